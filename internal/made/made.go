@@ -1,0 +1,254 @@
+// Package made makes the pictures that no file stores, and keeps them: zooms
+// between and beyond the stored levels, tiles cut to the edge of the picture,
+// tiles of codecs that browsers do not show, thumbnails and previews. How many
+// are made at once is bounded, and each is made once however many ask.
+package made
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/color"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// generation is part of every key. It is counted up whenever the same request
+// would give another picture than before.
+const generation = "1"
+
+// Options bound a [Maker].
+type Options struct {
+	Cache   *Cache
+	Workers int           // pictures made at once; the number of processors if 0
+	Waiting int           // pictures that may wait for a worker; 64 for each worker if 0
+	Timeout time.Duration // for making one; 30 s if 0
+	Quality int           // of JPEGs that are encoded anew; 85 if 0
+}
+
+// A Maker makes pictures. It is safe for concurrent use.
+type Maker struct {
+	o       Options
+	workers chan struct{}
+	waiting atomic.Int64
+	flight  singleflight.Group
+}
+
+// New returns a maker.
+func New(o Options) *Maker {
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Waiting == 0 {
+		o.Waiting = 64 * o.Workers
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+	}
+	if o.Quality == 0 {
+		o.Quality = 85
+	}
+	return &Maker{o: o, workers: make(chan struct{}, o.Workers)}
+}
+
+// Tile makes what m describes. It is the Make of [tiles.Options].
+func (k *Maker) Tile(ctx context.Context, m tiles.Made) ([]byte, error) {
+	return k.keep(ctx, m.Revision+"-"+tileKey(&m), m.Current, func(ctx context.Context) ([]byte, error) {
+		return k.tile(ctx, &m)
+	})
+}
+
+// Thumbnail draws the whole slide to fit into width × height pixels.
+func (k *Maker) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, current func() bool) ([]byte, error) {
+	key := fmt.Sprintf("%s-thumbnail-%dx%d", revision, width, height)
+	return k.keep(ctx, key, current, func(ctx context.Context) ([]byte, error) {
+		return render.Thumbnail(ctx, s, width, height, back)
+	})
+}
+
+// Preview draws the label beside the macro, height pixels high.
+func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, height int, current func() bool) ([]byte, error) {
+	key := fmt.Sprintf("%s-preview-%d", revision, height)
+	return k.keep(ctx, key, current, func(ctx context.Context) ([]byte, error) {
+		return render.Preview(ctx, s, height)
+	})
+}
+
+// Associated returns an associated image as one JPEG: as stored if it is one,
+// else joined from its strips, or for a label that is missing made from the
+// barcode.
+func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, current func() bool) ([]byte, error) {
+	if kind != "label" {
+		if p, err := s.ReadAssociated(kind); err != nil {
+			return nil, err
+		} else if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
+			return p.Strips[0], nil
+		}
+	}
+	return k.keep(ctx, revision+"-"+kind, current, func(context.Context) ([]byte, error) {
+		if kind == "label" {
+			b, _, err := render.Label(s)
+			return b, err
+		}
+		p, err := s.ReadAssociated(kind)
+		if err != nil {
+			return nil, err
+		}
+		img, err := render.Picture(p)
+		if err != nil {
+			return nil, err
+		}
+		return render.EncodeJPEG(img, 90)
+	})
+}
+
+// keep returns the picture of that key, made if it is not kept. The picture of a
+// file that changed meanwhile is thrown away.
+func (k *Maker) keep(ctx context.Context, key string, current func() bool, build func(context.Context) ([]byte, error)) ([]byte, error) {
+	key += "-" + generation
+	if b := k.o.Cache.Get(key); b != nil {
+		return b, nil
+	}
+	// Whoever asked first may go away; those who joined still want it.
+	lasting := context.WithoutCancel(ctx)
+	done := k.flight.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(lasting, k.o.Timeout)
+		defer cancel()
+		if err := k.begin(ctx); err != nil {
+			return nil, err
+		}
+		defer func() { <-k.workers }()
+		b, err := build(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !current() {
+			return nil, tiles.ErrChanged
+		}
+		k.o.Cache.Put(key, b)
+		return b, nil
+	})
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.([]byte), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// begin waits for a worker, or returns [tiles.ErrBusy] when too many wait.
+func (k *Maker) begin(ctx context.Context) error {
+	if k.waiting.Add(1) > int64(k.o.Waiting) {
+		k.waiting.Add(-1)
+		return tiles.ErrBusy
+	}
+	defer k.waiting.Add(-1)
+	select {
+	case k.workers <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Waiting is the number of pictures that wait for a worker.
+func (k *Maker) Waiting() int { return int(k.waiting.Load()) }
+
+// tile makes a tile. The tiles it is made from are kept too.
+func (k *Maker) tile(ctx context.Context, m *tiles.Made) ([]byte, error) {
+	switch {
+	case m.Shrink:
+		return k.shrunk(ctx, m)
+	case m.Width != 0:
+		return k.edge(ctx, m)
+	case m.Zoom < 0:
+		return k.level(m)
+	}
+	return k.zoom(ctx, m, m.Zoom, m.X, m.Y)
+}
+
+// zoom returns the tile of a zoom: as stored, kept, or made.
+func (k *Maker) zoom(ctx context.Context, m *tiles.Made, z, x, y int) ([]byte, error) {
+	zoom := &m.Slide.Zooms[z]
+	if zoom.Level >= 0 && m.Slide.Levels[zoom.Level].Layout.Codec == slide.JPEG {
+		return m.Slide.AppendTile(nil, zoom.Level, x, y)
+	}
+	one := *m
+	one.Zoom, one.X, one.Y, one.Width, one.Height = z, x, y, 0, 0
+	key := m.Revision + "-" + tileKey(&one) + "-" + generation
+	if b := k.o.Cache.Get(key); b != nil {
+		return b, nil
+	}
+	b, err := render.MakeTile(ctx, m.Slide, z, x, y, render.Options{
+		Quality:    k.o.Quality,
+		Background: m.Back,
+		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) {
+			return k.zoom(ctx, m, z, x, y)
+		},
+	})
+	if err == nil && m.Current() {
+		k.o.Cache.Put(key, b)
+	}
+	return b, err
+}
+
+// edge cuts a tile to the picture: the blocks of the JPEG as they are where the
+// stream allows it, else decoded and encoded.
+func (k *Maker) edge(ctx context.Context, m *tiles.Made) ([]byte, error) {
+	b, err := k.zoom(ctx, m, m.Zoom, m.X, m.Y)
+	if err != nil {
+		return nil, err
+	}
+	cut, err := render.CropJPEG(b, m.Width, m.Height)
+	if !errors.Is(err, render.ErrNotLossless) {
+		return cut, err
+	}
+	img, err := render.DecodeJPEG(b)
+	if err != nil {
+		return nil, err
+	}
+	return render.EncodeJPEG(render.Crop(img, m.Width, m.Height), k.o.Quality)
+}
+
+// shrunk scales the one tile of zoom 0 down.
+func (k *Maker) shrunk(ctx context.Context, m *tiles.Made) ([]byte, error) {
+	return render.Thumbnail(ctx, m.Slide, m.Width, m.Height, m.Back)
+}
+
+// level decodes a tile of a stored level and encodes it as a JPEG.
+func (k *Maker) level(m *tiles.Made) ([]byte, error) {
+	b, err := m.Slide.AppendTile(nil, m.Level, m.X, m.Y)
+	if err != nil {
+		return nil, err
+	}
+	l := &m.Slide.Levels[m.Level]
+	img, err := render.Decode(b, l.Layout, l.TileWidth, l.TileHeight)
+	if err != nil {
+		return nil, err
+	}
+	return render.EncodeJPEG(img, k.o.Quality)
+}
+
+func tileKey(m *tiles.Made) string {
+	key := fmt.Sprintf("z%d-%d-%d", m.Zoom, m.X, m.Y)
+	if m.Zoom < 0 {
+		key = fmt.Sprintf("l%d-%d-%d", m.Level, m.X, m.Y)
+	}
+	if m.Width != 0 {
+		key += fmt.Sprintf("-%dx%d", m.Width, m.Height)
+	}
+	if m.Shrink {
+		key += "-s"
+	}
+	return key + fmt.Sprintf("-%02x%02x%02x", m.Back.R, m.Back.G, m.Back.B)
+}

@@ -1,0 +1,192 @@
+// Package tilefast serves tiles through fasthttp: the adapter for a process whose
+// only work is tiles. It answers the very same as package tilehttp, from the same
+// room, for fewer microseconds of processor a tile.
+package tilefast
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
+
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// A Handler answers the routes of tiles and hands everything else to Next.
+type Handler struct {
+	Tiles *tiles.Server
+	Next  http.Handler // nil: 404
+	// Allow, if not nil, says whether the caller may have the tiles of an image:
+	// nil, or a [*web.Error].
+	Allow func(ctx *fasthttp.RequestCtx, f *tiles.File, byFile bool) error
+	// CORS, if not nil, sets the headers that let pages of other origins read tiles.
+	CORS func(origin string, set func(key, value string))
+	// Guard, if not nil, refuses requests before anything else is looked at: by
+	// Host, and by headers that a proxy has set.
+	Guard   func(host string, has func(header string) bool) error
+	Timeout time.Duration // bounds the answer to one request; 30 s if 0
+	Log     *slog.Logger
+}
+
+// Server returns a fasthttp server for h with the bounds that suit tiles.
+func (h *Handler) Server() *fasthttp.Server {
+	next := h.Next
+	if next == nil {
+		next = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
+		})
+	}
+	s := &server{Handler: *h, next: fasthttpadaptor.NewFastHTTPHandler(next)}
+	if s.Timeout == 0 {
+		s.Timeout = 30 * time.Second
+	}
+	return &fasthttp.Server{
+		Handler:                       s.handle,
+		NoDefaultServerHeader:         true,
+		NoDefaultContentType:          true,
+		DisableHeaderNamesNormalizing: false,
+		ReadTimeout:                   30 * time.Second,
+		WriteTimeout:                  60 * time.Second,
+		IdleTimeout:                   120 * time.Second,
+		ReadBufferSize:                8 << 10, // the longest request head
+		MaxRequestBodySize:            1 << 20,
+		ReduceMemoryUsage:             true, // idle connections hold no buffers
+		Logger:                        discard{},
+	}
+}
+
+// discard drops what fasthttp would log: addresses and raw requests.
+type discard struct{}
+
+func (discard) Printf(string, ...any) {}
+
+type server struct {
+	Handler
+	next fasthttp.RequestHandler
+}
+
+func (s *server) handle(ctx *fasthttp.RequestCtx) {
+	defer s.rescue(ctx)
+	if s.Guard != nil {
+		if err := s.Guard(text(ctx.Host()), func(k string) bool { return len(ctx.Request.Header.Peek(k)) > 0 }); err != nil {
+			s.fail(ctx, nil, err)
+			return
+		}
+	}
+	if s.CORS != nil {
+		if o := ctx.Request.Header.Peek("Origin"); len(o) > 0 {
+			s.CORS(string(o), ctx.Response.Header.Set)
+		}
+	}
+	var req tiles.Request
+	uri := ctx.URI()
+	if !tiles.Parse(text(uri.Path()), text(uri.QueryString()), &req) {
+		s.next(ctx)
+		return
+	}
+	if !ctx.IsGet() && !ctx.IsHead() {
+		ctx.Response.Header.Set("Allow", "GET, HEAD")
+		s.fail(ctx, &req, &web.Error{Status: http.StatusMethodNotAllowed, Detail: "Tiles can only be read: use GET or HEAD."})
+		return
+	}
+	if err := s.serve(ctx, &req); err != nil {
+		s.fail(ctx, &req, err)
+	}
+}
+
+// serve answers with one tile, or returns why not before anything is written.
+func (s *server) serve(ctx *fasthttp.RequestCtx, req *tiles.Request) error {
+	im, byFile, err := s.Tiles.Find(req)
+	if err != nil {
+		return err
+	}
+	if s.Allow != nil {
+		if err := s.Allow(ctx, &im.File, byFile); err != nil {
+			return err
+		}
+	}
+	a, err := im.Tile(ctx, &req.Address, text(ctx.Request.Header.Peek("If-None-Match")))
+	if err != nil {
+		return err
+	}
+	head := &ctx.Response.Header
+	head.Set("Etag", a.ETag)
+	head.Set("Cache-Control", a.CacheControl())
+	if a.Empty {
+		head.Set("X-Tile", "empty")
+	}
+	if a.NotModified {
+		ctx.Response.SkipBody = true
+		ctx.SetStatusCode(http.StatusNotModified)
+		return nil
+	}
+	head.SetContentType("image/jpeg")
+	head.Set("X-Content-Type-Options", "nosniff")
+	if ctx.IsHead() {
+		ctx.Response.SkipBody = true
+		head.SetContentLength(len(a.Body))
+		a.Release()
+		return nil
+	}
+	ctx.Response.SetBodyRaw(a.Body)
+	ctx.SetUserValue(answerKey, &release{a})
+	return nil
+}
+
+const answerKey = "tile"
+
+// release gives an answer's buffer back once fasthttp is done with the response:
+// it closes user values that are closers when it resets the request.
+type release struct{ a tiles.Answer }
+
+func (r *release) Close() error {
+	r.a.Release()
+	return nil
+}
+
+// rescue answers 500 to a panic: fasthttp itself would let it end the process.
+func (s *server) rescue(ctx *fasthttp.RequestCtx) {
+	if p := recover(); p != nil {
+		if s.Log != nil {
+			s.Log.Error("panic in handler", "panic", p)
+		}
+		ctx.Response.Reset()
+		s.problem(ctx, http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.", 0)
+	}
+}
+
+// fail answers with a problem, and logs what the operator must know.
+func (s *server) fail(ctx *fasthttp.RequestCtx, req *tiles.Request, err error) {
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		s.problem(ctx, e.Status, e.Detail, e.RetryAfter)
+		return
+	}
+	p := tiles.Explain(err)
+	if p.Status >= 500 && s.Log != nil && req != nil {
+		s.Log.LogAttrs(context.Background(), slog.LevelError, "tile not served", slog.Int("status", p.Status), req.LogAttr(), slog.Any("err", err))
+	}
+	s.problem(ctx, p.Status, p.Detail, p.RetryAfter)
+}
+
+func (s *server) problem(ctx *fasthttp.RequestCtx, status int, detail string, retryAfter int) {
+	head := &ctx.Response.Header
+	ctx.SetStatusCode(status)
+	head.SetContentType(web.ProblemType)
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Content-Type-Options", "nosniff")
+	if retryAfter > 0 {
+		head.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	ctx.SetBody(web.NewProblem(status, detail, "").JSON())
+}
+
+// text is b as a string that lives no longer than the request: fasthttp uses the
+// bytes again for the next one.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

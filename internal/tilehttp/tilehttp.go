@@ -1,0 +1,116 @@
+// Package tilehttp serves tiles through net/http: the adapter for the main port,
+// where everything else is served as well.
+package tilehttp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// A Handler answers the routes of tiles and hands everything else to Next.
+type Handler struct {
+	Tiles *tiles.Server
+	Next  http.Handler // nil: 404
+	// Allow, if not nil, says whether the caller may have the tiles of an image:
+	// nil, or a [*web.Error]. ByFile tells that the image was asked for by the name
+	// of its file, which only some may know.
+	Allow func(r *http.Request, f *tiles.File, byFile bool) error
+	// Timeout bounds the making of one tile, 30 s if 0.
+	Timeout time.Duration
+	Log     *slog.Logger
+}
+
+// Values of headers that are the same in every answer, so that they are not
+// allocated for each.
+var (
+	typeJPEG  = []string{"image/jpeg"}
+	nosniff   = []string{"nosniff"}
+	emptyTile = []string{"empty"}
+	noStore   = []string{"no-store"}
+)
+
+// ServeHTTP answers a tile request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var req tiles.Request
+	if !tiles.Parse(r.URL.Path, r.URL.RawQuery, &req) {
+		h.next(w, r)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		web.WriteError(w, r, &web.Error{Status: http.StatusMethodNotAllowed, Detail: "Tiles can only be read: use GET or HEAD."})
+		return
+	}
+	if err := h.serve(w, r, &req); err != nil {
+		h.fail(w, r, &req, err)
+	}
+}
+
+func (h *Handler) next(w http.ResponseWriter, r *http.Request) {
+	if h.Next != nil {
+		h.Next.ServeHTTP(w, r)
+		return
+	}
+	web.WriteError(w, r, &web.Error{Status: http.StatusNotFound, Detail: "There is nothing at this address."})
+}
+
+// serve answers with one tile, or returns why not before anything is written.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Request) error {
+	im, byFile, err := h.Tiles.Find(req)
+	if err != nil {
+		return err
+	}
+	if h.Allow != nil {
+		if err := h.Allow(r, &im.File, byFile); err != nil {
+			return err
+		}
+	}
+	a, err := im.Tile(r.Context(), &req.Address, r.Header.Get("If-None-Match"))
+	if err != nil {
+		return err
+	}
+	defer a.Release()
+	head := w.Header()
+	head["Etag"] = []string{a.ETag}
+	head["Cache-Control"] = []string{a.CacheControl()}
+	if a.Empty {
+		head["X-Tile"] = emptyTile
+	}
+	if a.NotModified {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	head["Content-Type"] = typeJPEG
+	head["X-Content-Type-Options"] = nosniff
+	head["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	w.Write(a.Body) // the client is gone if this fails
+	return nil
+}
+
+// fail answers with a problem, and logs what the operator must know: ids and
+// numbers, never a file's name.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Request, err error) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		return // nobody is listening
+	}
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		web.WriteError(w, r, e)
+		return
+	}
+	p := tiles.Explain(err)
+	if p.Status >= 500 && h.Log != nil {
+		h.Log.LogAttrs(r.Context(), slog.LevelError, "tile not served", slog.Int("status", p.Status), req.LogAttr(), slog.String("request", web.RequestID(r.Context())), slog.Any("err", err))
+	}
+	w.Header()["Cache-Control"] = noStore
+	web.WriteProblem(w, r, p.Status, p.Detail, p.RetryAfter)
+}

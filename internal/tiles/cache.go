@@ -1,0 +1,261 @@
+package tiles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// A handle is an open slide. Readers hold a reference while they read; the cache
+// holds one as long as it keeps the slide open. The last to let go closes the
+// file.
+type handle struct {
+	slide    *slide.Slide
+	f        *os.File
+	fd       int
+	identity blob.Identity
+	refs     atomic.Int64
+	used     atomic.Int64 // last use, in nanoseconds of the monotonic clock
+	checked  atomic.Int64 // when the path was last compared
+	image    *Image
+}
+
+// began is where the monotonic clock of this process starts.
+var began = time.Now()
+
+func monotonic() int64 { return int64(time.Since(began)) }
+
+// acquire takes a reference, unless the handle has been closed.
+func (h *handle) acquire() bool {
+	for {
+		n := h.refs.Load()
+		if n <= 0 {
+			return false
+		}
+		if h.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (h *handle) release() {
+	if h.refs.Add(-1) == 0 {
+		h.f.Close() // opened for reading: nothing to lose
+	}
+}
+
+// current reports whether the open file is still the one whose tables were read:
+// the open file each time, the file at its path at most [PathCheck] apart.
+func (h *handle) current(now int64) bool {
+	id, err := blob.Identify(uintptr(h.fd))
+	if err != nil || id != h.identity {
+		return false
+	}
+	last := h.checked.Load()
+	if now-last < int64(PathCheck) || !h.checked.CompareAndSwap(last, now) {
+		return true
+	}
+	id, err = blob.Stat(h.image.path)
+	return err == nil && id == h.identity
+}
+
+// fileReader reads an open file by pread, never by a map: a file that is cut
+// short under the server is then an error and not a signal.
+type fileReader int
+
+func (fd fileReader) ReadAt(p []byte, off int64) (int, error) {
+	n := 0
+	for n < len(p) {
+		m, err := unix.Pread(int(fd), p[n:], off+int64(n))
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return n, fmt.Errorf("tiles: reading %d bytes at %d: %w", len(p), off, err)
+		case m == 0:
+			return n, io.EOF
+		}
+		n += m
+	}
+	return n, nil
+}
+
+// acquire returns the image's open slide with a reference to be released, and
+// opens it first if need be: once, however many ask.
+func (im *Image) acquire(ctx context.Context) (*handle, error) {
+	for {
+		if h := im.handle.Load(); h != nil && h.acquire() {
+			h.used.Store(monotonic())
+			return h, nil
+		}
+		done := im.srv.open.DoChan(im.File.ID+im.File.Revision, func() (any, error) { return nil, im.openSlide() })
+		select {
+		case r := <-done:
+			if r.Err != nil {
+				return nil, r.Err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// openSlide opens the file and puts its slide in the cache.
+func (im *Image) openSlide() error {
+	if h := im.handle.Load(); h != nil && h.refs.Load() > 0 {
+		return nil
+	}
+	select {
+	case im.srv.gate <- struct{}{}:
+		defer func() { <-im.srv.gate }()
+	default:
+		return ErrBusy
+	}
+	f, err := os.Open(im.path)
+	if err != nil {
+		im.srv.changed(im.File.ID)
+		return openError(err)
+	}
+	h, err := im.newHandle(f)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	im.srv.cache.add(h)
+	if old := im.handle.Swap(h); old != nil {
+		im.srv.cache.remove(old)
+	}
+	if cur, _ := im.srv.images.Load(im.File.ID); cur != any(im) {
+		im.close() // replaced or deleted while it was being opened
+		return ErrChanged
+	}
+	return nil
+}
+
+func (im *Image) newHandle(f *os.File) (*handle, error) {
+	fd := f.Fd()
+	id, err := blob.Identify(fd)
+	if err != nil {
+		return nil, err
+	}
+	if !id.Same(im.File.Identity) {
+		im.srv.changed(im.File.ID)
+		return nil, ErrChanged
+	}
+	sl, err := slide.Open(fileReader(fd), id.Size)
+	if after, serr := blob.Identify(fd); serr != nil || after != id {
+		im.srv.changed(im.File.ID)
+		return nil, ErrChanged
+	}
+	if err != nil {
+		return nil, err
+	}
+	h := &handle{slide: sl, f: f, fd: int(fd), identity: id, image: im}
+	h.refs.Store(1)
+	now := monotonic()
+	h.used.Store(now)
+	h.checked.Store(now)
+	return h, nil
+}
+
+func openError(err error) error {
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return ErrBusy
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ESTALE) || errors.Is(err, unix.ENOTCONN) {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err // the path names the patient
+		}
+		return fmt.Errorf("%w: %w", ErrAway, err)
+	}
+	return err
+}
+
+// drop forgets an open slide whose file changed.
+func (im *Image) drop(h *handle) {
+	if im.handle.CompareAndSwap(h, nil) {
+		im.srv.cache.remove(h)
+	}
+	im.srv.changed(im.File.ID)
+}
+
+// close lets go of the open slide, if there is one.
+func (im *Image) close() {
+	if h := im.handle.Swap(nil); h != nil {
+		im.srv.cache.remove(h)
+	}
+}
+
+func (s *Server) changed(id string) {
+	if s.o.Changed != nil {
+		s.o.Changed(id)
+	}
+}
+
+// A cache bounds how many slides are open and what memory they hold. Only the
+// opening and closing of slides takes its lock.
+type cache struct {
+	mu       sync.Mutex
+	handles  map[*handle]struct{}
+	maxBytes int64
+	maxFiles int
+}
+
+// add takes h in, and closes the slides longest unused until the bounds hold.
+// The memory of slides grows as their tables are read, so it is added up anew.
+func (c *cache) add(h *handle) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.handles == nil {
+		c.handles = map[*handle]struct{}{}
+	}
+	c.handles[h] = struct{}{}
+	for len(c.handles) > 1 {
+		var total int64
+		var oldest *handle
+		for o := range c.handles {
+			total += o.slide.Bytes()
+			if o != h && (oldest == nil || o.used.Load() < oldest.used.Load()) {
+				oldest = o
+			}
+		}
+		if len(c.handles) <= c.maxFiles && total <= c.maxBytes {
+			return
+		}
+		oldest.image.handle.CompareAndSwap(oldest, nil)
+		delete(c.handles, oldest)
+		oldest.release()
+	}
+}
+
+// remove lets go of h, once.
+func (c *cache) remove(h *handle) {
+	c.mu.Lock()
+	_, held := c.handles[h]
+	delete(c.handles, h)
+	c.mu.Unlock()
+	if held {
+		h.release()
+	}
+}
+
+func (c *cache) size() (n int, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for h := range c.handles {
+		bytes += h.slide.Bytes()
+	}
+	return len(c.handles), bytes
+}

@@ -1,0 +1,220 @@
+package tiles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/color"
+	"io"
+	"io/fs"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// An Image is one known image, as of one revision.
+type Image struct {
+	File   File
+	srv    *Server
+	path   string
+	handle atomic.Pointer[handle]
+}
+
+// An Answer is what a request gets. Release must be called once Body is no
+// longer needed.
+type Answer struct {
+	Body        []byte // a complete JPEG; nil with NotModified
+	ETag        string // strong, quotes included
+	Empty       bool   // nothing was scanned there: Body is the store's background
+	NotModified bool   // the caller has it already
+	Immutable   bool   // asked for by its revision: it will never be anything else
+	Public      bool   // shared caches may keep it
+	buf         *[]byte
+}
+
+// CacheSeconds is how long an answer may be used that was not asked for by its
+// revision: its slide can be replaced.
+const CacheSeconds = 60
+
+// CacheControl is the Cache-Control header of the answer.
+func (a *Answer) CacheControl() string {
+	switch {
+	case a.Immutable && a.Public:
+		return "public, max-age=31536000, immutable"
+	case a.Immutable:
+		return "private, max-age=31536000, immutable"
+	case a.Public:
+		return "public, max-age=60"
+	}
+	return "private, max-age=60"
+}
+
+// Release gives the answer's buffer back.
+func (a *Answer) Release() {
+	if a.buf != nil && cap(*a.buf) <= 1<<20 {
+		buffers.Put(a.buf)
+	}
+	a.buf, a.Body = nil, nil
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
+
+// Tile answers for the tile at a. Match is the caller's If-None-Match.
+//
+// The error is [slide.ErrNoTile], [ErrOldRevision], [ErrChanged], [ErrAway],
+// [ErrBusy], the context's, or says why the tile cannot be read.
+func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, error) {
+	if a.Revision != "" && a.Revision != im.File.Revision {
+		return Answer{}, ErrOldRevision
+	}
+	h, err := im.acquire(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer h.release()
+	p, err := locate(h.slide, a, im.File.Store.Origin)
+	if err != nil {
+		return Answer{}, err
+	}
+	ans := Answer{ETag: im.etag(&p), Immutable: a.Revision != "", Public: im.File.Store.Public}
+	if match != "" && Matches(match, ans.ETag) {
+		ans.NotModified = true
+	} else if err = im.fill(ctx, h, &p, &ans); err != nil && !errors.Is(err, slide.ErrEmptyTile) {
+		ans.Release()
+		if !h.current(monotonic()) {
+			im.drop(h)
+			return Answer{}, ErrChanged
+		}
+		return Answer{}, err
+	}
+	if !h.current(monotonic()) {
+		ans.Release()
+		im.drop(h)
+		return Answer{}, ErrChanged
+	}
+	if err != nil {
+		return im.empty(&p, ans, match)
+	}
+	return ans, nil
+}
+
+// fill reads or makes the tile.
+func (im *Image) fill(ctx context.Context, h *handle, p *place, ans *Answer) (err error) {
+	if p.stored {
+		ans.buf = buffers.Get().(*[]byte)
+		ans.Body, err = h.slide.AppendTile((*ans.buf)[:0], p.level, p.x, p.y)
+		if err == nil {
+			*ans.buf = ans.Body
+		}
+		return err
+	}
+	ans.Body, err = im.srv.o.Make(ctx, Made{
+		Slide: h.slide, Image: im.File.ID, Revision: im.File.Revision, Back: im.File.Store.Background,
+		Zoom: p.zoom, Level: p.level, X: p.x, Y: p.y, Width: p.w, Height: p.h, Shrink: p.shrink,
+		Current: func() bool { return h.current(monotonic()) },
+	})
+	return err
+}
+
+// empty answers with the store's background.
+func (im *Image) empty(p *place, ans Answer, match string) (Answer, error) {
+	ans.Release()
+	w, h := p.w, p.h
+	if w == 0 {
+		w, h = p.tileW, p.tileH
+	}
+	c := im.File.Store.Background
+	body, err := im.srv.blank(w, h, c)
+	if err != nil {
+		return Answer{}, err
+	}
+	ans.Body, ans.Empty = body, true
+	ans.ETag = fmt.Sprintf("\"empty-%02x%02x%02x-%dx%d\"", c.R, c.G, c.B, w, h)
+	if Matches(match, ans.ETag) {
+		ans.Body, ans.NotModified = nil, true
+	}
+	return ans, nil
+}
+
+type blankKey struct {
+	w, h int
+	c    color.RGBA
+}
+
+// blank returns the one-coloured JPEG of that size, made once.
+func (s *Server) blank(w, h int, c color.RGBA) ([]byte, error) {
+	k := blankKey{w, h, c}
+	if b, ok := s.blanks.Load(k); ok {
+		return b.([]byte), nil
+	}
+	b, err := s.o.Blank(w, h, c)
+	if err != nil {
+		return nil, fmt.Errorf("tiles: background of %d×%d: %w", w, h, err)
+	}
+	// Sizes come from files: a hostile pyramid must not fill the memory with them.
+	if s.blankCount.Add(1) <= 4096 {
+		s.blanks.Store(k, b)
+	}
+	return b, nil
+}
+
+// etag names the bytes at p: the revision of the file, and what of it.
+func (im *Image) etag(p *place) string {
+	b := make([]byte, 0, 64)
+	b = append(b, '"')
+	b = append(b, im.File.Revision...)
+	kind := byte('t')
+	switch {
+	case p.shrink:
+		kind = 's'
+	case p.zoom < 0:
+		kind = 'l'
+	}
+	b = append(b, '-', kind)
+	z := p.zoom
+	if p.zoom < 0 {
+		z = p.level
+	}
+	b = strconv.AppendInt(b, int64(z), 10)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, int64(p.x), 10)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, int64(p.y), 10)
+	if p.w != 0 {
+		b = append(b, '-')
+		b = strconv.AppendInt(b, int64(p.w), 10)
+		b = append(b, 'x')
+		b = strconv.AppendInt(b, int64(p.h), 10)
+	}
+	b = append(b, '"')
+	return string(b)
+}
+
+// View calls f with the image's open slide, for what is not a tile: descriptions
+// and associated images. current reports whether the slide still is what was
+// opened; if it is not once f is done, the error is [ErrChanged] and what f made
+// must be thrown away.
+func (im *Image) View(ctx context.Context, f func(s *slide.Slide, current func() bool) error) error {
+	h, err := im.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	err = f(h.slide, func() bool { return h.current(monotonic()) })
+	if !h.current(monotonic()) {
+		im.drop(h)
+		return ErrChanged
+	}
+	return err
+}
+
+// Unreadable reports whether err says that the file holds no readable tile where
+// one should be, as against a tile that does not exist or a server in trouble.
+func Unreadable(err error) bool {
+	var fe *tiff.FormatError
+	var ue *tiff.UnsupportedError
+	return errors.As(err, &fe) || errors.As(err, &ue) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.As(err, new(*fs.PathError))
+}

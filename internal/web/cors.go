@@ -1,0 +1,58 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+)
+
+// CORS says which other origins' pages may read answers.
+type CORS struct {
+	Origins     []string // "https://viewer.example.org"; "*" for every origin, without credentials
+	Credentials bool     // let their pages send cookies; not for "*"
+}
+
+// Set sets the headers for a request that came from a page of origin. Vary is
+// always set: the same address answers other headers to other origins.
+func (c *CORS) Set(origin string, set func(key, value string)) {
+	if c == nil || len(c.Origins) == 0 {
+		return
+	}
+	set("Vary", "Origin")
+	switch {
+	case slices.Contains(c.Origins, origin):
+		set("Access-Control-Allow-Origin", origin)
+		if c.Credentials {
+			set("Access-Control-Allow-Credentials", "true")
+		}
+	case slices.Contains(c.Origins, "*"):
+		set("Access-Control-Allow-Origin", "*")
+	default:
+		return
+	}
+	set("Access-Control-Expose-Headers", "ETag, X-Tile, Retry-After, X-Request-Id")
+}
+
+// Handler answers preflight requests and sets the headers of all others.
+func (c *CORS) Handler(next http.Handler) http.Handler {
+	if c == nil || len(c.Origins) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin := r.Header.Get("Origin")
+		if origin != "" {
+			c.Set(origin, w.Header().Set)
+		} else {
+			w.Header().Add("Vary", "Origin")
+		}
+		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+			if w.Header().Get("Access-Control-Allow-Origin") != "" {
+				w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD")
+				w.Header().Set("Access-Control-Allow-Headers", "Authorization, If-None-Match")
+				w.Header().Set("Access-Control-Max-Age", "3600")
+			}
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,139 @@
+// Package web turns functions that return errors into HTTP handlers, and errors
+// into RFC 9457 problem details.
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+)
+
+// An Error is an answer to the client other than success. Err, if not nil, is
+// for the log alone: it may name what the client must not see.
+type Error struct {
+	Status     int    // HTTP status code
+	Detail     string // shown to the client: a sentence a person can act on
+	RetryAfter int    // seconds; 0 for no such header
+	Err        error
+}
+
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("%d %s", e.Status, e.Detail)
+	}
+	return fmt.Sprintf("%d %s: %v", e.Status, e.Detail, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Problem is the body of an error answer (RFC 9457, section 3).
+type Problem struct {
+	Type     string `json:"type"`
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail"`
+	Instance string `json:"instance,omitempty"` // "urn:request:" and the id under which the log has it
+}
+
+// ProblemType is the media type of a [Problem].
+const ProblemType = "application/problem+json"
+
+// NewProblem returns the problem of that status.
+func NewProblem(status int, detail, requestID string) Problem {
+	p := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+	if requestID != "" {
+		p.Instance = "urn:request:" + requestID
+	}
+	return p
+}
+
+// JSON is the problem's encoding.
+func (p Problem) JSON() []byte {
+	b, _ := json.Marshal(p) // strings and a number cannot fail
+	return b
+}
+
+// A Handler answers a request or returns why it could not, before writing
+// anything. An [*Error] reaches the client as it stands; any other error is
+// logged and reaches the client as a bare 500.
+type Handler func(http.ResponseWriter, *http.Request) error
+
+// ServeHTTP calls h and writes its error, if any.
+func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := h(w, r); err != nil {
+		WriteError(w, r, err)
+	}
+}
+
+// WriteError answers r with err. Nothing is written when nobody is listening.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		return
+	}
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log.", Err: err}
+	}
+	id := RequestID(r.Context())
+	if e.Status >= 500 {
+		slog.ErrorContext(r.Context(), "request failed", "request", id, "status", e.Status, "route", r.Pattern, "err", e.Err)
+	}
+	WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
+}
+
+// WriteProblem answers r with a problem that no cache may keep. RetryAfter is in
+// seconds, 0 for none.
+func WriteProblem(w http.ResponseWriter, r *http.Request, status int, detail string, retryAfter int) {
+	h := w.Header()
+	h.Set("Content-Type", ProblemType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	b := NewProblem(status, detail, RequestID(r.Context())).JSON()
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		w.Write(b) // the client is gone if this fails
+	}
+}
+
+// WriteJSON answers with v.
+func WriteJSON(w http.ResponseWriter, status int, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, err = w.Write(b)
+	return err
+}
+
+type requestKey struct{}
+
+// WithRequestID gives every request an id, which problem answers and the log
+// share, and sends it as X-Request-Id. An id that came with the request is not
+// taken over: it is the client's word, and would stand in the log.
+func WithRequestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := rand.Text()[:16]
+		w.Header().Set("X-Request-Id", id)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
+	})
+}
+
+// RequestID is the id of the request that ctx belongs to, "" if it has none.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
