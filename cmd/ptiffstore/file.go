@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/color"
+	"os"
+	"path/filepath"
+
+	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// openSlide opens the slide in the file at path. What is wrong with the file
+// itself ends the program with [exitFile].
+func openSlide(path string) (*slide.Slide, *os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	s, err := slide.Open(f, fi.Size())
+	if err != nil {
+		f.Close()
+		return nil, nil, fileError(path, err)
+	}
+	return s, f, nil
+}
+
+func fileError(path string, err error) error {
+	var broken *tiff.FormatError
+	var unsupported *tiff.UnsupportedError
+	switch {
+	case errors.As(err, &broken):
+		return &exitError{exitFile, fmt.Errorf("%s is broken: %w", path, err)}
+	case errors.As(err, &unsupported):
+		return &exitError{exitFile, fmt.Errorf("%s is not a slide that is read here: %w", path, err)}
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// output is where a picture goes.
+type output struct {
+	Output string `short:"o" default:"-" placeholder:"FILE" help:"Write to this file instead of standard output."`
+}
+
+func (o *output) write(std streams, b []byte) error {
+	if o.Output == "-" {
+		_, err := std.out.Write(b)
+		return err
+	}
+	return os.WriteFile(o.Output, b, 0o644)
+}
+
+type tileCmd struct {
+	File string `arg:"" help:"The slide's file."`
+	Z    int    `arg:"" help:"Zoom: 0 is the one tile that shows the whole slide."`
+	X    int    `arg:"" help:"Column, from 0 at the left."`
+	Y    int    `arg:"" help:"Row, from 0 at the top."`
+	output
+}
+
+func (*tileCmd) Help() string { return "Example:\n\n  ptiffstore tile slide.tiff 3 2 1 -o tile.jpg" }
+
+// Run writes the tile, as the file stores it if it does.
+func (c *tileCmd) Run(ctx context.Context, std streams) error {
+	s, f, err := openSlide(c.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if c.Z < 0 || c.Z >= len(s.Zooms) {
+		return fmt.Errorf("the slide has zooms 0 to %d", len(s.Zooms)-1)
+	}
+	if z := s.Zooms[c.Z]; c.X < 0 || c.Y < 0 || c.X >= z.Columns || c.Y >= z.Rows {
+		return fmt.Errorf("zoom %d has %d columns and %d rows", c.Z, z.Columns, z.Rows)
+	}
+	back := color.RGBA{255, 255, 255, 255}
+	b, err := render.MakeTile(ctx, s, c.Z, c.X, c.Y, render.Options{Background: back})
+	if errors.Is(err, slide.ErrEmptyTile) {
+		b, err = render.Blank(s.Levels[0].TileWidth, s.Levels[0].TileHeight, back)
+	}
+	if err != nil {
+		return fileError(c.File, err)
+	}
+	return c.write(std, b)
+}
+
+type associatedCmd struct {
+	File string `arg:"" help:"The slide's file."`
+	Kind string `arg:"" enum:"label,macro,thumbnail" help:"label, macro or thumbnail."`
+	output
+}
+
+func (*associatedCmd) Help() string {
+	return "A label that the file lacks is made from its barcode.\n\nExample:\n\n  ptiffstore associated slide.tiff label -o label.jpg"
+}
+
+// Run writes the associated image.
+func (c *associatedCmd) Run(ctx context.Context, std streams) error {
+	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
+		b, err := k.Associated(ctx, "file", s, c.Kind, unchanged)
+		if err != nil {
+			return fileError(c.File, err)
+		}
+		return c.write(std, b)
+	})
+}
+
+type previewCmd struct {
+	File   string `arg:"" help:"The slide's file."`
+	Height int    `default:"100" help:"Height in pixels."`
+	output
+}
+
+func (*previewCmd) Help() string {
+	return "Example:\n\n  ptiffstore preview slide.tiff --height 300 -o preview.jpg"
+}
+
+// Run writes the preview.
+func (c *previewCmd) Run(ctx context.Context, std streams) error {
+	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
+		b, err := k.Preview(ctx, "file", s, c.Height, unchanged)
+		if err != nil {
+			return fileError(c.File, err)
+		}
+		return c.write(std, b)
+	})
+}
+
+func unchanged() bool { return true }
+
+var _ = tiles.ErrBusy
+
+// withMaker calls f with a maker that keeps what it makes only until f is done.
+func withMaker(path string, f func(*made.Maker, *slide.Slide) error) error {
+	s, file, err := openSlide(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	dir, err := os.MkdirTemp("", "ptiffstore-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	cache, err := made.OpenCache(filepath.Join(dir, "cache"), 1<<30, quiet())
+	if err != nil {
+		return err
+	}
+	return f(made.New(made.Options{Cache: cache}), s)
+}

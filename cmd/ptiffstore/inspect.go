@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+type inspectCmd struct {
+	File string `arg:"" help:"The slide's file."`
+	JSON bool   `help:"Print JSON."`
+}
+
+func (*inspectCmd) Help() string {
+	return "Reads the structure, every table of tiles, and the first and last tile of each level. Exits with 2 if the file is broken or not a slide, naming the tag and where in the file it is.\n\nExample:\n\n  ptiffstore inspect slide.tiff --json"
+}
+
+type inspectLevel struct {
+	Width      int     `json:"width"`
+	Height     int     `json:"height"`
+	TileWidth  int     `json:"tile_width"`
+	TileHeight int     `json:"tile_height"`
+	Columns    int     `json:"columns"`
+	Rows       int     `json:"rows"`
+	Downsample float64 `json:"downsample"`
+	Codec      string  `json:"codec"`
+}
+
+type inspectReport struct {
+	Format         string            `json:"format"`
+	Vendor         *string           `json:"vendor"`
+	Size           int64             `json:"size"`
+	Width          int               `json:"width"`
+	Height         int               `json:"height"`
+	MaxZoom        int               `json:"max_zoom"`
+	MPPX           *float64          `json:"mpp_x"`
+	MPPY           *float64          `json:"mpp_y"`
+	ObjectivePower *float64          `json:"objective_power"`
+	Barcode        *string           `json:"barcode"`
+	Associated     []string          `json:"associated"`
+	Levels         []inspectLevel    `json:"levels"`
+	Properties     map[string]string `json:"properties"`
+}
+
+// Run prints what the file holds.
+func (c *inspectCmd) Run(std streams) error {
+	s, f, err := openSlide(c.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	r := report(s, fi.Size())
+	if c.JSON {
+		e := json.NewEncoder(std.out)
+		e.SetIndent("", "  ")
+		err = e.Encode(r)
+	} else {
+		err = r.print(std)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.Check(); err != nil {
+		return fileError(c.File, err)
+	}
+	return nil
+}
+
+func report(s *slide.Slide, size int64) *inspectReport {
+	l := s.Levels[0]
+	r := &inspectReport{
+		Format: s.Format, Vendor: known(s.Vendor), Size: size, Width: l.Width, Height: l.Height,
+		MaxZoom: len(s.Zooms) - 1, MPPX: known(s.MPPX), MPPY: known(s.MPPY),
+		ObjectivePower: known(s.ObjectivePower), Barcode: known(s.Barcode),
+		Associated: append([]string{}, s.Associated()...), Properties: s.Properties,
+	}
+	for _, l := range s.Levels {
+		r.Levels = append(r.Levels, inspectLevel{l.Width, l.Height, l.TileWidth, l.TileHeight, l.Columns, l.Rows, l.Downsample, l.Layout.Codec.String()})
+	}
+	return r
+}
+
+// known is nil for the zero value: unknown is never 0 or "".
+func known[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func (r *inspectReport) print(std streams) error {
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	line := func(name string, v any) { fmt.Fprintf(w, "%s\t%v\n", name, v) }
+	line("format", r.Format)
+	line("vendor", orUnknown(r.Vendor))
+	line("size", fmt.Sprintf("%d bytes", r.Size))
+	line("pixels", fmt.Sprintf("%d × %d", r.Width, r.Height))
+	line("mpp x", orUnknown(r.MPPX))
+	line("mpp y", orUnknown(r.MPPY))
+	line("objective power", orUnknown(r.ObjectivePower))
+	line("barcode", orUnknown(r.Barcode))
+	line("associated", r.Associated)
+	line("zooms", fmt.Sprintf("0 to %d", r.MaxZoom))
+	fmt.Fprintln(w, "\nlevel\tpixels\ttile\tgrid\tdownsample\tcodec")
+	for i, l := range r.Levels {
+		fmt.Fprintf(w, "%d\t%d × %d\t%d × %d\t%d × %d\t%g\t%s\n", i, l.Width, l.Height, l.TileWidth, l.TileHeight, l.Columns, l.Rows, l.Downsample, l.Codec)
+	}
+	fmt.Fprintln(w)
+	for _, k := range slices.Sorted(maps.Keys(r.Properties)) {
+		line(k, r.Properties[k])
+	}
+	return w.Flush()
+}
+
+func orUnknown[T any](v *T) string {
+	if v == nil {
+		return "unknown"
+	}
+	return fmt.Sprint(*v)
+}

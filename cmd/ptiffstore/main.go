@@ -1,0 +1,93 @@
+// Command ptiffstore keeps the whole-slide images of a pathology department and
+// serves their tiles.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes, also written in every command's help.
+const (
+	exitOK      = 0
+	exitFailure = 1 // it did not work
+	exitFile    = 2 // the file is broken, or not a slide that is read here
+	exitUsage   = 64
+)
+
+// A program is the command line: each mode is a field with a Run method, in a
+// file of its own.
+type program struct {
+	Demo       demoCmd       `cmd:"" help:"Make three demo slides, serve them and print the URL."`
+	Serve      serveCmd      `cmd:"" help:"Serve folders of slides: gallery, viewer, API and tiles in one process."`
+	Tileserver tileserverCmd `cmd:"" help:"Serve tiles only: the endpoint beside the files."`
+	Inspect    inspectCmd    `cmd:"" help:"Say what a slide's file holds, or what is wrong with it."`
+	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide's file as a JPEG."`
+	Associated associatedCmd `cmd:"" help:"Write the label, macro or thumbnail of a slide's file as a JPEG."`
+	Preview    previewCmd    `cmd:"" help:"Write the label turned beside the macro as a JPEG."`
+	Version    versionCmd    `cmd:"" help:"Print version, Go release and JPEG decoder."`
+}
+
+// A streams is what a command reads and writes, so that tests can run it whole.
+type streams struct {
+	out, err io.Writer
+}
+
+// An exitError ends the program with a code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run runs the command that args name, and returns its exit code.
+func run(ctx context.Context, args []string, std streams) int {
+	exited := -1
+	parser := kong.Must(&program{},
+		kong.Name("ptiffstore"),
+		kong.Description("Keeps whole-slide images and serves their tiles.\n\nEvery flag can also be given as PTIFFSTORE_… in the environment.\n\nExit codes: 0 done · 1 it did not work · 2 the file is broken or not a slide · 64 wrong usage."),
+		kong.DefaultEnvars("PTIFFSTORE"),
+		kong.UsageOnError(),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(std),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help has answered
+	}
+	if err != nil {
+		fmt.Fprintf(std.err, "ptiffstore: %v\nTry ptiffstore --help.\n", err)
+		return exitUsage
+	}
+	err = command.Run()
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(std.err, "ptiffstore: %v\n", err)
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	return exitFailure
+}

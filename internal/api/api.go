@@ -1,0 +1,82 @@
+// Package api is the JSON API: stores, images and their pictures, described by
+// an OpenAPI 3.1 document that it serves.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// An API answers everything under /api/v1 but tiles, and the routes of clients
+// older than it.
+type API struct {
+	Catalog *catalog.Catalog
+	Tiles   *tiles.Server
+	Maker   *made.Maker
+	Version string
+	Log     *slog.Logger
+}
+
+// Register adds the routes to mux.
+func (a *API) Register(mux *http.ServeMux) {
+	huma.NewError = newError
+	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		return newError(status, msg, errs...)
+	}
+	config := huma.DefaultConfig("ptiffstore", a.Version)
+	config.Info.Description = "Whole-slide images: stores, images, tiles."
+	config.OpenAPIPath = "/openapi"
+	config.DocsPath = "" // the page comes from elsewhere by default; ours is served below
+	config.CreateHooks = nil
+	h := humago.New(mux, config)
+	a.stores(h)
+	a.images(h)
+	a.pictures(mux, h)
+	a.older(mux, h)
+	describeTiles(h.OpenAPI())
+	mux.HandleFunc("GET /docs", docs)
+}
+
+// problem is the error model of every operation: RFC 9457.
+type problem struct {
+	web.Problem
+	Errors []string `json:"errors,omitempty" doc:"What is wrong with the request, where there is more than one thing."`
+}
+
+func (p *problem) Error() string              { return p.Detail }
+func (p *problem) GetStatus() int             { return p.Status }
+func (p *problem) ContentType(string) string  { return web.ProblemType }
+
+func newError(status int, msg string, errs ...error) huma.StatusError {
+	p := &problem{Problem: web.NewProblem(status, msg, "")}
+	for _, err := range errs {
+		if err != nil {
+			p.Errors = append(p.Errors, err.Error())
+		}
+	}
+	return p
+}
+
+// failed turns an error of the catalog into an answer.
+func (a *API) failed(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return newError(http.StatusNotFound, "There is nothing of that id here.")
+	case errors.Is(err, catalog.ErrBadCursor):
+		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+	case errors.Is(ctx.Err(), context.Canceled):
+		return newError(499, "The client went away.")
+	}
+	a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", err)
+	return newError(http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.")
+}

@@ -1,0 +1,128 @@
+// Package feed keeps the images that a tile server knows in step with the
+// catalog: all of them at the start, then every change. While the database is
+// away the server goes on with what it knows.
+package feed
+
+import (
+	"context"
+	"fmt"
+	"image/color"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// A Feed copies from a catalog to a tile server.
+type Feed struct {
+	Catalog *catalog.Catalog
+	Tiles   *tiles.Server
+	Log     *slog.Logger
+
+	stores map[string]*tiles.Store
+	since  int64
+}
+
+// batch is how many changes are read at a time.
+const batch = 1000
+
+// Load brings the tile server to what the catalog holds now.
+func (f *Feed) Load(ctx context.Context) error {
+	if err := f.loadStores(ctx); err != nil {
+		return err
+	}
+	return f.catchUp(ctx)
+}
+
+// Run follows the catalog until ctx is done.
+func (f *Feed) Run(ctx context.Context) {
+	wake := f.Catalog.Watch(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-time.After(time.Second):
+		}
+		if err := f.Load(ctx); err != nil && ctx.Err() == nil {
+			f.Log.Warn("catalog out of reach: going on with the images known", "images", f.Tiles.Len(), "err", err)
+			select { // not more often than this while it lasts
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// loadStores reads the stores. One that has not changed keeps its pointer, so
+// that its slides stay open.
+func (f *Feed) loadStores(ctx context.Context) error {
+	list, err := f.Catalog.Stores(ctx)
+	if err != nil {
+		return fmt.Errorf("feed: stores: %w", err)
+	}
+	fresh := map[string]*tiles.Store{}
+	changed := false
+	for i := range list {
+		s := tilesStore(&list[i])
+		if old := f.stores[s.ID]; old != nil && *old == *s {
+			s = old
+		} else if old != nil {
+			changed = true
+		}
+		fresh[s.ID] = s
+	}
+	f.stores = fresh
+	if changed {
+		f.since = 0 // every image is put again, with the store as it is now
+	}
+	return nil
+}
+
+// catchUp reads the changes since the last one seen.
+func (f *Feed) catchUp(ctx context.Context) error {
+	for {
+		changes, err := f.Catalog.Changes(ctx, f.since, batch)
+		if err != nil {
+			return fmt.Errorf("feed: changes: %w", err)
+		}
+		for i := range changes {
+			f.apply(&changes[i])
+			f.since = changes[i].Seq
+		}
+		if len(changes) < batch {
+			return nil
+		}
+	}
+}
+
+func (f *Feed) apply(im *catalog.Change) {
+	s := f.stores[im.StoreID]
+	if s == nil || im.Gone || im.State != catalog.Available {
+		f.Tiles.Delete(im.ID)
+		return
+	}
+	f.Tiles.Put(tiles.File{ID: im.ID, Store: s, Path: im.Path, Name: im.FileName, Revision: im.Revision, Identity: im.Identity})
+}
+
+func tilesStore(s *catalog.Store) *tiles.Store {
+	t := &tiles.Store{ID: s.ID, Root: s.Root, Background: Color(s.Background), Origin: slide.Origin(s.Origin), Public: s.Public}
+	if t.Origin == "" {
+		t.Origin = slide.TopLeft
+	}
+	return t
+}
+
+// Color reads "#rrggbb"; anything else is white, as glass is.
+func Color(s string) color.RGBA {
+	if h, ok := strings.CutPrefix(s, "#"); ok && len(h) == 6 {
+		if n, err := strconv.ParseUint(h, 16, 32); err == nil {
+			return color.RGBA{uint8(n >> 16), uint8(n >> 8), uint8(n), 255}
+		}
+	}
+	return color.RGBA{255, 255, 255, 255}
+}
