@@ -1,5 +1,7 @@
 package tiff
 
+import "fmt"
+
 // A Tag numbers a field of a directory.
 type Tag uint16
 
@@ -43,3 +45,51 @@ const (
 	TagTileDepth        Tag = 32998
 	TagICCProfile       Tag = 34675
 )
+
+var tagNames = map[Tag]string{
+	TagNewSubfileType:   "NewSubfileType",
+	TagSubfileType:      "SubfileType",
+	TagImageWidth:       "ImageWidth",
+	TagImageLength:      "ImageLength",
+	TagBitsPerSample:    "BitsPerSample",
+	TagCompression:      "Compression",
+	TagPhotometric:      "Photometric",
+	TagFillOrder:        "FillOrder",
+	TagImageDescription: "ImageDescription",
+	TagMake:             "Make",
+	TagModel:            "Model",
+	TagStripOffsets:     "StripOffsets",
+	TagOrientation:      "Orientation",
+	TagSamplesPerPixel:  "SamplesPerPixel",
+	TagRowsPerStrip:     "RowsPerStrip",
+	TagStripByteCounts:  "StripByteCounts",
+	TagXResolution:      "XResolution",
+	TagYResolution:      "YResolution",
+	TagPlanarConfig:     "PlanarConfig",
+	TagResolutionUnit:   "ResolutionUnit",
+	TagSoftware:         "Software",
+	TagDateTime:         "DateTime",
+	TagPredictor:        "Predictor",
+	TagColorMap:         "ColorMap",
+	TagTileWidth:        "TileWidth",
+	TagTileLength:       "TileLength",
+	TagTileOffsets:      "TileOffsets",
+	TagTileByteCounts:   "TileByteCounts",
+	TagSubIFDs:          "SubIFDs",
+	TagExtraSamples:     "ExtraSamples",
+	TagSampleFormat:     "SampleFormat",
+	TagJPEGTables:       "JPEGTables",
+	TagYCbCrSubSampling: "YCbCrSubSampling",
+	TagXMP:              "XMP",
+	TagImageDepth:       "ImageDepth",
+	TagTileDepth:        "TileDepth",
+	TagICCProfile:       "ICCProfile",
+}
+
+// String is the tag's number, with its name where it has one here: "324 TileOffsets".
+func (t Tag) String() string {
+	if name, ok := tagNames[t]; ok {
+		return fmt.Sprintf("%d %s", uint16(t), name)
+	}
+	return fmt.Sprint(uint16(t))
+}
