@@ -8,11 +8,18 @@ package slide
 import (
 	"errors"
 	"io"
+	"slices"
+	"sync/atomic"
+
+	"github.com/slideatlas/ptiffstore/tiff"
 )
 
 var (
-	ErrNoTile       = errors.New("slide: no such tile")
-	ErrEmptyTile    = errors.New("slide: tile was not scanned")
+	// ErrNoTile reports a level, column or row that the slide does not have.
+	ErrNoTile = errors.New("slide: no such tile")
+	// ErrEmptyTile reports a tile that the scanner skipped as bare glass.
+	ErrEmptyTile = errors.New("slide: tile was not scanned")
+	// ErrNoAssociated reports a kind of picture that the file does not hold.
 	ErrNoAssociated = errors.New("slide: no such associated image")
 )
 
@@ -49,60 +56,100 @@ type Level struct {
 	Columns, Rows         int     // of the served grid: the corrected size divided by the tile size, rounded up
 	Downsample            float64 // of level 0: 1, 2, 4 …
 	Layout                Layout
-	// unexported: stride (columns of the raw tag), raw rows, head (bytes put in place of a tile's SOI), array location, loaded lazily through an atomic pointer
-}
-
-// A Zoom is one step of the ladder of powers of two that viewers ask for: zoom
-// MaxZoom is level 0, zoom 0 the one tile that shows the whole slide.
-type Zoom struct {
-	Width, Height int
-	Columns, Rows int // tiles of level 0's tile size
-	Level         int // the stored level that is this zoom tile for tile, or -1: made from the next larger zoom
 }
 
 // A Slide is an open whole-slide image. It is safe for concurrent use.
 type Slide struct {
-	Format         string // "philips", "generic"
-	Vendor         string // scanner maker where known: "PHILIPS", "Hamamatsu", …; else ""
-	Levels         []Level
+	Format         string            // "philips", "aperio", "generic"
+	Vendor         string            // scanner maker where known: "PHILIPS", "Hamamatsu", …; else ""
+	Levels         []Level           // largest first, never empty
 	Zooms          []Zoom            // index is z; len(Zooms)-1 is the maximal zoom
 	MPPX, MPPY     float64           // µm per pixel of level 0; 0 if unknown
 	ObjectivePower float64           // 0 if unknown
 	Barcode        string            // "" if none
-	Properties     map[string]string // keys like "philips.DICOM_MANUFACTURERS_MODEL_NAME", "tiff.Software", "icc"… ; no image data
-	// unexported: reader, size, associated images
+	Properties     map[string]string // keys like "philips.DICOM_MANUFACTURERS_MODEL_NAME", "tiff.Software"; no image data
+
+	r        io.ReaderAt
+	size     int64 // of r, in bytes
+	file     *tiff.File
+	sources  []*source // of the tiles, a level each
+	pictures []picture // in order of preference within a kind
+	profile  *embedded // the colour profile; nil if there is none
+	mem      atomic.Int64
 }
 
 // Open reads the structure of the slide in r, which is size bytes long. A broken
-// file is a [*tiff.FormatError], one that is whole but not a slide read here a [*tiff.UnsupportedError].
-// It reads no tile tables: they are read when the first tile of their level is asked for.
-func Open(r io.ReaderAt, size int64) (*Slide, error) { panic("skeleton") }
-
-// AppendTile appends one tile to dst as it is stored, and returns the longer slice: for JPEG a complete stream that every browser shows
-// with the right colours, nothing decoded; for other codecs the raw compressed bytes. One positioned read, no allocation beyond the growth of dst, no lock.
-// Errors: [ErrNoTile], [ErrEmptyTile], or one that wraps [*tiff.FormatError].
-func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) { panic("skeleton") }
+// file is a [*tiff.FormatError], one that is whole but not a slide read here a
+// [*tiff.UnsupportedError]. It reads no tile tables: they are read when the
+// first tile of their level is asked for.
+func Open(r io.ReaderAt, size int64) (*Slide, error) {
+	f, err := tiff.Open(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if len(f.Directories()) == 0 {
+		return nil, &tiff.FormatError{Msg: "the file holds no directory, and so no image"}
+	}
+	for _, format := range formats {
+		s := &Slide{Format: format.name, Properties: map[string]string{}, r: r, size: size, file: f}
+		ok, err := format.read(f, s)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			s.Zooms = ladder(s.Levels)
+			s.mem.Store(s.footprint())
+			return s, nil
+		}
+	}
+	return nil, notPyramidal(f.Directories()[0])
+}
 
 // Bytes is about how much memory s holds now, for caches bounded in bytes.
-func (s *Slide) Bytes() int64 { panic("skeleton") }
-
-// Check reads every tile table and the first and physically last tile of each level, and each associated image, and
-// reports the first thing that lies outside of the file, is missing its end, or is zeros.
-func (s *Slide) Check() error { panic("skeleton") }
+func (s *Slide) Bytes() int64 { return s.mem.Load() }
 
 // Associated lists the pictures the file holds: "label", "macro", "thumbnail".
-func (s *Slide) Associated() []string { panic("skeleton") }
-
-// ReadAssociated returns the stored picture of that kind, or [ErrNoAssociated].
-func (s *Slide) ReadAssociated(kind string) (*Picture, error) { panic("skeleton") }
+// That one is listed says nothing of whether it is whole.
+func (s *Slide) Associated() []string {
+	var kinds []string
+	for i := range s.pictures {
+		if k := s.pictures[i].kind; !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
 
 // ICC returns the colour profile, nil if there is none.
-func (s *Slide) ICC() ([]byte, error) { panic("skeleton") }
+func (s *Slide) ICC() ([]byte, error) {
+	if s.profile == nil {
+		return nil, nil
+	}
+	b, err := s.profile.read(s.file)
+	if err != nil {
+		return nil, err
+	}
+	// The header is 128 bytes, its signature at 36 (ICC.1 section 7.2).
+	if len(b) < 128 || string(b[36:40]) != "acsp" {
+		return nil, &tiff.FormatError{
+			Offset: s.profile.off, Tag: s.profile.tag,
+			Msg: "the colour profile is no ICC profile",
+		}
+	}
+	return b, nil
+}
 
-// A Picture is an associated image as stored: strips from top to bottom. A single JPEG strip is a complete file that can be sent as it is.
-type Picture struct {
-	Width, Height int // pixels; 0 if only the JPEG itself knows
-	RowsPerStrip  int
-	Layout        Layout
-	Strips        [][]byte
+// footprint estimates the memory of s before any tile table is read.
+func (s *Slide) footprint() int64 {
+	const (
+		fixed     = 2 << 10 // the structs themselves
+		directory = 1 << 10 // entries and their index
+		level     = 512
+	)
+	n := int64(fixed + directory*len(s.file.Directories()) + level*len(s.Levels))
+	for k, v := range s.Properties {
+		n += int64(len(k)+len(v)) + 64
+	}
+	return n
 }

@@ -1,0 +1,262 @@
+package slide
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"html"
+	"strings"
+	"unicode"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+const (
+	maxStrips       = 64 << 10  // of an associated image: one a row of the tallest
+	maxPicturePixel = 64 << 20  // bounds what decoding one costs
+	maxPictureBytes = 64 << 20  // of all of its strips
+	maxSpan         = 128 << 20 // of base64 in a description
+)
+
+// A Picture is an associated image as stored: strips from top to bottom. A single
+// JPEG strip is a complete file that can be sent as it is.
+type Picture struct {
+	Width, Height int // pixels; 0 if only the JPEG itself knows
+	RowsPerStrip  int
+	Layout        Layout
+	Strips        [][]byte
+}
+
+// A picture says where an associated image lies: in a directory of its own, or
+// in the middle of some text.
+type picture struct {
+	kind string
+	dir  *tiff.Directory // nil if it lies in text
+	text *embedded
+}
+
+// ReadAssociated returns the stored picture of that kind, or [ErrNoAssociated].
+// Where the file holds it twice, a copy that cannot be read gives way to the
+// other; the error is that of the first.
+func (s *Slide) ReadAssociated(kind string) (*Picture, error) {
+	var first error
+	for i := range s.pictures {
+		if s.pictures[i].kind != kind {
+			continue
+		}
+		p, err := s.readPicture(&s.pictures[i])
+		if err == nil {
+			return p, nil
+		}
+		if first == nil {
+			first = fmt.Errorf("slide: %s: %w", kind, err)
+		}
+	}
+	if first == nil {
+		return nil, ErrNoAssociated
+	}
+	return nil, first
+}
+
+func (s *Slide) readPicture(p *picture) (*Picture, error) {
+	if p.dir != nil {
+		return s.readStrips(p.dir)
+	}
+	b, err := p.text.read(s.file)
+	if err != nil {
+		return nil, err
+	}
+	var h header
+	sp, _ := newSplicer(nil, false)
+	b, bad := sp.finish(b, 0, &h)
+	if bad != nil {
+		return nil, asTIFF(&jpegError{0, bad.unsupported, bad.Error()}, p.text.off, p.text.tag)
+	}
+	if h.width*h.height > maxPicturePixel {
+		return nil, &tiff.FormatError{Offset: p.text.off, Tag: p.text.tag, Msg: fmt.Sprintf("a picture of %d×%d pixels", h.width, h.height)}
+	}
+	lay := Layout{Codec: JPEG, Photometric: yCbCr, Samples: h.components, Bits: 8, Planar: 1, Predictor: 1}
+	return &Picture{Width: h.width, Height: h.height, RowsPerStrip: h.height, Layout: lay, Strips: [][]byte{b}}, nil
+}
+
+// strips are where the strips of a directory lie.
+type strips struct {
+	Picture
+	offsets, counts tiff.Array
+}
+
+// findStrips reads the tables of a picture that is stored in strips, and checks
+// them against one another.
+func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
+	p := new(strips)
+	var err error
+	if p.Width, err = side(d, tiff.TagImageWidth, maxSide); err != nil {
+		return nil, err
+	}
+	if p.Height, err = side(d, tiff.TagImageLength, maxSide); err != nil {
+		return nil, err
+	}
+	if p.Width*p.Height > maxPicturePixel {
+		return nil, broken(d, tiff.TagImageWidth, "a picture of %d×%d pixels", p.Width, p.Height)
+	}
+	if p.Layout, err = readLayout(s.file, d); err != nil {
+		return nil, err
+	}
+	rows, err := d.Uint(tiff.TagRowsPerStrip, uint64(p.Height))
+	if err != nil {
+		return nil, err
+	}
+	if rows == 0 {
+		return nil, broken(d, tiff.TagRowsPerStrip, "strips of no rows")
+	}
+	p.RowsPerStrip = int(min(rows, uint64(p.Height)))
+	if p.offsets, err = d.Array(tiff.TagStripOffsets); err != nil {
+		return nil, err
+	}
+	if p.counts, err = d.Array(tiff.TagStripByteCounts); err != nil {
+		return nil, err
+	}
+	n := ceilDiv(p.Height, p.RowsPerStrip)
+	if n > maxStrips || p.offsets.Len() < n || p.counts.Len() < n {
+		return nil, broken(d, tiff.TagStripOffsets, "%d offsets and %d byte counts for %d strips",
+			p.offsets.Len(), p.counts.Len(), n)
+	}
+	return p, nil
+}
+
+// readStrips reads a picture that is stored in strips.
+func (s *Slide) readStrips(d *tiff.Directory) (*Picture, error) {
+	p, err := s.findStrips(d)
+	if err != nil {
+		return nil, err
+	}
+	var sp *splicer
+	if p.Layout.Codec == JPEG {
+		if sp, err = readSplicer(d, &p.Layout); err != nil {
+			return nil, err
+		}
+	}
+	total := uint64(0)
+	for i := range ceilDiv(p.Height, p.RowsPerStrip) {
+		off, n := p.offsets.At(i), p.counts.At(i)
+		if err := s.within(off, n, tiff.TagStripOffsets); err != nil {
+			return nil, err
+		}
+		if total += n; total > maxPictureBytes {
+			return nil, broken(d, tiff.TagStripByteCounts, "a picture of more than %d bytes", maxPictureBytes)
+		}
+		b, err := s.readStrip(&p.Picture, sp, i, int64(off), int(n))
+		if err != nil {
+			return nil, fmt.Errorf("strip %d: %w", i, err)
+		}
+		p.Strips = append(p.Strips, b)
+	}
+	return &p.Picture, nil
+}
+
+// readStrip reads strip i. The last may be as high as the others, or only as
+// high as what is left of the picture.
+func (s *Slide) readStrip(p *Picture, sp *splicer, i int, off int64, n int) ([]byte, error) {
+	const tag = tiff.TagStripOffsets
+	if sp == nil {
+		b := make([]byte, n)
+		if err := s.readAt(b, off, tag); err != nil {
+			return nil, err
+		}
+		return b, checkStart(p.Layout.Codec, b, off, tag)
+	}
+	b := make([]byte, sp.room()+n)
+	if err := s.readAt(b[sp.room():], off, tag); err != nil {
+		return nil, err
+	}
+	var h header
+	b, bad := sp.finish(b, 0, &h)
+	left := min(p.RowsPerStrip, p.Height-i*p.RowsPerStrip)
+	if bad == nil && (h.width != p.Width || h.height != p.RowsPerStrip && h.height != left) {
+		bad = badJPEG(0, "it is %d×%d pixels, not %d×%d", h.width, h.height, p.Width, left)
+	}
+	if bad != nil {
+		return nil, asTIFF(bad, off, tag)
+	}
+	return b, nil
+}
+
+// addPictures notes the directories that are stored in strips and whose
+// description begins with the name of a kind.
+func (s *Slide) addPictures(f *tiff.File, kindOf func(*tiff.File, *tiff.Directory) (string, error)) error {
+	for _, d := range f.Directories() {
+		if isTiled(d) {
+			continue
+		}
+		kind, err := kindOf(f, d)
+		if err != nil {
+			return err
+		}
+		if kind != "" {
+			s.pictures = append(s.pictures, picture{kind: kind, dir: d})
+		}
+	}
+	return nil
+}
+
+// kindByFirstWord finds the kind of picture in the first word of the description.
+func kindByFirstWord(f *tiff.File, d *tiff.Directory) (string, error) {
+	text, err := peek(f, d, tiff.TagImageDescription, 64)
+	if err != nil {
+		return "", err
+	}
+	word, _, _ := strings.Cut(strings.TrimSpace(text), " ")
+	word = strings.TrimRightFunc(word, func(r rune) bool { return !unicode.IsLetter(r) })
+	switch word = strings.ToLower(word); word {
+	case "label", "macro", "thumbnail":
+		return word, nil
+	}
+	return "", nil
+}
+
+// An embedded is a value in the file that is read when it is asked for.
+type embedded struct {
+	tag    tiff.Tag
+	off, n int64
+	base64 bool // it is text that stands for the bytes
+}
+
+// read returns the bytes.
+func (e *embedded) read(f *tiff.File) ([]byte, error) {
+	if e.n > maxSpan {
+		return nil, &tiff.FormatError{Offset: e.off, Tag: e.tag, Msg: fmt.Sprintf("a value of %d bytes", e.n)}
+	}
+	b := make([]byte, e.n)
+	if err := f.ReadAt(b, e.off, e.tag); err != nil {
+		return nil, err
+	}
+	if !e.base64 {
+		return b, nil
+	}
+	b, err := decodeBase64(b)
+	if err != nil {
+		return nil, &tiff.FormatError{Offset: e.off, Tag: e.tag, Msg: "no base64: " + err.Error()}
+	}
+	return b, nil
+}
+
+// decodeBase64 decodes text, which it overwrites. It may be broken into lines,
+// wrapped in CDATA, and lack its padding.
+func decodeBase64(text []byte) ([]byte, error) {
+	text = bytes.TrimSpace(text)
+	text = bytes.TrimSuffix(bytes.TrimPrefix(text, []byte("<![CDATA[")), []byte("]]>"))
+	if bytes.IndexByte(text, '&') >= 0 {
+		text = []byte(html.UnescapeString(string(text)))
+	}
+	digits := text[:0]
+	for _, c := range text {
+		switch c {
+		case ' ', '\t', '\r', '\n', 0, '=':
+		default:
+			digits = append(digits, c)
+		}
+	}
+	b := make([]byte, base64.RawStdEncoding.DecodedLen(len(digits)))
+	n, err := base64.RawStdEncoding.Decode(b, digits)
+	return b[:n], err
+}

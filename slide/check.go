@@ -1,0 +1,224 @@
+package slide
+
+import (
+	"bytes"
+	"compress/zlib"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// Check reads every tile table, the first and the physically last tile of each
+// level, and the associated images. It reports, as a [*tiff.FormatError], that
+// tiles lie outside of the file and by how much, that one of those it read is not
+// whole, or that an associated image lies outside of the file or is nothing but
+// zeros. Such a file is not copied in full, or damaged.
+//
+// An associated image that is there and cannot be decoded is no error: the slide
+// is readable without.
+func (s *Slide) Check() error {
+	c := checker{s: s}
+	for level := range s.Levels {
+		if err := c.table(level); err != nil {
+			return fmt.Errorf("slide: level %d: %w", level, err)
+		}
+	}
+	for i := range s.pictures {
+		if err := c.picture(&s.pictures[i]); err != nil {
+			return fmt.Errorf("slide: %s: %w", s.pictures[i].kind, err)
+		}
+	}
+	if c.late != nil {
+		return c.late
+	}
+	for _, t := range c.ends {
+		if err := c.tile(t); err != nil {
+			return fmt.Errorf("slide: level %d, tile at byte %d: %w", t.level, t.off, err)
+		}
+	}
+	if c.black == len(c.ends) {
+		return &tiff.FormatError{Tag: tiff.TagTileOffsets, Msg: "nothing but zeros in the first and last tiles of all levels: was the file copied in full?"}
+	}
+	return nil
+}
+
+// A checker gathers what is found.
+type checker struct {
+	s     *Slide
+	ends  []tileRange // first and physically last tile of each level
+	reach uint64      // how far the ranges beyond the end of the file go
+	late  error       // the one that goes farthest
+	black int         // of ends, uncompressed and nothing but zeros
+	buf   []byte
+}
+
+// A tileRange is a tile as its level's table gives it.
+type tileRange struct {
+	level  int
+	off, n uint64
+}
+
+// table looks through the whole table of a level, the tiles of its spare columns
+// included.
+func (c *checker) table(level int) error {
+	src := c.s.sources[level]
+	t, err := c.s.load(src, &c.s.Levels[level].Layout)
+	if err != nil {
+		return err
+	}
+	var first, last tileRange
+	for i := range min(t.offsets.Len(), t.counts.Len()) {
+		off, n := t.offsets.At(i), t.counts.At(i)
+		if n == 0 {
+			continue
+		}
+		if end := off + n; end < off || end > uint64(c.s.size) {
+			c.beyond(src.dir, src.offsets, i, off, n)
+			continue
+		}
+		if first.n == 0 {
+			first = tileRange{level, off, n}
+		}
+		if off+n > last.off+last.n {
+			last = tileRange{level, off, n}
+		}
+	}
+	switch {
+	case first.n != 0:
+		c.ends = append(c.ends, first)
+		if last != first {
+			c.ends = append(c.ends, last)
+		}
+	case level == 0 && c.late == nil:
+		return broken(src.dir, src.offsets, "no tile of the largest level was written")
+	}
+	return nil
+}
+
+// beyond notes that item i of a table lies outside of the file.
+func (c *checker) beyond(d *tiff.Directory, tag tiff.Tag, i int, off, n uint64) {
+	end := off + n
+	if end < off {
+		end = ^uint64(0)
+	}
+	if end <= c.reach {
+		return
+	}
+	c.reach = end
+	at := d.Offset
+	if e, ok := d.Entry(tag); ok {
+		at = e.Offset + int64(i)*typeSize(e.Type)
+	}
+	c.late = &tiff.FormatError{
+		Offset: at, Tag: tag,
+		Msg: fmt.Sprintf("the file ends %s early: it has %d bytes, and item %d lies at %d to %d", inUnits(end-uint64(c.s.size)), c.s.size, i, off, end),
+	}
+}
+
+// picture checks where an associated image lies, and that it was written.
+func (c *checker) picture(p *picture) error {
+	if p.dir == nil {
+		return nil // inside of a text that has been read
+	}
+	st, err := c.s.findStrips(p.dir)
+	if err != nil {
+		return nil // not readable, and not missed
+	}
+	zeros := true
+	for i := range ceilDiv(st.Height, st.RowsPerStrip) {
+		off, n := st.offsets.At(i), st.counts.At(i)
+		if end := off + n; end < off || end > uint64(c.s.size) {
+			c.beyond(p.dir, tiff.TagStripOffsets, i, off, n)
+			zeros = false
+			continue
+		}
+		if !zeros || n > maxTileBytes {
+			continue
+		}
+		if c.buf, zeros, err = c.read(off, n); err != nil {
+			return err
+		}
+	}
+	if zeros && st.Layout.Codec != None {
+		return broken(p.dir, tiff.TagStripOffsets, "nothing but zeros: was the file copied in full?")
+	}
+	return nil
+}
+
+// read returns bytes of the file, and whether all are zeros.
+func (c *checker) read(off, n uint64) (b []byte, zeros bool, err error) {
+	b = slices.Grow(c.buf[:0], int(n))[:n]
+	if err := c.s.readAt(b, int64(off), tiff.TagStripOffsets); err != nil {
+		return nil, false, err
+	}
+	return b, len(bytes.Trim(b, "\x00")) == 0, nil
+}
+
+// tile checks that a tile is whole: a JPEG from SOI to EOI, deflate down to its
+// checksum, others as far as can be told without decoding.
+func (c *checker) tile(r tileRange) error {
+	l, src := &c.s.Levels[r.level], c.s.sources[r.level]
+	b, err := c.s.appendExtent(c.buf[:0], l, src, src.table.Load(), r.off, r.n)
+	if err != nil {
+		return err
+	}
+	c.buf = b
+	fail := func(format string, args ...any) error {
+		return &tiff.FormatError{Offset: int64(r.off), Tag: src.offsets, Msg: fmt.Sprintf(format, args...)}
+	}
+	raw := int64(l.TileWidth*l.TileHeight*l.Layout.Samples*l.Layout.Bits) / 8
+	switch l.Layout.Codec {
+	case None:
+		if int64(len(b)) < raw {
+			return fail("%d bytes, where a tile has %d", len(b), raw)
+		}
+		if len(bytes.Trim(b, "\x00")) == 0 {
+			c.black++
+		}
+	case Deflate:
+		z, err := zlib.NewReader(bytes.NewReader(b))
+		if err != nil {
+			return fail("%v", err)
+		}
+		switch n, err := io.Copy(io.Discard, io.LimitReader(z, raw+1)); {
+		case err != nil:
+			return fail("after %d of %d bytes: %v", n, raw, err)
+		case n < raw:
+			return fail("it inflates to %d bytes, where a tile has %d", n, raw)
+		}
+	case WebP:
+		size := int64(b[4]) | int64(b[5])<<8 | int64(b[6])<<16 | int64(b[7])<<24
+		if size+8 > int64(len(b)) {
+			return fail("%d bytes of a WebP of %d", len(b), size+8)
+		}
+	}
+	return nil
+}
+
+// typeSize is the number of bytes of a value of an integer type.
+func typeSize(t tiff.Type) int64 {
+	switch t {
+	case 1, 6:
+		return 1
+	case 3, 8:
+		return 2
+	case 16, 17, 18:
+		return 8
+	}
+	return 4
+}
+
+// inUnits writes a number of bytes as people say it.
+func inUnits(n uint64) string {
+	for _, u := range []struct {
+		size float64
+		name string
+	}{{1e12, "TB"}, {1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}} {
+		if f := float64(n); f >= u.size {
+			return fmt.Sprintf("%.1f %s", f/u.size, u.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}

@@ -1,0 +1,239 @@
+package slide
+
+import (
+	"bytes"
+	"math"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// Bits of tag 254.
+const (
+	reducedResolution = 1
+	transparencyMask  = 4
+)
+
+// Values of tag 296.
+const (
+	unitInch       = 2
+	unitCentimetre = 3
+)
+
+// generic reads any pyramid of tiles: of libvips, GDAL, QuPath, the Philips
+// Pathology SDK, and of others that keep to TIFF 6.0.
+func generic(f *tiff.File, s *Slide) (bool, error) {
+	first, err := firstTiled(f.Directories())
+	if err != nil || first == nil {
+		return false, err
+	}
+	dirs, err := smaller(f.Directories(), first)
+	if err != nil {
+		return false, err
+	}
+	subs, err := first.SubDirectories()
+	if err != nil {
+		return false, err
+	}
+	if subs, err = smaller(subs, first); err != nil {
+		return false, err
+	}
+	if err := s.addLevels(f, append(append([]*tiff.Directory{first}, dirs...), subs...)); err != nil {
+		return false, err
+	}
+	s.dropRepeated()
+	if err := s.directoryMPP(first); err != nil {
+		return false, err
+	}
+	if err := s.directoryProperties(f, first); err != nil {
+		return false, err
+	}
+	s.profile = directoryICC(first)
+	return true, s.addPictures(f, kindByFirstWord)
+}
+
+// firstTiled returns the directory that is level 0: the first one, or, where that
+// is a thumbnail in strips, the largest in tiles; nil if there is none.
+func firstTiled(dirs []*tiff.Directory) (*tiff.Directory, error) {
+	var best *tiff.Directory
+	var most uint64
+	for i, d := range dirs {
+		mask, err := isMask(d)
+		if err != nil {
+			return nil, err
+		}
+		if !isTiled(d) || mask {
+			continue
+		}
+		if i == 0 {
+			return d, nil
+		}
+		w, h, err := sizeOf(d)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || w*h > most {
+			best, most = d, w*h
+		}
+	}
+	return best, nil
+}
+
+// smaller returns the tiled directories of dirs that are smaller versions of
+// first: those that say so, and those of the same shape, as some writers forget
+// to say. Masks, other pages and other pictures are left out.
+func smaller(dirs []*tiff.Directory, first *tiff.Directory) ([]*tiff.Directory, error) {
+	w0, h0, err := sizeOf(first)
+	if err != nil {
+		return nil, err
+	}
+	var kept []*tiff.Directory
+	for _, d := range dirs {
+		if d == first || !isTiled(d) {
+			continue
+		}
+		kind, err := d.Uint(tiff.TagNewSubfileType, 0)
+		if err != nil {
+			return nil, err
+		}
+		w, h, err := sizeOf(d)
+		if err != nil {
+			return nil, err
+		}
+		if kind&transparencyMask != 0 || w == 0 || h == 0 || w > w0 || h > h0 || w == w0 && h == h0 {
+			continue
+		}
+		if kind&reducedResolution != 0 || sameShape(w0, h0, w, h) {
+			kept = append(kept, d)
+		}
+	}
+	return kept, nil
+}
+
+// sameShape reports whether w×h is w0×h0 divided by one number, with a pixel of
+// rounding.
+func sameShape(w0, h0, w, h uint64) bool {
+	d := float64(w0) / float64(w)
+	e := float64(h0) / float64(h)
+	return math.Abs(float64(h0)/d-float64(h)) <= 1 || math.Abs(float64(w0)/e-float64(w)) <= 1
+}
+
+// dropRepeated leaves out levels that are as large as the one before: the same
+// picture again, from a list of pages and one of SubIFDs.
+func (s *Slide) dropRepeated() {
+	n := 1
+	for i := 1; i < len(s.Levels); i++ {
+		if s.Levels[i].Width == s.Levels[n-1].Width && s.Levels[i].Height == s.Levels[n-1].Height {
+			continue
+		}
+		s.Levels[n], s.sources[n] = s.Levels[i], s.sources[i]
+		n++
+	}
+	s.Levels, s.sources = s.Levels[:n], s.sources[:n]
+}
+
+// directoryMPP sets the resolution from XResolution, YResolution and their unit.
+func (s *Slide) directoryMPP(d *tiff.Directory) error {
+	unit, err := d.Uint(tiff.TagResolutionUnit, unitInch)
+	if err != nil {
+		return err
+	}
+	µm := map[uint64]float64{unitInch: 25400, unitCentimetre: 10000}[unit]
+	x, err := d.Float(tiff.TagXResolution, 0)
+	if err != nil {
+		return err
+	}
+	y, err := d.Float(tiff.TagYResolution, x)
+	if err != nil {
+		return err
+	}
+	if µm > 0 && x > 0 && y > 0 {
+		s.setMPP(µm/x, µm/y)
+	}
+	return nil
+}
+
+// setMPP sets the resolution unless it is none of a microscope: programs that
+// know nothing write 72 dots per inch, which are 353 µm.
+func (s *Slide) setMPP(x, y float64) {
+	const finest, coarsest = 0.005, 40
+	if x >= finest && x <= coarsest && y >= finest && y <= coarsest {
+		s.MPPX, s.MPPY = x, y
+	}
+}
+
+// directoryProperties takes over the short texts of d.
+func (s *Slide) directoryProperties(f *tiff.File, d *tiff.Directory) error {
+	for _, t := range []struct {
+		tag  tiff.Tag
+		name string
+	}{
+		{tiff.TagImageDescription, "tiff.ImageDescription"},
+		{tiff.TagMake, "tiff.Make"},
+		{tiff.TagModel, "tiff.Model"},
+		{tiff.TagSoftware, "tiff.Software"},
+		{tiff.TagDateTime, "tiff.DateTime"},
+	} {
+		text, err := peek(f, d, t.tag, maxValue)
+		if err != nil {
+			return err
+		}
+		if text = strings.TrimSpace(text); text != "" {
+			s.Properties[t.name] = text
+		}
+	}
+	s.Vendor = s.Properties["tiff.Make"]
+	return nil
+}
+
+// directoryICC finds the colour profile of d, nil if it has none.
+func directoryICC(d *tiff.Directory) *embedded {
+	e, ok := d.Entry(tiff.TagICCProfile)
+	if !ok || e.Count == 0 || e.Count > maxSpan {
+		return nil
+	}
+	return &embedded{tag: e.Tag, off: e.Offset, n: int64(e.Count)}
+}
+
+// notPyramidal says why the file that begins with d is no slide.
+func notPyramidal(d *tiff.Directory) error {
+	return unsupported(d, tiff.TagStripOffsets,
+		"not a pyramidal TIFF: its pixels are stored in strips, not in tiles; "+
+			"convert it, as with vips tiffsave --tile --pyramid --compression jpeg")
+}
+
+// isMask reports whether d says which pixels of another directory count, as in
+// Cloud Optimized GeoTIFF.
+func isMask(d *tiff.Directory) (bool, error) {
+	kind, err := d.Uint(tiff.TagNewSubfileType, 0)
+	return kind&transparencyMask != 0, err
+}
+
+// sizeOf returns the size of d in pixels; one beyond all bounds is 0.
+func sizeOf(d *tiff.Directory) (w, h uint64, err error) {
+	if w, err = d.Uint(tiff.TagImageWidth, 0); err != nil {
+		return 0, 0, err
+	}
+	if h, err = d.Uint(tiff.TagImageLength, 0); err != nil {
+		return 0, 0, err
+	}
+	if w > maxSide || h > maxSide {
+		return 0, 0, nil
+	}
+	return w, h, nil
+}
+
+// peek returns at most the first limit bytes of a text, up to its first NUL; "" if
+// the field is absent.
+func peek(f *tiff.File, d *tiff.Directory, tag tiff.Tag, limit int) (string, error) {
+	e, ok := d.Entry(tag)
+	if !ok {
+		return "", nil
+	}
+	b := make([]byte, min(e.Count, uint64(limit)))
+	if err := f.ReadAt(b, e.Offset, tag); err != nil {
+		return "", err
+	}
+	b, _, _ = bytes.Cut(b, []byte{0})
+	return xmlString(b), nil
+}

@@ -1,0 +1,221 @@
+package slide
+
+import "fmt"
+
+// Markers of ITU-T T.81, table B.1.
+const (
+	markSOF0  = 0xc0 // baseline
+	markSOF1  = 0xc1 // extended
+	markSOF2  = 0xc2 // progressive
+	markDHT   = 0xc4
+	markJPG   = 0xc8
+	markDAC   = 0xcc
+	markSOF15 = 0xcf
+	markRST0  = 0xd0
+	markSOI   = 0xd8
+	markEOI   = 0xd9
+	markSOS   = 0xda
+	markDQT   = 0xdb
+	markAPP0  = 0xe0
+	markAPP14 = 0xee
+	markAPP15 = 0xef
+	markCOM   = 0xfe
+	markTEM   = 0x01
+)
+
+// tableSet says which tables are defined: bits 0–3 quantization, 4–7 DC and 8–11
+// AC Huffman tables.
+type tableSet uint16
+
+func quantBit(id byte) tableSet          { return 1 << (id & 3) }
+func huffmanBit(class, id byte) tableSet { return 1 << (4 + class&1<<2 + id&3) }
+
+// A header is what a JPEG says before its first pixels.
+type header struct {
+	width, height int
+	sof           byte
+	components    int
+	ids           [4]byte
+	sampling      [4]byte // horizontal and vertical factor of each component
+	jfif          bool
+	adobe         int      // colour transform of APP14, -1 if there is none
+	defined       tableSet // tables in the header
+	needed        tableSet // tables the first scan refers to
+	end           int      // where the first scan's compressed data begin
+}
+
+// rgbIDs reports whether the components call themselves R, G and B.
+func (h *header) rgbIDs() bool {
+	return h.components == 3 && h.ids[0] == 'R' && h.ids[1] == 'G' && h.ids[2] == 'B'
+}
+
+// subsampled reports whether the second and third component have fewer pixels
+// than the first, as only chroma has.
+func (h *header) subsampled() bool {
+	return h.components == 3 && (h.sampling[1] != h.sampling[0] || h.sampling[2] != h.sampling[0])
+}
+
+// A jpegError says what is wrong with a JPEG, and where in it.
+type jpegError struct {
+	at          int
+	unsupported bool // whole, but of a kind that browsers do not show
+	msg         string
+}
+
+func (e *jpegError) Error() string { return fmt.Sprintf("JPEG at byte %d: %s", e.at, e.msg) }
+
+func badJPEG(at int, format string, args ...any) *jpegError {
+	return &jpegError{at: at, msg: fmt.Sprintf(format, args...)}
+}
+
+// parseHeader reads b from its SOI to its first SOS. It allocates nothing unless
+// there is something wrong.
+func parseHeader(b []byte, h *header) *jpegError {
+	*h = header{adobe: -1}
+	if len(b) < 4 || b[0] != 0xff || b[1] != markSOI {
+		return noSOI(b)
+	}
+	for i := 2; ; {
+		mark, seg, next, err := segment(b, i)
+		if err != nil {
+			return err
+		}
+		switch {
+		case mark == markSOS:
+			h.end = next
+			return h.scan(seg, i)
+		case mark == markDHT || mark == markDQT:
+			var bad int
+			if h.defined, bad = tablesIn(mark, seg, h.defined); bad >= 0 {
+				return badJPEG(i, "a table ends after %d bytes of its segment", bad)
+			}
+		case mark == markEOI:
+			return badJPEG(i, "it ends before its first pixel")
+		case mark == markAPP0:
+			h.jfif = h.jfif || len(seg) >= 5 && string(seg[:5]) == "JFIF\x00"
+		case mark == markAPP14 && len(seg) >= 12 && string(seg[:5]) == "Adobe":
+			h.adobe = int(seg[11])
+		case mark >= markSOF0 && mark <= markSOF15 && mark != markJPG && mark != markDAC:
+			if err := h.frame(mark, seg, i); err != nil {
+				return err
+			}
+		}
+		i = next
+	}
+}
+
+// noSOI says what stands where a JPEG should begin.
+func noSOI(b []byte) *jpegError {
+	for _, c := range b {
+		if c != 0 {
+			return badJPEG(0, "it does not begin with FF D8")
+		}
+	}
+	return badJPEG(0, "nothing but zeros: was the file copied in full?")
+}
+
+// segment returns the marker at i, its parameters, and where the next one begins.
+func segment(b []byte, i int) (mark byte, seg []byte, next int, err *jpegError) {
+	start := i
+	for i < len(b) && b[i] == 0xff { // any number of fill bytes, B.1.1.2
+		i++
+	}
+	if i == start || i >= len(b) {
+		return 0, nil, 0, badJPEG(start, "no marker where one is due")
+	}
+	mark = b[i]
+	i++
+	if mark == markSOI || mark == markEOI || mark == markTEM || mark&^7 == markRST0 {
+		return mark, nil, i, nil
+	}
+	if i+2 > len(b) {
+		return 0, nil, 0, badJPEG(start, "it ends inside of its header")
+	}
+	n := int(b[i])<<8 | int(b[i+1])
+	if n < 2 || i+n > len(b) {
+		return 0, nil, 0, badJPEG(start, "marker %02X of %d bytes runs past the end", mark, n)
+	}
+	return mark, b[i+2 : i+n], i + n, nil
+}
+
+// tablesIn adds the tables of a DQT or DHT segment to set; bad is where the last
+// one is cut off, or -1.
+func tablesIn(mark byte, seg []byte, set tableSet) (_ tableSet, bad int) {
+	for i := 0; i < len(seg); {
+		n, bit := tableAt(mark, seg[i:])
+		if n == 0 {
+			return set, i
+		}
+		set |= bit
+		i += n
+	}
+	return set, -1
+}
+
+// tableAt measures the table at the start of b (B.2.4.1 and B.2.4.2): 0 if it is
+// cut off.
+func tableAt(mark byte, b []byte) (n int, bit tableSet) {
+	class, id := b[0]>>4, b[0]&15
+	if mark == markDQT {
+		n = 1 + 64<<min(class, 1)
+		bit = quantBit(id)
+	} else {
+		if len(b) < 17 {
+			return 0, 0
+		}
+		n = 17
+		for _, c := range b[1:17] {
+			n += int(c)
+		}
+		bit = huffmanBit(class, id)
+	}
+	if n > len(b) || class > 1 || id > 3 {
+		return 0, 0
+	}
+	return n, bit
+}
+
+// frame reads a SOF segment (B.2.2).
+func (h *header) frame(mark byte, seg []byte, at int) *jpegError {
+	switch {
+	case mark > markSOF2:
+		return &jpegError{at, true, fmt.Sprintf("a lossless, hierarchical or arithmetic JPEG (marker %02X)", mark)}
+	case h.sof != 0:
+		return badJPEG(at, "a second frame")
+	case len(seg) < 6 || len(seg) < 6+3*int(seg[5]):
+		return badJPEG(at, "its frame header is cut off")
+	case seg[0] != 8:
+		return &jpegError{at, true, fmt.Sprintf("a JPEG of %d bits a sample", seg[0])}
+	}
+	h.sof = mark
+	h.height = int(seg[1])<<8 | int(seg[2])
+	h.width = int(seg[3])<<8 | int(seg[4])
+	h.components = int(seg[5])
+	if h.components != 1 && h.components != 3 {
+		return &jpegError{at, true, fmt.Sprintf("a JPEG of %d colours", h.components)}
+	}
+	for i := range h.components {
+		c := seg[6+3*i:]
+		h.ids[i], h.sampling[i] = c[0], c[1]
+		h.needed |= quantBit(c[2])
+	}
+	return nil
+}
+
+// scan reads a SOS segment (B.2.3).
+func (h *header) scan(seg []byte, at int) *jpegError {
+	if h.sof == 0 {
+		return badJPEG(at, "pixels without a frame header")
+	}
+	if len(seg) < 1 || len(seg) < 4+2*int(seg[0]) {
+		return badJPEG(at, "its scan header is cut off")
+	}
+	if h.sof == markSOF2 {
+		return nil // later scans of a progressive JPEG may bring their own tables
+	}
+	for i := range int(seg[0]) {
+		t := seg[2+2*i]
+		h.needed |= huffmanBit(0, t>>4) | huffmanBit(1, t)
+	}
+	return nil
+}

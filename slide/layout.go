@@ -1,0 +1,238 @@
+package slide
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// Values of tag 259, TIFF 6.0 and its supplements unless another source is named.
+const (
+	compressionNone       = 1
+	compressionLZW        = 5
+	compressionOldJPEG    = 6
+	compressionJPEG       = 7
+	compressionAdobe      = 8 // deflate; TIFF Supplement 2
+	compressionPackBits   = 32773
+	compressionDeflate    = 32946
+	compressionAperioYCC  = 33003 // JPEG 2000; Aperio
+	compressionAperioRGB  = 33005 // JPEG 2000; Aperio
+	compressionJPEG2000   = 34712
+	compressionLERC       = 34887
+	compressionLZMA       = 34925
+	compressionZstdOld    = 34926
+	compressionWebPOld    = 34927
+	compressionPNG        = 34933
+	compressionZstd       = 50000 // libtiff
+	compressionWebP       = 50001 // libtiff
+	compressionJPEGXL     = 50002
+	compressionJPEG2000NI = 33004
+)
+
+// Values of tag 262.
+const (
+	minIsWhite = 0
+	minIsBlack = 1
+	rgb        = 2
+	palette    = 3
+	cmyk       = 5
+	yCbCr      = 6
+)
+
+// Values of tag 339.
+const sampleUint = 1
+
+// codecs are the compressions that are read.
+var codecs = map[uint64]Codec{
+	compressionNone:    None,
+	compressionLZW:     LZW,
+	compressionJPEG:    JPEG,
+	compressionAdobe:   Deflate,
+	compressionDeflate: Deflate,
+	compressionZstd:    Zstd,
+	compressionZstdOld: Zstd,
+	compressionWebP:    WebP,
+	compressionWebPOld: WebP,
+}
+
+// unread names the compressions that are known and not read.
+var unread = map[uint64]string{
+	compressionOldJPEG:    "old-style JPEG",
+	compressionPackBits:   "PackBits",
+	compressionAperioYCC:  "JPEG 2000",
+	compressionAperioRGB:  "JPEG 2000",
+	compressionJPEG2000NI: "JPEG 2000",
+	compressionJPEG2000:   "JPEG 2000",
+	compressionLERC:       "LERC",
+	compressionLZMA:       "LZMA",
+	compressionPNG:        "PNG",
+	compressionJPEGXL:     "JPEG XL",
+}
+
+// readLayout describes how the pixels of d are stored, or says in words why they
+// cannot be read.
+func readLayout(f *tiff.File, d *tiff.Directory) (Layout, error) {
+	lay := Layout{BigEndian: f.ByteOrder().String() == "BigEndian"}
+	compression, err := d.Uint(tiff.TagCompression, compressionNone)
+	if err != nil {
+		return lay, err
+	}
+	codec, ok := codecs[compression]
+	if !ok {
+		name := unread[compression]
+		if name == "" {
+			name = "an unknown one"
+		}
+		return lay, unsupported(d, tiff.TagCompression,
+			"compression %d (%s) is not read; convert the slide to JPEG tiles", compression, name)
+	}
+	lay.Codec = codec
+	for _, v := range []struct {
+		tag tiff.Tag
+		to  *int
+		def uint64
+	}{
+		{tiff.TagPhotometric, &lay.Photometric, minIsBlack},
+		{tiff.TagSamplesPerPixel, &lay.Samples, 1},
+		{tiff.TagPlanarConfig, &lay.Planar, 1},
+		{tiff.TagPredictor, &lay.Predictor, 1},
+	} {
+		n, err := d.Uint(v.tag, v.def)
+		if err != nil {
+			return lay, err
+		}
+		*v.to = int(min(n, 1<<16))
+	}
+	if err := readSamples(d, &lay); err != nil {
+		return lay, err
+	}
+	if lay.Photometric == palette {
+		if err := readColorMap(d, &lay); err != nil {
+			return lay, err
+		}
+	}
+	return lay, readable(d, &lay)
+}
+
+// readSamples reads the size and kind of the samples of a pixel.
+func readSamples(d *tiff.Directory, lay *Layout) error {
+	const maxSamples = 64
+	if lay.Samples == 0 || lay.Samples > maxSamples {
+		return broken(d, tiff.TagSamplesPerPixel, "%d samples a pixel: it must be between 1 and %d", lay.Samples, maxSamples)
+	}
+	bits, err := d.Uints(tiff.TagBitsPerSample, maxSamples)
+	if err != nil {
+		return err
+	}
+	lay.Bits = 1
+	if len(bits) > 0 {
+		lay.Bits = int(min(bits[0], 1<<16))
+	}
+	for _, b := range bits {
+		if b != bits[0] {
+			return unsupported(d, tiff.TagBitsPerSample, "samples of different sizes %v", bits)
+		}
+	}
+	kinds, err := d.Uints(tiff.TagSampleFormat, maxSamples)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(kinds, func(k uint64) bool { return k != sampleUint && k != 4 }) { // 4 is undefined
+		return unsupported(d, tiff.TagSampleFormat, "samples that are no unsigned integers (format %d)", kinds[0])
+	}
+	extra, err := d.Uints(tiff.TagExtraSamples, maxSamples)
+	if err != nil {
+		return err
+	}
+	for _, e := range extra {
+		lay.ExtraSamples = append(lay.ExtraSamples, int(min(e, 1<<16)))
+	}
+	return nil
+}
+
+func readColorMap(d *tiff.Directory, lay *Layout) error {
+	if lay.Bits != 8 {
+		return unsupported(d, tiff.TagBitsPerSample, "a palette of %d bits: only those of 8 are read", lay.Bits)
+	}
+	colors, err := d.Uints(tiff.TagColorMap, 3<<8)
+	if err != nil {
+		return err
+	}
+	if len(colors) != 3<<8 {
+		return broken(d, tiff.TagColorMap, "a palette of %d values: it must have 768", len(colors))
+	}
+	for _, c := range colors {
+		lay.ColorMap = append(lay.ColorMap, uint16(c))
+	}
+	return nil
+}
+
+// readable refuses the layouts that are described and cannot be shown.
+func readable(d *tiff.Directory, lay *Layout) error {
+	if lay.Planar != 1 && lay.Samples > 1 {
+		return unsupported(d, tiff.TagPlanarConfig,
+			"planar configuration %d: each colour in tiles of its own; write the slide with interleaved colours", lay.Planar)
+	}
+	need := samplesOf(lay.Photometric)
+	switch {
+	case need == 0:
+		return unsupported(d, tiff.TagPhotometric, "photometric interpretation %d", lay.Photometric)
+	case lay.Samples < need:
+		return broken(d, tiff.TagSamplesPerPixel, "%d samples a pixel, where photometric interpretation %d has %d",
+			lay.Samples, lay.Photometric, need)
+	case lay.Codec == JPEG:
+		return readableJPEG(d, lay, need)
+	case lay.Photometric == yCbCr:
+		return unsupported(d, tiff.TagPhotometric, "YCbCr that is not compressed as JPEG")
+	case lay.Codec == WebP && lay.Bits != 8, lay.Bits != 8 && lay.Bits != 16:
+		return unsupported(d, tiff.TagBitsPerSample, "%d bits a sample: only 8 and 16 are read", lay.Bits)
+	case lay.Predictor != 1 && lay.Predictor != 2:
+		return unsupported(d, tiff.TagPredictor, "predictor %d: only none (1) and horizontal (2) are read", lay.Predictor)
+	}
+	fill, err := d.Uint(tiff.TagFillOrder, 1)
+	if err != nil {
+		return err
+	}
+	if fill > 1 {
+		return unsupported(d, tiff.TagFillOrder, "bits stored from the right (fill order %d)", fill)
+	}
+	return nil
+}
+
+// samplesOf is how many samples a pixel has, extra ones aside; 0 if unknown.
+func samplesOf(photometric int) int {
+	switch photometric {
+	case minIsWhite, minIsBlack, palette:
+		return 1
+	case rgb, yCbCr:
+		return 3
+	case cmyk:
+		return 4
+	}
+	return 0
+}
+
+// readableJPEG refuses the JPEGs that browsers do not show as they are meant.
+func readableJPEG(d *tiff.Directory, lay *Layout, need int) error {
+	const advice = "convert the slide to 8-bit RGB or YCbCr"
+	switch {
+	case lay.Bits != 8:
+		return unsupported(d, tiff.TagBitsPerSample, "JPEG of %d bits a sample; %s", lay.Bits, advice)
+	case lay.Photometric == cmyk:
+		return unsupported(d, tiff.TagPhotometric, "CMYK JPEG; %s", advice)
+	case lay.Photometric == minIsWhite || lay.Photometric == palette:
+		return unsupported(d, tiff.TagPhotometric, "JPEG with photometric interpretation %d; %s", lay.Photometric, advice)
+	case lay.Samples != need:
+		return unsupported(d, tiff.TagSamplesPerPixel, "JPEG of %d samples a pixel; %s", lay.Samples, advice)
+	}
+	return nil
+}
+
+func (c Codec) String() string {
+	names := [...]string{"JPEG", "none", "LZW", "deflate", "WebP", "zstd", "JPEG 2000"}
+	if int(c) < len(names) {
+		return names[c]
+	}
+	return fmt.Sprintf("Codec(%d)", uint8(c))
+}

@@ -1,0 +1,264 @@
+package slide
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+const (
+	// maxSide bounds width and height in pixels: a million columns of the smallest
+	// tiles still count in 64 bits. Larger glass does not exist.
+	maxSide = math.MaxInt32
+	// maxTileSide is the largest side a JPEG can have (ITU-T T.81 B.2.2).
+	maxTileSide = math.MaxUint16
+	// maxTilePixels bounds what decoding one tile costs.
+	maxTilePixels = 64 << 20
+	// maxTileBytes bounds the compressed size of one tile. A corrupt byte count can
+	// claim 16 EiB.
+	maxTileBytes = 64 << 20
+)
+
+// A source says where the tiles of a level lie. Its grid is that of the
+// directory as written, which may be larger or smaller than the grid served.
+type source struct {
+	dir             *tiff.Directory
+	columns, rows   int
+	offsets, counts tiff.Tag
+
+	mu    sync.Mutex // held while the table is read
+	table atomic.Pointer[table]
+}
+
+// A table is what of a source is read when its first tile is asked for.
+type table struct {
+	offsets, counts tiff.Array
+	*splicer        // nil unless the level is JPEG
+}
+
+// extent locates tile col,row. It reports [ErrEmptyTile] for a tile the scanner
+// skipped, be it that both offset and count are 0 or only the count, or that the
+// grid, or a table shorter than the grid, does not reach it.
+func (t *table) extent(src *source, col, row int) (off, n uint64, err error) {
+	if col >= src.columns || row >= src.rows {
+		return 0, 0, ErrEmptyTile
+	}
+	i := row*src.columns + col
+	if i >= t.offsets.Len() || i >= t.counts.Len() {
+		return 0, 0, ErrEmptyTile
+	}
+	off, n = t.offsets.At(i), t.counts.At(i)
+	if n == 0 {
+		return 0, 0, ErrEmptyTile
+	}
+	return off, n, nil
+}
+
+// isTiled reports whether d holds tiles rather than strips.
+func isTiled(d *tiff.Directory) bool {
+	_, w := d.Entry(tiff.TagTileWidth)
+	_, h := d.Entry(tiff.TagTileLength)
+	return w && h
+}
+
+// readLevel describes the tiled directory d as it stands in the file, with sizes
+// as its tags give them.
+func readLevel(f *tiff.File, d *tiff.Directory) (Level, *source, error) {
+	var l Level
+	var err error
+	for _, v := range []struct {
+		tag tiff.Tag
+		to  *int
+		max uint64
+	}{
+		{tiff.TagImageWidth, &l.Width, maxSide},
+		{tiff.TagImageLength, &l.Height, maxSide},
+		{tiff.TagTileWidth, &l.TileWidth, maxTileSide},
+		{tiff.TagTileLength, &l.TileHeight, maxTileSide},
+	} {
+		if *v.to, err = side(d, v.tag, v.max); err != nil {
+			return l, nil, err
+		}
+	}
+	if l.TileWidth*l.TileHeight > maxTilePixels {
+		return l, nil, broken(d, tiff.TagTileWidth, "tiles of %d×%d pixels are larger than any slide's", l.TileWidth, l.TileHeight)
+	}
+	if l.Layout, err = readLayout(f, d); err != nil {
+		return l, nil, err
+	}
+	if err := turned(d); err != nil {
+		return l, nil, err
+	}
+	l.Columns = ceilDiv(l.Width, l.TileWidth)
+	l.Rows = ceilDiv(l.Height, l.TileHeight)
+	l.Downsample = 1
+	src, err := newSource(d, &l)
+	return l, src, err
+}
+
+// side returns a width or height in pixels.
+func side(d *tiff.Directory, tag tiff.Tag, limit uint64) (int, error) {
+	n, err := d.Uint(tag, 0)
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 || n > limit {
+		return 0, broken(d, tag, "a size of %d pixels: it must be between 1 and %d", n, limit)
+	}
+	return int(n), nil
+}
+
+// turned refuses a level whose first row or column is not the top or left one.
+func turned(d *tiff.Directory) error {
+	o, err := d.Uint(tiff.TagOrientation, 1)
+	if err != nil {
+		return err
+	}
+	if o > 1 { // some write 0 where they mean nothing
+		return unsupported(d, tiff.TagOrientation,
+			"orientation %d: the tiles are stored turned or mirrored; write the slide with orientation 1", o)
+	}
+	return nil
+}
+
+// newSource finds the tables of a level: TileOffsets and TileByteCounts, or the
+// tags meant for strips, under which some write the tiles (libtiff reads both).
+func newSource(d *tiff.Directory, l *Level) (*source, error) {
+	src := &source{
+		dir: d, columns: l.Columns, rows: l.Rows,
+		offsets: tiff.TagTileOffsets, counts: tiff.TagTileByteCounts,
+	}
+	if _, ok := d.Entry(src.offsets); !ok {
+		src.offsets = tiff.TagStripOffsets
+	}
+	if _, ok := d.Entry(src.counts); !ok {
+		src.counts = tiff.TagStripByteCounts
+	}
+	offsets, ok := d.Entry(src.offsets)
+	if !ok {
+		return nil, broken(d, tiff.TagTileOffsets, "tiles without offsets")
+	}
+	if _, ok := d.Entry(src.counts); !ok {
+		return nil, broken(d, tiff.TagTileByteCounts, "tiles without byte counts")
+	}
+	// Philips tables may lack the last rows of tiles, but not most of the slide: a
+	// small file must not claim a grid that takes for ever to look through.
+	grid := uint64(l.Columns) * uint64(l.Rows)
+	if grid > 64 && offsets.Count < grid/4 {
+		return nil, broken(d, src.offsets, "offsets of %d tiles for a grid of %d×%d", offsets.Count, l.Columns, l.Rows)
+	}
+	return src, nil
+}
+
+// load reads the tables of src, once however many ask at a time.
+func (s *Slide) load(src *source, l *Layout) (*table, error) {
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	if t := src.table.Load(); t != nil {
+		return t, nil
+	}
+	t := new(table)
+	var err error
+	if t.offsets, err = src.dir.Array(src.offsets); err != nil {
+		return nil, err
+	}
+	if t.counts, err = src.dir.Array(src.counts); err != nil {
+		return nil, err
+	}
+	if l.Codec == JPEG {
+		if t.splicer, err = readSplicer(src.dir, l); err != nil {
+			return nil, err
+		}
+	}
+	src.table.Store(t)
+	s.mem.Add(int64(t.offsets.Bytes() + t.counts.Bytes() + 1<<10))
+	return t, nil
+}
+
+// addLevels appends the levels of dirs, largest first, as their tags give them.
+// The first must be readable; a later one in a layout that is not read here is
+// left out, as its zoom can be made from the one before.
+func (s *Slide) addLevels(f *tiff.File, dirs []*tiff.Directory) error {
+	type stored struct {
+		Level
+		src *source
+	}
+	var all []stored
+	for i, d := range dirs {
+		l, src, err := readLevel(f, d)
+		if _, ok := err.(*tiff.UnsupportedError); ok && i > 0 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		all = append(all, stored{l, src})
+	}
+	slices.SortStableFunc(all, func(a, b stored) int {
+		return b.Width*b.Height - a.Width*a.Height // 2^62 at most
+	})
+	for _, l := range all {
+		s.Levels = append(s.Levels, l.Level)
+		s.sources = append(s.sources, l.src)
+	}
+	for i := range s.Levels {
+		s.Levels[i].Downsample = downsample(&s.Levels[0], &s.Levels[i])
+	}
+	return nil
+}
+
+// downsample says how much smaller l is than l0: exactly a power of two if that
+// gives l's size up to a pixel of rounding, or up to the padding to whole tiles
+// if every size is one of whole tiles. Else the mean of both axes.
+func downsample(l0, l *Level) float64 {
+	mean := (float64(l0.Width)/float64(l.Width) + float64(l0.Height)/float64(l.Height)) / 2
+	d := nearestPower(mean)
+	near := func(a, b int) bool { return math.Abs(float64(a)/d-float64(b)) <= 1 }
+	if near(l0.Width, l.Width) && near(l0.Height, l.Height) {
+		return d
+	}
+	if !wholeTiles(l0) || !wholeTiles(l) {
+		return mean
+	}
+	// Padding makes a small level look larger than it is, so the mean is no guide.
+	for d := 1.0; d <= float64(max(l0.Width, l0.Height)); d *= 2 {
+		if padded(l0.Width, d, l.TileWidth) == l.Width && padded(l0.Height, d, l.TileHeight) == l.Height {
+			return d
+		}
+	}
+	return mean
+}
+
+func wholeTiles(l *Level) bool {
+	return l.Width%l.TileWidth == 0 && l.Height%l.TileHeight == 0
+}
+
+// padded is n/d, rounded up to whole tiles.
+func padded(n int, d float64, tile int) int {
+	return ceilDiv(ceilDiv(n, int(d)), tile) * tile
+}
+
+func nearestPower(x float64) float64 {
+	return math.Exp2(math.Round(math.Log2(max(x, 1))))
+}
+
+// broken reports that a field of d is wrong.
+func broken(d *tiff.Directory, tag tiff.Tag, format string, args ...any) error {
+	return &tiff.FormatError{Offset: offsetOf(d, tag), Tag: tag, Msg: fmt.Sprintf(format, args...)}
+}
+
+// unsupported reports that a field of d says something not read here.
+func unsupported(d *tiff.Directory, tag tiff.Tag, format string, args ...any) error {
+	return &tiff.UnsupportedError{Offset: offsetOf(d, tag), Tag: tag, Msg: fmt.Sprintf(format, args...)}
+}
+
+func offsetOf(d *tiff.Directory, tag tiff.Tag) int64 {
+	if e, ok := d.Entry(tag); ok {
+		return e.Offset
+	}
+	return d.Offset
+}

@@ -1,0 +1,179 @@
+package slide
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+const (
+	maxXMLDepth   = 32  // the deepest in use is 9
+	maxObjects    = 64  // scanned images of a slide, representations of an image
+	maxAttributes = 256 // of an object; about 20 are in use
+	maxValue      = 4 << 10
+)
+
+// A dpImport is what the XML of a Philips slide says: the ImageDescription of the
+// first directory, whose root is a DataObject of type DPUfsImport.
+type dpImport struct {
+	dpObject
+	images []*dpImage
+}
+
+// A dpImage is a DataObject of type DPScannedImage: the scan, the label or the
+// macro picture, as its PIM_DP_IMAGE_TYPE says.
+type dpImage struct {
+	dpObject
+	levels []*dpObject // of type PixelDataRepresentation, one a level
+}
+
+// A dpObject holds the Attributes of a DataObject that are plain text.
+type dpObject struct {
+	values map[string]string
+	data   embedded // PIM_DP_IMAGE_DATA
+	icc    embedded // DICOM_ICCPROFILE
+}
+
+func (o *dpObject) set(name string, t *xmlToken, tag tiff.Tag) {
+	where := embedded{tag: tag, off: t.off, n: t.n, base64: true}
+	switch {
+	case name == "PIM_DP_IMAGE_DATA":
+		o.data.extend(where)
+	case name == "DICOM_ICCPROFILE":
+		o.icc.extend(where)
+	case name == "" || t.text == nil || len(t.text) > maxValue || len(o.values) >= maxAttributes:
+	default:
+		if o.values == nil {
+			o.values = map[string]string{}
+		}
+		o.values[name] += strings.Trim(xmlString(t.text), " \t\r\n\x00")
+	}
+}
+
+// extend takes in more of a value whose text comes in pieces.
+func (e *embedded) extend(more embedded) {
+	if e.n == 0 {
+		*e = more
+		return
+	}
+	e.n = more.off + more.n - e.off
+}
+
+// A dpFrame is an element that is open while the XML is read.
+type dpFrame struct {
+	object    *dpObject // that Attributes in it belong to; nil if of a type that is not read
+	attribute string    // Name, in an Attribute
+	leaf      bool      // an Attribute, with nothing in it so far but text
+}
+
+// readImport reads the XML of a Philips slide; nil if the description of d is
+// none. Of XML that breaks off, or goes wrong, it returns what comes before.
+func readImport(f *tiff.File, d *tiff.Directory) (*dpImport, error) {
+	e, ok := d.Entry(tiff.TagImageDescription)
+	if !ok {
+		return nil, nil
+	}
+	x := newXMLScanner(f, e)
+	p := &dpImport{}
+	if !x.root() {
+		return nil, x.err
+	}
+	stack := make([]dpFrame, 1, maxXMLDepth)
+	stack[0] = dpFrame{object: &p.dpObject}
+	deep := 0 // elements open beyond what the stack holds
+	for len(stack) > 0 {
+		t := x.next()
+		top := &stack[len(stack)-1]
+		switch {
+		case t.kind == xmlEnd:
+			return p, x.err
+		case t.kind == xmlOpen && len(stack) == cap(stack):
+			deep++
+		case t.kind == xmlOpen:
+			stack = append(stack, p.open(top, t.tag))
+		case t.kind == xmlClose && deep > 0:
+			deep--
+		case t.kind == xmlClose:
+			stack = stack[:len(stack)-1]
+		case top.leaf && deep == 0 && top.object != nil:
+			top.object.set(top.attribute, &t, x.tag)
+		}
+	}
+	return p, x.err
+}
+
+// root reads up to the first element, and reports whether it is that of a
+// Philips slide.
+func (x *xmlScanner) root() bool {
+	for {
+		switch t := x.next(); t.kind {
+		case xmlOpen:
+			return xmlName(t.tag) == "DataObject" && xmlAttr(t.tag, "ObjectType") == "DPUfsImport"
+		case xmlText:
+			// A byte order mark, or white space; anything else is no XML.
+			if t.text == nil || len(bytes.Trim(t.text, "\xef\xbb\xbf \t\r\n\x00")) > 0 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+}
+
+// open returns the frame of an element in top.
+func (p *dpImport) open(top *dpFrame, tag []byte) dpFrame {
+	top.leaf = false
+	switch xmlName(tag) {
+	case "Attribute":
+		return dpFrame{object: top.object, attribute: xmlAttr(tag, "Name"), leaf: true}
+	case "DataObject":
+		return dpFrame{object: p.object(xmlAttr(tag, "ObjectType"))}
+	}
+	return dpFrame{object: top.object}
+}
+
+// object adds a DataObject of that type; nil if it is of no interest.
+func (p *dpImport) object(kind string) *dpObject {
+	switch kind {
+	case "DPScannedImage":
+		if len(p.images) < maxObjects {
+			im := new(dpImage)
+			p.images = append(p.images, im)
+			return &im.dpObject
+		}
+	case "PixelDataRepresentation":
+		if n := len(p.images); n > 0 && len(p.images[n-1].levels) < maxObjects {
+			level := new(dpObject)
+			p.images[n-1].levels = append(p.images[n-1].levels, level)
+			return level
+		}
+	}
+	return nil
+}
+
+// byKind returns the images of a PIM_DP_IMAGE_TYPE.
+func (p *dpImport) byKind(kind string) []*dpImage {
+	var images []*dpImage
+	for _, im := range p.images {
+		if im.values["PIM_DP_IMAGE_TYPE"] == kind {
+			images = append(images, im)
+		}
+	}
+	return images
+}
+
+// spacing returns the distance of pixels in mm: of rows, then of columns. Values
+// stand in quotes or not, between white space.
+func (o *dpObject) spacing() (y, x float64, ok bool) {
+	v := strings.Fields(strings.ReplaceAll(o.values["DICOM_PIXEL_SPACING"], `"`, " "))
+	if len(v) != 2 {
+		return 0, 0, false
+	}
+	y, errY := strconv.ParseFloat(v[0], 64)
+	x, errX := strconv.ParseFloat(v[1], 64)
+	ok = errY == nil && errX == nil && y > 0 && x > 0 && !math.IsInf(y, 0) && !math.IsInf(x, 0)
+	return y, x, ok
+}

@@ -1,0 +1,170 @@
+package slide
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// maxTables bounds tag 347: four tables each of three kinds are under 4 KB.
+const maxTables = 64 << 10
+
+// app14 says that the three components are red, green and blue: Adobe's marker
+// with transform 0 (Adobe Technical Note 5116, section 18).
+const app14 = "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+
+// A splicer turns the tiles or strips of a directory into complete JPEG streams:
+// it puts the tables of tag 347 in front (TIFF Technical Note 2), and says which
+// colours are meant where the stream does not.
+//
+// What a stream says of its colours holds: JFIF, an Adobe marker, components
+// called R, G and B, or chroma of fewer pixels. Where it says nothing, decoders
+// take three components for YCbCr, and the tag decides.
+type splicer struct {
+	head   []byte   // SOI, APP14 if the tag says RGB, tables
+	rgb    bool     // the tag says RGB: APP14 is in head
+	shared tableSet // tables in head
+	tables []jpegTable
+}
+
+// A jpegTable is one quantization or Huffman table.
+type jpegTable struct {
+	mark byte // DQT or DHT
+	bit  tableSet
+	data []byte // without marker and length
+}
+
+// readSplicer reads the tables that the tiles or strips of d share.
+func readSplicer(d *tiff.Directory, lay *Layout) (*splicer, error) {
+	b, err := d.Bytes(tiff.TagJPEGTables)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxTables {
+		return nil, broken(d, tiff.TagJPEGTables, "%d bytes of JPEG tables", len(b))
+	}
+	sp, bad := newSplicer(b, lay.Photometric == rgb)
+	if bad != nil {
+		return nil, broken(d, tiff.TagJPEGTables, "JPEG tables: %v", bad)
+	}
+	return sp, nil
+}
+
+// newSplicer takes apart b, a JPEG of nothing but tables; nil if there is none.
+//
+// The tables stay as they are written. Whatever else stands between them is left
+// out: a restart interval ends with the stream it stands in (T.81 B.2.4.4), and
+// an application marker in the tables says nothing of the tile.
+func newSplicer(b []byte, rgb bool) (*splicer, *jpegError) {
+	sp := &splicer{head: []byte{0xff, markSOI}, rgb: rgb}
+	if rgb {
+		sp.head = append(sp.head, app14...)
+	}
+	b = bytes.TrimRight(b, "\x00") // some pad to an even count
+	for i := 0; i < len(b); {
+		mark, seg, next, err := segment(b, i)
+		if err != nil {
+			return nil, err
+		}
+		if mark == markEOI {
+			break
+		}
+		if mark == markDQT || mark == markDHT {
+			if bad := sp.add(mark, seg); bad >= 0 {
+				return nil, badJPEG(i, "a table ends after %d bytes of its segment", bad)
+			}
+			sp.head = append(sp.head, b[i:next]...)
+		}
+		i = next
+	}
+	return sp, nil
+}
+
+// add takes the tables of one segment; bad is where the last is cut off, or -1.
+func (sp *splicer) add(mark byte, seg []byte) (bad int) {
+	for i := 0; i < len(seg); {
+		n, bit := tableAt(mark, seg[i:])
+		if n == 0 {
+			return i
+		}
+		sp.tables = append(sp.tables, jpegTable{mark, bit, bytes.Clone(seg[i : i+n])})
+		sp.shared |= bit
+		i += n
+	}
+	return -1
+}
+
+// room is how many bytes to leave in front of a stream of width × height pixels
+// before [splicer.finish] is called: head takes the place of its SOI.
+func (sp *splicer) room() int { return len(sp.head) - 2 }
+
+// finish makes dst[base:] a complete stream, and tells its header. Its first
+// room() bytes are free, the rest is the tile as stored. Bytes after its EOI are
+// cut off.
+//
+// A tile without EOI is refused, as one whose last blocks were never written
+// would otherwise be shown half grey.
+func (sp *splicer) finish(dst []byte, base int, h *header) ([]byte, *jpegError) {
+	tile := dst[base+sp.room():]
+	if err := parseHeader(tile, h); err != nil {
+		return dst[:base], err
+	}
+	if n := len(tile); tile[n-2] != 0xff || tile[n-1] != markEOI {
+		end := bytes.LastIndex(tile[h.end:], []byte{0xff, markEOI})
+		if end < 0 {
+			return dst[:base], badJPEG(n, "no end (FF D9) in %d bytes: was the file copied in full?", n)
+		}
+		dst = dst[:len(dst)-n+h.end+end+2]
+	}
+	if missing := h.needed &^ (h.defined | sp.shared); missing != 0 {
+		return dst[:base], badJPEG(0, "it needs tables that neither it nor tag 347 holds (set %03x)", uint(missing))
+	}
+	// The usual tile: all tables in front, none inside, colours as the tag says.
+	if h.defined&sp.shared == 0 && (!sp.rgb || sp.undecided(h)) {
+		copy(dst[base:], sp.head)
+		return dst, nil
+	}
+	return sp.compose(dst, base, h), nil
+}
+
+// undecided reports whether the stream leaves it to the tag what its components
+// are, or agrees with it that they are red, green and blue.
+func (sp *splicer) undecided(h *header) bool {
+	return h.components == 3 && !h.jfif && h.adobe < 0 && !h.subsampled()
+}
+
+// compose puts in front of the tile only what it lacks, and moves it up to that.
+func (sp *splicer) compose(dst []byte, base int, h *header) []byte {
+	var buf [maxHead]byte
+	head := append(buf[:0], 0xff, markSOI)
+	if sp.rgb && sp.undecided(h) {
+		head = append(head, app14...)
+	}
+	for _, t := range sp.tables {
+		if h.defined&t.bit == 0 {
+			n := len(t.data) + 2
+			head = append(head, 0xff, t.mark, byte(n>>8), byte(n))
+			head = append(head, t.data...)
+		}
+	}
+	tile := dst[base+sp.room()+2:]
+	n := len(head) + len(tile)
+	dst = slices.Grow(dst[:base], n)[:base+n]
+	copy(dst[base+len(head):], tile)
+	copy(dst[base:], head)
+	return dst
+}
+
+// maxHead is room for every table once: 4 of 129, 8 of 273 bytes at most, with
+// marker and length. Tables defined twice need more, and allocate.
+const maxHead = 2 + len(app14) + 4*(4+129) + 8*(4+273)
+
+// asTIFF turns what is wrong with a JPEG at off of the file into an error of the
+// tag that points there.
+func asTIFF(err *jpegError, off int64, tag tiff.Tag) error {
+	if err.unsupported {
+		return &tiff.UnsupportedError{Offset: off + int64(err.at), Tag: tag, Msg: err.msg}
+	}
+	return &tiff.FormatError{Offset: off + int64(err.at), Tag: tag, Msg: err.Error()}
+}

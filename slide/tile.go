@@ -1,0 +1,143 @@
+package slide
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// AppendTile appends one tile to dst as it is stored, and returns the longer
+// slice: for JPEG a complete stream that every browser shows with the right
+// colours, nothing decoded; for other codecs the compressed bytes. It costs one
+// positioned read, no lock, and no allocation beyond the growth of dst.
+//
+// Columns and rows count from the top left of the level. Every tile is
+// TileWidth × TileHeight pixels, also at the right and bottom edges, where the
+// pixels beyond Width and Height mean nothing.
+//
+// The error is [ErrNoTile] if there is no such level, column or row,
+// [ErrEmptyTile] if the scanner skipped the tile, and otherwise wraps a
+// [*tiff.FormatError] for a tile that is not whole, a [*tiff.UnsupportedError],
+// or the reader's own. With an error comes dst as it was.
+//
+// Tiles are section 15 of TIFF 6.0; the tables they share are TIFF Technical
+// Note 2. A byte count of zero for a skipped tile is a habit of Philips and GDAL.
+func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
+	if level < 0 || level >= len(s.Levels) {
+		return dst, ErrNoTile
+	}
+	l, src := &s.Levels[level], s.sources[level]
+	if col < 0 || row < 0 || col >= l.Columns || row >= l.Rows {
+		return dst, ErrNoTile
+	}
+	t := src.table.Load()
+	if t == nil {
+		var err error
+		if t, err = s.load(src, &l.Layout); err != nil {
+			return dst, fmt.Errorf("slide: level %d: %w", level, err)
+		}
+	}
+	off, n, err := t.extent(src, col, row)
+	if err != nil {
+		return dst, err
+	}
+	b, err := s.appendExtent(dst, l, src, t, off, n)
+	if err != nil {
+		return dst, fmt.Errorf("slide: level %d tile %d,%d: %w", level, col, row, err)
+	}
+	return b, nil
+}
+
+// appendExtent appends the tile of n bytes at off.
+func (s *Slide) appendExtent(dst []byte, l *Level, src *source, t *table, off, n uint64) ([]byte, error) {
+	if err := s.within(off, n, src.offsets); err != nil {
+		return dst, err
+	}
+	if l.Layout.Codec != JPEG {
+		dst, b := extend(dst, int(n))
+		if err := s.readAt(b, int64(off), src.offsets); err != nil {
+			return nil, err
+		}
+		return dst, checkStart(l.Layout.Codec, b, int64(off), src.offsets)
+	}
+	base := len(dst)
+	dst, b := extend(dst, t.room()+int(n))
+	if err := s.readAt(b[t.room():], int64(off), src.offsets); err != nil {
+		return nil, err
+	}
+	var h header
+	dst, bad := t.finish(dst, base, &h)
+	if bad == nil && (h.width != l.TileWidth || h.height != l.TileHeight) {
+		bad = badJPEG(0, "it is %d×%d pixels, where the tiles are %d×%d", h.width, h.height, l.TileWidth, l.TileHeight)
+	}
+	if bad != nil {
+		return nil, asTIFF(bad, int64(off), src.offsets)
+	}
+	return dst, nil
+}
+
+// extend makes dst n bytes longer, and returns the new part too.
+func extend(dst []byte, n int) (longer, added []byte) {
+	base := len(dst)
+	dst = slices.Grow(dst, n)[:base+n]
+	return dst, dst[base:]
+}
+
+// within checks the range of a tile or strip against the file.
+func (s *Slide) within(off, n uint64, tag tiff.Tag) error {
+	const header = 8 // bytes at the start of every TIFF
+	switch {
+	case off > math.MaxInt64 || n > math.MaxInt64 || off > uint64(s.size) || n > uint64(s.size)-off:
+		return &tiff.FormatError{
+			Offset: int64(min(off, math.MaxInt64)), Tag: tag,
+			Msg: fmt.Sprintf("%d bytes at %d, in a file of %d", n, off, s.size),
+		}
+	case off < header:
+		return &tiff.FormatError{Offset: int64(off), Tag: tag, Msg: fmt.Sprintf("%d bytes of pixels inside of the file's header", n)}
+	case n > maxTileBytes:
+		return &tiff.FormatError{Offset: int64(off), Tag: tag, Msg: fmt.Sprintf("%d bytes of pixels in one piece", n)}
+	}
+	return nil
+}
+
+// readAt fills p. A file that has become shorter is a [*tiff.FormatError].
+func (s *Slide) readAt(p []byte, off int64, tag tiff.Tag) error {
+	n, err := s.r.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return &tiff.FormatError{Offset: off + int64(n), Tag: tag, Msg: "the file ends here: it has become shorter since it was opened"}
+	}
+	return err
+}
+
+// checkStart refuses compressed bytes that do not begin as their codec demands,
+// as those of a file whose blocks were never written.
+func checkStart(c Codec, b []byte, off int64, tag tiff.Tag) error {
+	var ok bool
+	switch c {
+	case None:
+		return nil // black is black
+	case Deflate: // RFC 1950 section 2.2
+		ok = len(b) >= 2 && b[0]&15 == 8 && (int(b[0])<<8|int(b[1]))%31 == 0
+	case LZW: // a clear code of 9 bits, TIFF 6.0 page 59
+		ok = len(b) >= 2 && b[0] == 0x80 && b[1]&0x80 == 0
+	case WebP:
+		ok = len(b) >= 12 && string(b[:4]) == "RIFF" && string(b[8:12]) == "WEBP"
+	case Zstd: // a frame, or one to be skipped; RFC 8878 section 3.1
+		ok = len(b) >= 4 && (string(b[:4]) == "\x28\xb5\x2f\xfd" || b[0]&0xf0 == 0x50 && string(b[1:4]) == "\x2a\x4d\x18")
+	}
+	if ok {
+		return nil
+	}
+	what := fmt.Sprintf("%d bytes that are no %v", len(b), c)
+	if !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) {
+		what = "nothing but zeros: was the file copied in full?"
+	}
+	return &tiff.FormatError{Offset: off, Tag: tag, Msg: what}
+}

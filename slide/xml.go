@@ -1,0 +1,236 @@
+package slide
+
+import (
+	"bytes"
+	"html"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+const (
+	// xmlWindow is how much of a description is held at a time, and so the longest
+	// text and tag that are seen as a whole.
+	xmlWindow = 32 << 10
+	// maxXMLTokens ends a description that is made to take long. One of two images
+	// and ten levels has about 400.
+	maxXMLTokens = 100_000
+)
+
+// An xmlKind is the kind of a token.
+type xmlKind uint8
+
+const (
+	xmlEnd   xmlKind = iota // of the description, or of what can be understood of it
+	xmlOpen                 // <name …> or <name …/>
+	xmlClose                // </name>, and after <name …/>
+	xmlText
+)
+
+// An xmlToken is a tag, or the text between two tags.
+type xmlToken struct {
+	kind   xmlKind
+	tag    []byte // of xmlOpen, between < and >; valid until the next token
+	text   []byte // of xmlText; nil if it is longer than the window
+	off, n int64  // of xmlText: where it lies in the file
+}
+
+// An xmlScanner reads XML through a small window, as what matters in a
+// description of a megabyte is a few kilobytes: the rest is a picture as base64,
+// that is passed over without being decoded or kept.
+//
+// It asks little of the text: any encoding that contains ASCII, any prolog or
+// none, bytes behind the root element, and names that do not match are all taken.
+type xmlScanner struct {
+	f        *tiff.File
+	tag      tiff.Tag
+	off, end int64 // what of the file has not been read into buf yet
+	buf      []byte
+	i        int // next byte in buf
+	closing  bool
+	tokens   int
+	err      error
+}
+
+func newXMLScanner(f *tiff.File, e tiff.Entry) *xmlScanner {
+	n := min(int64(min(e.Count, 1<<40)), f.Size()-e.Offset)
+	return &xmlScanner{
+		f: f, tag: e.Tag, off: e.Offset, end: e.Offset + max(n, 0),
+		buf: make([]byte, 0, min(max(n, 0), xmlWindow)),
+	}
+}
+
+// fill reads on into the window, and first drops what lies before keep. It
+// reports whether there was room and something to read.
+func (x *xmlScanner) fill(keep int) bool {
+	n := copy(x.buf[:cap(x.buf)], x.buf[keep:])
+	x.i -= keep
+	x.buf = x.buf[:n]
+	more := int(min(int64(cap(x.buf)-n), x.end-x.off))
+	if more <= 0 || x.err != nil {
+		return false
+	}
+	x.buf = x.buf[:n+more]
+	x.err = x.f.ReadAt(x.buf[n:], x.off, x.tag)
+	if x.err != nil {
+		x.buf = x.buf[:n]
+		return false
+	}
+	x.off += int64(more)
+	return true
+}
+
+// at is where byte i of the window lies in the file.
+func (x *xmlScanner) at(i int) int64 { return x.off - int64(len(x.buf)) + int64(i) }
+
+// next returns the next token.
+func (x *xmlScanner) next() xmlToken {
+	for x.tokens++; x.tokens < maxXMLTokens; x.tokens++ {
+		if x.closing {
+			x.closing = false
+			return xmlToken{kind: xmlClose}
+		}
+		if x.i == len(x.buf) && !x.fill(x.i) {
+			break
+		}
+		if x.buf[x.i] != '<' {
+			return x.text()
+		}
+		for len(x.buf)-x.i < len("<![CDATA[") && x.fill(x.i) {
+		}
+		switch rest := x.buf[x.i:]; {
+		case bytes.HasPrefix(rest, []byte("<!--")):
+			x.skip("-->")
+		case bytes.HasPrefix(rest, []byte("<![CDATA[")):
+			return x.cdata()
+		case bytes.HasPrefix(rest, []byte("<?")), bytes.HasPrefix(rest, []byte("<!")):
+			x.skip(">")
+		default:
+			return x.element()
+		}
+	}
+	return xmlToken{}
+}
+
+// text returns what stands before the next tag.
+func (x *xmlScanner) text() xmlToken {
+	start := x.at(x.i)
+	n, whole := x.find("<")
+	t := xmlToken{kind: xmlText, off: start, n: x.at(x.i) + int64(n) - start}
+	if whole {
+		t.text = x.buf[x.i : x.i+n]
+	}
+	x.i += n
+	return t
+}
+
+// cdata returns the text of a CDATA section. Its place in the file includes the
+// brackets, as a value may consist of several.
+func (x *xmlScanner) cdata() xmlToken {
+	start := x.at(x.i)
+	n, whole := x.find("]]>")
+	t := xmlToken{kind: xmlText, off: start}
+	if whole {
+		t.text = bytes.TrimPrefix(x.buf[x.i:x.i+n], []byte("<![CDATA["))
+	}
+	x.i = min(x.i+n+len("]]>"), len(x.buf))
+	t.n = x.at(x.i) - start
+	return t
+}
+
+// element returns a tag.
+func (x *xmlScanner) element() xmlToken {
+	n, whole := x.find(">")
+	if !whole || x.i+n == len(x.buf) {
+		return xmlToken{} // not closed
+	}
+	tag := x.buf[x.i+1 : x.i+n]
+	x.i += n + 1
+	if len(tag) > 0 && tag[0] == '/' {
+		return xmlToken{kind: xmlClose}
+	}
+	if t, ok := bytes.CutSuffix(tag, []byte("/")); ok {
+		tag, x.closing = t, true
+	}
+	return xmlToken{kind: xmlOpen, tag: tag}
+}
+
+// skip passes over everything up to and including end.
+func (x *xmlScanner) skip(end string) {
+	n, _ := x.find(end)
+	x.i = min(x.i+n+len(end), len(x.buf))
+}
+
+// find returns how far end is from i; if there is no end, that is the end of the
+// description. What lies between is wholly in the window, or the window moves on
+// over it: then i is its new first byte, n counts from there, and whole is false.
+func (x *xmlScanner) find(end string) (n int, whole bool) {
+	whole = true
+	for from := x.i; ; {
+		if n = bytes.Index(x.buf[from:], []byte(end)); n >= 0 {
+			return from + n - x.i, whole
+		}
+		seen := len(x.buf) - x.i
+		if x.fill(x.i) {
+			from = max(seen-len(end)+1, 0)
+			continue
+		}
+		if x.off == x.end || x.err != nil {
+			return len(x.buf) - x.i, whole
+		}
+		x.i = len(x.buf) - len(end) + 1 // the window is full
+		from, whole = 0, false
+		if !x.fill(x.i) {
+			return len(x.buf) - x.i, false
+		}
+	}
+}
+
+// xmlAttr returns an attribute of a tag, "" if it has none of that name.
+func xmlAttr(tag []byte, name string) string {
+	for rest := tag; ; {
+		i := bytes.Index(rest, []byte(name))
+		if i < 0 {
+			return ""
+		}
+		before := i == 0 || bytes.IndexByte([]byte(" \t\r\n\"'"), rest[i-1]) >= 0
+		rest = rest[i+len(name):]
+		value := bytes.TrimLeft(rest, " \t\r\n")
+		if !before || len(value) < 2 || value[0] != '=' {
+			continue
+		}
+		value = bytes.TrimLeft(value[1:], " \t\r\n")
+		if len(value) < 2 || value[0] != '"' && value[0] != '\'' {
+			continue
+		}
+		if j := bytes.IndexByte(value[1:], value[0]); j >= 0 {
+			return xmlString(value[1 : 1+j])
+		}
+	}
+}
+
+// xmlName returns the name of a tag.
+func xmlName(tag []byte) string {
+	if i := bytes.IndexAny(tag, " \t\r\n"); i >= 0 {
+		tag = tag[:i]
+	}
+	return string(tag)
+}
+
+// xmlString returns text with its entities replaced, and in UTF-8: what is none
+// is taken for ISO 8859-1.
+func xmlString(text []byte) string {
+	s := string(text)
+	if !utf8.ValidString(s) {
+		r := make([]rune, len(s))
+		for i := range len(s) {
+			r[i] = rune(s[i])
+		}
+		s = string(r)
+	}
+	if strings.Contains(s, "&") {
+		s = html.UnescapeString(s)
+	}
+	return s
+}

@@ -1,0 +1,65 @@
+package slide
+
+// A Zoom is one step of the ladder of powers of two that viewers ask for: zoom
+// MaxZoom is level 0, zoom 0 the one tile that shows the whole slide.
+type Zoom struct {
+	Width, Height int // pixels
+	Columns, Rows int // tiles of level 0's tile size
+	Level         int // the stored level that is this zoom tile for tile, or -1: made from the next larger zoom
+}
+
+// MaxZoom is the zoom that is level 0.
+func (s *Slide) MaxZoom() int { return len(s.Zooms) - 1 }
+
+// Rows is the number of rows of tiles of zoom z, 0 if there is no such zoom.
+func (s *Slide) Rows(z int) int {
+	if z < 0 || z >= len(s.Zooms) {
+		return 0
+	}
+	return s.Zooms[z].Rows
+}
+
+// ladder returns the zooms of a pyramid. Each has half as many columns and rows
+// as the next larger one, rounded up, so that the four tiles of quadtree names
+// always lie below one another.
+//
+// The size of a zoom is that of its stored level, which may have lost the last
+// pixel when it was halved; else half of the next larger zoom, rounded up.
+func ladder(levels []Level) []Zoom {
+	l0 := &levels[0]
+	up := []Zoom{{Width: l0.Width, Height: l0.Height, Columns: l0.Columns, Rows: l0.Rows}}
+	for d := 2.0; ; d *= 2 {
+		z := up[len(up)-1]
+		if z.Columns <= 1 && z.Rows <= 1 {
+			break
+		}
+		z = Zoom{Width: half(z.Width), Height: half(z.Height), Columns: half(z.Columns), Rows: half(z.Rows), Level: -1}
+		if i := storedLevel(levels, d, z); i >= 0 {
+			z.Level, z.Width, z.Height = i, levels[i].Width, levels[i].Height
+		}
+		up = append(up, z)
+	}
+	zooms := make([]Zoom, len(up))
+	for i := range up {
+		zooms[len(up)-1-i] = up[i]
+	}
+	return zooms
+}
+
+// storedLevel returns the level that is z tile for tile, or -1: it has level 0's
+// tiles, is smaller than level 0 by d, and has z's grid.
+func storedLevel(levels []Level, d float64, z Zoom) int {
+	for i := 1; i < len(levels); i++ {
+		l := &levels[i]
+		if l.Downsample == d && l.TileWidth == levels[0].TileWidth && l.TileHeight == levels[0].TileHeight &&
+			l.Columns == z.Columns && l.Rows == z.Rows {
+			return i
+		}
+	}
+	return -1
+}
+
+func half(n int) int { return n/2 + n&1 }
+
+// ceilDiv is a/b rounded up, for a ≥ 0 and b > 0.
+func ceilDiv(a, b int) int { return a/b + min(a%b, 1) }
