@@ -43,8 +43,9 @@ var quiet = map[Kind]int{
 // high as they are wide, and at least 20 modules.
 //
 // DataMatrix holds Latin-1, QR holds any text, Aztec and Code 128 hold ASCII; the
-// others hold what their alphabet has, Codabar's A to D at both ends included and
-// EAN's check digit optional. A text that does not fit the kind is an error.
+// others hold what their alphabet has. Check digits and Codabar's letters at both
+// ends are added; EAN may have its check digit already. A text that does not fit
+// the kind is an error.
 func Draw(kind Kind, text string, modulePx int) (image.Image, error) {
 	if modulePx < 1 || modulePx > maxModule {
 		return nil, fmt.Errorf("barcode: module of %d pixels: want 1 to %d", modulePx, maxModule)
@@ -104,7 +105,7 @@ func encode(kind Kind, text string) (barcode.Barcode, error) {
 	case Code93:
 		return code93.Encode(text, true, false)
 	case Codabar:
-		return codabar.Encode(text)
+		return codabar.Encode("A" + text + "A")
 	case ITF:
 		return twooffive.Encode(text, true)
 	case EAN8, EAN13:
