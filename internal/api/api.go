@@ -45,6 +45,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	a.older(mux, h)
 	describeTiles(h.OpenAPI())
 	mux.HandleFunc("GET /docs", docs)
+	mux.HandleFunc("GET /docs.js", docsJS)
 }
 
 // problem is the error model of every operation: RFC 9457.

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// common are the flags of every mode that serves.
+type common struct {
+	Data      string   `type:"path" placeholder:"DIR" help:"Folder of the catalog and of made pictures. Default: the user's data directory."`
+	Listen    string   `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
+	Database  string   `placeholder:"URL" help:"sqlite:PATH or postgres://… . Default: catalog.db in --data."`
+	Insecure  bool     `name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
+	Origins   []string `name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
+	LogLevel  string   `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat string   `default:"text" enum:"text,json" help:"text or json."`
+	CacheSize int64    `name:"cache-size" default:"10240" placeholder:"MB" help:"Bound of kept pictures on disk, in MB."`
+	OpenFiles int      `name:"open-slides" default:"512" help:"Bound of slides kept open."`
+	OpenBytes int64    `name:"open-memory" default:"96" placeholder:"MB" help:"Bound of the memory of open slides' tables, in MB."`
+}
+
+func (c *common) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum leaves only what it knows
+	o := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// dataDir makes the data folder, for its owner alone.
+func (c *common) dataDir() (string, error) {
+	dir := c.Data
+	if dir == "" {
+		base := os.Getenv("XDG_DATA_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return "", fmt.Errorf("no place for data: %w: say --data DIR", err)
+			}
+			base = filepath.Join(home, ".local", "share")
+		}
+		dir = filepath.Join(base, "ptiffstore")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("data folder: %w", err)
+	}
+	return filepath.Abs(dir)
+}
+
+func (c *common) database(dir string) string {
+	if c.Database != "" {
+		return c.Database
+	}
+	return "sqlite:" + filepath.Join(dir, "catalog.db")
+}
+
+func (c *common) guard() *auth.Guard { return &auth.Guard{Open: c.Insecure} }
+
+func (c *common) cors() *web.CORS { return &web.CORS{Origins: c.Origins} }
+
+// listen opens the port, and refuses to publish slides by accident.
+func (c *common) listen() (net.Listener, error) {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", c.Listen, err)
+	}
+	if !c.Insecure && !auth.LocalHost(net.JoinHostPort(host, "1")) {
+		return nil, fmt.Errorf("--listen %s is reachable from other machines, and there is no access control: listen on 127.0.0.1, or say --insecure-no-auth if everyone may see every slide", c.Listen)
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", c.Listen, err)
+	}
+	return l, nil
+}
+
+// url is where a browser reaches l.
+func url(l net.Listener) string {
+	addr := l.Addr().(*net.TCPAddr)
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = "localhost"
+	}
+	return fmt.Sprintf("http://%s/", net.JoinHostPort(host, fmt.Sprint(addr.Port)))
+}
+
+// serveHTTP serves h on l until ctx is done, then lets requests under way end.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	s := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := s.Shutdown(end)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return s.Close()
+	}
+	return err
+}

@@ -1,0 +1,238 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// image is an image as the API shows it. Unknown is null, never 0 or "".
+type image struct {
+	ID             string            `json:"id" doc:"Opaque."`
+	Store          string            `json:"store" doc:"Id of the store it is in."`
+	Revision       string            `json:"revision" doc:"Changes whenever the file does."`
+	State          string            `json:"state" enum:"available,arriving,unsupported,broken,missing,quarantined"`
+	Reason         *string           `json:"reason" doc:"Why it is not available, in words."`
+	Format         *string           `json:"format" example:"philips"`
+	Vendor         *string           `json:"vendor" doc:"Maker of the scanner."`
+	Width          *int              `json:"width" doc:"Pixels of level 0."`
+	Height         *int              `json:"height"`
+	TileWidth      *int              `json:"tile_width"`
+	TileHeight     *int              `json:"tile_height"`
+	MaxZoom        *int              `json:"max_zoom" doc:"The zoom that is level 0."`
+	Levels         []catalog.Level   `json:"levels" doc:"As stored, largest first."`
+	MPPX           *float64          `json:"mpp_x" doc:"Micrometres per pixel of level 0, across."`
+	MPPY           *float64          `json:"mpp_y" doc:"Micrometres per pixel of level 0, down."`
+	ObjectivePower *float64          `json:"objective_power" example:"40"`
+	Barcode        *string           `json:"barcode"`
+	Label          *string           `json:"label" doc:"Name given to it by people."`
+	FileName       *string           `json:"file_name"`
+	Aliases        []string          `json:"aliases"`
+	ExternalID     *string           `json:"external_id"`
+	Size           int64             `json:"size" doc:"Bytes of the file."`
+	Digest         *string           `json:"digest" doc:"SHA-256 of the file; null until it is hashed."`
+	TileURL        *string           `json:"tile_url" doc:"Template with {z}, {x} and {y}."`
+	Associated     []string          `json:"associated" doc:"label, macro, thumbnail: those that can be had."`
+	Properties     map[string]string `json:"properties"`
+	CreatedAt      time.Time         `json:"created_at"`
+	UpdatedAt      time.Time         `json:"updated_at"`
+	MissingSince   *time.Time        `json:"missing_since"`
+}
+
+type imageOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         image
+}
+
+type imagesInput struct {
+	Store  string `query:"store" doc:"Only images of this store."`
+	Q      string `query:"q" maxLength:"200" doc:"Part of the file name, label or barcode: anywhere from 3 characters on, else at the beginning."`
+	State  string `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
+	Sort   string `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+}
+
+type imagesOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         struct {
+		Items      []image `json:"items"`
+		NextCursor *string `json:"next_cursor" doc:"null at the end of the list."`
+	}
+}
+
+type imagePath struct {
+	Image string `path:"image" doc:"Id of the image."`
+}
+
+func (a *API) images(h huma.API) {
+	huma.Register(h, huma.Operation{
+		OperationID: "list-images", Method: http.MethodGet, Path: "/api/v1/images",
+		Summary: "List images, a page at a time", Tags: []string{"images"},
+	}, a.listImages)
+	huma.Register(h, huma.Operation{
+		OperationID: "get-image", Method: http.MethodGet, Path: "/api/v1/images/{image}",
+		Summary: "Describe an image", Tags: []string{"images"},
+	}, a.getImage)
+}
+
+func (a *API) listImages(ctx context.Context, in *imagesInput) (*imagesOutput, error) {
+	page, err := a.Catalog.Images(ctx, catalog.Query{
+		Store: in.Store, Q: in.Q, State: catalog.State(in.State), Sort: catalog.Sort(in.Sort), Cursor: in.Cursor, Limit: in.Limit, Labels: true,
+	})
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	stores, err := a.endpoints(ctx)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := &imagesOutput{CacheControl: "no-cache"}
+	out.Body.Items = make([]image, 0, len(page.Items))
+	for i := range page.Items {
+		out.Body.Items = append(out.Body.Items, newImage(&page.Items[i], stores))
+	}
+	out.Body.NextCursor = known(page.NextCursor)
+	return out, nil
+}
+
+func (a *API) getImage(ctx context.Context, in *imagePath) (*imageOutput, error) {
+	im, err := a.Catalog.Image(ctx, in.Image)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	stores, err := a.endpoints(ctx)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &imageOutput{CacheControl: "no-cache", Body: newImage(im, stores)}, nil
+}
+
+// endpoints is the base URL of the tile server of each store, by id.
+func (a *API) endpoints(ctx context.Context) (map[string]string, error) {
+	list, err := a.Catalog.Stores(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]string, len(list))
+	for _, s := range list {
+		m[s.ID] = strings.TrimSuffix(s.Endpoint, "/")
+	}
+	return m, nil
+}
+
+func newImage(im *catalog.Image, endpoints map[string]string) image {
+	v := image{
+		ID: im.ID, Store: im.StoreID, Revision: im.Revision, State: string(im.State), Reason: known(im.Reason),
+		Format: known(im.Format), Vendor: known(im.Vendor), Width: known(im.Width), Height: known(im.Height),
+		TileWidth: known(im.TileWidth), TileHeight: known(im.TileHeight),
+		Levels: im.Levels, MPPX: im.MPPX, MPPY: im.MPPY, ObjectivePower: im.ObjectivePower,
+		Barcode: im.Barcode, Label: im.Label, FileName: known(im.FileName), Aliases: im.Aliases, ExternalID: im.ExternalID,
+		Size: im.Identity.Size, Digest: im.Digest, Associated: im.Associated, Properties: im.Properties,
+		CreatedAt: im.CreatedAt.UTC(), UpdatedAt: im.UpdatedAt.UTC(), MissingSince: im.MissingSince,
+	}
+	if v.Levels == nil {
+		v.Levels = []catalog.Level{}
+	}
+	if v.Aliases == nil {
+		v.Aliases = []string{}
+	}
+	if v.Associated == nil {
+		v.Associated = []string{}
+	}
+	if v.Properties == nil {
+		v.Properties = map[string]string{}
+	}
+	if im.State == catalog.Available {
+		v.MaxZoom = &im.MaxZoom
+		v.TileURL = known(endpoints[im.StoreID] + "/api/v1/images/" + im.ID + "/tiles/{z}/{x}/{y}.jpg?v=" + im.Revision)
+	}
+	return v
+}
+
+// known is nil for the zero value.
+func known[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+type store struct {
+	ID         string           `json:"id"`
+	Label      string           `json:"label"`
+	Mode       string           `json:"mode" enum:"in-place,managed"`
+	Root       *string          `json:"root" doc:"Folder of the files; for admins only."`
+	Host       *string          `json:"host" doc:"Host whose worker keeps it in step; for admins only."`
+	Endpoint   *string          `json:"endpoint" doc:"Base URL of the tile server near the files."`
+	Schedule   *string          `json:"schedule"`
+	Queue      *string          `json:"queue"`
+	Background string           `json:"background" example:"#ffffff"`
+	Origin     string           `json:"origin" enum:"top-left,bottom-left"`
+	Public     bool             `json:"public"`
+	LastSync   *time.Time       `json:"last_sync" doc:"End of the last pass that was completed."`
+	LastResult *json.RawMessage `json:"last_result"`
+	Counts     map[string]int   `json:"counts" doc:"Images by state."`
+}
+
+type storeOutput struct{ Body store }
+
+type storesOutput struct {
+	Body struct {
+		Items      []store `json:"items"`
+		NextCursor *string `json:"next_cursor"`
+	}
+}
+
+func (a *API) stores(h huma.API) {
+	huma.Register(h, huma.Operation{
+		OperationID: "list-stores", Method: http.MethodGet, Path: "/api/v1/stores",
+		Summary: "List stores", Tags: []string{"stores"},
+	}, func(ctx context.Context, _ *struct{}) (*storesOutput, error) {
+		list, err := a.Catalog.Stores(ctx)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		out := &storesOutput{}
+		out.Body.Items = []store{}
+		for i := range list {
+			out.Body.Items = append(out.Body.Items, newStore(&list[i]))
+		}
+		return out, nil
+	})
+	huma.Register(h, huma.Operation{
+		OperationID: "get-store", Method: http.MethodGet, Path: "/api/v1/stores/{store}",
+		Summary: "Describe a store", Tags: []string{"stores"},
+	}, func(ctx context.Context, in *struct {
+		Store string `path:"store"`
+	},
+	) (*storeOutput, error) {
+		s, err := a.Catalog.Store(ctx, in.Store)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		return &storeOutput{newStore(s)}, nil
+	})
+}
+
+func newStore(s *catalog.Store) store {
+	v := store{
+		ID: s.ID, Label: s.Label, Mode: string(s.Mode), Root: known(s.Root), Host: known(s.Host), Endpoint: known(s.Endpoint),
+		Schedule: known(s.Schedule), Queue: known(s.Queue), Background: s.Background, Origin: s.Origin, Public: s.Public, LastSync: s.LastSync,
+		Counts: map[string]int{},
+	}
+	for k, n := range s.Counts {
+		v.Counts[string(k)] = n
+	}
+	if len(s.LastResult) > 0 {
+		v.LastResult = &s.LastResult
+	}
+	return v
+}

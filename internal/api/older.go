@@ -1,0 +1,42 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// prototypeSlide is a slide as the prototype lists it.
+type prototypeSlide struct {
+	Name    string `json:"name"`
+	Barcode string `json:"barcode"`
+}
+
+// prototypeLimit is how many slides the prototype's list names: it has no pages.
+const prototypeLimit = 10_000
+
+// prototypeList answers {"slides":[{"name":…,"barcode":…}]}.
+func (a *API) prototypeList(w http.ResponseWriter, r *http.Request) error {
+	slides := []prototypeSlide{}
+	q := catalog.Query{State: catalog.Available, Sort: catalog.SortName, Limit: 500, Labels: true}
+	for len(slides) < prototypeLimit {
+		page, err := a.Catalog.Images(r.Context(), q)
+		if err != nil {
+			return a.failed(r.Context(), err)
+		}
+		for i := range page.Items {
+			s := prototypeSlide{Name: page.Items[i].FileName}
+			if b := page.Items[i].Barcode; b != nil {
+				s.Barcode = *b
+			}
+			slides = append(slides, s)
+		}
+		if page.NextCursor == "" {
+			break
+		}
+		q.Cursor = page.NextCursor
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return web.WriteJSON(w, http.StatusOK, map[string]any{"slides": slides})
+}

@@ -1,0 +1,207 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// A picture is drawn from an open slide: a JPEG, and what of the revision it is.
+type picture func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error)
+
+// pictures adds the routes that answer with a picture that is no tile.
+func (a *API) pictures(mux *http.ServeMux, h huma.API) {
+	mux.Handle("GET /api/v1/images/{image}/associated/{kind}", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		kind := r.PathValue("kind")
+		return a.picture(w, r, &tiles.Request{Image: r.PathValue("image")}, kind, a.associated(kind))
+	}))
+	mux.Handle("GET /api/v1/images/{image}/preview", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		return a.preview(w, r, &tiles.Request{Image: r.PathValue("image")})
+	}))
+	mux.Handle("GET /api/v1/images/{image}/thumbnail", web.Handler(a.thumbnail))
+	mux.Handle("GET /dzi/{file}", web.Handler(a.descriptor))
+	describePictures(h.OpenAPI())
+}
+
+// older adds the routes of SlideAtlas and of the prototype.
+func (a *API) older(mux *http.ServeMux, _ huma.API) {
+	ask := func(store, image string) *tiles.Request {
+		return &tiles.Request{Store: store, Image: image, ByFile: true}
+	}
+	mux.Handle("GET /thumb/{store}/{image}", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		return a.preview(w, r, ask(r.PathValue("store"), r.PathValue("image")))
+	}))
+	mux.Handle("GET /thumb", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		q := r.URL.Query()
+		return a.preview(w, r, ask(q.Get("db"), q.Get("img")))
+	}))
+	mux.Handle("GET /label", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		q := r.URL.Query()
+		return a.picture(w, r, ask(q.Get("db"), q.Get("img")), "label", a.associated("label"))
+	}))
+	mux.Handle("GET /apiv1/slides", web.Handler(a.prototypeList))
+	for _, kind := range []string{"label", "macro"} {
+		mux.Handle("GET /apiv1/slides/{file}/"+kind+"/{$}", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+			return a.picture(w, r, ask("", r.PathValue("file")), kind, a.associated(kind))
+		}))
+	}
+}
+
+func (a *API) associated(kind string) picture {
+	return func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error) {
+		switch kind {
+		case "label", "macro", "thumbnail":
+			return a.Maker.Associated(ctx, f.Revision, s, kind, current)
+		}
+		return nil, slide.ErrNoAssociated
+	}
+}
+
+func (a *API) preview(w http.ResponseWriter, r *http.Request, req *tiles.Request) error {
+	height, err := dimension(r, "height", 100)
+	if err != nil {
+		return err
+	}
+	return a.picture(w, r, req, "preview"+strconv.Itoa(height), func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error) {
+		return a.Maker.Preview(ctx, f.Revision, s, height, current)
+	})
+}
+
+func (a *API) thumbnail(w http.ResponseWriter, r *http.Request) error {
+	width, err := dimension(r, "width", 0)
+	if err != nil {
+		return err
+	}
+	height, err := dimension(r, "height", 0)
+	if err != nil {
+		return err
+	}
+	if width == 0 && height == 0 {
+		width = 256
+	}
+	if width == 0 {
+		width = maxDimension
+	}
+	if height == 0 {
+		height = maxDimension
+	}
+	name := fmt.Sprintf("thumbnail%dx%d", width, height)
+	return a.picture(w, r, &tiles.Request{Image: r.PathValue("image")}, name, func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error) {
+		return a.Maker.Thumbnail(ctx, f.Revision, s, width, height, f.Store.Background, current)
+	})
+}
+
+// maxDimension bounds pictures that are drawn to order, in pixels.
+const maxDimension = 2048
+
+// dimension reads a size in pixels from the query.
+func dimension(r *http.Request, name string, def int) (int, error) {
+	v := r.URL.Query().Get(name)
+	if v == "" {
+		return def, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > maxDimension {
+		return 0, &web.Error{Status: http.StatusBadRequest, Detail: fmt.Sprintf("%s is a number of pixels from 1 to %d.", name, maxDimension)}
+	}
+	return n, nil
+}
+
+// picture answers with what draw makes of the image, under an ETag of the image's
+// revision and name.
+func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request, name string, draw picture) error {
+	im, _, err := a.Tiles.Find(req)
+	if err != nil {
+		return explained(err)
+	}
+	f := &im.File
+	v := r.URL.Query().Get("v")
+	if v != "" && v != f.Revision {
+		return explained(tiles.ErrOldRevision)
+	}
+	answer := tiles.Answer{ETag: `"` + f.Revision + "-" + name + `"`, Immutable: v != "", Public: f.Store.Public}
+	var body []byte
+	match := r.Header.Get("If-None-Match")
+	err = im.View(r.Context(), func(s *slide.Slide, current func() bool) error {
+		if match != "" && tiles.Matches(match, answer.ETag) {
+			return nil
+		}
+		var err error
+		body, err = draw(r.Context(), f, s, current)
+		return err
+	})
+	if err != nil {
+		return explained(err)
+	}
+	h := w.Header()
+	h.Set("Etag", answer.ETag)
+	h.Set("Cache-Control", answer.CacheControl())
+	if body == nil {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	return send(w, r, "image/jpeg", body)
+}
+
+func send(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	w.Write(body) // the client is gone if this fails
+	return nil
+}
+
+// explained is err as the answer that tiles give to it.
+func explained(err error) error {
+	p := tiles.Explain(err)
+	return &web.Error{Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter, Err: err}
+}
+
+// descriptor answers with the Deep Zoom descriptor, {image}.dzi.
+func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
+	id, ok := strings.CutSuffix(r.PathValue("file"), ".dzi")
+	if !ok {
+		return explained(tiles.ErrNoImage)
+	}
+	im, err := a.Tiles.Image(id)
+	if err != nil {
+		return explained(err)
+	}
+	var xml string
+	err = im.View(r.Context(), func(s *slide.Slide, _ func() bool) error {
+		l := &s.Levels[0]
+		if l.TileWidth != l.TileHeight {
+			return &web.Error{Status: http.StatusNotFound, Detail: "Deep Zoom knows square tiles only, and this image has others: use its tile_url."}
+		}
+		xml = fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
+<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" TileSize="%d"><Size Width="%d" Height="%d"/></Image>
+`, l.TileWidth, l.Width, l.Height)
+		return nil
+	})
+	if err != nil {
+		if _, ok := err.(*web.Error); ok {
+			return err
+		}
+		return explained(err)
+	}
+	answer := tiles.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public}
+	w.Header().Set("Etag", answer.ETag)
+	w.Header().Set("Cache-Control", answer.CacheControl())
+	if tiles.Matches(r.Header.Get("If-None-Match"), answer.ETag) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	return send(w, r, "application/xml", []byte(xml))
+}

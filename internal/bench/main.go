@@ -1,0 +1,97 @@
+// Command bench measures the program beside its peers and writes the figures to
+// docs/benchmarks.md.
+//
+// Every comparison is of servers that take turns within one run: the machine's
+// mood falls on all of them alike. Fast servers are pinned to one processor and
+// the client to another; only there does the fastest of them fill its processor,
+// and is a ratio to it a fact about the server and not about the client.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+)
+
+// options are the bounds of a run.
+type options struct {
+	bin      string
+	out      string
+	work     string
+	rounds   int
+	duration time.Duration
+	conns    int
+	width    int
+	height   int
+	only     string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.bin, "bin", "bin/ptiffstore", "program to measure")
+	flag.StringVar(&o.out, "out", "docs/benchmarks.md", "file to write the figures to")
+	flag.StringVar(&o.work, "work", "", "folder for slides and tiles; a temporary one if empty")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each server")
+	flag.DurationVar(&o.duration, "duration", 5*time.Second, "length of a round")
+	flag.IntVar(&o.conns, "connections", 64, "connections of the pinned runs")
+	flag.IntVar(&o.width, "width", 61440, "width of the slide in pixels")
+	flag.IntVar(&o.height, "height", 46080, "height of the slide in pixels")
+	flag.StringVar(&o.only, "only", "", "run only this section: fast, slow, open or memory")
+	bare := flag.String("bare", "", "internal: serve this slide as the bare handler")
+	listen := flag.String("listen", "127.0.0.1:0", "internal: address of the bare handler")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var err error
+	if *bare != "" {
+		err = serveBare(ctx, *bare, *listen)
+	} else {
+		err = run(ctx, &o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o *options) error {
+	if o.work == "" {
+		dir, err := os.MkdirTemp("", "ptiffstore-bench-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		o.work = dir
+	}
+	var err error
+	if o.bin, err = filepath.Abs(o.bin); err != nil {
+		return err
+	}
+	r, err := newReport(o)
+	if err != nil {
+		return err
+	}
+	sections := []struct {
+		name string
+		run  func(context.Context, *options, *report) error
+	}{
+		{"fast", fastServers},
+		{"slow", slowServers},
+		{"open", openings},
+		{"memory", manySlides},
+	}
+	for _, s := range sections {
+		if o.only != "" && o.only != s.name {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "bench:", s.name)
+		if err := s.run(ctx, o, r); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return r.write(o.out)
+}
