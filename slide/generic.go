@@ -42,6 +42,7 @@ func generic(f *tiff.File, s *Slide) (bool, error) {
 		return false, err
 	}
 	s.dropRepeated()
+	s.padded()
 	if err := s.directoryMPP(first); err != nil {
 		return false, err
 	}
@@ -130,6 +131,23 @@ func (s *Slide) dropRepeated() {
 		n++
 	}
 	s.Levels, s.sources = s.Levels[:n], s.sources[:n]
+}
+
+// padded recognises a pyramid whose sizes are all rounded up to whole tiles, as
+// the Philips Pathology SDK writes them: every level is half of the one before
+// although the ratios of its sizes are others. The sizes stay as the tags say.
+func (s *Slide) padded() {
+	l0 := &s.Levels[0]
+	for i := range s.Levels {
+		l, d := &s.Levels[i], 1<<min(i, 31)
+		if l.Width != ceilDiv(ceilDiv(l0.Width, d), l.TileWidth)*l.TileWidth ||
+			l.Height != ceilDiv(ceilDiv(l0.Height, d), l.TileHeight)*l.TileHeight {
+			return
+		}
+	}
+	for i := range s.Levels {
+		s.Levels[i].Downsample = math.Exp2(float64(i))
+	}
 }
 
 // directoryMPP sets the resolution from XResolution, YResolution and their unit.

@@ -212,34 +212,14 @@ func (s *Slide) addLevels(f *tiff.File, dirs []*tiff.Directory) error {
 }
 
 // downsample says how much smaller l is than l0: exactly a power of two if that
-// gives l's size up to a pixel of rounding, or up to the padding to whole tiles
-// if every size is one of whole tiles. Else the mean of both axes.
+// gives l's size up to a pixel of rounding, else the mean of both axes.
 func downsample(l0, l *Level) float64 {
 	mean := (float64(l0.Width)/float64(l.Width) + float64(l0.Height)/float64(l.Height)) / 2
 	d := nearestPower(mean)
-	near := func(a, b int) bool { return math.Abs(float64(a)/d-float64(b)) <= 1 }
-	if near(l0.Width, l.Width) && near(l0.Height, l.Height) {
+	if math.Abs(float64(l0.Width)/d-float64(l.Width)) <= 1 && math.Abs(float64(l0.Height)/d-float64(l.Height)) <= 1 {
 		return d
 	}
-	if !wholeTiles(l0) || !wholeTiles(l) {
-		return mean
-	}
-	// Padding makes a small level look larger than it is, so the mean is no guide.
-	for d := 1.0; d <= float64(max(l0.Width, l0.Height)); d *= 2 {
-		if padded(l0.Width, d, l.TileWidth) == l.Width && padded(l0.Height, d, l.TileHeight) == l.Height {
-			return d
-		}
-	}
 	return mean
-}
-
-func wholeTiles(l *Level) bool {
-	return l.Width%l.TileWidth == 0 && l.Height%l.TileHeight == 0
-}
-
-// padded is n/d, rounded up to whole tiles.
-func padded(n int, d float64, tile int) int {
-	return ceilDiv(ceilDiv(n, int(d)), tile) * tile
 }
 
 func nearestPower(x float64) float64 {

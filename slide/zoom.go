@@ -23,8 +23,8 @@ func (s *Slide) Rows(z int) int {
 // as the next larger one, rounded up, so that the four tiles of quadtree names
 // always lie below one another.
 //
-// The size of a zoom is that of its stored level, which may have lost the last
-// pixel when it was halved; else half of the next larger zoom, rounded up.
+// The size of a zoom is half of the next larger one, rounded up, or that of its
+// stored level, which may have lost the last pixel when it was halved.
 func ladder(levels []Level) []Zoom {
 	l0 := &levels[0]
 	up := []Zoom{{Width: l0.Width, Height: l0.Height, Columns: l0.Columns, Rows: l0.Rows}}
@@ -35,7 +35,9 @@ func ladder(levels []Level) []Zoom {
 		}
 		z = Zoom{Width: half(z.Width), Height: half(z.Height), Columns: half(z.Columns), Rows: half(z.Rows), Level: -1}
 		if i := storedLevel(levels, d, z); i >= 0 {
-			z.Level, z.Width, z.Height = i, levels[i].Width, levels[i].Height
+			z.Level = i
+			z.Width = min(z.Width, levels[i].Width) // larger only by padding
+			z.Height = min(z.Height, levels[i].Height)
 		}
 		up = append(up, z)
 	}
