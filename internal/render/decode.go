@@ -1,0 +1,312 @@
+package render
+
+import (
+	"bytes"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/image/tiff/lzw"
+	"golang.org/x/image/webp"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// maxBytes bounds what one tile or strip decompresses to.
+const maxBytes = 256 << 20
+
+// Decode returns the pixels of one tile or strip of w × h pixels as lay describes
+// them. They are opaque: alpha (extra samples 1 and 2) is laid over white, other
+// extra samples are not looked at. 16-bit samples are scaled to 8.
+//
+// A JPEG must be a complete stream, as [slide.Slide.AppendTile] returns it, and
+// of w × h pixels. Its colours are those of the stream, as in [DecodeJPEG].
+//
+// The error wraps [ErrUnsupported] for a layout that is not read here; otherwise
+// the data are damaged, or w × h is more than 64 million pixels.
+func Decode(data []byte, lay slide.Layout, w, h int) (*image.RGBA, error) {
+	if err := checkSize(w, h); err != nil {
+		return nil, err
+	}
+	switch lay.Codec {
+	case slide.JPEG:
+		img, err := DecodeJPEG(data)
+		if err == nil && (img.Rect.Dx() != w || img.Rect.Dy() != h) {
+			return nil, fmt.Errorf("render: JPEG of %d×%d pixels, where %d×%d are due", img.Rect.Dx(), img.Rect.Dy(), w, h)
+		}
+		return img, err
+	case slide.WebP:
+		return decodeWebP(data, w, h)
+	}
+	rows, err := newRowReader(data, &lay, w, h)
+	if err != nil {
+		return nil, err
+	}
+	img := newPixels(w, h)
+	for y := range h {
+		if err := rows.read(img.Pix[y*img.Stride:][:4*w]); err != nil {
+			recycle(img)
+			return nil, fmt.Errorf("render: %v data of %d bytes, row %d of %d: %w", lay.Codec, len(data), y, h, err)
+		}
+	}
+	return img, rows.close()
+}
+
+// decodeWebP decodes a WebP of w × h pixels over white.
+func decodeWebP(data []byte, w, h int) (*image.RGBA, error) {
+	config, err := webp.DecodeConfig(bytes.NewReader(data))
+	if err == nil && (config.Width != w || config.Height != h) {
+		err = fmt.Errorf("%d×%d pixels, where %d×%d are due", config.Width, config.Height, w, h)
+	}
+	var src image.Image
+	if err == nil {
+		src, err = webp.Decode(bytes.NewReader(data))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("render: WebP data of %d bytes: %w", len(data), err)
+	}
+	if b := src.Bounds(); b.Dx() != w || b.Dy() != h {
+		return nil, fmt.Errorf("render: WebP of %d×%d pixels came out as %v", w, h, b)
+	}
+	img := newPixels(w, h)
+	fill(img, img.Rect, white)
+	draw.Draw(img, img.Rect, src, src.Bounds().Min, draw.Over)
+	return img, nil
+}
+
+// A rowReader reads uncompressed pixels row by row.
+type rowReader struct {
+	r       io.Reader
+	close   func() error // gives back the decompressor, and reports a wrong checksum
+	row     []byte
+	lay     *slide.Layout
+	convert converter
+}
+
+// expansion is how many bytes a byte can become at most: what is claimed beyond
+// that is refused before memory is spent on it.
+var expansion = map[slide.Codec]int{
+	slide.None:    1,
+	slide.LZW:     2731,    // a code of 12 bits for 4096 bytes
+	slide.Deflate: 1032,    // 258 bytes in 2 bits
+	slide.Zstd:    1 << 15, // a block of 128 KiB in 4 bytes
+}
+
+func newRowReader(data []byte, lay *slide.Layout, w, h int) (*rowReader, error) {
+	rr := &rowReader{lay: lay, close: func() error { return nil }}
+	var err error
+	if rr.convert, err = newConverter(lay); err != nil {
+		return nil, err
+	}
+	if lay.Predictor > 2 {
+		return nil, fmt.Errorf("%w: predictor %d (only none and horizontal are read)", ErrUnsupported, lay.Predictor)
+	}
+	most, ok := expansion[lay.Codec]
+	if !ok {
+		return nil, fmt.Errorf("%w: %v", ErrUnsupported, lay.Codec)
+	}
+	rowBytes := w * lay.Samples * lay.Bits / 8
+	switch need := rowBytes * h; {
+	case need > maxBytes:
+		return nil, fmt.Errorf("render: %d×%d pixels of %d samples are %d bytes: more than %d are not read", w, h, lay.Samples, need, maxBytes)
+	case need > len(data)*most:
+		return nil, fmt.Errorf("render: %v data of %d bytes cannot hold %d×%d pixels: their end is missing", lay.Codec, len(data), w, h)
+	}
+	rr.row = make([]byte, rowBytes)
+	if err := rr.open(data); err != nil {
+		return nil, fmt.Errorf("render: %v data of %d bytes: %w", lay.Codec, len(data), err)
+	}
+	return rr, nil
+}
+
+// open sets the decompressor up.
+func (rr *rowReader) open(data []byte) error {
+	src := bytes.NewReader(data)
+	switch rr.lay.Codec {
+	case slide.None:
+		rr.r = src
+	case slide.LZW:
+		rr.r = lzw.NewReader(src, lzw.MSB, 8)
+	case slide.Deflate:
+		z, err := zlib.NewReader(src)
+		if err != nil {
+			return err
+		}
+		rr.r, rr.close = z, func() error { return checksum(z, zlib.ErrChecksum) }
+	case slide.Zstd:
+		z, err := newZstd(src)
+		if err != nil {
+			return err
+		}
+		rr.r, rr.close = z, func() error {
+			defer z.Close()
+			return checksum(z, zstd.ErrCRCMismatch)
+		}
+	}
+	return nil
+}
+
+// newZstd returns a decompressor that starts no goroutines and takes no larger a
+// window than a tile may have bytes.
+func newZstd(r io.Reader) (*zstd.Decoder, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBytes))
+}
+
+// checksum reads on behind the last pixel, as a checksum is compared only at the
+// end of the data. What else there is does not matter.
+func checksum(r io.Reader, wrong error) error {
+	var b [1]byte
+	if _, err := io.ReadFull(r, b[:]); errors.Is(err, wrong) {
+		return fmt.Errorf("render: the pixels are not those that were written: %w", err)
+	}
+	return nil
+}
+
+// read decompresses one row and converts it to RGBA.
+func (rr *rowReader) read(dst []byte) error {
+	if _, err := io.ReadFull(rr.r, rr.row); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	samples := rr.row
+	if rr.lay.Bits == 16 {
+		samples = narrow(rr.row, rr.lay)
+	} else if rr.lay.Predictor == 2 {
+		for i := rr.lay.Samples; i < len(samples); i++ {
+			samples[i] += samples[i-rr.lay.Samples]
+		}
+	}
+	rr.convert(dst, samples)
+	return nil
+}
+
+// narrow scales 16-bit samples to 8 in place, undoing the predictor on the way.
+func narrow(row []byte, lay *slide.Layout) []byte {
+	hi, lo := 1, 0
+	if lay.BigEndian {
+		hi, lo = 0, 1
+	}
+	if lay.Predictor == 2 {
+		for i, p := 2*lay.Samples, 0; i < len(row); i, p = i+2, p+2 {
+			v := uint16(row[i+hi])<<8 | uint16(row[i+lo])
+			v += uint16(row[p+hi])<<8 | uint16(row[p+lo])
+			row[i+hi], row[i+lo] = byte(v>>8), byte(v)
+		}
+	}
+	n := len(row) / 2
+	for i := range n {
+		v := uint32(row[2*i+hi])<<8 | uint32(row[2*i+lo])
+		row[i] = byte((v*255 + 32895) >> 16) // v/257, rounded
+	}
+	return row[:n]
+}
+
+// A converter turns a row of 8-bit samples into RGBA.
+type converter func(dst, src []byte)
+
+// Values of tag 262, photometric interpretation.
+const (
+	minIsWhite = 0
+	minIsBlack = 1
+	trueColor  = 2
+	palette    = 3
+	inks       = 5
+)
+
+// newConverter returns the converter of a layout, or [ErrUnsupported].
+func newConverter(lay *slide.Layout) (converter, error) {
+	if lay.Bits != 8 && lay.Bits != 16 {
+		return nil, fmt.Errorf("%w: %d bits a sample (only 8 and 16 are read)", ErrUnsupported, lay.Bits)
+	}
+	if lay.Planar > 1 && lay.Samples > 1 {
+		return nil, fmt.Errorf("%w: each colour in a plane of its own", ErrUnsupported)
+	}
+	colors := map[int]int{minIsWhite: 1, minIsBlack: 1, trueColor: 3, palette: 1, inks: 4}[lay.Photometric]
+	if colors == 0 || lay.Photometric == palette && lay.Bits != 8 {
+		return nil, fmt.Errorf("%w: photometric interpretation %d of %d bits", ErrUnsupported, lay.Photometric, lay.Bits)
+	}
+	if lay.Samples < colors || lay.Samples > 64 {
+		return nil, fmt.Errorf("render: %d samples a pixel, where photometric interpretation %d has %d", lay.Samples, lay.Photometric, colors)
+	}
+	if lay.Photometric == palette && len(lay.ColorMap) != 3<<8 {
+		return nil, fmt.Errorf("render: a palette of %d values, where there are 768", len(lay.ColorMap))
+	}
+	return overWhite(lay, colors, opaque(lay)), nil
+}
+
+// opaque converts the colours of a layout, and sets alpha to 255.
+func opaque(lay *slide.Layout) converter {
+	n := lay.Samples
+	switch lay.Photometric {
+	case trueColor:
+		return func(dst, src []byte) {
+			for ; len(dst) >= 4 && len(src) >= n; dst, src = dst[4:], src[n:] {
+				dst[0], dst[1], dst[2], dst[3] = src[0], src[1], src[2], 255
+			}
+		}
+	case inks:
+		return func(dst, src []byte) {
+			for ; len(dst) >= 4 && len(src) >= n; dst, src = dst[4:], src[n:] {
+				dst[0], dst[1], dst[2] = color.CMYKToRGB(src[0], src[1], src[2], src[3])
+				dst[3] = 255
+			}
+		}
+	}
+	table := colorTable(lay)
+	return func(dst, src []byte) {
+		for ; len(dst) >= 4 && len(src) >= n; dst, src = dst[4:], src[n:] {
+			copy(dst, table[src[0]][:])
+		}
+	}
+}
+
+// colorTable returns the colour of each value of a single sample.
+func colorTable(lay *slide.Layout) *[256][4]byte {
+	t := new([256][4]byte)
+	for i := range t {
+		v := byte(i)
+		switch lay.Photometric {
+		case minIsWhite:
+			v = 255 - v
+			fallthrough
+		case minIsBlack:
+			t[i] = [4]byte{v, v, v, 255}
+		case palette: // all reds, then all greens, then all blues, of 16 bits
+			m := lay.ColorMap
+			t[i] = [4]byte{byte(m[i] >> 8), byte(m[256+i] >> 8), byte(m[512+i] >> 8), 255}
+		}
+	}
+	return t
+}
+
+// overWhite lays what convert makes over white, if the layout has alpha (tag 338:
+// 1 is associated, the colours multiplied with it already, 2 is not).
+func overWhite(lay *slide.Layout, colors int, convert converter) converter {
+	if lay.Samples <= colors || len(lay.ExtraSamples) == 0 {
+		return convert
+	}
+	kind := lay.ExtraSamples[0]
+	if kind != 1 && kind != 2 {
+		return convert
+	}
+	return func(dst, src []byte) {
+		convert(dst, src)
+		for i := 0; i+4 <= len(dst); i += 4 {
+			alpha := uint32(src[i/4*lay.Samples+colors])
+			for j, c := range dst[i : i+3] {
+				v := uint32(c) * 255
+				if kind == 2 {
+					v = uint32(c) * alpha
+				}
+				dst[i+j] = byte(min((v+255*(255-alpha)+127)/255, 255))
+			}
+		}
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !turbo || !linux
+
+package render
+
+// jpegs is the codec at work.
+func jpegs() *jpegCodec { return &stdJPEG }

@@ -1,0 +1,52 @@
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/draw"
+	"image/jpeg"
+)
+
+// jfif is SOI and a JFIF 1.1 header with square pixels and no thumbnail, which
+// Go's encoder leaves out.
+const jfif = "\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+
+var stdJPEG = jpegCodec{name: "Go image/jpeg", decode: stdDecode, encode: stdEncode}
+
+func stdDecode(data []byte, _ *header) (*image.RGBA, error) {
+	src, err := jpeg.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("render: JPEG of %d bytes: %w", len(data), err)
+	}
+	if img, ok := src.(*image.RGBA); ok {
+		return img, nil
+	}
+	b := src.Bounds()
+	img := newPixels(b.Dx(), b.Dy())
+	draw.Draw(img, img.Rect, src, b.Min, draw.Src)
+	return img, nil
+}
+
+func stdEncode(img *image.RGBA, quality int) ([]byte, error) {
+	var buf bytes.Buffer
+	buf.Grow(len(jfif) + img.Rect.Dx()*img.Rect.Dy()/8)
+	buf.WriteString(jfif)
+	if err := jpeg.Encode(&afterSOI{w: &buf}, img, &jpeg.Options{Quality: quality}); err != nil {
+		return nil, fmt.Errorf("render: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// afterSOI drops the first two bytes written to it.
+type afterSOI struct {
+	w    *bytes.Buffer
+	seen int
+}
+
+func (a *afterSOI) Write(p []byte) (int, error) {
+	skip := min(len(p), 2-a.seen)
+	a.seen += skip
+	a.w.Write(p[skip:])
+	return len(p), nil
+}

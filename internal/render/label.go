@@ -1,0 +1,161 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"image/draw"
+	"strings"
+	"sync"
+	"unicode"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/gomono"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/math/fixed"
+
+	"github.com/slideatlas/ptiffstore/internal/barcode"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+const (
+	labelSide    = 400 // pixels of a made label
+	labelMargin  = 16
+	labelQuality = 92
+	// shortCode is how many bytes a DataMatrix is drawn for. With more of them its
+	// modules are smaller than those of a QR code would be wide.
+	shortCode = 48
+)
+
+// Label returns the slide's label as a JPEG: the stored one, or if the file holds
+// none one that is made from the barcode, 400 × 400 pixels, the code drawn and
+// its text beneath. Made says which. Without a barcode too the error is
+// [slide.ErrNoAssociated]; a label that is stored and cannot be read is an error.
+func Label(s *slide.Slide) (b []byte, made bool, err error) {
+	p, err := s.ReadAssociated("label")
+	if errors.Is(err, slide.ErrNoAssociated) {
+		img, err := drawLabel(s.Barcode)
+		if err != nil {
+			return nil, false, err
+		}
+		b, err = EncodeJPEG(img, labelQuality)
+		return b, true, err
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
+		return p.Strips[0], false, nil
+	}
+	img, err := Picture(p)
+	if err != nil {
+		return nil, false, fmt.Errorf("label: %w", err)
+	}
+	b, err = EncodeJPEG(img, labelQuality)
+	return b, false, err
+}
+
+// drawLabel draws the code of text in black on white, and the text beneath.
+func drawLabel(text string) (*image.RGBA, error) {
+	if text == "" {
+		return nil, slide.ErrNoAssociated
+	}
+	img := image.NewRGBA(image.Rect(0, 0, labelSide, labelSide))
+	fill(img, img.Rect, white)
+	top, err := drawText(img, text)
+	if err != nil {
+		return nil, err
+	}
+	code, err := drawCode(text, top-labelMargin)
+	if err != nil {
+		return nil, err
+	}
+	size := code.Bounds().Size()
+	at := image.Pt((labelSide-size.X)/2, (top-size.Y)/2)
+	draw.Draw(img, image.Rectangle{at, at.Add(size)}, code, code.Bounds().Min, draw.Src)
+	return img, nil
+}
+
+// drawCode returns the code of text, as large as fits into side × side pixels with
+// modules of whole pixels: DataMatrix for what is short, else QR, which holds any
+// text.
+func drawCode(text string, side int) (image.Image, error) {
+	kinds := []barcode.Kind{barcode.DataMatrix, barcode.QR}
+	if len(text) > shortCode {
+		kinds = kinds[1:]
+	}
+	var errs []error
+	for _, kind := range kinds {
+		code, err := barcode.Draw(kind, text, 1)
+		if err == nil {
+			code, err = barcode.Draw(kind, text, max(1, side/code.Bounds().Dx()))
+		}
+		if err == nil && code.Bounds().Dx() > side {
+			err = fmt.Errorf("render: a %s code of %d modules does not fit on a label", kind, code.Bounds().Dx())
+		}
+		if err == nil {
+			return code, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// monospace is the font of made labels: it has Latin, Greek and Cyrillic letters,
+// and tells 0 from O.
+var monospace = sync.OnceValues(func() (*opentype.Font, error) { return opentype.Parse(gomono.TTF) })
+
+// drawText writes text at the foot of img, in the largest size in which it takes
+// no more than the lines of that size, and returns where it begins.
+func drawText(img *image.RGBA, text string) (top int, err error) {
+	f, err := monospace()
+	if err != nil {
+		return 0, err
+	}
+	const width = labelSide - 2*labelMargin
+	for _, try := range []struct{ size, lines int }{{40, 1}, {28, 2}, {20, 3}, {14, 4}} {
+		face, err := opentype.NewFace(f, &opentype.FaceOptions{Size: float64(try.size), DPI: 72, Hinting: font.HintingFull})
+		if err != nil {
+			return 0, err
+		}
+		advance, _ := face.GlyphAdvance('0')
+		lines := wrap(text, max(1, width/advance.Ceil()))
+		if len(lines) > try.lines && try.size > 14 {
+			face.Close()
+			continue
+		}
+		lines = lines[:min(len(lines), try.lines)] // the code holds the rest
+		height := face.Metrics().Height.Ceil()
+		top = labelSide - labelMargin - height*len(lines)
+		drawLines(img, face, lines, top)
+		face.Close()
+		break
+	}
+	return top, nil
+}
+
+func drawLines(img *image.RGBA, face font.Face, lines []string, top int) {
+	d := font.Drawer{Dst: img, Src: image.Black, Face: face}
+	m := face.Metrics()
+	for i, line := range lines {
+		x := (fixed.I(labelSide) - d.MeasureString(line)) / 2
+		d.Dot = fixed.Point26_6{X: fixed.I(x.Round()), Y: fixed.I(top+i*m.Height.Ceil()) + m.Ascent}
+		d.DrawString(line)
+	}
+}
+
+// wrap cuts text into lines of n characters, control characters blank.
+func wrap(text string, n int) []string {
+	var lines []string
+	rest := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text))
+	for len(rest) > n {
+		lines = append(lines, string(rest[:n]))
+		rest = rest[n:]
+	}
+	return append(lines, string(rest))
+}

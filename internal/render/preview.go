@@ -1,0 +1,114 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+const (
+	defaultPreview = 100  // pixels high, as SlideAtlas's thumbnails
+	maxPreview     = 2048 // pixels high
+	maxAspect      = 8    // of each part: a label is no ribbon
+	previewQuality = 88
+)
+
+// Preview returns the glass as one sees it lying there, as a JPEG of height pixels
+// (100 if 0, at most 2048): at the left end the label, turned by 90° against the
+// clock so that it reads upwards, as in SlideAtlas; right of it the macro. Both
+// keep their aspect.
+//
+// Beside a macro, a label that the file lacks is made from the barcode. Without a
+// macro there is the stored label alone, without that too the thumbnail.
+func Preview(ctx context.Context, s *slide.Slide, height int) ([]byte, error) {
+	if height == 0 {
+		height = defaultPreview
+	}
+	if height < 1 || height > maxPreview {
+		return nil, fmt.Errorf("render: a preview of %d pixels: it must be between 1 and %d high", height, maxPreview)
+	}
+	macro, err := associated(s, "macro")
+	if err != nil {
+		return nil, err
+	}
+	label, err := associated(s, "label")
+	if label == nil && err == nil && macro != nil && s.Barcode != "" {
+		label, err = drawLabel(s.Barcode)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if label == nil && macro == nil {
+		img, err := thumbnail(ctx, s, maxAspect*height, height, white)
+		if err != nil {
+			return nil, err
+		}
+		return EncodeJPEG(img, previewQuality)
+	}
+	var parts []*image.RGBA
+	if label != nil {
+		parts = append(parts, toHeight(turnLeft(label), height))
+	}
+	if macro != nil {
+		parts = append(parts, toHeight(macro, height))
+	}
+	return EncodeJPEG(beside(parts), previewQuality)
+}
+
+// associated returns the pixels of an associated image, nil if there is none.
+func associated(s *slide.Slide, kind string) (*image.RGBA, error) {
+	p, err := s.ReadAssociated(kind)
+	if errors.Is(err, slide.ErrNoAssociated) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	img, err := Picture(p)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	return img, nil
+}
+
+// toHeight scales img to that height.
+func toHeight(img *image.RGBA, height int) *image.RGBA {
+	size := img.Rect.Size()
+	w := (size.X*height + size.Y/2) / size.Y
+	return scale(img, min(max(1, w), maxAspect*height), height)
+}
+
+// turnLeft returns img turned by 90° against the clock.
+func turnLeft(img *image.RGBA) *image.RGBA {
+	size := img.Rect.Size()
+	turned := image.NewRGBA(image.Rect(0, 0, size.Y, size.X))
+	for y := range size.X { // of turned: its top row is img's last column
+		row := turned.Pix[y*turned.Stride:]
+		from := img.Pix[4*(size.X-1-y):]
+		for x := range size.Y {
+			copy(row[4*x:4*x+4], from[x*img.Stride:])
+		}
+	}
+	return turned
+}
+
+// beside joins pictures of one height from left to right.
+func beside(parts []*image.RGBA) *image.RGBA {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	w := 0
+	for _, p := range parts {
+		w += p.Rect.Dx()
+	}
+	img := image.NewRGBA(image.Rect(0, 0, w, parts[0].Rect.Dy()))
+	x := 0
+	for _, p := range parts {
+		copyPart(img, image.Pt(x, 0), p, p.Rect)
+		x += p.Rect.Dx()
+	}
+	return img
+}

@@ -1,0 +1,115 @@
+package render
+
+import (
+	"image"
+
+	"golang.org/x/image/draw"
+)
+
+// A shrinker scales a picture down that comes in pieces, in any order: each pixel
+// is the mean of the area it covers. It holds the small picture only.
+type shrinker struct {
+	w, h       int      // of the small picture
+	columns    []share  // of each column of the large one
+	rows       []share  // and of each row
+	sums       []uint32 // three a pixel, 8.24 fixed point
+	horizontal []uint32 // of one row
+}
+
+// A share says to which pixel of the small picture one of the large one belongs,
+// in 65536ths of the small one: the first of it to at, the rest to at+1.
+type share struct {
+	at          int
+	first, rest uint32
+}
+
+func newShrinker(largeW, largeH, w, h int) *shrinker {
+	return &shrinker{
+		w: w, h: h,
+		columns:    shares(largeW, w),
+		rows:       shares(largeH, h),
+		sums:       make([]uint32, 3*w*h),
+		horizontal: make([]uint32, 3*w),
+	}
+}
+
+// shares divides n pixels among m ≤ n. Those of each of the m add up to 65536.
+func shares(n, m int) []share {
+	s := make([]share, n)
+	position := func(i int) int { return i * (m << 16) / n }
+	for i := range s {
+		from, to := position(i), position(i+1)
+		at := from >> 16
+		end := min(to, (at+1)<<16)
+		s[i] = share{at, uint32(end - from), uint32(to - end)}
+	}
+	return s
+}
+
+// add takes in the top left w × h pixels of img, the first of which is x,y of the
+// large picture.
+func (s *shrinker) add(img *image.RGBA, x, y, w, h int) {
+	if w < 1 || h < 1 {
+		return
+	}
+	columns := s.columns[x : x+w]
+	left, right := columns[0].at, min(columns[w-1].at+2, s.w)
+	sums := s.horizontal[:3*(right-left)]
+	for i, row := range s.rows[y : y+h] {
+		clear(sums)
+		addRow(sums, img.Pix[i*img.Stride:][:4*w], columns, left)
+		s.addSums(sums, left, row.at, row.first)
+		if row.rest > 0 {
+			s.addSums(sums, left, row.at+1, row.rest)
+		}
+	}
+}
+
+// addRow adds one row of pixels to sums, whose first pixel is column left.
+func addRow(sums []uint32, pix []byte, columns []share, left int) {
+	for i, c := range columns {
+		r, g, b := uint32(pix[4*i]), uint32(pix[4*i+1]), uint32(pix[4*i+2])
+		to := sums[3*(c.at-left):]
+		to[0] += r * c.first
+		to[1] += g * c.first
+		to[2] += b * c.first
+		if c.rest > 0 {
+			to[3] += r * c.rest
+			to[4] += g * c.rest
+			to[5] += b * c.rest
+		}
+	}
+}
+
+// addSums adds the sums of a row to row y of the small picture.
+func (s *shrinker) addSums(sums []uint32, left, y int, weight uint32) {
+	to := s.sums[3*(y*s.w+left):][:len(sums)]
+	for i, v := range sums {
+		to[i] += v >> 8 * weight // 255 << 24 at most
+	}
+}
+
+// picture returns the small picture.
+func (s *shrinker) picture() *image.RGBA {
+	img := image.NewRGBA(image.Rect(0, 0, s.w, s.h))
+	for i := range s.w * s.h {
+		for c := range 3 {
+			img.Pix[4*i+c] = byte(min((uint64(s.sums[3*i+c])+1<<23)>>24, 255))
+		}
+		img.Pix[4*i+3] = 255
+	}
+	return img
+}
+
+// scale returns img at w × h pixels.
+func scale(img *image.RGBA, w, h int) *image.RGBA {
+	size := img.Rect.Size()
+	if w <= size.X && h <= size.Y {
+		s := newShrinker(size.X, size.Y, w, h)
+		s.add(img, 0, 0, size.X, size.Y)
+		return s.picture()
+	}
+	large := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.ApproxBiLinear.Scale(large, large.Rect, img, img.Rect, draw.Src, nil)
+	return large
+}

@@ -1,0 +1,77 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+const (
+	// maxThumbnail bounds the sides of a thumbnail, and with that its memory.
+	maxThumbnail     = 4096
+	thumbnailQuality = 85
+)
+
+// Thumbnail returns the whole slide as a JPEG that fits into maxW × maxH pixels
+// (at most 4096 a side), its aspect kept. It is drawn from the smallest stored
+// level that is no smaller, tile by tile, and is never larger than level 0. What
+// was not scanned has the colour bg; a tile that cannot be read is an error.
+func Thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGBA) ([]byte, error) {
+	img, err := thumbnail(ctx, s, maxW, maxH, bg)
+	if err != nil {
+		return nil, err
+	}
+	return EncodeJPEG(img, thumbnailQuality)
+}
+
+func thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGBA) (*image.RGBA, error) {
+	if maxW < 1 || maxH < 1 {
+		return nil, fmt.Errorf("render: a thumbnail of %d×%d pixels", maxW, maxH)
+	}
+	w, h := fit(s.Levels[0].Width, s.Levels[0].Height, min(maxW, maxThumbnail), min(maxH, maxThumbnail))
+	level := 0
+	for i := range s.Levels {
+		if l := &s.Levels[i]; l.Width >= w && l.Height >= h {
+			level = i
+		}
+	}
+	d := drawer{s: s}
+	l := &s.Levels[level]
+	sh := newShrinker(l.Width, l.Height, w, h)
+	bare := newPixels(l.TileWidth, l.TileHeight)
+	defer recycle(bare)
+	fill(bare, bare.Rect, bg)
+	for row := range l.Rows {
+		for col := range l.Columns {
+			img, err := d.stored(ctx, level, col, row)
+			if errors.Is(err, slide.ErrEmptyTile) {
+				img, err = bare, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			x, y := col*l.TileWidth, row*l.TileHeight
+			sh.add(img, x, y, min(l.TileWidth, l.Width-x), min(l.TileHeight, l.Height-y))
+			if img != bare {
+				recycle(img)
+			}
+		}
+	}
+	return sh.picture(), nil
+}
+
+// fit returns the largest size of aspect w:h within maxW × maxH that is no larger
+// than w × h, and at least one pixel a side.
+func fit(w, h, maxW, maxH int) (int, int) {
+	if w <= maxW && h <= maxH {
+		return w, h
+	}
+	if w*maxH >= h*maxW {
+		return maxW, max(1, (h*maxW+w/2)/w)
+	}
+	return max(1, (w*maxH+h/2)/h), maxH
+}

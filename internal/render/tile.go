@@ -1,0 +1,221 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"math"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// Options say how [MakeTile] makes tiles.
+type Options struct {
+	Quality    int        // of the JPEG, 1 to 100; 85 if 0
+	Background color.RGBA // of what was not scanned, or lies beyond the picture; white if its alpha is 0
+	// Tile, if not nil, returns the tile of a zoom that is not stored as a JPEG that
+	// may have been kept. Without it such tiles are made as pixels and forgotten.
+	Tile func(ctx context.Context, z, x, y int) ([]byte, error)
+}
+
+// MakeTile returns tile x,y of zoom z as a JPEG of level 0's tile size.
+//
+// What is stored as that tile is returned as it is if it is a JPEG, and encoded
+// if not. Other zooms are made: from the level of the same size if its tiles are
+// of other sizes than level 0's, else by halving the next larger zoom. What lies
+// beyond the picture, or was not scanned, has the background's colour.
+//
+// The error is [slide.ErrNoTile] for a tile outside of the zoom's grid and
+// [slide.ErrEmptyTile] if nothing of the tile was scanned. A tile made from one
+// that cannot be read is that one's error.
+func MakeTile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]byte, error) {
+	if z < 0 || z >= len(s.Zooms) || x < 0 || y < 0 || x >= s.Zooms[z].Columns || y >= s.Zooms[z].Rows {
+		return nil, slide.ErrNoTile
+	}
+	if l := s.Zooms[z].Level; l >= 0 && s.Levels[l].Layout.Codec == slide.JPEG {
+		return s.AppendTile(nil, l, x, y)
+	}
+	if o.Background.A == 0 {
+		o.Background = white
+	}
+	d := drawer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
+	img, err := d.tile(ctx, z, x, y)
+	if err != nil {
+		return nil, err
+	}
+	defer recycle(img)
+	return EncodeJPEG(img, o.Quality)
+}
+
+// A drawer makes tiles of a slide as pixels. While it goes down from zoom to zoom
+// it holds one tile of each, and the one it reads.
+type drawer struct {
+	s            *slide.Slide
+	o            Options
+	tileW, tileH int
+	buf          []byte // of the tile read last
+}
+
+// tile returns the tile x,y of zoom z. Beyond the picture it shows anything if it
+// is stored, and the background if it is made.
+func (d *drawer) tile(ctx context.Context, z, x, y int) (*image.RGBA, error) {
+	zoom := &d.s.Zooms[z]
+	if zoom.Level >= 0 {
+		return d.stored(ctx, zoom.Level, x, y)
+	}
+	if l := d.levelOf(z); l >= 0 {
+		return d.cut(ctx, z, l, x, y)
+	}
+	return d.halved(ctx, z, x, y)
+}
+
+// stored decodes a stored tile.
+func (d *drawer) stored(ctx context.Context, level, x, y int) (*image.RGBA, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b, err := d.s.AppendTile(d.buf[:0], level, x, y)
+	if err != nil {
+		return nil, err
+	}
+	d.buf = b
+	l := &d.s.Levels[level]
+	img, err := Decode(b, l.Layout, l.TileWidth, l.TileHeight)
+	if err != nil {
+		return nil, fmt.Errorf("level %d tile %d,%d: %w", level, x, y, err)
+	}
+	return img, nil
+}
+
+// levelOf returns the stored level that shows what zoom z shows, be it in tiles
+// of other sizes, or -1.
+func (d *drawer) levelOf(z int) int {
+	downsample := math.Ldexp(1, d.s.MaxZoom()-z)
+	for i := range d.s.Levels {
+		if d.s.Levels[i].Downsample == downsample {
+			return i
+		}
+	}
+	return -1
+}
+
+// valid returns how many pixels of tile x,y of zoom z are picture.
+func (d *drawer) valid(z, x, y int) (w, h int) {
+	zoom := &d.s.Zooms[z]
+	return max(0, min(d.tileW, zoom.Width-x*d.tileW)), max(0, min(d.tileH, zoom.Height-y*d.tileH))
+}
+
+// cut puts the tile x,y of zoom z together from the tiles of a level of the same
+// size.
+func (d *drawer) cut(ctx context.Context, z, level, x, y int) (*image.RGBA, error) {
+	l := &d.s.Levels[level]
+	w, h := d.valid(z, x, y)
+	want := image.Rect(0, 0, w, h).Add(image.Pt(x*d.tileW, y*d.tileH)).Intersect(image.Rect(0, 0, l.Width, l.Height))
+	img := newPixels(d.tileW, d.tileH)
+	fill(img, img.Rect, d.o.Background)
+	empty := true
+	for row := want.Min.Y / l.TileHeight; row*l.TileHeight < want.Max.Y; row++ {
+		for col := want.Min.X / l.TileWidth; col*l.TileWidth < want.Max.X; col++ {
+			src, err := d.stored(ctx, level, col, row)
+			if errors.Is(err, slide.ErrEmptyTile) {
+				continue
+			}
+			if err != nil {
+				recycle(img)
+				return nil, err
+			}
+			empty = false
+			at := image.Pt(col*l.TileWidth, row*l.TileHeight)
+			part := want.Intersect(src.Rect.Add(at))
+			copyPart(img, part.Min.Sub(image.Pt(x*d.tileW, y*d.tileH)), src, part.Sub(at))
+			recycle(src)
+		}
+	}
+	if empty {
+		recycle(img)
+		return nil, slide.ErrEmptyTile
+	}
+	// The level may have lost the last pixel when it was halved; the zoom has not.
+	stretch(img, want.Dx(), want.Dy(), w, h)
+	return img, nil
+}
+
+// halved makes the tile x,y of zoom z from the four below it.
+func (d *drawer) halved(ctx context.Context, z, x, y int) (*image.RGBA, error) {
+	if d.tileW%2 != 0 || d.tileH%2 != 0 {
+		return nil, fmt.Errorf("%w: zoom %d is not stored, and tiles of %d×%d pixels cannot be halved", ErrUnsupported, z, d.tileW, d.tileH)
+	}
+	img := newPixels(d.tileW, d.tileH)
+	fill(img, img.Rect, d.o.Background)
+	empty := true
+	for i := range 4 {
+		col, row := 2*x+i%2, 2*y+i/2
+		if col >= d.s.Zooms[z+1].Columns || row >= d.s.Zooms[z+1].Rows {
+			continue
+		}
+		src, err := d.larger(ctx, z+1, col, row)
+		if errors.Is(err, slide.ErrEmptyTile) {
+			continue
+		}
+		if err != nil {
+			recycle(img)
+			return nil, err
+		}
+		empty = false
+		w, h := d.valid(z+1, col, row)
+		halve(img, image.Pt(i%2*d.tileW/2, i/2*d.tileH/2), src, w, h)
+		recycle(src)
+	}
+	if empty {
+		recycle(img)
+		return nil, slide.ErrEmptyTile
+	}
+	return img, nil
+}
+
+// larger returns a tile that is to be halved: from [Options.Tile] if it would
+// have to be made.
+func (d *drawer) larger(ctx context.Context, z, x, y int) (*image.RGBA, error) {
+	if d.o.Tile == nil || d.s.Zooms[z].Level >= 0 {
+		return d.tile(ctx, z, x, y)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b, err := d.o.Tile(ctx, z, x, y)
+	if err != nil {
+		return nil, err
+	}
+	img, err := Decode(b, slide.Layout{Codec: slide.JPEG}, d.tileW, d.tileH)
+	if err != nil {
+		return nil, fmt.Errorf("zoom %d tile %d,%d: %w", z, x, y, err)
+	}
+	return img, nil
+}
+
+// copyPart copies the part of src to dst, its first pixel to p.
+func copyPart(dst *image.RGBA, p image.Point, src *image.RGBA, part image.Rectangle) {
+	for y := range part.Dy() {
+		from := src.Pix[src.PixOffset(part.Min.X, part.Min.Y+y):][:4*part.Dx()]
+		copy(dst.Pix[dst.PixOffset(p.X, p.Y+y):], from)
+	}
+}
+
+// stretch repeats the last column and row of the top left fromW × fromH pixels up
+// to w × h.
+func stretch(img *image.RGBA, fromW, fromH, w, h int) {
+	if fromW < 1 || fromH < 1 {
+		return
+	}
+	for y := range fromH {
+		row := img.Pix[y*img.Stride:][:4*w]
+		for x := fromW; x < w; x++ {
+			copy(row[4*x:], row[4*fromW-4:4*fromW])
+		}
+	}
+	for y := fromH; y < h; y++ {
+		copy(img.Pix[y*img.Stride:][:4*w], img.Pix[(fromH-1)*img.Stride:])
+	}
+}
