@@ -1,181 +1,249 @@
 package tiff
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 )
 
-// A Directory is one image file directory (IFD).
+const (
+	// maxDirectories bounds a chain, and all sub-directories of one directory.
+	// Slides have a dozen, stacks of focal planes some hundreds. Each costs a read:
+	// this many take milliseconds, the millions that fit into a file minutes.
+	maxDirectories = 4096
+	// maxFields bounds one directory. libtiff refuses more, too: it takes them for
+	// a pointer to something else than a directory. Slides have thirty.
+	maxFields = 4096
+	// maxAllFields bounds all directories of a walk, which a file of gigabytes
+	// could otherwise turn into as many gigabytes of memory: this many take 10 MB.
+	maxAllFields = 64 * maxDirectories
+	// maxDepth bounds sub-directories inside of sub-directories. Slides have one
+	// level of them, raw photographs three.
+	maxDepth = 8
+	// readAhead is what is read of a directory before its length is known. It holds
+	// 84 fields of a TIFF, 50 of a BigTIFF.
+	readAhead = 1 << 10
+)
+
+// A Directory is one image file directory (IFD): what is known of one image.
 type Directory struct {
-	Index   int   // place in the chain; for a sub-directory, in its parent's list
-	Offset  int64 // where it begins in the file
-	file    *File
-	entries []Entry // by tag
+	Index  int   // place in the chain; for a sub-directory, in its parent's list
+	Offset int64 // where it begins in the file
+
+	file   *File
+	parent *Directory // of a sub-directory
+	end    int64      // where it ends, the pointer to the next included
+	fields []Entry    // by tag, no tag twice
 }
 
 // An Entry describes one field: Count values of Type whose bytes begin at Offset
-// of the file, which is inside of the entry itself when they fit.
+// of the file, which is inside of the entry itself when they fit. Neither Type nor
+// Offset nor Count has been checked. An offset above 2⁶³ becomes math.MaxInt64,
+// which lies in no file.
 type Entry struct {
 	Tag    Tag
 	Type   Type
 	Count  uint64
 	Offset int64
-	at     int64 // where the entry itself is
+
+	at   int64   // where the entry is
+	room [8]byte // its end: a value or where it is
 }
 
-// chain reads the directories that begin at off, which stands at byte from.
-func (f *File) chain(off uint64, from int64, seen *spans) ([]*Directory, error) {
-	var dirs []*Directory
-	for off != 0 {
-		if len(dirs) == maxDirectories {
-			return nil, &FormatError{Offset: from, Msg: fmt.Sprintf("more than %d directories", maxDirectories)}
-		}
-		if off >= uint64(f.size) {
-			return nil, &FormatError{Offset: from, Msg: fmt.Sprintf("directory %d should be at byte %d, and the file has %d", len(dirs), off, f.size)}
-		}
-		d, next, nextAt, err := f.directory(int64(off), from, seen)
-		if err != nil {
-			return nil, err
-		}
-		d.Index = len(dirs)
-		dirs = append(dirs, d)
-		off, from = next, nextAt
-	}
-	return dirs, nil
-}
-
-// directory reads the one at off, and the pointer to the next that follows it.
-func (f *File) directory(off, from int64, seen *spans) (d *Directory, next uint64, nextAt int64, err error) {
-	countSize, entrySize, pointerSize := int64(2), int64(12), int64(4)
-	if f.big {
-		countSize, entrySize, pointerSize = 8, 20, 8
-	}
-	var b [8]byte
-	if err := f.ReadAt(b[:countSize], off, 0); err != nil {
-		return nil, 0, 0, err
-	}
-	n := uint64(f.order.Uint16(b[:]))
-	if f.big {
-		n = f.order.Uint64(b[:])
-	}
-	if n == 0 {
-		return nil, 0, 0, &FormatError{Offset: off, Msg: "a directory without fields"}
-	}
-	// Tags are of 16 bits, so no honest directory has more.
-	if n > 1<<16 {
-		return nil, 0, 0, &FormatError{Offset: off, Msg: fmt.Sprintf("a directory of %d fields", n)}
-	}
-	size := int64(n)*entrySize + pointerSize
-	if err := f.inside(off+countSize, uint64(size), 0); err != nil {
-		return nil, 0, 0, err
-	}
-	if !seen.add(off, off+countSize+size) {
-		return nil, 0, 0, &FormatError{Offset: from, Msg: fmt.Sprintf("points to byte %d, where another directory is: a loop or an overlap", off)}
-	}
-	buf := make([]byte, size)
-	if err := f.ReadAt(buf, off+countSize, 0); err != nil {
-		return nil, 0, 0, err
-	}
-	d = &Directory{Offset: off, file: f, entries: make([]Entry, n)}
-	for i := range d.entries {
-		d.entries[i] = f.entry(buf[int64(i)*entrySize:], off+countSize+int64(i)*entrySize)
-	}
-	// Fields should be in order of their tags and no tag twice. Where they are
-	// not, the first of a tag counts.
-	slices.SortStableFunc(d.entries, func(a, b Entry) int { return int(a.Tag) - int(b.Tag) })
-	d.entries = slices.CompactFunc(d.entries, func(a, b Entry) bool { return a.Tag == b.Tag })
-	nextAt = off + countSize + int64(n)*entrySize
-	return d, f.pointer(buf[int64(n)*entrySize:]), nextAt, nil
-}
-
-// entry reads the field in b, which begins at byte at of the file.
-func (f *File) entry(b []byte, at int64) Entry {
-	e := Entry{Tag: Tag(f.order.Uint16(b)), Type: Type(f.order.Uint16(b[2:])), at: at}
-	value, room := 8, uint64(4)
-	e.Count = uint64(f.order.Uint32(b[4:]))
-	if f.big {
-		value, room = 12, 8
-		e.Count = f.order.Uint64(b[4:])
-	}
-	if size := e.Type.size(); size > 0 && e.Count <= room/size {
-		e.Offset = at + int64(value)
-		return e
-	}
-	// An offset of 2⁶³ or more becomes negative, and is refused when it is read.
-	e.Offset = int64(f.pointer(b[value:]))
-	return e
-}
-
-func (f *File) pointer(b []byte) uint64 {
-	if f.big {
-		return f.order.Uint64(b)
-	}
-	return uint64(f.order.Uint32(b))
-}
-
-// Entry finds the field of that tag.
+// Entry finds the field of that tag. If the directory names it twice, the first
+// counts.
 func (d *Directory) Entry(tag Tag) (Entry, bool) {
-	i, ok := slices.BinarySearchFunc(d.entries, tag, func(e Entry, t Tag) int { return int(e.Tag) - int(t) })
+	i, ok := slices.BinarySearchFunc(d.fields, tag, func(e Entry, t Tag) int { return cmp.Compare(e.Tag, t) })
 	if !ok {
 		return Entry{}, false
 	}
-	return d.entries[i], true
+	return d.fields[i], true
 }
 
-// Entries returns all fields in order of their tags.
-func (d *Directory) Entries() []Entry { return d.entries }
+// Entries returns all fields in order of their tags. The slice belongs to d and
+// must not be changed.
+func (d *Directory) Entries() []Entry { return d.fields }
 
 // SubDirectories follows tag 330 (TIFF Technical Note 1): each of its values
-// begins a chain, and all their directories are returned in order.
+// begins a chain, and all their directories are returned in order. A directory
+// without the tag has none.
+//
+// A chain that leads back to itself, to the file's own chain or to a directory
+// that d is inside of is a [*FormatError], and so are sub-directories nested more
+// than 8 deep: following all of them comes to an end.
 func (d *Directory) SubDirectories() ([]*Directory, error) {
-	offs, err := d.Uints(TagSubIFDs, maxDirectories)
+	e, ok := d.Entry(TagSubIFDs)
+	if !ok {
+		return nil, nil
+	}
+	offsets, err := d.Uints(TagSubIFDs, maxDirectories)
 	if err != nil {
 		return nil, err
 	}
-	e, _ := d.Entry(TagSubIFDs)
-	seen := newSpans(d.file.headerSize())
+	w := newWalk(d.file, TagSubIFDs)
 	for _, o := range d.file.dirs {
-		seen.add(o.Offset, o.Offset+1)
+		w.taken.add(span{o.Offset, o.end})
 	}
-	var dirs []*Directory
-	for _, off := range offs {
-		sub, err := d.file.chain(off, e.Offset, seen)
-		if err != nil {
+	depth := 1
+	for o := d; o.parent != nil; o = o.parent {
+		w.taken.add(span{o.Offset, o.end})
+		depth++
+	}
+	if depth > maxDepth {
+		return nil, &FormatError{e.at, TagSubIFDs, fmt.Sprintf("sub-directories nested more than %d deep", maxDepth)}
+	}
+	w.parent = d
+	for i, off := range offsets {
+		if err := w.chain(off, e.Offset+int64(i)*int64(e.Type.Size())); err != nil {
 			return nil, err
 		}
-		dirs = append(dirs, sub...)
-		if len(dirs) > maxDirectories {
-			return nil, &FormatError{e.Offset, TagSubIFDs, fmt.Sprintf("more than %d directories", maxDirectories)}
-		}
 	}
-	for i, s := range dirs {
-		s.Index = i
-	}
-	return dirs, nil
+	return w.dirs, nil
 }
 
-// spans are the parts of a file that directories take up, in order. No byte may
-// be part of two: that catches loops of every length.
-type spans struct{ list []span }
+// A walk reads directories from pointer to pointer. It bounds what all of them
+// cost together, and lets no byte of the file be part of two of them.
+type walk struct {
+	file   *File
+	tag    Tag        // the field the walk begins at; 0 for the file's own chain
+	parent *Directory // that field's
+	dirs   []*Directory
+	fields int // of all dirs
+	taken  spans
+	buf    []byte
+}
 
+func newWalk(f *File, tag Tag) *walk {
+	return &walk{file: f, tag: tag, taken: spans{{0, f.layout.header()}}, buf: make([]byte, min(readAhead, f.size))}
+}
+
+// chain reads the directories that begin at off. That pointer stands at byte from.
+func (w *walk) chain(off uint64, from int64) error {
+	for off != 0 {
+		if len(w.dirs) == maxDirectories {
+			return &UnsupportedError{from, w.tag, fmt.Sprintf("more than %d directories", maxDirectories)}
+		}
+		if off >= uint64(w.file.size) {
+			return &FormatError{from, w.tag, fmt.Sprintf("directory %d should be at %d, and the file ends at %d", len(w.dirs), off, w.file.size)}
+		}
+		d, next, err := w.directory(int64(off), from)
+		if err != nil {
+			return err
+		}
+		w.dirs = append(w.dirs, d)
+		off, from = next, d.end-w.file.layout.pointer
+	}
+	return nil
+}
+
+// directory reads the one at off, and the pointer to the next that is its end.
+// The pointer to it stands at byte from.
+func (w *walk) directory(off, from int64) (d *Directory, next uint64, err error) {
+	f, l := w.file, w.file.layout
+	b := w.buf[:min(readAhead, f.size-off)]
+	if err := f.ReadAt(b, off, w.tag); err != nil {
+		return nil, 0, err
+	}
+	if int64(len(b)) < l.count {
+		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("the file ends %d bytes into directory %d", len(b), len(w.dirs))}
+	}
+	n := f.number(b[:l.count])
+	if n == 0 || n > maxFields {
+		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("directory %d has %d fields, where 1 to %d make sense", len(w.dirs), n, maxFields)}
+	}
+	if w.fields += int(n); w.fields > maxAllFields {
+		return nil, 0, &UnsupportedError{off, w.tag, fmt.Sprintf("more than %d fields in %d directories", maxAllFields, len(w.dirs)+1)}
+	}
+	size := l.count + int64(n)*l.entry + l.pointer
+	if !f.holds(off, uint64(size)) {
+		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("directory %d has %d fields in %d bytes, and the file ends at %d", len(w.dirs), n, size, f.size)}
+	}
+	if other, ok := w.taken.add(span{off, off + size}); !ok {
+		return nil, 0, &FormatError{from, w.tag, fmt.Sprintf("directory %d should be at %d to %d, where %s is: a loop or an overlap",
+			len(w.dirs), off, off+size, other.what(l))}
+	}
+	if b, err = w.rest(b, off, size); err != nil {
+		return nil, 0, err
+	}
+	d = &Directory{Index: len(w.dirs), Offset: off, file: f, parent: w.parent, end: off + size}
+	d.fields = f.entries(b[l.count:size-l.pointer], off+l.count)
+	return d, f.number(b[size-l.pointer:]), nil
+}
+
+// rest returns the size bytes at off, of which b is the begin.
+func (w *walk) rest(b []byte, off, size int64) ([]byte, error) {
+	have := int64(len(b))
+	if size <= have {
+		return b[:size], nil
+	}
+	w.buf = slices.Grow(b, int(size-have))[:size]
+	if err := w.file.ReadAt(w.buf[have:], off+have, w.tag); err != nil {
+		return nil, err
+	}
+	return w.buf, nil
+}
+
+// entries decodes the fields in b, which begins at byte at of the file. Tags
+// should be in order and none twice (TIFF 6.0 page 15), and where they are not,
+// the first of a tag counts.
+func (f *File) entries(b []byte, at int64) []Entry {
+	fields := make([]Entry, 0, len(b)/int(f.layout.entry))
+	for field := range slices.Chunk(b, int(f.layout.entry)) {
+		fields = append(fields, f.entry(field, at))
+		at += f.layout.entry
+	}
+	byTag := func(a, b Entry) int { return cmp.Compare(a.Tag, b.Tag) }
+	slices.SortStableFunc(fields, byTag)
+	return slices.CompactFunc(fields, func(a, b Entry) bool { return a.Tag == b.Tag })
+}
+
+// entry decodes the field in b, which begins at byte at of the file.
+func (f *File) entry(b []byte, at int64) Entry {
+	room := len(b) - int(f.layout.pointer)
+	e := Entry{
+		Tag:   Tag(f.order.Uint16(b)),
+		Type:  Type(f.order.Uint16(b[2:])),
+		Count: f.number(b[4:room]),
+		at:    at,
+	}
+	copy(e.room[:], b[room:])
+	if f.inline(e) {
+		e.Offset = at + int64(room)
+	} else {
+		e.Offset = int64(min(f.number(b[room:]), math.MaxInt64))
+	}
+	return e
+}
+
+// inline reports whether the values of e fit into the entry itself.
+func (f *File) inline(e Entry) bool {
+	size := uint64(e.Type.Size())
+	return size > 0 && e.Count <= uint64(f.layout.pointer)/size
+}
+
+// A span is a part of a file, from begin up to end.
 type span struct{ begin, end int64 }
 
-func newSpans(header int64) *spans { return &spans{[]span{{0, header}}} }
-
-// add takes in begin to end, and reports false if some of it is taken.
-func (s *spans) add(begin, end int64) bool {
-	i, found := slices.BinarySearchFunc(s.list, begin, func(p span, b int64) int {
-		switch {
-		case p.begin < b:
-			return -1
-		case p.begin > b:
-			return 1
-		}
-		return 0
-	})
-	if found || i > 0 && s.list[i-1].end > begin || i < len(s.list) && s.list[i].begin < end {
-		return false
+func (s span) what(l layout) string {
+	if s.begin < l.header() {
+		return "the file's header"
 	}
-	s.list = slices.Insert(s.list, i, span{begin, end})
-	return true
+	return fmt.Sprintf("the one at %d to %d", s.begin, s.end)
+}
+
+// spans are parts of a file in order, none of which overlap.
+type spans []span
+
+// add takes in s unless it overlaps with another, which is returned then.
+func (p *spans) add(s span) (other span, ok bool) {
+	i, _ := slices.BinarySearchFunc(*p, s.begin, func(o span, begin int64) int { return cmp.Compare(o.begin, begin) })
+	if i > 0 && (*p)[i-1].end > s.begin {
+		return (*p)[i-1], false
+	}
+	if i < len(*p) && (*p)[i].begin < s.end {
+		return (*p)[i], false
+	}
+	*p = slices.Insert(*p, i, s)
+	return span{}, true
 }

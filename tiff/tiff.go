@@ -4,7 +4,11 @@
 //
 // Files are hostile. Every count and offset is weighed against the size of the
 // file before anything is read or allocated, and what is wrong is reported with
-// the tag and the place in the file.
+// the tag and the place in the file. What is read is read once, when it is asked
+// for, and in one piece: directories when a file is opened, values later.
+//
+// The format is TIFF revision 6.0 (Aldus, 1992) with its Technical Notes 1 and 2,
+// and BigTIFF as designed by its authors at AWare Systems and libtiff.
 package tiff
 
 import (
@@ -23,8 +27,8 @@ type FormatError struct {
 
 func (e *FormatError) Error() string { return located(e.Offset, e.Tag, e.Msg) }
 
-// An UnsupportedError reports that a file is whole, but uses a feature that is
-// not read here.
+// An UnsupportedError reports that a file is whole, as far as it was looked at,
+// but uses a feature that is not read here or exceeds one of the limits.
 type UnsupportedError struct {
 	Offset int64  // where in the file the feature is named, in bytes
 	Tag    Tag    // the field that names it; 0 if none
@@ -40,50 +44,64 @@ func located(off int64, tag Tag, msg string) string {
 	return fmt.Sprintf("tiff: at byte %d: tag %v: %s", off, tag, msg)
 }
 
-// maxDirectories bounds a chain, and all sub-directories of one directory. Slides
-// have a dozen; a chain of many is a stack of pages or a trap, and each costs a
-// read.
-const maxDirectories = 4096
-
-// A File is an open TIFF or BigTIFF. It is safe for concurrent use.
+// A File is an open TIFF or BigTIFF. It holds the directories of the file's chain
+// and nothing that changes, so it is safe for concurrent use without locks.
 type File struct {
-	r     io.ReaderAt
-	size  int64
-	order binary.ByteOrder
-	big   bool
-	dirs  []*Directory
+	r      io.ReaderAt
+	size   int64
+	order  binary.ByteOrder
+	layout layout
+	dirs   []*Directory
 }
 
+// A layout gives the sizes, in bytes, in which TIFF and BigTIFF differ.
+type layout struct {
+	count   int64 // the number of fields, at the start of a directory
+	entry   int64 // a field: tag, type, count, and a value or where it is
+	pointer int64 // an offset; at the end of an entry it is also the room for a value
+}
+
+var (
+	classic = layout{count: 2, entry: 12, pointer: 4}
+	bigTIFF = layout{count: 8, entry: 20, pointer: 8}
+)
+
+// header is how long the file's header is. Its last part is a pointer.
+func (l layout) header() int64 { return 2 * l.pointer }
+
 // Open reads the header and walks the chain of directories of r, which is size
-// bytes long. It reads the entries of each directory, not their values. Loops,
-// overlapping directories, absurd counts and truncation are a [*FormatError]; a
-// file that is no TIFF is one at offset 0. An error of r itself is returned
-// wrapped.
+// bytes long. It reads the entries of each directory, not their values: one read
+// for the header and one for each directory of common size.
+//
+// Loops, overlapping directories, absurd counts and truncation are a
+// [*FormatError]; a file that is no TIFF is one at offset 0. A file of more than
+// 4096 directories is an [*UnsupportedError]. An error of r itself is wrapped.
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	f := &File{r: r, size: size}
 	first, err := f.header()
 	if err != nil {
 		return nil, err
 	}
-	f.dirs, err = f.chain(first, f.firstPointer(), newSpans(f.headerSize()))
-	if err != nil {
+	from := f.layout.header() - f.layout.pointer
+	w := newWalk(f, 0)
+	if err := w.chain(first, from); err != nil {
 		return nil, err
 	}
-	if len(f.dirs) == 0 {
-		return nil, &FormatError{Offset: f.firstPointer(), Msg: "the file has no directory"}
+	if len(w.dirs) == 0 {
+		return nil, &FormatError{Offset: from, Msg: "the file has no directory"}
 	}
+	f.dirs = w.dirs
 	return f, nil
 }
 
-// header reads the header (TIFF 6.0 section 2; BigTIFF has 43 where it has 42,
-// and the size of its offsets) and returns where the first directory is.
+// header reads the header and returns where the first directory is. TIFF has 42
+// as its version (TIFF 6.0 section 2), BigTIFF 43 and then the size of an offset.
 func (f *File) header() (first uint64, err error) {
-	var b [16]byte
-	n := min(f.size, 16)
-	if n < 8 {
+	if f.size < classic.header() {
 		return 0, &FormatError{Msg: fmt.Sprintf("not a TIFF: the file has %d bytes", f.size)}
 	}
-	if err := f.ReadAt(b[:n], 0, 0); err != nil {
+	b := make([]byte, min(f.size, bigTIFF.header()))
+	if err := f.ReadAt(b, 0, 0); err != nil {
 		return 0, err
 	}
 	switch string(b[:2]) {
@@ -94,64 +112,71 @@ func (f *File) header() (first uint64, err error) {
 	default:
 		return 0, &FormatError{Msg: fmt.Sprintf("not a TIFF: it begins with % x", b[:4])}
 	}
-	switch v := f.order.Uint16(b[2:]); {
-	case v == 42:
-		return uint64(f.order.Uint32(b[4:])), nil
-	case v == 43 && n == 16:
-		if f.order.Uint16(b[4:]) != 8 || f.order.Uint16(b[6:]) != 0 {
-			return 0, &FormatError{Offset: 4, Msg: "BigTIFF whose offsets are not of 8 bytes"}
-		}
-		f.big = true
-		return f.order.Uint64(b[8:]), nil
+	switch version := f.order.Uint16(b[2:]); version {
+	case 42:
+		f.layout = classic
+		return f.number(b[4:8]), nil
+	case 43:
+		f.layout = bigTIFF
 	default:
-		return 0, &FormatError{Offset: 2, Msg: fmt.Sprintf("not a TIFF: version %d", v)}
+		return 0, &FormatError{Msg: fmt.Sprintf("not a TIFF: version %d, where 42 or 43 should be", version)}
 	}
+	if f.size < bigTIFF.header() {
+		return 0, &FormatError{Offset: f.size, Msg: "the file ends inside of its BigTIFF header"}
+	}
+	if n, zero := f.number(b[4:6]), f.number(b[6:8]); n != 8 || zero != 0 {
+		return 0, &UnsupportedError{Offset: 4, Msg: fmt.Sprintf("a BigTIFF with offsets of %d bytes, where 8 are read", n)}
+	}
+	return f.number(b[8:]), nil
 }
 
-func (f *File) headerSize() int64 {
-	if f.big {
-		return 16
+// number decodes an unsigned integer of 1, 2, 4 or 8 bytes.
+func (f *File) number(b []byte) uint64 {
+	switch len(b) {
+	case 8:
+		return f.order.Uint64(b)
+	case 4:
+		return uint64(f.order.Uint32(b))
+	case 2:
+		return uint64(f.order.Uint16(b))
 	}
-	return 8
+	return uint64(b[0])
 }
-
-func (f *File) firstPointer() int64 { return f.headerSize() / 2 }
 
 // Big reports whether f is a BigTIFF.
-func (f *File) Big() bool { return f.big }
+func (f *File) Big() bool { return f.layout == bigTIFF }
 
 // ByteOrder is the order of the bytes of numbers in f.
 func (f *File) ByteOrder() binary.ByteOrder { return f.order }
 
-// Size is the size of f in bytes.
+// Size is the size of f in bytes, as given to [Open].
 func (f *File) Size() int64 { return f.size }
 
-// Directories returns the chain of directories in order, never empty.
+// Directories returns the chain of directories in order, never empty. The slice
+// belongs to f and must not be changed.
 func (f *File) Directories() []*Directory { return f.dirs }
 
 // ReadAt fills p from the bytes at off, which tag says are there. A range outside
-// of the file is a [*FormatError].
+// of the file, or a file that has become shorter since it was opened, is a
+// [*FormatError] naming tag; any other error of the reader is wrapped.
 func (f *File) ReadAt(p []byte, off int64, tag Tag) error {
-	if err := f.inside(off, uint64(len(p)), tag); err != nil {
-		return err
+	if !f.holds(off, uint64(len(p))) {
+		return &FormatError{off, tag, fmt.Sprintf("%d bytes should be here, and the file ends at %d", len(p), f.size)}
 	}
 	n, err := f.r.ReadAt(p, off)
 	if n == len(p) {
 		return nil
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // the file has become shorter than it was
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &FormatError{
+			Offset: off + int64(n), Tag: tag,
+			Msg: fmt.Sprintf("the file ends here: it has become shorter than the %d bytes it had", f.size),
+		}
 	}
 	return fmt.Errorf("tiff: reading %d bytes at %d: %w", len(p), off, err)
 }
 
-// inside reports a range that does not lie in the file.
-func (f *File) inside(off int64, n uint64, tag Tag) error {
-	if off < 0 || off > f.size {
-		return &FormatError{off, tag, fmt.Sprintf("points behind the end of the file, which has %d bytes", f.size)}
-	}
-	if n > uint64(f.size-off) {
-		return &FormatError{off, tag, fmt.Sprintf("%d bytes should be here, and the file ends after %d", n, f.size-off)}
-	}
-	return nil
+// holds reports whether the n bytes at off lie within the file.
+func (f *File) holds(off int64, n uint64) bool {
+	return 0 <= off && off <= f.size && n <= uint64(f.size-off)
 }

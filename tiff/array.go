@@ -1,0 +1,83 @@
+package tiff
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// An Array holds the values of an integer field as the file stores them, and
+// decodes one when it is asked for. The zero value is empty. It does not change,
+// so it is safe for concurrent use.
+type Array struct {
+	b     []byte
+	order binary.ByteOrder
+	size  int // of a value, in bytes
+}
+
+// Array reads an integer field for random access, the zero Array if the field is
+// absent. Its memory is the field's bytes in the file and nothing more. A field of
+// another type, one with a negative value, or one that does not lie within the
+// file is a [*FormatError], one of more than 512 MB an [*UnsupportedError].
+func (d *Directory) Array(tag Tag) (Array, error) {
+	e, ok := d.Entry(tag)
+	if !ok {
+		return Array{}, nil
+	}
+	return d.array(e, e.Count)
+}
+
+// array reads the first n values of e.
+func (d *Directory) array(e Entry, n uint64) (Array, error) {
+	switch e.Type {
+	case Byte, Short, Long, IFD, Long8, IFD8, SByte, SShort, SLong, SLong8:
+	default:
+		return Array{}, &FormatError{e.at, e.Tag, fmt.Sprintf("type %v, where whole numbers are wanted", e.Type)}
+	}
+	b, err := d.values(e, n, maxArray)
+	if err != nil {
+		return Array{}, err
+	}
+	a := Array{b, d.file.order, e.Type.Size()}
+	switch e.Type {
+	case SByte, SShort, SLong, SLong8:
+		if i := a.negative(); i >= 0 {
+			return Array{}, &FormatError{e.Offset + int64(i*a.size), e.Tag, "a negative value"}
+		}
+	}
+	return a, nil
+}
+
+// negative finds the first value whose sign bit is set; -1 if there is none.
+func (a Array) negative() int {
+	for i := range a.Len() {
+		if a.At(i)>>(8*a.size-1) != 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// Len is the number of values.
+func (a Array) Len() int {
+	if a.size == 0 {
+		return 0
+	}
+	return len(a.b) / a.size
+}
+
+// At returns value i. It panics if i is not below Len.
+func (a Array) At(i int) uint64 {
+	b := a.b[i*a.size:]
+	switch a.size {
+	case 8:
+		return a.order.Uint64(b)
+	case 4:
+		return uint64(a.order.Uint32(b))
+	case 2:
+		return uint64(a.order.Uint16(b))
+	}
+	return uint64(b[0])
+}
+
+// Bytes is how much memory the values take.
+func (a Array) Bytes() int { return len(a.b) }
