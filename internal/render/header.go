@@ -181,3 +181,12 @@ func (h *header) check(data []byte) error {
 	}
 	return nil
 }
+
+// component returns the component of that name.
+func (h *header) component(id byte) (component, bool) {
+	i := slices.IndexFunc(h.components, func(c component) bool { return c.id == id })
+	if i < 0 {
+		return component{}, false
+	}
+	return h.components[i], true
+}

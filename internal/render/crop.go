@@ -1,0 +1,289 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+// CropJPEG returns the top left w × h pixels of a JPEG, with the very coefficients
+// it was compressed with: nothing is decoded to pixels, nothing lost. What is left
+// out are whole blocks (MCUs, of 8 or 16 pixels a side) at the right and below.
+// If nothing is to be left out it returns data itself.
+//
+// Coefficients other than the DC ones are copied bit for bit. A block's DC is
+// stored as the difference to the block before it, which may be gone, and is
+// written anew; so are restart markers left out, and comments and EXIF with them.
+//
+// The error wraps [ErrNotLossless] for streams that are not baseline or extended
+// sequential ones of 8 bits with Huffman codes and a single scan, and for odd ones
+// of which decoders make different things; such must be decoded. Any other error
+// means that the JPEG is damaged, or smaller than w × h.
+func CropJPEG(data []byte, w, h int) ([]byte, error) {
+	head, err := readHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	if w < 1 || h < 1 || w > head.width || h > head.height {
+		return nil, fmt.Errorf("render: cannot crop a JPEG of %d×%d pixels to %d×%d", head.width, head.height, w, h)
+	}
+	if w == head.width && h == head.height {
+		return data, nil
+	}
+	c, err := newCropper(head, data, w, h)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.copyRows(); err != nil {
+		return nil, fmt.Errorf("render: JPEG of %d bytes, near byte %d: %w", len(data), c.in.at, err)
+	}
+	return c.out.end(), nil
+}
+
+// A cropper copies the first scan of a JPEG, and leaves out what lies beyond the
+// columns and rows of MCUs that are kept.
+type cropper struct {
+	in              bitReader
+	out             bitWriter
+	blocks          []*scanned // of an MCU, in the order they are stored in
+	scanned         []scanned
+	interval        int // MCUs between restart markers, 0 if there are none
+	columns         int // MCUs
+	keepColumns     int
+	keepRows        int
+	restarts, until int // markers seen, and MCUs to the next
+}
+
+// A scanned component is one colour of the scan.
+type scanned struct {
+	dc, ac  *decodeTable
+	codes   *dcCodes
+	value   int // DC of the block read last
+	written int // DC of the block written last
+}
+
+func newCropper(head *header, data []byte, w, h int) (*cropper, error) {
+	if (head.frame != markSOF0 && head.frame != markSOF1) || head.bits != 8 {
+		return nil, fmt.Errorf("%w: JPEG of %d bits with marker %02X", ErrNotLossless, head.bits, head.frame)
+	}
+	c := &cropper{interval: head.interval, until: head.interval}
+	c.in = bitReader{data: data, at: head.body}
+	order, err := c.addComponents(head)
+	if err != nil {
+		return nil, err
+	}
+	mcuW, mcuH := 8, 8
+	if len(order) > 1 { // with one colour there is no interleaving, and an MCU one block: A.2.2
+		for _, comp := range order {
+			mcuW, mcuH = max(mcuW, 8*comp.h), max(mcuH, 8*comp.v)
+		}
+	}
+	c.columns = (head.width + mcuW - 1) / mcuW
+	c.keepColumns = (w + mcuW - 1) / mcuW
+	c.keepRows = (h + mcuH - 1) / mcuH
+	for i, comp := range order {
+		n := comp.h * comp.v
+		if len(order) == 1 {
+			n = 1
+		}
+		for range n {
+			c.blocks = append(c.blocks, &c.scanned[i])
+		}
+	}
+	if len(c.blocks) > 10 { // B.2.3
+		return nil, fmt.Errorf("%w: JPEG of %d blocks an MCU", ErrNotLossless, len(c.blocks))
+	}
+	kept := len(data) / head.height * min(h+mcuH, head.height)
+	c.out.data = make([]byte, 0, kept+1024)
+	c.writeHeader(head, w, h)
+	return c, nil
+}
+
+// addComponents reads the SOS segment (B.2.3) and returns the components in its
+// order.
+func (c *cropper) addComponents(head *header) ([]component, error) {
+	s := head.scan
+	if len(s) < 1 || len(s) != 4+2*int(s[0]) {
+		return nil, errors.New("render: JPEG whose scan header is cut off")
+	}
+	if int(s[0]) != len(head.components) {
+		return nil, fmt.Errorf("%w: JPEG of more than one scan", ErrNotLossless)
+	}
+	var order []component
+	var tables [2][4]*decodeTable
+	var codes [4]*dcCodes
+	for i := range head.components {
+		id, dc, ac := s[1+2*i], s[2+2*i]>>4&3, s[2+2*i]&3
+		comp, ok := head.component(id)
+		if !ok {
+			return nil, fmt.Errorf("render: JPEG whose scan has a colour %d and its frame has not", id)
+		}
+		for class, t := range [2]byte{dc, ac} {
+			if tables[class][t] != nil {
+				continue
+			}
+			var err error
+			if tables[class][t], err = newDecodeTable(head.huffman[class][t]); err != nil {
+				return nil, err
+			}
+		}
+		if codes[dc] == nil {
+			codes[dc] = c.codesFor(head, dc)
+		}
+		order = append(order, comp)
+		c.scanned = append(c.scanned, scanned{dc: tables[0][dc], ac: tables[1][ac], codes: codes[dc]})
+	}
+	return order, nil
+}
+
+// codesFor returns the codes of DC table t. Those of a table made to measure may
+// lack the differences that come up; then the standard's table takes its place.
+func (c *cropper) codesFor(head *header, t byte) *dcCodes {
+	if codes := newDCCodes(head.huffman[0][t]); codes.complete() {
+		return codes
+	}
+	standard := standardDC[min(t, 1)]
+	head.segments = append(head.segments, segment{markDHT, append(append([]byte{t}, standard.counts...), standard.symbols...)})
+	return newDCCodes(standard)
+}
+
+// writeHeader writes what is in front of the pixels: tables, the frame with the
+// new size, and what says which colours are meant. A table that is added comes
+// after the one it replaces.
+func (c *cropper) writeHeader(head *header, w, h int) {
+	out := append(c.out.data, 0xff, markSOI)
+	for _, s := range head.segments {
+		switch s.mark {
+		case markDQT, markDHT, markAPP0, markAPP2, markAPP14:
+			out = appendSegment(out, s.mark, s.data)
+		case head.frame:
+			out = appendSegment(out, s.mark, s.data)
+			size := out[len(out)-len(s.data)+1:]
+			size[0], size[1], size[2], size[3] = byte(h>>8), byte(h), byte(w>>8), byte(w)
+		}
+	}
+	c.out.data = appendSegment(out, markSOS, head.scan)
+}
+
+func appendSegment(out []byte, mark byte, data []byte) []byte {
+	n := len(data) + 2
+	return append(append(out, 0xff, mark, byte(n>>8), byte(n)), data...)
+}
+
+// copyRows copies the MCUs that are kept.
+func (c *cropper) copyRows() error {
+	for range c.keepRows {
+		for x := range c.columns {
+			if err := c.restart(); err != nil {
+				return err
+			}
+			if err := c.copyMCU(x < c.keepColumns); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// copyMCU copies one MCU, or reads it only.
+func (c *cropper) copyMCU(keep bool) error {
+	for _, s := range c.blocks {
+		var err error
+		if keep {
+			err = c.copyBlock(s)
+		} else {
+			err = c.skipBlock(s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restart reads a restart marker where one is due, after which differences are to
+// zero (F.1.1.5.1).
+func (c *cropper) restart() error {
+	if c.interval == 0 {
+		return nil
+	}
+	if c.until > 0 {
+		c.until--
+		return nil
+	}
+	if err := c.in.marker(byte(markRST0 + c.restarts&7)); err != nil {
+		return err
+	}
+	c.restarts++
+	c.until = c.interval - 1
+	for i := range c.scanned {
+		c.scanned[i].value = 0
+	}
+	return nil
+}
+
+// copyBlock copies one block, its DC as the difference to the block written last.
+func (c *cropper) copyBlock(s *scanned) error {
+	if err := c.readDC(s); err != nil {
+		return err
+	}
+	diff := s.value - s.written
+	s.written = s.value
+	size := bits.Len(uint(max(diff, -diff)))
+	if size > maxDCSize {
+		return fmt.Errorf("%w: DC difference %d", ErrNotLossless, diff)
+	}
+	if diff < 0 {
+		diff += 1<<size - 1 // F.1.2.1
+	}
+	code := s.codes[size]
+	c.out.put(uint64(code.bits)<<size|uint64(diff), code.length+size)
+	return c.copyAC(s.ac)
+}
+
+// copyAC copies the codes and bits of the 63 other coefficients.
+func (c *cropper) copyAC(t *decodeTable) error {
+	for k := 1; k < 64; {
+		c.in.fill()
+		symbol, n := t.decode(c.in.acc)
+		n += int(symbol & 15)
+		c.out.put(c.in.acc>>(64-n), n)
+		var err error
+		if k, err = c.in.skipAC(k, symbol, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skipBlock reads one block that is left out.
+func (c *cropper) skipBlock(s *scanned) error {
+	if err := c.readDC(s); err != nil {
+		return err
+	}
+	for k := 1; k < 64; {
+		c.in.fill()
+		symbol, n := s.ac.decode(c.in.acc)
+		var err error
+		if k, err = c.in.skipAC(k, symbol, n+int(symbol&15)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readDC reads the DC of a block (F.2.2.1).
+func (c *cropper) readDC(s *scanned) error {
+	c.in.fill()
+	symbol, n := s.dc.decode(c.in.acc)
+	size := int(symbol)
+	if size > maxDCSize {
+		return fmt.Errorf("%w: DC difference of %d bits", ErrNotLossless, size)
+	}
+	diff := int(c.in.acc << n >> 1 >> (63 - size))
+	if size > 0 && diff < 1<<(size-1) {
+		diff -= 1<<size - 1
+	}
+	s.value += diff
+	return c.in.skip(n + size)
+}
