@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -183,17 +184,17 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 	err = im.View(r.Context(), func(s *slide.Slide, _ func() bool) error {
 		l := &s.Levels[0]
 		if l.TileWidth != l.TileHeight {
-			return &web.Error{Status: http.StatusNotFound, Detail: "Deep Zoom knows square tiles only, and this image has others: use its tile_url."}
+			return slide.ErrNoTile
 		}
 		xml = fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
 <Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" TileSize="%d"><Size Width="%d" Height="%d"/></Image>
 `, l.TileWidth, l.Width, l.Height)
 		return nil
 	})
+	if errors.Is(err, slide.ErrNoTile) {
+		return &web.Error{Status: http.StatusNotFound, Detail: "Deep Zoom knows square tiles only, and this image has others: use its tile_url."}
+	}
 	if err != nil {
-		if _, ok := err.(*web.Error); ok {
-			return err
-		}
 		return explained(err)
 	}
 	answer := tiles.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public}

@@ -159,7 +159,7 @@ func (im *Image) newHandle(f *os.File) (*handle, error) {
 		return nil, ErrChanged
 	}
 	if err != nil {
-		return nil, err
+		return nil, blame(err)
 	}
 	h := &handle{slide: sl, f: f, fd: int(fd), identity: id, image: im}
 	h.refs.Store(1)

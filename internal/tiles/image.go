@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"image/color"
-	"io"
-	"io/fs"
 	"strconv"
 	"sync"
 	"sync/atomic"
 
 	"github.com/slideatlas/ptiffstore/slide"
-	"github.com/slideatlas/ptiffstore/tiff"
 )
 
 // An Image is one known image, as of one revision.
@@ -65,7 +62,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &
 // Tile answers for the tile at a. Match is the caller's If-None-Match.
 //
 // The error is [slide.ErrNoTile], [ErrOldRevision], [ErrChanged], [ErrAway],
-// [ErrBusy], the context's, or says why the tile cannot be read.
+// [ErrBusy], the context's, or [ErrUnreadable] with what is wrong with the file.
 func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, error) {
 	if a.Revision != "" && a.Revision != im.File.Revision {
 		return Answer{}, ErrOldRevision
@@ -88,7 +85,7 @@ func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, er
 			im.drop(h)
 			return Answer{}, ErrChanged
 		}
-		return Answer{}, err
+		return Answer{}, blame(err)
 	}
 	if !h.current(monotonic()) {
 		ans.Release()
@@ -208,13 +205,19 @@ func (im *Image) View(ctx context.Context, f func(s *slide.Slide, current func()
 		im.drop(h)
 		return ErrChanged
 	}
-	return err
+	return blame(err)
 }
 
-// Unreadable reports whether err says that the file holds no readable tile where
-// one should be, as against a tile that does not exist or a server in trouble.
-func Unreadable(err error) bool {
-	var fe *tiff.FormatError
-	var ue *tiff.UnsupportedError
-	return errors.As(err, &fe) || errors.As(err, &ue) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.As(err, new(*fs.PathError))
+// blame marks an error of reading or making as the file's fault, [ErrUnreadable],
+// unless it is known to be something else.
+func blame(err error) error {
+	for _, other := range []error{
+		nil, slide.ErrNoTile, slide.ErrEmptyTile, slide.ErrNoAssociated, ErrNoImage, ErrChanged, ErrAway, ErrBusy, ErrOldRevision,
+		context.Canceled, context.DeadlineExceeded, ErrUnreadable,
+	} {
+		if errors.Is(err, other) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUnreadable, err)
 }

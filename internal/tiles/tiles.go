@@ -39,6 +39,9 @@ var (
 	ErrChanged = errors.New("tiles: the file changed")
 	// ErrAway: the file cannot be opened at present, as when its disk is not mounted.
 	ErrAway = errors.New("tiles: the file is out of reach")
+	// ErrUnreadable: the file is there and unchanged, and what should be in it
+	// cannot be read. It is never answered with a blank.
+	ErrUnreadable = errors.New("tiles: unreadable")
 	// ErrBusy: too many tiles are being made, or slides opened, at once.
 	ErrBusy = errors.New("tiles: too busy")
 )

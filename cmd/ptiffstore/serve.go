@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"sync"
+
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/tilehttp"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/viewer"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+type serveCmd struct {
+	common
+	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are read and never written."`
+}
+
+func (*serveCmd) Help() string {
+	return "The URL is the first line on standard output. Each folder becomes a store, which later starts find again.\n\nExample:\n\n  ptiffstore serve /slides/scanner1 /slides/scanner2"
+}
+
+// Run serves until ctx is done.
+func (c *serveCmd) Run(ctx context.Context, std streams) error {
+	s, err := openSite(ctx, &c.common, std)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for _, f := range c.Folders {
+		if err := s.addFolder(ctx, f); err != nil {
+			return err
+		}
+	}
+	return s.serve(ctx, std)
+}
+
+// A site is one process that does everything.
+type site struct {
+	c       *common
+	log     *slog.Logger
+	catalog *catalog.Catalog
+	tiles   *tiles.Server
+	maker   *made.Maker
+	watch   *ingest.Watchers
+}
+
+// openSite opens the data folder: catalog and cache.
+func openSite(ctx context.Context, c *common, std streams) (*site, error) {
+	dir, err := c.dataDir()
+	if err != nil {
+		return nil, err
+	}
+	s := &site{c: c, log: c.logger(std.err)}
+	cache, err := made.OpenCache(filepath.Join(dir, "cache"), c.CacheSize<<20, s.log)
+	if err != nil {
+		return nil, err
+	}
+	if s.catalog, err = catalog.Open(ctx, c.database(dir)); err != nil {
+		return nil, err
+	}
+	s.maker = made.New(made.Options{Cache: cache})
+	s.tiles = tiles.New(tiles.Options{
+		Make: s.maker.Tile, Blank: render.Blank, Changed: s.changed,
+		MaxBytes: c.OpenBytes << 20, MaxFiles: c.OpenFiles, Log: s.log,
+	})
+	return s, nil
+}
+
+func (s *site) close() {
+	s.tiles.Close()
+	if err := s.catalog.Close(); err != nil {
+		s.log.Error("catalog not closed well", "err", err)
+	}
+}
+
+// changed has an image looked at anew whose file is not the one that was open.
+func (s *site) changed(id string) {
+	if s.watch != nil {
+		s.watch.Nudge(id)
+	}
+}
+
+// addFolder makes a folder a store, unless it is one.
+func (s *site) addFolder(ctx context.Context, folder string) error {
+	root, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return fmt.Errorf("folder %s: %w", folder, err)
+	}
+	list, err := s.catalog.Stores(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if list[i].Root == root {
+			return nil
+		}
+	}
+	_, err = s.catalog.PutStore(ctx, catalog.Store{Label: filepath.Base(root), Mode: catalog.InPlace, Root: root})
+	return err
+}
+
+// serve runs the site until ctx is done.
+func (s *site) serve(ctx context.Context, std streams) error {
+	l, err := s.c.listen()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
+	if err := f.Load(ctx); err != nil {
+		return err
+	}
+	s.watch = ingest.NewWatchers(&ingest.Syncer{Catalog: s.catalog, Log: s.log})
+	wg.Go(func() { f.Run(ctx) })
+	wg.Go(func() { s.watch.Run(ctx) })
+	fmt.Fprintln(std.out, url(l))
+	err = serveHTTP(ctx, l, s.handler(), s.log)
+	stop()
+	return err
+}
+
+// handler puts the routes together: tiles first, as they are what there is most
+// of, then everything else.
+func (s *site) handler() http.Handler {
+	mux := http.NewServeMux()
+	a := &api.API{Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
+	a.Register(mux)
+	mux.Handle("/", viewer.Handler())
+	cross := http.NewCrossOriginProtection()
+	rest := cross.Handler(web.WithRequestID(mux))
+	h := &tilehttp.Handler{Tiles: s.tiles, Next: rest, Log: s.log}
+	return s.c.guard().Handler(s.c.cors().Handler(h))
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/tilefast"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+type tileserverCmd struct {
+	common
+}
+
+func (*tileserverCmd) Help() string {
+	return "Reads the catalog of --data or --database, and follows it: another process fills it. Pictures other than tiles are served too, pages and lists are not.\n\nExample:\n\n  ptiffstore tileserver --database postgres://db/ptiffstore --listen 127.0.0.1:8081"
+}
+
+// Run serves tiles until ctx is done.
+func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
+	s, err := openSite(ctx, &c.common, std)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	l, err := c.listen()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
+	if err := f.Load(ctx); err != nil {
+		return err
+	}
+	wg.Go(func() { f.Run(ctx) })
+	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Log: s.log}
+	if len(c.Origins) > 0 {
+		h.CORS = c.cors().Set
+	}
+	server := h.Server()
+	fmt.Fprintln(std.out, url(l))
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		err = server.Shutdown()
+	}
+	stop()
+	return err
+}
+
+// pictures serves what a tile server has besides tiles.
+func (s *site) pictures() http.Handler {
+	mux := http.NewServeMux()
+	a := &api.API{Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
+	a.RegisterPictures(mux)
+	return web.WithRequestID(mux)
+}

@@ -1,0 +1,83 @@
+package made
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func jpegOf(n int) []byte {
+	b := bytes.Repeat([]byte{7}, n)
+	copy(b, []byte{0xff, 0xd8})
+	copy(b[n-2:], []byte{0xff, 0xd9})
+	return b
+}
+
+func openCache(t *testing.T, max int64) *Cache {
+	t.Helper()
+	c, err := OpenCache(filepath.Join(t.TempDir(), "c"), max, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestCacheKeeps(t *testing.T) {
+	c := openCache(t, 1<<20)
+	want := jpegOf(500)
+	if got := c.Get("rev-z1-0-0"); got != nil {
+		t.Fatalf("empty cache holds %d bytes", len(got))
+	}
+	c.Put("rev-z1-0-0", want)
+	if got := c.Get("rev-z1-0-0"); !bytes.Equal(got, want) {
+		t.Errorf("got %d bytes, want %d", len(got), len(want))
+	}
+}
+
+// A crash of the machine can leave a file that has its name and not its bytes.
+func TestCacheThrowsAwayWhatIsNotWhole(t *testing.T) {
+	for name, b := range map[string][]byte{"empty": {}, "zeros": make([]byte, 100), "cut": jpegOf(100)[:60]} {
+		t.Run(name, func(t *testing.T) {
+			c := openCache(t, 1<<20)
+			c.Put("rev-a", jpegOf(100))
+			if err := os.WriteFile(c.path("rev-a"), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.Get("rev-a"); got != nil {
+				t.Errorf("got %d bytes of a picture that is not whole", len(got))
+			}
+			if _, err := os.Stat(c.path("rev-a")); !os.IsNotExist(err) {
+				t.Errorf("it is still there: %v", err)
+			}
+		})
+	}
+}
+
+func TestCacheBound(t *testing.T) {
+	const max, each = 100_000, 1000
+	c := openCache(t, max)
+	for i := range 300 {
+		key := fmt.Sprintf("rev-%03d", i)
+		c.Put(key, jpegOf(each))
+		// Files of one second would have no order.
+		at := time.Now().Add(time.Duration(i-1000) * time.Second)
+		os.Chtimes(c.path(key), at, at)
+	}
+	var total int64
+	for _, e := range c.list() {
+		total += e.size
+	}
+	if total > max {
+		t.Errorf("%d bytes are kept, the bound is %d", total, max)
+	}
+	if c.Get("rev-299") == nil {
+		t.Error("the newest picture went")
+	}
+	if c.Get("rev-000") != nil {
+		t.Error("the oldest picture stayed")
+	}
+}
