@@ -37,36 +37,50 @@ type dpObject struct {
 	icc    embedded // DICOM_ICCPROFILE
 }
 
-func (o *dpObject) set(name string, t *xmlToken, tag tiff.Tag) {
-	where := embedded{tag: tag, off: t.off, n: t.n, base64: true}
-	switch {
-	case name == "PIM_DP_IMAGE_DATA":
-		o.data.extend(where)
-	case name == "DICOM_ICCPROFILE":
-		o.icc.extend(where)
-	case name == "" || t.text == nil || len(t.text) > maxValue || len(o.values) >= maxAttributes:
+// set takes over the value of an Attribute; the first of a name counts.
+func (o *dpObject) set(a *dpFrame) {
+	value := strings.Trim(a.value, " \t\r\n\x00")
+	switch a.attribute {
+	case "":
+	case "PIM_DP_IMAGE_DATA":
+		if o.data.n == 0 && (value != "" || a.long) {
+			o.data = a.where
+		}
+	case "DICOM_ICCPROFILE":
+		if o.icc.n == 0 && (value != "" || a.long) {
+			o.icc = a.where
+		}
 	default:
 		if o.values == nil {
 			o.values = map[string]string{}
 		}
-		o.values[name] += strings.Trim(xmlString(t.text), " \t\r\n\x00")
+		if _, ok := o.values[a.attribute]; !ok && !a.long && len(o.values) < maxAttributes {
+			o.values[a.attribute] = value
+		}
 	}
-}
-
-// extend takes in more of a value whose text comes in pieces.
-func (e *embedded) extend(more embedded) {
-	if e.n == 0 {
-		*e = more
-		return
-	}
-	e.n = more.off + more.n - e.off
 }
 
 // A dpFrame is an element that is open while the XML is read.
 type dpFrame struct {
 	object    *dpObject // that Attributes in it belong to; nil if of a type that is not read
 	attribute string    // Name, in an Attribute
-	leaf      bool      // an Attribute, with nothing in it so far but text
+	leaf      bool      // an Attribute, with nothing in it so far but text:
+	value     string
+	where     embedded
+	long      bool // value is not all of it
+}
+
+// add takes in text, which may come in pieces.
+func (a *dpFrame) add(t *xmlToken, tag tiff.Tag) {
+	if a.where.n == 0 {
+		a.where = embedded{tag: tag, off: t.off, base64: true}
+	}
+	a.where.n = t.off + t.n - a.where.off
+	if t.text == nil || len(a.value)+len(t.text) > maxValue {
+		a.long = true
+		return
+	}
+	a.value += xmlString(t.text)
 }
 
 // readImport reads the XML of a Philips slide; nil if the description of d is
@@ -97,9 +111,12 @@ func readImport(f *tiff.File, d *tiff.Directory) (*dpImport, error) {
 		case t.kind == xmlClose && deep > 0:
 			deep--
 		case t.kind == xmlClose:
+			if top.leaf && top.object != nil {
+				top.object.set(top)
+			}
 			stack = stack[:len(stack)-1]
-		case top.leaf && deep == 0 && top.object != nil:
-			top.object.set(top.attribute, &t, x.tag)
+		case top.leaf && deep == 0:
+			top.add(&t, x.tag)
 		}
 	}
 	return p, x.err
