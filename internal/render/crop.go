@@ -227,33 +227,22 @@ func (c *cropper) copyBlock(s *scanned) error {
 	if err := c.readDC(s); err != nil {
 		return err
 	}
-	diff := s.value - s.written
-	s.written = s.value
-	size := bits.Len(uint(max(diff, -diff)))
-	if size > maxDCSize {
-		return fmt.Errorf("%w: DC difference %d", ErrNotLossless, diff)
+	if err := c.writeDC(s); err != nil {
+		return err
 	}
-	if diff < 0 {
-		diff += 1<<size - 1 // F.1.2.1
-	}
-	code := s.codes[size]
-	c.out.put(uint64(code.bits)<<size|uint64(diff), code.length+size)
-	return c.copyAC(s.ac)
-}
-
-// copyAC copies the codes and bits of the 63 other coefficients.
-func (c *cropper) copyAC(t *decodeTable) error {
-	for k := 1; k < 64; {
+	k := 1
+	for k < 64 {
 		c.in.fill()
-		symbol, n := t.decode(c.in.acc)
-		n += int(symbol & 15)
+		found := s.ac.find(c.in.acc)
+		n := found.total()
 		c.out.put(c.in.acc>>(64-n), n)
-		var err error
-		if k, err = c.in.skipAC(k, symbol, n); err != nil {
-			return err
+		c.in.skip(n)
+		if found.step() == 0 {
+			return errSymbol
 		}
+		k += found.step()
 	}
-	return nil
+	return c.checkBlock(k)
 }
 
 // skipBlock reads one block that is left out.
@@ -261,29 +250,61 @@ func (c *cropper) skipBlock(s *scanned) error {
 	if err := c.readDC(s); err != nil {
 		return err
 	}
-	for k := 1; k < 64; {
+	k := 1
+	for k < 64 {
 		c.in.fill()
-		symbol, n := s.ac.decode(c.in.acc)
-		var err error
-		if k, err = c.in.skipAC(k, symbol, n+int(symbol&15)); err != nil {
-			return err
+		found := s.ac.find(c.in.acc)
+		c.in.skip(found.total())
+		if found.step() == 0 {
+			return errSymbol
 		}
+		k += found.step()
 	}
-	return nil
+	return c.checkBlock(k)
+}
+
+var (
+	errSymbol = fmt.Errorf("%w: a symbol that only progressive JPEGs have", ErrNotLossless)
+	errLong   = fmt.Errorf("%w: a block of more than 64 coefficients", ErrNotLossless)
+)
+
+// checkBlock looks at what follows the last coefficient of a block.
+func (c *cropper) checkBlock(k int) error {
+	if k > 64 && k < endOfBlock {
+		return errLong
+	}
+	return c.in.check()
 }
 
 // readDC reads the DC of a block (F.2.2.1).
 func (c *cropper) readDC(s *scanned) error {
 	c.in.fill()
-	symbol, n := s.dc.decode(c.in.acc)
-	size := int(symbol)
+	found := s.dc.find(c.in.acc)
+	size := int(found.symbol())
 	if size > maxDCSize {
 		return fmt.Errorf("%w: DC difference of %d bits", ErrNotLossless, size)
 	}
-	diff := int(c.in.acc << n >> 1 >> (63 - size))
+	diff := int(c.in.acc << found.length() >> 1 >> (63 - size))
 	if size > 0 && diff < 1<<(size-1) {
 		diff -= 1<<size - 1
 	}
 	s.value += diff
-	return c.in.skip(n + size)
+	c.in.skip(found.length() + size)
+	return nil
+}
+
+// writeDC writes the DC of the block read last (F.1.2.1).
+func (c *cropper) writeDC(s *scanned) error {
+	diff := s.value - s.written
+	s.written = s.value
+	size := bits.Len(uint(max(diff, -diff)))
+	if size > maxDCSize {
+		return fmt.Errorf("%w: DC difference %d", ErrNotLossless, diff)
+	}
+	if diff < 0 {
+		diff += 1<<size - 1
+	}
+	code := s.codes[size]
+	c.out.put(uint64(code.bits)<<size|uint64(diff), code.length+size)
+	return nil
 }

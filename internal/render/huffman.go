@@ -9,7 +9,6 @@ import (
 const (
 	lutBits   = 10
 	maxDCSize = 11 // bits of a DC difference of 8-bit samples (T.81 table F.1)
-	noCode    = 64 // length of what is no code: more than there can be bits
 )
 
 // standardDC are the DC tables of T.81 K.3.3.1, for luminance and chrominance.
@@ -18,11 +17,40 @@ var standardDC = [2]codeTable{
 	{[]byte{0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0}, []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 }
 
-// A decodeTable finds the symbol whose code the next bits begin with.
+// A code is what the next bits of a stream begin with; 0 is none.
+type code uint32
+
+// endOfBlock is the step of the AC symbol that ends a block: beyond all others.
+const endOfBlock = 128
+
+// noCode stands for bits that are no code: more of them than there can be.
+const noCode code = endOfBlock<<24 | 64<<16 | 64<<8
+
+func newCode(symbol byte, length int) code {
+	run, size := int(symbol>>4), int(symbol&15)
+	step := run + 1
+	if symbol == 0 {
+		step = endOfBlock
+	} else if size == 0 && run < 15 { // progressive JPEGs have it
+		step = 0
+	}
+	return code(step<<24 | (length+size)<<16 | length<<8 | int(symbol))
+}
+
+func (c code) symbol() byte { return byte(c) }
+
+// length is how many bits the code itself has, total with the number behind it.
+func (c code) length() int { return int(c >> 8 & 0xff) }
+func (c code) total() int  { return int(c >> 16 & 0xff) }
+
+// step is by how many coefficients an AC symbol goes on; 0 if it is no AC symbol.
+func (c code) step() int { return int(c >> 24) }
+
+// A decodeTable finds the code that the next bits begin with.
 type decodeTable struct {
-	lut     [1 << lutBits]uint16 // length<<8 | symbol of codes of up to lutBits bits; 0 if longer
-	limit   [17]uint32           // one more than the largest code of that length, as 16 bits
-	first   [17]int              // index of the symbol of code 0 of that length, were there one
+	lut     [1 << lutBits]code // of codes of up to lutBits bits
+	limit   [17]uint32         // one more than the largest code of that length, as 16 bits
+	first   [17]int            // index of the symbol of code 0 of that length, were there one
 	symbols []byte
 }
 
@@ -31,44 +59,46 @@ func newDecodeTable(t codeTable) (*decodeTable, error) {
 		return nil, errors.New("render: JPEG lacks a Huffman table")
 	}
 	d := &decodeTable{symbols: t.symbols}
-	code, i := 0, 0
+	next, i := 0, 0
 	for length := 1; length <= 16; length++ {
 		n := int(t.counts[length-1])
-		if code+n > 1<<length {
+		if next+n > 1<<length {
 			return nil, fmt.Errorf("%w: Huffman table with more codes than there are", ErrNotLossless)
 		}
-		d.first[length] = i - code
+		d.first[length] = i - next
 		if length <= lutBits {
+			entries := d.lut[next<<(lutBits-length):]
 			for _, symbol := range t.symbols[i : i+n] {
-				entries := d.lut[code<<(lutBits-length):][:1<<(lutBits-length)]
-				for j := range entries {
-					entries[j] = uint16(length)<<8 | uint16(symbol)
+				c := newCode(symbol, length)
+				for j := range 1 << (lutBits - length) {
+					entries[j] = c
 				}
-				code++
+				entries = entries[1<<(lutBits-length):]
 			}
-		} else {
-			code += n
 		}
 		i += n
-		d.limit[length] = uint32(code) << (16 - length)
-		code <<= 1
+		next += n
+		d.limit[length] = uint32(next) << (16 - length)
+		next <<= 1
 	}
 	return d, nil
 }
 
-// decode returns the symbol that the top bits of acc are the code of, and how long
-// that code is.
-func (d *decodeTable) decode(acc uint64) (symbol byte, length int) {
-	if e := d.lut[acc>>(64-lutBits)]; e != 0 {
-		return byte(e), int(e >> 8)
+// find returns the code that the top bits of acc begin with.
+func (d *decodeTable) find(acc uint64) code {
+	if c := d.lut[acc>>(64-lutBits)]; c != 0 {
+		return c
 	}
-	next := uint32(acc >> 48)
+	return d.findLong(uint32(acc >> 48))
+}
+
+func (d *decodeTable) findLong(next uint32) code {
 	for length := lutBits + 1; length <= 16; length++ {
 		if next < d.limit[length] {
-			return d.symbols[d.first[length]+int(next>>(16-length))], length
+			return newCode(d.symbols[d.first[length]+int(next>>(16-length))], length)
 		}
 	}
-	return 0, noCode
+	return noCode
 }
 
 // dcCodes are the codes of the sizes of DC differences.
@@ -111,15 +141,18 @@ type bitReader struct {
 	data []byte
 	at   int
 	acc  uint64 // the next bits, at the top; below them zeros
-	n    int    // how many of them there are
+	n    int    // how many of them there are; negative if more were asked for
 }
 
 // fill makes sure that there are 32 bits, unless the next marker is nearer: no
 // code with what belongs to it is longer than 31.
 func (r *bitReader) fill() {
-	if r.n >= 32 {
-		return
+	if r.n < 32 {
+		r.refill()
 	}
+}
+
+func (r *bitReader) refill() {
 	if r.at+4 <= len(r.data) {
 		if v := binary.BigEndian.Uint32(r.data[r.at:]); !hasFF(v) {
 			r.acc |= uint64(v) << (32 - r.n)
@@ -145,32 +178,19 @@ func (r *bitReader) fill() {
 // hasFF reports whether one of v's bytes is FF: whether one of ^v is zero.
 func hasFF(v uint32) bool { return (^v-0x01010101)&v&0x80808080 != 0 }
 
-// skip passes over n bits.
-func (r *bitReader) skip(n int) error {
-	if n > r.n {
-		return errEarly
-	}
+// skip passes over n bits, which may be more than there are.
+func (r *bitReader) skip(n int) {
 	r.acc <<= n
 	r.n -= n
-	return nil
 }
 
-// skipAC passes over the n bits of the symbol at coefficient k and returns the
-// next coefficient, 64 at the end of the block (F.2.2.2).
-func (r *bitReader) skipAC(k int, symbol byte, n int) (int, error) {
-	if err := r.skip(n); err != nil {
-		return 0, err
+// check reports whether more bits were passed over than there are. Once that
+// happened it stays so: no bits come behind a marker.
+func (r *bitReader) check() error {
+	if r.n < 0 {
+		return errEarly
 	}
-	switch {
-	case symbol == 0:
-		return 64, nil
-	case symbol&15 == 0 && symbol != 0xf0:
-		return 0, fmt.Errorf("%w: symbol %02X, which only progressive JPEGs have", ErrNotLossless, symbol)
-	}
-	if k += int(symbol>>4) + 1; k > 64 {
-		return 0, fmt.Errorf("%w: block of more than 64 coefficients", ErrNotLossless)
-	}
-	return k, nil
+	return nil
 }
 
 // marker passes over the bits that fill the last byte, and a marker.
@@ -198,9 +218,13 @@ type bitWriter struct {
 func (w *bitWriter) put(v uint64, n int) {
 	w.acc = w.acc<<n | v
 	w.n += n
-	if w.n < 32 {
-		return
+	if w.n >= 32 {
+		w.flush()
 	}
+}
+
+// flush appends 32 bits.
+func (w *bitWriter) flush() {
 	w.n -= 32
 	four := uint32(w.acc >> w.n)
 	if !hasFF(four) {
