@@ -187,6 +187,8 @@ func (c *checker) tile(r tileRange) error {
 			return fail("after %d of %d bytes: %v", n, raw, err)
 		case n < raw:
 			return fail("it inflates to %d bytes, where a tile has %d", n, raw)
+		case n > raw:
+			return fail("it inflates to more than the %d bytes of a tile", raw)
 		}
 	case WebP:
 		size := int64(b[4]) | int64(b[5])<<8 | int64(b[6])<<16 | int64(b[7])<<24

@@ -21,6 +21,7 @@ import (
 // and without directories.
 type testFile struct {
 	big, bigEndian bool
+	front          []byte // what follows the header
 	dirs           []testDir
 }
 
@@ -59,6 +60,7 @@ func (f testFile) bytes() []byte {
 		w.u16(42)
 	}
 	w.word(0)
+	w.b = append(w.b, f.front...)
 	for i := range f.dirs {
 		link = w.dir(&f.dirs[i], link)
 	}
