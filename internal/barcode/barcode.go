@@ -7,8 +7,8 @@ import "errors"
 // A Kind is a symbology.
 type Kind string
 
-// The kinds that [Read] finds. [Draw] draws all of them but those its own
-// comment names.
+// The kinds that are drawn and read. PDF417 is not among them: no reader for it
+// was at hand.
 const (
 	DataMatrix Kind = "datamatrix" // ISO/IEC 16022, ECC 200
 	QR         Kind = "qr"         // ISO/IEC 18004

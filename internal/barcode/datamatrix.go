@@ -41,26 +41,47 @@ func readUpright(m *gozxing.BitMatrix, box image.Rectangle) (string, error) {
 		if box.Dx() < size.X || box.Dy() < size.Y || 8*max(dx-dy, dy-dx) > dx {
 			continue
 		}
-		bits := sample(m, box, size)
-		for range 4 {
-			if text, err := decodeDataMatrix(bits); err == nil {
+		for quarters := range 4 {
+			at := module(m, box, size, quarters)
+			cols, rows := size.X, size.Y
+			if quarters%2 == 1 {
+				cols, rows = rows, cols
+			}
+			if !hasBorder(cols, rows, at) {
+				continue
+			}
+			if text, err := decodeDataMatrix(sample(cols, rows, at)); err == nil {
 				return text, nil
 			}
-			bits.Rotate90()
 		}
 	}
 	return "", ErrNotFound
 }
 
-// sample returns the pixels in the middle of each module of the box.
-func sample(m *gozxing.BitMatrix, box image.Rectangle, size image.Point) *gozxing.BitMatrix {
-	bits, err := gozxing.NewBitMatrix(size.X, size.Y)
+// module returns how to look at the pixel in the middle of a module of the box,
+// which holds size modules before it is turned clockwise by quarters.
+func module(m *gozxing.BitMatrix, box image.Rectangle, size image.Point, quarters int) func(x, y int) bool {
+	return func(x, y int) bool {
+		switch quarters {
+		case 1:
+			x, y = y, size.Y-1-x
+		case 2:
+			x, y = size.X-1-x, size.Y-1-y
+		case 3:
+			x, y = size.X-1-y, x
+		}
+		return m.Get(box.Min.X+(2*x+1)*box.Dx()/(2*size.X), box.Min.Y+(2*y+1)*box.Dy()/(2*size.Y))
+	}
+}
+
+func sample(cols, rows int, at func(x, y int) bool) *gozxing.BitMatrix {
+	bits, err := gozxing.NewBitMatrix(cols, rows)
 	if err != nil {
 		panic(err) // neither side is 0
 	}
-	for y := range size.Y {
-		for x := range size.X {
-			if m.Get(box.Min.X+(2*x+1)*box.Dx()/(2*size.X), box.Min.Y+(2*y+1)*box.Dy()/(2*size.Y)) {
+	for y := range rows {
+		for x := range cols {
+			if at(x, y) {
 				bits.Set(x, y)
 			}
 		}
@@ -70,7 +91,7 @@ func sample(m *gozxing.BitMatrix, box image.Rectangle, size image.Point) *gozxin
 
 // decodeDataMatrix returns the text of the modules, border included.
 func decodeDataMatrix(bits *gozxing.BitMatrix) (string, error) {
-	if !hasBorder(bits) {
+	if !hasBorder(bits.GetWidth(), bits.GetHeight(), bits.Get) {
 		return "", ErrNotFound
 	}
 	r, err := decoder.NewDecoder().Decode(bits)
@@ -83,24 +104,23 @@ func decodeDataMatrix(bits *gozxing.BitMatrix) (string, error) {
 // hasBorder reports whether nearly all modules of the border are as they must be:
 // solid at the left and the bottom, alternating at the top and the right. The
 // library does not ask, and without it print and bars are read as short texts.
-func hasBorder(m *gozxing.BitMatrix) bool {
-	w, h := m.GetWidth(), m.GetHeight()
-	wrong := 0
-	for x := range w {
-		if !m.Get(x, h-1) {
-			wrong++
+func hasBorder(cols, rows int, at func(x, y int) bool) bool {
+	left := (cols + rows) / 8 // modules that may be wrong: 1 in 16
+	check := func(ok bool) bool {
+		if !ok {
+			left--
 		}
-		if m.Get(x, 0) != (x%2 == 0) {
-			wrong++
+		return left >= 0
+	}
+	for x := range cols {
+		if !check(at(x, rows-1)) || !check(at(x, 0) == (x%2 == 0)) {
+			return false
 		}
 	}
-	for y := range h {
-		if !m.Get(0, y) {
-			wrong++
-		}
-		if m.Get(w-1, y) != (y%2 == 1) {
-			wrong++
+	for y := range rows {
+		if !check(at(0, y)) || !check(at(cols-1, y) == (y%2 == 1)) {
+			return false
 		}
 	}
-	return wrong*8 <= w+h // 1 in 16
+	return true
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -56,6 +57,13 @@ func TestRead(t *testing.T) {
 		{"label 1", func(code *image.Gray) image.Image { return compressed(t, label(code, places[1]), 60) }},
 		{"label 2", func(code *image.Gray) image.Image { return label(tilted(code, -3), places[2]) }},
 		{"label, noise", func(code *image.Gray) image.Image { return noisy(label(tilted(code, 1), places[0]), 6) }},
+		{"beside a torn one", func(code *image.Gray) image.Image {
+			const torn = 60
+			img := image.NewGray(image.Rect(0, 0, torn+code.Rect.Dx(), code.Rect.Dy()))
+			draw.Draw(img, img.Rect, code, image.Point{}, draw.Src)
+			draw.Draw(img, img.Rect, code, image.Pt(-torn, 0), draw.Src)
+			return img
+		}},
 		{"label on its side", func(code *image.Gray) image.Image { return tilted(label(code, places[0]), 90) }},
 	}
 	for _, s := range samples {
@@ -81,6 +89,50 @@ func TestReadSizes(t *testing.T) {
 	}
 }
 
+// TestReadOnePixel reads a Data Matrix as small as can be, at each place of a
+// pixel and way up.
+func TestReadOnePixel(t *testing.T) {
+	const want = "S24-00817;A1"
+	g := drawn(t, DataMatrix, want, 1)
+	for turns := range 4 {
+		for x := range 8 {
+			img := image.NewGray(image.Rect(0, 0, 60, 70))
+			draw.Draw(img, img.Rect, image.White, image.Point{}, draw.Src)
+			draw.Draw(img, g.Rect.Add(image.Pt(20+x, 20)), g, image.Point{}, draw.Src)
+			if got, _, err := Read(t.Context(), img); got != want {
+				t.Errorf("Read after %d quarter turns at column %d gives %q, %v", turns, x, got, err)
+			}
+		}
+		g = quarterTurn(g)
+	}
+}
+
+func quarterTurn(g *image.Gray) *image.Gray {
+	r := image.NewGray(image.Rect(0, 0, g.Rect.Dy(), g.Rect.Dx()))
+	for y := range r.Rect.Dy() {
+		for x := range r.Rect.Dx() {
+			r.SetGray(x, y, g.GrayAt(y, r.Rect.Dx()-1-x))
+		}
+	}
+	return r
+}
+
+// TestCandidates weighs the boxes that are looked at in frames within frames.
+func TestCandidates(t *testing.T) {
+	const side, want = 512, 4 * 512 * 512 // pixels at most
+	g := painted(side, func(x, y int) bool { return min(x, y, side-1-x, side-1-y)%16 < 4 })
+	for i, m := range binarized(g) {
+		boxes := candidates(m)
+		sum := 0
+		for _, r := range boxes {
+			sum += area(r)
+		}
+		if len(boxes) == 0 || sum > want {
+			t.Errorf("binarized by rule %d: %d boxes of %d pixels, want some of at most %d", i, len(boxes), sum, want)
+		}
+	}
+}
+
 // TestReadDataMatrixSizes goes through the sizes of the symbol, the larger of which
 // have finder bars inside.
 func TestReadDataMatrixSizes(t *testing.T) {
@@ -93,6 +145,33 @@ func TestReadDataMatrixSizes(t *testing.T) {
 		got, _, err := Read(t.Context(), tilted(drawn(t, DataMatrix, want, 4), 1))
 		if got != want {
 			t.Errorf("Read of a Data Matrix of %d digits gives %q, %v", n, got, err)
+		}
+	}
+}
+
+// TestReadNoOther reads bars that noise makes hard to read: the text or nothing,
+// never another.
+func TestReadNoOther(t *testing.T) {
+	for _, s := range samples {
+		for i := range 12 {
+			code := noisy(tilted(drawn(t, s.kind, s.text, 2), float64(i)/2), float64(12+3*i))
+			text, kind, err := Read(t.Context(), code)
+			if err == nil && (text != s.text || kind != s.kind) {
+				t.Errorf("Read of noisy %s %q, picture %d, gives %s %q", s.kind, s.text, i, kind, text)
+			}
+		}
+	}
+}
+
+// TestReadBorder has a good Data Matrix lose its border a module at a time: it is
+// refused from the second on, though its text can be made out to the last.
+func TestReadBorder(t *testing.T) {
+	code := drawn(t, DataMatrix, "S24", 1)
+	for lost := range 5 {
+		bits := sample(10, 10, func(x, y int) bool { return code.GrayAt(x+2, y+2).Y == 0 && (x > 0 || y >= lost) })
+		got, err := decodeDataMatrix(bits)
+		if want := lost <= 1; (err == nil) != want || want && got != "S24" {
+			t.Errorf("with %d modules lost: %q, %v, want it read: %v", lost, got, err, want)
 		}
 	}
 }
