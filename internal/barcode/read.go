@@ -11,8 +11,9 @@ import (
 
 // Read returns the text and kind of a code in the picture. It may lie anywhere, be
 // turned by quarters and tilted by some degrees, and stand white on black; its
-// modules should be 2 pixels wide and more. Of several codes one is returned, a
-// Data Matrix, QR or Aztec code rather than bars.
+// modules should be 3 pixels wide or more. Of several codes one is returned, a QR
+// code, Data Matrix or Aztec code rather than bars. What a code says is returned
+// whole, control characters too; Codabar's letters at both ends are left out.
 //
 // The error is [ErrNotFound] if there is no code or none that can be read, and
 // wraps that of the context if it ends the search. A text is only returned when
