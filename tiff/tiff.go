@@ -168,10 +168,7 @@ func (f *File) ReadAt(p []byte, off int64, tag Tag) error {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return &FormatError{
-			Offset: off + int64(n), Tag: tag,
-			Msg: fmt.Sprintf("the file ends here: it has become shorter than the %d bytes it had", f.size),
-		}
+		return &FormatError{off, tag, fmt.Sprintf("%d of %d bytes are here: the file has become shorter than the %d it had", n, len(p), f.size)}
 	}
 	return fmt.Errorf("tiff: reading %d bytes at %d: %w", len(p), off, err)
 }
