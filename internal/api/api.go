@@ -41,11 +41,19 @@ func (a *API) Register(mux *http.ServeMux) {
 	h := humago.New(mux, config)
 	a.stores(h)
 	a.images(h)
-	a.pictures(mux, h)
-	a.older(mux, h)
+	a.RegisterPictures(mux)
+	mux.Handle("GET /apiv1/slides", web.Handler(a.prototypeList))
+	describePictures(h.OpenAPI())
 	describeTiles(h.OpenAPI())
 	mux.HandleFunc("GET /docs", docs)
 	mux.HandleFunc("GET /docs.js", docsJS)
+}
+
+// RegisterPictures adds the routes of pictures that are no tiles, the older
+// clients' routes among them: what a tile server has to answer too.
+func (a *API) RegisterPictures(mux *http.ServeMux) {
+	a.pictures(mux)
+	a.older(mux)
 }
 
 // problem is the error model of every operation: RFC 9457.
@@ -54,9 +62,9 @@ type problem struct {
 	Errors []string `json:"errors,omitempty" doc:"What is wrong with the request, where there is more than one thing."`
 }
 
-func (p *problem) Error() string              { return p.Detail }
-func (p *problem) GetStatus() int             { return p.Status }
-func (p *problem) ContentType(string) string  { return web.ProblemType }
+func (p *problem) Error() string             { return p.Detail }
+func (p *problem) GetStatus() int            { return p.Status }
+func (p *problem) ContentType(string) string { return web.ProblemType }
 
 func newError(status int, msg string, errs ...error) huma.StatusError {
 	p := &problem{Problem: web.NewProblem(status, msg, "")}

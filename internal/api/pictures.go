@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/web"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -19,7 +17,7 @@ import (
 type picture func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error)
 
 // pictures adds the routes that answer with a picture that is no tile.
-func (a *API) pictures(mux *http.ServeMux, h huma.API) {
+func (a *API) pictures(mux *http.ServeMux) {
 	mux.Handle("GET /api/v1/images/{image}/associated/{kind}", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		kind := r.PathValue("kind")
 		return a.picture(w, r, &tiles.Request{Image: r.PathValue("image")}, kind, a.associated(kind))
@@ -29,11 +27,10 @@ func (a *API) pictures(mux *http.ServeMux, h huma.API) {
 	}))
 	mux.Handle("GET /api/v1/images/{image}/thumbnail", web.Handler(a.thumbnail))
 	mux.Handle("GET /dzi/{file}", web.Handler(a.descriptor))
-	describePictures(h.OpenAPI())
 }
 
 // older adds the routes of SlideAtlas and of the prototype.
-func (a *API) older(mux *http.ServeMux, _ huma.API) {
+func (a *API) older(mux *http.ServeMux) {
 	ask := func(store, image string) *tiles.Request {
 		return &tiles.Request{Store: store, Image: image, ByFile: true}
 	}
@@ -48,7 +45,6 @@ func (a *API) older(mux *http.ServeMux, _ huma.API) {
 		q := r.URL.Query()
 		return a.picture(w, r, ask(q.Get("db"), q.Get("img")), "label", a.associated("label"))
 	}))
-	mux.Handle("GET /apiv1/slides", web.Handler(a.prototypeList))
 	for _, kind := range []string{"label", "macro"} {
 		mux.Handle("GET /apiv1/slides/{file}/"+kind+"/{$}", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
 			return a.picture(w, r, ask("", r.PathValue("file")), kind, a.associated(kind))

@@ -149,7 +149,9 @@ func startFast(ctx context.Context, o *options, fx *fixture) ([]*server, error) 
 	if err != nil {
 		return servers, err
 	}
-	tile := func(x, y string) string { return fmt.Sprintf("/api/v1/images/%s/tiles/%d/%s/%s.jpg", fx.id, zoom, x, y) }
+	tile := func(x, y string) string {
+		return fmt.Sprintf("/api/v1/images/%s/tiles/%d/%s/%s.jpg", fx.id, zoom, x, y)
+	}
 	if main.paths, err = fx.paths(o, "serve", tile); err != nil {
 		return servers, err
 	}
@@ -249,12 +251,6 @@ func waitFor(port int) error {
 }
 
 var versionNumber = regexp.MustCompile(`\d+\.\d+(\.\d+)?`)
-
-// version asks a program for its version.
-func version(name string, args ...string) string {
-	out, _ := exec.Command(name, args...).CombinedOutput()
-	return versionNumber.FindString(string(out))
-}
 
 // residentBytes is the resident memory of a process now, and its peak.
 func residentBytes(pid int) (now, peak int64) {

@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
+
 	"fmt"
 	"os"
 	"os/exec"
@@ -189,5 +189,3 @@ func installed(names ...string) error {
 	}
 	return nil
 }
-
-var errSkipped = errors.New("skipped")

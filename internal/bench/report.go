@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// A report is docs/benchmarks.md as it grows. Sections that were not run keep what
+// the file said before.
+type report struct {
+	sections map[string]string
+	order    []string
+}
+
+const reportHead = `# Benchmarks
+
+Made by ` + "`make bench`" + `. Servers take turns within one run, so that a slow minute of the machine falls on all of them; what counts is
+the ratio. Figures are medians of the rounds.
+`
+
+// newReport reads what an earlier run wrote.
+func newReport(o *options) (*report, error) {
+	r := &report{sections: map[string]string{}, order: []string{"fast", "slow", "open", "memory"}}
+	b, err := os.ReadFile(o.out)
+	if os.IsNotExist(err) {
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range strings.Split(string(b), "\n<!-- section ")[1:] {
+		name, text, ok := strings.Cut(part, " -->\n")
+		if ok {
+			r.sections[name] = text
+		}
+	}
+	return r, nil
+}
+
+func (r *report) write(path string) error {
+	var b bytes.Buffer
+	b.WriteString(reportHead)
+	for _, name := range r.order {
+		if text, ok := r.sections[name]; ok {
+			fmt.Fprintf(&b, "\n<!-- section %s -->\n%s\n", name, strings.TrimRight(text, "\n"))
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// machine says what the figures were taken on.
+func machine() string {
+	return fmt.Sprintf("%d processors, %s, Linux, %s", runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format("2006-01-02"))
+}
+
+func (r *report) fast(o *options, fx *fixture, servers []*server, med []round) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "## Fast servers\n\nServer pinned to one processor, wrk to the other; level-0 tiles at random (%d of them, mean %.1f KB) of a %d × %d slide, %d connections,\n%d interleaved rounds of %v. %s; nginx %s. Everything is in the page cache.\n\n", len(fx.list), float64(fx.mean)/1000, o.width, o.height, o.conns, o.rounds, o.duration, machine(), versionOf("nginx", "-v"))
+	b.WriteString("| server | req/s | to nginx | to bare handler | p99 | server CPU, µs a request |\n|---|---|---|---|---|---|\n")
+	for i, s := range servers {
+		fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %.1f ms | %.1f |\n", s.name, thousands(med[i].rate), med[i].rate/med[0].rate, med[i].rate/med[1].rate, float64(med[i].p99.Microseconds())/1000, med[i].cpu)
+	}
+	b.WriteString("\nThe bare handler is thirty lines of net/http around one pread: it checks neither access nor whether the file is still the same.\n")
+	r.sections["fast"] = b.String()
+}
+
+func (r *report) slow(servers []*server, med []round, _ string) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "## Servers that decode\n\nNothing pinned, both processors for everyone, 8 connections, the same tiles. %s.\n\n", machine())
+	b.WriteString("| server | req/s | ptiffstore is … times as fast | p99 | server CPU, µs a request |\n|---|---|---|---|---|\n")
+	for i, s := range servers {
+		fmt.Fprintf(&b, "| %s | %s | %.0f | %.1f ms | %.0f |\n", s.name, thousands(med[i].rate), med[0].rate/med[i].rate, float64(med[i].p99.Microseconds())/1000, med[i].cpu)
+	}
+	r.sections["slow"] = b.String()
+}
+
+func (r *report) openings(all []opening) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "## First tile of a slide that was never open\n\nOpen, directories, description, table, tile; page cache warm, without HTTP. %s.\n\n", machine())
+	b.WriteString("| slide | description | median | slowest of 49 |\n|---|---|---|---|\n")
+	for _, o := range all {
+		d := "usual"
+		if o.description > 0 {
+			d = fmt.Sprintf("%d KB", o.description/1000)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %.2f ms | %.2f ms |\n", o.what, d, float64(o.median.Microseconds())/1000, float64(o.max.Microseconds())/1000)
+	}
+	r.sections["open"] = b.String()
+}
+
+func (r *report) memory(slides, touches int, loaded, now, peak int64) {
+	mb := func(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/(1<<20)) }
+	r.sections["memory"] = fmt.Sprintf("## Memory\n\n`serve` with %s slides of 20,000 × 15,000 px, a tile of one picked at random asked for %s times: resident memory\n%s once all were cataloged, %s after the last tile, %s at most. %s.\n",
+		thousands(float64(slides)), thousands(float64(touches)), mb(loaded), mb(now), mb(peak), machine())
+}
+
+// thousands writes a whole number with commas.
+func thousands(v float64) string {
+	s := fmt.Sprintf("%.0f", v)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func versionOf(name, arg string) string {
+	out, _ := exec.Command(name, arg).CombinedOutput()
+	return versionNumber.FindString(string(out))
+}

@@ -1,0 +1,18 @@
+package tilehttp_test
+
+import (
+	"net/http/httptest"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/tilehttp"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tiles/tilestest"
+)
+
+func TestAdapter(t *testing.T) {
+	tilestest.Run(t, func(t *testing.T, s *tiles.Server) string {
+		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s})
+		t.Cleanup(srv.Close)
+		return srv.URL
+	})
+}
