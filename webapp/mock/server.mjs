@@ -1,0 +1,113 @@
+// A stand-in for `ptiffstore demo`, for work on the web application alone: the
+// same addresses, made-up slides. It prints its address as its first line.
+//
+//   node mock/server.mjs [--port 8090] [--slides 48]
+
+import { createReadStream, existsSync } from "node:fs";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+import { label, macro, makeSlides, preview, thumbnail, tile } from "./slides.mjs";
+
+const { values: options } = parseArgs({ options: { port: { type: "string", default: "8090" }, slides: { type: "string", default: "48" } } });
+const dist = fileURLToPath(new URL("../../internal/viewer/dist", import.meta.url));
+const slides = makeSlides(Number(options.slides));
+const byID = new Map(slides.map((slide) => [slide.record.id, slide]));
+const kept = new Map(); // pictures made before
+
+const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+const types = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html; charset=utf-8", ".md": "text/plain; charset=utf-8" };
+
+const server = createServer((request, response) => {
+  const url = new URL(request.url, "http://mock");
+  const match = (pattern) => pattern.exec(url.pathname)?.slice(1).map(decodeURIComponent);
+  let found;
+  if (url.pathname === "/api/v1/stores") return json(response, { items: stores(), next_cursor: null });
+  if (url.pathname === "/api/v1/images") return json(response, page(url.searchParams));
+  if ((found = match(/^\/api\/v1\/images\/([^/]+)$/))) {
+    const slide = byID.get(found[0]);
+    return slide ? json(response, slide.record) : problem(response, 404, "There is no such image.");
+  }
+  if ((found = match(/^\/api\/v1\/images\/([^/]+)\/tiles\/(\d+)\/(\d+)\/(\d+)(?:\.jpg)?$/))) return serveTile(response, byID.get(found[0]), found.slice(1).map(Number), url.searchParams.get("v"));
+  if ((found = match(/^\/api\/v1\/images\/([^/]+)\/(preview|thumbnail|associated\/\w+)$/))) return servePicture(response, byID.get(found[0]), found[1], url.searchParams);
+  return serveFile(response, url.pathname);
+});
+
+server.listen(Number(options.port), "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}/`));
+
+function stores() {
+  return ["main", "teaching"].map((id) => {
+    const counts = {};
+    for (const { record } of slides) if (record.store === id) counts[record.state] = (counts[record.state] ?? 0) + 1;
+    return { id, label: id === "main" ? "Scanner room" : "Teaching", mode: "in-place", endpoint: null, counts };
+  });
+}
+
+function page(params) {
+  const q = (params.get("q") ?? "").toLowerCase();
+  const limit = Math.min(200, Number(params.get("limit") ?? 50));
+  const from = Number(params.get("cursor") ?? 0);
+  const orders = {
+    name: (a, b) => a.file_name.localeCompare(b.file_name), size: (a, b) => b.size - a.size, state: (a, b) => a.state.localeCompare(b.state),
+    created: (a, b) => b.created_at.localeCompare(a.created_at),
+  };
+  const found = slides.map((slide) => slide.record).filter((record) => {
+    if (params.get("store") && record.store !== params.get("store")) return false;
+    if (params.get("state") && record.state !== params.get("state")) return false;
+    return !q || [record.file_name, record.label, record.barcode].some((text) => text && (q.length < 3 ? text.toLowerCase().startsWith(q) : text.toLowerCase().includes(q)));
+  }).sort(orders[params.get("sort")] ?? orders.created);
+  return { items: found.slice(from, from + limit), next_cursor: from + limit < found.length ? String(from + limit) : null };
+}
+
+function serveTile(response, slide, [z, x, y], revision) {
+  if (!slide?.record.tile_url || z > slide.record.max_zoom) return problem(response, 404, "The image has no such tile.");
+  if (revision && revision !== slide.record.revision) return problem(response, 404, "The image has changed: this is not its current revision. Ask for the image again.");
+  const level = slide.record.levels[slide.record.max_zoom - z];
+  if (x >= level.columns || y >= level.rows) return problem(response, 404, "The image has no such tile.");
+  if (slide.broken.some(([bz, bx, by]) => bz === z && bx === x && by === y)) return problem(response, 502, "This part of the image's file cannot be read: it is damaged. The reason is in the server's log.");
+  return picture(response, `${slide.record.id}/${z}/${x}/${y}`, () => tile(slide, z, x, y), revision ? "private, max-age=31536000, immutable" : "private, max-age=60");
+}
+
+function servePicture(response, slide, kind, params) {
+  if (!slide || slide.record.width === null) return problem(response, 404, "There is no such image, or it is not available for viewing.");
+  const { associated, barcode, id } = slide.record;
+  const height = Number(params.get("height") ?? 100);
+  const make = {
+    preview: () => preview(slide, height),
+    thumbnail: () => thumbnail(slide, Number(params.get("width") ?? 512), height),
+    "associated/label": associated.includes("label") || barcode ? () => label(slide) : null,
+    "associated/macro": associated.includes("macro") ? () => macro(slide) : null,
+  }[kind];
+  if (!make) return problem(response, 404, "The image has no such associated image.");
+  return picture(response, `${id}/${kind}?${params}`, make, "private, max-age=60");
+}
+
+function picture(response, key, make, cacheControl) {
+  if (!kept.has(key)) {
+    kept.set(key, make().png());
+    if (kept.size > 3000) kept.delete(kept.keys().next().value);
+  }
+  response.writeHead(200, { "Content-Type": "image/png", "Cache-Control": cacheControl });
+  response.end(kept.get(key));
+}
+
+function json(response, value) {
+  response.writeHead(200, { "Content-Type": "application/json", "Cache-Control": "no-cache" });
+  response.end(JSON.stringify(value));
+}
+
+function problem(response, status, detail) {
+  response.writeHead(status, { "Content-Type": "application/problem+json", "Cache-Control": "no-store" });
+  response.end(JSON.stringify({ type: "about:blank", title: "", status, detail }));
+}
+
+function serveFile(response, path) {
+  let file = join(dist, normalize(path));
+  if (path === "/") file = join(dist, "index.html");
+  else if (path.startsWith("/slides/")) file = join(dist, "slide.html");
+  else if (!path.startsWith("/assets/") || !existsSync(file)) file = null;
+  response.writeHead(file ? 200 : 404, { "Content-Type": types[extname(file ?? ".html")] ?? "application/octet-stream", "Content-Security-Policy": csp, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin" });
+  createReadStream(file ?? join(dist, "index.html")).pipe(response);
+}

@@ -1,0 +1,75 @@
+// Takes pictures of the pages: node scripts/pictures.mjs ADDRESS FOLDER [NAME…]
+//
+// ADDRESS is that of a running server, the mock or a real one.
+
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { chromium } from "@playwright/test";
+
+const [address, folder, ...only] = process.argv.slice(2);
+if (!folder) {
+  console.error("usage: node scripts/pictures.mjs ADDRESS FOLDER [NAME…]");
+  process.exit(2);
+}
+const base = address.replace(/\/$/, "");
+await mkdir(folder, { recursive: true });
+
+const { items } = await (await fetch(`${base}/api/v1/images?limit=100`)).json();
+const shown = items.filter((image) => image.state === "available").sort((a, b) => b.width * b.height - a.width * a.height);
+const slide = shown[0];
+const failed = items.find((image) => image.state === "broken");
+
+const settled = (page) => page.locator("[data-testid=stage][data-idle=true]").waitFor({ timeout: 60_000 });
+const pictures = {
+  gallery: { path: "/", act: (page) => page.waitForTimeout(2500) },
+  search: { path: "/?q=S25", act: (page) => page.waitForTimeout(2000) },
+  nothing: { path: "/?q=zzzz", act: (page) => page.waitForTimeout(600) },
+  slide: { path: `/slides/${slide.id}`, act: settled },
+  close: { path: `/slides/${slide.id}#x=${slide.width * 0.47}&y=${slide.height * 0.5}&z=20`, act: settled },
+  turned: {
+    path: `/slides/${slide.id}#x=${slide.width * 0.47}&y=${slide.height * 0.5}&z=5&r=33`,
+    act: async (page) => {
+      await settled(page);
+      await page.getByTestId("rotation-button").click();
+      await page.waitForTimeout(300);
+    },
+  },
+  details: {
+    path: `/slides/${slide.id}`,
+    act: async (page) => {
+      await settled(page);
+      await page.keyboard.press("i");
+      if (!(await page.locator(".panel").isVisible())) await page.keyboard.press("i");
+      await page.getByRole("tab", { name: "Details" }).click();
+      await settled(page);
+    },
+  },
+  keys: {
+    path: `/slides/${slide.id}`,
+    act: async (page) => {
+      await settled(page);
+      await page.keyboard.press("?");
+      await page.waitForTimeout(300);
+    },
+  },
+  broken: failed && { path: `/slides/${failed.id}`, act: (page) => page.waitForTimeout(600) },
+};
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } })) {
+  for (const colorScheme of ["light", "dark"]) {
+    const context = await browser.newContext({ viewport, colorScheme, deviceScaleFactor: device === "phone" ? 2 : 1, hasTouch: device === "phone" });
+    for (const [name, picture] of Object.entries(pictures)) {
+      if (!picture || (only.length > 0 && !only.includes(name))) continue;
+      const page = await context.newPage();
+      page.on("console", (message) => message.type() === "error" && console.error(`${name}: ${message.text()}`));
+      page.on("pageerror", (error) => console.error(`${name}: ${error.stack}`));
+      await page.goto(base + picture.path);
+      await picture.act(page);
+      await page.screenshot({ path: join(folder, `${name}-${device}-${colorScheme}.png`) });
+      await page.close();
+    }
+    await context.close();
+  }
+}
+await browser.close();

@@ -1,0 +1,47 @@
+// Numbers and dates as people read them.
+
+const locale = "en";
+const integers = new Intl.NumberFormat(locale);
+const dates = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const days = new Intl.DateTimeFormat(locale, { dateStyle: "medium" });
+
+export function formatCount(n: number): string {
+  return integers.format(n);
+}
+
+// formatBytes writes sizes of files in decimal units, as file managers do.
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 || value >= 99.5 ? Math.round(value) : Number(value.toPrecision(value >= 9.95 ? 3 : 2))} ${units[unit]}`;
+}
+
+export function formatPixels(width: number, height: number): string {
+  return `${formatCount(width)} × ${formatCount(height)} px`;
+}
+
+// formatArea writes the size of a slide in mm, from its pixels and the µm they
+// measure.
+export function formatArea(width: number, height: number, mppX: number, mppY: number): string {
+  return `${millimetres(width * mppX)} × ${millimetres(height * mppY)} mm`;
+}
+
+function millimetres(micrometres: number): string {
+  const mm = micrometres / 1000;
+  return mm >= 1 ? mm.toFixed(1) : String(Number(mm.toPrecision(2)));
+}
+
+export function formatTime(iso: string): string {
+  const time = new Date(iso);
+  return Number.isNaN(time.getTime()) ? iso : dates.format(time);
+}
+
+export function formatDay(iso: string): string {
+  const time = new Date(iso);
+  return Number.isNaN(time.getTime()) ? iso : days.format(time);
+}

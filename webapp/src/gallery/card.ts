@@ -1,0 +1,93 @@
+// The card of a slide in the gallery.
+
+import { pictureURL } from "../api/client";
+import type { SlideImage } from "../api/types";
+import { formatArea, formatBytes, formatPixels } from "../format";
+import { t } from "../strings";
+import { h, highlighted, replace } from "../ui/dom";
+import { icon } from "../ui/icons";
+import { stateBadge, stateIcon, stateReason } from "../ui/state";
+import { formatMagnification, fullMagnification } from "../viewer/magnification";
+
+const previewHeight = 120; // page pixels; asked for twice as large, for dense screens
+
+// slideName is what a slide is called: by its label, else by its file.
+export function slideName(image: SlideImage): string {
+  return image.label || image.file_name || t.gallery.untitled(image.id);
+}
+
+export function slideCard(image: SlideImage, query: string): HTMLElement {
+  const name = slideName(image);
+  const href = `/slides/${encodeURIComponent(image.id)}`;
+  return h(
+    "li",
+    { class: "card", "data-state": image.state, "data-id": image.id },
+    h(
+      "a",
+      { class: "card-link", href, "data-page": true },
+      image.state === "available" ? preview(image) : h("div", { class: "card-picture card-reason" }, icon(stateIcon(image.state), 22), h("p", null, stateReason(image))),
+      h(
+        "div",
+        { class: "card-text" },
+        h("div", { class: "card-title" }, h("h3", { title: name }, ...highlighted(name, query)), image.state === "available" ? null : stateBadge(image.state)),
+        h("p", { class: "card-code" }, ...code(image, query)),
+        h("p", { class: "card-facts" }, ...facts(image)),
+      ),
+    ),
+  );
+}
+
+// code is the second line: the barcode, and the file's name where the label is the title.
+function code(image: SlideImage, query: string): (Node | string)[] {
+  const parts: (Node | string)[] = [];
+  if (image.barcode) {
+    parts.push(h("span", { class: "barcode", title: t.gallery.barcode }, icon("barcode", 16), h("span", { class: "visually-hidden" }, `${t.gallery.barcode} `), h("span", { class: "ellipsis" }, ...highlighted(image.barcode, query))));
+  }
+  if (image.label && image.file_name) parts.push(h("span", { class: "ellipsis quiet", title: image.file_name }, ...highlighted(image.file_name, query)));
+  return parts;
+}
+
+function facts(image: SlideImage): (Node | null)[] {
+  const full = fullMagnification(image);
+  const power = full ? formatMagnification(full.power) : null;
+  const area = image.width && image.height && image.mpp_x ? formatArea(image.width, image.height, image.mpp_x, image.mpp_y ?? image.mpp_x) : null;
+  return [
+    full && power ? h("span", { class: "power", title: full.derived ? t.gallery.derived(power) : t.gallery.objective(power) }, full.derived ? `≈ ${power}` : power) : null,
+    area ? h("span", null, area) : null,
+    image.width && image.height ? h("span", { class: "quiet" }, formatPixels(image.width, image.height)) : null,
+    image.size !== null ? h("span", { class: "quiet push" }, formatBytes(image.size)) : null,
+  ];
+}
+
+// preview is the label beside the macro; where the server has none to give, the
+// picture drawn from the slide's levels.
+function preview(image: SlideImage): HTMLElement {
+  const picture = h("img", { alt: "", decoding: "async", draggable: "false" });
+  const frame = h("div", { class: "card-picture loading" }, picture);
+  const sources = [
+    pictureURL(image, "preview", { height: previewHeight * 2 }),
+    pictureURL(image, "thumbnail", { width: 640, height: previewHeight * 2 }),
+  ];
+  picture.addEventListener("load", () => frame.classList.remove("loading"));
+  picture.addEventListener("error", () => {
+    if (!picture.isConnected || !picture.hasAttribute("src")) return;
+    const source = sources.shift();
+    if (source) picture.src = source;
+    else {
+      frame.classList.remove("loading");
+      replace(frame, h("p", { class: "quiet" }, t.gallery.noPreview));
+    }
+  });
+  // Cards that fly past are not worth a request.
+  setTimeout(() => {
+    if (picture.isConnected) picture.src = sources.shift()!;
+  }, 60);
+  return frame;
+}
+
+// sameCard reports whether a card of one slide would show just what that of the
+// other does.
+export function sameCard(a: SlideImage, b: SlideImage): boolean {
+  return a === b || (a.revision === b.revision && a.state === b.state && a.reason === b.reason && a.label === b.label && a.barcode === b.barcode &&
+    a.file_name === b.file_name && a.size === b.size && a.width === b.width && a.height === b.height && a.objective_power === b.objective_power && a.mpp_x === b.mpp_x);
+}

@@ -1,0 +1,177 @@
+// The list of slides as far as it has been loaded: by cursor, a page at a time,
+// and brought up to date in the background.
+
+import { getImage, listImages, Problem, type ImageQuery } from "../api/client";
+import type { SlideImage } from "../api/types";
+import { merge } from "./merge";
+
+const pageSize = 60;
+const arrivingDelay = 4_000; // between refreshes while a slide is arriving
+const idleDelay = 30_000;
+const watched = 10; // arriving slides beyond the first page that are asked for singly
+
+export type FeedStatus = "loading" | "ready" | "failed";
+
+export class Feed {
+  items: SlideImage[] = [];
+  status: FeedStatus = "loading";
+  problem: Problem | null = null;
+  next: string | null = null;
+  pending = 0; // new slides held back so that the list does not jump
+  scrollY = 0; // where the gallery was left
+
+  private listeners = new Set<() => void>();
+  private abort = new AbortController();
+  private busy = false;
+  private held: SlideImage[] | null = null;
+  private ids = new Set<string>();
+  private timer = 0;
+
+  constructor(readonly query: ImageQuery) {}
+
+  subscribe(listener: () => void, signal: AbortSignal): void {
+    this.listeners.add(listener);
+    signal.addEventListener("abort", () => this.listeners.delete(listener));
+  }
+
+  get complete(): boolean {
+    return this.status === "ready" && this.next === null;
+  }
+
+  // load asks for the first page, or for the next one.
+  async load(): Promise<void> {
+    if (this.busy || this.complete) return;
+    this.busy = true;
+    this.problem = null;
+    const begun = this.items.length > 0;
+    if (!begun) this.status = "loading";
+    this.changed();
+    try {
+      const page = await listImages(this.query, this.next, pageSize, this.abort.signal);
+      for (const item of page.items) this.add(item);
+      this.next = page.next_cursor || null;
+      this.status = "ready";
+    } catch (err) {
+      if (this.abort.signal.aborted) return;
+      this.problem = err instanceof Problem ? err : new Problem(0, String(err));
+      this.status = begun ? "ready" : "failed";
+    } finally {
+      this.busy = false;
+    }
+    this.changed();
+  }
+
+  // close gives up what is under way: another feed takes its place.
+  close(): void {
+    this.abort.abort();
+    this.listeners.clear();
+    clearTimeout(this.timer);
+  }
+
+  // watch keeps the list up to date while signal lasts and the page is visible.
+  // atTop tells whether new slides may be put in without the list jumping.
+  watch(atTop: () => boolean, signal: AbortSignal): void {
+    const tick = async (): Promise<void> => {
+      if (document.visibilityState === "visible") await this.refresh(atTop());
+      if (!signal.aborted) this.timer = window.setTimeout(tick, this.delay());
+    };
+    this.timer = window.setTimeout(tick, this.delay());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState !== "visible") return;
+      clearTimeout(this.timer);
+      void tick();
+    }, { signal });
+    signal.addEventListener("abort", () => clearTimeout(this.timer));
+  }
+
+  // release puts in the new slides that were held back.
+  release(): void {
+    if (!this.held) return;
+    this.put(this.held);
+    this.held = null;
+    this.pending = 0;
+    this.changed();
+  }
+
+  private delay(): number {
+    return this.items.some((item) => item.state === "arriving") ? arrivingDelay : idleDelay;
+  }
+
+  private async refresh(atTop: boolean): Promise<void> {
+    if (this.busy || this.status !== "ready") return;
+    try {
+      const page = await listImages(this.query, null, pageSize, this.abort.signal);
+      const merged = merge(this.items, page.items.map(slim), page.next_cursor === null);
+      await this.refreshArriving(merged.items, new Set(page.items.map((item) => item.id)));
+      if (this.busy || this.abort.signal.aborted) return; // a page came in between
+      if (merged.fresh > 0 && !atTop) {
+        this.held = merged.items;
+        this.pending = merged.fresh;
+        const current = new Map(merged.items.map((item) => [item.id, item]));
+        this.items = this.items.map((item) => current.get(item.id) ?? item);
+      } else {
+        this.held = null;
+        this.pending = 0;
+        this.put(merged.items);
+      }
+      if (page.next_cursor === null) this.next = null;
+      this.changed();
+    } catch {
+      // the list stays as it is; the next refresh may have more luck
+    }
+  }
+
+  // refreshArriving asks for slides that were arriving and are beyond the first page.
+  private async refreshArriving(items: SlideImage[], fresh: Set<string>): Promise<void> {
+    const arriving = items.filter((item) => item.state === "arriving" && !fresh.has(item.id)).slice(0, watched);
+    await Promise.all(arriving.map(async (item) => {
+      try {
+        const image = await getImage(item.id, this.abort.signal);
+        items[items.indexOf(item)] = slim(image);
+      } catch (err) {
+        if (err instanceof Problem && err.status === 404) items.splice(items.indexOf(item), 1);
+      }
+    }));
+  }
+
+  private add(item: SlideImage): void {
+    if (this.ids.has(item.id)) return;
+    this.ids.add(item.id);
+    this.items.push(slim(item));
+  }
+
+  private put(items: SlideImage[]): void {
+    this.items = items;
+    this.ids = new Set(items.map((item) => item.id));
+  }
+
+  private changed(): void {
+    for (const listener of this.listeners) listener();
+  }
+}
+
+// slim drops what a card does not show: a list can hold 100,000 slides.
+function slim(image: SlideImage): SlideImage {
+  return { ...image, levels: null, zooms: null, properties: null };
+}
+
+let feed: Feed | null = null;
+
+// feedFor returns the feed of that query: the one that is there already if the
+// query is the same, so that the way back from a slide leads to where one was.
+export function feedFor(query: ImageQuery): Feed {
+  if (feed && sameQuery(feed.query, query)) return feed;
+  feed?.close();
+  feed = new Feed(query);
+  void feed.load();
+  return feed;
+}
+
+// currentFeed is the feed the gallery showed last, null if it was not shown.
+export function currentFeed(): Feed | null {
+  return feed;
+}
+
+function sameQuery(a: ImageQuery, b: ImageQuery): boolean {
+  return a.q === b.q && a.store === b.store && a.state === b.state && a.sort === b.sort;
+}

@@ -1,0 +1,283 @@
+// The gallery: all slides, searched, filtered and ordered.
+
+import "../styles/gallery.css";
+
+import { listStores, type ImageQuery } from "../api/client";
+import type { ImageState, SlideImage, Store } from "../api/types";
+import { replaceAddress, type Page } from "../router";
+import { t } from "../strings";
+import { announce } from "../ui/announce";
+import { iconButton } from "../ui/button";
+import { h, replace } from "../ui/dom";
+import { icon, logo } from "../ui/icons";
+import { message } from "../ui/message";
+import { themeButton } from "../ui/theme";
+import { sameCard, slideCard } from "./card";
+import { feedFor, type Feed } from "./feed";
+import { Grid } from "./grid";
+import { everything, queryOf, searchOf } from "./query";
+
+const searchDelay = 180; // milliseconds after the last key
+const states: ImageState[] = ["available", "arriving", "missing", "broken", "unsupported", "quarantined"];
+
+export const galleryPage: Page = {
+  mount(root, _params, signal) {
+    new Gallery(root, signal);
+  },
+};
+
+class Gallery {
+  private feed!: Feed;
+  private feedSignal = new AbortController();
+  private query: ImageQuery = queryOf(location.search);
+  private stores: Store[] = [];
+  private said = "";
+
+  private readonly search = h("input", { type: "search", class: "search-input", placeholder: t.gallery.searchHint, "aria-label": t.gallery.search, autocomplete: "off", spellcheck: "false", enterkeyhint: "search" });
+  private readonly clear = iconButton("close", t.gallery.clearSearch, () => this.setSearch(""), { class: "icon-button search-clear" });
+  private readonly store = this.select("store", t.gallery.store);
+  private readonly state = this.select("state", t.gallery.state);
+  private readonly sort = this.select("sort", t.gallery.sort);
+  private readonly count = h("p", { class: "count", "data-testid": "count" });
+  private readonly list = h("ul", { class: "grid", "aria-label": t.gallery.list, role: "list" });
+  private readonly fresh = h("button", { type: "button", class: "fresh", hidden: true, onclick: () => this.showFresh() });
+  private readonly foot = h("div", { class: "grid-foot" });
+  private readonly grid: Grid<SlideImage>;
+
+  constructor(root: HTMLElement, private readonly signal: AbortSignal) {
+    document.title = `${t.gallery.title} · ${t.name}`;
+    root.append(this.header(), h("main", { class: "gallery", id: "main" }, h("h1", { class: "visually-hidden" }, t.gallery.title), this.fresh, this.list, this.foot));
+    this.grid = new Grid(this.list, {
+      key: (image) => image.id,
+      same: sameCard,
+      card: (image) => slideCard(image, this.query.q),
+      minWidth: 272,
+      height: 246,
+      gap: 16,
+      onEnd: () => {
+        if (this.feed.status === "ready" && !this.feed.problem) void this.feed.load();
+      },
+    }, signal);
+    this.search.value = this.query.q;
+    this.listen();
+    this.useFeed(feedFor(this.query));
+    void this.loadStores();
+    // Back from a slide, the list is where it was left.
+    if (this.feed.scrollY > 0) window.scrollTo(0, this.feed.scrollY);
+    else window.scrollTo(0, 0);
+    signal.addEventListener("abort", () => this.feedSignal.abort());
+    prefetchViewer();
+  }
+
+  private header(): HTMLElement {
+    return h(
+      "header",
+      { class: "bar" },
+      h("a", { class: "skip", href: "#main" }, t.skip),
+      h("a", { class: "brand", href: "/", "data-page": true, "aria-label": t.name }, logo(), h("span", { class: "brand-name" }, t.name)),
+      h("div", { class: "search", role: "search" }, icon("search", 18), this.search, this.clear, h("kbd", { class: "search-key", "aria-hidden": "true" }, "/")),
+      h("div", { class: "bar-end" }, themeButton()),
+      h("div", { class: "filters" }, this.count, this.store.frame, this.state.frame, this.sort.frame),
+    );
+  }
+
+  private select(name: keyof ImageQuery, label: string): { frame: HTMLElement; input: HTMLSelectElement } {
+    const input = h("select", { name, "aria-label": label, onchange: () => this.setQuery({ ...this.query, [name]: input.value }) });
+    return { input, frame: h("label", { class: "select" }, h("span", { class: "select-label", "aria-hidden": "true" }, label), input) };
+  }
+
+  private listen(): void {
+    const { signal } = this;
+    let timer = 0;
+    this.search.addEventListener("input", () => {
+      this.clear.hidden = this.search.value === "";
+      clearTimeout(timer);
+      timer = window.setTimeout(() => this.setQuery({ ...this.query, q: this.search.value.trim() }), searchDelay);
+    });
+    this.search.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") this.setQuery({ ...this.query, q: this.search.value.trim() });
+      if (event.key === "Escape" && this.search.value) {
+        event.preventDefault();
+        this.setSearch("");
+      }
+      if (event.key === "ArrowDown") {
+        event.preventDefault();
+        this.list.querySelector("a")?.focus();
+      }
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      event.preventDefault();
+      this.search.focus();
+      this.search.select();
+    }, { signal });
+    let frame = 0;
+    window.addEventListener("scroll", () => {
+      this.feed.scrollY = window.scrollY;
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        document.documentElement.classList.toggle("scrolled", window.scrollY > 4);
+      });
+    }, { passive: true, signal });
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      document.documentElement.classList.remove("scrolled");
+    });
+  }
+
+  private setSearch(value: string): void {
+    this.search.value = value;
+    this.clear.hidden = value === "";
+    this.search.focus();
+    this.setQuery({ ...this.query, q: value.trim() });
+  }
+
+  private setQuery(query: ImageQuery): void {
+    if (searchOf(query) === searchOf(this.query)) return;
+    this.query = query;
+    replaceAddress(`/${searchOf(query)}`);
+    window.scrollTo(0, 0);
+    this.useFeed(feedFor(query));
+  }
+
+  private useFeed(feed: Feed): void {
+    this.feedSignal.abort();
+    this.feedSignal = new AbortController();
+    this.feed = feed;
+    this.grid.clear();
+    feed.subscribe(() => this.render(), this.feedSignal.signal);
+    feed.watch(() => window.scrollY < 80, this.feedSignal.signal);
+    this.clear.hidden = this.search.value === "";
+    this.renderFilters();
+    this.render();
+  }
+
+  private async loadStores(): Promise<void> {
+    try {
+      this.stores = await listStores(this.signal);
+    } catch {
+      return; // without them there is no filter by store, and no total
+    }
+    this.renderFilters();
+    this.render();
+  }
+
+  private renderFilters(): void {
+    const { query, stores } = this;
+    this.store.frame.hidden = stores.length < 2;
+    fill(this.store.input, [["", t.gallery.allStores], ...stores.map((store): [string, string] => [store.id, store.label || store.id])], query.store);
+    fill(this.state.input, [["", t.gallery.allStates], ...states.map((state): [string, string] => [state, this.withCount(t.state[state], state)])], query.state);
+    fill(this.sort.input, Object.entries(t.gallery.sorts), query.sort || "created");
+  }
+
+  private withCount(text: string, state: ImageState): string {
+    const n = this.total(state);
+    return n === null ? text : `${text} (${n})`;
+  }
+
+  // total is how many slides are in that state, or in any, as the stores count
+  // them; null where they do not say.
+  private total(state: string): number | null {
+    const stores = this.stores.filter((store) => !this.query.store || store.id === this.query.store);
+    if (stores.length === 0 || stores.some((store) => !store.counts)) return null;
+    return stores.reduce((sum, store) => sum + Object.entries(store.counts!).reduce((n, [name, count]) => n + (!state || name === state ? count : 0), 0), 0);
+  }
+
+  private render(): void {
+    const { feed } = this;
+    const known = feed.complete ? feed.items.length : this.query.q ? null : this.total(this.query.state);
+    this.grid.setItems(feed.items, known);
+    this.list.hidden = feed.items.length === 0;
+    this.fresh.hidden = feed.pending === 0;
+    if (feed.pending > 0) replace(this.fresh, icon("up", 16), t.gallery.fresh(feed.pending));
+    this.renderCount(known);
+    this.renderFoot();
+  }
+
+  private renderCount(known: number | null): void {
+    const { feed } = this;
+    let text = "";
+    if (feed.status === "ready") text = known !== null ? t.gallery.count(Math.max(known, feed.items.length)) : t.gallery.countMore(feed.items.length);
+    this.count.textContent = text;
+    // The number is said once for each search, not with every page that comes in.
+    const said = `${searchOf(this.query)} ${feed.status}`;
+    if (feed.status === "ready" && said !== this.said) announce(feed.items.length === 0 ? t.gallery.nothingTitle : text);
+    this.said = said;
+  }
+
+  private renderFoot(): void {
+    const { feed } = this;
+    if (feed.status === "loading") {
+      replace(this.foot, skeleton());
+    } else if (feed.status === "failed") {
+      replace(this.foot, message({ picture: icon("warning", 40), title: t.gallery.failedTitle, text: feed.problem!.detail, alert: true, action: this.retryButton() }));
+    } else if (feed.items.length === 0) {
+      replace(this.foot, this.query.q || this.query.state || this.query.store ? this.nothing() : this.empty());
+    } else if (feed.problem) {
+      replace(this.foot, h("p", { class: "foot-line", role: "alert" }, `${t.gallery.moreFailed} ${feed.problem.detail} `, this.retryButton()));
+    } else if (feed.next !== null) {
+      replace(this.foot, h("p", { class: "foot-line quiet" }, t.gallery.more));
+    } else if (feed.items.length > 60) {
+      replace(this.foot, h("p", { class: "foot-line quiet" }, t.gallery.end(feed.items.length)));
+    } else {
+      replace(this.foot);
+    }
+  }
+
+  private retryButton(): HTMLElement {
+    return h("button", { type: "button", class: "button", onclick: () => void this.feed.load() }, t.retry);
+  }
+
+  private nothing(): HTMLElement {
+    const { q } = this.query;
+    return message(
+      {
+        picture: icon("search", 40),
+        title: t.gallery.nothingTitle,
+        text: t.gallery.nothingText(q),
+        action: h("button", {
+          type: "button",
+          class: "button",
+          onclick: () => {
+            this.search.value = "";
+            this.setQuery({ ...everything, sort: this.query.sort });
+          },
+        }, t.gallery.reset),
+      },
+      q && q.length < 3 ? h("p", { class: "quiet" }, t.gallery.shortQuery) : null,
+    );
+  }
+
+  private empty(): HTMLElement {
+    return message({ picture: logo(56), title: t.gallery.emptyTitle, text: t.gallery.emptyText }, h("p", { class: "quiet" }, t.gallery.emptyHint), h("pre", { class: "command" }, h("code", null, t.gallery.emptyCommand)));
+  }
+
+  private showFresh(): void {
+    this.feed.release();
+    window.scrollTo({ top: 0 });
+  }
+}
+
+// skeleton holds the place of the first cards.
+function skeleton(): HTMLElement {
+  const cards = Array.from({ length: 8 }, () => h("div", { class: "card skeleton" }, h("div", { class: "card-picture loading" }), h("div", { class: "card-text" }, h("span", { class: "bone" }), h("span", { class: "bone short" }))));
+  return h("div", { class: "skeletons", "aria-busy": "true", "aria-label": t.loading, role: "img" }, ...cards);
+}
+
+function fill(select: HTMLSelectElement, options: [string, string][], value: string): void {
+  const current = [...select.options].map((option) => `${option.value}=${option.text}`).join();
+  if (current !== options.map(([v, text]) => `${v}=${text}`).join()) {
+    replace(select, ...options.map(([v, text]) => h("option", { value: v }, text)));
+  }
+  select.value = value;
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
+}
+
+// prefetchViewer fetches the viewer's code while nothing else is to be done.
+function prefetchViewer(): void {
+  const idle = window.requestIdleCallback ?? ((f: () => void) => setTimeout(f, 1500));
+  idle(() => void import("../viewer/page").catch(() => {}));
+}

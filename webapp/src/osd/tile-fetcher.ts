@@ -1,0 +1,133 @@
+// Fetches tiles, asks again for those that fail, gives up those that have left
+// the view, and draws what cannot be had as what it is: not there.
+
+import { Problem, problemOf } from "../api/client";
+import { t } from "../strings";
+import type { Part } from "../viewer/ladder";
+import { bitmapType, type TileBitmap } from "./bitmap-drawer";
+import { hatched } from "./hatch";
+import { retryDelay } from "./retry";
+import type { Fetcher, OSDJob, OSDTile } from "./tile-source";
+
+export interface TileFailure {
+  tile: OSDTile;
+  reason: string;
+}
+
+export interface TileFetcherOptions {
+  onFailure: () => void; // the failures changed
+  // onStale is told that the server knows no such tile. The promise says, once the
+  // image was asked for again, whether it is another one now.
+  onStale: () => Promise<boolean>;
+}
+
+const timeout = 30_000; // milliseconds for one answer
+
+interface Running {
+  abort: AbortController;
+  tile: OSDTile;
+}
+
+export class TileFetcher implements Fetcher {
+  // failures are the tiles that are drawn hatched, by "z/x/y".
+  readonly failures = new Map<string, TileFailure>();
+  private running = new Map<OSDJob, Running>();
+
+  constructor(private readonly o: TileFetcherOptions) {}
+
+  start(job: OSDJob, part: Part): void {
+    const running = { abort: new AbortController(), tile: job.tile };
+    this.running.set(job, running);
+    void this.run(job, part, running.abort.signal);
+  }
+
+  abort(job: OSDJob): void {
+    this.running.get(job)?.abort.abort();
+    this.running.delete(job);
+  }
+
+  // dropUnseen gives up tiles that no frame since that time has wanted: they have
+  // left the view before they came.
+  dropUnseen(since: number): void {
+    for (const [job, { tile }] of this.running) {
+      if (tile.lastTouchTime >= since) continue;
+      this.abort(job);
+      job.fail("left the view", null);
+      tile.exists = true; // to be asked for when it is seen again
+    }
+  }
+
+  // retry asks for all failed tiles anew.
+  retry(): void {
+    for (const { tile } of this.failures.values()) tile.unload(true);
+    this.clear();
+  }
+
+  clear(): void {
+    this.failures.clear();
+    this.o.onFailure();
+  }
+
+  close(): void {
+    for (const { abort } of this.running.values()) abort.abort();
+    this.running.clear();
+    this.failures.clear();
+  }
+
+  private async run(job: OSDJob, part: Part, signal: AbortSignal): Promise<void> {
+    const key = `${job.tile.level}/${job.tile.x}/${job.tile.y}`;
+    let canvas: ImageBitmap;
+    try {
+      canvas = await fetchTile(job.src, part, signal);
+      if (this.failures.delete(key)) this.o.onFailure();
+    } catch (err) {
+      if (signal.aborted) return;
+      const problem = err instanceof Problem ? err : new Problem(0, t.error.offline);
+      // So is a tile of an old revision answered; a new slide takes its place then.
+      if (problem.status === 404 && (await this.o.onStale())) return;
+      canvas = await hatched(part.width, part.height);
+      if (signal.aborted) return;
+      this.failures.set(key, { tile: job.tile, reason: problem.detail });
+      this.o.onFailure();
+    }
+    this.running.delete(job);
+    job.finish({ canvas } satisfies TileBitmap, null, bitmapType);
+  }
+}
+
+// fetchTile gets a tile and cuts it to part. It is a Problem if the tile cannot
+// be had, also after asking again.
+export async function fetchTile(url: string, part: Part, signal: AbortSignal): Promise<ImageBitmap> {
+  for (let attempt = 1; ; attempt++) {
+    let problem: Problem;
+    try {
+      const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(timeout)]) });
+      if (response.ok) return await decode(await response.blob(), part);
+      problem = await problemOf(response);
+    } catch (err) {
+      if (signal.aborted) throw err;
+      problem = err instanceof Problem ? err : new Problem(0, t.error.offline);
+    }
+    const wait = retryDelay(problem.status, attempt, problem.retryAfter, Math.random());
+    if (wait === null) throw problem;
+    await sleep(wait, signal);
+  }
+}
+
+async function decode(blob: Blob, part: Part): Promise<ImageBitmap> {
+  try {
+    return await createImageBitmap(blob, 0, 0, part.width, part.height);
+  } catch {
+    throw new Problem(502, t.viewer.tileNotPicture);
+  }
+}
+
+function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason as Error);
+    }, { once: true });
+  });
+}

@@ -1,0 +1,86 @@
+// The tiles of a slide, as OpenSeadragon asks for them.
+
+import OpenSeadragon from "openseadragon";
+
+import type { ViewableImage, Zoom } from "../api/types";
+import { ladder, tilePart, tileURL, type Part } from "../viewer/ladder";
+
+// A Tile of OpenSeadragon, as far as it is used here.
+export interface OSDTile {
+  level: number;
+  x: number;
+  y: number;
+  exists: boolean;
+  lastTouchTime: number;
+  unload(erase?: boolean): void;
+}
+
+// A Job of OpenSeadragon: one tile to be fetched.
+export interface OSDJob {
+  src: string;
+  tile: OSDTile;
+  finish(data: unknown, request: null, type: string): void;
+  fail(message: string, request: null): void;
+}
+
+// A Fetcher gets tiles. part is what of the tile is to be drawn.
+export interface Fetcher {
+  start(job: OSDJob, part: Part): void;
+  abort(job: OSDJob): void;
+}
+
+// A SlideTiles is the ladder of one slide. OpenSeadragon's level is the zoom z.
+//
+// Tiles at the right and bottom edges are stored whole, with padding beyond the
+// picture. Their bounds here are those of the part that is picture, to which the
+// fetcher cuts them: nothing is stretched, and padding is never drawn.
+export class SlideTiles extends OpenSeadragon.TileSource {
+  readonly zooms: Zoom[];
+
+  constructor(readonly image: ViewableImage, private readonly fetcher: Fetcher) {
+    super({ width: image.width, height: image.height, tileWidth: image.tile_width, tileHeight: image.tile_height, tileOverlap: 0, minLevel: 0, maxLevel: image.max_zoom, ready: true } as OpenSeadragon.TileSourceOptions);
+    this.zooms = ladder(image);
+  }
+
+  override getNumTiles(level: number): OpenSeadragon.Point {
+    const zoom = this.zooms[level];
+    return new OpenSeadragon.Point(zoom?.columns ?? 0, zoom?.rows ?? 0);
+  }
+
+  // @ts-expect-error OpenSeadragon's types say Tile; what it takes is a Point.
+  override getTileAtPoint(level: number, point: OpenSeadragon.Point): OpenSeadragon.Point {
+    const zoom = this.zooms[level]!;
+    const scale = this.image.width / 2 ** (this.image.max_zoom - level);
+    const index = (at: number, tile: number, count: number): number => Math.max(0, Math.min(count - 1, Math.floor((at * scale) / tile)));
+    return new OpenSeadragon.Point(index(point.x, this.image.tile_width, zoom.columns), index(point.y, this.image.tile_height, zoom.rows));
+  }
+
+  override getTileBounds(level: number, x: number, y: number, isSource?: boolean): OpenSeadragon.Rect {
+    const { tile_width, tile_height } = this.image;
+    const part = this.part(level, x, y);
+    if (isSource) return new OpenSeadragon.Rect(0, 0, part.width, part.height);
+    const unit = 2 ** (this.image.max_zoom - level) / this.image.width;
+    return new OpenSeadragon.Rect(x * tile_width * unit, y * tile_height * unit, part.width * unit, part.height * unit);
+  }
+
+  override getTileUrl(level: number, x: number, y: number): string {
+    return tileURL(this.image.tile_url, level, x, y);
+  }
+
+  override hasTransparency(): boolean {
+    return false;
+  }
+
+  override downloadTileStart(job: unknown): void {
+    const { tile } = job as OSDJob;
+    this.fetcher.start(job as OSDJob, this.part(tile.level, tile.x, tile.y));
+  }
+
+  override downloadTileAbort(job: unknown): void {
+    this.fetcher.abort(job as OSDJob);
+  }
+
+  private part(level: number, x: number, y: number): Part {
+    return tilePart(this.zooms[level]!, this.image.tile_width, this.image.tile_height, x, y);
+  }
+}

@@ -1,0 +1,69 @@
+// The viewer's keys.
+
+export interface KeyActions {
+  pan: (x: number, y: number) => void; // page pixels
+  zoom: (factor: number) => void;
+  fit: () => void;
+  magnification: (n: number) => void; // the nth step, from 1
+  rotate: (degrees: number) => void;
+  fullscreen: () => void;
+  panel: () => void;
+  pictures: () => void;
+  minimap: () => void;
+  link: () => void;
+  snapshot: () => void;
+  previous: () => void;
+  next: () => void;
+  escape: () => void;
+  help: () => void;
+}
+
+const step = 120; // page pixels an arrow key moves
+const fine = 24;
+
+// listenToKeys calls actions for keys pressed anywhere but in a field, a dialog
+// or together with a control key.
+export function listenToKeys(actions: KeyActions, signal: AbortSignal): void {
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    const target = event.target as HTMLElement;
+    if (target.matches?.("input, select, textarea")) return;
+    const arrow = event.key.startsWith("Arrow");
+    if (arrow && target.closest?.("[data-own-arrows]")) return;
+    const action = actionOf(event, actions);
+    if (!action) return;
+    event.preventDefault();
+    action();
+  }, { signal });
+}
+
+function actionOf(event: KeyboardEvent, a: KeyActions): (() => void) | null {
+  const distance = event.shiftKey ? fine : step;
+  switch (event.key) {
+    case "ArrowLeft": return () => a.pan(-distance, 0);
+    case "ArrowRight": return () => a.pan(distance, 0);
+    case "ArrowUp": return () => a.pan(0, -distance);
+    case "ArrowDown": return () => a.pan(0, distance);
+    case "+": case "=": return () => a.zoom(1.5);
+    case "-": case "_": return () => a.zoom(1 / 1.5);
+    case "0": return a.fit;
+    case "1": case "2": case "3": case "4": case "5": case "6": return () => a.magnification(Number(event.key));
+    case "r": return () => a.rotate(90);
+    case "R": return () => a.rotate(-90);
+    case "[": return () => a.rotate(-5);
+    case "]": return () => a.rotate(5);
+    case "{": return () => a.rotate(-1);
+    case "}": return () => a.rotate(1);
+    case "f": case "F": return a.fullscreen;
+    case "i": case "I": return a.panel;
+    case "l": case "L": return a.pictures;
+    case "m": case "M": return a.minimap;
+    case "c": case "C": return a.link;
+    case "s": case "S": return a.snapshot;
+    case "p": case "P": return a.previous;
+    case "n": case "N": return a.next;
+    case "Escape": return a.escape;
+    case "?": return a.help;
+  }
+  return null;
+}

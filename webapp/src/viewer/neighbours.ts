@@ -1,0 +1,39 @@
+// The slides before and after one, in the order of the gallery.
+
+import { currentFeed, feedFor, type Feed } from "../gallery/feed";
+import { everything } from "../gallery/query";
+
+const pagesToLook = 3;
+
+export interface Neighbours {
+  previous: string | null; // ids
+  next: string | null;
+}
+
+// findNeighbours looks in the list the gallery showed. Where it was not shown,
+// the newest slides are looked through.
+export async function findNeighbours(id: string, signal: AbortSignal): Promise<Neighbours> {
+  const feed = currentFeed() ?? feedFor(everything);
+  let at = await settled(feed, id, signal);
+  for (let page = 1; at < 0 && page < pagesToLook && feed.next !== null && !signal.aborted; page++) {
+    await feed.load();
+    at = indexOf(feed, id);
+  }
+  if (at < 0) return { previous: null, next: null };
+  if (at === feed.items.length - 1 && feed.next !== null) await feed.load();
+  return { previous: feed.items[at - 1]?.id ?? null, next: feed.items[at + 1]?.id ?? null };
+}
+
+// settled waits for the first page of a feed.
+function settled(feed: Feed, id: string, signal: AbortSignal): Promise<number> {
+  if (feed.status !== "loading") return Promise.resolve(indexOf(feed, id));
+  return new Promise((resolve) => {
+    feed.subscribe(() => {
+      if (feed.status !== "loading") resolve(indexOf(feed, id));
+    }, signal);
+  });
+}
+
+function indexOf(feed: Feed, id: string): number {
+  return feed.items.findIndex((item) => item.id === id);
+}

@@ -1,0 +1,323 @@
+// The page of one slide.
+
+import "../styles/viewer.css";
+
+import { getImage, Problem } from "../api/client";
+import { isViewable, type SlideImage } from "../api/types";
+import { slideName } from "../gallery/card";
+import { currentFeed } from "../gallery/feed";
+import { searchOf } from "../gallery/query";
+import { goBack, navigate, replaceAddress, type Page } from "../router";
+import { t } from "../strings";
+import { announce, notify } from "../ui/announce";
+import { iconButton } from "../ui/button";
+import { h, replace } from "../ui/dom";
+import { icon, logo } from "../ui/icons";
+import { message } from "../ui/message";
+import { stateBadge, stateIcon, stateReason } from "../ui/state";
+import { themeButton } from "../ui/theme";
+import { openHelp } from "./help";
+import { listenToKeys } from "./keys";
+import { magnificationBar } from "./magnification-bar";
+import { minimap } from "./minimap";
+import { findNeighbours } from "./neighbours";
+import { Panel } from "./panel";
+import { formatView, parseView } from "./permalink";
+import { rotationControl } from "./rotation";
+import { scaleBarControl } from "./scale-bar";
+import { SlideView } from "./slide-view";
+import { save, snapshot } from "./snapshot";
+import { tileFailures } from "./tile-failures";
+
+const arrivingDelay = 4_000; // milliseconds between looks at a slide that is arriving
+
+export interface Early {
+  id: string;
+  image: Promise<SlideImage>;
+}
+
+// viewerPage makes the page. early is the description of the first slide, if it
+// was asked for already.
+export function viewerPage(early: Early | null): Page {
+  return {
+    mount(root, params, signal) {
+      const id = params[0]!;
+      const image = early?.id === id ? early.image : getImage(id, signal);
+      early = null;
+      new SlidePage(root, id, signal).load(image);
+    },
+  };
+}
+
+class SlidePage {
+  private image: SlideImage | null = null;
+  private checking: Promise<boolean> | null = null;
+  private readonly view: SlideView;
+  private readonly panel: Panel;
+
+  private readonly frame: HTMLElement;
+  private readonly stage = h("div", { class: "stage", role: "application", "aria-roledescription": t.viewer.roledescription, "aria-label": t.loading, tabindex: "0", "data-testid": "stage", "data-idle": "false" });
+  private readonly overlay = h("div", { class: "overlay" });
+  private readonly curtain = h("div", { class: "curtain", hidden: true });
+  private readonly title = h("h1", { class: "slide-title" }, "\u00a0");
+  private readonly subtitle = h("p", { class: "slide-subtitle" });
+  private readonly previous = this.neighbourLink("previous", t.viewer.previous);
+  private readonly next = this.neighbourLink("next", t.viewer.next);
+  private readonly panelButton = iconButton("info", t.viewer.panel, () => this.panel.toggle(), { "aria-pressed": "false", "data-testid": "panel-button" });
+  private readonly fullscreenButton = iconButton("fullscreen", t.viewer.fullscreen, () => this.toggleFullscreen());
+
+  constructor(root: HTMLElement, private readonly id: string, private readonly signal: AbortSignal) {
+    this.panel = new Panel(() => this.panelChanged());
+    this.frame = h("div", { class: "viewer" }, this.header(), h("main", { class: "viewer-main" }, h("div", { class: "stage-frame" }, this.stage, h("div", { class: "progress", "aria-hidden": "true" }), this.overlay, this.curtain), this.panel.element));
+    root.append(this.frame);
+    this.panelChanged();
+    document.documentElement.classList.add("viewing");
+    this.view = new SlideView({ stage: this.stage, onStale: () => this.checkAgain() });
+    this.fillOverlay();
+    this.followAddress();
+    document.addEventListener("fullscreenchange", () => this.fullscreenChanged(), { signal });
+    signal.addEventListener("abort", () => {
+      document.documentElement.classList.remove("viewing");
+      this.view.destroy();
+    });
+  }
+
+  async load(image: Promise<SlideImage>): Promise<void> {
+    try {
+      this.show(await image);
+    } catch (err) {
+      if (this.signal.aborted) return;
+      this.fail(err instanceof Problem ? err : new Problem(0, String(err)));
+      return;
+    }
+    const neighbours = await findNeighbours(this.id, this.signal);
+    if (this.signal.aborted) return;
+    link(this.previous, neighbours.previous);
+    link(this.next, neighbours.next);
+  }
+
+  private header(): HTMLElement {
+    const back = galleryAddress();
+    return h(
+      "header",
+      { class: "bar viewer-bar" },
+      h("a", { class: "icon-button", href: back, "aria-label": t.viewer.back, title: t.viewer.back, onclick: (event: MouseEvent) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+        event.preventDefault();
+        goBack(back);
+      } }, icon("back")),
+      h("div", { class: "slide-names" }, this.title, this.subtitle),
+      h("div", { class: "bar-end" }, this.previous, this.next, h("span", { class: "divider" }), this.panelButton, h("span", { class: "wide-only" }, iconButton("help", t.viewer.help, openHelp), themeButton())),
+    );
+  }
+
+  private neighbourLink(name: "previous" | "next", label: string): HTMLAnchorElement {
+    return h("a", { class: "icon-button", role: "link", "aria-label": label, title: label, "aria-disabled": "true", "data-testid": name, onclick: (event: MouseEvent) => {
+      const href = this[name].getAttribute("href");
+      if (!href || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+      event.preventDefault();
+      navigate(href, "replace"); // the way back still leads to the gallery
+    } }, icon(name));
+  }
+
+  private fillOverlay(): void {
+    const { view, signal } = this;
+    const magnifications = magnificationBar(view);
+    const overview = minimap(view, signal);
+    const rotation = rotationControl(view);
+    rotation.hidden = true;
+    const turn = iconButton("rotateRight", t.viewer.rotate, () => {
+      rotation.hidden = !rotation.hidden;
+      turn.setAttribute("aria-expanded", String(!rotation.hidden));
+    }, { "aria-expanded": "false", "data-testid": "rotation-button" });
+    const link = (): void => this.copyLink();
+    const picture = (): void => void this.saveSnapshot();
+    this.fullscreenButton.hidden = !document.fullscreenEnabled;
+    this.overlay.append(
+      h("div", { class: "tools float", role: "toolbar", "aria-orientation": "vertical", "aria-label": t.viewer.roledescription },
+        iconButton("plus", t.viewer.zoomIn, () => view.zoomBy(1.5)),
+        iconButton("minus", t.viewer.zoomOut, () => view.zoomBy(1 / 1.5)),
+        turn,
+        this.fullscreenButton,
+        h("span", { class: "wide-only" }, iconButton("link", t.viewer.link, link), iconButton("camera", t.viewer.snapshot, picture))),
+      rotation,
+      overview.element,
+      h("div", { class: "stage-foot" }, h("div", { class: "float scale-frame" }, scaleBarControl(view)), magnifications.element),
+    );
+    tileFailures(view, this.stage, this.overlay);
+    listenToKeys({
+      pan: (x, y) => view.panBy(x, y),
+      zoom: (factor) => view.zoomBy(factor),
+      fit: () => view.fit(),
+      magnification: magnifications.press,
+      rotate: (degrees) => {
+        view.rotateBy(degrees);
+        announce(`${t.viewer.rotate} ${t.viewer.angle(Math.round(view.targetRotation))}`);
+      },
+      fullscreen: () => this.toggleFullscreen(),
+      panel: () => this.panel.toggle(),
+      pictures: () => this.panel.showTab("pictures"),
+      minimap: overview.toggle,
+      link,
+      snapshot: picture,
+      previous: () => this.previous.click(),
+      next: () => this.next.click(),
+      escape: () => this.escape(),
+      help: openHelp,
+    }, signal);
+  }
+
+  // show puts image onto the page: the slide itself, or why it cannot be shown.
+  private show(image: SlideImage): void {
+    this.image = image;
+    const name = slideName(image);
+    document.title = `${name} · ${t.name}`;
+    this.title.textContent = name;
+    this.title.title = name;
+    replace(this.subtitle, image.barcode ? h("span", { class: "barcode" }, icon("barcode", 15), image.barcode) : null, image.label && image.file_name ? h("span", { class: "ellipsis" }, image.file_name) : null, image.state === "available" ? null : stateBadge(image.state));
+    this.stage.setAttribute("aria-label", t.viewer.stage(name));
+    this.panel.setImage(image);
+    this.curtain.dataset.state = image.state;
+    if (isViewable(image)) {
+      this.draw(undefined);
+      this.view.show(image, this.view.image ? this.view.view() : parseView(location.hash));
+      return;
+    }
+    this.draw(message({ picture: icon(stateIcon(image.state), 44), title: image.state === "available" ? t.viewer.failedTitle : t.state[image.state] ?? image.state, text: stateReason(image), alert: true, action: this.retryButton() }));
+    if (image.state === "arriving") this.waitForArrival();
+  }
+
+  // draw pulls the curtain over the stage, or away.
+  private draw(content: HTMLElement | undefined): void {
+    this.curtain.hidden = !content;
+    this.overlay.hidden = !!content;
+    replace(this.curtain, content);
+    this.frame.classList.toggle("closed", !!content);
+  }
+
+  private fail(problem: Problem): void {
+    const missing = problem.status === 404;
+    document.title = `${missing ? t.viewer.noSlideTitle : t.viewer.failedTitle} · ${t.name}`;
+    this.title.textContent = missing ? t.viewer.noSlideTitle : t.viewer.failedTitle;
+    const action = missing ? h("a", { class: "button", href: "/", "data-page": true }, t.viewer.back) : this.retryButton();
+    this.draw(message({ picture: missing ? logo(48) : icon("warning", 44), title: missing ? t.viewer.noSlideTitle : t.viewer.failedTitle, text: missing ? t.viewer.noSlideText : problem.detail, alert: true, action }));
+  }
+
+  private retryButton(): HTMLElement {
+    return h("button", { type: "button", class: "button", onclick: () => void this.load(getImage(this.id, this.signal)) }, t.retry);
+  }
+
+  private waitForArrival(): void {
+    const timer = setTimeout(async () => {
+      try {
+        const image = await getImage(this.id, this.signal);
+        if (image.state !== "arriving") announce(t.viewer.arrived);
+        this.show(image);
+      } catch {
+        if (!this.signal.aborted) this.waitForArrival();
+      }
+    }, arrivingDelay);
+    this.signal.addEventListener("abort", () => clearTimeout(timer));
+  }
+
+  // checkAgain asks for the image anew, because the server no longer has its
+  // tiles under the revision they were asked for. It tells whether the image is
+  // another one now, which is then shown.
+  private checkAgain(): Promise<boolean> {
+    this.checking ??= (async () => {
+      try {
+        const image = await getImage(this.id, this.signal);
+        if (image.revision === this.image?.revision && image.state === this.image.state) return false;
+        notify(isViewable(image) ? t.viewer.changed : t.viewer.gone, 8000);
+        this.show(image);
+        return true;
+      } catch (err) {
+        if (this.signal.aborted) return true;
+        if (err instanceof Problem && err.status === 404) {
+          this.fail(err);
+          return true;
+        }
+        return false;
+      } finally {
+        setTimeout(() => {
+          this.checking = null;
+        }, 2000);
+      }
+    })();
+    return this.checking;
+  }
+
+  // followAddress keeps the position in the address, and goes where an address
+  // that was changed by hand leads.
+  private followAddress(): void {
+    let timer = 0;
+    let written = "";
+    this.view.onSettle(() => {
+      clearTimeout(timer);
+      timer = window.setTimeout(() => {
+        if (this.signal.aborted || !this.view.image) return;
+        written = this.view.isWhole ? "" : formatView(this.view.view());
+        replaceAddress(location.pathname + location.search + written);
+      }, 200);
+    });
+    window.addEventListener("hashchange", () => {
+      const view = parseView(location.hash);
+      if (view && location.hash !== written) this.view.goTo(view);
+    }, { signal: this.signal });
+    this.signal.addEventListener("abort", () => clearTimeout(timer));
+  }
+
+  private panelChanged(): void {
+    this.panelButton.setAttribute("aria-pressed", String(this.panel.isOpen));
+    this.frame?.classList.toggle("with-panel", this.panel.isOpen);
+  }
+
+  private toggleFullscreen(): void {
+    if (document.fullscreenElement) void document.exitFullscreen();
+    else void this.frame.requestFullscreen?.().catch(() => {});
+  }
+
+  private fullscreenChanged(): void {
+    const on = document.fullscreenElement !== null;
+    const label = on ? t.viewer.fullscreenLeave : t.viewer.fullscreen;
+    replace(this.fullscreenButton, icon(on ? "shrink" : "fullscreen"));
+    this.fullscreenButton.setAttribute("aria-label", label);
+    this.fullscreenButton.title = label;
+  }
+
+  private copyLink(): void {
+    if (!this.view.image) return;
+    const address = location.origin + location.pathname + formatView(this.view.view());
+    navigator.clipboard?.writeText(address).then(() => notify(t.viewer.linkCopied), () => {});
+  }
+
+  private async saveSnapshot(): Promise<void> {
+    if (!this.view.image || !this.image) return;
+    const blob = await snapshot(this.view, "#ffffff");
+    if (!blob) return;
+    const { x, y } = this.view.view();
+    save(blob, `${slideName(this.image).replace(/[^\w.-]+/g, "_")}_x${Math.round(x)}_y${Math.round(y)}.png`);
+    notify(t.viewer.snapshotSaved);
+  }
+
+  private escape(): void {
+    if (this.panel.isOpen && matchMedia("(max-width: 899px)").matches) this.panel.toggle(false);
+    else goBack(galleryAddress());
+  }
+}
+
+function link(anchor: HTMLAnchorElement, id: string | null): void {
+  if (id === null) {
+    anchor.removeAttribute("href");
+    anchor.setAttribute("aria-disabled", "true");
+    return;
+  }
+  anchor.href = `/slides/${encodeURIComponent(id)}`;
+  anchor.removeAttribute("aria-disabled");
+}
+
+// galleryAddress is where the gallery was left.
+function galleryAddress(): string {
+  const feed = currentFeed();
+  return `/${feed ? searchOf(feed.query) : ""}`;
+}

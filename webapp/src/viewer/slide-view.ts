@@ -1,0 +1,332 @@
+// One slide on one stage: what is shown of it, and how that changes. Scale bar,
+// overview and the like look at a SlideView; several of them can stand side by
+// side.
+
+import OpenSeadragon from "openseadragon";
+
+import type { ViewableImage } from "../api/types";
+import { BitmapDrawer } from "../osd/bitmap-drawer";
+import { TileFetcher, type TileFailure } from "../osd/tile-fetcher";
+import { SlideTiles, type OSDTile } from "../osd/tile-source";
+import { fitScale } from "./fit";
+import { fullMagnification, type FullMagnification } from "./magnification";
+import { normalDegrees, type View } from "./permalink";
+
+const fitMargin = 0.97; // of the stage, when the whole slide is shown
+const maxScale = 4; // page pixels per pixel of the scan
+const patience = 400; // milliseconds without being wanted, after which a tile under way is given up
+
+export interface SlideViewOptions {
+  stage: HTMLElement;
+  onStale: () => Promise<boolean>; // see TileFetcherOptions
+}
+
+type Listener = () => void;
+
+export class SlideView {
+  readonly fetcher: TileFetcher;
+  readonly viewer: OpenSeadragon.Viewer;
+  private source: SlideTiles | null = null;
+  private item: OpenSeadragon.TiledImage | null = null;
+  private frame = new Set<Listener>(); // each frame that is drawn
+  private settle = new Set<Listener>(); // the view has come to rest
+  private failure = new Set<Listener>();
+  private open = new Set<Listener>();
+  private lastUpdate = 0;
+  private wanted: View | "fit" = "fit";
+  private fitted = true; // the whole slide is shown, and shall be after a resize
+
+  constructor(private readonly o: SlideViewOptions) {
+    this.fetcher = new TileFetcher({ onFailure: () => emit(this.failure), onStale: o.onStale });
+    quietConsole();
+    keepOutStyles();
+    this.viewer = OpenSeadragon({
+      element: o.stage,
+      drawer: BitmapDrawer as unknown as OpenSeadragon.DrawerConstructor,
+      tabIndex: -1,
+      showNavigationControl: false,
+      keyboardNavEnabled: false,
+      immediateRender: false,
+      blendTime: 0,
+      animationTime: 0.45,
+      springStiffness: 8,
+      zoomPerScroll: 1.25,
+      // A zoom is drawn from 1:2 up to 1:1. At just 1:2 the next smaller one fits
+      // pixel for pixel, with a quarter of the tiles.
+      minPixelRatio: 0.51,
+      maxTilesPerFrame: 8,
+      maxImageCacheCount: 300,
+      timeout: 600_000, // the fetcher has its own
+      visibilityRatio: 0.35,
+      minZoomImageRatio: 0.3,
+      maxZoomPixelRatio: maxScale,
+      smoothTileEdgesMinZoom: Infinity, // tiles lie on whole pixels
+      preserveImageSizeOnResize: true,
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true, flickEnabled: true, flickMinSpeed: 160 },
+      gestureSettingsTouch: { pinchRotate: false, dblClickToZoom: true },
+      gestureSettingsPen: { clickToZoom: false, dblClickToZoom: true },
+    } as OpenSeadragon.Options);
+    this.listen();
+  }
+
+  get image(): ViewableImage | null {
+    return this.source?.image ?? null;
+  }
+
+  get full(): FullMagnification | null {
+    return this.image ? fullMagnification(this.image) : null;
+  }
+
+  // scale is in page pixels per pixel of level 0.
+  get scale(): number {
+    return this.item ? this.item.viewportToImageZoom(this.viewer.viewport.getZoom(true)) : 0;
+  }
+
+  // targetScale is the scale once the movement under way has ended.
+  get targetScale(): number {
+    return this.item ? this.item.viewportToImageZoom(this.viewer.viewport.getZoom(false)) : 0;
+  }
+
+  get magnification(): number | null {
+    return this.full && this.item ? this.scale * this.full.power : null;
+  }
+
+  get rotation(): number {
+    return normalDegrees(this.viewer.viewport?.getRotation(true) ?? 0);
+  }
+
+  get targetRotation(): number {
+    return normalDegrees(this.viewer.viewport?.getRotation(false) ?? 0);
+  }
+
+  // isWhole tells that the whole slide is shown, upright: where every slide begins.
+  get isWhole(): boolean {
+    return this.fitted && this.targetRotation === 0;
+  }
+
+  onFrame(listener: Listener): void {
+    this.frame.add(listener);
+  }
+
+  onSettle(listener: Listener): void {
+    this.settle.add(listener);
+  }
+
+  onFailure(listener: Listener): void {
+    this.failure.add(listener);
+  }
+
+  // onOpen is called for each slide, once it can be looked at.
+  onOpen(listener: Listener): void {
+    this.open.add(listener);
+  }
+
+  // show puts a slide on the stage, at view or whole.
+  show(image: ViewableImage, view: View | null): void {
+    this.wanted = view ?? "fit";
+    this.fetcher.close();
+    this.item = null;
+    this.source = new SlideTiles(image, this.fetcher);
+    this.o.stage.dataset.idle = "false";
+    this.viewer.open(this.source as unknown as OpenSeadragon.TileSourceSpecifier);
+  }
+
+  destroy(): void {
+    this.fetcher.close();
+    this.viewer.destroy();
+  }
+
+  // view is where the slide is looked at.
+  view(): View {
+    const centre = this.item!.viewportToImageCoordinates(this.viewer.viewport.getCenter(true));
+    const known = this.full !== null;
+    return { x: centre.x, y: centre.y, z: known ? this.magnification : null, scale: known ? null : this.scale, rotation: this.rotation };
+  }
+
+  goTo(view: View, immediately = false): void {
+    if (!this.item) {
+      this.wanted = view;
+      return;
+    }
+    const { viewport } = this.viewer;
+    const scale = view.z !== null && this.full ? view.z / this.full.power : (view.scale ?? view.z ?? this.targetScale);
+    this.fitted = false;
+    viewport.setRotation(view.rotation, immediately);
+    viewport.zoomTo(this.zoomOf(scale), undefined, immediately);
+    viewport.panTo(this.item.imageToViewportCoordinates(view.x, view.y), immediately);
+    viewport.applyConstraints(immediately);
+  }
+
+  // fit shows the whole slide, turned as it is.
+  fit(immediately = false): void {
+    if (!this.item || !this.image) return;
+    const { viewport } = this.viewer;
+    const { width, height } = this.image;
+    const size = viewport.getContainerSize();
+    viewport.zoomTo(this.zoomOf(fitScale(width, height, this.targetRotation, size.x, size.y) * fitMargin), undefined, immediately);
+    viewport.panTo(this.item.imageToViewportCoordinates(width / 2, height / 2), immediately);
+    this.fitted = true;
+  }
+
+  // setScale zooms about the middle of the stage.
+  setScale(scale: number): void {
+    this.fitted = false;
+    this.viewer.viewport.zoomTo(this.zoomOf(scale)).applyConstraints();
+  }
+
+  zoomBy(factor: number): void {
+    this.fitted = false;
+    this.viewer.viewport.zoomBy(factor).applyConstraints();
+  }
+
+  // panBy moves the window over the slide by page pixels.
+  panBy(x: number, y: number): void {
+    const { viewport } = this.viewer;
+    this.fitted = false;
+    viewport.panBy(viewport.deltaPointsFromPixels(new OpenSeadragon.Point(x, y))).applyConstraints();
+  }
+
+  panTo(x: number, y: number, immediately = false): void {
+    if (!this.item) return;
+    this.fitted = false;
+    this.viewer.viewport.panTo(this.item.imageToViewportCoordinates(x, y), immediately);
+  }
+
+  setRotation(degrees: number, immediately = false): void {
+    const { viewport } = this.viewer;
+    // The shorter way round.
+    const from = viewport.getRotation(false);
+    viewport.setRotation(from + normalDegrees(degrees - from), immediately);
+    if (this.fitted) this.fit(immediately);
+  }
+
+  rotateBy(degrees: number): void {
+    this.setRotation(this.targetRotation + degrees);
+  }
+
+  // corners are those of the window, in pixels of level 0, clockwise from its
+  // top left.
+  corners(): { x: number; y: number }[] {
+    if (!this.item) return [];
+    const size = this.viewer.viewport.getContainerSize();
+    return [[0, 0], [size.x, 0], [size.x, size.y], [0, size.y]].map(([x, y]) => this.item!.viewerElementToImageCoordinates(new OpenSeadragon.Point(x, y)));
+  }
+
+  // failureAt finds the failed tile that is drawn at a point of the stage.
+  failureAt(x: number, y: number): TileFailure | null {
+    const { failures } = this.fetcher;
+    if (failures.size === 0 || !this.item || !this.image || !this.source) return null;
+    const at = this.item.viewerElementToImageCoordinates(new OpenSeadragon.Point(x, y));
+    const drawn = (this.item as unknown as { getTilesToDraw(): { tile: OSDTile }[] }).getTilesToDraw();
+    let found: OSDTile | null = null;
+    for (const { tile } of drawn) {
+      const bounds = this.source.getTileBounds(tile.level, tile.x, tile.y).times(this.image.width);
+      const inside = at.x >= bounds.x && at.y >= bounds.y && at.x < bounds.x + bounds.width && at.y < bounds.y + bounds.height;
+      if (inside && (!found || tile.level > found.level)) found = tile;
+    }
+    return found ? (failures.get(`${found.level}/${found.x}/${found.y}`) ?? null) : null;
+  }
+
+  private zoomOf(scale: number): number {
+    return this.item!.imageToViewportZoom(scale);
+  }
+
+  private listen(): void {
+    const { viewer } = this;
+    viewer.addHandler("open", () => this.opened());
+    viewer.addHandler("update-level", (event) => {
+      this.lastUpdate = (event as unknown as { currenttime: number }).currenttime;
+    });
+    viewer.addHandler("update-viewport", () => {
+      this.fetcher.dropUnseen(this.lastUpdate - patience);
+      emit(this.frame);
+    });
+    viewer.addHandler("animation-finish", () => {
+      this.align();
+      emit(this.settle);
+    });
+    for (const gesture of ["canvas-drag", "canvas-scroll", "canvas-pinch", "canvas-double-click"] as const) {
+      viewer.addHandler(gesture, () => {
+        this.fitted = false;
+      });
+    }
+    viewer.addHandler("after-resize", () => {
+      if (this.fitted) this.fit(true);
+      emit(this.settle);
+    });
+    viewer.addHandler("tile-drawn", () => {
+      if (this.o.stage.dataset.picture) return;
+      this.o.stage.dataset.picture = String(Math.round(performance.now()));
+      performance.mark("ptiffstore-first-picture");
+    });
+  }
+
+  private opened(): void {
+    const { world, viewport } = this.viewer;
+    this.item = world.getItemAt(0);
+    const { width, height } = this.image!;
+    // Zooms whose size is rounded up reach a fraction of a pixel too far.
+    this.item.setClip(new OpenSeadragon.Rect(0, 0, width, height));
+    this.item.addHandler("fully-loaded-change", (event) => {
+      this.o.stage.dataset.idle = String((event as { fullyLoaded: boolean }).fullyLoaded);
+    });
+    if (this.wanted === "fit") {
+      viewport.setRotation(0, true);
+      this.fit(true);
+    } else {
+      this.goTo(this.wanted, true);
+    }
+    this.align();
+    emit(this.open);
+    emit(this.settle);
+  }
+
+  // align moves a slide of which a zoom is shown pixel for pixel onto the pixels
+  // of the screen, so that it is not blurred by lying between them.
+  private align(): void {
+    const density = OpenSeadragon.pixelDensityRatio;
+    if (!this.item || !pixelForPixel(this.scale * density) || this.rotation % 90 !== 0) return;
+    const { viewport } = this.viewer;
+    const offset = (this.viewer.drawer as unknown as BitmapDrawer).pixelOffset();
+    const corner = viewport.pixelFromPointNoRotate(this.item.imageToViewportCoordinates(0, 0), true);
+    const away = (at: number): number => (at * density - offset - Math.round(at * density - offset)) / density;
+    const delta = new OpenSeadragon.Point(away(corner.x), away(corner.y));
+    if (Math.abs(delta.x) < 1e-4 && Math.abs(delta.y) < 1e-4) return;
+    viewport.panBy(viewport.deltaPointsFromPixelsNoRotate(delta), true);
+  }
+}
+
+// pixelForPixel tells whether at that scale a pixel of some zoom is a pixel, or
+// several whole ones, of the screen.
+function pixelForPixel(scale: number): boolean {
+  const near = (value: number): boolean => Math.abs(value - Math.round(value)) < 1e-3;
+  return scale < 1 ? near(Math.log2(scale)) : near(scale);
+}
+
+function emit(listeners: Set<Listener>): void {
+  for (const listener of listeners) listener();
+}
+
+// quietConsole keeps OpenSeadragon from reporting as errors the tiles that were
+// given up on purpose.
+function quietConsole(): void {
+  const library = OpenSeadragon as unknown as { console: Console };
+  const { console } = library;
+  if (console !== window.console) return;
+  library.console = Object.assign(Object.create(console) as Console, {
+    error: (...args: unknown[]) => {
+      if (!String(args[0]).startsWith("Tile %s failed to load")) window.console.error(...args);
+    },
+  });
+}
+
+// keepOutStyles keeps OpenSeadragon from adding a style element, which the
+// Content-Security-Policy forbids. It does not if it finds one there already; what
+// it finds has the name, but is none.
+function keepOutStyles(): void {
+  const mark = "data-openseadragon-mobile-css";
+  if (document.querySelector(`style[${mark}]`)) return;
+  const decoy = document.createElementNS("urn:ptiffstore", "style");
+  decoy.setAttribute(mark, "true");
+  document.head.append(decoy);
+}

@@ -1,0 +1,46 @@
+// The view as a picture, with its scale bar.
+
+import type { SlideView } from "./slide-view";
+import { scaleBar, screenMPP } from "./scale";
+
+// snapshot draws what the stage shows, at the screen's own resolution.
+export function snapshot(view: SlideView, background: string): Promise<Blob | null> {
+  const source = (view.viewer.drawer as unknown as { canvas: HTMLCanvasElement }).canvas;
+  const canvas = document.createElement("canvas");
+  canvas.width = source.width;
+  canvas.height = source.height;
+  const context = canvas.getContext("2d")!;
+  context.fillStyle = background;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(source, 0, 0);
+  const density = source.width / source.clientWidth;
+  context.scale(density, density);
+  drawScaleBar(context, view, source.clientHeight);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+function drawScaleBar(context: CanvasRenderingContext2D, view: SlideView, height: number): void {
+  const { image } = view;
+  if (!image?.mpp_x) return;
+  const bar = scaleBar(screenMPP(image.mpp_x, image.mpp_y, view.rotation, view.scale), 150);
+  if (!bar) return;
+  const left = 20;
+  const bottom = height - 20;
+  context.font = "600 14px Arial, sans-serif";
+  const width = Math.max(bar.pixels, context.measureText(bar.text).width);
+  context.fillStyle = "rgb(255 255 255 / 0.85)";
+  context.fillRect(left - 10, bottom - 34, width + 20, 44);
+  context.fillStyle = "#16121f";
+  context.fillRect(left, bottom - 4, bar.pixels, 4);
+  context.fillText(bar.text, left, bottom - 12);
+}
+
+// save hands a file to the user.
+export function save(blob: Blob, name: string): void {
+  const address = URL.createObjectURL(blob);
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

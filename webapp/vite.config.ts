@@ -1,0 +1,99 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
+import { defineConfig, type Plugin } from "vite";
+
+const dist = fileURLToPath(new URL("../internal/viewer/dist", import.meta.url));
+
+// The server of `npm run dev` hands everything that is not the application to
+// this one: the mock, or a real `ptiffstore serve`.
+const backend = process.env.PTIFFSTORE_URL ?? "http://127.0.0.1:8090";
+
+export default defineConfig({
+  build: {
+    outDir: dist,
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0, // data: addresses would need a weaker Content-Security-Policy
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+    license: { fileName: "assets/licences.md" },
+    rolldownOptions: {
+      output: {
+        // It changes less often than the application, and is kept by browsers longer.
+        codeSplitting: { groups: [{ name: "openseadragon", test: /node_modules\/openseadragon\// }] },
+      },
+    },
+  },
+  server: { proxy: { "/api": backend } },
+  plugins: [slidePage(), compressed(), keepFolder()],
+});
+
+// slidePage writes slide.html: index.html that also fetches the viewer's code
+// at once, instead of after the code that finds out that it is needed.
+function slidePage(): Plugin {
+  const links = new Set<string>();
+  return {
+    name: "slide-page",
+    apply: "build",
+    transformIndexHtml: {
+      order: "post",
+      // The page is not painted before it is known whether it is dark or light.
+      handler: (html) => html.replace('<script type="module"', '<script type="module" blocking="render"'),
+    },
+    writeBundle(_options, bundle) {
+      for (const chunk of Object.values(bundle)) {
+        if (chunk.type !== "chunk" || !chunk.facadeModuleId?.endsWith("/src/viewer/page.ts")) continue;
+        for (const file of [chunk.fileName, ...chunk.imports]) {
+          links.add(`<link rel="modulepreload" crossorigin href="/${file}">`);
+        }
+        for (const file of chunk.viteMetadata?.importedCss ?? []) {
+          links.add(`<link rel="stylesheet" crossorigin href="/${file}">`);
+        }
+      }
+    },
+    async closeBundle() {
+      if (links.size === 0) throw new Error("slide-page: found no chunk of src/viewer/page.ts");
+      const html = await readFile(join(dist, "index.html"), "utf8");
+      const fresh = [...links].filter((link) => !html.includes(link.match(/href="([^"]+)"/)![1]!));
+      await writeFile(join(dist, "slide.html"), html.replace("</head>", `  ${fresh.join("\n    ")}\n  </head>`));
+    },
+  };
+}
+
+// compressed writes a .br and a .gz beside each file that gains from it, so that
+// the server never compresses.
+function compressed(): Plugin {
+  return {
+    name: "compressed",
+    apply: "build",
+    enforce: "post",
+    closeBundle: {
+      sequential: true,
+      order: "post",
+      async handler() {
+        for (const entry of await readdir(dist, { recursive: true, withFileTypes: true })) {
+          if (!entry.isFile() || !/\.(js|css|html|svg|json|webmanifest)$/.test(entry.name)) continue;
+          const file = join(entry.parentPath, entry.name);
+          const data = await readFile(file);
+          const br = await promisify(brotliCompress)(data, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: data.length } });
+          const gz = await promisify(gzip)(data, { level: 9 });
+          if (br.length < data.length) await writeFile(`${file}.br`, br);
+          if (gz.length < data.length) await writeFile(`${file}.gz`, gz);
+          if (entry.name.endsWith(".js")) this.info(`${relative(dist, file)}: ${data.length} bytes, gzip ${gz.length}, brotli ${br.length}`);
+        }
+      },
+    },
+  };
+}
+
+// keepFolder puts back the file that keeps the folder in the repository.
+function keepFolder(): Plugin {
+  return {
+    name: "keep-folder",
+    apply: "build",
+    closeBundle: () => writeFile(join(dist, ".keep"), ""),
+  };
+}
