@@ -1,0 +1,244 @@
+// Package viewer serves the web application: its pages, and the files they are
+// made of. They are built from the folder webapp into dist and embedded, each
+// with its compressed forms, so that nothing is read from disk or compressed
+// while the server runs.
+package viewer
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+//go:embed all:dist
+var dist embed.FS
+
+// Options are what a site may differ in.
+type Options struct {
+	// Origins, if not nil, lists the origins of other servers that pages may fetch
+	// tiles from ("https://tiles.example.org"). It is called for each page.
+	Origins func() []string
+}
+
+// Handler serves the pages, and under /assets/ what they are made of. Whatever
+// else is asked for is answered 404, as a page to browsers. If the application
+// is not built in, every page says so and what to do.
+func Handler(o Options) http.Handler {
+	root, err := fs.Sub(dist, "dist")
+	if err != nil {
+		panic(err) // the path is a constant
+	}
+	return handler(root, o)
+}
+
+func handler(root fs.FS, o Options) http.Handler {
+	files := load(root)
+	index, ok := files["index.html"]
+	if !ok {
+		return http.HandlerFunc(serveUnbuilt)
+	}
+	slide, ok := files["slide.html"] // index.html that fetches the viewer's code at once
+	if !ok {
+		slide = index
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, index, http.StatusOK, o) })
+	mux.HandleFunc("GET /slides/{image}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, slide, http.StatusOK, o) })
+	mux.HandleFunc("GET /assets/{file...}", func(w http.ResponseWriter, r *http.Request) {
+		f, ok := files[strings.TrimPrefix(r.URL.Path, "/")]
+		if !ok {
+			web.WriteProblem(w, r, http.StatusNotFound, "There is no such file. The page may be older than the server: load it again.", 0)
+			return
+		}
+		// The name holds a hash of the content.
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		f.serve(w, r, http.StatusOK)
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+			web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
+			return
+		}
+		servePage(w, r, index, http.StatusNotFound, o)
+	})
+	return mux
+}
+
+// servePage answers with a page of the application. It is asked for anew each
+// time, as it names the current assets.
+func servePage(w http.ResponseWriter, r *http.Request, f *file, status int, o Options) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache")
+	var origins []string
+	if o.Origins != nil {
+		origins = o.Origins()
+	}
+	h.Set("Content-Security-Policy", policy(origins))
+	h.Set("Referrer-Policy", "same-origin") // addresses hold ids and searches
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+	f.serve(w, r, status)
+}
+
+// policy is the Content-Security-Policy of pages: no script and no style but
+// the application's own files, and no frame around it but the site's own.
+func policy(origins []string) string {
+	also := ""
+	for _, o := range origins {
+		if !strings.ContainsAny(o, " ;,'\"\r\n") { // what is not an origin must not add a directive
+			also += " " + o
+		}
+	}
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:" + also +
+		"; connect-src 'self'" + also + "; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+}
+
+// A file of the application and its compressed forms, which are nil where they
+// would gain nothing.
+type file struct {
+	mediaType string
+	etag      string // of the content, without quotes and encoding
+	plain     []byte
+	brotli    []byte
+	gzip      []byte
+}
+
+// load reads all files of root by their path.
+func load(root fs.FS) map[string]*file {
+	files := map[string]*file{}
+	read := func(name string) []byte {
+		b, err := fs.ReadFile(root, name)
+		if err != nil {
+			return nil
+		}
+		return b
+	}
+	fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		ext := path.Ext(name)
+		if err != nil || d.IsDir() || ext == ".br" || ext == ".gz" || d.Name() == ".keep" {
+			return err
+		}
+		b := read(name)
+		sum := sha256.Sum256(b)
+		files[name] = &file{
+			mediaType: mediaType(ext),
+			etag:      base64.RawURLEncoding.EncodeToString(sum[:12]),
+			plain:     b, brotli: read(name + ".br"), gzip: read(name + ".gz"),
+		}
+		return nil
+	})
+	return files
+}
+
+// mediaType does not ask the machine's own tables for what the application
+// consists of: they are wrong on some.
+func mediaType(ext string) string {
+	switch ext {
+	case ".html":
+		return "text/html; charset=utf-8"
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	case ".md":
+		return "text/plain; charset=utf-8"
+	}
+	if t := mime.TypeByExtension(ext); t != "" {
+		return t
+	}
+	return "application/octet-stream"
+}
+
+// serve answers with the smallest form that the client accepts.
+func (f *file) serve(w http.ResponseWriter, r *http.Request, status int) {
+	h := w.Header()
+	body, encoding := f.plain, ""
+	switch accept := r.Header.Get("Accept-Encoding"); {
+	case f.brotli != nil && accepts(accept, "br"):
+		body, encoding = f.brotli, "br"
+	case f.gzip != nil && accepts(accept, "gzip"):
+		body, encoding = f.gzip, "gzip"
+	}
+	etag := fmt.Sprintf("%q", f.etag+encoding)
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("ETag", etag)
+	if status == http.StatusOK && matches(r.Header.Get("If-None-Match"), etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	if encoding != "" {
+		h.Set("Content-Encoding", encoding)
+	}
+	h.Set("Content-Type", f.mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		w.Write(body) // the client is gone if this fails
+	}
+}
+
+// accepts reports whether an Accept-Encoding header allows coding: it is listed,
+// and not with a weight of zero (RFC 9110, section 12.5.3).
+func accepts(header, coding string) bool {
+	for item := range strings.SplitSeq(header, ",") {
+		name, params, _ := strings.Cut(item, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), coding) {
+			continue
+		}
+		weight, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(params)), "q=")
+		q, err := strconv.ParseFloat(weight, 64)
+		return !ok || (err == nil && q > 0)
+	}
+	return false
+}
+
+// matches reports whether an If-None-Match header names etag.
+func matches(header, etag string) bool {
+	return slices.ContainsFunc(strings.Split(header, ","), func(item string) bool {
+		item = strings.TrimPrefix(strings.TrimSpace(item), "W/")
+		return item == etag || item == "*"
+	})
+}
+
+const unbuilt = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>ptiffstore</title>
+<h1>ptiffstore is running, without its web application</h1>
+<p>This binary was built without it. <code>make build</code> builds both, given Node.js and npm.
+<p>Tiles and pictures are served all the same: <a href="/docs">what can be asked for</a>.
+</html>
+`
+
+// serveUnbuilt stands for every page of an application that is not there.
+func serveUnbuilt(w http.ResponseWriter, r *http.Request) {
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") && r.URL.Path != "/" {
+		web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", policy(nil))
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.URL.Path != "/" {
+		w.WriteHeader(http.StatusNotFound)
+	}
+	if r.Method != http.MethodHead {
+		fmt.Fprint(w, unbuilt)
+	}
+}
