@@ -39,6 +39,8 @@ func TestGenericLevels(t *testing.T) {
 		{"smallest first", []testDir{level0(), reduced(tiledDir(128, 64, "2:")), reduced(half())}, "512x256 256x128 128x64"},
 		{"steps of four and of two", []testDir{level0(), reduced(tiledDir(128, 64, "1:")), reduced(tiledDir(64, 32, "2:"))}, "512x256 128x64 64x32"},
 		{"masks between, as in a COG", []testDir{level0(), mask(4), reduced(half()), mask(5)}, "512x256 256x128"},
+		{"a mask that could be a level", []testDir{level0(), reduced(half()), tiledDir(128, 64, "mask:").with(fields{tiff.TagNewSubfileType: uint32(5)})}, "512x256 256x128"},
+		{"a broken page of the same size", []testDir{level0(), level0().with(fields{tiff.TagTileWidth: uint16(0)}), half()}, "512x256 256x128"},
 		{"other pages of the same size", []testDir{level0(), level0(), half()}, "512x256 256x128"},
 		{"another picture", []testDir{level0(), tiledDir(200, 190, "x:")}, "512x256"},
 		{"larger than the first", []testDir{half(), reduced(level0())}, "256x128"},

@@ -187,6 +187,7 @@ func TestPhilipsSizes(t *testing.T) {
 		{"spacings of one value, level texts", with([]string{"1", "2", "4"}), "level=1 mag=20", correctedSizes},
 		{"spacings of zero, level texts", with([]string{spacing(0), spacing(0), spacing(0)}), "level=1 mag=20", correctedSizes},
 		{"spacings in disorder, level texts", with(swap), "level=1 mag=20", correctedSizes},
+		{"spacings that do not grow, level texts", with([]string{spacing(1), spacing(2), spacing(2)}), "level=1 mag=20", correctedSizes},
 		{"no spacings, no texts: powers of two", with(nil), "", correctedSizes},
 		{"no XML: powers of two", "", "", correctedSizes},
 		{"spacings of another pyramid", with([]string{spacing(1), spacing(8), spacing(64)}), "", correctedSizes},
@@ -226,7 +227,12 @@ func TestPhilipsSizesOfRealSlides(t *testing.T) {
 			[][2]int{{155136, 78336}, {77568, 39168}, {38784, 19584}, {19392, 9792}},
 		},
 		{
-			"spare columns",
+			"many rows missing",
+			[][2]int{{10240, 20480}, {5120, 8192}, {2560, 4096}},
+			[][2]int{{10240, 20480}, {5120, 10240}, {2560, 5120}},
+		},
+		{
+			"spare columns and rows",
 			[][2]int{{10240, 10240}, {5632, 5632}, {3072, 3072}, {2048, 2048}},
 			[][2]int{{10240, 10240}, {5120, 5120}, {2560, 2560}, {1280, 1280}},
 		},
@@ -447,6 +453,7 @@ func TestPhilipsPower(t *testing.T) {
 		{"level 5", "", "level=5 mag=1.25 quality=80", 40},
 		{"nowhere", "", "something else", 0},
 		{"absurd", "tiff-levels=0-", "level=30 mag=40", 0},
+		{"more than any objective", "", "level=8 mag=2", 0},
 		{"no number", "levels=x", "level=1 mag=1.2.3", 0},
 	}
 	for _, tt := range tests {
@@ -474,6 +481,7 @@ func TestBarcode(t *testing.T) {
 		{"plain digits that could be base64", "33119400", "33119400"},
 		{"plain with a dash", "S21-00412-A1", "S21-00412-A1"},
 		{"plain letters that could be base64", "SLIDEABC", "SLIDEABC"},
+		{"plain letters whose base64 would be control characters", "AQID", "AQID"},
 		{"empty", "", ""},
 	}
 	for _, tt := range tests {
@@ -495,7 +503,7 @@ func TestPhilipsPictures(t *testing.T) {
 	lines := func(s string) string {
 		var b strings.Builder
 		for ; len(s) > 76; s = s[76:] {
-			b.WriteString(s[:76] + "\r\n\t")
+			b.WriteString(s[:76] + "\r\n\t ")
 		}
 		return "\n" + b.String() + s + "\n"
 	}

@@ -32,7 +32,7 @@ func readXML(t testing.TB, desc string) *dpImport {
 func TestXMLQuirks(t *testing.T) {
 	x := plainXML
 	x.more = attribute("DICOM_MANUFACTURERS_MODEL_NAME", "UFS &lt;Scanner&gt; &amp; Söhne")
-	x.prolog = ""
+	x.prolog, x.barcode = "", "S1"
 	bare := x.String()
 	tests := []struct{ name, desc string }{
 		{"no prolog", bare},
@@ -50,10 +50,10 @@ func TestXMLQuirks(t *testing.T) {
 		{"space around =", strings.ReplaceAll(bare, `Name="`, `Name = "`)},
 		{"Name not the first", strings.ReplaceAll(bare, `<Attribute Name=`, `<Attribute Element="0x115e" Name=`)},
 		{"Attributes without name, as left by de-identification", strings.ReplaceAll(bare, "<Array>", "<Array><Attribute/><Attribute></Attribute><Attribute />")},
+		{"other attributes whose names end in Name", strings.ReplaceAll(bare, "<Attribute Name=", `<Attribute DisplayName="x" Name=`)},
 		{"comments", strings.ReplaceAll(bare, "<Array>", "<!-- <DataObject> > --><Array><!---->")},
 		{"CDATA", strings.ReplaceAll(strings.ReplaceAll(bare, ">PHILIPS<", "><![CDATA[PHILIPS]]><"), ">WSI<", "><![CDATA[W]]>SI<")},
 		{"document type", `<!DOCTYPE DataObject>` + bare},
-		{"cut off behind what matters", bare[:strings.Index(bare, "</Array></Attribute>\n<Attribute Name=\"PIM_DP_UFS_BARCODE")] + attribute("DICOM_MANUFACTURERS_MODEL_NAME", "")},
 		{"white space around values", strings.ReplaceAll(strings.ReplaceAll(bare, ">PHILIPS<", ">\n PHILIPS \x00<"), ">WSI<", "> WSI <")},
 		{"lower-case hex", strings.ReplaceAll(bare, "0x0001", "0x000a")},
 		{"deep nonsense", strings.ReplaceAll(bare, "<Array>", strings.Repeat("<a>", 100)+"<Attribute Name=\"DICOM_MANUFACTURER\">X</Attribute>"+strings.Repeat("</a>", 100)+"<Array>")},
@@ -77,10 +77,53 @@ func TestXMLQuirks(t *testing.T) {
 			if got := p.values["DICOM_MANUFACTURER"]; got != "PHILIPS" {
 				t.Errorf("manufacturer %q", got)
 			}
-			if got, want := p.values["DICOM_MANUFACTURERS_MODEL_NAME"], "UFS <Scanner> & Söhne"; got != want && got != "" {
+			if got, want := p.values["DICOM_MANUFACTURERS_MODEL_NAME"], "UFS <Scanner> & Söhne"; got != want {
 				t.Errorf("model %q, want %q", got, want)
 			}
+			if got := p.values["PIM_DP_UFS_BARCODE"]; got != "S1" {
+				t.Errorf("barcode %q", got)
+			}
 		})
+	}
+}
+
+// TestXMLCutOff checks that what stands before the end of a description is taken,
+// wherever that is.
+func TestXMLCutOff(t *testing.T) {
+	desc := plainXML.String()
+	found := 0
+	for n := range desc {
+		if p := readXML(t, desc[:n]); p != nil && len(p.byKind("WSI")) == 1 {
+			found++
+		}
+	}
+	if want := len(desc) - strings.Index(desc, "WSI</Attribute>") - len("WSI</Attribute>"); found != want {
+		t.Errorf("the scan was seen %d times, want %d", found, want)
+	}
+}
+
+// TestXMLScanner counts tags between comments that fall on every border of the
+// window.
+func TestXMLScanner(t *testing.T) {
+	const n = 20_000
+	desc := strings.Repeat("<!-- <x> --><b>", n)
+	b := testFile{dirs: []testDir{{fields: fields{tiff.TagImageDescription: desc}}}}.bytes()
+	f, err := tiff.Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, _ := f.Directories()[0].Entry(tiff.TagImageDescription)
+	x := newXMLScanner(f, e)
+	got := 0
+	for tok := x.next(); tok.kind != xmlEnd; tok = x.next() {
+		if tok.kind == xmlOpen && string(tok.tag) == "b" {
+			got++
+		} else if tok.kind != xmlText {
+			t.Fatalf("token %+v", tok)
+		}
+	}
+	if got != n {
+		t.Errorf("%d tags, want %d", got, n)
 	}
 }
 
@@ -89,7 +132,14 @@ func TestXMLQuirks(t *testing.T) {
 func TestXMLWindow(t *testing.T) {
 	label := bytes.Repeat([]byte("label"), xmlWindow/3)
 	macro := bytes.Repeat([]byte("macro"), xmlWindow)
+	var pads []int
 	for pad := xmlWindow - 700; pad < xmlWindow+50; pad += 7 {
+		pads = append(pads, pad)
+	}
+	for pad := xmlWindow - 10; pad < xmlWindow; pad++ {
+		pads = append(pads, pad, 2*xmlWindow+pad) // the end of the comment
+	}
+	for _, pad := range pads {
 		x := plainXML
 		x.prolog = "<!--" + strings.Repeat("-", pad) + "-->"
 		x.images = imageObject("LABELIMAGE", attribute("PIM_DP_IMAGE_DATA", base64.StdEncoding.EncodeToString(label))) +
@@ -117,6 +167,22 @@ func TestXMLWindow(t *testing.T) {
 				t.Fatalf("padding %d: %s: %d bytes, want %d, %v", pad, kind, len(got), len(want), err)
 			}
 		}
+	}
+}
+
+// TestXMLValues checks which of several values counts.
+func TestXMLValues(t *testing.T) {
+	long := strings.Repeat("y", maxValue)
+	p := readXML(t, `<DataObject ObjectType="DPUfsImport">`+
+		attribute("A", "first")+attribute("A", "second")+
+		attribute("B", long+"y")+attribute("C", long)+
+		attribute("D", long+"<![CDATA[y]]>")+attribute("", "no name")+
+		`<Attribute Name="E">text<Array><Attribute Name="F">inner</Attribute></Array>text</Attribute>`+
+		`<DataObject ObjectType="Other"><Attribute Name="G">of another object</Attribute></DataObject>`+
+		`</DataObject><Attribute Name="H">behind</Attribute>`)
+	want := map[string]string{"A": "first", "C": long, "F": "inner"}
+	if diff := cmp.Diff(want, p.values); diff != "" {
+		t.Errorf("values (-want +got):\n%.500s", diff)
 	}
 }
 

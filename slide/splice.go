@@ -61,7 +61,6 @@ func newSplicer(b []byte, rgb bool) (*splicer, *jpegError) {
 	if rgb {
 		sp.head = append(sp.head, app14...)
 	}
-	b = bytes.TrimRight(b, "\x00") // some pad to an even count
 	for i := 0; i < len(b); {
 		mark, seg, next, err := segment(b, i)
 		if err != nil {

@@ -264,7 +264,7 @@ func TestSpliceRefuses(t *testing.T) {
 }
 
 func TestBadTables(t *testing.T) {
-	for _, in := range []string{"ff", "ffd8ff", "ffd8ffdb", "ffd8ffdb0043", "ffd8ffdb000300ffd9", "ffd8ffc40005001122ffd9", "ffd8ffdb0002ffc40004ffffffd9"} {
+	for _, in := range []string{"00", "ff", "ffd8ff", "ffd800", "ffd8ffdb", "ffd8ffdb0043", "ffd8ffdb000300ffd9", "ffd8ffc40005001122ffd9", "ffd8ffdb0002ffc40004ffffffd9"} {
 		b, err := hex.DecodeString(in)
 		if err != nil {
 			t.Fatal(err)

@@ -22,7 +22,7 @@ func pyramid(tile int, sizes ...[2]int) []Level {
 
 func TestLadder(t *testing.T) {
 	otherTiles := pyramid(512, [2]int{2048, 1024}, [2]int{1024, 512})
-	otherTiles[1].TileWidth, otherTiles[1].Columns = 256, 4
+	otherTiles[1].TileWidth = 640 // which are two columns as well
 	tests := []struct {
 		name   string
 		levels []Level
