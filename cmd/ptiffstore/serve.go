@@ -52,6 +52,7 @@ type site struct {
 	tiles   *tiles.Server
 	maker   *made.Maker
 	watch   *ingest.Watchers
+	health  web.Health
 }
 
 // openSite opens the data folder: catalog and cache.
@@ -129,6 +130,7 @@ func (s *site) serve(ctx context.Context, std streams) error {
 	s.watch = ingest.NewWatchers(&ingest.Syncer{Catalog: s.catalog, Log: s.log})
 	wg.Go(func() { f.Run(ctx) })
 	wg.Go(func() { s.watch.Run(ctx) })
+	s.health.Ready.Store(true)
 	fmt.Fprintln(std.out, url(l))
 	err = serveHTTP(ctx, l, s.handler(), s.log)
 	stop()
@@ -141,7 +143,8 @@ func (s *site) handler() http.Handler {
 	mux := http.NewServeMux()
 	a := &api.API{Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
 	a.Register(mux)
-	mux.Handle("/", viewer.Handler())
+	s.health.Register(mux)
+	mux.Handle("/", viewer.Handler(viewer.Options{}))
 	cross := http.NewCrossOriginProtection()
 	rest := cross.Handler(web.WithRequestID(mux))
 	h := &tilehttp.Handler{Tiles: s.tiles, Next: rest, Log: s.log}

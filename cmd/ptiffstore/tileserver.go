@@ -45,6 +45,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 		h.CORS = c.cors().Set
 	}
 	server := h.Server()
+	s.health.Ready.Store(true)
 	fmt.Fprintln(std.out, url(l))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
@@ -62,5 +63,6 @@ func (s *site) pictures() http.Handler {
 	mux := http.NewServeMux()
 	a := &api.API{Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
 	a.RegisterPictures(mux)
+	s.health.Register(mux)
 	return web.WithRequestID(mux)
 }
