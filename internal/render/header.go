@@ -40,6 +40,7 @@ type header struct {
 	bits          int  // per sample
 	width, height int
 	components    []component
+	adobe         int             // colour transform of APP14, -1 if there is none
 	interval      int             // MCUs between restart markers, 0 if there are none
 	huffman       [2][4]codeTable // DC and AC, by identifier
 	segments      []segment       // in front of the first scan
@@ -64,7 +65,7 @@ func readHeader(data []byte) (*header, error) {
 	if len(data) < 4 || data[0] != 0xff || data[1] != markSOI {
 		return nil, errors.New("render: JPEG does not begin with FF D8")
 	}
-	h := &header{segments: make([]segment, 0, 12)}
+	h := &header{adobe: -1, segments: make([]segment, 0, 12)}
 	for i := 2; ; {
 		seg, next, err := nextSegment(data, i)
 		if err == nil {
@@ -111,6 +112,8 @@ func (h *header) add(s segment) error {
 		h.interval = int(s.data[0])<<8 | int(s.data[1])
 	case s.mark == markSOS:
 		h.scan = s.data
+	case s.mark == markAPP14 && len(s.data) >= 12 && string(s.data[:5]) == "Adobe":
+		h.adobe = int(s.data[11])
 	case s.mark <= markSOF15 && s.mark != markJPG && s.mark != markDAC:
 		return h.addFrame(s)
 	}
@@ -180,6 +183,12 @@ func (h *header) check(data []byte) error {
 		return fmt.Errorf("%w: JPEG of %d scans", ErrUnsupported, n)
 	}
 	return nil
+}
+
+// calledRGB reports whether the components are called R, G and B.
+func (h *header) calledRGB() bool {
+	c := h.components
+	return len(c) == 3 && c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B'
 }
 
 // component returns the component of that name.

@@ -14,7 +14,12 @@ const jfif = "\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x
 
 var stdJPEG = jpegCodec{name: "Go image/jpeg", decode: stdDecode, encode: stdEncode}
 
-func stdDecode(data []byte, _ *header) (*image.RGBA, error) {
+func stdDecode(data []byte, h *header) (*image.RGBA, error) {
+	if h.adobe > 0 && h.calledRGB() {
+		// The marker counts more than the names, as with libjpeg. For Go it does so
+		// when it is JFIF.
+		data = append([]byte(jfif), data[2:]...)
+	}
 	src, err := jpeg.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("render: JPEG of %d bytes: %w", len(data), err)

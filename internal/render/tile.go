@@ -65,7 +65,7 @@ func (d *drawer) tile(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	if zoom.Level >= 0 {
 		return d.stored(ctx, zoom.Level, x, y)
 	}
-	if l := d.levelOf(z); l >= 0 {
+	if l := d.levelOf(z, x, y); l >= 0 {
 		return d.cut(ctx, z, l, x, y)
 	}
 	return d.halved(ctx, z, x, y)
@@ -89,12 +89,14 @@ func (d *drawer) stored(ctx context.Context, level, x, y int) (*image.RGBA, erro
 	return img, nil
 }
 
-// levelOf returns the stored level that shows what zoom z shows, be it in tiles
-// of other sizes, or -1.
-func (d *drawer) levelOf(z int) int {
+// levelOf returns the stored level that shows what tile x,y of zoom z shows, be it
+// in tiles of other sizes, or -1. A level may have lost the last column of pixels
+// when it was halved, and where that is all of the tile it shows nothing.
+func (d *drawer) levelOf(z, x, y int) int {
 	downsample := math.Ldexp(1, d.s.MaxZoom()-z)
 	for i := range d.s.Levels {
-		if d.s.Levels[i].Downsample == downsample {
+		l := &d.s.Levels[i]
+		if l.Downsample == downsample && x*d.tileW < l.Width && y*d.tileH < l.Height {
 			return i
 		}
 	}
@@ -137,7 +139,7 @@ func (d *drawer) cut(ctx context.Context, z, level, x, y int) (*image.RGBA, erro
 		recycle(img)
 		return nil, slide.ErrEmptyTile
 	}
-	// The level may have lost the last pixel when it was halved; the zoom has not.
+	// What the level has lost the zoom has not.
 	stretch(img, want.Dx(), want.Dy(), w, h)
 	return img, nil
 }
