@@ -66,12 +66,12 @@ func (d *Directory) Entry(tag Tag) (Entry, bool) {
 func (d *Directory) Entries() []Entry { return d.fields }
 
 // SubDirectories follows tag 330 (TIFF Technical Note 1): each of its values
-// begins a chain, and all their directories are returned in order. A directory
-// without the tag has none.
+// begins a chain, and all their directories are returned in order, each once. A
+// directory without the tag has none.
 //
-// A chain that leads back to itself, to the file's own chain or to a directory
-// that d is inside of is a [*FormatError], and so are sub-directories nested more
-// than 8 deep: following all of them comes to an end.
+// A value that leads to the file's own chain or to d itself, a chain that leads
+// back to itself, and sub-directories nested more than 8 deep are a
+// [*FormatError]: following all of them comes to an end.
 func (d *Directory) SubDirectories() ([]*Directory, error) {
 	e, ok := d.Entry(TagSubIFDs)
 	if !ok {
@@ -120,7 +120,8 @@ func newWalk(f *File, tag Tag) *walk {
 
 // chain reads the directories that begin at off. That pointer stands at byte from.
 func (w *walk) chain(off uint64, from int64) error {
-	for off != 0 {
+	begin := len(w.dirs)
+	for off != 0 && !w.joins(off, begin) {
 		if len(w.dirs) == maxDirectories {
 			return &UnsupportedError{from, w.tag, fmt.Sprintf("more than %d directories", maxDirectories)}
 		}
@@ -135,6 +136,22 @@ func (w *walk) chain(off uint64, from int64) error {
 		off, from = next, d.end-w.file.layout.pointer
 	}
 	return nil
+}
+
+// joins reports whether the chain of sub-directories that began with w.dirs[begin]
+// ends at off, because from there on it is another one that is known. Bio-Formats
+// and raw2ometiff write such files: tag 330 lists all levels of a pyramid, each
+// points to the next as well, and the last one of Bio-Formats points on into the
+// file's own chain.
+func (w *walk) joins(off uint64, begin int) bool {
+	if w.tag == 0 || off >= uint64(w.file.size) || !w.taken.beginAt(int64(off)) {
+		return false
+	}
+	isIt := func(d *Directory) bool { return uint64(d.Offset) == off }
+	if begin == len(w.dirs) {
+		return slices.ContainsFunc(w.dirs, isIt)
+	}
+	return !slices.ContainsFunc(w.dirs[begin:], isIt)
 }
 
 // directory reads the one at off, and the pointer to the next that is its end.
@@ -235,9 +252,19 @@ func (s span) what(l layout) string {
 // spans are parts of a file in order, none of which overlap.
 type spans []span
 
+func (p spans) search(begin int64) (i int, found bool) {
+	return slices.BinarySearchFunc(p, begin, func(s span, begin int64) int { return cmp.Compare(s.begin, begin) })
+}
+
+// beginAt reports whether one of p begins there.
+func (p spans) beginAt(begin int64) bool {
+	_, found := p.search(begin)
+	return found
+}
+
 // add takes in s unless it overlaps with another, which is returned then.
 func (p *spans) add(s span) (other span, ok bool) {
-	i, _ := slices.BinarySearchFunc(*p, s.begin, func(o span, begin int64) int { return cmp.Compare(o.begin, begin) })
+	i, _ := p.search(s.begin)
 	if i > 0 && (*p)[i-1].end > s.begin {
 		return (*p)[i-1], false
 	}

@@ -1,0 +1,144 @@
+package tiff
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// dataFolder is where the files lie that are tested with but not part of the
+// repository: PTIFFSTORE_TESTDATA, or shared/data beside the checkout.
+func dataFolder() (string, error) {
+	dir := os.Getenv("PTIFFSTORE_TESTDATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "shared", "data")
+	}
+	_, err := os.Stat(dir)
+	return dir, err
+}
+
+// needData skips the test where those files are not there.
+func needData(t *testing.T) string {
+	t.Helper()
+	dir, err := dataFolder()
+	if err != nil {
+		t.Skipf("no test data: %v; PTIFFSTORE_TESTDATA names its folder", err)
+	}
+	return dir
+}
+
+// eachFile calls do with every file below dir that may be a TIFF.
+func eachFile(t testing.TB, dir string, do func(path string)) {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() && filepath.Ext(path) != ".md" {
+			n++
+			do(path)
+		}
+		return err
+	})
+	if err != nil || n == 0 {
+		t.Fatalf("%d files in %s, %v", n, dir, err)
+	}
+}
+
+// TestData opens every file and reads all of it: odd ones open, damaged ones may be
+// refused, and none is slow, large or a surprise.
+func TestData(t *testing.T) {
+	eachFile(t, needData(t), func(path string) {
+		t.Run(filepath.ToSlash(path), func(t *testing.T) {
+			r, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			info, err := r.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			var f *File
+			got := allocated(func() {
+				if f, err = Open(r, info.Size()); err == nil {
+					readAll(t, f, maxMemory/8)
+				}
+			})
+			if took := time.Since(start); got > maxMemory || took > maxTime {
+				t.Errorf("reading %d bytes allocated %d bytes in %v, want at most %d in %v", info.Size(), got, took, maxMemory, maxTime)
+			}
+			checkError(t, err)
+			if err != nil && !strings.Contains(path, "damaged") {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+// TestDataDirectories compares offsets of directories with those that libtiff
+// 4.5.0's tiffinfo gives.
+func TestDataDirectories(t *testing.T) {
+	type found struct {
+		Chain []int64
+		Sub   []int64 // of each of them
+		Err   string  // begins with; libtiff ends a chain there
+	}
+	tests := []struct {
+		name string
+		want found
+	}{
+		{"philips-synthetic/small.tiff", found{Chain: []int64{1446456, 1447512, 1448456, 1449368, 1450264, 1484112, 1493712}}},
+		{"philips-synthetic/small-444-big.tiff", found{Chain: []int64{1918928, 1920208, 1921320, 1922376, 1923424, 1956832, 1966624}}},
+		{"real/CMU-1-Small-Region.svs", found{Chain: []int64{1275950, 1474362, 1850194, 1938212}}},
+		{"tiff-odd/be_cog.tiff", found{Chain: []int64{2224, 3848, 5126, 6312, 7482}}},
+		{"tiff-odd/tiff_with_subifd_chain.tif", found{Chain: []int64{8, 666}, Sub: []int64{1800, 1324, 1990, 1562}}},
+		{"tiff-damaged/loops/multipage_out_of_order.tiff", found{Chain: []int64{28, 580, 284}}},
+		{"tiff-damaged/loops/multipage_single_frame_loop.tiff", found{Err: "tiff: at byte 222: directory 1 should be at 28"}},
+		{"tiff-damaged/loops/multipage_multiple_frame_loop.tiff", found{Err: "tiff: at byte 478: directory 2 should be at 28"}},
+		{"tiff-damaged/loops/test_ifd_loop_subifd.tif", found{Err: "tiff: at byte 1318: directory 5 should be at 868"}},
+		{"tiff-damaged/loops/test_ifd_loop_to_self.tif", found{Err: "tiff: at byte 554: directory 1 should be at 408"}},
+		{"tiff-damaged/loops/test_ifd_loop_to_first.tif", found{Err: "tiff: at byte 308: directory 2 should be at 10"}},
+	}
+	dir := needData(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(tt.name)))
+			if err != nil {
+				t.Skip(err)
+			}
+			var got found
+			f, err := Open(bytes.NewReader(b), int64(len(b)))
+			if err == nil {
+				got.Chain = offsets(f.Directories())
+				for _, d := range f.Directories() {
+					subs, err := d.SubDirectories()
+					if err != nil {
+						t.Error(err)
+					}
+					got.Sub = append(got.Sub, offsets(subs)...)
+				}
+			}
+			if err != nil {
+				got.Err = err.Error()
+				got.Err = got.Err[:min(len(got.Err), len(tt.want.Err))]
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s\n%v", diff, err)
+			}
+		})
+	}
+}
+
+func offsets(dirs []*Directory) []int64 {
+	var o []int64
+	for _, d := range dirs {
+		o = append(o, d.Offset)
+	}
+	return o
+}
