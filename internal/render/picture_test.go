@@ -1,0 +1,295 @@
+package render
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"image/color"
+	"strings"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/barcode"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// strips cuts img into strips of n rows and encodes each; the last is as high as
+// the others if pad is set.
+func strips(t testing.TB, img *image.RGBA, n int, pad bool) [][]byte {
+	var all [][]byte
+	size := img.Rect.Size()
+	for y := 0; y < size.Y; y += n {
+		h := min(n, size.Y-y)
+		strip := image.NewRGBA(image.Rect(0, 0, size.X, n))
+		copyPart(strip, image.Point{}, img, image.Rect(0, y, size.X, y+h))
+		stretch(strip, size.X, h, size.X, n)
+		if !pad {
+			strip = Crop(strip, size.X, h)
+		}
+		b, err := stdEncode(strip, 95)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+func TestPicture(t *testing.T) {
+	img := ramps(90, 70)
+	jpegs := slide.Layout{Codec: slide.JPEG, Photometric: 6, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
+	raw := slide.Layout{Codec: slide.None, Photometric: 2, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
+	var bytesRGB []byte
+	for i := 0; i < len(img.Pix); i += 4 {
+		bytesRGB = append(bytesRGB, img.Pix[i:i+3]...)
+	}
+	row := 90 * 3
+	tests := []struct {
+		name    string
+		picture slide.Picture
+		wantErr string
+	}{
+		{"one JPEG", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 70, Layout: jpegs, Strips: strips(t, img, 70, false)}, ""},
+		{"one JPEG of unknown size", slide.Picture{Layout: jpegs, Strips: strips(t, img, 70, false)}, ""},
+		{"JPEG strips", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)}, ""},
+		{"JPEG strips, the last one padded", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, true)}, ""},
+		{"raw", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 1 << 30, Layout: raw, Strips: [][]byte{bytesRGB}}, ""},
+		{"raw strips", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 50, Layout: raw, Strips: [][]byte{bytesRGB[:50*row], bytesRGB[50*row:]}}, ""},
+		{"no strips", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs}, "without strips"},
+		{"a strip missing", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)[:4]}, "4 strips"},
+		{"strips of another width", slide.Picture{Width: 91, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)}, "strip 0"},
+		{"a strip cut off", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 50, Layout: raw, Strips: [][]byte{bytesRGB[:50*row], bytesRGB[51*row:]}}, "strip 1"},
+		{"huge", slide.Picture{Width: 1 << 30, Height: 1 << 30, RowsPerStrip: 1 << 30, Layout: raw, Strips: [][]byte{bytesRGB}}, "pixels"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Picture(&tt.picture)
+			if tt.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
+					t.Errorf("error %v, want one of %q", err, tt.wantErr)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkPixels(t, got, img, 6)
+		})
+	}
+}
+
+func TestThumbnail(t *testing.T) {
+	full := ramps(400, 300)
+	s := openSlide(t, nil,
+		testLevel{picture: full, tile: 64, padding: poison, raw: true},
+		testLevel{picture: shrunkBy(full, 2), tile: 64, padding: poison, raw: true},
+		testLevel{picture: shrunkBy(full, 8), tile: 32, padding: poison, raw: true})
+	tests := []struct {
+		maxW, maxH int
+		want       image.Point
+	}{
+		{200, 200, image.Pt(200, 150)},
+		{256, 256, image.Pt(256, 192)},
+		{100, 1000, image.Pt(100, 75)},
+		{1000, 100, image.Pt(133, 100)},
+		{50, 50, image.Pt(50, 38)},
+		{40, 2, image.Pt(3, 2)},
+		{1, 1, image.Pt(1, 1)},
+		{400, 300, image.Pt(400, 300)},
+		{5000, 5000, image.Pt(400, 300)},
+	}
+	for _, tt := range tests {
+		img, err := thumbnail(context.Background(), s, tt.maxW, tt.maxH, rust)
+		if err != nil {
+			t.Fatalf("%d×%d: %v", tt.maxW, tt.maxH, err)
+		}
+		checkPixels(t, img, areas(full, tt.want.X, tt.want.Y), 6)
+		b, err := Thumbnail(context.Background(), s, tt.maxW, tt.maxH, rust)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, err := readHeader(b); err != nil || h.width != tt.want.X || h.height != tt.want.Y {
+			t.Errorf("%d×%d: a JPEG of %d×%d, error %v", tt.maxW, tt.maxH, h.width, h.height, err)
+		}
+	}
+	if _, err := Thumbnail(context.Background(), s, 0, 10, rust); err == nil {
+		t.Error("no width: no error")
+	}
+}
+
+func shrunkBy(img *image.RGBA, n int) *image.RGBA {
+	return areas(img, img.Rect.Dx()/n, img.Rect.Dy()/n)
+}
+
+func TestThumbnailSparse(t *testing.T) {
+	blue := color.RGBA{60, 90, 170, 255}
+	level := testLevel{picture: plain(256, 128, blue), tile: 64, raw: true}
+	level.skip = func(c, r int) bool { return c < 2 }
+	s := openSlide(t, nil, level)
+	got, err := thumbnail(context.Background(), s, 16, 16, rust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := plain(16, 8, blue)
+	fill(want, image.Rect(0, 0, 8, 8), rust)
+	checkPixels(t, got, want, 0)
+}
+
+func TestThumbnailDamage(t *testing.T) {
+	level := testLevel{picture: ramps(256, 128), tile: 64}
+	level.damage = func(c, r int) bool { return c == 3 && r == 1 }
+	if b, err := Thumbnail(context.Background(), openSlide(t, nil, level), 100, 100, rust); err == nil {
+		t.Errorf("%d bytes and no error", len(b))
+	}
+	level.damage = nil
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Thumbnail(ctx, openSlide(t, nil, level), 100, 100, rust); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want %v", err, context.Canceled)
+	}
+}
+
+func TestLabelMade(t *testing.T) {
+	tests := []struct {
+		text string
+		kind barcode.Kind
+	}{
+		{"3311940", barcode.DataMatrix},
+		{"S24-01234 A 1/3", barcode.DataMatrix},
+		{"MÜLLER-7", barcode.DataMatrix},
+		{"Пр-12345", barcode.QR},
+		{strings.Repeat("0123456789", 12), barcode.QR},
+		{strings.Repeat("long text, ", 60), barcode.QR},
+	}
+	for _, tt := range tests {
+		s := openSlide(t, &testPhilips{barcode: tt.text}, testLevel{picture: plain(64, 64, white), tile: 64})
+		b, made, err := Label(s)
+		if err != nil || !made {
+			t.Errorf("%q: made %v, error %v", tt.text, made, err)
+			continue
+		}
+		img, err := DecodeJPEG(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := img.Rect, image.Rect(0, 0, 400, 400); got != want {
+			t.Errorf("%q: %v, want %v", tt.text, got, want)
+		}
+		text, kind, err := barcode.Read(context.Background(), img)
+		if err != nil || text != s.Barcode || kind != tt.kind {
+			t.Errorf("%q: read as %s %q, error %v", tt.text, kind, text, err)
+		}
+		if dark := darkRows(img); dark[len(dark)-1] < 360 || dark[len(dark)-1] > 399-8 {
+			t.Errorf("%q: the last dark row is %d: no text at the foot", tt.text, dark[len(dark)-1])
+		}
+	}
+}
+
+// darkRows returns the rows of img that are not all white.
+func darkRows(img *image.RGBA) []int {
+	var rows []int
+	for y := range img.Rect.Dy() {
+		for x := range img.Rect.Dx() {
+			if img.RGBAAt(x, y).G < 100 {
+				rows = append(rows, y)
+				break
+			}
+		}
+	}
+	return rows
+}
+
+func TestLabelStored(t *testing.T) {
+	stored := strips(t, ramps(120, 80), 80, false)[0]
+	level := testLevel{picture: plain(64, 64, white), tile: 64}
+	b, made, err := Label(openSlide(t, &testPhilips{barcode: "1", label: stored}, level))
+	if err != nil || made || !bytes.Equal(b, stored) {
+		t.Errorf("%d bytes, made %v, error %v; want the %d stored ones", len(b), made, err, len(stored))
+	}
+	b, _, err = Label(openSlide(t, &testPhilips{barcode: "1", label: stored[:200]}, level))
+	if err == nil || errors.Is(err, slide.ErrNoAssociated) {
+		t.Errorf("a label that is cut off: %d bytes, error %v", len(b), err)
+	}
+	b, _, err = Label(openSlide(t, &testPhilips{}, level))
+	if !errors.Is(err, slide.ErrNoAssociated) {
+		t.Errorf("neither label nor barcode: %d bytes, error %v", len(b), err)
+	}
+}
+
+func TestPreview(t *testing.T) {
+	blue := color.RGBA{60, 90, 170, 255}
+	label := plain(80, 60, rust)
+	fill(label, image.Rect(0, 0, 80, 8), color.RGBA{0, 0, 0, 255}) // its upper edge
+	stored := strips(t, label, 60, false)[0]
+	macro := strips(t, plain(300, 150, blue), 150, false)[0]
+	level := testLevel{picture: plain(256, 128, color.RGBA{200, 200, 100, 255}), tile: 64}
+	tests := []struct {
+		name    string
+		philips testPhilips
+		height  int
+		want    image.Point
+		at      map[image.Point]color.RGBA
+	}{
+		{"label and macro", testPhilips{label: stored, macro: macro}, 0, image.Pt(75+200, 100), map[image.Point]color.RGBA{
+			{4, 50}: {0, 0, 0, 255}, {60, 5}: rust, {60, 95}: rust, {90, 50}: blue, {270, 50}: blue,
+		}},
+		{"larger", testPhilips{label: stored, macro: macro}, 240, image.Pt(180+480, 240), map[image.Point]color.RGBA{
+			{10, 120}: {0, 0, 0, 255}, {150, 10}: rust, {200, 120}: blue,
+		}},
+		{"label alone", testPhilips{label: stored}, 100, image.Pt(75, 100), map[image.Point]color.RGBA{{60, 50}: rust}},
+		{"macro alone", testPhilips{macro: macro}, 50, image.Pt(100, 50), map[image.Point]color.RGBA{{2, 2}: blue}},
+		{"label made", testPhilips{macro: macro, barcode: "123"}, 100, image.Pt(100+200, 100), map[image.Point]color.RGBA{{2, 2}: white, {150, 50}: blue}},
+		{"neither", testPhilips{barcode: "123"}, 100, image.Pt(200, 100), map[image.Point]color.RGBA{{100, 50}: {200, 200, 100, 255}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b, err := Preview(context.Background(), openSlide(t, &tt.philips, level), tt.height)
+			if err != nil {
+				t.Fatal(err)
+			}
+			img := decodeByGo(t, b)
+			if img.Rect.Size() != tt.want {
+				t.Fatalf("size %v, want %v", img.Rect.Size(), tt.want)
+			}
+			for p, want := range tt.at {
+				pixel := Crop(img.SubImage(image.Rect(p.X, p.Y, p.X+1, p.Y+1)).(*image.RGBA), 1, 1)
+				if d, _ := farthest(onePixel(pixel), plain(1, 1, want)); d > 12 {
+					t.Errorf("pixel %v is %v, want %v", p, pixel.At(p.X, p.Y), want)
+				}
+			}
+		})
+	}
+}
+
+func onePixel(img *image.RGBA) *image.RGBA {
+	return plain(1, 1, img.RGBAAt(img.Rect.Min.X, img.Rect.Min.Y))
+}
+
+func TestPreviewRefuses(t *testing.T) {
+	level := testLevel{picture: plain(64, 64, white), tile: 64}
+	macro := strips(t, ramps(300, 150), 150, false)[0]
+	for _, height := range []int{-1, 2049} {
+		if _, err := Preview(context.Background(), openSlide(t, &testPhilips{}, level), height); err == nil {
+			t.Errorf("height %d: no error", height)
+		}
+	}
+	broken := append(bytes.Clone(macro[:len(macro)/2]), 0xff, markEOI)
+	for _, p := range []testPhilips{{macro: broken}, {label: broken}, {macro: macro, label: broken}} {
+		if b, err := Preview(context.Background(), openSlide(t, &p, level), 100); err == nil {
+			t.Errorf("%d bytes of a damaged picture, and no error", len(b))
+		}
+	}
+}
+
+// TestPreviewOfRibbon bounds what a picture of absurd aspect costs.
+func TestPreviewOfRibbon(t *testing.T) {
+	level := testLevel{picture: plain(64, 64, white), tile: 64}
+	p := testPhilips{macro: strips(t, plain(5000, 2, rust), 2, false)[0]}
+	b, err := Preview(context.Background(), openSlide(t, &p, level), 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, err := readHeader(b); err != nil || h.width != 8*2048 || h.height != 2048 {
+		t.Errorf("a JPEG of %d×%d, error %v", h.width, h.height, err)
+	}
+}
