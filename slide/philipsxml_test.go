@@ -106,7 +106,11 @@ func TestXMLCutOff(t *testing.T) {
 // window.
 func TestXMLScanner(t *testing.T) {
 	const n = 20_000
-	desc := strings.Repeat("<!-- <x> --><b>", n)
+	var text strings.Builder
+	for i := range n {
+		text.WriteString("<!-- <x>" + strings.Repeat("-", i%7) + "--><b>")
+	}
+	desc := text.String()
 	b := testFile{dirs: []testDir{{fields: fields{tiff.TagImageDescription: desc}}}}.bytes()
 	f, err := tiff.Open(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -173,7 +177,7 @@ func TestXMLWindow(t *testing.T) {
 // TestXMLValues checks which of several values counts.
 func TestXMLValues(t *testing.T) {
 	long := strings.Repeat("y", maxValue)
-	p := readXML(t, `<DataObject ObjectType="DPUfsImport">`+
+	p := readXML(t, `<DataObject ObjectType="DPUfsImport"><DataObject ObjectType="Other"/>`+
 		attribute("A", "first")+attribute("A", "second")+
 		attribute("B", long+"y")+attribute("C", long)+
 		attribute("D", long+"<![CDATA[y]]>")+attribute("", "no name")+
