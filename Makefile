@@ -1,0 +1,124 @@
+# ptiffstore: build, run, test. Needs Go and Node; "make test" and "make bench" need
+# more, which scripts/setup installs when it may.
+#
+#   make run         build everything, make demo slides, serve them and print the URL
+#   make build       bin/ptiffstore, and on Linux bin/ptiffstore-turbo
+#   make test        every test
+#   make test-long   the same with the long ones: hours
+#   make lint        gofumpt, vet, staticcheck, shellcheck, govulncheck
+#   make fuzz        every fuzz target for FUZZTIME (30s)
+#   make bench       measure beside nginx, iipsrv and OpenSlide; writes docs/benchmarks.md
+#   make clean
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+
+FUZZTIME ?= 30s
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+MAKEFLAGS += --no-print-directory
+
+# A clone that belongs to another user cannot be stamped by go.
+GOFLAGS += -buildvcs=false
+export GOFLAGS
+
+# -- build
+
+BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+DIST := internal/viewer/dist/index.html
+NPMCI := npm ci --no-audit --no-fund --loglevel=error
+
+.PHONY: build
+build: web
+	@echo "== building bin/ptiffstore"
+	@$(BUILD) -o bin/ptiffstore ./cmd/ptiffstore
+	@if [[ $$(go env GOOS) == linux ]]; then $(BUILD) -tags turbo -o bin/ptiffstore-turbo ./cmd/ptiffstore; fi
+
+.PHONY: web
+web: $(DIST)
+
+WEBFILES := $(shell find webapp \( -name node_modules -o -name test-results -o -name e2e \) -prune -o -type f -print)
+
+$(DIST): webapp/node_modules/.package-lock.json $(WEBFILES)
+	@echo "== building the web application"
+	@cd webapp && npm run --silent build
+	@touch $@
+
+webapp/node_modules/.package-lock.json: webapp/package.json webapp/package-lock.json
+	@scripts/need
+	@echo "== fetching what the web application is built of"
+	@cd webapp && { $(NPMCI) || { sleep 5 && $(NPMCI); }; }
+	@touch $@
+
+# -- run
+
+.PHONY: run
+run: build
+	@exec bin/ptiffstore demo
+
+# -- test
+
+GOTEST = go test -json $(1) | go run ./scripts/gotest
+
+.PHONY: test
+test: setup-test
+	@$(MAKE) --keep-going vet test-go test-turbo test-web
+
+.PHONY: test-long
+test-long: export PTIFFSTORE_LONG = 1
+test-long: setup-test web
+	@$(call GOTEST,-timeout 6h ./...)
+
+.PHONY: setup-test
+setup-test:
+	@scripts/need
+	@scripts/setup test || echo "going on: tests that need these are skipped and say so"
+
+.PHONY: vet
+vet: web
+	@echo "== vet"
+	@go vet ./...
+
+# The race detector needs a C compiler.
+.PHONY: test-go
+test-go: web
+	@echo "== tests"
+	@race=-race; command -v gcc >/dev/null || { race=; echo "no gcc: without the race detector"; }; \
+	$(call GOTEST,$$race -timeout 20m ./...)
+
+.PHONY: test-turbo
+test-turbo: web
+	@echo "== tests with libjpeg-turbo"
+	@$(call GOTEST,-tags turbo -timeout 10m ./internal/render/... ./cmd/...)
+
+.PHONY: test-web
+test-web: build
+	@echo "== browser tests"
+	@if command -v chromium >/dev/null; then \
+		cd webapp && npm test --silent; \
+	else \
+		echo "not run: chromium is not installed"; \
+	fi
+
+# -- look after
+
+.PHONY: lint
+lint: web
+	@scripts/setup lint || true
+	@scripts/lint
+
+.PHONY: fuzz
+fuzz: web
+	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: build
+	@scripts/setup bench || echo "going on: servers that are not installed are not measured"
+	@go run ./internal/bench $(BENCH)
+
+.PHONY: clean
+clean:
+	rm -rf bin webapp/node_modules webapp/test-results
+	find internal/viewer/dist -mindepth 1 ! -name .keep -delete

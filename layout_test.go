@@ -1,0 +1,176 @@
+package ptiffstore_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/slideatlas/ptiffstore"
+
+// layout lists the rooms in the order of ARCHITECTURE.md, and for each what it may
+// import: rooms by their path, of which all stand above it, then modules of others.
+// Standard packages are allowed but where reserved says otherwise. Test files may
+// import what they like.
+var layout = []struct{ room, rooms, modules string }{
+	{".", "", ""},
+	{"tiff", "", ""},
+	{"slide", "tiff", ""},
+	{"internal/barcode", "", "github.com/boombuler/barcode github.com/makiuchi-d/gozxing"},
+	{"internal/blob", "", "golang.org/x/sys"},
+	{"internal/synth", "internal/barcode", "golang.org/x/image github.com/klauspost/compress"},
+	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego"},
+	{"internal/catalog", "internal/blob", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
+	{"internal/ingest", "tiff slide internal/blob internal/catalog internal/barcode", "github.com/fsnotify/fsnotify golang.org/x/sys"},
+	{"internal/web", "", ""},
+	{"internal/auth", "internal/web", ""},
+	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
+	{"internal/made", "slide internal/render internal/tiles", "golang.org/x/sync"},
+	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/tiles internal/made", "github.com/google/go-cmp"},
+	{"internal/feed", "slide internal/catalog internal/tiles", ""},
+	{"internal/tilehttp", "internal/web internal/tiles", ""},
+	{"internal/tilefast", "internal/web internal/tiles", "github.com/valyala/fasthttp"},
+	{"internal/viewer", "internal/web", ""},
+	{"internal/api", "slide internal/catalog internal/ingest internal/web internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
+	{"internal/bench", "slide internal/synth", ""},
+	{
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/catalog internal/ingest internal/web " +
+			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api",
+		"github.com/alecthomas/kong",
+	},
+	{"scripts/gotest", "", ""},
+}
+
+// reserved lists standard packages and the only rooms that may import them. What a
+// room does not import it still may reach through another; tiles reaches neither
+// of the first two.
+var reserved = map[string]string{
+	"database/sql": "internal/catalog",
+	"net/http": "internal/web internal/auth internal/tilehttp internal/tilefast internal/viewer internal/api " +
+		"internal/tiles/tilestest internal/bench cmd/ptiffstore",
+	"testing": "internal/tiles/tilestest", // a suite that two rooms run
+	"C":       "",                         // the program is static
+}
+
+// A pkg is what go list says of a package.
+type pkg struct {
+	ImportPath, Doc string
+	Imports, Deps   []string
+}
+
+// room returns the package's path within the module, "." for the root.
+func (p *pkg) room() string {
+	if p.ImportPath == module {
+		return "."
+	}
+	return strings.TrimPrefix(p.ImportPath, module+"/")
+}
+
+// TestLayout fails when a package imports what its line above does not list, or has
+// no line. Adding one is a design decision: say why in the commit.
+func TestLayout(t *testing.T) {
+	for _, tags := range []string{"", "turbo"} {
+		for _, p := range packages(t, tags) {
+			i := slices.IndexFunc(layout, func(l struct{ room, rooms, modules string }) bool { return l.room == p.room() })
+			if i < 0 {
+				t.Errorf("package %s is not in the layout", p.room())
+				continue
+			}
+			for _, imp := range p.Imports {
+				if !allowed(p.room(), layout[i].rooms, layout[i].modules, imp) {
+					t.Errorf("tags %q: package %s may not import %s", tags, p.room(), imp)
+				}
+			}
+		}
+	}
+}
+
+func allowed(room, rooms, modules, imp string) bool {
+	if ours, ok := strings.CutPrefix(imp, module+"/"); ok {
+		return slices.Contains(strings.Fields(rooms), ours)
+	}
+	if first, _, _ := strings.Cut(imp, "/"); !strings.Contains(first, ".") {
+		only, ok := reserved[imp]
+		return !ok || slices.Contains(strings.Fields(only), room)
+	}
+	return slices.ContainsFunc(strings.Fields(modules), func(m string) bool {
+		return imp == m || strings.HasPrefix(imp, m+"/")
+	})
+}
+
+// TestLayoutOrder fails when a room's line lists one below it: that is a circle, or
+// soon will be.
+func TestLayoutOrder(t *testing.T) {
+	above := map[string]bool{}
+	for _, l := range layout {
+		for room := range strings.FieldsSeq(l.rooms) {
+			if !above[room] {
+				t.Errorf("the line of %s lists %s, which does not stand above it", l.room, room)
+			}
+		}
+		above[l.room] = true
+	}
+}
+
+// TestTilesFarFrom fails when the room that answers a tile reaches, however far
+// away, what must not be on a tile's way.
+func TestTilesFarFrom(t *testing.T) {
+	far := []string{"net/http", "database/sql", "image/jpeg", "github.com/valyala/fasthttp"}
+	for _, p := range packages(t, "") {
+		if p.room() != "internal/tiles" {
+			continue
+		}
+		for _, dep := range p.Deps {
+			if slices.Contains(far, dep) {
+				t.Errorf("internal/tiles reaches %s", dep)
+			}
+		}
+	}
+}
+
+func TestPackageDocs(t *testing.T) {
+	for _, p := range packages(t, "") {
+		if p.Doc == "" {
+			t.Errorf("package %s has no package comment", p.room())
+		}
+	}
+}
+
+// TestArchitecture fails when ARCHITECTURE.md does not name a room; scripts are none.
+func TestArchitecture(t *testing.T) {
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range packages(t, "") {
+		if room := p.room(); room != "." && !strings.HasPrefix(room, "scripts/") && !strings.Contains(string(text), "`"+room+"`") {
+			t.Errorf("ARCHITECTURE.md does not name `%s`", room)
+		}
+	}
+}
+
+// packages returns all packages of the module, also those that do not compile.
+func packages(t *testing.T, tags string) []*pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-tags", tags, "-json=ImportPath,Doc,Imports,Deps", "./...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		p := new(pkg)
+		if err := dec.Decode(p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}

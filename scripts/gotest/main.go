@@ -1,0 +1,156 @@
+// Command gotest reads the events of go test -json and prints what a person wants
+// to see of them: the line of each package, all output of tests that failed, the
+// reasons of those that were skipped, and how many there were of each.
+//
+//	go test -json ./... | go run ./scripts/gotest
+//
+// It ends with status 1 if a test or package failed, or if there were no events.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// An event is one line of go test -json; see go doc cmd/test2json.
+type event struct {
+	Action     string
+	Package    string
+	ImportPath string // of a package that is being built
+	Test       string
+	Output     string
+}
+
+func main() {
+	ok, err := report(os.Stdout, os.Stdin)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gotest:", err)
+	}
+	if !ok || err != nil {
+		os.Exit(1)
+	}
+}
+
+// A tally is what has been seen so far.
+type tally struct {
+	output                   map[[2]string][]string // by package and test, until its end is known
+	build                    map[string][]string    // by package being built
+	skips                    map[string][]string    // tests, by reason
+	passed, failed, skipped  int
+	packages, failedPackages int
+}
+
+// report copies what matters from r to w until its end, and reports whether all
+// went well.
+func report(w io.Writer, r io.Reader) (bool, error) {
+	t := tally{output: map[[2]string][]string{}, build: map[string][]string{}, skips: map[string][]string{}}
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			var e event
+			if json.Unmarshal([]byte(line), &e) != nil {
+				fmt.Fprint(w, line) // not an event: words of the go command itself
+			} else {
+				t.add(w, e)
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(t.skips)) {
+		fmt.Fprintf(w, "skipped: %s\n         %s\n", reason, some(t.skips[reason]))
+	}
+	fmt.Fprintf(w, "%d passed, %d failed, %d skipped in %d packages\n", t.passed, t.failed, t.skipped, t.packages)
+	return t.failed == 0 && t.failedPackages == 0 && t.packages > 0, nil
+}
+
+func (t *tally) add(w io.Writer, e event) {
+	key := [2]string{e.Package, e.Test}
+	switch e.Action {
+	case "build-output":
+		t.build[e.ImportPath] = append(t.build[e.ImportPath], e.Output)
+	case "build-fail":
+		fmt.Fprint(w, strings.Join(t.build[e.ImportPath], ""))
+	case "output":
+		t.output[key] = append(t.output[key], e.Output)
+	case "pass", "fail", "skip":
+		output := t.output[key]
+		delete(t.output, key)
+		t.end(w, e, output)
+	}
+}
+
+// end counts a test or package that is over and prints what is to be known of it.
+func (t *tally) end(w io.Writer, e event, output []string) {
+	if e.Test == "" {
+		t.endPackage(w, e, output)
+		return
+	}
+	switch e.Action {
+	case "pass":
+		t.passed++
+	case "fail":
+		t.failed++
+		for _, line := range output {
+			if !strings.HasPrefix(line, "=== ") {
+				fmt.Fprint(w, line)
+			}
+		}
+	case "skip":
+		t.skipped++
+		reason := reason(output)
+		t.skips[reason] = append(t.skips[reason], e.Package[strings.LastIndex(e.Package, "/")+1:]+"."+e.Test)
+	}
+}
+
+// endPackage prints the package's closing line, and of one that failed whatever
+// was said outside of tests, such as a panic.
+func (t *tally) endPackage(w io.Writer, e event, output []string) {
+	t.packages++
+	if e.Action == "fail" {
+		t.failedPackages++
+	}
+	for i, line := range output {
+		if e.Action == "fail" && line != "FAIL\n" || i == len(output)-1 {
+			fmt.Fprint(w, line)
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(t.output), func(a, b [2]string) int { return strings.Compare(a[1], b[1]) }) {
+		if key[0] == e.Package { // a test that never ended
+			fmt.Fprintf(w, "--- FAIL: %s did not end\n%s", key[1], strings.Join(t.output[key], ""))
+			t.failed++
+			delete(t.output, key)
+		}
+	}
+}
+
+// some returns the first few names.
+func some(names []string) string {
+	const most = 4
+	if len(names) <= most {
+		return strings.Join(names, " ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], " "), len(names)-most)
+}
+
+// reason returns what a skipped test said, without file and line.
+func reason(output []string) string {
+	for _, line := range slices.Backward(output) {
+		if _, words, ok := strings.Cut(line, ".go:"); ok {
+			_, words, _ = strings.Cut(words, ": ")
+			return strings.TrimSpace(words)
+		}
+	}
+	return "no reason given"
+}
