@@ -108,6 +108,6 @@ function serveFile(response, path) {
   if (path === "/") file = join(dist, "index.html");
   else if (path.startsWith("/slides/")) file = join(dist, "slide.html");
   else if (!path.startsWith("/assets/") || !existsSync(file)) file = null;
-  response.writeHead(file ? 200 : 404, { "Content-Type": types[extname(file ?? ".html")] ?? "application/octet-stream", "Content-Security-Policy": csp, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin" });
+  response.writeHead(file ? 200 : 404, { "Content-Type": types[extname(file ?? "index.html")] ?? "application/octet-stream", "Content-Security-Policy": csp, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin" });
   createReadStream(file ?? join(dist, "index.html")).pipe(response);
 }

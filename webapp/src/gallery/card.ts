@@ -29,7 +29,7 @@ export function slideCard(image: SlideImage, query: string): HTMLElement {
       h(
         "div",
         { class: "card-text" },
-        h("div", { class: "card-title" }, h("h3", { title: name }, ...highlighted(name, query)), image.state === "available" ? null : stateBadge(image.state)),
+        h("div", { class: "card-title" }, h("h2", { title: name }, ...highlighted(name, query)), image.state === "available" ? null : stateBadge(image.state)),
         h("p", { class: "card-code" }, ...code(image, query)),
         h("p", { class: "card-facts" }, ...facts(image)),
       ),

@@ -71,11 +71,16 @@ export class Feed {
   // watch keeps the list up to date while signal lasts and the page is visible.
   // atTop tells whether new slides may be put in without the list jumping.
   watch(atTop: () => boolean, signal: AbortSignal): void {
+    let last = Date.now();
     const tick = async (): Promise<void> => {
-      if (document.visibilityState === "visible") await this.refresh(atTop());
-      if (!signal.aborted) this.timer = window.setTimeout(tick, this.delay());
+      const due = this.items.some((item) => item.state === "arriving") || Date.now() - last >= idleDelay;
+      if (due && document.visibilityState === "visible") {
+        last = Date.now();
+        await this.refresh(atTop());
+      }
+      if (!signal.aborted) this.timer = window.setTimeout(tick, arrivingDelay);
     };
-    this.timer = window.setTimeout(tick, this.delay());
+    this.timer = window.setTimeout(tick, arrivingDelay);
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState !== "visible") return;
       clearTimeout(this.timer);
@@ -91,10 +96,6 @@ export class Feed {
     this.held = null;
     this.pending = 0;
     this.changed();
-  }
-
-  private delay(): number {
-    return this.items.some((item) => item.state === "arriving") ? arrivingDelay : idleDelay;
   }
 
   private async refresh(atTop: boolean): Promise<void> {

@@ -1,0 +1,205 @@
+import AxeBuilder from "@axe-core/playwright";
+
+import { answerList, expect, test, type SlideImage } from "./fixtures";
+
+const states = [
+  { state: "arriving", reason: "1.9 GB of 3.4 GB have arrived.", badge: "Arriving" },
+  { state: "missing", reason: null, badge: "Missing" },
+  { state: "broken", reason: "The file ends 3.2 GB early at TileOffsets (tag 324).", badge: "Broken" },
+  { state: "unsupported", reason: "This TIFF has no pyramid.", badge: "Unsupported" },
+] as const;
+
+test("shows a card for each slide, with what it is", async ({ page, slides }) => {
+  await page.goto("/");
+  const image = slides.largest;
+  const card = page.locator(`.card[data-id="${image.id}"]`);
+  await expect(card.getByRole("heading")).toHaveText(image.label ?? image.file_name!);
+  if (image.barcode) await expect(card).toContainText(image.barcode);
+  await expect(card).toContainText(`${image.width.toLocaleString("en")} × ${image.height.toLocaleString("en")} px`);
+  if (image.objective_power) await expect(card.locator(".power")).toHaveText(`${image.objective_power}×`);
+  if (image.mpp_x) await expect(card).toContainText(`${((image.width * image.mpp_x) / 1000).toFixed(1)} × `);
+  const preview = card.locator("img");
+  await expect(preview).toHaveJSProperty("complete", true);
+  expect(await preview.evaluate((img: HTMLImageElement) => img.naturalWidth)).toBeGreaterThan(20);
+  await expect(page.getByTestId("count")).toContainText(/^\d.* slides?$/);
+});
+
+test("finds slides while one types", async ({ page, slides }) => {
+  await page.goto("/");
+  await expect(page.locator(".card").first()).toBeVisible();
+  const wanted = slides.largest.file_name!;
+  await page.keyboard.press("/");
+  await expect(page.getByRole("searchbox")).toBeFocused();
+  await page.keyboard.type(wanted.slice(0, -4));
+  await expect(page.locator(".card mark").first()).toHaveText(wanted.slice(0, -4));
+  await expect(page).toHaveURL(new RegExp(`q=${encodeURIComponent(wanted.slice(0, 4))}`));
+  await page.reload();
+  await expect(page.getByRole("searchbox")).toHaveValue(wanted.slice(0, -4));
+  await expect(page.locator(`.card[data-id="${slides.largest.id}"]`)).toBeVisible();
+  await page.getByRole("searchbox").fill("no slide is called so");
+  await expect(page.getByText("No slide matches")).toBeVisible();
+  await page.getByRole("button", { name: "Show all slides" }).click();
+  await expect(page.locator(".card").first()).toBeVisible();
+  await expect(page).toHaveURL(/\/$/);
+});
+
+test("orders by name and by size", async ({ page, slides, server }) => {
+  await page.goto("/");
+  await page.getByRole("combobox", { name: "Sort by" }).selectOption("name");
+  const { items } = (await (await fetch(`${server}/api/v1/images?sort=name`)).json()) as { items: SlideImage[] };
+  await expect(page.locator(".card").first()).toHaveAttribute("data-id", items[0]!.id);
+  await expect(page.locator(".card").nth(1)).toHaveAttribute("data-id", items[1]!.id);
+  await page.getByRole("combobox", { name: "Sort by" }).selectOption("size");
+  const largest = slides.all.reduce((a, b) => ((b.size ?? 0) > (a.size ?? 0) ? b : a));
+  await expect(page.locator(".card").first()).toHaveAttribute("data-id", largest.id);
+});
+
+for (const { state, reason, badge } of states) {
+  test(`says of a slide that is ${state} why it cannot be shown`, async ({ page, slides }) => {
+    const image: SlideImage = { ...slides.largest, state, reason, tile_url: null };
+    await answerList(page, () => ({ items: [image], next_cursor: null }));
+    await page.route(`**/api/v1/images/${image.id}`, (route) => route.fulfill({ json: image }));
+    await page.goto("/");
+    const card = page.locator(".card[data-id]");
+    await expect(card.locator(".badge")).toHaveText(badge);
+    await expect(card.locator(".card-reason p")).toHaveText(reason ?? /no longer where it was/);
+    await card.getByRole("link").click();
+    await expect(page.getByRole("alert")).toContainText(reason ?? "no longer where it was");
+  });
+}
+
+test("shows a slide that was arriving once it is there", async ({ page, slides }) => {
+  let state: SlideImage["state"] = "arriving";
+  await answerList(page, () => ({ items: [{ ...slides.largest, state }], next_cursor: null }));
+  await page.goto("/");
+  await expect(page.locator(".badge")).toHaveText("Arriving");
+  state = "available";
+  await expect(page.locator(".badge")).toHaveCount(0, { timeout: 12_000 });
+  await expect(page.locator(".card img")).toBeVisible();
+});
+
+test("stays quick with 100,000 slides", async ({ page, slides }) => {
+  const total = 100_000;
+  await page.route("**/api/v1/images/*/preview*", (route) => route.fulfill({ status: 404, body: "" }));
+  await page.route("**/api/v1/images/*/thumbnail*", (route) => route.fulfill({ status: 404, body: "" }));
+  // One page holds all of them, as if one had scrolled for long.
+  await answerList(page, (params) => {
+    const from = Number(params.get("cursor") ?? 0);
+    const count = Math.min(from === 0 ? 60 : total, total - from);
+    const items = Array.from({ length: count }, (_, i) => ({ ...slides.largest, levels: [], properties: {}, id: `id${from + i}`, file_name: `slide ${from + i}.tiff`, label: null }));
+    return { items, next_cursor: from + count < total ? String(from + count) : null };
+  });
+  await page.goto("/");
+  await expect(page.getByTestId("count")).toHaveText("100,000 slides", { timeout: 30_000 });
+  const begun = Date.now();
+  await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
+  await expect(page.locator('.card[data-id="id99999"]')).toBeVisible();
+  expect(Date.now() - begun).toBeLessThan(3000);
+  expect(await page.locator(".card").count()).toBeLessThan(120);
+  await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight / 2));
+  await expect(page.locator('.card[data-id="id50000"]')).toBeAttached();
+});
+
+test("loads page after page", async ({ page, slides }) => {
+  const asked: string[] = [];
+  await answerList(page, (params) => {
+    const from = Number(params.get("cursor") ?? 0);
+    asked.push(String(from));
+    const items = Array.from({ length: 60 }, (_, i) => ({ ...slides.largest, id: `id${from + i}`, file_name: `slide ${from + i}.tiff`, label: null }));
+    return { items, next_cursor: from < 240 ? String(from + 60) : null };
+  });
+  await page.goto("/");
+  await expect(page.locator(".card").first()).toBeVisible();
+  await page.waitForTimeout(500);
+  expect(asked.length, "pages asked for before scrolling").toBeLessThan(3);
+  for (let i = 0; i < 12; i++) {
+    await page.mouse.wheel(0, 4000);
+    await page.waitForTimeout(100);
+  }
+  await expect(page.getByText("That is all: 300 slides.")).toBeVisible();
+});
+
+test("says what to do when there is no slide", async ({ page }) => {
+  await answerList(page, () => ({ items: [], next_cursor: null }));
+  await page.goto("/");
+  await expect(page.getByRole("heading", { name: "No slides yet" })).toBeVisible();
+  await expect(page.getByText("ptiffstore serve FOLDER")).toBeVisible();
+});
+
+test("says why the list cannot be had, and tries again", async ({ page }) => {
+  let broken = true;
+  await page.route(/\/api\/v1\/images\?/, (route) => broken ? route.fulfill({ status: 503, contentType: "application/problem+json", body: JSON.stringify({ status: 503, detail: "The catalog is being moved." }) }) : route.fallback());
+  await page.goto("/");
+  await expect(page.getByRole("alert")).toContainText("The catalog is being moved.");
+  broken = false;
+  await page.getByRole("button", { name: "Try again" }).click();
+  await expect(page.locator(".card").first()).toBeVisible();
+});
+
+test("is where it was left on the way back from a slide", async ({ page, slides }) => {
+  await answerList(page, (params) => {
+    const from = Number(params.get("cursor") ?? 0);
+    return { items: Array.from({ length: 60 }, (_, i) => ({ ...slides.largest, id: i === 40 ? slides.largest.id : `id${from + i}`, file_name: `slide ${from + i}.tiff`, label: null })), next_cursor: null };
+  });
+  await page.goto("/?q=slide");
+  const card = page.locator(`.card[data-id="${slides.largest.id}"]`);
+  await expect(page.locator(".card[data-id]").first()).toBeVisible();
+  await page.mouse.wheel(0, 1700);
+  await expect(card).toBeVisible();
+  const before = await page.evaluate(() => window.scrollY);
+  await card.getByRole("link").click();
+  await expect(page.getByTestId("stage")).toBeVisible();
+  await page.getByRole("link", { name: "Back to the slides" }).click();
+  await expect(page).toHaveURL(/\?q=slide$/);
+  await expect(card).toBeVisible();
+  expect(Math.abs((await page.evaluate(() => window.scrollY)) - before)).toBeLessThan(3);
+});
+
+test("can be used with the keyboard alone", async ({ page }) => {
+  await page.goto("/");
+  await expect(page.locator(".card").first()).toBeVisible();
+  const cards = page.locator(".card a");
+  await page.getByRole("searchbox").focus();
+  await page.keyboard.press("ArrowDown");
+  await expect(cards.first()).toBeFocused();
+  await page.keyboard.press("ArrowRight");
+  await expect(cards.nth(1)).toBeFocused();
+  await page.keyboard.press("ArrowLeft");
+  await expect(cards.first()).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/\/slides\//);
+});
+
+test("remembers whether it is dark", async ({ page }) => {
+  await page.goto("/");
+  const colour = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  const light = await colour();
+  await page.getByTestId("theme").click();
+  await page.getByTestId("theme").click();
+  await expect(page.getByTestId("theme")).toHaveAccessibleName(/dark/);
+  const dark = await colour();
+  expect(dark).not.toBe(light);
+  await page.reload();
+  expect(await colour()).toBe(dark);
+});
+
+for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height: 900 }, "narrow phone": { width: 360, height: 640 }, "4K": { width: 3840, height: 2160 } })) {
+  for (const colorScheme of ["light", "dark"] as const) {
+    test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page }) => {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await page.setViewportSize(viewport);
+      await page.goto("/");
+      await expect(page.locator(".card").first()).toBeVisible();
+      await page.waitForTimeout(400);
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      expect(violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`)).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), "the page is wider than the window").toBeLessThanOrEqual(0);
+    });
+  }
+}
+
+test("says so when there is no such page", async ({ page }) => {
+  const response = await page.goto("/nowhere");
+  expect(response!.status()).toBe(404);
+  await expect(page.getByRole("heading", { name: "There is no such page" })).toBeVisible();
+});

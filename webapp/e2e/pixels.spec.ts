@@ -1,0 +1,157 @@
+// The tile drawn is the tile stored, and nothing is drawn beyond the slide.
+
+import type { Page } from "@playwright/test";
+
+import { expect, openSlide, pixelForPixel, test, type ViewableImage } from "./fixtures";
+import { ladder, tileURL } from "../src/viewer/ladder";
+
+// What differs between two pictures of the same size, in steps of 255.
+interface Difference {
+  largest: number;
+  mean: number;
+}
+
+interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+// stageBox hides what floats above the slide, and measures the stage.
+async function stageBox(page: Page): Promise<Box> {
+  await page.locator(".overlay").evaluate((overlay: HTMLElement) => { overlay.hidden = true; });
+  return (await page.getByTestId("stage").boundingBox())!;
+}
+
+// compare puts a tile at a place of a screenshot of the page, turned by so many
+// quarters, and compares the part of the tile that is picture.
+async function compare(page: Page, url: string, part: Box, at: { x: number; y: number }, quarters: number): Promise<Difference> {
+  const shot = await page.screenshot();
+  return page.evaluate(async ({ shot, url, part, at, quarters }) => {
+    const pixels = (source: ImageBitmap, x: number, y: number, width: number, height: number, quarters: number): Uint8ClampedArray => {
+      const across = quarters % 2 === 1;
+      const canvas = new OffscreenCanvas(across ? height : width, across ? width : height);
+      const context = canvas.getContext("2d")!;
+      context.imageSmoothingEnabled = false;
+      context.translate(canvas.width / 2, canvas.height / 2);
+      context.rotate((quarters * Math.PI) / 2);
+      context.drawImage(source, x, y, width, height, -width / 2, -height / 2, width, height);
+      return context.getImageData(0, 0, canvas.width, canvas.height).data;
+    };
+    const screen = await createImageBitmap(new Blob([Uint8Array.from(atob(shot), (c) => c.charCodeAt(0))]));
+    const tile = await createImageBitmap(await (await fetch(url)).blob());
+    const want = pixels(tile, part.x, part.y, part.width, part.height, quarters);
+    const across = quarters % 2 === 1;
+    const got = pixels(screen, at.x, at.y, across ? part.height : part.width, across ? part.width : part.height, 0);
+    let largest = 0;
+    let sum = 0;
+    for (let i = 0; i < want.length; i++) {
+      const d = Math.abs(want[i]! - got[i]!);
+      largest = Math.max(largest, d);
+      sum += d;
+    }
+    return { largest, mean: sum / want.length };
+  }, { shot: shot.toString("base64"), url, part, at, quarters });
+}
+
+// contrast is the standard deviation of a tile's brightness: that of glass is
+// next to nothing, and would prove nothing.
+function contrast(page: Page, url: string): Promise<number> {
+  return page.evaluate(async (url) => {
+    const response = await fetch(url);
+    if (!response.ok) return 0;
+    const bitmap = await createImageBitmap(await response.blob());
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
+    context.drawImage(bitmap, 0, 0);
+    const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+    let sum = 0;
+    let squares = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      sum += data[i + 1]!;
+      squares += data[i + 1]! ** 2;
+    }
+    const n = data.length / 4;
+    return Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2));
+  }, url);
+}
+
+// tissueTile looks for a tile of a zoom that shows something, from the middle outwards.
+async function tissueTile(page: Page, image: ViewableImage, z: number): Promise<{ x: number; y: number }> {
+  const zoom = ladder(image)[z]!;
+  const middle = { x: Math.floor(zoom.columns / 2), y: Math.floor(zoom.rows / 2) };
+  for (let ring = 0; ring < 12; ring++) {
+    for (const [dx, dy] of [[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1], [1, 1], [-1, -1]] as const) {
+      const x = Math.max(0, Math.min(zoom.columns - 1, middle.x + dx * ring));
+      const y = Math.max(0, Math.min(zoom.rows - 1, middle.y + dy * ring));
+      if ((await contrast(page, tileURL(image.tile_url, z, x, y))) > 6) return { x, y };
+    }
+  }
+  throw new Error(`found nothing but glass at zoom ${z}`);
+}
+
+for (const k of [0, 1, 3]) {
+  for (const quarters of [0, 1, 2, 3]) {
+    test(`draws at 1:${2 ** k}, turned by ${quarters * 90}°, just what is stored`, async ({ page, slides }) => {
+      const image = slides.largest;
+      const z = image.max_zoom - k;
+      await page.goto("/");
+      const { x, y } = await tissueTile(page, image, z);
+      const { tile_width: w, tile_height: h } = image;
+      const centre = { x: (x + 0.5) * w * 2 ** k, y: (y + 0.5) * h * 2 ** k };
+      await openSlide(page, image, `#x=${centre.x}&y=${centre.y}&${pixelForPixel(image, k)}&r=${quarters * 90}`);
+      const stage = await stageBox(page);
+      // The tile lies in the middle of the stage. What of it the stage shows is
+      // compared; a stage of odd size leaves it half a pixel to either side.
+      const side = { x: Math.min(w, Math.floor(stage.width / 2) * 2 - 8, Math.floor(stage.height / 2) * 2 - 8) };
+      const part = { x: (w - side.x) / 2, y: (h - side.x) / 2, width: side.x, height: side.x };
+      const left = stage.x + stage.width / 2 - side.x / 2;
+      const top = stage.y + stage.height / 2 - side.x / 2;
+      let best: Difference = { largest: 255, mean: 255 };
+      for (const dx of [Math.floor(left), Math.ceil(left)]) {
+        for (const dy of [Math.floor(top), Math.ceil(top)]) {
+          const found = await compare(page, tileURL(image.tile_url, z, x, y), part, { x: dx, y: dy }, quarters);
+          if (found.mean < best.mean) best = found;
+        }
+      }
+      expect(best.mean).toBeLessThan(0.3);
+      expect(best.largest).toBeLessThanOrEqual(3);
+    });
+  }
+}
+
+test("draws nothing beyond the slide's edges", async ({ page, slides }) => {
+  for (const image of slides.all.filter((i): i is ViewableImage => i.state === "available").slice(0, 8)) {
+    for (const k of [0, 2]) {
+      const scale = 1 / 2 ** k;
+      const z = image.max_zoom - k;
+      if (z < 0) continue;
+      await openSlide(page, image, `#x=${image.width}&y=${image.height}&${pixelForPixel(image, k)}`);
+      const stage = await stageBox(page);
+      const shot = await page.screenshot({ clip: stage });
+      const corner = await page.evaluate(async (data) => {
+        const stage = document.querySelector(".stage-frame")!;
+        const background = getComputedStyle(stage).backgroundColor.match(/\d+/g)!.map(Number);
+        const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]));
+        const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
+        context.drawImage(bitmap, 0, 0);
+        const { data: pixels, width, height } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+        const isBackground = (x: number, y: number): boolean => [0, 1, 2].every((c) => Math.abs(pixels[(y * width + x) * 4 + c]! - background[c]!) <= 1);
+        // How far the slide reaches, along lines a little inside of it.
+        let right = 0;
+        let bottom = 0;
+        const inside = { x: Math.floor(width / 2) - 20, y: Math.floor(height / 2) - 20 };
+        for (let x = 0; x < width; x++) if (!isBackground(x, inside.y)) right = x + 1;
+        for (let y = 0; y < height; y++) if (!isBackground(inside.x, y)) bottom = y + 1;
+        let stray = 0;
+        for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) if ((x > width / 2 + 2 || y > height / 2 + 2) && !isBackground(x, y)) stray++;
+        return { right: right - width / 2, bottom: bottom - height / 2, stray };
+      }, shot.toString("base64"));
+      const name = `${image.file_name} at 1:${2 ** k}`;
+      // Half a pixel for aligning the slide to the screen, one for a last pixel covered in part.
+      expect(Math.abs(corner.right), `${name}: pixels from its right edge`).toBeLessThanOrEqual(1.5);
+      expect(Math.abs(corner.bottom), `${name}: pixels from its bottom edge`).toBeLessThanOrEqual(1.5);
+      expect(corner.stray, `${name}: pixels drawn beyond it, scale ${scale}`).toBe(0);
+    }
+  }
+});
