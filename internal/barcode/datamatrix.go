@@ -2,46 +2,18 @@ package barcode
 
 import (
 	"image"
+	"slices"
 
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/datamatrix/decoder"
 	"github.com/makiuchi-d/gozxing/datamatrix/detector"
 )
 
-// symbolSizes lists the modules, columns by rows, that a Data Matrix may have:
-// ISO/IEC 16022, table 7.
-var symbolSizes = []image.Point{
-	{10, 10},
-	{12, 12},
-	{14, 14},
-	{16, 16},
-	{18, 18},
-	{20, 20},
-	{22, 22},
-	{24, 24},
-	{26, 26},
-	{32, 32},
-	{36, 36},
-	{40, 40},
-	{44, 44},
-	{48, 48},
-	{52, 52},
-	{64, 64},
-	{72, 72},
-	{80, 80},
-	{88, 88},
-	{96, 96},
-	{104, 104},
-	{120, 120},
-	{132, 132},
-	{144, 144},
-	{18, 8},
-	{32, 8},
-	{26, 12},
-	{36, 12},
-	{36, 16},
-	{48, 16},
-}
+// The modules that a Data Matrix may have: ISO/IEC 16022, table 7.
+var (
+	squares    = []int{10, 12, 14, 16, 18, 20, 22, 24, 26, 32, 36, 40, 44, 48, 52, 64, 72, 80, 88, 96, 104, 120, 132, 144}
+	rectangles = []image.Point{{18, 8}, {32, 8}, {26, 12}, {36, 12}, {36, 16}, {48, 16}} // columns, rows
+)
 
 // readDataMatrix reads the code in the middle of the picture, tilted or not.
 func readDataMatrix(m *gozxing.BitMatrix) (string, error) {
@@ -59,7 +31,7 @@ func readDataMatrix(m *gozxing.BitMatrix) (string, error) {
 // readUpright reads the code that fills the box and stands straight in it, however
 // small its modules and however close what is beside it.
 func readUpright(m *gozxing.BitMatrix, box image.Rectangle) (string, error) {
-	for _, size := range symbolSizes {
+	for _, size := range symbolSizes() {
 		if box.Dx() < box.Dy() {
 			size.X, size.Y = size.Y, size.X
 		}
@@ -82,6 +54,14 @@ func readUpright(m *gozxing.BitMatrix, box image.Rectangle) (string, error) {
 		}
 	}
 	return "", ErrNotFound
+}
+
+func symbolSizes() []image.Point {
+	sizes := slices.Clone(rectangles)
+	for _, n := range squares {
+		sizes = append(sizes, image.Pt(n, n))
+	}
+	return sizes
 }
 
 // module returns how to look at the pixel in the middle of a module of the box,
