@@ -3,6 +3,7 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"runtime"
@@ -41,6 +42,7 @@ type turbo struct {
 	version        string // major
 	decompressors  handles
 	compressors    handles
+	buffers        buffers
 	initDecompress func() uintptr
 	initCompress   func() uintptr
 	destroy        func(handle uintptr) int32
@@ -111,7 +113,8 @@ func (t *turbo) encode(img *image.RGBA, quality int) ([]byte, error) {
 	}
 	defer t.compressors.put(handle)
 	w, h := int32(img.Rect.Dx()), int32(img.Rect.Dy())
-	buf := make([]byte, t.bufSize(w, h, sampling420))
+	buf := t.buffers.get(int(t.bufSize(w, h, sampling420)))
+	defer t.buffers.put(buf)
 	var pinned runtime.Pinner
 	defer pinned.Unpin()
 	pinned.Pin(&buf[0])
@@ -124,7 +127,7 @@ func (t *turbo) encode(img *image.RGBA, quality int) ([]byte, error) {
 	if failed != 0 {
 		return nil, fmt.Errorf("render: encoding %d×%d pixels: %s", w, h, t.errorText(handle))
 	}
-	return append([]byte(nil), buf[:out.size]...), nil
+	return bytes.Clone(buf[:out.size]), nil
 }
 
 // handles are compressors or decompressors that wait to be used again. Each works
@@ -157,5 +160,23 @@ func (h *handles) put(handle uintptr) {
 	case h.free <- handle:
 	default:
 		h.destroy(handle)
+	}
+}
+
+// buffers keep room for the largest JPEG that a picture can become, about three
+// times its pixels: more than it does become.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) get(n int) []byte {
+	if p, _ := b.pool.Get().(*[]byte); p != nil && cap(*p) >= n {
+		return (*p)[:n]
+	}
+	return make([]byte, n)
+}
+
+func (b *buffers) put(buf []byte) {
+	const most = 8 << 20 // larger ones are rare, and not worth holding
+	if cap(buf) <= most {
+		b.pool.Put(&buf)
 	}
 }

@@ -12,14 +12,14 @@ import (
 const (
 	defaultPreview = 100  // pixels high, as SlideAtlas's thumbnails
 	maxPreview     = 2048 // pixels high
-	maxAspect      = 8    // of each part: a label is no ribbon
+	maxAspect      = 4    // of each part: a slide of 75 × 25 mm has 3
 	previewQuality = 88
 )
 
 // Preview returns the glass as one sees it lying there, as a JPEG of height pixels
 // (100 if 0, at most 2048): at the left end the label, turned by 90° against the
 // clock so that it reads upwards, as in SlideAtlas; right of it the macro. Both
-// keep their aspect.
+// keep their aspect, up to 4:1.
 //
 // Beside a macro, a label that the file lacks is made from the barcode. Without a
 // macro there is the stored label alone, without that too the thumbnail.

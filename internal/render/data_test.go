@@ -1,0 +1,92 @@
+package render
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image/jpeg"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// TestFilesOfOthers makes pictures of every slide among the test data that other
+// programs wrote.
+func TestFilesOfOthers(t *testing.T) {
+	dir := os.Getenv("PTIFFSTORE_TESTDATA")
+	if dir == "" {
+		dir = "../../../shared/data"
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("no test data at %s: set PTIFFSTORE_TESTDATA to their folder", dir)
+	}
+	slides := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.Contains(path, "tiff-damaged") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		s, err := slide.Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return nil // the room that opens them tests that
+		}
+		slides++
+		t.Run(d.Name(), func(t *testing.T) { checkSlide(t, s) })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slides == 0 {
+		t.Errorf("no slide in %s", dir)
+	}
+}
+
+// checkSlide makes the first tile of each zoom, crops it, and draws the pictures.
+func checkSlide(t *testing.T, s *slide.Slide) {
+	ctx := context.Background()
+	for z, zoom := range s.Zooms {
+		b, err := MakeTile(ctx, s, z, 0, 0, Options{})
+		if errors.Is(err, slide.ErrEmptyTile) {
+			continue
+		}
+		if err != nil {
+			t.Errorf("zoom %d: %v", z, err)
+			continue
+		}
+		if _, err := DecodeJPEG(b); err != nil {
+			t.Errorf("zoom %d: %v", z, err)
+		}
+		whole, err := jpeg.Decode(bytes.NewReader(b))
+		if err != nil {
+			t.Errorf("zoom %d: %v", z, err)
+			continue
+		}
+		w, h := min(zoom.Width, whole.Bounds().Dx()-3), min(zoom.Height, whole.Bounds().Dy()-20)
+		crop, err := CropJPEG(b, w, h)
+		if err == nil {
+			err = sameCrop(whole, crop, w, h)
+		}
+		if err != nil {
+			t.Errorf("zoom %d cropped to %d×%d: %v", z, w, h, err)
+		}
+	}
+	if _, err := Thumbnail(ctx, s, 256, 256, white); err != nil {
+		t.Errorf("thumbnail: %v", err)
+	}
+	if _, err := Preview(ctx, s, 100); err != nil {
+		t.Errorf("preview: %v", err)
+	}
+	for _, kind := range s.Associated() {
+		if _, err := associated(s, kind); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
