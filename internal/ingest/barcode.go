@@ -1,0 +1,194 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image/jpeg"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/barcode"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// Where a barcode is from. With fromLabel and no barcode, the label was searched in
+// vain.
+const (
+	fromFile  = "file"
+	fromLabel = "label"
+)
+
+const (
+	// labelTime bounds the search for a code on one label.
+	labelTime = 10 * time.Second
+	// labelPixels bounds the labels that are searched. They are a few hundred to two
+	// thousand pixels wide; decoding takes four bytes a pixel.
+	labelPixels = 16 << 20
+	// labelQueue is how many images may wait for their label to be read. Those
+	// beyond are found when their store is next started.
+	labelQueue = 1 << 16
+)
+
+// Labels reads barcodes off the label pictures of slides whose files do not say
+// theirs. It works through its queue one image after the other, far from the way of
+// tiles.
+type Labels struct {
+	s     *Syncer
+	queue chan string // image ids
+}
+
+// NewLabels returns a reader of labels with an empty queue.
+func NewLabels(s *Syncer) *Labels { return &Labels{s, make(chan string, labelQueue)} }
+
+// Add queues an image. It never blocks, and one that needs nothing costs nothing
+// but a query.
+func (l *Labels) Add(image string) {
+	select {
+	case l.queue <- image:
+	default:
+	}
+}
+
+// AddStore queues those images of a store whose labels have not been read.
+func (l *Labels) AddStore(ctx context.Context, store string) {
+	err := l.s.Catalog.EachImage(ctx, store, func(im *catalog.Image) error {
+		if isUnlabelled(im) {
+			l.Add(im.ID)
+		}
+		return ctx.Err()
+	})
+	if err != nil && ctx.Err() == nil {
+		l.s.log().Warn("labels left unread", "store", store, "err", err)
+	}
+}
+
+// isUnlabelled reports whether an image has a label that may say its barcode.
+func isUnlabelled(im *catalog.Image) bool {
+	if im.State != catalog.Available || im.Barcode != nil || im.BarcodeSource == fromLabel {
+		return false
+	}
+	for _, a := range im.Associated {
+		if a == "label" {
+			return true
+		}
+	}
+	return false
+}
+
+// Run works through the queue until ctx is done.
+func (l *Labels) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-l.queue:
+			if err := l.read(ctx, id); err != nil && ctx.Err() == nil {
+				l.s.log().Warn("label not read", "image", id, "err", err)
+			}
+		}
+	}
+}
+
+// read reads the label of one image and records what it says, or that it says
+// nothing.
+func (l *Labels) read(ctx context.Context, id string) error {
+	im, err := l.s.Catalog.Image(ctx, id)
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && !isUnlabelled(im) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	st, err := l.s.Catalog.Store(ctx, im.StoreID)
+	if err != nil {
+		return err
+	}
+	text, err := readLabel(ctx, st.Root, im)
+	switch {
+	case errors.Is(err, errReplaced):
+		return nil // it comes again once it has been looked at
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil && !errors.Is(err, barcode.ErrNotFound):
+		l.s.log().Info("label cannot be read", "image", id, "err", cause(err))
+	}
+	return l.record(ctx, im, text)
+}
+
+// record writes what the label says, unless the file is another by now.
+func (l *Labels) record(ctx context.Context, old *catalog.Image, text string) error {
+	fo := l.s.folder(old.StoreID)
+	fo.mu.Lock()
+	defer fo.mu.Unlock()
+	im, err := l.s.Catalog.Image(ctx, old.ID)
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && (im.Revision != old.Revision || !isUnlabelled(im)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	im.Barcode, im.BarcodeSource = known(text), fromLabel
+	return l.s.Catalog.PutImages(ctx, []*catalog.Image{im})
+}
+
+var errReplaced = errors.New("ingest: the file is not the one that was looked at")
+
+// readLabel returns the text of the code on the label of an image.
+func readLabel(ctx context.Context, folder string, im *catalog.Image) (string, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return "", errReplaced
+	}
+	defer root.Close()
+	f, err := root.OpenFile(im.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", errReplaced
+	}
+	defer f.Close()
+	if id, err := identify(f); err != nil || !id.Same(im.Identity) {
+		return "", errReplaced
+	}
+	s, err := slide.Open(f, im.Identity.Size)
+	if err != nil {
+		return "", err
+	}
+	pic, err := s.ReadAssociated("label")
+	if err != nil {
+		return "", err
+	}
+	if id, err := identify(f); err != nil || !id.Same(im.Identity) {
+		return "", errReplaced
+	}
+	if err := checkPixels(pic); err != nil {
+		return "", err
+	}
+	img, err := render.Picture(pic)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, labelTime)
+	defer cancel()
+	text, _, err := barcode.Read(ctx, img)
+	return text, err
+}
+
+// checkPixels refuses a picture that is too large to be a label.
+func checkPixels(p *slide.Picture) error {
+	w, h := p.Width, p.Height
+	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
+		c, err := jpeg.DecodeConfig(bytes.NewReader(p.Strips[0]))
+		if err != nil {
+			return err
+		}
+		w, h = c.Width, c.Height
+	}
+	if w <= 0 || h <= 0 || w > labelPixels/h {
+		return fmt.Errorf("ingest: a label of %d×%d pixels", w, h)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// commitBatch is how many images are written in one transaction. The folder is
+// locked meanwhile, and a file that is renamed in must not wait for long.
+const commitBatch = 100
+
+// A looked is a file that was looked at, and what was found.
+type looked struct {
+	found
+	finding  Finding
+	sighting sighting
+}
+
+// gather returns first and whatever else is there already.
+func gather(first *looked, more <-chan *looked) []*looked {
+	batch := []*looked{first}
+	for len(batch) < commitBatch {
+		select {
+		case l, ok := <-more:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, l)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// lookAt looks at one file.
+func (p *pass) lookAt(ctx context.Context, f found) *looked {
+	p.mu.Lock()
+	s := p.sightings[f.path]
+	p.mu.Unlock()
+	if s.since.IsZero() {
+		s = p.remembered(ctx, f.path)
+	}
+	now := p.s.now()
+	s = s.see(f.id, now)
+	s.closed = s.closed || f.closed
+	l := &looked{found: f, finding: Look(ctx, p.root, f.path)}
+	if l.finding.Identity.Ino == 0 {
+		l.finding.Identity = f.id
+	}
+	l.sighting = s.see(l.finding.Identity, now)
+	return l
+}
+
+// remembered is what the catalog remembers of a file that was arriving.
+func (p *pass) remembered(ctx context.Context, path string) sighting {
+	e, ok := p.s.mirror.file(p.store.ID, path)
+	if !ok || e.state != catalog.Arriving {
+		return sighting{}
+	}
+	im, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, path)
+	if err != nil {
+		return sighting{} // it begins anew
+	}
+	return sighting{id: im.Identity, since: im.FirstSeen}
+}
+
+// commit puts what was found into the catalog, in one transaction.
+func (p *pass) commit(ctx context.Context, batch []*looked) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []*catalog.Image
+	var verdicts []verdict
+	for _, l := range batch {
+		if l.finding.Kind == Hindered {
+			p.hinder(l)
+			continue
+		}
+		if !p.still(l) {
+			continue
+		}
+		v := judge(&l.finding, l.sighting, p.patience, p.s.now())
+		im, err := p.record(ctx, l, &v)
+		if err != nil {
+			return err
+		}
+		if im != nil {
+			list, verdicts = append(list, im), append(verdicts, v)
+		}
+	}
+	if p.o.DryRun {
+		return nil
+	}
+	if err := p.s.Catalog.PutImages(ctx, list); err != nil {
+		return err
+	}
+	for i, im := range list {
+		p.remember(im, &verdicts[i])
+	}
+	return nil
+}
+
+// hinder leaves what the catalog says of a file as it is, for want of means to look
+// at it.
+func (p *pass) hinder(l *looked) {
+	p.result.fail("", l.finding.Reason)
+	l.sighting.again = p.s.now().Add(p.patience.pause)
+	p.sightings[l.path] = l.sighting
+}
+
+// still reports whether the file that was looked at is the one at its path. If
+// another is there now, or it has been written to, it is looked at again.
+func (p *pass) still(l *looked) bool {
+	if l.finding.Kind == Gone {
+		return false
+	}
+	id, err := p.stat(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	if err == nil && id != l.finding.Identity {
+		l.finding = Finding{Kind: Changing, Reason: "it was changed while it was looked at", Identity: id}
+		l.sighting = l.sighting.see(id, p.s.now())
+	}
+	return true
+}
+
+// record returns the image of a file as it is to be written, nil if it need not be,
+// and counts it.
+func (p *pass) record(ctx context.Context, l *looked, v *verdict) (*catalog.Image, error) {
+	old, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, l.path)
+	if errors.Is(err, catalog.ErrNotFound) {
+		old, err = &catalog.Image{ID: catalog.NewID(), StoreID: p.store.ID}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	im := *old
+	update(&im, l.path, &l.finding, v)
+	same := im.State == old.State && im.Reason == old.Reason && im.Identity == old.Identity && !p.o.Resync
+	switch {
+	case old.Path == "":
+		p.result.Added++
+	case old.State == catalog.Missing:
+		p.result.Returned++
+	case !same:
+		p.result.Updated++
+	}
+	switch {
+	case v.state == catalog.Arriving:
+		p.result.Arriving++
+	case v.state != catalog.Available:
+		p.result.fail(im.ID, v.reason)
+	}
+	if same {
+		if !p.o.DryRun {
+			p.remember(old, v)
+		}
+		return nil, nil
+	}
+	return &im, nil
+}
+
+// remember keeps what the next look needs, for a file that will have one.
+func (p *pass) remember(im *catalog.Image, v *verdict) {
+	if v.state == catalog.Arriving {
+		p.sightings[im.Path] = v.sighting
+	} else {
+		delete(p.sightings, im.Path)
+	}
+	if v.state == catalog.Available && p.s.Available != nil {
+		p.s.Available(im.ID)
+	}
+}

@@ -1,0 +1,73 @@
+package ingest
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// localKinds are the file systems whose changes the kernel tells of, and whose
+// times are from its clock, by magic number (linux/magic.h, statfs(2)).
+var localKinds = map[uint32]string{
+	0xef53:     "ext4",
+	0x58465342: "xfs",
+	0x9123683e: "btrfs",
+	0x01021994: "tmpfs",
+	0x858458f6: "ramfs",
+	0x2fc12fc1: "zfs",
+	0xf2f52010: "f2fs",
+	0xca451a4e: "bcachefs",
+	0x794c7630: "overlayfs",
+	0x3153464a: "jfs",
+	0x52654973: "reiserfs",
+}
+
+// foreignKinds are some of those where other machines change files unseen, or
+// times are another clock's.
+var foreignKinds = map[uint32]string{
+	0x6969:     "NFS",
+	0x517b:     "SMB",
+	0xff534d42: "SMB",
+	0xfe534d42: "SMB",
+	0x65735546: "FUSE",
+	0x01021997: "9P",
+	0x00c36400: "Ceph",
+	0x0bd00bd0: "Lustre",
+	0x47504653: "GPFS",
+	0x19830326: "BeeGFS",
+	0x5346414f: "AFS",
+	0x01161970: "GFS2",
+	0x7461636f: "OCFS2",
+	0x786f4256: "VirtualBox",
+	0x4d44:     "FAT",
+	0x2011bab0: "exFAT",
+}
+
+// A mount is the file system a folder lies on.
+type mount struct {
+	kind  string
+	local bool   // the kernel tells of every change, and the times are its own
+	id    string // of the file system; often the same after a restart, where the device is not
+}
+
+func mountOf(path string) (mount, error) {
+	var st unix.Statfs_t
+	for {
+		err := unix.Statfs(path, &st)
+		if err == nil {
+			break
+		}
+		if err != unix.EINTR {
+			return mount{}, err
+		}
+	}
+	magic := uint32(st.Type) //nolint:unconvert // its size differs between processors
+	m := mount{id: fmt.Sprintf("%x-%08x%08x", magic, uint32(st.Fsid.Val[0]), uint32(st.Fsid.Val[1]))}
+	if m.kind, m.local = localKinds[magic]; m.local {
+		return m, nil
+	}
+	if m.kind = foreignKinds[magic]; m.kind == "" {
+		m.kind = fmt.Sprintf("file system %#x", magic)
+	}
+	return m, nil
+}

@@ -1,0 +1,103 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// touch looks at the few paths of a store at which something was heard. Whole
+// reports that this is a matter for a pass over the whole folder: a folder went
+// away, or more slides than may go unasked.
+func (s *Syncer) touch(ctx context.Context, st *catalog.Store, list map[string]sign, enter func(string, uint64)) (r Result, whole bool, err error) {
+	p, err := s.begin(st, s.folder(st.ID), Options{})
+	if err != nil {
+		return Result{}, false, err
+	}
+	defer p.root.Close()
+	p.enter = enter
+	if err := s.follow(ctx); err != nil {
+		return Result{}, false, err
+	}
+	var due []found
+	var gone []string
+	for path, sign := range list {
+		if sign&folderParted != 0 {
+			whole = true
+		}
+		if sign&folderCame != 0 {
+			if err := p.below(ctx, path, &due); err != nil {
+				return p.result, true, err
+			}
+			continue
+		}
+		if f, ok := p.heard(path, sign); ok {
+			due = append(due, f)
+		} else if p.parting(path) {
+			gone = append(gone, path)
+		}
+	}
+	if err := p.look(ctx, due); err != nil {
+		return p.result, whole, err
+	}
+	if len(gone) > minMissing || len(gone) > 0 && !p.rootIsKnown() {
+		return p.result, true, nil
+	}
+	return p.result, whole, p.miss(ctx, gone)
+}
+
+// below finds the slides in a folder that came.
+func (p *pass) below(ctx context.Context, dir string, due *[]found) error {
+	w := &walker{root: p.store.Root, filter: p.filter, enter: p.enter, file: func(f found) {
+		if p.wanted(f) {
+			*due = append(*due, f)
+		}
+	}}
+	err := w.walk(ctx, dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil // gone again
+	}
+	for _, b := range w.blind {
+		p.result.fail("", b.String())
+	}
+	return err
+}
+
+// heard returns the file at path if it has to be looked at.
+func (p *pass) heard(path string, s sign) (found, bool) {
+	id, err := p.stat(path)
+	f := found{path, id, s&writerLeft != 0}
+	return f, err == nil && p.filter.allows(path) && p.wanted(f)
+}
+
+// wanted reports whether a file is new, changed, or due.
+func (p *pass) wanted(f found) bool {
+	e, ok := p.s.mirror.file(p.store.ID, f.path)
+	if !ok {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !e.hidden && (f.closed && e.state == catalog.Arriving || p.isDue(f, e, p.s.now()))
+}
+
+// parting reports whether a slide that was at path no longer is.
+func (p *pass) parting(path string) bool {
+	if _, err := p.stat(path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		return false
+	}
+	e, ok := p.s.mirror.file(p.store.ID, path)
+	return ok && !e.hidden && e.state != catalog.Missing
+}
+
+// rootIsKnown reports whether the folder is the one that the last pass went
+// through.
+func (p *pass) rootIsKnown() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seenRoot.Dev == p.rootID.Dev && p.seenRoot.Ino == p.rootID.Ino
+}

@@ -1,0 +1,320 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+const (
+	// pollEvery is how often a folder is gone through whose file system does not
+	// tell of changes.
+	pollEvery = 30 * time.Second
+	// netEvery is how often one is that does: for what is written without being
+	// told of, as through a memory map.
+	netEvery = 5 * time.Minute
+	// busyFor is how long after the last change of a polled folder more is expected:
+	// scanners deliver slide after slide.
+	busyFor = time.Minute
+	// burst is how long to gather what happens before looking. A rename and what
+	// comes with it arrive within it.
+	burst = 5 * time.Millisecond
+	// restShare bounds the share of time that polling takes: one part in so many.
+	restShare = 20
+)
+
+// A Watcher keeps one store in step with its folder: at first by a pass, then by
+// looking where the kernel says that something happened, or by going through the
+// folder again and again where it does not tell.
+type Watcher struct {
+	Syncer *Syncer
+	Store  string        // id
+	Poll   time.Duration // 30 s if 0: how often a folder that has to be polled is gone through
+
+	inbox *inbox // for nudges, and what the notifier hears
+
+	mu     sync.Mutex
+	status Status
+}
+
+// A Status says how a store is being watched.
+type Status struct {
+	Polling  bool      `json:"polling"`
+	Why      string    `json:"why,omitempty"` // it is polled
+	Err      string    `json:"error,omitempty"`
+	LastPass time.Time `json:"last_pass"` // end of the last that was completed; zero if none was
+	Arriving int       `json:"arriving"`  // files that are being waited for
+}
+
+// Status returns how the store is being watched.
+func (w *Watcher) Status() Status {
+	arriving := len(w.Syncer.folder(w.Store).waiting())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.status
+	s.Arriving = arriving
+	return s
+}
+
+// A watch is one run of a Watcher.
+type watch struct {
+	*Watcher
+	store    *catalog.Store
+	notifier *notifier // nil while polling
+	done     chan passed
+	running  bool
+	again    bool      // a pass is wanted as soon as the running one ends
+	nextPass time.Time // of our clock
+	lastNews time.Time // when anything was last found changed
+}
+
+// A passed is a pass that has ended.
+type passed struct {
+	result Result
+	err    error
+}
+
+// NewWatcher returns a watcher for a store.
+func NewWatcher(s *Syncer, store string) *Watcher {
+	return &Watcher{Syncer: s, Store: store, inbox: newInbox()}
+}
+
+// Run keeps the store in step until ctx is done or the store is removed.
+func (w *Watcher) Run(ctx context.Context) error {
+	r := &watch{Watcher: w, done: make(chan passed, 1), nextPass: time.Now()}
+	defer func() {
+		if r.running {
+			<-r.done
+		}
+		r.deafen("")
+	}()
+	for {
+		if err := r.start(ctx); err != nil {
+			return err
+		}
+		timer := time.NewTimer(time.Until(r.wakeAt()))
+		var err error
+		select {
+		case <-ctx.Done():
+		case p := <-r.done:
+			r.passed(p)
+		case <-w.inbox.wake:
+			err = r.hear(ctx)
+		case <-timer.C:
+			err = r.relook(ctx)
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			r.Syncer.log().Warn("files not looked at: going through the whole folder soon", "store", r.Store, "err", err)
+			r.again, r.nextPass = true, time.Now().Add(r.pause())
+		}
+	}
+}
+
+// nudge has the file at path looked at soon. It never blocks.
+func (w *Watcher) nudge(path string) { w.inbox.put(path, 0, 0) }
+
+// start begins a pass if one is due. The error is [catalog.ErrNotFound] if the
+// store was removed.
+func (r *watch) start(ctx context.Context) error {
+	if r.running || time.Now().Before(r.nextPass) {
+		return nil
+	}
+	st, err := r.Syncer.Catalog.Store(ctx, r.Store)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return err
+	}
+	if err != nil {
+		r.report(err)
+		r.nextPass = time.Now().Add(r.pause())
+		return nil
+	}
+	old := r.store
+	r.store = st
+	if old == nil || old.Root != st.Root || !slices.Equal(old.Include, st.Include) || !slices.Equal(old.Exclude, st.Exclude) {
+		r.listen()
+	}
+	r.running, r.again = true, false
+	enter := r.enter()
+	go func() {
+		result, err := r.Syncer.sync(ctx, st, Options{}, enter)
+		r.done <- passed{result, err}
+	}()
+	return nil
+}
+
+// listen begins to listen to the folder, if its file system tells of changes.
+func (r *watch) listen() {
+	r.deafen("")
+	m, err := mountOf(r.store.Root)
+	switch {
+	case err != nil:
+		r.deafen("the folder is out of reach")
+		return
+	case !m.local:
+		r.deafen("the folder is on " + m.kind + ", which does not tell of what other machines change")
+		return
+	}
+	n, err := newNotifier(r.store.Root, newFilter(r.store.Include, r.store.Exclude), r.inbox)
+	if err != nil {
+		r.deafen(err.Error())
+		return
+	}
+	r.notifier = n
+	r.mu.Lock()
+	r.status.Polling, r.status.Why = false, ""
+	r.mu.Unlock()
+}
+
+// deafen ends listening. Why says the reason, "" if it is the end.
+func (r *watch) deafen(why string) {
+	if r.notifier != nil {
+		r.notifier.close()
+		r.notifier = nil
+	}
+	if why == "" {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.status.Why != why {
+		r.Syncer.log().Info("polling a store's folder", "store", r.Store, "every", or(r.Poll, pollEvery), "why", why)
+	}
+	r.status.Polling, r.status.Why = true, why
+}
+
+// enter returns what a walker calls with each folder.
+func (r *watch) enter() func(string, uint64) {
+	if r.notifier == nil {
+		return nil
+	}
+	return r.notifier.watch
+}
+
+// passed takes note of a pass that has ended, and says when the next is due.
+func (r *watch) passed(p passed) {
+	r.running = false
+	now := time.Now()
+	if p.result.changed() || p.result.Arriving > 0 {
+		r.lastNews = now
+	}
+	if p.result.changed() {
+		logResult(r.Syncer.log(), r.Store, &p.result)
+	}
+	if r.notifier != nil {
+		if why := r.notifier.trouble(); why != "" {
+			r.deafen(why)
+		}
+	}
+	took := time.Duration(p.result.Duration * float64(time.Second))
+	r.nextPass = now.Add(max(r.interval(p.err), restShare*took))
+	if r.again {
+		r.nextPass = now.Add(2 * took)
+	}
+	r.report(p.err)
+}
+
+// interval is how long to wait for the next pass.
+func (r *watch) interval(err error) time.Duration {
+	poll := or(r.Poll, pollEvery)
+	switch {
+	case err != nil:
+		return min(poll, 2*r.pause())
+	case r.notifier == nil && time.Since(r.lastNews) < busyFor:
+		return min(poll, r.pause())
+	case r.notifier == nil:
+		return poll
+	}
+	return netEvery
+}
+
+func (r *watch) pause() time.Duration { return or(r.Syncer.Pause, DefaultPause) }
+
+// hear looks at what was heard.
+func (r *watch) hear(ctx context.Context) error {
+	select { // the rest of a burst
+	case <-time.After(burst):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	list, all := r.inbox.take()
+	if all {
+		r.wholeNow()
+	}
+	return r.touch(ctx, list)
+}
+
+// relook looks at the files that are being waited for.
+func (r *watch) relook(ctx context.Context) error {
+	list := map[string]sign{}
+	for _, path := range r.Syncer.folder(r.Store).waiting() {
+		list[path] = touched
+	}
+	return r.touch(ctx, list)
+}
+
+func (r *watch) touch(ctx context.Context, list map[string]sign) error {
+	if len(list) == 0 || r.store == nil {
+		return nil
+	}
+	result, whole, err := r.Syncer.touch(ctx, r.store, list, r.enter())
+	if whole {
+		r.wholeNow()
+	}
+	if result.changed() {
+		r.lastNews = time.Now()
+		logResult(r.Syncer.log(), r.Store, &result)
+	}
+	return err
+}
+
+// wholeNow wants a pass over the whole folder, now or as soon as the running one
+// ends.
+func (r *watch) wholeNow() { r.again, r.nextPass = true, time.Now() }
+
+// wakeAt is when the loop has something to do if nothing happens.
+func (r *watch) wakeAt() time.Time {
+	at := r.nextPass
+	if r.running {
+		at = time.Now().Add(time.Hour)
+	}
+	if r.store != nil && len(r.Syncer.folder(r.Store).waiting()) > 0 {
+		if soon := time.Now().Add(r.pause()); soon.Before(at) {
+			at = soon
+		}
+	}
+	return at
+}
+
+// report shows how the last pass ended, and logs it when that is news.
+func (r *watch) report(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	words := ""
+	if err != nil {
+		words = err.Error()
+	} else {
+		r.status.LastPass = time.Now()
+	}
+	if words != r.status.Err && words != "" {
+		r.Syncer.log().Warn("store not kept in step", "store", r.Store, "err", words)
+	}
+	r.status.Err = words
+}
+
+// logResult logs what was found, in numbers and ids.
+func logResult(log *slog.Logger, store string, r *Result) {
+	log.Info("store in step", "store", store, "count", r.Count, "added", r.Added, "updated", r.Updated,
+		"moved", r.Moved, "missing", r.Missing, "returned", r.Returned, "arriving", r.Arriving, "failed", len(r.Failed))
+	for _, f := range r.Failed {
+		log.Info("not a slide to be shown", "store", store, "image", f.Image, "reason", f.Reason)
+	}
+}

@@ -1,0 +1,128 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// storesEvery is how often the catalog is asked for stores that were added or
+// removed.
+const storesEvery = 2 * time.Second
+
+// Watchers keep every in-place store of a catalog in step, and read barcodes off
+// labels behind that.
+type Watchers struct {
+	syncer *Syncer
+	labels *Labels
+	nudges *inbox // image ids
+
+	mu      sync.Mutex
+	running map[string]*running // by store
+}
+
+// A running is a watcher at work.
+type running struct {
+	*Watcher
+	stop context.CancelFunc
+}
+
+// NewWatchers returns watchers for the stores of s's catalog.
+func NewWatchers(s *Syncer) *Watchers {
+	w := &Watchers{syncer: s, labels: NewLabels(s), nudges: newInbox(), running: map[string]*running{}}
+	if s.Available == nil {
+		s.Available = w.labels.Add
+	}
+	return w
+}
+
+// Run watches all stores until ctx is done, those that are added later too.
+func (w *Watchers) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { w.labels.Run(ctx) })
+	tick := time.NewTicker(storesEvery)
+	defer tick.Stop()
+	for {
+		if err := w.update(ctx, &all); err != nil && ctx.Err() == nil {
+			w.syncer.log().Warn("catalog out of reach: watching the stores known", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		case <-w.nudges.wake:
+			w.pass(ctx)
+		}
+	}
+}
+
+// update starts and stops watchers as the catalog has stores.
+func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
+	list, err := w.syncer.Catalog.Stores(ctx)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	there := map[string]bool{}
+	for i := range list {
+		id := list[i].ID
+		there[id] = true
+		if w.running[id] != nil || list[i].Mode == catalog.Managed {
+			continue
+		}
+		ctx, stop := context.WithCancel(ctx)
+		one := NewWatcher(w.syncer, id)
+		w.running[id] = &running{one, stop}
+		all.Go(func() {
+			defer stop()
+			if err := one.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				w.syncer.log().Info("store no longer watched", "store", id, "err", err)
+			}
+		})
+		all.Go(func() { w.labels.AddStore(ctx, id) })
+	}
+	for id, r := range w.running {
+		if !there[id] {
+			r.stop()
+			delete(w.running, id)
+		}
+	}
+	return nil
+}
+
+// Nudge has the file of an image looked at soon: something was seen to be wrong
+// with it. It never blocks.
+func (w *Watchers) Nudge(image string) { w.nudges.put(image, 0, 0) }
+
+// pass passes nudges on to the watchers of the images' stores.
+func (w *Watchers) pass(ctx context.Context) {
+	list, _ := w.nudges.take()
+	for image := range list {
+		im, err := w.syncer.Catalog.Image(ctx, image)
+		if err != nil {
+			continue // removed, or the catalog is out of reach and nothing can be done
+		}
+		w.mu.Lock()
+		r := w.running[im.StoreID]
+		w.mu.Unlock()
+		if r != nil {
+			r.nudge(im.Path)
+		}
+	}
+}
+
+// Status says how each store is being watched, by id.
+func (w *Watchers) Status() map[string]Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := make(map[string]Status, len(w.running))
+	for id, r := range w.running {
+		m[id] = r.Status()
+	}
+	return m
+}
