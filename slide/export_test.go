@@ -1,10 +1,8 @@
 package slide
 
 import (
-	"bytes"
 	"encoding/base64"
 	"slices"
-	"strings"
 
 	"github.com/slideatlas/ptiffstore/tiff"
 )
@@ -61,11 +59,11 @@ func OracleFiles() map[string][]byte {
 		"generic":                  generic(tiledDir(500, 300, "0:"), reduced(tiledDir(250, 150, "1:")), reduced(tiledDir(62, 37, "2:"))),
 		"generic deflate":          deflated().bytes(),
 		"generic whole tiles": generic(tiledDir(200, 100, "0:").with(fields{
-			tiff.TagJPEGTables: bytes.Repeat([]byte{0xff, markSOI, 0xff, markEOI}, 1),
+			tiff.TagJPEGTables: []byte{0xff, markSOI, 0xff, markEOI},
 		}).each(func([]byte) []byte { return testJPEG(testTile, testTile, "whole") })),
 		"generic JFIF, tag says RGB": generic(tiledDir(128, 64, "0:").with(fields{tiff.TagPhotometric: uint16(rgb)}).each(func(b []byte) []byte { return insert(b, jfif) })),
 		"sdk sparse": func() []byte {
-			f := philipsFile(strings.Repeat(" ", 0))
+			f := philipsFile("")
 			for i := range f.dirs {
 				delete(f.dirs[i].fields, tiff.TagSoftware)
 				delete(f.dirs[i].fields, tiff.TagImageDescription)

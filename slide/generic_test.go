@@ -171,40 +171,53 @@ func TestLayouts(t *testing.T) {
 		want Layout
 	}{
 		{
-			"deflate RGB", testFile{}, fields{tiff.TagCompression: uint16(compressionAdobe), tiff.TagPhotometric: uint16(rgb), tiff.TagPredictor: uint16(2)},
+			"deflate RGB",
+			testFile{},
+			fields{tiff.TagCompression: uint16(compressionAdobe), tiff.TagPhotometric: uint16(rgb), tiff.TagPredictor: uint16(2)},
 			Layout{Codec: Deflate, Photometric: rgb, Samples: 3, Bits: 8, Planar: 1, Predictor: 2},
 		},
 		{
-			"old deflate, big-endian, 16 bits", testFile{bigEndian: true},
+			"old deflate, big-endian, 16 bits",
+			testFile{bigEndian: true},
 			fields{tiff.TagCompression: uint16(compressionDeflate), tiff.TagPhotometric: uint16(rgb), tiff.TagBitsPerSample: []uint16{16, 16, 16}},
 			Layout{Codec: Deflate, Photometric: rgb, Samples: 3, Bits: 16, Planar: 1, Predictor: 1, BigEndian: true},
 		},
 		{
-			"LZW with alpha", testFile{big: true}, fields{
+			"LZW with alpha",
+			testFile{big: true},
+			fields{
 				tiff.TagCompression: uint16(compressionLZW), tiff.TagPhotometric: uint16(rgb), tiff.TagSamplesPerPixel: uint16(4),
 				tiff.TagBitsPerSample: []uint16{8, 8, 8, 8}, tiff.TagExtraSamples: uint16(2),
 			},
 			Layout{Codec: LZW, Photometric: rgb, Samples: 4, Bits: 8, Planar: 1, Predictor: 1, ExtraSamples: []int{2}},
 		},
 		{
-			"palette", testFile{}, fields{
+			"palette",
+			testFile{},
+			fields{
 				tiff.TagCompression: uint16(compressionNone), tiff.TagPhotometric: uint16(palette), tiff.TagSamplesPerPixel: uint16(1),
 				tiff.TagBitsPerSample: uint16(8), tiff.TagColorMap: colors,
 			},
 			Layout{Codec: None, Photometric: palette, Samples: 1, Bits: 8, Planar: 1, Predictor: 1, ColorMap: colors},
 		},
 		{
-			"zstd gray, white is 0", testFile{}, fields{
+			"zstd gray, white is 0",
+			testFile{},
+			fields{
 				tiff.TagCompression: uint16(compressionZstd), tiff.TagPhotometric: uint16(minIsWhite), tiff.TagSamplesPerPixel: uint16(1), tiff.TagBitsPerSample: uint16(8),
 			},
 			Layout{Codec: Zstd, Photometric: minIsWhite, Samples: 1, Bits: 8, Planar: 1, Predictor: 1},
 		},
 		{
-			"WebP", testFile{}, fields{tiff.TagCompression: uint16(compressionWebP), tiff.TagPhotometric: uint16(rgb), tiff.TagPlanarConfig: uint16(1)},
+			"WebP",
+			testFile{},
+			fields{tiff.TagCompression: uint16(compressionWebP), tiff.TagPhotometric: uint16(rgb), tiff.TagPlanarConfig: uint16(1)},
 			Layout{Codec: WebP, Photometric: rgb, Samples: 3, Bits: 8, Planar: 1, Predictor: 1},
 		},
 		{
-			"planes of one sample", testFile{}, fields{
+			"planes of one sample",
+			testFile{},
+			fields{
 				tiff.TagCompression: uint16(compressionLZW), tiff.TagPhotometric: uint16(minIsBlack), tiff.TagSamplesPerPixel: uint16(1),
 				tiff.TagBitsPerSample: uint16(8), tiff.TagPlanarConfig: uint16(2),
 			},

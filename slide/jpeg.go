@@ -35,18 +35,12 @@ type header struct {
 	width, height int
 	sof           byte
 	components    int
-	ids           [4]byte
 	sampling      [4]byte // horizontal and vertical factor of each component
 	jfif          bool
 	adobe         int      // colour transform of APP14, -1 if there is none
 	defined       tableSet // tables in the header
 	needed        tableSet // tables the first scan refers to
 	end           int      // where the first scan's compressed data begin
-}
-
-// rgbIDs reports whether the components call themselves R, G and B.
-func (h *header) rgbIDs() bool {
-	return h.components == 3 && h.ids[0] == 'R' && h.ids[1] == 'G' && h.ids[2] == 'B'
 }
 
 // subsampled reports whether the second and third component have fewer pixels
@@ -196,7 +190,7 @@ func (h *header) frame(mark byte, seg []byte, at int) *jpegError {
 	}
 	for i := range h.components {
 		c := seg[6+3*i:]
-		h.ids[i], h.sampling[i] = c[0], c[1]
+		h.sampling[i] = c[1]
 		h.needed |= quantBit(c[2])
 	}
 	return nil

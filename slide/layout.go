@@ -1,6 +1,7 @@
 package slide
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -73,7 +74,7 @@ var unread = map[uint64]string{
 // readLayout describes how the pixels of d are stored, or says in words why they
 // cannot be read.
 func readLayout(f *tiff.File, d *tiff.Directory) (Layout, error) {
-	lay := Layout{BigEndian: f.ByteOrder().String() == "BigEndian"}
+	lay := Layout{BigEndian: f.ByteOrder() == binary.BigEndian}
 	compression, err := d.Uint(tiff.TagCompression, compressionNone)
 	if err != nil {
 		return lay, err
