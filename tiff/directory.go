@@ -144,7 +144,7 @@ func (w *walk) chain(off uint64, from int64) error {
 // points to the next as well, and the last one of Bio-Formats points on into the
 // file's own chain.
 func (w *walk) joins(off uint64, begin int) bool {
-	if w.tag == 0 || off >= uint64(w.file.size) || !w.taken.beginAt(int64(off)) {
+	if !w.taken.beginAt(int64(off)) {
 		return false
 	}
 	isIt := func(d *Directory) bool { return uint64(d.Offset) == off }

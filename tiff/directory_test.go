@@ -340,12 +340,36 @@ var damages = []damage{
 		want: "a loop or an overlap",
 	},
 	{
+		name: "a sub-directory begins inside of the directory it belongs to",
+		make: func(b *builder) int {
+			count := field{TagSoftware, Undefined, -1, b.number(b.count, 1)}
+			at := b.directory(b.ints(TagSubIFDs, b.offset(), 0), count)
+			b.point(b.value(at, 0), b.value(at, 1))
+			b.file = append(b.file, make([]byte, 64)...)
+			return b.value(at, 0)
+		},
+		tag: TagSubIFDs, opens: true,
+		want: "a loop or an overlap",
+	},
+	{
 		name: "a sub-directory behind the end",
 		make: func(b *builder) int {
 			return b.value(b.directory(b.ints(TagSubIFDs, b.offset(), 1<<20)), 0)
 		},
 		tag: TagSubIFDs, opens: true,
 		want: "directory 0 should be at 1048576, and the file ends at",
+	},
+	{
+		name: "the third sub-directory behind the end",
+		make: func(b *builder) int {
+			one, _ := b.loose(b.ints(TagImageWidth, Short, 1))
+			two, _ := b.loose(b.ints(TagImageWidth, Short, 2))
+			list := len(b.file)
+			b.directory(b.ints(TagSubIFDs, b.offset(), one, two, 1<<20))
+			return list + 2*int(b.pointer)
+		},
+		tag: TagSubIFDs, opens: true,
+		want: "directory 2 should be at 1048576, and the file ends at",
 	},
 	{
 		name: "sub-directories as text",

@@ -53,7 +53,7 @@ var tagNames = map[Tag]string{
 	TagImageLength:      "ImageLength",
 	TagBitsPerSample:    "BitsPerSample",
 	TagCompression:      "Compression",
-	TagPhotometric:      "Photometric",
+	TagPhotometric:      "PhotometricInterpretation",
 	TagFillOrder:        "FillOrder",
 	TagImageDescription: "ImageDescription",
 	TagMake:             "Make",
@@ -65,7 +65,7 @@ var tagNames = map[Tag]string{
 	TagStripByteCounts:  "StripByteCounts",
 	TagXResolution:      "XResolution",
 	TagYResolution:      "YResolution",
-	TagPlanarConfig:     "PlanarConfig",
+	TagPlanarConfig:     "PlanarConfiguration",
 	TagResolutionUnit:   "ResolutionUnit",
 	TagSoftware:         "Software",
 	TagDateTime:         "DateTime",
@@ -84,6 +84,23 @@ var tagNames = map[Tag]string{
 	TagImageDepth:       "ImageDepth",
 	TagTileDepth:        "TileDepth",
 	TagICCProfile:       "ICCProfile",
+
+	// Not read here, but named in what is said about a file.
+	269:   "DocumentName",
+	285:   "PageName",
+	297:   "PageNumber",
+	315:   "Artist",
+	316:   "HostComputer",
+	318:   "WhitePoint",
+	319:   "PrimaryChromaticities",
+	531:   "YCbCrPositioning",
+	532:   "ReferenceBlackWhite",
+	33432: "Copyright",
+	33723: "IPTC",
+	34377: "Photoshop",
+	34665: "ExifIFD",
+	42112: "GDALMetadata",
+	42113: "GDALNoData",
 }
 
 // String is the tag's number, with its name where it has one here: "324 TileOffsets".

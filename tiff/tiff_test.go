@@ -143,7 +143,15 @@ func TestLongDirectory(t *testing.T) {
 			}
 			b.directory(fields...)
 			b.directory(b.ints(7, Short, 7))
-			f := b.open(t)
+			b.file = append(b.file, make([]byte, 100<<10)...)
+			r := &recorder{r: bytes.NewReader(b.file)}
+			f, err := Open(r, int64(len(b.file)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if last := r.reads[len(r.reads)-1]; last.end-last.begin != readAhead {
+				t.Errorf("%d bytes read for a short directory after one of %d fields", last.end-last.begin, n)
+			}
 			for i := range n {
 				if got, err := f.Directories()[0].Uint(Tag(1000+i), 0); got != uint64(i) || err != nil {
 					t.Fatalf("field %d of %d = %d, %v", i, n, got, err)
