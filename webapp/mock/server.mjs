@@ -66,7 +66,6 @@ function serveTile(response, slide, [z, x, y], revision) {
   if (revision && revision !== slide.record.revision) return problem(response, 404, "The image has changed: this is not its current revision. Ask for the image again.");
   const level = slide.record.levels[slide.record.max_zoom - z];
   if (x >= level.columns || y >= level.rows) return problem(response, 404, "The image has no such tile.");
-  if (slide.broken.some(([bz, bx, by]) => bz === z && bx === x && by === y)) return problem(response, 502, "This part of the image's file cannot be read: it is damaged. The reason is in the server's log.");
   return picture(response, `${slide.record.id}/${z}/${x}/${y}`, () => tile(slide, z, x, y), revision ? "private, max-age=31536000, immutable" : "private, max-age=60");
 }
 

@@ -34,7 +34,7 @@ function image(n, values) {
     created_at: new Date(start - n * 3_700_000).toISOString(), updated_at: new Date(start - n * 3_000_000).toISOString(),
     missing_since: values.state === "missing" ? new Date(start).toISOString() : null,
   };
-  return { record, seed: values.seed ?? n, draw: tissue(values.seed ?? n, width, height), broken: values.broken ?? [] };
+  return { record, seed: values.seed ?? n, draw: tissue(values.seed ?? n, width, height) };
 }
 
 function properties(n, values) {
@@ -51,7 +51,7 @@ function properties(n, values) {
 export function makeSlides(many) {
   const organs = ["breast", "colon", "kidney", "lymph-node", "prostate", "skin", "liver", "lung"];
   const list = [
-    image(1, { file: "S25-10231_A1_HE.tiff", barcode: "S25-10231-A1", width: 101376, height: 76800, size: 3_412_998_144, seed: 4, broken: [[4, 5, 5], [4, 6, 5], [5, 12, 9]] }),
+    image(1, { file: "S25-10231_A1_HE.tiff", barcode: "S25-10231-A1", width: 101376, height: 76800, size: 3_412_998_144, seed: 4 }),
     image(2, { file: "S25-10231_A2_HE.tiff", barcode: "S25-10231-A2", width: 45056, height: 35840, seed: 5 }),
     image(3, { file: "S25-10244_B1_PAS.tiff", barcode: "S25-10244-B1", associated: ["macro"], width: 60416, height: 45568, seed: 6 }),
     image(4, { file: "biopsy_core_07.tif", format: "generic", vendor: null, width: 7001, height: 23457, tile: 256, mpp: 0.4991, power: 20, associated: [], seed: 9 }),

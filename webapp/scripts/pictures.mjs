@@ -34,6 +34,15 @@ const pictures = {
       await page.waitForTimeout(300);
     },
   },
+  damaged: {
+    path: `/slides/${slide.id}#x=${slide.width * 0.47}&y=${slide.height * 0.5}&z=10`,
+    act: async (page) => {
+      await settled(page);
+      await page.mouse.move(page.viewportSize().width * 0.45, page.viewportSize().height * 0.55);
+      await page.waitForTimeout(300);
+    },
+    fail: true,
+  },
   details: {
     path: `/slides/${slide.id}`,
     act: async (page) => {
@@ -64,6 +73,12 @@ for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height
       const page = await context.newPage();
       page.on("console", (message) => message.type() === "error" && console.error(`${name}: ${message.text()}`));
       page.on("pageerror", (error) => console.error(`${name}: ${error.stack}`));
+      if (picture.fail) {
+        const z = slide.max_zoom - 2;
+        const [x, y] = [Math.floor((slide.width * 0.47) / slide.tile_width / 4), Math.floor((slide.height * 0.5) / slide.tile_height / 4)];
+        const body = JSON.stringify({ status: 502, detail: "This part of the image's file cannot be read: it is damaged. The reason is in the server's log." });
+        await page.route(new RegExp(`/tiles/${z}/${x}/${y}(\\.jpg)?(\\?|$)`), (route) => route.fulfill({ status: 502, contentType: "application/problem+json", body }));
+      }
       await page.goto(base + picture.path);
       await picture.act(page);
       await page.screenshot({ path: join(folder, `${name}-${device}-${colorScheme}.png`) });

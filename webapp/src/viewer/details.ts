@@ -73,7 +73,7 @@ function micrometres(value: number): string {
 
 // section lists what is known; rows without a value are left out.
 function section(title: string, rows: Row[]): HTMLElement {
-  return h("section", null, h("h3", null, title), definitions(rows));
+  return h("section", null, h("h2", null, title), definitions(rows));
 }
 
 function definitions(rows: Row[]): HTMLElement {
@@ -96,7 +96,7 @@ function levels(image: SlideImage): HTMLElement {
   return h(
     "section",
     null,
-    h("h3", null, t.details.levels),
+    h("h2", null, t.details.levels),
     h(
       "table",
       null,
@@ -115,5 +115,5 @@ function propertySection(properties: Property[]): HTMLElement {
   };
   const filter = properties.length < filterFrom ? null : h("input", { type: "search", class: "filter", placeholder: t.details.filter, "aria-label": t.details.filter, oninput: (event: Event) => show((event.target as HTMLInputElement).value) });
   show("");
-  return h("section", null, h("h3", null, t.details.properties), filter, body);
+  return h("section", null, h("h2", null, t.details.properties), filter, body);
 }
