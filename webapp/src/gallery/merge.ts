@@ -6,18 +6,15 @@ export interface Merged {
 }
 
 // merge brings a loaded list up to date with its first page asked for anew.
-// Slides of the page stand where the page has them; the rest follows as it was.
-// A slide that should be on the page and is not has gone, or moved behind it. all
-// tells that the page is the whole list.
+// Slides of the page stand where the page has them. What stood behind the page's
+// last slide follows as it was; what stood before it and is not in the page has
+// gone. all tells that the page is the whole list.
 export function merge(items: SlideImage[], page: SlideImage[], all: boolean): Merged {
-  const known = new Set(items.map((item) => item.id));
-  const fresh = page.filter((item) => !known.has(item.id)).length;
+  const place = new Map(items.map((item, i) => [item.id, i]));
+  const fresh = page.filter((item) => !place.has(item.id)).length;
   if (all) return { items: page.slice(), fresh };
+  const last = page.findLast((item) => place.has(item.id));
   const inPage = new Set(page.map((item) => item.id));
-  // The slides that new ones pushed off the page are still there: as many as are
-  // new, from the end of what the page held before.
-  const before = items.slice(0, page.length).filter((item) => !inPage.has(item.id));
-  const pushed = fresh > 0 ? before.slice(-fresh) : [];
-  const rest = items.slice(page.length).filter((item) => !inPage.has(item.id));
-  return { items: [...page, ...pushed, ...rest], fresh };
+  const rest = items.slice(last ? place.get(last.id)! + 1 : 0).filter((item) => !inPage.has(item.id));
+  return { items: [...page, ...rest], fresh };
 }
