@@ -19,7 +19,7 @@ export default defineConfig({
     assetsInlineLimit: 0, // data: addresses would need a weaker Content-Security-Policy
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
-    license: { fileName: "assets/licences.md" },
+    license: { fileName: "licences.md" },
     rolldownOptions: {
       output: {
         // It changes less often than the application, and is kept by browsers longer.
@@ -75,7 +75,7 @@ function compressed(): Plugin {
       order: "post",
       async handler() {
         for (const entry of await readdir(dist, { recursive: true, withFileTypes: true })) {
-          if (!entry.isFile() || !/\.(js|css|html|svg|json|webmanifest)$/.test(entry.name)) continue;
+          if (!entry.isFile() || !/\.(js|css|html|svg|md)$/.test(entry.name)) continue;
           const file = join(entry.parentPath, entry.name);
           const data = await readFile(file);
           const br = await promisify(brotliCompress)(data, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: data.length } });

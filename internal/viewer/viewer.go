@@ -64,6 +64,9 @@ func handler(root fs.FS, o Options) http.Handler {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		f.serve(w, r, http.StatusOK)
 	})
+	if licences, ok := files["licences.md"]; ok {
+		mux.HandleFunc("GET /licences", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, licences, http.StatusOK, o) })
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 			web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)

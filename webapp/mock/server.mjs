@@ -105,6 +105,7 @@ function problem(response, status, detail) {
 function serveFile(response, path) {
   let file = join(dist, normalize(path));
   if (path === "/") file = join(dist, "index.html");
+  else if (path === "/licences") file = join(dist, "licences.md");
   else if (path.startsWith("/slides/")) file = join(dist, "slide.html");
   else if (!path.startsWith("/assets/") || !existsSync(file)) file = null;
   response.writeHead(file ? 200 : 404, { "Content-Type": types[extname(file ?? "index.html")] ?? "application/octet-stream", "Content-Security-Policy": csp, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin" });

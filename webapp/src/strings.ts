@@ -219,6 +219,7 @@ export const t = {
         ],
       },
     ] as { title: string; keys: [string[], string][] }[],
+    licences: "Licences of the software in use",
     mouse: "Turn the wheel or pinch to zoom, drag to move, double-click to zoom in.",
   },
 };

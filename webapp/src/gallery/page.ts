@@ -10,6 +10,7 @@ import { announce } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
 import { icon, logo } from "../ui/icons";
+import { idle } from "../ui/idle";
 import { message } from "../ui/message";
 import { themeButton } from "../ui/theme";
 import { sameCard, slideCard } from "./card";
@@ -51,7 +52,7 @@ class Gallery {
       key: (image) => image.id,
       same: sameCard,
       card: (image) => slideCard(image, this.query.q),
-      minWidth: 272,
+      minWidth: 300,
       height: 246,
       gap: 16,
       onEnd: () => {
@@ -66,7 +67,7 @@ class Gallery {
     if (this.feed.scrollY > 0) window.scrollTo(0, this.feed.scrollY);
     else window.scrollTo(0, 0);
     signal.addEventListener("abort", () => this.feedSignal.abort());
-    prefetchViewer();
+    void prefetchViewer();
   }
 
   private header(): HTMLElement {
@@ -277,7 +278,7 @@ function isTyping(target: EventTarget | null): boolean {
 }
 
 // prefetchViewer fetches the viewer's code while nothing else is to be done.
-function prefetchViewer(): void {
-  const idle = window.requestIdleCallback ?? ((f: () => void) => setTimeout(f, 1500));
-  idle(() => void import("../viewer/page").catch(() => {}));
+async function prefetchViewer(): Promise<void> {
+  await idle();
+  await import("../viewer/page").catch(() => {}); // it will be tried again when it is needed
 }

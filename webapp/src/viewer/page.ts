@@ -13,6 +13,7 @@ import { announce, notify } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
 import { icon, logo } from "../ui/icons";
+import { idle } from "../ui/idle";
 import { message } from "../ui/message";
 import { stateBadge, stateIcon, stateReason } from "../ui/state";
 import { themeButton } from "../ui/theme";
@@ -90,6 +91,7 @@ class SlidePage {
       this.fail(err instanceof Problem ? err : new Problem(0, String(err)));
       return;
     }
+    await idle(); // the tiles come first
     const neighbours = await findNeighbours(this.id, this.signal);
     if (this.signal.aborted) return;
     link(this.previous, neighbours.previous);
