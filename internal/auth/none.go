@@ -25,6 +25,13 @@ func LocalHost(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// ForwardedHeaders are those of a proxy. One in front of a server without access
-// control would publish it, so a request that bears any of them is refused.
-var ForwardedHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Forwarded-Port", "X-Real-Ip", "Via"} // in canonical form
+// Forwarded reports whether a header, in canonical form, is one that proxies set.
+// One in front of a server without access control would publish it, so a request
+// that bears any of them is refused.
+func Forwarded(header string) bool {
+	switch header {
+	case "Forwarded", "Via", "X-Real-Ip", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-Server":
+		return true
+	}
+	return false
+}

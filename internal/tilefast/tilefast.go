@@ -6,6 +6,7 @@ package tilefast
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -30,7 +31,7 @@ type Handler struct {
 	CORS func(origin string, set func(key, value string))
 	// Guard, if not nil, refuses requests before anything else is looked at: by
 	// Host, and by headers that a proxy has set.
-	Guard   func(host string, has func(header string) bool) error
+	Guard   func(host string, headers iter.Seq[string]) error
 	Timeout time.Duration // bounds the answer to one request; 30 s if 0
 	Log     *slog.Logger
 }
@@ -75,7 +76,7 @@ type server struct {
 func (s *server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.rescue(ctx)
 	if s.Guard != nil {
-		if err := s.Guard(text(ctx.Host()), func(k string) bool { return len(ctx.Request.Header.Peek(k)) > 0 }); err != nil {
+		if err := s.Guard(text(ctx.Host()), headerNames(ctx)); err != nil {
 			s.fail(ctx, nil, err)
 			return
 		}
@@ -185,6 +186,17 @@ func (s *server) problem(ctx *fasthttp.RequestCtx, status int, detail string, re
 		head.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	ctx.SetBody(web.NewProblem(status, detail, "").JSON())
+}
+
+// headerNames yields the names of the request's headers.
+func headerNames(ctx *fasthttp.RequestCtx) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for k := range ctx.Request.Header.All() {
+			if !yield(text(k)) {
+				return
+			}
+		}
+	}
 }
 
 // text is b as a string that lives no longer than the request: fasthttp uses the
