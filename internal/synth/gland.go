@@ -1,0 +1,145 @@
+package synth
+
+import "math"
+
+// maxGland is how far a gland reaches from its corner of the mucosa, in
+// micrometres; less than half a patch, so that the nearest corner's is the only
+// one a point can lie in.
+const maxGland = 60
+
+// A gland is a crypt cut across: a ring of tall cells, their nuclei outside and
+// mucus inside, round a lumen.
+type gland struct {
+	x, y          float32 // pixels
+	radius        float32
+	oval, corners float32 // how much it departs from a circle
+	turn1, turn2  float32
+	lumen         float32 // share of the radius
+	cells         int
+	seed          uint64
+}
+
+// gland returns the one on a corner of the mucosa.
+func (d *drawing) gland(x, y int) (gland, bool) {
+	if d.key != nil && (x < 0 || x > 1 || y < 0 || y > 1) {
+		return gland{}, false
+	}
+	colour := d.corner(mucosa, x, y)
+	if colour == absent {
+		return gland{}, false
+	}
+	h := hash(uint64(colour), 71)
+	r := dice(h)
+	unit := float32(d.s.micron)
+	g := gland{
+		x: float32(x*d.s.side) + unit*r.between(-6, 6), y: float32(y*d.s.side) + unit*r.between(-6, 6),
+		radius: unit * r.between(38, 46), oval: r.between(0.02, 0.11), corners: r.between(0, 0.05),
+		turn1: r.between(0, math.Pi), turn2: r.between(0, 2),
+		lumen: r.between(0.16, 0.32), seed: h,
+	}
+	g.cells = int(2 * math.Pi * g.radius / unit / 6.4)
+	return g, true
+}
+
+// reach is the radius in a direction.
+func (g *gland) reach(angle float32) float32 {
+	return g.radius * (1 + g.oval*cos(2*(angle-g.turn1)) + g.corners*cos(3*angle+g.turn2))
+}
+
+// depth is 0 in the middle of a gland and 1 at its border.
+func (g *gland) depth(x, y float32) float32 {
+	dx, dy := x-g.x, y-g.y
+	r := sqrt(dx*dx + dy*dy)
+	if r > 1.3*g.radius {
+		return 2
+	}
+	return r / g.reach(atan2(dy, dx))
+}
+
+// drawGlands draws what is seen of the glands on the corners around.
+func (d *drawing) drawGlands() {
+	side := d.s.side
+	for j := floorDiv(d.y, side); j <= floorDiv(d.y+cellSize-1, side)+1; j++ {
+		for i := floorDiv(d.x, side); i <= floorDiv(d.x+cellSize-1, side)+1; i++ {
+			if g, ok := d.gland(i, j); ok {
+				d.drawGland(&g)
+			}
+		}
+	}
+}
+
+var (
+	basal   = rgb{196, 150, 200} // cytoplasm near the nuclei
+	apical  = rgb{222, 194, 224}
+	mucus   = rgb{228, 222, 240}
+	content = rgb{246, 240, 248} // of the lumen
+	sheath  = rgb{226, 160, 198}
+)
+
+func (d *drawing) drawGland(g *gland) {
+	reach := 1.2 * g.radius
+	if g.x+reach < float32(d.x) || g.x-reach > float32(d.x+cellSize) ||
+		g.y+reach < float32(d.y) || g.y-reach > float32(d.y+cellSize) {
+		return
+	}
+	for i := range d.pix {
+		dx, dy := float32(d.x+i%cellSize)+0.5-g.x, float32(d.y+i/cellSize)+0.5-g.y
+		r := sqrt(dx*dx + dy*dy)
+		if r > reach {
+			continue
+		}
+		angle := atan2(dy, dx)
+		depth := r / g.reach(angle)
+		if depth > 1.08 {
+			continue
+		}
+		c := d.glandColour(g, i, depth, angle)
+		d.pix[i].over(c, 1-smooth(1.04, 1.08, depth))
+	}
+	g.nuclei(d)
+}
+
+// glandColour is that of a gland's cells at a pixel.
+func (d *drawing) glandColour(g *gland, i int, depth, angle float32) rgb {
+	grain := d.t.grain.at(d.x+i%cellSize, d.y+i/cellSize, turn{})
+	along := (angle/(2*math.Pi) + 0.5) * float32(g.cells)
+	k := int(along)
+	r := dice(hash(g.seed, uint64(k)))
+	side := along - float32(k) - 0.5 // -0.5 to 0.5 across the cell
+	c := blend(apical, basal, smooth(0.45, 0.9, depth+0.06*grain))
+	if goblet := r.unit(); goblet < 0.6 {
+		at, long := r.between(0.5, 0.62), r.between(0.12, 0.2)
+		u, v := side/0.42, (depth-at)/long
+		c.over(mucus, 0.9*(1-smooth(0.7, 1.05, sqrt(u*u+v*v)+0.1*grain)))
+	}
+	edge := 0.5 - max(side, -side) // to the next cell
+	c.over(rgb{170, 118, 178}, 0.45*(1-smooth(0.02, 0.12, edge)))
+	c.over(content, 1-smooth(g.lumen-0.02, g.lumen+0.03, depth+0.05*grain))
+	c.over(sheath, smooth(0.965, 1, depth))
+	return c
+}
+
+// nuclei draws the nuclei of a gland's cells.
+func (g *gland) nuclei(d *drawing) {
+	unit := float32(d.s.micron)
+	for k := range g.cells {
+		r := dice(hash(g.seed, uint64(k), 72))
+		angle := (float32(k)+0.5+r.between(-0.15, 0.15))/float32(g.cells)*2*math.Pi - math.Pi
+		at := g.reach(angle) * r.between(0.82, 0.885)
+		n := nucleus{
+			x: g.x + at*cos(angle), y: g.y + at*sin(angle),
+			length: unit * r.between(3.6, 4.8), width: unit * r.between(2.3, 2.9),
+		}
+		n.turn(float64(angle + r.between(-0.2, 0.2)))
+		n.paint(columnar.colour, &r, d.s.side)
+		if n.x+n.length+4 < float32(d.x) || n.x-n.length-4 > float32(d.x+cellSize) ||
+			n.y+n.length+4 < float32(d.y) || n.y-n.length-4 > float32(d.y+cellSize) {
+			continue
+		}
+		d.stamp(&n)
+	}
+}
+
+func cos(x float32) float32      { return float32(math.Cos(float64(x))) }
+func sin(x float32) float32      { return float32(math.Sin(float64(x))) }
+func atan2(y, x float32) float32 { return float32(math.Atan2(float64(y), float64(x))) }

@@ -1,0 +1,37 @@
+package synth
+
+import "image"
+
+// An overview keeps the picture of one of the smaller levels.
+type overview struct {
+	level int
+	img   *image.RGBA
+}
+
+// newOverview keeps the first level of w×h pixels, halved again and again, that is
+// no longer than 1500 pixels, and not larger than from.
+func newOverview(w, h, from, levels int) *overview {
+	level := from
+	for max(w, h)>>level > 1500 && level < levels-1 {
+		level++
+	}
+	return &overview{level: level, img: image.NewRGBA(image.Rect(0, 0, max(w>>level, 1), max(h>>level, 1)))}
+}
+
+// take takes a row of cells of a level, if it is the one that is kept.
+func (o *overview) take(level, y int, row cellRow) {
+	if o == nil || level != o.level {
+		return
+	}
+	r := o.img.Bounds()
+	for v := y * cellSize; v < min(y*cellSize+cellSize, r.Max.Y); v++ {
+		for u := range r.Max.X {
+			c := [3]byte{byte(glassColour[0]), byte(glassColour[1]), byte(glassColour[2])}
+			if i := u / cellSize; i < len(row.cells) {
+				copy(c[:], row.cells[i].pix[3*(v%cellSize*cellSize+u%cellSize):])
+			}
+			at := o.img.PixOffset(u, v)
+			copy(o.img.Pix[at:], []byte{c[0], c[1], c[2], 0xff})
+		}
+	}
+}

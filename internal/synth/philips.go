@@ -1,0 +1,325 @@
+package synth
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A Place says where label and macro are kept. The zero value is InDirectories.
+type Place string
+
+// Where Philips keeps them.
+const (
+	InDirectories Place = "directories" // in directories of their own
+	InXML         Place = "xml"         // as base64 in the description
+	InBoth        Place = "both"
+)
+
+// Philips is a slide as IntelliSite exports it, or, with SDK, as the Pathology
+// SDK does. The zero value of every field but the size is what such files
+// commonly have.
+type Philips struct {
+	Seed          uint64
+	Width, Height int // of what was scanned, in pixels; the tags are rounded up to whole tiles
+
+	// The pyramid.
+	TileSize    int  // pixels; 0 is 512
+	Levels      int  // 0 is as many as it takes for one tile, at most 10
+	Big         bool // BigTIFF
+	BigEndian   bool // never seen, and beyond OpenSlide 3.4.1
+	Sparse      bool // tiles of bare glass are left out, their offset and byte count being 0
+	MissingRow  int  // a level whose last row of tiles is neither in the tag nor in the file; 0 is none
+	SpareColumn int  // a level with one column of tiles more than it needs; 0 is none
+	ShortArrays int  // how many items the tile tables of each level lack at their end
+
+	// The tiles.
+	Quality     int // 1 to 100; 0 is 80
+	Subsampling Subsampling
+	RGB         bool // photometric RGB: neither subsampled nor marked as such in the JPEG
+	ZeroIDs     bool // components are numbered from 0, not from 1
+	Tables      Tables
+	ImageDepth  int // tags ImageDepth and TileDepth; 0 is none, Philips DP v1.1 writes 9
+
+	// Label and macro.
+	Label, Macro bool
+	AssociatedIn Place
+	CorruptLabel bool // what should be the label's JPEG is noise, wherever it is kept
+	Strips       int  // of each of their directories; 0 is 1
+	StripTables  bool // their tables are in tag 347
+
+	// What the XML says.
+	Barcode      string  // "" is an empty attribute
+	BarcodePlain bool    // as it is, not as base64
+	NoBarcode    bool    // no attribute
+	MPPX, MPPY   float64 // µm; 0 is 0.25, or the other one
+	Objective    float64 // 0 is 10 / MPPX rounded; negative is not given
+	Maker        string  // of the scanner; "" is PHILIPS
+	Model        string  // "" is UFS Scanner
+	Serial       string  // "" is FMT0107
+	Acquired     time.Time
+	ICC          []byte
+	Software     string // "" is Philips DP v1.0
+	XML          XMLStyle
+
+	// DescriptionPad makes the description at least so many bytes long, by way of
+	// a large macro in it.
+	DescriptionPad int
+
+	// SDK leaves out XML, Software and the pictures.
+	SDK bool
+}
+
+// Write writes the slide, which has its name only when it is whole.
+func (p Philips) Write(path string) (Info, error) {
+	info := Info{Path: path}
+	if err := p.complete(); err != nil {
+		return info, fmt.Errorf("synth: %w", err)
+	}
+	err := create(path, func(f *os.File) error {
+		w := &philipsWriter{p: p, c: newContainer(f, p.Big, p.BigEndian)}
+		defer w.discard()
+		if err := w.write(filepath.Dir(path)); err != nil {
+			return err
+		}
+		info.Levels, info.Size = w.info(), w.c.pos
+		return w.c.close()
+	})
+	return info, err
+}
+
+// complete fills in what is usual.
+func (p *Philips) complete() error {
+	if p.Width < 1 || p.Height < 1 {
+		return fmt.Errorf("a slide of %d×%d pixels", p.Width, p.Height)
+	}
+	p.TileSize = cmp.Or(p.TileSize, 512)
+	if p.TileSize%16 != 0 || p.TileSize < 16 {
+		return fmt.Errorf("tiles of %d pixels: want a multiple of 16", p.TileSize)
+	}
+	p.Quality = cmp.Or(p.Quality, 80)
+	if p.Quality < 1 || p.Quality > 100 {
+		return errors.New("quality must be 1 to 100")
+	}
+	p.Subsampling = cmp.Or(p.Subsampling, Sub420)
+	p.Tables = cmp.Or(p.Tables, Shared)
+	p.AssociatedIn = cmp.Or(p.AssociatedIn, InDirectories)
+	p.Strips = max(p.Strips, 1)
+	p.MPPX = cmp.Or(p.MPPX, p.MPPY, 0.25)
+	p.MPPY = cmp.Or(p.MPPY, p.MPPX)
+	if p.Objective == 0 {
+		p.Objective = float64(int(10/p.MPPX + 0.5))
+	}
+	p.Maker, p.Model = cmp.Or(p.Maker, "PHILIPS"), cmp.Or(p.Model, "UFS Scanner")
+	p.Serial, p.Software = cmp.Or(p.Serial, "FMT0107"), cmp.Or(p.Software, "Philips DP v1.0")
+	if p.Levels == 0 {
+		for w, h := p.Width, p.Height; p.Levels == 0 || max(w, h) > p.TileSize && p.Levels < 10; p.Levels++ {
+			if p.Levels > 0 {
+				w, h = ceilDiv(w, 2), ceilDiv(h, 2)
+			}
+		}
+	}
+	return nil
+}
+
+// A philipsWriter writes one file.
+type philipsWriter struct {
+	p    Philips
+	c    *container
+	pyr  *pyramid
+	outs []*levelOut
+}
+
+func (w *philipsWriter) discard() {
+	for _, l := range w.outs {
+		l.discard()
+	}
+}
+
+func (w *philipsWriter) write(dir string) error {
+	if err := w.plan(dir); err != nil {
+		return err
+	}
+	base := w.c.pos
+	if err := w.pyr.run(); err != nil {
+		return err
+	}
+	w.outs[0].rebase(base)
+	pictures, err := w.pictures()
+	if err != nil {
+		return err
+	}
+	for i := range w.outs {
+		if i > 0 {
+			if err := w.outs[i].moveTo(w.c); err != nil {
+				return err
+			}
+		}
+		if err := w.c.directory(w.levelFields(i, pictures)); err != nil {
+			return err
+		}
+	}
+	if w.p.SDK || w.p.AssociatedIn == InXML {
+		return nil
+	}
+	for _, pic := range pictures {
+		if err := w.associated(pic); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plan lays out the levels.
+func (w *philipsWriter) plan(dir string) error {
+	p := &w.p
+	c := newCoder(p.Quality, p.Subsampling, p.RGB)
+	if p.ZeroIDs {
+		c.firstID = 0
+	}
+	head := c.head(p.Tables, p.TileSize, p.TileSize)
+	w.pyr = newPyramid(newScene(p.Seed, p.Width, p.Height, p.MPPX, false), c)
+	w.pyr.sparse = p.Sparse
+	w.pyr.encode = func(t *tile) []byte { return t.jpeg(head) }
+	for i := range p.Levels {
+		out := &levelOut{w: w.c}
+		if i > 0 {
+			var err error
+			if out, err = newSpool(dir); err != nil {
+				return err
+			}
+		}
+		w.outs = append(w.outs, out)
+		width, height := w.tagSize(i)
+		w.pyr.addStage(out, p.TileSize, p.TileSize, width/p.TileSize, height/p.TileSize)
+	}
+	if p.Macro {
+		width, height := w.size(0)
+		w.pyr.view = newOverview(width, height, 0, p.Levels)
+	}
+	return nil
+}
+
+// size is that of the picture of a level: of level 0, padded, divided.
+func (w *philipsWriter) size(level int) (width, height int) {
+	t := w.p.TileSize
+	return max(ceilDiv(w.p.Width, t)*t>>level, 1), max(ceilDiv(w.p.Height, t)*t>>level, 1)
+}
+
+// tagSize is what the tags of a level say: whole tiles, and not always enough.
+func (w *philipsWriter) tagSize(level int) (width, height int) {
+	t := w.p.TileSize
+	width, height = w.size(level)
+	width, height = ceilDiv(width, t)*t, ceilDiv(height, t)*t
+	if level > 0 && level == w.p.SpareColumn {
+		width += t
+	}
+	if level > 0 && level == w.p.MissingRow && height > t {
+		height -= t
+	}
+	return width, height
+}
+
+// kept is how many items the tables of a level have.
+func (w *philipsWriter) kept(level int) int {
+	return max(len(w.outs[level].offsets)-w.p.ShortArrays, 1)
+}
+
+func (w *philipsWriter) info() (levels []LevelInfo) {
+	for i, out := range w.outs {
+		l := LevelInfo{TileWidth: w.p.TileSize, TileHeight: w.p.TileSize, Tiles: w.kept(i), Downsample: 1 << i}
+		l.Width, l.Height = w.size(i)
+		l.TagWidth, l.TagHeight = w.tagSize(i)
+		l.Columns, l.Rows = l.TagWidth/l.TileWidth, l.TagHeight/l.TileHeight
+		for _, n := range out.counts[:l.Tiles] {
+			if n == 0 {
+				l.Sparse++
+			}
+		}
+		levels = append(levels, l)
+	}
+	return levels
+}
+
+// levelFields are those of the directory of a level.
+func (w *philipsWriter) levelFields(level int, pictures []picture) []field {
+	c, p, out := w.c, &w.p, w.outs[level]
+	width, height := w.tagSize(level)
+	n := w.kept(level)
+	fields := []field{
+		c.long(tagImageWidth, width), c.long(tagImageLength, height),
+		c.short(tagBitsPerSample, 8, 8, 8), c.short(tagCompression, 7),
+		c.short(tagSamplesPerPixel, 3), c.short(tagPlanarConfig, 1),
+		c.long(tagTileWidth, p.TileSize), c.long(tagTileLength, p.TileSize),
+		c.offset(tagTileOffsets, out.offsets[:n]), c.offset(tagTileByteCounts, out.counts[:n]),
+	}
+	fields = append(fields, w.jpegFields(w.pyr.coder, p.Tables)...)
+	if p.ImageDepth > 0 {
+		fields = append(fields, c.long(tagImageDepth, p.ImageDepth), c.long(tagTileDepth, p.ImageDepth))
+	}
+	if level > 0 {
+		fields = append(fields, c.long(tagNewSubfileType, 1))
+	}
+	if p.SDK {
+		return fields
+	}
+	fields = append(fields, ascii(tagSoftware, p.Software))
+	if level == 0 {
+		xml := field{tag: tagImageDescription, typ: typeASCII, data: w.xml(pictures), last: true}
+		xml.count = uint64(len(xml.data))
+		return append(fields, xml)
+	}
+	mag := max(p.Objective, 0) / float64(int(1)<<level)
+	return append(fields, ascii(tagImageDescription, fmt.Sprintf("level=%d mag=%g quality=%d", level, mag, p.Quality)))
+}
+
+// jpegFields say how the JPEGs of a directory are to be read.
+func (w *philipsWriter) jpegFields(c *coder, t Tables) []field {
+	var fields []field
+	if c.rgb {
+		fields = append(fields, w.c.short(tagPhotometric, 2))
+	} else {
+		fields = append(fields, w.c.short(tagPhotometric, 6), w.c.short(tagSubSampling, c.h, c.v))
+	}
+	if t != InTiles {
+		fields = append(fields, undefined(tagJPEGTables, c.tables(t)))
+	}
+	return fields
+}
+
+// A picture is a label or macro.
+type picture struct {
+	name string // as descriptions begin
+	kind string // as the XML names it
+	img  *image.RGBA
+	jpeg []byte
+}
+
+// pictures draws macro and label, in the order of their directories.
+func (w *philipsWriter) pictures() ([]picture, error) {
+	var pictures []picture
+	if w.p.Macro {
+		pictures = append(pictures, picture{name: "Macro -offset=(0,0)-pixelsize=(0.0315,0.0315)-rois=((0,32000,36000,36000))", kind: "MACROIMAGE", img: drawMacro(w.pyr.view.img, w.p.Seed)})
+	}
+	if w.p.Label {
+		img, err := drawLabel(w.p.Seed, w.p.Barcode)
+		if err != nil {
+			return nil, err
+		}
+		pictures = append(pictures, picture{name: "Label", kind: "LABELIMAGE", img: img})
+	}
+	for i := range pictures {
+		var b bytes.Buffer
+		if err := jpeg.Encode(&b, pictures[i].img, &jpeg.Options{Quality: 80}); err != nil {
+			return nil, err
+		}
+		pictures[i].jpeg = b.Bytes()
+	}
+	return pictures, nil
+}

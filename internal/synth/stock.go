@@ -1,0 +1,106 @@
+package synth
+
+import "sync"
+
+// The stock holds patches of every zone, in variants that can be laid side by
+// side: what crosses the border of a patch depends on the colours of the corners
+// at both ends of that border alone, and what lies on a corner on its colour
+// alone (corner tiles; Lagae and Dutré, 2006).
+
+// absent is the colour of a corner of the mucosa that has no gland.
+const absent = 1<<32 - 1
+
+// A stockKey names a patch. Its corners are in reading order.
+type stockKey struct {
+	zone    zone
+	corners [4]uint32
+}
+
+// A tissueBit is a patch of the stock in all sizes down to a single cell.
+type tissueBit struct {
+	once   sync.Once
+	levels [][]*cell // of each size its cells, row by row
+}
+
+// at returns a cell of a patch that is laid out without end.
+func (b *tissueBit) at(level, x, y int) *cell {
+	side := 1 << (len(b.levels) - 1 - level)
+	return b.levels[level][y%side*side+x%side]
+}
+
+// variants is how many colours the corners of a zone have. Rows of the same few
+// patches are seen first where there are glands.
+func (z zone) variants() uint64 {
+	if z == mucosa {
+		return 4
+	}
+	return 3
+}
+
+// colour of a corner of the patches of a zone.
+func (s *scene) colour(z zone, x, y int) uint32 {
+	h := hash(s.seed, uint64(x), uint64(y))
+	if !s.whole {
+		h %= z.variants()
+	}
+	if z == mucosa && !s.gland(x, y) {
+		return absent
+	}
+	return uint32(h &^ (1 << 31))
+}
+
+// gland reports whether there is room for a gland on a corner.
+func (s *scene) gland(x, y int) bool {
+	spot := s.section.at(float64(x)*patchMicrons, float64(y)*patchMicrons)
+	return spot.zone == mucosa && spot.margin > maxGland
+}
+
+func (s *scene) key(z zone, x, y int) stockKey {
+	k := stockKey{zone: z}
+	for i := range k.corners {
+		k.corners[i] = s.colour(z, x+i%2, y+i/2)
+	}
+	return k
+}
+
+// stocked returns a patch, which is drawn when it is first asked for.
+func (s *scene) stocked(p *pyramid, k stockKey) *tissueBit {
+	s.mu.Lock()
+	b := s.stock[k]
+	if b == nil {
+		b = &tissueBit{}
+		s.stock[k] = b
+	}
+	s.mu.Unlock()
+	b.once.Do(func() { b.draw(p, k) })
+	return b
+}
+
+// draw draws a patch in all its sizes.
+func (b *tissueBit) draw(p *pyramid, k stockKey) {
+	n := p.scene.side / cellSize
+	cells := make([]*cell, n*n)
+	for i := range cells {
+		d := newDrawing(p.scene, i%n*cellSize, i/n*cellSize)
+		d.key = &k
+		cells[i] = b.cell(p, d.draw(), i%n, i/n)
+	}
+	b.levels = append(b.levels, cells)
+	for n /= 2; n > 0; n /= 2 {
+		larger := cells
+		cells = make([]*cell, n*n)
+		for i := range cells {
+			x, y := i%n, i/n
+			up := 2*y*2*n + 2*x
+			cells[i] = b.cell(p, paste([4]*cell{larger[up], larger[up+1], larger[up+2*n], larger[up+2*n+1]}), x, y)
+		}
+		b.levels = append(b.levels, cells)
+	}
+}
+
+// cell makes a cell of the stock, which keeps no pixels.
+func (b *tissueBit) cell(p *pyramid, pix []byte, x, y int) *cell {
+	c := p.newCell(pix)
+	c.pix, c.patch, c.x, c.y = nil, b, x, y
+	return c
+}
