@@ -102,7 +102,7 @@ func policy(origins []string) string {
 			also += " " + o
 		}
 	}
-	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:" + also +
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'" + also +
 		"; connect-src 'self'" + also + "; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 }
 

@@ -291,6 +291,39 @@ test("waits as long as a busy server asks for", async ({ page, slides }) => {
   await expect(page.getByTestId("failures")).toBeHidden();
 });
 
+test("gives up tiles that have left the view, and asks for them when they are back", async ({ page, slides }) => {
+  const image = slides.largest;
+  const deepest = new RegExp(`/tiles/${image.max_zoom}/`);
+  await openSlide(page, image);
+  let asked: string[] = [];
+  let gone = 0;
+  page.on("requestfailed", (request) => { if (deepest.test(request.url())) gone++; });
+  await page.route(deepest, (route) => { asked.push(route.request().url()); }); // and no answer
+  const there = hash(image, 0);
+  await page.evaluate((fragment) => { location.hash = fragment; }, there);
+  await expect.poll(() => asked.length).toBeGreaterThan(3);
+  await page.waitForTimeout(1000);
+  const before = asked;
+  await page.keyboard.press("0");
+  await expect.poll(() => gone).toBe(before.length);
+  await idle(page);
+  await page.unroute(deepest);
+  asked = [];
+  page.on("response", (response) => { if (deepest.test(response.url())) asked.push(response.url()); });
+  await page.evaluate((fragment) => { location.hash = fragment; }, there);
+  await idle(page);
+  const stage = (await page.getByTestId("stage").boundingBox())!;
+  const first = (centre: number, size: number, tile: number): number => Math.floor((centre - size / 2) / tile);
+  for (let x = first(image.width / 2, stage.width, image.tile_width); x <= first(image.width / 2, -stage.width, image.tile_width); x++) {
+    for (let y = first(image.height / 2, stage.height, image.tile_height); y <= first(image.height / 2, -stage.height, image.tile_height); y++) {
+      const tile = new RegExp(`/tiles/${image.max_zoom}/${x}/${y}\\b`);
+      expect(before.some((url) => tile.test(url)), `tile ${x},${y} was asked for the first time`).toBe(true);
+      expect(asked.some((url) => tile.test(url)), `tile ${x},${y} was asked for again`).toBe(true);
+    }
+  }
+  await expect(page.getByTestId("failures")).toBeHidden();
+});
+
 test("shows the new slide when its file was replaced", async ({ page, slides }) => {
   const image = slides.largest;
   let revision = "before";

@@ -17,7 +17,7 @@ const slides = makeSlides(Number(options.slides));
 const byID = new Map(slides.map((slide) => [slide.record.id, slide]));
 const kept = new Map(); // pictures made before
 
-const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 const types = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html; charset=utf-8", ".md": "text/plain; charset=utf-8" };
 
 const server = createServer((request, response) => {

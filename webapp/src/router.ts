@@ -2,6 +2,7 @@
 // loaded anew; each cleans up when its signal is aborted.
 
 import { t } from "./strings";
+import { announce } from "./ui/announce";
 
 export interface Page {
   // mount fills root. The signal is aborted when another page takes its place.
@@ -18,6 +19,7 @@ let root: HTMLElement;
 let fallback: Route["load"];
 let leave = new AbortController();
 let shown = "";
+let first = true;
 
 // start shows the page of the current address, and of every later one.
 export function start(into: HTMLElement, table: Route[], notFound: Route["load"]): void {
@@ -81,4 +83,9 @@ async function show(): Promise<void> {
   root.replaceChildren();
   document.title = t.name;
   page.mount(root, params, signal);
+  // Who uses the keyboard or hears the page goes on at its beginning, unless the
+  // page has put the focus where it was left.
+  if (!first && !root.contains(document.activeElement)) root.focus({ preventScroll: true });
+  if (!first) announce(document.title);
+  first = false;
 }

@@ -77,6 +77,17 @@ export async function listStores(signal?: AbortSignal): Promise<Store[]> {
   return (await getJSON<Page<Store>>("/api/v1/stores", signal)).items;
 }
 
+// preconnect opens a connection to another server of tiles before it is needed.
+export function preconnect(address: string): void {
+  const { origin } = new URL(address, location.href);
+  if (origin === location.origin || document.querySelector(`link[rel=preconnect][href="${CSS.escape(origin)}"]`)) return;
+  const link = document.createElement("link");
+  link.rel = "preconnect";
+  link.href = origin;
+  link.crossOrigin = "anonymous";
+  document.head.append(link);
+}
+
 // pictureURL is the address of a picture that belongs to an image: "preview",
 // "associated/label" and so on. The revision makes it another address when the
 // slide's file is replaced.

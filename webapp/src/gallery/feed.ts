@@ -19,6 +19,7 @@ export class Feed {
   next: string | null = null;
   pending = 0; // new slides held back so that the list does not jump
   scrollY = 0; // where the gallery was left
+  opened: string | null = null; // the slide it was left for
 
   private listeners = new Set<() => void>();
   private abort = new AbortController();

@@ -55,6 +55,11 @@ export class Grid<T> {
     this.update();
   }
 
+  // focus puts the focus on the card of that key, if it is there.
+  focus(key: string): void {
+    this.shown.get(key)?.element.querySelector<HTMLElement>("a")?.focus({ preventScroll: true });
+  }
+
   // clear forgets all cards, because they would show something else now.
   clear(): void {
     for (const shown of this.shown.values()) shown.element.remove();

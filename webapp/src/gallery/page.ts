@@ -2,7 +2,7 @@
 
 import "../styles/gallery.css";
 
-import { listStores, type ImageQuery } from "../api/client";
+import { listStores, preconnect, type ImageQuery } from "../api/client";
 import type { ImageState, SlideImage, Store } from "../api/types";
 import { replaceAddress, type Page } from "../router";
 import { t } from "../strings";
@@ -11,6 +11,7 @@ import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
 import { icon, logo } from "../ui/icons";
 import { idle } from "../ui/idle";
+import { hasModifier } from "../ui/keyboard";
 import { message } from "../ui/message";
 import { themeButton } from "../ui/theme";
 import { sameCard, slideCard } from "./card";
@@ -66,6 +67,7 @@ class Gallery {
     // Back from a slide, the list is where it was left.
     if (this.feed.scrollY > 0) window.scrollTo(0, this.feed.scrollY);
     else window.scrollTo(0, 0);
+    if (this.feed.opened) this.grid.focus(this.feed.opened);
     signal.addEventListener("abort", () => this.feedSignal.abort());
     void prefetchViewer();
   }
@@ -90,6 +92,9 @@ class Gallery {
   private listen(): void {
     const { signal } = this;
     let timer = 0;
+    this.list.addEventListener("click", (event) => {
+      this.feed.opened = (event.target as Element).closest<HTMLElement>(".card")?.dataset.id ?? null;
+    });
     this.search.addEventListener("input", () => {
       this.clear.hidden = this.search.value === "";
       clearTimeout(timer);
@@ -107,7 +112,7 @@ class Gallery {
       }
     });
     document.addEventListener("keydown", (event) => {
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      if (event.key !== "/" || hasModifier(event) || isTyping(event.target)) return;
       event.preventDefault();
       this.search.focus();
       this.search.select();
@@ -159,6 +164,7 @@ class Gallery {
     } catch {
       return; // without them there is no filter by store, and no total
     }
+    for (const store of this.stores) if (store.endpoint) preconnect(store.endpoint);
     this.renderFilters();
     this.render();
   }

@@ -1,5 +1,7 @@
 // The viewer's keys.
 
+import { hasModifier } from "../ui/keyboard";
+
 export interface KeyActions {
   pan: (x: number, y: number) => void; // page pixels
   zoom: (factor: number) => void;
@@ -25,7 +27,7 @@ const fine = 24;
 // or together with a control key.
 export function listenToKeys(actions: KeyActions, signal: AbortSignal): void {
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.defaultPrevented || hasModifier(event) || document.querySelector("dialog[open]")) return;
     const target = event.target as HTMLElement;
     if (target.matches?.("input, select, textarea")) return;
     const arrow = event.key.startsWith("Arrow");

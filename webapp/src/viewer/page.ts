@@ -2,7 +2,7 @@
 
 import "../styles/viewer.css";
 
-import { getImage, Problem } from "../api/client";
+import { getImage, preconnect, Problem } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
 import { slideName } from "../gallery/card";
 import { currentFeed } from "../gallery/feed";
@@ -65,6 +65,8 @@ class SlidePage {
   private readonly previous = this.neighbourLink("previous", t.viewer.previous);
   private readonly next = this.neighbourLink("next", t.viewer.next);
   private readonly panelButton = iconButton("info", t.viewer.panel, () => this.panel.toggle(), { "aria-pressed": "false", "data-testid": "panel-button" });
+  private rotation!: HTMLElement;
+  private readonly rotationButton = iconButton("rotateRight", t.viewer.rotate, () => this.showRotation(this.rotation.hidden !== false), { "data-testid": "rotation-button" });
   private readonly fullscreenButton = iconButton("fullscreen", t.viewer.fullscreen, () => this.toggleFullscreen());
 
   constructor(root: HTMLElement, private readonly id: string, private readonly signal: AbortSignal) {
@@ -126,12 +128,8 @@ class SlidePage {
     const { view, signal } = this;
     const magnifications = magnificationBar(view);
     const overview = minimap(view, signal);
-    const rotation = rotationControl(view);
-    rotation.hidden = true;
-    const turn = iconButton("rotateRight", t.viewer.rotate, () => {
-      rotation.hidden = !rotation.hidden;
-      turn.setAttribute("aria-expanded", String(!rotation.hidden));
-    }, { "aria-expanded": "false", "data-testid": "rotation-button" });
+    this.rotation = rotationControl(view);
+    this.showRotation(false);
     const link = (): void => this.copyLink();
     const picture = (): void => void this.saveSnapshot();
     this.fullscreenButton.hidden = !document.fullscreenEnabled;
@@ -139,10 +137,10 @@ class SlidePage {
       h("div", { class: "tools float", role: "toolbar", "aria-orientation": "vertical", "aria-label": t.viewer.roledescription },
         iconButton("plus", t.viewer.zoomIn, () => view.zoomBy(1.5)),
         iconButton("minus", t.viewer.zoomOut, () => view.zoomBy(1 / 1.5)),
-        turn,
+        this.rotationButton,
         this.fullscreenButton,
         h("span", { class: "wide-only" }, iconButton("link", t.viewer.link, link), iconButton("camera", t.viewer.snapshot, picture))),
-      rotation,
+      this.rotation,
       overview.element,
       h("div", { class: "stage-foot" }, h("div", { class: "float scale-frame" }, scaleBarControl(view)), magnifications.element),
     );
@@ -181,6 +179,7 @@ class SlidePage {
     this.panel.setImage(image);
     this.curtain.dataset.state = image.state;
     if (isViewable(image)) {
+      preconnect(image.tile_url);
       this.draw(undefined);
       this.view.show(image, this.view.image ? this.view.view() : parseView(location.hash));
       return;
@@ -274,6 +273,11 @@ class SlidePage {
     this.frame?.classList.toggle("with-panel", this.panel.isOpen);
   }
 
+  private showRotation(visible: boolean): void {
+    this.rotation.hidden = !visible;
+    this.rotationButton.setAttribute("aria-expanded", String(visible));
+  }
+
   private toggleFullscreen(): void {
     if (document.fullscreenElement) void document.exitFullscreen();
     else void this.frame.requestFullscreen?.().catch(() => {});
@@ -303,7 +307,9 @@ class SlidePage {
   }
 
   private escape(): void {
-    if (this.panel.isOpen && matchMedia("(max-width: 899px)").matches) this.panel.toggle(false);
+    if (document.fullscreenElement) return; // the browser leaves it
+    if (!this.rotation.hidden) this.showRotation(false);
+    else if (this.panel.isOpen && matchMedia("(max-width: 899px)").matches) this.panel.toggle(false);
     else goBack(galleryAddress());
   }
 }

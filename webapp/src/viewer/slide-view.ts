@@ -48,14 +48,14 @@ export class SlideView {
       keyboardNavEnabled: false,
       immediateRender: false,
       blendTime: 0,
-      animationTime: 0.45,
+      animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0.001 : 0.45,
       springStiffness: 8,
       zoomPerScroll: 1.25,
       // A zoom is drawn from 1:2 up to 1:1. At just 1:2 the next smaller one fits
       // pixel for pixel, with a quarter of the tiles.
       minPixelRatio: 0.51,
       maxTilesPerFrame: 8,
-      maxImageCacheCount: 300,
+      maxImageCacheCount: cachedTiles(),
       timeout: 600_000, // the fetcher has its own
       visibilityRatio: 0.35,
       minZoomImageRatio: 0.3,
@@ -294,6 +294,14 @@ export class SlideView {
     if (Math.abs(delta.x) < 1e-4 && Math.abs(delta.y) < 1e-4) return;
     viewport.panBy(viewport.deltaPointsFromPixelsNoRotate(delta), true);
   }
+}
+
+// cachedTiles is how many tiles are kept: those of two full screens, at the 1:2
+// that a zoom is drawn at the least.
+function cachedTiles(): number {
+  const density = window.devicePixelRatio;
+  const visible = (screen.width * screen.height * density ** 2 * 4) / 512 ** 2;
+  return Math.max(120, Math.min(400, Math.ceil(visible * 2)));
 }
 
 // pixelForPixel tells whether at that scale a pixel of some zoom is a pixel, or
