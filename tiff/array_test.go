@@ -29,6 +29,16 @@ func TestArrayAt(t *testing.T) {
 	})
 }
 
+func TestArrayAtDoesNotAllocate(t *testing.T) {
+	a, err := pyramid(formats[0], 1, 100).open(t).Directories()[0].Array(TagTileOffsets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := testing.AllocsPerRun(100, func() { a.At(a.Len() / 2) }); got != 0 {
+		t.Errorf("At allocates %v times", got)
+	}
+}
+
 func TestArrayAtPanics(t *testing.T) {
 	b := newBuilder(formats[0])
 	b.directory(b.ints(1, Byte, 5), b.ints(2, Short, 5), b.ints(3, Long, 5), b.ints(4, Long8, 5))

@@ -71,7 +71,8 @@ func (d *Directory) Entries() []Entry { return d.fields }
 //
 // A value that leads to the file's own chain or to d itself, a chain that leads
 // back to itself, and sub-directories nested more than 8 deep are a
-// [*FormatError]: following all of them comes to an end.
+// [*FormatError], so that following all of them comes to an end. More than 4096
+// are an [*UnsupportedError].
 func (d *Directory) SubDirectories() ([]*Directory, error) {
 	e, ok := d.Entry(TagSubIFDs)
 	if !ok {
@@ -188,7 +189,7 @@ func (w *walk) directory(off, from int64) (d *Directory, next uint64, err error)
 	return d, f.number(b[size-l.pointer:]), nil
 }
 
-// rest returns the size bytes at off, of which b is the begin.
+// rest returns the size bytes at off, of which b holds the first.
 func (w *walk) rest(b []byte, off, size int64) ([]byte, error) {
 	have := int64(len(b))
 	if size <= have {
