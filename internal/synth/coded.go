@@ -1,5 +1,7 @@
 package synth
 
+import "image"
+
 // A coded is a cell as its MCUs, row by row, compressed but for the first
 // coefficient of each block: that one is told as the difference to the block
 // before, which only the tile knows.
@@ -195,4 +197,31 @@ func divide(a, b int32) int32 {
 		return -((-a + b/2) / b)
 	}
 	return (a + b/2) / b
+}
+
+// image compresses the rows from y0 to y1 of a picture. What a JPEG has more than
+// the picture, for want of a whole MCU, repeats its last column and row.
+func (c *coder) image(img *image.RGBA, y0, y1 int, t Tables) []byte {
+	w, h := c.mcu()
+	width := img.Bounds().Dx()
+	s := segment{c: c}
+	s.b = c.head(t, width, y1-y0)
+	var in samples
+	pix := make([]byte, 3*w*h)
+	for y := y0; y < y1; y += h {
+		for x := 0; x < width; x += w {
+			for i := range w * h {
+				at := img.PixOffset(min(x+i%w, width-1), min(y+i/w, y1-1))
+				copy(pix[3*i:3*i+3], img.Pix[at:])
+			}
+			in.load(c, pix, 3*w)
+			var mcu coded
+			for i := range c.perMCU() {
+				c.codeBlock(&mcu, &in[i], c.table(max(0, i-c.h*c.v+1)))
+			}
+			s.mcu(&mcu, 0, shift{})
+		}
+	}
+	s.flush()
+	return append(s.b, 0xff, 0xd9)
 }

@@ -10,7 +10,7 @@ type drawing struct {
 	t    *textures
 
 	pix    [cellSize * cellSize]rgb
-	ground [zones]bool      // those that are seen
+	ground [zones]bool // those that are seen
 	spots  [spotRow * spotRow]spot
 }
 

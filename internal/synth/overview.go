@@ -8,14 +8,17 @@ type overview struct {
 	img   *image.RGBA
 }
 
-// newOverview keeps the first level of w×h pixels, halved again and again, that is
-// no longer than 1500 pixels, and not larger than from.
-func newOverview(w, h, from, levels int) *overview {
-	level := from
-	for max(w, h)>>level > 1500 && level < levels-1 {
+// keepView keeps the first level that is no longer than 1500 pixels, and adds
+// levels for that if there are too few. Those before bake have no pixels.
+func (p *pyramid) keepView() {
+	w, h, level := p.scene.width, p.scene.height, p.scene.bake
+	for max(w, h)>>level > 1500 {
 		level++
 	}
-	return &overview{level: level, img: image.NewRGBA(image.Rect(0, 0, max(w>>level, 1), max(h>>level, 1)))}
+	for len(p.stages) <= level {
+		p.addStage(nil, cellSize, cellSize, ceilDiv(w, cellSize<<len(p.stages)), 0)
+	}
+	p.view = &overview{level: level, img: image.NewRGBA(image.Rect(0, 0, max(w>>level, 1), max(h>>level, 1)))}
 }
 
 // take takes a row of cells of a level, if it is the one that is kept.

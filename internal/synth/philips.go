@@ -199,10 +199,7 @@ func (w *philipsWriter) plan(dir string) error {
 		width, height := w.tagSize(i)
 		w.pyr.addStage(out, p.TileSize, p.TileSize, width/p.TileSize, height/p.TileSize)
 	}
-	if p.Macro {
-		width, height := w.size(0)
-		w.pyr.view = newOverview(width, height, 0, p.Levels)
-	}
+	w.pyr.keepView()
 	return nil
 }
 

@@ -32,9 +32,9 @@ func (b *tissueBit) at(level, x, y int) *cell {
 // patches are seen first where there are glands.
 func (z zone) variants() uint64 {
 	if z == mucosa {
-		return 4
+		return 3
 	}
-	return 3
+	return 2
 }
 
 // colour of a corner of the patches of a zone.

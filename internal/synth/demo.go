@@ -1,0 +1,50 @@
+package synth
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// demo are the slides of [Demo]: of different kinds, sizes and scanners.
+var demo = []struct {
+	name  string
+	slide Philips
+}{
+	{"S26-01417_A1_HE.tiff", Philips{
+		Seed: 3, Width: 61_200, Height: 45_900, Big: true, Sparse: true, Label: true, Macro: true,
+		Barcode: "S26-01417;A1;HE", Acquired: time.Date(2026, 3, 12, 9, 41, 7, 0, time.UTC),
+	}},
+	{"S26-01422_B2_HE.tiff", Philips{
+		Seed: 11, Width: 17_400, Height: 13_100, Sparse: true, Label: true, Macro: true, AssociatedIn: InXML,
+		Barcode: "S26-01422;B2;HE", MPPX: 0.5, MPPY: 0.5, Maker: "3D Histech", Model: "P250", Serial: "P250-0412",
+		Acquired: time.Date(2026, 3, 12, 10, 2, 55, 0, time.UTC),
+	}},
+	{"S26-01430_A1_HE.tiff", Philips{
+		Seed: 5, Width: 12_600, Height: 9_800, Sparse: true, Macro: true, Barcode: "S26-01430;A1;HE",
+		Acquired: time.Date(2026, 3, 13, 8, 15, 30, 0, time.UTC),
+	}},
+}
+
+// Demo writes three slides into a folder, which is made if need be: one as large
+// as a scanner makes them, with everything; a classic one whose label and macro
+// are in the XML; and one without a label. Slides that are there already stay.
+func Demo(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, d := range demo {
+		path := filepath.Join(dir, d.name)
+		if _, err := os.Stat(path); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if _, err := d.slide.Write(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
