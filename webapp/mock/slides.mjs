@@ -10,20 +10,21 @@ function image(n, values) {
   const width = values.width ?? 45056;
   const height = values.height ?? 35840;
   const tile = values.tile ?? 512;
-  const maxZoom = Math.ceil(Math.log2(Math.max(1, Math.ceil(Math.max(width, height) / tile))));
+  const tileHeight = values.tileHeight ?? tile;
+  const maxZoom = Math.ceil(Math.log2(Math.max(1, width / tile, height / tileHeight)));
   const id = `mock${String(n).padStart(4, "0")}${Math.floor(hash(n, 1, 1) * 1e9).toString(36)}`;
   const levels = [];
   for (let k = 0; k <= maxZoom; k++) {
     const w = Math.ceil(width / 2 ** k);
     const h = Math.ceil(height / 2 ** k);
-    levels.push({ width: w, height: h, tile_width: tile, tile_height: tile, columns: Math.ceil(w / tile), rows: Math.ceil(h / tile), downsample: 2 ** k });
+    levels.push({ width: w, height: h, tile_width: tile, tile_height: tileHeight, columns: Math.ceil(w / tile), rows: Math.ceil(h / tileHeight), downsample: 2 ** k });
   }
   const shown = (values.state ?? "available") === "available";
   const known = shown || values.state === "missing";
   const record = {
     id, store: values.store ?? "main", revision: `r${n}a`, state: values.state ?? "available", reason: values.reason ?? null,
     format: known ? (values.format ?? "philips") : null, vendor: known ? (values.vendor ?? "PHILIPS") : null,
-    width: known ? width : null, height: known ? height : null, tile_width: known ? tile : null, tile_height: known ? tile : null, max_zoom: known ? maxZoom : null, levels: known ? levels : [],
+    width: known ? width : null, height: known ? height : null, tile_width: known ? tile : null, tile_height: known ? tileHeight : null, max_zoom: known ? maxZoom : null, levels: known ? levels : [],
     mpp_x: known ? (values.mpp === undefined ? 0.25 : values.mpp) : null, mpp_y: known ? (values.mpp === undefined ? 0.25 : values.mpp) : null,
     objective_power: known ? (values.power === undefined ? 40 : values.power) : null,
     barcode: values.barcode ?? null, label: values.label ?? null, file_name: values.file, aliases: [], external_id: null,
@@ -61,6 +62,8 @@ export function makeSlides(many) {
     image(8, { file: "S25-10198_A1_HE.tiff", label: "Kidney biopsy, teaching set", state: "missing", barcode: "S25-10198-A1", width: 45056, height: 35840 }),
     image(9, { file: "overview.pdf.tiff", state: "unsupported", reason: "This is a TIFF of one stripped page without a pyramid. Convert it with “ptiffstore convert”.", size: 8_400_120 }),
     image(10, { file: "derived_44x.tiff", barcode: "0004711", width: 45056, height: 35840, mpp: 0.2269, power: null, seed: 12 }),
+    image(11, { file: "one_tile.tif", format: "generic", vendor: null, width: 300, height: 201, associated: [], mpp: 1, power: 10, seed: 2 }),
+    image(12, { file: "oblong_tiles.tif", format: "generic", vendor: null, width: 12_345, height: 6_789, tile: 512, tileHeight: 240, associated: [], seed: 8 }),
   ];
   for (let n = list.length + 1; n <= Math.max(many, list.length); n++) {
     const organ = organs[n % organs.length];

@@ -163,7 +163,8 @@ export class SlideView {
     const { viewport } = this.viewer;
     const { width, height } = this.image;
     const size = viewport.getContainerSize();
-    viewport.zoomTo(this.zoomOf(fitScale(width, height, this.targetRotation, size.x, size.y) * fitMargin), undefined, immediately);
+    const scale = Math.min(maxScale, fitScale(width, height, this.targetRotation, size.x, size.y) * fitMargin);
+    viewport.zoomTo(this.zoomOf(scale), undefined, immediately);
     viewport.panTo(this.item.imageToViewportCoordinates(width / 2, height / 2), immediately);
     this.fitted = true;
   }
