@@ -12,62 +12,6 @@ import (
 // locked meanwhile, and a file that is renamed in must not wait for long.
 const commitBatch = 100
 
-// A looked is a file that was looked at, and what was found.
-type looked struct {
-	found
-	finding  Finding
-	sighting sighting
-}
-
-// gather returns first and whatever else is there already.
-func gather(first *looked, more <-chan *looked) []*looked {
-	batch := []*looked{first}
-	for len(batch) < commitBatch {
-		select {
-		case l, ok := <-more:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, l)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-// lookAt looks at one file.
-func (p *pass) lookAt(ctx context.Context, f found) *looked {
-	p.mu.Lock()
-	s := p.sightings[f.path]
-	p.mu.Unlock()
-	if s.since.IsZero() {
-		s = p.remembered(ctx, f.path)
-	}
-	now := p.s.now()
-	s = s.see(f.id, now)
-	s.closed = s.closed || f.closed
-	l := &looked{found: f, finding: Look(ctx, p.root, f.path)}
-	if l.finding.Identity.Ino == 0 {
-		l.finding.Identity = f.id
-	}
-	l.sighting = s.see(l.finding.Identity, now)
-	return l
-}
-
-// remembered is what the catalog remembers of a file that was arriving.
-func (p *pass) remembered(ctx context.Context, path string) sighting {
-	e, ok := p.s.mirror.file(p.store.ID, path)
-	if !ok || e.state != catalog.Arriving {
-		return sighting{}
-	}
-	im, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, path)
-	if err != nil {
-		return sighting{} // it begins anew
-	}
-	return sighting{id: im.Identity, since: im.FirstSeen}
-}
-
 // commit puts what was found into the catalog, in one transaction.
 func (p *pass) commit(ctx context.Context, batch []*looked) error {
 	p.mu.Lock()

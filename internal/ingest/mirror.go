@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"maps"
-	"slices"
 	"sync"
 
 	"github.com/slideatlas/ptiffstore/internal/blob"
@@ -81,14 +80,6 @@ func (m *mirror) file(store, path string) (entry, bool) {
 	return e, ok
 }
 
-// path returns where an image lies, if it is one of that store.
-func (m *mirror) path(store, image string) (string, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at, ok := m.places[image]
-	return at.path, ok && at.store == store
-}
-
 // files returns a copy of what is known of a store, by path.
 func (m *mirror) files(store string) map[string]entry {
 	m.mu.Lock()
@@ -96,16 +87,15 @@ func (m *mirror) files(store string) map[string]entry {
 	return maps.Clone(m.stores[store])
 }
 
-// below returns the paths in the folder dir of a store, in order.
-func (m *mirror) below(store, dir string) []string {
+// live is how many files of a store are not known to be missing.
+func (m *mirror) live(store string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var list []string
-	for p := range m.stores[store] {
-		if (blind{path: dir}).covers(p) {
-			list = append(list, p)
+	n := 0
+	for _, e := range m.stores[store] {
+		if e.state != catalog.Missing && !e.hidden {
+			n++
 		}
 	}
-	slices.Sort(list)
-	return list
+	return n
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"path"
 	"strings"
 )
@@ -118,19 +119,13 @@ func matchPath(pat, p []string) bool {
 	return len(p) == 0
 }
 
-// CheckPatterns reports the first of the patterns that is malformed.
+// CheckPatterns reports the first of the patterns that is malformed, and so would
+// match nothing.
 func CheckPatterns(patterns []string) error {
 	for _, p := range patterns {
 		if _, err := path.Match(p, ""); err != nil {
-			return &PatternError{p}
+			return fmt.Errorf("ingest: pattern %q: a bracket or backslash is not closed", p)
 		}
 	}
 	return nil
-}
-
-// A PatternError reports a malformed pattern.
-type PatternError struct{ Pattern string }
-
-func (e *PatternError) Error() string {
-	return "ingest: pattern " + e.Pattern + ": a bracket or backslash is not closed"
 }

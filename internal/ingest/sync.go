@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,12 +16,6 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
-
-// minMissing is how many slides may always go missing at once.
-const minMissing = 10
-
-// missingWindow is how long slides that went missing count as going at once.
-const missingWindow = 10 * time.Minute
 
 // A pass is one comparison of a store's folder with the catalog.
 type pass struct {
@@ -77,6 +71,9 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*pass, error) 
 	if st.Mode == catalog.Managed {
 		return nil, ErrManaged
 	}
+	if err := CheckPatterns(slices.Concat(st.Include, st.Exclude)); err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(st.Root)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
@@ -91,6 +88,7 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*pass, error) 
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
 	p := &pass{s: s, folder: fo, o: o, store: st, root: root, rootID: id, filter: newFilter(st.Include, st.Exclude)}
+	p.result.Failed = []Failure{} // a list in JSON, not null
 	p.patience = patience{pause: or(s.Pause, DefaultPause), settle: or(st.Settle, or(s.Settle, DefaultSettle))}
 	if !m.local {
 		p.patience.skew = foreignSkew
@@ -112,7 +110,8 @@ func (p *pass) whole(ctx context.Context) error {
 	for _, b := range w.blind {
 		p.result.fail("", b.String())
 	}
-	due, live := p.due(files, left)
+	live := p.s.mirror.live(p.store.ID)
+	due := p.due(files, left)
 	absent := p.absent(left, live, w)
 	err = p.refuse(len(absent), live)
 	if lookErr := p.look(ctx, due); lookErr != nil {
@@ -145,34 +144,9 @@ func (p *pass) survey(ctx context.Context) ([]found, *walker, error) {
 	return files, w, err
 }
 
-// sameRoot makes sure that the folder is the store's. A device is often numbered
-// anew when a machine starts, and a folder may have been restored from a backup: if
-// most of the slides are where they were, it is the one.
-func (p *pass) sameRoot(files []found, known map[string]entry) error {
-	was := p.store.RootID
-	if was.Ino == 0 || was.Ino == p.rootID.Ino && was.Dev == p.rootID.Dev || p.o.Confirm {
-		return nil
-	}
-	live, there := 0, 0
-	for _, e := range known {
-		if e.state != catalog.Missing {
-			live++
-		}
-	}
-	for _, f := range files {
-		if e, ok := known[f.path]; ok && e.state != catalog.Missing && e.id.Size == f.id.Size && e.id.MTime == f.id.MTime {
-			there++
-		}
-	}
-	if 2*there < live {
-		return ErrOtherRoot
-	}
-	return nil
-}
-
 // due takes the files that were found out of left, and returns those to be looked
-// at, and how many of the catalog's were not known to be missing.
-func (p *pass) due(files []found, left map[string]entry) (due []found, live int) {
+// at.
+func (p *pass) due(files []found, left map[string]entry) (due []found) {
 	now := p.s.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,11 +156,6 @@ func (p *pass) due(files []found, left map[string]entry) (due []found, live int)
 		}
 	}
 	p.seenRoot = p.rootID
-	for _, e := range left {
-		if e.state != catalog.Missing && !e.hidden {
-			live++
-		}
-	}
 	for _, f := range files {
 		e, ok := left[f.path]
 		delete(left, f.path)
@@ -201,7 +170,7 @@ func (p *pass) due(files []found, left map[string]entry) (due []found, live int)
 			p.result.Arriving++
 		}
 	}
-	return due, live
+	return due
 }
 
 // isDue reports whether a file that is known has to be looked at.
@@ -210,141 +179,12 @@ func (p *pass) isDue(f found, e entry, now time.Time) bool {
 	switch {
 	case !e.id.Same(f.id) || e.state == catalog.Missing:
 		return true
+	case waiting && s.since.After(now):
+		return true // the clock was set back: begin anew, and not only when it is where it was
 	case waiting:
 		return !s.again.IsZero() && !s.again.After(now)
 	}
 	return e.state == catalog.Arriving
-}
-
-// absent returns which of the files that were not found are missing. Not those of
-// which nothing can be said: in folders that could not be read, and on a file
-// system that is mounted below the root at other times.
-func (p *pass) absent(left map[string]entry, live int, w *walker) []string {
-	if len(left) == 0 {
-		return nil
-	}
-	gone, all := map[uint64]int{}, map[uint64]int{}
-	for _, e := range left {
-		gone[e.id.Dev]++
-	}
-	for _, e := range p.s.mirror.files(p.store.ID) {
-		all[e.id.Dev]++
-	}
-	var list []string
-	unmounted := 0
-	for path, e := range left {
-		if e.state == catalog.Missing || e.hidden || covered(w.blind, path) {
-			continue
-		}
-		dev := e.id.Dev
-		if _, seen := w.devices[dev]; !seen && dev != p.store.RootID.Dev && gone[dev] == all[dev] && live > gone[dev] {
-			unmounted++
-			continue
-		}
-		list = append(list, path)
-	}
-	if unmounted > 0 {
-		p.result.fail("", fmt.Sprintf("%d slides are on a file system below the store's folder that is not mounted", unmounted))
-	}
-	return list
-}
-
-func covered(list []blind, path string) bool {
-	for _, b := range list {
-		if b.covers(path) {
-			return true
-		}
-	}
-	return false
-}
-
-// refuse returns [ErrManyMissing] if n more slides are gone than may be without a
-// person knowing.
-func (p *pass) refuse(n, live int) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	since := p.s.now().Add(-missingWindow)
-	for len(p.parted) > 0 && p.parted[0].at.Before(since) {
-		p.parted = p.parted[1:]
-	}
-	recent := 0
-	for _, g := range p.parted {
-		recent += g.n
-	}
-	if n == 0 || p.o.Confirm || n+recent <= minMissing || float64(n+recent) <= or(p.s.MaxMissing, DefaultMaxMissing)*float64(live+recent) {
-		return nil
-	}
-	return fmt.Errorf("%w (%d of %d)", ErrManyMissing, n+recent, live+recent)
-}
-
-// wait looks again at the files that lacked nothing but time.
-func (p *pass) wait(ctx context.Context) error {
-	for range 3 { // a file that goes on changing is not waited for
-		now := p.s.now()
-		var due []found
-		var longest time.Duration
-		p.mu.Lock()
-		for path, s := range p.sightings {
-			if d := s.again.Sub(now); !s.again.IsZero() && d <= p.patience.pause {
-				due = append(due, found{path, s.id, false})
-				longest = max(longest, d)
-			}
-		}
-		p.mu.Unlock()
-		if len(due) == 0 || p.o.DryRun {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(longest):
-		}
-		p.result.Arriving -= len(due)
-		if err := p.look(ctx, due); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// look looks at files, several at a time, and puts what it finds into the catalog.
-func (p *pass) look(ctx context.Context, due []found) error {
-	if len(due) == 0 {
-		return nil
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	in, out := make(chan found), make(chan *looked, commitBatch)
-	var workers sync.WaitGroup
-	for range min(or(p.s.Workers, 4), len(due)) {
-		workers.Go(func() {
-			for f := range in {
-				out <- p.lookAt(ctx, f)
-			}
-		})
-	}
-	go func() {
-		defer close(out)
-		defer workers.Wait()
-		defer close(in)
-		for _, f := range due {
-			select {
-			case in <- f:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	var err error
-	for l := range out {
-		batch := gather(l, out)
-		if err == nil && ctx.Err() == nil {
-			if err = p.commit(ctx, batch); err != nil {
-				stop() // and take what the workers still have
-			}
-		}
-	}
-	return errors.Join(err, ctx.Err())
 }
 
 // miss marks images missing whose files are still not there.

@@ -12,7 +12,7 @@ import (
 
 // touch looks at the few paths of a store at which something was heard. Whole
 // reports that this is a matter for a pass over the whole folder: a folder went
-// away, or more slides than may go unasked.
+// away, or more slides than may without a person knowing.
 func (s *Syncer) touch(ctx context.Context, st *catalog.Store, list map[string]sign, enter func(string, uint64)) (r Result, whole bool, err error) {
 	p, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *Syncer) touch(ctx context.Context, st *catalog.Store, list map[string]s
 	if err := p.look(ctx, due); err != nil {
 		return p.result, whole, err
 	}
-	if len(gone) > minMissing || len(gone) > 0 && !p.rootIsKnown() {
+	if len(gone) > 0 && (!p.rootIsKnown() || p.refuse(len(gone), s.mirror.live(st.ID)) != nil) {
 		return p.result, true, nil
 	}
 	return p.result, whole, p.miss(ctx, gone)

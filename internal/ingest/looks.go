@@ -1,0 +1,139 @@
+package ingest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// A looked is a file that was looked at, and what was found.
+type looked struct {
+	found
+	finding  Finding
+	sighting sighting
+}
+
+// look looks at files, several at a time, and puts what it finds into the catalog.
+func (p *pass) look(ctx context.Context, due []found) error {
+	if len(due) == 0 {
+		return nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	in, out := make(chan found), make(chan *looked, commitBatch)
+	var workers sync.WaitGroup
+	for range min(or(p.s.Workers, 4), len(due)) {
+		workers.Go(func() {
+			for f := range in {
+				out <- p.lookAt(ctx, f)
+			}
+		})
+	}
+	go func() {
+		defer close(out)
+		defer workers.Wait()
+		defer close(in)
+		for _, f := range due {
+			select {
+			case in <- f:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	var err error
+	for l := range out {
+		batch := gather(l, out)
+		if err == nil && ctx.Err() == nil {
+			if err = p.commit(ctx, batch); err != nil {
+				stop() // and take what the workers still have
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// gather returns first and whatever else is there already.
+func gather(first *looked, more <-chan *looked) []*looked {
+	batch := []*looked{first}
+	for len(batch) < commitBatch {
+		select {
+		case l, ok := <-more:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, l)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// lookAt looks at one file.
+func (p *pass) lookAt(ctx context.Context, f found) *looked {
+	p.mu.Lock()
+	s := p.sightings[f.path]
+	p.mu.Unlock()
+	if s.since.IsZero() {
+		s = p.remembered(ctx, f.path)
+	}
+	now := p.s.now()
+	s = s.see(f.id, now)
+	s.closed = s.closed || f.closed
+	l := &looked{found: f, finding: Look(ctx, p.root, f.path)}
+	if l.finding.Identity.Ino == 0 {
+		l.finding.Identity = f.id
+	}
+	l.sighting = s.see(l.finding.Identity, now)
+	return l
+}
+
+// remembered is what the catalog remembers of a file: since when it is as it is. A
+// slide whose mode or links change is then not taken for one that arrives.
+func (p *pass) remembered(ctx context.Context, path string) sighting {
+	e, ok := p.s.mirror.file(p.store.ID, path)
+	if !ok || e.state == catalog.Missing {
+		return sighting{}
+	}
+	im, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, path)
+	if err != nil {
+		return sighting{} // it begins anew
+	}
+	return sighting{id: im.Identity, since: im.FirstSeen}
+}
+
+// wait looks again at the files that lacked nothing but time.
+func (p *pass) wait(ctx context.Context) error {
+	for range 3 { // a file that goes on changing is not waited for
+		now := p.s.now()
+		var due []found
+		var longest time.Duration
+		p.mu.Lock()
+		for path, s := range p.sightings {
+			if d := s.again.Sub(now); !s.again.IsZero() && d <= p.patience.pause {
+				due = append(due, found{path, s.id, false})
+				longest = max(longest, d)
+			}
+		}
+		p.mu.Unlock()
+		if len(due) == 0 || p.o.DryRun {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(longest):
+		}
+		p.result.Arriving -= len(due)
+		if err := p.look(ctx, due); err != nil {
+			return err
+		}
+	}
+	return nil
+}
