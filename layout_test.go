@@ -26,7 +26,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/synth", "internal/barcode", "golang.org/x/image github.com/klauspost/compress"},
 	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego"},
 	{"internal/catalog", "internal/blob", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
-	{"internal/ingest", "tiff slide internal/blob internal/catalog internal/barcode", "github.com/fsnotify/fsnotify golang.org/x/sys"},
+	{"internal/ingest", "tiff slide internal/barcode internal/blob internal/render internal/catalog", "github.com/fsnotify/fsnotify golang.org/x/sys"},
 	{"internal/web", "", ""},
 	{"internal/auth", "internal/web", ""},
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
