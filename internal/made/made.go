@@ -168,7 +168,7 @@ func (k *Maker) Waiting() int { return int(k.waiting.Load()) }
 func (k *Maker) tile(ctx context.Context, m *tiles.Made) ([]byte, error) {
 	switch {
 	case m.Shrink:
-		return k.shrunk(ctx, m)
+		return render.Scaled(ctx, m.Slide, m.Width, m.Height, m.Back)
 	case m.Width != 0:
 		return k.edge(ctx, m)
 	case m.Zoom < 0:
@@ -218,11 +218,6 @@ func (k *Maker) edge(ctx context.Context, m *tiles.Made) ([]byte, error) {
 		return nil, err
 	}
 	return render.EncodeJPEG(render.Crop(img, m.Width, m.Height), k.o.Quality)
-}
-
-// shrunk scales the one tile of zoom 0 down.
-func (k *Maker) shrunk(ctx context.Context, m *tiles.Made) ([]byte, error) {
-	return render.Thumbnail(ctx, m.Slide, m.Width, m.Height, m.Back)
 }
 
 // level decodes a tile of a stored level and encodes it as a JPEG.

@@ -28,11 +28,29 @@ func Thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGB
 	return EncodeJPEG(img, thumbnailQuality)
 }
 
+// Scaled returns the whole slide as a JPEG of exactly w × h pixels, at most 4096 a
+// side and no larger than level 0. It is drawn as [Thumbnail] is.
+func Scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) ([]byte, error) {
+	if l := &s.Levels[0]; w < 1 || h < 1 || w > min(l.Width, maxThumbnail) || h > min(l.Height, maxThumbnail) {
+		return nil, fmt.Errorf("render: a slide of %d×%d pixels scaled to %d×%d", l.Width, l.Height, w, h)
+	}
+	img, err := scaled(ctx, s, w, h, bg)
+	if err != nil {
+		return nil, err
+	}
+	return EncodeJPEG(img, thumbnailQuality)
+}
+
 func thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGBA) (*image.RGBA, error) {
 	if maxW < 1 || maxH < 1 {
 		return nil, fmt.Errorf("render: a thumbnail of %d×%d pixels", maxW, maxH)
 	}
 	w, h := fit(s.Levels[0].Width, s.Levels[0].Height, min(maxW, maxThumbnail), min(maxH, maxThumbnail))
+	return scaled(ctx, s, w, h, bg)
+}
+
+// scaled draws the slide from the smallest level that is no smaller.
+func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*image.RGBA, error) {
 	level := 0
 	for i := range s.Levels {
 		if l := &s.Levels[i]; l.Width >= w && l.Height >= h {

@@ -40,14 +40,13 @@ func drawLabel(seed uint64, text string) (*image.RGBA, error) {
 		at := image.Pt(labelWidth-code.Bounds().Dx()-24, 24)
 		draw.Draw(img, code.Bounds().Sub(code.Bounds().Min).Add(at), code, code.Bounds().Min, draw.Src)
 	}
-	stains := []string{"H&E", "PAS", "HE 2 µm", "Ki-67"}
 	lines := []struct {
 		text string
 		bold bool
 		size float64
 	}{
 		{text, true, 56},
-		{stains[seed%uint64(len(stains))], true, 64},
+		{"H&E", true, 64},
 		{"Block A" + string(rune('1'+seed%4)), false, 44},
 		{"Department of Pathology", false, 38},
 	}
