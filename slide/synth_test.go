@@ -53,7 +53,7 @@ func variants() []variant {
 		{"spare column", with(func(p *synth.Philips) { p.SpareColumn = 2 }), ""},
 		{"pictures in XML", with(func(p *synth.Philips) { p.AssociatedIn = synth.InXML }), ""},
 		{"pictures in both", with(func(p *synth.Philips) { p.AssociatedIn = synth.InBoth }), ""},
-		{"base64 in lines", with(func(p *synth.Philips) { p.AssociatedIn, p.XML.Wrapped = synth.InXML, true }), ""},
+		{"base64 in lines", with(func(p *synth.Philips) { p.AssociatedIn, p.XML.WrapBase64 = synth.InXML, true }), ""},
 		{"pictures in strips", with(func(p *synth.Philips) { p.Strips, p.StripTables = 3, true }), ""},
 		{"no pictures", with(func(p *synth.Philips) { p.Label, p.Macro = false, false }), ""},
 		{"plain barcode", with(func(p *synth.Philips) { p.BarcodePlain = true }), ""},
@@ -61,7 +61,7 @@ func variants() []variant {
 		{"NULs and CRLF", style(synth.XMLStyle{NULs: 3, CRLF: true}), ""},
 		{"no prolog", style(synth.XMLStyle{NoProlog: true}), ""},
 		{"byte order mark", style(synth.XMLStyle{BOM: true}), ""},
-		{"Attribute without name", style(synth.XMLStyle{EmptyLeaf: true}), ""},
+		{"Attribute without name", style(synth.XMLStyle{EmptyAttribute: true}), ""},
 		{"spacings without quotes", style(synth.XMLStyle{Unquoted: true}), ""},
 		{"short tables", with(func(p *synth.Philips) { p.ShortArrays = 2 }), ""},
 

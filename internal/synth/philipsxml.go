@@ -19,6 +19,9 @@ type XMLStyle struct {
 	WrapBase64     bool // lines of 76 characters
 	EmptyAttribute bool // an Attribute without name and text, as de-identification leaves it
 	LowerHex       bool // 0x115e for 0x115E
+	Unquoted       bool // spacings without quotes
+	NoSpacings     bool // the levels' spacings are missing
+	SpareObject    bool // a second WSI object
 }
 
 // A xmlWriter writes the objects and attributes of Philips's XML.
@@ -178,6 +181,9 @@ func (w *philipsWriter) importObject(x *xmlWriter, pictures []picture, more int)
 	}
 	x.array("PIM_DP_SCANNED_IMAGES", func() {
 		x.object("DPScannedImage", func() { w.scan(x) })
+		if p.XML.SpareObject {
+			x.object("DPScannedImage", func() { w.scan(x) })
+		}
 		for i := range pictures {
 			if p.AssociatedIn != InDirectories {
 				w.embedded(x, &pictures[i], more)
@@ -210,7 +216,7 @@ func (w *philipsWriter) scan(x *xmlWriter) {
 	x.attribute("DICOM_SAMPLES_PER_PIXEL", 3)
 	x.attribute("DICOM_PHOTOMETRIC_INTERPRETATION", "RGB") // even if the tags say YCbCr
 	x.attribute("DICOM_PLANAR_CONFIGURATION", 0)
-	x.attribute("DICOM_PIXEL_SPACING", spacing(p.MPPY, p.MPPX))
+	x.spacing(p.MPPY, p.MPPX)
 	x.attribute("DICOM_BITS_ALLOCATED", 8)
 	x.attribute("DICOM_BITS_STORED", 8)
 	x.attribute("DICOM_HIGH_BIT", 7)
@@ -237,15 +243,23 @@ func (w *philipsWriter) scan(x *xmlWriter) {
 func (w *philipsWriter) representation(x *xmlWriter, level int) {
 	width, height := w.tagSize(level)
 	nominal := 10 / float64(int(10/w.p.MPPX+0.5)) * float64(int(1)<<level)
-	x.attribute("DICOM_PIXEL_SPACING", spacing(nominal, nominal))
+	if !x.style.NoSpacings {
+		x.spacing(nominal, nominal)
+	}
 	x.attribute("PIIM_DP_PIXEL_DATA_REPRESENTATION_POSITION", `"0" "0" "0"`)
 	x.attribute("PIIM_PIXEL_DATA_REPRESENTATION_COLUMNS", width)
 	x.attribute("PIIM_PIXEL_DATA_REPRESENTATION_NUMBER", level)
 	x.attribute("PIIM_PIXEL_DATA_REPRESENTATION_ROWS", height)
 }
 
-// spacing is a distance of rows and one of columns, given in µm, written in mm.
-func spacing(y, x float64) string { return fmt.Sprintf(`"%.6g" "%.6g"`, y/1000, x/1000) }
+// spacing writes a distance of rows and one of columns, given in µm, in mm.
+func (x *xmlWriter) spacing(row, column float64) {
+	form := `"%.6g" "%.6g"`
+	if x.style.Unquoted {
+		form = `%.6g %.6g`
+	}
+	x.attribute("DICOM_PIXEL_SPACING", fmt.Sprintf(form, row/1000, column/1000))
+}
 
 // derivation tells how the file was made. Its first level is the objective;
 // 10003 means that there is none.

@@ -1,6 +1,7 @@
 package synth
 
 import (
+	"fmt"
 	"math"
 	"sync"
 )
@@ -96,7 +97,17 @@ func (s *scene) cell(p *pyramid, x, y int, corners [4]*spot) *cell {
 		per := s.side / cellSize
 		return s.stocked(p, s.key(corners[0].zone, x/per, y/per)).at(0, x%per, y%per)
 	}
-	pix := newDrawing(s, x*cellSize, y*cellSize).draw()
+	dd := newDrawing(s, x*cellSize, y*cellSize)
+	pix := dd.draw()
+	s.mu.Lock()
+	k := ""
+	for z, b := range dd.ground {
+		if b {
+			k += fmt.Sprint(z)
+		}
+	}
+	Own[k]++
+	s.mu.Unlock()
 	if s.bake == 0 {
 		s.shiftPixels(pix, 0, x, y)
 	}
@@ -159,3 +170,5 @@ func (s *scene) shiftPixels(pix []byte, level, cx, cy int) {
 		}
 	}
 }
+
+var Own=map[string]int{}
