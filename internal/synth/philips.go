@@ -50,7 +50,7 @@ type Philips struct {
 	// Label and macro.
 	Label, Macro bool
 	AssociatedIn Place
-	CorruptLabel bool // what should be the label's JPEG is noise, wherever it is kept
+	CorruptLabel bool // what should be the label's JPEG is noise: in its directory, or in the XML if it is only there
 	Strips       int  // of each of their directories; 0 is 1
 	StripTables  bool // their tables are in tag 347
 

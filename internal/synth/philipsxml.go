@@ -278,7 +278,11 @@ func (w *philipsWriter) derivation() string {
 func (w *philipsWriter) embedded(x *xmlWriter, pic *picture, more int) {
 	x.object("DPScannedImage", func() {
 		x.attribute("PIM_DP_IMAGE_TYPE", pic.kind)
-		x.binary("PIM_DP_IMAGE_DATA", lengthened(pic.jpeg, ceilDiv(more, 4)*3))
+		data := lengthened(pic.jpeg, ceilDiv(more, 4)*3)
+		if pic.kind == "LABELIMAGE" && w.p.CorruptLabel && w.p.AssociatedIn == InXML {
+			data = garbage(len(data))
+		}
+		x.binary("PIM_DP_IMAGE_DATA", data)
 	})
 }
 
