@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,7 +135,7 @@ func newImage(im *catalog.Image, endpoints map[string]string) image {
 		TileWidth: known(im.TileWidth), TileHeight: known(im.TileHeight),
 		Levels: im.Levels, MPPX: im.MPPX, MPPY: im.MPPY, ObjectivePower: im.ObjectivePower,
 		Barcode: im.Barcode, Label: im.Label, FileName: known(im.FileName), Aliases: im.Aliases, ExternalID: im.ExternalID,
-		Size: im.Identity.Size, Digest: im.Digest, Associated: im.Associated, Properties: im.Properties,
+		Size: im.Identity.Size, Digest: im.Digest, Associated: associated(im), Properties: im.Properties,
 		CreatedAt: im.CreatedAt.UTC(), UpdatedAt: im.UpdatedAt.UTC(), MissingSince: im.MissingSince,
 	}
 	if v.Levels == nil {
@@ -142,9 +143,6 @@ func newImage(im *catalog.Image, endpoints map[string]string) image {
 	}
 	if v.Aliases == nil {
 		v.Aliases = []string{}
-	}
-	if v.Associated == nil {
-		v.Associated = []string{}
 	}
 	if v.Properties == nil {
 		v.Properties = map[string]string{}
@@ -154,6 +152,17 @@ func newImage(im *catalog.Image, endpoints map[string]string) image {
 		v.TileURL = known(endpoints[im.StoreID] + "/api/v1/images/" + im.ID + "/tiles/{z}/{x}/{y}.jpg?v=" + im.Revision)
 	}
 	return v
+}
+
+// associated lists the pictures that can be had: those in the file, and a label
+// that is made from the barcode.
+func associated(im *catalog.Image) []string {
+	list := append([]string{}, im.Associated...)
+	if im.Barcode != nil && !slices.Contains(list, "label") {
+		list = append(list, "label")
+		slices.Sort(list)
+	}
+	return list
 }
 
 // known is nil for the zero value.
