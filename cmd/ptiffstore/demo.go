@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
@@ -28,12 +32,37 @@ func (c *demoCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	folder := filepath.Join(dir, "demo")
-	fmt.Fprintln(std.err, "Making three demo slides; this takes a while the first time.")
-	if err := synth.Demo(folder); err != nil {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
 	if err := s.addFolder(ctx, folder); err != nil {
 		return err
 	}
-	return s.serve(ctx, std)
+	return s.serve(ctx, std, func(ctx context.Context) error {
+		fmt.Fprintln(std.err, "Making three demo slides. The first time this takes a minute.")
+		if err := synth.Demo(folder); err != nil {
+			return err
+		}
+		return s.settled(ctx)
+	})
+}
+
+// settled waits until nothing is arriving any more, but not for ever.
+func (s *site) settled(ctx context.Context) error {
+	for range 100 {
+		page, err := s.catalog.Images(ctx, catalog.Query{})
+		if err != nil {
+			return err
+		}
+		arriving := slices.ContainsFunc(page.Items, func(im catalog.Image) bool { return im.State == catalog.Arriving })
+		if len(page.Items) >= 3 && !arriving {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil
 }

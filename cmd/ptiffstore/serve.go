@@ -41,7 +41,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 	}
-	return s.serve(ctx, std)
+	return s.serve(ctx, std, nil)
 }
 
 // A site is one process that does everything.
@@ -113,8 +113,9 @@ func (s *site) addFolder(ctx context.Context, folder string) error {
 	return err
 }
 
-// serve runs the site until ctx is done.
-func (s *site) serve(ctx context.Context, std streams) error {
+// serve runs the site until ctx is done. The URL is printed once prepare, if not
+// nil, has run beside it.
+func (s *site) serve(ctx context.Context, std streams, prepare func(context.Context) error) error {
 	l, err := s.c.listen()
 	if err != nil {
 		return err
@@ -131,6 +132,11 @@ func (s *site) serve(ctx context.Context, std streams) error {
 	wg.Go(func() { f.Run(ctx) })
 	wg.Go(func() { s.watch.Run(ctx) })
 	s.health.Ready.Store(true)
+	if prepare != nil {
+		if err := prepare(ctx); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintln(std.out, url(l))
 	err = serveHTTP(ctx, l, s.handler(), s.log)
 	stop()
