@@ -9,9 +9,10 @@ type drawing struct {
 	x, y int // of its upper left pixel
 	t    *textures
 
-	pix    [cellSize * cellSize]rgb
-	ground [zones]bool // those that are seen
-	spots  [spotRow * spotRow]spot
+	pix     [cellSize * cellSize]rgb
+	density [cellSize * cellSize]float32
+	ground  [zones]bool // those that are seen
+	spots   [spotRow * spotRow]spot
 }
 
 // spotStep is the distance in pixels at which a drawing reads the map.
@@ -23,7 +24,7 @@ const (
 // An rgb is a colour, each component from 0 to 255.
 type rgb [3]float32
 
-var glassColour = rgb{250, 249, 250}
+var glassColour = rgb{252, 252, 253}
 
 func newDrawing(s *scene, x, y int) *drawing {
 	return &drawing{s: s, x: x, y: y, t: texturesOf(s.side)}
@@ -44,10 +45,14 @@ func (d *drawing) draw() []byte {
 	if d.ground[glass] {
 		d.drawGlass()
 	}
-	out := make([]byte, 0, 3*len(d.pix))
+	out := make([]byte, 3*len(d.pix))
 	for i := range d.pix {
-		for _, v := range d.pix[i] {
-			out = append(out, byte(min(max(v+0.5, 0), 255)))
+		for k, v := range d.pix[i] {
+			n := int32(v + 0.5)
+			if uint32(n) > 255 {
+				n = max(min(n, 255), 0)
+			}
+			out[3*i+k] = byte(n)
 		}
 	}
 	return out
@@ -56,8 +61,8 @@ func (d *drawing) draw() []byte {
 // spot reads the map at a pixel.
 func (d *drawing) spot(x, y float64) spot {
 	if d.key != nil {
-		var p spot
-		p.zone, p.weights[d.key.zone], p.edge = d.key.zone, 1, 1e6
+		p := spot{zone: d.key.zone, edge: 1e6}
+		p.weights[d.key.zone] = 1
 		return p
 	}
 	return d.s.section.at(x/d.s.micron, y/d.s.micron)
@@ -82,13 +87,30 @@ func (d *drawing) readMap() {
 	}
 }
 
-// between interpolates a value of the map at a pixel of the cell.
-func (d *drawing) between(x, y int, of func(*spot) float32) float32 {
-	i := y/spotStep*spotRow + x/spotStep
-	u, v := float32(x%spotStep)/spotStep, float32(y%spotStep)/spotStep
-	a := of(&d.spots[i])*(1-u) + of(&d.spots[i+1])*u
-	b := of(&d.spots[i+spotRow])*(1-u) + of(&d.spots[i+spotRow+1])*u
+// around returns the spots round pixel number i, and how far it is between them.
+func (d *drawing) around(i int) (four [4]*spot, u, v float32) {
+	x, y := i%cellSize, i/cellSize
+	s := d.spots[y/spotStep*spotRow+x/spotStep:]
+	four = [4]*spot{&s[0], &s[1], &s[spotRow], &s[spotRow+1]}
+	return four, float32(x%spotStep) / spotStep, float32(y%spotStep) / spotStep
+}
+
+// weight is that of a zone at pixel number i.
+func (d *drawing) weight(i int, z zone) float32 {
+	s, u, v := d.around(i)
+	a := s[0].weights[z]*(1-u) + s[1].weights[z]*u
+	b := s[2].weights[z]*(1-u) + s[3].weights[z]*u
 	return a*(1-v) + b*v
+}
+
+// drawGlass leaves the pixels beyond the edge of the tissue white.
+func (d *drawing) drawGlass() {
+	for i := range d.pix {
+		s, u, v := d.around(i)
+		edge := (s[0].edge*(1-u)+s[1].edge*u)*(1-v) + (s[2].edge*(1-u)+s[3].edge*u)*v
+		edge += 2 * d.t.grain.at(d.x+i%cellSize, d.y+i/cellSize)
+		d.pix[i].over(glassColour, 1-smooth(-1.2, 1.8, edge))
+	}
 }
 
 // over lays a colour over another.
@@ -101,14 +123,4 @@ func (c *rgb) over(by rgb, share float32) {
 func blend(a, b rgb, share float32) rgb {
 	a.over(b, share)
 	return a
-}
-
-// drawGlass leaves the pixels beyond the edge of the tissue white.
-func (d *drawing) drawGlass() {
-	for i := range d.pix {
-		x, y := i%cellSize, i/cellSize
-		edge := d.between(x, y, func(p *spot) float32 { return p.edge })
-		edge += 2 * d.t.grain.at(d.x+x, d.y+y, turn{})
-		d.pix[i].over(glassColour, 1-smooth(-1.2, 1.8, edge))
-	}
 }

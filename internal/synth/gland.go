@@ -2,10 +2,9 @@ package synth
 
 import "math"
 
-// maxGland is how far a gland reaches from its corner of the mucosa, in
-// micrometres; less than half a patch, so that the nearest corner's is the only
-// one a point can lie in.
-const maxGland = 60
+// maxGland is how far a gland reaches from its place in micrometres; less than a
+// quarter of a patch, so that a point can only lie in that of the nearest place.
+const maxGland = 31.5
 
 // A gland is a crypt cut across: a ring of tall cells, their nuclei outside and
 // mucus inside, round a lumen.
@@ -19,26 +18,38 @@ type gland struct {
 	seed          uint64
 }
 
-// gland returns the one on a corner of the mucosa.
+// gland returns the one at a place: there are four to a patch of mucosa, laid out
+// as the centres of fat cells are.
 func (d *drawing) gland(x, y int) (gland, bool) {
-	if d.key != nil && (x < 0 || x > 1 || y < 0 || y > 1) {
+	h, ok := d.shared(mucosa, x, y)
+	if !ok || !d.hasGland(x, y) {
 		return gland{}, false
 	}
-	colour := d.corner(mucosa, x, y)
-	if colour == absent {
+	r := dice(hash(h, 71))
+	if r.unit() < 0.1 {
 		return gland{}, false
 	}
-	h := hash(uint64(colour), 71)
-	r := dice(h)
-	unit := float32(d.s.micron)
+	unit, half := float32(d.s.micron), float32(d.s.side/2)
 	g := gland{
-		x: float32(x*d.s.side) + unit*r.between(-6, 6), y: float32(y*d.s.side) + unit*r.between(-6, 6),
-		radius: unit * r.between(38, 46), oval: r.between(0.02, 0.11), corners: r.between(0, 0.05),
-		turn1: r.between(0, math.Pi), turn2: r.between(0, 2),
-		lumen: r.between(0.16, 0.32), seed: h,
+		radius: r.between(15.5, 26), oval: r.between(0.02, 0.12), corners: r.between(0, 0.06),
+		turn1: r.between(0, math.Pi), turn2: r.between(0, 2*math.Pi),
+		lumen: r.between(0.12, 0.34), seed: h,
 	}
-	g.cells = int(2 * math.Pi * g.radius / unit / 6.4)
+	free := maxGland - 1.08*g.radius*(1+g.oval+g.corners)
+	turn := r.between(0, 2*math.Pi)
+	g.x = float32(x)*half + unit*free*cos(turn)
+	g.y = float32(y)*half + unit*free*sin(turn)
+	g.radius *= unit
+	g.cells = int(2 * math.Pi * g.radius / unit / 5.8)
 	return g, true
+}
+
+// hasGland reports whether there is room for a gland.
+func (d *drawing) hasGland(x, y int) bool {
+	if d.key == nil {
+		return d.s.hasGland(x, y)
+	}
+	return d.key.glands>>(3*y+x)&1 != 0
 }
 
 // reach is the radius in a direction.
@@ -56,11 +67,11 @@ func (g *gland) depth(x, y float32) float32 {
 	return r / g.reach(atan2(dy, dx))
 }
 
-// drawGlands draws what is seen of the glands on the corners around.
+// drawGlands draws what is seen of the glands around.
 func (d *drawing) drawGlands() {
-	side := d.s.side
-	for j := floorDiv(d.y, side); j <= floorDiv(d.y+cellSize-1, side)+1; j++ {
-		for i := floorDiv(d.x, side); i <= floorDiv(d.x+cellSize-1, side)+1; i++ {
+	half := d.s.side / 2
+	for j := floorDiv(d.y, half); j <= floorDiv(d.y+cellSize-1, half)+1; j++ {
+		for i := floorDiv(d.x, half); i <= floorDiv(d.x+cellSize-1, half)+1; i++ {
 			if g, ok := d.gland(i, j); ok {
 				d.drawGland(&g)
 			}
@@ -101,12 +112,12 @@ func (d *drawing) drawGland(g *gland) {
 
 // glandColour is that of a gland's cells at a pixel.
 func (d *drawing) glandColour(g *gland, i int, depth, angle float32) rgb {
-	grain := d.t.grain.at(d.x+i%cellSize, d.y+i/cellSize, turn{})
+	grain := d.t.grain.at(d.x+i%cellSize, d.y+i/cellSize)
 	along := (angle/(2*math.Pi) + 0.5) * float32(g.cells)
 	k := int(along)
 	r := dice(hash(g.seed, uint64(k)))
 	side := along - float32(k) - 0.5 // -0.5 to 0.5 across the cell
-	c := blend(apical, basal, smooth(0.45, 0.9, depth+0.06*grain))
+	c := blend(apical, basal, smooth(0.4, 0.9, depth+0.06*grain))
 	if goblet := r.unit(); goblet < 0.6 {
 		at, long := r.between(0.5, 0.62), r.between(0.12, 0.2)
 		u, v := side/0.42, (depth-at)/long
@@ -115,7 +126,7 @@ func (d *drawing) glandColour(g *gland, i int, depth, angle float32) rgb {
 	edge := 0.5 - max(side, -side) // to the next cell
 	c.over(rgb{170, 118, 178}, 0.45*(1-smooth(0.02, 0.12, edge)))
 	c.over(content, 1-smooth(g.lumen-0.02, g.lumen+0.03, depth+0.05*grain))
-	c.over(sheath, smooth(0.965, 1, depth))
+	c.over(sheath, smooth(0.95, 1, depth))
 	return c
 }
 
@@ -125,17 +136,16 @@ func (g *gland) nuclei(d *drawing) {
 	for k := range g.cells {
 		r := dice(hash(g.seed, uint64(k), 72))
 		angle := (float32(k)+0.5+r.between(-0.15, 0.15))/float32(g.cells)*2*math.Pi - math.Pi
-		at := g.reach(angle) * r.between(0.82, 0.885)
+		at := g.reach(angle) * r.between(0.78, 0.85)
 		n := nucleus{
 			x: g.x + at*cos(angle), y: g.y + at*sin(angle),
-			length: unit * r.between(3.6, 4.8), width: unit * r.between(2.3, 2.9),
+			length: unit * r.between(3.3, 4.3), width: unit * r.between(2.1, 2.7),
 		}
-		n.turn(float64(angle + r.between(-0.2, 0.2)))
-		n.paint(columnar.colour, &r, d.s.side)
-		if n.x+n.length+4 < float32(d.x) || n.x-n.length-4 > float32(d.x+cellSize) ||
-			n.y+n.length+4 < float32(d.y) || n.y-n.length-4 > float32(d.y+cellSize) {
+		if d.misses(&n) {
 			continue
 		}
+		n.turn(angle + r.between(-0.2, 0.2))
+		n.paint(&columnar, &r)
 		d.stamp(&n)
 	}
 }

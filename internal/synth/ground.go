@@ -2,14 +2,25 @@ package synth
 
 import "math"
 
-// What lies between the nuclei of each zone: from thin to dense.
-var grounds = [zones][2]rgb{
-	epithelium: {{214, 178, 212}, {186, 138, 190}},
-	mucosa:     {{240, 216, 230}, {208, 154, 196}},
-	submucosa:  {{250, 240, 246}, {222, 146, 188}},
-	muscle:     {{240, 186, 212}, {212, 122, 172}},
-	fat:        {{250, 248, 250}, {222, 160, 196}},
-	lymphoid:   {{212, 184, 218}, {178, 138, 192}},
+// A groundKind is what lies between the nuclei of a zone.
+type groundKind struct {
+	thin, dense rgb
+	low, high   float32 // of the texture: what is thin and what is dense
+	grain       float32
+	fibrous     bool
+	spread      float32 // of the fibres' directions, radians
+}
+
+var grounds = [zones]groundKind{
+	epithelium: {rgb{216, 180, 212}, rgb{186, 138, 190}, -0.6, 0.6, 0.06, false, 6},
+	mucosa:     {rgb{238, 214, 230}, rgb{208, 156, 196}, -0.85, 0.6, 0.05, false, 6},
+	submucosa:  {rgb{247, 234, 242}, rgb{226, 158, 196}, -0.5, 0.5, 0.04, true, 1.3},
+	muscle:     {rgb{236, 176, 206}, rgb{211, 122, 172}, -0.75, 0.6, 0.05, true, 0.5},
+	fascicles:  {rgb{240, 190, 214}, rgb{208, 124, 174}, -1.0, 0.45, 0.04, false, 6},
+	fat:        {rgb{251, 249, 251}, rgb{224, 164, 200}, 0, 0, 0, false, 0},
+	lymphoid:   {rgb{210, 182, 216}, rgb{176, 136, 190}, -0.6, 0.6, 0.06, false, 6},
+	germinal:   {rgb{222, 194, 220}, rgb{194, 154, 200}, -0.6, 0.6, 0.06, false, 6},
+	blood:      {rgb{244, 214, 220}, rgb{232, 160, 170}, -0.6, 0.9, 0.05, false, 0},
 }
 
 // drawGround fills the cell with the ground of the zones that are seen.
@@ -18,86 +29,119 @@ func (d *drawing) drawGround() {
 		if !d.ground[z] {
 			continue
 		}
-		density := d.density(z)
+		density := &d.density
+		if z == fat {
+			d.membranes(density)
+		} else {
+			d.weave(z, density)
+		}
+		k := &grounds[z]
+		span := rgb{k.dense[0] - k.thin[0], k.dense[1] - k.thin[1], k.dense[2] - k.thin[2]}
+		whole := d.alone(z)
 		for i := range d.pix {
-			x, y := i%cellSize, i/cellSize
 			share := float32(1)
-			if d.key == nil {
-				share = d.between(x, y, func(p *spot) float32 { return p.weights[z] })
+			if !whole {
+				if share = d.weight(i, z); share == 0 {
+					continue
+				}
 			}
-			if share == 0 {
-				continue
-			}
-			c := blend(grounds[z][0], grounds[z][1], density[i])
-			for k := range c {
-				d.pix[i][k] += c[k] * share
+			for c := range span {
+				d.pix[i][c] += (k.thin[c] + span[c]*density[i]) * share
 			}
 		}
 	}
 }
 
-// density is how dense the ground is at each pixel, 0 to 1. Each corner of the
-// patch has its own lay of the fibres; from one to the next they are blended.
-func (d *drawing) density(z zone) *[cellSize * cellSize]float32 {
-	var out [cellSize * cellSize]float32
-	if z == fat {
-		d.membranes(&out)
-		return &out
+// alone reports whether nothing but a zone is seen.
+func (d *drawing) alone(z zone) bool {
+	for i := range d.spots {
+		if d.spots[i].weights[z] < 1 {
+			return false
+		}
 	}
-	side := d.s.side
+	return true
+}
+
+// weave sets how dense the ground of a zone is at each pixel, 0 to 1. Each corner
+// of the patch has its own lay of the texture; from one to the next they are
+// blended, and what is too weak to be seen is left out.
+func (d *drawing) weave(z zone, out *[cellSize * cellSize]float32) {
+	k, side := &grounds[z], d.s.side
 	px, py := floorDiv(d.x, side), floorDiv(d.y, side)
-	var turns [4]turn
-	for i := range turns {
-		turns[i] = newTurn(d.corner(z, px+i%2, py+i/2)+uint32(z)<<16, side)
-		if z == muscle {
-			turns[i].slope, turns[i].swap = 0, false
+	clear(out[:])
+	for c := range 4 {
+		x0, y0 := d.x-(px+c%2)*side, d.y-(py+c/2)*side // of the cell, from the corner
+		var bx, by [cellSize]float32
+		top := float32(0)
+		for i := range cellSize {
+			bx[i], by[i] = reach(x0+i, side), reach(y0+i, side)
+			top = max(top, bx[i]*by[cellSize-1], bx[i]*by[0])
 		}
-	}
-	low, high, grain := float32(-0.5), float32(0.55), float32(0.12)
-	switch z {
-	case muscle:
-		low, high = -0.7, 0.6
-	case submucosa:
-		low, high = -0.45, 0.35
-	}
-	for y := range cellSize {
-		by := shares(d.y+y-py*side, side)
-		for x := range cellSize {
-			bx := shares(d.x+x-px*side, side)
-			v := float32(0)
-			for i, t := range turns {
-				v += d.t.fibres.at(d.x+x, d.y+y, t) * bx[i%2] * by[i/2]
+		if top < 0.03 {
+			continue
+		}
+		l := newLay(d.corner(z, px+c%2, py+c/2), z, side)
+		t := &d.t.flakes
+		if k.fibrous {
+			t = &d.t.fibres
+		}
+		mask := side - 1
+		for y := range cellSize {
+			u := float32(x0)*l.cos + float32(y0+y)*l.sin + l.x
+			v := float32(y0+y)*l.cos - float32(x0)*l.sin + l.y
+			row, share := out[y*cellSize:(y+1)*cellSize], by[y]
+			for x := range row {
+				row[x] += t.v[int(v)&mask*side+int(u)&mask] * bx[x] * share
+				u += l.cos
+				v -= l.sin
 			}
-			out[y*cellSize+x] = min(max(smooth(low, high, v)+grain*d.t.grain.at(d.x+x, d.y+y, turn{}), 0), 1)
 		}
 	}
-	return &out
+	for i, v := range out {
+		v = smooth(k.low, k.high, v) + k.grain*d.t.grain.at(d.x+i%cellSize, d.y+i/cellSize)
+		out[i] = min(max(v, 0), 1)
+	}
 }
 
-// shares is how much the two sides of a patch count at a distance from the
-// first, so that the sum of two noises keeps its strength.
-func shares(at, side int) [2]float32 {
-	t := float32(fade(float64(at) / float64(side)))
-	n := 1 / float32(math.Sqrt(float64(t*t+(1-t)*(1-t))))
-	return [2]float32{(1 - t) * n, t * n}
+// reach is how much the noise of a corner counts at a distance along one axis, so
+// that the sum of two keeps its strength.
+func reach(at, side int) float32 {
+	t := fade(math.Abs(float64(at)) / float64(side))
+	return float32((1 - t) / math.Sqrt(t*t+(1-t)*(1-t)))
+}
+
+// A lay is how a texture lies round a corner: turned, and shifted by so much that
+// coordinates within two patches are positive.
+type lay struct {
+	x, y, cos, sin float32
+	angle          float32
+}
+
+func newLay(colour uint32, z zone, side int) lay {
+	d := dice(hash(uint64(colour), 41, uint64(z)))
+	angle := d.between(-0.5, 0.5) * grounds[z].spread
+	far := float32(4 * side)
+	return lay{
+		x: far + d.unit()*float32(side), y: far + d.unit()*float32(side),
+		cos: cos(angle), sin: sin(angle), angle: angle,
+	}
 }
 
 // membranes draws fat: cells as they meet when they grow from their centres.
 func (d *drawing) membranes(out *[cellSize * cellSize]float32) {
-	const step = patchMicrons / 2
 	unit := float32(d.s.micron)
 	x0, y0 := floorDiv(d.x, d.s.side/2)-1, floorDiv(d.y, d.s.side/2)-1
-	var centres [9][2]float32
-	n := 3
+	var centres [9]fatCell
 	for i := range centres {
-		centres[i] = d.centre(x0+i%n, y0+i/n)
+		centres[i] = d.fatCell(x0+i%3, y0+i/3)
 	}
-	_ = step
 	for i := range out {
-		x, y := float32(d.x+i%cellSize)+0.5, float32(d.y+i/cellSize)+0.5
+		x, y := d.x+i%cellSize, d.y+i/cellSize
+		wx, wy := float32(x)+7*unit*d.t.warp[0].at(x, y), float32(y)+7*unit*d.t.warp[1].at(x, y)
 		first, second := float32(math.MaxFloat32), float32(math.MaxFloat32)
-		for _, c := range centres {
-			r := (c[0]-x)*(c[0]-x) + (c[1]-y)*(c[1]-y)
+		for j := range centres {
+			c := &centres[j]
+			r := (c.x-wx)*(c.x-wx) + (c.y-wy)*(c.y-wy)
 			if r < first {
 				first, second = r, first
 			} else if r < second {
@@ -105,26 +149,41 @@ func (d *drawing) membranes(out *[cellSize * cellSize]float32) {
 			}
 		}
 		gap := (sqrt(second) - sqrt(first)) / unit // µm, twice the distance from the membrane
-		out[i] = 1 - smooth(1, 3.4, gap+1.2*d.t.grain.at(d.x+i%cellSize, d.y+i/cellSize, turn{}))
+		out[i] = 1 - smooth(0.8, 3.6, gap+0.8*d.t.grain.at(x, y))
 	}
 }
 
-// centre returns the centre of a fat cell: four to a patch, one of them near its
-// corner, two near its sides and one inside.
-func (d *drawing) centre(x, y int) [2]float32 {
-	px, py := floorDiv(x, 2), floorDiv(y, 2)
-	h := uint64(51)
-	for i := range 4 {
-		if (i%2 == 0 || x&1 == 1) && (i/2 == 0 || y&1 == 1) {
-			if d.key != nil && (px+i%2 < 0 || px+i%2 > 1 || py+i/2 < 0 || py+i/2 > 1) {
-				continue // too far away to be seen
-			}
-			h = hash(h, uint64(i), uint64(d.corner(fat, px+i%2, py+i/2)))
-		}
+// A fatCell grows from a place, in pixels.
+type fatCell struct {
+	x, y float32
+}
+
+func (d *drawing) fatCell(x, y int) fatCell {
+	h, ok := d.shared(fat, x, y)
+	if !ok { // too far away to be seen
+		return fatCell{-1e6, -1e6}
 	}
-	r := dice(h)
-	half := float32(d.s.side / 2)
-	return [2]float32{half * (float32(x) + r.between(-0.17, 0.17)), half * (float32(y) + r.between(-0.17, 0.17))}
+	r, half := dice(h), float32(d.s.side/2)
+	return fatCell{half * (float32(x) + r.between(-0.23, 0.23)), half * (float32(y) + r.between(-0.23, 0.23))}
+}
+
+// shared returns a number for a place where something large lies that crosses the
+// borders of patches. There are four places to a patch: on its corner, in the
+// middles of two of its sides, and in its own; the number depends on the corners
+// of all patches that it can be seen in. It is false if that is not the one drawn.
+func (d *drawing) shared(z zone, x, y int) (uint64, bool) {
+	px, py := floorDiv(x, 2), floorDiv(y, 2)
+	h := hash(uint64(z), uint64(x&1), uint64(y&1))
+	for c := range 4 {
+		if c%2 > x&1 || c/2 > y&1 {
+			continue
+		}
+		if d.beyond(px+c%2, py+c/2) {
+			return 0, false
+		}
+		h = hash(h, uint64(d.corner(z, px+c%2, py+c/2)))
+	}
+	return h, true
 }
 
 func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }

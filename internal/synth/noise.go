@@ -68,6 +68,12 @@ func gradient(seed, i, j uint64, x, y float64) float64 {
 
 // smooth goes from 0 at a to 1 at b.
 func smooth(a, b, x float32) float32 {
-	t := min(max((x-a)/(b-a), 0), 1)
+	if x <= a {
+		return 0
+	}
+	if x >= b {
+		return 1
+	}
+	t := (x - a) / (b - a)
 	return t * t * (3 - 2*t)
 }

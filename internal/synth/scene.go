@@ -1,7 +1,6 @@
 package synth
 
 import (
-	"fmt"
 	"math"
 	"sync"
 )
@@ -97,17 +96,7 @@ func (s *scene) cell(p *pyramid, x, y int, corners [4]*spot) *cell {
 		per := s.side / cellSize
 		return s.stocked(p, s.key(corners[0].zone, x/per, y/per)).at(0, x%per, y%per)
 	}
-	dd := newDrawing(s, x*cellSize, y*cellSize)
-	pix := dd.draw()
-	s.mu.Lock()
-	k := ""
-	for z, b := range dd.ground {
-		if b {
-			k += fmt.Sprint(z)
-		}
-	}
-	Own[k]++
-	s.mu.Unlock()
+	pix := newDrawing(s, x*cellSize, y*cellSize).draw()
 	if s.bake == 0 {
 		s.shiftPixels(pix, 0, x, y)
 	}
@@ -131,11 +120,11 @@ func (s *scene) shifts(p *pyramid, level, y int) []shift {
 // is 0 on glass.
 func (s *scene) shift(px, py int) shift {
 	x, y := float64(px)/s.micron, float64(py)/s.micron
-	share := smooth(10, 120, float32(s.section.edge(x, y)))
+	share := smooth(10, 120, float32(s.section.rim(x, y)))
 	if share == 0 {
 		return shift{}
 	}
-	light := 9*noise(s.seed+31, x/2900, y/2900) + 5*noise(s.seed+32, x/700, y/700)
+	light := 8*noise(s.seed+31, x/2900, y/2900) + 6*noise(s.seed+32, x/700, y/700) + 6*noise(s.seed+34, x/270, y/270)
 	hue := 6 * noise(s.seed+33, x/1900, y/1900)
 	var out shift
 	for i, v := range [3]float64{light + hue, light - hue, light - hue/2} {
@@ -170,5 +159,3 @@ func (s *scene) shiftPixels(pix []byte, level, cx, cy int) {
 		}
 	}
 }
-
-var Own=map[string]int{}

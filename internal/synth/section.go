@@ -10,22 +10,25 @@ const (
 	epithelium             // what covers the section's outer side
 	mucosa                 // glands in loose tissue
 	submucosa              // loose fibres
-	muscle
+	muscle                 // cut lengthwise
+	fascicles              // muscle cut across
 	fat
 	lymphoid // follicles of lymphocytes
+	germinal // their light middles
+	blood    // in vessels
 	zones
 )
 
 // A section is the map of a slice of tissue: which zone is where. It follows a
-// gut cut across: glands outside, then a thin muscle, loose tissue with fat and
-// follicles, and the thick muscle inside. Lengths are in micrometres.
+// polyp of the gut: glands outside, then a thin muscle, loose tissue with fat,
+// vessels and follicles, and thick muscle inside. Lengths are in micrometres.
 type section struct {
-	seed          uint64
-	width, height float64
-	pieces        []piece
-	mucosa        float64 // how thick it is
-	submucosa     float64 // how deep it goes
-	side          float64 // the wavelength of what of the rim is mucosa
+	seed      uint64
+	short     float64 // the shorter side of the picture
+	pieces    []piece
+	mucosa    float64 // how thick it is
+	submucosa float64 // how deep it goes
+	coarse    float64 // the wavelength of what of the rim is mucosa
 }
 
 // A piece is an ellipse that noise makes organic.
@@ -34,15 +37,15 @@ type piece struct {
 	cos, sin     float64
 }
 
-const muscularis = 45 // µm, the thin muscle under the mucosa
+const muscularis = 45 // µm, half of the thin muscle under the mucosa
 
 func newSection(seed uint64, width, height float64) *section {
 	short := min(width, height)
 	s := &section{
-		seed: mix(seed), width: width, height: height,
+		seed: mix(seed), short: short,
 		mucosa:    min(max(short*0.075, 130), 1100),
-		submucosa: min(max(short*0.18, 260), 2600),
-		side:      min(max(short*0.6, 400), 9000),
+		submucosa: min(max(short*0.19, 260), 2600),
+		coarse:    min(max(short*0.6, 400), 9000),
 	}
 	d := dice(hash(seed, 1))
 	n := 1
@@ -50,12 +53,12 @@ func newSection(seed uint64, width, height float64) *section {
 		n = 2
 	}
 	for i := range n {
-		cell := width / float64(n)
+		share := width / float64(n)
 		turn := float64(d.between(-0.4, 0.4))
 		s.pieces = append(s.pieces, piece{
-			x:   cell * (float64(i) + float64(d.between(0.46, 0.54))),
+			x:   share * (float64(i) + float64(d.between(0.46, 0.54))),
 			y:   height * float64(d.between(0.47, 0.53)),
-			rx:  cell * float64(d.between(0.36, 0.40)),
+			rx:  share * float64(d.between(0.36, 0.40)),
 			ry:  height * float64(d.between(0.33, 0.38)),
 			cos: math.Cos(turn), sin: math.Sin(turn),
 		})
@@ -73,24 +76,17 @@ type spot struct {
 
 // at reads the map.
 func (s *section) at(x, y float64) spot {
-	e := s.edge(x, y)
+	rim := s.rim(x, y)
+	e := min(rim, s.crack(x, y))
 	p := spot{edge: float32(e)}
 	if e < -60 {
-		p.zone, p.margin = glass, float32(-e)
+		p.margin = float32(-e)
 		return p
 	}
-	depth := e + 0.35*s.mucosa*noise(s.seed+11, x/s.mucosa/1.7, y/s.mucosa/1.7)
-	side := s.side * 0.35 * (noise(s.seed+12, x/s.side, y/s.side) + 0.35)
 	p.margin = float32(math.Inf(1))
-	p.weights[muscle] = 1
-	p.override(submucosa, s.submucosa-depth)
-	lobes := 130 * (noise(s.seed+13, x/700, y/700) + 0.5*noise(s.seed+14, x/230, y/230) - 0.22)
-	p.override(fat, min(lobes, s.submucosa-depth-40, depth-s.mucosa-60))
-	p.override(muscle, min(side, muscularis-abs(depth-s.mucosa-muscularis)))
-	p.override(mucosa, min(side, s.mucosa-depth))
-	follicle := 160 * (noise(s.seed+15, x/520, y/520) - 0.42)
-	p.override(lymphoid, min(follicle, 260-abs(depth-s.mucosa-60), e-30))
-	p.override(epithelium, min(side, 30-e))
+	depth := rim + 0.35*s.mucosa*s.noise(11, x, y, 1.7*s.mucosa)
+	p.inner(s, x, y, depth)
+	p.outer(s, x, y, depth, rim)
 	for z, w := range p.weights {
 		if w > p.weights[p.zone] {
 			p.zone = zone(z)
@@ -103,45 +99,109 @@ func (s *section) at(x, y float64) spot {
 	return p
 }
 
+// inner sets the zones under the mucosa.
+func (p *spot) inner(s *section, x, y, depth float64) {
+	p.weights[fascicles] = 1
+	core := 1.4*s.submucosa + 0.2*s.submucosa*s.noise(16, x, y, 0.9*s.submucosa)
+	p.override(muscle, 12, core-depth)
+	if depth > s.submucosa {
+		const wave = 1300
+		septum := 16*(1+s.noise(26, x, y, 500)) - abs(s.noise(25, x, y, wave)+0.1*s.noise(27, x, y, 260))*wave/1.5
+		p.override(submucosa, 4, septum)
+	}
+	p.override(submucosa, 10, s.submucosa-depth)
+	if depth < s.mucosa || depth > s.submucosa {
+		return
+	}
+	p.override(fat, 6, min(500*(s.noise(13, x, y, 1500)-0.24), s.submucosa-depth-30, depth-s.mucosa-250))
+	if r, from := s.blob(17, x, y, 950, 0.55); r > 0 {
+		inside := min(r*(1+0.3*s.noise(18, x, y, 170))-from, depth-s.mucosa-150, s.submucosa-depth)
+		p.override(muscle, 4, inside)
+		p.override(blood, 3, inside-0.3*r-5)
+	}
+}
+
+// outer sets the zones from the surface to the follicles at the mucosa's base.
+func (p *spot) outer(s *section, x, y, depth, rim float64) {
+	if depth > s.mucosa+700 {
+		return
+	}
+	side := 0.35 * s.coarse * (s.noise(12, x, y, s.coarse) + 0.35)
+	p.override(muscle, 5, min(side, muscularis-abs(depth-s.mucosa-muscularis)))
+	p.override(mucosa, 6, min(side, s.mucosa-depth))
+	if r, from := s.blob(15, x, y, 1300, 0.6); r > 0 {
+		r *= 2
+		inside := min(r*(1+0.1*s.noise(19, x, y, 300))-from, r-abs(depth-s.mucosa-40), rim-40)
+		p.override(lymphoid, 35, inside)
+		p.override(germinal, 25, inside-0.4*r)
+	}
+	p.override(epithelium, 3, min(side, 30-rim))
+}
+
 // override puts a zone over those found so far, where it is inside: by how many
-// micrometres is given, negative for outside. Borders are 6 µm wide.
-func (p *spot) override(z zone, inside float64) {
-	w := smooth(-3, 3, float32(inside))
+// micrometres is given, negative for outside. Within so many of its border it
+// goes over into the others.
+func (p *spot) override(z zone, border, inside float64) {
+	p.margin = min(p.margin, float32(abs(inside)-border+3))
+	if inside <= -border {
+		return
+	}
+	w := smooth(float32(-border), float32(border), float32(inside))
 	for i := range p.weights {
 		p.weights[i] *= 1 - w
 	}
 	p.weights[z] += w
-	p.margin = min(p.margin, float32(abs(inside)))
 }
 
-// edge is about how far a point is inside of the tissue, in micrometres.
-func (s *section) edge(x, y float64) float64 {
-	short := min(s.width, s.height)
+// noise is one that changes over a wavelength in micrometres.
+func (s *section) noise(n uint64, x, y, wave float64) float64 {
+	return noise(s.seed+n, x/wave, y/wave)
+}
+
+// blob returns the radius of a round thing near a point, and how far the point is
+// from its middle. There is at most one to a square of so many micrometres, which
+// holds it whole; 0 if there is none.
+func (s *section) blob(n uint64, x, y, square float64, chance float32) (radius, from float64) {
+	i, j := math.Floor(x/square), math.Floor(y/square)
+	d := dice(hash(s.seed+n, uint64(int64(i)), uint64(int64(j))))
+	if d.unit() > chance {
+		return 0, 0
+	}
+	cx, cy := (i+float64(d.between(0.35, 0.65)))*square, (j+float64(d.between(0.35, 0.65)))*square
+	u := d.unit()
+	return square * float64(0.03+0.15*u*u), math.Hypot(x-cx, y-cy)
+}
+
+// rim is about how far a point is inside of the tissue's outline.
+func (s *section) rim(x, y float64) float64 {
 	e := math.Inf(-1)
 	for _, p := range s.pieces {
 		dx, dy := x-p.x, y-p.y
 		u, v := (dx*p.cos+dy*p.sin)/p.rx, (dy*p.cos-dx*p.sin)/p.ry
 		e = max(e, (1-math.Sqrt(u*u+v*v))*min(p.rx, p.ry))
 	}
-	if e < -0.4*short {
+	if e < -0.25*s.short {
 		return e
 	}
 	for i, o := range [...]struct{ wave, height float64 }{{0.45, 0.10}, {0.2, 0.045}, {0.09, 0.014}, {0.04, 0.006}} {
-		e += o.height * short * noise(s.seed+uint64(i), x/(o.wave*short), y/(o.wave*short))
+		e += o.height * s.short * s.noise(uint64(i), x, y, o.wave*s.short)
 	}
 	if abs(e) < 100 {
-		e += 7*noise(s.seed+5, x/60, y/60) + 3*noise(s.seed+6, x/22, y/22)
+		e += 7*s.noise(5, x, y, 60) + 3*s.noise(6, x, y, 22)
 	}
-	return e - s.tear(x, y, short)
+	return e
 }
 
-// tear is how deep a point lies in a crack of the section; 0 where there is none.
-func (s *section) tear(x, y, short float64) float64 {
-	where := noise(s.seed+21, x/(0.3*short), y/(0.3*short)) - 0.35
+// crack is about how far a point is from the next crack in the section; negative
+// within.
+func (s *section) crack(x, y float64) float64 {
+	where := s.noise(21, x, y, 0.3*s.short) - 0.36
 	if where < 0 {
-		return 0
+		return math.Inf(1)
 	}
-	return 0
+	const wave = 1400
+	line := abs(s.noise(22, x, y, wave)+0.05*s.noise(23, x, y, 160)) * wave / 1.5
+	return line + 3*s.noise(24, x, y, 25) - 22*min(1, 4*where)
 }
 
 func abs(x float64) float64 { return math.Abs(x) }

@@ -7,13 +7,11 @@ import "sync"
 // at both ends of that border alone, and what lies on a corner on its colour
 // alone (corner tiles; Lagae and Dutré, 2006).
 
-// absent is the colour of a corner of the mucosa that has no gland.
-const absent = 1<<32 - 1
-
 // A stockKey names a patch. Its corners are in reading order.
 type stockKey struct {
 	zone    zone
 	corners [4]uint32
+	glands  uint16 // at which of the nine places in it and on its borders there is room for one
 }
 
 // A tissueBit is a patch of the stock in all sizes down to a single cell.
@@ -28,30 +26,22 @@ func (b *tissueBit) at(level, x, y int) *cell {
 	return b.levels[level][y%side*side+x%side]
 }
 
-// variants is how many colours the corners of a zone have. Rows of the same few
-// patches are seen first where there are glands.
-func (z zone) variants() uint64 {
-	if z == mucosa {
-		return 3
-	}
-	return 2
-}
+// variants is how many colours the corners of patches have.
+const variants = 3
 
 // colour of a corner of the patches of a zone.
 func (s *scene) colour(z zone, x, y int) uint32 {
-	h := hash(s.seed, uint64(x), uint64(y))
+	h := hash(s.seed, uint64(z), uint64(x), uint64(y))
 	if !s.whole {
-		h %= z.variants()
+		h %= variants
 	}
-	if z == mucosa && !s.gland(x, y) {
-		return absent
-	}
-	return uint32(h &^ (1 << 31))
+	return uint32(h)
 }
 
-// gland reports whether there is room for a gland on a corner.
-func (s *scene) gland(x, y int) bool {
-	spot := s.section.at(float64(x)*patchMicrons, float64(y)*patchMicrons)
+// hasGland reports whether there is room for a gland at a place; there are four
+// places to a patch.
+func (s *scene) hasGland(x, y int) bool {
+	spot := s.section.at(float64(x)*patchMicrons/2, float64(y)*patchMicrons/2)
 	return spot.zone == mucosa && spot.margin > maxGland
 }
 
@@ -59,6 +49,11 @@ func (s *scene) key(z zone, x, y int) stockKey {
 	k := stockKey{zone: z}
 	for i := range k.corners {
 		k.corners[i] = s.colour(z, x+i%2, y+i/2)
+	}
+	for i := 0; i < 9 && z == mucosa; i++ {
+		if s.hasGland(2*x+i%3, 2*y+i/3) {
+			k.glands |= 1 << i
+		}
 	}
 	return k
 }

@@ -15,35 +15,54 @@ type texture struct {
 // textures are those of patches of one side.
 type textures struct {
 	fibres texture // running from left to right
-	grain  texture // specks of two to four pixels
+	flakes texture // the same in all directions
+	grain  texture // specks of a few pixels
+	warp   [2]texture
 }
 
 var textureCache sync.Map // side of a patch → func() *textures
 
 // texturesOf returns the textures of patches that are so many pixels wide.
 func texturesOf(side int) *textures {
-	make := sync.OnceValue(func() *textures {
-		t := &textures{}
-		t.fibres = newTexture(side, func(x, y float64) float64 {
-			x += 0.09 * periodic(1, 3, 3, x, y)
-			y += 0.055*periodic(2, 4, 4, x, y) + 0.012*periodic(3, 11, 11, x, y)
-			return 0.7*periodic(4, 4, 22, x, y) + 0.5*periodic(5, 9, 61, x, y)
-		})
-		t.grain = newTexture(side, func(x, y float64) float64 {
-			return 0.6*periodic(6, 61, 61, x, y) + 0.5*periodic(7, 127, 127, x, y)
-		})
+	f, _ := textureCache.LoadOrStore(side, sync.OnceValue(func() *textures {
+		t := &textures{
+			fibres: newTexture(side, func(x, y float64) float64 {
+				x += 0.09 * periodic(1, 3, 3, x, y)
+				y += 0.05*periodic(2, 4, 4, x, y) + 0.01*periodic(3, 11, 11, x, y)
+				return 0.7*periodic(4, 4, 22, x, y) + 0.45*periodic(5, 9, 61, x, y)
+			}),
+			flakes: newTexture(side, func(x, y float64) float64 {
+				x += 0.03 * periodic(8, 7, 7, x, y)
+				y += 0.03 * periodic(9, 7, 7, x, y)
+				return 0.8*periodic(10, 13, 13, x, y) + 0.4*periodic(11, 37, 37, x, y)
+			}),
+			grain: newTexture(side, func(x, y float64) float64 {
+				return 0.75*periodic(6, 53, 53, x, y) + 0.35*periodic(7, 111, 111, x, y)
+			}),
+		}
+		for i := range t.warp {
+			t.warp[i] = newTexture(side, func(x, y float64) float64 {
+				return 0.8*periodic(12+uint64(i), 4, 4, x, y) + 0.25*periodic(14+uint64(i), 13, 13, x, y)
+			})
+		}
 		return t
-	})
-	f, _ := textureCache.LoadOrStore(side, make)
+	}))
 	return f.(func() *textures)()
 }
 
 func newTexture(side int, f func(x, y float64) float64) texture {
 	t := texture{side: side, v: make([]float32, side*side)}
-	for i := range t.v {
-		t.v[i] = float32(f(float64(i%side)/float64(side), float64(i/side)/float64(side)))
-	}
+	parallel(side, func(y int) {
+		for x := range side {
+			t.v[y*side+x] = float32(f(float64(x)/float64(side), float64(y)/float64(side)))
+		}
+	})
 	return t
+}
+
+// at reads a texture laid out without end.
+func (t *texture) at(x, y int) float32 {
+	return t.v[y&(t.side-1)*t.side+x&(t.side-1)]
 }
 
 // periodic is a noise that repeats itself at whole numbers and has nx × ny waves
@@ -63,28 +82,4 @@ func periodic(seed uint64, nx, ny int, x, y float64) float64 {
 	a += (b - a) * u
 	c += (d - c) * u
 	return (a + (c-a)*v) * 1.5
-}
-
-// A turn is how a texture is laid: where it begins and along what it runs.
-type turn struct {
-	x, y, slope int
-	swap        bool
-}
-
-func newTurn(colour uint32, side int) turn {
-	d := dice(hash(uint64(colour), 41))
-	return turn{
-		x: int(d.unit() * float32(side)), y: int(d.unit() * float32(side)),
-		slope: int(d.unit()*3) - 1, swap: d.unit() < 0.3,
-	}
-}
-
-// at reads a texture. Slopes are whole numbers, so that it still fits itself.
-func (t *texture) at(x, y int, by turn) float32 {
-	if by.swap {
-		x, y = y, x
-	}
-	x += by.x
-	y += by.y + by.slope*x
-	return t.v[y&(t.side-1)*t.side+x&(t.side-1)]
 }
