@@ -96,15 +96,25 @@ func parseLoad(out []byte, cpu time.Duration) (round, error) {
 	return r, nil
 }
 
-// processorTime is the user and system time of processes and their threads.
+// processorTime is the user and system time of processes, their threads, and the
+// processes they have forked, which share their group.
 func processorTime(pids []int) (time.Duration, error) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
 	var total time.Duration
-	for _, pid := range pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	for _, stat := range stats {
+		b, err := os.ReadFile(stat)
 		if err != nil {
-			return 0, err
+			continue // it has ended
 		}
 		f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
+		group, _ := strconv.Atoi(string(f[2]))
+		if !slices.Contains(pids, pid) && !slices.Contains(pids, group) {
+			continue
+		}
 		for _, i := range []int{11, 12} { // utime, stime: proc(5), in ticks of 10 ms
 			n, err := strconv.ParseInt(string(f[i]), 10, 64)
 			if err != nil {

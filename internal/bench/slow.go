@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -130,7 +131,7 @@ func iipLevels(ctx context.Context, base string) (int, error) {
 		b, err := getBody(ctx, base+"fcgi?FIF=bench.tiff&obj=Resolution-number")
 		var n int
 		if err == nil {
-			if _, err := fmt.Sscanf(string(b), "Resolution-number:%d", &n); err == nil && n > 0 {
+			if _, err := fmt.Sscanf(strings.TrimSpace(string(b)), "Resolution-number:%d", &n); err == nil && n > 0 {
 				return n, nil
 			}
 			last = string(b)
