@@ -1,9 +1,48 @@
 package synth
 
+import "image"
+
+// How the XML names pictures.
+const (
+	macroImage = "MACROIMAGE"
+	labelImage = "LABELIMAGE"
+)
+
+// A picture is a label or macro.
+type picture struct {
+	description string // of its directory
+	kind        string
+	img         *image.RGBA
+}
+
+// pictures draws macro and label, in the order of their directories.
+func (w *philipsWriter) pictures() ([]picture, error) {
+	var pictures []picture
+	if w.p.Macro {
+		const description = "Macro -offset=(0,0)-pixelsize=(0.0315,0.0315)-rois=((0,32000,36000,36000))"
+		pictures = append(pictures, picture{description, macroImage, drawMacro(w.pyr.view.img, w.p.Seed)})
+	}
+	if w.p.Label {
+		img, err := drawLabel(w.p.Seed, w.p.Barcode)
+		if err != nil {
+			return nil, err
+		}
+		pictures = append(pictures, picture{"Label", labelImage, img})
+	}
+	return pictures, nil
+}
+
+// coder is that of the pictures.
+func (w *philipsWriter) coder() *coder { return newCoder(w.p.Quality, Sub420, false) }
+
+// isNoise reports whether noise stands in for a picture that is kept in a place.
+func (w *philipsWriter) isNoise(pic *picture, xml bool) bool {
+	return pic.kind == labelImage && w.p.CorruptLabel && xml == (w.p.AssociatedIn == InXML)
+}
+
 // associated writes the directory of a label or macro.
-func (w *philipsWriter) associated(pic picture) error {
-	c, size := w.c, pic.img.Bounds().Size()
-	coder := newCoder(w.p.Quality, Sub420, false)
+func (w *philipsWriter) associated(pic *picture) error {
+	c, size, coder := w.c, pic.img.Bounds().Size(), w.coder()
 	tables := InTiles
 	if w.p.StripTables {
 		tables = Shared
@@ -16,7 +55,7 @@ func (w *philipsWriter) associated(pic picture) error {
 	var offsets, counts []int64
 	for y := 0; y < size.Y; y += rows {
 		strip := coder.image(pic.img, y, min(y+rows, size.Y), tables)
-		if pic.kind == "LABELIMAGE" && w.p.CorruptLabel {
+		if w.isNoise(pic, false) {
 			strip = garbage(len(strip))
 		}
 		offsets, counts = append(offsets, c.pos), append(counts, int64(len(strip)))
@@ -29,7 +68,7 @@ func (w *philipsWriter) associated(pic picture) error {
 		c.short(tagSamplesPerPixel, 3), c.short(tagPlanarConfig, 1),
 		c.long(tagRowsPerStrip, rows),
 		c.offset(tagStripOffsets, offsets), c.offset(tagStripByteCounts, counts),
-		ascii(tagImageDescription, pic.name), ascii(tagSoftware, w.p.Software),
+		ascii(tagImageDescription, pic.description), ascii(tagSoftware, w.p.Software),
 	}
 	return c.directory(append(fields, w.jpegFields(coder, tables)...))
 }

@@ -1,11 +1,9 @@
 package synth
 
 import (
-	"bytes"
 	"image"
 	"image/color"
 	"image/draw"
-	"image/jpeg"
 	"math"
 	"strings"
 
@@ -145,17 +143,4 @@ func drawTissue(img *image.RGBA, to image.Rectangle, view *image.RGBA) {
 			img.SetRGBA(r.Max.X-1, y, frame)
 		}
 	}
-}
-
-// plainJPEG is a white picture.
-func plainJPEG(w, h int) []byte {
-	img := image.NewGray(image.Rect(0, 0, w, h))
-	for i := range img.Pix {
-		img.Pix[i] = 0xff
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, img, nil); err != nil {
-		panic(err) // a buffer does not fail
-	}
-	return b.Bytes()
 }

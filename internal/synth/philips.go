@@ -1,12 +1,9 @@
 package synth
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"image"
-	"image/jpeg"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,6 +18,9 @@ const (
 	InXML         Place = "xml"         // as base64 in the description
 	InBoth        Place = "both"
 )
+
+// maxLevels is the most that IntelliSite writes.
+const maxLevels = 10
 
 // Philips is a slide as IntelliSite exports it, or, with SDK, as the Pathology
 // SDK does. The zero value of every field but the size is what such files
@@ -68,8 +68,8 @@ type Philips struct {
 	Software     string // "" is Philips DP v1.0
 	XML          XMLStyle
 
-	// DescriptionPad makes the description at least so many bytes long, by way of
-	// a large macro in it.
+	// DescriptionPad makes the description at least so many bytes long: with a
+	// large macro in it if Macro is set, otherwise with a comment.
 	DescriptionPad int
 
 	// SDK leaves out XML, Software and the pictures.
@@ -119,10 +119,9 @@ func (p *Philips) complete() error {
 	p.Maker, p.Model = cmp.Or(p.Maker, "PHILIPS"), cmp.Or(p.Model, "UFS Scanner")
 	p.Serial, p.Software = cmp.Or(p.Serial, "FMT0107"), cmp.Or(p.Software, "Philips DP v1.0")
 	if p.Levels == 0 {
-		for w, h := p.Width, p.Height; p.Levels == 0 || max(w, h) > p.TileSize && p.Levels < 10; p.Levels++ {
-			if p.Levels > 0 {
-				w, h = ceilDiv(w, 2), ceilDiv(h, 2)
-			}
+		p.Levels = 1
+		for w, h := p.Width, p.Height; max(w, h) > p.TileSize && p.Levels < maxLevels; p.Levels++ {
+			w, h = ceilDiv(w, 2), ceilDiv(h, 2)
 		}
 	}
 	return nil
@@ -168,8 +167,8 @@ func (w *philipsWriter) write(dir string) error {
 	if w.p.SDK || w.p.AssociatedIn == InXML {
 		return nil
 	}
-	for _, pic := range pictures {
-		if err := w.associated(pic); err != nil {
+	for i := range pictures {
+		if err := w.associated(&pictures[i]); err != nil {
 			return err
 		}
 	}
@@ -288,35 +287,4 @@ func (w *philipsWriter) jpegFields(c *coder, t Tables) []field {
 		fields = append(fields, undefined(tagJPEGTables, c.tables(t)))
 	}
 	return fields
-}
-
-// A picture is a label or macro.
-type picture struct {
-	name string // as descriptions begin
-	kind string // as the XML names it
-	img  *image.RGBA
-	jpeg []byte
-}
-
-// pictures draws macro and label, in the order of their directories.
-func (w *philipsWriter) pictures() ([]picture, error) {
-	var pictures []picture
-	if w.p.Macro {
-		pictures = append(pictures, picture{name: "Macro -offset=(0,0)-pixelsize=(0.0315,0.0315)-rois=((0,32000,36000,36000))", kind: "MACROIMAGE", img: drawMacro(w.pyr.view.img, w.p.Seed)})
-	}
-	if w.p.Label {
-		img, err := drawLabel(w.p.Seed, w.p.Barcode)
-		if err != nil {
-			return nil, err
-		}
-		pictures = append(pictures, picture{name: "Label", kind: "LABELIMAGE", img: img})
-	}
-	for i := range pictures {
-		var b bytes.Buffer
-		if err := jpeg.Encode(&b, pictures[i].img, &jpeg.Options{Quality: 80}); err != nil {
-			return nil, err
-		}
-		pictures[i].jpeg = b.Bytes()
-	}
-	return pictures, nil
 }

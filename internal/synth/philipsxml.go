@@ -1,9 +1,11 @@
 package synth
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 	"time"
 )
@@ -11,7 +13,7 @@ import (
 // An XMLStyle is how the description is written. The zero value is as Philips
 // does it.
 type XMLStyle struct {
-	Encoding       string // in the prolog; "" is UTF-8, Python's ElementTree writes utf8
+	Encoding       string // in a prolog of Python's ElementTree, which writes utf8; "" is Philips's own prolog
 	NoProlog       bool
 	BOM            bool // UTF-8's byte order mark before all else
 	CRLF           bool
@@ -147,12 +149,12 @@ func (w *philipsWriter) document(pictures []picture, more int) []byte {
 	if p.XML.BOM {
 		x.WriteString("\uFEFF")
 	}
-	if !p.XML.NoProlog {
-		encoding := p.XML.Encoding
-		if encoding == "" {
-			encoding = "UTF-8"
-		}
-		fmt.Fprintf(x, `<?xml version="1.0" encoding="%s" ?>`, encoding)
+	switch {
+	case p.XML.NoProlog:
+	case p.XML.Encoding != "":
+		fmt.Fprintf(x, `<?xml version='1.0' encoding='%s'?>`, p.XML.Encoding)
+	default:
+		x.WriteString(`<?xml version="1.0" encoding="UTF-8" ?>`)
 	}
 	x.object("DPUfsImport", func() { w.importObject(x, pictures, more) })
 	text := x.String()
@@ -185,15 +187,19 @@ func (w *philipsWriter) importObject(x *xmlWriter, pictures []picture, more int)
 			x.object("DPScannedImage", func() { w.scan(x) })
 		}
 		for i := range pictures {
-			if p.AssociatedIn != InDirectories {
-				w.embedded(x, &pictures[i], more)
-				more = 0
+			pic := &pictures[i]
+			grow := 0
+			if pic.kind == macroImage {
+				grow = more
+			}
+			if p.AssociatedIn != InDirectories || grow > 0 {
+				w.embedded(x, pic, grow)
 			}
 		}
-		if more > 0 {
-			w.embedded(x, &picture{kind: "MACROIMAGE", jpeg: w.padding(pictures)}, more)
-		}
 	})
+	if !p.Macro && more > 0 {
+		x.line("<!-- %s -->", strings.Repeat(".", more))
+	}
 	x.attribute("PIIM_DP_SCANNER_RACK_NUMBER", 5)
 	x.attribute("PIIM_DP_SCANNER_SLOT_NUMBER", 3)
 	x.attribute("PIIM_DP_SCANNER_CALIBRATION_STATUS", "OK")
@@ -276,35 +282,22 @@ func (w *philipsWriter) derivation() string {
 // embedded writes a picture as an attribute, its JPEG so much longer that the
 // description grows by more bytes.
 func (w *philipsWriter) embedded(x *xmlWriter, pic *picture, more int) {
+	data := w.coder().image(pic.img, 0, pic.img.Rect.Dy(), InTiles)
+	if w.isNoise(pic, true) {
+		data = garbage(len(data))
+	}
 	x.object("DPScannedImage", func() {
 		x.attribute("PIM_DP_IMAGE_TYPE", pic.kind)
-		data := lengthened(pic.jpeg, ceilDiv(more, 4)*3)
-		if pic.kind == "LABELIMAGE" && w.p.CorruptLabel && w.p.AssociatedIn == InXML {
-			data = garbage(len(data))
-		}
-		x.binary("PIM_DP_IMAGE_DATA", data)
+		x.binary("PIM_DP_IMAGE_DATA", lengthened(data, ceilDiv(more, 4)*3))
 	})
 }
 
-// padding is the picture that makes a description long in a file whose pictures
-// are in directories.
-func (w *philipsWriter) padding(pictures []picture) []byte {
-	for _, pic := range pictures {
-		if pic.kind == "MACROIMAGE" {
-			return pic.jpeg
-		}
-	}
-	return plainJPEG(64, 32)
-}
-
-// lengthened returns a JPEG with comments of n bytes.
+// lengthened returns a JPEG with n bytes of comments.
 func lengthened(jpeg []byte, n int) []byte {
 	const longest = 65533
-	out := append([]byte{}, jpeg[:min(2, len(jpeg))]...)
-	for n > 0 {
-		take := min(n, longest)
-		out = appendMarker(out, 0xfe, []byte(strings.Repeat(".", take)))
-		n -= take
+	out := slices.Clone(jpeg[:2]) // SOI
+	for ; n > 0; n -= longest {
+		out = appendMarker(out, 0xfe, bytes.Repeat([]byte{'.'}, min(n, longest)))
 	}
-	return append(out, jpeg[len(out[:min(2, len(jpeg))]):]...)
+	return append(out, jpeg[2:]...)
 }
