@@ -1,0 +1,223 @@
+package tiles_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/color"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+var store = &tiles.Store{ID: "s", Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft}
+
+// serve returns a server that makes nothing, and n slides of the same bytes.
+func serve(t testing.TB, o tiles.Options, n int) (*tiles.Server, []string) {
+	t.Helper()
+	o.Make = func(context.Context, tiles.Made) ([]byte, error) { return nil, errors.New("nothing is made here") }
+	o.Blank = func(int, int, color.RGBA) ([]byte, error) { return []byte("blank"), nil }
+	s := tiles.New(o)
+	t.Cleanup(s.Close)
+	first := filepath.Join(t.TempDir(), "0.tiff")
+	if _, err := (synth.Philips{Seed: 7, Width: 1100, Height: 900, TileSize: 256}).Write(first); err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{first}
+	for i := 1; i < n; i++ {
+		p := filepath.Join(filepath.Dir(first), fmt.Sprint(i, ".tiff"))
+		if err := os.Link(first, p); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, p)
+	}
+	identity, err := blob.Stat(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for i, p := range paths {
+		id := fmt.Sprint("image", i)
+		s.Put(tiles.File{ID: id, Store: store, Path: p, Name: filepath.Base(p), Revision: identity.Revision(), Identity: identity})
+		ids = append(ids, id)
+	}
+	return s, ids
+}
+
+func tile(t testing.TB, s *tiles.Server, id string) {
+	t.Helper()
+	im, err := s.Image(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := im.Tile(t.Context(), &tiles.Address{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Body) == 0 {
+		t.Fatal("an empty answer")
+	}
+	a.Release()
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("only Linux says which files are open")
+	}
+	return len(list)
+}
+
+// However many slides are asked for, no more are open than the bound says, and
+// those that were closed are closed.
+func TestBoundOfOpenFiles(t *testing.T) {
+	const bound = 5
+	s, ids := serve(t, tiles.Options{MaxFiles: bound}, 60)
+	before := openFiles(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, id := range ids {
+				tile(t, s, id)
+			}
+		})
+	}
+	wg.Wait()
+	if n := s.Stats().OpenFiles; n > bound {
+		t.Errorf("%d slides are open, the bound is %d", n, bound)
+	}
+	if n := openFiles(t) - before; n > bound {
+		t.Errorf("%d files are open, the bound is %d", n, bound)
+	}
+	s.Close()
+	if n := openFiles(t) - before; n > 0 {
+		t.Errorf("%d files are open after Close", n)
+	}
+}
+
+func TestBoundOfMemory(t *testing.T) {
+	const bound = 40 << 10
+	s, ids := serve(t, tiles.Options{MaxBytes: bound}, 50)
+	for _, id := range ids {
+		tile(t, s, id)
+	}
+	if st := s.Stats(); st.OpenBytes > bound || st.OpenFiles == 0 {
+		t.Errorf("%d slides hold %d bytes, the bound is %d", st.OpenFiles, st.OpenBytes, bound)
+	}
+}
+
+func TestOpenedOnce(t *testing.T) {
+	s, ids := serve(t, tiles.Options{}, 1)
+	before := openFiles(t)
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() { tile(t, s, ids[0]) })
+	}
+	wg.Wait()
+	if n := openFiles(t) - before; n != 1 {
+		t.Errorf("one slide is open %d times", n)
+	}
+}
+
+// The way of a stored tile allocates its ETag and no more than that.
+func TestTileAllocations(t *testing.T) {
+	s, ids := serve(t, tiles.Options{}, 1)
+	tile(t, s, ids[0])
+	im, err := s.Image(ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &tiles.Address{Z: 2, X: 1, Y: 1}
+	n := testing.AllocsPerRun(200, func() {
+		ans, err := im.Tile(t.Context(), a, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ans.Release()
+	})
+	if n > 2 && !raceEnabled() {
+		t.Errorf("a tile takes %v allocations, want 2 at most", n)
+	}
+}
+
+// raceEnabled reports whether the race detector is at work: pools then drop at
+// random what they are given.
+func raceEnabled() bool {
+	var p sync.Pool
+	for range 100 {
+		p.Put(new(int))
+		if p.Get() == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func TestByName(t *testing.T) {
+	s, ids := serve(t, tiles.Options{}, 2)
+	if im, err := s.ImageByName("0.tiff"); err != nil || im.File.ID != ids[0] {
+		t.Errorf("ImageByName = %v, %v", im, err)
+	}
+	im, _ := s.Image(ids[1])
+	twin := im.File
+	twin.ID, twin.Name = "twin", "0.tiff"
+	s.Put(twin)
+	if _, err := s.ImageByName("0.tiff"); !errors.Is(err, tiles.ErrAmbiguous) {
+		t.Errorf("two images of one name: %v, want ErrAmbiguous", err)
+	}
+	s.Delete(ids[0])
+	if im, err := s.ImageByName("0.tiff"); err != nil || im.File.ID != "twin" {
+		t.Errorf("after one went: %v, %v", im, err)
+	}
+	s.Delete("twin")
+	if _, err := s.ImageByName("0.tiff"); !errors.Is(err, tiles.ErrNoImage) {
+		t.Errorf("after both went: %v, want ErrNoImage", err)
+	}
+	if s.Len() != 1 {
+		t.Errorf("%d images are known, want 1", s.Len())
+	}
+}
+
+// A slide whose disk is away is not a tile that does not exist.
+func TestAway(t *testing.T) {
+	s, ids := serve(t, tiles.Options{}, 1)
+	im, _ := s.Image(ids[0])
+	if err := os.Remove(im.File.Path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := im.Tile(t.Context(), &tiles.Address{}, "")
+	if p := tiles.Explain(err); !errors.Is(err, tiles.ErrAway) || p.Status != 503 || p.RetryAfter == 0 {
+		t.Errorf("tile of a file that is away: %v, %+v; want ErrAway and 503", err, p)
+	}
+}
+
+// BenchmarkTile is a viewer's access: tiles of one open slide, all processors.
+func BenchmarkTile(b *testing.B) {
+	s, ids := serve(b, tiles.Options{}, 1)
+	im, err := s.Image(ids[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.SetParallelism(max(1, 8/runtime.GOMAXPROCS(0)))
+	b.RunParallel(func(pb *testing.PB) {
+		a := &tiles.Address{Z: 2, X: 1, Y: 1}
+		for pb.Next() {
+			ans, err := im.Tile(context.Background(), a, "")
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			ans.Release()
+		}
+	})
+}
