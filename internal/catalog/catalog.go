@@ -1,200 +1,109 @@
-// Package catalog is the SQL: stores, images, and what is known of each.
+// Package catalog is the SQL: stores, images, and what is known of each, in
+// SQLite or PostgreSQL.
+//
+// One text of SQL serves both wherever it can; where it can't, a dialect holds
+// each its own. The writers of a database take turns: whoever writes first takes
+// the row of the counters. So the numbers of changes become visible in their
+// order, and nobody who follows them misses one.
 package catalog
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/rand"
 	"database/sql"
-	"embed"
 	"encoding/base32"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
-
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/jackc/pgx/v5"
 )
 
 var (
 	// ErrNotFound: there is no such store or image.
 	ErrNotFound = errors.New("catalog: not found")
-	// ErrConflict: another store has that root.
+	// ErrConflict: another store has that folder, or another image that path.
 	ErrConflict = errors.New("catalog: conflict")
 	// ErrBadCursor: a cursor that is none of the list it is used with.
 	ErrBadCursor = errors.New("catalog: bad cursor")
+	// ErrAway: the database does not answer. It may do so again soon.
+	ErrAway = errors.New("catalog: the database does not answer")
+	// ErrFull: there is no room left for the database.
+	ErrFull = errors.New("catalog: the disk of the database is full: make room, nothing was written")
 )
-
-// A Mode says what may be done with the files of a store.
-type Mode string
-
-const (
-	InPlace Mode = "in-place" // its folder is read and never written
-	Managed Mode = "managed"  // its files arrive in a folder and are moved under their digest
-)
-
-// A State says what can be done with an image.
-type State string
-
-const (
-	Available   State = "available"
-	Arriving    State = "arriving"    // still being written, as far as one can tell
-	Unsupported State = "unsupported" // whole, but not a slide that is read
-	Broken      State = "broken"
-	Missing     State = "missing" // its file is not there
-	Quarantined State = "quarantined"
-)
-
-// A Store is a place of slides with its own rules.
-type Store struct {
-	ID         string
-	Label      string
-	Mode       Mode
-	Root       string // absolute
-	Incoming   string
-	Host       string // whose worker keeps it in step; "" for any
-	Endpoint   string // base URL of the tile server near its files
-	Schedule   string
-	TimeZone   string
-	Queue      string
-	Background string // "#rrggbb"
-	Origin     string // of tile names: "top-left" or "bottom-left"
-	Include    []string
-	Exclude    []string
-	Public     bool
-	HideLabels bool
-	Settle     time.Duration // 0: the default of package ingest
-	RootID     blob.Identity // of the folder when it was last seen
-	LastSync   *time.Time
-	LastResult json.RawMessage
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
-	Counts     map[State]int `json:"-"` // images by state; read, never written
-}
-
-// A Level is one stored resolution of an image.
-type Level struct {
-	Width      int     `json:"width"`
-	Height     int     `json:"height"`
-	TileWidth  int     `json:"tile_width"`
-	TileHeight int     `json:"tile_height"`
-	Columns    int     `json:"columns"`
-	Rows       int     `json:"rows"`
-	Downsample float64 `json:"downsample"`
-}
-
-// An Image is one file of a store and what is known of it.
-type Image struct {
-	ID       string
-	StoreID  string
-	Path     string // below the store's root, in any bytes
-	Revision string
-	State    State
-	Identity blob.Identity
-	Seq      int64 // number of its last change
-	Description
-	CreatedAt time.Time
-	UpdatedAt time.Time
-}
-
-// A Description is what of an image is kept as it is.
-type Description struct {
-	FileName       string // valid UTF-8
-	Aliases        []string
-	Reason         string // why it is not available, in words
-	Format, Vendor string
-	Width, Height  int // pixels of level 0
-	TileWidth      int
-	TileHeight     int
-	MaxZoom        int
-	Levels         []Level
-	MPPX, MPPY     *float64 // µm per pixel of level 0
-	ObjectivePower *float64
-	Barcode        *string
-	BarcodeSource  string // "file", or "label" if it was read off the label
-	Label          *string
-	Digest         *string // SHA-256 of the file, hexadecimal
-	ExternalID     *string
-	Associated     []string
-	Properties     map[string]string
-	FirstSeen      time.Time // the file with these contents
-	LastChange     time.Time // of the file, by the observer's clock
-	MissingSince   *time.Time
-}
-
-//go:embed migrations
-var migrations embed.FS
 
 // A Catalog is an open database. It is safe for concurrent use.
 type Catalog struct {
-	read  *sql.DB
-	write *sql.DB // one connection: SQLite has one writer at a time
+	*dialect
+	read   *sql.DB
+	write  *sql.DB
+	config *pgx.ConnConfig // of PostgreSQL
+	seal   cipher.AEAD     // of cursors
 
+	life     context.Context // until Close
+	end      context.CancelFunc
+	follow   sync.Once
+	follower sync.WaitGroup
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
 }
 
-// Open opens or makes the database at url, "sqlite:" and a path, and brings its
-// tables to what this program knows. A database of a newer program is refused.
-func Open(ctx context.Context, dsn string) (*Catalog, error) {
-	path, ok := strings.CutPrefix(dsn, "sqlite:")
-	if !ok {
-		return nil, fmt.Errorf("catalog: database %q: only sqlite:PATH is known", redact(dsn))
-	}
+// A dialect is what differs between the databases.
+type dialect struct {
+	name     string // also of the folder of its migrations
+	position string // function: where the first text holds the second, from 1; 0 if it does not
+	now      string // expression: microseconds since 1970 by the database's clock
+	among    string // condition, with the number of an argument: is in the list
+	list     func([]int64) any
+	closing  string // the last statement of a transaction that writes: the counters are $1 and $2
+	walk     int    // rows that a search looks at in their order before it asks the index
+
+	matches func(*search) statement // what asks the index of grams
+	listen  func(context.Context, *Catalog)
+	fault   func(error) error // the known kind of an error, or nil
+	passing func(error) bool  // the same may work if it is tried again now
+}
+
+// Open opens or makes the database at url, "sqlite:PATH" or "postgres://…", and
+// brings its tables to what this program knows. A database that a newer program
+// has changed is refused.
+func Open(ctx context.Context, url string) (*Catalog, error) {
 	c := &Catalog{watchers: map[chan struct{}]struct{}{}}
+	c.life, c.end = context.WithCancel(context.Background())
 	var err error
-	// Waiting for the write lock beats failing; WAL lets readers go on meanwhile.
-	pragmas := "?_pragma=busy_timeout(20000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
-	if c.write, err = sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+pragmas); err != nil {
-		return nil, fmt.Errorf("catalog: %w", err)
+	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
+	case "sqlite":
+		err = c.openSQLite(rest)
+	case "postgres", "postgresql":
+		err = c.openPostgres(url)
+	default:
+		return nil, errors.New("catalog: the database is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")
 	}
-	c.write.SetMaxOpenConns(1)
-	if c.read, err = sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+pragmas+"&_pragma=query_only(1)"); err != nil {
-		return nil, errors.Join(fmt.Errorf("catalog: %w", err), c.write.Close())
+	if err != nil {
+		return nil, err
 	}
-	c.read.SetMaxOpenConns(8)
-	if err := c.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("catalog: %w", err), c.Close())
+	for _, step := range []func(context.Context) error{c.migrate, c.loadSeal, c.finishRemovals} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
 	}
 	return c, nil
 }
 
-func redact(dsn string) string {
-	if u, err := url.Parse(dsn); err == nil {
-		return u.Redacted()
-	}
-	return "…"
+// Close ends what goes on and closes the database.
+func (c *Catalog) Close() error {
+	c.end()
+	c.follower.Wait()
+	return errors.Join(c.read.Close(), c.write.Close())
 }
 
-func (c *Catalog) migrate(ctx context.Context) error {
-	dir, err := fs.Sub(migrations, "migrations/sqlite")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, c.write, dir)
-	if err != nil {
-		return err
-	}
-	has, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return err
-	}
-	sources := p.ListSources()
-	if newest := sources[len(sources)-1].Version; has > newest {
-		return fmt.Errorf("the database is of a newer ptiffstore (schema %d, this one knows %d): use that one, or a backup made before it", has, newest)
-	}
-	_, err = p.Up(ctx)
-	return err
+// Ping returns nil if the database answers, or [ErrAway].
+func (c *Catalog) Ping(ctx context.Context) error {
+	return c.wrap(c.read.QueryRowContext(ctx, `SELECT change FROM counters`).Scan(new(int64)), "counters")
 }
-
-// Close closes the database.
-func (c *Catalog) Close() error { return errors.Join(c.read.Close(), c.write.Close()) }
 
 // NewID returns a new id: 128 random bits, which say nothing of what they name.
 func NewID() string {
@@ -203,48 +112,97 @@ func NewID() string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
-// tx runs f in a transaction that writes, and wakes those who watch.
-func (c *Catalog) tx(ctx context.Context, f func(*sql.Tx) error) error {
-	t, err := c.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("catalog: %w", err)
-	}
-	defer t.Rollback()
-	if err := f(t); err != nil {
-		return err
-	}
-	if err := t.Commit(); err != nil {
-		return fmt.Errorf("catalog: %w", err)
-	}
-	c.wake()
-	return nil
+// A tx is a transaction that writes. No other goes on at the same time.
+type tx struct {
+	*sql.Tx
+	c       *Catalog
+	now     time.Time
+	change  int64          // the last number of a change
+	arrival int64          // the last number of an image
+	counts  map[slot]int64 // what to add to them
 }
 
-// Watch returns a channel that has something to say after each change, made by
-// this process. Changes of others are seen by asking. It ends with ctx.
-func (c *Catalog) Watch(ctx context.Context) <-chan struct{} {
-	ch := make(chan struct{}, 1)
-	c.mu.Lock()
-	c.watchers[ch] = struct{}{}
-	c.mu.Unlock()
-	context.AfterFunc(ctx, func() {
-		c.mu.Lock()
-		delete(c.watchers, ch)
-		c.mu.Unlock()
-	})
-	return ch
+// A slot is one of the counts: of the images of a store on a shelf.
+type slot struct {
+	store int64
+	shelf int
 }
 
-func (c *Catalog) wake() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for ch := range c.watchers {
+// change runs f in a transaction, and wakes those who watch. What is busy or was
+// lost on the way is tried again: f may run more than once.
+func (c *Catalog) change(ctx context.Context, f func(*tx) error) error {
+	for began, wait := time.Now(), time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		err := c.attempt(ctx, f)
+		if err == nil {
+			c.wake()
+			return nil
+		}
+		if !c.passing(err) || time.Since(began) > patience {
+			return err
+		}
 		select {
-		case ch <- struct{}{}:
-		default:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(wait):
 		}
 	}
 }
 
-func micros(t time.Time) int64     { return t.UnixMicro() }
-func fromMicros(n int64) time.Time { return time.UnixMicro(n).UTC() }
+// patience is how long a transaction is tried again. Other writers need no more
+// than a second.
+const patience = 30 * time.Second
+
+func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
+	stx, err := c.write.BeginTx(ctx, nil)
+	if err != nil {
+		return c.wrap(err, "begin")
+	}
+	defer stx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	t := &tx{Tx: stx, c: c, now: time.Now().UTC().Truncate(time.Microsecond), counts: map[slot]int64{}}
+	err = t.QueryRowContext(ctx, `UPDATE counters SET change = change + 1 RETURNING change, arrival`).Scan(&t.change, &t.arrival)
+	if err != nil {
+		return c.wrap(err, "counters")
+	}
+	if err := f(t); err != nil {
+		return err
+	}
+	if err := t.writeCounts(ctx); err != nil {
+		return err
+	}
+	if _, err := t.ExecContext(ctx, c.closing, t.change, t.arrival); err != nil {
+		return c.wrap(err, "counters")
+	}
+	return c.wrap(t.Commit(), "commit")
+}
+
+// writeCounts brings the counts up to what the transaction did.
+func (t *tx) writeCounts(ctx context.Context) error {
+	for s, d := range t.counts {
+		if d == 0 {
+			continue
+		}
+		_, err := t.ExecContext(ctx, `INSERT INTO counts (store, shelf, images) VALUES ($1, $2, $3)
+			ON CONFLICT (store, shelf) DO UPDATE SET images = counts.images + excluded.images`, s.store, s.shelf, d)
+		if err != nil {
+			return t.c.wrap(err, "counts")
+		}
+	}
+	return nil
+}
+
+// wrap says what went wrong and at what. The known kinds of errors can be told by
+// [errors.Is].
+func (c *Catalog) wrap(err error, what string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("%w: %s", ErrNotFound, what)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("catalog: %s: %w", what, err)
+	}
+	if kind := c.fault(err); kind != nil {
+		return fmt.Errorf("%w: %s: %w", kind, what, err)
+	}
+	return fmt.Errorf("catalog: %s: %w", what, err)
+}

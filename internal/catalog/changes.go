@@ -1,0 +1,174 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+)
+
+// An Entry is what following or comparing many images takes.
+type Entry struct {
+	ID, StoreID    string
+	State          State
+	Gone           bool // deleted, by a person or for good
+	Path, FileName string
+	Revision       string
+	Identity       blob.Identity
+	Digest         string // "" if it is not known
+	FirstSeen      time.Time
+	LastChange     time.Time
+	MissingSince   *time.Time
+	HiddenAt       *time.Time
+}
+
+// A Change is an image after its last change. Of one that is in the catalog no more
+// there are only the id and the number, and it is Gone.
+type Change struct {
+	Entry
+	Seq int64
+}
+
+const entryColumns = `i.id, s.id, i.state, i.deleted_at, i.path, i.file_name, i.revision, i.dev, i.ino, i.size, i.mtime, i.ctime,
+	i.digest, i.first_seen, i.last_change, i.missing_since, i.hidden_at`
+
+// Changes returns the images that changed after the change numbered since, in the
+// order of their numbers and at most limit, each as it is now. Nothing is left
+// out: a number that is not there yet when another is seen, is higher.
+func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change, error) {
+	rows, err := c.read.QueryContext(ctx, `SELECT c.seq, c.id, `+entryColumns+`
+		FROM (SELECT n, id, seq FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2) c
+		LEFT JOIN images i ON i.n = c.n LEFT JOIN stores s ON s.n = i.store ORDER BY c.seq`, since, limit)
+	if err != nil {
+		return nil, c.wrap(err, "changes")
+	}
+	defer rows.Close()
+	var list []Change
+	for rows.Next() {
+		var ch Change
+		var id string
+		there, err := scanEntry(rows, &ch.Entry, &ch.Seq, &id)
+		if err != nil {
+			return nil, c.wrap(err, "changes")
+		}
+		if !there {
+			ch.Entry = Entry{ID: id, Gone: true}
+		}
+		list = append(list, ch)
+	}
+	return list, c.wrap(rows.Err(), "changes")
+}
+
+// chunk is how many images are read at a time.
+const chunk = 2000
+
+// EachEntry calls f with every image of a store in the order of their paths,
+// deleted and hidden ones too. It reads them in parts, so f may take its time and
+// use the catalog; what is added or moved meanwhile may be seen or not. It ends
+// with the first error of f. The error may be [ErrNotFound].
+func (c *Catalog) EachEntry(ctx context.Context, store string, f func(*Entry) error) error {
+	return each(ctx, c, store, f, c.entries, func(e *Entry) string { return e.Path })
+}
+
+// EachImage is [Catalog.EachEntry] with all that is known of each image. It takes
+// some five times as long.
+func (c *Catalog) EachImage(ctx context.Context, store string, f func(*Image) error) error {
+	return each(ctx, c, store, func(r **record) error { return f(&(*r).Image) },
+		func(ctx context.Context, n int64, after []byte) ([]*record, error) {
+			return c.records(ctx, c.read, `i.store = $1 AND i.path > $2 ORDER BY i.path LIMIT $3`, n, after, chunk)
+		}, func(r **record) string { return (*r).Path })
+}
+
+// each reads a store part by part: each the next in the order of paths.
+func each[T any](ctx context.Context, c *Catalog, store string, f func(*T) error, read func(context.Context, int64, []byte) ([]T, error), path func(*T) string) error {
+	var n int64
+	if err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1`, clean(store)).Scan(&n); err != nil {
+		return c.wrap(err, "store "+clean(store))
+	}
+	for after := []byte{}; ; {
+		list, err := read(ctx, n, after)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if err := f(&list[i]); err != nil {
+				return err
+			}
+		}
+		if len(list) < chunk {
+			return nil
+		}
+		after = []byte(path(&list[len(list)-1]))
+	}
+}
+
+func (c *Catalog) entries(ctx context.Context, store int64, after []byte) ([]Entry, error) {
+	rows, err := c.read.QueryContext(ctx, `SELECT `+entryColumns+` FROM images i JOIN stores s ON s.n = i.store
+		WHERE i.store = $1 AND i.path > $2 ORDER BY i.path LIMIT $3`, store, after, chunk)
+	if err != nil {
+		return nil, c.wrap(err, "images")
+	}
+	defer rows.Close()
+	list := make([]Entry, 0, chunk)
+	for rows.Next() {
+		var e Entry
+		if _, err := scanEntry(rows, &e); err != nil {
+			return nil, c.wrap(err, "images")
+		}
+		list = append(list, e)
+	}
+	return list, c.wrap(rows.Err(), "images")
+}
+
+// scanEntry reads entryColumns, and what stands before them. It reports whether
+// there is an image.
+func scanEntry(rows *sql.Rows, e *Entry, before ...any) (bool, error) {
+	var id, store, state, name, revision, digest sql.Null[string]
+	var path []byte
+	var deleted, dev, ino, size, mtime, ctime, first, last, missing, hidden sql.Null[int64]
+	err := rows.Scan(append(before, &id, &store, &state, &deleted, &path, &name, &revision, &dev, &ino, &size, &mtime, &ctime,
+		&digest, &first, &last, &missing, &hidden)...)
+	if err != nil || !id.Valid {
+		return false, err
+	}
+	*e = Entry{
+		ID: id.V, StoreID: store.V, State: State(state.V), Gone: deleted.Valid, Path: string(path), FileName: name.V, Revision: revision.V,
+		Identity: blob.Identity{Dev: uint64(dev.V), Ino: uint64(ino.V), Size: size.V, MTime: mtime.V, CTime: ctime.V}, //nolint:gosec // as they were stored
+		Digest:   digest.V, FirstSeen: fromMicros(first.V), LastChange: fromMicros(last.V), MissingSince: when(missing), HiddenAt: when(hidden),
+	}
+	return true, nil
+}
+
+// Watch returns a channel that has something to say after each change of an image
+// or a store, whoever made it; one word for any number of changes, and now and
+// then one for none. Changes of this process are told at once, those of others
+// within a second, and what was missed while the database was away when it is back.
+// It ends with ctx.
+func (c *Catalog) Watch(ctx context.Context) <-chan struct{} {
+	ch := make(chan struct{}, 1)
+	c.mu.Lock()
+	c.watchers[ch] = struct{}{}
+	c.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		delete(c.watchers, ch)
+		c.mu.Unlock()
+	})
+	c.follow.Do(func() {
+		c.follower.Go(func() { c.listen(c.life, c) })
+	})
+	return ch
+}
+
+// wake tells those who watch that something has changed.
+func (c *Catalog) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ch := range c.watchers {
+		select {
+		case ch <- struct{}{}:
+		default: // it has been told already
+		}
+	}
+}

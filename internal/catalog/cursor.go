@@ -1,0 +1,81 @@
+package catalog
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+)
+
+// loadSeal reads the key that cursors are sealed with, or makes one. A cursor says
+// where a page ended, which may be a file name, and goes into URLs and logs. All
+// processes of a database share the key.
+func (c *Catalog) loadSeal(ctx context.Context) error {
+	fresh := make([]byte, 16)
+	rand.Read(fresh)
+	var key []byte
+	read := func() error {
+		return c.read.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'cursor key'`).Scan(&key)
+	}
+	if read() != nil {
+		err := c.change(ctx, func(t *tx) error {
+			_, err := t.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ('cursor key', $1) ON CONFLICT (name) DO NOTHING`, fresh)
+			return c.wrap(err, "settings")
+		})
+		if err != nil {
+			return err
+		}
+		if err := read(); err != nil {
+			return c.wrap(err, "settings")
+		}
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return fmt.Errorf("catalog: key of cursors: %w", err)
+	}
+	c.seal, err = cipher.NewGCMWithRandomNonce(block)
+	return err
+}
+
+// cursorFields is what a cursor holds.
+type cursorFields struct {
+	N     int64  `json:"n"`
+	Shelf int    `json:"h,omitempty"`
+	Name  string `json:"a,omitempty"`
+	Size  int64  `json:"s,omitempty"`
+}
+
+// sealCursor returns the cursor of the page of q that ends at p.
+func (c *Catalog) sealCursor(q Query, p *position) string {
+	b, err := json.Marshal(cursorFields{p.n, p.shelf, p.name, p.size})
+	if err != nil {
+		panic(err) // numbers and a string
+	}
+	return base64.RawURLEncoding.EncodeToString(c.seal.Seal(nil, nil, b, q.context()))
+}
+
+// openCursor returns where the page ended that q's cursor is of.
+func (c *Catalog) openCursor(q Query) (*position, error) {
+	sealed, err := base64.RawURLEncoding.DecodeString(q.Cursor)
+	if err != nil {
+		return nil, ErrBadCursor
+	}
+	b, err := c.seal.Open(nil, nil, sealed, q.context())
+	if err != nil {
+		return nil, ErrBadCursor
+	}
+	var f cursorFields
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, ErrBadCursor
+	}
+	return &position{f.N, f.Shelf, f.Name, f.Size}, nil
+}
+
+// context is what a cursor is bound to: all of the query but how many are wanted.
+func (q Query) context() []byte {
+	q.Cursor, q.Limit = "", 0
+	return fmt.Appendf(nil, "%q %q %q %q %t %t", q.Store, q.Q, q.State, q.Sort, q.Hidden, q.Labels)
+}

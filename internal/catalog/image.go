@@ -1,0 +1,292 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+)
+
+// A State says what can be done with an image.
+type State string
+
+const (
+	Available   State = "available"
+	Arriving    State = "arriving"    // still being written, as far as one can tell
+	Unsupported State = "unsupported" // whole, but not a slide that is read
+	Broken      State = "broken"
+	Missing     State = "missing" // its file is not there
+	Quarantined State = "quarantined"
+)
+
+// shelves are the states in the order of [SortState], what needs attention first.
+// The database holds their numbers, so they stay as they are. Images that are in
+// no list are on shelves of their own.
+var shelves = [...]State{1: Broken, 2: Quarantined, 3: Unsupported, 4: Missing, 5: Arriving, 6: Available}
+
+const (
+	shelfMissing = 4
+	shelfHidden  = 7 // missing for long
+	shelfDeleted = 8 // by a person
+)
+
+// shelfOf returns the shelf of images in a state, 0 if there is no such state.
+func shelfOf(s State) int {
+	for i, state := range shelves {
+		if i > 0 && state == s {
+			return i
+		}
+	}
+	return 0
+}
+
+// stateOn returns the state of the images on a shelf, "" if they are in no list.
+func stateOn(shelf int) State {
+	if shelf <= 0 || shelf >= len(shelves) {
+		return ""
+	}
+	return shelves[shelf]
+}
+
+// An Image is one file of a store and what is known of it.
+type Image struct {
+	ID       string
+	StoreID  string
+	Path     string // below the store's root, in any bytes
+	Revision string
+	State    State
+	Identity blob.Identity
+	Seq      int64 // number of its last change
+	Description
+	DeletedAt *time.Time // by a person: it is in no list, and sync does not bring it back
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// A Description is what of an image is kept as it is.
+type Description struct {
+	FileName       string            `json:"-"` // valid UTF-8
+	Aliases        []string          `json:",omitempty"`
+	Reason         string            `json:"-"` // why it is not available, in words
+	Format         string            `json:",omitempty"`
+	Vendor         string            `json:",omitempty"`
+	Width          int               `json:",omitempty"` // pixels of level 0
+	Height         int               `json:",omitempty"`
+	TileWidth      int               `json:",omitempty"`
+	TileHeight     int               `json:",omitempty"`
+	MaxZoom        int               `json:",omitempty"`
+	Levels         []Level           `json:",omitempty"`
+	MPPX           *float64          `json:",omitempty"` // µm per pixel of level 0
+	MPPY           *float64          `json:",omitempty"`
+	ObjectivePower *float64          `json:",omitempty"`
+	Barcode        *string           `json:",omitempty"`
+	BarcodeSource  string            `json:",omitempty"` // "file", or "label" if it was read off the label
+	Label          *string           `json:",omitempty"` // given to it by people
+	Digest         *string           `json:"-"`          // SHA-256 of the file, hexadecimal
+	ExternalID     *string           `json:",omitempty"`
+	Associated     []string          `json:",omitempty"`
+	Properties     map[string]string `json:",omitempty"`
+	FirstSeen      time.Time         `json:"-"` // the file with these contents
+	LastChange     time.Time         `json:"-"` // of the file, by the observer's clock
+	VerifiedAt     *time.Time        `json:"-"` // when its bytes were last found to be those of the digest
+	MissingSince   *time.Time        `json:"-"`
+	HiddenAt       *time.Time        `json:"-"` // missing for so long that it is in no list
+}
+
+// A Level is one stored resolution of an image.
+type Level struct {
+	Width      int     `json:"width"`
+	Height     int     `json:"height"`
+	TileWidth  int     `json:"tile_width"`
+	TileHeight int     `json:"tile_height"`
+	Columns    int     `json:"columns"`
+	Rows       int     `json:"rows"`
+	Downsample float64 `json:"downsample"`
+}
+
+// Image returns an image, or [ErrNotFound]; so too for one that was deleted.
+func (c *Catalog) Image(ctx context.Context, id string) (*Image, error) {
+	return c.one(ctx, "image "+clean(id), `i.id = $1 AND i.deleted_at IS NULL`, clean(id))
+}
+
+// ImageByPath returns the image of a file of a store, a deleted one too, or
+// [ErrNotFound].
+func (c *Catalog) ImageByPath(ctx context.Context, store, path string) (*Image, error) {
+	return c.one(ctx, "image", `i.store = (SELECT n FROM stores WHERE id = $1) AND i.path = $2`, store, []byte(path))
+}
+
+// ImageByDigest returns the image of a store whose file has these contents, a
+// deleted one too, the first if there are more, or [ErrNotFound].
+func (c *Catalog) ImageByDigest(ctx context.Context, store, digest string) (*Image, error) {
+	return c.one(ctx, "image", `i.store = (SELECT n FROM stores WHERE id = $1) AND i.digest = $2 ORDER BY i.n LIMIT 1`, store, clean(digest))
+}
+
+// FindByFileName returns the images of that file name, upper and lower case told
+// apart, first those available and then the newest; at most 100. If store is not
+// "" only that one's. Deleted ones are left out. A file name is patient data: ask
+// who wants to know before telling that there is one.
+func (c *Catalog) FindByFileName(ctx context.Context, store, name string) ([]Image, error) {
+	where, args := `i.file_name = $1 AND i.name = $2 AND i.shelf IN (1, 2, 3, 4, 5, 6, 7)`, []any{clean(name), key(name)}
+	if store != "" {
+		where, args = where+` AND i.store = (SELECT n FROM stores WHERE id = $3)`, append(args, store)
+	}
+	list, err := c.records(ctx, c.read, where+` ORDER BY CASE i.shelf WHEN 6 THEN 0 ELSE 1 END, i.n DESC LIMIT 100`, args...)
+	images := make([]Image, len(list))
+	for i, r := range list {
+		images[i] = r.Image
+	}
+	return images, err
+}
+
+// A record is a row of images.
+type record struct {
+	Image
+	n     int64 // its number, in the order of arrival
+	store int64
+	shelf int
+}
+
+const recordColumns = `i.n, i.store, i.shelf, i.id, s.id, i.path, i.file_name, i.size, i.state, i.reason, i.revision, i.dev, i.ino, i.mtime, i.ctime, i.digest,
+	i.first_seen, i.last_change, i.verified_at, i.missing_since, i.hidden_at, i.deleted_at, i.created_at, i.updated_at, c.seq, d.fields`
+
+// one returns the image that fulfils a condition.
+func (c *Catalog) one(ctx context.Context, what, where string, args ...any) (*Image, error) {
+	list, err := c.records(ctx, c.read, where, args...)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, what)
+	}
+	return &list[0].Image, nil
+}
+
+// records returns the images that fulfil a condition.
+func (c *Catalog) records(ctx context.Context, db querier, where string, args ...any) ([]*record, error) {
+	rows, err := db.QueryContext(ctx, `SELECT `+recordColumns+` FROM images i
+		JOIN stores s ON s.n = i.store JOIN descriptions d ON d.n = i.n JOIN changes c ON c.n = i.n WHERE `+where, args...)
+	if err != nil {
+		return nil, c.wrap(err, "images")
+	}
+	defer rows.Close()
+	var list []*record
+	for rows.Next() {
+		r, err := scanRecord(rows)
+		if err != nil {
+			return nil, c.wrap(err, "images")
+		}
+		list = append(list, r)
+	}
+	return list, c.wrap(rows.Err(), "images")
+}
+
+func scanRecord(rows *sql.Rows) (*record, error) {
+	var r record
+	var path, fields []byte
+	var dev, ino, first, last, created, updated int64
+	var verified, missing, hidden, deleted sql.Null[int64]
+	id := &r.Identity
+	err := rows.Scan(&r.n, &r.store, &r.shelf, &r.ID, &r.StoreID, &path, &r.FileName, &id.Size, &r.State, &r.Reason, &r.Revision, &dev, &ino, &id.MTime, &id.CTime, &r.Digest,
+		&first, &last, &verified, &missing, &hidden, &deleted, &created, &updated, &r.Seq, &fields)
+	if err != nil {
+		return nil, err
+	}
+	r.Path = string(path)
+	id.Dev, id.Ino = uint64(dev), uint64(ino)
+	r.FirstSeen, r.LastChange = fromMicros(first), fromMicros(last)
+	r.VerifiedAt, r.MissingSince, r.HiddenAt, r.DeletedAt = when(verified), when(missing), when(hidden), when(deleted)
+	r.CreatedAt, r.UpdatedAt = fromMicros(created), fromMicros(updated)
+	if err := json.Unmarshal(fields, &r.Description); err != nil {
+		return nil, fmt.Errorf("image %s: %w", r.ID, err)
+	}
+	return &r, nil
+}
+
+// place returns the shelf the image belongs on.
+func (im *Image) place() int {
+	switch {
+	case im.DeletedAt != nil:
+		return shelfDeleted
+	case im.HiddenAt != nil:
+		return shelfHidden
+	}
+	return shelfOf(im.State)
+}
+
+// words is what a search looks through: file name, label, barcode and aliases,
+// each behind two line breaks, so that what they begin with can be searched for
+// like any other part.
+func (im *Image) words() string {
+	var b strings.Builder
+	add := func(s string) {
+		if s = fold(s); s != "" {
+			b.WriteString(fieldMark)
+			b.WriteString(s)
+		}
+	}
+	add(im.FileName)
+	for _, p := range []*string{im.Label, im.Barcode} {
+		if p != nil {
+			add(*p)
+		}
+	}
+	for _, a := range im.Aliases {
+		add(a)
+	}
+	return b.String()
+}
+
+const fieldMark = "\n\n"
+
+// fold is text as it is searched for and sorted by: composed, in lower case, and
+// without control characters.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToLower(norm.NFC.String(clean(s))))
+}
+
+// maxKey bounds the names in indexes, in bytes: an entry has to fit a third of a
+// page of PostgreSQL, some 2,700 bytes. No file system has longer names.
+const maxKey = 1000
+
+// key is a file name as it is sorted by.
+func key(name string) string {
+	s := fold(name)
+	if len(s) > maxKey {
+		s = strings.ToValidUTF8(s[:maxKey], "")
+	}
+	return s
+}
+
+// clean is text as both databases take it: UTF-8 without zero bytes.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func fromMicros(n int64) time.Time { return time.UnixMicro(n).UTC() }
+
+func when(n sql.Null[int64]) *time.Time {
+	if !n.Valid {
+		return nil
+	}
+	t := fromMicros(n.V)
+	return &t
+}
+
+// micros is nil, or microseconds since 1970.
+func micros(t *time.Time) any {
+	if t == nil {
+		return nil
+	}
+	return t.UnixMicro()
+}

@@ -1,0 +1,200 @@
+package catalog
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// channel is where writers say that something has changed.
+const channel = "ptiffstore_catalog"
+
+var postgresDialect = &dialect{
+	name:     "postgres",
+	position: "strpos",
+	now:      "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+	among:    "= ANY($%d)",
+	list:     func(n []int64) any { return n },
+	closing:  `UPDATE counters SET change = $1, arrival = $2 RETURNING pg_notify('` + channel + `', '')`,
+	walk:     12000, // 3 to 5 ms
+	matches:  matchesPostgres,
+	listen:   listenPostgres,
+	fault:    faultPostgres,
+	passing: func(err error) bool {
+		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+			return e.Code == "40001" || e.Code == "40P01" // serialization failure, deadlock
+		}
+		return false
+	},
+}
+
+const (
+	// A reader's questions are all answered by an index, in the index's order. The
+	// planner must not come to another view while its statistics are old; and
+	// compiling a plan takes longer than running it.
+	readSettings = `SET default_transaction_read_only = on; SET enable_seqscan = off; SET enable_sort = off;
+		SET jit = off; SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_custom_plan`
+	// A process that is stopped in the middle of a transaction must not stop all
+	// others for good.
+	writeSettings = `SET jit = off; SET enable_seqscan = off; SET idle_in_transaction_session_timeout = '30s'`
+
+	connectTimeout = 5 * time.Second // unless the URL says another
+	postgresPoll   = time.Second     // should a notification be lost
+	writers        = 4               // they take turns; more would wait all the same
+)
+
+func (c *Catalog) openPostgres(url string) error {
+	c.dialect = postgresDialect
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "ptiffstore"
+	}
+	c.read = stdlib.OpenDB(*config, after(readSettings))
+	c.read.SetMaxOpenConns(readers)
+	c.read.SetMaxIdleConns(readers)
+	c.read.SetConnMaxIdleTime(5 * time.Minute)
+	c.write = stdlib.OpenDB(*config, after(writeSettings))
+	c.write.SetMaxOpenConns(writers)
+	c.write.SetMaxIdleConns(writers)
+	c.write.SetConnMaxIdleTime(5 * time.Minute)
+	c.config = config
+	return nil
+}
+
+// after runs settings on each new connection.
+func after(settings string) stdlib.OptionOpenDB {
+	return stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol)
+		return err
+	})
+}
+
+// blockBits: a block is 2 to that many images, in the order of arrival. The
+// migration knows it too.
+const blockBits = 13
+
+// matchesPostgres asks the index of grams. It has no order; but it also holds each
+// image's store, and the block it is in, so that the newest are found block by
+// block. In other orders all that match are sorted.
+//
+// What is added to columns, 0 or no text, keeps the planner from walking through
+// another index in the order wanted: that has been tried before.
+func matchesPostgres(s *search) (q statement) {
+	match := func(block string) {
+		grams := s.grams()
+		if s.store != 0 {
+			grams = append(grams, fmt.Sprintf("store %d", s.store))
+		}
+		q.add(`ptiffstore_grams(words, store, n) @> (`)
+		q.arg(grams)
+		q.add(`::text[]%s) AND strpos(words, `, block)
+		q.arg(s.needle)
+		q.add(`) > 0 AND shelf + 0 IN (%s)`, s.shelfList())
+	}
+	if s.Sort != SortCreated {
+		plain := map[Sort]string{SortName: "name || ''", SortSize: "size + 0"}[s.Sort]
+		q.add(`SELECT n, %s FROM images WHERE `, s.column())
+		match("")
+		s.behind(&q, "n", plain)
+		q.add(` ORDER BY %s, n LIMIT %d`, plain, s.limit)
+		return q
+	}
+	q.add(`SELECT m.n, m.n FROM generate_series((SELECT `)
+	if s.after == nil {
+		q.add(`arrival FROM counters`)
+	} else {
+		q.arg(s.after.n)
+		q.add(`::bigint`)
+	}
+	q.add(`) >> %d, 0, -1) AS b (block) CROSS JOIN LATERAL (SELECT n FROM images WHERE `, blockBits)
+	match(` || ('block ' || b.block)`)
+	s.behind(&q, "n + 0", "")
+	q.add(` ORDER BY n + 0 DESC LIMIT %d) m LIMIT %d`, s.limit, s.limit)
+	return q
+}
+
+// listenPostgres wakes those who watch when another process says that something
+// has changed. It polls as well: notifications get lost with a connection, and do
+// not come at all through some proxies.
+func listenPostgres(ctx context.Context, c *Catalog) {
+	var seen int64
+	for ctx.Err() == nil {
+		if conn, err := pgx.ConnectConfig(ctx, c.config.Copy()); err == nil {
+			c.hear(ctx, conn, &seen)
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			conn.Close(closing) //nolint:errcheck // it is of no more use
+			cancel()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(postgresPoll):
+		}
+	}
+}
+
+// hear listens until the connection is lost.
+func (c *Catalog) hear(ctx context.Context, conn *pgx.Conn, seen *int64) {
+	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
+		return
+	}
+	for {
+		var n int64
+		if err := conn.QueryRow(ctx, `SELECT change FROM counters`).Scan(&n); err != nil {
+			return
+		}
+		if n != *seen {
+			*seen = n
+			c.wake()
+		}
+		wait, cancel := context.WithTimeout(ctx, postgresPoll)
+		_, err := conn.WaitForNotification(wait)
+		cancel()
+		if err != nil && (ctx.Err() != nil || conn.IsClosed()) {
+			return
+		}
+	}
+}
+
+var errRefused = errors.New("catalog: the database refuses this user: check the user and password of its URL, and that the database exists")
+
+func faultPostgres(err error) error {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case e.Code == "23505": // unique_violation
+			return ErrConflict
+		case e.Code == "53100": // disk_full
+			return ErrFull
+		case strings.HasPrefix(e.Code, "08"), // connection exceptions
+			strings.HasPrefix(e.Code, "57P"), // shut down, crashed, starting
+			e.Code == "53300",                // too_many_connections
+			e.Code == "25P03":                // idle_in_transaction_session_timeout
+			return ErrAway
+		case strings.HasPrefix(e.Code, "28"), e.Code == "3D000", e.Code == "42501":
+			return errRefused
+		}
+		return nil
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	switch {
+	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, driver.ErrBadConn), errors.Is(err, net.ErrClosed), errors.Is(err, pgconn.ErrConnClosed):
+		return ErrAway
+	}
+	return nil
+}

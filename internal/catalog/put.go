@@ -1,0 +1,473 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// PutImages adds images, or changes those that are there: one of a known id, or
+// else of the same store and path, keeps its id, its creation time and its place
+// among the newest. So with its id given an image may get another path.
+//
+// It also keeps what a look at its file can't tell, unless another is given:
+// aliases, label and external id; and while the revision is the same, digest,
+// time of verification, and a barcode read off the label. It stays deleted, if it is.
+// To take something away there is [Catalog.UpdateImage].
+//
+// Ids, times and numbers of change are filled in, and what was kept. It is one
+// transaction: the error is [ErrNotFound] if there is no such store, and
+// [ErrConflict] if another image has the path.
+func (c *Catalog) PutImages(ctx context.Context, images []*Image) error {
+	if len(images) == 0 {
+		return nil
+	}
+	var stored []*record
+	err := c.change(ctx, func(t *tx) error {
+		var b batch
+		var err error
+		if b, err = t.merge(ctx, images); err != nil {
+			return err
+		}
+		stored = b.images
+		return t.put(ctx, b.records)
+	})
+	if err != nil {
+		return err
+	}
+	for i, r := range stored {
+		*images[i] = r.Image
+	}
+	return nil
+}
+
+// UpdateImage changes an image, a deleted one too, by f, which is given it as it
+// is, and returns it as it is then. If f returns an error nothing is changed, and
+// it is returned. While f runs all other writers wait, so it must not use the
+// catalog. The error may be [ErrNotFound] or [ErrConflict].
+func (c *Catalog) UpdateImage(ctx context.Context, id string, f func(*Image) error) (*Image, error) {
+	var im Image
+	err := c.change(ctx, func(t *tx) error {
+		list, err := c.records(ctx, t, `i.id = $1`, clean(id))
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return fmt.Errorf("%w: image %s", ErrNotFound, clean(id))
+		}
+		r := list[0]
+		was := *r
+		if err := f(&r.Image); err != nil {
+			return err
+		}
+		r.ID, r.StoreID, r.CreatedAt = was.ID, was.StoreID, was.CreatedAt
+		if err := t.put(ctx, []*pending{{record: r, was: &was}}); err != nil {
+			return err
+		}
+		im = r.Image
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &im, nil
+}
+
+// DeleteImage takes an image out of all lists, for good or until it is restored.
+// Sync does not bring it back. The error may be [ErrNotFound].
+func (c *Catalog) DeleteImage(ctx context.Context, id string) error {
+	_, err := c.UpdateImage(ctx, id, func(im *Image) error {
+		if im.DeletedAt == nil {
+			now := time.Now().UTC()
+			im.DeletedAt = &now
+		}
+		return nil
+	})
+	return err
+}
+
+// RestoreImage brings back an image that was deleted, or hidden for being missing.
+// The error may be [ErrNotFound].
+func (c *Catalog) RestoreImage(ctx context.Context, id string) error {
+	_, err := c.UpdateImage(ctx, id, func(im *Image) error {
+		im.DeletedAt, im.HiddenAt = nil, nil
+		return nil
+	})
+	return err
+}
+
+// HideMissing hides the images of a store that have been missing since before a
+// time, and returns how many. They show again when their files return.
+func (c *Catalog) HideMissing(ctx context.Context, store string, before time.Time) (int, error) {
+	total := 0
+	for {
+		n := 0
+		err := c.change(ctx, func(t *tx) error {
+			list, err := c.records(ctx, t, `i.store = (SELECT n FROM stores WHERE id = $1) AND i.shelf = $2 AND i.missing_since < $3 LIMIT $4`,
+				store, shelfMissing, before.UnixMicro(), removeChunk)
+			if err != nil {
+				return err
+			}
+			n = len(list)
+			changes := make([]*pending, n)
+			for i, r := range list {
+				was := *r
+				r.HiddenAt = &t.now
+				changes[i] = &pending{record: r, was: &was}
+			}
+			return t.put(ctx, changes)
+		})
+		total += n
+		if err != nil || n < removeChunk {
+			return total, err
+		}
+	}
+}
+
+// DropImages takes images out of the catalog for good. Unknown ids are passed
+// over.
+func (c *Catalog) DropImages(ctx context.Context, ids ...string) error {
+	for some := range slices.Chunk(ids, removeChunk) {
+		err := c.change(ctx, func(t *tx) error {
+			var q statement
+			q.add(`i.id IN (''`)
+			for _, id := range some {
+				q.add(`, `)
+				q.arg(clean(id))
+			}
+			q.add(`)`)
+			list, err := c.records(ctx, t, q.String(), q.args...)
+			if err != nil || len(list) == 0 {
+				return err
+			}
+			return t.remove(ctx, list)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove takes images out, and leaves word that they are gone.
+func (t *tx) remove(ctx context.Context, list []*record) error {
+	numbers := make([]int64, len(list))
+	var gone [][]any
+	for i, r := range list {
+		numbers[i] = r.n
+		t.counts[slot{r.store, r.shelf}]--
+		gone = append(gone, []any{r.n, r.ID, t.next()})
+	}
+	for _, table := range []string{"descriptions", "images"} {
+		if _, err := t.ExecContext(ctx, `DELETE FROM `+table+` WHERE n `+fmt.Sprintf(t.c.among, 1), t.c.list(numbers)); err != nil {
+			return t.c.wrap(err, table)
+		}
+	}
+	return t.upsert(ctx, changesTable, gone)
+}
+
+// next is the next number of a change.
+func (t *tx) next() int64 { t.change++; return t.change }
+
+// A batch is what becomes of images that are put.
+type batch struct {
+	records []*pending // each once
+	images  []*record  // for each of the images that were given
+}
+
+// A pending is a record that is to be written, and what it was before.
+type pending struct {
+	*record
+	was *record // nil if it is new
+}
+
+type at struct {
+	store int64
+	path  string
+}
+
+// merge finds the records of images, and brings them together.
+func (t *tx) merge(ctx context.Context, images []*Image) (batch, error) {
+	stores, err := t.storeNumbers(ctx, images)
+	if err != nil {
+		return batch{}, err
+	}
+	known, err := t.known(ctx, images, stores)
+	if err != nil {
+		return batch{}, err
+	}
+	byID, byPath := map[string]*pending{}, map[at]*pending{}
+	for _, r := range known {
+		was := *r
+		p := &pending{record: r, was: &was}
+		byID[r.ID], byPath[at{r.store, r.Path}] = p, p
+	}
+	var b batch
+	written := map[*pending]bool{}
+	for _, im := range images {
+		place := at{stores[im.StoreID], im.Path}
+		p := byID[im.ID]
+		if p == nil {
+			p = byPath[place]
+		}
+		if p == nil {
+			t.arrival++
+			p = &pending{record: &record{Image: Image{ID: im.ID, CreatedAt: im.CreatedAt}, n: t.arrival}}
+			if p.ID == "" {
+				p.ID = NewID()
+			}
+			if p.CreatedAt.IsZero() {
+				p.CreatedAt = t.now
+			}
+			byID[p.ID] = p
+		} else if old := (at{p.store, p.Path}); old != place && byPath[old] == p {
+			delete(byPath, old)
+		}
+		next := *im
+		next.keep(&p.Image)
+		p.Image, p.store = next, place.store
+		byPath[place] = p
+		b.images = append(b.images, p.record)
+		if !written[p] {
+			written[p] = true
+			b.records = append(b.records, p)
+		}
+	}
+	return b, nil
+}
+
+// keep takes over from the image as it was what this one leaves open.
+func (im *Image) keep(old *Image) {
+	im.ID, im.CreatedAt, im.DeletedAt = old.ID, old.CreatedAt, old.DeletedAt
+	if im.Aliases == nil {
+		im.Aliases = old.Aliases
+	}
+	if im.Label == nil {
+		im.Label = old.Label
+	}
+	if im.ExternalID == nil {
+		im.ExternalID = old.ExternalID
+	}
+	if im.Revision != old.Revision {
+		return
+	}
+	if im.Digest == nil {
+		im.Digest = old.Digest
+	}
+	if im.VerifiedAt == nil {
+		im.VerifiedAt = old.VerifiedAt
+	}
+	if im.Barcode == nil && old.BarcodeSource == "label" {
+		im.Barcode, im.BarcodeSource = old.Barcode, old.BarcodeSource
+	}
+}
+
+// storeNumbers returns the numbers of the images' stores, which must all be there.
+func (t *tx) storeNumbers(ctx context.Context, images []*Image) (map[string]int64, error) {
+	numbers := map[string]int64{}
+	for _, im := range images {
+		if _, ok := numbers[im.StoreID]; ok {
+			continue
+		}
+		var n int64
+		err := t.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1 AND closing = 0`, clean(im.StoreID)).Scan(&n)
+		if err != nil {
+			return nil, t.c.wrap(err, "store "+clean(im.StoreID))
+		}
+		numbers[im.StoreID] = n
+	}
+	return numbers, nil
+}
+
+// known returns the records that have the ids or the paths of images.
+func (t *tx) known(ctx context.Context, images []*Image, stores map[string]int64) ([]*record, error) {
+	var list []*record
+	seen := map[int64]bool{}
+	for some := range slices.Chunk(images, widest) {
+		var q statement
+		q.add(`i.id IN (''`) // which no image has
+		for _, im := range some {
+			if im.ID != "" {
+				q.add(`, `)
+				q.arg(clean(im.ID))
+			}
+		}
+		q.add(`)`)
+		conditions := []statement{q}
+		for _, store := range stores {
+			if q := havePath(store, some, stores); len(q.args) > 1 {
+				conditions = append(conditions, q)
+			}
+		}
+		for _, q := range conditions {
+			found, err := t.c.records(ctx, t, q.String(), q.args...)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range found {
+				if !seen[r.n] {
+					seen[r.n] = true
+					list = append(list, r)
+				}
+			}
+		}
+	}
+	return list, nil
+}
+
+// havePath is the condition for having the path of one of the images that are of a
+// store.
+func havePath(store int64, images []*Image, stores map[string]int64) (q statement) {
+	q.add(`i.store = `)
+	q.arg(store)
+	q.add(` AND i.path IN (`)
+	for _, im := range images {
+		if stores[im.StoreID] == store {
+			if len(q.args) > 1 {
+				q.add(`, `)
+			}
+			q.arg([]byte(im.Path))
+		}
+	}
+	q.add(`)`)
+	return q
+}
+
+var (
+	imagesTable = table{"images", []string{
+		"n", "id", "store", "path", "shelf", "file_name", "name", "words", "size", "state", "reason", "revision", "dev", "ino", "mtime", "ctime", "digest",
+		"first_seen", "last_change", "verified_at", "missing_since", "hidden_at", "deleted_at", "created_at", "updated_at",
+	}}
+	descriptionsTable = table{"descriptions", []string{"n", "fields"}}
+	changesTable      = table{"changes", []string{"n", "id", "seq"}}
+)
+
+// put writes records.
+func (t *tx) put(ctx context.Context, list []*pending) error {
+	var images, descriptions, changes [][]any
+	for _, p := range list {
+		shelf := p.place()
+		if shelf == 0 {
+			return fmt.Errorf("catalog: image %s: there is no state %q", p.ID, p.State)
+		}
+		if p.was != nil {
+			t.counts[slot{p.was.store, p.was.shelf}]--
+			if err := t.leave(ctx, p); err != nil {
+				return err
+			}
+		}
+		p.shelf, p.UpdatedAt, p.Seq = shelf, t.now, t.next()
+		t.counts[slot{p.store, shelf}]++
+		fields, err := json.Marshal(&p.Description)
+		if err != nil {
+			return fmt.Errorf("catalog: image %s: %w", p.ID, err)
+		}
+		images = append(images, p.row())
+		descriptions = append(descriptions, []any{p.n, string(fields)})
+		changes = append(changes, []any{p.n, p.ID, p.Seq})
+	}
+	if err := t.upsert(ctx, imagesTable, images); err != nil {
+		return err
+	}
+	if err := t.upsert(ctx, descriptionsTable, descriptions); err != nil {
+		return err
+	}
+	return t.upsert(ctx, changesTable, changes)
+}
+
+// leave frees the path of an image that is given another, so that two may change
+// places. No file's name holds a zero byte.
+func (t *tx) leave(ctx context.Context, p *pending) error {
+	if p.Path == p.was.Path && p.store == p.was.store {
+		return nil
+	}
+	_, err := t.ExecContext(ctx, `UPDATE images SET path = $1 WHERE n = $2`, []byte("\x00"+p.ID), p.n)
+	return t.c.wrap(err, "image "+p.ID)
+}
+
+// row is the record as [imagesTable] has it.
+func (r *record) row() []any {
+	id := r.Identity
+	var digest any
+	if r.Digest != nil {
+		digest = clean(*r.Digest)
+	}
+	return []any{
+		r.n, r.ID, r.store, []byte(r.Path), r.shelf, clean(r.FileName), key(r.FileName), r.words(), id.Size, string(r.State), clean(r.Reason), clean(r.Revision),
+		int64(id.Dev), int64(id.Ino), id.MTime, id.CTime, digest, //nolint:gosec // all 64 bits are kept
+		r.FirstSeen.UnixMicro(), r.LastChange.UnixMicro(), micros(r.VerifiedAt), micros(r.MissingSince), micros(r.HiddenAt), micros(r.DeletedAt),
+		r.CreatedAt.UnixMicro(), r.UpdatedAt.UnixMicro(),
+	}
+}
+
+// A table is one whose rows are written many at a time. The first column is its
+// key.
+type table struct {
+	name    string
+	columns []string
+}
+
+// widest is how many rows one statement writes or asks for. What is left is
+// written by statements of a quarter of that and so on, so that there are few of
+// them for the database to prepare.
+const widest = 64
+
+// upsert adds rows, or changes those that are there.
+func (t *tx) upsert(ctx context.Context, to table, rows [][]any) error {
+	for size := widest; len(rows) > 0; {
+		if len(rows) < size {
+			size /= 4
+			continue
+		}
+		args := slices.Concat(rows[:size]...)
+		if _, err := t.ExecContext(ctx, to.upsert(size), args...); err != nil {
+			return t.c.wrap(err, to.name)
+		}
+		rows = rows[size:]
+	}
+	return nil
+}
+
+// upsert is the statement that writes n rows.
+func (to table) upsert(n int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "INSERT INTO %s (%s) VALUES ", to.name, strings.Join(to.columns, ", "))
+	for i := range n * len(to.columns) {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%len(to.columns) == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "$%d", i+1)
+	}
+	fmt.Fprintf(&b, ") ON CONFLICT (%s) DO UPDATE SET ", to.columns[0])
+	for i, c := range to.columns[1:] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s = excluded.%s", c, c)
+	}
+	return b.String()
+}
+
+// A statement is SQL as it is put together, with its arguments.
+type statement struct {
+	text []byte
+	args []any
+}
+
+func (q *statement) String() string { return string(q.text) }
+
+func (q *statement) add(format string, a ...any) { q.text = fmt.Appendf(q.text, format, a...) }
+
+// arg adds the placeholder of an argument.
+func (q *statement) arg(v any) {
+	q.args = append(q.args, v)
+	q.add("$%d", len(q.args))
+}

@@ -1,0 +1,254 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A search is a query on its way to a page.
+type search struct {
+	Query
+	c       *Catalog
+	store   int64 // 0 for all
+	shelves []int // in the order of SortState
+	needle  string
+	after   *position // nil for the beginning
+	limit   int       // one more than is wanted tells whether there are more
+}
+
+// A position is where an image stands in an order.
+type position struct {
+	n     int64  // its number
+	shelf int    // in the order of states
+	name  string // in the order of names
+	size  int64  // in the order of sizes
+}
+
+func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
+	s := &search{Query: q, c: c}
+	if s.Limit <= 0 {
+		s.Limit = defaultLimit
+	}
+	s.Limit = min(s.Limit, maxLimit)
+	s.limit = s.Limit + 1
+	switch {
+	case q.Sort == "" || q.Sort == SortName && !q.Labels:
+		s.Sort = SortCreated
+	case q.Sort != SortCreated && q.Sort != SortName && q.Sort != SortSize && q.Sort != SortState:
+		return nil, fmt.Errorf("catalog: there is no order %q", q.Sort)
+	}
+	if !q.Labels {
+		s.Q = ""
+	}
+	s.needle = needle(s.Q)
+	switch {
+	case q.Hidden:
+		s.shelves = []int{shelfHidden, shelfDeleted}
+	case q.State != "":
+		if s.shelves = []int{shelfOf(q.State)}; s.shelves[0] == 0 {
+			return nil, fmt.Errorf("catalog: there is no state %q", q.State)
+		}
+	default:
+		for i := 1; i < len(shelves); i++ {
+			s.shelves = append(s.shelves, i)
+		}
+	}
+	if q.Cursor != "" {
+		var err error
+		if s.after, err = c.openCursor(s.Query); err != nil {
+			return nil, err
+		}
+	}
+	if q.Store != "" {
+		err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1 AND closing = 0`, clean(q.Store)).Scan(&s.store)
+		if err != nil {
+			return nil, c.wrap(err, "store "+clean(q.Store))
+		}
+	}
+	return s, nil
+}
+
+// minGram is how many characters the index's entries have.
+const minGram = 3
+
+// needle is what to look for among the words of an image. The shortest parts are
+// looked for where a field begins.
+func needle(q string) string {
+	q = strings.TrimSpace(fold(q))
+	if q != "" && utf8.RuneCountInString(q) < minGram {
+		return fieldMark + q
+	}
+	return q
+}
+
+// maxGrams bounds what the index is asked for. More say little more.
+const maxGrams = 12
+
+// grams are the parts of the needle to ask the index for.
+func (s *search) grams() []string {
+	runes := []rune(s.needle)
+	n := len(runes) - minGram + 1
+	var grams []string
+	for i := range min(n, maxGrams) {
+		at := i
+		if n > maxGrams { // spread over all of it
+			at = i * (n - 1) / (maxGrams - 1)
+		}
+		if g := string(runes[at : at+minGram]); !slices.Contains(grams, g) {
+			grams = append(grams, g)
+		}
+	}
+	return grams
+}
+
+// page returns the positions of the images that follow, at most limit.
+func (s *search) page(ctx context.Context) ([]position, error) {
+	if s.Sort != SortState {
+		return s.pageOf(ctx)
+	}
+	// One state after the other, each newest first.
+	var found []position
+	for _, shelf := range s.shelves {
+		one := *s
+		one.Sort, one.shelves, one.limit, one.after = SortCreated, []int{shelf}, s.limit-len(found), nil
+		if s.after != nil {
+			if slices.Index(s.shelves, shelf) < slices.Index(s.shelves, s.after.shelf) {
+				continue
+			}
+			if shelf == s.after.shelf {
+				one.after = s.after
+			}
+		}
+		some, err := one.pageOf(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for i := range some {
+			some[i].shelf = shelf
+		}
+		if found = append(found, some...); len(found) >= s.limit {
+			break
+		}
+	}
+	return found, nil
+}
+
+// pageOf returns the positions that follow in any order but that of states.
+//
+// A search first looks at the next few thousand images in their order: what is
+// common is among them. What is not, or begins further off, is in the index of
+// grams.
+func (s *search) pageOf(ctx context.Context) ([]position, error) {
+	if s.needle == "" {
+		return s.read(ctx, s.inOrder("", s.limit))
+	}
+	near := s.inOrder(", words", s.c.walk)
+	walk := statement{args: near.args}
+	walk.add(`SELECT n, k FROM (%s) w WHERE %s(words, `, near.text, s.c.position)
+	walk.arg(s.needle)
+	walk.add(`) > 0 LIMIT %d`, s.limit)
+	found, err := s.read(ctx, walk)
+	if err != nil || len(found) == s.limit {
+		return found, err
+	}
+	last := s.inOrder("", s.c.walk)
+	last.add(` OFFSET %d`, s.c.walk-1)
+	more, err := s.read(ctx, last)
+	if err != nil || len(more) == 0 {
+		return found, err // it has looked at all there are
+	}
+	return s.read(ctx, s.c.matches(s))
+}
+
+// read returns the positions that a statement finds.
+func (s *search) read(ctx context.Context, q statement) ([]position, error) {
+	rows, err := s.c.read.QueryContext(ctx, q.String(), q.args...)
+	if err != nil {
+		return nil, s.c.wrap(err, "images")
+	}
+	defer rows.Close()
+	var found []position
+	for rows.Next() {
+		var p position
+		to := any(&p.size)
+		if s.Sort == SortName {
+			to = &p.name
+		}
+		if err := rows.Scan(&p.n, to); err != nil {
+			return nil, s.c.wrap(err, "images")
+		}
+		found = append(found, p)
+	}
+	return found, s.c.wrap(rows.Err(), "images")
+}
+
+// inOrder is the statement that goes through the images in their order. Each shelf
+// is in order in an index, and the database merges them.
+func (s *search) inOrder(columns string, limit int) (q statement) {
+	for i, shelf := range s.shelves {
+		if i > 0 {
+			q.add(` UNION ALL `)
+		}
+		q.add(`SELECT n, %s AS k%s FROM images WHERE shelf = %d`, s.column(), columns, shelf)
+		if s.store != 0 {
+			q.add(` AND store = %d`, s.store)
+		}
+		s.behind(&q, "n", s.column())
+	}
+	if s.Sort == SortCreated {
+		q.add(` ORDER BY n DESC LIMIT %d`, limit)
+	} else {
+		q.add(` ORDER BY k, n LIMIT %d`, limit)
+	}
+	return q
+}
+
+// behind adds the condition of standing behind the last page.
+func (s *search) behind(q *statement, n, column string) {
+	switch {
+	case s.after == nil:
+	case s.Sort == SortCreated:
+		q.add(` AND %s < `, n)
+		q.arg(s.after.n)
+	default:
+		q.add(` AND (%s, %s) > (`, column, n)
+		q.arg(s.after.key(s.Sort))
+		q.add(`, `)
+		q.arg(s.after.n)
+		q.add(`)`)
+	}
+}
+
+// column is what the images are sorted by, before their numbers.
+func (s *search) column() string {
+	switch s.Sort {
+	case SortName:
+		return "name"
+	case SortSize:
+		return "size"
+	}
+	return "n"
+}
+
+// shelfList is the numbers of the shelves, with commas between them.
+func (s *search) shelfList() string {
+	var b []byte
+	for i, shelf := range s.shelves {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(b, int64(shelf), 10)
+	}
+	return string(b)
+}
+
+func (p *position) key(s Sort) any {
+	if s == SortName {
+		return p.name
+	}
+	return p.size
+}

@@ -1,0 +1,151 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+var sqliteDialect = &dialect{
+	name:     "sqlite",
+	position: "instr",
+	now:      "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+	among:    "IN (SELECT value FROM json_each($%d))",
+	list: func(n []int64) any {
+		b, _ := json.Marshal(n) // numbers
+		return string(b)
+	},
+	closing: `UPDATE counters SET change = $1, arrival = $2`,
+	walk:    6000, // 2 to 4 ms
+	matches: matchesSQLite,
+	listen:  pollSQLite,
+	fault:   faultSQLite,
+	passing: func(err error) bool {
+		e, ok := errors.AsType[*sqlite.Error](err)
+		return ok && (e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED)
+	},
+}
+
+const (
+	// Commits wait for the disk. Readers go on beside the one writer. The wait for
+	// a lock can't be broken off, so it is short, and begun again from outside.
+	pragmas = "?_pragma=busy_timeout(500)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" +
+		"&_pragma=journal_size_limit(67108864)&_pragma=temp_store(MEMORY)&_txlock=immediate"
+	readers = 8
+	// sqlitePoll is how often changes of other processes are looked for. It costs
+	// some 20 µs.
+	sqlitePoll = 250 * time.Millisecond
+)
+
+// openSQLite opens the file at path. Its names and barcodes are nobody else's
+// business, so it is made readable for its owner alone.
+func (c *Catalog) openSQLite(path string) error {
+	c.dialect = sqliteDialect
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("catalog: the database can't be opened or made: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas
+	if c.write, err = sql.Open("sqlite", dsn+"&_pragma=cache_size(-32000)"); err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	c.write.SetMaxOpenConns(1)
+	if c.read, err = sql.Open("sqlite", dsn+"&_pragma=cache_size(-16000)&_pragma=query_only(1)"); err != nil {
+		return errors.Join(fmt.Errorf("catalog: %w", err), c.write.Close())
+	}
+	c.read.SetMaxOpenConns(readers)
+	c.read.SetMaxIdleConns(readers)
+	return nil
+}
+
+// matchesSQLite asks the index of trigrams. It is in the order of arrival, so that
+// the newest come first at once; in other orders all that match are sorted.
+func matchesSQLite(s *search) (q statement) {
+	q.add(`SELECT i.n, i.%s FROM search f CROSS JOIN images i ON i.n = f.rowid WHERE f.search MATCH `, s.column())
+	q.arg(matchAll(s.grams()))
+	q.add(` AND i.shelf IN (%s) AND instr(i.words, `, s.shelfList())
+	q.arg(s.needle)
+	q.add(`) > 0`)
+	if s.store != 0 {
+		q.add(` AND i.store = %d`, s.store)
+	}
+	if s.Sort == SortCreated {
+		s.behind(&q, "f.rowid", "")
+		q.add(` ORDER BY f.rowid DESC LIMIT %d`, s.limit)
+	} else {
+		s.behind(&q, "i.n", "i."+s.column())
+		q.add(` ORDER BY i.%s, i.n LIMIT %d`, s.column(), s.limit)
+	}
+	return q
+}
+
+// matchAll is the expression of FTS5 for rows that have all of the grams.
+func matchAll(grams []string) string {
+	quoted := make([]string, len(grams))
+	for i, g := range grams {
+		quoted[i] = `"` + strings.ReplaceAll(g, `"`, `""`) + `"`
+	}
+	return strings.Join(quoted, " AND ")
+}
+
+// pollSQLite looks for changes that other processes have made.
+func pollSQLite(ctx context.Context, c *Catalog) {
+	tick := time.NewTicker(sqlitePoll)
+	defer tick.Stop()
+	var seen int64
+	for {
+		var n int64
+		if err := c.read.QueryRowContext(ctx, `SELECT change FROM counters`).Scan(&n); err == nil && n != seen {
+			seen = n
+			c.wake()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+var (
+	errDamaged = errors.New("catalog: the database file is damaged: put a backup in its place, or remove it and sync anew")
+	errNoFile  = errors.New("catalog: the database file can't be used: its folder must exist, and both must be writable for this user")
+	errDisk    = errors.New("catalog: the disk of the database fails")
+	errBusy    = errors.New("catalog: another program keeps the database locked")
+)
+
+func faultSQLite(err error) error {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return nil
+	}
+	switch e.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return ErrConflict
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_FULL:
+		return ErrFull
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return errDamaged
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
+		return errNoFile
+	case sqlite3.SQLITE_IOERR:
+		return errDisk
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return errBusy
+	}
+	return nil
+}

@@ -1,0 +1,274 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+)
+
+// A Mode says what may be done with the files of a store.
+type Mode string
+
+const (
+	InPlace Mode = "in-place" // its folder is read and never written
+	Managed Mode = "managed"  // its files arrive in a folder and are moved under their digest
+)
+
+// A Store is a place of slides with its own rules.
+type Store struct {
+	ID       string `json:"-"`
+	Label    string
+	Mode     Mode
+	Root     string `json:"-"` // absolute, in any bytes
+	Incoming string `json:"-"` // of a managed store: where files arrive; absolute, in any bytes
+	Host     string `json:"-"` // whose worker keeps it in step; "" for any
+	Endpoint string // base URL of the tile server near its files
+
+	Schedule   string // an interval or a cron expression; "" for none
+	TimeZone   string // of the schedules; "" for the server's
+	Queue      string // of its tasks
+	Include    []string
+	Exclude    []string
+	Settle     time.Duration // 0: the default of package ingest
+	MaxMissing float64       // share of its slides that may be gone at once; 0: the default
+	HideAfter  time.Duration // missing images are hidden after this time; 0: never
+	DropAfter  time.Duration // and taken out of the catalog after this; 0: never
+	KeepTrash  time.Duration // deleted files of a managed store are kept this long; 0: the default
+	Verify     string        // schedule of reading all files again; "" for none
+	VerifyRate int64         // bytes per second it may read; 0: the default
+
+	Background string // "#rrggbb"
+	Origin     string // of tile names: "top-left" or "bottom-left"
+	Public     bool   // everyone may see its tiles
+	HideLabels bool   // labels, macros and names are shown to nobody but admins
+
+	RootID     blob.Identity // of the folder when it was last seen
+	RootFS     string        // id of its file system then
+	LastSync   *time.Time    // end of the last pass that was completed
+	LastResult json.RawMessage
+
+	CreatedAt time.Time     `json:"-"`
+	UpdatedAt time.Time     `json:"-"`
+	Counts    map[State]int `json:"-"` // images by state, without those hidden or deleted; read, never written
+}
+
+// Stores returns all stores with their counts, oldest first.
+func (c *Catalog) Stores(ctx context.Context) ([]Store, error) {
+	list, _, err := c.stores(ctx, c.read, ` ORDER BY s.n`)
+	return list, err
+}
+
+// Store returns a store with its counts, or [ErrNotFound].
+func (c *Catalog) Store(ctx context.Context, id string) (*Store, error) {
+	list, _, err := c.stores(ctx, c.read, ` AND s.id = $1`, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%w: store %s", ErrNotFound, clean(id))
+	}
+	return &list[0], nil
+}
+
+// PutStore adds a store, or changes the one of that id, and returns it with what
+// was left to be chosen: id, background, origin, times. A folder that another
+// store of the same host has is [ErrConflict].
+func (c *Catalog) PutStore(ctx context.Context, s Store) (*Store, error) {
+	if s.ID == "" {
+		s.ID = NewID()
+	}
+	return c.editStore(ctx, s.ID, true, func(old *Store) error {
+		s.CreatedAt = old.CreatedAt
+		*old = s
+		return nil
+	})
+}
+
+// UpdateStore changes a store by f, which is given it as it is, and returns it as
+// it is then. If f returns an error nothing is changed, and it is returned. While
+// f runs all other writers wait, so it must not use the catalog.
+//
+// The error is [ErrNotFound], or [ErrConflict] as from [Catalog.PutStore].
+func (c *Catalog) UpdateStore(ctx context.Context, id string, f func(*Store) error) (*Store, error) {
+	return c.editStore(ctx, id, false, f)
+}
+
+func (c *Catalog) editStore(ctx context.Context, id string, add bool, f func(*Store) error) (*Store, error) {
+	var s Store
+	err := c.change(ctx, func(t *tx) error {
+		list, _, err := c.stores(ctx, t, ` AND s.id = $1`, id)
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(list) > 0:
+			s = list[0]
+		case !add:
+			return fmt.Errorf("%w: store %s", ErrNotFound, clean(id))
+		default:
+			s = Store{CreatedAt: t.now}
+		}
+		if err := f(&s); err != nil {
+			return err
+		}
+		s.ID, s.UpdatedAt = id, t.now
+		return t.writeStore(ctx, &s)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+func (t *tx) writeStore(ctx context.Context, s *Store) error {
+	if s.Background == "" {
+		s.Background = "#ffffff"
+	}
+	if s.Origin == "" {
+		s.Origin = "top-left"
+	}
+	fields, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("catalog: store %s: %w", clean(s.ID), err)
+	}
+	_, err = t.ExecContext(ctx, `INSERT INTO stores (id, host, root, incoming, fields, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (id) DO UPDATE SET host = excluded.host, root = excluded.root, incoming = excluded.incoming, fields = excluded.fields, updated_at = excluded.updated_at`,
+		s.ID, clean(s.Host), []byte(s.Root), optional(s.Incoming), string(fields), s.CreatedAt.UnixMicro(), s.UpdatedAt.UnixMicro())
+	err = t.c.wrap(err, "store "+clean(s.ID))
+	if errors.Is(err, ErrConflict) {
+		return fmt.Errorf("%w: another store has this folder", ErrConflict)
+	}
+	return err
+}
+
+// optional is nil, which conflicts with nothing, for no text.
+func optional(s string) any {
+	if s == "" {
+		return nil
+	}
+	return []byte(s)
+}
+
+// A querier reads inside or outside of a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// stores returns the stores that also fulfil a condition, and their numbers.
+func (c *Catalog) stores(ctx context.Context, db querier, where string, args ...any) ([]Store, []int64, error) {
+	rows, err := db.QueryContext(ctx, `SELECT s.n, s.id, s.host, s.root, s.incoming, s.fields, s.created_at, s.updated_at
+		FROM stores s WHERE s.closing = 0`+where, args...)
+	if err != nil {
+		return nil, nil, c.wrap(err, "stores")
+	}
+	defer rows.Close()
+	var list []Store
+	var numbers []int64
+	for rows.Next() {
+		var s Store
+		var root, incoming, fields []byte
+		var n, created, updated int64
+		if err := rows.Scan(&n, &s.ID, &s.Host, &root, &incoming, &fields, &created, &updated); err != nil {
+			return nil, nil, c.wrap(err, "stores")
+		}
+		if err := json.Unmarshal(fields, &s); err != nil {
+			return nil, nil, c.wrap(err, "store "+s.ID)
+		}
+		s.Root, s.Incoming = string(root), string(incoming)
+		s.CreatedAt, s.UpdatedAt = fromMicros(created), fromMicros(updated)
+		list, numbers = append(list, s), append(numbers, n)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, nil, c.wrap(err, "stores")
+	}
+	return list, numbers, c.count(ctx, db, list, numbers)
+}
+
+// count fills in the counts of stores.
+func (c *Catalog) count(ctx context.Context, db querier, list []Store, numbers []int64) error {
+	byNumber := map[int64]*Store{}
+	for i := range list {
+		list[i].Counts = map[State]int{}
+		byNumber[numbers[i]] = &list[i]
+	}
+	rows, err := db.QueryContext(ctx, `SELECT store, shelf, images FROM counts WHERE store `+fmt.Sprintf(c.among, 1), c.list(numbers))
+	if err != nil {
+		return c.wrap(err, "counts")
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var store, images int64
+		var shelf int
+		if err := rows.Scan(&store, &shelf, &images); err != nil {
+			return c.wrap(err, "counts")
+		}
+		if state := stateOn(shelf); state != "" && images > 0 {
+			byNumber[store].Counts[state] = int(images)
+		}
+	}
+	return c.wrap(rows.Err(), "counts")
+}
+
+// removeChunk is how many images are taken out in one transaction, so that other
+// writers need not wait for long.
+const removeChunk = 1000
+
+// DeleteStore takes a store and its images out of the catalog, and touches no
+// file. The store is gone at once and its folder free for another; the images
+// follow in parts, and if it is broken off, when the catalog is opened next. The
+// error may be [ErrNotFound].
+func (c *Catalog) DeleteStore(ctx context.Context, id string) error {
+	err := c.change(ctx, func(t *tx) error {
+		r, err := t.ExecContext(ctx, `UPDATE stores SET closing = 1, root = NULL, incoming = NULL WHERE id = $1 AND closing = 0`, id)
+		if err != nil {
+			return c.wrap(err, "store "+clean(id))
+		}
+		if n, err := r.RowsAffected(); err == nil && n == 0 {
+			return fmt.Errorf("%w: store %s", ErrNotFound, clean(id))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.finishRemovals(ctx)
+}
+
+// finishRemovals takes out what is left of stores that are being removed.
+func (c *Catalog) finishRemovals(ctx context.Context) error {
+	for {
+		var n int64
+		err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE closing = 1 ORDER BY n LIMIT 1`).Scan(&n)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return c.wrap(err, "stores")
+		}
+		if err := c.change(ctx, func(t *tx) error { return t.removeSome(ctx, n) }); err != nil {
+			return err
+		}
+	}
+}
+
+// removeSome takes out some images of a store, or if there are none, the store.
+func (t *tx) removeSome(ctx context.Context, store int64) error {
+	list, err := t.c.records(ctx, t, `i.store = $1 ORDER BY i.path LIMIT $2`, store, removeChunk)
+	if err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		return t.remove(ctx, list)
+	}
+	for _, q := range []string{`DELETE FROM counts WHERE store = $1`, `DELETE FROM stores WHERE n = $1`} {
+		if _, err := t.ExecContext(ctx, q, store); err != nil {
+			return t.c.wrap(err, "stores")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+// Package pgtest runs a real PostgreSQL for tests: in a folder of its own, on a
+// Unix socket nobody else knows, without syncing to disk. A test that needs one is
+// skipped where PostgreSQL is not installed.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrNotInstalled: there are no programs of PostgreSQL here.
+var ErrNotInstalled = errors.New("pgtest: PostgreSQL is not installed (Debian: apt-get install postgresql)")
+
+const (
+	// startTime bounds how long the server may take to answer, on a machine that
+	// is busy with other tests.
+	startTime = 60 * time.Second
+	port      = "5432" // no port, but part of the socket's name
+)
+
+// settings make the server fast and keep it from the network. Nothing here is
+// meant to outlive the test, so nothing is synced.
+var settings = []string{
+	"listen_addresses=", "port=" + port, "fsync=off", "synchronous_commit=off", "full_page_writes=off",
+	"max_connections=200", "log_min_messages=fatal", "timezone=UTC",
+}
+
+// shared is the server of all tests of a package.
+var shared struct {
+	once   sync.Once
+	server *Server
+	err    error
+	mu     sync.Mutex
+	count  int // of databases
+}
+
+// New returns the URL of a fresh, empty database. All tests of a package share one
+// server, which is started by the first and ends with the process. The database
+// is dropped when the test is done.
+func New(t testing.TB) string {
+	t.Helper()
+	shared.once.Do(func() { shared.server, shared.err = start() })
+	skipOrFail(t, shared.err)
+	shared.mu.Lock()
+	shared.count++
+	name := fmt.Sprintf("t%d", shared.count)
+	shared.mu.Unlock()
+	if err := shared.server.exec("CREATE DATABASE " + name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shared.server.exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	return shared.server.url(name)
+}
+
+// A Server is a PostgreSQL of one test's own, to be stopped and started.
+type Server struct {
+	URL string // of its one database
+
+	bin, dir string
+	account  *syscall.Credential // nil for our own
+	keeper   *exec.Cmd
+	alive    io.Closer // closing it ends the keeper
+}
+
+// NewServer starts a server for one test.
+func NewServer(t testing.TB) *Server {
+	t.Helper()
+	s, err := start()
+	skipOrFail(t, err)
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+		if err := os.RemoveAll(s.dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func skipOrFail(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, ErrNotInstalled) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start makes a new cluster of databases and starts a server on it.
+func start() (*Server, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	// Not below the test's folder: its path may be too long for a socket, and
+	// closed to other users.
+	dir, err := os.MkdirTemp("/tmp", "pgtest")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{bin: bin, dir: dir}
+	if err := s.init(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s.URL = s.url("postgres")
+	if err := s.Start(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return s, nil
+}
+
+// programs returns the folder of PostgreSQL's programs, the newest if there are
+// several. Debian keeps them out of the way.
+func programs() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is good
+	slices.SortFunc(found, func(a, b string) int { return version(a) - version(b) })
+	if n := len(found); n > 0 {
+		return filepath.Dir(found[n-1]), nil
+	}
+	if p, err := exec.LookPath("postgres"); err == nil {
+		return filepath.Dir(p), nil
+	}
+	return "", ErrNotInstalled
+}
+
+func version(p string) int {
+	n, _ := strconv.Atoi(strings.Split(p, "/")[4]) // 0 sorts first
+	return n
+}
+
+// init makes the cluster. PostgreSQL refuses to run as root, so root lends it
+// another account.
+func (s *Server) init() error {
+	if os.Geteuid() == 0 {
+		uid, gid := 65534, 65534 // nobody
+		if u, err := user.Lookup("postgres"); err == nil {
+			uid, _ = strconv.Atoi(u.Uid)
+			gid, _ = strconv.Atoi(u.Gid)
+		}
+		s.account = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // numbers of the system
+		if err := os.Chown(s.dir, uid, gid); err != nil {
+			return err
+		}
+	}
+	cmd := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pgtest: initdb: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(s.bin, name), args...)
+	s.prepare(cmd)
+	return cmd
+}
+
+func (s *Server) prepare(cmd *exec.Cmd) {
+	cmd.Dir = s.dir
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.account}
+}
+
+// keep runs the server until there is nothing more to read: that is, until the
+// test's process has ended, in whatever way. Then it stops the server and removes
+// the folder.
+const keep = `
+"$@" >log 2>&1 &
+read -r word
+kill -INT $! && wait $!
+[ "$word" = stay ] || { cd / && rm -rf "$0"; }
+`
+
+// Start starts the server, and returns when it answers.
+func (s *Server) Start() error {
+	args := []string{"-c", keep, s.dir, filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir}
+	for _, set := range settings {
+		args = append(args, "-c", set)
+	}
+	s.keeper = exec.Command("/bin/sh", args...)
+	s.prepare(s.keeper)
+	alive, err := s.keeper.StdinPipe()
+	if err != nil {
+		return err
+	}
+	s.alive = alive
+	if err := s.keeper.Start(); err != nil {
+		return fmt.Errorf("pgtest: %w", err)
+	}
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		err := s.exec("SELECT 1")
+		if err == nil {
+			return nil
+		}
+		if time.Since(began) > startTime {
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			return errors.Join(fmt.Errorf("pgtest: the server does not answer: %w\n%s", err, log), s.Stop())
+		}
+	}
+}
+
+// Stop stops the server, as an administrator would who does not wait for clients.
+func (s *Server) Stop() error {
+	if s.keeper == nil {
+		return nil
+	}
+	_, err := io.WriteString(s.alive.(io.Writer), "stay\n")
+	err = errors.Join(err, s.alive.Close())
+	s.keeper.Wait() //nolint:errcheck // its status is that of the last test in it
+	s.keeper = nil
+	return err
+}
+
+func (s *Server) url(database string) string {
+	return "postgres://postgres@/" + database + "?host=" + s.dir + "&port=" + port
+}
+
+// exec runs a statement outside of any test's database.
+func (s *Server) exec(statement string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
