@@ -77,27 +77,16 @@ func (p *pass) still(l *looked) bool {
 func (p *pass) record(ctx context.Context, l *looked, v *verdict) (*catalog.Image, error) {
 	old, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, l.path)
 	if errors.Is(err, catalog.ErrNotFound) {
-		old, err = &catalog.Image{ID: catalog.NewID(), StoreID: p.store.ID}, nil
+		old, err = p.renamed(ctx, l)
 	}
 	if err != nil {
 		return nil, err
 	}
 	im := *old
 	update(&im, l.path, &l.finding, v)
-	same := im.State == old.State && im.Reason == old.Reason && im.Identity == old.Identity && !p.o.Resync
-	switch {
-	case old.Path == "":
-		p.result.Added++
-	case old.State == catalog.Missing:
-		p.result.Returned++
-	case !same:
-		p.result.Updated++
-	}
-	switch {
-	case v.state == catalog.Arriving:
-		p.result.Arriving++
-	case v.state != catalog.Available:
-		p.result.fail(im.ID, v.reason)
+	same := im.Path == old.Path && im.State == old.State && im.Reason == old.Reason && im.Identity == old.Identity && !p.o.Resync
+	if old.DeletedAt == nil {
+		p.count(old, &im, same)
 	}
 	if same {
 		if !p.o.DryRun {
@@ -106,6 +95,51 @@ func (p *pass) record(ctx context.Context, l *looked, v *verdict) (*catalog.Imag
 		return nil, nil
 	}
 	return &im, nil
+}
+
+// renamed returns the image whose file now has this name, or else a new one.
+func (p *pass) renamed(ctx context.Context, l *looked) (*catalog.Image, error) {
+	fresh := &catalog.Image{ID: catalog.NewID(), StoreID: p.store.ID}
+	from, ok := p.origin(found{id: l.finding.Identity})
+	if !ok || p.taken[from] {
+		return fresh, nil
+	}
+	old, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, from)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return fresh, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !alike(old, &l.finding) {
+		return fresh, nil
+	}
+	if old.DeletedAt != nil && p.result.Count > 0 {
+		p.result.Count-- // it was taken for a new one
+	}
+	p.taken[from] = true
+	delete(p.sightings, from)
+	return old, nil
+}
+
+// count counts an image that was as old says, and now is as im says.
+func (p *pass) count(old, im *catalog.Image, same bool) {
+	switch {
+	case old.Path == "":
+		p.result.Added++
+	case old.Path != im.Path:
+		p.result.Moved++
+	case old.State == catalog.Missing:
+		p.result.Returned++
+	case !same:
+		p.result.Updated++
+	}
+	switch {
+	case im.State == catalog.Arriving:
+		p.result.Arriving++
+	case im.State != catalog.Available:
+		p.result.fail(im.ID, im.Reason)
+	}
 }
 
 // remember keeps what the next look needs, for a file that will have one.

@@ -18,17 +18,17 @@ const missingWindow = 10 * time.Minute
 // most of the slides are where they were, it is the one.
 func (p *pass) sameRoot(files []found, known map[string]entry) error {
 	was := p.store.RootID
-	if was.Ino == 0 || was.Ino == p.rootID.Ino && was.Dev == p.rootID.Dev || p.o.Confirm {
+	if was.Ino == 0 || p.o.Confirm || was.Ino == p.rootID.Ino && (was.Dev == p.rootID.Dev || p.mount.id != "" && p.store.RootFS == p.mount.id) {
 		return nil
 	}
 	live, there := 0, 0
 	for _, e := range known {
-		if e.state != catalog.Missing {
+		if e.counts() {
 			live++
 		}
 	}
 	for _, f := range files {
-		if e, ok := known[f.path]; ok && e.state != catalog.Missing && e.id.Size == f.id.Size && e.id.MTime == f.id.MTime {
+		if e, ok := known[f.path]; ok && e.counts() && e.id.Size == f.id.Size && e.id.MTime == f.id.MTime {
 			there++
 		}
 	}
@@ -38,35 +38,48 @@ func (p *pass) sameRoot(files []found, known map[string]entry) error {
 	return nil
 }
 
-// absent returns which of the files that were not found are missing. Not those of
-// which nothing can be said: in folders that could not be read, and on a file
-// system that is mounted below the root at other times.
-func (p *pass) absent(left map[string]entry, live int, w *walker) []string {
-	if len(left) == 0 {
+// absent returns those of left, which is what was not found, that are newly
+// missing. Not those of which nothing can be said: in folders that could not be
+// read, and on a file system that is mounted below the root at other times.
+func (p *pass) absent(left map[string]entry, w *walker) []string {
+	unmounted := p.unmounted(left, w)
+	var list []string
+	away := 0
+	for path, e := range left {
+		switch {
+		case e.state == catalog.Missing || covered(w.blind, path):
+		case unmounted[e.id.Dev]:
+			away++
+		default:
+			list = append(list, path)
+		}
+	}
+	if away > 0 {
+		p.result.fail("", fmt.Sprintf("%d slides are on a file system below the store's folder that is not mounted", away))
+	}
+	return list
+}
+
+// unmounted returns the devices that were below the root and are there no more: none
+// of their files was found, and no other file has taken their number.
+func (p *pass) unmounted(left map[string]entry, w *walker) map[uint64]bool {
+	gone := map[uint64]int{}
+	for _, e := range left {
+		if _, seen := w.devices[e.id.Dev]; !seen && e.id.Dev != p.store.RootID.Dev && e.state != catalog.Missing {
+			gone[e.id.Dev]++
+		}
+	}
+	if len(gone) == 0 {
 		return nil
 	}
-	gone, all := map[uint64]int{}, map[uint64]int{}
-	for _, e := range left {
-		gone[e.id.Dev]++
-	}
 	for _, e := range p.s.mirror.files(p.store.ID) {
-		all[e.id.Dev]++
-	}
-	var list []string
-	unmounted := 0
-	for path, e := range left {
-		if e.state == catalog.Missing || e.hidden || covered(w.blind, path) {
-			continue
+		if e.state != catalog.Missing {
+			gone[e.id.Dev]--
 		}
-		dev := e.id.Dev
-		if _, seen := w.devices[dev]; !seen && dev != p.store.RootID.Dev && gone[dev] == all[dev] && live > gone[dev] {
-			unmounted++
-			continue
-		}
-		list = append(list, path)
 	}
-	if unmounted > 0 {
-		p.result.fail("", fmt.Sprintf("%d slides are on a file system below the store's folder that is not mounted", unmounted))
+	list := map[uint64]bool{}
+	for dev, n := range gone {
+		list[dev] = n == 0
 	}
 	return list
 }
@@ -81,20 +94,14 @@ func covered(list []blind, path string) bool {
 }
 
 // refuse returns [ErrManyMissing] if n more slides are gone than may be without a
-// person knowing.
-func (p *pass) refuse(n, live int) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	since := p.s.now().Add(-missingWindow)
-	for len(p.parted) > 0 && p.parted[0].at.Before(since) {
-		p.parted = p.parted[1:]
-	}
-	recent := 0
-	for _, g := range p.parted {
-		recent += g.n
-	}
-	if n == 0 || p.o.Confirm || n+recent <= minMissing || float64(n+recent) <= or(p.s.MaxMissing, DefaultMaxMissing)*float64(live+recent) {
+// person knowing. Those that went missing shortly before count too: a folder that
+// is being emptied is seen in parts.
+func (p *pass) refuse(n int) error {
+	live, before := p.s.mirror.tally(p.store.ID, p.s.now().Add(-missingWindow))
+	gone, all := n+before, live+before
+	share := or(p.store.MaxMissing, or(p.s.MaxMissing, DefaultMaxMissing))
+	if n == 0 || p.o.Confirm || gone <= minMissing || float64(gone) <= share*float64(all) {
 		return nil
 	}
-	return fmt.Errorf("%w (%d of %d)", ErrManyMissing, n+recent, live+recent)
+	return fmt.Errorf("%w (%d of %d)", ErrManyMissing, gone, all)
 }

@@ -122,13 +122,6 @@ type folder struct {
 	mu        sync.Mutex // held while the catalog is changed
 	sightings map[string]sighting
 	seenRoot  blob.Identity // of the folder that was last gone through
-	parted    []parting     // the newest last
-}
-
-// A parting is a number of slides that went missing together.
-type parting struct {
-	at time.Time
-	n  int
 }
 
 func (s *Syncer) folder(store string) *folder {

@@ -2,8 +2,12 @@ package ingest
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
@@ -81,7 +85,7 @@ func (p *pass) lookAt(ctx context.Context, f found) *looked {
 	s := p.sightings[f.path]
 	p.mu.Unlock()
 	if s.since.IsZero() {
-		s = p.remembered(ctx, f.path)
+		s = p.remembered(f)
 	}
 	now := p.s.now()
 	s = s.see(f.id, now)
@@ -94,18 +98,30 @@ func (p *pass) lookAt(ctx context.Context, f found) *looked {
 	return l
 }
 
-// remembered is what the catalog remembers of a file: since when it is as it is. A
-// slide whose mode or links change is then not taken for one that arrives.
-func (p *pass) remembered(ctx context.Context, path string) sighting {
-	e, ok := p.s.mirror.file(p.store.ID, path)
-	if !ok || e.state == catalog.Missing {
+// remembered is what the catalog remembers of a file: since when it is as it is. So
+// a slide that is renamed, or whose mode changes, is not taken for one that
+// arrives, and a restart does not begin the wait anew.
+func (p *pass) remembered(f found) sighting {
+	e, ok := p.s.mirror.file(p.store.ID, f.path)
+	if !ok {
+		from, _ := p.origin(f)
+		e, ok = p.s.mirror.file(p.store.ID, from)
+	}
+	if !ok || e.state == catalog.Missing && contentOf(e.id) != contentOf(f.id) {
 		return sighting{}
 	}
-	im, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, path)
-	if err != nil {
-		return sighting{} // it begins anew
+	return sighting{id: e.id, since: time.UnixMicro(e.since)}
+}
+
+// origin returns the path at which the file was before it was renamed, if it is one
+// that the catalog knows.
+func (p *pass) origin(f found) (string, bool) {
+	path, ok := p.s.mirror.path(p.store.ID, contentOf(f.id))
+	if !ok {
+		return "", false
 	}
-	return sighting{id: im.Identity, since: im.FirstSeen}
+	_, err := p.stat(path)
+	return path, errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
 }
 
 // wait looks again at the files that lacked nothing but time.

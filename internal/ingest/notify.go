@@ -7,7 +7,7 @@ type sign uint8
 
 const (
 	touched      sign = 1 << iota // something happened there
-	writerLeft                    // the file was renamed in, or closed by its writer, and is not known to be new since
+	writerLeft                    // the file was renamed in, or closed by its writer, and not made anew since; or the folder was renamed in
 	folderCame                    // a folder was made or renamed in
 	folderParted                  // a folder was removed or renamed away
 )

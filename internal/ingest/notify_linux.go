@@ -172,8 +172,10 @@ func (n *notifier) hearFolder(p string, mask uint32) {
 		return
 	}
 	switch {
-	case mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0:
-		n.put(p, folderCame, 0)
+	case mask&unix.IN_MOVED_TO != 0:
+		n.put(p, folderCame|writerLeft, 0)
+	case mask&unix.IN_CREATE != 0:
+		n.put(p, folderCame, writerLeft)
 	case mask&unix.IN_MOVED_FROM != 0:
 		n.forget(p)
 		fallthrough

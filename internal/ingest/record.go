@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,19 @@ func sameContents(im *catalog.Image, id blob.Identity) bool {
 	return im.ID != "" && im.Identity.Size == id.Size && im.Identity.MTime == id.MTime
 }
 
+// alike reports whether what was found may be the slide that im was recorded from,
+// under another name: a file system without numbers of its own for files can give
+// one slide's to another.
+func alike(im *catalog.Image, f *Finding) bool {
+	if !sameContents(im, f.Identity) || f.Slide == nil || im.Format == "" {
+		return sameContents(im, f.Identity)
+	}
+	var d catalog.Description
+	describe(&d, f.Slide)
+	sameCode := im.BarcodeSource != fromFile || d.Barcode != nil && *d.Barcode == *im.Barcode
+	return sameCode && d.Format == im.Format && slices.Equal(d.Levels, im.Levels)
+}
+
 // update brings im to what was found at path. What people gave it stays, and so
 // does what is known of its contents if they are the same as before.
 func update(im *catalog.Image, path string, f *Finding, v *verdict) {
@@ -70,7 +84,7 @@ func update(im *catalog.Image, path string, f *Finding, v *verdict) {
 	if same {
 		im.Digest, im.FirstSeen, im.LastChange = old.Digest, old.FirstSeen, old.LastChange
 	}
-	im.MissingSince = nil
+	im.MissingSince, im.HiddenAt = nil, nil
 	im.Path, im.FileName = path, fileName(path)
 	im.State, im.Reason = v.state, v.reason
 	im.Identity, im.Revision = f.Identity, f.Identity.Revision()

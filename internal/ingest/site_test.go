@@ -28,7 +28,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	st := &site{t: t, root: filepath.Join(dir, "slides"), now: time.Now()}
+	st := &site{t: t, root: filepath.Join(dir, "slides"), now: time.Now().Truncate(time.Microsecond)}
 	if err := os.Mkdir(st.root, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -25,9 +25,11 @@ type pass struct {
 	store    *catalog.Store
 	root     *os.Root
 	rootID   blob.Identity
+	mount    mount
 	filter   filter
 	patience patience
 	enter    func(dir string, dev uint64) // see walker
+	taken    map[string]bool              // paths of files that were found under another name
 	result   Result
 }
 
@@ -87,7 +89,7 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*pass, error) 
 		root.Close()
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
-	p := &pass{s: s, folder: fo, o: o, store: st, root: root, rootID: id, filter: newFilter(st.Include, st.Exclude)}
+	p := &pass{s: s, folder: fo, o: o, store: st, root: root, rootID: id, mount: m, taken: map[string]bool{}, filter: newFilter(st.Include, st.Exclude)}
 	p.result.Failed = []Failure{} // a list in JSON, not null
 	p.patience = patience{pause: or(s.Pause, DefaultPause), settle: or(st.Settle, or(s.Settle, DefaultSettle))}
 	if !m.local {
@@ -110,14 +112,8 @@ func (p *pass) whole(ctx context.Context) error {
 	for _, b := range w.blind {
 		p.result.fail("", b.String())
 	}
-	live := p.s.mirror.live(p.store.ID)
 	due := p.due(files, left)
-	absent := p.absent(left, live, w)
-	err = p.refuse(len(absent), live)
-	if lookErr := p.look(ctx, due); lookErr != nil {
-		return lookErr
-	}
-	if err != nil {
+	if err := p.look(ctx, due); err != nil {
 		return err
 	}
 	if p.o.Wait {
@@ -125,7 +121,16 @@ func (p *pass) whole(ctx context.Context) error {
 			return err
 		}
 	}
+	absent := p.untaken(p.absent(left, w))
+	if err := p.refuse(len(absent)); err != nil {
+		return err
+	}
 	return p.miss(ctx, absent)
+}
+
+// untaken returns the paths that were not found under another name.
+func (p *pass) untaken(paths []string) []string {
+	return slices.DeleteFunc(paths, func(path string) bool { return p.taken[path] })
 }
 
 // survey walks the folder while the mirror is brought up to date.
@@ -159,14 +164,13 @@ func (p *pass) due(files []found, left map[string]entry) (due []found) {
 	for _, f := range files {
 		e, ok := left[f.path]
 		delete(left, f.path)
-		if e.hidden {
-			continue
+		if !e.deleted {
+			p.result.Count++
 		}
-		p.result.Count++
 		switch {
 		case !ok || p.o.Resync || p.isDue(f, e, now):
 			due = append(due, f)
-		case e.state == catalog.Arriving:
+		case e.state == catalog.Arriving && !e.deleted:
 			p.result.Arriving++
 		}
 	}
@@ -218,12 +222,13 @@ func (p *pass) missSome(ctx context.Context, paths []string) error {
 		}
 		im.State, im.Reason, im.MissingSince = catalog.Missing, "its file is gone", &now
 		list = append(list, im)
+		if im.DeletedAt == nil {
+			p.result.Missing++
+		}
 	}
-	p.result.Missing += len(list)
-	if len(list) == 0 || p.o.DryRun {
+	if p.o.DryRun {
 		return nil
 	}
-	p.parted = append(p.parted, parting{now, len(list)})
 	return p.s.Catalog.PutImages(ctx, list)
 }
 
@@ -240,22 +245,45 @@ func (p *pass) stat(path string) (blob.Identity, error) {
 // finish records the pass in the store, not more than once a minute if there was
 // nothing to do.
 func (p *pass) finish(ctx context.Context) error {
-	st, err := p.s.Catalog.Store(ctx, p.store.ID) // its settings may have been changed meanwhile
-	if err != nil {
-		return err
-	}
 	now := p.s.now().UTC()
-	if st.LastSync != nil && !p.result.changed() && st.RootID.Same(p.rootID) {
-		if ago := now.Sub(*st.LastSync); ago >= 0 && ago < time.Minute {
+	if last := p.store.LastSync; last != nil && !p.result.changed() && p.store.RootID.Same(p.rootID) {
+		if ago := now.Sub(*last); ago >= 0 && ago < time.Minute {
 			return nil
 		}
 	}
-	st.LastSync, st.RootID = &now, p.rootID
-	if st.LastResult, err = json.Marshal(&p.result); err != nil {
+	result, err := json.Marshal(&p.result)
+	if err != nil {
 		return err
 	}
-	_, err = p.s.Catalog.PutStore(ctx, *st)
+	if err := p.retire(ctx, now); err != nil {
+		return err
+	}
+	_, err = p.s.Catalog.UpdateStore(ctx, p.store.ID, func(st *catalog.Store) error {
+		st.LastSync, st.LastResult, st.RootID, st.RootFS = &now, result, p.rootID, p.mount.id
+		return nil
+	})
 	return err
+}
+
+// retire hides what has been missing for as long as the store says, and drops what
+// has been for longer.
+func (p *pass) retire(ctx context.Context, now time.Time) error {
+	if after := p.store.HideAfter; after > 0 {
+		if _, err := p.s.Catalog.HideMissing(ctx, p.store.ID, now.Add(-after)); err != nil {
+			return err
+		}
+	}
+	if p.store.DropAfter <= 0 {
+		return nil
+	}
+	var old []string
+	before := now.Add(-p.store.DropAfter).UnixMicro()
+	for _, e := range p.s.mirror.files(p.store.ID) {
+		if e.missing != 0 && e.missing < before {
+			old = append(old, e.image)
+		}
+	}
+	return p.s.Catalog.DropImages(ctx, old...)
 }
 
 // or is v, or if that is zero the other.

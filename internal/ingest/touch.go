@@ -10,9 +10,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
+// touchMost is how many files are looked at before what is heard next. More than
+// these are left to a pass.
+const touchMost = 500
+
 // touch looks at the few paths of a store at which something was heard. Whole
 // reports that this is a matter for a pass over the whole folder: a folder went
-// away, or more slides than may without a person knowing.
+// away, or more slides came at once or went than are dealt with here.
 func (s *Syncer) touch(ctx context.Context, st *catalog.Store, list map[string]sign, enter func(string, uint64)) (r Result, whole bool, err error) {
 	p, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {
@@ -30,29 +34,34 @@ func (s *Syncer) touch(ctx context.Context, st *catalog.Store, list map[string]s
 			whole = true
 		}
 		if sign&folderCame != 0 {
-			if err := p.below(ctx, path, &due); err != nil {
+			if err := p.below(ctx, path, sign, &due); err != nil {
 				return p.result, true, err
 			}
 			continue
 		}
 		if f, ok := p.heard(path, sign); ok {
 			due = append(due, f)
-		} else if p.parting(path) {
+		} else if p.parted(path) {
 			gone = append(gone, path)
 		}
+	}
+	if len(due) > touchMost {
+		due, whole = due[:touchMost], true
 	}
 	if err := p.look(ctx, due); err != nil {
 		return p.result, whole, err
 	}
-	if len(gone) > 0 && (!p.rootIsKnown() || p.refuse(len(gone), s.mirror.live(st.ID)) != nil) {
+	gone = p.untaken(gone)
+	if len(gone) > 0 && (!p.rootIsKnown() || p.refuse(len(gone)) != nil) {
 		return p.result, true, nil
 	}
 	return p.result, whole, p.miss(ctx, gone)
 }
 
-// below finds the slides in a folder that came.
-func (p *pass) below(ctx context.Context, dir string, due *[]found) error {
+// below finds the slides in a folder that came. If it was renamed in, so were they.
+func (p *pass) below(ctx context.Context, dir string, s sign, due *[]found) error {
 	w := &walker{root: p.store.Root, filter: p.filter, enter: p.enter, file: func(f found) {
+		f.closed = s&writerLeft != 0
 		if p.wanted(f) {
 			*due = append(*due, f)
 		}
@@ -82,16 +91,16 @@ func (p *pass) wanted(f found) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !e.hidden && (f.closed && e.state == catalog.Arriving || p.isDue(f, e, p.s.now()))
+	return f.closed && e.state == catalog.Arriving || p.isDue(f, e, p.s.now())
 }
 
-// parting reports whether a slide that was at path no longer is.
-func (p *pass) parting(path string) bool {
+// parted reports whether a slide that was at path is there no more.
+func (p *pass) parted(path string) bool {
 	if _, err := p.stat(path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 		return false
 	}
 	e, ok := p.s.mirror.file(p.store.ID, path)
-	return ok && !e.hidden && e.state != catalog.Missing
+	return ok && e.state != catalog.Missing
 }
 
 // rootIsKnown reports whether the folder is the one that the last pass went

@@ -37,6 +37,7 @@ type Watcher struct {
 	Poll   time.Duration // 30 s if 0: how often a folder that has to be polled is gone through
 
 	inbox *inbox // for nudges, and what the notifier hears
+	deaf  string // why it polls whatever the file system; "" if it does not
 
 	mu     sync.Mutex
 	status Status
@@ -156,6 +157,9 @@ func (r *watch) listen() {
 	r.deafen("")
 	m, err := mountOf(r.store.Root)
 	switch {
+	case r.deaf != "":
+		r.deafen(r.deaf)
+		return
 	case err != nil:
 		r.deafen("the folder is out of reach")
 		return

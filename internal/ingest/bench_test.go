@@ -1,0 +1,91 @@
+package ingest
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// BenchmarkUnchanged measures a pass over 100,000 files that the catalog knows and
+// that have not changed, in a hundred folders: with what is known in memory, as in
+// a server, and read from the database first, as in a command.
+func BenchmarkUnchanged(b *testing.B) {
+	const folders, each = 100, 1000
+	dir := b.TempDir()
+	c, err := catalog.Open(b.Context(), "sqlite:"+filepath.Join(dir, "catalog.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	root := filepath.Join(dir, "slides")
+	st, err := c.PutStore(b.Context(), catalog.Store{Mode: catalog.InPlace, Root: root})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range folders {
+		folder := filepath.Join(root, fmt.Sprintf("case-%03d", i))
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			b.Fatal(err)
+		}
+		for k := range each {
+			if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("S26-%05d.tiff", i*each+k)), []byte("II"), 0o644); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	var list []*catalog.Image
+	w := &walker{root: root, filter: newFilter(nil, nil), file: func(f found) {
+		list = append(list, &catalog.Image{
+			StoreID: st.ID, Path: f.path, State: catalog.Available, Identity: f.id, Revision: f.id.Revision(),
+			Description: catalog.Description{FileName: fileName(f.path), Levels: make([]catalog.Level, 8)},
+		})
+	}}
+	if err := w.walk(b.Context(), ""); err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; i < len(list); i += 1000 {
+		if err := c.PutImages(b.Context(), list[i:i+1000]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	list = nil
+	pass := func(b *testing.B, s *Syncer) {
+		r, err := s.Sync(b.Context(), st.ID, Options{})
+		if err != nil || r.Count != folders*each || r.changed() {
+			b.Fatalf("%+v, %v", r, err)
+		}
+	}
+	b.Run("known", func(b *testing.B) {
+		s := &Syncer{Catalog: c, Log: slog.New(slog.DiscardHandler)}
+		pass(b, s)
+		b.ReportAllocs()
+		for b.Loop() {
+			pass(b, s)
+		}
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc)/1e6, "MB-kept")
+		runtime.KeepAlive(s)
+	})
+	b.Run("first", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			pass(b, &Syncer{Catalog: c, Log: slog.New(slog.DiscardHandler)})
+		}
+	})
+	b.Run("walk", func(b *testing.B) {
+		for b.Loop() {
+			n := 0
+			w := &walker{root: root, filter: newFilter(nil, nil), file: func(found) { n++ }}
+			if err := w.walk(b.Context(), ""); err != nil || n != folders*each {
+				b.Fatal(n, err)
+			}
+		}
+	})
+}
