@@ -1,9 +1,7 @@
 // What the tests of pages share: a running server, and its slides.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { test as base, expect, type Page } from "@playwright/test";
@@ -42,8 +40,7 @@ interface Watched {
 
 export const test = base.extend<{ watched: Watched }, { server: string; slides: Slides }>({
   server: [async ({}, use) => {
-    const data = mkdtempSync(join(tmpdir(), "ptiffstore-e2e-"));
-    const { file, args } = command(data);
+    const { file, args } = command(process.env.PTIFFSTORE_E2E_DATA!);
     const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
     let log = "";
     child.stderr.on("data", (chunk: Buffer) => {
@@ -57,7 +54,6 @@ export const test = base.extend<{ watched: Watched }, { server: string; slides: 
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGTERM");
     await gone;
-    rmSync(data, { recursive: true, force: true });
   }, { scope: "worker", timeout: startTimeout }],
 
   slides: [async ({ server }, use) => {

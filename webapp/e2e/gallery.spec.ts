@@ -43,15 +43,14 @@ test("finds slides while one types", async ({ page, slides }) => {
   await expect(page).toHaveURL(/\/$/);
 });
 
-test("orders by name and by size", async ({ page, slides, server }) => {
+test("orders by name and by size", async ({ page, server }) => {
   await page.goto("/");
-  await page.getByRole("combobox", { name: "Sort by" }).selectOption("name");
-  const { items } = (await (await fetch(`${server}/api/v1/images?sort=name`)).json()) as { items: SlideImage[] };
-  await expect(page.locator(".card").first()).toHaveAttribute("data-id", items[0]!.id);
-  await expect(page.locator(".card").nth(1)).toHaveAttribute("data-id", items[1]!.id);
-  await page.getByRole("combobox", { name: "Sort by" }).selectOption("size");
-  const largest = slides.all.reduce((a, b) => ((b.size ?? 0) > (a.size ?? 0) ? b : a));
-  await expect(page.locator(".card").first()).toHaveAttribute("data-id", largest.id);
+  for (const sort of ["name", "size"]) {
+    await page.getByRole("combobox", { name: "Sort by" }).selectOption(sort);
+    const { items } = (await (await fetch(`${server}/api/v1/images?sort=${sort}`)).json()) as { items: SlideImage[] };
+    await expect(page.locator(".card").first()).toHaveAttribute("data-id", items[0]!.id);
+    await expect(page.locator(".card").nth(1)).toHaveAttribute("data-id", items[1]!.id);
+  }
 });
 
 for (const { state, reason, badge } of states) {
