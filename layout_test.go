@@ -25,7 +25,8 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/blob", "", "golang.org/x/sys"},
 	{"internal/synth", "internal/barcode", "golang.org/x/image github.com/klauspost/compress"},
 	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego"},
-	{"internal/catalog", "internal/blob", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
+	{"internal/pgtest", "", "github.com/jackc/pgx/v5"},
+	{"internal/catalog", "internal/blob", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/text"},
 	{"internal/ingest", "tiff slide internal/barcode internal/blob internal/render internal/catalog", "github.com/fsnotify/fsnotify golang.org/x/sys"},
 	{"internal/web", "", ""},
 	{"internal/auth", "internal/web", ""},
@@ -53,7 +54,7 @@ var reserved = map[string]string{
 	"database/sql": "internal/catalog",
 	"net/http": "internal/web internal/auth internal/tilehttp internal/tilefast internal/viewer internal/api " +
 		"internal/tiles/tilestest internal/bench cmd/ptiffstore",
-	"testing": "internal/tiles/tilestest", // a suite that two rooms run
+	"testing": "internal/tiles/tilestest internal/pgtest", // what tests of several rooms share
 	"C":       "",                         // the program is static
 }
 
