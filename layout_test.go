@@ -55,7 +55,7 @@ var reserved = map[string]string{
 	"net/http": "internal/web internal/auth internal/tilehttp internal/tilefast internal/viewer internal/api " +
 		"internal/tiles/tilestest internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/pgtest", // what tests of several rooms share
-	"C":       "",                         // the program is static
+	"C":       "",                                         // the program is static
 }
 
 // A pkg is what go list says of a package.
