@@ -58,8 +58,12 @@ type dialect struct {
 	now      string // expression: microseconds since 1970 by the database's clock
 	among    string // condition, with the number of an argument: is in the list
 	list     func([]int64) any
-	closing  string // the last statement of a transaction that writes: the counters are $1 and $2
-	walk     int    // rows that a search looks at in their order before it asks the index
+	// placeholder of the n-th argument, where they stand in order. Both know "$1",
+	// but for SQLite that is a name, and it searches through the names for each.
+	placeholder func(n int) string
+	arm         [2]string // what goes around a SELECT that is in order, to merge it with others
+	closing     string    // the last statement of a transaction that writes: the counters are $1 and $2
+	walk        int       // rows that a search looks at in their order before it asks the index
 
 	matches func(*search) statement // what asks the index of grams
 	listen  func(context.Context, *Catalog)

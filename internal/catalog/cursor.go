@@ -76,6 +76,5 @@ func (c *Catalog) openCursor(q Query) (*position, error) {
 
 // context is what a cursor is bound to: all of the query but how many are wanted.
 func (q Query) context() []byte {
-	q.Cursor, q.Limit = "", 0
 	return fmt.Appendf(nil, "%q %q %q %q %t %t", q.Store, q.Q, q.State, q.Sort, q.Hidden, q.Labels)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,16 +20,18 @@ import (
 const channel = "ptiffstore_catalog"
 
 var postgresDialect = &dialect{
-	name:     "postgres",
-	position: "strpos",
-	now:      "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-	among:    "= ANY($%d)",
-	list:     func(n []int64) any { return n },
-	closing:  `UPDATE counters SET change = $1, arrival = $2 RETURNING pg_notify('` + channel + `', '')`,
-	walk:     12000, // 3 to 5 ms
-	matches:  matchesPostgres,
-	listen:   listenPostgres,
-	fault:    faultPostgres,
+	name:        "postgres",
+	position:    "strpos",
+	now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+	among:       "= ANY($%d)",
+	list:        func(n []int64) any { return n },
+	arm:         [2]string{"(", ")"}, // that it is in order is not seen otherwise
+	placeholder: func(n int) string { return "$" + strconv.Itoa(n) },
+	closing:     `UPDATE counters SET change = $1, arrival = $2 RETURNING pg_notify('` + channel + `', '')`,
+	walk:        12000, // 3 to 5 ms
+	matches:     matchesPostgres,
+	listen:      listenPostgres,
+	fault:       faultPostgres,
 	passing: func(err error) bool {
 		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return e.Code == "40001" || e.Code == "40P01" // serialization failure, deadlock

@@ -423,7 +423,7 @@ func (t *tx) upsert(ctx context.Context, to table, rows [][]any) error {
 			continue
 		}
 		args := slices.Concat(rows[:size]...)
-		if _, err := t.ExecContext(ctx, to.upsert(size), args...); err != nil {
+		if _, err := t.ExecContext(ctx, to.upsert(size, t.c.placeholder), args...); err != nil {
 			return t.c.wrap(err, to.name)
 		}
 		rows = rows[size:]
@@ -431,8 +431,9 @@ func (t *tx) upsert(ctx context.Context, to table, rows [][]any) error {
 	return nil
 }
 
-// upsert is the statement that writes n rows.
-func (to table) upsert(n int) string {
+// upsert is the statement that writes n rows. It is one of thousands of arguments,
+// so it uses the dialect's own placeholders.
+func (to table) upsert(n int, placeholder func(int) string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "INSERT INTO %s (%s) VALUES ", to.name, strings.Join(to.columns, ", "))
 	for i := range n * len(to.columns) {
@@ -444,7 +445,7 @@ func (to table) upsert(n int) string {
 		default:
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "$%d", i+1)
+		b.WriteString(placeholder(i + 1))
 	}
 	fmt.Fprintf(&b, ") ON CONFLICT (%s) DO UPDATE SET ", to.columns[0])
 	for i, c := range to.columns[1:] {

@@ -187,23 +187,32 @@ func (s *search) read(ctx context.Context, q statement) ([]position, error) {
 }
 
 // inOrder is the statement that goes through the images in their order. Each shelf
-// is in order in an index, and the database merges them.
+// is in order in an index, and the database merges them as it goes.
 func (s *search) inOrder(columns string, limit int) (q statement) {
+	order := "k, n"
+	if s.Sort == SortCreated {
+		order = "n DESC"
+	}
+	order = fmt.Sprintf(` ORDER BY %s LIMIT %d`, order, limit)
+	arm := s.c.arm
+	if len(s.shelves) == 1 {
+		arm = [2]string{}
+	}
 	for i, shelf := range s.shelves {
 		if i > 0 {
 			q.add(` UNION ALL `)
 		}
+		q.add("%s", arm[0])
 		q.add(`SELECT n, %s AS k%s FROM images WHERE shelf = %d`, s.column(), columns, shelf)
 		if s.store != 0 {
 			q.add(` AND store = %d`, s.store)
 		}
 		s.behind(&q, "n", s.column())
+		if arm[1] != "" {
+			q.add("%s%s", order, arm[1])
+		}
 	}
-	if s.Sort == SortCreated {
-		q.add(` ORDER BY n DESC LIMIT %d`, limit)
-	} else {
-		q.add(` ORDER BY k, n LIMIT %d`, limit)
-	}
+	q.add("%s", order)
 	return q
 }
 

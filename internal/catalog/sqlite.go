@@ -24,11 +24,12 @@ var sqliteDialect = &dialect{
 		b, _ := json.Marshal(n) // numbers
 		return string(b)
 	},
-	closing: `UPDATE counters SET change = $1, arrival = $2`,
-	walk:    6000, // 2 to 4 ms
-	matches: matchesSQLite,
-	listen:  pollSQLite,
-	fault:   faultSQLite,
+	placeholder: func(int) string { return "?" },
+	closing:     `UPDATE counters SET change = $1, arrival = $2`,
+	walk:        6000, // 2 to 4 ms
+	matches:     matchesSQLite,
+	listen:      pollSQLite,
+	fault:       faultSQLite,
 	passing: func(err error) bool {
 		e, ok := errors.AsType[*sqlite.Error](err)
 		return ok && (e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED)

@@ -30,8 +30,11 @@ func TestMoves(t *testing.T) {
 		{"nothing", func(*site) {}, map[string]string{"a.tiff": "a.tiff", "d/b.tiff": "d/b.tiff"}, 0},
 		{"a file", func(st *site) { rename(st, "a.tiff", "x/y.tiff") }, map[string]string{"x/y.tiff": "a.tiff", "d/b.tiff": "d/b.tiff"}, 1},
 		{"a folder", func(st *site) { rename(st, "d", "e") }, map[string]string{"a.tiff": "a.tiff", "e/b.tiff": "d/b.tiff"}, 1},
-		{"two crosswise through new names", func(st *site) { rename(st, "a.tiff", "b.tiff"); rename(st, "d/b.tiff", "d/a.tiff") },
-			map[string]string{"b.tiff": "a.tiff", "d/a.tiff": "d/b.tiff"}, 2},
+		{
+			"two crosswise through new names", func(st *site) { rename(st, "a.tiff", "b.tiff"); rename(st, "d/b.tiff", "d/a.tiff") },
+			map[string]string{"b.tiff": "a.tiff", "d/a.tiff": "d/b.tiff"},
+			2,
+		},
 		{"away for a while", func(st *site) {
 			rename(st, "a.tiff", out)
 			if r := st.pass(Options{}); r.Missing != 1 {
@@ -39,8 +42,11 @@ func TestMoves(t *testing.T) {
 			}
 			rename(st, out, "back.tiff")
 		}, map[string]string{"back.tiff": "a.tiff", "d/b.tiff": "d/b.tiff"}, 1},
-		{"a second name", func(st *site) { os.Link(st.path("a.tiff"), st.path("z.tiff")) },
-			map[string]string{"a.tiff": "a.tiff", "z.tiff": "new", "d/b.tiff": "d/b.tiff"}, 0},
+		{
+			"a second name", func(st *site) { os.Link(st.path("a.tiff"), st.path("z.tiff")) },
+			map[string]string{"a.tiff": "a.tiff", "z.tiff": "new", "d/b.tiff": "d/b.tiff"},
+			0,
+		},
 		{"two names for one that goes", func(st *site) {
 			os.Link(st.path("a.tiff"), st.path("y.tiff"))
 			rename(st, "a.tiff", "z.tiff")

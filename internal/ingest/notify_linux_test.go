@@ -27,14 +27,22 @@ func TestHear(t *testing.T) {
 		{"closed, and its mode set", []event{{1, unix.IN_CLOSE_WRITE, "a.tiff"}, {1, unix.IN_ATTRIB, "a.tiff"}}, map[string]sign{"a.tiff": touched | writerLeft}, false},
 		{"renamed", []event{{1, unix.IN_MOVED_FROM, "a.tiff"}, {2, unix.IN_MOVED_TO, "b.tiff"}}, map[string]sign{"a.tiff": touched, "sub/b.tiff": touched | writerLeft}, false},
 		{"not a slide", []event{{1, unix.IN_CLOSE_WRITE, "a.txt"}, {1, unix.IN_CREATE, ".a.tiff.X1"}, {1, unix.IN_CREATE | dir, "@eaDir"}}, map[string]sign{}, false},
-		{"folders", []event{{1, unix.IN_CREATE | dir, "x"}, {2, unix.IN_MOVED_TO | dir, "y"}, {2, unix.IN_DELETE | dir, "z"}},
-			map[string]sign{"x": touched | folderCame, "sub/y": touched | folderCame | writerLeft, "sub/z": touched | folderParted}, false},
+		{
+			"folders",
+			[]event{{1, unix.IN_CREATE | dir, "x"}, {2, unix.IN_MOVED_TO | dir, "y"}, {2, unix.IN_DELETE | dir, "z"}},
+			map[string]sign{"x": touched | folderCame, "sub/y": touched | folderCame | writerLeft, "sub/z": touched | folderParted},
+			false,
+		},
 		{"overflow", []event{{-1, unix.IN_Q_OVERFLOW, ""}}, map[string]sign{}, true},
 		{"unmounted", []event{{2, unix.IN_UNMOUNT, ""}}, map[string]sign{}, true},
 		{"the root is removed", []event{{1, unix.IN_DELETE_SELF, ""}}, map[string]sign{}, true},
 		{"a folder no longer watched", []event{{2, unix.IN_IGNORED, ""}, {2, unix.IN_CLOSE_WRITE, "a.tiff"}}, map[string]sign{}, false},
-		{"a folder is renamed: its old name counts no more", []event{{1, unix.IN_MOVED_FROM | dir, "sub"}, {2, unix.IN_CLOSE_WRITE, "a.tiff"}},
-			map[string]sign{"sub": touched | folderParted}, false},
+		{
+			"a folder is renamed: its old name counts no more",
+			[]event{{1, unix.IN_MOVED_FROM | dir, "sub"}, {2, unix.IN_CLOSE_WRITE, "a.tiff"}},
+			map[string]sign{"sub": touched | folderParted},
+			false,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -38,44 +38,58 @@ func (c *coder) code(pix []byte, size int) coded {
 
 // samples are the blocks of one MCU: those of brightness, then the other two
 // components, less 128.
-type samples [6][64]float32
+type samples [6]samplesOf
+
+// samplesOf are those of a block.
+type samplesOf [64]float32
 
 // load takes an MCU from rows of RGB.
 func (s *samples) load(c *coder, pix []byte, stride int) {
-	first := c.h * c.v
-	if c.components == 3 && first > 1 {
-		s[first], s[first+1] = [64]float32{}, [64]float32{}
+	if c.rgb {
+		for i := range 64 {
+			p := pix[i/8*stride+3*(i%8):]
+			s[0][i], s[1][i], s[2][i] = float32(int(p[0])-128), float32(int(p[1])-128), float32(int(p[2])-128)
+		}
+		return
 	}
-	share := float32(1) / float32(first)
-	for y := range 8 * c.v {
-		row := pix[y*stride:]
-		for x := range 8 * c.h {
-			r, g, b := int32(row[3*x]), int32(row[3*x+1]), int32(row[3*x+2])
-			at := y%8*8 + x%8
-			if c.rgb {
-				s[0][at], s[1][at], s[2][at] = float32(r-128), float32(g-128), float32(b-128)
-				continue
-			}
-			// JFIF 1.02, in 65536ths.
-			s[y/8*c.h+x/8][at] = float32((19595*r+38470*g+7471*b+1<<15)>>16 - 128)
-			if c.components == 1 {
-				continue
-			}
-			cb := float32(-11059*r-21709*g+32768*b) / 65536
-			cr := float32(32768*r-27439*g-5329*b) / 65536
-			if first == 1 {
-				s[1][at], s[2][at] = cb, cr
-				continue
-			}
-			at = y/c.v*8 + x/c.h
-			s[first][at] += cb * share
-			s[first+1][at] += cr * share
+	for i := range c.h * c.v {
+		s[i].luma(pix[i/c.h*8*stride+i%c.h*24:], stride)
+	}
+	s.chroma(c, pix, stride)
+}
+
+// luma takes brightness from 8×8 pixels: JFIF 1.02, in 65536ths.
+func (b *samplesOf) luma(pix []byte, stride int) {
+	for y := range 8 {
+		row := pix[y*stride : y*stride+24]
+		for x := range 8 {
+			r, g, bl := int32(row[3*x]), int32(row[3*x+1]), int32(row[3*x+2])
+			b[8*y+x] = float32((19595*r+38470*g+7471*bl+1<<15)>>16 - 128)
 		}
 	}
 }
 
+// chroma takes the other two components, each from the mean of the pixels that
+// share them.
+func (s *samples) chroma(c *coder, pix []byte, stride int) {
+	cb, cr := &s[c.h*c.v], &s[c.h*c.v+1]
+	scale := 1 / float32(65536*c.h*c.v)
+	for i := range 64 {
+		var r, g, b int32
+		for y := range c.v {
+			at := (i/8*c.v+y)*stride + 3*(i%8*c.h)
+			for x := range c.h {
+				p := pix[at+3*x : at+3*x+3]
+				r, g, b = r+int32(p[0]), g+int32(p[1]), b+int32(p[2])
+			}
+		}
+		cb[i] = float32(-11059*r-21709*g+32768*b) * scale
+		cr[i] = float32(32768*r-27439*g-5329*b) * scale
+	}
+}
+
 // codeBlock transforms a block and appends it.
-func (c *coder) codeBlock(out *coded, b *[64]float32, table int) {
+func (c *coder) codeBlock(out *coded, b *samplesOf, table int) {
 	forward(b)
 	start := len(out.bits)
 	w := packer{words: out.bits}

@@ -1,5 +1,7 @@
 package synth
 
+import "sync"
+
 // A drawing makes the pixels of one cell of level 0: of a place on the map, or
 // of a patch of the stock, whose corner is then at 0,0 and which is of one zone
 // throughout.
@@ -26,12 +28,17 @@ type rgb [3]float32
 
 var glassColour = rgb{252, 252, 253}
 
-func newDrawing(s *scene, x, y int) *drawing {
-	return &drawing{s: s, x: x, y: y, t: texturesOf(s.side)}
-}
+// drawings are kept for their memory.
+var drawings = sync.Pool{New: func() any { return new(drawing) }}
 
-// draw draws tissue, glands, nuclei, and then glass where there is no tissue.
-func (d *drawing) draw() []byte {
+// draw draws a cell of level 0, or of a patch of the stock: tissue, glands, nuclei,
+// and then glass where there is no tissue. It returns RGB.
+func (s *scene) draw(key *stockKey, x, y int) []byte {
+	d := drawings.Get().(*drawing)
+	defer drawings.Put(d)
+	d.s, d.key, d.x, d.y, d.t = s, key, x, y, texturesOf(s.side)
+	clear(d.pix[:])
+	d.ground = [zones]bool{}
 	d.readMap()
 	d.drawGround()
 	if d.ground[mucosa] {
@@ -93,14 +100,6 @@ func (d *drawing) around(i int) (four [4]*spot, u, v float32) {
 	s := d.spots[y/spotStep*spotRow+x/spotStep:]
 	four = [4]*spot{&s[0], &s[1], &s[spotRow], &s[spotRow+1]}
 	return four, float32(x%spotStep) / spotStep, float32(y%spotStep) / spotStep
-}
-
-// weight is that of a zone at pixel number i.
-func (d *drawing) weight(i int, z zone) float32 {
-	s, u, v := d.around(i)
-	a := s[0].weights[z]*(1-u) + s[1].weights[z]*u
-	b := s[2].weights[z]*(1-u) + s[3].weights[z]*u
-	return a*(1-v) + b*v
 }
 
 // drawGlass leaves the pixels beyond the edge of the tissue white.

@@ -11,9 +11,8 @@ const maxGland = 31.5
 type gland struct {
 	x, y          float32 // pixels
 	radius        float32
-	oval, corners float32 // how much it departs from a circle
-	turn1, turn2  float32
-	lumen         float32 // share of the radius
+	oval, corners [2]float32 // how it departs from a circle: waves of twice and three times the angle
+	lumen         float32    // share of the radius
 	cells         int
 	seed          uint64
 }
@@ -30,12 +29,14 @@ func (d *drawing) gland(x, y int) (gland, bool) {
 		return gland{}, false
 	}
 	unit, half := float32(d.s.micron), float32(d.s.side/2)
+	oval, corners, turn1, turn2 := r.between(0.02, 0.12), r.between(0, 0.06), r.between(0, 2*math.Pi), r.between(0, 2*math.Pi)
 	g := gland{
-		radius: r.between(15.5, 26), oval: r.between(0.02, 0.12), corners: r.between(0, 0.06),
-		turn1: r.between(0, math.Pi), turn2: r.between(0, 2*math.Pi),
-		lumen: r.between(0.12, 0.34), seed: h,
+		radius:  r.between(15.5, 26),
+		oval:    [2]float32{oval * cos(turn1), oval * sin(turn1)},
+		corners: [2]float32{corners * cos(turn2), corners * sin(turn2)},
+		lumen:   r.between(0.12, 0.34), seed: h,
 	}
-	free := maxGland - 1.08*g.radius*(1+g.oval+g.corners)
+	free := maxGland - 1.08*g.radius*(1+oval+corners)
 	turn := r.between(0, 2*math.Pi)
 	g.x = float32(x)*half + unit*free*cos(turn)
 	g.y = float32(y)*half + unit*free*sin(turn)
@@ -49,22 +50,20 @@ func (d *drawing) hasGland(x, y int) bool {
 	if d.key == nil {
 		return d.s.hasGland(x, y)
 	}
-	return d.key.glands>>(3*y+x)&1 != 0
+	return d.key.glands
 }
 
-// reach is the radius in a direction.
-func (g *gland) reach(angle float32) float32 {
-	return g.radius * (1 + g.oval*cos(2*(angle-g.turn1)) + g.corners*cos(3*angle+g.turn2))
+// reach is the radius in the direction of a unit vector.
+func (g *gland) reach(x, y float32) float32 {
+	x2, y2 := x*x-y*y, 2*x*y // of twice the angle
+	return g.radius * (1 + g.oval[0]*x2 + g.oval[1]*y2 + g.corners[0]*(x2*x-y2*y) + g.corners[1]*(x2*y+y2*x))
 }
 
 // depth is 0 in the middle of a gland and 1 at its border.
 func (g *gland) depth(x, y float32) float32 {
 	dx, dy := x-g.x, y-g.y
-	r := sqrt(dx*dx + dy*dy)
-	if r > 1.3*g.radius {
-		return 2
-	}
-	return r / g.reach(atan2(dy, dx))
+	r := sqrt(dx*dx+dy*dy) + 1e-6
+	return r / g.reach(dx/r, dy/r)
 }
 
 // drawGlands draws what is seen of the glands around.
@@ -94,17 +93,12 @@ func (d *drawing) drawGland(g *gland) {
 		return
 	}
 	for i := range d.pix {
-		dx, dy := float32(d.x+i%cellSize)+0.5-g.x, float32(d.y+i/cellSize)+0.5-g.y
-		r := sqrt(dx*dx + dy*dy)
-		if r > reach {
-			continue
-		}
-		angle := atan2(dy, dx)
-		depth := r / g.reach(angle)
+		x, y := float32(d.x+i%cellSize)+0.5, float32(d.y+i/cellSize)+0.5
+		depth := g.depth(x, y)
 		if depth > 1.08 {
 			continue
 		}
-		c := d.glandColour(g, i, depth, angle)
+		c := d.glandColour(g, i, depth, atan2(y-g.y, x-g.x))
 		d.pix[i].over(c, 1-smooth(1.04, 1.08, depth))
 	}
 	g.nuclei(d)
@@ -136,7 +130,7 @@ func (g *gland) nuclei(d *drawing) {
 	for k := range g.cells {
 		r := dice(hash(g.seed, uint64(k), 72))
 		angle := (float32(k)+0.5+r.between(-0.15, 0.15))/float32(g.cells)*2*math.Pi - math.Pi
-		at := g.reach(angle) * r.between(0.78, 0.85)
+		at := g.reach(cos(angle), sin(angle)) * r.between(0.78, 0.85)
 		n := nucleus{
 			x: g.x + at*cos(angle), y: g.y + at*sin(angle),
 			length: unit * r.between(3.3, 4.3), width: unit * r.between(2.1, 2.7),

@@ -29,48 +29,48 @@ func (d *drawing) drawGround() {
 		if !d.ground[z] {
 			continue
 		}
-		density := &d.density
 		if z == fat {
-			d.membranes(density)
+			d.membranes()
 		} else {
-			d.weave(z, density)
+			d.weave(z)
 		}
-		k := &grounds[z]
-		span := rgb{k.dense[0] - k.thin[0], k.dense[1] - k.thin[1], k.dense[2] - k.thin[2]}
-		whole := d.alone(z)
-		for i := range d.pix {
-			share := float32(1)
-			if !whole {
-				if share = d.weight(i, z); share == 0 {
-					continue
-				}
-			}
-			for c := range span {
-				d.pix[i][c] += (k.thin[c] + span[c]*density[i]) * share
-			}
+		for i := range (spotRow - 1) * (spotRow - 1) {
+			d.lay(z, i%(spotRow-1), i/(spotRow-1))
 		}
 	}
 }
 
-// alone reports whether nothing but a zone is seen.
-func (d *drawing) alone(z zone) bool {
-	for i := range d.spots {
-		if d.spots[i].weights[z] < 1 {
-			return false
+// lay adds the ground of a zone to the pixels between four spots.
+func (d *drawing) lay(z zone, x, y int) {
+	k, s := &grounds[z], d.spots[y*spotRow+x:]
+	span := rgb{k.dense[0] - k.thin[0], k.dense[1] - k.thin[1], k.dense[2] - k.thin[2]}
+	a, b, c, e := s[0].weights[z], s[1].weights[z], s[spotRow].weights[z], s[spotRow+1].weights[z]
+	if a+b+c+e == 0 {
+		return
+	}
+	for v := range spotStep {
+		at := (y*spotStep+v)*cellSize + x*spotStep
+		down := float32(v) / spotStep
+		share, last := a+(c-a)*down, b+(e-b)*down
+		step := (last - share) / spotStep
+		for i := at; i < at+spotStep; i++ {
+			for n := range span {
+				d.pix[i][n] += (k.thin[n] + span[n]*d.density[i]) * share
+			}
+			share += step
 		}
 	}
-	return true
 }
 
 // weave sets how dense the ground of a zone is at each pixel, 0 to 1. Each corner
 // of the patch has its own lay of the texture; from one to the next they are
 // blended, and what is too weak to be seen is left out.
-func (d *drawing) weave(z zone, out *[cellSize * cellSize]float32) {
-	k, side := &grounds[z], d.s.side
+func (d *drawing) weave(z zone) {
+	k, side, out := &grounds[z], d.s.side, &d.density
 	px, py := floorDiv(d.x, side), floorDiv(d.y, side)
 	clear(out[:])
 	for c := range 4 {
-		x0, y0 := d.x-(px+c%2)*side, d.y-(py+c/2)*side // of the cell, from the corner
+		x0, y0 := d.x-(px+c%2)*side, d.y-(py+c/2)*side // of the cell, seen from the corner
 		var bx, by [cellSize]float32
 		top := float32(0)
 		for i := range cellSize {
@@ -128,8 +128,8 @@ func newLay(colour uint32, z zone, side int) lay {
 }
 
 // membranes draws fat: cells as they meet when they grow from their centres.
-func (d *drawing) membranes(out *[cellSize * cellSize]float32) {
-	unit := float32(d.s.micron)
+func (d *drawing) membranes() {
+	out, unit := &d.density, float32(d.s.micron)
 	x0, y0 := floorDiv(d.x, d.s.side/2)-1, floorDiv(d.y, d.s.side/2)-1
 	var centres [9]fatCell
 	for i := range centres {

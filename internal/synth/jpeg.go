@@ -30,7 +30,7 @@ const (
 
 // A coder makes baseline JPEGs of 8 bits, T.81. It is safe for concurrent use.
 type coder struct {
-	components int // 1 or 3
+	components int // 3
 	rgb        bool
 	firstID    byte // of the components: 0 or 1
 	h, v       int  // blocks of the first component across and down an MCU
@@ -104,14 +104,6 @@ func (c *coder) setQuality(quality int) {
 func (c *coder) table(component int) int {
 	if component == 0 || c.rgb {
 		return 0
-	}
-	return 1
-}
-
-// blocks is how many blocks a component has in an MCU.
-func (c *coder) blocks(component int) int {
-	if component == 0 {
-		return c.h * c.v
 	}
 	return 1
 }
@@ -200,7 +192,7 @@ var aanScale = func() (s [8]float64) {
 
 // forward transforms a block in place: its coefficients come out 8·aanScale·aanScale
 // times as large as T.81 defines them.
-func forward(b *[64]float32) {
+func forward(b *samplesOf) {
 	for i := 0; i < 64; i += 8 {
 		forward8(&b[i], &b[i+1], &b[i+2], &b[i+3], &b[i+4], &b[i+5], &b[i+6], &b[i+7])
 	}

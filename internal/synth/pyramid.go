@@ -11,7 +11,7 @@ const cellSize = 64
 
 // A cell is a square of a level. Cells are shared and never changed.
 type cell struct {
-	pix   []byte     // RGB; nil for cells of the stock
+	pix   []byte     // RGB; nil where they are not wanted
 	half  []byte     // RGB, half the size: its part of the level above
 	code  coded      // empty unless tiles are JPEGs
 	patch *tissueBit // what of the stock it is cut from; nil if it was made for its place
@@ -64,8 +64,7 @@ func newPyramid(s *scene, c *coder) *pyramid {
 	for range cellSize * cellSize {
 		pix = append(pix, byte(glassColour[0]), byte(glassColour[1]), byte(glassColour[2]))
 	}
-	p.glass = p.newCell(pix)
-	p.glass.patch = nil
+	p.glass = p.newCell(pix, true)
 	return p
 }
 
@@ -183,7 +182,12 @@ func (p *pyramid) join(level, x, y int, four [4]*cell) *cell {
 	if level == p.scene.bake {
 		p.scene.shiftPixels(pix, level, x, y)
 	}
-	return p.newCell(pix)
+	return p.newCell(pix, p.keeps(level))
+}
+
+// keeps reports whether the pixels of a level are wanted once they are compressed.
+func (p *pyramid) keeps(level int) bool {
+	return p.coder == nil || p.view != nil && p.view.level == level
 }
 
 // paste puts the halves of four cells together.
@@ -200,10 +204,13 @@ func paste(four [4]*cell) []byte {
 }
 
 // newCell returns a cell of its own.
-func (p *pyramid) newCell(pix []byte) *cell {
-	c := &cell{pix: pix, half: halved(pix, cellSize)}
+func (p *pyramid) newCell(pix []byte, keep bool) *cell {
+	c := &cell{half: halved(pix, cellSize)}
 	if p.coder != nil {
 		c.code = p.coder.code(pix, cellSize)
+	}
+	if keep {
+		c.pix = pix
 	}
 	return c
 }

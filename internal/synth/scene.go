@@ -94,13 +94,15 @@ func (s *scene) cell(p *pyramid, x, y int, corners [4]*spot) *cell {
 		return p.glass
 	case pure && !s.whole:
 		per := s.side / cellSize
-		return s.stocked(p, s.key(corners[0].zone, x/per, y/per)).at(0, x%per, y%per)
+		if k, ok := s.key(corners[0].zone, x/per, y/per); ok {
+			return s.stocked(p, k).at(0, x%per, y%per)
+		}
 	}
-	pix := newDrawing(s, x*cellSize, y*cellSize).draw()
+	pix := s.draw(nil, x*cellSize, y*cellSize)
 	if s.bake == 0 {
 		s.shiftPixels(pix, 0, x, y)
 	}
-	return p.newCell(pix)
+	return p.newCell(pix, p.keeps(0))
 }
 
 // shifts returns how far colours are shifted along the upper side of a row of

@@ -11,7 +11,7 @@ import "sync"
 type stockKey struct {
 	zone    zone
 	corners [4]uint32
-	glands  uint16 // at which of the nine places in it and on its borders there is room for one
+	glands  bool // mucosa with glands wherever there can be one
 }
 
 // A tissueBit is a patch of the stock in all sizes down to a single cell.
@@ -26,14 +26,21 @@ func (b *tissueBit) at(level, x, y int) *cell {
 	return b.levels[level][y%side*side+x%side]
 }
 
-// variants is how many colours the corners of patches have.
-const variants = 3
+// variants is how many colours the corners of a zone's patches have: fewer for
+// zones that are never large.
+func (z zone) variants() uint64 {
+	switch z {
+	case mucosa, submucosa, muscle, fascicles:
+		return 3
+	}
+	return 2
+}
 
 // colour of a corner of the patches of a zone.
 func (s *scene) colour(z zone, x, y int) uint32 {
 	h := hash(s.seed, uint64(z), uint64(x), uint64(y))
 	if !s.whole {
-		h %= variants
+		h %= z.variants()
 	}
 	return uint32(h)
 }
@@ -45,17 +52,21 @@ func (s *scene) hasGland(x, y int) bool {
 	return spot.zone == mucosa && spot.margin > maxGland
 }
 
-func (s *scene) key(z zone, x, y int) stockKey {
+// key returns that of a patch of a zone; false for one that is not in stock, as
+// there is room for some of its glands and not for others.
+func (s *scene) key(z zone, x, y int) (stockKey, bool) {
 	k := stockKey{zone: z}
 	for i := range k.corners {
 		k.corners[i] = s.colour(z, x+i%2, y+i/2)
 	}
 	for i := 0; i < 9 && z == mucosa; i++ {
-		if s.hasGland(2*x+i%3, 2*y+i/3) {
-			k.glands |= 1 << i
+		has := s.hasGland(2*x+i%3, 2*y+i/3)
+		if i > 0 && has != k.glands {
+			return k, false
 		}
+		k.glands = has
 	}
-	return k
+	return k, true
 }
 
 // stocked returns a patch, which is drawn when it is first asked for.
@@ -76,9 +87,7 @@ func (b *tissueBit) draw(p *pyramid, k stockKey) {
 	n := p.scene.side / cellSize
 	cells := make([]*cell, n*n)
 	for i := range cells {
-		d := newDrawing(p.scene, i%n*cellSize, i/n*cellSize)
-		d.key = &k
-		cells[i] = b.cell(p, d.draw(), i%n, i/n)
+		cells[i] = b.cell(p, p.scene.draw(&k, i%n*cellSize, i/n*cellSize), i%n, i/n)
 	}
 	b.levels = append(b.levels, cells)
 	for n /= 2; n > 0; n /= 2 {
@@ -95,7 +104,7 @@ func (b *tissueBit) draw(p *pyramid, k stockKey) {
 
 // cell makes a cell of the stock, which keeps no pixels.
 func (b *tissueBit) cell(p *pyramid, pix []byte, x, y int) *cell {
-	c := p.newCell(pix)
-	c.pix, c.patch, c.x, c.y = nil, b, x, y
+	c := p.newCell(pix, false)
+	c.patch, c.x, c.y = b, x, y
 	return c
 }

@@ -75,8 +75,9 @@ CREATE FUNCTION ptiffstore_grams(words text, store bigint, n bigint) RETURNS tex
     SELECT array_agg(substr(words, i, 3)) || ('store ' || store) || ('block ' || (n >> 13)) FROM generate_series(1, length(words) - 2) i
 $$;
 -- +goose StatementEnd
--- New entries wait in a list that each search reads through, so it is kept short.
-CREATE INDEX images_grams ON images USING gin (ptiffstore_grams(words, store, n) COLLATE "C") WITH (gin_pending_list_limit = 512);
+-- New entries wait in a list that each search reads through, for each block again:
+-- it is kept as short as can be, in kB.
+CREATE INDEX images_grams ON images USING gin (ptiffstore_grams(words, store, n) COLLATE "C") WITH (gin_pending_list_limit = 64);
 
 CREATE TABLE descriptions (
     n      bigint PRIMARY KEY,
