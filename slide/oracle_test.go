@@ -167,6 +167,9 @@ func agree(t *testing.T, path string) {
 		t.Errorf("differs from OpenSlide by %d levels: %s", want.Worst, want.Where)
 	}
 	want.Worst, want.Where = 0, ""
+	if want.Vendor == "generic-tiff" && want.MPP == [2]float64{} {
+		got.MPP = want.MPP // before its version 4 it does not read the resolution of a generic TIFF
+	}
 	near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-12 })
 	if diff := cmp.Diff(want, got, near); diff != "" {
 		t.Errorf("slide (-OpenSlide +ours):\n%s", diff)

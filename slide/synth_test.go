@@ -178,3 +178,95 @@ func TestSyntheticDamagedLabel(t *testing.T) {
 		}
 	}
 }
+
+// TestSyntheticGeneric checks pyramids as other programs write them against what
+// was written, and against OpenSlide, pixel by pixel, as far as that goes.
+func TestSyntheticGeneric(t *testing.T) {
+	base := synth.Generic{Seed: 5, Width: 1500, Height: 1100, PixelsPerCM: 40000}
+	with := func(change func(g *synth.Generic)) synth.Generic {
+		g := base
+		change(&g)
+		return g
+	}
+	// OpenSlide 3.4.1 puts a level that is smaller than a tile in the wrong place if
+	// it is not JPEG, so that the smallest is left out.
+	coded := func(c synth.Codec) synth.Generic {
+		return with(func(g *synth.Generic) { g.Codec, g.Levels = c, 3 })
+	}
+	differences := func(g synth.Generic) synth.Generic {
+		g.Predictor = true
+		return g
+	}
+	tests := []struct {
+		name    string
+		generic synth.Generic
+		further string // why OpenSlide 3.4.1 does not see the same; "" if it does
+	}{
+		{"JPEG", base, ""},
+		{"BigTIFF", with(func(g *synth.Generic) { g.Big = true }), ""},
+		{"big-endian", with(func(g *synth.Generic) { g.BigEndian = true }), "classic big-endian files are not opened"},
+		{"oblong tiles", with(func(g *synth.Generic) { g.TileW, g.TileH = 384, 128 }), ""},
+		{"levels 4 apart", with(func(g *synth.Generic) { g.Ratio = 4 }), ""},
+		{"one level", with(func(g *synth.Generic) { g.Levels = 1 }), ""},
+		{"4:2:2", with(func(g *synth.Generic) { g.Subsampling = synth.Sub422 }), ""},
+		{"4:4:4", with(func(g *synth.Generic) { g.Subsampling = synth.Sub444 }), ""},
+		{"RGB", with(func(g *synth.Generic) { g.RGB = true }), ""},
+		{"tables in the tiles", with(func(g *synth.Generic) { g.Tables = synth.InTiles }), ""},
+		{"deflate", coded(synth.Deflate), ""},
+		{"deflate, differences", differences(coded(synth.Deflate)), ""},
+		{"LZW", coded(synth.LZW), ""},
+		{"LZW, differences", differences(coded(synth.LZW)), ""},
+		{"not compressed", coded(synth.None), ""},
+		{"deflate, smaller than a tile", with(func(g *synth.Generic) { g.Codec = synth.Deflate }), "the smallest level is in the wrong place"},
+		{"zstd", coded(synth.Zstd), ""},
+		{"gray", with(func(g *synth.Generic) { g.Codec, g.Levels, g.Gray = synth.Deflate, 3, true }), ""},
+		{"16 bits", with(func(g *synth.Generic) { g.Codec, g.Levels, g.Bits16 = synth.Deflate, 3, true }), ""},
+		{"masks", with(func(g *synth.Generic) { g.Masks = true }), "the masks are taken for levels"},
+		{"SubIFDs", with(func(g *synth.Generic) { g.SubIFDs = true }), "sub-directories are not read"},
+		{"offsets in the tags of strips", with(func(g *synth.Generic) { g.StripTags = true }), ""},
+		{"levels not marked as reduced", with(func(g *synth.Generic) { g.NoReducedBit = true }), "levels that are not marked are passed over"},
+		{"sparse", with(func(g *synth.Generic) { g.Sparse = true }), "a tile that was skipped is an error"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "slide.tiff")
+			info, err := tt.generic.Write(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := openFile(t, path)
+			if err := s.Check(); err != nil {
+				t.Errorf("Check: %v", err)
+			}
+			genericAsWritten(t, s, tt.generic, info)
+			if testing.Short() || interpreter() == "" {
+				t.Skip("not compared with OpenSlide: no Python with openslide and PIL, or -short")
+			}
+			if tt.further == "" {
+				agree(t, path)
+				return
+			}
+			theirs, err := ask(t, path, s)
+			if err == nil && theirs.Worst == 0 && cmp.Equal(theirs.Levels, seen(t, s).Levels) {
+				t.Errorf("OpenSlide sees the same, where it did not: %s", tt.further)
+			}
+			t.Logf("%s; OpenSlide: %v", tt.further, err)
+		})
+	}
+}
+
+// genericAsWritten compares s with the truth.
+func genericAsWritten(t *testing.T, s *slide.Slide, g synth.Generic, info synth.Info) {
+	t.Helper()
+	if s.Format != "generic" || len(s.Levels) != len(info.Levels) {
+		t.Fatalf("format %q, %d levels, want generic, %d", s.Format, len(s.Levels), len(info.Levels))
+	}
+	for i, l := range s.Levels {
+		if want := info.Levels[i]; l.Width != want.Width || l.Height != want.Height {
+			t.Errorf("level %d is %d×%d, want %d×%d", i, l.Width, l.Height, want.Width, want.Height)
+		}
+	}
+	if want := 10000 / g.PixelsPerCM; math.Abs(s.MPPX-want) > 1e-9 || math.Abs(s.MPPY-want) > 1e-9 {
+		t.Errorf("MPP %v, %v, want %v", s.MPPX, s.MPPY, want)
+	}
+}
