@@ -38,6 +38,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	config.OpenAPIPath = "/openapi"
 	config.DocsPath = "" // the page comes from elsewhere by default; ours is served below
 	config.CreateHooks = nil
+	config.Transformers = append(config.Transformers, traced)
 	h := humago.New(mux, config)
 	a.stores(h)
 	a.images(h)
@@ -73,7 +74,21 @@ func newError(status int, msg string, errs ...error) huma.StatusError {
 			p.Errors = append(p.Errors, err.Error())
 		}
 	}
+	if status == http.StatusUnprocessableEntity && len(p.Errors) > 0 { // huma says no more than that validation failed
+		p.Detail = "The request is not valid: " + p.Errors[0] + "."
+	}
 	return p
+}
+
+// traced gives a problem the id under which the log has its request, and keeps
+// it out of caches. It runs before the header is written.
+func traced(ctx huma.Context, _ string, v any) (any, error) {
+	if p, ok := v.(*problem); ok {
+		p.Instance = web.NewProblem(p.Status, p.Detail, web.RequestID(ctx.Context())).Instance
+		ctx.SetHeader("Cache-Control", "no-store")
+		ctx.SetHeader("X-Content-Type-Options", "nosniff")
+	}
+	return v, nil
 }
 
 // failed turns an error of the catalog into an answer.
@@ -83,6 +98,12 @@ func (a *API) failed(ctx context.Context, err error) error {
 		return newError(http.StatusNotFound, "There is nothing of that id here.")
 	case errors.Is(err, catalog.ErrBadCursor):
 		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+	case errors.Is(err, catalog.ErrAway):
+		a.Log.WarnContext(ctx, "catalog out of reach", "request", web.RequestID(ctx), "err", err)
+		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, "The database does not answer. Ask again in a moment."), http.Header{"Retry-After": {"5"}})
+	case errors.Is(err, catalog.ErrFull):
+		a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", err)
+		return newError(http.StatusInsufficientStorage, "The disk of the database is full. Nothing was changed.")
 	case errors.Is(ctx.Err(), context.Canceled):
 		return newError(499, "The client went away.")
 	}

@@ -46,6 +46,10 @@ type image struct {
 	MissingSince   *time.Time        `json:"missing_since"`
 }
 
+// private is the Cache-Control of what only the caller may see, and what may be
+// another thing the next moment.
+const private = "private, no-cache"
+
 type imageOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         image
@@ -94,7 +98,7 @@ func (a *API) listImages(ctx context.Context, in *imagesInput) (*imagesOutput, e
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	out := &imagesOutput{CacheControl: "no-cache"}
+	out := &imagesOutput{CacheControl: private}
 	out.Body.Items = make([]image, 0, len(page.Items))
 	for i := range page.Items {
 		out.Body.Items = append(out.Body.Items, newImage(&page.Items[i], stores))
@@ -112,7 +116,7 @@ func (a *API) getImage(ctx context.Context, in *imagePath) (*imageOutput, error)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &imageOutput{CacheControl: "no-cache", Body: newImage(im, stores)}, nil
+	return &imageOutput{CacheControl: private, Body: newImage(im, stores)}, nil
 }
 
 // endpoints is the base URL of the tile server of each store, by id.

@@ -23,7 +23,7 @@ func (a *API) prototypeList(w http.ResponseWriter, r *http.Request) error {
 	for len(slides) < prototypeLimit {
 		page, err := a.Catalog.Images(r.Context(), q)
 		if err != nil {
-			return a.failed(r.Context(), err)
+			return err
 		}
 		for i := range page.Items {
 			s := prototypeSlide{Name: page.Items[i].FileName}

@@ -1,0 +1,228 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tilehttp"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// A site is a whole server but for its command: catalog, tiles and API.
+type site struct {
+	t     *testing.T
+	dir   string // of its stores
+	url   string
+	api   *api.API
+	feed  *feed.Feed
+	store string // id of the store of folder "slides"
+	admin bool   // whether the caller is one
+}
+
+// newSite makes a site with one empty in-place store.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	quiet := slog.New(slog.DiscardHandler)
+	cache, err := made.OpenCache(filepath.Join(t.TempDir(), "cache"), 1<<30, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maker := made.New(made.Options{Cache: cache})
+	server := tiles.New(tiles.Options{Make: maker.Tile, Blank: render.Blank})
+	t.Cleanup(server.Close)
+	st := &site{t: t, dir: dir, admin: true}
+	st.api = &api.API{Catalog: c, Tiles: server, Maker: maker, Version: "v1", Log: quiet}
+	st.feed = &feed.Feed{Catalog: c, Tiles: server, Log: quiet}
+	st.mkdir("slides")
+	st.store = st.putStore(catalog.Store{Label: "Scanner 1", Mode: catalog.InPlace, Root: st.path("slides")})
+	st.serve()
+	return st
+}
+
+// serve starts the server.
+func (st *site) serve() {
+	mux := http.NewServeMux()
+	st.api.Register(mux)
+	srv := httptest.NewServer(&tilehttp.Handler{Tiles: st.api.Tiles, Next: web.WithRequestID(mux)})
+	st.t.Cleanup(srv.Close)
+	st.url = srv.URL
+}
+
+func (st *site) path(name string) string { return filepath.Join(st.dir, name) }
+
+func (st *site) mkdir(name string) {
+	st.t.Helper()
+	if err := os.MkdirAll(st.path(name), 0o755); err != nil {
+		st.t.Fatal(err)
+	}
+}
+
+func (st *site) putStore(s catalog.Store) string {
+	st.t.Helper()
+	put, err := st.api.Catalog.PutStore(st.t.Context(), s)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	return put.ID
+}
+
+// slides writes slides into the store, records them and makes them known to the
+// tile server. It returns their ids by file name.
+func (st *site) slides(named map[string]synth.Philips) map[string]string {
+	st.t.Helper()
+	for name, p := range named {
+		if p.Width == 0 {
+			p.Width, p.Height, p.TileSize = 600, 400, 128
+		}
+		if _, err := p.Write(filepath.Join(st.path("slides"), name)); err != nil {
+			st.t.Fatal(err)
+		}
+	}
+	s := &ingest.Syncer{Catalog: st.api.Catalog, Pause: 5 * time.Millisecond}
+	if _, err := s.Sync(st.t.Context(), st.store, ingest.Options{Wait: true}); err != nil {
+		st.t.Fatal(err)
+	}
+	st.load()
+	page, err := st.api.Catalog.Images(st.t.Context(), catalog.Query{Labels: true})
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	ids := map[string]string{}
+	for _, im := range page.Items {
+		ids[im.FileName] = im.ID
+	}
+	return ids
+}
+
+func (st *site) load() {
+	st.t.Helper()
+	if err := st.feed.Load(st.t.Context()); err != nil {
+		st.t.Fatal(err)
+	}
+}
+
+// An answer is a response that has been read.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// ask sends a request. Body is JSON, "" for none; header are names and values by
+// turns.
+func (st *site) ask(method, path, body string, header ...string) answer {
+	st.t.Helper()
+	r, err := http.NewRequestWithContext(st.t.Context(), method, st.url+path, strings.NewReader(body))
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, b}
+}
+
+func (st *site) get(path string, header ...string) answer {
+	st.t.Helper()
+	return st.ask(http.MethodGet, path, "", header...)
+}
+
+// object asks for a JSON object, which is to come with this status.
+func (st *site) object(method, path, body string, status int) map[string]any {
+	st.t.Helper()
+	a := st.ask(method, path, body)
+	if a.status != status {
+		st.t.Fatalf("%s %s: %d %s, want %d", method, path, a.status, a.body, status)
+	}
+	if len(a.body) == 0 {
+		return nil
+	}
+	var v map[string]any
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		st.t.Fatalf("%s %s: %v in %s", method, path, err, a.body)
+	}
+	return v
+}
+
+// refused asks for what is to be refused with this status and words.
+func (st *site) refused(method, path, body string, status int, words string) {
+	st.t.Helper()
+	a := st.ask(method, path, body)
+	if a.status != status || !strings.Contains(string(a.body), words) {
+		st.t.Errorf("%s %s %s: %d %s, want %d and %q", method, path, body, a.status, a.body, status, words)
+		return
+	}
+	st.isProblem(a)
+}
+
+// isProblem checks that an answer is a problem after RFC 9457 that no cache keeps,
+// under which the log can be searched, and which tells no path of the machine.
+func (st *site) isProblem(a answer) {
+	st.t.Helper()
+	var p web.Problem
+	if err := json.Unmarshal(a.body, &p); err != nil {
+		st.t.Errorf("problem %s: %v", a.body, err)
+		return
+	}
+	want := web.NewProblem(a.status, p.Detail, a.header.Get("X-Request-Id"))
+	if p != want || p.Detail == "" || p.Instance == "" {
+		st.t.Errorf("problem %+v, want %+v", p, want)
+	}
+	if got := a.header.Get("Content-Type"); got != web.ProblemType {
+		st.t.Errorf("problem as %q, want %q", got, web.ProblemType)
+	}
+	if got := a.header.Get("Cache-Control"); got != "no-store" {
+		st.t.Errorf("problem with Cache-Control %q, want no-store", got)
+	}
+	if bytes.Contains(a.body, []byte(st.dir)) {
+		st.t.Errorf("problem tells a path: %s", a.body)
+	}
+}
+
+// names lists a field of the items of a page.
+func names(v map[string]any, field string) []string {
+	list := []string{}
+	for _, item := range v["items"].([]any) {
+		s, _ := item.(map[string]any)[field].(string)
+		list = append(list, s)
+	}
+	return list
+}

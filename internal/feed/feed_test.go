@@ -1,0 +1,229 @@
+package feed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/color"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// A site is a catalog of one store and the feed of a tile server.
+type site struct {
+	t *testing.T
+	*catalog.Catalog
+	url   string
+	feed  *feed.Feed
+	tiles *tiles.Server
+	store string
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	st := &site{t: t, url: "sqlite:" + filepath.Join(t.TempDir(), "catalog.db")}
+	st.Catalog = st.open()
+	st.tiles = tiles.New(tiles.Options{})
+	t.Cleanup(st.tiles.Close)
+	st.feed = &feed.Feed{Catalog: st.Catalog, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
+	s, err := st.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: "/slides", Background: "#f0e0d0", Origin: "bottom-left", Public: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.store = s.ID
+	return st
+}
+
+// open opens the catalog once more, as another process does.
+func (st *site) open() *catalog.Catalog {
+	st.t.Helper()
+	c, err := catalog.Open(st.t.Context(), st.url)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	st.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func (st *site) put(c *catalog.Catalog, path string, state catalog.State) *catalog.Image {
+	st.t.Helper()
+	im := &catalog.Image{
+		StoreID: st.store, Path: path, State: state, Revision: "r1", Identity: blob.Identity{Ino: 7, Size: 10},
+		Description: catalog.Description{FileName: filepath.Base(path), FirstSeen: time.Now(), LastChange: time.Now()},
+	}
+	if err := c.PutImages(st.t.Context(), []*catalog.Image{im}); err != nil {
+		st.t.Fatal(err)
+	}
+	return im
+}
+
+func (st *site) load() {
+	st.t.Helper()
+	if err := st.feed.Load(st.t.Context()); err != nil {
+		st.t.Fatal(err)
+	}
+}
+
+func TestFile(t *testing.T) {
+	st := newSite(t)
+	im := st.put(st.Catalog, "a/b.tiff", catalog.Available)
+	st.load()
+	got, err := st.tiles.Image(im.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tiles.File{
+		ID: im.ID, Path: "a/b.tiff", Name: "b.tiff", Revision: "r1", Identity: blob.Identity{Ino: 7, Size: 10},
+		Store: &tiles.Store{ID: st.store, Root: "/slides", Background: color.RGBA{0xf0, 0xe0, 0xd0, 255}, Origin: slide.BottomLeft, Public: true},
+	}
+	if diff := cmp.Diff(want, got.File); diff != "" {
+		t.Errorf("file (-want +got):\n%s", diff)
+	}
+}
+
+// Only what is available is served, and nothing stays that is not.
+func TestFollows(t *testing.T) {
+	ctx := context.Background()
+	tests := []struct {
+		name   string
+		change func(st *site, im *catalog.Image) error
+		served bool
+	}{
+		{"nothing", func(*site, *catalog.Image) error { return nil }, true},
+		{"missing", func(st *site, im *catalog.Image) error { st.put(st.Catalog, im.Path, catalog.Missing); return nil }, false},
+		{"broken", func(st *site, im *catalog.Image) error { st.put(st.Catalog, im.Path, catalog.Broken); return nil }, false},
+		{"deleted", func(st *site, im *catalog.Image) error { return st.DeleteImage(ctx, im.ID) }, false},
+		{"deleted and restored", func(st *site, im *catalog.Image) error {
+			return errors.Join(st.DeleteImage(ctx, im.ID), st.feed.Load(ctx), st.RestoreImage(ctx, im.ID))
+		}, true},
+		{"dropped", func(st *site, im *catalog.Image) error { return st.DropImages(ctx, im.ID) }, false},
+		{"store removed", func(st *site, _ *catalog.Image) error { return st.DeleteStore(ctx, st.store) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newSite(t)
+			im := st.put(st.Catalog, "a.tiff", catalog.Available)
+			st.load()
+			if err := tt.change(st, im); err != nil {
+				t.Fatal(err)
+			}
+			st.load()
+			if _, err := st.tiles.Image(im.ID); (err == nil) != tt.served {
+				t.Errorf("image: %v, want it served: %t", err, tt.served)
+			}
+		})
+	}
+}
+
+// More images than are read at a time.
+func TestMany(t *testing.T) {
+	st := newSite(t)
+	var list []*catalog.Image
+	for i := range 2345 {
+		list = append(list, &catalog.Image{StoreID: st.store, Path: fmt.Sprint(i), State: catalog.Available, Revision: "r"})
+	}
+	if err := st.PutImages(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	st.load()
+	if n := st.tiles.Len(); n != len(list) {
+		t.Errorf("%d images, want %d", n, len(list))
+	}
+}
+
+// A change of a store reaches its images; without one their slides stay open,
+// which the pointer decides.
+func TestStoreChanged(t *testing.T) {
+	st := newSite(t)
+	im := st.put(st.Catalog, "a.tiff", catalog.Available)
+	store := func() *tiles.Store {
+		t.Helper()
+		st.load()
+		got, err := st.tiles.Image(im.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.File.Store
+	}
+	edit := func(f func(*catalog.Store)) {
+		t.Helper()
+		if _, err := st.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error { f(s); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := store()
+	edit(func(s *catalog.Store) { s.Label = "renamed" })
+	if store() != first {
+		t.Error("a new label gave a new store: its slides were closed for nothing")
+	}
+	edit(func(s *catalog.Store) { s.Background, s.Public = "#000000", false })
+	if got := store(); got.Background != (color.RGBA{0, 0, 0, 255}) || got.Public {
+		t.Errorf("store %+v, want it black and not public", got)
+	}
+}
+
+// Run sees what another process changes, and goes on while the catalog is away.
+func TestRun(t *testing.T) {
+	st := newSite(t)
+	im := st.put(st.Catalog, "a.tiff", catalog.Available)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { st.feed.Run(ctx); close(ended) }()
+	served := func(id string) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if _, err := st.tiles.Image(id); err == nil {
+				return
+			} else if time.Now().After(deadline) {
+				t.Fatalf("image %s: %v", id, err)
+			}
+		}
+	}
+	served(im.ID)
+	other := st.open()
+	served(st.put(other, "b.tiff", catalog.Available).ID)
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	served(im.ID)
+	stop()
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Error("Run goes on though its context is done")
+	}
+}
+
+func TestColor(t *testing.T) {
+	white := color.RGBA{255, 255, 255, 255}
+	tests := []struct {
+		in   string
+		want color.RGBA
+	}{
+		{"#f1e2d3", color.RGBA{0xf1, 0xe2, 0xd3, 255}},
+		{"#F1E2D3", color.RGBA{0xf1, 0xe2, 0xd3, 255}},
+		{"", white},
+		{"#fff", white},
+		{"f1e2d3", white},
+		{"#f1e2d", white},
+		{"#f1e2dg", white},
+		{"#-1e2d3", white},
+		{"#f1e2d3ff", white},
+	}
+	for _, tt := range tests {
+		if got := feed.Color(tt.in); got != tt.want {
+			t.Errorf("Color(%q) = %v, want %v", tt.in, got, tt.want)
+		}
+	}
+}
