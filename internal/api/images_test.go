@@ -90,6 +90,16 @@ func TestImageUnknown(t *testing.T) {
 	}
 }
 
+// A label that can be made from the barcode is listed.
+func TestMadeLabelListed(t *testing.T) {
+	st := newSite(t)
+	barcode := "S26-1"
+	id := st.record("a.tiff", func(im *catalog.Image) { im.Barcode, im.Associated = &barcode, []string{"macro"} })
+	if diff := cmp.Diff([]any{"label", "macro"}, st.object("GET", "/api/v1/images/"+id, "", 200)["associated"]); diff != "" {
+		t.Errorf("associated (-want +got):\n%s", diff)
+	}
+}
+
 func TestTileURLOfEndpoint(t *testing.T) {
 	st := newSite(t)
 	_, err := st.api.Catalog.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error {
