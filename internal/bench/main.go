@@ -28,6 +28,7 @@ type options struct {
 	width    int
 	height   int
 	only     string
+	files    int
 }
 
 func main() {
@@ -40,16 +41,21 @@ func main() {
 	flag.IntVar(&o.conns, "connections", 64, "connections of the pinned runs")
 	flag.IntVar(&o.width, "width", 61440, "width of the slide in pixels")
 	flag.IntVar(&o.height, "height", 46080, "height of the slide in pixels")
-	flag.StringVar(&o.only, "only", "", "run only this section: fast, slow, open or memory")
+	flag.StringVar(&o.only, "only", "", "run only this section: fast, slow, open, memory or sync")
+	flag.IntVar(&o.files, "files", 100_000, "files of the folder that is gone through")
 	bare := flag.String("bare", "", "internal: serve this slide as the bare handler")
 	listen := flag.String("listen", "127.0.0.1:0", "internal: address of the bare handler")
+	tree := flag.String("passes", "", "internal: go through this folder again and again")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	if *bare != "" {
+	switch {
+	case *bare != "":
 		err = serveBare(ctx, *bare, *listen)
-	} else {
+	case *tree != "":
+		err = passes(ctx, *tree, o.work)
+	default:
 		err = run(ctx, &o)
 	}
 	if err != nil {
@@ -83,6 +89,7 @@ func run(ctx context.Context, o *options) error {
 		{"slow", slowServers},
 		{"open", openings},
 		{"memory", manySlides},
+		{"sync", synchronisation},
 	}
 	for _, s := range sections {
 		if o.only != "" && o.only != s.name {
