@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
@@ -18,9 +16,8 @@ import (
 
 // common are the flags of every mode that serves.
 type common struct {
-	Data      string   `type:"path" placeholder:"DIR" help:"Folder of the catalog and of made pictures. Default: the user's data directory."`
+	place
 	Listen    string   `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
-	Database  string   `placeholder:"URL" help:"sqlite:PATH or postgres://… . Default: catalog.db in --data."`
 	Insecure  bool     `name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
 	Origins   []string `name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
 	LogLevel  string   `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
@@ -41,33 +38,6 @@ func (c *common) logger(w io.Writer) *slog.Logger {
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// dataDir makes the data folder, for its owner alone.
-func (c *common) dataDir() (string, error) {
-	dir := c.Data
-	if dir == "" {
-		base := os.Getenv("XDG_DATA_HOME")
-		if base == "" {
-			home, err := os.UserHomeDir()
-			if err != nil {
-				return "", fmt.Errorf("no place for data: %w: say --data DIR", err)
-			}
-			base = filepath.Join(home, ".local", "share")
-		}
-		dir = filepath.Join(base, "ptiffstore")
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("data folder: %w", err)
-	}
-	return filepath.Abs(dir)
-}
-
-func (c *common) database(dir string) string {
-	if c.Database != "" {
-		return c.Database
-	}
-	return "sqlite:" + filepath.Join(dir, "catalog.db")
-}
 
 func (c *common) guard() *auth.Guard { return &auth.Guard{Open: c.Insecure} }
 
