@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"image/color"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
@@ -18,7 +20,8 @@ import (
 // openSlide opens the slide in the file at path. What is wrong with the file
 // itself ends the program with [exitFile].
 func openSlide(path string) (*slide.Slide, *os.File, error) {
-	f, err := os.Open(path)
+	// Without O_NONBLOCK a named pipe would keep us here until somebody writes.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,16 +41,31 @@ func openSlide(path string) (*slide.Slide, *os.File, error) {
 	return s, f, nil
 }
 
+// fileError says of an error of reading the file at path, or of making a picture
+// from it, whether it is the file's fault.
 func fileError(path string, err error) error {
 	var broken *tiff.FormatError
 	var unsupported *tiff.UnsupportedError
 	switch {
 	case errors.As(err, &broken):
 		return &exitError{exitFile, fmt.Errorf("%s is broken: %w", path, err)}
-	case errors.As(err, &unsupported):
+	case errors.As(err, &unsupported), errors.Is(err, render.ErrUnsupported):
 		return &exitError{exitFile, fmt.Errorf("%s is not a slide that is read here: %w", path, err)}
 	}
 	return fmt.Errorf("%s: %w", path, err)
+}
+
+// pictureError is [fileError] for pictures. Decoders have errors of their own for
+// pixels that are damaged: what is nobody else's fault is the file's.
+func pictureError(path string, err error) error {
+	var file *exitError
+	var system *fs.PathError
+	switch e := fileError(path, err); {
+	case errors.As(e, &file), errors.As(err, &system), errors.Is(err, slide.ErrNoTile), errors.Is(err, slide.ErrNoAssociated),
+		errors.Is(err, tiles.ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return e
+	}
+	return &exitError{exitFile, fmt.Errorf("%s is broken: %w", path, err)}
 }
 
 // output is where a picture goes.
@@ -92,7 +110,7 @@ func (c *tileCmd) Run(ctx context.Context, std streams) error {
 		b, err = render.Blank(s.Levels[0].TileWidth, s.Levels[0].TileHeight, back)
 	}
 	if err != nil {
-		return fileError(c.File, err)
+		return pictureError(c.File, err)
 	}
 	return c.write(std, b)
 }
@@ -112,7 +130,7 @@ func (c *associatedCmd) Run(ctx context.Context, std streams) error {
 	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
 		b, err := k.Associated(ctx, "file", s, c.Kind, unchanged)
 		if err != nil {
-			return fileError(c.File, err)
+			return pictureError(c.File, err)
 		}
 		return c.write(std, b)
 	})
@@ -120,7 +138,7 @@ func (c *associatedCmd) Run(ctx context.Context, std streams) error {
 
 type previewCmd struct {
 	File   string `arg:"" help:"The slide's file."`
-	Height int    `default:"100" help:"Height in pixels."`
+	Height int    `default:"100" help:"Height in pixels, 1 to 2048."`
 	output
 }
 
@@ -128,20 +146,26 @@ func (*previewCmd) Help() string {
 	return "Example:\n\n  ptiffstore preview slide.tiff --height 300 -o preview.jpg"
 }
 
+// Validate refuses heights that are not drawn, before anything is read.
+func (c *previewCmd) Validate() error {
+	if c.Height < 1 || c.Height > 2048 {
+		return fmt.Errorf("--height=%d: it is a number of pixels, 1 to 2048", c.Height)
+	}
+	return nil
+}
+
 // Run writes the preview.
 func (c *previewCmd) Run(ctx context.Context, std streams) error {
 	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
 		b, err := k.Preview(ctx, "file", s, c.Height, unchanged)
 		if err != nil {
-			return fileError(c.File, err)
+			return pictureError(c.File, err)
 		}
 		return c.write(std, b)
 	})
 }
 
 func unchanged() bool { return true }
-
-var _ = tiles.ErrBusy
 
 // withMaker calls f with a maker that keeps what it makes only until f is done.
 func withMaker(path string, f func(*made.Maker, *slide.Slide) error) error {

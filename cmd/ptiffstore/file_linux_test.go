@@ -1,0 +1,27 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestNamedPipe asks for what a named pipe holds, into which nobody writes.
+func TestNamedPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe.tiff")
+	if err := syscall.Mkfifo(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan result, 1)
+	go func() { done <- command(t, "inspect", path) }()
+	select {
+	case r := <-done:
+		if r.code != exitFailure || !strings.Contains(r.err, "is not a regular file") {
+			t.Errorf("%v, want exit code %d", r, exitFailure)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still waiting for somebody to write")
+	}
+}

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// decode decodes a JPEG.
+func decode(t *testing.T, b string) image.Image {
+	t.Helper()
+	img, err := jpeg.Decode(strings.NewReader(b))
+	if err != nil {
+		t.Fatalf("%v in %d bytes", err, len(b))
+	}
+	return img
+}
+
+// TestTile compares every tile that is stored with the bytes in the file. What was
+// not scanned is as white as the background, and as large as any other tile.
+func TestTile(t *testing.T) {
+	s, file := philips.open(t), philips.file(t)
+	stored, empty := 0, 0
+	for z, zoom := range s.Zooms {
+		for y := range zoom.Rows {
+			for x := range zoom.Columns {
+				r := command(t, "tile", file, strconv.Itoa(z), strconv.Itoa(x), strconv.Itoa(y))
+				want, err := s.AppendTile(nil, zoom.Level, x, y)
+				switch {
+				case r.code != exitOK || r.err != "":
+					t.Fatalf("zoom %d tile %d,%d: %v", z, x, y, r)
+				case errors.Is(err, slide.ErrEmptyTile):
+					empty++
+					checkWhite(t, decode(t, r.out), s.Levels[0].TileWidth)
+				case err != nil || r.out != string(want):
+					t.Fatalf("zoom %d tile %d,%d: %d bytes, the file stores %d: %v", z, x, y, len(r.out), len(want), err)
+				default:
+					stored++
+				}
+			}
+		}
+	}
+	if stored < 20 || empty < 3 {
+		t.Errorf("%d stored tiles and %d empty ones: too few to tell", stored, empty)
+	}
+}
+
+func checkWhite(t *testing.T, img image.Image, side int) {
+	t.Helper()
+	if b := img.Bounds(); b != image.Rect(0, 0, side, side) {
+		t.Errorf("an empty tile of %v, want %d pixels a side", b, side)
+	}
+	for _, p := range []image.Point{{0, 0}, {side / 2, side / 3}, {side - 1, side - 1}} {
+		if r, g, b, _ := img.At(p.X, p.Y).RGBA(); min(r, g, b) < 0xfe00 {
+			t.Errorf("an empty tile has colour %v at %v, want white", img.At(p.X, p.Y), p)
+		}
+	}
+}
+
+// TestTileMade asks for tiles that no file stores as such: of a zoom between two
+// levels, and of a codec that browsers do not show.
+func TestTileMade(t *testing.T) {
+	for _, tt := range []struct {
+		slide   *slideFile
+		z, x, y string
+	}{{plain, "1", "1", "1"}, {deflated, "1", "0", "0"}, {deflated, "0", "0", "0"}} {
+		r := command(t, "tile", tt.slide.file(t), tt.z, tt.x, tt.y)
+		if r.code != exitOK {
+			t.Fatalf("%s %s %s %s: %v", tt.slide.name, tt.z, tt.x, tt.y, r)
+		}
+		if b := decode(t, r.out).Bounds(); b != image.Rect(0, 0, 256, 256) {
+			t.Errorf("%s %s %s %s: %v, want 256 pixels a side", tt.slide.name, tt.z, tt.x, tt.y, b)
+		}
+	}
+}
+
+// TestNoTile asks for tiles beyond every edge.
+func TestNoTile(t *testing.T) {
+	file := philips.file(t)
+	for _, tt := range []struct{ z, x, y, want string }{
+		{"4", "0", "0", "the slide has zooms 0 to 3"},
+		{"-1", "0", "0", "the slide has zooms 0 to 3"},
+		{"9223372036854775807", "0", "0", "the slide has zooms 0 to 3"},
+		{"3", "5", "0", "zoom 3 has 5 columns and 4 rows"},
+		{"3", "0", "4", "zoom 3 has 5 columns and 4 rows"},
+		{"3", "-1", "0", "zoom 3 has 5 columns and 4 rows"},
+		{"0", "0", "1", "zoom 0 has 1 columns and 1 rows"},
+	} {
+		r := command(t, "tile", file, "--", tt.z, tt.x, tt.y)
+		if r.code != exitFailure || r.out != "" || r.err != "ptiffstore: "+tt.want+"\n" {
+			t.Errorf("tile %s %s %s: %v, want exit code %d and %q", tt.z, tt.x, tt.y, r, exitFailure, tt.want)
+		}
+	}
+}
+
+// TestOutput writes each kind of picture to a file, and compares it with what goes
+// to standard output.
+func TestOutput(t *testing.T) {
+	file := philips.file(t)
+	for _, args := range [][]string{{"tile", file, "2", "1", "0"}, {"associated", file, "macro"}, {"preview", file}} {
+		want := command(t, args...)
+		if want.code != exitOK || want.out == "" {
+			t.Fatalf("%s: %v", args[0], want)
+		}
+		path := filepath.Join(t.TempDir(), "out.jpg")
+		for _, flag := range []string{"-o", "--output"} {
+			r := command(t, append(args, flag, path)...)
+			got, err := os.ReadFile(path)
+			if r.code != exitOK || r.out+r.err != "" || err != nil || string(got) != want.out {
+				t.Errorf("%s %s FILE: %v, %d bytes in the file, %v; want %d", args[0], flag, r, len(got), err, len(want.out))
+			}
+		}
+		none := filepath.Join(t.TempDir(), "none", "out.jpg")
+		if r := command(t, append(args, "-o", none)...); r.code != exitFailure || !strings.Contains(r.err, "no such file or directory") {
+			t.Errorf("%s -o into a folder that is not there: %v", args[0], r)
+		}
+	}
+}
+
+// TestAssociated compares stored pictures with what the file stores, and has a
+// label made that the file lacks.
+func TestAssociated(t *testing.T) {
+	s := philips.open(t)
+	for _, kind := range []string{"label", "macro"} {
+		p, err := s.ReadAssociated(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := command(t, "associated", philips.file(t), kind)
+		if r.code != exitOK || r.err != "" {
+			t.Fatalf("%s: %v", kind, r)
+		}
+		if kind == "macro" && r.out != string(p.Strips[0]) {
+			t.Errorf("macro: %d bytes, the file stores %d", len(r.out), len(p.Strips[0]))
+		}
+		if b := decode(t, r.out).Bounds(); b.Dx() != p.Width || b.Dy() != p.Height {
+			t.Errorf("%s: %v, want %d×%d", kind, b, p.Width, p.Height)
+		}
+	}
+	for _, tt := range []struct {
+		slide *slideFile
+		kind  string
+	}{{philips, "thumbnail"}, {plain, "label"}, {plain, "macro"}} {
+		r := command(t, "associated", tt.slide.file(t), tt.kind)
+		if r.code != exitFailure || r.out != "" || !strings.Contains(r.err, "no such associated image") {
+			t.Errorf("%s of %s: %v, want exit code %d", tt.kind, tt.slide.name, r, exitFailure)
+		}
+	}
+	bare := filepath.Join(t.TempDir(), "bare.tiff")
+	if _, err := (synth.Philips{Seed: 7, Width: 600, Height: 400, Barcode: "D-7"}).Write(bare); err != nil {
+		t.Fatal(err)
+	}
+	r := command(t, "associated", bare, "label")
+	if r.code != exitOK {
+		t.Fatalf("a label to be made: %v", r)
+	}
+	decode(t, r.out)
+}
+
+// TestPreview asks for heights.
+func TestPreview(t *testing.T) {
+	for _, height := range []int{0, 1, 50, 300} {
+		args, want := []string{"preview", philips.file(t)}, 100
+		if height > 0 {
+			args, want = append(args, "--height", strconv.Itoa(height)), height
+		}
+		r := command(t, args...)
+		if r.code != exitOK || r.err != "" {
+			t.Fatalf("%v: %v", args, r)
+		}
+		if b := decode(t, r.out).Bounds(); b.Dy() != want || b.Dx() <= b.Dy() {
+			t.Errorf("%v: %v, want %d pixels high and wider than that", args, b, want)
+		}
+	}
+	if r := command(t, "preview", plain.file(t)); r.code != exitOK {
+		t.Errorf("of a slide without label and macro: %v, want its thumbnail", r)
+	}
+}
+
+// TestDamagedPictures asks broken files for pictures. Damage elsewhere in the file
+// does not matter to them.
+func TestDamagedPictures(t *testing.T) {
+	dir := t.TempDir()
+	made := map[string]string{}
+	for _, d := range synth.Damages {
+		switch d.Name {
+		case "zeros-in-first-tile", "no-soi", "label-corrupt", "label-corrupt-in-xml", "text", "jpeg2000":
+			path, err := d.Make(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			made[d.Name] = path
+		}
+	}
+	const broken, foreign = "is broken: ", "is not a slide that is read here: "
+	for _, tt := range []struct {
+		damage string
+		args   []string
+		code   int
+		want   string
+	}{
+		{"zeros-in-first-tile", []string{"tile", "2", "0", "0"}, exitFile, broken},
+		{"zeros-in-first-tile", []string{"tile", "2", "1", "0"}, exitOK, ""},
+		{"no-soi", []string{"tile", "2", "1", "1"}, exitFile, broken},
+		{"label-corrupt", []string{"associated", "label"}, exitFile, broken},
+		{"label-corrupt", []string{"associated", "macro"}, exitOK, ""},
+		{"label-corrupt", []string{"preview"}, exitFile, broken},
+		{"label-corrupt-in-xml", []string{"associated", "label"}, exitFile, broken},
+		{"text", []string{"preview"}, exitFile, broken},
+		{"jpeg2000", []string{"tile", "0", "0", "0"}, exitFile, foreign},
+	} {
+		args := append([]string{tt.args[0], made[tt.damage]}, tt.args[1:]...)
+		r := command(t, args...)
+		if r.code != tt.code || !strings.Contains(r.err, tt.want) || (tt.code == exitOK) != (r.err == "" && r.out != "") {
+			t.Errorf("%s of %s: %v, want exit code %d and %q", tt.args, tt.damage, r, tt.code, tt.want)
+		}
+	}
+}
+
+// TestDamagedPixels damages the pixels of a tile whose structure stays whole: the
+// decoder alone sees it, and its error has no type of package tiff.
+func TestDamagedPixels(t *testing.T) {
+	b := bytes.Clone(deflated.bytes(t))
+	s := deflated.open(t)
+	tile, err := s.AppendTile(nil, 0, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(b, tile)
+	for i := at + len(tile)/2; i < at+len(tile); i++ {
+		b[i] ^= 0x55
+	}
+	path := filepath.Join(t.TempDir(), "damaged.tiff")
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := command(t, "tile", path, "1", "1", "0"); r.code != exitFile || r.out != "" || !strings.Contains(r.err, path+" is broken: ") {
+		t.Errorf("damaged tile: %v, want exit code %d", r, exitFile)
+	}
+	if r := command(t, "tile", path, "1", "0", "0"); r.code != exitOK {
+		t.Errorf("its neighbour: %v", r)
+	}
+}
+
+// TestUnsupportedPixels asks for a tile that is whole, and stored in a way that
+// only its decoder knows to be unread.
+func TestUnsupportedPixels(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "predictor.tiff")
+	if err := os.WriteFile(path, withPredictor3(t), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := command(t, "tile", path, "1", "0", "0")
+	if r.code != exitFile || r.out != "" || !strings.Contains(r.err, "is not a slide that is read here: ") || !strings.Contains(r.err, "predictor 3") {
+		t.Errorf("%v, want exit code %d and what is not read", r, exitFile)
+	}
+}
+
+// withPredictor3 returns a slide whose pixels were predicted as floating point,
+// which nothing here reads: the field is there already, with value 2.
+func withPredictor3(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "slide.tiff")
+	if _, err := (synth.Generic{Seed: 6, Width: 500, Height: 300, Codec: synth.Deflate, Predictor: true}).Write(path); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, three := []byte{317 & 0xff, 317 >> 8, 3, 0, 1, 0, 0, 0, 2, 0}, []byte{317 & 0xff, 317 >> 8, 3, 0, 1, 0, 0, 0, 3, 0}
+	if !bytes.Contains(b, two) {
+		t.Fatal("the slide has no field of a predictor")
+	}
+	return bytes.ReplaceAll(b, two, three)
+}
+
+// TestFileError gives the exit code and the words for each kind of error.
+func TestFileError(t *testing.T) {
+	wrapped := func(err error) error { return fmt.Errorf("level 0: %w", err) }
+	for _, tt := range []struct {
+		err     error
+		code    int
+		picture int // the code if it came of making a picture
+		want    string
+	}{
+		{&tiff.FormatError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is broken: level 0: tiff: at byte 8: no"},
+		{&tiff.UnsupportedError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is not a slide that is read here: level 0: tiff: at byte 8: no"},
+		{render.ErrUnsupported, exitFile, exitFile, "f is not a slide that is read here: level 0: render: unsupported"},
+		{&fs.PathError{Op: "read", Path: "f", Err: fs.ErrPermission}, exitFailure, exitFailure, "f: level 0: read f: permission denied"},
+		{slide.ErrNoAssociated, exitFailure, exitFailure, "f: level 0: slide: no such associated image"},
+		{tiles.ErrBusy, exitFailure, exitFailure, "f: level 0: tiles: too busy"},
+		{context.Canceled, exitFailure, exitFailure, "f: level 0: context canceled"},
+		{jpeg.FormatError("bad"), exitFailure, exitFile, "level 0: invalid JPEG format: bad"},
+	} {
+		if got := codeOf(fileError("f", wrapped(tt.err))); got != tt.code {
+			t.Errorf("fileError(%v): exit code %d, want %d", tt.err, got, tt.code)
+		}
+		err := pictureError("f", wrapped(tt.err))
+		if got := codeOf(err); got != tt.picture || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("pictureError(%v): exit code %d, %q, want %d, %q", tt.err, got, err, tt.picture, tt.want)
+		}
+	}
+}
+
+func codeOf(err error) int {
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	return exitFailure
+}

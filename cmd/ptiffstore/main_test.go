@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+func TestMain(m *testing.M) {
+	for _, kv := range os.Environ() { // flags are read from there, too
+		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "PTIFFSTORE_") && name != "PTIFFSTORE_TESTDATA" {
+			os.Unsetenv(name)
+		}
+	}
+	code := m.Run()
+	if slides.dir != "" {
+		os.RemoveAll(slides.dir)
+	}
+	os.Exit(code)
+}
+
+// A slideFile is a slide that tests share: nobody writes to it.
+type slideFile struct {
+	name string
+	make func(path string) (synth.Info, error)
+	once sync.Once
+	path string
+	info synth.Info
+	err  error
+}
+
+var slides struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+var (
+	// philips has all there is: four levels, label, macro and barcode. Tiles of bare
+	// glass are left out.
+	philips = &slideFile{name: "philips.tiff", make: synth.Philips{
+		Seed: 3, Width: 2300, Height: 1700, Sparse: true, Barcode: "S-12", Label: true, Macro: true,
+	}.Write}
+	// plain is little more than tiles: two levels, four times apart, no pictures.
+	plain = &slideFile{name: "plain.tiff", make: synth.Generic{Seed: 5, Width: 900, Height: 700, Ratio: 4}.Write}
+	// deflated has tiles that browsers do not show.
+	deflated = &slideFile{name: "deflated.tiff", make: synth.Generic{Seed: 6, Width: 500, Height: 300, Codec: synth.Deflate}.Write}
+)
+
+// file makes the slide when it is asked for first, and returns its path.
+func (f *slideFile) file(t *testing.T) string {
+	t.Helper()
+	slides.once.Do(func() { slides.dir, slides.err = os.MkdirTemp("", "ptiffstore-test-*") })
+	if slides.err != nil {
+		t.Fatal(slides.err)
+	}
+	f.once.Do(func() {
+		f.path = filepath.Join(slides.dir, f.name)
+		f.info, f.err = f.make(f.path)
+	})
+	if f.err != nil {
+		t.Fatal(f.err)
+	}
+	return f.path
+}
+
+// open opens the slide beside the program.
+func (f *slideFile) open(t *testing.T) *slide.Slide {
+	t.Helper()
+	file, err := os.Open(f.file(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	s, err := slide.Open(file, f.info.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// bytes returns what the file holds.
+func (f *slideFile) bytes(t *testing.T) []byte {
+	t.Helper()
+	b, err := os.ReadFile(f.file(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A result is what a command that ends by itself left.
+type result struct {
+	code     int
+	out, err string
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("exit code %d, out %.300q, err %.1000q", r.code, r.out, r.err)
+}
+
+// command runs the program in this process until it ends.
+func command(t *testing.T, args ...string) result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), args, streams{&out, &errs})
+	return result{code, out.String(), errs.String()}
+}
+
+// commands are all the modes of the program.
+var commands = []string{"demo", "serve", "tileserver", "inspect", "tile", "associated", "preview", "version"}
+
+// TestHelp fails when the help of a command lacks an example, and when one is not
+// listed above.
+func TestHelp(t *testing.T) {
+	whole := command(t, "--help")
+	if whole.code != exitOK || !strings.Contains(whole.out, "Exit codes: 0 ") {
+		t.Errorf("--help: %v", whole)
+	}
+	if bare := command(t); bare != whole {
+		t.Errorf("without arguments: %v, want the help", bare)
+	}
+	_, list, _ := strings.Cut(whole.out, "\nCommands:\n")
+	var listed []string
+	for line := range strings.Lines(list) {
+		if strings.HasPrefix(line, "  ") && line[2] != ' ' {
+			listed = append(listed, strings.Fields(line)[0])
+		}
+	}
+	if got, want := strings.Join(listed, " "), strings.Join(commands, " "); got != want {
+		t.Errorf("--help lists %s, and these tests know %s", got, want)
+	}
+	for _, name := range listed {
+		r := command(t, name, "--help")
+		if r.code != exitOK || r.err != "" || !strings.Contains(r.out, "Example:\n\n    ptiffstore "+name) {
+			t.Errorf("%s --help: %v, want an example", name, r)
+		}
+	}
+}
+
+// TestUsage gives what the command line cannot mean.
+func TestUsage(t *testing.T) {
+	file := plain.file(t)
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string // in the words on standard error
+	}{
+		{"no such command", []string{"paint"}, "unexpected argument paint"},
+		{"no such flag", []string{"inspect", file, "--loud"}, "unknown flag --loud"},
+		{"no file", []string{"inspect"}, `expected "<file>"`},
+		{"zoom is no number", []string{"tile", file, "x", "0", "0"}, `"x"`},
+		{"no row", []string{"tile", file, "0", "0"}, `expected "<y>"`},
+		{"no such picture", []string{"associated", file, "barcode"}, `must be one of "label","macro","thumbnail"`},
+		{"no height", []string{"preview", file, "--height", "0"}, "1 to 2048"},
+		{"vast height", []string{"preview", file, "--height", "2049"}, "1 to 2048"},
+		{"no such folder", []string{"serve", filepath.Join(t.TempDir(), "none")}, "no such file or directory"},
+		{"file for a folder", []string{"serve", file}, "not a directory"},
+		{"log level", []string{"serve", "--log-level", "loud"}, "--log-level must be one of"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := command(t, tt.args...)
+			if r.code != exitUsage || r.out != "" || !strings.Contains(r.err, tt.want) || !strings.HasSuffix(r.err, "Try ptiffstore --help.\n") {
+				t.Errorf("%v, want exit code %d and %q", r, exitUsage, tt.want)
+			}
+		})
+	}
+}
+
+// TestFlagsFromEnvironment sets a flag as a unit file would.
+func TestFlagsFromEnvironment(t *testing.T) {
+	t.Setenv("PTIFFSTORE_JSON", "true")
+	if r := command(t, "version"); r.code != exitOK || !strings.HasPrefix(r.out, "{") {
+		t.Errorf("version with PTIFFSTORE_JSON=true: %v, want JSON", r)
+	}
+}
+
+// TestInterrupted asks for a tile of a zoom that has to be made, once nobody wants
+// it any more.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	code := run(ctx, []string{"tile", plain.file(t), "1", "0", "0"}, streams{&out, &errs})
+	if code != exitFailure || out.Len() > 0 || !strings.Contains(errs.String(), "canceled") {
+		t.Errorf("exit code %d, %d bytes, %q: want %d and no tile", code, out.Len(), errs.String(), exitFailure)
+	}
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/render"
+)
+
+func TestVersion(t *testing.T) {
+	old := version
+	version = "v1.2.3"
+	t.Cleanup(func() { version = old })
+	want := fmt.Sprintf("ptiffstore v1.2.3 (%s, %s/%s)\nJPEG decoder: %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, render.DecoderName())
+	if r := command(t, "version"); r.code != exitOK || r.out != want {
+		t.Errorf("%v, want %q", r, want)
+	}
+	r := command(t, "version", "--json")
+	var got map[string]string
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil {
+		t.Fatalf("%v in %q", err, r.out)
+	}
+	delete(got, "commit") // a test is not stamped, a program built in a clone is
+	if diff := cmp.Diff(map[string]string{
+		"version": "v1.2.3", "go": runtime.Version(), "system": runtime.GOOS + "/" + runtime.GOARCH, "jpeg_decoder": render.DecoderName(),
+	}, got); diff != "" {
+		t.Errorf("--json (-want +got):\n%s", diff)
+	}
+	if strings.Count(r.out, "\n") != 1 {
+		t.Errorf("--json gives %q, want one line", r.out)
+	}
+}
