@@ -27,6 +27,15 @@ var (
 	ErrNotFound = errors.New("catalog: not found")
 	// ErrConflict: another store has that folder, or another image that path.
 	ErrConflict = errors.New("catalog: conflict")
+	// ErrInvalid: a store's settings that can't be, or don't go together.
+	ErrInvalid = errors.New("catalog: invalid")
+	// ErrHeld: another holds the lease.
+	ErrHeld = errors.New("catalog: lease is held")
+	// ErrLeaseLost: the lease has expired, or another holds it by now. Nothing was
+	// written.
+	ErrLeaseLost = errors.New("catalog: lease was lost")
+	// ErrOldRevision: the image's file has changed since.
+	ErrOldRevision = errors.New("catalog: not the current revision")
 	// ErrBadCursor: a cursor that is none of the list it is used with.
 	ErrBadCursor = errors.New("catalog: bad cursor")
 	// ErrAway: the database does not answer. It may do so again soon.
@@ -35,8 +44,15 @@ var (
 	ErrFull = errors.New("catalog: the disk of the database is full: make room, nothing was written")
 )
 
-// A Catalog is an open database. It is safe for concurrent use.
+// A Catalog is an open database, or a view of one that writes under a lease. It is
+// safe for concurrent use.
 type Catalog struct {
+	*connections
+	lease *Lease // nil if it may write as it likes
+}
+
+// connections are what all views of a database share.
+type connections struct {
 	*dialect
 	read   *sql.DB
 	write  *sql.DB
@@ -61,6 +77,7 @@ type dialect struct {
 	// placeholder of the n-th argument, where they stand in order. Both know "$1",
 	// but for SQLite that is a name, and it searches through the names for each.
 	placeholder func(n int) string
+	hold        string    // behind a SELECT: its rows stay as they are until the transaction ends
 	arm         [2]string // what goes around a SELECT that is in order, to merge it with others
 	closing     string    // the last statement of a transaction that writes: the counters are $1 and $2
 	walk        int       // rows that a search looks at in their order before it asks the index
@@ -75,7 +92,7 @@ type dialect struct {
 // brings its tables to what this program knows. A database that a newer program
 // has changed is refused.
 func Open(ctx context.Context, url string) (*Catalog, error) {
-	c := &Catalog{watchers: map[chan struct{}]struct{}{}}
+	c := &Catalog{connections: &connections{watchers: map[chan struct{}]struct{}{}}}
 	c.life, c.end = context.WithCancel(context.Background())
 	var err error
 	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
@@ -97,8 +114,12 @@ func Open(ctx context.Context, url string) (*Catalog, error) {
 	return c, nil
 }
 
-// Close ends what goes on and closes the database.
+// Close ends what goes on and closes the database, for all views of it. Close of a
+// view made by [Catalog.Under] does nothing.
 func (c *Catalog) Close() error {
+	if c.lease != nil {
+		return nil
+	}
 	c.end()
 	c.follower.Wait()
 	return errors.Join(c.read.Close(), c.write.Close())
@@ -132,16 +153,22 @@ type slot struct {
 	shelf int
 }
 
-// change runs f in a transaction, and wakes those who watch. What is busy or was
-// lost on the way is tried again: f may run more than once.
+// change runs f in a transaction, and wakes those who watch: f may run more than
+// once. Of a view under a lease that is lost the error is [ErrLeaseLost].
 func (c *Catalog) change(ctx context.Context, f func(*tx) error) error {
+	err := c.insist(ctx, func() error { return c.attempt(ctx, f) })
+	if err == nil {
+		c.wake()
+	}
+	return err
+}
+
+// insist calls attempt again if it fails for something that is busy, or was lost on
+// the way.
+func (c *Catalog) insist(ctx context.Context, attempt func() error) error {
 	for began, wait := time.Now(), time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		err := c.attempt(ctx, f)
-		if err == nil {
-			c.wake()
-			return nil
-		}
-		if !c.passing(err) || time.Since(began) > patience {
+		err := attempt()
+		if err == nil || !c.passing(err) || time.Since(began) > patience {
 			return err
 		}
 		select {
@@ -166,6 +193,9 @@ func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
 	err = t.QueryRowContext(ctx, `UPDATE counters SET change = change + 1 RETURNING change, arrival`).Scan(&t.change, &t.arrival)
 	if err != nil {
 		return c.wrap(err, "counters")
+	}
+	if err := c.lease.prove(ctx, stx); err != nil {
+		return err
 	}
 	if err := f(t); err != nil {
 		return err

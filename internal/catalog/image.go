@@ -95,8 +95,14 @@ type Description struct {
 	FirstSeen      time.Time         `json:"-"` // the file with these contents
 	LastChange     time.Time         `json:"-"` // of the file, by the observer's clock
 	VerifiedAt     *time.Time        `json:"-"` // when its bytes were last found to be those of the digest
-	MissingSince   *time.Time        `json:"-"`
-	HiddenAt       *time.Time        `json:"-"` // missing for so long that it is in no list
+	// DamagedAt is when its bytes were found to be others than those of the digest,
+	// though nobody wrote the file; nil if they were not. Damage says so in words. The
+	// image is broken until they are the right ones, or the file has another size or
+	// mtime.
+	DamagedAt    *time.Time `json:",omitempty"`
+	Damage       string     `json:",omitempty"`
+	MissingSince *time.Time `json:"-"`
+	HiddenAt     *time.Time `json:"-"` // missing for so long that it is in no list
 }
 
 // A Level is one stored resolution of an image.

@@ -15,8 +15,10 @@ import (
 //
 // It also keeps what a look at its file can't tell, unless another is given:
 // aliases, label and external id; and while the revision is the same, digest,
-// time of verification, and a barcode read off the label. It stays deleted, if it is.
-// To take something away there is [Catalog.UpdateImage].
+// time of verification, and a barcode read off the label. It stays deleted, if it is,
+// and damaged as long as the file has the same size and mtime: its state is then
+// [Broken], whatever is given, or it is [Missing] or [Quarantined]. To take something
+// away there is [Catalog.UpdateImage].
 //
 // Ids, times and numbers of change are filled in, and what was kept. It is one
 // transaction: the error is [ErrNotFound] if there is no such store, and
@@ -251,6 +253,7 @@ func (im *Image) keep(old *Image) {
 	if im.ExternalID == nil {
 		im.ExternalID = old.ExternalID
 	}
+	im.keepDamage(old)
 	if im.Revision != old.Revision {
 		return
 	}
@@ -262,6 +265,21 @@ func (im *Image) keep(old *Image) {
 	}
 	if im.Barcode == nil && old.BarcodeSource == "label" {
 		im.Barcode, im.BarcodeSource = old.Barcode, old.BarcodeSource
+	}
+}
+
+// keepDamage takes over that the image as it was is damaged: no look at the
+// structure of a file can tell.
+func (im *Image) keepDamage(old *Image) {
+	if old.DamagedAt == nil || im.Identity.Size != old.Identity.Size || im.Identity.MTime != old.Identity.MTime {
+		return
+	}
+	im.DamagedAt, im.Damage = old.DamagedAt, old.Damage
+	if im.Digest == nil {
+		im.Digest = old.Digest
+	}
+	if im.State != Missing && im.State != Quarantined {
+		im.State, im.Reason = Broken, im.Damage
 	}
 }
 

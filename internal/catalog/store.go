@@ -76,8 +76,12 @@ func (c *Catalog) Store(ctx context.Context, id string) (*Store, error) {
 }
 
 // PutStore adds a store, or changes the one of that id, and returns it with what
-// was left to be chosen: id, background, origin, times. A folder that another
-// store of the same host has is [ErrConflict].
+// was left to be chosen: id, background, origin, times, and the folder for arrivals
+// of a managed store, which is "incoming" below its root. It makes no folders.
+//
+// The error is [ErrInvalid] if the mode is none, a folder is not absolute, or the
+// folders don't go together; and [ErrConflict] if one of them is also another
+// store's on the same host, or lies in it or around it. No host stands for any.
 func (c *Catalog) PutStore(ctx context.Context, s Store) (*Store, error) {
 	if s.ID == "" {
 		s.ID = NewID()
@@ -93,7 +97,7 @@ func (c *Catalog) PutStore(ctx context.Context, s Store) (*Store, error) {
 // it is then. If f returns an error nothing is changed, and it is returned. While
 // f runs all other writers wait, so it must not use the catalog.
 //
-// The error is [ErrNotFound], or [ErrConflict] as from [Catalog.PutStore].
+// The error is [ErrNotFound], or one of those of [Catalog.PutStore].
 func (c *Catalog) UpdateStore(ctx context.Context, id string, f func(*Store) error) (*Store, error) {
 	return c.editStore(ctx, id, false, f)
 }
@@ -113,10 +117,20 @@ func (c *Catalog) editStore(ctx context.Context, id string, add bool, f func(*St
 		default:
 			s = Store{CreatedAt: t.now}
 		}
+		was := s
 		if err := f(&s); err != nil {
 			return err
 		}
 		s.ID, s.UpdatedAt = id, t.now
+		// What is there already stays as it was taken before there were rules.
+		if s.Mode != was.Mode || s.Host != was.Host || s.Root != was.Root || s.Incoming != was.Incoming {
+			if err := s.settle(); err != nil {
+				return err
+			}
+			if err := t.apart(ctx, &s); err != nil {
+				return err
+			}
+		}
 		return t.writeStore(ctx, &s)
 	})
 	if err != nil {

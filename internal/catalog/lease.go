@@ -1,0 +1,181 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A Lease is the right to do what only one at a time may do, for a time. Its
+// holder may be stopped and wake up when another holds it: what it must not write
+// then, it writes through [Catalog.Under].
+type Lease struct {
+	Name   string
+	Holder string
+	Token  int64 // the number of this acquisition; that of a later one is higher
+
+	c   *Catalog
+	mu  sync.Mutex
+	ttl time.Duration
+	end time.Time // when it ends by our clock, which began before the database's
+}
+
+// Acquire takes the lease of a name, for ttl from now by the database's clock.
+// Holder names who takes it, for people to read, and is nobody else's name: who
+// takes a lease that it holds already gets it anew, and the one before is lost.
+//
+// The error is [ErrHeld], with the words who has it and for how long, if another
+// holds it.
+func (c *Catalog) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error) {
+	if name == "" || holder == "" || ttl <= 0 {
+		return nil, fmt.Errorf("%w: a lease has a name, a holder and a time: %q, %q, %v", ErrInvalid, name, holder, ttl)
+	}
+	l := &Lease{Name: clean(name), Holder: clean(holder), c: c, ttl: ttl}
+	err := c.aside(ctx, func(t *sql.Tx) error {
+		l.end = time.Now().Add(ttl)
+		err := t.QueryRowContext(ctx, `INSERT INTO leases (name, holder, token, expires_at) VALUES ($1, $2, 1, `+c.now+` + $3)
+			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, token = leases.token + 1, expires_at = excluded.expires_at
+			WHERE leases.expires_at <= `+c.now+` OR leases.holder = excluded.holder RETURNING token`,
+			l.Name, l.Holder, ttl.Microseconds()).Scan(&l.Token)
+		if errors.Is(err, sql.ErrNoRows) {
+			return c.heldBy(ctx, t, l.Name)
+		}
+		return c.wrap(err, "lease "+l.Name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (c *Catalog) heldBy(ctx context.Context, t *sql.Tx, name string) error {
+	var holder string
+	var left int64
+	err := t.QueryRowContext(ctx, `SELECT holder, expires_at - `+c.now+` FROM leases WHERE name = $1`, name).Scan(&holder, &left)
+	if err != nil {
+		return c.wrap(err, "lease "+name)
+	}
+	return fmt.Errorf("%w: %s: by %s, for %v more unless renewed", ErrHeld, name, holder, time.Duration(left*1000).Round(time.Millisecond))
+}
+
+// Renew makes the lease last for ttl from now. One that has expired, and that nobody
+// has taken since, is renewed as well. The error is [ErrLeaseLost] if another has
+// taken it, or it was released.
+func (l *Lease) Renew(ctx context.Context, ttl time.Duration) error {
+	began := time.Now()
+	err := l.c.aside(ctx, func(t *sql.Tx) error {
+		return l.write(ctx, t, `expires_at = `+l.c.now+` + $4`, ttl.Microseconds())
+	})
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ttl, l.end = ttl, began.Add(ttl)
+	return nil
+}
+
+// Release gives the lease back. The error is [ErrLeaseLost] if there is nothing to
+// give back any more, which mostly is no matter.
+func (l *Lease) Release(ctx context.Context) error {
+	return l.c.aside(ctx, func(t *sql.Tx) error {
+		return l.write(ctx, t, `expires_at = 0, holder = $4`, "")
+	})
+}
+
+// write changes the row of the lease if it is still this one's.
+func (l *Lease) write(ctx context.Context, t *sql.Tx, set string, arg any) error {
+	r, err := t.ExecContext(ctx, `UPDATE leases SET `+set+` WHERE name = $1 AND token = $2 AND holder = $3`, l.Name, l.Token, l.Holder, arg)
+	if err != nil {
+		return l.c.wrap(err, "lease "+l.Name)
+	}
+	if n, err := r.RowsAffected(); err == nil && n == 0 {
+		return fmt.Errorf("%w: %s", ErrLeaseLost, l.Name)
+	}
+	return nil
+}
+
+// prove returns nil if the lease is still held, and keeps it so until the end of
+// the transaction: who wants to take it has to wait. No lease proves itself.
+func (l *Lease) prove(ctx context.Context, t *sql.Tx) error {
+	if l == nil {
+		return nil
+	}
+	var one int
+	err := t.QueryRowContext(ctx, `SELECT 1 FROM leases WHERE name = $1 AND token = $2 AND expires_at > `+l.c.now+l.c.hold, l.Name, l.Token).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%w: %s", ErrLeaseLost, l.Name)
+	}
+	return l.c.wrap(err, "lease "+l.Name)
+}
+
+// Under returns a view of the catalog that reads as c does, and writes only as long
+// as l is held: the proof is part of each transaction. What is written when it has
+// expired, or another has taken it, fails with [ErrLeaseLost], and nothing of it
+// is done. The view shares the connections of c and needs no closing.
+//
+// Leases and heartbeats are not fenced.
+func (c *Catalog) Under(l *Lease) *Catalog { return &Catalog{connections: c.connections, lease: l} }
+
+// Keep renews the lease at each third of its time until ctx is done or stop is
+// called, and returns a context that ends when the lease is lost, with the cause
+// [ErrLeaseLost]: when another has taken it, or when it can't be renewed and its
+// time is over. Stop waits until nothing goes on any more, and gives nothing back.
+func (l *Lease) Keep(ctx context.Context) (kept context.Context, stop func()) {
+	kept, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		cancel(l.keep(kept))
+	}()
+	return kept, func() {
+		cancel(context.Canceled)
+		<-done
+	}
+}
+
+// keep renews the lease until it is lost or ctx is done, and returns why it ends.
+func (l *Lease) keep(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		ttl, end := l.ttl, l.end
+		l.mu.Unlock()
+		// A third of what is left, at the most, so that there is another try when
+		// the database was away.
+		wait := min(ttl, time.Until(end)) / 3
+		if wait < ttl/100 {
+			return fmt.Errorf("%w: %s: it could not be renewed in time", ErrLeaseLost, l.Name)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
+		try, cancel := context.WithDeadline(ctx, end)
+		err := l.Renew(try, ttl)
+		cancel()
+		if errors.Is(err, ErrLeaseLost) {
+			return err
+		}
+	}
+}
+
+// aside runs f in a transaction that changes no image and no store: it does not
+// wait for other writers but where the database makes it, takes no number and wakes
+// nobody. It may run more than once.
+func (c *Catalog) aside(ctx context.Context, f func(*sql.Tx) error) error {
+	return c.insist(ctx, func() error {
+		t, err := c.write.BeginTx(ctx, nil)
+		if err != nil {
+			return c.wrap(err, "begin")
+		}
+		defer t.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+		if err := f(t); err != nil {
+			return err
+		}
+		return c.wrap(t.Commit(), "commit")
+	})
+}

@@ -1,0 +1,91 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// inIncoming begins the paths of a managed store's files that have only arrived.
+const inIncoming = "incoming/"
+
+// File returns the absolute path of an image's file. In a managed store the path of
+// a file that has only arrived begins with "incoming/" and continues below the
+// folder for arrivals; all others lie below the root.
+func (s *Store) File(path string) string {
+	if rest, ok := strings.CutPrefix(path, inIncoming); ok && s.Mode == Managed && s.Incoming != "" {
+		return filepath.Join(s.Incoming, rest)
+	}
+	return filepath.Join(s.Root, path)
+}
+
+// settle brings the folders of a store into one form, and refuses those that can't
+// be a store's. It knows paths only: symbolic links are not followed.
+func (s *Store) settle() error {
+	if s.Mode != InPlace && s.Mode != Managed {
+		return fmt.Errorf("%w: a store's mode is %q or %q, not %q", ErrInvalid, InPlace, Managed, clean(string(s.Mode)))
+	}
+	if !filepath.IsAbs(s.Root) {
+		return fmt.Errorf("%w: the root %q of a store is not absolute: give the whole path, from / on", ErrInvalid, clean(s.Root))
+	}
+	s.Root = filepath.Clean(s.Root)
+	switch {
+	case s.Mode == InPlace && s.Incoming != "":
+		return fmt.Errorf("%w: a store in place has no folder for arrivals: its files stay where they are", ErrInvalid)
+	case s.Mode == InPlace:
+		return nil
+	case s.Incoming == "":
+		s.Incoming = filepath.Join(s.Root, "incoming")
+	case !filepath.IsAbs(s.Incoming):
+		return fmt.Errorf("%w: the folder for arrivals %q is not absolute: give the whole path, from / on", ErrInvalid, clean(s.Incoming))
+	}
+	s.Incoming = filepath.Clean(s.Incoming)
+	if within(s.Root, s.Incoming) {
+		return fmt.Errorf("%w: the root of the store lies in its own folder for arrivals: its slides would arrive anew", ErrInvalid)
+	}
+	for _, kept := range []string{"slides", "staging", "quarantine", "trash"} {
+		if within(s.Incoming, filepath.Join(s.Root, kept)) {
+			return fmt.Errorf("%w: the folder for arrivals lies in %q, where the store keeps its own files: choose another", ErrInvalid, kept)
+		}
+	}
+	return nil
+}
+
+// apart returns [ErrConflict] if a folder of the store is one of another's on the
+// same host, or lies in it, or the other way round: the files in it would be in
+// both.
+func (t *tx) apart(ctx context.Context, s *Store) error {
+	others, _, err := t.c.stores(ctx, t, ` AND s.id <> $1`, s.ID)
+	if err != nil {
+		return err
+	}
+	for i := range others {
+		o := &others[i]
+		if o.Host != s.Host && o.Host != "" && s.Host != "" {
+			continue
+		}
+		for _, mine := range s.folders() {
+			for _, theirs := range o.folders() {
+				if within(mine, theirs) || within(theirs, mine) {
+					return fmt.Errorf("%w: %q overlaps with %q of the store %s (%s): a file may lie in one store only",
+						ErrConflict, clean(mine), clean(theirs), o.ID, clean(o.Label))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// folders are those with files of the store.
+func (s *Store) folders() []string {
+	if s.Incoming == "" {
+		return []string{s.Root}
+	}
+	return []string{s.Root, s.Incoming}
+}
+
+// within reports whether path is dir or lies in it. Both are clean.
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}

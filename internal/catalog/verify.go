@@ -1,0 +1,187 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// Unhashed returns available images of a store whose digest is not known, the
+// first that arrived first and at most limit. The store need not be there.
+func (c *Catalog) Unhashed(ctx context.Context, store string, limit int) ([]Entry, error) {
+	list, err := c.unhashed(ctx, store, dueEntry{}, limit)
+	return entriesOf(list), err
+}
+
+// OldestVerified returns available images of a store whose digest is known, those
+// that were never verified first and then the ones verified longest ago; at most
+// limit. The store need not be there.
+func (c *Catalog) OldestVerified(ctx context.Context, store string, limit int) ([]Entry, error) {
+	list, err := c.unverified(ctx, store, dueEntry{}, time.Now().Add(time.Hour), limit)
+	return entriesOf(list), err
+}
+
+// EachUnverified calls f with the available images of a store that were not
+// verified since a time: first those without a digest, in the order of arrival, then
+// the others, those never verified first and then from the one verified longest ago
+// on. It reads them in parts, so f may take its time and use the catalog; it is
+// called with each image once, whether it verifies it or not. It ends with the first
+// error of f.
+func (c *Catalog) EachUnverified(ctx context.Context, store string, since time.Time, f func(*Entry) error) error {
+	for _, next := range []func(after dueEntry) ([]dueEntry, error){
+		func(after dueEntry) ([]dueEntry, error) { return c.unhashed(ctx, store, after, chunk) },
+		func(after dueEntry) ([]dueEntry, error) { return c.unverified(ctx, store, after, since, chunk) },
+	} {
+		for after := (dueEntry{}); ; {
+			list, err := next(after)
+			if err != nil {
+				return err
+			}
+			for i := range list {
+				if err := f(&list[i].Entry); err != nil {
+					return err
+				}
+			}
+			if len(list) < chunk {
+				break
+			}
+			after = list[len(list)-1]
+		}
+	}
+	return nil
+}
+
+// A dueEntry is an image that is to be hashed, and where it stands among them.
+type dueEntry struct {
+	Entry
+	n        int64 // 0: before all
+	verified sql.Null[int64]
+}
+
+func entriesOf(list []dueEntry) []Entry {
+	entries := make([]Entry, len(list))
+	for i := range list {
+		entries[i] = list[i].Entry
+	}
+	return entries
+}
+
+// unhashed reads from the index images_unhashed, and so its condition has to be
+// the one of that.
+func (c *Catalog) unhashed(ctx context.Context, store string, after dueEntry, limit int) ([]dueEntry, error) {
+	return c.dueEntries(ctx, `i.digest IS NULL AND i.n > $2 ORDER BY i.n LIMIT $3`, store, after.n, limit)
+}
+
+// unverified reads from the index images_verified: first what was never verified,
+// then the rest, as no comparison finds both.
+func (c *Catalog) unverified(ctx context.Context, store string, after dueEntry, before time.Time, limit int) ([]dueEntry, error) {
+	var list []dueEntry
+	if !after.verified.Valid {
+		never, err := c.dueEntries(ctx, `i.digest IS NOT NULL AND i.verified_at IS NULL AND i.n > $2 ORDER BY i.n LIMIT $3`, store, after.n, limit)
+		if err != nil || len(never) == limit {
+			return never, err
+		}
+		list, after = never, dueEntry{}
+	}
+	rest, err := c.dueEntries(ctx, `i.digest IS NOT NULL AND (i.verified_at, i.n) > ($2, $3) AND i.verified_at < $4 ORDER BY i.verified_at, i.n LIMIT $5`,
+		store, after.verified.V, after.n, before.UnixMicro(), limit-len(list))
+	return append(list, rest...), err
+}
+
+// dueEntries returns the available images of a store that fulfil a condition.
+func (c *Catalog) dueEntries(ctx context.Context, where, store string, args ...any) ([]dueEntry, error) {
+	rows, err := c.read.QueryContext(ctx, `SELECT i.n, i.verified_at, `+entryColumns+` FROM images i JOIN stores s ON s.n = i.store
+		WHERE i.store = (SELECT n FROM stores WHERE id = $1 AND closing = 0) AND i.shelf = 6 AND `+where, append([]any{clean(store)}, args...)...)
+	if err != nil {
+		return nil, c.wrap(err, "images")
+	}
+	defer rows.Close()
+	var list []dueEntry
+	for rows.Next() {
+		var d dueEntry
+		if _, err := scanEntry(rows, &d.Entry, &d.n, &d.verified); err != nil {
+			return nil, c.wrap(err, "images")
+		}
+		list = append(list, d)
+	}
+	return list, c.wrap(rows.Err(), "images")
+}
+
+// SetDigest records the digest of an image's file, SHA-256 in hexadecimal, as of
+// now: it counts as verified. Digest must have been computed from the revision.
+//
+// The error is [ErrOldRevision] if the image has another by now, [ErrConflict] if it
+// has another digest, and [ErrNotFound] if it is gone or deleted.
+func (c *Catalog) SetDigest(ctx context.Context, id, revision, digest string) error {
+	return c.atRevision(ctx, id, revision, func(im *Image, now time.Time) (bool, error) {
+		if im.Digest != nil && *im.Digest != digest {
+			return false, fmt.Errorf("%w: image %s has another digest: it is to be verified", ErrConflict, im.ID)
+		}
+		im.Digest, im.VerifiedAt = &digest, &now
+		return true, nil
+	})
+}
+
+// Verified records that the bytes of an image's file were those of its digest. If
+// they had been found damaged, they are not any more, and the image is available
+// again; otherwise the image counts as unchanged.
+//
+// The error is [ErrOldRevision] if the image has another by now, and [ErrNotFound]
+// if it is gone or deleted.
+func (c *Catalog) Verified(ctx context.Context, id, revision string, at time.Time) error {
+	return c.atRevision(ctx, id, revision, func(im *Image, _ time.Time) (bool, error) {
+		healed := im.DamagedAt != nil
+		if healed && im.State == Broken {
+			im.State, im.Reason = Available, ""
+		}
+		im.VerifiedAt, im.DamagedAt, im.Damage = &at, nil, ""
+		return healed, nil
+	})
+}
+
+// Damaged records that the bytes of an image's file are not those of its digest,
+// though nobody wrote it, with a reason for people to read. The image is [Broken]
+// until they are, or the file has another size or mtime: a look at the file does not
+// change that.
+//
+// The error is [ErrOldRevision] if the image has another by now, and [ErrNotFound]
+// if it is gone or deleted.
+func (c *Catalog) Damaged(ctx context.Context, id, revision, reason string, at time.Time) error {
+	return c.atRevision(ctx, id, revision, func(im *Image, _ time.Time) (bool, error) {
+		im.DamagedAt, im.Damage = &at, clean(reason)
+		if im.State != Missing && im.State != Quarantined {
+			im.State, im.Reason = Broken, im.Damage
+		}
+		return true, nil
+	})
+}
+
+// atRevision changes an image by f if it is still at a revision. If f returns false
+// nobody who follows the changes needs to know, and only the time of verification is
+// written.
+func (c *Catalog) atRevision(ctx context.Context, id, revision string, f func(im *Image, now time.Time) (bool, error)) error {
+	return c.change(ctx, func(t *tx) error {
+		list, err := c.records(ctx, t, `i.id = $1 AND i.deleted_at IS NULL`, clean(id))
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return fmt.Errorf("%w: image %s", ErrNotFound, clean(id))
+		}
+		r := list[0]
+		if r.Revision != revision {
+			return fmt.Errorf("%w: image %s", ErrOldRevision, r.ID)
+		}
+		was := *r
+		tell, err := f(&r.Image, t.now)
+		if err != nil {
+			return err
+		}
+		if tell {
+			return t.put(ctx, []*pending{{record: r, was: &was}})
+		}
+		_, err = t.ExecContext(ctx, `UPDATE images SET verified_at = $1 WHERE n = $2`, micros(r.VerifiedAt), r.n)
+		return c.wrap(err, "image "+r.ID)
+	})
+}

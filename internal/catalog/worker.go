@@ -1,0 +1,92 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Worker is a process that does tasks.
+type Worker struct {
+	ID        string
+	Host      string
+	PID       int
+	Version   string
+	Queues    []string // that it serves
+	StartedAt time.Time
+	SeenAt    time.Time // its last heartbeat, by the database's clock; read, never written
+}
+
+const (
+	// workerAlive is how long a worker counts as alive after a heartbeat. It should
+	// beat three times as often.
+	workerAlive = 15 * time.Second
+	// workerKept is how long the row of one is kept that ended without a word.
+	workerKept = 24 * time.Hour
+)
+
+// BeatWorker says that a worker is alive and what it does. It counts as alive for
+// 15 seconds.
+func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
+	if w.ID == "" {
+		return fmt.Errorf("%w: a worker has an id", ErrInvalid)
+	}
+	if w.Queues == nil {
+		w.Queues = []string{}
+	}
+	queues, err := json.Marshal(w.Queues)
+	if err != nil {
+		return fmt.Errorf("catalog: worker %s: %w", clean(w.ID), err)
+	}
+	return c.aside(ctx, func(t *sql.Tx) error {
+		_, err := t.ExecContext(ctx, `INSERT INTO workers (id, host, pid, version, queues, started_at, seen_at) VALUES ($1, $2, $3, $4, $5, $6, `+c.now+`)
+			ON CONFLICT (id) DO UPDATE SET host = excluded.host, pid = excluded.pid, version = excluded.version, queues = excluded.queues,
+			started_at = excluded.started_at, seen_at = excluded.seen_at`,
+			clean(w.ID), clean(w.Host), w.PID, clean(w.Version), clean(string(queues)), w.StartedAt.UnixMicro())
+		if err != nil {
+			return c.wrap(err, "workers")
+		}
+		_, err = t.ExecContext(ctx, `DELETE FROM workers WHERE seen_at < `+c.now+` - $1`, workerKept.Microseconds())
+		return c.wrap(err, "workers")
+	})
+}
+
+// EndWorker takes a worker out. One that is not there is passed over.
+func (c *Catalog) EndWorker(ctx context.Context, id string) error {
+	return c.aside(ctx, func(t *sql.Tx) error {
+		_, err := t.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, clean(id))
+		return c.wrap(err, "workers")
+	})
+}
+
+// Workers returns the workers that are alive, in the order they were started.
+func (c *Catalog) Workers(ctx context.Context) ([]Worker, error) {
+	rows, err := c.read.QueryContext(ctx, `SELECT id, host, pid, version, queues, started_at, seen_at FROM workers WHERE seen_at > `+c.now+` - $1`, workerAlive.Microseconds())
+	if err != nil {
+		return nil, c.wrap(err, "workers")
+	}
+	defer rows.Close()
+	var list []Worker
+	for rows.Next() {
+		var w Worker
+		var queues []byte
+		var started, seen int64
+		if err := rows.Scan(&w.ID, &w.Host, &w.PID, &w.Version, &queues, &started, &seen); err != nil {
+			return nil, c.wrap(err, "workers")
+		}
+		if err := json.Unmarshal(queues, &w.Queues); err != nil {
+			return nil, c.wrap(err, "worker "+w.ID)
+		}
+		w.StartedAt, w.SeenAt = fromMicros(started), fromMicros(seen)
+		list = append(list, w)
+	}
+	slices.SortFunc(list, func(a, b Worker) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), strings.Compare(a.ID, b.ID))
+	})
+	return list, c.wrap(rows.Err(), "workers")
+}
