@@ -28,6 +28,10 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/catalog", "internal/blob", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/text"},
 	{"internal/ingest", "tiff slide internal/barcode internal/blob internal/render internal/catalog", "github.com/fsnotify/fsnotify golang.org/x/sys"},
+	{
+		"internal/jobs", "internal/catalog",
+		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 github.com/robfig/cron/v3",
+	},
 	{"internal/web", "", ""},
 	{"internal/auth", "internal/web", ""},
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
@@ -51,7 +55,7 @@ var layout = []struct{ room, rooms, modules string }{
 // room does not import it still may reach through another; tiles reaches neither
 // of the first two.
 var reserved = map[string]string{
-	"database/sql": "internal/catalog",
+	"database/sql": "internal/catalog internal/jobs",
 	"net/http": "internal/web internal/auth internal/tilehttp internal/tilefast internal/viewer internal/api " +
 		"internal/tiles/tilestest internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/pgtest", // what tests of several rooms share

@@ -1,0 +1,114 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// A client is what River's clients have in common. They differ in the type of a
+// transaction.
+type client interface {
+	Insert(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error)
+	JobGet(ctx context.Context, id int64) (*rivertype.JobRow, error)
+	JobList(ctx context.Context, params *river.JobListParams) (*river.JobListResult, error)
+	JobCancel(ctx context.Context, id int64) (*rivertype.JobRow, error)
+	Start(ctx context.Context) error
+	StopAndCancel(ctx context.Context) error
+}
+
+// A database is an open one, and what differs between the two.
+type database struct {
+	write, read *sql.DB
+	client      client // inserts and changes, but works nothing
+	reader      client // reads
+	newClient   func(*river.Config) (client, error)
+	// once runs a statement and, if it has changed a row, inserts a task: both or
+	// neither.
+	once  func(ctx context.Context, statement string, args []any, task taskArgs, opts *river.InsertOpts) (bool, error)
+	close func() error
+
+	pollOnly   bool   // nothing says that there is a new task
+	errorCount string // expression: how often a row of river_job has failed
+	ofStore    string // expression: the store that it is about
+	standingOf string // statement: state, attempt, worker of the job $1, and whether it shall end
+}
+
+func openDatabase(ctx context.Context, url string) (*database, error) {
+	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
+	case "sqlite":
+		return openSQLite(ctx, rest)
+	case "postgres", "postgresql":
+		return openPostgres(ctx, url)
+	}
+	return nil, errors.New("jobs: the database is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")
+}
+
+// silent is for what we tell ourselves.
+var silent = slog.New(slog.DiscardHandler)
+
+// insertOnly is the configuration of a client that works nothing.
+func insertOnly() *river.Config {
+	return &river.Config{Logger: silent, SkipUnknownJobCheck: true}
+}
+
+//go:embed migrations
+var migrations embed.FS
+
+// migrateOwn brings our own tables to the newest migration, one process at a time.
+func migrateOwn(ctx context.Context, dialect goose.Dialect, db *sql.DB, opts ...goose.ProviderOption) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(dialect, db, dir, append(opts, goose.WithTableName("task_migrations"))...)
+	if err != nil {
+		return fmt.Errorf("jobs: migrations: %w", err)
+	}
+	sources := p.ListSources()
+	newest := sources[len(sources)-1].Version
+	// On SQLite two programs that start at the same time may both begin; the second
+	// fails and finds the work done.
+	for try := 0; ; try++ {
+		has, err := p.GetDBVersion(ctx)
+		switch {
+		case err != nil && try == 5:
+			return fmt.Errorf("jobs: version of the tables: %w", err)
+		case err != nil:
+			continue
+		case has > newest:
+			return errNewer(has, newest)
+		case has == newest:
+			return nil
+		}
+		if _, err := p.Up(ctx); err != nil && (try == 5 || ctx.Err() != nil) {
+			return fmt.Errorf("jobs: migration: %w", err)
+		}
+	}
+}
+
+// knows fails if River's tables have a version that this program does not know.
+func knows[T any](m *rivermigrate.Migrator[T], existing []rivermigrate.Migration) error {
+	all := m.AllVersions()
+	newest := all[len(all)-1].Version
+	for _, has := range existing {
+		if has.Version > newest {
+			return errNewer(int64(has.Version), int64(newest))
+		}
+	}
+	return nil
+}
+
+func errNewer(has, newest int64) error {
+	return fmt.Errorf("jobs: the tables of tasks were changed by a newer ptiffstore (they are at %d, this one knows %d): use that one, or a backup from before it", has, newest)
+}

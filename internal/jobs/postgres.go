@@ -1,0 +1,120 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+const (
+	connectTimeout = 5 * time.Second // unless the URL says another
+	connections    = 8
+	// migrationLock is any number that nobody else takes.
+	migrationLock = 5836201194710483
+)
+
+func openPostgres(ctx context.Context, url string) (*database, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "ptiffstore"
+	}
+	config.MaxConns = max(config.MaxConns, connections)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
+	own := stdlib.OpenDBFromPool(pool)
+	db := &database{
+		write: own, read: own,
+		close: func() error {
+			err := own.Close()
+			pool.Close()
+			return err
+		},
+		errorCount: "coalesce(array_length(errors, 1), 0)",
+		ofStore:    "args ->> 'store'",
+		standingOf: `SELECT state, attempt, coalesce(attempted_by[cardinality(attempted_by)], ''), metadata ? 'cancel_attempted_at'
+			FROM river_job WHERE id = $1`,
+	}
+	if err := db.preparePostgres(ctx, pool); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return db, nil
+}
+
+func (db *database) preparePostgres(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := migratePostgres(ctx, pool); err != nil {
+		return err
+	}
+	turns, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	if err := migrateOwn(ctx, goose.DialectPostgres, db.write, goose.WithSessionLocker(turns)); err != nil {
+		return err
+	}
+	db.newClient = func(c *river.Config) (client, error) { return river.NewClient(riverpgxv5.New(pool), c) }
+	c, err := river.NewClient(riverpgxv5.New(pool), insertOnly())
+	if err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	db.client, db.reader = c, c
+	db.once = func(ctx context.Context, statement string, args []any, task taskArgs, opts *river.InsertOpts) (done bool, err error) {
+		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			tag, err := tx.Exec(ctx, statement, args...)
+			if err != nil || tag.RowsAffected() == 0 {
+				return err
+			}
+			done = true
+			_, err = c.InsertTx(ctx, tx, task, opts)
+			return err
+		})
+		return done && err == nil, err
+	}
+	return nil
+}
+
+// migratePostgres brings River's tables to its newest version, one process at a
+// time.
+func migratePostgres(ctx context.Context, pool *pgxpool.Pool) error {
+	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
+	if err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("jobs: the database does not answer: %w", err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+		return fmt.Errorf("jobs: migration of River: %w", err)
+	}
+	defer conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrationLock)) //nolint:errcheck // the lock ends with the connection
+	existing, err := m.ExistingVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("jobs: version of River's tables: %w", err)
+	}
+	if err := knows(m, existing); err != nil {
+		return err
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("jobs: migration of River: %w", err)
+	}
+	return nil
+}

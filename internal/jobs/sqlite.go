@@ -1,0 +1,125 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+	_ "modernc.org/sqlite" // the driver
+)
+
+const (
+	// River can't wait for a lock by itself, so SQLite waits, longer than any
+	// transaction of the catalog takes. A task that the power took is begun again,
+	// so commits need not wait for the disk.
+	pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)" +
+		"&_pragma=journal_size_limit(67108864)&_pragma=temp_store(MEMORY)&_txlock=immediate"
+	readers = 4
+)
+
+// openSQLite opens the file of the catalog a second time.
+func openSQLite(ctx context.Context, path string) (*database, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: the database can't be opened or made: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas
+	write, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
+	write.SetMaxOpenConns(1)
+	read, err := sql.Open("sqlite", dsn+"&_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("jobs: %w", err), write.Close())
+	}
+	read.SetMaxOpenConns(readers)
+	db := &database{
+		write: write, read: read, pollOnly: true, // else River would ask twenty times a second
+		close:      func() error { return errors.Join(read.Close(), write.Close()) },
+		errorCount: "json_array_length(coalesce(errors, '[]'))",
+		ofStore:    "json_extract(args, '$.store')",
+		standingOf: `SELECT state, attempt, coalesce(json_extract(attempted_by, '$[#-1]'), ''), json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL
+			FROM river_job WHERE id = $1`,
+	}
+	if err := db.prepareSQLite(ctx); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return db, nil
+}
+
+func (db *database) prepareSQLite(ctx context.Context) error {
+	if err := migrateSQLite(ctx, db.write); err != nil {
+		return err
+	}
+	if err := migrateOwn(ctx, goose.DialectSQLite3, db.write); err != nil {
+		return err
+	}
+	db.newClient = func(c *river.Config) (client, error) { return river.NewClient(riversqlite.New(db.write), c) }
+	c, err := river.NewClient(riversqlite.New(db.write), insertOnly())
+	if err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	db.client = c
+	if db.reader, err = river.NewClient(riversqlite.New(db.read), insertOnly()); err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	db.once = func(ctx context.Context, statement string, args []any, task taskArgs, opts *river.InsertOpts) (bool, error) {
+		tx, err := db.write.BeginTx(ctx, nil)
+		if err != nil {
+			return false, err
+		}
+		defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+		res, err := tx.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return false, err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return false, err
+		}
+		if _, err := c.InsertTx(ctx, tx, task, opts); err != nil {
+			return false, err
+		}
+		return true, tx.Commit()
+	}
+	return nil
+}
+
+// migrateSQLite brings River's tables to its newest version, all in one
+// transaction, so that of two processes one waits for the other.
+func migrateSQLite(ctx context.Context, db *sql.DB) error {
+	m, err := rivermigrate.New(riversqlite.New(db), &rivermigrate.Config{Logger: silent})
+	if err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("jobs: migration of River: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	existing, err := m.ExistingVersionsTx(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("jobs: version of River's tables: %w", err)
+	}
+	if err := knows(m, existing); err != nil {
+		return err
+	}
+	if len(existing) == len(m.AllVersions()) {
+		return nil
+	}
+	//nolint:staticcheck // deprecated for what PostgreSQL can't do in a transaction; SQLite can
+	if _, err := m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("jobs: migration of River: %w", err)
+	}
+	return tx.Commit()
+}

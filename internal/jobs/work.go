@@ -1,0 +1,293 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+const (
+	// stopTime is how long a function may take to return when its context is done.
+	stopTime = 20 * time.Second
+	// never: River's own rescue of tasks that run for long. Ours runs for hours, and
+	// is told from dead by its worker.
+	never = 10 * 365 * 24 * time.Hour
+)
+
+var (
+	errCancelled = errors.New("jobs: the task was cancelled")
+	errLost      = errors.New("jobs: the worker could not say in time that it lives, and others have taken over its tasks")
+	errStopping  = errors.New("jobs: the worker stops")
+)
+
+// WorkOptions say what a worker does.
+type WorkOptions struct {
+	// Queues are the names of the queues that are served, and how many tasks of
+	// each are run at once.
+	Queues map[string]int
+}
+
+// Work does tasks until ctx is done. Then those that run are told to stop by their
+// contexts, and handed back: another worker begins them again at once, and the
+// attempt does not count. It returns nil, or an error if it could not begin or a
+// function does not return.
+func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
+	queues := map[string]river.QueueConfig{}
+	for name, n := range o.Queues {
+		if err := CheckQueue(name); err != nil {
+			return err
+		}
+		queues[name] = river.QueueConfig{MaxWorkers: n}
+	}
+	for {
+		w := &worker{Jobs: j, id: catalog.NewID(), queues: queues, started: time.Now()}
+		err := w.work(ctx)
+		if !errors.Is(err, errLost) || ctx.Err() != nil {
+			return err
+		}
+		j.Log.WarnContext(ctx, "worker begins anew", "worker", w.id, "error", err)
+	}
+}
+
+// A worker does tasks, as long as it can prove that it lives.
+type worker struct {
+	*Jobs
+	id      string
+	queues  map[string]river.QueueConfig
+	started time.Time
+	ctx     context.Context // done when it stops
+}
+
+// work does tasks until ctx is done or the worker is lost.
+func (w *worker) work(ctx context.Context) error {
+	own, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	w.ctx = own
+	c, err := w.db.newClient(w.config())
+	if err != nil {
+		return fmt.Errorf("jobs: worker: %w", err)
+	}
+	if err := w.register(ctx); err != nil {
+		return err
+	}
+	// Not with ctx: what runs when it is done shall not look like an error.
+	if err := c.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("jobs: worker: %w", err)
+	}
+	var loops sync.WaitGroup
+	for _, loop := range []func(context.Context, context.CancelCauseFunc){w.keepAlive, w.rescue, w.schedule} {
+		loops.Go(func() { loop(own, stop) })
+	}
+	<-own.Done()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	err = c.StopAndCancel(end)
+	stop(nil)
+	loops.Wait()
+	if errors.Is(context.Cause(own), errLost) {
+		return errLost
+	}
+	if err != nil {
+		return fmt.Errorf("jobs: worker: a task does not stop: %w", err)
+	}
+	return w.unregister(end)
+}
+
+// config is what River is told.
+func (w *worker) config() *river.Config {
+	workers := river.NewWorkers()
+	for _, k := range w.kinds {
+		if k.Run != nil {
+			river.AddWorkerArgs(workers, taskArgs{kind: k.Name}, &runner{w: w, kind: k})
+		}
+	}
+	return &river.Config{
+		ID:                          w.id,
+		Queues:                      w.queues,
+		Workers:                     workers,
+		Logger:                      slog.New(quiet{w.Log.Handler()}),
+		FetchOnlyKnownKinds:         true,
+		FetchPollInterval:           w.Poll,
+		FetchCooldown:               min(river.FetchCooldownDefault, w.Poll),
+		PollOnly:                    w.db.pollOnly,
+		JobTimeout:                  -1,
+		RescueStuckJobsAfter:        never,
+		CompletedJobRetentionPeriod: w.Keep,
+		CancelledJobRetentionPeriod: w.Keep,
+		DiscardedJobRetentionPeriod: w.Keep,
+	}
+}
+
+// quiet passes on only warnings and errors: River tells every step it does.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
+}
+func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a)} }
+func (q quiet) WithGroup(name string) slog.Handler   { return quiet{q.Handler.WithGroup(name)} }
+
+// A runner does the tasks of one kind.
+type runner struct {
+	river.WorkerDefaults[taskArgs]
+	w    *worker
+	kind Kind
+}
+
+// Timeout is River's question; it would take 0 for a default.
+func (r *runner) Timeout(*river.Job[taskArgs]) time.Duration {
+	if r.kind.Timeout > 0 {
+		return r.kind.Timeout
+	}
+	return -1
+}
+
+// Work runs one attempt, and tells River what became of it.
+func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
+	t := &Task{
+		ID: taskID(job.ID), Kind: job.Kind, Args: json.RawMessage(job.EncodedArgs), Attempt: job.Attempt, Worker: r.w.id,
+		number: job.ID, db: r.w.db, last: -1,
+	}
+	var about struct{ Store string }
+	if json.Unmarshal(t.Args, &about) == nil {
+		t.Store = about.Store
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watching sync.WaitGroup
+	returned := make(chan struct{})
+	watching.Go(func() { r.watch(ctx, t, returned, cancel) })
+	result, err := r.run(ctx, t)
+	close(returned)
+	watching.Wait()
+
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	defer done()
+	if ferr := t.flush(last, true); ferr != nil {
+		r.w.Log.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", ferr)
+	}
+	if context.Cause(ctx) != errLost { //nolint:errorlint // it is never wrapped
+		if s, serr := r.w.db.standing(last, t); serr == nil && (s == lost || s == idle) {
+			cancel(errLost)
+		}
+	}
+	return r.verdict(ctx, job, t, result, err)
+}
+
+// run calls the function, and makes an error of a panic.
+func (r *runner) run(ctx context.Context, t *Task) (result any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.w.Log.ErrorContext(ctx, "task panicked", "task", t.ID, "kind", t.Kind, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("jobs: the task panicked: %v", p)
+		}
+	}()
+	return r.kind.Run(ctx, t)
+}
+
+// watch writes progress, and looks whether the task is cancelled or lost, until
+// its function has returned.
+func (r *runner) watch(ctx context.Context, t *Task, returned <-chan struct{}, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(min(r.w.Poll, progressEvery))
+	defer tick.Stop()
+	for {
+		select {
+		case <-returned:
+			return
+		case <-tick.C:
+		}
+		free := context.WithoutCancel(ctx) // it may take its time to stop
+		if err := t.flush(free, false); err != nil {
+			r.w.Log.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", err)
+		}
+		switch s, err := r.w.db.standing(free, t); {
+		case err != nil: // the database is away; perhaps it is back the next time
+		case s == cancelled:
+			cancel(errCancelled)
+		case s == lost, s == idle:
+			cancel(errLost)
+		}
+	}
+}
+
+// verdict is what River is told of an attempt that has ended. It is also where
+// tasks that are no longer ours are kept from being written to.
+func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], t *Task, result any, err error) error {
+	cause := context.Cause(ctx)
+	var later laterError
+	var permanent permanentError
+	switch {
+	case errors.Is(cause, errLost):
+		r.waitForOther(ctx, t)
+		return nil // of no effect: the task does not run
+	case err == nil:
+		if err := river.RecordOutput(ctx, result); err != nil {
+			job.MaxAttempts = job.Attempt
+			return fmt.Errorf("jobs: result of %s: %w", t.Kind, err)
+		}
+		return nil
+	case errors.Is(cause, errCancelled), errors.Is(cause, rivertype.ErrJobCancelledRemotely):
+		return river.JobCancel(errCancelled)
+	case r.w.ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", errStopping, context.Canceled) // River hands it back
+	case errors.As(err, &later):
+		return river.JobSnooze(later.wait)
+	case errors.As(err, &permanent):
+		job.MaxAttempts = job.Attempt // in River's memory only: there is no further one
+		return permanent.error
+	case errors.Is(cause, context.DeadlineExceeded):
+		return fmt.Errorf("jobs: the task took longer than %s: %w", r.kind.Timeout, err)
+	}
+	return err
+}
+
+// waitForOther returns when the task, which another worker has taken over, runs no
+// more. Whatever River were told before would end the other's attempt.
+func (r *runner) waitForOther(ctx context.Context, t *Task) {
+	r.w.Log.WarnContext(ctx, "task was taken over by another worker", "task", t.ID, "kind", t.Kind)
+	for {
+		if s, err := r.w.db.standing(context.WithoutCancel(ctx), t); err == nil && s == idle {
+			return
+		}
+		time.Sleep(r.w.Poll)
+	}
+}
+
+// A standing is how the database sees an attempt.
+type standing int
+
+const (
+	ours      standing = iota
+	cancelled          // ours, and somebody wants it to end
+	lost               // another worker runs it
+	idle               // nobody runs it
+)
+
+// standing asks how the database sees an attempt.
+func (db *database) standing(ctx context.Context, t *Task) (standing, error) {
+	var state, by string
+	var attempt int
+	var cancel bool
+	err := db.read.QueryRowContext(ctx, db.standingOf, t.number).Scan(&state, &attempt, &by, &cancel)
+	switch {
+	case err != nil:
+		return ours, wrap(err, "task "+t.ID)
+	case state != "running":
+		return idle, nil
+	case by != t.Worker || attempt != t.Attempt:
+		return lost, nil
+	case cancel:
+		return cancelled, nil
+	}
+	return ours, nil
+}
