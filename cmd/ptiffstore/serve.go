@@ -57,6 +57,9 @@ type site struct {
 
 // openSite opens the data folder: catalog and cache.
 func openSite(ctx context.Context, c *common, std streams) (*site, error) {
+	if err := c.checkListen(); err != nil {
+		return nil, err // before anything is made
+	}
 	dir, err := c.dataDir()
 	if err != nil {
 		return nil, err
@@ -120,10 +123,11 @@ func (s *site) serve(ctx context.Context, std streams, prepare func(context.Cont
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	defer l.Close() // has been closed if it was served
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // before the wait: what runs beside ends then
 	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
 	if err := f.Load(ctx); err != nil {
 		return err
@@ -138,9 +142,7 @@ func (s *site) serve(ctx context.Context, std streams, prepare func(context.Cont
 		}
 	}
 	fmt.Fprintln(std.out, url(l))
-	err = serveHTTP(ctx, l, s.handler(), s.log)
-	stop()
-	return err
+	return serveHTTP(ctx, l, s.handler(), s.log)
 }
 
 // handler puts the routes together: tiles first, as they are what there is most

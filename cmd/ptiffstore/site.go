@@ -43,14 +43,22 @@ func (c *common) guard() *auth.Guard { return &auth.Guard{Open: c.Insecure} }
 
 func (c *common) cors() *web.CORS { return &web.CORS{Origins: c.Origins} }
 
-// listen opens the port, and refuses to publish slides by accident.
-func (c *common) listen() (net.Listener, error) {
+// checkListen refuses to publish slides by accident.
+func (c *common) checkListen() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("--listen %s: %w", c.Listen, err)
+		return fmt.Errorf("--listen %s: %w", c.Listen, err)
 	}
 	if !c.Insecure && !auth.LocalHost(net.JoinHostPort(host, "1")) {
-		return nil, fmt.Errorf("--listen %s is reachable from other machines, and there is no access control: listen on 127.0.0.1, or say --insecure-no-auth if everyone may see every slide", c.Listen)
+		return fmt.Errorf("--listen %s is reachable from other machines, and there is no access control: listen on 127.0.0.1, or say --insecure-no-auth if everyone may see every slide", c.Listen)
+	}
+	return nil
+}
+
+// listen opens the port.
+func (c *common) listen() (net.Listener, error) {
+	if err := c.checkListen(); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
@@ -69,6 +77,9 @@ func url(l net.Listener) string {
 	return fmt.Sprintf("http://%s/", net.JoinHostPort(host, fmt.Sprint(addr.Port)))
 }
 
+// shutdownTime bounds how long a server that ends waits for requests under way.
+const shutdownTime = 10 * time.Second
+
 // serveHTTP serves h on l until ctx is done, then lets requests under way end.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	s := &http.Server{
@@ -85,7 +96,7 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Lo
 		return err
 	case <-ctx.Done():
 	}
-	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
 	err := s.Shutdown(end)
 	if errors.Is(err, context.DeadlineExceeded) {

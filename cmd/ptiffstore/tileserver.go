@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -31,10 +32,11 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	defer l.Close() // has been closed if it was served
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // before the wait: what runs beside ends then
 	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
 	if err := f.Load(ctx); err != nil {
 		return err
@@ -51,10 +53,15 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 	go func() { failed <- server.Serve(l) }()
 	select {
 	case err = <-failed:
+		return err
 	case <-ctx.Done():
-		err = server.Shutdown()
 	}
-	stop()
+	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	err = server.ShutdownWithContext(end)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // connections still open end with the process
+	}
 	return err
 }
 
