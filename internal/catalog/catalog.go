@@ -78,6 +78,7 @@ type dialect struct {
 	// but for SQLite that is a name, and it searches through the names for each.
 	placeholder func(n int) string
 	hold        string    // behind a SELECT: its rows stay as they are until the transaction ends
+	by          string    // behind a table: the index to read, where the database would choose another; its name goes in
 	arm         [2]string // what goes around a SELECT that is in order, to merge it with others
 	closing     string    // the last statement of a transaction that writes: the counters are $1 and $2
 	walk        int       // rows that a search looks at in their order before it asks the index

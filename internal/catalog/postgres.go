@@ -27,6 +27,7 @@ var postgresDialect = &dialect{
 	list:        func(n []int64) any { return n },
 	arm:         [2]string{"(", ")"}, // that it is in order is not seen otherwise
 	placeholder: func(n int) string { return "$" + strconv.Itoa(n) },
+	by:          "%.0s",
 	hold:        " FOR UPDATE",
 	closing:     `UPDATE counters SET change = $1, arrival = $2 RETURNING pg_notify('` + channel + `', '')`,
 	walk:        12000, // 3 to 5 ms

@@ -25,6 +25,7 @@ var sqliteDialect = &dialect{
 		return string(b)
 	},
 	placeholder: func(int) string { return "?" },
+	by:          " INDEXED BY %s",
 	closing:     `UPDATE counters SET change = $1, arrival = $2`,
 	walk:        6000, // 2 to 4 ms
 	matches:     matchesSQLite,

@@ -67,31 +67,32 @@ func entriesOf(list []dueEntry) []Entry {
 	return entries
 }
 
-// unhashed reads from the index images_unhashed, and so its condition has to be
-// the one of that.
 func (c *Catalog) unhashed(ctx context.Context, store string, after dueEntry, limit int) ([]dueEntry, error) {
-	return c.dueEntries(ctx, `i.digest IS NULL AND i.n > $2 ORDER BY i.n LIMIT $3`, store, after.n, limit)
+	return c.dueEntries(ctx, "images_unhashed", `i.digest IS NULL AND i.n > $2 ORDER BY i.n LIMIT $3`, store, after.n, limit)
 }
 
-// unverified reads from the index images_verified: first what was never verified,
-// then the rest, as no comparison finds both.
+// unverified reads what was never verified, and then the rest: no one comparison
+// finds both.
 func (c *Catalog) unverified(ctx context.Context, store string, after dueEntry, before time.Time, limit int) ([]dueEntry, error) {
 	var list []dueEntry
 	if !after.verified.Valid {
-		never, err := c.dueEntries(ctx, `i.digest IS NOT NULL AND i.verified_at IS NULL AND i.n > $2 ORDER BY i.n LIMIT $3`, store, after.n, limit)
+		never, err := c.dueEntries(ctx, "images_verified",
+			`i.digest IS NOT NULL AND i.verified_at IS NULL AND i.n > $2 ORDER BY i.verified_at NULLS FIRST, i.n LIMIT $3`, store, after.n, limit)
 		if err != nil || len(never) == limit {
 			return never, err
 		}
 		list, after = never, dueEntry{}
 	}
-	rest, err := c.dueEntries(ctx, `i.digest IS NOT NULL AND (i.verified_at, i.n) > ($2, $3) AND i.verified_at < $4 ORDER BY i.verified_at, i.n LIMIT $5`,
+	rest, err := c.dueEntries(ctx, "images_verified",
+		`i.digest IS NOT NULL AND (i.verified_at, i.n) > ($2, $3) AND i.verified_at < $4 ORDER BY i.verified_at NULLS FIRST, i.n LIMIT $5`,
 		store, after.verified.V, after.n, before.UnixMicro(), limit-len(list))
 	return append(list, rest...), err
 }
 
-// dueEntries returns the available images of a store that fulfil a condition.
-func (c *Catalog) dueEntries(ctx context.Context, where, store string, args ...any) ([]dueEntry, error) {
-	rows, err := c.read.QueryContext(ctx, `SELECT i.n, i.verified_at, `+entryColumns+` FROM images i JOIN stores s ON s.n = i.store
+// dueEntries returns the available images of a store that fulfil a condition, which
+// begins with that of the index and is in its order.
+func (c *Catalog) dueEntries(ctx context.Context, index, where, store string, args ...any) ([]dueEntry, error) {
+	rows, err := c.read.QueryContext(ctx, `SELECT i.n, i.verified_at, `+entryColumns+` FROM images i`+fmt.Sprintf(c.by, index)+` JOIN stores s ON s.n = i.store
 		WHERE i.store = (SELECT n FROM stores WHERE id = $1 AND closing = 0) AND i.shelf = 6 AND `+where, append([]any{clean(store)}, args...)...)
 	if err != nil {
 		return nil, c.wrap(err, "images")

@@ -64,7 +64,8 @@ func alike(im *catalog.Image, f *Finding) bool {
 }
 
 // update brings im to what was found at path. What people gave it stays, and so
-// does what is known of its contents if they are the same as before.
+// does what is known of its contents if they are the same as before: also that they
+// are damaged, which a look can't tell, and which overrules its verdict.
 func update(im *catalog.Image, path string, f *Finding, v *verdict) {
 	same := sameContents(im, f.Identity)
 	old := im.Description
@@ -83,6 +84,10 @@ func update(im *catalog.Image, path string, f *Finding, v *verdict) {
 	}
 	if same {
 		im.Digest, im.FirstSeen, im.LastChange = old.Digest, old.FirstSeen, old.LastChange
+		im.DamagedAt, im.Damage = old.DamagedAt, old.Damage
+	}
+	if im.DamagedAt != nil {
+		v.state, v.reason = catalog.Broken, im.Damage
 	}
 	im.MissingSince, im.HiddenAt = nil, nil
 	im.Path, im.FileName = path, fileName(path)
