@@ -1,0 +1,322 @@
+package catalog_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/pgtest"
+)
+
+// hour is longer than any test.
+const hour = time.Hour
+
+func acquire(t *testing.T, c *catalog.Catalog, name, holder string, ttl time.Duration) *catalog.Lease {
+	t.Helper()
+	l, err := c.Acquire(t.Context(), name, holder, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestLease(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		ctx := t.Context()
+		a := acquire(t, c, "sync s", "host a", hour)
+		_, err := c.Acquire(ctx, "sync s", "host b", hour)
+		if !errors.Is(err, catalog.ErrHeld) || !strings.Contains(err.Error(), "host a") {
+			t.Errorf("of another's lease: %v, want %v, and by whom", err, catalog.ErrHeld)
+		}
+		if l := acquire(t, c, "sync t", "host b", hour); l.Token != 1 {
+			t.Errorf("of another name: token %d, want 1", l.Token)
+		}
+		if err := a.Renew(ctx, hour); err != nil {
+			t.Errorf("Renew: %v", err)
+		}
+		if err := a.Release(ctx); err != nil {
+			t.Errorf("Release: %v", err)
+		}
+		for name, f := range map[string]func() error{
+			"Release again": func() error { return a.Release(ctx) },
+			"Renew":         func() error { return a.Renew(ctx, hour) },
+			"a write":       func() error { _, err := c.Under(a).PutStore(ctx, inPlace("/a")); return err },
+		} {
+			if err := f(); !errors.Is(err, catalog.ErrLeaseLost) {
+				t.Errorf("%s after it was released: %v, want %v", name, err, catalog.ErrLeaseLost)
+			}
+		}
+		b := acquire(t, c, "sync s", "host b", time.Millisecond)
+		if b.Token <= a.Token {
+			t.Errorf("token %d after %d, want a higher one", b.Token, a.Token)
+		}
+		time.Sleep(20 * time.Millisecond)
+		again := acquire(t, c, "sync s", "host c", hour)
+		if again.Token <= b.Token {
+			t.Errorf("token %d after %d, want a higher one", again.Token, b.Token)
+		}
+		if err := b.Renew(ctx, hour); !errors.Is(err, catalog.ErrLeaseLost) {
+			t.Errorf("Renew of what another has taken: %v, want %v", err, catalog.ErrLeaseLost)
+		}
+		if own := acquire(t, c, "sync s", "host c", hour); own.Token <= again.Token {
+			t.Errorf("one's own anew: token %d after %d, want a higher one", own.Token, again.Token)
+		}
+		for _, args := range [][2]string{{"", "h"}, {"n", ""}} {
+			if _, err := c.Acquire(ctx, args[0], args[1], hour); !errors.Is(err, catalog.ErrInvalid) {
+				t.Errorf("Acquire(%q, %q): %v, want %v", args[0], args[1], err, catalog.ErrInvalid)
+			}
+		}
+		if _, err := c.Acquire(ctx, "n", "h", 0); !errors.Is(err, catalog.ErrInvalid) {
+			t.Errorf("Acquire for no time: %v, want %v", err, catalog.ErrInvalid)
+		}
+	})
+}
+
+func inPlace(root string) catalog.Store {
+	return catalog.Store{Mode: catalog.InPlace, Root: root}
+}
+
+// A process that was stopped, and wakes up when another has the lease, writes
+// nothing.
+func TestFencing(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		ctx := t.Context()
+		store := putStore(t, c, "/a")
+		im := slide(store, 1, random())
+		put(t, c, im)
+		a := acquire(t, c, "sync s", "a", hour)
+		under := c.Under(a)
+		if err := under.DeleteImage(ctx, im.ID); err != nil {
+			t.Fatalf("under a lease that is held: %v", err)
+		}
+		if err := under.RestoreImage(ctx, im.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := under.Close(); err != nil {
+			t.Errorf("Close of a view: %v", err)
+		}
+		if err := a.Renew(ctx, time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+		refuse := func(when string) {
+			t.Helper()
+			before, err := c.Changes(ctx, 0, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, f := range map[string]func() error{
+				"PutImages":   func() error { return under.PutImages(ctx, []*catalog.Image{slide(store, 2, random())}) },
+				"UpdateImage": func() error { return under.DeleteImage(ctx, im.ID) },
+				"DropImages":  func() error { return under.DropImages(ctx, im.ID) },
+				"HideMissing": func() error { _, err := under.HideMissing(ctx, store, time.Now()); return err },
+				"SetDigest":   func() error { return under.SetDigest(ctx, im.ID, im.Revision, "d") },
+				"UpdateStore": func() error {
+					_, err := under.UpdateStore(ctx, store, func(*catalog.Store) error { return nil })
+					return err
+				},
+				"DeleteStore": func() error { return under.DeleteStore(ctx, store) },
+			} {
+				if err := f(); !errors.Is(err, catalog.ErrLeaseLost) {
+					t.Errorf("%s: %s: %v, want %v", when, name, err, catalog.ErrLeaseLost)
+				}
+			}
+			after, err := c.Changes(ctx, 0, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("%s: something was written:\n%s", when, diff)
+			}
+			if _, err := under.Image(ctx, im.ID); err != nil {
+				t.Errorf("%s: reading: %v", when, err)
+			}
+		}
+		refuse("expired")
+		if err := a.Renew(ctx, hour); err != nil {
+			t.Fatalf("nobody else took it: %v", err)
+		}
+		put(t, under, slide(store, 3, random()))
+		acquire(t, c, "sync s", "a", hour)
+		refuse("taken anew")
+	})
+}
+
+// Who takes a lease waits for a transaction that has proved it, however long that
+// takes: what is written in it was written under the lease.
+func TestFencingHoldsToTheEnd(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		ctx := t.Context()
+		store := putStore(t, c, "/a")
+		a := acquire(t, c, "sync s", "a", 200*time.Millisecond)
+		var order []string
+		taken := make(chan error, 1)
+		_, err := c.Under(a).UpdateStore(ctx, store, func(s *catalog.Store) error {
+			go func() {
+				for {
+					_, err := c.Acquire(ctx, "sync s", "b", hour)
+					if !errors.Is(err, catalog.ErrHeld) {
+						taken <- err
+						return
+					}
+				}
+			}()
+			time.Sleep(400 * time.Millisecond) // it expires meanwhile
+			select {
+			case err := <-taken:
+				order = append(order, "taken")
+				taken <- err
+			default:
+			}
+			s.Label = "written under the lease"
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-taken; err != nil {
+			t.Fatal(err)
+		}
+		if len(order) > 0 {
+			t.Error("the lease was taken while a transaction went on under it")
+		}
+		if s, err := c.Store(ctx, store); err != nil || s.Label != "written under the lease" {
+			t.Errorf("store %+v, %v", s, err)
+		}
+	})
+}
+
+func TestKeep(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		const ttl = 500 * time.Millisecond
+		a := acquire(t, c, "sync s", "a", ttl)
+		kept, stop := a.Keep(t.Context())
+		defer stop()
+		time.Sleep(2 * ttl)
+		if kept.Err() != nil {
+			t.Fatalf("it ended: %v", context.Cause(kept))
+		}
+		if _, err := c.Acquire(t.Context(), "sync s", "b", ttl); !errors.Is(err, catalog.ErrHeld) {
+			t.Errorf("kept for twice its time: %v, want %v", err, catalog.ErrHeld)
+		}
+		acquire(t, c, "sync s", "a", ttl) // as another process of the same name would
+		select {
+		case <-kept.Done():
+		case <-time.After(10 * time.Second):
+			t.Fatal("it goes on though another has the lease")
+		}
+		if cause := context.Cause(kept); !errors.Is(cause, catalog.ErrLeaseLost) {
+			t.Errorf("ended for %v, want %v", cause, catalog.ErrLeaseLost)
+		}
+
+		b := acquire(t, c, "sync t", "b", ttl)
+		kept, stop = b.Keep(t.Context())
+		stop()
+		if cause := context.Cause(kept); errors.Is(cause, catalog.ErrLeaseLost) || cause == nil {
+			t.Errorf("stopped: %v, want it to end, and not for being lost", cause)
+		}
+		if err := b.Release(t.Context()); err != nil {
+			t.Errorf("Release after stop: %v", err)
+		}
+	})
+}
+
+// When the database is away, the lease ends in time and not later.
+func TestKeepWithoutDatabase(t *testing.T) {
+	server := pgtest.NewServer(t)
+	c := open(t, server.URL)
+	l := acquire(t, c, "sync s", "a", time.Second)
+	kept, stop := l.Keep(t.Context())
+	defer stop()
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-kept.Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on though the lease can't be renewed")
+	}
+	if cause := context.Cause(kept); !errors.Is(cause, catalog.ErrLeaseLost) {
+		t.Errorf("ended for %v, want %v", cause, catalog.ErrLeaseLost)
+	}
+}
+
+// Leases and heartbeats are nothing to those who follow the images.
+func TestLeasesWakeNobody(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		ctx := t.Context()
+		store := putStore(t, c, "/a")
+		put(t, c, slide(store, 1, random()))
+		seq := func() int64 {
+			t.Helper()
+			im := slide(store, 1, random())
+			put(t, c, im)
+			return im.Seq
+		}
+		alone := seq()
+		step := seq() - alone // what one write takes
+		before := seq()
+		l := acquire(t, c, "sync s", "a", hour)
+		for range 5 {
+			if err := errors.Join(l.Renew(ctx, hour), c.BeatWorker(ctx, catalog.Worker{ID: "w"})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(c.EndWorker(ctx, "w"), l.Release(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		if got := seq() - before; got != step {
+			t.Errorf("they took %d numbers of changes, want none", got-step)
+		}
+	})
+}
+
+func TestWorkers(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		ctx := t.Context()
+		began := time.Now().UTC().Truncate(time.Microsecond)
+		a := catalog.Worker{ID: "a", Host: "h1", PID: 7, Version: "1.0", Queues: []string{"default", "host-h1"}, StartedAt: began.Add(time.Second)}
+		b := catalog.Worker{ID: "b", Host: "h2", PID: 8, StartedAt: began, Queues: []string{}}
+		for _, w := range []catalog.Worker{a, b, a} {
+			if err := c.BeatWorker(ctx, w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := func(want ...catalog.Worker) {
+			t.Helper()
+			got, err := c.Workers(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(catalog.Worker{}, "SeenAt"), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("Workers, want - got +:\n%s", diff)
+			}
+			for _, w := range got {
+				if ago := time.Since(w.SeenAt).Abs(); ago > time.Minute {
+					t.Errorf("worker %s was seen %v ago", w.ID, ago)
+				}
+			}
+		}
+		want(b, a)
+		a.Queues = []string{"other"}
+		if err := c.BeatWorker(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+		want(b, a)
+		for range 2 {
+			if err := c.EndWorker(ctx, "b"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want(a)
+		if err := c.BeatWorker(ctx, catalog.Worker{}); !errors.Is(err, catalog.ErrInvalid) {
+			t.Errorf("a worker without id: %v, want %v", err, catalog.ErrInvalid)
+		}
+	})
+}

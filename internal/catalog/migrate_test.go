@@ -1,0 +1,59 @@
+package catalog
+
+import (
+	"io/fs"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+
+	"github.com/slideatlas/ptiffstore/internal/pgtest"
+)
+
+// A database of the first version, with a slide in it, is brought to the newest.
+func TestMigrate(t *testing.T) {
+	for _, url := range []string{"sqlite:" + filepath.Join(t.TempDir(), "catalog.db"), pgtest.New(t)} {
+		c, err := Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(c.name, func(t *testing.T) {
+			for _, q := range []string{
+				`DROP INDEX images_unhashed`, `DROP INDEX images_verified`, `DROP TABLE leases`, `DROP TABLE workers`,
+				`DELETE FROM goose_db_version WHERE version_id > 1`,
+			} {
+				if _, err := c.write.ExecContext(t.Context(), q); err != nil {
+					t.Fatalf("%s: %v", q, err)
+				}
+			}
+			first, err := fs.ReadFile(migrations, "migrations/"+c.name+"/00001_catalog.sql")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.migrateTo(t.Context(), fstest.MapFS{"00001_catalog.sql": {Data: first}}); err != nil {
+				t.Fatal(err)
+			}
+			st, err := c.PutStore(t.Context(), Store{Mode: InPlace, Root: "/a"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.PutImages(t.Context(), []*Image{{StoreID: st.ID, Path: "a.tiff", State: Available}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if c, err = Open(t.Context(), url); err != nil {
+				t.Fatal(err)
+			}
+			if list, err := c.Unhashed(t.Context(), st.ID, 10); err != nil || len(list) != 1 {
+				t.Errorf("Unhashed: %d images, %v, want 1", len(list), err)
+			}
+			if _, err := c.Acquire(t.Context(), "n", "h", patience); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
