@@ -41,6 +41,9 @@ type database struct {
 	pollOnly   bool   // nothing says that there is a new task
 	errorCount string // expression: how often a row of river_job has failed
 	ofStore    string // expression: the store that it is about
+	// rescue is a statement that takes tasks from workers that have not said for $2
+	// seconds, $3 microseconds, that they live. $1 is the error that is left.
+	rescue     string
 	standingOf string // statement: state, attempt, worker of the job $1, and whether it shall end
 }
 

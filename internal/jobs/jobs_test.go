@@ -124,7 +124,7 @@ func TestRun(t *testing.T) {
 		v := submit(t, j, Submission{Kind: SyncStore, Store: "s1", Args: map[string]any{"dry_run": true}})
 		want := &View{
 			ID: v.ID, Kind: SyncStore, Queue: DefaultQueue, State: Waiting, Args: json.RawMessage(`{"dry_run":true,"store":"s1"}`),
-			Log: []LogLine{}, SubmittedAt: v.SubmittedAt,
+			Log: []LogLine{}, WaitingForWorker: true, SubmittedAt: v.SubmittedAt,
 		}
 		asJSON := cmp.Transformer("json", func(m json.RawMessage) any {
 			var a any

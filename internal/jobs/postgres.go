@@ -49,6 +49,7 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 		},
 		errorCount: "coalesce(array_length(errors, 1), 0)",
 		ofStore:    "args ->> 'store'",
+		rescue:     rescuePostgres,
 		standingOf: `SELECT state, attempt, coalesce(attempted_by[cardinality(attempted_by)], ''), metadata ? 'cancel_attempted_at'
 			FROM river_job WHERE id = $1`,
 	}
@@ -118,3 +119,15 @@ func migratePostgres(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	return nil
 }
+
+// rescuePostgres: what it finds it locks, and looks at again if another was
+// quicker.
+const rescuePostgres = `UPDATE river_job SET
+		state = CASE WHEN metadata ? 'cancel_attempted_at' THEN 'cancelled'
+			WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END::river_job_state,
+		finalized_at = CASE WHEN metadata ? 'cancel_attempted_at' OR attempt >= max_attempts THEN now() END,
+		scheduled_at = now(),
+		errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error', $1::text, 'trace', ''))
+	WHERE state = 'running' AND attempted_at < now() - make_interval(secs => $2)
+		AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = attempted_by[cardinality(attempted_by)]
+			AND w.seen_at > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $3::bigint)`

@@ -49,6 +49,7 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		close:      func() error { return errors.Join(read.Close(), write.Close()) },
 		errorCount: "json_array_length(coalesce(errors, '[]'))",
 		ofStore:    "json_extract(args, '$.store')",
+		rescue:     rescueSQLite,
 		standingOf: `SELECT state, attempt, coalesce(json_extract(attempted_by, '$[#-1]'), ''), json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL
 			FROM river_job WHERE id = $1`,
 	}
@@ -117,9 +118,21 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	if len(existing) == len(m.AllVersions()) {
 		return nil
 	}
-	//nolint:staticcheck // deprecated for what PostgreSQL can't do in a transaction; SQLite can
+	//lint:ignore SA1019 it is deprecated for what PostgreSQL can't do in one transaction; SQLite can
 	if _, err := m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("jobs: migration of River: %w", err)
 	}
 	return tx.Commit()
 }
+
+// rescueSQLite: one statement, so nobody comes in between.
+const rescueSQLite = `UPDATE river_job SET
+		state = CASE WHEN json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL THEN 'cancelled'
+			WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END,
+		finalized_at = CASE WHEN json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL OR attempt >= max_attempts THEN datetime('now', 'subsec') END,
+		scheduled_at = datetime('now', 'subsec'),
+		errors = jsonb(json_insert(json(coalesce(errors, '[]')), '$[#]',
+			json_object('at', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 'attempt', attempt, 'error', $1, 'trace', '')))
+	WHERE state = 'running' AND attempted_at < datetime('now', 'subsec', '-' || $2 || ' seconds')
+		AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = json_extract(attempted_by, '$[#-1]')
+			AND w.seen_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $3)`

@@ -49,13 +49,21 @@ func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
 		}
 		queues[name] = river.QueueConfig{MaxWorkers: n}
 	}
-	for {
+	for again := false; ; again = true {
 		w := &worker{Jobs: j, id: catalog.NewID(), queues: queues, started: time.Now()}
 		err := w.work(ctx)
-		if !errors.Is(err, errLost) || ctx.Err() != nil {
+		if ctx.Err() != nil && errors.Is(err, errLost) {
+			return nil
+		}
+		if ctx.Err() != nil || !errors.Is(err, errLost) && !again {
 			return err
 		}
 		j.Log.WarnContext(ctx, "worker begins anew", "worker", w.id, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(j.beat):
+		}
 	}
 }
 
@@ -84,20 +92,22 @@ func (w *worker) work(ctx context.Context) error {
 	if err := c.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("jobs: worker: %w", err)
 	}
+	alive, rest := context.WithCancel(context.WithoutCancel(ctx))
+	defer rest()
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context, context.CancelCauseFunc){w.keepAlive, w.rescue, w.schedule} {
-		loops.Go(func() { loop(own, stop) })
-	}
+	loops.Go(func() { w.keepAlive(alive, stop) })
+	loops.Go(func() { w.rescue(own) })
+	loops.Go(func() { w.schedule(own) })
 	<-own.Done()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	err = c.StopAndCancel(end)
-	stop(nil)
+	rest()
 	loops.Wait()
-	if errors.Is(context.Cause(own), errLost) {
+	switch {
+	case errors.Is(context.Cause(own), errLost):
 		return errLost
-	}
-	if err != nil {
+	case err != nil:
 		return fmt.Errorf("jobs: worker: a task does not stop: %w", err)
 	}
 	return w.unregister(end)
