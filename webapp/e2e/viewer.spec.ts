@@ -42,8 +42,7 @@ test("has a button for each magnification the slide has pixels for", async ({ pa
   await expect(page).toHaveURL(new RegExp(`/slides/${image.id}$`));
 });
 
-// Fails against the real server; passes against the mock. To be found out why.
-test.fixme("has a scale bar that measures what it says", async ({ page, slides }) => {
+test("has a scale bar that measures what it says", async ({ page, slides }) => {
   const image = slides.measured;
   const full = fullMagnification(image)!.power;
   await openSlide(page, image, hash(image, 0));
@@ -89,8 +88,7 @@ test("turns by buttons, slider and keys", async ({ page, slides }) => {
   await expect.poll(() => position(page).r).toBeUndefined();
 });
 
-// Fails against the real server; passes against the mock. To be found out why.
-test.fixme("comes back to the position in its address", async ({ page, slides }) => {
+test("comes back to the position in its address", async ({ page, slides }) => {
   const image = slides.largest;
   const full = fullMagnification(image)!.power;
   const wanted = { x: Math.round(image.width * 0.4) + 0.5, y: Math.round(image.height * 0.55) + 0.5, z: Number((full * 0.37).toFixed(3)), r: 25 };

@@ -28,6 +28,7 @@ export class SlideView {
   readonly viewer: OpenSeadragon.Viewer;
   private source: SlideTiles | null = null;
   private item: OpenSeadragon.TiledImage | null = null;
+  private moving = false; // an animation goes on
   private frame = new Set<Listener>(); // each frame that is drawn
   private settle = new Set<Listener>(); // the view has come to rest
   private failure = new Set<Listener>();
@@ -242,10 +243,17 @@ export class SlideView {
       this.fetcher.dropUnseen(this.lastUpdate - patience);
       emit(this.frame);
     });
+    viewer.addHandler("animation-start", () => {
+      this.moving = true;
+      this.showIdle();
+    });
     viewer.addHandler("animation-finish", () => {
+      this.moving = false;
       this.align();
       emit(this.settle);
+      this.showIdle();
     });
+    for (const change of ["pan", "zoom", "rotate"] as const) viewer.addHandler(change, () => this.stir());
     for (const gesture of ["canvas-drag", "canvas-scroll", "canvas-pinch", "canvas-double-click"] as const) {
       viewer.addHandler(gesture, () => {
         this.fitted = false;
@@ -268,9 +276,7 @@ export class SlideView {
     const { width, height } = this.image!;
     // Zooms whose size is rounded up reach a fraction of a pixel too far.
     this.item.setClip(new OpenSeadragon.Rect(0, 0, width, height));
-    this.item.addHandler("fully-loaded-change", (event) => {
-      this.o.stage.dataset.idle = String((event as { fullyLoaded: boolean }).fullyLoaded);
-    });
+    this.item.addHandler("fully-loaded-change", () => this.showIdle());
     if (this.wanted === "fit") {
       viewport.setRotation(0, true);
       this.fit(true);
@@ -280,6 +286,18 @@ export class SlideView {
     this.align();
     emit(this.open);
     emit(this.settle);
+  }
+
+  // stir says that the picture is about to move. Whether it does is known once
+  // OpenSeadragon has drawn a frame: it may be there already.
+  private stir(): void {
+    this.o.stage.dataset.idle = "false";
+    requestAnimationFrame(() => requestAnimationFrame(() => this.showIdle()));
+  }
+
+  // showIdle says whether the picture stands still with all its tiles.
+  private showIdle(): void {
+    this.o.stage.dataset.idle = String(!this.moving && (this.item?.getFullyLoaded() ?? false));
   }
 
   // align moves a slide of which a zoom is shown pixel for pixel onto the pixels
