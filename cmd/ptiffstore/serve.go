@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
@@ -23,6 +24,7 @@ import (
 type serveCmd struct {
 	common
 	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are read and never written."`
+	Roots   []string `name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
 }
 
 func (*serveCmd) Help() string {
@@ -36,6 +38,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer s.close()
+	s.roots = slices.Concat(s.roots, c.Folders, c.Roots)
 	for _, f := range c.Folders {
 		if err := s.addFolder(ctx, f); err != nil {
 			return err
@@ -52,6 +55,7 @@ type site struct {
 	tiles   *tiles.Server
 	maker   *made.Maker
 	watch   *ingest.Watchers
+	roots   []string // folders in which stores may be added over HTTP
 	health  web.Health
 }
 
@@ -64,7 +68,7 @@ func openSite(ctx context.Context, c *common, std streams) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{c: c, log: c.logger(std.err)}
+	s := &site{c: c, log: c.logger(std.err), roots: []string{dir}}
 	cache, err := made.OpenCache(filepath.Join(dir, "cache"), c.CacheSize<<20, s.log)
 	if err != nil {
 		return nil, err
@@ -149,7 +153,11 @@ func (s *site) serve(ctx context.Context, std streams, prepare func(context.Cont
 // of, then everything else.
 func (s *site) handler() http.Handler {
 	mux := http.NewServeMux()
-	a := &api.API{Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
+	a := &api.API{
+		Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log,
+		Admin:      func(*http.Request) bool { return true }, // there is no access control: whoever is answered may do all
+		StoreRoots: s.roots, Watching: s.watch.Status,
+	}
 	a.Register(mux)
 	s.health.Register(mux)
 	mux.Handle("/", viewer.Handler(viewer.Options{}))

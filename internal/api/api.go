@@ -6,12 +6,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/web"
@@ -25,6 +30,18 @@ type API struct {
 	Maker   *made.Maker
 	Version string
 	Log     *slog.Logger
+
+	// Admin says whether the caller may change things, and see folders and hosts.
+	// If it is nil, nobody may.
+	Admin func(*http.Request) bool
+	// Jobs are the tasks. A server that has none, because it only reads, answers
+	// requests for them with 503.
+	Jobs *jobs.Jobs
+	// StoreRoots are the folders in or below which the folders of stores that are
+	// added or changed over HTTP must lie. If there are none, no store can be.
+	StoreRoots []string
+	// Watching, if not nil, says how each store is being watched, by id.
+	Watching func() map[string]ingest.Status
 }
 
 // Register adds the routes to mux.
@@ -40,6 +57,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	config.CreateHooks = nil
 	config.Transformers = append(config.Transformers, traced)
 	h := humago.New(mux, config)
+	h.UseMiddleware(a.recognize)
 	a.stores(h)
 	a.images(h)
 	a.RegisterPictures(mux)
@@ -57,6 +75,50 @@ func (a *API) RegisterPictures(mux *http.ServeMux) {
 	a.older(mux)
 }
 
+type adminKey struct{}
+
+// recognize notes whether the caller is an admin.
+func (a *API) recognize(ctx huma.Context, next func(huma.Context)) {
+	r, _ := humago.Unwrap(ctx)
+	next(huma.WithValue(ctx, adminKey{}, a.Admin != nil && a.Admin(r)))
+}
+
+func isAdmin(ctx context.Context) bool {
+	admin, _ := ctx.Value(adminKey{}).(bool)
+	return admin
+}
+
+// mayChange returns the refusal of those who may not change things.
+func mayChange(ctx context.Context) error {
+	if isAdmin(ctx) {
+		return nil
+	}
+	return newError(http.StatusForbidden, "Only an admin may do this.")
+}
+
+// problems say what each status of an operation means there.
+type problems map[int]string
+
+// register adds an operation with the problems that it may answer with, beside
+// those that any may.
+func register[I, O any](h huma.API, op huma.Operation, p problems, f func(context.Context, *I) (*O, error)) {
+	words := problems{
+		http.StatusUnprocessableEntity: "The request is not valid: detail and errors say what is wrong with it.",
+		http.StatusInternalServerError: "Something went wrong in the server. The reason is in its log.",
+		http.StatusServiceUnavailable:  "The database does not answer. Retry-After says when to ask again.",
+	}
+	maps.Copy(words, p)
+	if op.Method != http.MethodGet && words[http.StatusForbidden] == "" {
+		words[http.StatusForbidden] = "Only an admin may do this."
+	}
+	op.Errors = slices.Sorted(maps.Keys(words))
+	op.Responses = map[string]*huma.Response{}
+	huma.Register(h, op, f)
+	for status, text := range words {
+		op.Responses[strconv.Itoa(status)].Description = text
+	}
+}
+
 // problem is the error model of every operation: RFC 9457.
 type problem struct {
 	web.Problem
@@ -70,7 +132,11 @@ func (p *problem) ContentType(string) string { return web.ProblemType }
 func newError(status int, msg string, errs ...error) huma.StatusError {
 	p := &problem{Problem: web.NewProblem(status, msg, "")}
 	for _, err := range errs {
-		if err != nil {
+		var of *huma.ErrorDetail
+		switch {
+		case errors.As(err, &of): // its text repeats the whole of what was sent
+			p.Errors = append(p.Errors, of.Location+": "+of.Message)
+		case err != nil:
 			p.Errors = append(p.Errors, err.Error())
 		}
 	}
@@ -93,6 +159,9 @@ func traced(ctx huma.Context, _ string, v any) (any, error) {
 
 // failed turns an error of the catalog into an answer.
 func (a *API) failed(ctx context.Context, err error) error {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		return newError(http.StatusNotFound, "There is nothing of that id here.")

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -77,14 +76,15 @@ type imagePath struct {
 }
 
 func (a *API) images(h huma.API) {
-	huma.Register(h, huma.Operation{
-		OperationID: "list-images", Method: http.MethodGet, Path: "/api/v1/images",
-		Summary: "List images, a page at a time", Tags: []string{"images"},
-	}, a.listImages)
-	huma.Register(h, huma.Operation{
-		OperationID: "get-image", Method: http.MethodGet, Path: "/api/v1/images/{image}",
-		Summary: "Describe an image", Tags: []string{"images"},
-	}, a.getImage)
+	register(h, huma.Operation{
+		OperationID: "list-images", Method: http.MethodGet, Path: "/api/v1/images", Tags: []string{"images"},
+		Summary:     "List images, a page at a time",
+		Description: "Pages follow next_cursor and stay right while images come and go: one that is there all the time is on exactly one page.",
+	}, problems{400: "The cursor is not one of this list.", 404: "No such store."}, a.listImages)
+	register(h, huma.Operation{
+		OperationID: "get-image", Method: http.MethodGet, Path: "/api/v1/images/{image}", Tags: []string{"images"},
+		Summary: "Describe an image",
+	}, problems{404: "No such image."}, a.getImage)
 }
 
 func (a *API) listImages(ctx context.Context, in *imagesInput) (*imagesOutput, error) {
@@ -176,76 +176,4 @@ func known[T comparable](v T) *T {
 		return nil
 	}
 	return &v
-}
-
-type store struct {
-	ID         string           `json:"id"`
-	Label      string           `json:"label"`
-	Mode       string           `json:"mode" enum:"in-place,managed"`
-	Root       *string          `json:"root" doc:"Folder of the files; for admins only."`
-	Host       *string          `json:"host" doc:"Host whose worker keeps it in step; for admins only."`
-	Endpoint   *string          `json:"endpoint" doc:"Base URL of the tile server near the files."`
-	Schedule   *string          `json:"schedule"`
-	Queue      *string          `json:"queue"`
-	Background string           `json:"background" example:"#ffffff"`
-	Origin     string           `json:"origin" enum:"top-left,bottom-left"`
-	Public     bool             `json:"public"`
-	LastSync   *time.Time       `json:"last_sync" doc:"End of the last pass that was completed."`
-	LastResult *json.RawMessage `json:"last_result"`
-	Counts     map[string]int   `json:"counts" doc:"Images by state."`
-}
-
-type storeOutput struct{ Body store }
-
-type storesOutput struct {
-	Body struct {
-		Items      []store `json:"items"`
-		NextCursor *string `json:"next_cursor"`
-	}
-}
-
-func (a *API) stores(h huma.API) {
-	huma.Register(h, huma.Operation{
-		OperationID: "list-stores", Method: http.MethodGet, Path: "/api/v1/stores",
-		Summary: "List stores", Tags: []string{"stores"},
-	}, func(ctx context.Context, _ *struct{}) (*storesOutput, error) {
-		list, err := a.Catalog.Stores(ctx)
-		if err != nil {
-			return nil, a.failed(ctx, err)
-		}
-		out := &storesOutput{}
-		out.Body.Items = []store{}
-		for i := range list {
-			out.Body.Items = append(out.Body.Items, newStore(&list[i]))
-		}
-		return out, nil
-	})
-	huma.Register(h, huma.Operation{
-		OperationID: "get-store", Method: http.MethodGet, Path: "/api/v1/stores/{store}",
-		Summary: "Describe a store", Tags: []string{"stores"},
-	}, func(ctx context.Context, in *struct {
-		Store string `path:"store"`
-	},
-	) (*storeOutput, error) {
-		s, err := a.Catalog.Store(ctx, in.Store)
-		if err != nil {
-			return nil, a.failed(ctx, err)
-		}
-		return &storeOutput{newStore(s)}, nil
-	})
-}
-
-func newStore(s *catalog.Store) store {
-	v := store{
-		ID: s.ID, Label: s.Label, Mode: string(s.Mode), Root: known(s.Root), Host: known(s.Host), Endpoint: known(s.Endpoint),
-		Schedule: known(s.Schedule), Queue: known(s.Queue), Background: s.Background, Origin: s.Origin, Public: s.Public, LastSync: s.LastSync,
-		Counts: map[string]int{},
-	}
-	for k, n := range s.Counts {
-		v.Counts[string(k)] = n
-	}
-	if len(s.LastResult) > 0 {
-		v.LastResult = &s.LastResult
-	}
-	return v
 }

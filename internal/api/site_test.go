@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,8 +33,8 @@ type site struct {
 	url   string
 	api   *api.API
 	feed  *feed.Feed
-	store string // id of the store of folder "slides"
-	admin bool   // whether the caller is one
+	store string      // id of the store of folder "slides"
+	admin atomic.Bool // whether the caller is one
 }
 
 // newSite makes a site with one empty in-place store.
@@ -56,8 +57,10 @@ func newSite(t *testing.T) *site {
 	maker := made.New(made.Options{Cache: cache})
 	server := tiles.New(tiles.Options{Make: maker.Tile, Blank: render.Blank})
 	t.Cleanup(server.Close)
-	st := &site{t: t, dir: dir, admin: true}
+	st := &site{t: t, dir: dir}
+	st.admin.Store(true)
 	st.api = &api.API{Catalog: c, Tiles: server, Maker: maker, Version: "v1", Log: quiet}
+	st.api.Admin = func(*http.Request) bool { return st.admin.Load() }
 	st.feed = &feed.Feed{Catalog: c, Tiles: server, Log: quiet}
 	st.mkdir("slides")
 	st.store = st.putStore(catalog.Store{Label: "Scanner 1", Mode: catalog.InPlace, Root: st.path("slides")})

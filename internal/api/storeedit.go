@@ -1,0 +1,487 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+)
+
+// optional is a field of a JSON merge patch: absent, null, or a value.
+type optional[T any] struct {
+	Given, Null bool
+	Value       T
+}
+
+// UnmarshalJSON is not called for a field that is absent.
+func (o *optional[T]) UnmarshalJSON(b []byte) error {
+	o.Given, o.Null = true, bytes.Equal(b, []byte("null"))
+	if o.Null {
+		return nil
+	}
+	return json.Unmarshal(b, &o.Value)
+}
+
+// Schema is that of the value, or null.
+func (optional[T]) Schema(r huma.Registry) *huma.Schema {
+	s := *r.Schema(reflect.TypeFor[T](), true, "")
+	s.Nullable = true
+	return &s
+}
+
+// storeFields are what of a store can be given. The checks are below, not here:
+// they say what is wrong in words.
+type storeFields struct {
+	Label      optional[string]   `json:"label,omitempty" doc:"Name for people, at most 200 characters; by default that of the folder."`
+	Mode       optional[string]   `json:"mode,omitempty" doc:"in-place (default) or managed."`
+	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the files: an absolute path on the server."`
+	Incoming   optional[string]   `json:"incoming,omitempty" doc:"Folder in which the files of a managed store arrive; by default the folder incoming of its root."`
+	Host       optional[string]   `json:"host,omitempty" doc:"Host whose worker keeps it in step; any by default."`
+	Endpoint   optional[string]   `json:"endpoint,omitempty" doc:"Base URL of the tile server near the files, http or https; by default this server."`
+	Schedule   optional[string]   `json:"schedule,omitempty" doc:"When it is synced: an interval such as 15m, or five fields of cron."`
+	TimeZone   optional[string]   `json:"time_zone,omitempty" doc:"Of the schedules, such as Europe/Vienna; by default the server's."`
+	Queue      optional[string]   `json:"queue,omitempty" doc:"Of its tasks: lower-case letters and digits, with single hyphens or underscores between them."`
+	Include    optional[[]string] `json:"include,omitempty" doc:"Patterns of the names that are slides. One without a slash is compared with the name of a file, one with slashes with the path below the root, ** standing for any number of folders."`
+	Exclude    optional[[]string] `json:"exclude,omitempty" doc:"Patterns of files and folders that are passed over."`
+	Settle     optional[string]   `json:"settle,omitempty" doc:"How long a file that is no slide yet counts as arriving: a duration such as 10m0s."`
+	MaxMissing optional[float64]  `json:"max_missing,omitempty" doc:"Share of the slides that may be gone at once: above 0, at most 1."`
+	HideAfter  optional[string]   `json:"hide_after,omitempty" doc:"Missing images are hidden after this time: a duration such as 720h or 30d."`
+	DropAfter  optional[string]   `json:"drop_after,omitempty" doc:"Missing images are taken out of the catalog after this time; not before they are hidden."`
+	KeepTrash  optional[string]   `json:"keep_trash,omitempty" doc:"Deleted files of a managed store are kept this long."`
+	Verify     optional[string]   `json:"verify,omitempty" doc:"When all files are read again: an interval or five fields of cron."`
+	VerifyRate optional[int64]    `json:"verify_rate,omitempty" doc:"Bytes per second that may be read for that."`
+	Background optional[string]   `json:"background,omitempty" doc:"Colour of what was not scanned, #rrggbb; white by default."`
+	Origin     optional[string]   `json:"origin,omitempty" doc:"Of the names of tiles: top-left (default) or bottom-left."`
+	Public     optional[bool]     `json:"public,omitempty" doc:"Everyone may see its tiles."`
+	HideLabels optional[bool]     `json:"hide_labels,omitempty" doc:"Labels, macros and names are shown to nobody but admins."`
+}
+
+// An edit is the changes of a store that are asked for.
+type edit struct {
+	set    []func(*catalog.Store)
+	errs   []error // what is wrong with the fields
+	timing bool    // a schedule or the time zone is among them
+}
+
+// take adds the change of a field, whose default is zero.
+func take[In, Out any](e *edit, name string, o optional[In], to func(*catalog.Store) *Out, check func(In) (Out, error)) {
+	if !o.Given {
+		return
+	}
+	var v Out
+	if !o.Null {
+		var err error
+		if v, err = check(o.Value); err != nil {
+			e.errs = append(e.errs, fmt.Errorf("%s: %w", name, err))
+			return
+		}
+	}
+	e.set = append(e.set, func(s *catalog.Store) { *to(s) = v })
+}
+
+// newEdit checks all fields but the folders.
+func newEdit(f *storeFields) *edit {
+	e := &edit{timing: f.Schedule.Given || f.Verify.Given || f.TimeZone.Given}
+	take(e, "label", f.Label, func(s *catalog.Store) *string { return &s.Label }, checkLabel)
+	take(e, "host", f.Host, func(s *catalog.Store) *string { return &s.Host }, checkHost)
+	take(e, "endpoint", f.Endpoint, func(s *catalog.Store) *string { return &s.Endpoint }, checkEndpoint)
+	take(e, "schedule", f.Schedule, func(s *catalog.Store) *string { return &s.Schedule }, checkSchedule)
+	take(e, "time_zone", f.TimeZone, func(s *catalog.Store) *string { return &s.TimeZone }, checkTimeZone)
+	take(e, "queue", f.Queue, func(s *catalog.Store) *string { return &s.Queue }, checkQueue)
+	take(e, "include", f.Include, func(s *catalog.Store) *[]string { return &s.Include }, checkPatterns)
+	take(e, "exclude", f.Exclude, func(s *catalog.Store) *[]string { return &s.Exclude }, checkPatterns)
+	take(e, "settle", f.Settle, func(s *catalog.Store) *time.Duration { return &s.Settle }, checkPeriod)
+	take(e, "max_missing", f.MaxMissing, func(s *catalog.Store) *float64 { return &s.MaxMissing }, checkShare)
+	take(e, "hide_after", f.HideAfter, func(s *catalog.Store) *time.Duration { return &s.HideAfter }, checkPeriod)
+	take(e, "drop_after", f.DropAfter, func(s *catalog.Store) *time.Duration { return &s.DropAfter }, checkPeriod)
+	take(e, "keep_trash", f.KeepTrash, func(s *catalog.Store) *time.Duration { return &s.KeepTrash }, checkPeriod)
+	take(e, "verify", f.Verify, func(s *catalog.Store) *string { return &s.Verify }, checkSchedule)
+	take(e, "verify_rate", f.VerifyRate, func(s *catalog.Store) *int64 { return &s.VerifyRate }, checkRate)
+	take(e, "background", f.Background, func(s *catalog.Store) *string { return &s.Background }, checkColor)
+	take(e, "origin", f.Origin, func(s *catalog.Store) *string { return &s.Origin }, checkOrigin)
+	take(e, "public", f.Public, func(s *catalog.Store) *bool { return &s.Public }, asIs)
+	take(e, "hide_labels", f.HideLabels, func(s *catalog.Store) *bool { return &s.HideLabels }, asIs)
+	return e
+}
+
+// folders checks the folders, which the server has to look at.
+func (e *edit) folders(a *API, f *storeFields) error {
+	check := func(path string) (string, error) { return a.folder(path) }
+	take(e, "root", f.Root, func(s *catalog.Store) *string { return &s.Root }, check)
+	take(e, "incoming", f.Incoming, func(s *catalog.Store) *string { return &s.Incoming }, check)
+	if f.Root.Given && f.Root.Null {
+		e.errs = append(e.errs, errors.New("root: a store needs a folder"))
+	}
+	for _, err := range e.errs {
+		if errors.Is(err, errOutside) {
+			return newError(http.StatusForbidden, sentence(err))
+		}
+	}
+	return nil
+}
+
+// apply changes a store, or returns what is wrong with it then.
+func (e *edit) apply(s *catalog.Store) error {
+	for _, set := range e.set {
+		set(s)
+	}
+	if s.Label == "" {
+		s.Label = filepath.Base(s.Root)
+	}
+	if s.Mode == "" {
+		s.Mode = catalog.InPlace
+	}
+	if s.Mode == catalog.InPlace && s.Incoming != "" {
+		return invalid(errors.New("incoming: the files of an in-place store stay where they are: it has no folder for arrivals"))
+	}
+	if s.HideAfter > 0 && s.DropAfter > 0 && s.DropAfter < s.HideAfter {
+		return invalid(fmt.Errorf("drop_after: %v is before the image is hidden, after %v", s.DropAfter, s.HideAfter))
+	}
+	if e.timing {
+		return checkTiming(s)
+	}
+	return nil
+}
+
+// checkTiming checks the schedules of a store, which its time zone is part of.
+func checkTiming(s *catalog.Store) error {
+	for _, of := range []struct{ name, schedule string }{{"schedule", s.Schedule}, {"verify", s.Verify}} {
+		if of.schedule == "" {
+			continue
+		}
+		if err := jobs.CheckSchedule(of.schedule, s.TimeZone); err != nil {
+			return invalid(fmt.Errorf("%s: %s", of.name, words(err, jobs.ErrBadSchedule)))
+		}
+	}
+	return nil
+}
+
+// words are what an error adds to the kind that it is of.
+func words(err, kind error) string {
+	return strings.TrimPrefix(err.Error(), kind.Error()+": ")
+}
+
+// invalid is the answer to a request in which something is wrong.
+func invalid(errs ...error) error {
+	return newError(http.StatusUnprocessableEntity, "", errs...)
+}
+
+// sentence is the text of an error as one.
+func sentence(err error) string {
+	s := err.Error()
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+type addStoreInput struct{ Body storeFields }
+
+func (a *API) addStore(ctx context.Context, in *addStoreInput) (*storeOutput, error) {
+	if err := mayChange(ctx); err != nil {
+		return nil, err
+	}
+	f := &in.Body
+	e := newEdit(f)
+	take(e, "mode", f.Mode, func(s *catalog.Store) *catalog.Mode { return &s.Mode }, checkMode)
+	if !f.Root.Given {
+		e.errs = append(e.errs, errors.New("root: a store needs a folder"))
+	}
+	if err := e.folders(a, f); err != nil {
+		return nil, err
+	}
+	if len(e.errs) > 0 {
+		return nil, invalid(e.errs...)
+	}
+	s := catalog.Store{}
+	if err := e.apply(&s); err != nil {
+		return nil, err
+	}
+	undo, err := a.arrivals(&s)
+	if err != nil {
+		return nil, err
+	}
+	put, err := a.Catalog.PutStore(ctx, s)
+	if err != nil {
+		undo()
+		return nil, a.storeFailed(ctx, err)
+	}
+	out := a.showStore(ctx, put)
+	out.Location = storesRoute + "/" + put.ID
+	return out, nil
+}
+
+// arrivals makes the folder in which the files of a managed store arrive, if that
+// is the one in its root and not there yet. What it returns takes the folder away
+// again if it was made.
+func (a *API) arrivals(s *catalog.Store) (undo func(), err error) {
+	undo = func() {}
+	if s.Mode != catalog.Managed || s.Incoming != "" {
+		return undo, nil
+	}
+	path := filepath.Join(s.Root, "incoming")
+	switch err := os.Mkdir(path, 0o755); {
+	case err == nil:
+		undo = func() { os.Remove(path) } // nothing is in it, or else it stays
+	case !errors.Is(err, fs.ErrExist):
+		return undo, invalid(errors.New("root: no folder for arrivals can be made in it: the server must be allowed to write there"))
+	}
+	// One that was there may be a link to anywhere.
+	if s.Incoming, err = a.folder(path); errors.Is(err, errOutside) {
+		return undo, newError(http.StatusForbidden, "The folder incoming in the root: "+err.Error()+".")
+	} else if err != nil {
+		return undo, invalid(fmt.Errorf("the folder incoming in the root: %w", err))
+	}
+	return undo, nil
+}
+
+type changeStoreInput struct {
+	Store string `path:"store" doc:"Id of the store."`
+	Body  storeFields
+}
+
+func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutput, error) {
+	if err := mayChange(ctx); err != nil {
+		return nil, err
+	}
+	f := &in.Body
+	e := newEdit(f)
+	if err := e.folders(a, f); err != nil {
+		return nil, err
+	}
+	if len(e.errs) > 0 {
+		return nil, invalid(e.errs...)
+	}
+	undo := func() {}
+	if f.Root.Given || f.Incoming.Given {
+		var err error
+		if undo, err = a.moveArrivals(ctx, in.Store, e, f); err != nil {
+			return nil, err
+		}
+	}
+	s, err := a.Catalog.UpdateStore(ctx, in.Store, func(s *catalog.Store) error {
+		if f.Mode.Given && f.Mode.Value != string(s.Mode) {
+			return invalid(errors.New("mode: that of a store can't be changed: remove it, and add its folder anew"))
+		}
+		return e.apply(s)
+	})
+	if err != nil {
+		undo()
+		return nil, a.storeFailed(ctx, err)
+	}
+	return a.showStore(ctx, s), nil
+}
+
+// moveArrivals has the folder for arrivals of a managed store follow its root, if
+// it was in there and no other is asked for.
+func (a *API) moveArrivals(ctx context.Context, store string, e *edit, f *storeFields) (undo func(), err error) {
+	undo = func() {}
+	s, err := a.Catalog.Store(ctx, store)
+	if err != nil {
+		return undo, a.failed(ctx, err)
+	}
+	inRoot := s.Incoming == filepath.Join(s.Root, "incoming")
+	if err := e.apply(s); err != nil {
+		return undo, err
+	}
+	if inRoot && !f.Incoming.Given {
+		s.Incoming = ""
+	}
+	if undo, err = a.arrivals(s); err != nil {
+		return undo, err
+	}
+	incoming := s.Incoming
+	e.set = append(e.set, func(s *catalog.Store) { s.Incoming = incoming })
+	return undo, nil
+}
+
+// storeFailed is failed for what the catalog has against a store. Its words for a
+// conflict name folders.
+func (a *API) storeFailed(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, catalog.ErrConflict):
+		return newError(http.StatusConflict, "The folder is, holds or lies in that of another store: a file may be in one store only.")
+	case errors.Is(err, catalog.ErrInvalid):
+		return invalid(errors.New(words(err, catalog.ErrInvalid)))
+	}
+	return a.failed(ctx, err)
+}
+
+// errOutside: a folder lies where no store may.
+var errOutside = errors.New("the folder lies outside of those in which the server may have stores (store_roots in its configuration)")
+
+// folder returns the real path of a folder that lies in or below one of the
+// StoreRoots. It says nothing of folders elsewhere, not even whether they are there.
+func (a *API) folder(path string) (string, error) {
+	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
+		return "", errors.New("give the whole path, from / on")
+	}
+	resolved := resolve(path)
+	if !a.inRoots(resolved) {
+		return "", errOutside
+	}
+	if info, err := os.Stat(resolved); err != nil {
+		return "", errors.New("there is no such folder on the server, or it may not be read")
+	} else if !info.IsDir() {
+		return "", errors.New("this is not a folder")
+	}
+	return resolved, nil
+}
+
+// resolve returns path without symbolic links as far as it is there.
+func resolve(path string) string {
+	path = filepath.Clean(path)
+	for there, rest := path, ""; ; there, rest = filepath.Dir(there), filepath.Join(filepath.Base(there), rest) {
+		if real, err := filepath.EvalSymlinks(there); err == nil || there == "/" {
+			return filepath.Join(real, rest)
+		}
+	}
+}
+
+// inRoots reports whether path is one of the StoreRoots or lies below one.
+func (a *API) inRoots(path string) bool {
+	for _, root := range a.StoreRoots {
+		if rel, err := filepath.Rel(resolve(root), path); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
+}
+
+func asIs(v bool) (bool, error) { return v, nil }
+
+func checkLabel(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	switch {
+	case s == "":
+		return "", errors.New("give it a name, or null for that of its folder")
+	case len([]rune(s)) > 200:
+		return "", errors.New("at most 200 characters")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return "", errors.New("one line of text, without control characters")
+	}
+	return s, nil
+}
+
+func checkMode(s string) (catalog.Mode, error) {
+	if m := catalog.Mode(s); m == catalog.InPlace || m == catalog.Managed {
+		return m, nil
+	}
+	return "", errors.New("in-place or managed")
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$`)
+
+func checkHost(s string) (string, error) {
+	if !hostName.MatchString(s) {
+		return "", errors.New("the name of a host, as its command hostname says it")
+	}
+	return s, nil
+}
+
+func checkEndpoint(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(s) > 500 {
+		return "", errors.New("a URL such as https://tiles.example.org, without user, query or fragment")
+	}
+	return strings.TrimRight(s, "/"), nil
+}
+
+func checkSchedule(s string) (string, error) {
+	if s = strings.TrimSpace(s); s == "" {
+		return "", errors.New("an interval such as 15m or five fields of cron; null for none")
+	}
+	return s, nil
+}
+
+func checkTimeZone(s string) (string, error) {
+	if _, err := time.LoadLocation(s); err != nil || s == "" || s == "Local" {
+		return "", errors.New("the name of a time zone such as Europe/Vienna or UTC; null for the server's")
+	}
+	return s, nil
+}
+
+func checkQueue(s string) (string, error) {
+	if jobs.CheckQueue(s) != nil {
+		return "", errors.New("up to 64 lower-case letters and digits, with single hyphens or underscores between them")
+	}
+	return s, nil
+}
+
+func checkPatterns(list []string) ([]string, error) {
+	if len(list) > 100 {
+		return nil, errors.New("at most 100 patterns")
+	}
+	for _, p := range list {
+		if strings.Trim(p, "/") == "" || len(p) > 500 {
+			return nil, fmt.Errorf("pattern %q: from 1 to 500 characters, as *.tiff", p)
+		}
+	}
+	if err := ingest.CheckPatterns(list); err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "ingest: "))
+	}
+	return list, nil
+}
+
+// checkPeriod reads a duration above 0. Days are taken too: people count trash
+// and absence in them.
+func checkPeriod(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		var n int
+		n, err = strconv.Atoi(days)
+		if n > 36500 {
+			n = 0
+		}
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || d <= 0 {
+		return 0, errors.New("a duration above 0 such as 90s, 10m, 36h or 30d; null for the default")
+	}
+	return d, nil
+}
+
+func checkShare(v float64) (float64, error) {
+	if !(v > 0 && v <= 1) {
+		return 0, errors.New("a share above 0 and at most 1; null for the default")
+	}
+	return v, nil
+}
+
+func checkRate(v int64) (int64, error) {
+	if v <= 0 {
+		return 0, errors.New("bytes per second, above 0; null for the default")
+	}
+	return v, nil
+}
+
+var hexColor = regexp.MustCompile(`^#[0-9a-f]{6}$`)
+
+func checkColor(s string) (string, error) {
+	if s = strings.ToLower(s); !hexColor.MatchString(s) {
+		return "", errors.New("a colour as #rrggbb, such as #ffffff")
+	}
+	return s, nil
+}
+
+func checkOrigin(s string) (string, error) {
+	if s != "top-left" && s != "bottom-left" {
+		return "", errors.New("top-left or bottom-left")
+	}
+	return s, nil
+}

@@ -1,0 +1,220 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+)
+
+// store is a store as the API shows it. What has its default value is null.
+type store struct {
+	ID         string     `json:"id" doc:"Opaque."`
+	Label      string     `json:"label" doc:"Name given to it by people."`
+	Mode       string     `json:"mode" enum:"in-place,managed" doc:"in-place: its folder is read and never written. managed: files arrive in a folder and are moved under their digest."`
+	Root       *string    `json:"root" doc:"Folder of the files; null but for admins."`
+	Incoming   *string    `json:"incoming" doc:"Folder in which the files of a managed store arrive; null but for admins."`
+	Host       *string    `json:"host" doc:"Host whose worker keeps it in step, null for any; null but for admins."`
+	Endpoint   *string    `json:"endpoint" doc:"Base URL of the tile server near the files."`
+	Schedule   *string    `json:"schedule" doc:"When it is synced: an interval or a cron expression."`
+	TimeZone   *string    `json:"time_zone" example:"Europe/Vienna" doc:"Of the schedules; null for the server's."`
+	NextSync   *time.Time `json:"next_sync" doc:"When the schedule comes round next."`
+	Queue      *string    `json:"queue" doc:"Of its tasks."`
+	Include    []string   `json:"include" doc:"Patterns of the names that are slides; empty for those that TIFFs have."`
+	Exclude    []string   `json:"exclude" doc:"Patterns of files and folders that are passed over."`
+	Settle     *string    `json:"settle" example:"10m0s" doc:"How long a file that is no slide yet counts as arriving; null for ten minutes."`
+	MaxMissing *float64   `json:"max_missing" doc:"Share of the slides that may be gone at once before a person is asked; null for a half."`
+	HideAfter  *string    `json:"hide_after" example:"720h0m0s" doc:"Missing images are hidden after this time; null for never."`
+	DropAfter  *string    `json:"drop_after" doc:"Missing images are taken out of the catalog after this time; null for never."`
+	KeepTrash  *string    `json:"keep_trash" doc:"Deleted files of a managed store are kept this long; null for 30 days."`
+	Verify     *string    `json:"verify" doc:"When all files are read again and compared with their digests: an interval or a cron expression."`
+	VerifyRate *int64     `json:"verify_rate" doc:"Bytes per second that may be read for that; null for the default."`
+	Background string     `json:"background" example:"#ffffff" doc:"Colour of what was not scanned."`
+	Origin     string     `json:"origin" enum:"top-left,bottom-left" doc:"Of the names of tiles."`
+	Public     bool       `json:"public" doc:"Everyone may see its tiles."`
+	HideLabels bool       `json:"hide_labels" doc:"Labels, macros and names are shown to nobody but admins."`
+
+	LastSync   *time.Time       `json:"last_sync" doc:"End of the last pass that was completed."`
+	LastResult *json.RawMessage `json:"last_result" doc:"What that pass found: count, added, updated, moved, missing, returned, failed, arriving, duration in seconds."`
+	Counts     map[string]int   `json:"counts" doc:"Images by state."`
+	Watch      *watch           `json:"watch" doc:"How its folder is being watched; null if it is not, or not by this server."`
+}
+
+// watch is how a store's folder is being watched.
+type watch struct {
+	Polling  bool       `json:"polling" doc:"The folder is gone through every now and then: its file system tells nothing by itself."`
+	Why      *string    `json:"why" doc:"Why it is polled."`
+	Error    *string    `json:"error" doc:"What was wrong with the last pass."`
+	LastPass *time.Time `json:"last_pass"`
+	Arriving int        `json:"arriving" doc:"Files that are being waited for."`
+}
+
+type storeOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Location     string `header:"Location"`
+	Body         store
+}
+
+type storesOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         struct {
+		Items      []store `json:"items"`
+		NextCursor *string `json:"next_cursor" doc:"Always null: the list is whole."`
+	}
+}
+
+type storePath struct {
+	Store string `path:"store" doc:"Id of the store."`
+}
+
+const storesRoute, storeRoute = "/api/v1/stores", "/api/v1/stores/{store}"
+
+// noFolder is what 403 means where a folder can be given.
+const noFolder = "Only an admin may do this; or a folder lies outside of those in which the server may have stores."
+
+func (a *API) stores(h huma.API) {
+	tags := []string{"stores"}
+	register(h, huma.Operation{
+		OperationID: "list-stores", Method: http.MethodGet, Path: storesRoute, Tags: tags,
+		Summary: "List all stores, oldest first",
+	}, nil, a.listStores)
+	register(h, huma.Operation{
+		OperationID: "get-store", Method: http.MethodGet, Path: storeRoute, Tags: tags,
+		Summary: "Describe a store",
+	}, problems{404: "No such store."}, a.getStore)
+	register(h, huma.Operation{
+		OperationID: "add-store", Method: http.MethodPost, Path: storesRoute, Tags: tags, DefaultStatus: http.StatusCreated,
+		Summary:     "Add a store",
+		Description: "root is needed; everything else has a default, which null stands for too. No file is touched; a managed store's folder for arrivals is made if it is not there.",
+	}, problems{403: noFolder, 409: "A folder is, holds or lies in that of another store."}, a.addStore)
+	register(h, huma.Operation{
+		OperationID: "change-store", Method: http.MethodPatch, Path: storeRoute, Tags: tags,
+		Summary:     "Change a store",
+		Description: "Fields that are absent stay as they are; null stands for the default (RFC 7396). The mode can't be changed.",
+	}, problems{403: noFolder, 404: "No such store.", 409: "A folder is, holds or lies in that of another store."}, a.changeStore)
+	register(h, huma.Operation{
+		OperationID: "remove-store", Method: http.MethodDelete, Path: storeRoute, Tags: tags,
+		Summary:     "Take a store out of the catalog",
+		Description: "No file is touched. When the folder of a managed store is added again, its slides are back with their ids.",
+	}, problems{404: "No such store.", 409: "A managed store still holds slides: ask with keep_files=true."}, a.removeStore)
+}
+
+func (a *API) listStores(ctx context.Context, _ *struct{}) (*storesOutput, error) {
+	list, err := a.Catalog.Stores(ctx)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := &storesOutput{CacheControl: private}
+	out.Body.Items = make([]store, 0, len(list))
+	watching := a.watching()
+	for i := range list {
+		out.Body.Items = append(out.Body.Items, a.store(ctx, &list[i], watching))
+	}
+	return out, nil
+}
+
+func (a *API) getStore(ctx context.Context, in *storePath) (*storeOutput, error) {
+	s, err := a.Catalog.Store(ctx, in.Store)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return a.showStore(ctx, s), nil
+}
+
+func (a *API) showStore(ctx context.Context, s *catalog.Store) *storeOutput {
+	return &storeOutput{CacheControl: private, Body: a.store(ctx, s, a.watching())}
+}
+
+// store is a store as the caller may see it.
+func (a *API) store(ctx context.Context, s *catalog.Store, watching map[string]ingest.Status) store {
+	v := newStore(s, watching, isAdmin(ctx))
+	if a.Jobs == nil {
+		return v
+	}
+	var err error
+	if v.NextSync, err = a.Jobs.NextRun(ctx, s, jobs.SyncStore); err != nil {
+		a.Log.WarnContext(ctx, "next sync unknown", "store", s.ID, "err", err)
+	}
+	return v
+}
+
+func (a *API) watching() map[string]ingest.Status {
+	if a.Watching == nil {
+		return nil
+	}
+	return a.Watching()
+}
+
+func newStore(s *catalog.Store, watching map[string]ingest.Status, admin bool) store {
+	v := store{
+		ID: s.ID, Label: s.Label, Mode: string(s.Mode), Endpoint: known(s.Endpoint),
+		Schedule: known(s.Schedule), TimeZone: known(s.TimeZone), Queue: known(s.Queue), Include: s.Include, Exclude: s.Exclude,
+		Settle: period(s.Settle), MaxMissing: known(s.MaxMissing), HideAfter: period(s.HideAfter), DropAfter: period(s.DropAfter), KeepTrash: period(s.KeepTrash),
+		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
+		LastSync: s.LastSync, Counts: map[string]int{},
+	}
+	if admin {
+		v.Root, v.Incoming, v.Host = known(s.Root), known(s.Incoming), known(s.Host)
+	}
+	for _, list := range []*[]string{&v.Include, &v.Exclude} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	for k, n := range s.Counts {
+		v.Counts[string(k)] = n
+	}
+	if len(s.LastResult) > 0 {
+		v.LastResult = &s.LastResult
+	}
+	if w, ok := watching[s.ID]; ok {
+		v.Watch = &watch{Polling: w.Polling, Why: known(w.Why), Error: known(w.Err), LastPass: known(w.LastPass.UTC()), Arriving: w.Arriving}
+	}
+	return v
+}
+
+// period is a duration as it is written, nil for 0.
+func period(d time.Duration) *string {
+	if d == 0 {
+		return nil
+	}
+	return known(d.String())
+}
+
+type removeStoreInput struct {
+	Store     string `path:"store" doc:"Id of the store."`
+	KeepFiles bool   `query:"keep_files" doc:"The slides of a managed store stay in its folder, and are in the catalog no more."`
+}
+
+func (a *API) removeStore(ctx context.Context, in *removeStoreInput) (*struct{}, error) {
+	if err := mayChange(ctx); err != nil {
+		return nil, err
+	}
+	s, err := a.Catalog.Store(ctx, in.Store)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	if held := held(s); s.Mode == catalog.Managed && held > 0 && !in.KeepFiles {
+		return nil, newError(http.StatusConflict, "The store still holds slides. With keep_files=true they stay in its folder, and are back when that is added again.")
+	}
+	if err := a.Catalog.DeleteStore(ctx, s.ID); err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return nil, nil
+}
+
+// held is how many images a store has whose files are there.
+func held(s *catalog.Store) (n int) {
+	for state, images := range s.Counts {
+		if state != catalog.Missing {
+			n += images
+		}
+	}
+	return n
+}

@@ -1,0 +1,448 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+)
+
+// newStoresSite makes a site that may have stores in two folders: roots, and one
+// that a link leads to.
+func newStoresSite(t *testing.T) *site {
+	t.Helper()
+	st := newSite(t)
+	st.mkdir("roots/a")
+	st.mkdir("roots/b")
+	st.mkdir("mounted/c")
+	st.mkdir("elsewhere/d")
+	st.link("mounted", "by-link")
+	st.api.StoreRoots = []string{st.path("roots"), st.path("by-link")}
+	return st
+}
+
+func (st *site) link(to, name string) {
+	st.t.Helper()
+	if err := os.Symlink(st.path(to), st.path(name)); err != nil {
+		st.t.Fatal(err)
+	}
+}
+
+// body is an object as JSON: names and values by turns.
+func body(pairs ...any) string {
+	m := map[string]any{}
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i].(string)] = pairs[i+1]
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+func TestAddStore(t *testing.T) {
+	st := newStoresSite(t)
+	a := st.ask("POST", "/api/v1/stores", body("root", st.path("roots/a")))
+	if a.status != http.StatusCreated {
+		t.Fatalf("%d %s, want 201", a.status, a.body)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(a.body, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"id": got["id"], "label": "a", "mode": "in-place", "root": st.path("roots/a"), "incoming": nil, "host": nil, "endpoint": nil, "schedule": nil,
+		"time_zone": nil, "next_sync": nil, "queue": nil, "include": []any{}, "exclude": []any{}, "settle": nil, "max_missing": nil, "hide_after": nil,
+		"drop_after": nil, "keep_trash": nil, "verify": nil, "verify_rate": nil, "background": "#ffffff", "origin": "top-left", "public": false,
+		"hide_labels": false, "last_sync": nil, "last_result": nil, "counts": map[string]any{}, "watch": nil,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("store (-want +got):\n%s", diff)
+	}
+	where := a.header.Get("Location")
+	if diff := cmp.Diff(want, st.object("GET", where, "", 200)); diff != "" {
+		t.Errorf("GET %s (-want +got):\n%s", where, diff)
+	}
+	entries, err := os.ReadDir(st.path("roots/a"))
+	if err != nil || len(entries) != 0 {
+		t.Errorf("the folder of an in-place store holds %v, %v", entries, err)
+	}
+}
+
+// all are values of all fields that can be changed, none of them the default.
+func (st *site) all() map[string]any {
+	return map[string]any{
+		"label": "Scanner 2", "root": st.path("roots/b"), "host": "scan2.example.org", "endpoint": "https://tiles.example.org/x",
+		"schedule": "15m", "time_zone": "Europe/Vienna", "queue": "scan-2", "include": []any{"*.tiff"}, "exclude": []any{"old/**", "tmp"},
+		"settle": "1m30s", "max_missing": 0.25, "hide_after": "24h0m0s", "drop_after": "720h0m0s", "keep_trash": "48h0m0s", "verify": "0 3 * * 0",
+		"verify_rate": 1e6, "background": "#f0f0f0", "origin": "bottom-left", "public": true, "hide_labels": true,
+	}
+}
+
+// Each field can be set, when a store is added and after, and null brings its
+// default back.
+func TestStoreFields(t *testing.T) {
+	st := newStoresSite(t)
+	added := st.object("POST", "/api/v1/stores", body("root", st.path("roots/a")), 201)
+	path := "/api/v1/stores/" + added["id"].(string)
+	for field, value := range st.all() {
+		t.Run(field, func(t *testing.T) {
+			before := st.object("GET", path, "", 200)
+			want := st.object("GET", path, "", 200)
+			want[field] = value
+			got := st.object("PATCH", path, body(field, value), 200)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("after PATCH (-want +got):\n%s", diff)
+			}
+			if field == "root" {
+				st.refused("PATCH", path, `{"root":null}`, 422, "a store needs a folder")
+				st.object("PATCH", path, body("root", before["root"]), 200)
+				return
+			}
+			if diff := cmp.Diff(before, st.object("PATCH", path, body(field, nil), 200)); diff != "" {
+				t.Errorf("after PATCH with null (-want +got):\n%s", diff)
+			}
+		})
+	}
+	want := st.all()
+	b, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := st.object("POST", "/api/v1/stores", string(b), 201)
+	for field, value := range want {
+		if diff := cmp.Diff(value, got[field]); diff != "" {
+			t.Errorf("POST: %s (-want +got):\n%s", field, diff)
+		}
+	}
+	again := st.object("PATCH", "/api/v1/stores/"+got["id"].(string), `{}`, 200)
+	if diff := cmp.Diff(got, again); diff != "" {
+		t.Errorf("an empty PATCH changed something (-before +after):\n%s", diff)
+	}
+}
+
+// What people write is brought into one form.
+func TestStoreFieldForms(t *testing.T) {
+	st := newStoresSite(t)
+	path := "/api/v1/stores/" + st.store
+	tests := []struct {
+		field      string
+		give, want any
+	}{
+		{"label", "  Scanner ß  ", "Scanner ß"},
+		{"keep_trash", "30d", "720h0m0s"},
+		{"settle", "90s", "1m30s"},
+		{"background", "#F0E0D0", "#f0e0d0"},
+		{"endpoint", "http://tiles.example:8081/", "http://tiles.example:8081"},
+		{"include", []any{}, []any{}},
+		{"max_missing", 1, 1.0},
+	}
+	for _, tt := range tests {
+		if diff := cmp.Diff(tt.want, st.object("PATCH", path, body(tt.field, tt.give), 200)[tt.field]); diff != "" {
+			t.Errorf("%s %v (-want +got):\n%s", tt.field, tt.give, diff)
+		}
+	}
+}
+
+func TestStoreFieldsRefused(t *testing.T) {
+	st := newStoresSite(t)
+	before := st.object("GET", "/api/v1/stores", "", 200)
+	tests := []struct {
+		field string
+		value any
+		words string
+	}{
+		{"label", " ", "label: give it a name"},
+		{"label", "two\nlines", "label: one line of text"},
+		{"label", fmt.Sprintf("%0201d", 1), "label: at most 200 characters"},
+		{"label", 7, "label: expected string"},
+		{"root", "slides", "root: give the whole path"},
+		{"root", "", "root: give the whole path"},
+		{"root", st.path("roots/a") + "\x00", "root: give the whole path"},
+		{"root", st.path("roots/none"), "root: there is no such folder"},
+		{"root", nil, "root: a store needs a folder"},
+		{"incoming", st.path("roots/b"), "incoming: the files of an in-place store stay where they are"},
+		{"host", "a host", "host: the name of a host"},
+		{"endpoint", "tiles.example", "endpoint: a URL such as"},
+		{"endpoint", "ftp://tiles.example", "endpoint: a URL such as"},
+		{"endpoint", "https://user:secret@tiles.example", "endpoint: a URL such as"},
+		{"endpoint", "https://tiles.example/?a=b", "endpoint: a URL such as"},
+		{"endpoint", "javascript:alert(1)", "endpoint: a URL such as"},
+		{"schedule", " ", "schedule: "},
+		{"schedule", "1s", "schedule: \\\"1s\\\" is shorter than"},
+		{"schedule", "now and then", "schedule: \\\"now and then\\\" is neither an interval"},
+		{"verify", "0 3 31 2 *", "verify: \\\"0 3 31 2 *\\\" never comes"},
+		{"verify", "", "verify: "},
+		{"time_zone", "Europe/Atlantis", "time_zone: the name of a time zone"},
+		{"time_zone", "../../etc/passwd", "time_zone: the name of a time zone"},
+		{"time_zone", "Local", "time_zone: the name of a time zone"},
+		{"queue", "Fast Lane", "queue: up to 64 lower-case letters"},
+		{"include", []string{"[a"}, "include: pattern \\\"[a\\\": a bracket"},
+		{"exclude", []string{""}, "exclude: pattern"},
+		{"exclude", []any{5}, "exclude"},
+		{"include", make([]string, 101), "include: at most 100"},
+		{"settle", "0s", "settle: a duration above 0"},
+		{"settle", "-5m", "settle: a duration above 0"},
+		{"settle", "soon", "settle: a duration above 0"},
+		{"hide_after", "1.5d", "hide_after: a duration above 0"},
+		{"drop_after", "999999999999d", "drop_after: a duration above 0"},
+		{"keep_trash", 30, "keep_trash: expected string"},
+		{"max_missing", 0, "max_missing: a share above 0"},
+		{"max_missing", 1.5, "max_missing: a share above 0"},
+		{"verify_rate", 0, "verify_rate: bytes per second"},
+		{"background", "white", "background: a colour as #rrggbb"},
+		{"background", "#fff", "background: a colour as #rrggbb"},
+		{"origin", "middle", "origin: top-left or bottom-left"},
+		{"public", "yes", "public: expected boolean"},
+		{"colour", "#ffffff", "body.colour: unexpected property"},
+		{"counts", map[string]int{"broken": 0}, "body.counts: unexpected property"},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint(tt.field, " ", tt.value), func(t *testing.T) {
+			post := body("root", st.path("roots/a"), tt.field, tt.value)
+			st.refused("POST", "/api/v1/stores", post, 422, tt.words)
+			st.refused("PATCH", "/api/v1/stores/"+st.store, body(tt.field, tt.value), 422, tt.words)
+		})
+	}
+	st.refused("POST", "/api/v1/stores", `{}`, 422, "root: a store needs a folder")
+	st.refused("POST", "/api/v1/stores", `{"root":`, 400, "")
+	st.refused("POST", "/api/v1/stores", body("root", st.path("roots/a"), "mode", "cloud"), 422, "mode: in-place or managed")
+	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"mode":"managed"}`, 422, "mode: that of a store can't be changed")
+	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"hide_after":"48h","drop_after":"24h"}`, 422, "drop_after: 24h0m0s is before")
+	st.refused("PATCH", "/api/v1/stores/nobody", `{"label":"x"}`, 404, "nothing of that id")
+	if diff := cmp.Diff(before, st.object("GET", "/api/v1/stores", "", 200)); diff != "" {
+		t.Errorf("refused requests changed something (-before +after):\n%s", diff)
+	}
+	// All that is wrong is said at once.
+	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"settle":"0","origin":"x"}`, 422, `"errors":["settle: `)
+	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"settle":"0","origin":"x"}`, 422, `,"origin: `)
+}
+
+// A folder given over HTTP lies below one of the StoreRoots, by whatever way.
+func TestStoreRoots(t *testing.T) {
+	outside := "the folder lies outside of those"
+	tests := []struct {
+		name, root string
+		prepare    func(*site)
+		status     int
+		words      string
+		want       string // the root that is kept
+	}{
+		{"below", "roots/a", nil, 201, "", "roots/a"},
+		{"one of them", "roots", nil, 201, "", "roots"},
+		{"below one that is a link", "by-link/c", nil, 201, "", "mounted/c"},
+		{"with dots", "elsewhere/../roots/./a/", nil, 201, "", "roots/a"},
+		{"a link within", "roots/l", func(st *site) { st.link("roots/b", "roots/l") }, 201, "", "roots/b"},
+		{"elsewhere", "elsewhere/d", nil, 403, outside, ""},
+		{"elsewhere and not there", "elsewhere/none", nil, 403, outside, ""},
+		{"dots that lead out", "roots/../elsewhere/d", nil, 403, outside, ""},
+		{"a link that leads out", "roots/l", func(st *site) { st.link("elsewhere/d", "roots/l") }, 403, outside, ""},
+		{"through a link that leads out", "roots/l/d", func(st *site) { st.link("elsewhere", "roots/l") }, 403, outside, ""},
+		{"not there, through a link that leads out", "roots/l/none", func(st *site) { st.link("elsewhere", "roots/l") }, 403, outside, ""},
+		{"a name that begins like one", "roots-not", func(st *site) { st.mkdir("roots-not") }, 403, outside, ""},
+		{"above", "", nil, 403, outside, ""},
+		{"not there", "roots/none", nil, 422, "there is no such folder", ""},
+		{"not there, by a link", "by-link/none", nil, 422, "there is no such folder", ""},
+		{"a file", "roots/f", func(st *site) { os.WriteFile(st.path("roots/f"), nil, 0o600) }, 422, "not a folder", ""},
+		{"none may be", "roots/a", func(st *site) { st.api.StoreRoots = nil }, 403, outside, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStoresSite(t)
+			if tt.prepare != nil {
+				tt.prepare(st)
+			}
+			post := body("root", st.dir+"/"+tt.root)
+			if tt.status == 201 {
+				if got := st.object("POST", "/api/v1/stores", post, 201)["root"]; got != st.path(tt.want) {
+					t.Errorf("root %v, want %s", got, st.path(tt.want))
+				}
+				return
+			}
+			st.refused("POST", "/api/v1/stores", post, tt.status, tt.words)
+			st.refused("PATCH", "/api/v1/stores/"+st.store, post, tt.status, tt.words)
+			managed := body("root", st.path("mounted/c"), "mode", "managed", "incoming", st.dir+"/"+tt.root)
+			st.refused("POST", "/api/v1/stores", managed, tt.status, tt.words)
+		})
+	}
+}
+
+// A file lies in one store only.
+func TestStoresApart(t *testing.T) {
+	st := newStoresSite(t)
+	st.mkdir("roots/a/deep/er")
+	id := st.object("POST", "/api/v1/stores", body("root", st.path("roots/a/deep")), 201)["id"].(string)
+	other := st.object("POST", "/api/v1/stores", body("root", st.path("roots/b")), 201)["id"].(string)
+	for _, root := range []string{"roots/a/deep", "roots/a/deep/er", "roots/a", "roots"} {
+		st.refused("POST", "/api/v1/stores", body("root", st.path(root)), 409, "a file may be in one store only")
+		st.refused("PATCH", "/api/v1/stores/"+other, body("root", st.path(root)), 409, "a file may be in one store only")
+	}
+	st.refused("POST", "/api/v1/stores", body("root", st.path("by-link/c"), "mode", "managed", "incoming", st.path("roots/a/deep/er")), 409, "one store only")
+	st.object("PATCH", "/api/v1/stores/"+id, body("root", st.path("roots/a/deep/er")), 200)
+}
+
+func TestManagedStore(t *testing.T) {
+	st := newStoresSite(t)
+	s := st.object("POST", "/api/v1/stores", body("root", st.path("roots/a"), "mode", "managed"), 201)
+	if got := s["incoming"]; got != st.path("roots/a/incoming") {
+		t.Errorf("incoming %v, want it in the root", got)
+	}
+	if info, err := os.Stat(st.path("roots/a/incoming")); err != nil || !info.IsDir() {
+		t.Errorf("the folder for arrivals: %v", err)
+	}
+	path := "/api/v1/stores/" + s["id"].(string)
+	st.mkdir("roots/a2")
+	moved := st.object("PATCH", path, body("root", st.path("roots/a2")), 200)
+	if got := moved["incoming"]; got != st.path("roots/a2/incoming") {
+		t.Errorf("incoming %v, want it to have moved with the root", got)
+	}
+	apart := st.object("PATCH", path, body("incoming", st.path("roots/b")), 200)
+	if got := apart["incoming"]; got != st.path("roots/b") {
+		t.Errorf("incoming %v, want %s", got, st.path("roots/b"))
+	}
+	if got := st.object("PATCH", path, `{"incoming":null}`, 200)["incoming"]; got != st.path("roots/a2/incoming") {
+		t.Errorf("incoming %v, want it in the root again", got)
+	}
+}
+
+func TestManagedStoreRefused(t *testing.T) {
+	tests := []struct {
+		name, incoming string
+		prepare        func(*site)
+		status         int
+		words          string
+	}{
+		{"incoming is the root", "roots/a", nil, 422, ""},
+		{"the root lies in incoming", "roots", nil, 422, ""},
+		{"incoming where slides are kept", "roots/a/slides", func(st *site) { st.mkdir("roots/a/slides") }, 422, "slides"},
+		{"incoming outside", "elsewhere/d", nil, 403, "outside"},
+		{"incoming of the root is a link that leads out", "", func(st *site) { st.link("elsewhere/d", "roots/a/incoming") }, 403, "outside"},
+		{"incoming of the root is a file", "", func(st *site) { os.WriteFile(st.path("roots/a/incoming"), nil, 0o600) }, 422, "not a folder"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStoresSite(t)
+			if tt.prepare != nil {
+				tt.prepare(st)
+			}
+			post := map[string]any{"root": st.path("roots/a"), "mode": "managed"}
+			if tt.incoming != "" {
+				post["incoming"] = st.path(tt.incoming)
+			}
+			b, _ := json.Marshal(post)
+			st.refused("POST", "/api/v1/stores", string(b), tt.status, tt.words)
+		})
+	}
+	t.Run("a conflict leaves no folder behind", func(t *testing.T) {
+		st := newStoresSite(t)
+		st.object("POST", "/api/v1/stores", body("root", st.path("roots/a")), 201)
+		st.refused("POST", "/api/v1/stores", body("root", st.path("roots/a"), "mode", "managed"), 409, "")
+		if _, err := os.Stat(st.path("roots/a/incoming")); !os.IsNotExist(err) {
+			t.Errorf("the folder for arrivals: %v, want none", err)
+		}
+	})
+}
+
+// Removing a store never touches a file.
+func TestRemoveStore(t *testing.T) {
+	tests := []struct {
+		name   string
+		mode   catalog.Mode
+		state  catalog.State // of its one image; "" for none
+		query  string
+		status int
+	}{
+		{"in place", catalog.InPlace, catalog.Available, "", 204},
+		{"managed and empty", catalog.Managed, "", "", 204},
+		{"managed", catalog.Managed, catalog.Available, "", 409},
+		{"managed, with a broken file", catalog.Managed, catalog.Quarantined, "", 409},
+		{"managed, its file gone", catalog.Managed, catalog.Missing, "", 204},
+		{"managed, said not", catalog.Managed, catalog.Available, "?keep_files=false", 409},
+		{"managed, said so", catalog.Managed, catalog.Available, "?keep_files=true", 204},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStoresSite(t)
+			s := catalog.Store{Mode: tt.mode, Root: st.path("roots/a")}
+			if tt.mode == catalog.Managed {
+				s.Incoming = st.path("roots/b")
+			}
+			id := st.putStore(s)
+			file := filepath.Join(s.Root, "a.tiff")
+			if err := os.WriteFile(file, []byte("slide"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if tt.state != "" {
+				st.record("a.tiff", func(im *catalog.Image) { im.StoreID, im.State = id, tt.state })
+			}
+			path := "/api/v1/stores/" + id
+			if tt.status == 409 {
+				st.refused("DELETE", path+tt.query, "", 409, "keep_files=true")
+				st.object("GET", path, "", 200)
+			} else {
+				st.object("DELETE", path+tt.query, "", tt.status)
+				st.refused("GET", path, "", 404, "")
+				st.refused("DELETE", path, "", 404, "")
+			}
+			if b, err := os.ReadFile(file); err != nil || string(b) != "slide" {
+				t.Errorf("the file is %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// Folders and hosts are for admins, and so is every change.
+func TestStoresForOthers(t *testing.T) {
+	st := newStoresSite(t)
+	id := st.putStore(catalog.Store{Mode: catalog.Managed, Root: st.path("roots/a"), Incoming: st.path("roots/b"), Host: "scan1"})
+	path := "/api/v1/stores/" + id
+	st.admin.Store(false)
+	list := st.object("GET", "/api/v1/stores", "", 200)["items"].([]any)
+	for _, s := range []any{list[1], st.object("GET", path, "", 200)} {
+		for _, field := range []string{"root", "incoming", "host"} {
+			if v, ok := s.(map[string]any)[field]; v != nil || !ok {
+				t.Errorf("%s is %v (there: %t), want null", field, v, ok)
+			}
+		}
+	}
+	st.refused("POST", "/api/v1/stores", body("root", st.path("roots/a")), 403, "Only an admin may do this")
+	st.refused("PATCH", path, `{"public":true}`, 403, "Only an admin may do this")
+	st.refused("DELETE", path, "", 403, "Only an admin may do this")
+	st.refused("DELETE", "/api/v1/stores/nobody", "", 403, "Only an admin may do this")
+	st.api.Admin = nil
+	st.refused("PATCH", path, `{"public":true}`, 403, "Only an admin may do this")
+}
+
+func TestStoreProgress(t *testing.T) {
+	st := newSite(t)
+	pass := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600))
+	st.api.Watching = func() map[string]ingest.Status {
+		return map[string]ingest.Status{st.store: {Polling: true, Why: "a network", LastPass: pass, Arriving: 2}}
+	}
+	st.record("a", nil)
+	st.record("b", func(im *catalog.Image) { im.State = catalog.Broken })
+	if _, err := (&ingest.Syncer{Catalog: st.api.Catalog}).Sync(context.Background(), st.store, ingest.Options{Confirm: true}); err != nil {
+		t.Fatal(err)
+	}
+	s := st.object("GET", "/api/v1/stores/"+st.store, "", 200)
+	want := map[string]any{"polling": true, "why": "a network", "error": nil, "last_pass": "2026-03-01T11:00:00Z", "arriving": 2.0}
+	if diff := cmp.Diff(want, s["watch"]); diff != "" {
+		t.Errorf("watch (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]any{"missing": 2.0}, s["counts"]); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if r, _ := s["last_result"].(map[string]any); r["missing"] != 2.0 || s["last_sync"] == nil {
+		t.Errorf("last_result %v at %v, want two missing", s["last_result"], s["last_sync"])
+	}
+}
