@@ -158,6 +158,7 @@ test("is where it was left on the way back from a slide", async ({ page, slides 
   await expect(page.locator(".card[data-id]").first()).toBeVisible();
   await page.mouse.wheel(0, 1700);
   await expect(card).toBeVisible();
+  await card.scrollIntoViewIfNeeded(); // as the click would
   const before = await stillScroll(page);
   await card.getByRole("link").click();
   await expect(page.getByTestId("stage")).toBeVisible();

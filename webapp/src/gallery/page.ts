@@ -119,13 +119,13 @@ class Gallery {
     }, { signal });
     let frame = 0;
     window.addEventListener("scroll", () => {
-      this.feed.scrollY = window.scrollY;
       frame ||= requestAnimationFrame(() => {
         frame = 0;
         document.documentElement.classList.toggle("scrolled", window.scrollY > 4);
       });
     }, { passive: true, signal });
     signal.addEventListener("abort", () => {
+      this.feed.scrollY = window.scrollY; // the page is still there; events of scrolling may be late
       clearTimeout(timer);
       document.documentElement.classList.remove("scrolled");
     });
