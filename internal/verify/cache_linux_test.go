@@ -1,0 +1,55 @@
+package verify
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A hash takes out of the page cache what it brought in, and leaves the rest.
+func TestPageCache(t *testing.T) {
+	const size = 5 * window / 2
+	f := open(t, create(t, noise(1, size)))
+	fd := int(f.Fd())
+	// Clean pages only can be taken out; and on tmpfs none can.
+	if err := unix.Fsync(fd); err != nil {
+		t.Fatal(err)
+	}
+	c := newCache(f, size)
+	if !c.sees {
+		t.Skip("the kernel does not tell which pages are in the cache")
+	}
+	cached := func() (n int) {
+		for at := int64(0); at < size; at += window {
+			for _, p := range c.resident(at) {
+				n += int(p & 1)
+			}
+		}
+		return n
+	}
+	unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED)
+	if cached() > 0 {
+		t.Skip("this file system keeps its pages")
+	}
+	unix.Fadvise(fd, 0, 0, unix.FADV_RANDOM) // nothing is read ahead
+	hot := []int64{0, 3 << 20, window - 4096, window + 5<<20, size - 4096}
+	for _, at := range hot {
+		if _, err := f.ReadAt(make([]byte, 4096), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := cached()
+	if _, err := Hash(t.Context(), f, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	// What the kernel reads ahead at the border of two windows may stay.
+	if after, all := cached(), size/os.Getpagesize(); after < before || after > before+all/20 {
+		t.Errorf("%d pages in the cache before, %d after, of %d", before, after, all)
+	}
+	for _, at := range hot {
+		if p := c.resident(at / window * window); p[at%window/int64(os.Getpagesize())]&1 == 0 {
+			t.Errorf("the page at %d was taken out", at)
+		}
+	}
+}

@@ -1,0 +1,299 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// DefaultRate is how many bytes a second are read of a store that does not say
+// otherwise: half of what one disk gives, so that people still get their tiles.
+const DefaultRate = 100e6
+
+var (
+	// ErrNoRoot: the store's folder is out of reach, so nothing can be said of its
+	// files.
+	ErrNoRoot = errors.New("verify: the store's folder is out of reach: mount its disk, or make it readable")
+	// ErrNotReady: the image is in a state in which its file can't be held against
+	// anything.
+	ErrNotReady = errors.New("verify: the image is neither available nor damaged")
+)
+
+// A Verifier reads the files of stores and holds their bytes against the catalog.
+type Verifier struct {
+	Catalog *catalog.Catalog
+	Log     *slog.Logger // nil for none
+}
+
+// A Result says what was read and found. Numbers are of files.
+type Result struct {
+	Checked    int       `json:"checked"`    // read to the end, and as they should be
+	Hashed     int       `json:"hashed"`     // of those: their digests were not known, and are now
+	Damaged    []Finding `json:"damaged"`    // read to the end twice, and not as they should be
+	Unreadable []Finding `json:"unreadable"` // nothing can be said of them
+	Bytes      int64     `json:"bytes"`      // read
+	Duration   float64   `json:"duration"`   // seconds
+}
+
+// A Finding is what is wrong with the file of an image. It holds no file name.
+type Finding struct {
+	Image  string `json:"image"` // id
+	Reason string `json:"reason"`
+}
+
+// maxUnreadable bounds the files that are listed in a result.
+const maxUnreadable = 1000
+
+// Store reads the available images of a store that were not read since it began:
+// first those whose digest is not known, which it records, then those verified
+// longest ago. So who is broken off, or stops at a limit, is gone on from by the
+// next. It reads each file once, but one that is not as it should be twice.
+//
+// Damage is recorded in the catalog: the image is broken from then on, and no tile
+// of it is served. Whatever is wrong with one file stops nothing else.
+//
+// The error is [ErrNoRoot], the catalog's or the context's; the result holds what
+// was done until then.
+func (v *Verifier) Store(ctx context.Context, store string, o Options) (Result, error) {
+	st, err := v.Catalog.Store(ctx, store)
+	if err != nil {
+		return newRun(v, &catalog.Store{}, o).result, err
+	}
+	r := newRun(v, st, o)
+	total := st.Counts[catalog.Available]
+	if o.Limit > 0 {
+		total = min(total, o.Limit)
+	}
+	done := 0
+	began := time.Now()
+	err = r.rootIsThere()
+	if err == nil && total > 0 {
+		err = v.Catalog.EachUnverified(ctx, store, began, func(e *catalog.Entry) error {
+			if err := r.check(ctx, e, nil); err != nil {
+				return err
+			}
+			if done++; o.Progress != nil {
+				o.Progress(int64(done), int64(max(done, total)))
+			}
+			if done == o.Limit {
+				return errLimit
+			}
+			return nil
+		})
+	}
+	if errors.Is(err, errLimit) {
+		err = nil
+	}
+	r.result.Duration = time.Since(began).Seconds()
+	return r.result, err
+}
+
+var errLimit = errors.New("verify: as many as were wanted")
+
+// Image reads the file of one image, which is available, or was found damaged: if
+// its bytes are the right ones again, it is available again. Progress is in bytes.
+//
+// The error is [ErrNotReady], or as that of [Verifier.Store]. That the file is
+// damaged or can't be read is no error: it is in the result.
+func (v *Verifier) Image(ctx context.Context, id string, o Options) (Result, error) {
+	began := time.Now()
+	im, err := v.Catalog.Image(ctx, id)
+	if err != nil {
+		return newRun(v, &catalog.Store{}, o).result, err
+	}
+	st, err := v.Catalog.Store(ctx, im.StoreID)
+	if err != nil {
+		return newRun(v, &catalog.Store{}, o).result, err
+	}
+	r := newRun(v, st, o)
+	if im.State != catalog.Available && (im.State != catalog.Broken || im.DamagedAt == nil) {
+		return r.result, fmt.Errorf("%w: image %s is %s", ErrNotReady, im.ID, im.State)
+	}
+	e := &catalog.Entry{ID: im.ID, StoreID: im.StoreID, State: im.State, Path: im.Path, Revision: im.Revision, Identity: im.Identity}
+	if im.Digest != nil {
+		e.Digest = *im.Digest
+	}
+	if err = r.rootIsThere(); err == nil {
+		err = r.check(ctx, e, o.Progress)
+	}
+	r.result.Duration = time.Since(began).Seconds()
+	return r.result, err
+}
+
+// A run reads files of one store, one after the other.
+type run struct {
+	*Verifier
+	store  *catalog.Store
+	pacer  *pacer
+	result Result
+}
+
+func newRun(v *Verifier, st *catalog.Store, o Options) *run {
+	rate := o.Rate
+	if rate == 0 {
+		rate = st.VerifyRate
+	}
+	if rate == 0 {
+		rate = DefaultRate
+	}
+	return &run{v, st, newPacer(rate), Result{Damaged: []Finding{}, Unreadable: []Finding{}}}
+}
+
+// rootIsThere returns [ErrNoRoot] if the store's folder can't be read, or is empty as
+// the place is where a disk is not mounted.
+func (r *run) rootIsThere() error {
+	f, err := os.Open(r.store.Root)
+	if err == nil {
+		defer f.Close()
+		_, err = f.Readdirnames(1)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: it is empty", ErrNoRoot)
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrNoRoot, nameless(err))
+	}
+	return nil
+}
+
+// check reads the file of an image and records what that says. The error is one
+// that ends the run.
+func (r *run) check(ctx context.Context, e *catalog.Entry, progress func(done, total int64)) error {
+	digest, same, err := r.read(ctx, e, progress)
+	if err == nil && e.Digest != "" && digest != e.Digest {
+		digest, err = r.readAgain(ctx, e, digest)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		if rootErr := r.rootIsThere(); rootErr != nil {
+			return rootErr
+		}
+		r.unreadable(e, reason(err))
+		return nil
+	case e.Digest == "" && !same:
+		r.unreadable(e, "the file was changed since it was last looked at: sync the store, and verify it again")
+		return nil
+	}
+	return r.record(ctx, e, digest)
+}
+
+// record writes what the bytes of a file say into the catalog.
+func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error {
+	var err error
+	switch e.Digest {
+	case "":
+		err = r.Catalog.SetDigest(ctx, e.ID, e.Revision, digest)
+	case digest:
+		err = r.Catalog.Verified(ctx, e.ID, e.Revision, time.Now())
+	default:
+		words := damage(e, digest)
+		if err = r.Catalog.Damaged(ctx, e.ID, e.Revision, words, time.Now()); err == nil {
+			r.result.Damaged = append(r.result.Damaged, Finding{e.ID, words})
+			r.log().Error("a slide's file is damaged: no tile of it is served any more", "image", e.ID, "store", e.StoreID, "reason", words)
+			return nil
+		}
+	}
+	switch {
+	case errors.Is(err, catalog.ErrOldRevision), errors.Is(err, catalog.ErrNotFound), errors.Is(err, catalog.ErrConflict):
+		r.unreadable(e, "the image was changed in the catalog meanwhile: verify it again")
+		return nil
+	case err != nil:
+		return err
+	}
+	r.result.Checked++
+	if e.Digest == "" {
+		r.result.Hashed++
+	}
+	return nil
+}
+
+// read returns the digest of an image's file, and whether the file is the one that
+// was cataloged. One whose size or mtime are others was written, by whomever, and
+// is no case for us.
+func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, total int64)) (digest string, same bool, err error) {
+	// Without O_NONBLOCK a named pipe would keep us here until somebody writes.
+	f, err := os.OpenFile(r.store.File(e.Path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", false, err
+	}
+	defer f.Close()
+	id, err := identify(f)
+	if err != nil {
+		return "", false, err
+	}
+	if id.Size != e.Identity.Size || id.MTime != e.Identity.MTime {
+		return "", false, errWritten
+	}
+	last := int64(0)
+	digest, err = hash(ctx, f, r.pacer, func(done, total int64) {
+		r.result.Bytes += done - last
+		last = done
+		if progress != nil {
+			progress(done, total)
+		}
+	})
+	return digest, id.Same(e.Identity), err
+}
+
+var errWritten = errors.New("verify: the file was written since it was last looked at: sync the store, and verify it again")
+
+// readAgain reads a file a second time whose digest was not the right one the
+// first time. A disk, a cable or memory that errs does not always err alike.
+func (r *run) readAgain(ctx context.Context, e *catalog.Entry, first string) (string, error) {
+	digest, _, err := r.read(ctx, e, nil)
+	if err == nil && digest != first {
+		return "", errUnsteady
+	}
+	return digest, err
+}
+
+var errUnsteady = errors.New("verify: read twice, the file gave different bytes: check disk, cables and memory of this machine")
+
+// damage says what is wrong with a file, and what to do.
+func damage(e *catalog.Entry, digest string) string {
+	return fmt.Sprintf("its bytes are not those of its digest (SHA-256 %.12s…, not %.12s…), though its size and time are as they were on %s: put a good copy in its place, and verify it",
+		digest, e.Digest, time.Unix(0, e.Identity.MTime).UTC().Format("2006-01-02"))
+}
+
+// reason is an error in words for everybody: no file name, and what to do.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return "its file is gone: sync the store"
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("permission denied: make the file and its folders readable for user %d", os.Geteuid())
+	case errors.Is(err, syscall.EIO):
+		return plain(err) + ": check the disk"
+	}
+	return plain(err)
+}
+
+// plain is an error without its package's and its file's name.
+func plain(err error) string {
+	return strings.TrimPrefix(nameless(err).Error(), "verify: ")
+}
+
+func (r *run) unreadable(e *catalog.Entry, reason string) {
+	if len(r.result.Unreadable) < maxUnreadable {
+		r.result.Unreadable = append(r.result.Unreadable, Finding{e.ID, reason})
+	}
+	r.log().Warn("a slide's file could not be verified", "image", e.ID, "store", e.StoreID, "reason", reason)
+}
+
+func (v *Verifier) log() *slog.Logger {
+	if v.Log != nil {
+		return v.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}

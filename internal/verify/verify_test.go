@@ -1,0 +1,403 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+)
+
+// A site is a folder of slides that is cataloged, and served.
+type site struct {
+	t     *testing.T
+	root  string
+	store string
+	log   bytes.Buffer
+	*Verifier
+	syncer *ingest.Syncer
+	now    time.Time
+	tiles  *tiles.Server
+	feed   *feed.Feed
+}
+
+// onEach runs a test on a fresh site with either database.
+func onEach(t *testing.T, test func(*testing.T, *site)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))) })
+	t.Run("postgres", func(t *testing.T) { test(t, newSite(t, pgtest.New(t))) })
+}
+
+func newSite(t *testing.T, url string) *site {
+	t.Helper()
+	c, err := catalog.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	st := &site{t: t, root: t.TempDir(), now: time.Now()}
+	s, err := c.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: st.root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.store = s.ID
+	st.Verifier = &Verifier{Catalog: c, Log: slog.New(slog.NewTextHandler(&st.log, nil))}
+	st.syncer = &ingest.Syncer{Catalog: c, Now: func() time.Time { return st.now }}
+	st.tiles = tiles.New(tiles.Options{})
+	t.Cleanup(st.tiles.Close)
+	st.feed = &feed.Feed{Catalog: c, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
+	return st
+}
+
+func (st *site) path(name string) string { return filepath.Join(st.root, name) }
+
+// slides writes slides of these names and catalogs them.
+func (st *site) slides(names ...string) {
+	st.t.Helper()
+	for i, name := range names {
+		if _, err := (synth.Philips{Width: 700 + 10*i, Height: 500, TileSize: 256, Barcode: "B-1"}).Write(st.path(name)); err != nil {
+			st.t.Fatal(err)
+		}
+	}
+	st.sync()
+}
+
+func (st *site) sync() {
+	st.t.Helper()
+	st.now = st.now.Add(time.Minute)
+	if _, err := st.syncer.Sync(st.t.Context(), st.store, ingest.Options{}); err != nil {
+		st.t.Fatal(err)
+	}
+}
+
+func (st *site) image(name string) *catalog.Image {
+	st.t.Helper()
+	im, err := st.Catalog.ImageByPath(st.t.Context(), st.store, name)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	return im
+}
+
+// verify reads the store and wants no error.
+func (st *site) verify(o Options) Result {
+	st.t.Helper()
+	o.Rate = -1
+	r, err := st.Store(st.t.Context(), st.store, o)
+	if err != nil {
+		st.t.Fatalf("Store: %v", err)
+	}
+	return r
+}
+
+// decay flips a bit in the middle of a file, and puts its mtime back: as near as
+// one can get to a disk that forgets.
+func (st *site) decay(name string) {
+	st.t.Helper()
+	stat, err := os.Stat(st.path(name))
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	f, err := os.OpenFile(st.path(name), os.O_RDWR, 0)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	var b [1]byte
+	_, err = f.ReadAt(b[:], stat.Size()/2)
+	b[0] ^= 1
+	_, err2 := f.WriteAt(b[:], stat.Size()/2)
+	if err := errors.Join(err, err2, f.Close(), os.Chtimes(st.path(name), stat.ModTime(), stat.ModTime())); err != nil {
+		st.t.Fatal(err)
+	}
+}
+
+// tile asks for the image's first tile, as a viewer would.
+func (st *site) tile(id string) error {
+	st.t.Helper()
+	if err := st.feed.Load(st.t.Context()); err != nil {
+		st.t.Fatal(err)
+	}
+	im, err := st.tiles.Image(id)
+	if err != nil {
+		return err
+	}
+	a, err := im.Tile(st.t.Context(), &tiles.Address{Kind: tiles.ByLevel}, "")
+	if err == nil {
+		a.Release()
+	}
+	return err
+}
+
+// images are those of findings.
+func images(list []Finding) []string {
+	ids := []string{}
+	for _, f := range list {
+		ids = append(ids, f.Image)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func TestStore(t *testing.T) {
+	onEach(t, func(t *testing.T, st *site) {
+		st.slides("a.tiff", "b.tiff", "c.tiff", "d.tiff")
+		var seen []string
+		r := st.verify(Options{Progress: func(done, total int64) { seen = append(seen, fmt.Sprintf("%d/%d", done, total)) }})
+		if r.Checked != 4 || r.Hashed != 4 || len(r.Damaged)+len(r.Unreadable) > 0 || r.Bytes == 0 || r.Duration <= 0 {
+			t.Errorf("first: %+v, want 4 checked and hashed", r)
+		}
+		if diff := cmp.Diff([]string{"1/4", "2/4", "3/4", "4/4"}, seen); diff != "" {
+			t.Errorf("progress, want - got +:\n%s", diff)
+		}
+		bytes := r.Bytes
+		if r = st.verify(Options{}); r.Checked != 4 || r.Hashed != 0 || r.Bytes != bytes {
+			t.Errorf("second: %+v, want 4 checked, of %d bytes", r, bytes)
+		}
+
+		damaged, gone, written := st.image("b.tiff"), st.image("c.tiff"), st.image("d.tiff")
+		if err := st.tile(damaged.ID); err != nil {
+			t.Errorf("a tile of a good slide: %v", err)
+		}
+		st.decay("b.tiff")
+		st.sync() // its structure is whole
+		if err := os.Remove(st.path("c.tiff")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(st.path("d.tiff"), damaged.Identity.Size/2); err != nil {
+			t.Fatal(err)
+		}
+		r = st.verify(Options{})
+		if diff := cmp.Diff([]string{damaged.ID}, images(r.Damaged)); diff != "" || r.Checked != 1 {
+			t.Errorf("damaged: %+v, want 1 checked, want - got +:\n%s", r, diff)
+		}
+		want := []string{gone.ID, written.ID}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, images(r.Unreadable)); diff != "" {
+			t.Errorf("unreadable, want - got +:\n%s", diff)
+		}
+		for _, f := range slices.Concat(r.Damaged, r.Unreadable) {
+			if strings.Contains(f.Reason, ".tiff") || strings.Contains(f.Reason, st.root) || strings.HasPrefix(f.Reason, "verify:") {
+				t.Errorf("%q names a file, or this package", f.Reason)
+			}
+		}
+		if strings.Contains(st.log.String(), ".tiff") {
+			t.Errorf("a file name in the log:\n%s", &st.log)
+		}
+		if got := st.image("b.tiff"); got.State != catalog.Broken || got.Reason != r.Damaged[0].Reason || got.DamagedAt == nil {
+			t.Errorf("in the catalog: %s %q, damaged at %v, want %s %q", got.State, got.Reason, got.DamagedAt, catalog.Broken, r.Damaged[0].Reason)
+		}
+		if err := st.tile(damaged.ID); !errors.Is(err, tiles.ErrNoImage) || tiles.Explain(err).Status != 404 {
+			t.Errorf("a tile of a damaged slide: %v, want %v", err, tiles.ErrNoImage)
+		}
+		if r = st.verify(Options{}); r.Checked != 1 || len(r.Damaged) != 0 {
+			t.Errorf("after that: %+v, want 1 checked, and nothing newly damaged", r)
+		}
+	})
+}
+
+// TestDecayUnseen finds damage that came without a change of any time: the catalog
+// has just taken the damaged file for what it was.
+func TestDecayUnseen(t *testing.T) {
+	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	st.slides("a.tiff")
+	if r := st.verify(Options{}); r.Hashed != 1 {
+		t.Fatalf("%+v", r)
+	}
+	st.decay("a.tiff")
+	if r := st.verify(Options{}); len(r.Damaged) != 1 { // no pass has seen its new ctime
+		t.Fatalf("%+v, want 1 damaged", r)
+	}
+	im := st.image("a.tiff")
+	st.sync()
+	if r, err := st.Image(t.Context(), im.ID, Options{Rate: -1}); err != nil || len(r.Damaged) != 1 {
+		t.Errorf("the image again: %+v, %v, want it damaged", r, err)
+	}
+	st.decay("a.tiff") // the other way: the right bytes are back
+	st.sync()
+	var last int64
+	r, err := st.Image(t.Context(), im.ID, Options{Rate: -1, Progress: func(done, _ int64) { last = done }})
+	if err != nil || r.Checked != 1 || last != im.Identity.Size {
+		t.Errorf("a good copy in its place: %+v, %v, progress %d, want 1 checked and %d", r, err, last, im.Identity.Size)
+	}
+	if got := st.image("a.tiff"); got.State != catalog.Available || got.DamagedAt != nil {
+		t.Errorf("a good copy in its place: %s %q, want %s", got.State, got.Reason, catalog.Available)
+	}
+	if err := st.tile(im.ID); err != nil {
+		t.Errorf("its tile: %v", err)
+	}
+}
+
+// A run that ends early is gone on from.
+func TestLimit(t *testing.T) {
+	onEach(t, func(t *testing.T, st *site) {
+		names := []string{"a.tiff", "b.tiff", "c.tiff", "d.tiff", "e.tiff"}
+		st.slides(names...)
+		for i, want := range []int{2, 2, 1} {
+			if r := st.verify(Options{Limit: 2}); r.Hashed != want {
+				t.Errorf("run %d: %d hashed, want %d", i, r.Hashed, want)
+			}
+		}
+		slices.SortFunc(names, func(a, b string) int { return st.image(a).VerifiedAt.Compare(*st.image(b).VerifiedAt) })
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now().Truncate(time.Microsecond)
+		r, err := st.Store(ctx, st.store, Options{Rate: -1, Progress: func(done, _ int64) {
+			if done == 3 {
+				cancel()
+			}
+		}})
+		if !errors.Is(err, context.Canceled) || r.Checked != 3 {
+			t.Errorf("cancelled: %+v, %v, want 3 checked", r, err)
+		}
+		again := func() (list []string) {
+			for _, name := range names {
+				if !st.image(name).VerifiedAt.Before(began) {
+					list = append(list, name)
+				}
+			}
+			return list
+		}
+		if diff := cmp.Diff(names[:3], again()); diff != "" {
+			t.Errorf("cancelled: verified were, want - got +:\n%s", diff)
+		}
+		began = time.Now().Truncate(time.Microsecond)
+		if r := st.verify(Options{Limit: 2}); r.Checked != 2 {
+			t.Errorf("after that: %+v, want 2 checked", r)
+		}
+		if diff := cmp.Diff(names[3:], again()); diff != "" {
+			t.Errorf("after that: verified were, want - got +:\n%s", diff)
+		}
+	})
+}
+
+// What is verified under a lease that is lost is not recorded.
+func TestUnderLostLease(t *testing.T) {
+	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	st.slides("a.tiff")
+	l, err := st.Catalog.Acquire(t.Context(), "verify", "a", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Catalog.Acquire(t.Context(), "verify", "a", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	v := &Verifier{Catalog: st.Catalog.Under(l)}
+	if _, err := v.Store(t.Context(), st.store, Options{}); !errors.Is(err, catalog.ErrLeaseLost) {
+		t.Errorf("%v, want %v", err, catalog.ErrLeaseLost)
+	}
+}
+
+func TestFolderAway(t *testing.T) {
+	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	st.slides("a.tiff")
+	id := st.image("a.tiff").ID
+	if err := os.Rename(st.root, st.root+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"gone", "empty"} {
+		r, err := st.Store(t.Context(), st.store, Options{})
+		if !errors.Is(err, ErrNoRoot) || len(r.Unreadable) > 0 || strings.Contains(err.Error(), st.root) {
+			t.Errorf("%s: %+v, %v, want %v", when, r, err, ErrNoRoot)
+		}
+		if _, err := st.Image(t.Context(), id, Options{}); !errors.Is(err, ErrNoRoot) {
+			t.Errorf("%s: Image: %v, want %v", when, err, ErrNoRoot)
+		}
+		if err := os.MkdirAll(st.root, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := st.Store(t.Context(), "nowhere", Options{}); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("an unknown store: %v, want %v", err, catalog.ErrNotFound)
+	}
+	if _, err := st.Image(t.Context(), "nobody", Options{}); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("an unknown image: %v, want %v", err, catalog.ErrNotFound)
+	}
+	if err := errors.Join(os.Remove(st.root), os.Rename(st.root+".away", st.root), os.Remove(st.path("a.tiff")), os.WriteFile(st.path("x"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	st.sync()
+	if _, err := st.Image(t.Context(), id, Options{}); !errors.Is(err, ErrNotReady) {
+		t.Errorf("a missing image: %v, want %v", err, ErrNotReady)
+	}
+}
+
+// TestPermission runs as somebody who may not read everything: root, who may, starts
+// itself anew as nobody.
+func TestPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		asNobody(t, "^TestPermission$")
+		return
+	}
+	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	st.slides("a.tiff", "b.tiff")
+	if err := os.Chmod(st.path("a.tiff"), 0); err != nil {
+		t.Fatal(err)
+	}
+	r := st.verify(Options{})
+	if len(r.Unreadable) != 1 || r.Unreadable[0].Image != st.image("a.tiff").ID || !strings.Contains(r.Unreadable[0].Reason, "permission denied") || r.Checked != 1 {
+		t.Errorf("%+v, want 1 checked, and of the other that permission is denied", r)
+	}
+	if got := st.image("a.tiff").State; got != catalog.Available {
+		t.Errorf("a file that can't be read for now: %s, want %s: nothing is known against it", got, catalog.Available)
+	}
+}
+
+// asNobody runs tests of this binary as an unprivileged user.
+func asNobody(t *testing.T, run string) {
+	t.Helper()
+	const nobody = 65534
+	dir, err := os.MkdirTemp("", "nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	bin := filepath.Join(dir, "test") // the one that go test made lies where nobody can get
+	if err := copyFile(bin, os.Args[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(dir, nobody, nobody); err != nil {
+		t.Skip("cannot become another user: ", err)
+	}
+	cmd := exec.Command(bin, "-test.run="+run, "-test.v")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS") {
+		t.Errorf("as nobody: %v\n%s", err, out)
+	}
+}
+
+func copyFile(to, from string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o755)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(dst, src); err != nil {
+		dst.Close()
+		return err
+	}
+	return dst.Close()
+}
