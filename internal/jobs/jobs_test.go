@@ -18,11 +18,15 @@ import (
 
 const (
 	testPoll = 50 * time.Millisecond
+	testBeat = 200 * time.Millisecond
+	testDead = 2 * time.Second
 	patience = 60 * time.Second // for a machine that is busy with other tests
 )
 
 // onBoth runs a test on both databases, each fresh.
 func onBoth(t *testing.T, test func(t *testing.T, url string)) {
+	t.Parallel()
+	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		test(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
@@ -44,7 +48,7 @@ func open(t testing.TB, url string, kinds ...Kind) *Jobs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.beat, j.dead = 200*time.Millisecond, 2*time.Second
+	j.beat, j.dead = testBeat, testDead
 	t.Cleanup(func() {
 		if err := errors.Join(j.Close(), c.Close()); err != nil {
 			t.Error(err)
@@ -188,6 +192,374 @@ func TestFailures(t *testing.T) {
 					t.Errorf("result %s", v.Result)
 				}
 			})
+		}
+	})
+}
+
+func TestUnique(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		none := func(context.Context, *Task) (any, error) { return nil, nil }
+		j := open(t, url, Kind{Name: SyncStore, Run: none, Unique: true}, Kind{Name: HashImage, Run: none})
+		first := submit(t, j, Submission{Kind: SyncStore, Store: "a", Args: map[string]any{"x": 1, "y": map[string]int{"b": 1, "a": 2}}})
+		tests := []struct {
+			name string
+			s    Submission
+			same bool
+		}{
+			{"the same", Submission{Kind: SyncStore, Args: json.RawMessage(`{"y":{"a":2,"b":1},"x":1,"store":"a"}`)}, true},
+			{"in another queue", Submission{Kind: SyncStore, Queue: "other", Store: "a", Args: json.RawMessage(`{"y":{"a":2,"b":1},"x":1}`)}, true},
+			{"another store", Submission{Kind: SyncStore, Store: "b", Args: json.RawMessage(`{"y":{"a":2,"b":1},"x":1}`)}, false},
+			{"other arguments", Submission{Kind: SyncStore, Store: "a"}, false},
+			{"another kind", Submission{Kind: HashImage, Args: json.RawMessage(`{"y":{"a":2,"b":1},"x":1,"store":"a"}`)}, false},
+		}
+		for _, tt := range tests {
+			if v := submit(t, j, tt.s); (v.ID == first.ID) != tt.same {
+				t.Errorf("%s: same task %v, want %v", tt.name, v.ID == first.ID, tt.same)
+			}
+		}
+		a, b := submit(t, j, Submission{Kind: HashImage}), submit(t, j, Submission{Kind: HashImage})
+		if a.ID == b.ID {
+			t.Error("a kind that is not unique gave the same task twice")
+		}
+		work(t, j, one)
+		wait(t, j, first.ID)
+		if v := submit(t, j, tests[0].s); v.ID == first.ID {
+			t.Error("a task that has ended came back")
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		j := open(t, url, Kind{Name: SyncStore})
+		tests := []struct {
+			name string
+			s    Submission
+			want error
+		}{
+			{"kind", Submission{Kind: "make_coffee"}, ErrUnknownKind},
+			{"queue", Submission{Kind: SyncStore, Queue: "Not This"}, ErrBadQueue},
+			{"long queue", Submission{Kind: SyncStore, Queue: string(make([]byte, 65))}, ErrBadQueue},
+			{"list", Submission{Kind: SyncStore, Args: []int{1}}, ErrBadArgs},
+			{"text", Submission{Kind: SyncStore, Args: json.RawMessage(`"no`)}, ErrBadArgs},
+			{"null", Submission{Kind: SyncStore, Args: json.RawMessage(`null`)}, nil},
+		}
+		for _, tt := range tests {
+			if _, err := j.Submit(t.Context(), tt.s); !errors.Is(err, tt.want) {
+				t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
+			}
+		}
+		for _, id := range []string{"", "t", "tzzz", "1", "t1", "t01", "T1", "t-1", "tg7ccccccccccccccc"} {
+			want := ErrNotFound
+			if id == "t1" {
+				want = nil
+			}
+			if _, err := j.Get(t.Context(), id); !errors.Is(err, want) {
+				t.Errorf("Get(%q): error %v, want %v", id, err, want)
+			}
+			if id == "t1" {
+				continue
+			}
+			if _, err := j.Cancel(t.Context(), id); !errors.Is(err, ErrNotFound) {
+				t.Errorf("Cancel(%q): error %v", id, err)
+			}
+		}
+		for _, f := range []Filter{{State: "happy"}, {Cursor: "what"}} {
+			if _, _, err := j.List(t.Context(), f); !errors.Is(err, ErrBadFilter) {
+				t.Errorf("List(%+v): error %v", f, err)
+			}
+		}
+	})
+}
+
+func TestList(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		j := open(t, url,
+			Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }},
+			Kind{Name: HashImage, Run: func(context.Context, *Task) (any, error) { return nil, Permanent(errors.New("no")) }},
+			Kind{Name: VerifyStore, Run: func(context.Context, *Task) (any, error) { return nil, errors.New("not yet") }})
+		var ids []string
+		add := func(s Submission) string {
+			ids = append(ids, submit(t, j, s).ID)
+			return ids[len(ids)-1]
+		}
+		done := add(Submission{Kind: SyncStore, Store: "a"})
+		failed := add(Submission{Kind: HashImage, Store: "b"})
+		retried := add(Submission{Kind: VerifyStore, Store: "a"})
+		waits := add(Submission{Kind: SyncStore, Store: "a", Queue: "far"})
+		off := add(Submission{Kind: SyncStore, Store: "b", Queue: "far"})
+		if _, err := j.Cancel(t.Context(), off); err != nil {
+			t.Fatal(err)
+		}
+		stop := work(t, j, one)
+		wait(t, j, done)
+		wait(t, j, failed)
+		until(t, j, retried, func(v *View) bool { return v.State == Retrying && v.Error != nil })
+		stop()
+		until(t, j, retried, inState(Retrying))
+		tests := []struct {
+			f    Filter
+			want []string
+		}{
+			{Filter{}, []string{off, waits, retried, failed, done}},
+			{Filter{State: Succeeded}, []string{done}},
+			{Filter{State: Failed}, []string{failed}},
+			{Filter{State: Retrying}, []string{retried}},
+			{Filter{State: Waiting}, []string{waits}},
+			{Filter{State: Cancelled}, []string{off}},
+			{Filter{State: Running}, nil},
+			{Filter{Store: "a"}, []string{waits, retried, done}},
+			{Filter{Store: "a", Kind: SyncStore, State: Waiting, Queue: "far"}, []string{waits}},
+			{Filter{Queue: "far"}, []string{off, waits}},
+			{Filter{Kind: HashImage}, []string{failed}},
+		}
+		for _, tt := range tests {
+			page, next, err := j.List(t.Context(), tt.f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, v := range page {
+				got = append(got, v.ID)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" || next != "" {
+				t.Errorf("List(%+v): next %q, (-want +got):\n%s", tt.f, next, diff)
+			}
+		}
+		var got []string
+		for f := (Filter{Limit: 2}); ; {
+			page, next, err := j.List(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range page {
+				got = append(got, v.ID)
+			}
+			if f.Cursor = next; next == "" {
+				break
+			}
+		}
+		if diff := cmp.Diff(tests[0].want, got); diff != "" {
+			t.Errorf("page by page (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestNames pins the names of DESIGN's task.
+func TestNames(t *testing.T) {
+	b, err := json.Marshal(View{Progress: &Progress{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"id":"","kind":"","queue":"","args":null,"state":"","ready":false,"progress":{"done":0,"total":null,"unit":""},` +
+		`"result":null,"error":null,"attempts":0,"worker":null,"submitted_at":"0001-01-01T00:00:00Z","started_at":null,"finished_at":null,` +
+		`"log":null,"waiting_for_worker":false}`
+	if diff := cmp.Diff(want, string(b)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		stubborn := Kind{Name: SyncStore, Run: func(ctx context.Context, _ *Task) (any, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		j, other := open(t, url, stubborn), open(t, url, stubborn)
+		work(t, j, one)
+		running := submit(t, other, Submission{Kind: SyncStore, Store: "a"})
+		waiting := submit(t, other, Submission{Kind: SyncStore, Store: "b"})
+		until(t, other, running.ID, inState(Running))
+		if v, err := other.Cancel(t.Context(), waiting.ID); err != nil || v.State != Cancelled || !v.Ready {
+			t.Errorf("a task that waits: %+v, %v", v, err)
+		}
+		began := time.Now()
+		if _, err := other.Cancel(t.Context(), running.ID); err != nil {
+			t.Fatal(err)
+		}
+		if v := wait(t, other, running.ID); v.State != Cancelled || v.Error != nil || v.FinishedAt == nil {
+			t.Errorf("a task that runs: %+v", v)
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("cancelled after %s", d)
+		}
+		if v, err := other.Cancel(t.Context(), running.ID); err != nil || v.State != Cancelled {
+			t.Errorf("again: %+v, %v", v, err)
+		}
+	})
+}
+
+func TestTimeout(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		j := open(t, url, Kind{Name: SyncStore, Timeout: 100 * time.Millisecond, MaxAttempts: 1, Run: func(ctx context.Context, _ *Task) (any, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+		work(t, j, one)
+		v := wait(t, j, submit(t, j, Submission{Kind: SyncStore}).ID)
+		if v.State != Failed || v.Error == nil || *v.Error != "jobs: the task took longer than 100ms: context deadline exceeded" {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+func TestPanic(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		j := open(t, url, Kind{Name: SyncStore, MaxAttempts: 1, Run: func(context.Context, *Task) (any, error) { panic("oh no") }})
+		work(t, j, one)
+		v := wait(t, j, submit(t, j, Submission{Kind: SyncStore}).ID)
+		if v.State != Failed || v.Error == nil || *v.Error != "jobs: the task panicked: oh no" {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+func TestProgress(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		goOn := make(chan struct{})
+		j := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
+			for i := range int64(1000) {
+				task.Progress(i, 0, "files")
+			}
+			for i := range 300 {
+				task.Logf("line %d", i)
+			}
+			<-goOn
+			for i := range 5 {
+				task.Logf("line %d", 300+i)
+			}
+			task.Progress(5, 7, "images")
+			return nil, nil
+		}})
+		work(t, j, one)
+		id := submit(t, j, Submission{Kind: SyncStore}).ID
+		v := until(t, j, id, func(v *View) bool { return v.Progress != nil })
+		if diff := cmp.Diff(&Progress{Done: 999, Unit: "files"}, v.Progress); diff != "" {
+			t.Errorf("while it runs (-want +got):\n%s", diff)
+		}
+		close(goOn)
+		v = wait(t, j, id)
+		total := int64(7)
+		if diff := cmp.Diff(&Progress{Done: 5, Total: &total, Unit: "images"}, v.Progress); diff != "" {
+			t.Errorf("at the end (-want +got):\n%s", diff)
+		}
+		if n := len(v.Log); n != 200 || v.Log[0].Text != "line 105" || v.Log[199].Text != "line 304" {
+			t.Errorf("%d lines: %v", n, v.Log)
+		}
+	})
+}
+
+func TestNobodyServes(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		none := Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }}
+		j, other := open(t, url, none), open(t, url, none)
+		work(t, j, one)
+		id := submit(t, j, Submission{Kind: SyncStore, Queue: "far"}).ID
+		time.Sleep(10 * testPoll)
+		if v, err := j.Get(t.Context(), id); err != nil || v.State != Waiting || !v.WaitingForWorker {
+			t.Errorf("%+v, %v", v, err)
+		}
+		work(t, other, map[string]int{"far": 1})
+		if v := wait(t, j, id); v.State != Succeeded || v.WaitingForWorker {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// TestShare has two processes do the same queue: each task once, and both get some.
+func TestShare(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		var calls atomic.Int32
+		k := Kind{Name: HashImage, Run: func(context.Context, *Task) (any, error) {
+			calls.Add(1)
+			time.Sleep(testPoll)
+			return nil, nil
+		}}
+		a, b := open(t, url, k), open(t, url, k)
+		work(t, a, one)
+		work(t, b, one)
+		const tasks = 20
+		var ids []string
+		for range tasks {
+			ids = append(ids, submit(t, a, Submission{Kind: HashImage}).ID)
+		}
+		workers := map[string]int{}
+		for _, id := range ids {
+			v := wait(t, b, id)
+			workers[*v.Worker]++
+			if v.State != Succeeded || v.Attempts != 1 {
+				t.Errorf("%+v", v)
+			}
+		}
+		if calls.Load() != tasks || len(workers) != 2 {
+			t.Errorf("%d calls by %v", calls.Load(), workers)
+		}
+	})
+}
+
+func TestGracefulStop(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		var calls atomic.Int32
+		k := Kind{Name: SyncStore, MaxAttempts: 1, Run: func(ctx context.Context, _ *Task) (any, error) {
+			if calls.Add(1) == 1 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return nil, nil
+		}}
+		j := open(t, url, k)
+		stop := work(t, j, one)
+		id := submit(t, j, Submission{Kind: SyncStore}).ID
+		until(t, j, id, inState(Running))
+		stop()
+		v, err := j.Get(t.Context(), id)
+		if err != nil || v.State != Waiting || v.Attempts != 0 || v.Error != nil || v.Worker != nil {
+			t.Errorf("handed back: %+v, %v", v, err)
+		}
+		work(t, j, one)
+		if v := wait(t, j, id); v.State != Succeeded || v.Attempts != 1 {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+func TestWatch(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		goOn := make(chan struct{})
+		j := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
+			<-goOn
+			return nil, nil
+		}})
+		id := submit(t, j, Submission{Kind: SyncStore}).ID
+		var got []State
+		for v := range j.Watch(t.Context(), id) {
+			if n := len(got); n == 0 || got[n-1] != v.State {
+				got = append(got, v.State)
+			}
+			switch v.State {
+			case Waiting:
+				if len(got) == 1 && v.WaitingForWorker {
+					work(t, j, one)
+				}
+			case Running:
+				select {
+				case <-goOn:
+				default:
+					close(goOn)
+				}
+			}
+		}
+		if diff := cmp.Diff([]State{Waiting, Running, Succeeded}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		c := j.Watch(ctx, submit(t, j, Submission{Kind: SyncStore, Queue: "far"}).ID)
+		<-c
+		cancel()
+		for range c { //nolint:revive // it must be closed
+		}
+		for range j.Watch(t.Context(), "t9999") {
+			t.Error("a task that is not there was sent")
 		}
 	})
 }

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -60,7 +61,7 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 }
 
 func (db *database) preparePostgres(ctx context.Context, pool *pgxpool.Pool) error {
-	if err := migratePostgres(ctx, pool); err != nil {
+	if err := migratePostgres(ctx, pool, db.read); err != nil {
 		return err
 	}
 	turns, err := lock.NewPostgresSessionLocker()
@@ -93,7 +94,7 @@ func (db *database) preparePostgres(ctx context.Context, pool *pgxpool.Pool) err
 
 // migratePostgres brings River's tables to its newest version, one process at a
 // time.
-func migratePostgres(ctx context.Context, pool *pgxpool.Pool) error {
+func migratePostgres(ctx context.Context, pool *pgxpool.Pool, db *sql.DB) error {
 	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
 	if err != nil {
 		return fmt.Errorf("jobs: %w", err)
@@ -107,11 +108,7 @@ func migratePostgres(ctx context.Context, pool *pgxpool.Pool) error {
 		return fmt.Errorf("jobs: migration of River: %w", err)
 	}
 	defer conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrationLock)) //nolint:errcheck // the lock ends with the connection
-	existing, err := m.ExistingVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("jobs: version of River's tables: %w", err)
-	}
-	if err := knows(m, existing); err != nil {
+	if err := refuseNewer(ctx, db, m); err != nil {
 		return err
 	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {

@@ -51,6 +51,9 @@ func Next(schedule, timezone string, last time.Time) (time.Time, error) {
 	if len(fields) != 5 {
 		return time.Time{}, fmt.Errorf("%w: %q is neither an interval like 15m nor five fields like 30 2 * * *: minute, hour, day, month, day of the week", ErrBadSchedule, schedule)
 	}
+	if strings.Contains(schedule, "=") {
+		return time.Time{}, fmt.Errorf("%w: %q: a time zone is not part of it", ErrBadSchedule, schedule)
+	}
 	parsed, err := parser.Parse(schedule)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%w: %q: %w", ErrBadSchedule, schedule, err)
@@ -88,21 +91,31 @@ func nextOnClock(spec *cron.SpecSchedule, zone *time.Location, last time.Time) t
 		if clock = spec.Next(clock); clock.IsZero() {
 			return clock
 		}
-		y, mon, d := clock.Date()
-		next := time.Date(y, mon, d, clock.Hour(), clock.Minute(), 0, 0, zone)
-		if missing := clock.Sub(onClock(next)); missing > 0 {
-			next = next.Add(missing) // the clock was put forward across it
-		}
+		next := atClock(clock, zone)
 		if next.After(last) {
 			return next
 		}
 	}
 }
 
+// atClock returns when a clock on the wall shows this. The first time if there are
+// two; if there is none, as much after the clock was put forward as this is.
+func atClock(clock time.Time, zone *time.Location) time.Time {
+	const around = 24 * time.Hour // clocks are not changed twice in this time
+	before := clock.Add(-offset(clock.Add(-around).In(zone))).In(zone)
+	after := clock.Add(-offset(clock.Add(around).In(zone))).In(zone)
+	if !onClock(before).Equal(clock) && onClock(after).Equal(clock) {
+		return after
+	}
+	return before
+}
+
 // onClock is what a clock on the wall shows at t, as if it were UTC.
-func onClock(t time.Time) time.Time {
-	_, offset := t.Zone()
-	return t.UTC().Add(time.Duration(offset) * time.Second)
+func onClock(t time.Time) time.Time { return t.UTC().Add(offset(t)) }
+
+func offset(t time.Time) time.Duration {
+	_, seconds := t.Zone()
+	return time.Duration(seconds) * time.Second
 }
 
 // A plan is when a task of a store is due again and again.
@@ -191,7 +204,7 @@ func (j *Jobs) enqueueDue(ctx context.Context, now time.Time) error {
 			}
 			if begin, ok := last.of(p); ok {
 				err = j.enqueue(ctx, p, begin, now)
-			} else {
+			} else if err = CheckSchedule(p.schedule, p.zone); err == nil {
 				err = j.db.begin(ctx, p, now)
 			}
 			if err != nil {

@@ -103,6 +103,9 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("jobs: %w", err)
 	}
+	if err := refuseNewer(ctx, db, m); err != nil {
+		return err
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("jobs: migration of River: %w", err)
@@ -111,9 +114,6 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	existing, err := m.ExistingVersionsTx(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("jobs: version of River's tables: %w", err)
-	}
-	if err := knows(m, existing); err != nil {
-		return err
 	}
 	if len(existing) == len(m.AllVersions()) {
 		return nil

@@ -186,12 +186,11 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	if ferr := t.flush(last, true); ferr != nil {
 		r.w.Log.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", ferr)
 	}
-	if context.Cause(ctx) != errLost { //nolint:errorlint // it is never wrapped
-		if s, serr := r.w.db.standing(last, t); serr == nil && (s == lost || s == idle) {
-			cancel(errLost)
-		}
+	if r.isLost(ctx, t) {
+		r.waitForOther(ctx, t)
+		return nil // of no effect: the task does not run
 	}
-	return r.verdict(ctx, job, t, result, err)
+	return r.verdict(ctx, job, result, err)
 }
 
 // run calls the function, and makes an error of a panic.
@@ -230,20 +229,34 @@ func (r *runner) watch(ctx context.Context, t *Task, returned <-chan struct{}, c
 	}
 }
 
-// verdict is what River is told of an attempt that has ended. It is also where
-// tasks that are no longer ours are kept from being written to.
-func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], t *Task, result any, err error) error {
+// isLost returns whether the task was taken from us. Why its context is done does
+// not say so: the worker may have been stopped at the same time. If the worker
+// itself was lost, there is no answer until the database gives one.
+func (r *runner) isLost(ctx context.Context, t *Task) bool {
+	for {
+		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+		s, err := r.w.db.standing(once, t)
+		cancel()
+		if err == nil {
+			return s == lost || s == idle
+		}
+		if !errors.Is(context.Cause(r.w.ctx), errLost) && !errors.Is(context.Cause(ctx), errLost) {
+			return false
+		}
+		time.Sleep(r.w.Poll)
+	}
+}
+
+// verdict is what River is told of an attempt that has ended.
+func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result any, err error) error {
 	cause := context.Cause(ctx)
 	var later laterError
 	var permanent permanentError
 	switch {
-	case errors.Is(cause, errLost):
-		r.waitForOther(ctx, t)
-		return nil // of no effect: the task does not run
 	case err == nil:
 		if err := river.RecordOutput(ctx, result); err != nil {
 			job.MaxAttempts = job.Attempt
-			return fmt.Errorf("jobs: result of %s: %w", t.Kind, err)
+			return fmt.Errorf("jobs: result of %s: %w", job.Kind, err)
 		}
 		return nil
 	case errors.Is(cause, errCancelled), errors.Is(cause, rivertype.ErrJobCancelledRemotely):
