@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -42,6 +43,12 @@ type API struct {
 	StoreRoots []string
 	// Watching, if not nil, says how each store is being watched, by id.
 	Watching func() map[string]ingest.Status
+	// Remove takes an image out of all lists, Restore brings it back, and Retry has
+	// its file looked at anew. Where they are nil the answer is 503.
+	Remove, Restore, Retry func(ctx context.Context, image string) error
+	// Closing, if not nil, is closed when the server ends: streams end then.
+	Closing   <-chan struct{}
+	Heartbeat time.Duration // of streams; 15 s if 0
 }
 
 // Register adds the routes to mux.
@@ -60,6 +67,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	h.UseMiddleware(a.recognize)
 	a.stores(h)
 	a.images(h)
+	a.tasks(h)
 	a.RegisterPictures(mux)
 	mux.Handle("GET /apiv1/slides", web.Handler(a.prototypeList))
 	describePictures(h.OpenAPI())

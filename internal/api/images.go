@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
 )
 
 // image is an image as the API shows it. Unknown is null, never 0 or "".
@@ -43,6 +46,7 @@ type image struct {
 	CreatedAt      time.Time         `json:"created_at"`
 	UpdatedAt      time.Time         `json:"updated_at"`
 	MissingSince   *time.Time        `json:"missing_since"`
+	DeletedAt      *time.Time        `json:"deleted_at" doc:"When it was deleted by a person; only in the list of deleted images."`
 }
 
 // private is the Cache-Control of what only the caller may see, and what may be
@@ -55,12 +59,13 @@ type imageOutput struct {
 }
 
 type imagesInput struct {
-	Store  string `query:"store" doc:"Only images of this store."`
-	Q      string `query:"q" maxLength:"200" doc:"Part of the file name, label or barcode: anywhere from 3 characters on, else at the beginning."`
-	State  string `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
-	Sort   string `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
-	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+	Store   string `query:"store" doc:"Only images of this store."`
+	Q       string `query:"q" maxLength:"200" doc:"Part of the file name, label or barcode: anywhere from 3 characters on, else at the beginning."`
+	State   string `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
+	Deleted bool   `query:"deleted" doc:"Instead of all others, the images that can be restored: deleted, or hidden for being missing for long. state is of no effect then. For admins only."`
+	Sort    string `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
+	Cursor  string `query:"cursor" doc:"next_cursor of the page before."`
+	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 }
 
 type imagesOutput struct {
@@ -75,21 +80,47 @@ type imagePath struct {
 	Image string `path:"image" doc:"Id of the image."`
 }
 
+const imageRoute = "/api/v1/images/{image}"
+
+const (
+	noSuchImage = "No such image."
+	onlyReads   = "The database or the file is out of reach; or this server only reads."
+)
+
 func (a *API) images(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "list-images", Method: http.MethodGet, Path: "/api/v1/images", Tags: []string{"images"},
 		Summary:     "List images, a page at a time",
 		Description: "Pages follow next_cursor and stay right while images come and go: one that is there all the time is on exactly one page.",
-	}, problems{400: "The cursor is not one of this list.", 404: "No such store."}, a.listImages)
+	}, problems{400: "The cursor is not one of this list.", 403: "Only an admin may see what was deleted.", 404: "No such store."}, a.listImages)
 	register(h, huma.Operation{
-		OperationID: "get-image", Method: http.MethodGet, Path: "/api/v1/images/{image}", Tags: []string{"images"},
+		OperationID: "get-image", Method: http.MethodGet, Path: imageRoute, Tags: []string{"images"},
 		Summary: "Describe an image",
-	}, problems{404: "No such image."}, a.getImage)
+	}, problems{404: noSuchImage}, a.getImage)
+	register(h, huma.Operation{
+		OperationID: "delete-image", Method: http.MethodDelete, Path: imageRoute, Tags: []string{"images"},
+		Summary:     "Delete an image",
+		Description: "It is in no list until it is restored, and sync does not bring it back. The file of a managed store is moved to the store's trash; that of an in-place store stays where it is.",
+	}, problems{404: noSuchImage, 409: "Its file is being worked on.", 503: onlyReads}, a.deleteImage)
+	register(h, huma.Operation{
+		OperationID: "restore-image", Method: http.MethodPost, Path: imageRoute + "/restore", Tags: []string{"images"},
+		Summary: "Bring back an image that was deleted, or hidden for being missing",
+	}, problems{404: noSuchImage, 409: "The slide has come again, or its file is being worked on.", 410: "Its file is no longer in the trash.", 503: onlyReads}, a.restoreImage)
+	register(h, huma.Operation{
+		OperationID: "retry-image", Method: http.MethodPost, Path: imageRoute + "/retry", Tags: []string{"images"},
+		Summary:     "Look at an image's file anew",
+		Description: "In a managed store a file in quarantine is moved back to where it arrived.",
+	}, problems{404: noSuchImage, 409: "Another file has its name, or it is being worked on.", 503: onlyReads}, a.retryImage)
 }
 
 func (a *API) listImages(ctx context.Context, in *imagesInput) (*imagesOutput, error) {
+	if in.Deleted {
+		if err := mayChange(ctx); err != nil {
+			return nil, err
+		}
+	}
 	page, err := a.Catalog.Images(ctx, catalog.Query{
-		Store: in.Store, Q: in.Q, State: catalog.State(in.State), Sort: catalog.Sort(in.Sort), Cursor: in.Cursor, Limit: in.Limit, Labels: true,
+		Hidden: in.Deleted, Store: in.Store, Q: in.Q, State: catalog.State(in.State), Sort: catalog.Sort(in.Sort), Cursor: in.Cursor, Limit: in.Limit, Labels: true,
 	})
 	if err != nil {
 		return nil, a.failed(ctx, err)
@@ -119,6 +150,44 @@ func (a *API) getImage(ctx context.Context, in *imagePath) (*imageOutput, error)
 	return &imageOutput{CacheControl: private, Body: newImage(im, stores)}, nil
 }
 
+// treat does something with an image that changes it.
+func (a *API) treat(ctx context.Context, id string, f func(context.Context, string) error) error {
+	if err := mayChange(ctx); err != nil {
+		return err
+	}
+	if f == nil {
+		return newError(http.StatusServiceUnavailable, "This server only reads: ask the one that keeps the stores.")
+	}
+	err := f(ctx, id)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ingest.ErrNoRoot):
+		return newError(http.StatusServiceUnavailable, "The store's folder is out of reach: is a disk not mounted?")
+	case errors.Is(err, fs.ErrNotExist):
+		return newError(http.StatusGone, "The file is no longer there: the trash is emptied after a time.")
+	}
+	return a.failed(ctx, err)
+}
+
+func (a *API) deleteImage(ctx context.Context, in *imagePath) (*struct{}, error) {
+	return nil, a.treat(ctx, in.Image, a.Remove)
+}
+
+func (a *API) restoreImage(ctx context.Context, in *imagePath) (*imageOutput, error) {
+	if err := a.treat(ctx, in.Image, a.Restore); err != nil {
+		return nil, err
+	}
+	return a.getImage(ctx, in)
+}
+
+func (a *API) retryImage(ctx context.Context, in *imagePath) (*imageOutput, error) {
+	if err := a.treat(ctx, in.Image, a.Retry); err != nil {
+		return nil, err
+	}
+	return a.getImage(ctx, in)
+}
+
 // endpoints is the base URL of the tile server of each store, by id.
 func (a *API) endpoints(ctx context.Context) (map[string]string, error) {
 	list, err := a.Catalog.Stores(ctx)
@@ -140,7 +209,7 @@ func newImage(im *catalog.Image, endpoints map[string]string) image {
 		Levels: im.Levels, MPPX: im.MPPX, MPPY: im.MPPY, ObjectivePower: im.ObjectivePower,
 		Barcode: im.Barcode, Label: im.Label, FileName: known(im.FileName), Aliases: im.Aliases, ExternalID: im.ExternalID,
 		Size: im.Identity.Size, Digest: im.Digest, Associated: associated(im), Properties: im.Properties,
-		CreatedAt: im.CreatedAt.UTC(), UpdatedAt: im.UpdatedAt.UTC(), MissingSince: im.MissingSince,
+		CreatedAt: im.CreatedAt.UTC(), UpdatedAt: im.UpdatedAt.UTC(), MissingSince: im.MissingSince, DeletedAt: im.DeletedAt,
 	}
 	if v.Levels == nil {
 		v.Levels = []catalog.Level{}
@@ -151,7 +220,7 @@ func newImage(im *catalog.Image, endpoints map[string]string) image {
 	if v.Properties == nil {
 		v.Properties = map[string]string{}
 	}
-	if im.State == catalog.Available {
+	if im.State == catalog.Available && im.DeletedAt == nil {
 		v.MaxZoom = &im.MaxZoom
 		v.TileURL = known(endpoints[im.StoreID] + "/api/v1/images/" + im.ID + "/tiles/{z}/{x}/{y}.jpg?v=" + im.Revision)
 	}

@@ -28,13 +28,14 @@ import (
 
 // A site is a whole server but for its command: catalog, tiles and API.
 type site struct {
-	t     *testing.T
-	dir   string // of its stores
-	url   string
-	api   *api.API
-	feed  *feed.Feed
-	store string      // id of the store of folder "slides"
-	admin atomic.Bool // whether the caller is one
+	t        *testing.T
+	dir      string // of its stores
+	url      string
+	database string
+	api      *api.API
+	feed     *feed.Feed
+	store    string      // id of the store of folder "slides"
+	admin    atomic.Bool // whether the caller is one
 }
 
 // newSite makes a site with one empty in-place store.
@@ -44,7 +45,8 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	database := "sqlite:" + filepath.Join(t.TempDir(), "catalog.db")
+	c, err := catalog.Open(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,7 @@ func newSite(t *testing.T) *site {
 	maker := made.New(made.Options{Cache: cache})
 	server := tiles.New(tiles.Options{Make: maker.Tile, Blank: render.Blank})
 	t.Cleanup(server.Close)
-	st := &site{t: t, dir: dir}
+	st := &site{t: t, dir: dir, database: database}
 	st.admin.Store(true)
 	st.api = &api.API{Catalog: c, Tiles: server, Maker: maker, Version: "v1", Log: quiet}
 	st.api.Admin = func(*http.Request) bool { return st.admin.Load() }

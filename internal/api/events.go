@@ -1,0 +1,130 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+)
+
+const (
+	// defaultHeartbeat keeps a stream of events open through proxies, which close
+	// what is silent for a minute.
+	defaultHeartbeat = 15 * time.Second
+	// eventTimeout is how long one event may take to be sent: a client that reads
+	// nothing is gone.
+	eventTimeout = 30 * time.Second
+	// lastEvent is the id of the event that a task has ended. A browser comes back
+	// when a stream ends, saying which it saw last.
+	lastEvent = "end"
+)
+
+type eventsInput struct {
+	Task string `path:"task" doc:"Id of the task."`
+	Last string `header:"Last-Event-ID" doc:"Id of the last event seen, as browsers send it."`
+}
+
+func (a *API) events(h huma.API) {
+	register(h, huma.Operation{
+		OperationID: "follow-task", Method: http.MethodGet, Path: taskRoute + "/events", Tags: []string{"tasks"},
+		Summary:     "Follow a task by server-sent events",
+		Description: "An event task with the task as JSON now and at each change, a comment every 15 seconds, and the end of the stream after the event of a task that has ended. Who comes back then with Last-Event-ID gets 204, at which browsers stop.",
+	}, problems{404: noSuchTask, 503: noTasks}, a.followTask)
+	op := h.OpenAPI().Paths[taskRoute+"/events"].Get
+	op.Responses["200"] = &huma.Response{
+		Description: "A stream of events task, each with a task as its data.",
+		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+	}
+	op.Responses["204"] = &huma.Response{Description: "The task has ended, and the caller has seen it."}
+}
+
+func (a *API) followTask(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
+	if err := a.withTasks(); err != nil {
+		return nil, err
+	}
+	v, err := a.Jobs.Get(ctx, in.Task)
+	if err != nil {
+		return nil, a.taskFailed(ctx, err)
+	}
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		ctx.SetHeader("Cache-Control", "no-store")
+		r, w := humago.Unwrap(ctx)
+		if v.Ready && in.Last == lastEvent {
+			ctx.SetStatus(http.StatusNoContent)
+			return
+		}
+		ctx.SetHeader("Content-Type", "text/event-stream")
+		ctx.SetHeader("X-Accel-Buffering", "no") // nginx would keep events back
+		ctx.SetStatus(http.StatusOK)
+		if r.Method == http.MethodHead {
+			return
+		}
+		s := stream{w: w, c: http.NewResponseController(w)}
+		defer s.c.SetWriteDeadline(time.Time{}) //nolint:errcheck // the connection may serve other requests, or be gone
+		a.stream(ctx.Context(), &s, in.Task)
+	}}, nil
+}
+
+// stream sends a task's changes until it has ended or nobody listens.
+func (a *API) stream(ctx context.Context, s *stream, id string) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // ends the watch
+	heartbeat := a.Heartbeat
+	if heartbeat == 0 {
+		heartbeat = defaultHeartbeat
+	}
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	changes := a.Jobs.Watch(ctx, id)
+	for {
+		var err error
+		select {
+		case v, ok := <-changes:
+			if !ok {
+				return
+			}
+			err = s.task(&v)
+		case <-tick.C:
+			err = s.send(":\n\n")
+		case <-a.Closing:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// A stream is an answer of server-sent events.
+type stream struct {
+	w http.ResponseWriter
+	c *http.ResponseController
+}
+
+func (s *stream) task(v *jobs.View) error {
+	b, err := json.Marshal(task(*v)) // on one line
+	if err != nil {
+		return err
+	}
+	id := ""
+	if v.Ready {
+		id = "id: " + lastEvent + "\n"
+	}
+	return s.send(fmt.Sprintf("event: task\n%sdata: %s\n\n", id, b))
+}
+
+func (s *stream) send(text string) error {
+	if err := s.c.SetWriteDeadline(time.Now().Add(eventTimeout)); err != nil {
+		return err
+	}
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.c.Flush()
+}

@@ -1,0 +1,337 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+)
+
+// task is a task as the API shows it: a [jobs.View].
+type task struct {
+	ID               string          `json:"id" doc:"Opaque."`
+	Kind             string          `json:"kind" example:"sync_store"`
+	Queue            string          `json:"queue"`
+	Args             json.RawMessage `json:"args" doc:"An object."`
+	State            jobs.State      `json:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled"`
+	Ready            bool            `json:"ready" doc:"It has ended: succeeded, failed or cancelled."`
+	Progress         *jobs.Progress  `json:"progress" doc:"done of total units; total is null if it is not known."`
+	Result           json.RawMessage `json:"result" doc:"Of a task that succeeded."`
+	Error            *string         `json:"error" doc:"The last one, if it failed or is tried again."`
+	Attempts         int             `json:"attempts"`
+	Worker           *string         `json:"worker" doc:"Id of the worker that runs it, or ran it last."`
+	SubmittedAt      time.Time       `json:"submitted_at"`
+	StartedAt        *time.Time      `json:"started_at" doc:"Begin of the last attempt."`
+	FinishedAt       *time.Time      `json:"finished_at"`
+	Log              []jobs.LogLine  `json:"log" doc:"What it said, oldest first; null in lists."`
+	WaitingForWorker bool            `json:"waiting_for_worker" doc:"It waits and no worker that is alive serves its queue."`
+}
+
+type taskOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Location     string `header:"Location"`
+	Body         task
+}
+
+type tasksOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Location     string `header:"Location"`
+	Body         struct {
+		Items      []task  `json:"items"`
+		NextCursor *string `json:"next_cursor" doc:"null at the end of the list."`
+	}
+}
+
+type taskPath struct {
+	Task string `path:"task" doc:"Id of the task."`
+}
+
+const tasksRoute, taskRoute = "/api/v1/tasks", "/api/v1/tasks/{task}"
+
+const (
+	noTasks     = "The database does not answer; or this server has no tasks."
+	noSuchTask  = "No such task, or it ended long ago."
+	kindsOfTask = "sync_store, resync_store, verify_store, import_file, hash_image, read_barcode or make_previews"
+)
+
+func (a *API) tasks(h huma.API) {
+	tags := []string{"tasks"}
+	register(h, huma.Operation{
+		OperationID: "list-tasks", Method: http.MethodGet, Path: tasksRoute, Tags: tags,
+		Summary: "List tasks, newest first, a page at a time", Description: "Those that ended are kept for a week.",
+	}, problems{400: "The cursor is not one of this list.", 503: noTasks}, a.listTasks)
+	register(h, huma.Operation{
+		OperationID: "submit-task", Method: http.MethodPost, Path: tasksRoute, Tags: tags, DefaultStatus: http.StatusAccepted,
+		Summary:     "Submit a task",
+		Description: "Of some kinds there is one at a time with the same arguments: while one has not ended, that is the answer.",
+	}, problems{503: noTasks}, a.submitTask)
+	register(h, huma.Operation{
+		OperationID: "get-task", Method: http.MethodGet, Path: taskRoute, Tags: tags,
+		Summary: "Describe a task",
+	}, problems{404: noSuchTask, 503: noTasks}, a.getTask)
+	register(h, huma.Operation{
+		OperationID: "cancel-task", Method: http.MethodDelete, Path: taskRoute, Tags: tags,
+		Summary:     "Cancel a task",
+		Description: "One that waits ends at once, one that runs as soon as it can. One that has ended stays as it is.",
+	}, problems{404: noSuchTask, 503: noTasks}, a.cancelTask)
+	a.events(h)
+	a.syncs(h)
+	register(h, huma.Operation{
+		OperationID: "list-workers", Method: http.MethodGet, Path: "/api/v1/workers", Tags: tags,
+		Summary: "List the workers that are alive",
+	}, nil, a.listWorkers)
+}
+
+// withTasks returns the refusal of a server that has no tasks.
+func (a *API) withTasks() error {
+	if a.Jobs == nil {
+		return newError(http.StatusServiceUnavailable, "This server only reads and has no tasks: ask the one that keeps the stores.")
+	}
+	return nil
+}
+
+// taskFailed is failed for what the tasks have against a request.
+func (a *API) taskFailed(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, jobs.ErrNotFound):
+		return newError(http.StatusNotFound, "There is no such task, or it ended long ago.")
+	case errors.Is(err, jobs.ErrBadFilter):
+		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+	case errors.Is(err, jobs.ErrUnknownKind):
+		return invalid(errors.New("kind: this server knows none of that name; there are " + kindsOfTask))
+	case errors.Is(err, jobs.ErrBadQueue):
+		_, err = checkQueue("")
+		return invalid(errors.New("queue: " + err.Error()))
+	case errors.Is(err, jobs.ErrBadArgs):
+		return invalid(errors.New("args: an object"))
+	}
+	return a.failed(ctx, err)
+}
+
+func showTask(v *jobs.View) *taskOutput {
+	return &taskOutput{CacheControl: private, Body: task(*v)}
+}
+
+// accepted is the answer to a request for a task.
+func accepted(v *jobs.View) *taskOutput {
+	out := showTask(v)
+	out.Location = tasksRoute + "/" + v.ID
+	return out
+}
+
+type tasksInput struct {
+	Kind   string `query:"kind" doc:"Only tasks of this kind."`
+	State  string `query:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled" doc:"Only tasks in this state."`
+	Queue  string `query:"queue" doc:"Only tasks of this queue."`
+	Store  string `query:"store" doc:"Only tasks that are about this store."`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+}
+
+func (a *API) listTasks(ctx context.Context, in *tasksInput) (*tasksOutput, error) {
+	if err := a.withTasks(); err != nil {
+		return nil, err
+	}
+	page, next, err := a.Jobs.List(ctx, jobs.Filter{
+		Kind: in.Kind, State: jobs.State(in.State), Queue: in.Queue, Store: in.Store, Cursor: in.Cursor, Limit: in.Limit,
+	})
+	if err != nil {
+		return nil, a.taskFailed(ctx, err)
+	}
+	out := &tasksOutput{CacheControl: private}
+	out.Body.Items = make([]task, 0, len(page))
+	for i := range page {
+		out.Body.Items = append(out.Body.Items, task(page[i]))
+	}
+	out.Body.NextCursor = known(next)
+	return out, nil
+}
+
+func (a *API) getTask(ctx context.Context, in *taskPath) (*taskOutput, error) {
+	if err := a.withTasks(); err != nil {
+		return nil, err
+	}
+	v, err := a.Jobs.Get(ctx, in.Task)
+	if err != nil {
+		return nil, a.taskFailed(ctx, err)
+	}
+	return showTask(v), nil
+}
+
+type submitInput struct {
+	Body struct {
+		Kind  string         `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode or make_previews."`
+		Queue string         `json:"queue,omitempty" doc:"By default that of the store in args, or else default."`
+		Args  map[string]any `json:"args,omitempty" doc:"What the kind needs, such as store or image: ids, never names of files, as everyone sees them."`
+	}
+}
+
+func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, error) {
+	if err := mayChange(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.withTasks(); err != nil {
+		return nil, err
+	}
+	s := jobs.Submission{Kind: in.Body.Kind, Queue: in.Body.Queue, Args: in.Body.Args}
+	if id, ok := in.Body.Args["store"]; ok {
+		name, _ := id.(string)
+		store, err := a.Catalog.Store(ctx, name)
+		if errors.Is(err, catalog.ErrNotFound) {
+			return nil, invalid(errors.New("args.store: there is no such store"))
+		} else if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		if s.Store = store.ID; s.Queue == "" {
+			s.Queue = jobs.QueueOf(store)
+		}
+	}
+	v, err := a.Jobs.Submit(ctx, s)
+	if err != nil {
+		return nil, a.taskFailed(ctx, err)
+	}
+	return accepted(v), nil
+}
+
+func (a *API) cancelTask(ctx context.Context, in *taskPath) (*taskOutput, error) {
+	if err := mayChange(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.withTasks(); err != nil {
+		return nil, err
+	}
+	v, err := a.Jobs.Cancel(ctx, in.Task)
+	if err != nil {
+		return nil, a.taskFailed(ctx, err)
+	}
+	return showTask(v), nil
+}
+
+type syncInput struct {
+	Store   string `path:"store" doc:"Id of the store."`
+	Resync  bool   `query:"resync" doc:"Read every file again as if it were new. Ids stay."`
+	DryRun  bool   `query:"dry_run" doc:"Say what would be done, and do nothing."`
+	Confirm bool   `query:"confirm" doc:"A person has seen how many slides are gone, and means it."`
+}
+
+type syncAllInput struct {
+	Resync  bool `query:"resync" doc:"Read every file again as if it were new. Ids stay."`
+	DryRun  bool `query:"dry_run" doc:"Say what would be done, and do nothing."`
+	Confirm bool `query:"confirm" doc:"A person has seen how many slides are gone, and means it."`
+}
+
+func (a *API) syncs(h huma.API) {
+	tags := []string{"stores"}
+	register(h, huma.Operation{
+		OperationID: "sync-store", Method: http.MethodPost, Path: storeRoute + "/sync", Tags: tags, DefaultStatus: http.StatusAccepted,
+		Summary:     "Bring the catalog to what a store's folder holds",
+		Description: "The answer is the task. While the same one has not ended, it is that one.",
+	}, problems{404: "No such store.", 503: noTasks}, a.syncStore)
+	register(h, huma.Operation{
+		OperationID: "sync-all-stores", Method: http.MethodPost, Path: storesRoute + "/sync", Tags: tags, DefaultStatus: http.StatusAccepted,
+		Summary: "Sync all stores, each by a task of its own",
+	}, problems{503: noTasks}, a.syncStores)
+}
+
+// syncTask submits the task that syncs a store.
+func (a *API) syncTask(ctx context.Context, s *catalog.Store, o *syncAllInput) (*jobs.View, error) {
+	kind, args := jobs.SyncStore, map[string]bool{}
+	if o.Resync {
+		kind = jobs.ResyncStore
+	}
+	if o.DryRun {
+		args["dry_run"] = true
+	}
+	if o.Confirm {
+		args["confirm"] = true
+	}
+	return a.Jobs.Submit(ctx, jobs.Submission{Kind: kind, Queue: jobs.QueueOf(s), Store: s.ID, Args: args})
+}
+
+func (a *API) syncStore(ctx context.Context, in *syncInput) (*taskOutput, error) {
+	if err := mayChange(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.withTasks(); err != nil {
+		return nil, err
+	}
+	s, err := a.Catalog.Store(ctx, in.Store)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	v, err := a.syncTask(ctx, s, &syncAllInput{in.Resync, in.DryRun, in.Confirm})
+	if err != nil {
+		return nil, a.taskFailed(ctx, err)
+	}
+	return accepted(v), nil
+}
+
+func (a *API) syncStores(ctx context.Context, in *syncAllInput) (*tasksOutput, error) {
+	if err := mayChange(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.withTasks(); err != nil {
+		return nil, err
+	}
+	list, err := a.Catalog.Stores(ctx)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	kind := jobs.SyncStore
+	if in.Resync {
+		kind = jobs.ResyncStore
+	}
+	out := &tasksOutput{CacheControl: private, Location: tasksRoute + "?kind=" + url.QueryEscape(kind)}
+	out.Body.Items = make([]task, 0, len(list))
+	for i := range list {
+		v, err := a.syncTask(ctx, &list[i], in)
+		if err != nil {
+			return nil, a.taskFailed(ctx, err)
+		}
+		out.Body.Items = append(out.Body.Items, task(*v))
+	}
+	return out, nil
+}
+
+// worker is a process that does tasks.
+type worker struct {
+	ID        string    `json:"id"`
+	Host      *string   `json:"host" doc:"null but for admins."`
+	PID       *int      `json:"pid" doc:"null but for admins."`
+	Version   string    `json:"version"`
+	Queues    []string  `json:"queues" doc:"That it serves."`
+	StartedAt time.Time `json:"started_at"`
+	SeenAt    time.Time `json:"seen_at" doc:"When it last said that it is alive."`
+}
+
+type workersOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         struct {
+		Items      []worker `json:"items"`
+		NextCursor *string  `json:"next_cursor" doc:"Always null: the list is whole."`
+	}
+}
+
+func (a *API) listWorkers(ctx context.Context, _ *struct{}) (*workersOutput, error) {
+	list, err := a.Catalog.Workers(ctx)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := &workersOutput{CacheControl: private}
+	out.Body.Items = make([]worker, 0, len(list))
+	for _, w := range list {
+		v := worker{ID: w.ID, Version: w.Version, Queues: w.Queues, StartedAt: w.StartedAt.UTC(), SeenAt: w.SeenAt.UTC()}
+		if isAdmin(ctx) {
+			v.Host, v.PID = known(w.Host), known(w.PID)
+		}
+		out.Body.Items = append(out.Body.Items, v)
+	}
+	return out, nil
+}
