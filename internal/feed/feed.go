@@ -24,6 +24,7 @@ type Feed struct {
 	Log     *slog.Logger
 
 	stores map[string]*tiles.Store
+	places map[string]*catalog.Store // the same, for the paths of files
 	since  int64
 }
 
@@ -65,7 +66,7 @@ func (f *Feed) loadStores(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("feed: stores: %w", err)
 	}
-	fresh := map[string]*tiles.Store{}
+	fresh, places := map[string]*tiles.Store{}, map[string]*catalog.Store{}
 	changed := false
 	for i := range list {
 		s := tilesStore(&list[i])
@@ -74,9 +75,12 @@ func (f *Feed) loadStores(ctx context.Context) error {
 		} else if old != nil {
 			changed = true
 		}
-		fresh[s.ID] = s
+		if was := f.places[s.ID]; was != nil && was.Incoming != list[i].Incoming {
+			changed = true
+		}
+		fresh[s.ID], places[s.ID] = s, &list[i]
 	}
-	f.stores = fresh
+	f.stores, f.places = fresh, places
 	if changed {
 		f.since = 0 // every image is put again, with the store as it is now
 	}
@@ -106,7 +110,16 @@ func (f *Feed) apply(im *catalog.Change) {
 		f.Tiles.Delete(im.ID)
 		return
 	}
-	f.Tiles.Put(tiles.File{ID: im.ID, Store: s, Path: im.Path, Name: im.FileName, Revision: im.Revision, Identity: im.Identity})
+	f.Tiles.Put(tiles.File{ID: im.ID, Store: s, Path: f.path(im), Name: im.FileName, Revision: im.Revision, Identity: im.Identity})
+}
+
+// path is that of an image's file: of a managed store the whole, as its files lie in
+// two places.
+func (f *Feed) path(im *catalog.Change) string {
+	if st := f.places[im.StoreID]; st.Mode == catalog.Managed {
+		return st.File(im.Path)
+	}
+	return im.Path
 }
 
 func tilesStore(s *catalog.Store) *tiles.Store {

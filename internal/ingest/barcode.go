@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"image/jpeg"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/barcode"
@@ -108,7 +106,7 @@ func (l *Labels) read(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	text, err := readLabel(ctx, st.Root, im)
+	text, err := readLabel(ctx, st, im)
 	switch {
 	case errors.Is(err, errReplaced):
 		return nil // it comes again once it has been looked at
@@ -139,13 +137,13 @@ func (l *Labels) record(ctx context.Context, old *catalog.Image, text string) er
 var errReplaced = errors.New("ingest: the file is not the one that was looked at")
 
 // readLabel returns the text of the code on the label of an image.
-func readLabel(ctx context.Context, folder string, im *catalog.Image) (string, error) {
-	root, err := os.OpenRoot(folder)
+func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (string, error) {
+	at, err := spotOf(st, im.Path)
 	if err != nil {
 		return "", errReplaced
 	}
-	defer root.Close()
-	f, err := root.OpenFile(im.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	defer at.close()
+	f, err := at.open()
 	if err != nil {
 		return "", errReplaced
 	}

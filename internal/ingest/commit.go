@@ -38,7 +38,7 @@ func (p *pass) commit(ctx context.Context, batch []*looked) error {
 	if p.o.DryRun {
 		return nil
 	}
-	if err := p.s.Catalog.PutImages(ctx, list); err != nil {
+	if err := p.c.PutImages(ctx, list); err != nil {
 		return err
 	}
 	for i, im := range list {
@@ -75,15 +75,22 @@ func (p *pass) still(l *looked) bool {
 // record returns the image of a file as it is to be written, nil if it need not be,
 // and counts it.
 func (p *pass) record(ctx context.Context, l *looked, v *verdict) (*catalog.Image, error) {
-	old, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, l.path)
+	old, err := p.c.ImageByPath(ctx, p.store.ID, l.path)
 	if errors.Is(err, catalog.ErrNotFound) {
-		old, err = p.renamed(ctx, l)
+		old, err = p.owner(ctx, l)
 	}
 	if err != nil {
 		return nil, err
 	}
 	im := *old
 	update(&im, l.path, &l.finding, v)
+	if digest := digestIn(l.path); p.prefix == slides {
+		im.FileName, im.Digest = old.FileName, &digest
+		if l.finding.Reason == notItself {
+			now := p.s.now().UTC()
+			im.DamagedAt, im.Damage = &now, notItself
+		}
+	}
 	same := im.Path == old.Path && im.State == old.State && im.Reason == old.Reason && im.Identity == old.Identity && !p.o.Resync
 	if old.DeletedAt == nil {
 		p.count(old, &im, same)
@@ -97,6 +104,14 @@ func (p *pass) record(ctx context.Context, l *looked, v *verdict) (*catalog.Imag
 	return &im, nil
 }
 
+// owner returns the image of a file whose path the catalog does not know.
+func (p *pass) owner(ctx context.Context, l *looked) (*catalog.Image, error) {
+	if p.prefix == slides {
+		return p.adopted(ctx, l)
+	}
+	return p.renamed(ctx, l)
+}
+
 // renamed returns the image whose file now has this name, or else a new one.
 func (p *pass) renamed(ctx context.Context, l *looked) (*catalog.Image, error) {
 	fresh := &catalog.Image{ID: catalog.NewID(), StoreID: p.store.ID}
@@ -104,7 +119,7 @@ func (p *pass) renamed(ctx context.Context, l *looked) (*catalog.Image, error) {
 	if !ok || p.taken[from] {
 		return fresh, nil
 	}
-	old, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, from)
+	old, err := p.c.ImageByPath(ctx, p.store.ID, from)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return fresh, nil
 	}

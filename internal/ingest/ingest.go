@@ -3,7 +3,9 @@
 // or of an unknown kind, walks a store's folder to find what came, changed and
 // went, and watches the folder for what happens in between.
 //
-// A folder is read and never written. What is found is compared by identity
+// The folder of an in-place store is read and never written. In a managed store
+// files arrive in an incoming folder, are shown from there at once, and are then
+// moved under the digest of their bytes. What is found is compared by identity
 // (inode, size and times), so that a file that has not changed is not opened.
 // File names and barcodes are patient data and appear in no log and no error:
 // images, stores and folders are named by ids and inode numbers.
@@ -42,9 +44,6 @@ var (
 	ErrOtherRoot = errors.New("ingest: another folder is where the store's was, and hardly any of its slides in it: is a disk not mounted? Nothing was changed")
 	// ErrManyMissing: more slides are gone at once than is likely to be meant.
 	ErrManyMissing = errors.New("ingest: so many slides are gone at once that none was marked missing: if that is meant, confirm the next sync")
-	// ErrManaged: the store's files are moved under their digests, and its folder
-	// is not for others to change.
-	ErrManaged = errors.New("ingest: only the folder of an in-place store is kept in step")
 )
 
 // A Syncer keeps the catalog in step with the folders of stores. Its fields are
@@ -59,6 +58,18 @@ type Syncer struct {
 	MaxMissing float64       // [DefaultMaxMissing] if 0
 	Workers    int           // files looked at at once; 4 if 0
 
+	// Host is the name of this machine: stores of others are left to theirs. "" for
+	// any.
+	Host string
+	// Holder names this process among those that share the catalog. Leases keep them
+	// out of each other's way; "" if there are no others.
+	Holder string
+
+	// Arrived, if not nil, is told the id of each image of a managed store that waits
+	// to be imported, once or more often. It must not block. If it is nil, a pass
+	// ends the imports that were broken off, and others are somebody else's matter.
+	Arrived func(image string)
+
 	// Available, if not nil, is told the id of each image that has become
 	// available, or has changed and still is. It must not block.
 	Available func(image string)
@@ -66,6 +77,7 @@ type Syncer struct {
 	mirror  mirror
 	mu      sync.Mutex
 	folders map[string]*folder
+	taken   map[string]bool // leases
 }
 
 // Options say how a pass is made.
@@ -76,21 +88,26 @@ type Options struct {
 	// Wait stays for files that lack nothing but to be seen unchanged a second
 	// time, [DefaultPause] later.
 	Wait bool
+	// Import moves what has arrived in a managed store to where it stays, and ends
+	// with that: it takes as long as reading all of it.
+	Import bool
 }
 
 // A Result says what a pass found and did. Numbers are of files.
 type Result struct {
-	Count    int       `json:"count"`   // in the folder
-	Added    int       `json:"added"`   // new in the catalog, in whatever state
-	Updated  int       `json:"updated"` // known, and changed or better understood
-	Moved    int       `json:"moved"`   // known under another name
-	Missing  int       `json:"missing"` // newly
-	Returned int       `json:"returned"`
-	Arriving int       `json:"arriving"` // still being written, or not yet known to be done
-	Failed   []Failure `json:"failed"`   // looked at in this pass, and not to be shown
-	Links    int       `json:"links"`    // symbolic links, which are not followed
-	Duration float64   `json:"duration"` // seconds
-	Next     time.Time `json:"-"`        // when to look again at what is arriving; zero if nothing is
+	Count       int       `json:"count"`   // in the folder
+	Added       int       `json:"added"`   // new in the catalog, in whatever state
+	Updated     int       `json:"updated"` // known, and changed or better understood
+	Moved       int       `json:"moved"`   // known under another name
+	Missing     int       `json:"missing"` // newly
+	Returned    int       `json:"returned"`
+	Arriving    int       `json:"arriving"`              // still being written, or not yet known to be done
+	Failed      []Failure `json:"failed"`                // looked at in this pass, and not to be shown
+	Links       int       `json:"links"`                 // symbolic links, which are not followed
+	Imported    int       `json:"imported,omitempty"`    // moved under their digest
+	Quarantined int       `json:"quarantined,omitempty"` // newly
+	Duration    float64   `json:"duration"`              // seconds
+	Next        time.Time `json:"-"`                     // when to look again at what is arriving; zero if nothing is
 }
 
 // A Failure is a file that is no slide, or not one that can be read. It holds no
@@ -111,7 +128,7 @@ func (r *Result) fail(image, reason string) {
 
 // changed reports whether the pass found anything to do.
 func (r *Result) changed() bool {
-	return r.Added+r.Updated+r.Moved+r.Missing+r.Returned+len(r.Failed) > 0
+	return r.Added+r.Updated+r.Moved+r.Missing+r.Returned+r.Imported+r.Quarantined+len(r.Failed) > 0
 }
 
 // A folder is what is remembered of a store's folder between passes.

@@ -90,7 +90,7 @@ func (p *pass) lookAt(ctx context.Context, f found) *looked {
 	now := p.s.now()
 	s = s.see(f.id, now)
 	s.closed = s.closed || f.closed
-	l := &looked{found: f, finding: Look(ctx, p.root, f.path)}
+	l := &looked{found: f, finding: p.examine(ctx, f)}
 	if l.finding.Identity.Ino == 0 {
 		l.finding.Identity = f.id
 	}

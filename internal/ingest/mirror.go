@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ type mirror struct {
 	since  int64
 	stores map[string]*shelf
 	places map[string]place // by image
+	news   map[string]bool  // images that have changed and are in slides/, until taken
 }
 
 // A shelf is what is known of one store.
@@ -87,12 +89,15 @@ func (m *mirror) apply(ch *catalog.Change) {
 	}
 	m.shelf(ch.StoreID).put(ch.Path, e)
 	m.places[ch.ID] = at
+	if strings.HasPrefix(ch.Path, slides) && !ch.Gone {
+		m.news[ch.ID] = true
+	}
 }
 
 // shelf returns that of a store, made if there is none.
 func (m *mirror) shelf(store string) *shelf {
 	if m.stores == nil {
-		m.stores, m.places = map[string]*shelf{}, map[string]place{}
+		m.stores, m.places, m.news = map[string]*shelf{}, map[string]place{}, map[string]bool{}
 	}
 	if m.stores[store] == nil {
 		m.stores[store] = &shelf{files: map[string]entry{}, paths: map[content]string{}}
@@ -132,6 +137,29 @@ func (m *mirror) path(store string, c content) (string, bool) {
 	defer m.mu.Unlock()
 	path, ok := m.shelf(store).paths[c]
 	return path, ok
+}
+
+// takeNews returns the images of a store below slides/ that have changed since they
+// were last taken.
+func (m *mirror) takeNews(store string) map[string]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := map[string]bool{}
+	for id := range m.news {
+		if at, ok := m.places[id]; !ok || at.store == store {
+			delete(m.news, id)
+			list[id] = ok
+		}
+	}
+	return list
+}
+
+// knows reports whether there is an image of that id, deleted or not.
+func (m *mirror) knows(image string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.places[image]
+	return ok
 }
 
 // files returns a copy of what is known of a store, by path.

@@ -25,6 +25,7 @@ const folderEvents = unix.IN_CREATE | unix.IN_CLOSE_WRITE | unix.IN_MOVED_FROM |
 type notifier struct {
 	*inbox
 	root   string
+	prefix string // of the paths that are put into the inbox
 	filter filter
 	f      *os.File
 	fd     int
@@ -37,7 +38,7 @@ type notifier struct {
 }
 
 // newNotifier returns a notifier that watches nothing yet.
-func newNotifier(root string, f filter, in *inbox) (*notifier, error) {
+func newNotifier(root, prefix string, f filter, in *inbox) (*notifier, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		if errors.Is(err, unix.EMFILE) {
@@ -46,7 +47,7 @@ func newNotifier(root string, f filter, in *inbox) (*notifier, error) {
 		return nil, fmt.Errorf("inotify: %w", err)
 	}
 	n := &notifier{
-		inbox: in, root: root, filter: f,
+		inbox: in, root: root, prefix: prefix, filter: f,
 		f: os.NewFile(uintptr(fd), "inotify"), fd: fd,
 		done: make(chan struct{}), dirs: map[int32]string{},
 	}
@@ -157,6 +158,7 @@ func (n *notifier) hear(wd int32, mask uint32, name string) {
 }
 
 func (n *notifier) hearFile(p string, mask uint32) {
+	p = n.prefix + p
 	switch {
 	case mask&unix.IN_CREATE != 0:
 		n.put(p, 0, writerLeft)
@@ -171,18 +173,19 @@ func (n *notifier) hearFolder(p string, mask uint32) {
 	if !n.filter.folder(p) {
 		return
 	}
+	as := n.prefix + p
 	switch {
 	case mask&unix.IN_MOVED_TO != 0:
-		n.put(p, folderCame|writerLeft, 0)
+		n.put(as, folderCame|writerLeft, 0)
 	case mask&unix.IN_CREATE != 0:
-		n.put(p, folderCame, writerLeft)
+		n.put(as, folderCame, writerLeft)
 	case mask&unix.IN_MOVED_FROM != 0:
 		n.forget(p)
 		fallthrough
 	case mask&unix.IN_DELETE != 0:
-		n.put(p, folderParted, 0)
+		n.put(as, folderParted, 0)
 	case mask&unix.IN_ATTRIB != 0:
-		n.put(p, folderCame, 0) // it may have become readable
+		n.put(as, folderCame, 0) // it may have become readable
 	}
 }
 

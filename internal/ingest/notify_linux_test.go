@@ -46,7 +46,7 @@ func TestHear(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := newNotifier(t.TempDir(), newFilter(nil, nil), newInbox())
+			n, err := newNotifier(t.TempDir(), "", newFilter(nil, nil), newInbox())
 			if err != nil {
 				t.Fatal(err)
 			}

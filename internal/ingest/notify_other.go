@@ -7,7 +7,7 @@ import "errors"
 // A notifier does not exist on this system: folders are polled.
 type notifier struct{ *inbox }
 
-func newNotifier(string, filter, *inbox) (*notifier, error) {
+func newNotifier(string, string, filter, *inbox) (*notifier, error) {
 	return nil, errors.New("this system tells nothing of files that are renamed or closed")
 }
 

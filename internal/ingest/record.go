@@ -92,7 +92,10 @@ func update(im *catalog.Image, path string, f *Finding, v *verdict) {
 	im.MissingSince, im.HiddenAt = nil, nil
 	im.Path, im.FileName = path, fileName(path)
 	im.State, im.Reason = v.state, v.reason
-	im.Identity, im.Revision = f.Identity, f.Identity.Revision()
+	if im.Revision == "" || !im.Identity.Same(f.Identity) { // an imported file keeps its first
+		im.Revision = f.Identity.Revision()
+	}
+	im.Identity = f.Identity
 	if f.Kind == Unreadable {
 		im.Identity = unread(im.Identity)
 	}

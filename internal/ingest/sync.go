@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +21,12 @@ import (
 // A pass is one comparison of a store's folder with the catalog.
 type pass struct {
 	s *Syncer
+	c *catalog.Catalog // to write to
 	*folder
 	o        Options
 	store    *catalog.Store
+	base     string // folder that is gone through
+	prefix   string // of the paths of its files: "", or of a managed store [incoming] or [slides]
 	root     *os.Root
 	rootID   blob.Identity
 	mount    mount
@@ -30,7 +34,8 @@ type pass struct {
 	patience patience
 	enter    func(dir string, dev uint64) // see walker
 	taken    map[string]bool              // paths of files that were found under another name
-	result   Result
+	result   *Result
+	written  []*catalog.Image // whose files in staging were written to
 }
 
 // Sync compares the folder of a store with the catalog and brings the catalog to
@@ -53,44 +58,55 @@ func (s *Syncer) sync(ctx context.Context, st *catalog.Store, o Options, enter f
 	fo := s.folder(st.ID)
 	fo.pass.Lock()
 	defer fo.pass.Unlock()
+	ctx, c, release, err := s.lease(ctx, "sync "+st.ID)
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
 	p, err := s.begin(st, fo, o)
 	if err != nil {
 		return Result{}, err
 	}
 	defer p.root.Close()
-	p.enter = enter
-	err = p.whole(ctx)
+	p.c, p.enter = c, enter
+	if st.Mode == catalog.Managed {
+		err = p.managed(ctx)
+	} else {
+		err = p.whole(ctx)
+	}
 	p.result.Next = fo.next()
 	p.result.Duration = time.Since(began).Seconds()
 	if err == nil && !o.DryRun {
 		err = p.finish(ctx)
 	}
-	return p.result, err
+	return *p.result, err
 }
 
 // begin opens the store's folder.
 func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*pass, error) {
-	if st.Mode == catalog.Managed {
-		return nil, ErrManaged
-	}
 	if err := CheckPatterns(slices.Concat(st.Include, st.Exclude)); err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(st.Root)
-	if err != nil {
+	p := &pass{s: s, c: s.Catalog, folder: fo, o: o, store: st, base: st.Root, taken: map[string]bool{}, filter: newFilter(st.Include, st.Exclude)}
+	p.result = &Result{Failed: []Failure{}} // a list in JSON, not null
+	if st.Mode == catalog.Managed {
+		if err := marked(st); err != nil {
+			return nil, err
+		}
+		p.base, p.prefix = incomingOf(st), incoming
+	}
+	var err error
+	if p.rootID, err = blob.Stat(st.Root); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
-	id, err := blob.Stat(st.Root)
-	var m mount
-	if err == nil {
-		m, err = mountOf(st.Root)
-	}
-	if err != nil {
-		root.Close()
+	if p.root, err = os.OpenRoot(p.base); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
-	p := &pass{s: s, folder: fo, o: o, store: st, root: root, rootID: id, mount: m, taken: map[string]bool{}, filter: newFilter(st.Include, st.Exclude)}
-	p.result.Failed = []Failure{} // a list in JSON, not null
+	if p.mount, err = mountOf(p.base); err != nil {
+		p.root.Close()
+		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
+	}
+	m := p.mount
 	p.patience = patience{pause: or(s.Pause, DefaultPause), settle: or(st.Settle, or(s.Settle, DefaultSettle))}
 	if !m.local {
 		p.patience.skew = foreignSkew
@@ -104,7 +120,7 @@ func (p *pass) whole(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	left := p.s.mirror.files(p.store.ID)
+	left := p.known()
 	if err := p.sameRoot(files, left); err != nil {
 		return err
 	}
@@ -128,6 +144,22 @@ func (p *pass) whole(ctx context.Context) error {
 	return p.miss(ctx, absent)
 }
 
+// known returns what the catalog knows of the files in the folder.
+func (p *pass) known() map[string]entry {
+	files := p.s.mirror.files(p.store.ID)
+	maps.DeleteFunc(files, func(path string, _ entry) bool { return !strings.HasPrefix(path, p.prefix) })
+	return files
+}
+
+// walker returns one of the folder, which calls file with paths as the catalog has
+// them.
+func (p *pass) walker(file func(found)) *walker {
+	return &walker{root: p.base, prefix: p.prefix, filter: p.filter, enter: p.enter, file: file}
+}
+
+// rel is a path as it is below the folder.
+func (p *pass) rel(path string) string { return strings.TrimPrefix(path, p.prefix) }
+
 // untaken returns the paths that were not found under another name.
 func (p *pass) untaken(paths []string) []string {
 	return slices.DeleteFunc(paths, func(path string) bool { return p.taken[path] })
@@ -138,7 +170,7 @@ func (p *pass) survey(ctx context.Context) ([]found, *walker, error) {
 	followed := make(chan error, 1)
 	go func() { followed <- p.s.follow(ctx) }()
 	var files []found
-	w := &walker{root: p.store.Root, filter: p.filter, enter: p.enter, file: func(f found) { files = append(files, f) }}
+	w := p.walker(func(f found) { files = append(files, f) })
 	err := w.walk(ctx, "")
 	if followErr := <-followed; followErr != nil {
 		return nil, nil, followErr
@@ -209,16 +241,24 @@ func (p *pass) missSome(ctx context.Context, paths []string) error {
 	now := p.s.now().UTC()
 	var list []*catalog.Image
 	for _, path := range paths {
-		if _, err := p.stat(path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		if _, err := p.stat(path); !isGone(err) {
 			continue // it came back, or nothing can be said
 		}
 		delete(p.sightings, path)
-		im, err := p.s.Catalog.ImageByPath(ctx, p.store.ID, path)
+		im, err := p.c.ImageByPath(ctx, p.store.ID, path)
 		if errors.Is(err, catalog.ErrNotFound) || err == nil && im.State == catalog.Missing {
 			continue
 		}
 		if err != nil {
 			return err
+		}
+		if p.store.Mode == catalog.Managed {
+			if found, err := p.retrace(ctx, im); found || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
 		}
 		im.State, im.Reason, im.MissingSince = catalog.Missing, "its file is gone", &now
 		list = append(list, im)
@@ -229,13 +269,13 @@ func (p *pass) missSome(ctx context.Context, paths []string) error {
 	if p.o.DryRun {
 		return nil
 	}
-	return p.s.Catalog.PutImages(ctx, list)
+	return p.c.PutImages(ctx, list)
 }
 
 // stat returns the identity of the file at path. Anything that is not a regular
 // file counts as no file.
 func (p *pass) stat(path string) (blob.Identity, error) {
-	id, err := statAt(unix.AT_FDCWD, filepath.Join(p.store.Root, path))
+	id, err := statAt(unix.AT_FDCWD, p.store.File(path))
 	if err == nil && id == (blob.Identity{}) {
 		err = fs.ErrNotExist
 	}
@@ -258,7 +298,7 @@ func (p *pass) finish(ctx context.Context) error {
 	if err := p.retire(ctx, now); err != nil {
 		return err
 	}
-	_, err = p.s.Catalog.UpdateStore(ctx, p.store.ID, func(st *catalog.Store) error {
+	_, err = p.c.UpdateStore(ctx, p.store.ID, func(st *catalog.Store) error {
 		st.LastSync, st.LastResult, st.RootID, st.RootFS = &now, result, p.rootID, p.mount.id
 		return nil
 	})
@@ -269,7 +309,7 @@ func (p *pass) finish(ctx context.Context) error {
 // has been for longer.
 func (p *pass) retire(ctx context.Context, now time.Time) error {
 	if after := p.store.HideAfter; after > 0 {
-		if _, err := p.s.Catalog.HideMissing(ctx, p.store.ID, now.Add(-after)); err != nil {
+		if _, err := p.c.HideMissing(ctx, p.store.ID, now.Add(-after)); err != nil {
 			return err
 		}
 	}
@@ -283,7 +323,7 @@ func (p *pass) retire(ctx context.Context, now time.Time) error {
 			old = append(old, e.image)
 		}
 	}
-	return p.s.Catalog.DropImages(ctx, old...)
+	return p.c.DropImages(ctx, old...)
 }
 
 // or is v, or if that is zero the other.

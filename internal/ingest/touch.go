@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,25 +18,31 @@ const touchMost = 500
 // touch looks at the few paths of a store at which something was heard. Whole
 // reports that this is a matter for a pass over the whole folder: a folder went
 // away, or more slides came at once or went than are dealt with here.
-func (s *Syncer) touch(ctx context.Context, st *catalog.Store, list map[string]sign, enter func(string, uint64)) (r Result, whole bool, err error) {
+func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Store, list map[string]sign, enter func(string, uint64)) (r Result, whole bool, err error) {
 	p, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {
 		return Result{}, false, err
 	}
 	defer p.root.Close()
-	p.enter = enter
+	p.c, p.enter = c, enter
 	if err := s.follow(ctx); err != nil {
 		return Result{}, false, err
 	}
 	var due []found
 	var gone []string
 	for path, sign := range list {
+		if !strings.HasPrefix(path, p.prefix) {
+			if err := p.nudged(ctx, path); err != nil {
+				return *p.result, whole, err
+			}
+			continue
+		}
 		if sign&folderParted != 0 {
 			whole = true
 		}
 		if sign&folderCame != 0 {
 			if err := p.below(ctx, path, sign, &due); err != nil {
-				return p.result, true, err
+				return *p.result, true, err
 			}
 			continue
 		}
@@ -49,24 +56,61 @@ func (s *Syncer) touch(ctx context.Context, st *catalog.Store, list map[string]s
 		due, whole = due[:touchMost], true
 	}
 	if err := p.look(ctx, due); err != nil {
-		return p.result, whole, err
+		return *p.result, whole, err
+	}
+	if st.Mode == catalog.Managed {
+		if err := p.handTouched(ctx, due); err != nil {
+			return *p.result, whole, err
+		}
 	}
 	gone = p.untaken(gone)
 	if len(gone) > 0 && (!p.rootIsKnown() || p.refuse(len(gone)) != nil) {
-		return p.result, true, nil
+		return *p.result, true, nil
 	}
-	return p.result, whole, p.miss(ctx, gone)
+	return *p.result, whole, p.miss(ctx, gone)
+}
+
+// nudged looks at a file of a managed store that did not just arrive, and at which
+// something was seen to be wrong.
+func (p *pass) nudged(ctx context.Context, path string) error {
+	e, ok := p.s.mirror.file(p.store.ID, path)
+	id, err := p.stat(path)
+	switch {
+	case isGone(err) && ok && e.state != catalog.Missing && p.rootIsKnown():
+		return p.miss(ctx, []string{path})
+	case err != nil || !ok || !strings.HasPrefix(path, slides) || e.id.Same(id):
+		return nil //nolint:nilerr // a pass will see
+	}
+	kept, closeRoot, err := p.ofSlides()
+	if err != nil {
+		return err
+	}
+	defer closeRoot()
+	return kept.look(ctx, []found{{path, id, true}})
+}
+
+// handTouched passes on those of the files that have turned out to be slides, or none.
+func (p *pass) handTouched(ctx context.Context, due []found) error {
+	if err := p.s.follow(ctx); err != nil {
+		return err
+	}
+	for _, f := range due {
+		if e, ok := p.s.mirror.file(p.store.ID, f.path); ok {
+			p.handOn(ctx, f.path, e)
+		}
+	}
+	return nil
 }
 
 // below finds the slides in a folder that came. If it was renamed in, so were they.
 func (p *pass) below(ctx context.Context, dir string, s sign, due *[]found) error {
-	w := &walker{root: p.store.Root, filter: p.filter, enter: p.enter, file: func(f found) {
+	w := p.walker(func(f found) {
 		f.closed = s&writerLeft != 0
 		if p.wanted(f) {
 			*due = append(*due, f)
 		}
-	}}
-	err := w.walk(ctx, dir)
+	})
+	err := w.walk(ctx, p.rel(dir))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil // gone again
 	}
@@ -80,7 +124,7 @@ func (p *pass) below(ctx context.Context, dir string, s sign, due *[]found) erro
 func (p *pass) heard(path string, s sign) (found, bool) {
 	id, err := p.stat(path)
 	f := found{path, id, s&writerLeft != 0}
-	return f, err == nil && p.filter.allows(path) && p.wanted(f)
+	return f, err == nil && p.filter.allows(p.rel(path)) && p.wanted(f)
 }
 
 // wanted reports whether a file is new, changed, or due.

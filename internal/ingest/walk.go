@@ -34,11 +34,15 @@ type found struct {
 // A walker goes through the folders of a store. It follows no symbolic link.
 type walker struct {
 	root   string
+	prefix string // of the paths that are reported
 	filter filter
 	// enter, if not nil, is called with each folder before it is read, and its
 	// device.
 	enter func(dir string, dev uint64)
 	file  func(found)
+	// refuse, if not nil, is told of what has a slide's name and is no file: of its
+	// inode, and what it is. A folder that it is told of is not looked into.
+	refuse func(ino uint64, what string)
 
 	links   int               // symbolic links with a slide's name, not followed
 	blind   []blind           // what could not be read
@@ -48,14 +52,14 @@ type walker struct {
 // A blind is a folder or file that could not be read. Nothing can be said of what
 // lies there.
 type blind struct {
-	path string // "" for the root
+	path string // "" for the root, or the prefix
 	ino  uint64
 	err  error
 }
 
 // covers reports whether the file at p is, or lies in, what could not be read.
 func (b blind) covers(p string) bool {
-	return b.path == "" || p == b.path || strings.HasPrefix(p, b.path) && p[len(b.path)] == '/'
+	return b.path == "" || p == b.path || strings.HasPrefix(p, b.path) && (p[len(b.path)] == '/' || b.path[len(b.path)-1] == '/')
 }
 
 func (b blind) String() string {
@@ -98,7 +102,9 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 		entries, err := f.ReadDir(batchNames)
 		for _, e := range entries {
 			if p := path.Join(dir, e.Name()); e.IsDir() {
-				if w.filter.folder(p) {
+				if w.refuse != nil && w.filter.file(p) {
+					w.refuse(inode(fd, e.Name()), "a folder")
+				} else if w.filter.folder(p) {
 					below = append(below, e.Name())
 				}
 			} else if w.filter.file(p) {
@@ -109,7 +115,7 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 			break
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			w.blind = append(w.blind, blind{dir, self.Ino, err})
+			w.blind = append(w.blind, blind{w.prefix + dir, self.Ino, err})
 			break
 		}
 	}
@@ -125,7 +131,7 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 func (w *walker) descend(ctx context.Context, fd int, dir string, depth int) error {
 	name := path.Base(dir)
 	if depth > maxDepth {
-		w.blind = append(w.blind, blind{dir, inode(fd, name), fmt.Errorf("folders nested deeper than %d are not looked into", maxDepth)})
+		w.blind = append(w.blind, blind{w.prefix + dir, inode(fd, name), fmt.Errorf("folders nested deeper than %d are not looked into", maxDepth)})
 		return nil
 	}
 	sub, err := open(fd, name, false)
@@ -135,7 +141,7 @@ func (w *walker) descend(ctx context.Context, fd int, dir string, depth int) err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
 		return nil // gone, or replaced, since it was listed
 	}
-	w.blind = append(w.blind, blind{dir, inode(fd, name), err})
+	w.blind = append(w.blind, blind{w.prefix + dir, inode(fd, name), err})
 	return nil
 }
 
@@ -143,18 +149,33 @@ func (w *walker) descend(ctx context.Context, fd int, dir string, depth int) err
 func (w *walker) list(fd int, p string, e fs.DirEntry) {
 	if e.Type()&fs.ModeSymlink != 0 {
 		w.links++
-		return
 	}
 	if !e.Type().IsRegular() {
+		if w.refuse != nil {
+			w.refuse(inode(fd, e.Name()), special(e.Type()))
+		}
 		return
 	}
 	id, err := statAt(fd, e.Name())
 	switch {
 	case err == nil && id != (blob.Identity{}):
-		w.file(found{p, id, false})
+		w.file(found{w.prefix + p, id, false})
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		w.blind = append(w.blind, blind{path: p, err: err})
+		w.blind = append(w.blind, blind{path: w.prefix + p, err: err})
 	}
+}
+
+// special says what an entry is that is no regular file.
+func special(t fs.FileMode) string {
+	switch {
+	case t&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case t&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case t&fs.ModeSocket != 0:
+		return "a socket"
+	}
+	return "a device"
 }
 
 // open opens a folder. The root may be reached over symbolic links, nothing else.

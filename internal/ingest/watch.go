@@ -36,8 +36,9 @@ type Watcher struct {
 	Store  string        // id
 	Poll   time.Duration // 30 s if 0: how often a folder that has to be polled is gone through
 
-	inbox *inbox // for nudges, and what the notifier hears
-	deaf  string // why it polls whatever the file system; "" if it does not
+	inbox *inbox        // for nudges, and what the notifier hears
+	retry time.Duration // how often the lease is asked for
+	deaf  string        // why it polls whatever the file system; "" if it does not
 
 	mu     sync.Mutex
 	status Status
@@ -50,6 +51,8 @@ type Status struct {
 	Err      string    `json:"error,omitempty"`
 	LastPass time.Time `json:"last_pass"` // end of the last that was completed; zero if none was
 	Arriving int       `json:"arriving"`  // files that are being waited for
+	// Elsewhere reports that another process watches the store.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // Status returns how the store is being watched.
@@ -65,6 +68,7 @@ func (w *Watcher) Status() Status {
 // A watch is one run of a Watcher.
 type watch struct {
 	*Watcher
+	c        *catalog.Catalog // to write to what is touched
 	store    *catalog.Store
 	notifier *notifier // nil while polling
 	done     chan passed
@@ -85,9 +89,43 @@ func NewWatcher(s *Syncer, store string) *Watcher {
 	return &Watcher{Syncer: s, Store: store, inbox: newInbox()}
 }
 
-// Run keeps the store in step until ctx is done or the store is removed.
+// Run keeps the store in step until ctx is done or the store is removed. Among the
+// processes that share the catalog only one does; the others wait until it ends.
 func (w *Watcher) Run(ctx context.Context) error {
-	r := &watch{Watcher: w, done: make(chan passed, 1), nextPass: time.Now()}
+	for {
+		held, c, release, err := w.Syncer.lease(ctx, "watch "+w.Store)
+		if errors.Is(err, ErrBusy) || errors.Is(err, catalog.ErrAway) {
+			w.elsewhere(err)
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(or(w.retry, leaseTime/6)):
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = w.run(held, c)
+		lost := held.Err() != nil && ctx.Err() == nil
+		release()
+		if !lost {
+			return err
+		}
+	}
+}
+
+// elsewhere shows that the store is not watched by this process.
+func (w *Watcher) elsewhere(why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Elsewhere = errors.Is(why, ErrBusy)
+}
+
+// run keeps the store in step until ctx is done or the store is removed.
+func (w *Watcher) run(ctx context.Context, c *catalog.Catalog) error {
+	w.elsewhere(nil)
+	r := &watch{Watcher: w, c: c, done: make(chan passed, 1), nextPass: time.Now()}
 	defer func() {
 		if r.running {
 			<-r.done
@@ -140,7 +178,7 @@ func (r *watch) start(ctx context.Context) error {
 	}
 	old := r.store
 	r.store = st
-	if old == nil || old.Root != st.Root || !slices.Equal(old.Include, st.Include) || !slices.Equal(old.Exclude, st.Exclude) {
+	if old == nil || old.Root != st.Root || old.Incoming != st.Incoming || !slices.Equal(old.Include, st.Include) || !slices.Equal(old.Exclude, st.Exclude) {
 		r.listen()
 	}
 	r.running, r.again = true, false
@@ -155,7 +193,11 @@ func (r *watch) start(ctx context.Context) error {
 // listen begins to listen to the folder, if its file system tells of changes.
 func (r *watch) listen() {
 	r.deafen("")
-	m, err := mountOf(r.store.Root)
+	root, prefix := r.store.Root, ""
+	if r.store.Mode == catalog.Managed {
+		root, prefix = incomingOf(r.store), incoming
+	}
+	m, err := mountOf(root)
 	switch {
 	case r.deaf != "":
 		r.deafen(r.deaf)
@@ -167,7 +209,7 @@ func (r *watch) listen() {
 		r.deafen("the folder is on " + m.kind + ", which does not tell of what other machines change")
 		return
 	}
-	n, err := newNotifier(r.store.Root, newFilter(r.store.Include, r.store.Exclude), r.inbox)
+	n, err := newNotifier(root, prefix, newFilter(r.store.Include, r.store.Exclude), r.inbox)
 	if err != nil {
 		r.deafen(err.Error())
 		return
@@ -207,6 +249,10 @@ func (r *watch) enter() func(string, uint64) {
 func (r *watch) passed(p passed) {
 	r.running = false
 	now := time.Now()
+	if errors.Is(p.err, ErrBusy) { // another process goes through the store
+		r.nextPass = now.Add(r.pause())
+		return
+	}
 	if p.result.changed() || p.result.Arriving > 0 {
 		r.lastNews = now
 	}
@@ -269,7 +315,7 @@ func (r *watch) touch(ctx context.Context, list map[string]sign) error {
 	if len(list) == 0 || r.store == nil {
 		return nil
 	}
-	result, whole, err := r.Syncer.touch(ctx, r.store, list, r.enter())
+	result, whole, err := r.Syncer.touch(ctx, r.c, r.store, list, r.enter())
 	if whole {
 		r.wholeNow()
 	}

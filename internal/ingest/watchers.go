@@ -13,12 +13,13 @@ import (
 // removed.
 const storesEvery = 2 * time.Second
 
-// Watchers keep every in-place store of a catalog in step, and read barcodes off
-// labels behind that.
+// Watchers keep the stores of a catalog in step that are this host's, and behind that
+// read barcodes off labels and import what has arrived.
 type Watchers struct {
 	syncer *Syncer
 	labels *Labels
 	nudges *inbox // image ids
+	moves  *inbox // ids of images to be imported, if nobody else does
 
 	mu      sync.Mutex
 	running map[string]*running // by store
@@ -32,9 +33,12 @@ type running struct {
 
 // NewWatchers returns watchers for the stores of s's catalog.
 func NewWatchers(s *Syncer) *Watchers {
-	w := &Watchers{syncer: s, labels: NewLabels(s), nudges: newInbox(), running: map[string]*running{}}
+	w := &Watchers{syncer: s, labels: NewLabels(s), nudges: newInbox(), moves: newInbox(), running: map[string]*running{}}
 	if s.Available == nil {
 		s.Available = w.labels.Add
+	}
+	if s.Arrived == nil {
+		s.Arrived = func(image string) { w.moves.put(image, 0, 0) }
 	}
 	return w
 }
@@ -44,6 +48,7 @@ func (w *Watchers) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { w.labels.Run(ctx) })
+	all.Go(func() { w.imports(ctx) })
 	tick := time.NewTicker(storesEvery)
 	defer tick.Stop()
 	for {
@@ -71,8 +76,11 @@ func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 	there := map[string]bool{}
 	for i := range list {
 		id := list[i].ID
+		if !w.syncer.serves(&list[i]) {
+			continue
+		}
 		there[id] = true
-		if w.running[id] != nil || list[i].Mode == catalog.Managed {
+		if w.running[id] != nil {
 			continue
 		}
 		ctx, stop := context.WithCancel(ctx)
@@ -93,6 +101,29 @@ func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 		}
 	}
 	return nil
+}
+
+// imports imports what has arrived, one after the other, until ctx is done. What
+// fails is handed over again by the next pass.
+func (w *Watchers) imports(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.moves.wake:
+		}
+		list, _ := w.moves.take()
+		for image := range list {
+			_, err := w.syncer.Import(ctx, image, nil)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err == nil, errors.Is(err, ErrBusy), errors.Is(err, ErrNotReady), errors.Is(err, catalog.ErrNotFound):
+			default:
+				w.syncer.log().Warn("slide not imported", "image", image, "err", err)
+			}
+		}
+	}
 }
 
 // Nudge has the file of an image looked at soon: something was seen to be wrong

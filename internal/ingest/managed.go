@@ -1,0 +1,254 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// The folders of a managed store, as the paths of its images begin. All but the
+// first lie below its root.
+const (
+	incoming   = "incoming/"   // where files arrive; may be anywhere
+	staging    = "staging/"    // ID.tiff or ID.part: being imported
+	slides     = "slides/"     // ab/DIGEST.tiff, and a sidecar DIGEST.json
+	quarantine = "quarantine/" // ID-NAME: no slide, or a broken one
+	trash      = "trash/"      // TIME-ID.tiff: deleted by people, and second copies
+)
+
+// markerName is the file that says whose folder it is: it holds the store's id. The
+// incoming folder has one, too.
+const markerName = ".ptiffstore-store"
+
+var (
+	// ErrOtherStore: the folder is that of another store.
+	ErrOtherStore = errors.New("ingest: the folder is that of another store, as its file " + markerName + " says")
+	// ErrNotEmpty: a managed store begins in an empty folder.
+	ErrNotEmpty = errors.New("ingest: the folder holds files and is no store's: give an empty one, and put the slides into its incoming folder")
+	// ErrNoMarker: the root of a managed store has no marker. It is an [ErrNoRoot].
+	ErrNoMarker = fmt.Errorf("%w: it has no file %s: is a disk not mounted?", ErrNoRoot, markerName)
+	// ErrBadFolders: the incoming folder and the root are one, or one is in the
+	// other's way.
+	ErrBadFolders = errors.New("ingest: the incoming folder must be neither the store's folder, nor around it, nor in its " +
+		"slides, staging, quarantine or trash")
+)
+
+// incomingOf is the folder in which files arrive.
+func incomingOf(st *catalog.Store) string {
+	return or(st.Incoming, filepath.Join(st.Root, "incoming"))
+}
+
+// split returns the folder that an image's path is below, and the rest of it.
+func split(st *catalog.Store, path string) (base, rel string) {
+	if rest, ok := strings.CutPrefix(path, incoming); ok && st.Mode == catalog.Managed {
+		return incomingOf(st), rest
+	}
+	return st.Root, path
+}
+
+// spotOf is the spot of an image's file.
+func spotOf(st *catalog.Store, path string) (spot, error) {
+	base, rel := split(st, path)
+	return spotAt(base, rel, false)
+}
+
+// newSpotOf is spotOf for a file that is going to be there.
+func newSpotOf(st *catalog.Store, path string) (spot, error) {
+	base, rel := split(st, path)
+	return spotAt(base, rel, true)
+}
+
+// statOf returns the identity of an image's file.
+func statOf(st *catalog.Store, path string) (blob.Identity, error) {
+	s, err := spotOf(st, path)
+	if err != nil {
+		return blob.Identity{}, err
+	}
+	defer s.close()
+	return s.stat()
+}
+
+// isGone reports errors that say that there is no such file.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+// slidePath is the path of the slide with a digest.
+func slidePath(digest string) string { return slides + digest[:2] + "/" + digest + ".tiff" }
+
+// digestIn returns the digest that a path below slides/ names, "" if it names none.
+func digestIn(path string) string {
+	rest, ok := strings.CutPrefix(path, slides)
+	if !ok || len(rest) != 3+64+len(".tiff") {
+		return ""
+	}
+	d := rest[3:67]
+	if strings.Trim(d, "0123456789abcdef") != "" || slidePath(d) != path {
+		return ""
+	}
+	return d
+}
+
+// Prepare makes the folders of a managed store and marks them as its own. A folder
+// that is marked already is completed.
+//
+// The error is [ErrOtherStore], [ErrNotEmpty], [ErrBadFolders], or that of the file
+// system.
+func Prepare(ctx context.Context, st *catalog.Store) error {
+	if st.Mode != catalog.Managed {
+		return nil
+	}
+	in := incomingOf(st)
+	if err := checkFolders(st.Root, in); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(st.Root, 0o755); err != nil {
+		return fmt.Errorf("ingest: the store's folder cannot be made: %w", bare(err))
+	}
+	switch id, err := Marked(st.Root); {
+	case err != nil:
+		return err
+	case id != "" && id != st.ID:
+		return ErrOtherStore
+	case id == "":
+		if err := empty(st.Root, in); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// The marker comes first: a folder that holds others and no marker is refused.
+	if err := mark(st.Root, st.ID); err != nil {
+		return fmt.Errorf("ingest: the store's folder cannot be marked: %w", bare(err))
+	}
+	for _, dir := range []string{staging, slides, quarantine, trash} {
+		if err := os.MkdirAll(filepath.Join(st.Root, dir), 0o755); err != nil {
+			return fmt.Errorf("ingest: the folder %s cannot be made: %w", dir, bare(err))
+		}
+	}
+	return prepareIncoming(in, st.ID)
+}
+
+// prepareIncoming makes and marks the incoming folder.
+func prepareIncoming(dir, store string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("ingest: the incoming folder cannot be made: %w", bare(err))
+	}
+	switch id, err := Marked(dir); {
+	case err != nil:
+		return err
+	case id != "" && id != store:
+		return fmt.Errorf("%w (the incoming folder)", ErrOtherStore)
+	}
+	if err := mark(dir, store); err != nil {
+		return fmt.Errorf("ingest: the incoming folder cannot be marked: %w", bare(err))
+	}
+	return nil
+}
+
+// checkFolders makes sure that root and incoming folder do not get into each
+// other's way.
+func checkFolders(root, in string) error {
+	root, in = filepath.Clean(root), filepath.Clean(in)
+	if within(root, in) {
+		return ErrBadFolders
+	}
+	for _, dir := range []string{staging, slides, quarantine, trash} {
+		if within(in, filepath.Join(root, dir)) {
+			return ErrBadFolders
+		}
+	}
+	return nil
+}
+
+// within reports whether p is dir or lies in it.
+func within(p, dir string) bool {
+	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// empty refuses a folder that holds anything but the way to the incoming folder.
+func empty(root, in string) error {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return fmt.Errorf("ingest: the store's folder cannot be read: %w", bare(err))
+	}
+	for _, e := range entries {
+		if e.Name() != "lost+found" && !within(filepath.Clean(in), filepath.Join(root, e.Name())) {
+			return ErrNotEmpty
+		}
+	}
+	return nil
+}
+
+// Marked returns the id of the managed store whose folder this is, "" if it is
+// none's. So a store that was removed from the catalog is added again: under the
+// id that its folder says.
+func Marked(root string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(root, markerName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("ingest: the file %s cannot be read: %w", markerName, bare(err))
+	}
+	id := strings.TrimSpace(string(b))
+	if id == "" {
+		return "", fmt.Errorf("ingest: the file %s is empty: write the store's id into it", markerName)
+	}
+	return id, nil
+}
+
+// mark writes the marker, unless it is there. It appears with its contents or not at
+// all.
+func mark(dir, store string) error {
+	if id, err := Marked(dir); err != nil || id != "" {
+		return err
+	}
+	s, err := spotAt(dir, markerName, false)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return writeWhole(s, s, []byte(store+"\n"))
+}
+
+// writeWhole writes a file that is there in whole or as it was before. It is
+// written under another name in the folder of via.
+func writeWhole(to, via spot, data []byte) error {
+	tmp := spot{via.dir, "." + to.name + ".tmp"}
+	f, err := tmp.openFile(unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
+	if err != nil {
+		return full(err)
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(full(err), tmp.remove())
+	}
+	if err := unix.Renameat(tmp.fd(), tmp.name, to.fd(), to.name); err != nil {
+		return err
+	}
+	return syncFolders(to)
+}
+
+// marked makes sure that the root is that of the store.
+func marked(st *catalog.Store) error {
+	switch id, err := Marked(st.Root); {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrNoRoot, err)
+	case id == "":
+		return ErrNoMarker
+	case id != st.ID:
+		return fmt.Errorf("%w: %w", ErrOtherRoot, ErrOtherStore)
+	}
+	return nil
+}

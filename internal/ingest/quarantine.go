@@ -1,0 +1,249 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// maxName is the longest name of a file, in bytes, on the file systems there are.
+const maxName = 255
+
+// setAside moves a file that has arrived and is no slide into quarantine. The error
+// is [ErrBusy] if somebody works on it, or it is another by now.
+func (s *Syncer) setAside(ctx context.Context, st *catalog.Store, image string) error {
+	ctx, c, release, err := s.lease(ctx, "import "+image)
+	if err != nil {
+		return err
+	}
+	defer release()
+	im, err := c.Image(ctx, image)
+	if err != nil {
+		return err
+	}
+	rel, arrived := strings.CutPrefix(im.Path, incoming)
+	if !arrived || im.State != catalog.Broken && im.State != catalog.Unsupported {
+		return ErrBusy
+	}
+	side := movedFrom(im)
+	side.Reason = im.Reason
+	at := quarantine + quarantineName(im.ID, rel)
+	id, err := s.carry(ctx, st, im, at, side)
+	if err != nil {
+		return err
+	}
+	fo := s.folder(st.ID)
+	fo.mu.Lock()
+	defer fo.mu.Unlock()
+	delete(fo.sightings, im.Path)
+	_, err = relocate(ctx, c, im, at, id)
+	return err
+}
+
+// quarantineName is the name in quarantine of a file, of whose own name as much is kept
+// as fits.
+func quarantineName(image, rel string) string {
+	name := rel[strings.LastIndexByte(rel, '/')+1:]
+	if over := len(image) + 1 + len(name) - maxName; over > 0 {
+		name = name[over:]
+		for len(name) > 0 && !utf8.RuneStart(name[0]) {
+			name = name[1:]
+		}
+	}
+	return image + "-" + name
+}
+
+// carry moves the file of an image to another path of its store, where there must be
+// none: by renaming it, or if that is on another file system, by a copy, and then
+// removes it. A sidecar, if not nil, is written there before. It returns the
+// identity of the file there.
+//
+// The error is [ErrBusy] if somebody works on the file or it is another by now, or
+// [fs.ErrExist].
+func (s *Syncer) carry(ctx context.Context, st *catalog.Store, im *catalog.Image, at string, side *sidecar) (blob.Identity, error) {
+	from, err := spotOf(st, im.Path)
+	if err != nil {
+		return blob.Identity{}, gone(im.ID, err)
+	}
+	defer from.close()
+	f, err := from.open()
+	if err != nil {
+		return blob.Identity{}, gone(im.ID, err)
+	}
+	defer f.Close()
+	id, err := identify(f)
+	if err != nil || !claim(f) || id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
+		return blob.Identity{}, ErrBusy
+	}
+	to, err := newSpotOf(st, at)
+	if err != nil {
+		return blob.Identity{}, trouble(im.ID, "moving the file", full(err))
+	}
+	defer to.close()
+	if side != nil {
+		if err := writeSidecar(st, at, side); err != nil {
+			return blob.Identity{}, trouble(im.ID, "writing a sidecar", full(err))
+		}
+	}
+	if err = from.moveTo(to); errors.Is(err, unix.EXDEV) {
+		err = copyAway(ctx, from, f, id, to)
+	}
+	if err != nil {
+		return blob.Identity{}, trouble(im.ID, "moving the file", full(err))
+	}
+	if err := syncFolders(to, from); err != nil {
+		return blob.Identity{}, trouble(im.ID, "moving the file", err)
+	}
+	now, err := to.stat()
+	if err != nil {
+		return now, trouble(im.ID, "looking at the file", err)
+	}
+	return now, nil
+}
+
+// gone is [fs.ErrNotExist] for a file that is not where it should be.
+func gone(image string, err error) error {
+	if isGone(err) {
+		err = fs.ErrNotExist
+	}
+	return trouble(image, "opening the file", err)
+}
+
+// copyAway moves a file to another file system. Its copy has a name that begins with a
+// dot until it is whole.
+func copyAway(ctx context.Context, from spot, f *os.File, id blob.Identity, to spot) error {
+	part := spot{to.dir, ".part" + fmt.Sprintf("-%x", id.Ino)}
+	c, _, err := copyTo(ctx, part, f, id, nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if now, err := blob.Identify(f.Fd()); err != nil || now != id {
+		return errors.Join(ErrBusy, part.remove())
+	}
+	if err := c.Chmod(0o644); err != nil {
+		return errors.Join(err, part.remove())
+	}
+	if err := part.moveTo(to); err != nil {
+		return errors.Join(err, part.remove())
+	}
+	if err := syncFolders(to); err != nil {
+		return err
+	}
+	if now, err := from.stat(); err != nil || now != id {
+		return nil //nolint:nilerr // another by now, which is not ours to remove
+	}
+	return from.remove()
+}
+
+// Retry has a file looked at anew that was found to be no slide, or a broken one. In a
+// managed store it is moved from quarantine back to where it arrived, under its own
+// name. An image that is available is looked at as well.
+//
+// The error is [ErrInTheWay] if another file has the name, [ErrBusy], [ErrFull],
+// [catalog.ErrNotFound], that of the file system, the catalog's or the context's.
+func (s *Syncer) Retry(ctx context.Context, image string) error {
+	im, st, err := s.managedImage(ctx, image)
+	if err != nil {
+		return err
+	}
+	if im.DeletedAt != nil {
+		return fmt.Errorf("%w: the image was deleted: restore it first", catalog.ErrNotFound)
+	}
+	path := im.Path
+	if rest, ok := strings.CutPrefix(im.Path, quarantine); ok && st.Mode == catalog.Managed {
+		if path, err = s.release(ctx, st, image, rest); err != nil {
+			return err
+		}
+	}
+	return s.lookAnew(ctx, st, path)
+}
+
+// release moves a file from quarantine back to where it arrived, and returns its path
+// there.
+func (s *Syncer) release(ctx context.Context, st *catalog.Store, image, name string) (string, error) {
+	ctx, c, release, err := s.lease(ctx, "import "+image)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	im, err := c.Image(ctx, image)
+	if err != nil {
+		return "", err
+	}
+	to := incoming + strings.TrimPrefix(name, image+"-")
+	if side, err := readSidecar(st, im.Path); err == nil && strings.HasPrefix(string(side.From), incoming) {
+		to = string(side.From)
+	}
+	if now, err := statOf(st, im.Path); err == nil {
+		im.Identity = now // whoever mended the file there is right to have it looked at
+	}
+	err = s.bringBack(ctx, c, st, im, to)
+	if errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("%w in the incoming folder: take that away first", ErrInTheWay)
+	}
+	if err != nil {
+		return "", err
+	}
+	return to, trouble(image, "quarantine", removeSidecar(st, im.Path))
+}
+
+// bringBack moves a file back to the incoming folder, to be looked at anew. The error
+// may be [fs.ErrExist].
+func (s *Syncer) bringBack(ctx context.Context, c *catalog.Catalog, st *catalog.Store, im *catalog.Image, to string) error {
+	id, err := s.carry(ctx, st, im, to, nil)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	fo := s.folder(st.ID)
+	fo.mu.Lock()
+	defer fo.mu.Unlock()
+	_, err = c.UpdateImage(context.WithoutCancel(ctx), im.ID, func(im *catalog.Image) error {
+		im.Path, im.Identity, im.Revision, im.Digest = to, id, id.Revision(), nil
+		im.State, im.Reason = catalog.Arriving, "to be looked at anew"
+		im.LastChange = now.UTC()
+		return nil
+	})
+	if err == nil {
+		fo.sightings[to] = sighting{id: id, since: now, again: now.Add(or(s.Pause, DefaultPause))}
+	}
+	return err
+}
+
+// lookAnew looks at one file, whatever the catalog says of it.
+func (s *Syncer) lookAnew(ctx context.Context, st *catalog.Store, path string) error {
+	p, err := s.begin(st, s.folder(st.ID), Options{})
+	if err != nil {
+		return err
+	}
+	defer p.root.Close()
+	if err := s.follow(ctx); err != nil {
+		return err
+	}
+	if strings.HasPrefix(path, slides) && st.Mode == catalog.Managed {
+		kept, closeRoot, err := p.ofSlides()
+		if err != nil {
+			return err
+		}
+		defer closeRoot()
+		p = kept
+	}
+	id, err := p.stat(path)
+	if isGone(err) {
+		return p.miss(ctx, []string{path})
+	}
+	if err != nil {
+		return fmt.Errorf("ingest: the file cannot be looked at: %w", bare(err))
+	}
+	return p.look(ctx, []found{{path, id, p.prefix == slides}})
+}
