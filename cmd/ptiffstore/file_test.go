@@ -257,36 +257,40 @@ func TestDamagedPixels(t *testing.T) {
 	}
 }
 
-// TestUnsupportedPixels asks for a tile that is whole, and stored in a way that
-// only its decoder knows to be unread.
+// TestUnsupportedPixels asks for a tile that has to be made from one that is whole,
+// and which only the decoder knows to be unread.
 func TestUnsupportedPixels(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "predictor.tiff")
-	if err := os.WriteFile(path, withPredictor3(t), 0o644); err != nil {
+	path := filepath.Join(t.TempDir(), "scans.tiff")
+	if err := os.WriteFile(path, manyScans(t), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if r := command(t, "inspect", path); r.code != exitOK {
+		t.Fatalf("inspect: %v", r)
+	}
 	r := command(t, "tile", path, "1", "0", "0")
-	if r.code != exitFile || r.out != "" || !strings.Contains(r.err, "is not a slide that is read here: ") || !strings.Contains(r.err, "predictor 3") {
+	if r.code != exitFile || r.out != "" || !strings.Contains(r.err, "is not a slide that is read here: ") || !strings.Contains(r.err, "scans") {
 		t.Errorf("%v, want exit code %d and what is not read", r, exitFile)
 	}
 }
 
-// withPredictor3 returns a slide whose pixels were predicted as floating point,
-// which nothing here reads: the field is there already, with value 2.
-func withPredictor3(t *testing.T) []byte {
+// manyScans returns plain with a tile 1,1 that claims to be a progressive JPEG of
+// more scans than are decoded. Zoom 1, which is not stored, is made from it.
+func manyScans(t *testing.T) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "slide.tiff")
-	if _, err := (synth.Generic{Seed: 6, Width: 500, Height: 300, Codec: synth.Deflate, Predictor: true}).Write(path); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(path)
+	b := bytes.Clone(plain.bytes(t))
+	tile, err := plain.open(t).AppendTile(nil, 0, 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, three := []byte{317 & 0xff, 317 >> 8, 3, 0, 1, 0, 0, 0, 2, 0}, []byte{317 & 0xff, 317 >> 8, 3, 0, 1, 0, 0, 0, 3, 0}
-	if !bytes.Contains(b, two) {
-		t.Fatal("the slide has no field of a predictor")
+	at := bytes.Index(b, tile[len(tile)-1000:]) + 1000 - len(tile) // its beginning is spliced in
+	sof := bytes.LastIndex(b[:at+len(tile)], []byte{0xff, 0xc0})
+	sos := bytes.LastIndex(b[:at+len(tile)], []byte{0xff, 0xda})
+	if sof < 0 || sos < sof || sos+600 > at+len(tile) {
+		t.Fatalf("frame at %d, scan at %d, of a tile that ends at %d", sof, sos, at+len(tile))
 	}
-	return bytes.ReplaceAll(b, two, three)
+	b[sof+1] = 0xc2
+	copy(b[sos+100:], bytes.Repeat([]byte{0xff, 0xda}, 150))
+	return b
 }
 
 // TestFileError gives the exit code and the words for each kind of error.

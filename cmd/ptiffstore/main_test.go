@@ -190,3 +190,14 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("exit code %d, %d bytes, %q: want %d and no tile", code, out.Len(), errs.String(), exitFailure)
 	}
 }
+
+// copyOf makes a slide that is a copy of a file.
+func copyOf(from string) func(string) (synth.Info, error) {
+	return func(path string) (synth.Info, error) {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			return synth.Info{}, err
+		}
+		return synth.Info{Path: path, Size: int64(len(b))}, os.WriteFile(path, b, 0o644)
+	}
+}

@@ -69,6 +69,7 @@ func openSite(ctx context.Context, c *common, std streams) (*site, error) {
 		return nil, err
 	}
 	s := &site{c: c, log: c.logger(std.err), roots: []string{dir}}
+	slog.SetDefault(s.log) // for rooms that are given none
 	cache, err := made.OpenCache(filepath.Join(dir, "cache"), c.CacheSize<<20, s.log)
 	if err != nil {
 		return nil, err

@@ -123,11 +123,7 @@ func (s *server) documents(t *testing.T, im imageJSON) {
 // TestServeArrival renames a slide into the folder and measures how long it takes
 // until its first tile is served.
 func TestServeArrival(t *testing.T) {
-	dir := filepath.Join(slidesIn(t, nil), "slides")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s := start(t, "serve", dir, "--data", t.TempDir())
+	s, dir := serving(t, nil)
 	if n := len(s.images()); n != 0 {
 		t.Fatalf("%d images of an empty folder", n)
 	}
@@ -145,6 +141,7 @@ func TestServeArrival(t *testing.T) {
 // TestServeStates follows files that grow, break and vanish through all states
 // that serve brings about, in a store that waits no longer than a test can.
 func TestServeStates(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"stays 1.tiff": plain, "stays 2.tiff": plain, "stays 3.tiff": plain})
 	impatientStore(t, data, dir)
 	s := start(t, "serve", "--data", data)
@@ -250,8 +247,7 @@ func deliverDamage(t *testing.T, name, path string) {
 // of before, and none has bytes of one under the revision of the other.
 func TestServeOverwritten(t *testing.T) {
 	const name = patient + ".tiff"
-	dir := slidesIn(t, map[string]*slideFile{name: philips})
-	s := start(t, "serve", dir, "--data", t.TempDir())
+	s, dir := serving(t, map[string]*slideFile{name: philips})
 	before := s.available(name)
 	tiles := "/api/v1/images/" + before.ID + "/tiles/"
 	old, fresh := storedTile(t, philips, 0, 3, 2), storedTile(t, replaced, 0, 3, 2)
@@ -303,14 +299,8 @@ func TestServeOverwritten(t *testing.T) {
 // TestServeReplaced renames another slide over one: pictures made of the first
 // are not shown for the second.
 func TestServeReplaced(t *testing.T) {
-	root := slidesIn(t, nil)
-	dir := filepath.Join(root, "slides")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	const name = patient + ".tiff"
-	deliver(t, philips, filepath.Join(dir, name))
-	s := start(t, "serve", dir, "--data", t.TempDir())
+	s, dir := serving(t, map[string]*slideFile{name: philips})
 	before := s.available(name)
 	path := "/api/v1/images/" + before.ID
 	pictures := []string{path + "/preview", path + "/associated/label", path + "/thumbnail?width=100", "/dzi/" + before.ID + "_files/8/0_0.jpg"}
@@ -382,8 +372,7 @@ func (s *server) checkGuarded(t *testing.T, paths ...string) {
 }
 
 func TestServeGuard(t *testing.T) {
-	dir := slidesIn(t, map[string]*slideFile{"a.tiff": plain})
-	s := start(t, "serve", dir, "--data", t.TempDir())
+	s, _ := serving(t, map[string]*slideFile{"a.tiff": plain})
 	tile := "/api/v1/images/" + s.available("a.tiff").ID + "/tiles/0/0/0"
 	s.checkGuarded(t, "/", "/api/v1/images", "/healthz", tile)
 	for _, tt := range []struct {
@@ -415,8 +404,7 @@ func TestServeGuard(t *testing.T) {
 // TestServeInsecure serves everyone, once that was said out loud, and lets one
 // other site's pages read tiles.
 func TestServeInsecure(t *testing.T) {
-	dir := slidesIn(t, map[string]*slideFile{"a.tiff": plain})
-	s := start(t, "serve", dir, "--data", t.TempDir(), "--insecure-no-auth", "--cors-origin", "https://viewer.example")
+	s, _ := serving(t, map[string]*slideFile{"a.tiff": plain}, "--insecure-no-auth", "--cors-origin", "https://viewer.example")
 	tile := "/api/v1/images/" + s.available("a.tiff").ID + "/tiles/0/0/0"
 	for _, tt := range guarded {
 		if a := s.get(tile, tt.header...); a.status != http.StatusOK {

@@ -219,6 +219,26 @@ func slidesIn(t *testing.T, files map[string]*slideFile) string {
 	return dir
 }
 
+// serving starts serve on a folder, and delivers slides into it once it is being
+// watched: then nothing has to be waited for. It returns the folder, too.
+func serving(t *testing.T, files map[string]*slideFile, args ...string) (*server, string) {
+	t.Helper()
+	dir := filepath.Join(slidesIn(t, nil), "slides")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{"serve", dir, "--data", t.TempDir()}, args...)
+	s := start(t, args...)
+	s.until("the first pass", func() bool { return !strings.Contains(s.get("/api/v1/stores").body, `"last_sync":null`) })
+	for name, f := range files {
+		deliver(t, f, filepath.Join(dir, name))
+	}
+	for name := range files {
+		s.available(name)
+	}
+	return s, dir
+}
+
 // deliver renames a copy of the slide to path, as careful scanners do. Its folder
 // must be on the same file system as that of path.
 func deliver(t *testing.T, f *slideFile, path string) {

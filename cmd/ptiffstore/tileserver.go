@@ -71,5 +71,8 @@ func (s *site) pictures() http.Handler {
 	a := &api.API{Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
 	a.RegisterPictures(mux)
 	s.health.Register(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)
+	})
 	return web.WithRequestID(mux)
 }

@@ -87,7 +87,7 @@ func (p pictureRoute) add(doc *huma.OpenAPI, tag string) {
 			"200": {Description: "A JPEG.", Content: map[string]*huma.MediaType{"image/jpeg": {Schema: binary}}},
 			"304": {Description: "The caller has it: If-None-Match names its ETag."},
 			"404": {Description: "No such image or tile, or not the current revision.", Content: problems},
-			"502": {Description: "The file is damaged there.", Content: problems},
+			"502": {Description: "The file is damaged there, or stored in a way that is not read here.", Content: problems},
 			"503": {Description: "The file has just changed or is out of reach, or the server is busy. Retry-After says when to ask again.", Content: problems},
 		},
 	})

@@ -37,7 +37,7 @@ func Explain(err error) Problem {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Problem{503, "The answer took too long. Try again.", 5}
 	case errors.Is(err, ErrUnreadable):
-		return Problem{502, "This part of the image's file cannot be read: it is damaged. The reason is in the server's log.", 0}
+		return Problem{502, "This part of the image's file cannot be read: it is damaged, or stored in a way that is not read here. The reason is in the server's log.", 0}
 	}
 	return Problem{500, "Something went wrong in the server. The reason is in its log.", 0}
 }
