@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/synth"
+)
+
+var binary struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// built returns the program as make build makes it, less its version.
+func built(t *testing.T) string {
+	t.Helper()
+	philips.file(t) // there is a folder then
+	binary.once.Do(func() {
+		binary.path = filepath.Join(slides.dir, "ptiffstore")
+		build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", binary.path, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			binary.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if binary.err != nil {
+		t.Fatal(binary.err)
+	}
+	return binary.path
+}
+
+// TestForeignFiles inspects every file that others have made and damaged, each in a
+// process of its own: it is opened, or refused with a place in the file, in under
+// a second and 64 MB.
+func TestForeignFiles(t *testing.T) {
+	root := os.Getenv("PTIFFSTORE_TESTDATA")
+	if root == "" {
+		root = "../../../shared/data"
+	}
+	if _, err := os.Stat(root); err != nil {
+		t.Skip("no folder of test files: name one in PTIFFSTORE_TESTDATA")
+	}
+	t.Parallel()
+	bin := built(t)
+	codes := map[int]int{}
+	var slowest time.Duration
+	var largest int64
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		code, took, kb := inspected(t, bin, path)
+		codes[code]++
+		slowest, largest = max(slowest, took), max(largest, kb)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if codes[exitOK] == 0 || codes[exitFile] == 0 {
+		t.Errorf("by exit code %v: want some of 0 and of 2", codes)
+	}
+	t.Logf("by exit code %v; the slowest took %v, the largest %d KB", codes, slowest, largest)
+}
+
+// TestDamagedInProcess does the same with every class of damage.
+func TestDamagedInProcess(t *testing.T) {
+	t.Parallel()
+	bin, dir := built(t), t.TempDir()
+	want := map[string]int{synth.Ready: exitOK, synth.Broken: exitFile, synth.Unsupported: exitFile}
+	for _, d := range synth.Damages {
+		path, err := d.Make(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, _, _ := inspected(t, bin, path); code != want[d.Want] {
+			t.Errorf("%s (%s): exit code %d, want %d", d.Name, d.Words, code, want[d.Want])
+		}
+		os.Remove(path)
+	}
+}
+
+// inspected has a file inspected, and returns the exit code, the time and the
+// largest size of the process in KB.
+func inspected(t *testing.T, bin, path string) (code int, took time.Duration, kb int64) {
+	t.Helper()
+	cmd := exec.Command(bin, "inspect", path)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	began := time.Now()
+	err := cmd.Run()
+	took = time.Since(began)
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+		t.Fatal(err)
+	}
+	code = cmd.ProcessState.ExitCode()
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	kb = usage.Maxrss
+	// The machine may have other things to do: what counts is the processor's time.
+	busy := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if busy > time.Second || took > 10*time.Second || kb > 64<<10 {
+		t.Errorf("%s: %v of a processor in %v, and %d KB", path, busy, took, kb)
+	}
+	if code != exitOK && (code != exitFile || !located.MatchString(errs.String())) {
+		t.Errorf("%s: exit code %d, %.500q: want 0, or 2 and where in the file", path, code, errs.String())
+	}
+	return code, took, kb
+}
+
+// A process is the program at work in a process of its own.
+type process struct {
+	*server
+	cmd *exec.Cmd
+}
+
+// launch starts a mode as a process, and waits for its URL.
+func launch(t *testing.T, args ...string) *process {
+	t.Helper()
+	cmd := exec.Command(built(t), append(args, "--listen", "127.0.0.1:0")...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &logBuffer{}
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{&server{t: t, client: &http.Client{Transport: &http.Transport{}}, log: log}, cmd}
+	t.Cleanup(func() {
+		cmd.Process.Kill() // has ended already if all went well
+		cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !urlLine.MatchString(line) {
+		t.Fatalf("the first line on standard output is %q, %v: %s", line, err, log)
+	}
+	p.url = strings.TrimSuffix(line, "/\n")
+	return p
+}
+
+// end sends a signal and waits for the process to end.
+func (p *process) end(sig syscall.Signal) *os.ProcessState {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		p.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { p.cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(soon):
+		p.t.Fatalf("it has not ended %v after %v", soon, sig)
+	}
+	return p.cmd.ProcessState
+}
+
+// TestKilled kills the server while slides arrive, again and again: each time it
+// starts again with the images it had, under the same ids, and finds the others.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	data, dir := t.TempDir(), filepath.Join(slidesIn(t, nil), "slides")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]string{} // ids by file name
+	for round := range 5 {
+		p := launch(t, "serve", dir, "--data", data)
+		for name, im := range p.images() {
+			if id := known[name]; id != "" && id != im.ID {
+				t.Errorf("round %d: %s is %s, and was %s", round, name, im.ID, id)
+			}
+		}
+		for i := range 20 {
+			deliver(t, plain, filepath.Join(dir, fmt.Sprintf("%d-%d.tiff", round, i)))
+		}
+		p.until("some images", func() bool {
+			list := p.images()
+			for name, im := range list {
+				known[name] = im.ID
+			}
+			return len(list) > 20*round+round
+		})
+		if state := p.end(syscall.SIGKILL); state.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Errorf("round %d: it ended as %v", round, state)
+		}
+	}
+	p := launch(t, "serve", dir, "--data", data)
+	p.until("all images", func() bool {
+		n := 0
+		for _, im := range p.images() {
+			if im.State == "available" {
+				n++
+			}
+		}
+		return n == 100
+	})
+	now := p.images()
+	for name, id := range known {
+		if now[name].ID != id {
+			t.Errorf("%s is %s, and was %s", name, now[name].ID, id)
+		}
+	}
+	a := p.get("/api/v1/images/" + now["0-0.tiff"].ID + "/tiles/2/1/1")
+	sameTile(t, "a tile after all that", a, plain, 0, 1, 1)
+	if state := p.end(syscall.SIGTERM); state.ExitCode() != exitOK {
+		t.Errorf("after SIGTERM: %v: %s", state, p.log)
+	}
+}
+
+// TestSignals ends each mode that serves as a supervisor and as a terminal do.
+func TestSignals(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"serve", "tileserver"} {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+			p := launch(t, mode, "--data", t.TempDir())
+			if a := p.get("/readyz"); a.status != http.StatusOK {
+				t.Errorf("%s: readyz has status %d", mode, a.status)
+			}
+			if state := p.end(sig); state.ExitCode() != exitOK {
+				t.Errorf("%s after %v: %v, want exit code 0: %s", mode, sig, state, p.log)
+			}
+		}
+	}
+}
+
+// TestClosedPipe has nobody read what a command prints: it must end, and not with
+// a trace of goroutines.
+func TestClosedPipe(t *testing.T) {
+	t.Parallel()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	cmd := exec.Command(built(t), "inspect", philips.file(t))
+	var errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = write, &errs
+	err = cmd.Run()
+	write.Close()
+	if err == nil || strings.Contains(errs.String(), "goroutine") {
+		t.Errorf("%v, %q: want it to fail without a trace", err, errs.String())
+	}
+}
+
+// TestFullDisk writes a tile to a disk without room.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no /dev/full here")
+	}
+	defer full.Close()
+	var errs bytes.Buffer
+	for _, args := range [][]string{{"tile", philips.file(t), "0", "0", "0"}, {"inspect", philips.file(t)}, {"inspect", philips.file(t), "--json"}, {"version"}} {
+		errs.Reset()
+		if code := run(t.Context(), args, streams{full, &errs}); code != exitFailure || !strings.Contains(errs.String(), "no space left on device") {
+			t.Errorf("%s: exit code %d, %q: want %d and why", args[0], code, errs.String(), exitFailure)
+		}
+	}
+}
