@@ -195,18 +195,7 @@ func TestPreview(t *testing.T) {
 // TestDamagedPictures asks broken files for pictures. Damage elsewhere in the file
 // does not matter to them.
 func TestDamagedPictures(t *testing.T) {
-	dir := t.TempDir()
-	made := map[string]string{}
-	for _, d := range synth.Damages {
-		switch d.Name {
-		case "zeros-in-first-tile", "no-soi", "label-corrupt", "label-corrupt-in-xml", "text", "jpeg2000":
-			path, err := d.Make(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			made[d.Name] = path
-		}
-	}
+	made := damaged(t)
 	const broken, foreign = "is broken: ", "is not a slide that is read here: "
 	for _, tt := range []struct {
 		damage string

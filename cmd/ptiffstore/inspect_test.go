@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -117,12 +116,9 @@ func TestInspectDamages(t *testing.T) {
 	} {
 		structural[name] = true
 	}
-	dir := t.TempDir()
+	paths := damaged(t)
 	for _, d := range synth.Damages {
-		path, err := d.Make(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		path := paths[d.Name]
 		r := command(t, "inspect", path)
 		words := ""
 		switch d.Want {
@@ -142,7 +138,6 @@ func TestInspectDamages(t *testing.T) {
 		if m := located.FindStringSubmatch(r.err); m == nil || (m[3] == "") != structural[d.Name] {
 			t.Errorf("%s (%s): %q, want the offset and, unless it is structural (%v), the tag", d.Name, d.Words, r.err, structural[d.Name])
 		}
-		os.Remove(path)
 	}
 }
 

@@ -99,6 +99,30 @@ func (f *slideFile) bytes(t *testing.T) []byte {
 	return b
 }
 
+var damages struct {
+	once  sync.Once
+	paths map[string]string
+	err   error
+}
+
+// damaged returns the file of each class of [synth.Damages], by name.
+func damaged(t *testing.T) map[string]string {
+	t.Helper()
+	plain.file(t) // there is a folder then
+	damages.once.Do(func() {
+		damages.paths = map[string]string{}
+		for _, d := range synth.Damages {
+			if damages.paths[d.Name], damages.err = d.Make(slides.dir); damages.err != nil {
+				return
+			}
+		}
+	})
+	if damages.err != nil {
+		t.Fatal(damages.err)
+	}
+	return damages.paths
+}
+
 // A result is what a command that ends by itself left.
 type result struct {
 	code     int

@@ -183,7 +183,7 @@ func TestServeStates(t *testing.T) {
 	}
 	s.state("grows.tiff", "broken")
 
-	deliverDamage(t, "stripped", path("strips.tiff"))
+	deliver(t, &slideFile{name: "strips.tiff", make: copyOf(damaged(t)["stripped"])}, path("strips.tiff"))
 	s.state("strips.tiff", "unsupported")
 
 	if err := os.Remove(path("stays 1.tiff")); err != nil {
@@ -217,29 +217,6 @@ func writeAll(t *testing.T, f *os.File, b []byte) {
 	if _, err := f.Write(b); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// deliverDamage puts a file of a class of damages at path.
-func deliverDamage(t *testing.T, name, path string) {
-	t.Helper()
-	for _, d := range synth.Damages {
-		if d.Name != name {
-			continue
-		}
-		made, err := d.Make(t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := os.ReadFile(made)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	t.Fatalf("no damage %q", name)
 }
 
 // TestServeOverwritten overwrites a slide in place with another, while its tiles
