@@ -191,11 +191,15 @@ func (s *server) until(what string, f func() bool) {
 	}
 }
 
-// available waits until a file is available, and returns its image.
+// available waits until a file is available and its tiles are served, which is a
+// moment later, and returns its image.
 func (s *server) available(name string) (im imageJSON) {
 	s.t.Helper()
-	s.state(name, "available")
-	return s.images()[name]
+	s.until(name+" available", func() bool {
+		im = s.images()[name]
+		return im.State == "available" && s.get("/api/v1/images/"+im.ID+"/tiles/0/0/0?v="+im.Revision).status == http.StatusOK
+	})
+	return im
 }
 
 // state waits until the file's image is in a state.
