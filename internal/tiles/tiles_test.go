@@ -19,10 +19,13 @@ import (
 
 var store = &tiles.Store{ID: "s", Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft}
 
-// serve returns a server that makes nothing, and n slides of the same bytes.
+// serve returns a server that makes nothing, unless o says how, and n slides of the
+// same bytes.
 func serve(t testing.TB, o tiles.Options, n int) (*tiles.Server, []string) {
 	t.Helper()
-	o.Make = func(context.Context, tiles.Made) ([]byte, error) { return nil, errors.New("nothing is made here") }
+	if o.Make == nil {
+		o.Make = func(context.Context, tiles.Made) ([]byte, error) { return nil, errors.New("nothing is made here") }
+	}
 	o.Blank = func(int, int, color.RGBA) ([]byte, error) { return []byte("blank"), nil }
 	s := tiles.New(o)
 	t.Cleanup(s.Close)
