@@ -14,6 +14,7 @@ import (
 
 type demoCmd struct {
 	common
+	working
 }
 
 func (*demoCmd) Help() string {
@@ -22,7 +23,7 @@ func (*demoCmd) Help() string {
 
 // Run makes the slides and serves them.
 func (c *demoCmd) Run(ctx context.Context, std streams) error {
-	s, err := openSite(ctx, &c.common, std)
+	s, err := openServing(ctx, &c.common, std)
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (c *demoCmd) Run(ctx context.Context, std streams) error {
 	if err := s.addFolder(ctx, folder); err != nil {
 		return err
 	}
-	return s.serve(ctx, std, func(ctx context.Context) error {
+	return s.serve(ctx, std, &c.working, func(ctx context.Context) error {
 		fmt.Fprintln(std.err, "Making three demo slides. The first time this takes a minute.")
 		if err := synth.Demo(folder); err != nil {
 			return err

@@ -28,6 +28,12 @@ type program struct {
 	Demo       demoCmd       `cmd:"" help:"Make three demo slides, serve them and print the URL."`
 	Serve      serveCmd      `cmd:"" help:"Serve folders of slides: gallery, viewer, API and tiles in one process."`
 	Tileserver tileserverCmd `cmd:"" help:"Serve tiles only: the endpoint beside the files."`
+	Worker     workerCmd     `cmd:"" help:"Keep stores in step and do tasks, beside the files."`
+	Store      storeCmd      `cmd:"" help:"Add, list, show, change or remove stores."`
+	Sync       syncCmd       `cmd:"" help:"Go through a store's folder now."`
+	Verify     verifyCmd     `cmd:"" help:"Read files again, and say which are damaged."`
+	Retry      retryCmd      `cmd:"" help:"Look again at a file that is broken or in quarantine."`
+	Task       taskCmd       `cmd:"" help:"Submit, list, show, wait for or cancel tasks."`
 	Inspect    inspectCmd    `cmd:"" help:"Say what a slide's file holds, or what is wrong with it."`
 	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide's file as a JPEG."`
 	Associated associatedCmd `cmd:"" help:"Write the label, macro or thumbnail of a slide's file as a JPEG."`

@@ -13,6 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
@@ -24,6 +25,7 @@ import (
 type serveCmd struct {
 	common
 	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are read and never written."`
+	working
 	Roots   []string `name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
 }
 
@@ -33,7 +35,7 @@ func (*serveCmd) Help() string {
 
 // Run serves until ctx is done.
 func (c *serveCmd) Run(ctx context.Context, std streams) error {
-	s, err := openSite(ctx, &c.common, std)
+	s, err := openServing(ctx, &c.common, std)
 	if err != nil {
 		return err
 	}
@@ -44,49 +46,67 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 	}
-	return s.serve(ctx, std, nil)
+	return s.serve(ctx, std, &c.working, nil)
 }
 
 // A site is one process that does everything.
 type site struct {
-	c       *common
+	c       *common // of a process that serves
 	log     *slog.Logger
+	url     string // of the database
 	catalog *catalog.Catalog
 	tiles   *tiles.Server
 	maker   *made.Maker
-	watch   *ingest.Watchers
+	watch   *ingest.Watchers // of a process that works
+	jobs    *jobs.Jobs
+	crew    *crew
 	roots   []string // folders in which stores may be added over HTTP
 	health  web.Health
 }
 
-// openSite opens the data folder: catalog and cache.
-func openSite(ctx context.Context, c *common, std streams) (*site, error) {
+// openServing opens the site of a process that serves.
+func openServing(ctx context.Context, c *common, std streams) (*site, error) {
 	if err := c.checkListen(); err != nil {
 		return nil, err // before anything is made
 	}
-	dir, err := c.dataDir()
+	s, err := openSite(ctx, &c.place, &c.keeping, c.logger(std.err))
 	if err != nil {
 		return nil, err
 	}
-	s := &site{c: c, log: c.logger(std.err), roots: []string{dir}}
+	s.c = c
+	return s, nil
+}
+
+// openSite opens the data folder: catalog and cache.
+func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*site, error) {
+	dir, err := p.dataDir()
+	if err != nil {
+		return nil, err
+	}
+	s := &site{log: log, url: p.database(dir), roots: []string{dir}}
 	slog.SetDefault(s.log) // for rooms that are given none
-	cache, err := made.OpenCache(filepath.Join(dir, "cache"), c.CacheSize<<20, s.log)
+	cache, err := made.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log)
 	if err != nil {
 		return nil, err
 	}
-	if s.catalog, err = catalog.Open(ctx, c.database(dir)); err != nil {
+	if s.catalog, err = catalog.Open(ctx, s.url); err != nil {
 		return nil, err
 	}
 	s.maker = made.New(made.Options{Cache: cache})
 	s.tiles = tiles.New(tiles.Options{
 		Make: s.maker.Tile, Blank: render.Blank, Changed: s.changed,
-		MaxBytes: c.OpenBytes << 20, MaxFiles: c.OpenFiles, Log: s.log,
+		MaxBytes: k.OpenBytes << 20, MaxFiles: k.OpenFiles, Log: s.log,
 	})
 	return s, nil
 }
 
 func (s *site) close() {
 	s.tiles.Close()
+	if s.jobs != nil {
+		if err := s.jobs.Close(); err != nil {
+			s.log.Error("queues not closed well", "err", err)
+		}
+	}
 	if err := s.catalog.Close(); err != nil {
 		s.log.Error("catalog not closed well", "err", err)
 	}
@@ -123,7 +143,7 @@ func (s *site) addFolder(ctx context.Context, folder string) error {
 
 // serve runs the site until ctx is done. The URL is printed once prepare, if not
 // nil, has run beside it.
-func (s *site) serve(ctx context.Context, std streams, prepare func(context.Context) error) error {
+func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(context.Context) error) error {
 	l, err := s.c.listen()
 	if err != nil {
 		return err
@@ -137,9 +157,11 @@ func (s *site) serve(ctx context.Context, std streams, prepare func(context.Cont
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
-	s.watch = ingest.NewWatchers(&ingest.Syncer{Catalog: s.catalog, Log: s.log})
+	if err := s.hire(ctx, w); err != nil {
+		return err
+	}
 	wg.Go(func() { f.Run(ctx) })
-	wg.Go(func() { s.watch.Run(ctx) })
+	s.work(ctx, &wg, w)
 	s.health.Ready.Store(true)
 	if prepare != nil {
 		if err := prepare(ctx); err != nil {
@@ -157,7 +179,7 @@ func (s *site) handler() http.Handler {
 	a := &api.API{
 		Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // there is no access control: whoever is answered may do all
-		StoreRoots: s.roots, Watching: s.watch.Status,
+		StoreRoots: s.roots, Watching: s.watch.Status, Jobs: s.jobs,
 	}
 	a.Register(mux)
 	s.health.Register(mux)

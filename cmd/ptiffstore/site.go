@@ -17,17 +17,27 @@ import (
 // common are the flags of every mode that serves.
 type common struct {
 	place
-	Listen    string   `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
-	Insecure  bool     `name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
-	Origins   []string `name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
-	LogLevel  string   `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
-	LogFormat string   `default:"text" enum:"text,json" help:"text or json."`
-	CacheSize int64    `name:"cache-size" default:"10240" placeholder:"MB" help:"Bound of kept pictures on disk, in MB."`
-	OpenFiles int      `name:"open-slides" default:"512" help:"Bound of slides kept open."`
-	OpenBytes int64    `name:"open-memory" default:"96" placeholder:"MB" help:"Bound of the memory of open slides' tables, in MB."`
+	Listen   string   `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
+	Insecure bool     `name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
+	Origins  []string `name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
+	logging
+	keeping
 }
 
-func (c *common) logger(w io.Writer) *slog.Logger {
+// keeping are the flags that bound what is kept of slides.
+type keeping struct {
+	CacheSize int64 `name:"cache-size" default:"10240" placeholder:"MB" help:"Bound of kept pictures on disk, in MB."`
+	OpenFiles int   `name:"open-slides" default:"512" help:"Bound of slides kept open."`
+	OpenBytes int64 `name:"open-memory" default:"96" placeholder:"MB" help:"Bound of the memory of open slides' tables, in MB."`
+}
+
+// logging are the flags of the log, which goes to standard error.
+type logging struct {
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat string `default:"text" enum:"text,json" help:"text or json."`
+}
+
+func (c *logging) logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum leaves only what it knows
 	o := &slog.HandlerOptions{Level: level}

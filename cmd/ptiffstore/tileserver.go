@@ -23,7 +23,7 @@ func (*tileserverCmd) Help() string {
 
 // Run serves tiles until ctx is done.
 func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
-	s, err := openSite(ctx, &c.common, std)
+	s, err := openServing(ctx, &c.common, std)
 	if err != nil {
 		return err
 	}

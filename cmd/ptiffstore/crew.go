@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/verify"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// A crew is what does the tasks of a process. The zero value knows the kinds and
+// can do none: it is for processes that only hand them in.
+type crew struct {
+	catalog  *catalog.Catalog
+	syncer   *ingest.Syncer
+	verifier *verify.Verifier
+	labels   *ingest.Labels
+	tiles    *tiles.Server // for previews
+	maker    *made.Maker
+	log      *slog.Logger
+}
+
+// taskArgs are the arguments that kinds have besides the store.
+type taskArgs struct {
+	Store   string `json:"store,omitempty"`
+	Image   string `json:"image,omitempty"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+	Confirm bool   `json:"confirm,omitempty"`
+}
+
+// kinds are the kinds of tasks and what does them.
+func (c *crew) kinds() []jobs.Kind {
+	return []jobs.Kind{
+		c.kind(jobs.SyncStore, 3, c.sync(false)),
+		c.kind(jobs.ResyncStore, 3, c.sync(true)),
+		c.kind(jobs.VerifyStore, 3, c.verify),
+		c.kind(jobs.ImportFile, 5, c.imports),
+		c.kind(jobs.HashImage, 5, c.hash),
+		c.kind(jobs.ReadBarcode, 2, c.barcodes),
+		c.kind(jobs.MakePreviews, 2, c.previews),
+	}
+}
+
+func (c *crew) kind(name string, attempts int, run func(context.Context, *jobs.Task, taskArgs) (any, error)) jobs.Kind {
+	k := jobs.Kind{Name: name, MaxAttempts: attempts, Unique: true}
+	if c.catalog == nil {
+		return k
+	}
+	k.Run = func(ctx context.Context, t *jobs.Task) (any, error) {
+		var a taskArgs
+		if err := json.Unmarshal(t.Args, &a); err != nil {
+			return nil, jobs.Permanent(fmt.Errorf("the arguments of the task: %w", err))
+		}
+		result, err := run(ctx, t, a)
+		switch {
+		case errors.Is(err, catalog.ErrHeld):
+			return nil, jobs.Later(5 * time.Second) // another process is at it
+		case errors.Is(err, catalog.ErrNotFound):
+			return nil, jobs.Permanent(err)
+		}
+		return result, err
+	}
+	return k
+}
+
+// sync goes through a store's folder.
+func (c *crew) sync(resync bool) func(context.Context, *jobs.Task, taskArgs) (any, error) {
+	return func(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+		r, err := c.syncer.Sync(ctx, a.Store, ingest.Options{DryRun: a.DryRun, Resync: resync, Confirm: a.Confirm, Wait: true, Progress: func(done, total int64) {
+			t.Progress(done, total, "files")
+		}})
+		if errors.Is(err, ingest.ErrManyMissing) || errors.Is(err, ingest.ErrOtherRoot) {
+			err = jobs.Permanent(err) // until a person has looked
+		}
+		return r, err
+	}
+}
+
+// verify reads the files of a store again and compares them with their digests.
+func (c *crew) verify(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+	s, err := c.catalog.Store(ctx, a.Store)
+	if err != nil {
+		return nil, err
+	}
+	return c.verifier.Store(ctx, s.ID, verify.Options{Rate: s.VerifyRate, Progress: func(done, total int64) { t.Progress(done, total, "images") }})
+}
+
+// A tally is the result of a task that does the same with many images.
+type tally struct {
+	Count  int              `json:"count"`
+	Failed []ingest.Failure `json:"failed"`
+}
+
+// each does one thing with the image of a task, or with those of its store that
+// need it. What is wrong with one stops nothing else.
+func (c *crew) each(ctx context.Context, t *jobs.Task, a taskArgs, needed func(*catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
+	r := tally{Failed: []ingest.Failure{}}
+	var ids []string
+	if a.Image != "" {
+		ids = []string{a.Image}
+	} else if err := c.catalog.EachImage(ctx, a.Store, func(im *catalog.Image) error {
+		if im.DeletedAt == nil && im.State == catalog.Available && needed(im) {
+			ids = append(ids, im.ID)
+		}
+		return nil
+	}); err != nil {
+		return r, err
+	}
+	for i, id := range ids {
+		t.Progress(int64(i), int64(len(ids)), "images")
+		im, err := c.catalog.Image(ctx, id)
+		if err == nil {
+			err = do(im)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return r, ctx.Err()
+		case errors.Is(err, catalog.ErrNotFound): // taken away meanwhile
+		case errors.Is(err, catalog.ErrAway), a.Image != "" && err != nil:
+			return r, err
+		case err != nil:
+			r.Failed = append(r.Failed, ingest.Failure{Image: id, Reason: err.Error()})
+		default:
+			r.Count++
+		}
+	}
+	t.Progress(int64(len(ids)), int64(len(ids)), "images")
+	return r, nil
+}
+
+// imports moves what has arrived in a managed store under its digest.
+func (c *crew) imports(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+	return c.each(ctx, t, a, ingest.IsIncoming, func(im *catalog.Image) error {
+		return c.syncer.Import(ctx, im.ID, func(done, total int64) {
+			if a.Image != "" {
+				t.Progress(done, total, "bytes")
+			}
+		})
+	})
+}
+
+// hash reads files whose digests are not known.
+func (c *crew) hash(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+	needed := func(im *catalog.Image) bool { return im.Digest == nil && !ingest.IsIncoming(im) }
+	return c.each(ctx, t, a, needed, func(im *catalog.Image) error {
+		r, err := c.verifier.Image(ctx, im.ID, verify.Options{Rate: -1})
+		if err == nil && len(r.Damaged)+len(r.Unreadable) > 0 {
+			err = errors.New(slices.Concat(r.Damaged, r.Unreadable)[0].Reason)
+		}
+		return err
+	})
+}
+
+// barcodes reads the labels of slides whose files do not say their barcode.
+func (c *crew) barcodes(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+	return c.each(ctx, t, a, ingest.IsUnlabelled, func(im *catalog.Image) error { return c.labels.Read(ctx, im.ID) })
+}
+
+// previews makes the pictures that the gallery and the first look at a slide ask for.
+func (c *crew) previews(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+	all := func(*catalog.Image) bool { return true }
+	return c.each(ctx, t, a, all, func(im *catalog.Image) error {
+		f, err := c.tiles.Image(im.ID)
+		if err != nil {
+			return err
+		}
+		return f.View(ctx, func(s *slide.Slide, current func() bool) error {
+			back := f.File.Store.Background
+			if _, err := c.maker.Thumbnail(ctx, f.File.Revision, s, previewWidth, previewHeight, back, current); err != nil {
+				return err
+			}
+			_, err := c.maker.Preview(ctx, f.File.Revision, s, 100, current)
+			if errors.Is(err, slide.ErrNoAssociated) {
+				err = nil // neither label nor macro
+			}
+			return err
+		})
+	})
+}
+
+// The gallery's pictures, as the web application asks for them.
+const previewWidth, previewHeight = 640, 240
+

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+)
+
+type taskCmd struct {
+	Submit taskSubmitCmd `cmd:"" help:"Put a task in a queue."`
+	List   taskListCmd   `cmd:"" help:"List tasks, newest first."`
+	Show   taskShowCmd   `cmd:"" help:"Show a task, its progress, log and result."`
+	Wait   taskWaitCmd   `cmd:"" help:"Wait until a task has ended, and show it."`
+	Cancel taskCancelCmd `cmd:"" help:"Cancel a task."`
+}
+
+// A desk is where tasks are handed in: catalog and queues.
+type desk struct {
+	*jobs.Jobs
+	catalog *catalog.Catalog
+}
+
+// desk opens both.
+func (p *place) desk(ctx context.Context) (*desk, error) {
+	dir, err := p.dataDir()
+	if err != nil {
+		return nil, err
+	}
+	c, err := p.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	j, err := jobs.Open(ctx, jobs.Options{Database: p.database(dir), Catalog: c, Kinds: (&crew{}).kinds(), Version: version})
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return &desk{j, c}, nil
+}
+
+func (d *desk) close() { _ = errors.Join(d.Jobs.Close(), d.catalog.Close()) }
+
+type taskSubmitCmd struct {
+	place
+	Kind   string `arg:"" help:"sync_store, resync_store, verify_store, hash_image, read_barcode, make_previews or import_file."`
+	Store  string `arg:"" help:"Id, label or folder of the store."`
+	Image  string `help:"Id of an image: only that one."`
+	Queue  string `help:"Queue. Default: the store's."`
+	DryRun bool   `name:"dry-run" help:"Of a sync: say what would be done, and do nothing."`
+	Sure   bool   `name:"confirm" help:"Of a sync: it is meant that so many slides are gone."`
+	JSON   bool   `help:"Print JSON."`
+}
+
+func (*taskSubmitCmd) Help() string {
+	return "Prints the id of the task. A task that is in the queue already, or running, is not put there twice.\n\nExample:\n\n  ptiffstore task submit sync_store 'Scanner 1' --queue autosync"
+}
+
+// Run submits the task and prints its id.
+func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
+	d, err := c.desk(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	s, err := findStore(ctx, d.catalog, c.Store)
+	if err != nil {
+		return err
+	}
+	queue := c.Queue
+	if queue == "" {
+		queue = jobs.QueueOf(s)
+	}
+	v, err := d.Submit(ctx, jobs.Submission{Kind: c.Kind, Queue: queue, Store: s.ID, Args: taskArgs{Image: c.Image, DryRun: c.DryRun, Confirm: c.Sure}})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(std, v)
+	}
+	_, err = fmt.Fprintln(std.out, v.ID)
+	return err
+}
+
+type taskListCmd struct {
+	place
+	State string `help:"Only those in this state: waiting, running, retrying, succeeded, failed or cancelled."`
+	Kind  string `help:"Only those of this kind."`
+	Queue string `help:"Only those in this queue."`
+	Store string `help:"Only those of this store."`
+	Limit int    `default:"50" help:"At most so many."`
+	JSON  bool   `help:"Print JSON."`
+}
+
+func (*taskListCmd) Help() string { return "Example:\n\n  ptiffstore task list --state running" }
+
+// Run prints a line for each task.
+func (c *taskListCmd) Run(ctx context.Context, std streams) error {
+	d, err := c.desk(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	f := jobs.Filter{State: jobs.State(c.State), Kind: c.Kind, Queue: c.Queue, Limit: c.Limit}
+	if c.Store != "" {
+		s, err := findStore(ctx, d.catalog, c.Store)
+		if err != nil {
+			return err
+		}
+		f.Store = s.ID
+	}
+	list, next, err := d.List(ctx, f)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(std, map[string]any{"items": list, "next_cursor": known(next)})
+	}
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tKIND\tQUEUE\tSTATE\tSUBMITTED\tPROGRESS")
+	for i := range list {
+		v := &list[i]
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Kind, v.Queue, stateWords(v), ago(&v.SubmittedAt), progressWords(v))
+	}
+	return w.Flush()
+}
+
+func stateWords(v *jobs.View) string {
+	if v.WaitingForWorker {
+		return "waiting for a worker"
+	}
+	return string(v.State)
+}
+
+func progressWords(v *jobs.View) string {
+	switch p := v.Progress; {
+	case p == nil:
+		return ""
+	case p.Total == nil:
+		return fmt.Sprintf("%d %s", p.Done, p.Unit)
+	default:
+		return fmt.Sprintf("%d of %d %s", p.Done, *p.Total, p.Unit)
+	}
+}
+
+type taskShowCmd struct {
+	place
+	Task string `arg:"" help:"Id of the task."`
+	JSON bool   `help:"Print JSON."`
+}
+
+func (*taskShowCmd) Help() string { return "Example:\n\n  ptiffstore task show t5 --json" }
+
+// Run prints the task.
+func (c *taskShowCmd) Run(ctx context.Context, std streams) error {
+	d, err := c.desk(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	v, err := d.Get(ctx, c.Task)
+	if err != nil {
+		return err
+	}
+	return printTask(std, v, c.JSON)
+}
+
+func printTask(std streams, v *jobs.View, asJSON bool) error {
+	if asJSON {
+		return printJSON(std, v)
+	}
+	lines := v.Log
+	v.Log = nil
+	if err := printFields(std, v); err != nil {
+		return err
+	}
+	for _, l := range lines {
+		fmt.Fprintf(std.out, "%s  %s\n", l.At.Format("2006-01-02 15:04:05"), strings.TrimSpace(l.Text))
+	}
+	return nil
+}
+
+type taskWaitCmd struct {
+	place
+	Task string `arg:"" help:"Id of the task."`
+	JSON bool   `help:"Print JSON."`
+}
+
+func (*taskWaitCmd) Help() string {
+	return "Exits with 1 if the task failed or was cancelled.\n\nExample:\n\n  ptiffstore task wait $(ptiffstore task submit sync_store 'Scanner 1')"
+}
+
+// Run waits for the task.
+func (c *taskWaitCmd) Run(ctx context.Context, std streams) error {
+	d, err := c.desk(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	v, err := d.Wait(ctx, c.Task)
+	if err != nil {
+		return err
+	}
+	if err := printTask(std, v, c.JSON); err != nil {
+		return err
+	}
+	switch {
+	case v.State == jobs.Succeeded:
+		return nil
+	case v.Error != nil:
+		return fmt.Errorf("the task %s: %s", v.State, *v.Error)
+	}
+	return fmt.Errorf("the task was %s", v.State)
+}
+
+type taskCancelCmd struct {
+	place
+	Task string `arg:"" help:"Id of the task."`
+}
+
+func (*taskCancelCmd) Help() string {
+	return "A task that runs is stopped; what it has done until then stays done.\n\nExample:\n\n  ptiffstore task cancel t5"
+}
+
+// Run cancels the task.
+func (c *taskCancelCmd) Run(ctx context.Context) error {
+	d, err := c.desk(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	_, err = d.Cancel(ctx, c.Task)
+	return err
+}

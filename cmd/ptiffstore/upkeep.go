@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/verify"
+)
+
+type syncCmd struct {
+	place
+	Store  string `arg:"" help:"Id, label or folder of the store."`
+	DryRun bool   `name:"dry-run" help:"Say what would be done, and do nothing."`
+	Resync bool   `help:"Read every file again as if it were new. Ids stay."`
+	Sure   bool   `name:"confirm" help:"It is meant that so many slides are gone, or that the folder is another."`
+	JSON   bool   `help:"Print JSON."`
+	logging
+}
+
+func (*syncCmd) Help() string {
+	return "Goes through the store's folder now, in this process, whether or not a server runs.\n\nExample:\n\n  ptiffstore sync 'Scanner 1' --dry-run"
+}
+
+// Run goes through the folder and prints what was found.
+func (c *syncCmd) Run(ctx context.Context, std streams) error {
+	cat, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	s, err := findStore(ctx, cat, c.Store)
+	if err != nil {
+		return err
+	}
+	syncer := newSyncer(cat, c.logger(std.err))
+	r, err := syncer.Sync(ctx, s.ID, ingest.Options{DryRun: c.DryRun, Resync: c.Resync, Confirm: c.Sure, Wait: true})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(std, r)
+	}
+	return printFields(std, r)
+}
+
+func newSyncer(cat *catalog.Catalog, log *slog.Logger) *ingest.Syncer {
+	w := &working{}
+	return &ingest.Syncer{Catalog: cat, Log: log, Holder: fmt.Sprintf("%s:%d", w.host(), os.Getpid())}
+}
+
+type verifyCmd struct {
+	place
+	Store string `arg:"" optional:"" help:"Id, label or folder of the store. Default: all."`
+	Rate  int64  `placeholder:"MB" help:"Megabytes per second that may be read; default: what the store says; less than 0: no bound."`
+	JSON  bool   `help:"Print JSON."`
+	logging
+}
+
+func (*verifyCmd) Help() string {
+	return "Reads files again, those verified longest ago first, and compares them with their digests. A finding is printed, and the next file is read. Exits with 2 if a file is damaged.\n\nExample:\n\n  ptiffstore verify 'Scanner 1' --rate 200"
+}
+
+// Run verifies stores and prints what was found.
+func (c *verifyCmd) Run(ctx context.Context, std streams) error {
+	cat, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	list, err := c.stores(ctx, cat)
+	if err != nil {
+		return err
+	}
+	v := &verify.Verifier{Catalog: cat, Log: c.logger(std.err)}
+	damaged, failed := 0, error(nil)
+	for i := range list {
+		s := &list[i]
+		r, err := v.Store(ctx, s.ID, verify.Options{Rate: c.Rate * 1e6})
+		damaged += len(r.Damaged)
+		if perr := c.print(std, s, r); perr != nil {
+			return perr
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("store %s: %w", s.ID, err))
+		}
+	}
+	if failed == nil && damaged > 0 {
+		return &exitError{exitFile, fmt.Errorf("%d files are damaged", damaged)}
+	}
+	return failed
+}
+
+func (c *verifyCmd) stores(ctx context.Context, cat *catalog.Catalog) ([]catalog.Store, error) {
+	if c.Store == "" {
+		return cat.Stores(ctx)
+	}
+	s, err := findStore(ctx, cat, c.Store)
+	if err != nil {
+		return nil, err
+	}
+	return []catalog.Store{*s}, nil
+}
+
+func (c *verifyCmd) print(std streams, s *catalog.Store, r verify.Result) error {
+	if c.JSON {
+		return printJSON(std, struct {
+			Store string `json:"store"`
+			verify.Result
+		}{s.ID, r})
+	}
+	for _, f := range r.Damaged {
+		fmt.Fprintf(std.out, "%s damaged: %s\n", f.Image, f.Reason)
+	}
+	for _, f := range r.Unreadable {
+		fmt.Fprintf(std.out, "%s unreadable: %s\n", f.Image, f.Reason)
+	}
+	_, err := fmt.Fprintf(std.out, "%s: %d files are as they should be, %d of them hashed for the first time, %d damaged, %d unreadable\n",
+		s.Label, r.Checked, r.Hashed, len(r.Damaged), len(r.Unreadable))
+	return err
+}
+
+type retryCmd struct {
+	place
+	Image string `arg:"" help:"Id of the image."`
+	logging
+}
+
+func (*retryCmd) Help() string {
+	return "Looks again at the file of an image that is broken or not supported. A file that was put into quarantine goes back to the incoming folder.\n\nExample:\n\n  ptiffstore retry qsnnj3jsmaxmvynku2dkpf2smi"
+}
+
+// Run has the file looked at again.
+func (c *retryCmd) Run(ctx context.Context, std streams) error {
+	cat, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	if err := newSyncer(cat, c.logger(std.err)).Retry(ctx, c.Image); err != nil {
+		return err
+	}
+	im, err := cat.Image(ctx, c.Image)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(std.out, im.State, im.Reason)
+	return err
+}

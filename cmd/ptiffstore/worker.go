@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/verify"
+)
+
+// working are the flags of every mode that does tasks.
+type working struct {
+	Host   string   `placeholder:"NAME" help:"Name of this host: stores that are bound to it are kept in step here. Default: what the system says."`
+	Queues []string `name:"queue" placeholder:"NAME[=N]" help:"Do the tasks of this queue, N at once; may be repeated. Default: default=4, and the queue of this host."`
+}
+
+// host is the name of this host.
+func (w *working) host() string {
+	if w.Host != "" {
+		return w.Host
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
+
+// defaultTasks is how many tasks of a queue are done at once. They wait for disks
+// most of the time.
+const defaultTasks = 4
+
+// queues are those that are served, and how many tasks of each are done at once.
+func (w *working) queues() (map[string]int, error) {
+	if len(w.Queues) == 0 {
+		return map[string]int{jobs.DefaultQueue: defaultTasks, jobs.HostQueue(w.host()): defaultTasks}, nil
+	}
+	list := map[string]int{}
+	for _, q := range w.Queues {
+		name, number, found := strings.Cut(q, "=")
+		n := defaultTasks
+		if found {
+			var err error
+			if n, err = strconv.Atoi(number); err != nil || n < 1 || n > 1000 {
+				return nil, fmt.Errorf("--queue %s: after the = stands how many tasks are done at once, from 1 to 1000", q)
+			}
+		}
+		if err := jobs.CheckQueue(name); err != nil {
+			return nil, fmt.Errorf("--queue %s: %w", q, err)
+		}
+		list[name] = n
+	}
+	return list, nil
+}
+
+type workerCmd struct {
+	place
+	working
+	logging
+	keeping
+}
+
+func (*workerCmd) Help() string {
+	return "Keeps the stores in step that are bound to this host or to none, and does the tasks of its queues, beside the files. When it is told to stop, a task that runs is handed back to the queue.\n\nExample:\n\n  ptiffstore worker --database postgres://db/ptiffstore --queue autosync --queue default=2"
+}
+
+// Run works until ctx is done.
+func (c *workerCmd) Run(ctx context.Context, std streams) error {
+	s, err := openSite(ctx, &c.place, &c.keeping, c.logger(std.err))
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.hire(ctx, &c.working); err != nil {
+		return err
+	}
+	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
+	if err := f.Load(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { f.Run(ctx) })
+	s.work(ctx, &wg, &c.working)
+	wg.Wait()
+	return nil
+}
+
+// hire readies what keeps stores in step and does tasks.
+func (s *site) hire(ctx context.Context, w *working) error {
+	if _, err := w.queues(); err != nil {
+		return err
+	}
+	syncer := &ingest.Syncer{Catalog: s.catalog, Log: s.log, Host: w.host(), Holder: fmt.Sprintf("%s:%d", w.host(), os.Getpid())}
+	s.crew = &crew{
+		catalog: s.catalog, syncer: syncer, labels: ingest.NewLabels(syncer),
+		verifier: &verify.Verifier{Catalog: s.catalog, Log: s.log},
+		tiles:    s.tiles, maker: s.maker, log: s.log,
+	}
+	var err error
+	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), Version: version, Log: s.log})
+	if err != nil {
+		return err
+	}
+	s.watch = ingest.NewWatchers(syncer)
+	return nil
+}
+
+// work keeps stores in step and does tasks until ctx is done.
+func (s *site) work(ctx context.Context, wg *sync.WaitGroup, w *working) {
+	queues, _ := w.queues() // has been asked before
+	a := &arrivals{catalog: s.catalog, jobs: s.jobs, log: s.log}
+	s.crew.syncer.Available = a.add
+	s.crew.syncer.Arrived = a.add
+	wg.Go(func() { s.watch.Run(ctx) })
+	wg.Go(func() { a.run(ctx) })
+	wg.Go(func() {
+		if err := s.jobs.Work(ctx, jobs.WorkOptions{Queues: queues}); err != nil && !errors.Is(err, context.Canceled) {
+			s.log.Error("tasks are no longer done", "err", err)
+		}
+	})
+}
