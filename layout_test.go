@@ -46,7 +46,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/bench", "slide internal/synth internal/catalog internal/ingest", ""},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/catalog internal/ingest internal/web " +
-			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api",
+			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify",
 		"github.com/alecthomas/kong",
 	},
 	{"scripts/gotest", "", ""},

@@ -112,10 +112,10 @@ func (a *arrivals) one(ctx context.Context, id string) error {
 		return err
 	}
 	kinds := []string{jobs.MakePreviews}
-	if ingest.IsUnlabelled(im) {
+	if ingest.Unlabelled(im) {
 		kinds = append(kinds, jobs.ReadBarcode)
 	}
-	if ingest.IsIncoming(im) {
+	if ingest.Incoming(s, im) {
 		kinds = append(kinds, jobs.ImportFile) // which hashes, too
 	} else if im.Digest == nil {
 		kinds = append(kinds, jobs.HashImage)

@@ -103,13 +103,17 @@ type tally struct {
 
 // each does one thing with the image of a task, or with those of its store that
 // need it. What is wrong with one stops nothing else.
-func (c *crew) each(ctx context.Context, t *jobs.Task, a taskArgs, needed func(*catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
+func (c *crew) each(ctx context.Context, t *jobs.Task, a taskArgs, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
 	r := tally{Failed: []ingest.Failure{}}
+	st, err := c.catalog.Store(ctx, a.Store)
+	if err != nil {
+		return r, err
+	}
 	var ids []string
 	if a.Image != "" {
 		ids = []string{a.Image}
 	} else if err := c.catalog.EachImage(ctx, a.Store, func(im *catalog.Image) error {
-		if im.DeletedAt == nil && im.State == catalog.Available && needed(im) {
+		if im.DeletedAt == nil && im.State == catalog.Available && needed(st, im) {
 			ids = append(ids, im.ID)
 		}
 		return nil
@@ -140,18 +144,22 @@ func (c *crew) each(ctx context.Context, t *jobs.Task, a taskArgs, needed func(*
 
 // imports moves what has arrived in a managed store under its digest.
 func (c *crew) imports(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
-	return c.each(ctx, t, a, ingest.IsIncoming, func(im *catalog.Image) error {
-		return c.syncer.Import(ctx, im.ID, func(done, total int64) {
+	return c.each(ctx, t, a, ingest.Incoming, func(im *catalog.Image) error {
+		_, err := c.syncer.Import(ctx, im.ID, func(done, total int64) {
 			if a.Image != "" {
 				t.Progress(done, total, "bytes")
 			}
 		})
+		if errors.Is(err, ingest.ErrNotReady) {
+			err = nil // it has been imported meanwhile, or is being written to
+		}
+		return err
 	})
 }
 
 // hash reads files whose digests are not known.
 func (c *crew) hash(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
-	needed := func(im *catalog.Image) bool { return im.Digest == nil && !ingest.IsIncoming(im) }
+	needed := func(s *catalog.Store, im *catalog.Image) bool { return im.Digest == nil && !ingest.Incoming(s, im) }
 	return c.each(ctx, t, a, needed, func(im *catalog.Image) error {
 		r, err := c.verifier.Image(ctx, im.ID, verify.Options{Rate: -1})
 		if err == nil && len(r.Damaged)+len(r.Unreadable) > 0 {
@@ -163,12 +171,13 @@ func (c *crew) hash(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) 
 
 // barcodes reads the labels of slides whose files do not say their barcode.
 func (c *crew) barcodes(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
-	return c.each(ctx, t, a, ingest.IsUnlabelled, func(im *catalog.Image) error { return c.labels.Read(ctx, im.ID) })
+	needed := func(_ *catalog.Store, im *catalog.Image) bool { return ingest.Unlabelled(im) }
+	return c.each(ctx, t, a, needed, func(im *catalog.Image) error { return c.labels.Read(ctx, im.ID) })
 }
 
 // previews makes the pictures that the gallery and the first look at a slide ask for.
 func (c *crew) previews(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
-	all := func(*catalog.Image) bool { return true }
+	all := func(*catalog.Store, *catalog.Image) bool { return true }
 	return c.each(ctx, t, a, all, func(im *catalog.Image) error {
 		f, err := c.tiles.Image(im.ID)
 		if err != nil {
@@ -190,4 +199,3 @@ func (c *crew) previews(ctx context.Context, t *jobs.Task, a taskArgs) (any, err
 
 // The gallery's pictures, as the web application asks for them.
 const previewWidth, previewHeight = 640, 240
-

@@ -26,7 +26,7 @@ type serveCmd struct {
 	common
 	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are read and never written."`
 	working
-	Roots   []string `name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
+	Roots []string `name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
 }
 
 func (*serveCmd) Help() string {
@@ -180,6 +180,7 @@ func (s *site) handler() http.Handler {
 		Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // there is no access control: whoever is answered may do all
 		StoreRoots: s.roots, Watching: s.watch.Status, Jobs: s.jobs,
+		Remove: s.crew.syncer.Remove, Restore: s.crew.syncer.Restore, Retry: s.crew.syncer.Retry,
 	}
 	a.Register(mux)
 	s.health.Register(mux)

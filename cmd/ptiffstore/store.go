@@ -24,70 +24,49 @@ type storeCmd struct {
 	Remove storeRemoveCmd `cmd:"" help:"Take a store out of the catalog. No file is touched."`
 }
 
-// storeSettings are the settings that can be given and changed; nil is not given.
+// storeSettings are the settings that can be given and changed, those of the API
+// under the same names; nil is not given.
 type storeSettings struct {
-	Label      *string        `help:"What people call it."`
-	Host       *string        `help:"Host whose worker keeps it in step; empty for any."`
-	Endpoint   *string        `placeholder:"URL" help:"Base URL of the tile server near its files."`
-	Schedule   *string        `help:"When it is gone through: an interval such as 15m, or a cron expression; empty for never."`
-	TimeZone   *string        `name:"time-zone" help:"Time zone of its schedules, such as Europe/Berlin."`
-	Queue      *string        `help:"Queue of its tasks."`
-	Include    []string       `help:"Names that are slides, such as *.tiff; may be repeated. Default: those of pyramidal TIFFs."`
-	Exclude    []string       `help:"Names and folders that are passed over; may be repeated."`
-	Settle     *time.Duration `help:"How long a file that is not whole may go without a change before it is broken."`
-	MaxMissing *float64       `name:"max-missing" help:"Share of its slides that may be gone at once, 0 to 1."`
-	HideAfter  *time.Duration `name:"hide-after" help:"Missing slides are hidden after this time."`
-	DropAfter  *time.Duration `name:"drop-after" help:"Missing slides are forgotten after this time; 0 for never."`
-	KeepTrash  *time.Duration `name:"keep-trash" help:"Deleted files of a managed store are kept this long."`
-	Verify     *string        `help:"When its files are read again to find damage: an interval or a cron expression."`
-	VerifyRate *int64         `name:"verify-rate" placeholder:"BYTES" help:"Bytes per second that may be read for that."`
-	Background *string        `placeholder:"#RRGGBB" help:"Colour of tiles that the scanner left out."`
-	Origin     *string        `help:"Of tile names: top-left or bottom-left."`
-	Public     *bool          `negatable:"" help:"Everyone may see its tiles."`
-	HideLabels *bool          `name:"hide-labels" negatable:"" help:"Labels and file names are for admins only."`
+	Label      *string  `json:"label,omitempty" help:"What people call it."`
+	Host       *string  `json:"host,omitempty" help:"Host whose worker keeps it in step; empty for any."`
+	Endpoint   *string  `json:"endpoint,omitempty" placeholder:"URL" help:"Base URL of the tile server near its files."`
+	Schedule   *string  `json:"schedule,omitempty" help:"When it is gone through: an interval such as 15m, or a cron expression; empty for never."`
+	TimeZone   *string  `json:"time_zone,omitempty" name:"time-zone" help:"Time zone of its schedules, such as Europe/Berlin."`
+	Queue      *string  `json:"queue,omitempty" help:"Queue of its tasks."`
+	Include    []string `json:"include,omitempty" help:"Names that are slides, such as *.tiff; may be repeated, empty for those of pyramidal TIFFs."`
+	Exclude    []string `json:"exclude,omitempty" help:"Names and folders that are passed over; may be repeated."`
+	Settle     *string  `json:"settle,omitempty" placeholder:"TIME" help:"How long a file that is not whole may go without a change before it is broken."`
+	MaxMissing *float64 `json:"max_missing,omitempty" name:"max-missing" help:"Share of its slides that may be gone at once: above 0, at most 1."`
+	HideAfter  *string  `json:"hide_after,omitempty" name:"hide-after" placeholder:"TIME" help:"Missing slides are hidden after this time, such as 30d."`
+	DropAfter  *string  `json:"drop_after,omitempty" name:"drop-after" placeholder:"TIME" help:"Missing slides are forgotten after this time."`
+	KeepTrash  *string  `json:"keep_trash,omitempty" name:"keep-trash" placeholder:"TIME" help:"Deleted files of a managed store are kept this long."`
+	Verify     *string  `json:"verify,omitempty" help:"When its files are read again to find damage: an interval or a cron expression."`
+	VerifyRate *int64   `json:"verify_rate,omitempty" name:"verify-rate" placeholder:"BYTES" help:"Bytes a second that may be read for that."`
+	Background *string  `json:"background,omitempty" placeholder:"#RRGGBB" help:"Colour of tiles that the scanner left out."`
+	Origin     *string  `json:"origin,omitempty" help:"Of tile names: top-left or bottom-left."`
+	Public     *bool    `json:"public,omitempty" negatable:"" help:"Everyone may see its tiles."`
+	HideLabels *bool    `json:"hide_labels,omitempty" name:"hide-labels" negatable:"" help:"Labels and file names are for admins only."`
 }
 
-// apply writes what was given into s.
-func (f *storeSettings) apply(s *catalog.Store) {
-	set(&s.Label, f.Label)
-	set(&s.Host, f.Host)
-	set(&s.Endpoint, f.Endpoint)
-	set(&s.Schedule, f.Schedule)
-	set(&s.TimeZone, f.TimeZone)
-	set(&s.Queue, f.Queue)
-	if f.Include != nil {
-		s.Include = given(f.Include)
+// apply writes what was given into s. An empty text is the default.
+func (f *storeSettings) apply(s *catalog.Store) error {
+	b, err := json.Marshal(f)
+	if err != nil {
+		return err
 	}
-	if f.Exclude != nil {
-		s.Exclude = given(f.Exclude)
+	fields := map[string]any{}
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return err
 	}
-	set(&s.Settle, f.Settle)
-	set(&s.MaxMissing, f.MaxMissing)
-	set(&s.HideAfter, f.HideAfter)
-	set(&s.DropAfter, f.DropAfter)
-	set(&s.KeepTrash, f.KeepTrash)
-	set(&s.Verify, f.Verify)
-	set(&s.VerifyRate, f.VerifyRate)
-	set(&s.Background, f.Background)
-	set(&s.Origin, f.Origin)
-	set(&s.Public, f.Public)
-	set(&s.HideLabels, f.HideLabels)
-}
-
-func set[T any](to, from *T) {
-	if from != nil {
-		*to = *from
-	}
-}
-
-// given is the list without empty entries, so that --include= empties it.
-func given(list []string) (out []string) {
-	for _, s := range list {
-		if s != "" {
-			out = append(out, s)
+	for name, v := range fields {
+		if list, ok := v.([]any); v == "" || ok && len(list) == 1 && list[0] == "" {
+			fields[name] = nil
 		}
 	}
-	return out
+	if b, err = json.Marshal(fields); err != nil {
+		return err
+	}
+	return api.EditStore(s, b)
 }
 
 type storeAddCmd struct {
@@ -126,7 +105,6 @@ func (c *storeAddCmd) Run(ctx context.Context, std streams) error {
 
 func (c *storeAddCmd) store() (*catalog.Store, error) {
 	s := &catalog.Store{Mode: catalog.InPlace}
-	c.apply(s)
 	if c.Managed {
 		s.Mode = catalog.Managed
 		if err := os.MkdirAll(c.Folder, 0o750); err != nil {
@@ -142,13 +120,8 @@ func (c *storeAddCmd) store() (*catalog.Store, error) {
 	if s.Root, err = filepath.EvalSymlinks(root); err != nil {
 		return nil, err
 	}
-	if s.Incoming = c.Incoming; c.Managed && s.Incoming == "" {
-		s.Incoming = filepath.Join(s.Root, "incoming")
-	}
-	if s.Label == "" {
-		s.Label = filepath.Base(s.Root)
-	}
-	return s, api.CheckStore(s)
+	s.Incoming = c.Incoming
+	return s, c.apply(s)
 }
 
 type storeListCmd struct {
@@ -232,8 +205,7 @@ func (c *storeSetCmd) Run(ctx context.Context) error {
 		return err
 	}
 	_, err = cat.UpdateStore(ctx, s.ID, func(s *catalog.Store) error {
-		c.apply(s)
-		return api.CheckStore(s)
+		return c.apply(s)
 	})
 	return err
 }

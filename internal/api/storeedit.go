@@ -216,7 +216,7 @@ func (a *API) addStore(ctx context.Context, in *addStoreInput) (*storeOutput, er
 	if err != nil {
 		return nil, err
 	}
-	put, err := a.Catalog.PutStore(ctx, s)
+	put, err := ingest.AddStore(ctx, a.Catalog, s)
 	if err != nil {
 		undo()
 		return nil, a.storeFailed(ctx, err)

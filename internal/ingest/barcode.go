@@ -55,7 +55,7 @@ func (l *Labels) Add(image string) {
 // AddStore queues those images of a store whose labels have not been read.
 func (l *Labels) AddStore(ctx context.Context, store string) {
 	err := l.s.Catalog.EachImage(ctx, store, func(im *catalog.Image) error {
-		if isUnlabelled(im) {
+		if Unlabelled(im) {
 			l.Add(im.ID)
 		}
 		return ctx.Err()
@@ -65,8 +65,8 @@ func (l *Labels) AddStore(ctx context.Context, store string) {
 	}
 }
 
-// isUnlabelled reports whether an image has a label that may say its barcode.
-func isUnlabelled(im *catalog.Image) bool {
+// Unlabelled reports whether an image has a label that may say its barcode.
+func Unlabelled(im *catalog.Image) bool {
 	if im.State != catalog.Available || im.Barcode != nil || im.BarcodeSource == fromLabel {
 		return false
 	}
@@ -85,18 +85,18 @@ func (l *Labels) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case id := <-l.queue:
-			if err := l.read(ctx, id); err != nil && ctx.Err() == nil {
+			if err := l.Read(ctx, id); err != nil && ctx.Err() == nil {
 				l.s.log().Warn("label not read", "image", id, "err", err)
 			}
 		}
 	}
 }
 
-// read reads the label of one image and records what it says, or that it says
+// Read reads the label of one image now and records what it says, or that it says
 // nothing.
-func (l *Labels) read(ctx context.Context, id string) error {
+func (l *Labels) Read(ctx context.Context, id string) error {
 	im, err := l.s.Catalog.Image(ctx, id)
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && !isUnlabelled(im) {
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && !Unlabelled(im) {
 		return nil
 	}
 	if err != nil {
@@ -124,7 +124,7 @@ func (l *Labels) record(ctx context.Context, old *catalog.Image, text string) er
 	fo.mu.Lock()
 	defer fo.mu.Unlock()
 	im, err := l.s.Catalog.Image(ctx, old.ID)
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && (im.Revision != old.Revision || !isUnlabelled(im)) {
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && (im.Revision != old.Revision || !Unlabelled(im)) {
 		return nil
 	}
 	if err != nil {

@@ -85,7 +85,7 @@ func TestLabelOfAnother(t *testing.T) {
 func (st *site) readLabels(l *Labels) {
 	st.t.Helper()
 	for len(l.queue) > 0 {
-		if err := l.read(context.Background(), <-l.queue); err != nil {
+		if err := l.Read(context.Background(), <-l.queue); err != nil {
 			st.t.Fatal(err)
 		}
 	}

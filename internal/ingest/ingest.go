@@ -91,6 +91,9 @@ type Options struct {
 	// Import moves what has arrived in a managed store to where it stays, and ends
 	// with that: it takes as long as reading all of it.
 	Import bool
+	// Progress, if not nil, is told how many of the files that had to be looked at
+	// have been. It must not block.
+	Progress func(done, total int64)
 }
 
 // A Result says what a pass found and did. Numbers are of files.

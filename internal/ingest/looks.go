@@ -48,8 +48,12 @@ func (p *pass) look(ctx context.Context, due []found) error {
 		}
 	}()
 	var err error
+	done := 0
 	for l := range out {
 		batch := gather(l, out)
+		if done += len(batch); p.o.Progress != nil {
+			p.o.Progress(int64(done), int64(len(due)))
+		}
 		if err == nil && ctx.Err() == nil {
 			if err = p.commit(ctx, batch); err != nil {
 				stop() // and take what the workers still have

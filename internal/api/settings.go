@@ -1,0 +1,34 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// EditStore changes a store, which is not in the catalog yet or read from it, by a
+// JSON merge patch of the settings that a PATCH of it takes too. Folders and mode
+// are not among them. What is wrong with the patch is said in words.
+func EditStore(s *catalog.Store, patch []byte) error {
+	var f storeFields
+	d := json.NewDecoder(bytes.NewReader(patch))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return fmt.Errorf("settings of a store: %w", err)
+	}
+	e := newEdit(&f)
+	if len(e.errs) > 0 {
+		return errors.Join(e.errs...)
+	}
+	err := e.apply(s)
+	if p, ok := errors.AsType[*problem](err); ok && len(p.Errors) > 0 {
+		return errors.New(p.Errors[0])
+	}
+	return err
+}
+
+// DescribeStore returns what an admin is shown of a store, as JSON has it.
+func DescribeStore(s *catalog.Store) any { return newStore(s, nil, true) }

@@ -1,0 +1,49 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// AddStore puts a store into the catalog. The folders of a managed store are made,
+// and if they were a store's before that is in the catalog no more, the store has
+// that one's id again, and so will its images.
+//
+// The error is one of [Prepare] or of [catalog.Catalog.PutStore], and then there is
+// no store.
+func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalog.Store, error) {
+	if s.Mode == catalog.Managed {
+		id, err := Marked(s.Root)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := c.Store(ctx, id); id != "" && err == nil {
+			return nil, fmt.Errorf("%w: the folder is marked as that of store %s", catalog.ErrConflict, id)
+		}
+		if s.ID = id; s.Incoming == "" {
+			s.Incoming = incomingOf(&s)
+		}
+		if err := os.MkdirAll(s.Incoming, 0o777); err != nil {
+			return nil, fmt.Errorf("ingest: the incoming folder cannot be made: %w", bare(err))
+		}
+	}
+	put, err := c.PutStore(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := Prepare(ctx, put); err != nil {
+		return nil, errors.Join(err, c.DeleteStore(context.WithoutCancel(ctx), put.ID))
+	}
+	return put, nil
+}
+
+// Incoming reports whether an image of a managed store has yet to be moved to where
+// it stays.
+func Incoming(s *catalog.Store, im *catalog.Image) bool {
+	return s.Mode == catalog.Managed && strings.HasPrefix(im.Path, incoming)
+}
