@@ -245,6 +245,37 @@ func TestDecayUnseen(t *testing.T) {
 	}
 }
 
+// A digest is that of the file that was looked at, or it is none.
+func TestChangedBeforeItWasHashed(t *testing.T) {
+	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	st.slides("a.tiff")
+	st.decay("a.tiff") // size and mtime are the same, its ctime is not
+	r := st.verify(Options{})
+	if len(r.Unreadable) != 1 || r.Hashed != 0 || !strings.Contains(r.Unreadable[0].Reason, "sync") {
+		t.Errorf("%+v, want it unreadable, and what to do", r)
+	}
+	st.sync()
+	if r := st.verify(Options{}); r.Hashed != 1 {
+		t.Errorf("synced: %+v, want 1 hashed", r)
+	}
+}
+
+// A file that reads differently each time is not said to be damaged.
+func TestUnsteady(t *testing.T) {
+	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	st.slides("a.tiff")
+	im := st.image("a.tiff")
+	store, err := st.Catalog.Store(t.Context(), st.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &catalog.Entry{ID: im.ID, Path: im.Path, Identity: im.Identity, Digest: "0"}
+	r := newRun(st.Verifier, store, Options{})
+	if _, err := r.readAgain(t.Context(), e, "1"); !errors.Is(err, errUnsteady) {
+		t.Errorf("%v, want %v", err, errUnsteady)
+	}
+}
+
 // A run that ends early is gone on from.
 func TestLimit(t *testing.T) {
 	onEach(t, func(t *testing.T, st *site) {
