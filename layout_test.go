@@ -43,7 +43,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/tilefast", "internal/web internal/tiles", "github.com/valyala/fasthttp"},
 	{"internal/viewer", "internal/web", ""},
 	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/web internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
-	{"internal/bench", "slide internal/synth internal/catalog internal/ingest", ""},
+	{"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest", ""},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/catalog internal/ingest internal/web " +
 			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify",

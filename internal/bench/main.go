@@ -29,6 +29,7 @@ type options struct {
 	height   int
 	only     string
 	files    int
+	images   int
 }
 
 func main() {
@@ -41,8 +42,9 @@ func main() {
 	flag.IntVar(&o.conns, "connections", 64, "connections of the pinned runs")
 	flag.IntVar(&o.width, "width", 61440, "width of the slide in pixels")
 	flag.IntVar(&o.height, "height", 46080, "height of the slide in pixels")
-	flag.StringVar(&o.only, "only", "", "run only this section: fast, slow, open, memory or sync")
+	flag.StringVar(&o.only, "only", "", "run only this section: fast, slow, open, memory, sync or catalog")
 	flag.IntVar(&o.files, "files", 100_000, "files of the folder that is gone through")
+	flag.IntVar(&o.images, "images", 1_000_000, "images in the catalog that is listed and searched")
 	bare := flag.String("bare", "", "internal: serve this slide as the bare handler")
 	listen := flag.String("listen", "127.0.0.1:0", "internal: address of the bare handler")
 	tree := flag.String("passes", "", "internal: go through this folder again and again")
@@ -90,6 +92,7 @@ func run(ctx context.Context, o *options) error {
 		{"open", openings},
 		{"memory", manySlides},
 		{"sync", synchronisation},
+		{"catalog", listings},
 	}
 	for _, s := range sections {
 		if o.only != "" && o.only != s.name {

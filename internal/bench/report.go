@@ -26,7 +26,7 @@ the ratio. Figures are medians of the rounds.
 
 // newReport reads what an earlier run wrote.
 func newReport(o *options) (*report, error) {
-	r := &report{sections: map[string]string{}, order: []string{"fast", "slow", "open", "memory", "sync"}}
+	r := &report{sections: map[string]string{}, order: []string{"fast", "slow", "open", "memory", "sync", "catalog"}}
 	b, err := os.ReadFile(o.out)
 	if os.IsNotExist(err) {
 		return r, nil
@@ -115,6 +115,29 @@ func (r *report) sync(s *syncing, h hashRate) {
 	fmt.Fprintf(&b, "| memory at most, first pass / unchanged | %.0f MB / %.0f MB |\n", float64(s.ImportResident)/(1<<20), float64(s.Resident)/(1<<20))
 	fmt.Fprintf(&b, "| SHA-256 of a file of 1 GB, in the page cache | %.2f GB/s, %.2f times a loop of read and hash |\n", h.ours/1e9, h.ours/h.plain)
 	r.sections["sync"] = b.String()
+}
+
+func (r *report) catalog(o *options, times int, list []*listed) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "## Catalog\n\n%s images in three stores, two thirds of them in the first; pages of 50, each question asked %d times, every time for the next\npage. Milliseconds, median and 99 of 100, with all that is known of each image. %s.\n\n", thousands(float64(o.images)), times, machine())
+	fmt.Fprint(&b, "| |")
+	for _, l := range list {
+		fmt.Fprintf(&b, " %s, median | p99 |", l.name)
+	}
+	fmt.Fprintf(&b, "\n|---|%s\n", strings.Repeat("---|", 2*len(list)))
+	for i := range questions {
+		fmt.Fprintf(&b, "| %s |", questions[i].words)
+		for _, l := range list {
+			fmt.Fprintf(&b, " %.2f | %.2f |", l.p50[i].Seconds()*1e3, l.p99[i].Seconds()*1e3)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\n")
+	for _, l := range list {
+		fmt.Fprintf(&b, "%s took %s images a second, and then holds %.1f KB an image. ", l.name, thousands(l.rate), l.size/float64(o.images)/1000)
+	}
+	b.WriteString("\n")
+	r.sections["catalog"] = b.String()
 }
 
 // thousands writes a whole number with commas.

@@ -54,7 +54,7 @@ var shared struct {
 // is dropped when the test is done.
 func New(t testing.TB) string {
 	t.Helper()
-	shared.once.Do(func() { shared.server, shared.err = start() })
+	shared.once.Do(func() { shared.server, shared.err = Start() })
 	skipOrFail(t, shared.err)
 	shared.mu.Lock()
 	shared.count++
@@ -84,18 +84,18 @@ type Server struct {
 // NewServer starts a server for one test.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
-	s, err := start()
+	s, err := Start()
 	skipOrFail(t, err)
 	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-		if err := os.RemoveAll(s.dir); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return s
 }
+
+// Close stops the server and removes what it kept.
+func (s *Server) Close() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir)) }
 
 func skipOrFail(t testing.TB, err error) {
 	t.Helper()
@@ -107,8 +107,9 @@ func skipOrFail(t testing.TB, err error) {
 	}
 }
 
-// start makes a new cluster of databases and starts a server on it.
-func start() (*Server, error) {
+// Start makes a new cluster of databases and starts a server on it, which the caller
+// closes. A test has [NewServer]. The error may be [ErrNotInstalled].
+func Start() (*Server, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
@@ -236,6 +237,17 @@ func (s *Server) Stop() error {
 
 func (s *Server) url(database string) string {
 	return "postgres://postgres@/" + database + "?host=" + s.dir + "&port=" + port
+}
+
+// Size returns how many bytes the server's one database takes on disk.
+func (s *Server) Size(ctx context.Context) (bytes float64, err error) {
+	conn, err := pgx.Connect(ctx, s.URL)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(ctx)
+	err = conn.QueryRow(ctx, `SELECT pg_database_size(current_database())::float8`).Scan(&bytes)
+	return bytes, err
 }
 
 // exec runs a statement outside of any test's database.
