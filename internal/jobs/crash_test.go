@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/pgtest"
 )
 
 // childURL tells the test's program to be a worker on this database.
@@ -190,9 +192,11 @@ func TestAsleep(t *testing.T) {
 // TestBeginAnew: a worker that others take for dead begins anew under another id.
 func TestBeginAnew(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		var calls atomic.Int32
-		j := open(t, url, Kind{Name: HashImage, Run: func(ctx context.Context, _ *Task) (any, error) {
-			if calls.Add(1) > 1 {
+		first := make(chan string, 1)
+		j := open(t, url, Kind{Name: HashImage, Run: func(ctx context.Context, task *Task) (any, error) {
+			select {
+			case first <- task.Worker:
+			default:
 				return nil, nil
 			}
 			<-ctx.Done()
@@ -201,7 +205,7 @@ func TestBeginAnew(t *testing.T) {
 		j.beat = 2 * j.dead // it never says in time that it lives
 		work(t, j, one)
 		id := submit(t, j, Submission{Kind: HashImage}).ID
-		if v := wait(t, j, id); v.State != Succeeded {
+		if v := wait(t, j, id); v.State != Succeeded || *v.Worker == <-first {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -251,4 +255,74 @@ func TestNewerTables(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDatabaseAway stops the database until the worker must take itself for dead.
+// When it is back, the worker begins anew, and so does its task.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	server := pgtest.NewServer(t)
+	var calls atomic.Int32
+	stopped := make(chan struct{})
+	var log safeBuffer
+	c, err := catalog.Open(t.Context(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	j, err := Open(t.Context(), Options{
+		Database: server.URL, Catalog: c, Poll: testPoll, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Kinds: []Kind{{Name: SyncStore, Run: func(ctx context.Context, _ *Task) (any, error) {
+			if calls.Add(1) > 1 {
+				return nil, nil
+			}
+			<-ctx.Done()
+			close(stopped)
+			return nil, ctx.Err()
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	j.beat, j.dead = testBeat, testDead
+	stop := work(t, j, one)
+	id := submit(t, j, Submission{Kind: SyncStore}).ID
+	until(t, j, id, inState(Running))
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-stopped: // it learned that it was lost
+	case <-time.After(patience):
+		t.Fatal("the task goes on without a database")
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if v := wait(t, j, id); v.State != Succeeded || calls.Load() != 2 {
+		t.Errorf("%+v after %d calls", v, calls.Load())
+	}
+	stop()
+	if n := strings.Count(log.String(), "\n"); n > 20 {
+		t.Errorf("%d lines were logged:\n%s", n, log.String())
+	}
+}
+
+// A safeBuffer is written to by several goroutines.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

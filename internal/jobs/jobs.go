@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -94,6 +95,7 @@ type Jobs struct {
 	Options
 	db    *database
 	kinds map[string]Kind
+	warn  *slog.Logger // of what would be said again and again
 	// How often a worker says that it lives, and how long after the last time it
 	// is taken for dead.
 	beat, dead time.Duration
@@ -111,7 +113,7 @@ func Open(ctx context.Context, o Options) (*Jobs, error) {
 	if o.Keep == 0 {
 		o.Keep = defaultKeep
 	}
-	j := &Jobs{Options: o, kinds: map[string]Kind{}, beat: beatEvery, dead: deadAfter}
+	j := &Jobs{Options: o, kinds: map[string]Kind{}, warn: slog.New(quiet{o.Log.Handler(), new(sync.Map)}), beat: beatEvery, dead: deadAfter}
 	for _, k := range o.Kinds {
 		if k.MaxAttempts == 0 {
 			k.MaxAttempts = defaultAttempts

@@ -168,14 +168,9 @@ func (j *Jobs) NextRun(ctx context.Context, s *catalog.Store, kind string) (*tim
 func (w *worker) schedule(ctx context.Context) {
 	tick := time.NewTicker(4 * w.Poll)
 	defer tick.Stop()
-	var before string
 	for {
-		err := w.enqueueDue(ctx, time.Now())
-		if err != nil && ctx.Err() == nil && err.Error() != before {
-			w.Log.WarnContext(ctx, "schedules", "error", err)
-		}
-		if before = ""; err != nil {
-			before = err.Error()
+		if err := w.enqueueDue(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			w.warn.WarnContext(ctx, "schedules", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -58,7 +58,7 @@ func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
 		if ctx.Err() != nil || !errors.Is(err, errLost) && !again {
 			return err
 		}
-		j.Log.WarnContext(ctx, "worker begins anew", "worker", w.id, "error", err)
+		j.warn.WarnContext(ctx, "worker begins anew", "worker", w.id, "error", err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -125,7 +125,7 @@ func (w *worker) config() *river.Config {
 		ID:                          w.id,
 		Queues:                      w.queues,
 		Workers:                     workers,
-		Logger:                      slog.New(quiet{w.Log.Handler()}),
+		Logger:                      w.warn,
 		FetchOnlyKnownKinds:         true,
 		FetchPollInterval:           w.Poll,
 		FetchCooldown:               min(river.FetchCooldownDefault, w.Poll),
@@ -137,15 +137,6 @@ func (w *worker) config() *river.Config {
 		DiscardedJobRetentionPeriod: w.Keep,
 	}
 }
-
-// quiet passes on only warnings and errors: River tells every step it does.
-type quiet struct{ slog.Handler }
-
-func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
-}
-func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a)} }
-func (q quiet) WithGroup(name string) slog.Handler   { return quiet{q.Handler.WithGroup(name)} }
 
 // A runner does the tasks of one kind.
 type runner struct {
@@ -177,6 +168,7 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	var watching sync.WaitGroup
 	returned := make(chan struct{})
 	watching.Go(func() { r.watch(ctx, t, returned, cancel) })
+	began := time.Now()
 	result, err := r.run(ctx, t)
 	close(returned)
 	watching.Wait()
@@ -184,13 +176,24 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 	defer done()
 	if ferr := t.flush(last, true); ferr != nil {
-		r.w.Log.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", ferr)
+		r.w.warn.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", ferr)
 	}
 	if r.isLost(ctx, t) {
 		r.waitForOther(ctx, t)
 		return nil // of no effect: the task does not run
 	}
-	return r.verdict(ctx, job, result, err)
+	word, err := r.verdict(ctx, job, result, err)
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("task", t.ID), slog.String("kind", t.Kind), slog.String("store", t.Store),
+		slog.Int("attempt", t.Attempt), slog.Duration("took", time.Since(began)),
+	}
+	if word == failed {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	r.w.Log.LogAttrs(ctx, level, word, attrs...)
+	return err
 }
 
 // run calls the function, and makes an error of a panic.
@@ -217,7 +220,7 @@ func (r *runner) watch(ctx context.Context, t *Task, returned <-chan struct{}, c
 		}
 		free := context.WithoutCancel(ctx) // it may take its time to stop
 		if err := t.flush(free, false); err != nil {
-			r.w.Log.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", err)
+			r.w.warn.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", err)
 		}
 		switch s, err := r.w.db.standing(free, t); {
 		case err != nil: // the database is away; perhaps it is back the next time
@@ -247,8 +250,11 @@ func (r *runner) isLost(ctx context.Context, t *Task) bool {
 	}
 }
 
-// verdict is what River is told of an attempt that has ended.
-func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result any, err error) error {
+// failed is the word for an attempt that did.
+const failed = "task failed"
+
+// verdict is what River is told of an attempt that has ended, and the log.
+func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result any, err error) (word string, told error) {
 	cause := context.Cause(ctx)
 	var later laterError
 	var permanent permanentError
@@ -256,22 +262,22 @@ func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result a
 	case err == nil:
 		if err := river.RecordOutput(ctx, result); err != nil {
 			job.MaxAttempts = job.Attempt
-			return fmt.Errorf("jobs: result of %s: %w", job.Kind, err)
+			return failed, fmt.Errorf("jobs: result of %s: %w", job.Kind, err)
 		}
-		return nil
+		return "task done", nil
 	case errors.Is(cause, errCancelled), errors.Is(cause, rivertype.ErrJobCancelledRemotely):
-		return river.JobCancel(errCancelled)
-	case r.w.ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", errStopping, context.Canceled) // River hands it back
+		return "task cancelled", river.JobCancel(errCancelled)
+	case r.w.ctx.Err() != nil: // River hands it back
+		return "task handed back", fmt.Errorf("%w: %w", errStopping, context.Canceled)
 	case errors.As(err, &later):
-		return river.JobSnooze(later.wait)
+		return "task put off", river.JobSnooze(later.wait)
 	case errors.As(err, &permanent):
 		job.MaxAttempts = job.Attempt // in River's memory only: there is no further one
-		return permanent.error
+		return failed, permanent.error
 	case errors.Is(cause, context.DeadlineExceeded):
-		return fmt.Errorf("jobs: the task took longer than %s: %w", r.kind.Timeout, err)
+		return failed, fmt.Errorf("jobs: the task took longer than %s: %w", r.kind.Timeout, err)
 	}
-	return err
+	return failed, err
 }
 
 // waitForOther returns when the task, which another worker has taken over, runs no

@@ -58,7 +58,7 @@ func (w *worker) keepAlive(ctx context.Context, stop context.CancelCauseFunc) {
 		if err == nil {
 			said = now
 		} else if ctx.Err() == nil {
-			w.Log.WarnContext(ctx, "worker can't say that it lives", "worker", w.id, "error", err)
+			w.warn.WarnContext(ctx, "worker can't say that it lives", "worker", w.id, "error", err)
 		}
 	}
 }
@@ -88,7 +88,7 @@ func (w *worker) rescue(ctx context.Context) {
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			w.Log.WarnContext(ctx, "looking for tasks whose worker is gone", "error", err)
+			w.warn.WarnContext(ctx, "looking for tasks whose worker is gone", "error", err)
 		}
 		select {
 		case <-ctx.Done():
