@@ -154,11 +154,17 @@ func (m *mirror) takeNews(store string) map[string]bool {
 	return list
 }
 
-// knows reports whether there is an image of that id, deleted or not.
-func (m *mirror) knows(image string) bool {
+// place returns where the file of an image is.
+func (m *mirror) place(image string) (place, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, ok := m.places[image]
+	at, ok := m.places[image]
+	return at, ok
+}
+
+// knows reports whether there is an image of that id, deleted or not.
+func (m *mirror) knows(image string) bool {
+	_, ok := m.place(image)
 	return ok
 }
 

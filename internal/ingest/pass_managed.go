@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -425,13 +428,15 @@ func relocate(ctx context.Context, c *catalog.Catalog, im *catalog.Image, to str
 	})
 }
 
-// handAll passes on all that has arrived.
+// handAll passes on all that has arrived, first what was begun.
 func (p *pass) handAll(ctx context.Context) error {
-	for at, e := range p.s.mirror.files(p.store.ID) {
+	files := p.s.mirror.files(p.store.ID)
+	paths := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return strings.Compare(b, a) })
+	for _, at := range paths {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p.handOn(ctx, at, e)
+		p.handOn(ctx, at, files[at])
 	}
 	return ctx.Err()
 }
@@ -517,12 +522,9 @@ func (p *pass) leftovers(ctx context.Context) error {
 
 // leftover ends what was broken off with one file.
 func (p *pass) leftover(ctx context.Context, at string) error {
-	if id, ok := strings.CutSuffix(strings.TrimPrefix(at, staging), ".part"); ok && strings.HasPrefix(at, staging) {
-		p.sweep(id, at)
-		return nil
-	}
 	id := imageIn(at)
 	if id == "" {
+		p.sweep(at)
 		return nil
 	}
 	if e, ok := p.s.mirror.file(p.store.ID, at); ok && e.image == id {
@@ -626,8 +628,20 @@ func (p *pass) readmit(ctx context.Context, id, at string, now blob.Identity) er
 	return nil
 }
 
-// sweep removes the copy of an import that was broken off, and nobody goes on with.
-func (p *pass) sweep(id, at string) {
+// sweepAfter is how old a file that is written in an instant must be to count as
+// left behind.
+const sweepAfter = time.Minute
+
+// sweep removes what an import that was broken off left behind, and nobody goes on
+// with: a copy, a sidecar without its file, or half of one.
+func (p *pass) sweep(at string) {
+	name, staged := strings.CutPrefix(at, staging)
+	hidden := strings.HasPrefix(path.Base(at), ".")
+	part, isPart := strings.CutSuffix(name, ".part")
+	side, isSide := strings.CutSuffix(name, ".json")
+	if p.o.DryRun || !hidden && !(staged && (isPart || isSide)) {
+		return
+	}
 	s, err := spotOf(p.store, at)
 	if err != nil {
 		return
@@ -638,10 +652,44 @@ func (p *pass) sweep(id, at string) {
 		return
 	}
 	defer f.Close()
-	if p.o.DryRun || !claim(f) {
-		return
+	switch {
+	case isPart && !hidden || strings.HasPrefix(path.Base(at), partPrefix):
+		if !claim(f) {
+			return
+		}
+	case isSide && !hidden:
+		if p.working(side) {
+			return
+		}
+	default:
+		if st, err := f.Stat(); err != nil || time.Since(st.ModTime()).Abs() < sweepAfter {
+			return
+		}
 	}
 	if err := s.remove(); err != nil {
-		p.result.fail(id, trouble(id, "removing a copy that was broken off", err).Error())
+		p.result.fail(part, trouble(part, "removing what was left of an import", err).Error())
 	}
+}
+
+// working reports whether an import that has written its sidecar to staging goes on, or
+// has its file there.
+func (p *pass) working(id string) bool {
+	if _, err := p.stat(staging + id + ".tiff"); !isGone(err) {
+		return true
+	}
+	at, ok := p.s.mirror.place(id)
+	if !ok || at.store != p.store.ID || !strings.HasPrefix(at.path, incoming) {
+		return false
+	}
+	s, err := spotOf(p.store, at.path)
+	if err != nil {
+		return !isGone(err)
+	}
+	defer s.close()
+	f, err := s.open()
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return !claim(f)
 }

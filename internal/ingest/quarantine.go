@@ -118,10 +118,12 @@ func gone(image string, err error) error {
 	return trouble(image, "opening the file", err)
 }
 
-// copyAway moves a file to another file system. Its copy has a name that begins with a
-// dot until it is whole.
+// partPrefix begins the name of a copy outside of staging until it is whole.
+const partPrefix = ".part-"
+
+// copyAway moves a file to another file system.
 func copyAway(ctx context.Context, from spot, f *os.File, id blob.Identity, to spot) error {
-	part := spot{to.dir, ".part" + fmt.Sprintf("-%x", id.Ino)}
+	part := spot{to.dir, fmt.Sprintf("%s%x", partPrefix, id.Ino)}
 	c, _, err := copyTo(ctx, part, f, id, nil)
 	if err != nil {
 		return err
