@@ -68,10 +68,10 @@ func (a *API) Register(mux *http.ServeMux) {
 	a.stores(h)
 	a.images(h)
 	a.tasks(h)
-	a.RegisterPictures(mux)
-	mux.Handle("GET /apiv1/slides", web.Handler(a.prototypeList))
-	describePictures(h.OpenAPI())
-	describeTiles(h.OpenAPI())
+	for _, r := range slices.Concat(a.pictures(), a.older(), a.lists(), a.elsewhere()) {
+		r.register(mux)
+		r.describe(h.OpenAPI())
+	}
 	mux.HandleFunc("GET /docs", docs)
 	mux.HandleFunc("GET /docs.js", docsJS)
 }
@@ -79,8 +79,9 @@ func (a *API) Register(mux *http.ServeMux) {
 // RegisterPictures adds the routes of pictures that are no tiles, the older
 // clients' routes among them: what a tile server has to answer too.
 func (a *API) RegisterPictures(mux *http.ServeMux) {
-	a.pictures(mux)
-	a.older(mux)
+	for _, r := range slices.Concat(a.pictures(), a.older()) {
+		r.register(mux)
+	}
 }
 
 type adminKey struct{}

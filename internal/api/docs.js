@@ -18,6 +18,8 @@ const fields = (doc, schema) => {
 const operation = (doc, method, path, op) => {
   const body = el("div", { className: "body" }, el("p", {}, op.description ?? ""));
   if (op.parameters?.length) body.append(el("h3", {}, "Parameters"), table(op.parameters.map((p) => [el("code", {}, p.name), `${p.in}, ${typeOf(p.schema)}`, p.description ?? p.schema?.description ?? ""])));
+  const sent = Object.values(op.requestBody?.content ?? {})[0];
+  if (sent) body.append(el("h3", {}, "Request"), table(fields(doc, sent.schema)));
   body.append(el("h3", {}, "Answers"));
   for (const [status, r] of Object.entries(op.responses ?? {})) {
     const [type, media] = Object.entries(r.content ?? {})[0] ?? ["", {}];

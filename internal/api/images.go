@@ -20,32 +20,32 @@ type image struct {
 	ID             string            `json:"id" doc:"Opaque."`
 	Store          string            `json:"store" doc:"Id of the store it is in."`
 	Revision       string            `json:"revision" doc:"Changes whenever the file does."`
-	State          string            `json:"state" enum:"available,arriving,unsupported,broken,missing,quarantined"`
+	State          string            `json:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"What can be done with it; only available ones have tiles."`
 	Reason         *string           `json:"reason" doc:"Why it is not available, in words."`
-	Format         *string           `json:"format" example:"philips"`
+	Format         *string           `json:"format" example:"philips" doc:"Of the file."`
 	Vendor         *string           `json:"vendor" doc:"Maker of the scanner."`
 	Width          *int              `json:"width" doc:"Pixels of level 0."`
-	Height         *int              `json:"height"`
-	TileWidth      *int              `json:"tile_width"`
-	TileHeight     *int              `json:"tile_height"`
+	Height         *int              `json:"height" doc:"Pixels of level 0."`
+	TileWidth      *int              `json:"tile_width" doc:"Pixels of the tiles of level 0."`
+	TileHeight     *int              `json:"tile_height" doc:"Pixels of the tiles of level 0."`
 	MaxZoom        *int              `json:"max_zoom" doc:"The zoom that is level 0."`
 	Levels         []catalog.Level   `json:"levels" doc:"As stored, largest first."`
 	MPPX           *float64          `json:"mpp_x" doc:"Micrometres per pixel of level 0, across."`
 	MPPY           *float64          `json:"mpp_y" doc:"Micrometres per pixel of level 0, down."`
-	ObjectivePower *float64          `json:"objective_power" example:"40"`
-	Barcode        *string           `json:"barcode"`
+	ObjectivePower *float64          `json:"objective_power" example:"40" doc:"Magnification of the objective."`
+	Barcode        *string           `json:"barcode" doc:"Text of the barcode."`
 	Label          *string           `json:"label" doc:"Name given to it by people."`
-	FileName       *string           `json:"file_name"`
-	Aliases        []string          `json:"aliases"`
-	ExternalID     *string           `json:"external_id"`
+	FileName       *string           `json:"file_name" doc:"Of the file, without its folder."`
+	Aliases        []string          `json:"aliases" doc:"Other names that the same file had."`
+	ExternalID     *string           `json:"external_id" doc:"Under which another application knows it."`
 	Size           int64             `json:"size" doc:"Bytes of the file."`
 	Digest         *string           `json:"digest" doc:"SHA-256 of the file; null until it is hashed."`
 	TileURL        *string           `json:"tile_url" doc:"Template with {z}, {x} and {y}."`
 	Associated     []string          `json:"associated" doc:"label, macro, thumbnail: those that can be had."`
-	Properties     map[string]string `json:"properties"`
-	CreatedAt      time.Time         `json:"created_at"`
-	UpdatedAt      time.Time         `json:"updated_at"`
-	MissingSince   *time.Time        `json:"missing_since"`
+	Properties     map[string]string `json:"properties" doc:"What else the file says of optics, scanner and compression."`
+	CreatedAt      time.Time         `json:"created_at" doc:"When it came into the catalog."`
+	UpdatedAt      time.Time         `json:"updated_at" doc:"When its record was last changed."`
+	MissingSince   *time.Time        `json:"missing_since" doc:"Since when its file is not there."`
 	DeletedAt      *time.Time        `json:"deleted_at" doc:"When it was deleted by a person; only in the list of deleted images."`
 }
 
@@ -65,13 +65,13 @@ type imagesInput struct {
 	Deleted bool   `query:"deleted" doc:"Instead of all others, the images that can be restored: deleted, or hidden for being missing for long. state is of no effect then. For admins only."`
 	Sort    string `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
 	Cursor  string `query:"cursor" doc:"next_cursor of the page before."`
-	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
 }
 
 type imagesOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         struct {
-		Items      []image `json:"items"`
+		Items      []image `json:"items" doc:"The page."`
 		NextCursor *string `json:"next_cursor" doc:"null at the end of the list."`
 	}
 }

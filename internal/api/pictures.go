@@ -16,42 +16,6 @@ import (
 // A picture is drawn from an open slide: a JPEG, and what of the revision it is.
 type picture func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error)
 
-// pictures adds the routes that answer with a picture that is no tile.
-func (a *API) pictures(mux *http.ServeMux) {
-	mux.Handle("GET /api/v1/images/{image}/associated/{kind}", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		kind := r.PathValue("kind")
-		return a.picture(w, r, &tiles.Request{Image: r.PathValue("image")}, kind, a.associated(kind))
-	}))
-	mux.Handle("GET /api/v1/images/{image}/preview", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		return a.preview(w, r, &tiles.Request{Image: r.PathValue("image")})
-	}))
-	mux.Handle("GET /api/v1/images/{image}/thumbnail", web.Handler(a.thumbnail))
-	mux.Handle("GET /dzi/{file}", web.Handler(a.descriptor))
-}
-
-// older adds the routes of SlideAtlas and of the prototype.
-func (a *API) older(mux *http.ServeMux) {
-	ask := func(store, image string) *tiles.Request {
-		return &tiles.Request{Store: store, Image: image, ByFile: true}
-	}
-	mux.Handle("GET /thumb/{store}/{image}", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		return a.preview(w, r, ask(r.PathValue("store"), r.PathValue("image")))
-	}))
-	mux.Handle("GET /thumb", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		q := r.URL.Query()
-		return a.preview(w, r, ask(q.Get("db"), q.Get("img")))
-	}))
-	mux.Handle("GET /label", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		q := r.URL.Query()
-		return a.picture(w, r, ask(q.Get("db"), q.Get("img")), "label", a.associated("label"))
-	}))
-	for _, kind := range []string{"label", "macro"} {
-		mux.Handle("GET /apiv1/slides/{file}/"+kind+"/{$}", web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-			return a.picture(w, r, ask("", r.PathValue("file")), kind, a.associated(kind))
-		}))
-	}
-}
-
 func (a *API) associated(kind string) picture {
 	return func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error) {
 		switch kind {

@@ -51,7 +51,7 @@ type watch struct {
 	Polling  bool       `json:"polling" doc:"The folder is gone through every now and then: its file system tells nothing by itself."`
 	Why      *string    `json:"why" doc:"Why it is polled."`
 	Error    *string    `json:"error" doc:"What was wrong with the last pass."`
-	LastPass *time.Time `json:"last_pass"`
+	LastPass *time.Time `json:"last_pass" doc:"End of the last pass that was completed."`
 	Arriving int        `json:"arriving" doc:"Files that are being waited for."`
 }
 
@@ -64,7 +64,7 @@ type storeOutput struct {
 type storesOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         struct {
-		Items      []store `json:"items"`
+		Items      []store `json:"items" doc:"All of them."`
 		NextCursor *string `json:"next_cursor" doc:"Always null: the list is whole."`
 	}
 }

@@ -17,19 +17,19 @@ import (
 // task is a task as the API shows it: a [jobs.View].
 type task struct {
 	ID               string          `json:"id" doc:"Opaque."`
-	Kind             string          `json:"kind" example:"sync_store"`
-	Queue            string          `json:"queue"`
+	Kind             string          `json:"kind" example:"sync_store" doc:"What is done."`
+	Queue            string          `json:"queue" doc:"Whose workers do it."`
 	Args             json.RawMessage `json:"args" doc:"An object."`
-	State            jobs.State      `json:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled"`
+	State            jobs.State      `json:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled" doc:"Where it stands."`
 	Ready            bool            `json:"ready" doc:"It has ended: succeeded, failed or cancelled."`
 	Progress         *jobs.Progress  `json:"progress" doc:"done of total units; total is null if it is not known."`
 	Result           json.RawMessage `json:"result" doc:"Of a task that succeeded."`
 	Error            *string         `json:"error" doc:"The last one, if it failed or is tried again."`
-	Attempts         int             `json:"attempts"`
+	Attempts         int             `json:"attempts" doc:"How often it was begun."`
 	Worker           *string         `json:"worker" doc:"Id of the worker that runs it, or ran it last."`
-	SubmittedAt      time.Time       `json:"submitted_at"`
+	SubmittedAt      time.Time       `json:"submitted_at" doc:"When it was asked for."`
 	StartedAt        *time.Time      `json:"started_at" doc:"Begin of the last attempt."`
-	FinishedAt       *time.Time      `json:"finished_at"`
+	FinishedAt       *time.Time      `json:"finished_at" doc:"When it ended."`
 	Log              []jobs.LogLine  `json:"log" doc:"What it said, oldest first; null in lists."`
 	WaitingForWorker bool            `json:"waiting_for_worker" doc:"It waits and no worker that is alive serves its queue."`
 }
@@ -44,7 +44,7 @@ type tasksOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Location     string `header:"Location"`
 	Body         struct {
-		Items      []task  `json:"items"`
+		Items      []task  `json:"items" doc:"The page."`
 		NextCursor *string `json:"next_cursor" doc:"null at the end of the list."`
 	}
 }
@@ -132,7 +132,7 @@ type tasksInput struct {
 	Queue  string `query:"queue" doc:"Only tasks of this queue."`
 	Store  string `query:"store" doc:"Only tasks that are about this store."`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
 }
 
 func (a *API) listTasks(ctx context.Context, in *tasksInput) (*tasksOutput, error) {
@@ -302,19 +302,19 @@ func (a *API) syncStores(ctx context.Context, in *syncAllInput) (*tasksOutput, e
 
 // worker is a process that does tasks.
 type worker struct {
-	ID        string    `json:"id"`
+	ID        string    `json:"id" doc:"Opaque."`
 	Host      *string   `json:"host" doc:"null but for admins."`
 	PID       *int      `json:"pid" doc:"null but for admins."`
-	Version   string    `json:"version"`
+	Version   string    `json:"version" doc:"Of the program."`
 	Queues    []string  `json:"queues" doc:"That it serves."`
-	StartedAt time.Time `json:"started_at"`
+	StartedAt time.Time `json:"started_at" doc:"When the process began."`
 	SeenAt    time.Time `json:"seen_at" doc:"When it last said that it is alive."`
 }
 
 type workersOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         struct {
-		Items      []worker `json:"items"`
+		Items      []worker `json:"items" doc:"The page."`
 		NextCursor *string  `json:"next_cursor" doc:"Always null: the list is whole."`
 	}
 }

@@ -33,11 +33,11 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Problem is the body of an error answer (RFC 9457, section 3).
 type Problem struct {
-	Type     string `json:"type"`
-	Title    string `json:"title"`
-	Status   int    `json:"status"`
-	Detail   string `json:"detail"`
-	Instance string `json:"instance,omitempty"` // "urn:request:" and the id under which the log has it
+	Type     string `json:"type" doc:"Always about:blank: status says what kind it is."`
+	Title    string `json:"title" doc:"The status in words."`
+	Status   int    `json:"status" doc:"HTTP status."`
+	Detail   string `json:"detail" doc:"What is wrong, and what to do."`
+	Instance string `json:"instance,omitempty" doc:"urn:request: and the id under which the log has the request."`
 }
 
 // ProblemType is the media type of a [Problem].
