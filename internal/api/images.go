@@ -164,6 +164,8 @@ func (a *API) treat(ctx context.Context, id string, f func(context.Context, stri
 		return nil
 	case errors.Is(err, ingest.ErrNoRoot):
 		return newError(http.StatusServiceUnavailable, "The store's folder is out of reach: is a disk not mounted?")
+	case errors.Is(err, ingest.ErrBusy), errors.Is(err, ingest.ErrReplaced), errors.Is(err, ingest.ErrInTheWay):
+		return newError(http.StatusConflict, told(err))
 	case errors.Is(err, fs.ErrNotExist):
 		return newError(http.StatusGone, "The file is no longer there: the trash is emptied after a time.")
 	}

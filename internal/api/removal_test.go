@@ -76,6 +76,8 @@ func TestImageRefused(t *testing.T) {
 		words  string
 	}{
 		{fmt.Errorf("ingest: %w", catalog.ErrNotFound), 404, "nothing of that id"},
+		{ingest.ErrBusy, 409, "Somebody else works on this file"},
+		{fmt.Errorf("%w: the slide has come again, as image x", ingest.ErrInTheWay), 409, "the slide has come again"},
 		{fmt.Errorf("%w: no such device", ingest.ErrNoRoot), 503, "is a disk not mounted?"},
 		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: fs.ErrNotExist}, 410, "trash"},
 		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: errors.New("input/output error")}, 500, "reason is in its log"},

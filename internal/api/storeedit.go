@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -184,6 +185,12 @@ func invalid(errs ...error) error {
 	return newError(http.StatusUnprocessableEntity, "", errs...)
 }
 
+// told is the text of an error of package ingest, which names no folder, as a
+// sentence.
+func told(err error) string {
+	return sentence(errors.New(strings.TrimPrefix(err.Error(), "ingest: ")))
+}
+
 // sentence is the text of an error as one.
 func sentence(err error) string {
 	s := err.Error()
@@ -302,8 +309,20 @@ func (a *API) moveArrivals(ctx context.Context, store string, e *edit, f *storeF
 	if inRoot && !f.Incoming.Given {
 		s.Incoming = ""
 	}
+	if s.Mode != catalog.Managed {
+		return undo, nil
+	}
+	if id, err := ingest.Marked(s.Root); err != nil {
+		return undo, a.storeFailed(ctx, err)
+	} else if id != s.ID && held(s) > 0 {
+		return undo, newError(http.StatusConflict, "This is not the folder of the store, as its file .ptiffstore-store would say: move all its files there first.")
+	}
 	if undo, err = a.arrivals(s); err != nil {
 		return undo, err
+	}
+	if err := ingest.Prepare(ctx, s); err != nil {
+		undo()
+		return func() {}, a.storeFailed(ctx, err)
 	}
 	incoming := s.Incoming
 	e.set = append(e.set, func(s *catalog.Store) { s.Incoming = incoming })
@@ -318,6 +337,12 @@ func (a *API) storeFailed(ctx context.Context, err error) error {
 		return newError(http.StatusConflict, "The folder is, holds or lies in that of another store: a file may be in one store only.")
 	case errors.Is(err, catalog.ErrInvalid):
 		return invalid(errors.New(words(err, catalog.ErrInvalid)))
+	case errors.Is(err, ingest.ErrOtherStore), errors.Is(err, ingest.ErrNotEmpty):
+		return newError(http.StatusConflict, told(err))
+	case errors.Is(err, ingest.ErrBadFolders):
+		return invalid(errors.New("incoming: it must be neither the store's folder, nor around it, nor in its slides, staging, quarantine or trash"))
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return invalid(errors.New("root: the server must be allowed to write into the folders of a managed store"))
 	}
 	return a.failed(ctx, err)
 }

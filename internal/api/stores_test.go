@@ -353,6 +353,35 @@ func TestManagedStoreRefused(t *testing.T) {
 	})
 }
 
+// The folder of a managed store says whose it is.
+func TestManagedStoreIsMarked(t *testing.T) {
+	st := newStoresSite(t)
+	post := body("root", st.path("roots/a"), "mode", "managed")
+	id := st.object("POST", "/api/v1/stores", post, 201)["id"].(string)
+	st.record("slides/a.tiff", func(im *catalog.Image) { im.StoreID = id })
+	path := "/api/v1/stores/" + id
+	st.refused("PATCH", path, body("root", st.path("roots/b")), 409, "move all its files there first")
+	st.object("DELETE", path+"?keep_files=true", "", 204)
+	if again := st.object("POST", "/api/v1/stores", post, 201)["id"]; again != id {
+		t.Errorf("added again the store is %v, want %s", again, id)
+	}
+	if err := os.Rename(st.path("roots/a"), st.path("roots/moved")); err != nil {
+		t.Fatal(err)
+	}
+	moved := st.object("PATCH", path, body("root", st.path("roots/moved")), 200)
+	if moved["incoming"] != st.path("roots/moved/incoming") {
+		t.Errorf("incoming %v, want it to have moved with the root", moved["incoming"])
+	}
+
+	st.mkdir("roots/full/old")
+	st.refused("POST", "/api/v1/stores", body("root", st.path("roots/full"), "mode", "managed"), 409, "The folder holds files and is no store's")
+	st.mkdir("roots/others")
+	if err := os.WriteFile(st.path("roots/others/.ptiffstore-store"), []byte("of another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	st.refused("PATCH", path, body("incoming", st.path("roots/others")), 409, "The folder is that of another store")
+}
+
 // Removing a store never touches a file.
 func TestRemoveStore(t *testing.T) {
 	tests := []struct {
