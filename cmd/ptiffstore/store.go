@@ -79,7 +79,7 @@ type storeAddCmd struct {
 }
 
 func (*storeAddCmd) Help() string {
-	return "The folder of an in-place store is read and never written. A managed store makes its folder if need be.\n\nExamples:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox"
+	return "The folder of an in-place store is read and never written. A managed store makes its folder if need be.\n\nExample:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox"
 }
 
 // Run adds the store and prints its id.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
@@ -50,7 +49,7 @@ func (c *syncCmd) Run(ctx context.Context, std streams) error {
 
 func newSyncer(cat *catalog.Catalog, log *slog.Logger) *ingest.Syncer {
 	w := &working{}
-	return &ingest.Syncer{Catalog: cat, Log: log, Holder: fmt.Sprintf("%s:%d", w.host(), os.Getpid())}
+	return &ingest.Syncer{Catalog: cat, Log: log, Holder: ingest.Holder(w.host())}
 }
 
 type verifyCmd struct {

@@ -97,7 +97,7 @@ func (s *site) hire(ctx context.Context, w *working) error {
 	if _, err := w.queues(); err != nil {
 		return err
 	}
-	syncer := &ingest.Syncer{Catalog: s.catalog, Log: s.log, Host: w.host(), Holder: fmt.Sprintf("%s:%d", w.host(), os.Getpid())}
+	syncer := &ingest.Syncer{Catalog: s.catalog, Log: s.log, Host: w.host(), Holder: ingest.Holder(w.host())}
 	s.crew = &crew{
 		catalog: s.catalog, syncer: syncer, labels: ingest.NewLabels(syncer),
 		verifier: &verify.Verifier{Catalog: s.catalog, Log: s.log},

@@ -58,8 +58,21 @@ func (c *Catalog) heldBy(ctx context.Context, t *sql.Tx, name string) error {
 	if err != nil {
 		return c.wrap(err, "lease "+name)
 	}
-	return fmt.Errorf("%w: %s: by %s, for %v more unless renewed", ErrHeld, name, holder, time.Duration(left*1000).Round(time.Millisecond))
+	return &HeldError{Name: name, Holder: holder, Left: time.Duration(left * 1000).Round(time.Millisecond)}
 }
+
+// A HeldError is an [ErrHeld] that says who has the lease.
+type HeldError struct {
+	Name, Holder string
+	Left         time.Duration // unless it is renewed
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("%v: %s: by %s, for %v more unless renewed", ErrHeld, e.Name, e.Holder, e.Left)
+}
+
+// Unwrap returns [ErrHeld].
+func (e *HeldError) Unwrap() error { return ErrHeld }
 
 // Renew makes the lease last for ttl from now. One that has expired, and that nobody
 // has taken since, is renewed as well. The error is [ErrLeaseLost] if another has

@@ -10,7 +10,8 @@ import (
 )
 
 // leaseTime is how long a lease lasts unless it is renewed: so long a store waits
-// when the process that kept it has died.
+// when the host that kept it has died. That a process has, the next one on its host
+// sees for itself.
 const leaseTime = 30 * time.Second
 
 // lease takes a lease among the processes that share the catalog, and keeps it until
@@ -25,6 +26,9 @@ func (s *Syncer) lease(ctx context.Context, name string) (held context.Context, 
 		return ctx, s.Catalog, func() { s.give(name) }, nil
 	}
 	l, err := s.Catalog.Acquire(ctx, name, s.Holder, leaseTime)
+	if held, ok := errors.AsType[*catalog.HeldError](err); ok && isDead(held.Holder) {
+		l, err = s.Catalog.Acquire(ctx, name, held.Holder, leaseTime) // in its name, so that nobody else's is taken
+	}
 	if err != nil {
 		s.give(name)
 		if errors.Is(err, catalog.ErrHeld) {
