@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -217,8 +218,22 @@ func (p *process) end(sig syscall.Signal) *os.ProcessState {
 	return p.cmd.ProcessState
 }
 
+// lapse lets the time pass for which a process that was killed keeps its leases.
+func lapse(t *testing.T, data string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(data, "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("PRAGMA busy_timeout = 5000; UPDATE leases SET expires_at = 0"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestKilled kills the server while slides arrive, again and again: each time it
-// starts again with the images it had, under the same ids, and finds the others.
+// starts again with the images it had, under the same ids, and finds the others
+// once the leases of the killed one have lapsed.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	data, dir := t.TempDir(), filepath.Join(slidesIn(t, nil), "slides")
@@ -246,6 +261,7 @@ func TestKilled(t *testing.T) {
 		if state := p.end(syscall.SIGKILL); state.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Errorf("round %d: it ended as %v", round, state)
 		}
+		lapse(t, data)
 	}
 	p := launch(t, "serve", dir, "--data", data)
 	p.until("all images", func() bool {

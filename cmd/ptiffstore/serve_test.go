@@ -434,7 +434,8 @@ func TestServeRefused(t *testing.T) {
 }
 
 // TestServeStops ends a server that has idle connections and open slides, wants
-// nothing of it to go on, and starts it again: images keep their ids.
+// nothing of it to go on, and starts it again: images keep their ids, and the next
+// slide is seen.
 func TestServeStops(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"a.tiff": philips, "b.tiff": plain})
@@ -454,6 +455,8 @@ func TestServeStops(t *testing.T) {
 	s = start(t, "serve", dir, "--data", data)
 	s.available("b.tiff")
 	diff(t, "images after the second start", want, s.images())
+	deliver(t, plain, filepath.Join(dir, "c.tiff"))
+	s.available("c.tiff") // the first has left nothing that keeps the second from its work
 }
 
 // TestServeFailsToPrepare has the demonstration fail once everything else is under
