@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -59,7 +60,12 @@ func (f *storeSettings) apply(s *catalog.Store) error {
 		return err
 	}
 	for name, v := range fields {
-		if list, ok := v.([]any); v == "" || ok && len(list) == 1 && list[0] == "" {
+		if v == "" {
+			fields[name] = nil
+		}
+	}
+	for name, list := range map[string][]string{"include": f.Include, "exclude": f.Exclude} {
+		if list != nil && len(given(list)) == 0 {
 			fields[name] = nil
 		}
 	}
@@ -67,6 +73,11 @@ func (f *storeSettings) apply(s *catalog.Store) error {
 		return err
 	}
 	return api.EditStore(s, b)
+}
+
+// given is the list without empty entries: --include= empties it.
+func given(list []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
 }
 
 type storeAddCmd struct {
