@@ -52,7 +52,9 @@ func handler(root fs.FS, o Options) http.Handler {
 		slide = index
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, index, http.StatusOK, o) })
+	for _, page := range []string{"/{$}", "/stores", "/tasks", "/tasks/{task}"} {
+		mux.HandleFunc("GET "+page, func(w http.ResponseWriter, r *http.Request) { servePage(w, r, index, http.StatusOK, o) })
+	}
 	mux.HandleFunc("GET /slides/{image}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, slide, http.StatusOK, o) })
 	mux.HandleFunc("GET /assets/{file...}", func(w http.ResponseWriter, r *http.Request) {
 		f, ok := files[strings.TrimPrefix(r.URL.Path, "/")]

@@ -42,6 +42,10 @@ func TestHandler(t *testing.T) {
 	}{
 		{"gallery", "/", nil, 200, "<title>index</title>", map[string]string{"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Content-Encoding": ""}},
 		{"slide", "/slides/abc", nil, 200, "<title>slide</title>", nil},
+		{"stores", "/stores", []string{"Accept", html}, 200, "<title>index</title>", nil},
+		{"tasks", "/tasks", []string{"Accept", html}, 200, "<title>index</title>", nil},
+		{"task", "/tasks/12", []string{"Accept", html}, 200, "<title>index</title>", nil},
+		{"below a page", "/stores/12", []string{"Accept", html}, 404, "<title>index</title>", nil},
 		{"brotli before gzip", "/", []string{"Accept-Encoding", "gzip, deflate, br"}, 200, "br of index", map[string]string{"Content-Encoding": "br", "Vary": "Accept-Encoding", "Content-Length": "11"}},
 		{"brotli refused", "/", []string{"Accept-Encoding", "br;q=0, gzip;q=0.5"}, 200, "gz of index", map[string]string{"Content-Encoding": "gzip"}},
 		{"no brotli at hand", "/assets/main-1a2b.js", []string{"Accept-Encoding", "gzip, br"}, 200, "gz of script", map[string]string{"Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "public, max-age=31536000, immutable", "Content-Encoding": "gzip"}},

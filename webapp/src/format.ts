@@ -45,3 +45,7 @@ export function formatDay(iso: string): string {
   const time = new Date(iso);
   return Number.isNaN(time.getTime()) ? iso : days.format(time);
 }
+
+export function formatPercent(share: number): string {
+  return `${Number((share * 100).toPrecision(3))} %`;
+}

@@ -1,7 +1,7 @@
 // Requests to /api/v1.
 
 import { t } from "../strings";
-import type { Page, SlideImage, Store } from "./types";
+import type { Page, SlideImage, Store, StorePatch, Task, Worker } from "./types";
 
 // A Problem is an answer other than success: what RFC 9457 says of it, or status
 // 0 when there was no answer.
@@ -10,6 +10,7 @@ export class Problem extends Error {
     readonly status: number,
     readonly detail: string,
     readonly retryAfter: number | null = null, // seconds
+    readonly errors: string[] = [], // what is wrong with the request, each as "field: words"
   ) {
     super(detail);
     this.name = "Problem";
@@ -20,16 +21,18 @@ export class Problem extends Error {
 // it sends one.
 export async function problemOf(response: Response): Promise<Problem> {
   let detail = "";
+  let errors: string[] = [];
   if (response.headers.get("Content-Type")?.includes("json")) {
     try {
-      const body = (await response.json()) as { detail?: unknown; title?: unknown };
+      const body = (await response.json()) as { detail?: unknown; title?: unknown; errors?: unknown };
       if (typeof body.detail === "string") detail = body.detail;
       else if (typeof body.title === "string") detail = body.title;
+      if (Array.isArray(body.errors)) errors = body.errors.filter((e) => typeof e === "string");
     } catch {
       // what is not JSON says nothing that a person could read
     }
   }
-  return new Problem(response.status, detail || t.error.status(response.status), retryAfter(response));
+  return new Problem(response.status, detail || t.error.status(response.status), retryAfter(response), errors);
 }
 
 // retryAfter reads the header of that name, in seconds; null if there is none.
@@ -41,15 +44,21 @@ export function retryAfter(response: Response): number | null {
 }
 
 async function getJSON<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await (await request("GET", path, undefined, signal)).json()) as T;
+}
+
+async function request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+  const headers: Record<string, string> = { Accept: "application/json" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;
   try {
-    response = await fetch(path, { signal, headers: { Accept: "application/json" }, cache: "no-cache" });
+    response = await fetch(path, { method, signal, headers, cache: "no-cache", body: body === undefined ? null : JSON.stringify(body) });
   } catch (err) {
     if (signal?.aborted) throw err;
     throw new Problem(0, t.error.offline);
   }
   if (!response.ok) throw await problemOf(response);
-  return (await response.json()) as T;
+  return response;
 }
 
 // An ImageQuery picks and orders the images of a list. An empty string is no
@@ -75,6 +84,63 @@ export function getImage(id: string, signal?: AbortSignal): Promise<SlideImage> 
 
 export async function listStores(signal?: AbortSignal): Promise<Store[]> {
   return (await getJSON<Page<Store>>("/api/v1/stores", signal)).items;
+}
+
+const storePath = (id: string): string => `/api/v1/stores/${encodeURIComponent(id)}`;
+const taskPath = (id: string): string => `/api/v1/tasks/${encodeURIComponent(id)}`;
+
+export async function addStore(store: StorePatch): Promise<Store> {
+  return (await (await request("POST", "/api/v1/stores", store)).json()) as Store;
+}
+
+export async function changeStore(id: string, patch: StorePatch): Promise<Store> {
+  return (await (await request("PATCH", storePath(id), patch)).json()) as Store;
+}
+
+// removeStore takes a store out of the catalog. A managed one that holds slides
+// is refused with status 409 unless keepFiles is set.
+export async function removeStore(id: string, keepFiles: boolean): Promise<void> {
+  await request("DELETE", storePath(id) + (keepFiles ? "?keep_files=true" : ""));
+}
+
+// A SyncOption is a variant of sync: confirm says that a person has seen how many
+// slides are gone.
+export type SyncOption = "resync" | "dry_run" | "confirm";
+
+export async function syncStore(id: string, option?: SyncOption): Promise<Task> {
+  return (await (await request("POST", `${storePath(id)}/sync${option ? `?${option}=true` : ""}`)).json()) as Task;
+}
+
+export async function submitTask(kind: string, queue: string | null, args: Record<string, unknown>): Promise<Task> {
+  return (await (await request("POST", "/api/v1/tasks", queue ? { kind, queue, args } : { kind, args })).json()) as Task;
+}
+
+// A TaskQuery picks tasks of a list. An empty string is no restriction.
+export interface TaskQuery {
+  state: string;
+  store: string;
+}
+
+export function listTasks(query: TaskQuery, cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<Task>> {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value) params.set(name, value);
+  if (cursor) params.set("cursor", cursor);
+  params.set("limit", String(limit));
+  return getJSON(`/api/v1/tasks?${params}`, signal);
+}
+
+export function getTask(id: string, signal?: AbortSignal): Promise<Task> {
+  return getJSON(taskPath(id), signal);
+}
+
+export async function cancelTask(id: string): Promise<void> {
+  await request("DELETE", taskPath(id));
+}
+
+export const taskEvents = (id: string): string => `${taskPath(id)}/events`;
+
+export async function listWorkers(signal?: AbortSignal): Promise<Worker[]> {
+  return (await getJSON<Page<Worker>>("/api/v1/workers", signal)).items;
 }
 
 // preconnect opens a connection to another server of tiles before it is needed.

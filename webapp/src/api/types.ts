@@ -68,12 +68,94 @@ export function isViewable(image: SlideImage): image is ViewableImage {
     !!image.tile_width && !!image.tile_height && image.max_zoom !== null;
 }
 
+// A Store as it is shown; what has its default value is null. Only admins see
+// root, incoming and host.
 export interface Store {
   id: string;
   label: string | null;
-  mode: string;
+  mode: string; // "in-place" or "managed"
   endpoint: string | null;
   counts?: Partial<Record<ImageState, number>> | null;
+  root?: string | null;
+  incoming?: string | null;
+  host?: string | null;
+  schedule?: string | null; // "15m", or five fields of cron
+  time_zone?: string | null;
+  next_sync?: string | null;
+  queue?: string | null;
+  include?: string[] | null;
+  exclude?: string[] | null;
+  settle?: string | null; // durations: "10m0s"
+  max_missing?: number | null; // share, up to 1
+  hide_after?: string | null;
+  drop_after?: string | null;
+  keep_trash?: string | null;
+  verify?: string | null;
+  verify_rate?: number | null; // bytes per second
+  background?: string | null; // "#rrggbb"
+  origin?: string | null; // "top-left" or "bottom-left"
+  public?: boolean | null;
+  hide_labels?: boolean | null;
+  last_sync?: string | null;
+  last_result?: SyncResult | null;
+  watch?: Watch | null;
+}
+
+// A StorePatch is what is sent of a store: null stands for the default, what is
+// absent stays as it is.
+export type StorePatch = Partial<Record<keyof Store, string | number | boolean | string[] | null>>;
+
+// A SyncResult is what a pass over a store's folder found, in files.
+export interface SyncResult {
+  count?: number | null;
+  added?: number | null;
+  updated?: number | null;
+  moved?: number | null;
+  missing?: number | null;
+  returned?: number | null;
+  arriving?: number | null;
+  failed?: { image?: string | null; reason: string }[] | null;
+  links?: number | null;
+  duration?: number | null; // seconds
+}
+
+export interface Watch {
+  polling: boolean;
+  why: string | null;
+  error: string | null;
+  last_pass: string | null;
+  arriving: number;
+}
+
+export type TaskState = "waiting" | "running" | "retrying" | "succeeded" | "failed" | "cancelled";
+
+export interface Task {
+  id: string;
+  kind: string; // "sync_store", "verify_store" …
+  queue: string;
+  args: Record<string, unknown> | null;
+  state: TaskState;
+  ready: boolean;
+  progress: { done: number; total: number | null; unit: string } | null;
+  result: unknown;
+  error: string | null;
+  attempts: number;
+  worker: string | null;
+  submitted_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  log?: { at: string; text: string }[] | null; // absent in lists
+  waiting_for_worker?: boolean | null;
+}
+
+export interface Worker {
+  id: string;
+  host: string;
+  pid?: number | null;
+  version?: string | null;
+  queues: string[];
+  started_at?: string | null;
+  seen_at: string;
 }
 
 export interface Page<T> {

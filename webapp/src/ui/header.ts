@@ -1,0 +1,27 @@
+import { t } from "../strings";
+import { h, type Child } from "./dom";
+import { logo } from "./icons";
+import { themeButton } from "./theme";
+
+export type Place = "slides" | "stores" | "tasks";
+
+const places: [Place, string][] = [["slides", "/"], ["stores", "/stores"], ["tasks", "/tasks"]];
+
+// navigation leads to the three parts of the application. A page below one of
+// them counts as it, and still leads there.
+export function navigation(here: Place, below = false): HTMLElement {
+  return h(
+    "nav",
+    { class: "nav", "aria-label": t.nav.label },
+    ...places.map(([place, href]) => h("a", { class: "nav-link", href, "data-page": true, "aria-current": place === here ? (below ? "true" : "page") : null }, t.nav[place])),
+  );
+}
+
+export function brand(): HTMLElement {
+  return h("a", { class: "brand", href: "/", "data-page": true, "aria-label": t.name }, logo(), h("span", { class: "brand-name" }, t.name));
+}
+
+// header is the bar at the top of the pages that have nothing of their own in it.
+export function header(here: Place, below = false, ...children: Child[]): HTMLElement {
+  return h("header", { class: "bar" }, h("a", { class: "skip", href: "#main" }, t.skipMain), brand(), navigation(here, below), ...children, h("div", { class: "bar-end" }, themeButton()));
+}
