@@ -9,6 +9,8 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
+import { Stores } from "./stores.mjs";
+import { Tasks, unknownKind, workers } from "./tasks.mjs";
 import { label, macro, makeSlides, preview, thumbnail, tile } from "./slides.mjs";
 
 const { values: options } = parseArgs({ options: { port: { type: "string", default: "8090" }, slides: { type: "string", default: "48" } } });
@@ -16,15 +18,27 @@ const dist = fileURLToPath(new URL("../../internal/viewer/dist", import.meta.url
 const slides = makeSlides(Number(options.slides));
 const byID = new Map(slides.map((slide) => [slide.record.id, slide]));
 const kept = new Map(); // pictures made before
+const tasks = new Tasks();
+const stores = new Stores(slides, tasks);
 
 const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 const types = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html; charset=utf-8", ".md": "text/plain; charset=utf-8" };
 
-const server = createServer((request, response) => {
+// The routes as /openapi.json lists them, as far as tests ask for it.
+const openapi = {
+  openapi: "3.1.0", info: { title: "mock", version: "0" },
+  paths: {
+    "/api/v1/images": { get: {} }, "/api/v1/images/{image}": { get: {} }, "/api/v1/stores": { get: {}, post: {} }, "/api/v1/stores/{store}": { get: {}, patch: {}, delete: {} }, "/api/v1/stores/{store}/sync": { post: {} },
+    "/api/v1/tasks": { get: {}, post: {} }, "/api/v1/tasks/{task}": { get: {}, delete: {} }, "/api/v1/tasks/{task}/events": { get: {} }, "/api/v1/workers": { get: {} },
+  },
+};
+
+const server = createServer(async (request, response) => {
   const url = new URL(request.url, "http://mock");
   const match = (pattern) => pattern.exec(url.pathname)?.slice(1).map(decodeURIComponent);
   let found;
-  if (url.pathname === "/api/v1/stores") return json(response, { items: stores(), next_cursor: null });
+  if (url.pathname === "/openapi.json") return json(response, openapi);
+  if (/^\/api\/v1\/(stores|tasks|workers)(\/|$)/.test(url.pathname)) return manage(request, response, url);
   if (url.pathname === "/api/v1/images") return json(response, page(url.searchParams));
   if ((found = match(/^\/api\/v1\/images\/([^/]+)$/))) {
     const slide = byID.get(found[0]);
@@ -37,12 +51,56 @@ const server = createServer((request, response) => {
 
 server.listen(Number(options.port), "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}/`));
 
-function stores() {
-  return ["main", "teaching"].map((id) => {
-    const counts = {};
-    for (const { record } of slides) if (record.store === id) counts[record.state] = (counts[record.state] ?? 0) + 1;
-    return { id, label: id === "main" ? "Scanner room" : "Teaching", mode: "in-place", endpoint: null, counts };
-  });
+// manage answers what is about stores, tasks and workers.
+async function manage(request, response, url) {
+  const [, what, id, verb, ...rest] = url.pathname.slice("/api".length).split("/").slice(1).map(decodeURIComponent);
+  const route = `${request.method} ${what}${id ? "/:id" : ""}${verb ? `/${verb}` : ""}`;
+  const body = request.method === "POST" || request.method === "PATCH" ? await readJSON(request) : {};
+  const store = what === "stores" && id ? stores.find(id) : null;
+  const task = what === "tasks" && id ? tasks.find(id) : null;
+  if (rest.length === 0 && what === "stores" && id && !store) return problem(response, 404, "There is nothing of that id here.");
+  if (rest.length === 0 && what === "tasks" && id && !task) return problem(response, 404, "There is no such task, or it ended long ago.");
+  const answer = (found) => (found.detail ? problem(response, found.status, found.detail, found.errors) : json(response, found.value, found.status, `/api/v1/stores/${found.value.id}`));
+  const accepted = (submitted) => json(response, tasks.view(submitted, true), 202, `/api/v1/tasks/${submitted.id}`);
+  switch (rest.length === 0 && route) {
+    case "GET stores": return json(response, { items: stores.list.map((s) => stores.show(s)), next_cursor: null });
+    case "POST stores": return answer(stores.add(body));
+    case "GET stores/:id": return json(response, stores.show(store));
+    case "PATCH stores/:id": return answer(stores.change(store, body));
+    case "DELETE stores/:id":
+      if (!stores.remove(store, url.searchParams.get("keep_files") === "true")) return problem(response, 409, "The store still holds slides. With keep_files=true they stay in its folder, and are back when that is added again.");
+      return response.writeHead(204).end();
+    case "POST stores/:id/sync": return accepted(stores.sync(store, url.searchParams));
+    case "GET tasks": {
+      const page = tasks.page(url.searchParams);
+      return page.status ? problem(response, page.status, page.detail) : json(response, page);
+    }
+    case "POST tasks": return submit(response, body, accepted);
+    case "GET tasks/:id": return json(response, tasks.view(task, true));
+    case "DELETE tasks/:id":
+      tasks.cancel(task);
+      return json(response, tasks.view(task, true));
+    case "GET tasks/:id/events": return tasks.follow(task, request, response);
+    case "GET workers": return json(response, { items: workers.map((worker) => ({ ...worker, seen_at: new Date(Date.now() - (Date.now() % 5000)).toISOString() })), next_cursor: null });
+  }
+  return problem(response, 404, "There is nothing at this address.");
+}
+
+function submit(response, { kind, queue, args = {} }, accepted) {
+  if (!["sync_store", "resync_store", "verify_store", "import_file", "hash_image", "read_barcode", "make_previews"].includes(kind)) return problem(response, 422, `The request is not valid: ${unknownKind}.`, [unknownKind]);
+  const store = args.store ? stores.find(args.store) : null;
+  if (args.store && !store) return problem(response, 422, "The request is not valid: args.store: there is no such store.", ["args.store: there is no such store"]);
+  return accepted(stores.submit(kind, queue ?? (store ? stores.queue(store) : "default"), args));
+}
+
+async function readJSON(request) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString() || "{}");
+  } catch {
+    return {};
+  }
 }
 
 function page(params) {
@@ -92,19 +150,19 @@ function picture(response, key, make, cacheControl) {
   response.end(kept.get(key));
 }
 
-function json(response, value) {
-  response.writeHead(200, { "Content-Type": "application/json", "Cache-Control": "no-cache" });
+function json(response, value, status = 200, location = "") {
+  response.writeHead(status, { "Content-Type": "application/json", "Cache-Control": "no-cache", ...(status > 200 && location ? { Location: location } : {}) });
   response.end(JSON.stringify(value));
 }
 
-function problem(response, status, detail) {
+function problem(response, status, detail, errors = []) {
   response.writeHead(status, { "Content-Type": "application/problem+json", "Cache-Control": "no-store" });
-  response.end(JSON.stringify({ type: "about:blank", title: "", status, detail }));
+  response.end(JSON.stringify({ type: "about:blank", title: "", status, detail, ...(errors.length > 0 ? { errors } : {}) }));
 }
 
 function serveFile(response, path) {
   let file = join(dist, normalize(path));
-  if (path === "/") file = join(dist, "index.html");
+  if (path === "/" || path === "/stores" || /^\/tasks(\/[^/]+)?$/.test(path)) file = join(dist, "index.html");
   else if (path === "/licences") file = join(dist, "licences.md");
   else if (path.startsWith("/slides/")) file = join(dist, "slide.html");
   else if (!path.startsWith("/assets/") || !existsSync(file)) file = null;

@@ -49,6 +49,13 @@ function properties(n, values) {
   };
 }
 
+// storeOf spreads the made-up slides over the stores.
+function storeOf(n) {
+  if (n % 4 === 0) return "teaching";
+  if (n % 4 === 2) return "archive";
+  return n < 37 ? "loan" : "offsite";
+}
+
 export function makeSlides(many) {
   const organs = ["breast", "colon", "kidney", "lymph-node", "prostate", "skin", "liver", "lung"];
   const list = [
@@ -69,7 +76,7 @@ export function makeSlides(many) {
     const organ = organs[n % organs.length];
     const block = `S25-${10000 + n * 3}`;
     list.push(image(n, {
-      file: `${block}_${organ}_HE.tiff`, barcode: `${block}-A1`, label: n % 5 === 0 ? `${organ[0].toUpperCase()}${organ.slice(1)}, case ${n}` : null, store: n % 4 === 0 ? "teaching" : "main",
+      file: `${block}_${organ}_HE.tiff`, barcode: `${block}-A1`, label: n % 5 === 0 ? `${organ[0].toUpperCase()}${organ.slice(1)}, case ${n}` : null, store: storeOf(n),
       width: 512 * (60 + Math.floor(hash(n, 3, 3) * 120)), height: 512 * (50 + Math.floor(hash(n, 4, 4) * 90)), ...(n % 3 === 0 ? { power: 20, mpp: 0.5 } : {}),
     }));
   }

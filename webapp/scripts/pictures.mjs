@@ -61,6 +61,26 @@ const pictures = {
       await page.waitForTimeout(300);
     },
   },
+  stores: { path: "/stores", act: (page) => page.locator(".store").first().waitFor(), full: true },
+  "store-form": {
+    path: "/stores",
+    act: async (page) => {
+      await page.getByRole("button", { name: "Add a store" }).click();
+      await page.getByText("When it is synced").click();
+      await page.getByLabel("Schedule").fill("often");
+      await page.getByRole("button", { name: "Add the store" }).click();
+      await page.getByRole("alert").waitFor();
+    },
+  },
+  "store-remove": { path: "/stores", act: (page) => page.getByRole("button", { name: /^Remove/ }).nth(2).click() },
+  tasks: { path: "/tasks", act: (page) => page.locator(".task").first().waitFor(), full: true },
+  task: {
+    path: "/tasks?state=running",
+    act: async (page) => {
+      await page.locator(".task-link").first().click();
+      await page.locator(".log li").nth(2).waitFor();
+    },
+  },
   broken: failed && { path: `/slides/${failed.id}`, act: (page) => page.waitForTimeout(600) },
 };
 
@@ -81,7 +101,8 @@ for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height
       }
       await page.goto(base + picture.path);
       await picture.act(page);
-      await page.screenshot({ path: join(folder, `${name}-${device}-${colorScheme}.png`) });
+      await page.waitForTimeout(picture.full ? 300 : 0);
+      await page.screenshot({ path: join(folder, `${name}-${device}-${colorScheme}.png`), fullPage: !!picture.full });
       await page.close();
     }
     await context.close();

@@ -25,6 +25,9 @@ start(
   [
     { pattern: /^\/$/, load: () => galleryPage },
     { pattern: slidePath, load: async () => (await import("./viewer/page")).viewerPage(early) },
+    { pattern: /^\/stores\/?$/, load: async () => (await import("./stores/page")).storesPage },
+    { pattern: /^\/tasks\/?$/, load: async () => (await import("./tasks/page")).tasksPage },
+    { pattern: /^\/tasks\/([^/]+)\/?$/, load: async () => (await import("./tasks/task-page")).taskPage },
   ],
   () => notFoundPage,
 );

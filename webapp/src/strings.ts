@@ -85,6 +85,14 @@ export const t = {
     took: (time: string): string => `took ${time}`,
   },
 
+  verify: {
+    checked: (n: number, bytes: string): string => `${plural(n, "file is", "files are")} as they should be (${bytes} read)`,
+    none: "No file was read",
+    hashed: (n: number): string => `${plural(n, "digest", "digests")} made`,
+    damaged: (n: number): string => `${formatCount(n)} damaged`,
+    unreadable: (n: number): string => `${formatCount(n)} could not be read`,
+  },
+
   stores: {
     title: "Stores",
     about: "A store is a folder of slides with its own rules.",
@@ -119,7 +127,6 @@ export const t = {
     unwatchedText: "This server does not watch the folder: it is brought up to date by syncs.",
     neverText: "Its folder has not been gone through yet.",
     confirm: "Confirm …",
-    otherFolder: "Another folder is where that of the store was.",
 
     lastSync: "Last sync",
     never: "never",
@@ -128,7 +135,7 @@ export const t = {
     noSchedule: "none: by hand",
     watchedSchedule: "none: changes are noticed as they happen",
     polledSchedule: "none: the folder is gone through now and then",
-    verify: "Verified",
+    verify: "Verification",
     watched: "Watched",
     watchKernel: "the system tells of changes at once",
     watchPolling: (why: string): string => (why ? `by polling: ${why}` : "by polling"),
@@ -153,7 +160,6 @@ export const t = {
     remove: "Remove …",
     actions: (label: string): string => `What can be done with ${label}`,
     actionOf: (action: string, label: string): string => `${action.replace(/ …$/, "")}: ${label}`,
-    more: "More",
     begun: {
       sync: (label: string): string => `The sync of ${label} has begun.`,
       resync: (label: string): string => `The resync of ${label} has begun.`,
@@ -195,7 +201,6 @@ export const t = {
     add: "Add the store",
     saving: "Saving …",
     wrong: "This cannot be saved:",
-    nothing: "Nothing was changed.",
     restrict: "Only admins see folders and hosts: what is left empty here stays as it is.",
     groups: {
       place: "Folder",
@@ -264,7 +269,6 @@ export const t = {
     result: "Result",
     args: "Arguments",
     log: "Log",
-    noLog: "It has written nothing so far.",
     id: "Id",
     cancel: "Cancel",
     cancelOf: (name: string): string => `Cancel ${name}`,
@@ -284,6 +288,7 @@ export const t = {
     workers: "Workers",
     noWorkers: "No worker is running: tasks wait until one is started.",
     workersFailed: "The workers cannot be listed.",
+    pid: (n: number): string => `process ${n}`,
     workerColumns: ["Host", "Queues", "Version", "Running since", "Last seen"],
   },
 

@@ -150,7 +150,7 @@ export interface Task {
 
 export interface Worker {
   id: string;
-  host: string;
+  host: string | null; // null but for admins
   pid?: number | null;
   version?: string | null;
   queues: string[];

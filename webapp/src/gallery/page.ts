@@ -9,10 +9,12 @@ import { t } from "../strings";
 import { announce } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
+import { brand, navigation } from "../ui/header";
 import { icon, logo } from "../ui/icons";
 import { idle } from "../ui/idle";
 import { hasModifier } from "../ui/keyboard";
 import { message } from "../ui/message";
+import { fill, labelledSelect, type Select } from "../ui/select";
 import { themeButton } from "../ui/theme";
 import { sameCard, slideCard } from "./card";
 import { feedFor, type Feed } from "./feed";
@@ -77,16 +79,16 @@ class Gallery {
       "header",
       { class: "bar" },
       h("a", { class: "skip", href: "#main" }, t.skip),
-      h("a", { class: "brand", href: "/", "data-page": true, "aria-label": t.name }, logo(), h("span", { class: "brand-name" }, t.name)),
+      brand(),
+      navigation("slides"),
       h("div", { class: "search", role: "search" }, icon("search", 18), this.search, this.clear, h("kbd", { class: "search-key", "aria-hidden": "true" }, "/")),
       h("div", { class: "bar-end" }, themeButton()),
       h("div", { class: "filters" }, this.count, this.store.frame, this.state.frame, this.sort.frame),
     );
   }
 
-  private select(name: keyof ImageQuery, label: string): { frame: HTMLElement; input: HTMLSelectElement } {
-    const input = h("select", { name, "aria-label": label, onchange: () => this.setQuery({ ...this.query, [name]: input.value }) });
-    return { input, frame: h("label", { class: "select" }, h("span", { class: "select-label", "aria-hidden": "true" }, label), input) };
+  private select(name: keyof ImageQuery, label: string): Select {
+    return labelledSelect(name, label, (value) => this.setQuery({ ...this.query, [name]: value }));
   }
 
   private listen(): void {
@@ -269,14 +271,6 @@ class Gallery {
 function skeleton(): HTMLElement {
   const cards = Array.from({ length: 8 }, () => h("div", { class: "card skeleton" }, h("div", { class: "card-picture loading" }), h("div", { class: "card-text" }, h("span", { class: "bone" }), h("span", { class: "bone short" }))));
   return h("div", { class: "skeletons", "aria-busy": "true", "aria-label": t.loading, role: "img" }, ...cards);
-}
-
-function fill(select: HTMLSelectElement, options: [string, string][], value: string): void {
-  const current = [...select.options].map((option) => `${option.value}=${option.text}`).join();
-  if (current !== options.map(([v, text]) => `${v}=${text}`).join()) {
-    replace(select, ...options.map(([v, text]) => h("option", { value: v }, text)));
-  }
-  select.value = value;
 }
 
 function isTyping(target: EventTarget | null): boolean {

@@ -47,7 +47,7 @@ function problemOf(store: Store, own: Task[]): Condition | null {
     if (last?.error && (last.state === "failed" || last.state === "retrying") && !endedBefore(last, store.last_sync)) [words, task] = [last.error, last];
   }
   if (!words) return null;
-  const text = sentence(words.replace(/^ingest: /, ""));
+  const text = problemWords(words);
   if (/slides are gone at once/.test(words)) return { kind: "refused", text, task, ask: "many" };
   if (/another folder is where/.test(words)) return { kind: "refused", text, task, ask: "other" };
   if (/out of reach/.test(words)) return { kind: "unreachable", text, task, ask: null };
@@ -64,4 +64,10 @@ export function sentence(words: string): string {
   const text = words.trim();
   if (!text) return "";
   return text[0]!.toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+}
+
+// problemWords is an error of a task or a pass as a sentence, without the part of
+// the program that it comes from.
+export function problemWords(error: string): string {
+  return sentence(error.replace(/^(ingest|verify|jobs|catalog): /, ""));
 }

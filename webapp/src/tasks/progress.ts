@@ -8,5 +8,5 @@ import { h } from "../ui/dom";
 export function progressBar(task: Task): HTMLElement {
   const words = progressWords(task);
   const known = task.progress?.total ? { value: Math.min(task.progress.done, task.progress.total), max: task.progress.total } : {};
-  return h("div", { class: "progress" }, h("progress", { ...known, "aria-label": t.tasks.progress, "aria-valuetext": words || null }), words ? h("span", { class: "quiet" }, words) : null);
+  return h("div", { class: "task-progress" }, h("progress", { ...known, "aria-label": t.tasks.progress, "aria-valuetext": words || null }), words ? h("span", { class: "quiet" }, words) : null);
 }

@@ -29,12 +29,37 @@ export function progressWords(task: Pick<Task, "progress">): string {
   return `${total === null ? formatCount(done) : t.tasks.progressOf(formatCount(done), formatCount(total))} ${unit}`;
 }
 
-// resultWords is the result of a sync in words; null for other kinds and where
-// there is none.
+// resultWords is the result of a sync or a verification in words; null for other
+// kinds and where there is none.
 export function resultWords(task: Task): string | null {
-  if (!isSyncResult(task.result)) return null;
-  const took = syncTook(task.result);
-  return syncWords(task.result, isDryRun(task)) + (took ? `; ${took}` : "");
+  if (isSyncResult(task.result)) {
+    const took = syncTook(task.result);
+    return syncWords(task.result, isDryRun(task)) + (took ? `; ${took}` : "");
+  }
+  return isVerifyResult(task.result) ? verifyWords(task.result) : null;
+}
+
+interface VerifyResult {
+  checked: number;
+  hashed?: number;
+  damaged?: unknown[] | null;
+  unreadable?: unknown[] | null;
+  bytes?: number;
+  duration?: number; // seconds
+}
+
+function isVerifyResult(result: unknown): result is VerifyResult {
+  return typeof result === "object" && result !== null && "checked" in result && "damaged" in result;
+}
+
+function verifyWords(result: VerifyResult): string {
+  return [
+    result.damaged?.length ? t.verify.damaged(result.damaged.length) : "",
+    result.unreadable?.length ? t.verify.unreadable(result.unreadable.length) : "",
+    result.checked ? t.verify.checked(result.checked, formatBytes(result.bytes ?? 0)) : t.verify.none,
+    result.hashed ? t.verify.hashed(result.hashed) : "",
+    typeof result.duration === "number" ? t.sync.took(formatSeconds(result.duration)) : "",
+  ].filter(Boolean).join("; ");
 }
 
 // tookWords says how long the last attempt of a task took, or has taken so far;

@@ -1,0 +1,164 @@
+// The card of a store: how it stands with it, what it holds, how it is kept in step.
+
+import type { ImageState, Store, SyncResult } from "../api/types";
+import { t } from "../strings";
+import { progressBar } from "../tasks/progress";
+import { formatSchedule } from "../time";
+import { h, type Child } from "../ui/dom";
+import { icon, type IconName } from "../ui/icons";
+import { Parts } from "../ui/parts";
+import { stateIcon } from "../ui/state";
+import { timeElement } from "../ui/time";
+import type { Condition, ConditionKind } from "./condition";
+import { syncTook, syncWords } from "./result";
+
+export type Action = "sync" | "dryRun" | "resync" | "verifyNow" | "edit" | "remove" | "confirm";
+
+const states: ImageState[] = ["available", "arriving", "missing", "broken", "unsupported", "quarantined"];
+const shownFailures = 20;
+
+const looks: Record<ConditionKind, { icon: IconName; badge: string }> = {
+  inStep: { icon: "check", badge: "good" },
+  polling: { icon: "check", badge: "good" },
+  running: { icon: "turn", badge: "arriving" },
+  waiting: { icon: "clock", badge: "arriving" },
+  refused: { icon: "warning", badge: "broken" },
+  unreachable: { icon: "warning", badge: "broken" },
+  failed: { icon: "warning", badge: "broken" },
+  never: { icon: "clock", badge: "unsupported" },
+  unwatched: { icon: "clock", badge: "unsupported" },
+};
+
+export const storeName = (store: Store): string => store.label || store.id;
+
+// A StoreCard stays in the page while what it shows changes: buttons keep the focus.
+export class StoreCard {
+  readonly element = h("li", { class: "box store" });
+  private readonly name = h("h2", null);
+  private readonly marks = h("span", { class: "store-marks" });
+  private readonly condition = h("div", { class: "store-condition" });
+  private readonly counts = h("ul", { class: "store-counts", role: "list" });
+  private readonly facts = h("div", { class: "store-facts" });
+  private readonly actions = h("div", { class: "actions", role: "group" });
+  private readonly parts = new Parts();
+
+  constructor(id: string, private readonly act: (action: Action) => void) {
+    this.element.dataset.id = id;
+    this.element.id = `store-${id}`;
+    this.element.append(h("div", { class: "store-head" }, this.name, this.marks), this.condition, this.counts, this.facts, this.actions);
+  }
+
+  update(store: Store, condition: Condition): void {
+    const name = storeName(store);
+    this.parts.show(this.name, name, () => [name]);
+    this.parts.show(this.marks, [store.mode, store.public], () => [mark(t.stores.modes[store.mode] ?? store.mode, t.stores.modeHints[store.mode]), store.public ? mark(t.stores.public, t.stores.publicHint) : null]);
+    this.parts.show(this.condition, [condition, name], () => this.conditionRow(condition, name));
+    this.parts.show(this.counts, [store.counts, store.id], () => counts(store));
+    this.parts.show(this.facts, [{ ...store, counts: null }, condition.kind], () => facts(store, condition.kind));
+    this.parts.show(this.actions, name, () => this.buttons(name));
+  }
+
+  private conditionRow(condition: Condition, name: string): Child[] {
+    const { kind, text, task, ask } = condition;
+    const look = looks[kind];
+    const running = kind === "running" || kind === "waiting";
+    this.element.dataset.condition = kind;
+    return [
+      h("span", { class: `badge badge-${look.badge}`, "data-testid": "condition" }, icon(look.icon, 14), t.stores.condition[kind]),
+      text ? h("p", { class: look.badge === "broken" ? "store-problem" : "quiet" }, text) : null,
+      kind === "running" && task ? progressBar(task) : null,
+      task ? h("a", { class: "link", href: `/tasks/${encodeURIComponent(task.id)}`, "data-page": true, "data-focus": "task", "aria-label": running ? null : `${t.stores.toTask}: ${name}` }, t.stores.toTask) : null,
+      ask ? this.button("confirm", t.stores.confirm, name, "button small") : null,
+    ];
+  }
+
+  private buttons(name: string): Child[] {
+    this.actions.setAttribute("aria-label", t.stores.actions(name));
+    return [
+      this.button("sync", t.stores.sync, name, "button small"),
+      this.button("dryRun", t.stores.dryRun, name),
+      this.button("resync", t.stores.resync, name),
+      this.button("verifyNow", t.stores.verifyNow, name),
+      h("span", { class: "push" }),
+      this.button("edit", t.stores.edit, name),
+      this.button("remove", t.stores.remove, name, "button small plain danger"),
+    ];
+  }
+
+  private button(action: Action, text: string, name: string, look = "button small plain"): HTMLElement {
+    return h("button", { type: "button", class: look, "aria-label": t.stores.actionOf(text, name), "data-action": action, "data-focus": action, onclick: () => this.act(action) }, text);
+  }
+}
+
+function mark(text: string, title: string | undefined): HTMLElement {
+  return h("span", { class: "mark", title }, text);
+}
+
+// counts are links to the slides in each state.
+function counts(store: Store): Child[] {
+  const entries = states.filter((state) => store.counts?.[state]).map((state) => [state, store.counts![state]!] as const);
+  if (entries.length === 0) return [h("li", { class: "quiet" }, t.stores.noSlides)];
+  return entries.map(([state, n]) => {
+    const href = `/?${new URLSearchParams({ store: store.id, state })}`;
+    return h("li", null, h("a", { class: `count-link badge badge-${state}`, href, "data-page": true, "data-focus": state }, icon(stateIcon(state), 14), t.stores.count(n, state)));
+  });
+}
+
+function facts(store: Store, kind: ConditionKind): Child[] {
+  return [
+    h(
+      "dl",
+      { class: "facts" },
+      ...fact(t.stores.lastSync, store.last_sync ? timeElement(store.last_sync) : t.stores.never, store.last_result ? h("span", { class: "quiet", "data-testid": "result" }, resultWords(store.last_result)) : null),
+      ...fact(t.stores.schedule, scheduleWords(store), store.next_sync ? h("span", { class: "quiet" }, `${t.stores.nextSync} `, timeElement(store.next_sync)) : null),
+      ...fact(t.stores.watched, watchWords(store, kind), store.watch?.arriving ? h("span", { class: "quiet" }, t.stores.watchArriving(store.watch.arriving)) : null),
+      ...(store.verify ? fact(t.stores.verify, formatSchedule(store.verify)) : []),
+      ...(store.root ? fact(t.stores.folder, h("code", { class: "path" }, store.root)) : []),
+      ...(store.incoming ? fact(t.stores.incoming, h("code", { class: "path" }, store.incoming)) : []),
+      ...fact(t.stores.queue, store.queue || (store.host ? `host-${store.host}` : "default"), h("a", { class: "link", href: `/tasks?store=${encodeURIComponent(store.id)}`, "data-page": true, "data-focus": "tasks", "aria-label": `${t.stores.tasks}: ${storeName(store)}` }, t.stores.tasks)),
+      ...(store.host ? fact(t.stores.host, store.host) : []),
+      ...fact(t.stores.endpoint, store.endpoint ? h("code", { class: "path" }, store.endpoint) : t.stores.thisServer),
+    ),
+    failures(store.last_result),
+  ];
+}
+
+function fact(name: string, ...values: Child[]): Child[] {
+  return [h("div", { class: "fact" }, h("dt", null, name), h("dd", null, ...values.flatMap((value, i) => (i === 0 ? [value] : [" ", value]))))];
+}
+
+function resultWords(result: SyncResult): string {
+  const took = syncTook(result);
+  return syncWords(result) + (took ? `; ${took}` : "");
+}
+
+function scheduleWords(store: Store): string {
+  if (store.schedule) return formatSchedule(store.schedule) + (store.time_zone ? ` (${store.time_zone})` : "");
+  if (!store.watch) return t.stores.noSchedule;
+  return store.watch.polling ? t.stores.polledSchedule : t.stores.watchedSchedule;
+}
+
+// watchWords leave out why a store is polled where its condition says it.
+function watchWords(store: Store, kind: ConditionKind): string {
+  if (!store.watch) return t.stores.watchNone;
+  return store.watch.polling ? t.stores.watchPolling(kind === "polling" ? "" : store.watch.why ?? "") : t.stores.watchKernel;
+}
+
+// failures lists why files cannot be shown, each reason once.
+function failures(result: SyncResult | null | undefined): HTMLElement | null {
+  const list = result?.failed ?? [];
+  if (list.length === 0) return null;
+  return h(
+    "details",
+    { class: "failures" },
+    h("summary", { "data-focus": "failures" }, t.stores.failures(list.length)),
+    h(
+      "ul",
+      { role: "list" },
+      ...list.slice(0, shownFailures).map(({ image, reason }) => h("li", null, image ? h("a", { class: "link", href: `/slides/${encodeURIComponent(image)}`, "data-page": true }, reason) : reason)),
+      list.length > shownFailures ? h("li", { class: "quiet" }, t.stores.failuresMore(list.length - shownFailures)) : null,
+    ),
+  );
+}
+
+export const totalOf = (store: Store): number => Object.values(store.counts ?? {}).reduce((sum, n) => sum + (n ?? 0), 0);

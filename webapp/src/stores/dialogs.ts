@@ -1,0 +1,132 @@
+// The dialogs of the page of stores that ask before something is done.
+
+import { Problem, removeStore, syncStore } from "../api/client";
+import { watchTask } from "../api/events";
+import type { Store, Task } from "../api/types";
+import { t } from "../strings";
+import { progressBar } from "../tasks/progress";
+import { progressWords, resultWords } from "../tasks/words";
+import { openDialog } from "../ui/dialog";
+import { h, replace, type Child } from "../ui/dom";
+import { storeName, totalOf } from "./card";
+import { problemWords, sentence, type Condition } from "./condition";
+
+interface Question {
+  title: string;
+  name: string;
+  text: Child[];
+  yes: string;
+  danger?: boolean;
+  agree?: string; // what must be ticked first
+  run: () => Promise<void>;
+}
+
+// ask opens a dialog that does something when it is agreed to, and stays open
+// with the reason if that fails.
+export function ask(question: Question): void {
+  const problem = h("p", { class: "form-problem", role: "alert", hidden: true });
+  const yes = h("button", { type: "submit", class: question.danger ? "button danger-fill" : "button" }, question.yes);
+  const form = h(
+    "form",
+    {
+      class: "stack",
+      method: "dialog",
+      onsubmit: async (event: Event) => {
+        event.preventDefault();
+        if (yes.disabled) return;
+        yes.disabled = true;
+        problem.hidden = true;
+        try {
+          await question.run();
+          dialog.close();
+        } catch (err) {
+          problem.textContent = wordsOf(err);
+          problem.hidden = false;
+          yes.disabled = false;
+        }
+      },
+    },
+    ...question.text,
+    question.agree ? h("label", { class: "tick" }, h("input", { type: "checkbox", name: "agree", required: true }), h("span", null, question.agree)) : null,
+    problem,
+    h("div", { class: "dialog-foot" }, h("button", { type: "button", class: "button plain", autofocus: question.danger, onclick: () => dialog.close() }, t.cancel), yes),
+  );
+  const dialog = openDialog(question.title, question.name, form);
+}
+
+export function askResync(store: Store, done: (task: Task) => void): void {
+  ask({
+    title: t.stores.resyncTitle(storeName(store)), name: "resync", text: [h("p", null, t.stores.resyncText)], yes: t.stores.resyncDo,
+    run: async () => done(await syncStore(store.id, "resync")),
+  });
+}
+
+// askConfirm asks whether slides are gone on purpose.
+export function askConfirm(store: Store, condition: Condition, done: (task: Task) => void): void {
+  ask({
+    title: t.stores.confirmTitle(storeName(store)), name: "confirm", danger: true, yes: t.stores.confirmDo,
+    text: [h("p", null, condition.ask === "other" ? t.stores.confirmOther : t.stores.confirmText), h("p", { class: "store-problem" }, condition.text), h("p", null, t.stores.confirmThen)],
+    run: async () => done(await syncStore(store.id, "confirm")),
+  });
+}
+
+// askRemove asks before a store is taken out of the catalog. The slides of a
+// managed one are only known by their digests afterwards, so that is said and agreed to.
+export function askRemove(store: Store, done: () => void): void {
+  const held = totalOf(store) - (store.counts?.missing ?? 0);
+  const keeps = store.mode === "managed" && held > 0;
+  const said = keeps ? t.stores.removeManaged(held) : totalOf(store) > 0 ? t.stores.removeInPlace(totalOf(store)) : "";
+  ask({
+    title: t.stores.removeTitle(storeName(store)), name: "remove", danger: true, yes: t.stores.removeDo, agree: keeps ? t.stores.removeKeep : undefined,
+    text: [h("p", null, t.stores.removeText), said ? h("p", { class: "quiet" }, said) : null],
+    run: async () => {
+      try {
+        await removeStore(store.id, keeps);
+      } catch (err) {
+        if (!(err instanceof Problem && err.status === 404)) throw err; // someone else has removed it
+      }
+      done();
+    },
+  });
+}
+
+// showDryRun has a sync say what it would do, and shows that when it is known.
+export function showDryRun(store: Store, begun: (task: Task) => void, sync: () => void): void {
+  const leave = new AbortController();
+  const outcome = h("div", { class: "stack", "data-testid": "dry-run", role: "status" });
+  const foot = h("div", { class: "dialog-foot" });
+  const dialog = openDialog(t.stores.dryRunTitle(storeName(store)), "dry-run", h("p", { class: "quiet" }, t.stores.dryRunText), outcome, foot);
+  dialog.addEventListener("close", () => leave.abort());
+  const close = h("button", { type: "button", class: "button plain", onclick: () => dialog.close() }, t.close);
+  replace(outcome, h("p", null, t.stores.dryRunStarting));
+  replace(foot, close);
+
+  const show = (task: Task): void => {
+    if (!task.ready) {
+      const waits = task.waiting_for_worker ? h("p", { class: "store-problem" }, sentence(t.tasks.waitingForWorker(task.queue))) : null;
+      replace(outcome, h("p", null, t.stores.dryRunStarting), waits, task.error ? h("p", { class: "store-problem" }, problemWords(task.error)) : null, progressWords(task) ? progressBar(task) : null);
+      return;
+    }
+    const words = resultWords(task);
+    if (task.state === "succeeded") {
+      replace(outcome, h("p", { class: "outcome" }, words ? sentence(words) : JSON.stringify(task.result)), h("p", { class: "quiet" }, t.stores.dryRunDone));
+    } else {
+      replace(outcome, h("p", { class: "store-problem" }, task.error ? problemWords(task.error) : t.tasks.states[task.state]));
+    }
+    const link = h("a", { class: "button plain", href: `/tasks/${encodeURIComponent(task.id)}`, "data-page": true, onclick: () => dialog.close() }, t.stores.toTask);
+    const go = h("button", { type: "button", class: "button", onclick: () => { dialog.close(); sync(); } }, t.stores.dryRunSync);
+    replace(foot, close, link, task.state === "succeeded" ? go : null);
+  };
+
+  syncStore(store.id, "dry_run").then((task) => {
+    begun(task);
+    if (leave.signal.aborted) return;
+    show(task);
+    if (!task.ready) watchTask(task.id, show, leave.signal);
+  }, (err) => replace(outcome, h("p", { class: "form-problem" }, wordsOf(err))));
+}
+
+// wordsOf is what an error says to a person.
+export function wordsOf(err: unknown): string {
+  return err instanceof Problem ? err.detail : t.error.title;
+}

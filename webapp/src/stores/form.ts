@@ -1,0 +1,191 @@
+// The form that adds or changes a store.
+
+import { addStore, changeStore, Problem } from "../api/client";
+import type { Store } from "../api/types";
+import { t } from "../strings";
+import { openForm } from "../ui/dialog";
+import { h, replace, type Child } from "../ui/dom";
+import { storeName } from "./card";
+import { sentence } from "./condition";
+import { wordsOf } from "./dialogs";
+import { fieldErrors, patchOf, valuesOf, type Field, type Values } from "./fields";
+
+type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
+
+interface Group {
+  name: keyof typeof t.storeForm.groups;
+  fields: Field[];
+}
+
+const groups: Group[] = [
+  { name: "place", fields: ["mode", "root", "incoming", "label"] },
+  { name: "sync", fields: ["schedule", "time_zone", "settle"] },
+  { name: "files", fields: ["include", "exclude"] },
+  { name: "missing", fields: ["max_missing", "hide_after", "drop_after", "keep_trash"] },
+  { name: "verify", fields: ["verify", "verify_rate"] },
+  { name: "work", fields: ["host", "queue"] },
+  { name: "show", fields: ["endpoint", "background", "origin", "public", "hide_labels"] },
+];
+const ofManaged: Field[] = ["incoming", "keep_trash"];
+const placeholders: Partial<Record<Field, string>> = {
+  root: "/slides/scanner1", schedule: "15m", settle: "10m", max_missing: "50", hide_after: "30d", drop_after: "365d", keep_trash: "30d", verify: "0 3 * * 0", verify_rate: "50",
+  background: "#ffffff", endpoint: "https://tiles.example.org", include: "*.tiff", exclude: "tests/**", time_zone: "Europe/Vienna",
+};
+
+// openStoreForm opens the form of a store, of a new one if it is null.
+export function openStoreForm(store: Store | null, done: (store: Store) => void): void {
+  new StoreForm(store, done);
+}
+
+class StoreForm {
+  private readonly before: Values;
+  private readonly controls = new Map<Field, Control>();
+  private readonly rows = new Map<Field, HTMLElement>();
+  private readonly notes = new Map<Field, HTMLElement>();
+  private readonly problem = h("div", { class: "form-problem", role: "alert", tabindex: "-1", hidden: true });
+  private readonly save: HTMLButtonElement;
+  private readonly dialog: HTMLDialogElement;
+
+  constructor(private readonly store: Store | null, private readonly done: (store: Store) => void) {
+    this.before = valuesOf(store ?? { mode: "in-place" });
+    this.save = h("button", { type: "submit", class: "button" }, store ? t.storeForm.save : t.storeForm.add);
+    const form = h(
+      "form",
+      { class: "stack store-form", novalidate: true, autocomplete: "off", onsubmit: (event: Event) => { event.preventDefault(); void this.submit(); } },
+      store && !store.root ? h("p", { class: "quiet" }, t.storeForm.restrict) : null,
+      ...groups.map((group) => this.group(group)),
+      zones(),
+      this.problem,
+      h("div", { class: "dialog-foot sticky" }, h("button", { type: "button", class: "button plain", onclick: () => this.dialog.close() }, t.cancel), this.save),
+    );
+    this.controls.get("mode")!.addEventListener("change", () => this.showMode());
+    this.showMode();
+    this.dialog = openForm(store ? t.storeForm.editTitle(storeName(store)) : t.storeForm.addTitle, "store", form);
+    this.controls.get(store ? "label" : "root")!.focus();
+  }
+
+  // group is a part of the form. All but the first are folded up while they hold
+  // nothing but defaults.
+  private group({ name, fields }: Group): HTMLElement {
+    const rows = fields.map((field) => this.row(field));
+    const title = t.storeForm.groups[name];
+    if (name === "place") return h("fieldset", { class: "group" }, h("legend", null, title), ...rows);
+    const defaults = valuesOf({ background: "#ffffff", origin: "top-left" });
+    const open = this.store !== null && fields.some((field) => this.before[field] !== defaults[field]);
+    return h("details", { class: "group", open }, h("summary", null, title), ...rows);
+  }
+
+  private row(name: Field): HTMLElement {
+    const { label, hint } = t.storeForm.fields[name]!;
+    const id = `store-${name}`;
+    const control = this.control(name, id);
+    const note = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
+    this.controls.set(name, control);
+    this.notes.set(name, note);
+    control.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
+    const tick = control instanceof HTMLInputElement && control.type === "checkbox";
+    const caption = h("label", { for: id }, label);
+    const about = h("p", { class: "hint", id: `${id}-hint` }, hint);
+    const row = tick ? h("div", { class: "field tick-field" }, control, h("div", null, caption, about, note)) : h("div", { class: "field" }, caption, control, about, note);
+    this.rows.set(name, row);
+    return row;
+  }
+
+  private control(name: Field, id: string): Control {
+    const value = this.before[name];
+    const common = { id, name, "data-testid": id, spellcheck: "false", autocapitalize: "off", autocomplete: "off" };
+    if (typeof value === "boolean") return h("input", { type: "checkbox", id, name, checked: value });
+    if (name === "mode") return select(common, Object.entries(t.stores.modes), value ?? "", this.store !== null);
+    if (name === "origin") return select(common, Object.entries(t.storeForm.origins), value || "top-left");
+    const placeholder = placeholders[name];
+    if (name === "include" || name === "exclude") return h("textarea", { ...common, rows: 3, placeholder }, value ?? "");
+    const kind = name === "max_missing" || name === "verify_rate" ? { inputmode: "decimal" } : name === "endpoint" ? { inputmode: "url" } : {};
+    const required = name === "root" && !this.store ? { "aria-required": "true" } : {};
+    const list = name === "time_zone" ? { list: "time-zones" } : {};
+    return h("input", { type: "text", ...common, ...kind, ...required, ...list, placeholder, value });
+  }
+
+  private showMode(): void {
+    const managed = this.controls.get("mode")!.value === "managed";
+    for (const name of ofManaged) this.rows.get(name)!.hidden = !managed;
+    this.rows.get("mode")!.querySelector(".hint")!.textContent = [t.stores.modeHints[this.controls.get("mode")!.value], this.store ? "" : t.storeForm.fields.mode!.hint].filter(Boolean).join(" ");
+  }
+
+  private values(): Values {
+    const values: Values = {};
+    for (const [name, control] of this.controls) {
+      if (this.rows.get(name)!.hidden) continue;
+      values[name] = control instanceof HTMLInputElement && control.type === "checkbox" ? control.checked : control.value;
+    }
+    return values;
+  }
+
+  private async submit(): Promise<void> {
+    if (this.save.disabled) return;
+    // A new store is sent with its kind; the colour and origin of a store are never null.
+    const before = this.store ? this.before : { ...this.before, mode: "", origin: "top-left" };
+    const patch = patchOf(before, this.values());
+    if (this.store && Object.keys(patch).length === 0) {
+      this.dialog.close();
+      return;
+    }
+    this.clearProblem();
+    this.save.disabled = true;
+    this.save.textContent = t.storeForm.saving;
+    try {
+      const store = this.store ? await changeStore(this.store.id, patch) : await addStore(patch);
+      this.dialog.close();
+      this.done(store);
+    } catch (err) {
+      this.showProblem(err);
+    } finally {
+      this.save.disabled = false;
+      this.save.textContent = this.store ? t.storeForm.save : t.storeForm.add;
+    }
+  }
+
+  private clearProblem(): void {
+    this.problem.hidden = true;
+    for (const [name, note] of this.notes) {
+      note.hidden = true;
+      note.textContent = "";
+      this.controls.get(name)!.removeAttribute("aria-invalid");
+    }
+  }
+
+  // showProblem says at each field what is wrong with it, and above the buttons
+  // what is wrong with the whole.
+  private showProblem(err: unknown): void {
+    const found = err instanceof Problem ? fieldErrors(err.errors, [...this.controls.keys()]) : new Map<Field | "", string>();
+    const list: Child[] = [];
+    let first: Control | null = null;
+    for (const name of this.controls.keys()) {
+      const words = found.get(name);
+      if (!words) continue;
+      const control = this.controls.get(name)!;
+      const note = this.notes.get(name)!;
+      note.textContent = sentence(words);
+      note.hidden = false;
+      control.setAttribute("aria-invalid", "true");
+      const folded = control.closest("details");
+      if (folded) folded.open = true;
+      this.rows.get(name)!.hidden = false;
+      first ??= control;
+      list.push(h("li", null, `${t.storeForm.fields[name]!.label}: ${words}`));
+    }
+    const rest = found.get("");
+    if (rest) list.push(h("li", null, sentence(rest)));
+    replace(this.problem, ...(list.length > 0 ? [h("p", null, t.storeForm.wrong), h("ul", null, ...list)] : [h("p", null, wordsOf(err))]));
+    this.problem.hidden = false;
+    if (first) first.focus();
+    else this.problem.scrollIntoView({ block: "nearest" });
+  }
+}
+
+function select(props: Record<string, unknown>, options: [string, string][], value: string, disabled = false): HTMLSelectElement {
+  return h("select", { ...props, disabled }, ...options.map(([name, text]) => h("option", { value: name, selected: name === value }, text)));
+}
+
+function zones(): HTMLElement {
+  return h("datalist", { id: "time-zones" }, ...Intl.supportedValuesOf("timeZone").map((zone) => h("option", { value: zone })));
+}

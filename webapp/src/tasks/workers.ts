@@ -1,0 +1,29 @@
+import type { Worker } from "../api/types";
+import { t } from "../strings";
+import { h, type Child } from "../ui/dom";
+import { timeElement } from "../ui/time";
+
+// workerHost is what a worker is called: only admins see its host.
+export function workerHost(worker: Worker): string {
+  return worker.host ?? worker.id;
+}
+
+// workersTable lists the workers that are alive.
+export function workersTable(workers: Worker[]): Child[] {
+  if (workers.length === 0) return [h("p", { class: "task-waits" }, t.tasks.noWorkers)];
+  const cell = (i: number, ...children: Child[]): HTMLElement => h("td", { "data-label": t.tasks.workerColumns[i] }, ...children);
+  return [
+    h(
+      "table",
+      { class: "table" },
+      h("thead", null, h("tr", null, ...t.tasks.workerColumns.map((name) => h("th", { scope: "col" }, name)))),
+      h(
+        "tbody",
+        null,
+        ...workers.map((worker) =>
+          h("tr", null, h("th", { scope: "row" }, workerHost(worker), worker.pid ? h("span", { class: "quiet" }, ` · ${t.tasks.pid(worker.pid)}`) : null), cell(1, worker.queues.join(", ")), cell(2, worker.version || "–"), cell(3, worker.started_at ? timeElement(worker.started_at) : "–"), cell(4, timeElement(worker.seen_at))),
+        ),
+      ),
+    ),
+  ];
+}
