@@ -169,17 +169,17 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 		}
 	}
 	fmt.Fprintln(std.out, url(l))
-	return serveHTTP(ctx, l, s.handler(), s.log)
+	return serveHTTP(ctx, l, s.handler(ctx.Done()), s.log)
 }
 
 // handler puts the routes together: tiles first, as they are what there is most
 // of, then everything else.
-func (s *site) handler() http.Handler {
+func (s *site) handler(closing <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	a := &api.API{
 		Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // there is no access control: whoever is answered may do all
-		StoreRoots: s.roots, Watching: s.watch.Status, Jobs: s.jobs,
+		StoreRoots: s.roots, Watching: s.watch.Status, Jobs: s.jobs, Closing: closing,
 		Remove: s.crew.syncer.Remove, Restore: s.crew.syncer.Restore, Retry: s.crew.syncer.Retry,
 	}
 	a.Register(mux)

@@ -91,6 +91,31 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// Files of a managed store lie in two folders, of which one may be moved.
+func TestManagedFile(t *testing.T) {
+	st := newSite(t)
+	s, err := st.PutStore(t.Context(), catalog.Store{Mode: catalog.Managed, Root: "/managed", Incoming: "/arrivals"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.store = s.ID
+	arrived, kept := st.put(st.Catalog, "incoming/a.tiff", catalog.Available), st.put(st.Catalog, "slides/ab/abc.tiff", catalog.Available)
+	want := func(im *catalog.Image, path string) {
+		t.Helper()
+		st.load()
+		if got, err := st.tiles.Image(im.ID); err != nil || got.File.Path != path {
+			t.Errorf("path %q, %v, want %q", got.File.Path, err, path)
+		}
+	}
+	want(arrived, "/arrivals/a.tiff")
+	want(kept, "/managed/slides/ab/abc.tiff")
+	if _, err := st.UpdateStore(t.Context(), s.ID, func(s *catalog.Store) error { s.Incoming = "/moved"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	want(arrived, "/moved/a.tiff")
+	want(kept, "/managed/slides/ab/abc.tiff")
+}
+
 // Only what is available is served, and nothing stays that is not.
 func TestFollows(t *testing.T) {
 	ctx := context.Background()
