@@ -348,7 +348,7 @@ func (a *API) storeFailed(ctx context.Context, err error) error {
 }
 
 // errOutside: a folder lies where no store may.
-var errOutside = errors.New("the folder lies outside of those in which the server may have stores (store_roots in its configuration)")
+var errOutside = errors.New("the folder lies outside of those in which the server may have stores (store_roots in its configuration, --store-root on its command line)")
 
 // folder returns the real path of a folder that lies in or below one of the
 // StoreRoots. It says nothing of folders elsewhere, not even whether they are there.

@@ -253,6 +253,38 @@ func TestWatchRootVanishes(t *testing.T) {
 }
 
 // TestWatchers watches stores that come and go, and reads labels.
+// A store that is removed and added again with its id, as a managed one is, is
+// gone through again however soon that was.
+func TestStoreAddedAgain(t *testing.T) {
+	st := newSite(t)
+	st.Now = nil
+	w := NewWatchers(st.Syncer)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- w.Run(ctx) }()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	st.rename(st.outside("x", pyramid{}.bytes()), st.path("a.tiff"))
+	there := func() bool {
+		im, err := st.Catalog.ImageByPath(t.Context(), st.store, "a.tiff")
+		return err == nil && im.State == catalog.Available
+	}
+	st.eventually(soon, "the slide", there)
+	s, err := st.Catalog.Store(t.Context(), st.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Catalog.DeleteStore(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Catalog.PutStore(t.Context(), *s); err != nil {
+		t.Fatal(err)
+	}
+	st.eventually(2*soon, "the slide again", there)
+}
+
 func TestWatchers(t *testing.T) {
 	st := newSite(t)
 	st.Now = nil

@@ -28,7 +28,8 @@ type Watchers struct {
 // A running is a watcher at work.
 type running struct {
 	*Watcher
-	stop context.CancelFunc
+	stop  context.CancelFunc
+	added time.Time // when the store was
 }
 
 // NewWatchers returns watchers for the stores of s's catalog.
@@ -80,12 +81,14 @@ func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 			continue
 		}
 		there[id] = true
-		if w.running[id] != nil {
+		if r := w.running[id]; r != nil && r.added.Equal(list[i].CreatedAt) {
 			continue
+		} else if r != nil { // removed, and added again since
+			r.stop()
 		}
 		ctx, stop := context.WithCancel(ctx)
 		one := NewWatcher(w.syncer, id)
-		w.running[id] = &running{one, stop}
+		w.running[id] = &running{one, stop, list[i].CreatedAt}
 		all.Go(func() {
 			defer stop()
 			if err := one.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
