@@ -39,6 +39,7 @@ type database struct {
 	close func() error
 
 	pollOnly   bool   // nothing says that there is a new task
+	succeeded  string // condition, to be asked row by row: an index of states would only delay it
 	errorCount string // expression: how often a row of river_job has failed
 	ofStore    string // expression: the store that it is about
 	// rescue is a statement that takes tasks from workers that have not said for $2

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -106,6 +107,9 @@ type Jobs struct {
 func Open(ctx context.Context, o Options) (*Jobs, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Host == "" {
+		o.Host, _ = os.Hostname() // it is only shown
 	}
 	if o.Poll == 0 {
 		o.Poll = defaultPoll

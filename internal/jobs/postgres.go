@@ -48,6 +48,7 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 			pool.Close()
 			return err
 		},
+		succeeded:  "state::text = 'completed'",
 		errorCount: "coalesce(array_length(errors, 1), 0)",
 		ofStore:    "args ->> 'store'",
 		rescue:     rescuePostgres,

@@ -47,6 +47,7 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	db := &database{
 		write: write, read: read, pollOnly: true, // else River would ask twenty times a second
 		close:      func() error { return errors.Join(read.Close(), write.Close()) },
+		succeeded:  "+state = 'completed'",
 		errorCount: "json_array_length(coalesce(errors, '[]'))",
 		ofStore:    "json_extract(args, '$.store')",
 		rescue:     rescueSQLite,

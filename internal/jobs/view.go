@@ -113,8 +113,9 @@ func (j *Jobs) List(ctx context.Context, f Filter) (page []View, next string, er
 	return page, next, err
 }
 
-// states are River's states of a task that is in one of ours; and whether there
-// must or must not have been an error before.
+// states are River's states of a task that is in one of ours, and whether there
+// must or must not have been an error before. Without those that succeeded: they
+// are nearly all.
 var states = map[State]struct {
 	states []rivertype.JobState
 	where  string
@@ -125,7 +126,6 @@ var states = map[State]struct {
 		"%s > 0",
 	},
 	Running:   {[]rivertype.JobState{rivertype.JobStateRunning}, ""},
-	Succeeded: {[]rivertype.JobState{rivertype.JobStateCompleted}, ""},
 	Failed:    {[]rivertype.JobState{rivertype.JobStateDiscarded}, ""},
 	Cancelled: {[]rivertype.JobState{rivertype.JobStateCancelled}, ""},
 }
@@ -139,7 +139,12 @@ func (j *Jobs) params(f Filter) (*river.JobListParams, error) {
 	if f.Queue != "" {
 		p = p.Queues(f.Queue)
 	}
-	if f.State != "" {
+	switch f.State {
+	case "":
+		p = p.States() // none named: else SQLite looks at them all before it sorts
+	case Succeeded:
+		p = p.States().Where(j.db.succeeded)
+	default:
 		in, ok := states[f.State]
 		if !ok {
 			return nil, fmt.Errorf("%w: no state is called %q", ErrBadFilter, f.State)

@@ -19,6 +19,9 @@ import (
 const (
 	// stopTime is how long a function may take to return when its context is done.
 	stopTime = 20 * time.Second
+	// fetchPause is the least time between two looks for tasks, when there are many
+	// short ones.
+	fetchPause = 20 * time.Millisecond
 	// never: River's own rescue of tasks that run for long. Ours runs for hours, and
 	// is told from dead by its worker.
 	never = 10 * 365 * 24 * time.Hour
@@ -128,7 +131,7 @@ func (w *worker) config() *river.Config {
 		Logger:                      w.warn,
 		FetchOnlyKnownKinds:         true,
 		FetchPollInterval:           w.Poll,
-		FetchCooldown:               min(river.FetchCooldownDefault, w.Poll),
+		FetchCooldown:               min(fetchPause, w.Poll),
 		PollOnly:                    w.db.pollOnly,
 		JobTimeout:                  -1,
 		RescueStuckJobsAfter:        never,
