@@ -33,8 +33,12 @@ var layout = []struct{ room, rooms, modules string }{
 		"internal/jobs", "internal/catalog",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 github.com/robfig/cron/v3",
 	},
+	{
+		"internal/account", "internal/catalog",
+		"modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/crypto golang.org/x/text",
+	},
 	{"internal/web", "", ""},
-	{"internal/auth", "internal/web", ""},
+	{"internal/auth", "internal/account internal/web", ""},
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/made", "slide internal/render internal/tiles", "golang.org/x/sync"},
 	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/tiles internal/made", "github.com/google/go-cmp"},
@@ -42,12 +46,12 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/tilehttp", "internal/web internal/tiles", ""},
 	{"internal/tilefast", "internal/web internal/tiles", "github.com/valyala/fasthttp"},
 	{"internal/viewer", "internal/web", ""},
-	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/web internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/account internal/web internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
 	{"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest", ""},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/catalog internal/ingest internal/web " +
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/catalog internal/ingest internal/account internal/web " +
 			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify",
-		"github.com/alecthomas/kong",
+		"github.com/alecthomas/kong golang.org/x/term",
 	},
 	{"scripts/gotest", "", ""},
 }
@@ -56,7 +60,7 @@ var layout = []struct{ room, rooms, modules string }{
 // room does not import it still may reach through another; tiles reaches neither
 // of the first two.
 var reserved = map[string]string{
-	"database/sql": "internal/catalog internal/jobs",
+	"database/sql": "internal/catalog internal/jobs internal/account",
 	"net/http": "internal/web internal/auth internal/tilehttp internal/tilefast internal/viewer internal/api " +
 		"internal/tiles/tilestest internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/pgtest", // what tests of several rooms share

@@ -1,0 +1,284 @@
+// Package account is the SQL of people: users, groups, sessions, tokens, what they
+// may do, and the log of what they did. It lies in the catalog's database, SQLite
+// or PostgreSQL, in tables of its own.
+//
+// Of the secrets it gives out (sessions, tokens, links) it keeps only hashes, and no
+// secret or password is ever part of an error.
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+var (
+	// ErrNotFound: there is no such user, group, session, token, grant or edge.
+	ErrNotFound = errors.New("account: not found")
+	// ErrConflict: another has that name.
+	ErrConflict = errors.New("account: the name is taken")
+	// ErrInvalid: what was given can't be; the error says what and why.
+	ErrInvalid = errors.New("account: invalid")
+	// ErrWrongPassword: there is no such user, or the password is another. It is
+	// not said which.
+	ErrWrongPassword = errors.New("account: wrong name or password")
+	// ErrDisabled: who they are is proved, but they may not come in.
+	ErrDisabled = errors.New("account: the user is disabled")
+	// ErrTooMany: too many attempts; a [*LimitError] says how long to wait.
+	ErrTooMany = errors.New("account: too many attempts")
+	// ErrBadSecret: no session, token or link has that secret, or it has ended.
+	ErrBadSecret = errors.New("account: unknown or expired credential")
+	// ErrLastAdmin: nobody would be left who can log in as an admin.
+	ErrLastAdmin = errors.New("account: nobody would be left who is an admin: make another one first")
+	// ErrBadCursor: a cursor that is none of the list it is used with.
+	ErrBadCursor = errors.New("account: bad cursor")
+	// ErrAway: the database does not answer. It may do so again soon.
+	ErrAway = errors.New("account: the database does not answer")
+)
+
+// Options are how accounts are kept. The zero value is what a server wants.
+type Options struct {
+	// Now is the clock; nil is time.Now. Those of all processes must agree by and
+	// large: a session ends by the clock of who asks.
+	Now func() time.Time
+	// Password is what a password's hash costs to compute; 0 is the default.
+	Password PasswordCost
+	// SessionIdle is how long a session may go unused, 12 hours if 0.
+	SessionIdle time.Duration
+	// SessionLife is how long a session lasts at most, 7 days if 0.
+	SessionLife time.Duration
+	// KeyLife is how long signatures of a key that no longer signs are still good,
+	// 7 days if 0.
+	KeyLife time.Duration
+	// AuditLog, unless nil, gets each event as a line of JSON, too.
+	AuditLog io.Writer
+}
+
+// Accounts are those of an open database. They are safe for concurrent use.
+type Accounts struct {
+	o           Options
+	write, read *sql.DB
+	postgres    bool
+	hashing     chan struct{} // holds one for each hash that is computed
+	waiting     chan struct{} // and for each that is, or waits for it
+
+	auditMu  sync.Mutex // one line at a time
+	hearMu   sync.Mutex
+	hearers  []func(Revocation)
+	dummyOne sync.Once
+	dummy    string // the hash that is computed for unknown users
+}
+
+// Open opens or makes the tables in the database at url, "sqlite:PATH" or
+// "postgres://…", which is the catalog's. A database that a newer program has changed
+// is refused.
+func Open(ctx context.Context, url string, o Options) (*Accounts, error) {
+	o = o.withDefaults()
+	a := &Accounts{o: o, hashing: make(chan struct{}, hashesAtOnce), waiting: make(chan struct{}, hashesWaiting)}
+	var err error
+	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
+	case "sqlite":
+		err = a.openSQLite(ctx, rest)
+	case "postgres", "postgresql":
+		err = a.openPostgres(ctx, url)
+	default:
+		err = errors.New("account: the database is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Password = o.Password.withDefaults()
+	if o.SessionIdle == 0 {
+		o.SessionIdle = 12 * time.Hour
+	}
+	if o.SessionLife == 0 {
+		o.SessionLife = 7 * 24 * time.Hour
+	}
+	if o.KeyLife == 0 {
+		o.KeyLife = 7 * 24 * time.Hour
+	}
+	return o
+}
+
+// Close closes the database.
+func (a *Accounts) Close() error {
+	if a.read == a.write {
+		return a.write.Close()
+	}
+	return errors.Join(a.read.Close(), a.write.Close())
+}
+
+// now is the time as the database keeps it.
+func (a *Accounts) now() time.Time { return a.o.Now().UTC().Truncate(time.Microsecond) }
+
+// newSecret returns 256 random bits as text behind a prefix, which tells people and
+// programs that look for leaked secrets what it is.
+func newSecret(prefix string) string {
+	var b [32]byte
+	rand.Read(b[:])
+	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// hashSecret is what is kept of a secret. It has so many random bits that a slow
+// hash would add nothing.
+func hashSecret(secret string) []byte {
+	h := sha256.Sum256([]byte(secret))
+	return h[:]
+}
+
+// A tx is a transaction that writes. No other goes on at the same time.
+type tx struct {
+	*sql.Tx
+	a       *Accounts
+	now     time.Time
+	revoked []Revocation
+}
+
+// change runs f in a transaction, and tells those who listen what it revoked.
+func (a *Accounts) change(ctx context.Context, f func(*tx) error) error {
+	stx, err := a.write.BeginTx(ctx, nil)
+	if err != nil {
+		return a.wrap(err, "begin")
+	}
+	defer stx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	t := &tx{Tx: stx, a: a, now: a.now()}
+	if _, err := t.ExecContext(ctx, `UPDATE account_turn SET turn = turn + 1`); err != nil {
+		return a.wrap(err, "turn")
+	}
+	if err := f(t); err != nil {
+		return err
+	}
+	if err := t.Commit(); err != nil {
+		return a.wrap(err, "commit")
+	}
+	a.tell(t.revoked)
+	return nil
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(ctx context.Context, what, statement string, args ...any) (int64, error) {
+	r, err := t.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, t.a.wrap(err, what)
+	}
+	n, err := r.RowsAffected()
+	return n, t.a.wrap(err, what)
+}
+
+// execAll runs statements of the same arguments.
+func (t *tx) execAll(ctx context.Context, what string, args []any, statements ...string) error {
+	for _, s := range statements {
+		if _, err := t.exec(ctx, what, s, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// A row is one that can be read.
+type row interface{ Scan(into ...any) error }
+
+// all reads all rows of a query; the list is never nil.
+func all[T any](ctx context.Context, a *Accounts, q querier, scan func(row) (T, error), what, query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, a.wrap(err, what)
+	}
+	defer rows.Close()
+	list := []T{}
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, a.wrap(err, what)
+		}
+		list = append(list, v)
+	}
+	return list, a.wrap(rows.Err(), what)
+}
+
+// one reads the one row of a query, or returns [ErrNotFound].
+func one[T any](ctx context.Context, a *Accounts, q querier, scan func(row) (T, error), what, query string, args ...any) (*T, error) {
+	v, err := scan(q.QueryRowContext(ctx, query, args...))
+	if err != nil {
+		return nil, a.wrap(err, what)
+	}
+	return &v, nil
+}
+
+// wrap says what went wrong and at what.
+func (a *Accounts) wrap(err error, what string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("%w: %s", ErrNotFound, what)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("account: %s: %w", what, err)
+	}
+	if kind := fault(err); kind != nil {
+		return fmt.Errorf("%w: %s: %w", kind, what, err)
+	}
+	return fmt.Errorf("account: %s: %w", what, err)
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+func micros(t *time.Time) sql.Null[int64] {
+	if t == nil {
+		return sql.Null[int64]{}
+	}
+	return sql.Null[int64]{V: t.UnixMicro(), Valid: true}
+}
+
+// A stamp reads a time from the database.
+type stamp struct{ at **time.Time }
+
+// Scan is for database/sql.
+func (s stamp) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*s.at = nil
+	case int64:
+		t := time.UnixMicro(v).UTC()
+		*s.at = &t
+	default:
+		return fmt.Errorf("%T is no time", v)
+	}
+	return nil
+}
+
+// A moment reads a time that is never NULL.
+type moment struct{ at *time.Time }
+
+// Scan is for database/sql.
+func (m moment) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("%T is no time", v)
+	}
+	*m.at = time.UnixMicro(n).UTC()
+	return nil
+}

@@ -1,0 +1,163 @@
+package account
+
+import (
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/pgtest"
+)
+
+// cheap keeps tests quick. That the real cost is what it should be has a test of its
+// own.
+var cheap = PasswordCost{Memory: 64, Passes: 1, Threads: 1}
+
+const password = "correct horse battery"
+
+// A clock goes on only when it is told to.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// onBoth runs a test on both databases, each fresh.
+func onBoth(t *testing.T, test func(t *testing.T, url string)) {
+	t.Parallel()
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, pgtest.New(t))
+	})
+}
+
+// open opens the accounts of a database as a process would.
+func open(t testing.TB, url string, c *clock) *Accounts {
+	t.Helper()
+	a, err := Open(t.Context(), url, Options{Now: c.now, Password: cheap})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// withAccounts runs a test on fresh accounts of both databases.
+func withAccounts(t *testing.T, test func(t *testing.T, a *Accounts, c *clock)) {
+	t.Helper()
+	onBoth(t, func(t *testing.T, url string) {
+		c := newClock()
+		test(t, open(t, url, c), c)
+	})
+}
+
+// must fails the test if there is an error.
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkError(t testing.TB, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: error %v, want %v", what, err, want)
+	}
+}
+
+func addUser(t testing.TB, a *Accounts, name string) *User {
+	t.Helper()
+	return must(a.CreateUser(t.Context(), User{Name: name}, password))(t)
+}
+
+func addGroup(t testing.TB, a *Accounts, name string, members ...*User) *Group {
+	t.Helper()
+	g := must(a.CreateGroup(t.Context(), Group{Name: name}))(t)
+	for _, u := range members {
+		check(t, a.AddMember(t.Context(), g.ID, u.ID))
+	}
+	return g
+}
+
+// TestWhole goes through the room once: a user logs in, has rights, and loses them.
+func TestWhole(t *testing.T) {
+	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
+		ctx := t.Context()
+		link, ok, err := a.Bootstrap(ctx)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		root := must(a.ClaimBootstrap(ctx, link, "root", password))(t)
+		if r := must(a.Roles(ctx, root.ID))(t); !r.Everywhere(ScopeAdmin) {
+			t.Errorf("the first admin is none: %+v", r)
+		}
+		u := addUser(t, a, "Anna")
+		g := addGroup(t, a, "Pathologists", u)
+		grant := must(a.AddGrant(ctx, Grant{Group: g.ID, Role: Reader, Store: "s1"}))(t)
+		u = must(a.Authenticate(ctx, "anna", password, "192.0.2.1"))(t)
+		secret, _, err := a.StartSession(ctx, u.ID, "192.0.2.1", "Browser/1.0")
+		check(t, err)
+		if got, _, err := a.UseSession(ctx, secret); err != nil || got.ID != u.ID {
+			t.Errorf("session: %v, %v", got, err)
+		}
+		token, _, err := a.CreateToken(ctx, Token{User: u.ID, Label: "script", Scopes: []Scope{ScopeTiles}})
+		check(t, err)
+		if got, k, err := a.UseToken(ctx, token); err != nil || got.ID != u.ID || k.Label != "script" {
+			t.Errorf("token: %v, %v, %v", got, k, err)
+		}
+		r := must(a.Roles(ctx, u.ID))(t)
+		if !r.Allows("s1", "i1", ScopeLabel) || r.Allows("s2", "i1", ScopeTiles) || r.Within([]Scope{ScopeTiles}).Allows("s1", "", ScopeLabel) {
+			t.Errorf("rights %+v", r)
+		}
+		check(t, a.DeleteGrant(ctx, grant.ID))
+		if r := must(a.Roles(ctx, u.ID))(t); r.Anywhere(ScopeTiles) {
+			t.Errorf("rights after the grant was removed: %+v", r)
+		}
+		if keys := must(a.SigningKeys(ctx))(t); len(keys) != 1 {
+			t.Errorf("%d keys", len(keys))
+		}
+		edge, e, err := a.AddEdge(ctx, "https://edge.example/")
+		check(t, err)
+		if got := must(a.UseEdge(ctx, edge))(t); got.ID != e.ID {
+			t.Errorf("edge %v", got)
+		}
+		check(t, a.Record(ctx, Event{User: u.ID, Act: "login", Allowed: true}))
+		if events, next, err := a.Events(ctx, EventFilter{User: u.ID}, ""); err != nil || len(events) != 1 || next != "" {
+			t.Errorf("events %v, %q, %v", events, next, err)
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package account
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+const edgePrefix = "pte_"
+
+// An Edge is a server elsewhere that asks this one who may see what.
+type Edge struct {
+	ID        string    `json:"id"`
+	URL       string    `json:"url"` // its base, to tell it of revocations
+	CreatedAt time.Time `json:"created_at"`
+	// Key is the SHA-256 of the edge's secret, which both ends know: the centre signs
+	// by HMAC with it what it tells the edge.
+	Key []byte `json:"-"`
+}
+
+func scanEdge(r row) (Edge, error) {
+	var e Edge
+	err := r.Scan(&e.ID, &e.URL, &e.Key, moment{&e.CreatedAt})
+	return e, err
+}
+
+// AddEdge makes an edge known, and returns the secret that it has to be given. The
+// error is [ErrInvalid], or [ErrConflict] if there is one of that URL.
+func (a *Accounts) AddEdge(ctx context.Context, base string) (secret string, e *Edge, err error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", nil, invalid("the URL of an edge is like https://HOST/ and nothing more")
+	}
+	secret = newSecret(edgePrefix)
+	err = a.change(ctx, func(t *tx) error {
+		e = &Edge{ID: catalog.NewID(), URL: u.String(), CreatedAt: t.now, Key: hashSecret(secret)}
+		_, err := t.exec(ctx, "edge", `INSERT INTO edges (id, url, secret, created_at) VALUES ($1, $2, $3, $4)`, e.ID, e.URL, e.Key, t.now.UnixMicro())
+		return err
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	return secret, e, nil
+}
+
+// EdgeKey is what both ends make of an edge's secret.
+func EdgeKey(secret string) []byte { return hashSecret(secret) }
+
+// UseEdge returns the edge of a secret, or [ErrBadSecret].
+func (a *Accounts) UseEdge(ctx context.Context, secret string) (*Edge, error) {
+	hash := hashSecret(secret)
+	e, err := one(ctx, a, a.read, scanEdge, "edge", `SELECT id, url, secret, created_at FROM edges WHERE secret = $1`, hash)
+	if errors.Is(err, ErrNotFound) {
+		return nil, ErrBadSecret
+	}
+	if err != nil {
+		return nil, err
+	}
+	if subtle.ConstantTimeCompare(e.Key, hash) != 1 {
+		return nil, ErrBadSecret
+	}
+	return e, nil
+}
+
+// Edges returns all edges in the order in which they were added.
+func (a *Accounts) Edges(ctx context.Context) ([]Edge, error) {
+	return all(ctx, a, a.read, scanEdge, "edges", `SELECT id, url, secret, created_at FROM edges ORDER BY created_at, id`)
+}
+
+// DeleteEdge removes an edge. The error is [ErrNotFound].
+func (a *Accounts) DeleteEdge(ctx context.Context, id string) error {
+	return a.change(ctx, func(t *tx) error {
+		n, err := t.exec(ctx, "edge", `DELETE FROM edges WHERE id = $1`, id)
+		if err == nil && n == 0 {
+			return fmt.Errorf("%w: edge", ErrNotFound)
+		}
+		return err
+	})
+}

@@ -1,0 +1,152 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
+)
+
+const (
+	// MinPassword is how many characters a password has at least.
+	MinPassword = 12
+	// maxPassword bounds, in bytes, what is normalised and hashed.
+	maxPassword = 1024
+
+	hashesAtOnce  = 2  // each takes its memory
+	hashesWaiting = 64 // and those who wait for it; more are sent away
+	saltLength    = 16
+	hashLength    = 32
+)
+
+// A PasswordCost is what the argon2id hash of a password costs to compute. A hash holds
+// that of its time; one that was cheaper is made anew when the user logs in.
+type PasswordCost struct {
+	Memory  uint32 // in KiB; 65536, which is 64 MiB, if 0
+	Passes  uint32 // 3 if 0
+	Threads uint8  // 4 if 0
+}
+
+func (c PasswordCost) withDefaults() PasswordCost {
+	if c.Memory == 0 {
+		c.Memory = 64 << 10
+	}
+	if c.Passes == 0 {
+		c.Passes = 3
+	}
+	if c.Threads == 0 {
+		c.Threads = 4
+	}
+	return c
+}
+
+// checkPassword returns [ErrInvalid] if a password can't be one for that user.
+func checkPassword(user, password string) error {
+	switch {
+	case !utf8.ValidString(password):
+		return invalid("the password is not UTF-8")
+	case len(password) > maxPassword:
+		return invalid("the password is longer than %d bytes", maxPassword)
+	case utf8.RuneCountInString(password) < MinPassword:
+		return invalid("the password has less than %d characters", MinPassword)
+	case fold(password) == fold(user):
+		return invalid("the password is the user's name")
+	}
+	return nil
+}
+
+// hashPassword returns the hash of a password, with its parameters in the usual
+// form: $argon2id$v=19$m=65536,t=3,p=4$salt$hash.
+func (a *Accounts) hashPassword(ctx context.Context, password string) (string, error) {
+	salt := make([]byte, saltLength)
+	rand.Read(salt)
+	cost := a.o.Password
+	key, err := a.argon2id(ctx, password, salt, cost, hashLength)
+	if err != nil {
+		return "", err
+	}
+	b64 := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, cost.Memory, cost.Passes, cost.Threads,
+		b64.EncodeToString(salt), b64.EncodeToString(key)), nil
+}
+
+// matches reports whether hash is that of the password.
+func (a *Accounts) matches(ctx context.Context, hash, password string) (bool, error) {
+	cost, salt, want, err := parseHash(hash)
+	if err != nil {
+		return false, err
+	}
+	got, err := a.argon2id(ctx, password, salt, cost, uint32(len(want))) //nolint:gosec // parseHash bounds it
+	if err != nil {
+		return false, err
+	}
+	return subtle.ConstantTimeCompare(got, want) == 1, nil
+}
+
+// argon2id waits for its turn: no more than [hashesAtOnce] may take their memory. The
+// password is brought to one form of Unicode, for keyboards differ. If too many wait
+// already the error is a [*LimitError].
+func (a *Accounts) argon2id(ctx context.Context, password string, salt []byte, cost PasswordCost, length uint32) ([]byte, error) {
+	select {
+	case a.waiting <- struct{}{}:
+		defer func() { <-a.waiting }()
+	default:
+		return nil, &LimitError{Wait: 2 * time.Second}
+	}
+	select {
+	case a.hashing <- struct{}{}:
+		defer func() { <-a.hashing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return argon2.IDKey(norm.NFKC.Bytes([]byte(password)), salt, cost.Passes, cost.Memory, cost.Threads, length), nil
+}
+
+var errHash = errors.New("account: the hash of a password in the database is damaged: set the password anew")
+
+// parseHash takes a hash apart. What it says is bounded before anything is computed.
+func parseHash(hash string) (cost PasswordCost, salt, key []byte, err error) {
+	parts := strings.Split(hash, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return cost, nil, nil, errHash
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &cost.Memory, &cost.Passes, &cost.Threads); err != nil {
+		return cost, nil, nil, errHash
+	}
+	salt, saltErr := base64.RawStdEncoding.DecodeString(parts[4])
+	key, keyErr := base64.RawStdEncoding.DecodeString(parts[5])
+	if saltErr != nil || keyErr != nil || len(salt) < 8 || len(salt) > 64 || len(key) < 16 || len(key) > 64 ||
+		cost.Memory < 8 || cost.Memory > 1<<20 || cost.Passes < 1 || cost.Passes > 100 || cost.Threads < 1 {
+		return cost, nil, nil, errHash
+	}
+	return cost, salt, key, nil
+}
+
+// cheaper reports whether a hash costs less than those made now.
+func (a *Accounts) cheaper(hash string) bool {
+	cost, _, _, err := parseHash(hash)
+	return err == nil && (cost.Memory < a.o.Password.Memory || cost.Passes < a.o.Password.Passes)
+}
+
+// dummyHash is computed for users that do not exist, so that the time an answer takes
+// does not tell them from others.
+func (a *Accounts) dummyHash() string {
+	a.dummyOne.Do(func() {
+		b64 := base64.RawStdEncoding
+		salt, key := make([]byte, saltLength), make([]byte, hashLength)
+		rand.Read(salt)
+		rand.Read(key)
+		cost := a.o.Password
+		a.dummy = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, cost.Memory, cost.Passes, cost.Threads,
+			b64.EncodeToString(salt), b64.EncodeToString(key))
+	})
+	return a.dummy
+}

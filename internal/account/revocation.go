@@ -1,0 +1,141 @@
+package account
+
+import (
+	"context"
+	"time"
+)
+
+// A RevocationKind says whose rights have changed.
+type RevocationKind string
+
+// The kinds.
+const (
+	RevokeUser    RevocationKind = "user"
+	RevokeToken   RevocationKind = "token"
+	RevokeSession RevocationKind = "session"
+	RevokeImage   RevocationKind = "image"
+	RevokeStore   RevocationKind = "store"
+	RevokeAll     RevocationKind = "all" // of everybody; the id is empty
+)
+
+// A Revocation says that what was remembered of somebody's rights no longer holds. They
+// are numbered from 1 in the order in which they become visible, so that nobody who
+// follows them misses one.
+type Revocation struct {
+	N    int64          `json:"n"`
+	At   time.Time      `json:"at"`
+	Kind RevocationKind `json:"kind"`
+	ID   string         `json:"id"`
+}
+
+// revocationsMost is how many are returned at once.
+const revocationsMost = 1000
+
+// groupMost is the size up to which the members of a group are named one by one.
+const groupMost = 100
+
+func scanRevocation(r row) (Revocation, error) {
+	var v Revocation
+	err := r.Scan(&v.N, moment{&v.At}, &v.Kind, &v.ID)
+	return v, err
+}
+
+// Revoke appends a revocation, as of an image whose rights are known elsewhere. Changes
+// made by this package append their own. The error may be [ErrInvalid].
+func (a *Accounts) Revoke(ctx context.Context, kind RevocationKind, id string) (*Revocation, error) {
+	switch kind {
+	case RevokeUser, RevokeToken, RevokeSession, RevokeImage, RevokeStore:
+		if id == "" || len(id) > 200 {
+			return nil, invalid("a revocation of a %s has its id", kind)
+		}
+	case RevokeAll:
+		if id != "" {
+			return nil, invalid("a revocation of all has no id")
+		}
+	default:
+		return nil, invalid("there is no such kind of revocation: they are user, token, session, image, store and all")
+	}
+	var made Revocation
+	err := a.change(ctx, func(t *tx) error {
+		err := t.revoke(ctx, kind, id)
+		if err == nil {
+			made = t.revoked[0]
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &made, nil
+}
+
+// revoke appends a revocation, once in a transaction.
+func (t *tx) revoke(ctx context.Context, kind RevocationKind, id string) error {
+	for _, r := range t.revoked {
+		if r.Kind == kind && r.ID == id {
+			return nil
+		}
+	}
+	r := Revocation{At: t.now, Kind: kind, ID: id}
+	if err := t.QueryRowContext(ctx, `UPDATE account_turn SET revocation = revocation + 1 RETURNING revocation`).Scan(&r.N); err != nil {
+		return t.a.wrap(err, "revocation")
+	}
+	if _, err := t.exec(ctx, "revocation", `INSERT INTO revocations (n, at, kind, id) VALUES ($1, $2, $3, $4)`, r.N, r.At.UnixMicro(), r.Kind, r.ID); err != nil {
+		return err
+	}
+	t.revoked = append(t.revoked, r)
+	return nil
+}
+
+// revokeGroup appends one for each member, or for all if they are many.
+func (t *tx) revokeGroup(ctx context.Context, group string) error {
+	members, err := all(ctx, t.a, t, func(r row) (id string, err error) { return id, r.Scan(&id) }, "members",
+		`SELECT DISTINCT user_id FROM group_members WHERE group_id = $1 ORDER BY user_id LIMIT $2`, group, groupMost+1)
+	if err != nil {
+		return err
+	}
+	if len(members) > groupMost {
+		return t.revoke(ctx, RevokeAll, "")
+	}
+	for _, id := range members {
+		if err := t.revoke(ctx, RevokeUser, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RevocationsSince returns the revocations after number n, the oldest first, at most
+// 1000: ask again from the last until there are none.
+func (a *Accounts) RevocationsSince(ctx context.Context, n int64) ([]Revocation, error) {
+	return all(ctx, a, a.read, scanRevocation, "revocations", `SELECT n, at, kind, id FROM revocations WHERE n > $1 ORDER BY n LIMIT $2`, n, revocationsMost)
+}
+
+// LatestRevocation returns the number of the last revocation, 0 if there was none.
+func (a *Accounts) LatestRevocation(ctx context.Context) (n int64, err error) {
+	err = a.read.QueryRowContext(ctx, `SELECT revocation FROM account_turn`).Scan(&n)
+	return n, a.wrap(err, "revocations")
+}
+
+// OnRevoke has f called with each revocation that this process appends, once it is
+// written. Those of other processes are found by [Accounts.RevocationsSince]. f must be
+// quick, and may be called by several at a time.
+func (a *Accounts) OnRevoke(f func(Revocation)) {
+	a.hearMu.Lock()
+	defer a.hearMu.Unlock()
+	a.hearers = append(a.hearers, f)
+}
+
+func (a *Accounts) tell(revoked []Revocation) {
+	if len(revoked) == 0 {
+		return
+	}
+	a.hearMu.Lock()
+	hearers := a.hearers[:len(a.hearers):len(a.hearers)]
+	a.hearMu.Unlock()
+	for _, f := range hearers {
+		for _, r := range revoked {
+			f(r)
+		}
+	}
+}

@@ -1,0 +1,414 @@
+package account
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// A Source says who vouches for a user.
+type Source string
+
+// The sources.
+const (
+	Local Source = "local" // a password, kept here
+	OIDC  Source = "oidc"  // an OpenID Connect provider
+)
+
+// A User is a person, or a program with an account of its own. That a user is an admin
+// is a grant.
+type User struct {
+	ID          string     `json:"id"`
+	Name        string     `json:"name"` // what they log in with: 1 to 64 characters, once whatever the case
+	DisplayName string     `json:"display_name"`
+	Disabled    bool       `json:"disabled"`
+	Source      Source     `json:"source"`
+	Issuer      string     `json:"issuer,omitempty"` // of OIDC
+	Subject     string     `json:"subject,omitempty"`
+	HasPassword bool       `json:"has_password"`
+	CreatedAt   time.Time  `json:"created_at"`
+	UpdatedAt   time.Time  `json:"updated_at"`
+	LastLoginAt *time.Time `json:"last_login_at"`
+}
+
+// fold is a name without what does not tell names apart.
+func fold(name string) string { return cases.Fold().String(norm.NFKC.String(name)) }
+
+// checkName returns the name in the form in which it is kept, or [ErrInvalid].
+func checkName(what, name string) (string, error) {
+	if !utf8.ValidString(name) {
+		return "", invalid("the name of a %s is not UTF-8", what)
+	}
+	name = norm.NFC.String(strings.TrimSpace(name))
+	if n := utf8.RuneCountInString(name); n < 1 || n > 64 {
+		return "", invalid("the name of a %s has 1 to 64 characters", what)
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "", invalid("the name of a %s has characters that can't be seen", what)
+	}
+	return name, nil
+}
+
+func checkText(what, text string, most int) (string, error) {
+	text = strings.TrimSpace(text)
+	switch {
+	case !utf8.ValidString(text):
+		return "", invalid("the %s is not UTF-8", what)
+	case utf8.RuneCountInString(text) > most:
+		return "", invalid("the %s has more than %d characters", what, most)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "", invalid("the %s has control characters", what)
+	}
+	return text, nil
+}
+
+const userColumns = `u.id, u.name, u.display_name, u.disabled, u.issuer, u.subject, u.password <> '', u.created_at, u.updated_at, u.last_login_at`
+
+// fields are where the columns of a user go.
+func (u *User) fields() []any {
+	return []any{
+		&u.ID, &u.Name, &u.DisplayName, &u.Disabled, &u.Issuer, &u.Subject, &u.HasPassword,
+		moment{&u.CreatedAt},
+		moment{&u.UpdatedAt},
+		stamp{&u.LastLoginAt},
+	}
+}
+
+// finish fills in what follows from the columns.
+func (u *User) finish() {
+	u.Source = Local
+	if u.Issuer != "" {
+		u.Source = OIDC
+	}
+}
+
+func scanUser(r row) (User, error) {
+	var u User
+	err := r.Scan(u.fields()...)
+	u.finish()
+	return u, err
+}
+
+// CreateUser adds a user with the name, display name and Disabled of u. An empty
+// password is none: nobody can log in with it. The error is [ErrInvalid] or [ErrConflict].
+func (a *Accounts) CreateUser(ctx context.Context, u User, password string) (*User, error) {
+	u.Issuer, u.Subject = "", ""
+	hash, err := a.newPassword(ctx, u.Name, password)
+	if err != nil {
+		return nil, err
+	}
+	var made *User
+	err = a.change(ctx, func(t *tx) (err error) {
+		made, err = t.createUser(ctx, u, hash)
+		return err
+	})
+	return made, err
+}
+
+// newPassword returns the hash of a password that is good for the user of that name;
+// that of none is empty.
+func (a *Accounts) newPassword(ctx context.Context, user, password string) (string, error) {
+	if password == "" {
+		return "", nil
+	}
+	if err := checkPassword(user, password); err != nil {
+		return "", err
+	}
+	return a.hashPassword(ctx, password)
+}
+
+func (t *tx) createUser(ctx context.Context, u User, hash string) (*User, error) {
+	var err error
+	if u.Name, err = checkName("user", u.Name); err != nil {
+		return nil, err
+	}
+	if u.DisplayName, err = checkText("display name", u.DisplayName, 200); err != nil {
+		return nil, err
+	}
+	u.ID, u.CreatedAt, u.UpdatedAt, u.LastLoginAt, u.HasPassword = catalog.NewID(), t.now, t.now, nil, hash != ""
+	u.finish()
+	_, err = t.exec(ctx, "user", `INSERT INTO users (id, name, folded, display_name, disabled, issuer, subject, password, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)`,
+		u.ID, u.Name, fold(u.Name), u.DisplayName, u.Disabled, u.Issuer, u.Subject, hash, t.now.UnixMicro())
+	return &u, err
+}
+
+// User returns the user of that id, or [ErrNotFound].
+func (a *Accounts) User(ctx context.Context, id string) (*User, error) {
+	return one(ctx, a, a.read, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id)
+}
+
+// UserByName returns the user of that name, whatever its case, or [ErrNotFound].
+func (a *Accounts) UserByName(ctx context.Context, name string) (*User, error) {
+	return one(ctx, a, a.read, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.folded = $1`, fold(strings.TrimSpace(name)))
+}
+
+// A UserQuery says which users are wanted.
+type UserQuery struct {
+	Cursor string // where the last page ended
+	Limit  int    // 1 to 1000; 100 if 0
+}
+
+func (q UserQuery) limit() int { return pageLimit(q.Limit) }
+
+func pageLimit(n int) int {
+	if n <= 0 {
+		return 100
+	}
+	return min(n, 1000)
+}
+
+// Users returns users in the order of their names, and the cursor of the next page,
+// empty if this was the last. The error may be [ErrBadCursor].
+func (a *Accounts) Users(ctx context.Context, q UserQuery) (users []User, next string, err error) {
+	after, err := base64.RawURLEncoding.DecodeString(q.Cursor)
+	if err != nil || !utf8.Valid(after) {
+		return nil, "", ErrBadCursor
+	}
+	users, err = all(ctx, a, a.read, scanUser, "users", `SELECT `+userColumns+` FROM users u WHERE u.folded > $1 ORDER BY u.folded LIMIT $2`,
+		string(after), q.limit()+1)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(users) > q.limit() {
+		users = users[:q.limit()]
+		next = base64.RawURLEncoding.EncodeToString([]byte(fold(users[len(users)-1].Name)))
+	}
+	return users, next, nil
+}
+
+// UpdateUser calls edit with the user, and writes its Name, DisplayName and Disabled.
+// Who is disabled has no session any more, and can't use tokens. The error is
+// [ErrNotFound], [ErrInvalid], [ErrConflict], [ErrLastAdmin] or that of edit.
+func (a *Accounts) UpdateUser(ctx context.Context, id string, edit func(*User) error) (*User, error) {
+	var u *User
+	err := a.change(ctx, func(t *tx) (err error) {
+		if u, err = t.user(ctx, id); err != nil {
+			return err
+		}
+		was := u.Disabled
+		if err := edit(u); err != nil {
+			return err
+		}
+		return t.keepAdmin(ctx, func() error { return t.writeUser(ctx, u, u.Disabled != was) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+func (t *tx) user(ctx context.Context, id string) (*User, error) {
+	return one(ctx, t.a, t, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id)
+}
+
+func (t *tx) writeUser(ctx context.Context, u *User, switched bool) (err error) {
+	if u.Name, err = checkName("user", u.Name); err != nil {
+		return err
+	}
+	if u.DisplayName, err = checkText("display name", u.DisplayName, 200); err != nil {
+		return err
+	}
+	u.UpdatedAt = t.now
+	_, err = t.exec(ctx, "user", `UPDATE users SET name = $2, folded = $3, display_name = $4, disabled = $5, updated_at = $6 WHERE id = $1`,
+		u.ID, u.Name, fold(u.Name), u.DisplayName, u.Disabled, t.now.UnixMicro())
+	if err != nil || !switched {
+		return err
+	}
+	if u.Disabled {
+		if _, err := t.exec(ctx, "sessions", `DELETE FROM sessions WHERE user_id = $1`, u.ID); err != nil {
+			return err
+		}
+	}
+	return t.revoke(ctx, RevokeUser, u.ID)
+}
+
+// DeleteUser removes a user with sessions, tokens, grants and memberships. The audit
+// log keeps the id. The error is [ErrNotFound] or [ErrLastAdmin].
+func (a *Accounts) DeleteUser(ctx context.Context, id string) error {
+	return a.change(ctx, func(t *tx) error {
+		return t.keepAdmin(ctx, func() error {
+			n, err := t.exec(ctx, "user", `DELETE FROM users WHERE id = $1`, id)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				return fmt.Errorf("%w: user", ErrNotFound)
+			}
+			err = t.execAll(ctx, "user", []any{id},
+				`DELETE FROM sessions WHERE user_id = $1`,
+				`DELETE FROM tokens WHERE user_id = $1`,
+				`DELETE FROM grants WHERE user_id = $1`,
+				`DELETE FROM group_members WHERE user_id = $1`)
+			if err != nil {
+				return err
+			}
+			return t.revoke(ctx, RevokeUser, id)
+		})
+	})
+}
+
+// SetPassword gives a user another password and ends all their sessions; tokens stay.
+// An empty one is none. The error is [ErrNotFound], [ErrInvalid] or [ErrLastAdmin].
+func (a *Accounts) SetPassword(ctx context.Context, id, password string) error {
+	u, err := a.User(ctx, id)
+	if err != nil {
+		return err
+	}
+	if u.Source != Local {
+		return invalid("the user logs in elsewhere and has no password here")
+	}
+	hash, err := a.newPassword(ctx, u.Name, password)
+	if err != nil {
+		return err
+	}
+	return a.change(ctx, func(t *tx) error {
+		return t.keepAdmin(ctx, func() error {
+			n, err := t.exec(ctx, "password", `UPDATE users SET password = $2, updated_at = $3 WHERE id = $1`, id, hash, t.now.UnixMicro())
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				return fmt.Errorf("%w: user", ErrNotFound)
+			}
+			if _, err := t.exec(ctx, "sessions", `DELETE FROM sessions WHERE user_id = $1`, id); err != nil {
+				return err
+			}
+			return t.revoke(ctx, RevokeUser, id)
+		})
+	})
+}
+
+// Authenticate returns the user of that name and password. Address is where the
+// request comes from. The error is [ErrWrongPassword], whether or not there is such a
+// user and in the same time; [ErrDisabled] if all is right but the user may not come
+// in; or a [*LimitError].
+func (a *Accounts) Authenticate(ctx context.Context, name, password, address string) (*User, error) {
+	name = strings.TrimSpace(name)
+	if !utf8.ValidString(name) || !utf8.ValidString(password) || len(password) > maxPassword || utf8.RuneCountInString(name) > 64 {
+		name, password = "", "" // nobody's
+	}
+	at := newAttempt(name, address)
+	if err := a.begin(ctx, at); err != nil {
+		return nil, err
+	}
+	u, hash, err := a.withPassword(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	known := hash != ""
+	if !known {
+		hash = a.dummyHash()
+	}
+	right, err := a.matches(ctx, hash, password)
+	switch {
+	case err != nil:
+		return nil, err
+	case !right || !known:
+		return nil, ErrWrongPassword
+	}
+	again := hash
+	if a.cheaper(hash) {
+		if again, err = a.hashPassword(ctx, password); err != nil {
+			return nil, err
+		}
+	}
+	return a.admit(ctx, u.ID, at, hash, again)
+}
+
+// withPassword returns the user and the hash of the password, empty if there is none.
+func (a *Accounts) withPassword(ctx context.Context, name string) (*User, string, error) {
+	var u User
+	var hash string
+	row := a.read.QueryRowContext(ctx, `SELECT `+userColumns+`, u.password FROM users u WHERE u.folded = $1`, fold(name))
+	err := a.wrap(row.Scan(append(u.fields(), &hash)...), "user")
+	if errors.Is(err, ErrNotFound) {
+		return &u, "", nil
+	}
+	return &u, hash, err
+}
+
+// admit writes that a user has proved who they are, if the password was not changed
+// in the meantime.
+func (a *Accounts) admit(ctx context.Context, id string, at attempt, hash, again string) (*User, error) {
+	var u *User
+	err := a.change(ctx, func(t *tx) (err error) {
+		if err := t.succeed(ctx, at); err != nil {
+			return err
+		}
+		n, err := t.exec(ctx, "log-in", `UPDATE users SET password = $3, last_login_at = CASE WHEN disabled THEN last_login_at ELSE $4 END
+			WHERE id = $1 AND password = $2`, id, hash, again, t.now.UnixMicro())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrWrongPassword
+		}
+		u, err = t.user(ctx, id)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case u.Disabled:
+		return nil, ErrDisabled
+	}
+	return u, nil
+}
+
+// UpsertOIDCUser returns the user whom an OpenID Connect provider has vouched for, and
+// makes one at the first time. Who has the same name here is somebody else: the new
+// one's name is then made longer. The error may be [ErrDisabled].
+func (a *Accounts) UpsertOIDCUser(ctx context.Context, issuer, subject, name, displayName string) (*User, error) {
+	if issuer == "" || subject == "" {
+		return nil, invalid("a user of OpenID Connect has an issuer and a subject")
+	}
+	var u *User
+	err := a.change(ctx, func(t *tx) (err error) {
+		u, err = one(ctx, a, t, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.issuer = $1 AND u.subject = $2`, issuer, subject)
+		if errors.Is(err, ErrNotFound) {
+			u, err = t.createOIDC(ctx, User{Name: name, DisplayName: displayName, Issuer: issuer, Subject: subject})
+		}
+		if err != nil || u.Disabled {
+			return err
+		}
+		u.LastLoginAt = &t.now
+		_, err = t.exec(ctx, "log-in", `UPDATE users SET last_login_at = $2 WHERE id = $1`, u.ID, t.now.UnixMicro())
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case u.Disabled:
+		return nil, ErrDisabled
+	}
+	return u, nil
+}
+
+func (t *tx) createOIDC(ctx context.Context, u User) (*User, error) {
+	name, err := checkName("user", u.Name)
+	if err != nil {
+		name = "user"
+	}
+	var taken bool
+	err = t.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE folded = $1)`, fold(name)).Scan(&taken)
+	if err != nil {
+		return nil, t.a.wrap(err, "user")
+	}
+	if taken || name == "user" {
+		runes := []rune(name)
+		name = string(runes[:min(len(runes), 50)]) + "-" + catalog.NewID()[:8]
+	}
+	u.Name = name
+	return t.createUser(ctx, u, "")
+}
