@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -167,7 +168,7 @@ func TestFailures(t *testing.T) {
 	}{
 		{"again", errors.New("no luck"), 3, 1, Succeeded, 2},
 		{"too often", errors.New("no luck"), 1, 9, Failed, 1},
-		{"permanent", Permanent(errors.New("no luck")), 5, 9, Failed, 1},
+		{"permanent", fmt.Errorf("no %w", Permanent(errors.New("luck"))), 5, 9, Failed, 1},
 		{"later", Later(testPoll), 1, 2, Succeeded, 1},
 	}
 	onBoth(t, func(t *testing.T, url string) {

@@ -276,11 +276,11 @@ func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result a
 		return "task put off", river.JobSnooze(later.wait)
 	case errors.As(err, &permanent):
 		job.MaxAttempts = job.Attempt // in River's memory only: there is no further one
-		return failed, permanent.error
+		return failed, scrub(err)
 	case errors.Is(cause, context.DeadlineExceeded):
-		return failed, fmt.Errorf("jobs: the task took longer than %s: %w", r.kind.Timeout, err)
+		return failed, fmt.Errorf("jobs: the task took longer than %s: %w", r.kind.Timeout, scrub(err))
 	}
-	return failed, err
+	return failed, scrub(err)
 }
 
 // waitForOther returns when the task, which another worker has taken over, runs no
