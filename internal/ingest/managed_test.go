@@ -799,6 +799,73 @@ func TestDiskFull(t *testing.T) {
 	h.want(map[string]catalog.State{"incoming/a.tiff": catalog.Available})
 }
 
+// TestManagedDryRun has something of everything to do, and does nothing.
+func TestManagedDryRun(t *testing.T) {
+	h := newHouse(t, "", "")
+	ctx := t.Context()
+	h.imported("a.tiff", "b.tiff", "c.tiff", "d.tiff")
+	all := h.images()
+	h.remove(all[0].Path)
+	if err := h.Catalog.DropImages(ctx, all[1].ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Catalog.DeleteImage(ctx, all[2].ID); err != nil {
+		t.Fatal(err)
+	}
+	h.arrive("new.tiff", pyramid{seed: 10}.bytes())
+	h.arrive("begun.tiff", pyramid{seed: 11}.bytes())
+	h.later(time.Minute)
+	h.pass(Options{})
+	if err := h.Catalog.DropImages(ctx, all[1].ID); err != nil {
+		t.Fatal(err)
+	}
+	h.arrive("newer.tiff", pyramid{seed: 12}.bytes())
+	h.later(time.Minute)
+	begun, err := h.Catalog.ImageByPath(ctx, h.store, "incoming/begun.tiff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.rename(h.path("incoming/begun.tiff"), h.path(staging+begun.ID+".tiff"))
+	files, images := h.files(), h.images()
+	r := h.pass(Options{DryRun: true, Import: true})
+	if diff := cmp.Diff(files, h.files()); diff != "" {
+		t.Errorf("files (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(images, h.images()); diff != "" {
+		t.Errorf("images (-before +after):\n%s", diff)
+	}
+	if r.Added != 2 || r.Imported != 2 || r.Missing != 0 {
+		t.Errorf("%+v, want 2 added (one of them a slide that was forgotten) and 2 imported", r)
+	}
+}
+
+// TestClockBackwards sets the clock back between each step.
+func TestClockBackwards(t *testing.T) {
+	h := newHouse(t, "", "")
+	h.imported("a.tiff")
+	h.later(-48 * time.Hour)
+	h.arrive("b.tiff", pyramid{seed: 3}.bytes())
+	h.pass(Options{})
+	h.later(-48 * time.Hour)
+	if r := h.pass(Options{Import: true}); r.Missing+len(r.Failed) > 0 {
+		t.Errorf("%+v, want nothing lost", r)
+	}
+	h.later(97 * time.Hour)
+	h.pass(Options{Import: true})
+	h.later(-48 * time.Hour)
+	for _, im := range h.images() {
+		if !strings.HasPrefix(im.Path, slides) || im.State != catalog.Available {
+			t.Errorf("%s at %q, want it imported", im.State, im.Path)
+		}
+		if err := errors.Join(h.Remove(t.Context(), im.ID), h.Restore(t.Context(), im.ID)); err != nil {
+			t.Error(err)
+		}
+	}
+	if r := h.pass(Options{Resync: true}); r.Missing+len(r.Failed) > 0 || r.Count != 2 {
+		t.Errorf("%+v, want both as they were", r)
+	}
+}
+
 func TestManagedNoNames(t *testing.T) {
 	h := newHouse(t, "", "")
 	var log bytes.Buffer
