@@ -120,18 +120,17 @@ func (l *Labels) Read(ctx context.Context, id string) error {
 
 // record writes what the label says, unless the file is another by now.
 func (l *Labels) record(ctx context.Context, old *catalog.Image, text string) error {
-	fo := l.s.folder(old.StoreID)
-	fo.mu.Lock()
-	defer fo.mu.Unlock()
-	im, err := l.s.Catalog.Image(ctx, old.ID)
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && (im.Revision != old.Revision || !Unlabelled(im)) {
+	_, err := l.s.Catalog.UpdateImage(ctx, old.ID, func(im *catalog.Image) error {
+		if im.Revision != old.Revision || !Unlabelled(im) {
+			return errUnchanged
+		}
+		im.Barcode, im.BarcodeSource = known(text), fromLabel
+		return nil
+	})
+	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, errUnchanged) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	im.Barcode, im.BarcodeSource = known(text), fromLabel
-	return l.s.Catalog.PutImages(ctx, []*catalog.Image{im})
+	return err
 }
 
 var errReplaced = errors.New("ingest: the file is not the one that was looked at")

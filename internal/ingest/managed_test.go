@@ -158,9 +158,19 @@ func (h *house) images() []*catalog.Image {
 
 // onEach runs a test with the incoming folder in the store's, and on another disk.
 func onEach(t *testing.T, f func(t *testing.T, h *house)) {
-	t.Run("one disk", func(t *testing.T) { f(t, newHouse(t, "", "")) })
-	t.Run("two disks", func(t *testing.T) { f(t, newHouse(t, "", otherDisk(t))) })
-	t.Run("postgres", func(t *testing.T) { f(t, newHouse(t, pgtest.New(t), "")) })
+	for _, on := range []struct {
+		name string
+		make func(t *testing.T) *house
+	}{
+		{"one disk", func(t *testing.T) *house { return newHouse(t, "", "") }},
+		{"two disks", func(t *testing.T) *house { return newHouse(t, "", otherDisk(t)) }},
+		{"postgres", func(t *testing.T) *house { return newHouse(t, pgtest.New(t), "") }},
+	} {
+		t.Run(on.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, on.make(t))
+		})
+	}
 }
 
 func TestImport(t *testing.T) {
@@ -202,6 +212,9 @@ func TestImport(t *testing.T) {
 			t.Errorf("mode %v, %v, want it read-only", st.Mode(), err)
 		}
 		h.wantFiles(im.Path)
+		if side, err := readSidecar(&catalog.Store{Root: h.root}, im.Path); err != nil || side.ID != im.ID || side.FileName != "a.tiff" {
+			t.Errorf("sidecar %+v, %v, want one of the image", side, err)
+		}
 		for _, o := range []Options{{}, {Resync: true}, {}} {
 			if r := h.pass(o); r.Added+r.Missing+r.Moved+r.Imported+len(r.Failed) > 0 || r.Count != 1 {
 				t.Errorf("pass %+v: %+v, want nothing", o, r)
@@ -212,6 +225,12 @@ func TestImport(t *testing.T) {
 		}
 		if _, err := h.Import(t.Context(), im.ID, nil); err != nil {
 			t.Errorf("import of what is: %v", err)
+		}
+		if err := h.Catalog.DropImages(t.Context(), im.ID); err != nil {
+			t.Fatal(err)
+		}
+		if r := h.pass(Options{}); r.Added != 1 || h.only().ID != im.ID || h.only().FileName != "a.tiff" {
+			t.Errorf("forgotten: %+v, %+v, want it back", r, h.only())
 		}
 	})
 }
@@ -577,6 +596,62 @@ func TestRemoveAndRestore(t *testing.T) {
 			t.Errorf("pass after: %+v, want nothing", r)
 		}
 	})
+}
+
+// TestInPlaceIsNotWritten removes, restores and retries images of a folder that is
+// only read.
+func TestInPlaceIsNotWritten(t *testing.T) {
+	st := newSite(t)
+	ctx := t.Context()
+	st.write("a.tiff", pyramid{}.bytes())
+	st.write("b.tiff", pyramid{seed: 1}.bytes()[:7000])
+	st.later(time.Hour)
+	st.pass(Options{})
+	st.want(map[string]catalog.State{"a.tiff": catalog.Available, "b.tiff": catalog.Broken})
+	list := func() (names []string) {
+		entries, err := os.ReadDir(st.root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	before, a, b := list(), st.image("a.tiff"), st.image("b.tiff")
+	if err := st.Remove(ctx, a.ID); err != nil {
+		t.Fatal(err)
+	}
+	st.pass(Options{})
+	if _, err := st.Catalog.Image(ctx, a.ID); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("removed: %v, want %v", err, catalog.ErrNotFound)
+	}
+	if n, err := st.EmptyTrash(ctx, st.store); n != 0 || err != nil {
+		t.Errorf("trash: %d, %v, want none", n, err)
+	}
+	if err := st.Restore(ctx, a.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Catalog.Image(ctx, a.ID); err != nil {
+		t.Errorf("restored: %v", err)
+	}
+	if _, err := st.Import(ctx, a.ID, nil); !errors.Is(err, ErrNotReady) {
+		t.Errorf("import: %v, want %v", err, ErrNotReady)
+	}
+	if err := os.WriteFile(st.path("b.tiff"), pyramid{seed: 1}.bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	st.later(time.Hour)
+	if err := st.Retry(ctx, b.ID); err != nil {
+		t.Fatal(err)
+	}
+	st.want(map[string]catalog.State{"a.tiff": catalog.Available, "b.tiff": catalog.Available})
+	if err := st.Retry(ctx, "nobody"); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("retry of nobody: %v, want %v", err, catalog.ErrNotFound)
+	}
+	if diff := cmp.Diff(before, list()); diff != "" {
+		t.Errorf("folder (-want +got):\n%s", diff)
+	}
 }
 
 func TestEmptyTrash(t *testing.T) {

@@ -431,6 +431,9 @@ func relocate(ctx context.Context, c *catalog.Catalog, im *catalog.Image, to str
 // handAll passes on all that has arrived, first what was begun.
 func (p *pass) handAll(ctx context.Context) error {
 	files := p.s.mirror.files(p.store.ID)
+	maps.DeleteFunc(files, func(at string, _ entry) bool {
+		return !strings.HasPrefix(at, incoming) && !strings.HasPrefix(at, staging)
+	})
 	paths := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return strings.Compare(b, a) })
 	for _, at := range paths {
 		if err := ctx.Err(); err != nil {
