@@ -416,7 +416,7 @@ func TestServeRefused(t *testing.T) {
 			data := filepath.Join(t.TempDir(), "data")
 			r := command(t, mode, "--data", data, "--listen", tt.listen)
 			if r.code != exitFailure || r.out != "" || !strings.Contains(r.err, "--listen "+tt.listen) || !strings.Contains(r.err, tt.want) {
-				t.Errorf("%s --listen %s: %v, want exit code %d and %q", mode, tt.listen, r, exitFailure, tt.want)
+				t.Fatalf("%s --listen %s: %v, want exit code %d and %q", mode, tt.listen, r, exitFailure, tt.want)
 			}
 			if _, err := os.Stat(data); tt.want == "--insecure-no-auth" && err == nil {
 				t.Errorf("%s --listen %s made its data folder", mode, tt.listen)
