@@ -203,7 +203,7 @@ export const t = {
     wrong: "This cannot be saved:",
     restrict: "Only admins see folders and hosts: what is left empty here stays as it is.",
     groups: {
-      place: "Folder",
+      place: "The store",
       sync: "When it is synced",
       files: "Which files are slides",
       missing: "Missing and deleted slides",

@@ -14,12 +14,9 @@ export function formatAgo(iso: string, now: number): string {
   if (Number.isNaN(seconds)) return iso;
   if (Math.abs(seconds) < 5) return t.time.now;
   if (Math.abs(seconds) >= 30 * 86_400) return formatDay(iso);
-  // Rounded first: 59.6 minutes are an hour.
-  for (const [unit, length] of steps) {
-    const n = Math.round(seconds / length);
-    if (Math.abs(n) >= 1 && Math.abs(seconds) >= length * 0.95) return ago.format(n, unit);
-  }
-  return t.time.now;
+  // What rounds up to the next unit is told in that: 59 minutes are an hour.
+  const [unit, length] = steps.find(([, length]) => Math.abs(seconds) >= length * 0.95)!;
+  return ago.format(Math.sign(seconds) * Math.round(Math.abs(seconds) / length), unit);
 }
 
 // formatSeconds writes how long something took.
