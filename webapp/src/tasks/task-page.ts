@@ -38,8 +38,9 @@ class OneTask {
   private readonly now = h("div", { class: "stack" }); // progress, or what it waits for
   private readonly outcome = h("div", { class: "stack" });
   private readonly facts = h("dl", { class: "facts" });
-  private readonly lines = h("ol", { class: "log", role: "group", "aria-labelledby": "log-title", tabindex: "0" });
-  private readonly log = h("section", { class: "box", hidden: true }, h("h2", { id: "log-title" }, t.tasks.log), this.lines);
+  private readonly lines = h("ol", { role: "list" });
+  private readonly scroll = h("div", { class: "log", role: "group", "aria-labelledby": "log-title", tabindex: "0" }, this.lines);
+  private readonly log = h("section", { class: "box", hidden: true }, h("h2", { id: "log-title" }, t.tasks.log), this.scroll);
   private readonly body = h("div", { class: "stack" });
 
   constructor(root: HTMLElement, private readonly id: string, private readonly signal: AbortSignal) {
@@ -95,13 +96,13 @@ class OneTask {
   // showLog adds the lines that are new, and stays at the end if it is there.
   private showLog(task: Task): void {
     const lines = task.log ?? [];
-    const { lines: list } = this;
+    const { lines: list, scroll } = this;
     this.log.hidden = lines.length === 0;
     // A new attempt may begin the log anew.
     if (lines.length < list.children.length) list.replaceChildren();
-    const stick = list.scrollTop + list.clientHeight >= list.scrollHeight - 4;
+    const stick = scroll.scrollTop + scroll.clientHeight >= scroll.scrollHeight - 4;
     append(list, ...lines.slice(list.children.length).map((line) => h("li", null, h("time", { datetime: line.at, title: formatTime(line.at) }, clock(line.at)), " ", line.text)));
-    if (stick) list.scrollTop = list.scrollHeight;
+    if (stick) scroll.scrollTop = scroll.scrollHeight;
   }
 
   private rows(task: Task): Child[] {
