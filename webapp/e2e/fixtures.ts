@@ -86,13 +86,15 @@ export async function openSlide(page: Page, image: SlideImage, hash = ""): Promi
   await idle(page);
 }
 
-// idle waits until the picture stands still and all tiles it needs are there.
+// idle waits until the picture stands still, all tiles it needs are there, and
+// the address says where it is.
 export async function idle(page: Page): Promise<void> {
   const stage = page.getByTestId("stage");
   await expect(stage).toHaveAttribute("data-picture", /\d/, { timeout: 30_000 });
   let last = "";
   await expect(async () => {
     await expect(stage).toHaveAttribute("data-idle", "true", { timeout: 20_000 });
+    await expect(stage).toHaveAttribute("data-address", "written", { timeout: 20_000 });
     const now = `${await page.getByTestId("magnification").textContent()} ${page.url()}`;
     const same = now === last;
     last = now;

@@ -362,7 +362,9 @@ test("works on a phone", async ({ page, slides }) => {
   const image = slides.measured;
   await openSlide(page, image);
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
-  await expect(page.getByRole("group", { name: "Magnification" })).toBeInViewport();
+  for (const step of await page.getByRole("group", { name: "Magnification" }).getByRole("button").all()) {
+    await expect(step).toBeInViewport({ ratio: 1 });
+  }
   await page.getByRole("button", { name: "5×", exact: true }).click();
   await expect.poll(() => position(page).z).toBeCloseTo(5, 2);
   await page.getByTestId("panel-button").click();

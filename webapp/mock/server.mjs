@@ -103,13 +103,19 @@ async function readJSON(request) {
   }
 }
 
+const attention = ["broken", "quarantined", "unsupported", "missing", "arriving", "available"]; // the order by state
+const compare = (a, b) => Number(a > b) - Number(a < b);
+const newest = (a, b) => compare(b.created_at, a.created_at);
+
 function page(params) {
   const q = (params.get("q") ?? "").toLowerCase();
   const limit = Math.min(200, Number(params.get("limit") ?? 50));
   const from = Number(params.get("cursor") ?? 0);
   const orders = {
-    name: (a, b) => a.file_name.localeCompare(b.file_name), size: (a, b) => b.size - a.size, state: (a, b) => a.state.localeCompare(b.state),
-    created: (a, b) => b.created_at.localeCompare(a.created_at),
+    created: newest,
+    name: (a, b) => compare(a.file_name.toLowerCase(), b.file_name.toLowerCase()),
+    size: (a, b) => a.size - b.size,
+    state: (a, b) => attention.indexOf(a.state) - attention.indexOf(b.state) || newest(a, b),
   };
   const found = slides.map((slide) => slide.record).filter((record) => {
     if (params.get("store") && record.store !== params.get("store")) return false;

@@ -302,7 +302,7 @@ export const t = {
     state: "State",
     allStates: "All states",
     sort: "Sort by",
-    sorts: { created: "Newest first", name: "Name", size: "File size", state: "State" } as Record<string, string>,
+    sorts: { created: "Newest first", name: "Name", size: "Smallest file first", state: "Needs attention first" } as Record<string, string>,
     count: slides,
     countMore: (n: number): string => `${formatCount(n)}+ slides`,
     list: "Slides",

@@ -31,7 +31,7 @@ export function slideCard(image: SlideImage, query: string): HTMLElement {
         { class: "card-text" },
         h("div", { class: "card-title" }, h("h2", { title: name }, ...highlighted(name, query)), image.state === "available" ? null : stateBadge(image.state)),
         h("p", { class: "card-code" }, ...code(image, query)),
-        h("p", { class: "card-facts" }, ...facts(image)),
+        h("div", { class: "card-facts" }, ...facts(image)),
       ),
     ),
   );
@@ -47,16 +47,20 @@ function code(image: SlideImage, query: string): (Node | string)[] {
   return parts;
 }
 
-function facts(image: SlideImage): (Node | null)[] {
+// facts are what the scan covers, and below it how large picture and file are.
+function facts(image: SlideImage): HTMLElement[] {
   const full = fullMagnification(image);
   const power = full ? formatMagnification(full.power) : null;
   const area = image.width && image.height && image.mpp_x ? formatArea(image.width, image.height, image.mpp_x, image.mpp_y ?? image.mpp_x) : null;
-  return [
+  const scan = [
     full && power ? h("span", { class: "power", title: full.derived ? t.gallery.derived(power) : t.gallery.objective(power) }, full.derived ? `≈ ${power}` : power) : null,
     area ? h("span", null, area) : null,
-    image.width && image.height ? h("span", { class: "quiet" }, formatPixels(image.width, image.height)) : null,
-    image.size !== null ? h("span", { class: "quiet push" }, formatBytes(image.size)) : null,
   ];
+  const sizes = [
+    image.width && image.height ? h("span", { class: "ellipsis" }, formatPixels(image.width, image.height)) : null,
+    image.size !== null ? h("span", { class: "push" }, formatBytes(image.size)) : null,
+  ];
+  return [h("p", null, ...scan), h("p", { class: "quiet" }, ...sizes)];
 }
 
 // preview is the label beside the macro; where the server has none to give, the

@@ -254,11 +254,13 @@ class SlidePage {
     let timer = 0;
     let written = "";
     this.view.onSettle(() => {
+      this.stage.dataset.address = "late";
       clearTimeout(timer);
       timer = window.setTimeout(() => {
         if (this.signal.aborted || !this.view.image) return;
         written = this.view.isWhole ? "" : formatView(this.view.view());
         replaceAddress(location.pathname + location.search + written);
+        this.stage.dataset.address = "written";
       }, 200);
     });
     window.addEventListener("hashchange", () => {
