@@ -66,7 +66,6 @@ type Options struct {
 type Accounts struct {
 	o           Options
 	write, read *sql.DB
-	postgres    bool
 	hashing     chan struct{} // holds one for each hash that is computed
 	waiting     chan struct{} // and for each that is, or waits for it
 

@@ -45,10 +45,10 @@ func (a *Accounts) ClaimBootstrap(ctx context.Context, secret, name, password st
 	if err := a.goodLink(ctx, a.read, secret); err != nil { // before a hash is computed for a stranger
 		return nil, err
 	}
-	if err := checkPassword(name, password); err != nil {
-		return nil, err
+	if password == "" {
+		return nil, invalid("the first admin has a password")
 	}
-	hash, err := a.hashPassword(ctx, password)
+	hash, err := a.newPassword(ctx, name, password)
 	if err != nil {
 		return nil, err
 	}

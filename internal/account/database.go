@@ -70,11 +70,12 @@ func (a *Accounts) openPostgres(ctx context.Context, url string) error {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "ptiffstore"
 	}
-	// A process that is stopped in the middle of a transaction must not stop all
-	// others for good.
-	config.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
-	a.postgres = true
-	a.write = stdlib.OpenDB(*config)
+	a.write = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		// A process that is stopped in the middle of a transaction must not stop all
+		// others for good.
+		_, err := conn.Exec(ctx, `SET idle_in_transaction_session_timeout = '30s'`, pgx.QueryExecModeSimpleProtocol)
+		return err
+	}))
 	a.write.SetMaxOpenConns(connections)
 	a.write.SetMaxIdleConns(connections)
 	a.write.SetConnMaxIdleTime(5 * time.Minute)
@@ -137,6 +138,10 @@ func fault(err error) error {
 		switch e.Code() {
 		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 			return ErrConflict
+		}
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+			return ErrAway
 		}
 		return nil
 	}

@@ -23,23 +23,25 @@ func (e *LimitError) Error() string {
 func (e *LimitError) Is(target error) bool { return target == ErrTooMany }
 
 // A limit is how many failures are free; each more doubles the wait, from a second to
-// most.
+// most. One is forgotten each time that fade has passed.
 type limit struct {
-	free int64
-	most time.Duration
+	free       int64
+	most, fade time.Duration
 }
 
 var (
 	// One who guesses the passwords of a user from many places must not be able to
 	// keep the user out for long.
-	nameLimit = limit{free: 5, most: time.Minute}
+	nameLimit = limit{free: 5, most: time.Minute, fade: 5 * time.Minute}
 	// Behind one address there may be a whole clinic.
-	addressLimit = limit{free: 20, most: 15 * time.Minute}
+	addressLimit = limit{free: 20, most: 15 * time.Minute, fade: time.Minute}
 )
 
 const (
-	// failuresKept is how long failures are remembered after the last.
-	failuresKept = time.Hour
+	// failuresOver is how many beyond those free are counted: so all are forgotten
+	// within failuresKept.
+	failuresOver = 20
+	failuresKept = 3 * time.Hour
 	// failuresMost bounds how many names and addresses are remembered; the oldest
 	// are forgotten first.
 	failuresMost = 20000
@@ -51,7 +53,7 @@ func (l limit) wait(failures int64) time.Duration {
 	if over < 0 {
 		return 0
 	}
-	return min(time.Second<<min(over, 20), l.most)
+	return min(time.Second<<min(over, failuresOver), l.most)
 }
 
 // An attempt is one at logging in, counted as a failure until it has succeeded: so
@@ -89,47 +91,66 @@ func network(address string) string {
 // begin counts the attempt, or returns a [*LimitError].
 func (a *Accounts) begin(ctx context.Context, at attempt) error {
 	return a.change(ctx, func(t *tx) error {
-		if _, err := t.exec(ctx, "log-in limit", `DELETE FROM login_failures WHERE forget_at <= $1 OR key IN (
-			SELECT key FROM login_failures ORDER BY forget_at DESC LIMIT 1000 OFFSET $2)`, t.now.UnixMicro(), failuresMost); err != nil {
+		if _, err := t.exec(ctx, "log-in limit", `DELETE FROM login_failures WHERE at <= $1 OR key IN (
+			SELECT key FROM login_failures ORDER BY at DESC LIMIT 1000 OFFSET $2)`, t.now.Add(-failuresKept).UnixMicro(), failuresMost); err != nil {
 			return err
 		}
-		if err := t.within(ctx, at.name); err != nil {
+		name, err := t.failures(ctx, at.name, nameLimit)
+		if err != nil {
 			return err
 		}
-		if err := t.within(ctx, at.address); err != nil {
+		address, err := t.failures(ctx, at.address, addressLimit)
+		if err != nil {
 			return err
 		}
-		if err := t.countFailure(ctx, at.name, nameLimit); err != nil {
+		if err := t.countFailure(ctx, at.name, name, nameLimit); err != nil {
 			return err
 		}
-		return t.countFailure(ctx, at.address, addressLimit)
+		return t.countFailure(ctx, at.address, address, addressLimit)
 	})
 }
 
-// within returns a [*LimitError] if it is not yet time for another attempt.
-func (t *tx) within(ctx context.Context, key string) error {
-	var retry time.Time
-	err := t.a.wrap(t.QueryRowContext(ctx, `SELECT retry_at FROM login_failures WHERE key = $1`, key).Scan(moment{&retry}), "log-in limit")
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil
-	case err != nil:
-		return err
-	case retry.After(t.now):
-		return &LimitError{Wait: retry.Sub(t.now).Truncate(time.Second) + time.Second}
-	}
-	return nil
+// A count is how many failures there are, and until when some were forgotten.
+type count struct {
+	n  int64
+	at time.Time
 }
 
-func (t *tx) countFailure(ctx context.Context, key string, l limit) error {
-	var failures int64
-	err := t.QueryRowContext(ctx, `INSERT INTO login_failures (key, failures, retry_at, forget_at) VALUES ($1, 1, 0, $2)
-		ON CONFLICT (key) DO UPDATE SET failures = login_failures.failures + 1, forget_at = excluded.forget_at
-		RETURNING failures`, key, t.now.Add(failuresKept).UnixMicro()).Scan(&failures)
-	if err != nil {
-		return t.a.wrap(err, "log-in limit")
+// failures returns those that still count, or a [*LimitError] if it is not yet time
+// for another attempt.
+func (t *tx) failures(ctx context.Context, key string, l limit) (count, error) {
+	var c count
+	var retry time.Time
+	row := t.QueryRowContext(ctx, `SELECT failures, at, retry_at FROM login_failures WHERE key = $1`, key)
+	err := t.a.wrap(row.Scan(&c.n, moment{&c.at}, moment{&retry}), "log-in limit")
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return count{0, t.now}, nil
+	case err != nil:
+		return c, err
+	case retry.After(t.now):
+		return c, &LimitError{Wait: retry.Sub(t.now).Truncate(time.Second) + time.Second}
 	}
-	_, err = t.exec(ctx, "log-in limit", `UPDATE login_failures SET retry_at = $1 WHERE key = $2`, t.now.Add(l.wait(failures)).UnixMicro(), key)
+	faded := max(0, t.now.Sub(c.at)/l.fade)
+	if int64(faded) >= c.n {
+		return count{0, t.now}, nil
+	}
+	return count{c.n - int64(faded), c.at.Add(faded * l.fade)}, nil
+}
+
+func (t *tx) countFailure(ctx context.Context, key string, c count, l limit) error {
+	n := min(c.n+1, l.free+failuresOver)
+	_, err := t.exec(ctx, "log-in limit", `INSERT INTO login_failures (key, failures, at, retry_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, at = excluded.at, retry_at = excluded.retry_at`,
+		key, n, c.at.UnixMicro(), t.now.Add(l.wait(n)).UnixMicro())
+	return err
+}
+
+// uncount takes one attempt back: it was none, or has succeeded. As long as there is
+// something to wait for only one goes on at a time, so it is the wait for this one that
+// ends.
+func (t *tx) uncount(ctx context.Context, key string) error {
+	_, err := t.exec(ctx, "log-in limit", `UPDATE login_failures SET failures = failures - 1, retry_at = 0 WHERE key = $1 AND failures > 0`, key)
 	return err
 }
 
@@ -139,7 +160,17 @@ func (t *tx) succeed(ctx context.Context, at attempt) error {
 	if _, err := t.exec(ctx, "log-in limit", `DELETE FROM login_failures WHERE key = $1`, at.name); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, "log-in limit", `UPDATE login_failures SET failures = failures - 1,
-		retry_at = CASE WHEN failures <= $2 THEN 0 ELSE retry_at END WHERE key = $1 AND failures > 0`, at.address, addressLimit.free)
-	return err
+	return t.uncount(ctx, at.address)
+}
+
+// withdraw takes back an attempt at which no password was looked at.
+func (a *Accounts) withdraw(ctx context.Context, at attempt) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return a.change(ctx, func(t *tx) error {
+		if err := t.uncount(ctx, at.name); err != nil {
+			return err
+		}
+		return t.uncount(ctx, at.address)
+	})
 }

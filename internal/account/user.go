@@ -118,6 +118,9 @@ func (a *Accounts) CreateUser(ctx context.Context, u User, password string) (*Us
 // newPassword returns the hash of a password that is good for the user of that name;
 // that of none is empty.
 func (a *Accounts) newPassword(ctx context.Context, user, password string) (string, error) {
+	if _, err := checkName("user", user); err != nil { // before anything is computed
+		return "", err
+	}
 	if password == "" {
 		return "", nil
 	}
@@ -312,8 +315,8 @@ func (a *Accounts) Authenticate(ctx context.Context, name, password, address str
 	}
 	right, err := a.matches(ctx, hash, password)
 	switch {
-	case err != nil:
-		return nil, err
+	case err != nil: // it was not computed
+		return nil, errors.Join(err, a.withdraw(ctx, at))
 	case !right || !known:
 		return nil, ErrWrongPassword
 	}

@@ -108,10 +108,10 @@ CREATE TRIGGER audit_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
 CREATE TABLE login_failures (
     key TEXT PRIMARY KEY, -- hash of a name or an address
     failures BIGINT NOT NULL,
-    retry_at BIGINT NOT NULL,
-    forget_at BIGINT NOT NULL
+    at BIGINT NOT NULL, -- until when failures have been forgotten
+    retry_at BIGINT NOT NULL
 );
-CREATE INDEX login_failures_forget ON login_failures (forget_at);
+CREATE INDEX login_failures_at ON login_failures (at);
 
 CREATE TABLE bootstrap_links (
     secret BYTEA PRIMARY KEY,
