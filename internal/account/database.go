@@ -32,6 +32,8 @@ const (
 	connections = 6 // of PostgreSQL
 
 	connectTimeout = 5 * time.Second // unless the URL says another
+	// migrationLock is any number that nobody else takes.
+	migrationLock = 7306118240953751
 )
 
 // openSQLite opens the file of the catalog once more.
@@ -80,7 +82,7 @@ func (a *Accounts) openPostgres(ctx context.Context, url string) error {
 	a.write.SetMaxIdleConns(connections)
 	a.write.SetConnMaxIdleTime(5 * time.Minute)
 	a.read = a.write
-	turns, err := lock.NewPostgresSessionLocker()
+	turns, err := lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock), lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return errors.Join(fmt.Errorf("account: %w", err), a.Close())
 	}

@@ -1,0 +1,125 @@
+package account
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAudit(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		c := newClock()
+		var lines bytes.Buffer
+		a := must(Open(t.Context(), url, Options{Now: c.now, Password: cheap, AuditLog: &lines}))(t)
+		defer a.Close()
+		ctx := t.Context()
+		began := c.now()
+		events := []Event{
+			{User: "u1", Act: "login", Object: "", From: "192.0.2.1", Allowed: true},
+			{User: "", Act: "login", From: "192.0.2.2", Allowed: false, Detail: "wrong name or password"},
+			{User: "u1", Act: "label.show", Object: "i1", From: "192.0.2.1", Allowed: true},
+			{User: "u2", Act: "label.show", Object: "i1", From: "192.0.2.3\r\n{}", Allowed: false},
+			{User: "u2", Act: "label.show", Object: "i2", Allowed: true},
+		}
+		for i := range events {
+			check(t, a.Record(ctx, events[i]))
+			events[i].N, events[i].At = int64(i+1), c.now()
+			c.add(time.Minute)
+		}
+		events[3].From = "192.0.2.3{}" // one line stays one
+		for _, tt := range []struct {
+			name   string
+			filter EventFilter
+			want   []int // numbers
+		}{
+			{"all", EventFilter{}, []int{5, 4, 3, 2, 1}},
+			{"user", EventFilter{User: "u1"}, []int{3, 1}},
+			{"act", EventFilter{Act: "login"}, []int{2, 1}},
+			{"object", EventFilter{Object: "i1"}, []int{4, 3}},
+			{"two", EventFilter{Object: "i1", User: "u2"}, []int{4}},
+			{"since", EventFilter{Since: began.Add(3 * time.Minute)}, []int{5, 4}},
+			{"until", EventFilter{Until: began.Add(3 * time.Minute)}, []int{3, 2, 1}},
+			{"by one", EventFilter{Limit: 1, User: "u2"}, []int{5, 4}},
+			{"none", EventFilter{User: "u3"}, nil},
+		} {
+			var got, want []Event
+			for _, n := range tt.want {
+				want = append(want, events[n-1])
+			}
+			for cursor := ""; ; {
+				page, next, err := a.Events(ctx, tt.filter, cursor)
+				check(t, err)
+				if got = append(got, page...); next == "" {
+					break
+				}
+				cursor = next
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+			}
+		}
+		for _, cursor := range []string{"x", "-1", "0", "1; DROP TABLE audit"} {
+			_, _, err := a.Events(ctx, EventFilter{}, cursor)
+			checkError(t, cursor, err, ErrBadCursor)
+		}
+		var written []Event
+		for line := range strings.Lines(lines.String()) {
+			var e Event
+			check(t, json.Unmarshal([]byte(line), &e))
+			written = append(written, e)
+		}
+		if diff := cmp.Diff(events, written); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestAuditStays tries to change what is in the log.
+func TestAuditStays(t *testing.T) {
+	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
+		ctx := t.Context()
+		check(t, a.Record(ctx, Event{User: "u1", Act: "login"}))
+		before, _, err := a.Events(ctx, EventFilter{}, "")
+		check(t, err)
+		for _, statement := range []string{
+			`UPDATE audit SET user_id = 'u2'`,
+			`UPDATE audit SET user_id = 'u2' WHERE n = 1`,
+			`DELETE FROM audit`,
+			`DELETE FROM audit WHERE n = 1`,
+			`TRUNCATE audit`,
+			`INSERT OR REPLACE INTO audit (n, at, user_id, act, object, address, allowed, detail) VALUES (1, 0, 'u2', '', '', '', TRUE, '')`,
+			`INSERT INTO audit (n, at, user_id, act, object, address, allowed, detail) VALUES (1, 0, 'u2', '', '', '', TRUE, '')
+				ON CONFLICT (n) DO UPDATE SET user_id = 'u2'`,
+		} {
+			if _, err := a.write.ExecContext(ctx, statement); err == nil {
+				t.Errorf("%s was let through", statement)
+			}
+		}
+		after, _, err := a.Events(ctx, EventFilter{}, "")
+		check(t, err)
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("the log has changed (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestNoStatementChangesAudit reads the source: there must be none that tries.
+func TestNoStatementChangesAudit(t *testing.T) {
+	files := must(filepath.Glob("*.go"))(t)
+	change := regexp.MustCompile(`(?i)(UPDATE|DELETE\s+FROM|TRUNCATE|REPLACE\s+INTO|DROP\s+TABLE)\s+audit\b`)
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		if b := must(os.ReadFile(f))(t); change.Match(b) {
+			t.Errorf("%s changes the audit log: %s", f, change.Find(b))
+		}
+	}
+}
