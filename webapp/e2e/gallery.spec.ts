@@ -60,7 +60,7 @@ for (const { option, key } of orders) {
     await expect(async () => {
       const ids = await page.locator(".card[data-id]").evaluateAll((cards) => cards.map((card) => (card as HTMLElement).dataset.id));
       expect(ids.slice(0, 6).map((id) => key(slides.all.find((image) => image.id === id)!))).toEqual(wanted);
-    }).toPass();
+    }).toPass({ timeout: 15_000 });
   });
 }
 
