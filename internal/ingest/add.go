@@ -43,7 +43,7 @@ func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalo
 }
 
 // Incoming reports whether an image of a managed store has yet to be moved to where
-// it stays.
+// it stays: also if that was begun and broken off.
 func Incoming(s *catalog.Store, im *catalog.Image) bool {
-	return s.Mode == catalog.Managed && strings.HasPrefix(im.Path, incoming)
+	return s.Mode == catalog.Managed && (strings.HasPrefix(im.Path, incoming) || strings.HasPrefix(im.Path, staging))
 }

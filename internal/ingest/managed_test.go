@@ -598,6 +598,70 @@ func TestRemoveAndRestore(t *testing.T) {
 	})
 }
 
+// TestDeletedFirst has a slide come again whose first copy was deleted in the catalog,
+// and whose file is still in its place, or lost.
+func TestDeletedFirst(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprint("lost: ", lost), func(t *testing.T) {
+			h := newHouse(t, "", "")
+			h.imported("a.tiff")
+			first := h.only()
+			h.arrive("b.tiff", pyramid{}.bytes())
+			h.later(time.Minute)
+			h.pass(Options{})
+			second, err := h.Catalog.ImageByPath(t.Context(), h.store, "incoming/b.tiff")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Catalog.DeleteImage(t.Context(), first.ID); err != nil {
+				t.Fatal(err)
+			}
+			want := []string{first.Path, "trash/.tiff"}
+			if lost {
+				h.remove(first.Path)
+				want = want[:1]
+			}
+			r, err := h.Import(t.Context(), second.ID, nil)
+			if err != nil || r.Duplicate || r.Image != second.ID {
+				t.Errorf("%+v, %v, want it imported as the image it is", r, err)
+			}
+			h.wantFiles(want...)
+			if r := h.pass(Options{}); r.changed() {
+				t.Errorf("next pass: %+v, want nothing", r)
+			}
+		})
+	}
+}
+
+// TestStagedIsIncoming breaks an import off behind its first step, and has somebody
+// else do imports.
+func TestStagedIsIncoming(t *testing.T) {
+	h := newHouse(t, "", "")
+	h.arrive("a.tiff", pyramid{}.bytes())
+	h.later(time.Minute)
+	h.pass(Options{})
+	im := h.only()
+	if err := writeSidecar(&catalog.Store{Root: h.root}, staging+im.ID+".tiff", movedFrom(im)); err != nil {
+		t.Fatal(err)
+	}
+	h.rename(h.path(im.Path), h.path(staging+im.ID+".tiff"))
+	var told []string
+	h.Arrived = func(image string) { told = append(told, image) }
+	h.pass(Options{})
+	im = h.only()
+	st, err := h.Catalog.Store(t.Context(), h.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !Incoming(st, im) || len(told) != 1 || told[0] != im.ID || im.State != catalog.Available {
+		t.Errorf("%s at %q, handed over: %q; want it to be imported", im.State, im.Path, told)
+	}
+	if _, err := h.Import(t.Context(), im.ID, nil); err != nil {
+		t.Error(err)
+	}
+	h.wantFiles(slidePath(digestOf(pyramid{}.bytes())))
+}
+
 // TestInPlaceIsNotWritten removes, restores and retries images of a folder that is
 // only read.
 func TestInPlaceIsNotWritten(t *testing.T) {
@@ -692,7 +756,9 @@ func TestEmptyTrash(t *testing.T) {
 		t.Errorf("restore of what came again: %v, want %v", err, ErrInTheWay)
 	}
 	h.later(40 * 24 * time.Hour)
-	empty(1)
+	h.pass(Options{})
+	empty(0) // the pass did
+	h.wantFiles(slidePath(digestOf(pyramid{}.bytes())), slidePath(digestOf(pyramid{seed: 1}.bytes())))
 	if got := len(h.images()); got != 2 {
 		t.Errorf("%d images, want 2", got)
 	}

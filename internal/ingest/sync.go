@@ -306,10 +306,15 @@ func (p *pass) finish(ctx context.Context) error {
 }
 
 // retire hides what has been missing for as long as the store says, and drops what
-// has been for longer.
+// has been for longer. So it does with what is in the trash.
 func (p *pass) retire(ctx context.Context, now time.Time) error {
 	if after := p.store.HideAfter; after > 0 {
 		if _, err := p.c.HideMissing(ctx, p.store.ID, now.Add(-after)); err != nil {
+			return err
+		}
+	}
+	if p.store.Mode == catalog.Managed {
+		if _, err := p.emptyTrash(ctx); err != nil {
 			return err
 		}
 	}

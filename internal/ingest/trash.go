@@ -136,7 +136,7 @@ func isHome(path string) bool {
 
 // EmptyTrash removes the files of a managed store for good that have been in its trash
 // for as long as the store keeps them, and takes their images out of the catalog. It
-// returns how many files were removed. The error is [catalog.ErrNotFound], that of
+// returns how many files were removed. A pass that ends does so too. The error is [catalog.ErrNotFound], that of
 // the file system, the catalog's or the context's.
 func (s *Syncer) EmptyTrash(ctx context.Context, store string) (int, error) {
 	st, err := s.Catalog.Store(ctx, store)
@@ -148,10 +148,14 @@ func (s *Syncer) EmptyTrash(ctx context.Context, store string) (int, error) {
 		return 0, err
 	}
 	defer p.root.Close()
-	removed := 0
+	return p.emptyTrash(ctx)
+}
+
+func (p *pass) emptyTrash(ctx context.Context) (removed int, err error) {
+	st := p.store
 	for _, name := range p.names(trash) {
 		at, rest, ok := stamped(name)
-		if !ok || s.now().Sub(at) < or(st.KeepTrash, DefaultKeepTrash) {
+		if !ok || p.s.now().Sub(at) < or(st.KeepTrash, DefaultKeepTrash) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
