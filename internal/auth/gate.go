@@ -1,0 +1,381 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+)
+
+const (
+	// CookieName is that of the built-in server's session.
+	CookieName = "ptiffstore_session"
+	// BatchMost is how many questions an authority is asked at once.
+	BatchMost = 200
+	// attempts is how often a question is asked whose answer is revoked meanwhile.
+	attempts = 3
+)
+
+// GateOptions are how a [Gate] asks and remembers.
+type GateOptions struct {
+	Authority Authority
+	// Cookie is the name of the one cookie that counts, [CookieName] if empty.
+	Cookie string
+	// Keys verify passes and signed URLs; without them neither is good.
+	Keys *Keys
+	// MaxBytes bounds the memory of answers, 32 MiB if 0.
+	MaxBytes int64
+	// MaxTTL bounds how long an answer is remembered, 5 minutes if 0.
+	MaxTTL time.Duration
+	// Timeout is how long a question may take, 10 seconds if 0.
+	Timeout time.Duration
+	Now     func() time.Time // nil is time.Now
+}
+
+// A Gate says who may see what. It asks its authority once and remembers the answer, no
+// too, as long as the authority allows. Who finds an answer remembered takes no lock
+// against others and allocates nothing. It is safe for concurrent use.
+type Gate struct {
+	o       GateOptions
+	key     [2][sha256.BlockSize]byte // of the credentials' hash: inner and outer
+	memory  memory
+	revoked revoked
+	mu      sync.Mutex
+	flights map[memoryKey]*flight
+}
+
+// A flight is a question that is being asked.
+type flight struct {
+	key    memoryKey
+	q      Question
+	asked  uint64 // generation before the question
+	began  int64  // nanoseconds of the Unix epoch
+	done   chan struct{}
+	answer Answer
+	err    error
+}
+
+// NewGate returns a gate that remembers nothing yet.
+func NewGate(o GateOptions) *Gate {
+	if o.Cookie == "" {
+		o.Cookie = CookieName
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 32 << 20
+	}
+	if o.MaxTTL == 0 {
+		o.MaxTTL = 5 * time.Minute
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	g := &Gate{o: o, flights: map[memoryKey]*flight{}}
+	var key [sha256.BlockSize]byte
+	rand.Read(key[:])
+	for i, b := range key { // RFC 2104
+		g.key[0][i], g.key[1][i] = b^0x36, b^0x5c
+	}
+	g.memory.init(o.MaxBytes)
+	return g
+}
+
+// Credential takes from a request's Authorization and Cookie headers and its query, as
+// sent, what proves who the caller is. The result lives as long as they do.
+func (g *Gate) Credential(authorization, cookies, query string) Credential {
+	c := Credential{Authorization: authorization}
+	if cookies != "" {
+		c.Cookie = Cookie(cookies, g.o.Cookie)
+	}
+	if query == "" {
+		return c
+	}
+	c.Pass = parameter(query, "pass")
+	if sig := parameter(query, "sig"); sig != "" {
+		c.Signed = Signature{Sig: sig, Exp: parameter(query, "exp"), Scope: parameter(query, "scope"), KeyID: parameter(query, "kid")}
+	}
+	return c
+}
+
+// FromRequest is [Gate.Credential] of r.
+func (g *Gate) FromRequest(r *http.Request) Credential {
+	var cookies string
+	if h := r.Header["Cookie"]; len(h) == 1 {
+		cookies = h[0]
+	} else if len(h) > 1 {
+		cookies = strings.Join(h, "; ")
+	}
+	return g.Credential(r.Header.Get("Authorization"), cookies, r.URL.RawQuery)
+}
+
+// Allow answers a question. An answer of no is no error. The error is
+// [ErrUnavailable], or that of ctx.
+func (g *Gate) Allow(ctx context.Context, c Credential, q Question) (Answer, error) {
+	who := g.who(&c)
+	if e := g.remembered(&who, &q); e != nil {
+		return e.answer, nil
+	}
+	answers, err := g.ask(ctx, who, c, []Question{q})
+	if err != nil {
+		return Answer{}, err
+	}
+	return answers[0], nil
+}
+
+// AllowMany answers many questions, asking only those whose answers are not
+// remembered, [BatchMost] at a time.
+func (g *Gate) AllowMany(ctx context.Context, c Credential, questions []Question) ([]Answer, error) {
+	return g.ask(ctx, g.who(&c), c, questions)
+}
+
+// Identify says who sent a request. The error is [ErrUnavailable] or that of ctx.
+func (g *Gate) Identify(ctx context.Context, c Credential) (Caller, error) {
+	a, err := g.Allow(ctx, c, Question{Scope: account.ScopeTiles})
+	if err != nil {
+		return Caller{}, err
+	}
+	return Caller{User: a.User, LoggedIn: a.Status != http.StatusUnauthorized, Session: a.Session, Token: a.Token}, nil
+}
+
+// Revoke forgets what is remembered of somebody's rights, and what is being asked.
+// When it returns, no answer from before is used any more.
+func (g *Gate) Revoke(v account.Revocation) {
+	now := g.o.Now()
+	if v.At.IsZero() {
+		v.At = now
+	}
+	g.revoked.add(v, now)
+}
+
+// Stats are figures for an operator.
+type Stats struct {
+	Answers int   // remembered
+	Bytes   int64 // their memory
+}
+
+// Stats returns figures as of now.
+func (g *Gate) Stats() Stats {
+	n, b := g.memory.size()
+	return Stats{n, b}
+}
+
+// remembered returns the answer that is known to hold, nil if there is none.
+func (g *Gate) remembered(w *who, q *Question) *entry {
+	now := g.o.Now().UnixNano()
+	k := memoryKey{*w, q.Store, q.Image, q.Scope}
+	if e := g.memory.get(&k); e != nil && g.good(e, q, now) {
+		return e
+	}
+	if q.Image == "" {
+		return nil
+	}
+	k.image = ""
+	if e := g.memory.get(&k); e != nil && e.answer.StoreWide && g.good(e, q, now) {
+		return e
+	}
+	return nil
+}
+
+// good reports whether e still answers q.
+func (g *Gate) good(e *entry, q *Question, now int64) bool {
+	if now >= e.expires {
+		return false
+	}
+	generation := g.revoked.generation.Load()
+	if e.checked.Load() != generation {
+		if !g.revoked.holds(&e.answer, e.asked, e.key.store, e.key.image) {
+			return false
+		}
+		e.checked.Store(generation)
+	}
+	// One for the whole store knows nothing of its images.
+	if q.Image != e.key.image && g.revoked.image.Load() > e.asked && !g.revoked.holds(&e.answer, e.asked, q.Store, q.Image) {
+		return false
+	}
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+	return true
+}
+
+// ask answers questions from memory where it can, and asks the rest.
+func (g *Gate) ask(ctx context.Context, w who, c Credential, questions []Question) ([]Answer, error) {
+	answers := make([]Answer, len(questions))
+	missing := make([]int, len(questions))
+	for i := range missing {
+		missing[i] = i
+	}
+	for range attempts {
+		var ask []int
+		for _, i := range missing {
+			if e := g.remembered(&w, &questions[i]); e != nil {
+				answers[i] = e.answer
+			} else {
+				ask = append(ask, i)
+			}
+		}
+		if len(ask) == 0 {
+			return answers, nil
+		}
+		missing = nil
+		for n, f := range g.join(w, c, questions, ask) {
+			select {
+			case <-f.done:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			if f.err != nil {
+				return nil, f.err
+			}
+			answers[ask[n]] = f.answer
+			// Who joins a flight may have come after a revocation that the flight
+			// began before.
+			if !g.revoked.holds(&f.answer, f.asked, f.q.Store, f.q.Image) {
+				missing = append(missing, ask[n])
+			}
+		}
+		if len(missing) == 0 {
+			return answers, nil
+		}
+	}
+	return nil, &UnavailableError{RetryAfter: time.Second, Err: errors.New("rights are being changed faster than they can be asked for")}
+}
+
+// join returns the flight of each question, and starts those that nobody has.
+func (g *Gate) join(w who, c Credential, questions []Question, ask []int) []*flight {
+	all := make([]*flight, len(ask))
+	var mine []*flight
+	asked, began := g.revoked.generation.Load(), g.o.Now().UnixNano()
+	g.mu.Lock()
+	for n, i := range ask {
+		q := questions[i]
+		k := memoryKey{w, q.Store, q.Image, q.Scope}
+		f := g.flights[k]
+		if f == nil {
+			q = Question{strings.Clone(q.Store), strings.Clone(q.Image), strings.Clone(q.ExternalID), account.Scope(strings.Clone(string(q.Scope)))}
+			f = &flight{key: memoryKey{w, q.Store, q.Image, q.Scope}, q: q, asked: asked, began: began, done: make(chan struct{})}
+			g.flights[f.key] = f
+			mine = append(mine, f)
+		}
+		all[n] = f
+	}
+	g.mu.Unlock()
+	if len(mine) > 0 {
+		c = c.clone()
+	}
+	for len(mine) > 0 {
+		n := min(len(mine), BatchMost)
+		go g.fly(c, mine[:n])
+		mine = mine[n:]
+	}
+	return all
+}
+
+// fly asks and remembers. It depends on none of those who wait for it.
+func (g *Gate) fly(c Credential, flights []*flight) {
+	ctx, cancel := context.WithTimeout(context.Background(), g.o.Timeout)
+	defer cancel()
+	questions := make([]Question, len(flights))
+	for i, f := range flights {
+		questions[i] = f.q
+	}
+	answers, err := g.check(ctx, c, questions)
+	now := g.o.Now()
+	for i, f := range flights {
+		if err != nil {
+			f.err = err
+			continue
+		}
+		f.answer = answers[i]
+		g.remember(f, now)
+	}
+	g.mu.Lock()
+	for _, f := range flights {
+		delete(g.flights, f.key)
+	}
+	g.mu.Unlock()
+	for _, f := range flights {
+		close(f.done)
+	}
+}
+
+// check asks passes and signed URLs themselves, and the authority about the rest.
+func (g *Gate) check(ctx context.Context, c Credential, questions []Question) ([]Answer, error) {
+	answers := make([]Answer, len(questions))
+	var rest []int
+	for i, q := range questions {
+		a, ok := g.proved(&c, &q)
+		answers[i] = a
+		if !ok || !a.Allow && (c.Authorization != "" || c.Cookie != "") {
+			rest = append(rest, i)
+		}
+	}
+	if len(rest) == 0 {
+		return answers, nil
+	}
+	ask := make([]Question, len(rest))
+	for n, i := range rest {
+		ask[n] = questions[i]
+	}
+	c.Pass, c.Signed = "", Signature{}
+	got, err := g.o.Authority.Check(ctx, c, ask)
+	if err == nil && len(got) != len(ask) {
+		err = fmt.Errorf("%d answers to %d questions", len(got), len(ask))
+	}
+	if err != nil {
+		return nil, unavailable(err, time.Second)
+	}
+	for n, i := range rest {
+		answers[i] = got[n]
+	}
+	return answers, nil
+}
+
+// remember keeps an answer as long as it may be. Its time begins before the question.
+func (g *Gate) remember(f *flight, now time.Time) {
+	a := f.answer
+	e := &entry{key: f.key, answer: a, asked: f.asked, expires: f.began + int64(min(a.TTL, g.o.MaxTTL))}
+	if a.TTL <= 0 || e.expires <= now.UnixNano() {
+		return
+	}
+	e.checked.Store(f.asked)
+	switch {
+	case f.q.Image == "":
+		// That not all of a store may be seen says nothing of its images.
+		e.answer.StoreWide = a.StoreWide || a.Allow
+	case a.StoreWide:
+		e.key.image = ""
+	}
+	g.memory.put(e, now.UnixNano())
+}
+
+var hashing = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+
+// who is the HMAC-SHA256 (RFC 2104) of the credential under the key of this process,
+// cut to 128 bits. crypto/hmac would allocate.
+func (g *Gate) who(c *Credential) who {
+	buf := hashing.Get().(*[]byte)
+	b := append((*buf)[:0], g.key[0][:]...)
+	for _, s := range [...]string{c.Authorization, c.Cookie, c.Pass, c.Signed.Sig, c.Signed.Exp, c.Signed.Scope, c.Signed.KeyID} {
+		n := len(s)
+		b = append(b, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
+		b = append(b, s...)
+	}
+	inner := sha256.Sum256(b)
+	b = append(append(b[:0], g.key[1][:]...), inner[:]...)
+	outer := sha256.Sum256(b)
+	if cap(b) <= 16<<10 {
+		*buf = b
+		hashing.Put(buf)
+	}
+	return who(outer[:16])
+}

@@ -1,0 +1,86 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// A Target is an image whose tile is asked for.
+type Target struct {
+	Store, Image, ExternalID string // empty for an image that is unknown
+	// ByFile tells that it was asked for by the name of its file, which is patient
+	// data: only those may use it who may see it.
+	ByFile bool
+	// Public tells that everybody may see the tiles of its store.
+	Public bool
+}
+
+// Checked reports whether the answer depends on the caller.
+func (t *Target) Checked() bool { return !t.Public || t.ByFile || t.Image == "" }
+
+// ErrUnknown: the caller is to be told that there is no such image.
+var ErrUnknown = errors.New("auth: as if there were no such image")
+
+var (
+	errLogin     = &web.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
+	errForbidden = &web.Error{Status: http.StatusForbidden, Detail: "You may not see this image, or there is none of this name."}
+)
+
+// Tile returns nil if the caller may have the tiles of t; of an unknown image, if they
+// may know that it is. Else it is a [*web.Error], [ErrUnknown], or that of ctx.
+//
+// An image that a caller may not see answers the same as one that does not exist.
+func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
+	if !t.Checked() {
+		return nil
+	}
+	scope := account.ScopeTiles
+	if t.ByFile {
+		scope = account.ScopeLabel
+	}
+	a, err := g.Allow(ctx, c, Question{Store: t.Store, Image: t.Image, ExternalID: t.ExternalID, Scope: scope})
+	if err != nil {
+		return Problem(err)
+	}
+	if a.Allow {
+		return nil
+	}
+	if !t.ByFile {
+		return refusal(a.Status)
+	}
+	// What a name stands for is as unknown to this caller as any other name.
+	if a, err = g.Allow(ctx, c, Question{Scope: account.ScopeTiles}); err != nil {
+		return Problem(err)
+	}
+	if a.Allow {
+		return ErrUnknown
+	}
+	return refusal(a.Status)
+}
+
+func refusal(status int) error {
+	if status == http.StatusUnauthorized {
+		return errLogin
+	}
+	return errForbidden
+}
+
+// Problem is err as the client is told it.
+func Problem(err error) error {
+	if !errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	after := 1
+	if e, ok := errors.AsType[*UnavailableError](err); ok {
+		after = max(1, int(math.Ceil(e.RetryAfter.Seconds())))
+	}
+	return &web.Error{
+		Status: http.StatusServiceUnavailable, RetryAfter: after, Err: err,
+		Detail: "Whether you may see this can't be checked at present: the central server does not answer. Try again.",
+	}
+}
