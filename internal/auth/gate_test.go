@@ -114,8 +114,11 @@ func TestRemembered(t *testing.T) {
 			{"ann", tileOf("st", "a"), 0, 1}, {"ann", tileOf("st", "a"), 59 * time.Second, 1}, {"ann", tileOf("st", "a"), time.Second, 2},
 		}},
 		{"yes for the store", 200, `{"allow":true,"ttl":60,"store_wide":true}`, []step{
-			{"ann", tileOf("st", "a"), 0, 1}, {"ann", tileOf("st", "b"), 0, 1}, {"ann", tileOf("st", ""), 0, 1},
-			{"ann", tileOf("other", "b"), 0, 2}, {"ann", label, 0, 3},
+			{"ann", tileOf("st", "a"), 0, 1},
+			{"ann", tileOf("st", "b"), 0, 1},
+			{"ann", tileOf("st", ""), 0, 1},
+			{"ann", tileOf("other", "b"), 0, 2},
+			{"ann", label, 0, 3},
 		}},
 		{"a question without image holds for all of the store", 200, yes, []step{
 			{"ann", tileOf("st", ""), 0, 1}, {"ann", tileOf("st", "b"), 0, 1}, {"ann", tileOf("", ""), 0, 2}, {"ann", tileOf("other", "b"), 0, 3},
