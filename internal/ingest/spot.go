@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,13 +32,17 @@ type spot struct {
 }
 
 // spotAt returns the spot rel below the folder base, which alone may be reached over
-// symbolic links. Folders on the way are made if mk.
+// symbolic links. Folders on the way are made if mk. The error is [fs.ErrInvalid] for
+// a way out of the folder: sidecars hold paths, too.
 func spotAt(base, rel string, mk bool) (spot, error) {
+	parts := strings.Split(rel, "/")
+	if slices.ContainsFunc(parts, func(s string) bool { return s == "" || s == "." || s == ".." }) {
+		return spot{}, fs.ErrInvalid
+	}
 	fd, err := open(unix.AT_FDCWD, base, true)
 	if err != nil {
 		return spot{}, err
 	}
-	parts := strings.Split(rel, "/")
 	for _, part := range parts[:len(parts)-1] {
 		sub, err := open(fd, part, false)
 		if mk && errors.Is(err, fs.ErrNotExist) {
