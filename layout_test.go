@@ -48,9 +48,10 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/viewer", "internal/web", ""},
 	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/account internal/web internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
 	{"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest", ""},
+	{"internal/deploy", "", ""},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/catalog internal/ingest internal/account internal/web " +
-			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify",
+			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/deploy",
 		"github.com/alecthomas/kong golang.org/x/term",
 	},
 	{"scripts/gotest", "", ""},

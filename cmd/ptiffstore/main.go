@@ -34,6 +34,7 @@ type program struct {
 	Verify     verifyCmd     `cmd:"" help:"Read files again, and say which are damaged."`
 	Retry      retryCmd      `cmd:"" help:"Look again at a file that is broken or in quarantine."`
 	Task       taskCmd       `cmd:"" help:"Submit, list, show, wait for or cancel tasks."`
+	Deploy     deployCmd     `cmd:"" help:"Write the files under which a supervisor runs a site."`
 	Inspect    inspectCmd    `cmd:"" help:"Say what a slide's file holds, or what is wrong with it."`
 	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide's file as a JPEG."`
 	Associated associatedCmd `cmd:"" help:"Write the label, macro or thumbnail of a slide's file as a JPEG."`

@@ -26,7 +26,8 @@ type serveCmd struct {
 	common
 	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are read and never written."`
 	working
-	Roots []string `name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
+	NoWorker bool     `name:"no-worker" help:"Leave keeping stores in step, and tasks, to other processes."`
+	Roots    []string `name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
 }
 
 func (*serveCmd) Help() string {
@@ -46,6 +47,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 	}
+	s.idle = c.NoWorker
 	return s.serve(ctx, std, &c.working, nil)
 }
 
@@ -62,6 +64,7 @@ type site struct {
 	crew    *crew
 	roots   []string // folders in which stores may be added over HTTP
 	health  web.Health
+	idle    bool // others keep stores in step and do tasks
 }
 
 // openServing opens the site of a process that serves.
@@ -161,7 +164,9 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 		return err
 	}
 	wg.Go(func() { f.Run(ctx) })
-	s.work(ctx, &wg, w)
+	if !s.idle {
+		s.work(ctx, &wg, w)
+	}
 	s.health.Ready.Store(true)
 	if prepare != nil {
 		if err := prepare(ctx); err != nil {

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/slideatlas/ptiffstore/internal/deploy"
+)
+
+type deployCmd struct {
+	Systemd    deploySystemdCmd    `cmd:"" help:"Write systemd units."`
+	Supervisor deploySupervisorCmd `cmd:"" help:"Write a configuration of supervisord."`
+}
+
+// deploySite are the flags that say what a site is like.
+type deploySite struct {
+	Site     string   `required:"" placeholder:"NAME" help:"Name of the site: lower-case letters, digits and hyphens."`
+	Out      string   `short:"o" default:"." type:"path" placeholder:"DIR" help:"Folder to write the files to."`
+	Program  string   `placeholder:"FILE" type:"path" help:"The binary. Default: this one."`
+	User     string   `default:"ptiffstore" help:"User that runs the processes."`
+	Data     string   `default:"/var/lib/ptiffstore" type:"path" placeholder:"DIR" help:"Folder of the catalog and of made pictures."`
+	Database string   `placeholder:"URL" help:"postgres://… ; default: SQLite in --data."`
+	Listen   string   `default:"127.0.0.1:8080" help:"Address of the server."`
+	Tiles    string   `placeholder:"ADDRESS" help:"Address of a tile server; default: none."`
+	Queues   []string `name:"queue" default:"default=4" placeholder:"NAME[=N]" help:"A worker for this queue; may be repeated."`
+	Writable []string `name:"managed" type:"path" placeholder:"DIR" help:"Folder of a managed store, which the processes may write; may be repeated."`
+	Logs     string   `default:"/var/log/ptiffstore" type:"path" placeholder:"DIR" help:"Folder of supervisord's logs."`
+	Force    bool     `help:"Write over files that are there."`
+	Folders  []string `arg:"" optional:"" type:"path" help:"Folders of slides, which become stores. They are read and never written."`
+}
+
+func (c *deploySite) site() (deploy.Site, error) {
+	s := deploy.Site{
+		Name: c.Site, Program: c.Program, User: c.User, Data: c.Data, Database: c.Database, Listen: c.Listen, Tiles: c.Tiles,
+		Queues: c.Queues, Folders: c.Folders, Writable: c.Writable, LogFolder: c.Logs,
+	}
+	if _, err := (&working{Queues: c.Queues}).queues(); err != nil {
+		return s, err
+	}
+	if s.Program == "" {
+		var err error
+		if s.Program, err = os.Executable(); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// write writes the files, none over one that is there unless that is wanted.
+func (c *deploySite) write(std streams, files []deploy.File) error {
+	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+		return err
+	}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if c.Force {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	for _, f := range files {
+		path := filepath.Join(c.Out, f.Name)
+		w, err := os.OpenFile(path, flags, 0o640)
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%s is there already: say --force to write over it", path)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(f.Content)
+		if err = errors.Join(err, w.Close()); err != nil {
+			return err
+		}
+		fmt.Fprintln(std.out, path)
+	}
+	return nil
+}
+
+type deploySystemdCmd struct{ deploySite }
+
+func (*deploySystemdCmd) Help() string {
+	return "A unit for the server, one for a tile server, one for the worker of each queue, a target that is all of them, and a file of environment variables. Copy the units to /etc/systemd/system and the variables to /etc/ptiffstore/NAME.env, then:\n\n  systemctl daemon-reload\n  systemctl enable --now ptiffstore-NAME.target\n\nExample:\n\n  ptiffstore deploy systemd --site north --queue default=4 --queue verify=1 /slides/scanner1"
+}
+
+// Run writes the units.
+func (c *deploySystemdCmd) Run(_ context.Context, std streams) error {
+	s, err := c.site()
+	if err != nil {
+		return err
+	}
+	files, err := deploy.Systemd(s)
+	if err != nil {
+		return err
+	}
+	return c.write(std, files)
+}
+
+type deploySupervisorCmd struct{ deploySite }
+
+func (*deploySupervisorCmd) Help() string {
+	return "One file with a program for the server, a tile server, and the worker of each queue. Copy it to /etc/supervisor/conf.d, make the folders of data and logs, then: supervisorctl update\n\nExample:\n\n  ptiffstore deploy supervisor --site north --queue default=4 --queue verify=1 /slides/scanner1"
+}
+
+// Run writes the configuration.
+func (c *deploySupervisorCmd) Run(_ context.Context, std streams) error {
+	s, err := c.site()
+	if err != nil {
+		return err
+	}
+	files, err := deploy.Supervisor(s)
+	if err != nil {
+		return err
+	}
+	return c.write(std, files)
+}

@@ -1,0 +1,160 @@
+// Package deploy writes the files under which a supervisor runs the processes of a
+// site: server, tile server, and one worker for each queue.
+package deploy
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+	"text/template"
+)
+
+// A Site is what is known of a site when its files are written.
+type Site struct {
+	Name       string // lower-case letters, digits and hyphens
+	Program    string // path of the binary
+	User       string // that runs it
+	Data       string // folder of the catalog, without Database, and of made pictures
+	Database   string // "" for SQLite in Data; a password does not belong here
+	Listen     string // address of the server
+	Tiles      string // address of the tile server; "" for none
+	Queues     []string
+	Folders    []string // of slides, which are only read
+	Writable   []string // folders of managed stores
+	LogFolder  string   // of supervisord; systemd has its journal
+	ExtraFlags []string // of the server
+}
+
+// A File is one to be written.
+type File struct {
+	Name    string // relative, with slashes
+	Content []byte
+}
+
+//go:embed templates
+var templates embed.FS
+
+var siteName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+// Systemd returns units, and the file of environment variables that they read.
+func Systemd(s Site) ([]File, error) { return s.render("systemd") }
+
+// Supervisor returns the program section of supervisord, and the file of environment
+// variables that its programs read.
+func Supervisor(s Site) ([]File, error) { return s.render("supervisor") }
+
+// A Process is one of a site's, as templates see it.
+type Process struct {
+	Site
+	Kind string // server, tileserver or worker
+	Unit string // its name
+	Args []string
+	Stop int // seconds that it is given to end
+}
+
+// processes are those of the site.
+func (s Site) processes() []Process {
+	unit := "ptiffstore-" + s.Name
+	server := append([]string{"serve", "--listen", s.Listen, "--no-worker"}, s.ExtraFlags...)
+	list := []Process{{s, "server", unit + "-server", append(server, s.Folders...), 30}}
+	if s.Tiles != "" {
+		list = append(list, Process{s, "tileserver", unit + "-tileserver", []string{"tileserver", "--listen", s.Tiles}, 30})
+	}
+	for _, q := range s.Queues {
+		name, _, _ := strings.Cut(q, "=")
+		list = append(list, Process{s, "worker", unit + "-worker-" + name, []string{"worker", "--queue", q}, 60})
+	}
+	return list
+}
+
+// check says what is wrong with a site, in words.
+func (s Site) check() error {
+	if !siteName.MatchString(s.Name) {
+		return fmt.Errorf("deploy: the name of a site is lower-case letters and digits with single hyphens: %q", s.Name)
+	}
+	for what, v := range map[string]string{
+		"program": s.Program, "data folder": s.Data, "user": s.User, "address": s.Listen, "address of the tile server": s.Tiles, "database": s.Database,
+	} {
+		if err := plain(what, v); err != nil {
+			return err
+		}
+	}
+	for _, list := range [][]string{s.Folders, s.Writable, s.Queues, s.ExtraFlags} {
+		for _, v := range list {
+			if err := plain("argument", v); err != nil {
+				return err
+			}
+		}
+	}
+	if !path.IsAbs(s.Program) || !path.IsAbs(s.Data) {
+		return fmt.Errorf("deploy: give program and data folder as whole paths: %q, %q", s.Program, s.Data)
+	}
+	return nil
+}
+
+// plain refuses what would have to be quoted in different ways by each supervisor.
+func plain(what, v string) error {
+	if i := strings.IndexFunc(v, func(r rune) bool { return r < ' ' || strings.ContainsRune(`"'\$;`+"`", r) }); i >= 0 {
+		return fmt.Errorf("deploy: the %s %q has a character that supervisors take for something else", what, v)
+	}
+	return nil
+}
+
+// render fills in the templates of a supervisor. Those whose names begin with
+// process are for each process.
+func (s Site) render(kind string) ([]File, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	funcs := template.FuncMap{"quote": quote, "percent": func(v string) string { return strings.ReplaceAll(v, "%", "%%") }}
+	t, err := template.New("").Funcs(funcs).ParseFS(templates, "templates/"+kind+"/*")
+	if err != nil {
+		return nil, fmt.Errorf("deploy: %w", err)
+	}
+	names, err := fs.ReadDir(templates, "templates/"+kind)
+	if err != nil {
+		return nil, fmt.Errorf("deploy: %w", err)
+	}
+	all := s.processes()
+	var files []File
+	for _, n := range names {
+		if suffix, ok := strings.CutPrefix(n.Name(), "process"); ok {
+			for _, p := range all {
+				if files, err = add(files, t, n.Name(), p.Unit+suffix, p); err != nil {
+					return nil, err
+				}
+			}
+			continue
+		}
+		data := struct {
+			Site
+			Processes []Process
+		}{s, all}
+		if files, err = add(files, t, n.Name(), strings.ReplaceAll(n.Name(), "site", "ptiffstore-"+s.Name), data); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+func add(files []File, t *template.Template, from, name string, data any) ([]File, error) {
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, from, data); err != nil {
+		return nil, fmt.Errorf("deploy: %w", err)
+	}
+	return append(files, File{name, b.Bytes()}), nil
+}
+
+// quote is an argument as both supervisors read it: in double quotes if there is a
+// space in it, a percent sign doubled.
+func quote(v string) string {
+	v = strings.ReplaceAll(v, "%", "%%")
+	if v == "" || strings.ContainsRune(v, ' ') {
+		return `"` + v + `"`
+	}
+	return v
+}
