@@ -35,6 +35,10 @@ type program struct {
 	Retry      retryCmd      `cmd:"" help:"Look again at a file that is broken or in quarantine."`
 	Task       taskCmd       `cmd:"" help:"Submit, list, show, wait for or cancel tasks."`
 	Deploy     deployCmd     `cmd:"" help:"Write the files under which a supervisor runs a site."`
+	User       userCmd       `cmd:"" help:"Add, list, change or remove users."`
+	Group      groupCmd      `cmd:"" help:"Add, list, change or remove groups of users."`
+	Token      tokenCmd      `cmd:"" help:"Add, list or remove tokens of programs."`
+	Grant      grantCmd      `cmd:"" help:"Say who may see or do what."`
 	Inspect    inspectCmd    `cmd:"" help:"Say what a slide's file holds, or what is wrong with it."`
 	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide's file as a JPEG."`
 	Associated associatedCmd `cmd:"" help:"Write the label, macro or thumbnail of a slide's file as a JPEG."`
@@ -45,6 +49,7 @@ type program struct {
 // A streams is what a command reads and writes, so that tests can run it whole.
 type streams struct {
 	out, err io.Writer
+	in       io.Reader // nil if there is none
 }
 
 // An exitError ends the program with a code of its own.
@@ -58,7 +63,7 @@ func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr})
+	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr, in: os.Stdin})
 	stop()
 	os.Exit(code)
 }

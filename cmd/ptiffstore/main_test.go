@@ -139,7 +139,7 @@ func command(t *testing.T, args ...string) result {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*soon) // one that was to be refused may serve
 	defer cancel()
 	var out, errs bytes.Buffer
-	code := run(ctx, args, streams{&out, &errs})
+	code := run(ctx, args, streams{out: &out, err: &errs})
 	return result{code, out.String(), errs.String()}
 }
 
@@ -212,7 +212,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs bytes.Buffer
-	code := run(ctx, []string{"tile", plain.file(t), "1", "0", "0"}, streams{&out, &errs})
+	code := run(ctx, []string{"tile", plain.file(t), "1", "0", "0"}, streams{out: &out, err: &errs})
 	if code != exitFailure || out.Len() > 0 || !strings.Contains(errs.String(), "canceled") {
 		t.Errorf("exit code %d, %d bytes, %q: want %d and no tile", code, out.Len(), errs.String(), exitFailure)
 	}

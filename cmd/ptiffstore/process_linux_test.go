@@ -322,7 +322,7 @@ func TestFullDisk(t *testing.T) {
 	var errs bytes.Buffer
 	for _, args := range [][]string{{"tile", philips.file(t), "0", "0", "0"}, {"inspect", philips.file(t)}, {"inspect", philips.file(t), "--json"}, {"version"}} {
 		errs.Reset()
-		if code := run(t.Context(), args, streams{full, &errs}); code != exitFailure || !strings.Contains(errs.String(), "no space left on device") {
+		if code := run(t.Context(), args, streams{out: full, err: &errs}); code != exitFailure || !strings.Contains(errs.String(), "no space left on device") {
 			t.Errorf("%s: exit code %d, %q: want %d and why", args[0], code, errs.String(), exitFailure)
 		}
 	}

@@ -60,7 +60,7 @@ func start(t *testing.T, args ...string) *server {
 	read, write := io.Pipe()
 	s := &server{t: t, client: &http.Client{Transport: &http.Transport{}}, cancel: cancel, ended: make(chan int, 1), log: &logBuffer{}}
 	go func() {
-		code := run(ctx, append(args, "--listen", "127.0.0.1:0"), streams{write, s.log})
+		code := run(ctx, append(args, "--listen", "127.0.0.1:0"), streams{out: write, err: s.log})
 		write.Close()
 		s.ended <- code
 	}()

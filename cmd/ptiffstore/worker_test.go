@@ -17,7 +17,7 @@ func startWorker(t *testing.T, args ...string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	log, ended := &logBuffer{}, make(chan int, 1)
-	go func() { ended <- run(ctx, append([]string{"worker"}, args...), streams{log, log}) }()
+	go func() { ended <- run(ctx, append([]string{"worker"}, args...), streams{out: log, err: log}) }()
 	stopped := false
 	stop = func() {
 		if stopped {

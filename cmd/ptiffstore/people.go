@@ -1,0 +1,554 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+)
+
+type userCmd struct {
+	Add      userAddCmd      `cmd:"" help:"Add a user."`
+	List     userListCmd     `cmd:"" help:"List the users."`
+	Set      userSetCmd      `cmd:"" help:"Rename, disable or enable a user, or make one an admin."`
+	Remove   userRemoveCmd   `cmd:"" help:"Remove a user with sessions, tokens and grants."`
+	Password userPasswordCmd `cmd:"" help:"Give a user another password, and end the user's sessions."`
+}
+
+type groupCmd struct {
+	Add    groupAddCmd    `cmd:"" help:"Add a group."`
+	List   groupListCmd   `cmd:"" help:"List the groups, or the members of one."`
+	Set    groupSetCmd    `cmd:"" help:"Rename a group, or say what it is at the OpenID Connect provider."`
+	Remove groupRemoveCmd `cmd:"" help:"Remove a group and its grants; users stay."`
+	Join   groupJoinCmd   `cmd:"" help:"Put a user into a group."`
+	Leave  groupLeaveCmd  `cmd:"" help:"Take a user out of a group."`
+}
+
+// people opens the accounts.
+func (p *place) people(ctx context.Context) (*account.Accounts, error) {
+	dir := ""
+	if p.Database == "" {
+		var err error
+		if dir, err = p.dataDir(); err != nil {
+			return nil, err
+		}
+	}
+	return account.Open(ctx, p.database(dir), account.Options{})
+}
+
+// withPeople opens the accounts for what f does, and writes into the audit log that it
+// was done here, and to what.
+func (p *place) withPeople(ctx context.Context, act string, f func(*account.Accounts) (object string, err error)) error {
+	a, err := p.people(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	object, err := f(a)
+	if err != nil {
+		return err
+	}
+	return a.Record(ctx, account.Event{
+		Act: act, Object: object, From: "command line", Allowed: true, Detail: fmt.Sprintf("by the system's user %d", os.Geteuid()),
+	})
+}
+
+// findUser returns the user that a person means: by id or by name.
+func findUser(ctx context.Context, a *account.Accounts, name string) (*account.User, error) {
+	u, err := a.User(ctx, name)
+	if errors.Is(err, account.ErrNotFound) {
+		u, err = a.UserByName(ctx, name)
+	}
+	if errors.Is(err, account.ErrNotFound) {
+		return nil, fmt.Errorf("there is no user %q: see ptiffstore user list", name)
+	}
+	return u, err
+}
+
+func findGroup(ctx context.Context, a *account.Accounts, name string) (*account.Group, error) {
+	g, err := a.Group(ctx, name)
+	if errors.Is(err, account.ErrNotFound) {
+		g, err = a.GroupByName(ctx, name)
+	}
+	if errors.Is(err, account.ErrNotFound) {
+		return nil, fmt.Errorf("there is no group %q: see ptiffstore group list", name)
+	}
+	return g, err
+}
+
+// A passwordSource is where a new password comes from. It is no flag: those are seen
+// by all users of the machine.
+type passwordSource struct {
+	PasswordFile string `name:"password-file" placeholder:"FILE" help:"File whose one line is the password; - for standard input. Default: a prompt."`
+}
+
+// read returns the password: from the file, from a prompt at a terminal, else from
+// standard input.
+func (p passwordSource) read(std streams) (string, error) {
+	if p.PasswordFile != "" && p.PasswordFile != "-" {
+		f, err := os.Open(p.PasswordFile)
+		if err != nil {
+			return "", fmt.Errorf("password: %w", err)
+		}
+		defer f.Close()
+		return oneLine(f)
+	}
+	if f, ok := std.in.(*os.File); ok && p.PasswordFile == "" && term.IsTerminal(int(f.Fd())) {
+		return prompt(f, std.err)
+	}
+	if std.in == nil {
+		return "", errors.New("there is no password: say --password-file FILE")
+	}
+	return oneLine(std.in)
+}
+
+// prompt asks twice for a password, which is not shown.
+func prompt(f *os.File, to io.Writer) (string, error) {
+	var words [2]string
+	for i, question := range []string{"Password: ", "Once more: "} {
+		fmt.Fprint(to, question)
+		b, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(to)
+		if err != nil {
+			return "", fmt.Errorf("password: %w", err)
+		}
+		words[i] = string(b)
+	}
+	if words[0] != words[1] {
+		return "", errors.New("the two passwords differ: try again")
+	}
+	return words[0], nil
+}
+
+// passwordBytes bounds what is read in search of the end of the line.
+const passwordBytes = 4096
+
+func oneLine(r io.Reader) (string, error) {
+	b := bufio.NewReader(io.LimitReader(r, passwordBytes))
+	line, err := b.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("password: %w", err)
+	}
+	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+	rest, err := io.ReadAll(b)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("password: %w", err)
+	case line == "":
+		return "", errors.New("password: there is none in the first line")
+	case len(rest) > 0 || len(line) == passwordBytes:
+		return "", errors.New("password: there is more than one line, or a very long one")
+	}
+	return line, nil
+}
+
+type userAddCmd struct {
+	place
+	passwordSource
+	Name        string `arg:"" help:"What the user logs in with."`
+	DisplayName string `name:"display-name" help:"What the user is called."`
+	Admin       bool   `help:"May do everything."`
+	NoPassword  bool   `name:"no-password" help:"Can't log in: for programs that have tokens."`
+	JSON        bool   `help:"Print JSON."`
+}
+
+func (*userAddCmd) Help() string {
+	return "Prints the id of the user. A password has 12 characters at least.\n\nExamples:\n\n  ptiffstore user add anna --admin\n  ptiffstore user add upload-robot --no-password"
+}
+
+// Run adds the user and prints the id.
+func (c *userAddCmd) Run(ctx context.Context, std streams) error {
+	if c.NoPassword && (c.Admin || c.PasswordFile != "") {
+		return errors.New("--no-password goes neither with --admin nor with --password-file")
+	}
+	return c.withPeople(ctx, "user.add", func(a *account.Accounts) (string, error) {
+		if _, err := a.UserByName(ctx, c.Name); err == nil { // before somebody types a password
+			return "", fmt.Errorf("there is a user %q already: see ptiffstore user list", c.Name)
+		}
+		password := ""
+		if !c.NoPassword {
+			var err error
+			if password, err = c.read(std); err != nil {
+				return "", err
+			}
+		}
+		u, err := a.CreateUser(ctx, account.User{Name: c.Name, DisplayName: c.DisplayName}, password)
+		if err != nil {
+			return "", err
+		}
+		if c.Admin {
+			if _, err := a.AddGrant(ctx, account.Grant{User: u.ID, Role: account.Admin}); err != nil {
+				return "", err
+			}
+		}
+		if c.JSON {
+			return u.ID, printJSON(std, u)
+		}
+		_, err = fmt.Fprintln(std.out, u.ID)
+		return u.ID, err
+	})
+}
+
+type userListCmd struct {
+	place
+	JSON bool `help:"Print JSON."`
+}
+
+func (*userListCmd) Help() string { return "Example:\n\n  ptiffstore user list" }
+
+// Run prints a line for each user.
+func (c *userListCmd) Run(ctx context.Context, std streams) error {
+	a, err := c.people(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	users, err := allUsers(ctx, a)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printList(std, users)
+	}
+	return printUsers(std, users)
+}
+
+func allUsers(ctx context.Context, a *account.Accounts) ([]account.User, error) {
+	users := []account.User{}
+	for q := (account.UserQuery{Limit: 1000}); ; {
+		page, next, err := a.Users(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, page...)
+		if next == "" {
+			return users, nil
+		}
+		q.Cursor = next
+	}
+}
+
+func printUsers(std streams, users []account.User) error {
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tSOURCE\tSTATE\tLAST LOG-IN\tDISPLAY NAME")
+	for _, u := range users {
+		state := "enabled"
+		switch {
+		case u.Disabled:
+			state = "disabled"
+		case !u.HasPassword && u.Source == account.Local:
+			state = "no password"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", u.ID, u.Name, u.Source, state, ago(u.LastLoginAt), u.DisplayName)
+	}
+	return w.Flush()
+}
+
+func printList[T any](std streams, items []T) error {
+	return printJSON(std, map[string]any{"items": items, "next_cursor": nil})
+}
+
+type userSetCmd struct {
+	place
+	User        string  `arg:"" help:"Name or id of the user."`
+	Name        *string `help:"Another name."`
+	DisplayName *string `name:"display-name" help:"What the user is called."`
+	Disabled    *bool   `negatable:"" help:"May not log in; sessions end, tokens are refused."`
+	Admin       *bool   `negatable:"" help:"May do everything."`
+	JSON        bool    `help:"Print JSON."`
+}
+
+func (*userSetCmd) Help() string {
+	return "What is not named stays as it is.\n\nExamples:\n\n  ptiffstore user set anna --disabled\n  ptiffstore user set bert --no-admin"
+}
+
+// Run changes the user.
+func (c *userSetCmd) Run(ctx context.Context, std streams) error {
+	return c.withPeople(ctx, "user.set", func(a *account.Accounts) (string, error) {
+		u, err := findUser(ctx, a, c.User)
+		if err != nil {
+			return "", err
+		}
+		if c.Admin != nil {
+			if err := setAdmin(ctx, a, u.ID, *c.Admin); err != nil {
+				return "", err
+			}
+		}
+		u, err = a.UpdateUser(ctx, u.ID, func(u *account.User) error {
+			replace(&u.Name, c.Name)
+			replace(&u.DisplayName, c.DisplayName)
+			replace(&u.Disabled, c.Disabled)
+			return nil
+		})
+		if err != nil {
+			return "", err
+		}
+		if c.JSON {
+			return u.ID, printJSON(std, u)
+		}
+		return u.ID, nil
+	})
+}
+
+// replace writes what was given.
+func replace[T any](to, given *T) {
+	if given != nil {
+		*to = *given
+	}
+}
+
+// setAdmin gives or takes the grant that makes a user an admin.
+func setAdmin(ctx context.Context, a *account.Accounts, user string, admin bool) error {
+	if admin {
+		_, err := a.AddGrant(ctx, account.Grant{User: user, Role: account.Admin})
+		return err
+	}
+	grants, err := a.Grants(ctx, account.GrantFilter{User: user})
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if g.Role == account.Admin && g.Store == "" && g.Image == "" {
+			return a.DeleteGrant(ctx, g.ID)
+		}
+	}
+	return nil
+}
+
+type userRemoveCmd struct {
+	place
+	User string `arg:"" help:"Name or id of the user."`
+}
+
+func (*userRemoveCmd) Help() string {
+	return "The audit log keeps the user's id. To keep a user out for a time, disable the user.\n\nExample:\n\n  ptiffstore user remove anna"
+}
+
+// Run removes the user.
+func (c *userRemoveCmd) Run(ctx context.Context) error {
+	return c.withPeople(ctx, "user.remove", func(a *account.Accounts) (string, error) {
+		u, err := findUser(ctx, a, c.User)
+		if err != nil {
+			return "", err
+		}
+		return u.ID, a.DeleteUser(ctx, u.ID)
+	})
+}
+
+type userPasswordCmd struct {
+	place
+	passwordSource
+	User string `arg:"" help:"Name or id of the user."`
+}
+
+func (*userPasswordCmd) Help() string {
+	return "Tokens stay.\n\nExamples:\n\n  ptiffstore user password anna\n  pwgen -s 20 1 | tee /dev/tty | ptiffstore user password anna --password-file -"
+}
+
+// Run changes the password.
+func (c *userPasswordCmd) Run(ctx context.Context, std streams) error {
+	return c.withPeople(ctx, "user.password", func(a *account.Accounts) (string, error) {
+		u, err := findUser(ctx, a, c.User)
+		if err != nil {
+			return "", err
+		}
+		password, err := c.read(std)
+		if err != nil {
+			return "", err
+		}
+		return u.ID, a.SetPassword(ctx, u.ID, password)
+	})
+}
+
+type groupAddCmd struct {
+	place
+	Name     string `arg:"" help:"Name of the group."`
+	External string `help:"Name of the group at the OpenID Connect provider, whose members are in it, too."`
+	JSON     bool   `help:"Print JSON."`
+}
+
+func (*groupAddCmd) Help() string {
+	return "Prints the id of the group.\n\nExamples:\n\n  ptiffstore group add pathologists\n  ptiffstore group add students --external med-students"
+}
+
+// Run adds the group and prints its id.
+func (c *groupAddCmd) Run(ctx context.Context, std streams) error {
+	return c.withPeople(ctx, "group.add", func(a *account.Accounts) (string, error) {
+		g, err := a.CreateGroup(ctx, account.Group{Name: c.Name, External: c.External})
+		if err != nil {
+			return "", err
+		}
+		if c.JSON {
+			return g.ID, printJSON(std, g)
+		}
+		_, err = fmt.Fprintln(std.out, g.ID)
+		return g.ID, err
+	})
+}
+
+type groupListCmd struct {
+	place
+	Group string `arg:"" optional:"" help:"Name or id of a group, whose members are listed."`
+	JSON  bool   `help:"Print JSON."`
+}
+
+func (*groupListCmd) Help() string {
+	return "Examples:\n\n  ptiffstore group list\n  ptiffstore group list pathologists"
+}
+
+// Run prints a line for each group, or for each member of one.
+func (c *groupListCmd) Run(ctx context.Context, std streams) error {
+	a, err := c.people(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if c.Group != "" {
+		return c.members(ctx, a, std)
+	}
+	groups, err := a.Groups(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printList(std, groups)
+	}
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tMEMBERS\tEXTERNAL")
+	for _, g := range groups {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", g.ID, g.Name, g.Members, g.External)
+	}
+	return w.Flush()
+}
+
+func (c *groupListCmd) members(ctx context.Context, a *account.Accounts, std streams) error {
+	g, err := findGroup(ctx, a, c.Group)
+	if err != nil {
+		return err
+	}
+	users, err := a.Members(ctx, g.ID)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printList(std, users)
+	}
+	return printUsers(std, users)
+}
+
+type groupSetCmd struct {
+	place
+	Group    string  `arg:"" help:"Name or id of the group."`
+	Name     *string `help:"Another name."`
+	External *string `help:"Name of the group at the OpenID Connect provider; empty for none."`
+	JSON     bool    `help:"Print JSON."`
+}
+
+func (*groupSetCmd) Help() string {
+	return "What is not named stays as it is.\n\nExample:\n\n  ptiffstore group set students --external med-students"
+}
+
+// Run changes the group.
+func (c *groupSetCmd) Run(ctx context.Context, std streams) error {
+	return c.withPeople(ctx, "group.set", func(a *account.Accounts) (string, error) {
+		g, err := findGroup(ctx, a, c.Group)
+		if err != nil {
+			return "", err
+		}
+		g, err = a.UpdateGroup(ctx, g.ID, func(g *account.Group) error {
+			replace(&g.Name, c.Name)
+			replace(&g.External, c.External)
+			return nil
+		})
+		if err != nil {
+			return "", err
+		}
+		if c.JSON {
+			return g.ID, printJSON(std, g)
+		}
+		return g.ID, nil
+	})
+}
+
+type groupRemoveCmd struct {
+	place
+	Group string `arg:"" help:"Name or id of the group."`
+}
+
+func (*groupRemoveCmd) Help() string { return "Example:\n\n  ptiffstore group remove students" }
+
+// Run removes the group.
+func (c *groupRemoveCmd) Run(ctx context.Context) error {
+	return c.withPeople(ctx, "group.remove", func(a *account.Accounts) (string, error) {
+		g, err := findGroup(ctx, a, c.Group)
+		if err != nil {
+			return "", err
+		}
+		return g.ID, a.DeleteGroup(ctx, g.ID)
+	})
+}
+
+// A membership is a group and a user.
+type membership struct {
+	Group string `arg:"" help:"Name or id of the group."`
+	User  string `arg:"" help:"Name or id of the user."`
+}
+
+func (m *membership) find(ctx context.Context, a *account.Accounts) (*account.Group, *account.User, error) {
+	g, err := findGroup(ctx, a, m.Group)
+	if err != nil {
+		return nil, nil, err
+	}
+	u, err := findUser(ctx, a, m.User)
+	return g, u, err
+}
+
+type groupJoinCmd struct {
+	place
+	membership
+}
+
+func (*groupJoinCmd) Help() string { return "Example:\n\n  ptiffstore group join pathologists anna" }
+
+// Run puts the user into the group.
+func (c *groupJoinCmd) Run(ctx context.Context) error {
+	return c.withPeople(ctx, "group.join", func(a *account.Accounts) (string, error) {
+		g, u, err := c.find(ctx, a)
+		if err != nil {
+			return "", err
+		}
+		return g.ID + " " + u.ID, a.AddMember(ctx, g.ID, u.ID)
+	})
+}
+
+type groupLeaveCmd struct {
+	place
+	membership
+}
+
+func (*groupLeaveCmd) Help() string {
+	return "Whom the OpenID Connect provider has put into the group comes back with the next log-in.\n\nExample:\n\n  ptiffstore group leave pathologists anna"
+}
+
+// Run takes the user out of the group.
+func (c *groupLeaveCmd) Run(ctx context.Context) error {
+	return c.withPeople(ctx, "group.leave", func(a *account.Accounts) (string, error) {
+		g, u, err := c.find(ctx, a)
+		if err != nil {
+			return "", err
+		}
+		err = a.RemoveMember(ctx, g.ID, u.ID)
+		if errors.Is(err, account.ErrNotFound) {
+			err = fmt.Errorf("%s is not in the group %s", u.Name, g.Name)
+		}
+		return g.ID + " " + u.ID, err
+	})
+}
