@@ -37,19 +37,20 @@ func (b *breaker) enter(now time.Time) (ok bool, wait time.Duration) {
 	return true, 0
 }
 
-// leave says how the request went. It reports whether the server is back.
-func (b *breaker) leave(good bool, now time.Time) (back bool) {
+// leave says how the request went. It reports whether the server has just gone, or
+// come back.
+func (b *breaker) leave(good bool, now time.Time) (gone, back bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.trying = false
 	if good {
 		back = b.failures > 0
 		b.failures = 0
-		return back
+		return false, back
 	}
 	b.failures++
 	if b.failures >= breakerFailures {
 		b.until = now.Add(breakerPause)
 	}
-	return false
+	return b.failures == 1, false
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -48,6 +49,7 @@ type CentralOptions struct {
 	TTL time.Duration
 	// EdgeKey is [account.EdgeKey] of the secret that the centre has given this edge.
 	EdgeKey []byte
+	Log     *slog.Logger
 }
 
 // Central is the authority of an edge: another server, which it asks by HTTP. It
@@ -78,6 +80,9 @@ func NewCentral(o CentralOptions) (*Central, error) {
 	}
 	if o.TTL == 0 {
 		o.TTL = time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	config := &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12}
 	if o.Certificate != nil {
@@ -337,7 +342,12 @@ func send[T any](c *Central, r *http.Request, read func(status int, kind string,
 		got, err = read(v.status, v.kind, v.body)
 	}
 	good := err == nil || errors.Is(err, errNoBatch)
-	if c.breaker.leave(good, time.Now()) {
+	gone, back := c.breaker.leave(good, time.Now())
+	if gone {
+		c.o.Log.Warn("the central server does not answer as it should: only answers that are remembered let anybody in", "err", err)
+	}
+	if back {
+		c.o.Log.Info("the central server answers again")
 		select {
 		case c.back <- struct{}{}:
 		default:

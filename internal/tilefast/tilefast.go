@@ -16,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
+	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -24,9 +25,9 @@ import (
 type Handler struct {
 	Tiles *tiles.Server
 	Next  http.Handler // nil: 404
-	// Allow, if not nil, says whether the caller may have the tiles of an image:
-	// nil, or a [*web.Error].
-	Allow func(ctx *fasthttp.RequestCtx, f *tiles.File, byFile bool) error
+	// Gate says whether the caller may have the tiles of an image; if it is nil,
+	// everybody may.
+	Gate *auth.Gate
 	// CORS, if not nil, sets the headers that let pages of other origins read tiles.
 	CORS func(origin string, set func(key, value string))
 	// Guard, if not nil, refuses requests before anything else is looked at: by
@@ -105,18 +106,19 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 // serve answers with one tile, or returns why not before anything is written.
 func (s *server) serve(ctx *fasthttp.RequestCtx, req *tiles.Request) error {
 	im, byFile, err := s.Tiles.Find(req)
-	if err != nil {
-		return err
-	}
-	if s.Allow != nil {
-		if err := s.Allow(ctx, &im.File, byFile); err != nil {
+	private := false
+	if s.Gate != nil {
+		if private, err = s.allow(ctx, im, byFile, err); err != nil {
 			return err
 		}
+	} else if err != nil {
+		return err
 	}
 	a, err := im.Tile(ctx, &req.Address, text(ctx.Request.Header.Peek("If-None-Match")))
 	if err != nil {
 		return err
 	}
+	a.Public = a.Public && !private
 	head := &ctx.Response.Header
 	head.Set("Etag", a.ETag)
 	head.Set("Cache-Control", a.CacheControl())
@@ -139,6 +141,29 @@ func (s *server) serve(ctx *fasthttp.RequestCtx, req *tiles.Request) error {
 	ctx.Response.SetBodyRaw(a.Body)
 	ctx.SetUserValue(answerKey, &release{a})
 	return nil
+}
+
+// allow reports whether the answer is the caller's own, or returns why they get none.
+// What was found, or the error of that, is nothing a stranger may learn of.
+func (s *server) allow(ctx *fasthttp.RequestCtx, im *tiles.Image, byFile bool, found error) (private bool, err error) {
+	target := auth.Target{ByFile: byFile}
+	if found == nil {
+		f := &im.File
+		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
+	}
+	if !target.Checked() {
+		return false, nil
+	}
+	ctx.Response.Header.Add("Vary", "Authorization, Cookie")
+	head := &ctx.Request.Header
+	c := s.Gate.Credential(text(head.Peek("Authorization")), text(head.Peek("Cookie")), text(ctx.URI().QueryString()))
+	switch err := s.Gate.Tile(ctx, c, &target); {
+	case errors.Is(err, auth.ErrUnknown):
+		return true, tiles.ErrNoImage
+	case err != nil:
+		return true, err
+	}
+	return true, found
 }
 
 const answerKey = "tile"
@@ -184,6 +209,9 @@ func (s *server) problem(ctx *fasthttp.RequestCtx, status int, detail string, re
 	head.Set("X-Content-Type-Options", "nosniff")
 	if retryAfter > 0 {
 		head.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	if status == http.StatusUnauthorized {
+		head.Set("WWW-Authenticate", "Bearer")
 	}
 	ctx.SetBody(web.NewProblem(status, detail, "").JSON())
 }

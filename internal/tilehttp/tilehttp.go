@@ -7,9 +7,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -18,10 +20,9 @@ import (
 type Handler struct {
 	Tiles *tiles.Server
 	Next  http.Handler // nil: 404
-	// Allow, if not nil, says whether the caller may have the tiles of an image:
-	// nil, or a [*web.Error]. ByFile tells that the image was asked for by the name
-	// of its file, which only some may know.
-	Allow func(r *http.Request, f *tiles.File, byFile bool) error
+	// Gate says whether the caller may have the tiles of an image; if it is nil,
+	// everybody may.
+	Gate *auth.Gate
 	// Timeout bounds the making of one tile, 30 s if 0.
 	Timeout time.Duration
 	Log     *slog.Logger
@@ -34,6 +35,7 @@ var (
 	nosniff   = []string{"nosniff"}
 	emptyTile = []string{"empty"}
 	noStore   = []string{"no-store"}
+	vary      = []string{"Authorization, Cookie"}
 )
 
 // ServeHTTP answers a tile request.
@@ -64,19 +66,20 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request) {
 // serve answers with one tile, or returns why not before anything is written.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Request) error {
 	im, byFile, err := h.Tiles.Find(req)
-	if err != nil {
-		return err
-	}
-	if h.Allow != nil {
-		if err := h.Allow(r, &im.File, byFile); err != nil {
+	private := false
+	if h.Gate != nil {
+		if private, err = h.allow(w, r, im, byFile, err); err != nil {
 			return err
 		}
+	} else if err != nil {
+		return err
 	}
 	a, err := im.Tile(r.Context(), &req.Address, r.Header.Get("If-None-Match"))
 	if err != nil {
 		return err
 	}
 	defer a.Release()
+	a.Public = a.Public && !private
 	head := w.Header()
 	head["Etag"] = []string{a.ETag}
 	head["Cache-Control"] = []string{a.CacheControl()}
@@ -97,6 +100,32 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 	return nil
 }
 
+// allow reports whether the answer is the caller's own, or returns why they get none.
+// What was found, or the error of that, is nothing a stranger may learn of.
+func (h *Handler) allow(w http.ResponseWriter, r *http.Request, im *tiles.Image, byFile bool, found error) (private bool, err error) {
+	target := auth.Target{ByFile: byFile}
+	if found == nil {
+		f := &im.File
+		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
+	}
+	if !target.Checked() {
+		return false, nil
+	}
+	head := w.Header()
+	if old := head["Vary"]; len(old) > 0 {
+		head["Vary"] = append(slices.Clip(old), vary[0])
+	} else {
+		head["Vary"] = vary
+	}
+	switch err := h.Gate.Tile(r.Context(), h.Gate.FromRequest(r), &target); {
+	case errors.Is(err, auth.ErrUnknown):
+		return true, tiles.ErrNoImage
+	case err != nil:
+		return true, err
+	}
+	return true, found
+}
+
 // fail answers with a problem, and logs what the operator must know: ids and
 // numbers, never a file's name.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Request, err error) {
@@ -104,7 +133,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Reques
 		return // nobody is listening
 	}
 	if e, ok := errors.AsType[*web.Error](err); ok {
-		web.WriteError(w, r, e)
+		web.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter) // not logged: thousands may wait for a central server
 		return
 	}
 	p := tiles.Explain(err)

@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/tiles/tilestest"
@@ -12,6 +13,14 @@ import (
 func TestAdapter(t *testing.T) {
 	tilestest.Run(t, func(t *testing.T, s *tiles.Server) string {
 		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s})
+		t.Cleanup(srv.Close)
+		return srv.URL
+	})
+}
+
+func TestAccess(t *testing.T) {
+	tilestest.RunGated(t, func(t *testing.T, s *tiles.Server, g *auth.Gate) string {
+		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s, Gate: g})
 		t.Cleanup(srv.Close)
 		return srv.URL
 	})

@@ -63,6 +63,9 @@ type File struct {
 	Name     string // the file's name, a key for those who may see it
 	Revision string
 	Identity blob.Identity // of the file that was looked at and found whole
+	// ExternalID is the image's in another application, which may be the one that
+	// knows who may see it; "" if it has none.
+	ExternalID string
 }
 
 func (f *File) abs() string {

@@ -96,6 +96,9 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, status int, detail str
 	if retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
+	if status == http.StatusUnauthorized { // RFC 9110, section 15.5.2 wants it
+		h.Set("WWW-Authenticate", "Bearer")
+	}
 	b := NewProblem(status, detail, RequestID(r.Context())).JSON()
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)

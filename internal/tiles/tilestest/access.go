@@ -1,0 +1,257 @@
+package tilestest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/color"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// StartGated serves a tile server through an adapter with access control, and returns
+// its base URL, no slash at its end.
+type StartGated func(t *testing.T, s *tiles.Server, g *auth.Gate) string
+
+// A people is an authority that knows by the token what each may do.
+type people struct {
+	away bool
+	may  map[string]account.Rights
+}
+
+func (p *people) Check(_ context.Context, c auth.Credential, questions []auth.Question) ([]auth.Answer, error) {
+	if p.away {
+		return nil, errors.New("the authority is away")
+	}
+	answers := make([]auth.Answer, len(questions))
+	rights, known := p.may[c.Authorization]
+	if c.Cookie != "" {
+		rights, known = p.may["cookie "+c.Cookie]
+	}
+	for i, q := range questions {
+		switch {
+		case !known:
+			answers[i] = auth.Answer{Status: 401}
+		case rights.Allows(q.Store, q.Image, q.Scope):
+			answers[i] = auth.Answer{Allow: true, Status: 200}
+		default:
+			answers[i] = auth.Answer{Status: 403}
+		}
+	}
+	return answers, nil
+}
+
+// RunGated runs the part of the suite that is about access.
+func RunGated(t *testing.T, start StartGated) {
+	site := NewSite(t)
+	for i, id := range []string{"a", "b", "open"} {
+		write(t, synth.Philips{Seed: uint64(i + 1), Width: 600, Height: 500}, filepath.Join(site.Dir, id+".tiff"))
+	}
+	site.Add(t, "a", "a.tiff")
+	site.Add(t, "b", "b.tiff")
+	private := site.Store
+	site.Store = &tiles.Store{ID: "pub", Root: site.Dir, Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft, Public: true}
+	site.Add(t, "open", "open.tiff")
+	site.Store = private
+
+	give := func(g ...account.Grant) account.Rights { return account.RightsOf(g) }
+	who := &people{may: map[string]account.Rights{
+		"Bearer admin":  give(account.Grant{Role: account.Admin}),
+		"Bearer all":    give(account.Grant{Role: account.Viewer}),
+		"Bearer reader": give(account.Grant{Role: account.Reader, Store: "st"}),
+		"Bearer a":      give(account.Grant{Role: account.Viewer, Image: "a"}),
+		"cookie s1":     give(account.Grant{Role: account.Viewer, Image: "a"}),
+		"Bearer none":   {},
+	}}
+	keys := signingKeys(t)
+	gate := auth.NewGate(auth.GateOptions{Authority: who, Keys: keys})
+	base := start(t, site.Tiles, gate)
+	t.Run("who may", func(t *testing.T) { whoMay(t, base, keys) })
+	t.Run("headers", func(t *testing.T) { gatedHeaders(t, base) })
+	t.Run("nothing is learnt of what may not be seen", func(t *testing.T) { alike(t, base) })
+	t.Run("authority away", func(t *testing.T) {
+		who.away = true
+		defer func() { who.away = false }()
+		got := ask(t, "GET", base+"/api/v1/images/a/tiles/0/0/0", "Authorization", "Bearer a")
+		if ra := got.header.Get("Retry-After"); got.status != 503 || ra == "" || got.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("status %d, Retry-After %q, %s", got.status, ra, got.body)
+		}
+		if got := get(t, base+"/api/v1/images/open/tiles/0/0/0"); got.status != 200 {
+			t.Errorf("of a public store: status %d, want 200", got.status)
+		}
+	})
+}
+
+func signingKeys(t testing.TB) *auth.Keys {
+	t.Helper()
+	a, err := account.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), account.Options{})
+	mustDo(t, err)
+	defer a.Close()
+	list, err := a.SigningKeys(t.Context())
+	mustDo(t, err)
+	keys := new(auth.Keys)
+	keys.SetSigning(list)
+	return keys
+}
+
+// whoMay asks in every way for what each may and may not see.
+func whoMay(t *testing.T, base string, keys *auth.Keys) {
+	now := time.Now()
+	link, err := keys.SignURL(auth.Link{Image: "a", Scope: account.ScopeTiles, User: "u", Issued: now, Expires: now.Add(time.Hour)})
+	mustDo(t, err)
+	pass := func(p auth.Pass) string {
+		p.User, p.Issued, p.Expires = "u", now.Unix(), now.Unix()+600
+		text, err := keys.SignPass(p)
+		mustDo(t, err)
+		return "?pass=" + text
+	}
+	forA, forStore := pass(auth.Pass{Image: "a", Scope: account.ScopeTiles}), pass(auth.Pass{Store: "st", Scope: account.ScopeTiles})
+	forNames := pass(auth.Pass{Store: "st", Scope: account.ScopeLabel})
+	a, b, none, open := "/api/v1/images/a/tiles/0/0/0", "/api/v1/images/b/tiles/0/0/0", "/api/v1/images/none/tiles/0/0/0", "/api/v1/images/open/tiles/0/0/0"
+	tests := []struct {
+		who, path string
+		status    int
+	}{
+		{"", a, 401},
+		{"", none, 401},
+		{"", "/dzi/a_files/9/0_0.jpg", 401},
+		{"", "/tile/st/a/t.jpg", 401},
+		{"", "/tile/st/a.tiff/t.jpg", 401},
+		{"", "/tile/st/none.tiff/t.jpg", 401},
+		{"", "/apiv1/slides/a.tiff/0/0/0", 401},
+		{"Authorization: Bearer forged", a, 401},
+		{"Authorization: Bearer none", a, 403},
+		{"Authorization: Bearer none", none, 403},
+		{"Authorization: Bearer a", a, 200},
+		{"Authorization: Bearer a", "/dzi/a_files/9/0_0.jpg", 200},
+		{"Authorization: Bearer a", "/tile/st/a/t.jpg", 200},
+		{"Authorization: Bearer a", "/api/v1/images/a/tiles/9/0/0", 404},
+		{"Authorization: Bearer a", b, 403},
+		{"Authorization: Bearer a", none, 403},
+		{"Authorization: Bearer a", "/apiv1/slides/a.tiff/0/0/0", 403},
+		{"Authorization: Bearer a", "/apiv1/slides/none.tiff/0/0/0", 403},
+		{"Cookie: x=1; ptiffstore_session=s1", a, 200},
+		{"Cookie: ptiffstore_session=s2", a, 401},
+		{"Cookie: other=s1", a, 401},
+		{"Authorization: Bearer reader", b, 200},
+		{"Authorization: Bearer reader", "/apiv1/slides/a.tiff/0/0/0", 200},
+		{"Authorization: Bearer reader", "/tile/st/a.tiff/t.jpg", 200},
+		{"Authorization: Bearer reader", "/tile/other/a.tiff/t.jpg", 403},
+		{"Authorization: Bearer reader", none, 403},
+		{"Authorization: Bearer all", b, 200},
+		{"Authorization: Bearer all", none, 404},
+		{"Authorization: Bearer all", "/apiv1/slides/a.tiff/0/0/0", 404},
+		{"Authorization: Bearer all", "/apiv1/slides/none.tiff/0/0/0", 404},
+		{"Authorization: Bearer admin", "/apiv1/slides/a.tiff/0/0/0", 200},
+		{"Authorization: Bearer admin", none, 404},
+		{"", open, 200},
+		{"Authorization: Bearer forged", open, 200},
+		{"", "/apiv1/slides/open.tiff/0/0/0", 401},
+		{"", a + "?" + link.Encode(), 200},
+		{"", b + "?" + link.Encode(), 401},
+		{"Authorization: Bearer none", a + "?" + link.Encode(), 200},
+		{"Authorization: Bearer a", a + "?sig=x&kid=y", 200},
+		{"", a + forA, 200},
+		{"", b + forA, 403},
+		{"", none + forA, 403},
+		{"", a + forStore, 200},
+		{"", b + forStore, 200},
+		{"", "/apiv1/slides/a.tiff/0/0/0" + forStore, 403},
+		{"", "/apiv1/slides/a.tiff/0/0/0" + forNames, 200},
+		{"", a + forA + "x", 401},
+	}
+	for _, tt := range tests {
+		k, v, ok := strings.Cut(tt.who, ": ")
+		var header []string
+		if ok {
+			header = []string{k, v}
+		}
+		if got := ask(t, "GET", base+tt.path, header...); got.status != tt.status {
+			t.Errorf("%q GET %.60s: status %d, want %d: %.200s", tt.who, tt.path, got.status, tt.status, got.body)
+		}
+	}
+}
+
+// gatedHeaders checks what caches are told when access is checked.
+func gatedHeaders(t *testing.T, base string) {
+	tests := []struct {
+		name, method, path, who string
+		status                  int
+		want                    map[string]string
+	}{
+		{"tile", "GET", "/api/v1/images/a/tiles/0/0/0", "Bearer a", 200, map[string]string{"Cache-Control": "private, max-age=60", "Vary": "Authorization, Cookie"}},
+		{"head", "HEAD", "/api/v1/images/a/tiles/0/0/0", "Bearer a", 200, map[string]string{"Cache-Control": "private, max-age=60", "Vary": "Authorization, Cookie"}},
+		{"public", "GET", "/api/v1/images/open/tiles/0/0/0", "", 200, map[string]string{"Cache-Control": "public, max-age=60", "Vary": ""}},
+		{"public, found by what only some may know", "GET", "/apiv1/slides/open.tiff/0/0/0", "Bearer admin", 200, map[string]string{"Cache-Control": "private, max-age=60", "Vary": "Authorization, Cookie"}},
+		{"not logged in", "GET", "/api/v1/images/a/tiles/0/0/0", "", 401, map[string]string{"Cache-Control": "no-store", "Vary": "Authorization, Cookie", "Www-Authenticate": "Bearer", "Content-Type": "application/problem+json"}},
+		{"not logged in, head", "HEAD", "/api/v1/images/a/tiles/0/0/0", "", 401, map[string]string{"Www-Authenticate": "Bearer"}},
+		{"forbidden", "GET", "/api/v1/images/b/tiles/0/0/0", "Bearer a", 403, map[string]string{"Cache-Control": "no-store", "Vary": "Authorization, Cookie", "Www-Authenticate": "", "Content-Type": "application/problem+json"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var header []string
+			if tt.who != "" {
+				header = []string{"Authorization", tt.who}
+			}
+			got := ask(t, tt.method, base+tt.path, header...)
+			have := map[string]string{}
+			for k := range tt.want {
+				have[k] = got.header.Get(k)
+			}
+			if d := cmp.Diff(tt.want, have); d != "" || got.status != tt.status {
+				t.Errorf("status %d, want %d\n%s", got.status, tt.status, d)
+			}
+		})
+	}
+	// Who had it once and may no more does not learn that it is still the same.
+	got := ask(t, "GET", base+"/api/v1/images/a/tiles/0/0/0", "Authorization", "Bearer a")
+	etag := got.header.Get("Etag")
+	if got := ask(t, "GET", base+"/api/v1/images/a/tiles/0/0/0", "Authorization", "Bearer none", "If-None-Match", etag); got.status != 403 {
+		t.Errorf("not modified, asked by a stranger: status %d, want 403", got.status)
+	}
+	if got := ask(t, "GET", base+"/api/v1/images/a/tiles/0/0/0", "Authorization", "Bearer a", "If-None-Match", etag); got.status != 304 || got.header.Get("Vary") == "" {
+		t.Errorf("not modified: status %d, Vary %q", got.status, got.header.Get("Vary"))
+	}
+}
+
+// alike compares what is answered for images that exist and that do not.
+func alike(t *testing.T, base string) {
+	for _, who := range []string{"", "Bearer forged", "Bearer none", "Bearer a", "Bearer all"} {
+		for _, pair := range [][2]string{
+			{"/api/v1/images/b/tiles/0/0/0", "/api/v1/images/none/tiles/0/0/0"},
+			{"/api/v1/images/b/tiles/9/9/9", "/api/v1/images/none/tiles/0/0/0"},
+			{"/api/v1/images/b/tiles/0/0/0?v=old", "/api/v1/images/none/tiles/0/0/0"},
+			{"/tile/st/b.tiff/t.jpg", "/tile/st/none.tiff/t.jpg"},
+			{"/apiv1/slides/b.tiff/0/0/0", "/apiv1/slides/none.tiff/0/0/0"},
+			{"/apiv1/slides/open.tiff/0/0/0", "/apiv1/slides/none.tiff/0/0/0"},
+		} {
+			if who == "Bearer all" && strings.HasPrefix(pair[0], "/api/v1/") {
+				continue // may see b
+			}
+			var got [2]string
+			for i, path := range pair {
+				a := ask(t, "GET", base+path, "Authorization", who)
+				var p map[string]any
+				if err := json.Unmarshal(a.body, &p); err != nil {
+					t.Fatalf("%q GET %s: status %d, no problem", who, path, a.status)
+				}
+				a.header.Del("Date")
+				got[i] = fmt.Sprint(a.status, p, a.header)
+			}
+			if got[0] != got[1] {
+				t.Errorf("%q tells them apart:\n%s %s\n%s %s", who, pair[0], got[0], pair[1], got[1])
+			}
+		}
+	}
+}
