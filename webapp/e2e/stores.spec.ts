@@ -20,7 +20,7 @@ const card = (page: Page, store: Pick<Store, "id">): Locator => page.locator(`.s
 // that of tasks with these.
 async function answerStores(page: Page, answer: () => Store, tasks: () => Task[] = () => []): Promise<void> {
   await page.route("**/api/v1/stores", (route) => (route.request().method() === "GET" ? route.fulfill({ json: { items: [answer()], next_cursor: null } }) : route.fallback()));
-  await page.route(/\/api\/v1\/tasks\?/, (route) => route.fulfill({ json: { items: tasks(), next_cursor: null } }));
+  await page.route(/\/api\/v1\/tasks\?/, (route) => route.fulfill({ json: { items: tasks().filter((t) => t.kind === new URL(route.request().url()).searchParams.get("kind")), next_cursor: null } }));
 }
 
 function taskOf(store: Store, values: Partial<Task>): Task {
@@ -138,6 +138,17 @@ test("says when a sync waits for a worker that is not there", async ({ page, ser
   await page.goto("/stores");
   await expect(card(page, store).getByTestId("condition")).toHaveText("Waiting");
   await expect(card(page, store)).toContainText("Waiting for a worker of queue host-nas.");
+});
+
+test("knows of a sync behind many tasks of other kinds", async ({ page, server }) => {
+  const store = (await storesOf(server))[0]!;
+  await page.route(/\/api\/v1\/tasks\?/, (route) => {
+    const params = new URL(route.request().url()).searchParams;
+    const all = [...Array.from({ length: 500 }, (_, i) => taskOf(store, { id: `h${i}`, kind: "hash_image" })), taskOf(store, { id: "sync" })];
+    return route.fulfill({ json: { items: all.filter((t) => !params.get("kind") || t.kind === params.get("kind")).slice(0, Number(params.get("limit"))), next_cursor: null } });
+  });
+  await page.goto("/stores");
+  await expect(card(page, store).getByTestId("condition")).toHaveText("Running");
 });
 
 test("asks before every file is read again", async ({ page, server }) => {

@@ -25,7 +25,7 @@ async function answerTasks(page: Page, list: () => Task[]): Promise<void> {
   await page.route("**/api/v1/workers", (route) => route.fulfill({ json: { items: [{ id: "w1", host: "scan-server", pid: 4711, version: "v1", queues: ["default", "night"], started_at: ago(90 * minute), seen_at: ago(1000) }], next_cursor: null } }));
   await page.route(/\/api\/v1\/tasks\?/, (route) => {
     const params = new URL(route.request().url()).searchParams;
-    const items = list().filter((t) => (!params.get("state") || t.state === params.get("state")) && (!params.get("store") || t.args?.store === params.get("store")));
+    const items = list().filter((t) => (!params.get("kind") || t.kind === params.get("kind")) && (!params.get("state") || t.state === params.get("state")) && (!params.get("store") || t.args?.store === params.get("store")));
     return route.fulfill({ json: { items: items.map((t) => ({ ...t, log: null })), next_cursor: null } });
   });
   await page.route(/\/api\/v1\/tasks\/[^/?]+(\/events)?$/, (route) => {
@@ -89,12 +89,13 @@ test("picks tasks by state and store, and keeps that in the address", async ({ p
   await expect(page.locator(".task")).toHaveCount(2);
   await page.getByLabel("Store", { exact: true }).selectOption("s2");
   await expect(page.locator(".task")).toHaveCount(1);
-  await expect(page).toHaveURL(/\/tasks\?state=failed&store=s2$/);
+  await page.getByLabel("Kind").selectOption("sync_store");
+  await expect(page).toHaveURL(/\/tasks\?kind=sync_store&state=failed&store=s2$/);
   await page.reload();
   await expect(page.locator(".task")).toHaveCount(1);
   await expect(page.getByLabel("Store", { exact: true })).toHaveValue("s2");
   await page.getByLabel("State", { exact: true }).selectOption("cancelled");
-  await expect(page.getByText("No task is in this state.")).toBeVisible();
+  await expect(page.getByText("No task is like that.")).toBeVisible();
   await page.getByRole("button", { name: "Show all tasks" }).click();
   await expect(page.locator(".task")).toHaveCount(3);
 });

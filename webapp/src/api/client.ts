@@ -117,11 +117,12 @@ export async function submitTask(kind: string, queue: string | null, args: Recor
 
 // A TaskQuery picks tasks of a list. An empty string is no restriction.
 export interface TaskQuery {
+  kind: string;
   state: string;
   store: string;
 }
 
-export function listTasks(query: TaskQuery, cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<Task>> {
+export function listTasks(query: Partial<TaskQuery>, cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<Task>> {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value) params.set(name, value);
   if (cursor) params.set("cursor", cursor);

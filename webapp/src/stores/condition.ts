@@ -13,14 +13,16 @@ export interface Condition {
 }
 
 const passes = ["sync_store", "resync_store"];
-const known = [...passes, "verify_store"];
+
+// storeKinds are the kinds of tasks that tell how it stands with a store.
+export const storeKinds = [...passes, "verify_store"];
 
 export const storeOf = (task: Task): string | null => (typeof task.args?.store === "string" ? task.args.store : null);
 export const isDryRun = (task: Task): boolean => task.args?.dry_run === true;
 
 // conditionOf looks at the tasks of all stores, newest first.
 export function conditionOf(store: Store, tasks: Task[]): Condition {
-  const own = tasks.filter((task) => storeOf(task) === store.id && known.includes(task.kind));
+  const own = tasks.filter((task) => storeOf(task) === store.id && storeKinds.includes(task.kind));
   const busy = own.find((task) => task.state === "running") ?? own.find((task) => task.state === "waiting");
   if (busy) return underWay(busy);
   const problem = problemOf(store, own);

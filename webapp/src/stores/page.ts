@@ -14,12 +14,12 @@ import { message } from "../ui/message";
 import { poll } from "../ui/poll";
 import { freshenTimes } from "../ui/time";
 import { StoreCard, storeName, type Action } from "./card";
-import { conditionOf } from "./condition";
+import { conditionOf, storeKinds } from "./condition";
 import { askConfirm, askRemove, askResync, showDryRun, wordsOf } from "./dialogs";
 import { openStoreForm } from "./form";
 
 const pollEvery = 2000; // milliseconds
-const recentTasks = 100; // looked at to say how it stands with each store
+const recentTasks = 100; // of each kind, looked at to say how it stands with stores
 
 export const storesPage: Page = {
   mount(root, _params, signal) {
@@ -53,10 +53,10 @@ class Stores {
   private async load(): Promise<void> {
     try {
       // A server without tasks still has stores.
-      const [stores, tasks] = await Promise.all([listStores(this.signal), listTasks({ state: "", store: "" }, null, recentTasks, this.signal).catch(() => null)]);
+      const [stores, tasks] = await Promise.all([listStores(this.signal), this.listTasks().catch(() => [])]);
       const first = this.stores === null;
       this.stores = stores;
-      this.tasks = tasks?.items ?? [];
+      this.tasks = tasks;
       this.stale = false;
       this.render();
       if (first && location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
@@ -64,6 +64,13 @@ class Stores {
       if (this.signal.aborted) return;
       this.fail(err);
     }
+  }
+
+  // listTasks asks for each kind by itself: a list of all would be full of the
+  // digests and previews of single slides.
+  private async listTasks(): Promise<Task[]> {
+    const pages = await Promise.all(storeKinds.map((kind) => listTasks({ kind }, null, recentTasks, this.signal)));
+    return pages.flatMap((page) => page.items).sort((a, b) => b.submitted_at.localeCompare(a.submitted_at));
   }
 
   private fail(err: unknown): void {

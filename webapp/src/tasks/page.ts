@@ -51,6 +51,7 @@ class Tasks {
   private readonly rows = new Map<string, Row>();
   private readonly streams = new Map<string, AbortController>();
   private readonly said = new Map<string, TaskState>();
+  private readonly kind = labelledSelect("kind", t.tasks.kind, (value) => this.setQuery({ ...this.query, kind: value }));
   private readonly state = labelledSelect("state", t.tasks.state, (value) => this.setQuery({ ...this.query, state: value }));
   private readonly store = labelledSelect("store", t.tasks.store, (value) => this.setQuery({ ...this.query, store: value }));
   private readonly list = h("ul", { class: "tasks", role: "list", "aria-label": t.tasks.list });
@@ -65,7 +66,7 @@ class Tasks {
       h(
         "main",
         { class: "page", id: "main", tabindex: "-1" },
-        h("div", { class: "page-head" }, h("h1", null, t.tasks.title), h("div", { class: "page-filters" }, this.store.frame, this.state.frame)),
+        h("div", { class: "page-head" }, h("h1", null, t.tasks.title), h("div", { class: "page-filters" }, this.store.frame, this.kind.frame, this.state.frame)),
         this.list,
         this.foot,
         h("section", { class: "box workers", "aria-labelledby": "workers-title" }, h("h2", { id: "workers-title" }, t.tasks.workers), this.crew),
@@ -134,6 +135,7 @@ class Tasks {
 
   private renderFilters(): void {
     fill(this.state.input, [["", t.tasks.allStates], ...states.map((state): [string, string] => [state, t.tasks.states[state]])], this.query.state);
+    fill(this.kind.input, [["", t.tasks.allKinds], ...Object.entries(t.tasks.kinds)], this.query.kind);
     const stores = this.stores.map((store): [string, string] => [store.id, store.label || store.id]);
     // A store that is no more still has tasks.
     if (this.query.store && !this.stores.some((store) => store.id === this.query.store)) stores.push([this.query.store, this.query.store]);
@@ -182,10 +184,10 @@ class Tasks {
   }
 
   private renderFoot(): void {
-    const filtered = this.query.state || this.query.store;
+    const filtered = Object.values(this.query).some(Boolean);
     if (this.all.length === 0) {
       if (this.foot.querySelector(".message:not([role])")) return;
-      replace(this.foot, message({ picture: icon("list", 44), title: t.tasks.emptyTitle, text: filtered ? t.tasks.nothingText : t.tasks.emptyText, action: filtered ? h("button", { type: "button", class: "button", onclick: () => this.setQuery({ state: "", store: "" }) }, t.tasks.reset) : null }));
+      replace(this.foot, message({ picture: icon("list", 44), title: t.tasks.emptyTitle, text: filtered ? t.tasks.nothingText : t.tasks.emptyText, action: filtered ? h("button", { type: "button", class: "button", onclick: () => this.setQuery({ kind: "", state: "", store: "" }) }, t.tasks.reset) : null }));
     } else if (this.next !== null) {
       if (!this.foot.querySelector(".more")) replace(this.foot, h("p", { class: "foot-line" }, h("button", { type: "button", class: "button plain more", onclick: () => void this.loadOlder() }, t.tasks.more)));
     } else {
@@ -253,5 +255,6 @@ function isBehind(task: Task, page: Task[]): boolean {
 function queryOf(search: string): TaskQuery {
   const params = new URLSearchParams(search);
   const state = params.get("state") ?? "";
-  return { state: states.includes(state as TaskState) ? state : "", store: params.get("store") ?? "" };
+  const kind = params.get("kind") ?? "";
+  return { kind: kind in t.tasks.kinds ? kind : "", state: states.includes(state as TaskState) ? state : "", store: params.get("store") ?? "" };
 }

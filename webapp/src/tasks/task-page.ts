@@ -107,10 +107,12 @@ class OneTask {
 
   private rows(task: Task): Child[] {
     const store = storeOf(task);
+    const image = task.args?.image;
     const worker = task.worker ? this.workers.find((w) => w.id === task.worker) : null;
     const time = (iso: string | null): Child => (iso ? timeElement(iso) : "–");
     const rows: [string, Child][] = [
       [t.tasks.store, store ? h("a", { class: "link", href: `/stores#store-${encodeURIComponent(store)}`, "data-page": true, "data-focus": "store" }, this.stores.find((s) => s.id === store)?.label || store) : null],
+      [t.tasks.slide, typeof image === "string" ? h("a", { class: "link", href: `/slides/${encodeURIComponent(image)}`, "data-page": true, "data-focus": "slide" }, image) : null],
       [t.tasks.queue, task.queue],
       [t.tasks.worker, worker ? workerHost(worker) : task.worker ?? t.tasks.noWorker],
       [t.tasks.attempts, task.attempts],
@@ -134,7 +136,7 @@ class OneTask {
   }
 }
 
-const hasArgs = (task: Task): boolean => Object.keys(task.args ?? {}).some((name) => name !== "store");
+const hasArgs = (task: Task): boolean => Object.keys(task.args ?? {}).some((name) => name !== "store" && name !== "image");
 
 // outcome is what came of a task: in words where there are some, else as JSON.
 function outcome(task: Task): Child[] {

@@ -11,7 +11,7 @@ for (const [kind, args, want] of [
   ["sync_store", { store: "s1", dry_run: true }, "Dry run: Scanner room"],
   ["verify_store", { store: "s2" }, "Verify: s2"],
   ["resync_store", { store: "gone" }, "Resync: gone"],
-  ["hash_image", { image: "i1" }, "Digest of a slide"],
+  ["hash_image", { image: "i1" }, "Digests"],
   ["something_new", null, "something_new"],
 ] as const) {
   test(`a task is called ${want}`, () => expect(taskName(task({ kind, args }), stores)).toBe(want));
@@ -32,6 +32,7 @@ test("writes results in words where it has some", () => {
   expect(resultWords(task({ args: { dry_run: true }, result: { count: 9, added: 4, missing: 0 } }))).toBe("9 files: there would be: 4 new");
   expect(resultWords(task({ kind: "verify_store", result: { checked: 8, hashed: 2, damaged: [{}], unreadable: [], bytes: 4.1e9, duration: 95 } }))).toBe("1 damaged; 8 files are as they should be (4.1 GB read); 2 digests made; took 1 min 35 s");
   expect(resultWords(task({ kind: "verify_store", result: { checked: 0, damaged: [] } }))).toBe("No file was read");
+  expect(resultWords(task({ kind: "hash_image", result: { count: 1200, failed: [{}] } }))).toBe("1,200 slides done; 1 failed");
   expect(resultWords(task({ result: { digest: "x" } }))).toBeNull();
   expect(resultWords(task({ result: null }))).toBeNull();
 });

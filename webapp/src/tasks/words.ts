@@ -29,14 +29,29 @@ export function progressWords(task: Pick<Task, "progress">): string {
   return `${total === null ? formatCount(done) : t.tasks.progressOf(formatCount(done), formatCount(total))} ${unit}`;
 }
 
-// resultWords is the result of a sync or a verification in words; null for other
-// kinds and where there is none.
+// resultWords is the result of a task in words; null for what is not known to
+// have some, and where there is none.
 export function resultWords(task: Task): string | null {
   if (isSyncResult(task.result)) {
     const took = syncTook(task.result);
     return syncWords(task.result, isDryRun(task)) + (took ? `; ${took}` : "");
   }
-  return isVerifyResult(task.result) ? verifyWords(task.result) : null;
+  if (isVerifyResult(task.result)) return verifyWords(task.result);
+  return isTally(task.result) ? tallyWords(task.result) : null;
+}
+
+// A Tally is the result of doing the same with many slides.
+interface Tally {
+  count: number;
+  failed: unknown[] | null;
+}
+
+function isTally(result: unknown): result is Tally {
+  return typeof result === "object" && result !== null && Object.keys(result).sort().join() === "count,failed";
+}
+
+function tallyWords(result: Tally): string {
+  return [t.tasks.done(result.count), result.failed?.length ? t.tasks.notDone(result.failed.length) : ""].filter(Boolean).join("; ");
 }
 
 interface VerifyResult {
