@@ -102,14 +102,14 @@ const blockBits = 13
 func matchesPostgres(s *search) (q statement) {
 	match := func(block string) {
 		grams := s.grams()
-		if s.store != 0 {
-			grams = append(grams, fmt.Sprintf("store %d", s.store))
+		if len(s.stores) == 1 {
+			grams = append(grams, fmt.Sprintf("store %d", s.stores[0]))
 		}
 		q.add(`ptiffstore_grams(words, store, n) @> (`)
 		q.arg(grams)
 		q.add(`::text[]%s) AND strpos(words, `, block)
 		q.arg(s.needle)
-		q.add(`) > 0 AND shelf + 0 IN (%s)`, s.shelfList())
+		q.add(`) > 0 AND shelf + 0 IN (%s)%s`, numbers(s.shelves), s.among("store + 0"))
 	}
 	if s.Sort != SortCreated {
 		plain := map[Sort]string{SortName: "name || ''", SortSize: "size + 0"}[s.Sort]

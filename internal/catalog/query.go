@@ -20,7 +20,10 @@ const (
 // A Query says which images are wanted. The zero value is all of them that are
 // neither deleted nor hidden, newest first.
 type Query struct {
-	Store  string // id
+	Store string // id
+	// Stores are the ids of those that the images may be in, whatever Store says; nil
+	// is all, and none of them finds nothing. Ids of none that there is don't matter.
+	Stores []string
 	Q      string // part of file name, alias, label or barcode: anywhere from 3 characters on, below at the beginning
 	State  State
 	Sort   Sort

@@ -13,8 +13,8 @@ import (
 type search struct {
 	Query
 	c       *Catalog
-	store   int64 // 0 for all
-	shelves []int // in the order of SortState
+	stores  []int64 // nil for all
+	shelves []int   // in the order of SortState
 	needle  string
 	after   *position // nil for the beginning
 	limit   int       // one more than is wanted tells whether there are more
@@ -63,13 +63,56 @@ func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
 			return nil, err
 		}
 	}
+	var err error
+	if s.stores, err = c.storesOf(ctx, q); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// storesOf returns the numbers of the stores that a query is about, nil if it is
+// about all there are.
+func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 	if q.Store != "" {
-		err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1 AND closing = 0`, clean(q.Store)).Scan(&s.store)
+		var n int64
+		err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1 AND closing = 0`, clean(q.Store)).Scan(&n)
 		if err != nil {
 			return nil, c.wrap(err, "store "+clean(q.Store))
 		}
+		if q.Stores != nil && !slices.Contains(q.Stores, q.Store) {
+			return []int64{}, nil
+		}
+		return []int64{n}, nil
 	}
-	return s, nil
+	if q.Stores == nil {
+		return nil, nil
+	}
+	rows, err := c.read.QueryContext(ctx, `SELECT n, id FROM stores WHERE closing = 0 ORDER BY n`)
+	if err != nil {
+		return nil, c.wrap(err, "stores")
+	}
+	defer rows.Close()
+	wanted := make(map[string]bool, len(q.Stores))
+	for _, id := range q.Stores {
+		wanted[id] = true
+	}
+	list, all := []int64{}, true
+	for rows.Next() {
+		var n int64
+		var id string
+		if err := rows.Scan(&n, &id); err != nil {
+			return nil, c.wrap(err, "stores")
+		}
+		if wanted[id] {
+			list = append(list, n)
+		} else {
+			all = false
+		}
+	}
+	if all && len(list) > 0 {
+		list = nil // the indexes of all stores are fewer to merge
+	}
+	return list, c.wrap(rows.Err(), "stores")
 }
 
 // minGram is how many characters the index's entries have.
@@ -107,6 +150,9 @@ func (s *search) grams() []string {
 
 // page returns the positions of the images that follow, at most limit.
 func (s *search) page(ctx context.Context) ([]position, error) {
+	if s.stores != nil && len(s.stores) == 0 {
+		return nil, nil
+	}
 	if s.Sort != SortState {
 		return s.pageOf(ctx)
 	}
@@ -186,34 +232,56 @@ func (s *search) read(ctx context.Context, q statement) ([]position, error) {
 	return found, s.c.wrap(rows.Err(), "images")
 }
 
+// maxArms bounds the parts of a statement; SQLite takes 500.
+const maxArms = 400
+
 // inOrder is the statement that goes through the images in their order. Each shelf
-// is in order in an index, and the database merges them as it goes.
+// of each store is in order in an index, and the database merges them as it goes.
+// Where there are too many to merge, those of all stores are gone through.
 func (s *search) inOrder(columns string, limit int) (q statement) {
 	order := "k, n"
 	if s.Sort == SortCreated {
 		order = "n DESC"
 	}
 	order = fmt.Sprintf(` ORDER BY %s LIMIT %d`, order, limit)
+	conditions := []string{""}
+	switch {
+	case s.stores == nil:
+	case len(s.stores)*len(s.shelves) <= maxArms:
+		conditions = conditions[:0]
+		for _, n := range s.stores {
+			conditions = append(conditions, fmt.Sprintf(` AND store = %d`, n))
+		}
+	default:
+		conditions[0] = s.among("store + 0")
+	}
 	arm := s.c.arm
-	if len(s.shelves) == 1 {
+	if len(s.shelves)*len(conditions) == 1 {
 		arm = [2]string{}
 	}
 	for i, shelf := range s.shelves {
-		if i > 0 {
-			q.add(` UNION ALL `)
-		}
-		q.add("%s", arm[0])
-		q.add(`SELECT n, %s AS k%s FROM images WHERE shelf = %d`, s.column(), columns, shelf)
-		if s.store != 0 {
-			q.add(` AND store = %d`, s.store)
-		}
-		s.behind(&q, "n", s.column())
-		if arm[1] != "" {
-			q.add("%s%s", order, arm[1])
+		for j, condition := range conditions {
+			if i+j > 0 {
+				q.add(` UNION ALL `)
+			}
+			q.add("%s", arm[0])
+			q.add(`SELECT n, %s AS k%s FROM images WHERE shelf = %d%s`, s.column(), columns, shelf, condition)
+			s.behind(&q, "n", s.column())
+			if arm[1] != "" {
+				q.add("%s%s", order, arm[1])
+			}
 		}
 	}
 	q.add("%s", order)
 	return q
+}
+
+// among is the condition that a column is one of the stores, if they are not all.
+func (s *search) among(column string) string {
+	if s.stores == nil {
+		return ""
+	}
+	return fmt.Sprintf(` AND %s IN (%s)`, column, numbers(s.stores))
 }
 
 // behind adds the condition of standing behind the last page.
@@ -243,14 +311,14 @@ func (s *search) column() string {
 	return "n"
 }
 
-// shelfList is the numbers of the shelves, with commas between them.
-func (s *search) shelfList() string {
+// numbers lists them with commas between.
+func numbers[T int | int64](list []T) string {
 	var b []byte
-	for i, shelf := range s.shelves {
+	for i, n := range list {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = strconv.AppendInt(b, int64(shelf), 10)
+		b = strconv.AppendInt(b, int64(n), 10)
 	}
 	return string(b)
 }

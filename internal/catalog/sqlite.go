@@ -77,12 +77,10 @@ func (c *Catalog) openSQLite(path string) error {
 func matchesSQLite(s *search) (q statement) {
 	q.add(`SELECT i.n, i.%s FROM search f CROSS JOIN images i ON i.n = f.rowid WHERE f.search MATCH `, s.column())
 	q.arg(matchAll(s.grams()))
-	q.add(` AND i.shelf IN (%s) AND instr(i.words, `, s.shelfList())
+	q.add(` AND i.shelf IN (%s) AND instr(i.words, `, numbers(s.shelves))
 	q.arg(s.needle)
 	q.add(`) > 0`)
-	if s.store != 0 {
-		q.add(` AND i.store = %d`, s.store)
-	}
+	q.add("%s", s.among("i.store"))
 	if s.Sort == SortCreated {
 		s.behind(&q, "f.rowid", "")
 		q.add(` ORDER BY f.rowid DESC LIMIT %d`, s.limit)

@@ -1,0 +1,137 @@
+package catalog_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// everyPage follows the cursors of a query to the end.
+func everyPage(t *testing.T, c *catalog.Catalog, q catalog.Query) []catalog.Image {
+	t.Helper()
+	var all []catalog.Image
+	for range 10_000 {
+		p, err := c.Images(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p.Items...)
+		if q.Cursor = p.NextCursor; q.Cursor == "" {
+			return all
+		}
+	}
+	t.Fatal("the pages don't end")
+	return nil
+}
+
+// A query of some stores finds what one of all stores finds, without what is in
+// others, in the same order and on any pages.
+func TestImagesOfSomeStores(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		var stores []string
+		for i := range 4 {
+			stores = append(stores, putStore(t, c, fmt.Sprintf("/s%d", i)))
+		}
+		fill(t, c, stores, 150)
+		sets := map[string][]string{
+			"none": {}, "one": stores[1:2], "two": {stores[3], stores[0]}, "all": stores, "unknown": {"nothing"}, "one and unknown": {"nothing", stores[2], stores[2]},
+		}
+		for name, set := range sets {
+			for _, sort := range []catalog.Sort{catalog.SortCreated, catalog.SortName, catalog.SortSize, catalog.SortState} {
+				for _, words := range []string{"", "slide", "sl", "01", "no such"} {
+					q := catalog.Query{Q: words, Sort: sort, Labels: true, Limit: 1000}
+					want := []string{}
+					for _, im := range everyPage(t, c, q) {
+						for _, s := range set {
+							if im.StoreID == s {
+								want = append(want, im.ID)
+								break
+							}
+						}
+					}
+					got := []string{}
+					q.Stores, q.Limit = set, 17
+					for _, im := range everyPage(t, c, q) {
+						got = append(got, im.ID)
+					}
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Fatalf("%s, sort %s, q %q (-want +got):\n%s", name, sort, words, diff)
+					}
+				}
+			}
+		}
+	})
+}
+
+// Store and Stores together: only what both allow, and an unknown store is said to be.
+func TestImagesOfAStoreAmongSome(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		stores := []string{putStore(t, c, "/a"), putStore(t, c, "/b")}
+		fill(t, c, stores, 20)
+		for _, tt := range []struct {
+			store  string
+			stores []string
+			found  bool
+		}{{stores[0], stores, true}, {stores[0], stores[:1], true}, {stores[0], stores[1:], false}, {stores[0], []string{}, false}, {stores[0], nil, true}} {
+			p, err := c.Images(t.Context(), catalog.Query{Store: tt.store, Stores: tt.stores})
+			if err != nil || len(p.Items) > 0 != tt.found {
+				t.Errorf("store among %d: %d found, %v, want any: %t", len(tt.stores), len(p.Items), err, tt.found)
+			}
+		}
+	})
+}
+
+// More stores than the indexes of are merged are gone through all the same.
+func TestImagesOfVeryManyStores(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		var stores []string
+		for i := range 90 {
+			stores = append(stores, putStore(t, c, fmt.Sprintf("/s%d", i)))
+		}
+		fill(t, c, stores, 300)
+		want := 0
+		for _, im := range everyPage(t, c, catalog.Query{Labels: true}) {
+			if im.StoreID != stores[7] {
+				want++
+			}
+		}
+		some := append(append([]string{}, stores[:7]...), stores[8:]...)
+		for _, sort := range []catalog.Sort{catalog.SortCreated, catalog.SortName, catalog.SortState} {
+			if got := len(everyPage(t, c, catalog.Query{Labels: true, Sort: sort, Stores: some})); got != want {
+				t.Errorf("sort %s: %d found, want %d", sort, got, want)
+			}
+		}
+	})
+}
+
+// Some stores of many images are as quick to list as one: no page reads what is in
+// the others.
+func TestSomeStoresAreFast(t *testing.T) {
+	if !long() {
+		t.Skip("among few images everything is fast; PTIFFSTORE_LONG=1 has many")
+	}
+	n := 1_000_000
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		large, small := putStore(t, c, "/large"), []string{putStore(t, c, "/a"), putStore(t, c, "/b")}
+		fill(t, c, small, 200) // the oldest, so that a list by arrival would go through all others
+		fill(t, c, []string{large}, n)
+		for _, sort := range []catalog.Sort{catalog.SortCreated, catalog.SortName, catalog.SortSize, catalog.SortState} {
+			q := catalog.Query{Stores: small, Sort: sort, Labels: true}
+			least := time.Hour
+			for range 5 {
+				began := time.Now()
+				if _, err := c.Images(t.Context(), q); err != nil {
+					t.Fatal(err)
+				}
+				least = min(least, time.Since(began))
+			}
+			if least > 20*time.Millisecond {
+				t.Errorf("sort %s: a page takes %v", sort, least)
+			}
+		}
+	})
+}
