@@ -40,6 +40,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/web", "", ""},
 	{"internal/auth", "internal/account internal/web", ""},
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
+	{"internal/upload", "internal/catalog internal/ingest internal/web", "golang.org/x/sys"},
 	{"internal/made", "slide internal/render internal/tiles", "golang.org/x/sync"},
 	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp"},
 	{"internal/feed", "slide internal/catalog internal/tiles", ""},
@@ -50,7 +51,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest", ""},
 	{"internal/deploy", "", ""},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/catalog internal/ingest internal/account internal/web " +
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/catalog internal/ingest internal/account internal/web internal/upload " +
 			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/deploy",
 		"github.com/alecthomas/kong golang.org/x/term",
 	},
@@ -62,7 +63,7 @@ var layout = []struct{ room, rooms, modules string }{
 // of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/jobs internal/account",
-	"net/http": "internal/web internal/auth internal/tilehttp internal/tilefast internal/viewer internal/api " +
+	"net/http": "internal/web internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
 		"internal/tiles/tilestest internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/pgtest", // what tests of several rooms share
 	"C":       "",                                         // the program is static

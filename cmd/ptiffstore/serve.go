@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -18,6 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/upload"
 	"github.com/slideatlas/ptiffstore/internal/viewer"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -28,6 +30,18 @@ type serveCmd struct {
 	working
 	NoWorker bool     `name:"no-worker" help:"Leave keeping stores in step, and tasks, to other processes."`
 	Roots    []string `name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
+	taking
+}
+
+// taking are the flags of uploads.
+type taking struct {
+	UploadMax     int64         `name:"upload-max" default:"65536" placeholder:"MB" help:"Largest file that may be uploaded, in MB."`
+	UploadKeep    time.Duration `name:"upload-keep" default:"168h" placeholder:"TIME" help:"Uploads that were begun and not completed are removed after this time."`
+	UploadReserve int64         `name:"upload-reserve" default:"256" placeholder:"MB" help:"What uploads leave free of the disk, in MB."`
+}
+
+func (t *taking) options() upload.Options {
+	return upload.Options{MaxSize: t.UploadMax << 20, Keep: t.UploadKeep, Reserve: t.UploadReserve << 20}
 }
 
 func (*serveCmd) Help() string {
@@ -42,6 +56,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	}
 	defer s.close()
 	s.roots = slices.Concat(s.roots, c.Folders, c.Roots)
+	s.taking = c.options()
 	for _, f := range c.Folders {
 		if err := s.addFolder(ctx, f); err != nil {
 			return err
@@ -63,6 +78,8 @@ type site struct {
 	jobs    *jobs.Jobs
 	crew    *crew
 	roots   []string // folders in which stores may be added over HTTP
+	taking  upload.Options
+	uploads *upload.Uploads
 	health  web.Health
 	idle    bool // others keep stores in step and do tasks
 }
@@ -167,6 +184,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	if !s.idle {
 		s.work(ctx, &wg, w)
 	}
+	s.take(ctx, &wg)
 	s.health.Ready.Store(true)
 	if prepare != nil {
 		if err := prepare(ctx); err != nil {
@@ -175,6 +193,16 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	}
 	fmt.Fprintln(std.out, url(l))
 	return serveHTTP(ctx, l, s.handler(ctx.Done()), s.log)
+}
+
+// take sees to uploads.
+func (s *site) take(ctx context.Context, wg *sync.WaitGroup) {
+	o := s.taking
+	o.Catalog, o.Log = s.catalog, s.log
+	// There is no access control: whoever is answered may do all.
+	o.Caller = func(*http.Request, *catalog.Store) (string, error) { return "", nil }
+	s.uploads = upload.New(o)
+	wg.Go(func() { s.uploads.Run(ctx) })
 }
 
 // handler puts the routes together: tiles first, as they are what there is most
@@ -188,6 +216,7 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 		Remove: s.crew.syncer.Remove, Restore: s.crew.syncer.Restore, Retry: s.crew.syncer.Retry,
 	}
 	a.Register(mux)
+	s.uploads.Register(mux)
 	s.health.Register(mux)
 	mux.Handle("/", viewer.Handler(viewer.Options{}))
 	cross := http.NewCrossOriginProtection()

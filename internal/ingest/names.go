@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
 // defaultInclude are the names of pyramidal TIFFs, in any case.
@@ -128,4 +130,10 @@ func CheckPatterns(patterns []string) error {
 		}
 	}
 	return nil
+}
+
+// Takes reports whether a file of that name in a store's folder is looked at as a
+// slide.
+func Takes(st *catalog.Store, name string) bool {
+	return newFilter(st.Include, st.Exclude).allows(name)
 }

@@ -1,0 +1,124 @@
+package upload
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+)
+
+// maxNames bounds how many files of one name there may be in an incoming folder.
+const maxNames = 1000
+
+// finish gives the complete file of an upload to the store, or removes it if it is
+// not what its sender promised. It is called again if it was broken off. The record
+// says what became of it.
+func (u *Uploads) finish(ctx context.Context, f *folder, r *record) error {
+	if r.State != uploading || !r.complete() {
+		return nil
+	}
+	st, err := f.dir.Lstat(part(r.ID))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && r.As != "":
+		return f.end(r, received) // the process ended between the renaming and the record of it
+	case errors.Is(err, fs.ErrNotExist):
+		return errLost
+	case err != nil:
+		return err
+	}
+	if r.Digest, err = digestOf(r.Hash); err != nil {
+		return err
+	}
+	if r.Want != "" && r.Want != r.Digest {
+		return f.refuse(r)
+	}
+	look := ingest.Look(context.WithoutCancel(ctx), f.dir, part(r.ID))
+	r.Kind, r.Reason, r.MTime = look.Kind, look.Reason, st.ModTime().UnixNano()
+	if err := f.hand(r); err != nil {
+		return err
+	}
+	return f.end(r, received)
+}
+
+// hand renames the file into the incoming folder. The name it gets is recorded
+// before it gets it.
+func (f *folder) hand(r *record) error {
+	if err := f.dir.Chmod(part(r.ID), 0o644); err != nil {
+		return err
+	}
+	for n := 1; n <= maxNames; n++ {
+		r.As = numbered(r.Name, n)
+		if _, err := f.in.Lstat(r.As); err == nil {
+			continue
+		}
+		if err := f.save(r); err != nil {
+			return err
+		}
+		if err := f.give(r.ID, r.As); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return fmt.Errorf("upload: the incoming folder holds %d files of the name of upload %s: sync the store", maxNames, r.ID)
+}
+
+func (f *folder) end(r *record, s state) error {
+	r.State, r.UsedAt, r.Hash = s, time.Now(), nil
+	return f.save(r)
+}
+
+// refuse removes the bytes of an upload. What stays is why, and no name.
+func (f *folder) refuse(r *record) error {
+	r.Name, r.Metadata = "", ""
+	if err := f.end(r, refused); err != nil {
+		return err
+	}
+	if err := f.dir.Remove(part(r.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncRoot(f.dir)
+}
+
+// digestOf completes a SHA-256.
+func digestOf(state []byte) (string, error) {
+	var h hash.Hash = sha256.New()
+	if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// settle finishes an upload that is complete and was not finished, if nobody is at
+// it, and returns its record as it is then.
+func (u *Uploads) settle(ctx context.Context, f *folder, id string) (*record, error) {
+	h, err := u.take(id, false)
+	if errors.Is(err, errLocked) || errors.Is(err, errClosing) {
+		return f.load(id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer h.release()
+	r, err := f.load(id)
+	if err != nil || r.State != uploading || !r.complete() {
+		return r, err
+	}
+	file, err := f.dir.OpenFile(part(id), os.O_RDWR, 0)
+	if err == nil {
+		defer file.Close()
+		if err := claim(file); err != nil {
+			return r, nil //nolint:nilerr // another process is at it
+		}
+		if r, err = f.load(id); err != nil {
+			return nil, err
+		}
+	}
+	return r, u.finish(ctx, f, r)
+}

@@ -1,0 +1,264 @@
+package upload
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+)
+
+// hiddenName is the folder in a store's incoming folder where uploads are until they
+// are complete. A sync passes over it.
+const hiddenName = ".ptiffstore-uploads"
+
+var (
+	errNoUpload = errors.New("upload: no such upload")
+	errAway     = errors.New("upload: the store's incoming folder is out of reach")
+	errFull     = errors.New("upload: the disk is full")
+)
+
+// A state is how far an upload is.
+type state string
+
+const (
+	uploading state = "uploading" // not all bytes are there
+	received  state = "received"  // the file has been given to the store
+	refused   state = "refused"   // its bytes are not those that were promised: they have been removed
+)
+
+// A record is what is known of an upload.
+type record struct {
+	ID       string
+	Store    string
+	Owner    string // who began it
+	Metadata string // the header, as it was sent
+	Name     string // of the file, cleaned
+	Length   int64  // bytes
+	Offset   int64  // bytes that are on disk
+	Hash     []byte // state of the SHA-256 of those
+	Want     string // SHA-256 that its sender promised; "" if none
+	Digest   string // SHA-256, once all is there
+
+	State  state
+	Kind   ingest.Kind // what a look at the file gave
+	Reason string      // in words
+	As     string      // name in the incoming folder; it may not have it yet
+	MTime  int64       // of the complete file, in ns
+	Image  string      // id, once the catalog has it
+
+	CreatedAt time.Time
+	UsedAt    time.Time // something happened
+}
+
+func (r *record) complete() bool { return r.Offset == r.Length }
+
+// A folder is where a store keeps its uploads. Nothing in it can lead elsewhere: who
+// may write into the incoming folder may put links there.
+type folder struct {
+	store *catalog.Store
+	in    *os.Root // the incoming folder
+	dir   *os.Root // the hidden one in it
+}
+
+// openFolder opens the folder of a managed store's uploads, which it makes if mk. The
+// error is [fs.ErrNotExist] if there is none, and errAway if the incoming folder is
+// not that of the store: a disk may not be mounted.
+func openFolder(st *catalog.Store, mk bool) (*folder, error) {
+	path := st.Incoming
+	if path == "" {
+		path = filepath.Join(st.Root, "incoming")
+	}
+	if id, err := ingest.Marked(path); err != nil || id != st.ID {
+		return nil, errAway
+	}
+	in, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, errAway
+	}
+	dir, err := in.OpenRoot(hiddenName)
+	if errors.Is(err, fs.ErrNotExist) && mk {
+		if err = in.Mkdir(hiddenName, 0o700); err == nil || errors.Is(err, fs.ErrExist) {
+			dir, err = in.OpenRoot(hiddenName)
+		}
+	}
+	if err != nil {
+		in.Close()
+		return nil, full(err)
+	}
+	return &folder{st, in, dir}, nil
+}
+
+func (f *folder) close() {
+	f.dir.Close()
+	f.in.Close()
+}
+
+func part(id string) string    { return id + ".part" }
+func sidecar(id string) string { return id + ".json" }
+
+// isID reports whether s may be the id of an upload.
+func isID(s string) bool {
+	return len(s) == 26 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
+// load returns what is known of an upload, or errNoUpload.
+func (f *folder) load(id string) (*record, error) {
+	b, err := f.dir.ReadFile(sidecar(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoUpload
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := new(record)
+	if err := json.Unmarshal(b, r); err != nil || r.ID != id || r.Store != f.store.ID {
+		return nil, fmt.Errorf("upload: the sidecar of upload %s is damaged: remove it, and the upload with it", id)
+	}
+	return r, nil
+}
+
+// save writes what is known of an upload: after a crash it is there as it was before,
+// or as it is now.
+func (f *folder) save(r *record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	tmp := r.ID + ".tmp"
+	w, err := f.dir.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return full(err)
+	}
+	_, err = w.Write(b)
+	if err = errors.Join(err, w.Sync(), w.Close()); err != nil {
+		return full(errors.Join(err, f.dir.Remove(tmp)))
+	}
+	if err := f.dir.Rename(tmp, sidecar(r.ID)); err != nil {
+		return full(err)
+	}
+	return syncRoot(f.dir)
+}
+
+// remove removes an upload, the sidecar first: bytes that nothing is known of are
+// swept up later.
+func (f *folder) remove(id string) error {
+	var errs []error
+	for _, name := range []string{sidecar(id), part(id), id + ".tmp"} {
+		if err := f.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, syncRoot(f.dir))...)
+}
+
+// ids lists the uploads.
+func (f *folder) ids() ([]string, error) {
+	names, err := f.names()
+	var list []string
+	for _, n := range names {
+		if id, ok := strings.CutSuffix(n, ".json"); ok && isID(id) {
+			list = append(list, id)
+		}
+	}
+	return list, err
+}
+
+func (f *folder) names() ([]string, error) {
+	d, err := f.dir.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
+}
+
+// free is how many bytes may be written to the file system.
+func (f *folder) free() (int64, error) {
+	d, err := f.dir.Open(".")
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(d.Fd()), &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // their types differ by system
+}
+
+// give renames the bytes of an upload to a name in the incoming folder that is not
+// used there, else the error is [fs.ErrExist].
+func (f *folder) give(id, name string) error {
+	from, err := f.dir.Open(".")
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := f.in.Open(".")
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	fd, td := int(from.Fd()), int(to.Fd())
+	err = renameNew(fd, part(id), td, name)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
+		// The file system can't see to it that the name is unused, a link can.
+		if err = unix.Linkat(fd, part(id), td, name, 0); err == nil {
+			err = unix.Unlinkat(fd, part(id), 0)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncFile(from), syncFile(to))
+}
+
+func syncRoot(r *os.Root) error {
+	d, err := r.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return syncFile(d)
+}
+
+// syncFile makes what was done in a folder last.
+func syncFile(d *os.File) error {
+	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // of file systems that can't
+		return err
+	}
+	return nil
+}
+
+// full turns the errors of a full disk into errFull.
+func full(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return errFull
+	}
+	return err
+}
+
+// bare is an error without the names of files, which are patients'.
+func bare(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		return bare(p.Err)
+	case errors.As(err, &l):
+		return bare(l.Err)
+	}
+	return err
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

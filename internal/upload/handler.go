@@ -1,0 +1,412 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// maxOpen bounds the uploads of a store that are not complete.
+const maxOpen = 1000
+
+// answer is an error as the client is to see it.
+func answer(id string, err error) error {
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		return e
+	}
+	for _, a := range []struct {
+		err error
+		web.Error
+	}{
+		{errNoUpload, web.Error{Status: http.StatusNotFound, Detail: "There is no such upload. Begin a new one."}},
+		{errLost, web.Error{Status: http.StatusGone, Detail: "The bytes of this upload are no longer there. Begin a new one."}},
+		{errLocked, web.Error{Status: http.StatusLocked, Detail: "Another request writes to this upload. Wait for it to end.", RetryAfter: 3}},
+		{errTaken, web.Error{Status: http.StatusConflict, Detail: "Another request goes on with this upload."}},
+		{errClosing, web.Error{Status: http.StatusServiceUnavailable, Detail: "The server is being restarted. Go on with the upload in a moment.", RetryAfter: 5}},
+		{errIdle, web.Error{Status: http.StatusRequestTimeout, Detail: "Nothing was sent for a long time. Go on with the upload where it is."}},
+		{errCut, web.Error{Status: http.StatusBadRequest, Detail: "The connection was cut. Go on with the upload where it is."}},
+		{errChecksum, web.Error{Status: statusChecksum, Detail: "The chunk has another checksum than the header says. Send it again."}},
+		{errTooMuch, web.Error{Status: http.StatusRequestEntityTooLarge, Detail: "More bytes were sent than the upload has by its Upload-Length."}},
+		{errFull, web.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the store is full. What was uploaded is kept: go on once there is room.", RetryAfter: 60}},
+		{errAway, web.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder is out of reach: is a disk not mounted? Go on once it is back.", RetryAfter: 30}},
+		{catalog.ErrAway, web.Error{Status: http.StatusServiceUnavailable, Detail: "The database does not answer. Ask again in a moment.", RetryAfter: 5}},
+		{catalog.ErrNotFound, web.Error{Status: http.StatusNotFound, Detail: "There is no such store."}},
+	} {
+		if errors.Is(err, a.err) {
+			return &a.Error
+		}
+	}
+	return fmt.Errorf("upload %s: %w", id, bare(err))
+}
+
+// caller returns who asks, or the refusal.
+func (u *Uploads) caller(r *http.Request, st *catalog.Store) (string, error) {
+	if u.o.Caller == nil {
+		return "", refuse(http.StatusForbidden, "You may not upload into this store.")
+	}
+	return u.o.Caller(r, st)
+}
+
+// find returns the caller's upload that the address names, and its folder, which is
+// to be closed.
+func (u *Uploads) find(r *http.Request) (*folder, *record, error) {
+	id := r.PathValue("upload")
+	if !isID(id) {
+		return nil, nil, errNoUpload
+	}
+	stores, err := u.o.Catalog.Stores(r.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	missing := errNoUpload
+	for i := range stores {
+		if stores[i].Mode != catalog.Managed {
+			continue
+		}
+		f, err := openFolder(&stores[i], false)
+		if errors.Is(err, errAway) {
+			missing = errAway // it may be there
+		}
+		if err != nil {
+			continue
+		}
+		rec, err := f.load(id)
+		if err == nil {
+			if err = u.owned(r, f, rec); err == nil {
+				return f, rec, nil
+			}
+		}
+		f.close()
+		if !errors.Is(err, errNoUpload) {
+			return nil, nil, err
+		}
+	}
+	return nil, nil, missing
+}
+
+// owned refuses uploads of others, and those that have expired.
+func (u *Uploads) owned(r *http.Request, f *folder, rec *record) error {
+	who, err := u.caller(r, f.store)
+	if err != nil {
+		return err
+	}
+	if rec.Owner != who || u.expired(rec) {
+		return errNoUpload
+	}
+	return nil
+}
+
+func (u *Uploads) expires(r *record) time.Time { return r.UsedAt.Add(u.o.Keep) }
+func (u *Uploads) expired(r *record) bool      { return time.Now().After(u.expires(r)) }
+
+// tell sets the headers that say how far an upload is.
+func (u *Uploads) tell(w http.ResponseWriter, r *record) {
+	h := w.Header()
+	h.Set(hOffset, strconv.FormatInt(r.Offset, 10))
+	h.Set(hExpires, u.expires(r).UTC().Format(http.TimeFormat))
+}
+
+func (u *Uploads) create(w http.ResponseWriter, r *http.Request) error {
+	rec, st, err := u.wanted(r)
+	if err != nil {
+		return answer("", err)
+	}
+	sum, err := parseChecksum(r.Header.Get(hChecksum))
+	if err != nil {
+		return err
+	}
+	body := r.Header.Get("Content-Type") == chunkType
+	if !body && r.ContentLength != 0 && r.Header.Get("Content-Type") != "" {
+		return refuse(http.StatusUnsupportedMediaType, "The first bytes of a file are sent as "+chunkType+".")
+	}
+	f, err := openFolder(st, true)
+	if err != nil {
+		return answer("", err)
+	}
+	defer f.close()
+	if err := u.begin(f, rec); err != nil {
+		return answer(rec.ID, err)
+	}
+	if body {
+		if rec, err = u.first(w, r, f, rec, sum); err != nil {
+			return answer(rec.ID, err)
+		}
+	}
+	u.tell(w, rec)
+	w.Header().Set("Location", Route+"/"+rec.ID)
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+// first receives what comes with the creation of an upload. If it could not be kept,
+// or its sender is gone, there is no upload: nobody knows its address.
+func (u *Uploads) first(w http.ResponseWriter, r *http.Request, f *folder, rec *record, sum *checksum) (*record, error) {
+	h, err := u.take(rec.ID, false)
+	if err != nil {
+		return rec, errors.Join(err, f.remove(rec.ID))
+	}
+	defer h.release()
+	now, err := u.write(w, r, f, h, sum, nil)
+	switch {
+	case err == nil, errors.Is(err, errFull): // the disk is told of with the next chunk, and so where to go on
+		return now, nil
+	case now.State == refused:
+		return now, err
+	}
+	return now, errors.Join(err, f.remove(rec.ID))
+}
+
+// wanted returns the upload that a request wants to begin, and its store.
+func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
+	if r.Header.Get("Upload-Concat") != "" || r.Header.Get("Upload-Defer-Length") != "" {
+		return nil, nil, refuse(http.StatusBadRequest, "A file is sent as one upload, whose length is told when it begins.")
+	}
+	length, err := number(r, hLength)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case length == 0:
+		return nil, nil, refuse(http.StatusBadRequest, "The file is empty: it is no slide.")
+	case length > u.o.MaxSize:
+		return nil, nil, refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("The file is larger than the %d bytes that are taken.", u.o.MaxSize))
+	}
+	meta, err := parseMetadata(r.Header.Get(hMetadata))
+	if err != nil {
+		return nil, nil, refuse(http.StatusBadRequest, "The header "+hMetadata+" must be pairs of a name and a value in base64, separated by commas, each name once.")
+	}
+	if meta["store"] == "" {
+		return nil, nil, refuse(http.StatusBadRequest, "Say in "+hMetadata+" which store the file is for: store, the id of a managed one.")
+	}
+	st, err := u.o.Catalog.Store(r.Context(), meta["store"])
+	if err != nil {
+		return nil, nil, err
+	}
+	rec := &record{ID: catalog.NewID(), Store: st.ID, Metadata: r.Header.Get(hMetadata), Length: length, State: uploading, CreatedAt: time.Now(), UsedAt: time.Now()}
+	if rec.Owner, err = u.caller(r, st); err != nil {
+		return nil, nil, err
+	}
+	if st.Mode != catalog.Managed {
+		return nil, nil, refuse(http.StatusForbidden, "The folder of this store is only read. Upload into a managed store, or copy the file into the folder.")
+	}
+	if rec.Name = cleanName(meta["filename"]); rec.Name == "" {
+		return nil, nil, refuse(http.StatusBadRequest, "Say in "+hMetadata+" what the file is called: filename.")
+	}
+	if !ingest.Takes(st, rec.Name) {
+		return nil, nil, refuse(http.StatusUnprocessableEntity, "The store does not take files of this name. Slides are called .tif or .tiff, or as the store's include and exclude say.")
+	}
+	if meta["sha256"] != "" {
+		rec.Want, err = parseDigest(meta["sha256"])
+	}
+	return rec, st, err
+}
+
+// begin makes an upload, if there is room for it and for those that others are
+// sending.
+func (u *Uploads) begin(f *folder, rec *record) error {
+	u.creating.Lock()
+	defer u.creating.Unlock()
+	promised, open, err := u.promised(f)
+	if err != nil {
+		return err
+	}
+	if open >= maxOpen {
+		return &web.Error{Status: http.StatusServiceUnavailable, Detail: "Too many uploads have been begun and not completed. Complete or remove some.", RetryAfter: 60}
+	}
+	free, err := f.free()
+	if err != nil {
+		return err
+	}
+	if free-promised-u.o.Reserve < rec.Length {
+		return noRoom(rec.Length, free-promised-u.o.Reserve)
+	}
+	file, err := f.dir.OpenFile(part(rec.ID), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return full(err)
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err := f.save(rec); err != nil {
+		return errors.Join(err, f.remove(rec.ID))
+	}
+	return nil
+}
+
+func noRoom(need, free int64) error {
+	return &web.Error{
+		Status: http.StatusInsufficientStorage, RetryAfter: 60,
+		Detail: fmt.Sprintf("The disk of the store has no room for the file: %d bytes are needed and %d are free. Try again once there is room.", need, max(0, free)),
+	}
+}
+
+// fresh is how long the room for the rest of an upload is kept for it while nothing
+// comes.
+const fresh = time.Hour
+
+// promised returns how many bytes are still to come of other uploads, and how many
+// uploads are not complete.
+func (u *Uploads) promised(f *folder) (bytes int64, open int, err error) {
+	ids, err := f.ids()
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, id := range ids {
+		r, err := f.load(id)
+		if err != nil || r.State != uploading || u.expired(r) {
+			continue
+		}
+		open++
+		if time.Since(r.UsedAt) < fresh {
+			bytes += r.Length - r.Offset
+		}
+	}
+	return bytes, open, nil
+}
+
+func (u *Uploads) head(w http.ResponseWriter, r *http.Request) error {
+	f, rec, err := u.find(r)
+	if err != nil {
+		return answer("", err)
+	}
+	defer f.close()
+	if rec, err = u.settle(r.Context(), f, rec.ID); err != nil {
+		return answer("", err)
+	}
+	if rec.State == refused {
+		return wrongDigest()
+	}
+	u.tell(w, rec)
+	w.Header().Set(hLength, strconv.FormatInt(rec.Length, 10))
+	if rec.Metadata != "" {
+		w.Header().Set(hMetadata, rec.Metadata)
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func wrongDigest() error {
+	return refuse(http.StatusUnprocessableEntity, "The file that arrived has another SHA-256 than was promised, and nothing of it was kept: it changed while it was sent, or was damaged on its way. Upload it again.")
+}
+
+func (u *Uploads) patch(w http.ResponseWriter, r *http.Request) error {
+	if r.Header.Get("Content-Type") != chunkType {
+		return refuse(http.StatusUnsupportedMediaType, "The bytes of a file are sent as "+chunkType+".")
+	}
+	offset, err := number(r, hOffset)
+	if err != nil {
+		return err
+	}
+	sum, err := parseChecksum(r.Header.Get(hChecksum))
+	if err != nil {
+		return err
+	}
+	f, rec, err := u.find(r)
+	if err != nil {
+		return answer("", err)
+	}
+	defer f.close()
+	h, err := u.take(rec.ID, false)
+	if err != nil {
+		return answer(rec.ID, err)
+	}
+	defer h.release()
+	rec, err = u.write(w, r, f, h, sum, &offset)
+	if rec.State != refused {
+		u.tell(w, rec)
+	}
+	if err != nil {
+		return answer(rec.ID, err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// write appends the body of a request to an upload that is held, if its offset is the
+// one it should be at, and finishes it if that was the last of it. It returns the
+// record as it is then.
+func (u *Uploads) write(w http.ResponseWriter, r *http.Request, f *folder, h *hold, sum *checksum, offset *int64) (*record, error) {
+	rec, err := f.load(h.id)
+	if err != nil {
+		return &record{ID: h.id, State: refused}, err // it was terminated since it was found
+	}
+	if rec.State == refused {
+		return rec, wrongDigest()
+	}
+	if rec.State == received || rec.complete() {
+		if offset != nil && *offset != rec.Offset {
+			return rec, wrongOffset(rec)
+		}
+		if r.ContentLength != 0 {
+			return rec, errTooMuch
+		}
+		return rec, u.finish(r.Context(), f, rec)
+	}
+	wr, err := u.openWriter(f, h)
+	if err != nil {
+		return rec, err
+	}
+	defer wr.close()
+	rec = wr.r
+	switch {
+	case offset != nil && *offset != rec.Offset:
+		return rec, wrongOffset(rec)
+	case r.ContentLength > rec.Length-rec.Offset:
+		return rec, errTooMuch
+	}
+	if free, err := f.free(); err == nil && free-u.o.Reserve < rec.Length-rec.Offset && r.ContentLength != 0 {
+		return rec, errors.Join(errFull, noRoom(rec.Length-rec.Offset, free-u.o.Reserve))
+	}
+	h.reads(w)
+	err = wr.receive(r.Body, sum)
+	h.rest()
+	if err != nil {
+		return rec, err
+	}
+	if err := u.finish(context.WithoutCancel(r.Context()), f, rec); err != nil {
+		return rec, err
+	}
+	if rec.State == refused {
+		return rec, wrongDigest()
+	}
+	return rec, nil
+}
+
+func wrongOffset(r *record) error {
+	return refuse(http.StatusConflict, fmt.Sprintf("The upload is at %d bytes: go on there.", r.Offset))
+}
+
+// terminate removes an upload. A file that the store has been given stays there.
+func (u *Uploads) terminate(w http.ResponseWriter, r *http.Request) error {
+	f, rec, err := u.find(r)
+	if err != nil {
+		return answer("", err)
+	}
+	defer f.close()
+	h, err := u.take(rec.ID, true)
+	if err != nil {
+		return answer(rec.ID, err)
+	}
+	defer h.release()
+	file, err := f.dir.OpenFile(part(rec.ID), os.O_RDWR, 0)
+	if err == nil {
+		defer file.Close()
+		err = claim(file)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return answer(rec.ID, err)
+	}
+	if err := f.remove(rec.ID); err != nil {
+		return answer(rec.ID, err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,129 @@
+package upload
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	errLocked  = errors.New("upload: another request writes to this upload")
+	errTaken   = errors.New("upload: another request goes on with this upload")
+	errClosing = errors.New("upload: the server ends")
+)
+
+const (
+	// yieldAfter is how long a client may send nothing before another that wants to go
+	// on with its upload takes its place: most likely it is the same one, whose
+	// connection has gone without a word.
+	yieldAfter = 2 * time.Second
+	// yieldWait is how long is waited for a request that was cut off.
+	yieldWait = 10 * time.Second
+)
+
+// A hold is the right of one request to change an upload.
+type hold struct {
+	u    *Uploads
+	id   string
+	done chan struct{}
+
+	mu   sync.Mutex
+	conn *http.ResponseController // of the request, once it reads a body
+	last time.Time                // a byte came
+	why  error                    // it was cut off
+}
+
+// take returns the right to change an upload, or errLocked. A holder that has been
+// sending nothing has to yield, or if force is set any other.
+func (u *Uploads) take(id string, force bool) (*hold, error) {
+	for {
+		u.mu.Lock()
+		old := u.holds[id]
+		if old == nil {
+			if u.ended {
+				u.mu.Unlock()
+				return nil, errClosing
+			}
+			h := &hold{u: u, id: id, done: make(chan struct{}), last: time.Now()}
+			u.holds[id] = h
+			u.mu.Unlock()
+			return h, nil
+		}
+		u.mu.Unlock()
+		if !force && !old.silent() {
+			return nil, errLocked
+		}
+		old.cut(errTaken)
+		select {
+		case <-old.done:
+		case <-time.After(yieldWait):
+			return nil, errLocked
+		}
+	}
+}
+
+func (h *hold) release() {
+	h.u.mu.Lock()
+	defer h.u.mu.Unlock()
+	delete(h.u.holds, h.id)
+	close(h.done)
+}
+
+func (h *hold) silent() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.conn != nil && time.Since(h.last) > yieldAfter
+}
+
+// reads says that the request is going to read its body, whose bytes then have to
+// come.
+func (h *hold) reads(w http.ResponseWriter) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.conn, h.last = http.NewResponseController(w), time.Now()
+}
+
+// came says that bytes came, and how long the next may take. It returns why the
+// request is to end, if it is.
+func (h *hold) came(idle time.Duration) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.why == nil {
+		h.last = time.Now()
+		h.conn.SetReadDeadline(h.last.Add(idle)) // a recorder of a test can't
+	}
+	return h.why
+}
+
+// rest says that no more is read: a deadline that passed now would break the
+// connection off.
+func (h *hold) rest() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.conn.SetReadDeadline(time.Time{})
+	h.conn = nil
+}
+
+// cut breaks off the reading of the request's body.
+func (h *hold) cut(why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.why == nil {
+		h.why = why
+	}
+	if h.conn != nil {
+		h.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// claim keeps other processes from writing to an open file until it is closed.
+func claim(f *os.File) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		return errLocked
+	}
+	return nil // or a file system without locks
+}

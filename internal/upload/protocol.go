@@ -1,0 +1,153 @@
+package upload
+
+import (
+	"crypto/sha1" //nolint:gosec // the protocol requires it of servers that check chunks
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// Headers of the protocol, and what they may say.
+const (
+	protocolVersion = "1.0.0"
+	extensions      = "creation,creation-with-upload,checksum,expiration,termination"
+	algorithms      = "sha1,sha256"
+	chunkType       = "application/offset+octet-stream"
+
+	hResumable = "Tus-Resumable"
+	hOffset    = "Upload-Offset"
+	hLength    = "Upload-Length"
+	hMetadata  = "Upload-Metadata"
+	hChecksum  = "Upload-Checksum"
+	hExpires   = "Upload-Expires"
+)
+
+// statusChecksum is the protocol's own: the chunk is not the one its sender meant.
+const statusChecksum = 460
+
+func refuse(status int, detail string) *web.Error { return &web.Error{Status: status, Detail: detail} }
+
+// tus makes a handler of the protocol: it refuses other versions of it.
+func tus(h web.Handler) http.Handler {
+	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set(hResumable, protocolVersion)
+		w.Header().Set("Cache-Control", "no-store")
+		if r.Header.Get(hResumable) != protocolVersion {
+			w.Header().Set("Tus-Version", protocolVersion)
+			return refuse(http.StatusPreconditionFailed, "Uploads follow the tus protocol: send the header Tus-Resumable: "+protocolVersion+".")
+		}
+		return h(w, r)
+	})
+}
+
+func (u *Uploads) options(w http.ResponseWriter, _ *http.Request) error {
+	h := w.Header()
+	h.Set(hResumable, protocolVersion)
+	h.Set("Tus-Version", protocolVersion)
+	h.Set("Tus-Max-Size", strconv.FormatInt(u.o.MaxSize, 10))
+	h.Set("Tus-Extension", extensions)
+	h.Set("Tus-Checksum-Algorithm", algorithms)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// override answers a POST that stands for another method, as clients send it that
+// may send no other. No other method may be overridden: the guard against requests
+// from other sites has let it pass for what it is.
+func (u *Uploads) override(w http.ResponseWriter, r *http.Request) error {
+	switch r.Header.Get("X-HTTP-Method-Override") {
+	case http.MethodPatch:
+		return u.patch(w, r)
+	case http.MethodHead:
+		return u.head(w, r)
+	case http.MethodDelete:
+		return u.terminate(w, r)
+	}
+	w.Header().Set("Allow", "OPTIONS, GET, HEAD, PATCH, DELETE")
+	return refuse(http.StatusMethodNotAllowed, "Send PATCH to go on with an upload; POST makes a new one at "+Route+".")
+}
+
+// number parses a header that counts bytes.
+func number(r *http.Request, header string) (int64, error) {
+	s := r.Header.Get(header)
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || strings.Trim(s, "0123456789") != "" {
+		return 0, refuse(http.StatusBadRequest, "The header "+header+" must be a number of bytes.")
+	}
+	return n, nil
+}
+
+var errMetadata = errors.New("upload: Upload-Metadata must be pairs of a name and a value in base64, separated by commas")
+
+// parseMetadata parses the header Upload-Metadata. The error is words for the client
+// and holds nothing of the header.
+func parseMetadata(s string) (map[string]string, error) {
+	m := map[string]string{}
+	if strings.TrimSpace(s) == "" {
+		return m, nil
+	}
+	for pair := range strings.SplitSeq(s, ",") {
+		key, coded, _ := strings.Cut(strings.TrimSpace(pair), " ")
+		if key == "" || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			return nil, errMetadata
+		}
+		if _, twice := m[key]; twice {
+			return nil, fmt.Errorf("%w: one name is there twice", errMetadata)
+		}
+		value, err := base64.StdEncoding.Strict().DecodeString(coded)
+		if err != nil || strings.ContainsAny(coded, "\r\n") { // which the decoder passes over
+			return nil, errMetadata
+		}
+		m[key] = string(value)
+	}
+	return m, nil
+}
+
+// A checksum is what the bytes of a chunk should come to.
+type checksum struct {
+	hash.Hash
+	want string
+}
+
+// parseChecksum parses the header Upload-Checksum; nil if there is none.
+func parseChecksum(s string) (*checksum, error) {
+	if s == "" {
+		return nil, nil
+	}
+	name, coded, _ := strings.Cut(s, " ")
+	var c checksum
+	switch name {
+	case "sha1":
+		c.Hash = sha1.New() //nolint:gosec // see above
+	case "sha256":
+		c.Hash = sha256.New()
+	default:
+		return nil, refuse(http.StatusBadRequest, "Chunks are checked by "+strings.ReplaceAll(algorithms, ",", " or ")+", and by no other algorithm.")
+	}
+	sum, err := base64.StdEncoding.Strict().DecodeString(coded)
+	if err != nil || len(sum) != c.Size() {
+		return nil, refuse(http.StatusBadRequest, "The header "+hChecksum+" must be an algorithm and the sum in base64.")
+	}
+	c.want = string(sum)
+	return &c, nil
+}
+
+func (c *checksum) matches() bool { return string(c.Sum(nil)) == c.want }
+
+// parseDigest checks a SHA-256 in hexadecimal, and returns it in lower case.
+func parseDigest(s string) (string, error) {
+	s = strings.ToLower(s)
+	if b, err := hex.DecodeString(s); err != nil || len(b) != sha256.Size {
+		return "", refuse(http.StatusBadRequest, "sha256 must be the SHA-256 of the whole file: 64 hexadecimal digits.")
+	}
+	return s, nil
+}

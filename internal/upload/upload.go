@@ -1,0 +1,110 @@
+// Package upload takes slides in over HTTP by the tus protocol, 1.0.0: an upload
+// that was cut, by whatever it may be, goes on where it was.
+//
+// The bytes of an upload are in a hidden folder of the store's incoming folder, in
+// ID.part, and what is known of it in ID.json. What has been acknowledged is on disk.
+// The complete file is renamed into the incoming folder, where the store finds it as
+// it finds any other.
+//
+// The protocol is at https://tus.io/protocols/resumable-upload.
+package upload
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+const (
+	// Route is where uploads are made; each has its own below it.
+	Route    = "/api/v1/uploads"
+	oneRoute = Route + "/{upload}"
+)
+
+// Options say how much is taken, and from whom.
+type Options struct {
+	Catalog *catalog.Catalog
+	Log     *slog.Logger
+	// Caller returns who asks, or the refusal of those who may not upload into the
+	// store. An upload is shown to nobody but the one who began it. If Caller is nil
+	// nobody may upload.
+	Caller func(r *http.Request, store *catalog.Store) (string, error)
+
+	MaxSize int64         // of a file in bytes; 64 GiB if 0
+	Keep    time.Duration // an upload that nothing happened to for so long is removed; 7 days if 0
+	Reserve int64         // bytes of the file system that are never filled; 256 MiB if 0
+	Idle    time.Duration // a client that sends nothing for so long is cut off; 60 s if 0
+}
+
+const (
+	defaultMaxSize = 64 << 30
+	defaultKeep    = 7 * 24 * time.Hour
+	defaultReserve = 256 << 20
+	defaultIdle    = 60 * time.Second
+)
+
+// Uploads answers requests of the protocol.
+type Uploads struct {
+	o Options
+
+	mu    sync.Mutex
+	holds map[string]*hold // by upload
+	ended bool
+
+	creating sync.Mutex // so that two new uploads are not given the same room
+}
+
+// New returns the uploads of all stores that the catalog has.
+func New(o Options) *Uploads {
+	o.MaxSize, o.Keep = or(o.MaxSize, defaultMaxSize), or(o.Keep, defaultKeep)
+	o.Reserve, o.Idle = or(o.Reserve, defaultReserve), or(o.Idle, defaultIdle)
+	return &Uploads{o: o, holds: map[string]*hold{}}
+}
+
+func or[T comparable](v, other T) T {
+	var zero T
+	if v == zero {
+		return other
+	}
+	return v
+}
+
+// Register adds the routes to mux.
+func (u *Uploads) Register(mux *http.ServeMux) {
+	mux.Handle("OPTIONS "+Route, web.Handler(u.options))
+	mux.Handle("OPTIONS "+oneRoute, web.Handler(u.options))
+	mux.Handle("POST "+Route, tus(u.create))
+	mux.Handle("HEAD "+oneRoute, tus(u.head))
+	mux.Handle("PATCH "+oneRoute, tus(u.patch))
+	mux.Handle("DELETE "+oneRoute, tus(u.terminate))
+	mux.Handle("POST "+oneRoute, tus(u.override))
+	mux.Handle("GET "+oneRoute, web.Handler(u.show))
+}
+
+// Run removes what has expired, until ctx is done; then it cuts off those who are
+// sending, so that what they have sent is kept and the server can end.
+func (u *Uploads) Run(ctx context.Context) {
+	for t := time.NewTicker(sweepPause); ; {
+		if err := u.sweep(ctx); err != nil && ctx.Err() == nil {
+			u.o.Log.Warn("expired uploads could not be looked for", "err", bare(err))
+		}
+		select {
+		case <-t.C:
+			continue
+		case <-ctx.Done():
+		}
+		t.Stop()
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.ended = true
+		for _, h := range u.holds {
+			h.cut(errClosing)
+		}
+		return
+	}
+}

@@ -1,0 +1,186 @@
+package upload
+
+import (
+	"crypto/sha256"
+	"encoding"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+const (
+	// checkpointBytes is how much is received before it is made to last, so that a
+	// crash costs no more even where the whole file is one request.
+	checkpointBytes = 64 << 20
+	copyBuffer      = 1 << 20
+)
+
+var (
+	errChecksum = errors.New("upload: the chunk has another checksum")
+	errTooMuch  = errors.New("upload: more bytes than the file has")
+	errIdle     = errors.New("upload: no bytes came for a long time")
+	errCut      = errors.New("upload: the connection was cut")
+	errLost     = errors.New("upload: bytes that were on disk are no longer there")
+)
+
+// A writer appends to the bytes of an upload.
+type writer struct {
+	u    *Uploads
+	f    *folder
+	r    *record // r.Offset bytes are on disk
+	h    *hold
+	file *os.File
+	sha  hash.Hash // of the first off bytes
+	off  int64
+}
+
+// openWriter opens the bytes of an upload as they were when they were last made to
+// last, and reads its record anew: until now another process may have written to it.
+// The error may be errLocked, errLost or errNoUpload.
+func (u *Uploads) openWriter(f *folder, h *hold) (*writer, error) {
+	file, err := f.dir.OpenFile(part(h.id), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errLost
+	}
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{u: u, f: f, h: h, file: file}
+	if err := w.resume(); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *writer) resume() (err error) {
+	if err := claim(w.file); err != nil {
+		return err
+	}
+	if w.r, err = w.f.load(w.h.id); err != nil {
+		return err
+	}
+	st, err := w.file.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size() < w.r.Offset {
+		return errLost
+	}
+	return w.rollback()
+}
+
+// rollback forgets what came since bytes were last made to last.
+func (w *writer) rollback() error {
+	w.off, w.sha = w.r.Offset, sha256.New()
+	if len(w.r.Hash) > 0 {
+		if err := w.sha.(encoding.BinaryUnmarshaler).UnmarshalBinary(w.r.Hash); err != nil {
+			return fmt.Errorf("upload: the sidecar of upload %s is damaged: %w", w.h.id, err)
+		}
+	}
+	return w.file.Truncate(w.off)
+}
+
+// close gives up the right of this process to write; the bytes have been synced, or
+// are of no account.
+func (w *writer) close() { w.file.Close() }
+
+// receive appends a chunk. Without a checksum, all that came before an error is
+// kept; with one that does not match, or can't, nothing.
+func (w *writer) receive(body io.Reader, sum *checksum) error {
+	err := w.copy(body, sum)
+	if sum != nil && err == nil && !sum.matches() {
+		err = errChecksum
+	}
+	if err != nil && (sum != nil || errors.Is(err, errTooMuch)) {
+		return errors.Join(err, w.rollback())
+	}
+	return errors.Join(err, w.checkpoint())
+}
+
+func (w *writer) copy(body io.Reader, sum *checksum) error {
+	buf := make([]byte, copyBuffer)
+	for {
+		if err := w.h.came(w.u.o.Idle); err != nil {
+			return err
+		}
+		// One byte more than there may be tells of those that send too much.
+		n, err := body.Read(buf[:min(copyBuffer, w.r.Length-w.off+1)])
+		if int64(n) > w.r.Length-w.off {
+			return errTooMuch
+		}
+		if n > 0 {
+			if werr := w.append(buf[:n], sum); werr != nil {
+				return werr
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return w.broken(err)
+		}
+	}
+}
+
+func (w *writer) append(b []byte, sum *checksum) error {
+	n, err := w.file.WriteAt(b, w.off)
+	w.sha.Write(b[:n])
+	w.off += int64(n)
+	if err != nil {
+		return full(err)
+	}
+	if sum != nil {
+		sum.Write(b)
+		return nil
+	}
+	if w.off-w.r.Offset < checkpointBytes {
+		return nil
+	}
+	if err := w.checkpoint(); err != nil {
+		return err
+	}
+	if free, err := w.f.free(); err == nil && free < w.u.o.Reserve {
+		return errFull
+	}
+	return nil
+}
+
+// broken says why a body broke off.
+func (w *writer) broken(err error) error {
+	w.h.mu.Lock()
+	why := w.h.why
+	w.h.mu.Unlock()
+	switch {
+	case why != nil:
+		return why
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errIdle
+	}
+	return errCut
+}
+
+// checkpoint makes all bytes last, and then the record that says so.
+func (w *writer) checkpoint() error {
+	if w.off == w.r.Offset {
+		return nil
+	}
+	if err := w.file.Sync(); err != nil {
+		return full(err)
+	}
+	state, err := w.sha.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		return err
+	}
+	next := *w.r
+	next.Offset, next.Hash, next.UsedAt = w.off, state, time.Now()
+	if err := w.f.save(&next); err != nil {
+		return err
+	}
+	*w.r = next
+	return nil
+}
