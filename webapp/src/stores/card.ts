@@ -79,8 +79,7 @@ export class StoreCard {
       this.button("dryRun", t.stores.dryRun, name),
       this.button("resync", t.stores.resync, name),
       this.button("verifyNow", t.stores.verifyNow, name),
-      h("span", { class: "push" }),
-      this.button("edit", t.stores.edit, name),
+      this.button("edit", t.stores.edit, name, "button small plain push"),
       this.button("remove", t.stores.remove, name, "button small plain danger"),
     ];
   }
