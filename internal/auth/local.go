@@ -33,6 +33,7 @@ func (l *Local) Check(ctx context.Context, c Credential, questions []Question) (
 			a.Allow, a.StoreWide = true, true
 		default:
 			a.Allow = rights.Allows(q.Store, q.Image, q.Scope)
+			a.StoreWide = !a.Allow && len(rights.Images(q.Scope)) == 0
 		}
 		if a.Allow {
 			a.Status = http.StatusOK

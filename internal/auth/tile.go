@@ -10,18 +10,35 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
-// A Target is an image whose tile is asked for.
+// A Target is an image whose tile or other picture is asked for.
 type Target struct {
 	Store, Image, ExternalID string // empty for an image that is unknown
 	// ByFile tells that it was asked for by the name of its file, which is patient
 	// data: only those may use it who may see it.
 	ByFile bool
+	// Label tells that the picture is patient data itself: label, macro or preview.
+	Label bool
 	// Public tells that everybody may see the tiles of its store.
 	Public bool
+	// HideLabels tells that labels and names of its store are for admins alone.
+	HideLabels bool
 }
 
 // Checked reports whether the answer depends on the caller.
-func (t *Target) Checked() bool { return !t.Public || t.ByFile || t.Image == "" }
+func (t *Target) Checked() bool { return !t.Public || t.ByFile || t.Label || t.Image == "" }
+
+// Question is what has to be asked about it.
+func (t *Target) Question() Question {
+	q := Question{Store: t.Store, Image: t.Image, ExternalID: t.ExternalID, Scope: account.ScopeTiles}
+	switch {
+	case !t.ByFile && !t.Label:
+	case t.HideLabels:
+		q.Scope = account.ScopeAdmin
+	default:
+		q.Scope = account.ScopeLabel
+	}
+	return q
+}
 
 // ErrUnknown: the caller is to be told that there is no such image.
 var ErrUnknown = errors.New("auth: as if there were no such image")
@@ -39,11 +56,7 @@ func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 	if !t.Checked() {
 		return nil
 	}
-	scope := account.ScopeTiles
-	if t.ByFile {
-		scope = account.ScopeLabel
-	}
-	a, err := g.Allow(ctx, c, Question{Store: t.Store, Image: t.Image, ExternalID: t.ExternalID, Scope: scope})
+	a, err := g.Allow(ctx, c, t.Question())
 	if err != nil {
 		return Problem(err)
 	}
@@ -51,7 +64,7 @@ func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 		return nil
 	}
 	if !t.ByFile {
-		return refusal(a.Status)
+		return Refusal(a.Status)
 	}
 	// What a name stands for is as unknown to this caller as any other name.
 	if a, err = g.Allow(ctx, c, Question{Scope: account.ScopeTiles}); err != nil {
@@ -60,10 +73,12 @@ func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 	if a.Allow {
 		return ErrUnknown
 	}
-	return refusal(a.Status)
+	return Refusal(a.Status)
 }
 
-func refusal(status int) error {
+// Refusal is the answer to one who may not see an image, or asks for one that there is
+// not: which of the two is not said. Status is that of the [Answer].
+func Refusal(status int) error {
 	if status == http.StatusUnauthorized {
 		return errLogin
 	}

@@ -123,7 +123,7 @@ func (f *Feed) path(im *catalog.Change) string {
 }
 
 func tilesStore(s *catalog.Store) *tiles.Store {
-	t := &tiles.Store{ID: s.ID, Root: s.Root, Background: Color(s.Background), Origin: slide.Origin(s.Origin), Public: s.Public}
+	t := &tiles.Store{ID: s.ID, Root: s.Root, Background: Color(s.Background), Origin: slide.Origin(s.Origin), Public: s.Public, HideLabels: s.HideLabels}
 	if t.Origin == "" {
 		t.Origin = slide.TopLeft
 	}

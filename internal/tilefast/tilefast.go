@@ -150,6 +150,7 @@ func (s *server) allow(ctx *fasthttp.RequestCtx, im *tiles.Image, byFile bool, f
 	if found == nil {
 		f := &im.File
 		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
+		target.HideLabels = f.Store.HideLabels
 	}
 	if !target.Checked() {
 		return false, nil

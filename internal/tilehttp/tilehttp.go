@@ -107,6 +107,7 @@ func (h *Handler) allow(w http.ResponseWriter, r *http.Request, im *tiles.Image,
 	if found == nil {
 		f := &im.File
 		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
+		target.HideLabels = f.Store.HideLabels
 	}
 	if !target.Checked() {
 		return false, nil

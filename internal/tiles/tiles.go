@@ -52,7 +52,8 @@ type Store struct {
 	Root       string       // folder of its files
 	Background color.RGBA   // shown where the scanner skipped bare glass
 	Origin     slide.Origin // of tile names that do not say theirs
-	Public     bool         // shared caches may keep its tiles
+	Public     bool         // everybody may see its tiles, and shared caches may keep them
+	HideLabels bool         // labels and names of files are for admins alone
 }
 
 // A File says which bytes an image is.
