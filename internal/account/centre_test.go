@@ -48,6 +48,11 @@ func TestBootstrap(t *testing.T) {
 		if secret, ok, err := a.Bootstrap(ctx); ok || secret != "" || err != nil {
 			t.Errorf("a link though there is an admin: %t, %v", ok, err)
 		}
+		var links int
+		check(t, a.read.QueryRowContext(ctx, `SELECT count(*) FROM bootstrap_links`).Scan(&links))
+		if links != 0 {
+			t.Errorf("%d links are left, for when there is no admin any more", links)
+		}
 		u := must(a.Authenticate(ctx, "root", password, ""))(t)
 		if r := must(a.Roles(ctx, u.ID))(t); !r.Everywhere(ScopeAdmin) {
 			t.Error("who came by the link is no admin")

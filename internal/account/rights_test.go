@@ -140,6 +140,9 @@ func TestRightsByGroups(t *testing.T) {
 		check(t, a.RemoveMember(ctx, doctors.ID, anna.ID))
 		wants("out of a group", anna, ScopeLabel, list{false, []string{"s2"}, []string{}})
 		check(t, a.DeleteGroup(ctx, students.ID))
+		if left := must(a.Grants(ctx, GrantFilter{Group: students.ID}))(t); len(left) != 0 {
+			t.Errorf("grants of a group that was deleted: %+v", left)
+		}
 		wants("without the group", bert, ScopeTiles, list{false, []string{"s3"}, []string{}})
 		must(a.UpdateUser(ctx, anna.ID, func(u *User) error { u.Disabled = true; return nil }))(t)
 		wants("disabled", anna, ScopeTiles, none)
