@@ -215,9 +215,8 @@ func directoryICC(d *tiff.Directory) *embedded {
 
 // notPyramidal says why the file that begins with d is no slide.
 func notPyramidal(d *tiff.Directory) error {
-	return unsupported(d, tiff.TagStripOffsets,
-		"not a pyramidal TIFF: its pixels are stored in strips, not in tiles; "+
-			"convert it, as with vips tiffsave --tile --pyramid --compression jpeg")
+	const words = "not a pyramidal TIFF: its pixels are stored in strips, not in tiles; make a pyramid of it with ptiffstore convert"
+	return &notPyramid{&tiff.UnsupportedError{Offset: offsetOf(d, tiff.TagStripOffsets), Tag: tiff.TagStripOffsets, Msg: words}}
 }
 
 // isMask reports whether d says which pixels of another directory count, as in

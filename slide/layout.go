@@ -46,21 +46,21 @@ const sampleUint = 1
 
 // codecs are the compressions that are read.
 var codecs = map[uint64]Codec{
-	compressionNone:    None,
-	compressionLZW:     LZW,
-	compressionJPEG:    JPEG,
-	compressionAdobe:   Deflate,
-	compressionDeflate: Deflate,
-	compressionZstd:    Zstd,
-	compressionZstdOld: Zstd,
-	compressionWebP:    WebP,
-	compressionWebPOld: WebP,
+	compressionNone:     None,
+	compressionLZW:      LZW,
+	compressionJPEG:     JPEG,
+	compressionAdobe:    Deflate,
+	compressionDeflate:  Deflate,
+	compressionZstd:     Zstd,
+	compressionZstdOld:  Zstd,
+	compressionWebP:     WebP,
+	compressionWebPOld:  WebP,
+	compressionPackBits: PackBits,
 }
 
 // unread names the compressions that are known and not read.
 var unread = map[uint64]string{
 	compressionOldJPEG:    "old-style JPEG",
-	compressionPackBits:   "PackBits",
 	compressionAperioYCC:  "JPEG 2000",
 	compressionAperioRGB:  "JPEG 2000",
 	compressionJPEG2000NI: "JPEG 2000",
@@ -231,7 +231,7 @@ func readableJPEG(d *tiff.Directory, lay *Layout, need int) error {
 }
 
 func (c Codec) String() string {
-	names := [...]string{"JPEG", "none", "LZW", "deflate", "WebP", "zstd", "JPEG 2000"}
+	names := [...]string{"JPEG", "none", "LZW", "deflate", "WebP", "zstd", "JPEG 2000", "PackBits"}
 	if int(c) < len(names) {
 		return names[c]
 	}

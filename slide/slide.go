@@ -34,6 +34,7 @@ const (
 	WebP
 	Zstd
 	JPEG2000 // described, never decoded
+	PackBits
 )
 
 // A Layout says how to turn the decompressed bytes of a tile or strip into pixels.

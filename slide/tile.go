@@ -121,8 +121,8 @@ func (s *Slide) readAt(p []byte, off int64, tag tiff.Tag) error {
 func checkStart(c Codec, b []byte, off int64, tag tiff.Tag) error {
 	var ok bool
 	switch c {
-	case None:
-		return nil // black is black
+	case None, PackBits:
+		return nil // black is black, and runs may begin with any byte
 	case Deflate: // RFC 1950 section 2.2
 		ok = len(b) >= 2 && b[0]&15 == 8 && (int(b[0])<<8|int(b[1]))%31 == 0
 	case LZW: // a clear code of 9 bits, TIFF 6.0 page 59

@@ -48,6 +48,7 @@ type cropper struct {
 	blocks          []*scanned // of an MCU, in the order they are stored in
 	scanned         []scanned
 	interval        int // MCUs between restart markers, 0 if there are none
+	mcuH            int // pixels
 	columns         int // MCUs
 	keepColumns     int
 	keepRows        int
@@ -78,6 +79,7 @@ func newCropper(head *header, data []byte, w, h int) (*cropper, error) {
 			mcuW, mcuH = max(mcuW, 8*comp.h), max(mcuH, 8*comp.v)
 		}
 	}
+	c.mcuH = mcuH
 	c.columns = (head.width + mcuW - 1) / mcuW
 	c.keepColumns = (w + mcuW - 1) / mcuW
 	c.keepRows = (h + mcuH - 1) / mcuH

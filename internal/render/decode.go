@@ -2,7 +2,6 @@ package render
 
 import (
 	"bytes"
-	"compress/zlib"
 	"errors"
 	"fmt"
 	"image"
@@ -11,7 +10,6 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/image/tiff/lzw"
 	"golang.org/x/image/webp"
 
 	"github.com/slideatlas/ptiffstore/slide"
@@ -43,18 +41,22 @@ func Decode(data []byte, lay slide.Layout, w, h int) (*image.RGBA, error) {
 	case slide.WebP:
 		return decodeWebP(data, w, h)
 	}
-	rows, err := newRowReader(data, &lay, w, h)
+	if need := w * h * lay.Samples * lay.Bits / 8; need > maxBytes {
+		return nil, fmt.Errorf("render: %d×%d pixels of %d samples are %d bytes: more than %d are not read", w, h, lay.Samples, need, maxBytes)
+	}
+	rows, err := NewRows(bytes.NewReader(data), int64(len(data)), lay, w, h)
 	if err != nil {
 		return nil, err
 	}
 	img := newPixels(w, h)
 	for y := range h {
-		if err := rows.read(img.Pix[y*img.Stride:][:4*w]); err != nil {
+		if err := rows.Read(img.Pix[y*img.Stride:][:4*w]); err != nil {
 			recycle(img)
-			return nil, fmt.Errorf("render: %v data of %d bytes, row %d of %d: %w", lay.Codec, len(data), y, h, err)
+			rows.Close()
+			return nil, err
 		}
 	}
-	return img, rows.close()
+	return img, rows.Close()
 }
 
 // decodeWebP decodes a WebP of w × h pixels over white.
@@ -79,78 +81,6 @@ func decodeWebP(data []byte, w, h int) (*image.RGBA, error) {
 	return img, nil
 }
 
-// A rowReader reads uncompressed pixels row by row.
-type rowReader struct {
-	r       io.Reader
-	close   func() error // gives back the decompressor, and reports a wrong checksum
-	row     []byte
-	lay     *slide.Layout
-	convert converter
-}
-
-// expansion is how many bytes a byte can become at most: what is claimed beyond
-// that is refused before memory is spent on it.
-var expansion = map[slide.Codec]int{
-	slide.None:    1,
-	slide.LZW:     2731,    // a code of 12 bits for 4096 bytes
-	slide.Deflate: 1032,    // 258 bytes in 2 bits
-	slide.Zstd:    1 << 15, // a block of 128 KiB in 4 bytes
-}
-
-func newRowReader(data []byte, lay *slide.Layout, w, h int) (*rowReader, error) {
-	rr := &rowReader{lay: lay, close: func() error { return nil }}
-	var err error
-	if rr.convert, err = newConverter(lay); err != nil {
-		return nil, err
-	}
-	if lay.Predictor > 2 {
-		return nil, fmt.Errorf("%w: predictor %d (only none and horizontal are read)", ErrUnsupported, lay.Predictor)
-	}
-	most, ok := expansion[lay.Codec]
-	if !ok {
-		return nil, fmt.Errorf("%w: %v", ErrUnsupported, lay.Codec)
-	}
-	rowBytes := w * lay.Samples * lay.Bits / 8
-	switch need := rowBytes * h; {
-	case need > maxBytes:
-		return nil, fmt.Errorf("render: %d×%d pixels of %d samples are %d bytes: more than %d are not read", w, h, lay.Samples, need, maxBytes)
-	case need > len(data)*most:
-		return nil, fmt.Errorf("render: %v data of %d bytes cannot hold %d×%d pixels: their end is missing", lay.Codec, len(data), w, h)
-	}
-	rr.row = make([]byte, rowBytes)
-	if err := rr.open(data); err != nil {
-		return nil, fmt.Errorf("render: %v data of %d bytes: %w", lay.Codec, len(data), err)
-	}
-	return rr, nil
-}
-
-// open sets the decompressor up.
-func (rr *rowReader) open(data []byte) error {
-	src := bytes.NewReader(data)
-	switch rr.lay.Codec {
-	case slide.None:
-		rr.r = src
-	case slide.LZW:
-		rr.r = lzw.NewReader(src, lzw.MSB, 8)
-	case slide.Deflate:
-		z, err := zlib.NewReader(src)
-		if err != nil {
-			return err
-		}
-		rr.r, rr.close = z, func() error { return checksum(z, zlib.ErrChecksum) }
-	case slide.Zstd:
-		z, err := newZstd(src)
-		if err != nil {
-			return err
-		}
-		rr.r, rr.close = z, func() error {
-			defer z.Close()
-			return checksum(z, zstd.ErrCRCMismatch)
-		}
-	}
-	return nil
-}
-
 // newZstd returns a decompressor that starts no goroutines and takes no larger a
 // window than a tile may have bytes.
 func newZstd(r io.Reader) (*zstd.Decoder, error) {
@@ -164,26 +94,6 @@ func checksum(r io.Reader, wrong error) error {
 	if _, err := io.ReadFull(r, b[:]); errors.Is(err, wrong) {
 		return fmt.Errorf("render: the pixels are not those that were written: %w", err)
 	}
-	return nil
-}
-
-// read decompresses one row and converts it to RGBA.
-func (rr *rowReader) read(dst []byte) error {
-	if _, err := io.ReadFull(rr.r, rr.row); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
-	}
-	samples := rr.row
-	if rr.lay.Bits == 16 {
-		samples = narrow(rr.row, rr.lay)
-	} else if rr.lay.Predictor == 2 {
-		for i := rr.lay.Samples; i < len(samples); i++ {
-			samples[i] += samples[i-rr.lay.Samples]
-		}
-	}
-	rr.convert(dst, samples)
 	return nil
 }
 

@@ -59,9 +59,18 @@ type codeTable struct {
 	counts, symbols []byte
 }
 
-// readHeader reads data up to its first pixels. What comes behind those may be
-// anything.
+// readHeader reads data up to its first pixels, and bounds what decoding all of it
+// will cost. What comes behind those may be anything.
 func readHeader(data []byte) (*header, error) {
+	h, err := parseHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	return h, h.check(data)
+}
+
+// parseHeader reads data up to its first pixels.
+func parseHeader(data []byte) (*header, error) {
 	if len(data) < 4 || data[0] != 0xff || data[1] != markSOI {
 		return nil, errors.New("render: JPEG does not begin with FF D8")
 	}
@@ -75,8 +84,11 @@ func readHeader(data []byte) (*header, error) {
 			return nil, fmt.Errorf("render: JPEG at byte %d: %w", i, err)
 		}
 		if seg.mark == markSOS {
+			if h.frame == 0 {
+				return nil, errors.New("render: JPEG has pixels and no frame")
+			}
 			h.body = next
-			return h, h.check(data)
+			return h, nil
 		}
 		i = next
 	}
@@ -165,9 +177,6 @@ func (h *header) addFrame(s segment) error {
 
 // check bounds what decoding data will cost.
 func (h *header) check(data []byte) error {
-	if h.frame == 0 {
-		return errors.New("render: JPEG has pixels and no frame")
-	}
 	if err := checkSize(h.width, h.height); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ const defaultQuality = 85
 // A jpegCodec decodes and encodes JPEG. Each program has one: see jpegs.
 type jpegCodec struct {
 	name   string
+	blends bool // chroma of fewer pixels is blended with that beside, also above and below
 	decode func(data []byte, h *header) (*image.RGBA, error)
 	encode func(img *image.RGBA, quality int) ([]byte, error)
 }

@@ -34,7 +34,7 @@ var jpegs = sync.OnceValue(func() *jpegCodec {
 		c.name += fmt.Sprintf(" (libjpeg-turbo: %v)", err)
 		return &c
 	}
-	return &jpegCodec{name: "libjpeg-turbo " + t.version, decode: t.decode, encode: t.encode}
+	return &jpegCodec{name: "libjpeg-turbo " + t.version, blends: true, decode: t.decode, encode: t.encode}
 })
 
 // A turbo is the TurboJPEG API, called without cgo.

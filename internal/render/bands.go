@@ -1,0 +1,228 @@
+package render
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+)
+
+const (
+	// maxHead bounds what stands in front of the pixels of a JPEG: previews, colour
+	// profiles and EXIF in segments of up to 64 KiB.
+	maxHead = 32 << 20
+	// bandPixels is about how many pixels a band has.
+	bandPixels = 4 << 20
+	// bandRows is how many rows of MCUs a band has at least: one above and one below
+	// may be decoded as well, and should not cost more than the band itself.
+	bandRows = 4
+	// maxBlock is how many bytes a block takes at most: 64 coefficients of 31 bits
+	// with their codes, and a zero behind every byte.
+	maxBlock = 64 * 4 * 2
+)
+
+// Bands decodes a JPEG from top to bottom, some rows of pixels at a time, so that
+// the picture may be larger than memory. Rows of MCUs are cut out without loss, as
+// by [CropJPEG], and decoded each as a JPEG of its own.
+type Bands struct {
+	Width, Height int // pixels
+
+	r      io.Reader
+	end    bool // r has been read to its end
+	offset int64
+	head   *header
+	crop   *cropper
+	rowLen int // bytes a row of MCUs takes at most
+	mcuH   int // pixels
+	rows   int // of MCUs
+	step   int // rows of MCUs in a band
+	around int // rows of MCUs above and below that are decoded with a band
+	next   int // row of MCUs that the next band begins with
+	mark   mark
+}
+
+// A mark is a place in a stream that reading can go on from.
+type mark struct {
+	row             int // of MCUs
+	in              bitReader
+	values          []int
+	restarts, until int
+}
+
+// NewBands reads the header of the JPEG in r. The error wraps [ErrUnsupported] for
+// one that cannot be decoded from top to bottom: progressive ones, and those that
+// store each colour in a scan of its own.
+func NewBands(r io.Reader) (*Bands, error) {
+	b := &Bands{r: r}
+	data, head, err := b.readHead()
+	if err != nil {
+		return nil, err
+	}
+	b.Width, b.Height = head.width, head.height
+	if head.width < 1 || head.height < 1 {
+		return nil, fmt.Errorf("render: JPEG of %d×%d pixels", head.width, head.height)
+	}
+	b.head = head
+	if b.crop, err = newCropper(head, data, head.width, head.height); err != nil {
+		return nil, unbanded(err)
+	}
+	b.crop.out.data = nil
+	b.mcuH = b.crop.mcuH
+	b.rows = b.crop.keepRows
+	b.rowLen = b.crop.columns*len(b.crop.blocks)*maxBlock + 64
+	b.step = max(bandRows, bandPixels/(b.mcuH*b.Width))
+	if b.mcuH > 8 && jpegs().blends {
+		b.around = 1
+	}
+	b.setMark(0)
+	return b, nil
+}
+
+// unbanded turns the error for a JPEG that is not cropped into that for one that
+// is not decoded in bands.
+func unbanded(err error) error {
+	if errors.Is(err, ErrNotLossless) {
+		return fmt.Errorf("%w: %v", ErrUnsupported, err)
+	}
+	return err
+}
+
+// readHead reads as much as the header takes.
+func (b *Bands) readHead() ([]byte, *header, error) {
+	data := make([]byte, 0, 64<<10)
+	for {
+		n, err := io.ReadFull(b.r, data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		b.end = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !b.end {
+			return nil, nil, fmt.Errorf("render: reading a JPEG: %w", err)
+		}
+		head, bad := parseHeader(data)
+		if bad == nil {
+			// Its segments are needed for as long as there are bands, and data is not
+			// kept that long.
+			head, bad = parseHeader(bytes.Clone(data[:head.body]))
+		}
+		if bad == nil || b.end || cap(data) >= maxHead {
+			return data, head, bad
+		}
+		data = append(make([]byte, 0, 2*cap(data)), data...)
+	}
+}
+
+// setMark notes where the stream is: at the beginning of a row of MCUs.
+func (b *Bands) setMark(row int) {
+	c := b.crop
+	m := mark{row: row, in: c.in, restarts: c.restarts, until: c.until, values: b.mark.values[:0]}
+	for i := range c.scanned {
+		m.values = append(m.values, c.scanned[i].value)
+	}
+	b.mark = m
+}
+
+// toMark goes back to where the stream was marked.
+func (b *Bands) toMark() {
+	c := b.crop
+	at := c.in.data
+	c.in, c.restarts, c.until = b.mark.in, b.mark.restarts, b.mark.until
+	c.in.data = at
+	for i := range c.scanned {
+		c.scanned[i].value = b.mark.values[i]
+	}
+}
+
+// Next returns the next band, as wide as the picture, and at the end io.EOF. The
+// pixels are those that [DecodeJPEG] would make of the whole. They are gone with the
+// next call.
+func (b *Bands) Next() (*image.RGBA, error) {
+	if b.next >= b.rows {
+		return nil, io.EOF
+	}
+	b.toMark()
+	first, from, to := b.mark.row, b.next, min(b.next+b.step, b.rows)
+	last := to
+	if b.around > 0 {
+		last = min(to+1, b.rows)
+	}
+	top := first * b.mcuH
+	height := min(last*b.mcuH, b.Height) - top
+	b.next = to
+	if err := b.cut(first, last, height); err != nil {
+		return nil, unbanded(fmt.Errorf("render: JPEG of %d×%d pixels, near byte %d: %w", b.Width, b.Height, b.offset+int64(b.crop.in.at), err))
+	}
+	data := b.crop.out.end()
+	b.crop.out.data = data[:0]
+	head, err := parseHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	img, err := jpegs().decode(data, head)
+	if err != nil {
+		return nil, fmt.Errorf("render: JPEG of %d×%d pixels, rows %d to %d: %w", b.Width, b.Height, top, top+height, err)
+	}
+	if img.Rect.Dx() != b.Width || img.Rect.Dy() != height {
+		return nil, fmt.Errorf("render: JPEG of %d×%d pixels came out as %v", b.Width, height, img.Rect)
+	}
+	return img.SubImage(image.Rect(0, from*b.mcuH-top, b.Width, min(to*b.mcuH, b.Height)-top)).(*image.RGBA), nil
+}
+
+// cut writes the rows of MCUs from first to last as a JPEG of its own.
+func (b *Bands) cut(first, last, height int) error {
+	c := b.crop
+	c.out = bitWriter{data: c.out.data[:0]}
+	c.writeHeader(b.head, b.Width, height)
+	for i := range c.scanned {
+		c.scanned[i].written = 0
+	}
+	marked := false
+	for row := first; row < last; row++ {
+		if row == b.next-b.around {
+			b.setMark(row)
+			marked = true
+		}
+		keep := c.in.at
+		if marked {
+			keep = b.mark.in.at
+		}
+		if err := b.fill(keep); err != nil {
+			return err
+		}
+		for range c.columns {
+			if err := c.restart(); err != nil {
+				return err
+			}
+			if err := c.copyMCU(true); err != nil {
+				return err
+			}
+		}
+	}
+	if b.around == 0 {
+		b.setMark(last)
+	}
+	return nil
+}
+
+// fill makes sure that a row of MCUs is in memory, and forgets what stands in
+// front of keep.
+func (b *Bands) fill(keep int) error {
+	in := &b.crop.in
+	if b.end || len(in.data)-in.at >= b.rowLen {
+		return nil
+	}
+	have := in.data[keep:]
+	data := in.data[:0]
+	if need := in.at - keep + b.rowLen; cap(data) < need {
+		data = make([]byte, 0, need+b.rowLen/4+64<<10)
+	}
+	data = data[:copy(data[:cap(data)], have)]
+	n, err := io.ReadFull(b.r, data[len(data):cap(data)])
+	b.end = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if err != nil && !b.end {
+		return err
+	}
+	in.data, in.at = data[:len(data)+n], in.at-keep
+	b.mark.in.at -= keep
+	b.offset += int64(keep)
+	return nil
+}

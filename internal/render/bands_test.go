@@ -1,0 +1,124 @@
+package render
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"io"
+	"testing"
+)
+
+// readBands decodes all bands into one picture.
+func readBands(r io.Reader) (*image.RGBA, error) {
+	b, err := NewBands(r)
+	if err != nil {
+		return nil, err
+	}
+	img := image.NewRGBA(image.Rect(0, 0, b.Width, b.Height))
+	y := 0
+	for {
+		band, err := b.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		h := band.Rect.Dy()
+		copyPart(img, image.Pt(0, y), band, band.Rect)
+		y += h
+	}
+	if y != b.Height {
+		return nil, errors.New("bands end early")
+	}
+	return img, nil
+}
+
+// TestBands compares the bands with the picture decoded as a whole: not a pixel
+// may differ, where bands meet neither.
+func TestBands(t *testing.T) {
+	samplings := [][]int{{0x11}, {0x11, 0x11, 0x11}, {0x22, 0x11, 0x11}, {0x21, 0x11, 0x11}, {0x12, 0x11, 0x11}, {0x11, 0x11, 0x11, 0x11}}
+	for _, sampling := range samplings {
+		for _, size := range []image.Point{{1, 1}, {17, 9}, {40, 300}, {333, 517}} {
+			j := codedJPEG{w: size.X, h: size.Y, sampling: sampling, seed: 7}
+			if len(sampling) == 4 {
+				j.head = adobe(2)
+			}
+			data := j.encode()
+			want, err := DecodeJPEG(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := NewBands(iotestOneByte{bytes.NewReader(data)})
+			if err != nil {
+				t.Fatalf("%x %v: %v", sampling, size, err)
+			}
+			b.step = 3
+			y := 0
+			for {
+				band, err := b.Next()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatalf("%x %v row %d: %v", sampling, size, y, err)
+				}
+				part := want.SubImage(image.Rect(0, y, size.X, y+band.Rect.Dy())).(*image.RGBA)
+				checkPixels(t, flat(band), flat(part), 0)
+				y += band.Rect.Dy()
+			}
+			if y != size.Y {
+				t.Errorf("%x %v: %d rows", sampling, size, y)
+			}
+		}
+	}
+}
+
+// flat copies a picture to the origin.
+func flat(img *image.RGBA) *image.RGBA {
+	to := image.NewRGBA(image.Rectangle{Max: img.Rect.Size()})
+	copyPart(to, image.Point{}, img, img.Rect)
+	return to
+}
+
+// iotestOneByte gives few bytes at a time.
+type iotestOneByte struct{ r io.Reader }
+
+func (o iotestOneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), 7)]) }
+
+func TestBandsCutOff(t *testing.T) {
+	j := codedJPEG{w: 100, h: 200, sampling: []int{0x22, 0x11, 0x11}, seed: 3}
+	data := j.encode()
+	for n := range len(data) - 8 {
+		if n%37 != 0 && n > 700 {
+			continue
+		}
+		if _, err := readBands(bytes.NewReader(data[:n])); err == nil {
+			t.Fatalf("%d of %d bytes: no error", n, len(data))
+		}
+	}
+}
+
+func FuzzBands(f *testing.F) {
+	for i, tt := range cropCases {
+		j := tt.jpeg
+		j.w, j.h, j.seed = 24, 60, uint64(i)
+		f.Add(j.encode())
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, err := NewBands(bytes.NewReader(data))
+		if err != nil || b.Width*b.Height > 1<<20 {
+			return
+		}
+		for y := 0; ; {
+			band, err := b.Next()
+			if err != nil {
+				if errors.Is(err, io.EOF) && y != b.Height {
+					t.Fatalf("%d of %d rows", y, b.Height)
+				}
+				return
+			}
+			y += band.Rect.Dy()
+		}
+	})
+}

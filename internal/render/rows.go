@@ -1,0 +1,160 @@
+package render
+
+import (
+	"bufio"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/image/tiff/lzw"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// Rows reads the pixels of one tile or strip row by row, so that a strip may be
+// larger than memory. It reads all codecs but JPEG and WebP; see [NewBands] for
+// JPEG.
+type Rows struct {
+	r       io.Reader
+	close   func() error // gives back the decompressor, and reports a wrong checksum
+	row     []byte
+	lay     slide.Layout
+	convert converter
+	y, h    int
+	size    int64
+}
+
+// expansion is how many bytes a byte can become at most: what is claimed beyond
+// that is refused before memory is spent on it.
+var expansion = map[slide.Codec]int64{
+	slide.None:     1,
+	slide.LZW:      2731,    // a code of 12 bits for 4096 bytes
+	slide.Deflate:  1032,    // 258 bytes in 2 bits
+	slide.Zstd:     1 << 15, // a block of 128 KiB in 4 bytes
+	slide.PackBits: 64,      // 128 bytes in 2
+}
+
+// NewRows reads from r the size bytes of a tile or strip of w × h pixels, stored as
+// lay describes. The error wraps [ErrUnsupported] for a layout that is not read
+// here; otherwise the data cannot be that many pixels.
+func NewRows(r io.Reader, size int64, lay slide.Layout, w, h int) (*Rows, error) {
+	rows := &Rows{lay: lay, h: h, size: size, close: func() error { return nil }}
+	var err error
+	if rows.convert, err = newConverter(&rows.lay); err != nil {
+		return nil, err
+	}
+	if lay.Predictor > 2 {
+		return nil, fmt.Errorf("%w: predictor %d (only none and horizontal are read)", ErrUnsupported, lay.Predictor)
+	}
+	most, ok := expansion[lay.Codec]
+	if !ok {
+		return nil, fmt.Errorf("%w: %v", ErrUnsupported, lay.Codec)
+	}
+	rowBytes := int64(w) * int64(lay.Samples) * int64(lay.Bits/8)
+	if rowBytes > maxBytes {
+		return nil, fmt.Errorf("render: a row of %d bytes: more than %d are not read", rowBytes, maxBytes)
+	}
+	// Compared as a quotient, as the product of hostile numbers may not fit.
+	if need := rowBytes * int64(h); need/most > size || need > size*most {
+		return nil, fmt.Errorf("render: %v data of %d bytes cannot hold %d×%d pixels: their end is missing", lay.Codec, size, w, h)
+	}
+	rows.row = make([]byte, rowBytes)
+	if err := rows.open(io.LimitReader(r, size)); err != nil {
+		return nil, fmt.Errorf("render: %v data of %d bytes: %w", lay.Codec, size, err)
+	}
+	return rows, nil
+}
+
+// open sets the decompressor up.
+func (rows *Rows) open(src io.Reader) error {
+	switch rows.lay.Codec {
+	case slide.None:
+		rows.r = src
+	case slide.LZW:
+		rows.r = lzw.NewReader(src, lzw.MSB, 8)
+	case slide.PackBits:
+		rows.r = &packBits{r: bufio.NewReader(src)}
+	case slide.Deflate:
+		z, err := zlib.NewReader(src)
+		if err != nil {
+			return err
+		}
+		rows.r, rows.close = z, func() error { return checksum(z, zlib.ErrChecksum) }
+	case slide.Zstd:
+		z, err := newZstd(src)
+		if err != nil {
+			return err
+		}
+		rows.r, rows.close = z, func() error {
+			defer z.Close()
+			return checksum(z, zstd.ErrCRCMismatch)
+		}
+	}
+	return nil
+}
+
+// Read decompresses one row and writes it to dst as RGBA, 4 bytes a pixel.
+func (rows *Rows) Read(dst []byte) error {
+	if _, err := io.ReadFull(rows.r, rows.row); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("render: %v data of %d bytes, row %d of %d: %w", rows.lay.Codec, rows.size, rows.y, rows.h, err)
+	}
+	rows.y++
+	samples := rows.row
+	if rows.lay.Bits == 16 {
+		samples = narrow(rows.row, &rows.lay)
+	} else if rows.lay.Predictor == 2 {
+		for i := rows.lay.Samples; i < len(samples); i++ {
+			samples[i] += samples[i-rows.lay.Samples]
+		}
+	}
+	rows.convert(dst, samples)
+	return nil
+}
+
+// Close gives back what decompressing took. The error reports a checksum that is
+// wrong, if all rows were read.
+func (rows *Rows) Close() error { return rows.close() }
+
+// packBits expands runs (TIFF 6.0 section 9).
+type packBits struct {
+	r      *bufio.Reader
+	left   int // bytes of the run at hand
+	repeat bool
+	value  byte
+}
+
+func (p *packBits) Read(b []byte) (int, error) {
+	for p.left == 0 {
+		n, err := p.r.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		switch {
+		case n < 128:
+			p.left, p.repeat = int(n)+1, false
+		case n > 128: // 128 is nothing at all
+			p.left, p.repeat = 257-int(n), true
+			if p.value, err = p.r.ReadByte(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	n := min(p.left, len(b))
+	if p.repeat {
+		for i := range n {
+			b[i] = p.value
+		}
+	} else {
+		var err error
+		if n, err = p.r.Read(b[:n]); err != nil {
+			return 0, err
+		}
+	}
+	p.left -= n
+	return n, nil
+}

@@ -1,0 +1,207 @@
+package slide
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// ErrPyramid reports a file that holds its picture in several levels already.
+var ErrPyramid = errors.New("slide: already a pyramid")
+
+// A Plain is a picture that a TIFF holds once, in strips or in tiles: what a
+// pyramid can be made from. Strips are pieces as wide as the picture.
+type Plain struct {
+	Width, Height           int // pixels
+	PieceWidth, PieceHeight int // pixels; of strips, the last may be lower
+	Columns, Rows           int // of pieces
+	Layout                  Layout
+	Directory               *tiff.Directory
+	MPPX, MPPY              float64 // µm per pixel; 0 if unknown
+
+	s               *Slide
+	strips          bool
+	offsets, counts tiff.Array
+	tag             tiff.Tag // where the offsets stand
+	splicer         *splicer // of JPEG
+}
+
+// OpenPlain reads the structure of the picture in r, which is size bytes long: the
+// largest one, if there are several. The error is [ErrPyramid] for a slide of more
+// than one level, and otherwise as that of [Open].
+func OpenPlain(r io.ReaderAt, size int64) (*Plain, error) {
+	s, err := Open(r, size)
+	if err == nil {
+		if len(s.Levels) > 1 {
+			return nil, ErrPyramid
+		}
+		return s.plainTiles()
+	}
+	if _, ok := errors.AsType[*notPyramid](err); !ok {
+		return nil, err
+	}
+	f, err := tiff.Open(r, size)
+	if err != nil {
+		return nil, err
+	}
+	s = &Slide{Properties: map[string]string{}, r: r, size: size, file: f}
+	return s.plainStrips()
+}
+
+// A notPyramid is the error for a TIFF without tiles.
+type notPyramid struct{ *tiff.UnsupportedError }
+
+func (e *notPyramid) Unwrap() error { return e.UnsupportedError }
+
+// plainTiles describes the only level of s.
+func (s *Slide) plainTiles() (*Plain, error) {
+	l, src := &s.Levels[0], s.sources[0]
+	t, err := s.load(src, &l.Layout)
+	if err != nil {
+		return nil, err
+	}
+	return &Plain{
+		Width: l.Width, Height: l.Height, PieceWidth: l.TileWidth, PieceHeight: l.TileHeight,
+		Columns: l.Columns, Rows: l.Rows, Layout: l.Layout, Directory: src.dir, MPPX: s.MPPX, MPPY: s.MPPY,
+		s: s, offsets: t.offsets, counts: t.counts, tag: src.offsets, splicer: t.splicer,
+	}, nil
+}
+
+// plainStrips describes the largest picture in strips.
+func (s *Slide) plainStrips() (*Plain, error) {
+	d, err := largest(s.file.Directories())
+	if err != nil {
+		return nil, err
+	}
+	if err := turned(d); err != nil {
+		return nil, err
+	}
+	if err := s.directoryMPP(d); err != nil {
+		return nil, err
+	}
+	p := &Plain{Columns: 1, Directory: d, MPPX: s.MPPX, MPPY: s.MPPY, s: s, strips: true, tag: tiff.TagStripOffsets}
+	if p.Width, err = side(d, tiff.TagImageWidth, maxSide); err != nil {
+		return nil, err
+	}
+	if p.Height, err = side(d, tiff.TagImageLength, maxSide); err != nil {
+		return nil, err
+	}
+	rows, err := d.Uint(tiff.TagRowsPerStrip, uint64(p.Height))
+	if err != nil {
+		return nil, err
+	}
+	if rows == 0 {
+		return nil, broken(d, tiff.TagRowsPerStrip, "strips of no rows")
+	}
+	p.PieceWidth, p.PieceHeight = p.Width, int(min(rows, uint64(p.Height)))
+	p.Rows = ceilDiv(p.Height, p.PieceHeight)
+	return p, p.readTables()
+}
+
+// readTables reads where the strips lie.
+func (p *Plain) readTables() error {
+	d := p.Directory
+	var err error
+	if p.Layout, err = readLayout(p.s.file, d); err != nil {
+		return err
+	}
+	if p.Layout.Codec == JPEG {
+		if p.splicer, err = readSplicer(d, &p.Layout); err != nil {
+			return err
+		}
+	}
+	if p.offsets, err = d.Array(tiff.TagStripOffsets); err != nil {
+		return err
+	}
+	if p.counts, err = d.Array(tiff.TagStripByteCounts); err != nil {
+		return err
+	}
+	if p.offsets.Len() < p.Rows || p.counts.Len() < p.Rows {
+		return broken(d, tiff.TagStripOffsets, "%d offsets and %d byte counts for %d strips", p.offsets.Len(), p.counts.Len(), p.Rows)
+	}
+	return nil
+}
+
+// largest returns the directory of the most pixels that is no mask.
+func largest(dirs []*tiff.Directory) (*tiff.Directory, error) {
+	var best *tiff.Directory
+	var most uint64
+	for _, d := range dirs {
+		mask, err := isMask(d)
+		if err != nil {
+			return nil, err
+		}
+		w, h, err := sizeOf(d)
+		if err != nil {
+			return nil, err
+		}
+		if !mask && (best == nil || w*h > most) {
+			best, most = d, w*h
+		}
+	}
+	if best == nil {
+		return dirs[0], nil
+	}
+	return best, nil
+}
+
+// PieceSize is how many pixels are stored for a piece. Tiles are all of one size;
+// the last strip is as high as what is left of the picture, or, as some write it
+// when it is a JPEG, as high as the others.
+func (p *Plain) PieceSize(row int) (w, h int) {
+	if p.strips {
+		return p.PieceWidth, min(p.PieceHeight, p.Height-row*p.PieceHeight)
+	}
+	return p.PieceWidth, p.PieceHeight
+}
+
+// Piece returns a reader of the compressed bytes of a piece, and how many they
+// are. Of JPEG it is a complete stream, as in [Slide.AppendTile], but whether it
+// has an end is for its reader to find out. The error is [ErrEmptyTile] for a
+// piece that was never written.
+func (p *Plain) Piece(col, row int) (io.Reader, int64, error) {
+	i := row*p.Columns + col
+	if col < 0 || row < 0 || col >= p.Columns || row >= p.Rows {
+		return nil, 0, ErrNoTile
+	}
+	if i >= p.offsets.Len() || i >= p.counts.Len() || p.counts.At(i) == 0 {
+		return nil, 0, ErrEmptyTile
+	}
+	off, n := p.offsets.At(i), p.counts.At(i)
+	if off > uint64(p.s.size) || n > uint64(p.s.size)-off {
+		return nil, 0, &tiff.FormatError{
+			Offset: p.Directory.Offset, Tag: p.tag,
+			Msg: fmt.Sprintf("piece %d of %d bytes at %d, and the file ends at %d", i, n, off, p.s.size),
+		}
+	}
+	if p.splicer == nil {
+		return io.NewSectionReader(p.s.r, int64(off), int64(n)), int64(n), nil
+	}
+	return p.splice(int64(off), int64(n))
+}
+
+// splice makes a complete JPEG of the n bytes at off.
+func (p *Plain) splice(off, n int64) (io.Reader, int64, error) {
+	const most = 1 << 20 // bytes of a header; a colour profile may be in it
+	b := make([]byte, p.splicer.room()+int(min(n, most)))
+	if err := p.s.readAt(b[p.splicer.room():], off, p.tag); err != nil {
+		return nil, 0, err
+	}
+	var h header
+	bad := parseHeader(b[p.splicer.room():], &h)
+	if bad == nil {
+		if missing := h.needed &^ (h.defined | p.splicer.shared); missing != 0 {
+			bad = badJPEG(0, "it needs tables that neither it nor tag 347 holds (set %03x)", uint(missing))
+		}
+	}
+	if bad != nil {
+		return nil, 0, asTIFF(bad, off, p.tag)
+	}
+	used := min(n, most)
+	b = p.splicer.compose(b, 0, &h)
+	rest := io.NewSectionReader(p.s.r, off+used, n-used)
+	return io.MultiReader(bytes.NewReader(b), rest), int64(len(b)) + n - used, nil
+}
