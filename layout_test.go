@@ -25,6 +25,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/blob", "", "golang.org/x/sys"},
 	{"internal/synth", "internal/barcode", "golang.org/x/image github.com/klauspost/compress"},
 	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego"},
+	{"internal/convert", "tiff slide internal/render", "github.com/klauspost/compress"},
 	{"internal/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/catalog", "internal/blob", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/text"},
 	{"internal/verify", "internal/blob internal/catalog", "golang.org/x/sys"},
@@ -51,7 +52,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest", ""},
 	{"internal/deploy", "", ""},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/catalog internal/ingest internal/account internal/web internal/upload " +
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/upload " +
 			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/deploy",
 		"github.com/alecthomas/kong golang.org/x/term",
 	},

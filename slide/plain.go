@@ -205,3 +205,6 @@ func (p *Plain) splice(off, n int64) (io.Reader, int64, error) {
 	rest := io.NewSectionReader(p.s.r, off+used, n-used)
 	return io.MultiReader(bytes.NewReader(b), rest), int64(len(b)) + n - used, nil
 }
+
+// Strips reports whether the picture is stored in strips.
+func (p *Plain) Strips() bool { return p.strips }

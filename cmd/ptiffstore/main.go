@@ -43,6 +43,7 @@ type program struct {
 	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide's file as a JPEG."`
 	Associated associatedCmd `cmd:"" help:"Write the label, macro or thumbnail of a slide's file as a JPEG."`
 	Preview    previewCmd    `cmd:"" help:"Write the label turned beside the macro as a JPEG."`
+	Convert    convertCmd    `cmd:"" help:"Make a pyramid of a JPEG, PNG or plain TIFF."`
 	Version    versionCmd    `cmd:"" help:"Print version, Go release and JPEG decoder."`
 }
 

@@ -1,0 +1,223 @@
+// Package convert makes pyramids of pictures that are none: of JPEG, PNG and plain
+// TIFF files it writes BigTIFFs in levels and tiles, as scanners do.
+//
+// A picture may be larger than memory. It goes from top to bottom through the
+// program once: each row is read, halved for the next level, that one for the
+// level after it, and of each level no more is kept than one row of tiles.
+//
+// Files are hostile. Sizes are weighed against the file before anything is
+// allocated, and what cannot be read in rows is read only if it is small.
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const (
+	// maxSide bounds width and height in pixels. A row of tiles of all levels takes
+	// 1.5 KB a column: 400 MB at most.
+	maxSide = 1 << 18
+	// maxPixels bounds what a file of some megabytes can cost: some ten minutes.
+	maxPixels = 1 << 34
+	// maxWhole is how many pixels a picture may have that can only be decoded as a
+	// whole: a progressive JPEG, an interlaced PNG. Each takes up to 20 bytes.
+	maxWhole = 16 << 20
+
+	tileSide       = 512 // pixels
+	defaultQuality = 85
+)
+
+var (
+	// ErrUnsupported reports a file that is whole, as far as it was looked at, and of
+	// a kind that no pyramid is made of here.
+	ErrUnsupported = errors.New("unsupported")
+	// ErrPyramid reports a file that is a pyramid already.
+	ErrPyramid = errors.New("it is a pyramid already")
+	// ErrExists reports that there is a file where the pyramid should go.
+	ErrExists = errors.New("there is a file of that name already")
+	// ErrChanged reports a picture that was written to while it was read.
+	ErrChanged = errors.New("the file was written to while it was read")
+)
+
+// A FormatError reports that a picture is damaged, or ends early. Those of TIFFs are
+// a [*tiff.FormatError] where their structure is wrong.
+type FormatError struct {
+	Kind   string // of the picture: "PNG", "JPEG", "TIFF"
+	Offset int64  // where in the file, in bytes; -1 if that is not known
+	Err    error
+}
+
+func (e *FormatError) Error() string {
+	if e.Offset < 0 {
+		return fmt.Sprintf("%s: %v", e.Kind, e.Err)
+	}
+	return fmt.Sprintf("%s: at byte %d: %v", e.Kind, e.Offset, e.Err)
+}
+
+func (e *FormatError) Unwrap() error { return e.Err }
+
+// Options say how a pyramid is made.
+type Options struct {
+	Quality  int                     // of JPEG, 1 to 100; 0 means 85
+	Force    bool                    // write over a file that is there
+	Progress func(done, total int64) // rows of the picture; nil if nobody asks
+}
+
+// A Result says what was made.
+type Result struct {
+	Kind          string `json:"kind"` // of the picture: "PNG", "JPEG", "TIFF"
+	Width, Height int    // pixels
+	Levels        int
+	Bytes         int64 // of the pyramid's file
+}
+
+// File makes a pyramid of the picture in the file in, and writes it to out: to a
+// file beside it that gets the name out when it is whole and on disk. The same
+// picture and options give the same bytes.
+//
+// The error is a [*FormatError] or [*tiff.FormatError] for a picture that is
+// damaged, and wraps [ErrUnsupported], [*tiff.UnsupportedError], [ErrPyramid],
+// [ErrExists] or [ErrChanged].
+func File(ctx context.Context, in, out string, o Options) (Result, error) {
+	if o.Quality == 0 {
+		o.Quality = defaultQuality
+	}
+	if o.Quality < 1 || o.Quality > 100 {
+		return Result{}, fmt.Errorf("quality %d: it must be between 1 and 100", o.Quality)
+	}
+	if _, err := os.Lstat(out); err == nil && !o.Force {
+		return Result{}, ErrExists
+	}
+	f, before, err := openRegular(in)
+	if err != nil {
+		return Result{}, err
+	}
+	defer f.Close()
+	src, err := openPicture(f, before.Size())
+	if err != nil {
+		return Result{}, err
+	}
+	defer src.Close()
+	var r Result
+	err = replace(out, o.Force, func(to *os.File) error {
+		if r, err = write(ctx, src, to, o); err != nil {
+			return err
+		}
+		after, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
+			return ErrChanged
+		}
+		return nil
+	})
+	return r, err
+}
+
+// Needed reports whether the file at path is a picture that is no pyramid, and that
+// one can be made of. Otherwise why says in words why not. It reads headers only.
+func Needed(path string) (needed bool, why string) {
+	f, fi, err := openRegular(path)
+	if err != nil {
+		return false, reason(err)
+	}
+	defer f.Close()
+	src, err := openPicture(f, fi.Size())
+	if err != nil {
+		return false, reason(err)
+	}
+	defer src.Close()
+	if src.Tiled && src.Width <= tileSide && src.Height <= tileSide {
+		return false, ErrPyramid.Error()
+	}
+	return true, fmt.Sprintf("a %s of %d×%d pixels in one level", src.Kind, src.Width, src.Height)
+}
+
+// reason is what is wrong, without the file's name.
+func reason(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return err.Error()
+}
+
+// openRegular opens the file at path.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	// Without O_NONBLOCK a named pipe would keep us here until somebody writes.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = errors.New("it is not a regular file")
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, fi, nil
+}
+
+// replace has a new file written beside path, and when all of it is on disk gives
+// it that name. Only if force is set a file that is there makes room for it.
+func replace(path string, force bool, write func(*os.File) error) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".ptiffstore-*.part")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := give(f.Name(), path, force); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+// give renames a file. A link is what fails if there is one of that name, however
+// late it came; file systems without links are asked before.
+func give(from, to string, force bool) error {
+	if force {
+		return os.Rename(from, to)
+	}
+	err := os.Link(from, to)
+	if err == nil {
+		return nil
+	}
+	if _, there := os.Lstat(to); there == nil {
+		return ErrExists
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return ErrExists
+	}
+	return os.Rename(from, to)
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

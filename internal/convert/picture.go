@@ -1,0 +1,87 @@
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/slideatlas/ptiffstore/internal/render"
+)
+
+// A picture is an open source: its description, and its pixels row by row.
+type picture struct {
+	Kind          string // "PNG", "JPEG", "TIFF"
+	Width, Height int    // pixels
+	Tiled         bool   // a TIFF in tiles
+	Resolution    resolution
+	rows          rows
+}
+
+// rows reads pixels from top to bottom.
+type rows interface {
+	// Read fills dst with the next row as RGBA, opaque.
+	Read(dst []byte) error
+	// Close gives back what reading took.
+	Close() error
+}
+
+// Close gives back what reading took.
+func (p *picture) Close() error { return p.rows.Close() }
+
+// A resolution is in pixels per unit, as the source states it; 0 if it does not.
+type resolution struct {
+	x, y float64
+	unit int // of TIFF's tag 296
+}
+
+// Values of tag 296.
+const (
+	unitNone       = 1
+	unitInch       = 2
+	unitCentimetre = 3
+)
+
+// openPicture tells by its first bytes what the file is.
+func openPicture(r io.ReaderAt, size int64) (*picture, error) {
+	var magic [8]byte
+	n, err := r.ReadAt(magic[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	var p *picture
+	switch head := string(magic[:n]); {
+	case head == pngMagic:
+		p, err = openPNG(r, size)
+	case n >= 3 && head[:3] == "\xff\xd8\xff":
+		p, err = openJPEG(r, size)
+	case n >= 4 && (head[:2] == "II" || head[:2] == "MM"):
+		p, err = openTIFF(r, size)
+	case n == 0:
+		err = &FormatError{"picture", 0, errors.New("the file is empty")}
+	default:
+		err = fmt.Errorf("%w: no JPEG, PNG or TIFF: it begins with % x", ErrUnsupported, magic[:n])
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// checkSize bounds a picture.
+func checkSize(kind string, w, h int) error {
+	switch {
+	case w < 1 || h < 1:
+		return &FormatError{kind, -1, fmt.Errorf("a size of %d×%d pixels", w, h)}
+	case w > maxSide || h > maxSide || w*h > maxPixels:
+		return fmt.Errorf("%w: a %s of %d×%d pixels: at most %d a side and %d in all", ErrUnsupported, kind, w, h, maxSide, maxPixels)
+	}
+	return nil
+}
+
+// decoding tells what is wrong with pixels from what is not read here.
+func decoding(kind string, at int64, err error) error {
+	if errors.Is(err, render.ErrUnsupported) {
+		return fmt.Errorf("%w: %s: %w", ErrUnsupported, kind, err)
+	}
+	return &FormatError{kind, at, err}
+}
