@@ -82,5 +82,5 @@ function verifyWords(result: VerifyResult): string {
 export function tookWords(task: Task, now: number): string {
   if (!task.started_at) return "";
   const end = task.finished_at ? Date.parse(task.finished_at) : now;
-  return formatSeconds(Math.max(0, (end - Date.parse(task.started_at)) / 1000));
+  return formatSeconds((end - Date.parse(task.started_at)) / 1000);
 }
