@@ -24,9 +24,19 @@ type Pass struct {
 	Store   string        `json:"store,omitempty"`
 	Image   string        `json:"image,omitempty"` // the only one, if not empty
 	Scope   account.Scope `json:"scope"`           // tiles or label
-	Issued  int64         `json:"iat"`             // seconds of the Unix epoch
-	Expires int64         `json:"exp"`             // at most [PassMost] later
+	Issued  NumericDate   `json:"iat"`
+	Expires NumericDate   `json:"exp"` // at most [PassMost] later
 }
+
+// A NumericDate is a time as JSON Web Tokens have it: seconds of the Unix epoch. Ours
+// have fractions, so that a pass can be told from a revocation in the same second.
+type NumericDate float64
+
+// Date returns t to the millisecond.
+func Date(t time.Time) NumericDate { return NumericDate(t.UnixMilli()) / 1000 }
+
+// Time returns the date as a time.
+func (d NumericDate) Time() time.Time { return time.UnixMilli(int64(d * 1000)) }
 
 // passBytes is how long a pass may be.
 const passBytes = 2048
@@ -79,7 +89,7 @@ func (p *Pass) check() error {
 		return fmt.Errorf("%w: it is for a store or an image", ErrBadPass)
 	case p.User == "":
 		return fmt.Errorf("%w: it names no user", ErrBadPass)
-	case p.Expires <= p.Issued, p.Expires-p.Issued > int64(PassMost/time.Second):
+	case p.Issued <= 0, p.Issued > 1<<40, p.Expires <= p.Issued, p.Expires-p.Issued > NumericDate(PassMost/time.Second):
 		return fmt.Errorf("%w: it must be good for %v at most", ErrBadPass, PassMost)
 	}
 	return nil
@@ -119,7 +129,7 @@ func (k *Keys) VerifyPass(text string, now time.Time) (*Pass, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	if now.Unix() >= p.Expires || now.Add(skew).Unix() < p.Issued {
+	if !now.Before(p.Expires.Time()) || now.Add(skew).Before(p.Issued.Time()) {
 		return nil, ErrExpired
 	}
 	return p, nil
@@ -154,7 +164,7 @@ func (g *Gate) passAnswer(text string, q *Question, now time.Time) Answer {
 	if err != nil {
 		return stranger()
 	}
-	if g.revoked.since(time.Unix(p.Issued, 0), p.User, p.Session, q.Store, q.Image) {
+	if g.revoked.since(p.Issued.Time(), p.User, p.Session, q.Store, q.Image) {
 		return stranger()
 	}
 	a := forbidden()
@@ -163,7 +173,7 @@ func (g *Gate) passAnswer(text string, q *Question, now time.Time) Answer {
 		a.StoreWide = p.Image == ""
 	}
 	a.User, a.Session, a.signed = User{p.User, p.Name}, p.Session, true
-	a.TTL = time.Unix(p.Expires, 0).Sub(now)
+	a.TTL = p.Expires.Time().Sub(now)
 	return a
 }
 

@@ -23,7 +23,7 @@ type Link struct {
 }
 
 // signatureVersion is the first byte of a signature. Behind it are the time of issue
-// (8 bytes, seconds), the MAC (32) and the user's id.
+// (8 bytes, milliseconds), the MAC (32) and the user's id.
 const signatureVersion = 1
 
 // SignURL returns the parameters sig, exp, scope and kid, which make a URL of the
@@ -36,8 +36,8 @@ func (k *Keys) SignURL(v Link) (url.Values, error) {
 	if v.Image == "" || v.User == "" || v.Scope != account.ScopeTiles && v.Scope != account.ScopeLabel {
 		return nil, fmt.Errorf("auth: a signed URL has an image, the user who gives it, and scope tiles or label")
 	}
-	exp, iat := v.Expires.Unix(), v.Issued.Unix()
-	if exp <= iat || exp-iat > int64(SignedMost/time.Second) {
+	exp, iat := v.Expires.Unix(), v.Issued.UnixMilli()
+	if d := v.Expires.Sub(v.Issued); d <= 0 || d > SignedMost {
 		return nil, fmt.Errorf("auth: a signed URL must be good for %v at most", SignedMost)
 	}
 	b := binary.BigEndian.AppendUint64([]byte{signatureVersion}, uint64(iat))
@@ -75,10 +75,10 @@ func (k *Keys) VerifyURL(sig *Signature, image string, now time.Time) (*Link, er
 	if err != nil {
 		return nil, ErrBadSignature
 	}
-	if now.Unix() >= exp || now.Add(skew).Unix() < iat {
+	if now.Unix() >= exp || now.Add(skew).UnixMilli() < iat {
 		return nil, ErrExpired
 	}
-	return &Link{Image: image, Scope: account.Scope(sig.Scope), User: user, Issued: time.Unix(iat, 0), Expires: time.Unix(exp, 0)}, nil
+	return &Link{Image: image, Scope: account.Scope(sig.Scope), User: user, Issued: time.UnixMilli(iat), Expires: time.Unix(exp, 0)}, nil
 }
 
 // signedAnswer answers by a signed URL alone.

@@ -1,6 +1,7 @@
 package tilehttp_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -23,5 +24,11 @@ func TestAccess(t *testing.T) {
 		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s, Gate: g})
 		t.Cleanup(srv.Close)
 		return srv.URL
+	})
+}
+
+func BenchmarkAccess(b *testing.B) {
+	tilestest.BenchmarkAccess(b, func(s *tiles.Server, g *auth.Gate) http.Handler {
+		return &tilehttp.Handler{Tiles: s, Gate: g}
 	})
 }

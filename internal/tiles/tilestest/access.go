@@ -111,7 +111,7 @@ func whoMay(t *testing.T, base string, keys *auth.Keys) {
 	link, err := keys.SignURL(auth.Link{Image: "a", Scope: account.ScopeTiles, User: "u", Issued: now, Expires: now.Add(time.Hour)})
 	mustDo(t, err)
 	pass := func(p auth.Pass) string {
-		p.User, p.Issued, p.Expires = "u", now.Unix(), now.Unix()+600
+		p.User, p.Issued, p.Expires = "u", auth.Date(now), auth.Date(now)+600
 		text, err := keys.SignPass(p)
 		mustDo(t, err)
 		return "?pass=" + text

@@ -1,0 +1,303 @@
+package auth
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func ask(t testing.TB, c *Central, cred Credential, qs ...Question) ([]Answer, error) {
+	t.Helper()
+	return c.Check(t.Context(), cred, qs)
+}
+
+func central(t testing.TB, o CentralOptions) *Central {
+	t.Helper()
+	c, err := NewCentral(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// TestCentralAnswers is what a server may say, and what it means.
+func TestCentralAnswers(t *testing.T) {
+	tests := []struct {
+		name         string
+		status       int
+		kind, body   string
+		want         Answer
+		unavailable  bool
+		unavailMsg   string
+		extraHeaders map[string]string
+	}{
+		{name: "yes", status: 200, kind: "application/json", body: `{"allow":true,"user":{"id":"u","name":"N"},"ttl":30,"more":1}`, want: Answer{Allow: true, Status: 200, User: User{"u", "N"}, TTL: 30 * time.Second}},
+		{name: "yes for the store", status: 200, kind: "application/json; charset=utf-8", body: `{"allow":true,"store_wide":true,"session":"s","token":"t"}`, want: Answer{Allow: true, Status: 200, TTL: time.Minute, StoreWide: true, Session: "s", Token: "t"}},
+		{name: "no, said in the body", status: 200, kind: "application/json", body: `{"allow":false}`, want: Answer{Status: 403, TTL: time.Minute}},
+		{name: "yes by status alone", status: 200, want: Answer{Allow: true, Status: 200, TTL: time.Minute}},
+		{name: "yes by status alone, 204", status: 204, want: Answer{Allow: true, Status: 200, TTL: time.Minute}},
+		{name: "401 by status alone", status: 401, want: Answer{Status: 401, TTL: time.Minute}},
+		{name: "403 with a page", status: 403, kind: "text/html", body: "<p>no", want: Answer{Status: 403, TTL: time.Minute}},
+		{name: "403 with a name", status: 403, kind: "application/json", body: `{"allow":false,"user":{"id":"u"},"ttl":5}`, want: Answer{Status: 403, User: User{ID: "u"}, TTL: 5 * time.Second}},
+		{name: "403 that contradicts itself", status: 403, kind: "application/json", body: `{"allow":true}`, want: Answer{Status: 403, TTL: time.Minute}},
+		{name: "no time", status: 200, kind: "application/json", body: `{"allow":true,"ttl":-5}`, want: Answer{Allow: true, Status: 200}},
+		{name: "a page where an answer should be", status: 200, kind: "text/html", body: "<form>Log in", unavailable: true},
+		{name: "no allow", status: 200, kind: "application/json", body: `{}`, unavailable: true},
+		{name: "no JSON", status: 200, kind: "application/json", body: `{"allow":tru`, unavailable: true},
+		{name: "allow that is no truth", status: 200, kind: "application/json", body: `{"allow":"true"}`, unavailable: true},
+		{name: "redirect to a login", status: 302, extraHeaders: map[string]string{"Location": "/login"}, unavailable: true},
+		{name: "not found", status: 404, unavailable: true},
+		{name: "error", status: 500, kind: "application/json", body: `{"allow":true}`, unavailable: true},
+		{name: "endless", status: 200, kind: "application/json", body: `{"allow":true}` + strings.Repeat(" ", 2<<20), unavailable: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := newCentre(t, func(w http.ResponseWriter, _ *http.Request) {
+				for k, v := range tt.extraHeaders {
+					w.Header().Set(k, v)
+				}
+				if tt.kind != "" {
+					w.Header().Set("Content-Type", tt.kind)
+				}
+				w.WriteHeader(tt.status)
+				io.WriteString(w, tt.body)
+			})
+			got, err := ask(t, central(t, CentralOptions{URL: srv.URL}), bearer("x"), tileOf("st", "a"))
+			if tt.unavailable {
+				if !errors.Is(err, ErrUnavailable) {
+					t.Errorf("%+v, %v, want ErrUnavailable", got, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff([]Answer{tt.want}, got, cmpopts.EquateComparable(Answer{})); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestCentralAsked is what the server is asked, and what it is sent of the caller.
+func TestCentralAsked(t *testing.T) {
+	var got *http.Request
+	var body string
+	srv := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		got, body = r, string(b)
+		if r.Method == http.MethodPost {
+			says(200, `{"user":{"id":"u"},"ttl":60,"answers":[{"allow":true},{"allow":false}]}`)(w, r)
+			return
+		}
+		says(200, yes)(w, r)
+	})
+	c := central(t, CentralOptions{URL: srv.URL + "/slides/", Cookie: "sid"})
+	cred := Credential{Authorization: "Bearer x", Cookie: "c1", Pass: "p"}
+	q := Question{Store: "st", Image: "a", ExternalID: "7 b", Scope: "label"}
+	if _, err := ask(t, c, cred, q); err != nil {
+		t.Fatal(err)
+	}
+	if want := "GET /slides/api/v1/auth/check?external_id=7+b&image=a&scope=label&store=st"; got.Method+" "+got.URL.String() != want {
+		t.Errorf("%s %s, want %s", got.Method, got.URL, want)
+	}
+	if got.Header.Get("Authorization") != "Bearer x" || got.Header.Get("Cookie") != "sid=c1" {
+		t.Errorf("headers %v", got.Header)
+	}
+	answers, err := ask(t, c, cred, q, tileOf("st", "b"))
+	if err == nil {
+		t.Errorf("two scopes, each with one question, were answered with two answers: %+v", answers)
+	}
+	answers, err = ask(t, c, cred, tileOf("st", "a"), tileOf("st", "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"scope":"tiles","images":[{"store":"st","image":"a"},{"store":"st","image":"b"}]}`; body != want {
+		t.Errorf("body %s, want %s", body, want)
+	}
+	if !answers[0].Allow || answers[1].Allow || answers[1].Status != 403 || answers[1].User.ID != "u" {
+		t.Errorf("%+v", answers)
+	}
+	if _, err := ask(t, central(t, CentralOptions{URL: srv.URL}), cred, q); err != nil || got.Header.Get("Cookie") != "" {
+		t.Errorf("a cookie was passed on that nobody has named: %v, %v", got.Header, err)
+	}
+}
+
+// TestCentralWithoutPOST asks a server that knows one question at a time.
+func TestCentralWithoutPOST(t *testing.T) {
+	for _, post := range []int{404, 405, 501, 200} {
+		srv := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == http.MethodPost:
+				w.WriteHeader(post)
+			case r.URL.Query().Get("image") == "b":
+				w.WriteHeader(403)
+			}
+		})
+		c := central(t, CentralOptions{URL: srv.URL})
+		for range 2 {
+			got, err := ask(t, c, bearer("x"), tileOf("st", "a"), tileOf("st", "b"), tileOf("st", "c"))
+			if err != nil || !got[0].Allow || got[1].Allow || !got[2].Allow {
+				t.Errorf("POST answered %d: %+v, %v", post, got, err)
+			}
+		}
+		if n := srv.asked.Load(); n != 7 {
+			t.Errorf("POST answered %d: asked %d times, want one POST and six GET", post, n)
+		}
+	}
+}
+
+// TestCentralBatch is what a server may answer to a POST.
+func TestCentralBatch(t *testing.T) {
+	tests := []struct {
+		name   string
+		status int
+		body   string
+		want   []int // statuses, nil if unavailable
+	}{
+		{"each", 200, `{"answers":[{"allow":true},{"allow":false}]}`, []int{200, 403}},
+		{"not logged in", 401, ``, []int{401, 401}},
+		{"nothing", 403, ``, []int{403, 403}},
+		{"too few", 200, `{"answers":[{"allow":true}]}`, nil},
+		{"too many", 200, `{"answers":[{"allow":true},{"allow":true},{"allow":true}]}`, nil},
+		{"one that says nothing", 200, `{"answers":[{"allow":true},{}]}`, nil},
+		{"yes for all at once", 200, `{"allow":true,"answers":[{},{}]}`, nil},
+		{"error", 500, ``, nil},
+	}
+	for _, tt := range tests {
+		srv := newCentre(t, says(tt.status, tt.body))
+		answers, err := ask(t, central(t, CentralOptions{URL: srv.URL}), bearer("x"), tileOf("st", "a"), tileOf("st", "b"))
+		var got []int
+		for _, a := range answers {
+			got = append(got, a.Status)
+		}
+		if d := cmp.Diff(tt.want, got); d != "" || (err == nil) != (tt.want != nil) {
+			t.Errorf("%s: %v\n%s", tt.name, err, d)
+		}
+	}
+}
+
+// TestBreaker: a server that fails is left alone, and asked again after a while.
+func TestBreaker(t *testing.T) {
+	now := noon
+	b := new(breaker)
+	enter := func(want bool) {
+		t.Helper()
+		if ok, wait := b.enter(now); ok != want || !ok && wait <= 0 {
+			t.Fatalf("%v %v, want %v", ok, wait, want)
+		}
+	}
+	for range breakerFailures {
+		enter(true)
+		b.leave(false, now)
+	}
+	enter(false)
+	now = now.Add(breakerPause)
+	enter(true)  // one tries
+	enter(false) // the others wait for it
+	b.leave(false, now)
+	enter(false)
+	now = now.Add(breakerPause)
+	enter(true)
+	if _, back := b.leave(true, now); !back {
+		t.Error("it is not said that the server is back")
+	}
+	for range 10 {
+		enter(true)
+		if gone, back := b.leave(true, now); gone || back {
+			t.Error("nothing has changed")
+		}
+	}
+}
+
+// TestCentralSpared: while the server fails, few of many requests reach it.
+func TestCentralSpared(t *testing.T) {
+	srv := newCentre(t, says(500, ""))
+	g := gateTo(t, srv, GateOptions{})
+	var after time.Duration
+	for i := range 100 {
+		_, err := g.Allow(t.Context(), bearer("x"), tileOf("st", fmt.Sprint(i)))
+		e, ok := errors.AsType[*UnavailableError](err)
+		if !ok {
+			t.Fatal(err)
+		}
+		after = e.RetryAfter
+	}
+	if n := srv.asked.Load(); n != breakerFailures {
+		t.Errorf("the server was asked %d times, want %d", n, breakerFailures)
+	}
+	if after <= 0 || after > breakerPause {
+		t.Errorf("come back after %v", after)
+	}
+}
+
+func TestNewCentral(t *testing.T) {
+	for _, tt := range []struct {
+		url      string
+		insecure bool
+		ok       bool
+	}{
+		{"https://central.example.org", false, true},
+		{"https://central.example.org/slides/", false, true},
+		{"http://127.0.0.1:8080", false, true},
+		{"http://central.example.org", false, false},
+		{"http://central.example.org", true, true},
+		{"ftp://central.example.org", false, false},
+		{"https://user:pw@central.example.org", false, false},
+		{"central.example.org", false, false},
+		{"", false, false},
+	} {
+		if _, err := NewCentral(CentralOptions{URL: tt.url, Insecure: tt.insecure}); (err == nil) != tt.ok {
+			t.Errorf("%q, insecure %v: %v", tt.url, tt.insecure, err)
+		}
+	}
+}
+
+// TestCentralTLS: a private authority's certificate is believed if it is given, and no
+// other.
+func TestCentralTLS(t *testing.T) {
+	srv := httptest.NewTLSServer(says(200, yes))
+	t.Cleanup(srv.Close)
+	srv.Config.ErrorLog = nil
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	if _, err := ask(t, central(t, CentralOptions{URL: srv.URL, Roots: roots}), bearer("x"), tileOf("st", "a")); err != nil {
+		t.Error(err)
+	}
+	if _, err := ask(t, central(t, CentralOptions{URL: srv.URL}), bearer("x"), tileOf("st", "a")); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a certificate of nobody is believed: %v", err)
+	}
+}
+
+// TestErrorsSayNothingSecret: neither the credential nor an id of a patient.
+func TestErrorsSayNothingSecret(t *testing.T) {
+	u, _ := url.Parse("http://127.0.0.1:1")
+	c := central(t, CentralOptions{URL: u.String(), Cookie: "sid"})
+	_, err := ask(t, c, Credential{Authorization: "Bearer hush", Cookie: "hush"}, Question{Store: "st", Image: "a", ExternalID: "hush", Scope: "tiles"})
+	if err == nil || strings.Contains(err.Error(), "hush") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestCentralSlow: a server that takes for ever costs no more than the time-out.
+func TestCentralSlow(t *testing.T) {
+	end := make(chan struct{})
+	srv := newCentre(t, func(http.ResponseWriter, *http.Request) { <-end })
+	t.Cleanup(func() { close(end) }) // before the server is closed
+	c := central(t, CentralOptions{URL: srv.URL, Timeout: 50 * time.Millisecond})
+	began := time.Now()
+	if _, err := ask(t, c, bearer("x"), tileOf("st", "a")); !errors.Is(err, ErrUnavailable) || time.Since(began) > 5*time.Second {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+}

@@ -1,0 +1,61 @@
+package tilestest
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+)
+
+// generous lets everybody see everything, for a while.
+type generous struct{}
+
+func (generous) Check(_ context.Context, _ auth.Credential, questions []auth.Question) ([]auth.Answer, error) {
+	answers := make([]auth.Answer, len(questions))
+	for i := range answers {
+		answers[i] = auth.Answer{Allow: true, Status: 200, User: auth.User{ID: "u"}, Session: "s", TTL: time.Hour}
+	}
+	return answers, nil
+}
+
+// BenchmarkAccess measures the handler of a tile, without the network, with remembered
+// answers and without access control: the difference is what the check costs.
+func BenchmarkAccess(b *testing.B, handler func(s *tiles.Server, g *auth.Gate) http.Handler) {
+	site := NewSite(b)
+	write(b, synth.Philips{Seed: 1, Width: 1100, Height: 900}, filepath.Join(site.Dir, "a.tiff"))
+	site.Add(b, "a", "a.tiff")
+	for _, bb := range []struct {
+		name string
+		gate *auth.Gate
+	}{{"open", nil}, {"checked", auth.NewGate(auth.GateOptions{Authority: generous{}, MaxTTL: time.Hour})}} {
+		h := handler(site.Tiles, bb.gate)
+		b.Run(bb.name, func(b *testing.B) {
+			r := httptest.NewRequest("GET", "/api/v1/images/a/tiles/1/0/0", nil)
+			r.Header.Set("Authorization", "Bearer pts_0123456789abcdef0123456789abcdef0123456789abcdef")
+			b.ReportAllocs()
+			for b.Loop() {
+				w := &nowhere{header: http.Header{}}
+				h.ServeHTTP(w, r)
+				if w.status != 0 && w.status != 200 {
+					b.Fatal(w.status)
+				}
+			}
+		})
+	}
+}
+
+// nowhere takes answers and throws them away.
+type nowhere struct {
+	header http.Header
+	status int
+}
+
+func (n *nowhere) Header() http.Header         { return n.header }
+func (n *nowhere) WriteHeader(status int)      { n.status = status }
+func (n *nowhere) Write(b []byte) (int, error) { return len(b), nil }
