@@ -34,6 +34,9 @@ type Handler struct {
 	// Host, and by headers that a proxy has set.
 	Guard   func(host string, headers iter.Seq[string]) error
 	Timeout time.Duration // bounds the answer to one request; 30 s if 0
+	// Observe, if not nil, is told of each answer to a request for a tile: its status,
+	// the size of its body, and the time it took but for sending it.
+	Observe func(status, bytes int, d time.Duration)
 	Log     *slog.Logger
 }
 
@@ -98,8 +101,19 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 		s.fail(ctx, &req, &web.Error{Status: http.StatusMethodNotAllowed, Detail: "Tiles can only be read: use GET or HEAD."})
 		return
 	}
-	if err := s.serve(ctx, &req); err != nil {
-		s.fail(ctx, &req, err)
+	if s.Observe == nil {
+		s.answer(ctx, &req)
+		return
+	}
+	began := time.Now()
+	s.answer(ctx, &req)
+	s.Observe(ctx.Response.StatusCode(), len(ctx.Response.Body()), time.Since(began))
+}
+
+// answer answers with a tile or with a problem.
+func (s *server) answer(ctx *fasthttp.RequestCtx, req *tiles.Request) {
+	if err := s.serve(ctx, req); err != nil {
+		s.fail(ctx, req, err)
 	}
 }
 

@@ -25,6 +25,9 @@ type Handler struct {
 	Gate *auth.Gate
 	// Timeout bounds the making of one tile, 30 s if 0.
 	Timeout time.Duration
+	// Observe, if not nil, is told of each answer to a request for a tile: its status,
+	// the size of its body, and the time it took.
+	Observe func(status, bytes int, d time.Duration)
 	Log     *slog.Logger
 }
 
@@ -50,9 +53,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteError(w, r, &web.Error{Status: http.StatusMethodNotAllowed, Detail: "Tiles can only be read: use GET or HEAD."})
 		return
 	}
-	if err := h.serve(w, r, &req); err != nil {
-		h.fail(w, r, &req, err)
+	if h.Observe == nil {
+		h.answer(w, r, &req)
+		return
 	}
+	began := time.Now()
+	status, bytes := h.answer(w, r, &req)
+	h.Observe(status, bytes, time.Since(began))
+}
+
+// answer answers with a tile or with a problem.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *tiles.Request) (status, bytes int) {
+	status, bytes, err := h.serve(w, r, req)
+	if err != nil {
+		status = h.fail(w, r, req, err)
+	}
+	return status, bytes
 }
 
 func (h *Handler) next(w http.ResponseWriter, r *http.Request) {
@@ -64,19 +80,19 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve answers with one tile, or returns why not before anything is written.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Request) error {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Request) (status, bytes int, err error) {
 	im, byFile, err := h.Tiles.Find(req)
 	private := false
 	if h.Gate != nil {
 		if private, err = h.allow(w, r, im, byFile, err); err != nil {
-			return err
+			return 0, 0, err
 		}
 	} else if err != nil {
-		return err
+		return 0, 0, err
 	}
 	a, err := im.Tile(r.Context(), &req.Address, r.Header.Get("If-None-Match"))
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	defer a.Release()
 	a.Public = a.Public && !private
@@ -88,16 +104,16 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 	}
 	if a.NotModified {
 		w.WriteHeader(http.StatusNotModified)
-		return nil
+		return http.StatusNotModified, 0, nil
 	}
 	head["Content-Type"] = typeJPEG
 	head["X-Content-Type-Options"] = nosniff
 	head["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
 	if r.Method == http.MethodHead {
-		return nil
+		return http.StatusOK, 0, nil
 	}
 	w.Write(a.Body) // the client is gone if this fails
-	return nil
+	return http.StatusOK, len(a.Body), nil
 }
 
 // allow reports whether the answer is the caller's own, or returns why they get none.
@@ -129,13 +145,13 @@ func (h *Handler) allow(w http.ResponseWriter, r *http.Request, im *tiles.Image,
 
 // fail answers with a problem, and logs what the operator must know: ids and
 // numbers, never a file's name.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Request, err error) {
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Request, err error) (status int) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-		return // nobody is listening
+		return statusGone
 	}
 	if e, ok := errors.AsType[*web.Error](err); ok {
 		web.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter) // not logged: thousands may wait for a central server
-		return
+		return e.Status
 	}
 	p := tiles.Explain(err)
 	if p.Status >= 500 && h.Log != nil {
@@ -143,4 +159,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Reques
 	}
 	w.Header()["Cache-Control"] = noStore
 	web.WriteProblem(w, r, p.Status, p.Detail, p.RetryAfter)
+	return p.Status
 }
+
+// statusGone is what an observer is told if nobody was there any more to be answered,
+// as nginx has it.
+const statusGone = 499
