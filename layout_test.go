@@ -51,9 +51,10 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/account internal/web internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
 	{"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest", ""},
 	{"internal/deploy", "", ""},
+	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/upload " +
-			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/deploy",
+			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/deploy internal/metrics",
 		"github.com/alecthomas/kong golang.org/x/term",
 	},
 	{"scripts/gotest", "", ""},
@@ -64,7 +65,7 @@ var layout = []struct{ room, rooms, modules string }{
 // of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/jobs internal/account",
-	"net/http": "internal/web internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
+	"net/http": "internal/metrics internal/web internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
 		"internal/tiles/tilestest internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/pgtest", // what tests of several rooms share
 	"C":       "",                                         // the program is static

@@ -16,6 +16,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
@@ -76,6 +77,7 @@ type site struct {
 	maker   *made.Maker
 	watch   *ingest.Watchers // of a process that works
 	jobs    *jobs.Jobs
+	metrics *metrics.Recorder
 	crew    *crew
 	roots   []string // folders in which stores may be added over HTTP
 	taking  upload.Options
@@ -103,7 +105,7 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 	if err != nil {
 		return nil, err
 	}
-	s := &site{log: log, url: p.database(dir), roots: []string{dir}}
+	s := &site{log: log, url: p.database(dir), roots: []string{dir}, metrics: metrics.New(version)}
 	slog.SetDefault(s.log) // for rooms that are given none
 	cache, err := made.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log)
 	if err != nil {
@@ -185,6 +187,10 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 		s.work(ctx, &wg, w)
 	}
 	s.take(ctx, &wg)
+	s.metrics.Watch(s.figures())
+	if err := s.lookAfter(ctx, &wg, &s.c.looking); err != nil {
+		return err
+	}
 	s.health.Ready.Store(true)
 	if prepare != nil {
 		if err := prepare(ctx); err != nil {
@@ -218,9 +224,10 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 	a.Register(mux)
 	s.uploads.Register(mux)
 	s.health.Register(mux)
+	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.Handle("/", viewer.Handler(viewer.Options{}))
 	cross := http.NewCrossOriginProtection()
-	rest := cross.Handler(web.WithRequestID(mux))
-	h := &tilehttp.Handler{Tiles: s.tiles, Next: rest, Log: s.log}
+	rest := cross.Handler(web.WithRequestID(s.metrics.Routes(mux)))
+	h := &tilehttp.Handler{Tiles: s.tiles, Next: rest, Observe: s.metrics.Tile, Log: s.log}
 	return s.c.guard().Handler(s.c.cors().Handler(h))
 }

@@ -22,6 +22,7 @@ type common struct {
 	Origins  []string `name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
 	logging
 	keeping
+	looking
 }
 
 // keeping are the flags that bound what is kept of slides.

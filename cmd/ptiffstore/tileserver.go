@@ -42,9 +42,13 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	wg.Go(func() { f.Run(ctx) })
-	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Log: s.log}
+	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Log: s.log}
 	if len(c.Origins) > 0 {
 		h.CORS = c.cors().Set
+	}
+	s.metrics.Watch(s.figures())
+	if err := s.lookAfter(ctx, &wg, &c.looking); err != nil {
+		return err
 	}
 	server := h.Server()
 	s.health.Ready.Store(true)
@@ -71,8 +75,9 @@ func (s *site) pictures() http.Handler {
 	a := &api.API{Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
 	a.RegisterPictures(mux)
 	s.health.Register(mux)
+	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)
 	})
-	return web.WithRequestID(mux)
+	return web.WithRequestID(s.metrics.Routes(mux))
 }

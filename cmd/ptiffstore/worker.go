@@ -65,6 +65,7 @@ type workerCmd struct {
 	working
 	logging
 	keeping
+	looking
 }
 
 func (*workerCmd) Help() string {
@@ -88,6 +89,10 @@ func (c *workerCmd) Run(ctx context.Context, std streams) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(ctx) })
 	s.work(ctx, &wg, &c.working)
+	s.metrics.Watch(s.figures())
+	if err := s.lookAfter(ctx, &wg, &c.looking); err != nil {
+		return err
+	}
 	wg.Wait()
 	return nil
 }
