@@ -34,6 +34,8 @@ type program struct {
 	Verify     verifyCmd     `cmd:"" help:"Read files again, and say which are damaged."`
 	Retry      retryCmd      `cmd:"" help:"Look again at a file that is broken or in quarantine."`
 	Task       taskCmd       `cmd:"" help:"Submit, list, show, wait for or cancel tasks."`
+	Backup     backupCmd     `cmd:"" help:"Write the catalog to a folder while it is in use."`
+	Restore    restoreCmd    `cmd:"" help:"Put a backup in the catalog's place."`
 	Deploy     deployCmd     `cmd:"" help:"Write the files under which a supervisor runs a site."`
 	User       userCmd       `cmd:"" help:"Add, list, change or remove users."`
 	Group      groupCmd      `cmd:"" help:"Add, list, change or remove groups of users."`

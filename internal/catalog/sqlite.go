@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -59,7 +58,7 @@ func (c *Catalog) openSQLite(path string) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("catalog: %w", err)
 	}
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas
+	dsn := fileURL(path) + pragmas
 	if c.write, err = sql.Open("sqlite", dsn+"&_pragma=cache_size(-32000)"); err != nil {
 		return fmt.Errorf("catalog: %w", err)
 	}

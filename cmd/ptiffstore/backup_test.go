@@ -1,0 +1,66 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/pgtest"
+)
+
+// TestBackupAndRestore is the drill: a backup while slides arrive, the catalog lost,
+// the backup restored, and the folder brings back what the backup did not know.
+func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s, dir := serving(t, map[string]*slideFile{"1.tiff": plain}, "--data="+data)
+	before := s.images()["1.tiff"].ID
+	backups := t.TempDir()
+	deliver(t, plain, filepath.Join(dir, "2.tiff"))
+	folder := done(t, "backup", backups, "--data="+data)
+	s.available("2.tiff")
+	s.stop()
+	if r := command(t, "restore", folder, "--data="+data); r.code != exitFailure || !strings.Contains(r.err, "--force") {
+		t.Errorf("restore over a catalog: %v", r)
+	}
+	for _, f := range []string{"catalog.db", "catalog.db-wal", "catalog.db-shm"} {
+		os.Remove(filepath.Join(data, f)) // may not be there
+	}
+	done(t, "restore", folder, "--data="+data)
+	s = start(t, "serve", "--data="+data)
+	diff(t, "id of the slide that the backup knew", before, s.available("1.tiff").ID)
+	s.available("2.tiff")
+	s.stop()
+	done(t, "restore", folder, "--data="+data, "--force")
+	kept, err := filepath.Glob(filepath.Join(data, "catalog.db.before-*"))
+	if err != nil || len(kept) == 0 {
+		t.Errorf("the catalog that was replaced: %q, %v, want it kept", kept, err)
+	}
+	damage := filepath.Join(folder, "catalog.db")
+	b, err := os.ReadFile(damage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(damage, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused := []struct {
+		name, want string
+		args       []string
+	}{
+		{"a damaged backup", "damaged", []string{"restore", folder, "--data=" + t.TempDir()}},
+		{"no backup", "no backup", []string{"restore", t.TempDir(), "--data=" + t.TempDir()}},
+		{"PostgreSQL", "pg_dump", []string{"backup", t.TempDir(), "--database", pgtest.New(t)}},
+		{"into PostgreSQL", "pg_restore", []string{"restore", folder, "--database", "postgres://localhost/x"}},
+	}
+	for _, tt := range refused {
+		if r := command(t, tt.args...); r.code != exitFailure || !strings.Contains(r.err, tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, r, tt.want)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(data, "*.restoring*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}

@@ -1,0 +1,82 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+)
+
+// ErrNotHere: the database is a server's, which has programs of its own for that.
+var ErrNotHere = errors.New("catalog: PostgreSQL is backed up with pg_dump and restored with pg_restore")
+
+// Backup writes the database as it is now, with the tables of other rooms in it, to a
+// new file. Others may go on to read and write. The file is whole and synced when
+// Backup returns nil; the error is [ErrNotHere] for PostgreSQL.
+func (c *Catalog) Backup(ctx context.Context, path string) error {
+	if c.dialect != sqliteDialect {
+		return ErrNotHere
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("catalog: backup: %w", os.ErrExist)
+	}
+	var file string
+	if err := c.read.QueryRowContext(ctx, `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&file); err != nil {
+		return c.wrap(err, "backup")
+	}
+	// A connection of its own: the others only read, or are what writers wait for.
+	db, err := sql.Open("sqlite", fileURL(file)+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		return fmt.Errorf("catalog: backup: %w", err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, path); err != nil {
+		err = c.wrap(err, "backup")
+		if rm := os.Remove(path); !errors.Is(rm, os.ErrNotExist) {
+			err = errors.Join(err, rm)
+		}
+		return err
+	}
+	return syncFile(path)
+}
+
+func fileURL(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
+
+// syncFile makes a file and its name last.
+func syncFile(path string) error {
+	for _, p := range []string{path, filepath.Dir(path)} {
+		f, err := os.Open(p)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckBackup reads a file that [Catalog.Backup] has written and returns nil if it is
+// a whole database with a catalog in it that this program knows.
+func CheckBackup(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite", fileURL(path)+"?mode=ro&immutable=1")
+	if err != nil {
+		return fmt.Errorf("catalog: backup: %w", err)
+	}
+	defer db.Close()
+	var word string
+	if err := db.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&word); err != nil {
+		return fmt.Errorf("catalog: the backup is no database: %w", err)
+	}
+	if word != "ok" {
+		return fmt.Errorf("catalog: the backup is damaged: %s", word)
+	}
+	var n int
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM counters`).Scan(&n); err != nil || n != 1 {
+		return errors.New("catalog: the backup is a database, and not one of a catalog")
+	}
+	return nil
+}
