@@ -49,7 +49,10 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/tilefast", "internal/web internal/auth internal/tiles", "github.com/valyala/fasthttp"},
 	{"internal/viewer", "internal/web", ""},
 	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/account internal/web internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
-	{"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest", ""},
+	{
+		"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest " +
+			"internal/auth internal/tiles internal/tilehttp internal/tilefast", "",
+	},
 	{"internal/deploy", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{

@@ -394,20 +394,26 @@ func (c *Central) Back() <-chan struct{} { return c.back }
 const RevocationsPath = "/api/v1/auth/revocations"
 
 // Revocations asks the centre for those after a number. The request is proved by the
-// edge's key.
+// edge's key. A centre that keeps no log of them has none. That they can't be had says
+// nothing of whether questions are answered.
 func (c *Central) Revocations(ctx context.Context, since int64) (RevocationPage, error) {
 	r, err := c.request(ctx, http.MethodGet, RevocationsPath, url.Values{"since": {strconv.FormatInt(since, 10)}}, nil, Credential{})
 	if err != nil {
 		return RevocationPage{}, err
 	}
 	Prove(r, nil, c.o.EdgeKey, time.Now())
-	return send(c, r, func(status int, kind string, body []byte) (p RevocationPage, err error) {
-		if status != http.StatusOK {
-			return p, fmt.Errorf("it answered %d when asked for revocations", status)
-		}
-		if err := json.Unmarshal(body, &p); err != nil {
-			return p, errors.New("its list of revocations is no JSON as expected")
-		}
-		return p, nil
-	})
+	v, err := c.roundTrip(r)
+	p := RevocationPage{Latest: since}
+	switch {
+	case err != nil:
+	case v.status == http.StatusNotFound:
+	case v.status != http.StatusOK:
+		err = fmt.Errorf("it answered %d when asked for revocations", v.status)
+	case json.Unmarshal(v.body, &p) != nil:
+		err = errors.New("its list of revocations is no JSON as expected")
+	}
+	if err != nil {
+		return RevocationPage{}, &UnavailableError{RetryAfter: breakerPause, Err: fmt.Errorf("central server: %w", err)}
+	}
+	return p, nil
 }

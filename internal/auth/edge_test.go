@@ -328,7 +328,28 @@ func TestCatchUp(t *testing.T) {
 	if err != nil || s.follower.Last() != last {
 		t.Errorf("the last is %d, want %d, %v", s.follower.Last(), last, err)
 	}
-	// Who is no edge learns nothing.
+	// A centre without a log is no trouble.
+	s.centre.answer.Store(says(404, ""))
+	for range 2 * breakerFailures {
+		if err := s.follower.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.centre.answer.Store(says(500, ""))
+	for range 2 * breakerFailures {
+		if err := s.follower.CatchUp(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	s.centre.answer.Store(says(200, yes))
+	if a := mustAllow(t, s.gate, bearer("another"), q); !a.Allow {
+		t.Error("because there is no log, nobody is asked any more")
+	}
+}
+
+// TestRevocationsSecret: who is no edge learns nothing of them.
+func TestRevocationsSecret(t *testing.T) {
+	s := newSite(t)
 	stranger := central(t, CentralOptions{URL: s.centre.URL, EdgeKey: []byte("x")})
 	if page, err := stranger.Revocations(t.Context(), 0); !errors.Is(err, ErrUnavailable) || len(page.Items) > 0 {
 		t.Errorf("%+v, %v", page, err)

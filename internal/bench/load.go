@@ -22,6 +22,8 @@ type server struct {
 	paths string // file of paths below url, one a line
 	pids  []int  // of its processes, for their time
 	stop  func()
+	// authorization, if not empty, is sent with each request.
+	authorization string
 }
 
 // A round is what one round of load showed.
@@ -42,7 +44,7 @@ func load(ctx context.Context, s *server, duration time.Duration, conns int, pin
 	if err != nil {
 		return round{}, err
 	}
-	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(conns), fmt.Sprintf("-d%ds", int(duration.Seconds())), "--latency", "--timeout", "20s", "-s", script, s.url, "--", s.paths}
+	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(conns), fmt.Sprintf("-d%ds", int(duration.Seconds())), "--latency", "--timeout", "20s", "-s", script, s.url, "--", s.paths, s.authorization}
 	if pin != "" {
 		args = append([]string{"taskset", "-c", pin}, args...)
 	}
@@ -61,6 +63,7 @@ func load(ctx context.Context, s *server, duration time.Duration, conns int, pin
 const lua = `
 local paths = {}
 init = function(args)
+  if args[2] and args[2] ~= "" then wrk.headers["Authorization"] = args[2] end
   for line in io.lines(args[1]) do paths[#paths + 1] = wrk.format("GET", wrk.path:gsub("/$", "") .. line) end
   math.randomseed(7)
 end

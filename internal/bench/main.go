@@ -42,10 +42,12 @@ func main() {
 	flag.IntVar(&o.conns, "connections", 64, "connections of the pinned runs")
 	flag.IntVar(&o.width, "width", 61440, "width of the slide in pixels")
 	flag.IntVar(&o.height, "height", 46080, "height of the slide in pixels")
-	flag.StringVar(&o.only, "only", "", "run only this section: fast, slow, open, memory, sync or catalog")
+	flag.StringVar(&o.only, "only", "", "run only this section: fast, access, slow, open, memory, sync or catalog")
 	flag.IntVar(&o.files, "files", 100_000, "files of the folder that is gone through")
 	flag.IntVar(&o.images, "images", 1_000_000, "images in the catalog that is listed and searched")
 	bare := flag.String("bare", "", "internal: serve this slide as the bare handler")
+	access := flag.String("access", "", "internal: serve -slide by this adapter, open or checked")
+	slide := flag.String("slide", "", "internal: slide of -access")
 	listen := flag.String("listen", "127.0.0.1:0", "internal: address of the bare handler")
 	tree := flag.String("passes", "", "internal: go through this folder again and again")
 	flag.Parse()
@@ -55,6 +57,8 @@ func main() {
 	switch {
 	case *bare != "":
 		err = serveBare(ctx, *bare, *listen)
+	case *access != "":
+		err = serveAccess(ctx, *access, *slide, *listen)
 	case *tree != "":
 		err = passes(ctx, *tree, o.work)
 	default:
@@ -88,6 +92,7 @@ func run(ctx context.Context, o *options) error {
 		run  func(context.Context, *options, *report) error
 	}{
 		{"fast", fastServers},
+		{"access", accessCost},
 		{"slow", slowServers},
 		{"open", openings},
 		{"memory", manySlides},

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/color"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/tilefast"
+	"github.com/slideatlas/ptiffstore/internal/tilehttp"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// accessToken is as long as those of the built-in server.
+const accessToken = "Bearer pts_0123456789abcdef0123456789abcdef0123456789a"
+
+// accessCost compares each adapter with itself: with a central server that it asks,
+// whose answers it remembers, and without access control.
+func accessCost(ctx context.Context, o *options, r *report) error {
+	if err := installed("wrk", "taskset"); err != nil {
+		return err
+	}
+	fx, err := prepare(o)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	zoom, err := maxZoom(fx.slide)
+	if err != nil {
+		return err
+	}
+	paths, err := fx.paths(o, "access", func(x, y string) string {
+		return fmt.Sprintf("/api/v1/images/bench/tiles/%d/%s/%s.jpg", zoom, x, y)
+	})
+	if err != nil {
+		return err
+	}
+	var servers []*server
+	for _, kind := range []string{"net/http open", "net/http checked", "fasthttp open", "fasthttp checked"} {
+		s, err := start(ctx, kind, "0", self, "-access", kind, "-slide", fx.slide)
+		if err != nil {
+			return err
+		}
+		defer s.stop()
+		s.paths, s.authorization = paths, accessToken
+		servers = append(servers, s)
+	}
+	med, err := medians(ctx, o, o.conns, "1", o.rounds, servers)
+	if err != nil {
+		return err
+	}
+	r.access(o, servers, med)
+	return nil
+}
+
+func maxZoom(path string) (int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	s, err := slide.Open(f, fi.Size())
+	if err != nil {
+		return 0, err
+	}
+	return len(s.Zooms) - 1, nil
+}
+
+// serveAccess serves one slide through an adapter. If it is checked, a central server is
+// asked over HTTP.
+func serveAccess(ctx context.Context, kind, path, listen string) error {
+	adapter, mode, _ := strings.Cut(kind, " ")
+	t, err := oneSlide(path)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	var gate *auth.Gate
+	if mode == "checked" {
+		if gate, err = askingGate(ctx); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("http://%s/\n", l.Addr())
+	if adapter == "fasthttp" {
+		s := (&tilefast.Handler{Tiles: t, Gate: gate}).Server()
+		context.AfterFunc(ctx, func() { s.Shutdown() }) //nolint:errcheck // it ends
+		return s.Serve(l)
+	}
+	s := &http.Server{Handler: &tilehttp.Handler{Tiles: t, Gate: gate}} //nolint:gosec // for the client beside it
+	context.AfterFunc(ctx, func() { s.Close() })
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func oneSlide(path string) (*tiles.Server, error) {
+	identity, err := blob.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	t := tiles.New(tiles.Options{})
+	t.Put(tiles.File{
+		ID: "bench", Path: filepath.Base(path), Name: filepath.Base(path), Revision: identity.Revision(), Identity: identity,
+		Store: &tiles.Store{ID: "st", Root: filepath.Dir(path), Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft},
+	})
+	return t, nil
+}
+
+// askingGate asks a central server in this process, by HTTP.
+func askingGate(ctx context.Context) (*auth.Gate, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	centre := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // for the client beside it
+		w.Header().Set("Content-Type", "application/json")
+		if r.Header.Get("Authorization") != accessToken {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		io.WriteString(w, `{"allow":true,"user":{"id":"u","name":"Ann"},"ttl":60,"session":"s"}`) //nolint:errcheck // the edge is gone
+	})}
+	go centre.Serve(l) //nolint:errcheck // it is closed
+	context.AfterFunc(ctx, func() { centre.Close() })
+	central, err := auth.NewCentral(auth.CentralOptions{URL: "http://" + l.Addr().String()})
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewGate(auth.GateOptions{Authority: central}), nil
+}
+
+func (r *report) access(o *options, servers []*server, med []round) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## Access\n\nEach adapter beside itself: with a central server that is asked over HTTP and whose answers are remembered for a minute, and without access control. Pinned as\nabove, every request with a token, %d connections, %d interleaved rounds of %v. %s. What is wanted is 0.95 or more.\n\n", o.conns, o.rounds, o.duration, machine())
+	b.WriteString("| server | req/s | to open | p99 | server CPU, µs a request |\n|---|---|---|---|---|\n")
+	for i, s := range servers {
+		fmt.Fprintf(&b, "| %s | %s | %.3f | %.1f ms | %.1f |\n", s.name, thousands(med[i].rate), med[i].rate/med[i&^1].rate, float64(med[i].p99.Microseconds())/1000, med[i].cpu)
+	}
+	r.sections["access"] = b.String()
+}
