@@ -32,8 +32,11 @@ type API struct {
 	Version string
 	Log     *slog.Logger
 
-	// Admin says whether the caller may change things, and see folders and hosts.
-	// If it is nil, nobody may.
+	// Access says who may do what. If it is nil there is no access control: everybody
+	// may see everything, and change it if Admin says so.
+	Access *Access
+	// Admin says whether the caller may change things, and see folders and hosts,
+	// where there is no access control. If it is nil, nobody may.
 	Admin func(*http.Request) bool
 	// Jobs are the tasks. A server that has none, because it only reads, answers
 	// requests for them with 503.
@@ -63,38 +66,30 @@ func (a *API) Register(mux *http.ServeMux) {
 	config.DocsPath = "" // the page comes from elsewhere by default; ours is served below
 	config.CreateHooks = nil
 	config.Transformers = append(config.Transformers, traced)
-	h := humago.New(mux, config)
-	h.UseMiddleware(a.recognize)
+	g := guarded{a, mux}
+	h := humago.New(g, config)
 	a.stores(h)
 	a.images(h)
 	a.tasks(h)
-	for _, r := range slices.Concat(a.pictures(), a.older(), a.lists(), a.elsewhere()) {
-		r.register(mux)
+	a.sessions(h)
+	a.users(h)
+	a.groups(h)
+	a.tokens(h)
+	a.grants(h)
+	for _, r := range slices.Concat(a.pictures(), a.older(), a.lists(), a.edges(), a.elsewhere()) {
+		r.register(g)
 		r.describe(h.OpenAPI())
 	}
-	mux.HandleFunc("GET /docs", docs)
-	mux.HandleFunc("GET /docs.js", docsJS)
+	g.HandleFunc("GET /docs", docs)
+	g.HandleFunc("GET /docs.js", docsJS)
 }
 
 // RegisterPictures adds the routes of pictures that are no tiles, the older
 // clients' routes among them: what a tile server has to answer too.
 func (a *API) RegisterPictures(mux *http.ServeMux) {
 	for _, r := range slices.Concat(a.pictures(), a.older()) {
-		r.register(mux)
+		r.register(guarded{a, mux})
 	}
-}
-
-type adminKey struct{}
-
-// recognize notes whether the caller is an admin.
-func (a *API) recognize(ctx huma.Context, next func(huma.Context)) {
-	r, _ := humago.Unwrap(ctx)
-	next(huma.WithValue(ctx, adminKey{}, a.Admin != nil && a.Admin(r)))
-}
-
-func isAdmin(ctx context.Context) bool {
-	admin, _ := ctx.Value(adminKey{}).(bool)
-	return admin
 }
 
 // mayChange returns the refusal of those who may not change things.
@@ -171,6 +166,9 @@ func (a *API) failed(ctx context.Context, err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		return a.answered(ctx, e)
+	}
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		return newError(http.StatusNotFound, "There is nothing of that id here.")
@@ -187,4 +185,19 @@ func (a *API) failed(ctx context.Context, err error) error {
 	}
 	a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", err)
 	return newError(http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.")
+}
+
+// answered is an error of the room web as an operation answers it.
+func (a *API) answered(ctx context.Context, e *web.Error) error {
+	if e.Status >= 500 {
+		a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", e.Err)
+	}
+	h := http.Header{}
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	if e.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	return huma.ErrorWithHeaders(newError(e.Status, e.Detail), h)
 }

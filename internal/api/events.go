@@ -89,7 +89,11 @@ func (a *API) stream(ctx context.Context, s *stream, id string) {
 			if !ok {
 				return
 			}
-			err = s.task(&v)
+			if a.stillMay(ctx, &v) {
+				err = s.task(ctx, a, &v)
+			} else {
+				return
+			}
 		case <-tick.C:
 			err = s.send(":\n\n")
 		case <-a.Closing:
@@ -107,8 +111,12 @@ type stream struct {
 	c *http.ResponseController
 }
 
-func (s *stream) task(v *jobs.View) error {
-	b, err := json.Marshal(task(*v)) // on one line
+func (s *stream) task(ctx context.Context, a *API, v *jobs.View) error {
+	shown, err := a.taskFor(ctx, v)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(shown) // on one line
 	if err != nil {
 		return err
 	}

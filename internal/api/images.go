@@ -119,20 +119,31 @@ func (a *API) listImages(ctx context.Context, in *imagesInput) (*imagesOutput, e
 			return nil, err
 		}
 	}
-	page, err := a.Catalog.Images(ctx, catalog.Query{
+	stores, err := a.Catalog.Stores(ctx)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	sight, err := a.sightOf(ctx, stores)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	page, err := a.imagesFor(ctx, sight, catalog.Query{
 		Hidden: in.Deleted, Store: in.Store, Q: in.Q, State: catalog.State(in.State), Sort: catalog.Sort(in.Sort), Cursor: in.Cursor, Limit: in.Limit, Labels: true,
 	})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	stores, err := a.endpoints(ctx)
+	labelled, err := a.labelled(ctx, sight, page.Items)
 	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	if err := a.lookMany(ctx, in.Store, page.Items, labelled); err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	out := &imagesOutput{CacheControl: private}
 	out.Body.Items = make([]image, 0, len(page.Items))
 	for i := range page.Items {
-		out.Body.Items = append(out.Body.Items, newImage(&page.Items[i], stores))
+		out.Body.Items = append(out.Body.Items, a.showImage(ctx, &page.Items[i], stores, labelled[i]))
 	}
 	out.Body.NextCursor = known(page.NextCursor)
 	return out, nil
@@ -143,18 +154,20 @@ func (a *API) getImage(ctx context.Context, in *imagePath) (*imageOutput, error)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	stores, err := a.endpoints(ctx)
+	s, err := a.Catalog.Store(ctx, im.StoreID)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &imageOutput{CacheControl: private, Body: newImage(im, stores)}, nil
+	stores := []catalog.Store{*s}
+	labels, err := a.labels(ctx, s, im)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &imageOutput{CacheControl: private, Body: a.showImage(ctx, im, stores, labels)}, nil
 }
 
 // treat does something with an image that changes it.
 func (a *API) treat(ctx context.Context, id string, f func(context.Context, string) error) error {
-	if err := mayChange(ctx); err != nil {
-		return err
-	}
 	if f == nil {
 		return newError(http.StatusServiceUnavailable, "This server only reads: ask the one that keeps the stores.")
 	}
@@ -190,20 +203,42 @@ func (a *API) retryImage(ctx context.Context, in *imagePath) (*imageOutput, erro
 	return a.getImage(ctx, in)
 }
 
-// endpoints is the base URL of the tile server of each store, by id.
-func (a *API) endpoints(ctx context.Context) (map[string]string, error) {
-	list, err := a.Catalog.Stores(ctx)
-	if err != nil {
-		return nil, err
+// showImage is an image as the caller may see it: with or without what is patient
+// data.
+func (a *API) showImage(ctx context.Context, im *catalog.Image, stores []catalog.Store, labels bool) image {
+	endpoint := ""
+	for i := range stores {
+		if stores[i].ID == im.StoreID {
+			endpoint = strings.TrimSuffix(stores[i].Endpoint, "/")
+		}
 	}
-	m := make(map[string]string, len(list))
-	for _, s := range list {
-		m[s.ID] = strings.TrimSuffix(s.Endpoint, "/")
+	v := newImage(im, endpoint)
+	if !labels {
+		v.withoutLabels()
 	}
-	return m, nil
+	if endpoint != "" && v.TileURL != nil {
+		if pass := a.pass(ctx, im); pass != "" {
+			*v.TileURL += "&pass=" + pass
+		}
+	}
+	return v
 }
 
-func newImage(im *catalog.Image, endpoints map[string]string) image {
+// withoutLabels takes away what is patient data, or may be.
+func (v *image) withoutLabels() {
+	v.Barcode, v.Label, v.FileName, v.ExternalID, v.Reason = nil, nil, nil, nil, nil
+	v.Aliases = []string{}
+	v.Associated = slices.DeleteFunc(v.Associated, func(kind string) bool { return kind != "thumbnail" })
+	kept := map[string]string{}
+	for key, value := range v.Properties {
+		if technical[key] {
+			kept[key] = value
+		}
+	}
+	v.Properties = kept
+}
+
+func newImage(im *catalog.Image, endpoint string) image {
 	v := image{
 		ID: im.ID, Store: im.StoreID, Revision: im.Revision, State: string(im.State), Reason: known(im.Reason),
 		Format: known(im.Format), Vendor: known(im.Vendor), Width: known(im.Width), Height: known(im.Height),
@@ -224,7 +259,7 @@ func newImage(im *catalog.Image, endpoints map[string]string) image {
 	}
 	if im.State == catalog.Available && im.DeletedAt == nil {
 		v.MaxZoom = &im.MaxZoom
-		v.TileURL = known(endpoints[im.StoreID] + "/api/v1/images/" + im.ID + "/tiles/{z}/{x}/{y}.jpg?v=" + im.Revision)
+		v.TileURL = known(endpoint + "/api/v1/images/" + im.ID + "/tiles/{z}/{x}/{y}.jpg?v=" + im.Revision)
 	}
 	return v
 }

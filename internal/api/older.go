@@ -18,11 +18,23 @@ const prototypeLimit = 10_000
 
 // prototypeList answers {"slides":[{"name":…,"barcode":…}]}.
 func (a *API) prototypeList(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
 	slides := []prototypeSlide{}
-	q := catalog.Query{State: catalog.Available, Sort: catalog.SortName, Limit: 500, Labels: true}
+	stores, err := a.Catalog.Stores(ctx)
+	if err != nil {
+		return a.plain(ctx, err)
+	}
+	sight, err := a.sightOf(ctx, stores)
+	if err != nil {
+		return a.plain(ctx, err)
+	}
+	q := catalog.Query{State: catalog.Available, Sort: catalog.SortName, Limit: 500, Labels: true, Stores: sight.whole(sight.labels)}
 	for len(slides) < prototypeLimit {
-		page, err := a.Catalog.Images(r.Context(), q)
+		page, err := a.Catalog.Images(ctx, q)
 		if err != nil {
+			return a.plain(ctx, err)
+		}
+		if err := a.lookMany(ctx, "", page.Items, nil); err != nil {
 			return err
 		}
 		for i := range page.Items {

@@ -71,6 +71,9 @@ func TestDocumented(t *testing.T) {
 		"GET /api/v1/workers", "GET /dzi/{image}.dzi", "GET /dzi/{image}_files/{level}/{x}_{y}.jpg", "GET /tile/{store}/{image}/{name}.jpg", "GET /tile",
 		"GET /thumb/{store}/{image}", "GET /thumb", "GET /label", "GET /apiv1/slides", "GET /apiv1/slides/{file}/{x}/{y}/{level}",
 		"GET /apiv1/slides/{file}/label/", "GET /apiv1/slides/{file}/macro/", "GET /healthz", "GET /readyz",
+		"GET /api/v1/auth/session", "POST /api/v1/auth/login", "POST /api/v1/auth/logout", "POST /api/v1/auth/bootstrap", "GET /api/v1/auth/check", "POST /api/v1/auth/check",
+		"POST /api/v1/auth/revoke", "GET /api/v1/auth/revocations", "GET /api/v1/users", "POST /api/v1/users", "PUT /api/v1/users/{user}/password", "GET /api/v1/users/{user}/sessions",
+		"GET /api/v1/groups", "GET /api/v1/tokens", "POST /api/v1/tokens", "GET /api/v1/grants", "POST /api/v1/grants", "GET /api/v1/audit", "POST /api/v1/images/{image}/sign",
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		if _, ok := d.Paths[path][strings.ToLower(method)]; !ok {
@@ -101,7 +104,7 @@ func TestNothingElseRegistered(t *testing.T) {
 				return true
 			}
 			sel, ok := call.Fun.(*ast.SelectorExpr)
-			if !ok || sel.Sel.Name != "Handle" && sel.Sel.Name != "HandleFunc" || e.Name() == "routes.go" {
+			if !ok || sel.Sel.Name != "Handle" && sel.Sel.Name != "HandleFunc" || e.Name() == "routes.go" || e.Name() == "access.go" {
 				return true
 			}
 			pattern := "not a constant"
@@ -186,7 +189,7 @@ func TestOperationsDescribed(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"Problem", "Image", "Store", "StoreFields", "Task", "Worker", "Watch"} {
+	for _, name := range []string{"Problem", "Image", "Store", "StoreFields", "Task", "Worker", "Watch", "Session", "User", "Group", "ApiToken", "Grant", "AuditEvent"} {
 		s, ok := d.Components.Schemas[name]
 		if !ok {
 			t.Errorf("there is no schema %s", name)

@@ -79,7 +79,7 @@ func dimension(r *http.Request, name string, def int) (int, error) {
 // picture answers with what draw makes of the image, under an ETag of the image's
 // revision and name.
 func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request, name string, draw picture) error {
-	im, _, err := a.Tiles.Find(req)
+	im, private, err := a.find(r.Context(), req)
 	if err != nil {
 		return explained(err)
 	}
@@ -88,7 +88,7 @@ func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request
 	if v != "" && v != f.Revision {
 		return explained(tiles.ErrOldRevision)
 	}
-	answer := tiles.Answer{ETag: `"` + f.Revision + "-" + name + `"`, Immutable: v != "", Public: f.Store.Public}
+	answer := tiles.Answer{ETag: `"` + f.Revision + "-" + name + `"`, Immutable: v != "", Public: f.Store.Public && !private}
 	var body []byte
 	match := r.Header.Get("If-None-Match")
 	err = im.View(r.Context(), func(s *slide.Slide, current func() bool) error {
@@ -136,7 +136,7 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return explained(tiles.ErrNoImage)
 	}
-	im, err := a.Tiles.Image(id)
+	im, private, err := a.find(r.Context(), &tiles.Request{Image: id})
 	if err != nil {
 		return explained(err)
 	}
@@ -157,7 +157,7 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explained(err)
 	}
-	answer := tiles.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public}
+	answer := tiles.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public && !private}
 	w.Header().Set("Etag", answer.ETag)
 	w.Header().Set("Cache-Control", answer.CacheControl())
 	if tiles.Matches(r.Header.Get("If-None-Match"), answer.ETag) {

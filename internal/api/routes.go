@@ -18,18 +18,26 @@ type route struct {
 	op      huma.Operation
 }
 
-func (r *route) register(mux *http.ServeMux) {
+func (r *route) register(mux guarded) {
 	switch {
 	case r.handle == nil:
 	case r.pattern != "":
 		mux.Handle("GET "+r.pattern, r.handle)
 	default:
-		mux.Handle("GET "+r.path, r.handle)
+		mux.Handle(r.method()+" "+r.path, r.handle)
 	}
 }
 
+// method is GET if nothing else is said.
+func (r *route) method() string {
+	if r.op.Method == "" {
+		return http.MethodGet
+	}
+	return r.op.Method
+}
+
 func (r *route) describe(doc *huma.OpenAPI) {
-	r.op.Method, r.op.Path = http.MethodGet, r.path
+	r.op.Method, r.op.Path = r.method(), r.path
 	doc.AddOperation(&r.op)
 }
 
@@ -84,6 +92,11 @@ func jpegOp(tag, id, summary, description string, params ...*huma.Param) huma.Op
 		op.Responses[status] = answers(text, web.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"})
 	}
 	return op
+}
+
+// problemAnswer is one with a problem.
+func problemAnswer(description string) *huma.Response {
+	return answers(description, web.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"})
 }
 
 func answers(description, contentType string, s *huma.Schema) *huma.Response {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
@@ -31,4 +32,8 @@ func EditStore(s *catalog.Store, patch []byte) error {
 }
 
 // DescribeStore returns what an admin is shown of a store, as JSON has it.
-func DescribeStore(s *catalog.Store) any { return newStore(s, nil, true) }
+func DescribeStore(s *catalog.Store) any {
+	v := newStore(s, nil, true)
+	v.Scopes = []account.Scope{seeTiles, seeLabel, mayWrite, mayAdmin}
+	return v
+}

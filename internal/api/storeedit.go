@@ -200,9 +200,6 @@ func sentence(err error) string {
 type addStoreInput struct{ Body storeFields }
 
 func (a *API) addStore(ctx context.Context, in *addStoreInput) (*storeOutput, error) {
-	if err := mayChange(ctx); err != nil {
-		return nil, err
-	}
 	f := &in.Body
 	e := newEdit(f)
 	take(e, "mode", f.Mode, func(s *catalog.Store) *catalog.Mode { return &s.Mode }, checkMode)
@@ -228,7 +225,10 @@ func (a *API) addStore(ctx context.Context, in *addStoreInput) (*storeOutput, er
 		undo()
 		return nil, a.storeFailed(ctx, err)
 	}
-	out := a.showStore(ctx, put)
+	out, err := a.showStore(ctx, put)
+	if err != nil {
+		return nil, err
+	}
 	out.Location = storesRoute + "/" + put.ID
 	return out, nil
 }
@@ -263,9 +263,6 @@ type changeStoreInput struct {
 }
 
 func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutput, error) {
-	if err := mayChange(ctx); err != nil {
-		return nil, err
-	}
 	f := &in.Body
 	e := newEdit(f)
 	if err := e.folders(a, f); err != nil {
@@ -273,6 +270,9 @@ func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutp
 	}
 	if len(e.errs) > 0 {
 		return nil, invalid(e.errs...)
+	}
+	if err := f.where(ctx); err != nil {
+		return nil, err
 	}
 	undo := func() {}
 	if f.Root.Given || f.Incoming.Given {
@@ -291,7 +291,15 @@ func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutp
 		undo()
 		return nil, a.storeFailed(ctx, err)
 	}
-	return a.showStore(ctx, s), nil
+	return a.showStore(ctx, s)
+}
+
+// where refuses to move a store for those who are admins of nothing else.
+func (f *storeFields) where(ctx context.Context) error {
+	if f.Root.Given || f.Incoming.Given || f.Host.Given || f.Queue.Given || f.Endpoint.Given {
+		return mayChange(ctx)
+	}
+	return nil
 }
 
 // moveArrivals has the folder for arrivals of a managed store follow its root, if

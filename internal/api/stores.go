@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
@@ -39,6 +41,8 @@ type store struct {
 	Origin     string     `json:"origin" enum:"top-left,bottom-left" doc:"Of the names of tiles."`
 	Public     bool       `json:"public" doc:"Everyone may see its tiles."`
 	HideLabels bool       `json:"hide_labels" doc:"Labels, macros and names are shown to nobody but admins."`
+
+	Scopes []account.Scope `json:"scopes" doc:"What the caller may do with all of its images: tiles, label, write, admin."`
 
 	LastSync   *time.Time       `json:"last_sync" doc:"End of the last pass that was completed."`
 	LastResult *json.RawMessage `json:"last_result" doc:"What that pass found: count, added, updated, moved, missing, returned, failed, arriving, duration in seconds."`
@@ -111,10 +115,16 @@ func (a *API) listStores(ctx context.Context, _ *struct{}) (*storesOutput, error
 		return nil, a.failed(ctx, err)
 	}
 	out := &storesOutput{CacheControl: private}
+	sight, err := a.sightOf(ctx, list)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
 	out.Body.Items = make([]store, 0, len(list))
 	watching := a.watching()
 	for i := range list {
-		out.Body.Items = append(out.Body.Items, a.store(ctx, &list[i], watching))
+		if sight.tiles[list[i].ID] == whole {
+			out.Body.Items = append(out.Body.Items, a.store(ctx, &list[i], sight, watching))
+		}
 	}
 	return out, nil
 }
@@ -124,16 +134,24 @@ func (a *API) getStore(ctx context.Context, in *storePath) (*storeOutput, error)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return a.showStore(ctx, s), nil
+	return a.showStore(ctx, s)
 }
 
-func (a *API) showStore(ctx context.Context, s *catalog.Store) *storeOutput {
-	return &storeOutput{CacheControl: private, Body: a.store(ctx, s, a.watching())}
+func (a *API) showStore(ctx context.Context, s *catalog.Store) (*storeOutput, error) {
+	sight, err := a.sightOf(ctx, []catalog.Store{*s})
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &storeOutput{CacheControl: private, Body: a.store(ctx, s, sight, a.watching())}, nil
 }
 
 // store is a store as the caller may see it.
-func (a *API) store(ctx context.Context, s *catalog.Store, watching map[string]ingest.Status) store {
-	v := newStore(s, watching, isAdmin(ctx))
+func (a *API) store(ctx context.Context, s *catalog.Store, sight *sight, watching map[string]ingest.Status) store {
+	v := newStore(s, watching, slices.Contains(sight.scopes[s.ID], mayAdmin))
+	v.Scopes = sight.scopes[s.ID]
+	if sight.labels[s.ID] != whole {
+		v.withoutLabels()
+	}
 	if a.Jobs == nil {
 		return v
 	}
@@ -179,6 +197,37 @@ func newStore(s *catalog.Store, watching map[string]ingest.Status, admin bool) s
 	return v
 }
 
+// withoutLabels takes away where names of files may be.
+func (v *store) withoutLabels() {
+	v.LastResult = withoutFailures(v.LastResult)
+	if v.Watch != nil {
+		v.Watch.Why, v.Watch.Error = nil, nil
+	}
+	v.Include, v.Exclude = []string{}, []string{}
+}
+
+// withoutFailures is the result of a pass without its list of what failed.
+func withoutFailures(result *json.RawMessage) *json.RawMessage {
+	if result == nil {
+		return nil
+	}
+	all := map[string]json.RawMessage{}
+	if json.Unmarshal(*result, &all) != nil {
+		return nil
+	}
+	kept := map[string]json.RawMessage{"failed": json.RawMessage("[]")}
+	for _, field := range []string{"count", "added", "updated", "moved", "missing", "returned", "arriving", "duration"} {
+		if v, ok := all[field]; ok && len(v) > 0 && v[0] != '[' && v[0] != '{' && v[0] != '"' {
+			kept[field] = v
+		}
+	}
+	b, err := json.Marshal(kept)
+	if err != nil {
+		return nil
+	}
+	return (*json.RawMessage)(&b)
+}
+
 // period is a duration as it is written, nil for 0.
 func period(d time.Duration) *string {
 	if d == 0 {
@@ -193,9 +242,6 @@ type removeStoreInput struct {
 }
 
 func (a *API) removeStore(ctx context.Context, in *removeStoreInput) (*struct{}, error) {
-	if err := mayChange(ctx); err != nil {
-		return nil, err
-	}
 	s, err := a.Catalog.Store(ctx, in.Store)
 	if err != nil {
 		return nil, a.failed(ctx, err)

@@ -115,15 +115,22 @@ func (a *API) taskFailed(ctx context.Context, err error) error {
 	return a.failed(ctx, err)
 }
 
-func showTask(v *jobs.View) *taskOutput {
-	return &taskOutput{CacheControl: private, Body: task(*v)}
+func (a *API) showTask(ctx context.Context, v *jobs.View) (*taskOutput, error) {
+	shown, err := a.taskFor(ctx, v)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &taskOutput{CacheControl: private, Body: shown}, nil
 }
 
 // accepted is the answer to a request for a task.
-func accepted(v *jobs.View) *taskOutput {
-	out := showTask(v)
+func (a *API) accepted(ctx context.Context, v *jobs.View) (*taskOutput, error) {
+	out, err := a.showTask(ctx, v)
+	if err != nil {
+		return nil, err
+	}
 	out.Location = tasksRoute + "/" + v.ID
-	return out
+	return out, nil
 }
 
 type tasksInput struct {
@@ -139,18 +146,13 @@ func (a *API) listTasks(ctx context.Context, in *tasksInput) (*tasksOutput, erro
 	if err := a.withTasks(); err != nil {
 		return nil, err
 	}
-	page, next, err := a.Jobs.List(ctx, jobs.Filter{
-		Kind: in.Kind, State: jobs.State(in.State), Queue: in.Queue, Store: in.Store, Cursor: in.Cursor, Limit: in.Limit,
-	})
+	f := jobs.Filter{Kind: in.Kind, State: jobs.State(in.State), Queue: in.Queue, Store: in.Store, Cursor: in.Cursor, Limit: in.Limit}
+	out := &tasksOutput{CacheControl: private}
+	items, next, err := a.tasksFor(ctx, f)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
-	out := &tasksOutput{CacheControl: private}
-	out.Body.Items = make([]task, 0, len(page))
-	for i := range page {
-		out.Body.Items = append(out.Body.Items, task(page[i]))
-	}
-	out.Body.NextCursor = known(next)
+	out.Body.Items, out.Body.NextCursor = items, known(next)
 	return out, nil
 }
 
@@ -162,7 +164,7 @@ func (a *API) getTask(ctx context.Context, in *taskPath) (*taskOutput, error) {
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
-	return showTask(v), nil
+	return a.showTask(ctx, v)
 }
 
 type submitInput struct {
@@ -174,15 +176,15 @@ type submitInput struct {
 }
 
 func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, error) {
-	if err := mayChange(ctx); err != nil {
-		return nil, err
-	}
 	if err := a.withTasks(); err != nil {
 		return nil, err
 	}
 	s := jobs.Submission{Kind: in.Body.Kind, Queue: in.Body.Queue, Args: in.Body.Args}
 	if id, ok := in.Body.Args["store"]; ok {
 		name, _ := id.(string)
+		if err := a.mayOn(ctx, mayWrite, name); err != nil {
+			return nil, err
+		}
 		store, err := a.Catalog.Store(ctx, name)
 		if errors.Is(err, catalog.ErrNotFound) {
 			return nil, invalid(errors.New("args.store: there is no such store"))
@@ -192,18 +194,20 @@ func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, err
 		if s.Store = store.ID; s.Queue == "" {
 			s.Queue = jobs.QueueOf(store)
 		}
+		if err := a.imageOf(ctx, store, in.Body.Args); err != nil {
+			return nil, err
+		}
+	} else if err := a.mayOn(ctx, mayAdmin, ""); err != nil {
+		return nil, err
 	}
 	v, err := a.Jobs.Submit(ctx, s)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
-	return accepted(v), nil
+	return a.accepted(ctx, v)
 }
 
 func (a *API) cancelTask(ctx context.Context, in *taskPath) (*taskOutput, error) {
-	if err := mayChange(ctx); err != nil {
-		return nil, err
-	}
 	if err := a.withTasks(); err != nil {
 		return nil, err
 	}
@@ -211,7 +215,7 @@ func (a *API) cancelTask(ctx context.Context, in *taskPath) (*taskOutput, error)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
-	return showTask(v), nil
+	return a.showTask(ctx, v)
 }
 
 type syncInput struct {
@@ -256,9 +260,6 @@ func (a *API) syncTask(ctx context.Context, s *catalog.Store, o *syncAllInput) (
 }
 
 func (a *API) syncStore(ctx context.Context, in *syncInput) (*taskOutput, error) {
-	if err := mayChange(ctx); err != nil {
-		return nil, err
-	}
 	if err := a.withTasks(); err != nil {
 		return nil, err
 	}
@@ -270,13 +271,10 @@ func (a *API) syncStore(ctx context.Context, in *syncInput) (*taskOutput, error)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
-	return accepted(v), nil
+	return a.accepted(ctx, v)
 }
 
 func (a *API) syncStores(ctx context.Context, in *syncAllInput) (*tasksOutput, error) {
-	if err := mayChange(ctx); err != nil {
-		return nil, err
-	}
 	if err := a.withTasks(); err != nil {
 		return nil, err
 	}
@@ -295,7 +293,11 @@ func (a *API) syncStores(ctx context.Context, in *syncAllInput) (*tasksOutput, e
 		if err != nil {
 			return nil, a.taskFailed(ctx, err)
 		}
-		out.Body.Items = append(out.Body.Items, task(*v))
+		shown, err := a.taskFor(ctx, v)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		out.Body.Items = append(out.Body.Items, shown)
 	}
 	return out, nil
 }

@@ -1,0 +1,480 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// Access is what an API needs to know who may do what.
+type Access struct {
+	Gate *auth.Gate
+	// Accounts hold the audit log, and of a central server the people.
+	Accounts *account.Accounts
+	// Keys sign passes and links, and verify them. Nil are none.
+	Keys *auth.Keys
+	// Central is the URL of the server that knows the people, "" if this one does.
+	Central string
+	// Revoke, if not nil, answers the central server's word of a revocation.
+	Revoke http.Handler
+	// Proxies are those whose word on a client's address and TLS is believed.
+	Proxies web.Proxies
+}
+
+// The modes, as the session tells them.
+const (
+	modeNone    = "none"
+	modeLocal   = "local"
+	modeCentral = "central"
+)
+
+func (a *API) mode() string {
+	switch {
+	case a.Access == nil:
+		return modeNone
+	case a.Access.Central != "":
+		return modeCentral
+	}
+	return modeLocal
+}
+
+// A caller is who sent a request, and where from.
+type caller struct {
+	auth.Caller
+	cred   auth.Credential
+	err    error // why it can't be known who it is
+	admin  bool  // of everything
+	from   string
+	agent  string
+	secure bool
+	cookie string // secret of the session, if there is one
+	found  *found // the image that a picture is asked of
+}
+
+// found is what was found of an image that a request names.
+type found struct {
+	image *tiles.Image
+	err   error
+	// private tells that the answer is the caller's own, whatever the store says.
+	private bool
+}
+
+type callerKey struct{}
+
+// callerOf returns who sent the request that ctx belongs to.
+func callerOf(ctx context.Context) *caller {
+	if c, ok := ctx.Value(callerKey{}).(*caller); ok {
+		return c
+	}
+	return &caller{}
+}
+
+func isAdmin(ctx context.Context) bool { return callerOf(ctx).admin }
+
+// A guarded is a mux whose routes are each behind their rule.
+type guarded struct {
+	a   *API
+	mux *http.ServeMux
+}
+
+// HandleFunc adds a route behind its rule.
+func (g guarded) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	g.Handle(pattern, http.HandlerFunc(h))
+}
+
+// Handle adds a route behind its rule.
+func (g guarded) Handle(pattern string, h http.Handler) { g.mux.Handle(pattern, g.a.guard(pattern, h)) }
+
+// ServeHTTP answers a request.
+func (g guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }
+
+var (
+	errLogin     = &web.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
+	errForbidden = &web.Error{Status: http.StatusForbidden, Detail: "You may not do this, or there is nothing of that id here."}
+	errUnknown   = &web.Error{Status: http.StatusNotFound, Detail: "There is nothing of that id here."}
+	errAdmin     = &web.Error{Status: http.StatusForbidden, Detail: "Only an admin may do this."}
+	errPassword  = &web.Error{Status: http.StatusForbidden, Detail: "This is not done with a token: log in with name and password."}
+)
+
+// guard answers a route's requests by h if the route's rule lets the caller.
+func (a *API) guard(pattern string, h http.Handler) http.Handler {
+	rule, ok := rules[pattern]
+	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if !ok {
+			return errForbidden
+		}
+		c := a.recognize(r, rule)
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		if a.Access == nil {
+			if (rule.scope == mayWrite || rule.scope == mayAdmin) && !c.admin && r.Method != http.MethodGet && r.Method != http.MethodHead {
+				return errAdmin
+			}
+			h.ServeHTTP(w, r)
+			return nil
+		}
+		w.Header().Add("Vary", "Authorization, Cookie")
+		if err := a.plain(r.Context(), a.authorize(r, c, rule)); err != nil {
+			if e, ok := errors.AsType[*web.Error](err); ok && e.Status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+			}
+			if rule.act != "" && c.LoggedIn && r.Method != http.MethodHead {
+				a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Detail: "refused"})
+			}
+			return err
+		}
+		return a.serve(w, r, c, rule, h)
+	})
+}
+
+// plain is an error as a plain handler answers it.
+func (a *API) plain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*web.Error](err); ok {
+		return err
+	}
+	p, ok := errors.AsType[*problem](a.taskFailed(ctx, err))
+	if !ok {
+		return err
+	}
+	e := &web.Error{Status: p.Status, Detail: p.Detail, Err: err}
+	if e.Status == http.StatusServiceUnavailable {
+		e.RetryAfter = 5
+	}
+	return e
+}
+
+// serve has h answer, and the audit log say so.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rule, h http.Handler) error {
+	switch {
+	case rule.act == "":
+		h.ServeHTTP(w, r)
+		return nil
+	case rule.object == ofPicture:
+		if c.found.err == nil && rule.label(r) {
+			if err := a.look(r.Context(), c, &c.found.image.File); err != nil {
+				return err
+			}
+		}
+		h.ServeHTTP(w, r)
+		return nil
+	}
+	s := &statusWriter{ResponseWriter: w}
+	h.ServeHTTP(s, r)
+	switch {
+	case s.status/100 <= 3:
+		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Allowed: true})
+	case s.status == http.StatusForbidden:
+		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Detail: "refused"})
+	}
+	return nil
+}
+
+// A statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader remembers the status.
+func (s *statusWriter) WriteHeader(status int) {
+	if s.status == 0 {
+		s.status = status
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Write is for answers that say no status.
+func (s *statusWriter) Write(b []byte) (int, error) {
+	if s.status == 0 {
+		s.status = http.StatusOK
+	}
+	return s.ResponseWriter.Write(b)
+}
+
+// objectOf is the id of what a request is about: that of the path, or of what was made.
+func objectOf(w http.ResponseWriter, r *http.Request) string {
+	var ids []string
+	for _, name := range []string{"store", "image", "task", "user", "group", "token", "grant"} {
+		if id := r.PathValue(name); id != "" && isID(id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) > 0 {
+		return strings.Join(ids, " ")
+	}
+	at := w.Header().Get("Location")
+	if at = at[strings.LastIndexByte(at, '/')+1:]; isID(at) {
+		return at
+	}
+	return ""
+}
+
+// isID reports whether s looks like an id and not like the name of a file.
+func isID(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+}
+
+// recognize finds out who sent a request.
+func (a *API) recognize(r *http.Request, rule rule) *caller {
+	c := &caller{agent: r.UserAgent()}
+	if a.Access == nil {
+		c.admin = a.Admin != nil && a.Admin(r)
+		return c
+	}
+	c.from, c.secure = a.Access.Proxies.Address(r), a.Access.Proxies.Secure(r)
+	c.cred = a.Access.Gate.FromRequest(r)
+	c.cookie = c.cred.Cookie
+	bearer := c.cred
+	bearer.Pass, bearer.Signed = "", auth.Signature{}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || rule.object != ofImage && rule.object != ofPicture {
+		c.cred = bearer // passes and links are for looking at images
+	}
+	if bearer.None() {
+		return c
+	}
+	if c.Caller, c.err = a.Access.Gate.Identify(r.Context(), bearer); c.err != nil || !c.LoggedIn {
+		return c
+	}
+	var an auth.Answer
+	an, c.err = a.Access.Gate.Allow(r.Context(), bearer, auth.Question{Scope: mayAdmin})
+	c.admin = an.Allow
+	return c
+}
+
+// authorize returns nil if the rule lets the caller, or the refusal.
+func (a *API) authorize(r *http.Request, c *caller, rule rule) error {
+	switch rule.object {
+	case public:
+		return nil
+	case ofPicture:
+		return a.authorizePicture(r, c, rule)
+	case ofImage:
+		return a.authorizeImage(r.Context(), c, rule.scope, r.PathValue("image"))
+	case ofStore:
+		return a.authorizeStore(r.Context(), c, rule.scope, r.PathValue("store"))
+	}
+	if c.err != nil {
+		return auth.Problem(c.err)
+	}
+	if !c.LoggedIn {
+		return errLogin
+	}
+	switch rule.object {
+	case self:
+		if c.Token != "" && !c.admin {
+			return errPassword
+		}
+		return nil
+	case listed, given:
+		return nil
+	case everything:
+		ok, err := a.may(r.Context(), c, auth.Question{Scope: rule.scope})
+		if err == nil && !ok {
+			err = errForbidden
+		}
+		return err
+	case ofTask:
+		return a.authorizeTask(r.Context(), c, rule.scope, r.PathValue("task"))
+	}
+	return errForbidden
+}
+
+// may reports whether the caller holds a scope.
+func (a *API) may(ctx context.Context, c *caller, q auth.Question) (bool, error) {
+	if a.Access == nil {
+		return q.Scope == seeTiles || q.Scope == seeLabel || c.admin, nil
+	}
+	an, err := a.Access.Gate.Allow(ctx, c.cred, q)
+	if err != nil {
+		return false, auth.Problem(err)
+	}
+	return an.Allow, nil
+}
+
+// unknown is the answer to one who asks for what there is not: those who may see
+// everything are told so, others the same as of what they may not see.
+func (a *API) unknown(ctx context.Context, c *caller) error {
+	an, err := a.Access.Gate.Allow(ctx, c.cred, auth.Question{Scope: seeTiles})
+	switch {
+	case err != nil:
+		return auth.Problem(err)
+	case an.Allow:
+		return errUnknown
+	}
+	return refused(an.Status)
+}
+
+func refused(status int) error {
+	if status == http.StatusUnauthorized {
+		return errLogin
+	}
+	return errForbidden
+}
+
+// hold returns nil if the caller holds the scope that the question asks for.
+func (a *API) hold(ctx context.Context, c *caller, q auth.Question) error {
+	an, err := a.Access.Gate.Allow(ctx, c.cred, q)
+	switch {
+	case err != nil:
+		return auth.Problem(err)
+	case an.Allow:
+		return nil
+	}
+	return refused(an.Status)
+}
+
+func (a *API) authorizeStore(ctx context.Context, c *caller, scope account.Scope, id string) error {
+	s, err := a.Catalog.Store(ctx, id)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return a.unknown(ctx, c)
+	case err != nil:
+		return err
+	case scope == seeTiles && s.Public:
+		return nil
+	}
+	return a.hold(ctx, c, auth.Question{Store: s.ID, Scope: scope})
+}
+
+func (a *API) authorizeImage(ctx context.Context, c *caller, scope account.Scope, id string) error {
+	im, err := a.Catalog.Image(ctx, id)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return a.unknown(ctx, c)
+	case err != nil:
+		return err
+	}
+	q := question(im, scope)
+	if scope == seeTiles {
+		s, err := a.Catalog.Store(ctx, im.StoreID)
+		if err != nil {
+			return err
+		}
+		if s.Public {
+			return nil
+		}
+	}
+	return a.hold(ctx, c, q)
+}
+
+// question asks for a scope of an image.
+func question(im *catalog.Image, scope account.Scope) auth.Question {
+	q := auth.Question{Store: im.StoreID, Image: im.ID, Scope: scope}
+	if im.ExternalID != nil {
+		q.ExternalID = *im.ExternalID
+	}
+	return q
+}
+
+// label reports whether a picture is patient data.
+func (ru rule) label(r *http.Request) bool {
+	return ru.scope == seeLabel && r.PathValue("kind") != "thumbnail"
+}
+
+// pictureRequest is what a route that answers with a picture asks for.
+func pictureRequest(r *http.Request) *tiles.Request {
+	path := r.URL.Path
+	switch {
+	case strings.HasPrefix(path, "/api/"):
+		return &tiles.Request{Image: r.PathValue("image")}
+	case strings.HasPrefix(path, "/dzi/"):
+		id, _ := strings.CutSuffix(r.PathValue("file"), ".dzi")
+		return &tiles.Request{Image: id}
+	case strings.HasPrefix(path, "/apiv1/"):
+		return &tiles.Request{Image: r.PathValue("file"), ByFile: true}
+	case r.PathValue("image") != "":
+		return &tiles.Request{Store: r.PathValue("store"), Image: r.PathValue("image"), ByFile: true}
+	}
+	q := r.URL.Query()
+	return &tiles.Request{Store: q.Get("db"), Image: q.Get("img"), ByFile: true}
+}
+
+func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
+	f := new(found)
+	var byFile bool
+	f.image, byFile, f.err = a.Tiles.Find(pictureRequest(r))
+	t := auth.Target{ByFile: byFile, Label: rule.label(r)}
+	if f.err == nil {
+		file := &f.image.File
+		t.Store, t.Image, t.ExternalID = file.Store.ID, file.ID, file.ExternalID
+		t.Public, t.HideLabels = file.Store.Public, file.Store.HideLabels
+	}
+	c.found, f.private = f, t.Checked()
+	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
+	if errors.Is(err, auth.ErrUnknown) {
+		f.image, f.err = nil, tiles.ErrNoImage
+		return nil
+	}
+	return err
+}
+
+// find is the image that a picture is asked of, which the caller may see.
+func (a *API) find(ctx context.Context, req *tiles.Request) (im *tiles.Image, private bool, err error) {
+	if a.Access == nil {
+		im, _, err = a.Tiles.Find(req)
+		return im, false, err
+	}
+	f := callerOf(ctx).found
+	if f == nil {
+		return nil, true, tiles.ErrNoImage // a route whose rule is for no picture
+	}
+	return f.image, f.private, f.err
+}
+
+// labelScope is what those hold who may see the labels of a store.
+func labelScope(hidden bool) account.Scope {
+	if hidden {
+		return mayAdmin
+	}
+	return seeLabel
+}
+
+// look puts into the audit log that the caller sees an image's label. Who can't be
+// recorded sees nothing.
+func (a *API) look(ctx context.Context, c *caller, f *tiles.File) error {
+	e := account.Event{Act: showLabel, Object: f.ID, Allowed: true}
+	if c.ID == "" { // a pass or link names its user
+		q := auth.Question{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
+		an, err := a.Access.Gate.Allow(ctx, c.cred, q)
+		if err != nil {
+			return auth.Problem(err)
+		}
+		e.User, e.Detail = an.User.ID, "by a link or pass of the user"
+	}
+	return a.record(ctx, e)
+}
+
+// record puts an event into the audit log.
+func (a *API) record(ctx context.Context, e account.Event) error {
+	if a.Access == nil || a.Access.Accounts == nil {
+		return nil
+	}
+	c := callerOf(ctx)
+	if e.User == "" {
+		e.User = c.ID
+	}
+	e.From = c.from
+	if err := a.Access.Accounts.Record(context.WithoutCancel(ctx), e); err != nil {
+		return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The audit log can't be written at present, so this is not shown. Try again.", Err: err}
+	}
+	return nil
+}
+
+// note is record for what has been done or refused already.
+func (a *API) note(ctx context.Context, e account.Event) {
+	if err := a.record(ctx, e); err != nil {
+		a.Log.ErrorContext(ctx, "audit log not written", "request", web.RequestID(ctx), "act", e.Act, "object", e.Object, "err", err)
+	}
+}

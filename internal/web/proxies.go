@@ -1,0 +1,67 @@
+package web
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Proxies are the addresses of reverse proxies, whose word is believed on who asks
+// and how. Anybody else's X-Forwarded-… headers say nothing. Nil are none.
+type Proxies []netip.Prefix
+
+// trusted reports whether addr is one of them.
+func (p Proxies) trusted(addr netip.Addr) bool {
+	for _, prefix := range p {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// remote is the other end of the connection.
+func remote(r *http.Request) netip.Addr {
+	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		return ap.Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// Address is that of the client: the last one on the way that is no proxy of ours.
+func (p Proxies) Address(r *http.Request) string {
+	addr := remote(r)
+	if !addr.IsValid() {
+		return ""
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && p.trusted(addr); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = next.Unmap().WithZone("")
+	}
+	return addr.String()
+}
+
+// Secure reports whether the client's connection is encrypted.
+func (p Proxies) Secure(r *http.Request) bool {
+	return r.TLS != nil || p.trusted(remote(r)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+// SecurityHeaders sets those that every answer has: it is what it says to be, stands in
+// no frame of another site and sends its address nowhere; and once a browser has come
+// by TLS it shall not come without.
+func SecurityHeaders(p Proxies, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "SAMEORIGIN")
+		h.Set("Referrer-Policy", "no-referrer")
+		if p.Secure(r) {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
