@@ -283,7 +283,7 @@ func (a *API) pass(ctx context.Context, im *catalog.Image) string {
 	now := time.Now()
 	text, err := a.Access.Keys.SignPass(auth.Pass{
 		User: c.ID, Name: c.Name, Session: session, Store: im.StoreID, Image: im.ID, Scope: seeTiles,
-		Issued: now.Unix(), Expires: now.Add(auth.PassMost).Unix(),
+		Issued: auth.NumericDate(now.Unix()), Expires: auth.NumericDate(now.Add(auth.PassMost).Unix()),
 	})
 	if err != nil {
 		return "" // an edge asks the centre then
