@@ -222,17 +222,15 @@ func (p *pngReader) Read(dst []byte) error {
 	return nil
 }
 
-// finish reads to the end of the compressed data, where its checksum is. What
-// comes behind the last row does not matter, if it is little.
+// finish reads to the end of the compressed data, where its checksum is, and of
+// their chunks. What else is in them does not matter.
 func (p *pngReader) finish() error {
 	var b [512]byte
-	for range 2 {
-		if _, err := io.ReadFull(p.z, b[:]); err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && p.chunks.err == nil {
-				return nil
-			}
-			return p.chunks.wrong(err)
-		}
+	if _, err := io.ReadFull(p.z, b[:]); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return p.chunks.wrong(err)
+	}
+	if _, err := io.Copy(io.Discard, p.chunks); err != nil {
+		return err
 	}
 	return nil
 }
