@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/feed"
@@ -77,6 +78,8 @@ type site struct {
 	maker   *made.Maker
 	watch   *ingest.Watchers // of a process that works
 	jobs    *jobs.Jobs
+	people  *account.Accounts // nil without access control
+	access  *api.Access
 	metrics *metrics.Recorder
 	crew    *crew
 	roots   []string // folders in which stores may be added over HTTP
@@ -124,6 +127,11 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 
 func (s *site) close() {
 	s.tiles.Close()
+	if s.people != nil {
+		if err := s.people.Close(); err != nil {
+			s.log.Error("accounts not closed well", "err", err)
+		}
+	}
 	if s.jobs != nil {
 		if err := s.jobs.Close(); err != nil {
 			s.log.Error("queues not closed well", "err", err)
@@ -179,6 +187,9 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
+	if err := s.openAccess(ctx, &wg); err != nil {
+		return err
+	}
 	if err := s.hire(ctx, w); err != nil {
 		return err
 	}
@@ -198,6 +209,9 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 		}
 	}
 	fmt.Fprintln(std.out, url(l))
+	if err := s.inviteAdmin(ctx, std.err, url(l)); err != nil {
+		return err
+	}
 	return serveHTTP(ctx, l, s.handler(ctx.Done()), s.log)
 }
 
@@ -205,8 +219,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 func (s *site) take(ctx context.Context, wg *sync.WaitGroup) {
 	o := s.taking
 	o.Catalog, o.Log = s.catalog, s.log
-	// There is no access control: whoever is answered may do all.
-	o.Caller = func(*http.Request, *catalog.Store) (string, error) { return "", nil }
+	o.Caller = (&api.API{Access: s.access, Log: s.log}).Uploader
 	s.uploads = upload.New(o)
 	wg.Go(func() { s.uploads.Run(ctx) })
 }
@@ -216,18 +229,27 @@ func (s *site) take(ctx context.Context, wg *sync.WaitGroup) {
 func (s *site) handler(closing <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	a := &api.API{
+		Access:  s.access,
 		Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log,
-		Admin:      func(*http.Request) bool { return true }, // there is no access control: whoever is answered may do all
+		Admin:      func(*http.Request) bool { return true }, // without access control whoever is answered may do all
 		StoreRoots: s.roots, Watching: s.watch.Status, Jobs: s.jobs, Closing: closing,
 		Remove: s.crew.syncer.Remove, Restore: s.crew.syncer.Restore, Retry: s.crew.syncer.Retry,
 	}
 	a.Register(mux)
-	s.uploads.Register(mux)
+	uploads := http.NewServeMux()
+	s.uploads.Register(uploads)
+	for _, route := range []string{upload.Route, upload.Route + "/{upload}"} {
+		mux.Handle(route, a.Guard(route, uploads))
+	}
 	s.health.Register(mux)
-	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.Handle("GET /metrics", a.Guard("GET /metrics", s.metrics.Handler()))
 	mux.Handle("/", viewer.Handler(viewer.Options{}))
 	cross := http.NewCrossOriginProtection()
 	rest := cross.Handler(web.WithRequestID(s.metrics.Routes(mux)))
 	h := &tilehttp.Handler{Tiles: s.tiles, Next: rest, Observe: s.metrics.Tile, Log: s.log}
-	return s.c.guard().Handler(s.c.cors().Handler(h))
+	var proxies web.Proxies
+	if s.access != nil {
+		h.Gate, proxies = s.access.Gate, s.access.Proxies
+	}
+	return s.c.admission(proxies, h)
 }

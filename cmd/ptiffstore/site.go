@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
@@ -20,6 +21,7 @@ type common struct {
 	Listen   string   `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
 	Insecure bool     `name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
 	Origins  []string `name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
+	access
 	logging
 	keeping
 	looking
@@ -50,18 +52,26 @@ func (c *logging) logger(w io.Writer) *slog.Logger {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func (c *common) guard() *auth.Guard { return &auth.Guard{Open: c.Insecure} }
+func (c *common) guard() *auth.Guard { return &auth.Guard{Open: c.open()} }
 
-func (c *common) cors() *web.CORS { return &web.CORS{Origins: c.Origins} }
+// open reports whether the server answers others than this machine.
+func (c *common) open() bool { return c.Insecure || c.Auth != "none" && c.Auth != "" }
+
+func (c *common) cors() *web.CORS {
+	return &web.CORS{Origins: c.Origins, Credentials: c.Auth != "none" && !slices.Contains(c.Origins, "*")}
+}
 
 // checkListen refuses to publish slides by accident.
 func (c *common) checkListen() error {
+	if err := c.access.check(); err != nil {
+		return err
+	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w", c.Listen, err)
 	}
-	if !c.Insecure && !auth.LocalHost(net.JoinHostPort(host, "1")) {
-		return fmt.Errorf("--listen %s is reachable from other machines, and there is no access control: listen on 127.0.0.1, or say --insecure-no-auth if everyone may see every slide", c.Listen)
+	if !c.open() && !auth.LocalHost(net.JoinHostPort(host, "1")) {
+		return fmt.Errorf("--listen %s is reachable from other machines, and there is no access control: listen on 127.0.0.1, keep users with --auth local, or say --insecure-no-auth if everyone may see every slide", c.Listen)
 	}
 	return nil
 }

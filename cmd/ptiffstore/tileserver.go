@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/web"
@@ -42,7 +43,13 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	wg.Go(func() { f.Run(ctx) })
+	if err := s.openAccess(ctx, &wg); err != nil {
+		return err
+	}
 	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Log: s.log}
+	if s.access != nil {
+		h.Gate = s.access.Gate
+	}
 	if len(c.Origins) > 0 {
 		h.CORS = c.cors().Set
 	}
@@ -72,12 +79,19 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 // pictures serves what a tile server has besides tiles.
 func (s *site) pictures() http.Handler {
 	mux := http.NewServeMux()
-	a := &api.API{Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
+	a := &api.API{Access: s.access, Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
 	a.RegisterPictures(mux)
 	s.health.Register(mux)
-	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.Handle("GET /metrics", a.Guard("GET /metrics", s.metrics.Handler()))
+	if s.access != nil && s.access.Revoke != nil {
+		mux.Handle("POST "+auth.RevokePath, s.access.Revoke)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)
 	})
-	return web.WithRequestID(s.metrics.Routes(mux))
+	var proxies web.Proxies
+	if s.access != nil {
+		proxies = s.access.Proxies
+	}
+	return web.SecurityHeaders(proxies, web.WithRequestID(s.metrics.Routes(mux)))
 }

@@ -56,6 +56,11 @@ var rules = map[string]rule{
 	"GET /docs":             {object: public},
 	"GET /docs.js":          {object: public},
 
+	// Of other rooms: see Guard. Uploads ask who may on their own, by Uploader.
+	"GET /metrics":             {mayAdmin, everything, ""},
+	"/api/v1/uploads":          {mayWrite, given, ""},
+	"/api/v1/uploads/{upload}": {mayWrite, given, ""},
+
 	"GET /api/v1/stores":               {seeTiles, listed, ""},
 	"POST /api/v1/stores":              {mayAdmin, everything, "store.add"},
 	"GET /api/v1/stores/{store}":       {seeTiles, ofStore, ""},

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// access are the flags of who may see what.
+type access struct {
+	Auth           string   `default:"none" enum:"none,local,central" help:"Who may see what: none (everybody on this machine), local (users and grants are kept here) or central (another server is asked)."`
+	Central        string   `placeholder:"URL" help:"The server that is asked, with --auth central."`
+	CentralCA      string   `name:"central-ca" type:"existingfile" placeholder:"FILE" help:"Certificates (PEM) of the authorities that vouch for it; default: the system's."`
+	CentralCookie  string   `name:"central-cookie" placeholder:"NAME" help:"The one cookie that is passed on to it; default: none."`
+	CentralPath    string   `name:"central-path" placeholder:"PATH" help:"Where it answers; default: /api/v1/auth/check."`
+	EdgeSecret     string   `name:"edge-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that it has given this server, to be told of revocations."`
+	TrustedProxies []string `name:"trusted-proxy" placeholder:"ADDRESS" help:"Believe what this reverse proxy (address or network) says of clients and of TLS; may be repeated."`
+	AdminLink      bool     `name:"admin-link" default:"true" negatable:"" help:"With --auth local, print a link for the first admin while there is none."`
+}
+
+// check says what of the flags does not go together.
+func (o *access) check() error {
+	switch {
+	case o.Auth == "central" && o.Central == "":
+		return errors.New("--auth central needs the URL of the server that knows the users: --central https://…")
+	case o.Auth != "central" && (o.Central != "" || o.CentralCA != "" || o.CentralCookie != "" || o.CentralPath != "" || o.EdgeSecret != ""):
+		return errors.New("--central and what goes with it are of no effect without --auth central")
+	}
+	_, err := o.proxies()
+	return err
+}
+
+// proxies are the networks of --trusted-proxy.
+func (o *access) proxies() (web.Proxies, error) {
+	var list web.Proxies
+	for _, s := range o.TrustedProxies {
+		if addr, err := netip.ParseAddr(s); err == nil {
+			list = append(list, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("--trusted-proxy %s: give an address or a network such as 10.0.0.0/8", s)
+		}
+		list = append(list, prefix)
+	}
+	return list, nil
+}
+
+// keysEvery is how often signing keys are read, which another process may renew.
+const keysEvery = time.Minute
+
+// openAccess makes ready what decides who may see what. What has to run beside the
+// server is run until ctx is done.
+func (s *site) openAccess(ctx context.Context, wg *sync.WaitGroup) error {
+	o := &s.c.access
+	if o.Auth == "none" {
+		return nil
+	}
+	proxies, err := o.proxies()
+	if err != nil {
+		return err
+	}
+	if s.people, err = account.Open(ctx, s.url, account.Options{}); err != nil {
+		return err
+	}
+	s.access = &api.Access{Accounts: s.people, Keys: new(auth.Keys), Proxies: proxies}
+	if o.Auth == "central" {
+		return s.openCentral(ctx, wg, o)
+	}
+	return s.openLocal(ctx, wg)
+}
+
+// openLocal has the accounts decide.
+func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
+	a := s.access
+	read := func() error {
+		keys, err := s.people.SigningKeys(ctx)
+		if err == nil {
+			a.Keys.SetSigning(keys)
+		}
+		return err
+	}
+	if err := read(); err != nil {
+		return err
+	}
+	a.Gate = auth.NewGate(auth.GateOptions{Authority: &auth.Local{Accounts: s.people}, Keys: a.Keys})
+	s.people.OnRevoke(a.Gate.Revoke)
+	// Other processes write revocations, too: the command line is one.
+	f := &auth.Follower{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Source: func(ctx context.Context, since int64) (auth.RevocationPage, error) {
+		return auth.Revocations(ctx, s.people, since)
+	}}
+	if err := f.CatchUp(ctx); err != nil {
+		return err
+	}
+	wg.Go(func() { f.Run(ctx) })
+	teller := &auth.Teller{Accounts: s.people, Log: s.log}
+	wg.Go(func() {
+		if err := teller.Run(ctx); err != nil {
+			s.log.Error("edges are not told of revocations", "err", err)
+		}
+	})
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(keysEvery):
+			}
+			if err := read(); err != nil && ctx.Err() == nil {
+				s.log.Warn("signing keys can't be read: going on with those known", "err", err)
+			}
+		}
+	})
+	return nil
+}
+
+// openCentral has another server decide.
+func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) error {
+	co := auth.CentralOptions{URL: o.Central, Cookie: o.CentralCookie, Path: o.CentralPath, Insecure: s.c.Insecure}
+	if o.CentralCA != "" {
+		pem, err := os.ReadFile(o.CentralCA)
+		if err != nil {
+			return fmt.Errorf("--central-ca: %w", err)
+		}
+		if co.Roots = x509.NewCertPool(); !co.Roots.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("--central-ca %s: there is no certificate in PEM in it", o.CentralCA)
+		}
+	}
+	if o.EdgeSecret != "" {
+		b, err := os.ReadFile(o.EdgeSecret)
+		if err != nil {
+			return fmt.Errorf("--edge-secret-file: %w", err)
+		}
+		co.EdgeKey = account.EdgeKey(strings.TrimSpace(string(b)))
+	}
+	central, err := auth.NewCentral(co)
+	if err != nil {
+		return err
+	}
+	a := s.access
+	a.Central = o.Central
+	// Without a name no cookie counts: the name is one that no cookie can have.
+	cookie := o.CentralCookie
+	if cookie == "" {
+		cookie = "\x00"
+	}
+	a.Gate = auth.NewGate(auth.GateOptions{Authority: central, Cookie: cookie, Keys: a.Keys})
+	if co.EdgeKey == nil {
+		return nil
+	}
+	f := &auth.Follower{Gate: a.Gate, Source: central.Revocations, Keys: a.Keys, Back: central.Back(), Log: s.log}
+	a.Revoke = f.RevokeHandler(co.EdgeKey)
+	wg.Go(func() { f.Run(ctx) })
+	return nil
+}
+
+// inviteAdmin prints the link by which the first admin gets in, while there is none.
+// The secret is behind a #, which no browser sends anywhere and no proxy logs.
+func (s *site) inviteAdmin(ctx context.Context, to io.Writer, base string) error {
+	if s.c.Auth != "local" || !s.c.AdminLink {
+		return nil
+	}
+	secret, ok, err := s.people.Bootstrap(ctx)
+	if err != nil || !ok {
+		return err
+	}
+	_, err = fmt.Fprintf(to, "There is no admin yet. This link makes one; it is good once, and for 24 hours:\n\n    %ssetup#%s\n\nOr: ptiffstore user add NAME --admin\n", base, secret)
+	return err
+}
+
+// admission is what stands before all else: where there is no access control the guard
+// that keeps to this machine.
+func (c *common) admission(proxies web.Proxies, h http.Handler) http.Handler {
+	return c.guard().Handler(web.SecurityHeaders(proxies, c.cors().Handler(h)))
+}
