@@ -8,6 +8,7 @@
 #   make lint        gofumpt, vet, staticcheck, shellcheck, govulncheck
 #   make fuzz        every fuzz target for FUZZTIME (30s)
 #   make bench       measure beside nginx, iipsrv and OpenSlide; writes docs/benchmarks.md
+#   make release     archives for Linux and macOS, digests, list of parts; the same commit gives the same bytes
 #   make clean
 
 SHELL := /bin/bash
@@ -117,6 +118,20 @@ fuzz: web
 bench: build
 	@scripts/setup bench || echo "going on: servers that are not installed are not measured"
 	@go run ./internal/bench $(BENCH)
+
+# -- release
+
+DISTDIR ?= dist
+
+.PHONY: release
+release: web
+	@go run ./scripts/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)" -out '$(DISTDIR)'
+
+# What the program is made of, with its licences; to be run when that changes.
+.PHONY: licenses
+licenses: webapp/node_modules/.package-lock.json
+	@go run ./scripts/licenses > internal/notice/licenses.txt.new
+	@mv internal/notice/licenses.txt.new internal/notice/licenses.txt
 
 .PHONY: clean
 clean:

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/notice"
 )
 
 const module = "github.com/slideatlas/ptiffstore"
@@ -54,13 +56,16 @@ var layout = []struct{ room, rooms, modules string }{
 			"internal/auth internal/tiles internal/tilehttp internal/tilefast", "",
 	},
 	{"internal/deploy", "", ""},
+	{"internal/notice", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/upload " +
-			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/deploy internal/metrics",
+			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/deploy internal/metrics",
 		"github.com/alecthomas/kong golang.org/x/term",
 	},
 	{"scripts/gotest", "", ""},
+	{"scripts/licenses", "", ""},
+	{"scripts/release", "", ""},
 }
 
 // reserved lists standard packages and the only rooms that may import them. What a
@@ -167,6 +172,20 @@ func TestArchitecture(t *testing.T) {
 	for _, p := range packages(t, "") {
 		if room := p.room(); room != "." && !strings.HasPrefix(room, "scripts/") && !strings.Contains(string(text), "`"+room+"`") {
 			t.Errorf("ARCHITECTURE.md does not name `%s`", room)
+		}
+	}
+}
+
+// TestLicenses fails when the program is linked from a module whose licence it does
+// not show.
+func TestLicenses(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", "./cmd/ptiffstore").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for module := range strings.Lines(string(out)) {
+		if module = strings.TrimSpace(module); module != "" && !strings.Contains(notice.Licenses, "\n== "+module+"\n") {
+			t.Errorf("the licence of %s is not shown: run make licenses", module)
 		}
 	}
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
+	"github.com/slideatlas/ptiffstore/internal/notice"
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
@@ -13,13 +15,18 @@ import (
 var version = "devel"
 
 type versionCmd struct {
-	JSON bool `help:"Print JSON."`
+	JSON     bool `help:"Print JSON."`
+	Licenses bool `help:"Print the licences of all that the program is made of."`
 }
 
 func (*versionCmd) Help() string { return "Example:\n\n  ptiffstore version" }
 
 // Run prints the version.
 func (c *versionCmd) Run(std streams) error {
+	if c.Licenses {
+		_, err := io.WriteString(std.out, notice.Licenses)
+		return err
+	}
 	v := struct {
 		Version string `json:"version"`
 		Commit  string `json:"commit,omitempty"`
