@@ -44,6 +44,8 @@ func TestHandler(t *testing.T) {
 		{"slide", "/slides/abc", nil, 200, "<title>slide</title>", nil},
 		{"stores", "/stores", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"tasks", "/tasks", []string{"Accept", html}, 200, "<title>index</title>", nil},
+		{"compare", "/compare?ids=a,b", []string{"Accept", html}, 200, "<title>index</title>", nil},
+		{"about", "/about", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"task", "/tasks/12", []string{"Accept", html}, 200, "<title>index</title>", nil},
 		{"below a page", "/stores/12", []string{"Accept", html}, 404, "<title>index</title>", nil},
 		{"brotli before gzip", "/", []string{"Accept-Encoding", "gzip, deflate, br"}, 200, "br of index", map[string]string{"Content-Encoding": "br", "Vary": "Accept-Encoding", "Content-Length": "11"}},

@@ -381,6 +381,42 @@ export const t = {
     view: (magnification: string): string => `Magnification ${magnification}`,
   },
 
+  measure: {
+    title: "Measure",
+    kinds: { distance: "Distance", area: "Area" },
+    name: (kind: string, n: number): string => `${kind} ${n}`,
+    begin: "Choose what to measure.",
+    hints: {
+      distance: "Click on both ends. With the keyboard: Space sets a point in the middle.",
+      area: "Click on the corners, and on the first one again to close the area. With the keyboard: Space sets a corner in the middle, Enter closes.",
+    },
+    movable: "Points can be moved: drag them, or use the arrow keys.",
+    unknown: "This slide does not tell the size of a pixel: measured in pixels.",
+    point: (n: number): string => `Point ${n} is set`,
+    crossing: "its sides cross",
+    perimeter: (length: string): string => `around it ${length}`,
+    list: "Measurements",
+    onSlide: "Measurements on the slide",
+    handle: (i: number, n: number, name: string): string => `Point ${i} of ${n}, ${name}`,
+    show: (name: string): string => `Show ${name}`,
+    delete: (name: string): string => `Delete ${name}`,
+    deleted: (name: string): string => `${name} was deleted`,
+    clear: "Delete all",
+    cleared: "All measurements were deleted",
+    dropped: "What was being drawn is gone",
+    stopped: "Measuring has ended",
+  },
+
+  adjust: {
+    title: "Brightness and contrast",
+    active: "Brightness and contrast: changed",
+    brightness: "Brightness",
+    contrast: "Contrast",
+    gamma: "Gamma",
+    reset: "Reset",
+    note: "Only what you see is changed.",
+  },
+
   pictures: {
     label: "Label",
     macro: "Macro",
@@ -452,6 +488,13 @@ export const t = {
         keys: [
           [["r"], "Turn right by 90° (Shift: left)"],
           [["[", "]"], "Turn by 5° (Shift: by 1°)"],
+        ],
+      },
+      {
+        title: "Measure and see",
+        keys: [
+          [["d", "a"], "Measure a distance, an area"],
+          [["b"], "Brightness and contrast"],
         ],
       },
       {

@@ -12,6 +12,9 @@ export interface KeyActions {
   panel: () => void;
   pictures: () => void;
   minimap: () => void;
+  distance: () => void;
+  area: () => void;
+  adjust: () => void;
   link: () => void;
   snapshot: () => void;
   previous: () => void;
@@ -29,9 +32,9 @@ export function listenToKeys(actions: KeyActions, signal: AbortSignal): void {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || hasModifier(event) || document.querySelector("dialog[open]")) return;
     const target = event.target as HTMLElement;
-    if (target.matches?.("input, select, textarea")) return;
+    if (target.matches?.("input:not([type=range]), select, textarea")) return;
     const arrow = event.key.startsWith("Arrow");
-    if (arrow && target.closest?.("[data-own-arrows]")) return;
+    if (arrow && target.closest?.("[data-own-arrows], [type=range]")) return;
     const action = actionOf(event, actions);
     if (!action) return;
     event.preventDefault();
@@ -60,6 +63,9 @@ function actionOf(event: KeyboardEvent, a: KeyActions): (() => void) | null {
     case "i": case "I": return a.panel;
     case "l": case "L": return a.pictures;
     case "m": case "M": return a.minimap;
+    case "d": case "D": return a.distance;
+    case "a": case "A": return a.area;
+    case "b": case "B": return a.adjust;
     case "c": case "C": return a.link;
     case "s": case "S": return a.snapshot;
     case "p": case "P": return a.previous;

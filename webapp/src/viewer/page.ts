@@ -1,6 +1,7 @@
 // The page of one slide.
 
 import "../styles/viewer.css";
+import "../styles/tools.css";
 
 import { getImage, preconnect, Problem } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
@@ -17,13 +18,17 @@ import { idle } from "../ui/idle";
 import { message } from "../ui/message";
 import { stateBadge, stateIcon, stateReason } from "../ui/state";
 import { themeButton } from "../ui/theme";
+import { adjustPanel } from "./adjust-panel";
+import { Adjuster, isNeutral } from "./adjustments";
 import { openHelp } from "./help";
 import { listenToKeys } from "./keys";
 import { magnificationBar } from "./magnification-bar";
+import type { MeasureTool } from "./measure-tool";
+import { measurementsIn, type MeasurementKind } from "./measurements";
 import { minimap } from "./minimap";
 import { findNeighbours } from "./neighbours";
 import { Panel } from "./panel";
-import { formatView, parseView } from "./permalink";
+import { formatView, parseView, withMeasurements } from "./permalink";
 import { rotationControl } from "./rotation";
 import { scaleBarControl } from "./scale-bar";
 import { SlideView } from "./slide-view";
@@ -50,6 +55,8 @@ export function viewerPage(early: Early | null): Page {
   };
 }
 
+type Popover = "rotation" | "measure" | "adjust"; // of which one is open at a time
+
 class SlidePage {
   private image: SlideImage | null = null;
   private checking: Promise<boolean> | null = null;
@@ -65,8 +72,20 @@ class SlidePage {
   private readonly previous = this.neighbourLink("previous", t.viewer.previous);
   private readonly next = this.neighbourLink("next", t.viewer.next);
   private readonly panelButton = iconButton("info", t.viewer.panel, () => this.panel.toggle(), { "aria-pressed": "false", "data-testid": "panel-button" });
-  private rotation!: HTMLElement;
-  private readonly rotationButton = iconButton("rotateRight", t.viewer.rotate, () => this.showRotation(this.rotation.hidden !== false), { "data-testid": "rotation-button" });
+  private readonly rotationButton = iconButton("rotateRight", t.viewer.rotate, () => this.togglePopover("rotation"), { "data-testid": "rotation-button" });
+  private readonly measureButton = iconButton("ruler", t.measure.title, () => void this.openMeasuring(), { "data-testid": "measure-button" });
+  private readonly adjustButton = iconButton("sliders", t.adjust.title, () => this.togglePopover("adjust"), { "data-testid": "adjust-button" });
+  private readonly popovers: Record<Popover, { element: HTMLElement | null; button: HTMLButtonElement }> = {
+    rotation: { element: null, button: this.rotationButton },
+    measure: { element: null, button: this.measureButton },
+    adjust: { element: null, button: this.adjustButton },
+  };
+  private adjuster!: Adjuster;
+  private tool: MeasureTool | null = null;
+  private toolComing: Promise<MeasureTool> | null = null;
+  private measurements = measurementsIn(location.hash); // as the address has them
+  private written = ""; // the fragment that was put into the address
+  private writing = 0; // a timer
   private readonly fullscreenButton = iconButton("fullscreen", t.viewer.fullscreen, () => this.toggleFullscreen());
 
   constructor(root: HTMLElement, private readonly id: string, private readonly signal: AbortSignal) {
@@ -128,8 +147,13 @@ class SlidePage {
     const { view, signal } = this;
     const magnifications = magnificationBar(view);
     const overview = minimap(view, signal);
-    this.rotation = rotationControl(view);
-    this.showRotation(false);
+    const rotation = rotationControl(view);
+    this.adjuster = new Adjuster(view);
+    const adjust = adjustPanel(this.adjuster, () => this.showAdjusted());
+    this.popovers.rotation.element = rotation;
+    this.popovers.adjust.element = adjust;
+    this.showPopover(null);
+    this.showAdjusted();
     const link = (): void => this.copyLink();
     const picture = (): void => void this.saveSnapshot();
     this.fullscreenButton.hidden = !document.fullscreenEnabled;
@@ -138,13 +162,18 @@ class SlidePage {
         iconButton("plus", t.viewer.zoomIn, () => view.zoomBy(1.5)),
         iconButton("minus", t.viewer.zoomOut, () => view.zoomBy(1 / 1.5)),
         this.rotationButton,
+        this.measureButton,
+        this.adjustButton,
         this.fullscreenButton,
         h("span", { class: "wide-only" }, iconButton("link", t.viewer.link, link), iconButton("camera", t.viewer.snapshot, picture))),
-      this.rotation,
+      rotation,
+      adjust,
+      this.adjuster.defs,
       overview.element,
       h("div", { class: "stage-foot" }, h("div", { class: "float scale-frame" }, scaleBarControl(view)), magnifications.element),
     );
     tileFailures(view, this.stage, this.overlay);
+    if (this.measurements) void this.measuring();
     listenToKeys({
       pan: (x, y) => view.panBy(x, y),
       zoom: (factor) => view.zoomBy(factor),
@@ -158,6 +187,9 @@ class SlidePage {
       panel: () => this.panel.toggle(),
       pictures: () => this.panel.showTab("pictures"),
       minimap: overview.toggle,
+      distance: () => void this.measure("distance"),
+      area: () => void this.measure("area"),
+      adjust: () => this.toggleAdjust(),
       link,
       snapshot: picture,
       previous: () => this.previous.click(),
@@ -251,23 +283,26 @@ class SlidePage {
   // followAddress keeps the position in the address, and goes where an address
   // that was changed by hand leads.
   private followAddress(): void {
-    let timer = 0;
-    let written = "";
-    this.view.onSettle(() => {
-      this.stage.dataset.address = "late";
-      clearTimeout(timer);
-      timer = window.setTimeout(() => {
-        if (this.signal.aborted || !this.view.image) return;
-        written = this.view.isWhole ? "" : formatView(this.view.view());
-        replaceAddress(location.pathname + location.search + written);
-        this.stage.dataset.address = "written";
-      }, 200);
-    });
+    this.view.onSettle(() => this.writeAddress());
     window.addEventListener("hashchange", () => {
+      if (location.hash === this.written) return;
       const view = parseView(location.hash);
-      if (view && location.hash !== written) this.view.goTo(view);
+      if (view) this.view.goTo(view);
+      this.measurements = measurementsIn(location.hash);
+      if (this.measurements || this.tool) void this.measuring().then((tool) => tool.read(this.measurements));
     }, { signal: this.signal });
-    this.signal.addEventListener("abort", () => clearTimeout(timer));
+    this.signal.addEventListener("abort", () => clearTimeout(this.writing));
+  }
+
+  private writeAddress(): void {
+    this.stage.dataset.address = "late";
+    clearTimeout(this.writing);
+    this.writing = window.setTimeout(() => {
+      if (this.signal.aborted || !this.view.isOpen) return;
+      this.written = withMeasurements(this.view.isWhole ? "" : formatView(this.view.view()), this.measurements);
+      replaceAddress(location.pathname + location.search + this.written);
+      this.stage.dataset.address = "written";
+    }, 200);
   }
 
   private panelChanged(): void {
@@ -275,9 +310,69 @@ class SlidePage {
     this.frame?.classList.toggle("with-panel", this.panel.isOpen);
   }
 
-  private showRotation(visible: boolean): void {
-    this.rotation.hidden = !visible;
-    this.rotationButton.setAttribute("aria-expanded", String(visible));
+  private showPopover(name: Popover | null): void {
+    for (const [other, { element, button }] of Object.entries(this.popovers)) {
+      if (element) element.hidden = other !== name;
+      button.setAttribute("aria-expanded", String(other === name && element !== null));
+    }
+  }
+
+  private isOpen(name: Popover): boolean {
+    return this.popovers[name].element?.hidden === false;
+  }
+
+  private togglePopover(name: Popover): void {
+    this.showPopover(this.isOpen(name) ? null : name);
+  }
+
+  private toggleAdjust(): void {
+    this.togglePopover("adjust");
+    const { element } = this.popovers.adjust;
+    if (this.isOpen("adjust")) element?.querySelector("input")?.focus();
+    else this.stage.focus({ preventScroll: true });
+  }
+
+  private showAdjusted(): void {
+    const changed = !isNeutral(this.adjuster.value);
+    const label = changed ? t.adjust.active : t.adjust.title;
+    this.adjustButton.dataset.active = String(changed);
+    this.adjustButton.setAttribute("aria-label", label);
+    this.adjustButton.title = label;
+  }
+
+  // measuring fetches the tool on its first use.
+  private measuring(): Promise<MeasureTool> {
+    this.toolComing ??= import("./measure-tool").then(({ MeasureTool }) => {
+      const tool = new MeasureTool({ view: this.view, stage: this.stage, onChange: () => this.measured(), onPanel: () => this.showPopover("measure") });
+      tool.panel.hidden = true;
+      tool.read(this.measurements);
+      this.popovers.measure.element = tool.panel;
+      this.overlay.prepend(tool.layer);
+      this.overlay.append(tool.panel);
+      this.tool = tool;
+      this.measured();
+      return tool;
+    });
+    this.toolComing.catch(() => {
+      this.toolComing = null; // it is tried again when it is wanted again
+    });
+    return this.toolComing;
+  }
+
+  private measured(): void {
+    this.measurements = this.tool?.text ?? this.measurements;
+    this.measureButton.dataset.active = String(this.measurements !== "" || (this.tool?.isActive ?? false));
+    this.writeAddress();
+  }
+
+  private async measure(kind: MeasurementKind): Promise<void> {
+    if (!this.view.isOpen) return;
+    (await this.measuring()).start(kind);
+  }
+
+  private async openMeasuring(): Promise<void> {
+    await this.measuring();
+    this.togglePopover("measure");
   }
 
   private toggleFullscreen(): void {
@@ -295,13 +390,13 @@ class SlidePage {
 
   private copyLink(): void {
     if (!this.view.image) return;
-    const address = location.origin + location.pathname + formatView(this.view.view());
+    const address = location.origin + location.pathname + withMeasurements(formatView(this.view.view()), this.measurements);
     navigator.clipboard?.writeText(address).then(() => notify(t.viewer.linkCopied), () => {});
   }
 
   private async saveSnapshot(): Promise<void> {
     if (!this.view.image || !this.image) return;
-    const blob = await snapshot(this.view, "#ffffff");
+    const blob = await snapshot(this.view, { background: "#ffffff", adjustments: this.adjuster.value, draw: (context) => this.tool?.draw(context) });
     if (!blob) return;
     const { x, y } = this.view.view();
     save(blob, `${slideName(this.image).replace(/[^\w.-]+/g, "_")}_x${Math.round(x)}_y${Math.round(y)}.png`);
@@ -310,7 +405,11 @@ class SlidePage {
 
   private escape(): void {
     if (document.fullscreenElement) return; // the browser leaves it
-    if (!this.rotation.hidden) this.showRotation(false);
+    if (this.isOpen("adjust") || this.isOpen("rotation")) {
+      this.showPopover(null);
+      this.stage.focus({ preventScroll: true });
+    } else if (this.tool?.escape()) return;
+    else if (this.isOpen("measure")) this.showPopover(null);
     else if (this.panel.isOpen && matchMedia("(max-width: 899px)").matches) this.panel.toggle(false);
     else goBack(galleryAddress());
   }

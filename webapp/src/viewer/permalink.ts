@@ -37,6 +37,13 @@ export function parseView(fragment: string): View | null {
   return { x, y, z, scale: z === null ? scale : null, rotation: normalDegrees(number("r") ?? 0) };
 }
 
+// withMeasurements adds measurements to the fragment of a view, either of which may
+// be empty.
+export function withMeasurements(fragment: string, measurements: string): string {
+  if (!measurements) return fragment;
+  return `${fragment ? `${fragment}&` : "#"}m=${measurements}`;
+}
+
 // normalDegrees brings an angle into (−180, 180].
 export function normalDegrees(degrees: number): number {
   const turned = ((degrees % 360) + 360) % 360;

@@ -78,6 +78,11 @@ export class SlideView {
     return this.image ? fullMagnification(this.image) : null;
   }
 
+  // isOpen tells that the slide can be looked at.
+  get isOpen(): boolean {
+    return this.item !== null;
+  }
+
   // scale is in page pixels per pixel of level 0.
   get scale(): number {
     return this.item ? this.item.viewportToImageZoom(this.viewer.viewport.getZoom(true)) : 0;
@@ -204,6 +209,18 @@ export class SlideView {
 
   rotateBy(degrees: number): void {
     this.setRotation(this.targetRotation + degrees);
+  }
+
+  // slidePoint is what lies below a point of the stage, in pixels of level 0.
+  slidePoint(x: number, y: number): { x: number; y: number } {
+    if (!this.item) return { x: 0, y: 0 };
+    const { x: left, y: top } = this.item.viewerElementToImageCoordinates(new OpenSeadragon.Point(x, y));
+    return { x: left, y: top };
+  }
+
+  // stagePoint is where on the stage a point of the slide is shown.
+  stagePoint(x: number, y: number): { x: number; y: number } {
+    return this.item?.imageToViewerElementCoordinates(new OpenSeadragon.Point(x, y)) ?? { x: 0, y: 0 };
   }
 
   // corners are those of the window, in pixels of level 0, clockwise from its

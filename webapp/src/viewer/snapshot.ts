@@ -1,20 +1,36 @@
-// The view as a picture, with its scale bar.
+// The view as a picture: adjusted as it is seen, with its measurements and scale bar.
 
+import { adjustPixels, isNeutral, type Adjustments } from "./adjustments";
 import type { SlideView } from "./slide-view";
 import { scaleBar, screenMPP } from "./scale";
 
+export interface SnapshotOptions {
+  background: string;
+  adjustments: Adjustments;
+  draw?: (context: CanvasRenderingContext2D) => void; // puts more onto the picture, in page pixels
+}
+
 // snapshot draws what the stage shows, at the screen's own resolution.
-export function snapshot(view: SlideView, background: string): Promise<Blob | null> {
+export function snapshot(view: SlideView, o: SnapshotOptions): Promise<Blob | null> {
   const source = (view.viewer.drawer as unknown as { canvas: HTMLCanvasElement }).canvas;
   const canvas = document.createElement("canvas");
   canvas.width = source.width;
   canvas.height = source.height;
   const context = canvas.getContext("2d")!;
-  context.fillStyle = background;
-  context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(source, 0, 0);
+  if (!isNeutral(o.adjustments)) {
+    // Not by the context's filter, which some browsers lack.
+    const picture = context.getImageData(0, 0, canvas.width, canvas.height);
+    adjustPixels(picture.data, o.adjustments);
+    context.putImageData(picture, 0, 0);
+  }
+  context.globalCompositeOperation = "destination-over";
+  context.fillStyle = o.background;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.globalCompositeOperation = "source-over";
   const density = source.width / source.clientWidth;
   context.scale(density, density);
+  o.draw?.(context);
   drawScaleBar(context, view, source.clientHeight);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
