@@ -195,7 +195,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 // TestCentreAndEdge has the built-in centre and an edge speak with each other.
 func TestCentreAndEdge(t *testing.T) {
 	s := newSite(t)
-	_, token, _ := s.user(t, account.Grant{Role: account.Reader, Store: "st"}, account.Grant{Role: account.Viewer, Image: "x"})
+	_, token, _ := s.user(t, account.Grant{Role: account.Contributor, Store: "st"}, account.Grant{Role: account.Viewer, Image: "x"})
 	session := func() string {
 		u, err := s.accounts.UserByName(t.Context(), "ann")
 		if err != nil {
@@ -220,7 +220,7 @@ func TestCentreAndEdge(t *testing.T) {
 		{"another image", bearer(token), tileOf("other", "y"), 403},
 		{"label in the store", bearer(token), Question{Store: "st", Image: "a", Scope: account.ScopeLabel}, 200},
 		{"label of the image", bearer(token), Question{Store: "other", Image: "x", Scope: account.ScopeLabel}, 403},
-		{"writing", bearer(token), Question{Store: "st", Scope: account.ScopeWrite}, 403},
+		{"writing, for which the token is not", bearer(token), Question{Store: "st", Scope: account.ScopeWrite}, 403},
 		{"session", Credential{Cookie: session}, tileOf("st", "a"), 200},
 		{"forged", bearer("pts_x"), tileOf("st", "a"), 401},
 		{"a password, which is not taken here", Credential{Authorization: "Basic YW5uOmNvcnJlY3Q="}, tileOf("st", "a"), 401},

@@ -151,6 +151,23 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
+// TestSlowAnswer: the time of an answer begins when it was asked for, as it may have
+// been true only then.
+func TestSlowAnswer(t *testing.T) {
+	clock := newClock()
+	c := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+		clock.add(5 * time.Second)
+		says(200, yes)(w, r)
+	})
+	g := gateTo(t, c, GateOptions{Now: clock.now})
+	mustAllow(t, g, bearer("ann"), tileOf("st", "a"))
+	clock.add(56 * time.Second)
+	mustAllow(t, g, bearer("ann"), tileOf("st", "a"))
+	if n := c.asked.Load(); n != 2 {
+		t.Errorf("asked %d times, want 2", n)
+	}
+}
+
 // TestManyAskAtOnce: however many want to know, the centre is asked once.
 func TestManyAskAtOnce(t *testing.T) {
 	c := newCentre(t, func(w http.ResponseWriter, r *http.Request) {

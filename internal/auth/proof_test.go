@@ -87,7 +87,7 @@ func TestPass(t *testing.T) {
 		}
 	}
 	for i := range text {
-		for _, c := range []byte{text[i] ^ 1, 'A', '.', '='} {
+		for _, c := range []byte{text[i] ^ 1, text[i] + 1, 'A', '.', '='} {
 			if c == text[i] {
 				continue
 			}
