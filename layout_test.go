@@ -61,7 +61,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/upload " +
 			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/deploy internal/metrics",
-		"github.com/alecthomas/kong golang.org/x/term",
+		"github.com/alecthomas/kong golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
 	{"scripts/licenses", "", ""},

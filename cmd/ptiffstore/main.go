@@ -41,6 +41,7 @@ type program struct {
 	Group      groupCmd      `cmd:"" help:"Add, list, change or remove groups of users."`
 	Token      tokenCmd      `cmd:"" help:"Add, list or remove tokens of programs."`
 	Grant      grantCmd      `cmd:"" help:"Say who may see or do what."`
+	Upload     uploadCmd     `cmd:"" help:"Upload slides to a server."`
 	Inspect    inspectCmd    `cmd:"" help:"Say what a slide's file holds, or what is wrong with it."`
 	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide's file as a JPEG."`
 	Associated associatedCmd `cmd:"" help:"Write the label, macro or thumbnail of a slide's file as a JPEG."`

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -44,7 +46,25 @@ func tus(h web.Handler) http.Handler {
 			w.Header().Set("Tus-Version", protocolVersion)
 			return refuse(http.StatusPreconditionFailed, "Uploads follow the tus protocol: send the header Tus-Resumable: "+protocolVersion+".")
 		}
-		return h(w, r)
+		err := h(w, r)
+		if err != nil && r.ContentLength != 0 {
+			// The server reads some of what is left of a body before it answers.
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+		}
+		if r.Context().Err() == nil {
+			return err
+		}
+		// Its client may be there all the same: it was we who read no further. No answer
+		// would be taken for success.
+		if e, ok := errors.AsType[*web.Error](err); ok {
+			web.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
+			return nil
+		}
+		if err != nil {
+			slog.ErrorContext(r.Context(), "upload failed", "request", web.RequestID(r.Context()), "route", r.Pattern, "err", err)
+			web.WriteProblem(w, r, http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.", 0)
+		}
+		return nil
 	})
 }
 

@@ -250,3 +250,14 @@ func hexSum(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// atoi is the number that a header says, -1 if it says none.
+func atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return -1
+	}
+	return n
+}

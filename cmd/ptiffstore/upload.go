@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"github.com/slideatlas/ptiffstore/internal/upload"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+type uploadCmd struct {
+	Files    []string      `arg:"" help:"Files to upload."`
+	To       string        `default:"http://127.0.0.1:8080" placeholder:"URL" help:"Address of the server."`
+	Store    string        `placeholder:"STORE" help:"Id or label of the managed store. May be left out if there is one."`
+	Token    string        `placeholder:"TOKEN" help:"API token; better in PTIFFSTORE_TOKEN, where other users of this machine don't see it."`
+	Parallel int           `default:"2" help:"So many files at once."`
+	Wait     time.Duration `default:"5m" placeholder:"TIME" help:"How long to wait for the server to look at each file; 0s to not wait."`
+	Retry    time.Duration `default:"1h" placeholder:"TIME" help:"How long to try again where the server is out of reach or full."`
+	State    string        `type:"path" placeholder:"DIR" help:"Where uploads under way are remembered. Default: in the user's cache folder."`
+	JSON     bool          `help:"Print JSON."`
+}
+
+func (*uploadCmd) Help() string {
+	return "What was cut goes on where it was when the command is given again. The SHA-256 of each file is checked by the server.\n\nExit codes: 0 all files are slides that can be seen · 1 a file was not taken · 2 a file was taken and is broken or not a slide that is read · 64 wrong usage.\n\nExample:\n\n  ptiffstore upload *.tiff --to https://slides.example.org --store archive"
+}
+
+// An uploaded is what became of a file.
+type uploaded struct {
+	File   string  `json:"file"`
+	Store  string  `json:"store"`
+	Size   *int64  `json:"size"`
+	SHA256 *string `json:"sha256"`
+	Upload *string `json:"upload"`
+	Image  *string `json:"image"`
+	State  string  `json:"state"` // of the image; received if it is not known yet; failed
+	Reason *string `json:"reason"`
+}
+
+// Run uploads the files.
+func (c *uploadCmd) Run(ctx context.Context, std streams) error {
+	if c.Parallel < 1 {
+		return &exitError{exitUsage, errors.New("--parallel must be at least 1")}
+	}
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	store, err := c.store(ctx)
+	if err != nil {
+		return err
+	}
+	meters := newMeters(std.err)
+	client.Hindered = meters.hindered
+	results := make([]uploaded, len(c.Files))
+	work := make(chan int)
+	var wg sync.WaitGroup
+	for range min(c.Parallel, len(c.Files)) {
+		wg.Go(func() {
+			for i := range work {
+				results[i] = c.one(ctx, client, meters, c.Files[i], store)
+			}
+		})
+	}
+	for i := range c.Files {
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+	meters.wait()
+	if err := c.print(std, results); err != nil {
+		return err
+	}
+	return outcome(ctx, results)
+}
+
+func (c *uploadCmd) client() (*upload.Client, error) {
+	dir := c.State
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("name a folder for what is under way with --state: %w", err)
+		}
+		dir = filepath.Join(cache, "ptiffstore", "uploads")
+	}
+	return &upload.Client{URL: c.server(), Token: c.Token, Dir: dir, Patience: c.Retry, Wait: c.Wait}, nil
+}
+
+func (c *uploadCmd) server() string { return strings.TrimRight(c.To, "/") }
+
+// store returns the id of the store that is meant. Who may not see the list must
+// give the id.
+func (c *uploadCmd) store(ctx context.Context) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server()+"/api/v1/stores", nil)
+	if err != nil {
+		return "", &exitError{exitUsage, fmt.Errorf("--to: %w", err)}
+	}
+	if c.Token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	var list struct {
+		Items []struct{ ID, Label, Mode string }
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err == nil {
+		defer resp.Body.Close()
+		json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&list) // without a list it must be an id
+	}
+	var ids []string
+	for _, s := range list.Items {
+		if s.ID == c.Store {
+			return s.ID, nil
+		}
+		if s.Label == c.Store || c.Store == "" && s.Mode == "managed" {
+			ids = append(ids, s.ID)
+		}
+	}
+	switch {
+	case len(ids) == 1:
+		return ids[0], nil
+	case len(ids) > 1:
+		return "", &exitError{exitUsage, errors.New("several stores may be meant: give the id of one with --store: " + strings.Join(ids, ", "))}
+	case c.Store == "" && err != nil:
+		return "", fmt.Errorf("--to %s: %w", c.To, err)
+	case c.Store == "":
+		return "", &exitError{exitUsage, errors.New("the server shows no managed store: give the id of one with --store")}
+	case len(list.Items) > 0:
+		return "", &exitError{exitUsage, fmt.Errorf("the server has no store %q", c.Store)}
+	}
+	return c.Store, nil
+}
+
+func (c *uploadCmd) one(ctx context.Context, client *upload.Client, meters *meters, path, store string) uploaded {
+	r := uploaded{File: path, Store: store}
+	m := meters.add(path)
+	v, err := client.Send(ctx, path, store, m.progress)
+	m.end(err)
+	if v != nil {
+		r.Size, r.SHA256, r.Upload, r.State, r.Reason = &v.Length, v.SHA256, &v.ID, v.State, v.Reason
+		if v.Verdict != nil && *v.Verdict != "slide" {
+			r.State = *v.Verdict
+		}
+		if v.Image != nil {
+			r.Image = &v.Image.ID
+			if v.Reason == nil {
+				r.State, r.Reason = v.Image.State, v.Image.Reason
+			}
+		}
+	}
+	if err != nil {
+		r.State, r.Reason = "failed", known(failure(err))
+	}
+	return r
+}
+
+// failure is an error in words.
+func failure(err error) string {
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		return e.Detail
+	}
+	if errors.Is(err, context.Canceled) {
+		return "interrupted: give the command again to go on"
+	}
+	return err.Error()
+}
+
+func (c *uploadCmd) print(std streams, results []uploaded) error {
+	if c.JSON {
+		return printJSON(std, map[string]any{"items": results})
+	}
+	for _, r := range results {
+		line := printable(r.File) + ": " + r.State
+		if r.Image != nil {
+			line += ", image " + *r.Image
+		}
+		if r.Reason != nil {
+			line += ": " + *r.Reason
+		}
+		if _, err := fmt.Fprintln(std.out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outcome is the exit code of the whole.
+func outcome(ctx context.Context, results []uploaded) error {
+	var failed, bad int
+	for _, r := range results {
+		switch r.State {
+		case "failed", "refused":
+			failed++
+		case "broken", "unsupported", "quarantined":
+			bad++
+		}
+	}
+	switch {
+	case ctx.Err() != nil && failed > 0:
+		return errors.New("interrupted: give the command again to go on")
+	case failed > 0:
+		return fmt.Errorf("%d of %d files were not taken", failed, len(results))
+	case bad > 0:
+		return &exitError{exitFile, fmt.Errorf("%d of %d files are not slides that can be shown", bad, len(results))}
+	}
+	return nil
+}
+
+// meters are the bars on a terminal. Elsewhere there are none, and lines when nothing
+// can be sent.
+type meters struct {
+	bars *mpb.Progress // nil if it is no terminal
+	err  io.Writer
+
+	mu   sync.Mutex
+	said map[string]string
+}
+
+func newMeters(w io.Writer) *meters {
+	m := &meters{err: w, said: map[string]string{}}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		m.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40))
+	}
+	return m
+}
+
+func (m *meters) wait() {
+	if m.bars != nil {
+		m.bars.Wait()
+	}
+}
+
+// hindered says why nothing is sent, once.
+func (m *meters) hindered(path, why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.said[path] == why {
+		return
+	}
+	m.said[path] = why
+	w := m.err
+	if m.bars != nil {
+		w = m.bars // above the bars
+	}
+	fmt.Fprintf(w, "%s: waiting: %s\n", printable(path), why)
+}
+
+// A meter is the bar of one file.
+type meter struct {
+	bars *mpb.Progress
+	name string
+
+	mu    sync.Mutex
+	bar   *mpb.Bar
+	stage atomic.Value // upload.Stage; the bar asks for it while mu is held
+}
+
+func (m *meters) add(path string) *meter {
+	return &meter{bars: m.bars, name: printable(filepath.Base(path))}
+}
+
+func (m *meter) progress(stage upload.Stage, done, total int64) {
+	if m.bars == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.bar == nil {
+		m.bar = m.bars.AddBar(total,
+			mpb.PrependDecorators(decor.Name(m.name, decor.WCSyncSpaceR), decor.Any(m.words, decor.WCSyncSpaceR)),
+			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name(" "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f"), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)),
+		)
+		m.bar.EnableTriggerComplete()
+	}
+	if m.stage.Swap(stage) != stage {
+		m.bar.DecoratorAverageAdjust(time.Now())
+	}
+	m.bar.SetCurrent(min(done, total-1)) // a bar that is full once stays so
+}
+
+func (m *meter) words(decor.Statistics) string {
+	stage, _ := m.stage.Load().(upload.Stage)
+	return string(stage)
+}
+
+func (m *meter) end(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.bar == nil:
+	case err != nil:
+		m.bar.Abort(false)
+	default:
+		m.stage.Store(upload.Stage("done"))
+		m.bar.SetTotal(-1, true)
+	}
+}

@@ -1,0 +1,523 @@
+package upload
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+const (
+	// chunkBytes is how much is sent at a time, with its checksum: what is lost when
+	// the connection is cut, or comes damaged.
+	chunkBytes = 16 << 20
+	// stallTime is how long a connection may be silent before it is given up.
+	stallTime = 60 * time.Second
+	// answerTime is how long an answer may take once all has been sent.
+	answerTime = 2 * time.Minute
+
+	minPause, maxPause = 500 * time.Millisecond, 30 * time.Second
+)
+
+var errSilent = errors.New("upload: the connection is silent")
+
+// ErrChanged: the file was written to while it was sent. Nothing of it is kept.
+var ErrChanged = errors.New("upload: the file was written to while it was sent: send it again when its writer is done")
+
+// A Client sends files to a server. What it has begun it goes on with, also after a
+// restart.
+type Client struct {
+	URL   string // of the server
+	Token string // "" for none
+	// Dir holds a file for each upload under way: its address and the digest, and not
+	// the name of what is sent.
+	Dir string
+	// Patience is how long a server may be out of reach, or full, before it is given up.
+	Patience time.Duration
+	// Wait is how long to wait for the server's verdict on a file that it has.
+	Wait time.Duration
+	// Hindered, if not nil, is told why nothing is sent for now.
+	Hindered func(path, why string)
+
+	HTTP  *http.Client // nil: one of its own
+	Chunk int64        // bytes sent at a time; 16 MiB if 0
+}
+
+// A Stage is what is being done with a file.
+type Stage string
+
+const (
+	Reading Stage = "reading" // for its digest
+	Sending Stage = "sending"
+	Waiting Stage = "waiting" // for the verdict
+)
+
+// A ProgressFunc is told how many bytes of a file have been read or sent. The number
+// falls when a part has to be sent again.
+type ProgressFunc func(stage Stage, done, total int64)
+
+// A session is an upload under way, as it is kept for the next start.
+type session struct {
+	URL    string
+	SHA256 string
+}
+
+// A sending is one file on its way.
+type sending struct {
+	*Client
+	path     string
+	store    string
+	file     *os.File
+	stat     os.FileInfo
+	state    string // path of the session's file
+	now      session
+	progress ProgressFunc
+}
+
+// Send sends the file at path to a store, goes on with it if that was begun before,
+// and returns the upload once the server has all of it and its digest is that of the
+// file. If the client is to wait for the verdict, the upload is as it is then, or when
+// that time is over.
+//
+// The error may be [ErrChanged]; a [*web.Error] with the server's words if it refuses;
+// or that of the file, the network or ctx.
+func (c *Client) Send(ctx context.Context, path, store string, progress ProgressFunc) (*View, error) {
+	// Without O_NONBLOCK a named pipe would keep us here until somebody writes.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	s := &sending{Client: c, path: path, store: store, file: f, stat: st, progress: progress}
+	if s.state, err = s.stateFile(); err != nil {
+		return nil, err
+	}
+	s.load()
+	for range 3 {
+		v, err := s.run(ctx)
+		if !errors.Is(err, errForgotten) {
+			return v, err
+		}
+	}
+	return nil, errors.New("upload: the server forgets what is sent to it: look into its log")
+}
+
+// stateFile is where the session of this very file with this server is kept.
+func (s *sending) stateFile() (string, error) {
+	abs, err := filepath.Abs(s.path)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%d", s.URL, s.store, abs, s.stat.Size(), s.stat.ModTime().UnixNano()))
+	return filepath.Join(s.Dir, hex.EncodeToString(sum[:16])+".json"), nil
+}
+
+func (s *sending) load() {
+	b, err := os.ReadFile(s.state)
+	if err != nil || json.Unmarshal(b, &s.now) != nil || len(s.now.SHA256) != 64 {
+		s.now = session{} // begun anew
+	}
+}
+
+// keep keeps the session for the next start.
+func (s *sending) keep() error {
+	b, err := json.Marshal(s.now)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.state+".tmp", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(s.state+".tmp", s.state)
+}
+
+// forget ends the session: nothing of it is needed any more.
+func (s *sending) forget() {
+	s.now.URL = ""
+	os.Remove(s.state) // a file that stays is of an upload that the server no longer knows
+}
+
+func (s *sending) run(ctx context.Context) (*View, error) {
+	offset := int64(0)
+	if s.now.URL == "" {
+		if err := s.begin(ctx); err != nil {
+			return nil, err
+		}
+	} else if err := s.retry(ctx, func() (err error) { offset, err = s.offset(ctx); return err }); err != nil {
+		return nil, s.lost(err)
+	}
+	if err := s.send(ctx, offset); err != nil {
+		return nil, s.lost(err)
+	}
+	if now, err := s.file.Stat(); err != nil || now.Size() != s.stat.Size() || !now.ModTime().Equal(s.stat.ModTime()) {
+		return nil, s.takeBack(ctx)
+	}
+	v, err := s.Show(ctx, s.now.URL)
+	if err != nil {
+		return nil, s.lost(err)
+	}
+	if v.State != string(received) || v.SHA256 == nil || *v.SHA256 != s.now.SHA256 {
+		s.forget()
+		return nil, fmt.Errorf("upload: the server has another file than was sent: it is %s there: send it again", v.State)
+	}
+	if s.progress(Waiting, s.stat.Size(), s.stat.Size()); s.Wait > 0 {
+		v, err = s.verdict(ctx)
+	}
+	if err == nil { // else it is asked for at the next start, and not sent again
+		s.forget()
+	}
+	return v, err
+}
+
+// errForgotten: the server no longer has what was sent to it. It has expired there, or
+// was removed: it is sent again from the beginning.
+var errForgotten = errors.New("upload: the server has forgotten the upload")
+
+// lost forgets the session if the server says that it has no such upload, which is
+// errForgotten, or refuses what it got.
+func (s *sending) lost(err error) error {
+	e, ok := errors.AsType[*web.Error](err)
+	if !ok || again(e.Status) {
+		return err
+	}
+	s.forget()
+	if e.Status == http.StatusNotFound || e.Status == http.StatusGone {
+		return errors.Join(errForgotten, err)
+	}
+	return err
+}
+
+// takeBack removes an upload that is none of a file: it changed meanwhile.
+func (s *sending) takeBack(ctx context.Context) error {
+	r, err := s.request(ctx, http.MethodDelete, s.now.URL, nil)
+	if err == nil {
+		_, err = s.do(r)
+	}
+	s.forget()
+	return errors.Join(ErrChanged, err)
+}
+
+// begin reads the file for its digest, and makes the upload.
+func (s *sending) begin(ctx context.Context) error {
+	if s.now.SHA256 == "" {
+		sum, err := s.digest(ctx)
+		if err != nil {
+			return err
+		}
+		s.now.SHA256 = sum
+	}
+	pairs := [][2]string{{"filename", filepath.Base(s.path)}, {"store", s.store}, {"sha256", s.now.SHA256}}
+	var meta []string
+	for _, p := range pairs {
+		meta = append(meta, p[0]+" "+base64.StdEncoding.EncodeToString([]byte(p[1])))
+	}
+	return s.retry(ctx, func() error {
+		r, err := s.request(ctx, http.MethodPost, strings.TrimSuffix(s.URL, "/")+Route, nil)
+		if err != nil {
+			return err
+		}
+		r.Header.Set(hLength, strconv.FormatInt(s.stat.Size(), 10))
+		r.Header.Set(hMetadata, strings.Join(meta, ","))
+		resp, err := s.do(r)
+		if err != nil {
+			return err
+		}
+		at, err := r.URL.Parse(resp.Header.Get("Location"))
+		if err != nil || resp.Header.Get("Location") == "" {
+			return fmt.Errorf("upload: %s does not say where the upload is: is it a ptiffstore?", s.URL)
+		}
+		s.now.URL = at.String()
+		return s.keep()
+	})
+}
+
+func (s *sending) digest(ctx context.Context) (string, error) {
+	h := sha256.New()
+	buf := make([]byte, copyBuffer)
+	for off := int64(0); off < s.stat.Size(); {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		n, err := s.file.ReadAt(buf[:min(copyBuffer, s.stat.Size()-off)], off)
+		if n == 0 {
+			if errors.Is(err, io.EOF) {
+				return "", ErrChanged
+			}
+			return "", err
+		}
+		h.Write(buf[:n])
+		off += int64(n)
+		s.progress(Reading, off, s.stat.Size())
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// send sends what follows offset.
+func (s *sending) send(ctx context.Context, offset int64) error {
+	total := s.stat.Size()
+	for offset < total {
+		s.progress(Sending, offset, total)
+		asked := true // where the server is
+		err := s.retry(ctx, func() (err error) {
+			if !asked {
+				if offset, err = s.offset(ctx); err != nil {
+					return err
+				}
+				asked = true
+			}
+			if offset >= total {
+				return nil
+			}
+			next, err := s.chunk(ctx, offset)
+			if asked = err == nil; asked {
+				offset = next
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s.progress(Sending, total, total)
+	return nil
+}
+
+// offset asks how much of the upload the server has.
+func (s *sending) offset(ctx context.Context) (int64, error) {
+	r, err := s.request(ctx, http.MethodHead, s.now.URL, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := s.do(r)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(resp.Header.Get(hOffset), 10, 64)
+	if err != nil || n < 0 || n > s.stat.Size() {
+		return 0, fmt.Errorf("upload: %s does not say how far the upload is: is it a ptiffstore?", s.URL)
+	}
+	return n, nil
+}
+
+// chunk sends a part of the file, and returns where the next begins.
+func (s *sending) chunk(ctx context.Context, offset int64) (int64, error) {
+	size := min(or(s.Chunk, chunkBytes), s.stat.Size()-offset)
+	h := sha256.New()
+	if n, err := io.Copy(h, io.NewSectionReader(s.file, offset, size)); err != nil {
+		return 0, err
+	} else if n < size {
+		return 0, ErrChanged
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := time.AfterFunc(stallTime, func() { cancel(errSilent) })
+	defer stall.Stop()
+	body := &watched{r: io.NewSectionReader(s.file, offset, size), moved: func(n int64) {
+		if stall.Reset(stallTime); n == size {
+			stall.Reset(answerTime)
+		}
+		s.progress(Sending, offset+n, s.stat.Size())
+	}}
+	r, err := s.request(ctx, http.MethodPatch, s.now.URL, body)
+	if err != nil {
+		return 0, err
+	}
+	r.ContentLength = size
+	r.Header.Set("Content-Type", chunkType)
+	r.Header.Set("Expect", "100-continue") // a refusal comes before the bytes are sent
+	r.Header.Set(hOffset, strconv.FormatInt(offset, 10))
+	r.Header.Set(hChecksum, "sha256 "+base64.StdEncoding.EncodeToString(h.Sum(nil)))
+	resp, err := s.do(r)
+	if err != nil {
+		return 0, err
+	}
+	if got := resp.Header.Get(hOffset); got != strconv.FormatInt(offset+size, 10) {
+		return 0, fmt.Errorf("upload: the server is at byte %q after a chunk that ends at %d", got, offset+size)
+	}
+	return offset + size, nil
+}
+
+// watched is a body that tells how much of it was read.
+type watched struct {
+	r     io.Reader
+	n     int64
+	moved func(n int64)
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.n += int64(n)
+	w.moved(w.n)
+	return n, err
+}
+
+// Show returns an upload as the server sees it. It asks again while the server is out
+// of reach.
+func (c *Client) Show(ctx context.Context, at string) (*View, error) {
+	var v View
+	s := &sending{Client: c}
+	return &v, s.retry(ctx, func() error {
+		r, err := c.request(ctx, http.MethodGet, at, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := c.do(r)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(resp.body, &v)
+	})
+}
+
+// verdict waits until the server has looked at the file.
+func (s *sending) verdict(ctx context.Context) (*View, error) {
+	end := time.Now().Add(s.Wait)
+	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
+		v, err := s.Show(ctx, s.now.URL)
+		if err != nil || v.Decided() || time.Now().After(end) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+			return v, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Decided reports whether it is known what the file is.
+func (v *View) Decided() bool {
+	return v.Verdict != nil && *v.Verdict != "slide" || v.Image != nil && v.Image.State != "arriving"
+}
+
+func (c *Client) request(ctx context.Context, method, at string, body io.Reader) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, method, at, body)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set(hResumable, protocolVersion)
+	if c.Token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	return r, nil
+}
+
+type response struct {
+	http.Header
+	body []byte
+}
+
+// do sends a request. The error of an answer that is no success is a [*web.Error].
+func (c *Client) do(r *http.Request) (response, error) {
+	client := c.HTTP
+	if client == nil {
+		client = ownClient
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		if why := context.Cause(r.Context()); why != nil {
+			err = why
+		}
+		return response{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if resp.StatusCode < 300 {
+		return response{resp.Header, body}, err
+	}
+	var p web.Problem
+	if json.Unmarshal(body, &p) != nil || p.Detail == "" {
+		p.Detail = "The server answered " + resp.Status + "."
+	}
+	after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 if there is none
+	return response{}, &web.Error{Status: resp.StatusCode, Detail: p.Detail, RetryAfter: after}
+}
+
+// ownClient follows no redirection: what is sent is meant for the server that was
+// named.
+var ownClient = &http.Client{
+	Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ExpectContinueTimeout: 2 * time.Second, ResponseHeaderTimeout: answerTime,
+		TLSHandshakeTimeout: 15 * time.Second, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
+	},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// again reports whether a request that was answered so may do better later.
+func again(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusLocked, http.StatusTooManyRequests, statusChecksum:
+		return true
+	}
+	return status >= 500 && status != http.StatusNotImplemented
+}
+
+// retry calls f until it has done its work, or there is no sense in going on. Between
+// times it waits, each time longer.
+func (s *sending) retry(ctx context.Context, f func() error) error {
+	began := time.Now()
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		err := f()
+		if err == nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		wait := pause/2 + rand.N(pause/2) // not all clients at once
+		e, answered := errors.AsType[*web.Error](err)
+		var network *url.Error
+		switch {
+		case answered && again(e.Status):
+			wait = max(wait, min(time.Duration(e.RetryAfter)*time.Second, maxPause))
+		case !answered && (errors.As(err, &network) || errors.Is(err, errSilent)):
+		default:
+			return err
+		}
+		if time.Since(began)+wait > s.Patience {
+			return err
+		}
+		if s.Hindered != nil {
+			s.Hindered(s.path, words(err))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// words is an error as a person needs it.
+func words(err error) string {
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		return e.Detail
+	}
+	var network *url.Error
+	if errors.As(err, &network) {
+		return network.Err.Error()
+	}
+	return err.Error()
+}
