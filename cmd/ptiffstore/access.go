@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -47,15 +46,9 @@ func (o *access) check() error {
 func (o *access) proxies() (web.Proxies, error) {
 	var list web.Proxies
 	for _, s := range o.TrustedProxies {
-		if addr, err := netip.ParseAddr(s); err == nil {
-			list = append(list, netip.PrefixFrom(addr, addr.BitLen()))
-			continue
+		if err := list.Add(s); err != nil {
+			return nil, fmt.Errorf("--trusted-proxy: %w", err)
 		}
-		prefix, err := netip.ParsePrefix(s)
-		if err != nil {
-			return nil, fmt.Errorf("--trusted-proxy %s: give an address or a network such as 10.0.0.0/8", s)
-		}
-		list = append(list, prefix)
 	}
 	return list, nil
 }

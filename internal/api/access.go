@@ -90,7 +90,10 @@ func (g guarded) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Re
 }
 
 // Handle adds a route behind its rule.
-func (g guarded) Handle(pattern string, h http.Handler) { g.mux.Handle(pattern, g.a.guard(pattern, h)) }
+func (g guarded) Handle(pattern string, h http.Handler) {
+	g.a.routes = append(g.a.routes, pattern)
+	g.mux.Handle(pattern, g.a.guard(pattern, h))
+}
 
 // ServeHTTP answers a request.
 func (g guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }

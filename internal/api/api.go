@@ -52,6 +52,8 @@ type API struct {
 	// Closing, if not nil, is closed when the server ends: streams end then.
 	Closing   <-chan struct{}
 	Heartbeat time.Duration // of streams; 15 s if 0
+
+	routes []string // patterns of what has been registered
 }
 
 // Register adds the routes to mux.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -9,6 +10,21 @@ import (
 // Proxies are the addresses of reverse proxies, whose word is believed on who asks
 // and how. Anybody else's X-Forwarded-… headers say nothing. Nil are none.
 type Proxies []netip.Prefix
+
+// Add adds an address, or a network such as 10.0.0.0/8.
+func (p *Proxies) Add(s string) error {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		addr = addr.Unmap()
+		*p = append(*p, netip.PrefixFrom(addr, addr.BitLen()))
+		return nil
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", s)
+	}
+	*p = append(*p, prefix.Masked())
+	return nil
+}
 
 // trusted reports whether addr is one of them.
 func (p Proxies) trusted(addr netip.Addr) bool {

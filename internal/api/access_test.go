@@ -1,0 +1,679 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tilehttp"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// canary is in every name, barcode, label and task: whoever may see no labels never
+// finds it in an answer or in the log.
+const canary = "CANARY"
+
+// A log is what a program says, and may be read while it does.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// A guardedSite is a site with access control: two stores with a slide each, and a
+// person of each role for the first, who is nobody in the second.
+type guardedSite struct {
+	*site
+	people      *account.Accounts
+	gate        *auth.Gate
+	keys        *auth.Keys
+	log         *lines
+	other       string // the second store
+	slide, away string // a slide of each
+	name        string // of the file of the first
+	task        string // about the first store
+	secrets     map[string]string
+	ids         map[string]string
+}
+
+// roles in the order of the tables below. The outsider is a viewer of the second store.
+var roles = []string{"stranger", "viewer", "reader", "contributor", "admin", "outsider"}
+
+func openPeople(t *testing.T, database string) *account.Accounts {
+	t.Helper()
+	a, err := account.Open(t.Context(), database, account.Options{Password: account.PasswordCost{Memory: 64, Passes: 1, Threads: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	return a
+}
+
+func newGuardedSite(t *testing.T) *guardedSite {
+	t.Helper()
+	st := newSite(t)
+	st.tasks()
+	st.removal()
+	st.api.Retry = func(context.Context, string) error { return nil }
+	st.api.Admin = nil
+	g := &guardedSite{site: st, people: openPeople(t, st.database), keys: new(auth.Keys), log: new(lines), secrets: map[string]string{}, ids: map[string]string{}}
+	st.api.Log = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	old := slog.Default()
+	slog.SetDefault(st.api.Log)
+	t.Cleanup(func() { slog.SetDefault(old) })
+	keys, err := g.people.SigningKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.keys.SetSigning(keys)
+	g.gate = auth.NewGate(auth.GateOptions{Authority: &auth.Local{Accounts: g.people}, Keys: g.keys})
+	g.people.OnRevoke(g.gate.Revoke)
+	st.api.Access = &api.Access{Gate: g.gate, Accounts: g.people, Keys: g.keys}
+	g.fill()
+	for i, role := range roles[1:] {
+		store := st.store
+		given := account.Role(role)
+		switch role {
+		case "admin":
+			store = ""
+		case "outsider":
+			store, given = g.other, account.Viewer
+		}
+		g.person(role, fmt.Sprintf("correct horse %d", i), account.Grant{Role: given, Store: store})
+	}
+	g.serveGuarded()
+	return g
+}
+
+// fill makes the stores, slides and a task.
+func (g *guardedSite) fill() {
+	g.name = canary + "-name.tiff"
+	g.slide = g.slides(map[string]synth.Philips{g.name: {Label: true, Macro: true, Barcode: canary + "-1"}})[g.name]
+	g.mkdir("other")
+	g.other = g.putStore(catalog.Store{Label: "Scanner 2", Mode: catalog.InPlace, Root: g.path("other")})
+	if _, err := (synth.Philips{Width: 600, Height: 400, TileSize: 128, Label: true, Barcode: canary + "-2"}).Write(g.path("other/" + canary + "-away.tiff")); err != nil {
+		g.t.Fatal(err)
+	}
+	s := &ingest.Syncer{Catalog: g.api.Catalog, Pause: 5 * time.Millisecond}
+	if _, err := s.Sync(g.t.Context(), g.other, ingest.Options{Wait: true}); err != nil {
+		g.t.Fatal(err)
+	}
+	g.load()
+	page, err := g.api.Catalog.Images(g.t.Context(), catalog.Query{Store: g.other})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.away = page.Items[0].ID
+	im, err := g.api.Catalog.Image(g.t.Context(), g.slide)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	im.Label, im.ExternalID, im.Aliases = ptr(canary+"-label"), ptr(canary+"-external"), []string{canary + "-alias.tiff"}
+	im.Properties["philips.DICOM_ACQUISITION_DATETIME"] = canary + "-time"
+	im.Properties["philips.DICOM_MANUFACTURER"] = "PHILIPS"
+	if err := g.api.Catalog.PutImages(g.t.Context(), []*catalog.Image{im}); err != nil {
+		g.t.Fatal(err)
+	}
+	g.record(canary+"-broken.tiff", func(im *catalog.Image) {
+		im.State, im.Reason, im.Revision = catalog.Broken, canary+" is cut short", "r1"
+	})
+	_, err = g.api.Catalog.UpdateStore(g.t.Context(), g.store, func(s *catalog.Store) error {
+		s.LastResult = json.RawMessage(`{"count":1,"duration":0.5,"failed":[{"image":"x","reason":"` + canary + `"}],"note":"` + canary + `"}`)
+		s.Exclude = []string{canary + "*"}
+		return nil
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	v, err := g.api.Jobs.Submit(g.t.Context(), jobs.Submission{Kind: jobs.SyncStore, Store: g.store, Args: map[string]any{"name": canary}})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.task = v.ID
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// person makes a user with a session.
+func (g *guardedSite) person(name, password string, grants ...account.Grant) {
+	g.t.Helper()
+	u, err := g.people.CreateUser(g.t.Context(), account.User{Name: name}, password)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, gr := range grants {
+		gr.User = u.ID
+		if _, err := g.people.AddGrant(g.t.Context(), gr); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	secret, _, err := g.people.StartSession(g.t.Context(), u.ID, "192.0.2.1", "test")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.ids[name], g.secrets[name] = u.ID, secret
+}
+
+// serveGuarded starts the server as the program does: tiles first, then all else
+// behind the protection from other origins.
+func (g *guardedSite) serveGuarded() {
+	mux := http.NewServeMux()
+	g.api.Register(mux)
+	rest := http.NewCrossOriginProtection().Handler(web.WithRequestID(mux))
+	srv := httptest.NewServer(web.SecurityHeaders(nil, &tilehttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, Log: g.api.Log}))
+	g.t.Cleanup(srv.Close)
+	g.url = srv.URL
+}
+
+// as sends a request of one in a role.
+func (g *guardedSite) as(role, method, path, body string, header ...string) answer {
+	g.t.Helper()
+	if secret := g.secrets[role]; secret != "" {
+		header = append(header, "Cookie", auth.CookieName+"="+secret)
+	}
+	return g.ask(method, path, body, header...)
+}
+
+// fillIn puts ids into a path or body.
+func (g *guardedSite) fillIn(s string) string {
+	return strings.NewReplacer(
+		"{store}", g.store, "{image}", g.slide, "{task}", g.task, "{other}", g.other, "{away}", g.away, "{name}", url.PathEscape(g.name), "{viewer}", g.ids["viewer"],
+	).Replace(s)
+}
+
+// Statuses in the order of roles.
+type statuses [6]int
+
+var (
+	open     = statuses{200, 200, 200, 200, 200, 200}
+	ownTiles = statuses{401, 200, 200, 200, 200, 403}
+	labels   = statuses{401, 403, 200, 200, 200, 403}
+	loggedIn = statuses{401, 200, 200, 200, 200, 200}
+	admins   = statuses{401, 403, 403, 403, 200, 403}
+)
+
+// with is the same with another status for those who may.
+func (s statuses) with(status int) statuses {
+	for i := range s {
+		if s[i] == 200 {
+			s[i] = status
+		}
+	}
+	return s
+}
+
+// accessTable has every route, what is asked, and what each role is answered. What
+// changes something is asked so that those who may get no further than 422, or for
+// what there is not.
+var accessTable = []struct {
+	route, path, body string
+	want              statuses
+}{
+	{"GET /openapi.json", "/openapi.json", "", open},
+	{"GET /openapi-3.0.json", "/openapi-3.0.json", "", open},
+	{"GET /openapi.yaml", "/openapi.yaml", "", open},
+	{"GET /openapi-3.0.yaml", "/openapi-3.0.yaml", "", open},
+	{"GET /schemas/{schema}", "/schemas/Image.json", "", open},
+	{"GET /docs", "/docs", "", open},
+	{"GET /docs.js", "/docs.js", "", open},
+	{"GET /api/v1/stores", "/api/v1/stores", "", loggedIn},
+	{"POST /api/v1/stores", "/api/v1/stores", "{}", admins.with(422)},
+	{"GET /api/v1/stores/{store}", "/api/v1/stores/{store}", "", ownTiles},
+	{"GET /api/v1/stores/{store}", "/api/v1/stores/unknown", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"PATCH /api/v1/stores/{store}", "/api/v1/stores/{store}", `{"origin":"up"}`, admins.with(422)},
+	{"DELETE /api/v1/stores/{store}", "/api/v1/stores/unknown", "", admins.with(404)},
+	{"POST /api/v1/stores/sync", "/api/v1/stores/sync?dry_run=x", "", admins.with(422)},
+	{"POST /api/v1/stores/{store}/sync", "/api/v1/stores/{store}/sync", "", statuses{401, 403, 403, 202, 202, 403}},
+	{"GET /api/v1/images", "/api/v1/images", "", loggedIn},
+	{"GET /api/v1/images", "/api/v1/images?store={store}", "", ownTiles},
+	{"GET /api/v1/images", "/api/v1/images?store=unknown", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"GET /api/v1/images", "/api/v1/images?deleted=true", "", admins},
+	{"GET /api/v1/images/{image}", "/api/v1/images/{image}", "", ownTiles},
+	{"GET /api/v1/images/{image}", "/api/v1/images/unknown", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"DELETE /api/v1/images/{image}", "/api/v1/images/{image}", "", statuses{401, 403, 403, 403, 0, 403}},
+	{"POST /api/v1/images/{image}/restore", "/api/v1/images/{image}/restore", "", statuses{401, 403, 403, 403, 0, 403}},
+	{"POST /api/v1/images/{image}/retry", "/api/v1/images/{image}/retry", "", statuses{401, 403, 403, 200, 200, 403}},
+	{"POST /api/v1/images/{image}/sign", "/api/v1/images/{image}/sign", "{}", ownTiles},
+	{"POST /api/v1/images/{image}/sign", "/api/v1/images/{image}/sign", `{"scope":"label"}`, labels},
+	{"POST /api/v1/images/{image}/sign", "/api/v1/images/{image}/sign", `{"scope":"admin"}`, ownTiles.with(422)},
+	{"GET /api/v1/images/{image}/associated/{kind}", "/api/v1/images/{image}/associated/label", "", labels},
+	{"GET /api/v1/images/{image}/associated/{kind}", "/api/v1/images/{image}/associated/macro", "", labels},
+	{"GET /api/v1/images/{image}/associated/{kind}", "/api/v1/images/{image}/associated/thumbnail", "", ownTiles.with(404)},
+	{"GET /api/v1/images/{image}/preview", "/api/v1/images/{image}/preview", "", labels},
+	{"GET /api/v1/images/{image}/thumbnail", "/api/v1/images/{image}/thumbnail", "", ownTiles},
+	{"GET /dzi/{file}", "/dzi/{image}.dzi", "", ownTiles},
+	{"GET /dzi/{file}", "/dzi/{image}", "", ownTiles.with(404)},
+	{"GET /thumb/{store}/{image}", "/thumb/{store}/{image}", "", labels},
+	{"GET /thumb/{store}/{image}", "/thumb/{store}/{name}", "", statuses{401, 403, 200, 200, 200, 403}},
+	{"GET /thumb", "/thumb?db={store}&img={image}", "", labels},
+	{"GET /label", "/label?db={store}&img={image}", "", labels},
+	{"GET /apiv1/slides", "/apiv1/slides", "", loggedIn},
+	{"GET /apiv1/slides/{file}/label/{$}", "/apiv1/slides/{image}/label/", "", labels},
+	{"GET /apiv1/slides/{file}/label/{$}", "/apiv1/slides/{name}/label/", "", labels},
+	{"GET /apiv1/slides/{file}/macro/{$}", "/apiv1/slides/{name}/macro/", "", labels},
+	{"tiles", "/api/v1/images/{image}/tiles/0/0/0", "", ownTiles},
+	{"tiles", "/api/v1/images/unknown/tiles/0/0/0", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"tiles", "/tile/{store}/{image}/t.jpg", "", ownTiles},
+	{"tiles", "/tile/{store}/{name}/t.jpg", "", labels},
+	{"tiles", "/apiv1/slides/{name}/0/0/0", "", labels},
+	{"GET /api/v1/tasks", "/api/v1/tasks", "", loggedIn},
+	{"GET /api/v1/tasks", "/api/v1/tasks?store={store}", "", ownTiles},
+	{"GET /api/v1/tasks", "/api/v1/tasks?store=unknown", "", statuses{401, 403, 403, 403, 200, 403}},
+	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"sync_store","args":{"store":"{store}"}}`, statuses{401, 403, 403, 202, 202, 403}},
+	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"sync_store","args":{"store":"{other}"}}`, statuses{401, 403, 403, 403, 202, 403}},
+	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"sync_store","args":{"store":"{store}","image":"{away}"}}`, statuses{401, 403, 403, 422, 422, 403}},
+	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"nothing"}`, admins.with(422)},
+	{"GET /api/v1/tasks/{task}", "/api/v1/tasks/{task}", "", ownTiles},
+	{"GET /api/v1/tasks/{task}", "/api/v1/tasks/t999", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"DELETE /api/v1/tasks/{task}", "/api/v1/tasks/{task}", "", statuses{401, 403, 403, 200, 200, 403}},
+	{"GET /api/v1/tasks/{task}/events", "/api/v1/tasks/{task}/events", "", ownTiles},
+	{"GET /api/v1/workers", "/api/v1/workers", "", admins},
+	{"GET /api/v1/auth/session", "/api/v1/auth/session", "", open},
+	{"POST /api/v1/auth/login", "/api/v1/auth/login", `{"name":"x"}`, open.with(422)},
+	{"POST /api/v1/auth/bootstrap", "/api/v1/auth/bootstrap", `{"secret":"x","name":"y","password":"correct horse battery"}`, open.with(401)},
+	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&image={image}&scope=tiles", "", ownTiles},
+	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&image={image}&scope=label", "", labels},
+	{"GET /api/v1/auth/check", "/api/v1/auth/check?scope=admin", "", admins},
+	{"POST /api/v1/auth/check", "/api/v1/auth/check", `{"scope":"tiles","images":[{"store":"{store}","image":"{image}"}]}`, loggedIn},
+	{"POST /api/v1/auth/revoke", "/api/v1/auth/revoke", "{}", open.with(404)},
+	{"GET /api/v1/auth/revocations", "/api/v1/auth/revocations?since=0", "", open.with(401)},
+	{"GET /api/v1/users", "/api/v1/users", "", admins},
+	{"POST /api/v1/users", "/api/v1/users", `{"name":""}`, admins.with(422)},
+	{"GET /api/v1/users/{user}", "/api/v1/users/{viewer}", "", admins},
+	{"PATCH /api/v1/users/{user}", "/api/v1/users/{viewer}", `{"name":""}`, admins.with(422)},
+	{"DELETE /api/v1/users/{user}", "/api/v1/users/unknown", "", admins.with(404)},
+	{"PUT /api/v1/users/{user}/password", "/api/v1/users/{viewer}/password", `{"password":"short","current":"wrong"}`, statuses{401, 401, 403, 403, 422, 403}},
+	{"PUT /api/v1/users/{user}/password", "/api/v1/users/unknown/password", `{"password":"long enough for anybody"}`, admins.with(404)},
+	{"GET /api/v1/users/{user}/sessions", "/api/v1/users/{viewer}/sessions", "", statuses{401, 200, 403, 403, 200, 403}},
+	{"DELETE /api/v1/users/{user}/sessions", "/api/v1/users/unknown/sessions", "", admins.with(204)},
+	{"GET /api/v1/groups", "/api/v1/groups", "", admins},
+	{"POST /api/v1/groups", "/api/v1/groups", "{}", admins.with(422)},
+	{"GET /api/v1/groups/{group}", "/api/v1/groups/unknown", "", admins.with(404)},
+	{"PATCH /api/v1/groups/{group}", "/api/v1/groups/unknown", "{}", admins.with(404)},
+	{"DELETE /api/v1/groups/{group}", "/api/v1/groups/unknown", "", admins.with(404)},
+	{"GET /api/v1/groups/{group}/members", "/api/v1/groups/unknown/members", "", admins.with(404)},
+	{"PUT /api/v1/groups/{group}/members/{user}", "/api/v1/groups/unknown/members/{viewer}", "", admins.with(404)},
+	{"DELETE /api/v1/groups/{group}/members/{user}", "/api/v1/groups/unknown/members/{viewer}", "", admins.with(404)},
+	{"GET /api/v1/tokens", "/api/v1/tokens", "", loggedIn},
+	{"GET /api/v1/tokens", "/api/v1/tokens?user={viewer}", "", statuses{401, 200, 403, 403, 200, 403}},
+	{"POST /api/v1/tokens", "/api/v1/tokens", `{"label":"x","scopes":["everything"]}`, loggedIn.with(422)},
+	{"DELETE /api/v1/tokens/{token}", "/api/v1/tokens/unknown", "", statuses{401, 403, 403, 403, 404, 403}},
+	{"GET /api/v1/grants", "/api/v1/grants", "", admins},
+	{"POST /api/v1/grants", "/api/v1/grants", `{"role":"king"}`, admins.with(422)},
+	{"DELETE /api/v1/grants/{grant}", "/api/v1/grants/unknown", "", admins.with(404)},
+	{"GET /api/v1/audit", "/api/v1/audit", "", admins},
+	{"POST /api/v1/auth/logout", "/api/v1/auth/logout", "", statuses{204, 0, 0, 0, 0, 0}},
+}
+
+// Every route is answered as its rule says, to everybody.
+func TestAccess(t *testing.T) {
+	g := newGuardedSite(t)
+	for _, row := range accessTable {
+		method, _, _ := strings.Cut(row.route, " ")
+		if row.route == "tiles" {
+			method = "GET"
+		}
+		path, body := g.fillIn(row.path), g.fillIn(row.body)
+		if path == row.path {
+			path = g.fillIn(path)
+		}
+		for i, role := range roles {
+			if row.want[i] == 0 {
+				continue
+			}
+			a := g.as(role, method, path, body)
+			if a.status != row.want[i] {
+				t.Errorf("%s: %s %s: %d %.200s, want %d", role, method, row.path, a.status, a.body, row.want[i])
+			}
+			if a.status == 401 && row.route != "POST /api/v1/auth/bootstrap" && role == "stranger" && a.header.Get("WWW-Authenticate") == "" && !strings.Contains(row.path, "revocations") {
+				t.Errorf("%s: %s %s: 401 without WWW-Authenticate", role, method, row.path)
+			}
+			if cc := a.header.Get("Cache-Control"); strings.Contains(cc, "public") {
+				t.Errorf("%s: %s %s: Cache-Control %q", role, method, row.path, cc)
+			}
+		}
+	}
+}
+
+// Each route has a rule, each rule is a route's, and the table above has them all.
+func TestEveryRouteHasARule(t *testing.T) {
+	st := newSite(t)
+	elsewhere := []string{"GET /metrics", "/api/v1/uploads", "/api/v1/uploads/{upload}"}
+	registered := slices.Sorted(slices.Values(st.api.Routes()))
+	ruled := slices.DeleteFunc(api.Rules(), func(p string) bool { return slices.Contains(elsewhere, p) })
+	if diff := cmp.Diff(ruled, registered); diff != "" {
+		t.Errorf("rules and routes (-rules +routes):\n%s", diff)
+	}
+	for _, p := range ruled {
+		if !slices.ContainsFunc(accessTable, func(row struct {
+			route, path, body string
+			want              statuses
+		}) bool {
+			return row.route == p
+		}) {
+			t.Errorf("%s is not in the table of what is answered to whom", p)
+		}
+	}
+}
+
+// A route without a rule is refused to everybody.
+func TestRouteWithoutRule(t *testing.T) {
+	g := newGuardedSite(t)
+	h := g.api.Guard("GET /new", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "secret") }))
+	r := httptest.NewRequest("GET", "/new", nil)
+	r.Header.Set("Cookie", auth.CookieName+"="+g.secrets["admin"])
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != 403 || strings.Contains(w.Body.String(), "secret") {
+		t.Errorf("%d %s, want 403", w.Code, w.Body)
+	}
+}
+
+var instance = regexp.MustCompile(`,?"instance":"[^"]*"`)
+
+// comparable is an answer without what differs from one to the next.
+func comparable(a answer) string {
+	h := a.header.Clone()
+	for _, name := range []string{"Date", "X-Request-Id", "Content-Length"} {
+		h.Del(name)
+	}
+	return fmt.Sprint(a.status, h, instance.ReplaceAllString(string(a.body), ""))
+}
+
+// What a caller may not see answers as what there is not, in all but the id of the
+// request.
+func TestForbiddenLooksUnknown(t *testing.T) {
+	g := newGuardedSite(t)
+	unknown := catalog.NewID()
+	paths := []struct{ method, path, forbidden string }{
+		{"GET", "/api/v1/stores/%s", g.other}, {"PATCH", "/api/v1/stores/%s", g.other}, {"POST", "/api/v1/stores/%s/sync", g.other}, {"DELETE", "/api/v1/stores/%s", g.other},
+		{"GET", "/api/v1/images?store=%s", g.other}, {"GET", "/api/v1/images?q=abc&store=%s", g.other}, {"GET", "/api/v1/images?sort=name&store=%s", g.other},
+		{"GET", "/api/v1/images/%s", g.away}, {"DELETE", "/api/v1/images/%s", g.away}, {"POST", "/api/v1/images/%s/retry", g.away},
+		{"POST", "/api/v1/images/%s/restore", g.away}, {"GET", "/api/v1/images/%s/thumbnail", g.away}, {"GET", "/api/v1/images/%s/preview", g.away},
+		{"GET", "/api/v1/images/%s/associated/label", g.away}, {"GET", "/api/v1/images/%s/associated/thumbnail", g.away}, {"GET", "/dzi/%s.dzi", g.away},
+		{"GET", "/dzi/%s_files/8/0_0.jpg", g.away}, {"GET", "/api/v1/images/%s/tiles/0/0/0", g.away}, {"GET", "/api/v1/images/%s/tiles/99/0/0", g.away},
+		{"GET", "/tile/" + g.other + "/%s/t.jpg", g.away}, {"GET", "/tile/" + g.store + "/%s/t.jpg", g.away}, {"GET", "/thumb/" + g.other + "/%s", g.away},
+		{"GET", "/tile/" + g.other + "/%s/t.jpg", canary + "-away.tiff"}, {"GET", "/thumb?db=" + g.other + "&img=%s", canary + "-away.tiff"},
+		{"GET", "/label?img=%s", canary + "-away.tiff"}, {"GET", "/apiv1/slides/%s/label/", canary + "-away.tiff"}, {"GET", "/apiv1/slides/%s/0/0/0", canary + "-away.tiff"},
+		{"GET", "/api/v1/tasks?store=%s", g.other}, {"GET", "/api/v1/users/%s", g.ids["admin"]}, {"GET", "/api/v1/users/%s/sessions", g.ids["admin"]},
+		{"GET", "/api/v1/tokens?user=%s", g.ids["admin"]},
+	}
+	for _, role := range []string{"stranger", "viewer", "reader", "contributor"} {
+		for _, p := range paths {
+			body := ""
+			if p.method == "PATCH" {
+				body = "{}"
+			}
+			forbidden, none := g.as(role, p.method, fmt.Sprintf(p.path, p.forbidden), body), g.as(role, p.method, fmt.Sprintf(p.path, unknown), body)
+			if diff := cmp.Diff(comparable(none), comparable(forbidden)); diff != "" {
+				t.Errorf("%s: %s %s (-unknown +forbidden):\n%s", role, p.method, p.path, diff)
+			}
+		}
+	}
+	// One's own slide by a name that one may not know.
+	for _, path := range []string{"/tile/" + g.store + "/%s/t.jpg", "/thumb/" + g.store + "/%s", "/label?img=%s", "/apiv1/slides/%s/macro/", "/apiv1/slides/%s/0/0/0"} {
+		name, none := g.as("viewer", "GET", fmt.Sprintf(path, url.PathEscape(g.name)), ""), g.as("viewer", "GET", fmt.Sprintf(path, "none.tiff"), "")
+		if diff := cmp.Diff(comparable(none), comparable(name)); diff != "" {
+			t.Errorf("%s by name (-unknown +there):\n%s", path, diff)
+		}
+	}
+}
+
+// Nobody without label ever reads a name, barcode or label, and neither does the log.
+func TestNoNamesWithoutLabel(t *testing.T) {
+	g := newGuardedSite(t)
+	awaitTask(g)
+	paths := []string{
+		"/api/v1/images", "/api/v1/images?sort=name", "/api/v1/images?sort=state", "/api/v1/images?q=" + canary, "/api/v1/images?q=" + canary[:2], "/api/v1/images?limit=1",
+		"/api/v1/images?q=" + canary + "&store=" + g.store, "/api/v1/images?store=" + g.store + "&state=broken", "/api/v1/stores", "/api/v1/stores/" + g.store, "/api/v1/tasks",
+		"/api/v1/tasks/" + g.task, "/api/v1/tasks/" + g.task + "/events", "/api/v1/tasks?store=" + g.store, "/apiv1/slides", "/api/v1/images/" + g.slide, "/api/v1/audit",
+		"/api/v1/auth/session", "/openapi.json", "/api/v1/workers",
+	}
+	for _, row := range accessTable {
+		if strings.HasPrefix(row.route, "GET ") || row.route == "tiles" {
+			paths = append(paths, g.fillIn(row.path))
+		}
+	}
+	for _, role := range []string{"stranger", "viewer", "outsider"} {
+		for _, path := range paths {
+			for _, method := range []string{"GET", "HEAD"} {
+				a := g.as(role, method, path, "")
+				// A request's own words may come back to who sent them, but nowhere do they.
+				if all := fmt.Sprint(a.header) + string(a.body); strings.Contains(strings.ToUpper(all), canary) {
+					t.Errorf("%s: %s %s tells a name: %.400s", role, method, path, all)
+				}
+			}
+		}
+		if role != "stranger" {
+			if n := len(names(g.json(role, "/api/v1/images?q="+canary), "id")); n != 0 {
+				t.Errorf("%s: a search finds %d slides by their names", role, n)
+			}
+		}
+	}
+	if log := g.log.String(); strings.Contains(strings.ToUpper(log), canary) {
+		t.Errorf("the log tells a name:\n%s", log)
+	}
+	// The test tests: one who may reads them.
+	for _, path := range []string{"/api/v1/images", "/api/v1/images/" + g.slide, "/api/v1/tasks/" + g.task, "/apiv1/slides", "/api/v1/stores", "/api/v1/images?q=" + canary} {
+		if a := g.as("reader", "GET", path, ""); !bytes.Contains(a.body, []byte(canary)) {
+			t.Errorf("reader: GET %s: %d tells no name: %.300s", path, a.status, a.body)
+		}
+	}
+}
+
+func awaitTask(g *guardedSite) {
+	ctx, stop := context.WithCancel(g.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- g.api.Jobs.Work(ctx, jobs.WorkOptions{Queues: map[string]int{jobs.DefaultQueue: 1}}) }()
+	if _, err := g.api.Jobs.Wait(ctx, g.task); err != nil {
+		g.t.Fatal(err)
+	}
+	stop()
+	<-done
+}
+
+func (g *guardedSite) json(role, path string) map[string]any {
+	g.t.Helper()
+	a := g.as(role, "GET", path, "")
+	var v map[string]any
+	if err := json.Unmarshal(a.body, &v); err != nil || a.status != 200 {
+		g.t.Fatalf("%s: GET %s: %d %.300s: %v", role, path, a.status, a.body, err)
+	}
+	return v
+}
+
+// Lists show what a caller may see and nothing else, whatever they ask for.
+func TestListsAreFiltered(t *testing.T) {
+	g := newGuardedSite(t)
+	g.person("two", "correct horse 2", account.Grant{Role: account.Reader, Store: g.store}, account.Grant{Role: account.Viewer, Store: g.other})
+	g.person("one", "correct horse 3", account.Grant{Role: account.Reader, Image: g.away})
+	g.person("nobody", "correct horse 4")
+	var own []string // in store slides
+	for _, im := range g.json("admin", "/api/v1/images?store="+g.store)["items"].([]any) {
+		own = append(own, im.(map[string]any)["id"].(string))
+	}
+	both := append(slices.Clone(own), g.away)
+	for _, tt := range []struct {
+		role   string
+		query  string
+		images []string
+	}{
+		{"viewer", "", own}, {"viewer", "?sort=size", own}, {"viewer", "?sort=name", own}, {"viewer", "?limit=1", own}, {"viewer", "?q=canary", nil},
+		{"outsider", "", []string{g.away}}, {"admin", "", both}, {"nobody", "", nil}, {"nobody", "?q=canary", nil},
+		{"two", "", both}, {"two", "?limit=1", both}, {"two", "?q=canary", own}, {"two", "?sort=name", own}, {"two", "?q=canary&limit=1", own},
+		{"one", "", []string{g.away}}, {"one", "?limit=1", []string{g.away}}, {"one", "?q=canary", nil}, {"one", "?store=" + g.other, []string{g.away}},
+	} {
+		var got []string
+		cursor := ""
+		for range 20 {
+			sep := "?"
+			if tt.query != "" {
+				sep = "&"
+			}
+			path := "/api/v1/images" + tt.query
+			if cursor != "" {
+				path += sep + "cursor=" + cursor
+			}
+			v := g.json(tt.role, path)
+			got = append(got, names(v, "id")...)
+			if cursor, _ = v["next_cursor"].(string); cursor == "" {
+				break
+			}
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(slices.Sorted(slices.Values(tt.images)), got); diff != "" {
+			t.Errorf("%s: images%s (-want +got):\n%s", tt.role, tt.query, diff)
+		}
+	}
+	for role, want := range map[string][]string{
+		"viewer": {g.store}, "outsider": {g.other}, "two": {g.store, g.other}, "admin": {g.store, g.other}, "nobody": {}, "one": {},
+	} {
+		if diff := cmp.Diff(want, names(g.json(role, "/api/v1/stores"), "id")); diff != "" {
+			t.Errorf("%s: stores (-want +got):\n%s", role, diff)
+		}
+	}
+	// Of each slide one reads what one may of that slide.
+	for _, im := range g.json("two", "/api/v1/images")["items"].([]any) {
+		im := im.(map[string]any)
+		if named := im["file_name"] != nil; named != (im["store"] == g.store) {
+			t.Errorf("image of store %v has the name %v", im["store"], im["file_name"])
+		}
+	}
+	if im := g.json("one", "/api/v1/images")["items"].([]any)[0].(map[string]any); im["file_name"] == nil {
+		t.Error("one's only slide has no name")
+	}
+}
+
+// What is left of an image without label.
+func TestImageWithoutLabel(t *testing.T) {
+	g := newGuardedSite(t)
+	got := g.json("viewer", "/api/v1/images/"+g.slide)
+	want := map[string]any{
+		"barcode": nil, "label": nil, "file_name": nil, "aliases": []any{}, "external_id": nil, "reason": nil, "associated": []any{},
+	}
+	for field, v := range want {
+		if diff := cmp.Diff(v, got[field]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", field, diff)
+		}
+	}
+	properties := got["properties"].(map[string]any)
+	if properties["philips.DICOM_MANUFACTURER"] != "PHILIPS" || properties["philips.DICOM_ACQUISITION_DATETIME"] != nil {
+		t.Errorf("properties %v", properties)
+	}
+	if got["tile_url"] == nil || got["width"] == nil || got["mpp_x"] == nil {
+		t.Errorf("the tissue can't be shown: %v", got)
+	}
+	if full := g.json("reader", "/api/v1/images/"+g.slide); full["barcode"] != canary+"-1" || len(full["associated"].([]any)) != 2 {
+		t.Errorf("reader: %v", full)
+	}
+}
+
+// A store may hide labels from all but admins, and be public but for labels.
+func TestStorePolicies(t *testing.T) {
+	g := newGuardedSite(t)
+	set := func(hide, public bool) {
+		_, err := g.api.Catalog.UpdateStore(t.Context(), g.store, func(s *catalog.Store) error {
+			s.HideLabels, s.Public = hide, public
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.load()
+	}
+	label, tile, image := "/api/v1/images/"+g.slide+"/associated/label", "/api/v1/images/"+g.slide+"/tiles/0/0/0", "/api/v1/images/"+g.slide
+	named := "/tile/" + g.store + "/" + g.name + "/t.jpg"
+	check := func(what, path string, want statuses) {
+		t.Helper()
+		for i, role := range roles {
+			if a := g.as(role, "GET", path, ""); a.status != want[i] {
+				t.Errorf("%s: %s: GET %s: %d, want %d", what, role, path, a.status, want[i])
+			}
+		}
+	}
+	set(true, false)
+	check("hidden", label, admins)
+	check("hidden", named, admins)
+	check("hidden", image, ownTiles)
+	if im := g.json("reader", image); im["file_name"] != nil {
+		t.Errorf("hidden: a reader sees %v", im["file_name"])
+	}
+	if n := len(names(g.json("reader", "/api/v1/images?q=canary"), "id")); n != 0 {
+		t.Errorf("hidden: a reader finds %d by name", n)
+	}
+	if im := g.json("admin", image); im["file_name"] == nil {
+		t.Error("hidden: an admin sees no name")
+	}
+	set(false, true)
+	check("public", tile, open)
+	check("public", image, open)
+	check("public", label, labels)
+	check("public", named, labels)
+	if a := g.get(tile); !strings.HasPrefix(a.header.Get("Cache-Control"), "public") {
+		t.Errorf("public tile: Cache-Control %q", a.header.Get("Cache-Control"))
+	}
+	if a := g.as("reader", "GET", label, ""); !strings.HasPrefix(a.header.Get("Cache-Control"), "private") {
+		t.Errorf("label of a public store: Cache-Control %q", a.header.Get("Cache-Control"))
+	}
+	if a := g.get(image); a.status != 200 || bytes.Contains(a.body, []byte(canary)) {
+		t.Errorf("public: a stranger reads %s", a.body)
+	}
+	set(true, true)
+	check("public and hidden", label, admins)
+}
+
+// Folders and hosts are for admins.
+func TestRootForAdminsOnly(t *testing.T) {
+	g := newGuardedSite(t)
+	for _, role := range roles[1:5] {
+		s := g.json(role, "/api/v1/stores/"+g.store)
+		if shown := s["root"] != nil; shown != (role == "admin") {
+			t.Errorf("%s: root %v", role, s["root"])
+		}
+	}
+	// An admin of one store does not move it.
+	g.person("warden", "correct horse 5", account.Grant{Role: account.Admin, Store: g.store})
+	for _, body := range []string{`{"root":"/"}`, `{"incoming":"/"}`, `{"host":"evil"}`, `{"endpoint":"https://evil.example"}`, `{"queue":"evil"}`} {
+		if a := g.as("warden", "PATCH", "/api/v1/stores/"+g.store, body); a.status != 403 {
+			t.Errorf("PATCH %s: %d, want 403", body, a.status)
+		}
+	}
+	if a := g.as("warden", "PATCH", "/api/v1/stores/"+g.store, `{"label":"Mine"}`); a.status != 200 {
+		t.Errorf("PATCH label: %d %s, want 200", a.status, a.body)
+	}
+	if a := g.as("warden", "PATCH", "/api/v1/stores/"+g.other, `{"label":"Mine"}`); a.status != 403 {
+		t.Errorf("PATCH of another store: %d, want 403", a.status)
+	}
+}
