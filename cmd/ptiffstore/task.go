@@ -46,7 +46,7 @@ func (d *desk) close() { _ = errors.Join(d.Jobs.Close(), d.catalog.Close()) }
 
 type taskSubmitCmd struct {
 	place
-	Kind   string `arg:"" help:"sync_store, resync_store, verify_store, hash_image, read_barcode, make_previews or import_file."`
+	Kind   string `arg:"" help:"sync_store, resync_store, verify_store, hash_image, read_barcode, make_previews, convert_image or import_file."`
 	Store  string `arg:"" help:"Id, label or folder of the store."`
 	Image  string `help:"Id of an image: only that one."`
 	Queue  string `help:"Queue. Default: the store's."`

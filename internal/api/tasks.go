@@ -58,7 +58,7 @@ const tasksRoute, taskRoute = "/api/v1/tasks", "/api/v1/tasks/{task}"
 const (
 	noTasks     = "The database does not answer; or this server has no tasks."
 	noSuchTask  = "No such task, or it ended long ago."
-	kindsOfTask = "sync_store, resync_store, verify_store, import_file, hash_image, read_barcode or make_previews"
+	kindsOfTask = "sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews or convert_image"
 )
 
 func (a *API) tasks(h huma.API) {
@@ -169,7 +169,7 @@ func (a *API) getTask(ctx context.Context, in *taskPath) (*taskOutput, error) {
 
 type submitInput struct {
 	Body struct {
-		Kind  string         `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode or make_previews."`
+		Kind  string         `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews or convert_image."`
 		Queue string         `json:"queue,omitempty" doc:"By default that of the store in args, or else default."`
 		Args  map[string]any `json:"args,omitempty" doc:"What the kind needs, such as store or image: ids, never names of files, as everyone sees them."`
 	}

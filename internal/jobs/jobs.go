@@ -35,6 +35,7 @@ const (
 	HashImage    = "hash_image"
 	ReadBarcode  = "read_barcode"
 	MakePreviews = "make_previews"
+	ConvertImage = "convert_image"
 )
 
 // DefaultQueue is where a task goes that names no queue.

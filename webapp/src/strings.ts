@@ -248,7 +248,7 @@ export const t = {
     allStates: "All states",
     allStores: "All stores",
     states: { waiting: "Waiting", running: "Running", retrying: "Trying again", succeeded: "Succeeded", failed: "Failed", cancelled: "Cancelled" } satisfies Record<TaskState, string>,
-    kinds: { sync_store: "Sync", resync_store: "Resync", verify_store: "Verify", import_file: "Import of a file", hash_image: "Digests", read_barcode: "Barcodes", make_previews: "Previews" } as Record<string, string>,
+    kinds: { sync_store: "Sync", resync_store: "Resync", verify_store: "Verify", import_file: "Import of a file", hash_image: "Digests", read_barcode: "Barcodes", make_previews: "Previews", convert_image: "Conversion" } as Record<string, string>,
     dryRun: "Dry run",
     of: (kind: string, store: string): string => `${kind}: ${store}`,
     waitingForWorker: (queue: string): string => `waiting for a worker of queue ${queue}`,

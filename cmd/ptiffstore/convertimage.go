@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/convert"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+// originals is the folder of a managed store that keeps what pyramids were made
+// of: ab/DIGEST beside a sidecar DIGEST.json.
+const originals = "originals"
+
+// An original is the sidecar of a picture that a pyramid was made of.
+type original struct {
+	Image    string `json:"image"`     // id it had as an image
+	FileName string `json:"file_name"` // name it came with
+	Pyramid  string `json:"pyramid"`   // digest of the pyramid's file
+}
+
+// convertImage makes a pyramid of a picture that a managed store has in quarantine
+// because it is none, and puts it where files arrive. The picture is kept among the
+// originals, and its image is deleted. When that is broken off, it is done again
+// with the same bytes: an import finds second copies.
+func (c *crew) convertImage(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+	im, err := c.catalog.Image(ctx, a.Image)
+	if err != nil {
+		return nil, err
+	}
+	st, err := c.catalog.Store(ctx, im.StoreID)
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode != catalog.Managed || im.State != catalog.Quarantined || !strings.HasPrefix(im.Path, "quarantine/") {
+		return nil, jobs.Permanent(errors.New("only what a managed store has in quarantine is converted"))
+	}
+	in := st.File(im.Path)
+	if ok, why := convert.Needed(in); !ok {
+		return nil, jobs.Permanent(fmt.Errorf("not to be converted: %s", why))
+	}
+	out := st.File("incoming/" + filepath.Base(im.FileName) + ".tiff")
+	// Under a name that nobody looks at until the original is safe.
+	hidden := st.File("incoming/.ptiffstore-" + im.ID + ".part")
+	defer os.Remove(hidden)
+	r, err := convert.File(ctx, in, hidden, convert.Options{Force: true, Progress: func(done, total int64) { t.Progress(done, total, "rows") }})
+	if err != nil {
+		return nil, nameless(err)
+	}
+	if err := keepOriginal(ctx, st, im, in, hidden); err != nil {
+		return nil, nameless(err)
+	}
+	if err := appear(hidden, out); err != nil {
+		return nil, nameless(err)
+	}
+	return r, c.syncer.Remove(ctx, im.ID)
+}
+
+// appear gives a file its name, unless there is one of that name.
+func appear(hidden, out string) error {
+	switch err := os.Link(hidden, out); {
+	case errors.Is(err, os.ErrExist):
+		return convert.ErrExists
+	case err == nil:
+		return syncDir(filepath.Dir(out))
+	}
+	if _, err := os.Lstat(out); err == nil {
+		return convert.ErrExists
+	}
+	if err := os.Rename(hidden, out); err != nil { // a file system without links
+		return err
+	}
+	return syncDir(filepath.Dir(out))
+}
+
+// nameless takes names of files out of an error, and says whether trying again is
+// of use.
+func nameless(err error) error {
+	var damaged *convert.FormatError
+	var broken *tiff.FormatError
+	var unsupported *tiff.UnsupportedError
+	if errors.As(err, &damaged) || errors.As(err, &broken) || errors.As(err, &unsupported) || errors.Is(err, convert.ErrUnsupported) {
+		return jobs.Permanent(err)
+	}
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return fmt.Errorf("%s: %w", e.Op, e.Err)
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return fmt.Errorf("%s: %w", e.Op, e.Err)
+	}
+	return err
+}
+
+// keepOriginal links the picture at in into the store's originals, and writes what it
+// is beside it.
+func keepOriginal(ctx context.Context, st *catalog.Store, im *catalog.Image, in, out string) error {
+	digest, err := sha256Of(ctx, in)
+	if err != nil {
+		return err
+	}
+	o := original{Image: im.ID, FileName: im.FileName}
+	if o.Pyramid, err = sha256Of(ctx, out); err != nil {
+		return err
+	}
+	dir := filepath.Join(st.Root, originals, digest[:2])
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(o, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeWhole(filepath.Join(dir, digest+".json"), append(b, '\n')); err != nil {
+		return err
+	}
+	if err := os.Link(in, filepath.Join(dir, digest)); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// sha256Of is the SHA-256 of a file.
+func sha256Of(ctx context.Context, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	for {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		if _, err := io.CopyN(h, f, 64<<20); errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+}
+
+// writeWhole writes a small file that is whole or not there.
+func writeWhole(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".original-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
