@@ -92,7 +92,7 @@ test-go: web
 .PHONY: test-turbo
 test-turbo: web
 	@echo "== tests with libjpeg-turbo"
-	@$(call GOTEST,-tags turbo -timeout 10m ./internal/render/... ./cmd/...)
+	@$(call GOTEST,-tags turbo -timeout 15m ./internal/render/... ./internal/convert/... ./cmd/...)
 
 .PHONY: test-web
 test-web: build
