@@ -184,7 +184,13 @@ type process struct {
 // launch starts a mode as a process, and waits for its URL.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
-	cmd := exec.Command(built(t), append(args, "--listen", "127.0.0.1:0")...)
+	return launchAt(t, "127.0.0.1:0", args...)
+}
+
+// launchAt is launch with an address to listen on.
+func launchAt(t *testing.T, addr string, args ...string) *process {
+	t.Helper()
+	cmd := exec.Command(built(t), append(args, "--listen", addr)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
