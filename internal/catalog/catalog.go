@@ -84,6 +84,9 @@ type dialect struct {
 	walk        int       // rows that a search looks at in their order before it asks the index
 
 	matches func(*search) statement // what asks the index of grams
+	// few, if not nil, asks it for what matches, newest first, if that is less than
+	// a number; else for any of that number.
+	few     func(s *search, most int) statement
 	listen  func(context.Context, *Catalog)
 	fault   func(error) error // the known kind of an error, or nil
 	passing func(error) bool  // the same may work if it is tried again now

@@ -32,6 +32,7 @@ var postgresDialect = &dialect{
 	closing:     `UPDATE counters SET change = $1, arrival = $2 RETURNING pg_notify('` + channel + `', '')`,
 	walk:        12000, // 3 to 5 ms
 	matches:     matchesPostgres,
+	few:         fewPostgres,
 	listen:      listenPostgres,
 	fault:       faultPostgres,
 	passing: func(err error) bool {
@@ -100,21 +101,10 @@ const blockBits = 13
 // What is added to columns, 0 or no text, keeps the planner from walking through
 // another index in the order wanted: that has been tried before.
 func matchesPostgres(s *search) (q statement) {
-	match := func(block string) {
-		grams := s.grams()
-		if len(s.stores) == 1 {
-			grams = append(grams, fmt.Sprintf("store %d", s.stores[0]))
-		}
-		q.add(`ptiffstore_grams(words, store, n) @> (`)
-		q.arg(grams)
-		q.add(`::text[]%s) AND strpos(words, `, block)
-		q.arg(s.needle)
-		q.add(`) > 0 AND shelf + 0 IN (%s)%s`, numbers(s.shelves), s.among("store + 0"))
-	}
 	if s.Sort != SortCreated {
 		plain := map[Sort]string{SortName: "name || ''", SortSize: "size + 0"}[s.Sort]
 		q.add(`SELECT n, %s FROM images WHERE `, s.column())
-		match("")
+		matchPostgres(s, &q, "")
 		s.behind(&q, "n", plain)
 		q.add(` ORDER BY %s, n LIMIT %d`, plain, s.limit)
 		return q
@@ -127,9 +117,33 @@ func matchesPostgres(s *search) (q statement) {
 		q.add(`::bigint`)
 	}
 	q.add(`) >> %d, 0, -1) AS b (block) CROSS JOIN LATERAL (SELECT n FROM images WHERE `, blockBits)
-	match(` || ('block ' || b.block)`)
+	matchPostgres(s, &q, ` || ('block ' || b.block)`)
 	s.behind(&q, "n + 0", "")
 	q.add(` ORDER BY n + 0 DESC LIMIT %d) m LIMIT %d`, s.limit, s.limit)
+	return q
+}
+
+// matchPostgres adds the condition that an image has what is looked for, and is in a
+// block.
+func matchPostgres(s *search, q *statement, block string) {
+	grams := s.grams()
+	if len(s.stores) == 1 {
+		grams = append(grams, fmt.Sprintf("store %d", s.stores[0]))
+	}
+	q.add(`ptiffstore_grams(words, store, n) @> (`)
+	q.arg(grams)
+	q.add(`::text[]%s) AND strpos(words, `, block)
+	q.arg(s.needle)
+	q.add(`) > 0 AND shelf + 0 IN (%s)%s`, numbers(s.shelves), s.among("store + 0"))
+}
+
+// fewPostgres asks for all that match, up to a number. Where few do, that is quicker
+// than to go through the blocks, of which a million images have a hundred and more.
+func fewPostgres(s *search, most int) (q statement) {
+	q.add(`SELECT n, n FROM (SELECT n FROM images WHERE `)
+	matchPostgres(s, &q, "")
+	s.behind(&q, "n + 0", "")
+	q.add(` LIMIT %d) few ORDER BY n DESC`, most)
 	return q
 }
 

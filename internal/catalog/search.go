@@ -207,8 +207,17 @@ func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	if err != nil || len(more) == 0 {
 		return found, err // it has looked at all there are
 	}
+	if s.c.few != nil && s.Sort == SortCreated {
+		found, err := s.read(ctx, s.c.few(s, fewMatches))
+		if err != nil || len(found) < fewMatches {
+			return found[:min(len(found), s.limit)], err
+		}
+	}
 	return s.read(ctx, s.c.matches(s))
 }
+
+// fewMatches are so few that they are all looked up and sorted.
+const fewMatches = 3000
 
 // read returns the positions that a statement finds.
 func (s *search) read(ctx context.Context, q statement) ([]position, error) {
