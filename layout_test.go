@@ -41,6 +41,7 @@ var layout = []struct{ room, rooms, modules string }{
 		"modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/crypto golang.org/x/text",
 	},
 	{"internal/web", "", ""},
+	{"internal/oidc", "internal/account internal/web", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"internal/auth", "internal/account internal/web", ""},
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/catalog internal/ingest internal/web", "golang.org/x/sys"},
@@ -73,7 +74,7 @@ var layout = []struct{ room, rooms, modules string }{
 // of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/jobs internal/account",
-	"net/http": "internal/metrics internal/web internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
+	"net/http": "internal/metrics internal/web internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
 		"internal/tiles/tilestest internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/pgtest", // what tests of several rooms share
 	"C":       "",                                         // the program is static

@@ -1,0 +1,272 @@
+package oidc
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// act is what a log-in is in the audit log.
+const act = "login"
+
+// A Login is one that has succeeded.
+type Login struct {
+	User    *account.User
+	Session *account.Session
+	Secret  string // of the session, for its cookie
+	Next    string // path of this server where to go on
+}
+
+// Start sends the browser to the provider. The parameter next is the path of the page
+// where to go on after the log-in; what is no path of this server is ignored. An error
+// is a [*web.Error], and nothing has been written then.
+func (c *Client) Start(w http.ResponseWriter, r *http.Request) error {
+	p, err := c.find(r.Context())
+	if err != nil {
+		return err
+	}
+	at := newAttempt(r.URL.Query().Get("next"), c.o.Now())
+	sealed, err := c.seal(r.Context(), at)
+	if err != nil {
+		return databaseAway(err)
+	}
+	c.setCookie(w, sealed)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, c.config(p).AuthCodeURL(at.State, oidc.Nonce(at.Nonce), oauth2.S256ChallengeOption(at.Verifier)), http.StatusFound)
+	return nil
+}
+
+// Callback ends a log-in with what the provider has sent the browser back with, and
+// starts a session. It sets headers and writes no answer: the caller sets the session's
+// cookie and sends the browser on to Next. An error is a [*web.Error]; it is in the
+// audit log, like the log-in is.
+func (c *Client) Callback(w http.ResponseWriter, r *http.Request) (*Login, error) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer") // the URL has the code
+	c.setCookie(w, "")                               // it is good for one
+	login, err := c.callback(r)
+	if err == nil {
+		return login, nil
+	}
+	e, ok := errors.AsType[*web.Error](err)
+	if !ok {
+		e = databaseAway(err)
+	}
+	c.refused(r, e)
+	return nil, e
+}
+
+func (c *Client) callback(r *http.Request) (*Login, error) {
+	ctx := oidc.ClientContext(r.Context(), c.http)
+	at, err := c.open(ctx, r)
+	if err != nil && !errors.Is(err, errNoAttempt) {
+		return nil, err
+	}
+	q := r.URL.Query()
+	if err != nil || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(at.State)) != 1 {
+		return nil, c.again("This log-in was begun in another window or browser, under another address, or too long ago.", err)
+	}
+	if iss := q.Get("iss"); iss != "" && iss != c.o.Issuer { // RFC 9207
+		return nil, c.again("This answer is not from "+c.o.Label+".", nil)
+	}
+	if word := q.Get("error"); word != "" {
+		return nil, c.denied(word)
+	}
+	code := q.Get("code")
+	if code == "" {
+		return nil, c.again("This answer has no code.", nil)
+	}
+	p, err := c.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	token, err := c.config(p).Exchange(ctx, code, oauth2.VerifierOption(at.Verifier))
+	if err != nil {
+		return nil, c.notExchanged(err)
+	}
+	id, err := c.verify(ctx, p, token, at)
+	if err != nil {
+		return nil, err
+	}
+	who, err := c.person(ctx, p, id, token)
+	if err != nil {
+		return nil, err
+	}
+	return c.admit(r, who, at)
+}
+
+// verify returns the id token if it is the provider's, for this server, of this log-in,
+// and has not expired.
+func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Token, at attempt) (*oidc.IDToken, error) {
+	raw, ok := token.Extra("id_token").(string)
+	if !ok {
+		return nil, c.unusable("the id token", errors.New("there is none: is the scope openid allowed for this client?"))
+	}
+	id, err := p.Verifier(&oidc.Config{
+		ClientID: c.o.ClientID,
+		Now:      func() time.Time { return c.o.Now().Add(-skew) },
+	}).Verify(ctx, raw)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "fetching keys"): // go-oidc has no other sign of it
+		return nil, c.away(err)
+	case err != nil:
+		return nil, c.unusable("the id token", err)
+	case subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(at.Nonce)) != 1:
+		return nil, c.unusable("the id token", errors.New("its nonce is not the one of this log-in"))
+	case id.Subject == "" || len(id.Subject) > 255:
+		return nil, c.unusable("the id token", errors.New("it has no subject, or a longer one than 255 bytes"))
+	}
+	azp, err := authorized(id)
+	switch { // OpenID Connect Core, section 3.1.3.7
+	case err != nil:
+		return nil, c.unusable("the id token", err)
+	case azp != "" && azp != c.o.ClientID, azp == "" && len(id.Audience) > 1:
+		return nil, c.unusable("the id token", fmt.Errorf("it was made for the client %q", azp))
+	}
+	if id.AccessTokenHash != "" {
+		if err := id.VerifyAccessToken(token.AccessToken); err != nil {
+			return nil, c.unusable("the access token", err)
+		}
+	}
+	return id, nil
+}
+
+// admit makes the person a user with a session.
+func (c *Client) admit(r *http.Request, who *person, at attempt) (*Login, error) {
+	ctx := r.Context()
+	if len(c.o.AllowGroups) > 0 && !slices.ContainsFunc(who.groups, func(g string) bool { return slices.Contains(c.o.AllowGroups, g) }) {
+		return nil, &web.Error{
+			Status: http.StatusForbidden, Err: errors.New("in none of the groups that may log in"),
+			Detail: c.o.Label + " knows you, but you are in none of the groups that may log in here. Ask an admin.",
+		}
+	}
+	u, err := c.o.Accounts.UpsertOIDCUser(ctx, c.o.Issuer, who.subject, who.name, who.displayName)
+	if errors.Is(err, account.ErrDisabled) {
+		return nil, errDisabled(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.o.Accounts.SetOIDCGroups(ctx, u.ID, who.groups); err != nil {
+		return nil, err
+	}
+	from := c.o.Proxies.Address(r)
+	// Who can't be recorded does not come in.
+	if err := c.o.Accounts.Record(ctx, account.Event{User: u.ID, Act: act, Object: u.ID, From: from, Allowed: true, Detail: "OpenID Connect"}); err != nil {
+		return nil, err
+	}
+	secret, s, err := c.o.Accounts.StartSession(ctx, u.ID, from, r.UserAgent())
+	switch {
+	case errors.Is(err, account.ErrDisabled): // just now
+		return nil, errDisabled(err)
+	case err != nil:
+		return nil, err
+	}
+	return &Login{User: u, Session: s, Secret: secret, Next: at.Next}, nil
+}
+
+// refused puts a log-in that failed into the audit log. Err has no names, secrets or
+// what a stranger has written.
+func (c *Client) refused(r *http.Request, e *web.Error) {
+	ctx := context.WithoutCancel(r.Context())
+	why := "failed"
+	switch {
+	case errors.Is(e, account.ErrDisabled):
+		why = "the user is disabled"
+	case e.Status == http.StatusForbidden && e.Err != nil:
+		why = e.Err.Error()
+	case e.Status == http.StatusBadRequest:
+		why = "state, code or time were not right"
+	case e.Status == http.StatusServiceUnavailable:
+		why = "the provider or the database did not answer"
+	case e.Status == http.StatusBadGateway:
+		why = "the provider's answer could not be used"
+	}
+	c.o.Log.WarnContext(ctx, "log-in by OpenID Connect failed", "request", web.RequestID(ctx), "why", why, "err", e.Err)
+	if err := c.o.Accounts.Record(ctx, account.Event{Act: act, From: c.o.Proxies.Address(r), Detail: "OpenID Connect: " + why}); err != nil {
+		c.o.Log.ErrorContext(ctx, "audit log not written", "request", web.RequestID(ctx), "act", act, "err", err)
+	}
+}
+
+// again is the answer to one who only has to begin once more.
+func (c *Client) again(why string, err error) error {
+	return &web.Error{Status: http.StatusBadRequest, Detail: why + " Open " + c.redirect.Scheme + "://" + c.redirect.Host + "/ and log in again.", Err: err}
+}
+
+// denied says what the provider's word for a refusal means (RFC 6749, section 4.1.2.1
+// and OpenID Connect Core, section 3.1.2.6). The browser brings it, so only words that
+// are known are repeated.
+func (c *Client) denied(word string) error {
+	switch word {
+	case "access_denied":
+		return &web.Error{
+			Status: http.StatusForbidden, Err: errors.New("the provider denied access"),
+			Detail: c.o.Label + " has not let you in, or you have cancelled. Try again, or ask those who run it whether you may use this server.",
+		}
+	case "server_error", "temporarily_unavailable":
+		return c.away(errors.New("the provider says " + word))
+	case "interaction_required", "login_required", "consent_required", "account_selection_required":
+		return c.again(c.o.Label+" wants something of you first.", nil)
+	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope":
+		return c.misfit("the provider says " + word)
+	}
+	return c.misfit("the provider refuses with a word that is not known here")
+}
+
+// misfit is the answer when the provider does not take this server for a client.
+func (c *Client) misfit(why string) error {
+	return &web.Error{
+		Status: http.StatusBadGateway, Err: errors.New(why),
+		Detail: c.o.Label + " refuses this server: " + strings.TrimPrefix(why, "the provider says ") + ". An admin has to compare client id, secret, redirect URL and scopes here and there.",
+	}
+}
+
+// notExchanged says why there were no tokens for a code.
+func (c *Client) notExchanged(err error) error {
+	var e *oauth2.RetrieveError
+	switch {
+	case !errors.As(err, &e):
+		if unreachable(err) {
+			return c.away(err)
+		}
+		return c.unusable("the answer", err)
+	case e.ErrorCode == "invalid_grant":
+		return c.again("This log-in was used already, or took too long.", errors.New("the provider says invalid_grant"))
+	case e.ErrorCode == "" && e.Response != nil && e.Response.StatusCode >= 500, e.ErrorCode == "server_error", e.ErrorCode == "temporarily_unavailable":
+		return c.away(err)
+	case slices.Contains([]string{"invalid_client", "unauthorized_client", "invalid_request", "unsupported_grant_type", "invalid_scope"}, e.ErrorCode):
+		return c.misfit("the provider says " + e.ErrorCode)
+	}
+	return c.misfit("the provider refuses with a word that is not known here")
+}
+
+// unusable is the answer when what the provider says can't be believed or understood.
+func (c *Client) unusable(what string, err error) error {
+	return &web.Error{
+		Status: http.StatusBadGateway, Err: fmt.Errorf("%s: %w", what, brief(err)),
+		Detail: "What " + c.o.Label + " has answered can't be used: " + what + " is not as it should be, so you are not logged in. Try again; if it stays so, an admin finds the reason in the server's log.",
+	}
+}
+
+func errDisabled(err error) error {
+	return &web.Error{Status: http.StatusForbidden, Detail: "This user is disabled. Ask an admin.", Err: err}
+}
+
+// databaseAway is the answer when the accounts can't be read or written.
+func databaseAway(err error) *web.Error {
+	if errors.Is(err, account.ErrAway) {
+		return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again in a moment.", Err: err}
+	}
+	return &web.Error{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log.", Err: err}
+}

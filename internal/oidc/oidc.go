@@ -1,0 +1,257 @@
+// Package oidc lets people log in at an OpenID Connect provider: by the authorization
+// code flow with PKCE. Who has proved there who they are is a user here, whose groups
+// are those that the provider tells of, and gets a session like any other.
+package oidc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+const (
+	// loginTime is how long a person may take at the provider.
+	loginTime = 15 * time.Minute
+	// skew is how much the clocks here and there may differ.
+	skew = time.Minute
+	// askTime is how long the provider may take for an answer.
+	askTime = 10 * time.Second
+	// askAgain is how long after a failure the provider is not asked for its
+	// addresses: those who wait get the same answer at once.
+	askAgain = 2 * time.Second
+	// addressesKept is how long its addresses are used until it is asked again.
+	addressesKept = time.Hour
+	// answerMost is how many bytes of an answer are read.
+	answerMost = 4 << 20
+)
+
+// Options say which provider, and as whom this server is known there.
+type Options struct {
+	// Issuer is the provider's URL, character for character as it calls itself. It is
+	// https but on this machine.
+	Issuer string
+	// ClientID and ClientSecret are what the provider has registered this server
+	// with. A public client has no secret.
+	ClientID, ClientSecret string
+	// RedirectURL is where the provider sends people back to: the URL of [Client.Callback]
+	// as browsers see it, registered there character for character.
+	RedirectURL string
+	// Scopes are asked for; nil is openid, profile and email.
+	Scopes []string
+	// GroupsClaim is the claim that lists a user's groups, "groups" if empty; with dots
+	// it is one within another, as in realm_access.roles.
+	GroupsClaim string
+	// AllowGroups, unless empty, are the provider's groups of which somebody must be
+	// in one to log in.
+	AllowGroups []string
+	// Label is what people call the provider; the host of Issuer if empty.
+	Label string
+
+	Accounts *account.Accounts
+	// Proxies are those whose word on a client's address is believed.
+	Proxies web.Proxies
+	Log     *slog.Logger
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// A Client is this server at the provider. It is safe for concurrent use.
+type Client struct {
+	o        Options
+	redirect *url.URL
+	http     *http.Client
+
+	turn     chan struct{} // held by the one who asks for the addresses
+	provider *oidc.Provider
+	askAt    time.Time // not before
+	failed   error     // what the last one has got
+}
+
+// New returns a client. Nothing is asked of the provider before the first log-in, so it
+// may be away. The error says which option is wrong.
+func New(o Options) (*Client, error) {
+	issuer, err := secureURL("issuer", o.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	redirect, err := secureURL("redirect URL", o.RedirectURL)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.ClientID == "":
+		return nil, errors.New("oidc: there is no client id: it is what the provider calls this server")
+	case o.Accounts == nil:
+		return nil, errors.New("oidc: there are no accounts")
+	case redirect.RawQuery != "" || !strings.HasPrefix(redirect.Path, "/"):
+		return nil, fmt.Errorf("oidc: the redirect URL %s is not that of a path without a query", o.RedirectURL)
+	}
+	if o.Scopes == nil {
+		o.Scopes = []string{oidc.ScopeOpenID, "profile", "email"}
+	}
+	if !slices.Contains(o.Scopes, oidc.ScopeOpenID) {
+		return nil, errors.New("oidc: openid is not among the scopes: without it there is no log-in")
+	}
+	if o.GroupsClaim == "" {
+		o.GroupsClaim = "groups"
+	}
+	if o.Label == "" {
+		o.Label = issuer.Hostname()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Client{
+		o: o, redirect: redirect, turn: make(chan struct{}, 1),
+		http: &http.Client{Timeout: askTime, Transport: bounded{}, CheckRedirect: keepSecret},
+	}, nil
+}
+
+// secureURL takes a URL apart whose answers nobody on the way can change.
+func secureURL(what, s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, fmt.Errorf("oidc: the %s %q is no URL like https://login.example.org/path", what, s)
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return nil, fmt.Errorf("oidc: the %s %s is not https: anybody on the way could log in as somebody else", what, s)
+	}
+	return u, nil
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// Label is what people call the provider.
+func (c *Client) Label() string { return c.o.Label }
+
+// Check returns nil if the provider answers as it should. It may do so later if it
+// does not now.
+func (c *Client) Check(ctx context.Context) error {
+	_, err := c.find(ctx)
+	return err
+}
+
+// bounded reads no more of an answer than is good.
+type bounded struct{}
+
+// RoundTrip is for [http.Client].
+func (bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = http.MaxBytesReader(nil, resp.Body, answerMost)
+	return resp, nil
+}
+
+// keepSecret follows no redirect with what is secret, nor away from https.
+func keepSecret(r *http.Request, via []*http.Request) error {
+	switch first := via[0]; {
+	case first.Method != http.MethodGet || first.Header.Get("Authorization") != "":
+		return errors.New("the answer is a redirect, which is not followed with a secret")
+	case first.URL.Scheme == "https" && r.URL.Scheme != "https":
+		return errors.New("the answer is a redirect away from https")
+	case len(via) >= 5:
+		return errors.New("more than 5 redirects")
+	}
+	return nil
+}
+
+// find returns the provider with its addresses, asking for them if need be.
+func (c *Client) find(ctx context.Context) (*oidc.Provider, error) {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return nil, c.away(ctx.Err())
+	}
+	if c.o.Now().Before(c.askAt) {
+		return c.provider, c.failed
+	}
+	// One who goes away must not spoil it for those who wait.
+	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
+	defer cancel()
+	provider, err := oidc.NewProvider(oidc.ClientContext(ask, c.http), c.o.Issuer)
+	if err == nil {
+		err = secureEndpoints(provider.Endpoint())
+	}
+	now := c.o.Now() // it may have taken long
+	switch {
+	case err == nil:
+		c.provider, c.failed, c.askAt = provider, nil, now.Add(addressesKept)
+	case c.provider != nil: // it may be away, and come back where it was
+		c.askAt = now.Add(time.Minute)
+	default:
+		c.failed, c.askAt = c.undiscovered(err), now.Add(askAgain)
+	}
+	return c.provider, c.failed
+}
+
+// secureEndpoints keeps people and the secret from being sent in the clear.
+func secureEndpoints(e oauth2.Endpoint) error {
+	for _, at := range []string{e.AuthURL, e.TokenURL} {
+		if _, err := secureURL("provider's address", at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undiscovered says why the provider can't be used, in the words for people and for the
+// log.
+func (c *Client) undiscovered(err error) error {
+	var mismatch *oidc.IssuerMismatchError
+	if errors.As(err, &mismatch) {
+		return &web.Error{Status: http.StatusBadGateway, Err: err, Detail: "The log-in of " + c.o.Label + " is not set up rightly here: it calls itself otherwise than this server is told. An admin has to set the issuer."}
+	}
+	return c.away(err)
+}
+
+// away is the answer while the provider does not answer.
+func (c *Client) away(err error) error {
+	return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Err: brief(err), Detail: c.o.Label + " does not answer at present, so nobody can log in there. Try again in a moment."}
+}
+
+// unreachable reports whether an error is that of the way to the provider.
+func unreachable(err error) bool {
+	var network net.Error
+	var op *net.OpError
+	return errors.As(err, &network) || errors.As(err, &op) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// brief is an error that may hold a whole page, cut to what a log can take.
+func brief(err error) error {
+	const most = 500
+	if s := err.Error(); len(s) > most {
+		return errors.New(strings.ToValidUTF8(s[:most], "") + "…")
+	}
+	return err
+}
+
+// config is the provider's and ours.
+func (c *Client) config(p *oidc.Provider) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID: c.o.ClientID, ClientSecret: c.o.ClientSecret, Endpoint: p.Endpoint(),
+		RedirectURL: c.o.RedirectURL, Scopes: c.o.Scopes,
+	}
+}

@@ -1,0 +1,755 @@
+package oidc
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+const (
+	startPath    = "/api/v1/auth/oidc/start"
+	callbackPath = "/api/v1/auth/oidc/callback"
+)
+
+// A clock is right until it is set forward.
+type clock struct {
+	mu    sync.Mutex
+	ahead time.Duration
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.ahead)
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+}
+
+// A site is this server as far as a log-in needs it, and the provider beside it.
+type site struct {
+	*httptest.Server
+	provider *provider
+	accounts *account.Accounts
+	clock    *clock
+	log      *safeBuffer
+
+	mu     sync.Mutex
+	client *Client
+	login  *Login // the last one that succeeded
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Builder.Write(p)
+}
+
+// newSite starts a provider and a server. Set changes the options.
+func newSite(t *testing.T, database string, set func(*Options)) *site {
+	t.Helper()
+	s := &site{clock: new(clock), log: new(safeBuffer)}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+startPath, web.Handler(func(w http.ResponseWriter, r *http.Request) error { return s.current().Start(w, r) }))
+	mux.Handle("GET "+callbackPath, web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		l, err := s.current().Callback(w, r)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.login = l
+		s.mu.Unlock()
+		http.Redirect(w, r, l.Next, http.StatusFound)
+		return nil
+	}))
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "page "+r.URL.String()) })
+	s.Server = httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	var err error
+	s.accounts, err = account.Open(t.Context(), database, account.Options{})
+	check(t, err)
+	t.Cleanup(func() { s.accounts.Close() })
+	s.provider = startProvider(t, "127.0.0.1:0", s.URL+callbackPath)
+	s.use(t, set)
+	return s
+}
+
+// use makes the client anew, as a server that is started again does.
+func (s *site) use(t *testing.T, set func(*Options)) {
+	t.Helper()
+	o := Options{
+		Issuer: s.provider.issuer, ClientID: clientID, ClientSecret: clientSecret, RedirectURL: s.URL + callbackPath, Label: "The clinic",
+		Accounts: s.accounts, Log: slog.New(slog.NewTextHandler(s.log, nil)), Now: s.clock.now,
+	}
+	if set != nil {
+		set(&o)
+	}
+	c, err := New(o)
+	check(t, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.client = c
+}
+
+func (s *site) current() *Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client
+}
+
+func sqliteURL(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "catalog.db") }
+
+// A browser keeps cookies and follows redirects, but only as far as a test wants.
+type browser struct {
+	*http.Client
+	t    *testing.T
+	site *site
+}
+
+func (s *site) browser(t *testing.T) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	check(t, err)
+	return &browser{&http.Client{Jar: jar, Timeout: 30 * time.Second}, t, s}
+}
+
+// A page is an answer that has been read.
+type page struct {
+	status int
+	url    *url.URL
+	header http.Header
+	body   string
+}
+
+func (b *browser) read(resp *http.Response, err error) *page {
+	b.t.Helper()
+	check(b.t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	check(b.t, err)
+	return &page{resp.StatusCode, resp.Request.URL, resp.Header, string(body)}
+}
+
+// logIn goes from the start to the provider's page, logs in there, and returns where
+// the provider sends the browser back to.
+func (b *browser) logIn(user, next string) *url.URL {
+	b.t.Helper()
+	form := b.read(b.Get(b.site.URL + startPath + "?next=" + url.QueryEscape(next)))
+	if form.status != http.StatusOK || form.url.Path != "/login/username" {
+		b.t.Fatalf("start led to %s: %d %s", form.url, form.status, form.body)
+	}
+	password := map[string]string{"anna": "anna's", "": "bert's"}[user]
+	b.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if r.URL.Path == callbackPath {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	defer func() { b.CheckRedirect = nil }()
+	back := b.read(b.PostForm(b.site.provider.issuer+"/login/username", url.Values{
+		"username": {user}, "password": {password}, "id": {form.url.Query().Get("authRequestID")},
+	}))
+	at, err := url.Parse(back.header.Get("Location"))
+	if err != nil || at.Path != callbackPath {
+		b.t.Fatalf("the provider sent the browser to %s: %d %s", at, back.status, back.body)
+	}
+	return at
+}
+
+// dance is the whole log-in. It returns the page that it ends at.
+func (b *browser) dance(user, next string) *page {
+	b.t.Helper()
+	return b.read(b.Get(b.logIn(user, next).String()))
+}
+
+// refusedAs fails the test unless a page is a problem with that status and words.
+func (p *page) refusedAs(t *testing.T, status int, words string) {
+	t.Helper()
+	if p.status != status || !strings.Contains(p.body, words) || p.header.Get("Content-Type") != web.ProblemType {
+		t.Errorf("got %d %s, want %d with %q", p.status, p.body, status, words)
+	}
+}
+
+func (s *site) users(t *testing.T) []account.User {
+	t.Helper()
+	u, _, err := s.accounts.Users(t.Context(), account.UserQuery{})
+	check(t, err)
+	return u
+}
+
+// groups are those of the user who has logged in last.
+func (s *site) groups(t *testing.T) []string {
+	t.Helper()
+	list, err := s.accounts.GroupsOf(t.Context(), s.login.User.ID)
+	check(t, err)
+	names := []string{}
+	for _, g := range list {
+		names = append(names, g.Name)
+	}
+	return names
+}
+
+// audit returns the newest events of log-ins, without what differs each time.
+func (s *site) audit(t *testing.T) []account.Event {
+	t.Helper()
+	list, _, err := s.accounts.Events(t.Context(), account.EventFilter{Act: "login"}, "")
+	check(t, err)
+	for i := range list {
+		list[i].N, list[i].At = 0, time.Time{}
+	}
+	return list
+}
+
+// TestLogIn fails if somebody who logs in at the provider does not get a session as the
+// user they are.
+func TestLogIn(t *testing.T) {
+	t.Parallel()
+	for name, database := range map[string]func(*testing.T) string{"sqlite": sqliteURL, "postgres": func(t *testing.T) string { return pgtest.New(t) }} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, database(t), nil)
+			_, err := s.accounts.CreateUser(t.Context(), account.User{Name: "anna"}, "correct horse battery")
+			check(t, err)
+			end := s.browser(t).dance("anna", "/images/42?zoom=3#x")
+			if want := "page /images/42?zoom=3"; end.status != http.StatusOK || end.body != want {
+				t.Fatalf("the log-in ended at %d %q, want %q", end.status, end.body, want)
+			}
+			u, session, err := s.accounts.UseSession(t.Context(), s.login.Secret)
+			check(t, err)
+			if u.ID != s.login.User.ID || session.ID != s.login.Session.ID || session.Address != "127.0.0.1" || session.Agent == "" {
+				t.Errorf("session %+v of %+v, want one of %+v", session, u, s.login.User)
+			}
+			// A local user of the same name is somebody else.
+			if !strings.HasPrefix(u.Name, "anna-") || u.DisplayName != "Anna Arnold" || u.Source != account.OIDC || u.Subject != "1" || u.Issuer != s.provider.issuer || u.HasPassword {
+				t.Errorf("user %+v", u)
+			}
+			want := []account.Event{{User: u.ID, Act: "login", Object: u.ID, From: "127.0.0.1", Allowed: true, Detail: "OpenID Connect"}}
+			if diff := cmp.Diff(want, s.audit(t)); diff != "" {
+				t.Error(diff)
+			}
+
+			s.use(t, nil) // the server is started again
+			s.browser(t).dance("anna", "/")
+			if s.login.User.ID != u.ID || s.login.Secret == "" || s.login.Session.ID == session.ID {
+				t.Errorf("the second log-in is that of %+v, want %s", s.login.User, u.ID)
+			}
+			s.browser(t).dance("", "/")
+			if got := s.login.User; got.ID == u.ID || got.Name != "bert@example.org" || got.DisplayName != "" {
+				t.Errorf("one without a user name is %+v", got)
+			}
+		})
+	}
+}
+
+// TestRequest fails if what the browser is sent to the provider with, or keeps
+// meanwhile, is not what protects it.
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), nil)
+	b := s.browser(t)
+	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	one, two := b.read(b.Get(s.URL+startPath)), b.read(b.Get(s.URL+startPath))
+	at, err := url.Parse(one.header.Get("Location"))
+	check(t, err)
+	q := at.Query()
+	fixed := url.Values{
+		"client_id": {clientID}, "redirect_uri": {s.URL + callbackPath}, "response_type": {"code"},
+		"scope": {"openid profile email"}, "code_challenge_method": {"S256"},
+	}
+	again, err := url.Parse(two.header.Get("Location"))
+	check(t, err)
+	for _, once := range []string{"state", "nonce", "code_challenge"} {
+		if len(q.Get(once)) < 26 || q.Get(once) == again.Query().Get(once) {
+			t.Errorf("%s is %q and then %q", once, q.Get(once), again.Query().Get(once))
+		}
+		q.Del(once)
+	}
+	if diff := cmp.Diff(fixed, q); diff != "" {
+		t.Error(diff)
+	}
+	if one.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("the redirect may be kept: %q", one.header.Get("Cache-Control"))
+	}
+	c, err := http.ParseSetCookie(one.header.Get("Set-Cookie"))
+	check(t, err)
+	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/api/v1/auth/oidc" || c.MaxAge != 900 || c.Secure || c.Domain != "" {
+		t.Errorf("cookie %s", c.Raw)
+	}
+	for _, secret := range []string{at.Query().Get("state"), at.Query().Get("nonce")} {
+		if strings.Contains(c.Value, secret) {
+			t.Error("the cookie can be read")
+		}
+	}
+	s.use(t, func(o *Options) { o.RedirectURL = "https://slides.example.org/api/v1/auth/oidc/callback" })
+	if c, err = http.ParseSetCookie(b.read(b.Get(s.URL + startPath)).header.Get("Set-Cookie")); err != nil || !c.Secure {
+		t.Errorf("behind TLS the cookie is %v, %v", c, err)
+	}
+}
+
+// TestState fails if a log-in can be ended by another browser than the one that began
+// it, twice, or too late.
+func TestState(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), nil)
+	const begin = "was begun in another window or browser"
+	cookies := func(b *browser, u *url.URL) []*http.Cookie { return b.Jar.Cookies(u) }
+	put := func(b *browser, u *url.URL, value string) {
+		b.Jar.SetCookies(u, []*http.Cookie{{Name: cookieName, Value: value, Path: "/api/v1/auth/oidc"}})
+	}
+	tests := map[string]struct {
+		spoil func(b *browser, u *url.URL)
+		words string
+	}{
+		"another state": {func(_ *browser, u *url.URL) {
+			q := u.Query()
+			q.Set("state", q.Get("state")[1:]+"A")
+			u.RawQuery = q.Encode()
+		}, begin},
+		"no state": {func(_ *browser, u *url.URL) {
+			q := u.Query()
+			q.Del("state")
+			u.RawQuery = q.Encode()
+		}, begin},
+		"no cookie":     {func(b *browser, u *url.URL) { put(b, u, "") }, begin},
+		"another's":     {func(b *browser, u *url.URL) { b.Jar = s.begun(t).Jar }, begin},
+		"cookie made":   {func(b *browser, u *url.URL) { put(b, u, "e30") }, begin},
+		"cookie spoilt": {func(b *browser, u *url.URL) { put(b, u, spoil(cookies(b, u)[0].Value)) }, begin},
+		"another issuer": {func(_ *browser, u *url.URL) {
+			u.RawQuery += "&iss=" + url.QueryEscape("https://evil.example.org")
+		}, "not from The clinic"},
+		"code made": {func(_ *browser, u *url.URL) {
+			q := u.Query()
+			q.Set("code", "guessed")
+			u.RawQuery = q.Encode()
+		}, "used already, or took too long"},
+		"no code": {func(_ *browser, u *url.URL) {
+			q := u.Query()
+			q.Del("code")
+			u.RawQuery = q.Encode()
+		}, "has no code"},
+		"code of another": {func(_ *browser, u *url.URL) { // PKCE and the code's own log-in differ
+			q := u.Query()
+			q.Set("code", s.browser(t).logIn("anna", "/").Query().Get("code"))
+			u.RawQuery = q.Encode()
+		}, "used already, or took too long"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := s.browser(t)
+			u := b.logIn("anna", "/")
+			tt.spoil(b, u)
+			got := b.read(b.Get(u.String()))
+			got.refusedAs(t, http.StatusBadRequest, tt.words)
+			if !strings.Contains(got.body, "Open "+s.URL+"/ and log in again.") {
+				t.Errorf("it does not say what to do: %s", got.body)
+			}
+			if kept := b.Jar.Cookies(u); len(kept) != 0 {
+				t.Errorf("the browser still has %v", kept)
+			}
+		})
+	}
+	t.Run("twice", func(t *testing.T) {
+		b := s.browser(t)
+		u := b.logIn("anna", "/")
+		kept := cookies(b, u)[0].Value
+		if p := b.read(b.Get(u.String())); p.status != http.StatusOK {
+			t.Fatalf("the first time: %d %s", p.status, p.body)
+		}
+		b.read(b.Get(u.String())).refusedAs(t, http.StatusBadRequest, begin)
+		put(b, u, kept) // one who has copied the cookie
+		b.read(b.Get(u.String())).refusedAs(t, http.StatusBadRequest, "used already")
+	})
+	t.Run("late", func(t *testing.T) {
+		b := s.browser(t)
+		u := b.logIn("anna", "/")
+		s.clock.add(loginTime)
+		defer s.clock.add(-loginTime)
+		b.read(b.Get(u.String())).refusedAs(t, http.StatusBadRequest, begin)
+	})
+	want := account.Event{Act: "login", From: "127.0.0.1", Detail: "OpenID Connect: state, code or time were not right"}
+	if diff := cmp.Diff(want, s.audit(t)[0]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// begun is a browser that has begun a log-in.
+func (s *site) begun(t *testing.T) *browser {
+	t.Helper()
+	b := s.browser(t)
+	b.read(b.Get(s.URL + startPath))
+	return b
+}
+
+// spoil changes the last byte.
+func spoil(s string) string {
+	last := byte('A')
+	if s[len(s)-2] == last {
+		last = 'B'
+	}
+	return s[:len(s)-2] + string(last) + s[len(s)-1:]
+}
+
+// TestLies fails if an id token is believed that is not the provider's for this server
+// and this log-in, or one that has expired.
+func TestLies(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), nil)
+	now := time.Now().Unix()
+	tests := map[string]struct {
+		said said
+		log  string // why; "" is that it is believed
+	}{
+		"nothing":               {said{}, ""},
+		"as it is":              {said{Lie: map[string]any{}}, ""},
+		"nonce of another":      {said{Lie: map[string]any{"nonce": "another"}}, "its nonce is not the one of this log-in"},
+		"no nonce":              {said{Lie: map[string]any{"nonce": nil}}, "its nonce is not the one of this log-in"},
+		"audience of another":   {said{Lie: map[string]any{"aud": []string{"another"}}}, "expected audience"},
+		"two audiences":         {said{Lie: map[string]any{"aud": []string{clientID, "another"}}}, ""},
+		"two and made for none": {said{Lie: map[string]any{"aud": []string{clientID, "another"}, "azp": nil}}, "it was made for the client"},
+		"made for another":      {said{Lie: map[string]any{"azp": "another"}}, "it was made for the client"},
+		"issuer of another":     {said{Lie: map[string]any{"iss": "https://evil.example.org"}}, "issued by a different provider"},
+		"expired":               {said{Lie: map[string]any{"exp": now - 120}}, "token is expired"},
+		"expired by the skew":   {said{Lie: map[string]any{"exp": now - 20}}, ""},
+		"not yet":               {said{Lie: map[string]any{"nbf": now + 3600}}, "nbf"},
+		"no subject":            {said{Lie: map[string]any{"sub": ""}}, "no subject"},
+		"another's subject":     {said{Lie: map[string]any{"sub": "2"}}, "another subject"},
+		"another access token":  {said{Lie: map[string]any{"at_hash": "AAAA"}}, "access token"},
+		"no id token":           {said{Lie: map[string]any{"id_token": ""}}, "there is none"},
+		"not signed":            {said{Sign: "none"}, "malformed jwt"},
+		"signed by the secret":  {said{Sign: "secret"}, "malformed jwt"},
+		"changed":               {said{Sign: "kept", Lie: map[string]any{"email": "x@example.org"}}, "verify signature"},
+		"another verifier":      {said{Swap: map[string]string{"code_verifier": strings.Repeat("x", 43)}}, "invalid_grant"},
+		"another redirect URL":  {said{Swap: map[string]string{"redirect_uri": "https://evil.example.org/"}}, "invalid_grant"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s.provider.say(t, tt.said)
+			before, users := s.log.String(), len(s.users(t))
+			p := s.browser(t).dance("anna", "/")
+			logged := strings.TrimPrefix(s.log.String(), before)
+			if tt.log == "" {
+				if p.status != http.StatusOK || logged != "" {
+					t.Errorf("got %d %s", p.status, p.body)
+				}
+				return
+			}
+			if p.status == http.StatusOK || !strings.Contains(logged, tt.log) {
+				t.Errorf("got %d %s, log %s, want %q", p.status, p.body, logged, tt.log)
+			}
+			if got := len(s.users(t)); got != users {
+				t.Errorf("%d users, were %d", got, users)
+			}
+		})
+	}
+}
+
+// TestGroups fails if a user is not in just those groups that the provider names at
+// their last log-in.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), nil)
+	for _, external := range []string{"path", "research", ""} {
+		_, err := s.accounts.CreateGroup(t.Context(), account.Group{Name: "our " + external, External: external})
+		check(t, err)
+	}
+	tests := []struct {
+		name   string
+		said   said
+		claim  string
+		groups []string // nil: no log-in
+	}{
+		{"none", said{}, "", []string{}},
+		{"of UserInfo", said{Groups: []string{"path", "unknown"}}, "", []string{"our path"}},
+		{"of the id token", said{Groups: []string{"research"}, InToken: true}, "", []string{"our research"}},
+		{"others", said{Groups: []string{"path", "research"}}, "", []string{"our path", "our research"}},
+		{"is one", said{Groups: "path"}, "", []string{"our path"}},
+		{"other claim", said{Groups: []string{"research"}, Claim: "roles"}, "roles", []string{"our research"}},
+		{"URL", said{Groups: []string{"path"}, Claim: "https://example.org/groups"}, "https://example.org/groups", []string{"our path"}},
+		{"within", said{Groups: map[string]any{"roles": []string{"research"}}, Claim: "realm_access"}, "realm_access.roles", []string{"our research"}},
+		{"no texts", said{Groups: []int{1}}, "", nil},
+		{"no list", said{Groups: 1}, "", nil},
+		{"elsewhere", said{Groups: map[string]any{"groups": "src1"}, Claim: "_claim_names"}, "", nil},
+		{"UserInfo is out of order", said{Status: map[string]int{"/userinfo": 500}}, "", nil},
+		{"none again", said{Groups: []string{}}, "", []string{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s.use(t, func(o *Options) { o.GroupsClaim = tt.claim })
+			s.provider.say(t, tt.said)
+			var before []string
+			if tt.groups == nil {
+				before = s.groups(t)
+			}
+			p := s.browser(t).dance("anna", "/")
+			if tt.groups == nil {
+				p.refusedAs(t, http.StatusBadGateway, "can't be used")
+				tt.groups = before // none is taken away
+			} else if p.status != http.StatusOK {
+				t.Fatalf("%d %s", p.status, p.body)
+			}
+			if diff := cmp.Diff(tt.groups, s.groups(t)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestWho fails if somebody gets in who may not.
+func TestWho(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), func(o *Options) { o.AllowGroups = []string{"path", "research"} })
+	s.provider.say(t, said{Groups: []string{"visitors"}})
+	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusForbidden, "in none of the groups that may log in here")
+	if u := s.users(t); len(u) != 0 {
+		t.Errorf("there are users: %+v", u)
+	}
+	want := account.Event{Act: "login", From: "127.0.0.1", Detail: "OpenID Connect: in none of the groups that may log in"}
+	if diff := cmp.Diff(want, s.audit(t)[0]); diff != "" {
+		t.Error(diff)
+	}
+	s.provider.say(t, said{Groups: []string{"visitors", "research"}})
+	if p := s.browser(t).dance("anna", "/"); p.status != http.StatusOK {
+		t.Fatalf("%d %s", p.status, p.body)
+	}
+	_, err := s.accounts.UpdateUser(t.Context(), s.login.User.ID, func(u *account.User) error {
+		u.Disabled = true
+		return nil
+	})
+	check(t, err)
+	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusForbidden, "This user is disabled")
+	if got := s.audit(t)[0]; got.Allowed || got.Detail != "OpenID Connect: the user is disabled" {
+		t.Errorf("%+v", got)
+	}
+	if list, err := s.accounts.Sessions(t.Context(), s.login.User.ID); err != nil || len(list) != 0 {
+		t.Errorf("sessions %v, %v", list, err)
+	}
+}
+
+// TestAway fails if the server needs the provider for anything but log-ins, or can't go
+// on when it is back.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), nil)
+	away := func(t *testing.T, p *page) {
+		t.Helper()
+		p.refusedAs(t, http.StatusServiceUnavailable, "The clinic does not answer at present")
+		if p.header.Get("Retry-After") != "5" {
+			t.Errorf("Retry-After %q", p.header.Get("Retry-After"))
+		}
+	}
+	b := s.browser(t)
+	u := b.logIn("anna", "/")
+	s.provider.stop()
+	away(t, b.read(b.Get(u.String())))
+	if b := s.begunOn(t); b == nil {
+		t.Error("a client that knows the provider's addresses does not send the browser there")
+	}
+
+	s.use(t, nil) // the server starts while the provider is away
+	away(t, b.read(b.Get(s.URL+startPath)))
+	if err := s.current().Check(t.Context()); err == nil {
+		t.Error("Check finds nothing wrong")
+	}
+	s.provider = startProvider(t, s.provider.addr, s.URL+callbackPath)
+	away(t, b.read(b.Get(s.URL+startPath))) // not asked again at once
+	s.clock.add(askAgain)
+	check(t, s.current().Check(t.Context()))
+	if p := b.dance("anna", "/"); p.status != http.StatusOK { // signed by a new key
+		t.Errorf("%d %s", p.status, p.body)
+	}
+	for _, path := range []string{"/oauth/token", "/userinfo"} {
+		s.provider.say(t, said{Status: map[string]int{path: http.StatusBadGateway}})
+		p := s.browser(t).dance("anna", "/")
+		if p.status < 500 || strings.Contains(p.body, "<html>") {
+			t.Errorf("%s: %d %s", path, p.status, p.body)
+		}
+	}
+	s.provider.say(t, said{Status: map[string]int{"/keys": http.StatusBadGateway}})
+	s.use(t, nil)
+	away(t, s.browser(t).dance("anna", "/"))
+}
+
+// begunOn is a browser that was sent to a provider that is away, or nil.
+func (s *site) begunOn(t *testing.T) *browser {
+	t.Helper()
+	b := s.browser(t)
+	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if p := b.read(b.Get(s.URL + startPath)); p.status != http.StatusFound {
+		return nil
+	}
+	return b
+}
+
+// TestMisfit fails if it is not said what an admin has to put right.
+func TestMisfit(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), func(o *Options) { o.ClientSecret = "wrong" })
+	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusBadGateway, "compare client id, secret, redirect URL")
+	s.use(t, func(o *Options) { o.Issuer += "/" })
+	b := s.browser(t)
+	b.read(b.Get(s.URL+startPath)).refusedAs(t, http.StatusBadGateway, "An admin has to set the issuer")
+
+	s.use(t, nil)
+	for code, want := range map[string]int{
+		"access_denied": 403, "server_error": 503, "temporarily_unavailable": 503, "login_required": 400, "invalid_scope": 502, "<script>": 502,
+	} {
+		t.Run(code, func(t *testing.T) {
+			b := s.browser(t)
+			u := b.logIn("anna", "/")
+			q := url.Values{"error": {code}, "error_description": {"<b>call 555</b>"}, "state": {u.Query().Get("state")}}
+			p := b.read(b.Get(s.URL + callbackPath + "?" + q.Encode()))
+			if p.status != want || strings.Contains(p.body, "555") || strings.Contains(p.body, "script") {
+				t.Errorf("%d %s, want %d", p.status, p.body, want)
+			}
+			q.Set("state", "guessed") // nobody else can have it shown
+			b.read(b.Get(s.URL+callbackPath+"?"+q.Encode())).refusedAs(t, http.StatusBadRequest, "log in again")
+		})
+	}
+}
+
+// TestSecrets fails if the log tells what nobody but the provider and the browser may
+// know.
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), nil)
+	b := s.browser(t)
+	u := b.logIn("anna", "/")
+	s.provider.say(t, said{Lie: map[string]any{"nonce": "another"}})
+	kept := b.Jar.Cookies(u)[0].Value
+	b.read(b.Get(u.String()))
+	log := s.log.String()
+	if !strings.Contains(log, "nonce") {
+		t.Fatalf("the log has nothing of it: %s", log)
+	}
+	for _, secret := range []string{u.Query().Get("code"), u.Query().Get("state"), kept, clientSecret, "anna", "Arnold", "eyJ"} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log has %q: %s", secret, log)
+		}
+	}
+}
+
+func TestOwnPath(t *testing.T) {
+	t.Parallel()
+	for next, want := range map[string]string{
+		"":                              "/",
+		"/":                             "/",
+		"/images/1?zoom=2#a":            "/images/1?zoom=2#a",
+		"/search?q=https://a/b":         "/search?q=https://a/b",
+		"/%C3%A9":                       "/%C3%A9",
+		"images":                        "/",
+		"https://evil.example.org/":     "/",
+		"//evil.example.org":            "/",
+		"///evil.example.org":           "/",
+		"/\\evil.example.org":           "/",
+		"\\\\evil.example.org":          "/",
+		"/\t/evil.example.org":          "/",
+		"/\n/evil.example.org":          "/",
+		" //evil.example.org":           "/",
+		"/a\r\nSet-Cookie: x=y":         "/",
+		"javascript:alert(1)":           "/",
+		"/%zz":                          "/",
+		"/api/v1/auth/oidc/start":       "/",
+		"/x/../api/v1/auth/logout":      "/",
+		"//api/v1":                      "/",
+		"/apiary":                       "/apiary",
+		"/" + strings.Repeat("x", 2000): "/",
+		"/a\xffb":                       "/",
+	} {
+		if got := ownPath(next); got != want {
+			t.Errorf("%q: got %q, want %q", next, got, want)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	accounts, err := account.Open(t.Context(), sqliteURL(t), account.Options{})
+	check(t, err)
+	t.Cleanup(func() { accounts.Close() })
+	good := Options{Issuer: "https://login.example.org/realm", ClientID: "x", RedirectURL: "https://slides.example.org" + callbackPath, Accounts: accounts}
+	for words, spoil := range map[string]func(*Options){
+		"":                                      func(*Options) {},
+		"issuer \"\" is no URL":                 func(o *Options) { o.Issuer = "" },
+		"issuer \"login.example.org\"":          func(o *Options) { o.Issuer = "login.example.org" },
+		"http://login.example.org is not https": func(o *Options) { o.Issuer = "http://login.example.org" },
+		"redirect URL http://slides":            func(o *Options) { o.RedirectURL = "http://slides.example.org/x" },
+		"without a query":                       func(o *Options) { o.RedirectURL += "?a=b" },
+		"no client id":                          func(o *Options) { o.ClientID = "" },
+		"no accounts":                           func(o *Options) { o.Accounts = nil },
+		"openid is not among the scopes":        func(o *Options) { o.Scopes = []string{"profile"} },
+	} {
+		o := good
+		spoil(&o)
+		c, err := New(o)
+		if words == "" {
+			if err != nil || c.Label() != "login.example.org" {
+				t.Errorf("%v, %v", c, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("got %v, want %q", err, words)
+		}
+	}
+}
+
+// TestRedirects fails if the secret could be sent on to another server.
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	ask := func(method, at string) *http.Request {
+		r, err := http.NewRequest(method, at, nil)
+		check(t, err)
+		return r
+	}
+	get := ask("GET", "https://a.example.org/")
+	if err := keepSecret(ask("GET", "https://b.example.org/"), []*http.Request{get}); err != nil {
+		t.Error(err)
+	}
+	bearer := ask("GET", "https://a.example.org/userinfo")
+	bearer.Header.Set("Authorization", "Bearer x")
+	for name, err := range map[string]error{
+		"secret":     keepSecret(ask("POST", "https://b.example.org/"), []*http.Request{ask("POST", "https://a.example.org/token")}),
+		"token":      keepSecret(ask("GET", "https://b.example.org/"), []*http.Request{bearer}),
+		"in clear":   keepSecret(ask("GET", "http://a.example.org/"), []*http.Request{get}),
+		"in circles": keepSecret(get, slices.Repeat([]*http.Request{get}, 5)),
+	} {
+		if err == nil {
+			t.Errorf("%s: followed", name)
+		}
+	}
+}
+
+// TestDatabaseAway fails if a database that does not answer looks like a wrong log-in.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	if e := databaseAway(errors.Join(account.ErrAway)); e.Status != http.StatusServiceUnavailable || e.RetryAfter == 0 {
+		t.Errorf("%v", e)
+	}
+	if e := databaseAway(errors.New("x")); e.Status != http.StatusInternalServerError {
+		t.Errorf("%v", e)
+	}
+}
