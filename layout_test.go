@@ -51,7 +51,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/tilehttp", "internal/web internal/auth internal/tiles", ""},
 	{"internal/tilefast", "internal/web internal/auth internal/tiles", "github.com/valyala/fasthttp"},
 	{"internal/viewer", "internal/web", ""},
-	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/account internal/web internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/account internal/web internal/oidc internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
 	{
 		"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest " +
 			"internal/auth internal/tiles internal/tilehttp internal/tilefast", "",
@@ -61,7 +61,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/upload " +
-			"internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/deploy internal/metrics",
+			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/deploy internal/metrics",
 		"github.com/alecthomas/kong golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},

@@ -15,6 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -27,6 +28,13 @@ type access struct {
 	CentralPath    string   `name:"central-path" placeholder:"PATH" help:"Where it answers; default: /api/v1/auth/check."`
 	EdgeSecret     string   `name:"edge-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that it has given this server, to be told of revocations."`
 	TrustedProxies []string `name:"trusted-proxy" placeholder:"ADDRESS" help:"Believe what this reverse proxy (address or network) says of clients and of TLS; may be repeated."`
+	PublicURL      string   `name:"public-url" placeholder:"URL" help:"Where browsers reach this server, for coming back from the OpenID Connect provider."`
+	OIDCIssuer     string   `name:"oidc-issuer" placeholder:"URL" help:"Let people log in by this OpenID Connect provider, too; with --auth local."`
+	OIDCClient     string   `name:"oidc-client" placeholder:"ID" help:"As what the provider knows this server."`
+	OIDCSecret     string   `name:"oidc-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the client's secret."`
+	OIDCGroups     string   `name:"oidc-groups" default:"groups" placeholder:"CLAIM" help:"The claim that lists a person's groups."`
+	OIDCAllow      []string `name:"oidc-allow-group" placeholder:"GROUP" help:"Let only members of this group of the provider log in; may be repeated."`
+	OIDCLabel      string   `name:"oidc-label" placeholder:"TEXT" help:"What people call the provider; default: its host."`
 	AdminLink      bool     `name:"admin-link" default:"true" negatable:"" help:"With --auth local, print a link for the first admin while there is none."`
 }
 
@@ -37,6 +45,8 @@ func (o *access) check() error {
 		return errors.New("--auth central needs the URL of the server that knows the users: --central https://…")
 	case o.Auth != "central" && (o.Central != "" || o.CentralCA != "" || o.CentralCookie != "" || o.CentralPath != "" || o.EdgeSecret != ""):
 		return errors.New("--central and what goes with it are of no effect without --auth central")
+	case o.OIDCIssuer != "" && (o.Auth != "local" || o.OIDCClient == "" || o.PublicURL == ""):
+		return errors.New("--oidc-issuer goes with --auth local, --oidc-client and --public-url")
 	}
 	_, err := o.proxies()
 	return err
@@ -91,6 +101,9 @@ func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
 		return err
 	}
 	a.Gate = auth.NewGate(auth.GateOptions{Authority: &auth.Local{Accounts: s.people}, Keys: a.Keys})
+	if err := s.openOIDC(); err != nil {
+		return err
+	}
 	s.people.OnRevoke(a.Gate.Revoke)
 	// Other processes write revocations, too: the command line is one.
 	f := &auth.Follower{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Source: func(ctx context.Context, since int64) (auth.RevocationPage, error) {
@@ -119,6 +132,28 @@ func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
 		}
 	})
 	return nil
+}
+
+// openOIDC makes the OpenID Connect provider known, if there is one.
+func (s *site) openOIDC() error {
+	o := &s.c.access
+	if o.OIDCIssuer == "" {
+		return nil
+	}
+	secret := ""
+	if o.OIDCSecret != "" {
+		b, err := os.ReadFile(o.OIDCSecret)
+		if err != nil {
+			return fmt.Errorf("--oidc-secret-file: %w", err)
+		}
+		secret = strings.TrimSpace(string(b))
+	}
+	var err error
+	s.access.OIDC, err = oidc.New(oidc.Options{
+		Issuer: o.OIDCIssuer, ClientID: o.OIDCClient, ClientSecret: secret, GroupsClaim: o.OIDCGroups, AllowGroups: o.OIDCAllow, Label: o.OIDCLabel,
+		RedirectURL: strings.TrimSuffix(o.PublicURL, "/") + api.OIDCCallback, Accounts: s.people, Proxies: s.access.Proxies, Log: s.log,
+	})
+	return err
 }
 
 // openCentral has another server decide.

@@ -9,6 +9,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -24,6 +25,8 @@ type Access struct {
 	Central string
 	// Revoke, if not nil, answers the central server's word of a revocation.
 	Revoke http.Handler
+	// OIDC, if not nil, logs people in beside passwords.
+	OIDC *oidc.Client
 	// Proxies are those whose word on a client's address and TLS is believed.
 	Proxies web.Proxies
 }

@@ -303,6 +303,8 @@ var accessTable = []struct {
 	{"GET /api/v1/auth/session", "/api/v1/auth/session", "", open},
 	{"POST /api/v1/auth/login", "/api/v1/auth/login", `{"name":"x"}`, open.with(422)},
 	{"POST /api/v1/auth/bootstrap", "/api/v1/auth/bootstrap", `{"secret":"x","name":"y","password":"correct horse battery"}`, open.with(401)},
+	{"GET /api/v1/auth/oidc/start", "/api/v1/auth/oidc/start", "", open.with(404)},
+	{"GET /api/v1/auth/oidc/callback", "/api/v1/auth/oidc/callback", "", open.with(404)},
 	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&image={image}&scope=tiles", "", ownTiles},
 	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&image={image}&scope=label", "", labels},
 	{"GET /api/v1/auth/check", "/api/v1/auth/check?scope=admin", "", admins},
@@ -380,7 +382,8 @@ func TestEveryRouteHasARule(t *testing.T) {
 		if !slices.ContainsFunc(accessTable, func(row struct {
 			route, path, body string
 			want              statuses
-		}) bool {
+		},
+		) bool {
 			return row.route == p
 		}) {
 			t.Errorf("%s is not in the table of what is answered to whom", p)
@@ -418,16 +421,36 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 	g := newGuardedSite(t)
 	unknown := catalog.NewID()
 	paths := []struct{ method, path, forbidden string }{
-		{"GET", "/api/v1/stores/%s", g.other}, {"PATCH", "/api/v1/stores/%s", g.other}, {"POST", "/api/v1/stores/%s/sync", g.other}, {"DELETE", "/api/v1/stores/%s", g.other},
-		{"GET", "/api/v1/images?store=%s", g.other}, {"GET", "/api/v1/images?q=abc&store=%s", g.other}, {"GET", "/api/v1/images?sort=name&store=%s", g.other},
-		{"GET", "/api/v1/images/%s", g.away}, {"DELETE", "/api/v1/images/%s", g.away}, {"POST", "/api/v1/images/%s/retry", g.away},
-		{"POST", "/api/v1/images/%s/restore", g.away}, {"GET", "/api/v1/images/%s/thumbnail", g.away}, {"GET", "/api/v1/images/%s/preview", g.away},
-		{"GET", "/api/v1/images/%s/associated/label", g.away}, {"GET", "/api/v1/images/%s/associated/thumbnail", g.away}, {"GET", "/dzi/%s.dzi", g.away},
-		{"GET", "/dzi/%s_files/8/0_0.jpg", g.away}, {"GET", "/api/v1/images/%s/tiles/0/0/0", g.away}, {"GET", "/api/v1/images/%s/tiles/99/0/0", g.away},
-		{"GET", "/tile/" + g.other + "/%s/t.jpg", g.away}, {"GET", "/tile/" + g.store + "/%s/t.jpg", g.away}, {"GET", "/thumb/" + g.other + "/%s", g.away},
-		{"GET", "/tile/" + g.other + "/%s/t.jpg", canary + "-away.tiff"}, {"GET", "/thumb?db=" + g.other + "&img=%s", canary + "-away.tiff"},
-		{"GET", "/label?img=%s", canary + "-away.tiff"}, {"GET", "/apiv1/slides/%s/label/", canary + "-away.tiff"}, {"GET", "/apiv1/slides/%s/0/0/0", canary + "-away.tiff"},
-		{"GET", "/api/v1/tasks?store=%s", g.other}, {"GET", "/api/v1/users/%s", g.ids["admin"]}, {"GET", "/api/v1/users/%s/sessions", g.ids["admin"]},
+		{"GET", "/api/v1/stores/%s", g.other},
+		{"PATCH", "/api/v1/stores/%s", g.other},
+		{"POST", "/api/v1/stores/%s/sync", g.other},
+		{"DELETE", "/api/v1/stores/%s", g.other},
+		{"GET", "/api/v1/images?store=%s", g.other},
+		{"GET", "/api/v1/images?q=abc&store=%s", g.other},
+		{"GET", "/api/v1/images?sort=name&store=%s", g.other},
+		{"GET", "/api/v1/images/%s", g.away},
+		{"DELETE", "/api/v1/images/%s", g.away},
+		{"POST", "/api/v1/images/%s/retry", g.away},
+		{"POST", "/api/v1/images/%s/restore", g.away},
+		{"GET", "/api/v1/images/%s/thumbnail", g.away},
+		{"GET", "/api/v1/images/%s/preview", g.away},
+		{"GET", "/api/v1/images/%s/associated/label", g.away},
+		{"GET", "/api/v1/images/%s/associated/thumbnail", g.away},
+		{"GET", "/dzi/%s.dzi", g.away},
+		{"GET", "/dzi/%s_files/8/0_0.jpg", g.away},
+		{"GET", "/api/v1/images/%s/tiles/0/0/0", g.away},
+		{"GET", "/api/v1/images/%s/tiles/99/0/0", g.away},
+		{"GET", "/tile/" + g.other + "/%s/t.jpg", g.away},
+		{"GET", "/tile/" + g.store + "/%s/t.jpg", g.away},
+		{"GET", "/thumb/" + g.other + "/%s", g.away},
+		{"GET", "/tile/" + g.other + "/%s/t.jpg", canary + "-away.tiff"},
+		{"GET", "/thumb?db=" + g.other + "&img=%s", canary + "-away.tiff"},
+		{"GET", "/label?img=%s", canary + "-away.tiff"},
+		{"GET", "/apiv1/slides/%s/label/", canary + "-away.tiff"},
+		{"GET", "/apiv1/slides/%s/0/0/0", canary + "-away.tiff"},
+		{"GET", "/api/v1/tasks?store=%s", g.other},
+		{"GET", "/api/v1/users/%s", g.ids["admin"]},
+		{"GET", "/api/v1/users/%s/sessions", g.ids["admin"]},
 		{"GET", "/api/v1/tokens?user=%s", g.ids["admin"]},
 	}
 	for _, role := range []string{"stranger", "viewer", "reader", "contributor"} {
@@ -530,10 +553,24 @@ func TestListsAreFiltered(t *testing.T) {
 		query  string
 		images []string
 	}{
-		{"viewer", "", own}, {"viewer", "?sort=size", own}, {"viewer", "?sort=name", own}, {"viewer", "?limit=1", own}, {"viewer", "?q=canary", nil},
-		{"outsider", "", []string{g.away}}, {"admin", "", both}, {"nobody", "", nil}, {"nobody", "?q=canary", nil},
-		{"two", "", both}, {"two", "?limit=1", both}, {"two", "?q=canary", own}, {"two", "?sort=name", own}, {"two", "?q=canary&limit=1", own},
-		{"one", "", []string{g.away}}, {"one", "?limit=1", []string{g.away}}, {"one", "?q=canary", nil}, {"one", "?store=" + g.other, []string{g.away}},
+		{"viewer", "", own},
+		{"viewer", "?sort=size", own},
+		{"viewer", "?sort=name", own},
+		{"viewer", "?limit=1", own},
+		{"viewer", "?q=canary", nil},
+		{"outsider", "", []string{g.away}},
+		{"admin", "", both},
+		{"nobody", "", nil},
+		{"nobody", "?q=canary", nil},
+		{"two", "", both},
+		{"two", "?limit=1", both},
+		{"two", "?q=canary", own},
+		{"two", "?sort=name", own},
+		{"two", "?q=canary&limit=1", own},
+		{"one", "", []string{g.away}},
+		{"one", "?limit=1", []string{g.away}},
+		{"one", "?q=canary", nil},
+		{"one", "?store=" + g.other, []string{g.away}},
 	} {
 		var got []string
 		cursor := ""

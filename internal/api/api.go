@@ -78,7 +78,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	a.groups(h)
 	a.tokens(h)
 	a.grants(h)
-	for _, r := range slices.Concat(a.pictures(), a.older(), a.lists(), a.edges(), a.elsewhere()) {
+	for _, r := range slices.Concat(a.pictures(), a.older(), a.lists(), a.edges(), a.provider(), a.elsewhere()) {
 		r.register(g)
 		r.describe(h.OpenAPI())
 	}

@@ -98,6 +98,8 @@ var rules = map[string]rule{
 	"POST /api/v1/auth/login":                      {object: public},
 	"POST /api/v1/auth/logout":                     {object: public},
 	"POST /api/v1/auth/bootstrap":                  {object: public},
+	"GET /api/v1/auth/oidc/start":                  {object: public},
+	"GET /api/v1/auth/oidc/callback":               {object: public}, // wants the provider's word
 	"GET /api/v1/auth/check":                       {object: public}, // answers 401 itself
 	"POST /api/v1/auth/check":                      {object: public},
 	"POST /api/v1/auth/revoke":                     {object: public}, // wants a proof

@@ -29,6 +29,7 @@ type session struct {
 	Admin   bool            `json:"admin" doc:"May do everything."`
 	Scopes  []account.Scope `json:"scopes" doc:"Held for everything. Those held for single stores are in the list of stores."`
 	Token   bool            `json:"token" doc:"The caller has come with a token, and not by logging in."`
+	OIDC    *string         `json:"oidc" doc:"Name of the OpenID Connect provider at which one can log in, by /api/v1/auth/oidc/start; null if there is none."`
 	Central *string         `json:"central" doc:"Base URL of the server where to log in, in mode central."`
 }
 
@@ -107,6 +108,9 @@ func (a *API) getSession(ctx context.Context, _ *struct{}) (*sessionOutput, erro
 	}
 	if a.Access != nil {
 		out.Body.Central = known(a.Access.Central)
+		if a.Access.OIDC != nil {
+			out.Body.OIDC = known(a.Access.OIDC.Label())
+		}
 	}
 	return out, nil
 }
@@ -158,10 +162,8 @@ func (a *API) start(ctx context.Context, u *account.User, act string) (*sessionO
 	if err := a.record(ctx, account.Event{User: u.ID, Act: act, Object: u.ID, Allowed: true}); err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	if _, old, err := a.Access.Accounts.UseSession(ctx, c.cookie); err == nil {
-		if err := a.Access.Accounts.EndSession(ctx, old.ID); err != nil && !errors.Is(err, account.ErrNotFound) {
-			return nil, a.accountFailed(ctx, err)
-		}
+	if err := a.endSession(ctx, c); err != nil {
+		return nil, err
 	}
 	secret, s, err := a.Access.Accounts.StartSession(ctx, u.ID, c.from, c.agent)
 	if err != nil {
@@ -180,6 +182,18 @@ func (a *API) start(ctx context.Context, u *account.User, act string) (*sessionO
 	}
 	out.SetCookie = sessionCookie(secret, s.ExpiresAt, c.secure)
 	return out, nil
+}
+
+// endSession ends the session that the caller's browser has, if any.
+func (a *API) endSession(ctx context.Context, c *caller) error {
+	_, old, err := a.Access.Accounts.UseSession(ctx, c.cookie)
+	if err == nil {
+		err = a.Access.Accounts.EndSession(ctx, old.ID)
+	}
+	if err != nil && !errors.Is(err, account.ErrBadSecret) && !errors.Is(err, account.ErrNotFound) {
+		return a.accountFailed(ctx, err)
+	}
+	return nil
 }
 
 // sessionCookie is the cookie of a session; without a secret it removes it.
