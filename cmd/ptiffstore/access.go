@@ -28,12 +28,13 @@ type access struct {
 	CentralPath    string   `name:"central-path" placeholder:"PATH" help:"Where it answers; default: /api/v1/auth/check."`
 	EdgeSecret     string   `name:"edge-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that it has given this server, to be told of revocations."`
 	TrustedProxies []string `name:"trusted-proxy" placeholder:"ADDRESS" help:"Believe what this reverse proxy (address or network) says of clients and of TLS; may be repeated."`
-	PublicURL      string   `name:"public-url" placeholder:"URL" help:"Where browsers reach this server, for coming back from the OpenID Connect provider."`
-	OIDCIssuer     string   `name:"oidc-issuer" placeholder:"URL" help:"Let people log in by this OpenID Connect provider, too; with --auth local."`
-	OIDCClient     string   `name:"oidc-client" placeholder:"ID" help:"As what the provider knows this server."`
-	OIDCSecret     string   `name:"oidc-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the client's secret."`
-	OIDCGroups     string   `name:"oidc-groups" default:"groups" placeholder:"CLAIM" help:"The claim that lists a person's groups."`
-	OIDCAllow      []string `name:"oidc-allow-group" placeholder:"GROUP" help:"Let only members of this group of the provider log in; may be repeated."`
+	PublicURL      string   `name:"public-url" placeholder:"URL" help:"Where browsers reach this server: what people come back to from the OpenID Connect provider."`
+	OIDCIssuer     string   `name:"oidc-issuer" placeholder:"URL" help:"With --auth local, let people log in at this OpenID Connect provider, too."`
+	OIDCClient     string   `name:"oidc-client-id" placeholder:"ID" help:"What the provider calls this server."`
+	OIDCSecret     string   `name:"oidc-client-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that the provider has given this server; default: none, as of a public client."`
+	OIDCScopes     []string `name:"oidc-scope" default:"openid,profile,email" placeholder:"SCOPE" help:"What the provider is asked for; may be repeated."`
+	OIDCGroups     string   `name:"oidc-groups-claim" default:"groups" placeholder:"CLAIM" help:"The claim that lists a person's groups; with dots one within another."`
+	OIDCAllow      []string `name:"oidc-allow-group" sep:"none" placeholder:"GROUP" help:"Let only members of this group of the provider log in there; may be repeated; default: everybody whom it lets in."`
 	OIDCLabel      string   `name:"oidc-label" placeholder:"TEXT" help:"What people call the provider; default: its host."`
 	AdminLink      bool     `name:"admin-link" default:"true" negatable:"" help:"With --auth local, print a link for the first admin while there is none."`
 }
@@ -45,11 +46,24 @@ func (o *access) check() error {
 		return errors.New("--auth central needs the URL of the server that knows the users: --central https://…")
 	case o.Auth != "central" && (o.Central != "" || o.CentralCA != "" || o.CentralCookie != "" || o.CentralPath != "" || o.EdgeSecret != ""):
 		return errors.New("--central and what goes with it are of no effect without --auth central")
-	case o.OIDCIssuer != "" && (o.Auth != "local" || o.OIDCClient == "" || o.PublicURL == ""):
-		return errors.New("--oidc-issuer goes with --auth local, --oidc-client and --public-url")
+	}
+	if err := o.checkOIDC(); err != nil {
+		return err
 	}
 	_, err := o.proxies()
 	return err
+}
+
+func (o *access) checkOIDC() error {
+	switch {
+	case o.OIDCIssuer == "" && (o.OIDCClient != "" || o.OIDCSecret != "" || o.OIDCAllow != nil || o.OIDCLabel != ""):
+		return errors.New("--oidc-client-id and what goes with it are of no effect without --oidc-issuer")
+	case o.OIDCIssuer != "" && o.Auth != "local":
+		return errors.New("--oidc-issuer is of no effect without --auth local: users are kept here, and the provider says who they are")
+	case o.OIDCIssuer != "" && (o.OIDCClient == "" || o.PublicURL == ""):
+		return errors.New("--oidc-issuer needs --oidc-client-id, and --public-url for the way back")
+	}
+	return nil
 }
 
 // proxies are the networks of --trusted-proxy.
@@ -101,7 +115,7 @@ func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
 		return err
 	}
 	a.Gate = auth.NewGate(auth.GateOptions{Authority: &auth.Local{Accounts: s.people}, Keys: a.Keys})
-	if err := s.openOIDC(); err != nil {
+	if err := s.openOIDC(ctx, wg); err != nil {
 		return err
 	}
 	s.people.OnRevoke(a.Gate.Revoke)
@@ -134,8 +148,9 @@ func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
 	return nil
 }
 
-// openOIDC makes the OpenID Connect provider known, if there is one.
-func (s *site) openOIDC() error {
+// openOIDC lets people log in at an OpenID Connect provider, if there is one. It may be
+// away for now.
+func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 	o := &s.c.access
 	if o.OIDCIssuer == "" {
 		return nil
@@ -144,16 +159,27 @@ func (s *site) openOIDC() error {
 	if o.OIDCSecret != "" {
 		b, err := os.ReadFile(o.OIDCSecret)
 		if err != nil {
-			return fmt.Errorf("--oidc-secret-file: %w", err)
+			return fmt.Errorf("--oidc-client-secret-file: %w", err)
 		}
-		secret = strings.TrimSpace(string(b))
+		if secret = strings.TrimSpace(string(b)); secret == "" {
+			return fmt.Errorf("--oidc-client-secret-file %s is empty", o.OIDCSecret)
+		}
 	}
-	var err error
-	s.access.OIDC, err = oidc.New(oidc.Options{
-		Issuer: o.OIDCIssuer, ClientID: o.OIDCClient, ClientSecret: secret, GroupsClaim: o.OIDCGroups, AllowGroups: o.OIDCAllow, Label: o.OIDCLabel,
-		RedirectURL: strings.TrimSuffix(o.PublicURL, "/") + api.OIDCCallback, Accounts: s.people, Proxies: s.access.Proxies, Log: s.log,
+	client, err := oidc.New(oidc.Options{
+		Issuer: o.OIDCIssuer, ClientID: o.OIDCClient, ClientSecret: secret, RedirectURL: strings.TrimSuffix(o.PublicURL, "/") + api.OIDCCallback,
+		Scopes: o.OIDCScopes, GroupsClaim: o.OIDCGroups, AllowGroups: o.OIDCAllow, Label: o.OIDCLabel,
+		Accounts: s.people, Proxies: s.access.Proxies, Log: s.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.access.OIDC = client
+	wg.Go(func() {
+		if err := client.Check(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("nobody can log in at the OpenID Connect provider for now", "issuer", o.OIDCIssuer, "err", err)
+		}
+	})
+	return nil
 }
 
 // openCentral has another server decide.

@@ -9,34 +9,40 @@ import (
 )
 
 const (
-	oidcRoute = "/api/v1/auth/oidc"
+	oidcStart = "/api/v1/auth/oidc/start"
 	// OIDCCallback is where an OpenID Connect provider sends people back to.
-	OIDCCallback = oidcRoute + "/callback"
+	OIDCCallback = "/api/v1/auth/oidc/callback"
 )
+
+var errNoProvider = &web.Error{Status: http.StatusNotFound, Detail: "No OpenID Connect provider is set up here: log in with name and password."}
 
 // provider are the routes of logging in at an OpenID Connect provider.
 func (a *API) provider() []route {
-	op := func(id, summary, description string, params ...*huma.Param) huma.Operation {
+	op := func(id, summary, description, found string, problems map[string]string, params ...*huma.Param) huma.Operation {
 		op := huma.Operation{
 			OperationID: id, Summary: summary, Description: description, Tags: []string{accessTag}, Parameters: params,
-			Responses: map[string]*huma.Response{"303": {Description: "The page to go to."}},
+			Responses: map[string]*huma.Response{"303": {Description: found}},
 		}
-		for status, text := range map[string]string{
-			"401": "The provider vouches for nobody, or this browser has not begun to log in.", "403": "The user may not come in.",
-			"404": "There is no provider here.", "503": "The provider does not answer.",
-		} {
+		for status, text := range problems {
 			op.Responses[status] = problemAnswer(text)
 		}
 		return op
 	}
+	const none, notAtAll, away = "There is no provider here.", "The provider's answer can't be used: something is not set up rightly, here or there.", "The provider or the database does not answer. Retry-After says when to try again."
 	return []route{
-		{path: oidcRoute + "/start", handle: a.startOIDC, op: op("start-oidc", "Log in at the OpenID Connect provider", "For browsers.", textParam("query", "next", "Path of the page to come back to."))},
-		{path: OIDCCallback, handle: a.finishOIDC, op: op("finish-oidc", "Come back from the OpenID Connect provider", "Sets the cookie of the session. Groups whose external name the provider tells have the user as a member.",
-			textParam("query", "code", "Of the provider."), textParam("query", "state", "Of the log-in."))},
+		{path: oidcStart, handle: a.startOIDC, op: op(
+			"start-oidc", "Log in at the OpenID Connect provider", "For browsers: a link leads here. A cookie says for 15 minutes which browser has begun.", "The provider's page.",
+			map[string]string{"404": none, "502": notAtAll, "503": away},
+			textParam("query", "next", "Path of the page of this server where to go on; / if absent, or if it is elsewhere."),
+		)},
+		{path: OIDCCallback, handle: a.finishOIDC, op: op(
+			"finish-oidc", "Come back from the OpenID Connect provider", "The provider sends browsers here. The answer sets the cookie of a session; groups whose external name is in the provider's list then have the user as a member.", "The page where to go on.",
+			map[string]string{"400": "This browser has begun no log-in that could go on, or the answer was used already: begin again.", "403": "The provider has not let the person in, the user is disabled, or is in none of the groups that may log in.", "404": none, "502": notAtAll, "503": away},
+			textParam("query", "code", "Of the provider."), textParam("query", "state", "Of the log-in."), textParam("query", "error", "Why the provider refuses."),
+			textParam("query", "iss", "Issuer, of providers that tell."),
+		)},
 	}
 }
-
-var errNoProvider = &web.Error{Status: http.StatusNotFound, Detail: "This server has no OpenID Connect provider: log in with name and password."}
 
 func (a *API) startOIDC(w http.ResponseWriter, r *http.Request) error {
 	if a.mode() != modeLocal || a.Access.OIDC == nil {
@@ -49,17 +55,15 @@ func (a *API) finishOIDC(w http.ResponseWriter, r *http.Request) error {
 	if a.mode() != modeLocal || a.Access.OIDC == nil {
 		return errNoProvider
 	}
-	c := callerOf(r.Context())
-	in, err := a.Access.OIDC.Callback(w, r)
+	ctx, c := r.Context(), callerOf(r.Context())
+	l, err := a.Access.OIDC.Callback(w, r)
 	if err != nil {
 		return err
 	}
-	if err := a.endSession(r.Context(), c); err != nil {
-		return a.plain(r.Context(), err)
+	if err := a.endSession(ctx, c); err != nil {
+		return a.plain(ctx, err)
 	}
-	w.Header().Add("Set-Cookie", sessionCookie(in.Secret, in.Session.ExpiresAt, c.secure))
-	w.Header().Set("Location", in.Next)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusSeeOther)
+	w.Header().Add("Set-Cookie", sessionCookie(l.Secret, l.Session.ExpiresAt, c.secure))
+	http.Redirect(w, r, l.Next, http.StatusSeeOther)
 	return nil
 }

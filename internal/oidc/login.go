@@ -43,7 +43,7 @@ func (c *Client) Start(w http.ResponseWriter, r *http.Request) error {
 	}
 	c.setCookie(w, sealed)
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, c.config(p).AuthCodeURL(at.State, oidc.Nonce(at.Nonce), oauth2.S256ChallengeOption(at.Verifier)), http.StatusFound)
+	http.Redirect(w, r, c.config(p).AuthCodeURL(at.State, oidc.Nonce(at.Nonce), oauth2.S256ChallengeOption(at.Verifier)), http.StatusSeeOther)
 	return nil
 }
 

@@ -598,7 +598,7 @@ func (s *site) begunOn(t *testing.T) *browser {
 	t.Helper()
 	b := s.browser(t)
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if p := b.read(b.Get(s.URL + startPath)); p.status != http.StatusFound {
+	if p := b.read(b.Get(s.URL + startPath)); p.status != http.StatusSeeOther {
 		return nil
 	}
 	return b
