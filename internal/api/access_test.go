@@ -465,6 +465,14 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 			}
 		}
 	}
+	// One who may see all tiles and no labels is told that there is nothing of a name.
+	g.person("overseer", "correct horse 6", account.Grant{Role: account.Viewer})
+	for _, path := range []string{"/tile/" + g.store + "/%s/t.jpg", "/thumb/" + g.store + "/%s", "/label?img=%s", "/apiv1/slides/%s/macro/", "/apiv1/slides/%s/0/0/0"} {
+		name, none := g.as("overseer", "GET", fmt.Sprintf(path, url.PathEscape(g.name)), ""), g.as("overseer", "GET", fmt.Sprintf(path, "none.tiff"), "")
+		if diff := cmp.Diff(comparable(none), comparable(name)); diff != "" || name.status != 404 {
+			t.Errorf("overseer: %s by name: %d, want 404 (-unknown +there):\n%s", path, name.status, diff)
+		}
+	}
 	// One's own slide by a name that one may not know.
 	for _, path := range []string{"/tile/" + g.store + "/%s/t.jpg", "/thumb/" + g.store + "/%s", "/label?img=%s", "/apiv1/slides/%s/macro/", "/apiv1/slides/%s/0/0/0"} {
 		name, none := g.as("viewer", "GET", fmt.Sprintf(path, url.PathEscape(g.name)), ""), g.as("viewer", "GET", fmt.Sprintf(path, "none.tiff"), "")

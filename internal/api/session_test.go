@@ -215,6 +215,17 @@ func TestTokens(t *testing.T) {
 	if a := g.as("contributor", "GET", "/api/v1/tokens", ""); bytes.Contains(a.body, []byte(made.Secret)) || !bytes.Contains(a.body, []byte(made.ID)) {
 		t.Errorf("list of tokens: %s", a.body)
 	}
+	// Not even an admin's makes another, or it would never end.
+	admin, _, err := g.people.CreateToken(t.Context(), account.Token{User: g.ids["admin"], Scopes: []account.Scope{account.ScopeAdmin}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := g.ask("POST", "/api/v1/tokens", `{"label":"more","scopes":["admin"]}`, "Authorization", "Bearer "+admin); a.status != 403 {
+		t.Errorf("a token makes another: %d, want 403", a.status)
+	}
+	if a := g.get("/api/v1/users", "Authorization", "Bearer "+admin); a.status != 200 {
+		t.Errorf("an admin's token lists users: %d, want 200", a.status)
+	}
 	if a := g.as("viewer", "DELETE", "/api/v1/tokens/"+made.ID, ""); a.status != 403 {
 		t.Errorf("another's token: %d, want 403", a.status)
 	}
