@@ -229,7 +229,10 @@ func (s *site) inviteAdmin(ctx context.Context, to io.Writer, base string) error
 		return nil
 	}
 	secret, ok, err := s.people.Bootstrap(ctx)
-	if err != nil || !ok {
+	switch {
+	case ctx.Err() != nil: // it is being stopped
+		return nil
+	case err != nil || !ok:
 		return err
 	}
 	_, err = fmt.Fprintf(to, "There is no admin yet. This link makes one; it is good once, and for 24 hours:\n\n    %ssetup#%s\n\nOr: ptiffstore user add NAME --admin\n", base, secret)
