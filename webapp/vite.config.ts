@@ -28,8 +28,43 @@ export default defineConfig({
     },
   },
   server: { proxy: { "/api": backend } },
-  plugins: [slidePage(), compressed(), keepFolder()],
+  plugins: [licences(), slidePage(), compressed(), keepFolder()],
 });
+
+// licences is the module virtual:licences: the libraries that package.json says
+// the pages are made of, as they lie in node_modules.
+function licences(): Plugin {
+  const name = "virtual:licences";
+  const folder = fileURLToPath(new URL(".", import.meta.url));
+  return {
+    name: "licences",
+    resolveId: (id) => (id === name ? `\0${name}` : null),
+    async load(id) {
+      if (id !== `\0${name}`) return null;
+      const own = await readPackage(folder);
+      const libraries = await Promise.all(Object.keys(own.dependencies ?? {}).sort().map(async (library) => {
+        const at = join(folder, "node_modules", library);
+        const { version, license, homepage } = await readPackage(at);
+        if (!license) this.error(`${library} does not name its licence: nobody may use it`);
+        const file = (await readdir(at)).find((entry) => /^licen[cs]e/i.test(entry));
+        const text = file ? await readFile(join(at, file), "utf8") : "";
+        return { name: library, version, licence: license, homepage: homepage ?? null, text };
+      }));
+      return `export const libraries = ${JSON.stringify(libraries)};\nexport const own = ${JSON.stringify(own.license)};`;
+    },
+  };
+}
+
+interface Package {
+  version: string;
+  license?: string; // SPDX
+  homepage?: string;
+  dependencies?: Record<string, string>;
+}
+
+async function readPackage(folder: string): Promise<Package> {
+  return JSON.parse(await readFile(join(folder, "package.json"), "utf8")) as Package;
+}
 
 // slidePage writes slide.html: index.html that also fetches the viewer's code
 // at once, instead of after the code that finds out that it is needed.

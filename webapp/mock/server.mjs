@@ -168,7 +168,7 @@ function problem(response, status, detail, errors = []) {
 
 function serveFile(response, path) {
   let file = join(dist, normalize(path));
-  if (path === "/" || path === "/stores" || /^\/tasks(\/[^/]+)?$/.test(path)) file = join(dist, "index.html");
+  if (path === "/" || ["/stores", "/compare", "/about"].includes(path) || /^\/tasks(\/[^/]+)?$/.test(path)) file = join(dist, "index.html");
   else if (path === "/licences") file = join(dist, "licences.md");
   else if (path.startsWith("/slides/")) file = join(dist, "slide.html");
   else if (!path.startsWith("/assets/") || !existsSync(file)) file = null;

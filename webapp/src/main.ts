@@ -25,6 +25,8 @@ start(
   [
     { pattern: /^\/$/, load: () => galleryPage },
     { pattern: slidePath, load: async () => (await import("./viewer/page")).viewerPage(early) },
+    { pattern: /^\/compare\/?$/, load: async () => (await import("./compare/page")).comparePage },
+    { pattern: /^\/about\/?$/, load: async () => (await import("./about/page")).aboutPage },
     { pattern: /^\/stores\/?$/, load: async () => (await import("./stores/page")).storesPage },
     { pattern: /^\/tasks\/?$/, load: async () => (await import("./tasks/page")).tasksPage },
     { pattern: /^\/tasks\/([^/]+)\/?$/, load: async () => (await import("./tasks/task-page")).taskPage },

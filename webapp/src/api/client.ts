@@ -144,6 +144,11 @@ export async function listWorkers(signal?: AbortSignal): Promise<Worker[]> {
   return (await getJSON<Page<Worker>>("/api/v1/workers", signal)).items;
 }
 
+// getVersion is the server's version, as its description of itself has it.
+export async function getVersion(signal?: AbortSignal): Promise<string> {
+  return (await getJSON<{ info?: { version?: string } }>("/openapi.json", signal)).info?.version ?? "";
+}
+
 // preconnect opens a connection to another server of tiles before it is needed.
 export function preconnect(address: string): void {
   const { origin } = new URL(address, location.href);

@@ -1,13 +1,14 @@
 // The card of a slide in the gallery.
 
 import { pictureURL } from "../api/client";
-import type { SlideImage } from "../api/types";
+import { isViewable, type SlideImage } from "../api/types";
 import { formatArea, formatBytes, formatPixels } from "../format";
 import { t } from "../strings";
 import { h, highlighted, replace } from "../ui/dom";
 import { icon } from "../ui/icons";
 import { stateBadge, stateIcon, stateReason } from "../ui/state";
 import { formatMagnification, fullMagnification } from "../viewer/magnification";
+import { isSelected, select } from "./selection";
 
 const previewHeight = 120; // page pixels; asked for twice as large, for dense screens
 
@@ -34,7 +35,15 @@ export function slideCard(image: SlideImage, query: string): HTMLElement {
         h("div", { class: "card-facts" }, ...facts(image)),
       ),
     ),
+    isViewable(image) ? selector(image.id, name) : null,
   );
+}
+
+// selector chooses a slide to be compared.
+function selector(id: string, name: string): HTMLElement {
+  const box = h("input", { type: "checkbox", "aria-label": t.compare.select(name), onchange: () => select(id, box.checked) });
+  box.checked = isSelected(id);
+  return h("label", { class: "card-select", title: t.compare.selectTitle }, box);
 }
 
 // code is the second line: the barcode, and the file's name where the label is the title.

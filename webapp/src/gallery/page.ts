@@ -9,7 +9,7 @@ import { t } from "../strings";
 import { announce } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
-import { brand, navigation } from "../ui/header";
+import { aboutLink, brand, navigation } from "../ui/header";
 import { icon, logo } from "../ui/icons";
 import { idle } from "../ui/idle";
 import { hasModifier } from "../ui/keyboard";
@@ -20,6 +20,7 @@ import { sameCard, slideCard } from "./card";
 import { feedFor, type Feed } from "./feed";
 import { Grid } from "./grid";
 import { everything, queryOf, searchOf } from "./query";
+import { tray } from "./tray";
 
 const searchDelay = 180; // milliseconds after the last key
 const states: ImageState[] = ["available", "arriving", "missing", "broken", "unsupported", "quarantined"];
@@ -50,7 +51,7 @@ class Gallery {
 
   constructor(root: HTMLElement, private readonly signal: AbortSignal) {
     document.title = `${t.gallery.title} · ${t.name}`;
-    root.append(this.header(), h("main", { class: "gallery", id: "main" }, h("h1", { class: "visually-hidden" }, t.gallery.title), this.fresh, this.list, this.foot));
+    root.append(this.header(), h("main", { class: "gallery", id: "main" }, h("h1", { class: "visually-hidden" }, t.gallery.title), this.fresh, this.list, this.foot), tray(this.list, signal));
     this.grid = new Grid(this.list, {
       key: (image) => image.id,
       same: sameCard,
@@ -82,7 +83,7 @@ class Gallery {
       brand(),
       navigation("slides"),
       h("div", { class: "search", role: "search" }, icon("search", 18), this.search, this.clear, h("kbd", { class: "search-key", "aria-hidden": "true" }, "/")),
-      h("div", { class: "bar-end" }, themeButton()),
+      h("div", { class: "bar-end" }, aboutLink(), themeButton()),
       h("div", { class: "filters" }, this.count, this.store.frame, this.state.frame, this.sort.frame),
     );
   }

@@ -1,6 +1,6 @@
 import { t } from "../strings";
 import { h, type Child } from "./dom";
-import { logo } from "./icons";
+import { icon, logo } from "./icons";
 import { themeButton } from "./theme";
 
 export type Place = "slides" | "stores" | "tasks";
@@ -9,7 +9,7 @@ const places: [Place, string][] = [["slides", "/"], ["stores", "/stores"], ["tas
 
 // navigation leads to the three parts of the application. A page below one of
 // them counts as it, and still leads there.
-export function navigation(here: Place, below = false): HTMLElement {
+export function navigation(here: Place | null, below = false): HTMLElement {
   return h(
     "nav",
     { class: "nav", "aria-label": t.nav.label },
@@ -21,7 +21,11 @@ export function brand(): HTMLElement {
   return h("a", { class: "brand", href: "/", "data-page": true, "aria-label": t.name }, logo(), h("span", { class: "brand-name" }, t.name));
 }
 
+export function aboutLink(): HTMLElement {
+  return h("a", { class: "icon-button about-link", href: "/about", "data-page": true, "aria-label": t.about.title, title: t.about.title }, icon("info"));
+}
+
 // header is the bar at the top of the pages that have nothing of their own in it.
-export function header(here: Place, below = false, ...children: Child[]): HTMLElement {
-  return h("header", { class: "bar" }, h("a", { class: "skip", href: "#main" }, t.skipMain), brand(), navigation(here, below), ...children, h("div", { class: "bar-end" }, themeButton()));
+export function header(here: Place | null, below = false, ...children: Child[]): HTMLElement {
+  return h("header", { class: "bar" }, h("a", { class: "skip", href: "#main" }, t.skipMain), brand(), navigation(here, below), ...children, h("div", { class: "bar-end" }, aboutLink(), themeButton()));
 }

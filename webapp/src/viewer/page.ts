@@ -5,6 +5,7 @@ import "../styles/tools.css";
 
 import { getImage, preconnect, Problem } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
+import { compareAddress } from "../compare/link";
 import { slideName } from "../gallery/card";
 import { currentFeed } from "../gallery/feed";
 import { searchOf } from "../gallery/query";
@@ -130,7 +131,7 @@ class SlidePage {
         goBack(back);
       } }, icon("back")),
       h("div", { class: "slide-names" }, this.title, this.subtitle),
-      h("div", { class: "bar-end" }, this.previous, this.next, h("span", { class: "divider" }), this.panelButton, h("span", { class: "wide-only" }, iconButton("help", t.viewer.help, openHelp), themeButton())),
+      h("div", { class: "bar-end" }, this.previous, this.next, h("span", { class: "divider" }), iconButton("compare", t.compare.with, () => void this.compareWith(), { "data-testid": "compare-with" }), this.panelButton, h("span", { class: "wide-only" }, iconButton("help", t.viewer.help, () => openHelp()), themeButton())),
     );
   }
 
@@ -195,7 +196,7 @@ class SlidePage {
       previous: () => this.previous.click(),
       next: () => this.next.click(),
       escape: () => this.escape(),
-      help: openHelp,
+      help: () => openHelp(),
     }, signal);
   }
 
@@ -392,6 +393,11 @@ class SlidePage {
     if (!this.view.image) return;
     const address = location.origin + location.pathname + withMeasurements(formatView(this.view.view()), this.measurements);
     navigator.clipboard?.writeText(address).then(() => notify(t.viewer.linkCopied), () => {});
+  }
+
+  private async compareWith(): Promise<void> {
+    const { chooseSlides } = await import("../compare/chooser");
+    chooseSlides([this.id], (ids) => navigate(compareAddress(ids)));
   }
 
   private async saveSnapshot(): Promise<void> {

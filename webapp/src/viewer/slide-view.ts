@@ -18,6 +18,7 @@ const patience = 400; // milliseconds without being wanted, after which a tile u
 
 export interface SlideViewOptions {
   stage: HTMLElement;
+  sharing?: number; // how many slides share the memory for tiles
   onStale: () => Promise<boolean>; // see TileFetcherOptions
 }
 
@@ -56,7 +57,7 @@ export class SlideView {
       // pixel for pixel, with a quarter of the tiles.
       minPixelRatio: 0.51,
       maxTilesPerFrame: 8,
-      maxImageCacheCount: cachedTiles(),
+      maxImageCacheCount: Math.ceil(cachedTiles() / (o.sharing ?? 1)),
       timeout: 600_000, // the fetcher has its own
       visibilityRatio: 0.35,
       minZoomImageRatio: 0.3,
@@ -161,6 +162,17 @@ export class SlideView {
     viewport.zoomTo(this.zoomOf(scale), undefined, immediately);
     viewport.panTo(this.item.imageToViewportCoordinates(view.x, view.y), immediately);
     viewport.applyConstraints(immediately);
+  }
+
+  // place shows a part of the slide at once, even beyond where dragging ends: scale
+  // is in page pixels per pixel of level 0.
+  place({ x, y, scale, rotation }: { x: number; y: number; scale: number; rotation: number }): void {
+    if (!this.item) return;
+    const { viewport } = this.viewer;
+    this.fitted = false;
+    viewport.setRotation(rotation, true);
+    viewport.zoomTo(this.zoomOf(scale), undefined, true);
+    viewport.panTo(this.item.imageToViewportCoordinates(x, y), true);
   }
 
   // fit shows the whole slide, turned as it is.

@@ -1,0 +1,66 @@
+import { expect, test } from "@playwright/test";
+
+import { compareAddress, fitAll, follow, formatArrangement, idsOf, parseArrangement, sameScale, type Pose } from "./link";
+
+const pose = (x: number, y: number, scale = 1, rotation = 0): Pose => ({ x, y, scale, rotation });
+
+test.describe("following", () => {
+  for (const [name, follower, from, to, want] of [
+    ["stays", pose(7, 8, 2, 30), pose(1, 2), pose(1, 2), pose(7, 8, 2, 30)],
+    ["moves along, keeping an offset", pose(100, 50), pose(0, 0), pose(10, 20), pose(110, 70)],
+    ["moves as far on the page", pose(0, 0, 0.5), pose(0, 0, 1), pose(10, 20, 1), pose(20, 40, 0.5)],
+    ["zooms as much", pose(5, 5, 0.5), pose(0, 0, 1), pose(0, 0, 4), pose(5, 5, 2)],
+    ["turns as much", pose(5, 5, 1, 90), pose(0, 0, 1, 0), pose(0, 0, 1, 170), pose(5, 5, 1, -100)],
+    // What is shown turned by 90° to the right has its own right side below.
+    ["moves to the right on the page, turned itself", pose(0, 0, 1, 90), pose(0, 0, 1, 0), pose(10, 0, 1, 0), pose(0, -10, 1, 90)],
+    ["moves to the right on the page, by one that is turned", pose(0, 0, 1, 0), pose(0, 0, 1, 90), pose(0, -10, 1, 90), pose(10, 0, 1, 0)],
+  ] as const) {
+    test(name, () => {
+      const got = follow(follower, from, to);
+      for (const key of ["x", "y", "scale", "rotation"] as const) expect(got[key], key).toBeCloseTo(want[key], 9);
+    });
+  }
+
+  test("whoever leads, the slides are where they were", () => {
+    const [a, b] = [pose(10, 20, 0.5, 30), pose(500, -7, 0.25, -50)];
+    const to = pose(40, 10, 2, 75);
+    const there = follow(b, a, to);
+    const back = follow(a, b, there);
+    for (const key of ["x", "y", "scale", "rotation"] as const) expect(back[key], key).toBeCloseTo(to[key], 9);
+  });
+});
+
+test.describe("scale", () => {
+  const scales = (poses: Pose[]): number[] => poses.map(({ scale }) => scale);
+  const poses = [pose(0, 0, 1), pose(0, 0, 1), pose(0, 0, 3)];
+  for (const [name, mpp, leader, want] of [
+    ["as many µm in a page pixel", [0.25, 0.5, null], 0, [1, 2, 3]],
+    ["as the second has", [0.25, 0.5, null], 1, [0.5, 1, 3]],
+    ["the leader does not know", [0.25, 0.5, null], 2, [1, 2, 3]],
+    ["nobody knows", [null, null, null], 0, [1, 1, 3]],
+  ] as const) {
+    test(name, () => expect(scales(sameScale(poses, [...mpp], leader))).toEqual(want));
+  }
+  test("whole slides: the largest says how large all are", () => {
+    // 1000 and 4000 pixels of 0.5 µm fit on 100 page pixels at 0.1 and 0.025.
+    expect(scales(fitAll([pose(0, 0, 0.1), pose(0, 0, 0.025)], [0.5, 0.5]))).toEqual([0.025, 0.025]);
+    expect(scales(fitAll([pose(0, 0, 0.1), pose(0, 0, 0.025)], [0.5, null]))).toEqual([0.1, 0.025]);
+  });
+});
+
+test.describe("address", () => {
+  test("is read as it was written", () => {
+    const a = { poses: [pose(1.26, 2, 0.125), pose(-3, 4, 2, 200)], linked: false };
+    expect(formatArrangement(a)).toBe("#v=1.3,2,0.125,0_-3,4,2,-160&linked=no");
+    expect(parseArrangement(formatArrangement(a), 2)).toEqual({ poses: [pose(1.3, 2, 0.125), pose(-3, 4, 2, -160)], linked: false });
+    expect(formatArrangement({ poses: null, linked: true })).toBe("");
+  });
+  for (const fragment of ["", "#", "#v=", "#v=1,2,3,4", "#v=1,2,3_1,2,3,4", "#v=1,2,0,0_1,2,3,4", "#v=a,2,3,4_1,2,3,4", "#v=1,2,3,4_1,2,3,4_1,2,3,4"]) {
+    test(`begins anew: ${fragment}`, () => expect(parseArrangement(fragment, 2)).toEqual({ poses: null, linked: true }));
+  }
+  test("names each slide once, and four at most", () => {
+    expect(idsOf("?ids=a,b,,a, c,d,e")).toEqual(["a", "b", "c", "d"]);
+    expect(idsOf("")).toEqual([]);
+    expect(idsOf(compareAddress(["a b", "ä"]).slice("/compare".length))).toEqual(["a b", "ä"]);
+  });
+});

@@ -1,0 +1,30 @@
+// The slides that were selected to be compared. They stay selected while one
+// looks for another.
+
+const chosen = new Set<string>();
+const listeners = new Set<() => void>();
+
+export function isSelected(id: string): boolean {
+  return chosen.has(id);
+}
+
+// selected is their ids, in the order of their selection.
+export function selected(): string[] {
+  return [...chosen];
+}
+
+export function select(id: string, on: boolean): void {
+  if (on) chosen.add(id);
+  else chosen.delete(id);
+  for (const listener of listeners) listener();
+}
+
+export function clearSelection(): void {
+  chosen.clear();
+  for (const listener of listeners) listener();
+}
+
+export function onSelection(listener: () => void, signal: AbortSignal): void {
+  listeners.add(listener);
+  signal.addEventListener("abort", () => listeners.delete(listener));
+}

@@ -1,0 +1,30 @@
+// The bar at the foot of the gallery that tells how many slides are selected, and
+// leads to their comparison.
+
+import { compareAddress, mostSlides } from "../compare/link";
+import { t } from "../strings";
+import { h } from "../ui/dom";
+import { clearSelection, onSelection, selected } from "./selection";
+
+export function tray(list: HTMLElement, signal: AbortSignal): HTMLElement {
+  const count = h("p", { role: "status" });
+  const compare = h("a", { class: "button", "data-page": true, "data-testid": "compare-button" }, t.compare.go);
+  const clear = h("button", { type: "button", class: "step", onclick: () => {
+    clearSelection();
+    for (const box of list.querySelectorAll<HTMLInputElement>(".card-select input")) box.checked = false;
+    list.querySelector("a")?.focus({ preventScroll: true });
+  } }, t.compare.clear);
+  const element = h("div", { class: "tray", "data-testid": "tray" }, count, clear, compare);
+  const update = (): void => {
+    const ids = selected();
+    const fits = ids.length >= 2 && ids.length <= mostSlides;
+    element.hidden = ids.length === 0;
+    list.classList.toggle("selecting", ids.length > 0);
+    count.textContent = t.compare.selected(ids.length, mostSlides);
+    compare.hidden = !fits;
+    compare.setAttribute("href", compareAddress(ids));
+  };
+  onSelection(update, signal);
+  update();
+  return element;
+}
