@@ -64,7 +64,7 @@ class ComparePage {
         some ? this.linkButton : null,
         some ? h("span", { class: "wide-only" }, iconButton("plus", t.viewer.zoomIn, () => this.act((pane) => pane.view.zoomBy(1.5))), iconButton("minus", t.viewer.zoomOut, () => this.act((pane) => pane.view.zoomBy(1 / 1.5)))) : null,
         some ? iconButton("rotateRight", t.viewer.rotateRight, () => this.act((pane) => pane.view.rotateBy(90))) : null,
-        some ? iconButton("fullscreen", t.compare.fit, () => this.fit()) : null,
+        some ? h("button", { type: "button", class: "step", title: t.compare.fit, onclick: () => this.fit() }, t.viewer.fit) : null,
         this.ids.length < mostSlides ? iconButton("compare", t.compare.add, () => this.add(), { "data-testid": "add" }) : null,
         h("span", { class: "wide-only" }, h("span", { class: "divider" }), iconButton("help", t.viewer.help, () => openHelp(t.compare.keys)), themeButton())));
   }

@@ -5,9 +5,8 @@ import { h } from "../ui/dom";
 import { scaleBar, screenMPP } from "./scale";
 import type { SlideView } from "./slide-view";
 
-const longest = 150; // page pixels
-
-export function scaleBarControl(view: SlideView): HTMLElement {
+// scaleBarControl makes the bar, which is at most longest page pixels long.
+export function scaleBarControl(view: SlideView, longest = 150): HTMLElement {
   const bar = h("span", { class: "scale-bar", "data-testid": "scale-bar" });
   const text = h("span", { class: "scale-text" });
   const control = h("div", { class: "scale", role: "img", "aria-label": t.viewer.noScale }, text, bar);
