@@ -42,6 +42,7 @@ var layout = []struct{ room, rooms, modules string }{
 	},
 	{"internal/web", "", ""},
 	{"internal/oidc", "internal/account internal/web", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
+	{"internal/oidc/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/auth", "internal/account internal/web", ""},
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/catalog internal/ingest internal/web", "golang.org/x/sys"},
@@ -75,8 +76,8 @@ var layout = []struct{ room, rooms, modules string }{
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/jobs internal/account",
 	"net/http": "internal/metrics internal/web internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
-		"internal/tiles/tilestest internal/bench cmd/ptiffstore",
-	"testing": "internal/tiles/tilestest internal/pgtest", // what tests of several rooms share
+		"internal/tiles/tilestest internal/oidc/oidctest internal/bench cmd/ptiffstore",
+	"testing": "internal/tiles/tilestest internal/oidc/oidctest internal/pgtest", // what tests of several rooms share
 	"C":       "",                                         // the program is static
 }
 

@@ -12,11 +12,13 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/slideatlas/ptiffstore/internal/oidc/oidctest"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
 func TestMain(m *testing.M) {
+	oidctest.Main()
 	for _, kv := range os.Environ() { // flags are read from there, too
 		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "PTIFFSTORE_") && name != "PTIFFSTORE_TESTDATA" {
 			os.Unsetenv(name)

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/oidc/oidctest"
 	"github.com/slideatlas/ptiffstore/internal/pgtest"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -26,6 +27,18 @@ const (
 	startPath    = "/api/v1/auth/oidc/start"
 	callbackPath = "/api/v1/auth/oidc/callback"
 )
+
+func TestMain(m *testing.M) {
+	oidctest.Main()
+	m.Run()
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // A clock is right until it is set forward.
 type clock struct {
@@ -48,7 +61,7 @@ func (c *clock) add(d time.Duration) {
 // A site is this server as far as a log-in needs it, and the provider beside it.
 type site struct {
 	*httptest.Server
-	provider *provider
+	provider *oidctest.Provider
 	accounts *account.Accounts
 	clock    *clock
 	log      *safeBuffer
@@ -93,7 +106,7 @@ func newSite(t *testing.T, database string, set func(*Options)) *site {
 	s.accounts, err = account.Open(t.Context(), database, account.Options{})
 	check(t, err)
 	t.Cleanup(func() { s.accounts.Close() })
-	s.provider = startProvider(t, "127.0.0.1:0", s.URL+callbackPath)
+	s.provider = oidctest.Start(t, "127.0.0.1:0", s.URL+callbackPath)
 	s.use(t, set)
 	return s
 }
@@ -102,7 +115,7 @@ func newSite(t *testing.T, database string, set func(*Options)) *site {
 func (s *site) use(t *testing.T, set func(*Options)) {
 	t.Helper()
 	o := Options{
-		Issuer: s.provider.issuer, ClientID: clientID, ClientSecret: clientSecret, RedirectURL: s.URL + callbackPath, Label: "The clinic",
+		Issuer: s.provider.Issuer, ClientID: oidctest.ClientID, ClientSecret: oidctest.ClientSecret, RedirectURL: s.URL + callbackPath, Label: "The clinic",
 		Accounts: s.accounts, Log: slog.New(slog.NewTextHandler(s.log, nil)), Now: s.clock.now,
 	}
 	if set != nil {
@@ -158,26 +171,7 @@ func (b *browser) read(resp *http.Response, err error) *page {
 // the provider sends the browser back to.
 func (b *browser) logIn(user, next string) *url.URL {
 	b.t.Helper()
-	form := b.read(b.Get(b.site.URL + startPath + "?next=" + url.QueryEscape(next)))
-	if form.status != http.StatusOK || form.url.Path != "/login/username" {
-		b.t.Fatalf("start led to %s: %d %s", form.url, form.status, form.body)
-	}
-	password := map[string]string{"anna": "anna's", "": "bert's"}[user]
-	b.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
-		if r.URL.Path == callbackPath {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}
-	defer func() { b.CheckRedirect = nil }()
-	back := b.read(b.PostForm(b.site.provider.issuer+"/login/username", url.Values{
-		"username": {user}, "password": {password}, "id": {form.url.Query().Get("authRequestID")},
-	}))
-	at, err := url.Parse(back.header.Get("Location"))
-	if err != nil || at.Path != callbackPath {
-		b.t.Fatalf("the provider sent the browser to %s: %d %s", at, back.status, back.body)
-	}
-	return at
+	return b.site.provider.LogIn(b.t, b.Client, b.site.URL+startPath+"?next="+url.QueryEscape(next), user)
 }
 
 // dance is the whole log-in. It returns the page that it ends at.
@@ -244,7 +238,7 @@ func TestLogIn(t *testing.T) {
 				t.Errorf("session %+v of %+v, want one of %+v", session, u, s.login.User)
 			}
 			// A local user of the same name is somebody else.
-			if !strings.HasPrefix(u.Name, "anna-") || u.DisplayName != "Anna Arnold" || u.Source != account.OIDC || u.Subject != "1" || u.Issuer != s.provider.issuer || u.HasPassword {
+			if !strings.HasPrefix(u.Name, "anna-") || u.DisplayName != "Anna Arnold" || u.Source != account.OIDC || u.Subject != "1" || u.Issuer != s.provider.Issuer || u.HasPassword {
 				t.Errorf("user %+v", u)
 			}
 			want := []account.Event{{User: u.ID, Act: "login", Object: u.ID, From: "127.0.0.1", Allowed: true, Detail: "OpenID Connect"}}
@@ -277,7 +271,7 @@ func TestRequest(t *testing.T) {
 	check(t, err)
 	q := at.Query()
 	fixed := url.Values{
-		"client_id": {clientID}, "redirect_uri": {s.URL + callbackPath}, "response_type": {"code"},
+		"client_id": {oidctest.ClientID}, "redirect_uri": {s.URL + callbackPath}, "response_type": {"code"},
 		"scope": {"openid profile email"}, "code_challenge_method": {"S256"},
 	}
 	again, err := url.Parse(two.header.Get("Location"))
@@ -420,34 +414,34 @@ func TestLies(t *testing.T) {
 	s := newSite(t, sqliteURL(t), nil)
 	now := time.Now().Unix()
 	tests := map[string]struct {
-		said said
+		said oidctest.Said
 		log  string // why; "" is that it is believed
 	}{
-		"nothing":               {said{}, ""},
-		"as it is":              {said{Lie: map[string]any{}}, ""},
-		"nonce of another":      {said{Lie: map[string]any{"nonce": "another"}}, "its nonce is not the one of this log-in"},
-		"no nonce":              {said{Lie: map[string]any{"nonce": nil}}, "its nonce is not the one of this log-in"},
-		"audience of another":   {said{Lie: map[string]any{"aud": []string{"another"}}}, "expected audience"},
-		"two audiences":         {said{Lie: map[string]any{"aud": []string{clientID, "another"}}}, ""},
-		"two and made for none": {said{Lie: map[string]any{"aud": []string{clientID, "another"}, "azp": nil}}, "it was made for the client"},
-		"made for another":      {said{Lie: map[string]any{"azp": "another"}}, "it was made for the client"},
-		"issuer of another":     {said{Lie: map[string]any{"iss": "https://evil.example.org"}}, "issued by a different provider"},
-		"expired":               {said{Lie: map[string]any{"exp": now - 120}}, "token is expired"},
-		"expired by the skew":   {said{Lie: map[string]any{"exp": now - 20}}, ""},
-		"not yet":               {said{Lie: map[string]any{"nbf": now + 3600}}, "nbf"},
-		"no subject":            {said{Lie: map[string]any{"sub": ""}}, "no subject"},
-		"another's subject":     {said{Lie: map[string]any{"sub": "2"}}, "another subject"},
-		"another access token":  {said{Lie: map[string]any{"at_hash": "AAAA"}}, "access token"},
-		"no id token":           {said{Lie: map[string]any{"id_token": ""}}, "there is none"},
-		"not signed":            {said{Sign: "none"}, "malformed jwt"},
-		"signed by the secret":  {said{Sign: "secret"}, "malformed jwt"},
-		"changed":               {said{Sign: "kept", Lie: map[string]any{"email": "x@example.org"}}, "verify signature"},
-		"another verifier":      {said{Swap: map[string]string{"code_verifier": strings.Repeat("x", 43)}}, "invalid_grant"},
-		"another redirect URL":  {said{Swap: map[string]string{"redirect_uri": "https://evil.example.org/"}}, "invalid_grant"},
+		"nothing":               {oidctest.Said{}, ""},
+		"as it is":              {oidctest.Said{Lie: map[string]any{}}, ""},
+		"nonce of another":      {oidctest.Said{Lie: map[string]any{"nonce": "another"}}, "its nonce is not the one of this log-in"},
+		"no nonce":              {oidctest.Said{Lie: map[string]any{"nonce": nil}}, "its nonce is not the one of this log-in"},
+		"audience of another":   {oidctest.Said{Lie: map[string]any{"aud": []string{"another"}}}, "expected audience"},
+		"two audiences":         {oidctest.Said{Lie: map[string]any{"aud": []string{oidctest.ClientID, "another"}}}, ""},
+		"two and made for none": {oidctest.Said{Lie: map[string]any{"aud": []string{oidctest.ClientID, "another"}, "azp": nil}}, "it was made for the client"},
+		"made for another":      {oidctest.Said{Lie: map[string]any{"azp": "another"}}, "it was made for the client"},
+		"issuer of another":     {oidctest.Said{Lie: map[string]any{"iss": "https://evil.example.org"}}, "issued by a different provider"},
+		"expired":               {oidctest.Said{Lie: map[string]any{"exp": now - 120}}, "token is expired"},
+		"expired by the skew":   {oidctest.Said{Lie: map[string]any{"exp": now - 20}}, ""},
+		"not yet":               {oidctest.Said{Lie: map[string]any{"nbf": now + 3600}}, "nbf"},
+		"no subject":            {oidctest.Said{Lie: map[string]any{"sub": ""}}, "no subject"},
+		"another's subject":     {oidctest.Said{Lie: map[string]any{"sub": "2"}}, "another subject"},
+		"another access token":  {oidctest.Said{Lie: map[string]any{"at_hash": "AAAA"}}, "access token"},
+		"no id token":           {oidctest.Said{Lie: map[string]any{"id_token": ""}}, "there is none"},
+		"not signed":            {oidctest.Said{Sign: "none"}, "malformed jwt"},
+		"signed by the secret":  {oidctest.Said{Sign: "secret"}, "malformed jwt"},
+		"changed":               {oidctest.Said{Sign: "kept", Lie: map[string]any{"email": "x@example.org"}}, "verify signature"},
+		"another verifier":      {oidctest.Said{Swap: map[string]string{"code_verifier": strings.Repeat("x", 43)}}, "invalid_grant"},
+		"another redirect URL":  {oidctest.Said{Swap: map[string]string{"redirect_uri": "https://evil.example.org/"}}, "invalid_grant"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s.provider.say(t, tt.said)
+			s.provider.Say(t, tt.said)
 			before, users := s.log.String(), len(s.users(t))
 			p := s.browser(t).dance("anna", "/")
 			logged := strings.TrimPrefix(s.log.String(), before)
@@ -478,28 +472,28 @@ func TestGroups(t *testing.T) {
 	}
 	tests := []struct {
 		name   string
-		said   said
+		said   oidctest.Said
 		claim  string
 		groups []string // nil: no log-in
 	}{
-		{"none", said{}, "", []string{}},
-		{"of UserInfo", said{Groups: []string{"path", "unknown"}}, "", []string{"our path"}},
-		{"of the id token", said{Groups: []string{"research"}, InToken: true}, "", []string{"our research"}},
-		{"others", said{Groups: []string{"path", "research"}}, "", []string{"our path", "our research"}},
-		{"is one", said{Groups: "path"}, "", []string{"our path"}},
-		{"other claim", said{Groups: []string{"research"}, Claim: "roles"}, "roles", []string{"our research"}},
-		{"URL", said{Groups: []string{"path"}, Claim: "https://example.org/groups"}, "https://example.org/groups", []string{"our path"}},
-		{"within", said{Groups: map[string]any{"roles": []string{"research"}}, Claim: "realm_access"}, "realm_access.roles", []string{"our research"}},
-		{"no texts", said{Groups: []int{1}}, "", nil},
-		{"no list", said{Groups: 1}, "", nil},
-		{"elsewhere", said{Groups: map[string]any{"groups": "src1"}, Claim: "_claim_names"}, "", nil},
-		{"UserInfo is out of order", said{Status: map[string]int{"/userinfo": 500}}, "", nil},
-		{"none again", said{Groups: []string{}}, "", []string{}},
+		{"none", oidctest.Said{}, "", []string{}},
+		{"of UserInfo", oidctest.Said{Groups: []string{"path", "unknown"}}, "", []string{"our path"}},
+		{"of the id token", oidctest.Said{Groups: []string{"research"}, InToken: true}, "", []string{"our research"}},
+		{"others", oidctest.Said{Groups: []string{"path", "research"}}, "", []string{"our path", "our research"}},
+		{"is one", oidctest.Said{Groups: "path"}, "", []string{"our path"}},
+		{"other claim", oidctest.Said{Groups: []string{"research"}, Claim: "roles"}, "roles", []string{"our research"}},
+		{"URL", oidctest.Said{Groups: []string{"path"}, Claim: "https://example.org/groups"}, "https://example.org/groups", []string{"our path"}},
+		{"within", oidctest.Said{Groups: map[string]any{"roles": []string{"research"}}, Claim: "realm_access"}, "realm_access.roles", []string{"our research"}},
+		{"no texts", oidctest.Said{Groups: []int{1}}, "", nil},
+		{"no list", oidctest.Said{Groups: 1}, "", nil},
+		{"elsewhere", oidctest.Said{Groups: map[string]any{"groups": "src1"}, Claim: "_claim_names"}, "", nil},
+		{"UserInfo is out of order", oidctest.Said{Status: map[string]int{"/userinfo": 500}}, "", nil},
+		{"none again", oidctest.Said{Groups: []string{}}, "", []string{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s.use(t, func(o *Options) { o.GroupsClaim = tt.claim })
-			s.provider.say(t, tt.said)
+			s.provider.Say(t, tt.said)
 			var before []string
 			if tt.groups == nil {
 				before = s.groups(t)
@@ -522,7 +516,7 @@ func TestGroups(t *testing.T) {
 func TestWho(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), func(o *Options) { o.AllowGroups = []string{"path", "research"} })
-	s.provider.say(t, said{Groups: []string{"visitors"}})
+	s.provider.Say(t, oidctest.Said{Groups: []string{"visitors"}})
 	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusForbidden, "in none of the groups that may log in here")
 	if u := s.users(t); len(u) != 0 {
 		t.Errorf("there are users: %+v", u)
@@ -531,7 +525,7 @@ func TestWho(t *testing.T) {
 	if diff := cmp.Diff(want, s.audit(t)[0]); diff != "" {
 		t.Error(diff)
 	}
-	s.provider.say(t, said{Groups: []string{"visitors", "research"}})
+	s.provider.Say(t, oidctest.Said{Groups: []string{"visitors", "research"}})
 	if p := s.browser(t).dance("anna", "/"); p.status != http.StatusOK {
 		t.Fatalf("%d %s", p.status, p.body)
 	}
@@ -563,7 +557,7 @@ func TestAway(t *testing.T) {
 	}
 	b := s.browser(t)
 	u := b.logIn("anna", "/")
-	s.provider.stop()
+	s.provider.Stop()
 	away(t, b.read(b.Get(u.String())))
 	if b := s.begunOn(t); b == nil {
 		t.Error("a client that knows the provider's addresses does not send the browser there")
@@ -574,7 +568,7 @@ func TestAway(t *testing.T) {
 	if err := s.current().Check(t.Context()); err == nil {
 		t.Error("Check finds nothing wrong")
 	}
-	s.provider = startProvider(t, s.provider.addr, s.URL+callbackPath)
+	s.provider = oidctest.Start(t, s.provider.Addr, s.URL+callbackPath)
 	away(t, b.read(b.Get(s.URL+startPath))) // not asked again at once
 	s.clock.add(askAgain)
 	check(t, s.current().Check(t.Context()))
@@ -582,13 +576,13 @@ func TestAway(t *testing.T) {
 		t.Errorf("%d %s", p.status, p.body)
 	}
 	for _, path := range []string{"/oauth/token", "/userinfo"} {
-		s.provider.say(t, said{Status: map[string]int{path: http.StatusBadGateway}})
+		s.provider.Say(t, oidctest.Said{Status: map[string]int{path: http.StatusBadGateway}})
 		p := s.browser(t).dance("anna", "/")
 		if p.status < 500 || strings.Contains(p.body, "<html>") {
 			t.Errorf("%s: %d %s", path, p.status, p.body)
 		}
 	}
-	s.provider.say(t, said{Status: map[string]int{"/keys": http.StatusBadGateway}})
+	s.provider.Say(t, oidctest.Said{Status: map[string]int{"/keys": http.StatusBadGateway}})
 	s.use(t, nil)
 	away(t, s.browser(t).dance("anna", "/"))
 }
@@ -638,14 +632,14 @@ func TestSecrets(t *testing.T) {
 	s := newSite(t, sqliteURL(t), nil)
 	b := s.browser(t)
 	u := b.logIn("anna", "/")
-	s.provider.say(t, said{Lie: map[string]any{"nonce": "another"}})
+	s.provider.Say(t, oidctest.Said{Lie: map[string]any{"nonce": "another"}})
 	kept := b.Jar.Cookies(u)[0].Value
 	b.read(b.Get(u.String()))
 	log := s.log.String()
 	if !strings.Contains(log, "nonce") {
 		t.Fatalf("the log has nothing of it: %s", log)
 	}
-	for _, secret := range []string{u.Query().Get("code"), u.Query().Get("state"), kept, clientSecret, "anna", "Arnold", "eyJ"} {
+	for _, secret := range []string{u.Query().Get("code"), u.Query().Get("state"), kept, oidctest.ClientSecret, "anna", "Arnold", "eyJ"} {
 		if strings.Contains(log, secret) {
 			t.Errorf("the log has %q: %s", secret, log)
 		}

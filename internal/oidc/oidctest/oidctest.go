@@ -1,4 +1,6 @@
-package oidc
+// Package oidctest is an OpenID Connect provider for tests: a certified one, in a process
+// of its own, which is the test binary run once more. It can be told to lie.
+package oidctest
 
 import (
 	"bufio"
@@ -12,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -26,28 +29,33 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// The provider is a certified one, in a process of its own: this test binary, run once
-// more. A control route changes what it says of its users, and has it tell lies.
-
+// What the provider has registered its one client with.
 const (
-	clientID     = "ptiffstore"
-	clientSecret = "a secret of the client"
-	providerEnv  = "OIDC_TEST_PROVIDER"
+	ClientID     = "ptiffstore"
+	ClientSecret = "a secret of the client"
 )
 
-func TestMain(m *testing.M) {
-	if redirect := os.Getenv(providerEnv); redirect != "" {
-		if err := serveProvider(os.Getenv(providerEnv+"_LISTEN"), redirect); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+const (
+	redirectEnv = "OIDC_TEST_REDIRECT"
+	listenEnv   = "OIDC_TEST_LISTEN"
+)
+
+// Main is to be called first by TestMain. In the process of a provider it serves, and
+// does not return.
+func Main() {
+	redirect := os.Getenv(redirectEnv)
+	if redirect == "" {
 		return
 	}
-	os.Exit(m.Run())
+	if err := serve(os.Getenv(listenEnv), redirect); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
-// said is what the provider is to say from now on.
-type said struct {
+// Said is what the provider is to say from now on.
+type Said struct {
 	Groups  any               // value of the claim; nil is no claim
 	Claim   string            // its name; "groups" if empty
 	InToken bool              // the claim is in the id token and not in the UserInfo
@@ -60,10 +68,10 @@ type said struct {
 type providerStorage struct {
 	*storage.Storage
 	mu   sync.Mutex
-	said said
+	said Said
 }
 
-func (s *providerStorage) get() said {
+func (s *providerStorage) get() Said {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.said
@@ -91,6 +99,37 @@ func (s *providerStorage) SetUserinfoFromToken(ctx context.Context, info *zoidc.
 	return s.Storage.SetUserinfoFromToken(ctx, info, token, subject, origin)
 }
 
+// LogIn begins at the address from which a server sends browsers to the provider, logs
+// in there, and returns where the provider sends the browser back to. The users are
+// anna, and one without a name.
+func (p *Provider) LogIn(t *testing.T, browser *http.Client, start, user string) *url.URL {
+	t.Helper()
+	resp, err := browser.Get(start)
+	check(t, err)
+	resp.Body.Close()
+	if at := resp.Request.URL; resp.StatusCode != http.StatusOK || at.Path != "/login/username" {
+		t.Fatalf("%s led to %s: %s", start, at, resp.Status)
+	}
+	stay := *browser
+	stay.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if "http://"+r.URL.Host != p.Issuer {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	password := map[string]string{"anna": "anna's", "": "bert's"}[user]
+	back, err := stay.PostForm(p.Issuer+"/login/username", url.Values{
+		"username": {user}, "password": {password}, "id": {resp.Request.URL.Query().Get("authRequestID")},
+	})
+	check(t, err)
+	back.Body.Close()
+	at, err := back.Location()
+	if err != nil {
+		t.Fatalf("the provider sent the browser nowhere: %s", back.Status)
+	}
+	return at
+}
+
 type users map[string]*storage.User
 
 func (u users) GetUserByID(id string) *storage.User { return u[id] }
@@ -104,13 +143,13 @@ func (u users) GetUserByUsername(name string) *storage.User {
 	return nil
 }
 
-// serveProvider serves until standard input ends.
-func serveProvider(listen, redirect string) error {
+// serve serves until standard input ends.
+func serve(listen, redirect string) error {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}
-	storage.RegisterClients(storage.WebClient(clientID, clientSecret, redirect))
+	storage.RegisterClients(storage.WebClient(ClientID, ClientSecret, redirect))
 	s := &providerStorage{Storage: storage.NewStorage(users{
 		"1": {ID: "1", Username: "anna", Password: "anna's", FirstName: "Anna", LastName: "Arnold", Email: "anna@example.org"},
 		"2": {ID: "2", Username: "", Password: "bert's", FirstName: "", LastName: "", Email: "bert@example.org"},
@@ -126,7 +165,7 @@ func serveProvider(listen, redirect string) error {
 func (s *providerStorage) lying(honest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/control" {
-			var v said
+			var v Said
 			if err := json.NewDecoder(r.Body).Decode(&v); err != nil {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
@@ -180,7 +219,7 @@ func swap(r *http.Request, with map[string]string) error {
 }
 
 // lie changes the id token of a token response.
-func (s *providerStorage) lie(body []byte, v said) ([]byte, error) {
+func (s *providerStorage) lie(body []byte, v Said) ([]byte, error) {
 	var answer map[string]any
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, err
@@ -226,7 +265,7 @@ func (s *providerStorage) sign(payload []byte, with string) (string, error) {
 	}
 	sk := jose.SigningKey{Algorithm: key.SignatureAlgorithm(), Key: jose.JSONWebKey{Key: key.Key(), KeyID: key.ID()}}
 	if with == "secret" { // HS256 with what both know
-		sk = jose.SigningKey{Algorithm: jose.HS256, Key: bytes.Repeat([]byte(clientSecret), 2)}
+		sk = jose.SigningKey{Algorithm: jose.HS256, Key: bytes.Repeat([]byte(ClientSecret), 2)}
 	}
 	signer, err := jose.NewSigner(sk, nil)
 	if err != nil {
@@ -239,17 +278,18 @@ func (s *providerStorage) sign(payload []byte, with string) (string, error) {
 	return jws.CompactSerialize()
 }
 
-// A provider is one that runs.
-type provider struct {
-	issuer, addr string
-	stop         func()
+// A Provider is one that runs.
+type Provider struct {
+	Issuer, Addr string
+	Stop         func()
 }
 
-// startProvider starts one that listens on addr and has a client with that redirect URL.
-func startProvider(t *testing.T, addr, redirect string) *provider {
+// Start starts one that listens on addr and has a client with that redirect URL. It
+// ends with the test, if not before.
+func Start(t *testing.T, addr, redirect string) *Provider {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), providerEnv+"="+redirect, providerEnv+"_LISTEN="+addr)
+	cmd.Env = append(os.Environ(), redirectEnv+"="+redirect, listenEnv+"="+addr)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	check(t, err)
@@ -267,15 +307,15 @@ func startProvider(t *testing.T, addr, redirect string) *provider {
 		t.Fatalf("the provider did not start: %v", err)
 	}
 	at = strings.TrimSpace(at)
-	return &provider{issuer: "http://" + at, addr: at, stop: stop}
+	return &Provider{Issuer: "http://" + at, Addr: at, Stop: stop}
 }
 
-// say tells the provider what to say.
-func (p *provider) say(t *testing.T, v said) {
+// Say tells the provider what to say.
+func (p *Provider) Say(t *testing.T, v Said) {
 	t.Helper()
 	body, err := json.Marshal(v)
 	check(t, err)
-	resp, err := (&http.Client{Timeout: 5 * time.Second}).Post(p.issuer+"/control", "application/json", bytes.NewReader(body))
+	resp, err := (&http.Client{Timeout: 5 * time.Second}).Post(p.Issuer+"/control", "application/json", bytes.NewReader(body))
 	check(t, err)
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
