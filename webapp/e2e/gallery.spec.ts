@@ -38,7 +38,7 @@ test("finds slides while one types", async ({ page, slides }) => {
   await expect(page.getByRole("searchbox")).toHaveValue(wanted.slice(0, -4));
   await expect(page.locator(`.card[data-id="${slides.largest.id}"]`)).toBeVisible();
   await page.getByRole("searchbox").fill("no slide is called so");
-  await expect(page.getByText("No slide matches")).toBeVisible();
+  await expect(page.getByRole("heading", { name: "No slide matches" })).toBeVisible();
   await page.getByRole("button", { name: "Show all slides" }).click();
   await expect(page.locator(".card").first()).toBeVisible();
   await expect(page).toHaveURL(/\/$/);

@@ -8,14 +8,15 @@ import { getVersion } from "../api/client";
 import type { Page } from "../router";
 import { t } from "../strings";
 import { h } from "../ui/dom";
-import { brand, header } from "../ui/header";
+import { header } from "../ui/header";
+import { logo } from "../ui/icons";
 
 export const aboutPage: Page = {
   mount(root, _params, signal) {
     document.title = `${t.about.title} · ${t.name}`;
     const version = h("dd", { "data-testid": "version" }, "…");
     root.append(header(null), h("main", { class: "about", id: "main" },
-      h("h1", null, brand(), h("span", { class: "visually-hidden" }, t.about.title)),
+      h("h1", null, logo(34), t.name),
       h("p", { class: "about-text" }, t.about.text),
       h("dl", null, h("div", null, h("dt", null, t.about.version), version), h("div", null, h("dt", null, t.about.licence), h("dd", null, own))),
       h("section", null, h("h2", null, t.about.links), h("ul", { class: "about-links" }, h("li", null, h("a", { href: "/docs" }, t.about.docs)), h("li", null, h("a", { href: "/", "data-page": true }, t.about.slides)))),

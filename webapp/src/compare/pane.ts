@@ -46,7 +46,7 @@ export class Pane {
       h("div", { class: "stage-frame" }, this.stage, h("div", { class: "progress", "aria-hidden": "true" }), this.overlay, this.curtain));
     o.grid.append(this.element); // OpenSeadragon begins with the size that the stage has
     this.view = new SlideView({ stage: this.stage, sharing: o.count, onStale: () => this.checkAgain() });
-    this.overlay.append(h("div", { class: "float pane-scale" }, scaleBarControl(this.view, this.stage.clientHeight < 200 ? 60 : 130), this.current));
+    this.overlay.append(h("div", { class: "float pane-scale" }, scaleBarControl(this.view, matchMedia("(max-width: 719px)").matches ? 60 : 130), this.current));
     this.view.onOpen(() => this.ready());
     this.view.onFrame(() => this.showMagnification());
     this.view.onSettle(() => {
