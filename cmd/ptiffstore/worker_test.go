@@ -203,6 +203,7 @@ func TestSeveralHosts(t *testing.T) {
 	im := centre.images()[patient+"-2.tiff"]
 	path := "/api/v1/images/" + im.ID + "/tiles/0/0/0?v=" + im.Revision
 	edge.until("tile of the second slide", func() bool { return edge.get(path).status == 200 })
+	centre.until("tile of the second slide", func() bool { return centre.get(path).status == 200 })
 	diff(t, "tiles of both", centre.get(path).body, edge.get(path).body)
 	var workers struct {
 		Items []struct{ Host string }

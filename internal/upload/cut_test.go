@@ -131,7 +131,7 @@ func TestCutInOneGo(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 			return offset == was
 		})
-		if tries > 30 {
+		if tries > 300 {
 			t.Fatalf("at %d after %d cuts", offset, tries)
 		}
 	}
