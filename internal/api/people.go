@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -106,6 +107,7 @@ func (a *API) users(h huma.API) {
 		problems{401: "The current password is wrong.", 404: "No such user.", 409: lastAdmin, 429: "Too many attempts: Retry-After says when the next one is allowed."}, a.setPassword)
 	add(a, h, "GET", usersRoute+"/{user}/sessions", "list-sessions", "List a user's sessions", "One's own; those of others for admins.", 200, problems{404: "No such user."}, a.listSessions)
 	add(a, h, "DELETE", usersRoute+"/{user}/sessions", "end-sessions", "End all sessions of a user", "One's own; those of others for admins.", 204, problems{404: "No such user."}, a.endSessions)
+	add(a, h, "DELETE", usersRoute+"/{user}/sessions/{session}", "end-session", "End a session of a user", "One's own; those of others for admins.", 204, problems{404: "No such session of the user."}, a.endSession)
 }
 
 type pageInput struct {
@@ -254,6 +256,25 @@ func (a *API) endSessions(ctx context.Context, in *userPath) (*struct{}, error) 
 		return nil, err
 	}
 	return nil, a.Access.Accounts.EndSessions(ctx, in.User)
+}
+
+type sessionPath struct {
+	User    string `path:"user" doc:"Id of the user."`
+	Session string `path:"session" doc:"Id of the session."`
+}
+
+func (a *API) endSession(ctx context.Context, in *sessionPath) (*struct{}, error) {
+	if err := ownOrAdmin(ctx, in.User); err != nil {
+		return nil, err
+	}
+	found, err := a.Access.Accounts.Sessions(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(found, func(s account.Session) bool { return s.ID == in.Session }) {
+		return nil, account.ErrNotFound // as one of another user
+	}
+	return nil, a.Access.Accounts.EndSession(ctx, in.Session)
 }
 
 // group is users who get grants together.

@@ -52,7 +52,10 @@ func handler(root fs.FS, o Options) http.Handler {
 		slide = index
 	}
 	mux := http.NewServeMux()
-	for _, page := range []string{"/{$}", "/compare", "/stores", "/tasks", "/tasks/{task}", "/about"} {
+	for _, page := range []string{
+		"/{$}", "/compare", "/stores", "/tasks", "/tasks/{task}", "/about",
+		"/login", "/setup", "/welcome", "/account", "/people", "/people/{user}", "/people/groups/{group}", "/audit",
+	} {
 		mux.HandleFunc("GET "+page, func(w http.ResponseWriter, r *http.Request) { servePage(w, r, index, http.StatusOK, o) })
 	}
 	mux.HandleFunc("GET /slides/{image}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, slide, http.StatusOK, o) })

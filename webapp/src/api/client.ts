@@ -43,11 +43,22 @@ export function retryAfter(response: Response): number | null {
   return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
 }
 
-async function getJSON<T>(path: string, signal?: AbortSignal): Promise<T> {
+let signedOut: () => void = () => {};
+
+// onSignedOut sets what is done when the server answers that nobody is logged in.
+export function onSignedOut(listener: () => void): void {
+  signedOut = listener;
+}
+
+export async function getJSON<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await (await request("GET", path, undefined, signal)).json()) as T;
 }
 
-async function request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+interface RequestOptions {
+  signIn?: boolean; // a 401 leads to where one logs in; true if absent
+}
+
+export async function request(method: string, path: string, body?: unknown, signal?: AbortSignal, { signIn = true }: RequestOptions = {}): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;
@@ -57,8 +68,10 @@ async function request(method: string, path: string, body?: unknown, signal?: Ab
     if (signal?.aborted) throw err;
     throw new Problem(0, t.error.offline);
   }
-  if (!response.ok) throw await problemOf(response);
-  return response;
+  if (response.ok) return response;
+  const problem = await problemOf(response);
+  if (problem.status === 401 && signIn && !signal?.aborted) signedOut();
+  throw problem;
 }
 
 // An ImageQuery picks and orders the images of a list. An empty string is no

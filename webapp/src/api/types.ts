@@ -1,5 +1,7 @@
 // The shapes of /api/v1, as far as the application reads them. Unknown is null.
 
+import type { Scope } from "../access/types";
+
 export type ImageState = "available" | "arriving" | "missing" | "broken" | "unsupported" | "quarantined";
 
 export interface Level {
@@ -96,6 +98,7 @@ export interface Store {
   origin?: string | null; // "top-left" or "bottom-left"
   public?: boolean | null;
   hide_labels?: boolean | null;
+  scopes?: Scope[] | null; // what the caller may do with all of its images
   last_sync?: string | null;
   last_result?: SyncResult | null;
   watch?: Watch | null;

@@ -1,5 +1,6 @@
 // One of the slides that are compared.
 
+import { logInAgain, rightsCheck } from "../access/rights-check";
 import { getImage, preconnect, Problem } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
 import { slideName } from "../gallery/card";
@@ -9,6 +10,7 @@ import { h, replace } from "../ui/dom";
 import { icon } from "../ui/icons";
 import { message } from "../ui/message";
 import { stateIcon, stateReason } from "../ui/state";
+import { failure } from "../viewer/failure";
 import { fitScale } from "../viewer/fit";
 import { formatMagnification, formatPercent } from "../viewer/magnification";
 import { formatView } from "../viewer/permalink";
@@ -45,7 +47,10 @@ export class Pane {
       h("header", { class: "pane-head" }, h("h2", { class: "ellipsis" }, this.title), o.onRemove ? iconButton("close", t.compare.remove, o.onRemove, { class: "icon-button small" }) : null),
       h("div", { class: "stage-frame" }, this.stage, h("div", { class: "progress", "aria-hidden": "true" }), this.overlay, this.curtain));
     o.grid.append(this.element); // OpenSeadragon begins with the size that the stage has
-    this.view = new SlideView({ stage: this.stage, sharing: o.count, onStale: () => this.checkAgain() });
+    this.view = new SlideView({ stage: this.stage, sharing: o.count, onStale: () => this.checkAgain(), onRefused: rightsCheck({
+      id: o.id, signal: o.signal, image: () => this.image, show: (image) => this.show(image), fail: (problem) => this.refuse(problem),
+      signedOut: () => this.fail(t.access.signedOutTitle, "", logInAgain("button")),
+    }) });
     this.overlay.append(h("div", { class: "float pane-scale" }, scaleBarControl(this.view, matchMedia("(max-width: 719px)").matches ? 60 : 130), this.current));
     this.view.onOpen(() => this.ready());
     this.view.onFrame(() => this.showMagnification());
@@ -89,8 +94,7 @@ export class Pane {
       this.show(await getImage(this.o.id, this.o.signal));
     } catch (err) {
       if (this.o.signal.aborted) return;
-      const missing = err instanceof Problem && err.status === 404;
-      this.fail(missing ? t.viewer.noSlideTitle : t.viewer.failedTitle, missing ? t.viewer.noSlideText : err instanceof Problem ? err.detail : String(err));
+      this.refuse(err instanceof Problem ? err : new Problem(0, String(err)));
     }
   }
 
@@ -110,12 +114,18 @@ export class Pane {
     this.view.show(image, this.view.isOpen ? this.view.view() : null);
   }
 
-  private fail(title: string, text: string): void {
+  private refuse(problem: Problem): void {
+    const { title, text } = failure(problem);
+    if (problem.status === 403) this.image = null; // nothing is told of it
+    this.fail(title, text);
+  }
+
+  private fail(title: string, text: string, action?: HTMLElement): void {
     this.curtain.hidden = false;
     this.overlay.hidden = true;
     this.element.classList.add("closed");
     if (!this.image) this.title.textContent = title;
-    replace(this.curtain, message({ picture: icon(this.image ? stateIcon(this.image.state) : "warning", 36), title, text, alert: true }));
+    replace(this.curtain, message({ picture: icon(this.image ? stateIcon(this.image.state) : "warning", 36), title, text, action, alert: true }));
     this.ready();
   }
 

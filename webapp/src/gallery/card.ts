@@ -1,5 +1,6 @@
 // The card of a slide in the gallery.
 
+import { isLabelled } from "../access/session";
 import { pictureURL } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
 import { formatArea, formatBytes, formatPixels } from "../format";
@@ -12,7 +13,8 @@ import { isSelected, select } from "./selection";
 
 const previewHeight = 120; // page pixels; asked for twice as large, for dense screens
 
-// slideName is what a slide is called: by its label, else by its file.
+// slideName is what a slide is called: by its label, else by its file; by its id
+// to those who may see neither.
 export function slideName(image: SlideImage): string {
   return image.label || image.file_name || t.gallery.untitled(image.id);
 }
@@ -77,10 +79,8 @@ function facts(image: SlideImage): HTMLElement[] {
 function preview(image: SlideImage): HTMLElement {
   const picture = h("img", { alt: "", decoding: "async", draggable: "false" });
   const frame = h("div", { class: "card-picture loading" }, picture);
-  const sources = [
-    pictureURL(image, "preview", { height: previewHeight * 2 }),
-    pictureURL(image, "thumbnail", { width: 640, height: previewHeight * 2 }),
-  ];
+  const thumbnail = pictureURL(image, "thumbnail", { width: 640, height: previewHeight * 2 });
+  const sources = isLabelled(image) ? [pictureURL(image, "preview", { height: previewHeight * 2 }), thumbnail] : [thumbnail];
   picture.addEventListener("load", () => frame.classList.remove("loading"));
   picture.addEventListener("error", () => {
     if (!picture.isConnected || !picture.hasAttribute("src")) return;

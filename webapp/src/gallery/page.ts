@@ -2,6 +2,7 @@
 
 import "../styles/gallery.css";
 
+import { knowSession, may, session } from "../access/session";
 import { listStores, preconnect, type ImageQuery } from "../api/client";
 import type { ImageState, SlideImage, Store } from "../api/types";
 import { replaceAddress, type Page } from "../router";
@@ -9,13 +10,12 @@ import { t } from "../strings";
 import { announce } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
-import { aboutLink, brand, navigation } from "../ui/header";
+import { barEnd, brand, navigation } from "../ui/header";
 import { icon, logo } from "../ui/icons";
 import { idle } from "../ui/idle";
 import { hasModifier } from "../ui/keyboard";
 import { message } from "../ui/message";
 import { fill, labelledSelect, type Select } from "../ui/select";
-import { themeButton } from "../ui/theme";
 import { sameCard, slideCard } from "./card";
 import { feedFor, type Feed } from "./feed";
 import { Grid } from "./grid";
@@ -83,7 +83,7 @@ class Gallery {
       brand(),
       navigation("slides"),
       h("div", { class: "search", role: "search" }, icon("search", 18), this.search, this.clear, h("kbd", { class: "search-key", "aria-hidden": "true" }, "/")),
-      h("div", { class: "bar-end" }, aboutLink(), themeButton()),
+      barEnd(),
       h("div", { class: "filters" }, this.count, this.store.frame, this.state.frame, this.sort.frame),
     );
   }
@@ -163,13 +163,30 @@ class Gallery {
 
   private async loadStores(): Promise<void> {
     try {
-      this.stores = await listStores(this.signal);
+      [this.stores] = await Promise.all([listStores(this.signal), knowSession()]);
     } catch {
       return; // without them there is no filter by store, and no total
     }
+    if (this.signal.aborted) return;
     for (const store of this.stores) if (store.endpoint) preconnect(store.endpoint);
+    this.renderSearch();
     this.renderFilters();
     this.render();
+  }
+
+  // labels tells of how many stores the caller sees labels and names: only those
+  // can be searched.
+  private get labels(): "all" | "some" | "none" {
+    if (may("label")) return "all";
+    const seen = this.stores.filter((store) => may("label", store)).length;
+    return seen === 0 ? "none" : seen < this.stores.length ? "some" : "all";
+  }
+
+  private renderSearch(): void {
+    const { labels } = this;
+    this.search.disabled = labels === "none" && !this.query.q;
+    this.search.placeholder = { all: t.gallery.searchHint, some: t.access.someLabelsHint, none: t.access.noLabels }[labels];
+    this.search.title = { all: "", some: t.access.someLabels, none: t.access.noLabelsSearch }[labels];
   }
 
   private renderFilters(): void {
@@ -177,7 +194,8 @@ class Gallery {
     this.store.frame.hidden = stores.length < 2;
     fill(this.store.input, [["", t.gallery.allStores], ...stores.map((store): [string, string] => [store.id, store.label || store.id])], query.store);
     fill(this.state.input, [["", t.gallery.allStates], ...states.map((state): [string, string] => [state, this.withCount(t.state[state], state)])], query.state);
-    fill(this.sort.input, Object.entries(t.gallery.sorts), query.sort || "created");
+    const sorts = Object.entries(t.gallery.sorts).filter(([name]) => name !== "name" || query.sort === "name" || this.stores.length === 0 || this.labels !== "none");
+    fill(this.sort.input, sorts, query.sort || "created");
   }
 
   private withCount(text: string, state: ImageState): string {
@@ -255,10 +273,12 @@ class Gallery {
         }, t.gallery.reset),
       },
       q && q.length < 3 ? h("p", { class: "quiet" }, t.gallery.shortQuery) : null,
+      q && this.stores.length > 0 && this.labels !== "all" ? h("p", { class: "quiet" }, this.labels === "none" ? t.access.noLabelsSearch : t.access.someLabels) : null,
     );
   }
 
   private empty(): HTMLElement {
+    if (session().mode !== "none" && !session().admin) return message({ picture: logo(56), title: t.access.emptyTitle, text: t.access.emptyText });
     return message({ picture: logo(56), title: t.gallery.emptyTitle, text: t.gallery.emptyText }, h("p", { class: "quiet" }, t.gallery.emptyHint), h("pre", { class: "command" }, h("code", null, t.gallery.emptyCommand)));
   }
 

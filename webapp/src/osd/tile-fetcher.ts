@@ -19,6 +19,10 @@ export interface TileFetcherOptions {
   // onStale is told that the server knows no such tile. The promise says, once the
   // image was asked for again, whether it is another one now.
   onStale: () => Promise<boolean>;
+  // onRefused is told that the server does not let the caller see a tile (any more).
+  // The promise says whether that is told elsewhere, or is over: the tile is left
+  // out then, and not drawn as one that failed.
+  onRefused: () => Promise<boolean>;
 }
 
 const timeout = 30_000; // milliseconds for one answer
@@ -85,6 +89,12 @@ export class TileFetcher implements Fetcher {
       const problem = err instanceof Problem ? err : new Problem(0, t.error.offline);
       // So is a tile of an old revision answered; a new slide takes its place then.
       if (problem.status === 404 && (await this.o.onStale())) return;
+      if ((problem.status === 401 || problem.status === 403) && (await this.o.onRefused())) {
+        if (signal.aborted) return;
+        this.running.delete(job);
+        job.fail("refused", null);
+        return;
+      }
       canvas = await hatched(part.width, part.height);
       if (signal.aborted) return;
       this.failures.set(key, { tile: job.tile, reason: problem.detail });

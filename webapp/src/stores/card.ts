@@ -1,5 +1,6 @@
 // The card of a store: how it stands with it, what it holds, how it is kept in step.
 
+import { may, session } from "../access/session";
 import type { ImageState, Store, SyncResult } from "../api/types";
 import { t } from "../strings";
 import { progressBar } from "../tasks/progress";
@@ -52,13 +53,15 @@ export class StoreCard {
     const name = storeName(store);
     this.parts.show(this.name, name, () => [name]);
     this.parts.show(this.marks, [store.mode, store.public], () => [mark(t.stores.modes[store.mode] ?? store.mode, t.stores.modeHints[store.mode]), store.public ? mark(t.stores.public, t.stores.publicHint) : null]);
-    this.parts.show(this.condition, [condition, name], () => this.conditionRow(condition, name));
+    this.parts.show(this.condition, [condition, name, store.scopes], () => this.conditionRow(condition, store));
     this.parts.show(this.counts, [store.counts, store.id], () => counts(store));
     this.parts.show(this.facts, [{ ...store, counts: null }, condition.kind], () => facts(store, condition.kind));
-    this.parts.show(this.actions, name, () => this.buttons(name));
+    this.parts.show(this.actions, [name, store.scopes], () => this.buttons(store));
+    this.actions.hidden = this.actions.childElementCount === 0;
   }
 
-  private conditionRow(condition: Condition, name: string): Child[] {
+  private conditionRow(condition: Condition, store: Store): Child[] {
+    const name = storeName(store);
     const { kind, text, task, ask } = condition;
     const look = looks[kind];
     const running = kind === "running" || kind === "waiting";
@@ -68,19 +71,24 @@ export class StoreCard {
       text ? h("p", { class: look.badge === "broken" ? "store-problem" : "quiet" }, text) : null,
       kind === "running" && task ? progressBar(task) : null,
       task ? h("a", { class: "link", href: `/tasks/${encodeURIComponent(task.id)}`, "data-page": true, "data-focus": "task", "aria-label": running ? null : `${t.stores.toTask}: ${name}` }, t.stores.toTask) : null,
-      ask ? this.button("confirm", t.stores.confirm, name, "button small") : null,
+      ask && may("write", store) ? this.button("confirm", t.stores.confirm, name, "button small") : null,
     ];
   }
 
-  private buttons(name: string): Child[] {
+  // buttons are what the caller may do with a store: of the rest there is nothing.
+  private buttons(store: Store): Child[] {
+    const name = storeName(store);
     this.actions.setAttribute("aria-label", t.stores.actions(name));
-    return [
+    const writing = [
       this.button("sync", t.stores.sync, name, "button small"),
       this.button("dryRun", t.stores.dryRun, name),
       this.button("resync", t.stores.resync, name),
       this.button("verifyNow", t.stores.verifyNow, name),
-      this.button("edit", t.stores.edit, name, "button small plain push"),
-      this.button("remove", t.stores.remove, name, "button small plain danger"),
+    ];
+    return [
+      ...(may("write", store) ? writing : []),
+      may("admin", store) ? this.button("edit", t.stores.edit, name, "button small plain push") : null,
+      session().admin ? this.button("remove", t.stores.remove, name, "button small plain danger") : null,
     ];
   }
 

@@ -2,6 +2,7 @@
 
 import "../styles/manage.css";
 
+import { session } from "../access/session";
 import { listStores, listTasks, Problem, submitTask, syncStore } from "../api/client";
 import type { Store, Task } from "../api/types";
 import type { Page } from "../router";
@@ -42,7 +43,7 @@ class Stores {
     const add = h("button", { type: "button", class: "button", onclick: () => this.edit(null) }, icon("plus", 18), t.stores.add);
     root.append(
       header("stores"),
-      h("main", { class: "page", id: "main", tabindex: "-1" }, h("div", { class: "page-head" }, h("div", null, h("h1", null, t.stores.title), h("p", { class: "quiet" }, t.stores.about)), add), this.list, this.foot),
+      h("main", { class: "page", id: "main", tabindex: "-1" }, h("div", { class: "page-head" }, h("div", null, h("h1", null, t.stores.title), h("p", { class: "quiet" }, t.stores.about)), session().admin ? add : null), this.list, this.foot),
     );
     window.scrollTo(0, 0);
     replace(this.foot, h("p", { class: "foot-line quiet" }, t.stores.loading));
@@ -106,7 +107,7 @@ class Stores {
     });
     this.list.hidden = stores.length === 0;
     if (stores.length > 0) replace(this.foot);
-    else if (!this.foot.querySelector(".message")) replace(this.foot, message({ picture: icon("folder", 48), title: t.stores.emptyTitle, text: t.stores.emptyText }));
+    else if (!this.foot.querySelector(".message")) replace(this.foot, message({ picture: icon("folder", 48), title: t.stores.emptyTitle, text: session().admin ? t.stores.emptyText : t.access.emptyStores }));
     freshenTimes(this.list);
   }
 

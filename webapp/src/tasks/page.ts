@@ -19,7 +19,7 @@ import { fill, labelledSelect } from "../ui/select";
 import { freshenTimes } from "../ui/time";
 import { taskRow } from "./row";
 import { taskName } from "./words";
-import { workerHost, workersTable } from "./workers";
+import { seesWorkers, workerHost, workersTable } from "./workers";
 
 const pollEvery = 2000; // milliseconds
 const pageSize = 50;
@@ -69,14 +69,14 @@ class Tasks {
         h("div", { class: "page-head" }, h("h1", null, t.tasks.title), h("div", { class: "page-filters" }, this.store.frame, this.kind.frame, this.state.frame)),
         this.list,
         this.foot,
-        h("section", { class: "box workers", "aria-labelledby": "workers-title" }, h("h2", { id: "workers-title" }, t.tasks.workers), this.crew),
+        h("section", { class: "box workers", hidden: !seesWorkers(), "aria-labelledby": "workers-title" }, h("h2", { id: "workers-title" }, t.tasks.workers), this.crew),
       ),
     );
     window.scrollTo(0, 0);
     this.renderFilters();
     replace(this.foot, h("p", { class: "foot-line quiet" }, t.loading));
     this.ask = poll(() => this.load(), pollEvery, signal);
-    poll(() => this.loadWorkers(), pollEvery * 2, signal);
+    if (seesWorkers()) poll(() => this.loadWorkers(), pollEvery * 2, signal);
     document.addEventListener("visibilitychange", () => this.follow(), { signal });
     signal.addEventListener("abort", () => this.streams.forEach((stream) => stream.abort()));
     void listStores(signal).then((stores) => {

@@ -1,7 +1,8 @@
 // A task in the list.
 
+import { may, session } from "../access/session";
 import type { Store, Task } from "../api/types";
-import { problemWords, sentence } from "../stores/condition";
+import { problemWords, sentence, storeOf } from "../stores/condition";
 import { t } from "../strings";
 import { h, type Child } from "../ui/dom";
 import { timeElement } from "../ui/time";
@@ -27,7 +28,7 @@ export function taskRow(task: Task, stores: Store[], workerName: WorkerName, can
       h("li", null, ...when(task)),
       task.ready && task.started_at && !words ? h("li", null, t.sync.took(tookWords(task, Date.now()))) : null,
     ),
-    task.ready ? null : h("button", { type: "button", class: "button small plain task-cancel", "data-focus": "cancel", "aria-label": t.tasks.cancelOf(name), onclick: () => cancel(task) }, t.tasks.cancel),
+    task.ready || !mayCancel(task, stores) ? null : h("button", { type: "button", class: "button small plain task-cancel", "data-focus": "cancel", "aria-label": t.tasks.cancelOf(name), onclick: () => cancel(task) }, t.tasks.cancel),
   ];
 }
 
@@ -39,4 +40,11 @@ function when(task: Task): Child[] {
   if (task.finished_at) return [`${t.tasks.finishedAgo} `, timeElement(task.finished_at)];
   if (task.started_at && task.state === "running") return [`${t.tasks.startedAgo} `, timeElement(task.started_at)];
   return [`${t.tasks.submittedAgo} `, timeElement(task.submitted_at)];
+}
+
+// mayCancel reports whether the caller may cancel a task: those who may write to
+// the store that it is about.
+export function mayCancel(task: Task, stores: Store[]): boolean {
+  const store = storeOf(task);
+  return session().admin || (!!store && may("write", stores.find(({ id }) => id === store)));
 }

@@ -19,9 +19,9 @@ import { Parts } from "../ui/parts";
 import { freshenTimes, timeElement } from "../ui/time";
 import { taskBadge } from "./badge";
 import { progressBar } from "./progress";
-import { waits } from "./row";
+import { mayCancel, waits } from "./row";
 import { resultWords, taskName, tookWords } from "./words";
-import { workerHost } from "./workers";
+import { seesWorkers, workerHost } from "./workers";
 
 export const taskPage: Page = {
   mount(root, [id], signal) {
@@ -51,7 +51,7 @@ class OneTask {
     const timer = setInterval(() => this.task && this.tick(), 1000);
     signal.addEventListener("abort", () => clearInterval(timer));
     void this.load();
-    void Promise.all([listStores(signal), listWorkers(signal).catch(() => [])]).then(([stores, workers]) => {
+    void Promise.all([listStores(signal), seesWorkers() ? listWorkers(signal).catch(() => []) : []]).then(([stores, workers]) => {
       [this.stores, this.workers] = [stores, workers];
       if (this.task) this.show(this.task);
     }, () => {}); // ids stand for their names then
@@ -83,9 +83,10 @@ class OneTask {
     document.title = `${name} · ${t.name}`;
     if (before && before.state !== task.state) announce(t.tasks.ended(name, t.tasks.states[task.state]));
     if (!this.head.isConnected) replace(this.body, this.head, this.now, this.outcome, h("section", { class: "box" }, this.facts), this.log);
-    this.parts.show(this.head, [name, task.state], () => [
+    const cancels = !task.ready && mayCancel(task, this.stores);
+    this.parts.show(this.head, [name, task.state, cancels], () => [
       h("div", { class: "task-title" }, h("h1", null, name), taskBadge(task)),
-      task.ready ? null : h("button", { type: "button", class: "button plain", "data-focus": "cancel", onclick: () => void this.cancel() }, t.tasks.cancel),
+      cancels ? h("button", { type: "button", class: "button plain", "data-focus": "cancel", onclick: () => void this.cancel() }, t.tasks.cancel) : null,
     ]);
     this.parts.show(this.now, [task.state, task.progress, task.waiting_for_worker], () => [task.state === "running" ? progressBar(task) : null, waits(task)]);
     this.parts.show(this.outcome, [task.state, task.error, task.result], () => outcome(task));

@@ -1,7 +1,14 @@
+import { session } from "../access/session";
 import type { Worker } from "../api/types";
 import { t } from "../strings";
 import { h, type Child } from "../ui/dom";
 import { timeElement } from "../ui/time";
+
+// seesWorkers reports whether the caller may see the workers: where there is
+// access control, admins.
+export function seesWorkers(): boolean {
+  return session().mode === "none" || session().admin;
+}
 
 // workerHost is what a worker is called: only admins see its host.
 export function workerHost(worker: Worker): string {

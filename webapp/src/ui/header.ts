@@ -1,3 +1,4 @@
+import { userMenu } from "../access/user-menu";
 import { t } from "../strings";
 import { h, type Child } from "./dom";
 import { icon, logo } from "./icons";
@@ -8,7 +9,7 @@ export type Place = "slides" | "stores" | "tasks";
 const places: [Place, string][] = [["slides", "/"], ["stores", "/stores"], ["tasks", "/tasks"]];
 
 // navigation leads to the three parts of the application. A page below one of
-// them counts as it, and still leads there.
+// them counts as it, and still leads there; null is in none of them.
 export function navigation(here: Place | null, below = false): HTMLElement {
   return h(
     "nav",
@@ -27,5 +28,10 @@ export function aboutLink(): HTMLElement {
 
 // header is the bar at the top of the pages that have nothing of their own in it.
 export function header(here: Place | null, below = false, ...children: Child[]): HTMLElement {
-  return h("header", { class: "bar" }, h("a", { class: "skip", href: "#main" }, t.skipMain), brand(), navigation(here, below), ...children, h("div", { class: "bar-end" }, aboutLink(), themeButton()));
+  return h("header", { class: "bar" }, h("a", { class: "skip", href: "#main" }, t.skipMain), brand(), navigation(here, below), ...children, barEnd());
+}
+
+// barEnd is at the end of each bar.
+export function barEnd(): HTMLElement {
+  return h("div", { class: "bar-end" }, aboutLink(), themeButton(), userMenu());
 }

@@ -1,5 +1,6 @@
 // The slides before and after one, in the order of the gallery.
 
+import { knowSession } from "../access/session";
 import { currentFeed, feedFor, type Feed } from "../gallery/feed";
 import { everything } from "../gallery/query";
 
@@ -13,6 +14,9 @@ export interface Neighbours {
 // findNeighbours looks in the list the gallery showed. Where it was not shown,
 // the newest slides are looked through.
 export async function findNeighbours(id: string, signal: AbortSignal): Promise<Neighbours> {
+  // A public slide is seen by those, too, who have not logged in, and see no list.
+  const { mode, user } = await knowSession();
+  if (mode !== "none" && !user) return { previous: null, next: null };
   const feed = currentFeed() ?? feedFor(everything);
   let at = await settled(feed, id, signal);
   for (let page = 1; at < 0 && page < pagesToLook && feed.next !== null && !signal.aborted; page++) {

@@ -3,6 +3,8 @@
 import "../styles/viewer.css";
 import "../styles/tools.css";
 
+import { logInAgain, rightsCheck } from "../access/rights-check";
+import { userMenu } from "../access/user-menu";
 import { getImage, preconnect, Problem } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
 import { compareAddress } from "../compare/link";
@@ -21,6 +23,7 @@ import { stateBadge, stateIcon, stateReason } from "../ui/state";
 import { themeButton } from "../ui/theme";
 import { adjustPanel } from "./adjust-panel";
 import { Adjuster, isNeutral } from "./adjustments";
+import { failure } from "./failure";
 import { openHelp } from "./help";
 import { listenToKeys } from "./keys";
 import { magnificationBar } from "./magnification-bar";
@@ -67,6 +70,7 @@ class SlidePage {
   private readonly frame: HTMLElement;
   private readonly stage = h("div", { class: "stage", role: "application", "aria-roledescription": t.viewer.roledescription, "aria-label": t.loading, tabindex: "0", "data-testid": "stage", "data-idle": "false" });
   private readonly overlay = h("div", { class: "overlay" });
+  private readonly signedOut = h("div", { class: "failures signed-out", hidden: true, role: "alert", "data-testid": "signed-out" });
   private readonly curtain = h("div", { class: "curtain", hidden: true });
   private readonly title = h("h1", { class: "slide-title" }, "\u00a0");
   private readonly subtitle = h("p", { class: "slide-subtitle" });
@@ -95,7 +99,7 @@ class SlidePage {
     root.append(this.frame);
     this.panelChanged();
     document.documentElement.classList.add("viewing");
-    this.view = new SlideView({ stage: this.stage, onStale: () => this.checkAgain() });
+    this.view = new SlideView({ stage: this.stage, onStale: () => this.checkAgain(), onRefused: rightsCheck({ id, signal, image: () => this.image, show: (image) => this.show(image), fail: (problem) => this.fail(problem), signedOut: () => this.showSignedOut() }) });
     this.fillOverlay();
     this.followAddress();
     document.addEventListener("fullscreenchange", () => this.fullscreenChanged(), { signal });
@@ -131,7 +135,7 @@ class SlidePage {
         goBack(back);
       } }, icon("back")),
       h("div", { class: "slide-names" }, this.title, this.subtitle),
-      h("div", { class: "bar-end" }, this.previous, this.next, h("span", { class: "divider" }), iconButton("compare", t.compare.with, () => void this.compareWith(), { "data-testid": "compare-with" }), this.panelButton, h("span", { class: "wide-only" }, iconButton("help", t.viewer.help, () => openHelp()), themeButton())),
+      h("div", { class: "bar-end" }, this.previous, this.next, h("span", { class: "divider" }), iconButton("compare", t.compare.with, () => void this.compareWith(), { "data-testid": "compare-with" }), this.panelButton, h("span", { class: "wide-only" }, iconButton("help", t.viewer.help, () => openHelp()), themeButton()), userMenu()),
     );
   }
 
@@ -174,6 +178,7 @@ class SlidePage {
       h("div", { class: "stage-foot" }, h("div", { class: "float scale-frame" }, scaleBarControl(view)), magnifications.element),
     );
     tileFailures(view, this.stage, this.overlay);
+    this.overlay.append(this.signedOut);
     if (this.measurements) void this.measuring();
     listenToKeys({
       pan: (x, y) => view.panBy(x, y),
@@ -203,6 +208,7 @@ class SlidePage {
   // show puts image onto the page: the slide itself, or why it cannot be shown.
   private show(image: SlideImage): void {
     this.image = image;
+    this.panelButton.hidden = false;
     const name = slideName(image);
     document.title = `${name} · ${t.name}`;
     this.title.textContent = name;
@@ -230,11 +236,15 @@ class SlidePage {
   }
 
   private fail(problem: Problem): void {
-    const missing = problem.status === 404;
-    document.title = `${missing ? t.viewer.noSlideTitle : t.viewer.failedTitle} · ${t.name}`;
-    this.title.textContent = missing ? t.viewer.noSlideTitle : t.viewer.failedTitle;
-    const action = missing ? h("a", { class: "button", href: "/", "data-page": true }, t.viewer.back) : this.retryButton();
-    this.draw(message({ picture: missing ? logo(48) : icon("warning", 44), title: missing ? t.viewer.noSlideTitle : t.viewer.failedTitle, text: missing ? t.viewer.noSlideText : problem.detail, alert: true, action }));
+    const { title, text, picture, retry } = failure(problem);
+    document.title = `${title} · ${t.name}`;
+    this.title.textContent = title;
+    this.title.title = "";
+    replace(this.subtitle);
+    if (!retry) this.panel.clear();
+    this.panelButton.hidden = !retry;
+    const action = retry ? this.retryButton() : h("a", { class: "button", href: "/", "data-page": true }, t.viewer.back);
+    this.draw(message({ picture, title, text, alert: true, action }));
   }
 
   private retryButton(): HTMLElement {
@@ -279,6 +289,12 @@ class SlidePage {
       }
     })();
     return this.checking;
+  }
+
+  private showSignedOut(): void {
+    if (!this.signedOut.hidden) return;
+    this.signedOut.hidden = false;
+    replace(this.signedOut, icon("lock", 18), h("span", null, t.access.signedOut), logInAgain("step"));
   }
 
   // followAddress keeps the position in the address, and goes where an address

@@ -1,5 +1,6 @@
 // The panel beside the stage: label and macro, and the details.
 
+import { isLabelled } from "../access/session";
 import type { SlideImage } from "../api/types";
 import { t } from "../strings";
 import { iconButton } from "../ui/button";
@@ -40,10 +41,18 @@ export class Panel {
   }
 
   setImage(image: SlideImage): void {
+    this.tabs.pictures.hidden = !isLabelled(image); // they are not for who may not see the label
     replace(this.body.pictures, pictures(image));
     replace(this.body.details, details(image));
     // A slide without pictures begins with its details; the choice stays for others.
-    this.select(pictureKinds(image).length > 0 ? this.tab : "details");
+    this.select(pictureKinds(image).length > 0 && !this.tabs.pictures.hidden ? this.tab : "details");
+  }
+
+  // clear takes away what is shown, for a slide that may not be seen (any more).
+  clear(): void {
+    for (const body of Object.values(this.body)) replace(body);
+    this.element.hidden = true;
+    this.changed();
   }
 
   toggle(open = !this.isOpen): void {
@@ -55,6 +64,7 @@ export class Panel {
 
   // showTab opens the panel at that tab, or closes it if it is there already.
   showTab(tab: Tab): void {
+    if (this.tabs[tab].hidden) return;
     if (this.isOpen && this.tab === tab) {
       this.toggle(false);
       return;
@@ -90,6 +100,7 @@ export class Panel {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
     event.preventDefault();
     const other = this.tab === "pictures" ? "details" : "pictures";
+    if (this.tabs[other].hidden) return;
     this.choose(other);
     this.tabs[other].focus();
   }

@@ -20,6 +20,7 @@ export interface SlideViewOptions {
   stage: HTMLElement;
   sharing?: number; // how many slides share the memory for tiles
   onStale: () => Promise<boolean>; // see TileFetcherOptions
+  onRefused: () => Promise<boolean>; // the same
 }
 
 type Listener = () => void;
@@ -39,7 +40,7 @@ export class SlideView {
   private fitted = true; // the whole slide is shown, and shall be after a resize
 
   constructor(private readonly o: SlideViewOptions) {
-    this.fetcher = new TileFetcher({ onFailure: () => emit(this.failure), onStale: o.onStale });
+    this.fetcher = new TileFetcher({ onFailure: () => emit(this.failure), onStale: o.onStale, onRefused: o.onRefused });
     quietConsole();
     keepOutStyles();
     this.viewer = OpenSeadragon({

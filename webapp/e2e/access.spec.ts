@@ -1,0 +1,363 @@
+// Who may see what: against a server with access control of its own, whose first
+// admin is made by the link that it prints.
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import AxeBuilder from "@axe-core/playwright";
+import { request as requests, type APIRequestContext, type Page } from "@playwright/test";
+
+import type { Grant, Group, Session, User } from "../src/access/types";
+import { returnOf } from "../src/access/return";
+import type { SlideImage, Store } from "../src/api/types";
+import { isViewable } from "../src/api/types";
+import { expect, idle, test as base } from "./fixtures";
+
+const password = "seven brown owls at noon";
+const mock = process.env.PTIFFSTORE_MOCK === "1";
+
+interface Site {
+  address: string;
+  admin: APIRequestContext; // logged in as ada
+  users: Record<"rita" | "vera" | "nobody", User>;
+  seen: SlideImage; // by vera, without its label
+  hidden: SlideImage | null; // from vera, if there is more than one store
+  store: Store; // of which vera sees all
+}
+
+const test = base.extend<object, { site: Site }>({
+  site: [async ({}, use) => {
+    const data = mkdtempSync(join(tmpdir(), "ptiffstore-access-"));
+    const [file, args] = mock
+      ? [process.execPath, [fileURLToPath(new URL("../mock/server.mjs", import.meta.url)), "--port", "0"]]
+      : [process.env.PTIFFSTORE_BIN ?? fileURLToPath(new URL("../../bin/ptiffstore", import.meta.url)), ["demo", "--auth", "local", "--listen", "127.0.0.1:0", "--data", data]];
+    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, PTIFFSTORE_MOCK_AUTH: "local" } });
+    const link = await new Promise<string>((resolve, reject) => {
+      let said = "";
+      const hear = (chunk: Buffer): void => {
+        said += String(chunk);
+        const found = /(http\S+\/(?:welcome|setup)#\S+)/.exec(said);
+        if (found) resolve(found[1]!);
+      };
+      child.stdout.on("data", hear);
+      child.stderr.on("data", hear);
+      child.once("exit", (code) => reject(new Error(`${file} ended with ${code}:\n${said.slice(-4000)}`)));
+    });
+    await use(await people(link));
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    await gone;
+    rmSync(data, { recursive: true, force: true });
+  }, { scope: "worker", timeout: 300_000 }],
+
+  baseURL: async ({ site }, use) => use(site.address),
+});
+
+// people makes the first admin, the others, and what they may see.
+async function people(link: string): Promise<Site> {
+  const address = new URL(link).origin;
+  const admin = await requests.newContext({ baseURL: address });
+  const post = async <T>(path: string, data: object): Promise<T> => {
+    const answer = await admin.post(`/api/v1/${path}`, { data });
+    expect(answer.ok(), `${path}: ${answer.status()} ${await answer.text()}`).toBe(true);
+    return (await answer.json()) as T;
+  };
+  await post("auth/bootstrap", { secret: new URL(link).hash.slice(1), name: "ada", password });
+  const list = async <T>(path: string): Promise<T[]> => ((await (await admin.get(`/api/v1/${path}`)).json()) as { items: T[] }).items;
+  let images: SlideImage[] = [];
+  await expect(async () => {
+    images = (await list<SlideImage>("images?limit=200")).filter(isViewable);
+    expect(images.length).toBeGreaterThan(2);
+  }).toPass({ timeout: 240_000 });
+  const stores = await list<Store>("stores");
+  const seen = images[0]!;
+  const users = {
+    rita: await post<User>("users", { name: "rita", display_name: "Rita Levi", password }),
+    vera: await post<User>("users", { name: "vera", password }),
+    nobody: await post<User>("users", { name: "nobody", password }),
+  };
+  const readers = await post<Group>("groups", { name: "Readers" });
+  expect((await admin.put(`/api/v1/groups/${readers.id}/members/${users.rita.id}`)).ok()).toBe(true);
+  await post<Grant>("grants", { group: readers.id, role: "reader" });
+  await post<Grant>("grants", { user: users.vera.id, role: "viewer", store: seen.store });
+  return { address, admin, users, seen, hidden: images.find((image) => image.store !== seen.store) ?? null, store: stores.find(({ id }) => id === seen.store)! };
+}
+
+async function logIn(page: Page, name: string, to = "/"): Promise<void> {
+  await page.goto(to);
+  await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible();
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await expect(page.getByTestId("user")).toBeVisible();
+}
+
+async function axe(page: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`)).toEqual([]);
+}
+
+async function fits(page: Page): Promise<void> {
+  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+}
+
+test("logs in, and goes on where one wanted to be", async ({ page, site }) => {
+  await page.goto(`/?store=${site.seen.store}`);
+  await expect(page).toHaveURL(/\/login#to=/);
+  await page.getByLabel("Name").fill("vera");
+  await page.getByLabel("Password").fill("not this one, not this");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await expect(page.getByRole("alert")).toHaveText("Name or password is wrong.");
+  await expect(page.getByLabel("Password")).toHaveValue("");
+  await axe(page);
+  await page.getByLabel("Password").fill(password);
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(`${site.address}/?store=${site.seen.store}`);
+  await expect(page.locator(".card").first()).toBeVisible();
+});
+
+for (const [hash, to] of [
+  ["", "/"], ["#to=%2Ftasks%3Fkind%3Da%23b", "/tasks?kind=a#b"], ["#to=%2F%2Fevil.example%2F", "/"], ["#to=%2F%5Cevil.example", "/"], ["#to=https%3A%2F%2Fevil.example", "/"],
+  ["#to=javascript%3Aalert(1)", "/"], ["#to=%2Flogin%23to%3D%2F", "/"], ["#to=%2F.%2F%2Fevil.example", "/"], ["#to=%2F%09%2Fevil.example", "/"], ["#to=tasks", "/"], ["#to=%2Fapi%2Fv1%2Fauth%2Fsession", "/"],
+] as const) {
+  test(`returns to own addresses only: ${hash || "none"}`, () => {
+    expect(returnOf(hash, "http://127.0.0.1:8080")).toBe(to);
+  });
+}
+
+test("says of too many attempts how long to wait, and of a disabled account that it is", async ({ page }) => {
+  for (const [status, headers, words] of [[429, { "Retry-After": "90" }, "Too many attempts. Try again in 1 min 30 s."], [403, {}, "This account is disabled. Ask an admin."]] as const) {
+    await page.route("**/api/v1/auth/login", (route) => route.fulfill({ status, headers, json: { status, detail: "" } }));
+    await page.goto("/login");
+    await page.getByLabel("Name").fill("ada");
+    await page.getByLabel("Password").fill(password);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await expect(page.getByRole("alert")).toHaveText(words);
+    await page.unroute("**/api/v1/auth/login");
+  }
+});
+
+test("makes the first admin, and says when the link is no good any more", async ({ page }) => {
+  await page.goto("/welcome#ptb_used");
+  await expect(page).toHaveURL(/\/welcome$/); // the secret is not left in the address
+  await page.getByLabel("Name").fill("eve");
+  await page.getByLabel("Password", { exact: true }).fill("short");
+  await expect(page.getByText("Too short: 7 characters more.")).toBeVisible();
+  await page.getByLabel("Password", { exact: true }).fill("passwordpassword");
+  await expect(page.getByText(/Easy to guess/)).toBeVisible();
+  await page.getByLabel("Password", { exact: true }).fill(password);
+  await expect(page.getByText("Strong.")).toBeVisible();
+  await page.getByLabel("Once more").fill(`${password}!`);
+  await page.getByRole("button", { name: "Make the admin" }).click();
+  await expect(page.getByText("This is not the same as above.")).toBeVisible();
+  await page.getByLabel("Once more").fill(password);
+  await axe(page);
+  await page.getByRole("button", { name: "Make the admin" }).click();
+  await expect(page.getByRole("alert")).toContainText("This link is not good any more");
+});
+
+test("shows who may see no label neither names nor labels", async ({ page, site }) => {
+  const asked: string[] = [];
+  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+  await logIn(page, "vera");
+  const card = page.locator(`.card[data-id="${site.seen.id}"]`);
+  await expect(card.getByRole("heading")).toHaveText(site.seen.id);
+  await expect(card.locator("img")).toHaveAttribute("src", /\/thumbnail\?/);
+  await expect(page.getByRole("searchbox")).toBeDisabled();
+  await expect(page.getByRole("searchbox")).toHaveAttribute("placeholder", "Names and labels are hidden from you");
+  await axe(page);
+  await page.goto(`/slides/${site.seen.id}`);
+  await idle(page);
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText(site.seen.id);
+  await expect(page.getByRole("tab", { name: "Label & macro" })).toBeHidden();
+  await expect(page.getByText(site.seen.file_name!)).toHaveCount(0);
+  expect(asked.filter((path) => /preview|associated/.test(path))).toEqual([]);
+});
+
+test("has no button for what one may not do", async ({ page, site }) => {
+  await logIn(page, "vera", "/stores");
+  await expect(page.locator(`.store[data-id="${site.seen.store}"]`)).toBeVisible();
+  await expect(page.getByRole("button", { name: /^(Sync|Dry run|Resync|Verify|Edit|Remove|Add a store)/ })).toHaveCount(0);
+  await page.getByTestId("user").click();
+  await expect(page.getByRole("link", { name: "Account" })).toBeVisible();
+  await expect(page.getByRole("link", { name: "People" })).toHaveCount(0);
+  await page.goto("/tasks");
+  await expect(page.getByRole("heading", { level: 1, name: "Tasks" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Workers" })).toBeHidden();
+  for (const path of ["/people", "/audit"]) {
+    await page.goto(path);
+    await expect(page.getByRole("heading", { name: "This is not for you to see" })).toBeVisible();
+  }
+});
+
+test("says nothing of a slide that one may not see", async ({ page, site }) => {
+  await logIn(page, "nobody");
+  await expect(page.getByRole("heading", { name: "No slides for you yet" })).toBeVisible();
+  for (const id of [site.seen.id, "doesnotexist0000"]) {
+    await page.goto(`/slides/${id}`);
+    await expect(page.getByRole("alert").getByRole("heading")).toHaveText("You may not see this slide");
+    await expect(page.getByTestId("panel-button")).toBeHidden();
+    await expect(page.getByText(site.seen.file_name!)).toHaveCount(0);
+  }
+  await axe(page);
+});
+
+test("says in the viewer that one has been signed out, and leads back", async ({ page, site }) => {
+  await logIn(page, "rita", `/slides/${site.seen.id}`);
+  await idle(page);
+  await page.context().clearCookies();
+  await page.route("**/tiles/**", (route) => route.fulfill({ status: 401, json: { status: 401, detail: "Log in to see this." } }));
+  await page.getByTestId("stage").focus();
+  for (let n = 0; n < 4; n++) await page.keyboard.press("+");
+  await expect(page.getByTestId("signed-out")).toContainText("You are signed out");
+  await expect(page.getByTestId("failures")).toBeHidden();
+  await page.unroute("**/tiles/**");
+  await page.getByRole("button", { name: "Sign in again" }).click();
+  await expect(page).toHaveURL(/\/login#to=/);
+  await page.getByLabel("Name").fill("rita");
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await expect(page).toHaveURL(new RegExp(`/slides/${site.seen.id}`));
+  await idle(page);
+});
+
+test("signs out: nothing is left", async ({ page }) => {
+  await logIn(page, "rita");
+  await expect(page.locator(".card").first()).toBeVisible();
+  await page.getByTestId("user").click();
+  await expect(page.getByText("Rita Levi").first()).toBeVisible();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page).toHaveURL(/\/login$/);
+  await page.goto("/");
+  await expect(page).toHaveURL(/\/login$/);
+  await page.goBack().catch(() => {});
+  await expect(page.locator(".card")).toHaveCount(0);
+});
+
+test("makes a token, which is shown once, works, and is refused when removed", async ({ page, site }) => {
+  await logIn(page, "rita", "/account");
+  await page.getByRole("button", { name: "Make a token" }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByLabel("Administer")).toHaveCount(0);
+  await dialog.getByRole("button", { name: "Make a token" }).click();
+  await expect(dialog.getByText("Say what it is for.")).toBeVisible();
+  await dialog.getByLabel("What it is for").fill("teaching site");
+  await axe(page);
+  await dialog.getByRole("button", { name: "Make a token" }).click();
+  const secret = await page.getByTestId("secret").inputValue();
+  expect(secret).toMatch(/^pts_/);
+  await axe(page);
+  await page.getByRole("button", { name: "I have kept it" }).click();
+  await expect(page.getByRole("row", { name: /teaching site/ })).toBeVisible();
+  await expect(page.getByText(secret)).toHaveCount(0);
+  const ask = async (path: string): Promise<number> => (await fetch(`${site.address}${path}`, { headers: { Authorization: `Bearer ${secret}` } })).status;
+  expect(await ask(`/api/v1/images/${site.seen.id}`)).toBe(200);
+  expect(await ask("/api/v1/users")).toBe(403);
+  await page.getByRole("button", { name: "Remove: teaching site" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+  await expect(page.getByText("You have no token.")).toBeVisible();
+  await expect(async () => expect(await ask(`/api/v1/images/${site.seen.id}`)).toBe(401)).toPass({ timeout: 5_000 });
+});
+
+test("lists sessions, and ends another", async ({ page, site }) => {
+  const other = await requests.newContext({ baseURL: site.address, userAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0" });
+  expect((await other.post("/api/v1/auth/login", { data: { name: "vera", password } })).ok()).toBe(true);
+  await logIn(page, "vera", "/account");
+  await expect(page.getByText("this one")).toHaveCount(1);
+  await page.getByRole("button", { name: "End: Firefox on Linux" }).click();
+  await expect(page.getByRole("row", { name: /Firefox on Linux/ })).toHaveCount(0);
+  expect(((await (await other.get("/api/v1/auth/session")).json()) as Session).user).toBeNull();
+});
+
+test("changes a password only with the current one", async ({ page, site }) => {
+  const { id } = (await (await site.admin.post("/api/v1/users", { data: { name: "changer", password } })).json()) as User;
+  await logIn(page, "changer", "/account");
+  const fresh = "nine green cats at dusk";
+  const change = async (current: string): Promise<void> => {
+    await page.getByLabel("Current password").fill(current);
+    await page.getByLabel("New password").fill(fresh);
+    await page.getByLabel("Once more").fill(fresh);
+    await page.getByRole("button", { name: "Change the password" }).click();
+  };
+  await change("wrong, this is wrong");
+  await expect(page.getByText("This is not your current password.")).toBeVisible();
+  await change(password);
+  await expect(page.getByRole("status").filter({ hasText: "Your password was changed." })).toBeVisible();
+  expect((await site.admin.delete(`/api/v1/users/${id}`)).ok()).toBe(true);
+});
+
+test("adds a user, gives a role, and takes it back", async ({ page, site }) => {
+  await logIn(page, "ada", "/people");
+  await expect(page.getByRole("link", { name: "vera" }).first()).toBeVisible();
+  await axe(page);
+  await page.getByRole("button", { name: "Add a user" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Name", { exact: true }).fill("grace");
+  await dialog.getByLabel("Display name").fill("Grace Hopper");
+  await dialog.getByLabel("Password", { exact: true }).fill(password);
+  await dialog.getByLabel("Once more").fill(password);
+  await dialog.getByRole("button", { name: "Add a user" }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "Grace Hopper" })).toBeVisible();
+  await page.getByLabel("Put into a group …").selectOption("Readers");
+  await expect(page.getByRole("button", { name: "Take out: Readers" })).toBeVisible();
+  await page.getByRole("button", { name: "Give a role" }).click();
+  await dialog.getByLabel("Role").selectOption("contributor");
+  await dialog.getByLabel("On what").selectOption({ label: `Store ${site.store.label || site.store.id}` });
+  await dialog.getByRole("button", { name: "Give" }).click();
+  const row = page.getByRole("row", { name: /Contributor/ });
+  await expect(row).toContainText(site.store.label || site.store.id);
+  await axe(page);
+  await row.getByRole("button", { name: /^Take back/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Take back" }).click();
+  await expect(row).toHaveCount(0);
+  await page.getByRole("button", { name: "Disable …" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Disable" }).click();
+  await expect(page.getByText("disabled")).toBeVisible();
+  const answer = await fetch(`${site.address}/api/v1/auth/login`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: "grace", password }) });
+  expect(answer.status).toBe(403);
+});
+
+test("shows the audit log, filtered, to its end", async ({ page, site }) => {
+  for (let n = 0; n < 120; n++) await site.admin.get("/api/v1/audit?limit=1");
+  for (const [name, status] of [["rita", 401], ["rita", 200], ["vera", 200]] as const) {
+    const answer = await fetch(`${site.address}/api/v1/auth/login`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name, password: status === 200 ? password : `${password}?` }) });
+    expect(answer.status).toBe(status);
+  }
+  await logIn(page, "ada", "/audit");
+  await expect(page.getByRole("row", { name: /Audit log read/ }).first()).toBeVisible();
+  await page.mouse.wheel(0, 100_000);
+  await expect(async () => expect(await page.locator(".audit tbody tr").count()).toBeGreaterThan(100)).toPass();
+  await page.getByLabel("What", { exact: true }).selectOption("login");
+  await expect(page).toHaveURL(/act=login/);
+  await expect(page.getByRole("row", { name: /Audit log read/ })).toHaveCount(0);
+  await expect(page.getByRole("row", { name: /refused/ }).first()).toBeVisible();
+  await expect(page.getByRole("row", { name: /Rita Levi/ }).first()).toBeVisible();
+  await page.getByLabel("Who").selectOption("vera");
+  await expect(page.getByRole("row", { name: /Rita Levi/ })).toHaveCount(0);
+  await expect(page.getByText(/^That is all/)).toBeVisible();
+  await axe(page);
+});
+
+for (const [width, scheme] of [[360, "dark"], [3840, "light"]] as const) {
+  test(`fits a window of ${width} pixels, ${scheme}`, async ({ page, site }) => {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.setViewportSize({ width, height: width === 360 ? 740 : 2160 });
+    await page.goto("/login");
+    await fits(page);
+    await axe(page);
+    await logIn(page, "ada");
+    for (const path of ["/", "/stores", "/account", "/people", `/people/${site.users.rita.id}`, "/audit"]) {
+      await page.goto(path);
+      await expect(page.getByTestId("user")).toBeVisible();
+      await page.waitForLoadState("networkidle").catch(() => {});
+      await fits(page);
+      if (path !== "/" && path !== "/stores") await axe(page);
+    }
+    await page.getByTestId("user").click();
+    await expect(page.getByRole("link", { name: "People" })).toBeVisible();
+    await fits(page);
+    await axe(page);
+  });
+}

@@ -1,0 +1,217 @@
+// The audit log: who did what, and whether they were let. For admins.
+
+import "../styles/manage.css";
+import "../styles/access.css";
+
+import type { Store } from "../api/types";
+import { formatTime } from "../format";
+import { replaceAddress, type Page } from "../router";
+import { storeName } from "../stores/card";
+import { t } from "../strings";
+import { h, replace, type Child } from "../ui/dom";
+import { header } from "../ui/header";
+import { icon } from "../ui/icons";
+import { message } from "../ui/message";
+import { fill } from "../ui/select";
+import { listAudit, type AuditQuery } from "./client";
+import { field, selectInput, textInput } from "./field";
+import { loadNames, userName, type Names } from "./grants";
+import { badge } from "./parts";
+import { forAdmins } from "./people-page";
+import type { AuditEvent } from "./types";
+import { problemWords } from "./words";
+
+const pageSize = 100;
+const typingDelay = 350; // milliseconds after the last key
+const names: (keyof AuditQuery)[] = ["user", "act", "object", "since", "until"];
+
+export const auditPage: Page = {
+  mount(root, _params, signal) {
+    document.title = `${t.access.audit} · ${t.name}`;
+    if (forAdmins(root)) new Audit(root, signal);
+  },
+};
+
+class Audit {
+  private query: AuditQuery;
+  private known: Names | null = null;
+  private next: string | null = "";
+  private asked = 0; // counts queries: an answer to one before is not shown
+  private busy = false;
+  private count = 0;
+  private readonly user = field(t.access.auditUser, selectInput("user", [["", t.access.anyone]]));
+  private readonly act = field(t.access.auditAct, selectInput("act", [["", t.access.anyAct], ...Object.entries(t.access.acts)]));
+  private readonly object = field(t.access.auditObject, textInput("object", { type: "search", maxlength: 200 }));
+  private readonly since = field(t.access.auditSince, h("input", { type: "datetime-local", name: "since" }));
+  private readonly until = field(t.access.auditUntil, h("input", { type: "datetime-local", name: "until" }));
+  private readonly rows = h("tbody");
+  private readonly table = h("div", { class: "table-frame" }, h("table", { class: "table audit", "aria-label": t.access.audit }, h("thead", null, h("tr", null, ...t.access.auditColumns.map((name) => h("th", { scope: "col" }, name)))), this.rows));
+  private readonly foot = h("div", { class: "page-foot", "data-testid": "audit-end" });
+
+  constructor(root: HTMLElement, private readonly signal: AbortSignal) {
+    const params = new URLSearchParams(location.search);
+    this.query = Object.fromEntries(names.map((name) => [name, params.get(name) ?? ""])) as unknown as AuditQuery;
+    const refresh = h("button", { type: "button", class: "button plain", onclick: () => this.restart() }, icon("turn", 18), t.access.refresh);
+    const clear = h("button", { type: "button", class: "button small plain", onclick: () => this.set({ user: "", act: "", object: "", since: "", until: "" }) }, t.access.clearFilters);
+    root.append(
+      header(null),
+      h(
+        "main",
+        { class: "page", id: "main", tabindex: "-1" },
+        h("div", { class: "page-head" }, h("div", null, h("h1", null, t.access.audit), h("p", { class: "quiet" }, t.access.auditAbout)), refresh),
+        h("form", { class: "box audit-filters", role: "search", "aria-label": t.access.auditFilters, onsubmit: (event: Event) => { event.preventDefault(); this.read(); } }, this.user.row, this.act.row, this.object.row, this.since.row, this.until.row, clear),
+        h("section", { class: "box", "aria-label": t.access.audit }, this.table, this.foot),
+      ),
+    );
+    window.scrollTo(0, 0);
+    this.listen();
+    this.showQuery();
+    this.restart();
+    void loadNames(signal).then((known) => {
+      this.known = known;
+      this.showQuery();
+      this.rename();
+    }, () => {}); // ids stand for their names then
+  }
+
+  private listen(): void {
+    let timer = 0;
+    for (const { control } of [this.user, this.act, this.since, this.until]) control.addEventListener("change", () => this.read());
+    this.object.control.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = window.setTimeout(() => this.read(), typingDelay);
+    });
+    const end = new IntersectionObserver(([entry]) => {
+      if (entry?.isIntersecting && this.count > 0) void this.load();
+    }, { rootMargin: "600px" });
+    end.observe(this.foot);
+    this.signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      end.disconnect();
+    });
+  }
+
+  // showQuery puts the query into the fields.
+  private showQuery(): void {
+    const { query } = this;
+    const users = (this.known?.users ?? []).map((u): [string, string] => [u.id, userName(u)]);
+    // A user who is no more still has done what they did.
+    if (query.user && !users.some(([id]) => id === query.user)) users.push([query.user, query.user]);
+    fill(this.user.control, [["", t.access.anyone], ...users], query.user);
+    const acts = Object.entries(t.access.acts);
+    if (query.act && !(query.act in t.access.acts)) acts.push([query.act, query.act]);
+    fill(this.act.control, [["", t.access.anyAct], ...acts], query.act);
+    if (document.activeElement !== this.object.control) this.object.control.value = query.object;
+    this.since.control.value = localTime(query.since);
+    this.until.control.value = localTime(query.until);
+  }
+
+  private read(): void {
+    const iso = (value: string): string => (value ? new Date(value).toISOString() : "");
+    this.set({ user: this.user.control.value, act: this.act.control.value, object: this.object.control.value.trim(), since: iso(this.since.control.value), until: iso(this.until.control.value) });
+  }
+
+  private set(query: AuditQuery): void {
+    if (JSON.stringify(query) === JSON.stringify(this.query)) return;
+    this.query = query;
+    const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value));
+    replaceAddress(`/audit${params.size ? `?${params}` : ""}`);
+    this.showQuery();
+    this.restart();
+  }
+
+  private restart(): void {
+    this.asked++;
+    this.busy = false;
+    this.next = "";
+    this.count = 0;
+    replace(this.rows);
+    void this.load();
+  }
+
+  private async load(): Promise<void> {
+    if (this.busy || this.next === null) return;
+    this.busy = true;
+    const { asked } = this;
+    replace(this.foot, h("p", { class: "foot-line quiet" }, t.loading));
+    try {
+      const page = await listAudit(this.query, this.next || null, pageSize, this.signal);
+      if (asked !== this.asked || this.signal.aborted) return;
+      this.rows.append(...page.items.map((event) => this.row(event)));
+      this.count += page.items.length;
+      this.next = page.next_cursor;
+      this.table.hidden = this.count === 0;
+      this.busy = false;
+      this.renderFoot();
+    } catch (err) {
+      if (asked !== this.asked || this.signal.aborted) return;
+      this.busy = false;
+      replace(this.foot, h("p", { class: "foot-line", role: "alert" }, problemWords(err), h("button", { type: "button", class: "button", onclick: () => void this.load() }, t.retry)));
+    }
+  }
+
+  private renderFoot(): void {
+    if (this.count === 0 && this.next === null) {
+      replace(this.foot, message({ picture: icon("list", 40), title: t.access.auditNone, text: t.access.auditNoneText }));
+    } else if (this.next === null) {
+      replace(this.foot, h("p", { class: "foot-line quiet" }, t.access.auditEnd(this.count)));
+    } else {
+      replace(this.foot, h("p", { class: "foot-line" }, h("button", { type: "button", class: "button plain", onclick: () => void this.load() }, t.access.auditMore)));
+      // The end may still be in sight, which the observer has told of already.
+      if (this.foot.getBoundingClientRect().top < innerHeight) void this.load();
+    }
+  }
+
+  private row(event: AuditEvent): HTMLElement {
+    const cell = (i: number, ...children: Child[]): HTMLElement => h("td", { "data-label": t.access.auditColumns[i] }, ...children);
+    return h(
+      "tr",
+      { "data-allowed": String(event.allowed) },
+      h("th", { scope: "row" }, h("time", { datetime: event.at }, formatTime(event.at))),
+      cell(1, h("span", { "data-user": event.user ?? "" }, this.userOf(event.user))),
+      cell(2, h("span", { title: event.act }, t.access.acts[event.act] ?? event.act)),
+      cell(3, h("span", { "data-object": event.object ?? "", "data-act": event.act }, ...this.objectOf(event.object, event.act))),
+      cell(4, event.allowed ? badge(t.access.allowed, "good") : badge(t.access.refused, "broken")),
+      cell(5, event.from ? h("code", null, event.from) : "–"),
+      cell(6, event.detail ?? ""),
+    );
+  }
+
+  // rename puts names in place of ids once they are known.
+  private rename(): void {
+    for (const element of this.rows.querySelectorAll<HTMLElement>("[data-user]")) replace(element, this.userOf(element.dataset.user || null));
+    for (const element of this.rows.querySelectorAll<HTMLElement>("[data-object]")) replace(element, ...this.objectOf(element.dataset.object || null, element.dataset.act ?? ""));
+  }
+
+  private userOf(id: string | null): Child {
+    if (!id) return h("span", { class: "quiet" }, t.access.nobody);
+    const user = this.known?.users.find((u) => u.id === id);
+    return h("a", { class: "link", href: `/people/${encodeURIComponent(id)}`, "data-page": true, title: id }, user ? userName(user) : h("code", { class: "id" }, id));
+  }
+
+  private objectOf(ids: string | null, act: string): Child[] {
+    if (!ids) return ["–"];
+    return ids.split(" ").flatMap((id, i) => [i > 0 ? " " : null, this.oneObject(id, act)]);
+  }
+
+  private oneObject(id: string, act: string): Child {
+    const link = (href: string, text: Child): Child => h("a", { class: "link", href, "data-page": true, title: id }, text);
+    const code = h("code", { class: "id" }, id);
+    const store = this.known?.stores.find((s: Store) => s.id === id);
+    if (store) return link(`/stores#store-${encodeURIComponent(id)}`, storeName(store));
+    const user = this.known?.users.find((u) => u.id === id);
+    if (user) return link(`/people/${encodeURIComponent(id)}`, userName(user));
+    const group = this.known?.groups.find((g) => g.id === id);
+    if (group) return link(`/people/groups/${encodeURIComponent(id)}`, group.name);
+    if (act === "label.show" || act.startsWith("image.")) return link(`/slides/${encodeURIComponent(id)}`, code);
+    if (act.startsWith("task.")) return link(`/tasks/${encodeURIComponent(id)}`, code);
+    return code;
+  }
+}
+
+// localTime writes a time as a field for dates and times wants it.
+function localTime(iso: string): string {
+  const time = new Date(iso);
+  if (!iso || Number.isNaN(time.getTime())) return "";
+  return new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}

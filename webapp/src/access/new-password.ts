@@ -1,0 +1,53 @@
+// The two fields in which a new password is given.
+
+import { t } from "../strings";
+import { h } from "../ui/dom";
+import { field, passwordInput } from "./field";
+import { minPassword, strengthOf } from "./strength";
+
+export interface NewPassword {
+  rows: HTMLElement[];
+  value: string;
+  // check reports whether the password can be sent, and says why not.
+  check(): boolean;
+  wrong(words: string): void;
+}
+
+// newPassword asks for a password twice, and says how good it is. name is that of
+// the user, which is no good one.
+export function newPassword(name: () => string, caption: string = t.access.newPassword): NewPassword {
+  const words = h("span", { class: "strength-words" });
+  const meter = h("meter", { class: "strength", min: 0, max: 3, low: 2, high: 3, optimum: 3, value: 0, "aria-hidden": "true" });
+  const hint = h("div", { class: "strength-row", role: "status" }, meter, words);
+  const first = field(caption, passwordInput("password", "new-password"), hint);
+  const second = field(t.access.passwordAgain, passwordInput("password-again", "new-password"));
+  const show = (): void => {
+    const value = first.control.value;
+    const strength = value === "" ? null : strengthOf(value, name());
+    const missing = minPassword - [...value].length;
+    meter.value = strength === null ? 0 : { short: 0.5, name: 0.5, weak: 1, fair: 2, good: 3 }[strength];
+    words.textContent = strength === null ? t.access.passwordHint(minPassword) : strength === "short" ? t.access.strength.short(missing) : t.access.strength[strength];
+    first.wrong("");
+    second.wrong("");
+  };
+  first.control.addEventListener("input", show);
+  second.control.addEventListener("input", () => second.wrong(""));
+  show();
+  return {
+    rows: [first.row, second.row],
+    get value() {
+      return first.control.value;
+    },
+    check() {
+      const strength = strengthOf(first.control.value, name());
+      const bad = strength === "short" || strength === "name";
+      const differ = !bad && first.control.value !== second.control.value;
+      first.wrong(bad ? (strength === "short" ? t.access.passwordHint(minPassword) : t.access.strength.name) : "");
+      second.wrong(differ ? t.access.passwordsDiffer : "");
+      if (bad) first.control.focus();
+      else if (differ) second.control.focus();
+      return !bad && !differ;
+    },
+    wrong: (text) => first.wrong(text),
+  };
+}

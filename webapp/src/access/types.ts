@@ -1,0 +1,81 @@
+// The shapes of /api/v1 that are about people and what they may do.
+
+export type Scope = "tiles" | "label" | "write" | "admin";
+export type Role = "viewer" | "reader" | "contributor" | "admin";
+
+export const scopes: Scope[] = ["tiles", "label", "write", "admin"];
+export const roles: Role[] = ["viewer", "reader", "contributor", "admin"];
+
+// A Session is what the server knows of who asks.
+export interface Session {
+  mode: "none" | "local" | "central";
+  user: { id: string; name: string } | null;
+  admin: boolean;
+  scopes: Scope[]; // held for everything
+  token: boolean;
+  central: string | null; // where to log in, in mode central
+  oidc?: string | null; // name of the OpenID Connect provider, if there is one
+}
+
+export interface User {
+  id: string;
+  name: string;
+  display_name: string;
+  disabled: boolean;
+  source: "local" | "oidc";
+  has_password: boolean;
+  created_at: string;
+  updated_at: string;
+  last_login_at: string | null;
+}
+
+export interface Group {
+  id: string;
+  name: string;
+  external: string | null;
+  members: number;
+  created_at: string;
+}
+
+// A Grant is for a store, for an image, or for everything.
+export interface Grant {
+  id: string;
+  user: string | null;
+  group: string | null;
+  role: Role;
+  store: string | null;
+  image: string | null;
+  created_at: string;
+}
+
+export interface Token {
+  id: string;
+  user: string;
+  label: string;
+  scopes: Scope[];
+  created_at: string;
+  expires_at: string | null;
+  last_used_at: string | null;
+  secret?: string | null; // in the answer that makes it, and nowhere else
+}
+
+export interface UserSession {
+  id: string;
+  address: string;
+  agent: string;
+  created_at: string;
+  seen_at: string;
+  expires_at: string;
+  current: boolean;
+}
+
+export interface AuditEvent {
+  n: number;
+  at: string;
+  user: string | null;
+  act: string;
+  object: string | null;
+  from: string | null;
+  allowed: boolean;
+  detail: string | null;
+}
