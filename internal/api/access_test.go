@@ -320,6 +320,8 @@ var accessTable = []struct {
 	{"PUT /api/v1/users/{user}/password", "/api/v1/users/unknown/password", `{"password":"long enough for anybody"}`, admins.with(404)},
 	{"GET /api/v1/users/{user}/sessions", "/api/v1/users/{viewer}/sessions", "", statuses{401, 200, 403, 403, 200, 403}},
 	{"DELETE /api/v1/users/{user}/sessions", "/api/v1/users/unknown/sessions", "", admins.with(204)},
+	{"DELETE /api/v1/users/{user}/sessions/{session}", "/api/v1/users/unknown/sessions/unknown", "", admins.with(404)},
+	{"DELETE /api/v1/users/{user}/sessions/{session}", "/api/v1/users/{viewer}/sessions/unknown", "", statuses{401, 404, 403, 403, 404, 403}},
 	{"GET /api/v1/groups", "/api/v1/groups", "", admins},
 	{"POST /api/v1/groups", "/api/v1/groups", "{}", admins.with(422)},
 	{"GET /api/v1/groups/{group}", "/api/v1/groups/unknown", "", admins.with(404)},

@@ -107,7 +107,7 @@ func (a *API) users(h huma.API) {
 		problems{401: "The current password is wrong.", 404: "No such user.", 409: lastAdmin, 429: "Too many attempts: Retry-After says when the next one is allowed."}, a.setPassword)
 	add(a, h, "GET", usersRoute+"/{user}/sessions", "list-sessions", "List a user's sessions", "One's own; those of others for admins.", 200, problems{404: "No such user."}, a.listSessions)
 	add(a, h, "DELETE", usersRoute+"/{user}/sessions", "end-sessions", "End all sessions of a user", "One's own; those of others for admins.", 204, problems{404: "No such user."}, a.endSessions)
-	add(a, h, "DELETE", usersRoute+"/{user}/sessions/{session}", "end-session", "End a session of a user", "One's own; those of others for admins.", 204, problems{404: "No such session of the user."}, a.endSession)
+	add(a, h, "DELETE", usersRoute+"/{user}/sessions/{session}", "end-session", "End a session of a user", "One's own; those of others for admins.", 204, problems{404: "No such session of the user."}, a.removeSession)
 }
 
 type pageInput struct {
@@ -263,7 +263,7 @@ type sessionPath struct {
 	Session string `path:"session" doc:"Id of the session."`
 }
 
-func (a *API) endSession(ctx context.Context, in *sessionPath) (*struct{}, error) {
+func (a *API) removeSession(ctx context.Context, in *sessionPath) (*struct{}, error) {
 	if err := ownOrAdmin(ctx, in.User); err != nil {
 		return nil, err
 	}

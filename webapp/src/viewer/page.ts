@@ -16,7 +16,7 @@ import { t } from "../strings";
 import { announce, notify } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
-import { icon, logo } from "../ui/icons";
+import { icon } from "../ui/icons";
 import { idle } from "../ui/idle";
 import { message } from "../ui/message";
 import { stateBadge, stateIcon, stateReason } from "../ui/state";
