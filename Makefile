@@ -98,7 +98,8 @@ test-go: web
 .PHONY: test-turbo
 test-turbo: web
 	@echo "== tests with libjpeg-turbo"
-	@$(call GOTEST,-tags turbo -timeout 15m ./internal/render/... ./internal/convert/... ./cmd/...)
+	@$(call GOTEST,-tags turbo -timeout 15m ./internal/render/... ./internal/convert/...)
+	@$(call GOTEST,-tags turbo -timeout 15m -run 'Tile|Picture|Pixel|Associated|Preview|Inspect|Convert|Version' ./cmd/...)
 
 .PHONY: test-web
 test-web: build
