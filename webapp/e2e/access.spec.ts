@@ -166,7 +166,7 @@ test("shows who may see no label neither names nor labels", async ({ page, site 
   await expect(card.getByRole("heading")).toHaveText(site.seen.id);
   await expect(card.locator("img")).toHaveAttribute("src", /\/thumbnail\?/);
   await expect(page.getByRole("searchbox")).toBeDisabled();
-  await expect(page.getByRole("searchbox")).toHaveAttribute("placeholder", "Names and labels are hidden from you");
+  await expect(page.getByRole("searchbox")).toHaveAttribute("placeholder", "No names or labels to search");
   await axe(page);
   await page.goto(`/slides/${site.seen.id}`);
   await idle(page);

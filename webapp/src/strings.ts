@@ -574,7 +574,7 @@ export const t = {
     signedOutTitle: "You are signed out",
     signInAgain: "Sign in again",
 
-    noLabels: "Names and labels are hidden from you",
+    noLabels: "No names or labels to search",
     noLabelsSearch: "Nothing can be searched: you may see the slides, and neither their names nor their labels.",
     someLabelsHint: "Only in stores whose labels you may see",
     someLabels: "Only stores whose names and labels you may see are searched.",
@@ -688,11 +688,11 @@ export const t = {
     groupRemoved: (name: string): string => `The group ${name} was removed.`,
 
     grants: "Grants",
-    grantsOf: "Grants of its own",
+    grantsOf: "Own grants",
     grantsAbout: "Who has which role on what. A role on everything holds for stores to come, too.",
     grantColumns: ["Who", "Role", "On", "Since"],
     noGrants: "Nobody has been given anything.",
-    noGrantsOf: "None of its own.",
+    noGrantsOf: "None.",
     addGrant: "Give a role",
     give: "Give",
     grantWho: "To whom",

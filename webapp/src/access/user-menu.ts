@@ -4,6 +4,7 @@ import { t } from "../strings";
 import { notify } from "../ui/announce";
 import { h, replace } from "../ui/dom";
 import { icon } from "../ui/icons";
+import { themeButton } from "../ui/theme";
 import { logOut } from "./client";
 import { logInAddress } from "./return";
 import { knowSession } from "./session";
@@ -35,6 +36,7 @@ function fill(frame: HTMLElement, session: Session, name: string): void {
       session.mode === "local" ? link("/account", t.access.account) : null,
       session.admin && session.mode === "local" ? link("/people", t.access.people) : null,
       session.admin && session.mode === "local" ? link("/audit", t.access.audit) : null,
+      h("li", { class: "user-theme" }, themeButton()),
       session.mode === "local" ? h("li", null, h("button", { type: "button", class: "user-item", onclick: () => void leave() }, t.access.logOut)) : null,
     ),
   );
