@@ -139,6 +139,24 @@ test("says of too many attempts how long to wait, and of a disabled account that
   }
 });
 
+test("leads to the OpenID Connect provider, where there is one", async ({ page }) => {
+  const session = { mode: "local", user: null, admin: false, scopes: [], token: false, central: null, oidc: "Hospital ID" };
+  await page.route("**/api/v1/auth/session", (route) => route.fulfill({ json: session }));
+  await page.goto("/login#to=%2Ftasks");
+  await expect(page.getByRole("link", { name: "Sign in with Hospital ID" })).toHaveAttribute("href", "/api/v1/auth/oidc/start?next=%2Ftasks");
+  await axe(page);
+});
+
+test("shows nothing of users where there is no access control", async ({ page }) => {
+  const session = { mode: "none", user: null, admin: true, scopes: ["tiles", "label", "write", "admin"], token: false, central: null, oidc: null };
+  await page.route("**/api/v1/auth/session", (route) => route.fulfill({ json: session }));
+  await page.route("**/api/v1/stores", (route) => route.fulfill({ json: { items: [], next_cursor: null } }));
+  await page.goto("/stores");
+  await expect(page.getByRole("button", { name: "Add a store" })).toBeVisible();
+  await expect(page.getByTestId("user")).toHaveCount(0);
+  await expect(page.getByRole("link", { name: "Sign in" })).toHaveCount(0);
+});
+
 test("makes the first admin, and says when the link is no good any more", async ({ page }) => {
   await page.goto("/welcome#ptb_used");
   await expect(page).toHaveURL(/\/welcome$/); // the secret is not left in the address

@@ -63,6 +63,7 @@ const server = createServer(async (request, response) => {
   return serveFile(response, url.pathname);
 });
 
+server.keepAliveTimeout = 60_000; // milliseconds: while tiles are drawn, nothing else is done
 server.listen(Number(options.port), "127.0.0.1", () => {
   const address = `http://127.0.0.1:${server.address().port}/`;
   console.log(address);

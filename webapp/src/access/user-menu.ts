@@ -28,7 +28,7 @@ function fill(frame: HTMLElement, session: Session, name: string): void {
   const link = (href: string, text: string): HTMLElement => h("li", null, h("a", { class: "user-item", href, "data-page": true, "aria-current": location.pathname === href ? "page" : null }, text));
   const list = h(
     "div",
-    { class: "user-menu float", id: "user-menu", hidden: true },
+    { class: "user-menu", id: "user-menu", hidden: true },
     h("p", { class: "user-name" }, h("span", { class: "quiet" }, t.access.loggedInAs), h("strong", null, name), session.admin ? h("span", { class: "mark" }, t.access.admin) : null),
     h(
       "ul",

@@ -293,6 +293,8 @@ class SlidePage {
 
   private showSignedOut(): void {
     if (!this.signedOut.hidden) return;
+    this.panel.clear(); // the label is not left on the screen
+    this.panelButton.hidden = true;
     this.signedOut.hidden = false;
     replace(this.signedOut, icon("lock", 18), h("span", null, t.access.signedOut), logInAgain("step"));
   }
