@@ -71,6 +71,7 @@ type connections struct {
 type dialect struct {
 	name     string // also of the folder of its migrations
 	position string // function: where the first text holds the second, from 1; 0 if it does not
+	external string // expression: the external id in the text of a description d
 	now      string // expression: microseconds since 1970 by the database's clock
 	among    string // condition, with the number of an argument: is in the list
 	list     func([]int64) any

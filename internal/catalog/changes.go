@@ -27,7 +27,8 @@ type Entry struct {
 // there are only the id and the number, and it is Gone.
 type Change struct {
 	Entry
-	Seq int64
+	ExternalID string // of the image in another application; "" if it has none
+	Seq        int64
 }
 
 const entryColumns = `i.id, s.id, i.state, i.deleted_at, i.path, i.file_name, i.revision, i.dev, i.ino, i.size, i.mtime, i.ctime,
@@ -37,9 +38,9 @@ const entryColumns = `i.id, s.id, i.state, i.deleted_at, i.path, i.file_name, i.
 // order of their numbers and at most limit, each as it is now. Nothing is left
 // out: a number that is not there yet when another is seen, is higher.
 func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change, error) {
-	rows, err := c.read.QueryContext(ctx, `SELECT c.seq, c.id, `+entryColumns+`
+	rows, err := c.read.QueryContext(ctx, `SELECT c.seq, c.id, CASE WHEN `+c.position+`(d.fields, '"ExternalID"') > 0 THEN `+c.external+` END, `+entryColumns+`
 		FROM (SELECT n, id, seq FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2) c
-		LEFT JOIN images i ON i.n = c.n LEFT JOIN stores s ON s.n = i.store ORDER BY c.seq`, since, limit)
+		LEFT JOIN images i ON i.n = c.n LEFT JOIN stores s ON s.n = i.store LEFT JOIN descriptions d ON d.n = i.n ORDER BY c.seq`, since, limit)
 	if err != nil {
 		return nil, c.wrap(err, "changes")
 	}
@@ -48,13 +49,15 @@ func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change
 	for rows.Next() {
 		var ch Change
 		var id string
-		there, err := scanEntry(rows, &ch.Entry, &ch.Seq, &id)
+		var external sql.NullString
+		there, err := scanEntry(rows, &ch.Entry, &ch.Seq, &id, &external)
 		if err != nil {
 			return nil, c.wrap(err, "changes")
 		}
 		if !there {
 			ch.Entry = Entry{ID: id, Gone: true}
 		}
+		ch.ExternalID = external.String
 		list = append(list, ch)
 	}
 	return list, c.wrap(rows.Err(), "changes")

@@ -22,6 +22,7 @@ const channel = "ptiffstore_catalog"
 var postgresDialect = &dialect{
 	name:        "postgres",
 	position:    "strpos",
+	external:    "d.fields::json ->> 'ExternalID'",
 	now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
 	among:       "= ANY($%d)",
 	list:        func(n []int64) any { return n },

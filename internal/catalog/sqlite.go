@@ -17,6 +17,7 @@ import (
 var sqliteDialect = &dialect{
 	name:     "sqlite",
 	position: "instr",
+	external: "json_extract(d.fields, '$.ExternalID')",
 	now:      "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
 	among:    "IN (SELECT value FROM json_each($%d))",
 	list: func(n []int64) any {

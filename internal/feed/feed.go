@@ -110,7 +110,7 @@ func (f *Feed) apply(im *catalog.Change) {
 		f.Tiles.Delete(im.ID)
 		return
 	}
-	f.Tiles.Put(tiles.File{ID: im.ID, Store: s, Path: f.path(im), Name: im.FileName, Revision: im.Revision, Identity: im.Identity})
+	f.Tiles.Put(tiles.File{ID: im.ID, Store: s, Path: f.path(im), Name: im.FileName, Revision: im.Revision, Identity: im.Identity, ExternalID: im.ExternalID})
 }
 
 // path is that of an image's file: of a managed store the whole, as its files lie in
