@@ -78,7 +78,7 @@ var reserved = map[string]string{
 	"net/http": "internal/metrics internal/web internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
 		"internal/tiles/tilestest internal/oidc/oidctest internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/oidc/oidctest internal/pgtest", // what tests of several rooms share
-	"C":       "",                                         // the program is static
+	"C":       "",                                                                // the program is static
 }
 
 // A pkg is what go list says of a package.

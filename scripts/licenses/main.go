@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -42,7 +41,11 @@ func run(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	std, err := texts(runtime.GOROOT())
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	std, err := texts(strings.TrimSpace(string(root)))
 	if err != nil {
 		return err
 	}
