@@ -34,6 +34,7 @@ type program struct {
 	Verify     verifyCmd     `cmd:"" help:"Read files again, and say which are damaged."`
 	Retry      retryCmd      `cmd:"" help:"Look again at a file that is broken or in quarantine."`
 	Task       taskCmd       `cmd:"" help:"Submit, list, show, wait for or cancel tasks."`
+	Edge       edgeCmd       `cmd:"" help:"Make known, list or remove servers elsewhere that ask this one who may see what."`
 	Backup     backupCmd     `cmd:"" help:"Write the catalog to a folder while it is in use."`
 	Restore    restoreCmd    `cmd:"" help:"Put a backup in the catalog's place."`
 	Deploy     deployCmd     `cmd:"" help:"Write the files under which a supervisor runs a site."`

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+)
+
+type edgeCmd struct {
+	Add    edgeAddCmd    `cmd:"" help:"Make a server known that asks this one who may see what, and print its secret once."`
+	List   edgeListCmd   `cmd:"" help:"List those servers."`
+	Remove edgeRemoveCmd `cmd:"" help:"Make one unknown. What it remembers ends by itself."`
+}
+
+type edgeAddCmd struct {
+	place
+	URL  string `arg:"" help:"Base URL of the server, at which it is told of revocations."`
+	JSON bool   `help:"Print JSON."`
+}
+
+func (*edgeAddCmd) Help() string {
+	return "Put the secret into a file for its --edge-secret-file. From then on it is told of every revocation at once.\n\nExample:\n\n  ptiffstore edge add https://tiles.example.org"
+}
+
+// Run makes the edge known and prints its secret.
+func (c *edgeAddCmd) Run(ctx context.Context, std streams) error {
+	return c.withPeople(ctx, "edge.add", func(a *account.Accounts) (string, error) {
+		secret, e, err := a.AddEdge(ctx, c.URL)
+		if err != nil {
+			return "", err
+		}
+		if c.JSON {
+			return e.ID, printJSON(std, map[string]string{"id": e.ID, "url": e.URL, "secret": secret})
+		}
+		_, err = fmt.Fprintln(std.out, secret)
+		return e.ID, err
+	})
+}
+
+type edgeListCmd struct {
+	place
+	JSON bool `help:"Print JSON."`
+}
+
+func (*edgeListCmd) Help() string { return "Example:\n\n  ptiffstore edge list" }
+
+// Run prints a line for each edge.
+func (c *edgeListCmd) Run(ctx context.Context, std streams) error {
+	a, err := c.people(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	list, err := a.Edges(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		items := make([]map[string]string, len(list))
+		for i, e := range list {
+			items[i] = map[string]string{"id": e.ID, "url": e.URL}
+		}
+		return printJSON(std, map[string]any{"items": items, "next_cursor": nil})
+	}
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tURL")
+	for _, e := range list {
+		fmt.Fprintf(w, "%s\t%s\n", e.ID, e.URL)
+	}
+	return w.Flush()
+}
+
+type edgeRemoveCmd struct {
+	place
+	ID string `arg:"" help:"Id of the edge."`
+}
+
+func (*edgeRemoveCmd) Help() string {
+	return "Example:\n\n  ptiffstore edge remove ahyhpew3lywaxxvdjt4k5fbhmy"
+}
+
+// Run removes the edge.
+func (c *edgeRemoveCmd) Run(ctx context.Context) error {
+	return c.withPeople(ctx, "edge.remove", func(a *account.Accounts) (string, error) {
+		return c.ID, a.DeleteEdge(ctx, c.ID)
+	})
+}
