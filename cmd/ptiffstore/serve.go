@@ -181,7 +181,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	defer l.Close() // has been closed if it was served
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := s.lasting(ctx, l)
 	defer stop() // before the wait: what runs beside ends then
 	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
 	if err := f.Load(ctx); err != nil {
@@ -251,5 +251,5 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 	if s.access != nil {
 		h.Gate, proxies = s.access.Gate, s.access.Proxies
 	}
-	return s.c.admission(proxies, h)
+	return s.health.Closing(s.c.admission(proxies, h))
 }

@@ -18,9 +18,10 @@ import (
 // common are the flags of every mode that serves.
 type common struct {
 	place
-	Listen   string   `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
-	Insecure bool     `name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
-	Origins  []string `name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
+	Listen   string        `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
+	Drain    time.Duration `default:"0s" placeholder:"TIME" help:"When told to stop, go on for this long with /readyz at 503, so that load balancers turn to another server before the port is closed."`
+	Insecure bool          `name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
+	Origins  []string      `name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
 	access
 	logging
 	keeping
@@ -98,8 +99,56 @@ func url(l net.Listener) string {
 	return fmt.Sprintf("http://%s/", net.JoinHostPort(host, fmt.Sprint(addr.Port)))
 }
 
+// lasting is a context that ends after ctx does. If there is to be a while in between, a
+// load balancer gets to know first, then l is closed, and requests that come along open
+// connections are still answered, each with the word that it is the last: so no request is
+// lost that must not be sent twice. What is returned besides ends it at once.
+func (s *site) lasting(ctx context.Context, l net.Listener) (context.Context, context.CancelFunc) {
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	wait := func(d time.Duration) {
+		select {
+		case <-time.After(d):
+		case <-inner.Done():
+		}
+	}
+	go func() {
+		defer stop()
+		select {
+		case <-ctx.Done():
+		case <-inner.Done():
+			return
+		}
+		if !s.health.End() || s.c.Drain <= 0 {
+			return
+		}
+		s.log.Info("about to end", "in", s.c.Drain)
+		wait(s.c.Drain)
+		l.Close() // is closed again when the server ends
+		wait(lingerTime)
+	}()
+	return inner, stop
+}
+
+// lingerTime is how long connections are served after the port has been closed. Under load
+// a proxy uses those that it has within it, and gives them up.
+const lingerTime = time.Second
+
 // shutdownTime bounds how long a server that ends waits for requests under way.
 const shutdownTime = 10 * time.Second
+
+// lasts waits until ctx is done, or until what serves has failed otherwise than because its
+// port was closed.
+func lasts(ctx context.Context, failed <-chan error) error {
+	select {
+	case err := <-failed:
+		if err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		<-ctx.Done()
+	case <-ctx.Done():
+	}
+	return nil
+}
 
 // serveHTTP serves h on l until ctx is done, then lets requests under way end.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
@@ -112,10 +161,8 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Lo
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- s.Serve(l) }()
-	select {
-	case err := <-failed:
+	if err := lasts(ctx, failed); err != nil {
 		return err
-	case <-ctx.Done():
 	}
 	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 
@@ -36,7 +37,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 	defer l.Close() // has been closed if it was served
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := s.lasting(ctx, l)
 	defer stop() // before the wait: what runs beside ends then
 	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
 	if err := f.Load(ctx); err != nil {
@@ -46,7 +47,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 	if err := s.openAccess(ctx, &wg); err != nil {
 		return err
 	}
-	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Log: s.log}
+	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Ending: s.health.Ending, Log: s.log}
 	if s.access != nil {
 		h.Gate = s.access.Gate
 	}
@@ -62,16 +63,17 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 	fmt.Fprintln(std.out, url(l))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
-	select {
-	case err = <-failed:
+	if err := lasts(ctx, failed); err != nil {
 		return err
-	case <-ctx.Done():
 	}
 	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
 	err = server.ShutdownWithContext(end)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil // connections still open end with the process
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return nil // the port had been closed before
 	}
 	return err
 }

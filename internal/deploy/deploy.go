@@ -56,13 +56,18 @@ type Process struct {
 	Stop int // seconds that it is given to end
 }
 
+// drain is how long a server that is told to stop answers that it is no longer ready
+// before it closes its port. With what it takes to end after that it is well below the
+// time that it is given.
+const drain = "5s"
+
 // processes are those of the site.
 func (s Site) processes() []Process {
 	unit := "ptiffstore-" + s.Name
-	server := append([]string{"serve", "--listen", s.Listen, "--no-worker"}, s.ExtraFlags...)
+	server := append([]string{"serve", "--listen", s.Listen, "--no-worker", "--drain", drain}, s.ExtraFlags...)
 	list := []Process{{s, "server", unit + "-server", append(server, s.Folders...), 30}}
 	if s.Tiles != "" {
-		list = append(list, Process{s, "tileserver", unit + "-tileserver", []string{"tileserver", "--listen", s.Tiles}, 30})
+		list = append(list, Process{s, "tileserver", unit + "-tileserver", []string{"tileserver", "--listen", s.Tiles, "--drain", drain}, 30})
 	}
 	for _, q := range s.Queues {
 		name, _, _ := strings.Cut(q, "=")

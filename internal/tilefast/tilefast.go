@@ -37,7 +37,10 @@ type Handler struct {
 	// Observe, if not nil, is told of each answer to a request for a tile: its status,
 	// the size of its body, and the time it took but for sending it.
 	Observe func(status, bytes int, d time.Duration)
-	Log     *slog.Logger
+	// Ending, if not nil, reports whether the process is about to end: each answer is
+	// the last of its connection then.
+	Ending func() bool
+	Log    *slog.Logger
 }
 
 // Server returns a fasthttp server for h with the bounds that suit tiles.
@@ -62,6 +65,7 @@ func (h *Handler) Server() *fasthttp.Server {
 		IdleTimeout:                   120 * time.Second,
 		ReadBufferSize:                8 << 10, // the longest request head
 		MaxRequestBodySize:            1 << 20,
+		CloseOnShutdown:               true,
 		ReduceMemoryUsage:             true, // idle connections hold no buffers
 		Logger:                        discard{},
 	}
@@ -79,6 +83,13 @@ type server struct {
 
 func (s *server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.rescue(ctx)
+	if s.Ending != nil {
+		defer func() {
+			if s.Ending() {
+				ctx.SetConnectionClose()
+			}
+		}()
+	}
 	if s.Guard != nil {
 		if err := s.Guard(text(ctx.Host()), headerNames(ctx)); err != nil {
 			s.fail(ctx, nil, err)

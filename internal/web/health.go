@@ -9,17 +9,45 @@ import (
 type Health struct {
 	// Ready is set once everything needed has been loaded.
 	Ready atomic.Bool
+
+	ending atomic.Bool
+}
+
+// End says that the process is about to end: from now on /readyz is 503, so that
+// load balancers turn to another, and [Health.Closing] ends connections. It reports
+// whether the process was ready.
+func (h *Health) End() bool {
+	h.ending.Store(true)
+	return h.Ready.Load()
+}
+
+// Ending reports whether the process is about to end.
+func (h *Health) Ending() bool { return h.ending.Load() }
+
+// Closing has every answer of a process that is about to end say that it is the
+// connection's last. Proxies keep connections open and would find one closed just when
+// they send the next request along it; they can't tell whether that has been received.
+func (h *Health) Closing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.Ending() && r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Register adds /healthz and /readyz to mux.
 func (h *Health) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !h.Ready.Load() {
+		switch {
+		case h.Ending():
+			plain(w, http.StatusServiceUnavailable, "about to end\n")
+		case !h.Ready.Load():
 			plain(w, http.StatusServiceUnavailable, "still loading the catalog\n")
-			return
+		default:
+			plain(w, http.StatusOK, "ready\n")
 		}
-		plain(w, http.StatusOK, "ready\n")
 	})
 }
 
