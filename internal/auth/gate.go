@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
@@ -50,6 +51,8 @@ type Gate struct {
 	revoked revoked
 	mu      sync.Mutex
 	flights map[memoryKey]*flight
+	asked   atomic.Int64
+	failed  atomic.Int64
 }
 
 // A flight is a question that is being asked.
@@ -157,12 +160,15 @@ func (g *Gate) Revoke(v account.Revocation) {
 type Stats struct {
 	Answers int   // remembered
 	Bytes   int64 // their memory
+	// Since the start: questions answered from memory, put to the authority, and put
+	// to it in vain.
+	Remembered, Asked, Failed int64
 }
 
 // Stats returns figures as of now.
 func (g *Gate) Stats() Stats {
-	n, b := g.memory.size()
-	return Stats{n, b}
+	n, b, hits := g.memory.size()
+	return Stats{Answers: n, Bytes: b, Remembered: hits, Asked: g.asked.Load(), Failed: g.failed.Load()}
 }
 
 // remembered returns the answer that is known to hold, nil if there is none.
@@ -170,6 +176,7 @@ func (g *Gate) remembered(w *who, q *Question) *entry {
 	now := g.o.Now().UnixNano()
 	k := memoryKey{*w, q.Store, q.Image, q.Scope}
 	if e := g.memory.get(&k); e != nil && g.good(e, q, now) {
+		g.memory.shards[k.shard()].hits.Add(1)
 		return e
 	}
 	if q.Image == "" {
@@ -177,6 +184,7 @@ func (g *Gate) remembered(w *who, q *Question) *entry {
 	}
 	k.image = ""
 	if e := g.memory.get(&k); e != nil && e.answer.StoreWide && g.good(e, q, now) {
+		g.memory.shards[k.shard()].hits.Add(1)
 		return e
 	}
 	return nil
@@ -324,11 +332,13 @@ func (g *Gate) check(ctx context.Context, c Credential, questions []Question) ([
 		ask[n] = questions[i]
 	}
 	c.Pass, c.Signed = "", Signature{}
+	g.asked.Add(int64(len(ask)))
 	got, err := g.o.Authority.Check(ctx, c, ask)
 	if err == nil && len(got) != len(ask) {
 		err = fmt.Errorf("%d answers to %d questions", len(got), len(ask))
 	}
 	if err != nil {
+		g.failed.Add(int64(len(ask)))
 		return nil, unavailable(err, time.Second)
 	}
 	for n, i := range rest {

@@ -59,7 +59,8 @@ type memoryShard struct {
 	hand    int
 	bytes   int
 	most    int
-	_       [64]byte // keeps the locks of neighbours apart
+	hits    atomic.Int64 // questions answered from here; beside a lock that is written to anyway
+	_       [64]byte     // keeps the locks of neighbours apart
 }
 
 func (m *memory) init(most int64) {
@@ -114,14 +115,15 @@ func (s *memoryShard) remove(e *entry) {
 	s.bytes -= e.bytes
 }
 
-// size is how many answers are remembered, and their bytes.
-func (m *memory) size() (entries int, bytes int64) {
+// size is how many answers are remembered, their bytes, and how often one was enough.
+func (m *memory) size() (entries int, bytes, hits int64) {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.RLock()
 		entries += len(s.ring)
 		bytes += int64(s.bytes)
 		s.mu.RUnlock()
+		hits += s.hits.Load()
 	}
-	return entries, bytes
+	return entries, bytes, hits
 }

@@ -186,3 +186,25 @@ func (c *Catalog) atRevision(ctx context.Context, id, revision string, f func(im
 		return c.wrap(err, "image "+r.ID)
 	})
 }
+
+// DamagedImages counts by store the images whose bytes were found to be others than
+// those of their digests, and are still. Stores without any are left out.
+func (c *Catalog) DamagedImages(ctx context.Context) (map[string]int, error) {
+	// Quotes within a value have a backslash before them, so this is the field's name.
+	rows, err := c.read.QueryContext(ctx, `SELECT s.id, count(*) FROM stores s JOIN images i ON i.store = s.n JOIN descriptions d ON d.n = i.n
+		WHERE s.closing = 0 AND i.shelf = $1 AND d.fields LIKE '%"DamagedAt":%' GROUP BY s.id`, shelfOf(Broken))
+	if err != nil {
+		return nil, c.wrap(err, "damaged images")
+	}
+	defer rows.Close()
+	damaged := map[string]int{}
+	for rows.Next() {
+		var store string
+		var n int
+		if err := rows.Scan(&store, &n); err != nil {
+			return nil, c.wrap(err, "damaged images")
+		}
+		damaged[store] = n
+	}
+	return damaged, c.wrap(rows.Err(), "damaged images")
+}

@@ -180,11 +180,20 @@ func TestDigestAndDamage(t *testing.T) {
 		if list, err := c.OldestVerified(ctx, store, 10); err != nil || len(list) != 0 {
 			t.Errorf("damaged: OldestVerified returned %d, %v, want none", len(list), err)
 		}
+		broken := slide(store, 2, random()) // and not damaged, though its reason says so
+		broken.State, broken.Reason = catalog.Broken, `"DamagedAt":`
+		put(t, c, broken)
+		if n, err := c.DamagedImages(ctx); err != nil || len(n) != 1 || n[store] != 1 {
+			t.Errorf("damaged images: %v, %v, want one", n, err)
+		}
 		if err := c.Verified(ctx, im.ID, im.Revision, at); err != nil {
 			t.Fatal(err)
 		}
 		if got := get(); got.State != catalog.Available || got.Reason != "" || got.DamagedAt != nil {
 			t.Errorf("found right again: %s %q, damaged at %v, want %s", got.State, got.Reason, got.DamagedAt, catalog.Available)
+		}
+		if n, err := c.DamagedImages(ctx); err != nil || len(n) != 0 {
+			t.Errorf("found right again: damaged images %v, %v, want none", n, err)
 		}
 	})
 }

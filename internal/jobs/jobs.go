@@ -90,6 +90,9 @@ type Options struct {
 	Log      *slog.Logger  // nil: no log
 	Poll     time.Duration // how often changes are looked for; 0: 500 ms
 	Keep     time.Duration // how long tasks that ended are kept; 0: 7 days
+	// Observe, if not nil, is told of each attempt that has ended here: the kind, one of
+	// [Outcomes], and how long it took.
+	Observe func(kind, outcome string, d time.Duration)
 }
 
 // Jobs are the tasks of a database. They are safe for concurrent use.

@@ -182,10 +182,12 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 		r.w.warn.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", ferr)
 	}
 	if r.isLost(ctx, t) {
+		r.observe(lostToOther, began)
 		r.waitForOther(ctx, t)
 		return nil // of no effect: the task does not run
 	}
 	word, err := r.verdict(ctx, job, result, err)
+	r.observe(word, began)
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
 		slog.String("task", t.ID), slog.String("kind", t.Kind), slog.String("store", t.Store),
@@ -195,7 +197,7 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.Any("error", err))
 	}
-	r.w.Log.LogAttrs(ctx, level, word, attrs...)
+	r.w.Log.LogAttrs(ctx, level, "task "+word, attrs...)
 	return err
 }
 
@@ -253,8 +255,25 @@ func (r *runner) isLost(ctx context.Context, t *Task) bool {
 	}
 }
 
-// failed is the word for an attempt that did.
-const failed = "task failed"
+// What may become of an attempt, in words for the log after "task".
+const (
+	succeeded   = "done"
+	failed      = "failed" // and is perhaps tried again
+	called      = "cancelled"
+	handedBack  = "handed back" // the worker stops
+	putOff      = "put off"     // another holds what it needs
+	lostToOther = "taken over"  // the worker was thought to be dead
+)
+
+// Outcomes are what may become of an attempt.
+var Outcomes = []string{succeeded, failed, called, handedBack, putOff, lostToOther}
+
+// observe tells whoever wants to know what became of an attempt.
+func (r *runner) observe(outcome string, began time.Time) {
+	if r.w.Observe != nil {
+		r.w.Observe(r.kind.Name, outcome, time.Since(began))
+	}
+}
 
 // verdict is what River is told of an attempt that has ended, and the log.
 func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result any, err error) (word string, told error) {
@@ -267,13 +286,13 @@ func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result a
 			job.MaxAttempts = job.Attempt
 			return failed, fmt.Errorf("jobs: result of %s: %w", job.Kind, err)
 		}
-		return "task done", nil
+		return succeeded, nil
 	case errors.Is(cause, errCancelled), errors.Is(cause, rivertype.ErrJobCancelledRemotely):
-		return "task cancelled", river.JobCancel(errCancelled)
+		return called, river.JobCancel(errCancelled)
 	case r.w.ctx.Err() != nil: // River hands it back
-		return "task handed back", fmt.Errorf("%w: %w", errStopping, context.Canceled)
+		return handedBack, fmt.Errorf("%w: %w", errStopping, context.Canceled)
 	case errors.As(err, &later):
-		return "task put off", river.JobSnooze(later.wait)
+		return putOff, river.JobSnooze(later.wait)
 	case errors.As(err, &permanent):
 		job.MaxAttempts = job.Attempt // in River's memory only: there is no further one
 		return failed, scrub(err)

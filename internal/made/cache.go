@@ -26,6 +26,20 @@ type Cache struct {
 	log   *slog.Logger
 	size  atomic.Int64
 	sweep sync.Mutex
+
+	hits, misses, evicted atomic.Int64
+}
+
+// CacheStats are figures for an operator. The counts are since the start.
+type CacheStats struct {
+	Bytes, MaxBytes int64 // kept, and the bound
+	Hits, Misses    int64 // pictures that were asked for and kept, and not kept
+	Evicted         int64 // pictures removed to make room
+}
+
+// Stats returns figures as of now.
+func (c *Cache) Stats() CacheStats {
+	return CacheStats{Bytes: c.size.Load(), MaxBytes: c.max, Hits: c.hits.Load(), Misses: c.misses.Load(), Evicted: c.evicted.Load()}
 }
 
 // usedEvery is how exactly the last use of a picture is known: its mtime is
@@ -52,6 +66,16 @@ func OpenCache(dir string, maxBytes int64, log *slog.Logger) (*Cache, error) {
 
 // Get returns a kept picture, nil if it is not there or not whole.
 func (c *Cache) Get(key string) []byte {
+	b := c.get(key)
+	if b == nil {
+		c.misses.Add(1)
+	} else {
+		c.hits.Add(1)
+	}
+	return b
+}
+
+func (c *Cache) get(key string) []byte {
 	path := c.path(key)
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -133,6 +157,7 @@ func (c *Cache) trim() {
 			continue
 		}
 		total -= e.size
+		c.evicted.Add(1)
 	}
 	c.size.Store(total)
 }

@@ -211,6 +211,8 @@ type cache struct {
 	handles  map[*handle]struct{}
 	maxBytes int64
 	maxFiles int
+
+	opened, evicted int64 // since the start
 }
 
 // add takes h in, and closes the slides longest unused until the bounds hold.
@@ -222,6 +224,7 @@ func (c *cache) add(h *handle) {
 		c.handles = map[*handle]struct{}{}
 	}
 	c.handles[h] = struct{}{}
+	c.opened++
 	for len(c.handles) > 1 {
 		var total int64
 		var oldest *handle
@@ -236,6 +239,7 @@ func (c *cache) add(h *handle) {
 		}
 		oldest.image.handle.CompareAndSwap(oldest, nil)
 		delete(c.handles, oldest)
+		c.evicted++
 		oldest.release()
 	}
 }
@@ -251,11 +255,12 @@ func (c *cache) remove(h *handle) {
 	}
 }
 
-func (c *cache) size() (n int, bytes int64) {
+func (c *cache) stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s := Stats{OpenFiles: len(c.handles), MaxFiles: c.maxFiles, MaxBytes: c.maxBytes, Opened: c.opened, Evicted: c.evicted}
 	for h := range c.handles {
-		bytes += h.slide.Bytes()
+		s.OpenBytes += h.slide.Bytes()
 	}
-	return len(c.handles), bytes
+	return s
 }

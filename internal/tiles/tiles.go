@@ -232,12 +232,17 @@ type Stats struct {
 	Images    int   // known
 	OpenFiles int   // slides open now
 	OpenBytes int64 // memory of their tables
+	MaxFiles  int   // bound of OpenFiles
+	MaxBytes  int64 // bound of OpenBytes
+	Opened    int64 // slides opened since the start
+	Evicted   int64 // of those, closed again to hold the bounds
 }
 
 // Stats returns figures as of now.
 func (s *Server) Stats() Stats {
-	n, b := s.cache.size()
-	return Stats{Images: s.Len(), OpenFiles: n, OpenBytes: b}
+	st := s.cache.stats()
+	st.Images = s.Len()
+	return st
 }
 
 // Close closes every open slide that no request is using.

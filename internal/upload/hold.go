@@ -66,6 +66,13 @@ func (u *Uploads) take(id string, force bool) (*hold, error) {
 	}
 }
 
+// InFlight is how many uploads a request is writing to now.
+func (u *Uploads) InFlight() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.holds)
+}
+
 func (h *hold) release() {
 	h.u.mu.Lock()
 	defer h.u.mu.Unlock()
