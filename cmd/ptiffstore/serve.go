@@ -75,6 +75,7 @@ type site struct {
 	url     string // of the database
 	catalog *catalog.Catalog
 	tiles   *tiles.Server
+	cache   *made.Cache
 	maker   *made.Maker
 	watch   *ingest.Watchers // of a process that works
 	jobs    *jobs.Jobs
@@ -110,14 +111,13 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 	}
 	s := &site{log: log, url: p.database(dir), roots: []string{dir}, metrics: metrics.New(version)}
 	slog.SetDefault(s.log) // for rooms that are given none
-	cache, err := made.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log)
-	if err != nil {
+	if s.cache, err = made.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log); err != nil {
 		return nil, err
 	}
 	if s.catalog, err = catalog.Open(ctx, s.url); err != nil {
 		return nil, err
 	}
-	s.maker = made.New(made.Options{Cache: cache})
+	s.maker = made.New(made.Options{Cache: s.cache})
 	s.tiles = tiles.New(tiles.Options{
 		Make: s.maker.Tile, Blank: render.Blank, Changed: s.changed,
 		MaxBytes: k.OpenBytes << 20, MaxFiles: k.OpenFiles, Log: s.log,

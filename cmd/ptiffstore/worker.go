@@ -93,6 +93,7 @@ func (c *workerCmd) Run(ctx context.Context, std streams) error {
 	if err := s.lookAfter(ctx, &wg, &c.looking); err != nil {
 		return err
 	}
+	s.health.Ready.Store(true)
 	wg.Wait()
 	return nil
 }
@@ -109,7 +110,7 @@ func (s *site) hire(ctx context.Context, w *working) error {
 		tiles:    s.tiles, maker: s.maker, log: s.log,
 	}
 	var err error
-	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), Version: version, Log: s.log})
+	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), Version: version, Observe: s.metrics.Task, Log: s.log})
 	if err != nil {
 		return err
 	}
@@ -120,6 +121,7 @@ func (s *site) hire(ctx context.Context, w *working) error {
 // work keeps stores in step and does tasks until ctx is done.
 func (s *site) work(ctx context.Context, wg *sync.WaitGroup, w *working) {
 	queues, _ := w.queues() // has been asked before
+	s.countTasks()
 	a := &arrivals{catalog: s.catalog, jobs: s.jobs, log: s.log}
 	s.crew.syncer.Available = a.add
 	s.crew.syncer.Arrived = a.add

@@ -12,11 +12,17 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/pgtest"
 )
 
-// working starts a worker in this process, and returns what stops it.
+// startWorker starts a worker in this process, and returns what stops it.
 func startWorker(t *testing.T, args ...string) (stop func()) {
 	t.Helper()
+	return startWorkerLogging(t, &logBuffer{}, args...)
+}
+
+// startWorkerLogging is [startWorker] with a log that can be read.
+func startWorkerLogging(t *testing.T, log *logBuffer, args ...string) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	log, ended := &logBuffer{}, make(chan int, 1)
+	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, append([]string{"worker"}, args...), streams{out: log, err: log}) }()
 	stopped := false
 	stop = func() {

@@ -5,6 +5,7 @@ package metrics
 
 import (
 	"net/http"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -20,6 +21,8 @@ type Recorder struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	sent     *prometheus.CounterVec
+	attempts *prometheus.CounterVec
+	working  *prometheus.HistogramVec
 	tiles    tileCounters
 }
 
@@ -49,10 +52,17 @@ func New(version string) *Recorder {
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ptiffstore_sent_bytes_total", Help: "Bytes of bodies sent, by route.",
 		}, []string{"route"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ptiffstore_task_attempts_total", Help: "Attempts at tasks that ended in this process, by kind and outcome.",
+		}, []string{"kind", "outcome"}),
+		working: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ptiffstore_task_attempt_seconds", Help: "How long they took, by kind.",
+			Buckets: []float64{0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28800},
+		}, []string{"kind"}),
 	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ptiffstore_build_info", Help: "Always 1; the version is a label."}, []string{"version"})
-	build.WithLabelValues(version).Set(1)
-	r.registry.MustRegister(r.requests, r.seconds, r.sent, build,
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ptiffstore_build_info", Help: "Always 1; what the program is, is in the labels."}, []string{"version", "go"})
+	build.WithLabelValues(version, runtime.Version()).Set(1)
+	r.registry.MustRegister(r.requests, r.seconds, r.sent, r.attempts, r.working, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, status := range []int{200, 304, 401, 403, 404, 405, 500, 502, 503} {
 		r.tiles.byStatus[status] = r.requests.WithLabelValues(TileRoute, strconv.Itoa(status))
@@ -70,6 +80,23 @@ func (r *Recorder) Tile(status, bytes int, d time.Duration) {
 	}
 	r.tiles.seconds.Observe(d.Seconds())
 	r.tiles.sent.Add(float64(bytes))
+}
+
+// Kinds lists the kinds of tasks that this process may do, so that there are figures of
+// those, too, that it has not done yet.
+func (r *Recorder) Kinds(kinds []string, outcomes ...string) {
+	for _, k := range kinds {
+		for _, o := range outcomes {
+			r.attempts.WithLabelValues(k, o)
+		}
+		r.working.WithLabelValues(k)
+	}
+}
+
+// Task counts an attempt at a task that has ended.
+func (r *Recorder) Task(kind, outcome string, d time.Duration) {
+	r.attempts.WithLabelValues(kind, outcome).Inc()
+	r.working.WithLabelValues(kind).Observe(d.Seconds())
 }
 
 // Routes counts the requests that mux answers, by the patterns of its routes.

@@ -6,13 +6,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 )
 
-// figures returns what Prometheus would read.
-func figures(t *testing.T, r *Recorder) string {
+// figuresOf returns what Prometheus would read.
+func figuresOf(t *testing.T, r *Recorder) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	r.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -50,9 +51,9 @@ func TestRoutes(t *testing.T) {
 	r.Tile(200, 1000, time.Millisecond)
 	r.Tile(304, 0, time.Millisecond)
 	r.Tile(418, 0, time.Millisecond)
-	all := figures(t, r)
+	all := figuresOf(t, r)
 	want(t, all,
-		`ptiffstore_build_info{version="v1"} 1`,
+		`ptiffstore_build_info{go="`+runtime.Version()+`",version="v1"} 1`,
 		`ptiffstore_requests_total{route="GET /images/{image}",status="200"} 2`,
 		`ptiffstore_requests_total{route="GET /images/{image}",status="404"} 1`,
 		`ptiffstore_requests_total{route="none",status="404"} 1`,
@@ -70,25 +71,42 @@ func TestRoutes(t *testing.T) {
 func TestSite(t *testing.T) {
 	r := New("v1")
 	var away error
-	long := time.Now().Add(-time.Hour)
+	now := time.Now()
+	long := now.Add(-time.Hour)
 	r.Watch(Site{
-		Slides: func() (int, int, int64) { return 7, 2, 4096 },
-		Making: func() int { return 3 },
+		Slides: func() Slides {
+			return Slides{Known: 7, Open: 2, MaxOpen: 512, Bytes: 4096, MaxBytes: 8192, Opened: 5, Evicted: 3}
+		},
+		Making:  func() int { return 3 },
+		Made:    func() Made { return Made{Bytes: 10, MaxBytes: 20, Hits: 6, Misses: 4, Evicted: 1} },
+		Access:  func() Access { return Access{Answers: 9, Bytes: 900, Remembered: 100, Asked: 11, Failed: 2} },
+		Uploads: func() int { return 1 },
 		Stores: func(context.Context) ([]Store, error) {
-			return []Store{{ID: "s1", Counts: map[string]int{"available": 5}, LastSync: &long}, {ID: "s2"}}, away
+			return []Store{{ID: "s1", Counts: map[string]int{"available": 5}, Damaged: 2, LastSync: &long}, {ID: "s2", Since: now.Add(-time.Minute)}}, away
 		},
 		Queues:  func(context.Context) ([]Queue, error) { return []Queue{{"default", "waiting", 4, time.Minute}}, nil },
 		Workers: func(context.Context) (map[string]int, error) { return map[string]int{"a": 2}, nil },
 	})
-	all := figures(t, r)
-	want(t, all, `ptiffstore_images_known 7`, `ptiffstore_open_slides 2`, `ptiffstore_open_bytes 4096`, `ptiffstore_pictures_waiting 3`,
-		`ptiffstore_images{state="available",store="s1"} 5`, `ptiffstore_tasks{queue="default",state="waiting"} 4`,
-		`ptiffstore_task_age_seconds{queue="default",state="waiting"} 60`, `ptiffstore_workers{host="a"} 2`, `ptiffstore_database_up 1`)
-	if !strings.Contains(all, `ptiffstore_sync_age_seconds{store="s1"} 3600`) || strings.Contains(all, `ptiffstore_sync_age_seconds{store="s2"}`) {
-		t.Errorf("age of the last pass in\n%s", all)
+	r.Kinds([]string{"sync_store", "verify_store"}, "done", "failed")
+	r.Task("sync_store", "done", 2*time.Second)
+	all := figuresOf(t, r)
+	want(t, all,
+		`ptiffstore_images_known 7`, `ptiffstore_open_slides 2`, `ptiffstore_open_slides_max 512`, `ptiffstore_open_bytes 4096`, `ptiffstore_open_bytes_max 8192`,
+		`ptiffstore_slides_opened_total 5`, `ptiffstore_slides_evicted_total 3`, `ptiffstore_pictures_waiting 3`,
+		`ptiffstore_made_bytes 10`, `ptiffstore_made_bytes_max 20`, `ptiffstore_made_hits_total 6`, `ptiffstore_made_misses_total 4`, `ptiffstore_made_evicted_total 1`,
+		`ptiffstore_access_answers 9`, `ptiffstore_access_bytes 900`, `ptiffstore_access_hits_total 100`, `ptiffstore_access_misses_total 11`, `ptiffstore_access_failures_total 2`,
+		`ptiffstore_uploads_in_flight 1`, `ptiffstore_images{state="available",store="s1"} 5`, `ptiffstore_images_damaged{store="s1"} 2`, `ptiffstore_images_damaged{store="s2"} 0`,
+		`ptiffstore_tasks{queue="default",state="waiting"} 4`, `ptiffstore_task_age_seconds{queue="default",state="waiting"} 60`,
+		`ptiffstore_task_attempts_total{kind="sync_store",outcome="done"} 1`, `ptiffstore_task_attempts_total{kind="verify_store",outcome="failed"} 0`,
+		`ptiffstore_task_attempt_seconds_bucket{kind="sync_store",le="5"} 1`, `ptiffstore_task_attempt_seconds_bucket{kind="sync_store",le="1"} 0`,
+		`ptiffstore_workers{host="a"} 2`, `ptiffstore_database_up 1`)
+	for store, age := range map[string]string{"s1": "3600", "s2": "60"} {
+		if !strings.Contains(all, `ptiffstore_sync_age_seconds{store="`+store+`"} `+age) {
+			t.Errorf("no age of the last pass over %s in\n%s", store, all)
+		}
 	}
 	away = errors.New("away")
-	want(t, figures(t, r), `ptiffstore_database_up 0`, `ptiffstore_open_slides 2`)
+	want(t, figuresOf(t, r), `ptiffstore_database_up 0`, `ptiffstore_open_slides 2`)
 }
 
 func BenchmarkTile(b *testing.B) {

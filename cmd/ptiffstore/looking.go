@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// looking are the flags of those who look after a process.
+type looking struct {
+	Metrics string `name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz alone, without log-in; a port alone is one of 127.0.0.1; default: none."`
+	Debug   string `name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof; default: none."`
+}
+
+// lookAfter serves figures, and profiles, on addresses of their own, where that is
+// wanted.
+func (s *site) lookAfter(ctx context.Context, wg *sync.WaitGroup, o *looking) error {
+	if o.Metrics != "" {
+		l, err := aside("--metrics-listen", o.Metrics)
+		if err != nil {
+			return err
+		}
+		mux := http.NewServeMux()
+		s.health.Register(mux)
+		mux.Handle("GET /metrics", s.metrics.Handler())
+		// Whoever gave an address that others reach means them to read it.
+		guard := &auth.Guard{Open: !auth.LocalHost(l.Addr().String())}
+		s.serveAside(ctx, wg, "figures", l, guard.Handler(web.WithRequestID(s.metrics.Routes(mux))))
+	}
+	if o.Debug == "" {
+		return nil
+	}
+	if host, _, err := net.SplitHostPort(local(o.Debug)); err == nil && !auth.LocalHost(net.JoinHostPort(host, "1")) {
+		return fmt.Errorf("--debug-listen %s is reachable from other machines: profiles hold what is in memory. Give a loopback address", o.Debug)
+	}
+	l, err := aside("--debug-listen", o.Debug)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	s.serveAside(ctx, wg, "figures and profiles", l, (&auth.Guard{}).Handler(mux))
+	return nil
+}
+
+// local is the address with a port alone made one of this machine: who does not say
+// that others may come does not mean them.
+func local(address string) string {
+	if port := strings.TrimPrefix(address, ":"); !strings.Contains(port, ":") {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
+}
+
+// aside listens on an address beside that of the service.
+func aside(flag, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", local(address))
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
+	}
+	return l, nil
+}
+
+// serveAside answers on l until ctx is done.
+func (s *site) serveAside(ctx context.Context, wg *sync.WaitGroup, what string, l net.Listener, h http.Handler) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10}
+	s.log.Info(what, "address", l.Addr().String())
+	wg.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error(what+" are no longer served", "err", err)
+		}
+	})
+	wg.Go(func() {
+		<-ctx.Done()
+		server.Close()
+	})
+}
