@@ -222,6 +222,17 @@ func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) e
 	return nil
 }
 
+// renamed returns what forgets who may see an image that a central server knows under
+// another id than before; nil if there is none.
+func (s *site) renamed() func(image string) {
+	if s.access == nil || s.access.Central == "" {
+		return nil
+	}
+	return func(image string) {
+		s.access.Gate.Revoke(account.Revocation{Kind: account.RevokeImage, ID: image})
+	}
+}
+
 // inviteAdmin prints the link by which the first admin gets in, while there is none.
 // The secret is behind a #, which no browser sends anywhere and no proxy logs.
 func (s *site) inviteAdmin(ctx context.Context, to io.Writer, base string) error {

@@ -30,6 +30,7 @@ type program struct {
 	Tileserver tileserverCmd `cmd:"" help:"Serve tiles only: the endpoint beside the files."`
 	Worker     workerCmd     `cmd:"" help:"Keep stores in step and do tasks, beside the files."`
 	Store      storeCmd      `cmd:"" help:"Add, list, show, change or remove stores."`
+	Image      imageCmd      `cmd:"" help:"Show an image, or say under which id another application knows it."`
 	Sync       syncCmd       `cmd:"" help:"Go through a store's folder now."`
 	Verify     verifyCmd     `cmd:"" help:"Read files again, and say which are damaged."`
 	Retry      retryCmd      `cmd:"" help:"Look again at a file that is broken or in quarantine."`
@@ -42,6 +43,7 @@ type program struct {
 	Group      groupCmd      `cmd:"" help:"Add, list, change or remove groups of users."`
 	Token      tokenCmd      `cmd:"" help:"Add, list or remove tokens of programs."`
 	Grant      grantCmd      `cmd:"" help:"Say who may see or do what."`
+	Audit      auditCmd      `cmd:"" help:"Print who did what."`
 	Upload     uploadCmd     `cmd:"" help:"Upload slides to a server."`
 	Inspect    inspectCmd    `cmd:"" help:"Say what a slide's file holds, or what is wrong with it."`
 	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide's file as a JPEG."`

@@ -56,9 +56,12 @@ func (p *place) withPeople(ctx context.Context, act string, f func(*account.Acco
 	if err != nil {
 		return err
 	}
-	return a.Record(ctx, account.Event{
-		Act: act, Object: object, From: "command line", Allowed: true, Detail: fmt.Sprintf("by the system's user %d", os.Geteuid()),
-	})
+	return a.Record(ctx, byCommand(act, object))
+}
+
+// byCommand is what was done here, for the audit log.
+func byCommand(act, object string) account.Event {
+	return account.Event{Act: act, Object: object, From: "command line", Allowed: true, Detail: fmt.Sprintf("by the system's user %d", os.Geteuid())}
 }
 
 // findUser returns the user that a person means: by id or by name.

@@ -193,6 +193,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	if err := s.hire(ctx, w); err != nil {
 		return err
 	}
+	f.Renamed = s.renamed()
 	wg.Go(func() { f.Run(ctx) })
 	if !s.idle {
 		s.work(ctx, &wg, w)

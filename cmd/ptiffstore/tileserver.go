@@ -43,10 +43,11 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
-	wg.Go(func() { f.Run(ctx) })
 	if err := s.openAccess(ctx, &wg); err != nil {
 		return err
 	}
+	f.Renamed = s.renamed()
+	wg.Go(func() { f.Run(ctx) })
 	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Ending: s.health.Ending, Log: s.log}
 	if s.access != nil {
 		h.Gate = s.access.Gate

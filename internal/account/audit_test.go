@@ -27,6 +27,7 @@ func TestAudit(t *testing.T) {
 			{User: "u1", Act: "label.show", Object: "i1", From: "192.0.2.1", Allowed: true},
 			{User: "u2", Act: "label.show", Object: "i1", From: "192.0.2.3\r\n{}", Allowed: false},
 			{User: "u2", Act: "label.show", Object: "i2", Allowed: true},
+			{User: "u2", Act: "group.join", Object: "g1 u1", Allowed: true},
 		}
 		for i := range events {
 			check(t, a.Record(ctx, events[i]))
@@ -39,15 +40,22 @@ func TestAudit(t *testing.T) {
 			filter EventFilter
 			want   []int // numbers
 		}{
-			{"all", EventFilter{}, []int{5, 4, 3, 2, 1}},
+			{"all", EventFilter{}, []int{6, 5, 4, 3, 2, 1}},
 			{"user", EventFilter{User: "u1"}, []int{3, 1}},
 			{"act", EventFilter{Act: "login"}, []int{2, 1}},
 			{"object", EventFilter{Object: "i1"}, []int{4, 3}},
 			{"two", EventFilter{Object: "i1", User: "u2"}, []int{4}},
-			{"since", EventFilter{Since: began.Add(3 * time.Minute)}, []int{5, 4}},
+			{"since", EventFilter{Since: began.Add(3 * time.Minute)}, []int{6, 5, 4}},
 			{"until", EventFilter{Until: began.Add(3 * time.Minute)}, []int{3, 2, 1}},
-			{"by one", EventFilter{Limit: 1, User: "u2"}, []int{5, 4}},
+			{"by one", EventFilter{Limit: 1, User: "u2"}, []int{6, 5, 4}},
 			{"none", EventFilter{User: "u3"}, nil},
+			{"refused", EventFilter{Allowed: new(bool)}, []int{4, 2}},
+			{"allowed", EventFilter{Allowed: new(true), Act: "label.show"}, []int{5, 3}},
+			{"refused by one", EventFilter{Allowed: new(bool), Limit: 1, Since: began.Add(time.Minute)}, []int{4, 2}},
+			{"one of two objects", EventFilter{Object: "u1"}, []int{6}},
+			{"the other", EventFilter{Object: "g1"}, []int{6}},
+			{"half an object", EventFilter{Object: "u"}, nil},
+			{"a pattern", EventFilter{Object: "%"}, nil},
 		} {
 			var got, want []Event
 			for _, n := range tt.want {
@@ -65,7 +73,7 @@ func TestAudit(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 			}
 		}
-		for _, cursor := range []string{"x", "-1", "0", "1; DROP TABLE audit"} {
+		for _, cursor := range []string{"x", "-1", "0", "1.", "1.0", "1.x", "1.1.1", "1; DROP TABLE audit"} {
 			_, _, err := a.Events(ctx, EventFilter{}, cursor)
 			checkError(t, cursor, err, ErrBadCursor)
 		}
@@ -120,6 +128,31 @@ func TestNoStatementChangesAudit(t *testing.T) {
 		}
 		if b := must(os.ReadFile(f))(t); change.Match(b) {
 			t.Errorf("%s changes the audit log: %s", f, change.Find(b))
+		}
+	}
+}
+
+// TestAuditIndexed asks the database how it finds events: never by reading all of them.
+func TestAuditIndexed(t *testing.T) {
+	a := must(Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "a.db"), Options{Password: cheap}))(t)
+	defer a.Close()
+	for _, f := range []EventFilter{
+		{}, {User: "u"}, {Act: "login"}, {Object: "i"}, {Allowed: new(bool)}, {Since: time.Unix(1, 0), Until: time.Unix(2, 0)},
+		{User: "u", Object: "i", Allowed: new(true), Until: time.Unix(2, 0)},
+	} {
+		where, args := f.where(place{1, 1})
+		rows, err := a.read.QueryContext(t.Context(), `EXPLAIN QUERY PLAN SELECT n FROM audit WHERE `+where+` ORDER BY at DESC, n DESC LIMIT 10`, args...)
+		check(t, err)
+		var plan []string
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			check(t, rows.Scan(&id, &parent, &unused, &detail))
+			plan = append(plan, detail)
+		}
+		check(t, rows.Err())
+		if all := strings.Join(plan, "; "); !strings.Contains(all, "SEARCH audit USING") || strings.Contains(all, "SCAN") {
+			t.Errorf("%+v: %s", f, all)
 		}
 	}
 }

@@ -237,8 +237,11 @@ func (s *statusWriter) Write(b []byte) (int, error) {
 
 // objectOf is the id of what a request is about: that of the path, or of what was made.
 func objectOf(w http.ResponseWriter, r *http.Request) string {
+	if id := r.PathValue("image"); id != "" && isID(id) {
+		return id // also where the path names its store
+	}
 	var ids []string
-	for _, name := range []string{"store", "image", "task", "user", "group", "token", "grant"} {
+	for _, name := range []string{"store", "task", "user", "group", "token", "grant"} {
 		if id := r.PathValue(name); id != "" && isID(id) {
 			ids = append(ids, id)
 		}

@@ -188,19 +188,23 @@ type auditEvent struct {
 }
 
 type auditInput struct {
-	User   string    `query:"user" doc:"Only what this user did."`
-	Act    string    `query:"act" doc:"Only this."`
-	Object string    `query:"object" doc:"Only what was done to this."`
-	Since  time.Time `query:"since" doc:"Only from this time on."`
-	Until  time.Time `query:"until" doc:"Only before this time."`
-	Cursor string    `query:"cursor" doc:"next_cursor of the page before."`
-	Limit  int       `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
+	User    string    `query:"user" doc:"Only what this user did."`
+	Act     string    `query:"act" doc:"Only this."`
+	Object  string    `query:"object" doc:"Only what was done to this: the id of an image, store, user …"`
+	Outcome string    `query:"outcome" enum:"allowed,refused" doc:"Only what was allowed, or refused."`
+	Since   time.Time `query:"since" doc:"Only from this time on."`
+	Until   time.Time `query:"until" doc:"Only before this time."`
+	Cursor  string    `query:"cursor" doc:"next_cursor of the page before."`
+	Limit   int       `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
 }
 
 func (a *API) listAudit(ctx context.Context, in *auditInput) (*list[auditEvent], error) {
-	found, next, err := a.Access.Accounts.Events(ctx, account.EventFilter{
-		User: in.User, Act: in.Act, Object: in.Object, Since: in.Since, Until: in.Until, Limit: in.Limit,
-	}, in.Cursor)
+	f := account.EventFilter{User: in.User, Act: in.Act, Object: in.Object, Since: in.Since, Until: in.Until, Limit: in.Limit}
+	if in.Outcome != "" {
+		allowed := in.Outcome == "allowed"
+		f.Allowed = &allowed
+	}
+	found, next, err := a.Access.Accounts.Events(ctx, f, in.Cursor)
 	if err != nil {
 		return nil, err
 	}

@@ -98,6 +98,11 @@ func (a *API) images(h huma.API) {
 		Summary: "Describe an image",
 	}, problems{404: noSuchImage}, a.getImage)
 	register(h, huma.Operation{
+		OperationID: "edit-image", Method: http.MethodPatch, Path: imageRoute, Tags: []string{"images"},
+		Summary:     "Say under which id another application knows an image, or what people call it",
+		Description: "A JSON merge patch (RFC 7396): what is absent stays, null takes away.",
+	}, problems{403: "The caller may not change images of this store.", 404: noSuchImage}, a.editImage)
+	register(h, huma.Operation{
 		OperationID: "delete-image", Method: http.MethodDelete, Path: imageRoute, Tags: []string{"images"},
 		Summary:     "Delete an image",
 		Description: "It is in no list until it is restored, and sync does not bring it back. The file of a managed store is moved to the store's trash; that of an in-place store stays where it is.",

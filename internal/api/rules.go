@@ -71,6 +71,7 @@ var rules = map[string]rule{
 
 	"GET /api/v1/images":                  {seeTiles, listed, ""},
 	"GET /api/v1/images/{image}":          {seeTiles, ofImage, ""},
+	"PATCH /api/v1/images/{image}":        {mayWrite, ofImage, "image.set"},
 	"DELETE /api/v1/images/{image}":       {mayAdmin, ofImage, "image.delete"},
 	"POST /api/v1/images/{image}/restore": {mayAdmin, everything, "image.restore"},
 	"POST /api/v1/images/{image}/retry":   {mayWrite, ofImage, "image.retry"},

@@ -22,6 +22,9 @@ type Feed struct {
 	Catalog *catalog.Catalog
 	Tiles   *tiles.Server
 	Log     *slog.Logger
+	// Renamed, if not nil, is told of an image that another application knows under
+	// another id than before: what it has said of who may see it was said of the other.
+	Renamed func(image string)
 
 	stores map[string]*tiles.Store
 	places map[string]*catalog.Store // the same, for the paths of files
@@ -110,7 +113,11 @@ func (f *Feed) apply(im *catalog.Change) {
 		f.Tiles.Delete(im.ID)
 		return
 	}
+	was, err := f.Tiles.Image(im.ID)
 	f.Tiles.Put(tiles.File{ID: im.ID, Store: s, Path: f.path(im), Name: im.FileName, Revision: im.Revision, Identity: im.Identity, ExternalID: im.ExternalID})
+	if f.Renamed != nil && err == nil && was.File.ExternalID != im.ExternalID {
+		f.Renamed(im.ID)
+	}
 }
 
 // path is that of an image's file: of a managed store the whole, as its files lie in

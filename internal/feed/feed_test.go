@@ -252,3 +252,28 @@ func TestColor(t *testing.T) {
 		}
 	}
 }
+
+// Who asks another application about an image is told when that knows it under another
+// id, after the tile server is.
+func TestRenamed(t *testing.T) {
+	st := newSite(t)
+	var told []string
+	st.feed.Renamed = func(id string) {
+		im, err := st.tiles.Image(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = append(told, id+" "+im.File.ExternalID)
+	}
+	im := st.put(st.Catalog, "a.tiff", catalog.Available)
+	st.load()
+	for _, id := range []string{"7", "7", "8"} {
+		if _, err := st.UpdateImage(t.Context(), im.ID, func(im *catalog.Image) error { im.ExternalID = &id; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		st.load()
+	}
+	if diff := cmp.Diff([]string{im.ID + " 7", im.ID + " 8"}, told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}

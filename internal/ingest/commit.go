@@ -38,13 +38,22 @@ func (p *pass) commit(ctx context.Context, batch []*looked) error {
 	if p.o.DryRun {
 		return nil
 	}
-	if err := p.c.PutImages(ctx, list); err != nil {
+	if err := p.c.PutImages(ctx, unsaid(list)); err != nil {
 		return err
 	}
 	for i, im := range list {
 		p.remember(im, &verdicts[i])
 	}
 	return nil
+}
+
+// unsaid leaves open what people say of images and a look can't tell: the catalog keeps
+// what they have said last, be it since the image was read.
+func unsaid(list []*catalog.Image) []*catalog.Image {
+	for _, im := range list {
+		im.Label, im.ExternalID = nil, nil
+	}
+	return list
 }
 
 // hinder leaves what the catalog says of a file as it is, for want of means to look

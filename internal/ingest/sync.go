@@ -269,7 +269,7 @@ func (p *pass) missSome(ctx context.Context, paths []string) error {
 	if p.o.DryRun {
 		return nil
 	}
-	return p.c.PutImages(ctx, list)
+	return p.c.PutImages(ctx, unsaid(list))
 }
 
 // stat returns the identity of the file at path. Anything that is not a regular

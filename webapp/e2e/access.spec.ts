@@ -352,6 +352,12 @@ test("shows the audit log, filtered, to its end", async ({ page, site }) => {
   await expect(page.getByRole("row", { name: /Audit log read/ })).toHaveCount(0);
   await expect(page.getByRole("row", { name: /refused/ }).first()).toBeVisible();
   await expect(page.getByRole("row", { name: /Rita Levi/ }).first()).toBeVisible();
+  await page.getByLabel("Outcome").selectOption("refused");
+  await expect(page).toHaveURL(/outcome=refused/);
+  await expect(page.getByRole("row", { name: /Rita Levi/ })).toHaveCount(0);
+  await expect(page.getByRole("row", { name: /Sign in.*refused/ }).first()).toBeVisible();
+  await page.getByLabel("Outcome").selectOption("");
+  await expect(page.getByRole("row", { name: /Rita Levi/ }).first()).toBeVisible();
   await page.getByLabel("Who").selectOption("vera");
   await expect(page.getByRole("row", { name: /Rita Levi/ })).toHaveCount(0);
   await expect(page.getByText(/^That is all/)).toBeVisible();

@@ -253,7 +253,7 @@ export class Access {
         this.#note({ user: caller.user.id, act: "audit.show" });
         const p = url.searchParams;
         const limit = Number(p.get("limit") ?? 50);
-        const found = this.events.filter((e) => (!p.get("cursor") || e.n < Number(p.get("cursor"))) && ["user", "act", "object"].every((key) => !p.get(key) || e[key] === p.get(key)) && (!p.get("since") || e.at >= p.get("since")) && (!p.get("until") || e.at < p.get("until")));
+        const found = this.events.filter((e) => (!p.get("cursor") || e.n < Number(p.get("cursor"))) && ["user", "act", "object"].every((key) => !p.get(key) || e[key] === p.get(key)) && (!p.get("outcome") || e.allowed === (p.get("outcome") === "allowed")) && (!p.get("since") || e.at >= p.get("since")) && (!p.get("until") || e.at < p.get("until")));
         return { value: { items: found.slice(0, limit), next_cursor: found.length > limit ? String(found[limit - 1].n) : null } };
       }
     }

@@ -719,6 +719,8 @@ export const t = {
     auditAct: "What",
     anyAct: "Anything",
     auditObject: "Id of what it was done to",
+    auditOutcome: "Outcome",
+    anyOutcome: "Allowed or refused",
     auditSince: "From",
     auditUntil: "Until before",
     auditColumns: ["When", "Who", "What", "To what", "Outcome", "From", "More"],
@@ -738,7 +740,7 @@ export const t = {
       "group.add": "Group added", "group.set": "Group changed", "group.remove": "Group removed", "group.join": "Put into a group", "group.leave": "Taken out of a group",
       "grant.add": "Role given", "grant.remove": "Role taken back", "token.add": "Token made", "token.remove": "Token removed",
       "store.add": "Store added", "store.set": "Store changed", "store.remove": "Store removed", "store.sync": "Sync begun",
-      "image.delete": "Slide deleted", "image.restore": "Slide restored", "image.retry": "Slide tried again", "image.sign": "Link made", "task.submit": "Task begun", "task.cancel": "Task cancelled",
+      "image.set": "Slide changed", upload: "Upload begun", "image.delete": "Slide deleted", "image.restore": "Slide restored", "image.retry": "Slide tried again", "image.sign": "Link made", "task.submit": "Task begun", "task.cancel": "Task cancelled",
     } as Record<string, string>,
   },
 

@@ -23,7 +23,8 @@ import { problemWords } from "./words";
 
 const pageSize = 100;
 const typingDelay = 350; // milliseconds after the last key
-const names: (keyof AuditQuery)[] = ["user", "act", "object", "since", "until"];
+const outcomes: [string, string][] = [["", t.access.anyOutcome], ["allowed", t.access.allowed], ["refused", t.access.refused]];
+const names: (keyof AuditQuery)[] = ["user", "act", "object", "outcome", "since", "until"];
 
 export const auditPage: Page = {
   mount(root, _params, signal) {
@@ -42,6 +43,7 @@ class Audit {
   private readonly user = field(t.access.auditUser, selectInput("user", [["", t.access.anyone]]));
   private readonly act = field(t.access.auditAct, selectInput("act", [["", t.access.anyAct], ...Object.entries(t.access.acts)]));
   private readonly object = field(t.access.auditObject, textInput("object", { type: "search", maxlength: 200 }));
+  private readonly outcome = field(t.access.auditOutcome, selectInput("outcome", outcomes));
   private readonly since = field(t.access.auditSince, h("input", { type: "datetime-local", name: "since" }));
   private readonly until = field(t.access.auditUntil, h("input", { type: "datetime-local", name: "until" }));
   private readonly rows = h("tbody");
@@ -52,14 +54,14 @@ class Audit {
     const params = new URLSearchParams(location.search);
     this.query = Object.fromEntries(names.map((name) => [name, params.get(name) ?? ""])) as unknown as AuditQuery;
     const refresh = h("button", { type: "button", class: "button plain", onclick: () => this.restart() }, icon("turn", 18), t.access.refresh);
-    const clear = h("button", { type: "button", class: "button small plain", onclick: () => this.set({ user: "", act: "", object: "", since: "", until: "" }) }, t.access.clearFilters);
+    const clear = h("button", { type: "button", class: "button small plain", onclick: () => this.set({ user: "", act: "", object: "", outcome: "", since: "", until: "" }) }, t.access.clearFilters);
     root.append(
       header(null),
       h(
         "main",
         { class: "page", id: "main", tabindex: "-1" },
         h("div", { class: "page-head" }, h("div", null, h("h1", null, t.access.audit), h("p", { class: "quiet" }, t.access.auditAbout)), refresh),
-        h("form", { class: "box audit-filters", role: "search", "aria-label": t.access.auditFilters, onsubmit: (event: Event) => { event.preventDefault(); this.read(); } }, this.user.row, this.act.row, this.object.row, this.since.row, this.until.row, clear),
+        h("form", { class: "box audit-filters", role: "search", "aria-label": t.access.auditFilters, onsubmit: (event: Event) => { event.preventDefault(); this.read(); } }, this.user.row, this.act.row, this.object.row, this.outcome.row, this.since.row, this.until.row, clear),
         h("section", { class: "box", "aria-label": t.access.audit }, this.table, this.foot),
       ),
     );
@@ -76,7 +78,7 @@ class Audit {
 
   private listen(): void {
     let timer = 0;
-    for (const { control } of [this.user, this.act, this.since, this.until]) control.addEventListener("change", () => this.read());
+    for (const { control } of [this.user, this.act, this.outcome, this.since, this.until]) control.addEventListener("change", () => this.read());
     this.object.control.addEventListener("input", () => {
       clearTimeout(timer);
       timer = window.setTimeout(() => this.read(), typingDelay);
@@ -101,6 +103,7 @@ class Audit {
     const acts = Object.entries(t.access.acts);
     if (query.act && !(query.act in t.access.acts)) acts.push([query.act, query.act]);
     fill(this.act.control, [["", t.access.anyAct], ...acts], query.act);
+    fill(this.outcome.control, outcomes, query.outcome);
     if (document.activeElement !== this.object.control) this.object.control.value = query.object;
     this.since.control.value = localTime(query.since);
     this.until.control.value = localTime(query.until);
@@ -108,7 +111,7 @@ class Audit {
 
   private read(): void {
     const iso = (value: string): string => (value ? new Date(value).toISOString() : "");
-    this.set({ user: this.user.control.value, act: this.act.control.value, object: this.object.control.value.trim(), since: iso(this.since.control.value), until: iso(this.until.control.value) });
+    this.set({ user: this.user.control.value, act: this.act.control.value, object: this.object.control.value.trim(), outcome: this.outcome.control.value, since: iso(this.since.control.value), until: iso(this.until.control.value) });
   }
 
   private set(query: AuditQuery): void {

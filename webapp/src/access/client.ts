@@ -86,6 +86,7 @@ export interface AuditQuery {
   user: string;
   act: string;
   object: string;
+  outcome: string; // allowed or refused
   since: string;
   until: string;
 }

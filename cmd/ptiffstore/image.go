@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+type imageCmd struct {
+	Show imageShowCmd `cmd:"" help:"Print what is known of an image as JSON."`
+	Set  imageSetCmd  `cmd:"" help:"Say under which id another application knows an image, or what people call it."`
+	Map  imageMapCmd  `cmd:"" help:"Set the external ids of many images from a table."`
+}
+
+type imageShowCmd struct {
+	place
+	Image string `arg:"" help:"Id of the image."`
+}
+
+func (*imageShowCmd) Help() string {
+	return "Example:\n\n  ptiffstore image show qsnnj3jsmaxmvynku2dkpf2smi"
+}
+
+// Run prints the image.
+func (c *imageShowCmd) Run(ctx context.Context, std streams) error {
+	cat, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	im, err := cat.Image(ctx, c.Image)
+	if err != nil {
+		return noImage(c.Image, err)
+	}
+	return printJSON(std, api.DescribeImage(im))
+}
+
+type imageSetCmd struct {
+	place
+	Image      string  `arg:"" help:"Id of the image."`
+	ExternalID *string `name:"external-id" placeholder:"ID" help:"Under which another application knows it; empty for none."`
+	Label      *string `help:"What people call it; empty for nothing."`
+}
+
+func (*imageSetCmd) Help() string {
+	return "A central server is asked with the external id, too, so it decides who may see the slide.\n\nExample:\n\n  ptiffstore image set qsnnj3jsmaxmvynku2dkpf2smi --external-id case-2031/7"
+}
+
+// Run changes the image.
+func (c *imageSetCmd) Run(ctx context.Context) error {
+	fields := map[string]*string{}
+	for name, v := range map[string]*string{"external_id": c.ExternalID, "label": c.Label} {
+		if v == nil {
+			continue
+		}
+		if fields[name] = v; *v == "" {
+			fields[name] = nil
+		}
+	}
+	if len(fields) == 0 {
+		return &exitError{exitUsage, errors.New("say what is to be set: --external-id or --label")}
+	}
+	cat, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	return c.withPeople(ctx, "image.set", func(*account.Accounts) (string, error) {
+		return c.Image, setImage(ctx, cat, c.Image, fields)
+	})
+}
+
+// setImage changes fields of an image; nil takes one away.
+func setImage(ctx context.Context, cat *catalog.Catalog, id string, fields map[string]*string) error {
+	patch, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	_, err = cat.UpdateImage(ctx, id, func(im *catalog.Image) error { return api.EditImage(im, patch) })
+	return noImage(id, err)
+}
+
+// noImage says of an id that there is nothing of it.
+func noImage(id string, err error) error {
+	if errors.Is(err, catalog.ErrNotFound) {
+		return fmt.Errorf("there is no image %q: its id is in the address of the slide's page", id)
+	}
+	return err
+}
+
+type imageMapCmd struct {
+	place
+	File string `arg:"" help:"Lines of an image's id, a comma, and the external id, which is empty for none; - for standard input."`
+}
+
+func (*imageMapCmd) Help() string {
+	return "What is wrong with a line is said and the others are done; the exit code is 1 then.\n\nExample:\n\n  ptiffstore image map cases.csv"
+}
+
+// Run sets the ids of all lines.
+func (c *imageMapCmd) Run(ctx context.Context, std streams) error {
+	from := std.in
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		from = f
+	}
+	if from == nil {
+		return errors.New("there is no standard input")
+	}
+	cat, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	a, err := c.people(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return c.set(ctx, std, from, cat, a)
+}
+
+func (c *imageMapCmd) set(ctx context.Context, std streams, from io.Reader, cat *catalog.Catalog, a *account.Accounts) error {
+	table := csv.NewReader(from)
+	table.FieldsPerRecord = 2
+	set, failed := 0, 0
+	for {
+		row, err := table.Read()
+		if err == io.EOF {
+			break
+		}
+		line, _ := table.FieldPos(0)
+		if err == nil {
+			id := &row[1]
+			if row[1] == "" {
+				id = nil
+			}
+			err = setImage(ctx, cat, row[0], map[string]*string{"external_id": id})
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			failed++
+			fmt.Fprintf(std.err, "line %d: %v\n", line, err)
+			continue
+		}
+		set++
+		if err := a.Record(ctx, byCommand("image.set", row[0])); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(std.out, "%d set, %d failed\n", set, failed)
+	if failed > 0 {
+		return errors.New("not all lines could be done")
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// imageFields are what people can say of an image. What its file says can't be changed.
+type imageFields struct {
+	ExternalID optional[string] `json:"external_id,omitempty" doc:"Under which another application knows it, at most 200 visible characters: what a central server is asked with. null takes it away."`
+	Label      optional[string] `json:"label,omitempty" doc:"Name given to it by people, at most 200 characters. null takes it away."`
+}
+
+// textMost bounds what people say of an image, in characters.
+const textMost = 200
+
+// edit returns what changes an image, or all that is wrong with the fields.
+func (f *imageFields) edit() (func(*catalog.Image) error, error) {
+	var set []func(*catalog.Image)
+	var errs []error
+	for _, one := range []struct {
+		name  string
+		given optional[string]
+		to    func(*catalog.Image) **string
+	}{
+		{"external_id", f.ExternalID, func(im *catalog.Image) **string { return &im.ExternalID }},
+		{"label", f.Label, func(im *catalog.Image) **string { return &im.Label }},
+	} {
+		switch {
+		case !one.given.Given:
+			continue
+		case !one.given.Null:
+			if err := checkText(one.given.Value); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", one.name, err))
+				continue
+			}
+		}
+		set = append(set, func(im *catalog.Image) {
+			if *one.to(im) = nil; !one.given.Null {
+				*one.to(im) = &one.given.Value
+			}
+		})
+	}
+	return func(im *catalog.Image) error {
+		if im.DeletedAt != nil {
+			return catalog.ErrNotFound
+		}
+		for _, s := range set {
+			s(im)
+		}
+		return nil
+	}, errors.Join(errs...)
+}
+
+// checkText takes what is one line, reads the same as it is, and can't be mistaken for
+// another: without control and formatting characters, and blanks at the ends.
+func checkText(s string) error {
+	switch {
+	case s == "":
+		return errors.New("give some text, or null to take it away")
+	case !utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError):
+		return errors.New("it is not valid UTF-8")
+	case utf8.RuneCountInString(s) > textMost:
+		return fmt.Errorf("at most %d characters", textMost)
+	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("one line of visible characters and blanks")
+	case strings.TrimSpace(s) != s:
+		return errors.New("without blanks at its ends")
+	}
+	return nil
+}
+
+// EditImage changes an image by a JSON merge patch of the fields that a PATCH of it
+// takes too. What is wrong with the patch is said in words.
+func EditImage(im *catalog.Image, patch []byte) error {
+	var f imageFields
+	d := json.NewDecoder(bytes.NewReader(patch))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return fmt.Errorf("fields of an image: %w", err)
+	}
+	edit, err := f.edit()
+	if err != nil {
+		return err
+	}
+	return edit(im)
+}
+
+// DescribeImage returns what those are shown of an image who may see all of it, as JSON
+// has it.
+func DescribeImage(im *catalog.Image) any { return newImage(im, "") }
+
+type editImageInput struct {
+	Image string `path:"image" doc:"Id of the image."`
+	Body  imageFields
+}
+
+func (a *API) editImage(ctx context.Context, in *editImageInput) (*imageOutput, error) {
+	edit, err := in.Body.edit()
+	if err != nil {
+		return nil, newError(http.StatusUnprocessableEntity, "", splitErrors(err)...)
+	}
+	was, err := a.Catalog.Image(ctx, in.Image)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	if in.Body.ExternalID.Given || in.Body.Label.Given {
+		im, err := a.Catalog.UpdateImage(ctx, was.ID, edit)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		if a.mode() == modeCentral && !sameText(was.ExternalID, im.ExternalID) {
+			// Who may see it was asked with the other id.
+			a.Access.Gate.Revoke(account.Revocation{Kind: account.RevokeImage, ID: im.ID})
+		}
+	}
+	return a.getImage(ctx, &imagePath{in.Image})
+}
+
+// splitErrors are the errors that have been joined to err.
+func splitErrors(err error) []error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return all.Unwrap()
+	}
+	return []error{err}
+}
+
+func sameText(a, b *string) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
