@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,8 @@ type View struct {
 	State     string    `json:"state"`     // uploading, received or refused
 	Offset    int64     `json:"offset"`    // bytes that are on the server's disk
 	Length    int64     `json:"length"`    // bytes of the whole file
+	SentAs    *string   `json:"sent_as"`   // name that its sender gave it
+	Modified  *string   `json:"modified"`  // what its sender said of the file's age, as it was said
 	FileName  *string   `json:"file_name"` // as the store has it
 	SHA256    *string   `json:"sha256"`    // of the whole file, once all of it is there
 	Verdict   *string   `json:"verdict"`   // slide, broken or unsupported; nil while nothing can be said
@@ -33,6 +36,8 @@ type Image struct {
 	ID     string  `json:"id"`
 	State  string  `json:"state"`
 	Reason *string `json:"reason"`
+	Filed  bool    `json:"filed"` // it is where the store keeps it: nothing is still to be done
+	Known  bool    `json:"known"` // the store had this slide already
 }
 
 // show answers with the upload as JSON.
@@ -45,22 +50,103 @@ func (u *Uploads) show(w http.ResponseWriter, r *http.Request) error {
 	if rec, err = u.settle(r.Context(), f, rec.ID); err != nil {
 		return answer("", err)
 	}
-	v := u.view(rec)
-	if rec.State == received {
-		im, err := u.image(r.Context(), rec)
-		if err != nil {
-			return answer(rec.ID, err)
-		}
-		if im != nil {
-			v.Image = &Image{im.ID, string(im.State), known(im.Reason)}
-		}
+	v, err := u.look(r.Context(), f.store, rec)
+	if err != nil {
+		return answer(rec.ID, err)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	return web.WriteJSON(w, http.StatusOK, v)
 }
 
+// maxListed bounds the uploads that are listed.
+const maxListed = 100
+
+// list answers with the caller's uploads into all stores, newest first. A sender that
+// has forgotten them, as a browser that was closed, goes on with those that are not
+// complete.
+func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
+	stores, err := u.o.Catalog.Stores(r.Context())
+	if err != nil {
+		return answer("", err)
+	}
+	type one struct {
+		*record
+		store *catalog.Store
+	}
+	var found []one
+	for i := range stores {
+		list, err := u.own(r, &stores[i])
+		if err != nil {
+			return answer("", err)
+		}
+		for _, rec := range list {
+			found = append(found, one{rec, &stores[i]})
+		}
+	}
+	slices.SortFunc(found, func(a, b one) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	items := []View{}
+	for _, f := range found[:min(len(found), maxListed)] {
+		v, err := u.look(r.Context(), f.store, f.record)
+		if err != nil {
+			return answer(f.ID, err)
+		}
+		items = append(items, v)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return web.WriteJSON(w, http.StatusOK, map[string]any{"items": items, "next_cursor": nil})
+}
+
+// own returns the caller's uploads into a store; none of one that the caller may not
+// upload into, or whose folder is out of reach.
+func (u *Uploads) own(r *http.Request, st *catalog.Store) ([]*record, error) {
+	if st.Mode != catalog.Managed {
+		return nil, nil
+	}
+	who, err := u.caller(r, st)
+	if e, ok := errors.AsType[*web.Error](err); ok && e.Status < http.StatusInternalServerError || errors.Is(err, catalog.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := openFolder(st, false)
+	if err != nil {
+		return nil, nil //nolint:nilerr // out of reach, or there never was an upload
+	}
+	defer f.close()
+	ids, err := f.ids()
+	if err != nil {
+		return nil, err
+	}
+	var list []*record
+	for _, id := range ids {
+		if rec, err := f.load(id); err == nil && rec.Owner == who && !u.expired(rec) {
+			list = append(list, rec)
+		}
+	}
+	return list, nil
+}
+
+// look is an upload with what the catalog knows of its file.
+func (u *Uploads) look(ctx context.Context, st *catalog.Store, r *record) (View, error) {
+	v := u.view(r)
+	if r.State != received {
+		return v, nil
+	}
+	im, err := u.image(ctx, r)
+	if err != nil || im == nil {
+		return v, err
+	}
+	v.Image = &Image{ID: im.ID, State: string(im.State), Reason: known(im.Reason)}
+	v.Image.Filed = im.State == catalog.Available && !ingest.Incoming(st, im)
+	v.Image.Known = v.Image.Filed && (im.FileName != r.As || im.CreatedAt.Before(r.CreatedAt))
+	return v, nil
+}
+
 func (u *Uploads) view(r *record) View {
+	meta, _ := parseMetadata(r.Metadata) // it was parsed when the upload began
 	v := View{
+		SentAs: known(r.Name), Modified: known(meta["modified"]),
 		ID: r.ID, Store: r.Store, State: string(r.State), Offset: r.Offset, Length: r.Length, FileName: known(or(r.As, r.Name)),
 		SHA256: known(r.Digest), CreatedAt: r.CreatedAt.UTC(), ExpiresAt: u.expires(r).UTC(),
 	}

@@ -79,6 +79,7 @@ func (u *Uploads) Register(mux *http.ServeMux) {
 	mux.Handle("OPTIONS "+Route, web.Handler(u.options))
 	mux.Handle("OPTIONS "+oneRoute, web.Handler(u.options))
 	mux.Handle("POST "+Route, tus(u.create))
+	mux.Handle("GET "+Route, web.Handler(u.list))
 	mux.Handle("HEAD "+oneRoute, tus(u.head))
 	mux.Handle("PATCH "+oneRoute, tus(u.patch))
 	mux.Handle("DELETE "+oneRoute, tus(u.terminate))

@@ -53,6 +53,7 @@ start(
     { pattern: slidePath, load: async () => (await import("./viewer/page")).viewerPage(early) },
     { pattern: /^\/compare\/?$/, load: () => known(async () => (await import("./compare/page")).comparePage) },
     { pattern: /^\/about\/?$/, load: async () => (await import("./about/page")).aboutPage },
+    { pattern: /^\/upload\/?$/, load: () => personal(async () => (await import("./upload/page")).uploadPage) },
     { pattern: /^\/stores\/?$/, load: () => known(async () => (await import("./stores/page")).storesPage) },
     { pattern: /^\/tasks\/?$/, load: () => known(async () => (await import("./tasks/page")).tasksPage) },
     { pattern: /^\/tasks\/([^/]+)\/?$/, load: () => known(async () => (await import("./tasks/task-page")).taskPage) },

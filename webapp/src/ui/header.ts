@@ -1,21 +1,26 @@
+import { knowSession } from "../access/session";
 import { userMenu } from "../access/user-menu";
 import { t } from "../strings";
+import { mayUpload } from "../upload/client";
 import { h, type Child } from "./dom";
 import { icon, logo } from "./icons";
 import { themeButton } from "./theme";
 
-export type Place = "slides" | "stores" | "tasks";
+export type Place = "slides" | "upload" | "stores" | "tasks";
 
-const places: [Place, string][] = [["slides", "/"], ["stores", "/stores"], ["tasks", "/tasks"]];
+const places: [Place, string][] = [["slides", "/"], ["upload", "/upload"], ["stores", "/stores"], ["tasks", "/tasks"]];
 
-// navigation leads to the three parts of the application. A page below one of
-// them counts as it, and still leads there; null is in none of them.
+// navigation leads to the parts of the application. A page below one of them counts
+// as it, and still leads there; null is in none of them. Uploading is shown to those
+// who may.
 export function navigation(here: Place | null, below = false): HTMLElement {
-  return h(
-    "nav",
-    { class: "nav", "aria-label": t.nav.label },
-    ...places.map(([place, href]) => h("a", { class: "nav-link", href, "data-page": true, "aria-current": place === here ? (below ? "true" : "page") : null }, t.nav[place])),
-  );
+  const links = places.map(([place, href]) => h("a", { class: "nav-link", href, "data-page": true, "data-place": place, "aria-current": place === here ? (below ? "true" : "page") : null }, t.nav[place]));
+  const upload = links[1]!;
+  if (here !== "upload") {
+    upload.hidden = true;
+    void knowSession().then(mayUpload).then((may) => { upload.hidden = !may; });
+  }
+  return h("nav", { class: "nav", "aria-label": t.nav.label }, ...links);
 }
 
 export function brand(): HTMLElement {

@@ -1,0 +1,208 @@
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import AxeBuilder from "@axe-core/playwright";
+import type { Locator, Page } from "@playwright/test";
+
+import type { Store } from "../src/api/types";
+import type { UploadView } from "../src/upload/types";
+import { cutterTo } from "./cutter";
+import { expect, test as base } from "./fixtures";
+
+const data = process.env.PTIFFSTORE_E2E_DATA!;
+
+// The smallest of the demo's slides is what is uploaded, into a managed store of each
+// test's own.
+const test = base.extend<{ store: Store; folder: string; slide: string }>({
+  folder: async ({}, use) => {
+    const folder = mkdtempSync(join(data, "upload-"));
+    await use(folder);
+    rmSync(folder, { recursive: true, force: true });
+  },
+  slide: async ({ folder }, use) => {
+    const demo = join(data, "demo");
+    const [smallest] = readdirSync(demo).filter((name) => name.endsWith(".tiff")).map((name) => join(demo, name)).sort((a, b) => statSync(a).size - statSync(b).size);
+    const slide = join(folder, "S26-02001_A1_HE.tiff");
+    copyFileSync(smallest!, slide);
+    await use(slide);
+  },
+  store: async ({ server, folder }, use) => {
+    const root = join(folder, "archive");
+    mkdirSync(root);
+    const answer = await fetch(`${server}/api/v1/stores`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ mode: "managed", root, label: "Archive" }) });
+    expect(answer.status, await answer.clone().text()).toBe(201);
+    const store = (await answer.json()) as Store;
+    await use(store);
+    await fetch(`${server}/api/v1/stores/${store.id}?keep_files=true`, { method: "DELETE" });
+  },
+});
+test.skip(!!process.env.PTIFFSTORE_MOCK, "the mock takes no uploads");
+
+const row = (page: Page, name: string): Locator => page.locator(".upload", { hasText: name });
+const choose = (page: Page, ...files: string[]): Promise<void> => page.getByTestId("files").setInputFiles(files);
+const arrived = { timeout: 60_000 };
+
+test("uploads a slide and leads to it", async ({ page, server, store, slide, folder }) => {
+  await page.goto("/");
+  await page.getByRole("link", { name: "Upload", exact: true }).click();
+  await expect(page).toHaveTitle("Upload · ptiffstore");
+  await page.getByLabel("Store", { exact: true }).selectOption(store.id);
+  await page.getByLabel("Compare checksums").check();
+  await choose(page, slide);
+  const it = row(page, "S26-02001_A1_HE.tiff");
+  await expect(it.getByTestId("phase")).toHaveText("Done", arrived);
+  await expect(it).toContainText("The slide is in the store.");
+  await expect(it.getByRole("progressbar")).toBeHidden();
+  const { items } = (await (await fetch(`${server}/api/v1/uploads`)).json()) as { items: UploadView[] };
+  expect(items[0]).toMatchObject({ store: store.id, sent_as: "S26-02001_A1_HE.tiff", modified: String(Math.trunc(statSync(slide).mtimeMs)), state: "received", verdict: "slide" });
+
+  // The same bytes under another name, and what is no slide.
+  const again = join(folder, "again.tiff");
+  copyFileSync(slide, again);
+  const damaged = join(folder, "damaged.tiff");
+  writeFileSync(damaged, "II*\0 and nothing else");
+  await choose(page, again, damaged);
+  await expect(row(page, "again.tiff")).toContainText("The store had this slide already", arrived);
+  await expect(row(page, "damaged.tiff").getByTestId("phase")).toHaveText("Not a slide", arrived);
+  await expect(row(page, "damaged.tiff")).toContainText("It is not a whole pyramidal TIFF");
+  await expect(page.getByTestId("total")).toHaveText("3 of 3 done");
+  const found = await new AxeBuilder({ page }).analyze();
+  expect(found.violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)])).toEqual([]);
+
+  await it.getByRole("link", { name: "Open the slide" }).click();
+  await expect(page.getByTestId("stage")).toHaveAttribute("data-picture", /\d/, { timeout: 30_000 });
+  await page.goBack();
+  await expect(page.locator(".upload"), "what was uploaded is still told").toHaveCount(3);
+  await row(page, "damaged.tiff").getByRole("button", { name: "Off the list" }).click();
+  await expect(page.locator(".upload")).toHaveCount(2);
+});
+
+test("goes on where it was after cuts, a pause and a new browser", async ({ page, browser, server, store, slide }) => {
+  const cutter = await cutterTo(server);
+  cutter.rate = 4e6;
+  try {
+    const name = "S26-02001_A1_HE.tiff";
+    const { size } = statSync(slide);
+    await page.goto(`${cutter.url}/upload?store=${store.id}`);
+    await choose(page, slide);
+    const it = row(page, name);
+    await expect(it.getByTestId("phase")).toHaveText("Uploading");
+    await expect(it).toContainText(/\d+ % · .* of 11\.4 MB · .*\/s · .* left/);
+    cutter.cut();
+    await it.getByRole("button", { name: "Pause" }).click();
+    await expect(it.getByTestId("phase")).toHaveText("Paused");
+    await it.getByRole("button", { name: "Go on" }).click();
+    await expect(it.getByTestId("phase")).toHaveText("Uploading");
+
+    // Without a network it says so, and goes on by itself.
+    cutter.open = false;
+    cutter.cut();
+    await expect(it.getByTestId("phase")).toHaveText("Interrupted", { timeout: 30_000 });
+    await expect(it).toContainText("The server does not answer.");
+    cutter.open = true;
+    await it.getByRole("button", { name: "Try now" }).click();
+    await expect(it.getByTestId("phase")).toHaveText("Uploading");
+    cutter.rate = 0.5e6;
+    await page.close({ runBeforeUnload: false });
+    cutter.cut();
+
+    // Another browser, which remembers nothing.
+    cutter.rate = 1e9;
+    const other = await browser.newContext();
+    const fresh = await other.newPage();
+    await fresh.goto(`${cutter.url}/upload`);
+    const left = row(fresh, name);
+    await expect(left.getByTestId("phase")).toHaveText("Not complete");
+    await expect(left).toContainText("Choose the same file again");
+    const before = cutter.bytes();
+    const had = ((await (await fetch(`${server}/api/v1/uploads`)).json()) as { items: UploadView[] }).items[0]!.offset;
+    expect(had).toBeGreaterThan(0);
+    await choose(fresh, slide);
+    await expect(fresh.locator(".upload"), "no second upload").toHaveCount(1);
+    await expect(left.getByTestId("phase")).toHaveText("Done", arrived);
+    expect(cutter.bytes() - before, "bytes that were there are not sent again").toBeLessThan(size - had + 200_000);
+    await expect(left.getByRole("link", { name: "Open the slide" })).toBeVisible();
+    await other.close();
+  } finally {
+    cutter.close();
+  }
+});
+
+test("refuses another file than the one that was begun, and discards", async ({ page, server, store, slide, folder }) => {
+  const coded = (text: string): string => Buffer.from(text).toString("base64");
+  const begun = await fetch(`${server}/api/v1/uploads`, { method: "POST", headers: { "Tus-Resumable": "1.0.0", "Upload-Length": String(statSync(slide).size), "Upload-Metadata": `store ${coded(store.id)},filename ${coded("S26-02001_A1_HE.tiff")},modified ${coded("1")}` } });
+  expect(begun.status).toBe(201);
+  await page.goto("/upload");
+  const it = row(page, "S26-02001_A1_HE.tiff");
+  await expect(it.getByTestId("phase")).toHaveText("Not complete");
+  const other = join(folder, "other.tiff");
+  writeFileSync(other, "x".repeat(100));
+  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), it.getByRole("button", { name: "Choose the file" }).click()]);
+  await chooser.setFiles(other);
+  await expect(page.getByText("That is not the file that was begun")).toBeVisible();
+  await it.getByRole("button", { name: "Discard" }).click();
+  await expect(it).toHaveCount(0);
+  await expect.poll(async () => ((await (await fetch(`${server}/api/v1/uploads`)).json()) as { items: UploadView[] }).items.length).toBe(0);
+  utimesSync(slide, 1, 1);
+});
+
+test("says why the server takes no more, and goes on once it does", async ({ page, store, slide }) => {
+  let full = true;
+  await page.route("**/api/v1/uploads/*", (route) => {
+    if (route.request().method() !== "PATCH" || !full) return route.fallback();
+    return route.fulfill({ status: 507, contentType: "application/problem+json", headers: { "Retry-After": "60", "Tus-Resumable": "1.0.0" }, body: JSON.stringify({ status: 507, detail: "The disk of the store is full. What was uploaded is kept: go on once there is room." }) });
+  });
+  await page.goto(`/upload?store=${store.id}`);
+  await choose(page, slide);
+  const it = row(page, "S26-02001_A1_HE.tiff");
+  await expect(it.getByTestId("phase")).toHaveText("Interrupted");
+  await expect(it).toContainText("The disk of the store is full.");
+  await expect(it).toContainText(/Tried again in \d+ s/);
+  full = false;
+  await it.getByRole("button", { name: "Try now" }).click();
+  await expect(it.getByTestId("phase")).toHaveText("Done", arrived);
+});
+
+test("takes files that are dropped, and works on a phone", async ({ page, store, slide }) => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.goto(`/upload?store=${store.id}`);
+  await expect(page.getByRole("button", { name: "Choose files" })).toBeVisible();
+  const dropped = await page.evaluateHandle(() => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File(["no slide"], "a name that is much longer than a phone is wide S26-02002_A1_HE.tiff"));
+    return transfer;
+  });
+  await page.dispatchEvent("body", "dragenter", { dataTransfer: dropped });
+  await expect(page.locator(".drop-zone")).toHaveClass(/over/);
+  await page.dispatchEvent("body", "drop", { dataTransfer: dropped });
+  await expect(page.locator(".drop-zone")).not.toHaveClass(/over/);
+  await expect(page.locator(".upload").getByTestId("phase")).toHaveText("Not a slide", arrived);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+  const found = await new AxeBuilder({ page }).analyze();
+  expect(found.violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)])).toEqual([]);
+  expect(slide).toBeTruthy();
+});
+
+test("says how there comes to be a store that takes uploads", async ({ page }) => {
+  await page.route("**/api/v1/stores", (route) => route.fulfill({ json: { items: [{ id: "s1", label: "Scanner", mode: "in-place", endpoint: null }], next_cursor: null } }));
+  await page.goto("/upload");
+  await expect(page.getByText("There is no store that takes uploads from you")).toBeVisible();
+  await expect(page.getByText("ptiffstore store add --managed")).toBeVisible();
+  await page.getByRole("link", { name: "Go to the stores" }).click();
+  await expect(page).toHaveURL(/\/stores$/);
+});
+
+for (const [role, scopes, shown] of [["a contributor", ["tiles", "label", "write"], true], ["a reader", ["tiles", "label"], false]] as const) {
+  test(`the bar leads ${role} ${shown ? "" : "not "}to uploads`, async ({ page }) => {
+    await page.route("**/api/v1/auth/session", (route) => route.fulfill({ json: { mode: "local", user: { id: "u1", name: "ada", display_name: "Ada" }, admin: false, scopes: [], token: false, central: null } }));
+    await page.route("**/api/v1/stores", (route) => route.fulfill({ json: { items: [{ id: "s1", label: "Archive", mode: "managed", endpoint: null, scopes }], next_cursor: null } }));
+    await page.goto("/tasks");
+    await expect(page.getByRole("link", { name: "Tasks", exact: true })).toBeVisible();
+    if (shown) return expect(page.getByRole("link", { name: "Upload", exact: true })).toBeVisible();
+    await page.goto("/upload");
+    await expect(page.getByText("Ask an admin for the role of a contributor")).toBeVisible();
+    await page.goto("/stores");
+    await expect(page.getByRole("heading", { name: "Archive" })).toBeVisible();
+    await expect(page.getByRole("link", { name: "Upload", exact: true })).toBeHidden();
+  });
+}
