@@ -57,12 +57,13 @@ var layout = []struct{ room, rooms, modules string }{
 		"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest " +
 			"internal/auth internal/tiles internal/tilehttp internal/tilefast", "",
 	},
+	{"internal/doctor", "internal/blob internal/catalog internal/ingest internal/jobs internal/account internal/web", "golang.org/x/sys"},
 	{"internal/deploy", "", ""},
 	{"internal/notice", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/upload " +
-			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/deploy internal/metrics",
+			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/deploy internal/doctor internal/metrics",
 		"github.com/alecthomas/kong golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
@@ -76,7 +77,7 @@ var layout = []struct{ room, rooms, modules string }{
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/jobs internal/account",
 	"net/http": "internal/metrics internal/web internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
-		"internal/tiles/tilestest internal/oidc/oidctest internal/bench cmd/ptiffstore",
+		"internal/doctor internal/tiles/tilestest internal/oidc/oidctest internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/oidc/oidctest internal/pgtest", // what tests of several rooms share
 	"C":       "",                                                                // the program is static
 }

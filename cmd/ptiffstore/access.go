@@ -182,24 +182,33 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 	return nil
 }
 
-// openCentral has another server decide.
-func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) error {
-	co := auth.CentralOptions{URL: o.Central, Cookie: o.CentralCookie, Path: o.CentralPath, Insecure: s.c.Insecure}
+// centralOptions say how the central server is asked.
+func (o *access) centralOptions(insecure bool) (co auth.CentralOptions, err error) {
+	co = auth.CentralOptions{URL: o.Central, Cookie: o.CentralCookie, Path: o.CentralPath, Insecure: insecure}
 	if o.CentralCA != "" {
 		pem, err := os.ReadFile(o.CentralCA)
 		if err != nil {
-			return fmt.Errorf("--central-ca: %w", err)
+			return co, fmt.Errorf("--central-ca: %w", err)
 		}
 		if co.Roots = x509.NewCertPool(); !co.Roots.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("--central-ca %s: there is no certificate in PEM in it", o.CentralCA)
+			return co, fmt.Errorf("--central-ca %s: there is no certificate in PEM in it", o.CentralCA)
 		}
 	}
 	if o.EdgeSecret != "" {
 		b, err := os.ReadFile(o.EdgeSecret)
 		if err != nil {
-			return fmt.Errorf("--edge-secret-file: %w", err)
+			return co, fmt.Errorf("--edge-secret-file: %w", err)
 		}
 		co.EdgeKey = account.EdgeKey(strings.TrimSpace(string(b)))
+	}
+	return co, nil
+}
+
+// openCentral has another server decide.
+func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) error {
+	co, err := o.centralOptions(s.c.Insecure)
+	if err != nil {
+		return err
 	}
 	central, err := auth.NewCentral(co)
 	if err != nil {

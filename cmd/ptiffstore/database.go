@@ -18,6 +18,18 @@ type place struct {
 
 // dataDir makes the data folder, for its owner alone.
 func (p *place) dataDir() (string, error) {
+	dir, err := p.dataFolder()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("data folder: %w", err)
+	}
+	return dir, nil
+}
+
+// dataFolder is where the data folder is, or would be.
+func (p *place) dataFolder() (string, error) {
 	dir := p.Data
 	if dir == "" {
 		base := os.Getenv("XDG_DATA_HOME")
@@ -29,9 +41,6 @@ func (p *place) dataDir() (string, error) {
 			base = filepath.Join(home, ".local", "share")
 		}
 		dir = filepath.Join(base, "ptiffstore")
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("data folder: %w", err)
 	}
 	return filepath.Abs(dir)
 }

@@ -38,6 +38,7 @@ type program struct {
 	Edge       edgeCmd       `cmd:"" help:"Make known, list or remove servers elsewhere that ask this one who may see what."`
 	Backup     backupCmd     `cmd:"" help:"Write the catalog to a folder while it is in use."`
 	Restore    restoreCmd    `cmd:"" help:"Put a backup in the catalog's place."`
+	Doctor     doctorCmd     `cmd:"" help:"Examine a site, and say what must be mended."`
 	Deploy     deployCmd     `cmd:"" help:"Write the files under which a supervisor runs a site."`
 	User       userCmd       `cmd:"" help:"Add, list, change or remove users."`
 	Group      groupCmd      `cmd:"" help:"Add, list, change or remove groups of users."`
@@ -104,7 +105,9 @@ func run(ctx context.Context, args []string, std streams) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(std.err, "ptiffstore: %v\n", err)
+	if !errors.Is(err, errorSick) {
+		fmt.Fprintf(std.err, "ptiffstore: %v\n", err)
+	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}

@@ -110,6 +110,7 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 		return nil, err
 	}
 	s := &site{log: log, url: p.database(dir), roots: []string{dir}, metrics: metrics.New(version)}
+	s.health.Version = version
 	slog.SetDefault(s.log) // for rooms that are given none
 	if s.cache, err = made.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log); err != nil {
 		return nil, err

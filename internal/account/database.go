@@ -22,6 +22,8 @@ import (
 	"github.com/pressly/goose/v3/lock"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
 const (
@@ -95,13 +97,21 @@ func (a *Accounts) openPostgres(ctx context.Context, url string) error {
 //go:embed migrations
 var migrations embed.FS
 
+const migrationTable = "account_migrations"
+
+// Ledger is where the migrations of the tables of people are written down.
+func Ledger() catalog.Ledger {
+	dir, _ := fs.Sub(migrations, "migrations/sqlite") // as many as the other's
+	return catalog.NewLedger("users", migrationTable, dir)
+}
+
 // migrate brings the tables to the newest migration, one process at a time.
 func migrate(ctx context.Context, db *sql.DB, folder string, dialect goose.Dialect, opts ...goose.ProviderOption) error {
 	dir, err := fs.Sub(migrations, "migrations/"+folder)
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(dialect, db, dir, append(opts, goose.WithTableName("account_migrations"))...)
+	p, err := goose.NewProvider(dialect, db, dir, append(opts, goose.WithTableName(migrationTable))...)
 	if err != nil {
 		return fmt.Errorf("account: migrations: %w", err)
 	}

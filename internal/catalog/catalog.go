@@ -127,6 +127,9 @@ func (c *Catalog) Close() error {
 	}
 	c.end()
 	c.follower.Wait()
+	if c.read == c.write {
+		return c.read.Close()
+	}
 	return errors.Join(c.read.Close(), c.write.Close())
 }
 

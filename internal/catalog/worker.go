@@ -65,8 +65,16 @@ func (c *Catalog) EndWorker(ctx context.Context, id string) error {
 }
 
 // Workers returns the workers that are alive, in the order they were started.
-func (c *Catalog) Workers(ctx context.Context) ([]Worker, error) {
-	rows, err := c.read.QueryContext(ctx, `SELECT id, host, pid, version, queues, started_at, seen_at FROM workers WHERE seen_at > `+c.now+` - $1`, workerAlive.Microseconds())
+func (c *Catalog) Workers(ctx context.Context) ([]Worker, error) { return c.workers(ctx, ">") }
+
+// LostWorkers returns those that ended without a word within a day, or can't reach the
+// database.
+func (c *Catalog) LostWorkers(ctx context.Context) ([]Worker, error) { return c.workers(ctx, "<=") }
+
+// workers returns those whose last heartbeat compares so with the time until which one
+// counts as alive.
+func (c *Catalog) workers(ctx context.Context, compare string) ([]Worker, error) {
+	rows, err := c.read.QueryContext(ctx, `SELECT id, host, pid, version, queues, started_at, seen_at FROM workers WHERE seen_at `+compare+` `+c.now+` - $1`, workerAlive.Microseconds())
 	if err != nil {
 		return nil, c.wrap(err, "workers")
 	}

@@ -12,8 +12,11 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
 // A client is what River's clients have in common. They differ in the type of a
@@ -48,12 +51,14 @@ type database struct {
 	standingOf string // statement: state, attempt, worker of the job $1, and whether it shall end
 }
 
-func openDatabase(ctx context.Context, url string) (*database, error) {
+// openDatabase opens a database, or if look is set only to read it: nothing is changed
+// then, and its tables must be of this version.
+func openDatabase(ctx context.Context, url string, look bool) (*database, error) {
 	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
 	case "sqlite":
-		return openSQLite(ctx, rest)
+		return openSQLite(ctx, rest, look)
 	case "postgres", "postgresql":
-		return openPostgres(ctx, url)
+		return openPostgres(ctx, url, look)
 	}
 	return nil, errors.New("jobs: the database is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")
 }
@@ -75,7 +80,7 @@ func migrateOwn(ctx context.Context, dialect goose.Dialect, db *sql.DB, opts ...
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(dialect, db, dir, append(opts, goose.WithTableName("task_migrations"))...)
+	p, err := goose.NewProvider(dialect, db, dir, append(opts, goose.WithTableName(migrationTable))...)
 	if err != nil {
 		return fmt.Errorf("jobs: migrations: %w", err)
 	}
@@ -99,6 +104,20 @@ func migrateOwn(ctx context.Context, dialect goose.Dialect, db *sql.DB, opts ...
 			return fmt.Errorf("jobs: migration: %w", err)
 		}
 	}
+}
+
+const migrationTable = "task_migrations"
+
+// Ledgers are where the migrations of the tables of tasks are written down: of our
+// own, and of River's.
+func Ledgers() []catalog.Ledger {
+	dir, _ := fs.Sub(migrations, "migrations")
+	list := []catalog.Ledger{catalog.NewLedger("tasks", migrationTable, dir)}
+	if m, err := rivermigrate.New(riversqlite.New(nil), &rivermigrate.Config{Logger: silent}); err == nil {
+		all := m.AllVersions() // as many as the other driver's
+		list = append(list, catalog.Ledger{Room: "queues", Table: "river_migration", Column: "version", Newest: int64(all[len(all)-1].Version)})
+	}
+	return list
 }
 
 // refuseNewer fails if River's tables have a version that this program does not know.

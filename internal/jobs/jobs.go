@@ -108,7 +108,13 @@ type Jobs struct {
 
 // Open makes the tables of tasks, or brings them to what this program knows.
 // Tables that a newer program has changed are refused.
-func Open(ctx context.Context, o Options) (*Jobs, error) {
+func Open(ctx context.Context, o Options) (*Jobs, error) { return openJobs(ctx, o, false) }
+
+// Look opens the tables of tasks to read what is in them, and changes nothing. They
+// must be of this program's version, see [Ledgers].
+func Look(ctx context.Context, o Options) (*Jobs, error) { return openJobs(ctx, o, true) }
+
+func openJobs(ctx context.Context, o Options, look bool) (*Jobs, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -129,7 +135,7 @@ func Open(ctx context.Context, o Options) (*Jobs, error) {
 		j.kinds[k.Name] = k
 	}
 	var err error
-	if j.db, err = openDatabase(ctx, o.Database); err != nil {
+	if j.db, err = openDatabase(ctx, o.Database, look); err != nil {
 		return nil, err
 	}
 	return j, nil

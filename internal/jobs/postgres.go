@@ -24,7 +24,7 @@ const (
 	migrationLock = 5836201194710483
 )
 
-func openPostgres(ctx context.Context, url string) (*database, error) {
+func openPostgres(ctx context.Context, url string, look bool) (*database, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
@@ -36,6 +36,10 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 		config.ConnConfig.RuntimeParams["application_name"] = "ptiffstore"
 	}
 	config.MaxConns = max(config.MaxConns, connections)
+	if look {
+		config.MaxConns = 2
+		config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
@@ -55,22 +59,24 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 		standingOf: `SELECT state, attempt, coalesce(attempted_by[cardinality(attempted_by)], ''), metadata ? 'cancel_attempted_at'
 			FROM river_job WHERE id = $1`,
 	}
-	if err := db.preparePostgres(ctx, pool); err != nil {
+	if err := db.preparePostgres(ctx, pool, look); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
 	return db, nil
 }
 
-func (db *database) preparePostgres(ctx context.Context, pool *pgxpool.Pool) error {
-	if err := migratePostgres(ctx, pool, db.read); err != nil {
-		return err
-	}
-	turns, err := lock.NewPostgresSessionLocker()
-	if err != nil {
-		return fmt.Errorf("jobs: %w", err)
-	}
-	if err := migrateOwn(ctx, goose.DialectPostgres, db.write, goose.WithSessionLocker(turns)); err != nil {
-		return err
+func (db *database) preparePostgres(ctx context.Context, pool *pgxpool.Pool, look bool) error {
+	if !look {
+		if err := migratePostgres(ctx, pool, db.read); err != nil {
+			return err
+		}
+		turns, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return fmt.Errorf("jobs: %w", err)
+		}
+		if err := migrateOwn(ctx, goose.DialectPostgres, db.write, goose.WithSessionLocker(turns)); err != nil {
+			return err
+		}
 	}
 	db.newClient = func(c *river.Config) (client, error) { return river.NewClient(riverpgxv5.New(pool), c) }
 	c, err := river.NewClient(riverpgxv5.New(pool), insertOnly())

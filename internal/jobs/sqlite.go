@@ -13,6 +13,8 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	_ "modernc.org/sqlite" // the driver
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
 const (
@@ -25,15 +27,15 @@ const (
 )
 
 // openSQLite opens the file of the catalog a second time.
-func openSQLite(ctx context.Context, path string) (*database, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("jobs: the database can't be opened or made: %w", err)
+func openSQLite(ctx context.Context, path string, look bool) (*database, error) {
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath()
+	if look {
+		dsn = catalog.ReadOnly(path)
+	} else if err := makeFile(path); err != nil {
+		return nil, err
+	} else {
+		dsn += pragmas
 	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("jobs: %w", err)
-	}
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas
 	write, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
@@ -54,18 +56,32 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		standingOf: `SELECT state, attempt, coalesce(json_extract(attempted_by, '$[#-1]'), ''), json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL
 			FROM river_job WHERE id = $1`,
 	}
-	if err := db.prepareSQLite(ctx); err != nil {
+	if err := db.prepareSQLite(ctx, look); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
 	return db, nil
 }
 
-func (db *database) prepareSQLite(ctx context.Context) error {
-	if err := migrateSQLite(ctx, db.write); err != nil {
-		return err
+// makeFile makes the file of a database, if it is not there, for its owner alone.
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("jobs: the database can't be opened or made: %w", err)
 	}
-	if err := migrateOwn(ctx, goose.DialectSQLite3, db.write); err != nil {
-		return err
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	return nil
+}
+
+func (db *database) prepareSQLite(ctx context.Context, look bool) error {
+	if !look {
+		if err := migrateSQLite(ctx, db.write); err != nil {
+			return err
+		}
+		if err := migrateOwn(ctx, goose.DialectSQLite3, db.write); err != nil {
+			return err
+		}
 	}
 	db.newClient = func(c *river.Config) (client, error) { return river.NewClient(riversqlite.New(db.write), c) }
 	c, err := river.NewClient(riversqlite.New(db.write), insertOnly())

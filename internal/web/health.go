@@ -5,10 +5,16 @@ import (
 	"sync/atomic"
 )
 
+// VersionHeader is where /healthz says which version of the program answers.
+const VersionHeader = "Ptiffstore-Version"
+
 // Health answers whether the process runs and whether it can answer.
 type Health struct {
 	// Ready is set once everything needed has been loaded.
 	Ready atomic.Bool
+	// Version, if not empty, is said with /healthz, so that those of several hosts can
+	// be compared.
+	Version string
 
 	ending atomic.Bool
 }
@@ -38,7 +44,12 @@ func (h *Health) Closing(next http.Handler) http.Handler {
 
 // Register adds /healthz and /readyz to mux.
 func (h *Health) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if h.Version != "" {
+			w.Header().Set(VersionHeader, h.Version)
+		}
+		plain(w, http.StatusOK, "ok\n")
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		switch {
 		case h.Ending():

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/doctor"
+	"github.com/slideatlas/ptiffstore/internal/render"
+)
+
+type doctorCmd struct {
+	common
+	Host    string        `placeholder:"NAME" help:"Name of this host, if workers are given another than the system says."`
+	Backups string        `type:"path" placeholder:"DIR" help:"Folder of backups, to see how old the last one is."`
+	Limit   time.Duration `default:"10s" placeholder:"TIME" help:"Bound of the time of each check."`
+	All     bool          `help:"Say also what is as it should be."`
+	JSON    bool          `help:"Print JSON."`
+}
+
+func (*doctorCmd) Help() string {
+	return "Looks at data folder, database, stores, watches, clocks, workers, queues, schedules, and at the servers that this one asks or names, and changes nothing. Run it as the user that runs the site, with the flags of its server. Exits with 1 if something must be mended.\n\nExample:\n\n  ptiffstore doctor --data /var/lib/ptiffstore"
+}
+
+// Run prints what was found.
+func (c *doctorCmd) Run(ctx context.Context, std streams) error {
+	s, err := c.site()
+	if err != nil {
+		return err
+	}
+	r := doctor.Examine(ctx, s)
+	if c.JSON {
+		err = printJSON(std, r)
+	} else {
+		_, err = fmt.Fprint(std.out, r.Text(c.All))
+	}
+	if err == nil && !r.Healthy {
+		err = errorSick
+	}
+	return err
+}
+
+// errorSick ends the program; what is wrong has been said.
+var errorSick = &exitError{exitFailure, errors.New("the site is not as it should be")}
+
+// site says what is to be examined.
+func (c *doctorCmd) site() (doctor.Site, error) {
+	dir, err := c.dataFolder()
+	if err != nil {
+		return doctor.Site{}, err
+	}
+	s := doctor.Site{
+		Version: version, Data: dir, Database: c.database(dir), Host: (&working{Host: c.Host}).host(), Decoder: render.DecoderName(),
+		Listen: c.Listen, Auth: c.Auth, Open: c.Insecure, Refused: c.checkListen(), PublicURL: c.PublicURL, Issuer: c.OIDCIssuer,
+		OpenFiles: c.OpenFiles, CacheSize: c.CacheSize << 20, Backups: c.Backups, Limit: c.Limit, Secrets: map[string]string{},
+	}
+	for flag, file := range map[string]string{"--edge-secret-file": c.EdgeSecret, "--oidc-client-secret-file": c.OIDCSecret} {
+		if file != "" {
+			s.Secrets[flag] = file
+		}
+	}
+	if c.Auth == "central" && s.Refused == nil {
+		s.Refused = c.centre(&s)
+	}
+	return s, nil
+}
+
+// centre says how the central server is asked; the error is why it can't be.
+func (c *doctorCmd) centre(s *doctor.Site) error {
+	s.Central = c.Central
+	o, err := c.centralOptions(c.Insecure)
+	if err != nil {
+		return err
+	}
+	central, err := auth.NewCentral(o)
+	if err != nil {
+		return err
+	}
+	s.Roots = o.Roots
+	s.AskCentral = func(ctx context.Context) error {
+		// Nobody is asking: it says that whoever this is must log in.
+		_, err := central.Check(ctx, auth.Credential{}, []auth.Question{{Scope: "tiles"}})
+		if err == nil && o.EdgeKey != nil {
+			_, err = central.Revocations(ctx, 0)
+		}
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package doctor
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+)
+
+const version = "v1.2.3"
+
+// patient begins the names of files here, as it does in hospitals. No report holds it.
+const patient = "MUSTER^ERIKA"
+
+// A site is one that is healthy until a test makes it sick.
+type site struct {
+	t     *testing.T
+	dir   string // data folder
+	root  string // folder of its store
+	store string
+	idle  bool // no worker is alive
+	Site
+}
+
+// newSite makes a site as serve FOLDER does, with a worker that is alive.
+func newSite(t *testing.T, url string) *site {
+	t.Helper()
+	dir := t.TempDir()
+	s := &site{t: t, dir: filepath.Join(dir, "data"), root: filepath.Join(dir, "slides")}
+	for _, d := range []string{s.dir, s.root, filepath.Join(s.dir, "cache")} {
+		s.must(os.Mkdir(d, 0o700))
+	}
+	if url == "" {
+		url = "sqlite:" + filepath.Join(s.dir, "catalog.db")
+	}
+	s.Site = Site{
+		Version: version, Data: s.dir, Database: url, Host: "here", Decoder: "Go image/jpeg",
+		Listen: "127.0.0.1:8080", Auth: "none", OpenFiles: 512, CacheSize: 1 << 20, Limit: time.Minute,
+	}
+	s.write(patient+".tiff", 100)
+	s.catalog(func(c *catalog.Catalog) {
+		st, err := ingest.AddStore(t.Context(), c, catalog.Store{Label: "Scanner 1", Mode: catalog.InPlace, Root: s.root})
+		s.must(err)
+		s.store = st.ID
+		_, err = (&ingest.Syncer{Catalog: c}).Sync(t.Context(), st.ID, ingest.Options{})
+		s.must(err)
+	})
+	s.jobs(func(*jobs.Jobs) {})
+	return s
+}
+
+func (s *site) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) write(name string, size int) {
+	s.t.Helper()
+	s.must(os.MkdirAll(filepath.Dir(filepath.Join(s.root, name)), 0o755))
+	s.must(os.WriteFile(filepath.Join(s.root, name), make([]byte, size), 0o644))
+}
+
+// catalog opens the database for f, and closes it.
+func (s *site) catalog(f func(*catalog.Catalog)) {
+	s.t.Helper()
+	c, err := catalog.Open(s.t.Context(), s.Database)
+	s.must(err)
+	f(c)
+	s.must(c.Close())
+}
+
+func (s *site) jobs(f func(*jobs.Jobs)) {
+	s.t.Helper()
+	s.catalog(func(c *catalog.Catalog) {
+		j, err := jobs.Open(s.t.Context(), jobs.Options{Database: s.Database, Catalog: c, Kinds: []jobs.Kind{{Name: jobs.SyncStore}}})
+		s.must(err)
+		f(j)
+		s.must(j.Close())
+	})
+}
+
+func (s *site) edit(f func(*catalog.Store)) {
+	s.t.Helper()
+	s.catalog(func(c *catalog.Catalog) {
+		_, err := c.UpdateStore(s.t.Context(), s.store, func(st *catalog.Store) error {
+			f(st)
+			return nil
+		})
+		s.must(err)
+	})
+}
+
+// worker says that a worker is alive.
+func (s *site) worker(host string, queues ...string) {
+	s.t.Helper()
+	s.catalog(func(c *catalog.Catalog) {
+		s.must(c.BeatWorker(s.t.Context(), catalog.Worker{ID: host, Host: host, Version: s.Version, Queues: queues, StartedAt: time.Now()}))
+	})
+}
+
+// examine returns the report, and fails if it names what is not to be named.
+func (s *site) examine() Report {
+	s.t.Helper()
+	if !s.idle {
+		s.worker("here", jobs.DefaultQueue)
+	}
+	r := Examine(s.t.Context(), s.Site)
+	if text := r.Text(true); strings.Contains(text, patient) || strings.Contains(text, "secret") {
+		s.t.Errorf("the report names what it must not: %s", text)
+	}
+	return r
+}
+
+// bad are the findings that are not good, as "level check: what is said".
+func bad(r Report) []string {
+	var list []string
+	for _, f := range r.Findings {
+		if f.Level != OK {
+			list = append(list, string(f.Level)+" "+f.Check+": "+f.Said+" → "+f.Mend)
+		}
+	}
+	return list
+}
+
+// snapshot is what is in a folder: names, sizes, times and permissions.
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	m := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		i, err := d.Info()
+		if err == nil {
+			m[path] = i.Mode().String() + " " + i.ModTime().Format(time.RFC3339Nano)
+			if !i.IsDir() {
+				m[path] += " " + strconv.FormatInt(i.Size(), 10)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestHealthy examines a site that has just been made: there is nothing to say, and
+// nothing is changed.
+func TestHealthy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.worker("here", jobs.DefaultQueue)
+	s.idle = true
+	before := snapshot(t, filepath.Dir(s.dir))
+	r := s.examine()
+	if list := bad(r); len(list) > 0 || !r.Healthy {
+		t.Errorf("a healthy site: %q", list)
+	}
+	if text := r.Text(false); strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "nothing to mend\n") {
+		t.Errorf("the report of a healthy site is %q, want one line", text)
+	}
+	if d := cmp.Diff(before, snapshot(t, filepath.Dir(s.dir))); d != "" {
+		t.Errorf("examining has changed files (-before +after):\n%s", d)
+	}
+}
+
+// TestHangs has a check that waits for ever, as for a disk that hangs: the others are
+// told all the same, and what comes late is not.
+func TestHangs(t *testing.T) {
+	t.Parallel()
+	e := &examination{Site: Site{Limit: time.Millisecond}}
+	stuck := make(chan struct{})
+	found := e.run(t.Context(), []check{
+		{"disk", func(_ context.Context, n *notes) {
+			n.ok("it is there")
+			<-stuck
+			n.ok("late")
+		}},
+		{"other", func(_ context.Context, n *notes) { n.ok("well") }},
+	})
+	close(stuck)
+	want := []Finding{
+		{"disk", OK, "it is there", ""},
+		{"disk", Unknown, "no answer within 1ms", "see whether its disk or network hangs; --limit gives it more time"},
+		{"other", OK, "well", ""},
+	}
+	if d := cmp.Diff(want, found); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// TestLedgers makes sure that what the rooms say of their tables is what they write.
+func TestLedgers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	a, err := account.Open(t.Context(), s.Database, account.Options{})
+	s.must(err)
+	s.must(a.Close())
+	c, err := catalog.Look(s.Database)
+	s.must(err)
+	defer c.Close()
+	list, err := c.Standings(t.Context(), append(jobs.Ledgers(), account.Ledger())...)
+	s.must(err)
+	if len(list) != 4 {
+		t.Errorf("%d ledgers, want those of catalog, tasks, queues and users", len(list))
+	}
+	for _, l := range list {
+		if l.Has != l.Newest || l.Newest == 0 {
+			t.Errorf("%s: tables at %d, newest known %d", l.Room, l.Has, l.Newest)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// expiry is how long before its end a certificate is spoken of.
+const expiry = 30 * 24 * time.Hour
+
+// elsewhere are the checks of what is asked over the network.
+func (e *examination) elsewhere() []check {
+	var list []check
+	seen := map[string]bool{}
+	for i := range e.list {
+		base := strings.TrimSuffix(e.list[i].Endpoint, "/")
+		if base == "" || seen[base] {
+			continue
+		}
+		seen[base] = true
+		list = append(list, check{"endpoint " + base, func(ctx context.Context, n *notes) { e.endpoint(ctx, n, base) }})
+	}
+	if e.Central != "" {
+		list = append(list, check{"central server", e.centre})
+	}
+	for what, address := range map[string]string{"--public-url": e.PublicURL, "OpenID Connect provider": e.Issuer} {
+		if address != "" {
+			list = append(list, check{what, func(ctx context.Context, n *notes) {
+				if e.answers(ctx, n, address, nil) != nil {
+					n.ok("%s answers", address)
+				}
+			}})
+		}
+	}
+	return list
+}
+
+// endpoint looks at the server of a store's tiles.
+func (e *examination) endpoint(ctx context.Context, n *notes, base string) {
+	resp := e.answers(ctx, n, base+"/healthz", nil)
+	if resp == nil {
+		return
+	}
+	v := resp.Header.Get(web.VersionHeader)
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		n.wrong("see whether the store's endpoint is the address of a ptiffstore, and its log", "it answers /healthz with status %d", resp.StatusCode)
+	case v == "":
+		n.warn("see whether the store's endpoint is the address of a ptiffstore of this version", "it does not say its version: it is older, or another program")
+	case v != e.Version:
+		n.warn("bring both to the same version", "it is of version %s, this program of %s", v, e.Version)
+	default:
+		n.ok("reached, version %s", v)
+	}
+}
+
+// centre looks at the server that knows who may see what.
+func (e *examination) centre(ctx context.Context, n *notes) {
+	if e.answers(ctx, n, e.Central, e.Roots) == nil {
+		return
+	}
+	if e.AskCentral != nil {
+		if err := e.AskCentral(ctx); err != nil {
+			n.wrong("see --central, --central-path and --edge-secret-file; the secret of an edge is made by ptiffstore edge add on the central server", "%s answers, but not as it should: %v", e.Central, plainly(err))
+			return
+		}
+	}
+	n.ok("%s answers as it should", e.Central)
+}
+
+// answers asks for an address, and returns the answer without its body, or nil after it
+// has said what is wrong. The certificate is looked at, too.
+func (e *examination) answers(ctx context.Context, n *notes, address string, roots *x509.CertPool) *http.Response {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		n.wrong("give a URL such as https://slides.example.org", "%q is no URL", address)
+		return nil
+	}
+	var chain []*x509.Certificate
+	client := &http.Client{
+		Timeout: e.Limit * 3 / 4,
+		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+			// It is verified below, where there are words for each way to fail; nothing
+			// secret is sent here.
+			InsecureSkipVerify: true, //nolint:gosec // see above
+			VerifyConnection: func(s tls.ConnectionState) error {
+				chain = s.PeerCertificates
+				return nil
+			},
+		}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		n.wrong("give a URL such as https://slides.example.org", "%q is no URL", address)
+		return nil
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		n.wrong(unreached(err), "it is not reached from here: %v", cause(err))
+		return nil
+	}
+	resp.Body.Close()
+	if len(chain) > 0 && !certificate(n, u.Hostname(), chain, roots) {
+		return nil
+	}
+	skew(n, resp)
+	return resp
+}
+
+// certificate reports whether clients believe it.
+func certificate(n *notes, host string, chain []*x509.Certificate, roots *x509.CertPool) bool {
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{DNSName: host, Roots: roots, Intermediates: between})
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
+	_, isHost := errors.AsType[x509.HostnameError](err)
+	_, isStranger := errors.AsType[x509.UnknownAuthorityError](err)
+	left := time.Until(chain[0].NotAfter)
+	switch {
+	case isInvalid && invalid.Reason == x509.Expired && left < 0:
+		n.wrong("renew it, and see why that did not happen by itself", "its certificate ended %s ago", ago(-left))
+	case isHost:
+		n.wrong("get one for that name", "its certificate is not for %s", host)
+	case isStranger:
+		n.wrong("have the server send the certificates between as well, or name the authority: --central-ca, or update-ca-certificates", "its certificate is vouched for by nobody whom this machine believes")
+	case err != nil:
+		n.wrong("get another one", "its certificate is not good: %v", err)
+	case left < expiry:
+		n.warn("renew it", "its certificate ends in %s", ago(left))
+		return true
+	default:
+		return true
+	}
+	return false
+}
+
+// skew compares the clock of who answered, which it tells to the second.
+func skew(n *notes, resp *http.Response) {
+	at, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return
+	}
+	if off := time.Since(at).Abs() - time.Second; off > maxSkew {
+		n.wrong("keep the clocks of both in step: timedatectl set-ntp true", "its clock and this machine's are %s apart: signed addresses and proofs are refused", ago(off))
+	}
+}
+
+// cause is an error of a client without the address, which is said beside it.
+func cause(err error) string {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		if u.Timeout() {
+			return "no answer in time"
+		}
+		err = u.Err
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// unreached is what to do about a server that is not reached.
+func unreached(err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		return fmt.Sprintf("see whether the name %s is right, and the name servers of this machine", dns.Name)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "start it, or mend its address: nothing listens there"
+	}
+	return "see whether it runs, and the network and firewalls between"
+}

@@ -1,0 +1,317 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+)
+
+const (
+	// Below the first the disk is nearly full, below the second it is: SQLite, uploads
+	// and made pictures need room to go on.
+	scarce = 2 << 30
+	full   = 256 << 20
+
+	backupAge = 48 * time.Hour // one of each night, and one that failed
+	stranger  = 0o007          // what others than the owner and the group may do
+)
+
+// here are the checks of this host.
+func (e *examination) here() []check {
+	list := []check{
+		{"data folder", e.data}, {"listening", e.listening}, {"open files", e.files}, {"time zone", timeZone}, {"JPEG decoder", e.decoder},
+	}
+	for _, flag := range sorted(e.Secrets) {
+		path := e.Secrets[flag]
+		list = append(list, check{flag, func(_ context.Context, n *notes) { secret(n, path) }})
+	}
+	if e.Backups != "" {
+		list = append(list, check{"backups", e.backups})
+	}
+	return list
+}
+
+// data looks at the folder of the catalog and of made pictures.
+func (e *examination) data(_ context.Context, n *notes) {
+	st, err := os.Stat(e.Data)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		n.wrong("say --data DIR if it is elsewhere; ptiffstore serve FOLDER makes it", "%s is not there", e.Data)
+		return
+	case err != nil:
+		n.wrong(runAs(e.Data), "%s can't be looked at: %v", e.Data, bare(err))
+		return
+	case !st.IsDir():
+		n.wrong("say --data DIR", "%s is no folder", e.Data)
+		return
+	}
+	if err := access(e.Data, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
+		n.wrong(runAs(e.Data), "%s can't be written to by user %d: %v", e.Data, os.Geteuid(), err)
+		return
+	}
+	e.owner(n)
+	e.private(n, st.Mode())
+	e.room(n)
+}
+
+// owner makes sure that what this user sees is what the site's processes see.
+func (e *examination) owner(n *notes) {
+	uid, ok := ownerOf(e.Data)
+	if ok && uid != os.Geteuid() {
+		n.warn(fmt.Sprintf("run it as that user: setpriv --reuid=%d --regid=%d --clear-groups ptiffstore doctor …", uid, uid),
+			"%s belongs to user %d and this is user %d: permissions were checked for the wrong one", e.Data, uid, os.Geteuid())
+	}
+	for _, name := range []string{"catalog.db", "catalog.db-wal", "catalog.db-shm", "cache"} {
+		path := filepath.Join(e.Data, name)
+		if err := access(path, unix.R_OK|unix.W_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			n.wrong(fmt.Sprintf("chown -R %d %s", uid, e.Data), "%s can't be written to by user %d: %v", path, os.Geteuid(), err)
+		}
+	}
+}
+
+// private makes sure that other users of the host can't read what is in the folder.
+func (e *examination) private(n *notes, mode fs.FileMode) {
+	if mode.Perm()&0o001 == 0 {
+		return // they can't get at anything in it
+	}
+	for _, name := range []string{"catalog.db", "catalog.db-wal", "cache"} {
+		path := filepath.Join(e.Data, name)
+		if st, err := os.Stat(path); err == nil && st.Mode().Perm()&stranger != 0 {
+			n.wrong("chmod 700 "+e.Data, "%s can be read by every user of this host; names of patients and keys are in it", path)
+			return
+		}
+	}
+}
+
+// room looks at the space on disk.
+func (e *examination) room(n *notes) {
+	free, err := freeOf(e.Data)
+	cache, used := filepath.Join(e.Data, "cache"), int64(0)
+	cacheFree, cacheErr := freeOf(cache)
+	if cacheErr == nil {
+		used = sizeOf(cache)
+	}
+	apart := cacheErr == nil && deviceOf(cache) != deviceOf(e.Data)
+	switch {
+	case err != nil:
+		n.unknown("", "the free space of %s can't be told: %v", e.Data, err)
+	case free < full:
+		n.wrong("make room on its disk", "%s: only %s are free, and the catalog can't be written without", e.Data, bytes(free))
+	case free < scarce:
+		n.warn("make room on its disk", "%s: only %s are free", e.Data, bytes(free))
+	case !apart && used+free < e.CacheSize+full:
+		n.warn(fmt.Sprintf("give --cache-size %d, in MB, or a larger disk", (used+free)/2>>20),
+			"%s: %s are free, and made pictures may take %s more", e.Data, bytes(free), bytes(e.CacheSize-used))
+	case apart && cacheFree < full:
+		n.wrong("make room on its disk", "%s is on a disk of its own, and only %s are free there", cache, bytes(cacheFree))
+	default:
+		n.ok("%s: %s free, made pictures take %s of %s", e.Data, bytes(free), bytes(used), bytes(e.CacheSize))
+	}
+}
+
+// listening looks at who is answered.
+func (e *examination) listening(_ context.Context, n *notes) {
+	host, _, err := net.SplitHostPort(e.Listen)
+	switch {
+	case e.Refused != nil:
+		n.wrong("mend it, or the server does not start", "%v", e.Refused)
+	case err != nil:
+		n.wrong("give --listen ADDRESS:PORT", "--listen %s: %v", e.Listen, err)
+	case e.Auth == "none" && e.Open:
+		n.warn("give --auth local or central, or make sure that a firewall or a proxy lets in only those who may see every slide",
+			"--insecure-no-auth: whoever reaches %s sees all slides, labels and file names", e.Listen)
+	case e.Auth == "none":
+		n.ok("on %s, for this machine alone", e.Listen)
+	case e.PublicURL != "" && strings.HasPrefix(e.PublicURL, "http://") && host != "localhost":
+		n.warn("put a proxy with TLS before it and give its https:// URL", "--public-url has no TLS: passwords can be read on the way")
+	default:
+		n.ok("on %s, --auth %s", e.Listen, e.Auth)
+	}
+}
+
+// files looks at how many files may be open. Go raises the limit as far as it may.
+func (e *examination) files(_ context.Context, n *notes) {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		n.unknown("", "the limit can't be told: %v", err)
+		return
+	}
+	most := int64(min(uint64(l.Max), math.MaxInt32)) //nolint:unconvert // its type differs between systems
+	need := int64(e.OpenFiles) + 128                 // databases, folders that are watched, a few clients
+	switch {
+	case most < need:
+		n.wrong("raise it to 65536: LimitNOFILE= of systemd, minfds= of supervisord, ulimit -n; or lower --open-slides",
+			"%d files may be open here, and --open-slides %d leaves nothing for connections", most, e.OpenFiles)
+	case most < need+896:
+		n.warn("raise it to 65536: LimitNOFILE= of systemd, minfds= of supervisord, ulimit -n",
+			"%d files may be open here: that leaves %d connections", most, most-need)
+	default:
+		n.ok("%d may be open, %d of them slides", most, e.OpenFiles)
+	}
+}
+
+func timeZone(_ context.Context, n *notes) {
+	if name, ok := os.LookupEnv("TZ"); ok && name != "" {
+		if _, err := time.LoadLocation(strings.TrimPrefix(name, ":")); err != nil {
+			n.wrong("set TZ to a name such as Europe/Berlin, or unset it", "TZ=%s is no time zone: schedules run in UTC", name)
+			return
+		}
+	}
+	zone, _ := time.Now().Zone()
+	n.ok("%s", zone)
+}
+
+func (e *examination) decoder(_ context.Context, n *notes) {
+	name, why, ok := strings.Cut(e.Decoder, " (libjpeg-turbo: ")
+	if ok {
+		n.warn("apt-get install libturbojpeg0, or use the other build", "this build uses libjpeg-turbo where it finds it, and does not: %s", strings.TrimSuffix(why, ")"))
+		return
+	}
+	n.ok("%s", name)
+}
+
+// secret looks at a file with a secret in it.
+func secret(n *notes, path string) {
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		n.wrong("make it readable for the user that runs the site", "%s can't be read: %v", path, bare(err))
+	case access(path, unix.R_OK) != nil:
+		n.wrong("make it readable for the user that runs the site", "%s can't be read by user %d", path, os.Geteuid())
+	case st.Mode().Perm()&stranger != 0:
+		n.wrong("chmod o= "+path, "%s can be read by every user of this host", path)
+	default:
+		n.ok("%s", path)
+	}
+}
+
+// backups looks at the age of the last backup.
+func (e *examination) backups(_ context.Context, n *notes) {
+	found, _ := filepath.Glob(filepath.Join(e.Backups, "*", "backup.json")) // without magic of its own or not found
+	var last time.Time
+	for _, path := range found {
+		var m struct{ At time.Time }
+		if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, &m) == nil && m.At.After(last) {
+			last = m.At
+		}
+	}
+	switch age := time.Since(last); {
+	case last.IsZero():
+		n.wrong("ptiffstore backup "+e.Backups, "there is none in %s", e.Backups)
+	case age > backupAge:
+		n.wrong("see why ptiffstore backup is not run, or fails", "the last one in %s is %s old", e.Backups, ago(age))
+	default:
+		n.ok("the last one is %s old", ago(age))
+	}
+}
+
+// runAs is what to do about a folder that belongs to others.
+func runAs(dir string) string {
+	if uid, ok := ownerOf(dir); ok && uid != os.Geteuid() {
+		return fmt.Sprintf("it belongs to user %d: run this as that user, or give the folder to user %d", uid, os.Geteuid())
+	}
+	return "see its permissions, and those of the folders above, and whether its disk is mounted read-only"
+}
+
+// access asks whether this user may do something with a file; the error says why not.
+func access(path string, mode uint32) error {
+	return unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS)
+}
+
+func ownerOf(path string) (int, bool) {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return 0, false
+	}
+	return int(st.Uid), true
+}
+
+func deviceOf(path string) uint64 {
+	id, err := blob.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return id.Dev
+}
+
+// freeOf is how many bytes this user may still write there.
+func freeOf(path string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // their types differ between systems
+}
+
+// sizeOf is how many bytes the files in a folder have.
+func sizeOf(dir string) (sum int64) {
+	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error { //nolint:errcheck // what can't be read is left out
+		if err == nil && d.Type().IsRegular() {
+			if i, err := d.Info(); err == nil {
+				sum += i.Size()
+			}
+		}
+		return nil
+	})
+	return sum
+}
+
+// remote reports whether a folder is on a file system that other machines change.
+func remote(path string) (string, bool) {
+	f, err := ingest.FileSystemOf(path)
+	return f.Kind, err == nil && !f.Local
+}
+
+// bare is an error without the path, which is said beside it.
+func bare(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+func bytes(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%d MB", n>>20)
+	}
+	return fmt.Sprintf("%d KB", max(n, 0)>>10)
+}
+
+// ago is a time span for people.
+func ago(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%d hours", d/time.Hour)
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d minutes", d/time.Minute)
+	}
+	return fmt.Sprintf("%d seconds", d/time.Second)
+}
+
+func sorted(m map[string]string) []string {
+	list := make([]string, 0, len(m))
+	for k := range m {
+		list = append(list, k)
+	}
+	slices.Sort(list)
+	return list
+}

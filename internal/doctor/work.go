@@ -1,0 +1,146 @@
+package doctor
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+)
+
+const (
+	// overdue is how late a scheduled task may be put in its queue.
+	overdue = 2 * time.Minute
+	// recent is how long ago a task may have failed for it to matter.
+	recent = 24 * time.Hour
+	// failures of a task, or tasks of the same kind and store that failed, are more
+	// than a coincidence from this number on.
+	failures = 3
+)
+
+// work are the checks of who does what is to be done.
+func (e *examination) work() []check {
+	if e.catalog == nil {
+		return nil
+	}
+	return []check{{"workers", e.workers}, {"tasks", e.tasks}, {"schedules", e.due}}
+}
+
+// workers looks at who is alive, and whether each queue has somebody.
+func (e *examination) workers(ctx context.Context, n *notes) {
+	alive, err := e.catalog.Workers(ctx)
+	lost, err2 := e.catalog.LostWorkers(ctx)
+	depths, err3 := e.jobs.Depths(ctx)
+	for _, err := range []error{err, err2, err3} {
+		if err != nil {
+			n.unknown("", "%v", plainly(err))
+			return
+		}
+	}
+	served := map[string]bool{}
+	for _, w := range alive {
+		for _, q := range w.Queues {
+			served[q] = true
+		}
+		if w.Version != e.Version {
+			n.warn("restart it with the same program", "the worker on %s is of version %s, this program of %s", w.Host, w.Version, e.Version)
+		}
+	}
+	switch {
+	case len(alive) == 0 && len(e.list) > 0:
+		n.warn("start ptiffstore serve, or a worker", "none is alive: stores are not kept in step, and no task is done")
+	case len(alive) > 0:
+		n.ok("%s alive", count(len(alive), "worker is", "workers are"))
+	}
+	for _, w := range lost {
+		if missed := unserved(w.Queues, served); len(missed) > 0 && len(alive) > 0 {
+			n.wrong("see its log, and start it again", "the worker on %s has not been heard of for %s, and nobody else does what is in %s", w.Host, ago(time.Since(w.SeenAt)), strings.Join(missed, ", "))
+		}
+	}
+	e.queues(n, served, depths, len(alive) > 0)
+}
+
+// queues looks for those that nobody serves.
+func (e *examination) queues(n *notes, served map[string]bool, depths []jobs.Depth, any bool) {
+	for _, d := range depths {
+		if d.State != jobs.Running && !served[d.Queue] {
+			n.wrong("start one: ptiffstore worker --queue "+d.Queue, "in the queue %s %s for a worker since %s", d.Queue, count(d.Tasks, "task waits", "tasks wait"), ago(d.Oldest))
+			served[d.Queue] = true // once is enough
+		}
+	}
+	for i := range e.list {
+		s := &e.list[i]
+		if q := jobs.QueueOf(s); any && !served[q] {
+			n.warn("start one where the store's files are: ptiffstore worker --queue "+q, "nobody serves the queue %s of the store %s", q, name(s))
+			served[q] = true
+		}
+	}
+}
+
+func unserved(queues []string, served map[string]bool) []string {
+	return slices.DeleteFunc(slices.Clone(queues), func(q string) bool { return served[q] })
+}
+
+// tasks looks for those that fail again and again.
+func (e *examination) tasks(ctx context.Context, n *notes) {
+	type sort struct{ kind, args string }
+	failed := map[sort]int{}
+	list, _, err := e.jobs.List(ctx, jobs.Filter{State: jobs.Failed, Limit: 1000})
+	retrying, _, err2 := e.jobs.List(ctx, jobs.Filter{State: jobs.Retrying, Limit: 1000})
+	if err != nil || err2 != nil {
+		n.unknown("", "they can't be listed")
+		return
+	}
+	for _, t := range list {
+		if t.FinishedAt != nil && time.Since(*t.FinishedAt) < recent {
+			failed[sort{t.Kind, string(t.Args)}]++
+		}
+	}
+	told := false
+	for s, k := range failed {
+		switch {
+		case s.kind == jobs.SyncStore || s.kind == jobs.ResyncStore:
+			n.wrong("ptiffstore task list --state failed, and task show TASK, say why", "%s %s, %s, failed or refused within a day", count(k, "task", "tasks"), s.kind, s.args)
+			told = true
+		case k >= failures:
+			n.wrong("ptiffstore task list --state failed, and task show TASK, say why", "%d tasks %s, %s, failed within a day", k, s.kind, s.args)
+			told = true
+		}
+	}
+	stuck := 0
+	for _, t := range retrying {
+		if t.Attempts >= failures {
+			stuck++
+		}
+	}
+	if stuck > 0 {
+		n.warn("ptiffstore task list --state retrying, and task show TASK, say why", "%s failed three times or more", count(stuck, "task that is begun again has", "tasks that are begun again have"))
+		told = true
+	}
+	if !told {
+		n.ok("%s failed within a day", count(len(failed), "kind of task", "kinds of tasks"))
+	}
+}
+
+// due looks for schedules whose time has passed.
+func (e *examination) due(ctx context.Context, n *notes) {
+	planned, late := 0, 0
+	for i := range e.list {
+		s := &e.list[i]
+		for _, kind := range []string{jobs.SyncStore, jobs.VerifyStore} {
+			next, err := e.jobs.NextRun(ctx, s, kind)
+			if err != nil || next == nil {
+				continue // one that can't be understood is a finding of the store
+			}
+			planned++
+			if by := time.Since(*next); by > overdue {
+				late++
+				n.wrong("start ptiffstore serve, or a worker: each of them looks at all schedules", "%s of the store %s was due %s ago", kind, name(s), ago(by))
+			}
+		}
+	}
+	if late == 0 && planned > 0 {
+		n.ok("%s to come", count(planned, "run", "runs"))
+	}
+}
