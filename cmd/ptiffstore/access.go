@@ -21,22 +21,22 @@ import (
 
 // access are the flags of who may see what.
 type access struct {
-	Auth           string   `default:"none" enum:"none,local,central" help:"Who may see what: none (everybody on this machine), local (users and grants are kept here) or central (another server is asked)."`
-	Central        string   `placeholder:"URL" help:"The server that is asked, with --auth central."`
-	CentralCA      string   `name:"central-ca" type:"existingfile" placeholder:"FILE" help:"Certificates (PEM) of the authorities that vouch for it; default: the system's."`
-	CentralCookie  string   `name:"central-cookie" placeholder:"NAME" help:"The one cookie that is passed on to it; default: none."`
-	CentralPath    string   `name:"central-path" placeholder:"PATH" help:"Where it answers; default: /api/v1/auth/check."`
-	EdgeSecret     string   `name:"edge-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that it has given this server, to be told of revocations."`
-	TrustedProxies []string `name:"trusted-proxy" placeholder:"ADDRESS" help:"Believe what this reverse proxy (address or network) says of clients and of TLS; may be repeated."`
-	PublicURL      string   `name:"public-url" placeholder:"URL" help:"Where browsers reach this server: what people come back to from the OpenID Connect provider."`
-	OIDCIssuer     string   `name:"oidc-issuer" placeholder:"URL" help:"With --auth local, let people log in at this OpenID Connect provider, too."`
-	OIDCClient     string   `name:"oidc-client-id" placeholder:"ID" help:"What the provider calls this server."`
-	OIDCSecret     string   `name:"oidc-client-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that the provider has given this server; default: none, as of a public client."`
-	OIDCScopes     []string `name:"oidc-scope" default:"openid,profile,email" placeholder:"SCOPE" help:"What the provider is asked for; may be repeated."`
-	OIDCGroups     string   `name:"oidc-groups-claim" default:"groups" placeholder:"CLAIM" help:"The claim that lists a person's groups; with dots one within another."`
-	OIDCAllow      []string `name:"oidc-allow-group" sep:"none" placeholder:"GROUP" help:"Let only members of this group of the provider log in there; may be repeated; default: everybody whom it lets in."`
-	OIDCLabel      string   `name:"oidc-label" placeholder:"TEXT" help:"What people call the provider; default: its host."`
-	AdminLink      bool     `name:"admin-link" default:"true" negatable:"" help:"With --auth local, print a link for the first admin while there is none."`
+	Auth           string   `key:"auth.mode" default:"none" enum:"none,local,central" help:"Who may see what: none (everybody on this machine), local (users and grants are kept here) or central (another server is asked)."`
+	Central        string   `key:"auth.central.url" placeholder:"URL" help:"The server that is asked, with --auth central."`
+	CentralCA      string   `key:"auth.central.ca" name:"central-ca" type:"existingfile" placeholder:"FILE" help:"Certificates (PEM) of the authorities that vouch for it; default: the system's."`
+	CentralCookie  string   `key:"auth.central.cookie" name:"central-cookie" placeholder:"NAME" help:"The one cookie that is passed on to it; default: none."`
+	CentralPath    string   `key:"auth.central.path" name:"central-path" placeholder:"PATH" help:"Where it answers; default: /api/v1/auth/check."`
+	EdgeSecret     string   `key:"auth.central.edge_secret_file" name:"edge-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that it has given this server, to be told of revocations."`
+	TrustedProxies []string `key:"trusted_proxies" name:"trusted-proxy" placeholder:"ADDRESS" help:"Believe what this reverse proxy (address or network) says of clients and of TLS; may be repeated."`
+	PublicURL      string   `key:"public_url" name:"public-url" placeholder:"URL" help:"Where browsers reach this server: what people come back to from the OpenID Connect provider."`
+	OIDCIssuer     string   `key:"auth.oidc.issuer" name:"oidc-issuer" placeholder:"URL" help:"With --auth local, let people log in at this OpenID Connect provider, too."`
+	OIDCClient     string   `key:"auth.oidc.client_id" name:"oidc-client-id" placeholder:"ID" help:"What the provider calls this server."`
+	OIDCSecret     string   `key:"auth.oidc.client_secret_file" name:"oidc-client-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that the provider has given this server; default: none, as of a public client."`
+	OIDCScopes     []string `key:"auth.oidc.scopes" name:"oidc-scope" default:"openid,profile,email" placeholder:"SCOPE" help:"What the provider is asked for; may be repeated."`
+	OIDCGroups     string   `key:"auth.oidc.groups_claim" name:"oidc-groups-claim" default:"groups" placeholder:"CLAIM" help:"The claim that lists a person's groups; with dots one within another."`
+	OIDCAllow      []string `key:"auth.oidc.allow_groups" name:"oidc-allow-group" sep:"none" placeholder:"GROUP" help:"Let only members of this group of the provider log in there; may be repeated; default: everybody whom it lets in."`
+	OIDCLabel      string   `key:"auth.oidc.label" name:"oidc-label" placeholder:"TEXT" help:"What people call the provider; default: its host."`
+	AdminLink      bool     `key:"auth.admin_link" name:"admin-link" default:"true" negatable:"" help:"With --auth local, print a link for the first admin while there is none."`
 }
 
 // check says what of the flags does not go together.

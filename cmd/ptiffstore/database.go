@@ -12,8 +12,8 @@ import (
 
 // place are the flags of every command that uses the catalog.
 type place struct {
-	Data     string `type:"path" placeholder:"DIR" help:"Folder of the catalog and of made pictures. Default: the user's data directory."`
-	Database string `placeholder:"URL" help:"sqlite:PATH or postgres://… . Default: catalog.db in --data."`
+	Data     string `key:"data" type:"path" placeholder:"DIR" help:"Folder of the catalog and of made pictures. Default: the user's data directory."`
+	Database string `key:"database" placeholder:"URL" help:"sqlite:PATH or postgres://… . Default: catalog.db in --data."`
 }
 
 // dataDir makes the data folder, for its owner alone.

@@ -17,8 +17,8 @@ import (
 
 // looking are the flags of those who look after a process.
 type looking struct {
-	Metrics string `name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz alone, without log-in; a port alone is one of 127.0.0.1; default: none."`
-	Debug   string `name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof; default: none."`
+	Metrics string `key:"metrics_listen" name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz alone, without log-in; a port alone is one of 127.0.0.1; default: none."`
+	Debug   string `key:"debug_listen" name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof; default: none."`
 }
 
 // lookAfter serves figures, and profiles, on addresses of their own, where that is

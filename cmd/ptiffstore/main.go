@@ -25,6 +25,8 @@ const (
 // A program is the command line: each mode is a field with a Run method, in a
 // file of its own.
 type program struct {
+	Config siteFlag `placeholder:"FILE" help:"File in which the site is described: whatever is no flag here and not in the environment is taken from it."`
+
 	Demo       demoCmd       `cmd:"" help:"Make three demo slides, serve them and print the URL."`
 	Serve      serveCmd      `cmd:"" help:"Serve folders of slides: gallery, viewer, API and tiles in one process."`
 	Tileserver tileserverCmd `cmd:"" help:"Serve tiles only: the endpoint beside the files."`
@@ -38,6 +40,7 @@ type program struct {
 	Edge       edgeCmd       `cmd:"" help:"Make known, list or remove servers elsewhere that ask this one who may see what."`
 	Backup     backupCmd     `cmd:"" help:"Write the catalog to a folder while it is in use."`
 	Restore    restoreCmd    `cmd:"" help:"Put a backup in the catalog's place."`
+	Settings   configCmd     `cmd:"" name:"config" help:"Check the file in which a site is described, or show what is in force."`
 	Doctor     doctorCmd     `cmd:"" help:"Examine a site, and say what must be mended."`
 	Deploy     deployCmd     `cmd:"" help:"Write the files under which a supervisor runs a site."`
 	User       userCmd       `cmd:"" help:"Add, list, change or remove users."`
@@ -76,31 +79,43 @@ func main() {
 	os.Exit(code)
 }
 
+// newParser returns the parser of command lines.
+func newParser(p *program, options ...kong.Option) *kong.Kong {
+	return kong.Must(p, append([]kong.Option{
+		kong.Name("ptiffstore"),
+		kong.Description("Keeps whole-slide images and serves their tiles.\n\nEvery flag can also be given as PTIFFSTORE_… in the environment, and those of a site in its file: see --config.\n\nExit codes: 0 done · 1 it did not work · 2 the file is broken or not a slide · 64 wrong usage."),
+		kong.DefaultEnvars("PTIFFSTORE"),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	}, options...)...)
+}
+
 // run runs the command that args name, and returns its exit code.
 func run(ctx context.Context, args []string, std streams) int {
 	exited := -1
-	parser := kong.Must(&program{},
-		kong.Name("ptiffstore"),
-		kong.Description("Keeps whole-slide images and serves their tiles.\n\nEvery flag can also be given as PTIFFSTORE_… in the environment.\n\nExit codes: 0 done · 1 it did not work · 2 the file is broken or not a slide · 64 wrong usage."),
-		kong.DefaultEnvars("PTIFFSTORE"),
-		kong.UsageOnError(),
-		kong.Writers(std.out, std.err),
-		kong.Exit(func(code int) { exited = code }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(std),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	site := &siteFile{args: args}
+	parser := newParser(&program{},
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(std, site),
+	)
 	command, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // --help has answered
+	}
+	if e, ok := errors.AsType[*siteError](err); ok {
+		fmt.Fprintf(std.err, "ptiffstore: %v\n", e)
+		return e.code()
 	}
 	if err != nil {
 		fmt.Fprintf(std.err, "ptiffstore: %v\nTry ptiffstore --help.\n", err)
 		return exitUsage
 	}
+	site.settings = inForce(command, site.file)
 	err = command.Run()
 	if err == nil {
 		return exitOK

@@ -30,16 +30,16 @@ type serveCmd struct {
 	common
 	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are read and never written."`
 	working
-	NoWorker bool     `name:"no-worker" help:"Leave keeping stores in step, and tasks, to other processes."`
-	Roots    []string `name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
+	NoWorker bool     `key:"no_worker" name:"no-worker" help:"Leave keeping stores in step, and tasks, to other processes."`
+	Roots    []string `key:"store_roots" name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
 	taking
 }
 
 // taking are the flags of uploads.
 type taking struct {
-	UploadMax     int64         `name:"upload-max" default:"65536" placeholder:"MB" help:"Largest file that may be uploaded, in MB."`
-	UploadKeep    time.Duration `name:"upload-keep" default:"168h" placeholder:"TIME" help:"Uploads that were begun and not completed are removed after this time."`
-	UploadReserve int64         `name:"upload-reserve" default:"256" placeholder:"MB" help:"What uploads leave free of the disk, in MB."`
+	UploadMax     int64         `key:"upload.max_mb" name:"upload-max" default:"65536" placeholder:"MB" help:"Largest file that may be uploaded, in MB."`
+	UploadKeep    time.Duration `key:"upload.keep" name:"upload-keep" default:"168h" placeholder:"TIME" help:"Uploads that were begun and not completed are removed after this time."`
+	UploadReserve int64         `key:"upload.reserve_mb" name:"upload-reserve" default:"256" placeholder:"MB" help:"What uploads leave free of the disk, in MB."`
 }
 
 func (t *taking) options() upload.Options {

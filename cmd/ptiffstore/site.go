@@ -18,10 +18,10 @@ import (
 // common are the flags of every mode that serves.
 type common struct {
 	place
-	Listen   string        `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
-	Drain    time.Duration `default:"0s" placeholder:"TIME" help:"When told to stop, go on for this long with /readyz at 503, so that load balancers turn to another server before the port is closed."`
-	Insecure bool          `name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
-	Origins  []string      `name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
+	Listen   string        `key:"listen" default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
+	Drain    time.Duration `key:"drain" default:"0s" placeholder:"TIME" help:"When told to stop, go on for this long with /readyz at 503, so that load balancers turn to another server before the port is closed."`
+	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
+	Origins  []string      `key:"cors.origins" live:"" name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
 	access
 	logging
 	keeping
@@ -30,15 +30,15 @@ type common struct {
 
 // keeping are the flags that bound what is kept of slides.
 type keeping struct {
-	CacheSize int64 `name:"cache-size" default:"10240" placeholder:"MB" help:"Bound of kept pictures on disk, in MB."`
-	OpenFiles int   `name:"open-slides" default:"512" help:"Bound of slides kept open."`
-	OpenBytes int64 `name:"open-memory" default:"96" placeholder:"MB" help:"Bound of the memory of open slides' tables, in MB."`
+	CacheSize int64 `key:"limits.cache_mb" live:"" name:"cache-size" default:"10240" placeholder:"MB" help:"Bound of kept pictures on disk, in MB."`
+	OpenFiles int   `key:"limits.open_slides" live:"" name:"open-slides" default:"512" help:"Bound of slides kept open."`
+	OpenBytes int64 `key:"limits.open_memory_mb" live:"" name:"open-memory" default:"96" placeholder:"MB" help:"Bound of the memory of open slides' tables, in MB."`
 }
 
 // logging are the flags of the log, which goes to standard error.
 type logging struct {
-	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
-	LogFormat string `default:"text" enum:"text,json" help:"text or json."`
+	LogLevel  string `key:"log.level" live:"" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat string `key:"log.format" default:"text" enum:"text,json" help:"text or json."`
 }
 
 func (c *logging) logger(w io.Writer) *slog.Logger {

@@ -26,14 +26,15 @@ type storeCmd struct {
 }
 
 // storeSettings are the settings that can be given and changed, those of the API
-// under the same names; nil is not given.
+// under the same names; nil is not given. Variables of the environment that say what
+// this process is like say nothing of stores.
 type storeSettings struct {
 	Label      *string  `json:"label,omitempty" help:"What people call it."`
-	Host       *string  `json:"host,omitempty" help:"Host whose worker keeps it in step; empty for any."`
+	Host       *string  `env:"-" json:"host,omitempty" help:"Host whose worker keeps it in step; empty for any."`
 	Endpoint   *string  `json:"endpoint,omitempty" placeholder:"URL" help:"Base URL of the tile server near its files."`
 	Schedule   *string  `json:"schedule,omitempty" help:"When it is gone through: an interval such as 15m, or a cron expression; empty for never."`
-	TimeZone   *string  `json:"time_zone,omitempty" name:"time-zone" help:"Time zone of its schedules, such as Europe/Berlin."`
-	Queue      *string  `json:"queue,omitempty" help:"Queue of its tasks."`
+	TimeZone   *string  `env:"-" json:"time_zone,omitempty" name:"time-zone" help:"Time zone of its schedules, such as Europe/Berlin."`
+	Queue      *string  `env:"-" json:"queue,omitempty" help:"Queue of its tasks."`
 	Include    []string `json:"include,omitempty" help:"Names that are slides, such as *.tiff; may be repeated, empty for those of pyramidal TIFFs."`
 	Exclude    []string `json:"exclude,omitempty" help:"Names and folders that are passed over; may be repeated."`
 	Settle     *string  `json:"settle,omitempty" placeholder:"TIME" help:"How long a file that is not whole may go without a change before it is broken."`

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
@@ -17,8 +18,9 @@ import (
 
 // working are the flags of every mode that does tasks.
 type working struct {
-	Host   string   `placeholder:"NAME" help:"Name of this host: stores that are bound to it are kept in step here. Default: what the system says."`
-	Queues []string `name:"queue" placeholder:"NAME[=N]" help:"Do the tasks of this queue, N at once; may be repeated. Default: default=4, and the queue of this host."`
+	Host     string   `key:"host" placeholder:"NAME" help:"Name of this host: stores that are bound to it are kept in step here. Default: what the system says."`
+	TimeZone string   `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules that name none, such as Europe/Berlin; the same for all processes of a site. Default: this machine's."`
+	Queues   []string `key:"queues" form:"counts" name:"queue" placeholder:"NAME[=N]" help:"Do the tasks of this queue, N at once; may be repeated. Default: default=4, and the queue of this host."`
 }
 
 // host is the name of this host.
@@ -31,6 +33,15 @@ func (w *working) host() string {
 		return "localhost"
 	}
 	return name
+}
+
+// check says what is wrong with the flags.
+func (w *working) check() error {
+	if _, err := time.LoadLocation(w.TimeZone); err != nil {
+		return fmt.Errorf("--time-zone %s: no time zone is called so; one like Europe/Berlin is", w.TimeZone)
+	}
+	_, err := w.queues()
+	return err
 }
 
 // defaultTasks is how many tasks of a queue are done at once. They wait for disks
@@ -100,7 +111,7 @@ func (c *workerCmd) Run(ctx context.Context, std streams) error {
 
 // hire readies what keeps stores in step and does tasks.
 func (s *site) hire(ctx context.Context, w *working) error {
-	if _, err := w.queues(); err != nil {
+	if err := w.check(); err != nil {
 		return err
 	}
 	syncer := &ingest.Syncer{Catalog: s.catalog, Log: s.log, Host: w.host(), Holder: ingest.Holder(w.host())}
@@ -110,7 +121,7 @@ func (s *site) hire(ctx context.Context, w *working) error {
 		tiles:    s.tiles, maker: s.maker, log: s.log,
 	}
 	var err error
-	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), Version: version, Observe: s.metrics.Task, Log: s.log})
+	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), TimeZone: w.TimeZone, Version: version, Observe: s.metrics.Task, Log: s.log})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -36,4 +38,25 @@ func DescribeStore(s *catalog.Store) any {
 	v := newStore(s, nil, true)
 	v.Scopes = []account.Scope{seeTiles, seeLabel, mayWrite, mayAdmin}
 	return v
+}
+
+// A StoreField is a setting of a store that can be given.
+type StoreField struct {
+	Name string       // in JSON
+	Type reflect.Type // string, int64, float64, bool or []string
+	Doc  string
+}
+
+// StoreFields are the settings of a store, those of [EditStore] and also mode, root and
+// incoming.
+func StoreFields() []StoreField {
+	t := reflect.TypeFor[storeFields]()
+	list := make([]StoreField, t.NumField())
+	for i := range list {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		value, _ := f.Type.FieldByName("Value")
+		list[i] = StoreField{Name: name, Type: value.Type, Doc: f.Tag.Get("doc")}
+	}
+	return list
 }

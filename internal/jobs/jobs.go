@@ -87,6 +87,7 @@ type Options struct {
 	Kinds    []Kind
 	Host     string        // this machine's name, for people; "" for what the system says
 	Version  string        // of the program, for people
+	TimeZone string        // of schedules that name none; "" for this machine's. All processes want the same
 	Log      *slog.Logger  // nil: no log
 	Poll     time.Duration // how often changes are looked for; 0: 500 ms
 	Keep     time.Duration // how long tasks that ended are kept; 0: 7 days

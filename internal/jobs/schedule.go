@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,11 +129,11 @@ type plan struct {
 func (p *plan) key() string { return strings.TrimSpace(p.schedule + " " + p.zone) }
 
 // plans returns what a store wants done again and again.
-func plans(s *catalog.Store) []plan {
+func (j *Jobs) plans(s *catalog.Store) []plan {
 	var list []plan
 	for _, p := range []plan{{kind: SyncStore, schedule: s.Schedule}, {kind: VerifyStore, schedule: s.Verify}} {
 		if p.schedule != "" {
-			p.store, p.queue, p.zone = s.ID, QueueOf(s), s.TimeZone
+			p.store, p.queue, p.zone = s.ID, QueueOf(s), cmp.Or(s.TimeZone, j.TimeZone)
 			list = append(list, p)
 		}
 	}
@@ -146,7 +147,7 @@ func (j *Jobs) NextRun(ctx context.Context, s *catalog.Store, kind string) (*tim
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range plans(s) {
+	for _, p := range j.plans(s) {
 		if p.kind != kind {
 			continue
 		}
@@ -193,7 +194,7 @@ func (j *Jobs) enqueueDue(ctx context.Context, now time.Time) error {
 	}
 	var all error
 	for _, s := range stores {
-		for _, p := range plans(&s) {
+		for _, p := range j.plans(&s) {
 			if _, ok := j.kinds[p.kind]; !ok {
 				continue
 			}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	urls "net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/slideatlas/ptiffstore/internal/config"
+)
+
+// Where a setting comes from, the last that is said first.
+const (
+	fromFlag        = "flag"
+	fromEnvironment = "environment"
+	fromFile        = "file"
+	fromDefault     = "default"
+)
+
+// A setting is what is in force for a key, and where that comes from.
+type setting struct {
+	Key    string `json:"key"`
+	Value  any    `json:"value"` // secrets are hidden
+	Origin string `json:"origin"`
+	Where  string `json:"where,omitempty"` // flag, variable, or file and line
+	Live   bool   `json:"live"`            // it can be changed while the program runs
+
+	value any // as it is
+}
+
+// inForce are the settings of a command that has been parsed.
+func inForce(ctx *kong.Context, file *config.File) []setting {
+	node := ctx.Selected()
+	if node == nil {
+		return nil
+	}
+	var list []setting
+	for _, flag := range flagsOf(node) {
+		name := keyOf(node, flag)
+		if name == "" {
+			continue
+		}
+		s := setting{Key: name, Origin: fromDefault, Live: flag.Tag.Has("live"), value: flag.Target.Interface()}
+		s.Value = shown(flag, s.value)
+		given := slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag == flag && !p.Resolved })
+		switch variable := inEnvironment(flag); {
+		case given:
+			s.Origin, s.Where = fromFlag, "--"+flag.Name
+		case variable != "":
+			s.Origin, s.Where = fromEnvironment, variable
+		case file != nil:
+			if v, ok := file.Value(node.Name, name); ok {
+				s.Origin, s.Where = fromFile, fmt.Sprintf("%s:%d", file.Path, v.Line)
+			}
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// shown is a value as others may see it.
+func shown(flag *kong.Flag, v any) any {
+	if flag.Tag.Has("secret") {
+		if fmt.Sprint(v) == "" {
+			return v
+		}
+		return "(hidden)"
+	}
+	switch v := v.(type) {
+	case string:
+		return withoutPasswords(v)
+	case []string:
+		list := make([]string, len(v))
+		for i := range v {
+			list[i] = withoutPasswords(v[i])
+		}
+		return list
+	case int, int64, bool, float64:
+		return v
+	}
+	return fmt.Sprint(v)
+}
+
+var secretWord = regexp.MustCompile(`(?i)pass|secret|token|key`)
+
+// withoutPasswords takes out of a database's or a server's address what is not for
+// others.
+func withoutPasswords(s string) string {
+	u, err := urls.Parse(s)
+	switch {
+	case err != nil || u.Scheme == "":
+		if strings.Contains(s, "password") || strings.Contains(s, "@") {
+			return "(hidden)"
+		}
+		return s
+	case u.User == nil && u.RawQuery == "":
+		return s
+	}
+	if _, has := u.User.Password(); has {
+		u.User = urls.UserPassword(u.User.Username(), "hidden")
+	}
+	q := u.Query()
+	for name := range q {
+		if secretWord.MatchString(name) {
+			q.Set(name, "hidden")
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}

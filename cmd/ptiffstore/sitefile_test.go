@@ -1,0 +1,293 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/api"
+)
+
+// siteYAML writes a site's file.
+func siteYAML(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "site.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// settingsOf asks config show for what is in force, by key.
+func settingsOf(t *testing.T, args ...string) map[string]setting {
+	t.Helper()
+	r := command(t, append([]string{"config", "show", "--json"}, args...)...)
+	var shown struct{ Settings, Stores []setting }
+	if err := json.Unmarshal([]byte(r.out), &shown); r.code != exitOK || err != nil {
+		t.Fatalf("config show %q: %v", args, r)
+	}
+	m := map[string]setting{}
+	for _, s := range append(shown.Settings, shown.Stores...) {
+		m[s.Key] = s
+	}
+	return m
+}
+
+// TestPrecedence gives a setting of each kind in the file, the environment and as a
+// flag, in every combination: the flag counts most, then the environment, then the
+// file, and then the default.
+func TestPrecedence(t *testing.T) {
+	for _, tt := range []struct {
+		key, file, env, flag             string
+		byDefault, byFile, byEnv, byFlag any
+	}{
+		{"listen", "127.0.0.1:1", "PTIFFSTORE_LISTEN=127.0.0.1:2", "--listen=127.0.0.1:3", "127.0.0.1:8080", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+		{"database", "sqlite:a", "PTIFFSTORE_DATABASE=", "--database=sqlite:c", "", "sqlite:a", "", "sqlite:c"},
+		{"log.level", "warn", "PTIFFSTORE_LOG_LEVEL=error", "--log-level=debug", "info", "warn", "error", "debug"},
+		{"limits.open_slides", "1", "PTIFFSTORE_OPEN_SLIDES=2", "--open-slides=3", 512.0, 1.0, 2.0, 3.0},
+		{"upload.keep", "1d", "PTIFFSTORE_UPLOAD_KEEP=48h", "--upload-keep=72h", "168h0m0s", "24h0m0s", "48h0m0s", "72h0m0s"},
+		{"auth.insecure", "true", "PTIFFSTORE_INSECURE_NO_AUTH=false", "--insecure-no-auth=true", false, true, false, true},
+		{"auth.admin_link", "false", "PTIFFSTORE_ADMIN_LINK=true", "--no-admin-link", true, false, true, false},
+		{"cors.origins", "['https://a', 'https://b']", "PTIFFSTORE_CORS_ORIGIN=https://c", "--cors-origin=https://d", []any{}, []any{"https://a", "https://b"}, []any{"https://c"}, []any{"https://d"}},
+		{"auth.oidc.allow_groups", "['a,b']", "PTIFFSTORE_OIDC_ALLOW_GROUP=c,d", "--oidc-allow-group=e,f", []any{}, []any{"a,b"}, []any{"c,d"}, []any{"e,f"}},
+		{"queues", "{default: 1, verify: 2}", "PTIFFSTORE_QUEUE=default=3", "--queue=default=4", []any{}, []any{"default=1", "verify=2"}, []any{"default=3"}, []any{"default=4"}},
+	} {
+		for given := range 8 {
+			t.Run(fmt.Sprintf("%s %03b", tt.key, given), func(t *testing.T) {
+				args, want, origin := []string{}, tt.byDefault, fromDefault
+				if given&1 != 0 {
+					args, want, origin = append(args, "--config", siteYAML(t, nested(tt.key, tt.file))), tt.byFile, fromFile
+				}
+				args = append(args, "serve")
+				if given&2 != 0 {
+					name, value, _ := strings.Cut(tt.env, "=")
+					t.Setenv(name, value)
+					want, origin = tt.byEnv, fromEnvironment
+				}
+				if given&4 != 0 {
+					args, want, origin = append(args, tt.flag), tt.byFlag, fromFlag
+				}
+				s := settingsOf(t, args...)[tt.key]
+				if d := cmp.Diff(want, s.Value); d != "" || s.Origin != origin {
+					t.Errorf("%s: origin %s, want %s; value (-want +got):\n%s", tt.key, s.Origin, origin, d)
+				}
+			})
+		}
+	}
+}
+
+// nested writes a key with dots as the file has it.
+func nested(key, value string) string {
+	var b strings.Builder
+	parts := strings.Split(key, ".")
+	for i, p := range parts {
+		b.WriteString(strings.Repeat("  ", i) + p + ":")
+		if i < len(parts)-1 {
+			b.WriteString("\n")
+		}
+	}
+	return b.String() + " " + value + "\n"
+}
+
+// TestSections has modes differ.
+func TestSections(t *testing.T) {
+	path := siteYAML(t, "listen: 127.0.0.1:1\nlog: {level: warn}\ntileserver:\n  listen: 127.0.0.1:2\n")
+	t.Setenv("PTIFFSTORE_CONFIG", path)
+	serve, tiles := settingsOf(t), settingsOf(t, "tileserver")
+	got := []any{serve["listen"].Value, tiles["listen"].Value, serve["log.level"].Value, tiles["log.level"].Value, tiles["listen"].Where}
+	if d := cmp.Diff([]any{"127.0.0.1:1", "127.0.0.1:2", "warn", "warn", path + ":4"}, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// TestSecretsHidden looks for passwords in what config show prints.
+func TestSecretsHidden(t *testing.T) {
+	for _, database := range []string{
+		"postgres://u:Geheim1@db/x", "postgres://db/x?password=Geheim1&sslmode=require", "host=db password=Geheim1", "postgres://u:Geheim1 @db:x",
+		"postgres://u@db/x?sslkey=Geheim1",
+	} {
+		path := siteYAML(t, "database: '"+database+"'\nauth: {mode: central, central: {url: 'https://u:Geheim1@central.example.org'}}\n")
+		for _, args := range [][]string{{"config", "show", "--config", path}, {"config", "show", "--json", "--config", path}} {
+			r := command(t, args...)
+			if r.code != exitOK || strings.Contains(r.out, "Geheim1") || !strings.Contains(r.out, "hidden") || !strings.Contains(r.out, "central.example.org") {
+				t.Errorf("%s: %v", database, r)
+			}
+		}
+	}
+}
+
+// TestConfigCheck looks at what a newcomer does wrong.
+func TestConfigCheck(t *testing.T) {
+	folder := filepath.Dir(plain.file(t))
+	for _, tt := range []struct {
+		name, file string
+		code       int
+		want       []string
+	}{
+		{"as it should be", "stores: {a: {root: " + folder + "}}", exitOK, []string{"can be used; 1 stores are declared"}},
+		{"no stores", "listen: 127.0.0.1:1", exitOK, []string{"it says nothing of stores"}},
+		{"two mistakes", "lissten: x\nlog: {level: loud}", exitFile, []string{":1:1: lissten is", ":2:14: log.level can't be loud"}},
+		{"does not go together", "# who may see\nauth:\n  mode: central\n", exitFile, []string{":3: auth.mode with serve: --auth central needs the URL"}},
+		{"reachable without access control", "listen: 0.0.0.0:80", exitFile, []string{":1: listen with serve: --listen 0.0.0.0:80 is reachable"}},
+		{"of a section", "tileserver: {listen: ':80'}", exitFile, []string{":1: tileserver.listen with tileserver: --listen :80"}},
+		{"queue", "queues: {Default: 1}", exitFile, []string{":1: queues with serve: --queue Default"}},
+		{"time zone of the site", "time_zone: Mars/North", exitFile, []string{":1: time_zone with serve: --time-zone Mars/North: no time zone"}},
+		{"secret that is not there", "auth: {mode: local, oidc: {client_secret_file: none}}", exitFile, []string{"none"}},
+		{"folder that is not there", "stores:\n  a: {root: /none/such}", exitOK, []string{":2: warning: stores.a.root names /none/such, which can't be looked at: no such file", "can be used"}},
+		{"file for a folder", "stores:\n  a: {root: " + plain.file(t) + "}", exitOK, []string{"warning: stores.a.root", "is no folder"}},
+		{"folder of another host", "stores:\n  a: {root: /none/such, host: elsewhere}", exitOK, []string{"can be used"}},
+		{"arrivals in place", "stores:\n  a:\n    root: /a\n    incoming: /b", exitFile, []string{":4: stores.a.incoming does not fit: the files of an in-place store"}},
+		{"schedule", "stores: {a: {root: /a, schedule: 15}}", exitFile, []string{`"15" is neither an interval`}},
+		{"time zone", "store_defaults: {time_zone: Mars/North}", exitFile, []string{"store_defaults.time_zone can't be this: the name of a time zone such as Europe/Vienna or UTC."}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := command(t, "config", "check", siteYAML(t, tt.file))
+			if r.code != tt.code {
+				t.Errorf("%v, want exit code %d", r, tt.code)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(r.out, want) {
+					t.Errorf("%v, want %q", r, want)
+				}
+			}
+		})
+	}
+	if r := command(t, "config", "check", filepath.Join(folder, "none.yaml")); r.code != exitFailure {
+		t.Errorf("no file: %v", r)
+	}
+	if r := command(t, "config", "check"); r.code != exitUsage {
+		t.Errorf("which file?: %v", r)
+	}
+	r := command(t, "config", "check", "--json", siteYAML(t, "lissten: x"))
+	if r.code != exitFile || !strings.Contains(r.out, `"usable": false`) || !strings.Contains(r.out, `"line": 1`) {
+		t.Errorf("as JSON: %v", r)
+	}
+}
+
+// TestBrokenFile has commands refuse to begin with a file that is wrong, and those that
+// need nothing of it go on.
+func TestBrokenFile(t *testing.T) {
+	path := siteYAML(t, "lissten: x")
+	t.Setenv("PTIFFSTORE_CONFIG", path)
+	for _, args := range [][]string{{"serve"}, {"worker"}, {"store", "list"}} {
+		if r := command(t, args...); r.code != exitFile || !strings.Contains(r.err, path+":1:1: lissten is a key") {
+			t.Errorf("%q: %v", args, r)
+		}
+	}
+	if r := command(t, "inspect", plain.file(t)); r.code != exitOK {
+		t.Errorf("inspect: %v", r)
+	}
+	if r := command(t, "config", "check"); r.code != exitFile {
+		t.Errorf("config check: %v", r)
+	}
+	if r := command(t, "store", "list", "--config", path+"x"); r.code != exitFailure {
+		t.Errorf("a file that is not there: %v", r)
+	}
+}
+
+// TestKeys fails when two flags have one key, or a key is also the way to others.
+func TestKeys(t *testing.T) {
+	list := keysOf(newParser(&program{}).Model)
+	if len(list) < 30 {
+		t.Fatalf("%d keys", len(list))
+	}
+	flags := map[string]string{}
+	for _, k := range list {
+		if was := flags[k.Name]; was != "" {
+			t.Errorf("%s is the key of --%s and --%s", k.Name, was, k.flag.Name)
+		}
+		flags[k.Name] = k.flag.Name
+		for _, other := range list {
+			if strings.HasPrefix(other.Name, k.Name+".") {
+				t.Errorf("%s is a key, and so is %s", k.Name, other.Name)
+			}
+		}
+		for _, m := range modes {
+			if k.Name == m || strings.HasPrefix(k.Name, m+".") {
+				t.Errorf("%s is also a section", k.Name)
+			}
+		}
+	}
+}
+
+var updateDocs = flag.Bool("update-docs", false, "write the tables of docs/configuration.md")
+
+// TestConfigurationPage fails when the page does not have every key as it is.
+func TestConfigurationPage(t *testing.T) {
+	const page = "../../docs/configuration.md"
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for name, table := range map[string]string{"keys": keyTable(), "stores": storeTable()} {
+		begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
+		before, rest, ok := strings.Cut(text, begin)
+		_, after, ok2 := strings.Cut(rest, end)
+		if !ok || !ok2 {
+			t.Fatalf("%s has no %q", page, begin)
+		}
+		text = before + begin + table + end + after
+	}
+	if text == string(b) {
+		return
+	}
+	if !*updateDocs {
+		t.Errorf("%s is out of step with the flags: a flag's key in the site's file is its tag key:\"…\", live:\"\" says that it follows a reload. Then: go test ./cmd/ptiffstore -run TestConfigurationPage -update-docs\n%s",
+			page, cmp.Diff(string(b), text))
+		return
+	}
+	if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keyTable is a line for each key.
+func keyTable() string {
+	var b strings.Builder
+	b.WriteString("| key | value | flag | for | reload | what it says |\n|---|---|---|---|---|---|\n")
+	for _, k := range keysOf(newParser(&program{}).Model) {
+		kind, reload := string(k.Kind), ""
+		if k.OneOf != nil {
+			kind = strings.Join(k.OneOf, ", ")
+		}
+		if k.live {
+			reload = "yes"
+		}
+		help := k.flag.Help
+		if k.flag.Default != "" {
+			help += " Default: `" + k.flag.Default + "`."
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | `--%s` | %s | %s | %s |\n", k.Name, kind, k.flag.Name, strings.Join(k.modes, ", "), reload, escaped(help))
+	}
+	return b.String()
+}
+
+// storeTable is a line for each key of a store.
+func storeTable() string {
+	docs := map[string]string{"id": "Id that it gets, or that of a store of the catalog which is meant. Default: one that is free."}
+	for _, f := range api.StoreFields() {
+		docs[f.Name] = strings.ReplaceAll(f.Doc, "; null for the default", "")
+	}
+	var b strings.Builder
+	b.WriteString("| key | value | in `store_defaults` | what it says |\n|---|---|---|---|\n")
+	for _, k := range storeKeys() {
+		shared, kind := "yes", string(k.Kind)
+		if k.Own {
+			shared = ""
+		}
+		if k.OneOf != nil {
+			kind = strings.Join(k.OneOf, ", ")
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, kind, shared, escaped(docs[k.Name]))
+	}
+	return b.String()
+}
+
+func escaped(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
