@@ -87,6 +87,7 @@ type site struct {
 	taking  upload.Options
 	uploads *upload.Uploads
 	health  web.Health
+	ends    *endpoints
 	idle    bool // others keep stores in step and do tasks
 }
 
@@ -184,7 +185,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	defer wg.Wait()
 	ctx, stop := s.lasting(ctx, l)
 	defer stop() // before the wait: what runs beside ends then
-	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
+	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Host: w.host()}
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
@@ -196,6 +197,11 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	}
 	f.Renamed = s.renamed()
 	wg.Go(func() { f.Run(ctx) })
+	s.ends = &endpoints{catalog: s.catalog, log: s.log}
+	if _, err := s.ends.read(ctx); err != nil {
+		return err
+	}
+	wg.Go(func() { s.ends.run(ctx) })
 	if !s.idle {
 		s.work(ctx, &wg, w)
 	}
@@ -234,7 +240,7 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 		Access:  s.access,
 		Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // without access control whoever is answered may do all
-		StoreRoots: s.roots, Watching: s.watch.Status, Jobs: s.jobs, Closing: closing,
+		StoreRoots: s.roots, Watching: s.watch.Status, Endpoints: s.ends.status, Jobs: s.jobs, Closing: closing,
 		Remove: s.crew.syncer.Remove, Restore: s.crew.syncer.Restore, Retry: s.crew.syncer.Retry,
 	}
 	a.Register(mux)
@@ -245,7 +251,7 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 	}
 	s.health.Register(mux)
 	mux.Handle("GET /metrics", a.Guard("GET /metrics", s.metrics.Handler()))
-	mux.Handle("/", viewer.Handler(viewer.Options{}))
+	mux.Handle("/", viewer.Handler(viewer.Options{Origins: s.ends.sources}))
 	cross := http.NewCrossOriginProtection()
 	rest := cross.Handler(web.WithRequestID(s.metrics.Routes(mux)))
 	h := &tilehttp.Handler{Tiles: s.tiles, Next: rest, Observe: s.metrics.Tile, Log: s.log}

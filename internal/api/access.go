@@ -67,6 +67,7 @@ type found struct {
 	err   error
 	// private tells that the answer is the caller's own, whatever the store says.
 	private bool
+	label   bool // the picture is patient data
 }
 
 type callerKey struct{}
@@ -449,7 +450,7 @@ func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
 		t.Store, t.Image, t.ExternalID = file.Store.ID, file.ID, file.ExternalID
 		t.Public, t.HideLabels = file.Store.Public, file.Store.HideLabels
 	}
-	c.found, f.private = f, t.Checked()
+	c.found, f.private, f.label = f, t.Checked(), t.Label
 	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
 	if errors.Is(err, auth.ErrUnknown) {
 		f.image, f.err = nil, tiles.ErrNoImage

@@ -46,6 +46,9 @@ type API struct {
 	StoreRoots []string
 	// Watching, if not nil, says how each store is being watched, by id.
 	Watching func() map[string]ingest.Status
+	// Endpoints, if not nil, says of each endpoint of a store, by its URL, why it can't be
+	// reached from here; "" if it can. One that is not in it was not asked yet.
+	Endpoints func() map[string]string
 	// Remove takes an image out of all lists, Restore brings it back, and Retry has
 	// its file looked at anew. Where they are nil the answer is 503.
 	Remove, Restore, Retry func(ctx context.Context, image string) error

@@ -222,7 +222,7 @@ func (a *API) showImage(ctx context.Context, im *catalog.Image, stores []catalog
 		v.withoutLabels()
 	}
 	if endpoint != "" && v.TileURL != nil {
-		if pass := a.pass(ctx, im); pass != "" {
+		if pass := a.pass(ctx, im.StoreID, im.ID, seeTiles); pass != "" {
 			*v.TileURL += "&pass=" + pass
 		}
 	}

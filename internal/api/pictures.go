@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/web"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -84,6 +86,10 @@ func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request
 		return explained(err)
 	}
 	f := &im.File
+	if f.Store.Elsewhere != "" {
+		a.redirect(w, r, f)
+		return nil
+	}
 	v := r.URL.Query().Get("v")
 	if v != "" && v != f.Revision {
 		return explained(tiles.ErrOldRevision)
@@ -112,6 +118,32 @@ func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request
 	return send(w, r, "image/jpeg", body)
 }
 
+// redirect sends the caller to the server that has the image's file, with a pass if they
+// have logged in here.
+func (a *API) redirect(w http.ResponseWriter, r *http.Request, f *tiles.File) {
+	scope := seeTiles
+	if found := callerOf(r.Context()).found; found != nil && found.label {
+		scope = seeLabel
+	}
+	to := f.Store.Elsewhere + r.URL.EscapedPath()
+	query := r.URL.Query()
+	if pass := a.pass(r.Context(), f.Store.ID, f.ID, scope); pass != "" {
+		query.Set("pass", pass)
+	}
+	if len(query) > 0 {
+		to += "?" + query.Encode()
+	}
+	h := w.Header()
+	h.Set("Location", to)
+	h.Add("Vary", "Cookie, Authorization")
+	h.Set("Cache-Control", fmt.Sprintf("private, max-age=%d", redirectAge/time.Second))
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+// redirectAge is how long a browser may keep where a picture is: with the pass in it that
+// is one address for it, so that the picture is kept, too.
+const redirectAge = auth.PassMost / 3
+
 func send(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
@@ -139,6 +171,10 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 	im, private, err := a.find(r.Context(), &tiles.Request{Image: id})
 	if err != nil {
 		return explained(err)
+	}
+	if im.File.Store.Elsewhere != "" {
+		a.redirect(w, r, &im.File)
+		return nil
 	}
 	var xml string
 	err = im.View(r.Context(), func(s *slide.Slide, _ func() bool) error {

@@ -269,9 +269,9 @@ var technical = map[string]bool{
 	"tiff.Make": true, "tiff.Model": true,
 }
 
-// pass returns a pass for the tiles of an image at another host, escaped for a URL, ""
+// pass returns a pass for an image at another host, for its tiles or also its labels, escaped for a URL, ""
 // if the caller needs none or can't have one.
-func (a *API) pass(ctx context.Context, im *catalog.Image) string {
+func (a *API) pass(ctx context.Context, store, image string, scope account.Scope) string {
 	c := callerOf(ctx)
 	if a.Access == nil || a.Access.Keys == nil || c.ID == "" {
 		return ""
@@ -282,7 +282,7 @@ func (a *API) pass(ctx context.Context, im *catalog.Image) string {
 	}
 	now := time.Now()
 	text, err := a.Access.Keys.SignPass(auth.Pass{
-		User: c.ID, Name: c.Name, Session: session, Store: im.StoreID, Image: im.ID, Scope: seeTiles,
+		User: c.ID, Name: c.Name, Session: session, Store: store, Image: image, Scope: scope,
 		Issued: auth.NumericDate(now.Unix()), Expires: auth.NumericDate(now.Add(auth.PassMost).Unix()),
 	})
 	if err != nil {

@@ -24,6 +24,10 @@ type store struct {
 	Incoming   *string    `json:"incoming" doc:"Folder in which the files of a managed store arrive; null but for admins."`
 	Host       *string    `json:"host" doc:"Host whose worker keeps it in step, null for any; null but for admins."`
 	Endpoint   *string    `json:"endpoint" doc:"Base URL of the tile server near the files."`
+	HostAway   *bool      `json:"host_away" doc:"No worker of its host has said for 15 seconds that it lives, so nobody keeps the store in step; null if it is bound to none."`
+	HostSeen   *time.Time `json:"host_seen_at" doc:"When a worker of its host last said that it lives; null if it is bound to none, or none has in a day."`
+	Away       *bool      `json:"endpoint_away" doc:"The tile server near its files does not answer this server; null if there is none, or it was not asked yet."`
+	AwayWhy    *string    `json:"endpoint_error" doc:"Why not; null but for admins."`
 	Schedule   *string    `json:"schedule" doc:"When it is synced: an interval or a cron expression."`
 	TimeZone   *string    `json:"time_zone" example:"Europe/Vienna" doc:"Of the schedules; null for the server's."`
 	NextSync   *time.Time `json:"next_sync" doc:"When the schedule comes round next."`
@@ -120,10 +124,13 @@ func (a *API) listStores(ctx context.Context, _ *struct{}) (*storesOutput, error
 		return nil, a.failed(ctx, err)
 	}
 	out.Body.Items = make([]store, 0, len(list))
-	watching := a.watching()
+	near, err := a.neighbourhood(ctx, list)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
 	for i := range list {
 		if sight.tiles[list[i].ID] == whole {
-			out.Body.Items = append(out.Body.Items, a.store(ctx, &list[i], sight, watching))
+			out.Body.Items = append(out.Body.Items, a.store(ctx, &list[i], sight, near))
 		}
 	}
 	return out, nil
@@ -142,12 +149,18 @@ func (a *API) showStore(ctx context.Context, s *catalog.Store) (*storeOutput, er
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &storeOutput{CacheControl: private, Body: a.store(ctx, s, sight, a.watching())}, nil
+	near, err := a.neighbourhood(ctx, []catalog.Store{*s})
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &storeOutput{CacheControl: private, Body: a.store(ctx, s, sight, near)}, nil
 }
 
 // store is a store as the caller may see it.
-func (a *API) store(ctx context.Context, s *catalog.Store, sight *sight, watching map[string]ingest.Status) store {
-	v := newStore(s, watching, slices.Contains(sight.scopes[s.ID], mayAdmin))
+func (a *API) store(ctx context.Context, s *catalog.Store, sight *sight, near *neighbourhood) store {
+	admin := slices.Contains(sight.scopes[s.ID], mayAdmin)
+	v := newStore(s, near.watching, admin)
+	near.tell(&v, s, admin)
 	v.Scopes = sight.scopes[s.ID]
 	if sight.labels[s.ID] != whole {
 		v.withoutLabels()
@@ -162,11 +175,46 @@ func (a *API) store(ctx context.Context, s *catalog.Store, sight *sight, watchin
 	return v
 }
 
-func (a *API) watching() map[string]ingest.Status {
-	if a.Watching == nil {
-		return nil
+// A neighbourhood is what this server knows of those who look after stores.
+type neighbourhood struct {
+	watching  map[string]ingest.Status // by this server, by store
+	hosts     map[string]catalog.HostSeen
+	endpoints map[string]string // what is wrong with them, by URL
+}
+
+func (a *API) neighbourhood(ctx context.Context, list []catalog.Store) (*neighbourhood, error) {
+	n := new(neighbourhood)
+	if a.Watching != nil {
+		n.watching = a.Watching()
 	}
-	return a.Watching()
+	if a.Endpoints != nil {
+		n.endpoints = a.Endpoints()
+	}
+	if !slices.ContainsFunc(list, func(s catalog.Store) bool { return s.Host != "" }) {
+		return n, nil
+	}
+	var err error
+	n.hosts, err = a.Catalog.HostsSeen(ctx)
+	return n, err
+}
+
+// tell says of a store whether its host and its endpoint are there.
+func (n *neighbourhood) tell(v *store, s *catalog.Store, admin bool) {
+	if s.Host != "" {
+		seen := n.hosts[s.Host]
+		away := !seen.Alive
+		v.HostAway = &away
+		if !seen.At.IsZero() {
+			v.HostSeen = known(seen.At.UTC())
+		}
+	}
+	if why, asked := n.endpoints[s.Endpoint]; asked && s.Endpoint != "" {
+		away := why != ""
+		v.Away = &away
+		if admin {
+			v.AwayWhy = known(why)
+		}
+	}
 }
 
 func newStore(s *catalog.Store, watching map[string]ingest.Status, admin bool) store {

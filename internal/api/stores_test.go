@@ -65,6 +65,7 @@ func TestAddStore(t *testing.T) {
 		"time_zone": nil, "next_sync": nil, "queue": nil, "include": []any{}, "exclude": []any{}, "settle": nil, "max_missing": nil, "hide_after": nil,
 		"drop_after": nil, "keep_trash": nil, "verify": nil, "verify_rate": nil, "background": "#ffffff", "origin": "top-left", "public": false,
 		"hide_labels": false, "last_sync": nil, "last_result": nil, "counts": map[string]any{}, "watch": nil,
+		"host_away": nil, "host_seen_at": nil, "endpoint_away": nil, "endpoint_error": nil,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("store (-want +got):\n%s", diff)
@@ -100,6 +101,9 @@ func TestStoreFields(t *testing.T) {
 			before := st.object("GET", path, "", 200)
 			want := st.object("GET", path, "", 200)
 			want[field] = value
+			if field == "host" {
+				want["host_away"] = true // it has no worker
+			}
 			got := st.object("PATCH", path, body(field, value), 200)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("after PATCH (-want +got):\n%s", diff)

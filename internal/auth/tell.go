@@ -41,6 +41,9 @@ type told struct {
 const (
 	edgesEvery = 30 * time.Second // how often to look for new edges
 	tellPause  = time.Minute      // the longest between attempts
+	// revokedEvery is how often to look for revocations of other processes, as the
+	// command line is one.
+	revokedEvery = time.Second
 )
 
 // Run tells until ctx is done.
@@ -54,26 +57,44 @@ func (t *Teller) Run(ctx context.Context) error {
 	t.mu.Lock()
 	t.edges = map[string]*told{}
 	t.mu.Unlock()
-	t.Accounts.OnRevoke(func(account.Revocation) {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		for _, e := range t.edges {
-			select {
-			case e.wake <- struct{}{}:
-			default:
-			}
-		}
-	})
+	t.Accounts.OnRevoke(func(account.Revocation) { t.wake() })
 	var running sync.WaitGroup
 	defer running.Wait()
 	for {
 		if err := t.look(ctx, &running); err != nil && ctx.Err() == nil {
 			t.Log.Warn("edges can't be read", "err", err)
 		}
+		if t.await(ctx, edgesEvery); ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// await wakes those who tell edges whenever there is a revocation, for that long.
+func (t *Teller) await(ctx context.Context, long time.Duration) {
+	last := int64(-1)
+	for end := time.Now().Add(long); time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(edgesEvery):
+			return
+		case <-time.After(revokedEvery):
+		}
+		latest, err := t.Accounts.LatestRevocation(ctx)
+		if err == nil && latest != last {
+			t.wake() // the first time in vain
+			last = latest
+		}
+	}
+}
+
+// wake has all edges told what they have not been told.
+func (t *Teller) wake() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.edges {
+		select {
+		case e.wake <- struct{}{}:
+		default:
 		}
 	}
 }

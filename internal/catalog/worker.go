@@ -56,6 +56,33 @@ func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
 	})
 }
 
+// A HostSeen is when a worker of a host last said that it lives, and whether that is so
+// lately that it counts as alive.
+type HostSeen struct {
+	At    time.Time
+	Alive bool
+}
+
+// HostsSeen returns that by host, of the last 24 hours. A host whose workers have all
+// ended in order is not among them.
+func (c *Catalog) HostsSeen(ctx context.Context) (map[string]HostSeen, error) {
+	rows, err := c.read.QueryContext(ctx, `SELECT host, max(seen_at), `+c.now+` FROM workers GROUP BY host`)
+	if err != nil {
+		return nil, c.wrap(err, "workers")
+	}
+	defer rows.Close()
+	hosts := map[string]HostSeen{}
+	for rows.Next() {
+		var host string
+		var seen, now int64
+		if err := rows.Scan(&host, &seen, &now); err != nil {
+			return nil, c.wrap(err, "workers")
+		}
+		hosts[host] = HostSeen{fromMicros(seen), seen > now-workerAlive.Microseconds()}
+	}
+	return hosts, c.wrap(rows.Err(), "workers")
+}
+
 // EndWorker takes a worker out. One that is not there is passed over.
 func (c *Catalog) EndWorker(ctx context.Context, id string) error {
 	return c.aside(ctx, func(t *sql.Tx) error {

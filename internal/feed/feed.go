@@ -25,6 +25,9 @@ type Feed struct {
 	// Renamed, if not nil, is told of an image that another application knows under
 	// another id than before: what it has said of who may see it was said of the other.
 	Renamed func(image string)
+	// Host, if not empty, is the name of this one: the files of a store that is bound
+	// to another and has an endpoint are there.
+	Host string
 
 	stores map[string]*tiles.Store
 	places map[string]*catalog.Store // the same, for the paths of files
@@ -73,6 +76,9 @@ func (f *Feed) loadStores(ctx context.Context) error {
 	changed := false
 	for i := range list {
 		s := tilesStore(&list[i])
+		if st := &list[i]; f.Host != "" && st.Host != "" && st.Host != f.Host {
+			s.Elsewhere = strings.TrimSuffix(st.Endpoint, "/")
+		}
 		if old := f.stores[s.ID]; old != nil && *old == *s {
 			s = old
 		} else if old != nil {

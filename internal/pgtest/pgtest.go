@@ -36,7 +36,7 @@ const (
 // settings make the server fast and keep it from the network. Nothing here is
 // meant to outlive the test, so nothing is synced.
 var settings = []string{
-	"listen_addresses=", "port=" + port, "fsync=off", "synchronous_commit=off", "full_page_writes=off",
+	"port=" + port, "fsync=off", "synchronous_commit=off", "full_page_writes=off",
 	"max_connections=200", "log_min_messages=fatal", "timezone=UTC",
 }
 
@@ -76,6 +76,7 @@ type Server struct {
 	URL string // of its one database
 
 	bin, dir string
+	listen   string              // address; "" for none but the socket
 	account  *syscall.Credential // nil for our own
 	keeper   *exec.Cmd
 	alive    io.Closer // closing it ends the keeper
@@ -94,6 +95,9 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
+// URLAt is the URL of the server's one database by the address that it listens at.
+func (s *Server) URLAt() string { return "postgres://postgres@" + s.listen + ":" + port + "/postgres" }
+
 // Close stops the server and removes what it kept.
 func (s *Server) Close() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir)) }
 
@@ -109,7 +113,11 @@ func skipOrFail(t testing.TB, err error) {
 
 // Start makes a new cluster of databases and starts a server on it, which the caller
 // closes. A test has [NewServer]. The error may be [ErrNotInstalled].
-func Start() (*Server, error) {
+func Start() (*Server, error) { return StartAt("") }
+
+// StartAt is [Start] for a server that also listens at an address, where everybody who
+// reaches it is let in: for programs on what a test has made other hosts.
+func StartAt(addr string) (*Server, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
@@ -120,7 +128,7 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir}
+	s := &Server{bin: bin, dir: dir, listen: addr}
 	if err := s.init(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -168,7 +176,15 @@ func (s *Server) init() error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("pgtest: initdb: %w\n%s", err, out)
 	}
-	return nil
+	if s.listen == "" {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(s.data(), "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, "host all all all trust\n")
+	return errors.Join(err, f.Close())
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
@@ -198,7 +214,7 @@ kill -INT $! && wait $!
 // Start starts the server, and returns when it answers.
 func (s *Server) Start() error {
 	args := []string{"-c", keep, s.dir, filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir}
-	for _, set := range settings {
+	for _, set := range append(settings, "listen_addresses="+s.listen) {
 		args = append(args, "-c", set)
 	}
 	s.keeper = exec.Command("/bin/sh", args...)

@@ -54,6 +54,7 @@ type Store struct {
 	Origin     slide.Origin // of tile names that do not say theirs
 	Public     bool         // everybody may see its tiles, and shared caches may keep them
 	HideLabels bool         // labels and names of files are for admins alone
+	Elsewhere  string       // base URL of the server that has its files, if this one has not
 }
 
 // A File says which bytes an image is.

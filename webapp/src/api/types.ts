@@ -81,6 +81,10 @@ export interface Store {
   root?: string | null;
   incoming?: string | null;
   host?: string | null;
+  host_away?: boolean | null; // null if it is bound to none
+  host_seen_at?: string | null;
+  endpoint_away?: boolean | null; // null if it has none, or none was asked yet
+  endpoint_error?: string | null; // why
   schedule?: string | null; // "15m", or five fields of cron
   time_zone?: string | null;
   next_sync?: string | null;

@@ -86,7 +86,7 @@ export class TileFetcher implements Fetcher {
       if (this.failures.delete(key)) this.o.onFailure();
     } catch (err) {
       if (signal.aborted) return;
-      const problem = err instanceof Problem ? err : new Problem(0, t.error.offline);
+      const problem = err instanceof Problem ? err : noAnswer(job.src);
       // So is a tile of an old revision answered; a new slide takes its place then.
       if (problem.status === 404 && (await this.o.onStale())) return;
       if ((problem.status === 401 || problem.status === 403) && (await this.o.onRefused())) {
@@ -116,12 +116,19 @@ export async function fetchTile(url: string, part: Part, signal: AbortSignal): P
       problem = await problemOf(response);
     } catch (err) {
       if (signal.aborted) throw err;
-      problem = err instanceof Problem ? err : new Problem(0, t.error.offline);
+      problem = err instanceof Problem ? err : noAnswer(url);
     }
     const wait = retryDelay(problem.status, attempt, problem.retryAfter, Math.random());
     if (wait === null) throw problem;
     await sleep(wait, signal);
   }
+}
+
+// noAnswer is the problem with an address that gave none. Tiles may come from another
+// server than the page.
+function noAnswer(address: string): Problem {
+  const url = new URL(address, location.href);
+  return new Problem(0, url.origin === location.origin ? t.error.offline : t.error.tileServer(url.host));
 }
 
 async function decode(blob: Blob, part: Part): Promise<ImageBitmap> {

@@ -27,6 +27,9 @@ const looks: Record<ConditionKind, { icon: IconName; badge: string }> = {
   unreachable: { icon: "warning", badge: "broken" },
   failed: { icon: "warning", badge: "broken" },
   never: { icon: "clock", badge: "unsupported" },
+  elsewhere: { icon: "check", badge: "good" },
+  hostAway: { icon: "warning", badge: "broken" },
+  endpointAway: { icon: "warning", badge: "broken" },
   unwatched: { icon: "clock", badge: "unsupported" },
 };
 
@@ -147,7 +150,7 @@ function scheduleWords(store: Store): string {
 
 // watchWords leave out why a store is polled where its condition says it.
 function watchWords(store: Store, kind: ConditionKind): string {
-  if (!store.watch) return t.stores.watchNone;
+  if (!store.watch) return store.host_away === false ? t.stores.watchHost(store.host ?? "") : t.stores.watchNone;
   return store.watch.polling ? t.stores.watchPolling(kind === "polling" ? "" : store.watch.why ?? "") : t.stores.watchKernel;
 }
 

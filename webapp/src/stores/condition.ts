@@ -1,6 +1,7 @@
 // How it stands with a store, from its record and its tasks.
 
 import type { Store, Task } from "../api/types";
+import { formatTime } from "../format";
 import { t } from "../strings";
 
 export type ConditionKind = keyof typeof t.stores.condition;
@@ -24,14 +25,23 @@ export const isDryRun = (task: Task): boolean => task.args?.dry_run === true;
 export function conditionOf(store: Store, tasks: Task[]): Condition {
   const own = tasks.filter((task) => storeOf(task) === store.id && storeKinds.includes(task.kind));
   const busy = own.find((task) => task.state === "running") ?? own.find((task) => task.state === "waiting");
+  if (busy?.state === "running") return underWay(busy);
+  if (store.host_away) return { kind: "hostAway", text: hostAwayText(store), task: busy ?? null, ask: null };
   if (busy) return underWay(busy);
   const problem = problemOf(store, own);
   if (problem) return problem;
+  if (store.endpoint_away) return { kind: "endpointAway", text: t.stores.endpointAwayText(store.endpoint ?? "", store.endpoint_error ?? ""), task: null, ask: null };
   const { watch } = store;
   if (watch?.polling) return { kind: "polling", text: watch.why ?? "", task: null, ask: null };
   if (watch) return { kind: "inStep", text: "", task: null, ask: null };
   if (!store.last_sync) return { kind: "never", text: t.stores.neverText, task: null, ask: null };
+  if (store.host_away === false) return { kind: "elsewhere", text: t.stores.elsewhereText(store.host ?? ""), task: null, ask: null };
   return { kind: "unwatched", text: t.stores.unwatchedText, task: null, ask: null };
+}
+
+function hostAwayText(store: Store): string {
+  const text = t.stores.hostAwayText(store.host ?? "", store.host_seen_at ? formatTime(store.host_seen_at) : "");
+  return store.endpoint_away ? `${text} ${t.stores.bothAwayText}` : text;
 }
 
 function underWay(task: Task): Condition {

@@ -38,6 +38,7 @@ import { scaleBarControl } from "./scale-bar";
 import { SlideView } from "./slide-view";
 import { save, snapshot } from "./snapshot";
 import { tileFailures } from "./tile-failures";
+import { tileServerLine } from "./tile-server";
 
 const arrivingDelay = 4_000; // milliseconds between looks at a slide that is arriving
 
@@ -63,6 +64,7 @@ type Popover = "rotation" | "measure" | "adjust"; // of which one is open at a t
 
 class SlidePage {
   private image: SlideImage | null = null;
+  private serverWatched = false;
   private checking: Promise<boolean> | null = null;
   private readonly view: SlideView;
   private readonly panel: Panel;
@@ -219,12 +221,19 @@ class SlidePage {
     this.curtain.dataset.state = image.state;
     if (isViewable(image)) {
       preconnect(image.tile_url);
+      this.watchTileServer(image);
       this.draw(undefined);
       this.view.show(image, this.view.image ? this.view.view() : parseView(location.hash));
       return;
     }
     this.draw(message({ picture: icon(stateIcon(image.state), 44), title: image.state === "available" ? t.viewer.failedTitle : t.state[image.state] ?? image.state, text: stateReason(image), alert: true, action: this.retryButton() }));
     if (image.state === "arriving") this.waitForArrival();
+  }
+
+  private watchTileServer(image: SlideImage): void {
+    if (this.serverWatched) return;
+    this.serverWatched = true;
+    this.overlay.append(tileServerLine(image, () => this.view.fetcher.retry(), this.signal));
   }
 
   // draw pulls the curtain over the stage, or away.

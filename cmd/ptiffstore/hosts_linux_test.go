@@ -1,0 +1,248 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/pgtest"
+)
+
+// A campus is a centre and two hosts with scanners, each with slides on a disk of its
+// own, at the same path.
+type campus struct {
+	*server // the centre, as who has logged in sees it
+	centre  *host
+	scanner [2]*host
+	db      *pgtest.Server
+	office  *office
+	stores  [2]string // ids
+	mount   string
+}
+
+// openCampus starts everything: PostgreSQL and the centre on one host, a tile server and a
+// worker on each of the others.
+func openCampus(t *testing.T) *campus {
+	t.Helper()
+	c := &campus{office: &office{t, t.TempDir()}, mount: filepath.Join(t.TempDir(), "slides")}
+	if err := os.Mkdir(c.mount, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const main = "10.77.0.1"
+	c.centre = newHost(t, "centre", c.mount)
+	c.centre.ip("addr add " + main + "/32 dev lo")
+	for i, name := range []string{"scanner-a", "scanner-b"} {
+		c.scanner[i] = newHost(t, name, c.mount)
+		c.centre.connect(c.scanner[i], fmt.Sprintf("to%d", i), fmt.Sprintf("10.77.%d", i+1))
+	}
+	err := c.centre.do(func() (err error) {
+		c.db, err = pgtest.StartAt(main)
+		return err
+	})
+	if errors.Is(err, pgtest.ErrNotInstalled) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.db.Close() })
+
+	here, there := "--database="+c.db.URL, "--database="+c.db.URLAt()
+	for _, name := range []string{"anna", "carl"} {
+		c.office.says(goodPassword, "user", "add", name, here)
+	}
+	c.office.says("", "user", "set", "anna", "--admin", here)
+	c.office.says("", "grant", "add", "--user", "carl", "--role", "reader", "--everything", here)
+	for i, h := range c.scanner {
+		endpoint := "http://" + h.addr + ":8081"
+		secret := filepath.Join(h.disk, "..", h.name+".secret")
+		if err := os.WriteFile(secret, []byte(c.office.says("", "edge", "add", endpoint, here)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.stores[i] = h.run("store", "add", c.mount, there, "--label", "Scanner "+h.name, "--host", h.name, "--endpoint", endpoint)
+		h.launch("worker", there, "--queue", "default=1", "--queue", "host-"+h.name)
+		defer h.launch("tileserver", there, "--listen", h.addr+":8081", "--auth", "central", "--central", "http://"+main+":8080", "--insecure-no-auth",
+			"--edge-secret-file", secret, "--cors-origin", "http://"+main+":8080")
+	}
+	c.server = c.centre.launch("serve", there, "--listen", main+":8080", "--auth", "local", "--no-worker").server
+	return c
+}
+
+// login returns the cookie of one who has logged in.
+func (c *campus) login(name string) []string {
+	c.t.Helper()
+	resp, err := c.client.Post(c.url+"/api/v1/auth/login", "application/json", strings.NewReader(`{"name":"`+name+`","password":"`+goodPassword+`"}`))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if len(resp.Cookies()) == 0 {
+		c.t.Fatalf("no cookie with status %d", resp.StatusCode)
+	}
+	return []string{"Cookie", resp.Cookies()[0].Name + "=" + resp.Cookies()[0].Value}
+}
+
+// a hostedStore is what these tests read of a store.
+type hostedStore struct {
+	ID           string
+	HostAway     *bool   `json:"host_away"`
+	HostSeen     *string `json:"host_seen_at"`
+	EndpointAway *bool   `json:"endpoint_away"`
+}
+
+// listed decodes a list of the API.
+func listed[T any](c *campus, path string, login []string) []T {
+	c.t.Helper()
+	var page struct{ Items []T }
+	if a := c.get(path, login...); json.Unmarshal([]byte(a.body), &page) != nil || a.status != http.StatusOK {
+		c.t.Fatalf("%s: status %d: %s", path, a.status, a.body)
+	}
+	return page.Items
+}
+
+// away waits until the store of the scanner is, or is not, shown as one whose host and
+// tile server are away, and that of the other as one whose are there.
+func (c *campus) away(login []string, i int, want bool) {
+	c.t.Helper()
+	is := func(b *bool, want bool) bool { return b != nil && *b == want }
+	c.wait(fmt.Sprintf("%s away: %v", c.scanner[i].name, want), func() bool {
+		n := 0
+		for _, s := range listed[hostedStore](c, "/api/v1/stores", login) {
+			want := want && s.ID == c.stores[i]
+			if is(s.HostAway, want) && is(s.EndpointAway, want) && s.HostSeen != nil {
+				n++
+			}
+		}
+		return n == 2
+	})
+}
+
+func (c *campus) wait(what string, f func() bool) {
+	c.t.Helper()
+	for began := time.Now(); !f(); time.Sleep(100 * time.Millisecond) {
+		if time.Since(began) > 3*time.Minute {
+			c.t.Fatalf("%s: not within 3 minutes", what)
+		}
+	}
+}
+
+// elsewhere asks an address as a browser does that has never seen it: at a full URL, with
+// nothing but what is in it.
+func (c *campus) elsewhere(url string) (answer, error) {
+	s := &server{t: c.t, client: c.client, url: url}
+	resp, err := c.client.Get(url)
+	if err != nil {
+		return answer{}, err
+	}
+	resp.Body.Close()
+	return s.get(""), nil
+}
+
+func tileAt(im imageJSON, z, x, y int) string {
+	return strings.NewReplacer("{z}", fmt.Sprint(z), "{x}", fmt.Sprint(x), "{y}", fmt.Sprint(y)).Replace(*im.TileURL)
+}
+
+// TestHostCutOff has slides on two hosts with scanners and a centre on a third, which
+// sees none of their files.
+func TestHostCutOff(t *testing.T) {
+	t.Parallel()
+	c := openCampus(t)
+	anna, carl := c.login("anna"), c.login("carl")
+	for i, f := range []*slideFile{philips, plain} {
+		deliver(t, f, filepath.Join(c.scanner[i].disk, c.scanner[i].name+".tiff"))
+	}
+	slides := func(login []string) map[string]imageJSON {
+		m := map[string]imageJSON{}
+		for _, im := range listed[imageJSON](c, "/api/v1/images", login) {
+			m[im.FileName] = im
+		}
+		return m
+	}
+	var seen map[string]imageJSON
+	c.wait("both slides in the centre's gallery", func() bool {
+		seen = slides(carl)
+		return seen["scanner-a.tiff"].State == "available" && seen["scanner-b.tiff"].State == "available"
+	})
+	c.away(anna, 0, false)
+	for i, f := range []*slideFile{philips, plain} {
+		h, im := c.scanner[i], seen[c.scanner[i].name+".tiff"]
+		url := tileAt(im, *im.MaxZoom, 0, 0)
+		if !strings.HasPrefix(url, "http://"+h.addr+":8081/") || !strings.Contains(url, "pass=") || im.Store != c.stores[i] {
+			t.Fatalf("the tiles of %s are at %s of store %s, want its own endpoint, with a pass", h.name, url, im.Store)
+		}
+		var a answer
+		c.wait("a tile of "+h.name, func() (ok bool) {
+			var err error
+			a, err = c.elsewhere(url)
+			return err == nil && a.status == http.StatusOK
+		})
+		sameTile(t, "from "+h.name, a, f, 0, 0, 0)
+		bare, _, _ := strings.Cut(url, "&pass=")
+		if a, err := c.elsewhere(bare); err != nil || a.status != http.StatusUnauthorized {
+			t.Errorf("without a pass: status %d, %v", a.status, err)
+		}
+		for _, kind := range []string{"thumbnail?width=200", "preview", "associated/thumbnail"} {
+			a := c.get("/api/v1/images/"+im.ID+"/"+kind, carl...)
+			to := a.header.Get("Location")
+			if a.status != http.StatusTemporaryRedirect || !strings.HasPrefix(to, "http://"+h.addr+":8081/") {
+				t.Errorf("%s of %s at the centre: status %d to %q, want to its endpoint", kind, h.name, a.status, to)
+				continue
+			}
+			if a, err := c.elsewhere(to); err != nil || a.status != http.StatusOK && kind == "thumbnail?width=200" {
+				t.Errorf("%s of %s: status %d, %v: %s", kind, h.name, a.status, err, a.body)
+			}
+		}
+	}
+	page := c.get("/", "Accept", "text/html")
+	if csp := page.header.Get("Content-Security-Policy"); !strings.Contains(csp, "http://"+c.scanner[0].addr+":8081") {
+		t.Errorf("pages may not fetch tiles from the endpoints: %s", csp)
+	}
+	hosts := map[string]bool{}
+	for _, w := range listed[struct{ Host string }](c, "/api/v1/workers", anna) {
+		hosts[w.Host] = true
+	}
+	if !hosts["scanner-a"] || !hosts["scanner-b"] || len(hosts) != 2 {
+		t.Errorf("workers on %v", hosts)
+	}
+
+	// Cut off, and connected again.
+	c.centre.ip("link set to0 down")
+	deliver(t, plain, filepath.Join(c.scanner[0].disk, "meanwhile.tiff"))
+	c.away(anna, 0, true)
+	if now := slides(carl); len(now) != 2 || now["scanner-a.tiff"].State != "available" {
+		t.Errorf("while a host is away the gallery has %v", now)
+	}
+	if a, err := c.elsewhere(tileAt(seen["scanner-b.tiff"], 0, 0, 0)); err != nil || a.status != http.StatusOK {
+		t.Errorf("the other host, meanwhile: status %d, %v", a.status, err)
+	}
+	for _, w := range listed[struct{ Host string }](c, "/api/v1/workers", anna) {
+		if w.Host == "scanner-a" {
+			t.Error("a worker of the host that is away counts as alive")
+		}
+	}
+	c.centre.ip("link set to0 up")
+	c.away(anna, 0, false)
+	c.wait("what came meanwhile", func() bool { return slides(carl)["meanwhile.tiff"].State == "available" })
+	c.wait("its tiles", func() bool {
+		a, err := c.elsewhere(tileAt(slides(carl)["meanwhile.tiff"], 0, 0, 0))
+		return err == nil && a.status == http.StatusOK
+	})
+
+	// Who is out at the centre is out everywhere.
+	urls := []string{tileAt(seen["scanner-a.tiff"], 0, 0, 0), tileAt(seen["scanner-b.tiff"], 0, 0, 0)}
+	for _, url := range urls {
+		c.wait("in", func() bool { a, err := c.elsewhere(url); return err == nil && a.status == http.StatusOK })
+	}
+	c.office.says("", "user", "set", "carl", "--disabled", "--database="+c.db.URL)
+	for _, url := range urls {
+		c.wait("out", func() bool {
+			a, err := c.elsewhere(url)
+			return err == nil && a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
+		})
+	}
+}

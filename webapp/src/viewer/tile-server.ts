@@ -1,0 +1,32 @@
+// The line that tells that the tile server of a slide is away, where that is another
+// server than the one the page comes from: requests to a host that is cut off end after
+// minutes only, and until then nothing else would say why there is no picture.
+
+import { listStores } from "../api/client";
+import type { SlideImage } from "../api/types";
+import { t } from "../strings";
+import { h } from "../ui/dom";
+import { icon } from "../ui/icons";
+import { poll } from "../ui/poll";
+
+const pause = 8_000; // milliseconds between looks
+
+// tileServerLine is that line. back is called when the server is there again.
+export function tileServerLine(image: SlideImage, back: () => void, signal: AbortSignal): HTMLElement {
+  const text = h("span");
+  const line = h("div", { class: "failures tile-server", hidden: true, role: "status", "data-testid": "tile-server" }, icon("warning", 18), text);
+  const server = image.tile_url ? new URL(image.tile_url, location.href) : null;
+  if (!server || server.origin === location.origin) return line;
+  text.textContent = t.viewer.tileServerAway(server.host);
+  poll(async () => {
+    let away = false;
+    try {
+      away = (await listStores(signal)).find((store) => store.id === image.store)?.endpoint_away === true;
+    } catch {
+      return; // the page says elsewhere that its own server is away
+    }
+    if (!away && !line.hidden) back();
+    line.hidden = !away;
+  }, pause, signal);
+  return line;
+}
