@@ -53,8 +53,12 @@ func (e *examination) database(ctx context.Context, n *notes) {
 		return
 	}
 	server, err := c.Server(ctx)
-	if err != nil {
+	if err != nil && isFile {
+		n.wrong("stop the site, and bring back a backup: ptiffstore restore", "it can't be read: %v", plainly(err))
+	} else if err != nil {
 		n.wrong("start it, or mend --database or the network on the way; tiles of a server that runs go on meanwhile", "it does not answer: %v", plainly(err))
+	}
+	if err != nil {
 		c.Close() //nolint:errcheck // nothing was read
 		return
 	}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/doctor"
+)
+
+// TestDoctor examines what serve FOLDER has made, while it runs and after its folder is
+// gone.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	if r := command(t, "doctor", "--data="+data); r.code != exitFailure || !strings.Contains(r.out, "is not there") || r.err != "" {
+		t.Errorf("before there is anything: %v", r)
+	}
+	if _, err := os.Stat(data); err == nil {
+		t.Error("doctor has made the data folder")
+	}
+	s, dir := serving(t, map[string]*slideFile{patient + ".tiff": plain}, "--data="+data)
+	s.available(patient + ".tiff")
+	s.until("nothing to mend", func() bool { // its worker says now that it lives, and tables of tasks are there
+		r := command(t, "doctor", "--data="+data, "--limit=1m")
+		return r.code == exitOK && strings.Count(r.out, "\n") == 1 && strings.HasSuffix(r.out, "nothing to mend\n")
+	})
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	r := command(t, "doctor", "--data="+data, "--json", "--limit=1m")
+	var report doctor.Report
+	if err := json.Unmarshal([]byte(r.out), &report); err != nil || r.code != exitFailure || report.Healthy || strings.Contains(r.out, patient) {
+		t.Fatalf("with its folder away: %v, %v", err, r)
+	}
+	wrong := 0
+	for _, f := range report.Findings {
+		if f.Level == doctor.Wrong {
+			wrong++
+			if !strings.HasPrefix(f.Check, "store ") || !strings.Contains(f.Said, "is not there") || f.Mend == "" {
+				t.Errorf("with its folder away: %+v", f)
+			}
+		}
+	}
+	if wrong != 1 {
+		t.Errorf("%d findings, want that its folder is away: %+v", wrong, report.Findings)
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+}
+
+// TestDoctorAsksTheCentre has an edge ask a centre that knows its secret, and then with
+// one that it does not know.
+func TestDoctorAsksTheCentre(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	centre := start(t, "serve", "--data="+data, "--auth=local", "--no-admin-link")
+	secret := filepath.Join(t.TempDir(), "secret")
+	examine := func(text string) result {
+		if err := os.WriteFile(secret, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return command(t, "doctor", "--all", "--data="+data, "--auth=central", "--central="+centre.url, "--edge-secret-file="+secret, "--limit=1m")
+	}
+	good := strings.TrimSpace(done(t, "edge", "add", "https://tiles.example.org", "--data="+data))
+	if r := examine(good); !strings.Contains(r.out, "ok       central server: "+centre.url+" answers as it should") {
+		t.Errorf("with its secret: %v", r)
+	}
+	if r := examine("another" + good); r.code != exitFailure || !strings.Contains(r.out, "wrong    central server: ") || strings.Contains(r.out, good) {
+		t.Errorf("with another secret: %v", r)
+	}
+}
