@@ -167,7 +167,8 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 	}
 	client, err := oidc.New(oidc.Options{
 		Issuer: o.OIDCIssuer, ClientID: o.OIDCClient, ClientSecret: secret, RedirectURL: strings.TrimSuffix(o.PublicURL, "/") + api.OIDCCallback,
-		Scopes: o.OIDCScopes, GroupsClaim: o.OIDCGroups, AllowGroups: o.OIDCAllow, Label: o.OIDCLabel,
+		LoggedOutURL: strings.TrimSuffix(o.PublicURL, "/") + "/login",
+		Scopes:       o.OIDCScopes, GroupsClaim: o.OIDCGroups, AllowGroups: o.OIDCAllow, Label: o.OIDCLabel,
 		Accounts: s.people, Proxies: s.access.Proxies, Log: s.log,
 	})
 	if err != nil {

@@ -94,6 +94,24 @@ func TestServeOIDC(t *testing.T) {
 			t.Errorf("with a session: %v, want %d", a, want)
 		}
 	}
+
+	// Who logs out is logged out at the provider, too, and comes back.
+	resp, err := browser.Post(proxy.URL+"/api/v1/auth/logout", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var out struct{ Provider string }
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil || !strings.HasPrefix(out.Provider, p.Issuer+"/") {
+		t.Fatalf("logged out: %s, go on at %q, %v", resp.Status, out.Provider, err)
+	}
+	if left := fetch(t, &stay, out.Provider); left.header.Get("Location") != proxy.URL+"/login" {
+		t.Errorf("the provider sends one who has logged out to %q: %v", left.header.Get("Location"), left)
+	}
+	diff(t, "logged out at the provider", []string{"1"}, p.Ended(t))
+	if v := session(); v.User != nil {
+		t.Errorf("after logging out: %+v", v)
+	}
 	if strings.Contains(s.log.String(), "Arnold") || strings.Contains(s.log.String(), oidctest.ClientSecret) {
 		t.Errorf("the log names who has logged in, or the secret: %s", s.log)
 	}

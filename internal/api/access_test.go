@@ -341,7 +341,7 @@ var accessTable = []struct {
 	{"POST /api/v1/grants", "/api/v1/grants", `{"role":"king"}`, admins.with(422)},
 	{"DELETE /api/v1/grants/{grant}", "/api/v1/grants/unknown", "", admins.with(404)},
 	{"GET /api/v1/audit", "/api/v1/audit", "", admins},
-	{"POST /api/v1/auth/logout", "/api/v1/auth/logout", "", statuses{204, 0, 0, 0, 0, 0}},
+	{"POST /api/v1/auth/logout", "/api/v1/auth/logout", "", statuses{200, 0, 0, 0, 0, 0}},
 }
 
 // Every route is answered as its rule says, to everybody.

@@ -39,9 +39,12 @@ type sessionOutput struct {
 	Body         session
 }
 
-type noContent struct {
+type logOutOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	SetCookie    string `header:"Set-Cookie"`
+	Body         struct {
+		Provider *string `json:"provider" doc:"Where a browser goes on to be logged out at the OpenID Connect provider, too; null if there is nothing to do, or the provider offers no such thing."`
+	}
 }
 
 const (
@@ -62,8 +65,9 @@ func (a *API) sessions(h huma.API) {
 		Description: "The answer sets the cookie " + auth.CookieName + ", which scripts can't read. A session ends 12 hours after its last use, and 7 days after it began.",
 	}, problems{401: "Wrong name or password.", 403: "The user is disabled; or a page of another origin has sent this.", 404: noPeople, 429: "Too many attempts: Retry-After says when the next one is allowed."}, a.logIn)
 	register(h, huma.Operation{
-		OperationID: "log-out", Method: http.MethodPost, Path: "/api/v1/auth/logout", Tags: tags, DefaultStatus: http.StatusNoContent,
-		Summary: "End the session",
+		OperationID: "log-out", Method: http.MethodPost, Path: "/api/v1/auth/logout", Tags: tags,
+		Summary:     "End the session",
+		Description: "One that began at an OpenID Connect provider goes on there: provider is where a browser goes to end it, too.",
 	}, problems{403: "A page of another origin has sent this.", 404: noPeople}, a.logOut)
 	register(h, huma.Operation{
 		OperationID: "make-first-admin", Method: http.MethodPost, Path: "/api/v1/auth/bootstrap", Tags: tags,
@@ -208,13 +212,18 @@ func sessionCookie(secret string, expires time.Time, secure bool) string {
 	return c.String()
 }
 
-func (a *API) logOut(ctx context.Context, _ *struct{}) (*noContent, error) {
+func (a *API) logOut(ctx context.Context, _ *struct{}) (*logOutOutput, error) {
 	if err := a.people(); err != nil {
 		return nil, err
 	}
 	c := callerOf(ctx)
+	out := &logOutOutput{CacheControl: "no-store", SetCookie: sessionCookie("", time.Time{}, c.secure)}
 	u, s, err := a.Access.Accounts.UseSession(ctx, c.cookie)
 	if err == nil {
+		hint, _ := a.Access.Accounts.SessionHint(ctx, c.cookie) // without it only the session here ends
+		if a.Access.OIDC != nil {
+			out.Body.Provider = known(a.Access.OIDC.LogOutURL(ctx, hint))
+		}
 		if err = a.Access.Accounts.EndSession(ctx, s.ID); err == nil {
 			a.note(ctx, account.Event{User: u.ID, Act: "logout", Object: u.ID, Allowed: true})
 		}
@@ -222,7 +231,7 @@ func (a *API) logOut(ctx context.Context, _ *struct{}) (*noContent, error) {
 	if err != nil && !errors.Is(err, account.ErrBadSecret) && !errors.Is(err, account.ErrNotFound) {
 		return nil, a.accountFailed(ctx, err)
 	}
-	return &noContent{CacheControl: "no-store", SetCookie: sessionCookie("", time.Time{}, c.secure)}, nil
+	return out, nil
 }
 
 type bootstrapInput struct {

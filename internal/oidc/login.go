@@ -103,7 +103,8 @@ func (c *Client) callback(r *http.Request) (*Login, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.admit(r, who, at)
+	raw, _ := token.Extra("id_token").(string)
+	return c.admit(r, who, at, hintOf(raw))
 }
 
 // verify returns the id token if it is the provider's, for this server, of this log-in,
@@ -142,8 +143,8 @@ func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 	return id, nil
 }
 
-// admit makes the person a user with a session.
-func (c *Client) admit(r *http.Request, who *person, at attempt) (*Login, error) {
+// admit makes the person a user with a session, beside which hint is kept.
+func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*Login, error) {
 	ctx := r.Context()
 	if len(c.o.AllowGroups) > 0 && !slices.ContainsFunc(who.groups, func(g string) bool { return slices.Contains(c.o.AllowGroups, g) }) {
 		return nil, &web.Error{
@@ -171,6 +172,9 @@ func (c *Client) admit(r *http.Request, who *person, at attempt) (*Login, error)
 	case errors.Is(err, account.ErrDisabled): // just now
 		return nil, errDisabled(err)
 	case err != nil:
+		return nil, err
+	}
+	if err := c.o.Accounts.SetSessionHint(ctx, secret, hint); err != nil {
 		return nil, err
 	}
 	return &Login{User: u, Session: s, Secret: secret, Next: at.Next}, nil

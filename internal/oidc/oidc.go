@@ -50,6 +50,9 @@ type Options struct {
 	// RedirectURL is where the provider sends people back to: the URL of [Client.Callback]
 	// as browsers see it, registered there character for character.
 	RedirectURL string
+	// LoggedOutURL is where the provider sends people to whom it has logged out, registered
+	// there, too. If it is empty they stay at the provider's page.
+	LoggedOutURL string
 	// Scopes are asked for; nil is openid, profile and email.
 	Scopes []string
 	// GroupsClaim is the claim that lists a user's groups, "groups" if empty; with dots
@@ -99,6 +102,11 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("oidc: there are no accounts")
 	case redirect.RawQuery != "" || !strings.HasPrefix(redirect.Path, "/"):
 		return nil, fmt.Errorf("oidc: the redirect URL %s is not that of a path without a query", o.RedirectURL)
+	}
+	if o.LoggedOutURL != "" {
+		if _, err := secureURL("URL for those who have logged out", o.LoggedOutURL); err != nil {
+			return nil, err
+		}
 	}
 	if o.Scopes == nil {
 		o.Scopes = []string{oidc.ScopeOpenID, "profile", "email"}

@@ -120,7 +120,7 @@ export class Access {
       case "POST logout":
         this.sessions = this.sessions.filter((s) => s !== caller.session);
         if (caller.user) this.#note({ user: caller.user.id, act: "logout", object: caller.user.id });
-        return { status: 204, headers: { "Set-Cookie": "ptiffstore_session=; Path=/; Max-Age=0" } };
+        return { value: { provider: null }, headers: { "Set-Cookie": "ptiffstore_session=; Path=/; Max-Age=0" } };
       case "POST bootstrap": {
         if (body.secret !== this.secret || this.grants.some((g) => g.role === "admin")) throw new Refusal(401, "The link is unknown, used or expired, or there is an admin already.");
         const user = this.#addUser(body);

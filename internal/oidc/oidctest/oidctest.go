@@ -36,6 +36,12 @@ const (
 )
 
 const (
+	// LoggedOutPath is where the client wants people who have logged out, at the same host
+	// as its redirect URL.
+	LoggedOutPath = "/login"
+)
+
+const (
 	redirectEnv = "OIDC_TEST_REDIRECT"
 	listenEnv   = "OIDC_TEST_LISTEN"
 )
@@ -63,12 +69,17 @@ type Said struct {
 	Sign    string            // "": with the provider's key; other: with another; none: without
 	Status  map[string]int    // by path: the status to fail with
 	Swap    map[string]string // parameters of the token request that are changed
+	// Configuration are fields of what it tells of itself that are changed; nil takes one
+	// away.
+	Configuration map[string]any
 }
 
 type providerStorage struct {
 	*storage.Storage
-	mu   sync.Mutex
-	said Said
+	out   string // where people go who have logged out
+	mu    sync.Mutex
+	said  Said
+	ended []string // ids of the users who have been logged out
 }
 
 func (s *providerStorage) get() Said {
@@ -85,6 +96,32 @@ func (s *providerStorage) claim(info *zoidc.UserInfo, inToken bool) {
 		}
 		info.AppendClaims(name, v.Groups)
 	}
+}
+
+// A client is the one that there is, with where people go who have logged out.
+type client struct {
+	op.Client
+	out string
+}
+
+// PostLogoutRedirectURIs is for the provider.
+func (c client) PostLogoutRedirectURIs() []string { return []string{c.out} }
+
+// GetClientByClientID is for the provider.
+func (s *providerStorage) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
+	c, err := s.Storage.GetClientByClientID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return client{c, s.out}, nil
+}
+
+// TerminateSession logs out, which is to be seen from outside.
+func (s *providerStorage) TerminateSession(ctx context.Context, user, client string) error {
+	s.mu.Lock()
+	s.ended = append(s.ended, user)
+	s.mu.Unlock()
+	return s.Storage.TerminateSession(ctx, user, client)
 }
 
 // SetUserinfoFromRequest is for the id token.
@@ -150,7 +187,12 @@ func serve(listen, redirect string) error {
 		return err
 	}
 	storage.RegisterClients(storage.WebClient(ClientID, ClientSecret, redirect))
-	s := &providerStorage{Storage: storage.NewStorage(users{
+	at, err := url.Parse(redirect)
+	if err != nil {
+		return err
+	}
+	at.Path = LoggedOutPath
+	s := &providerStorage{out: at.String(), Storage: storage.NewStorage(users{
 		"1": {ID: "1", Username: "anna", Password: "anna's", FirstName: "Anna", LastName: "Arnold", Email: "anna@example.org"},
 		"2": {ID: "2", Username: "", Password: "bert's", FirstName: "", LastName: "", Email: "bert@example.org"},
 	})}
@@ -175,7 +217,17 @@ func (s *providerStorage) lying(honest http.Handler) http.Handler {
 			s.mu.Unlock()
 			return
 		}
+		if r.URL.Path == "/ended" {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			json.NewEncoder(w).Encode(s.ended) //nolint:errcheck // who asked is gone
+			return
+		}
 		v := s.get()
+		if r.URL.Path == "/.well-known/openid-configuration" && v.Configuration != nil {
+			configure(w, r, honest, v.Configuration)
+			return
+		}
 		if status := v.Status[r.URL.Path]; status != 0 {
 			http.Error(w, "<html>out of order</html>", status)
 			return
@@ -202,6 +254,24 @@ func (s *providerStorage) lying(honest http.Handler) http.Handler {
 		w.WriteHeader(rec.Code)
 		w.Write(body)
 	})
+}
+
+// configure answers with the provider's configuration, changed.
+func configure(w http.ResponseWriter, r *http.Request, honest http.Handler, with map[string]any) {
+	rec := httptest.NewRecorder()
+	honest.ServeHTTP(rec, r)
+	var v map[string]any
+	if err := json.Unmarshal(rec.Body.Bytes(), &v); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	for name, value := range with {
+		if v[name] = value; value == nil {
+			delete(v, name)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v) //nolint:errcheck // who asked is gone
 }
 
 func swap(r *http.Request, with map[string]string) error {
@@ -308,6 +378,16 @@ func Start(t *testing.T, addr, redirect string) *Provider {
 	}
 	at = strings.TrimSpace(at)
 	return &Provider{Issuer: "http://" + at, Addr: at, Stop: stop}
+}
+
+// Ended are the ids of the users whom the provider has logged out.
+func (p *Provider) Ended(t *testing.T) (ids []string) {
+	t.Helper()
+	resp, err := (&http.Client{Timeout: 5 * time.Second}).Get(p.Issuer + "/ended")
+	check(t, err)
+	defer resp.Body.Close()
+	check(t, json.NewDecoder(resp.Body).Decode(&ids))
+	return ids
 }
 
 // Say tells the provider what to say.

@@ -24,7 +24,11 @@ export async function logIn(name: string, password: string): Promise<Session> {
   return (await (await request("POST", v1("auth", "login"), { name, password }, undefined, own)).json()) as Session;
 }
 
-export const logOut = (): Promise<void> => act("POST", v1("auth", "logout"));
+// logOut ends the session, and returns the address at which it ends at an OpenID
+// Connect provider, too, if it began at one.
+export async function logOut(): Promise<string | null> {
+  return (await send<{ provider: string | null }>("POST", v1("auth", "logout"))).provider;
+}
 
 // claimBootstrap makes the first admin, and logs in as it.
 export async function claimBootstrap(secret: string, name: string, password: string): Promise<Session> {

@@ -62,11 +62,12 @@ function fill(frame: HTMLElement, session: Session, name: string): void {
 }
 
 async function leave(): Promise<void> {
+  let next: string | null;
   try {
-    await logOut();
+    next = await logOut();
   } catch (err) {
     notify(problemWords(err), 8000);
     return;
   }
-  location.replace("/login"); // the document anew: nothing is left of what was seen
+  location.replace(next ?? "/login"); // the document anew: nothing is left of what was seen
 }
