@@ -49,11 +49,12 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/upload", "internal/catalog internal/ingest internal/web", "golang.org/x/sys"},
 	{"internal/made", "slide internal/render internal/tiles", "golang.org/x/sync"},
 	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp"},
+	{"internal/iiif", "", ""},
 	{"internal/feed", "slide internal/catalog internal/tiles", ""},
 	{"internal/tilehttp", "internal/web internal/auth internal/tiles", ""},
 	{"internal/tilefast", "internal/web internal/auth internal/tiles", "github.com/valyala/fasthttp"},
 	{"internal/viewer", "internal/web", ""},
-	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/account internal/web internal/oidc internal/auth internal/tiles internal/made", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/account internal/web internal/oidc internal/auth internal/tiles internal/iiif internal/made", "github.com/danielgtaylor/huma/v2"},
 	{
 		"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest " +
 			"internal/auth internal/tiles internal/tilehttp internal/tilefast", "",

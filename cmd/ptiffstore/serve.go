@@ -238,7 +238,7 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	a := &api.API{
 		Access:  s.access,
-		Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log,
+		Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, PublicURL: s.c.PublicURL, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // without access control whoever is answered may do all
 		StoreRoots: s.roots, Watching: s.watch.Status, Endpoints: s.ends.status, Jobs: s.jobs, Closing: closing,
 		Remove: s.crew.syncer.Remove, Restore: s.crew.syncer.Restore, Retry: s.crew.syncer.Retry,

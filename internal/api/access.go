@@ -426,7 +426,7 @@ func (ru rule) label(r *http.Request) bool {
 func pictureRequest(r *http.Request) *tiles.Request {
 	path := r.URL.Path
 	switch {
-	case strings.HasPrefix(path, "/api/"):
+	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/iiif/"), strings.HasPrefix(path, "/zoomify/"):
 		return &tiles.Request{Image: r.PathValue("image")}
 	case strings.HasPrefix(path, "/dzi/"):
 		id, _ := strings.CutSuffix(r.PathValue("file"), ".dzi")

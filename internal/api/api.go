@@ -30,7 +30,9 @@ type API struct {
 	Tiles   *tiles.Server
 	Maker   *made.Maker
 	Version string
-	Log     *slog.Logger
+	// PublicURL is where clients reach this server; if it is empty, where they say they have.
+	PublicURL string
+	Log       *slog.Logger
 
 	// Access says who may do what. If it is nil there is no access control: everybody
 	// may see everything, and change it if Admin says so.
@@ -81,7 +83,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	a.groups(h)
 	a.tokens(h)
 	a.grants(h)
-	for _, r := range slices.Concat(a.pictures(), a.older(), a.lists(), a.edges(), a.provider(), a.elsewhere()) {
+	for _, r := range slices.Concat(a.pictures(), a.viewers(), a.older(), a.lists(), a.edges(), a.provider(), a.elsewhere()) {
 		r.register(g)
 		r.describe(h.OpenAPI())
 	}
@@ -92,7 +94,7 @@ func (a *API) Register(mux *http.ServeMux) {
 // RegisterPictures adds the routes of pictures that are no tiles, the older
 // clients' routes among them: what a tile server has to answer too.
 func (a *API) RegisterPictures(mux *http.ServeMux) {
-	for _, r := range slices.Concat(a.pictures(), a.older()) {
+	for _, r := range slices.Concat(a.pictures(), a.viewers(), a.older()) {
 		r.register(guarded{a, mux})
 	}
 }

@@ -212,6 +212,10 @@ func (a *API) elsewhere() []route {
 			tilesTag, "get-deep-zoom-tile", "Get a Deep Zoom tile", "Tiles at the right and bottom edge are cut to the picture.",
 			imageParam, intParam("path", "level", "Deep Zoom level: 0 is one pixel."), x, y,
 		)},
+		{path: "/zoomify/{image}/TileGroup{group}/{tier}-{x}-{y}.jpg", op: jpegOp(
+			iiifTag, "get-zoomify-tile", "Get a Zoomify tile", "Tiles at the right and bottom edge are cut to the picture.",
+			imageParam, intParam("path", "group", "Any number: it follows from the rest."), intParam("path", "tier", "Tier: 0 is one tile."), x, y,
+		)},
 		{path: "/tile/{store}/{image}/{name}.jpg", op: jpegOp(olderTag, "get-atlas-tile", "Get a tile by its quadtree name", "", storeParam, keyParam, name, originParam)},
 		{path: "/tile", op: jpegOp(olderTag, "get-atlas-tile-by-query", "Get a tile by its quadtree name", "", dbParam, imgParam, textParam("query", "name", "Quadtree name and .jpg."), originParam)},
 		{path: "/apiv1/slides/{file}/{x}/{y}/{level}", op: jpegOp(olderTag, "get-prototype-tile", "Get a tile of a stored level", "", fileParam, x, y, intParam("path", "level", "Stored level, 0 the largest."))},

@@ -83,6 +83,11 @@ var rules = map[string]rule{
 	"GET /api/v1/images/{image}/thumbnail":         {seeTiles, ofPicture, ""},
 	"GET /dzi/{file}":                              {seeTiles, ofPicture, ""},
 
+	"GET /iiif/{version}/{image}":                                   {seeTiles, ofPicture, ""},
+	"GET /iiif/{version}/{image}/info.json":                         {seeTiles, ofPicture, ""},
+	"GET /iiif/{version}/{image}/{region}/{size}/{rotation}/{file}": {seeTiles, ofPicture, ""},
+	"GET /zoomify/{image}/ImageProperties.xml":                      {seeTiles, ofPicture, ""},
+
 	"GET /thumb/{store}/{image}":                     {seeLabel, ofPicture, showLabel},
 	"GET /thumb":                                     {seeLabel, ofPicture, showLabel},
 	"GET /label":                                     {seeLabel, ofPicture, showLabel},

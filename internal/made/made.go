@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"image/color"
 	"runtime"
 	"sync/atomic"
@@ -107,6 +108,44 @@ func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide,
 		}
 		return render.EncodeJPEG(img, 90)
 	})
+}
+
+// ErrTooMuch: more would have to be read for a region than is good.
+var ErrTooMuch = render.ErrTooMuch
+
+// A Region is a part of a slide, drawn to order.
+type Region struct {
+	Part          image.Rectangle // of level 0
+	Halved        int             // how often the picture is, before it is drawn from
+	Width, Height int             // pixels, no more than are left of the part then
+	Mirror        bool
+	Turn          int  // clockwise after that, by 0, 90, 180 or 270°
+	Gray, Bitonal bool // without colour, or black and white
+	PNG           bool // else a JPEG
+}
+
+// Region draws a part of a slide. It is not kept: there are too many different ones.
+func (k *Maker) Region(ctx context.Context, m tiles.Made, r Region) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.o.Timeout)
+	defer cancel()
+	if err := k.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-k.workers }()
+	img, err := render.Region(ctx, m.Slide, r.Part, r.Halved, r.Width, r.Height, render.Options{
+		Quality: k.o.Quality, Background: m.Back,
+		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) { return k.zoom(ctx, &m, z, x, y) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.Gray || r.Bitonal {
+		render.Gray(img, r.Bitonal)
+	}
+	if img = render.Turn(img, r.Mirror, r.Turn); r.PNG {
+		return render.EncodePNG(img)
+	}
+	return render.EncodeJPEG(img, k.o.Quality)
 }
 
 // keep returns the picture of that key, made if it is not kept. The picture of a

@@ -16,6 +16,8 @@ const (
 	ByName               // quadtree name
 	ByLevel              // stored level, 0 the largest, column, row
 	DeepZoom             // Deep Zoom level, column, row
+	Zoomify              // tier, column, row
+	Halved               // how often the picture is halved, column, row; cut to the picture
 )
 
 // An Address says which tile of an image is wanted.
@@ -42,6 +44,7 @@ type Request struct {
 //	/api/v1/images/{image}/tiles/{z}/{x}/{y}      .jpg optional
 //	/api/v1/images/{image}/tiles/{name}.jpg
 //	/dzi/{image}_files/{level}/{x}_{y}.jpg        .jpeg too
+//	/zoomify/{image}/TileGroup{group}/{tier}-{x}-{y}.jpg
 //	/tile/{store}/{image}/{name}.jpg
 //	/tile?db={store}&img={image}&name={name}.jpg
 //	/apiv1/slides/{file}/{x}/{y}/{z}
@@ -53,6 +56,8 @@ func Parse(path, query string, r *Request) bool {
 		ok = r.api(rest)
 	case strings.HasPrefix(path, "/dzi/"):
 		ok = r.deepZoom(path[len("/dzi/"):])
+	case strings.HasPrefix(path, "/zoomify/"):
+		ok = r.zoomify(path[len("/zoomify/"):])
 	case strings.HasPrefix(path, "/tile/"):
 		ok = r.slideAtlas(path[len("/tile/"):])
 	case path == "/tile":
@@ -112,6 +117,29 @@ func (r *Request) deepZoom(rest string) bool {
 	}
 	x, y, ok := strings.Cut(trimJPEG(rest), "_")
 	return ok && r.numbers(z, x, y)
+}
+
+// zoomify takes any group: it follows from the rest, and not all viewers count right.
+func (r *Request) zoomify(rest string) bool {
+	id, rest, ok := strings.Cut(rest, "/TileGroup")
+	if !ok || strings.Contains(id, "/") {
+		return false
+	}
+	r.Image, r.Kind = id, Zoomify
+	group, rest, ok := strings.Cut(rest, "/")
+	if !ok {
+		return false
+	}
+	if _, ok = number(group); !ok {
+		return false
+	}
+	z, rest, ok := strings.Cut(rest, "-")
+	if !ok {
+		return false
+	}
+	t := trimJPEG(rest)
+	x, y, ok := strings.Cut(t, "-")
+	return ok && len(t) < len(rest) && r.numbers(z, x, y)
 }
 
 func (r *Request) slideAtlas(rest string) bool {

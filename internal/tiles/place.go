@@ -38,6 +38,10 @@ func locate(s *slide.Slide, a *Address, origin slide.Origin) (place, error) {
 		return levelPlace(s, a)
 	case DeepZoom:
 		return deepZoomPlace(s, a)
+	case Zoomify:
+		return zoomifyPlace(s, a)
+	case Halved:
+		return cutPlace(s, a.Z, a.X, a.Y, ceilShift)
 	}
 	return zoomPlace(s, a.Z, a.X, a.Y)
 }
@@ -89,14 +93,41 @@ func deepZoomPlace(s *slide.Slide, a *Address) (place, error) {
 			return place{}, slide.ErrNoTile
 		}
 		return place{zoom: 0, level: -1, w: w, h: h, shrink: true, tileW: w, tileH: h}, nil
-	} else {
-		a = &Address{Z: z, X: a.X, Y: a.Y}
 	}
-	p, err := zoomPlace(s, a.Z, a.X, a.Y)
+	return cutPlace(s, k, a.X, a.Y, ceilShift)
+}
+
+// zoomifyPlace finds a Zoomify tile. Tiers are counted from the one that is one tile, each
+// of half the size of the next, rounded down, and are cut to the picture.
+func zoomifyPlace(s *slide.Slide, a *Address) (place, error) {
+	l := &s.Levels[0]
+	if l.TileWidth != l.TileHeight {
+		return place{}, slide.ErrNoTile // Zoomify knows square tiles only
+	}
+	return cutPlace(s, ZoomifyTiers(l.Width, l.Height, l.TileWidth)-1-a.Z, a.X, a.Y, floorShift)
+}
+
+// ZoomifyTiers is how many tiers a picture has in Zoomify.
+func ZoomifyTiers(width, height, tile int) int {
+	n := 1
+	for ; width > tile || height > tile; n++ {
+		width, height = width>>1, height>>1
+	}
+	return n
+}
+
+// cutPlace finds tile x,y of the picture halved k times, cut to the picture, whose size is
+// then as shift says.
+func cutPlace(s *slide.Slide, k, x, y int, shift func(n, k int) int) (place, error) {
+	if k < 0 || k >= len(s.Zooms) {
+		return place{}, slide.ErrNoTile
+	}
+	l := &s.Levels[0]
+	p, err := zoomPlace(s, len(s.Zooms)-1-k, x, y)
 	if err != nil {
 		return p, err
 	}
-	w, h = min(l.TileWidth, w-a.X*l.TileWidth), min(l.TileHeight, h-a.Y*l.TileHeight)
+	w, h := min(l.TileWidth, shift(l.Width, k)-x*l.TileWidth), min(l.TileHeight, shift(l.Height, k)-y*l.TileHeight)
 	if w <= 0 || h <= 0 {
 		return place{}, slide.ErrNoTile
 	}
@@ -111,5 +142,7 @@ func deepZoomPlace(s *slide.Slide, a *Address) (place, error) {
 func DeepZoomLevels(width, height int) int {
 	return bits.Len(uint(max(width, height, 1) - 1))
 }
+
+func floorShift(n, k int) int { return n >> k }
 
 func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }

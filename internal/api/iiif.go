@@ -1,0 +1,249 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	pixels "image"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/iiif"
+	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+const iiifTag = "IIIF and Zoomify"
+
+// viewers are the routes of IIIF, and Zoomify's description.
+func (a *API) viewers() []route {
+	version := textParam("path", "version", "2 or 3.")
+	info := jpegOp(iiifTag, "get-iiif-info", "Describe a picture as IIIF does", "", version, imageParam)
+	info.Responses["200"] = answers("The description.", "application/ld+json", &huma.Schema{Type: huma.TypeObject})
+	base := jpegOp(iiifTag, "get-iiif", "Go on to the description", "", version, imageParam)
+	delete(base.Responses, "200")
+	base.Responses["303"] = &huma.Response{Description: "The description."}
+	part := jpegOp(iiifTag, "get-iiif-image", "Get a part of a picture", "A part that is a tile is answered as that tile: the bytes that the file stores whenever those are right. Others are drawn, 2048 pixels a side at most and never enlarged.",
+		version, imageParam, textParam("path", "region", "full, square, x,y,w,h or pct:x,y,w,h."), textParam("path", "size", "max, w,h or w, or ,h or !w,h or pct:n; in version 2 full, too."),
+		textParam("path", "rotation", "0, 90, 180 or 270, and ! before it to mirror."), textParam("path", "file", "default, color, gray or bitonal, and .jpg or .png."))
+	part.Responses["400"] = problemAnswer("The address is not one of a part that can be had: detail says why.")
+	zoomify := jpegOp(iiifTag, "get-zoomify", "Describe a picture as Zoomify does", "There is none for slides whose tiles are not square.", imageParam)
+	zoomify.Responses["200"] = answers("The description.", "application/xml", &huma.Schema{Type: huma.TypeString})
+	return []route{
+		{path: "/iiif/{version}/{image}", handle: a.iiifBase, op: base},
+		{path: "/iiif/{version}/{image}/info.json", handle: a.iiifInfo, op: info},
+		{path: "/iiif/{version}/{image}/{region}/{size}/{rotation}/{file}", handle: a.iiifImage, op: part},
+		{path: "/zoomify/{image}/ImageProperties.xml", handle: a.zoomifyProperties, op: zoomify},
+	}
+}
+
+// iiifVersion is that of the path, 0 for one that there is not.
+func iiifVersion(r *http.Request) int {
+	switch r.PathValue("version") {
+	case "2":
+		return iiif.V2
+	case "3":
+		return iiif.V3
+	}
+	return 0
+}
+
+var errIIIFVersion = &web.Error{Status: http.StatusNotFound, Detail: "Of the IIIF Image API there are versions 2 and 3 here."}
+
+// iiifBase sends from an image's address to its description.
+func (a *API) iiifBase(w http.ResponseWriter, r *http.Request) error {
+	if iiifVersion(r) == 0 {
+		return errIIIFVersion
+	}
+	im, _, err := a.find(r.Context(), &tiles.Request{Image: r.PathValue("image")})
+	if err != nil {
+		return explained(err)
+	}
+	to := "/iiif/" + r.PathValue("version") + "/" + im.File.ID + "/info.json"
+	if r.URL.RawQuery != "" { // it may prove who asks
+		to += "?" + r.URL.RawQuery
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// iiifPicture is a slide as IIIF sees it.
+func iiifPicture(s *slide.Slide) iiif.Picture {
+	l := &s.Levels[0]
+	return iiif.Picture{Width: l.Width, Height: l.Height, TileWidth: l.TileWidth, TileHeight: l.TileHeight, Zooms: len(s.Zooms)}
+}
+
+// iiifInfo answers with an image's description.
+func (a *API) iiifInfo(w http.ResponseWriter, r *http.Request) error {
+	version := iiifVersion(r)
+	if version == 0 {
+		return errIIIFVersion
+	}
+	profile := iiif.Profile(iiif.V2)
+	if version == iiif.V3 {
+		profile = "http://iiif.io/api/image/3/level2.json"
+	}
+	return a.description(w, r, func(im *tiles.Image, s *slide.Slide) (string, []byte, error) {
+		id := a.base(r) + "/iiif/" + strconv.Itoa(version) + "/" + im.File.ID
+		b, err := json.Marshal(iiif.Info(version, id, iiifPicture(s)))
+		h := w.Header()
+		h.Set("Link", "<"+profile+`>;rel="profile"`)
+		h.Add("Vary", "Accept")
+		if strings.Contains(r.Header.Get("Accept"), "application/ld+json") {
+			return `application/ld+json;profile="` + iiif.Context(version) + `"`, b, err
+		}
+		return "application/json", b, err
+	})
+}
+
+// base is this server's address as the client sees it, without a slash at the end.
+func (a *API) base(r *http.Request) string {
+	if a.PublicURL != "" {
+		return strings.TrimSuffix(a.PublicURL, "/")
+	}
+	if callerOf(r.Context()).secure {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// description answers with what f says of an image. It depends on the address that was
+// asked, so it has no ETag.
+func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tiles.Image, *slide.Slide) (contentType string, body []byte, err error)) error {
+	im, private, err := a.find(r.Context(), &tiles.Request{Image: r.PathValue("image")})
+	if err != nil {
+		return explained(err)
+	}
+	if v := r.URL.Query().Get("v"); v != "" && v != im.File.Revision {
+		return explained(tiles.ErrOldRevision)
+	}
+	var contentType string
+	var body []byte
+	err = im.View(r.Context(), func(s *slide.Slide, _ func() bool) error {
+		contentType, body, err = f(im, s)
+		return err
+	})
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		return e
+	}
+	if err != nil {
+		return explained(err)
+	}
+	answer := tiles.Answer{Public: im.File.Store.Public && !private}
+	w.Header().Set("Cache-Control", answer.CacheControl())
+	return send(w, r, contentType, body)
+}
+
+// zoomifyProperties answers with Zoomify's description.
+func (a *API) zoomifyProperties(w http.ResponseWriter, r *http.Request) error {
+	return a.description(w, r, func(_ *tiles.Image, s *slide.Slide) (string, []byte, error) {
+		l := &s.Levels[0]
+		if l.TileWidth != l.TileHeight {
+			return "", nil, &web.Error{Status: http.StatusNotFound, Detail: "Zoomify knows square tiles only, and this image has others: use its tile_url."}
+		}
+		n, width, height := 0, l.Width, l.Height
+		for range tiles.ZoomifyTiers(l.Width, l.Height, l.TileWidth) {
+			n += ((width + l.TileWidth - 1) / l.TileWidth) * ((height + l.TileWidth - 1) / l.TileWidth)
+			width, height = width>>1, height>>1
+		}
+		return "application/xml", fmt.Appendf(nil, `<IMAGE_PROPERTIES WIDTH="%d" HEIGHT="%d" NUMTILES="%d" NUMIMAGES="1" VERSION="1.8" TILESIZE="%d"/>`+"\n", l.Width, l.Height, n, l.TileWidth), nil
+	})
+}
+
+// iiifImage answers with a part of a picture.
+func (a *API) iiifImage(w http.ResponseWriter, r *http.Request) error {
+	ctx, version := r.Context(), iiifVersion(r)
+	if version == 0 {
+		return errIIIFVersion
+	}
+	im, private, err := a.find(ctx, &tiles.Request{Image: r.PathValue("image")})
+	if err != nil {
+		return explained(err)
+	}
+	v := r.URL.Query().Get("v")
+	if v != "" && v != im.File.Revision {
+		return explained(tiles.ErrOldRevision)
+	}
+	var plan *iiif.Plan
+	var p iiif.Picture
+	err = im.View(ctx, func(s *slide.Slide, _ func() bool) error {
+		p = iiifPicture(s)
+		return nil
+	})
+	if err != nil {
+		return explained(err)
+	}
+	plan, err = iiif.Parse(version, r.PathValue("region"), r.PathValue("size"), r.PathValue("rotation"), r.PathValue("file"), p)
+	if err != nil {
+		return &web.Error{Status: http.StatusBadRequest, Detail: sentence(err)}
+	}
+	w.Header().Set("Link", `<`+strings.Replace(iiif.Profile(iiif.V2), "/2/", "/"+strconv.Itoa(version)+"/", 1)+`>;rel="profile"`)
+	if k, x, y, ok := plan.Tile(p); ok && plan.Plain() {
+		return a.tile(w, r, im, &tiles.Address{Kind: tiles.Halved, Z: k, X: x, Y: y, Revision: v}, private)
+	}
+	return a.drawn(w, r, im, plan, p, private)
+}
+
+// tile answers with a tile.
+func (a *API) tile(w http.ResponseWriter, r *http.Request, im *tiles.Image, at *tiles.Address, private bool) error {
+	t, err := im.Tile(r.Context(), at, r.Header.Get("If-None-Match"))
+	if err != nil {
+		return explained(err)
+	}
+	defer t.Release()
+	t.Public = t.Public && !private
+	h := w.Header()
+	h.Set("Etag", t.ETag)
+	h.Set("Cache-Control", t.CacheControl())
+	if t.Empty {
+		h.Set("X-Tile", "empty")
+	}
+	if t.NotModified {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	return send(w, r, "image/jpeg", t.Body)
+}
+
+// drawn answers with what has to be drawn.
+func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tiles.Image, plan *iiif.Plan, p iiif.Picture, private bool) error {
+	f := &im.File
+	answer := tiles.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
+	region := made.Region{
+		Part: pixels.Rect(plan.X, plan.Y, plan.X+plan.W, plan.Y+plan.H), Halved: plan.Halved(p), Width: plan.Width, Height: plan.Height,
+		Mirror: plan.Mirror, Turn: plan.Turn, Gray: plan.Quality == "gray", Bitonal: plan.Quality == "bitonal", PNG: plan.Format == "png",
+	}
+	var body []byte
+	err := im.View(r.Context(), func(s *slide.Slide, current func() bool) (err error) {
+		if match := r.Header.Get("If-None-Match"); match != "" && tiles.Matches(match, answer.ETag) {
+			return nil
+		}
+		body, err = a.Maker.Region(r.Context(), tiles.Made{
+			Slide: s, Image: f.ID, Revision: f.Revision, Back: f.Store.Background, Current: current,
+		}, region)
+		return err
+	})
+	if errors.Is(err, made.ErrTooMuch) {
+		return &web.Error{Status: http.StatusBadRequest, Detail: "Too much of the picture would have to be read for so flat a part of it: ask for one of the region's own shape."}
+	}
+	if err != nil {
+		return explained(err)
+	}
+	h := w.Header()
+	h.Set("Etag", answer.ETag)
+	h.Set("Cache-Control", answer.CacheControl())
+	if body == nil {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	if region.PNG {
+		return send(w, r, "image/png", body)
+	}
+	return send(w, r, "image/jpeg", body)
+}

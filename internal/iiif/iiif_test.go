@@ -1,0 +1,138 @@
+package iiif
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var wide = Picture{Width: 10_000, Height: 6_000, TileWidth: 512, TileHeight: 256, Zooms: 6}
+
+func TestParse(t *testing.T) {
+	for _, tt := range []struct {
+		version int
+		address string
+		want    string // or what is wrong
+	}{
+		{3, "full/max/0/default.jpg", "0-0-10000-6000-2048x1229-0-default-jpg"},
+		{2, "full/max/0/default.jpg", "0-0-10000-6000-2048x1229-0-default-jpg"},
+		{3, "square/,100/0/color.png", "2000-0-6000-6000-100x100-0-color-png"},
+		{3, "0,0,512,256/max/90/gray.jpg", "0-0-512-256-512x256-90-gray-jpg"},
+		{3, "9900,5900,512,256/max/!180/bitonal.png", "9900-5900-100-100-100x100-m180-bitonal-png"},
+		{2, "100,200,300,400/full/0/default.jpg", "100-200-300-400-300x400-0-default-jpg"},
+		{3, "pct:10,20,30.5,40/pct:10/360/default.jpg", "1000-1200-3050-2400-305x240-0-default-jpg"},
+		{3, "pct:0,0,0.005,0.01/max/270.0/default.jpg", "0-0-1-1-1x1-270-default-jpg"},
+		{3, "0,0,4000,1000/!200,200/0/default.jpg", "0-0-4000-1000-200x50-0-default-jpg"},
+		{3, "0,0,40,10/!200,200/0/default.jpg", "0-0-40-10-40x10-0-default-jpg"},
+		{3, "0,0,4000,1000/200,200/0/default.jpg", "0-0-4000-1000-200x200-0-default-jpg"},
+		{2, "0,0,4000,1000/200,/0/default.jpg", "0-0-4000-1000-200x50-0-default-jpg"},
+		{2, "0,0,10000,10/1,/0/default.jpg", "0-0-10000-10-1x1-0-default-jpg"},
+		{3, "full/full/0/default.jpg", "size: "},
+		{2, "full/full/0/default.jpg", "larger than 2048"},
+		{3, "full/^max/0/default.jpg", "nothing is enlarged"},
+		{3, "0,0,100,100/101,/0/default.jpg", "larger than the region"},
+		{3, "0,0,100,100/pct:101/0/default.jpg", "pct:n"},
+		{3, "0,0,100,100/pct:0/0/default.jpg", "pct:n"},
+		{3, "full/2049,/0/default.jpg", "larger than 2048"},
+		{3, "full/0,/0/default.jpg", "size: "},
+		{3, "full/,/0/default.jpg", "size: "},
+		{3, "full/!5,/0/default.jpg", "size: "},
+		{3, "full/1e3,/0/default.jpg", "size: "},
+		{3, "full/99999999999999999999,/0/default.jpg", "size: "},
+		{3, "full/1.5,/0/default.jpg", "size: "},
+		{3, "10000,0,1,1/max/0/default.jpg", "outside"},
+		{3, "0,0,0,5/max/0/default.jpg", "empty"},
+		{3, "-1,0,5,5/max/0/default.jpg", "region: "},
+		{3, "0,0,5/max/0/default.jpg", "region: "},
+		{3, "0,0,5,5,5/max/0/default.jpg", "region: "},
+		{3, "0,0,5.5,5/max/0/default.jpg", "region: "},
+		{3, "pct:0,0,NaN,5/max/0/default.jpg", "region: "},
+		{3, "pct:0,0,+5,5/max/0/default.jpg", "region: "},
+		{3, "0,0,0x10,5/max/0/default.jpg", "region: "},
+		{3, "999999999,999999999,999999999,999999999/max/0/default.jpg", "outside"},
+		{3, "full/max/45/default.jpg", "rotation: "},
+		{3, "full/max/450/default.jpg", "rotation: "},
+		{3, "full/max/-90/default.jpg", "rotation: "},
+		{3, "full/max/!/default.jpg", "rotation: "},
+		{3, "full/max/0/default.gif", "quality and format"},
+		{3, "full/max/0/native.jpg", "quality and format"},
+		{3, "full/max/0/default", "quality and format"},
+		{3, "full/max/0/default.jpg.jpg", "quality and format"},
+	} {
+		part := strings.Split(tt.address, "/")
+		p, err := Parse(tt.version, part[0], part[1], part[2], part[3], wide)
+		got := ""
+		if err != nil {
+			if got = err.Error(); strings.Contains(got, tt.want) && !strings.Contains(tt.want, "-0-") {
+				continue
+			}
+		} else {
+			got = p.String()
+		}
+		if got != tt.want {
+			t.Errorf("%d/%s: %s, want %s", tt.version, tt.address, got, tt.want)
+		}
+	}
+}
+
+// Every tile that the description announces, asked for as viewers do, is found.
+func TestTile(t *testing.T) {
+	type tile struct{ k, x, y int }
+	for _, tt := range []struct {
+		region, size string
+		want         *tile
+	}{
+		{"0,0,512,256", "512,", &tile{0, 0, 0}},
+		{"512,256,512,256", "512,256", &tile{0, 1, 1}},
+		{"512,256,512,256", "max", &tile{0, 1, 1}},
+		{"9728,5888,272,112", "272,", &tile{0, 19, 23}},
+		{"9728,5888,512,256", "max", &tile{0, 19, 23}}, // what hangs over is cut
+		{"0,0,1024,512", "512,", &tile{1, 0, 0}},
+		{"9216,5632,784,368", "392,184", &tile{1, 9, 11}},
+		{"8192,4096,1808,1904", "113,", &tile{4, 1, 1}},
+		{"8192,4096,1808,1904", "113,119", &tile{4, 1, 1}},
+		{"full", "313,", &tile{5, 0, 0}},
+		{"full", "313,188", &tile{5, 0, 0}},
+		{"0,0,512,256", "511,", nil},
+		{"1,0,512,256", "512,", nil},
+		{"0,0,1024,512", "1024,", nil},
+		{"full", "312,", nil},
+		{"full", "157,", nil}, // smaller than the smallest zoom
+	} {
+		p, err := Parse(V3, tt.region, tt.size, "0", "default.jpg", wide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got *tile
+		if k, x, y, ok := p.Tile(wide); ok {
+			got = &tile{k, x, y}
+		}
+		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(tile{})); diff != "" {
+			t.Errorf("%s/%s (-want +got):\n%s", tt.region, tt.size, diff)
+		}
+	}
+}
+
+// FuzzParse fails if an address leads out of the picture, to nothing, or to too much.
+func FuzzParse(f *testing.F) {
+	f.Add("full", "max", "0", "default.jpg")
+	f.Add("pct:1,2,3,4", "!5,6", "!90", "gray.png")
+	f.Add("0,0,1,1", ",1", "180", "color.jpg")
+	f.Fuzz(func(t *testing.T, region, size, rotation, file string) {
+		for _, p := range []Picture{wide, {1, 1, 256, 256, 1}, {1, 100_000, 16, 16, 14}} {
+			v, err := Parse(V2, region, size, rotation, file, p)
+			if err != nil {
+				continue
+			}
+			if v.X < 0 || v.Y < 0 || v.W < 1 || v.H < 1 || v.X+v.W > p.Width || v.Y+v.H > p.Height {
+				t.Errorf("region %+v of %+v", v, p)
+			}
+			k := v.Halved(p)
+			if v.Width < 1 || v.Height < 1 || v.Width > min(Most, ceilShift(v.W, k)) || v.Height > min(Most, ceilShift(v.H, k)) {
+				t.Errorf("size %+v, halved %d times", v, k)
+			}
+			v.Tile(p)
+		}
+	})
+}

@@ -1,0 +1,108 @@
+package iiif
+
+import "fmt"
+
+// A Size is one at which the whole picture can be had.
+type Size struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
+}
+
+// Tiles say in which tiles the picture is stored.
+type Tiles struct {
+	Width        int   `json:"width"`
+	Height       int   `json:"height,omitempty"`
+	ScaleFactors []int `json:"scaleFactors"`
+}
+
+// info3 is the description of version 3, section 5.
+type info3 struct {
+	Context        string   `json:"@context"`
+	ID             string   `json:"id"`
+	Type           string   `json:"type"`
+	Protocol       string   `json:"protocol"`
+	Profile        string   `json:"profile"`
+	Width          int      `json:"width"`
+	Height         int      `json:"height"`
+	MaxWidth       int      `json:"maxWidth"`
+	MaxHeight      int      `json:"maxHeight"`
+	Sizes          []Size   `json:"sizes"`
+	Tiles          []Tiles  `json:"tiles"`
+	ExtraQualities []string `json:"extraQualities"`
+	ExtraFeatures  []string `json:"extraFeatures"`
+}
+
+// info2 is the description of version 2, section 5. The profile is a list of an address and
+// of what there is beyond it.
+type info2 struct {
+	Context  string  `json:"@context"`
+	ID       string  `json:"@id"`
+	Protocol string  `json:"protocol"`
+	Width    int     `json:"width"`
+	Height   int     `json:"height"`
+	Sizes    []Size  `json:"sizes"`
+	Tiles    []Tiles `json:"tiles"`
+	Profile  []any   `json:"profile"`
+}
+
+type more2 struct {
+	Formats   []string `json:"formats"`
+	Qualities []string `json:"qualities"`
+	Supports  []string `json:"supports"`
+	MaxWidth  int      `json:"maxWidth"`
+	MaxHeight int      `json:"maxHeight"`
+}
+
+const protocol = "http://iiif.io/api/image"
+
+// Info describes a picture, as info.json has it. ID is the image's address.
+func Info(version int, id string, p Picture) any {
+	sizes, tiles := p.sizes(), []Tiles{p.tiles()}
+	context := Context(version)
+	if version == V2 {
+		return info2{
+			Context: context, ID: id, Protocol: protocol, Width: p.Width, Height: p.Height, Sizes: sizes, Tiles: tiles,
+			Profile: []any{Profile(V2), more2{
+				Formats: []string{"jpg", "png"}, Qualities: []string{"default", "color", "gray", "bitonal"},
+				Supports: []string{"mirroring", "regionSquare", "sizeByConfinedWh", "profileLinkHeader"}, MaxWidth: Most, MaxHeight: Most,
+			}},
+		}
+	}
+	return info3{
+		Context: context, ID: id, Type: "ImageService3", Protocol: protocol, Profile: Profile(V3), Width: p.Width, Height: p.Height,
+		MaxWidth: Most, MaxHeight: Most, Sizes: sizes, Tiles: tiles,
+		ExtraQualities: []string{"color", "gray", "bitonal"}, ExtraFeatures: []string{"mirroring", "profileLinkHeader"},
+	}
+}
+
+// Context is the address that says what the names of a description mean.
+func Context(version int) string {
+	return fmt.Sprintf("http://iiif.io/api/image/%d/context.json", version)
+}
+
+// Profile is how a version calls level 2.
+func Profile(version int) string {
+	if version == V2 {
+		return "http://iiif.io/api/image/2/level2.json"
+	}
+	return "level2"
+}
+
+// sizes are those of the picture halved again and again, the smallest first.
+func (p Picture) sizes() []Size {
+	list := []Size{}
+	for k := p.Zooms - 1; k >= 0; k-- {
+		if s := (Size{ceilShift(p.Width, k), ceilShift(p.Height, k)}); max(s.Width, s.Height) <= Most {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (p Picture) tiles() Tiles {
+	t := Tiles{Width: p.TileWidth, Height: p.TileHeight}
+	for k := range p.Zooms {
+		t.ScaleFactors = append(t.ScaleFactors, 1<<k)
+	}
+	return t
+}

@@ -1,0 +1,128 @@
+package render
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// regionPixels bounds what is read for one region: as much as is drawn at most, at the
+// next larger zoom, and once more for one that is drawn flat.
+const regionPixels = 32 << 20
+
+// ErrTooMuch reports a region that is drawn so much flatter than it is that too much would
+// have to be read.
+var ErrTooMuch = errors.New("render: too much to read for so small a picture")
+
+// Region draws the part r of level 0 as w × h pixels, no larger than it is: from the
+// picture halved so often, which has zoom z, each pixel as the mean of what it covers. What
+// was not scanned has the background's colour; a tile that cannot be read is an error.
+func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h int, o Options) (*image.RGBA, error) {
+	z := s.MaxZoom() - halved
+	if z < 0 || z > s.MaxZoom() {
+		return nil, slide.ErrNoTile
+	}
+	zoom := &s.Zooms[z]
+	r = image.Rect(r.Min.X>>halved, r.Min.Y>>halved, min(ceilShift(r.Max.X, halved), zoom.Width), min(ceilShift(r.Max.Y, halved), zoom.Height))
+	if w < 1 || h < 1 || w > r.Dx() || h > r.Dy() {
+		return nil, fmt.Errorf("render: a region of %d×%d pixels as %d×%d", r.Dx(), r.Dy(), w, h)
+	}
+	if r.Dx()*r.Dy() > regionPixels {
+		return nil, ErrTooMuch
+	}
+	d := drawer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
+	bare := newPixels(d.tileW, d.tileH)
+	defer recycle(bare)
+	fill(bare, bare.Rect, o.Background)
+	sh := newShrinker(r.Dx(), r.Dy(), w, h)
+	for y := r.Min.Y / d.tileH; y*d.tileH < r.Max.Y; y++ {
+		for x := r.Min.X / d.tileW; x*d.tileW < r.Max.X; x++ {
+			img, err := d.of(ctx, z, x, y)
+			if errors.Is(err, slide.ErrEmptyTile) {
+				img, err = bare, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			at := image.Pt(x*d.tileW, y*d.tileH)
+			part := image.Rect(0, 0, d.tileW, d.tileH).Intersect(r.Sub(at))
+			sub := img.SubImage(part.Add(img.Rect.Min)).(*image.RGBA)
+			sh.add(sub, part.Min.X+at.X-r.Min.X, part.Min.Y+at.Y-r.Min.Y, part.Dx(), part.Dy())
+			if img != bare {
+				recycle(img)
+			}
+		}
+	}
+	return sh.picture(), nil
+}
+
+// of returns a tile of a zoom as pixels, from one that was kept if it has to be made.
+func (d *drawer) of(ctx context.Context, z, x, y int) (*image.RGBA, error) {
+	if d.s.Zooms[z].Level >= 0 || d.o.Tile == nil {
+		return d.tile(ctx, z, x, y)
+	}
+	b, err := d.o.Tile(ctx, z, x, y)
+	if err != nil {
+		return nil, err
+	}
+	return DecodeJPEG(b)
+}
+
+func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }
+
+// Turn mirrors img, if that is wanted, and then turns it clockwise by 0, 90, 180 or 270°.
+func Turn(img *image.RGBA, mirror bool, degrees int) *image.RGBA {
+	if !mirror && degrees == 0 {
+		return img
+	}
+	w, h := img.Rect.Dx(), img.Rect.Dy()
+	out := image.NewRGBA(image.Rect(0, 0, w, h))
+	if degrees%180 != 0 {
+		out = image.NewRGBA(image.Rect(0, 0, h, w))
+	}
+	for y := range h {
+		for x := range w {
+			u, v := x, y
+			if mirror {
+				u = w - 1 - u
+			}
+			switch degrees {
+			case 90:
+				u, v = h-1-v, u
+			case 180:
+				u, v = w-1-u, h-1-v
+			case 270:
+				u, v = v, w-1-u
+			}
+			copy(out.Pix[v*out.Stride+4*u:][:4], img.Pix[y*img.Stride+4*x:][:4])
+		}
+	}
+	return out
+}
+
+// Gray takes the colour out of img: its pixels are the luma of ITU-R BT.601, as JPEG has
+// it. With bitonal they are black or white.
+func Gray(img *image.RGBA, bitonal bool) {
+	for i := 0; i+3 < len(img.Pix); i += 4 {
+		p := img.Pix[i:][:3]
+		y := byte((299*uint32(p[0]) + 587*uint32(p[1]) + 114*uint32(p[2]) + 500) / 1000)
+		if bitonal {
+			y = byte(int8(y) >> 7) // 255 from 128 on
+		}
+		p[0], p[1], p[2] = y, y, y
+	}
+}
+
+// EncodePNG returns img, which has no transparent pixel, as a PNG.
+func EncodePNG(img *image.RGBA) ([]byte, error) {
+	var b bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, img); err != nil {
+		return nil, fmt.Errorf("render: PNG: %w", err)
+	}
+	return b.Bytes(), nil
+}
