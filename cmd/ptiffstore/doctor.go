@@ -14,14 +14,14 @@ import (
 type doctorCmd struct {
 	common
 	Host    string        `placeholder:"NAME" help:"Name of this host, if workers are given another than the system says."`
-	Backups string        `type:"path" placeholder:"DIR" help:"Folder of backups, to see how old the last one is."`
-	Limit   time.Duration `default:"10s" placeholder:"TIME" help:"Bound of the time of each check."`
-	All     bool          `help:"Say also what is as it should be."`
-	JSON    bool          `help:"Print JSON."`
+	Backups string        `key:"-" type:"path" placeholder:"DIR" help:"Folder of backups, to see how old the last one is."`
+	Limit   time.Duration `key:"-" default:"10s" placeholder:"TIME" help:"Bound of the time of each check."`
+	All     bool          `key:"-" help:"Say also what is as it should be."`
+	JSON    bool          `key:"-" help:"Print JSON."`
 }
 
 func (*doctorCmd) Help() string {
-	return "Looks at data folder, database, stores, watches, clocks, workers, queues, schedules, and at the servers that this one asks or names, and changes nothing. Run it as the user that runs the site, with the flags of its server. Exits with 1 if something must be mended.\n\nExample:\n\n  ptiffstore doctor --data /var/lib/ptiffstore"
+	return "Looks at data folder, database, stores, watches, clocks, workers, queues, schedules, and at the servers that this one asks or names, and changes nothing. Run it as the user that runs the site, with the flags of its server, or its --config. Exits with 1 if something must be mended.\n\nExample:\n\n  ptiffstore doctor --data /var/lib/ptiffstore"
 }
 
 // Run prints what was found.

@@ -98,7 +98,7 @@ func (s *siteFile) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	if key == "" {
 		return nil, nil
 	}
-	v, ok := s.file.Value(node.Name, key)
+	v, ok := s.file.Value(modeOf(node), key)
 	if !ok {
 		return nil, nil
 	}
@@ -132,10 +132,21 @@ func keyOf(node *kong.Node, flag *kong.Flag) string {
 		return ""
 	case key != "":
 		return key
-	case node != nil && slices.Contains(modes, node.Path()) && slices.Contains(node.Flags, flag):
+	case node != nil && (slices.Contains(modes, node.Path()) || node.Path() == examiner) && slices.Contains(node.Flags, flag):
 		return strings.ReplaceAll(flag.Name, "-", "_")
 	}
 	return ""
+}
+
+// examiner is the command that takes from the file what the server does, to examine it.
+const examiner = "doctor"
+
+// modeOf is the mode whose section of the file a command goes by.
+func modeOf(node *kong.Node) string {
+	if node.Path() == examiner {
+		return modes[0]
+	}
+	return node.Name
 }
 
 // flagsOf are the flags that a command takes.

@@ -20,8 +20,21 @@ func (c *Catalog) Backup(ctx context.Context, path string) error {
 	if c.dialect != sqliteDialect {
 		return ErrNotHere
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return fmt.Errorf("catalog: backup: %w", os.ErrExist)
+	// It is made empty, for its owner alone, and SQLite fills it.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("catalog: backup: %w", err)
+	}
+	if err := c.fill(ctx, path, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return syncFile(path)
+}
+
+// fill writes the database to an empty file, which has been closed with an error or nil.
+func (c *Catalog) fill(ctx context.Context, path string, closed error) error {
+	if closed != nil {
+		return fmt.Errorf("catalog: backup: %w", closed)
 	}
 	var file string
 	if err := c.read.QueryRowContext(ctx, `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&file); err != nil {
@@ -33,14 +46,8 @@ func (c *Catalog) Backup(ctx context.Context, path string) error {
 		return fmt.Errorf("catalog: backup: %w", err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, path); err != nil {
-		err = c.wrap(err, "backup")
-		if rm := os.Remove(path); !errors.Is(rm, os.ErrNotExist) {
-			err = errors.Join(err, rm)
-		}
-		return err
-	}
-	return syncFile(path)
+	_, err = db.ExecContext(ctx, `VACUUM INTO $1`, path)
+	return c.wrap(err, "backup")
 }
 
 func fileURL(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }

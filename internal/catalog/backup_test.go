@@ -41,6 +41,9 @@ func TestBackup(t *testing.T) {
 		if err := catalog.CheckBackup(t.Context(), path); err != nil {
 			t.Error(err)
 		}
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("backup %d: %v, %v, want it readable for its owner alone", i, st.Mode(), err)
+		}
 		b := open(t, "sqlite:"+path)
 		s, err := b.Store(t.Context(), store)
 		if err != nil {

@@ -116,7 +116,7 @@ func root(n *notes, s *catalog.Store) bool {
 		return false
 	}
 	if was := s.RootID; was.Ino != 0 && (was.Ino != id.Ino || was.Dev != id.Dev && (f.ID == "" || f.ID != s.RootFS)) {
-		n.wrong("mount its disk; if the folder is meant to be another: ptiffstore sync "+s.ID+" --confirm",
+		n.wrong("mount its disk; if one has just been mounted, or the folder is meant to be another: ptiffstore sync "+s.ID+", with --confirm if that is refused",
 			"another folder is at %s than when it was last gone through: is a disk not mounted?", s.Root)
 		return false
 	}
