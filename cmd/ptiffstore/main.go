@@ -42,6 +42,7 @@ type program struct {
 	Restore    restoreCmd    `cmd:"" help:"Put a backup in the catalog's place."`
 	Settings   configCmd     `cmd:"" name:"config" help:"Check the file in which a site is described, or show what is in force."`
 	Doctor     doctorCmd     `cmd:"" help:"Examine a site, and say what must be mended."`
+	Ready      readyCmd      `cmd:"" help:"Ask a server of this machine whether it is ready."`
 	Deploy     deployCmd     `cmd:"" help:"Write the files under which a supervisor runs a site."`
 	User       userCmd       `cmd:"" help:"Add, list, change or remove users."`
 	Group      groupCmd      `cmd:"" help:"Add, list, change or remove groups of users."`

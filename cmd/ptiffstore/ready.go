@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+type readyCmd struct {
+	Listen  string        `default:"127.0.0.1:8080" help:"Address that the server listens on."`
+	Timeout time.Duration `default:"3s" help:"How long it may take to answer."`
+}
+
+func (*readyCmd) Help() string {
+	return "Asks the server of this machine that listens on --listen whether it is ready, and ends with code 1 if not: for containers, where nothing else is that could ask.\n\nExample:\n\n  ptiffstore ready --listen 0.0.0.0:8080"
+}
+
+// Run asks the server.
+func (c *readyCmd) Run(ctx context.Context, std streams) error {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", c.Listen, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // it listens on every address, this one too
+		if ip != nil && ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	client := &http.Client{Timeout: c.Timeout, Transport: &http.Transport{}} // never through a proxy
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("the server does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 200))
+	if err != nil {
+		return fmt.Errorf("the server's answer ended early: %w", err)
+	}
+	words := strings.TrimSpace(string(b))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server is not ready: status %d: %s", resp.StatusCode, words)
+	}
+	fmt.Fprintln(std.out, words)
+	return nil
+}
