@@ -70,6 +70,7 @@ func supervise(t *testing.T, args ...string) *supervised {
 		"deploy", "supervisor", "--site", "north", "-o", s.dir, "--program", built(t), "--user", me.Username,
 		"--data", filepath.Join(s.dir, "data"), "--logs", s.dir, "--listen", "127.0.0.1:" + port, "--tiles", "127.0.0.1:" + freePort(t),
 	}, args...)...)
+	s.rotateSoon()
 	conf := fmt.Sprintf("[supervisord]\nnodaemon=true\nlogfile=%[1]s/supervisord.log\npidfile=%[1]s/pid\nchildlogdir=%[1]s\n"+
 		"[unix_http_server]\nfile=%[1]s/s\n[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"+
 		"[supervisorctl]\nserverurl=unix://%[1]s/s\n[include]\nfiles=%[1]s/ptiffstore-north.conf\n", s.dir)
@@ -89,6 +90,31 @@ func supervise(t *testing.T, args ...string) *supervised {
 	s.url = "http://127.0.0.1:" + port
 	s.up()
 	return s
+}
+
+// rotateSoon has logs rotated after so few bytes that there are some.
+func (s *supervised) rotateSoon() {
+	s.t.Helper()
+	file := filepath.Join(s.dir, "ptiffstore-north.conf")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	const as = "stdout_logfile_maxbytes=20MB"
+	if strings.Count(string(b), as) != 4 {
+		s.t.Fatalf("logs are not rotated: %s", b)
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(b), as, "stdout_logfile_maxbytes=100")), 0o640); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// control has supervisorctl do something with the program of that name.
+func (s *supervised) control(verb, name string) {
+	s.t.Helper()
+	if out, err := exec.Command("supervisorctl", "-c", s.conf(), verb, "ptiffstore-north:"+name).CombinedOutput(); err != nil {
+		s.t.Fatalf("supervisorctl %s %s: %v: %s", verb, name, err, out)
+	}
 }
 
 func freePort(t *testing.T) string {
@@ -196,6 +222,26 @@ func TestSupervised(t *testing.T) {
 	list := decoded[struct{ Items []taskJSON }](t, "task", "list", db, "--kind", "verify_store")
 	if len(list.Items) != 1 {
 		t.Errorf("%d tasks of that kind, want one: %+v", len(list.Items), list)
+	}
+
+	// Told to stop, the worker hands its task back at once.
+	done(t, "store", "set", dir, db, "--verify-rate", strconv.FormatInt(large.info.Size/6, 10))
+	task = done(t, "task", "submit", "verify_store", dir, db, "--queue", "slow")
+	s.wait("the task to run", 30*time.Second, func() bool { return decoded[taskJSON](t, "task", "show", task, db).State == "running" })
+	s.control("stop", "ptiffstore-north-worker-slow")
+	if v := decoded[view](t, "task", "show", task, db); v.Ready || v.State == "running" {
+		t.Errorf("the task of a worker that was told to stop: %+v, want it to be in its queue", v)
+	}
+	s.control("start", "ptiffstore-north-worker-slow")
+	s.wait("the task to end", 2*time.Minute, func() bool {
+		v = decoded[view](t, "task", "show", task, db)
+		return v.Ready
+	})
+	if v.State != "succeeded" {
+		t.Errorf("the task that was handed back: %+v", v)
+	}
+	if old, err := filepath.Glob(filepath.Join(s.dir, "ptiffstore-north-*.log.1")); err != nil || len(old) == 0 {
+		t.Errorf("no log was rotated: %q, %v", old, err)
 	}
 	if im := s.images(); im["1.tiff"].State != "available" || im["2.tiff"].State != "available" {
 		t.Errorf("images after that: %+v", im)
