@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // CheckPath is where a central server is asked.
@@ -49,7 +50,9 @@ type CentralOptions struct {
 	TTL time.Duration
 	// EdgeKey is [account.EdgeKey] of the secret that the centre has given this edge.
 	EdgeKey []byte
-	Log     *slog.Logger
+	// Wrap, if not nil, makes the transport of requests one that is observed.
+	Wrap func(http.RoundTripper) http.RoundTripper
+	Log  *slog.Logger
 }
 
 // Central is the authority of an edge: another server, which it asks by HTTP. It
@@ -88,19 +91,23 @@ func NewCentral(o CentralOptions) (*Central, error) {
 	if o.Certificate != nil {
 		config.Certificates = []tls.Certificate{*o.Certificate}
 	}
+	var transport http.RoundTripper = &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: min(2*time.Second, o.Timeout)}).DialContext,
+		TLSClientConfig:     config,
+		TLSHandshakeTimeout: o.Timeout,
+		ForceAttemptHTTP2:   true,
+		MaxConnsPerHost:     32,
+		MaxIdleConnsPerHost: 32,
+		IdleConnTimeout:     time.Minute,
+	}
+	if o.Wrap != nil {
+		transport = o.Wrap(transport)
+	}
 	return &Central{
 		o: o, base: base, back: make(chan struct{}, 1),
 		client: &http.Client{
-			Timeout: o.Timeout,
-			Transport: &http.Transport{
-				DialContext:         (&net.Dialer{Timeout: min(2*time.Second, o.Timeout)}).DialContext,
-				TLSClientConfig:     config,
-				TLSHandshakeTimeout: o.Timeout,
-				ForceAttemptHTTP2:   true,
-				MaxConnsPerHost:     32,
-				MaxIdleConnsPerHost: 32,
-				IdleConnTimeout:     time.Minute,
-			},
+			Timeout:   o.Timeout,
+			Transport: transport,
 			// A redirect would take the credential to who knows where.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -316,6 +323,9 @@ func (c *Central) request(ctx context.Context, method, path string, query url.Va
 		return nil, errors.New("auth: the central server's address is malformed")
 	}
 	r.Header.Set("Accept", "application/json")
+	if id := web.RequestID(ctx); id != "" {
+		r.Header.Set(web.RequestIDHeader, id)
+	}
 	if len(body) > 0 {
 		r.Header.Set("Content-Type", "application/json")
 	}

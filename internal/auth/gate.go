@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 const (
@@ -39,6 +40,9 @@ type GateOptions struct {
 	// Timeout is how long a question may take, 10 seconds if 0.
 	Timeout time.Duration
 	Now     func() time.Time // nil is time.Now
+	// Trace, if not nil, takes from one context to another what traces of requests
+	// need.
+	Trace func(from, to context.Context) context.Context
 }
 
 // A Gate says who may see what. It asks its authority once and remembers the answer, no
@@ -232,7 +236,7 @@ func (g *Gate) ask(ctx context.Context, w who, c Credential, questions []Questio
 			return answers, nil
 		}
 		missing = nil
-		for n, f := range g.join(w, c, questions, ask) {
+		for n, f := range g.join(g.lasting(ctx), w, c, questions, ask) {
 			select {
 			case <-f.done:
 			case <-ctx.Done():
@@ -255,8 +259,18 @@ func (g *Gate) ask(ctx context.Context, w who, c Credential, questions []Questio
 	return nil, &UnavailableError{RetryAfter: time.Second, Err: errors.New("rights are being changed faster than they can be asked for")}
 }
 
+// lasting is what a question keeps of the request that asks it first. It outlives
+// that request, whose own context must not be looked at any more then.
+func (g *Gate) lasting(ctx context.Context) context.Context {
+	to := web.ContextWithRequestID(context.Background(), strings.Clone(web.RequestID(ctx)))
+	if g.o.Trace != nil {
+		to = g.o.Trace(ctx, to)
+	}
+	return to
+}
+
 // join returns the flight of each question, and starts those that nobody has.
-func (g *Gate) join(w who, c Credential, questions []Question, ask []int) []*flight {
+func (g *Gate) join(lasting context.Context, w who, c Credential, questions []Question, ask []int) []*flight {
 	all := make([]*flight, len(ask))
 	var mine []*flight
 	asked, began := g.revoked.generation.Load(), g.o.Now().UnixNano()
@@ -279,15 +293,15 @@ func (g *Gate) join(w who, c Credential, questions []Question, ask []int) []*fli
 	}
 	for len(mine) > 0 {
 		n := min(len(mine), BatchMost)
-		go g.fly(c, mine[:n])
+		go g.fly(lasting, c, mine[:n])
 		mine = mine[n:]
 	}
 	return all
 }
 
 // fly asks and remembers. It depends on none of those who wait for it.
-func (g *Gate) fly(c Credential, flights []*flight) {
-	ctx, cancel := context.WithTimeout(context.Background(), g.o.Timeout)
+func (g *Gate) fly(ctx context.Context, c Credential, flights []*flight) {
+	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
 	defer cancel()
 	questions := make([]Question, len(flights))
 	for i, f := range flights {

@@ -37,6 +37,9 @@ type Handler struct {
 	// Observe, if not nil, is told of each answer to a request for a tile: its status,
 	// the size of its body, and the time it took but for sending it.
 	Observe func(status, bytes int, d time.Duration)
+	// Trace, if not nil, is told of each request for a tile, and what traceparent came
+	// with it. It returns the context of the answer, and is told the answer's status.
+	Trace func(ctx context.Context, traceparent string) (context.Context, func(status int))
 	// Ending, if not nil, reports whether the process is about to end: each answer is
 	// the last of its connection then.
 	Ending func() bool
@@ -123,23 +126,32 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 
 // answer answers with a tile or with a problem.
 func (s *server) answer(ctx *fasthttp.RequestCtx, req *tiles.Request) {
-	if err := s.serve(ctx, req); err != nil {
+	if id := ctx.Request.Header.Peek(web.RequestIDHeader); len(id) > 0 && web.SaneRequestID(text(id)) {
+		ctx.Response.Header.SetBytesV(web.RequestIDHeader, id)
+	}
+	var c context.Context = ctx
+	if s.Trace != nil {
+		var end func(status int)
+		c, end = s.Trace(ctx, string(ctx.Request.Header.Peek("Traceparent")))
+		defer func() { end(ctx.Response.StatusCode()) }()
+	}
+	if err := s.serve(c, ctx, req); err != nil {
 		s.fail(ctx, req, err)
 	}
 }
 
 // serve answers with one tile, or returns why not before anything is written.
-func (s *server) serve(ctx *fasthttp.RequestCtx, req *tiles.Request) error {
+func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.Request) error {
 	im, byFile, err := s.Tiles.Find(req)
 	private := false
 	if s.Gate != nil {
-		if private, err = s.allow(ctx, im, byFile, err); err != nil {
+		if private, err = s.allow(c, ctx, im, byFile, err); err != nil {
 			return err
 		}
 	} else if err != nil {
 		return err
 	}
-	a, err := im.Tile(ctx, &req.Address, text(ctx.Request.Header.Peek("If-None-Match")))
+	a, err := im.Tile(c, &req.Address, text(ctx.Request.Header.Peek("If-None-Match")))
 	if err != nil {
 		return err
 	}
@@ -170,7 +182,7 @@ func (s *server) serve(ctx *fasthttp.RequestCtx, req *tiles.Request) error {
 
 // allow reports whether the answer is the caller's own, or returns why they get none.
 // What was found, or the error of that, is nothing a stranger may learn of.
-func (s *server) allow(ctx *fasthttp.RequestCtx, im *tiles.Image, byFile bool, found error) (private bool, err error) {
+func (s *server) allow(c context.Context, ctx *fasthttp.RequestCtx, im *tiles.Image, byFile bool, found error) (private bool, err error) {
 	target := auth.Target{ByFile: byFile}
 	if found == nil {
 		f := &im.File
@@ -182,8 +194,8 @@ func (s *server) allow(ctx *fasthttp.RequestCtx, im *tiles.Image, byFile bool, f
 	}
 	ctx.Response.Header.Add("Vary", "Authorization, Cookie")
 	head := &ctx.Request.Header
-	c := s.Gate.Credential(text(head.Peek("Authorization")), text(head.Peek("Cookie")), text(ctx.URI().QueryString()))
-	switch err := s.Gate.Tile(ctx, c, &target); {
+	from := s.Gate.Credential(text(head.Peek("Authorization")), text(head.Peek("Cookie")), text(ctx.URI().QueryString()))
+	switch err := s.Gate.Tile(c, from, &target); {
 	case errors.Is(err, auth.ErrUnknown):
 		return true, tiles.ErrNoImage
 	case err != nil:
@@ -206,31 +218,43 @@ func (r *release) Close() error {
 // rescue answers 500 to a panic: fasthttp itself would let it end the process.
 func (s *server) rescue(ctx *fasthttp.RequestCtx) {
 	if p := recover(); p != nil {
+		id := requestID(ctx)
 		if s.Log != nil {
-			s.Log.Error("panic in handler", "panic", p)
+			s.Log.Error("panic in handler", "request", id, "panic", p)
 		}
 		ctx.Response.Reset()
-		s.problem(ctx, http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.", 0)
+		s.problem(ctx, id, http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.", 0)
 	}
 }
 
 // fail answers with a problem, and logs what the operator must know.
 func (s *server) fail(ctx *fasthttp.RequestCtx, req *tiles.Request, err error) {
+	id := requestID(ctx)
 	if e, ok := errors.AsType[*web.Error](err); ok {
-		s.problem(ctx, e.Status, e.Detail, e.RetryAfter)
+		s.problem(ctx, id, e.Status, e.Detail, e.RetryAfter)
 		return
 	}
 	p := tiles.Explain(err)
 	if p.Status >= 500 && s.Log != nil && req != nil {
-		s.Log.LogAttrs(context.Background(), slog.LevelError, "tile not served", slog.Int("status", p.Status), req.LogAttr(), slog.Any("err", err))
+		s.Log.LogAttrs(context.Background(), slog.LevelError, "tile not served", slog.Int("status", p.Status), req.LogAttr(), slog.String("request", id), slog.Any("err", err))
 	}
-	s.problem(ctx, p.Status, p.Detail, p.RetryAfter)
+	s.problem(ctx, id, p.Status, p.Detail, p.RetryAfter)
 }
 
-func (s *server) problem(ctx *fasthttp.RequestCtx, status int, detail string, retryAfter int) {
+// requestID is the id under which the log and a problem have a request: the client's
+// own if it may be taken over.
+func requestID(ctx *fasthttp.RequestCtx) string {
+	if id := string(ctx.Request.Header.Peek(web.RequestIDHeader)); web.SaneRequestID(id) {
+		return id
+	}
+	return web.NewRequestID()
+}
+
+func (s *server) problem(ctx *fasthttp.RequestCtx, id string, status int, detail string, retryAfter int) {
 	head := &ctx.Response.Header
 	ctx.SetStatusCode(status)
 	head.SetContentType(web.ProblemType)
+	head.Set(web.RequestIDHeader, id)
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Content-Type-Options", "nosniff")
 	if retryAfter > 0 {
@@ -239,7 +263,7 @@ func (s *server) problem(ctx *fasthttp.RequestCtx, status int, detail string, re
 	if status == http.StatusUnauthorized {
 		head.Set("WWW-Authenticate", "Bearer")
 	}
-	ctx.SetBody(web.NewProblem(status, detail, "").JSON())
+	ctx.SetBody(web.NewProblem(status, detail, id).JSON())
 }
 
 // headerNames yields the names of the request's headers.

@@ -28,7 +28,10 @@ type Handler struct {
 	// Observe, if not nil, is told of each answer to a request for a tile: its status,
 	// the size of its body, and the time it took.
 	Observe func(status, bytes int, d time.Duration)
-	Log     *slog.Logger
+	// Trace, if not nil, is told of each request for a tile, and what traceparent came
+	// with it. It returns the context of the answer, and is told the answer's status.
+	Trace func(ctx context.Context, traceparent string) (context.Context, func(status int))
+	Log   *slog.Logger
 }
 
 // Values of headers that are the same in every answer, so that they are not
@@ -64,6 +67,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer answers with a tile or with a problem.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *tiles.Request) (status, bytes int) {
+	if h.Trace != nil {
+		ctx, end := h.Trace(r.Context(), r.Header.Get("Traceparent"))
+		defer func() { end(status) }()
+		r = r.WithContext(ctx)
+	}
+	if id := r.Header[web.RequestIDHeader]; len(id) == 1 && web.SaneRequestID(id[0]) {
+		w.Header()[web.RequestIDHeader] = id[:1:1]
+	}
 	status, bytes, err := h.serve(w, r, req)
 	if err != nil {
 		status = h.fail(w, r, req, err)
@@ -149,6 +160,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Reques
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return statusGone
 	}
+	r = web.Identify(w, r) // only now: most tiles need none
 	if e, ok := errors.AsType[*web.Error](err); ok {
 		web.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter) // not logged: thousands may wait for a central server
 		return e.Status

@@ -4,7 +4,6 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,6 +78,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok {
 		e = &Error{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log.", Err: err}
 	}
+	r = Identify(w, r)
 	id := RequestID(r.Context())
 	if e.Status >= 500 {
 		slog.ErrorContext(r.Context(), "request failed", "request", id, "status", e.Status, "route", r.Pattern, "err", e.Err)
@@ -89,6 +89,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 // WriteProblem answers r with a problem that no cache may keep. RetryAfter is in
 // seconds, 0 for none.
 func WriteProblem(w http.ResponseWriter, r *http.Request, status int, detail string, retryAfter int) {
+	r = Identify(w, r)
 	h := w.Header()
 	h.Set("Content-Type", ProblemType)
 	h.Set("Cache-Control", "no-store")
@@ -120,23 +121,4 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	w.WriteHeader(status)
 	_, err = w.Write(b)
 	return err
-}
-
-type requestKey struct{}
-
-// WithRequestID gives every request an id, which problem answers and the log
-// share, and sends it as X-Request-Id. An id that came with the request is not
-// taken over: it is the client's word, and would stand in the log.
-func WithRequestID(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := rand.Text()[:16]
-		w.Header().Set("X-Request-Id", id)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
-	})
-}
-
-// RequestID is the id of the request that ctx belongs to, "" if it has none.
-func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestKey{}).(string)
-	return id
 }

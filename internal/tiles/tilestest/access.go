@@ -247,6 +247,12 @@ func alike(t *testing.T, base string) {
 					t.Fatalf("%q GET %s: status %d, no problem", who, path, a.status)
 				}
 				a.header.Del("Date")
+				// The id of the request is new each time, whatever is asked for.
+				if id := a.header.Get("X-Request-Id"); id == "" || p["instance"] != "urn:request:"+id {
+					t.Errorf("%q GET %s: request %q, in the problem %v", who, path, id, p["instance"])
+				}
+				a.header.Del("X-Request-Id")
+				delete(p, "instance")
 				got[i] = fmt.Sprint(a.status, p, a.header)
 			}
 			if got[0] != got[1] {
