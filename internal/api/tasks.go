@@ -27,6 +27,7 @@ type task struct {
 	Error            *string         `json:"error" doc:"The last one, if it failed or is tried again."`
 	Attempts         int             `json:"attempts" doc:"How often it was begun."`
 	Worker           *string         `json:"worker" doc:"Id of the worker that runs it, or ran it last."`
+	RequestID        *string         `json:"request_id" doc:"Id of the request that submitted it, as in the log; null if none did."`
 	SubmittedAt      time.Time       `json:"submitted_at" doc:"When it was asked for."`
 	StartedAt        *time.Time      `json:"started_at" doc:"Begin of the last attempt."`
 	FinishedAt       *time.Time      `json:"finished_at" doc:"When it ended."`

@@ -96,8 +96,11 @@ func TestTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := map[string]any{"store": st.store, "dry_run": true}
+	if id := a.header.Get("X-Request-Id"); id == "" || got["request_id"] != id && got["request_id"] != nil {
+		t.Errorf("request %q submitted it, and the task says %v", id, got["request_id"])
+	}
 	want := map[string]any{
-		"id": got["id"], "kind": "sync_store", "queue": "default", "args": args, "state": "waiting", "ready": false, "progress": nil,
+		"id": got["id"], "request_id": got["request_id"], "kind": "sync_store", "queue": "default", "args": args, "state": "waiting", "ready": false, "progress": nil,
 		"result": nil, "error": nil, "attempts": 0.0, "worker": nil, "submitted_at": got["submitted_at"], "started_at": nil, "finished_at": nil,
 		"log": []any{}, "waiting_for_worker": true,
 	}

@@ -91,9 +91,18 @@ type Options struct {
 	Log      *slog.Logger  // nil: no log
 	Poll     time.Duration // how often changes are looked for; 0: 500 ms
 	Keep     time.Duration // how long tasks that ended are kept; 0: 7 days
-	// Observe, if not nil, is told of each attempt that has ended here: the kind, one of
-	// [Outcomes], and how long it took.
-	Observe func(kind, outcome string, d time.Duration)
+	// Origin, if not nil, says where a task comes from that is submitted with ctx.
+	Origin func(ctx context.Context) Origin
+	// Begin, if not nil, is told of each attempt that begins here. It returns the context
+	// of the attempt, and a function to be called with one of [Outcomes] when it has ended.
+	Begin func(ctx context.Context, t *Task) (context.Context, func(outcome string))
+}
+
+// An Origin is what a task keeps of the request that submitted it. It is shown, and in
+// logs and traces: it holds nothing of patients.
+type Origin struct {
+	Request string `json:"request,omitempty"` // id of the request
+	Trace   string `json:"trace,omitempty"`   // W3C traceparent
 }
 
 // Jobs are the tasks of a database. They are safe for concurrent use.
@@ -164,11 +173,30 @@ func (j *Jobs) Submit(ctx context.Context, s Submission) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
+	if j.Origin != nil {
+		if opts.Metadata, err = json.Marshal(metadata{j.Origin(ctx)}); err != nil {
+			return nil, fmt.Errorf("jobs: submit %s: %w", s.Kind, err)
+		}
+	}
 	res, err := j.db.client.Insert(ctx, args, opts)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: submit %s: %w", s.Kind, err)
 	}
 	return j.Get(ctx, taskID(res.Job.ID))
+}
+
+// metadata is what we put into River's of a task.
+type metadata struct {
+	Origin Origin `json:"origin"`
+}
+
+// originOf is where a task comes from, as its metadata say.
+func originOf(raw []byte) Origin {
+	var m metadata
+	if json.Unmarshal(raw, &m) != nil {
+		return Origin{} // of another program
+	}
+	return m.Origin
 }
 
 // unfinished are the states in which a unique task keeps others from being begun.

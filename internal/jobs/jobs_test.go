@@ -353,7 +353,7 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"id":"","kind":"","queue":"","args":null,"state":"","ready":false,"progress":{"done":0,"total":null,"unit":""},` +
-		`"result":null,"error":null,"attempts":0,"worker":null,"submitted_at":"0001-01-01T00:00:00Z","started_at":null,"finished_at":null,` +
+		`"result":null,"error":null,"attempts":0,"worker":null,"request_id":null,"submitted_at":"0001-01-01T00:00:00Z","started_at":null,"finished_at":null,` +
 		`"log":null,"waiting_for_worker":false}`
 	if diff := cmp.Diff(want, string(b)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -561,6 +561,53 @@ func TestWatch(t *testing.T) {
 		}
 		for range j.Watch(t.Context(), "t9999") {
 			t.Error("a task that is not there was sent")
+		}
+	})
+}
+
+// A task keeps the id of the request that submitted it and what it belongs to in
+// traces; a schedule or a submission of a program without requests leaves none.
+func TestOrigin(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		type key struct{}
+		type seen struct {
+			ID, Kind, Queue string
+			Origin          Origin
+		}
+		ran := make(chan seen, 2)
+		ended := make(chan string, 2)
+		j := open(t, url, Kind{Name: "note", Run: func(ctx context.Context, k *Task) (any, error) {
+			ran <- seen{k.ID, k.Kind, k.Queue, k.Origin}
+			return ctx.Value(key{}), nil
+		}})
+		j.Origin = func(ctx context.Context) Origin {
+			id, _ := ctx.Value(key{}).(string)
+			if id == "" {
+				return Origin{}
+			}
+			return Origin{Request: id, Trace: "00-trace"}
+		}
+		j.Begin = func(ctx context.Context, k *Task) (context.Context, func(string)) {
+			return context.WithValue(ctx, key{}, "of "+k.Origin.Request), func(outcome string) { ended <- outcome }
+		}
+		v, err := j.Submit(context.WithValue(t.Context(), key{}, "r1"), Submission{Kind: "note"})
+		if err != nil || v.RequestID == nil || *v.RequestID != "r1" {
+			t.Fatalf("submitted: %+v, %v, want it to know the request", v, err)
+		}
+		work(t, j, map[string]int{"default": 1})
+		got := wait(t, j, v.ID)
+		if got.RequestID == nil || *got.RequestID != "r1" || string(got.Result) != `"of r1"` {
+			t.Errorf("when it has ended: request %v, result %s", got.RequestID, got.Result)
+		}
+		want := seen{v.ID, "note", "default", Origin{Request: "r1", Trace: "00-trace"}}
+		if d := cmp.Diff(want, <-ran); d != "" {
+			t.Errorf("the task that ran (-want +got):\n%s", d)
+		}
+		if o := <-ended; o != succeeded {
+			t.Errorf("it ended with %q", o)
+		}
+		if none := submit(t, j, Submission{Kind: "note"}); none.RequestID != nil {
+			t.Errorf("without a request: %q", *none.RequestID)
 		}
 	})
 }

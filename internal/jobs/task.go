@@ -22,10 +22,12 @@ const (
 type Task struct {
 	ID      string
 	Kind    string
+	Queue   string
 	Store   string          // id; "" if it is about none
 	Args    json.RawMessage // an object
 	Attempt int             // from 1
 	Worker  string          // id of the worker that runs it
+	Origin  Origin
 
 	number  int64
 	db      *database

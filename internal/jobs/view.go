@@ -36,7 +36,8 @@ type View struct {
 	Result      json.RawMessage `json:"result"` // of a task that succeeded
 	Error       *string         `json:"error"`  // the last one, while the task retries or if it failed
 	Attempts    int             `json:"attempts"`
-	Worker      *string         `json:"worker"` // who runs it, or ran it last
+	Worker      *string         `json:"worker"`     // who runs it, or ran it last
+	RequestID   *string         `json:"request_id"` // of the request that submitted it
 	SubmittedAt time.Time       `json:"submitted_at"`
 	StartedAt   *time.Time      `json:"started_at"` // the last attempt
 	FinishedAt  *time.Time      `json:"finished_at"`
@@ -196,6 +197,9 @@ func view(row *rivertype.JobRow) View {
 	}
 	if n := len(row.Errors); n > 0 && (v.State == Retrying || v.State == Failed) {
 		v.Error = &row.Errors[n-1].Error
+	}
+	if o := originOf(row.Metadata); o.Request != "" {
+		v.RequestID = &o.Request
 	}
 	if n := len(row.AttemptedBy); n > 0 && v.State != Waiting {
 		v.Worker, v.StartedAt = &row.AttemptedBy[n-1], utc(row.AttemptedAt)

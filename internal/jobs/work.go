@@ -159,12 +159,17 @@ func (r *runner) Timeout(*river.Job[taskArgs]) time.Duration {
 // Work runs one attempt, and tells River what became of it.
 func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	t := &Task{
-		ID: taskID(job.ID), Kind: job.Kind, Args: json.RawMessage(job.EncodedArgs), Attempt: job.Attempt, Worker: r.w.id,
+		ID: taskID(job.ID), Kind: job.Kind, Queue: job.Queue, Args: json.RawMessage(job.EncodedArgs), Attempt: job.Attempt, Worker: r.w.id,
+		Origin: originOf(job.Metadata),
 		number: job.ID, db: r.w.db, last: -1,
 	}
 	var about struct{ Store string }
 	if json.Unmarshal(t.Args, &about) == nil {
 		t.Store = about.Store
+	}
+	end := func(string) {}
+	if r.w.Begin != nil {
+		ctx, end = r.w.Begin(ctx, t)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -182,16 +187,19 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 		r.w.warn.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", ferr)
 	}
 	if r.isLost(ctx, t) {
-		r.observe(lostToOther, began)
+		end(lostToOther)
 		r.waitForOther(ctx, t)
 		return nil // of no effect: the task does not run
 	}
 	word, err := r.verdict(ctx, job, result, err)
-	r.observe(word, began)
+	end(word)
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
 		slog.String("task", t.ID), slog.String("kind", t.Kind), slog.String("store", t.Store),
 		slog.Int("attempt", t.Attempt), slog.Duration("took", time.Since(began)),
+	}
+	if t.Origin.Request != "" {
+		attrs = append(attrs, slog.String("request", t.Origin.Request))
 	}
 	if word == failed {
 		level = slog.LevelWarn
@@ -265,15 +273,11 @@ const (
 	lostToOther = "taken over"  // the worker was thought to be dead
 )
 
+// FailedOutcome is that of an attempt at which the kind's function failed.
+const FailedOutcome = failed
+
 // Outcomes are what may become of an attempt.
 var Outcomes = []string{succeeded, failed, called, handedBack, putOff, lostToOther}
-
-// observe tells whoever wants to know what became of an attempt.
-func (r *runner) observe(outcome string, began time.Time) {
-	if r.w.Observe != nil {
-		r.w.Observe(r.kind.Name, outcome, time.Since(began))
-	}
-}
 
 // verdict is what River is told of an attempt that has ended, and the log.
 func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result any, err error) (word string, told error) {

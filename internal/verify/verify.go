@@ -179,10 +179,10 @@ func (r *run) check(ctx context.Context, e *catalog.Entry, progress func(done, t
 		if rootErr := r.rootIsThere(); rootErr != nil {
 			return rootErr
 		}
-		r.unreadable(e, reason(err))
+		r.unreadable(ctx, e, reason(err))
 		return nil
 	case e.Digest == "" && !same:
-		r.unreadable(e, "the file was changed since it was last looked at: sync the store, and verify it again")
+		r.unreadable(ctx, e, "the file was changed since it was last looked at: sync the store, and verify it again")
 		return nil
 	}
 	return r.record(ctx, e, digest)
@@ -200,13 +200,13 @@ func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error
 		words := damage(e, digest)
 		if err = r.Catalog.Damaged(ctx, e.ID, e.Revision, words, time.Now()); err == nil {
 			r.result.Damaged = append(r.result.Damaged, Finding{e.ID, words})
-			r.log().Error("a slide's file is damaged: no tile of it is served any more", "image", e.ID, "store", e.StoreID, "reason", words)
+			r.log().ErrorContext(ctx, "a slide's file is damaged: no tile of it is served any more", "image", e.ID, "store", e.StoreID, "reason", words)
 			return nil
 		}
 	}
 	switch {
 	case errors.Is(err, catalog.ErrOldRevision), errors.Is(err, catalog.ErrNotFound), errors.Is(err, catalog.ErrConflict):
-		r.unreadable(e, "the image was changed in the catalog meanwhile: verify it again")
+		r.unreadable(ctx, e, "the image was changed in the catalog meanwhile: verify it again")
 		return nil
 	case err != nil:
 		return err
@@ -284,11 +284,11 @@ func plain(err error) string {
 	return strings.TrimPrefix(nameless(err).Error(), "verify: ")
 }
 
-func (r *run) unreadable(e *catalog.Entry, reason string) {
+func (r *run) unreadable(ctx context.Context, e *catalog.Entry, reason string) {
 	if len(r.result.Unreadable) < maxUnreadable {
 		r.result.Unreadable = append(r.result.Unreadable, Finding{e.ID, reason})
 	}
-	r.log().Warn("a slide's file could not be verified", "image", e.ID, "store", e.StoreID, "reason", reason)
+	r.log().WarnContext(ctx, "a slide's file could not be verified", "image", e.ID, "store", e.StoreID, "reason", reason)
 }
 
 func (v *Verifier) log() *slog.Logger {

@@ -25,7 +25,7 @@ async function answerStores(page: Page, answer: () => Store, tasks: () => Task[]
 
 function taskOf(store: Store, values: Partial<Task>): Task {
   const now = new Date().toISOString();
-  return { id: "t1", kind: "sync_store", queue: "default", args: { store: store.id }, state: "running", ready: false, progress: null, result: null, error: null, attempts: 1, worker: null, submitted_at: now, started_at: now, finished_at: null, log: null, waiting_for_worker: false, ...values };
+  return { id: "t1", kind: "sync_store", queue: "default", args: { store: store.id }, state: "running", ready: false, progress: null, result: null, error: null, attempts: 1, worker: null, request_id: null, submitted_at: now, started_at: now, finished_at: null, log: null, waiting_for_worker: false, ...values };
 }
 
 test("shows a card for each store, with what it holds and how it is kept", async ({ page, server }) => {

@@ -11,7 +11,7 @@ const ago = (ms: number): string => new Date(Date.now() - ms).toISOString();
 
 const task = (values: Partial<Task>): Task => ({
   id: "7", kind: "sync_store", queue: "default", args: { store: "s1" }, state: "succeeded", ready: true, progress: null, result: null, error: null, attempts: 1, worker: "w1",
-  submitted_at: ago(5 * minute), started_at: ago(4 * minute), finished_at: ago(3 * minute), log: null, waiting_for_worker: false, ...values,
+  request_id: null, submitted_at: ago(5 * minute), started_at: ago(4 * minute), finished_at: ago(3 * minute), log: null, waiting_for_worker: false, ...values,
 });
 const running = (values: Partial<Task>): Task => task({ state: "running", ready: false, finished_at: null, ...values });
 

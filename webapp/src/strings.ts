@@ -270,6 +270,7 @@ export const t = {
     noWorker: "none yet",
     attempts: "Attempts",
     attempt: (n: number): string => `attempt ${n}`,
+    request: "Request",
     submitted: "Submitted",
     started: "Started",
     finished: "Finished",

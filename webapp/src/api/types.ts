@@ -148,6 +148,7 @@ export interface Task {
   error: string | null;
   attempts: number;
   worker: string | null;
+  request_id: string | null;
   submitted_at: string;
   started_at: string | null;
   finished_at: string | null;

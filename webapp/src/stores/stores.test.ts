@@ -29,7 +29,7 @@ const store = (values: Partial<Store>): Store => ({ id: "s1", label: "One", mode
 const watch = (values: Partial<Watch>): Watch => ({ polling: false, why: null, error: null, last_pass: null, arriving: 0, ...values });
 const task = (values: Partial<Task>): Task => ({
   id: "1", kind: "sync_store", queue: "default", args: { store: "s1" }, state: "succeeded", ready: true, progress: null, result: null, error: null, attempts: 1, worker: null,
-  submitted_at: "2025-03-14T09:00:00Z", started_at: "2025-03-14T09:00:00Z", finished_at: "2025-03-14T09:01:00Z", ...values,
+  request_id: null, submitted_at: "2025-03-14T09:00:00Z", started_at: "2025-03-14T09:00:00Z", finished_at: "2025-03-14T09:01:00Z", ...values,
 });
 const many = "ingest: so many slides are gone at once that none was marked missing: if that is meant, confirm the next sync (11 of 12)";
 const other = "ingest: another folder is where the store's was, and hardly any of its slides in it: is a disk not mounted? Nothing was changed";

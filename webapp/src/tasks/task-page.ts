@@ -122,6 +122,7 @@ class OneTask {
       [t.tasks.finished, time(task.finished_at)],
       [t.tasks.took, task.started_at ? h("span", { "data-took": true }, tookWords(task, Date.now())) : null],
       [t.tasks.id, h("code", { class: "path" }, task.id)],
+      [t.tasks.request, task.request_id ? h("code", { class: "path" }, task.request_id) : null],
       [t.tasks.args, hasArgs(task) ? h("code", { class: "path" }, JSON.stringify(task.args)) : null],
     ];
     return rows.filter(([, value]) => value !== null).map(([title, value]) => h("div", { class: "fact" }, h("dt", null, title), h("dd", null, value)));
