@@ -42,6 +42,7 @@ var layout = []struct{ room, rooms, modules string }{
 	},
 	{"internal/web", "", ""},
 	{"internal/config", "", "go.yaml.in/yaml/v3"},
+	{"internal/trace", "internal/web", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
 	{"internal/oidc", "internal/account internal/web", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"internal/oidc/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/auth", "internal/account internal/web", ""},
@@ -65,7 +66,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/upload " +
-			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/config internal/deploy internal/doctor internal/metrics",
+			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/config internal/deploy internal/doctor internal/metrics internal/trace",
 		"github.com/alecthomas/kong golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
@@ -78,7 +79,7 @@ var layout = []struct{ room, rooms, modules string }{
 // of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/jobs internal/account",
-	"net/http": "internal/metrics internal/web internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
+	"net/http": "internal/metrics internal/web internal/trace internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
 		"internal/doctor internal/tiles/tilestest internal/oidc/oidctest internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/oidc/oidctest internal/pgtest", // what tests of several rooms share
 	"C":       "",                                                                // the program is static

@@ -16,6 +16,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
+	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -114,7 +115,7 @@ func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
 	if err := read(); err != nil {
 		return err
 	}
-	a.Gate = auth.NewGate(auth.GateOptions{Authority: &auth.Local{Accounts: s.people}, Keys: a.Keys})
+	a.Gate = auth.NewGate(auth.GateOptions{Authority: &auth.Local{Accounts: s.people}, Keys: a.Keys, Trace: trace.Carry})
 	if err := s.openOIDC(ctx, wg); err != nil {
 		return err
 	}
@@ -211,6 +212,7 @@ func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) e
 	if err != nil {
 		return err
 	}
+	co.Wrap, co.Log = s.trace.Transport("ask the central server"), s.log
 	central, err := auth.NewCentral(co)
 	if err != nil {
 		return err
@@ -222,7 +224,7 @@ func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) e
 	if cookie == "" {
 		cookie = "\x00"
 	}
-	a.Gate = auth.NewGate(auth.GateOptions{Authority: central, Cookie: cookie, Keys: a.Keys})
+	a.Gate = auth.NewGate(auth.GateOptions{Authority: central, Cookie: cookie, Keys: a.Keys, Trace: trace.Carry})
 	if co.EdgeKey == nil {
 		return nil
 	}

@@ -23,7 +23,7 @@ func (*demoCmd) Help() string {
 
 // Run makes the slides and serves them.
 func (c *demoCmd) Run(ctx context.Context, std streams) error {
-	s, err := openServing(ctx, &c.common, std)
+	s, err := openServing(ctx, &c.common, "demo", std)
 	if err != nil {
 		return err
 	}

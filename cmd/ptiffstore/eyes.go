@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
+	"github.com/slideatlas/ptiffstore/internal/trace"
+	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // figures gathers what Prometheus is told of the site.
@@ -73,4 +76,21 @@ func (s *site) countTasks() {
 		kinds = append(kinds, k.Name)
 	}
 	s.metrics.Kinds(kinds, jobs.Outcomes...)
+}
+
+// origin is what a task keeps of the request that submits it.
+func (s *site) origin(ctx context.Context) jobs.Origin {
+	return jobs.Origin{Request: web.RequestID(ctx), Trace: s.trace.Parent(ctx)}
+}
+
+// begin has an attempt at a task counted and traced.
+func (s *site) begin(ctx context.Context, t *jobs.Task) (context.Context, func(outcome string)) {
+	began := time.Now()
+	ctx, end := s.trace.Task(ctx, trace.Task{
+		ID: t.ID, Kind: t.Kind, Queue: t.Queue, Store: t.Store, Attempt: t.Attempt, Request: t.Origin.Request, Parent: t.Origin.Trace,
+	})
+	return ctx, func(outcome string) {
+		s.metrics.Task(t.Kind, outcome, time.Since(began))
+		end(outcome, outcome == jobs.FailedOutcome)
+	}
 }

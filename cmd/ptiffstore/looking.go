@@ -12,13 +12,26 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // looking are the flags of those who look after a process.
 type looking struct {
-	Metrics string `key:"metrics_listen" name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz alone, without log-in; a port alone is one of 127.0.0.1; default: none."`
-	Debug   string `key:"debug_listen" name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof; default: none."`
+	Metrics string  `key:"metrics_listen" name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz alone, without log-in; a port alone is one of 127.0.0.1; default: none."`
+	Debug   string  `key:"debug_listen" name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof; default: none."`
+	OTLP    string  `key:"otlp_endpoint" name:"otlp-endpoint" placeholder:"URL" help:"Send traces to this collector by OTLP over HTTP, such as http://127.0.0.1:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says, or none."`
+	Share   float64 `key:"trace_share" name:"trace-share" default:"0.01" placeholder:"SHARE" help:"Trace this share of the requests, from 0 to 1, beside those whose traceparent says so."`
+}
+
+// follow opens the traces of a process.
+func (s *site) follow(ctx context.Context, o *looking, mode string) error {
+	if o.Share < 0 || o.Share > 1 {
+		return fmt.Errorf("--trace-share %v: it is a share of the requests, from 0 to 1", o.Share)
+	}
+	var err error
+	s.trace, err = trace.Open(ctx, trace.Options{Endpoint: o.OTLP, Share: o.Share, Mode: mode, Version: version, Log: s.log})
+	return err
 }
 
 // lookAfter serves figures, and profiles, on addresses of their own, where that is

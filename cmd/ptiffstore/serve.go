@@ -21,6 +21,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 	"github.com/slideatlas/ptiffstore/internal/viewer"
 	"github.com/slideatlas/ptiffstore/internal/web"
@@ -52,7 +53,7 @@ func (*serveCmd) Help() string {
 
 // Run serves until ctx is done.
 func (c *serveCmd) Run(ctx context.Context, std streams) error {
-	s, err := openServing(ctx, &c.common, std)
+	s, err := openServing(ctx, &c.common, "serve", std)
 	if err != nil {
 		return err
 	}
@@ -82,6 +83,7 @@ type site struct {
 	people  *account.Accounts // nil without access control
 	access  *api.Access
 	metrics *metrics.Recorder
+	trace   *trace.Tracer // nil without a collector
 	crew    *crew
 	roots   []string // folders in which stores may be added over HTTP
 	taking  upload.Options
@@ -92,7 +94,7 @@ type site struct {
 }
 
 // openServing opens the site of a process that serves.
-func openServing(ctx context.Context, c *common, std streams) (*site, error) {
+func openServing(ctx context.Context, c *common, mode string, std streams) (*site, error) {
 	if err := c.checkListen(); err != nil {
 		return nil, err // before anything is made
 	}
@@ -101,6 +103,10 @@ func openServing(ctx context.Context, c *common, std streams) (*site, error) {
 		return nil, err
 	}
 	s.c = c
+	if err := s.follow(ctx, &c.looking, mode); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -141,6 +147,11 @@ func (s *site) close() {
 	}
 	if err := s.catalog.Close(); err != nil {
 		s.log.Error("catalog not closed well", "err", err)
+	}
+	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.trace.Close(last); err != nil {
+		s.log.Warn("the last traces are lost", "err", err)
 	}
 }
 
@@ -253,8 +264,11 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 	mux.Handle("GET /metrics", a.Guard("GET /metrics", s.metrics.Handler()))
 	mux.Handle("/", viewer.Handler(viewer.Options{Origins: s.ends.sources}))
 	cross := http.NewCrossOriginProtection()
-	rest := cross.Handler(web.WithRequestID(s.metrics.Routes(mux)))
-	h := &tilehttp.Handler{Tiles: s.tiles, Next: rest, Observe: s.metrics.Tile, Log: s.log}
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		web.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
+	}))
+	rest := cross.Handler(web.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
+	h := &tilehttp.Handler{Tiles: s.tiles, Next: rest, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
 	var proxies web.Proxies
 	if s.access != nil {
 		h.Gate, proxies = s.access.Gate, s.access.Proxies

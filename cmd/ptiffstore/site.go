@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -46,9 +47,9 @@ func (c *logging) logger(w io.Writer) *slog.Logger {
 	level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum leaves only what it knows
 	o := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(trace.LogHandler(slog.NewJSONHandler(w, o)))
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(trace.LogHandler(slog.NewTextHandler(w, o)))
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

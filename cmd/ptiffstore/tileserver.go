@@ -25,7 +25,7 @@ func (*tileserverCmd) Help() string {
 
 // Run serves tiles until ctx is done.
 func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
-	s, err := openServing(ctx, &c.common, std)
+	s, err := openServing(ctx, &c.common, "tileserver", std)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 	}
 	f.Renamed = s.renamed()
 	wg.Go(func() { f.Run(ctx) })
-	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Ending: s.health.Ending, Log: s.log}
+	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Ending: s.health.Ending, Log: s.log}
 	if s.access != nil {
 		h.Gate = s.access.Gate
 	}
@@ -96,5 +96,5 @@ func (s *site) pictures() http.Handler {
 	if s.access != nil {
 		proxies = s.access.Proxies
 	}
-	return web.SecurityHeaders(proxies, web.WithRequestID(s.metrics.Routes(mux)))
+	return web.SecurityHeaders(proxies, web.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
 }

@@ -90,6 +90,9 @@ func (c *workerCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer s.close()
+	if err := s.follow(ctx, &c.looking, "worker"); err != nil {
+		return err
+	}
 	if err := s.hire(ctx, &c.working); err != nil {
 		return err
 	}
@@ -121,7 +124,7 @@ func (s *site) hire(ctx context.Context, w *working) error {
 		tiles:    s.tiles, maker: s.maker, log: s.log,
 	}
 	var err error
-	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), TimeZone: w.TimeZone, Version: version, Observe: s.metrics.Task, Log: s.log})
+	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), TimeZone: w.TimeZone, Version: version, Origin: s.origin, Begin: s.begin, Log: s.log})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,52 @@
+package trace
+
+import (
+	"context"
+	"log/slog"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+type taskKey struct{}
+
+// LogHandler adds to each line the request, the task and the trace that its context
+// belongs to, where the line does not say them itself.
+func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
+
+type logHandler struct{ slog.Handler }
+
+// Handle implements [slog.Handler].
+func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
+	add := map[string]string{}
+	if id := web.RequestID(ctx); id != "" {
+		add["request"] = id
+	}
+	if id, _ := ctx.Value(taskKey{}).(string); id != "" {
+		add["task"] = id
+	}
+	if s := trace.SpanContextFromContext(ctx); s.IsSampled() {
+		add["trace"] = s.TraceID().String()
+	}
+	if len(add) == 0 {
+		return h.Handler.Handle(ctx, r)
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		delete(add, a.Key)
+		return true
+	})
+	r = r.Clone()
+	for _, key := range []string{"request", "task", "trace"} {
+		if v := add[key]; v != "" {
+			r.AddAttrs(slog.String(key, v))
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements [slog.Handler].
+func (h logHandler) WithAttrs(a []slog.Attr) slog.Handler { return logHandler{h.Handler.WithAttrs(a)} }
+
+// WithGroup implements [slog.Handler].
+func (h logHandler) WithGroup(name string) slog.Handler { return logHandler{h.Handler.WithGroup(name)} }

@@ -1,0 +1,91 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// sendTime bounds the sending of a batch.
+const sendTime = 10 * time.Second
+
+// A sender sends spans by OTLP over HTTP. The library's own would bring all of gRPC
+// with it, which is a fifth of this program.
+type sender struct {
+	url    string
+	header http.Header
+	client *http.Client
+}
+
+// newSender returns a sender to the collector of the flag or the environment, nil if
+// there is none.
+func newSender(flag string) (*sender, error) {
+	to, err := endpoint(flag)
+	if to == "" || err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(to)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, errors.New("trace: the collector's URL is like http://127.0.0.1:4318")
+	}
+	s := &sender{url: to, header: http.Header{"Content-Type": {"application/x-protobuf"}}, client: &http.Client{Timeout: sendTime}}
+	list := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+	if list == "" {
+		list = os.Getenv("OTEL_EXPORTER_OTLP_HEADERS")
+	}
+	for pair := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, found := strings.Cut(pair, "=")
+		if value, err = url.PathUnescape(strings.TrimSpace(value)); !found || err != nil {
+			return nil, errors.New("trace: OTEL_EXPORTER_OTLP_HEADERS is a list like name=value,name=value")
+		}
+		s.header.Add(strings.TrimSpace(name), value)
+	}
+	return s, nil
+}
+
+// Start implements [otlptrace.Client].
+func (*sender) Start(context.Context) error { return nil }
+
+// Stop implements [otlptrace.Client].
+func (s *sender) Stop(context.Context) error {
+	s.client.CloseIdleConnections()
+	return nil
+}
+
+// UploadTraces implements [otlptrace.Client]. What can't be sent is not tried again:
+// there will be others.
+func (s *sender) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
+	// These are the very bytes of an ExportTraceServiceRequest.
+	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
+	if err != nil {
+		return fmt.Errorf("trace: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("trace: %w", err)
+	}
+	req.Header = s.header.Clone()
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("trace: the collector can't be reached: %w", err)
+	}
+	defer resp.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection can be used again
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("trace: the collector at %s answered %d", req.URL.Host, resp.StatusCode)
+	}
+	return nil
+}
