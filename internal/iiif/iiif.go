@@ -230,12 +230,20 @@ func (v *Plan) Tile(p Picture) (k, x, y int, ok bool) {
 
 func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }
 
-// Halved is how often the picture can be halved before the plan's part of it has fewer
-// pixels than the answer.
+// finest is how many pixels are read rather than half as many a side for a better picture.
+const finest = 16 << 20
+
+// Halved is how often the picture is to be halved before the plan is drawn from it: as
+// often as leaves more pixels than the answer has, and once less if those of the one and
+// the other don't fit together and that is not too many.
 func (v *Plan) Halved(p Picture) int {
 	k := 0
 	for k+1 < p.Zooms && v.W>>(k+1) >= v.Width && v.H>>(k+1) >= v.Height {
 		k++
+	}
+	fits := v.Width<<k == v.W && v.Height<<k == v.H && v.X%(1<<k) == 0 && v.Y%(1<<k) == 0
+	if k > 0 && !fits && (v.W>>(k-1))*(v.H>>(k-1)) <= finest {
+		k--
 	}
 	return k
 }

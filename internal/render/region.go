@@ -28,6 +28,7 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 		return nil, slide.ErrNoTile
 	}
 	zoom := &s.Zooms[z]
+	whole := r
 	r = image.Rect(r.Min.X>>halved, r.Min.Y>>halved, min(ceilShift(r.Max.X, halved), zoom.Width), min(ceilShift(r.Max.Y, halved), zoom.Height))
 	if w < 1 || h < 1 || w > r.Dx() || h > r.Dy() {
 		return nil, fmt.Errorf("render: a region of %d×%d pixels as %d×%d", r.Dx(), r.Dy(), w, h)
@@ -39,7 +40,10 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 	bare := newPixels(d.tileW, d.tileH)
 	defer recycle(bare)
 	fill(bare, bare.Rect, o.Background)
-	sh := newShrinker(r.Dx(), r.Dy(), w, h)
+	sh := shrinkerOf(
+		sharesAt(r.Dx(), windowed(r.Min.X, halved, whole.Min.X, whole.Dx(), w)),
+		sharesAt(r.Dy(), windowed(r.Min.Y, halved, whole.Min.Y, whole.Dy(), h)), w, h,
+	)
 	for y := r.Min.Y / d.tileH; y*d.tileH < r.Max.Y; y++ {
 		for x := r.Min.X / d.tileW; x*d.tileW < r.Max.X; x++ {
 			img, err := d.of(ctx, z, x, y)
@@ -59,6 +63,14 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 		}
 	}
 	return sh.picture(), nil
+}
+
+// windowed says where pixel first+i of the halved picture begins, in 65536ths of one of the
+// m that n pixels of level 0, from at on, are drawn as: what is beyond them counts nothing.
+func windowed(first, halved, at, n, m int) func(i int) int {
+	return func(i int) int {
+		return min(max((first+i)<<halved-at, 0), n) * (m << 16) / n
+	}
 }
 
 // of returns a tile of a zoom as pixels, from one that was kept if it has to be made.

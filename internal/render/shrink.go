@@ -24,19 +24,22 @@ type share struct {
 }
 
 func newShrinker(largeW, largeH, w, h int) *shrinker {
-	return &shrinker{
-		w: w, h: h,
-		columns:    shares(largeW, w),
-		rows:       shares(largeH, h),
-		sums:       make([]uint32, 3*w*h),
-		horizontal: make([]uint32, 3*w),
-	}
+	return shrinkerOf(shares(largeW, w), shares(largeH, h), w, h)
+}
+
+func shrinkerOf(columns, rows []share, w, h int) *shrinker {
+	return &shrinker{w: w, h: h, columns: columns, rows: rows, sums: make([]uint32, 3*w*h), horizontal: make([]uint32, 3*w)}
 }
 
 // shares divides n pixels among m ≤ n. Those of each of the m add up to 65536.
 func shares(n, m int) []share {
+	return sharesAt(n, func(i int) int { return i * (m << 16) / n })
+}
+
+// sharesAt divides n pixels of which each begins at a position in 65536ths of a small
+// one, and is no larger than that.
+func sharesAt(n int, position func(i int) int) []share {
 	s := make([]share, n)
-	position := func(i int) int { return i * (m << 16) / n }
 	for i := range s {
 		from, to := position(i), position(i+1)
 		at := from >> 16
