@@ -50,7 +50,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 	wg.Go(func() { f.Run(ctx) })
 	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Ending: s.health.Ending, Log: s.log}
 	if s.access != nil {
-		h.Gate = s.access.Gate
+		h.Gate, h.Proxies = s.access.Gate, s.access.Proxies
 	}
 	if len(c.Origins) > 0 {
 		h.CORS = c.cors().Set

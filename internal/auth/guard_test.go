@@ -29,6 +29,13 @@ func TestGuard(t *testing.T) {
 		{"port without name", ":8080", "", false, 421},
 		{"proxy", "127.0.0.1:8080", "X-Forwarded-For", false, 403},
 		{"proxy by the standard's header", "127.0.0.1:8080", "Forwarded", false, 403},
+		{"proxy by another header", "127.0.0.1:8080", "X-Forwarded-Prefix", false, 403},
+		{"proxy by half of one", "127.0.0.1:8080", "X-Forwarded", false, 403},
+		{"proxy with underscores", "127.0.0.1:8080", "X_Forwarded_For", false, 403},
+		{"network in front", "127.0.0.1:8080", "CF-Connecting-IP", false, 403},
+		{"client of a network in front", "127.0.0.1:8080", "True-Client-IP", false, 403},
+		{"a browser's header", "127.0.0.1:8080", "X-Requested-With", false, 200},
+		{"another", "127.0.0.1:8080", "Cookie", false, 200},
 		{"open", "slides.example", "X-Forwarded-For", true, 200},
 	}
 	for _, tt := range tests {

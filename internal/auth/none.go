@@ -3,6 +3,7 @@ package auth
 
 import (
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -25,13 +26,29 @@ func LocalHost(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Forwarded reports whether a header, in canonical form, is one that proxies set.
-// One in front of a server without access control would publish it, so a request
-// that bears any of them is refused.
+// Forwarded reports whether a header, in canonical form, is one that proxies set: any
+// X-Forwarded-…, and those by which others tell who has asked. One in front of a server
+// without access control would publish it, so a request that bears any of them is
+// refused. Some proxies write underscores for hyphens.
 func Forwarded(header string) bool {
-	switch header {
-	case "Forwarded", "Via", "X-Real-Ip", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-Server":
+	if len(header) < len("Via") {
+		return false
+	}
+	switch header[0] { // of nearly all headers no more is looked at
+	case 'F', 'V', 'X', 'T', 'C', 'f', 'v', 'x', 't', 'c':
+	default:
+		return false
+	}
+	if strings.ContainsRune(header, '_') {
+		header = strings.ReplaceAll(header, "_", "-")
+	}
+	if n := len("X-Forwarded"); len(header) >= n && strings.EqualFold(header[:n], "X-Forwarded") {
 		return true
 	}
-	return false
+	return slices.ContainsFunc(byProxies, func(name string) bool { return strings.EqualFold(name, header) })
+}
+
+var byProxies = []string{
+	"Forwarded", "Forwarded-For", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Host", "X-Original-Forwarded-For",
+	"X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Client-Ip",
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -32,7 +33,9 @@ type Handler struct {
 	CORS func(origin string, set func(key, value string))
 	// Guard, if not nil, refuses requests before anything else is looked at: by
 	// Host, and by headers that a proxy has set.
-	Guard   func(host string, headers iter.Seq[string]) error
+	Guard func(host string, headers iter.Seq[string]) error
+	// Proxies are those whose word is believed on whether a client came by TLS.
+	Proxies web.Proxies
 	Timeout time.Duration // bounds the answer to one request; 30 s if 0
 	// Observe, if not nil, is told of each answer to a request for a tile: its status,
 	// the size of its body, and the time it took but for sending it.
@@ -156,6 +159,7 @@ func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.R
 		return err
 	}
 	a.Public = a.Public && !private
+	s.secure(ctx)
 	head := &ctx.Response.Header
 	head.Set("Etag", a.ETag)
 	head.Set("Cache-Control", a.CacheControl())
@@ -168,7 +172,6 @@ func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.R
 		return nil
 	}
 	head.SetContentType("image/jpeg")
-	head.Set("X-Content-Type-Options", "nosniff")
 	if ctx.IsHead() {
 		ctx.Response.SkipBody = true
 		head.SetContentLength(len(a.Body))
@@ -253,10 +256,10 @@ func requestID(ctx *fasthttp.RequestCtx) string {
 func (s *server) problem(ctx *fasthttp.RequestCtx, id string, status int, detail string, retryAfter int) {
 	head := &ctx.Response.Header
 	ctx.SetStatusCode(status)
+	s.secure(ctx)
 	head.SetContentType(web.ProblemType)
 	head.Set(web.RequestIDHeader, id)
 	head.Set("Cache-Control", "no-store")
-	head.Set("X-Content-Type-Options", "nosniff")
 	if retryAfter > 0 {
 		head.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
@@ -264,6 +267,17 @@ func (s *server) problem(ctx *fasthttp.RequestCtx, id string, status int, detail
 		head.Set("WWW-Authenticate", "Bearer")
 	}
 	ctx.SetBody(web.NewProblem(status, detail, id).JSON())
+}
+
+// secure sets the headers that every answer has.
+func (s *server) secure(ctx *fasthttp.RequestCtx) {
+	secure := false
+	if len(s.Proxies) > 0 {
+		if at, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
+			secure = s.Proxies.SecureFrom(at.AddrPort().Addr(), text(ctx.Request.Header.Peek("X-Forwarded-Proto")))
+		}
+	}
+	web.SetSecurity(ctx.Response.Header.Set, secure)
 }
 
 // headerNames yields the names of the request's headers.

@@ -66,18 +66,29 @@ func (p Proxies) Secure(r *http.Request) bool {
 	return r.TLS != nil || p.trusted(remote(r)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
+// SecureFrom is [Proxies.Secure] of a connection from addr without TLS, and the
+// X-Forwarded-Proto that came by it.
+func (p Proxies) SecureFrom(addr netip.Addr, proto string) bool {
+	return strings.EqualFold(proto, "https") && p.trusted(addr.Unmap().WithZone(""))
+}
+
 // SecurityHeaders sets those that every answer has: it is what it says to be, stands in
 // no frame of another site and sends its address nowhere; and once a browser has come
 // by TLS it shall not come without.
 func SecurityHeaders(p Proxies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "SAMEORIGIN")
-		h.Set("Referrer-Policy", "no-referrer")
-		if p.Secure(r) {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
+		SetSecurity(w.Header().Set, p.Secure(r))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// SetSecurity sets the headers of [SecurityHeaders]. Secure says that the client's
+// connection is encrypted.
+func SetSecurity(set func(key, value string), secure bool) {
+	set("X-Content-Type-Options", "nosniff")
+	set("X-Frame-Options", "SAMEORIGIN")
+	set("Referrer-Policy", "no-referrer")
+	if secure {
+		set("Strict-Transport-Security", "max-age=31536000")
+	}
 }
