@@ -18,7 +18,8 @@ SHELL := /bin/bash
 
 FUZZTIME ?= 30s
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# As many digits everywhere: by itself git gives more where it has more commits.
+VERSION := $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
 MAKEFLAGS += --no-print-directory
 
 # A clone that belongs to another user cannot be stamped by go.

@@ -27,6 +27,13 @@ func TestDoctor(t *testing.T) {
 		r := command(t, "doctor", "--data="+data, "--limit=1m")
 		return r.code == exitOK && strings.Count(r.out, "\n") == 1 && strings.HasSuffix(r.out, "nothing to mend\n")
 	})
+	site := filepath.Join(t.TempDir(), "site.yaml")
+	if err := os.WriteFile(site, []byte("data: "+data+"\nauth:\n  mode: local\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := command(t, "doctor", "--config="+site, "--all", "--limit=1m"); r.code != exitOK || !strings.Contains(r.out, "--auth local") || !strings.Contains(r.out, data) {
+		t.Errorf("by the site's file: %v", r)
+	}
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}

@@ -34,14 +34,15 @@ func (e *examination) elsewhere() []check {
 	if e.Central != "" {
 		list = append(list, check{"central server", e.centre})
 	}
-	for what, address := range map[string]string{"--public-url": e.PublicURL, "OpenID Connect provider": e.Issuer} {
-		if address != "" {
-			list = append(list, check{what, func(ctx context.Context, n *notes) {
-				if e.answers(ctx, n, address, nil) != nil {
-					n.ok("%s answers", address)
-				}
-			}})
+	for _, other := range []struct{ what, address string }{{"--public-url", e.PublicURL}, {"OpenID Connect provider", e.Issuer}} {
+		if other.address == "" {
+			continue
 		}
+		list = append(list, check{other.what, func(ctx context.Context, n *notes) {
+			if e.answers(ctx, n, other.address, nil) != nil {
+				n.ok("%s answers", other.address)
+			}
+		}})
 	}
 	return list
 }
