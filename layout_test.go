@@ -43,6 +43,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/web", "", ""},
 	{"internal/config", "", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/web", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
+	{"internal/declaration", "internal/catalog internal/ingest internal/config", ""},
 	{"internal/oidc", "internal/account internal/web", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"internal/oidc/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/auth", "internal/account internal/web", ""},
@@ -66,7 +67,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/upload " +
-			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/config internal/deploy internal/doctor internal/metrics internal/trace",
+			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
 		"github.com/alecthomas/kong golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},

@@ -264,6 +264,6 @@ func (s *site) inviteAdmin(ctx context.Context, to io.Writer, base string) error
 
 // admission is what stands before all else: where there is no access control the guard
 // that keeps to this machine.
-func (c *common) admission(proxies web.Proxies, h http.Handler) http.Handler {
-	return c.guard().Handler(web.SecurityHeaders(proxies, c.cors().Handler(h)))
+func (s *site) admission(proxies web.Proxies, h http.Handler) http.Handler {
+	return s.c.guard().Handler(web.SecurityHeaders(proxies, s.cors.Handler(h)))
 }

@@ -117,7 +117,9 @@ func run(ctx context.Context, args []string, std streams) int {
 		return exitUsage
 	}
 	site.settings = inForce(command, site.file)
+	site.listen()
 	err = command.Run()
+	site.deafen()
 	if err == nil {
 		return exitOK
 	}

@@ -52,7 +52,7 @@ func (*serveCmd) Help() string {
 }
 
 // Run serves until ctx is done.
-func (c *serveCmd) Run(ctx context.Context, std streams) error {
+func (c *serveCmd) Run(ctx context.Context, std streams, file *siteFile) error {
 	s, err := openServing(ctx, &c.common, "serve", std)
 	if err != nil {
 		return err
@@ -66,6 +66,10 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		}
 	}
 	s.idle = c.NoWorker
+	s.file = file
+	if err := s.declare(ctx, file.file, c.host()); err != nil {
+		return err
+	}
 	return s.serve(ctx, std, &c.working, nil)
 }
 
@@ -73,7 +77,10 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 type site struct {
 	c       *common // of a process that serves
 	log     *slog.Logger
-	url     string // of the database
+	level   *slog.LevelVar // of a process that goes on
+	cors    web.LiveCORS   // of one that serves
+	file    *siteFile      // nil without one
+	url     string         // of the database
 	catalog *catalog.Catalog
 	tiles   *tiles.Server
 	cache   *made.Cache
@@ -98,11 +105,13 @@ func openServing(ctx context.Context, c *common, mode string, std streams) (*sit
 	if err := c.checkListen(); err != nil {
 		return nil, err // before anything is made
 	}
-	s, err := openSite(ctx, &c.place, &c.keeping, c.logger(std.err))
+	log, level := c.leveled(std.err)
+	s, err := openSite(ctx, &c.place, &c.keeping, log)
 	if err != nil {
 		return nil, err
 	}
-	s.c = c
+	s.c, s.level = c, level
+	s.cors.Store(c.cors())
 	if err := s.follow(ctx, &c.looking, mode); err != nil {
 		s.close()
 		return nil, err
@@ -213,6 +222,10 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 		return err
 	}
 	wg.Go(func() { s.ends.run(ctx) })
+	s.obey(ctx, &wg, func(p *program) {
+		s.rebound(&p.Serve.common)
+		s.declare(ctx, s.file.current(), w.host())
+	})
 	if !s.idle {
 		s.work(ctx, &wg, w)
 	}
@@ -273,5 +286,5 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 	if s.access != nil {
 		h.Gate, proxies = s.access.Gate, s.access.Proxies
 	}
-	return s.health.Closing(s.c.admission(proxies, h))
+	return s.health.Closing(s.admission(proxies, h))
 }

@@ -27,6 +27,8 @@ type setting struct {
 	Origin string `json:"origin"`
 	Where  string `json:"where,omitempty"` // flag, variable, or file and line
 	Live   bool   `json:"live"`            // it can be changed while the program runs
+	// Pending is that the file says otherwise by now, which needs a restart.
+	Pending bool `json:"pending,omitempty"`
 
 	value any // as it is
 }

@@ -43,13 +43,24 @@ type logging struct {
 }
 
 func (c *logging) logger(w io.Writer) *slog.Logger {
-	var level slog.Level
-	level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum leaves only what it knows
+	log, _ := c.leveled(w)
+	return log
+}
+
+// leveled is a log whose level can be changed.
+func (c *logging) leveled(w io.Writer) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(c.level())
 	o := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(trace.LogHandler(slog.NewJSONHandler(w, o)))
+		return slog.New(trace.LogHandler(slog.NewJSONHandler(w, o))), level
 	}
-	return slog.New(trace.LogHandler(slog.NewTextHandler(w, o)))
+	return slog.New(trace.LogHandler(slog.NewTextHandler(w, o))), level
+}
+
+func (c *logging) level() (level slog.Level) {
+	level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum leaves only what it knows
+	return level
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

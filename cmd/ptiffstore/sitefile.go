@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -43,7 +44,10 @@ func (siteFlag) BeforeResolve(ctx *kong.Context, trace *kong.Path, site *siteFil
 
 // A siteFile is what there is to know of the site's file while a command runs.
 type siteFile struct {
-	args     []string     // of the program
+	args []string       // of the program
+	hups chan os.Signal // nil: it is not read again
+
+	mu       sync.Mutex
 	file     *config.File // nil without one
 	settings []setting    // in force
 }

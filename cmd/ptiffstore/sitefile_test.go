@@ -170,6 +170,24 @@ func TestConfigCheck(t *testing.T) {
 	}
 }
 
+// TestDeclaredStore changes a store of the file on the command line.
+func TestDeclaredStore(t *testing.T) {
+	data := t.TempDir()
+	site := siteYAML(t, "data: "+data+"\nlisten: 127.0.0.1:0\nstores: {a: {label: A, root: "+t.TempDir()+", schedule: 15m}}")
+	start(t, "serve", "--config", site).stop()
+	for _, args := range [][]string{{"set", "A", "--schedule", "1h"}, {"set", "A", "--schedule="}, {"set", "A", "--queue", "q", "--label", "B"}, {"remove", "A"}} {
+		r := command(t, append([]string{"store", "--config", site}, args...)...)
+		if r.code != exitFailure || !strings.Contains(r.err, "can't be") || !strings.Contains(r.err, "stores.a") {
+			t.Errorf("store %q: %v", args, r)
+		}
+	}
+	done(t, "store", "set", "A", "--queue", "q", "--data", data)
+	done(t, "store", "set", "A", "--release", "--schedule", "1h", "--data", data)
+	if r := done(t, "store", "show", "A", "--data", data); !strings.Contains(r, "1h") || !strings.Contains(r, "q") {
+		t.Errorf("released: %s", r)
+	}
+}
+
 // TestBrokenFile has commands refuse to begin with a file that is wrong, and those that
 // need nothing of it go on.
 func TestBrokenFile(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,14 +51,31 @@ type storeSettings struct {
 	HideLabels *bool    `json:"hide_labels,omitempty" name:"hide-labels" negatable:"" help:"Labels and file names are for admins only."`
 }
 
-// apply writes what was given into s. An empty text is the default.
-func (f *storeSettings) apply(s *catalog.Store) error {
+// fields are those that were given.
+func (f *storeSettings) fields() (map[string]any, error) {
 	b, err := json.Marshal(f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fields := map[string]any{}
-	if err := json.Unmarshal(b, &fields); err != nil {
+	return fields, json.Unmarshal(b, &fields)
+}
+
+// names are those of the settings that were given.
+func (f *storeSettings) names() ([]string, error) {
+	fields, err := f.fields()
+	for name, list := range map[string][]string{"include": f.Include, "exclude": f.Exclude} {
+		if list != nil {
+			fields[name] = list
+		}
+	}
+	return slices.Collect(maps.Keys(fields)), err
+}
+
+// apply writes what was given into s. An empty text is the default.
+func (f *storeSettings) apply(s *catalog.Store) error {
+	fields, err := f.fields()
+	if err != nil {
 		return err
 	}
 	for name, v := range fields {
@@ -70,7 +88,8 @@ func (f *storeSettings) apply(s *catalog.Store) error {
 			fields[name] = nil
 		}
 	}
-	if b, err = json.Marshal(fields); err != nil {
+	b, err := json.Marshal(fields)
+	if err != nil {
 		return err
 	}
 	return api.EditStore(s, b)
@@ -197,7 +216,8 @@ func (c *storeShowCmd) Run(ctx context.Context, std streams) error {
 
 type storeSetCmd struct {
 	place
-	Store string `arg:"" help:"Id, label or folder of the store."`
+	Store   string `arg:"" help:"Id, label or folder of the store."`
+	Release bool   `help:"Take the store out of the hands of a site's file that is used no more. One that is used declares it again."`
 	storeSettings
 }
 
@@ -217,9 +237,24 @@ func (c *storeSetCmd) Run(ctx context.Context) error {
 		return err
 	}
 	_, err = cat.UpdateStore(ctx, s.ID, func(s *catalog.Store) error {
+		if c.Release {
+			s.Declared = nil
+		}
+		names, err := c.names()
+		if err != nil {
+			return err
+		}
+		if err := s.Declares(names...); err != nil {
+			return declaredWords(err)
+		}
 		return c.apply(s)
 	})
 	return err
+}
+
+// declaredWords are those of an error of a store that a site's file declares.
+func declaredWords(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), catalog.ErrDeclared.Error()+": "))
 }
 
 type storeRemoveCmd struct {
@@ -242,6 +277,9 @@ func (c *storeRemoveCmd) Run(ctx context.Context) error {
 	s, err := findStore(ctx, cat, c.Store)
 	if err != nil {
 		return err
+	}
+	if err := s.Removable(); err != nil {
+		return declaredWords(err)
 	}
 	if s.Mode == catalog.Managed && len(s.Counts) > 0 && !c.KeepFiles {
 		return errors.New("the store still holds slides under their digests: say --keep-files if they are to stay there without a catalog")

@@ -24,7 +24,7 @@ func (*tileserverCmd) Help() string {
 }
 
 // Run serves tiles until ctx is done.
-func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
+func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) error {
 	s, err := openServing(ctx, &c.common, "tileserver", std)
 	if err != nil {
 		return err
@@ -52,13 +52,13 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams) error {
 	if s.access != nil {
 		h.Gate, h.Proxies = s.access.Gate, s.access.Proxies
 	}
-	if len(c.Origins) > 0 {
-		h.CORS = c.cors().Set
-	}
+	h.CORS = s.cors.Set
 	s.metrics.Watch(s.figures())
 	if err := s.lookAfter(ctx, &wg, &c.looking); err != nil {
 		return err
 	}
+	s.file = file
+	s.obey(ctx, &wg, func(p *program) { s.rebound(&p.Tileserver.common) })
 	server := h.Server()
 	s.health.Ready.Store(true)
 	fmt.Fprintln(std.out, url(l))

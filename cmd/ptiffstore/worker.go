@@ -84,12 +84,17 @@ func (*workerCmd) Help() string {
 }
 
 // Run works until ctx is done.
-func (c *workerCmd) Run(ctx context.Context, std streams) error {
-	s, err := openSite(ctx, &c.place, &c.keeping, c.logger(std.err))
+func (c *workerCmd) Run(ctx context.Context, std streams, file *siteFile) error {
+	log, level := c.leveled(std.err)
+	s, err := openSite(ctx, &c.place, &c.keeping, log)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	s.level, s.file = level, file
+	if err := s.declare(ctx, file.file, c.host()); err != nil {
+		return err
+	}
 	if err := s.follow(ctx, &c.looking, "worker"); err != nil {
 		return err
 	}
@@ -102,6 +107,10 @@ func (c *workerCmd) Run(ctx context.Context, std streams) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(ctx) })
+	s.obey(ctx, &wg, func(p *program) {
+		s.relevel(&p.Worker.logging, &p.Worker.keeping)
+		s.declare(ctx, s.file.current(), c.host())
+	})
 	s.work(ctx, &wg, &c.working)
 	s.metrics.Watch(s.figures())
 	if err := s.lookAfter(ctx, &wg, &c.looking); err != nil {

@@ -274,6 +274,13 @@ func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutp
 	if err := f.where(ctx); err != nil {
 		return nil, err
 	}
+	st, err := a.Catalog.Store(ctx, in.Store)
+	if err == nil {
+		err = st.Declares(f.given()...) // before a folder is made
+	}
+	if err != nil {
+		return nil, a.storeFailed(ctx, err)
+	}
 	undo := func() {}
 	if f.Root.Given || f.Incoming.Given {
 		var err error
@@ -285,6 +292,9 @@ func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutp
 		if f.Mode.Given && f.Mode.Value != string(s.Mode) {
 			return invalid(errors.New("mode: that of a store can't be changed: remove it, and add its folder anew"))
 		}
+		if err := s.Declares(f.given()...); err != nil {
+			return err
+		}
 		return e.apply(s)
 	})
 	if err != nil {
@@ -292,6 +302,19 @@ func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutp
 		return nil, a.storeFailed(ctx, err)
 	}
 	return a.showStore(ctx, s)
+}
+
+// given are the names of the fields that are given.
+func (f *storeFields) given() []string {
+	var names []string
+	v := reflect.ValueOf(f).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).FieldByName("Given").Bool() {
+			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // where refuses to move a store for those who are admins of nothing else.
@@ -341,6 +364,8 @@ func (a *API) moveArrivals(ctx context.Context, store string, e *edit, f *storeF
 // conflict name folders.
 func (a *API) storeFailed(ctx context.Context, err error) error {
 	switch {
+	case errors.Is(err, catalog.ErrDeclared):
+		return newError(http.StatusConflict, sentence(errors.New(words(err, catalog.ErrDeclared))))
 	case errors.Is(err, catalog.ErrConflict):
 		return newError(http.StatusConflict, "The folder is, holds or lies in that of another store: a file may be in one store only.")
 	case errors.Is(err, catalog.ErrInvalid):

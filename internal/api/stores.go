@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -47,6 +48,8 @@ type store struct {
 	HideLabels bool       `json:"hide_labels" doc:"Labels, macros and names are shown to nobody but admins."`
 
 	Scopes []account.Scope `json:"scopes" doc:"What the caller may do with all of its images: tiles, label, write, admin."`
+
+	Declared map[string]string `json:"declared" doc:"Settings that the site's file says, which can only be changed there, and the keys under which it says them; empty but for admins."`
 
 	LastSync   *time.Time       `json:"last_sync" doc:"End of the last pass that was completed."`
 	LastResult *json.RawMessage `json:"last_result" doc:"What that pass found: count, added, updated, moved, missing, returned, failed, arriving, duration in seconds."`
@@ -105,12 +108,12 @@ func (a *API) stores(h huma.API) {
 		OperationID: "change-store", Method: http.MethodPatch, Path: storeRoute, Tags: tags,
 		Summary:     "Change a store",
 		Description: "Fields that are absent stay as they are; null stands for the default (RFC 7396). The mode can't be changed.",
-	}, problems{403: noFolder, 404: "No such store.", 409: "A folder is, holds or lies in that of another store."}, a.changeStore)
+	}, problems{403: noFolder, 404: "No such store.", 409: "The site's file sets a field; or a folder is, holds or lies in that of another store."}, a.changeStore)
 	register(h, huma.Operation{
 		OperationID: "remove-store", Method: http.MethodDelete, Path: storeRoute, Tags: tags,
 		Summary:     "Take a store out of the catalog",
 		Description: "No file is touched. When the folder of a managed store is added again, its slides are back with their ids.",
-	}, problems{404: "No such store.", 409: "A managed store still holds slides: ask with keep_files=true."}, a.removeStore)
+	}, problems{404: "No such store.", 409: "The site's file declares the store; or a managed store still holds slides: ask with keep_files=true."}, a.removeStore)
 }
 
 func (a *API) listStores(ctx context.Context, _ *struct{}) (*storesOutput, error) {
@@ -223,7 +226,10 @@ func newStore(s *catalog.Store, watching map[string]ingest.Status, admin bool) s
 		Schedule: known(s.Schedule), TimeZone: known(s.TimeZone), Queue: known(s.Queue), Include: s.Include, Exclude: s.Exclude,
 		Settle: period(s.Settle), MaxMissing: known(s.MaxMissing), HideAfter: period(s.HideAfter), DropAfter: period(s.DropAfter), KeepTrash: period(s.KeepTrash),
 		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
-		LastSync: s.LastSync, Counts: map[string]int{},
+		LastSync: s.LastSync, Counts: map[string]int{}, Declared: map[string]string{},
+	}
+	if admin && s.Declared != nil {
+		maps.Copy(v.Declared, s.Declared.Keys)
 	}
 	if admin {
 		v.Root, v.Incoming, v.Host = known(s.Root), known(s.Incoming), known(s.Host)
@@ -293,6 +299,9 @@ func (a *API) removeStore(ctx context.Context, in *removeStoreInput) (*struct{},
 	s, err := a.Catalog.Store(ctx, in.Store)
 	if err != nil {
 		return nil, a.failed(ctx, err)
+	}
+	if err := s.Removable(); err != nil {
+		return nil, a.storeFailed(ctx, err)
 	}
 	if held := held(s); s.Mode == catalog.Managed && held > 0 && !in.KeepFiles {
 		return nil, newError(http.StatusConflict, "The store still holds slides. With keep_files=true they stay in its folder, and are back when that is added again.")

@@ -47,6 +47,8 @@ type Store struct {
 	Public     bool   // everyone may see its tiles
 	HideLabels bool   // labels, macros and names are shown to nobody but admins
 
+	Declared *Declaration `json:",omitempty"` // what a site's file says of it; nil: nothing
+
 	RootID     blob.Identity // of the folder when it was last seen
 	RootFS     string        // id of its file system then
 	LastSync   *time.Time    // end of the last pass that was completed

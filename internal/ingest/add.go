@@ -12,7 +12,7 @@ import (
 
 // AddStore puts a store into the catalog. The folders of a managed store are made,
 // and if they were a store's before that is in the catalog no more, the store has
-// that one's id again, and so will its images.
+// that one's id again, and so will its images. An id that s has already must be free.
 //
 // The error is one of [Prepare] or of [catalog.Catalog.PutStore], and then there is
 // no store.
@@ -25,7 +25,13 @@ func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalo
 		if _, err := c.Store(ctx, id); id != "" && err == nil {
 			return nil, fmt.Errorf("%w: the folder is marked as that of store %s", catalog.ErrConflict, id)
 		}
-		if s.ID = id; s.Incoming == "" {
+		if id != "" && s.ID != "" && s.ID != id {
+			return nil, ErrOtherStore
+		}
+		if id != "" {
+			s.ID = id
+		}
+		if s.Incoming == "" {
 			s.Incoming = incomingOf(&s)
 		}
 		if err := os.MkdirAll(s.Incoming, 0o777); err != nil {

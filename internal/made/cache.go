@@ -22,7 +22,7 @@ import (
 // The layout is {folder}/{first two letters of the key}/{key}.jpg.
 type Cache struct {
 	dir   string
-	max   int64
+	max   atomic.Int64
 	log   *slog.Logger
 	size  atomic.Int64
 	sweep sync.Mutex
@@ -39,7 +39,7 @@ type CacheStats struct {
 
 // Stats returns figures as of now.
 func (c *Cache) Stats() CacheStats {
-	return CacheStats{Bytes: c.size.Load(), MaxBytes: c.max, Hits: c.hits.Load(), Misses: c.misses.Load(), Evicted: c.evicted.Load()}
+	return CacheStats{Bytes: c.size.Load(), MaxBytes: c.max.Load(), Hits: c.hits.Load(), Misses: c.misses.Load(), Evicted: c.evicted.Load()}
 }
 
 // usedEvery is how exactly the last use of a picture is known: its mtime is
@@ -52,7 +52,8 @@ func OpenCache(dir string, maxBytes int64, log *slog.Logger) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("made: cache folder: %w", err)
 	}
-	c := &Cache{dir: dir, max: maxBytes, log: log}
+	c := &Cache{dir: dir, log: log}
+	c.max.Store(maxBytes)
 	go func() {
 		var n int64
 		for _, e := range c.list() {
@@ -62,6 +63,12 @@ func OpenCache(dir string, maxBytes int64, log *slog.Logger) (*Cache, error) {
 		c.trim()
 	}()
 	return c, nil
+}
+
+// Bound sets another bound, and removes what is more.
+func (c *Cache) Bound(maxBytes int64) {
+	c.max.Store(maxBytes)
+	go c.trim()
 }
 
 // Get returns a kept picture, nil if it is not there or not whole.
@@ -98,7 +105,7 @@ func (c *Cache) Put(key string, b []byte) {
 		c.log.Warn("made picture not kept", "err", withoutPath(err))
 		return
 	}
-	if c.size.Add(int64(len(b))) > c.max {
+	if c.size.Add(int64(len(b))) > c.max.Load() {
 		c.trim()
 	}
 }
@@ -139,17 +146,18 @@ func (c *Cache) trim() {
 		return // somebody is at it
 	}
 	defer c.sweep.Unlock()
-	if c.size.Load() <= c.max {
+	if c.size.Load() <= c.max.Load() {
 		return
 	}
 	all := c.list()
 	slices.SortFunc(all, func(a, b kept) int { return a.used.Compare(b.used) })
+	most := c.max.Load()
 	var total int64
 	for _, e := range all {
 		total += e.size
 	}
 	for _, e := range all {
-		if total <= c.max-c.max/10 {
+		if total <= most-most/10 {
 			break
 		}
 		if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -215,6 +215,14 @@ type cache struct {
 	opened, evicted int64 // since the start
 }
 
+// Bound sets other bounds of what is kept open. They count when the next slide is
+// opened.
+func (s *Server) Bound(maxBytes int64, maxFiles int) {
+	s.cache.mu.Lock()
+	s.cache.maxBytes, s.cache.maxFiles = maxBytes, maxFiles
+	s.cache.mu.Unlock()
+}
+
 // add takes h in, and closes the slides longest unused until the bounds hold.
 // The memory of slides grows as their tables are read, so it is added up anew.
 func (c *cache) add(h *handle) {

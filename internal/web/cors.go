@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"slices"
+	"sync/atomic"
 )
 
 // CORS says which other origins' pages may read answers.
@@ -32,27 +33,41 @@ func (c *CORS) Set(origin string, set func(key, value string)) {
 	set("Access-Control-Expose-Headers", "ETag, X-Tile, Retry-After, X-Request-Id")
 }
 
-// Handler answers preflight requests and sets the headers of all others.
-func (c *CORS) Handler(next http.Handler) http.Handler {
+// answer sets the headers of an answer, and gives it if the request is a preflight one.
+func (c *CORS) answer(w http.ResponseWriter, r *http.Request) (done bool) {
 	if c == nil || len(c.Origins) == 0 {
-		return next
+		return false
 	}
+	origin := r.Header.Get("Origin")
+	if origin != "" {
+		c.Set(origin, w.Header().Set)
+	} else {
+		w.Header().Add("Vary", "Origin")
+	}
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	if w.Header().Get("Access-Control-Allow-Origin") != "" {
+		w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD")
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, If-None-Match")
+		w.Header().Set("Access-Control-Max-Age", "3600")
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+// A LiveCORS is a CORS that may be stored anew while requests are under way. The zero
+// value lets no other origin read.
+type LiveCORS struct{ atomic.Pointer[CORS] }
+
+// Set is [CORS.Set] of what is stored.
+func (l *LiveCORS) Set(origin string, set func(key, value string)) { l.Load().Set(origin, set) }
+
+// Handler answers preflight requests and sets the headers of all others.
+func (l *LiveCORS) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin := r.Header.Get("Origin")
-		if origin != "" {
-			c.Set(origin, w.Header().Set)
-		} else {
-			w.Header().Add("Vary", "Origin")
+		if !l.Load().answer(w, r) {
+			next.ServeHTTP(w, r)
 		}
-		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-			if w.Header().Get("Access-Control-Allow-Origin") != "" {
-				w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD")
-				w.Header().Set("Access-Control-Allow-Headers", "Authorization, If-None-Match")
-				w.Header().Set("Access-Control-Max-Age", "3600")
-			}
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		next.ServeHTTP(w, r)
 	})
 }
