@@ -350,3 +350,31 @@ for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height
     });
   }
 }
+
+test("shows what the site's file sets, and lets only the rest be changed", async ({ page, server }) => {
+  const declared = { mode: "stores.a.mode", root: "stores.a.root", label: "stores.a.label", schedule: "store_defaults.schedule", public: "stores.a.public" };
+  const store: Store = { ...(await storesOf(server))[0]!, schedule: "15m", declared };
+  await answerStores(page, () => store);
+  let sent: unknown = null;
+  await page.route(`**/api/v1/stores/${store.id}`, async (route) => {
+    sent = route.request().postDataJSON();
+    await route.fulfill({ json: { ...store, queue: "nights" } });
+  });
+  await page.goto("/stores");
+  await expect(card(page, store)).toContainText("In the site file");
+  await expect(card(page, store).getByRole("button", { name: /^Remove/ })).toHaveCount(0);
+  await card(page, store).getByRole("button", { name: /^Edit/ }).click();
+  for (const name of Object.keys(declared)) {
+    await expect(page.locator(`#store-${name}`)).toBeDisabled();
+    await expect(page.getByTestId(`store-${name}-declared`)).toHaveText("set in the site file");
+  }
+  await expect(page.locator("#store-schedule-hint")).toContainText("store_defaults.schedule");
+  const axe = await new AxeBuilder({ page }).include("dialog").analyze();
+  expect(axe.violations.filter((v) => v.impact === "serious" || v.impact === "critical")).toEqual([]);
+  if (!(await page.locator("#store-queue").isVisible())) await page.getByText("Where the work is done").click();
+  await expect(page.locator("#store-queue")).toBeEnabled();
+  await page.locator("#store-queue").fill("nights");
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+  expect(sent).toEqual({ queue: "nights" });
+});

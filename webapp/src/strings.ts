@@ -109,6 +109,8 @@ export const t = {
     modeHints: { "in-place": "The folder is read and never written to.", managed: "Files arrive in one folder and are kept in another, by their content." } as Record<string, string>,
     public: "Public",
     publicHint: "Everyone may see its tiles.",
+    declared: "In the site file",
+    declaredHint: (key: string): string => `The site's file declares it, as ${key}: what it sets is changed there.`,
     count: (n: number, state: ImageState): string => `${formatCount(n)} ${({ available: "available", arriving: "arriving", missing: "missing", broken: "broken", unsupported: "unsupported", quarantined: "quarantined" })[state] ?? state}`,
     noSlides: "No slides yet",
 
@@ -211,6 +213,8 @@ export const t = {
     add: "Add the store",
     saving: "Saving …",
     wrong: "This cannot be saved:",
+    declared: "set in the site file",
+    declaredHint: (key: string): string => `To change it, change ${key} in the site's file, and have it read again.`,
     restrict: "Only admins see folders and hosts: what is left empty here stays as it is.",
     groups: {
       place: "The store",

@@ -103,6 +103,7 @@ export interface Store {
   public?: boolean | null;
   hide_labels?: boolean | null;
   scopes?: Scope[] | null; // what the caller may do with all of its images
+  declared?: Record<string, string> | null; // what the site's file sets, with its keys there
   last_sync?: string | null;
   last_result?: SyncResult | null;
   watch?: Watch | null;

@@ -55,11 +55,11 @@ export class StoreCard {
   update(store: Store, condition: Condition): void {
     const name = storeName(store);
     this.parts.show(this.name, name, () => [name]);
-    this.parts.show(this.marks, [store.mode, store.public], () => [mark(t.stores.modes[store.mode] ?? store.mode, t.stores.modeHints[store.mode]), store.public ? mark(t.stores.public, t.stores.publicHint) : null]);
+    this.parts.show(this.marks, [store.mode, store.public, store.declared], () => marks(store));
     this.parts.show(this.condition, [condition, name, store.scopes], () => this.conditionRow(condition, store));
     this.parts.show(this.counts, [store.counts, store.id], () => counts(store));
     this.parts.show(this.facts, [{ ...store, counts: null }, condition.kind], () => facts(store, condition.kind));
-    this.parts.show(this.actions, [name, store.scopes], () => this.buttons(store));
+    this.parts.show(this.actions, [name, store.scopes, declaredAs(store)], () => this.buttons(store));
     this.actions.hidden = this.actions.childElementCount === 0;
   }
 
@@ -91,7 +91,7 @@ export class StoreCard {
     return [
       ...(may("write", store) ? writing : []),
       may("admin", store) ? this.button("edit", t.stores.edit, name, "button small plain push") : null,
-      session().admin ? this.button("remove", t.stores.remove, name, "button small plain danger") : null,
+      session().admin && !declaredAs(store) ? this.button("remove", t.stores.remove, name, "button small plain danger") : null,
     ];
   }
 
@@ -103,6 +103,19 @@ export class StoreCard {
 function mark(text: string, title: string | undefined): HTMLElement {
   return h("span", { class: "mark", title }, text);
 }
+
+function marks(store: Store): Child[] {
+  const key = declaredAs(store);
+  return [
+    mark(t.stores.modes[store.mode] ?? store.mode, t.stores.modeHints[store.mode]),
+    store.public ? mark(t.stores.public, t.stores.publicHint) : null,
+    key ? mark(t.stores.declared, t.stores.declaredHint(key)) : null,
+  ];
+}
+
+// declaredAs is the key under which the site's file declares the store, empty if it
+// does not. Its mode is always said there.
+const declaredAs = (store: Store): string => (store.declared?.mode ?? "").replace(/\.mode$/, "");
 
 // counts are links to the slides in each state.
 function counts(store: Store): Child[] {

@@ -61,7 +61,8 @@ class StoreForm {
     this.controls.get("mode")!.addEventListener("change", () => this.showMode());
     this.showMode();
     this.dialog = openForm(store ? t.storeForm.editTitle(storeName(store)) : t.storeForm.addTitle, "store", form);
-    this.controls.get(store ? "label" : "root")!.focus();
+    const first = this.controls.get(store ? "label" : "root")!;
+    (first.disabled ? this.save : first).focus();
   }
 
   // group is a part of the form. All but the first are folded up while they hold
@@ -79,13 +80,15 @@ class StoreForm {
     const { label, hint } = t.storeForm.fields[name]!;
     const id = `store-${name}`;
     const control = this.control(name, id);
+    const key = this.store?.declared?.[name];
+    if (key) control.disabled = true;
     const note = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
     this.controls.set(name, control);
     this.notes.set(name, note);
     control.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
     const tick = control instanceof HTMLInputElement && control.type === "checkbox";
-    const caption = h("label", { for: id }, label);
-    const about = h("p", { class: "hint", id: `${id}-hint` }, hint);
+    const caption = h("label", { for: id }, label, key ? h("span", { class: "mark", "data-testid": `${id}-declared` }, t.storeForm.declared) : null);
+    const about = h("p", { class: "hint", id: `${id}-hint` }, key ? t.storeForm.declaredHint(key) : hint);
     const row = tick ? h("div", { class: "field tick-field" }, control, h("div", null, caption, about, note)) : h("div", { class: "field" }, caption, control, about, note);
     this.rows.set(name, row);
     return row;
@@ -108,13 +111,13 @@ class StoreForm {
   private showMode(): void {
     const managed = this.controls.get("mode")!.value === "managed";
     for (const name of ofManaged) this.rows.get(name)!.hidden = !managed;
-    this.rows.get("mode")!.querySelector(".hint")!.textContent = [t.stores.modeHints[this.controls.get("mode")!.value], this.store ? "" : t.storeForm.fields.mode!.hint].filter(Boolean).join(" ");
+    this.rows.get("mode")!.querySelector(".hint")!.textContent = [t.stores.modeHints[this.controls.get("mode")!.value], this.store ? "" : t.storeForm.fields.mode!.hint, this.store?.declared?.mode ? t.storeForm.declaredHint(this.store.declared.mode) : ""].filter(Boolean).join(" ");
   }
 
   private values(): Values {
     const values: Values = {};
     for (const [name, control] of this.controls) {
-      if (this.rows.get(name)!.hidden) continue;
+      if (this.rows.get(name)!.hidden || this.store?.declared?.[name]) continue;
       values[name] = control instanceof HTMLInputElement && control.type === "checkbox" ? control.checked : control.value;
     }
     return values;
