@@ -8,6 +8,7 @@
 #   make lint        gofumpt, vet, staticcheck, shellcheck, govulncheck
 #   make fuzz        every fuzz target for FUZZTIME (30s)
 #   make bench       measure beside nginx, iipsrv and OpenSlide; writes docs/benchmarks.md
+#   make soak        more load than the servers can bear, for SOAK (2m); writes docs/benchmarks.md
 #   make release     archives for Linux and macOS, digests, list of parts; the same commit gives the same bytes
 #   make clean
 
@@ -126,6 +127,12 @@ fuzz: web
 bench: build
 	@scripts/setup bench || echo "going on: servers that are not installed are not measured"
 	@go run ./internal/bench $(BENCH)
+
+SOAK ?= 2m
+
+.PHONY: soak
+soak: build
+	@go run ./internal/bench -only soak -soak $(SOAK)
 
 # -- release
 

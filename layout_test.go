@@ -44,12 +44,13 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/config", "", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/web", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
 	{"internal/declaration", "internal/catalog internal/ingest internal/config", ""},
+	{"internal/port", "internal/web", "golang.org/x/sys"},
 	{"internal/oidc", "internal/account internal/web", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"internal/oidc/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/auth", "internal/account internal/web", ""},
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/catalog internal/ingest internal/web", "golang.org/x/sys"},
-	{"internal/made", "slide internal/render internal/tiles", "golang.org/x/sync"},
+	{"internal/made", "slide internal/render internal/tiles", ""},
 	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp"},
 	{"internal/iiif", "", ""},
 	{"internal/feed", "slide internal/catalog internal/tiles", ""},
@@ -57,8 +58,9 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/tilefast", "internal/web internal/auth internal/tiles", "github.com/valyala/fasthttp"},
 	{"internal/viewer", "internal/web", ""},
 	{"internal/api", "slide internal/catalog internal/ingest internal/jobs internal/account internal/web internal/oidc internal/auth internal/tiles internal/iiif internal/made", "github.com/danielgtaylor/huma/v2"},
+	{"internal/soak", "", ""},
 	{
-		"internal/bench", "slide internal/blob internal/synth internal/pgtest internal/catalog internal/verify internal/ingest " +
+		"internal/bench", "slide internal/blob internal/synth internal/soak internal/pgtest internal/catalog internal/verify internal/ingest " +
 			"internal/auth internal/tiles internal/tilehttp internal/tilefast", "",
 	},
 	{"internal/doctor", "internal/blob internal/catalog internal/ingest internal/jobs internal/account internal/web", "golang.org/x/sys"},
@@ -66,7 +68,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/notice", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/upload " +
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/port internal/upload " +
 			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
 		"github.com/alecthomas/kong golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
@@ -80,8 +82,8 @@ var layout = []struct{ room, rooms, modules string }{
 // of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/jobs internal/account",
-	"net/http": "internal/metrics internal/web internal/trace internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
-		"internal/doctor internal/tiles/tilestest internal/oidc/oidctest internal/bench cmd/ptiffstore",
+	"net/http": "internal/metrics internal/web internal/port internal/trace internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
+		"internal/doctor internal/tiles/tilestest internal/oidc/oidctest internal/soak internal/bench cmd/ptiffstore",
 	"testing": "internal/tiles/tilestest internal/oidc/oidctest internal/pgtest", // what tests of several rooms share
 	"C":       "",                                                                // the program is static
 }

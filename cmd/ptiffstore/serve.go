@@ -18,6 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
+	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
@@ -91,6 +92,8 @@ type site struct {
 	access  *api.Access
 	metrics *metrics.Recorder
 	trace   *trace.Tracer // nil without a collector
+	memory  *port.Memory
+	port    *port.Port
 	crew    *crew
 	roots   []string // folders in which stores may be added over HTTP
 	taking  upload.Options
@@ -135,9 +138,11 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 		return nil, err
 	}
 	s.maker = made.New(made.Options{Cache: s.cache})
+	s.memory = port.LimitMemory(k.MemoryLimit << 20)
 	s.tiles = tiles.New(tiles.Options{
 		Make: s.maker.Tile, Blank: render.Blank, Changed: s.changed,
 		MaxBytes: k.OpenBytes << 20, MaxFiles: k.OpenFiles, Log: s.log,
+		MaxSending: s.memory.Limit() / 8, Full: s.full,
 	})
 	return s, nil
 }
@@ -244,7 +249,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	if err := s.inviteAdmin(ctx, std.err, url(l)); err != nil {
 		return err
 	}
-	return serveHTTP(ctx, l, s.handler(ctx.Done()), s.log)
+	return serveHTTP(ctx, s.openPort(ctx, &wg, l, false), s.handler(ctx.Done()), s.log)
 }
 
 // take sees to uploads.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -26,14 +27,16 @@ type common struct {
 	access
 	logging
 	keeping
+	bounds
 	looking
 }
 
 // keeping are the flags that bound what is kept of slides.
 type keeping struct {
-	CacheSize int64 `key:"limits.cache_mb" live:"" name:"cache-size" default:"10240" placeholder:"MB" help:"Bound of kept pictures on disk, in MB."`
-	OpenFiles int   `key:"limits.open_slides" live:"" name:"open-slides" default:"512" help:"Bound of slides kept open."`
-	OpenBytes int64 `key:"limits.open_memory_mb" live:"" name:"open-memory" default:"96" placeholder:"MB" help:"Bound of the memory of open slides' tables, in MB."`
+	CacheSize   int64 `key:"limits.cache_mb" live:"" name:"cache-size" default:"10240" placeholder:"MB" help:"Bound of kept pictures on disk, in MB."`
+	OpenFiles   int   `key:"limits.open_slides" live:"" name:"open-slides" default:"512" help:"Bound of slides kept open."`
+	OpenBytes   int64 `key:"limits.open_memory_mb" live:"" name:"open-memory" default:"96" placeholder:"MB" help:"Bound of the memory of open slides' tables, in MB."`
+	MemoryLimit int64 `key:"limits.memory_mb" name:"memory-limit" placeholder:"MB" help:"Memory that the process keeps to, in MB. Default: half of the machine's, 512 at least and 4096 at most."`
 }
 
 // logging are the flags of the log, which goes to standard error.
@@ -162,13 +165,14 @@ func lasts(ctx context.Context, failed <-chan error) error {
 	return nil
 }
 
-// serveHTTP serves h on l until ctx is done, then lets requests under way end.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+// serveHTTP serves h at l until ctx is done, then lets requests under way end.
+func serveHTTP(ctx context.Context, l *port.Port, h http.Handler, log *slog.Logger) error {
 	s := &http.Server{
-		Handler:           h,
+		Handler:           port.Bodies(h, 30*time.Second),
+		ConnState:         l.State,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    32 << 10,
+		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)

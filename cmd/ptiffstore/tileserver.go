@@ -59,11 +59,13 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 	}
 	s.file = file
 	s.obey(ctx, &wg, func(p *program) { s.rebound(&p.Tileserver.common) })
+	bounded := s.openPort(ctx, &wg, l, true)
+	h.State, h.Next = bounded.State, gates(h.Next)
 	server := h.Server()
 	s.health.Ready.Store(true)
 	fmt.Fprintln(std.out, url(l))
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() { failed <- server.Serve(bounded) }()
 	if err := lasts(ctx, failed); err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type options struct {
 	only     string
 	files    int
 	images   int
+	soak     time.Duration
 }
 
 func main() {
@@ -42,7 +43,8 @@ func main() {
 	flag.IntVar(&o.conns, "connections", 64, "connections of the pinned runs")
 	flag.IntVar(&o.width, "width", 61440, "width of the slide in pixels")
 	flag.IntVar(&o.height, "height", 46080, "height of the slide in pixels")
-	flag.StringVar(&o.only, "only", "", "run only this section: fast, access, slow, open, memory, sync or catalog")
+	flag.StringVar(&o.only, "only", "", "run only this section: fast, access, slow, open, memory, sync, catalog or soak; soak is run only so")
+	flag.DurationVar(&o.soak, "soak", 2*time.Minute, "length of section soak")
 	flag.IntVar(&o.files, "files", 100_000, "files of the folder that is gone through")
 	flag.IntVar(&o.images, "images", 1_000_000, "images in the catalog that is listed and searched")
 	bare := flag.String("bare", "", "internal: serve this slide as the bare handler")
@@ -98,9 +100,10 @@ func run(ctx context.Context, o *options) error {
 		{"memory", manySlides},
 		{"sync", synchronisation},
 		{"catalog", listings},
+		{"soak", soaks},
 	}
 	for _, s := range sections {
-		if o.only != "" && o.only != s.name {
+		if o.only != s.name && (o.only != "" || s.name == "soak") {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, "bench:", s.name)

@@ -26,7 +26,7 @@ the ratio. Figures are medians of the rounds.
 
 // newReport reads what an earlier run wrote.
 func newReport(o *options) (*report, error) {
-	r := &report{sections: map[string]string{}, order: []string{"fast", "access", "slow", "open", "memory", "sync", "catalog"}}
+	r := &report{sections: map[string]string{}, order: []string{"fast", "access", "slow", "open", "memory", "sync", "catalog", "soak"}}
 	b, err := os.ReadFile(o.out)
 	if os.IsNotExist(err) {
 		return r, nil

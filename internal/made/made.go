@@ -11,10 +11,9 @@ import (
 	"image"
 	"image/color"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
@@ -25,13 +24,17 @@ import (
 // would give another picture than before.
 const generation = "1"
 
+// errMaking: a decoder has failed in a way that it should not.
+var errMaking = errors.New("made: the picture could not be made")
+
 // Options bound a [Maker].
 type Options struct {
-	Cache   *Cache
-	Workers int           // pictures made at once; the number of processors if 0
-	Waiting int           // pictures that may wait for a worker; 64 for each worker if 0
-	Timeout time.Duration // for making one; 30 s if 0
-	Quality int           // of JPEGs that are encoded anew; 85 if 0
+	Cache    *Cache
+	Workers  int           // pictures made at once; the number of processors if 0
+	Waiting  int           // pictures that may wait for a worker; 64 for each worker if 0
+	Patience time.Duration // how long they may; 5 s if 0
+	Timeout  time.Duration // for making one, waiting included; 30 s if 0
+	Quality  int           // of JPEGs that are encoded anew; 85 if 0
 }
 
 // A Maker makes pictures. It is safe for concurrent use.
@@ -39,7 +42,17 @@ type Maker struct {
 	o       Options
 	workers chan struct{}
 	waiting atomic.Int64
-	flight  singleflight.Group
+	mu      sync.Mutex
+	flights map[string]*flight
+}
+
+// A flight is a picture that is being made, or waits for that.
+type flight struct {
+	done   chan struct{} // closed with body and err set
+	body   []byte
+	err    error
+	wanted int                // by so many; under the maker's mu
+	stop   context.CancelFunc // once nobody wants it
 }
 
 // New returns a maker.
@@ -50,13 +63,16 @@ func New(o Options) *Maker {
 	if o.Waiting == 0 {
 		o.Waiting = 64 * o.Workers
 	}
+	if o.Patience == 0 {
+		o.Patience = 5 * time.Second
+	}
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
 	}
 	if o.Quality == 0 {
 		o.Quality = 85
 	}
-	return &Maker{o: o, workers: make(chan struct{}, o.Workers)}
+	return &Maker{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}}
 }
 
 // Tile makes what m describes. It is the Make of [tiles.Options].
@@ -155,11 +171,7 @@ func (k *Maker) keep(ctx context.Context, key string, current func() bool, build
 	if b := k.o.Cache.Get(key); b != nil {
 		return b, nil
 	}
-	// Whoever asked first may go away; those who joined still want it.
-	lasting := context.WithoutCancel(ctx)
-	done := k.flight.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(lasting, k.o.Timeout)
-		defer cancel()
+	f := k.join(ctx, key, func(ctx context.Context) ([]byte, error) {
 		if err := k.begin(ctx); err != nil {
 			return nil, err
 		}
@@ -174,27 +186,75 @@ func (k *Maker) keep(ctx context.Context, key string, current func() bool, build
 		k.o.Cache.Put(key, b)
 		return b, nil
 	})
+	defer k.leave(key, f)
 	select {
-	case r := <-done:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.([]byte), nil
+	case <-f.done:
+		return f.body, f.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// begin waits for a worker, or returns [tiles.ErrBusy] when too many wait.
+// join has the picture of that key made, if nobody has yet.
+func (k *Maker) join(ctx context.Context, key string, work func(context.Context) ([]byte, error)) *flight {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if f := k.flights[key]; f != nil {
+		f.wanted++
+		return f
+	}
+	// Whoever asked first may go away; those who joined still want it.
+	lasting, stop := context.WithTimeout(context.WithoutCancel(ctx), k.o.Timeout)
+	f := &flight{done: make(chan struct{}), wanted: 1, stop: stop}
+	k.flights[key] = f
+	go func() {
+		f.err = errMaking // if work does not return
+		defer func() {
+			if p := recover(); p != nil {
+				f.err = fmt.Errorf("%w: %v", errMaking, p)
+			}
+			stop()
+			k.mu.Lock()
+			if k.flights[key] == f {
+				delete(k.flights, key)
+			}
+			k.mu.Unlock()
+			close(f.done)
+		}()
+		f.body, f.err = work(lasting)
+	}()
+	return f
+}
+
+// leave says that one less wants the picture. What nobody waits for any more is not
+// made: after a flood the queue would be full of that.
+func (k *Maker) leave(key string, f *flight) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if f.wanted--; f.wanted > 0 {
+		return
+	}
+	f.stop()
+	if k.flights[key] == f {
+		delete(k.flights, key) // who comes now begins anew
+	}
+}
+
+// begin waits for a worker, or returns [tiles.ErrBusy] when too many wait, or when it
+// takes too long.
 func (k *Maker) begin(ctx context.Context) error {
 	if k.waiting.Add(1) > int64(k.o.Waiting) {
 		k.waiting.Add(-1)
 		return tiles.ErrBusy
 	}
 	defer k.waiting.Add(-1)
+	t := time.NewTimer(k.o.Patience)
+	defer t.Stop()
 	select {
 	case k.workers <- struct{}{}:
 		return nil
+	case <-t.C:
+		return tiles.ErrBusy
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -46,7 +46,9 @@ type Handler struct {
 	// Ending, if not nil, reports whether the process is about to end: each answer is
 	// the last of its connection then.
 	Ending func() bool
-	Log    *slog.Logger
+	// State, if not nil, is told what state a connection is in, as by net/http.
+	State func(net.Conn, http.ConnState)
+	Log   *slog.Logger
 }
 
 // Server returns a fasthttp server for h with the bounds that suit tiles.
@@ -61,13 +63,18 @@ func (h *Handler) Server() *fasthttp.Server {
 	if s.Timeout == 0 {
 		s.Timeout = 30 * time.Second
 	}
+	var state func(net.Conn, fasthttp.ConnState)
+	if h.State != nil {
+		state = func(c net.Conn, st fasthttp.ConnState) { h.State(c, http.ConnState(st)) } // the same numbers
+	}
 	return &fasthttp.Server{
 		Handler:                       s.handle,
+		ConnState:                     state,
 		NoDefaultServerHeader:         true,
 		NoDefaultContentType:          true,
 		DisableHeaderNamesNormalizing: false,
-		ReadTimeout:                   30 * time.Second,
-		WriteTimeout:                  60 * time.Second,
+		ReadTimeout:                   10 * time.Second, // of head and body
+		WriteTimeout:                  30 * time.Second, // of a tile
 		IdleTimeout:                   120 * time.Second,
 		ReadBufferSize:                8 << 10, // the longest request head
 		MaxRequestBodySize:            1 << 20,

@@ -30,6 +30,8 @@ type Answer struct {
 	Immutable   bool   // asked for by its revision: it will never be anything else
 	Public      bool   // shared caches may keep it
 	buf         *[]byte
+	held        int64 // bytes counted as being sent
+	srv         *Server
 }
 
 // CacheSeconds is how long an answer may be used that was not asked for by its
@@ -51,6 +53,10 @@ func (a *Answer) CacheControl() string {
 
 // Release gives the answer's buffer back.
 func (a *Answer) Release() {
+	if a.held != 0 {
+		a.srv.sending.Add(-a.held)
+		a.held = 0
+	}
 	if a.buf != nil && cap(*a.buf) <= 1<<20 {
 		buffers.Put(a.buf)
 	}
@@ -100,6 +106,10 @@ func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, er
 
 // fill reads or makes the tile.
 func (im *Image) fill(ctx context.Context, h *handle, p *place, ans *Answer) (err error) {
+	if !im.srv.room() {
+		return ErrBusy
+	}
+	defer func() { ans.hold(im.srv) }()
 	if p.stored {
 		ans.buf = buffers.Get().(*[]byte)
 		ans.Body, err = h.slide.AppendTile((*ans.buf)[:0], p.level, p.x, p.y)
@@ -114,6 +124,27 @@ func (im *Image) fill(ctx context.Context, h *handle, p *place, ans *Answer) (er
 		Current: func() bool { return h.current(monotonic()) },
 	})
 	return err
+}
+
+// hold counts the answer's memory until it is released.
+func (a *Answer) hold(s *Server) {
+	a.srv, a.held = s, int64(len(a.Body))
+	if a.buf != nil {
+		a.held = int64(cap(*a.buf))
+	}
+	s.sending.Add(a.held)
+}
+
+// room reports whether another tile may be brought into memory. Those that are sent go
+// as fast as their clients take them.
+func (s *Server) room() bool {
+	if s.sending.Load() < s.o.MaxSending {
+		return true
+	}
+	if s.o.Full != nil {
+		s.o.Full()
+	}
+	return false
 }
 
 // empty answers with the store's background.

@@ -110,7 +110,12 @@ type Options struct {
 	// file handles, 512 if 0.
 	MaxBytes int64
 	MaxFiles int
-	Log      *slog.Logger
+	// MaxSending bounds the memory of tiles that are being sent, 128 MiB if 0: beyond
+	// it there is no answer but [ErrBusy]. Full, if not nil, is told of each of those,
+	// and must not block.
+	MaxSending int64
+	Full       func()
+	Log        *slog.Logger
 }
 
 // PathCheck is how often at most the path of an open slide is compared with the
@@ -128,6 +133,7 @@ type Server struct {
 	names      map[string][]string // file name → ids; never on the way of a tile asked for by id
 	blanks     sync.Map            // blankKey → []byte
 	blankCount atomic.Int64
+	sending    atomic.Int64 // bytes of answers that have not been released
 	open       singleflight.Group
 	gate       chan struct{} // slides being opened
 	cache      cache
@@ -140,6 +146,9 @@ func New(o Options) *Server {
 	}
 	if o.MaxFiles == 0 {
 		o.MaxFiles = 512
+	}
+	if o.MaxSending == 0 {
+		o.MaxSending = 128 << 20
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -237,12 +246,13 @@ type Stats struct {
 	MaxBytes  int64 // bound of OpenBytes
 	Opened    int64 // slides opened since the start
 	Evicted   int64 // of those, closed again to hold the bounds
+	Sending   int64 // bytes of tiles that are being sent
 }
 
 // Stats returns figures as of now.
 func (s *Server) Stats() Stats {
 	st := s.cache.stats()
-	st.Images = s.Len()
+	st.Images, st.Sending = s.Len(), s.sending.Load()
 	return st
 }
 

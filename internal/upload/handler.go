@@ -32,7 +32,8 @@ func answer(id string, err error) error {
 		{errLocked, web.Error{Status: http.StatusLocked, Detail: "Another request writes to this upload. Wait for it to end.", RetryAfter: 3}},
 		{errTaken, web.Error{Status: http.StatusConflict, Detail: "Another request goes on with this upload."}},
 		{errClosing, web.Error{Status: http.StatusServiceUnavailable, Detail: "The server is being restarted. Go on with the upload in a moment.", RetryAfter: 5}},
-		{errIdle, web.Error{Status: http.StatusRequestTimeout, Detail: "Nothing was sent for a long time. Go on with the upload where it is."}},
+		{errBusy, web.Error{Status: http.StatusServiceUnavailable, Detail: "The server receives as many uploads as it can at once. Go on with this one in a moment.", RetryAfter: 5}},
+		{errIdle, web.Error{Status: http.StatusRequestTimeout, Detail: "Next to nothing was sent for a long time. Go on with the upload where it is."}},
 		{errCut, web.Error{Status: http.StatusBadRequest, Detail: "The connection was cut. Go on with the upload where it is."}},
 		{errChecksum, web.Error{Status: statusChecksum, Detail: "The chunk has another checksum than the header says. Send it again."}},
 		{errTooMuch, web.Error{Status: http.StatusRequestEntityTooLarge, Detail: "More bytes were sent than the upload has by its Upload-Length."}},
@@ -349,6 +350,12 @@ func (u *Uploads) write(w http.ResponseWriter, r *http.Request, f *folder, h *ho
 			return rec, errTooMuch
 		}
 		return rec, u.finish(r.Context(), f, rec)
+	}
+	select {
+	case u.receiving <- struct{}{}:
+		defer func() { <-u.receiving }()
+	default:
+		return rec, errBusy
 	}
 	wr, err := u.openWriter(f, h)
 	if err != nil {

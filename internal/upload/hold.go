@@ -34,6 +34,8 @@ type hold struct {
 	mu   sync.Mutex
 	conn *http.ResponseController // of the request, once it reads a body
 	last time.Time                // a byte came
+	from time.Time                // the rate is taken
+	got  int64                    // since then
 	why  error                    // it was cut off
 }
 
@@ -92,18 +94,28 @@ func (h *hold) reads(w http.ResponseWriter) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.conn, h.last = http.NewResponseController(w), time.Now()
+	h.from, h.got = h.last, 0
 }
 
-// came says that bytes came, and how long the next may take. It returns why the
-// request is to end, if it is.
-func (h *hold) came(idle time.Duration) error {
+// came says that n bytes came, and how long the next may take. It returns why the
+// request is to end, if it is: errIdle for one that keeps its place by a byte now and
+// then.
+func (h *hold) came(n int, idle time.Duration) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.why == nil {
-		h.last = time.Now()
-		h.conn.SetReadDeadline(h.last.Add(idle)) // a recorder of a test can't
+	if h.why != nil {
+		return h.why
 	}
-	return h.why
+	h.last = time.Now()
+	h.got += int64(n)
+	if d := h.last.Sub(h.from); d > idle {
+		if h.got < int64(d/time.Second)*minRate {
+			return errIdle
+		}
+		h.from, h.got = h.last, 0
+	}
+	h.conn.SetReadDeadline(h.last.Add(idle)) // a recorder of a test can't
+	return nil
 }
 
 // rest says that no more is read: a deadline that passed now would break the

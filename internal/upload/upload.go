@@ -39,6 +39,7 @@ type Options struct {
 	Keep    time.Duration // an upload that nothing happened to for so long is removed; 7 days if 0
 	Reserve int64         // bytes of the file system that are never filled; 256 MiB if 0
 	Idle    time.Duration // a client that sends nothing for so long is cut off; 60 s if 0
+	AtOnce  int           // requests whose bytes are received at once; 64 if 0
 }
 
 const (
@@ -46,6 +47,7 @@ const (
 	defaultKeep    = 7 * 24 * time.Hour
 	defaultReserve = 256 << 20
 	defaultIdle    = 60 * time.Second
+	defaultAtOnce  = 64
 )
 
 // Uploads answers requests of the protocol.
@@ -56,6 +58,8 @@ type Uploads struct {
 	holds map[string]*hold // by upload
 	ended bool
 
+	receiving chan struct{} // as many as may be
+
 	creating sync.Mutex // so that two new uploads are not given the same room
 }
 
@@ -63,7 +67,8 @@ type Uploads struct {
 func New(o Options) *Uploads {
 	o.MaxSize, o.Keep = or(o.MaxSize, defaultMaxSize), or(o.Keep, defaultKeep)
 	o.Reserve, o.Idle = or(o.Reserve, defaultReserve), or(o.Idle, defaultIdle)
-	return &Uploads{o: o, holds: map[string]*hold{}}
+	o.AtOnce = or(o.AtOnce, defaultAtOnce)
+	return &Uploads{o: o, holds: map[string]*hold{}, receiving: make(chan struct{}, o.AtOnce)}
 }
 
 func or[T comparable](v, other T) T {

@@ -16,13 +16,17 @@ const (
 	// checkpointBytes is how much is received before it is made to last, so that a
 	// crash costs no more even where the whole file is one request.
 	checkpointBytes = 64 << 20
-	copyBuffer      = 1 << 20
+	copyBuffer      = 256 << 10
+	// minRate is how many bytes a second have to come, taken over the time that a client
+	// may send nothing: a bad modem is faster, and there are only so many places.
+	minRate = 1 << 10
 )
 
 var (
 	errChecksum = errors.New("upload: the chunk has another checksum")
 	errTooMuch  = errors.New("upload: more bytes than the file has")
 	errIdle     = errors.New("upload: no bytes came for a long time")
+	errBusy     = errors.New("upload: as many are received as may be at once")
 	errCut      = errors.New("upload: the connection was cut")
 	errLost     = errors.New("upload: bytes that were on disk are no longer there")
 )
@@ -103,13 +107,14 @@ func (w *writer) receive(body io.Reader, sum *checksum) error {
 }
 
 func (w *writer) copy(body io.Reader, sum *checksum) error {
-	buf := make([]byte, copyBuffer)
+	buf, n := make([]byte, copyBuffer), 0
 	for {
-		if err := w.h.came(w.u.o.Idle); err != nil {
+		err := w.h.came(n, w.u.o.Idle)
+		if err != nil {
 			return err
 		}
 		// One byte more than there may be tells of those that send too much.
-		n, err := body.Read(buf[:min(copyBuffer, w.r.Length-w.off+1)])
+		n, err = body.Read(buf[:min(copyBuffer, w.r.Length-w.off+1)])
 		if int64(n) > w.r.Length-w.off {
 			return errTooMuch
 		}

@@ -1,0 +1,52 @@
+package port
+
+import (
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// unsent is how many bytes the kernel keeps of an answer that the other side has no
+// room for yet. What is on its way comes on top, so that fast lines stay so.
+const unsent = 128 << 10
+
+// bound bounds what the kernel keeps for a connection.
+func bound(tcp *net.TCPConn) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent) // or it keeps more
+	})
+}
+
+func info(tcp *net.TCPConn) (in *unix.TCPInfo) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	raw.Control(func(fd uintptr) {
+		in, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	})
+	if err != nil {
+		return nil
+	}
+	return in
+}
+
+// stuck reports whether the other side has taken nothing for so long of what there is
+// for it.
+func stuck(tcp *net.TCPConn, after time.Duration) bool {
+	in := info(tcp)
+	return in != nil && in.Notsent_bytes > 0 && time.Duration(in.Last_data_sent)*time.Millisecond > after
+}
+
+// acknowledged is how many bytes the other side has taken since the connection began.
+func acknowledged(tcp *net.TCPConn) uint64 {
+	if in := info(tcp); in != nil {
+		return in.Bytes_acked
+	}
+	return 0
+}
