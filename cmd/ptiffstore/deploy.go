@@ -29,6 +29,7 @@ type deploySite struct {
 	Queues   []string `name:"queue" default:"default=4" placeholder:"NAME[=N]" help:"A worker for this queue; may be repeated."`
 	Writable []string `name:"managed" type:"path" placeholder:"DIR" help:"Folder of a managed store, which the processes may write; may be repeated."`
 	Logs     string   `default:"/var/log/ptiffstore" type:"path" placeholder:"DIR" help:"Folder of supervisord's logs."`
+	Config   string   `name:"site-file" type:"path" placeholder:"FILE" help:"Describe the site in a file, which will be here, and have the processes take from it what they do; such as /etc/ptiffstore/north.yaml."`
 	Force    bool     `help:"Write over files that are there."`
 	Folders  []string `arg:"" optional:"" type:"path" help:"Folders of slides, which become stores. They are read and never written."`
 }
@@ -36,7 +37,7 @@ type deploySite struct {
 func (c *deploySite) site() (deploy.Site, error) {
 	s := deploy.Site{
 		Name: c.Site, Program: c.Program, User: c.User, Data: c.Data, Database: c.Database, Listen: c.Listen, Tiles: c.Tiles,
-		Queues: c.Queues, Folders: c.Folders, Writable: c.Writable, LogFolder: c.Logs,
+		Queues: c.Queues, Folders: c.Folders, Writable: c.Writable, LogFolder: c.Logs, Config: c.Config,
 	}
 	if _, err := (&working{Queues: c.Queues}).queues(); err != nil {
 		return s, err

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -27,6 +29,32 @@ type Site struct {
 	Writable   []string // folders of managed stores
 	LogFolder  string   // of supervisord; systemd has its journal
 	ExtraFlags []string // of the server
+	Config     string   // path of the site's file, which is written then; "" for flags alone
+}
+
+// A Store is one that the site's file declares.
+type Store struct {
+	Name, Root string
+	Managed    bool
+}
+
+var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
+
+// Stores are the folders under names for the site's file, each once.
+func (s Site) Stores() []Store {
+	var list []Store
+	used := map[string]int{}
+	for i, f := range slices.Concat(s.Folders, s.Writable) {
+		name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(path.Base(f)), "-"), "-")
+		if name == "" {
+			name = "store"
+		}
+		if used[name]++; used[name] > 1 {
+			name = fmt.Sprintf("%s-n%d", name, used[name])
+		}
+		list = append(list, Store{Name: name, Root: f, Managed: i >= len(s.Folders)})
+	}
+	return list
 }
 
 // A File is one to be written.
@@ -64,6 +92,9 @@ const drain = "5s"
 // processes are those of the site.
 func (s Site) processes() []Process {
 	unit := "ptiffstore-" + s.Name
+	if s.Config != "" {
+		return s.configured(unit)
+	}
 	server := append([]string{"serve", "--listen", s.Listen, "--no-worker", "--drain", drain}, s.ExtraFlags...)
 	list := []Process{{s, "server", unit + "-server", append(server, s.Folders...), 30}}
 	if s.Tiles != "" {
@@ -76,13 +107,27 @@ func (s Site) processes() []Process {
 	return list
 }
 
+// configured are the processes of a site whose file says what they do.
+func (s Site) configured(unit string) []Process {
+	server := append([]string{"serve", "--config", s.Config, "--no-worker", "--drain", drain}, s.ExtraFlags...)
+	list := []Process{{s, "server", unit + "-server", server, 30}}
+	if s.Tiles != "" {
+		list = append(list, Process{s, "tileserver", unit + "-tileserver", []string{"tileserver", "--config", s.Config, "--drain", drain}, 30})
+	}
+	for _, q := range s.Queues {
+		name, _, _ := strings.Cut(q, "=")
+		list = append(list, Process{s, "worker", unit + "-worker-" + name, []string{"worker", "--config", s.Config, "--queue", q}, 60})
+	}
+	return list
+}
+
 // check says what is wrong with a site, in words.
 func (s Site) check() error {
 	if !siteName.MatchString(s.Name) {
 		return fmt.Errorf("deploy: the name of a site is lower-case letters and digits with single hyphens: %q", s.Name)
 	}
 	for what, v := range map[string]string{
-		"program": s.Program, "data folder": s.Data, "user": s.User, "address": s.Listen, "address of the tile server": s.Tiles, "database": s.Database,
+		"program": s.Program, "site's file": s.Config, "data folder": s.Data, "user": s.User, "address": s.Listen, "address of the tile server": s.Tiles, "database": s.Database,
 	} {
 		if err := plain(what, v); err != nil {
 			return err
@@ -97,6 +142,9 @@ func (s Site) check() error {
 	}
 	if !path.IsAbs(s.Program) || !path.IsAbs(s.Data) {
 		return fmt.Errorf("deploy: give program and data folder as whole paths: %q, %q", s.Program, s.Data)
+	}
+	if s.Config != "" && !path.IsAbs(s.Config) {
+		return fmt.Errorf("deploy: give the site's file as a whole path: %q", s.Config)
 	}
 	return nil
 }
@@ -115,7 +163,7 @@ func (s Site) render(kind string) ([]File, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	funcs := template.FuncMap{"quote": quote, "percent": func(v string) string { return strings.ReplaceAll(v, "%", "%%") }}
+	funcs := template.FuncMap{"yaml": strconv.Quote, "quote": quote, "percent": func(v string) string { return strings.ReplaceAll(v, "%", "%%") }}
 	t, err := template.New("").Funcs(funcs).ParseFS(templates, "templates/"+kind+"/*")
 	if err != nil {
 		return nil, fmt.Errorf("deploy: %w", err)
@@ -127,6 +175,9 @@ func (s Site) render(kind string) ([]File, error) {
 	all := s.processes()
 	var files []File
 	for _, n := range names {
+		if n.Name() == "site.yaml" && s.Config == "" {
+			continue
+		}
 		if suffix, ok := strings.CutPrefix(n.Name(), "process"); ok {
 			for _, p := range all {
 				if files, err = add(files, t, n.Name(), p.Unit+suffix, p); err != nil {

@@ -21,8 +21,18 @@ func site() Site {
 	}
 }
 
+// configured is a site with a file of its own.
+func configured(f func(Site) ([]File, error)) func(Site) ([]File, error) {
+	return func(s Site) ([]File, error) {
+		s.Config = "/etc/ptiffstore/north.yaml"
+		return f(s)
+	}
+}
+
 func TestGolden(t *testing.T) {
-	for kind, f := range map[string]func(Site) ([]File, error){"systemd": Systemd, "supervisor": Supervisor} {
+	for kind, f := range map[string]func(Site) ([]File, error){
+		"systemd": Systemd, "supervisor": Supervisor, "systemd-config": configured(Systemd), "supervisor-config": configured(Supervisor),
+	} {
 		files, err := f(site())
 		if err != nil {
 			t.Fatal(err)
@@ -55,6 +65,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"name with a slash", func(s *Site) { s.Name = "../x" }, "name of a site"},
 		{"no name", func(s *Site) { s.Name = "" }, "name of a site"},
+		{"relative file of the site", func(s *Site) { s.Config = "north.yaml" }, "whole path"},
 		{"relative program", func(s *Site) { s.Program = "bin/ptiffstore" }, "whole paths"},
 		{"a line in the user", func(s *Site) { s.User = "root\nExecStartPre=rm" }, "user"},
 		{"a quote in a folder", func(s *Site) { s.Folders = []string{`/sl"ides`} }, "argument"},
