@@ -29,7 +29,7 @@ type access struct {
 	CentralPath    string   `key:"auth.central.path" name:"central-path" placeholder:"PATH" help:"Where it answers; default: /api/v1/auth/check."`
 	EdgeSecret     string   `key:"auth.central.edge_secret_file" name:"edge-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that it has given this server, to be told of revocations."`
 	TrustedProxies []string `key:"trusted_proxies" name:"trusted-proxy" placeholder:"ADDRESS" help:"Believe what this reverse proxy (address or network) says of clients and of TLS; may be repeated."`
-	PublicURL      string   `key:"public_url" name:"public-url" placeholder:"URL" help:"Where browsers reach this server: what people come back to from the OpenID Connect provider."`
+	PublicURL      string   `key:"public_url" name:"public-url" placeholder:"URL" help:"Where browsers reach this server: for the first admin's link, and for the way back from the OpenID Connect provider."`
 	OIDCIssuer     string   `key:"auth.oidc.issuer" name:"oidc-issuer" placeholder:"URL" help:"With --auth local, let people log in at this OpenID Connect provider, too."`
 	OIDCClient     string   `key:"auth.oidc.client_id" name:"oidc-client-id" placeholder:"ID" help:"What the provider calls this server."`
 	OIDCSecret     string   `key:"auth.oidc.client_secret_file" name:"oidc-client-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that the provider has given this server; default: none, as of a public client."`
@@ -257,6 +257,9 @@ func (s *site) inviteAdmin(ctx context.Context, to io.Writer, base string) error
 		return nil
 	case err != nil || !ok:
 		return err
+	}
+	if s.c.PublicURL != "" {
+		base = strings.TrimSuffix(s.c.PublicURL, "/") + "/"
 	}
 	_, err = fmt.Fprintf(to, "There is no admin yet. This link makes one; it is good once, and for 24 hours:\n\n    %ssetup#%s\n\nOr: ptiffstore user add NAME --admin\n", base, secret)
 	return err

@@ -127,3 +127,9 @@ func TestAccessFlags(t *testing.T) {
 		}
 	}
 }
+
+// The link for the first admin leads to where browsers reach the server.
+func TestAdminLinkBehindProxy(t *testing.T) {
+	s := start(t, "serve", "--data", t.TempDir(), "--auth", "local", "--no-worker", "--public-url", "https://slides.example.org")
+	await(t, "the link", func() bool { return strings.Contains(s.log.String(), "    https://slides.example.org/setup#ptb_") })
+}
