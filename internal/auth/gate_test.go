@@ -457,6 +457,9 @@ func TestHitAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { g.Allow(ctx, c, q) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
+	if s := g.Stats(); s.Remembered != 1001 || s.Asked != 1 || s.Failed != 0 {
+		t.Errorf("figures %+v, want 1001 remembered and 1 asked", s)
+	}
 }
 
 func BenchmarkHit(b *testing.B) {

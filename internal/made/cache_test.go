@@ -36,6 +36,9 @@ func TestCacheKeeps(t *testing.T) {
 	if got := c.Get("rev-z1-0-0"); !bytes.Equal(got, want) {
 		t.Errorf("got %d bytes, want %d", len(got), len(want))
 	}
+	if got, want := c.Stats(), (CacheStats{Bytes: 500, MaxBytes: 1 << 20, Hits: 1, Misses: 1}); got != want {
+		t.Errorf("figures %+v, want %+v", got, want)
+	}
 }
 
 // A crash of the machine can leave a file that has its name and not its bytes.
@@ -73,6 +76,9 @@ func TestCacheBound(t *testing.T) {
 	}
 	if total > max {
 		t.Errorf("%d bytes are kept, the bound is %d", total, max)
+	}
+	if s := c.Stats(); s.Bytes > max || s.Evicted < 300-max/each {
+		t.Errorf("figures %+v: more than the bound, or too few removed", s)
 	}
 	if c.Get("rev-299") == nil {
 		t.Error("the newest picture went")

@@ -128,6 +128,9 @@ func TestOpenedOnce(t *testing.T) {
 	if n := openFiles(t) - before; n != 1 {
 		t.Errorf("one slide is open %d times", n)
 	}
+	if st := s.Stats(); st.OpenFiles != 1 || st.Opened != 1 || st.Evicted != 0 || st.MaxFiles == 0 || st.MaxBytes == 0 {
+		t.Errorf("figures %+v, want one slide opened", st)
+	}
 }
 
 // The way of a stored tile allocates its ETag and no more than that.
