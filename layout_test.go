@@ -70,7 +70,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/catalog internal/ingest internal/account internal/web internal/port internal/upload " +
 			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
-		"github.com/alecthomas/kong golang.org/x/term github.com/vbauerster/mpb/v8",
+		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
 	{"scripts/licenses", "", ""},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/convert"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 )
@@ -29,6 +30,7 @@ type arrivals struct {
 
 	mu    sync.Mutex
 	fresh []string        // images that became available
+	aside []string        // images that were set aside as no slides
 	whole map[string]bool // stores whose images are all to be looked at
 }
 
@@ -38,6 +40,16 @@ func (a *arrivals) add(image string) {
 	defer a.mu.Unlock()
 	if len(a.fresh) <= fewArrivals {
 		a.fresh = append(a.fresh, image)
+	}
+}
+
+// addAside says that an image has been set aside as no slide: a pyramid may be made of
+// it. It never blocks.
+func (a *arrivals) addAside(image string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.aside) <= fewArrivals {
+		a.aside = append(a.aside, image)
 	}
 }
 
@@ -65,12 +77,18 @@ func (a *arrivals) run(ctx context.Context) {
 // handIn hands in what has gathered. What fails is tried again for the whole store.
 func (a *arrivals) handIn(ctx context.Context) error {
 	a.mu.Lock()
-	fresh := a.fresh
-	a.fresh = nil
+	fresh, aside := a.fresh, a.aside
+	a.fresh, a.aside = nil, nil
 	a.mu.Unlock()
 	var failed error
-	if len(fresh) > fewArrivals {
-		failed, fresh = a.everything(ctx), nil
+	if len(fresh) > fewArrivals || len(aside) > fewArrivals {
+		failed, fresh, aside = a.everything(ctx), nil, nil
+	}
+	for _, id := range aside {
+		if err := a.convert(ctx, id); err != nil {
+			failed = errors.Join(err, a.everything(ctx))
+			break
+		}
 	}
 	for _, id := range fresh {
 		if err := a.one(ctx, id); err != nil {
@@ -138,6 +156,9 @@ func (a *arrivals) all(ctx context.Context, store string) (again bool, err error
 	if err != nil {
 		return false, err
 	}
+	if err := a.convertAll(ctx, s); err != nil {
+		return false, err
+	}
 	began := time.Now()
 	for _, kind := range []string{jobs.ImportFile, jobs.HashImage, jobs.ReadBarcode} {
 		if kind == jobs.ImportFile && s.Mode != catalog.Managed {
@@ -150,4 +171,53 @@ func (a *arrivals) all(ctx context.Context, store string) (again bool, err error
 		again = again || v.State == jobs.Running && v.SubmittedAt.Before(began)
 	}
 	return again, nil
+}
+
+// convert has a pyramid made of an image that was set aside, if there can be one and
+// that has not been tried.
+func (a *arrivals) convert(ctx context.Context, id string) error {
+	im, err := a.catalog.Image(ctx, id)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s, err := a.catalog.Store(ctx, im.StoreID)
+	if err != nil {
+		return err
+	}
+	if !ingest.Converts(s) || !convertible(s, im) || im.Unconverted {
+		return nil
+	}
+	if ok, why := convert.Needed(s.File(im.Path)); !ok {
+		return unconverted(ctx, a.catalog, im.ID, errors.New(why))
+	}
+	_, err = a.jobs.Submit(ctx, jobs.Submission{Kind: jobs.ConvertImage, Queue: jobs.QueueOf(s), Store: s.ID, Args: taskArgs{Image: id}})
+	return err
+}
+
+// convertAll is convert for all that a store has set aside.
+func (a *arrivals) convertAll(ctx context.Context, s *catalog.Store) error {
+	if !ingest.Converts(s) {
+		return nil
+	}
+	q := catalog.Query{Store: s.ID, State: catalog.Quarantined, Limit: 1000}
+	for {
+		page, err := a.catalog.Images(ctx, q)
+		if err != nil {
+			return err
+		}
+		for i := range page.Items {
+			if page.Items[i].Unconverted {
+				continue
+			}
+			if err := a.convert(ctx, page.Items[i].ID); err != nil {
+				return err
+			}
+		}
+		if q.Cursor = page.NextCursor; q.Cursor == "" {
+			return nil
+		}
+	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"image"
 	"image/color"
+	"image/jpeg"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -72,11 +74,12 @@ func TestConvert(t *testing.T) {
 	}
 }
 
-// TestConvertImage makes a pyramid of what a managed store has in quarantine.
+// TestConvertImage makes a pyramid of what a managed store has in quarantine, which
+// does not do so by itself.
 func TestConvertImage(t *testing.T) {
 	t.Parallel()
 	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
-	store := done(t, "store", "add", dir, db, "--managed")
+	store := done(t, "store", "add", dir, db, "--managed", "--no-convert")
 	s := start(t, "serve", db)
 	name := patient + ".tif"
 	create(t, filepath.Join(dir, "incoming", name), func(f *os.File) error { return xtiff.Encode(f, ramp(), nil) })
@@ -94,5 +97,66 @@ func TestConvertImage(t *testing.T) {
 	}
 	if _, ok := s.images()[name]; ok {
 		t.Error("the picture is still an image")
+	}
+}
+
+// TestPicturesBecomePyramids drops pictures into a managed store, which makes pyramids
+// of them, once, and keeps the pictures; what can't be one is told of and left alone.
+func TestPicturesBecomePyramids(t *testing.T) {
+	t.Parallel()
+	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
+	done(t, "store", "add", dir, db, "--managed", "--settle", "1s")
+	s := start(t, "serve", db)
+	drop := func(name string, encode func(*os.File) error) {
+		t.Helper()
+		create(t, filepath.Join(dir, "."+name), encode)
+		if err := os.Rename(filepath.Join(dir, "."+name), filepath.Join(dir, "incoming", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	strips, camera, screen, damaged := patient+".tif", patient+" camera.JPG", patient+" screen.png", patient+" damaged.png"
+	drop(strips, func(f *os.File) error { return xtiff.Encode(f, ramp(), nil) })
+	drop(camera, func(f *os.File) error { return jpeg.Encode(f, ramp(), nil) })
+	drop(screen, func(f *os.File) error { return png.Encode(f, ramp()) })
+	drop(damaged, func(f *os.File) error {
+		var b bytes.Buffer
+		if err := png.Encode(&b, ramp()); err != nil {
+			return err
+		}
+		b.Bytes()[b.Len()/2] ^= 0xff
+		_, err := f.Write(b.Bytes())
+		return err
+	})
+	for _, name := range []string{strips, camera, screen} {
+		s.available(name + ".tiff")
+	}
+	s.until("the damaged one is told of", func() bool {
+		im := s.images()[damaged]
+		return im.State == "quarantined" && im.Reason != nil && strings.Contains(*im.Reason, "it is a PNG picture, and no pyramid; no pyramid can be made of it: ")
+	})
+	s.until("the pictures are no images", func() bool { return len(s.images()) == 4 })
+	if kept, _ := filepath.Glob(filepath.Join(dir, "originals", "*", "*.json")); len(kept) != 3 {
+		t.Errorf("originals: %v", kept)
+	}
+	tasks := func() int {
+		return strings.Count(done(t, "task", "list", db, "--kind", "convert_image"), "convert_image")
+	}
+	before, images := tasks(), s.images()
+	if before != 4 {
+		t.Errorf("%d pictures were converted or tried, want 4", before)
+	}
+	s.stop()
+	s = start(t, "serve", db)
+	drop("last.png", func(f *os.File) error {
+		return png.Encode(f, ramp().(*image.RGBA).SubImage(image.Rect(0, 0, 700, 600)))
+	})
+	s.available("last.png.tiff") // by then what was there has been looked at
+	if n := tasks(); n != before+1 {
+		t.Errorf("%d conversions after a restart, %d before: want one more", n, before)
+	}
+	for name, im := range images {
+		if s.images()[name].ID != im.ID {
+			t.Errorf("%s is another image after a restart", name)
+		}
 	}
 }

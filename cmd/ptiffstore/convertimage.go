@@ -34,6 +34,38 @@ type original struct {
 // originals, and its image is deleted. When that is broken off, it is done again
 // with the same bytes: an import finds second copies.
 func (c *crew) convertImage(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+	r, err := c.pyramid(ctx, t, a)
+	if err == nil || ctx.Err() != nil || !lasting(err) && t.Attempt < convertAttempts {
+		return r, err
+	}
+	return r, errors.Join(err, unconverted(ctx, c.catalog, a.Image, err))
+}
+
+// convertAttempts is how often it is tried to make a pyramid.
+const convertAttempts = 3
+
+// unconverted notes that no pyramid can be made of an image, so that it is not tried
+// again before the file is another, or a person asks for it.
+func unconverted(ctx context.Context, c *catalog.Catalog, image string, why error) error {
+	_, err := c.UpdateImage(ctx, image, func(im *catalog.Image) error {
+		if im.State == catalog.Quarantined && !im.Unconverted {
+			im.Unconverted = true
+			im.Reason += "; no pyramid can be made of it: " + strings.TrimPrefix(why.Error(), "convert: ")
+		}
+		return nil
+	})
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// convertible reports whether an image is what a managed store has set aside.
+func convertible(st *catalog.Store, im *catalog.Image) bool {
+	return st.Mode == catalog.Managed && im.DeletedAt == nil && im.State == catalog.Quarantined && strings.HasPrefix(im.Path, "quarantine/")
+}
+
+func (c *crew) pyramid(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
 	im, err := c.catalog.Image(ctx, a.Image)
 	if err != nil {
 		return nil, err
@@ -42,7 +74,7 @@ func (c *crew) convertImage(ctx context.Context, t *jobs.Task, a taskArgs) (any,
 	if err != nil {
 		return nil, err
 	}
-	if st.Mode != catalog.Managed || im.State != catalog.Quarantined || !strings.HasPrefix(im.Path, "quarantine/") {
+	if !convertible(st, im) {
 		return nil, jobs.Permanent(errors.New("only what a managed store has in quarantine is converted"))
 	}
 	in := st.File(im.Path)
@@ -60,10 +92,21 @@ func (c *crew) convertImage(ctx context.Context, t *jobs.Task, a taskArgs) (any,
 	if err := keepOriginal(ctx, st, im, in, hidden); err != nil {
 		return nil, nameless(err)
 	}
-	if err := appear(hidden, out); err != nil {
+	if err := appear(hidden, out); err != nil && !sameBytes(ctx, hidden, out, err) {
 		return nil, nameless(err)
 	}
 	return r, c.syncer.Remove(ctx, im.ID)
+}
+
+// sameBytes reports whether err is that the very pyramid is there already: its making
+// was broken off behind that.
+func sameBytes(ctx context.Context, a, b string, err error) bool {
+	if !errors.Is(err, convert.ErrExists) {
+		return false
+	}
+	x, errX := sha256Of(ctx, a)
+	y, errY := sha256Of(ctx, b)
+	return errX == nil && errY == nil && x == y
 }
 
 // appear gives a file its name, unless there is one of that name.
@@ -86,10 +129,7 @@ func appear(hidden, out string) error {
 // nameless takes names of files out of an error, and says whether trying again is
 // of use.
 func nameless(err error) error {
-	var damaged *convert.FormatError
-	var broken *tiff.FormatError
-	var unsupported *tiff.UnsupportedError
-	if errors.As(err, &damaged) || errors.As(err, &broken) || errors.As(err, &unsupported) || errors.Is(err, convert.ErrUnsupported) {
+	if lasting(err) {
 		return jobs.Permanent(err)
 	}
 	if e, ok := errors.AsType[*os.PathError](err); ok {
@@ -99,6 +139,14 @@ func nameless(err error) error {
 		return fmt.Errorf("%s: %w", e.Op, e.Err)
 	}
 	return err
+}
+
+// lasting reports errors that are of the picture, and will be the same the next time.
+func lasting(err error) bool {
+	var damaged *convert.FormatError
+	var broken *tiff.FormatError
+	var unsupported *tiff.UnsupportedError
+	return errors.As(err, &damaged) || errors.As(err, &broken) || errors.As(err, &unsupported) || errors.Is(err, convert.ErrUnsupported) || errors.Is(err, convert.ErrExists)
 }
 
 // keepOriginal links the picture at in into the store's originals, and writes what it

@@ -48,7 +48,7 @@ func (c *crew) kinds() []jobs.Kind {
 		c.kind(jobs.HashImage, 5, c.hash),
 		c.kind(jobs.ReadBarcode, 2, c.barcodes),
 		c.kind(jobs.MakePreviews, 2, c.previews),
-		c.kind(jobs.ConvertImage, 3, c.convertImage),
+		c.kind(jobs.ConvertImage, convertAttempts, c.convertImage),
 	}
 }
 

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -45,6 +48,8 @@ type storeSettings struct {
 	KeepTrash  *string  `json:"keep_trash,omitempty" name:"keep-trash" placeholder:"TIME" help:"Deleted files of a managed store are kept this long."`
 	Verify     *string  `json:"verify,omitempty" help:"When its files are read again to find damage: an interval or a cron expression."`
 	VerifyRate *int64   `json:"verify_rate,omitempty" name:"verify-rate" placeholder:"BYTES" help:"Bytes a second that may be read for that."`
+	Quota      *string  `json:"-" placeholder:"SIZE" help:"What its files may take, those that are being uploaded too: such as 500GB or 2TiB; empty for no bound."`
+	Convert    *bool    `json:"convert,omitempty" negatable:"" help:"Make pyramids of pictures that are none. On for managed stores unless switched off."`
 	Background *string  `json:"background,omitempty" placeholder:"#RRGGBB" help:"Colour of tiles that the scanner left out."`
 	Origin     *string  `json:"origin,omitempty" help:"Of tile names: top-left or bottom-left."`
 	Public     *bool    `json:"public,omitempty" negatable:"" help:"Everyone may see its tiles."`
@@ -58,7 +63,11 @@ func (f *storeSettings) fields() (map[string]any, error) {
 		return nil, err
 	}
 	fields := map[string]any{}
-	return fields, json.Unmarshal(b, &fields)
+	err = json.Unmarshal(b, &fields)
+	if f.Quota != nil && err == nil {
+		fields["quota"], err = parseQuota(*f.Quota)
+	}
+	return fields, err
 }
 
 // names are those of the settings that were given.
@@ -93,6 +102,18 @@ func (f *storeSettings) apply(s *catalog.Store) error {
 		return err
 	}
 	return api.EditStore(s, b)
+}
+
+// parseQuota reads a size such as 500GB; nil stands for no bound.
+func parseQuota(s string) (any, error) {
+	if s == "" {
+		return nil, nil
+	}
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n == 0 || n > math.MaxInt64 {
+		return nil, &exitError{exitUsage, fmt.Errorf("--quota: %q is no size: give one such as 500GB or 2TiB", s)}
+	}
+	return n, nil
 }
 
 // given is the list without empty entries: --include= empties it.

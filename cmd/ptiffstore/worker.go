@@ -148,6 +148,7 @@ func (s *site) work(ctx context.Context, wg *sync.WaitGroup, w *working) {
 	a := &arrivals{catalog: s.catalog, jobs: s.jobs, log: s.log}
 	s.crew.syncer.Available = a.add
 	s.crew.syncer.Arrived = a.add
+	s.crew.syncer.Aside = a.addAside
 	wg.Go(func() { s.watch.Run(ctx) })
 	wg.Go(func() { a.run(ctx) })
 	wg.Go(func() {

@@ -69,6 +69,8 @@ type storeFields struct {
 	KeepTrash  optional[string]   `json:"keep_trash,omitempty" doc:"Deleted files of a managed store are kept this long."`
 	Verify     optional[string]   `json:"verify,omitempty" doc:"When all files are read again: an interval or five fields of cron."`
 	VerifyRate optional[int64]    `json:"verify_rate,omitempty" doc:"Bytes per second that may be read for that."`
+	Quota      optional[int64]    `json:"quota,omitempty" doc:"Bytes that the files of a managed store may take, those that are being uploaded too; no bound by default."`
+	Convert    optional[bool]     `json:"convert,omitempty" doc:"A managed store makes pyramids of pictures that are none; true by default."`
 	Background optional[string]   `json:"background,omitempty" doc:"Colour of what was not scanned, #rrggbb; white by default."`
 	Origin     optional[string]   `json:"origin,omitempty" doc:"Of the names of tiles: top-left (default) or bottom-left."`
 	Public     optional[bool]     `json:"public,omitempty" doc:"Everyone may see its tiles."`
@@ -116,6 +118,8 @@ func newEdit(f *storeFields) *edit {
 	take(e, "keep_trash", f.KeepTrash, func(s *catalog.Store) *time.Duration { return &s.KeepTrash }, checkPeriod)
 	take(e, "verify", f.Verify, func(s *catalog.Store) *string { return &s.Verify }, checkSchedule)
 	take(e, "verify_rate", f.VerifyRate, func(s *catalog.Store) *int64 { return &s.VerifyRate }, checkRate)
+	take(e, "quota", f.Quota, func(s *catalog.Store) *int64 { return &s.Quota }, checkQuota)
+	take(e, "convert", f.Convert, func(s *catalog.Store) *bool { return &s.NoConvert }, func(v bool) (bool, error) { return !v, nil })
 	take(e, "background", f.Background, func(s *catalog.Store) *string { return &s.Background }, checkColor)
 	take(e, "origin", f.Origin, func(s *catalog.Store) *string { return &s.Origin }, checkOrigin)
 	take(e, "public", f.Public, func(s *catalog.Store) *bool { return &s.Public }, asIs)
@@ -422,6 +426,13 @@ func (a *API) inRoots(path string) bool {
 }
 
 func asIs(v bool) (bool, error) { return v, nil }
+
+func checkQuota(n int64) (int64, error) {
+	if n <= 0 {
+		return 0, errors.New("a number of bytes above 0, or null for no bound")
+	}
+	return n, nil
+}
 
 func checkLabel(s string) (string, error) {
 	s = strings.TrimSpace(s)

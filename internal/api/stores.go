@@ -42,6 +42,9 @@ type store struct {
 	KeepTrash  *string    `json:"keep_trash" doc:"Deleted files of a managed store are kept this long; null for 30 days."`
 	Verify     *string    `json:"verify" doc:"When all files are read again and compared with their digests: an interval or a cron expression."`
 	VerifyRate *int64     `json:"verify_rate" doc:"Bytes per second that may be read for that; null for the default."`
+	Quota      *int64     `json:"quota" doc:"Bytes that the files of a managed store may take, those that are being uploaded too; null for no bound."`
+	Bytes      int64      `json:"bytes" doc:"Bytes of the files of its images that are not missing."`
+	Convert    bool       `json:"convert" doc:"Of pictures that are no pyramids it makes some; false for stores that are only read."`
 	Background string     `json:"background" example:"#ffffff" doc:"Colour of what was not scanned."`
 	Origin     string     `json:"origin" enum:"top-left,bottom-left" doc:"Of the names of tiles."`
 	Public     bool       `json:"public" doc:"Everyone may see its tiles."`
@@ -225,7 +228,7 @@ func newStore(s *catalog.Store, watching map[string]ingest.Status, admin bool) s
 		ID: s.ID, Label: s.Label, Mode: string(s.Mode), Endpoint: known(s.Endpoint),
 		Schedule: known(s.Schedule), TimeZone: known(s.TimeZone), Queue: known(s.Queue), Include: s.Include, Exclude: s.Exclude,
 		Settle: period(s.Settle), MaxMissing: known(s.MaxMissing), HideAfter: period(s.HideAfter), DropAfter: period(s.DropAfter), KeepTrash: period(s.KeepTrash),
-		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
+		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Quota: known(s.Quota), Bytes: s.Bytes, Convert: s.Mode == catalog.Managed && !s.NoConvert, Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
 		LastSync: s.LastSync, Counts: map[string]int{}, Declared: map[string]string{},
 	}
 	if admin && s.Declared != nil {

@@ -63,7 +63,7 @@ func TestAddStore(t *testing.T) {
 	want := map[string]any{
 		"id": got["id"], "label": "a", "mode": "in-place", "root": st.path("roots/a"), "incoming": nil, "host": nil, "endpoint": nil, "scopes": []any{"tiles", "label", "write", "admin"}, "schedule": nil,
 		"time_zone": nil, "next_sync": nil, "queue": nil, "include": []any{}, "exclude": []any{}, "settle": nil, "max_missing": nil, "hide_after": nil,
-		"drop_after": nil, "keep_trash": nil, "verify": nil, "verify_rate": nil, "background": "#ffffff", "origin": "top-left", "public": false,
+		"drop_after": nil, "keep_trash": nil, "verify": nil, "verify_rate": nil, "quota": nil, "bytes": 0.0, "convert": false, "background": "#ffffff", "origin": "top-left", "public": false,
 		"hide_labels": false, "last_sync": nil, "last_result": nil, "counts": map[string]any{}, "watch": nil,
 		"host_away": nil, "host_seen_at": nil, "endpoint_away": nil, "endpoint_error": nil,
 	}
@@ -86,7 +86,7 @@ func (st *site) all() map[string]any {
 		"label": "Scanner 2", "root": st.path("roots/b"), "host": "scan2.example.org", "endpoint": "https://tiles.example.org/x",
 		"schedule": "15m", "time_zone": "Europe/Vienna", "queue": "scan-2", "include": []any{"*.tiff"}, "exclude": []any{"old/**", "tmp"},
 		"settle": "1m30s", "max_missing": 0.25, "hide_after": "24h0m0s", "drop_after": "720h0m0s", "keep_trash": "48h0m0s", "verify": "0 3 * * 0",
-		"verify_rate": 1e6, "background": "#f0f0f0", "origin": "bottom-left", "public": true, "hide_labels": true,
+		"verify_rate": 1e6, "quota": 5e9, "background": "#f0f0f0", "origin": "bottom-left", "public": true, "hide_labels": true,
 	}
 }
 
@@ -204,6 +204,7 @@ func TestStoreFieldsRefused(t *testing.T) {
 		{"max_missing", 0, "max_missing: a share above 0"},
 		{"max_missing", 1.5, "max_missing: a share above 0"},
 		{"verify_rate", 0, "verify_rate: bytes per second"},
+		{"quota", 0, "quota: a number of bytes above 0"},
 		{"background", "white", "background: a colour as #rrggbb"},
 		{"background", "#fff", "background: a colour as #rrggbb"},
 		{"origin", "middle", "origin: top-left or bottom-left"},

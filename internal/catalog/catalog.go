@@ -152,7 +152,16 @@ type tx struct {
 	now     time.Time
 	change  int64          // the last number of a change
 	arrival int64          // the last number of an image
-	counts  map[slot]int64 // what to add to them
+	counts  map[slot]count // what to add to them
+}
+
+// A count is of images, and of the bytes of their files.
+type count struct{ images, bytes int64 }
+
+// tally counts an image, n times: -1 takes it off.
+func (t *tx) tally(store int64, shelf int, size, n int64) {
+	c := t.counts[slot{store, shelf}]
+	t.counts[slot{store, shelf}] = count{c.images + n, c.bytes + n*size}
 }
 
 // A slot is one of the counts: of the images of a store on a shelf.
@@ -197,7 +206,7 @@ func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
 		return c.wrap(err, "begin")
 	}
 	defer stx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	t := &tx{Tx: stx, c: c, now: time.Now().UTC().Truncate(time.Microsecond), counts: map[slot]int64{}}
+	t := &tx{Tx: stx, c: c, now: time.Now().UTC().Truncate(time.Microsecond), counts: map[slot]count{}}
 	err = t.QueryRowContext(ctx, `UPDATE counters SET change = change + 1 RETURNING change, arrival`).Scan(&t.change, &t.arrival)
 	if err != nil {
 		return c.wrap(err, "counters")
@@ -220,11 +229,11 @@ func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
 // writeCounts brings the counts up to what the transaction did.
 func (t *tx) writeCounts(ctx context.Context) error {
 	for s, d := range t.counts {
-		if d == 0 {
+		if d == (count{}) {
 			continue
 		}
-		_, err := t.ExecContext(ctx, `INSERT INTO counts (store, shelf, images) VALUES ($1, $2, $3)
-			ON CONFLICT (store, shelf) DO UPDATE SET images = counts.images + excluded.images`, s.store, s.shelf, d)
+		_, err := t.ExecContext(ctx, `INSERT INTO counts (store, shelf, images, bytes) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (store, shelf) DO UPDATE SET images = counts.images + excluded.images, bytes = counts.bytes + excluded.bytes`, s.store, s.shelf, d.images, d.bytes)
 		if err != nil {
 			return t.c.wrap(err, "counts")
 		}

@@ -92,9 +92,10 @@ type Description struct {
 	ExternalID     *string           `json:",omitempty"`
 	Associated     []string          `json:",omitempty"`
 	Properties     map[string]string `json:",omitempty"`
-	FirstSeen      time.Time         `json:"-"` // the file with these contents
-	LastChange     time.Time         `json:"-"` // of the file, by the observer's clock
-	VerifiedAt     *time.Time        `json:"-"` // when its bytes were last found to be those of the digest
+	Unconverted    bool              `json:",omitempty"` // no pyramid could be made of it; the reason says why
+	FirstSeen      time.Time         `json:"-"`          // the file with these contents
+	LastChange     time.Time         `json:"-"`          // of the file, by the observer's clock
+	VerifiedAt     *time.Time        `json:"-"`          // when its bytes were last found to be those of the digest
 	// DamagedAt is when its bytes were found to be others than those of the digest,
 	// though nobody wrote the file; nil if they were not. Damage says so in words. The
 	// image is broken until they are the right ones, or the file has another size or

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/pgtest"
 )
 
@@ -17,8 +18,15 @@ func TestMigrate(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(c.name, func(t *testing.T) {
+			st, err := c.PutStore(t.Context(), Store{Mode: InPlace, Root: "/a"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.PutImages(t.Context(), []*Image{{StoreID: st.ID, Path: "a.tiff", State: Available, Identity: blob.Identity{Size: 7}}}); err != nil {
+				t.Fatal(err)
+			}
 			for _, q := range []string{
-				`DROP INDEX images_unhashed`, `DROP INDEX images_verified`, `DROP TABLE leases`, `DROP TABLE workers`,
+				`ALTER TABLE counts DROP COLUMN bytes`, `DROP INDEX images_unhashed`, `DROP INDEX images_verified`, `DROP TABLE leases`, `DROP TABLE workers`,
 				`DELETE FROM goose_db_version WHERE version_id > 1`,
 			} {
 				if _, err := c.write.ExecContext(t.Context(), q); err != nil {
@@ -32,18 +40,14 @@ func TestMigrate(t *testing.T) {
 			if err := c.migrateTo(t.Context(), fstest.MapFS{"00001_catalog.sql": {Data: first}}); err != nil {
 				t.Fatal(err)
 			}
-			st, err := c.PutStore(t.Context(), Store{Mode: InPlace, Root: "/a"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := c.PutImages(t.Context(), []*Image{{StoreID: st.ID, Path: "a.tiff", State: Available}}); err != nil {
-				t.Fatal(err)
-			}
 			if err := c.Close(); err != nil {
 				t.Fatal(err)
 			}
 			if c, err = Open(t.Context(), url); err != nil {
 				t.Fatal(err)
+			}
+			if now, err := c.Store(t.Context(), st.ID); err != nil || now.Bytes != 7 {
+				t.Errorf("bytes of the store: %+v, %v, want 7", now, err)
 			}
 			if list, err := c.Unhashed(t.Context(), st.ID, 10); err != nil || len(list) != 1 {
 				t.Errorf("Unhashed: %d images, %v, want 1", len(list), err)

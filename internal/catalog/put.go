@@ -160,7 +160,7 @@ func (t *tx) remove(ctx context.Context, list []*record) error {
 	var gone [][]any
 	for i, r := range list {
 		numbers[i] = r.n
-		t.counts[slot{r.store, r.shelf}]--
+		t.tally(r.store, r.shelf, r.Identity.Size, -1)
 		gone = append(gone, []any{r.n, r.ID, t.next()})
 	}
 	for _, table := range []string{"descriptions", "images"} {
@@ -372,13 +372,13 @@ func (t *tx) put(ctx context.Context, list []*pending) error {
 			return fmt.Errorf("catalog: image %s: there is no state %q", p.ID, p.State)
 		}
 		if p.was != nil {
-			t.counts[slot{p.was.store, p.was.shelf}]--
+			t.tally(p.was.store, p.was.shelf, p.was.Identity.Size, -1)
 			if err := t.leave(ctx, p); err != nil {
 				return err
 			}
 		}
 		p.shelf, p.UpdatedAt, p.Seq = shelf, t.now, t.next()
-		t.counts[slot{p.store, shelf}]++
+		t.tally(p.store, shelf, p.Identity.Size, 1)
 		fields, err := json.Marshal(&p.Description)
 		if err != nil {
 			return fmt.Errorf("catalog: image %s: %w", p.ID, err)

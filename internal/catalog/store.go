@@ -41,6 +41,8 @@ type Store struct {
 	KeepTrash  time.Duration // deleted files of a managed store are kept this long; 0: the default
 	Verify     string        // schedule of reading all files again; "" for none
 	VerifyRate int64         // bytes per second it may read; 0: the default
+	Quota      int64         // bytes that its files may take, as far as uploads go; 0: no bound
+	NoConvert  bool          // a managed store makes no pyramids of pictures that are none
 
 	Background string // "#rrggbb"
 	Origin     string // of tile names: "top-left" or "bottom-left"
@@ -57,6 +59,7 @@ type Store struct {
 	CreatedAt time.Time     `json:"-"`
 	UpdatedAt time.Time     `json:"-"`
 	Counts    map[State]int `json:"-"` // images by state, without those hidden or deleted; read, never written
+	Bytes     int64         `json:"-"` // of the files of those that are not missing; read, never written
 }
 
 // Stores returns all stores with their counts, oldest first.
@@ -212,19 +215,22 @@ func (c *Catalog) count(ctx context.Context, db querier, list []Store, numbers [
 		list[i].Counts = map[State]int{}
 		byNumber[numbers[i]] = &list[i]
 	}
-	rows, err := db.QueryContext(ctx, `SELECT store, shelf, images FROM counts WHERE store `+fmt.Sprintf(c.among, 1), c.list(numbers))
+	rows, err := db.QueryContext(ctx, `SELECT store, shelf, images, bytes FROM counts WHERE store `+fmt.Sprintf(c.among, 1), c.list(numbers))
 	if err != nil {
 		return c.wrap(err, "counts")
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var store, images int64
+		var store, images, bytes int64
 		var shelf int
-		if err := rows.Scan(&store, &shelf, &images); err != nil {
+		if err := rows.Scan(&store, &shelf, &images, &bytes); err != nil {
 			return c.wrap(err, "counts")
 		}
 		if state := stateOn(shelf); state != "" && images > 0 {
 			byNumber[store].Counts[state] = int(images)
+			if state != Missing {
+				byNumber[store].Bytes += bytes
+			}
 		}
 	}
 	return c.wrap(rows.Err(), "counts")

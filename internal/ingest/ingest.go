@@ -70,6 +70,10 @@ type Syncer struct {
 	// ends the imports that were broken off, and others are somebody else's matter.
 	Arrived func(image string)
 
+	// Aside, if not nil, is told the id of each image of a managed store that has been
+	// set aside as whole and no slide that is read. It must not block.
+	Aside func(image string)
+
 	// Available, if not nil, is told the id of each image that has become
 	// available, or has changed and still is. It must not block.
 	Available func(image string)

@@ -98,6 +98,9 @@ func examine(ctx context.Context, f io.ReaderAt, size int64) Finding {
 	defer cancel()
 	m := &meter{ctx: ctx, r: f}
 	m.left.Store(lookBytes)
+	if found, ok := aPicture(m, size); ok {
+		return found
+	}
 	s, err := slide.Open(m, size)
 	if err == nil {
 		err = s.Check()

@@ -3,6 +3,7 @@ package ingest
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -10,6 +11,9 @@ import (
 
 // defaultInclude are the names of pyramidal TIFFs, in any case.
 var defaultInclude = []string{"*.tif", "*.tiff", "*.ptif", "*.ptiff", "*.btf", "*.tf8", "*.svs"}
+
+// pictures are the names of what a managed store makes pyramids of.
+var pictures = []string{"*.png", "*.jpg", "*.jpeg"}
 
 // unfinished are the endings that programs give to files they are still copying.
 var unfinished = []string{
@@ -27,6 +31,14 @@ var housekeeping = []string{
 // below the root, "**" standing for any number of folders. Case does not count.
 type filter struct {
 	include, exclude []string
+}
+
+// filterOf is the filter of a store.
+func filterOf(st *catalog.Store) filter {
+	if len(st.Include) == 0 && Converts(st) {
+		return newFilter(slices.Concat(defaultInclude, pictures), st.Exclude)
+	}
+	return newFilter(st.Include, st.Exclude)
 }
 
 func newFilter(include, exclude []string) filter {
@@ -132,8 +144,12 @@ func CheckPatterns(patterns []string) error {
 	return nil
 }
 
+// Converts reports whether pyramids are made of the pictures that arrive in a store and
+// are none. Nothing is ever written into one that is in place.
+func Converts(st *catalog.Store) bool { return st.Mode == catalog.Managed && !st.NoConvert }
+
 // Takes reports whether a file of that name in a store's folder is looked at as a
 // slide.
 func Takes(st *catalog.Store, name string) bool {
-	return newFilter(st.Include, st.Exclude).allows(name)
+	return filterOf(st).allows(name)
 }

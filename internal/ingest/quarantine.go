@@ -46,6 +46,9 @@ func (s *Syncer) setAside(ctx context.Context, st *catalog.Store, image string) 
 	defer fo.mu.Unlock()
 	delete(fo.sightings, im.Path)
 	_, err = relocate(ctx, c, im, at, id)
+	if err == nil && im.State == catalog.Unsupported && s.Aside != nil {
+		s.Aside(im.ID)
+	}
 	return err
 }
 

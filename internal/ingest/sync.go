@@ -87,7 +87,7 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*pass, error) 
 	if err := CheckPatterns(slices.Concat(st.Include, st.Exclude)); err != nil {
 		return nil, err
 	}
-	p := &pass{s: s, c: s.Catalog, folder: fo, o: o, store: st, base: st.Root, taken: map[string]bool{}, filter: newFilter(st.Include, st.Exclude)}
+	p := &pass{s: s, c: s.Catalog, folder: fo, o: o, store: st, base: st.Root, taken: map[string]bool{}, filter: filterOf(st)}
 	p.result = &Result{Failed: []Failure{}} // a list in JSON, not null
 	if st.Mode == catalog.Managed {
 		if err := marked(st); err != nil {

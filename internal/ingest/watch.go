@@ -209,7 +209,7 @@ func (r *watch) listen() {
 		r.deafen("the folder is on " + m.kind + ", which does not tell of what other machines change")
 		return
 	}
-	n, err := newNotifier(root, prefix, newFilter(r.store.Include, r.store.Exclude), r.inbox)
+	n, err := newNotifier(root, prefix, filterOf(r.store), r.inbox)
 	if err != nil {
 		r.deafen(err.Error())
 		return

@@ -202,7 +202,7 @@ func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 		return nil, nil, refuse(http.StatusBadRequest, "Say in "+hMetadata+" what the file is called: filename.")
 	}
 	if !ingest.Takes(st, rec.Name) {
-		return nil, nil, refuse(http.StatusUnprocessableEntity, "The store does not take files of this name. Slides are called .tif or .tiff, or as the store's include and exclude say.")
+		return nil, nil, refuse(http.StatusUnprocessableEntity, "The store does not take files of this name. Slides are called .tif or .tiff, pictures of which it makes slides .png or .jpg, or all as the store's include and exclude say.")
 	}
 	if meta["sha256"] != "" {
 		rec.Want, err = parseDigest(meta["sha256"])
@@ -215,7 +215,7 @@ func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 func (u *Uploads) begin(f *folder, rec *record) error {
 	u.creating.Lock()
 	defer u.creating.Unlock()
-	promised, open, err := u.promised(f)
+	promised, open, err := u.promised(f, rec.ID)
 	if err != nil {
 		return err
 	}
@@ -228,6 +228,15 @@ func (u *Uploads) begin(f *folder, rec *record) error {
 	}
 	if free-promised-u.o.Reserve < rec.Length {
 		return noRoom(rec.Length, free-promised-u.o.Reserve)
+	}
+	if left, ok := quotaLeft(f.store); ok {
+		have, err := u.parts(f)
+		if err != nil {
+			return err
+		}
+		if left -= have + promised; left < rec.Length {
+			return overQuota(f.store, rec.Length, left)
+		}
 	}
 	file, err := f.dir.OpenFile(part(rec.ID), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -249,20 +258,31 @@ func noRoom(need, free int64) error {
 	}
 }
 
+// quotaLeft is how many bytes a store may still take by its quota; ok is false if it
+// has none. What is in its incoming folder counts once the catalog has it.
+func quotaLeft(st *catalog.Store) (left int64, ok bool) { return st.Quota - st.Bytes, st.Quota > 0 }
+
+func overQuota(st *catalog.Store, need, left int64) error {
+	return &web.Error{
+		Status: http.StatusInsufficientStorage, RetryAfter: 60,
+		Detail: fmt.Sprintf("The store may hold %d bytes and has room for %d more: %d are needed. What was uploaded is kept: go on once slides were deleted, or an admin has raised the quota.", st.Quota, max(0, left), need),
+	}
+}
+
 // fresh is how long the room for the rest of an upload is kept for it while nothing
 // comes.
 const fresh = time.Hour
 
-// promised returns how many bytes are still to come of other uploads, and how many
-// uploads are not complete.
-func (u *Uploads) promised(f *folder) (bytes int64, open int, err error) {
+// promised returns how many bytes are still to come of uploads other than one, and
+// how many uploads are not complete.
+func (u *Uploads) promised(f *folder, but string) (bytes int64, open int, err error) {
 	ids, err := f.ids()
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, id := range ids {
 		r, err := f.load(id)
-		if err != nil || r.State != uploading || u.expired(r) {
+		if err != nil || id == but || r.State != uploading || u.expired(r) {
 			continue
 		}
 		open++
@@ -372,6 +392,11 @@ func (u *Uploads) write(w http.ResponseWriter, r *http.Request, f *folder, h *ho
 	if free, err := f.free(); err == nil && free-u.o.Reserve < rec.Length-rec.Offset && r.ContentLength != 0 {
 		return rec, errors.Join(errFull, noRoom(rec.Length-rec.Offset, free-u.o.Reserve))
 	}
+	if r.ContentLength != 0 {
+		if err := u.quota(f, rec); err != nil {
+			return rec, err
+		}
+	}
 	h.reads(w)
 	err = wr.receive(r.Body, sum)
 	h.rest()
@@ -385,6 +410,34 @@ func (u *Uploads) write(w http.ResponseWriter, r *http.Request, f *folder, h *ho
 		return rec, wrongDigest()
 	}
 	return rec, nil
+}
+
+// quota refuses to go on with an upload whose whole file the store may no longer take:
+// the quota may have been lowered, or others have filled it.
+func (u *Uploads) quota(f *folder, rec *record) error {
+	left, ok := quotaLeft(f.store)
+	if !ok {
+		return nil
+	}
+	have, err := u.parts(f)
+	if err != nil {
+		return err
+	}
+	if left -= have; left < rec.Length-rec.Offset {
+		return errors.Join(errFull, overQuota(f.store, rec.Length-rec.Offset, left))
+	}
+	return nil
+}
+
+// parts is how many bytes are there of uploads that are not complete.
+func (u *Uploads) parts(f *folder) (bytes int64, err error) {
+	ids, err := f.ids()
+	for _, id := range ids {
+		if r, err := f.load(id); err == nil && r.State == uploading {
+			bytes += r.Offset
+		}
+	}
+	return bytes, err
 }
 
 func wrongOffset(r *record) error {

@@ -1,9 +1,14 @@
 package upload_test
 
 import (
+	"context"
 	"encoding/json"
+	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
@@ -36,4 +41,49 @@ func TestList(t *testing.T) {
 	if got := list("Authorization", "nobody"); len(got) != 0 {
 		t.Errorf("one who may not upload is told of them: %+v", got)
 	}
+}
+
+// A store takes no more than its quota: what it holds, what is there of uploads and
+// what has been promised to others all count.
+func TestQuota(t *testing.T) {
+	s := newSite(t, upload.Options{})
+	ctx := context.Background()
+	quota := func(n int64) {
+		t.Helper()
+		if _, err := s.c.UpdateStore(ctx, s.store.ID, func(st *catalog.Store) error { st.Quota = n; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.c.PutImages(ctx, []*catalog.Image{{StoreID: s.store.ID, Path: "slides/a.tiff", State: catalog.Available, Identity: blob.Identity{Size: 1000}}}); err != nil {
+		t.Fatal(err)
+	}
+	try := func(length int) answer {
+		t.Helper()
+		return s.ask("POST", upload.Route, nil, "Upload-Length", strconv.Itoa(length), "Upload-Metadata", metadata("filename", "x.tiff", "store", s.store.ID))
+	}
+	quota(3000)
+	file := noise(1500)
+	first := s.begin("first.tiff", len(file))
+	if a := try(600); a.status != 507 || !strings.Contains(a.body, "may hold 3000 bytes and has room for 500 more: 600 are needed") || a.header.Get("Retry-After") == "" {
+		t.Errorf("beyond what is promised: %d %s", a.status, a.body)
+	}
+	second := try(500)
+	if second.status != 201 {
+		t.Errorf("what there is room for: %d %s", second.status, second.body)
+	}
+	if a := s.patch(first, 0, file[:700]); a.status != 204 {
+		t.Fatalf("first part: %d %s", a.status, a.body)
+	}
+	quota(2000)
+	if a := s.patch(first, 700, file[700:]); a.status != 507 || !strings.Contains(a.body, "room for 300 more: 800 are needed") {
+		t.Errorf("after the quota was lowered: %d %s", a.status, a.body)
+	}
+	if a := s.ask("HEAD", first, nil); a.offset() != "700" {
+		t.Errorf("what was sent is at %q, want 700", a.offset())
+	}
+	quota(3000)
+	if a := s.patch(first, 700, file[700:]); a.status != 204 {
+		t.Errorf("once there is room: %d %s", a.status, a.body)
+	}
+	s.arrived("first.tiff", file)
 }

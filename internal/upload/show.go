@@ -15,20 +15,23 @@ import (
 
 // A View is an upload as its sender sees it.
 type View struct {
-	ID        string    `json:"id"`
-	Store     string    `json:"store"`
-	State     string    `json:"state"`     // uploading, received or refused
-	Offset    int64     `json:"offset"`    // bytes that are on the server's disk
-	Length    int64     `json:"length"`    // bytes of the whole file
-	SentAs    *string   `json:"sent_as"`   // name that its sender gave it
-	Modified  *string   `json:"modified"`  // what its sender said of the file's age, as it was said
-	FileName  *string   `json:"file_name"` // as the store has it
-	SHA256    *string   `json:"sha256"`    // of the whole file, once all of it is there
-	Verdict   *string   `json:"verdict"`   // slide, broken or unsupported; nil while nothing can be said
-	Reason    *string   `json:"reason"`    // why the verdict is not slide, or it was refused, and what to do
-	Image     *Image    `json:"image"`     // nil until the catalog has it
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at"`
+	ID       string  `json:"id"`
+	Store    string  `json:"store"`
+	State    string  `json:"state"`     // uploading, received or refused
+	Offset   int64   `json:"offset"`    // bytes that are on the server's disk
+	Length   int64   `json:"length"`    // bytes of the whole file
+	SentAs   *string `json:"sent_as"`   // name that its sender gave it
+	Modified *string `json:"modified"`  // what its sender said of the file's age, as it was said
+	FileName *string `json:"file_name"` // as the store has it
+	SHA256   *string `json:"sha256"`    // of the whole file, once all of it is there
+	Verdict  *string `json:"verdict"`   // slide, broken or unsupported; nil while nothing can be said
+	Reason   *string `json:"reason"`    // why the verdict is not slide, or it was refused, and what to do
+	Image    *Image  `json:"image"`     // nil until the catalog has it
+	// Conversion is pending while a pyramid is made of a picture that is none, then
+	// done or failed; nil if none is made. Once it is done, Image is the pyramid.
+	Conversion *string   `json:"conversion"`
+	CreatedAt  time.Time `json:"created_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
 }
 
 // An Image is what became of the file in the catalog.
@@ -134,12 +137,15 @@ func (u *Uploads) look(ctx context.Context, st *catalog.Store, r *record) (View,
 		return v, nil
 	}
 	im, err := u.image(ctx, r)
+	if err == nil && r.Kind == ingest.Unsupported && ingest.Converts(st) {
+		im, err = u.conversion(ctx, r, im, &v)
+	}
 	if err != nil || im == nil {
 		return v, err
 	}
 	v.Image = &Image{ID: im.ID, State: string(im.State), Reason: known(im.Reason)}
 	v.Image.Filed = im.State == catalog.Available && !ingest.Incoming(st, im)
-	v.Image.Known = v.Image.Filed && (im.FileName != r.As || im.CreatedAt.Before(r.CreatedAt))
+	v.Image.Known = v.Image.Filed && v.Conversion == nil && (im.FileName != r.As || im.CreatedAt.Before(r.CreatedAt))
 	return v, nil
 }
 
@@ -166,6 +172,27 @@ func (u *Uploads) view(r *record) View {
 		v.Reason = known("It is not a slide that is read here: " + reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
 	}
 	return v
+}
+
+// conversion tells how far the making of a pyramid is, and returns the pyramid once
+// there is one; im is the image of the picture.
+func (u *Uploads) conversion(ctx context.Context, r *record, im *catalog.Image, v *View) (*catalog.Image, error) {
+	pyramids, err := u.o.Catalog.FindByFileName(ctx, r.Store, r.As+".tiff")
+	if err != nil {
+		return im, err
+	}
+	for i := range pyramids {
+		if pyramids[i].CreatedAt.After(r.CreatedAt) {
+			v.Conversion = known("done")
+			return &pyramids[i], nil
+		}
+	}
+	v.Conversion = known("pending")
+	if im != nil && im.Unconverted {
+		v.Conversion = known("failed")
+		v.Reason = known("It is not a slide that is read here: " + im.Reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
+	}
+	return im, nil
 }
 
 // image returns the image of a file that the store was given, nil if it has none yet.

@@ -162,6 +162,41 @@ test("says why the server takes no more, and goes on once it does", async ({ pag
   await expect(it.getByTestId("phase")).toHaveText("Done", arrived);
 });
 
+test("makes a slide of a picture, and keeps to the quota", async ({ page, server, store, slide, folder }) => {
+  await page.goto("/stores");
+  const card = page.locator(`[data-id="${store.id}"]`);
+  await card.getByRole("button", { name: /^Edit/ }).click();
+  await page.getByLabel("Quota, in GB").fill("0.001");
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(card).toContainText("0 bytes of 1 MB (0 %)");
+  await page.goto(`/upload?store=${store.id}`);
+  await expect(page.getByTestId("room")).toHaveText("It holds 0 bytes of 1 MB (0 %).");
+  const picture = join(folder, "camera.png");
+  const colours = await page.evaluate(() => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [900, 700];
+    const context = canvas.getContext("2d")!;
+    for (let x = 0; x < 900; x += 10) {
+      context.fillStyle = `hsl(${x / 3} 70% 60%)`;
+      context.fillRect(x, 0, 10, 700);
+    }
+    return canvas.toDataURL("image/png").split(",")[1]!;
+  });
+  writeFileSync(picture, Buffer.from(colours, "base64"));
+  await choose(page, picture, slide);
+  const full = row(page, "S26-02001_A1_HE.tiff");
+  await expect(full).toContainText("The store may hold 1000000 bytes");
+  const it = row(page, "camera.png");
+  await expect(it.getByTestId("phase")).toHaveText("Done", arrived);
+  await expect(it).toContainText("It was no pyramid: one was made of it.");
+  const change = await fetch(`${server}/api/v1/stores/${store.id}`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ quota: null }) });
+  expect(change.status).toBe(200);
+  await full.getByRole("button", { name: "Try now" }).click();
+  await expect(full.getByTestId("phase")).toHaveText("Done", arrived);
+  await it.getByRole("link", { name: "Open the slide" }).click();
+  await expect(page.getByTestId("stage")).toHaveAttribute("data-picture", /\d/, { timeout: 30_000 });
+});
+
 test("takes files that are dropped, and works on a phone", async ({ page, store, slide }) => {
   await page.setViewportSize({ width: 360, height: 740 });
   await page.emulateMedia({ colorScheme: "dark" });

@@ -98,6 +98,9 @@ export interface Store {
   keep_trash?: string | null;
   verify?: string | null;
   verify_rate?: number | null; // bytes per second
+  quota?: number | null; // bytes
+  bytes?: number | null; // of the files that are there
+  convert?: boolean | null; // pyramids are made of pictures that are none
   background?: string | null; // "#rrggbb"
   origin?: string | null; // "top-left" or "bottom-left"
   public?: boolean | null;

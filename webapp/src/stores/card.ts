@@ -2,6 +2,7 @@
 
 import { may, session } from "../access/session";
 import type { ImageState, Store, SyncResult } from "../api/types";
+import { formatBytes, formatPercent } from "../format";
 import { t } from "../strings";
 import { progressBar } from "../tasks/progress";
 import { formatSchedule } from "../time";
@@ -136,6 +137,7 @@ function facts(store: Store, kind: ConditionKind): Child[] {
       ...fact(t.stores.schedule, scheduleWords(store), store.next_sync ? h("span", { class: "quiet" }, `${t.stores.nextSync} `, timeElement(store.next_sync)) : null),
       ...fact(t.stores.watched, watchWords(store, kind), store.watch?.arriving ? h("span", { class: "quiet" }, t.stores.watchArriving(store.watch.arriving)) : null),
       ...(store.verify ? fact(t.stores.verify, formatSchedule(store.verify)) : []),
+      ...(store.bytes || store.quota ? fact(t.stores.holds, roomWords(store)) : []),
       ...(store.root ? fact(t.stores.folder, h("code", { class: "path" }, store.root)) : []),
       ...(store.incoming ? fact(t.stores.incoming, h("code", { class: "path" }, store.incoming)) : []),
       ...fact(t.stores.queue, store.queue || (store.host ? `host-${store.host}` : "default"), h("a", { class: "link", href: `/tasks?store=${encodeURIComponent(store.id)}`, "data-page": true, "data-focus": "tasks", "aria-label": `${t.stores.tasks}: ${storeName(store)}` }, t.stores.tasks)),
@@ -144,6 +146,12 @@ function facts(store: Store, kind: ConditionKind): Child[] {
     ),
     failures(store.last_result),
   ];
+}
+
+// roomWords says how much a store holds, and of how much it may.
+export function roomWords(store: Pick<Store, "bytes" | "quota">): string {
+  const held = formatBytes(store.bytes ?? 0);
+  return store.quota ? t.stores.ofQuota(held, formatBytes(store.quota), formatPercent((store.bytes ?? 0) / store.quota)) : held;
 }
 
 function fact(name: string, ...values: Child[]): Child[] {

@@ -11,7 +11,7 @@ const durations: Field[] = ["settle", "hide_after", "drop_after", "keep_trash"];
 const schedules: Field[] = ["schedule", "verify"];
 const lists: Field[] = ["include", "exclude"];
 const texts: Field[] = ["label", "root", "incoming", "time_zone", "host", "queue", "endpoint", "background", "origin", "mode"];
-const ticks: Field[] = ["public", "hide_labels"];
+const ticks: Field[] = ["public", "hide_labels", "convert"];
 
 // valuesOf is what the form shows of a store.
 export function valuesOf(store: Partial<Store>): Values {
@@ -22,6 +22,7 @@ export function valuesOf(store: Partial<Store>): Values {
   for (const name of ticks) values[name] = store[name] === true;
   // Rounded, as 0.07 × 100 is 7.000000000000001.
   values.max_missing = typeof store.max_missing === "number" ? String(Number((store.max_missing * 100).toPrecision(12))) : "";
+  values.quota = typeof store.quota === "number" ? String(store.quota / 1e9) : "";
   values.verify_rate = typeof store.verify_rate === "number" ? String(store.verify_rate / 1e6) : "";
   return values;
 }
@@ -48,6 +49,7 @@ function sent(name: Field, text: string): string | number | string[] {
   if (lists.includes(name)) return linesOf(text);
   // What is no number is sent as it was typed: the server says what is wrong with it.
   if (name === "max_missing") return Number.isFinite(Number(text)) ? Number((Number(text) / 100).toPrecision(12)) : text;
+  if (name === "quota") return Number.isFinite(Number(text)) ? Math.round(Number(text) * 1e9) : text;
   if (name === "verify_rate") return Number.isFinite(Number(text)) ? Math.round(Number(text) * 1e6) : text;
   return text;
 }

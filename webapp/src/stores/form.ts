@@ -18,17 +18,17 @@ interface Group {
 }
 
 const groups: Group[] = [
-  { name: "place", fields: ["mode", "root", "incoming", "label"] },
+  { name: "place", fields: ["mode", "root", "incoming", "label", "quota"] },
   { name: "sync", fields: ["schedule", "time_zone", "settle"] },
-  { name: "files", fields: ["include", "exclude"] },
+  { name: "files", fields: ["include", "exclude", "convert"] },
   { name: "missing", fields: ["max_missing", "hide_after", "drop_after", "keep_trash"] },
   { name: "verify", fields: ["verify", "verify_rate"] },
   { name: "work", fields: ["host", "queue"] },
   { name: "show", fields: ["endpoint", "background", "origin", "public", "hide_labels"] },
 ];
-const ofManaged: Field[] = ["incoming", "keep_trash"];
+const ofManaged: Field[] = ["incoming", "keep_trash", "quota", "convert"];
 const placeholders: Partial<Record<Field, string>> = {
-  root: "/slides/scanner1", schedule: "15m", settle: "10m", max_missing: "50", hide_after: "30d", drop_after: "365d", keep_trash: "30d", verify: "0 3 * * 0", verify_rate: "50",
+  root: "/slides/scanner1", schedule: "15m", settle: "10m", max_missing: "50", hide_after: "30d", drop_after: "365d", keep_trash: "30d", verify: "0 3 * * 0", verify_rate: "50", quota: "500",
   background: "#ffffff", endpoint: "https://tiles.example.org", include: "*.tiff", exclude: "tests/**", time_zone: "Europe/Vienna",
 };
 
@@ -47,7 +47,7 @@ class StoreForm {
   private readonly dialog: HTMLDialogElement;
 
   constructor(private readonly store: Store | null, private readonly done: (store: Store) => void) {
-    this.before = valuesOf(store ?? { mode: "in-place" });
+    this.before = valuesOf(store ?? { mode: "in-place", convert: true });
     this.save = h("button", { type: "submit", class: "button" }, store ? t.storeForm.save : t.storeForm.add);
     const form = h(
       "form",
@@ -71,7 +71,7 @@ class StoreForm {
     const rows = fields.map((field) => this.row(field));
     const title = t.storeForm.groups[name];
     if (name === "place") return h("fieldset", { class: "group" }, h("legend", null, title), ...rows);
-    const defaults = valuesOf({ background: "#ffffff", origin: "top-left" });
+    const defaults = valuesOf({ background: "#ffffff", origin: "top-left", convert: this.store?.mode !== "in-place" });
     const open = this.store !== null && fields.some((field) => this.before[field] !== defaults[field]);
     return h("details", { class: "group", open }, h("summary", null, title), ...rows);
   }
@@ -102,7 +102,7 @@ class StoreForm {
     if (name === "origin") return select(common, Object.entries(t.storeForm.origins), value || "top-left");
     const placeholder = placeholders[name];
     if (name === "include" || name === "exclude") return h("textarea", { ...common, rows: 3, placeholder }, value ?? "");
-    const kind = name === "max_missing" || name === "verify_rate" ? { inputmode: "decimal" } : name === "endpoint" ? { inputmode: "url" } : {};
+    const kind = name === "max_missing" || name === "verify_rate" || name === "quota" ? { inputmode: "decimal" } : name === "endpoint" ? { inputmode: "url" } : {};
     const required = name === "root" && !this.store ? { "aria-required": "true" } : {};
     const list = name === "time_zone" ? { list: "time-zones" } : {};
     return h("input", { type: "text", ...common, ...kind, ...required, ...list, placeholder, value });

@@ -7,7 +7,7 @@ import { session } from "../access/session";
 import { listStores } from "../api/client";
 import type { Store } from "../api/types";
 import type { Page } from "../router";
-import { storeName } from "../stores/card";
+import { roomWords, storeName } from "../stores/card";
 import { wordsOf } from "../stores/dialogs";
 import { t } from "../strings";
 import { notify } from "../ui/announce";
@@ -35,7 +35,10 @@ class UploadPage {
   private chosenFor: Item | null = null; // whose file is being chosen again
   private depth = 0; // of elements that something is dragged over
 
-  private readonly store = labelledSelect("store", t.upload.store, (value) => remember("upload.store", value));
+  private readonly store = labelledSelect("store", t.upload.store, (value) => {
+    remember("upload.store", value);
+    this.render();
+  });
   private readonly checked = h("input", { type: "checkbox", id: "upload-checked", onchange: () => remember("upload.checked", String(this.checked.checked)) });
   private readonly files = h("input", { type: "file", multiple: true, class: "visually-hidden", tabindex: "-1", "aria-hidden": "true", "data-testid": "files", onchange: () => this.chosen() });
   private readonly choose = h("button", { type: "button", class: "button", onclick: () => this.pick(null) }, icon("upload", 18), t.upload.choose);
@@ -48,7 +51,8 @@ class UploadPage {
     h("p", { class: "quiet" }, t.upload.dropHint),
     this.files,
   );
-  private readonly options = h("div", { class: "upload-options" }, this.store.frame, h("div", { class: "tick-field" }, this.checked, h("div", null, h("label", { for: "upload-checked" }, t.upload.checksum), h("p", { class: "hint quiet" }, t.upload.checksumHint))));
+  private readonly room = h("p", { class: "quiet", "data-testid": "room" });
+  private readonly options = h("div", { class: "upload-options" }, h("div", { class: "upload-store" }, this.store.frame, this.room), h("div", { class: "tick-field" }, this.checked, h("div", null, h("label", { for: "upload-checked" }, t.upload.checksum), h("p", { class: "hint quiet" }, t.upload.checksumHint))));
   private readonly total = h("p", { class: "quiet", "data-testid": "total" });
   private readonly list = h("ul", { class: "uploads", role: "list", "aria-label": t.upload.list });
   private readonly section = h("section", { class: "stack", hidden: true }, h("div", { class: "upload-total" }, h("h2", null, t.upload.list), this.total), this.list);
@@ -154,6 +158,9 @@ class UploadPage {
       if (this.list.children[i] !== row.element) this.list.insertBefore(row.element, this.list.children[i] ?? null);
       row.update(this.stores, now);
     });
+    const store = this.stores.find(({ id }) => id === this.store.input.value);
+    const room = store?.quota ? t.upload.room(roomWords(store)) : "";
+    if (this.room.textContent !== room) this.room.textContent = room;
     this.section.hidden = uploads.items.length === 0;
     const done = uploads.items.filter((item) => item.isSettled).length;
     const words = uploads.items.length > 1 ? t.upload.total(done, uploads.items.length) : "";

@@ -16,6 +16,7 @@ export interface UploadView {
   verdict: "slide" | "broken" | "unsupported" | null;
   reason: string | null;
   image: UploadImage | null;
+  conversion: "pending" | "done" | "failed" | null; // a pyramid is made of a picture that is none; then image is the pyramid
   created_at: string;
   expires_at: string;
 }

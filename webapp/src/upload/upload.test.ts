@@ -7,7 +7,7 @@ import type { UploadImage, UploadView } from "./types";
 import { taskOf, verdictOf } from "./verdict";
 
 const view = (values: Partial<UploadView>): UploadView => ({
-  id: "u", store: "s", state: "received", offset: 9, length: 9, sent_as: "a.tiff", modified: null, file_name: "a.tiff", sha256: "00", verdict: "slide", reason: null, image: null, created_at: "", expires_at: "", ...values,
+  id: "u", store: "s", state: "received", offset: 9, length: 9, sent_as: "a.tiff", modified: null, file_name: "a.tiff", sha256: "00", verdict: "slide", reason: null, image: null, conversion: null, created_at: "", expires_at: "", ...values,
 });
 const image = (values: Partial<UploadImage>): UploadImage => ({ id: "i", state: "available", reason: null, filed: true, known: false, ...values });
 
@@ -19,6 +19,9 @@ for (const { name, of, want } of [
   { name: "one that was there", of: { image: image({ known: true }), file_name: "a (2).tiff" }, want: { kind: "good", words: /^The store had this slide already/ } },
   { name: "one of a name that was taken", of: { image: image({}), file_name: "a (2).tiff" }, want: { words: "The slide is in the store. There was another file of this name: this one is called a (2).tiff." } },
   { name: "a broken file", of: { verdict: "broken", reason: "It is not whole." }, want: { kind: "bad", final: true, words: "It is not whole.", slide: null } },
+  { name: "a picture of which a pyramid is made", of: { verdict: "unsupported", reason: "no", conversion: "pending", image: image({ state: "quarantined" }) }, want: { kind: "good", final: false, slide: null } },
+  { name: "a picture of which one was made", of: { verdict: "unsupported", reason: "no", conversion: "done", image: image({}) }, want: { kind: "good", final: true, slide: "i", words: /^It was no pyramid/ } },
+  { name: "a picture of which none can be made", of: { verdict: "unsupported", reason: "It is too large.", conversion: "failed", image: image({ state: "quarantined" }) }, want: { kind: "bad", final: true, words: "It is too large." } },
   { name: "one with another checksum", of: { state: "refused", reason: "The file that arrived has another SHA-256." }, want: { kind: "bad", final: true } },
 ] as { name: string; of: Partial<UploadView>; want: Record<string, unknown> | null }[]) {
   test(`says what became of ${name}`, () => {

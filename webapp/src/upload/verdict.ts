@@ -17,10 +17,11 @@ export function verdictOf(view: UploadView): Verdict | null {
   const { image } = view;
   if (view.state === "refused") return bad(view.reason ?? "", null);
   if (view.state !== "received") return null;
-  if (view.verdict === "broken" || view.verdict === "unsupported") return bad(view.reason ?? "", null);
+  if (view.conversion === "pending") return { kind: "good", words: t.upload.converting, slide: null, final: false };
+  if (view.conversion !== "done" && view.verdict !== "slide") return bad(view.reason ?? "", null);
   if (!image) return null;
   if (image.state === "available") {
-    const words = [image.known ? t.upload.known : t.upload.isSlide, renamed(view)].filter(Boolean).join(" ");
+    const words = [view.conversion === "done" ? t.upload.converted : image.known ? t.upload.known : t.upload.isSlide, renamed(view)].filter(Boolean).join(" ");
     return { kind: "good", words, slide: image.id, final: image.filed };
   }
   if (image.state === "arriving") return null;
