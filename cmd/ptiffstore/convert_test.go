@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	xtiff "golang.org/x/image/tiff"
@@ -117,7 +119,18 @@ func TestPicturesBecomePyramids(t *testing.T) {
 	strips, camera, screen, damaged := patient+".tif", patient+" camera.JPG", patient+" screen.png", patient+" damaged.png"
 	drop(strips, func(f *os.File) error { return xtiff.Encode(f, ramp(), nil) })
 	drop(camera, func(f *os.File) error { return jpeg.Encode(f, ramp(), nil) })
-	drop(screen, func(f *os.File) error { return png.Encode(f, ramp()) })
+	// One that somebody is still at when it is seen.
+	var held *os.File
+	drop(screen, func(f *os.File) (err error) {
+		if held, err = os.Open(f.Name()); err != nil {
+			return err
+		}
+		return errors.Join(syscall.Flock(int(held.Fd()), syscall.LOCK_EX), png.Encode(f, ramp()))
+	})
+	s.until("it has been looked at", func() bool { return s.images()[screen].State == "unsupported" })
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
 	drop(damaged, func(f *os.File) error {
 		var b bytes.Buffer
 		if err := png.Encode(&b, ramp()); err != nil {

@@ -150,12 +150,16 @@ func (c *uploadCmd) one(ctx context.Context, client *upload.Client, meters *mete
 	m.end(err)
 	if v != nil {
 		r.Size, r.SHA256, r.Upload, r.State, r.Reason = &v.Length, v.SHA256, &v.ID, v.State, v.Reason
-		if v.Verdict != nil && *v.Verdict != "slide" {
+		made := v.Conversion != nil && *v.Conversion == "done" // of a picture: it is not what was sent that counts
+		if v.Verdict != nil && *v.Verdict != "slide" && !made {
 			r.State = *v.Verdict
+		}
+		if made {
+			r.Reason = nil
 		}
 		if v.Image != nil {
 			r.Image = &v.Image.ID
-			if v.Reason == nil {
+			if r.Reason == nil {
 				r.State, r.Reason = v.Image.State, v.Image.Reason
 			}
 		}

@@ -453,7 +453,7 @@ func (p *pass) handOn(ctx context.Context, at string, e entry) {
 	case e.state == catalog.Available:
 		p.handOver(ctx, e.image, begun)
 	case (e.state == catalog.Broken || e.state == catalog.Unsupported) && arrived && e.id.CTime != 0: // else it could not be read
-		p.quarantine(ctx, e.image)
+		p.quarantine(ctx, at, e)
 	}
 }
 
@@ -476,18 +476,24 @@ func (p *pass) handOver(ctx context.Context, image string, begun bool) {
 	}
 }
 
-// quarantine sets an image aside, and says so in the result if it can't.
-func (p *pass) quarantine(ctx context.Context, image string) {
+// quarantine sets an image aside, and says so in the result if it can't. A file that
+// somebody is still at, as an upload that is about to end, is looked at again.
+func (p *pass) quarantine(ctx context.Context, at string, e entry) {
 	if p.o.DryRun {
 		p.result.Quarantined++
 		return
 	}
-	err := p.s.setAside(ctx, p.store, image)
+	err := p.s.setAside(ctx, p.store, e.image)
 	switch {
 	case err == nil:
 		p.result.Quarantined++
-	case !errors.Is(err, ErrBusy) && ctx.Err() == nil:
-		p.result.fail(image, err.Error())
+	case errors.Is(err, ErrBusy):
+		now := p.s.now()
+		p.mu.Lock()
+		p.sightings[at] = sighting{id: e.id, since: now.Add(-p.patience.settle), closed: true, again: now.Add(p.patience.pause)}
+		p.mu.Unlock()
+	case ctx.Err() == nil:
+		p.result.fail(e.image, err.Error())
 	}
 }
 

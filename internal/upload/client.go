@@ -412,6 +412,9 @@ func (s *sending) verdict(ctx context.Context) (*View, error) {
 
 // Decided reports whether it is known what the file is.
 func (v *View) Decided() bool {
+	if v.Conversion != nil {
+		return *v.Conversion == "failed" || *v.Conversion == "done" && v.Image.State != "arriving"
+	}
 	return v.Verdict != nil && *v.Verdict != "slide" || v.Image != nil && v.Image.State != "arriving"
 }
 
