@@ -160,6 +160,7 @@ export const t = {
     thisServer: "this server",
     folder: "Folder",
     holds: "Holds",
+    little: "under 1 %",
     ofQuota: (held: string, quota: string, share: string): string => `${held} of ${quota} (${share})`,
     incoming: "Arrivals",
     tasks: "Its tasks",

@@ -2,7 +2,7 @@
 
 import { may, session } from "../access/session";
 import type { ImageState, Store, SyncResult } from "../api/types";
-import { formatBytes, formatPercent } from "../format";
+import { formatBytes } from "../format";
 import { t } from "../strings";
 import { progressBar } from "../tasks/progress";
 import { formatSchedule } from "../time";
@@ -151,7 +151,12 @@ function facts(store: Store, kind: ConditionKind): Child[] {
 // roomWords says how much a store holds, and of how much it may.
 export function roomWords(store: Pick<Store, "bytes" | "quota">): string {
   const held = formatBytes(store.bytes ?? 0);
-  return store.quota ? t.stores.ofQuota(held, formatBytes(store.quota), formatPercent((store.bytes ?? 0) / store.quota)) : held;
+  return store.quota ? t.stores.ofQuota(held, formatBytes(store.quota), percentOf(store.bytes ?? 0, store.quota)) : held;
+}
+
+function percentOf(part: number, whole: number): string {
+  const share = Math.floor((100 * part) / whole);
+  return share === 0 && part > 0 ? t.stores.little : `${share} %`;
 }
 
 function fact(name: string, ...values: Child[]): Child[] {
