@@ -1,4 +1,4 @@
-// Takes the pictures of docs/images: node scripts/docs-pictures.mjs [DATA]
+// Takes the pictures of docs/images: node scripts/docs-pictures.mjs [DATA [NAME…]]
 //
 // DATA is a folder for the demo's slides, which takes a minute to make; one that was
 // used before is quicker. The binary is ../bin/ptiffstore, or PTIFFSTORE_BIN.
@@ -14,6 +14,7 @@ import { chromium } from "@playwright/test";
 const folder = fileURLToPath(new URL("../../docs/images", import.meta.url));
 const binary = process.env.PTIFFSTORE_BIN ?? fileURLToPath(new URL("../../bin/ptiffstore", import.meta.url));
 const data = process.argv[2] ?? mkdtempSync(join(tmpdir(), "ptiffstore-pictures-"));
+const only = process.argv.slice(3);
 const password = "seven brown owls at noon";
 mkdirSync(folder, { recursive: true });
 
@@ -33,6 +34,7 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 
 // take opens a page, does something there, and takes its picture.
 async function take(context, address, name, path, act = () => {}) {
+  if (only.length > 0 && !only.includes(name)) return;
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   try {
@@ -72,9 +74,9 @@ async function open() {
   await take(light, address, "gallery", "/", pictured);
   await take(dark, address, "gallery-dark", "/", pictured);
   await take(smallDark, address, "gallery-phone", "/", pictured);
-  await take(light, address, "viewer", `/slides/${slide.id}${at(1)}`, settled);
-  await take(small, address, "viewer-phone", `/slides/${slide.id}${at(1)}`, settled);
   const little = await browser.newContext({ viewport: { width: 960, height: 600 }, colorScheme: "light" }); // tissue makes large files
+  await take(little, address, "viewer", `/slides/${slide.id}${at(1)}`, settled);
+  await take(small, address, "viewer-phone", `/slides/${slide.id}`, settled);
   await take(little, address, "measure", `/slides/${slide.id}${near}`, async (page) => {
     await settled(page);
     const box = await page.getByTestId("stage").boundingBox();
