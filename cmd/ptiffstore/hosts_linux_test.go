@@ -186,15 +186,25 @@ func TestHostCutOff(t *testing.T) {
 		if a, err := c.elsewhere(bare); err != nil || a.status != http.StatusUnauthorized {
 			t.Errorf("without a pass: status %d, %v", a.status, err)
 		}
-		for _, kind := range []string{"thumbnail?width=200", "preview", "associated/thumbnail"} {
-			a := c.get("/api/v1/images/"+im.ID+"/"+kind, carl...)
+		for _, path := range []string{
+			"/api/v1/images/{image}/thumbnail?width=200", "/api/v1/images/{image}/preview", "/api/v1/images/{image}/tiles/0/0/0.jpg", "/api/v1/images/{image}/tiles/t.jpg",
+			"/dzi/{image}_files/0/0_0.jpg", "/iiif/3/{image}/full/64,/0/default.jpg", "/zoomify/{image}/TileGroup0/0-0-0.jpg", "/tile/{store}/{image}/t.jpg",
+			"/tile?db={store}&img={name}&name=t.jpg", "/thumb/{store}/{name}", "/apiv1/slides/{name}/0/0/0",
+		} {
+			a := c.get(strings.NewReplacer("{image}", im.ID, "{store}", im.Store, "{name}", im.FileName).Replace(path), carl...)
 			to := a.header.Get("Location")
 			if a.status != http.StatusTemporaryRedirect || !strings.HasPrefix(to, "http://"+h.addr+":8081/") {
-				t.Errorf("%s of %s at the centre: status %d to %q, want to its endpoint", kind, h.name, a.status, to)
+				t.Errorf("%s of %s at the centre: status %d to %q, want to its endpoint", path, h.name, a.status, to)
 				continue
 			}
-			if a, err := c.elsewhere(to); err != nil || a.status != http.StatusOK && kind == "thumbnail?width=200" {
-				t.Errorf("%s of %s: status %d, %v: %s", kind, h.name, a.status, err, a.body)
+			bare := path == "/api/v1/images/{image}/preview" || path == "/thumb/{store}/{name}" // the second slide has no label
+			if a, err := c.elsewhere(to); err != nil || a.status != http.StatusOK && !bare {
+				t.Errorf("%s of %s: status %d, %v: %s", path, h.name, a.status, err, a.body)
+			}
+		}
+		for _, path := range []string{"/dzi/" + im.ID + ".dzi", "/iiif/3/" + im.ID + "/info.json", "/zoomify/" + im.ID + "/ImageProperties.xml"} {
+			if a := c.get(path, carl...); a.status != http.StatusOK || strings.Contains(a.body, h.addr) {
+				t.Errorf("%s of %s at the centre: status %d: %s", path, h.name, a.status, a.body)
 			}
 		}
 	}

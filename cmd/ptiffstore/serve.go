@@ -286,7 +286,7 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 		web.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
 	}))
 	rest := cross.Handler(web.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
-	h := &tilehttp.Handler{Tiles: s.tiles, Next: gates(rest), Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
+	h := &tilehttp.Handler{Tiles: s.tiles, Next: gates(rest), SendOn: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
 	var proxies web.Proxies
 	if s.access != nil {
 		h.Gate, proxies = s.access.Gate, s.access.Proxies

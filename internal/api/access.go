@@ -67,7 +67,7 @@ type found struct {
 	err   error
 	// private tells that the answer is the caller's own, whatever the store says.
 	private bool
-	label   bool // the picture is patient data
+	target  auth.Target // what was checked
 }
 
 type callerKey struct{}
@@ -142,6 +142,9 @@ var (
 // guard answers a route's requests by h if the route's rule lets the caller.
 func (a *API) guard(pattern string, h http.Handler) http.Handler {
 	rule, ok := rules[pattern]
+	if rule.object == ofPicture && !described[pattern] {
+		h = a.near(h)
+	}
 	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if !ok {
 			return errForbidden
@@ -444,19 +447,23 @@ func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
 	f := new(found)
 	var byFile bool
 	f.image, byFile, f.err = a.Tiles.Find(pictureRequest(r))
-	t := auth.Target{ByFile: byFile, Label: rule.label(r)}
+	t := auth.Target{}
 	if f.err == nil {
-		file := &f.image.File
-		t.Store, t.Image, t.ExternalID = file.Store.ID, file.ID, file.ExternalID
-		t.Public, t.HideLabels = file.Store.Public, file.Store.HideLabels
+		t = targetOf(&f.image.File)
 	}
-	c.found, f.private, f.label = f, t.Checked(), t.Label
+	t.ByFile, t.Label = byFile, rule.label(r)
+	c.found, f.private, f.target = f, t.Checked(), t
 	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
 	if errors.Is(err, auth.ErrUnknown) {
 		f.image, f.err = nil, tiles.ErrNoImage
 		return nil
 	}
 	return err
+}
+
+// targetOf is the image of a file as a gate wants it.
+func targetOf(f *tiles.File) auth.Target {
+	return auth.Target{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Public: f.Store.Public, HideLabels: f.Store.HideLabels}
 }
 
 // find is the image that a picture is asked of, which the caller may see.

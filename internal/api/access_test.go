@@ -192,7 +192,7 @@ func (g *guardedSite) serveGuarded() {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
 	rest := http.NewCrossOriginProtection().Handler(web.WithRequestID(mux))
-	srv := httptest.NewServer(web.SecurityHeaders(nil, &tilehttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, Log: g.api.Log}))
+	srv := httptest.NewServer(web.SecurityHeaders(nil, &tilehttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, SendOn: g.api.SendOn, Log: g.api.Log}))
 	g.t.Cleanup(srv.Close)
 	g.url = srv.URL
 }

@@ -34,6 +34,9 @@ func (a *API) viewers() []route {
 	part.Responses["400"] = problemAnswer("The address is not one of a part that can be had: detail says why.")
 	zoomify := jpegOp(iiifTag, "get-zoomify", "Describe a picture as Zoomify does", "There is none for slides whose tiles are not square.", imageParam)
 	zoomify.Responses["200"] = answers("The description.", "application/xml", &huma.Schema{Type: huma.TypeString})
+	for _, op := range []huma.Operation{info, base, zoomify} {
+		delete(op.Responses, "307")
+	}
 	return []route{
 		{path: "/iiif/{version}/{image}", handle: a.iiifBase, op: base},
 		{path: "/iiif/{version}/{image}/info.json", handle: a.iiifInfo, op: info},
@@ -89,9 +92,9 @@ func (a *API) iiifInfo(w http.ResponseWriter, r *http.Request) error {
 	if version == iiif.V3 {
 		profile = "http://iiif.io/api/image/3/level2.json"
 	}
-	return a.description(w, r, func(im *tiles.Image, s *slide.Slide) (string, []byte, error) {
+	return a.description(w, r, func(im *tiles.Image, p iiif.Picture) (string, []byte, error) {
 		id := a.base(r) + "/iiif/" + strconv.Itoa(version) + "/" + im.File.ID
-		b, err := json.Marshal(iiif.Info(version, id, iiifPicture(s)))
+		b, err := json.Marshal(iiif.Info(version, id, p))
 		h := w.Header()
 		h.Set("Link", "<"+profile+`>;rel="profile"`)
 		h.Add("Vary", "Accept")
@@ -115,7 +118,7 @@ func (a *API) base(r *http.Request) string {
 
 // description answers with what f says of an image. It depends on the address that was
 // asked, so it has no ETag.
-func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tiles.Image, *slide.Slide) (contentType string, body []byte, err error)) error {
+func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tiles.Image, iiif.Picture) (contentType string, body []byte, err error)) error {
 	im, private, err := a.find(r.Context(), &tiles.Request{Image: r.PathValue("image")})
 	if err != nil {
 		return explained(err)
@@ -123,17 +126,13 @@ func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tiles.
 	if v := r.URL.Query().Get("v"); v != "" && v != im.File.Revision {
 		return explained(tiles.ErrOldRevision)
 	}
-	var contentType string
-	var body []byte
-	err = im.View(r.Context(), func(s *slide.Slide, _ func() bool) error {
-		contentType, body, err = f(im, s)
-		return err
-	})
-	if e, ok := errors.AsType[*web.Error](err); ok {
-		return e
-	}
+	p, err := a.shape(r, im)
 	if err != nil {
-		return explained(err)
+		return err
+	}
+	contentType, body, err := f(im, p)
+	if err != nil {
+		return err
 	}
 	answer := tiles.Answer{Public: im.File.Store.Public && !private}
 	w.Header().Set("Cache-Control", answer.CacheControl())
@@ -142,17 +141,16 @@ func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tiles.
 
 // zoomifyProperties answers with Zoomify's description.
 func (a *API) zoomifyProperties(w http.ResponseWriter, r *http.Request) error {
-	return a.description(w, r, func(_ *tiles.Image, s *slide.Slide) (string, []byte, error) {
-		l := &s.Levels[0]
-		if l.TileWidth != l.TileHeight {
+	return a.description(w, r, func(_ *tiles.Image, p iiif.Picture) (string, []byte, error) {
+		if p.TileWidth != p.TileHeight {
 			return "", nil, &web.Error{Status: http.StatusNotFound, Detail: "Zoomify knows square tiles only, and this image has others: use its tile_url."}
 		}
-		n, width, height := 0, l.Width, l.Height
-		for range tiles.ZoomifyTiers(l.Width, l.Height, l.TileWidth) {
-			n += ((width + l.TileWidth - 1) / l.TileWidth) * ((height + l.TileWidth - 1) / l.TileWidth)
+		n, width, height := 0, p.Width, p.Height
+		for range tiles.ZoomifyTiers(p.Width, p.Height, p.TileWidth) {
+			n += ((width + p.TileWidth - 1) / p.TileWidth) * ((height + p.TileWidth - 1) / p.TileWidth)
 			width, height = width>>1, height>>1
 		}
-		return "application/xml", fmt.Appendf(nil, `<IMAGE_PROPERTIES WIDTH="%d" HEIGHT="%d" NUMTILES="%d" NUMIMAGES="1" VERSION="1.8" TILESIZE="%d"/>`+"\n", l.Width, l.Height, n, l.TileWidth), nil
+		return "application/xml", fmt.Appendf(nil, `<IMAGE_PROPERTIES WIDTH="%d" HEIGHT="%d" NUMTILES="%d" NUMIMAGES="1" VERSION="1.8" TILESIZE="%d"/>`+"\n", p.Width, p.Height, n, p.TileWidth), nil
 	})
 }
 

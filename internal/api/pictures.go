@@ -2,14 +2,11 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/web"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -86,10 +83,6 @@ func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request
 		return explained(err)
 	}
 	f := &im.File
-	if f.Store.Elsewhere != "" {
-		a.redirect(w, r, f)
-		return nil
-	}
 	v := r.URL.Query().Get("v")
 	if v != "" && v != f.Revision {
 		return explained(tiles.ErrOldRevision)
@@ -117,32 +110,6 @@ func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request
 	}
 	return send(w, r, "image/jpeg", body)
 }
-
-// redirect sends the caller to the server that has the image's file, with a pass if they
-// have logged in here.
-func (a *API) redirect(w http.ResponseWriter, r *http.Request, f *tiles.File) {
-	scope := seeTiles
-	if found := callerOf(r.Context()).found; found != nil && found.label {
-		scope = seeLabel
-	}
-	to := f.Store.Elsewhere + r.URL.EscapedPath()
-	query := r.URL.Query()
-	if pass := a.pass(r.Context(), f.Store.ID, f.ID, scope); pass != "" {
-		query.Set("pass", pass)
-	}
-	if len(query) > 0 {
-		to += "?" + query.Encode()
-	}
-	h := w.Header()
-	h.Set("Location", to)
-	h.Add("Vary", "Cookie, Authorization")
-	h.Set("Cache-Control", fmt.Sprintf("private, max-age=%d", redirectAge/time.Second))
-	w.WriteHeader(http.StatusTemporaryRedirect)
-}
-
-// redirectAge is how long a browser may keep where a picture is: with the pass in it that
-// is one address for it, so that the picture is kept, too.
-const redirectAge = auth.PassMost / 3
 
 func send(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {
 	h := w.Header()
@@ -172,27 +139,16 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explained(err)
 	}
-	if im.File.Store.Elsewhere != "" {
-		a.redirect(w, r, &im.File)
-		return nil
+	p, err := a.shape(r, im)
+	if err != nil {
+		return err
 	}
-	var xml string
-	err = im.View(r.Context(), func(s *slide.Slide, _ func() bool) error {
-		l := &s.Levels[0]
-		if l.TileWidth != l.TileHeight {
-			return slide.ErrNoTile
-		}
-		xml = fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
-<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" TileSize="%d"><Size Width="%d" Height="%d"/></Image>
-`, l.TileWidth, l.Width, l.Height)
-		return nil
-	})
-	if errors.Is(err, slide.ErrNoTile) {
+	if p.TileWidth != p.TileHeight {
 		return &web.Error{Status: http.StatusNotFound, Detail: "Deep Zoom knows square tiles only, and this image has others: use its tile_url."}
 	}
-	if err != nil {
-		return explained(err)
-	}
+	xml := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
+<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" TileSize="%d"><Size Width="%d" Height="%d"/></Image>
+`, p.TileWidth, p.Width, p.Height)
 	answer := tiles.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public && !private}
 	w.Header().Set("Etag", answer.ETag)
 	w.Header().Set("Cache-Control", answer.CacheControl())

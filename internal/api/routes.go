@@ -86,6 +86,7 @@ func jpegOp(tag, id, summary, description string, params ...*huma.Param) huma.Op
 		Responses: map[string]*huma.Response{
 			"200": answers("A JPEG, with ETag and Cache-Control.", "image/jpeg", &huma.Schema{Type: huma.TypeString, Format: "binary"}),
 			"304": {Description: "The caller has it: If-None-Match names its ETag."},
+			"307": {Description: "The file is at another server, which is at Location."},
 		},
 	}
 	for status, text := range words {
@@ -107,6 +108,7 @@ func answers(description, contentType string, s *huma.Schema) *huma.Response {
 // descriptor of Deep Zoom.
 func (a *API) pictures() []route {
 	descriptor := jpegOp(tilesTag, "get-deep-zoom", "Get the Deep Zoom descriptor", "There is none for slides whose tiles are not square.", imageParam)
+	delete(descriptor.Responses, "307")
 	descriptor.Responses["200"] = answers("A descriptor in XML.", "application/xml", &huma.Schema{Type: huma.TypeString})
 	return []route{
 		{

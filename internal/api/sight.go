@@ -272,8 +272,15 @@ var technical = map[string]bool{
 // pass returns a pass for an image at another host, for its tiles or also its labels, escaped for a URL, ""
 // if the caller needs none or can't have one.
 func (a *API) pass(ctx context.Context, store, image string, scope account.Scope) string {
-	c := callerOf(ctx)
-	if a.Access == nil || a.Access.Keys == nil || c.ID == "" {
+	if a.Access == nil || a.Access.Keys == nil {
+		return ""
+	}
+	return a.sign(&callerOf(ctx).Caller, store, image, scope, auth.PassMost)
+}
+
+// sign is pass for a caller who is known, good for as long as is said.
+func (a *API) sign(c *auth.Caller, store, image string, scope account.Scope, good time.Duration) string {
+	if c.ID == "" {
 		return ""
 	}
 	session := c.Session
@@ -283,7 +290,7 @@ func (a *API) pass(ctx context.Context, store, image string, scope account.Scope
 	now := time.Now()
 	text, err := a.Access.Keys.SignPass(auth.Pass{
 		User: c.ID, Name: c.Name, Session: session, Store: store, Image: image, Scope: scope,
-		Issued: auth.NumericDate(now.Unix()), Expires: auth.NumericDate(now.Add(auth.PassMost).Unix()),
+		Issued: auth.Date(now), Expires: auth.Date(now) + auth.NumericDate(good.Milliseconds())/1000,
 	})
 	if err != nil {
 		return "" // an edge asks the centre then

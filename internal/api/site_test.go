@@ -74,7 +74,7 @@ func newSite(t *testing.T) *site {
 func (st *site) serve() {
 	mux := http.NewServeMux()
 	st.api.Register(mux)
-	srv := httptest.NewServer(&tilehttp.Handler{Tiles: st.api.Tiles, Next: web.WithRequestID(mux)})
+	srv := httptest.NewServer(&tilehttp.Handler{Tiles: st.api.Tiles, Next: web.WithRequestID(mux), SendOn: st.api.SendOn})
 	st.t.Cleanup(srv.Close)
 	st.url = srv.URL
 }
@@ -139,6 +139,14 @@ type answer struct {
 	body   []byte
 }
 
+// client stays where it is sent to another server: a test looks at that before it follows.
+var client = &http.Client{CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+	if r.Response.StatusCode == http.StatusTemporaryRedirect {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}}
+
 // ask sends a request. Body is JSON, "" for none; header are names and values by
 // turns.
 func (st *site) ask(method, path, body string, header ...string) answer {
@@ -153,7 +161,7 @@ func (st *site) ask(method, path, body string, header ...string) answer {
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		st.t.Fatal(err)
 	}

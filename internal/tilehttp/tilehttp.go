@@ -23,6 +23,10 @@ type Handler struct {
 	// Gate says whether the caller may have the tiles of an image; if it is nil,
 	// everybody may.
 	Gate *auth.Gate
+	// SendOn, if not nil, is asked to send a caller, who may see the tile, to the server
+	// that has the image's file; byFile tells that they named the file. It reports whether
+	// it did.
+	SendOn func(w http.ResponseWriter, r *http.Request, f *tiles.File, byFile bool) bool
 	// Timeout bounds the making of one tile, 30 s if 0.
 	Timeout time.Duration
 	// Observe, if not nil, is told of each answer to a request for a tile: its status,
@@ -100,6 +104,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 		}
 	} else if err != nil {
 		return 0, 0, err
+	}
+	if f := &im.File; f.Store.Elsewhere != "" && h.SendOn != nil && h.SendOn(w, r, f, byFile) {
+		return http.StatusTemporaryRedirect, 0, nil
 	}
 	a, err := im.Tile(r.Context(), &req.Address, r.Header.Get("If-None-Match"))
 	if err != nil {

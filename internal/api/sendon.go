@@ -1,0 +1,154 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/iiif"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// sendOnAge is how long a browser may keep where a picture is: with the pass in it that
+// is one address for it, so that the picture is kept, too.
+const sendOnAge = auth.PassMost / 3
+
+// described are the routes that say what a slide is like, by what the catalog knows if its
+// file is at another server: viewers make the addresses of its tiles from that of the
+// description, and can't do so from one with a pass behind it.
+var described = map[string]bool{
+	"GET /dzi/{file}":                          true,
+	"GET /iiif/{version}/{image}":              true,
+	"GET /iiif/{version}/{image}/info.json":    true,
+	"GET /zoomify/{image}/ImageProperties.xml": true,
+}
+
+// SendOn sends the caller, who may see the tile that they ask for, to the same address at
+// the server that has the image's file, with a pass if they have logged in here. ByFile
+// tells that they named the file. It answers nothing and reports false if the file is for
+// this server to read.
+func (a *API) SendOn(w http.ResponseWriter, r *http.Request, f *tiles.File, byFile bool) bool {
+	if !a.away(r, f) {
+		return false
+	}
+	t := targetOf(f)
+	t.ByFile = byFile
+	a.sendOn(w, r, f, &t)
+	return true
+}
+
+// near has h answer for images whose files are here, and sends on who asks for others.
+func (a *API) near(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		im, _, err := a.find(r.Context(), pictureRequest(r))
+		if err != nil || !a.away(r, &im.File) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		t := new(auth.Target)
+		if found := callerOf(r.Context()).found; found != nil {
+			t = &found.target
+		}
+		a.sendOn(w, r, &im.File, t)
+	})
+}
+
+func (a *API) sendOn(w http.ResponseWriter, r *http.Request, f *tiles.File, t *auth.Target) {
+	to, query := f.Store.Elsewhere+r.URL.EscapedPath(), r.URL.RawQuery
+	if pass := a.passFor(r, t); pass != "" {
+		kept := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool { return p == "" || strings.HasPrefix(p, "pass=") })
+		query = strings.Join(append(kept, "pass="+pass), "&")
+	}
+	if query != "" {
+		to += "?" + query
+	}
+	h := w.Header()
+	h.Set("Location", to)
+	h.Set("Cache-Control", fmt.Sprintf("private, max-age=%d", sendOnAge/time.Second))
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+// passFor returns a pass for what the caller asks for, escaped for a URL; "" if they need
+// none, or can't have one. It says what was proved here and no more: who may see it by a
+// link alone gets one of whoever gave the link, good no longer than that is. Who may by a
+// pass alone gets no other: theirs goes with them in the query.
+func (a *API) passFor(r *http.Request, t *auth.Target) string {
+	if a.Access == nil || a.Access.Keys == nil || !t.Checked() {
+		return ""
+	}
+	c, q := a.Access.Gate.FromRequest(r), t.Question()
+	scope := q.Scope
+	if scope == mayAdmin {
+		scope = seeLabel // as much as a pass can be for
+	}
+	may := func(c auth.Credential) (auth.Answer, bool) {
+		if c.None() {
+			return auth.Answer{}, false
+		}
+		an, err := a.Access.Gate.Allow(r.Context(), c, q)
+		return an, err == nil && an.Allow // else the other server asks for itself
+	}
+	if an, ok := may(auth.Credential{Authorization: c.Authorization, Cookie: c.Cookie}); ok {
+		return a.sign(&auth.Caller{User: an.User, Session: an.Session, Token: an.Token}, q.Store, q.Image, scope, auth.PassMost)
+	}
+	if _, ok := may(auth.Credential{Signed: c.Signed}); !ok {
+		return ""
+	}
+	now := time.Now()
+	link, err := a.Access.Keys.VerifyURL(&c.Signed, q.Image, now)
+	if err != nil {
+		return ""
+	}
+	return a.sign(&auth.Caller{User: auth.User{ID: link.User}}, q.Store, q.Image, scope, min(auth.PassMost, link.Expires.Sub(now)))
+}
+
+// away reports whether another server has the file. A store may be bound to another host
+// and have this server, or the balancer before it, for its endpoint: its disk is seen from
+// here, then.
+func (a *API) away(r *http.Request, f *tiles.File) bool {
+	if f.Store.Elsewhere == "" {
+		return false
+	}
+	host := hostOf(f.Store.Elsewhere)
+	return host == "" || host != hostOf("http://"+r.Host) && host != hostOf(a.PublicURL)
+}
+
+// hostOf is the host, and the port where it is not the usual one, of a base URL; "" if
+// there is a path behind it.
+func hostOf(base string) string {
+	u, err := url.Parse(base)
+	if err != nil || strings.Trim(u.Path, "/") != "" {
+		return ""
+	}
+	host := strings.ToLower(u.Host)
+	return strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80")
+}
+
+// shape is that of a slide: its file's, or if that is away what the catalog knows of it.
+func (a *API) shape(r *http.Request, im *tiles.Image) (p iiif.Picture, err error) {
+	ctx := r.Context()
+	if !a.away(r, &im.File) {
+		err = im.View(ctx, func(s *slide.Slide, _ func() bool) error {
+			p = iiifPicture(s)
+			return nil
+		})
+		if err != nil {
+			err = explained(err)
+		}
+		return p, err
+	}
+	known, err := a.Catalog.Image(ctx, im.File.ID)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return p, explained(tiles.ErrNoImage)
+	} else if err != nil {
+		return p, a.plain(ctx, err)
+	}
+	return iiif.Picture{Width: known.Width, Height: known.Height, TileWidth: known.TileWidth, TileHeight: known.TileHeight, Zooms: known.MaxZoom + 1}, nil
+}
