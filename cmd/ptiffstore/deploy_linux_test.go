@@ -79,10 +79,7 @@ func supervise(t *testing.T, args ...string) *supervised {
 	}
 	cmd := exec.Command(daemon, "-c", s.conf())
 	cmd.Stdout, cmd.Stderr = s.log, s.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	begin(t, cmd, syscall.SIGTERM)
 	t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()

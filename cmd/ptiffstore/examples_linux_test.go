@@ -251,16 +251,14 @@ func TestEmptyRoot(t *testing.T) {
 	contain := func(args ...string) *exec.Cmd {
 		cmd := exec.Command("/ptiffstore", args...)
 		cmd.Dir, cmd.Env = "/", []string{"PTIFFSTORE_DATA=/data"}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: uid, Gid: uid}, Pdeathsig: syscall.SIGKILL}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 		return cmd
 	}
 	addr := "127.0.0.1:" + freePort(t)
 	cmd := contain("serve", "/slides", "--listen", addr, "--auth", "central", "--central", front.URL, "--host", "container")
 	edge := &server{t: t, client: &http.Client{Transport: &http.Transport{}}, log: &logBuffer{}, url: "http://" + addr}
 	cmd.Stderr = edge.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	begin(t, cmd, syscall.SIGKILL)
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -193,6 +194,27 @@ func TestDamagedInProcess(t *testing.T) {
 		if d := synth.Damages[n]; i.Code != want[d.Want] {
 			t.Errorf("%s (%s): exit code %d, want %d", d.Name, d.Words, i.Code, want[d.Want])
 		}
+	}
+}
+
+// begin starts a command that gets the signal at the latest when this process ends,
+// however it ends. The kernel goes by the thread that started it, so that one is kept
+// until the end of the test.
+func begin(t *testing.T, cmd *exec.Cmd, sig syscall.Signal) {
+	t.Helper()
+	began, over := make(chan error), make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = sig
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		began <- cmd.Start()
+		<-over
+	}()
+	if err := <-began; err != nil {
+		t.Fatal(err)
 	}
 }
 

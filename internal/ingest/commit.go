@@ -38,7 +38,7 @@ func (p *pass) commit(ctx context.Context, batch []*looked) error {
 	if p.o.DryRun {
 		return nil
 	}
-	if err := p.c.PutImages(ctx, unsaid(list)); err != nil {
+	if err := p.c.PutImages(ctx, list); err != nil {
 		return err
 	}
 	for i, im := range list {
@@ -47,14 +47,9 @@ func (p *pass) commit(ctx context.Context, batch []*looked) error {
 	return nil
 }
 
-// unsaid leaves open what people say of images and a look can't tell: the catalog keeps
-// what they have said last, be it since the image was read.
-func unsaid(list []*catalog.Image) []*catalog.Image {
-	for _, im := range list {
-		im.Label, im.ExternalID = nil, nil
-	}
-	return list
-}
+// unsaid leaves open what people say of an image of the catalog and a look can't tell:
+// the catalog keeps what they have said last, be it since the image was read.
+func unsaid(im *catalog.Image) { im.Label, im.ExternalID = nil, nil }
 
 // hinder leaves what the catalog says of a file as it is, for want of means to look
 // at it.
@@ -93,6 +88,9 @@ func (p *pass) record(ctx context.Context, l *looked, v *verdict) (*catalog.Imag
 	}
 	im := *old
 	update(&im, l.path, &l.finding, v)
+	if old.Path != "" { // else what a sidecar says is all that is known
+		unsaid(&im)
+	}
 	if digest := digestIn(l.path); p.prefix == slides {
 		im.FileName, im.Digest = old.FileName, &digest
 		if l.finding.Reason == notItself {

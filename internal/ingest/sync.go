@@ -261,6 +261,7 @@ func (p *pass) missSome(ctx context.Context, paths []string) error {
 			}
 		}
 		im.State, im.Reason, im.MissingSince = catalog.Missing, "its file is gone", &now
+		unsaid(im)
 		list = append(list, im)
 		if im.DeletedAt == nil {
 			p.result.Missing++
@@ -269,7 +270,7 @@ func (p *pass) missSome(ctx context.Context, paths []string) error {
 	if p.o.DryRun {
 		return nil
 	}
-	return p.c.PutImages(ctx, unsaid(list))
+	return p.c.PutImages(ctx, list)
 }
 
 // stat returns the identity of the file at path. Anything that is not a regular
