@@ -144,7 +144,7 @@ release: web
 
 # What the program is made of, with its licences; to be run when that changes.
 .PHONY: licenses
-licenses: webapp/node_modules/.package-lock.json
+licenses: web
 	@go run ./scripts/licenses > internal/notice/licenses.txt.new
 	@mv internal/notice/licenses.txt.new internal/notice/licenses.txt
 

@@ -185,8 +185,8 @@ func TestArchitecture(t *testing.T) {
 	}
 }
 
-// TestLicenses fails when the program is linked from a module whose licence it does
-// not show.
+// TestLicenses fails when the program is linked from a module, or its pages are made
+// of a package, whose licence it does not show.
 func TestLicenses(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", "./cmd/ptiffstore").Output()
 	if err != nil {
@@ -195,6 +195,19 @@ func TestLicenses(t *testing.T) {
 	for module := range strings.Lines(string(out)) {
 		if module = strings.TrimSpace(module); module != "" && !strings.Contains(notice.Licenses, "\n== "+module+"\n") {
 			t.Errorf("the licence of %s is not shown: run make licenses", module)
+		}
+	}
+	var webapp struct{ Dependencies map[string]string }
+	b, err := os.ReadFile("webapp/package.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &webapp); err != nil {
+		t.Fatal(err)
+	}
+	for name, version := range webapp.Dependencies {
+		if !strings.Contains(notice.Licenses, "\n== "+name+" "+version+"\n") {
+			t.Errorf("the licence of %s %s is not shown: run make licenses", name, version)
 		}
 	}
 }

@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -24,6 +26,8 @@ type part struct {
 	name, version string
 	texts         []string
 }
+
+var errNone = errors.New("no licence")
 
 func main() {
 	if err := run(os.Stdout); err != nil {
@@ -97,35 +101,64 @@ func goModules() ([]part, error) {
 	return parts, nil
 }
 
-// npmPackages are those that the pages are built from, as the lock file has them.
+// bundled is a line of the list that the build of the pages writes of what went into
+// them: the heading of one package.
+var bundled = regexp.MustCompile(`(?m)^## (\S+) - (\S+)`)
+
+// npmPackages are those that the pages hold: what their build says, and what they
+// depend on by name, since the build does not tell what went into a worker's script.
+// What is fetched with a package but stays out of the pages is not among them.
 func npmPackages() ([]part, error) {
-	b, err := os.ReadFile(filepath.Join("webapp", "package-lock.json"))
+	list, err := os.ReadFile(filepath.Join("internal", "viewer", "dist", "licences.md"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the pages are not built: %w", err)
+	}
+	holds := map[string]bool{}
+	for _, m := range bundled.FindAllStringSubmatch(string(list), -1) {
+		holds[m[1]+" "+m[2]] = true
 	}
 	var lock struct {
 		Packages map[string]struct {
-			Version string
-			Dev     bool
-			Peer    bool
+			Version      string
+			Dependencies map[string]string
 		}
 	}
-	if err := json.Unmarshal(b, &lock); err != nil {
+	if err := readJSON(filepath.Join("webapp", "package-lock.json"), &lock); err != nil {
 		return nil, err
 	}
+	for name, version := range lock.Packages[""].Dependencies {
+		holds[name+" "+version] = true
+	}
+	const modules = "node_modules/"
 	var parts []part
 	for path, p := range lock.Packages {
-		if path == "" || p.Dev {
+		name := strings.TrimPrefix(path[max(strings.LastIndex(path, modules), 0):], modules)
+		if !holds[name+" "+p.Version] {
 			continue
 		}
-		list, err := texts(filepath.Join("webapp", path))
+		delete(holds, name+" "+p.Version)
+		list, err := npmTexts(filepath.Join("webapp", path))
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, part{path[strings.LastIndex(path, "node_modules/")+len("node_modules/"):], p.Version, list})
+		parts = append(parts, part{name, p.Version, list})
+	}
+	if len(holds) > 0 {
+		return nil, fmt.Errorf("the pages hold what package-lock.json does not name: %q; build them anew", slices.Sorted(maps.Keys(holds)))
 	}
 	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(a.name, b.name) })
 	return parts, nil
+}
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
 }
 
 // texts are the files in dir that state a licence or what must be told.
@@ -146,7 +179,7 @@ func texts(dir string) (list []string, err error) {
 		list = append(list, strings.TrimSpace(strings.ReplaceAll(string(b), "\r\n", "\n")))
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%s: no licence", filepath.Base(dir))
+		return nil, fmt.Errorf("%s: %w", filepath.Base(dir), errNone)
 	}
 	return list, nil
 }
