@@ -184,8 +184,12 @@ func TestRollingRestart(t *testing.T) {
 	}
 
 	requests := []struct{ method, url string }{
-		{"GET", centreName + tile}, {"GET", centreName + "/api/v1/images"}, {"POST", centreName + "/api/v1/auth/check"},
-		{"GET", tilesName + tile}, {"GET", tilesName + "/api/v1/images/" + id + "/thumbnail"}, {"GET", centreName + "/api/v1/stores/" + store},
+		{"GET", centreName + tile},
+		{"GET", centreName + "/api/v1/images"},
+		{"POST", centreName + "/api/v1/auth/check"},
+		{"GET", tilesName + tile},
+		{"GET", tilesName + "/api/v1/images/" + id + "/thumbnail"},
+		{"GET", centreName + "/api/v1/stores/" + store},
 	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup

@@ -137,7 +137,12 @@ func TestAuditIndexed(t *testing.T) {
 	a := must(Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "a.db"), Options{Password: cheap}))(t)
 	defer a.Close()
 	for _, f := range []EventFilter{
-		{}, {User: "u"}, {Act: "login"}, {Object: "i"}, {Allowed: new(bool)}, {Since: time.Unix(1, 0), Until: time.Unix(2, 0)},
+		{},
+		{User: "u"},
+		{Act: "login"},
+		{Object: "i"},
+		{Allowed: new(bool)},
+		{Since: time.Unix(1, 0), Until: time.Unix(2, 0)},
 		{User: "u", Object: "i", Allowed: new(true), Until: time.Unix(2, 0)},
 	} {
 		where, args := f.where(place{1, 1})

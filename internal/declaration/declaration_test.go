@@ -47,9 +47,13 @@ func onBoth(t *testing.T, test func(*site)) {
 }
 
 var schema = config.Schema{Store: []config.Key{
-	{Name: "id", Kind: config.Text}, {Name: "label", Kind: config.Text}, {Name: "mode", Kind: config.Text},
-	{Name: "root", Kind: config.Text, Path: true}, {Name: "incoming", Kind: config.Text, Path: true},
-	{Name: "host", Kind: config.Text}, {Name: "schedule", Kind: config.Text},
+	{Name: "id", Kind: config.Text},
+	{Name: "label", Kind: config.Text},
+	{Name: "mode", Kind: config.Text},
+	{Name: "root", Kind: config.Text, Path: true},
+	{Name: "incoming", Kind: config.Text, Path: true},
+	{Name: "host", Kind: config.Text},
+	{Name: "schedule", Kind: config.Text},
 }}
 
 func edit(s *catalog.Store, fields map[string]any) (string, error) {

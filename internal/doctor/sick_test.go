@@ -72,8 +72,10 @@ var sick = []struct {
 		s.Database, s.idle = "mysql://hunter2@db/x", true
 	}, []string{`wrong database: .*neither sqlite`, `unknown stores`}},
 
-	{"a folder that is away", func(s *site) { s.must(os.RemoveAll(s.root)) },
-		[]string{`wrong store "Scanner 1" \(\w+\): its folder .* is not there → mount its disk`}},
+	{
+		"a folder that is away", func(s *site) { s.must(os.RemoveAll(s.root)) },
+		[]string{`wrong store "Scanner 1" \(\w+\): its folder .* is not there → mount its disk`},
+	},
 	{"another folder in its place", func(s *site) {
 		s.must(os.Rename(s.root, s.root+".old"))
 		s.must(os.Mkdir(s.root, 0o700))
@@ -137,16 +139,24 @@ var sick = []struct {
 		s.edit(func(st *catalog.Store) { st.Schedule = "1h" })
 		enrol(s, 3*time.Hour)
 	}, []string{`wrong schedules: sync_store of the store "Scanner 1" \(\w+\) was due 2 hours ago`}},
-	{"a sync that was refused", func(s *site) { fail(s, jobs.SyncStore, 1) },
-		[]string{`wrong tasks: 1 task sync_store, \{"store": ?"\w+"\}, failed or refused within a day → .*task show`}},
+	{
+		"a sync that was refused", func(s *site) { fail(s, jobs.SyncStore, 1) },
+		[]string{`wrong tasks: 1 task sync_store, \{"store": ?"\w+"\}, failed or refused within a day → .*task show`},
+	},
 
-	{"a port for all", func(s *site) { s.Open, s.Listen = true, "0.0.0.0:8080" },
-		[]string{`warning listening: --insecure-no-auth: whoever reaches 0.0.0.0:8080 sees all slides`}},
-	{"flags that can't be", func(s *site) { s.Refused = errors.New("--auth central needs a URL") },
-		[]string{`wrong listening: --auth central needs a URL`}},
+	{
+		"a port for all", func(s *site) { s.Open, s.Listen = true, "0.0.0.0:8080" },
+		[]string{`warning listening: --insecure-no-auth: whoever reaches 0.0.0.0:8080 sees all slides`},
+	},
+	{
+		"flags that can't be", func(s *site) { s.Refused = errors.New("--auth central needs a URL") },
+		[]string{`wrong listening: --auth central needs a URL`},
+	},
 	{"too few files", func(s *site) { s.OpenFiles = 1 << 31 }, []string{`wrong open files: \d+ files may be open here, and --open-slides \d+ leaves nothing for connections → raise it`}},
-	{"no libjpeg-turbo", func(s *site) { s.Decoder = "Go image/jpeg (libjpeg-turbo: no such file)" },
-		[]string{`warning JPEG decoder: .*no such file → apt-get install libturbojpeg0`}},
+	{
+		"no libjpeg-turbo", func(s *site) { s.Decoder = "Go image/jpeg (libjpeg-turbo: no such file)" },
+		[]string{`warning JPEG decoder: .*no such file → apt-get install libturbojpeg0`},
+	},
 	{"a secret that all may read", func(s *site) {
 		path := filepath.Join(s.dir, "edge.key")
 		s.must(os.WriteFile(path, []byte("hunter2"), 0o644))
@@ -173,10 +183,14 @@ var sick = []struct {
 		s.Limit = 2 * time.Second
 		endpoint(s, "http://"+l.Addr().String()+"/")
 	}, []string{`wrong endpoint http://127.*: it is not reached from here: no answer in time → see whether it runs`}},
-	{"an endpoint that is another program", func(s *site) { endpoint(s, serve(s, nil, http.NotFound)) },
-		[]string{`wrong endpoint .*: it answers /healthz with status 404`}},
-	{"an endpoint of another version", func(s *site) { endpoint(s, serve(s, nil, healthy("v0.9"))) },
-		[]string{`warning endpoint .*: it is of version v0.9, this program of v1.2.3`}},
+	{
+		"an endpoint that is another program", func(s *site) { endpoint(s, serve(s, nil, http.NotFound)) },
+		[]string{`wrong endpoint .*: it answers /healthz with status 404`},
+	},
+	{
+		"an endpoint of another version", func(s *site) { endpoint(s, serve(s, nil, healthy("v0.9"))) },
+		[]string{`warning endpoint .*: it is of version v0.9, this program of v1.2.3`},
+	},
 	{"a host whose clock is wrong", func(s *site) {
 		endpoint(s, serve(s, nil, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
@@ -186,12 +200,18 @@ var sick = []struct {
 	{"a certificate that nobody vouches for", func(s *site) {
 		endpoint(s, serve(s, &certificateOf{host: "127.0.0.1", left: 90 * 24 * time.Hour}, healthy(version)))
 	}, []string{`wrong endpoint https://.*: its certificate is vouched for by nobody whom this machine believes`}},
-	{"a certificate that has ended", func(s *site) { central(s, &certificateOf{host: "127.0.0.1", left: -50 * time.Hour}) },
-		[]string{`wrong central server: its certificate ended 2 days ago → renew it`}},
-	{"a certificate that ends soon", func(s *site) { central(s, &certificateOf{host: "127.0.0.1", left: 100 * time.Hour}) },
-		[]string{`warning central server: its certificate ends in 4 days → renew it`}},
-	{"a certificate for another name", func(s *site) { central(s, &certificateOf{host: "other.example.org", left: 90 * 24 * time.Hour}) },
-		[]string{`wrong central server: its certificate is not for 127.0.0.1`}},
+	{
+		"a certificate that has ended", func(s *site) { central(s, &certificateOf{host: "127.0.0.1", left: -50 * time.Hour}) },
+		[]string{`wrong central server: its certificate ended 2 days ago → renew it`},
+	},
+	{
+		"a certificate that ends soon", func(s *site) { central(s, &certificateOf{host: "127.0.0.1", left: 100 * time.Hour}) },
+		[]string{`warning central server: its certificate ends in 4 days → renew it`},
+	},
+	{
+		"a certificate for another name", func(s *site) { central(s, &certificateOf{host: "other.example.org", left: 90 * 24 * time.Hour}) },
+		[]string{`wrong central server: its certificate is not for 127.0.0.1`},
+	},
 	{"a central server that knows no such secret", func(s *site) {
 		central(s, &certificateOf{host: "127.0.0.1", left: 90 * 24 * time.Hour})
 		s.AskCentral = func(context.Context) error { return errors.New("it answered 401") }
@@ -401,8 +421,10 @@ func TestPermissions(t *testing.T) {
 			s.idle = true
 			closed(s, filepath.Join(s.dir, "catalog.db"), 0o400)
 		}, []string{`wrong data folder: .*catalog.db can't be written to by user 65534`}},
-		{"a store that can't be read", func(s *site) { closed(s, s.root, 0) },
-			[]string{`wrong store .*: its folder .* can't be read by user 65534: permission denied → .*setfacl -m u:65534:rx`}},
+		{
+			"a store that can't be read", func(s *site) { closed(s, s.root, 0) },
+			[]string{`wrong store .*: its folder .* can't be read by user 65534: permission denied → .*setfacl -m u:65534:rx`},
+		},
 		{"slides that can't be read", func(s *site) {
 			s.write("closed/"+patient+".tiff", 1)
 			s.write(patient+"2.tiff", 1)
