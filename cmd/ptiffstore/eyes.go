@@ -38,6 +38,9 @@ func (s *site) figures() metrics.Site {
 	if s.uploads != nil {
 		m.Uploads = s.uploads.InFlight
 	}
+	if s.port != nil {
+		m.Port = func() metrics.Port { return metrics.Port(s.port.Stats()) }
+	}
 	if s.jobs != nil {
 		m.Queues = s.queueFigures
 	}

@@ -210,6 +210,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	defer wg.Wait()
 	ctx, stop := s.lasting(ctx, l)
 	defer stop() // before the wait: what runs beside ends then
+	bounded := s.openPort(ctx, &wg, l, false)
 	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Host: w.host()}
 	if err := f.Load(ctx); err != nil {
 		return err
@@ -249,7 +250,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	if err := s.inviteAdmin(ctx, std.err, url(l)); err != nil {
 		return err
 	}
-	return serveHTTP(ctx, s.openPort(ctx, &wg, l, false), s.handler(ctx.Done()), s.log)
+	return serveHTTP(ctx, bounded, s.handler(ctx.Done()), s.log)
 }
 
 // take sees to uploads.

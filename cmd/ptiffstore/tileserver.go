@@ -39,6 +39,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 	defer wg.Wait()
 	ctx, stop := s.lasting(ctx, l)
 	defer stop() // before the wait: what runs beside ends then
+	bounded := s.openPort(ctx, &wg, l, true)
 	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
 	if err := f.Load(ctx); err != nil {
 		return err
@@ -59,7 +60,6 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 	}
 	s.file = file
 	s.obey(ctx, &wg, func(p *program) { s.rebound(&p.Tileserver.common) })
-	bounded := s.openPort(ctx, &wg, l, true)
 	h.State, h.Next = bounded.State, gates(h.Next)
 	server := h.Server()
 	s.health.Ready.Store(true)

@@ -18,6 +18,7 @@ type Site struct {
 	Access func() Access
 	// Uploads is how many a request is writing to.
 	Uploads func() int
+	Port    func() Port
 
 	// What follows is asked of the database.
 
@@ -33,6 +34,14 @@ type Slides struct {
 	Open, MaxOpen   int
 	Bytes, MaxBytes int64 // of the tables of open slides
 	Opened, Evicted int64
+}
+
+// Port are figures of the connections to a server.
+type Port struct {
+	Open    int   // now
+	Refused int64 // answered with 503
+	Evicted int64 // idle ones closed to make room
+	Stuck   int64 // closed because their other side took nothing while memory was short
 }
 
 // Made are figures of the pictures that are made and kept.
@@ -88,6 +97,10 @@ var (
 	accessAsked   = counter("ptiffstore_access_misses_total", "Questions who may see what that were put to the central server or the accounts.")
 	accessFailed  = counter("ptiffstore_access_failures_total", "Of those, questions that got no answer.")
 	uploads       = gauge("ptiffstore_uploads_in_flight", "Uploads that a request is writing to.")
+	connections   = gauge("ptiffstore_connections", "Connections that are open.")
+	refused       = counter("ptiffstore_connections_refused_total", "Connections that were answered with 503, as there were too many.")
+	madeRoom      = counter("ptiffstore_connections_evicted_total", "Idle connections that were closed to make room.")
+	stuck         = counter("ptiffstore_connections_stuck_total", "Connections that were closed because their other side took nothing while memory was short.")
 	byState       = gauge("ptiffstore_images", "Images of a store by state.", "store", "state")
 	damagedImages = gauge("ptiffstore_images_damaged", "Images of a store whose bytes are not those of their digests: what verification has found and nobody has mended.", "store")
 	syncAge       = gauge("ptiffstore_sync_age_seconds", "Time since the last completed pass over a store, or since it was added.", "store")
@@ -189,6 +202,13 @@ func (c *collector) own(say tell) {
 	}
 	if c.site.Uploads != nil {
 		say(uploads, float64(c.site.Uploads()))
+	}
+	if c.site.Port != nil {
+		p := c.site.Port()
+		say(connections, float64(p.Open))
+		say(refused, float64(p.Refused))
+		say(madeRoom, float64(p.Evicted))
+		say(stuck, float64(p.Stuck))
 	}
 }
 
