@@ -6,6 +6,7 @@ import type { SlideImage } from "../api/types";
 import { merge } from "./merge";
 
 const pageSize = 60;
+const largestPage = 500; // what the server gives at most
 const arrivingDelay = 4_000; // between refreshes while a slide is arriving
 const idleDelay = 30_000;
 const watched = 10; // arriving slides beyond the first page that are asked for singly
@@ -48,7 +49,7 @@ export class Feed {
     if (!begun) this.status = "loading";
     this.changed();
     try {
-      const page = await listImages(this.query, this.next, pageSize, this.abort.signal);
+      const page = await listImages(this.query, this.next, this.nextSize(), this.abort.signal);
       for (const item of page.items) this.add(item);
       this.next = page.next_cursor || null;
       this.status = "ready";
@@ -60,6 +61,12 @@ export class Feed {
       this.busy = false;
     }
     this.changed();
+  }
+
+  // nextSize is how many slides to ask for: few at first, to show them soon, then
+  // as many as are there, so that whoever goes to the end of a long list gets there.
+  private nextSize(): number {
+    return Math.min(largestPage, Math.max(pageSize, this.items.length));
   }
 
   // close gives up what is under way: another feed takes its place.
