@@ -26,6 +26,7 @@ test("measures a distance as long as the slide says", async ({ page, slides }) =
   const size = pixelSize(image)!;
   await openSlide(page, image, hash(image));
   await page.keyboard.press("d");
+  await expect(page.getByTestId("measure")).toBeVisible(); // the tool is fetched when it is used
   await at(page, -100, 50);
   await at(page, 100, 50);
   await expect(page.locator(".measure-value")).toHaveCount(1);
@@ -59,6 +60,7 @@ test("measures an area, and shows it by its link", async ({ page, slides, contex
   const size = pixelSize(image)!;
   await openSlide(page, image, hash(image));
   await page.keyboard.press("a");
+  await expect(page.getByTestId("measure")).toBeVisible(); // the tool is fetched when it is used
   for (const [x, y] of [[-100, -50], [100, -50], [100, 50], [-100, 50], [-100, -50]] as const) await at(page, x, y);
   await expect(page.locator(".measure-value")).toHaveCount(1);
   const [value] = await values(page);
@@ -112,6 +114,7 @@ test("measures without a pointer", async ({ page, slides }) => {
   await openSlide(page, image, hash(image));
   await page.getByTestId("stage").focus();
   await page.keyboard.press("d");
+  await expect(page.getByTestId("measure")).toBeVisible(); // the tool is fetched when it is used
   await page.keyboard.press("Space");
   await page.keyboard.press("ArrowRight");
   await idle(page);

@@ -68,13 +68,13 @@ async function open() {
   const at = (z) => `#x=${Math.round(slide.width * 0.47)}&y=${Math.round(slide.height * 0.5)}&z=${z}`;
   const near = at(5);
   const light = await browser.newContext({ ...desktop, colorScheme: "light" });
-  const dark = await browser.newContext({ ...desktop, colorScheme: "dark" });
   const small = await browser.newContext({ ...phone, colorScheme: "light" });
   const smallDark = await browser.newContext({ ...phone, colorScheme: "dark" });
-  await take(light, address, "gallery", "/", pictured);
-  await take(dark, address, "gallery-dark", "/", pictured);
+  const low = { ...desktop, viewport: { width: 1280, height: 480 } }; // three slides fill no more
+  await take(await browser.newContext({ ...low, colorScheme: "light" }), address, "gallery", "/", pictured);
+  await take(await browser.newContext({ ...low, colorScheme: "dark" }), address, "gallery-dark", "/", pictured);
   await take(smallDark, address, "gallery-phone", "/", pictured);
-  const little = await browser.newContext({ viewport: { width: 960, height: 600 }, colorScheme: "light" }); // tissue makes large files
+  const little = await browser.newContext({ viewport: { width: 900, height: 560 }, colorScheme: "light" }); // tissue makes large files
   await take(little, address, "viewer", `/slides/${slide.id}${at(1)}`, settled);
   await take(small, address, "viewer-phone", `/slides/${slide.id}`, settled);
   await take(little, address, "measure", `/slides/${slide.id}${near}`, async (page) => {
@@ -82,13 +82,14 @@ async function open() {
     const box = await page.getByTestId("stage").boundingBox();
     const at = (x, y) => page.mouse.click(box.x + box.width * x, box.y + box.height * y);
     await page.keyboard.press("d");
-    await at(0.25, 0.35);
-    await at(0.45, 0.3);
+    await page.getByTestId("measure").waitFor();
+    await at(0.55, 0.35);
+    await at(0.7, 0.45);
     await page.keyboard.press("a");
     for (const [x, y] of [[0.35, 0.5], [0.55, 0.48], [0.6, 0.68], [0.4, 0.72]]) await at(x, y);
     await page.keyboard.press("Enter");
   });
-  await take(light, address, "compare", `/compare?ids=${slide.id},${other.id}`, settled);
+  await take(little, address, "compare", `/compare?ids=${slide.id},${other.id}`, settled);
   await take(light, address, "upload", `/upload?store=${archive.id}`, async (page) => {
     const demo = join(data, "demo");
     const files = readdirSync(demo).map((name) => join(demo, name)).sort((a, b) => statSync(b).size - statSync(a).size);
