@@ -70,6 +70,9 @@ for (const { name, values, badge, words, confirm } of [
   { name: "refused", values: { watch: { polling: false, why: null, error: refused, last_pass: now(), arriving: 0 } }, badge: "Refused", words: ["(11 of 12)"], confirm: true },
   { name: "out of reach", values: { watch: { polling: false, why: null, error: "ingest: the store's folder is out of reach, nothing was marked missing", last_pass: null, arriving: 0 } }, badge: "Folder out of reach", words: ["The store's folder is out of reach"], confirm: false },
   { name: "not watched", values: { watch: null, last_sync: new Date(Date.now() - 7_200_000).toISOString(), last_result: { count: 12, added: 2, missing: 1, failed: [{ image: "i1", reason: "the file ends early" }], duration: 2.4 } }, badge: "Not watched", words: ["12 files: 2 new, 1 gone missing; 1 cannot be shown; took 2.4 seconds", "2 hours ago"], confirm: false },
+  { name: "its host away", values: { watch: null, host: "nas", host_away: true, host_seen_at: "2025-03-14T09:00:00Z", endpoint: "https://tiles.example.org", endpoint_away: true, last_sync: now() }, badge: "Host away", words: ["The host nas has said nothing since", "Its tile server does not answer either"], confirm: false },
+  { name: "its tile server away", values: { watch: { polling: false, why: null, error: null, last_pass: now(), arriving: 0 }, host_away: null, endpoint: "https://tiles.example.org", endpoint_away: true, endpoint_error: "connection refused" }, badge: "Tile server away", words: ["The tile server at https://tiles.example.org does not answer this server (connection refused)"], confirm: false },
+  { name: "kept by its host", values: { watch: null, host: "nas", host_away: false, last_sync: now() }, badge: "In step, by its host", words: ["A worker on nas watches the folder."], confirm: false },
   { name: "never synced", values: { watch: null, last_sync: null, last_result: null, schedule: "0 3 * * *", time_zone: "Europe/Vienna", host: "nas", queue: null, endpoint: "https://tiles.example.org" }, badge: "Never synced", words: ["every day at 03:00 (Europe/Vienna)", "host-nas", "https://tiles.example.org", "never"], confirm: false },
 ] as { name: string; values: Partial<Store>; badge: string; words: string[]; confirm: boolean }[]) {
   test(`says of a store how it stands: ${name}`, async ({ page, server }) => {
@@ -79,6 +82,7 @@ for (const { name, values, badge, words, confirm } of [
     await expect(card(page, store).getByTestId("condition")).toHaveText(badge);
     for (const text of words) await expect(card(page, store)).toContainText(text);
     await expect(card(page, store).getByRole("button", { name: /^Confirm/ })).toHaveCount(confirm ? 1 : 0);
+    expect((await new AxeBuilder({ page }).analyze()).violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`)).toEqual([]);
   });
 }
 

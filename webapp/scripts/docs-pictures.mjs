@@ -83,10 +83,10 @@ async function open() {
     const at = (x, y) => page.mouse.click(box.x + box.width * x, box.y + box.height * y);
     await page.keyboard.press("d");
     await page.getByTestId("measure").waitFor();
-    await at(0.55, 0.35);
-    await at(0.7, 0.45);
+    await at(0.5, 0.28);
+    await at(0.68, 0.36);
     await page.keyboard.press("a");
-    for (const [x, y] of [[0.35, 0.5], [0.55, 0.48], [0.6, 0.68], [0.4, 0.72]]) await at(x, y);
+    for (const [x, y] of [[0.48, 0.52], [0.68, 0.5], [0.73, 0.7], [0.53, 0.76]]) await at(x, y);
     await page.keyboard.press("Enter");
   });
   await take(little, address, "compare", `/compare?ids=${slide.id},${other.id}`, settled);
