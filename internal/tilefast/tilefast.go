@@ -59,7 +59,7 @@ func (h *Handler) Server() *fasthttp.Server {
 			web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
 		})
 	}
-	s := &server{Handler: *h, next: fasthttpadaptor.NewFastHTTPHandler(next)}
+	s := &server{Handler: *h, next: fasthttpadaptor.NewFastHTTPHandler(own(next))}
 	if s.Timeout == 0 {
 		s.Timeout = 30 * time.Second
 	}

@@ -1,0 +1,34 @@
+package tilefast
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// own gives next requests whose strings are its own. Those of fasthttp's adaptor lie in
+// buffers that the next request on the connection is read into, and whoever keeps one,
+// be it as a key of what is remembered or in a span, would find another request's there.
+func own(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.WithContext(r.Context())
+		q.Method, q.Proto, q.Host = strings.Clone(r.Method), strings.Clone(r.Proto), strings.Clone(r.Host)
+		q.RequestURI = strings.Clone(r.RequestURI)
+		u, err := url.ParseRequestURI(q.RequestURI)
+		if err != nil {
+			http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest) // the adaptor has parsed it before
+			return
+		}
+		q.URL = u
+		q.Header = make(http.Header, len(r.Header))
+		for name, values := range r.Header {
+			values = slices.Clone(values)
+			for i := range values {
+				values[i] = strings.Clone(values[i])
+			}
+			q.Header[strings.Clone(name)] = values
+		}
+		next.ServeHTTP(w, q)
+	})
+}

@@ -1,0 +1,41 @@
+package tilefast_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/tilefast"
+	"github.com/slideatlas/ptiffstore/internal/tiles"
+)
+
+// What is kept of a request must not become part of the next one on the connection.
+func TestRequestsKeepTheirStrings(t *testing.T) {
+	var kept [][]string
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kept = append(kept, []string{r.Method, r.Host, r.RequestURI, r.URL.Path, r.URL.RawQuery, r.Header.Get("X-Name")})
+	})
+	s := tiles.New(tiles.Options{})
+	t.Cleanup(s.Close)
+	base := serve(t, &tilefast.Handler{Tiles: s, Next: next})
+	var want [][]string
+	for i, method := range []string{"GET", "PUT", "GET"} {
+		name := fmt.Sprintf("%c%c%c", 'a'+i, 'a'+i, 'a'+i)
+		req, err := http.NewRequestWithContext(t.Context(), method, base+"/"+name+"?q="+name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Name", name)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		want = append(want, []string{method, req.Host, "/" + name + "?q=" + name, "/" + name, "q=" + name, name})
+	}
+	if diff := cmp.Diff(want, kept); diff != "" {
+		t.Errorf("requests as kept (-want +got):\n%s", diff)
+	}
+}
