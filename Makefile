@@ -94,7 +94,7 @@ test-go: web
 	@echo "== tests"
 	@race=-race; command -v gcc >/dev/null || { race=; echo "no gcc: without the race detector"; }; \
 	$(call GOTEST,-timeout 15m $(UNRACED:%=./%)) || failed=1; \
-	$(call GOTEST,$$race -timeout 20m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$")) || failed=1; \
+	$(call GOTEST,$$race -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$")) || failed=1; \
 	exit $${failed:-0}
 
 .PHONY: test-turbo
