@@ -21,11 +21,14 @@ import (
 //
 // The layout is {folder}/{first two letters of the key}/{key}.jpg.
 type Cache struct {
-	dir   string
-	max   atomic.Int64
-	log   *slog.Logger
-	size  atomic.Int64
-	sweep sync.Mutex
+	dir  string
+	max  atomic.Int64
+	log  *slog.Logger
+	size atomic.Int64
+	// counted is closed once size has what was there at the start. What is put meanwhile
+	// may be in it twice, until the cache is trimmed.
+	counted chan struct{}
+	sweep   sync.Mutex
 
 	hits, misses, evicted atomic.Int64
 }
@@ -52,9 +55,10 @@ func OpenCache(dir string, maxBytes int64, log *slog.Logger) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("made: cache folder: %w", err)
 	}
-	c := &Cache{dir: dir, log: log}
+	c := &Cache{dir: dir, log: log, counted: make(chan struct{})}
 	c.max.Store(maxBytes)
 	go func() {
+		defer close(c.counted)
 		var n int64
 		for _, e := range c.list() {
 			n += e.size

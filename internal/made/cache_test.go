@@ -23,6 +23,7 @@ func openCache(t *testing.T, max int64) *Cache {
 	if err != nil {
 		t.Fatal(err)
 	}
+	<-c.counted
 	return c
 }
 
