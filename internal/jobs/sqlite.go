@@ -12,7 +12,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
@@ -113,6 +114,10 @@ func (db *database) prepareSQLite(ctx context.Context, look bool) error {
 	return nil
 }
 
+// migrationWaits is how many times more the wait for the database's lock may be as long
+// as the pragma says while another process brings the tables to their newest version.
+const migrationWaits = 5
+
 // migrateSQLite brings River's tables to its newest version, all in one
 // transaction, so that of two processes one waits for the other.
 func migrateSQLite(ctx context.Context, db *sql.DB) error {
@@ -124,6 +129,12 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	tx, err := db.BeginTx(ctx, nil)
+	for range migrationWaits { // another process is at it
+		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != sqlite3.SQLITE_BUSY || ctx.Err() != nil {
+			break
+		}
+		tx, err = db.BeginTx(ctx, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("jobs: migration of River: %w", err)
 	}
