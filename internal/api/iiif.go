@@ -217,31 +217,17 @@ func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tiles.Image, pla
 		Part: pixels.Rect(plan.X, plan.Y, plan.X+plan.W, plan.Y+plan.H), Halved: plan.Halved(p), Width: plan.Width, Height: plan.Height,
 		Mirror: plan.Mirror, Turn: plan.Turn, Gray: plan.Quality == "gray", Bitonal: plan.Quality == "bitonal", PNG: plan.Format == "png",
 	}
-	var body []byte
-	err := im.View(r.Context(), func(s *slide.Slide, current func() bool) (err error) {
-		if match := r.Header.Get("If-None-Match"); match != "" && tiles.Matches(match, answer.ETag) {
-			return nil
-		}
-		body, err = a.Maker.Region(r.Context(), tiles.Made{
+	contentType := "image/jpeg"
+	if region.PNG {
+		contentType = "image/png"
+	}
+	err := answered(w, r, im, answer, contentType, func(s *slide.Slide, current func() bool) ([]byte, error) {
+		return a.Maker.Region(r.Context(), tiles.Made{
 			Slide: s, Image: f.ID, Revision: f.Revision, Back: f.Store.Background, Current: current,
 		}, region)
-		return err
 	})
 	if errors.Is(err, made.ErrTooMuch) {
 		return &web.Error{Status: http.StatusBadRequest, Detail: "Too much of the picture would have to be read for so flat a part of it: ask for one of the region's own shape."}
 	}
-	if err != nil {
-		return explained(err)
-	}
-	h := w.Header()
-	h.Set("Etag", answer.ETag)
-	h.Set("Cache-Control", answer.CacheControl())
-	if body == nil {
-		w.WriteHeader(http.StatusNotModified)
-		return nil
-	}
-	if region.PNG {
-		return send(w, r, "image/png", body)
-	}
-	return send(w, r, "image/jpeg", body)
+	return err
 }

@@ -88,14 +88,20 @@ func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request
 		return explained(tiles.ErrOldRevision)
 	}
 	answer := tiles.Answer{ETag: `"` + f.Revision + "-" + name + `"`, Immutable: v != "", Public: f.Store.Public && !private}
+	return answered(w, r, im, answer, "image/jpeg", func(s *slide.Slide, current func() bool) ([]byte, error) {
+		return draw(r.Context(), f, s, current)
+	})
+}
+
+// answered sends what draw makes of an image, unless the client has it.
+func answered(w http.ResponseWriter, r *http.Request, im *tiles.Image, answer tiles.Answer, contentType string, draw func(s *slide.Slide, current func() bool) ([]byte, error)) error {
 	var body []byte
 	match := r.Header.Get("If-None-Match")
-	err = im.View(r.Context(), func(s *slide.Slide, current func() bool) error {
+	err := im.View(r.Context(), func(s *slide.Slide, current func() bool) (err error) {
 		if match != "" && tiles.Matches(match, answer.ETag) {
 			return nil
 		}
-		var err error
-		body, err = draw(r.Context(), f, s, current)
+		body, err = draw(s, current)
 		return err
 	})
 	if err != nil {
@@ -108,7 +114,7 @@ func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return send(w, r, "image/jpeg", body)
+	return send(w, r, contentType, body)
 }
 
 func send(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {
