@@ -116,17 +116,23 @@ func (a *arrivals) everything(ctx context.Context) error {
 	return err
 }
 
-// one hands in the tasks of one image.
-func (a *arrivals) one(ctx context.Context, id string) error {
+// find returns an image and its store, nil if the image has gone.
+func (a *arrivals) find(ctx context.Context, id string) (*catalog.Image, *catalog.Store, error) {
 	im, err := a.catalog.Image(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) {
-		return nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	s, err := a.catalog.Store(ctx, im.StoreID)
-	if err != nil {
+	return im, s, err
+}
+
+// one hands in the tasks of one image.
+func (a *arrivals) one(ctx context.Context, id string) error {
+	im, s, err := a.find(ctx, id)
+	if err != nil || im == nil {
 		return err
 	}
 	kinds := []string{jobs.MakePreviews}
@@ -176,15 +182,8 @@ func (a *arrivals) all(ctx context.Context, store string) (again bool, err error
 // convert has a pyramid made of an image that was set aside, if there can be one and
 // that has not been tried.
 func (a *arrivals) convert(ctx context.Context, id string) error {
-	im, err := a.catalog.Image(ctx, id)
-	if errors.Is(err, catalog.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	s, err := a.catalog.Store(ctx, im.StoreID)
-	if err != nil {
+	im, s, err := a.find(ctx, id)
+	if err != nil || im == nil {
 		return err
 	}
 	if !ingest.Converts(s) || !convertible(s, im) || im.Unconverted {
