@@ -41,6 +41,9 @@ var questions = []struct {
 	{"search: two letters, the beginning of every name", catalog.Query{Q: "sl"}, 0},
 	{"search: in no name", catalog.Query{Q: "no such"}, 0},
 	{"search: part of ten names, by name", catalog.Query{Q: "-001234_", Sort: catalog.SortName}, 0},
+	{"search: part of ten names, by size", catalog.Query{Q: "-001234_", Sort: catalog.SortSize}, 0},
+	{"search: part of every tenth name, by size", catalog.Query{Q: "2019", Sort: catalog.SortSize}, 0},
+	{"search: part of every tenth name, one year of many, by name", catalog.Query{Q: "2019", Sort: catalog.SortName}, 0},
 }
 
 // listingTimes is how often each question is asked.

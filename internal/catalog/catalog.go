@@ -82,12 +82,11 @@ type dialect struct {
 	by          string    // behind a table: the index to read, where the database would choose another; its name goes in
 	arm         [2]string // what goes around a SELECT that is in order, to merge it with others
 	closing     string    // the last statement of a transaction that writes: the counters are $1 and $2
-	walk        int       // rows that a search looks at in their order before it asks the index
 
 	matches func(*search) statement // what asks the index of grams
-	// few, if not nil, asks it for what matches, newest first, if that is less than
-	// a number; else for any of that number.
-	few     func(s *search, most int) statement
+	// few, if not nil, asks it for all that match, newest first, and reports whether
+	// they were few enough to be looked up all.
+	few     func(context.Context, *search) ([]position, bool, error)
 	listen  func(context.Context, *Catalog)
 	fault   func(error) error // the known kind of an error, or nil
 	passing func(error) bool  // the same may work if it is tried again now

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,6 @@ var postgresDialect = &dialect{
 	by:          "%.0s",
 	hold:        " FOR UPDATE",
 	closing:     `UPDATE counters SET change = $1, arrival = $2 RETURNING pg_notify('` + channel + `', '')`,
-	walk:        12000, // 3 to 5 ms
 	matches:     matchesPostgres,
 	few:         fewPostgres,
 	listen:      listenPostgres,
@@ -124,28 +124,66 @@ func matchesPostgres(s *search) (q statement) {
 	return q
 }
 
+// entries are what an image that is looked for has in the index.
+func (s *search) entries() []string {
+	if len(s.stores) != 1 {
+		return s.grams()
+	}
+	return append(s.grams(), fmt.Sprintf("store %d", s.stores[0]))
+}
+
 // matchPostgres adds the condition that an image has what is looked for, and is in a
 // block.
 func matchPostgres(s *search, q *statement, block string) {
-	grams := s.grams()
-	if len(s.stores) == 1 {
-		grams = append(grams, fmt.Sprintf("store %d", s.stores[0]))
-	}
 	q.add(`ptiffstore_grams(words, store, n) @> (`)
-	q.arg(grams)
+	q.arg(s.entries())
 	q.add(`::text[]%s) AND strpos(words, `, block)
 	q.arg(s.needle)
 	q.add(`) > 0 AND shelf + 0 IN (%s)%s`, numbers(s.shelves), s.among("store + 0"))
 }
 
-// fewPostgres asks for all that match, up to a number. Where few do, that is quicker
-// than to go through the blocks, of which a million images have a hundred and more.
-func fewPostgres(s *search, most int) (q statement) {
+const (
+	// manyMatches are so many entries of the index that reading them takes longer than
+	// finding the newest block by block.
+	manyMatches = 20_000
+	// fewMatches are so few images that they are all looked up and sorted.
+	fewMatches = 1000
+)
+
+// fewPostgres asks for all that match at once. Where few do, that is quicker than to go
+// through the blocks, of which a million images have a hundred and more.
+func fewPostgres(ctx context.Context, s *search) ([]position, bool, error) {
+	if n, err := s.estimate(ctx); err != nil || n > manyMatches {
+		return nil, false, err
+	}
+	var q statement
 	q.add(`SELECT n, n FROM (SELECT n FROM images WHERE `)
 	matchPostgres(s, &q, "")
 	s.behind(&q, "n + 0", "")
-	q.add(` LIMIT %d) few ORDER BY n DESC`, most)
-	return q
+	q.add(` LIMIT %d) few ORDER BY n DESC`, fewMatches)
+	found, err := s.read(ctx, q)
+	return found, len(found) < fewMatches, err
+}
+
+// plannedRows is what EXPLAIN says of a scan.
+var plannedRows = regexp.MustCompile(` rows=(\d+) `)
+
+// estimate is how many entries the index has for what is looked for, as the planner
+// believes by the statistics of common grams. It is far off where those are old.
+func (s *search) estimate(ctx context.Context) (int, error) {
+	var q statement
+	q.add(`EXPLAIN SELECT n FROM images WHERE ptiffstore_grams(words, store, n) @> `)
+	q.arg(s.entries())
+	q.add(`::text[]`)
+	var plan string
+	if err := s.c.read.QueryRowContext(ctx, q.String(), q.args...).Scan(&plan); err != nil {
+		return 0, s.c.wrap(err, "images")
+	}
+	rows := plannedRows.FindStringSubmatch(plan)
+	if rows == nil {
+		return 0, nil
+	}
+	return strconv.Atoi(rows[1])
 }
 
 // listenPostgres wakes those who watch when another process says that something

@@ -185,14 +185,13 @@ func (s *search) page(ctx context.Context) ([]position, error) {
 
 // pageOf returns the positions that follow in any order but that of states.
 //
-// A search first looks at the next few thousand images in their order: what is
-// common is among them. What is not, or begins further off, is in the index of
-// grams.
+// A search first looks at the next images in their order: what is common is among
+// them. What is not, or begins further off, is in the index of grams.
 func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	if s.needle == "" {
 		return s.read(ctx, s.inOrder("", s.limit))
 	}
-	near := s.inOrder(", words", s.c.walk)
+	near := s.inOrder(", words", s.walk())
 	walk := statement{args: near.args}
 	walk.add(`SELECT n, k FROM (%s) w WHERE %s(words, `, near.text, s.c.position)
 	walk.arg(s.needle)
@@ -201,23 +200,30 @@ func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	if err != nil || len(found) == s.limit {
 		return found, err
 	}
-	last := s.inOrder("", s.c.walk)
-	last.add(` OFFSET %d`, s.c.walk-1)
+	last := s.inOrder("", s.walk())
+	last.add(` OFFSET %d`, s.walk()-1)
 	more, err := s.read(ctx, last)
 	if err != nil || len(more) == 0 {
 		return found, err // it has looked at all there are
 	}
 	if s.c.few != nil && s.Sort == SortCreated {
-		found, err := s.read(ctx, s.c.few(s, fewMatches))
-		if err != nil || len(found) < fewMatches {
+		found, all, err := s.c.few(ctx, s)
+		if err != nil || all {
 			return found[:min(len(found), s.limit)], err
 		}
 	}
 	return s.read(ctx, s.c.matches(s))
 }
 
-// fewMatches are so few that they are all looked up and sorted.
-const fewMatches = 3000
+// walk is how many images are looked at in their order before the index is asked. It
+// has the newest matches at hand, but in another order only all that match: there it is
+// worth more to look on.
+func (s *search) walk() int {
+	if s.Sort == SortCreated {
+		return 1500
+	}
+	return 3000
+}
 
 // read returns the positions that a statement finds.
 func (s *search) read(ctx context.Context, q statement) ([]position, error) {

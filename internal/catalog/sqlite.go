@@ -27,7 +27,6 @@ var sqliteDialect = &dialect{
 	placeholder: func(int) string { return "?" },
 	by:          " INDEXED BY %s",
 	closing:     `UPDATE counters SET change = $1, arrival = $2`,
-	walk:        6000, // 2 to 4 ms
 	matches:     matchesSQLite,
 	listen:      pollSQLite,
 	fault:       faultSQLite,
