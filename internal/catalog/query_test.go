@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,34 @@ func TestImagesOfSomeStores(t *testing.T) {
 					}
 					if diff := cmp.Diff(want, got); diff != "" {
 						t.Fatalf("%s, sort %s, q %q (-want +got):\n%s", name, sort, words, diff)
+					}
+				}
+			}
+		}
+	})
+}
+
+// What lies beyond the images that a search looks at first is found by the index, and is
+// the same in every order: whether it is found one by one, all at once or block by block.
+func TestSearchFindsWhatIsFarOff(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		stores := []string{putStore(t, c, "/a"), putStore(t, c, "/b")}
+		fill(t, c, stores, 6000)
+		for _, sort := range []catalog.Sort{catalog.SortCreated, catalog.SortName, catalog.SortSize, catalog.SortState} {
+			for _, store := range []string{"", stores[1]} {
+				all := everyPage(t, c, catalog.Query{Store: store, Sort: sort, Labels: true, Limit: 1000})
+				for _, words := range []string{"-000", "-0001", "_7f", "-000123", "15-000", "no such"} { // a thousand of the oldest, and fewer
+					want, got := []string{}, []string{}
+					for _, im := range all {
+						if strings.Contains(strings.ToLower(im.FileName+"\n"+*im.Barcode), words) {
+							want = append(want, im.ID)
+						}
+					}
+					for _, im := range everyPage(t, c, catalog.Query{Q: words, Store: store, Sort: sort, Labels: true, Limit: 240}) {
+						got = append(got, im.ID)
+					}
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Fatalf("sort %s, q %q, store %q: %d found, want %d (-want +got):\n%s", sort, words, store, len(got), len(want), diff)
 					}
 				}
 			}
