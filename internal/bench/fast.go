@@ -139,23 +139,34 @@ func startFast(ctx context.Context, o *options, fx *fixture) ([]*server, error) 
 	if bare.paths, err = fx.paths(o, "bare", func(x, y string) string { return "/" + x + "/" + y + ".jpg" }); err != nil {
 		return servers, err
 	}
-	data := filepath.Join(o.work, "data")
-	main, err := start(ctx, "ptiffstore serve", "0", o.bin, "serve", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error", fx.folder)
-	if err != nil {
+	ours, err := startOurs(ctx, o, fx, o.bin, "ptiffstore")
+	servers = append(servers, ours...)
+	if err != nil || o.before == "" {
 		return servers, err
 	}
-	servers = append(servers, main)
+	before, err := startOurs(ctx, o, fx, o.before, "before")
+	return append(servers, before...), err
+}
+
+// startOurs starts a build of the program, by both adapters.
+func startOurs(ctx context.Context, o *options, fx *fixture, bin, name string) ([]*server, error) {
+	data := filepath.Join(o.work, "data-"+name)
+	main, err := start(ctx, name+" serve", "0", bin, "serve", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error", fx.folder)
+	if err != nil {
+		return nil, err
+	}
+	servers := []*server{main}
 	zoom, err := fx.find(ctx, main.url)
 	if err != nil {
 		return servers, err
 	}
-	tile := func(x, y string) string {
+	main.paths, err = fx.paths(o, name, func(x, y string) string {
 		return fmt.Sprintf("/api/v1/images/%s/tiles/%d/%s/%s.jpg", fx.id, zoom, x, y)
-	}
-	if main.paths, err = fx.paths(o, "serve", tile); err != nil {
+	})
+	if err != nil {
 		return servers, err
 	}
-	edge, err := start(ctx, "ptiffstore tileserver", "0", o.bin, "tileserver", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error")
+	edge, err := start(ctx, name+" tileserver", "0", bin, "tileserver", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error")
 	if err != nil {
 		return servers, err
 	}

@@ -20,6 +20,7 @@ import (
 // options are the bounds of a run.
 type options struct {
 	bin      string
+	before   string
 	out      string
 	work     string
 	rounds   int
@@ -36,6 +37,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "bin/ptiffstore", "program to measure")
+	flag.StringVar(&o.before, "before", "", "an older build of the program, to measure beside it in section fast")
 	flag.StringVar(&o.out, "out", "docs/benchmarks.md", "file to write the figures to")
 	flag.StringVar(&o.work, "work", "", "folder for slides and tiles; a temporary one if empty")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each server")
