@@ -73,7 +73,7 @@ func TestImagesOfSomeStores(t *testing.T) {
 func TestSearchFindsWhatIsFarOff(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		stores := []string{putStore(t, c, "/a"), putStore(t, c, "/b")}
-		fill(t, c, stores, 6000)
+		fill(t, c, stores, 4500)
 		for _, sort := range []catalog.Sort{catalog.SortCreated, catalog.SortName, catalog.SortSize, catalog.SortState} {
 			for _, store := range []string{"", stores[1]} {
 				all := everyPage(t, c, catalog.Query{Store: store, Sort: sort, Labels: true, Limit: 1000})
