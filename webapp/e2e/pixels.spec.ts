@@ -24,10 +24,9 @@ async function stageBox(page: Page): Promise<Box> {
   return (await page.getByTestId("stage").boundingBox())!;
 }
 
-// compare puts a tile at a place of a screenshot of the page, turned by so many
-// quarters, and compares the part of the tile that is picture.
-async function compare(page: Page, url: string, part: Box, at: { x: number; y: number }, quarters: number): Promise<Difference> {
-  const shot = await page.screenshot();
+// compare puts a tile at a place of a screenshot of the page, as PNG in base64, turned by
+// so many quarters, and compares the part of the tile that is picture.
+async function compare(page: Page, shot: string, url: string, part: Box, at: { x: number; y: number }, quarters: number): Promise<Difference> {
   return page.evaluate(async ({ shot, url, part, at, quarters }) => {
     const pixels = (source: ImageBitmap, x: number, y: number, width: number, height: number, quarters: number): Uint8ClampedArray => {
       const across = quarters % 2 === 1;
@@ -52,7 +51,7 @@ async function compare(page: Page, url: string, part: Box, at: { x: number; y: n
       sum += d;
     }
     return { largest, mean: sum / want.length };
-  }, { shot: shot.toString("base64"), url, part, at, quarters });
+  }, { shot, url, part, at, quarters });
 }
 
 // contrast is the standard deviation of a tile's brightness: that of glass is
@@ -107,10 +106,11 @@ for (const k of [0, 1, 3]) {
       const part = { x: (w - side.x) / 2, y: (h - side.x) / 2, width: side.x, height: side.x };
       const left = stage.x + stage.width / 2 - side.x / 2;
       const top = stage.y + stage.height / 2 - side.x / 2;
+      const shot = (await page.screenshot()).toString("base64");
       let best: Difference = { largest: 255, mean: 255 };
       for (const dx of [Math.floor(left), Math.ceil(left)]) {
         for (const dy of [Math.floor(top), Math.ceil(top)]) {
-          const found = await compare(page, tileURL(image.tile_url, z, x, y), part, { x: dx, y: dy }, quarters);
+          const found = await compare(page, shot, tileURL(image.tile_url, z, x, y), part, { x: dx, y: dy }, quarters);
           if (found.mean < best.mean) best = found;
         }
       }
