@@ -21,7 +21,7 @@ type report struct {
 const reportHead = `# Benchmarks
 
 Made by ` + "`make bench`" + `. Servers take turns within one run, so that a slow minute of the machine falls on all of them; what counts is
-the ratio. Figures are medians of the rounds.
+the ratio. Figures are medians of the rounds. Each section has its date: those of different days are not to be compared.
 `
 
 // newReport reads what an earlier run wrote.
