@@ -31,7 +31,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/catalog", "internal/blob", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/text"},
 	{"internal/verify", "internal/blob internal/catalog", "golang.org/x/sys"},
-	{"internal/ingest", "tiff slide internal/barcode internal/blob internal/render internal/catalog", "github.com/fsnotify/fsnotify golang.org/x/sys"},
+	{"internal/ingest", "tiff slide internal/barcode internal/blob internal/render internal/catalog", "golang.org/x/sys"},
 	{
 		"internal/jobs", "internal/catalog",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 github.com/robfig/cron/v3",

@@ -14,13 +14,10 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/convert"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
-
-// originals is the folder of a managed store that keeps what pyramids were made
-// of: ab/DIGEST beside a sidecar DIGEST.json.
-const originals = "originals"
 
 // An original is the sidecar of a picture that a pyramid was made of.
 type original struct {
@@ -160,7 +157,7 @@ func keepOriginal(ctx context.Context, st *catalog.Store, im *catalog.Image, in,
 	if o.Pyramid, err = sha256Of(ctx, out); err != nil {
 		return err
 	}
-	dir := filepath.Join(st.Root, originals, digest[:2])
+	dir := filepath.Join(st.Root, ingest.Originals, digest[:2])
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

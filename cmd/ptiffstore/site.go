@@ -22,7 +22,7 @@ type common struct {
 	place
 	Listen   string        `key:"listen" default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
 	Drain    time.Duration `key:"drain" default:"0s" placeholder:"TIME" help:"When told to stop, go on for this long with /readyz at 503, so that load balancers turn to another server before the port is closed."`
-	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control."`
+	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control. With --auth central: ask a centre that is reached without TLS."`
 	Origins  []string      `key:"cors.origins" live:"" name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
 	access
 	logging

@@ -108,6 +108,8 @@ func (e *examination) tables(ctx context.Context, n *notes, c *catalog.Catalog, 
 			n.wrong("use the newer program, or a backup from before it", "the tables of %s are at %d and this program (%s) knows %d: it refuses to start", s.Room, s.Has, e.Version, s.Newest)
 		case s.Has == 0 && s.Room == "users": // made when access control is first used
 			continue
+		case s.Has == 0 && s.Room != "catalog":
+			n.warn("start ptiffstore serve, which makes them", "there are no tables of %s yet: no server has run on it", s.Room)
 		case s.Has < s.Newest:
 			n.warn("back up, then start the server of this version, which brings them up to date", "the tables of %s are at %d and this program (%s) knows %d", s.Room, s.Has, e.Version, s.Newest)
 		default:

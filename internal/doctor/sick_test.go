@@ -39,7 +39,7 @@ var sick = []struct {
 	{"no data folder", func(s *site) {
 		s.must(os.RemoveAll(s.dir))
 		s.idle = true
-	}, []string{`wrong database: .* is not there → .*restore`, `wrong data folder: .* is not there`, `unknown stores: .* → mend the database first`}},
+	}, []string{`wrong database: .* is not there → .*restore`, `wrong data folder: .* is not there`, `unknown stores: .* → see to the database first`}},
 	{"a file for the data folder", func(s *site) {
 		s.must(os.RemoveAll(s.dir))
 		s.must(os.WriteFile(s.dir, nil, 0o600))
@@ -68,6 +68,10 @@ var sick = []struct {
 		newer(s, 9999)
 		s.idle = true
 	}, []string{`wrong database: the tables of catalog are at 9999 and this program \(v1.2.3\) knows \d: it refuses to start → use the newer program`, `unknown stores`}},
+	{"a database that no server has run on", func(s *site) {
+		s.sql(`DROP TABLE river_migration`)
+		s.idle = true
+	}, []string{`warning database: there are no tables of queues yet: no server has run on it → start ptiffstore serve`, `unknown stores`}},
 	{"no such scheme", func(s *site) {
 		s.Database, s.idle = "mysql://hunter2@db/x", true
 	}, []string{`wrong database: .*neither sqlite`, `unknown stores`}},

@@ -26,7 +26,7 @@ const slideSize = 10 << 30
 func (e *examination) stores() []check {
 	if e.catalog == nil {
 		return []check{{"stores", func(_ context.Context, n *notes) {
-			n.unknown("mend the database first", "stores, tasks and endpoints are in the database, which can't be read")
+			n.unknown("see to the database first", "stores, tasks and endpoints, which are in the database, were not looked at")
 		}}}
 	}
 	var list []check

@@ -23,6 +23,9 @@ const (
 	slides     = "slides/"     // ab/DIGEST.tiff, and a sidecar DIGEST.json
 	quarantine = "quarantine/" // ID-NAME: no slide, or a broken one
 	trash      = "trash/"      // TIME-ID.tiff: deleted by people, and second copies
+	// Originals has ab/DIGEST, a picture that a slide was made of, and a sidecar
+	// DIGEST.json.
+	Originals = "originals/"
 )
 
 // markerName is the file that says whose folder it is: it holds the store's id. The
@@ -39,7 +42,7 @@ var (
 	// ErrBadFolders: the incoming folder and the root are one, or one is in the
 	// other's way.
 	ErrBadFolders = errors.New("ingest: the incoming folder must be neither the store's folder, nor around it, nor in its " +
-		"slides, staging, quarantine or trash")
+		"slides, staging, quarantine, trash or originals")
 )
 
 // incomingOf is the folder in which files arrive.
@@ -163,7 +166,7 @@ func checkFolders(root, in string) error {
 	if within(root, in) {
 		return ErrBadFolders
 	}
-	for _, dir := range []string{staging, slides, quarantine, trash} {
+	for _, dir := range []string{staging, slides, quarantine, trash, Originals} {
 		if within(in, filepath.Join(root, dir)) {
 			return ErrBadFolders
 		}

@@ -256,6 +256,7 @@ func TestPrepare(t *testing.T) {
 		}, "", nil},
 		{"incoming is the root", func(string) error { return nil }, ".", ErrBadFolders},
 		{"incoming is in slides", func(string) error { return nil }, "slides/x", ErrBadFolders},
+		{"incoming is in originals", func(string) error { return nil }, "originals/x", ErrBadFolders},
 		{"incoming is around", func(string) error { return nil }, "..", ErrBadFolders},
 		{"incoming is another's", func(root string) error {
 			return errors.Join(os.MkdirAll(root+"/incoming", 0o755), os.WriteFile(root+"/incoming/"+markerName, []byte("other\n"), 0o644))
