@@ -68,9 +68,8 @@ run: build
 
 GOTEST = $(2) go test -json $(1) | go run ./scripts/gotest
 
-# The race detector needs a C compiler. SQLite, translated from C, is not where races of
-# this program are, and takes several times as long under it.
-RACE = $(if $(shell command -v gcc),-race -gcflags=modernc.org/...=-race=false)
+# The race detector needs a C compiler.
+RACE = $(if $(shell command -v gcc),-race)
 
 .PHONY: test
 test: setup-test
@@ -93,7 +92,7 @@ vet: web
 
 # What only computes, or asks its database one question after the other, takes ten times
 # as long under the race detector, and is tested under it in test-long.
-UNRACED := tiff slide internal/barcode internal/synth internal/render internal/convert internal/account internal/api
+UNRACED := tiff slide internal/barcode internal/synth internal/render internal/convert internal/catalog internal/account internal/api
 
 .PHONY: test-go
 test-go: web

@@ -54,7 +54,7 @@ const settled = async (page) => {
   await page.locator("[data-testid=stage]").first().waitFor();
   await page.waitForFunction(() => [...document.querySelectorAll("[data-testid=stage]")].every((stage) => stage.dataset.idle === "true"), null, { timeout: 60_000 });
 };
-const pictured = (page) => page.waitForFunction(() => document.images.length > 2 && [...document.images].every((image) => image.complete));
+const pictured = (page) => page.waitForFunction(() => document.images.length > 2 && [...document.images].every((image) => image.complete && image.naturalWidth > 0));
 
 async function open() {
   const { address, end } = await serve("demo");
