@@ -7,8 +7,8 @@ import { defineConfig } from "@playwright/test";
 // real server (PTIFFSTORE_BIN, or ../bin/ptiffstore) or the mock (PTIFFSTORE_MOCK=1).
 // The browser is the system's: none is downloaded.
 //
-// Each worker has a server and slides of its own, made once for a run, in a folder that
-// they learn from the environment. One that is given, as PTIFFSTORE_E2E_DATA, is kept.
+// The demo's slides are made once for a run, in a folder that the workers learn
+// from the environment. One that is given, as PTIFFSTORE_E2E_DATA, is kept.
 if (!process.env.PTIFFSTORE_E2E_DATA) {
   process.env.PTIFFSTORE_E2E_DATA = mkdtempSync(join(tmpdir(), "ptiffstore-e2e-"));
   process.env.PTIFFSTORE_E2E_REMOVE = process.env.PTIFFSTORE_E2E_DATA;
@@ -16,7 +16,7 @@ if (!process.env.PTIFFSTORE_E2E_DATA) {
 
 export default defineConfig({
   fullyParallel: false,
-  workers: 2,
+  workers: 1,
   reporter: [["list"]],
   outputDir: "test-results",
   globalTeardown: "./e2e/teardown.ts",

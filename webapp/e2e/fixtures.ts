@@ -2,7 +2,6 @@
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { test as base, expect, type Page } from "@playwright/test";
@@ -16,15 +15,12 @@ export type { SlideImage, ViewableImage };
 
 const startTimeout = 300_000; // milliseconds: the demo makes its slides first
 
-// data is the folder of this worker's server, with its slides.
-export const data = join(process.env.PTIFFSTORE_E2E_DATA!, process.env.TEST_PARALLEL_INDEX!);
-
 interface Command {
   file: string;
   args: string[];
 }
 
-function command(): Command {
+function command(data: string): Command {
   if (process.env.PTIFFSTORE_MOCK === "1") return { file: process.execPath, args: [fileURLToPath(new URL("../mock/server.mjs", import.meta.url)), "--port", "0"] };
   const file = process.env.PTIFFSTORE_BIN ?? fileURLToPath(new URL("../../bin/ptiffstore", import.meta.url));
   if (!existsSync(file)) throw new Error(`there is no ${file}: run "make build", name another binary in PTIFFSTORE_BIN, or set PTIFFSTORE_MOCK=1`);
@@ -44,7 +40,7 @@ interface Watched {
 
 export const test = base.extend<{ watched: Watched }, { server: string; slides: Slides }>({
   server: [async ({}, use) => {
-    const { file, args } = command();
+    const { file, args } = command(process.env.PTIFFSTORE_E2E_DATA!);
     const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
     let log = "";
     child.stderr.on("data", (chunk: Buffer) => {

@@ -4,7 +4,7 @@ import AxeBuilder from "@axe-core/playwright";
 import type { Locator, Page } from "@playwright/test";
 
 import type { Store, Task } from "../src/api/types";
-import { data, expect, test } from "./fixtures";
+import { expect, test } from "./fixtures";
 import { needs } from "./needs";
 
 const refused = "ingest: so many slides are gone at once that none was marked missing: if that is meant, confirm the next sync (11 of 12)";
@@ -188,8 +188,8 @@ test.describe("the form", () => {
   let folder = "";
   test.beforeEach(async ({ server }) => {
     await needs(server, "post /api/v1/stores", "patch /api/v1/stores/{store}", "delete /api/v1/stores/{store}");
-    mkdirSync(data, { recursive: true });
-    folder = mkdtempSync(join(data, "added-"));
+    mkdirSync(process.env.PTIFFSTORE_E2E_DATA!, { recursive: true });
+    folder = mkdtempSync(join(process.env.PTIFFSTORE_E2E_DATA!, "added-"));
   });
   test.afterEach(async ({ server }) => {
     if (!folder) return;

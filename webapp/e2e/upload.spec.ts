@@ -6,8 +6,9 @@ import type { Locator, Page } from "@playwright/test";
 import type { Store } from "../src/api/types";
 import type { UploadView } from "../src/upload/types";
 import { cutterTo } from "./cutter";
-import { data, expect, test as base } from "./fixtures";
+import { expect, test as base } from "./fixtures";
 
+const data = process.env.PTIFFSTORE_E2E_DATA!;
 
 // The smallest of the demo's slides is what is uploaded, into a managed store of each
 // test's own.
