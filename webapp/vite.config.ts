@@ -1,5 +1,5 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
@@ -117,7 +117,6 @@ function compressed(): Plugin {
           const gz = await promisify(gzip)(data, { level: 9 });
           if (br.length < data.length) await writeFile(`${file}.br`, br);
           if (gz.length < data.length) await writeFile(`${file}.gz`, gz);
-          if (entry.name.endsWith(".js")) this.info(`${relative(dist, file)}: ${data.length} bytes, gzip ${gz.length}, brotli ${br.length}`);
         }
       },
     },

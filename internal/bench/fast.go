@@ -151,27 +151,36 @@ func startFast(ctx context.Context, o *options, fx *fixture) ([]*server, error) 
 // startOurs starts a build of the program, by both adapters.
 func startOurs(ctx context.Context, o *options, fx *fixture, bin, name string) ([]*server, error) {
 	data := filepath.Join(o.work, "data-"+name)
-	main, err := start(ctx, name+" serve", "0", bin, "serve", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error", fx.folder)
+	main, err := fx.serve(ctx, o, bin, name, data, "0")
 	if err != nil {
 		return nil, err
 	}
-	servers := []*server{main}
-	zoom, err := fx.find(ctx, main.url)
-	if err != nil {
-		return servers, err
-	}
-	main.paths, err = fx.paths(o, name, func(x, y string) string {
-		return fmt.Sprintf("/api/v1/images/%s/tiles/%d/%s/%s.jpg", fx.id, zoom, x, y)
-	})
-	if err != nil {
-		return servers, err
-	}
 	edge, err := start(ctx, name+" tileserver", "0", bin, "tileserver", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error")
 	if err != nil {
-		return servers, err
+		return []*server{main}, err
 	}
 	edge.paths = main.paths
-	return append(servers, edge), nil
+	return []*server{main, edge}, nil
+}
+
+// serve starts a build of the program with the slide, which is asked for at its largest
+// zoom. If that fails, nothing is left running.
+func (fx *fixture) serve(ctx context.Context, o *options, bin, name, data, pin string) (*server, error) {
+	s, err := start(ctx, name+" serve", pin, bin, "serve", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error", fx.folder)
+	if err != nil {
+		return nil, err
+	}
+	zoom, err := fx.find(ctx, s.url)
+	if err == nil {
+		s.paths, err = fx.paths(o, name, func(x, y string) string {
+			return fmt.Sprintf("/api/v1/images/%s/tiles/%d/%s/%s.jpg", fx.id, zoom, x, y)
+		})
+	}
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
 }
 
 // find waits until the slide is in the gallery, and returns its largest zoom.

@@ -31,22 +31,11 @@ func slowServers(ctx context.Context, o *options, r *report) error {
 			s.stop()
 		}
 	}()
-	data := filepath.Join(o.work, "data")
-	main, err := start(ctx, "ptiffstore serve", "", o.bin, "serve", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error", fx.folder)
+	main, err := fx.serve(ctx, o, o.bin, "ptiffstore", filepath.Join(o.work, "data"), "")
 	if err != nil {
 		return err
 	}
 	servers = append(servers, main)
-	zoom, err := fx.find(ctx, main.url)
-	if err != nil {
-		return err
-	}
-	main.paths, err = fx.paths(o, "serve", func(x, y string) string {
-		return fmt.Sprintf("/api/v1/images/%s/tiles/%d/%s/%s.jpg", fx.id, zoom, x, y)
-	})
-	if err != nil {
-		return err
-	}
 	iip, err := startIIP(ctx, o, fx)
 	if err != nil {
 		return err
