@@ -100,17 +100,26 @@ func (t *tally) end(w io.Writer, e event, output []string) {
 	switch e.Action {
 	case "pass":
 		t.passed++
+		// A race that fails one test is told of in the output of whichever spoke last.
+		if slices.Contains(output, "WARNING: DATA RACE\n") {
+			said(w, output)
+		}
 	case "fail":
 		t.failed++
-		for _, line := range output {
-			if !strings.HasPrefix(line, "=== ") {
-				fmt.Fprint(w, line)
-			}
-		}
+		said(w, output)
 	case "skip":
 		t.skipped++
 		reason := reason(output)
 		t.skips[reason] = append(t.skips[reason], e.Package[strings.LastIndex(e.Package, "/")+1:]+"."+e.Test)
+	}
+}
+
+// said prints what a test said.
+func said(w io.Writer, output []string) {
+	for _, line := range output {
+		if !strings.HasPrefix(line, "=== ") {
+			fmt.Fprint(w, line)
+		}
 	}
 }
 

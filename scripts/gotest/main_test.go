@@ -40,6 +40,18 @@ func TestReport(t *testing.T) {
 			want: "    a_test.go:5: got 1, want 2\n--- FAIL: TestX (0.00s)\nFAIL\tm/a\t0.1s\n0 passed, 1 failed",
 		},
 		{
+			name: "a race in the output of a test beside the one that it fails",
+			events: `{"Action":"output","Package":"m/a","Test":"TestX","Output":"=== NAME  TestX\n"}
+{"Action":"output","Package":"m/a","Test":"TestX","Output":"WARNING: DATA RACE\n"}
+{"Action":"output","Package":"m/a","Test":"TestX","Output":"Read at 0x00c000965590 by goroutine 701:\n"}
+{"Action":"pass","Package":"m/a","Test":"TestX"}
+{"Action":"output","Package":"m/a","Test":"TestY","Output":"    testing.go:1712: race detected during execution of test\n"}
+{"Action":"output","Package":"m/a","Test":"TestY","Output":"--- FAIL: TestY (0.00s)\n"}
+{"Action":"fail","Package":"m/a","Test":"TestY"}
+`,
+			want: "WARNING: DATA RACE\nRead at 0x00c000965590 by goroutine 701:\n    testing.go:1712: race detected during execution of test\n--- FAIL: TestY (0.00s)\n1 passed, 1 failed",
+		},
+		{
 			name: "does not compile",
 			events: `{"ImportPath":"m/a","Action":"build-output","Output":"a.go:3:1: syntax error\n"}
 {"ImportPath":"m/a","Action":"build-fail"}
