@@ -477,6 +477,7 @@ func TestShare(t *testing.T) {
 			return nil, nil
 		}}
 		a, b := open(t, url, k), open(t, url, k)
+		a.dead, b.dead = time.Minute, time.Minute // a slow one is not to be taken for dead here
 		work(t, a, one)
 		work(t, b, one)
 		const tasks = 20
