@@ -184,7 +184,7 @@ func (s *server) images() map[string]imageJSON {
 // until waits for a condition, and fails the test if it does not come.
 func (s *server) until(what string, f func() bool) {
 	s.t.Helper()
-	for began := time.Now(); !f(); time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); !f(); time.Sleep(50 * time.Millisecond) { // each look takes the server some milliseconds
 		if time.Since(began) > soon {
 			s.t.Fatalf("%s: not within %v. Log: %s", what, soon, s.log)
 		}
