@@ -140,7 +140,7 @@ func TestPicturesBecomePyramids(t *testing.T) {
 		_, err := f.Write(b.Bytes())
 		return err
 	})
-	for _, name := range []string{strips, camera, screen} {
+	for _, name := range []string{camera, screen, strips} { // as they are come to
 		s.available(name + ".tiff")
 	}
 	s.until("the damaged one is told of", func() bool {
