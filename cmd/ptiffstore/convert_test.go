@@ -105,7 +105,6 @@ func TestConvertImage(t *testing.T) {
 // TestPicturesBecomePyramids drops pictures into a managed store, which makes pyramids
 // of them, once, and keeps the pictures; what can't be one is told of and left alone.
 func TestPicturesBecomePyramids(t *testing.T) {
-	t.Parallel()
 	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
 	done(t, "store", "add", dir, db, "--managed", "--settle", "1s")
 	s := start(t, "serve", db)
