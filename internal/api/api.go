@@ -61,12 +61,17 @@ type API struct {
 	routes []string // patterns of what has been registered
 }
 
-// Register adds the routes to mux.
-func (a *API) Register(mux *http.ServeMux) {
+// init says how errors look, which huma has once for the whole process: set any later,
+// one API would write what another is reading.
+func init() {
 	huma.NewError = newError
 	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
 		return newError(status, msg, errs...)
 	}
+}
+
+// Register adds the routes to mux.
+func (a *API) Register(mux *http.ServeMux) {
 	config := huma.DefaultConfig("ptiffstore", a.Version)
 	config.Info.Description = "Whole-slide images: stores, images, tiles."
 	config.OpenAPIPath = "/openapi"
