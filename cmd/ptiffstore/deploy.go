@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/deploy"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
 )
 
 type deployCmd struct {
@@ -30,6 +33,8 @@ type deploySite struct {
 	Writable []string `name:"managed" type:"path" placeholder:"DIR" help:"Folder of a managed store, which the processes may write; may be repeated."`
 	Logs     string   `default:"/var/log/ptiffstore" type:"path" placeholder:"DIR" help:"Folder of supervisord's logs."`
 	Config   string   `name:"site-file" type:"path" placeholder:"FILE" help:"Describe the site in a file, which will be here, and have the processes take from it what they do; such as /etc/ptiffstore/north.yaml."`
+	Host     string   `placeholder:"NAME" help:"This is a host with slides of a larger site, known to its stores by this name: a tile server and workers, and no server. The folders are those that its stores have; --site-file is the site's own, and not written."`
+	Central  string   `placeholder:"URL" help:"With --host: the server of the site, which the tile server asks who may see what."`
 	Force    bool     `help:"Write over files that are there."`
 	Folders  []string `arg:"" optional:"" type:"path" help:"Folders of slides, which become stores. They are read and never written."`
 }
@@ -38,8 +43,12 @@ func (c *deploySite) site() (deploy.Site, error) {
 	s := deploy.Site{
 		Name: c.Site, Program: c.Program, User: c.User, Data: c.Data, Database: c.Database, Listen: c.Listen, Tiles: c.Tiles,
 		Queues: c.Queues, Folders: c.Folders, Writable: c.Writable, LogFolder: c.Logs, Config: c.Config,
+		Host: c.Host, Central: c.Central,
 	}
-	if _, err := (&working{Queues: c.Queues}).queues(); err != nil {
+	if c.Host != "" {
+		s.Queues = withQueue(s.Queues, jobs.HostQueue(c.Host))
+	}
+	if _, err := (&working{Queues: s.Queues}).queues(); err != nil {
 		return s, err
 	}
 	if s.Program == "" {
@@ -49,6 +58,18 @@ func (c *deploySite) site() (deploy.Site, error) {
 		}
 	}
 	return s, nil
+}
+
+// withQueue are the queues with one that a host has to serve first.
+func withQueue(list []string, own string) []string {
+	served := func(q string) bool {
+		name, _, _ := strings.Cut(q, "=")
+		return name == own
+	}
+	if slices.ContainsFunc(list, served) {
+		return list
+	}
+	return slices.Concat([]string{own}, list)
 }
 
 // write writes the files, none over one that is there unless that is wanted.

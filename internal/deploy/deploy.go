@@ -5,8 +5,11 @@ package deploy
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -30,7 +33,37 @@ type Site struct {
 	LogFolder  string   // of supervisord; systemd has its journal
 	ExtraFlags []string // of the server
 	Config     string   // path of the site's file, which is written then; "" for flags alone
+
+	// Host is the name of a host with slides of a larger site, which has no server of
+	// its own; "" for a whole site. Its Config is the file of that site, and not written.
+	Host    string
+	Central string // URL of the server of that site, which the tile server asks; "" for none
 }
+
+// A Variable is one of the environment of all processes.
+type Variable struct{ Name, Value string }
+
+// Environment is what all processes are told. Database is left out if it is not known.
+func (s Site) Environment() []Variable {
+	list := []Variable{{"PTIFFSTORE_DATA", s.Data}}
+	if s.Database != "" {
+		list = append(list, Variable{"PTIFFSTORE_DATABASE", s.Database})
+	}
+	if s.Host != "" {
+		list = append(list, Variable{"PTIFFSTORE_HOST", s.Host})
+	}
+	if s.Central != "" {
+		list = append(list, Variable{"PTIFFSTORE_AUTH", "central"}, Variable{"PTIFFSTORE_CENTRAL", s.Central},
+			Variable{"PTIFFSTORE_EDGE_SECRET_FILE", s.EdgeSecret()}, Variable{"PTIFFSTORE_CORS_ORIGIN", s.origin()})
+		if host, _, err := net.SplitHostPort(s.Tiles); err == nil && net.ParseIP(host).IsLoopback() {
+			list = append(list, Variable{"PTIFFSTORE_TRUSTED_PROXY", "127.0.0.1"}) // nobody else gets there
+		}
+	}
+	return list
+}
+
+// EdgeSecret is the path of what the server of the site has given its tile server.
+func (s Site) EdgeSecret() string { return "/etc/ptiffstore/" + s.Name + ".edge" }
 
 // A Store is one that the site's file declares.
 type Store struct {
@@ -95,8 +128,11 @@ func (s Site) processes() []Process {
 	if s.Config != "" {
 		return s.configured(unit)
 	}
-	server := append([]string{"serve", "--listen", s.Listen, "--no-worker", "--drain", drain}, s.ExtraFlags...)
-	list := []Process{{s, "server", unit + "-server", append(server, s.Folders...), 30}}
+	var list []Process
+	if s.Host == "" {
+		server := append([]string{"serve", "--listen", s.Listen, "--no-worker", "--drain", drain}, s.ExtraFlags...)
+		list = append(list, Process{s, "server", unit + "-server", append(server, s.Folders...), 30})
+	}
 	if s.Tiles != "" {
 		list = append(list, Process{s, "tileserver", unit + "-tileserver", []string{"tileserver", "--listen", s.Tiles, "--drain", drain}, 30})
 	}
@@ -109,8 +145,11 @@ func (s Site) processes() []Process {
 
 // configured are the processes of a site whose file says what they do.
 func (s Site) configured(unit string) []Process {
-	server := append([]string{"serve", "--config", s.Config, "--no-worker", "--drain", drain}, s.ExtraFlags...)
-	list := []Process{{s, "server", unit + "-server", server, 30}}
+	var list []Process
+	if s.Host == "" {
+		server := append([]string{"serve", "--config", s.Config, "--no-worker", "--drain", drain}, s.ExtraFlags...)
+		list = append(list, Process{s, "server", unit + "-server", server, 30})
+	}
 	if s.Tiles != "" {
 		list = append(list, Process{s, "tileserver", unit + "-tileserver", []string{"tileserver", "--config", s.Config, "--drain", drain}, 30})
 	}
@@ -128,6 +167,7 @@ func (s Site) check() error {
 	}
 	for what, v := range map[string]string{
 		"program": s.Program, "site's file": s.Config, "data folder": s.Data, "user": s.User, "address": s.Listen, "address of the tile server": s.Tiles, "database": s.Database,
+		"host": s.Host, "central server": s.Central,
 	} {
 		if err := plain(what, v); err != nil {
 			return err
@@ -143,10 +183,37 @@ func (s Site) check() error {
 	if !path.IsAbs(s.Program) || !path.IsAbs(s.Data) {
 		return fmt.Errorf("deploy: give program and data folder as whole paths: %q, %q", s.Program, s.Data)
 	}
+	if err := s.checkHost(); err != nil {
+		return err
+	}
 	if s.Config != "" && !path.IsAbs(s.Config) {
 		return fmt.Errorf("deploy: give the site's file as a whole path: %q", s.Config)
 	}
 	return nil
+}
+
+// checkHost says what is wrong with a host of a larger site.
+func (s Site) checkHost() error {
+	switch u, err := url.Parse(s.Central); {
+	case s.Host != "" && s.Database == "":
+		return errors.New("deploy: a host of a larger site needs the URL of its database; a password can be written into the file afterwards")
+	case s.Central == "":
+		return nil
+	case s.Host == "" || s.Tiles == "":
+		return errors.New("deploy: the server of the site is asked by the tile server of another host: give the name of the host, and the address of a tile server")
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("deploy: the server of the site needs a URL such as https://slides.example.org: %q", s.Central)
+	}
+	return nil
+}
+
+// origin is the server of the site as browsers name it where its pages ask for tiles.
+func (s Site) origin() string {
+	u, err := url.Parse(s.Central)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // plain refuses what would have to be quoted in different ways by each supervisor.
@@ -175,7 +242,7 @@ func (s Site) render(kind string) ([]File, error) {
 	all := s.processes()
 	var files []File
 	for _, n := range names {
-		if n.Name() == "site.yaml" && s.Config == "" {
+		if n.Name() == "site.yaml" && (s.Config == "" || s.Host != "") {
 			continue
 		}
 		if suffix, ok := strings.CutPrefix(n.Name(), "process"); ok {

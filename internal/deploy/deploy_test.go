@@ -29,8 +29,17 @@ func configured(f func(Site) ([]File, error)) func(Site) ([]File, error) {
 	}
 }
 
+// host is one with slides of a larger site.
+func host(f func(Site) ([]File, error)) func(Site) ([]File, error) {
+	return func(s Site) ([]File, error) {
+		s.Host, s.Central, s.Queues = "scanner-a", "https://slides.example.org", []string{"host-scanner-a", "default=2"}
+		return f(s)
+	}
+}
+
 func TestGolden(t *testing.T) {
 	for kind, f := range map[string]func(Site) ([]File, error){
+		"systemd-host": host(Systemd), "supervisor-host": host(configured(Supervisor)),
 		"systemd": Systemd, "supervisor": Supervisor, "systemd-config": configured(Systemd), "supervisor-config": configured(Supervisor),
 	} {
 		files, err := f(site())
@@ -67,6 +76,10 @@ func TestRefused(t *testing.T) {
 		{"no name", func(s *Site) { s.Name = "" }, "name of a site"},
 		{"relative file of the site", func(s *Site) { s.Config = "north.yaml" }, "whole path"},
 		{"relative program", func(s *Site) { s.Program = "bin/ptiffstore" }, "whole paths"},
+		{"a host without a database", func(s *Site) { s.Host, s.Database = "scanner-a", "" }, "needs the URL of its database"},
+		{"another server for a whole site", func(s *Site) { s.Central = "https://slides.example.org" }, "name of the host"},
+		{"another server for nobody", func(s *Site) { s.Host, s.Central, s.Tiles = "a", "https://slides.example.org", "" }, "address of a tile server"},
+		{"another server that is no URL", func(s *Site) { s.Host, s.Central = "a", "slides.example.org" }, "such as https://slides.example.org"},
 		{"a line in the user", func(s *Site) { s.User = "root\nExecStartPre=rm" }, "user"},
 		{"a quote in a folder", func(s *Site) { s.Folders = []string{`/sl"ides`} }, "argument"},
 		{"a semicolon, which begins a comment", func(s *Site) { s.Database = "postgres://a;b" }, "database"},
