@@ -66,7 +66,8 @@ run: build
 
 # -- test
 
-GOTEST = $(2) go test -json $(1) | go run ./scripts/gotest
+# Vet looks at everything once, and not again with each way of building the tests.
+GOTEST = $(2) go test -vet=off -json $(1) | go run ./scripts/gotest
 
 # The race detector needs a C compiler.
 RACE = $(if $(shell command -v gcc),-race)
@@ -77,7 +78,7 @@ test: setup-test
 
 .PHONY: test-long
 test-long: export PTIFFSTORE_LONG = 1
-test-long: setup-test web
+test-long: setup-test vet
 	@$(call GOTEST,$(RACE) -timeout 6h ./...,CGO_ENABLED=$(if $(RACE),1))
 
 .PHONY: setup-test
@@ -89,6 +90,7 @@ setup-test:
 vet: web
 	@echo "== vet"
 	@go vet ./...
+	@go vet -tags turbo ./...
 
 # What only computes, or asks its database one question after the other, takes ten times
 # as long under the race detector, and is tested under it in test-long.
