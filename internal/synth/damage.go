@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // What a reader must find a damaged file to be.
@@ -126,22 +127,30 @@ func broken(name, words string, do func(*patient)) Damage { return damage(name, 
 func damage(name, words, want string, do func(*patient)) Damage {
 	return Damage{name, words, want, func(dir string) (string, error) {
 		path := filepath.Join(dir, name+".tiff")
-		if _, err := healthy().Write(path); err != nil {
-			return "", err
-		}
-		b, err := os.ReadFile(path)
+		b, err := healthy()
 		if err != nil {
 			return "", err
 		}
-		p := &patient{b}
+		p := &patient{bytes.Clone(b)}
 		do(p)
 		return path, os.WriteFile(path, p.b, 0o644)
 	}}
 }
 
-func healthy() Philips {
-	return Philips{Seed: 9, Width: 1300, Height: 900, Barcode: "D9"}
-}
+// healthy is the file of a small classic slide. It is drawn once: most damages begin
+// with it.
+var healthy = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "ptiffstore-healthy-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "healthy.tiff")
+	if _, err := (Philips{Seed: 9, Width: 1300, Height: 900, Barcode: "D9"}).Write(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 // described is a slide that is written as it is.
 func described(name, words, want string, p Philips) Damage {
