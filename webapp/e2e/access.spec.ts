@@ -2,7 +2,7 @@
 // admin is made by the link that it prints.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,8 +28,9 @@ interface Site {
 }
 
 const test = base.extend<object, { site: Site }>({
-  site: [async ({}, use) => {
+  site: [async ({ slides }, use) => { // with copies of the slides that the other server has made
     const data = mkdtempSync(join(tmpdir(), "ptiffstore-access-"));
+    if (!mock) cpSync(slides.folder, join(data, "demo"), { recursive: true, preserveTimestamps: true });
     const [file, args] = mock
       ? [process.execPath, [fileURLToPath(new URL("../mock/server.mjs", import.meta.url)), "--port", "0"]]
       : [process.env.PTIFFSTORE_BIN ?? fileURLToPath(new URL("../../bin/ptiffstore", import.meta.url)), ["demo", "--auth", "local", "--listen", "127.0.0.1:0", "--data", data]];

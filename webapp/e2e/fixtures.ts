@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { test as base, expect, type Page } from "@playwright/test";
@@ -28,6 +29,7 @@ function command(data: string): Command {
 }
 
 interface Slides {
+  folder: string; // of their files
   all: SlideImage[];
   largest: ViewableImage; // of the slides that can be shown
   measured: ViewableImage; // one whose pixel size is known
@@ -61,7 +63,7 @@ export const test = base.extend<{ watched: Watched }, { server: string; slides: 
     const all = await Promise.all(found.items.map(async ({ id }) => (await (await fetch(`${server}/api/v1/images/${id}`)).json()) as SlideImage));
     const shown = all.filter(isViewable).sort((a, b) => b.width * b.height - a.width * a.height);
     if (shown.length === 0) throw new Error("the server has no slide that can be shown");
-    await use({ all, largest: shown[0]!, measured: shown.find((image) => image.mpp_x !== null)! });
+    await use({ folder: join(process.env.PTIFFSTORE_E2E_DATA!, "demo"), all, largest: shown[0]!, measured: shown.find((image) => image.mpp_x !== null)! });
   }, { scope: "worker" }],
 
   baseURL: async ({ server }, use) => use(server),
