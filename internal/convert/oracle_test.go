@@ -151,6 +151,7 @@ func TestVipsTIFFs(t *testing.T) {
 				continue // libvips drops alpha there
 			}
 			t.Run(filepath.Base(from)+" "+how, func(t *testing.T) {
+				t.Parallel()
 				in, out := filepath.Join(t.TempDir(), "in.tif"), filepath.Join(t.TempDir(), "out.tif")
 				vips(t, "copy", from, in+"["+how+"]")
 				if _, err := File(t.Context(), in, out, Options{Quality: 95}); err != nil {
