@@ -98,6 +98,8 @@ type Options struct {
 	// Progress, if not nil, is told how many of the files that had to be looked at
 	// have been. It must not block.
 	Progress func(done, total int64)
+
+	watching bool // nobody has asked for the pass
 }
 
 // A Result says what a pass found and did. Numbers are of files.

@@ -283,11 +283,11 @@ func (p *pass) stat(path string) (blob.Identity, error) {
 	return id, err
 }
 
-// finish records the pass in the store, not more than once a minute if there was
-// nothing to do.
+// finish records the pass in the store. Of those that nobody asked for and that had
+// nothing to do, it records not more than one a minute.
 func (p *pass) finish(ctx context.Context) error {
 	now := p.s.now().UTC()
-	if last := p.store.LastSync; last != nil && !p.result.changed() && p.store.RootID.Same(p.rootID) {
+	if last := p.store.LastSync; p.o.watching && last != nil && !p.result.changed() && p.store.RootID.Same(p.rootID) {
 		if ago := now.Sub(*last); ago >= 0 && ago < time.Minute {
 			return nil
 		}

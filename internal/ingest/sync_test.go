@@ -79,6 +79,21 @@ func TestSyncAdds(t *testing.T) {
 	}
 }
 
+// TestSyncRecordsThatNothingChanged asks for a sync twice within seconds: the second is
+// the last one, too.
+func TestSyncRecordsThatNothingChanged(t *testing.T) {
+	st := settled(t, "a.tiff")
+	st.later(time.Second)
+	st.pass(Options{})
+	s, err := st.Catalog.Store(t.Context(), st.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.LastSync.Equal(st.now) {
+		t.Errorf("last sync at %v, want %v", s.LastSync, st.now)
+	}
+}
+
 func TestSyncRecordsItself(t *testing.T) {
 	st := settled(t, "a.tiff")
 	s, err := st.Catalog.Store(t.Context(), st.store)

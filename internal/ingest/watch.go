@@ -184,7 +184,7 @@ func (r *watch) start(ctx context.Context) error {
 	r.running, r.again = true, false
 	enter := r.enter()
 	go func() {
-		result, err := r.Syncer.sync(ctx, st, Options{}, enter)
+		result, err := r.Syncer.sync(ctx, st, Options{watching: true}, enter)
 		r.done <- passed{result, err}
 	}()
 	return nil
