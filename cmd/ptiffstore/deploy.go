@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/deploy"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
@@ -45,31 +44,19 @@ func (c *deploySite) site() (deploy.Site, error) {
 		Queues: c.Queues, Folders: c.Folders, Writable: c.Writable, LogFolder: c.Logs, Config: c.Config,
 		Host: c.Host, Central: c.Central,
 	}
-	if c.Host != "" {
-		s.Queues = withQueue(s.Queues, jobs.HostQueue(c.Host))
-	}
-	if _, err := (&working{Queues: s.Queues}).queues(); err != nil {
+	served, err := (&working{Queues: c.Queues}).queues()
+	if err != nil {
 		return s, err
 	}
+	if own := jobs.HostQueue(c.Host); c.Host != "" && served[own] == 0 {
+		s.Queues = slices.Concat([]string{own}, c.Queues)
+	}
 	if s.Program == "" {
-		var err error
 		if s.Program, err = os.Executable(); err != nil {
 			return s, err
 		}
 	}
 	return s, nil
-}
-
-// withQueue are the queues with one that a host has to serve first.
-func withQueue(list []string, own string) []string {
-	served := func(q string) bool {
-		name, _, _ := strings.Cut(q, "=")
-		return name == own
-	}
-	if slices.ContainsFunc(list, served) {
-		return list
-	}
-	return slices.Concat([]string{own}, list)
 }
 
 // write writes the files, none over one that is there unless that is wanted.

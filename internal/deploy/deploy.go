@@ -54,16 +54,13 @@ func (s Site) Environment() []Variable {
 	}
 	if s.Central != "" {
 		list = append(list, Variable{"PTIFFSTORE_AUTH", "central"}, Variable{"PTIFFSTORE_CENTRAL", s.Central},
-			Variable{"PTIFFSTORE_EDGE_SECRET_FILE", s.EdgeSecret()}, Variable{"PTIFFSTORE_CORS_ORIGIN", s.origin()})
+			Variable{"PTIFFSTORE_EDGE_SECRET_FILE", "/etc/ptiffstore/" + s.Name + ".edge"}, Variable{"PTIFFSTORE_CORS_ORIGIN", s.origin()})
 		if host, _, err := net.SplitHostPort(s.Tiles); err == nil && net.ParseIP(host).IsLoopback() {
 			list = append(list, Variable{"PTIFFSTORE_TRUSTED_PROXY", "127.0.0.1"}) // nobody else gets there
 		}
 	}
 	return list
 }
-
-// EdgeSecret is the path of what the server of the site has given its tile server.
-func (s Site) EdgeSecret() string { return "/etc/ptiffstore/" + s.Name + ".edge" }
 
 // A Store is one that the site's file declares.
 type Store struct {
@@ -125,39 +122,34 @@ const drain = "5s"
 // processes are those of the site.
 func (s Site) processes() []Process {
 	unit := "ptiffstore-" + s.Name
-	if s.Config != "" {
-		return s.configured(unit)
-	}
 	var list []Process
 	if s.Host == "" {
-		server := append([]string{"serve", "--listen", s.Listen, "--no-worker", "--drain", drain}, s.ExtraFlags...)
-		list = append(list, Process{s, "server", unit + "-server", append(server, s.Folders...), 30})
+		server := slices.Concat(s.command("serve", s.Listen), []string{"--no-worker", "--drain", drain}, s.ExtraFlags)
+		if s.Config == "" {
+			server = append(server, s.Folders...)
+		}
+		list = append(list, Process{s, "server", unit + "-server", server, 30})
 	}
 	if s.Tiles != "" {
-		list = append(list, Process{s, "tileserver", unit + "-tileserver", []string{"tileserver", "--listen", s.Tiles, "--drain", drain}, 30})
+		list = append(list, Process{s, "tileserver", unit + "-tileserver", append(s.command("tileserver", s.Tiles), "--drain", drain), 30})
 	}
 	for _, q := range s.Queues {
 		name, _, _ := strings.Cut(q, "=")
-		list = append(list, Process{s, "worker", unit + "-worker-" + name, []string{"worker", "--queue", q}, 60})
+		list = append(list, Process{s, "worker", unit + "-worker-" + name, append(s.command("worker", ""), "--queue", q), 60})
 	}
 	return list
 }
 
-// configured are the processes of a site whose file says what they do.
-func (s Site) configured(unit string) []Process {
-	var list []Process
-	if s.Host == "" {
-		server := append([]string{"serve", "--config", s.Config, "--no-worker", "--drain", drain}, s.ExtraFlags...)
-		list = append(list, Process{s, "server", unit + "-server", server, 30})
+// command begins the arguments of a process. The site's file says where it listens, if
+// there is one; it listens nowhere if listen is "".
+func (s Site) command(mode, listen string) []string {
+	switch {
+	case s.Config != "":
+		return []string{mode, "--config", s.Config}
+	case listen != "":
+		return []string{mode, "--listen", listen}
 	}
-	if s.Tiles != "" {
-		list = append(list, Process{s, "tileserver", unit + "-tileserver", []string{"tileserver", "--config", s.Config, "--drain", drain}, 30})
-	}
-	for _, q := range s.Queues {
-		name, _, _ := strings.Cut(q, "=")
-		list = append(list, Process{s, "worker", unit + "-worker-" + name, []string{"worker", "--config", s.Config, "--queue", q}, 60})
-	}
-	return list
+	return []string{mode}
 }
 
 // check says what is wrong with a site, in words.
