@@ -67,14 +67,18 @@ run: build
 # -- test
 
 # Vet looks at everything once, and not again with each way of building the tests.
-GOTEST = $(2) go test -vet=off -json $(1) | go run ./scripts/gotest
+GOTEST = $(2) go test -vet=off -json $(1) | go run ./scripts/gotest $(3)
 
 # The race detector needs a C compiler.
 RACE = $(if $(shell command -v gcc),-race)
 
 .PHONY: test
 test: setup-test
-	@$(MAKE) --keep-going vet test-go test-turbo test-web
+	@times=$$(mktemp); trap 'rm -f "$$times"' EXIT; export TEST_TIMES=$$times; status=0; \
+	go run ./scripts/testdb $(MAKE) --keep-going vet test-go test-turbo test-web || status=$$?; \
+	echo "== seconds of each package and suite, slowest first"; \
+	sort -rn "$$times"; \
+	exit $$status
 
 .PHONY: test-long
 test-long: export PTIFFSTORE_LONG = 1
@@ -101,20 +105,23 @@ test-go: web
 	@echo "== tests"
 	@$(if $(RACE),,echo "no gcc: without the race detector";) \
 	$(call GOTEST,-timeout 15m $(UNRACED:%=./%)) || failed=1; \
-	$(call GOTEST,$(RACE) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),CGO_ENABLED=$(if $(RACE),1)) || failed=1; \
+	$(call GOTEST,$(RACE) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),CGO_ENABLED=$(if $(RACE),1),$(RACE)) || failed=1; \
 	exit $${failed:-0}
 
 .PHONY: test-turbo
 test-turbo: web
 	@echo "== tests with libjpeg-turbo"
-	@$(call GOTEST,-tags turbo -timeout 15m ./internal/render/... ./internal/convert/...)
-	@$(call GOTEST,-tags turbo -timeout 15m -run 'Tile|Picture|Pixel|Associated|Preview|Inspect|Convert|Version' ./cmd/...)
+	@$(call GOTEST,-tags turbo -timeout 15m ./internal/render/... ./internal/convert/...,,turbo)
+	@$(call GOTEST,-tags turbo -timeout 15m -run 'Tile|Picture|Pixel|Associated|Preview|Inspect|Convert|Version' ./cmd/...,,turbo)
 
 .PHONY: test-web
 test-web: build
 	@echo "== browser tests"
 	@if command -v chromium >/dev/null; then \
-		cd webapp && npm test --silent; \
+		began=$$SECONDS; status=0; \
+		(cd webapp && npm test --silent) || status=$$?; \
+		if [[ -n $${TEST_TIMES:-} ]]; then printf '%7.1f  webapp  browser\n' $$((SECONDS - began)) >>"$$TEST_TIMES"; fi; \
+		exit $$status; \
 	else \
 		echo "not run: chromium is not installed"; \
 	fi

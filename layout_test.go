@@ -75,6 +75,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"scripts/gotest", "", ""},
 	{"scripts/licenses", "", ""},
 	{"scripts/release", "", ""},
+	{"scripts/testdb", "internal/pgtest", ""},
 }
 
 // reserved lists standard packages and the only rooms that may import them. What a

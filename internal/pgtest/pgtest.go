@@ -37,8 +37,12 @@ const (
 // meant to outlive the test, so nothing is synced.
 var settings = []string{
 	"port=" + port, "fsync=off", "synchronous_commit=off", "full_page_writes=off",
-	"max_connections=200", "log_min_messages=fatal", "timezone=UTC",
+	"max_connections=500", "log_min_messages=fatal", "timezone=UTC",
 }
+
+// socketEnv names the folder of the socket of a server that is already running, which
+// scripts/testdb has started for the tests of all packages.
+const socketEnv = "PTIFFSTORE_TEST_POSTGRES"
 
 // shared is the server of all tests of a package.
 var shared struct {
@@ -49,16 +53,22 @@ var shared struct {
 	count  int // of databases
 }
 
-// New returns the URL of a fresh, empty database. All tests of a package share one
-// server, which is started by the first and ends with the process. The database
-// is dropped when the test is done.
+// New returns the URL of a fresh, empty database, which is dropped when the test is
+// done. All tests share the server that scripts/testdb has started. Without it those of
+// a package share one that the first starts and that ends with the process.
 func New(t testing.TB) string {
 	t.Helper()
-	shared.once.Do(func() { shared.server, shared.err = Start() })
+	shared.once.Do(func() {
+		if dir := os.Getenv(socketEnv); dir != "" {
+			shared.server = &Server{dir: dir}
+			return
+		}
+		shared.server, shared.err = Start()
+	})
 	skipOrFail(t, shared.err)
 	shared.mu.Lock()
 	shared.count++
-	name := fmt.Sprintf("t%d", shared.count)
+	name := fmt.Sprintf("t%d_%d", os.Getpid(), shared.count)
 	shared.mu.Unlock()
 	if err := shared.server.exec("CREATE DATABASE " + name); err != nil {
 		t.Fatal(err)
@@ -94,6 +104,9 @@ func NewServer(t testing.TB) *Server {
 	})
 	return s
 }
+
+// Env is the environment variable by which the tests of other processes find the server.
+func (s *Server) Env() string { return socketEnv + "=" + s.dir }
 
 // URLAt is the URL of the server's one database by the address that it listens at.
 func (s *Server) URLAt() string { return "postgres://postgres@" + s.listen + ":" + port + "/postgres" }

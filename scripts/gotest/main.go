@@ -4,12 +4,16 @@
 //
 //	go test -json ./... | go run ./scripts/gotest
 //
+// The seconds of each package are added to the file that TEST_TIMES names, if it names
+// one. The argument, if there is one, says there which suite they belong to.
+//
 // It ends with status 1 if a test or package failed, or if there were no events.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -25,16 +29,32 @@ type event struct {
 	ImportPath string // of a package that is being built
 	Test       string
 	Output     string
+	Elapsed    float64 // seconds
 }
 
 func main() {
-	ok, err := report(os.Stdout, os.Stdin)
+	ok, times, err := report(os.Stdout, os.Stdin)
+	if file := os.Getenv("TEST_TIMES"); file != "" {
+		err = errors.Join(err, addTimes(file, strings.Join(os.Args[1:], " "), times))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gotest:", err)
 	}
 	if !ok || err != nil {
 		os.Exit(1)
 	}
+}
+
+// addTimes appends a line for each package to the file: seconds, package, suite.
+func addTimes(file, suite string, seconds map[string]float64) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(seconds)) {
+		fmt.Fprintf(f, "%7.1f  %s  %s\n", seconds[name], name, suite)
+	}
+	return f.Close()
 }
 
 // A tally is what has been seen so far.
@@ -44,12 +64,13 @@ type tally struct {
 	skips                    map[string][]string    // tests, by reason
 	passed, failed, skipped  int
 	packages, failedPackages int
+	seconds                  map[string]float64 // by package
 }
 
-// report copies what matters from r to w until its end, and reports whether all
-// went well.
-func report(w io.Writer, r io.Reader) (bool, error) {
-	t := tally{output: map[[2]string][]string{}, build: map[string][]string{}, skips: map[string][]string{}}
+// report copies what matters from r to w until its end. It reports whether all went
+// well, and how many seconds each package took.
+func report(w io.Writer, r io.Reader) (ok bool, seconds map[string]float64, err error) {
+	t := tally{output: map[[2]string][]string{}, build: map[string][]string{}, skips: map[string][]string{}, seconds: map[string]float64{}}
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
@@ -65,14 +86,14 @@ func report(w io.Writer, r io.Reader) (bool, error) {
 			break
 		}
 		if err != nil {
-			return false, err
+			return false, t.seconds, err
 		}
 	}
 	for _, reason := range slices.Sorted(maps.Keys(t.skips)) {
 		fmt.Fprintf(w, "skipped: %s\n         %s\n", reason, some(t.skips[reason]))
 	}
 	fmt.Fprintf(w, "%d passed, %d failed, %d skipped in %d packages\n", t.passed, t.failed, t.skipped, t.packages)
-	return t.failed == 0 && t.failedPackages == 0 && t.packages > 0, nil
+	return t.failed == 0 && t.failedPackages == 0 && t.packages > 0, t.seconds, nil
 }
 
 func (t *tally) add(w io.Writer, e event) {
@@ -127,6 +148,9 @@ func said(w io.Writer, output []string) {
 // was said outside of tests, such as a panic.
 func (t *tally) endPackage(w io.Writer, e event, output []string) {
 	t.packages++
+	if e.Action != "skip" { // one without tests
+		t.seconds[e.Package] = e.Elapsed
+	}
 	if e.Action == "fail" {
 		t.failedPackages++
 	}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -77,10 +80,32 @@ func TestReport(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var b strings.Builder
-			ok, err := report(&b, strings.NewReader(tt.events))
+			ok, _, err := report(&b, strings.NewReader(tt.events))
 			if got := b.String(); err != nil || ok != tt.ok || !strings.HasPrefix(got, tt.want) {
 				t.Errorf("report gives %v, %v and\n%s\nwant %v and\n%s", ok, err, got, tt.ok, tt.want)
 			}
 		})
+	}
+}
+
+func TestTimes(t *testing.T) {
+	events := `{"Action":"pass","Package":"m/a","Elapsed":12.34}
+{"Action":"skip","Package":"m/b","Elapsed":0}
+{"Action":"fail","Package":"m/c","Elapsed":1}
+`
+	_, times, err := report(io.Discard, strings.NewReader(events))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "times")
+	for _, suite := range []string{"", "raced"} {
+		if err := addTimes(file, suite, times); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	want := "   12.3  m/a  \n    1.0  m/c  \n   12.3  m/a  raced\n    1.0  m/c  raced\n"
+	if string(got) != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
 	}
 }

@@ -1,0 +1,53 @@
+// Command testdb runs a command while a PostgreSQL server is up, which the command's
+// tests share: internal/pgtest finds it by an environment variable and makes a database
+// for each test, instead of a server for each package.
+//
+//	go run ./scripts/testdb make test-go
+//
+// Where PostgreSQL is not installed the command runs all the same, and its tests say
+// that they are skipped.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"github.com/slideatlas/ptiffstore/internal/pgtest"
+)
+
+func main() {
+	status, err := run(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testdb:", err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+// run returns the exit status of the command.
+func run(args []string) (int, error) {
+	if len(args) == 0 {
+		return 64, errors.New("no command given")
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	server, err := pgtest.Start()
+	if err != nil && !errors.Is(err, pgtest.ErrNotInstalled) {
+		return 0, err
+	}
+	if err == nil {
+		defer server.Close() //nolint:errcheck // its folder is temporary
+		cmd.Env = append(os.Environ(), server.Env())
+	}
+	// Ctrl-C reaches the command too: wait until it has ended, then stop the server.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
+	err = cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return max(exit.ExitCode(), 1), nil
+	}
+	return 0, err
+}
