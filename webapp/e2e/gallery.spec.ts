@@ -1,7 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 
-import { answerList, expect, test, type SlideImage } from "./fixtures";
+import { answerList, expect, screens, test, type SlideImage } from "./fixtures";
 
 const states = [
   { state: "arriving", reason: "1.9 GB of 3.4 GB have arrived.", badge: "Arriving" },
@@ -207,19 +207,17 @@ test("remembers whether it is dark", async ({ page }) => {
   expect(await colour()).toBe(dark);
 });
 
-for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height: 900 }, "narrow phone": { width: 360, height: 640 }, "4K": { width: 3840, height: 2160 } })) {
-  for (const colorScheme of ["light", "dark"] as const) {
-    test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page }) => {
-      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      await page.setViewportSize(viewport);
-      await page.goto("/");
-      await expect(page.locator(".card").first()).toBeVisible();
-      await page.waitForTimeout(400);
-      const { violations } = await new AxeBuilder({ page }).analyze();
-      expect(violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`)).toEqual([]);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), "the page is wider than the window").toBeLessThanOrEqual(0);
-    });
-  }
+for (const { device, viewport, colorScheme } of screens) {
+  test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.setViewportSize(viewport);
+    await page.goto("/");
+    await expect(page.locator(".card").first()).toBeVisible();
+    await page.waitForTimeout(400);
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    expect(violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), "the page is wider than the window").toBeLessThanOrEqual(0);
+  });
 }
 
 test("says so when there is no such page", async ({ page }) => {

@@ -4,7 +4,7 @@ import AxeBuilder from "@axe-core/playwright";
 import type { Locator, Page } from "@playwright/test";
 
 import type { Store, Task } from "../src/api/types";
-import { expect, test } from "./fixtures";
+import { expect, screens, test } from "./fixtures";
 import { needs } from "./needs";
 
 const refused = "ingest: so many slides are gone at once that none was marked missing: if that is meant, confirm the next sync (11 of 12)";
@@ -332,27 +332,25 @@ test("says why the stores cannot be had, and tries again", async ({ page }) => {
   await expect(page.locator(".store").first()).toBeVisible();
 });
 
-for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height: 900 }, "narrow phone": { width: 360, height: 640 }, "4K": { width: 3840, height: 2160 } })) {
-  for (const colorScheme of ["light", "dark"] as const) {
-    test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page }) => {
-      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      await page.setViewportSize(viewport);
-      const check = async (what: string): Promise<void> => {
-        const { violations } = await new AxeBuilder({ page }).analyze();
-        expect(violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`), what).toEqual([]);
-        expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), `${what} is wider than the window`).toBeLessThanOrEqual(0);
-      };
-      await page.goto("/stores");
-      await expect(page.locator(".store").first()).toBeVisible();
-      await check("the page");
-      await page.getByRole("button", { name: "Add a store" }).click();
-      for (const summary of await page.locator("dialog summary").all()) await summary.click();
-      await check("the form");
-      await page.keyboard.press("Escape");
-      await page.getByRole("button", { name: /^Remove/ }).first().click();
-      await check("the question");
-    });
-  }
+for (const { device, viewport, colorScheme } of screens) {
+  test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.setViewportSize(viewport);
+    const check = async (what: string): Promise<void> => {
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      expect(violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`), what).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), `${what} is wider than the window`).toBeLessThanOrEqual(0);
+    };
+    await page.goto("/stores");
+    await expect(page.locator(".store").first()).toBeVisible();
+    await check("the page");
+    await page.getByRole("button", { name: "Add a store" }).click();
+    for (const summary of await page.locator("dialog summary").all()) await summary.click();
+    await check("the form");
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: /^Remove/ }).first().click();
+    await check("the question");
+  });
 }
 
 test("shows what the site's file sets, and lets only the rest be changed", async ({ page, server }) => {

@@ -2,7 +2,7 @@ import AxeBuilder from "@axe-core/playwright";
 import type { Locator, Page } from "@playwright/test";
 
 import type { Store, Task } from "../src/api/types";
-import { expect, test } from "./fixtures";
+import { expect, screens, test } from "./fixtures";
 import { needs } from "./needs";
 
 const routes = ["get /api/v1/tasks", "get /api/v1/tasks/{task}", "get /api/v1/tasks/{task}/events", "post /api/v1/stores/{store}/sync"];
@@ -196,24 +196,22 @@ test("says why the tasks cannot be had, and tries again", async ({ page }) => {
   await expect(page.locator(".task")).toHaveCount(1);
 });
 
-for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height: 900 }, "narrow phone": { width: 360, height: 640 }, "4K": { width: 3840, height: 2160 } })) {
-  for (const colorScheme of ["light", "dark"] as const) {
-    test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page }) => {
-      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      await page.setViewportSize(viewport);
-      const long = "a reason that goes on and on, with/a/path/that/has/no/space/to/break/at/and/is/longer/than/a/telephone/is/wide".repeat(2);
-      const list = [running({ id: "1", progress: { done: 4_000_000_000, total: 21_000_000_000, unit: "bytes" }, log: [{ at: ago(0), text: long }] }), task({ id: "2", state: "failed", error: long, queue: "host-with-quite-a-long-name-of-its-own" }), task({ id: "3", state: "waiting", ready: false, waiting_for_worker: true }), task({ id: "4", kind: "import_file", result: { reason: long } })];
-      await answerTasks(page, () => list);
-      const check = async (path: string, shown: string): Promise<void> => {
-        await page.goto(path);
-        await expect(page.locator(shown).first()).toBeVisible();
-        const { violations } = await new AxeBuilder({ page }).analyze();
-        expect(violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`), path).toEqual([]);
-        expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), `${path} is wider than the window`).toBeLessThanOrEqual(0);
-      };
-      await check("/tasks", ".task");
-      await check("/tasks/1", ".log");
-      await check("/tasks/4", ".json");
-    });
-  }
+for (const { device, viewport, colorScheme } of screens) {
+  test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.setViewportSize(viewport);
+    const long = "a reason that goes on and on, with/a/path/that/has/no/space/to/break/at/and/is/longer/than/a/telephone/is/wide".repeat(2);
+    const list = [running({ id: "1", progress: { done: 4_000_000_000, total: 21_000_000_000, unit: "bytes" }, log: [{ at: ago(0), text: long }] }), task({ id: "2", state: "failed", error: long, queue: "host-with-quite-a-long-name-of-its-own" }), task({ id: "3", state: "waiting", ready: false, waiting_for_worker: true }), task({ id: "4", kind: "import_file", result: { reason: long } })];
+    await answerTasks(page, () => list);
+    const check = async (path: string, shown: string): Promise<void> => {
+      await page.goto(path);
+      await expect(page.locator(shown).first()).toBeVisible();
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      expect(violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`), path).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), `${path} is wider than the window`).toBeLessThanOrEqual(0);
+    };
+    await check("/tasks", ".task");
+    await check("/tasks/1", ".log");
+    await check("/tasks/4", ".json");
+  });
 }
