@@ -145,7 +145,7 @@ func (a *arrivals) one(ctx context.Context, id string) error {
 		kinds = append(kinds, jobs.HashImage)
 	}
 	for _, kind := range kinds {
-		if _, err := a.jobs.Submit(ctx, jobs.Submission{Kind: kind, Queue: jobs.QueueOf(s), Store: s.ID, Args: taskArgs{Image: id}}); err != nil {
+		if _, err := a.jobs.Submit(ctx, jobs.Submission{Kind: kind, Queue: jobs.QueueOf(s), Store: s.ID, Args: jobs.Args{Image: id}}); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (a *arrivals) convert(ctx context.Context, id string) error {
 	if ok, why := convert.Needed(s.File(im.Path)); !ok {
 		return unconverted(ctx, a.catalog, im.ID, errors.New(why))
 	}
-	_, err = a.jobs.Submit(ctx, jobs.Submission{Kind: jobs.ConvertImage, Queue: jobs.QueueOf(s), Store: s.ID, Args: taskArgs{Image: id}})
+	_, err = a.jobs.Submit(ctx, jobs.Submission{Kind: jobs.ConvertImage, Queue: jobs.QueueOf(s), Store: s.ID, Args: jobs.Args{Image: id}})
 	return err
 }
 

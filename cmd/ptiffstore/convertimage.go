@@ -30,7 +30,7 @@ type original struct {
 // because it is none, and puts it where files arrive. The picture is kept among the
 // originals, and its image is deleted. When that is broken off, it is done again
 // with the same bytes: an import finds second copies.
-func (c *crew) convertImage(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+func (c *crew) convertImage(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
 	r, err := c.pyramid(ctx, t, a)
 	if err == nil || ctx.Err() != nil || !lasting(err) && t.Attempt < convertAttempts {
 		return r, err
@@ -62,7 +62,7 @@ func convertible(st *catalog.Store, im *catalog.Image) bool {
 	return st.Mode == catalog.Managed && im.DeletedAt == nil && im.State == catalog.Quarantined && strings.HasPrefix(im.Path, "quarantine/")
 }
 
-func (c *crew) pyramid(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+func (c *crew) pyramid(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
 	im, err := c.catalog.Image(ctx, a.Image)
 	if err != nil {
 		return nil, err

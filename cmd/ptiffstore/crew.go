@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -30,14 +28,6 @@ type crew struct {
 	log      *slog.Logger
 }
 
-// taskArgs are the arguments that kinds have besides the store.
-type taskArgs struct {
-	Store   string `json:"store,omitempty"`
-	Image   string `json:"image,omitempty"`
-	DryRun  bool   `json:"dry_run,omitempty"`
-	Confirm bool   `json:"confirm,omitempty"`
-}
-
 // kinds are the kinds of tasks and what does them.
 func (c *crew) kinds() []jobs.Kind {
 	return []jobs.Kind{
@@ -52,15 +42,15 @@ func (c *crew) kinds() []jobs.Kind {
 	}
 }
 
-func (c *crew) kind(name string, attempts int, run func(context.Context, *jobs.Task, taskArgs) (any, error)) jobs.Kind {
+func (c *crew) kind(name string, attempts int, run func(context.Context, *jobs.Task, jobs.Args) (any, error)) jobs.Kind {
 	k := jobs.Kind{Name: name, MaxAttempts: attempts, Unique: true}
 	if c.catalog == nil {
 		return k
 	}
 	k.Run = func(ctx context.Context, t *jobs.Task) (any, error) {
-		var a taskArgs
-		if err := json.Unmarshal(t.Args, &a); err != nil {
-			return nil, jobs.Permanent(fmt.Errorf("the arguments of the task: %w", err))
+		a, err := c.args(ctx, t)
+		if err != nil {
+			return nil, err
 		}
 		result, err := run(ctx, t, a)
 		switch {
@@ -74,9 +64,29 @@ func (c *crew) kind(name string, attempts int, run func(context.Context, *jobs.T
 	return k
 }
 
+// args are the arguments of a task. Whoever asked for it was looked at when it was
+// submitted, and had rights for the store it names; that its image is in that store is
+// looked at again, before anything is done with it.
+func (c *crew) args(ctx context.Context, t *jobs.Task) (jobs.Args, error) {
+	a, err := jobs.DecodeArgs(t.Kind, t.Args)
+	if err != nil {
+		return a, jobs.Permanent(err)
+	}
+	if a.Image == "" {
+		return a, nil
+	}
+	im, err := c.catalog.Image(ctx, a.Image)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return a, nil // the task says what it makes of that
+	} else if err != nil {
+		return a, err
+	}
+	return a, jobs.Permanent(a.CheckImage(im))
+}
+
 // sync goes through a store's folder.
-func (c *crew) sync(resync bool) func(context.Context, *jobs.Task, taskArgs) (any, error) {
-	return func(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+func (c *crew) sync(resync bool) func(context.Context, *jobs.Task, jobs.Args) (any, error) {
+	return func(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
 		r, err := c.syncer.Sync(ctx, a.Store, ingest.Options{DryRun: a.DryRun, Resync: resync, Confirm: a.Confirm, Wait: true, Progress: func(done, total int64) {
 			t.Progress(done, total, "files")
 		}})
@@ -88,7 +98,7 @@ func (c *crew) sync(resync bool) func(context.Context, *jobs.Task, taskArgs) (an
 }
 
 // verify reads the files of a store again and compares them with their digests.
-func (c *crew) verify(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+func (c *crew) verify(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
 	s, err := c.catalog.Store(ctx, a.Store)
 	if err != nil {
 		return nil, err
@@ -104,7 +114,7 @@ type tally struct {
 
 // each does one thing with the image of a task, or with those of its store that
 // need it. What is wrong with one stops nothing else.
-func (c *crew) each(ctx context.Context, t *jobs.Task, a taskArgs, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
+func (c *crew) each(ctx context.Context, t *jobs.Task, a jobs.Args, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
 	r := tally{Failed: []ingest.Failure{}}
 	st, err := c.catalog.Store(ctx, a.Store)
 	if err != nil {
@@ -144,7 +154,7 @@ func (c *crew) each(ctx context.Context, t *jobs.Task, a taskArgs, needed func(*
 }
 
 // imports moves what has arrived in a managed store under its digest.
-func (c *crew) imports(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+func (c *crew) imports(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
 	return c.each(ctx, t, a, ingest.Incoming, func(im *catalog.Image) error {
 		_, err := c.syncer.Import(ctx, im.ID, func(done, total int64) {
 			if a.Image != "" {
@@ -159,7 +169,7 @@ func (c *crew) imports(ctx context.Context, t *jobs.Task, a taskArgs) (any, erro
 }
 
 // hash reads files whose digests are not known.
-func (c *crew) hash(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+func (c *crew) hash(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
 	needed := func(s *catalog.Store, im *catalog.Image) bool { return im.Digest == nil && !ingest.Incoming(s, im) }
 	return c.each(ctx, t, a, needed, func(im *catalog.Image) error {
 		r, err := c.verifier.Image(ctx, im.ID, verify.Options{Rate: -1})
@@ -171,13 +181,13 @@ func (c *crew) hash(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) 
 }
 
 // barcodes reads the labels of slides whose files do not say their barcode.
-func (c *crew) barcodes(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+func (c *crew) barcodes(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
 	needed := func(_ *catalog.Store, im *catalog.Image) bool { return ingest.Unlabelled(im) }
 	return c.each(ctx, t, a, needed, func(im *catalog.Image) error { return c.labels.Read(ctx, im.ID) })
 }
 
 // previews makes the pictures that the gallery and the first look at a slide ask for.
-func (c *crew) previews(ctx context.Context, t *jobs.Task, a taskArgs) (any, error) {
+func (c *crew) previews(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
 	all := func(*catalog.Store, *catalog.Image) bool { return true }
 	return c.each(ctx, t, a, all, func(im *catalog.Image) error {
 		f, err := c.tiles.Image(im.ID)

@@ -74,7 +74,17 @@ func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
 	if queue == "" {
 		queue = jobs.QueueOf(s)
 	}
-	v, err := d.Submit(ctx, jobs.Submission{Kind: c.Kind, Queue: queue, Store: s.ID, Args: taskArgs{Image: c.Image, DryRun: c.DryRun, Confirm: c.Sure}})
+	args := jobs.Args{Store: s.ID, Image: c.Image, DryRun: c.DryRun, Confirm: c.Sure}
+	if args.Image != "" {
+		im, err := d.catalog.Image(ctx, args.Image)
+		if err != nil {
+			return err
+		}
+		if err := args.CheckImage(im); err != nil {
+			return err
+		}
+	}
+	v, err := d.Submit(ctx, jobs.Submission{Kind: c.Kind, Queue: queue, Args: args})
 	if err != nil {
 		return err
 	}

@@ -157,7 +157,7 @@ func (g *guardedSite) fill() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	v, err := g.api.Jobs.Submit(g.t.Context(), jobs.Submission{Kind: jobs.SyncStore, Store: g.store, Args: map[string]any{"name": canary}})
+	v, err := g.api.Jobs.Submit(g.t.Context(), jobs.Submission{Kind: jobs.HashImage, Store: g.store, Args: jobs.Args{Image: canary}})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -310,7 +310,8 @@ var accessTable = []struct {
 	{"GET /api/v1/tasks", "/api/v1/tasks?store=unknown", "", statuses{401, 403, 403, 403, 200, 403}},
 	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"sync_store","args":{"store":"{store}"}}`, statuses{401, 403, 403, 202, 202, 403}},
 	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"sync_store","args":{"store":"{other}"}}`, statuses{401, 403, 403, 403, 202, 403}},
-	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"sync_store","args":{"store":"{store}","image":"{away}"}}`, statuses{401, 403, 403, 422, 422, 403}},
+	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"sync_store","args":{"store":"{store}","ſtore":"{other}","confirm":true}}`, statuses{401, 422, 422, 422, 422, 422}},
+	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"hash_image","args":{"store":"{store}","image":"{away}"}}`, statuses{401, 403, 403, 422, 422, 403}},
 	{"POST /api/v1/tasks", "/api/v1/tasks", `{"kind":"nothing"}`, admins.with(422)},
 	{"GET /api/v1/tasks/{task}", "/api/v1/tasks/{task}", "", ownTiles},
 	{"GET /api/v1/tasks/{task}", "/api/v1/tasks/t999", "", statuses{401, 403, 403, 403, 404, 403}},

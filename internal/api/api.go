@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
@@ -19,6 +20,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -61,9 +63,11 @@ type API struct {
 	routes []string // patterns of what has been registered
 }
 
-// init says how errors look, which huma has once for the whole process: set any later,
-// one API would write what another is reading.
+// init says how errors look, and that keys are written exactly as they are, which huma
+// has once for the whole process: set any later, one API would write what another is
+// reading.
 func init() {
+	huma.ValidateStrictCasing = true
 	huma.NewError = newError
 	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
 		return newError(status, msg, errs...)
@@ -77,6 +81,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	config.OpenAPIPath = "/openapi"
 	config.DocsPath = "" // the page comes from elsewhere by default; ours is served below
 	config.CreateHooks = nil
+	config.Formats = formats()
 	config.Transformers = append(config.Transformers, traced)
 	g := guarded{a, mux}
 	h := humago.New(g, config)
@@ -94,6 +99,19 @@ func (a *API) Register(mux *http.ServeMux) {
 	}
 	g.HandleFunc("GET /docs", docs)
 	g.HandleFunc("GET /docs.js", docsJS)
+}
+
+// formats are those of bodies: JSON. What a body is validated as, and what the handler
+// is given, are two decodings of it, and the second refuses all in which they could
+// differ.
+func formats() map[string]huma.Format {
+	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: func(data []byte, v any) error {
+		if _, validated := v.(*any); validated {
+			return json.Unmarshal(data, v) // what fails here is 400, and 422 in the other
+		}
+		return strictjson.Unmarshal(data, v)
+	}}
+	return map[string]huma.Format{"application/json": strict, "json": strict}
 }
 
 // RegisterPictures adds the routes of pictures that are no tiles, the older

@@ -1,9 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
 // imageFields are what people can say of an image. What its file says can't be changed.
@@ -84,9 +83,7 @@ func checkText(s string) error {
 // takes too. What is wrong with the patch is said in words.
 func EditImage(im *catalog.Image, patch []byte) error {
 	var f imageFields
-	d := json.NewDecoder(bytes.NewReader(patch))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&f); err != nil {
+	if err := strictjson.Unmarshal(patch, &f); err != nil {
 		return fmt.Errorf("fields of an image: %w", err)
 	}
 	edit, err := f.edit()

@@ -316,6 +316,9 @@ func (a *API) mayLabel(ctx context.Context, c *caller, im *catalog.Image) error 
 	if err != nil {
 		return a.failed(ctx, err)
 	}
+	if s.HideLabels { // for admins, which nobody is by a link
+		return newError(http.StatusForbidden, "The store of this slide hides labels: no link shows them. Sign one for tiles.")
+	}
 	return nil
 }
 

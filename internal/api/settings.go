@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -10,6 +8,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
 // EditStore changes a store, which is not in the catalog yet or read from it, by a
@@ -17,9 +16,7 @@ import (
 // are not among them. What is wrong with the patch is said in words.
 func EditStore(s *catalog.Store, patch []byte) error {
 	var f storeFields
-	d := json.NewDecoder(bytes.NewReader(patch))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&f); err != nil {
+	if err := strictjson.Unmarshal(patch, &f); err != nil {
 		return fmt.Errorf("settings of a store: %w", err)
 	}
 	e := newEdit(&f)

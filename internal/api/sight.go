@@ -298,15 +298,6 @@ func (a *API) sign(c *auth.Caller, store, image string, scope account.Scope, goo
 	return url.QueryEscape(text)
 }
 
-// storeOfTask is the id of the store that a task is about, "" if it is about none.
-func storeOfTask(v *jobs.View) string {
-	var args struct{ Store string }
-	if json.Unmarshal(v.Args, &args) != nil {
-		return ""
-	}
-	return args.Store
-}
-
 // authorizeTask lets those who hold the scope for the task's store; for one of no
 // store, admins.
 func (a *API) authorizeTask(ctx context.Context, c *caller, scope account.Scope, id string) error {
@@ -319,7 +310,7 @@ func (a *API) authorizeTask(ctx context.Context, c *caller, scope account.Scope,
 	} else if err != nil {
 		return err
 	}
-	store := storeOfTask(v)
+	store := v.StoreOf()
 	if store == "" {
 		scope = mayAdmin
 	}
@@ -331,7 +322,7 @@ func (a *API) stillMay(ctx context.Context, v *jobs.View) bool {
 	if a.Access == nil {
 		return true
 	}
-	store, scope := storeOfTask(v), seeTiles
+	store, scope := v.StoreOf(), seeTiles
 	if store == "" {
 		scope = mayAdmin
 	}
@@ -343,7 +334,7 @@ func (a *API) taskFor(ctx context.Context, v *jobs.View) (task, error) {
 	if a.Access == nil || isAdmin(ctx) {
 		return task(*v), nil
 	}
-	store := storeOfTask(v)
+	store := v.StoreOf()
 	hidden := false
 	if store != "" {
 		s, err := a.Catalog.Store(ctx, store)
@@ -406,7 +397,7 @@ func (a *API) tasksFor(ctx context.Context, f jobs.Filter) ([]task, string, erro
 			return nil, "", err
 		}
 		for i := range page {
-			if store := storeOfTask(&page[i]); v.tiles[store] == whole {
+			if store := page[i].StoreOf(); v.tiles[store] == whole {
 				items = append(items, trimmed(&page[i], store, v.labels[store] == whole))
 			}
 		}
@@ -433,14 +424,12 @@ func (a *API) mayOn(ctx context.Context, scope account.Scope, store string) erro
 
 // imageOf refuses a task about an image that is not in the store it names: rights are
 // held for that store.
-func (a *API) imageOf(ctx context.Context, s *catalog.Store, args map[string]any) error {
-	given, ok := args["image"]
-	if !ok || a.Access == nil {
+func (a *API) imageOf(ctx context.Context, args jobs.Args) error {
+	if args.Image == "" {
 		return nil
 	}
-	id, _ := given.(string)
-	im, err := a.Catalog.Image(ctx, id)
-	if err == nil && im.StoreID != s.ID {
+	im, err := a.Catalog.Image(ctx, args.Image)
+	if err == nil && args.CheckImage(im) != nil {
 		err = catalog.ErrNotFound
 	}
 	if errors.Is(err, catalog.ErrNotFound) {

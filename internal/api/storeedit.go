@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +23,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
 // optional is a field of a JSON merge patch: absent, null, or a value.
@@ -38,7 +38,7 @@ func (o *optional[T]) UnmarshalJSON(b []byte) error {
 	if o.Null {
 		return nil
 	}
-	return json.Unmarshal(b, &o.Value)
+	return strictjson.Unmarshal(b, &o.Value)
 }
 
 // Schema is that of the value, or null.

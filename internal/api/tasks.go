@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ type task struct {
 	ID               string          `json:"id" doc:"Opaque."`
 	Kind             string          `json:"kind" example:"sync_store" doc:"What is done."`
 	Queue            string          `json:"queue" doc:"Whose workers do it."`
-	Args             json.RawMessage `json:"args" doc:"An object."`
+	Args             json.RawMessage `json:"args" doc:"An object. In lists, arguments of more than 1 KB are shown without all but the store."`
 	State            jobs.State      `json:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled" doc:"Where it stands."`
 	Ready            bool            `json:"ready" doc:"It has ended: succeeded, failed or cancelled."`
 	Progress         *jobs.Progress  `json:"progress" doc:"done of total units; total is null if it is not known."`
@@ -111,7 +112,7 @@ func (a *API) taskFailed(ctx context.Context, err error) error {
 		_, err = checkQueue("")
 		return invalid(errors.New("queue: " + err.Error()))
 	case errors.Is(err, jobs.ErrBadArgs):
-		return invalid(errors.New("args: an object"))
+		return invalid(errors.New("args: " + words(err, jobs.ErrBadArgs)))
 	}
 	return a.failed(ctx, err)
 }
@@ -170,35 +171,64 @@ func (a *API) getTask(ctx context.Context, in *taskPath) (*taskOutput, error) {
 
 type submitInput struct {
 	Body struct {
-		Kind  string         `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews or convert_image."`
-		Queue string         `json:"queue,omitempty" doc:"By default that of the store in args, or else default."`
-		Args  map[string]any `json:"args,omitempty" doc:"What the kind needs, such as store or image: ids, never names of files, as everyone sees them."`
+		Kind  string     `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews or convert_image."`
+		Queue string     `json:"queue,omitempty" doc:"By default that of the store in args, or else default. Up to 64 lower-case letters and digits, with single hyphens or underscores between them."`
+		Args  taskObject `json:"args,omitempty" doc:"What the kind needs: store; of an image also image; of a sync also dry_run and confirm. Ids, never names of files, as everyone sees them. Any other key is refused."`
 	}
+}
+
+// taskObject is an object that is decoded when it is known what it must be: there is no
+// way to look at it before.
+type taskObject struct{ raw []byte }
+
+// UnmarshalJSON is not called for what is absent.
+func (o *taskObject) UnmarshalJSON(b []byte) error {
+	o.raw = bytes.Clone(b)
+	return nil
+}
+
+// Schema is that of an object.
+func (taskObject) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
+}
+
+// args are the arguments that a task is asked for with.
+func (in *submitInput) args() (jobs.Args, error) {
+	if len(in.Body.Args.raw) == 0 {
+		return jobs.Args{}, nil
+	}
+	return jobs.DecodeArgs(in.Body.Kind, in.Body.Args.raw)
 }
 
 func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, error) {
 	if err := a.withTasks(); err != nil {
 		return nil, err
 	}
-	s := jobs.Submission{Kind: in.Body.Kind, Queue: in.Body.Queue, Args: in.Body.Args}
-	if id, ok := in.Body.Args["store"]; ok {
-		name, _ := id.(string)
-		if err := a.mayOn(ctx, mayWrite, name); err != nil {
-			return nil, err
-		}
-		store, err := a.Catalog.Store(ctx, name)
+	args, err := in.args()
+	if err != nil {
+		return nil, a.taskFailed(ctx, err)
+	}
+	if args.Store == "" {
+		err = a.mayOn(ctx, mayAdmin, "")
+	} else {
+		err = a.mayOn(ctx, mayWrite, args.Store)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := jobs.Submission{Kind: in.Body.Kind, Queue: in.Body.Queue, Args: args}
+	if args.Store != "" {
+		store, err := a.Catalog.Store(ctx, args.Store)
 		if errors.Is(err, catalog.ErrNotFound) {
 			return nil, invalid(errors.New("args.store: there is no such store"))
 		} else if err != nil {
 			return nil, a.failed(ctx, err)
 		}
-		if s.Store = store.ID; s.Queue == "" {
+		if s.Queue == "" {
 			s.Queue = jobs.QueueOf(store)
 		}
-		if err := a.imageOf(ctx, store, in.Body.Args); err != nil {
-			return nil, err
-		}
-	} else if err := a.mayOn(ctx, mayAdmin, ""); err != nil {
+	}
+	if err := a.imageOf(ctx, args); err != nil {
 		return nil, err
 	}
 	v, err := a.Jobs.Submit(ctx, s)
@@ -247,17 +277,11 @@ func (a *API) syncs(h huma.API) {
 
 // syncTask submits the task that syncs a store.
 func (a *API) syncTask(ctx context.Context, s *catalog.Store, o *syncAllInput) (*jobs.View, error) {
-	kind, args := jobs.SyncStore, map[string]bool{}
+	kind := jobs.SyncStore
 	if o.Resync {
 		kind = jobs.ResyncStore
 	}
-	if o.DryRun {
-		args["dry_run"] = true
-	}
-	if o.Confirm {
-		args["confirm"] = true
-	}
-	return a.Jobs.Submit(ctx, jobs.Submission{Kind: kind, Queue: jobs.QueueOf(s), Store: s.ID, Args: args})
+	return a.Jobs.Submit(ctx, jobs.Submission{Kind: kind, Queue: jobs.QueueOf(s), Args: jobs.Args{Store: s.ID, DryRun: o.DryRun, Confirm: o.Confirm}})
 }
 
 func (a *API) syncStore(ctx context.Context, in *syncInput) (*taskOutput, error) {

@@ -16,18 +16,21 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
-// tasks gives the site tasks. Those of sync_store say what they were asked for, of
+// tasks gives the site tasks. Those of sync_store and hash_image say what they were asked for, of
 // resync_store wait until go is closed, of verify_store fail.
 func (st *site) tasks() (proceed chan struct{}) {
 	st.t.Helper()
 	proceed = make(chan struct{})
+	asked := func(_ context.Context, t *jobs.Task) (any, error) {
+		t.Logf("begun")
+		return map[string]any{"asked": t.Args}, nil
+	}
 	kinds := []jobs.Kind{
-		{Name: jobs.SyncStore, Unique: true, Run: func(_ context.Context, t *jobs.Task) (any, error) {
-			t.Logf("begun")
-			return map[string]any{"asked": t.Args}, nil
-		}},
+		{Name: jobs.SyncStore, Unique: true, Run: asked},
+		{Name: jobs.HashImage, Run: asked},
 		{Name: jobs.ResyncStore, Unique: true, Run: func(ctx context.Context, t *jobs.Task) (any, error) {
 			t.Progress(1, 3, "files")
 			select {
@@ -242,6 +245,7 @@ func TestSubmitTask(t *testing.T) {
 	st.mkdir("far")
 	far := st.putStore(catalog.Store{Mode: catalog.InPlace, Root: st.path("far"), Queue: "far"})
 	ofFar := map[string]any{"store": far}
+	image := st.slides(map[string]synth.Philips{"a.tiff": {}})["a.tiff"]
 	for _, tt := range []struct{ body, queue string }{
 		{body("kind", "verify_store"), "default"},
 		{body("kind", "verify_store", "args", ofFar), "far"},
@@ -257,13 +261,25 @@ func TestSubmitTask(t *testing.T) {
 		{body("kind", "verify_store", "queue", "Fast Lane"), "queue: up to 64"},
 		{body("kind", "verify_store", "args", []int{1}), "args: expected object"},
 		{body("kind", "verify_store", "args", map[string]any{"store": "nobody"}), "args.store: there is no such store"},
-		{body("kind", "verify_store", "args", map[string]any{"store": 5}), "args.store: there is no such store"},
+		{body("kind", "verify_store", "args", map[string]any{"store": 5}), "args: store must be a string"},
+		{body("kind", "verify_store", "args", map[string]any{"store": st.store, "confirm": true}), `args: the key \"confirm\" is not known`},
+		{body("kind", "verify_store", "args", map[string]any{"store": strings.Repeat("x", 64<<10)}), "args: more than 64 KB"},
+		{body("kind", "hash_image", "args", map[string]any{"store": far, "image": image}), "args.image: there is no such image in the store"},
+		{body("kind", "hash_image", "args", map[string]any{"image": image}), "args.image: there is no such image in the store"},
+		{body("kind", "verify_store", "queue", strings.Repeat("q", 65)), "queue: up to 64"},
+		{`{"kind":"sync_store","args":{"store":"` + st.store + `","ſtore":"` + far + `","confirm":true}}`, `must be written \"store\"`},
+		{`{"kind":"sync_store","args":{"store":"` + st.store + `","Store":"` + far + `","confirm":true}}`, `must be written \"store\"`},
+		{`{"kind":"hash_image","args":{"store":"` + st.store + `","Image":"` + image + `"}}`, `must be written \"image\"`},
+		{`{"kind":"sync_store","args":{"store":"` + st.store + `","store":"` + far + `"}}`, `\"store\" is given more than once`},
+		{`{"kind":"sync_store","args":{"store":"` + st.store + `"},"args":{"store":"` + far + `"}}`, `\"args\" is given more than once`},
+		{`{"kind":"sync_store","argſ":{"store":"` + st.store + `"}}`, "unexpected property"},
 		{body("kind", "verify_store", "run_as", "root"), "unexpected property"},
 	} {
 		st.refused("POST", "/api/v1/tasks", tt.body, 422, tt.words)
 	}
 	st.refused("GET", "/api/v1/tasks?cursor=nowhere", "", 400, "begin again without it")
 	st.refused("GET", "/api/v1/tasks?state=asleep", "", 422, "query.state")
+	st.refused("GET", "/api/v1/tasks?queue="+strings.Repeat("q", 65), "", 422, "queue: up to 64")
 	for _, id := range []string{"t999", "nobody", "1"} {
 		st.refused("GET", "/api/v1/tasks/"+id, "", 404, "There is no such task")
 		st.refused("DELETE", "/api/v1/tasks/"+id, "", 404, "There is no such task")

@@ -46,8 +46,8 @@ var (
 	ErrNotFound = errors.New("jobs: no such task")
 	// ErrUnknownKind: the program knows no tasks of this kind.
 	ErrUnknownKind = errors.New("jobs: unknown kind of task")
-	// ErrBadArgs: the arguments of a task are no JSON object.
-	ErrBadArgs = errors.New("jobs: the arguments of a task must be a JSON object")
+	// ErrBadArgs: the arguments of a task are not those that its kind takes.
+	ErrBadArgs = errors.New("jobs: wrong arguments of a task")
 	// ErrBadQueue: no queue can have this name.
 	ErrBadQueue = errors.New("jobs: the name of a queue is up to 64 lower-case letters and digits, with single hyphens or underscores between them")
 	// ErrBadFilter: a filter with an unknown state or a cursor of another list.
@@ -158,10 +158,10 @@ func (j *Jobs) Close() error { return j.db.close() }
 type Submission struct {
 	Kind  string
 	Queue string // "" for [DefaultQueue]
-	Store string // id of the store it is about; "" for none. It becomes the argument "store"
-	// Args are the arguments: what JSON makes an object of, or nil. They are shown
-	// to those who see the task, so they hold ids and never names of files.
-	Args any
+	Store string // id of the store it is about; "" for that of Args, or none
+	// Args are shown to those who see the task, so they hold ids and never names of
+	// files.
+	Args Args
 }
 
 // Submit puts a task in its queue. If its kind is unique and the same task has not
@@ -209,7 +209,7 @@ var unfinished = []rivertype.JobState{
 func (j *Jobs) prepare(s Submission) (taskArgs, *river.InsertOpts, error) {
 	kind, ok := j.kinds[s.Kind]
 	if !ok {
-		return taskArgs{}, nil, fmt.Errorf("%w: %q", ErrUnknownKind, s.Kind)
+		return taskArgs{}, nil, fmt.Errorf("%w: %.80q", ErrUnknownKind, s.Kind)
 	}
 	if s.Queue == "" {
 		s.Queue = DefaultQueue
@@ -217,7 +217,10 @@ func (j *Jobs) prepare(s Submission) (taskArgs, *river.InsertOpts, error) {
 	if err := CheckQueue(s.Queue); err != nil {
 		return taskArgs{}, nil, err
 	}
-	raw, err := canonical(s.Args, s.Store)
+	if s.Store != "" {
+		s.Args.Store = s.Store
+	}
+	raw, err := s.Args.encode(s.Kind)
 	if err != nil {
 		return taskArgs{}, nil, err
 	}
@@ -226,30 +229,6 @@ func (j *Jobs) prepare(s Submission) (taskArgs, *river.InsertOpts, error) {
 		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: unfinished}
 	}
 	return taskArgs{kind: s.Kind, raw: raw}, opts, nil
-}
-
-// canonical returns arguments with the store among them, such that the same ones
-// are the same bytes.
-func canonical(args any, store string) (json.RawMessage, error) {
-	fields := map[string]any{}
-	if args != nil {
-		b, err := json.Marshal(args)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrBadArgs, err)
-		}
-		dec := json.NewDecoder(strings.NewReader(string(b)))
-		dec.UseNumber()
-		if err := dec.Decode(&fields); err != nil {
-			return nil, ErrBadArgs
-		}
-		if fields == nil { // null
-			fields = map[string]any{}
-		}
-	}
-	if store != "" {
-		fields["store"] = store
-	}
-	return json.Marshal(fields)
 }
 
 // Cancel ends a task: one that waits at once, one that runs as soon as its function
@@ -274,7 +253,7 @@ var (
 // CheckQueue returns nil if a queue can have this name, or [ErrBadQueue].
 func CheckQueue(name string) error {
 	if len(name) > 64 || !queueName.MatchString(name) {
-		return fmt.Errorf("%w: %q", ErrBadQueue, name)
+		return fmt.Errorf("%w: %.80q", ErrBadQueue, name)
 	}
 	return nil
 }

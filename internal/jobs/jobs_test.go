@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func TestRun(t *testing.T) {
 			task.Progress(3, 3, "files")
 			return map[string]any{"store": task.Store, "args": task.Args}, nil
 		}})
-		v := submit(t, j, Submission{Kind: SyncStore, Store: "s1", Args: map[string]any{"dry_run": true}})
+		v := submit(t, j, Submission{Kind: SyncStore, Store: "s1", Args: Args{DryRun: true}})
 		want := &View{
 			ID: v.ID, Kind: SyncStore, Queue: DefaultQueue, State: Waiting, Args: json.RawMessage(`{"dry_run":true,"store":"s1"}`),
 			Log: []LogLine{}, WaitingForWorker: true, SubmittedAt: v.SubmittedAt,
@@ -201,17 +202,17 @@ func TestUnique(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		none := func(context.Context, *Task) (any, error) { return nil, nil }
 		j := open(t, url, Kind{Name: SyncStore, Run: none, Unique: true}, Kind{Name: HashImage, Run: none})
-		first := submit(t, j, Submission{Kind: SyncStore, Store: "a", Args: map[string]any{"x": 1, "y": map[string]int{"b": 1, "a": 2}}})
+		first := submit(t, j, Submission{Kind: SyncStore, Store: "a", Args: Args{DryRun: true}})
 		tests := []struct {
 			name string
 			s    Submission
 			same bool
 		}{
-			{"the same", Submission{Kind: SyncStore, Args: json.RawMessage(`{"y":{"a":2,"b":1},"x":1,"store":"a"}`)}, true},
-			{"in another queue", Submission{Kind: SyncStore, Queue: "other", Store: "a", Args: json.RawMessage(`{"y":{"a":2,"b":1},"x":1}`)}, true},
-			{"another store", Submission{Kind: SyncStore, Store: "b", Args: json.RawMessage(`{"y":{"a":2,"b":1},"x":1}`)}, false},
+			{"the same", Submission{Kind: SyncStore, Args: Args{Store: "a", DryRun: true}}, true},
+			{"in another queue", Submission{Kind: SyncStore, Queue: "other", Store: "a", Args: Args{DryRun: true}}, true},
+			{"another store", Submission{Kind: SyncStore, Store: "b", Args: Args{DryRun: true}}, false},
 			{"other arguments", Submission{Kind: SyncStore, Store: "a"}, false},
-			{"another kind", Submission{Kind: HashImage, Args: json.RawMessage(`{"y":{"a":2,"b":1},"x":1,"store":"a"}`)}, false},
+			{"another kind", Submission{Kind: HashImage, Store: "a"}, false},
 		}
 		for _, tt := range tests {
 			if v := submit(t, j, tt.s); (v.ID == first.ID) != tt.same {
@@ -241,9 +242,9 @@ func TestRefusals(t *testing.T) {
 			{"kind", Submission{Kind: "make_coffee"}, ErrUnknownKind},
 			{"queue", Submission{Kind: SyncStore, Queue: "Not This"}, ErrBadQueue},
 			{"long queue", Submission{Kind: SyncStore, Queue: string(make([]byte, 65))}, ErrBadQueue},
-			{"list", Submission{Kind: SyncStore, Args: []int{1}}, ErrBadArgs},
-			{"text", Submission{Kind: SyncStore, Args: json.RawMessage(`"no`)}, ErrBadArgs},
-			{"null", Submission{Kind: SyncStore, Args: json.RawMessage(`null`)}, nil},
+			{"not of its kind", Submission{Kind: SyncStore, Args: Args{Image: "x"}}, ErrBadArgs},
+			{"large", Submission{Kind: SyncStore, Store: strings.Repeat("x", maxArgs)}, ErrBadArgs},
+			{"nothing", Submission{Kind: SyncStore}, nil},
 		}
 		for _, tt := range tests {
 			if _, err := j.Submit(t.Context(), tt.s); !errors.Is(err, tt.want) {

@@ -91,7 +91,8 @@ func (j *Jobs) Get(ctx context.Context, id string) (*View, error) {
 }
 
 // List returns tasks, newest first, and the cursor of the next page, "" on the
-// last. The error may be [ErrBadFilter].
+// last. Of large arguments it returns the store alone. The error may be [ErrBadFilter]
+// or [ErrBadQueue].
 func (j *Jobs) List(ctx context.Context, f Filter) (page []View, next string, err error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
@@ -111,6 +112,9 @@ func (j *Jobs) List(ctx context.Context, f Filter) (page []View, next string, er
 		next = taskID(rows[f.Limit-1].ID)
 	}
 	page, err = j.views(ctx, rows)
+	for i := range page {
+		page[i].shorten()
+	}
 	return page, next, err
 }
 
@@ -138,6 +142,9 @@ func (j *Jobs) params(f Filter) (*river.JobListParams, error) {
 		p = p.Kinds(f.Kind)
 	}
 	if f.Queue != "" {
+		if err := CheckQueue(f.Queue); err != nil {
+			return nil, err
+		}
 		p = p.Queues(f.Queue)
 	}
 	switch f.State {

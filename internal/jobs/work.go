@@ -163,10 +163,7 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 		Origin: originOf(job.Metadata),
 		number: job.ID, db: r.w.db, last: -1,
 	}
-	var about struct{ Store string }
-	if json.Unmarshal(t.Args, &about) == nil {
-		t.Store = about.Store
-	}
+	t.Store = storeOf(t.Kind, t.Args)
 	end := func(string) {}
 	if r.w.Begin != nil {
 		ctx, end = r.w.Begin(ctx, t)
