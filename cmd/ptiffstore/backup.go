@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
 // A manifest says what a backup is.
@@ -190,7 +191,7 @@ func readManifest(folder string) (*manifest, error) {
 		return nil, fmt.Errorf("%s is no backup: %w", folder, err)
 	}
 	m := new(manifest)
-	if err := json.Unmarshal(b, m); err != nil || m.File == "" || m.File != filepath.Base(m.File) {
+	if err := strictjson.UnmarshalKnown(b, m); err != nil || m.File == "" || m.File != filepath.Base(m.File) {
 		return nil, fmt.Errorf("%s is no backup: its %s cannot be read", folder, manifestName)
 	}
 	return m, nil

@@ -326,6 +326,8 @@ var accessTable = []struct {
 	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&image={image}&scope=tiles", "", ownTiles},
 	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&image={image}&scope=label", "", labels},
 	{"GET /api/v1/auth/check", "/api/v1/auth/check?scope=admin", "", admins},
+	{"POST /api/v1/auth/check", "/api/v1/auth/check", `{"scope":"tiles","ſcope":"label","images":[{"store":"{store}","image":"{image}"}]}`, statuses{400, 400, 400, 400, 400, 400}},
+	{"POST /api/v1/auth/check", "/api/v1/auth/check", `{"scope":"tiles","images":[{"store":"{store}","image":"{image}","image":"{away}"}]}`, statuses{400, 400, 400, 400, 400, 400}},
 	{"POST /api/v1/auth/check", "/api/v1/auth/check", `{"scope":"tiles","images":[{"store":"{store}","image":"{image}"}]}`, loggedIn},
 	{"POST /api/v1/auth/revoke", "/api/v1/auth/revoke", "{}", open.with(404)},
 	{"GET /api/v1/auth/revocations", "/api/v1/auth/revocations?since=0", "", open.with(401)},
@@ -709,6 +711,13 @@ func TestStorePolicies(t *testing.T) {
 	}
 	if im := g.json("admin", image); im["file_name"] == nil {
 		t.Error("hidden: an admin sees no name")
+	}
+	for _, role := range []string{"reader", "contributor", "admin"} {
+		for scope, want := range map[string]int{"label": 403, "tiles": 200} {
+			if a := g.as(role, "POST", image+"/sign", `{"scope":"`+scope+`"}`); a.status != want {
+				t.Errorf("hidden: %s: a link for %s: %d %s, want %d", role, scope, a.status, a.body, want)
+			}
+		}
 	}
 	set(false, true)
 	check("public", tile, open)

@@ -39,6 +39,9 @@ func TestEditImage(t *testing.T) {
 		`{"file_name":"x"}`:                                  "file_name",
 		`{"digest":"x"}`:                                     "digest",
 		`[]`:                                                 "",
+		`{"Label":"x"}`:                                      "unexpected property",
+		`{"label":"x","label":"y"}`:                          `\"label\" is given more than once`,
+		`{"label":"x","labe\u006c":null}`:                    `\"label\" is given more than once`,
 	} {
 		st.refused("PATCH", path, body, 422, words)
 	}

@@ -228,6 +228,12 @@ func TestStoreFieldsRefused(t *testing.T) {
 	if diff := cmp.Diff(before, st.object("GET", "/api/v1/stores", "", 200)); diff != "" {
 		t.Errorf("refused requests changed something (-before +after):\n%s", diff)
 	}
+	for _, twice := range []string{`{"label":"x","label":"y"}`, `{"public":false,"public":true}`} {
+		st.refused("PATCH", "/api/v1/stores/"+st.store, twice, 422, "is given more than once")
+	}
+	for _, inexact := range []string{`{"hide_labelſ":false}`, `{"Public":true}`, `{"public":false,"PUBLIC":true}`} {
+		st.refused("PATCH", "/api/v1/stores/"+st.store, inexact, 422, "unexpected property")
+	}
 	// All that is wrong is said at once.
 	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"settle":"0","origin":"x"}`, 422, `"errors":["settle: `)
 	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"settle":"0","origin":"x"}`, 422, `,"origin: `)

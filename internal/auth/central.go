@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -212,7 +213,7 @@ func read(status int, kind string, body []byte, into any) error {
 		}
 		return fmt.Errorf("it answered %d with a body of type %.60q: is this the address of the check?", status, kind)
 	}
-	if err := json.Unmarshal(body, into); err != nil {
+	if err := strictjson.UnmarshalKnown(body, into); err != nil {
 		if refused {
 			return nil
 		}
@@ -419,7 +420,7 @@ func (c *Central) Revocations(ctx context.Context, since int64) (RevocationPage,
 	case v.status == http.StatusNotFound:
 	case v.status != http.StatusOK:
 		err = fmt.Errorf("it answered %d when asked for revocations", v.status)
-	case json.Unmarshal(v.body, &p) != nil:
+	case strictjson.UnmarshalKnown(v.body, &p) != nil:
 		err = errors.New("its list of revocations is no JSON as expected")
 	}
 	if err != nil {

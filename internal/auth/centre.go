@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -100,7 +100,11 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 			ExternalID string `json:"external_id"`
 		} `json:"images"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, revokeBytes)).Decode(&ask); err != nil {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, revokeBytes))
+	if err == nil {
+		err = strictjson.UnmarshalKnown(body, &ask)
+	}
+	if err != nil {
 		return &web.Error{Status: http.StatusBadRequest, Detail: "The body is like {\"scope\": \"tiles\", \"images\": [{\"store\": …, \"image\": …}]}."}
 	}
 	if n := len(ask.Images); n == 0 || n > BatchMost {

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -243,7 +243,7 @@ func (f *Follower) RevokeHandler(key []byte) http.Handler {
 			return err
 		}
 		var page RevocationPage
-		if err := json.Unmarshal(body, &page); err != nil {
+		if err := strictjson.UnmarshalKnown(body, &page); err != nil {
 			return &web.Error{Status: http.StatusBadRequest, Detail: "The body is no list of revocations."}
 		}
 		f.take(page.Items)

@@ -1,17 +1,16 @@
 package auth
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
 // A Pass lets its bearer see an image or a store for some minutes at an edge that
@@ -148,12 +147,8 @@ func decode(part string, into any) error {
 	if err != nil {
 		return fmt.Errorf("%w: not base64url", ErrBadPass)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("%w: not JSON", ErrBadPass)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("%w: something follows the JSON", ErrBadPass)
+	if err := strictjson.UnmarshalKnown(b, into); err != nil {
+		return fmt.Errorf("%w: not JSON, or with keys in doubt", ErrBadPass)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
 const (
@@ -204,8 +204,10 @@ func (e *examination) backups(_ context.Context, n *notes) {
 	found, _ := filepath.Glob(filepath.Join(e.Backups, "*", "backup.json")) // without magic of its own or not found
 	var last time.Time
 	for _, path := range found {
-		var m struct{ At time.Time }
-		if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, &m) == nil && m.At.After(last) {
+		var m struct {
+			At time.Time `json:"at"`
+		}
+		if b, err := os.ReadFile(path); err == nil && strictjson.UnmarshalKnown(b, &m) == nil && m.At.After(last) {
 			last = m.At
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
 // A sidecar is a file beside a slide that says of it what its bytes don't, so that
@@ -118,7 +119,7 @@ func readSidecar(st *catalog.Store, path string) (*sidecar, error) {
 		return nil, err
 	}
 	var c sidecar
-	if err := json.Unmarshal(data, &c); err != nil {
+	if err := strictjson.UnmarshalKnown(data, &c); err != nil {
 		return nil, fmt.Errorf("ingest: a sidecar is damaged: %w", err)
 	}
 	if c.ID == "" || len(c.ID) > 64 || strings.ContainsAny(c.ID, "/-\x00") {

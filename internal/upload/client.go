@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -136,7 +137,7 @@ func (s *sending) stateFile() (string, error) {
 
 func (s *sending) load() {
 	b, err := os.ReadFile(s.state)
-	if err != nil || json.Unmarshal(b, &s.now) != nil || len(s.now.SHA256) != 64 {
+	if err != nil || strictjson.UnmarshalKnown(b, &s.now) != nil || len(s.now.SHA256) != 64 {
 		s.now = session{} // begun anew
 	}
 }
@@ -390,7 +391,7 @@ func (c *Client) Show(ctx context.Context, at string) (*View, error) {
 		if err != nil {
 			return err
 		}
-		return json.Unmarshal(resp.body, &v)
+		return strictjson.UnmarshalKnown(resp.body, &v)
 	})
 }
 
@@ -454,7 +455,7 @@ func (c *Client) do(r *http.Request) (response, error) {
 		return response{resp.Header, body}, err
 	}
 	var p web.Problem
-	if json.Unmarshal(body, &p) != nil || p.Detail == "" {
+	if strictjson.UnmarshalKnown(body, &p) != nil || p.Detail == "" {
 		p.Detail = "The server answered " + resp.Status + "."
 	}
 	after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 if there is none

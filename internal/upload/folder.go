@@ -15,6 +15,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
 // hiddenName is the folder in a store's incoming folder where uploads are until they
@@ -121,7 +122,7 @@ func (f *folder) load(id string) (*record, error) {
 		return nil, err
 	}
 	r := new(record)
-	if err := json.Unmarshal(b, r); err != nil || r.ID != id || r.Store != f.store.ID {
+	if err := strictjson.UnmarshalKnown(b, r); err != nil || r.ID != id || r.Store != f.store.ID {
 		return nil, fmt.Errorf("upload: the sidecar of upload %s is damaged: remove it, and the upload with it", id)
 	}
 	return r, nil

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
+)
+
+// TestForeignImage has workers find tasks whose store and image don't belong together,
+// or whose keys don't say which are meant, however they got into a queue: they do
+// nothing with either.
+func TestForeignImage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(dir, "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, id := range []string{"own", "foreign"} {
+		if _, err := c.PutStore(t.Context(), catalog.Store{ID: id, Label: id, Mode: catalog.InPlace, Root: filepath.Join(dir, id)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	im := &catalog.Image{ID: "slide", StoreID: "foreign", Path: "a.tiff", State: catalog.Available, Revision: "r", Identity: blob.Identity{Ino: 1, Size: 1}}
+	if err := c.PutImages(t.Context(), []*catalog.Image{im}); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range (&crew{catalog: c}).kinds() { // without what it would do the task with
+		for args, words := range map[string]string{
+			`{"store":"own","image":"slide"}`:      "the image is not in the store",
+			`{"image":"slide"}`:                    "the image is not in the store",
+			`{"store":"own","ſtore":"foreign"}`:    "must be written",
+			`{"store":"own","Store":"foreign"}`:    "must be written",
+			`{"store":"own","Image":"slide"}`:      "is not known",
+			`{"store":"own","store":"foreign"}`:    "is given more than once",
+			`{"store":"own","path":"/etc/shadow"}`: "is not known",
+		} {
+			if k.Name == jobs.SyncStore || k.Name == jobs.ResyncStore || k.Name == jobs.VerifyStore {
+				if strings.Contains(args, "image") {
+					words = `"image" is not known`
+				}
+			} else if strings.Contains(args, "Image") {
+				words = "must be written"
+			}
+			_, err := k.Run(t.Context(), &jobs.Task{Kind: k.Name, Args: json.RawMessage(args)})
+			if err == nil || !strings.Contains(fmt.Sprint(err), words) {
+				t.Errorf("%s of %s: %v, want %q", k.Name, args, err, words)
+			}
+		}
+	}
+}
