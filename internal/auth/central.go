@@ -8,13 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,7 +64,9 @@ type Central struct {
 	base    *url.URL
 	client  *http.Client
 	breaker breaker
-	single  atomic.Bool // the server knows no POST
+	seed    maphash.Seed // of the hashes of credentials
+	single  atomic.Bool  // the server knows no POST
+	told    atomic.Int64 // when the log was last told of an answer that can't be used, in seconds of the Unix epoch
 	back    chan struct{}
 }
 
@@ -105,7 +108,7 @@ func NewCentral(o CentralOptions) (*Central, error) {
 		transport = o.Wrap(transport)
 	}
 	return &Central{
-		o: o, base: base, back: make(chan struct{}, 1),
+		o: o, base: base, seed: maphash.MakeSeed(), back: make(chan struct{}, 1),
 		client: &http.Client{
 			Timeout:   o.Timeout,
 			Transport: transport,
@@ -144,11 +147,14 @@ func (c *Central) Check(ctx context.Context, cred Credential, questions []Questi
 	}
 	for scope, list := range byScope {
 		if err := c.many(ctx, cred, scope, questions, list, answers); err != nil {
-			if errors.Is(err, errNoBatch) {
-				c.single.Store(true)
-				return c.each(ctx, cred, questions)
+			if !errors.Is(err, errNoBatch) {
+				return nil, err
 			}
-			return nil, err
+			got, err := c.each(ctx, cred, questions)
+			if err == nil { // else it may be this credential that it does not take
+				c.single.Store(true)
+			}
+			return got, err
 		}
 	}
 	return answers, nil
@@ -166,13 +172,16 @@ func (c *Central) one(ctx context.Context, cred Credential, q *Question) (Answer
 	if err != nil {
 		return Answer{}, err
 	}
-	return send(c, r, func(status int, kind string, body []byte) (Answer, error) {
-		var v verdict
-		if err := read(status, kind, body, &v); err != nil {
-			return Answer{}, err
-		}
-		return v.answer(status, len(body) == 0, c.o.TTL)
-	})
+	return send(c, r, cred, c.oneAnswer)
+}
+
+// oneAnswer reads the answer to a GET.
+func (c *Central) oneAnswer(r *reply) (Answer, error) {
+	var v verdict
+	if err := r.read(&v); err != nil {
+		return Answer{}, err
+	}
+	return v.answer(r.status, len(r.body) == 0, c.o.TTL)
 }
 
 // answer is what the server said with a status. Of a server that says it with the
@@ -199,25 +208,35 @@ func (v *verdict) answer(status int, empty bool, ttl time.Duration) (Answer, err
 	return a, nil
 }
 
-// read reads the body of 200, 401 or 403; any other status is an error.
-func read(status int, kind string, body []byte, into any) error {
-	refused := status == http.StatusUnauthorized || status == http.StatusForbidden
+// read reads the body of 200, 401 or 403; any other status is an error. Without a body
+// 204 means yes, and so does 200 that says itself that there is none: any other empty
+// body may be an answer that was cut off.
+func (r *reply) read(into any) error {
+	refused := r.status == http.StatusUnauthorized || r.status == http.StatusForbidden
 	switch {
-	case !refused && status/100 != 2:
-		return fmt.Errorf("it answered %d", status)
-	case len(body) == 0:
+	case r.status == http.StatusNoContent:
 		return nil
-	case !strings.HasPrefix(kind, "application/json"):
-		if refused {
-			return nil // a page or a problem, for people
-		}
-		return fmt.Errorf("it answered %d with a body of type %.60q: is this the address of the check?", status, kind)
+	case !refused && r.status != http.StatusOK:
+		return fmt.Errorf("it answered %d", r.status)
+	case len(r.body) == 0 && !refused && !r.empty:
+		return errors.New("it answered 200 without a body and without Content-Length: 0: the answer may have been cut off")
+	case len(r.body) == 0:
+		return nil
 	}
-	if err := strictjson.UnmarshalKnown(body, into); err != nil {
-		if refused {
-			return nil
-		}
-		return fmt.Errorf("it answered %d with a body that is no JSON as expected", status)
+	err := r.decode(into)
+	if refused {
+		return nil // without JSON it is a page or a problem, for people
+	}
+	return err
+}
+
+// decode reads a body of JSON.
+func (r *reply) decode(into any) error {
+	if kind, _, err := mime.ParseMediaType(r.kind); err != nil || kind != "application/json" {
+		return fmt.Errorf("it answered %d with a body of type %.60q: is this the address of the check?", r.status, r.kind)
+	}
+	if err := strictjson.UnmarshalKnown(r.body, into); err != nil {
+		return fmt.Errorf("it answered %d with a body that is no JSON as expected: %w", r.status, err)
 	}
 	return nil
 }
@@ -247,13 +266,7 @@ func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope
 	if err != nil {
 		return err
 	}
-	got, err := send(c, r, func(status int, kind string, body []byte) ([]Answer, error) {
-		switch status {
-		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-			return nil, errNoBatch
-		}
-		return batch(status, kind, body, len(list), c.o.TTL)
-	})
+	got, err := send(c, r, cred, func(r *reply) ([]Answer, error) { return r.batch(len(list), c.o.TTL) })
 	if err != nil {
 		return err
 	}
@@ -264,28 +277,33 @@ func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope
 }
 
 // batch reads the answer to a POST: one verdict for each image, in their order.
-func batch(status int, kind string, body []byte, n int, ttl time.Duration) ([]Answer, error) {
+func (r *reply) batch(n int, ttl time.Duration) ([]Answer, error) {
+	switch r.status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return nil, errNoBatch
+	}
 	var all struct {
 		verdict
 		Answers []verdict `json:"answers"`
 	}
-	if err := read(status, kind, body, &all); err != nil {
+	if err := r.read(&all); err != nil {
 		return nil, err
 	}
-	if status/100 == 2 && all.Answers == nil {
+	allowed := r.status/100 == 2
+	if allowed && all.Answers == nil {
 		return nil, errNoBatch // it does not look at the body
 	}
-	if status/100 == 2 && len(all.Answers) != n {
+	if allowed && len(all.Answers) != n {
 		return nil, fmt.Errorf("it gave %d answers to %d questions", len(all.Answers), n)
 	}
 	answers := make([]Answer, n)
 	for i := range answers {
 		v := all.verdict
-		if status/100 == 2 {
+		if allowed {
 			one := all.Answers[i]
 			v.Allow, v.StoreWide = one.Allow, one.StoreWide
 		}
-		a, err := v.answer(status, false, ttl)
+		a, err := v.answer(r.status, false, ttl)
 		if err != nil {
 			return nil, err
 		}
@@ -341,61 +359,112 @@ func (c *Central) request(ctx context.Context, method, path string, query url.Va
 
 // send sends r unless the server is to be spared, and reads the answer. Errors hold
 // neither the address, in which an external id may be, nor any of the credential.
-func send[T any](c *Central, r *http.Request, read func(status int, kind string, body []byte) (T, error)) (T, error) {
+func send[T any](c *Central, r *http.Request, cred Credential, read func(*reply) (T, error)) (T, error) {
 	var zero T
-	ok, wait := c.breaker.enter(time.Now())
+	ok, trial, wait := c.breaker.enter(time.Now())
 	if !ok {
 		return zero, &UnavailableError{RetryAfter: wait, Err: errors.New("the central server does not answer; it is not asked for a while")}
 	}
-	v, err := c.roundTrip(r)
-	var got T
-	if err == nil {
-		got, err = read(v.status, v.kind, v.body)
+	got, o, err := exchange(c, r, read)
+	c.learn(r.Context(), c.breaker.leave(o, c.caller(cred), trial, time.Now()), err)
+	switch {
+	case err == nil:
+		return got, nil
+	case o == good:
+		return zero, err
 	}
-	good := err == nil || errors.Is(err, errNoBatch)
-	gone, back := c.breaker.leave(good, time.Now())
-	if gone {
+	c.complain(err)
+	return zero, &UnavailableError{RetryAfter: breakerPause, Err: fmt.Errorf("central server: %w", err)}
+}
+
+// exchange sends r and reads the answer.
+func exchange[T any](c *Central, r *http.Request, read func(*reply) (T, error)) (got T, o outcome, err error) {
+	v, o, err := c.roundTrip(r)
+	if err != nil {
+		return got, o, err
+	}
+	got, err = read(&v)
+	switch {
+	case err == nil, errors.Is(err, errNoBatch):
+		return got, good, err
+	case v.status >= http.StatusInternalServerError:
+		return got, failed, err
+	}
+	return got, unusable, err
+}
+
+// caller tells callers apart by what is sent of their credentials. An attacker can't find
+// two that look the same.
+func (c *Central) caller(cred Credential) uint64 {
+	if c.o.Cookie == "" {
+		cred.Cookie = ""
+	}
+	return maphash.Comparable(c.seed, [2]string{cred.Authorization, cred.Cookie})
+}
+
+// learn draws the conclusion from an event of the breaker. A suspected server is asked
+// with no credential at all, so that those of strangers can't close it to others.
+func (c *Central) learn(ctx context.Context, e breakerEvent, err error) {
+	if e == suspected {
+		o := failed
+		r, e2 := c.request(ctx, http.MethodGet, c.o.Path, url.Values{"scope": {string(account.ScopeTiles)}}, nil, Credential{})
+		if e2 == nil {
+			_, o, _ = exchange(c, r, c.oneAnswer)
+		}
+		e = c.breaker.settle(o, time.Now())
+	}
+	switch e {
+	case wentDown:
 		c.o.Log.Warn("the central server does not answer as it should: only answers that are remembered let anybody in", "err", err)
-	}
-	if back {
+		c.told.Store(time.Now().Unix())
+	case cameBack:
 		c.o.Log.Info("the central server answers again")
 		select {
 		case c.back <- struct{}{}:
 		default:
 		}
 	}
-	if err != nil {
-		if good {
-			return zero, err
-		}
-		return zero, &UnavailableError{RetryAfter: breakerPause, Err: fmt.Errorf("central server: %w", err)}
-	}
-	return got, nil
 }
 
+// complain logs an answer that can't be used, at most once a minute: strangers can
+// provoke them.
+func (c *Central) complain(err error) {
+	now, last := time.Now().Unix(), c.told.Load()
+	if now-last >= 60 && c.told.CompareAndSwap(last, now) {
+		c.o.Log.Warn("cannot use an answer of the central server; the caller gets 503", "err", err)
+	}
+}
+
+// A reply is the answer to a request.
 type reply struct {
 	status int
-	kind   string
+	kind   string // Content-Type
+	empty  bool   // it says itself that it has no body
 	body   []byte
 }
 
-func (c *Central) roundTrip(r *http.Request) (reply, error) {
+// roundTrip sends r. The outcome is good if there is an answer, whatever it is.
+func (c *Central) roundTrip(r *http.Request) (reply, outcome, error) {
 	resp, err := c.client.Do(r)
 	if err != nil {
+		o := failed
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+			o = unreached
+		}
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}
-		return reply{}, err
+		return reply{}, o, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, answerBytes+1))
 	if err != nil {
-		return reply{}, err
+		return reply{}, failed, err
 	}
 	if len(body) > answerBytes {
-		return reply{}, fmt.Errorf("its answer has more than %d bytes", answerBytes)
+		return reply{}, unusable, fmt.Errorf("its answer has more than %d bytes", answerBytes)
 	}
-	return reply{resp.StatusCode, resp.Header.Get("Content-Type"), body}, nil
+	return reply{resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Length") == "0", body}, good, nil
 }
 
 // Back delivers when the server answers again.
@@ -413,7 +482,7 @@ func (c *Central) Revocations(ctx context.Context, since int64) (RevocationPage,
 		return RevocationPage{}, err
 	}
 	Prove(r, nil, c.o.EdgeKey, time.Now())
-	v, err := c.roundTrip(r)
+	v, _, err := c.roundTrip(r)
 	p := RevocationPage{Latest: since}
 	switch {
 	case err != nil:

@@ -8,12 +8,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 func ask(t testing.TB, c *Central, cred Credential, qs ...Question) ([]Answer, error) {
@@ -60,6 +63,17 @@ func TestCentralAnswers(t *testing.T) {
 		{name: "allow that is no truth", status: 200, kind: "application/json", body: `{"allow":"true"}`, unavailable: true},
 		{name: "redirect to a login", status: 302, extraHeaders: map[string]string{"Location": "/login"}, unavailable: true},
 		{name: "not found", status: 404, unavailable: true},
+		{name: "trailing garbage", status: 200, kind: "application/json", body: `{"allow":true}{}`, unavailable: true},
+		{name: "said twice", status: 200, kind: "application/json", body: `{"allow":false,"allow":true}`, unavailable: true},
+		{name: "said twice in other spellings", status: 200, kind: "application/json", body: `{"allow":false,"aLLow":true}`, unavailable: true},
+		{name: "spelled otherwise", status: 200, kind: "application/json", body: `{"Allow":true}`, unavailable: true},
+		{name: "spelled otherwise, folded", status: 200, kind: "application/json", body: `{"allow":true,"uſer":{"id":"x"}}`, unavailable: true},
+		{name: "a user said twice", status: 200, kind: "application/json", body: `{"allow":true,"user":{"id":"a","id":"b"}}`, unavailable: true},
+		{name: "more of another application", status: 200, kind: "application/json", body: `{"allow":true,"more":{"Other":[{"x":1}]}}`, want: Answer{Allow: true, Status: 200, TTL: time.Minute}},
+		{name: "nested without end", status: 200, kind: "application/json", body: `{"allow":true,"more":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, unavailable: true},
+		{name: "null", status: 200, kind: "application/json", body: `null`, unavailable: true},
+		{name: "a list", status: 200, kind: "application/json", body: `[{"allow":true}]`, unavailable: true},
+		{name: "another type that begins alike", status: 200, kind: "application/json-seq", body: `{"allow":true}`, unavailable: true},
 		{name: "error", status: 500, kind: "application/json", body: `{"allow":true}`, unavailable: true},
 		{name: "endless", status: 200, kind: "application/json", body: `{"allow":true}` + strings.Repeat(" ", 2<<20), unavailable: true},
 	}
@@ -191,57 +205,228 @@ func TestCentralBatch(t *testing.T) {
 	}
 }
 
-// TestBreaker: a server that fails is left alone, and asked again after a while.
+// TestBreaker: a server that fails for different callers is left alone, and asked again
+// after a while; what one caller provokes is no reason.
 func TestBreaker(t *testing.T) {
-	now := noon
-	b := new(breaker)
-	enter := func(want bool) {
+	type step struct {
+		o      outcome
+		caller uint64
+		after  time.Duration // before the step
+		want   breakerEvent
+	}
+	same := func(o outcome, want breakerEvent) []step {
+		return slices.Repeat([]step{{o, 1, 0, want}}, 20)
+	}
+	four := []step{{failed, 1, 0, unchanged}, {failed, 2, 0, unchanged}, {failed, 3, 0, unchanged}, {failed, 4, 0, unchanged}}
+	tests := []struct {
+		name  string
+		steps []step
+		open  bool
+	}{
+		{"one caller's failures", same(failed, unchanged), false},
+		{"one caller's odd answers", same(unusable, unchanged), false},
+		{"many callers' odd answers", []step{{unusable, 1, 0, unchanged}, {unusable, 2, 0, unchanged}, {unusable, 3, 0, unchanged}, {unusable, 4, 0, unchanged}, {unusable, 5, 0, unchanged}, {unusable, 6, 0, unchanged}}, false},
+		{"failures of different callers are a suspicion", append(slices.Clone(four), step{failed, 5, 0, suspected}), false},
+		{"others wait for what the suspicion comes to", append(slices.Clone(four), step{failed, 5, 0, suspected}, step{failed, 6, 0, unchanged}), false},
+		{"an answer between", append(append(slices.Clone(four), step{good, 9, 0, unchanged}), four...), false},
+		{"over a long time", append(slices.Clone(four), step{failed, 5, breakerWindow, unchanged}), false},
+		{"no connection, whoever asks", []step{{unreached, 1, 0, unchanged}, {unreached, 1, 0, unchanged}, {unreached, 1, 0, unchanged}, {unreached, 1, 0, unchanged}, {unreached, 1, 0, wentDown}}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b, now := new(breaker), noon
+			for i, s := range tt.steps {
+				now = now.Add(s.after)
+				if got := b.leave(s.o, s.caller, false, now); got != s.want {
+					t.Errorf("step %d: event %d, want %d", i, got, s.want)
+				}
+			}
+			if ok, _, _ := b.enter(now); ok == tt.open {
+				t.Errorf("lets through: %v", ok)
+			}
+			if len(b.recent) > breakerCallers {
+				t.Errorf("remembers %d failures", len(b.recent))
+			}
+		})
+	}
+}
+
+// TestBreakerTrial: of a server that is down one request finds out how it is.
+func TestBreakerTrial(t *testing.T) {
+	b, now := new(breaker), noon
+	if got := b.settle(failed, now); got != wentDown {
+		t.Fatalf("event %d", got)
+	}
+	enter := func(wantOK, wantTrial bool) {
 		t.Helper()
-		if ok, wait := b.enter(now); ok != want || !ok && wait <= 0 {
-			t.Fatalf("%v %v, want %v", ok, wait, want)
+		if ok, trial, wait := b.enter(now); ok != wantOK || trial != wantTrial || !ok && wait <= 0 {
+			t.Fatalf("%v %v %v, want %v %v", ok, trial, wait, wantOK, wantTrial)
 		}
 	}
-	for range breakerFailures {
-		enter(true)
-		b.leave(false, now)
+	enter(false, false)
+	now = now.Add(breakerPause)
+	enter(true, true)   // one tries
+	enter(false, false) // the others wait for it
+	if got := b.leave(failed, 7, false, now); got != unchanged {
+		t.Errorf("a request from before: event %d", got)
 	}
-	enter(false)
+	if got := b.leave(unusable, 1, true, now); got != unchanged {
+		t.Errorf("event %d", got)
+	}
+	enter(true, true) // the first has proved nothing
+	if got := b.leave(failed, 1, true, now); got != suspected {
+		t.Errorf("event %d", got)
+	}
+	enter(false, false)
+	if got := b.settle(failed, now); got != unchanged {
+		t.Errorf("event %d", got)
+	}
+	enter(false, false)
 	now = now.Add(breakerPause)
-	enter(true)  // one tries
-	enter(false) // the others wait for it
-	b.leave(false, now)
-	enter(false)
+	enter(true, true)
+	if got := b.leave(unreached, 1, true, now); got != unchanged {
+		t.Errorf("event %d", got)
+	}
 	now = now.Add(breakerPause)
-	enter(true)
-	if _, back := b.leave(true, now); !back {
-		t.Error("it is not said that the server is back")
+	enter(true, true)
+	if got := b.leave(good, 1, true, now); got != cameBack {
+		t.Errorf("event %d", got)
 	}
 	for range 10 {
-		enter(true)
-		if gone, back := b.leave(true, now); gone || back {
-			t.Error("nothing has changed")
+		enter(true, false)
+		if got := b.leave(good, 1, false, now); got != unchanged {
+			t.Errorf("event %d", got)
 		}
 	}
 }
 
-// TestCentralSpared: while the server fails, few of many requests reach it.
+// TestCentralSpared: while the server fails for everybody, few of many requests reach it.
 func TestCentralSpared(t *testing.T) {
 	srv := newCentre(t, says(500, ""))
 	g := gateTo(t, srv, GateOptions{})
 	var after time.Duration
 	for i := range 100 {
-		_, err := g.Allow(t.Context(), bearer("x"), tileOf("st", fmt.Sprint(i)))
+		_, err := g.Allow(t.Context(), bearer(fmt.Sprint(i)), tileOf("st", "a"))
 		e, ok := errors.AsType[*UnavailableError](err)
 		if !ok {
 			t.Fatal(err)
 		}
 		after = e.RetryAfter
 	}
-	if n := srv.asked.Load(); n != breakerFailures {
-		t.Errorf("the server was asked %d times, want %d", n, breakerFailures)
+	if n := srv.asked.Load(); n != breakerCallers+1 {
+		t.Errorf("the server was asked %d times, want %d, and once without a credential", n, breakerCallers)
 	}
 	if after <= 0 || after > breakerPause {
 		t.Errorf("come back after %v", after)
+	}
+}
+
+// TestStrangersCloseNothing: whatever strangers make the server answer to themselves,
+// others get in.
+func TestStrangersCloseNothing(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer http.HandlerFunc
+	}{
+		{"400", says(400, "")},
+		{"431", says(431, "")},
+		{"429", says(429, "")},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }},
+		{"page", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<form>Log in") }},
+		{"201", says(201, `{"allow":true}`)},
+		{"no JSON", says(200, `{"allow":`)},
+		{"500", says(500, "")},
+		{"breaks off", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+				switch who := r.Header.Get("Authorization"); {
+				case strings.HasPrefix(who, "Bearer stranger"):
+					tt.answer(w, r)
+				case who == "":
+					says(401, "")(w, r)
+				default:
+					says(200, yes)(w, r)
+				}
+			})
+			g := gateTo(t, srv, GateOptions{})
+			for i := range 4 * breakerCallers {
+				for _, who := range []string{"stranger", fmt.Sprint("stranger", i)} {
+					if _, err := g.Allow(t.Context(), bearer(who), tileOf("st", fmt.Sprint(i))); !errors.Is(err, ErrUnavailable) {
+						t.Fatalf("the stranger: %v", err)
+					}
+				}
+			}
+			if a := mustAllow(t, g, bearer("ann"), tileOf("st", "a")); !a.Allow {
+				t.Errorf("%+v", a)
+			}
+		})
+	}
+}
+
+// TestCredentialRefused: what no server takes is asked of none.
+func TestCredentialRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		c    Credential
+		ok   bool
+	}{
+		{"4 KB", Credential{Authorization: strings.Repeat("x", 4096), Cookie: strings.Repeat("x", 4096)}, true},
+		{"a longer Authorization", Credential{Authorization: strings.Repeat("x", 4097)}, false},
+		{"a longer cookie", Credential{Cookie: strings.Repeat("x", 4097)}, false},
+		{"a control character", Credential{Authorization: "Bearer \x01"}, false},
+		{"a line feed", Credential{Cookie: "a\nb"}, false},
+		{"other bytes", Credential{Authorization: "Bearer \xff\t~"}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := newCentre(t, says(200, yes))
+			g := gateTo(t, srv, GateOptions{})
+			_, err := g.Allow(t.Context(), tt.c, tileOf("st", "a"))
+			e, refused := errors.AsType[*web.Error](err)
+			if asked := srv.asked.Load() > 0; asked != tt.ok || refused == tt.ok || refused && e.Status != 400 {
+				t.Errorf("asked: %v, %v", asked, err)
+			}
+		})
+	}
+}
+
+// TestCutOffAnswers: an answer that may have been cut off lets nobody in.
+func TestCutOffAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name, answer string
+		allow        bool
+	}{
+		{"yes", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"allow\":true}", true},
+		{"yes, to the end of the connection", "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{\"allow\":true}", true},
+		{"explicitly empty", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true},
+		{"204", "HTTP/1.1 204 No Content\r\n\r\n", true},
+		{"empty, to the end of the connection", "HTTP/1.0 200 OK\r\n\r\n", false},
+		{"empty, of version 1.1", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", false},
+		{"empty, in chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
+		{"chunks cut off", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\ne\r\n{\"allow\":true}\r\n", false},
+		{"shorter than it says", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{\"allow\":true}", false},
+		{"cut off", "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{\"allow\":true", false},
+		{"201", "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", false},
+		{"202", "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", false},
+		{"205", "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n", false},
+		{"206", "HTTP/1.1 206 Partial Content\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"allow\":true}", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := newCentre(t, func(w http.ResponseWriter, _ *http.Request) {
+				c, _, err := http.NewResponseController(w).Hijack()
+				if err == nil {
+					io.WriteString(c, tt.answer)
+					c.Close()
+				}
+			})
+			got, err := ask(t, central(t, CentralOptions{URL: srv.URL}), bearer("x"), tileOf("st", "a"))
+			if (err == nil) != tt.allow || err == nil && !got[0].Allow || err != nil && !errors.Is(err, ErrUnavailable) {
+				t.Errorf("%+v, %v", got, err)
+			}
+			if _, err := ask(t, central(t, CentralOptions{URL: srv.URL}), bearer("x"), tileOf("st", "a"), tileOf("st", "b")); err != nil && !errors.Is(err, ErrUnavailable) {
+				t.Errorf("many: %v", err)
+			}
+		})
 	}
 }
 

@@ -330,13 +330,13 @@ func TestCatchUp(t *testing.T) {
 	}
 	// A centre without a log is no trouble.
 	s.centre.answer.Store(says(404, ""))
-	for range 2 * breakerFailures {
+	for range 2 * breakerCallers {
 		if err := s.follower.CatchUp(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.centre.answer.Store(says(500, ""))
-	for range 2 * breakerFailures {
+	for range 2 * breakerCallers {
 		if err := s.follower.CatchUp(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}

@@ -122,7 +122,7 @@ func (g *Gate) FromRequest(r *http.Request) Credential {
 }
 
 // Allow answers a question. An answer of no is no error. The error is
-// [ErrUnavailable], or that of ctx.
+// [ErrUnavailable], a [*web.Error] about the credential, or that of ctx.
 func (g *Gate) Allow(ctx context.Context, c Credential, q Question) (Answer, error) {
 	who := g.who(&c)
 	if e := g.remembered(&who, &q); e != nil {
@@ -218,6 +218,9 @@ func (g *Gate) good(e *entry, q *Question, now int64) bool {
 
 // ask answers questions from memory where it can, and asks the rest.
 func (g *Gate) ask(ctx context.Context, w who, c Credential, questions []Question) ([]Answer, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	answers := make([]Answer, len(questions))
 	missing := make([]int, len(questions))
 	for i := range missing {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // A Credential is what a request brings to prove who sends it. It is never logged,
@@ -26,6 +27,31 @@ type Signature struct{ Sig, Exp, Scope, KeyID string }
 
 // None reports whether there is nothing in the credential.
 func (c Credential) None() bool { return c == Credential{} }
+
+// credentialBytes bounds the Authorization header and the cookie. Servers refuse longer
+// headers, each from a size of its own on: what they make of one is no answer to the
+// question.
+const credentialBytes = 4 << 10
+
+var (
+	errLongCredential = &web.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie is longer than 4 KB, and is not looked at. Log in again, or send a shorter token."}
+	errOddCredential  = &web.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie holds control characters, and is not looked at."}
+)
+
+// check refuses a credential that no authority is asked about.
+func (c *Credential) check() error {
+	for _, s := range [...]string{c.Authorization, c.Cookie} {
+		if len(s) > credentialBytes {
+			return errLongCredential
+		}
+		for i := range len(s) {
+			if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+				return errOddCredential
+			}
+		}
+	}
+	return nil
+}
 
 // String says nothing of what is secret.
 func (Credential) String() string { return "credential" }

@@ -44,7 +44,12 @@ func unmarshal(data []byte, v any, closed bool) error {
 type checker struct {
 	dec    *json.Decoder
 	closed bool // keys without a field are refused
+	depth  int  // of the objects and lists around the next value
 }
+
+// maxDepth is how deep objects and lists may lie in each other. Nothing that is read
+// here needs more than six.
+const maxDepth = 64
 
 // value checks the next value. t is nil where nothing is known of its keys.
 func (c *checker) value(t reflect.Type) error {
@@ -52,6 +57,10 @@ func (c *checker) value(t reflect.Type) error {
 	if err != nil {
 		return err
 	}
+	if c.depth++; c.depth > maxDepth {
+		return fmt.Errorf("it is nested more than %d deep", maxDepth)
+	}
+	defer func() { c.depth-- }()
 	switch t = target(t); token {
 	case json.Delim('{'):
 		err = c.object(t)
