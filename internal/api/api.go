@@ -85,6 +85,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	config.Transformers = append(config.Transformers, traced)
 	g := guarded{a, mux}
 	h := humago.New(g, config)
+	h.UseMiddleware(strictQuery(h))
 	a.stores(h)
 	a.images(h)
 	a.tasks(h)

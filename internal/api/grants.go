@@ -239,7 +239,7 @@ func (a *API) edges() []route {
 			Method: method, OperationID: id, Summary: summary, Description: description, Tags: []string{accessTag}, Parameters: params,
 			Responses: map[string]*huma.Response{"200": answers("The answer.", "application/json", &huma.Schema{Type: huma.TypeObject})},
 		}
-		for status, text := range map[string]string{"400": "The request is malformed.", "401": "Not logged in, or without proof.", "403": notAllowed, "404": "This server is no such end.", "503": "It can't be checked at present."} {
+		for status, text := range map[string]string{"400": "The request is malformed.", "401": "Not logged in, or without proof.", "403": notAllowed, "404": "This server is no such end.", "422": "A parameter has a value that it can't have, or there is no such parameter.", "503": "It can't be checked at present."} {
 			op.Responses[status] = problemAnswer(text)
 		}
 		return op

@@ -19,13 +19,18 @@ type route struct {
 }
 
 func (r *route) register(mux guarded) {
-	switch {
-	case r.handle == nil:
-	case r.pattern != "":
-		mux.Handle("GET "+r.pattern, r.handle)
-	default:
-		mux.Handle(r.method()+" "+r.path, r.handle)
+	if r.handle == nil {
+		return
 	}
+	pattern := r.method() + " " + r.path
+	if r.pattern != "" {
+		pattern = "GET " + r.pattern
+	}
+	h := http.Handler(r.handle)
+	if isStrict(r.path) {
+		h = strict(&r.op, h)
+	}
+	mux.Handle(pattern, h)
 }
 
 // method is GET if nothing else is said.

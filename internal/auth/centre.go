@@ -75,10 +75,10 @@ func (q *Question) check() error {
 	switch q.Scope {
 	case account.ScopeTiles, account.ScopeLabel, account.ScopeWrite, account.ScopeAdmin:
 	default:
-		return &web.Error{Status: http.StatusBadRequest, Detail: "The scope is tiles, label, write or admin."}
+		return &web.Error{Status: http.StatusUnprocessableEntity, Detail: "The scope is tiles, label, write or admin."}
 	}
 	if len(q.Store) > 200 || len(q.Image) > 200 || len(q.ExternalID) > 1000 {
-		return &web.Error{Status: http.StatusBadRequest, Detail: "An id is too long."}
+		return &web.Error{Status: http.StatusUnprocessableEntity, Detail: "An id is too long."}
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 		}
 		since, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
 		if err != nil || since < 0 {
-			return &web.Error{Status: http.StatusBadRequest, Detail: "The parameter since is the number of the last revocation that is known, 0 for none."}
+			return &web.Error{Status: http.StatusUnprocessableEntity, Detail: "The parameter since is the number of the last revocation that is known, 0 for none."}
 		}
 		page, err := Revocations(r.Context(), a, since)
 		if err != nil {

@@ -1,0 +1,133 @@
+package api_test
+
+import (
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/synth"
+)
+
+// tolerant are the documented paths under /api/v1 that ignore unknown parameters.
+var tolerant = regexp.MustCompile(`^/api/v1/(images/\{image\}/(tiles/.*|associated/\{kind\}|preview|thumbnail)|auth/(login|logout|bootstrap|check|oidc/.*))$`)
+
+// A queryCase is one request whose query string is wrong.
+type queryCase struct {
+	query string
+	want  string // part of the answer
+}
+
+// wrong returns query strings that an operation has to refuse.
+func (op *operation) wrong() []queryCase {
+	list := []queryCase{
+		{"external_id=S-17", "external_id: unknown"},
+		{"dryrun", "dryrun: unknown"},
+		{"Limit=1", "Limit: unknown"},
+		{"v=1&v=2", "v: given 2 times"},
+		{"v", "v: has no value"},
+		{"a;b", "malformed"},
+		{"v=%zz", "malformed"},
+		{"v=1&&pass=2", "malformed"},
+		{"v=1&%73%69g=2&sig=3", "sig: given 2 times"},
+		{"%00=1", "?: unknown"},
+	}
+	for _, p := range op.Parameters {
+		if p.In != "query" {
+			continue
+		}
+		name := url.QueryEscape(p.Name)
+		list = append(list, queryCase{name + "=1&" + name + "=1", p.Name + ": given 2 times"}, queryCase{name + "=", p.Name + ": has no value"}, queryCase{name, p.Name + ": has no value"})
+		switch {
+		case p.Schema["type"] == "integer", p.Schema["type"] == "boolean", p.Schema["enum"] != nil, p.Schema["format"] == "date-time":
+			list = append(list, queryCase{name + "=no-such-value", ""})
+		}
+		if p.Schema["maximum"] != nil {
+			list = append(list, queryCase{name + "=1000000", p.Name}, queryCase{name + "=0", p.Name})
+		}
+	}
+	return list
+}
+
+// A list with a filter that is ignored begins with another patient's slide, and a
+// dry run with a typing error would be a real one.
+func TestWrongParameters(t *testing.T) {
+	st := newSite(t)
+	st.tasks()
+	st.removal()
+	image := st.slides(map[string]synth.Philips{"a.tiff": {}})["a.tiff"]
+	fill := regexp.MustCompile(`\{[^}]+\}`)
+	for path, methods := range st.document().Paths {
+		if !strings.HasPrefix(path, "/api/v1/") || tolerant.MatchString(path) {
+			continue
+		}
+		at := fill.ReplaceAllString(strings.NewReplacer("{image}", image, "{store}", st.store).Replace(path), "x")
+		for method, op := range methods {
+			if path == "/api/v1/auth/revocations" || path == "/api/v1/auth/revoke" {
+				op.Parameters = nil // their values are looked at where there are edges: see package auth
+			}
+			for _, c := range op.wrong() {
+				a := st.ask(strings.ToUpper(method), at+"?"+c.query, "")
+				if a.status != 422 || method != "head" && !strings.Contains(string(a.body), c.want) {
+					t.Errorf("%s %s?%s: %d %s, want 422 and %q", method, at, c.query, a.status, a.body, c.want)
+				}
+			}
+		}
+	}
+	if items := st.object("GET", "/api/v1/tasks", "", 200)["items"].([]any); len(items) != 0 {
+		t.Errorf("a request that was refused has begun a task: %v", items)
+	}
+	st.object("GET", "/api/v1/images/"+image, "", 200) // it was not deleted
+}
+
+// What is known everywhere, and what is right, is accepted.
+func TestRightParameters(t *testing.T) {
+	st := newSite(t)
+	image := st.slides(map[string]synth.Philips{"a.tiff": {}})["a.tiff"]
+	for _, path := range []string{
+		"/api/v1/images?v=1&pass=2&sig=3&exp=4&scope=tiles&kid=5",
+		"/api/v1/images?lim%69t=1&q=a+b%26c&store=" + st.store,
+		"/api/v1/images/" + image + "?v=1",
+		"/api/v1/stores?",
+		"/api/v1/auth/session?v=1",
+	} {
+		if a := st.get(path); a.status != 200 {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+}
+
+// Viewers, identity providers and proxies append parameters to what they ask for.
+func TestUnknownParametersIgnored(t *testing.T) {
+	st := newSite(t)
+	image := st.slides(map[string]synth.Philips{"a.tiff": {Label: true, Macro: true}})["a.tiff"]
+	doc := st.document()
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		if strings.HasPrefix(path, "/api/v1/") && !tolerant.MatchString(path) || path == "/healthz" || path == "/readyz" {
+			continue
+		}
+		at := strings.NewReplacer(
+			"{image}", image, "{file}", "a.tiff", "{store}", st.store, "{kind}", "label", "{name}", "t", "{z}", "0", "{x}", "0", "{y}", "0", "{level}", "0", "{tier}", "0", "{group}", "0",
+			"{version}", "3", "{region}", "full", "{size}", "max", "{rotation}", "0",
+		).Replace(path)
+		at = strings.Replace(at, "/max/0/a.tiff", "/max/0/default.jpg", 1)
+		query := "?"
+		if path == "/tile" || path == "/thumb" || path == "/label" {
+			query = "?db=" + st.store + "&img=a.tiff&name=t.jpg&"
+		}
+		for method := range doc.Paths[path] {
+			method = strings.ToUpper(method)
+			plain, more := st.ask(method, at+query, ""), st.ask(method, at+query+"cache=1&cache=2&utm_source", "")
+			if plain.status != more.status || method == "GET" && !strings.Contains(path, "/auth/") && more.status != 200 {
+				t.Errorf("%s %s: %d, with parameters that are not known %d %s", method, at, plain.status, more.status, more.body)
+			}
+		}
+	}
+	for _, path := range []string{"/api/v1/images/" + image + "/preview?height=many", "/api/v1/images/" + image + "/thumbnail?width=0", "/iiif/3/" + image + "/full/none/0/default.jpg"} {
+		if a := st.get(path); a.status != 400 {
+			t.Errorf("%s: %d %s, want 400", path, a.status, a.body)
+		}
+	}
+}
