@@ -30,11 +30,12 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/convert", "tiff slide internal/render", "github.com/klauspost/compress"},
 	{"internal/strictjson", "", ""},
 	{"internal/pgtest", "", "github.com/jackc/pgx/v5"},
+	{"internal/loop", "", ""},
 	{"internal/catalog", "internal/blob", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/text"},
 	{"internal/verify", "internal/blob internal/catalog", "golang.org/x/sys"},
-	{"internal/ingest", "tiff slide internal/barcode internal/blob internal/render internal/strictjson internal/catalog", "golang.org/x/sys"},
+	{"internal/ingest", "tiff slide internal/barcode internal/blob internal/render internal/strictjson internal/catalog internal/loop", "golang.org/x/sys"},
 	{
-		"internal/jobs", "internal/strictjson internal/catalog",
+		"internal/jobs", "internal/strictjson internal/catalog internal/loop",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 github.com/robfig/cron/v3",
 	},
 	{
@@ -48,13 +49,13 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/port", "internal/web", "golang.org/x/sys"},
 	{"internal/oidc", "internal/account internal/web", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"internal/oidc/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
-	{"internal/auth", "internal/strictjson internal/account internal/web", ""},
+	{"internal/auth", "internal/strictjson internal/account internal/web internal/loop", ""},
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
-	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/web", "golang.org/x/sys"},
+	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/web internal/loop", "golang.org/x/sys"},
 	{"internal/made", "slide internal/render internal/tiles", ""},
 	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp"},
 	{"internal/iiif", "", ""},
-	{"internal/feed", "slide internal/catalog internal/tiles", ""},
+	{"internal/feed", "slide internal/loop internal/catalog internal/tiles", ""},
 	{"internal/tilehttp", "internal/web internal/auth internal/tiles", ""},
 	{"internal/tilefast", "internal/web internal/auth internal/tiles", "github.com/valyala/fasthttp"},
 	{"internal/viewer", "internal/web", ""},
@@ -69,7 +70,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/notice", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/web internal/port internal/upload " +
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/web internal/port internal/upload internal/loop " +
 			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},

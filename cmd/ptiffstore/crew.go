@@ -141,7 +141,7 @@ func (c *crew) each(ctx context.Context, t *jobs.Task, a jobs.Args, needed func(
 		case ctx.Err() != nil:
 			return r, ctx.Err()
 		case errors.Is(err, catalog.ErrNotFound): // taken away meanwhile
-		case errors.Is(err, catalog.ErrAway), a.Image != "" && err != nil:
+		case errors.Is(err, catalog.ErrAway), errors.Is(err, catalog.ErrFull), a.Image != "" && err != nil:
 			return r, err
 		case err != nil:
 			r.Failed = append(r.Failed, ingest.Failure{Image: id, Reason: err.Error()})

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
 var (
@@ -41,7 +43,9 @@ var (
 	// ErrBadCursor: a cursor that is none of the list it is used with.
 	ErrBadCursor = errors.New("account: bad cursor")
 	// ErrAway: the database does not answer. It may do so again soon.
-	ErrAway = errors.New("account: the database does not answer")
+	ErrAway = catalog.ErrAway
+	// ErrFull: there is no room left for the database.
+	ErrFull = catalog.ErrFull
 )
 
 // Options are how accounts are kept. The zero value is what a server wants.
@@ -150,6 +154,15 @@ type tx struct {
 
 // change runs f in a transaction, and tells those who listen what it revoked.
 func (a *Accounts) change(ctx context.Context, f func(*tx) error) error {
+	err := a.attempt(ctx, f)
+	if catalog.IsDiskFault(err) {
+		catalog.DropIdle(a.read, readers)
+		catalog.DropIdle(a.write, connections)
+	}
+	return err
+}
+
+func (a *Accounts) attempt(ctx context.Context, f func(*tx) error) error {
 	stx, err := a.write.BeginTx(ctx, nil)
 	if err != nil {
 		return a.wrap(err, "begin")
@@ -232,7 +245,7 @@ func (a *Accounts) wrap(err error, what string) error {
 		return nil
 	case errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%w: %s", ErrNotFound, what)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("account: %s: %w", what, err)
 	}
 	if kind := fault(err); kind != nil {

@@ -3,25 +3,16 @@ package account
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
-	"strings"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	_ "modernc.org/sqlite" // the driver
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
@@ -33,7 +24,6 @@ const (
 	readers     = 4
 	connections = 6 // of PostgreSQL
 
-	connectTimeout = 5 * time.Second // unless the URL says another
 	// migrationLock is any number that nobody else takes.
 	migrationLock = 7306118240953751
 )
@@ -57,6 +47,9 @@ func (a *Accounts) openSQLite(ctx context.Context, path string) error {
 	}
 	a.read.SetMaxOpenConns(readers)
 	a.read.SetMaxIdleConns(readers)
+	for _, db := range []*sql.DB{a.read, a.write} {
+		db.SetConnMaxLifetime(catalog.FileLife)
+	}
 	if err := migrate(ctx, a.write, "sqlite", goose.DialectSQLite3); err != nil {
 		return errors.Join(err, a.Close())
 	}
@@ -64,25 +57,13 @@ func (a *Accounts) openSQLite(ctx context.Context, path string) error {
 }
 
 func (a *Accounts) openPostgres(ctx context.Context, url string) error {
-	config, err := pgx.ParseConfig(url)
+	config, err := catalog.PostgresConfig(url)
 	if err != nil {
 		return fmt.Errorf("account: %w", err)
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
-	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "ptiffstore"
-	}
-	a.write = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		// A process that is stopped in the middle of a transaction must not stop all
-		// others for good.
-		_, err := conn.Exec(ctx, `SET idle_in_transaction_session_timeout = '30s'`, pgx.QueryExecModeSimpleProtocol)
-		return err
-	}))
-	a.write.SetMaxOpenConns(connections)
-	a.write.SetMaxIdleConns(connections)
-	a.write.SetConnMaxIdleTime(5 * time.Minute)
+	// A process that is stopped in the middle of a transaction must not stop all others
+	// for good.
+	a.write = catalog.OpenPool(config, `SET idle_in_transaction_session_timeout = '30s'`, connections)
 	a.read = a.write
 	turns, err := lock.NewPostgresSessionLocker(lock.WithLockID(migrationLock), lock.WithLockTimeout(1, 300))
 	if err != nil {
@@ -131,7 +112,7 @@ func migrate(ctx context.Context, db *sql.DB, folder string, dialect goose.Diale
 		case has == newest:
 			return nil
 		}
-		if _, err := p.Up(ctx); err != nil && (try >= 5 || ctx.Err() != nil) {
+		if _, err := p.Up(catalog.Unhurried(ctx)); err != nil && (try >= 5 || ctx.Err() != nil) {
 			return migrateError(err, "migration")
 		}
 	}
@@ -146,35 +127,9 @@ func migrateError(err error, what string) error {
 
 // fault returns the known kind of an error, or nil.
 func fault(err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch e.Code() {
-		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-			return ErrConflict
-		}
-		switch e.Code() & 0xff {
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-			return ErrAway
-		}
-		return nil
+	kind := catalog.Fault(err)
+	if errors.Is(kind, catalog.ErrConflict) {
+		return ErrConflict
 	}
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch {
-		case e.Code == "23505": // unique_violation
-			return ErrConflict
-		case strings.HasPrefix(e.Code, "08"), // connection exceptions
-			strings.HasPrefix(e.Code, "57P"), // shut down, crashed, starting
-			e.Code == "53300",                // too_many_connections
-			e.Code == "25P03":                // idle_in_transaction_session_timeout
-			return ErrAway
-		}
-		return nil
-	}
-	var connect *pgconn.ConnectError
-	var network net.Error
-	switch {
-	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, driver.ErrBadConn), errors.Is(err, net.ErrClosed), errors.Is(err, pgconn.ErrConnClosed):
-		return ErrAway
-	}
-	return nil
+	return kind
 }

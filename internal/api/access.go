@@ -185,8 +185,11 @@ func (a *API) plain(ctx context.Context, err error) error {
 		return err
 	}
 	e := &web.Error{Status: p.Status, Detail: p.Detail, Err: err}
-	if e.Status == http.StatusServiceUnavailable {
+	switch e.Status {
+	case http.StatusServiceUnavailable:
 		e.RetryAfter = 5
+	case http.StatusInsufficientStorage:
+		e.RetryAfter = 60
 	}
 	return e
 }
@@ -513,6 +516,9 @@ func (a *API) record(ctx context.Context, e account.Event) error {
 	}
 	e.From = c.from
 	if err := a.Access.Accounts.Record(context.WithoutCancel(ctx), e); err != nil {
+		if errors.Is(err, account.ErrFull) {
+			return &web.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full: the audit log can't be written, so this is not shown.", Err: err}
+		}
 		return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The audit log can't be written at present, so this is not shown. Try again.", Err: err}
 	}
 	return nil

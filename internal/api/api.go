@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -143,6 +144,9 @@ func register[I, O any](h huma.API, op huma.Operation, p problems, f func(contex
 		http.StatusServiceUnavailable:  "The database does not answer. Retry-After says when to ask again.",
 	}
 	maps.Copy(words, p)
+	if op.Method != http.MethodGet {
+		words[http.StatusInsufficientStorage] = "A disk is full. Nothing was changed."
+	}
 	if op.Method != http.MethodGet && words[http.StatusForbidden] == "" {
 		words[http.StatusForbidden] = "Only an admin may do this."
 	}
@@ -210,12 +214,20 @@ func (a *API) failed(ctx context.Context, err error) error {
 		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, "The database does not answer. Ask again in a moment."), http.Header{"Retry-After": {"5"}})
 	case errors.Is(err, catalog.ErrFull):
 		a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", err)
-		return newError(http.StatusInsufficientStorage, "The disk of the database is full. Nothing was changed.")
+		return full("The disk of the database is full. Nothing was changed.")
+	case errors.Is(err, ingest.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", err)
+		return full("The disk is full. Nothing was changed.")
 	case errors.Is(ctx.Err(), context.Canceled):
 		return newError(499, "The client went away.")
 	}
 	a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", err)
 	return newError(http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.")
+}
+
+// full is the answer when there is no room on a disk.
+func full(detail string) error {
+	return huma.ErrorWithHeaders(newError(http.StatusInsufficientStorage, detail), http.Header{"Retry-After": {"60"}})
 }
 
 // answered is an error of the room web as an operation answers it.

@@ -347,8 +347,6 @@ func (a *API) accountFailed(ctx context.Context, err error) error {
 		return invalid(errors.New(words(err, account.ErrInvalid)))
 	case errors.Is(err, account.ErrBadCursor):
 		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
-	case errors.Is(err, account.ErrAway):
-		err = errors.Join(catalog.ErrAway, err)
 	}
 	return a.failed(ctx, err)
 }

@@ -184,6 +184,9 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 }
 
 func away(err error) error {
+	if errors.Is(err, account.ErrFull) {
+		return &web.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full.", Err: err}
+	}
 	if errors.Is(err, account.ErrAway) {
 		return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again.", Err: err}
 	}

@@ -88,8 +88,7 @@ type dialect struct {
 	// they were few enough to be looked up all.
 	few     func(context.Context, *search) ([]position, bool, error)
 	listen  func(context.Context, *Catalog)
-	fault   func(error) error // the known kind of an error, or nil
-	passing func(error) bool  // the same may work if it is tried again now
+	passing func(error) bool // the same may work if it is tried again now
 }
 
 // Open opens or makes the database at url, "sqlite:PATH" or "postgres://…", and
@@ -184,6 +183,10 @@ func (c *Catalog) change(ctx context.Context, f func(*tx) error) error {
 func (c *Catalog) insist(ctx context.Context, attempt func() error) error {
 	for began, wait := time.Now(), time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := attempt()
+		if IsDiskFault(err) { // what the connections hold of the file may be wrong
+			DropIdle(c.read, readers)
+			DropIdle(c.write, writers)
+		}
 		if err == nil || !c.passing(err) || time.Since(began) > patience {
 			return err
 		}
@@ -248,10 +251,10 @@ func (c *Catalog) wrap(err error, what string) error {
 		return nil
 	case errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%w: %s", ErrNotFound, what)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("catalog: %s: %w", what, err)
 	}
-	if kind := c.fault(err); kind != nil {
+	if kind := Fault(err); kind != nil {
 		return fmt.Errorf("%w: %s: %w", kind, what, err)
 	}
 	return fmt.Errorf("catalog: %s: %w", what, err)

@@ -133,7 +133,7 @@ type Server struct {
 // Server asks the database about itself.
 func (c *Catalog) Server(ctx context.Context) (Server, error) {
 	s := Server{Connections: -1}
-	if err := c.Ping(ctx); err != nil && !errors.Is(err, ErrNotFound) && c.fault(err) != nil {
+	if err := c.Ping(ctx); err != nil && !errors.Is(err, ErrNotFound) && Fault(err) != nil {
 		return s, err // and the connection is made, which takes its time
 	}
 	query := `SELECT 'SQLite ' || sqlite_version(), (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size), -1, FALSE, ` + c.now

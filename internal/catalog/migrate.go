@@ -45,7 +45,7 @@ func (c *Catalog) migrateTo(ctx context.Context, dir fs.FS) error {
 		if has == newest {
 			return nil
 		}
-		if _, err := p.Up(ctx); err != nil && (try == 5 || ctx.Err() != nil) {
+		if _, err := p.Up(Unhurried(ctx)); err != nil && (try == 5 || ctx.Err() != nil) {
 			return c.wrap(err, "migration")
 		}
 	}

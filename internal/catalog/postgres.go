@@ -2,19 +2,14 @@ package catalog
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // channel is where writers say that something has changed.
@@ -35,7 +30,6 @@ var postgresDialect = &dialect{
 	matches:     matchesPostgres,
 	few:         fewPostgres,
 	listen:      listenPostgres,
-	fault:       faultPostgres,
 	passing: func(err error) bool {
 		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return e.Code == "40001" || e.Code == "40P01" // serialization failure, deadlock
@@ -54,41 +48,20 @@ const (
 	// others for good.
 	writeSettings = `SET jit = off; SET enable_seqscan = off; SET idle_in_transaction_session_timeout = '30s'`
 
-	connectTimeout = 5 * time.Second // unless the URL says another
-	postgresPoll   = time.Second     // should a notification be lost
-	writers        = 4               // they take turns; more would wait all the same
+	postgresPoll = time.Second // should a notification be lost
+	writers      = 4           // they take turns; more would wait all the same
 )
 
 func (c *Catalog) openPostgres(url string) error {
 	c.dialect = postgresDialect
-	config, err := pgx.ParseConfig(url)
+	config, err := PostgresConfig(url)
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
-	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "ptiffstore"
-	}
-	c.read = stdlib.OpenDB(*config, after(readSettings))
-	c.read.SetMaxOpenConns(readers)
-	c.read.SetMaxIdleConns(readers)
-	c.read.SetConnMaxIdleTime(5 * time.Minute)
-	c.write = stdlib.OpenDB(*config, after(writeSettings))
-	c.write.SetMaxOpenConns(writers)
-	c.write.SetMaxIdleConns(writers)
-	c.write.SetConnMaxIdleTime(5 * time.Minute)
+	c.read = OpenPool(config, readSettings, readers)
+	c.write = OpenPool(config, writeSettings, writers)
 	c.config = config
 	return nil
-}
-
-// after runs settings on each new connection.
-func after(settings string) stdlib.OptionOpenDB {
-	return stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol)
-		return err
-	})
 }
 
 // blockBits: a block is 2 to that many images, in the order of arrival. The
@@ -226,33 +199,4 @@ func (c *Catalog) hear(ctx context.Context, conn *pgx.Conn, seen *int64) {
 			return
 		}
 	}
-}
-
-var errRefused = errors.New("catalog: the database refuses this user: check the user and password of its URL, and that the database exists")
-
-func faultPostgres(err error) error {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch {
-		case e.Code == "23505": // unique_violation
-			return ErrConflict
-		case e.Code == "53100": // disk_full
-			return ErrFull
-		case strings.HasPrefix(e.Code, "08"), // connection exceptions
-			strings.HasPrefix(e.Code, "57P"), // shut down, crashed, starting
-			e.Code == "53300",                // too_many_connections
-			e.Code == "25P03":                // idle_in_transaction_session_timeout
-			return ErrAway
-		case strings.HasPrefix(e.Code, "28"), e.Code == "3D000", e.Code == "42501":
-			return errRefused
-		}
-		return nil
-	}
-	var connect *pgconn.ConnectError
-	var network net.Error
-	switch {
-	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, driver.ErrBadConn), errors.Is(err, net.ErrClosed), errors.Is(err, pgconn.ErrConnClosed):
-		return ErrAway
-	}
-	return nil
 }

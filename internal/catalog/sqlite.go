@@ -29,7 +29,6 @@ var sqliteDialect = &dialect{
 	closing:     `UPDATE counters SET change = $1, arrival = $2`,
 	matches:     matchesSQLite,
 	listen:      pollSQLite,
-	fault:       faultSQLite,
 	passing: func(err error) bool {
 		e, ok := errors.AsType[*sqlite.Error](err)
 		return ok && (e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED)
@@ -68,6 +67,9 @@ func (c *Catalog) openSQLite(path string) error {
 	}
 	c.read.SetMaxOpenConns(readers)
 	c.read.SetMaxIdleConns(readers)
+	for _, db := range []*sql.DB{c.read, c.write} {
+		db.SetConnMaxLifetime(FileLife)
+	}
 	return nil
 }
 
@@ -116,35 +118,4 @@ func pollSQLite(ctx context.Context, c *Catalog) {
 		case <-tick.C:
 		}
 	}
-}
-
-var (
-	errDamaged = errors.New("catalog: the database file is damaged: put a backup in its place, or remove it and sync anew")
-	errNoFile  = errors.New("catalog: the database file can't be used: its folder must exist, and both must be writable for this user")
-	errDisk    = errors.New("catalog: the disk of the database fails")
-	errBusy    = errors.New("catalog: another program keeps the database locked")
-)
-
-func faultSQLite(err error) error {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	if !ok {
-		return nil
-	}
-	switch e.Code() {
-	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-		return ErrConflict
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_FULL:
-		return ErrFull
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return errDamaged
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
-		return errNoFile
-	case sqlite3.SQLITE_IOERR:
-		return errDisk
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return errBusy
-	}
-	return nil
 }

@@ -100,7 +100,7 @@ func migrateOwn(ctx context.Context, dialect goose.Dialect, db *sql.DB, opts ...
 		case has == newest:
 			return nil
 		}
-		if _, err := p.Up(ctx); err != nil && (try == 5 || ctx.Err() != nil) {
+		if _, err := p.Up(catalog.Unhurried(ctx)); err != nil && (try == 5 || ctx.Err() != nil) {
 			return fmt.Errorf("jobs: migration: %w", err)
 		}
 	}

@@ -175,12 +175,12 @@ func (j *Jobs) Submit(ctx context.Context, s Submission) (*View, error) {
 	}
 	if j.Origin != nil {
 		if opts.Metadata, err = json.Marshal(metadata{j.Origin(ctx)}); err != nil {
-			return nil, fmt.Errorf("jobs: submit %s: %w", s.Kind, err)
+			return nil, wrap(err, "submit "+s.Kind)
 		}
 	}
 	res, err := j.db.client.Insert(ctx, args, opts)
 	if err != nil {
-		return nil, fmt.Errorf("jobs: submit %s: %w", s.Kind, err)
+		return nil, wrap(err, "submit "+s.Kind)
 	}
 	return j.Get(ctx, taskID(res.Job.ID))
 }
@@ -307,6 +307,9 @@ func taskNumber(id string) (int64, error) {
 func wrap(err error, what string) error {
 	if errors.Is(err, rivertype.ErrNotFound) {
 		return ErrNotFound
+	}
+	if kind := catalog.Fault(err); kind != nil {
+		return fmt.Errorf("jobs: %s: %w: %w", what, kind, err)
 	}
 	return fmt.Errorf("jobs: %s: %w", what, err)
 }

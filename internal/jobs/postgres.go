@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,11 +14,12 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
 const (
-	connectTimeout = 5 * time.Second // unless the URL says another
-	connections    = 8
+	connections = 8
 	// migrationLock is any number that nobody else takes.
 	migrationLock = 5836201194710483
 )
@@ -29,12 +29,8 @@ func openPostgres(ctx context.Context, url string, look bool) (*database, error)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = connectTimeout
-	}
-	if config.ConnConfig.RuntimeParams["application_name"] == "" {
-		config.ConnConfig.RuntimeParams["application_name"] = "ptiffstore"
-	}
+	catalog.Guard(config.ConnConfig)
+	config.MaxConnLifetime, config.MaxConnLifetimeJitter, config.PingTimeout = catalog.ConnLife, catalog.ConnLife/4, catalog.PingTime
 	config.MaxConns = max(config.MaxConns, connections)
 	if look {
 		config.MaxConns = 2
@@ -102,6 +98,7 @@ func (db *database) preparePostgres(ctx context.Context, pool *pgxpool.Pool, loo
 // migratePostgres brings River's tables to its newest version, one process at a
 // time.
 func migratePostgres(ctx context.Context, pool *pgxpool.Pool, db *sql.DB) error {
+	ctx = catalog.Unhurried(ctx)
 	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
 	if err != nil {
 		return fmt.Errorf("jobs: %w", err)

@@ -47,6 +47,9 @@ func openSQLite(ctx context.Context, path string, look bool) (*database, error) 
 		return nil, errors.Join(fmt.Errorf("jobs: %w", err), write.Close())
 	}
 	read.SetMaxOpenConns(readers)
+	for _, db := range []*sql.DB{read, write} {
+		db.SetConnMaxLifetime(catalog.FileLife)
+	}
 	db := &database{
 		write: write, read: read, pollOnly: true, // else River would ask twenty times a second
 		close:      func() error { return errors.Join(read.Close(), write.Close()) },

@@ -83,7 +83,7 @@ func (w *worker) rescue(ctx context.Context) {
 			}
 		}
 		if err == nil && time.Since(tidied) > tidyEvery {
-			if err = w.db.tidy(ctx); err == nil {
+			if err = w.db.tidy(catalog.Unhurried(ctx)); err == nil {
 				tidied = time.Now()
 			}
 		}

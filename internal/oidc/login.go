@@ -269,6 +269,9 @@ func errDisabled(err error) error {
 
 // databaseAway is the answer when the accounts can't be read or written.
 func databaseAway(err error) *web.Error {
+	if errors.Is(err, account.ErrFull) {
+		return &web.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full, so nobody can log in. Tell an admin.", Err: err}
+	}
 	if errors.Is(err, account.ErrAway) {
 		return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again in a moment.", Err: err}
 	}

@@ -264,6 +264,42 @@ func (s *Server) Stop() error {
 	return err
 }
 
+// Freeze stops all processes of the server in the midst of whatever they do, and lets
+// them go on when the test is done or thaw is called.
+func (s *Server) Freeze(t testing.TB) (thaw func()) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(b), "\n")
+	pids := []string{first}
+	children, err := os.ReadFile("/proc/" + first + "/task/" + first + "/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids = append(pids, strings.Fields(string(children))...)
+	tell := func(sig syscall.Signal) {
+		for _, text := range pids {
+			if pid, err := strconv.Atoi(text); err == nil {
+				syscall.Kill(pid, sig) //nolint:errcheck // one that has ended needs it no more
+			}
+		}
+	}
+	tell(syscall.SIGSTOP)
+	thaw = sync.OnceFunc(func() { tell(syscall.SIGCONT) })
+	t.Cleanup(thaw)
+	return thaw
+}
+
+// Run runs a statement in the server's one database, also while it is read-only.
+func (s *Server) Run(t testing.TB, statement string) {
+	t.Helper()
+	if err := s.exec(statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (s *Server) url(database string) string {
 	return "postgres://postgres@/" + database + "?host=" + s.dir + "&port=" + port
 }

@@ -39,6 +39,7 @@ func answer(id string, err error) error {
 		{errTooMuch, web.Error{Status: http.StatusRequestEntityTooLarge, Detail: "More bytes were sent than the upload has by its Upload-Length."}},
 		{errFull, web.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the store is full. What was uploaded is kept: go on once there is room.", RetryAfter: 60}},
 		{errAway, web.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder is out of reach: is a disk not mounted? Go on once it is back.", RetryAfter: 30}},
+		{catalog.ErrFull, web.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the database is full. Go on once there is room.", RetryAfter: 60}},
 		{catalog.ErrAway, web.Error{Status: http.StatusServiceUnavailable, Detail: "The database does not answer. Ask again in a moment.", RetryAfter: 5}},
 		{catalog.ErrNotFound, web.Error{Status: http.StatusNotFound, Detail: "There is no such store."}},
 	} {
