@@ -261,7 +261,7 @@ func (s *site) inviteAdmin(ctx context.Context, to io.Writer, base string) error
 	if s.c.PublicURL != "" {
 		base = strings.TrimSuffix(s.c.PublicURL, "/") + "/"
 	}
-	_, err = fmt.Fprintf(to, "There is no admin yet. This link makes one; it is good once, and for 24 hours:\n\n    %ssetup#%s\n\nOr: ptiffstore user add NAME --admin\n", base, secret)
+	_, err = fmt.Fprintf(to, "There is no admin yet. This link makes one; it is good once, and for 24 hours:\n\n    %ssetup#%s\n\nOr: ptiffstore user add NAME --admin %s\n", base, secret, s.c.flag(s.url))
 	return err
 }
 

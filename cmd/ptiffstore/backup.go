@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -40,45 +42,80 @@ func (*backupCmd) Help() string {
 
 // Run makes the backup and prints its folder.
 func (c *backupCmd) Run(ctx context.Context, std streams) error {
-	cat, err := c.open(ctx)
+	url, err := c.require(ctx) // tables of an older program are backed up as they are
+	if err != nil {
+		return err
+	}
+	cat, err := catalog.Look(url)
 	if err != nil {
 		return err
 	}
 	defer cat.Close()
 	now := time.Now().UTC()
-	dir := filepath.Join(c.Folder, "ptiffstore-"+now.Format("20060102-150405"))
 	if err := os.MkdirAll(c.Folder, 0o700); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	m := manifest{Version: version, At: now, File: "catalog.db"}
-	file := filepath.Join(dir, m.File)
-	if err := cat.Backup(ctx, file); err != nil {
-		return errors.Join(err, os.Remove(dir))
-	}
-	if err := catalog.CheckBackup(ctx, file); err != nil {
-		return err
-	}
-	if m.Size, m.SHA256, err = digestOf(file); err != nil {
-		return err
-	}
-	b, err := json.MarshalIndent(m, "", "  ")
+	dir, err := makeFolder(filepath.Join(c.Folder, "ptiffstore-"+now.Format(stampFormat)))
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(filepath.Join(dir, manifestName), b); err != nil {
-		return err
+	m, err := writeBackup(ctx, cat, dir, now)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir)) // it would be in the way of those who look for the newest
 	}
 	if c.JSON {
 		return printJSON(std, struct {
 			Folder string `json:"folder"`
 			manifest
-		}{dir, m})
+		}{dir, *m})
 	}
 	_, err = fmt.Fprintln(std.out, dir)
 	return err
+}
+
+// stampFormat is a moment in the name of a file or folder.
+const stampFormat = "20060102-150405"
+
+// makeFolder makes a folder of a name that nothing has yet: if need be, with a number
+// behind it.
+func makeFolder(name string) (string, error) {
+	for n := 1; ; n++ {
+		dir := numbered(name, n)
+		if err := os.Mkdir(dir, 0o700); !errors.Is(err, fs.ErrExist) {
+			return dir, err
+		}
+	}
+}
+
+func numbered(name string, n int) string {
+	if n == 1 {
+		return name
+	}
+	return fmt.Sprintf("%s-%d", name, n)
+}
+
+// writeBackup fills the folder of a backup. What says that it is one comes last.
+func writeBackup(ctx context.Context, cat *catalog.Catalog, dir string, now time.Time) (*manifest, error) {
+	m := &manifest{Version: version, At: now, File: "catalog.db"}
+	file := filepath.Join(dir, m.File)
+	if err := cat.Backup(ctx, file); err != nil {
+		return nil, err
+	}
+	if err := catalog.CheckBackup(ctx, file); err != nil {
+		return nil, err
+	}
+	var err error
+	if m.Size, m.SHA256, err = digestOf(file); err != nil {
+		return nil, err
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := writeSynced(filepath.Join(dir, manifestName), b); err != nil {
+		return nil, err
+	}
+	return m, syncFolder(filepath.Dir(dir))
 }
 
 type restoreCmd struct {
@@ -88,105 +125,201 @@ type restoreCmd struct {
 }
 
 func (*restoreCmd) Help() string {
-	return "Stop servers and workers first. The backup is checked before anything is changed. What has happened to the slides since is found by the next sync.\n\nExample:\n\n  ptiffstore restore /backups/ptiffstore-20260102-030405 --data /var/lib/ptiffstore"
+	return "Stop servers and workers first: while one runs on --data, it is refused. The backup is checked before anything is changed. What has happened to the slides since is found by the next sync.\n\nExample:\n\n  ptiffstore restore /backups/ptiffstore-20260102-030405 --data /var/lib/ptiffstore"
 }
 
-// Run puts the backup in the catalog's place.
+// Run puts the backup in the catalog's place. At each moment there is either the old
+// catalog or the new one, whole.
 func (c *restoreCmd) Run(ctx context.Context, std streams) error {
 	if c.Database != "" {
 		return fmt.Errorf("%w: leave --database out, or use pg_restore", catalog.ErrNotHere)
-	}
-	dir, err := c.dataDir()
-	if err != nil {
-		return err
 	}
 	m, err := readManifest(c.Folder)
 	if err != nil {
 		return err
 	}
-	target := filepath.Join(dir, "catalog.db")
-	_, err = os.Lstat(target)
-	if err == nil && !c.Force {
-		return fmt.Errorf("%s is there: stop what uses it and say --force to put the backup in its place", target)
-	}
-	fresh := target + ".restoring"
-	if err := c.bring(ctx, m, fresh); err != nil {
-		return errors.Join(err, removeDatabase(fresh))
-	}
-	if err == nil {
-		if err := setAside(target); err != nil {
-			return err
-		}
-	}
-	if err := os.Rename(fresh, target); err != nil {
+	dir, err := c.dataDir()
+	if err != nil {
 		return err
 	}
-	if err := syncFolder(dir); err != nil {
+	lock, err := catalog.Seize(dir)
+	if err != nil {
+		return inUse(dir, err)
+	}
+	defer lock.Release() //nolint:errcheck // it ends with the process
+	target := filepath.Join(dir, "catalog.db")
+	there := exists(target)
+	if there && !c.Force {
+		return fmt.Errorf("%s is there: stop what uses it and say --force to put the backup in its place", target)
+	}
+	if err := idle(ctx, dir, target); err != nil {
+		return err
+	}
+	// In a folder, so that what SQLite leaves beside it is removed too.
+	work := target + ".restoring"
+	defer os.RemoveAll(work)
+	fresh, err := c.bring(ctx, m, work)
+	if err != nil {
+		return err
+	}
+	if err := replaceCatalog(fresh, target); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(std.out, "%s is the catalog of %s\n", target, m.At.Format(time.RFC3339))
 	return err
 }
 
-// bring copies the database of a backup to fresh, and makes sure that it is whole and
-// that this program knows its tables.
-func (c *restoreCmd) bring(ctx context.Context, m *manifest, fresh string) error {
-	if err := removeDatabase(fresh); err != nil {
-		return err
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// idle makes sure that no process uses the catalog, also none that takes no part in the
+// lock of the data directory, as programs before it did not. What is wrong with the
+// catalog does not matter: that may be why there is a restore.
+func idle(ctx context.Context, dir, target string) error {
+	if !exists(target) {
+		return nil
 	}
-	from, err := os.Open(filepath.Join(c.Folder, m.File))
-	if err != nil {
-		return err
+	if c, err := catalog.Look("sqlite:" + target); err == nil {
+		alive, _ := c.Workers(ctx)
+		c.Close() //nolint:errcheck // it was only read
+		for _, w := range alive {
+			if host, _ := os.Hostname(); w.Host != host || syscall.Kill(w.PID, 0) != syscall.ESRCH { //nolint:errorlint // it is a number
+				return inUse(dir, fmt.Errorf("process %d on host %s was alive within the last 15 seconds", w.PID, w.Host))
+			}
+		}
 	}
-	defer from.Close()
-	to, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
+	if err := catalog.Settle(ctx, target); errors.Is(err, catalog.ErrInUse) {
+		return inUse(dir, err)
 	}
-	_, err = io.Copy(to, from)
-	if err = errors.Join(err, to.Sync(), to.Close()); err != nil {
-		return err
+	return nil
+}
+
+func inUse(dir string, why error) error {
+	return fmt.Errorf("%s is in use (%w): stop the server, the tile server, the workers and other commands on it, then try again", dir, why)
+}
+
+// bring copies the database of a backup into a new folder, makes sure that it is whole
+// and that this program knows its tables, and returns its path.
+func (c *restoreCmd) bring(ctx context.Context, m *manifest, folder string) (string, error) {
+	if err := os.RemoveAll(folder); err != nil { // of a restore that was interrupted
+		return "", err
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return "", err
+	}
+	fresh := filepath.Join(folder, "catalog.db")
+	if err := copySynced(fresh, filepath.Join(c.Folder, m.File)); err != nil {
+		return "", err
 	}
 	size, sum, err := digestOf(fresh)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if size != m.Size || sum != m.SHA256 {
-		return fmt.Errorf("the backup is damaged: %s is not what %s says of it", m.File, manifestName)
+		return "", fmt.Errorf("the backup is damaged: %s is not what %s says of it", m.File, manifestName)
 	}
 	if err := catalog.CheckBackup(ctx, fresh); err != nil {
-		return err
+		return "", err
 	}
 	cat, err := catalog.Open(ctx, "sqlite:"+fresh)
 	if err != nil {
+		return "", err
+	}
+	if err := cat.Close(); err != nil {
+		return "", err
+	}
+	return fresh, catalog.Settle(ctx, fresh)
+}
+
+func copySynced(to, from string) error {
+	r, err := openRegular(from)
+	if err != nil {
 		return err
 	}
-	return cat.Close()
+	defer r.Close()
+	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return errors.Join(err, w.Sync(), w.Close())
 }
 
-// setAside renames a database, and what belongs to it, so that nothing is lost.
+// openRegular opens a file of a backup, which may lie on a disk of others: a named pipe
+// would keep us here until somebody writes.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return nil, errors.Join(err, f.Close(), fmt.Errorf("%s is not a regular file", path))
+	}
+	return f, nil
+}
+
+// replaceCatalog renames fresh to target, after the database that is there has got
+// another name as well.
+func replaceCatalog(fresh, target string) error {
+	if err := syncFile(fresh); err != nil {
+		return err
+	}
+	if err := setAside(target); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, target); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(target))
+}
+
+// setAside gives a database, and what belongs to it, another name beside its own. Only
+// the log of one that could not be settled, being damaged, loses its own name: SQLite
+// would apply it to the new one.
 func setAside(target string) error {
-	stamp := time.Now().UTC().Format("20060102-150405")
-	for _, end := range []string{"", "-wal", "-shm"} {
-		err := os.Rename(target+end, target+".before-"+stamp+end)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+	name := target + ".before-" + time.Now().UTC().Format(stampFormat)
+	kept := name
+	for n := 2; exists(kept) || exists(kept+"-wal"); n++ {
+		kept = numbered(name, n)
+	}
+	ends := []string{"", "-wal", "-shm"}
+	for _, end := range ends {
+		if err := keep(target+end, kept+end); err != nil {
+			return err
+		}
+	}
+	if err := syncFolder(filepath.Dir(target)); err != nil {
+		return err
+	}
+	for _, end := range ends[1:] {
+		if err := os.Remove(target + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return nil
 }
 
-func removeDatabase(path string) error {
-	for _, end := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(path + end); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+// keep gives a file another name as well, or instead where a file can't have two.
+func keep(path, name string) error {
+	err := os.Link(path, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
+		return os.Rename(path, name)
 	}
-	return nil
+	return err
 }
 
 func readManifest(folder string) (*manifest, error) {
-	b, err := os.ReadFile(filepath.Join(folder, manifestName))
+	f, err := openRegular(filepath.Join(folder, manifestName))
+	if err != nil {
+		return nil, fmt.Errorf("%s is no backup: %w", folder, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 64<<10))
 	if err != nil {
 		return nil, fmt.Errorf("%s is no backup: %w", folder, err)
 	}
@@ -222,8 +355,11 @@ func writeSynced(path string, b []byte) error {
 	return syncFolder(filepath.Dir(path))
 }
 
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
+func syncFolder(dir string) error { return syncFile(dir) }
+
+// syncFile makes a file, or the names in a folder, last.
+func syncFile(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}

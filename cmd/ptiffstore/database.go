@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/jobs"
 )
 
 // place are the flags of every command that uses the catalog.
@@ -52,17 +57,135 @@ func (p *place) database(dir string) string {
 	return "sqlite:" + filepath.Join(dir, "catalog.db")
 }
 
-// open opens the catalog.
+// url is the database's, which may not exist.
+func (p *place) url() (string, error) {
+	if p.Database != "" {
+		return p.Database, nil
+	}
+	dir, err := p.dataFolder()
+	return p.database(dir), err
+}
+
+// ledgers are where the versions of all tables are written down besides the catalog's.
+func ledgers() []catalog.Ledger { return append(jobs.Ledgers(), account.Ledger()) }
+
+// require returns the URL of the database if there is a catalog in it, with the tables of
+// the ledgers, none of them older than this program's. It creates and changes nothing:
+// only serve, demo, restore and store add create a catalog.
+func (p *place) require(ctx context.Context, ledgers ...catalog.Ledger) (string, error) {
+	url, err := p.url()
+	if err != nil {
+		return "", err
+	}
+	err = catalog.Require(ctx, url, ledgers...)
+	if errors.Is(err, catalog.ErrNoCatalog) {
+		return "", &absentError{p.words(url)}
+	}
+	if _, ok := errors.AsType[*catalog.OutdatedError](err); ok {
+		return "", fmt.Errorf("%s: %w: start ptiffstore serve of this version on it, which brings them up to date", p.words(url), err)
+	}
+	return url, err
+}
+
+// words name the place to people, without a password.
+func (p *place) words(url string) string {
+	if p.Database != "" {
+		return withoutPasswords(url)
+	}
+	return filepath.Dir(strings.TrimPrefix(url, "sqlite:"))
+}
+
+// flag is what a command is given to use the same place.
+func (p *place) flag(url string) string {
+	if p.Database != "" {
+		return "--database " + p.words(url)
+	}
+	return "--data " + p.words(url)
+}
+
+// An absentError is that there is no catalog where a command looked for it.
+type absentError struct{ where string }
+
+func (e *absentError) Error() string {
+	return fmt.Sprintf("no catalog in %s: give the server's data directory with --data, or its --database", e.where)
+}
+
+// open opens the catalog, which must exist with all its tables.
 func (p *place) open(ctx context.Context) (*catalog.Catalog, error) {
-	dir := ""
+	url, err := p.require(ctx, ledgers()...)
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Open(ctx, url)
+}
+
+// create opens the catalog, and creates it with all its tables if there is none. It
+// reports whether there was one.
+func (p *place) create(ctx context.Context) (c *catalog.Catalog, existed bool, err error) {
+	url, err := p.url()
+	if err != nil {
+		return nil, false, err
+	}
 	if p.Database == "" {
-		var err error
-		if dir, err = p.dataDir(); err != nil {
-			return nil, err
+		if _, err := p.dataDir(); err != nil {
+			return nil, false, err
 		}
 	}
-	return catalog.Open(ctx, p.database(dir))
+	existed = !errors.Is(catalog.Require(ctx, url), catalog.ErrNoCatalog)
+	if c, err = catalog.Open(ctx, url); err != nil {
+		return nil, false, err
+	}
+	if err := createTables(ctx, url, c); err != nil {
+		return nil, false, errors.Join(err, c.Close())
+	}
+	return c, existed, nil
 }
+
+// createTables creates those of tasks and of people, which commands need.
+func createTables(ctx context.Context, url string, c *catalog.Catalog) error {
+	j, err := jobs.Open(ctx, jobs.Options{Database: url, Catalog: c, Version: version})
+	if err != nil {
+		return err
+	}
+	return errors.Join(j.Close(), createAccounts(ctx, url))
+}
+
+func createAccounts(ctx context.Context, url string) error {
+	a, err := account.Open(ctx, url, account.Options{})
+	if err != nil {
+		return err
+	}
+	return a.Close()
+}
+
+// await waits until there is a catalog, for a process that uses one and creates none:
+// its server may be started at the same moment. It gives up after waitForCatalog.
+func (p *place) await(ctx context.Context, log *slog.Logger) error {
+	wait, cancel := context.WithTimeout(ctx, waitForCatalog)
+	defer cancel()
+	for said := false; ; said = true {
+		_, err := p.require(ctx)
+		absent, ok := errors.AsType[*absentError](err)
+		if !ok {
+			return err
+		}
+		if !said {
+			log.Warn("waiting for a catalog, which ptiffstore serve creates", "in", absent.where, "at_most", waitForCatalog)
+		}
+		select {
+		case <-wait.Done():
+			return err
+		case <-time.After(lookForCatalog):
+		}
+	}
+}
+
+const (
+	// waitForCatalog is by far longer than a server needs, and long enough that a supervisor
+	// takes the process for started, and starts it again when it has given up.
+	waitForCatalog = 30 * time.Second
+	lookForCatalog = 250 * time.Millisecond
+)
 
 // findStore returns the store that a person means: by id, by label or by folder.
 func findStore(ctx context.Context, c *catalog.Catalog, name string) (*catalog.Store, error) {

@@ -32,16 +32,13 @@ type groupCmd struct {
 	Leave  groupLeaveCmd  `cmd:"" help:"Take a user out of a group."`
 }
 
-// people opens the accounts.
+// people opens the accounts of a catalog, which must exist with all its tables.
 func (p *place) people(ctx context.Context) (*account.Accounts, error) {
-	dir := ""
-	if p.Database == "" {
-		var err error
-		if dir, err = p.dataDir(); err != nil {
-			return nil, err
-		}
+	url, err := p.require(ctx, ledgers()...)
+	if err != nil {
+		return nil, err
 	}
-	return account.Open(ctx, p.database(dir), account.Options{})
+	return account.Open(ctx, url, account.Options{})
 }
 
 // withPeople opens the accounts for what f does, and writes into the audit log that it

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -82,6 +83,7 @@ type site struct {
 	cors    web.LiveCORS   // of one that serves
 	file    *siteFile      // nil without one
 	url     string         // of the database
+	lock    *catalog.Hold  // of the data directory
 	catalog *catalog.Catalog
 	tiles   *tiles.Server
 	cache   *made.Cache
@@ -109,6 +111,11 @@ func openServing(ctx context.Context, c *common, mode string, std streams) (*sit
 		return nil, err // before anything is made
 	}
 	log, level := c.leveled(std.err)
+	if mode == "tileserver" {
+		if err := c.await(ctx, log); err != nil {
+			return nil, err
+		}
+	}
 	s, err := openSite(ctx, &c.place, &c.keeping, log)
 	if err != nil {
 		return nil, err
@@ -128,14 +135,19 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 	if err != nil {
 		return nil, err
 	}
-	s := &site{log: log, url: p.database(dir), roots: []string{dir}, metrics: metrics.New(version)}
+	// A restore refuses while the directory is used, also by a server whose database is elsewhere.
+	lock, err := catalog.Share(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{log: log, lock: lock, url: p.database(dir), roots: []string{dir}, metrics: metrics.New(version)}
 	s.health.Version = version
 	slog.SetDefault(s.log) // for rooms that are given none
 	if s.cache, err = made.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log); err != nil {
-		return nil, err
+		return nil, errors.Join(err, lock.Release())
 	}
 	if s.catalog, err = catalog.Open(ctx, s.url); err != nil {
-		return nil, err
+		return nil, errors.Join(err, lock.Release())
 	}
 	s.maker = made.New(made.Options{Cache: s.cache})
 	s.memory = port.LimitMemory(k.MemoryLimit << 20)
@@ -159,7 +171,7 @@ func (s *site) close() {
 			s.log.Error("queues not closed well", "err", err)
 		}
 	}
-	if err := s.catalog.Close(); err != nil {
+	if err := errors.Join(s.catalog.Close(), s.lock.Release()); err != nil {
 		s.log.Error("catalog not closed well", "err", err)
 	}
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -214,6 +226,11 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Host: w.host()}
 	if err := f.Load(ctx); err != nil {
 		return err
+	}
+	if s.c.Auth == "none" { // commands need the tables that access control would create
+		if err := createAccounts(ctx, s.url); err != nil {
+			return err
+		}
 	}
 	if err := s.openAccess(ctx, &wg); err != nil {
 		return err

@@ -140,11 +140,15 @@ func (c *storeAddCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	cat, err := c.open(ctx)
+	cat, existed, err := c.create(ctx)
 	if err != nil {
 		return err
 	}
 	defer cat.Close()
+	if !existed { // the server may have another one
+		url, _ := c.url()
+		fmt.Fprintf(std.err, "created a new catalog in %s\n", c.words(url))
+	}
 	if s, err = ingest.AddStore(ctx, cat, *s); err != nil {
 		return err
 	}

@@ -27,15 +27,15 @@ type desk struct {
 
 // desk opens both.
 func (p *place) desk(ctx context.Context) (*desk, error) {
-	dir, err := p.dataDir()
+	url, err := p.require(ctx, ledgers()...)
 	if err != nil {
 		return nil, err
 	}
-	c, err := p.open(ctx)
+	c, err := catalog.Open(ctx, url)
 	if err != nil {
 		return nil, err
 	}
-	j, err := jobs.Open(ctx, jobs.Options{Database: p.database(dir), Catalog: c, Kinds: (&crew{}).kinds(), Version: version})
+	j, err := jobs.Open(ctx, jobs.Options{Database: url, Catalog: c, Kinds: (&crew{}).kinds(), Version: version})
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

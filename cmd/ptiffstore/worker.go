@@ -86,6 +86,9 @@ func (*workerCmd) Help() string {
 // Run works until ctx is done.
 func (c *workerCmd) Run(ctx context.Context, std streams, file *siteFile) error {
 	log, level := c.leveled(std.err)
+	if err := c.await(ctx, log); err != nil {
+		return err
+	}
 	s, err := openSite(ctx, &c.place, &c.keeping, log)
 	if err != nil {
 		return err

@@ -70,6 +70,7 @@ type Options struct {
 type Accounts struct {
 	o           Options
 	write, read *sql.DB
+	hold        *catalog.Hold // of SQLite's directory; nil of PostgreSQL
 	hashing     chan struct{} // holds one for each hash that is computed
 	waiting     chan struct{} // and for each that is, or waits for it
 
@@ -123,7 +124,7 @@ func (a *Accounts) Close() error {
 	if a.read == a.write {
 		return a.write.Close()
 	}
-	return errors.Join(a.read.Close(), a.write.Close())
+	return errors.Join(a.read.Close(), a.write.Close(), a.hold.Release())
 }
 
 // now is the time as the database keeps it.

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
+	"path/filepath"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -30,20 +30,20 @@ const (
 
 // openSQLite opens the file of the catalog once more.
 func (a *Accounts) openSQLite(ctx context.Context, path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("account: the database can't be opened or made: %w", err)
+	var err error
+	if a.hold, err = catalog.Share(filepath.Dir(path)); err != nil {
+		return err
 	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("account: %w", err)
+	if err := catalog.CreateFile(path); err != nil {
+		return errors.Join(fmt.Errorf("account: %w", err), a.hold.Release())
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas
 	if a.write, err = sql.Open("sqlite", dsn); err != nil {
-		return fmt.Errorf("account: %w", err)
+		return errors.Join(fmt.Errorf("account: %w", err), a.hold.Release())
 	}
 	a.write.SetMaxOpenConns(1)
 	if a.read, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
-		return errors.Join(fmt.Errorf("account: %w", err), a.write.Close())
+		return errors.Join(fmt.Errorf("account: %w", err), a.write.Close(), a.hold.Release())
 	}
 	a.read.SetMaxOpenConns(readers)
 	a.read.SetMaxIdleConns(readers)

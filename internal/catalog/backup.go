@@ -66,6 +66,31 @@ func syncFile(path string) error {
 	return nil
 }
 
+// Settle brings what is in the write-ahead log of the SQLite database at path into its
+// file, so that the file alone is the database. The error is [ErrInUse] if another
+// process has it open, which this is the way to find out for programs that take no part
+// in a [Hold].
+func Settle(ctx context.Context, path string) error {
+	if !InUse(path) {
+		return nil
+	}
+	db, err := sql.Open("sqlite", fileURL(path)+"?mode=rw&_pragma=busy_timeout(500)")
+	if err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	var mode string
+	err = db.QueryRowContext(ctx, `PRAGMA journal_mode=DELETE`).Scan(&mode)
+	if kind := Fault(err); kind == errBusy || err == nil && mode == "wal" { //nolint:errorlint // it is returned as it is
+		return ErrInUse
+	}
+	if err != nil {
+		return fmt.Errorf("catalog: write-ahead log of %s: %w", path, err)
+	}
+	return nil
+}
+
 // CheckBackup reads a file that [Catalog.Backup] has written and returns nil if it is
 // a whole database with a catalog in it that this program knows.
 func CheckBackup(ctx context.Context, path string) error {

@@ -58,6 +58,7 @@ type connections struct {
 	write  *sql.DB
 	config *pgx.ConnConfig // of PostgreSQL
 	seal   cipher.AEAD     // of cursors
+	lock   *Hold           // of SQLite's directory; nil of PostgreSQL
 
 	life     context.Context // until Close
 	end      context.CancelFunc
@@ -128,7 +129,7 @@ func (c *Catalog) Close() error {
 	if c.read == c.write {
 		return c.read.Close()
 	}
-	return errors.Join(c.read.Close(), c.write.Close())
+	return errors.Join(c.read.Close(), c.write.Close(), c.lock.Release())
 }
 
 // Ping returns nil if the database answers, or [ErrAway].

@@ -3,7 +3,9 @@ package catalog
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -117,6 +119,93 @@ func (c *Catalog) hasTable(ctx context.Context, name string) (bool, error) {
 	var n int
 	err := c.read.QueryRowContext(ctx, query, name).Scan(&n)
 	return n > 0, err
+}
+
+// ErrNoCatalog: there is no database, or it has no tables of a catalog.
+var ErrNoCatalog = errors.New("catalog: there is no catalog")
+
+// An OutdatedError is that tables are missing, or those of an older program.
+type OutdatedError struct{ Standing }
+
+func (e *OutdatedError) Error() string {
+	if e.Has == 0 {
+		return fmt.Sprintf("catalog: there are no tables of %s yet", e.Room)
+	}
+	return fmt.Sprintf("catalog: the tables of %s are at %d, and this program knows %d", e.Room, e.Has, e.Newest)
+}
+
+// Require returns nil if there is a catalog in the database at url, with the tables of
+// the ledgers, none of them older than this program's. Without ledgers the tables of
+// the catalog may be older, too. It creates and changes nothing. The error may be
+// [ErrNoCatalog] or an [*OutdatedError].
+func Require(ctx context.Context, url string, ledgers ...Ledger) error {
+	path, isFile := strings.CutPrefix(url, "sqlite:")
+	for try := 0; ; try++ {
+		if _, err := os.Stat(path); isFile && errors.Is(err, fs.ErrNotExist) {
+			return ErrNoCatalog
+		}
+		used := isFile && InUse(path)
+		err := require(ctx, url, ledgers)
+		// A server that was started or stopped meanwhile changes how the file is to be read.
+		if err == nil || !isFile || used == InUse(path) || try == 3 {
+			return err
+		}
+	}
+}
+
+func require(ctx context.Context, url string, ledgers []Ledger) error {
+	c, err := Look(url)
+	if err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // it was only read
+	list, err := c.Standings(ctx, ledgers...)
+	if err != nil {
+		return err
+	}
+	if list[0].Has == 0 {
+		return ErrNoCatalog
+	}
+	if len(ledgers) == 0 {
+		return nil
+	}
+	for _, s := range list {
+		if s.Has < s.Newest {
+			return &OutdatedError{s}
+		}
+	}
+	return nil
+}
+
+// Contents are what a catalog is and how much is in it.
+type Contents struct {
+	Identity       string // the same for a catalog and its backups; "" if it is not known
+	Stores, Images int64
+}
+
+// Contents returns those of the catalog.
+func (c *Catalog) Contents(ctx context.Context) (Contents, error) {
+	var t Contents
+	var key []byte
+	err := c.read.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'cursor key'`).Scan(&key)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return t, c.wrap(err, "settings")
+	}
+	if key != nil { // made at random once; the key itself is told nobody
+		sum := sha256.Sum256(append([]byte("identity of the catalog "), key...))
+		t.Identity = hex.EncodeToString(sum[:8])
+	}
+	err = c.read.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM stores), (SELECT coalesce(sum(images), 0) FROM counts)`).Scan(&t.Stores, &t.Images)
+	return t, c.wrap(err, "contents")
+}
+
+// Rows returns how many rows a table of another package has, 0 if it does not exist.
+func (c *Catalog) Rows(ctx context.Context, table string) (n int64, err error) {
+	if there, err := c.hasTable(ctx, table); err != nil || !there {
+		return 0, c.wrap(err, table)
+	}
+	err = c.read.QueryRowContext(ctx, `SELECT count(*) FROM `+table).Scan(&n)
+	return n, c.wrap(err, table)
 }
 
 // A Server is what is known of a database besides its tables.

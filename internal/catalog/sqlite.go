@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -50,20 +52,20 @@ const (
 // business, so it is made readable for its owner alone.
 func (c *Catalog) openSQLite(path string) error {
 	c.dialect = sqliteDialect
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("catalog: the database can't be opened or made: %w", err)
+	var err error
+	if c.lock, err = Share(filepath.Dir(path)); err != nil {
+		return err
 	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("catalog: %w", err)
+	if err := CreateFile(path); err != nil {
+		return errors.Join(fmt.Errorf("catalog: %w", err), c.lock.Release())
 	}
 	dsn := fileURL(path) + pragmas
 	if c.write, err = sql.Open("sqlite", dsn+"&_pragma=cache_size(-32000)"); err != nil {
-		return fmt.Errorf("catalog: %w", err)
+		return errors.Join(fmt.Errorf("catalog: %w", err), c.lock.Release())
 	}
 	c.write.SetMaxOpenConns(1)
 	if c.read, err = sql.Open("sqlite", dsn+"&_pragma=cache_size(-16000)&_pragma=query_only(1)"); err != nil {
-		return errors.Join(fmt.Errorf("catalog: %w", err), c.write.Close())
+		return errors.Join(fmt.Errorf("catalog: %w", err), c.write.Close(), c.lock.Release())
 	}
 	c.read.SetMaxOpenConns(readers)
 	c.read.SetMaxIdleConns(readers)
@@ -71,6 +73,21 @@ func (c *Catalog) openSQLite(path string) error {
 		db.SetConnMaxLifetime(FileLife)
 	}
 	return nil
+}
+
+// CreateFile creates the SQLite database at path, for its owner alone, unless there is
+// one. An existing file is not opened: POSIX locks belong to the process, so closing any
+// descriptor of the file releases the locks that SQLite holds on it. Another process
+// would then take itself for the last one and remove the write-ahead log in use.
+func CreateFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot create the database: %w", err)
+	}
+	return f.Close()
 }
 
 // matchesSQLite asks the index of trigrams. It is in the order of arrival, so that

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 
 	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river"
@@ -32,8 +31,8 @@ func openSQLite(ctx context.Context, path string, look bool) (*database, error) 
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath()
 	if look {
 		dsn = catalog.ReadOnly(path)
-	} else if err := makeFile(path); err != nil {
-		return nil, err
+	} else if err := catalog.CreateFile(path); err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
 	} else {
 		dsn += pragmas
 	}
@@ -64,18 +63,6 @@ func openSQLite(ctx context.Context, path string, look bool) (*database, error) 
 		return nil, errors.Join(err, db.close())
 	}
 	return db, nil
-}
-
-// makeFile makes the file of a database, if it is not there, for its owner alone.
-func makeFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("jobs: the database can't be opened or made: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("jobs: %w", err)
-	}
-	return nil
 }
 
 func (db *database) prepareSQLite(ctx context.Context, look bool) error {

@@ -1,0 +1,59 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// ErrInUse: another process uses the data directory or its catalog.
+var ErrInUse = errors.New("catalog: in use")
+
+// A Hold is a lock on a data directory. Every process that has a catalog of the
+// directory open shares it; a restore takes it for itself. The kernel releases it when
+// the process ends, however it ends. Nil and the
+// zero value hold nothing.
+type Hold struct{ dir *os.File }
+
+// Share takes part in the lock on dir until [Hold.Release]. The error is [ErrInUse]
+// while a restore goes on.
+func Share(dir string) (*Hold, error) {
+	h, err := lockDirectory(dir, syscall.LOCK_SH)
+	if errors.Is(err, ErrInUse) {
+		err = fmt.Errorf("%w: a backup is being restored in %s: try again when that has ended", ErrInUse, dir)
+	}
+	return h, err
+}
+
+// Seize takes the lock on dir for this process alone. The error is [ErrInUse] if
+// another process has a catalog in dir open.
+func Seize(dir string) (*Hold, error) { return lockDirectory(dir, syscall.LOCK_EX) }
+
+// lockDirectory locks the directory itself, so that no file is created in it. A
+// directory that does not exist, or a file system without such locks, is no error:
+// who opens a database there finds out what matters.
+func lockDirectory(dir string, how int) (*Hold, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return new(Hold), nil
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, errors.Join(ErrInUse, f.Close())
+	}
+	return &Hold{f}, nil
+}
+
+// Release gives the lock up.
+func (h *Hold) Release() error {
+	if h == nil || h.dir == nil {
+		return nil
+	}
+	return h.dir.Close()
+}
