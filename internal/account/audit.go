@@ -27,18 +27,28 @@ type Event struct {
 //
 // Nothing changes or removes an event: the database itself refuses it.
 func (a *Accounts) Record(ctx context.Context, e Event) error {
+	if err := a.insertEvent(ctx, a.write, &e); err != nil {
+		return err
+	}
+	return a.writeEvent(&e)
+}
+
+// insertEvent adds an event to the table. It fills in what [Accounts.Record] says.
+func (a *Accounts) insertEvent(ctx context.Context, q querier, e *Event) error {
 	if e.At.IsZero() {
 		e.At = a.now()
 	}
 	e.At = e.At.UTC().Truncate(time.Microsecond)
 	e.User, e.Act, e.Object = printable(e.User, 64), printable(e.Act, 64), printable(e.Object, 200)
 	e.From, e.Detail = printable(e.From, 64), printable(e.Detail, 500)
-	err := a.write.QueryRowContext(ctx, `INSERT INTO audit (at, user_id, act, object, address, allowed, detail)
+	err := q.QueryRowContext(ctx, `INSERT INTO audit (at, user_id, act, object, address, allowed, detail)
 		VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING n`,
 		e.At.UnixMicro(), e.User, e.Act, e.Object, e.From, e.Allowed, e.Detail).Scan(&e.N)
-	if err != nil {
-		return a.wrap(err, "audit log")
-	}
+	return a.wrap(err, "audit log")
+}
+
+// writeEvent adds an event that is in the table to the file, if there is one.
+func (a *Accounts) writeEvent(e *Event) error {
 	if a.o.AuditLog == nil {
 		return nil
 	}

@@ -371,7 +371,7 @@ func (a *Accounts) admit(ctx context.Context, id string, at attempt, hash, again
 
 // UpsertOIDCUser returns the user whom an OpenID Connect provider has vouched for, and
 // makes one at the first time. Who has the same name here is somebody else: the new
-// one's name is then made longer. The error may be [ErrDisabled].
+// one's name is then made longer. The error may be [ErrDisabled], with the user.
 func (a *Accounts) UpsertOIDCUser(ctx context.Context, issuer, subject, name, displayName string) (*User, error) {
 	if issuer == "" || subject == "" {
 		return nil, invalid("a user of OpenID Connect has an issuer and a subject")
@@ -393,7 +393,7 @@ func (a *Accounts) UpsertOIDCUser(ctx context.Context, issuer, subject, name, di
 	case err != nil:
 		return nil, err
 	case u.Disabled:
-		return nil, ErrDisabled
+		return u, ErrDisabled
 	}
 	return u, nil
 }
