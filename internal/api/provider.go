@@ -1,10 +1,15 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -25,18 +30,19 @@ func (a *API) provider() []route {
 		}
 		for status, text := range problems {
 			op.Responses[status] = problemAnswer(text)
+			op.Responses[status].Content["text/html"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 		}
 		return op
 	}
 	const none, notAtAll, away = "There is no provider here.", "The provider's answer can't be used: something is not set up rightly, here or there.", "The provider or the database does not answer. Retry-After says when to try again."
 	return []route{
-		{path: oidcStart, handle: a.startOIDC, op: op(
-			"start-oidc", "Log in at the OpenID Connect provider", "For browsers: a link leads here. A cookie says for 15 minutes which browser has begun.", "The provider's page.",
+		{path: oidcStart, handle: signInPage(a.startOIDC), op: op(
+			"start-oidc", "Log in at the OpenID Connect provider", "For browsers: a link leads here. A cookie says for 15 minutes which browser has begun. Errors are pages for who accepts text/html.", "The provider's page.",
 			map[string]string{"404": none, "502": notAtAll, "503": away},
 			textParam("query", "next", "Path of the page of this server where to go on; / if absent, or if it is elsewhere."),
 		)},
-		{path: OIDCCallback, handle: a.finishOIDC, op: op(
-			"finish-oidc", "Come back from the OpenID Connect provider", "The provider sends browsers here. The answer sets the cookie of a session; groups whose external name is in the provider's list then have the user as a member.", "The page where to go on.",
+		{path: OIDCCallback, handle: signInPage(a.finishOIDC), op: op(
+			"finish-oidc", "Come back from the OpenID Connect provider", "The provider sends browsers here. The answer sets the cookie of a session; groups whose external name is in the provider's list then have the user as a member. If the provider has identified a user who may not log in, their sessions, tokens and memberships from there end. Errors are pages for who accepts text/html.", "The page where to go on.",
 			map[string]string{"400": "This browser has begun no log-in that could go on, or the answer was used already: begin again.", "403": "The provider has not let the person in, the user is disabled, or is in none of the groups that may log in.", "404": none, "502": notAtAll, "503": away},
 			textParam("query", "code", "Of the provider."), textParam("query", "state", "Of the log-in."), textParam("query", "error", "Why the provider refuses."),
 			textParam("query", "iss", "Issuer, of providers that tell."),
@@ -57,6 +63,11 @@ func (a *API) finishOIDC(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, c := r.Context(), callerOf(r.Context())
 	l, err := a.Access.OIDC.Callback(w, r)
+	if errors.Is(err, oidc.ErrDenied) {
+		if failed := a.endDenied(w, r); failed != nil {
+			err = failed
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -65,5 +76,29 @@ func (a *API) finishOIDC(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Add("Set-Cookie", sessionCookie(l.Secret, l.Session.ExpiresAt, c.secure))
 	http.Redirect(w, r, l.Next, http.StatusSeeOther)
+	return nil
+}
+
+// endDenied ends the session of a browser whose log-in the provider has denied. The
+// provider does not say whom it means, so only the browser that has begun the log-in is
+// affected, and only if its user is one of the provider's.
+func (a *API) endDenied(w http.ResponseWriter, r *http.Request) error {
+	ctx := context.WithoutCancel(r.Context()) // closing the browser must not keep it alive
+	c := callerOf(ctx)
+	u, s, err := a.Access.Accounts.UseSession(ctx, c.cookie)
+	if err == nil && u.Issuer != a.Access.OIDC.Issuer() {
+		return nil
+	}
+	if err == nil {
+		err = a.Access.Accounts.EndSession(ctx, s.ID)
+	}
+	switch {
+	case errors.Is(err, account.ErrBadSecret), errors.Is(err, account.ErrNotFound):
+		return nil
+	case err != nil:
+		return a.plain(ctx, a.accountFailed(ctx, err))
+	}
+	a.note(ctx, account.Event{User: u.ID, Act: "logout", Object: u.ID, Allowed: true, Detail: "OpenID Connect: the provider denied another log-in of this browser"})
+	w.Header().Add("Set-Cookie", sessionCookie("", time.Time{}, c.secure))
 	return nil
 }

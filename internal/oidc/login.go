@@ -17,6 +17,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
+// ErrDenied: the provider has sent the browser back without having let the person in, or
+// the person has cancelled. It does not say who that is.
+var ErrDenied = errors.New("the provider denied access")
+
 // act is what a log-in is in the audit log.
 const act = "login"
 
@@ -32,7 +36,7 @@ type Login struct {
 // where to go on after the log-in; what is no path of this server is ignored. An error
 // is a [*web.Error], and nothing has been written then.
 func (c *Client) Start(w http.ResponseWriter, r *http.Request) error {
-	p, err := c.find(r.Context())
+	p, err := c.ready(r.Context())
 	if err != nil {
 		return err
 	}
@@ -63,8 +67,7 @@ func (c *Client) Callback(w http.ResponseWriter, r *http.Request) (*Login, error
 	if !ok {
 		e = databaseAway(err)
 	}
-	c.refused(r, e)
-	return nil, e
+	return nil, c.refused(r, e)
 }
 
 func (c *Client) callback(r *http.Request) (*Login, error) {
@@ -75,7 +78,7 @@ func (c *Client) callback(r *http.Request) (*Login, error) {
 	}
 	q := r.URL.Query()
 	if err != nil || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(at.State)) != 1 {
-		return nil, c.again("This log-in was begun in another window or browser, under another address, or too long ago.", err)
+		return nil, c.again("This sign-in was started in another window or browser, under another address, or more than 15 minutes ago.", err)
 	}
 	if iss := q.Get("iss"); iss != "" && iss != c.o.Issuer { // RFC 9207
 		return nil, c.again("This answer is not from "+c.o.Label+".", nil)
@@ -85,7 +88,7 @@ func (c *Client) callback(r *http.Request) (*Login, error) {
 	}
 	code := q.Get("code")
 	if code == "" {
-		return nil, c.again("This answer has no code.", nil)
+		return nil, c.again("The answer of "+c.o.Label+" is incomplete: it has no code.", nil)
 	}
 	p, err := c.find(ctx)
 	if err != nil {
@@ -143,24 +146,37 @@ func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 	return id, nil
 }
 
+// A refusal is that of a person whom the provider has identified by a token that was
+// verified.
+type refusal struct {
+	error
+	subject string
+	user    string // id, if only this log-in is refused; else what rests on earlier ones ends
+}
+
+func (r *refusal) Unwrap() error { return r.error }
+
 // admit makes the person a user with a session, beside which hint is kept.
 func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*Login, error) {
 	ctx := r.Context()
 	if len(c.o.AllowGroups) > 0 && !slices.ContainsFunc(who.groups, func(g string) bool { return slices.Contains(c.o.AllowGroups, g) }) {
 		return nil, &web.Error{
-			Status: http.StatusForbidden, Err: errors.New("in none of the groups that may log in"),
-			Detail: c.o.Label + " knows you, but you are in none of the groups that may log in here. Ask an admin.",
+			Status: http.StatusForbidden, Err: &refusal{error: errors.New("in none of the groups that may log in"), subject: who.subject},
+			Detail: c.o.Label + " knows you, but you are not in a group that may sign in here. Ask an admin of this server.",
 		}
 	}
 	u, err := c.o.Accounts.UpsertOIDCUser(ctx, c.o.Issuer, who.subject, who.name, who.displayName)
-	if errors.Is(err, account.ErrDisabled) {
-		return nil, errDisabled(err)
-	}
-	if err != nil {
+	disabled := errors.Is(err, account.ErrDisabled)
+	if err != nil && !disabled {
 		return nil, err
 	}
+	// Of a disabled user, too: a membership that has ended at the provider must not count
+	// again when the user is enabled.
 	if err := c.o.Accounts.SetOIDCGroups(ctx, u.ID, who.groups); err != nil {
 		return nil, err
+	}
+	if disabled {
+		return nil, errDisabled(&refusal{error: err, subject: who.subject, user: u.ID})
 	}
 	from := c.o.Proxies.Address(r)
 	// Who can't be recorded does not come in.
@@ -170,7 +186,7 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 	secret, s, err := c.o.Accounts.StartSession(ctx, u.ID, from, r.UserAgent())
 	switch {
 	case errors.Is(err, account.ErrDisabled): // just now
-		return nil, errDisabled(err)
+		return nil, errDisabled(&refusal{error: err, subject: who.subject, user: u.ID})
 	case err != nil:
 		return nil, err
 	}
@@ -180,10 +196,11 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 	return &Login{User: u, Session: s, Secret: secret, Next: at.Next}, nil
 }
 
-// refused puts a log-in that failed into the audit log. Err has no names, secrets or
-// what a stranger has written.
-func (c *Client) refused(r *http.Request, e *web.Error) {
-	ctx := context.WithoutCancel(r.Context())
+// refused puts a log-in that failed into the audit log, and ends what rests on earlier
+// ones of a person who may not log in any more. It returns the answer. The error in e has
+// no names, secrets or what a stranger has written.
+func (c *Client) refused(r *http.Request, e *web.Error) *web.Error {
+	ctx := context.WithoutCancel(r.Context()) // closing the browser must not keep a session alive
 	why := "failed"
 	switch {
 	case errors.Is(e, account.ErrDisabled):
@@ -198,14 +215,27 @@ func (c *Client) refused(r *http.Request, e *web.Error) {
 		why = "the provider's answer could not be used"
 	}
 	c.o.Log.WarnContext(ctx, "log-in by OpenID Connect failed", "request", web.RequestID(ctx), "why", why, "err", e.Err)
-	if err := c.o.Accounts.Record(ctx, account.Event{Act: act, From: c.o.Proxies.Address(r), Detail: "OpenID Connect: " + why}); err != nil {
+	event := account.Event{Act: act, From: c.o.Proxies.Address(r), Detail: "OpenID Connect: " + why}
+	named, ok := errors.AsType[*refusal](e)
+	if ok && named.user == "" {
+		if err := c.o.Accounts.RefuseOIDCUser(ctx, c.o.Issuer, named.subject, event); err != nil {
+			c.o.Log.ErrorContext(ctx, "sessions and tokens of a refused user not ended: disable the user", "request", web.RequestID(ctx), "err", err)
+			return databaseAway(err)
+		}
+		return e
+	}
+	if ok {
+		event.User, event.Object = named.user, named.user
+	}
+	if err := c.o.Accounts.Record(ctx, event); err != nil {
 		c.o.Log.ErrorContext(ctx, "audit log not written", "request", web.RequestID(ctx), "act", act, "err", err)
 	}
+	return e
 }
 
 // again is the answer to one who only has to begin once more.
 func (c *Client) again(why string, err error) error {
-	return &web.Error{Status: http.StatusBadRequest, Detail: why + " Open " + c.redirect.Scheme + "://" + c.redirect.Host + "/ and log in again.", Err: err}
+	return &web.Error{Status: http.StatusBadRequest, Detail: why + " Open " + c.redirect.Scheme + "://" + c.redirect.Host + "/login and sign in again.", Err: err}
 }
 
 // denied says what the provider's word for a refusal means (RFC 6749, section 4.1.2.1
@@ -215,13 +245,13 @@ func (c *Client) denied(word string) error {
 	switch word {
 	case "access_denied":
 		return &web.Error{
-			Status: http.StatusForbidden, Err: errors.New("the provider denied access"),
-			Detail: c.o.Label + " has not let you in, or you have cancelled. Try again, or ask those who run it whether you may use this server.",
+			Status: http.StatusForbidden, Err: ErrDenied,
+			Detail: c.o.Label + " denied access, or you cancelled. Try again, or ask its administrators whether you may use this server.",
 		}
 	case "server_error", "temporarily_unavailable":
 		return c.away(errors.New("the provider says " + word))
 	case "interaction_required", "login_required", "consent_required", "account_selection_required":
-		return c.again(c.o.Label+" wants something of you first.", nil)
+		return c.again(c.o.Label+" requires another step from you before you can sign in.", nil)
 	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope":
 		return c.misfit("the provider says " + word)
 	}
@@ -232,7 +262,7 @@ func (c *Client) denied(word string) error {
 func (c *Client) misfit(why string) error {
 	return &web.Error{
 		Status: http.StatusBadGateway, Err: errors.New(why),
-		Detail: c.o.Label + " refuses this server: " + strings.TrimPrefix(why, "the provider says ") + ". An admin has to compare client id, secret, redirect URL and scopes here and there.",
+		Detail: c.o.Label + " refuses this server: " + strings.TrimPrefix(why, "the provider says ") + ". An admin has to compare the client id, secret, redirect URL and scopes with those registered at the provider.",
 	}
 }
 
@@ -246,7 +276,9 @@ func (c *Client) notExchanged(err error) error {
 		}
 		return c.unusable("the answer", err)
 	case e.ErrorCode == "invalid_grant":
-		return c.again("This log-in was used already, or took too long.", errors.New("the provider says invalid_grant"))
+		return c.again("This sign-in was used already, or took too long.", errors.New("the provider says invalid_grant"))
+	case e.ErrorCode == "access_denied":
+		return c.denied(e.ErrorCode)
 	case e.ErrorCode == "" && e.Response != nil && e.Response.StatusCode >= 500, e.ErrorCode == "server_error", e.ErrorCode == "temporarily_unavailable":
 		return c.away(err)
 	case slices.Contains([]string{"invalid_client", "unauthorized_client", "invalid_request", "unsupported_grant_type", "invalid_scope"}, e.ErrorCode):
@@ -259,7 +291,7 @@ func (c *Client) notExchanged(err error) error {
 func (c *Client) unusable(what string, err error) error {
 	return &web.Error{
 		Status: http.StatusBadGateway, Err: fmt.Errorf("%s: %w", what, brief(err)),
-		Detail: "What " + c.o.Label + " has answered can't be used: " + what + " is not as it should be, so you are not logged in. Try again; if it stays so, an admin finds the reason in the server's log.",
+		Detail: "The answer of " + c.o.Label + " can't be used (" + what + "), so you are not signed in. Try again; if that does not help, an admin finds the reason in the server's log.",
 	}
 }
 

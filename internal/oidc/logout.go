@@ -1,10 +1,6 @@
 package oidc
 
-import (
-	"context"
-
-	"github.com/coreos/go-oidc/v3/oidc"
-)
+import "context"
 
 const (
 	// hintMost is the longest id token, in bytes, that goes into an address.
@@ -28,7 +24,7 @@ func (c *Client) LogOutURL(ctx context.Context, hint string) string {
 	if hint == "" {
 		return ""
 	}
-	p, err := c.known(ctx)
+	p, err := c.ready(ctx)
 	if err != nil {
 		return ""
 	}
@@ -53,20 +49,4 @@ func (c *Client) LogOutURL(ctx context.Context, hint string) string {
 	}
 	u.RawQuery = q.Encode()
 	return u.String()
-}
-
-// known returns the provider as it was known last, and asks only if it never was: who
-// leaves must not have to wait.
-func (c *Client) known(ctx context.Context) (*oidc.Provider, error) {
-	select {
-	case c.turn <- struct{}{}:
-		p := c.provider
-		<-c.turn
-		if p != nil {
-			return p, nil
-		}
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return c.find(ctx)
 }

@@ -30,11 +30,15 @@ const (
 	skew = time.Minute
 	// askTime is how long the provider may take for an answer.
 	askTime = 10 * time.Second
+	// discoverTime is how long it may take for its addresses: people wait for them.
+	discoverTime = 5 * time.Second
 	// askAgain is how long after a failure the provider is not asked for its
 	// addresses: those who wait get the same answer at once.
 	askAgain = 2 * time.Second
 	// addressesKept is how long its addresses are used until it is asked again.
 	addressesKept = time.Hour
+	// aliveFor is how long after an answer browsers are sent there without asking again.
+	aliveFor = 10 * time.Second
 	// answerMost is how many bytes of an answer are read.
 	answerMost = 4 << 20
 )
@@ -80,8 +84,10 @@ type Client struct {
 
 	turn     chan struct{} // held by the one who asks for the addresses
 	provider *oidc.Provider
-	askAt    time.Time // not before
-	failed   error     // what the last one has got
+	foundAt  time.Time // when its addresses were read
+	answered time.Time // when it answered last
+	askAt    time.Time // not before, after a failure
+	failed   error     // of the last question; nil if it was answered
 }
 
 // New returns a client. Nothing is asked of the provider before the first log-in, so it
@@ -152,6 +158,9 @@ func loopback(host string) bool {
 // Label is what people call the provider.
 func (c *Client) Label() string { return c.o.Label }
 
+// Issuer is the provider's URL.
+func (c *Client) Issuer() string { return c.o.Issuer }
+
 // Check returns nil if the provider answers as it should. It may do so later if it
 // does not now.
 func (c *Client) Check(ctx context.Context) error {
@@ -185,34 +194,62 @@ func keepSecret(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// find returns the provider with its addresses, asking for them if need be.
+// find returns the provider with its addresses, asking for them if they are old. One
+// that is known and does not answer may do so again by the time it is needed.
 func (c *Client) find(ctx context.Context) (*oidc.Provider, error) {
+	p, err := c.ask(ctx, addressesKept)
+	if p != nil {
+		return p, nil
+	}
+	return nil, err
+}
+
+// ready returns the provider if it has answered just now: a browser that is sent to one
+// that does not answer is stuck at its own error page.
+func (c *Client) ready(ctx context.Context) (*oidc.Provider, error) {
+	p, err := c.ask(ctx, aliveFor)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// ask returns the provider as far as it is known, and the error if it did not answer
+// when it was asked last. It is asked unless it has answered within a time.
+func (c *Client) ask(ctx context.Context, within time.Duration) (*oidc.Provider, error) {
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
 	case <-ctx.Done():
 		return nil, c.away(ctx.Err())
 	}
-	if c.o.Now().Before(c.askAt) {
+	now := c.o.Now()
+	if now.Before(c.answered.Add(within)) || now.Before(c.askAt) {
 		return c.provider, c.failed
 	}
-	// One who goes away must not spoil it for those who wait.
-	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
-	defer cancel()
-	provider, err := oidc.NewProvider(oidc.ClientContext(ask, c.http), c.o.Issuer)
-	if err == nil {
-		err = secureEndpoints(provider.Endpoint())
-	}
-	now := c.o.Now() // it may have taken long
-	switch {
-	case err == nil:
-		c.provider, c.failed, c.askAt = provider, nil, now.Add(addressesKept)
-	case c.provider != nil: // it may be away, and come back where it was
-		c.askAt = now.Add(time.Minute)
-	default:
+	p, err := c.discover(ctx)
+	now = c.o.Now() // it may have taken long
+	if err != nil {
 		c.failed, c.askAt = c.undiscovered(err), now.Add(askAgain)
+		return c.provider, c.failed
 	}
-	return c.provider, c.failed
+	// The provider's keys are kept with it and would be fetched again for another.
+	if c.provider == nil || now.Sub(c.foundAt) >= addressesKept || c.provider.Endpoint() != p.Endpoint() {
+		c.provider, c.foundAt = p, now
+	}
+	c.failed, c.answered = nil, now
+	return c.provider, nil
+}
+
+func (c *Client) discover(ctx context.Context) (*oidc.Provider, error) {
+	// One who goes away must not spoil it for those who wait.
+	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), discoverTime)
+	defer cancel()
+	p, err := oidc.NewProvider(oidc.ClientContext(ask, c.http), c.o.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	return p, secureEndpoints(p.Endpoint())
 }
 
 // secureEndpoints keeps people and the secret from being sent in the clear.
@@ -230,14 +267,14 @@ func secureEndpoints(e oauth2.Endpoint) error {
 func (c *Client) undiscovered(err error) error {
 	var mismatch *oidc.IssuerMismatchError
 	if errors.As(err, &mismatch) {
-		return &web.Error{Status: http.StatusBadGateway, Err: err, Detail: "The log-in of " + c.o.Label + " is not set up rightly here: it calls itself otherwise than this server is told. An admin has to set the issuer."}
+		return &web.Error{Status: http.StatusBadGateway, Err: err, Detail: "Signing in with " + c.o.Label + " is not configured correctly: its issuer URL differs from the one configured here. An admin has to correct the issuer."}
 	}
 	return c.away(err)
 }
 
 // away is the answer while the provider does not answer.
 func (c *Client) away(err error) error {
-	return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Err: brief(err), Detail: c.o.Label + " does not answer at present, so nobody can log in there. Try again in a moment."}
+	return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Err: brief(err), Detail: c.o.Label + " does not answer at present. Try again in a moment, or sign in with a name and password if you have one here."}
 }
 
 // unreachable reports whether an error is that of the way to the provider.

@@ -309,7 +309,7 @@ func TestRequest(t *testing.T) {
 func TestState(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
-	const begin = "was begun in another window or browser"
+	const begin = "was started in another window or browser"
 	cookies := func(b *browser, u *url.URL) []*http.Cookie { return b.Jar.Cookies(u) }
 	put := func(b *browser, u *url.URL, value string) {
 		b.Jar.SetCookies(u, []*http.Cookie{{Name: cookieName, Value: value, Path: "/api/v1/auth/oidc"}})
@@ -344,7 +344,7 @@ func TestState(t *testing.T) {
 			q := u.Query()
 			q.Del("code")
 			u.RawQuery = q.Encode()
-		}, "has no code"},
+		}, "it has no code"},
 		"code of another": {func(_ *browser, u *url.URL) { // PKCE and the code's own log-in differ
 			q := u.Query()
 			q.Set("code", s.browser(t).logIn("anna", "/").Query().Get("code"))
@@ -358,7 +358,7 @@ func TestState(t *testing.T) {
 			tt.spoil(b, u)
 			got := b.read(b.Get(u.String()))
 			got.refusedAs(t, http.StatusBadRequest, tt.words)
-			if !strings.Contains(got.body, "Open "+s.URL+"/ and log in again.") {
+			if !strings.Contains(got.body, "Open "+s.URL+"/login and sign in again.") {
 				t.Errorf("it does not say what to do: %s", got.body)
 			}
 			if kept := b.Jar.Cookies(u); len(kept) != 0 {
@@ -517,7 +517,7 @@ func TestWho(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), func(o *Options) { o.AllowGroups = []string{"path", "research"} })
 	s.provider.Say(t, oidctest.Said{Groups: []string{"visitors"}})
-	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusForbidden, "in none of the groups that may log in here")
+	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusForbidden, "not in a group that may sign in here")
 	if u := s.users(t); len(u) != 0 {
 		t.Errorf("there are users: %+v", u)
 	}
@@ -535,11 +535,111 @@ func TestWho(t *testing.T) {
 	})
 	check(t, err)
 	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusForbidden, "This user is disabled")
-	if got := s.audit(t)[0]; got.Allowed || got.Detail != "OpenID Connect: the user is disabled" {
-		t.Errorf("%+v", got)
+	id := s.login.User.ID
+	want = account.Event{User: id, Act: "login", Object: id, From: "127.0.0.1", Detail: "OpenID Connect: the user is disabled"}
+	if diff := cmp.Diff(want, s.audit(t)[0]); diff != "" {
+		t.Error(diff)
 	}
 	if list, err := s.accounts.Sessions(t.Context(), s.login.User.ID); err != nil || len(list) != 0 {
 		t.Errorf("sessions %v, %v", list, err)
+	}
+}
+
+// TestRefusedLater fails if somebody whom the provider has let in before keeps anything
+// after it, or --oidc-allow-group, has refused them, or if a log-in that does not prove who
+// they are takes anything from them.
+func TestRefusedLater(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), func(o *Options) { o.AllowGroups = []string{"path"} })
+	_, err := s.accounts.CreateGroup(t.Context(), account.Group{Name: "readers", External: "path"})
+	check(t, err)
+	in, out := oidctest.Said{Groups: []string{"path"}, InToken: true}, oidctest.Said{Groups: []string{"visitors"}, InToken: true}
+	lie := func(claims map[string]any) oidctest.Said {
+		v := out
+		v.Lie = claims
+		return v
+	}
+	tests := map[string]struct {
+		said  oidctest.Said
+		user  string
+		spoil func(u *url.URL)
+		kept  bool
+	}{
+		"in no allowed group":      {said: out, user: "anna"},
+		"in none at all":           {said: oidctest.Said{}, user: "anna"},
+		"another person":           {said: out, user: "", kept: true},
+		"token for another client": {said: lie(map[string]any{"aud": []string{"another"}}), user: "anna", kept: true},
+		"token of another log-in":  {said: lie(map[string]any{"nonce": "another"}), user: "anna", kept: true},
+		"token expired":            {said: lie(map[string]any{"exp": 1}), user: "anna", kept: true},
+		"token not signed":         {said: oidctest.Said{Groups: out.Groups, InToken: true, Sign: "none"}, user: "anna", kept: true},
+		"subject of another":       {said: oidctest.Said{Groups: out.Groups, InToken: true, Sign: "kept", Lie: map[string]any{"sub": "1"}}, user: "", kept: true},
+		"forged error": {said: out, user: "anna", kept: true, spoil: func(u *url.URL) {
+			u.RawQuery = "error=access_denied&state=guessed"
+		}},
+		"forged code": {said: out, user: "anna", kept: true, spoil: func(u *url.URL) {
+			u.RawQuery = "code=guessed&state=" + u.Query().Get("state")
+		}},
+		"groups that can't be read": {said: oidctest.Said{Groups: 1, InToken: true}, user: "anna", kept: true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s.provider.Say(t, in)
+			if p := s.browser(t).dance("anna", "/"); p.status != http.StatusOK {
+				t.Fatalf("the first log-in: %d %s", p.status, p.body)
+			}
+			user := s.login.User.ID
+			token, _, err := s.accounts.CreateToken(t.Context(), account.Token{User: user, Scopes: []account.Scope{account.ScopeTiles}})
+			check(t, err)
+			from, err := s.accounts.LatestRevocation(t.Context())
+			check(t, err)
+
+			s.provider.Say(t, tt.said)
+			b := s.browser(t)
+			u := b.logIn(tt.user, "/")
+			if tt.spoil != nil {
+				tt.spoil(u)
+			}
+			if p := b.read(b.Get(u.String())); p.status < 400 {
+				t.Fatalf("not refused: %d %s", p.status, p.body)
+			}
+			left, err := s.accounts.GroupsOf(t.Context(), user)
+			check(t, err)
+			revoked, err := s.accounts.LatestRevocation(t.Context())
+			check(t, err)
+			_, _, noSession := s.accounts.UseSession(t.Context(), s.login.Secret)
+			_, _, noToken := s.accounts.UseToken(t.Context(), token)
+			got := []bool{noSession == nil, noToken == nil, len(left) == 1, revoked == from}
+			if diff := cmp.Diff(slices.Repeat([]bool{tt.kept}, 4), got); diff != "" {
+				t.Errorf("session, token, membership and what is remembered are kept (-want +got):\n%s", diff)
+			}
+			if e := s.audit(t)[0]; e.Allowed || (e.User == user) == tt.kept {
+				t.Errorf("audit log: %+v", e)
+			}
+		})
+	}
+}
+
+// TestDisabledLater fails if a membership that has ended at the provider counts again when
+// a user who was disabled meanwhile is enabled.
+func TestDisabledLater(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), nil)
+	_, err := s.accounts.CreateGroup(t.Context(), account.Group{Name: "readers", External: "path"})
+	check(t, err)
+	s.provider.Say(t, oidctest.Said{Groups: []string{"path"}})
+	s.browser(t).dance("anna", "/")
+	if diff := cmp.Diff([]string{"readers"}, s.groups(t)); diff != "" {
+		t.Fatal(diff)
+	}
+	_, err = s.accounts.UpdateUser(t.Context(), s.login.User.ID, func(u *account.User) error {
+		u.Disabled = true
+		return nil
+	})
+	check(t, err)
+	s.provider.Say(t, oidctest.Said{Groups: []string{"visitors"}})
+	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusForbidden, "This user is disabled")
+	if diff := cmp.Diff([]string{}, s.groups(t)); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -559,8 +659,20 @@ func TestAway(t *testing.T) {
 	u := b.logIn("anna", "/")
 	s.provider.Stop()
 	away(t, b.read(b.Get(u.String())))
-	if b := s.begunOn(t); b == nil {
-		t.Error("a client that knows the provider's addresses does not send the browser there")
+	s.clock.add(aliveFor)
+	for range 2 { // asked, and remembered
+		away(t, s.begin(t))
+	}
+	addr := s.provider.Addr
+	s.provider = oidctest.Start(t, addr, s.URL+callbackPath)
+	away(t, s.begin(t)) // not asked again at once
+	s.clock.add(askAgain)
+	if p := s.begin(t); p.status != http.StatusSeeOther {
+		t.Errorf("when the provider is back: %d %s", p.status, p.body)
+	}
+	s.provider.Stop()
+	if p := s.begin(t); p.status != http.StatusSeeOther {
+		t.Errorf("the provider is asked for each log-in: %d %s", p.status, p.body)
 	}
 
 	s.use(t, nil) // the server starts while the provider is away
@@ -587,25 +699,22 @@ func TestAway(t *testing.T) {
 	away(t, s.browser(t).dance("anna", "/"))
 }
 
-// begunOn is a browser that was sent to a provider that is away, or nil.
-func (s *site) begunOn(t *testing.T) *browser {
+// begin is the answer to a browser that begins a log-in.
+func (s *site) begin(t *testing.T) *page {
 	t.Helper()
 	b := s.browser(t)
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if p := b.read(b.Get(s.URL + startPath)); p.status != http.StatusSeeOther {
-		return nil
-	}
-	return b
+	return b.read(b.Get(s.URL + startPath))
 }
 
 // TestMisfit fails if it is not said what an admin has to put right.
 func TestMisfit(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), func(o *Options) { o.ClientSecret = "wrong" })
-	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusBadGateway, "compare client id, secret, redirect URL")
+	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusBadGateway, "compare the client id, secret, redirect URL")
 	s.use(t, func(o *Options) { o.Issuer += "/" })
 	b := s.browser(t)
-	b.read(b.Get(s.URL+startPath)).refusedAs(t, http.StatusBadGateway, "An admin has to set the issuer")
+	b.read(b.Get(s.URL+startPath)).refusedAs(t, http.StatusBadGateway, "An admin has to correct the issuer")
 
 	s.use(t, nil)
 	for code, want := range map[string]int{
@@ -620,7 +729,7 @@ func TestMisfit(t *testing.T) {
 				t.Errorf("%d %s, want %d", p.status, p.body, want)
 			}
 			q.Set("state", "guessed") // nobody else can have it shown
-			b.read(b.Get(s.URL+callbackPath+"?"+q.Encode())).refusedAs(t, http.StatusBadRequest, "log in again")
+			b.read(b.Get(s.URL+callbackPath+"?"+q.Encode())).refusedAs(t, http.StatusBadRequest, "sign in again")
 		})
 	}
 }

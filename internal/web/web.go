@@ -74,16 +74,21 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		return
 	}
+	r = Identify(w, r)
+	e := LogError(r, err)
+	WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
+}
+
+// LogError returns err as what the client is told, and logs it if the server is at fault.
+func LogError(r *http.Request, err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = &Error{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log.", Err: err}
 	}
-	r = Identify(w, r)
-	id := RequestID(r.Context())
 	if e.Status >= 500 {
-		slog.ErrorContext(r.Context(), "request failed", "request", id, "status", e.Status, "route", r.Pattern, "err", e.Err)
+		slog.ErrorContext(r.Context(), "request failed", "request", RequestID(r.Context()), "status", e.Status, "route", r.Pattern, "err", e.Err)
 	}
-	WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
+	return e
 }
 
 // WriteProblem answers r with a problem that no cache may keep. RetryAfter is in
