@@ -42,6 +42,7 @@ type Port struct {
 	Refused int64 // answered with 503
 	Evicted int64 // idle ones closed to make room
 	Stuck   int64 // closed because their other side took nothing while memory was short
+	Crowded int64 // closed because there were too many of their address, or stalled with no room left
 }
 
 // Made are figures of the pictures that are made and kept.
@@ -101,6 +102,7 @@ var (
 	refused       = counter("ptiffstore_connections_refused_total", "Connections that were answered with 503, as there were too many.")
 	madeRoom      = counter("ptiffstore_connections_evicted_total", "Idle connections that were closed to make room.")
 	stuck         = counter("ptiffstore_connections_stuck_total", "Connections that were closed because their other side took nothing while memory was short.")
+	crowded       = counter("ptiffstore_connections_crowded_total", "Connections that were closed because their address had too many, or because they stalled while there was no room.")
 	byState       = gauge("ptiffstore_images", "Images of a store by state.", "store", "state")
 	damagedImages = gauge("ptiffstore_images_damaged", "Images of a store whose bytes are not those of their digests: what verification has found and nobody has mended.", "store")
 	syncAge       = gauge("ptiffstore_sync_age_seconds", "Time since the last completed pass over a store, or since it was added.", "store")
@@ -209,6 +211,7 @@ func (c *collector) own(say tell) {
 		say(refused, float64(p.Refused))
 		say(madeRoom, float64(p.Evicted))
 		say(stuck, float64(p.Stuck))
+		say(crowded, float64(p.Crowded))
 	}
 }
 

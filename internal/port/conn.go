@@ -1,6 +1,7 @@
 package port
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,9 @@ import (
 
 // fileChunk is how much of a file is sent before the time for it begins anew.
 const fileChunk = 1 << 20
+
+// unreadableMax is more than what net/http writes by itself.
+const unreadableMax = 512
 
 // A conn is a connection that is closed when its other side takes nothing for a while,
 // and never because an answer takes long that moves.
@@ -52,6 +56,12 @@ func (c *conn) again(n int64, err error) bool {
 
 // Write implements [net.Conn].
 func (c *conn) Write(b []byte) (int, error) {
+	if len(b) < unreadableMax && bytes.HasPrefix(b, []byte("HTTP/1.1 ")) {
+		if p := problemFor(b); p != nil {
+			_, err := c.TCPConn.Write(p)
+			return len(b), err
+		}
+	}
 	total := 0
 	for {
 		c.renew()

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // A Gate bounds how many requests are served at once. Some more wait, for a while, and
@@ -29,13 +27,16 @@ func NewGate(running, queue int, patience time.Duration) *Gate {
 func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.enter(r) {
-			web.WriteProblem(w, r, http.StatusServiceUnavailable, "The server has more to do than it can. Try again.", retryAfter)
+			refuse(w, r, errBusy)
 			return
 		}
-		defer func() { <-g.running }()
+		defer g.leave()
 		next.ServeHTTP(w, r)
 	})
 }
+
+// leave ends what enter began.
+func (g *Gate) leave() { <-g.running }
 
 // enter waits for a turn.
 func (g *Gate) enter(r *http.Request) bool {
@@ -69,7 +70,7 @@ func Bodies(next http.Handler, idle time.Duration) http.Handler {
 		}
 		c := http.NewResponseController(w)
 		if c.SetReadDeadline(time.Now().Add(idle)) == nil {
-			r.Body = &body{r.Body, c, idle}
+			r.Body = &body{ReadCloser: r.Body, c: c, idle: idle}
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -80,6 +81,7 @@ type body struct {
 	io.ReadCloser
 	c    *http.ResponseController
 	idle time.Duration
+	end  time.Time // of the whole body, zero for none
 }
 
 // Read implements [io.Reader]. At the end there is no deadline any more: the server
@@ -90,7 +92,11 @@ func (b *body) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		b.c.SetReadDeadline(time.Time{})
 	case err == nil:
-		b.c.SetReadDeadline(time.Now().Add(b.idle))
+		next := time.Now().Add(b.idle)
+		if !b.end.IsZero() && b.end.Before(next) {
+			next = b.end
+		}
+		b.c.SetReadDeadline(next)
 	}
 	return n, err
 }

@@ -3,6 +3,7 @@ package port
 import (
 	"cmp"
 	"net"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,10 @@ type place struct {
 	// since is when the connection became idle by the monotonic clock, in nanoseconds;
 	// 0 while a request is served, and negative before the first one.
 	since atomic.Int64
+	// waiting is since when a request waits for its client, by the same clock; 0 if it
+	// does not. Requests for tiles never say so.
+	waiting atomic.Int64
+	addr    netip.Addr // what it is counted by
 }
 
 // began is where the monotonic clock of this process starts; a second before, so that

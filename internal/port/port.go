@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,14 @@ type Options struct {
 	Stall time.Duration
 	// Raw hands out connections as they are, to a server that writes faster to them
 	// than to any other kind. It has to bound the time of a write by itself.
-	Raw    bool
+	Raw bool
+	// PerAddress is how many connections there may be from one address; no such bound
+	// if 0. Over it, another connection of that address is closed for a new one:
+	// stalled ones first, then the one that has been idle longest.
+	PerAddress int
+	// Exempt, if not nil, reports whether that bound does not hold for an address:
+	// behind a proxy there are many clients.
+	Exempt func(netip.Addr) bool
 	Memory *Memory // if it is nil, memory is not looked at
 	Log    *slog.Logger
 }
@@ -53,7 +61,14 @@ type Port struct {
 	scanned int64       // when they were looked for
 	told    time.Time   // when the log was told of refusals last
 
+	peersMu   sync.Mutex
+	peers     map[netip.Addr]*peer
+	largest   *peer // had the most connections when they were compared
+	compared  int64
+	fruitless int64 // when no stalled connection was found last
+
 	refused, evicted, stuck atomic.Int64
+	crowded                 atomic.Int64
 	alarm                   atomic.Bool // somebody holds what others need: see Relieve
 }
 
@@ -68,7 +83,7 @@ func New(l net.Listener, o Options) *Port {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Port{Listener: l, o: o, refusing: make(chan struct{}, maxRefusing)}
+	return &Port{Listener: l, o: o, refusing: make(chan struct{}, maxRefusing), peers: map[netip.Addr]*peer{}}
 }
 
 // Accept returns the next connection that there is room for. Those for which there is
@@ -91,7 +106,7 @@ func (p *Port) Accept() (net.Conn, error) {
 		if !ok {
 			return c, nil
 		}
-		if p.open.Load() >= int64(p.o.Max) && !p.evict() || p.o.Memory.tight() {
+		if p.open.Load() >= int64(p.o.Max) && !p.evict() && !p.evictStalled() || p.o.Memory.tight() {
 			p.refuse(tcp)
 			continue
 		}
@@ -110,6 +125,8 @@ func (p *Port) enter(tcp *net.TCPConn) net.Conn {
 		pl.tcp = tcp
 	}
 	pl.since.Store(-monotonic())
+	pl.addr = address(tcp)
+	p.admit(pl)
 	p.open.Add(1)
 	p.places.Store(handed, pl)
 	return handed
@@ -118,8 +135,9 @@ func (p *Port) enter(tcp *net.TCPConn) net.Conn {
 // State is told what state a connection is in. It is the ConnState of [http.Server].
 func (p *Port) State(c net.Conn, state http.ConnState) {
 	if state == http.StateClosed || state == http.StateHijacked {
-		if _, ok := p.places.LoadAndDelete(c); ok {
+		if v, ok := p.places.LoadAndDelete(c); ok {
 			p.open.Add(-1)
+			p.dismiss(v.(*place))
 		}
 		return
 	}
@@ -194,9 +212,10 @@ type Stats struct {
 	Refused int64 // connections answered with 503, since the start
 	Evicted int64 // idle ones closed to make room
 	Stuck   int64 // closed because their other side took nothing while memory was short
+	Crowded int64 // closed because there were too many of their address, or stalled with no room left
 }
 
 // Stats returns figures as of now.
 func (p *Port) Stats() Stats {
-	return Stats{int(p.open.Load()), p.refused.Load(), p.evicted.Load(), p.stuck.Load()}
+	return Stats{int(p.open.Load()), p.refused.Load(), p.evicted.Load(), p.stuck.Load(), p.crowded.Load()}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,11 +25,54 @@ const (
 
 // refusal is the answer to whoever there is no room for; to HEAD only its head.
 var refusal, refusalHead = func() ([]byte, []byte) {
-	body := web.NewProblem(http.StatusServiceUnavailable, "The server has as many connections as it can hold. Try again.", "").JSON()
-	head := fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nContent-Length: %d\r\nCache-Control: no-store\r\nRetry-After: %s\r\nConnection: close\r\n\r\n",
-		web.ProblemType, len(body), strconv.Itoa(retryAfter))
-	return append(bytes.Clone(head), body...), head
+	head, body := lastAnswer(http.StatusServiceUnavailable, "The server has as many connections as it can hold. Try again.")
+	return slices.Concat(head, body), head
 }()
+
+// lastAnswer is a problem as the last answer of a connection, with the headers that all
+// answers have.
+func lastAnswer(status int, detail string) (head, body []byte) {
+	body = web.NewProblem(status, detail, "").JSON()
+	head = fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nCache-Control: no-store\r\nConnection: close\r\n",
+		status, http.StatusText(status), web.ProblemType, len(body))
+	if status == http.StatusServiceUnavailable {
+		head = fmt.Appendf(head, "Retry-After: %d\r\n", retryAfter)
+	}
+	web.SetSecurity(func(key, value string) { head = fmt.Appendf(head, "%s: %s\r\n", key, value) }, false)
+	return append(head, "\r\n"...), body
+}
+
+// unreadable is the head of what net/http writes by itself, and at once, to whoever has
+// sent no request that can be read, after the status.
+const unreadable = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+
+// problemFor is the answer to send instead, nil if b is none of those.
+func problemFor(b []byte) []byte {
+	line, _, ok := bytes.Cut(b, []byte(unreadable))
+	rest, isHTTP := bytes.CutPrefix(line, []byte("HTTP/1.1 "))
+	if bytes.HasPrefix(rest, []byte("417 ")) { // no handler answers that
+		head, body := lastAnswer(http.StatusExpectationFailed, "The request expects something that the server does not know.")
+		return append(head, body...)
+	}
+	if !ok || !isHTTP || len(rest) < 3 || bytes.ContainsAny(rest, "\r\n") {
+		return nil
+	}
+	status, err := strconv.Atoi(string(rest[:3]))
+	if err != nil || status < 400 {
+		return nil
+	}
+	detail := "The request cannot be read: it is not HTTP/1.1 or has a malformed address or header."
+	switch status {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		detail = "The head of the request, its address and headers, is larger than 16 KB."
+	case http.StatusNotImplemented:
+		detail = "The body of the request has a transfer coding that is not supported."
+	case http.StatusHTTPVersionNotSupported:
+		detail = "The server speaks HTTP/1.1."
+	}
+	head, body := lastAnswer(status, detail)
+	return append(head, body...)
+}
 
 // refuse tells a new connection that there is no room, and closes it.
 func (p *Port) refuse(tcp *net.TCPConn) {

@@ -43,6 +43,16 @@ func stuck(tcp *net.TCPConn, after time.Duration) bool {
 	return in != nil && in.Notsent_bytes > 0 && time.Duration(in.Last_data_sent)*time.Millisecond > after
 }
 
+// silence is for how long no bytes have moved either way, and whether there are some to
+// be taken.
+func silence(tcp *net.TCPConn) (quiet time.Duration, unsent bool) {
+	in := info(tcp)
+	if in == nil {
+		return 0, false
+	}
+	return time.Duration(min(in.Last_data_sent, in.Last_data_recv)) * time.Millisecond, in.Notsent_bytes > 0
+}
+
 // acknowledged is how many bytes the other side has taken since the connection began.
 func acknowledged(tcp *net.TCPConn) uint64 {
 	if in := info(tcp); in != nil {

@@ -14,4 +14,6 @@ func bound(*net.TCPConn) {}
 
 func stuck(*net.TCPConn, time.Duration) bool { return false }
 
+func silence(*net.TCPConn) (time.Duration, bool) { return 0, false }
+
 func acknowledged(*net.TCPConn) uint64 { return 0 }
