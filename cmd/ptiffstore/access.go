@@ -266,7 +266,7 @@ func (s *site) inviteAdmin(ctx context.Context, to io.Writer, base string) error
 }
 
 // admission is what stands before all else: where there is no access control the guard
-// that keeps to this machine.
+// that keeps to this machine. Its refusals have the headers of all answers.
 func (s *site) admission(proxies web.Proxies, h http.Handler) http.Handler {
-	return s.c.guard().Handler(web.SecurityHeaders(proxies, s.cors.Handler(h)))
+	return web.SecurityHeaders(proxies, s.c.guard().Handler(s.cors.Handler(h)))
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
@@ -15,6 +15,7 @@ import (
 // bounds are the flags that keep a server calm under load.
 type bounds struct {
 	Connections int `key:"limits.connections" name:"max-connections" default:"16384" help:"Bound of connections. Over it the one goes that has been idle longest, or else the new one is told 503."`
+	PerAddress  int `key:"limits.connections_per_address" name:"max-connections-per-address" default:"1024" help:"Limit of connections from one address, or one IPv6 network of 64 bits; 0 for none. At the limit, that address's own stalled connections are closed first, then those idle longest. Trusted proxies are exempt."`
 }
 
 const (
@@ -24,18 +25,28 @@ const (
 	requestPatience = 5 * time.Second
 	// streamsAtOnce are those that are meant to last: events and uploads.
 	streamsAtOnce = 2048
+	// bufferShare is the part of the memory limit, one in so many, that bodies being
+	// received and answers being sent may take.
+	bufferShare = 8
 )
 
 // openPort bounds the connections of l, and looks after them until ctx is done.
-func (s *site) openPort(ctx context.Context, wg *sync.WaitGroup, l net.Listener, raw bool) *port.Port {
-	o := port.Options{Max: port.Connections(s.c.Connections, s.c.OpenFiles), Raw: raw, Memory: s.memory, Log: s.log}
+func (s *site) openPort(ctx context.Context, wg *sync.WaitGroup, l net.Listener, raw bool) (*port.Port, error) {
+	proxies, err := s.c.proxies()
+	if err != nil {
+		return nil, err
+	}
+	o := port.Options{
+		Max: port.Connections(s.c.Connections, s.c.OpenFiles), PerAddress: s.c.PerAddress, Exempt: proxies.Trust,
+		Raw: raw, Memory: s.memory, Log: s.log,
+	}
 	if o.Max < s.c.Connections {
 		s.log.Warn("fewer connections than --max-connections: the process may not open more files. Raise LimitNOFILE, or ulimit -n",
 			"connections", o.Max, "wanted", s.c.Connections)
 	}
 	s.port = port.New(l, o)
 	wg.Go(func() { s.port.Run(ctx) })
-	return s.port
+	return s.port, nil
 }
 
 // full is told that tiles which are being sent fill the memory that is there for them.
@@ -45,19 +56,50 @@ func (s *site) full() {
 	}
 }
 
-// gates bounds how many requests are served at once that are no tiles. The state of
-// the server is told whatever comes.
-func gates(next http.Handler) http.Handler {
-	brief := port.NewGate(requestsAtOnce, requestsWaiting, requestPatience).Handler(next)
+// budget is the memory of bodies being received and answers being sent.
+func (s *site) budget() *port.Budget { return port.NewBudget(s.memory.Limit() / bufferShare) }
+
+// gates bounds how many requests are served at once that are no tiles. What mux has a
+// request answered by says which bound applies: the state of the server is told whatever
+// comes, documents in memory wait for nothing but their client, and streams and uploads
+// last. Of everything else the body is received before, and the answer sent after.
+func (s *site) gates(mux *http.ServeMux, next http.Handler) http.Handler {
+	buffer := &port.Buffer{Budget: s.budget()}
+	brief := buffer.Handler(port.NewGate(requestsAtOnce, requestsWaiting, requestPatience), next)
+	unbounded := buffer.Handler(nil, next)
 	lasting := port.NewGate(streamsAtOnce, 0, 0).Handler(next)
+	static := port.Static(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch p := r.URL.Path; {
-		case p == "/healthz", p == "/readyz", p == "/metrics":
-			next.ServeHTTP(w, r)
-		case strings.HasPrefix(p, upload.Route), strings.HasSuffix(p, "/events"):
+		switch _, pattern := mux.Handler(r); {
+		case pattern == "GET /healthz", pattern == "GET /readyz", pattern == viewerPattern, api.Document(pattern):
+			static.ServeHTTP(w, r)
+		case pattern == metricsPattern:
+			unbounded.ServeHTTP(w, r)
+		case pattern == upload.Route, pattern == uploadPattern, pattern == api.EventsPattern:
 			lasting.ServeHTTP(w, r)
 		default:
 			brief.ServeHTTP(w, r)
 		}
 	})
 }
+
+// tileGates is gates of a server that has its answers, and the bodies of requests, in
+// memory anyway.
+func tileGates(next http.Handler) http.Handler {
+	brief := port.NewGate(requestsAtOnce, requestsWaiting, requestPatience).Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz", "/readyz", "/metrics":
+			next.ServeHTTP(w, r)
+		default:
+			brief.ServeHTTP(w, r)
+		}
+	})
+}
+
+// Patterns of routes that have bounds of their own.
+const (
+	viewerPattern  = "/"
+	metricsPattern = "GET /metrics"
+	uploadPattern  = upload.Route + "/{upload}"
+)

@@ -222,7 +222,10 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	defer wg.Wait()
 	ctx, stop := s.lasting(ctx, l)
 	defer stop() // before the wait: what runs beside ends then
-	bounded := s.openPort(ctx, &wg, l, false)
+	bounded, err := s.openPort(ctx, &wg, l, false)
+	if err != nil {
+		return err
+	}
 	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Host: w.host()}
 	if err := f.Load(ctx); err != nil {
 		return err
@@ -293,18 +296,18 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 	a.Register(mux)
 	uploads := http.NewServeMux()
 	s.uploads.Register(uploads)
-	for _, route := range []string{upload.Route, upload.Route + "/{upload}"} {
+	for _, route := range []string{upload.Route, uploadPattern} {
 		mux.Handle(route, a.Guard(route, uploads))
 	}
 	s.health.Register(mux)
-	mux.Handle("GET /metrics", a.Guard("GET /metrics", s.metrics.Handler()))
-	mux.Handle("/", viewer.Handler(viewer.Options{Origins: s.ends.sources}))
+	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
+	mux.Handle(viewerPattern, viewer.Handler(viewer.Options{Origins: s.ends.sources}))
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
 	}))
 	rest := cross.Handler(web.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
-	h := &tilehttp.Handler{Tiles: s.tiles, Next: gates(rest), SendOn: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
+	h := &tilehttp.Handler{Tiles: s.tiles, Next: s.gates(mux, rest), SendOn: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
 	var proxies web.Proxies
 	if s.access != nil {
 		h.Gate, proxies = s.access.Gate, s.access.Proxies

@@ -170,6 +170,7 @@ func serveHTTP(ctx context.Context, l *port.Port, h http.Handler, log *slog.Logg
 	s := &http.Server{
 		Handler:           port.Bodies(h, 30*time.Second),
 		ConnState:         l.State,
+		ConnContext:       l.Context,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    16 << 10,

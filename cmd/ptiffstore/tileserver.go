@@ -39,7 +39,10 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 	defer wg.Wait()
 	ctx, stop := s.lasting(ctx, l)
 	defer stop() // before the wait: what runs beside ends then
-	bounded := s.openPort(ctx, &wg, l, true)
+	bounded, err := s.openPort(ctx, &wg, l, true)
+	if err != nil {
+		return err
+	}
 	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
 	if err := f.Load(ctx); err != nil {
 		return err
@@ -60,7 +63,8 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 	}
 	s.file = file
 	s.obey(ctx, &wg, func(p *program) { s.rebound(&p.Tileserver.common) })
-	h.State, h.Next = bounded.State, gates(h.Next)
+	h.Hold = s.budget().Take
+	h.State, h.Next = bounded.State, tileGates(h.Next)
 	server := h.Server()
 	s.health.Ready.Store(true)
 	fmt.Fprintln(std.out, url(l))
@@ -87,7 +91,7 @@ func (s *site) pictures() http.Handler {
 	a := &api.API{Access: s.access, Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: version, Log: s.log}
 	a.RegisterPictures(mux)
 	s.health.Register(mux)
-	mux.Handle("GET /metrics", a.Guard("GET /metrics", s.metrics.Handler()))
+	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
 	if s.access != nil && s.access.Revoke != nil {
 		mux.Handle("POST "+auth.RevokePath, s.access.Revoke)
 	}

@@ -145,6 +145,9 @@ func (a *API) guard(pattern string, h http.Handler) http.Handler {
 	if rule.object == ofPicture && !described[pattern] {
 		h = a.near(h)
 	}
+	if ok && Document(pattern) {
+		return h
+	}
 	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if !ok {
 			return errForbidden

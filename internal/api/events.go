@@ -25,6 +25,9 @@ const (
 	lastEvent = "end"
 )
 
+// EventsPattern is the route of streams of events.
+const EventsPattern = "GET " + taskRoute + "/events"
+
 type eventsInput struct {
 	Task string `path:"task" doc:"Id of the task."`
 	Last string `header:"Last-Event-ID" doc:"Id of the last event seen, as browsers send it."`

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // own gives next requests whose strings are its own. Those of fasthttp's adaptor lie in
@@ -17,7 +19,7 @@ func own(next http.Handler) http.Handler {
 		q.RequestURI = strings.Clone(r.RequestURI)
 		u, err := url.ParseRequestURI(q.RequestURI)
 		if err != nil {
-			http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest) // the adaptor has parsed it before
+			web.WriteProblem(w, r, http.StatusBadRequest, badAddress, 0) // the adaptor has parsed it before
 			return
 		}
 		q.URL = u

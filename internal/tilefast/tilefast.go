@@ -48,7 +48,10 @@ type Handler struct {
 	Ending func() bool
 	// State, if not nil, is told what state a connection is in, as by net/http.
 	State func(net.Conn, http.ConnState)
-	Log   *slog.Logger
+	// Hold, if not nil, is asked for the memory of large bodies and of answers that are no
+	// tiles, until release is called. It reports whether there is so much.
+	Hold func(bytes int64) (release func(), ok bool)
+	Log  *slog.Logger
 }
 
 // Server returns a fasthttp server for h with the bounds that suit tiles.
@@ -69,15 +72,18 @@ func (h *Handler) Server() *fasthttp.Server {
 	}
 	return &fasthttp.Server{
 		Handler:                       s.handle,
+		ErrorHandler:                  s.unreadable,
+		HeaderReceived:                s.bodyLimit,
 		ConnState:                     state,
 		NoDefaultServerHeader:         true,
 		NoDefaultContentType:          true,
 		DisableHeaderNamesNormalizing: false,
-		ReadTimeout:                   10 * time.Second, // of head and body
+		ReadTimeout:                   readTime,         // of head and body
 		WriteTimeout:                  30 * time.Second, // of a tile
 		IdleTimeout:                   120 * time.Second,
 		ReadBufferSize:                8 << 10, // the longest request head
-		MaxRequestBodySize:            1 << 20,
+		MaxRequestBodySize:            smallBody,
+		DisablePreParseMultipartForm:  true, // or bodies go to disk
 		CloseOnShutdown:               true,
 		ReduceMemoryUsage:             true, // idle connections hold no buffers
 		Logger:                        discard{},
@@ -109,15 +115,15 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 			return
 		}
 	}
-	if s.CORS != nil {
-		if o := ctx.Request.Header.Peek("Origin"); len(o) > 0 {
-			s.CORS(string(o), ctx.Response.Header.Set)
-		}
+	s.crossOrigin(ctx)
+	if malformed(ctx.Request.Header.RequestURI()) {
+		s.fail(ctx, nil, errAddress)
+		return
 	}
 	var req tiles.Request
 	uri := ctx.URI()
 	if !tiles.Parse(text(uri.Path()), text(uri.QueryString()), &req) {
-		s.next(ctx)
+		s.other(ctx)
 		return
 	}
 	if !ctx.IsGet() && !ctx.IsHead() {
@@ -285,6 +291,14 @@ func (s *server) secure(ctx *fasthttp.RequestCtx) {
 		}
 	}
 	web.SetSecurity(ctx.Response.Header.Set, secure)
+}
+
+// crossOrigin sets the headers that let pages of other origins read the answer, and
+// those for caches if there is no origin.
+func (s *server) crossOrigin(ctx *fasthttp.RequestCtx) {
+	if s.CORS != nil {
+		s.CORS(string(ctx.Request.Header.Peek("Origin")), ctx.Response.Header.Set)
+	}
 }
 
 // headerNames yields the names of the request's headers.

@@ -180,7 +180,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request, status int) {
 		body, encoding = f.gzip, "gzip"
 	}
 	etag := fmt.Sprintf("%q", f.etag+encoding)
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding") // beside Origin
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("ETag", etag)
 	if status == http.StatusOK && matches(r.Header.Get("If-None-Match"), etag) {

@@ -13,13 +13,16 @@ type CORS struct {
 }
 
 // Set sets the headers for a request that came from a page of origin. Vary is
-// always set: the same address answers other headers to other origins.
+// always set, also for a request without an origin: the same address answers other
+// headers to other origins, and a cache may keep a tile for a year.
 func (c *CORS) Set(origin string, set func(key, value string)) {
 	if c == nil || len(c.Origins) == 0 {
 		return
 	}
 	set("Vary", "Origin")
 	switch {
+	case origin == "":
+		return
 	case slices.Contains(c.Origins, origin):
 		set("Access-Control-Allow-Origin", origin)
 		if c.Credentials {
@@ -38,12 +41,7 @@ func (c *CORS) answer(w http.ResponseWriter, r *http.Request) (done bool) {
 	if c == nil || len(c.Origins) == 0 {
 		return false
 	}
-	origin := r.Header.Get("Origin")
-	if origin != "" {
-		c.Set(origin, w.Header().Set)
-	} else {
-		w.Header().Add("Vary", "Origin")
-	}
+	c.Set(r.Header.Get("Origin"), w.Header().Set)
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}

@@ -26,6 +26,9 @@ func (p *Proxies) Add(s string) error {
 	return nil
 }
 
+// Trust reports whether addr is that of one of them.
+func (p Proxies) Trust(addr netip.Addr) bool { return p.trusted(addr.Unmap().WithZone("")) }
+
 // trusted reports whether addr is one of them.
 func (p Proxies) trusted(addr netip.Addr) bool {
 	for _, prefix := range p {

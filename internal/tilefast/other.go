@@ -1,0 +1,135 @@
+package tilefast
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+const (
+	// readTime is how long the head and the body of a request may take as a whole.
+	readTime = 10 * time.Second
+	// smallBody is the largest body that needs no leave: there may be one for each
+	// connection.
+	smallBody = 4 << 10
+	// largeBody is the largest of all. Only lists of revocations are as large.
+	largeBody = 1 << 20
+	// bodyHold is how long a large body counts as being in memory: as long as it may take
+	// to arrive, to wait for its turn and to be used.
+	bodyHold = 3 * readTime
+	// drainTime and drainBytes bound what is read of a body that is too large, as an
+	// answer is lost if the connection is closed on unread bytes.
+	drainTime  = time.Second
+	drainBytes = 256 << 10
+)
+
+const badAddress = "The address of the request is malformed: % must be followed by two hexadecimal digits."
+
+var (
+	errAddress = &web.Error{Status: http.StatusBadRequest, Detail: badAddress}
+	errMemory  = &web.Error{Status: http.StatusServiceUnavailable, Detail: "The server has as many answers in memory as it can hold. Try again.", RetryAfter: 1}
+)
+
+// malformed reports whether the path of an address has a % that escapes nothing. What
+// fasthttp leaves as it is, net/http refuses.
+func malformed(uri []byte) bool {
+	for {
+		i := bytes.IndexByte(uri, '%')
+		if i < 0 || bytes.IndexByte(uri[:i], '?') >= 0 {
+			return false
+		}
+		if len(uri) < i+3 || !hexDigit(uri[i+1]) || !hexDigit(uri[i+2]) {
+			return true
+		}
+		uri = uri[i+3:]
+	}
+}
+
+func hexDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
+}
+
+// bodyLimit says how large the body of a request may be.
+func (s *server) bodyLimit(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
+	if !h.IsPost() || !bytes.HasPrefix(h.RequestURI(), []byte(auth.RevokePath)) {
+		return c
+	}
+	n := h.ContentLength()
+	if n < 0 { // it is not said
+		n = largeBody
+	}
+	if n <= smallBody || n > largeBody {
+		return c
+	}
+	if s.Hold != nil {
+		release, ok := s.Hold(int64(n))
+		if !ok {
+			return c
+		}
+		time.AfterFunc(bodyHold, release) // there is no word of when it is read
+	}
+	c.MaxRequestBodySize = n
+	return c
+}
+
+// other answers what is no request for a tile.
+func (s *server) other(ctx *fasthttp.RequestCtx) {
+	if _, err := url.ParseRequestURI(text(ctx.Request.Header.RequestURI())); err != nil {
+		s.fail(ctx, nil, errAddress)
+		return
+	}
+	s.next(ctx)
+	if s.Hold == nil || ctx.Response.IsBodyStream() {
+		return
+	}
+	n := len(ctx.Response.Body())
+	if n <= smallBody {
+		return
+	}
+	release, ok := s.Hold(int64(n))
+	if !ok {
+		ctx.Response.Reset()
+		s.crossOrigin(ctx)
+		s.fail(ctx, nil, errMemory)
+		return
+	}
+	ctx.SetUserValue(holdKey, closer(release))
+}
+
+const holdKey = "hold"
+
+// A closer is called when fasthttp is done with the response.
+type closer func()
+
+// Close implements [io.Closer].
+func (c closer) Close() error {
+	c()
+	return nil
+}
+
+// unreadable answers to what is no request, or too large a one.
+func (s *server) unreadable(ctx *fasthttp.RequestCtx, err error) {
+	status, detail := http.StatusBadRequest, "The request cannot be read: it is not HTTP/1.1 or has a malformed address or header."
+	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+		status, detail = http.StatusRequestHeaderFieldsTooLarge, "The head of the request, its address and headers, is larger than 8 KB."
+	} else if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		status, detail = http.StatusRequestTimeout, "The request took too long to arrive. Try again."
+	} else if errors.Is(err, fasthttp.ErrBodyTooLarge) {
+		status, detail = http.StatusRequestEntityTooLarge, "The body of the request is larger than is needed here."
+		c := ctx.Conn()
+		c.SetReadDeadline(time.Now().Add(drainTime)) // or it is drained for less
+		io.CopyN(io.Discard, c, drainBytes)          // until its end, or ours
+	}
+	s.crossOrigin(ctx)
+	s.problem(ctx, requestID(ctx), status, detail, 0)
+	ctx.Response.SkipBody = ctx.IsHead()
+}
