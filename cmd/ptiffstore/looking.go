@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -44,10 +45,11 @@ func (s *site) lookAfter(ctx context.Context, wg *sync.WaitGroup, o *looking) er
 		}
 		mux := http.NewServeMux()
 		s.health.Register(mux)
-		mux.Handle("GET /metrics", s.metrics.Handler())
+		buffer := &port.Buffer{Budget: port.NewBudget(asideMax << 18)}
+		mux.Handle("GET /metrics", buffer.Handler(nil, s.metrics.Handler()))
 		// Whoever gave an address that others reach means them to read it.
 		guard := &auth.Guard{Open: !auth.LocalHost(l.Addr().String())}
-		s.serveAside(ctx, wg, "figures", l, guard.Handler(web.WithRequestID(s.metrics.Routes(mux))))
+		s.serveAside(ctx, wg, "figures", l, web.SecurityHeaders(nil, guard.Handler(web.WithRequestID(s.metrics.Routes(mux)))))
 	}
 	if o.Debug == "" {
 		return nil
@@ -73,8 +75,8 @@ func (s *site) lookAfter(ctx context.Context, wg *sync.WaitGroup, o *looking) er
 // local is the address with a port alone made one of this machine: who does not say
 // that others may come does not mean them.
 func local(address string) string {
-	if port := strings.TrimPrefix(address, ":"); !strings.Contains(port, ":") {
-		return net.JoinHostPort("127.0.0.1", port)
+	if number := strings.TrimPrefix(address, ":"); !strings.Contains(number, ":") {
+		return net.JoinHostPort("127.0.0.1", number)
 	}
 	return address
 }
@@ -88,12 +90,18 @@ func aside(flag, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// serveAside answers on l until ctx is done.
+// asideMax is how many connections there may be at an address beside that of the service.
+const asideMax = 128
+
+// serveAside answers on l until ctx is done. Slow clients hold no more there than at the
+// address of the service.
 func (s *site) serveAside(ctx context.Context, wg *sync.WaitGroup, what string, l net.Listener, h http.Handler) {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10}
+	bounded := port.New(l, port.Options{Max: asideMax, PerAddress: asideMax / 2, Log: s.log})
+	wg.Go(func() { bounded.Run(ctx) })
+	server := &http.Server{Handler: port.Bodies(h, 10*time.Second), ConnState: bounded.State, ConnContext: bounded.Context, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10}
 	s.log.Info(what, "address", l.Addr().String())
 	wg.Go(func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error(what+" are no longer served", "err", err)
 		}
 	})

@@ -56,7 +56,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 	if s.access != nil {
 		h.Gate, h.Proxies = s.access.Gate, s.access.Proxies
 	}
-	h.CORS = s.cors.Set
+	h.CORS = &s.cors
 	s.metrics.Watch(s.figures())
 	if err := s.lookAfter(ctx, &wg, &c.looking); err != nil {
 		return err

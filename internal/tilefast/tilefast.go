@@ -30,7 +30,7 @@ type Handler struct {
 	// everybody may.
 	Gate *auth.Gate
 	// CORS, if not nil, sets the headers that let pages of other origins read tiles.
-	CORS func(origin string, set func(key, value string))
+	CORS *web.LiveCORS
 	// Guard, if not nil, refuses requests before anything else is looked at: by
 	// Host, and by headers that a proxy has set.
 	Guard func(host string, headers iter.Seq[string]) error
@@ -58,9 +58,9 @@ type Handler struct {
 func (h *Handler) Server() *fasthttp.Server {
 	next := h.Next
 	if next == nil {
-		next = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next = web.SecurityHeaders(h.Proxies, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
-		})
+		}))
 	}
 	s := &server{Handler: *h, next: fasthttpadaptor.NewFastHTTPHandler(own(next))}
 	if s.Timeout == 0 {
@@ -297,7 +297,7 @@ func (s *server) secure(ctx *fasthttp.RequestCtx) {
 // those for caches if there is no origin.
 func (s *server) crossOrigin(ctx *fasthttp.RequestCtx) {
 	if s.CORS != nil {
-		s.CORS(string(ctx.Request.Header.Peek("Origin")), ctx.Response.Header.Set)
+		s.CORS.Set(string(ctx.Request.Header.Peek("Origin")), ctx.Response.Header.Set)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/tiles/tilestest"
+	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 func TestAdapter(t *testing.T) {
@@ -17,6 +18,14 @@ func TestAdapter(t *testing.T) {
 func TestAccess(t *testing.T) {
 	tilestest.RunGated(t, func(t *testing.T, s *tiles.Server, g *auth.Gate) string {
 		return serve(t, &tilefast.Handler{Tiles: s, Gate: g})
+	})
+}
+
+func TestServer(t *testing.T) {
+	tilestest.RunServer(t, func(t *testing.T, s *tiles.Server, origins ...string) string {
+		cors := new(web.LiveCORS)
+		cors.Store(&web.CORS{Origins: origins})
+		return serve(t, &tilefast.Handler{Tiles: s, CORS: cors})
 	})
 }
 

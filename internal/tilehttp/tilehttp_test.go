@@ -1,14 +1,17 @@
 package tilehttp_test
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/tiles/tilestest"
+	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 func TestAdapter(t *testing.T) {
@@ -24,6 +27,21 @@ func TestAccess(t *testing.T) {
 		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s, Gate: g})
 		t.Cleanup(srv.Close)
 		return srv.URL
+	})
+}
+
+func TestServer(t *testing.T) {
+	tilestest.RunServer(t, func(t *testing.T, s *tiles.Server, origins ...string) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, cors := port.New(l, port.Options{}), new(web.LiveCORS)
+		cors.Store(&web.CORS{Origins: origins})
+		srv := &http.Server{Handler: web.SecurityHeaders(nil, cors.Handler(&tilehttp.Handler{Tiles: s})), ConnState: p.State, MaxHeaderBytes: 16 << 10}
+		go srv.Serve(p)
+		t.Cleanup(func() { srv.Close() })
+		return "http://" + l.Addr().String()
 	})
 }
 
