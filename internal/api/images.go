@@ -182,6 +182,8 @@ func (a *API) treat(ctx context.Context, id string, f func(context.Context, stri
 		return nil
 	case errors.Is(err, ingest.ErrNoRoot):
 		return newError(http.StatusServiceUnavailable, "The store's folder is out of reach: is a disk not mounted?")
+	case errors.Is(err, ingest.ErrManyMissing), errors.Is(err, ingest.ErrOtherRoot):
+		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, told(err)), http.Header{"Retry-After": {"30"}})
 	case errors.Is(err, ingest.ErrBusy), errors.Is(err, ingest.ErrReplaced), errors.Is(err, ingest.ErrInTheWay):
 		return newError(http.StatusConflict, told(err))
 	case errors.Is(err, fs.ErrNotExist):

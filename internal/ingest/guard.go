@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +14,60 @@ const minMissing = 10
 
 // missingWindow is how long slides that went missing count as going at once.
 const missingWindow = 10 * time.Minute
+
+// ended takes note of how a pass ended. One that refused stands guard over the folder:
+// until another comes to its end, because the slides are back or a person has
+// confirmed that they are gone, nothing else marks any missing either.
+func (f *folder) ended(o Options, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case errors.Is(err, ErrManyMissing), errors.Is(err, ErrOtherRoot), errors.Is(err, ErrNoRoot):
+		f.refused = err
+	case err == nil && !o.DryRun:
+		f.passed, f.refused = true, nil
+	}
+}
+
+// guarded returns why the last pass marked nothing missing; nil if none has refused.
+func (f *folder) guarded() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.refused
+}
+
+// missHeard marks slides missing of which events say that they are gone, unless a pass
+// has to look at all of the folder before.
+func (p *pass) missHeard(ctx context.Context, gone []string) (hurry, error) {
+	switch {
+	case len(gone) == 0, p.guarded() != nil: // a pass is tried every few seconds
+		return noHurry, nil
+	case !p.rootIsKnown(), p.refuse(len(gone)) != nil:
+		return passNow, nil
+	}
+	return noHurry, p.miss(ctx, gone)
+}
+
+// missOne marks a slide missing whose file a person wants to have looked at, and whose
+// file is gone, if not too many others are, too.
+func (p *pass) missOne(ctx context.Context, path string) error {
+	if err := p.guarded(); err != nil {
+		return err
+	}
+	gone := 0
+	for other, e := range p.s.mirror.files(p.store.ID) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if _, err := p.stat(other); isGone(err) && e.counts() {
+			gone++
+		}
+	}
+	if err := p.refuse(gone); err != nil {
+		return err
+	}
+	return p.miss(ctx, []string{path})
+}
 
 // sameRoot makes sure that the folder is the store's. A device is often numbered
 // anew when a machine starts, and a folder may have been restored from a backup: if
@@ -95,9 +151,14 @@ func covered(list []blind, path string) bool {
 
 // refuse returns [ErrManyMissing] if n more slides are gone than may be without a
 // person knowing. Those that went missing shortly before count too: a folder that
-// is being emptied is seen in parts.
+// is being emptied is seen in parts. So do all since the last pass that came to its
+// end, however long ago: what a guard was raised for does not get less by waiting.
 func (p *pass) refuse(n int) error {
-	live, before := p.s.mirror.tally(p.store.ID, p.s.now().Add(-missingWindow))
+	since := p.s.now().Add(-missingWindow)
+	if last := p.store.LastSync; last != nil && last.Before(since) {
+		since = *last
+	}
+	live, before := p.s.mirror.tally(p.store.ID, since)
 	gone, all := n+before, live+before
 	share := or(p.store.MaxMissing, or(p.s.MaxMissing, DefaultMaxMissing))
 	if n == 0 || p.o.Confirm || gone <= minMissing || float64(gone) <= share*float64(all) {

@@ -148,6 +148,8 @@ type folder struct {
 	mu        sync.Mutex // held while the catalog is changed
 	sightings map[string]sighting
 	seenRoot  blob.Identity // of the folder that was last gone through
+	passed    bool          // a pass has come to its end
+	refused   error         // why the last pass marked nothing missing; nil if it did not refuse
 }
 
 func (s *Syncer) folder(store string) *folder {

@@ -10,6 +10,7 @@ const (
 	writerLeft                    // the file was renamed in, or closed by its writer, and not made anew since; or the folder was renamed in
 	folderCame                    // a folder was made or renamed in
 	folderParted                  // a folder was removed or renamed away
+	nudged                        // somebody could not read it as cataloged
 )
 
 // maxPending bounds what is remembered between two calls of take. Beyond, going

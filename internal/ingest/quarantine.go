@@ -155,7 +155,7 @@ func copyAway(ctx context.Context, from spot, f *os.File, id blob.Identity, to s
 // name. An image that is available is looked at as well.
 //
 // The error is [ErrInTheWay] if another file has the name, [ErrBusy], [ErrFull],
-// [catalog.ErrNotFound], that of the file system, the catalog's or the context's.
+// [ErrManyMissing] if its file is gone and so are too many others, [catalog.ErrNotFound], that of the file system, the catalog's or the context's.
 func (s *Syncer) Retry(ctx context.Context, image string) error {
 	im, st, err := s.managedImage(ctx, image)
 	if err != nil {
@@ -245,7 +245,7 @@ func (s *Syncer) lookAnew(ctx context.Context, st *catalog.Store, path string) e
 	}
 	id, err := p.stat(path)
 	if isGone(err) {
-		return p.miss(ctx, []string{path})
+		return p.missOne(ctx, path)
 	}
 	if err != nil {
 		return fmt.Errorf("ingest: the file cannot be looked at: %w", bare(err))

@@ -54,7 +54,6 @@ func (s *Syncer) Sync(ctx context.Context, store string, o Options) (Result, err
 }
 
 func (s *Syncer) sync(ctx context.Context, st *catalog.Store, o Options, enter func(string, uint64)) (Result, error) {
-	began := time.Now()
 	fo := s.folder(st.ID)
 	fo.pass.Lock()
 	defer fo.pass.Unlock()
@@ -63,6 +62,14 @@ func (s *Syncer) sync(ctx context.Context, st *catalog.Store, o Options, enter f
 		return Result{}, err
 	}
 	defer release()
+	r, err := s.leased(ctx, c, st, o, enter)
+	fo.ended(o, err)
+	return r, err
+}
+
+// leased makes a pass under the lease of the store.
+func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Store, o Options, enter func(string, uint64)) (Result, error) {
+	began, fo := time.Now(), s.folder(st.ID)
 	p, err := s.begin(st, fo, o)
 	if err != nil {
 		return Result{}, err

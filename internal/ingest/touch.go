@@ -15,45 +15,61 @@ import (
 // these are left to a pass.
 const touchMost = 500
 
-// touch looks at the few paths of a store at which something was heard. Whole
-// reports that this is a matter for a pass over the whole folder: a folder went
-// away, or more slides came at once or went than are dealt with here.
-func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Store, list map[string]sign, enter func(string, uint64)) (r Result, whole bool, err error) {
+// A hurry says how soon a pass over the whole folder is wanted.
+type hurry int
+
+const (
+	noHurry  hurry = iota
+	passSoon       // as soon as passes may follow each other
+	passNow
+)
+
+// touch looks at the few paths of a store at which something was heard. Whole says
+// whether this is a matter for a pass over the whole folder: a folder went away, more
+// slides came at once or went than are dealt with here, or one is gone and no event
+// has told of it. That one says nothing of how many there are, so only a pass, which
+// counts them all, may mark it missing.
+func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Store, list map[string]sign, enter func(string, uint64)) (r Result, whole hurry, err error) {
 	p, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {
-		return Result{}, false, err
+		return Result{}, noHurry, err
 	}
 	defer p.root.Close()
 	p.c, p.enter = c, enter
 	if err := s.follow(ctx); err != nil {
-		return Result{}, false, err
+		return Result{}, noHurry, err
 	}
 	var due []found
 	var gone []string
 	for path, sign := range list {
 		if !strings.HasPrefix(path, p.prefix) {
-			if err := p.nudged(ctx, path); err != nil {
+			h, err := p.nudged(ctx, path)
+			if whole = max(whole, h); err != nil {
 				return *p.result, whole, err
 			}
 			continue
 		}
 		if sign&folderParted != 0 {
-			whole = true
+			whole = passNow
 		}
 		if sign&folderCame != 0 {
 			if err := p.below(ctx, path, sign, &due); err != nil {
-				return *p.result, true, err
+				return *p.result, passNow, err
 			}
 			continue
 		}
 		if f, ok := p.heard(path, sign); ok {
 			due = append(due, f)
 		} else if p.parted(path) {
-			gone = append(gone, path)
+			if sign&nudged == 0 {
+				gone = append(gone, path)
+			} else {
+				whole = max(whole, p.hurry())
+			}
 		}
 	}
 	if len(due) > touchMost {
-		due, whole = due[:touchMost], true
+		due, whole = due[:touchMost], passNow
 	}
 	if err := p.look(ctx, due); err != nil {
 		return *p.result, whole, err
@@ -63,30 +79,36 @@ func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Stor
 			return *p.result, whole, err
 		}
 	}
-	gone = p.untaken(gone)
-	if len(gone) > 0 && (!p.rootIsKnown() || p.refuse(len(gone)) != nil) {
-		return *p.result, true, nil
+	h, err := p.missHeard(ctx, p.untaken(gone))
+	return *p.result, max(whole, h), err
+}
+
+// hurry is how soon a pass is wanted for a slide that somebody found gone. One that was
+// refused is tried again anyway.
+func (p *pass) hurry() hurry {
+	if p.guarded() != nil {
+		return noHurry
 	}
-	return *p.result, whole, p.miss(ctx, gone)
+	return passSoon
 }
 
 // nudged looks at a file of a managed store that did not just arrive, and at which
 // something was seen to be wrong.
-func (p *pass) nudged(ctx context.Context, path string) error {
+func (p *pass) nudged(ctx context.Context, path string) (hurry, error) {
 	e, ok := p.s.mirror.file(p.store.ID, path)
 	id, err := p.stat(path)
 	switch {
-	case isGone(err) && ok && e.state != catalog.Missing && p.rootIsKnown():
-		return p.miss(ctx, []string{path})
+	case isGone(err) && ok && e.state != catalog.Missing:
+		return p.hurry(), nil
 	case err != nil || !ok || !strings.HasPrefix(path, slides) || e.id.Same(id):
-		return nil //nolint:nilerr // a pass will see
+		return noHurry, nil //nolint:nilerr // a pass will see
 	}
 	kept, closeRoot, err := p.ofSlides()
 	if err != nil {
-		return err
+		return noHurry, err
 	}
 	defer closeRoot()
-	return kept.look(ctx, []found{{path, id, true}})
+	return noHurry, kept.look(ctx, []found{{path, id, true}})
 }
 
 // handTouched passes on those of the files that have turned out to be slides, or none.
@@ -148,9 +170,9 @@ func (p *pass) parted(path string) bool {
 }
 
 // rootIsKnown reports whether the folder is the one that the last pass went
-// through.
+// through, to its end.
 func (p *pass) rootIsKnown() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.seenRoot.Dev == p.rootID.Dev && p.seenRoot.Ino == p.rootID.Ino
+	return p.passed && p.seenRoot.Dev == p.rootID.Dev && p.seenRoot.Ino == p.rootID.Ino
 }

@@ -75,6 +75,8 @@ type watch struct {
 	running  bool
 	again    bool      // a pass is wanted as soon as the running one ends
 	nextPass time.Time // of our clock
+	soon     bool      // a pass is wanted as soon as passes may follow each other
+	rested   time.Time // when that is
 	lastNews time.Time // when anything was last found changed
 }
 
@@ -159,7 +161,7 @@ func (w *Watcher) run(ctx context.Context, c *catalog.Catalog) error {
 }
 
 // nudge has the file at path looked at soon. It never blocks.
-func (w *Watcher) nudge(path string) { w.inbox.put(path, 0, 0) }
+func (w *Watcher) nudge(path string) { w.inbox.put(path, nudged, 0) }
 
 // start begins a pass if one is due. The error is [catalog.ErrNotFound] if the
 // store was removed.
@@ -181,7 +183,7 @@ func (r *watch) start(ctx context.Context) error {
 	if old == nil || old.Root != st.Root || old.Incoming != st.Incoming || !slices.Equal(old.Include, st.Include) || !slices.Equal(old.Exclude, st.Exclude) {
 		r.listen()
 	}
-	r.running, r.again = true, false
+	r.running, r.again, r.soon = true, false, false
 	enter := r.enter()
 	go func() {
 		result, err := r.Syncer.sync(ctx, st, Options{watching: true}, enter)
@@ -265,7 +267,10 @@ func (r *watch) passed(p passed) {
 		}
 	}
 	took := time.Duration(p.result.Duration * float64(time.Second))
-	r.nextPass = now.Add(max(r.interval(p.err), restShare*took))
+	r.nextPass, r.rested = now.Add(max(r.interval(p.err), restShare*took)), now.Add(restShare*took)
+	if r.soon && p.err == nil {
+		r.nextPass = r.rested
+	}
 	if r.again {
 		r.nextPass = now.Add(2 * took)
 	}
@@ -316,8 +321,11 @@ func (r *watch) touch(ctx context.Context, list map[string]sign) error {
 		return nil
 	}
 	result, whole, err := r.Syncer.touch(ctx, r.c, r.store, list, r.enter())
-	if whole {
+	switch whole {
+	case passNow:
 		r.wholeNow()
+	case passSoon:
+		r.wholeSoon()
 	}
 	if result.changed() {
 		r.lastNews = time.Now()
@@ -329,6 +337,14 @@ func (r *watch) touch(ctx context.Context, list map[string]sign) error {
 // wholeNow wants a pass over the whole folder, now or as soon as the running one
 // ends.
 func (r *watch) wholeNow() { r.again, r.nextPass = true, time.Now() }
+
+// wholeSoon wants a pass over the whole folder, without taking more than its share of
+// time: those who read slides that are gone may ask again and again.
+func (r *watch) wholeSoon() {
+	if r.soon = true; !r.running && r.rested.Before(r.nextPass) {
+		r.nextPass = r.rested
+	}
+}
 
 // wakeAt is when the loop has something to do if nothing happens.
 func (r *watch) wakeAt() time.Time {

@@ -1,0 +1,227 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// many are the names of so many slides.
+func many(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("scans/%03d.tiff", i)
+	}
+	return names
+}
+
+// count returns how many files are in a state.
+func (st *site) count(state catalog.State) (n int) {
+	st.t.Helper()
+	for _, s := range st.states() {
+		if s == state {
+			n++
+		}
+	}
+	return n
+}
+
+// hear looks at one path as a watcher does that has heard of it.
+func (st *site) hear(path string, s sign) (Result, hurry) {
+	st.t.Helper()
+	store, err := st.Catalog.Store(st.t.Context(), st.store)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	r, whole, err := st.touch(st.t.Context(), st.Catalog, store, map[string]sign{path: touched | s}, nil)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	return r, whole
+}
+
+// TestReadsUnderGuard takes most of a store's slides away. While a pass refuses to mark
+// them missing, no read and no event does, and nothing is hidden or dropped, until the
+// slides are back or a person confirms.
+func TestReadsUnderGuard(t *testing.T) {
+	names := many(200)
+	const stays = "stays.tiff"
+	st := settled(t, append(many(200), stays)...)
+	if _, err := st.Catalog.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error {
+		s.HideAfter, s.DropAfter = time.Hour, 2*time.Hour
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]string{stays: st.image(stays).ID}
+	for _, n := range names {
+		ids[n] = st.image(n).ID
+	}
+	read := make(map[string]bool)
+	server := tileServer(t, st.Catalog, func(id string) { read[id] = true })
+	get := func(name string) *httptest.ResponseRecorder {
+		rec := httptest.NewRecorder()
+		server.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/api/v1/images/"+ids[name]+"/tiles/2/0/0", nil))
+		return rec
+	}
+	last := names[len(names)-1]
+	st.eventually(soon, "the tile server", func() bool { return get(stays).Code == http.StatusOK })
+
+	away := st.root + ".away"
+	st.rename(st.path("scans"), away)
+	refused := func(o Options) {
+		t.Helper()
+		if _, err := st.Sync(t.Context(), st.store, o); !errors.Is(err, ErrManyMissing) {
+			t.Fatalf("pass: %v, want %v", err, ErrManyMissing)
+		}
+	}
+	refused(Options{})
+	for _, n := range names {
+		if rec := get(n); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
+			t.Fatalf("%s: %d with Retry-After %q, want 503 with one", n, rec.Code, rec.Header().Get("Retry-After"))
+		}
+		if !read[ids[n]] {
+			t.Errorf("%s: nobody was told that it can't be read", n)
+		}
+		for _, s := range []sign{nudged, 0} {
+			if r, whole := st.hear(n, s); r.Missing != 0 || whole != noHurry {
+				t.Fatalf("%s: %d missing and hurry %d, want neither", n, r.Missing, whole)
+			}
+		}
+		if n == names[100] {
+			st.later(time.Hour)
+		}
+	}
+	if err := st.Retry(t.Context(), ids[last]); !errors.Is(err, ErrManyMissing) {
+		t.Errorf("Retry: %v, want %v", err, ErrManyMissing)
+	}
+	st.later(3 * time.Hour)
+	refused(Options{})
+	refused(Options{DryRun: true})
+	if n := st.count(catalog.Available); n != len(names)+1 {
+		t.Fatalf("%d slides available under guard, want %d", n, len(names)+1)
+	}
+
+	st.rename(away, st.path("scans"))
+	if r := st.pass(Options{}); r.Missing+r.Returned+r.Added != 0 {
+		t.Errorf("back: %+v, want nothing to do", r)
+	}
+	st.eventually(soon, "the slides to be served again", func() bool { return get(last).Code == http.StatusOK })
+
+	st.rename(st.path("scans"), away)
+	refused(Options{})
+	if r := st.pass(Options{Confirm: true}); r.Missing != len(names) {
+		t.Errorf("confirmed: %+v, want all missing", r)
+	}
+	st.eventually(soon, "the slides to be gone", func() bool { return get(last).Code == http.StatusNotFound })
+	st.later(3 * time.Hour)
+	st.pass(Options{})
+	st.want(map[string]catalog.State{stays: catalog.Available})
+}
+
+// TestEventsStopAtGuard has events tell of one slide after the other that is gone: they
+// stop where a pass would, and go on neither when time has passed nor after a dry run or a
+// restart.
+func TestEventsStopAtGuard(t *testing.T) {
+	names := many(40)
+	st := settled(t, names...)
+	var hurries []hurry
+	for i, n := range names[:30] {
+		st.remove(n)
+		st.later(time.Second)
+		_, whole := st.hear(n, 0)
+		if got, want := st.count(catalog.Missing), min(i+1, 20); got != want {
+			t.Fatalf("%d removed: %d missing, want %d", i+1, got, want)
+		}
+		if hurries = append(hurries, whole); whole == passNow {
+			if _, err := st.Sync(t.Context(), st.store, Options{}); !errors.Is(err, ErrManyMissing) {
+				t.Fatalf("%d removed: pass: %v, want %v", i+1, err, ErrManyMissing)
+			}
+		}
+	}
+	want := slices.Concat(slices.Repeat([]hurry{noHurry}, 20), []hurry{passNow}, slices.Repeat([]hurry{noHurry}, 9))
+	if diff := cmp.Diff(want, hurries); diff != "" {
+		t.Errorf("hurries (-want +got):\n%s", diff)
+	}
+	st.later(2 * missingWindow)
+	if _, err := st.Sync(t.Context(), st.store, Options{Confirm: true, DryRun: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names[20:30] {
+		st.hear(n, 0)
+	}
+	for range 2 {
+		if _, err := st.Sync(t.Context(), st.store, Options{}); !errors.Is(err, ErrManyMissing) {
+			t.Errorf("later: pass: %v, want %v", err, ErrManyMissing)
+		}
+		if n := st.count(catalog.Missing); n != 20 {
+			t.Errorf("later: %d missing, want still 20", n)
+		}
+		st.Syncer = &Syncer{Catalog: st.Catalog, Now: st.Now} // as after a restart
+	}
+	if r := st.pass(Options{Confirm: true}); r.Missing != 10 {
+		t.Errorf("confirmed: %+v, want 10 missing", r)
+	}
+	st.later(missingWindow + time.Minute)
+	st.remove(names[30])
+	if _, whole := st.hear(names[30], 0); whole != noHurry || st.count(catalog.Missing) != 31 {
+		t.Errorf("after the confirmation: hurry %d and %d missing, want none and 31", whole, st.count(catalog.Missing))
+	}
+}
+
+// TestReadsLeaveItToPass has somebody read a slide that is gone. The look that this
+// prompts sees one file, and leaves it to a pass to say how many are.
+func TestReadsLeaveItToPass(t *testing.T) {
+	st := settled(t, many(200)...)
+	st.rename(st.path("scans"), st.root+".away") // and no pass has seen it
+	for _, n := range many(200) {
+		if r, whole := st.hear(n, nudged); r.Missing != 0 || whole != passSoon {
+			t.Fatalf("%s: %d missing and hurry %d, want none and a pass soon", n, r.Missing, whole)
+		}
+	}
+	if err := st.Retry(t.Context(), st.image("scans/000.tiff").ID); !errors.Is(err, ErrManyMissing) {
+		t.Errorf("Retry: %v, want %v", err, ErrManyMissing)
+	}
+	// A process that has just started knows of no guard, and asks for a pass.
+	st.Syncer = &Syncer{Catalog: st.Catalog, Now: st.Now}
+	if r, whole := st.hear("scans/000.tiff", 0); r.Missing != 0 || whole != passNow {
+		t.Errorf("after a restart: %d missing and hurry %d, want none and a pass now", r.Missing, whole)
+	}
+	if n := st.count(catalog.Missing); n != 0 {
+		t.Errorf("%d missing", n)
+	}
+}
+
+// TestReadsOfManaged is [TestReadsLeaveItToPass] for what a managed store keeps.
+func TestReadsOfManaged(t *testing.T) {
+	h := newHouse(t, "", "")
+	h.imported("a.tiff", "b.tiff")
+	im := h.images()[0]
+	h.rename(h.path(im.Path), h.root+".a")
+	if r, whole := h.hear(im.Path, nudged); r.Missing != 0 || whole != passSoon {
+		t.Errorf("%d missing and hurry %d, want none and a pass soon", r.Missing, whole)
+	}
+	if r := h.pass(Options{}); r.Missing != 1 {
+		t.Errorf("pass: %+v, want 1 missing", r)
+	}
+}
+
+// TestNudgeBringsPass has a watcher that would not look for an hour told of a slide that
+// can't be read.
+func TestNudgeBringsPass(t *testing.T) {
+	st := settled(t, "a.tiff", "b.tiff")
+	w := NewWatcher(st.Syncer, st.store)
+	w.Poll, w.deaf = time.Hour, "told to"
+	st.watched(w)
+	st.remove("a.tiff")
+	w.nudge("a.tiff")
+	st.becomes(soon, "a.tiff", catalog.Missing)
+}
