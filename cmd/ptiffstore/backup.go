@@ -184,8 +184,11 @@ func idle(ctx context.Context, dir, target string) error {
 	if c, err := catalog.Look("sqlite:" + target); err == nil {
 		alive, _ := c.Workers(ctx)
 		c.Close() //nolint:errcheck // it was only read
+		host, _ := os.Hostname()
 		for _, w := range alive {
-			if host, _ := os.Hostname(); w.Host != host || syscall.Kill(w.PID, 0) != syscall.ESRCH { //nolint:errorlint // it is a number
+			// One of this host that has ended is known to have, and this process is none.
+			gone := w.Host == host && (w.PID == os.Getpid() || errors.Is(syscall.Kill(w.PID, 0), syscall.ESRCH))
+			if !gone {
 				return inUse(dir, fmt.Errorf("process %d on host %s was alive within the last 15 seconds", w.PID, w.Host))
 			}
 		}

@@ -46,13 +46,21 @@ func TestBackupAndRestore(t *testing.T) {
 	if err := os.WriteFile(damage, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	server := &place{Database: pgtest.New(t)}
+	c, _, err := server.create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
 	refused := []struct {
 		name, want string
 		args       []string
 	}{
 		{"a damaged backup", "damaged", []string{"restore", folder, "--data=" + t.TempDir()}},
 		{"no backup", "no backup", []string{"restore", t.TempDir(), "--data=" + t.TempDir()}},
-		{"PostgreSQL", "pg_dump", []string{"backup", t.TempDir(), "--database", pgtest.New(t)}},
+		{"PostgreSQL", "pg_dump", []string{"backup", t.TempDir(), "--database", server.Database}},
 		{"into PostgreSQL", "pg_restore", []string{"restore", folder, "--database", "postgres://localhost/x"}},
 	}
 	for _, tt := range refused {

@@ -105,3 +105,14 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	done(t, restore...)
 }
+
+// mustPipe puts a named pipe in the place of a file.
+func mustPipe(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

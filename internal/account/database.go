@@ -78,6 +78,9 @@ func (a *Accounts) openPostgres(ctx context.Context, url string) error {
 //go:embed migrations
 var migrations embed.FS
 
+// UserTable is the table with a row for each user.
+const UserTable = "users"
+
 const migrationTable = "account_migrations"
 
 // Ledger is where the migrations of the tables of people are written down.

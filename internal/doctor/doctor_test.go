@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -102,6 +103,46 @@ func (s *site) edit(f func(*catalog.Store)) {
 		})
 		s.must(err)
 	})
+}
+
+// other makes another catalog, with nothing in it, and returns its URL.
+func (s *site) other() string {
+	s.t.Helper()
+	url := "sqlite:" + filepath.Join(s.t.TempDir(), "catalog.db")
+	c, err := catalog.Open(s.t.Context(), url)
+	s.must(err)
+	s.must(c.Close())
+	return url
+}
+
+// backup makes one of a catalog, which says that it is so old, and returns its folder.
+func (s *site) backup(url string, age time.Duration) string {
+	s.t.Helper()
+	s.Backups = s.t.TempDir()
+	dir := filepath.Join(s.Backups, "a")
+	s.must(os.Mkdir(dir, 0o700))
+	c, err := catalog.Look(url)
+	s.must(err)
+	file := filepath.Join(dir, "catalog.db")
+	s.must(c.Backup(s.t.Context(), file))
+	s.must(c.Close())
+	fi, err := os.Stat(file)
+	s.must(err)
+	manifest, err := json.Marshal(map[string]any{"at": time.Now().Add(-age), "file": "catalog.db", "size": fi.Size()})
+	s.must(err)
+	s.must(os.WriteFile(filepath.Join(dir, "backup.json"), manifest, 0o600))
+	return dir
+}
+
+// TestGoodBackup has a backup of the site itself.
+func TestGoodBackup(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.backup(s.Database, time.Hour)
+	r := s.examine()
+	if text := r.Text(true); len(bad(r)) > 0 || !strings.Contains(text, "backups: the last one has 1 slide, 1 store, 0 users; the site has 1 slide, 1 store, 0 users") {
+		t.Errorf("with a good backup: %s", text)
+	}
 }
 
 // worker says that a worker is alive.

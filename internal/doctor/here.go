@@ -17,7 +17,6 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
 const (
@@ -26,8 +25,7 @@ const (
 	scarce = 2 << 30
 	full   = 256 << 20
 
-	backupAge = 48 * time.Hour // one of each night, and one that failed
-	stranger  = 0o007          // what others than the owner and the group may do
+	stranger = 0o007 // what others than the owner and the group may do
 )
 
 // here are the checks of this host.
@@ -196,28 +194,6 @@ func secret(n *notes, path string) {
 		n.wrong("chmod o= "+path, "%s can be read by every user of this host", path)
 	default:
 		n.ok("%s", path)
-	}
-}
-
-// backups looks at the age of the last backup.
-func (e *examination) backups(_ context.Context, n *notes) {
-	found, _ := filepath.Glob(filepath.Join(e.Backups, "*", "backup.json")) // without magic of its own or not found
-	var last time.Time
-	for _, path := range found {
-		var m struct {
-			At time.Time `json:"at"`
-		}
-		if b, err := os.ReadFile(path); err == nil && strictjson.UnmarshalKnown(b, &m) == nil && m.At.After(last) {
-			last = m.At
-		}
-	}
-	switch age := time.Since(last); {
-	case last.IsZero():
-		n.wrong("ptiffstore backup "+e.Backups, "there is none in %s", e.Backups)
-	case age > backupAge:
-		n.wrong("see why ptiffstore backup is not run, or fails", "the last one in %s is %s old", e.Backups, ago(age))
-	default:
-		n.ok("the last one is %s old", ago(age))
 	}
 }
 

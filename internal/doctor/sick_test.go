@@ -167,12 +167,36 @@ var sick = []struct {
 		s.Secrets = map[string]string{"--edge-secret-file": path}
 	}, []string{`wrong --edge-secret-file: .*edge.key can be read by every user of this host → chmod o=`}},
 	{"no backup", func(s *site) { s.Backups = s.t.TempDir() }, []string{`wrong backups: there is none in .* → ptiffstore backup`}},
-	{"an old backup", func(s *site) {
-		s.Backups = s.t.TempDir()
-		s.must(os.Mkdir(filepath.Join(s.Backups, "a"), 0o700))
-		at := time.Now().Add(-100 * time.Hour).Format(time.RFC3339)
-		s.must(os.WriteFile(filepath.Join(s.Backups, "a", "backup.json"), []byte(`{"at":"`+at+`"}`), 0o600))
-	}, []string{`wrong backups: the last one in .* is 4 days old`}},
+	{"an old backup", func(s *site) { s.backup(s.Database, 100*time.Hour) }, []string{`wrong backups: the last one in .* is 4 days old`}},
+	{"a backup of another catalog", func(s *site) {
+		s.backup(s.other(), 0)
+	}, []string{`wrong backups: the last one is a backup of another catalog: it has 0 slides, 0 stores, 0 users; the site has 1 slide, 1 store, 0 users → .*--data`}},
+	{"a backup from before there was anything", func(s *site) {
+		url := s.Database
+		s.Database = s.other()
+		s.backup(s.Database, 0)
+		s.catalog(func(c *catalog.Catalog) {
+			_, err := c.PutStore(s.t.Context(), catalog.Store{Label: "Scanner 1", Mode: catalog.InPlace, Root: s.root})
+			s.must(err)
+			_, err = c.Contents(s.t.Context())
+			s.must(err)
+		})
+		s.must(os.Rename(strings.TrimPrefix(s.Database, "sqlite:"), strings.TrimPrefix(url, "sqlite:")))
+		s.Database = url
+		s.jobs(func(*jobs.Jobs) {})
+	}, []string{`warning backups: the last one was made before there was much in the site: it has 0 slides, 0 stores, 0 users; the site has 0 slides, 1 store`}},
+	{"a backup that was cut", func(s *site) {
+		s.must(os.Truncate(filepath.Join(s.backup(s.Database, 0), "catalog.db"), 4096))
+	}, []string{`wrong backups: the last one is damaged: .* has 4096 bytes`}},
+	{"a backup without its database", func(s *site) {
+		s.must(os.Remove(filepath.Join(s.backup(s.Database, 0), "catalog.db")))
+	}, []string{`wrong backups: the database of the last one can't be looked at`}},
+	{"a backup that is no database", func(s *site) {
+		path := filepath.Join(s.backup(s.Database, 0), "catalog.db")
+		fi, err := os.Stat(path)
+		s.must(err)
+		s.must(os.WriteFile(path, make([]byte, fi.Size()), 0o600))
+	}, []string{`wrong backups: the last one can't be read`}},
 
 	{"an endpoint where nothing listens", func(s *site) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

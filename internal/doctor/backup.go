@@ -1,0 +1,136 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
+)
+
+const (
+	backupAge = 48 * time.Hour // one of each night, and one that failed
+	// manifestMost is by far more than what ptiffstore backup writes beside a database.
+	manifestMost = 64 << 10
+)
+
+// A backup is what its manifest says of it.
+type backup struct {
+	At   time.Time `json:"at"`
+	File string    `json:"file"`
+	Size int64     `json:"size"`
+
+	dir string
+}
+
+// backups looks at the last backup: its age, and whether it is one of this site.
+func (e *examination) backups(ctx context.Context, n *notes) {
+	last := newestBackup(e.Backups)
+	switch age := time.Since(last.At); {
+	case last.At.IsZero() && strings.HasPrefix(e.Database, "postgres"):
+		n.unknown("look at the age of the newest dump yourself", "the site is in PostgreSQL, whose dumps by pg_dump are not looked at")
+		return
+	case last.At.IsZero():
+		n.wrong("ptiffstore backup "+e.Backups+" --data DIR", "there is none in %s", e.Backups)
+		return
+	case age > backupAge:
+		n.wrong("see why ptiffstore backup is not run, or fails", "the last one in %s is %s old", e.Backups, ago(age))
+	default:
+		n.ok("the last one is %s old", ago(age))
+	}
+	e.compare(ctx, n, last)
+}
+
+// newestBackup returns the last of the backups in a folder; the zero value if there is none.
+func newestBackup(folder string) (last backup) {
+	found, _ := filepath.Glob(filepath.Join(folder, "*", "backup.json")) // without magic of its own or not found
+	for _, path := range found {
+		b := backup{dir: filepath.Dir(path)}
+		if text, err := readManifest(path); err == nil && strictjson.UnmarshalKnown(text, &b) == nil && b.At.After(last.At) {
+			last = b
+		}
+	}
+	return last
+}
+
+// readManifest reads a small regular file. A named pipe would keep us here.
+func readManifest(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	return io.ReadAll(io.LimitReader(f, manifestMost))
+}
+
+// compare looks at what is in a backup beside what is in the site.
+func (e *examination) compare(ctx context.Context, n *notes, b backup) {
+	const again = "run ptiffstore backup with the --data of the site's server, and see with which it is run at night"
+	path := filepath.Join(b.dir, filepath.Base(b.File))
+	fi, err := os.Stat(path)
+	switch {
+	case err != nil:
+		n.wrong(again, "the database of the last one can't be looked at: %s: %v", path, bare(err))
+		return
+	case !fi.Mode().IsRegular() || fi.Size() != b.Size:
+		n.wrong(again, "the last one is damaged: %s has %d bytes, and was written with %d", path, fi.Size(), b.Size)
+		return
+	}
+	kept, err := lookContents(ctx, "sqlite:"+path)
+	if err != nil {
+		n.wrong(again, "the last one can't be read: %s: %v", path, plainly(err))
+		return
+	}
+	if e.catalog == nil {
+		n.unknown("mend the database first", "whether the last one is a backup of this site")
+		return
+	}
+	site, err := contentsOf(ctx, e.catalog)
+	switch {
+	case err != nil:
+		n.unknown("", "whether the last one is a backup of this site: %v", plainly(err))
+	case kept.Identity != site.Identity:
+		n.wrong(again, "the last one is a backup of another catalog: it has %v; the site has %v", kept, site)
+	case kept.Images == 0 && site.Images > 0, kept.Stores == 0 && site.Stores > 0, kept.users == 0 && site.users > 0:
+		n.warn("run ptiffstore backup again", "the last one was made before there was much in the site: it has %v; the site has %v", kept, site)
+	default:
+		n.ok("the last one has %v; the site has %v", kept, site)
+	}
+}
+
+// contents are those of a catalog, people included.
+type contents struct {
+	catalog.Contents
+	users int64
+}
+
+func (c contents) String() string {
+	return count(int(c.Images), "slide", "slides") + ", " + count(int(c.Stores), "store", "stores") + ", " + count(int(c.users), "user", "users")
+}
+
+func lookContents(ctx context.Context, url string) (contents, error) {
+	c, err := catalog.Look(url)
+	if err != nil {
+		return contents{}, err
+	}
+	defer c.Close() //nolint:errcheck // it was only read
+	return contentsOf(ctx, c)
+}
+
+func contentsOf(ctx context.Context, c *catalog.Catalog) (t contents, err error) {
+	if t.Contents, err = c.Contents(ctx); err != nil {
+		return t, err
+	}
+	t.users, err = c.Rows(ctx, account.UserTable)
+	return t, err
+}
