@@ -346,11 +346,12 @@ func (c *userRemoveCmd) Run(ctx context.Context) error {
 type userPasswordCmd struct {
 	place
 	passwordSource
-	User string `arg:"" help:"Name or id of the user."`
+	User         string `arg:"" help:"Name or id of the user."`
+	RevokeTokens bool   `name:"revoke-tokens" help:"Revoke all API tokens of the user, too."`
 }
 
 func (*userPasswordCmd) Help() string {
-	return "Tokens stay.\n\nExamples:\n\n  ptiffstore user password anna\n  pwgen -s 20 1 | tee /dev/tty | ptiffstore user password anna --password-file -"
+	return "API tokens stay unless --revoke-tokens is given.\n\nExamples:\n\n  ptiffstore user password anna\n  ptiffstore user password anna --revoke-tokens\n  pwgen -s 20 1 | tee /dev/tty | ptiffstore user password anna --password-file -"
 }
 
 // Run changes the password.
@@ -363,6 +364,9 @@ func (c *userPasswordCmd) Run(ctx context.Context, std streams) error {
 		password, err := c.read(std)
 		if err != nil {
 			return "", err
+		}
+		if c.RevokeTokens {
+			return u.ID, a.SetPasswordRevokingTokens(ctx, u.ID, password)
 		}
 		return u.ID, a.SetPassword(ctx, u.ID, password)
 	})

@@ -283,6 +283,36 @@ func TestSessions(t *testing.T) {
 	}
 }
 
+// TestPasswordAndTokens changes a password with and without revoking tokens: those of
+// others stay either way.
+func TestPasswordAndTokens(t *testing.T) {
+	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
+		ctx := t.Context()
+		u, other := addUser(t, a, "anna"), addUser(t, a, "bert")
+		token := func(u *User) string {
+			secret, _, err := a.CreateToken(ctx, Token{User: u.ID, Scopes: []Scope{ScopeTiles}})
+			check(t, err)
+			return secret
+		}
+		first, second, others := token(u), token(u), token(other)
+		check(t, a.SetPassword(ctx, u.ID, "another password"))
+		for _, secret := range []string{first, second, others} {
+			_, _, err := a.UseToken(ctx, secret)
+			check(t, err)
+		}
+		checkError(t, "a bad password", a.SetPasswordRevokingTokens(ctx, u.ID, "short"), ErrInvalid)
+		_, _, err := a.UseToken(ctx, first)
+		check(t, err)
+		check(t, a.SetPasswordRevokingTokens(ctx, u.ID, "yet another password"))
+		for _, secret := range []string{first, second} {
+			_, _, err := a.UseToken(ctx, secret)
+			checkError(t, "token", err, ErrBadSecret)
+		}
+		_, _, err = a.UseToken(ctx, others)
+		check(t, err)
+	})
+}
+
 func TestSessionsEnd(t *testing.T) {
 	for name, end := range map[string]func(a *Accounts, t *testing.T, u *User, s *Session) error{
 		"log-out": func(a *Accounts, t *testing.T, _ *User, s *Session) error { return a.EndSession(t.Context(), s.ID) },

@@ -264,6 +264,16 @@ func (a *Accounts) DeleteUser(ctx context.Context, id string) error {
 // SetPassword gives a user another password and ends all their sessions; tokens stay.
 // An empty one is none. The error is [ErrNotFound], [ErrInvalid] or [ErrLastAdmin].
 func (a *Accounts) SetPassword(ctx context.Context, id, password string) error {
+	return a.setPassword(ctx, id, password, false)
+}
+
+// SetPasswordRevokingTokens is [Accounts.SetPassword] that revokes all tokens of the user,
+// too: for when somebody else may have had the password, and made one.
+func (a *Accounts) SetPasswordRevokingTokens(ctx context.Context, id, password string) error {
+	return a.setPassword(ctx, id, password, true)
+}
+
+func (a *Accounts) setPassword(ctx context.Context, id, password string, revokeTokens bool) error {
 	u, err := a.User(ctx, id)
 	if err != nil {
 		return err
@@ -286,6 +296,11 @@ func (a *Accounts) SetPassword(ctx context.Context, id, password string) error {
 			}
 			if _, err := t.exec(ctx, "sessions", `DELETE FROM sessions WHERE user_id = $1`, id); err != nil {
 				return err
+			}
+			if revokeTokens {
+				if _, err := t.exec(ctx, "tokens", `DELETE FROM tokens WHERE user_id = $1`, id); err != nil {
+					return err
+				}
 			}
 			return t.revoke(ctx, RevokeUser, id)
 		})

@@ -103,7 +103,7 @@ func (a *API) users(h huma.API) {
 	add(a, h, "GET", usersRoute+"/{user}", "get-user", "Describe a user", "", 200, problems{404: "No such user."}, a.getUser)
 	add(a, h, "PATCH", usersRoute+"/{user}", "change-user", "Change a user", "Who is disabled has no session any more, and their tokens are of no use.", 200, problems{404: "No such user.", 409: taken + " Or: " + lastAdmin}, a.changeUser)
 	add(a, h, "DELETE", usersRoute+"/{user}", "remove-user", "Remove a user", "With sessions, tokens and grants. The audit log keeps the id.", 204, problems{404: "No such user.", 409: lastAdmin}, a.removeUser)
-	add(a, h, "PUT", usersRoute+"/{user}/password", "set-password", "Set a password", "One's own, with the current one; that of others for admins. All sessions of the user end.", 204,
+	add(a, h, "PUT", usersRoute+"/{user}/password", "set-password", "Set a password", "One's own, with the current one; that of others for admins. All sessions of the user end; API tokens stay unless revoke_tokens is set.", 204,
 		problems{401: "The current password is wrong.", 404: "No such user.", 409: lastAdmin, 429: "Too many attempts: Retry-After says when the next one is allowed."}, a.setPassword)
 	add(a, h, "GET", usersRoute+"/{user}/sessions", "list-sessions", "List a user's sessions", "One's own; those of others for admins.", 200, problems{404: "No such user."}, a.listSessions)
 	add(a, h, "DELETE", usersRoute+"/{user}/sessions", "end-sessions", "End all sessions of a user", "One's own; those of others for admins.", 204, problems{404: "No such user."}, a.endSessions)
@@ -197,8 +197,9 @@ func ownOrAdmin(ctx context.Context, user string) error {
 type passwordInput struct {
 	User string `path:"user" doc:"Id of the user."`
 	Body struct {
-		Current  string `json:"current,omitempty" maxLength:"1000" doc:"One's own so far. Admins who set that of others give none."`
-		Password string `json:"password" maxLength:"1000" doc:"At least 12 characters."`
+		Current      string `json:"current,omitempty" maxLength:"1000" doc:"One's own so far. Admins who set that of others give none."`
+		Password     string `json:"password" maxLength:"1000" doc:"At least 12 characters."`
+		RevokeTokens bool   `json:"revoke_tokens,omitempty" doc:"Revoke all API tokens of the user, too."`
 	}
 }
 
@@ -218,6 +219,9 @@ func (a *API) setPassword(ctx context.Context, in *passwordInput) (*struct{}, er
 		if _, err := a.Access.Accounts.Authenticate(ctx, u.Name, in.Body.Current, c.from); err != nil {
 			return nil, err
 		}
+	}
+	if in.Body.RevokeTokens {
+		return nil, a.Access.Accounts.SetPasswordRevokingTokens(ctx, in.User, in.Body.Password)
 	}
 	return nil, a.Access.Accounts.SetPassword(ctx, in.User, in.Body.Password)
 }

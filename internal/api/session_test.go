@@ -495,3 +495,32 @@ func TestCentralAway(t *testing.T) {
 		}
 	}
 }
+
+// TestPasswordRevokesTokens has an admin set another's password: tokens stay unless they
+// are to be revoked, and then the gate forgets them at once.
+func TestPasswordRevokesTokens(t *testing.T) {
+	g := newGuardedSite(t)
+	var made struct{ Secret string }
+	if a := g.as("contributor", "POST", "/api/v1/tokens", `{"label":"robot","scopes":["tiles"]}`); json.Unmarshal(a.body, &made) != nil || a.status != 201 {
+		t.Fatalf("POST tokens: %d %s", a.status, a.body)
+	}
+	use := func() int { return g.get("/api/v1/images/"+g.slide, "Authorization", "Bearer "+made.Secret).status }
+	for _, tt := range []struct {
+		body string
+		want int
+	}{
+		{`{"password":"correct horse battery"}`, 200},
+		{`{"password":"correct horse battery","revoke_tokens":false}`, 200},
+		{`{"password":"correct horse battery","revoke_tokens":true}`, 401},
+	} {
+		if got := use(); got != 200 {
+			t.Fatalf("the token before: %d", got)
+		}
+		if a := g.as("admin", "PUT", "/api/v1/users/"+g.ids["contributor"]+"/password", tt.body); a.status != 204 {
+			t.Fatalf("PUT password %s: %d %s", tt.body, a.status, a.body)
+		}
+		if got := use(); got != tt.want {
+			t.Errorf("the token after %s: %d, want %d", tt.body, got, tt.want)
+		}
+	}
+}

@@ -302,8 +302,13 @@ test("changes a password only with the current one", async ({ page, site }) => {
   };
   await change("wrong, this is wrong");
   await expect(page.getByText("This is not your current password.")).toBeVisible();
+  const token = (await (await page.request.post("/api/v1/tokens", { data: { label: "scanner", scopes: ["tiles"] } })).json()) as { secret: string };
+  const used = async (): Promise<number> => (await fetch(`${site.address}/api/v1/images`, { headers: { Authorization: `Bearer ${token.secret}` } })).status;
+  expect(await used()).toBe(200);
+  await page.getByLabel("Revoke all API tokens, too").check();
   await change(password);
   await expect(page.getByRole("status").filter({ hasText: "Your password was changed." })).toBeVisible();
+  expect(await used()).toBe(401);
   expect((await site.admin.delete(`/api/v1/users/${id}`)).ok()).toBe(true);
 });
 

@@ -653,6 +653,8 @@ export const t = {
     changePassword: "Change the password",
     changePasswordAbout: "All your sessions end with it: you sign in anew, everywhere.",
     currentPassword: "Current password",
+    revokeTokens: "Revoke all API tokens, too",
+    revokeTokensHint: "Do this if somebody else may know the old password. Programs that use a token then need a new one.",
     currentWrong: "This is not your current password.",
     sessions: "Sessions",
     sessionsAbout: "Where you are signed in. A session ends 12 hours after it was last used.",

@@ -12,7 +12,7 @@ import { header } from "../ui/header";
 import { timeElement } from "../ui/time";
 import { endSession, listSessions, setPassword } from "./client";
 import { field, form, passwordInput } from "./field";
-import { newPassword } from "./new-password";
+import { newPassword, revokeTokens } from "./new-password";
 import { attempt, badge, box, button, load, table } from "./parts";
 import { notAllowed } from "./not-allowed";
 import { session } from "./session";
@@ -48,8 +48,9 @@ export const accountPage: Page = {
 function passwordForm(user: { id: string; name: string }): HTMLElement {
   const current = field(t.access.currentPassword, passwordInput("current", "current-password"));
   const password = newPassword(() => user.name);
+  const tokens = revokeTokens();
   return form({
-    fields: [h("input", { type: "text", name: "username", autocomplete: "username", value: user.name, hidden: true }), current.row, ...password.rows],
+    fields: [h("input", { type: "text", name: "username", autocomplete: "username", value: user.name, hidden: true }), current.row, ...password.rows, tokens.row],
     action: t.access.changePassword,
     busy: t.storeForm.saving,
     class: "account-form",
@@ -63,7 +64,7 @@ function passwordForm(user: { id: string; name: string }): HTMLElement {
       current.wrong(current.control.value ? "" : t.access.passwordMissing);
       if (!current.control.value) return current.control.focus();
       if (!password.check()) return;
-      await setPassword(user.id, password.value, current.control.value);
+      await setPassword(user.id, password.value, tokens.checked(), current.control.value);
       location.replace(`/login#changed&to=${encodeURIComponent("/account")}`); // all sessions have ended, this one, too
       await new Promise(() => {});
     },

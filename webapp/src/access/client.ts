@@ -56,9 +56,10 @@ export const changeUser = (id: string, patch: Partial<Pick<User, "name" | "displ
 export const removeUser = (id: string): Promise<void> => act("DELETE", v1("users", id));
 
 // setPassword sets a password; one's own with the current one. All sessions of
-// the user end.
-export async function setPassword(id: string, password: string, current?: string): Promise<void> {
-  await request("PUT", v1("users", id, "password"), current === undefined ? { password } : { current, password }, undefined, current === undefined ? {} : own);
+// the user end, and with revokeTokens all tokens.
+export async function setPassword(id: string, password: string, revokeTokens: boolean, current?: string): Promise<void> {
+  const body = { password, ...(revokeTokens ? { revoke_tokens: true } : {}), ...(current === undefined ? {} : { current }) };
+  await request("PUT", v1("users", id, "password"), body, undefined, current === undefined ? {} : own);
 }
 
 export const listSessions = (user: string, signal?: AbortSignal): Promise<UserSession[]> => items(v1("users", user, "sessions"), signal);

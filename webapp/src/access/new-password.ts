@@ -13,6 +13,13 @@ export interface NewPassword {
   wrong(words: string): void;
 }
 
+// revokeTokens is a tick that has all API tokens of the user revoked with the old password.
+export function revokeTokens(): { row: HTMLElement; checked(): boolean } {
+  const tick = h("input", { type: "checkbox", id: "revoke-tokens" });
+  const row = h("div", { class: "field tick-field" }, tick, h("div", null, h("label", { for: tick.id }, t.access.revokeTokens), h("p", { class: "hint" }, t.access.revokeTokensHint)));
+  return { row, checked: () => tick.checked };
+}
+
 // newPassword asks for a password twice, and says how good it is. name is that of
 // the user, which is no good one.
 export function newPassword(name: () => string, caption: string = t.access.newPassword): NewPassword {

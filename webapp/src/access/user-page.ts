@@ -15,7 +15,7 @@ import { sessionsTable } from "./account-page";
 import { addMember, changeUser, endSession, getUser, listMembers, listSessions, removeMember, removeUser, setPassword } from "./client";
 import { field, selectInput, textInput } from "./field";
 import { grantsBox, loadNames, userName, type Names } from "./grants";
-import { newPassword } from "./new-password";
+import { newPassword, revokeTokens } from "./new-password";
 import { attempt, box, button, dialogForm, load } from "./parts";
 import { forAdmins, userMarks } from "./people-page";
 import { session } from "./session";
@@ -92,14 +92,15 @@ function edit(user: User, changed: () => void): void {
 
 function givePassword(user: User, changed: () => void): void {
   const password = newPassword(() => user.name);
+  const tokens = revokeTokens();
   let done = false;
   dialogForm(t.access.setPasswordTitle(userName(user)), "people", {
-    fields: [h("p", { class: "quiet" }, t.access.setPasswordText), ...password.rows],
+    fields: [h("p", { class: "quiet" }, t.access.setPasswordText), ...password.rows, tokens.row],
     action: t.access.setPasswordDo,
     busy: t.storeForm.saving,
     async submit() {
       if (!password.check()) return;
-      await setPassword(user.id, password.value);
+      await setPassword(user.id, password.value, tokens.checked());
       done = true;
       notify(t.access.passwordSet(userName(user)));
       changed();
