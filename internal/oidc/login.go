@@ -235,7 +235,7 @@ func (c *Client) refused(r *http.Request, e *web.Error) *web.Error {
 
 // again is the answer to one who only has to begin once more.
 func (c *Client) again(why string, err error) error {
-	return &web.Error{Status: http.StatusBadRequest, Detail: why + " Open " + c.redirect.Scheme + "://" + c.redirect.Host + "/login and sign in again.", Err: err}
+	return &web.Error{Status: http.StatusBadRequest, Detail: why + " Sign in again.", Err: err}
 }
 
 // denied says what the provider's word for a refusal means (RFC 6749, section 4.1.2.1

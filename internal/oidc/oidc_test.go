@@ -358,7 +358,7 @@ func TestState(t *testing.T) {
 			tt.spoil(b, u)
 			got := b.read(b.Get(u.String()))
 			got.refusedAs(t, http.StatusBadRequest, tt.words)
-			if !strings.Contains(got.body, "Open "+s.URL+"/login and sign in again.") {
+			if !strings.Contains(got.body, "Sign in again.") {
 				t.Errorf("it does not say what to do: %s", got.body)
 			}
 			if kept := b.Jar.Cookies(u); len(kept) != 0 {
@@ -729,7 +729,7 @@ func TestMisfit(t *testing.T) {
 				t.Errorf("%d %s, want %d", p.status, p.body, want)
 			}
 			q.Set("state", "guessed") // nobody else can have it shown
-			b.read(b.Get(s.URL+callbackPath+"?"+q.Encode())).refusedAs(t, http.StatusBadRequest, "sign in again")
+			b.read(b.Get(s.URL+callbackPath+"?"+q.Encode())).refusedAs(t, http.StatusBadRequest, "Sign in again")
 		})
 	}
 }
