@@ -351,19 +351,6 @@ func (a *API) may(ctx context.Context, c *caller, q auth.Question) (bool, error)
 	return an.Allow, nil
 }
 
-// unknown is the answer to one who asks for what there is not: those who may see
-// everything are told so, others the same as of what they may not see.
-func (a *API) unknown(ctx context.Context, c *caller) error {
-	an, err := a.Access.Gate.Allow(ctx, c.cred, auth.Question{Scope: seeTiles})
-	switch {
-	case err != nil:
-		return auth.Problem(err)
-	case an.Allow:
-		return errUnknown
-	}
-	return refused(an.Status)
-}
-
 func refused(status int) error {
 	if status == http.StatusUnauthorized {
 		return errLogin
@@ -383,28 +370,60 @@ func (a *API) hold(ctx context.Context, c *caller, q auth.Question) error {
 	return refused(an.Status)
 }
 
+// holdNamed is hold for what the request names by id. What there is not is refused the
+// same, after as many questions: q is about something else then, as of standIn. Those who
+// may see everything are told that there is no such thing.
+func (a *API) holdNamed(ctx context.Context, c *caller, q auth.Question, id string, known bool) error {
+	an, err := a.Access.Gate.AllowNamed(ctx, c.cred, q, id, known)
+	if err != nil {
+		return auth.Problem(err)
+	}
+	if an.Allow {
+		return nil
+	}
+	an, err = a.Access.Gate.Allow(ctx, c.cred, auth.Question{Scope: seeTiles})
+	switch {
+	case err != nil:
+		return auth.Problem(err)
+	case an.Allow && !known:
+		return errUnknown
+	}
+	return refused(an.Status)
+}
+
+// standIn asks for a scope of some image, or of its store.
+func (a *API) standIn(scope account.Scope, image bool) auth.Question {
+	q := auth.Question{Scope: scope}
+	if f := a.Tiles.Subject(nil); f != nil {
+		q.Store = f.Store.ID
+		if image {
+			q.Image, q.ExternalID = f.ID, f.ExternalID
+		}
+	}
+	return q
+}
+
 func (a *API) authorizeStore(ctx context.Context, c *caller, scope account.Scope, id string) error {
 	s, err := a.Catalog.Store(ctx, id)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
-		return a.unknown(ctx, c)
+		return a.holdNamed(ctx, c, a.standIn(scope, false), id, false)
 	case err != nil:
 		return err
 	case scope == seeTiles && s.Public:
 		return nil
 	}
-	return a.hold(ctx, c, auth.Question{Store: s.ID, Scope: scope})
+	return a.holdNamed(ctx, c, auth.Question{Store: s.ID, Scope: scope}, id, true)
 }
 
 func (a *API) authorizeImage(ctx context.Context, c *caller, scope account.Scope, id string) error {
 	im, err := a.Catalog.Image(ctx, id)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
-		return a.unknown(ctx, c)
+		return a.holdNamed(ctx, c, a.standIn(scope, true), id, false)
 	case err != nil:
 		return err
 	}
-	q := question(im, scope)
 	if scope == seeTiles {
 		s, err := a.Catalog.Store(ctx, im.StoreID)
 		if err != nil {
@@ -414,7 +433,7 @@ func (a *API) authorizeImage(ctx context.Context, c *caller, scope account.Scope
 			return nil
 		}
 	}
-	return a.hold(ctx, c, q)
+	return a.holdNamed(ctx, c, question(im, scope), id, true)
 }
 
 // question asks for a scope of an image.
@@ -452,12 +471,13 @@ func pictureRequest(r *http.Request) *tiles.Request {
 func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
 	f := new(found)
 	var byFile bool
-	f.image, byFile, f.err = a.Tiles.Find(pictureRequest(r))
+	req := pictureRequest(r)
+	f.image, byFile, f.err = a.Tiles.Find(req)
 	t := auth.Target{}
-	if f.err == nil {
-		t = targetOf(&f.image.File)
+	if file := a.Tiles.Subject(f.image); file != nil {
+		t = targetOf(file)
 	}
-	t.ByFile, t.Label = byFile, rule.label(r)
+	t.Known, t.Named, t.ByFile, t.Label = f.err == nil, req.Image, byFile, rule.label(r)
 	c.found, f.private, f.target = f, t.Checked(), t
 	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
 	if errors.Is(err, auth.ErrUnknown) {
@@ -469,7 +489,7 @@ func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
 
 // targetOf is the image of a file as a gate wants it.
 func targetOf(f *tiles.File) auth.Target {
-	return auth.Target{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Public: f.Store.Public, HideLabels: f.Store.HideLabels}
+	return auth.Target{Known: true, Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Public: f.Store.Public, HideLabels: f.Store.HideLabels}
 }
 
 // find is the image that a picture is asked of, which the caller may see.

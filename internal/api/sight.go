@@ -306,7 +306,7 @@ func (a *API) authorizeTask(ctx context.Context, c *caller, scope account.Scope,
 	}
 	v, err := a.Jobs.Get(ctx, id)
 	if errors.Is(err, jobs.ErrNotFound) {
-		return a.unknown(ctx, c)
+		return a.holdNamed(ctx, c, a.standIn(scope, false), id, false)
 	} else if err != nil {
 		return err
 	}
@@ -314,7 +314,7 @@ func (a *API) authorizeTask(ctx context.Context, c *caller, scope account.Scope,
 	if store == "" {
 		scope = mayAdmin
 	}
-	return a.hold(ctx, c, auth.Question{Store: store, Scope: scope})
+	return a.holdNamed(ctx, c, auth.Question{Store: store, Scope: scope}, id, true)
 }
 
 // stillMay reports whether the caller may go on following a task.

@@ -141,6 +141,49 @@ func (g *Gate) AllowMany(ctx context.Context, c Credential, questions []Question
 	return g.ask(ctx, g.who(&c), c, questions)
 }
 
+// AllowNamed is [Gate.Allow] for the image or store that a request names. If known is
+// false there is no such thing, and q is about another that stands in for it: the
+// authority is asked as often, and the answer, which is always no, takes as long. So
+// nobody can tell by the time whether there is what they may not see.
+//
+// For that, each name has an answer of no to itself: one that is remembered for the whole
+// store, or because the image was in a list, would come sooner than that for a name which
+// stands for nothing.
+func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Question, name string, known bool) (Answer, error) {
+	if !known && (c.Authorization != "" || c.Cookie != "") {
+		c.Pass, c.Signed = "", Signature{} // may be good for what stands in, and spare the question
+	}
+	who := g.who(&c)
+	if known {
+		if e := g.remembered(&who, &q); e != nil && e.answer.Allow {
+			return e.answer, nil
+		}
+	}
+	q.as, q.standIn = g.nameKey(name, &q, known), !known
+	answers, err := g.ask(ctx, who, c, []Question{q})
+	if err != nil {
+		return Answer{}, err
+	}
+	answers[0].Allow = answers[0].Allow && known
+	return answers[0], nil
+}
+
+// nameKey is what a no about a name is remembered under, until it stands for something
+// else. No id begins like it.
+func (g *Gate) nameKey(name string, q *Question, known bool) string {
+	b := append(make([]byte, 0, 256), g.key[:]...)
+	parts := []string{name}
+	if known {
+		parts = append(parts, q.Store, q.Image)
+	}
+	for _, s := range parts {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	sum := sha256.Sum256(b)
+	return "\x00" + string(sum[:16])
+}
+
 // Identify says who sent a request. The error is [ErrUnavailable] or that of ctx.
 func (g *Gate) Identify(ctx context.Context, c Credential) (Caller, error) {
 	a, err := g.Allow(ctx, c, Question{Scope: account.ScopeTiles})
@@ -178,12 +221,12 @@ func (g *Gate) Stats() Stats {
 // remembered returns the answer that is known to hold, nil if there is none.
 func (g *Gate) remembered(w *who, q *Question) *entry {
 	now := g.o.Now().UnixNano()
-	k := memoryKey{*w, q.Store, q.Image, q.Scope}
+	k := q.key(*w)
 	if e := g.memory.get(&k); e != nil && g.good(e, q, now) {
 		g.memory.shards[k.shard()].hits.Add(1)
 		return e
 	}
-	if q.Image == "" {
+	if q.Image == "" || q.as != "" {
 		return nil
 	}
 	k.image = ""
@@ -199,15 +242,19 @@ func (g *Gate) good(e *entry, q *Question, now int64) bool {
 	if now >= e.expires {
 		return false
 	}
+	store, image := e.key.store, e.key.image
+	if q.as != "" {
+		store, image = q.Store, q.Image
+	}
 	generation := g.revoked.generation.Load()
 	if e.checked.Load() != generation {
-		if !g.revoked.holds(&e.answer, e.asked, e.key.store, e.key.image) {
+		if !g.revoked.holds(&e.answer, e.asked, store, image) {
 			return false
 		}
 		e.checked.Store(generation)
 	}
 	// One for the whole store knows nothing of its images.
-	if q.Image != e.key.image && g.revoked.image.Load() > e.asked && !g.revoked.holds(&e.answer, e.asked, q.Store, q.Image) {
+	if q.Image != image && g.revoked.image.Load() > e.asked && !g.revoked.holds(&e.answer, e.asked, q.Store, q.Image) {
 		return false
 	}
 	if !e.used.Load() {
@@ -280,11 +327,10 @@ func (g *Gate) join(lasting context.Context, w who, c Credential, questions []Qu
 	g.mu.Lock()
 	for n, i := range ask {
 		q := questions[i]
-		k := memoryKey{w, q.Store, q.Image, q.Scope}
-		f := g.flights[k]
+		f := g.flights[q.key(w)]
 		if f == nil {
-			q = Question{strings.Clone(q.Store), strings.Clone(q.Image), strings.Clone(q.ExternalID), account.Scope(strings.Clone(string(q.Scope)))}
-			f = &flight{key: memoryKey{w, q.Store, q.Image, q.Scope}, q: q, asked: asked, began: began, done: make(chan struct{})}
+			q = q.clone()
+			f = &flight{key: q.key(w), q: q, asked: asked, began: began, done: make(chan struct{})}
 			g.flights[f.key] = f
 			mine = append(mine, f)
 		}
@@ -372,7 +418,11 @@ func (g *Gate) remember(f *flight, now time.Time) {
 		return
 	}
 	e.checked.Store(f.asked)
+	if f.q.as != "" && a.Allow && !f.q.standIn {
+		e.key = memoryKey{f.key.who, f.q.Store, f.q.Image, f.q.Scope}
+	}
 	switch {
+	case e.key.image == f.q.as && f.q.as != "":
 	case f.q.Image == "":
 		// That not all of a store may be seen says nothing of its images.
 		e.answer.StoreWide = a.StoreWide || a.Allow

@@ -76,6 +76,27 @@ type Question struct {
 	Store, Image string
 	ExternalID   string // of the image in another application, if it has one
 	Scope        account.Scope
+
+	// As, if not empty, is under what a no is remembered, and standIn tells that any
+	// answer means no: see [Gate.AllowNamed].
+	as      string
+	standIn bool
+}
+
+// key is under what the answer is looked for.
+func (q *Question) key(w who) memoryKey {
+	if q.as != "" {
+		return memoryKey{w, "", q.as, q.Scope}
+	}
+	return memoryKey{w, q.Store, q.Image, q.Scope}
+}
+
+// clone copies the question out of a request that may end before its answer is there.
+func (q *Question) clone() Question {
+	return Question{
+		Store: strings.Clone(q.Store), Image: strings.Clone(q.Image), ExternalID: strings.Clone(q.ExternalID),
+		Scope: account.Scope(strings.Clone(string(q.Scope))), as: strings.Clone(q.as), standIn: q.standIn,
+	}
 }
 
 // An Answer says whether the caller may, and who they are.

@@ -12,7 +12,11 @@ import (
 
 // A Target is an image whose tile or other picture is asked for.
 type Target struct {
-	Store, Image, ExternalID string // empty for an image that is unknown
+	// Known tells that there is such an image. If not, Store, Image and ExternalID are
+	// those of another, which stands in for it: see [Gate.AllowNamed].
+	Known                    bool
+	Named                    string // by what it was asked for
+	Store, Image, ExternalID string
 	// ByFile tells that it was asked for by the name of its file, which is patient
 	// data: only those may use it who may see it.
 	ByFile bool
@@ -25,7 +29,7 @@ type Target struct {
 }
 
 // Checked reports whether the answer depends on the caller.
-func (t *Target) Checked() bool { return !t.Public || t.ByFile || t.Label || t.Image == "" }
+func (t *Target) Checked() bool { return !t.Known || !t.Public || t.ByFile || t.Label }
 
 // Question is what has to be asked about it.
 func (t *Target) Question() Question {
@@ -51,19 +55,36 @@ var (
 // Tile returns nil if the caller may have the tiles of t; of an unknown image, if they
 // may know that it is. Else it is a [*web.Error], [ErrUnknown], or that of ctx.
 //
-// An image that a caller may not see answers the same as one that does not exist.
+// An image that a caller may not see answers the same as one that does not exist, and
+// the authority is asked the same number of questions.
 func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 	if !t.Checked() {
 		return nil
 	}
-	a, err := g.Allow(ctx, c, t.Question())
+	a, err := g.AllowNamed(ctx, c, t.Question(), t.Named, t.Known)
 	if err != nil {
 		return Problem(err)
 	}
 	if a.Allow {
 		return nil
 	}
-	if !t.ByFile {
+	return g.refuse(ctx, c, t)
+}
+
+// refuse is the answer to one who may not see t, or asks for one that there is not. Nil
+// tells that they may know that there is none.
+func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
+	scope := account.ScopeTiles
+	if t.ByFile || t.Label {
+		scope = account.ScopeLabel
+	}
+	a, err := g.Allow(ctx, c, Question{Scope: scope})
+	switch {
+	case err != nil:
+		return Problem(err)
+	case a.Allow && !t.Known:
+		return nil
+	case !t.ByFile:
 		return Refusal(a.Status)
 	}
 	// What a name stands for is as unknown to this caller as any other name.

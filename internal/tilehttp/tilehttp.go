@@ -99,7 +99,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 	im, byFile, err := h.Tiles.Find(req)
 	private := false
 	if h.Gate != nil {
-		if private, err = h.allow(w, r, im, byFile, err); err != nil {
+		if private, err = h.allow(w, r, req, im, byFile, err); err != nil {
 			return 0, 0, err
 		}
 	} else if err != nil {
@@ -136,10 +136,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 
 // allow reports whether the answer is the caller's own, or returns why they get none.
 // What was found, or the error of that, is nothing a stranger may learn of.
-func (h *Handler) allow(w http.ResponseWriter, r *http.Request, im *tiles.Image, byFile bool, found error) (private bool, err error) {
-	target := auth.Target{ByFile: byFile}
-	if found == nil {
-		f := &im.File
+func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tiles.Request, im *tiles.Image, byFile bool, found error) (private bool, err error) {
+	target := auth.Target{Known: found == nil, Named: req.Image, ByFile: byFile}
+	if f := h.Tiles.Subject(im); f != nil {
 		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
 		target.HideLabels = f.Store.HideLabels
 	}

@@ -237,6 +237,21 @@ func (s *Server) Find(r *Request) (im *Image, byFile bool, err error) {
 	return im, byFile, nil
 }
 
+// Subject is the file of im, or if that is nil, of some other image; nil if there is
+// none. It is for asking who may see an image that does not exist just as one asks
+// about those that do.
+func (s *Server) Subject(im *Image) *File {
+	if im != nil {
+		return &im.File
+	}
+	var f *File
+	s.images.Range(func(_, v any) bool {
+		f = &v.(*Image).File
+		return false
+	})
+	return f
+}
+
 // Stats are figures for an operator.
 type Stats struct {
 	Images    int   // known
