@@ -373,8 +373,8 @@ func (a *API) hold(ctx context.Context, c *caller, q auth.Question) error {
 // holdNamed is hold for what the request names by id. What there is not is refused the
 // same, after as many questions: q is about something else then, as of standIn. Those who
 // may see everything are told that there is no such thing.
-func (a *API) holdNamed(ctx context.Context, c *caller, q auth.Question, id string, known bool) error {
-	an, err := a.Access.Gate.AllowNamed(ctx, c.cred, q, id, known)
+func (a *API) holdNamed(ctx context.Context, c *caller, q auth.Question, known bool, id ...string) error {
+	an, err := a.Access.Gate.AllowNamed(ctx, c.cred, q, known, id...)
 	if err != nil {
 		return auth.Problem(err)
 	}
@@ -407,20 +407,20 @@ func (a *API) authorizeStore(ctx context.Context, c *caller, scope account.Scope
 	s, err := a.Catalog.Store(ctx, id)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
-		return a.holdNamed(ctx, c, a.standIn(scope, false), id, false)
+		return a.holdNamed(ctx, c, a.standIn(scope, false), false, id, "store")
 	case err != nil:
 		return err
 	case scope == seeTiles && s.Public:
 		return nil
 	}
-	return a.holdNamed(ctx, c, auth.Question{Store: s.ID, Scope: scope}, id, true)
+	return a.holdNamed(ctx, c, auth.Question{Store: s.ID, Scope: scope}, true, id, "store")
 }
 
 func (a *API) authorizeImage(ctx context.Context, c *caller, scope account.Scope, id string) error {
 	im, err := a.Catalog.Image(ctx, id)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
-		return a.holdNamed(ctx, c, a.standIn(scope, true), id, false)
+		return a.holdNamed(ctx, c, a.standIn(scope, true), false, id, "image")
 	case err != nil:
 		return err
 	}
@@ -433,7 +433,7 @@ func (a *API) authorizeImage(ctx context.Context, c *caller, scope account.Scope
 			return nil
 		}
 	}
-	return a.holdNamed(ctx, c, question(im, scope), id, true)
+	return a.holdNamed(ctx, c, question(im, scope), true, id, "image")
 }
 
 // question asks for a scope of an image.
@@ -477,7 +477,8 @@ func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
 	if file := a.Tiles.Subject(f.image); file != nil {
 		t = targetOf(file)
 	}
-	t.Known, t.Named, t.ByFile, t.Label = f.err == nil, req.Image, byFile, rule.label(r)
+	t.Known, t.Named, t.InStore, t.Names = f.err == nil, req.Image, req.Store, req.ByFile
+	t.ByFile, t.Label = byFile, rule.label(r)
 	c.found, f.private, f.target = f, t.Checked(), t
 	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
 	if errors.Is(err, auth.ErrUnknown) {

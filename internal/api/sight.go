@@ -306,7 +306,7 @@ func (a *API) authorizeTask(ctx context.Context, c *caller, scope account.Scope,
 	}
 	v, err := a.Jobs.Get(ctx, id)
 	if errors.Is(err, jobs.ErrNotFound) {
-		return a.holdNamed(ctx, c, a.standIn(scope, false), id, false)
+		return a.holdNamed(ctx, c, a.standIn(scope, false), false, id, "task")
 	} else if err != nil {
 		return err
 	}
@@ -314,7 +314,7 @@ func (a *API) authorizeTask(ctx context.Context, c *caller, scope account.Scope,
 	if store == "" {
 		scope = mayAdmin
 	}
-	return a.holdNamed(ctx, c, auth.Question{Store: store, Scope: scope}, id, true)
+	return a.holdNamed(ctx, c, auth.Question{Store: store, Scope: scope}, true, id, "task")
 }
 
 // stillMay reports whether the caller may go on following a task.

@@ -141,7 +141,8 @@ func (g *Gate) AllowMany(ctx context.Context, c Credential, questions []Question
 	return g.ask(ctx, g.who(&c), c, questions)
 }
 
-// AllowNamed is [Gate.Allow] for the image or store that a request names. If known is
+// AllowNamed is [Gate.Allow] for the image or store that a request names, by an id or a
+// name and whatever else it depends on what that stands for. If known is
 // false there is no such thing, and q is about another that stands in for it: the
 // authority is asked as often, and the answer, which is always no, takes as long. So
 // nobody can tell by the time whether there is what they may not see.
@@ -149,7 +150,7 @@ func (g *Gate) AllowMany(ctx context.Context, c Credential, questions []Question
 // For that, each name has an answer of no to itself: one that is remembered for the whole
 // store, or because the image was in a list, would come sooner than that for a name which
 // stands for nothing.
-func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Question, name string, known bool) (Answer, error) {
+func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Question, known bool, name ...string) (Answer, error) {
 	if !known && (c.Authorization != "" || c.Cookie != "") {
 		c.Pass, c.Signed = "", Signature{} // may be good for what stands in, and spare the question
 	}
@@ -159,7 +160,7 @@ func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Question, name st
 			return e.answer, nil
 		}
 	}
-	q.as, q.standIn = g.nameKey(name, &q, known), !known
+	q.as, q.standIn = g.nameKey(&q, known, name), !known
 	answers, err := g.ask(ctx, who, c, []Question{q})
 	if err != nil {
 		return Answer{}, err
@@ -170,13 +171,12 @@ func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Question, name st
 
 // nameKey is what a no about a name is remembered under, until it stands for something
 // else. No id begins like it.
-func (g *Gate) nameKey(name string, q *Question, known bool) string {
+func (g *Gate) nameKey(q *Question, known bool, name []string) string {
 	b := append(make([]byte, 0, 256), g.key[:]...)
-	parts := []string{name}
 	if known {
-		parts = append(parts, q.Store, q.Image)
+		name = append([]string{q.Store, q.Image}, name...)
 	}
-	for _, s := range parts {
+	for _, s := range name {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}

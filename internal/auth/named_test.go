@@ -98,12 +98,12 @@ func TestStandInLetsNobodyIn(t *testing.T) {
 	g := gateTo(t, srv, GateOptions{})
 	unknown := Question{Store: "st", Image: "a", Scope: account.ScopeLabel}
 	for range 2 {
-		a, err := g.AllowNamed(t.Context(), bearer("x"), unknown, "name", false)
+		a, err := g.AllowNamed(t.Context(), bearer("x"), unknown, false, "name")
 		if err != nil || a.Allow {
 			t.Errorf("%+v, %v", a, err)
 		}
 	}
-	if a, err := g.AllowNamed(t.Context(), bearer("x"), Question{Store: "st", Image: "new", Scope: account.ScopeLabel}, "name", true); err != nil || !a.Allow {
+	if a, err := g.AllowNamed(t.Context(), bearer("x"), Question{Store: "st", Image: "new", Scope: account.ScopeLabel}, true, "name"); err != nil || !a.Allow {
 		t.Errorf("%+v, %v", a, err)
 	}
 	want := []url.Values{{"store": {"st"}, "image": {"a"}, "scope": {"label"}}, {"store": {"st"}, "image": {"new"}, "scope": {"label"}}}

@@ -15,8 +15,12 @@ type Target struct {
 	// Known tells that there is such an image. If not, Store, Image and ExternalID are
 	// those of another, which stands in for it: see [Gate.AllowNamed].
 	Known                    bool
-	Named                    string // by what it was asked for
 	Store, Image, ExternalID string
+	// Named is the id or name in the request, InStore the store that it names, and
+	// Names tells that the request's route takes names. Together they are what the
+	// image is found by.
+	Named, InStore string
+	Names          bool
 	// ByFile tells that it was asked for by the name of its file, which is patient
 	// data: only those may use it who may see it.
 	ByFile bool
@@ -44,6 +48,20 @@ func (t *Target) Question() Question {
 	return q
 }
 
+// route tells apart what is asked in different ways of images that there are: of those
+// that there are not, too, it is asked anew then.
+func (t *Target) route() string {
+	switch {
+	case t.Names && t.Label:
+		return "label by name"
+	case t.Names:
+		return "by name"
+	case t.Label:
+		return "label"
+	}
+	return ""
+}
+
 // ErrUnknown: the caller is to be told that there is no such image.
 var ErrUnknown = errors.New("auth: as if there were no such image")
 
@@ -61,7 +79,7 @@ func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 	if !t.Checked() {
 		return nil
 	}
-	a, err := g.AllowNamed(ctx, c, t.Question(), t.Named, t.Known)
+	a, err := g.AllowNamed(ctx, c, t.Question(), t.Known, t.Named, t.InStore, t.route())
 	if err != nil {
 		return Problem(err)
 	}

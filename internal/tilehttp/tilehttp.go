@@ -137,7 +137,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 // allow reports whether the answer is the caller's own, or returns why they get none.
 // What was found, or the error of that, is nothing a stranger may learn of.
 func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tiles.Request, im *tiles.Image, byFile bool, found error) (private bool, err error) {
-	target := auth.Target{Known: found == nil, Named: req.Image, ByFile: byFile}
+	target := auth.Target{Known: found == nil, Named: req.Image, InStore: req.Store, Names: req.ByFile, ByFile: byFile}
 	if f := h.Tiles.Subject(im); f != nil {
 		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
 		target.HideLabels = f.Store.HideLabels
