@@ -41,12 +41,18 @@ type serveCmd struct {
 // taking are the flags of uploads.
 type taking struct {
 	UploadMax     int64         `key:"upload.max_mb" name:"upload-max" default:"65536" placeholder:"MB" help:"Largest file that may be uploaded, in MB."`
+	UploadOpen    int           `key:"upload.open" name:"upload-open" default:"200" placeholder:"N" help:"Uploads that one user may have begun and not completed."`
+	UploadOpenMB  int64         `key:"upload.open_mb" name:"upload-open-mb" default:"524288" placeholder:"MB" help:"Size of the files of these uploads together, in MB."`
 	UploadKeep    time.Duration `key:"upload.keep" name:"upload-keep" default:"168h" placeholder:"TIME" help:"Uploads that were begun and not completed are removed after this time."`
+	UploadEmpty   time.Duration `key:"upload.keep_empty" name:"upload-keep-empty" default:"1h" placeholder:"TIME" help:"The same for uploads of which less than 1 MiB was received."`
 	UploadReserve int64         `key:"upload.reserve_mb" name:"upload-reserve" default:"256" placeholder:"MB" help:"What uploads leave free of the disk, in MB."`
 }
 
 func (t *taking) options() upload.Options {
-	return upload.Options{MaxSize: t.UploadMax << 20, Keep: t.UploadKeep, Reserve: t.UploadReserve << 20}
+	return upload.Options{
+		MaxSize: t.UploadMax << 20, OwnerOpen: t.UploadOpen, OwnerBytes: t.UploadOpenMB << 20,
+		Keep: t.UploadKeep, KeepEmpty: t.UploadEmpty, Reserve: t.UploadReserve << 20,
+	}
 }
 
 func (*serveCmd) Help() string {
@@ -277,7 +283,13 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 func (s *site) take(ctx context.Context, wg *sync.WaitGroup) {
 	o := s.taking
 	o.Catalog, o.Log = s.catalog, s.log
-	o.Caller = (&api.API{Access: s.access, Log: s.log}).Uploader
+	a := &api.API{Access: s.access, Log: s.log}
+	o.Caller, o.UserName = a.Uploader, a.UserName
+	o.Rights = func(r *http.Request, st *catalog.Store) (upload.Rights, error) {
+		admin, names, err := a.UploadRights(r, st)
+		return upload.Rights{Admin: admin, Names: names}, err
+	}
+	o.Audit = func(r *http.Request, e upload.Event) error { return a.Audit(r, e.Act, e.Object, e.Detail) }
 	s.uploads = upload.New(o)
 	wg.Go(func() { s.uploads.Run(ctx) })
 }

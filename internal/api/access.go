@@ -103,32 +103,11 @@ func (g guarded) Handle(pattern string, h http.Handler) {
 func (g guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }
 
 // Guard puts a handler of another room behind the rule of its pattern.
-func (a *API) Guard(pattern string, h http.Handler) http.Handler { return a.guard(pattern, h) }
-
-// Uploader returns who uploads into a store, or the refusal: to those who may not see
-// the store the same as of one that there is not.
-func (a *API) Uploader(r *http.Request, s *catalog.Store) (string, error) {
-	if a.Access == nil {
-		return "", nil
+func (a *API) Guard(pattern string, h http.Handler) http.Handler {
+	if isStrict(pattern) {
+		h = strictRoutes(pattern, uploadRoutes(), h)
 	}
-	ctx, c := r.Context(), callerOf(r.Context())
-	ok, err := a.may(ctx, c, auth.Question{Store: s.ID, Scope: mayWrite})
-	if err != nil {
-		return "", err
-	}
-	if r.Method == http.MethodPost {
-		a.note(ctx, account.Event{Act: "upload", Object: s.ID, Allowed: ok})
-	}
-	if ok {
-		return c.ID, nil
-	}
-	if ok, err = a.may(ctx, c, auth.Question{Store: s.ID, Scope: seeTiles}); err != nil {
-		return "", err
-	}
-	if ok || s.Public {
-		return "", &web.Error{Status: http.StatusForbidden, Detail: "You may not upload into this store."}
-	}
-	return "", catalog.ErrNotFound
+	return a.guard(pattern, h)
 }
 
 var (

@@ -191,6 +191,7 @@ func (g *guardedSite) person(name, password string, grants ...account.Grant) {
 func (g *guardedSite) serveGuarded() {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
+	g.takeUploads(mux)
 	rest := http.NewCrossOriginProtection().Handler(web.WithRequestID(mux))
 	srv := httptest.NewServer(web.SecurityHeaders(nil, &tilehttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, SendOn: g.api.SendOn, Log: g.api.Log}))
 	g.t.Cleanup(srv.Close)

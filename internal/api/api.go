@@ -95,7 +95,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	a.groups(h)
 	a.tokens(h)
 	a.grants(h)
-	for _, r := range slices.Concat(a.pictures(), a.viewers(), a.older(), a.lists(), a.edges(), a.provider(), a.elsewhere()) {
+	for _, r := range slices.Concat(a.pictures(), a.viewers(), a.older(), a.lists(), a.edges(), a.provider(), uploadRoutes(), a.elsewhere()) {
 		r.register(g)
 		r.describe(h.OpenAPI())
 	}

@@ -68,6 +68,24 @@ func strict(op *huma.Operation, h http.Handler) http.Handler {
 	})
 }
 
+// strictRoutes is strict for a path all of whose methods another package answers.
+func strictRoutes(path string, routes []route, h http.Handler) http.Handler {
+	methods := map[string]http.Handler{}
+	for i := range routes {
+		if r := &routes[i]; r.path == path {
+			methods[r.method()] = strict(&r.op, h)
+		}
+	}
+	other := strict(new(huma.Operation), h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := methods[r.Method]; h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+		other.ServeHTTP(w, r)
+	})
+}
+
 // checkQuery returns what is wrong with a query string: it is malformed, or has a
 // parameter that is unknown, repeated or empty. A name that comes from the client is
 // repeated to it only if it is short and plain.

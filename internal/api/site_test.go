@@ -23,6 +23,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/upload"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -74,9 +75,27 @@ func newSite(t *testing.T) *site {
 func (st *site) serve() {
 	mux := http.NewServeMux()
 	st.api.Register(mux)
+	st.takeUploads(mux)
 	srv := httptest.NewServer(&tilehttp.Handler{Tiles: st.api.Tiles, Next: web.WithRequestID(mux), SendOn: st.api.SendOn})
 	st.t.Cleanup(srv.Close)
 	st.url = srv.URL
+}
+
+// takeUploads adds the routes of uploads, as the program does.
+func (st *site) takeUploads(mux *http.ServeMux) {
+	a := st.api
+	uploads := http.NewServeMux()
+	upload.New(upload.Options{
+		Catalog: a.Catalog, Log: a.Log, Caller: a.Uploader, UserName: a.UserName, Reserve: 1,
+		Rights: func(r *http.Request, s *catalog.Store) (upload.Rights, error) {
+			admin, names, err := a.UploadRights(r, s)
+			return upload.Rights{Admin: admin, Names: names}, err
+		},
+		Audit: func(r *http.Request, e upload.Event) error { return a.Audit(r, e.Act, e.Object, e.Detail) },
+	}).Register(uploads)
+	for _, route := range []string{upload.Route, upload.Route + "/{upload}"} {
+		mux.Handle(route, a.Guard(route, uploads))
+	}
 }
 
 func (st *site) path(name string) string { return filepath.Join(st.dir, name) }

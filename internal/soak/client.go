@@ -175,7 +175,7 @@ func kindOf(resp *http.Response, body int64) string {
 	switch {
 	case resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Type") == "image/jpeg" && body > 100:
 		return kindTile
-	case resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
+	case (resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusTooManyRequests) && resp.Header.Get("Retry-After") != "":
 		return kindBusy
 	}
 	return fmt.Sprintf("status %d", resp.StatusCode)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -69,16 +70,22 @@ type folder struct {
 	store *catalog.Store
 	in    *os.Root // the incoming folder
 	dir   *os.Root // the hidden one in it
+	ix    *index
 }
 
-// openFolder opens the folder of a managed store's uploads, which it makes if mk. The
+// incoming is the path of a store's incoming folder.
+func incoming(st *catalog.Store) string {
+	if st.Incoming != "" {
+		return st.Incoming
+	}
+	return filepath.Join(st.Root, "incoming")
+}
+
+// open opens the folder of a managed store's uploads, which it makes if mk. The
 // error is [fs.ErrNotExist] if there is none, and errAway if the incoming folder is
 // not that of the store: a disk may not be mounted.
-func openFolder(st *catalog.Store, mk bool) (*folder, error) {
-	path := st.Incoming
-	if path == "" {
-		path = filepath.Join(st.Root, "incoming")
-	}
+func (u *Uploads) open(st *catalog.Store, mk bool) (*folder, error) {
+	path := incoming(st)
 	if id, err := ingest.Marked(path); err != nil || id != st.ID {
 		return nil, errAway
 	}
@@ -96,7 +103,7 @@ func openFolder(st *catalog.Store, mk bool) (*folder, error) {
 		in.Close()
 		return nil, full(err)
 	}
-	return &folder{st, in, dir}, nil
+	return &folder{st, in, dir, u.indexOf(st)}, nil
 }
 
 func (f *folder) close() {
@@ -141,13 +148,23 @@ func (f *folder) save(r *record) error {
 		return full(err)
 	}
 	_, err = w.Write(b)
-	if err = errors.Join(err, w.Sync(), w.Close()); err != nil {
+	st, serr := w.Stat()
+	if err = errors.Join(err, serr, w.Sync(), w.Close()); err != nil {
 		return full(errors.Join(err, f.dir.Remove(tmp)))
 	}
 	if err := f.dir.Rename(tmp, sidecar(r.ID)); err != nil {
 		return full(err)
 	}
+	f.ix.put(entryOf(r, stampOf(st)))
 	return syncRoot(f.dir)
+}
+
+func stampOf(st fs.FileInfo) stamp {
+	s := stamp{mtime: st.ModTime().UnixNano(), size: st.Size()}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		s.inode = sys.Ino
+	}
+	return s
 }
 
 // remove removes an upload, the sidecar first: bytes that nothing is known of are
@@ -158,6 +175,9 @@ func (f *folder) remove(id string) error {
 		if err := f.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
+	}
+	if len(errs) == 0 {
+		f.ix.drop(id)
 	}
 	return errors.Join(append(errs, syncRoot(f.dir))...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"strconv"
@@ -15,8 +14,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
-// maxOpen bounds the uploads of a store that are not complete.
-const maxOpen = 1000
+// maxOpen bounds the uploads of a store that are not complete. It is far above what
+// one owner may have: it keeps memory and the folder within bounds.
+const maxOpen = 10_000
 
 // answer is an error as the client is to see it.
 func answer(id string, err error) error {
@@ -58,9 +58,10 @@ func (u *Uploads) caller(r *http.Request, st *catalog.Store) (string, error) {
 	return u.o.Caller(r, st)
 }
 
-// find returns the caller's upload that the address names, and its folder, which is
-// to be closed.
-func (u *Uploads) find(r *http.Request) (*folder, *record, error) {
+// find returns the upload that the address names, and its folder, which is to be
+// closed. It is one of the caller's own; or, if others is set, one of a store that
+// the caller is an admin of.
+func (u *Uploads) find(r *http.Request, others bool) (*folder, *found, error) {
 	id := r.PathValue("upload")
 	if !isID(id) {
 		return nil, nil, errNoUpload
@@ -74,7 +75,7 @@ func (u *Uploads) find(r *http.Request) (*folder, *record, error) {
 		if stores[i].Mode != catalog.Managed {
 			continue
 		}
-		f, err := openFolder(&stores[i], false)
+		f, err := u.open(&stores[i], false)
 		if errors.Is(err, errAway) {
 			missing = errAway // it may be there
 		}
@@ -83,8 +84,9 @@ func (u *Uploads) find(r *http.Request) (*folder, *record, error) {
 		}
 		rec, err := f.load(id)
 		if err == nil {
-			if err = u.owned(r, f, rec); err == nil {
-				return f, rec, nil
+			var it *found
+			if it, err = u.allowed(r, f, rec, others); err == nil {
+				return f, it, nil
 			}
 		}
 		f.close()
@@ -95,26 +97,64 @@ func (u *Uploads) find(r *http.Request) (*folder, *record, error) {
 	return nil, nil, missing
 }
 
-// owned refuses uploads of others, and those that have expired.
-func (u *Uploads) owned(r *http.Request, f *folder, rec *record) error {
-	who, err := u.caller(r, f.store)
-	if err != nil {
-		return err
-	}
-	if rec.Owner != who || u.expired(rec) {
-		return errNoUpload
-	}
-	return nil
+// found is an upload that the caller may see.
+type found struct {
+	*record
+	own   bool
+	names bool // the caller may see the names of files
 }
 
-func (u *Uploads) expires(r *record) time.Time { return r.UsedAt.Add(u.o.Keep) }
-func (u *Uploads) expired(r *record) bool      { return time.Now().After(u.expires(r)) }
+// allowed refuses uploads of others, unless others is set and the caller is an admin
+// of the store; and those that have expired.
+func (u *Uploads) allowed(r *http.Request, f *folder, rec *record, others bool) (*found, error) {
+	who, err := u.caller(r, f.store)
+	e := entryOf(rec, stamp{})
+	if err == nil && u.expired(&e) {
+		return nil, errNoUpload
+	}
+	if err == nil && rec.Owner == who {
+		return &found{rec, true, true}, nil
+	}
+	if others {
+		rights, rerr := u.rights(r, f.store)
+		if rerr != nil {
+			return nil, rerr
+		}
+		if rights.Admin && !u.expired(&e) {
+			return &found{rec, false, rights.Names}, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, errNoUpload
+}
+
+// emptyBytes is how much of an upload must have come for it to be kept for long.
+const emptyBytes = 1 << 20
+
+// expires is when an upload is removed if nothing more happens to it. One of which
+// next to nothing has come is soon begun again, and does not keep its place for days.
+func (u *Uploads) expires(e *entry) time.Time {
+	keep := u.o.Keep
+	if e.isOpen() && e.offset < min(e.length, emptyBytes) {
+		keep = min(keep, u.o.KeepEmpty)
+	}
+	return e.used.Add(keep)
+}
+
+func (u *Uploads) expired(e *entry) bool { return time.Now().After(u.expires(e)) }
+
+func (u *Uploads) recordExpires(r *record) time.Time {
+	e := entryOf(r, stamp{})
+	return u.expires(&e)
+}
 
 // tell sets the headers that say how far an upload is.
 func (u *Uploads) tell(w http.ResponseWriter, r *record) {
 	h := w.Header()
 	h.Set(hOffset, strconv.FormatInt(r.Offset, 10))
-	h.Set(hExpires, u.expires(r).UTC().Format(http.TimeFormat))
+	h.Set(hExpires, u.recordExpires(r).UTC().Format(http.TimeFormat))
 }
 
 func (u *Uploads) create(w http.ResponseWriter, r *http.Request) error {
@@ -130,12 +170,12 @@ func (u *Uploads) create(w http.ResponseWriter, r *http.Request) error {
 	if !body && r.ContentLength != 0 && r.Header.Get("Content-Type") != "" {
 		return refuse(http.StatusUnsupportedMediaType, "The first bytes of a file are sent as "+chunkType+".")
 	}
-	f, err := openFolder(st, true)
+	f, err := u.open(st, true)
 	if err != nil {
 		return answer("", err)
 	}
 	defer f.close()
-	if err := u.begin(f, rec); err != nil {
+	if err := u.begin(r, f, rec); err != nil {
 		return answer(rec.ID, err)
 	}
 	if body {
@@ -211,34 +251,84 @@ func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 	return rec, st, err
 }
 
-// begin makes an upload, if there is room for it and for those that others are
-// sending.
-func (u *Uploads) begin(f *folder, rec *record) error {
-	u.creating.Lock()
-	defer u.creating.Unlock()
-	promised, open, err := u.promised(f, rec.ID)
+// begin makes an upload, if its owner may have one more, and there is room for it and
+// for those that others are sending.
+func (u *Uploads) begin(r *http.Request, f *folder, rec *record) error {
+	if err := f.ix.refresh(f, u.scanAge); err != nil {
+		return err
+	}
+	err := u.reserve(f, rec)
+	if _, ok := errors.AsType[*web.Error](err); ok { // another process may have made room since
+		stores, serr := u.o.Catalog.Stores(r.Context())
+		if serr != nil {
+			return serr
+		}
+		if serr := u.refreshAll(stores, min(u.scanAge, refusalAge)); serr != nil {
+			return serr
+		}
+		err = u.reserve(f, rec)
+	}
 	if err != nil {
 		return err
 	}
-	if open >= maxOpen {
-		return &web.Error{Status: http.StatusServiceUnavailable, Detail: "Too many uploads have been begun and not completed. Complete or remove some.", RetryAfter: 60}
+	if err := f.create(rec); err != nil {
+		f.ix.drop(rec.ID)
+		return err
 	}
+	return nil
+}
+
+// reserve puts an upload into the index, or refuses it. It touches no file while it
+// keeps others from doing the same.
+func (u *Uploads) reserve(f *folder, rec *record) error {
 	free, err := f.free()
 	if err != nil {
 		return err
+	}
+	u.reserving.Lock()
+	defer u.reserving.Unlock()
+	if err := u.ownerLimit(rec); err != nil {
+		return err
+	}
+	promised, open := u.promised(f.ix)
+	if open >= maxOpen {
+		return &web.Error{Status: http.StatusServiceUnavailable, Detail: "Too many uploads into this store have been begun and not completed. Try again later.", RetryAfter: 60}
 	}
 	if free-promised-u.o.Reserve < rec.Length {
 		return noRoom(rec.Length, free-promised-u.o.Reserve)
 	}
 	if left, ok := quotaLeft(f.store); ok {
-		have, err := u.parts(f)
-		if err != nil {
-			return err
-		}
-		if left -= have + promised; left < rec.Length {
+		if left -= f.ix.parts() + promised; left < rec.Length {
 			return overQuota(f.store, rec.Length, left)
 		}
 	}
+	e := entryOf(rec, stamp{})
+	e.pending = true
+	f.ix.put(e)
+	return nil
+}
+
+// ownerLimit refuses to begin an upload if its owner has begun too many, or too large
+// ones. A single upload is never too large by that.
+func (u *Uploads) ownerLimit(rec *record) error {
+	has := u.heldBy(rec.Owner)
+	switch {
+	case has.open >= u.o.OwnerOpen:
+		return &web.Error{
+			Status: http.StatusTooManyRequests, RetryAfter: 60,
+			Detail: fmt.Sprintf("You have begun %d uploads and not completed them; more are not allowed at once. Complete or remove some.", has.open),
+		}
+	case has.open > 0 && has.bytes+rec.Length > u.o.OwnerBytes:
+		return &web.Error{
+			Status: http.StatusTooManyRequests, RetryAfter: 60,
+			Detail: fmt.Sprintf("Your uploads that are not complete may have %d bytes together: they have %d, and this one has %d more. Complete or remove some.", u.o.OwnerBytes, has.bytes, rec.Length),
+		}
+	}
+	return nil
+}
+
+// create makes the files of an upload.
+func (f *folder) create(rec *record) error {
 	file, err := f.dir.OpenFile(part(rec.ID), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return full(err)
@@ -274,33 +364,14 @@ func overQuota(st *catalog.Store, need, left int64) error {
 // comes.
 const fresh = time.Hour
 
-// promised returns how many bytes are still to come of uploads other than one, and
-// how many uploads are not complete.
-func (u *Uploads) promised(f *folder, but string) (bytes int64, open int, err error) {
-	ids, err := f.ids()
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, id := range ids {
-		r, err := f.load(id)
-		if err != nil || id == but || r.State != uploading || u.expired(r) {
-			continue
-		}
-		open++
-		if time.Since(r.UsedAt) < fresh {
-			bytes += r.Length - r.Offset
-		}
-	}
-	return bytes, open, nil
-}
-
 func (u *Uploads) head(w http.ResponseWriter, r *http.Request) error {
-	f, rec, err := u.find(r)
+	f, it, err := u.find(r, false)
 	if err != nil {
 		return answer("", err)
 	}
 	defer f.close()
-	if rec, err = u.settle(r.Context(), f, rec.ID); err != nil {
+	rec, err := u.settle(r.Context(), f, it.ID)
+	if err != nil {
 		return answer("", err)
 	}
 	if rec.State == refused {
@@ -331,17 +402,17 @@ func (u *Uploads) patch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, rec, err := u.find(r)
+	f, it, err := u.find(r, false)
 	if err != nil {
 		return answer("", err)
 	}
 	defer f.close()
-	h, err := u.take(rec.ID, false)
+	h, err := u.take(it.ID, false)
 	if err != nil {
-		return answer(rec.ID, err)
+		return answer(it.ID, err)
 	}
 	defer h.release()
-	rec, err = u.write(w, r, f, h, sum, &offset)
+	rec, err := u.write(w, r, f, h, sum, &offset)
 	if rec.State != refused {
 		u.tell(w, rec)
 	}
@@ -420,25 +491,13 @@ func (u *Uploads) quota(f *folder, rec *record) error {
 	if !ok {
 		return nil
 	}
-	have, err := u.parts(f)
-	if err != nil {
+	if err := f.ix.refresh(f, u.scanAge); err != nil {
 		return err
 	}
-	if left -= have; left < rec.Length-rec.Offset {
+	if left -= f.ix.parts(); left < rec.Length-rec.Offset {
 		return errors.Join(errFull, overQuota(f.store, rec.Length-rec.Offset, left))
 	}
 	return nil
-}
-
-// parts is how many bytes are there of uploads that are not complete.
-func (u *Uploads) parts(f *folder) (bytes int64, err error) {
-	ids, err := f.ids()
-	for _, id := range ids {
-		if r, err := f.load(id); err == nil && r.State == uploading {
-			bytes += r.Offset
-		}
-	}
-	return bytes, err
 }
 
 func wrongOffset(r *record) error {
@@ -447,24 +506,24 @@ func wrongOffset(r *record) error {
 
 // terminate removes an upload. A file that the store has been given stays there.
 func (u *Uploads) terminate(w http.ResponseWriter, r *http.Request) error {
-	f, rec, err := u.find(r)
+	f, rec, err := u.find(r, true)
 	if err != nil {
 		return answer("", err)
 	}
 	defer f.close()
+	if err := u.audit(r, Event{Act: "upload.remove", Object: rec.ID + " " + rec.Store, Detail: rec.begunBy()}); err != nil {
+		return err
+	}
 	h, err := u.take(rec.ID, true)
 	if err != nil {
 		return answer(rec.ID, err)
 	}
 	defer h.release()
-	file, err := f.dir.OpenFile(part(rec.ID), os.O_RDWR, 0)
-	if err == nil {
-		defer file.Close()
-		err = claim(file)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	release, err := f.claim(rec.ID)
+	if err != nil {
 		return answer(rec.ID, err)
 	}
+	defer release()
 	if err := f.remove(rec.ID); err != nil {
 		return answer(rec.ID, err)
 	}

@@ -2,6 +2,7 @@ package upload
 
 import (
 	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"sync"
@@ -137,6 +138,23 @@ func (h *hold) cut(why error) {
 	if h.conn != nil {
 		h.conn.SetReadDeadline(time.Unix(1, 0))
 	}
+}
+
+// claim keeps other processes from writing to an upload until release is called.
+// There may be no bytes of it.
+func (f *folder) claim(id string) (release func(), err error) {
+	file, err := f.dir.OpenFile(part(id), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := claim(file); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return func() { file.Close() }, nil
 }
 
 // claim keeps other processes from writing to an open file until it is closed.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
-// A View is an upload as its sender sees it.
+// A View is an upload as its sender sees it, or an admin of the store.
 type View struct {
 	ID       string  `json:"id"`
 	Store    string  `json:"store"`
@@ -30,8 +29,17 @@ type View struct {
 	// Conversion is pending while a pyramid is made of a picture that is none, then
 	// done or failed; nil if none is made. Once it is done, Image is the pyramid.
 	Conversion *string   `json:"conversion"`
+	Own        bool      `json:"own"`   // the caller has begun it
+	Owner      *Owner    `json:"owner"` // nil if nobody had logged in
 	CreatedAt  time.Time `json:"created_at"`
+	UpdatedAt  time.Time `json:"updated_at"` // bytes came, or its state changed
 	ExpiresAt  time.Time `json:"expires_at"`
+}
+
+// An Owner is who has begun an upload.
+type Owner struct {
+	ID   string  `json:"id"`
+	Name *string `json:"name"` // nil if it is not known here
 }
 
 // An Image is what became of the file in the catalog.
@@ -45,89 +53,24 @@ type Image struct {
 
 // show answers with the upload as JSON.
 func (u *Uploads) show(w http.ResponseWriter, r *http.Request) error {
-	f, rec, err := u.find(r)
+	f, it, err := u.find(r, true)
 	if err != nil {
 		return answer("", err)
 	}
 	defer f.close()
-	if rec, err = u.settle(r.Context(), f, rec.ID); err != nil {
+	if it.record, err = u.settle(r.Context(), f, it.ID); err != nil {
 		return answer("", err)
 	}
-	v, err := u.look(r.Context(), f.store, rec)
+	v, err := u.shown(r.Context(), f.store, it)
 	if err != nil {
-		return answer(rec.ID, err)
+		return answer(it.ID, err)
+	}
+	u.nameOwners(r.Context(), []View{v}) // Owner is shared
+	if err := u.audited(r, []View{v}); err != nil {
+		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	return web.WriteJSON(w, http.StatusOK, v)
-}
-
-// maxListed bounds the uploads that are listed.
-const maxListed = 100
-
-// list answers with the caller's uploads into all stores, newest first. A sender that
-// has forgotten them, as a browser that was closed, goes on with those that are not
-// complete.
-func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
-	stores, err := u.o.Catalog.Stores(r.Context())
-	if err != nil {
-		return answer("", err)
-	}
-	type one struct {
-		*record
-		store *catalog.Store
-	}
-	var found []one
-	for i := range stores {
-		list, err := u.own(r, &stores[i])
-		if err != nil {
-			return answer("", err)
-		}
-		for _, rec := range list {
-			found = append(found, one{rec, &stores[i]})
-		}
-	}
-	slices.SortFunc(found, func(a, b one) int { return b.CreatedAt.Compare(a.CreatedAt) })
-	items := []View{}
-	for _, f := range found[:min(len(found), maxListed)] {
-		v, err := u.look(r.Context(), f.store, f.record)
-		if err != nil {
-			return answer(f.ID, err)
-		}
-		items = append(items, v)
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	return web.WriteJSON(w, http.StatusOK, map[string]any{"items": items, "next_cursor": nil})
-}
-
-// own returns the caller's uploads into a store; none of one that the caller may not
-// upload into, or whose folder is out of reach.
-func (u *Uploads) own(r *http.Request, st *catalog.Store) ([]*record, error) {
-	if st.Mode != catalog.Managed {
-		return nil, nil
-	}
-	who, err := u.caller(r, st)
-	if e, ok := errors.AsType[*web.Error](err); ok && e.Status < http.StatusInternalServerError || errors.Is(err, catalog.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	f, err := openFolder(st, false)
-	if err != nil {
-		return nil, nil //nolint:nilerr // out of reach, or there never was an upload
-	}
-	defer f.close()
-	ids, err := f.ids()
-	if err != nil {
-		return nil, err
-	}
-	var list []*record
-	for _, id := range ids {
-		if rec, err := f.load(id); err == nil && rec.Owner == who && !u.expired(rec) {
-			list = append(list, rec)
-		}
-	}
-	return list, nil
 }
 
 // look is an upload with what the catalog knows of its file.
@@ -154,7 +97,7 @@ func (u *Uploads) view(r *record) View {
 	v := View{
 		SentAs: known(r.Name), Modified: known(meta["modified"]),
 		ID: r.ID, Store: r.Store, State: string(r.State), Offset: r.Offset, Length: r.Length, FileName: known(or(r.As, r.Name)),
-		SHA256: known(r.Digest), CreatedAt: r.CreatedAt.UTC(), ExpiresAt: u.expires(r).UTC(),
+		SHA256: known(r.Digest), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UsedAt.UTC(), ExpiresAt: u.recordExpires(r).UTC(),
 	}
 	reason := strings.TrimRight(r.Reason, ".")
 	switch {

@@ -11,7 +11,7 @@ import (
 )
 
 // sweepPause is how often expired uploads are looked for.
-const sweepPause = time.Hour
+const sweepPause = 10 * time.Minute
 
 // sweep removes what has expired in every store whose folder can be reached, and
 // finishes what was complete when a process ended.
@@ -24,7 +24,7 @@ func (u *Uploads) sweep(ctx context.Context) error {
 		if stores[i].Mode != catalog.Managed {
 			continue
 		}
-		f, err := openFolder(&stores[i], false)
+		f, err := u.open(&stores[i], false)
 		if err != nil {
 			continue // out of reach, or it never had one
 		}
@@ -41,38 +41,39 @@ func (u *Uploads) sweep(ctx context.Context) error {
 }
 
 func (u *Uploads) sweepFolder(ctx context.Context, f *folder) (removed int, err error) {
-	names, err := f.names()
-	if err != nil {
+	if err := f.ix.refresh(f, 0); err != nil {
 		return 0, err
 	}
-	live := map[string]bool{}
 	var errs []error
-	for _, name := range names {
-		id, ok := strings.CutSuffix(name, ".json")
-		if !ok || ctx.Err() != nil {
+	for _, e := range f.ix.all(u.isDue) {
+		if ctx.Err() != nil {
+			return removed, errors.Join(errs...)
+		}
+		if !u.expired(&e) {
+			_, err := u.settle(ctx, f, e.id)
+			errs = append(errs, err)
 			continue
 		}
-		r, err := u.settle(ctx, f, id)
-		switch {
-		case err != nil:
-			errs = append(errs, err)
-			live[id] = r != nil
-		case u.expired(r):
-			ok, err := u.expire(f, id)
-			errs = append(errs, err)
-			if live[id] = !ok; ok {
-				removed++
-			}
-		default:
-			live[id] = true
+		ok, err := u.expire(f, e.id)
+		errs = append(errs, err)
+		if ok {
+			removed++
 		}
 	}
+	names, err := f.names()
+	errs = append(errs, err)
 	for _, name := range names {
-		if id, _, _ := strings.Cut(name, "."); !live[id] {
+		if id, _, _ := strings.Cut(name, "."); !f.ix.has(id) {
 			errs = append(errs, u.orphan(f, name))
 		}
 	}
 	return removed, errors.Join(errs...)
+}
+
+// isDue reports whether there is something to do for an upload: it has expired, or is
+// complete and was not finished.
+func (u *Uploads) isDue(e *entry) bool {
+	return !e.pending && (u.expired(e) || e.isOpen() && e.offset == e.length)
 }
 
 // expire removes an upload, unless somebody is at it.
@@ -82,8 +83,13 @@ func (u *Uploads) expire(f *folder, id string) (bool, error) {
 		return false, nil //nolint:nilerr // then it has not expired
 	}
 	defer h.release()
+	release, err := f.claim(id)
+	if err != nil {
+		return false, nil //nolint:nilerr // another process is at it
+	}
+	defer release()
 	r, err := f.load(id)
-	if err != nil || !u.expired(r) {
+	if err != nil || time.Now().Before(u.recordExpires(r)) {
 		return false, err
 	}
 	return true, f.remove(id)

@@ -34,21 +34,48 @@ type Options struct {
 	// store. An upload is shown to nobody but the one who began it. If Caller is nil
 	// nobody may upload.
 	Caller func(r *http.Request, store *catalog.Store) (string, error)
+	// Rights returns what the caller may do with the uploads of others into a store. If
+	// it is nil that is nothing.
+	Rights func(r *http.Request, store *catalog.Store) (Rights, error)
+	// UserName, if not nil, returns what an owner is called, "" if that is not known.
+	UserName func(ctx context.Context, owner string) string
+	// Audit, if not nil, records what a caller does with uploads. What it refuses is not
+	// done.
+	Audit func(r *http.Request, e Event) error
 
-	MaxSize int64         // of a file in bytes; 64 GiB if 0
-	Keep    time.Duration // an upload that nothing happened to for so long is removed; 7 days if 0
-	Reserve int64         // bytes of the file system that are never filled; 256 MiB if 0
-	Idle    time.Duration // a client that sends nothing for so long is cut off; 60 s if 0
-	AtOnce  int           // requests whose bytes are received at once; 64 if 0
+	MaxSize    int64         // of a file in bytes; 64 GiB if 0
+	OwnerOpen  int           // uploads of one owner that are not complete; 200 if 0
+	OwnerBytes int64         // of the complete files of those; 512 GiB if 0
+	Keep       time.Duration // an upload that nothing happened to for so long is removed; 7 days if 0
+	KeepEmpty  time.Duration // the same for one of which less than 1 MiB has come; 1 hour if 0
+	Reserve    int64         // bytes of the file system that are never filled; 256 MiB if 0
+	Idle       time.Duration // a client that sends nothing for so long is cut off; 60 s if 0
+	AtOnce     int           // requests whose bytes are received at once; 64 if 0
 }
 
 const (
-	defaultMaxSize = 64 << 30
-	defaultKeep    = 7 * 24 * time.Hour
-	defaultReserve = 256 << 20
-	defaultIdle    = 60 * time.Second
-	defaultAtOnce  = 64
+	defaultMaxSize    = 64 << 30
+	defaultOwnerOpen  = 200
+	defaultOwnerBytes = 512 << 30
+	defaultKeep       = 7 * 24 * time.Hour
+	defaultKeepEmpty  = time.Hour
+	defaultReserve    = 256 << 20
+	defaultIdle       = 60 * time.Second
+	defaultAtOnce     = 64
 )
+
+// Rights are what a caller may do with the uploads of others into a store.
+type Rights struct {
+	Admin bool // see and remove them
+	Names bool // see the names of their files
+}
+
+// An Event is something that a caller did with uploads. It holds ids and no names.
+type Event struct {
+	Act    string
+	Object string
+	Detail string
+}
 
 // Uploads answers requests of the protocol.
 type Uploads struct {
@@ -60,15 +87,20 @@ type Uploads struct {
 
 	receiving chan struct{} // as many as may be
 
-	creating sync.Mutex // so that two new uploads are not given the same room
+	reserving sync.Mutex // so that two new uploads are not given the same room
+
+	indexing sync.Mutex
+	indexes  map[string]*index // by store and folder
+	scanAge  time.Duration
 }
 
 // New returns the uploads of all stores that the catalog has.
 func New(o Options) *Uploads {
-	o.MaxSize, o.Keep = or(o.MaxSize, defaultMaxSize), or(o.Keep, defaultKeep)
+	o.MaxSize, o.Keep, o.KeepEmpty = or(o.MaxSize, defaultMaxSize), or(o.Keep, defaultKeep), or(o.KeepEmpty, defaultKeepEmpty)
+	o.OwnerOpen, o.OwnerBytes = or(o.OwnerOpen, defaultOwnerOpen), or(o.OwnerBytes, defaultOwnerBytes)
 	o.Reserve, o.Idle = or(o.Reserve, defaultReserve), or(o.Idle, defaultIdle)
 	o.AtOnce = or(o.AtOnce, defaultAtOnce)
-	return &Uploads{o: o, holds: map[string]*hold{}, receiving: make(chan struct{}, o.AtOnce)}
+	return &Uploads{o: o, holds: map[string]*hold{}, indexes: map[string]*index{}, scanAge: scanAge, receiving: make(chan struct{}, o.AtOnce)}
 }
 
 func or[T comparable](v, other T) T {

@@ -110,6 +110,9 @@ func (w *writer) copy(body io.Reader, sum *checksum) error {
 	buf, n := make([]byte, copyBuffer), 0
 	for {
 		err := w.h.came(n, w.u.o.Idle)
+		if err == nil {
+			err = w.stay()
+		}
 		if err != nil {
 			return err
 		}
@@ -152,6 +155,21 @@ func (w *writer) append(b []byte, sum *checksum) error {
 	if free, err := w.f.free(); err == nil && free < w.u.o.Reserve {
 		return errFull
 	}
+	return nil
+}
+
+// stay keeps an upload from expiring while its bytes come slowly: they are not in its
+// record before the next checkpoint.
+func (w *writer) stay() error {
+	if time.Since(w.r.UsedAt) < min(w.u.o.Keep, w.u.o.KeepEmpty)/4 {
+		return nil
+	}
+	next := *w.r
+	next.UsedAt = time.Now()
+	if err := w.f.save(&next); err != nil {
+		return err
+	}
+	*w.r = next
 	return nil
 }
 

@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+const (
+	uploadsTag   = "uploads"
+	uploadsRoute = "/api/v1/uploads"
+	uploadRoute  = uploadsRoute + "/{upload}"
+)
+
+// Uploader returns who uploads into a store, or the refusal: to those who may not see
+// the store the same as of one that there is not.
+func (a *API) Uploader(r *http.Request, s *catalog.Store) (string, error) {
+	if a.Access == nil {
+		return "", nil
+	}
+	ctx, c := r.Context(), callerOf(r.Context())
+	ok, err := a.may(ctx, c, auth.Question{Store: s.ID, Scope: mayWrite})
+	if err != nil {
+		return "", err
+	}
+	if r.Method == http.MethodPost {
+		a.note(ctx, account.Event{Act: "upload", Object: s.ID, Allowed: ok})
+	}
+	if ok {
+		return c.ID, nil
+	}
+	if ok, err = a.may(ctx, c, auth.Question{Store: s.ID, Scope: seeTiles}); err != nil {
+		return "", err
+	}
+	if ok || s.Public {
+		return "", &web.Error{Status: http.StatusForbidden, Detail: "You may not upload into this store."}
+	}
+	return "", catalog.ErrNotFound
+}
+
+// UploadRights returns whether the caller may see and remove the uploads of others into a
+// store, and see the names of their files.
+func (a *API) UploadRights(r *http.Request, s *catalog.Store) (admin, names bool, err error) {
+	if a.Access == nil {
+		return true, true, nil // whoever is answered may do everything
+	}
+	ctx, c := r.Context(), callerOf(r.Context())
+	if admin, err = a.may(ctx, c, auth.Question{Store: s.ID, Scope: mayAdmin}); err != nil || !admin {
+		return false, false, err
+	}
+	names, err = a.may(ctx, c, auth.Question{Store: s.ID, Scope: labelScope(s.HideLabels)})
+	return admin, names, err
+}
+
+// UserName is the name of a user, "" if it is not known here.
+func (a *API) UserName(ctx context.Context, id string) string {
+	if a.Access == nil || a.Access.Accounts == nil || id == "" {
+		return ""
+	}
+	u, err := a.Access.Accounts.User(ctx, id)
+	if err != nil {
+		return ""
+	}
+	return u.Name
+}
+
+// Audit records what the caller of another room has done.
+func (a *API) Audit(r *http.Request, act, object, detail string) error {
+	return a.record(r.Context(), account.Event{Act: act, Object: object, Detail: detail, Allowed: true})
+}
+
+// uploadRoutes describe what the room of uploads answers.
+func uploadRoutes() []route {
+	text := func(name, doc string) *huma.Param { return textParam("query", name, doc) }
+	tus := func(name, doc string) *huma.Param { return textParam("header", name, doc) }
+	version := tus("Tus-Resumable", "1.0.0: the version of the tus protocol.")
+	all := &huma.Param{Name: "all", In: "query", Description: "Also those of others, in the stores that the caller is an admin of.", Schema: &huma.Schema{Type: huma.TypeBoolean}}
+	state := text("state", "Only uploads in this state.")
+	state.Schema.Enum = []any{"uploading", "received", "refused"}
+	limit := intParam("query", "limit", "How many at most; 100 if absent.")
+	least, most := 1.0, 100.0
+	limit.Schema.Minimum, limit.Schema.Maximum = &least, &most
+	one := textParam("path", "upload", "Id of the upload.")
+	return []route{
+		{path: uploadsRoute, op: uploadOp(
+			http.MethodGet, "list-uploads", "List the caller's uploads, a page at a time, newest first",
+			"Admins of a store may ask for those of others, too; of those the names of files are null to callers who may not see labels.",
+			"The page: items and next_cursor, which is null at the end.", all, text("store", "Only uploads into this store."), state, text("cursor", "next_cursor of the page before."), limit,
+		)},
+		{path: uploadsRoute, op: uploadOp(
+			http.MethodPost, "begin-upload", "Begin an upload by the tus protocol", "See https://tus.io/protocols/resumable-upload. The first bytes may be the body.", "The upload is at Location.",
+			version, intParam("header", "Upload-Length", "Bytes of the file."), tus("Upload-Metadata", "store and filename; sha256 and modified may be left out."),
+		)},
+		{path: uploadRoute, op: uploadOp(http.MethodGet, "get-upload", "Say how far an upload is, and what became of its file", "", "The upload.", one)},
+		{path: uploadRoute, op: uploadOp(http.MethodHead, "get-upload-offset", "Say where an upload goes on", "", "It goes on at Upload-Offset.", one, version)},
+		{path: uploadRoute, op: uploadOp(
+			http.MethodPatch, "continue-upload", "Send more bytes of an upload", "", "They are on the server's disk.",
+			one, version, intParam("header", "Upload-Offset", "Where the bytes begin."), tus("Upload-Checksum", "sha1 or sha256, and the sum of the bytes in base64; may be left out."),
+		)},
+		{path: uploadRoute, op: uploadOp(http.MethodDelete, "remove-upload", "Remove an upload", "The caller's own; admins of its store may remove any. A file that the store was given stays there.", "It is removed.", one, version)},
+	}
+}
+
+// uploadOp describes an operation of uploads.
+func uploadOp(method, id, summary, description, good string, params ...*huma.Param) huma.Operation {
+	op := huma.Operation{Method: method, OperationID: id, Summary: summary, Description: description, Tags: []string{uploadsTag}, Parameters: params, Responses: map[string]*huma.Response{}}
+	switch method {
+	case http.MethodGet:
+		op.Responses["200"] = answers(good, "application/json", &huma.Schema{Type: huma.TypeObject})
+	case http.MethodHead:
+		op.Responses["200"] = &huma.Response{Description: good}
+	case http.MethodPost:
+		op.Responses["201"] = &huma.Response{Description: good}
+	default:
+		op.Responses["204"] = &huma.Response{Description: good}
+	}
+	words := map[string]string{
+		"401": notLogged, "403": "The caller may not upload into this store.", "404": "No such store or upload; it may have expired.",
+		"422": "The request is not valid.", "503": "The server, the database or the store's folder is busy or out of reach. Retry-After says when to go on.",
+	}
+	switch method {
+	case http.MethodPost:
+		words["413"], words["429"], words["507"] = "The file is larger than is allowed.", "The caller has begun too many uploads, or too large ones, and not completed them.", "The disk is full, or the store's quota reached."
+	case http.MethodPatch:
+		words["409"], words["423"], words["507"] = "The upload is elsewhere.", "Another request writes to this upload.", "The disk is full, or the store's quota reached."
+	}
+	for status, text := range words {
+		op.Responses[status] = problemAnswer(text)
+	}
+	return op
+}

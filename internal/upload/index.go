@@ -1,0 +1,236 @@
+package upload
+
+import (
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// scanAge is how old an index may get before the folder is compared with it again. It
+// bounds how late this process learns of the uploads of another that serves the same
+// store; its own are in the index at once.
+const scanAge = 2 * time.Second
+
+// refusalAge is the same before an upload is refused: another process may just have
+// made room. It keeps those who try again and again from having folders scanned.
+const refusalAge = 250 * time.Millisecond
+
+// An entry is what the index knows of an upload.
+type entry struct {
+	id      string
+	owner   string
+	state   state
+	length  int64
+	offset  int64
+	created time.Time
+	used    time.Time
+
+	seen    stamp // of the record that this was read from
+	pending bool  // the record is being written for the first time
+}
+
+// A stamp tells whether a record was written anew: each time, it is another file.
+type stamp struct {
+	inode uint64
+	mtime int64
+	size  int64
+}
+
+func entryOf(r *record, seen stamp) entry {
+	return entry{id: r.ID, owner: r.Owner, state: r.State, length: r.Length, offset: r.Offset, created: r.CreatedAt, used: r.UsedAt, seen: seen}
+}
+
+// isOpen reports whether the upload is not complete.
+func (e *entry) isOpen() bool { return e.state == uploading }
+
+// isFinal reports whether the record is never written again.
+func (e *entry) isFinal() bool { return e.state != uploading }
+
+// An index holds the uploads of one folder in memory, so that their records are not
+// read again for each request. The records stay the truth: whoever changes an upload
+// reads its record first.
+type index struct {
+	scanning sync.Mutex // held while the folder is compared with the index
+	scanned  time.Time  // when that was last begun
+
+	mu      sync.Mutex
+	entries map[string]entry
+	touched map[string]bool // changed by this process during a scan; nil if none is under way
+}
+
+// indexOf returns the index of a store's folder.
+func (u *Uploads) indexOf(st *catalog.Store) *index {
+	key := st.ID + "\x00" + incoming(st)
+	u.indexing.Lock()
+	defer u.indexing.Unlock()
+	ix := u.indexes[key]
+	if ix == nil {
+		ix = &index{entries: map[string]entry{}}
+		u.indexes[key] = ix
+	}
+	return ix
+}
+
+// put records what this process has written, or is about to.
+func (ix *index) put(e entry) {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	ix.entries[e.id] = e
+	if ix.touched != nil {
+		ix.touched[e.id] = true
+	}
+}
+
+// drop records that an upload is no longer there.
+func (ix *index) drop(id string) {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	delete(ix.entries, id)
+	if ix.touched != nil {
+		ix.touched[id] = true
+	}
+}
+
+func (ix *index) has(id string) bool {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	_, ok := ix.entries[id]
+	return ok
+}
+
+// all returns the entries of which keep is true.
+func (ix *index) all(keep func(*entry) bool) []entry {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	var list []entry
+	for _, e := range ix.entries {
+		if keep(&e) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// refresh compares the index with the folder, unless that was done within age.
+// Only records that were written anew are read.
+func (ix *index) refresh(f *folder, age time.Duration) error {
+	ix.scanning.Lock()
+	defer ix.scanning.Unlock()
+	if time.Since(ix.scanned) < age {
+		return nil
+	}
+	begun := time.Now()
+	ix.mu.Lock()
+	ix.touched = map[string]bool{}
+	known := maps.Clone(ix.entries)
+	ix.mu.Unlock()
+	found, err := f.scan(known)
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	touched := ix.touched
+	ix.touched = nil
+	if err != nil {
+		return err
+	}
+	for id, e := range ix.entries {
+		if _, ok := found[id]; !ok && !e.pending && !touched[id] {
+			delete(ix.entries, id)
+		}
+	}
+	for id, e := range found {
+		if !touched[id] {
+			ix.entries[id] = e
+		}
+	}
+	ix.scanned = begun
+	return nil
+}
+
+// scan returns the uploads in the folder. It reads the records of those that are not
+// known, or are no longer as they are known. Damaged records are left out.
+func (f *folder) scan(known map[string]entry) (map[string]entry, error) {
+	ids, err := f.ids()
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]entry, len(ids))
+	for _, id := range ids {
+		e, ok := known[id]
+		if ok && e.isFinal() {
+			found[id] = e
+			continue
+		}
+		st, err := f.dir.Lstat(sidecar(id))
+		if err != nil {
+			continue // removed since
+		}
+		if seen := stampOf(st); !ok || e.seen != seen {
+			r, err := f.load(id)
+			if err != nil {
+				continue
+			}
+			e = entryOf(r, seen)
+		}
+		found[id] = e
+	}
+	return found, nil
+}
+
+// refreshAll brings the indexes of all managed stores up to date whose folders can
+// be reached.
+func (u *Uploads) refreshAll(stores []catalog.Store, age time.Duration) error {
+	var errs []error
+	for i := range stores {
+		if stores[i].Mode != catalog.Managed {
+			continue
+		}
+		f, err := u.open(&stores[i], false)
+		if err != nil {
+			continue
+		}
+		errs = append(errs, f.ix.refresh(f, age))
+		f.close()
+	}
+	return errors.Join(errs...)
+}
+
+// held is what the owner of an upload holds in all stores.
+type held struct {
+	open  int
+	bytes int64 // of the complete files
+}
+
+func (u *Uploads) heldBy(owner string) (h held) {
+	u.indexing.Lock()
+	defer u.indexing.Unlock()
+	for _, ix := range u.indexes {
+		for _, e := range ix.all(func(e *entry) bool { return e.owner == owner && e.isOpen() && !u.expired(e) }) {
+			h.open++
+			h.bytes += e.length
+		}
+	}
+	return h
+}
+
+// promised returns how many bytes are still to come of uploads that are being sent,
+// and how many uploads are not complete.
+func (u *Uploads) promised(ix *index) (bytes int64, open int) {
+	for _, e := range ix.all(func(e *entry) bool { return e.isOpen() && !u.expired(e) }) {
+		open++
+		if time.Since(e.used) < fresh {
+			bytes += e.length - e.offset
+		}
+	}
+	return bytes, open
+}
+
+// parts is how many bytes are there of uploads that are not complete.
+func (ix *index) parts() (bytes int64) {
+	for _, e := range ix.all((*entry).isOpen) {
+		bytes += e.offset
+	}
+	return bytes
+}
