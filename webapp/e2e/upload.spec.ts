@@ -1,14 +1,69 @@
+import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import AxeBuilder from "@axe-core/playwright";
-import type { Locator, Page } from "@playwright/test";
+import { request as requests, type APIRequestContext, type Locator, type Page } from "@playwright/test";
 
+import type { User } from "../src/access/types";
 import type { Store } from "../src/api/types";
 import type { UploadView } from "../src/upload/types";
 import { cutterTo } from "./cutter";
 import { expect, test as base } from "./fixtures";
 
 const data = process.env.PTIFFSTORE_E2E_DATA!;
+
+const binary = process.env.PTIFFSTORE_BIN ?? fileURLToPath(new URL("../../bin/ptiffstore", import.meta.url));
+const password = "seven brown owls at noon";
+
+// withUsers runs a server with access control and a managed store, of which ada is the
+// admin and rita a contributor.
+async function withUsers(folder: string, run: (address: string, admin: APIRequestContext, rita: APIRequestContext, store: Store) => Promise<void>): Promise<void> {
+  const root = join(folder, "archive");
+  mkdirSync(root);
+  const child = spawn(binary, ["serve", "--auth", "local", "--listen", "127.0.0.1:0", "--data", folder], { stdio: ["ignore", "pipe", "pipe"] });
+  try {
+    const link = await new Promise<string>((resolve, reject) => {
+      let said = "";
+      const hear = (chunk: Buffer): void => {
+        said += String(chunk);
+        const found = /(http\S+\/(?:welcome|setup)#\S+)/.exec(said);
+        if (found) resolve(found[1]!);
+      };
+      child.stdout.on("data", hear);
+      child.stderr.on("data", hear);
+      child.once("exit", (code) => reject(new Error(`${binary} ended with ${code}:\n${said.slice(-4000)}`)));
+    });
+    const baseURL = new URL(link).origin;
+    const [admin, rita] = [await requests.newContext({ baseURL }), await requests.newContext({ baseURL })];
+    const post = async <T>(context: APIRequestContext, path: string, data: object): Promise<T> => {
+      const answer = await context.post(`/api/v1/${path}`, { data });
+      expect(answer.ok(), `${path}: ${answer.status()} ${await answer.text()}`).toBe(true);
+      return (await answer.json()) as T;
+    };
+    await post(admin, "auth/bootstrap", { secret: new URL(link).hash.slice(1), name: "ada", password });
+    const store = await post<Store>(admin, "stores", { mode: "managed", root, label: "Archive" });
+    const user = await post<User>(admin, "users", { name: "rita", password });
+    await post(admin, "grants", { user: user.id, store: store.id, role: "contributor" });
+    await post(rita, "auth/login", { name: "rita", password });
+    await run(baseURL, admin, rita, store);
+    await Promise.all([admin.dispose(), rita.dispose()]);
+  } finally {
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    await gone;
+  }
+}
+
+const tus = { "Tus-Resumable": "1.0.0" };
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+// begin begins an upload, and returns its address.
+async function begin(context: APIRequestContext, store: Store, name: string, bytes: number): Promise<string> {
+  const answer = await context.post("/api/v1/uploads", { headers: { ...tus, "Upload-Length": String(bytes), "Upload-Metadata": `store ${base64(store.id)},filename ${base64(name)}` } });
+  expect(answer.status(), await answer.text()).toBe(201);
+  return answer.headers().location!;
+}
 
 // The smallest of the demo's slides is what is uploaded, into a managed store of each
 // test's own.
@@ -241,3 +296,49 @@ for (const [role, scopes, shown] of [["a contributor", ["tiles", "label", "write
     await expect(page.getByRole("link", { name: "Upload", exact: true })).toBeHidden();
   });
 }
+
+test("shows an admin what others have not completed, and removes it", async ({ browser, folder }) => {
+  await withUsers(folder, async (address, admin, rita, store) => {
+    const first = await begin(rita, store, "S26-02001_A1_HE.tiff", 4_000_000);
+    const sent = await rita.patch(first, { headers: { ...tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream" }, data: Buffer.alloc(1_000_000) });
+    expect(sent.status()).toBe(204);
+    await begin(rita, store, "S26-02002_A1_HE.tiff", 2_000_000);
+    await begin(admin, store, "S26-02003_A1_HE.tiff", 3_000_000);
+
+    const open = async (who: APIRequestContext): Promise<Page> => {
+      const context = await browser.newContext({ baseURL: address, storageState: await who.storageState() });
+      const page = await context.newPage();
+      await page.goto("/upload");
+      return page;
+    };
+    const page = await open(admin);
+    const others = page.getByRole("region", { name: "Uploads of other users" });
+    await expect(page.getByTestId("others-count")).toHaveText("2 not complete");
+    await expect(others.locator(".upload")).toHaveCount(2);
+    await expect(page.locator(".uploads").first(), "the admin's own is among their own").toContainText("S26-02003_A1_HE.tiff");
+    await expect(others).not.toContainText("S26-02003_A1_HE.tiff");
+    const it = others.locator(".upload", { hasText: "S26-02001_A1_HE.tiff" });
+    await expect(it).toContainText("By rita · Archive");
+    await expect(it).toContainText("25 % · 1 MB of 4 MB");
+    await expect(it).toContainText(/Started .* · last data/);
+    await expect(others.locator(".upload", { hasText: "S26-02002_A1_HE.tiff" })).toContainText("no data yet");
+    const found = await new AxeBuilder({ page }).analyze();
+    expect(found.violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)])).toEqual([]);
+
+    await it.getByRole("button", { name: "Remove: S26-02001_A1_HE.tiff" }).click();
+    const dialog = page.getByRole("dialog");
+    await expect(dialog).toContainText("1 MB were received and will be deleted.");
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await expect(others.locator(".upload")).toHaveCount(2);
+    await it.getByRole("button", { name: "Remove" }).click();
+    await dialog.getByRole("button", { name: "Remove" }).click();
+    await expect(others.locator(".upload")).toHaveCount(1);
+    expect((await rita.get(first)).status()).toBe(404);
+    await page.context().close();
+
+    const hers = await open(rita);
+    await expect(hers.locator(".upload")).toHaveCount(1);
+    await expect(hers.getByText("Uploads of other users")).toBeHidden();
+    await hers.context().close();
+  });
+});

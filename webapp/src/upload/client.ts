@@ -14,6 +14,15 @@ export async function listUploads(signal?: AbortSignal): Promise<UploadView[]> {
   return (await getJSON<Page<UploadView>>(endpoint, signal)).items;
 }
 
+// listOthers are the uploads that others have begun and not completed, in the stores
+// that the caller is an admin of: a page, the newest first.
+export async function listOthers(cursor: string | null, signal?: AbortSignal): Promise<Page<UploadView>> {
+  const params = new URLSearchParams({ all: "true", state: "uploading" });
+  if (cursor) params.set("cursor", cursor);
+  const page = await getJSON<Page<UploadView>>(`${endpoint}?${params}`, signal);
+  return { ...page, items: page.items.filter((view) => !view.own) };
+}
+
 export function getUpload(id: string, signal?: AbortSignal): Promise<UploadView> {
   return getJSON(uploadPath(id), signal);
 }
@@ -23,6 +32,12 @@ export function getUpload(id: string, signal?: AbortSignal): Promise<UploadView>
 export async function discardUpload(id: string): Promise<void> {
   const response = await fetch(uploadPath(id), { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } });
   if (!response.ok && response.status !== 404 && response.status !== 410) throw await problemOf(response);
+}
+
+// removesUploads reports whether the caller may see and remove what others upload into
+// a store. Without access control all uploads are everybody's.
+export function removesUploads(store: Store): boolean {
+  return session().mode !== "none" && store.mode === "managed" && may("admin", store);
 }
 
 // takesUploads reports whether the caller may upload into a store.

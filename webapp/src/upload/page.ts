@@ -17,9 +17,10 @@ import { icon } from "../ui/icons";
 import { message } from "../ui/message";
 import { remember, remembered } from "../ui/remember";
 import { fill, labelledSelect } from "../ui/select";
-import { takesUploads } from "./client";
+import { removesUploads, takesUploads } from "./client";
 import { filesOf } from "./files";
 import type { Item } from "./item";
+import { Others } from "./others";
 import { Row, type Action } from "./row";
 import { uploads } from "./uploads";
 
@@ -56,12 +57,14 @@ class UploadPage {
   private readonly total = h("p", { class: "quiet", "data-testid": "total" });
   private readonly list = h("ul", { class: "uploads", role: "list", "aria-label": t.upload.list });
   private readonly section = h("section", { class: "stack", hidden: true }, h("div", { class: "upload-total" }, h("h2", null, t.upload.list), this.total), this.list);
+  private readonly others: Others;
   private readonly body = h("div", { class: "stack" });
 
   constructor(root: HTMLElement, private readonly signal: AbortSignal) {
     document.title = `${t.upload.title} · ${t.name}`;
     root.append(header("upload"), h("main", { class: "page narrow", id: "main", tabindex: "-1" }, h("div", { class: "page-head" }, h("div", null, h("h1", null, t.upload.title), h("p", { class: "quiet" }, t.upload.about))), this.body));
     window.scrollTo(0, 0);
+    this.others = new Others(signal);
     replace(this.body, h("p", { class: "quiet" }, t.loading));
     this.checked.checked = remembered("upload.checked") === "true";
     uploads.onChange(() => this.render(), signal);
@@ -77,8 +80,9 @@ class UploadPage {
       if (this.stores.length === 0) return replace(this.body, this.nowhere());
       const wanted = new URLSearchParams(location.search).get("store") ?? remembered("upload.store");
       fill(this.store.input, this.stores.map((store): [string, string] => [store.id, storeName(store)]), this.stores.some(({ id }) => id === wanted) ? wanted! : this.stores[0]!.id);
-      replace(this.body, this.options, this.zone, this.section);
+      replace(this.body, this.options, this.zone, this.section, this.others.element);
       this.render();
+      if (this.stores.some(removesUploads)) this.others.start(this.stores);
       await uploads.recall(this.signal);
     } catch (err) {
       if (this.signal.aborted) return;

@@ -17,7 +17,10 @@ export interface UploadView {
   reason: string | null;
   image: UploadImage | null;
   conversion: "pending" | "done" | "failed" | null; // a pyramid is made of a picture that is none; then image is the pyramid
+  own: boolean; // the caller has begun it
+  owner: { id: string; name: string | null } | null; // null if nobody had signed in
   created_at: string;
+  updated_at: string; // bytes came last
   expires_at: string;
 }
 

@@ -7,7 +7,7 @@ import type { UploadImage, UploadView } from "./types";
 import { taskOf, verdictOf } from "./verdict";
 
 const view = (values: Partial<UploadView>): UploadView => ({
-  id: "u", store: "s", state: "received", offset: 9, length: 9, sent_as: "a.tiff", modified: null, file_name: "a.tiff", sha256: "00", verdict: "slide", reason: null, image: null, conversion: null, created_at: "", expires_at: "", ...values,
+  id: "u", store: "s", state: "received", offset: 9, length: 9, sent_as: "a.tiff", modified: null, file_name: "a.tiff", sha256: "00", verdict: "slide", reason: null, image: null, conversion: null, own: true, owner: null, created_at: "", updated_at: "", expires_at: "", ...values,
 });
 const image = (values: Partial<UploadImage>): UploadImage => ({ id: "i", state: "available", reason: null, filed: true, known: false, ...values });
 
