@@ -113,6 +113,23 @@ func TestServeOIDC(t *testing.T) {
 	if v := session(); v.User != nil {
 		t.Errorf("after logging out: %+v", v)
 	}
+	// Once the provider says that they are in no group any more, nothing is left of it.
+	last := auth.CookieName + "=" + sessionCookie(t, fetch(t, &stay, p.LogIn(t, browser, proxy.URL+"/api/v1/auth/oidc/start", "anna").String())).Value
+	token := "Bearer " + o.says("", "token", "add", "--user", "anna", "--scope", "label")
+	for _, want := range []int{http.StatusOK, http.StatusUnauthorized} {
+		for name, value := range map[string]string{"Cookie": last, "Authorization": token} {
+			if a := s.get("/api/v1/stores", name, value); a.status != want {
+				t.Errorf("by %s: %v, want %d", name, a, want)
+			}
+		}
+		if want == http.StatusOK {
+			p.Say(t, oidctest.Said{})
+			checkProblem(t, "one who has left the group", logIn(), http.StatusForbidden)
+		}
+	}
+	if events := o.says("", "audit", "--act", "login"); !strings.Contains(events, "in none of the groups that may log in; ended: sessions 1, tokens 1, memberships 1") {
+		t.Errorf("audit log: %s", events)
+	}
 	if strings.Contains(s.log.String(), "Arnold") || strings.Contains(s.log.String(), oidctest.ClientSecret) {
 		t.Errorf("the log names who has logged in, or the secret: %s", s.log)
 	}
