@@ -1,0 +1,47 @@
+package tilefast_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tilefast"
+	"github.com/slideatlas/ptiffstore/internal/tiles/tilestest"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// BenchmarkTile answers with a stored tile, without the network, as a server does that
+// lets another origin read tiles.
+func BenchmarkTile(b *testing.B) {
+	site := tilestest.NewSite(b)
+	if _, err := (synth.Philips{Seed: 1, Width: 600, Height: 500}).Write(filepath.Join(site.Dir, "a.tiff")); err != nil {
+		b.Fatal(err)
+	}
+	site.Add(b, "a", "a.tiff")
+	cors := new(web.LiveCORS)
+	cors.Store(&web.CORS{Origins: []string{"https://viewer.example.org"}})
+	server := (&tilefast.Handler{Tiles: site.Tiles, CORS: cors}).Server()
+	for _, origin := range []string{"", "https://viewer.example.org"} {
+		b.Run("origin="+origin, func(b *testing.B) {
+			var req fasthttp.Request
+			req.SetRequestURI("http://localhost/api/v1/images/a/tiles/0/0/0.jpg")
+			if origin != "" {
+				req.Header.Set("Origin", origin)
+			}
+			var ctx fasthttp.RequestCtx
+			ctx.Init(&req, nil, nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				server.HeaderReceived(&ctx.Request.Header)
+				server.Handler(&ctx)
+				if ctx.Response.StatusCode() != fasthttp.StatusOK {
+					b.Fatal(ctx.Response.StatusCode())
+				}
+				ctx.ResetUserValues()
+				ctx.Response.Reset()
+			}
+		})
+	}
+}
