@@ -92,7 +92,7 @@ func startSoaked(ctx context.Context, o *options, mode, data string, args ...str
 	debug := fmt.Sprintf("127.0.0.1:%d", port)
 	s, err := start(ctx, mode, "", append([]string{
 		o.bin, mode, "--data", data, "--listen", "127.0.0.1:0", "--debug-listen", debug,
-		"--memory-limit", fmt.Sprint(soakMemory), "--cache-size", "1", "--log-level", "error",
+		"--memory-limit", fmt.Sprint(soakMemory), "--max-connections-per-address", "0", "--cache-size", "1", "--log-level", "error",
 	}, args...)...)
 	if err != nil {
 		return nil, err
