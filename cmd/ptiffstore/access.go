@@ -15,6 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/web"
@@ -105,14 +106,14 @@ func (s *site) openAccess(ctx context.Context, wg *sync.WaitGroup) error {
 // openLocal has the accounts decide.
 func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
 	a := s.access
-	read := func() error {
+	read := func(ctx context.Context) error {
 		keys, err := s.people.SigningKeys(ctx)
 		if err == nil {
 			a.Keys.SetSigning(keys)
 		}
 		return err
 	}
-	if err := read(); err != nil {
+	if err := read(ctx); err != nil {
 		return err
 	}
 	a.Gate = auth.NewGate(auth.GateOptions{Authority: &auth.Local{Accounts: s.people}, Keys: a.Keys, Trace: trace.Carry})
@@ -121,30 +122,22 @@ func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
 	}
 	s.people.OnRevoke(a.Gate.Revoke)
 	// Other processes write revocations, too: the command line is one.
-	f := &auth.Follower{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Source: func(ctx context.Context, since int64) (auth.RevocationPage, error) {
+	f := &auth.Follower{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (auth.RevocationPage, error) {
 		return auth.Revocations(ctx, s.people, since)
 	}}
 	if err := f.CatchUp(ctx); err != nil {
 		return err
 	}
 	wg.Go(func() { f.Run(ctx) })
-	teller := &auth.Teller{Accounts: s.people, Log: s.log}
+	teller := &auth.Teller{Accounts: s.people, Log: s.log, Loops: &s.loops}
+	wg.Go(func() { teller.Run(ctx) })
 	wg.Go(func() {
-		if err := teller.Run(ctx); err != nil {
-			s.log.Error("edges are not told of revocations", "err", err)
-		}
-	})
-	wg.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(keysEvery):
+		s.loops.Run(ctx, s.log, "signing keys", loop.Every(keysEvery, func(ctx context.Context) error {
+			if err := read(ctx); err != nil {
+				return fmt.Errorf("signing keys can't be read, going on with those known: %w", err)
 			}
-			if err := read(); err != nil && ctx.Err() == nil {
-				s.log.Warn("signing keys can't be read: going on with those known", "err", err)
-			}
-		}
+			return nil
+		}))
 	})
 	return nil
 }
@@ -240,7 +233,7 @@ func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) e
 	if co.EdgeKey == nil {
 		return nil
 	}
-	f := &auth.Follower{Gate: a.Gate, Source: central.Revocations, Keys: a.Keys, Back: central.Back(), Log: s.log}
+	f := &auth.Follower{Gate: a.Gate, Source: central.Revocations, Keys: a.Keys, Back: central.Back(), Log: s.log, Loops: &s.loops}
 	a.Revoke = f.RevokeHandler(co.EdgeKey)
 	wg.Go(func() { f.Run(ctx) })
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/convert"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 const (
@@ -27,6 +28,7 @@ type arrivals struct {
 	catalog *catalog.Catalog
 	jobs    *jobs.Jobs
 	log     *slog.Logger
+	loops   *loop.Set
 
 	mu    sync.Mutex
 	fresh []string        // images that became available
@@ -57,21 +59,18 @@ func (a *arrivals) addAside(image string) {
 // became available when nobody was there to say so.
 func (a *arrivals) run(ctx context.Context) {
 	a.whole = map[string]bool{}
-	if err := a.everything(ctx); err != nil && ctx.Err() == nil {
-		a.log.Warn("catalog out of reach: what came before is looked at with what comes next", "err", err)
-	}
-	tick := time.NewTicker(arrivalPause)
-	defer tick.Stop()
-	for {
-		if err := a.handIn(ctx); err != nil && ctx.Err() == nil {
-			a.log.Warn("tasks not handed in, trying again", "err", err)
+	begun := false
+	a.loops.Run(ctx, a.log, "arrivals", loop.Every(arrivalPause, func(ctx context.Context) error {
+		if !begun {
+			if err := a.everything(ctx); err != nil {
+				return err
+			}
+			begun = true
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+		err := a.handIn(ctx)
+		begun = err == nil // what was not handed in is looked for again
+		return err
+	}))
 }
 
 // handIn hands in what has gathered. What fails is tried again for the whole store.

@@ -45,7 +45,12 @@ func (s *site) openPort(ctx context.Context, wg *sync.WaitGroup, l net.Listener,
 			"connections", o.Max, "wanted", s.c.Connections)
 	}
 	s.port = port.New(l, o)
-	wg.Go(func() { s.port.Run(ctx) })
+	wg.Go(func() {
+		s.loops.Run(ctx, s.log, "connections", func(ctx context.Context) error {
+			s.port.Run(ctx)
+			return nil
+		})
+	})
 	return s.port, nil
 }
 

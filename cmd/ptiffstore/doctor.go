@@ -56,6 +56,9 @@ func (c *doctorCmd) site() (doctor.Site, error) {
 		Listen: c.Listen, Auth: c.Auth, Open: c.Insecure, Refused: c.checkListen(), PublicURL: c.PublicURL, Issuer: c.OIDCIssuer,
 		OpenFiles: c.OpenFiles, CacheSize: c.CacheSize << 20, Backups: c.Backups, Limit: c.Limit, Secrets: map[string]string{},
 	}
+	if c.Metrics != "" {
+		s.Metrics = local(c.Metrics)
+	}
 	for flag, file := range map[string]string{"--edge-secret-file": c.EdgeSecret, "--oidc-client-secret-file": c.OIDCSecret} {
 		if file != "" {
 			s.Secrets[flag] = file

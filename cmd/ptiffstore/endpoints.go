@@ -18,12 +18,14 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 // endpoints asks the tile servers near the files of stores whether they are there.
 type endpoints struct {
 	catalog *catalog.Catalog
 	log     *slog.Logger
+	loops   *loop.Set
 
 	mu      sync.Mutex
 	wrong   map[string]string // by URL; "" if it answers
@@ -42,18 +44,11 @@ func (e *endpoints) run(ctx context.Context) {
 	// business of those who fetch tiles.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true} //nolint:gosec // see above
 	client := &http.Client{Transport: transport, Timeout: endpointTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for {
-		urls, err := e.read(ctx)
-		if err != nil && ctx.Err() == nil {
-			e.log.Debug("endpoints of stores can't be read", "err", err)
-		}
+	e.loops.Run(ctx, e.log, "endpoints", loop.Every(endpointsEvery, func(ctx context.Context) error {
+		urls, err := e.read(ctx) // those known, if the catalog is away
 		e.ask(ctx, client, urls)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(endpointsEvery):
-		}
-	}
+		return err
+	}))
 }
 
 // read reads which endpoints there are.

@@ -2,8 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"syscall"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/trace"
@@ -22,6 +29,7 @@ func (s *site) figures() metrics.Site {
 		},
 		Making: s.maker.Waiting,
 		Made:   func() metrics.Made { return metrics.Made(s.cache.Stats()) },
+		Loops:  s.loopFigures,
 		Stores: s.storeFigures,
 		Workers: func(ctx context.Context) (map[string]int, error) {
 			list, err := s.catalog.Workers(ctx)
@@ -45,6 +53,61 @@ func (s *site) figures() metrics.Site {
 		m.Queues = s.queueFigures
 	}
 	return m
+}
+
+func (s *site) loopFigures() []metrics.Loop {
+	list := s.loops.States()
+	out := make([]metrics.Loop, len(list))
+	for i, l := range list {
+		out[i] = metrics.Loop{Name: l.Name, Store: l.Store, Failures: l.Failures}
+		if l.Failing != nil {
+			out[i].Failing = l.Failing.Since
+		}
+	}
+	return out
+}
+
+// degraded says which loops fail, and no more than that: /readyz is for everybody. Many of
+// one name are one line.
+func (s *site) degraded() []string {
+	type many struct {
+		failing, all int
+		since        time.Time
+		why          string
+	}
+	names := map[string]*many{}
+	for _, l := range s.loops.States() {
+		m := names[l.Name]
+		if m == nil {
+			m = new(many)
+			names[l.Name] = m
+		}
+		m.all++
+		if l.Failing == nil {
+			continue
+		}
+		if m.failing++; m.since.IsZero() || l.Failing.Since.Before(m.since) {
+			m.since, m.why = l.Failing.Since, publicReason(l.Failing.Err)
+		}
+	}
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if m := names[name]; m.failing > 0 {
+			lines = append(lines, fmt.Sprintf("%s: %d of %d failing since %s: %s", name, m.failing, m.all, m.since.UTC().Format(time.RFC3339), m.why))
+		}
+	}
+	return lines
+}
+
+// publicReason is an error in words that anybody may read.
+func publicReason(err error) string {
+	switch {
+	case errors.Is(err, catalog.ErrFull), errors.Is(err, ingest.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "a disk is full"
+	case errors.Is(err, catalog.ErrAway):
+		return "the database does not serve"
+	}
+	return "the log says why"
 }
 
 func (s *site) storeFigures(ctx context.Context) ([]metrics.Store, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -96,17 +95,31 @@ const asideMax = 128
 // serveAside answers on l until ctx is done. Slow clients hold no more there than at the
 // address of the service.
 func (s *site) serveAside(ctx context.Context, wg *sync.WaitGroup, what string, l net.Listener, h http.Handler) {
-	bounded := port.New(l, port.Options{Max: asideMax, PerAddress: asideMax / 2, Log: s.log})
-	wg.Go(func() { bounded.Run(ctx) })
-	server := &http.Server{Handler: port.Bodies(h, 10*time.Second), ConnState: bounded.State, ConnContext: bounded.Context, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10}
-	s.log.Info(what, "address", l.Addr().String())
+	address := l.Addr().String()
+	s.log.Info(what, "address", address)
 	wg.Go(func() {
-		if err := server.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error(what+" are no longer served", "err", err)
-		}
+		s.loops.Run(ctx, s.log, what, func(ctx context.Context) (err error) {
+			if l == nil {
+				if l, err = net.Listen("tcp", address); err != nil {
+					return err
+				}
+			}
+			bounded := port.New(l, port.Options{Max: asideMax, PerAddress: asideMax / 2, Log: s.log})
+			l = nil // Serve closes it
+			return serveBounded(ctx, bounded, h)
+		})
 	})
-	wg.Go(func() {
-		<-ctx.Done()
-		server.Close()
-	})
+}
+
+// serveBounded answers on l until ctx is done or l fails.
+func serveBounded(ctx context.Context, l *port.Port, h http.Handler) error {
+	server := &http.Server{
+		Handler: port.Bodies(h, 10*time.Second), ConnState: l.State, ConnContext: l.Context,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	context.AfterFunc(ctx, func() { server.Close() })
+	go l.Run(ctx)
+	return server.Serve(l)
 }

@@ -41,7 +41,7 @@ func (c *readyCmd) Run(ctx context.Context, std streams) error {
 		return fmt.Errorf("the server does not answer: %w", err)
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 200))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	if err != nil {
 		return fmt.Errorf("the server's answer ended early: %w", err)
 	}

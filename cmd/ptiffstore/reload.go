@@ -86,29 +86,38 @@ func (s *siteFile) adopt(next *siteFile) (changed, restart []string) {
 
 // obey reads the site's file again whenever the process is told to, and hands what is
 // new to f, until ctx is done. A file that is wrong changes nothing.
-func (s *site) obey(ctx context.Context, wg *sync.WaitGroup, f func(*program)) {
+func (s *site) obey(ctx context.Context, wg *sync.WaitGroup, f func(*program) error) {
 	if s.file == nil || s.file.hups == nil {
 		return
 	}
+	var p *program // what has been read and is not in force yet
+	var changed, restart []string
 	wg.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-s.file.hups:
+		s.loops.Run(ctx, s.log, "the site's file", func(ctx context.Context) error {
+			if p == nil {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-s.file.hups:
+				}
+				fresh, next, err := s.file.again()
+				if err != nil {
+					s.log.Error("the site's file can't be used: going on with what was in force", "err", err)
+					return nil
+				}
+				p = fresh
+				changed, restart = s.file.adopt(next)
 			}
-			p, next, err := s.file.again()
-			if err != nil {
-				s.log.Error("the site's file can't be used: going on with what was in force", "err", err)
-				continue
+			if err := f(p); err != nil {
+				return err
 			}
-			changed, restart := s.file.adopt(next)
-			f(p)
+			p = nil
 			// After f: whoever waits for this line finds everything done. At any level: who
 			// has sent the signal wants to know.
 			s.log.Log(ctx, max(slog.LevelInfo, s.level.Level()), "the site's file has been read again",
 				"changed", strings.Join(changed, "; "), "needs_restart", strings.Join(restart, " "))
-		}
+			return nil
+		})
 	})
 }
 

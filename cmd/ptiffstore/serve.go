@@ -17,6 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/port"
@@ -107,6 +108,7 @@ type site struct {
 	taking  upload.Options
 	uploads *upload.Uploads
 	health  web.Health
+	loops   loop.Set
 	ends    *endpoints
 	idle    bool // others keep stores in step and do tasks
 }
@@ -147,7 +149,7 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 		return nil, err
 	}
 	s := &site{log: log, lock: lock, url: p.database(dir), roots: []string{dir}, metrics: metrics.New(version)}
-	s.health.Version = version
+	s.health.Version, s.health.Degraded = version, s.degraded
 	slog.SetDefault(s.log) // for rooms that are given none
 	if s.cache, err = made.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log); err != nil {
 		return nil, errors.Join(err, lock.Release())
@@ -232,7 +234,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	if err != nil {
 		return err
 	}
-	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Host: w.host()}
+	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Host: w.host(), Loops: &s.loops}
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
@@ -249,14 +251,14 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	}
 	f.Renamed = s.renamed()
 	wg.Go(func() { f.Run(ctx) })
-	s.ends = &endpoints{catalog: s.catalog, log: s.log}
+	s.ends = &endpoints{catalog: s.catalog, log: s.log, loops: &s.loops}
 	if _, err := s.ends.read(ctx); err != nil {
 		return err
 	}
 	wg.Go(func() { s.ends.run(ctx) })
-	s.obey(ctx, &wg, func(p *program) {
+	s.obey(ctx, &wg, func(p *program) error {
 		s.rebound(&p.Serve.common)
-		s.declare(ctx, s.file.current(), w.host())
+		return s.declare(ctx, s.file.current(), w.host())
 	})
 	if !s.idle {
 		s.work(ctx, &wg, w)
@@ -282,7 +284,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 // take sees to uploads.
 func (s *site) take(ctx context.Context, wg *sync.WaitGroup) {
 	o := s.taking
-	o.Catalog, o.Log = s.catalog, s.log
+	o.Catalog, o.Log, o.Loops = s.catalog, s.log, &s.loops
 	a := &api.API{Access: s.access, Log: s.log}
 	o.Caller, o.UserName = a.Uploader, a.UserName
 	o.Rights = func(r *http.Request, st *catalog.Store) (upload.Rights, error) {

@@ -43,7 +43,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 	if err != nil {
 		return err
 	}
-	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
+	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops}
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
@@ -62,7 +62,10 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 		return err
 	}
 	s.file = file
-	s.obey(ctx, &wg, func(p *program) { s.rebound(&p.Tileserver.common) })
+	s.obey(ctx, &wg, func(p *program) error {
+		s.rebound(&p.Tileserver.common)
+		return nil
+	})
 	h.Hold = s.budget().Take
 	h.State, h.Next = bounded.State, tileGates(h.Next)
 	server := h.Server()

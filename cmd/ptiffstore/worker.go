@@ -104,15 +104,15 @@ func (c *workerCmd) Run(ctx context.Context, std streams, file *siteFile) error 
 	if err := s.hire(ctx, &c.working); err != nil {
 		return err
 	}
-	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log}
+	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops}
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(ctx) })
-	s.obey(ctx, &wg, func(p *program) {
+	s.obey(ctx, &wg, func(p *program) error {
 		s.relevel(&p.Worker.logging, &p.Worker.keeping)
-		s.declare(ctx, s.file.current(), c.host())
+		return s.declare(ctx, s.file.current(), c.host())
 	})
 	s.work(ctx, &wg, &c.working)
 	s.metrics.Watch(s.figures())
@@ -129,14 +129,14 @@ func (s *site) hire(ctx context.Context, w *working) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	syncer := &ingest.Syncer{Catalog: s.catalog, Log: s.log, Host: w.host(), Holder: ingest.Holder(w.host())}
+	syncer := &ingest.Syncer{Catalog: s.catalog, Log: s.log, Host: w.host(), Holder: ingest.Holder(w.host()), Loops: &s.loops}
 	s.crew = &crew{
 		catalog: s.catalog, syncer: syncer, labels: ingest.NewLabels(syncer),
 		verifier: &verify.Verifier{Catalog: s.catalog, Log: s.log},
 		tiles:    s.tiles, maker: s.maker, log: s.log,
 	}
 	var err error
-	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), TimeZone: w.TimeZone, Version: version, Origin: s.origin, Begin: s.begin, Log: s.log})
+	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), TimeZone: w.TimeZone, Version: version, Origin: s.origin, Begin: s.begin, Log: s.log, Loops: &s.loops})
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (s *site) hire(ctx context.Context, w *working) error {
 func (s *site) work(ctx context.Context, wg *sync.WaitGroup, w *working) {
 	queues, _ := w.queues() // has been asked before
 	s.countTasks()
-	a := &arrivals{catalog: s.catalog, jobs: s.jobs, log: s.log}
+	a := &arrivals{catalog: s.catalog, jobs: s.jobs, log: s.log, loops: &s.loops}
 	s.crew.syncer.Available = a.add
 	s.crew.syncer.Arrived = a.add
 	s.crew.syncer.Aside = a.addAside

@@ -67,6 +67,8 @@ type watch struct {
 	Error    *string    `json:"error" doc:"What was wrong with the last pass."`
 	LastPass *time.Time `json:"last_pass" doc:"End of the last pass that was completed."`
 	Arriving int        `json:"arriving" doc:"Files that are being waited for."`
+	Failing  *time.Time `json:"failing_since" doc:"Since when the folder is not watched, because of the error; null if it is watched."`
+	NextTry  *time.Time `json:"next_try" doc:"When watching is tried again."`
 }
 
 type storeOutput struct {
@@ -250,6 +252,9 @@ func newStore(s *catalog.Store, watching map[string]ingest.Status, admin bool) s
 	}
 	if w, ok := watching[s.ID]; ok {
 		v.Watch = &watch{Polling: w.Polling, Why: known(w.Why), Error: known(w.Err), LastPass: known(w.LastPass.UTC()), Arriving: w.Arriving}
+		if f := w.Failing; f != nil {
+			v.Watch.Error, v.Watch.Failing, v.Watch.NextTry = known(f.Err.Error()), known(f.Since.UTC()), known(f.Next.UTC())
+		}
 	}
 	return v
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 // newStoresSite makes a site that may have stores in two folders: roots, and one
@@ -475,7 +476,7 @@ func TestStoreProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := st.object("GET", "/api/v1/stores/"+st.store, "", 200)
-	want := map[string]any{"polling": true, "why": "a network", "error": nil, "last_pass": "2026-03-01T11:00:00Z", "arriving": 2.0}
+	want := map[string]any{"polling": true, "why": "a network", "error": nil, "last_pass": "2026-03-01T11:00:00Z", "arriving": 2.0, "failing_since": nil, "next_try": nil}
 	if diff := cmp.Diff(want, s["watch"]); diff != "" {
 		t.Errorf("watch (-want +got):\n%s", diff)
 	}
@@ -484,6 +485,24 @@ func TestStoreProgress(t *testing.T) {
 	}
 	if r, _ := s["last_result"].(map[string]any); r["missing"] != 2.0 || s["last_sync"] == nil {
 		t.Errorf("last_result %v at %v, want two missing", s["last_result"], s["last_sync"])
+	}
+}
+
+// TestStoreNotWatched: it is told since when a store is not watched, why, and when that is
+// tried again.
+func TestStoreNotWatched(t *testing.T) {
+	st := newSite(t)
+	since := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	st.api.Watching = func() map[string]ingest.Status {
+		return map[string]ingest.Status{st.store: {Failing: &loop.Failure{Err: catalog.ErrAway, Since: since, Next: since.Add(time.Minute), Times: 3}}}
+	}
+	s := st.object("GET", "/api/v1/stores/"+st.store, "", 200)
+	want := map[string]any{
+		"polling": false, "why": nil, "error": catalog.ErrAway.Error(), "last_pass": nil, "arriving": 0.0,
+		"failing_since": "2026-03-01T12:00:00Z", "next_try": "2026-03-01T12:01:00Z",
+	}
+	if diff := cmp.Diff(want, s["watch"]); diff != "" {
+		t.Errorf("watch (-want +got):\n%s", diff)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -128,6 +129,7 @@ type Follower struct {
 	Every  time.Duration   // how often to look without being woken, 10 seconds if 0
 	Back   <-chan struct{} // delivers when the source is reached again; may be nil
 	Log    *slog.Logger
+	Loops  *loop.Set // shows whether the source is reached; may be nil
 
 	wakes chan struct{}
 	once  sync.Once
@@ -149,24 +151,21 @@ func (f *Follower) Run(ctx context.Context) {
 	if every == 0 {
 		every = 10 * time.Second
 	}
-	failing := false
-	for {
-		if err := f.CatchUp(ctx); err != nil && ctx.Err() == nil {
-			if !failing && f.Log != nil {
-				f.Log.Warn("revocations can't be fetched: answers are used until their time is over", "err", err)
-			}
-			failing = true
-		} else {
-			failing = false
+	l := f.Loops.New(f.Log, "revocations", "")
+	l.Longest = every
+	l.Run(ctx, func(ctx context.Context) error {
+		if err := f.CatchUp(ctx); err != nil {
+			return fmt.Errorf("revocations can't be fetched, answers are used until their time is over: %w", err)
 		}
+		l.Well()
 		select {
 		case <-ctx.Done():
-			return
 		case <-f.wake():
 		case <-f.Back:
 		case <-time.After(every):
 		}
-	}
+		return nil
+	})
 }
 
 // CatchUp takes over all revocations since the last one.

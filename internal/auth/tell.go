@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 // RevokePath is where an edge is told of revocations.
@@ -26,6 +27,7 @@ type Teller struct {
 	Accounts *account.Accounts
 	Client   *http.Client // with the certificates of edges; nil is one of 5 seconds
 	Log      *slog.Logger
+	Loops    *loop.Set // shows whether edges are reached; may be nil
 
 	mu    sync.Mutex
 	edges map[string]*told
@@ -60,31 +62,36 @@ func (t *Teller) Run(ctx context.Context) error {
 	t.Accounts.OnRevoke(func(account.Revocation) { t.wake() })
 	var running sync.WaitGroup
 	defer running.Wait()
-	for {
-		if err := t.look(ctx, &running); err != nil && ctx.Err() == nil {
-			t.Log.Warn("edges can't be read", "err", err)
+	l := t.Loops.New(t.Log, "edges", "")
+	l.Run(ctx, func(ctx context.Context) error {
+		if err := t.look(ctx, &running); err != nil {
+			return fmt.Errorf("edges can't be read: %w", err)
 		}
-		if t.await(ctx, edgesEvery); ctx.Err() != nil {
-			return nil
-		}
-	}
+		l.Well()
+		return t.await(ctx, edgesEvery)
+	})
+	return nil
 }
 
 // await wakes those who tell edges whenever there is a revocation, for that long.
-func (t *Teller) await(ctx context.Context, long time.Duration) {
+func (t *Teller) await(ctx context.Context, long time.Duration) error {
 	last := int64(-1)
 	for end := time.Now().Add(long); time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(revokedEvery):
 		}
 		latest, err := t.Accounts.LatestRevocation(ctx)
-		if err == nil && latest != last {
+		if err != nil {
+			return fmt.Errorf("revocations can't be read: %w", err)
+		}
+		if latest != last {
 			t.wake() // the first time in vain
 			last = latest
 		}
 	}
+	return nil
 }
 
 // wake has all edges told what they have not been told.
@@ -131,34 +138,23 @@ func (t *Teller) look(ctx context.Context, running *sync.WaitGroup) error {
 
 // tell keeps one edge in step from a number on.
 func (t *Teller) tell(ctx context.Context, e *told, last int64) {
-	var pause time.Duration
-	for {
+	l := t.Loops.New(t.Log, "telling edges", "")
+	l.Longest = tellPause
+	l.Run(ctx, func(ctx context.Context) error {
 		n, err := t.send(ctx, &e.edge, last)
-		switch {
-		case err == nil && n == last:
-			pause = 0
-			select {
-			case <-ctx.Done():
-				return
-			case <-e.wake:
-			}
-		case err == nil:
-			last, pause = n, 0
-		default:
-			if ctx.Err() != nil {
-				return
-			}
-			if pause == 0 {
-				t.Log.Warn("an edge is not reached: it goes on with what it remembers, for as long as it may", "edge", e.edge.ID, "err", err)
-			}
-			pause = min(tellPause, max(time.Second/4, 2*pause))
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
-			}
+		if err != nil {
+			return fmt.Errorf("the edge %s is not reached and goes on with what it remembers, for as long as it may: %w", e.edge.ID, err)
 		}
-	}
+		if l.Well(); n > last {
+			last = n
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-e.wake:
+		}
+		return nil
+	})
 }
 
 // send tells the edge of some revocations after last, and returns the last of them.

@@ -125,6 +125,24 @@ func (l *Lease) prove(ctx context.Context, t *sql.Tx) error {
 	return l.c.wrap(err, "lease "+l.Name)
 }
 
+// Leases returns the names of the leases that are held.
+func (c *Catalog) Leases(ctx context.Context) (map[string]bool, error) {
+	rows, err := c.read.QueryContext(ctx, `SELECT name FROM leases WHERE expires_at > `+c.now)
+	if err != nil {
+		return nil, c.wrap(err, "leases")
+	}
+	defer rows.Close()
+	held := map[string]bool{}
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, c.wrap(err, "leases")
+		}
+		held[name] = true
+	}
+	return held, c.wrap(rows.Err(), "leases")
+}
+
 // Under returns a view of the catalog that reads as c does, and writes only as long
 // as l is held: the proof is part of each transaction. What is written when it has
 // expired, or another has taken it, fails with [ErrLeaseLost], and nothing of it

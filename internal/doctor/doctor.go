@@ -42,8 +42,9 @@ type Site struct {
 	Host     string // name of this host
 	Decoder  string // of JPEGs, as it calls itself
 
-	Listen string
-	Auth   string // none, local or central
+	Listen  string
+	Metrics string // address of the figures of a process, "" for none
+	Auth    string // none, local or central
 	// Open says that whoever reaches the port is served without access control.
 	Open bool
 	// Refused is why a server would not start with these flags, nil if it would.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +34,11 @@ const (
 func (e *examination) here() []check {
 	list := []check{
 		{"data folder", e.data}, {"listening", e.listening}, {"open files", e.files}, {"time zone", timeZone}, {"JPEG decoder", e.decoder},
+	}
+	for _, address := range []string{e.Listen, e.Metrics} {
+		if address != "" {
+			list = append(list, check{"background " + address, func(ctx context.Context, n *notes) { background(ctx, n, address) }})
+		}
 	}
 	for _, flag := range sorted(e.Secrets) {
 		path := e.Secrets[flag]
@@ -138,6 +145,40 @@ func (e *examination) listening(_ context.Context, n *notes) {
 		n.warn("put a proxy with TLS before it and give its https:// URL", "--public-url has no TLS: passwords can be read on the way")
 	default:
 		n.ok("on %s, --auth %s", e.Listen, e.Auth)
+	}
+}
+
+// background asks a process that runs here what does not work in it. None need run, and
+// another program may listen there.
+func background(ctx context.Context, n *notes, address string) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // never through a proxy
+	resp, err := client.Do(r)
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	first, rest, _ := strings.Cut(string(b), "\n")
+	if err != nil || !strings.HasPrefix(first, "ready") {
+		return
+	}
+	failing := strings.FieldsFunc(rest, func(r rune) bool { return r == '\n' })
+	for _, line := range failing {
+		n.wrong("the log of the process says why, at level WARN; it tries again by itself", "%s", line)
+	}
+	if len(failing) == 0 {
+		n.ok("all of it works in the process that listens there")
 	}
 }
 

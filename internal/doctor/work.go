@@ -2,10 +2,12 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 )
 
@@ -24,7 +26,7 @@ func (e *examination) work() []check {
 	if e.catalog == nil {
 		return nil
 	}
-	return []check{{"workers", e.workers}, {"tasks", e.tasks}, {"schedules", e.due}}
+	return []check{{"workers", e.workers}, {"watches", e.watched}, {"tasks", e.tasks}, {"schedules", e.due}}
 }
 
 // workers looks at who is alive, and whether each queue has somebody.
@@ -59,6 +61,35 @@ func (e *examination) workers(ctx context.Context, n *notes) {
 		}
 	}
 	e.queues(n, served, depths, len(alive) > 0)
+}
+
+// settled is how long a worker has time to begin its work.
+const settled = time.Minute
+
+// watched looks whether each store is watched by one of those who should.
+func (e *examination) watched(ctx context.Context, n *notes) {
+	alive, err := e.catalog.Workers(ctx)
+	held, err2 := e.catalog.Leases(ctx)
+	if err != nil || err2 != nil {
+		n.unknown("", "whether stores are watched can't be told: %v", plainly(errors.Join(err, err2)))
+		return
+	}
+	can, missed := 0, 0
+	for i := range e.list {
+		s := &e.list[i]
+		if !slices.ContainsFunc(alive, func(w catalog.Worker) bool {
+			return time.Since(w.StartedAt) > settled && (s.Host == "" || s.Host == w.Host)
+		}) {
+			continue
+		}
+		if can++; !held["watch "+s.ID] {
+			missed++
+			n.wrong("the log of its worker says why, at level WARN; it tries again by itself", "nobody watches the store %s, and a worker that should is alive", name(s))
+		}
+	}
+	if can > 0 && missed == 0 {
+		n.ok("%s watched", count(can, "store is", "stores are"))
+	}
 }
 
 // queues looks for those that nobody serves.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/slide"
 )
@@ -29,10 +30,16 @@ type Feed struct {
 	// to another and has an endpoint are there.
 	Host string
 
+	// Loops, if not nil, shows whether the catalog is followed.
+	Loops *loop.Set
+
 	stores map[string]*tiles.Store
 	places map[string]*catalog.Store // the same, for the paths of files
 	since  int64
 }
+
+// longestPause bounds the wait before the catalog is asked again that did not answer.
+const longestPause = 5 * time.Second
 
 // batch is how many changes are read at a time.
 const batch = 1000
@@ -45,24 +52,20 @@ func (f *Feed) Load(ctx context.Context) error {
 	return f.catchUp(ctx)
 }
 
-// Run follows the catalog until ctx is done.
+// Run follows the catalog until ctx is done. While it is away the images known stay.
 func (f *Feed) Run(ctx context.Context) {
 	wake := f.Catalog.Watch(ctx)
-	for {
+	l := f.Loops.New(f.Log, "catalog", "")
+	l.Longest = longestPause
+	l.Run(ctx, func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-wake:
 		case <-time.After(time.Second):
 		}
-		if err := f.Load(ctx); err != nil && ctx.Err() == nil {
-			f.Log.Warn("catalog out of reach: going on with the images known", "images", f.Tiles.Len(), "err", err)
-			select { // not more often than this while it lasts
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
-		}
-	}
+		return f.Load(ctx)
+	})
 }
 
 // loadStores reads the stores. One that has not changed keeps its pointer, so

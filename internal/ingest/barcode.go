@@ -53,16 +53,27 @@ func (l *Labels) Add(image string) {
 }
 
 // AddStore queues those images of a store whose labels have not been read.
-func (l *Labels) AddStore(ctx context.Context, store string) {
-	err := l.s.Catalog.EachImage(ctx, store, func(im *catalog.Image) error {
+func (l *Labels) AddStore(ctx context.Context, store string) error {
+	return l.s.Catalog.EachImage(ctx, store, func(im *catalog.Image) error {
 		if Unlabelled(im) {
 			l.Add(im.ID)
 		}
 		return ctx.Err()
 	})
-	if err != nil && ctx.Err() == nil {
-		l.s.log().Warn("labels left unread", "store", store, "err", err)
-	}
+}
+
+// addStore is AddStore once, however often it takes until the catalog answers. It
+// returns when that is done or ctx is.
+func (l *Labels) addStore(ctx context.Context, store string) {
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	l.s.Loops.New(l.s.log(), "labels of a store", store).Run(ctx, func(ctx context.Context) error {
+		err := l.AddStore(ctx, store)
+		if err == nil || errors.Is(err, catalog.ErrNotFound) {
+			done()
+		}
+		return err
+	})
 }
 
 // Unlabelled reports whether an image has a label that may say its barcode.
@@ -79,17 +90,26 @@ func Unlabelled(im *catalog.Image) bool {
 }
 
 // Run works through the queue until ctx is done.
-func (l *Labels) Run(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case id := <-l.queue:
-			if err := l.Read(ctx, id); err != nil && ctx.Err() == nil {
-				l.s.log().Warn("label not read", "image", id, "err", err)
-			}
-		}
+func (l *Labels) Run(ctx context.Context) { l.s.Loops.Run(ctx, l.s.log(), "labels", l.next) }
+
+// next reads the next label of the queue. One that can't be read stops none behind it;
+// one that the catalog was away for comes again.
+func (l *Labels) next(ctx context.Context) error {
+	var id string
+	select {
+	case <-ctx.Done():
+		return nil
+	case id = <-l.queue:
 	}
+	err := l.Read(ctx, id)
+	if errors.Is(err, catalog.ErrAway) || errors.Is(err, catalog.ErrFull) {
+		l.Add(id)
+		return err
+	}
+	if err != nil && ctx.Err() == nil {
+		l.s.log().Warn("label not read", "image", id, "err", err)
+	}
+	return nil
 }
 
 // Read reads the label of one image now and records what it says, or that it says

@@ -22,6 +22,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 const (
@@ -77,6 +78,9 @@ type Syncer struct {
 	// Available, if not nil, is told the id of each image that has become
 	// available, or has changed and still is. It must not block.
 	Available func(image string)
+
+	// Loops, if not nil, shows what goes on in the background.
+	Loops *loop.Set
 
 	mirror  mirror
 	mu      sync.Mutex

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 const (
@@ -36,6 +37,7 @@ type Watcher struct {
 	Store  string        // id
 	Poll   time.Duration // 30 s if 0: how often a folder that has to be polled is gone through
 
+	loop  *loop.Loop
 	inbox *inbox        // for nudges, and what the notifier hears
 	retry time.Duration // how often the lease is asked for
 	deaf  string        // why it polls whatever the file system; "" if it does not
@@ -53,6 +55,9 @@ type Status struct {
 	Arriving int       `json:"arriving"`  // files that are being waited for
 	// Elsewhere reports that another process watches the store.
 	Elsewhere bool `json:"elsewhere,omitempty"`
+	// Failing says why the store is not watched at present, and when that is tried
+	// again. It is nil if it is watched.
+	Failing *loop.Failure `json:"-"`
 }
 
 // Status returns how the store is being watched.
@@ -61,7 +66,7 @@ func (w *Watcher) Status() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.status
-	s.Arriving = arriving
+	s.Arriving, s.Failing = arriving, w.loop.Failing()
 	return s
 }
 
@@ -88,32 +93,47 @@ type passed struct {
 
 // NewWatcher returns a watcher for a store.
 func NewWatcher(s *Syncer, store string) *Watcher {
-	return &Watcher{Syncer: s, Store: store, inbox: newInbox()}
+	return &Watcher{Syncer: s, Store: store, inbox: newInbox(), loop: s.Loops.New(s.log(), "watch", store)}
 }
 
-// Run keeps the store in step until ctx is done or the store is removed. Among the
+// Run keeps the store in step until ctx is done, whatever fails meanwhile. Among the
 // processes that share the catalog only one does; the others wait until it ends.
 func (w *Watcher) Run(ctx context.Context) error {
-	for {
-		held, c, release, err := w.Syncer.lease(ctx, "watch "+w.Store)
-		if errors.Is(err, ErrBusy) || errors.Is(err, catalog.ErrAway) {
-			w.elsewhere(err)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(or(w.retry, leaseTime/6)):
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		err = w.run(held, c)
-		lost := held.Err() != nil && ctx.Err() == nil
+	w.loop.Run(ctx, w.round)
+	return ctx.Err()
+}
+
+// round keeps the store in step as long as this process has the lease.
+func (w *Watcher) round(ctx context.Context) error {
+	held, c, release, err := w.Syncer.lease(ctx, "watch "+w.Store)
+	w.elsewhere(err)
+	if errors.Is(err, ErrBusy) {
+		w.loop.Well()
+		wait(ctx, or(w.retry, leaseTime/6))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	release = sync.OnceFunc(release)
+	defer release()
+	err = w.run(held, c)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound): // it was removed: whoever began this ends it
 		release()
-		if !lost {
-			return err
-		}
+		wait(ctx, storesEvery)
+		return nil
+	case held.Err() != nil: // the lease is lost, and asked for again
+		return nil
+	}
+	return err
+}
+
+// wait waits for d or until ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -137,6 +157,9 @@ func (w *Watcher) run(ctx context.Context, c *catalog.Catalog) error {
 	for {
 		if err := r.start(ctx); err != nil {
 			return err
+		}
+		if r.running {
+			w.loop.Well() // the catalog has said which folder it is
 		}
 		timer := time.NewTimer(time.Until(r.wakeAt()))
 		var err error
@@ -186,8 +209,14 @@ func (r *watch) start(ctx context.Context) error {
 	r.running, r.again, r.soon = true, false, false
 	enter := r.enter()
 	go func() {
-		result, err := r.Syncer.sync(ctx, st, Options{watching: true}, enter)
-		r.done <- passed{result, err}
+		var p passed
+		if err := loop.Try(func() error {
+			p.result, p.err = r.Syncer.sync(ctx, st, Options{watching: true}, enter)
+			return nil
+		}); err != nil {
+			p.err = err
+		}
+		r.done <- p
 	}()
 	return nil
 }

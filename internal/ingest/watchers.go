@@ -49,17 +49,27 @@ func (w *Watchers) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { w.labels.Run(ctx) })
-	all.Go(func() { w.imports(ctx) })
-	tick := time.NewTicker(storesEvery)
-	defer tick.Stop()
+	all.Go(func() { w.syncer.Loops.Run(ctx, w.syncer.log(), "imports", w.imports) })
+	l := w.syncer.Loops.New(w.syncer.log(), "stores", "")
+	l.Longest = 5 * storesEvery
+	l.Run(ctx, func(ctx context.Context) error { return w.round(ctx, &all) })
+	return ctx.Err()
+}
+
+// round looks which stores there are, and passes nudges on until it is time to look
+// again. While the catalog is away the stores known are watched.
+func (w *Watchers) round(ctx context.Context, all *sync.WaitGroup) error {
+	if err := w.update(ctx, all); err != nil {
+		return err
+	}
+	timer := time.NewTimer(storesEvery)
+	defer timer.Stop()
 	for {
-		if err := w.update(ctx, &all); err != nil && ctx.Err() == nil {
-			w.syncer.log().Warn("catalog out of reach: watching the stores known", "err", err)
-		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
+			return nil
+		case <-timer.C:
+			return nil
 		case <-w.nudges.wake:
 			w.pass(ctx)
 		}
@@ -91,11 +101,9 @@ func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 		w.running[id] = &running{one, stop, list[i].CreatedAt}
 		all.Go(func() {
 			defer stop()
-			if err := one.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-				w.syncer.log().Info("store no longer watched", "store", id, "err", err)
-			}
+			one.Run(ctx)
 		})
-		all.Go(func() { w.labels.AddStore(ctx, id) })
+		all.Go(func() { w.labels.addStore(ctx, id) })
 	}
 	for id, r := range w.running {
 		if !there[id] {
@@ -106,27 +114,29 @@ func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 	return nil
 }
 
-// imports imports what has arrived, one after the other, until ctx is done. What
-// fails is handed over again by the next pass.
-func (w *Watchers) imports(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.moves.wake:
-		}
-		list, _ := w.moves.take()
-		for image := range list {
-			_, err := w.syncer.Import(ctx, image, nil)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err == nil, errors.Is(err, ErrBusy), errors.Is(err, ErrNotReady), errors.Is(err, catalog.ErrNotFound):
-			default:
-				w.syncer.log().Warn("slide not imported", "image", image, "err", err)
-			}
+// imports imports what has arrived, one after the other. What fails is handed over again
+// by the next pass.
+func (w *Watchers) imports(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-w.moves.wake:
+	}
+	list, _ := w.moves.take()
+	var failed error
+	for image := range list {
+		_, err := w.syncer.Import(ctx, image, nil)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil, errors.Is(err, ErrBusy), errors.Is(err, ErrNotReady), errors.Is(err, catalog.ErrNotFound):
+		case errors.Is(err, catalog.ErrAway), errors.Is(err, catalog.ErrFull), errors.Is(err, ErrFull):
+			failed = err
+		default:
+			w.syncer.log().Warn("slide not imported", "image", image, "err", err)
 		}
 	}
+	return failed
 }
 
 // Nudge has the file of an image looked at soon: something was seen to be wrong

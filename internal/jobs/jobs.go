@@ -24,6 +24,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 // The names of the kinds that the program knows.
@@ -89,6 +90,7 @@ type Options struct {
 	Version  string        // of the program, for people
 	TimeZone string        // of schedules that name none; "" for this machine's. All processes want the same
 	Log      *slog.Logger  // nil: no log
+	Loops    *loop.Set     // shows what goes on in the background; may be nil
 	Poll     time.Duration // how often changes are looked for; 0: 500 ms
 	Keep     time.Duration // how long tasks that ended are kept; 0: 7 days
 	// Origin, if not nil, says where a task comes from that is submitted with ctx.

@@ -12,6 +12,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 // ErrBadSchedule: a schedule that can't be understood, or a time zone that nobody
@@ -167,18 +168,9 @@ func (j *Jobs) NextRun(ctx context.Context, s *catalog.Store, kind string) (*tim
 
 // schedule puts tasks that are due in their queues, until ctx is done.
 func (w *worker) schedule(ctx context.Context) {
-	tick := time.NewTicker(4 * w.Poll)
-	defer tick.Stop()
-	for {
-		if err := w.enqueueDue(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			w.warn.WarnContext(ctx, "schedules", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	l := w.Loops.New(w.Log, "schedules", "")
+	l.Longest = 2 * w.beat
+	l.Run(ctx, loop.Every(4*w.Poll, func(ctx context.Context) error { return w.enqueueDue(ctx, time.Now()) }))
 }
 
 // enqueueDue puts the tasks of all stores that are due in their queues. One

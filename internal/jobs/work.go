@@ -40,10 +40,10 @@ type WorkOptions struct {
 	Queues map[string]int
 }
 
-// Work does tasks until ctx is done. Then those that run are told to stop by their
-// contexts, and handed back: another worker begins them again at once, and the
-// attempt does not count. It returns nil, or an error if it could not begin or a
-// function does not return.
+// Work does tasks until ctx is done, and begins anew whenever the database kept it from
+// that. At the end tasks that run are told to stop by their contexts, and handed back:
+// another worker begins them again at once, and the attempt does not count. It returns
+// nil, or an error if a queue can't be or a function does not return.
 func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
 	queues := map[string]river.QueueConfig{}
 	for name, n := range o.Queues {
@@ -52,22 +52,18 @@ func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
 		}
 		queues[name] = river.QueueConfig{MaxWorkers: n}
 	}
-	for again := false; ; again = true {
-		w := &worker{Jobs: j, id: catalog.NewID(), queues: queues, started: time.Now()}
+	l := j.Loops.New(j.Log, "tasks", "")
+	l.Longest = 2 * j.beat
+	var ended error
+	l.Run(ctx, func(ctx context.Context) error {
+		w := &worker{Jobs: j, id: catalog.NewID(), queues: queues, started: time.Now(), well: l.Well}
 		err := w.work(ctx)
-		if ctx.Err() != nil && errors.Is(err, errLost) {
-			return nil
+		if ctx.Err() != nil && !errors.Is(err, errLost) {
+			ended = err
 		}
-		if ctx.Err() != nil || !errors.Is(err, errLost) && !again {
-			return err
-		}
-		j.warn.WarnContext(ctx, "worker begins anew", "worker", w.id, "error", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(j.beat):
-		}
-	}
+		return err
+	})
+	return ended
 }
 
 // A worker does tasks, as long as it can prove that it lives.
@@ -76,6 +72,7 @@ type worker struct {
 	id      string
 	queues  map[string]river.QueueConfig
 	started time.Time
+	well    func()          // says that it does tasks
 	ctx     context.Context // done when it stops
 }
 
@@ -99,8 +96,9 @@ func (w *worker) work(ctx context.Context) error {
 	defer rest()
 	var loops sync.WaitGroup
 	loops.Go(func() { w.keepAlive(alive, stop) })
-	loops.Go(func() { w.rescue(own) })
+	loops.Go(func() { w.Loops.Run(own, w.Log, "tasks of lost workers", w.rescuer()) })
 	loops.Go(func() { w.schedule(own) })
+	w.well()
 	<-own.Done()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()

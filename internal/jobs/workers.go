@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 // register says for the first time that the worker lives.
@@ -69,33 +70,26 @@ const lostError = "jobs: the worker that ran the task is gone: its process was k
 // tidyEvery is how often what is left of old tasks is removed.
 const tidyEvery = time.Hour
 
-// rescue takes tasks from workers that live no more. An attempt that ended so
-// counts: a task that kills whoever runs it must not go on forever.
-func (w *worker) rescue(ctx context.Context) {
-	tick := time.NewTicker(w.beat)
-	defer tick.Stop()
+// rescuer returns what takes tasks from workers that live no more, again and again. An
+// attempt that ended so counts: a task that kills whoever runs it must not go on forever.
+func (w *worker) rescuer() func(context.Context) error {
 	var tidied time.Time
-	for {
+	return loop.Every(w.beat, func(ctx context.Context) error {
 		res, err := w.db.write.ExecContext(ctx, w.db.rescue, lostError, w.dead.Seconds(), w.dead.Microseconds())
-		if err == nil {
-			if n, _ := res.RowsAffected(); n > 0 { // both drivers know
-				w.Log.WarnContext(ctx, "tasks taken over from workers that are gone", "tasks", n)
+		if err != nil {
+			return wrap(err, "tasks of workers that are gone")
+		}
+		if n, _ := res.RowsAffected(); n > 0 { // both drivers know
+			w.Log.WarnContext(ctx, "tasks taken over from workers that are gone", "tasks", n)
+		}
+		if time.Since(tidied) > tidyEvery {
+			if err := w.db.tidy(catalog.Unhurried(ctx)); err != nil {
+				return wrap(err, "removal of old tasks")
 			}
+			tidied = time.Now()
 		}
-		if err == nil && time.Since(tidied) > tidyEvery {
-			if err = w.db.tidy(catalog.Unhurried(ctx)); err == nil {
-				tidied = time.Now()
-			}
-		}
-		if err != nil && ctx.Err() == nil {
-			w.warn.WarnContext(ctx, "looking for tasks whose worker is gone", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
 }
 
 // tidy removes what we know of tasks that River has forgotten.

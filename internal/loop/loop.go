@@ -81,7 +81,7 @@ func (l *Loop) Run(ctx context.Context, round func(context.Context) error) {
 	l.set.add(l)
 	defer l.set.remove(l)
 	for ctx.Err() == nil {
-		err := call(ctx, round)
+		err := Try(func() error { return round(ctx) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -110,14 +110,14 @@ func Every(pause time.Duration, f func(context.Context) error) func(context.Cont
 	}
 }
 
-// call makes an error of a panic.
-func call(ctx context.Context, round func(context.Context) error) (err error) {
+// Try calls f, and makes an error of a panic.
+func Try(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &panicError{p, debug.Stack()}
 		}
 	}()
-	return round(ctx)
+	return f()
 }
 
 // A panicError is the error of a round that panicked.

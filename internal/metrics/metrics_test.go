@@ -82,6 +82,9 @@ func TestSite(t *testing.T) {
 		Access:  func() Access { return Access{Answers: 9, Bytes: 900, Remembered: 100, Asked: 11, Failed: 2} },
 		Uploads: func() int { return 1 },
 		Port:    func() Port { return Port{Open: 12, Refused: 4, Evicted: 5, Stuck: 6, Crowded: 7} },
+		Loops: func() []Loop {
+			return []Loop{{Name: "catalog", Failures: 2}, {Name: "watch", Store: "s1", Failing: now.Add(-time.Minute), Failures: 3}}
+		},
 		Stores: func(context.Context) ([]Store, error) {
 			return []Store{{ID: "s1", Counts: map[string]int{"available": 5}, Damaged: 2, LastSync: &long}, {ID: "s2", Since: now.Add(-time.Minute)}}, away
 		},
@@ -101,7 +104,11 @@ func TestSite(t *testing.T) {
 		`ptiffstore_tasks{queue="default",state="waiting"} 4`, `ptiffstore_task_age_seconds{queue="default",state="waiting"} 60`,
 		`ptiffstore_task_attempts_total{kind="sync_store",outcome="done"} 1`, `ptiffstore_task_attempts_total{kind="verify_store",outcome="failed"} 0`,
 		`ptiffstore_task_attempt_seconds_bucket{kind="sync_store",le="5"} 1`, `ptiffstore_task_attempt_seconds_bucket{kind="sync_store",le="1"} 0`,
-		`ptiffstore_workers{host="a"} 2`, `ptiffstore_database_up 1`)
+		`ptiffstore_workers{host="a"} 2`, `ptiffstore_database_up 1`,
+		`ptiffstore_loop_failing_seconds{loop="catalog",store=""} 0`, `ptiffstore_loop_failures_total{loop="watch",store="s1"} 3`)
+	if !strings.Contains(all, `ptiffstore_loop_failing_seconds{loop="watch",store="s1"} 60`) {
+		t.Errorf("it is not told since when a loop fails:\n%s", all)
+	}
 	for store, age := range map[string]string{"s1": "3600", "s2": "60"} {
 		if !strings.Contains(all, `ptiffstore_sync_age_seconds{store="`+store+`"} `+age) {
 			t.Errorf("no age of the last pass over %s in\n%s", store, all)

@@ -19,6 +19,8 @@ type Site struct {
 	// Uploads is how many a request is writing to.
 	Uploads func() int
 	Port    func() Port
+	// Loops is how it stands with what goes on in the background.
+	Loops func() []Loop
 
 	// What follows is asked of the database.
 
@@ -43,6 +45,13 @@ type Port struct {
 	Evicted int64 // idle ones closed to make room
 	Stuck   int64 // closed because their other side took nothing while memory was short
 	Crowded int64 // closed because there were too many of their address, or stalled with no room left
+}
+
+// A Loop is what goes on in the background under one name.
+type Loop struct {
+	Name, Store string    // the id of the store that it is about; "" for none
+	Failing     time.Time // since when it fails; zero if it works
+	Failures    int64     // since the start
 }
 
 // Made are figures of the pictures that are made and kept.
@@ -103,6 +112,8 @@ var (
 	madeRoom      = counter("ptiffstore_connections_evicted_total", "Idle connections that were closed to make room.")
 	stuck         = counter("ptiffstore_connections_stuck_total", "Connections that were closed because their other side took nothing while memory was short.")
 	crowded       = counter("ptiffstore_connections_crowded_total", "Connections that were closed because their address had too many, or because they stalled while there was no room.")
+	loopFailing   = gauge("ptiffstore_loop_failing_seconds", "Time since what goes on in the background under this name began to fail; 0 while it works.", "loop", "store")
+	loopFailures  = counter("ptiffstore_loop_failures_total", "Times that it failed and was begun again.", "loop", "store")
 	byState       = gauge("ptiffstore_images", "Images of a store by state.", "store", "state")
 	damagedImages = gauge("ptiffstore_images_damaged", "Images of a store whose bytes are not those of their digests: what verification has found and nobody has mended.", "store")
 	syncAge       = gauge("ptiffstore_sync_age_seconds", "Time since the last completed pass over a store, or since it was added.", "store")
@@ -124,7 +135,9 @@ func gauge(name, help string, labels ...string) figure {
 	return describe(prometheus.GaugeValue, name, help, labels)
 }
 
-func counter(name, help string) figure { return describe(prometheus.CounterValue, name, help, nil) }
+func counter(name, help string, labels ...string) figure {
+	return describe(prometheus.CounterValue, name, help, labels)
+}
 
 func describe(kind prometheus.ValueType, name, help string, labels []string) figure {
 	f := figure{prometheus.NewDesc(name, help, labels, nil), kind}
@@ -212,6 +225,21 @@ func (c *collector) own(say tell) {
 		say(madeRoom, float64(p.Evicted))
 		say(stuck, float64(p.Stuck))
 		say(crowded, float64(p.Crowded))
+	}
+	c.loops(say)
+}
+
+func (c *collector) loops(say tell) {
+	if c.site.Loops == nil {
+		return
+	}
+	for _, l := range c.site.Loops() {
+		failing := 0.0
+		if !l.Failing.IsZero() {
+			failing = max(time.Since(l.Failing).Seconds(), 0.001) // never mistaken for one that works
+		}
+		say(loopFailing, failing, l.Name, l.Store)
+		say(loopFailures, float64(l.Failures), l.Name, l.Store)
 	}
 }
 

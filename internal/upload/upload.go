@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
@@ -30,6 +31,7 @@ const (
 type Options struct {
 	Catalog *catalog.Catalog
 	Log     *slog.Logger
+	Loops   *loop.Set // shows whether expired uploads are removed; may be nil
 	// Caller returns who asks, or the refusal of those who may not upload into the
 	// store. An upload is shown to nobody but the one who began it. If Caller is nil
 	// nobody may upload.
@@ -127,22 +129,16 @@ func (u *Uploads) Register(mux *http.ServeMux) {
 // Run removes what has expired, until ctx is done; then it cuts off those who are
 // sending, so that what they have sent is kept and the server can end.
 func (u *Uploads) Run(ctx context.Context) {
-	for t := time.NewTicker(sweepPause); ; {
-		if err := u.sweep(ctx); err != nil && ctx.Err() == nil {
-			u.o.Log.Warn("expired uploads could not be looked for", "err", bare(err))
+	u.o.Loops.Run(ctx, u.o.Log, "expired uploads", loop.Every(sweepPause, func(ctx context.Context) error {
+		if err := u.sweep(ctx); err != nil {
+			return bare(err)
 		}
-		select {
-		case <-t.C:
-			continue
-		case <-ctx.Done():
-		}
-		t.Stop()
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.ended = true
-		for _, h := range u.holds {
-			h.cut(errClosing)
-		}
-		return
+		return nil
+	}))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ended = true
+	for _, h := range u.holds {
+		h.cut(errClosing)
 	}
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 )
 
@@ -15,6 +16,10 @@ type Health struct {
 	// Version, if not empty, is said with /healthz, so that those of several hosts can
 	// be compared.
 	Version string
+	// Degraded, if not nil, returns what does not work at present, a line each, without
+	// anything of patients: everybody may read it. The process is ready all the same, as
+	// tiles are served without.
+	Degraded func() []string
 
 	ending atomic.Bool
 }
@@ -57,9 +62,21 @@ func (h *Health) Register(mux *http.ServeMux) {
 		case !h.Ready.Load():
 			plain(w, http.StatusServiceUnavailable, "still loading the catalog\n")
 		default:
-			plain(w, http.StatusOK, "ready\n")
+			plain(w, http.StatusOK, h.state())
 		}
 	})
+}
+
+// state is what a process that is ready says of itself.
+func (h *Health) state() string {
+	if h.Degraded == nil {
+		return "ready\n"
+	}
+	list := h.Degraded()
+	if len(list) == 0 {
+		return "ready\n"
+	}
+	return "ready, but degraded\n" + strings.Join(list, "\n") + "\n"
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

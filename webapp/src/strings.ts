@@ -124,6 +124,7 @@ export const t = {
       failed: "Failed",
       never: "Never synced",
       unwatched: "Not watched",
+      notWatched: "Not watched, trying again",
       elsewhere: "In step, by its host",
       hostAway: "Host away",
       endpointAway: "Tile server away",
@@ -136,6 +137,7 @@ export const t = {
     dryRunning: "A dry run is running.",
     waitingText: "A task waits for its turn.",
     unwatchedText: "This server does not watch the folder: it is brought up to date by syncs.",
+    notWatchedText: (why: string, since: string, next: string): string => `The folder is not watched since ${since}${why ? `: ${why}` : ""}. Trying again${next ? ` at ${next}` : ""}.`,
     neverText: "Its folder has not been gone through yet.",
     confirm: "Confirm …",
 
@@ -151,6 +153,7 @@ export const t = {
     watchKernel: "the system tells of changes at once",
     watchPolling: (why: string): string => (why ? `by polling: ${why}` : "by polling"),
     watchNone: "not by this server",
+    watchFailing: "not at present",
     watchHost: (host: string): string => `by ${host || "its host"}`,
     watchArriving: (n: number): string => `${plural(n, "file is", "files are")} being waited for`,
     queue: "Queue",

@@ -136,6 +136,8 @@ export interface Watch {
   error: string | null;
   last_pass: string | null;
   arriving: number;
+  failing_since?: string | null;
+  next_try?: string | null;
 }
 
 export type TaskState = "waiting" | "running" | "retrying" | "succeeded" | "failed" | "cancelled";

@@ -32,6 +32,7 @@ const looks: Record<ConditionKind, { icon: IconName; badge: string }> = {
   hostAway: { icon: "warning", badge: "broken" },
   endpointAway: { icon: "warning", badge: "broken" },
   unwatched: { icon: "clock", badge: "unsupported" },
+  notWatched: { icon: "warning", badge: "broken" },
 };
 
 export const storeName = (store: Store): string => store.label || store.id;
@@ -177,6 +178,7 @@ function scheduleWords(store: Store): string {
 // watchWords leave out why a store is polled where its condition says it.
 function watchWords(store: Store, kind: ConditionKind): string {
   if (!store.watch) return store.host_away === false ? t.stores.watchHost(store.host ?? "") : t.stores.watchNone;
+  if (store.watch.failing_since) return t.stores.watchFailing;
   return store.watch.polling ? t.stores.watchPolling(kind === "polling" ? "" : store.watch.why ?? "") : t.stores.watchKernel;
 }
 

@@ -1,6 +1,6 @@
 // How it stands with a store, from its record and its tasks.
 
-import type { Store, Task } from "../api/types";
+import type { Store, Task, Watch } from "../api/types";
 import { formatTime } from "../format";
 import { t } from "../strings";
 
@@ -28,6 +28,7 @@ export function conditionOf(store: Store, tasks: Task[]): Condition {
   if (busy?.state === "running") return underWay(busy);
   if (store.host_away) return { kind: "hostAway", text: hostAwayText(store), task: busy ?? null, ask: null };
   if (busy) return underWay(busy);
+  if (store.watch?.failing_since) return { kind: "notWatched", text: notWatchedText(store.watch), task: null, ask: null };
   const problem = problemOf(store, own);
   if (problem) return problem;
   if (store.endpoint_away) return { kind: "endpointAway", text: t.stores.endpointAwayText(store.endpoint ?? "", store.endpoint_error ?? ""), task: null, ask: null };
@@ -42,6 +43,11 @@ export function conditionOf(store: Store, tasks: Task[]): Condition {
 function hostAwayText(store: Store): string {
   const text = t.stores.hostAwayText(store.host ?? "", store.host_seen_at ? formatTime(store.host_seen_at) : "");
   return store.endpoint_away ? `${text} ${t.stores.bothAwayText}` : text;
+}
+
+function notWatchedText(watch: Watch): string {
+  const why = watch.error ? problemWords(watch.error).replace(/[.]$/, "") : "";
+  return t.stores.notWatchedText(why, formatTime(watch.failing_since ?? ""), watch.next_try ? formatTime(watch.next_try) : "");
 }
 
 function underWay(task: Task): Condition {

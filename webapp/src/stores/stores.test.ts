@@ -48,6 +48,7 @@ for (const [name, of, tasks, kind, ask] of [
   ["too many gone", { watch: watch({ error: many }) }, [], "refused", "many"],
   ["another folder", { watch: watch({ error: other }) }, [], "refused", "other"],
   ["no folder", { watch: watch({ error: "ingest: the store's folder is out of reach, nothing was marked missing" }) }, [], "unreachable", null],
+  ["not watched because of an error", { watch: watch({ error: "catalog: the database does not answer", failing_since: "2025-03-14T09:00:00Z", next_try: "2025-03-14T09:01:00Z" }) }, [], "notWatched", null],
   ["another error", { watch: watch({ error: "the database does not answer" }) }, [], "failed", null],
   ["running", { watch: watch({}) }, [task({ state: "running", ready: false })], "running", null],
   ["running while refused", { watch: watch({ error: many }) }, [task({ state: "running", ready: false })], "running", null],
