@@ -443,12 +443,10 @@ func (u *Uploads) write(w http.ResponseWriter, r *http.Request, f *folder, h *ho
 		}
 		return rec, u.finish(r.Context(), f, rec)
 	}
-	select {
-	case u.receiving <- struct{}{}:
-		defer func() { <-u.receiving }()
-	default:
+	if !u.enter(rec.Owner) {
 		return rec, errBusy
 	}
+	defer u.leave(rec.Owner)
 	wr, err := u.openWriter(f, h)
 	if err != nil {
 		return rec, err

@@ -69,6 +69,32 @@ func (u *Uploads) take(id string, force bool) (*hold, error) {
 	}
 }
 
+// enter takes one of the places of requests whose bytes are received, if there is one.
+// One owner gets no more than half of them. Where nobody logs in all are one owner.
+func (u *Uploads) enter(owner string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	most := u.o.AtOnce
+	if owner != "" {
+		most = max(1, most/2)
+	}
+	if u.receiving >= u.o.AtOnce || u.sending[owner] >= most {
+		return false
+	}
+	u.receiving++
+	u.sending[owner]++
+	return true
+}
+
+func (u *Uploads) leave(owner string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.receiving--
+	if u.sending[owner]--; u.sending[owner] == 0 {
+		delete(u.sending, owner)
+	}
+}
+
 // InFlight is how many uploads a request is writing to now.
 func (u *Uploads) InFlight() int {
 	u.mu.Lock()

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -307,6 +309,29 @@ func TestBadFilter(t *testing.T) {
 	for query, want := range map[string]int{"all=maybe": 422, "state=gone": 422, "limit=0": 422, "limit=many": 422, "limit=101": 422, "cursor=x": 400} {
 		if a := s.ask("GET", upload.Route+"?"+query, nil); a.status != want {
 			t.Errorf("%s: %d %s, want %d", query, a.status, a.body, want)
+		}
+	}
+}
+
+// One who sends slowly, and much at once, leaves places to others.
+func TestOwnerSending(t *testing.T) {
+	s := newSite(t, upload.Options{AtOnce: 4})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range 2 {
+		url := s.beginAs("mallory", "a.tiff", 1000).header.Get("Location")
+		body, feed := io.Pipe()
+		defer feed.Close()
+		wg.Go(func() {
+			s.try("PATCH", url, body, "Authorization", "mallory", "Content-Type", chunk, "Upload-Offset", "0")
+		})
+		feed.Write([]byte("x")) // the request has its place once this is read, or soon
+	}
+	s.until("both have a place", func() bool { return s.uploads.Receiving() == 2 })
+	for owner, want := range map[string]int{"mallory": 503, "anna": 204} {
+		url := s.beginAs(owner, "b.tiff", 10).header.Get("Location")
+		if a := s.patch(url, 0, noise(10), "Authorization", owner); a.status != want {
+			t.Errorf("%s: %d %s, want %d", owner, a.status, a.body, want)
 		}
 	}
 }

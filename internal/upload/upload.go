@@ -87,7 +87,8 @@ type Uploads struct {
 	holds map[string]*hold // by upload
 	ended bool
 
-	receiving chan struct{} // as many as may be
+	receiving int            // requests whose bytes are received
+	sending   map[string]int // these by owner
 
 	reserving sync.Mutex // so that two new uploads are not given the same room
 
@@ -102,7 +103,7 @@ func New(o Options) *Uploads {
 	o.OwnerOpen, o.OwnerBytes = or(o.OwnerOpen, defaultOwnerOpen), or(o.OwnerBytes, defaultOwnerBytes)
 	o.Reserve, o.Idle = or(o.Reserve, defaultReserve), or(o.Idle, defaultIdle)
 	o.AtOnce = or(o.AtOnce, defaultAtOnce)
-	return &Uploads{o: o, holds: map[string]*hold{}, indexes: map[string]*index{}, scanAge: scanAge, receiving: make(chan struct{}, o.AtOnce)}
+	return &Uploads{o: o, holds: map[string]*hold{}, indexes: map[string]*index{}, scanAge: scanAge, sending: map[string]int{}}
 }
 
 func or[T comparable](v, other T) T {
