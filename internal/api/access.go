@@ -131,6 +131,9 @@ func (a *API) guard(pattern string, h http.Handler) http.Handler {
 		if !ok {
 			return errForbidden
 		}
+		if err := a.policy(w, r, rule); err != nil {
+			return err
+		}
 		c := a.recognize(r, rule)
 		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 		if a.Access == nil {
@@ -152,6 +155,40 @@ func (a *API) guard(pattern string, h http.Handler) http.Handler {
 		}
 		return a.serve(w, r, c, rule, h)
 	})
+}
+
+// policy says which pages may show the answer, and without access control refuses those
+// of other sites that ask for patient data, or by the name of a file. A page that CORS
+// lets read the answer may ask for it.
+func (a *API) policy(w http.ResponseWriter, r *http.Request, rule rule) error {
+	head, site := w.Header(), r.Header.Get("Sec-Fetch-Site")
+	private := a.private(r, rule)
+	head.Set(auth.PolicyHeader, auth.Policy(private, a.Access != nil, site))
+	if !private || a.Access != nil {
+		return nil
+	}
+	head.Add("Vary", "Sec-Fetch-Site")
+	if head.Get("Access-Control-Allow-Origin") == "" && auth.CrossSite(site, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")) {
+		return auth.ErrCrossSite
+	}
+	return nil
+}
+
+// private reports whether a route's answer is patient data, or asked for by what is the
+// name of a file, or would be if it existed.
+func (a *API) private(r *http.Request, rule rule) bool {
+	if rule.object != ofPicture {
+		return rule.object != public
+	}
+	if rule.label(r) {
+		return true
+	}
+	req := pictureRequest(r)
+	if !req.ByFile {
+		return false
+	}
+	_, byFile, err := a.Tiles.Find(req)
+	return byFile || err != nil
 }
 
 // plain is an error as a plain handler answers it.
@@ -183,6 +220,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rule
 		h.ServeHTTP(w, r)
 		return nil
 	case rule.object == ofPicture:
+		if a.Access.Gate.ByAddress(&c.cred, &c.found.target) {
+			w.Header().Set(auth.PolicyHeader, auth.Policy(false, true, ""))
+		}
 		if c.found.err == nil && rule.label(r) {
 			if err := a.look(r.Context(), c, &c.found.image.File); err != nil {
 				return err

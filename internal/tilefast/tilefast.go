@@ -159,6 +159,9 @@ func (s *server) answer(ctx *fasthttp.RequestCtx, req *tiles.Request) {
 // serve answers with one tile, or returns why not before anything is written.
 func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.Request) error {
 	im, byFile, err := s.Tiles.Find(req)
+	if err := s.policy(ctx, req.ByFile && (byFile || err != nil)); err != nil {
+		return err
+	}
 	private := false
 	if s.Gate != nil {
 		if private, err = s.allow(c, ctx, req, im, byFile, err); err != nil {
@@ -196,6 +199,27 @@ func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.R
 	return nil
 }
 
+// policy says which pages may show the answer, and without access control refuses those
+// of other sites that ask by the name of a file, whether there is one or not. A page that
+// CORS lets read the answer may ask for it.
+func (s *server) policy(ctx *fasthttp.RequestCtx, named bool) error {
+	head := &ctx.Response.Header
+	if !named {
+		head.Set(auth.PolicyHeader, "cross-origin")
+		return nil
+	}
+	sent := func(name string) string { return text(ctx.Request.Header.Peek(name)) }
+	head.Set(auth.PolicyHeader, auth.Policy(true, s.Gate != nil, sent("Sec-Fetch-Site")))
+	if s.Gate != nil {
+		return nil
+	}
+	head.Add("Vary", "Sec-Fetch-Site")
+	if len(head.Peek("Access-Control-Allow-Origin")) == 0 && auth.CrossSite(sent("Sec-Fetch-Site"), sent("Sec-Fetch-Mode"), sent("Sec-Fetch-Dest")) {
+		return auth.ErrCrossSite
+	}
+	return nil
+}
+
 // allow reports whether the answer is the caller's own, or returns why they get none.
 // What was found, or the error of that, is nothing a stranger may learn of.
 func (s *server) allow(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.Request, im *tiles.Image, byFile bool, found error) (private bool, err error) {
@@ -215,6 +239,9 @@ func (s *server) allow(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.R
 		return true, tiles.ErrNoImage
 	case err != nil:
 		return true, err
+	}
+	if byFile && s.Gate.ByAddress(&from, &target) {
+		ctx.Response.Header.Set(auth.PolicyHeader, "cross-origin")
 	}
 	return true, found
 }

@@ -45,6 +45,7 @@ var (
 	nosniff   = []string{"nosniff"}
 	emptyTile = []string{"empty"}
 	noStore   = []string{"no-store"}
+	anyOrigin = []string{"cross-origin"}
 	vary      = []string{"Authorization, Cookie"}
 )
 
@@ -97,6 +98,9 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request) {
 // serve answers with one tile, or returns why not before anything is written.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Request) (status, bytes int, err error) {
 	im, byFile, err := h.Tiles.Find(req)
+	if err := h.policy(w, r, req.ByFile && (byFile || err != nil)); err != nil {
+		return 0, 0, err
+	}
 	private := false
 	if h.Gate != nil {
 		if private, err = h.allow(w, r, req, im, byFile, err); err != nil {
@@ -134,6 +138,27 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 	return http.StatusOK, len(a.Body), nil
 }
 
+// policy says which pages may show the answer, and without access control refuses those
+// of other sites that ask by the name of a file, whether there is one or not. A page that
+// CORS lets read the answer may ask for it.
+func (h *Handler) policy(w http.ResponseWriter, r *http.Request, named bool) error {
+	head := w.Header()
+	if !named {
+		head[auth.PolicyHeader] = anyOrigin
+		return nil
+	}
+	site := r.Header.Get("Sec-Fetch-Site")
+	head.Set(auth.PolicyHeader, auth.Policy(true, h.Gate != nil, site))
+	if h.Gate != nil {
+		return nil
+	}
+	head.Add("Vary", "Sec-Fetch-Site")
+	if head.Get("Access-Control-Allow-Origin") == "" && auth.CrossSite(site, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")) {
+		return auth.ErrCrossSite
+	}
+	return nil
+}
+
 // allow reports whether the answer is the caller's own, or returns why they get none.
 // What was found, or the error of that, is nothing a stranger may learn of.
 func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tiles.Request, im *tiles.Image, byFile bool, found error) (private bool, err error) {
@@ -151,11 +176,15 @@ func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 	} else {
 		head["Vary"] = vary
 	}
-	switch err := h.Gate.Tile(r.Context(), h.Gate.FromRequest(r), &target); {
+	c := h.Gate.FromRequest(r)
+	switch err := h.Gate.Tile(r.Context(), c, &target); {
 	case errors.Is(err, auth.ErrUnknown):
 		return true, tiles.ErrNoImage
 	case err != nil:
 		return true, err
+	}
+	if byFile && h.Gate.ByAddress(&c, &target) {
+		head[auth.PolicyHeader] = anyOrigin
 	}
 	return true, found
 }

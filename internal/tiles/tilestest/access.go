@@ -82,6 +82,7 @@ func RunGated(t *testing.T, start StartGated) {
 	base := start(t, site.Tiles, gate)
 	t.Run("who may", func(t *testing.T) { whoMay(t, base, keys) })
 	t.Run("headers", func(t *testing.T) { gatedHeaders(t, base) })
+	t.Run("other origins", func(t *testing.T) { otherOrigins(t, base, keys) })
 	t.Run("nothing is learnt of what may not be seen", func(t *testing.T) { alike(t, base, who) })
 	t.Run("authority away", func(t *testing.T) {
 		who.away = true
@@ -225,6 +226,34 @@ func gatedHeaders(t *testing.T, base string) {
 	}
 	if got := ask(t, "GET", base+"/api/v1/images/a/tiles/0/0/0", "Authorization", "Bearer a", "If-None-Match", etag); got.status != 304 || got.header.Get("Vary") == "" {
 		t.Errorf("not modified: status %d, Vary %q", got.status, got.header.Get("Vary"))
+	}
+}
+
+// otherOrigins asks for which pages may show an answer: what was asked for by a name,
+// those of this site, and any that were given an address that is good by itself.
+func otherOrigins(t *testing.T, base string, keys *auth.Keys) {
+	now := auth.Date(time.Now())
+	pass, err := keys.SignPass(auth.Pass{User: "u", Store: "st", Scope: account.ScopeLabel, Issued: now, Expires: now + 600})
+	mustDo(t, err)
+	for _, tt := range []struct {
+		path, who, site, want string
+		status                int
+	}{
+		{"/api/v1/images/a/tiles/0/0/0", "Bearer a", "cross-site", "cross-origin", 200},
+		{"/api/v1/images/a/tiles/0/0/0", "", "cross-site", "cross-origin", 401},
+		{"/tile/st/a.tiff/t.jpg", "Bearer reader", "cross-site", "same-origin", 200},
+		{"/tile/st/a.tiff/t.jpg", "Bearer reader", "same-site", "same-site", 200},
+		{"/tile/st/a.tiff/t.jpg", "Bearer reader", "", "same-origin", 200},
+		{"/tile/st/a.tiff/t.jpg", "", "cross-site", "same-origin", 401},
+		{"/tile/st/none.tiff/t.jpg", "", "cross-site", "same-origin", 401},
+		{"/tile/st/a.tiff/t.jpg?pass=" + pass, "", "cross-site", "cross-origin", 200},
+		{"/tile/st/none.tiff/t.jpg?pass=" + pass, "", "cross-site", "same-origin", 403},
+		{"/tile/st/a.tiff/t.jpg?pass=x", "Bearer reader", "cross-site", "same-origin", 200},
+	} {
+		got := ask(t, "GET", base+tt.path, "Authorization", tt.who, "Sec-Fetch-Site", tt.site)
+		if policy := got.header.Get(auth.PolicyHeader); got.status != tt.status || policy != tt.want {
+			t.Errorf("%q GET %.40s from %s: status %d, policy %q, want %d, %q", tt.who, tt.path, tt.site, got.status, policy, tt.status, tt.want)
+		}
 	}
 }
 

@@ -86,6 +86,7 @@ func Run(t *testing.T, start Start) {
 	t.Run("stored", func(t *testing.T) { stored(t, site, base) })
 	t.Run("addresses", func(t *testing.T) { addresses(t, site, base) })
 	t.Run("headers", func(t *testing.T) { headers(t, site, base) })
+	t.Run("other sites", func(t *testing.T) { otherSites(t, base) })
 	t.Run("not there", func(t *testing.T) { notThere(t, site, base) })
 	t.Run("deep zoom", func(t *testing.T) { deepZoom(t, site, base) })
 	t.Run("replaced", func(t *testing.T) { replaced(t, site, base) })
@@ -265,6 +266,42 @@ func headers(t *testing.T, site *Site, base string) {
 	}
 	if len(etag) < 4 || etag[0] != '"' || strings.HasPrefix(etag, "W/") {
 		t.Errorf("ETag %q is not a strong one", etag)
+	}
+}
+
+// otherSites asks as pages of other sites make browsers ask. Without access control they
+// don't learn which names of files there are.
+func otherSites(t *testing.T, base string) {
+	byID := []string{"/api/v1/images/a/tiles/0/0/0", "/dzi/a_files/9/0_0.jpg", "/tile/st/a/t.jpg", "/tile?db=st&img=a&name=t.jpg", "/apiv1/slides/a/0/0/0", "/api/v1/images/none/tiles/0/0/0"}
+	byName := []string{"/tile/st/a.tiff/t.jpg", "/tile?db=st&img=a.tiff&name=t.jpg", "/apiv1/slides/a.tiff/0/0/0", "/tile/st/none.tiff/t.jpg", "/tile?db=st&img=none.tiff&name=t.jpg", "/apiv1/slides/none.tiff/0/0/0", "/tile/other/a.tiff/t.jpg"}
+	tests := []struct {
+		name    string
+		header  []string
+		refused bool
+	}{
+		{"a program", nil, false},
+		{"typed by a person", []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, false},
+		{"a page of ours", []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}, false},
+		{"a page of the same site", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}, false},
+		{"a link on another site", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, false},
+		{"a picture on another site", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}, true},
+		{"a frame on another site", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, true},
+		{"a script on another site", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}, true},
+		{"another site, no more is said", []string{"Sec-Fetch-Site", "cross-site"}, true},
+	}
+	for _, tt := range tests {
+		for _, path := range byID {
+			got := ask(t, "GET", base+path, tt.header...)
+			if policy := got.header.Get("Cross-Origin-Resource-Policy"); got.status == 403 || policy != "cross-origin" {
+				t.Errorf("%s: GET %s: status %d, policy %q", tt.name, path, got.status, policy)
+			}
+		}
+		for _, path := range byName {
+			got := ask(t, "GET", base+path, tt.header...)
+			if policy := got.header.Get("Cross-Origin-Resource-Policy"); (got.status == 403) != tt.refused || policy != "same-origin" {
+				t.Errorf("%s: GET %s: status %d, policy %q", tt.name, path, got.status, policy)
+			}
+		}
 	}
 }
 

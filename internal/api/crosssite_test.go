@@ -1,0 +1,80 @@
+package api_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/web"
+)
+
+// Without access control pages of other sites see and learn nothing of labels and names:
+// they neither get an answer nor could show one.
+func TestOtherSites(t *testing.T) {
+	st := newSite(t)
+	id := st.slides(map[string]synth.Philips{"a.tiff": {Label: true, Macro: true}})["a.tiff"]
+	picture := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}
+	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
+	tests := []struct {
+		path    string
+		private bool
+	}{
+		{"/api/v1/images/" + id + "/associated/label", true},
+		{"/api/v1/images/" + id + "/associated/macro", true},
+		{"/api/v1/images/none/associated/label", true},
+		{"/api/v1/images/" + id + "/preview", true},
+		{"/thumb/" + st.store + "/a.tiff", true},
+		{"/thumb/" + st.store + "/" + id, true},
+		{"/thumb?img=none.tiff", true},
+		{"/label?img=a.tiff", true},
+		{"/label?img=none.tiff", true},
+		{"/apiv1/slides/a.tiff/label/", true},
+		{"/apiv1/slides/none.tiff/macro/", true},
+		{"/apiv1/slides", true},
+		{"/api/v1/images", true},
+		{"/api/v1/images?q=abc", true},
+		{"/api/v1/images/" + id, true},
+		{"/api/v1/stores", true},
+		{"/api/v1/images/" + id + "/associated/thumbnail", false},
+		{"/api/v1/images/" + id + "/thumbnail", false},
+		{"/dzi/" + id + ".dzi", false},
+		{"/iiif/3/" + id + "/info.json", false},
+		{"/zoomify/" + id + "/ImageProperties.xml", false},
+		{"/openapi.json", false},
+	}
+	for _, tt := range tests {
+		policy := "cross-origin"
+		if tt.private {
+			policy = "same-origin"
+		}
+		for name, header := range map[string][]string{"program": nil, "picture": picture, "link": link} {
+			got := st.get(tt.path, header...)
+			refused := got.status == http.StatusForbidden
+			if refused != (tt.private && name == "picture") || got.header.Get("Cross-Origin-Resource-Policy") != policy {
+				t.Errorf("%s: GET %s: %d, policy %q, want %q", name, tt.path, got.status, got.header.Get("Cross-Origin-Resource-Policy"), policy)
+			}
+			if refused {
+				st.isProblem(got)
+			}
+		}
+	}
+}
+
+// A page of an origin that the operator has named may ask by CORS.
+func TestOtherSitesByCORS(t *testing.T) {
+	st := newSite(t)
+	st.slides(map[string]synth.Philips{"a.tiff": {Label: true}})
+	mux := http.NewServeMux()
+	st.api.Register(mux)
+	var cors web.LiveCORS
+	cors.Store(&web.CORS{Origins: []string{"https://viewer.example.org"}})
+	srv := httptest.NewServer(cors.Handler(mux))
+	t.Cleanup(srv.Close)
+	st.url = srv.URL
+	for origin, want := range map[string]int{"https://viewer.example.org": 200, "https://evil.example.org": 403} {
+		if got := st.get("/label?img=a.tiff", "Origin", origin, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"); got.status != want {
+			t.Errorf("%s: %d, want %d", origin, got.status, want)
+		}
+	}
+}
