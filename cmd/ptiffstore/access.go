@@ -149,6 +149,7 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 	if o.OIDCIssuer == "" {
 		return nil
 	}
+	s.warnExposed("--oidc-client-secret-file", o.OIDCSecret)
 	secret := ""
 	if o.OIDCSecret != "" {
 		b, err := os.ReadFile(o.OIDCSecret)
@@ -158,7 +159,6 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 		if secret = strings.TrimSpace(string(b)); secret == "" {
 			return fmt.Errorf("--oidc-client-secret-file %s is empty", o.OIDCSecret)
 		}
-		s.warnReadable("--oidc-client-secret-file", o.OIDCSecret)
 	}
 	client, err := oidc.New(oidc.Options{
 		Issuer: o.OIDCIssuer, ClientID: o.OIDCClient, ClientSecret: secret, RedirectURL: strings.TrimSuffix(o.PublicURL, "/") + api.OIDCCallback,
@@ -176,14 +176,6 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 		}
 	})
 	return nil
-}
-
-// warnReadable warns of a secret that every user of the host can read. It is no reason not
-// to start: containers mount secrets like that, and have no other users.
-func (s *site) warnReadable(flag, path string) {
-	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o007 != 0 {
-		s.log.Warn("every user of this host can read or change a secret; run chmod o= on the file", "flag", flag, "file", path, "mode", st.Mode().Perm())
-	}
 }
 
 // centralOptions say how the central server is asked.
@@ -214,9 +206,7 @@ func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) e
 	if err != nil {
 		return err
 	}
-	if o.EdgeSecret != "" {
-		s.warnReadable("--edge-secret-file", o.EdgeSecret)
-	}
+	s.warnExposed("--edge-secret-file", o.EdgeSecret)
 	co.Wrap, co.Log = s.trace.Transport("ask the central server"), s.log
 	central, err := auth.NewCentral(co)
 	if err != nil {

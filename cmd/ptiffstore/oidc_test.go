@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -175,25 +174,5 @@ func TestOIDCFlags(t *testing.T) {
 	} {
 		o := &office{t, t.TempDir()}
 		o.refuses(words, "", append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
-	}
-}
-
-// TestWarnReadable fails if nobody is told that others can read a secret.
-func TestWarnReadable(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "secret")
-	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true, 0o602: true} {
-		if err := os.WriteFile(path, []byte("secret"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-		var log strings.Builder
-		s := &site{log: slog.New(slog.NewTextHandler(&log, nil))}
-		s.warnReadable("--edge-secret-file", path)
-		if got := log.String(); strings.Contains(got, path) != warned || strings.Contains(got, "level=WARN") != warned {
-			t.Errorf("%o: log %q", mode, got)
-		}
 	}
 }

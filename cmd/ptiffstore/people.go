@@ -99,6 +99,9 @@ func (p passwordSource) read(std streams) (string, error) {
 			return "", fmt.Errorf("password: %w", err)
 		}
 		defer f.Close()
+		if exposed(p.PasswordFile) {
+			fmt.Fprintf(std.err, "warning: every user of this host can read the password file: run chmod o= %s\n", p.PasswordFile)
+		}
 		return oneLine(f)
 	}
 	if f, ok := std.in.(*os.File); ok && p.PasswordFile == "" && term.IsTerminal(int(f.Fd())) {

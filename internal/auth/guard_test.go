@@ -55,3 +55,29 @@ func TestGuard(t *testing.T) {
 		})
 	}
 }
+
+// The headers of proxies, and those of browsers and programs that none of them is taken for.
+func TestForwarded(t *testing.T) {
+	for _, name := range []string{
+		"Forwarded", "Forwarded-For", "Via", "X-Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "x-forwarded-host", "X_forwarded_for", "X-Real-Ip", "X_REAL_IP",
+		"X-Original-Host", "X-Original-Url", "X-Original-Forwarded-For", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Client-Ip", "CLIENT_IP",
+		"Cdn-Loop", "CDN-Loop", "Cf-Ray", "Cf-Visitor", "Cf-Connecting-Ip", "Cf-Ipcountry", "Fastly-Client-Ip", "Fastly-Ff", "X-Amz-Cf-Id", "X-Amzn-Trace-Id",
+		"X-Azure-Clientip", "X-Azure-Ref", "X-Fd-Healthprobe", "Akamai-Origin-Hop", "X-Akamai-Edgescape", "Fly-Client-Ip", "X-Envoy-External-Address", "X-Envoy-Internal",
+		"X-Arr-Log-Id", "X-Arr-Ssl", "X-Appengine-User-Ip", "X-Varnish", "X-Nginx-Proxy", "Tailscale-User-Login",
+	} {
+		if !Forwarded(name) {
+			t.Errorf("%s is not known to be of a proxy", name)
+		}
+	}
+	for _, name := range []string{
+		"", "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length", "Content-Type", "Cookie", "Dnt", "Dpr", "Expect",
+		"From", "Host", "If-Match", "If-Modified-Since", "If-None-Match", "Origin", "Pragma", "Priority", "Proxy-Connection", "Purpose", "Range", "Referer", "Save-Data",
+		"Sec-Ch-Ua", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User", "Sec-Gpc", "Te", "Traceparent", "Tracestate", "Transfer-Encoding", "Tus-Resumable",
+		"Upgrade-Insecure-Requests", "Upload-Length", "Upload-Metadata", "Upload-Offset", "User-Agent", "Viewport-Width", "X-Request-Id", "X-Requested-With", "X-Csrf-Token",
+		"X-Http-Method-Override", "X-B3-Traceid", "Ptiffstore-Proof",
+	} {
+		if Forwarded(name) {
+			t.Errorf("%s is taken for a proxy's", name)
+		}
+	}
+}

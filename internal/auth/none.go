@@ -26,29 +26,46 @@ func LocalHost(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Forwarded reports whether a header, in canonical form, is one that proxies set: any
-// X-Forwarded-…, and those by which others tell who has asked. One in front of a server
-// without access control would publish it, so a request that bears any of them is
-// refused. Some proxies write underscores for hyphens.
+// Forwarded reports whether a header, in canonical form, is one that proxies set: to say
+// for whom they ask, by which address they were asked, or that they are in the way. One
+// in front of a server without access control would publish it, so a request that bears
+// any of them is refused. Some proxies write underscores for hyphens.
 func Forwarded(header string) bool {
-	if len(header) < len("Via") {
+	if header == "" {
 		return false
 	}
-	switch header[0] { // of nearly all headers no more is looked at
-	case 'F', 'V', 'X', 'T', 'C', 'f', 'v', 'x', 't', 'c':
-	default:
+	names := byProxies[header[0]|0x20] // in lower case
+	if len(names) == 0 {
 		return false
 	}
 	if strings.ContainsRune(header, '_') {
 		header = strings.ReplaceAll(header, "_", "-")
 	}
-	if n := len("X-Forwarded"); len(header) >= n && strings.EqualFold(header[:n], "X-Forwarded") {
-		return true
-	}
-	return slices.ContainsFunc(byProxies, func(name string) bool { return strings.EqualFold(name, header) })
+	return slices.ContainsFunc(names, func(name string) bool {
+		begin, ok := strings.CutSuffix(name, "*")
+		if ok && len(header) >= len(begin) {
+			return strings.EqualFold(header[:len(begin)], begin)
+		}
+		return strings.EqualFold(header, name)
+	})
 }
 
-var byProxies = []string{
-	"Forwarded", "Forwarded-For", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Host", "X-Original-Forwarded-For",
-	"X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Client-Ip",
+// byProxies are the headers of proxies by their first letter, so that of nearly all
+// headers no more is looked at. A * stands for anything.
+var byProxies = letters(
+	// of all kinds of proxies
+	"Forwarded", "Forwarded-*", "Via", "X-Forwarded*", "X-Forward-For", "X-Original-*", "X-Real-*", "X-Remote-*", "X-Proxy*", "Proxy-Client-Ip", "Wl-Proxy-*",
+	"Client-Ip", "X-Client-Ip", "X-Client-Port", "X-Cluster-Client-Ip", "True-Client-Ip", "X-True-Client-Ip", "Http-Client-Ip", "X-Originating-Ip", "X-Host",
+	"Front-End-Https", "X-Url-Scheme", "X-Scheme", "X-Ssl-*", "X-Nginx-*", "X-Haproxy-*", "X-Traefik-*", "X-Varnish*", "Surrogate-Capability", "X-Rewrite-Url",
+	// Envoy, ARR of IIS, App Engine and other load balancers
+	"X-Envoy-*", "X-Arr-*", "X-Appengine-*", "X-Cloud-Trace-Context", "X-Goog-*", "X-Azure-*", "X-Fd-*", "X-Amzn-*", "X-Amz-Cf-*", "Cloudfront-*", "X-Vercel-*", "X-Nf-*",
+	// networks and tunnels in front
+	"Cdn-Loop", "Cf-*", "Fastly-*", "Fly-*", "Akamai-*", "X-Akamai-*", "X-Sucuri-*", "Incap-*", "Ali-Cdn-*", "Tailscale-*", "X-Ngrok-*",
+)
+
+func letters(names ...string) (of [256][]string) {
+	for _, name := range names {
+		of[name[0]|0x20] = append(of[name[0]|0x20], name)
+	}
+	return of
 }

@@ -55,24 +55,45 @@ func (p Proxies) Address(r *http.Request) string {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && p.trusted(addr); i-- {
-		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		next, ok := hop(strings.TrimSpace(hops[i]))
+		if !ok {
 			break
 		}
-		addr = next.Unmap().WithZone("")
+		addr = next
 	}
 	return addr.String()
 }
 
+// hop is an address in X-Forwarded-For. Some proxies write its port behind it.
+func hop(s string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	if err != nil {
+		ap, err := netip.ParseAddrPort(s)
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		addr = ap.Addr()
+	}
+	return addr.Unmap().WithZone(""), true
+}
+
+// overTLS reports whether X-Forwarded-Proto tells of TLS. Of a list that several proxies
+// have written the first is how the client came; one who forges it deceives only their
+// own browser.
+func overTLS(proto string) bool {
+	first, _, _ := strings.Cut(proto, ",")
+	return strings.EqualFold(strings.TrimSpace(first), "https")
+}
+
 // Secure reports whether the client's connection is encrypted.
 func (p Proxies) Secure(r *http.Request) bool {
-	return r.TLS != nil || p.trusted(remote(r)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	return r.TLS != nil || p.trusted(remote(r)) && overTLS(r.Header.Get("X-Forwarded-Proto"))
 }
 
 // SecureFrom is [Proxies.Secure] of a connection from addr without TLS, and the
 // X-Forwarded-Proto that came by it.
 func (p Proxies) SecureFrom(addr netip.Addr, proto string) bool {
-	return strings.EqualFold(proto, "https") && p.trusted(addr.Unmap().WithZone(""))
+	return overTLS(proto) && p.trusted(addr.Unmap().WithZone(""))
 }
 
 // SecurityHeaders sets those that every answer has: it is what it says to be, stands in

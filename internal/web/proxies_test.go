@@ -32,6 +32,17 @@ func TestProxies(t *testing.T) {
 		{"two proxies of ours", ours, "10.1.2.3:9", []string{"198.51.100.7, 10.9.9.9"}, "", false, "198.51.100.7", false},
 		{"nonsense", ours, "10.1.2.3:9", []string{"198.51.100.7, me"}, "", false, "10.1.2.3", false},
 		{"version 6", ours, "[::1]:9", []string{"2001:db8::5"}, "https", false, "2001:db8::5", true},
+		{"with a port", ours, "10.1.2.3:9", []string{"198.51.100.7:567"}, "", false, "198.51.100.7", false},
+		{"two proxies of ours, with ports", ours, "10.1.2.3:9", []string{"203.0.113.9:1, 198.51.100.7:567,10.9.9.9:80"}, "", false, "198.51.100.7", false},
+		{"version 6 with a port", ours, "10.1.2.3:9", []string{"[2001:db8::5]:567"}, "", false, "2001:db8::5", false},
+		{"version 6 in brackets", ours, "10.1.2.3:9", []string{"[2001:db8::5]"}, "", false, "2001:db8::5", false},
+		{"mapped with a port", ours, "10.1.2.3:9", []string{"[::ffff:198.51.100.7]:567"}, "", false, "198.51.100.7", false},
+		{"a port that is none", ours, "10.1.2.3:9", []string{"198.51.100.7:x"}, "", false, "10.1.2.3", false},
+		{"a port of too many", ours, "10.1.2.3:9", []string{"198.51.100.7:99999"}, "", false, "10.1.2.3", false},
+		{"by TLS to the first of two", ours, "10.1.2.3:9", nil, "https,http", false, "10.1.2.3", true},
+		{"by TLS to the first of two, spaced", ours, "10.1.2.3:9", nil, " HTTPS , http", false, "10.1.2.3", true},
+		{"by TLS to the second of two", ours, "10.1.2.3:9", nil, "http, https", false, "10.1.2.3", false},
+		{"a stranger's list", ours, "192.0.2.1:9", nil, "https,http", false, "192.0.2.1", false},
 		{"mapped", ours, "[::ffff:10.1.2.3]:9", []string{"198.51.100.7"}, "", false, "198.51.100.7", false},
 	}
 	for _, tt := range tests {
@@ -52,6 +63,9 @@ func TestProxies(t *testing.T) {
 			}
 			if got := tt.trusted.Secure(r); got != tt.wantSecure {
 				t.Errorf("secure: %t, want %t", got, tt.wantSecure)
+			}
+			if got := tt.tls || tt.trusted.SecureFrom(remote(r), tt.proto); got != tt.wantSecure {
+				t.Errorf("secure for the second handler: %t, want %t", got, tt.wantSecure)
 			}
 		})
 	}
