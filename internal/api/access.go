@@ -162,7 +162,7 @@ func (a *API) guard(pattern string, h http.Handler) http.Handler {
 // lets read the answer may ask for it.
 func (a *API) policy(w http.ResponseWriter, r *http.Request, rule rule) error {
 	head, site := w.Header(), r.Header.Get("Sec-Fetch-Site")
-	private := a.private(r, rule)
+	private := rule.private(r)
 	head.Set(auth.PolicyHeader, auth.Policy(private, a.Access != nil, site))
 	if !private || a.Access != nil {
 		return nil
@@ -174,21 +174,13 @@ func (a *API) policy(w http.ResponseWriter, r *http.Request, rule rule) error {
 	return nil
 }
 
-// private reports whether a route's answer is patient data, or asked for by what is the
-// name of a file, or would be if it existed.
-func (a *API) private(r *http.Request, rule rule) bool {
-	if rule.object != ofPicture {
-		return rule.object != public
+// private reports whether a route's answer may be patient data, or is asked for by what
+// may be the name of a file.
+func (ru rule) private(r *http.Request) bool {
+	if ru.object != ofPicture {
+		return ru.object != public
 	}
-	if rule.label(r) {
-		return true
-	}
-	req := pictureRequest(r)
-	if !req.ByFile {
-		return false
-	}
-	_, byFile, err := a.Tiles.Find(req)
-	return byFile || err != nil
+	return ru.label(r) || pictureRequest(r).ByFile
 }
 
 // plain is an error as a plain handler answers it.

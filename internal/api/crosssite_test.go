@@ -4,7 +4,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -75,6 +78,40 @@ func TestOtherSitesByCORS(t *testing.T) {
 	for origin, want := range map[string]int{"https://viewer.example.org": 200, "https://evil.example.org": 403} {
 		if got := st.get("/label?img=a.tiff", "Origin", origin, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"); got.status != want {
 			t.Errorf("%s: %d, want %d", origin, got.status, want)
+		}
+	}
+}
+
+// With access control an address that is good by itself may be shown by any page that has
+// it; others by those of the same site.
+func TestPolicyWithAccess(t *testing.T) {
+	g := newGuardedSite(t)
+	sign := func(image string) string {
+		now := time.Now()
+		link, err := g.keys.SignURL(auth.Link{Image: image, Scope: account.ScopeLabel, User: g.ids["reader"], Issued: now, Expires: now.Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "?" + link.Encode()
+	}
+	label := "/api/v1/images/{image}/associated/label"
+	for _, tt := range []struct {
+		role, path, site, want string
+		status                 int
+	}{
+		{"reader", label, "cross-site", "same-origin", 200},
+		{"reader", label, "same-site", "same-site", 200},
+		{"reader", "/thumb/{store}/{name}", "cross-site", "same-origin", 200},
+		{"stranger", label + sign(g.slide), "cross-site", "cross-origin", 200},
+		{"stranger", label + sign(g.away), "cross-site", "same-origin", 401},
+		{"reader", label + sign(g.away), "cross-site", "same-origin", 200},
+		{"stranger", "/label?img=none.tiff", "cross-site", "same-origin", 401},
+		{"viewer", "/api/v1/images/{image}", "same-site", "same-site", 200},
+		{"viewer", "/api/v1/images/{image}/thumbnail", "cross-site", "cross-origin", 200},
+	} {
+		got := g.as(tt.role, "GET", g.fillIn(tt.path), "", "Sec-Fetch-Site", tt.site)
+		if policy := got.header.Get(auth.PolicyHeader); got.status != tt.status || policy != tt.want {
+			t.Errorf("%s: GET %.60s from %s: %d, policy %q, want %d, %q", tt.role, tt.path, tt.site, got.status, policy, tt.status, tt.want)
 		}
 	}
 }

@@ -23,8 +23,14 @@ func TestNamesTakeTheSame(t *testing.T) {
 		"label by name": func(t *Target) { t.ByFile, t.Label = true, true },
 	}
 	lists := []Question{
-		tileOf("other", "b"), {Store: "other", Image: "b", Scope: account.ScopeLabel}, {Store: "other", Scope: account.ScopeLabel}, {Store: "other", Scope: account.ScopeTiles},
-		tileOf("st", "a"), {Store: "st", Image: "a", Scope: account.ScopeLabel}, {Store: "st", Scope: account.ScopeLabel}, {Store: "st", Scope: account.ScopeTiles},
+		tileOf("other", "b"),
+		{Store: "other", Image: "b", Scope: account.ScopeLabel},
+		{Store: "other", Scope: account.ScopeLabel},
+		{Store: "other", Scope: account.ScopeTiles},
+		tileOf("st", "a"),
+		{Store: "st", Image: "a", Scope: account.ScopeLabel},
+		{Store: "st", Scope: account.ScopeLabel},
+		{Store: "st", Scope: account.ScopeTiles},
 	}
 	const no = `{"allow":false,"ttl":60}`
 	tests := []struct {

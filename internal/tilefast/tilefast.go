@@ -159,13 +159,16 @@ func (s *server) answer(ctx *fasthttp.RequestCtx, req *tiles.Request) {
 // serve answers with one tile, or returns why not before anything is written.
 func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.Request) error {
 	im, byFile, err := s.Tiles.Find(req)
-	if err := s.policy(ctx, req.ByFile && (byFile || err != nil)); err != nil {
+	if err := s.policy(ctx, req.ByFile && (s.Gate != nil || byFile || err != nil)); err != nil {
 		return err
 	}
 	private := false
 	if s.Gate != nil {
 		if private, err = s.allow(c, ctx, req, im, byFile, err); err != nil {
 			return err
+		}
+		if !byFile {
+			ctx.Response.Header.Set(auth.PolicyHeader, "cross-origin") // also by a route that takes names: told to those alone who may see it
 		}
 	} else if err != nil {
 		return err

@@ -98,13 +98,16 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request) {
 // serve answers with one tile, or returns why not before anything is written.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Request) (status, bytes int, err error) {
 	im, byFile, err := h.Tiles.Find(req)
-	if err := h.policy(w, r, req.ByFile && (byFile || err != nil)); err != nil {
+	if err := h.policy(w, r, req.ByFile && (h.Gate != nil || byFile || err != nil)); err != nil {
 		return 0, 0, err
 	}
 	private := false
 	if h.Gate != nil {
 		if private, err = h.allow(w, r, req, im, byFile, err); err != nil {
 			return 0, 0, err
+		}
+		if !byFile {
+			w.Header()[auth.PolicyHeader] = anyOrigin // also by a route that takes names: told to those alone who may see it
 		}
 	} else if err != nil {
 		return 0, 0, err

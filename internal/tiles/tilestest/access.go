@@ -241,6 +241,9 @@ func otherOrigins(t *testing.T, base string, keys *auth.Keys) {
 	}{
 		{"/api/v1/images/a/tiles/0/0/0", "Bearer a", "cross-site", "cross-origin", 200},
 		{"/api/v1/images/a/tiles/0/0/0", "", "cross-site", "cross-origin", 401},
+		{"/tile/st/a/t.jpg", "Bearer a", "cross-site", "cross-origin", 200},
+		{"/tile/pub/open/t.jpg", "", "cross-site", "cross-origin", 200},
+		{"/tile/st/b/t.jpg", "Bearer a", "cross-site", "same-origin", 403},
 		{"/tile/st/a.tiff/t.jpg", "Bearer reader", "cross-site", "same-origin", 200},
 		{"/tile/st/a.tiff/t.jpg", "Bearer reader", "same-site", "same-site", 200},
 		{"/tile/st/a.tiff/t.jpg", "Bearer reader", "", "same-origin", 200},
