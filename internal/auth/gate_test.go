@@ -460,6 +460,10 @@ func TestHitAllocatesNothing(t *testing.T) {
 	if s := g.Stats(); s.Remembered != 1001 || s.Asked != 1 || s.Failed != 0 {
 		t.Errorf("figures %+v, want 1001 remembered and 1 asked", s)
 	}
+	target := Target{Known: true, Named: q.Image, Store: q.Store, Image: q.Image}
+	if n := testing.AllocsPerRun(1000, func() { g.Tile(ctx, c, &target) }); n != 0 {
+		t.Errorf("%v allocations for a tile", n)
+	}
 }
 
 func BenchmarkHit(b *testing.B) {
