@@ -48,12 +48,10 @@ func (p *pass) missHeard(ctx context.Context, gone []string) (hurry, error) {
 	return noHurry, p.miss(ctx, gone)
 }
 
-// missOne marks a slide missing whose file a person wants to have looked at, and whose
-// file is gone, if not too many others are, too.
+// missOne marks a slide missing whose file is gone, as was found when a person wanted it
+// looked at. That person has seen one slide and not how many are gone, so all are
+// counted as a pass would, whichever process has made the last one.
 func (p *pass) missOne(ctx context.Context, path string) error {
-	if err := p.guarded(); err != nil {
-		return err
-	}
 	gone := 0
 	for other, e := range p.s.mirror.files(p.store.ID) {
 		if ctx.Err() != nil {
