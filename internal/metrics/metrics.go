@@ -46,7 +46,7 @@ func New(version string) *Recorder {
 			Name: "ptiffstore_requests_total", Help: "Requests answered, by route and status.",
 		}, []string{"route", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ptiffstore_request_seconds", Help: "Time from the head of a request to the end of its answer.",
+			Name: "ptiffstore_request_seconds", Help: "Time from when a request is served until its answer is complete.",
 			Buckets: []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 30},
 		}, []string{"route"}),
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
