@@ -230,7 +230,7 @@ func (c *Catalog) Server(ctx context.Context) (Server, error) {
 		query = `SELECT 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1), pg_database_size(current_database()),
 			current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
 				- (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int,
-			pg_is_in_recovery() OR coalesce(NOT has_table_privilege(to_regclass('counters'), 'UPDATE'), FALSE), ` + c.now
+			pg_is_in_recovery() OR EXISTS (SELECT 1 FROM pg_settings WHERE name = 'default_transaction_read_only' AND reset_val = 'on') OR coalesce(NOT has_table_privilege(to_regclass('counters'), 'UPDATE'), FALSE), ` + c.now
 	}
 	var now int64
 	began := time.Now()

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"io"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -106,7 +107,10 @@ var sick = []struct {
 			s.must(c.BeatWorker(s.t.Context(), catalog.Worker{ID: "w", Host: "here", Version: version, Queues: []string{"default"}, StartedAt: old}))
 		})
 		s.edit(func(st *catalog.Store) { st.LastSync = &old })
-	}, []string{`wrong store .*: it was last gone through to the end 3 hours ago → .*--dry-run`}},
+	}, []string{`wrong store .*: it was last gone through to the end 3 hours ago → .*--dry-run`, `wrong watches: nobody watches the store "Scanner 1" .*a worker that should is alive → the log of its worker`}},
+	{"a process that is degraded", func(s *site) {
+		s.Listen = serves(s.t, "ready, but degraded\nwatch: 2 of 3 failing since 2026-01-01T00:00:00Z: the database does not serve\n")
+	}, []string{`wrong background 127.*: watch: 2 of 3 failing since .*: the database does not serve → the log of the process`}},
 	{"a managed store without its marker", func(s *site) {
 		managedStore(s, func(root string) { s.must(os.Remove(filepath.Join(root, ".ptiffstore-store"))) })
 	}, []string{`wrong store "Archive" .*has no file .ptiffstore-store.* → mount its disk`}},
@@ -503,4 +507,11 @@ func asNobody(t *testing.T, run string) {
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
 		t.Errorf("as nobody: %v\n%s", err, out)
 	}
+}
+
+// serves answers everything with text, and returns where.
+func serves(t *testing.T, text string) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
 }
