@@ -17,7 +17,7 @@ import (
 // those of the server that runs.
 func TestServeWithUsers(t *testing.T) {
 	dir := slidesIn(t, map[string]*slideFile{patient + " 1.tiff": philips})
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	s := start(t, "serve", dir, "--data", o.data, "--auth", "local")
 	link := regexp.MustCompile(regexp.QuoteMeta(s.url) + `/setup#ptb_\S+`)
 	await(t, "the link for the first admin", func() bool { return link.MatchString(s.log.String()) })
@@ -86,7 +86,7 @@ func await(t *testing.T, what string, ok func() bool) {
 // A tile server that asks another who may see what.
 func TestTileserverOfCentral(t *testing.T) {
 	dir := slidesIn(t, map[string]*slideFile{patient + " 1.tiff": philips})
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	centre := start(t, "serve", dir, "--data", o.data, "--auth", "local", "--no-admin-link")
 	o.says(goodPassword+"\n", "user", "add", "anna", "--admin")
 	token := "Bearer " + o.says("", "token", "add", "--user", "anna", "--scope", "admin")

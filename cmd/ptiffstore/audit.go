@@ -37,14 +37,20 @@ func (c *auditCmd) print(ctx context.Context, std streams, a *account.Accounts) 
 	if c.Refused {
 		f.Allowed = new(bool)
 	}
-	if u, err := findUser(ctx, a, c.User); c.User != "" && err == nil { // one who is no more still has done what they did
-		f.User = u.ID
+	var unknown error // one who is no more still has done what they did
+	if c.User != "" {
+		u, err := findUser(ctx, a, c.User)
+		if unknown = err; err == nil {
+			f.User = u.ID
+		}
 	}
+	found := false
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	if !c.JSON {
 		fmt.Fprintln(w, "WHEN\tWHO\tWHAT\tTO WHAT\tOUTCOME\tFROM\tMORE")
 	}
 	err := c.each(ctx, a, f, func(e *account.Event) error {
+		found = true
 		if c.JSON {
 			return json.NewEncoder(std.out).Encode(e)
 		}
@@ -57,6 +63,9 @@ func (c *auditCmd) print(ctx context.Context, std streams, a *account.Accounts) 
 	})
 	if err != nil {
 		return err
+	}
+	if unknown != nil && !found {
+		return unknown
 	}
 	return w.Flush()
 }

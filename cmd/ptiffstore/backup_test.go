@@ -47,13 +47,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := &place{Database: pgtest.New(t)}
-	c, _, err := server.create(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
+	createCatalog(t, server)
 	refused := []struct {
 		name, want string
 		args       []string

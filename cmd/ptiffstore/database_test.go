@@ -16,10 +16,16 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/pgtest"
 )
 
-// newCatalog creates an empty catalog in a data directory, as serve does.
-func newCatalog(t *testing.T, data string) {
+// newCatalog creates a data directory with an empty catalog, as serve does.
+func newCatalog(t *testing.T) string {
 	t.Helper()
-	p := &place{Data: data}
+	p := &place{Data: t.TempDir()}
+	createCatalog(t, p)
+	return p.Data
+}
+
+func createCatalog(t *testing.T, p *place) {
+	t.Helper()
 	c, _, err := p.create(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +196,7 @@ func TestWaitForCatalog(t *testing.T) {
 					t.Error("it has created the data directory")
 				}
 				if created {
-					newCatalog(t, data)
+					createCatalog(t, &place{Data: data})
 					waitFor(t, "its cache", func() bool { return exists(filepath.Join(data, "cache")) })
 				}
 				cancel()

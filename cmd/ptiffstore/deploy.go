@@ -68,6 +68,11 @@ func (c *deploySite) write(std streams, files []deploy.File) error {
 	if c.Force {
 		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	}
+	for _, f := range files { // all of them or none
+		if path := filepath.Join(c.Out, f.Name); !c.Force && exists(path) {
+			return fmt.Errorf("%s is there already: say --force to write over it", path)
+		}
+	}
 	for _, f := range files {
 		path := filepath.Join(c.Out, f.Name)
 		w, err := os.OpenFile(path, flags, 0o640)

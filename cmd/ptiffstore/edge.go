@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 
@@ -84,6 +85,10 @@ func (*edgeRemoveCmd) Help() string {
 // Run removes the edge.
 func (c *edgeRemoveCmd) Run(ctx context.Context) error {
 	return c.withPeople(ctx, "edge.remove", func(a *account.Accounts) (string, error) {
-		return c.ID, a.DeleteEdge(ctx, c.ID)
+		err := a.DeleteEdge(ctx, c.ID)
+		if errors.Is(err, account.ErrNotFound) {
+			err = fmt.Errorf("there is no edge with the id %q: see ptiffstore edge list", c.ID)
+		}
+		return c.ID, err
 	})
 }

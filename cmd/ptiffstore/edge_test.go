@@ -7,7 +7,7 @@ import (
 
 func TestEdgeCommands(t *testing.T) {
 	t.Parallel()
-	db := "--data=" + t.TempDir()
+	db := "--data=" + newCatalog(t)
 	if secret := done(t, "edge", "add", "https://tiles.example.org", db); len(secret) < 32 {
 		t.Errorf("edge add prints %q, want a secret", secret)
 	}

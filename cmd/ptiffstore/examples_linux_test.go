@@ -24,7 +24,7 @@ import (
 func TestNginx(t *testing.T) {
 	t.Parallel()
 	p := startNginx(t)
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	o.says(goodPassword, "user", "add", "anna", "--admin")
 	login := []string{"Authorization", "Bearer " + o.says("", "token", "add", "--user", "anna", "--scope", "admin")}
 	archive := filepath.Join(slidesIn(t, nil), "archive")
@@ -214,7 +214,7 @@ func TestEmptyRoot(t *testing.T) {
 	}
 	t.Parallel()
 	const uid = 65532
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	o.says(goodPassword, "user", "add", "anna", "--admin")
 	login := []string{"Authorization", "Bearer " + o.says("", "token", "add", "--user", "anna", "--scope", "admin")}
 	centre := launch(t, "serve", "--data", o.data, "--auth", "local")

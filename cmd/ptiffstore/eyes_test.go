@@ -53,7 +53,7 @@ func observed(t *testing.T) *seen {
 		t.Fatal(err)
 	}
 	deliver(t, philips, filepath.Join(dir, name))
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	s := start(t, "serve", dir, "--data", o.data, "--auth", "local", "--no-worker", "--no-admin-link", "--metrics-listen", "127.0.0.1:0")
 	o.says(goodPassword+"\n", "user", "add", patient, "--admin")
 	token := "Bearer " + o.says("", "token", "add", "--user", patient, "--scope", "admin")

@@ -30,7 +30,7 @@ type campus struct {
 // worker on each of the others.
 func openCampus(t *testing.T) *campus {
 	t.Helper()
-	c := &campus{office: &office{t, t.TempDir()}, mount: filepath.Join(t.TempDir(), "slides")}
+	c := &campus{office: newOffice(t), mount: filepath.Join(t.TempDir(), "slides")}
 	if err := os.Mkdir(c.mount, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +53,7 @@ func openCampus(t *testing.T) *campus {
 	t.Cleanup(func() { c.db.Close() })
 
 	here, there := "--database="+c.db.URL, "--database="+c.db.URLAt()
+	createCatalog(t, &place{Database: c.db.URL})
 	for _, name := range []string{"anna", "carl"} {
 		c.office.says(goodPassword, "user", "add", name, here)
 	}

@@ -162,6 +162,9 @@ func (c *imageMapCmd) set(ctx context.Context, std streams, from io.Reader, cat 
 			return err
 		}
 	}
+	if set+failed == 0 {
+		return fmt.Errorf("%s: there are no lines in it", c.File)
+	}
 	fmt.Fprintf(std.out, "%d set, %d failed\n", set, failed)
 	if failed > 0 {
 		return errors.New("not all lines could be done")

@@ -16,8 +16,7 @@ import (
 // write-ahead log in use.
 func TestSQLiteKeepsItsLock(t *testing.T) {
 	t.Parallel()
-	p := &place{Data: t.TempDir()}
-	newCatalog(t, p.Data)
+	p := &place{Data: newCatalog(t)}
 	d, err := p.desk(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -50,8 +49,7 @@ func TestSQLiteKeepsItsLock(t *testing.T) {
 // and under programs that take no part in its lock.
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
-	data := t.TempDir()
-	newCatalog(t, data)
+	data := newCatalog(t)
 	folder := done(t, "backup", t.TempDir(), "--data="+data)
 	restore := []string{"restore", folder, "--data=" + data, "--force"}
 	refused := func(what string) {

@@ -29,7 +29,7 @@ func TestServeOIDC(t *testing.T) {
 	}})
 	t.Cleanup(proxy.Close)
 	p := oidctest.Start(t, "127.0.0.1:0", proxy.URL+"/api/v1/auth/oidc/callback")
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	o.says("", "group", "add", "pathologists", "--external", "path")
 	o.says("", "grant", "add", "--group", "pathologists", "--role", "reader", "--everything")
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -172,7 +172,7 @@ func TestOIDCFlags(t *testing.T) {
 		"is not https":                      {"--auth", "local", "--oidc-issuer", "http://login.example.org", "--oidc-client-id", "x", "--public-url", "https://slides.example.org"},
 		"oidc-client-secret-file /dev/null": {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x", "--public-url", "https://slides.example.org", "--oidc-client-secret-file", "/dev/null"},
 	} {
-		o := &office{t, t.TempDir()}
+		o := newOffice(t)
 		o.refuses(words, "", append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
 	}
 }

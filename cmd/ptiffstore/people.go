@@ -275,6 +275,9 @@ func (*userSetCmd) Help() string {
 
 // Run changes the user.
 func (c *userSetCmd) Run(ctx context.Context, std streams) error {
+	if c.Name == nil && c.DisplayName == nil && c.Disabled == nil && c.Admin == nil {
+		return &exitError{exitUsage, errors.New("nothing to change: give --name, --display-name, --disabled or --admin")}
+	}
 	return c.withPeople(ctx, "user.set", func(a *account.Accounts) (string, error) {
 		u, err := findUser(ctx, a, c.User)
 		if err != nil {
@@ -465,6 +468,9 @@ func (*groupSetCmd) Help() string {
 
 // Run changes the group.
 func (c *groupSetCmd) Run(ctx context.Context, std streams) error {
+	if c.Name == nil && c.External == nil {
+		return &exitError{exitUsage, errors.New("nothing to change: give --name or --external")}
+	}
 	return c.withPeople(ctx, "group.set", func(a *account.Accounts) (string, error) {
 		g, err := findGroup(ctx, a, c.Group)
 		if err != nil {

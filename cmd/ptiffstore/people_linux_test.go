@@ -63,7 +63,7 @@ func TestPrompt(t *testing.T) {
 			}()
 			asked := &asking{words: tt.typed[:], person: person}
 			var out bytes.Buffer
-			code := run(t.Context(), []string{"user", "add", "anna", "--data", t.TempDir()}, streams{out: &out, err: asked, in: program})
+			code := run(t.Context(), []string{"user", "add", "anna", "--data", newCatalog(t)}, streams{out: &out, err: asked, in: program})
 			said := asked.buf.String()
 			if (code == exitOK) != (tt.want == "") || !strings.Contains(said, tt.want) || !strings.HasPrefix(said, "Password: \nOnce more: \n") {
 				t.Errorf("exit code %d, err %q", code, said)

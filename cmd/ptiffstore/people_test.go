@@ -23,6 +23,12 @@ type office struct {
 	data string
 }
 
+// newOffice makes one, where a server has been once.
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	return &office{t, newCatalog(t)}
+}
+
 // says runs a command that must succeed, and returns what it prints.
 func (o *office) says(in string, args ...string) string {
 	o.t.Helper()
@@ -82,7 +88,7 @@ func items(t *testing.T, text string) []map[string]any {
 
 func TestUserCommands(t *testing.T) {
 	t.Parallel()
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(goodPassword+"\r\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -179,7 +185,7 @@ func (o *office) checkAudit(want string) {
 
 func TestGroupCommands(t *testing.T) {
 	t.Parallel()
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	o.says("", "user", "add", "anna", "--no-password")
 	o.says("", "group", "add", "pathologists")
 	o.says("", "group", "add", "students", "--external", "med-students")
@@ -215,7 +221,7 @@ func TestGroupCommands(t *testing.T) {
 
 func TestTokenCommands(t *testing.T) {
 	t.Parallel()
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	o.says("", "user", "add", "robot", "--no-password")
 	token := o.says("", "token", "add", "--user", "robot", "--scope", "write", "--scope", "label", "--expires", "90d", "--label", "scanner 1")
 	_, k, err := o.accounts().UseToken(t.Context(), token)
@@ -281,7 +287,7 @@ func TestParseEnd(t *testing.T) {
 
 func TestGrantCommands(t *testing.T) {
 	t.Parallel()
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	o.says("", "store", "add", slidesIn(t, nil), "--label", "Scanner 1")
 	cat, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(o.data, "catalog.db"))
 	if err != nil {

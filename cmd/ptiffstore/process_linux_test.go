@@ -331,7 +331,7 @@ func TestSignals(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"serve", "tileserver"} {
 		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-			p := launch(t, mode, "--data", t.TempDir())
+			p := launch(t, mode, "--data", newCatalog(t))
 			if a := p.get("/readyz"); a.status != http.StatusOK {
 				t.Errorf("%s: readyz has status %d", mode, a.status)
 			}

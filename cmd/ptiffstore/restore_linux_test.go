@@ -12,8 +12,7 @@ import (
 // TestBackupsWithinASecond makes several: each has a folder of its own.
 func TestBackupsWithinASecond(t *testing.T) {
 	t.Parallel()
-	data, to := t.TempDir(), t.TempDir()
-	newCatalog(t, data)
+	data, to := newCatalog(t), t.TempDir()
 	seen := map[string]bool{}
 	for range 5 {
 		folder := done(t, "backup", to, "--data="+data)
@@ -88,8 +87,7 @@ func TestRestoreAfterCrash(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			data := killedCatalog(t)
-			other := t.TempDir()
-			newCatalog(t, other)
+			other := newCatalog(t)
 			done(t, "store", "add", t.TempDir(), "--label=other", "--data="+other)
 			folder := done(t, "backup", t.TempDir(), "--data="+other)
 			tt.crash(t, data)
@@ -145,8 +143,7 @@ func killedCatalog(t *testing.T) string {
 func TestRestoreFromPipe(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{manifestName, "catalog.db"} {
-		data, target := t.TempDir(), filepath.Join(t.TempDir(), "new")
-		newCatalog(t, data)
+		data, target := newCatalog(t), filepath.Join(t.TempDir(), "new")
 		folder := done(t, "backup", t.TempDir(), "--data="+data)
 		mustPipe(t, filepath.Join(folder, name))
 		if r := command(t, "restore", folder, "--data="+target); r.code != exitFailure || !strings.Contains(r.err, "not a regular file") {

@@ -158,7 +158,7 @@ func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	p := startNginx(t)
 	dir := slidesIn(t, map[string]*slideFile{"1.tiff": plain})
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	o.says(goodPassword, "user", "add", "anna", "--admin")
 	token := o.says("", "token", "add", "--user", "anna", "--scope", "admin")
 	login := []string{"Authorization", "Bearer " + token}
@@ -237,7 +237,7 @@ func TestRollingRestart(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"serve", "tileserver"} {
-		p := launch(t, kind, "--data", t.TempDir(), "--drain", "1h")
+		p := launch(t, kind, "--data", newCatalog(t), "--drain", "1h")
 		p.get("/readyz") // leaves a connection that is kept open
 		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)

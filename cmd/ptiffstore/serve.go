@@ -154,8 +154,12 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 	if s.cache, err = made.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
+	absent := errors.Is(catalog.Require(ctx, s.url), catalog.ErrNoCatalog)
 	if s.catalog, err = catalog.Open(ctx, s.url); err != nil {
 		return nil, errors.Join(err, lock.Release())
+	}
+	if absent { // a mistyped --data is noticed by this line
+		s.log.Info("created a new catalog", "in", p.words(s.url))
 	}
 	s.maker = made.New(made.Options{Cache: s.cache})
 	s.memory = port.LimitMemory(k.MemoryLimit << 20)

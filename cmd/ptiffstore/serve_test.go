@@ -414,6 +414,9 @@ func TestServeRefused(t *testing.T) {
 			{taken.Addr().String(), "address already in use"},
 		} {
 			data := filepath.Join(t.TempDir(), "data")
+			if mode == "tileserver" && tt.want != "--insecure-no-auth" {
+				data = newCatalog(t) // else it would wait for one
+			}
 			r := command(t, mode, "--data", data, "--listen", tt.listen)
 			if r.code != exitFailure || r.out != "" || !strings.Contains(r.err, "--listen "+tt.listen) || !strings.Contains(r.err, tt.want) {
 				t.Fatalf("%s --listen %s: %v, want exit code %d and %q", mode, tt.listen, r, exitFailure, tt.want)

@@ -252,6 +252,9 @@ func (*storeSetCmd) Help() string {
 
 // Run changes the store.
 func (c *storeSetCmd) Run(ctx context.Context) error {
+	if names, err := c.names(); err == nil && len(names) == 0 && !c.Release {
+		return &exitError{exitUsage, errors.New("nothing to change: give a setting, such as --label or --schedule")}
+	}
 	cat, err := c.open(ctx)
 	if err != nil {
 		return err

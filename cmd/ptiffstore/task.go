@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -114,6 +115,9 @@ func (c *taskListCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer d.close()
+	if kinds := (&crew{}).kinds(); c.Kind != "" && !slices.ContainsFunc(kinds, func(k jobs.Kind) bool { return k.Name == c.Kind }) {
+		return fmt.Errorf("%w: %q", jobs.ErrUnknownKind, c.Kind)
+	}
 	f := jobs.Filter{State: jobs.State(c.State), Kind: c.Kind, Queue: c.Queue, Limit: c.Limit}
 	if c.Store != "" {
 		s, err := findStore(ctx, d.catalog, c.Store)
@@ -226,6 +230,9 @@ func (c *taskWaitCmd) Run(ctx context.Context, std streams) error {
 	return fmt.Errorf("the task was %s", v.State)
 }
 
+// endWords say how a task has ended.
+var endWords = map[jobs.State]string{jobs.Succeeded: "succeeded", jobs.Failed: "failed", jobs.Cancelled: "was cancelled"}
+
 type taskCancelCmd struct {
 	place
 	Task string `arg:"" help:"Id of the task."`
@@ -242,6 +249,13 @@ func (c *taskCancelCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.close()
+	before, err := d.Get(ctx, c.Task)
+	if err != nil {
+		return err
+	}
+	if before.FinishedAt != nil {
+		return fmt.Errorf("the task has ended already: it %s", endWords[before.State])
+	}
 	_, err = d.Cancel(ctx, c.Task)
 	return err
 }

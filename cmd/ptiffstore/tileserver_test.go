@@ -131,7 +131,7 @@ func TestTileserverStops(t *testing.T) {
 		goleak.IgnoreCurrent(), goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 	}
-	s := start(t, "tileserver", "--data", t.TempDir())
+	s := start(t, "tileserver", "--data", newCatalog(t))
 	if a := s.get("/healthz"); a.status != http.StatusOK {
 		t.Errorf("status %d", a.status)
 	}
@@ -147,7 +147,7 @@ func TestTileserverStops(t *testing.T) {
 // request, and no more.
 func TestTileserverHalfRequest(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	s := start(t, "tileserver", "--data", t.TempDir())
+	s := start(t, "tileserver", "--data", newCatalog(t))
 	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)

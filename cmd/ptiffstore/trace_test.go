@@ -64,7 +64,7 @@ func TestTraces(t *testing.T) {
 	otlp := "--otlp-endpoint=" + at.URL
 	const name = patient + " 1.tiff"
 	dir := slidesIn(t, map[string]*slideFile{name: philips})
-	o := &office{t, t.TempDir()}
+	o := newOffice(t)
 	s := start(t, "serve", dir, "--data", o.data, "--auth", "local", "--no-worker", "--no-admin-link", otlp)
 	o.says(goodPassword+"\n", "user", "add", patient, "--admin")
 	token := "Bearer " + o.says("", "token", "add", "--user", patient, "--scope", "admin")

@@ -76,10 +76,11 @@ func (c *verifyCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	v := &verify.Verifier{Catalog: cat, Log: c.logger(std.err)}
-	damaged, failed := 0, error(nil)
+	read, damaged, failed := 0, 0, error(nil)
 	for i := range list {
 		s := &list[i]
 		r, err := v.Store(ctx, s.ID, verify.Options{Rate: c.Rate * 1e6})
+		read += r.Checked + len(r.Damaged) + len(r.Unreadable)
 		damaged += len(r.Damaged)
 		if perr := c.print(std, s, r); perr != nil {
 			return perr
@@ -88,10 +89,15 @@ func (c *verifyCmd) Run(ctx context.Context, std streams) error {
 			failed = errors.Join(failed, fmt.Errorf("store %s: %w", s.ID, err))
 		}
 	}
-	if failed == nil && damaged > 0 {
+	switch {
+	case failed != nil:
+		return failed
+	case damaged > 0:
 		return &exitError{exitFile, fmt.Errorf("%d files are damaged", damaged)}
+	case read == 0:
+		return errors.New("no file was verified: there are no slides. See ptiffstore store list, and whether --data or --database are the server's")
 	}
-	return failed
+	return nil
 }
 
 func (c *verifyCmd) stores(ctx context.Context, cat *catalog.Catalog) ([]catalog.Store, error) {
