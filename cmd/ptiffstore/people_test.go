@@ -257,7 +257,22 @@ func TestTokenCommands(t *testing.T) {
 	if _, _, err := o.accounts().UseToken(t.Context(), token); err == nil {
 		t.Error("a removed token is still good")
 	}
-	o.checkAudit("user.add token.add token.add token.remove")
+	o.says(goodPassword, "user", "add", "anna")
+	annas := o.says("", "token", "add", "--user", "anna")
+	for _, revoke := range []bool{false, true} {
+		args := []string{"user", "password", "anna"}
+		if revoke {
+			args = append(args, "--revoke-tokens")
+		}
+		o.says("another password", args...)
+		if _, _, err := o.accounts().UseToken(t.Context(), annas); (err != nil) != revoke {
+			t.Errorf("a token after %q: %v", args, err)
+		}
+	}
+	if _, _, err := o.accounts().UseToken(t.Context(), made.Secret); err != nil {
+		t.Errorf("the token of another: %v", err)
+	}
+	o.checkAudit("user.add token.add token.add token.remove user.add token.add user.password user.password")
 }
 
 func TestParseEnd(t *testing.T) {
