@@ -1,0 +1,125 @@
+package blob
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotRegular reports a path at which there is something else than a regular file: a
+// named pipe, a socket, a device or a folder.
+var ErrNotRegular = errors.New("it is not a regular file")
+
+// readOnly opens without waiting: opening a named pipe would wait until somebody writes
+// to it, and a terminal would become that of the process.
+const readOnly = os.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
+
+// Open opens the regular file at path for reading, symbolic links followed. The error for
+// anything else wraps [ErrNotRegular]; what is known not to be a regular file is not even
+// opened, as that alone may have an effect on a device.
+//
+// Opening may take for ever on a file system whose server is away.
+func Open(path string) (*os.File, error) {
+	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	f, err := os.OpenFile(path, readOnly, 0)
+	if err != nil {
+		return nil, err
+	}
+	return onlyRegular(f)
+}
+
+// OpenIn is [Open] for a path below root, which nothing leads out of.
+func OpenIn(root *os.Root, path string) (*os.File, error) {
+	return OpenFileIn(root, path, readOnly)
+}
+
+// OpenFileIn is OpenIn with flags of its own, such as [os.O_RDWR], for a file that is there.
+func OpenFileIn(root *os.Root, path string, flags int) (*os.File, error) {
+	f, err := root.OpenFile(path, flags|readOnly, 0)
+	if err != nil {
+		return nil, err
+	}
+	return onlyRegular(f)
+}
+
+// onlyRegular returns f, or closes it if it is not a regular file.
+func onlyRegular(f *os.File) (*os.File, error) {
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: f.Name(), Err: ErrNotRegular}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// OpenFolder opens the folder at path, symbolic links followed. The error is ENOTDIR for
+// anything else, which is not waited for.
+func OpenFolder(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+}
+
+// OpenRoot is [os.OpenRoot], which for a named pipe would wait: behind its path there is
+// nothing that could be waited for.
+func OpenRoot(path string) (*os.Root, error) { return os.OpenRoot(path + "/.") }
+
+// OpenRootIn is OpenRoot for a folder below another root.
+func OpenRootIn(root *os.Root, path string) (*os.Root, error) { return root.OpenRoot(path + "/.") }
+
+// SyncFolder makes what was done in a folder last.
+func SyncFolder(path string) error {
+	d, err := OpenFolder(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// ReadFileIn is [ReadFile] for a path below root.
+func ReadFileIn(root *os.Root, path string, most int64) ([]byte, error) {
+	f, err := OpenIn(root, path)
+	if err != nil {
+		return nil, err
+	}
+	return readAll(f, most)
+}
+
+// ReadFile returns the contents of the regular file at path, which has at most that many
+// bytes.
+func ReadFile(path string, most int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return readAll(f, most)
+}
+
+// readAll reads f, and closes it.
+func readAll(f *os.File, most int64) ([]byte, error) {
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(b)) > most {
+		err = &fs.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("it has more than %d bytes", most)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Free is how many bytes the file system that holds path has for this process.
+func Free(path string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:gosec,unconvert // kinds differ between systems
+}
