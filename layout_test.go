@@ -26,8 +26,8 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/barcode", "", "github.com/boombuler/barcode github.com/makiuchi-d/gozxing"},
 	{"internal/blob", "", "golang.org/x/sys"},
 	{"internal/synth", "internal/barcode", "golang.org/x/image github.com/klauspost/compress"},
-	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego"},
-	{"internal/convert", "tiff slide internal/render", "github.com/klauspost/compress"},
+	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego golang.org/x/sync"},
+	{"internal/convert", "tiff slide internal/render internal/blob", "github.com/klauspost/compress"},
 	{"internal/strictjson", "", ""},
 	{"internal/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/loop", "", ""},
@@ -43,7 +43,7 @@ var layout = []struct{ room, rooms, modules string }{
 		"modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/crypto golang.org/x/text",
 	},
 	{"internal/web", "", ""},
-	{"internal/config", "", "go.yaml.in/yaml/v3"},
+	{"internal/config", "internal/blob", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/web", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
 	{"internal/declaration", "internal/catalog internal/ingest internal/config", ""},
 	{"internal/port", "internal/web", "golang.org/x/sys"},
@@ -51,7 +51,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/oidc/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/auth", "internal/strictjson internal/account internal/web internal/loop", ""},
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
-	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/web internal/loop", "golang.org/x/sys"},
+	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/web internal/loop internal/blob", "golang.org/x/sys"},
 	{"internal/made", "slide internal/render internal/tiles", ""},
 	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp"},
 	{"internal/iiif", "", ""},
@@ -70,7 +70,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/notice", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/web internal/port internal/upload internal/loop " +
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/web internal/port internal/upload internal/loop internal/blob " +
 			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},

@@ -58,6 +58,41 @@ func (s *Slide) ReadAssociated(kind string) (*Picture, error) {
 	return nil, first
 }
 
+// AssociatedCost is how many bytes of memory [Slide.ReadAssociated] takes at most for a
+// picture of that kind, 0 if there is none.
+func (s *Slide) AssociatedCost(kind string) int64 {
+	cost := int64(0)
+	for i := range s.pictures {
+		p := &s.pictures[i]
+		switch {
+		case p.kind != kind:
+		case p.dir == nil:
+			cost = max(cost, 3*min(p.text.n, maxSpan)) // text, the same without references, and what it stands for
+		default:
+			cost = max(cost, s.stripCost(p.dir))
+		}
+	}
+	return cost
+}
+
+// stripCost is what reading the strips of a directory takes: each is read once, into
+// memory of its own size and that of the tables that all of them share.
+func (s *Slide) stripCost(d *tiff.Directory) int64 {
+	p, err := s.findStrips(d)
+	if err != nil {
+		return 0 // reading fails likewise
+	}
+	tables, total := uint64(64), uint64(0) // and the Adobe marker
+	if p.Layout.Codec == JPEG {
+		b, _ := d.Bytes(tiff.TagJPEGTables)
+		tables += uint64(len(b))
+	}
+	for i := range ceilDiv(p.Height, p.RowsPerStrip) {
+		total += min(p.counts.At(i), maxPictureBytes) + tables
+	}
+	return int64(total)
+}
+
 func (s *Slide) readPicture(p *picture) (*Picture, error) {
 	if p.dir != nil {
 		return s.readStrips(p.dir)

@@ -104,7 +104,7 @@ func write(t *testing.T, dir, name string, b []byte, lay slide.Layout, w, h int)
 	name += ".jpg"
 	if lay.Codec != slide.JPEG {
 		name = name[:len(name)-3] + "png"
-		m, err := render.Decode(b, lay, w, h)
+		m, err := render.Decode(t.Context(), b, lay, w, h)
 		if err != nil {
 			t.Fatal(err)
 		}

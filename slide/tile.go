@@ -52,6 +52,33 @@ func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 	return b, nil
 }
 
+// TileBytes is how long a tile is as [Slide.AppendTile] returns it, at most; 0 if it
+// would return an error.
+func (s *Slide) TileBytes(level, col, row int) int64 {
+	if level < 0 || level >= len(s.Levels) {
+		return 0
+	}
+	l, src := &s.Levels[level], s.sources[level]
+	if col < 0 || row < 0 || col >= l.Columns || row >= l.Rows {
+		return 0
+	}
+	t := src.table.Load()
+	if t == nil {
+		var err error
+		if t, err = s.load(src, &l.Layout); err != nil {
+			return 0
+		}
+	}
+	_, n, err := t.extent(src, col, row)
+	if err != nil || n > maxTileBytes {
+		return 0
+	}
+	if l.Layout.Codec == JPEG {
+		n += uint64(t.room())
+	}
+	return int64(n)
+}
+
 // appendExtent appends the tile of n bytes at off.
 func (s *Slide) appendExtent(dst []byte, l *Level, src *source, t *table, off, n uint64) ([]byte, error) {
 	if err := s.within(off, n, src.offsets); err != nil {

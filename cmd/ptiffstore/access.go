@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/internal/trace"
@@ -142,6 +142,9 @@ func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
 	return nil
 }
 
+// maxSecret bounds the files of secrets and certificates.
+const maxSecret = 1 << 20
+
 // openOIDC lets people log in at an OpenID Connect provider, if there is one. It may be
 // away for now.
 func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
@@ -152,7 +155,7 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 	s.warnExposed("--oidc-client-secret-file", o.OIDCSecret)
 	secret := ""
 	if o.OIDCSecret != "" {
-		b, err := os.ReadFile(o.OIDCSecret)
+		b, err := blob.ReadFile(o.OIDCSecret, maxSecret)
 		if err != nil {
 			return fmt.Errorf("--oidc-client-secret-file: %w", err)
 		}
@@ -182,7 +185,7 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 func (o *access) centralOptions(insecure bool) (co auth.CentralOptions, err error) {
 	co = auth.CentralOptions{URL: o.Central, Cookie: o.CentralCookie, Path: o.CentralPath, Insecure: insecure}
 	if o.CentralCA != "" {
-		pem, err := os.ReadFile(o.CentralCA)
+		pem, err := blob.ReadFile(o.CentralCA, maxSecret)
 		if err != nil {
 			return co, fmt.Errorf("--central-ca: %w", err)
 		}
@@ -191,7 +194,7 @@ func (o *access) centralOptions(insecure bool) (co auth.CentralOptions, err erro
 		}
 	}
 	if o.EdgeSecret != "" {
-		b, err := os.ReadFile(o.EdgeSecret)
+		b, err := blob.ReadFile(o.EdgeSecret, maxSecret)
 		if err != nil {
 			return co, fmt.Errorf("--edge-secret-file: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
 const (
@@ -27,6 +28,7 @@ const (
 type arrivals struct {
 	catalog *catalog.Catalog
 	jobs    *jobs.Jobs
+	decode  *render.Budget
 	log     *slog.Logger
 	loops   *loop.Set
 
@@ -188,7 +190,10 @@ func (a *arrivals) convert(ctx context.Context, id string) error {
 	if !ingest.Converts(s) || !convertible(s, im) || im.Unconverted {
 		return nil
 	}
-	if ok, why := convert.Needed(s.File(im.Path)); !ok {
+	work, end := a.decode.Begin(ctx, 0)
+	ok, why := convert.Needed(work, s.File(im.Path))
+	end()
+	if !ok {
 		return unconverted(ctx, a.catalog, im.ID, errors.New(why))
 	}
 	_, err = a.jobs.Submit(ctx, jobs.Submission{Kind: jobs.ConvertImage, Queue: jobs.QueueOf(s), Store: s.ID, Args: jobs.Args{Image: id}})

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
@@ -115,7 +116,7 @@ func writeBackup(ctx context.Context, cat *catalog.Catalog, dir string, now time
 	if err := writeSynced(filepath.Join(dir, manifestName), b); err != nil {
 		return nil, err
 	}
-	return m, syncFolder(filepath.Dir(dir))
+	return m, blob.SyncFolder(filepath.Dir(dir))
 }
 
 type restoreCmd struct {
@@ -237,7 +238,7 @@ func (c *restoreCmd) bring(ctx context.Context, m *manifest, folder string) (str
 }
 
 func copySynced(to, from string) error {
-	r, err := openRegular(from)
+	r, err := blob.Open(from)
 	if err != nil {
 		return err
 	}
@@ -250,23 +251,10 @@ func copySynced(to, from string) error {
 	return errors.Join(err, w.Sync(), w.Close())
 }
 
-// openRegular opens a file of a backup, which may lie on a disk of others: a named pipe
-// would keep us here until somebody writes.
-func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return nil, errors.Join(err, f.Close(), fmt.Errorf("%s is not a regular file", path))
-	}
-	return f, nil
-}
-
 // replaceCatalog renames fresh to target, after the database that is there has got
 // another name as well.
 func replaceCatalog(fresh, target string) error {
-	if err := syncFile(fresh); err != nil {
+	if err := blob.SyncFile(fresh); err != nil {
 		return err
 	}
 	if err := setAside(target); err != nil {
@@ -275,7 +263,7 @@ func replaceCatalog(fresh, target string) error {
 	if err := os.Rename(fresh, target); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(target))
+	return blob.SyncFolder(filepath.Dir(target))
 }
 
 // setAside gives a database, and what belongs to it, another name beside its own. Only
@@ -293,7 +281,7 @@ func setAside(target string) error {
 			return err
 		}
 	}
-	if err := syncFolder(filepath.Dir(target)); err != nil {
+	if err := blob.SyncFolder(filepath.Dir(target)); err != nil {
 		return err
 	}
 	for _, end := range ends[1:] {
@@ -316,13 +304,11 @@ func keep(path, name string) error {
 	return err
 }
 
+// maxManifest bounds the manifest, which has a few lines.
+const maxManifest = 1 << 20
+
 func readManifest(folder string) (*manifest, error) {
-	f, err := openRegular(filepath.Join(folder, manifestName))
-	if err != nil {
-		return nil, fmt.Errorf("%s is no backup: %w", folder, err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	b, err := blob.ReadFile(filepath.Join(folder, manifestName), maxManifest)
 	if err != nil {
 		return nil, fmt.Errorf("%s is no backup: %w", folder, err)
 	}
@@ -334,7 +320,7 @@ func readManifest(folder string) (*manifest, error) {
 }
 
 func digestOf(path string) (size int64, sum string, err error) {
-	f, err := os.Open(path)
+	f, err := blob.Open(path)
 	if err != nil {
 		return 0, "", err
 	}
@@ -355,16 +341,5 @@ func writeSynced(path string, b []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func syncFolder(dir string) error { return syncFile(dir) }
-
-// syncFile makes a file, or the names in a folder, last.
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return blob.SyncFolder(filepath.Dir(path))
 }

@@ -12,10 +12,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/convert"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
@@ -75,14 +77,19 @@ func (c *crew) pyramid(ctx context.Context, t *jobs.Task, a jobs.Args) (any, err
 		return nil, jobs.Permanent(errors.New("only what a managed store has in quarantine is converted"))
 	}
 	in := st.File(im.Path)
-	if ok, why := convert.Needed(in); !ok {
+	ctx, end := c.decode.Begin(ctx, 0)
+	defer end()
+	if ok, why := convert.Needed(ctx, in); !ok {
 		return nil, jobs.Permanent(fmt.Errorf("not to be converted: %s", why))
 	}
 	out := st.File("incoming/" + filepath.Base(im.FileName) + ".tiff")
 	// Under a name that nobody looks at until the original is safe.
 	hidden := st.File("incoming/.ptiffstore-" + im.ID + ".part")
 	defer os.Remove(hidden)
-	r, err := convert.File(ctx, in, hidden, convert.Options{Force: true, Progress: func(done, total int64) { t.Progress(done, total, "rows") }})
+	r, err := convert.File(ctx, in, hidden, convert.Options{
+		Force: true, Expansion: expansion, Room: c.room(st),
+		Progress: func(done, total int64) { t.Progress(done, total, "rows") },
+	})
 	if err != nil {
 		return nil, nameless(err)
 	}
@@ -94,6 +101,39 @@ func (c *crew) pyramid(ctx context.Context, t *jobs.Task, a jobs.Args) (any, err
 	}
 	return r, c.syncer.Remove(ctx, im.ID)
 }
+
+// defaultReserve is what conversions leave free of a disk, as uploads do.
+const defaultReserve = 256 << 20
+
+// expansion is how many bytes a pyramid may take for each byte of its picture's file.
+const expansion = 64
+
+// room says whether a store may take so many bytes more of a pyramid: by its quota, of
+// which the pyramid counts only once it has been taken in, and by what is free of its
+// disk.
+func (c *crew) room(st *catalog.Store) func(written, more int64) error {
+	reserve := c.reserve
+	if reserve == 0 {
+		reserve = defaultReserve
+	}
+	left, dir := st.Quota-st.Bytes, filepath.Dir(st.File("incoming/pyramid"))
+	return func(written, more int64) error {
+		if st.Quota > 0 && written+more > left {
+			return fmt.Errorf("%w: about %d bytes are needed, and its quota leaves %d: delete slides, or raise the quota", errNoRoom, written+more, max(0, left))
+		}
+		free, err := blob.Free(dir)
+		if err != nil {
+			return err
+		}
+		if free-reserve < more {
+			return fmt.Errorf("%w: about %d bytes more are needed, and its disk has %d besides the %d that stay free", errNoRoom, more, max(0, free-reserve), reserve)
+		}
+		return nil
+	}
+}
+
+// errNoRoom: the store has no room for a pyramid.
+var errNoRoom = errors.New("no room in the store")
 
 // sameBytes reports whether err is that the very pyramid is there already: its making
 // was broken off behind that.
@@ -112,7 +152,7 @@ func appear(hidden, out string) error {
 	case errors.Is(err, os.ErrExist):
 		return convert.ErrExists
 	case err == nil:
-		return syncDir(filepath.Dir(out))
+		return blob.SyncFolder(filepath.Dir(out))
 	}
 	if _, err := os.Lstat(out); err == nil {
 		return convert.ErrExists
@@ -120,7 +160,7 @@ func appear(hidden, out string) error {
 	if err := os.Rename(hidden, out); err != nil { // a file system without links
 		return err
 	}
-	return syncDir(filepath.Dir(out))
+	return blob.SyncFolder(filepath.Dir(out))
 }
 
 // nameless takes names of files out of an error, and says whether trying again is
@@ -143,7 +183,7 @@ func lasting(err error) bool {
 	var damaged *convert.FormatError
 	var broken *tiff.FormatError
 	var unsupported *tiff.UnsupportedError
-	return errors.As(err, &damaged) || errors.As(err, &broken) || errors.As(err, &unsupported) || errors.Is(err, convert.ErrUnsupported) || errors.Is(err, convert.ErrExists)
+	return errors.As(err, &damaged) || errors.As(err, &broken) || errors.As(err, &unsupported) || errors.Is(err, convert.ErrUnsupported) || errors.Is(err, convert.ErrExists) || errors.Is(err, render.ErrTooLarge)
 }
 
 // keepOriginal links the picture at in into the store's originals, and writes what it
@@ -171,12 +211,12 @@ func keepOriginal(ctx context.Context, st *catalog.Store, im *catalog.Image, in,
 	if err := os.Link(in, filepath.Join(dir, digest)); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return syncDir(dir)
+	return blob.SyncFolder(dir)
 }
 
 // sha256Of is the SHA-256 of a file.
 func sha256Of(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := blob.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -209,13 +249,4 @@ func writeWhole(path string, b []byte) error {
 		return err
 	}
 	return os.Rename(f.Name(), path)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -25,6 +26,8 @@ type crew struct {
 	labels   *ingest.Labels
 	tiles    *tiles.Server // for previews
 	maker    *made.Maker
+	decode   *render.Budget // of conversions
+	reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
 	log      *slog.Logger
 }
 

@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
+	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
@@ -20,15 +20,11 @@ import (
 // openSlide opens the slide in the file at path. What is wrong with the file
 // itself ends the program with [exitFile].
 func openSlide(path string) (*slide.Slide, *os.File, error) {
-	// Without O_NONBLOCK a named pipe would keep us here until somebody writes.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := blob.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	fi, err := f.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", path)
-	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err

@@ -102,6 +102,7 @@ type site struct {
 	metrics *metrics.Recorder
 	trace   *trace.Tracer // nil without a collector
 	memory  *port.Memory
+	decode  *render.Budget // what all decoding takes of memory
 	port    *port.Port
 	crew    *crew
 	roots   []string // folders in which stores may be added over HTTP
@@ -161,8 +162,9 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 	if absent { // a mistyped --data is noticed by this line
 		s.log.Info("created a new catalog", "in", p.words(s.url))
 	}
-	s.maker = made.New(made.Options{Cache: s.cache})
 	s.memory = port.LimitMemory(k.MemoryLimit << 20)
+	s.decode = render.NewBudget(s.memory.Limit() / 3)
+	s.maker = made.New(made.Options{Cache: s.cache, Memory: s.decode})
 	s.tiles = tiles.New(tiles.Options{
 		Make: s.maker.Tile, Blank: render.Blank, Changed: s.changed,
 		MaxBytes: k.OpenBytes << 20, MaxFiles: k.OpenFiles, Log: s.log,

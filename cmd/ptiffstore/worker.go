@@ -129,11 +129,13 @@ func (s *site) hire(ctx context.Context, w *working) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	syncer := &ingest.Syncer{Catalog: s.catalog, Log: s.log, Host: w.host(), Holder: ingest.Holder(w.host()), Loops: &s.loops}
+	syncer := &ingest.Syncer{
+		Catalog: s.catalog, Log: s.log, Host: w.host(), Holder: ingest.Holder(w.host()), Memory: s.decode, Loops: &s.loops,
+	}
 	s.crew = &crew{
 		catalog: s.catalog, syncer: syncer, labels: ingest.NewLabels(syncer),
 		verifier: &verify.Verifier{Catalog: s.catalog, Log: s.log},
-		tiles:    s.tiles, maker: s.maker, log: s.log,
+		tiles:    s.tiles, maker: s.maker, decode: s.decode, reserve: s.taking.Reserve, log: s.log,
 	}
 	var err error
 	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), TimeZone: w.TimeZone, Version: version, Origin: s.origin, Begin: s.begin, Log: s.log, Loops: &s.loops})
@@ -148,7 +150,7 @@ func (s *site) hire(ctx context.Context, w *working) error {
 func (s *site) work(ctx context.Context, wg *sync.WaitGroup, w *working) {
 	queues, _ := w.queues() // has been asked before
 	s.countTasks()
-	a := &arrivals{catalog: s.catalog, jobs: s.jobs, log: s.log, loops: &s.loops}
+	a := &arrivals{catalog: s.catalog, jobs: s.jobs, decode: s.decode, log: s.log, loops: &s.loops}
 	s.crew.syncer.Available = a.add
 	s.crew.syncer.Arrived = a.add
 	s.crew.syncer.Aside = a.addAside

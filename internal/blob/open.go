@@ -83,6 +83,15 @@ func SyncFolder(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// SyncFile makes the contents of a regular file last.
+func SyncFile(path string) error {
+	f, err := Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 // ReadFileIn is [ReadFile] for a path below root.
 func ReadFileIn(root *os.Root, path string, most int64) ([]byte, error) {
 	f, err := OpenIn(root, path)

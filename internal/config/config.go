@@ -8,13 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
 )
 
 // MaxSize bounds the file, in bytes. A thousand stores need a third of it.
@@ -171,7 +172,7 @@ func Read(path string, s Schema) (*File, Findings, error) {
 }
 
 func bounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := blob.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}

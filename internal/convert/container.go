@@ -20,6 +20,10 @@ type container struct {
 	link  int64 // where the offset of the next directory belongs; within tail if there is one
 	first int64 // where the first directory is
 	tail  []byte
+
+	bound int64 // the file has no more bytes; 0 without
+	room  func(written, more int64) error
+	asked int64 // pos when room was last asked
 }
 
 // headerSize is that of a BigTIFF, in bytes.
@@ -31,8 +35,20 @@ func newContainer(f *os.File) *container {
 	return c
 }
 
+// askEvery is how many bytes are written between two looks at how much room there is.
+const askEvery = 4 << 20
+
 // write appends to the file.
 func (c *container) write(b []byte) error {
+	if next := c.pos + int64(len(b)); c.bound > 0 && next > c.bound {
+		return fmt.Errorf("%w: the pyramid would take more than %d bytes, which is more than is made of a file of this size", ErrUnsupported, c.bound)
+	}
+	if c.room != nil && c.pos-c.asked >= askEvery {
+		if err := c.room(c.pos, askEvery); err != nil {
+			return err
+		}
+		c.asked = c.pos
+	}
 	n, err := c.w.Write(b)
 	c.pos += int64(n)
 	return err

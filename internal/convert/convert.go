@@ -16,7 +16,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
 )
 
 const (
@@ -67,6 +68,14 @@ type Options struct {
 	Quality  int                     // of JPEG, 1 to 100; 0 means 85
 	Force    bool                    // write over a file that is there
 	Progress func(done, total int64) // rows of the picture; nil if nobody asks
+	// Expansion bounds the pyramid to so many bytes for each byte of the picture's file,
+	// and 16 MB on top; 0 for no bound. Photographs become smaller than they are as PNG,
+	// drawings larger, and compressed zeros a thousand times as large.
+	Expansion int64
+	// Room, if not nil, is asked whether there is room for more bytes behind those that
+	// have been written: before the first, with an estimate of all, and every few
+	// megabytes. Its error ends the conversion.
+	Room func(written, more int64) error
 }
 
 // A Result says what was made.
@@ -83,7 +92,8 @@ type Result struct {
 //
 // The error is a [*FormatError] or [*tiff.FormatError] for a picture that is
 // damaged, and wraps [ErrUnsupported], [*tiff.UnsupportedError], [ErrPyramid],
-// [ErrExists] or [ErrChanged].
+// [ErrExists], [ErrChanged], or the errors of memory of package render. The memory is
+// taken from the budget of ctx.
 func File(ctx context.Context, in, out string, o Options) (Result, error) {
 	if o.Quality == 0 {
 		o.Quality = defaultQuality
@@ -99,14 +109,18 @@ func File(ctx context.Context, in, out string, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer f.Close()
-	src, err := openPicture(f, before.Size())
+	src, err := openPicture(ctx, f, before.Size())
 	if err != nil {
 		return Result{}, err
 	}
 	defer src.Close()
+	bound, err := checkExpansion(src, before.Size(), o)
+	if err != nil {
+		return Result{}, err
+	}
 	var r Result
 	err = replace(out, o.Force, func(to *os.File) error {
-		if r, err = write(ctx, src, to, o); err != nil {
+		if r, err = write(ctx, src, to, bound, o); err != nil {
 			return err
 		}
 		after, err := f.Stat()
@@ -123,13 +137,13 @@ func File(ctx context.Context, in, out string, o Options) (Result, error) {
 
 // Needed reports whether the file at path is a picture that is no pyramid, and that
 // one can be made of. Otherwise why says in words why not. It reads headers only.
-func Needed(path string) (needed bool, why string) {
+func Needed(ctx context.Context, path string) (needed bool, why string) {
 	f, fi, err := openRegular(path)
 	if err != nil {
 		return false, reason(err)
 	}
 	defer f.Close()
-	src, err := openPicture(f, fi.Size())
+	src, err := openPicture(ctx, f, fi.Size())
 	if err != nil {
 		return false, reason(err)
 	}
@@ -150,15 +164,11 @@ func reason(err error) string {
 
 // openRegular opens the file at path.
 func openRegular(path string) (*os.File, fs.FileInfo, error) {
-	// Without O_NONBLOCK a named pipe would keep us here until somebody writes.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := blob.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	fi, err := f.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = errors.New("it is not a regular file")
-	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err
@@ -191,7 +201,7 @@ func replace(path string, force bool, write func(*os.File) error) error {
 	if err := give(f.Name(), path, force); err != nil {
 		return err
 	}
-	return syncFolder(dir)
+	return blob.SyncFolder(dir)
 }
 
 // give renames a file. A link is what fails if there is one of that name, however
@@ -211,13 +221,4 @@ func give(from, to string, force bool) error {
 		return ErrExists
 	}
 	return os.Rename(from, to)
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -105,7 +105,7 @@ func levels(t testing.TB, path string) []*image.RGBA {
 				if err != nil {
 					t.Fatal(err)
 				}
-				tile, err := render.Decode(b, l.Layout, l.TileWidth, l.TileHeight)
+				tile, err := render.Decode(t.Context(), b, l.Layout, l.TileWidth, l.TileHeight)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -206,7 +206,7 @@ func TestPictures(t *testing.T) {
 					checkPyramid(t, convertFile(t, encodeTIFF(t, img, c)), overWhite(img), k.near)
 				}
 				data := encodeJPEG(t, img)
-				decoded, err := render.DecodeJPEG(data)
+				decoded, err := render.DecodeJPEG(t.Context(), data)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -410,13 +410,13 @@ func TestNeeded(t *testing.T) {
 			if err := os.WriteFile(path, tt.data, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, why := Needed(path)
+			got, why := Needed(t.Context(), path)
 			if got != tt.want || !strings.Contains(why, tt.why) {
 				t.Errorf("%v, %q, want %v, %q", got, why, tt.want, tt.why)
 			}
 		})
 	}
-	if got, why := Needed(filepath.Join(t.TempDir(), "name of a patient")); got || strings.Contains(why, "patient") {
+	if got, why := Needed(t.Context(), filepath.Join(t.TempDir(), "name of a patient")); got || strings.Contains(why, "patient") {
 		t.Errorf("of no file: %v, %q", got, why)
 	}
 }

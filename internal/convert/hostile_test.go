@@ -33,7 +33,7 @@ func samples(t testing.TB) map[string][]byte {
 
 // readAll reads all rows of a picture.
 func readAll(data []byte) error {
-	p, err := openPicture(bytes.NewReader(data), int64(len(data)))
+	p, err := openPicture(context.Background(), bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return err
 	}

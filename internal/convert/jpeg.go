@@ -3,6 +3,7 @@ package convert
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 // maxJPEG bounds the file of a JPEG that is decoded as a whole, in bytes.
 const maxJPEG = 128 << 20
 
-func openJPEG(r io.ReaderAt, size int64) (*picture, error) {
-	rows, w, h, err := openJPEGRows(func() io.Reader { return io.NewSectionReader(r, 0, size) }, size)
+func openJPEG(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) {
+	rows, w, h, err := openJPEGRows(ctx, func() io.Reader { return io.NewSectionReader(r, 0, size) }, size)
 	if err != nil {
 		return nil, err
 	}
@@ -30,17 +31,18 @@ func openJPEG(r io.ReaderAt, size int64) (*picture, error) {
 
 // openJPEGRows reads a JPEG of size bytes row by row, or as a whole if it cannot be
 // read otherwise and is small.
-func openJPEGRows(open func() io.Reader, size int64) (rows, int, int, error) {
-	b, err := render.NewBands(open())
+func openJPEGRows(ctx context.Context, open func() io.Reader, size int64) (rows, int, int, error) {
+	b, err := render.NewBands(ctx, open())
 	if err == nil {
 		// Every 8×8 block takes a bit at the very least.
 		if most := 8 * 64 * (size + 64); int64(b.Width)*int64(b.Height) > most {
+			b.Close()
 			return nil, 0, 0, &FormatError{"JPEG", -1, fmt.Errorf("%d×%d pixels in %d bytes: its end is missing", b.Width, b.Height, size)}
 		}
 		return &bands{b: b}, b.Width, b.Height, nil
 	}
 	if !errors.Is(err, render.ErrUnsupported) {
-		return nil, 0, 0, &FormatError{"JPEG", -1, err}
+		return nil, 0, 0, decoding("JPEG", -1, err)
 	}
 	reason := err
 	w, h, err := jpegSize(open())
@@ -51,12 +53,17 @@ func openJPEGRows(open func() io.Reader, size int64) (rows, int, int, error) {
 		return nil, 0, 0, fmt.Errorf("%w: a JPEG of %d×%d pixels that is progressive, or otherwise not to be read from top to bottom: "+
 			"at most %d pixels and %d bytes; save it as a baseline JPEG, a PNG or a TIFF (%v)", ErrUnsupported, w, h, maxWhole, maxJPEG, reason)
 	}
-	return &whole{decode: func() (*image.RGBA, error) {
+	return &whole{ctx: ctx, decode: func() (*image.RGBA, error) {
+		read := 3 * size // while what is read is copied to a larger buffer
+		if err := render.Take(ctx, read); err != nil {
+			return nil, err
+		}
+		defer render.Give(ctx, read)
 		data, err := io.ReadAll(io.LimitReader(open(), size))
 		if err != nil {
 			return nil, err
 		}
-		img, err := render.DecodeJPEG(data)
+		img, err := render.DecodeJPEG(ctx, data)
 		if err != nil {
 			return nil, decoding("JPEG", -1, err)
 		}
@@ -89,7 +96,10 @@ func (b *bands) Read(dst []byte) error {
 	return nil
 }
 
-func (b *bands) Close() error { return nil }
+func (b *bands) Close() error {
+	b.b.Close()
+	return nil
+}
 
 // copyRow copies row y of img.
 func copyRow(dst []byte, img *image.RGBA, y int) {
@@ -98,6 +108,7 @@ func copyRow(dst []byte, img *image.RGBA, y int) {
 
 // whole are the rows of a picture that is decoded when its first row is asked for.
 type whole struct {
+	ctx    context.Context // whose budget the picture's memory is taken from
 	decode func() (*image.RGBA, error)
 	img    *image.RGBA
 	y      int
@@ -120,6 +131,7 @@ func (s *whole) Read(dst []byte) error {
 }
 
 func (s *whole) Close() error {
+	render.Discard(s.ctx, s.img)
 	s.img = nil
 	return nil
 }

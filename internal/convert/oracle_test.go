@@ -55,7 +55,7 @@ func readPNG(t *testing.T, path string) *image.RGBA {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	p, err := openPicture(f, fi.Size())
+	p, err := openPicture(t.Context(), f, fi.Size())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +43,7 @@ const (
 )
 
 // openPicture tells by its first bytes what the file is.
-func openPicture(r io.ReaderAt, size int64) (*picture, error) {
+func openPicture(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) {
 	var magic [8]byte
 	n, err := r.ReadAt(magic[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -51,11 +52,11 @@ func openPicture(r io.ReaderAt, size int64) (*picture, error) {
 	var p *picture
 	switch head := string(magic[:n]); {
 	case head == pngMagic:
-		p, err = openPNG(r, size)
+		p, err = openPNG(ctx, r, size)
 	case n >= 3 && head[:3] == "\xff\xd8\xff":
-		p, err = openJPEG(r, size)
+		p, err = openJPEG(ctx, r, size)
 	case n >= 4 && (head[:2] == "II" || head[:2] == "MM"):
-		p, err = openTIFF(r, size)
+		p, err = openTIFF(ctx, r, size)
 	case n == 0:
 		err = &FormatError{"picture", 0, errors.New("the file is empty")}
 	default:
@@ -78,8 +79,16 @@ func checkSize(kind string, w, h int) error {
 	return nil
 }
 
+// ofMemory reports errors that are none of the picture.
+func ofMemory(err error) bool {
+	return errors.Is(err, render.ErrTooLarge) || errors.Is(err, render.ErrBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
 // decoding tells what is wrong with pixels from what is not read here.
 func decoding(kind string, at int64, err error) error {
+	if ofMemory(err) {
+		return fmt.Errorf("%s: %w", kind, err)
+	}
 	if errors.Is(err, render.ErrUnsupported) {
 		return fmt.Errorf("%w: %s: %w", ErrUnsupported, kind, err)
 	}

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zlib"
+
+	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
 const pngMagic = "\x89PNG\r\n\x1a\n"
@@ -44,7 +47,7 @@ type pngReader struct {
 	z          io.ReadCloser
 }
 
-func openPNG(r io.ReaderAt, size int64) (*picture, error) {
+func openPNG(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) {
 	c := newChunkReader(io.NewSectionReader(r, 0, size))
 	head, err := c.first()
 	if err != nil {
@@ -62,8 +65,11 @@ func openPNG(r io.ReaderAt, size int64) (*picture, error) {
 	if err := rows.checkHead(head, size); err != nil {
 		return nil, err
 	}
+	if err := render.Take(ctx, 16*int64(p.Width)+1<<20); err != nil { // two rows, and the decompressor
+		return nil, err
+	}
 	if head[12] != 0 {
-		return p, p.interlaced(r, size)
+		return p, p.interlaced(ctx, r, size)
 	}
 	p.rows = rows
 	return p, rows.toPixels(p)
@@ -103,12 +109,18 @@ func pngDepth(colour, depth int) bool {
 }
 
 // interlaced reads the picture as a whole.
-func (p *picture) interlaced(r io.ReaderAt, size int64) error {
+func (p *picture) interlaced(ctx context.Context, r io.ReaderAt, size int64) error {
 	if p.Width*p.Height > maxWhole {
 		return fmt.Errorf("%w: an interlaced PNG of %d×%d pixels: it cannot be read from top to bottom, and at most %d pixels are read otherwise; "+
 			"save it without interlacing", ErrUnsupported, p.Width, p.Height, maxWhole)
 	}
-	p.rows = &whole{decode: func() (*image.RGBA, error) {
+	p.rows = &whole{ctx: ctx, decode: func() (*image.RGBA, error) {
+		const decoded = 16 // bytes a pixel: of 16 bits a sample, and of each pass once more
+		pixels := int64(p.Width) * int64(p.Height)
+		if err := render.Take(ctx, (decoded+8)*pixels); err != nil {
+			return nil, err
+		}
+		defer render.Give(ctx, decoded*pixels) // the rest is given back with the picture
 		src, err := png.Decode(bufio.NewReader(io.NewSectionReader(r, 0, size)))
 		if err != nil {
 			return nil, &FormatError{p.Kind, -1, err}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime"
 	"sync"
+
+	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
 // A pyramid is made row by row. Its tiles are written as they are full, those of
@@ -35,8 +37,12 @@ type level struct {
 }
 
 // write makes a pyramid of src in the empty file f.
-func write(ctx context.Context, src *picture, f *os.File, o Options) (Result, error) {
-	p := newPyramid(src.Width, src.Height, o.Quality, f)
+func write(ctx context.Context, src *picture, f *os.File, bound int64, o Options) (Result, error) {
+	p, err := newPyramid(ctx, src.Width, src.Height, o.Quality, f)
+	if err != nil {
+		return Result{}, err
+	}
+	p.out.bound, p.out.room = bound, o.Room
 	row := make([]byte, 4*src.Width)
 	for y := range src.Height {
 		const often = 64 // rows
@@ -64,7 +70,10 @@ func write(ctx context.Context, src *picture, f *os.File, o Options) (Result, er
 	return Result{Kind: src.Kind, Width: src.Width, Height: src.Height, Levels: len(p.levels), Bytes: p.out.pos}, nil
 }
 
-func newPyramid(w, h, quality int, f *os.File) *pyramid {
+func newPyramid(ctx context.Context, w, h, quality int, f *os.File) (*pyramid, error) {
+	if err := render.Take(ctx, pyramidCost(w, h)); err != nil {
+		return nil, err
+	}
 	p := &pyramid{out: newContainer(f), quality: quality, buffers: make([]tileBuffer, 4*runtime.GOMAXPROCS(0))}
 	for {
 		l := &level{w: w, h: h, columns: (w + tileSide - 1) / tileSide}
@@ -73,10 +82,19 @@ func newPyramid(w, h, quality int, f *os.File) *pyramid {
 		l.band = image.NewYCbCr(image.Rect(0, 0, l.columns*tileSide, tileSide), image.YCbCrSubsampleRatio420)
 		p.levels = append(p.levels, l)
 		if w <= tileSide && h <= tileSide {
-			return p
+			return p, nil
 		}
 		w, h = (w+1)/2, (h+1)/2
 	}
+}
+
+// pyramidCost is how many bytes of memory a pyramid takes while it is written: a row of
+// tiles of each level, those that are being encoded, and what is known of each tile.
+func pyramidCost(w, h int) int64 {
+	columns, rows := int64(w+tileSide-1)/tileSide+1, int64(h+tileSide-1)/tileSide+1
+	const level = tileSide*tileSide*3/2 + 16*tileSide
+	buffers := 4 * int64(runtime.GOMAXPROCS(0)) * 4 * tileSide * tileSide
+	return 2*columns*level + 2*columns*rows*64 + buffers + 4<<20
 }
 
 // add takes the next row of level i. Two of them become one of the next level; the

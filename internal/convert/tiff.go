@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -19,7 +20,7 @@ const (
 	maxPiece = 64 << 20
 )
 
-func openTIFF(r io.ReaderAt, size int64) (*picture, error) {
+func openTIFF(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) {
 	src, err := slide.OpenPlain(r, size)
 	if errors.Is(err, slide.ErrPyramid) {
 		return nil, ErrPyramid
@@ -35,7 +36,7 @@ func openTIFF(r io.ReaderAt, size int64) (*picture, error) {
 		return nil, err
 	}
 	if src.Strips() {
-		p.rows = &strips{src: src}
+		p.rows = &strips{ctx: ctx, src: src}
 		return p, nil
 	}
 	p.Tiled = true
@@ -43,7 +44,7 @@ func openTIFF(r io.ReaderAt, size int64) (*picture, error) {
 		return nil, fmt.Errorf("%w: a TIFF with rows of tiles of %d×%d pixels, which take %d bytes: at most %d are read; save it with smaller tiles",
 			ErrUnsupported, p.Width, src.PieceHeight, n, maxTileRow)
 	}
-	p.rows = &tiles{src: src}
+	p.rows = &tiles{ctx: ctx, src: src}
 	return p, nil
 }
 
@@ -74,6 +75,7 @@ func statedResolution(src *slide.Plain) (resolution, error) {
 
 // strips reads a picture strip after strip.
 type strips struct {
+	ctx  context.Context // whose budget the memory is taken from
 	src  *slide.Plain
 	y    int  // row of the picture
 	left int  // rows of the strip at hand
@@ -135,18 +137,18 @@ func (s *strips) next() error {
 		s.rows, err = s.jpeg(i, n, w, h)
 	case slide.WebP:
 		var img *image.RGBA
-		if img, err = decodePiece(r, n, s.src.Layout, w, h); err == nil {
-			s.rows = &whole{img: img}
+		if img, err = decodePiece(s.ctx, r, n, s.src.Layout, w, h); err == nil {
+			s.rows = &whole{ctx: s.ctx, img: img}
 		}
 	default:
-		s.rows, err = plainRows(r, n, s.src.Layout, w, h)
+		s.rows, err = plainRows(s.ctx, r, n, s.src.Layout, w, h)
 	}
 	return err
 }
 
 // plainRows hides that a nil pointer is no nil interface.
-func plainRows(r io.Reader, n int64, lay slide.Layout, w, h int) (rows, error) {
-	rs, err := render.NewRows(r, n, lay, w, h)
+func plainRows(ctx context.Context, r io.Reader, n int64, lay slide.Layout, w, h int) (rows, error) {
+	rs, err := render.NewRows(ctx, r, n, lay, w, h)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +157,7 @@ func plainRows(r io.Reader, n int64, lay slide.Layout, w, h int) (rows, error) {
 
 // jpeg opens a strip that is a JPEG. The last may be as high as the others.
 func (s *strips) jpeg(i int, n int64, w, h int) (rows, error) {
-	rs, gotW, gotH, err := openJPEGRows(func() io.Reader {
+	rs, gotW, gotH, err := openJPEGRows(s.ctx, func() io.Reader {
 		r, _, _ := s.src.Piece(0, i) // it has been opened before
 		return r
 	}, n)
@@ -177,6 +179,7 @@ func (s *strips) Close() error {
 
 // tiles reads a picture a row of tiles at a time.
 type tiles struct {
+	ctx context.Context // whose budget the memory is taken from
 	src *slide.Plain
 	y   int    // row of the picture
 	rgb []byte // a row of tiles
@@ -187,7 +190,11 @@ func (t *tiles) Read(dst []byte) error {
 	at := t.y % t.src.PieceHeight
 	if at == 0 {
 		if t.rgb == nil {
-			t.rgb = make([]byte, stride*min(t.src.PieceHeight, t.src.Height))
+			n := stride * min(t.src.PieceHeight, t.src.Height)
+			if err := render.Take(t.ctx, int64(n)); err != nil {
+				return err
+			}
+			t.rgb = make([]byte, n)
 		}
 		for col := range t.src.Columns {
 			if err := t.decode(col, t.y/t.src.PieceHeight, stride); err != nil {
@@ -217,10 +224,11 @@ func (t *tiles) decode(col, row, stride int) error {
 	if err != nil {
 		return err
 	}
-	img, err := decodePiece(r, n, t.src.Layout, w, h)
+	img, err := decodePiece(t.ctx, r, n, t.src.Layout, w, h)
 	if err != nil {
 		return err
 	}
+	defer render.Discard(t.ctx, img)
 	for y := range min(h, t.src.Height-row*h) {
 		from := img.Pix[y*img.Stride:][:4*w]
 		to := t.rgb[y*stride+3*col*w:]
@@ -232,18 +240,23 @@ func (t *tiles) decode(col, row, stride int) error {
 }
 
 func (t *tiles) Close() error {
+	render.Give(t.ctx, int64(len(t.rgb)))
 	t.rgb = nil
 	return nil
 }
 
 // decodePiece decodes a piece as a whole.
-func decodePiece(r io.Reader, n int64, lay slide.Layout, w, h int) (*image.RGBA, error) {
+func decodePiece(ctx context.Context, r io.Reader, n int64, lay slide.Layout, w, h int) (*image.RGBA, error) {
 	if n > maxPiece || w*h > maxWhole {
 		return nil, fmt.Errorf("%w: %d×%d pixels in %d bytes: at most %d and %d are decoded in one piece", ErrUnsupported, w, h, n, maxWhole, maxPiece)
 	}
+	if err := render.Take(ctx, n); err != nil {
+		return nil, err
+	}
+	defer render.Give(ctx, n)
 	b := make([]byte, n)
 	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, err
 	}
-	return render.Decode(b, lay, w, h)
+	return render.Decode(ctx, b, lay, w, h)
 }

@@ -2,15 +2,13 @@ package doctor
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
@@ -53,24 +51,11 @@ func newestBackup(folder string) (last backup) {
 	found, _ := filepath.Glob(filepath.Join(folder, "*", "backup.json")) // without magic of its own or not found
 	for _, path := range found {
 		b := backup{dir: filepath.Dir(path)}
-		if text, err := readManifest(path); err == nil && strictjson.UnmarshalKnown(text, &b) == nil && b.At.After(last.At) {
+		if text, err := blob.ReadFile(path, manifestMost); err == nil && strictjson.UnmarshalKnown(text, &b) == nil && b.At.After(last.At) {
 			last = b
 		}
 	}
 	return last
-}
-
-// readManifest reads a small regular file. A named pipe would keep us here.
-func readManifest(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	return io.ReadAll(io.LimitReader(f, manifestMost))
 }
 
 // compare looks at what is in a backup beside what is in the site.

@@ -1,11 +1,8 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"image/jpeg"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/barcode"
@@ -24,9 +21,9 @@ const (
 const (
 	// labelTime bounds the search for a code on one label.
 	labelTime = 10 * time.Second
-	// labelPixels bounds the labels that are searched. They are a few hundred to two
-	// thousand pixels wide; decoding takes four bytes a pixel.
-	labelPixels = 16 << 20
+	// searchMemory is what the search takes beside the label: it looks at four million
+	// pixels at most, in gray, in black and white, and in other sizes.
+	searchMemory = 48 << 20
 	// labelQueue is how many images may wait for their label to be read. Those
 	// beyond are found when their store is next started.
 	labelQueue = 1 << 16
@@ -126,8 +123,12 @@ func (l *Labels) Read(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	text, err := readLabel(ctx, st, im)
+	work, end := l.s.Memory.Begin(ctx, 0)
+	text, err := readLabel(work, st, im)
+	end()
 	switch {
+	case errors.Is(err, render.ErrBusy):
+		return err // another time
 	case errors.Is(err, errReplaced):
 		return nil // it comes again once it has been looked at
 	case err != nil && ctx.Err() != nil:
@@ -174,38 +175,22 @@ func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (strin
 	if err != nil {
 		return "", err
 	}
-	pic, err := s.ReadAssociated("label")
+	pic, err := render.ReadAssociated(ctx, s, "label")
 	if err != nil {
 		return "", err
 	}
 	if id, err := identify(f); err != nil || !id.Same(im.Identity) {
 		return "", errReplaced
 	}
-	if err := checkPixels(pic); err != nil {
+	img, err := render.Picture(ctx, pic)
+	if err != nil {
 		return "", err
 	}
-	img, err := render.Picture(pic)
-	if err != nil {
+	if err := render.Take(ctx, searchMemory); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, labelTime)
 	defer cancel()
 	text, _, err := barcode.Read(ctx, img)
 	return text, err
-}
-
-// checkPixels refuses a picture that is too large to be a label.
-func checkPixels(p *slide.Picture) error {
-	w, h := p.Width, p.Height
-	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
-		c, err := jpeg.DecodeConfig(bytes.NewReader(p.Strips[0]))
-		if err != nil {
-			return err
-		}
-		w, h = c.Width, c.Height
-	}
-	if w <= 0 || h <= 0 || w > labelPixels/h {
-		return fmt.Errorf("ingest: a label of %d×%d pixels", w, h)
-	}
-	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
 const (
@@ -81,6 +82,9 @@ type Syncer struct {
 
 	// Loops, if not nil, shows what goes on in the background.
 	Loops *loop.Set
+	// Memory is what the labels that are searched for codes take their memory from; nil
+	// for no bound.
+	Memory *render.Budget
 
 	mirror  mirror
 	mu      sync.Mutex

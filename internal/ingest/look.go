@@ -55,8 +55,7 @@ type Finding struct {
 // A whole file may still have a writer: whether it is settled is not for one look
 // to tell.
 func Look(ctx context.Context, root *os.Root, path string) Finding {
-	// Without O_NONBLOCK a named pipe would keep us here until somebody writes.
-	f, err := root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := blob.OpenIn(root, path)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -128,7 +127,7 @@ func plain(err error) string {
 func unreadable(err error) Finding {
 	var words string
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, blob.ErrNotRegular):
 		return Finding{Kind: Gone, Reason: "there is no such file"}
 	case errors.Is(err, fs.ErrPermission):
 		words = fmt.Sprintf("permission denied: make the file and its folders readable for user %d", os.Geteuid())

@@ -193,11 +193,14 @@ func empty(root, in string) error {
 	return nil
 }
 
+// maxMarker bounds the marker, which holds an id.
+const maxMarker = 4 << 10
+
 // Marked returns the id of the managed store whose folder this is, "" if it is
 // none's. So a store that was removed from the catalog is added again: under the
 // id that its folder says.
 func Marked(root string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(root, markerName))
+	b, err := blob.ReadFile(filepath.Join(root, markerName), maxMarker)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

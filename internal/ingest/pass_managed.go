@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"math"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -114,7 +113,7 @@ func (p *pass) ofSlides() (*pass, func(), error) {
 	sub.filter = filter{include: []string{"*.tiff"}}
 	sub.patience = patience{settle: math.MinInt64}
 	var err error
-	if sub.root, err = os.OpenRoot(sub.base); err != nil {
+	if sub.root, err = blob.OpenRoot(sub.base); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
 	return &sub, func() { sub.root.Close() }, nil
@@ -182,7 +181,7 @@ func (p *pass) examine(ctx context.Context, f found) Finding {
 	if p.prefix != slides || !known || l.Kind != Whole || e.id.Size == l.Identity.Size && e.id.MTime == l.Identity.MTime {
 		return l
 	}
-	file, err := p.root.Open(f.path)
+	file, err := blob.OpenIn(p.root, f.path)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -368,7 +367,7 @@ func (p *pass) inTrash(image string) *sidecar {
 
 // names returns what is in one of the folders of the root.
 func (p *pass) names(dir string) []string {
-	f, err := os.Open(p.store.File(dir))
+	f, err := blob.OpenFolder(p.store.File(dir))
 	if err != nil {
 		return nil
 	}
@@ -603,7 +602,7 @@ func (p *pass) readmit(ctx context.Context, id, at string, now blob.Identity) er
 	if there, err := p.byID(ctx, id); err != nil || there != nil {
 		return err // it came since the mirror was followed
 	}
-	root, err := os.OpenRoot(p.store.Root)
+	root, err := blob.OpenRoot(p.store.Root)
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}

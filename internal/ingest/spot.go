@@ -77,9 +77,18 @@ func (s spot) stat() (blob.Identity, error) {
 	return id, err
 }
 
-// open opens the regular file at the spot for reading.
+// open opens the regular file at the spot for reading. Anything else there counts as no
+// file: reading a named pipe would wait until somebody writes.
 func (s spot) open() (*os.File, error) {
-	return s.openFile(unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := s.openFile(unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := identify(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func (s spot) openFile(flags int, mode uint32) (*os.File, error) {

@@ -106,7 +106,7 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*pass, error) 
 	if p.rootID, err = blob.Stat(st.Root); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
-	if p.root, err = os.OpenRoot(p.base); err != nil {
+	if p.root, err = blob.OpenRoot(p.base); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
 	if p.mount, err = mountOf(p.base); err != nil {

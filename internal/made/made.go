@@ -35,6 +35,8 @@ type Options struct {
 	Patience time.Duration // how long they may; 5 s if 0
 	Timeout  time.Duration // for making one, waiting included; 30 s if 0
 	Quality  int           // of JPEGs that are encoded anew; 85 if 0
+	// Memory is what all that is made takes its memory from; nil for no bound.
+	Memory *render.Budget
 }
 
 // A Maker makes pictures. It is safe for concurrent use.
@@ -103,27 +105,51 @@ func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, he
 // barcode.
 func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, current func() bool) ([]byte, error) {
 	if kind != "label" {
-		if p, err := s.ReadAssociated(kind); err != nil {
-			return nil, err
-		} else if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
-			return p.Strips[0], nil
-		}
-	}
-	return k.keep(ctx, revision+"-"+kind, current, func(context.Context) ([]byte, error) {
-		if kind == "label" {
-			b, _, err := render.Label(s)
+		if b, err := k.storedJPEG(ctx, s, kind); b != nil || err != nil {
 			return b, err
 		}
-		p, err := s.ReadAssociated(kind)
+	}
+	return k.keep(ctx, revision+"-"+kind, current, func(ctx context.Context) ([]byte, error) {
+		if kind == "label" {
+			b, _, err := render.Label(ctx, s)
+			return b, err
+		}
+		p, err := render.ReadAssociated(ctx, s, kind)
 		if err != nil {
 			return nil, err
 		}
-		img, err := render.Picture(p)
+		img, err := render.Picture(ctx, p)
 		if err != nil {
 			return nil, err
 		}
 		return render.EncodeJPEG(img, 90)
 	})
+}
+
+// storedJPEG returns an associated image that is stored as one JPEG, nil if it is stored
+// otherwise.
+func (k *Maker) storedJPEG(ctx context.Context, s *slide.Slide, kind string) ([]byte, error) {
+	ctx, end := k.o.Memory.Begin(ctx, k.o.Patience)
+	defer end()
+	p, err := render.ReadAssociated(ctx, s, kind)
+	if err != nil {
+		return nil, refused(err)
+	}
+	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
+		return p.Strips[0], nil
+	}
+	return nil, nil
+}
+
+// refused turns the errors of memory into those of package tiles.
+func refused(err error) error {
+	switch {
+	case errors.Is(err, render.ErrBusy):
+		return tiles.ErrBusy
+	case errors.Is(err, render.ErrTooLarge):
+		return fmt.Errorf("%w: %w", tiles.ErrTooLarge, err)
+	}
+	return err
 }
 
 // ErrTooMuch: more would have to be read for a region than is good.
@@ -148,6 +174,14 @@ func (k *Maker) Region(ctx context.Context, m tiles.Made, r Region) ([]byte, err
 		return nil, err
 	}
 	defer func() { <-k.workers }()
+	ctx, end := k.o.Memory.Begin(ctx, k.o.Patience)
+	defer end()
+	b, err := k.region(ctx, m, r)
+	return b, refused(err)
+}
+
+// region draws a part of a slide.
+func (k *Maker) region(ctx context.Context, m tiles.Made, r Region) ([]byte, error) {
 	img, err := render.Region(ctx, m.Slide, r.Part, r.Halved, r.Width, r.Height, render.Options{
 		Quality: k.o.Quality, Background: m.Back,
 		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) { return k.zoom(ctx, &m, z, x, y) },
@@ -157,6 +191,10 @@ func (k *Maker) Region(ctx context.Context, m tiles.Made, r Region) ([]byte, err
 	}
 	if r.Gray || r.Bitonal {
 		render.Gray(img, r.Bitonal)
+	}
+	// Turned it is another picture, and a PNG may take more than there is for a JPEG.
+	if err := render.Take(ctx, 2*int64(len(img.Pix))); err != nil {
+		return nil, err
 	}
 	if img = render.Turn(img, r.Mirror, r.Turn); r.PNG {
 		return render.EncodePNG(img)
@@ -176,9 +214,11 @@ func (k *Maker) keep(ctx context.Context, key string, current func() bool, build
 			return nil, err
 		}
 		defer func() { <-k.workers }()
+		ctx, end := k.o.Memory.Begin(ctx, k.o.Patience)
+		defer end()
 		b, err := build(ctx)
 		if err != nil {
-			return nil, err
+			return nil, refused(err)
 		}
 		if !current() {
 			return nil, tiles.ErrChanged
@@ -271,7 +311,7 @@ func (k *Maker) tile(ctx context.Context, m *tiles.Made) ([]byte, error) {
 	case m.Width != 0:
 		return k.edge(ctx, m)
 	case m.Zoom < 0:
-		return k.level(m)
+		return k.level(ctx, m)
 	}
 	return k.zoom(ctx, m, m.Zoom, m.X, m.Y)
 }
@@ -280,6 +320,9 @@ func (k *Maker) tile(ctx context.Context, m *tiles.Made) ([]byte, error) {
 func (k *Maker) zoom(ctx context.Context, m *tiles.Made, z, x, y int) ([]byte, error) {
 	zoom := &m.Slide.Zooms[z]
 	if zoom.Level >= 0 && m.Slide.Levels[zoom.Level].Layout.Codec == slide.JPEG {
+		if err := render.Take(ctx, m.Slide.TileBytes(zoom.Level, x, y)); err != nil {
+			return nil, err
+		}
 		return m.Slide.AppendTile(nil, zoom.Level, x, y)
 	}
 	one := *m
@@ -312,7 +355,7 @@ func (k *Maker) edge(ctx context.Context, m *tiles.Made) ([]byte, error) {
 	if !errors.Is(err, render.ErrNotLossless) {
 		return cut, err
 	}
-	img, err := render.DecodeJPEG(b)
+	img, err := render.DecodeJPEG(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -320,13 +363,16 @@ func (k *Maker) edge(ctx context.Context, m *tiles.Made) ([]byte, error) {
 }
 
 // level decodes a tile of a stored level and encodes it as a JPEG.
-func (k *Maker) level(m *tiles.Made) ([]byte, error) {
+func (k *Maker) level(ctx context.Context, m *tiles.Made) ([]byte, error) {
+	if err := render.Take(ctx, m.Slide.TileBytes(m.Level, m.X, m.Y)); err != nil {
+		return nil, err
+	}
 	b, err := m.Slide.AppendTile(nil, m.Level, m.X, m.Y)
 	if err != nil {
 		return nil, err
 	}
 	l := &m.Slide.Levels[m.Level]
-	img, err := render.Decode(b, l.Layout, l.TileWidth, l.TileHeight)
+	img, err := render.Decode(ctx, b, l.Layout, l.TileWidth, l.TileHeight)
 	if err != nil {
 		return nil, err
 	}

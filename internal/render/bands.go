@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -28,6 +29,9 @@ const (
 type Bands struct {
 	Width, Height int // pixels
 
+	ctx    context.Context // whose budget the memory is taken from
+	taken  int64           // bytes of it
+	cost   int64           // of these for the header, and the pixels of a band
 	r      io.Reader
 	end    bool // r has been read to its end
 	offset int64
@@ -52,20 +56,21 @@ type mark struct {
 
 // NewBands reads the header of the JPEG in r. The error wraps [ErrUnsupported] for
 // one that cannot be decoded from top to bottom: progressive ones, and those that
-// store each colour in a scan of its own.
-func NewBands(r io.Reader) (*Bands, error) {
-	b := &Bands{r: r}
+// store each colour in a scan of its own. What decoding takes comes from the budget of
+// ctx until Close.
+func NewBands(ctx context.Context, r io.Reader) (*Bands, error) {
+	b := &Bands{ctx: ctx, r: r}
 	data, head, err := b.readHead()
 	if err != nil {
-		return nil, err
+		return nil, b.giveUp(err)
 	}
 	b.Width, b.Height = head.width, head.height
 	if head.width < 1 || head.height < 1 {
-		return nil, fmt.Errorf("render: JPEG of %d×%d pixels", head.width, head.height)
+		return nil, b.giveUp(fmt.Errorf("render: JPEG of %d×%d pixels", head.width, head.height))
 	}
 	b.head = head
 	if b.crop, err = newCropper(head, data, head.width, head.height); err != nil {
-		return nil, unbanded(err)
+		return nil, b.giveUp(unbanded(err))
 	}
 	b.crop.out.data = nil
 	b.mcuH = b.crop.mcuH
@@ -75,6 +80,12 @@ func NewBands(r io.Reader) (*Bands, error) {
 	if b.mcuH > 8 && jpegs().blends {
 		b.around = 1
 	}
+	band := *head
+	band.height = b.mcuH * (b.step + 2*b.around)
+	if err := b.take(b.taken + band.cost()); err != nil {
+		return nil, b.giveUp(err)
+	}
+	b.cost = b.taken
 	b.setMark(0)
 	return b, nil
 }
@@ -92,6 +103,9 @@ func unbanded(err error) error {
 func (b *Bands) readHead() ([]byte, *header, error) {
 	data := make([]byte, 0, 64<<10)
 	for {
+		if err := b.take(2 * int64(cap(data))); err != nil {
+			return nil, nil, err
+		}
 		n, err := io.ReadFull(b.r, data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		b.end = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
@@ -109,6 +123,30 @@ func (b *Bands) readHead() ([]byte, *header, error) {
 		}
 		data = append(make([]byte, 0, 2*cap(data)), data...)
 	}
+}
+
+// Close gives back the memory that was taken.
+func (b *Bands) Close() {
+	Give(b.ctx, b.taken)
+	b.taken = 0
+}
+
+// giveUp closes what could not be opened.
+func (b *Bands) giveUp(err error) error {
+	b.Close()
+	return err
+}
+
+// take makes sure that n bytes are taken.
+func (b *Bands) take(n int64) error {
+	if n <= b.taken {
+		return nil
+	}
+	if err := Take(b.ctx, n-b.taken); err != nil {
+		return err
+	}
+	b.taken = n
+	return nil
 }
 
 // setMark notes where the stream is: at the beginning of a row of MCUs.
@@ -184,6 +222,10 @@ func (b *Bands) cut(first, last, height int) error {
 		keep := c.in.at
 		if marked {
 			keep = b.mark.in.at
+		}
+		// Both buffers may have to be copied to larger ones for one more row.
+		if err := b.take(b.cost + 3*int64(cap(c.in.data)+cap(c.out.data)+b.rowLen)); err != nil {
+			return err
 		}
 		if err := b.fill(keep); err != nil {
 			return err

@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"image"
 	"io"
@@ -10,7 +11,7 @@ import (
 
 // readBands decodes all bands into one picture.
 func readBands(r io.Reader) (*image.RGBA, error) {
-	b, err := NewBands(r)
+	b, err := NewBands(context.Background(), r)
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +46,11 @@ func TestBands(t *testing.T) {
 				j.head = adobe(2)
 			}
 			data := j.encode()
-			want, err := DecodeJPEG(data)
+			want, err := DecodeJPEG(t.Context(), data)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := NewBands(iotestOneByte{bytes.NewReader(data)})
+			b, err := NewBands(t.Context(), iotestOneByte{bytes.NewReader(data)})
 			if err != nil {
 				t.Fatalf("%x %v: %v", sampling, size, err)
 			}
@@ -106,7 +107,7 @@ func FuzzBands(f *testing.F) {
 		f.Add(j.encode())
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b, err := NewBands(bytes.NewReader(data))
+		b, err := NewBands(t.Context(), bytes.NewReader(data))
 		if err != nil || b.Width*b.Height > 1<<20 {
 			return
 		}

@@ -237,7 +237,7 @@ func BenchmarkCropJPEG(b *testing.B) {
 		b.SetBytes(int64(len(data)))
 		b.ReportAllocs()
 		for b.Loop() {
-			img, err := DecodeJPEG(data)
+			img, err := DecodeJPEG(b.Context(), data)
 			if err != nil {
 				b.Fatal(err)
 			}

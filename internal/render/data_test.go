@@ -61,7 +61,7 @@ func checkSlide(t *testing.T, s *slide.Slide) {
 			t.Errorf("zoom %d: %v", z, err)
 			continue
 		}
-		if _, err := DecodeJPEG(b); err != nil {
+		if _, err := DecodeJPEG(t.Context(), b); err != nil {
 			t.Errorf("zoom %d: %v", z, err)
 		}
 		whole, err := jpeg.Decode(bytes.NewReader(b))
@@ -85,7 +85,7 @@ func checkSlide(t *testing.T, s *slide.Slide) {
 		t.Errorf("preview: %v", err)
 	}
 	for _, kind := range s.Associated() {
-		if _, err := associated(s, kind); err != nil {
+		if _, err := associated(ctx, s, kind); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}

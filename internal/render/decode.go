@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -27,31 +28,35 @@ const maxBytes = 256 << 20
 //
 // The error wraps [ErrUnsupported] for a layout that is not read here; otherwise
 // the data are damaged, or w × h is more than 64 million pixels.
-func Decode(data []byte, lay slide.Layout, w, h int) (*image.RGBA, error) {
+func Decode(ctx context.Context, data []byte, lay slide.Layout, w, h int) (*image.RGBA, error) {
 	if err := checkSize(w, h); err != nil {
 		return nil, err
 	}
 	switch lay.Codec {
 	case slide.JPEG:
-		img, err := DecodeJPEG(data)
+		img, err := DecodeJPEG(ctx, data)
 		if err == nil && (img.Rect.Dx() != w || img.Rect.Dy() != h) {
 			return nil, fmt.Errorf("render: JPEG of %d×%d pixels, where %d×%d are due", img.Rect.Dx(), img.Rect.Dy(), w, h)
 		}
 		return img, err
 	case slide.WebP:
-		return decodeWebP(data, w, h)
+		return decodeWebP(ctx, data, w, h)
 	}
 	if need := w * h * lay.Samples * lay.Bits / 8; need > maxBytes {
 		return nil, fmt.Errorf("render: %d×%d pixels of %d samples are %d bytes: more than %d are not read", w, h, lay.Samples, need, maxBytes)
 	}
-	rows, err := NewRows(bytes.NewReader(data), int64(len(data)), lay, w, h)
+	rows, err := NewRows(ctx, bytes.NewReader(data), int64(len(data)), lay, w, h)
 	if err != nil {
 		return nil, err
 	}
-	img := newPixels(w, h)
+	img, err := takePixels(ctx, w, h)
+	if err != nil {
+		rows.Close()
+		return nil, err
+	}
 	for y := range h {
 		if err := rows.Read(img.Pix[y*img.Stride:][:4*w]); err != nil {
-			recycle(img)
+			Discard(ctx, img)
 			rows.Close()
 			return nil, err
 		}
@@ -60,31 +65,39 @@ func Decode(data []byte, lay slide.Layout, w, h int) (*image.RGBA, error) {
 }
 
 // decodeWebP decodes a WebP of w × h pixels over white.
-func decodeWebP(data []byte, w, h int) (*image.RGBA, error) {
+func decodeWebP(ctx context.Context, data []byte, w, h int) (*image.RGBA, error) {
 	config, err := webp.DecodeConfig(bytes.NewReader(data))
 	if err == nil && (config.Width != w || config.Height != h) {
 		err = fmt.Errorf("%d×%d pixels, where %d×%d are due", config.Width, config.Height, w, h)
 	}
-	var src image.Image
-	if err == nil {
-		src, err = webp.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("render: WebP data of %d bytes: %w", len(data), err)
 	}
+	cost := webpCost(data, w, h)
+	if err := Take(ctx, cost); err != nil {
+		return nil, err
+	}
+	defer Give(ctx, cost)
+	src, err := webp.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("render: WebP data of %d bytes: %w", len(data), err)
 	}
 	if b := src.Bounds(); b.Dx() != w || b.Dy() != h {
 		return nil, fmt.Errorf("render: WebP of %d×%d pixels came out as %v", w, h, b)
 	}
-	img := newPixels(w, h)
+	img, err := takePixels(ctx, w, h)
+	if err != nil {
+		return nil, err
+	}
 	fill(img, img.Rect, white)
 	draw.Draw(img, img.Rect, src, src.Bounds().Min, draw.Over)
 	return img, nil
 }
 
 // newZstd returns a decompressor that starts no goroutines and takes no larger a
-// window than a tile may have bytes.
-func newZstd(r io.Reader) (*zstd.Decoder, error) {
-	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBytes))
+// window than that.
+func newZstd(r io.Reader, window uint64) (*zstd.Decoder, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 }
 
 // checksum reads on behind the last pixel, as a checksum is compared only at the

@@ -179,7 +179,7 @@ func decodeCases(t testing.TB) []decodeCase {
 func TestDecode(t *testing.T) {
 	for _, tt := range decodeCases(t) {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := Decode(tt.data, tt.layout, decodeW, decodeH)
+			got, err := Decode(t.Context(), tt.data, tt.layout, decodeW, decodeH)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +206,7 @@ func TestDecodeWebP(t *testing.T) {
 		t.Fatal(err)
 	}
 	lay := slide.Layout{Codec: slide.WebP, Photometric: 2, Samples: 4, Bits: 8, Planar: 1, Predictor: 1}
-	got, err := Decode(data, lay, 6, 3)
+	got, err := Decode(t.Context(), data, lay, 6, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,11 +214,11 @@ func TestDecodeWebP(t *testing.T) {
 	fill(want, image.Rect(3, 0, 6, 3), white)
 	checkPixels(t, got, want, 0)
 	for _, size := range []image.Point{{3, 6}, {6, 4}, {512, 512}} {
-		if _, err := Decode(data, lay, size.X, size.Y); err == nil {
+		if _, err := Decode(t.Context(), data, lay, size.X, size.Y); err == nil {
 			t.Errorf("as %v: no error", size)
 		}
 	}
-	if _, err := Decode(data[:len(data)-4], lay, 6, 3); err == nil {
+	if _, err := Decode(t.Context(), data[:len(data)-4], lay, 6, 3); err == nil {
 		t.Error("cut off: no error")
 	}
 }
@@ -270,7 +270,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			img, err := Decode(tt.data, tt.layout, tt.w, tt.h)
+			img, err := Decode(t.Context(), tt.data, tt.layout, tt.w, tt.h)
 			if err == nil {
 				t.Fatalf("%v and no error", img.Rect)
 			}

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -188,8 +187,12 @@ func (h *header) check(data []byte) error {
 	// A progressive scan can pass over 32,767 blocks in a few bits, so that a small
 	// file may cost hours. libjpeg's own scripts have 10 scans.
 	const maxScans = 100
-	if n := bytes.Count(data[h.body:], []byte{0xff, markSOS}) + 1; h.frame == markSOF2 && n > maxScans {
+	if n := scanCount(data, h.body); h.frame == markSOF2 && n > maxScans {
 		return fmt.Errorf("%w: JPEG of %d scans", ErrUnsupported, n)
+	}
+	if h.buffered() && h.width*h.height > maxProgressive {
+		return fmt.Errorf("%w: a progressive JPEG of %d×%d pixels, or one with each colour in a scan of its own: at most %d pixels are decoded; save it as a baseline JPEG",
+			ErrTooLarge, h.width, h.height, maxProgressive)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"context"
 	"fmt"
 	"image"
 )
@@ -24,16 +25,23 @@ type jpegCodec struct {
 // are YCbCr.
 //
 // A JPEG that ends early, or is damaged so that a decoder would have to guess, is
-// an error.
-func DecodeJPEG(data []byte) (*image.RGBA, error) {
+// an error. One that has to be held as a whole before its first pixel is known, as
+// progressive ones have, may have 16 million pixels; more is [ErrTooLarge].
+func DecodeJPEG(ctx context.Context, data []byte) (*image.RGBA, error) {
 	h, err := readHeader(data)
 	if err != nil {
 		return nil, err
 	}
-	img, err := jpegs().decode(data, h)
-	if err != nil {
+	cost := h.cost()
+	if err := Take(ctx, cost); err != nil {
 		return nil, err
 	}
+	img, err := jpegs().decode(data, h)
+	if err != nil {
+		Give(ctx, cost)
+		return nil, err
+	}
+	Give(ctx, cost-pictureCost(img.Rect.Dx(), img.Rect.Dy()))
 	if img.Rect.Dx() != h.width || img.Rect.Dy() != h.height {
 		return nil, fmt.Errorf("render: JPEG of %d×%d pixels came out as %v", h.width, h.height, img.Rect)
 	}

@@ -48,7 +48,7 @@ func TestDecodeJPEGColours(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			j := codedJPEG{w: 40, h: 24, sampling: tt.sampling, ids: tt.ids, head: tt.head, flat: true, dc: dc}
-			got, err := DecodeJPEG(j.encode())
+			got, err := DecodeJPEG(t.Context(), j.encode())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestDecodeJPEGRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			img, err := DecodeJPEG(tt.data)
+			img, err := DecodeJPEG(t.Context(), tt.data)
 			if err == nil {
 				t.Fatalf("%v and no error", img.Rect)
 			}
@@ -100,7 +100,7 @@ func TestDecodeJPEGRefuses(t *testing.T) {
 func TestDecodersAgree(t *testing.T) {
 	j := codedJPEG{w: 96, h: 64, sampling: []int{0x11, 0x11, 0x11}}
 	data := j.encode()
-	got, err := DecodeJPEG(data)
+	got, err := DecodeJPEG(t.Context(), data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestEncodeJPEG(t *testing.T) {
 		if c := h.components; len(c) != 3 || c[0].h != 2 || c[0].v != 2 || c[1].h != 1 {
 			t.Errorf("quality %d: components %v, want 4:2:0", quality, c)
 		}
-		got, err := DecodeJPEG(b)
+		got, err := DecodeJPEG(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func TestEncodeJPEGOfPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := DecodeJPEG(b)
+	got, err := DecodeJPEG(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestBlank(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := DecodeJPEG(b)
+		got, err := DecodeJPEG(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +209,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, codec, photometric, samples, form, w, h byte) {
 		lay := fuzzLayout(codec, photometric, samples, form)
-		img, err := Decode(data, lay, int(w), int(h))
+		img, err := Decode(t.Context(), data, lay, int(w), int(h))
 		if err != nil {
 			if img != nil || errors.Is(err, ErrNotLossless) {
 				t.Fatalf("%v with error %v", img.Rect, err)
@@ -235,7 +235,7 @@ func BenchmarkDecodeJPEG(b *testing.B) {
 	b.SetBytes(4 * 512 * 512)
 	b.ReportAllocs()
 	for b.Loop() {
-		img, err := DecodeJPEG(data)
+		img, err := DecodeJPEG(b.Context(), data)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -31,8 +32,8 @@ const (
 // none one that is made from the barcode, 400 × 400 pixels, the code drawn and
 // its text beneath. Made says which. Without a barcode too the error is
 // [slide.ErrNoAssociated]; a label that is stored and cannot be read is an error.
-func Label(s *slide.Slide) (b []byte, made bool, err error) {
-	p, err := s.ReadAssociated("label")
+func Label(ctx context.Context, s *slide.Slide) (b []byte, made bool, err error) {
+	p, err := ReadAssociated(ctx, s, "label")
 	if errors.Is(err, slide.ErrNoAssociated) {
 		img, err := drawLabel(s.Barcode)
 		if err != nil {
@@ -47,7 +48,7 @@ func Label(s *slide.Slide) (b []byte, made bool, err error) {
 	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
 		return p.Strips[0], false, nil
 	}
-	img, err := Picture(p)
+	img, err := Picture(ctx, p)
 	if err != nil {
 		return nil, false, fmt.Errorf("label: %w", err)
 	}

@@ -14,7 +14,7 @@ func TestPackBits(t *testing.T) {
 	lay := slide.Layout{Codec: slide.PackBits, Photometric: minIsBlack, Samples: 1, Bits: 8, Planar: 1, Predictor: 1}
 	for n := range len(packed) + 1 {
 		data := []byte(packed[:n])
-		img, err := Decode(data, lay, len(plain)/2, 2)
+		img, err := Decode(t.Context(), data, lay, len(plain)/2, 2)
 		if n < len(packed) {
 			if err == nil {
 				t.Errorf("%d of %d bytes: no error", n, len(packed))
@@ -36,10 +36,10 @@ func TestPackBits(t *testing.T) {
 func TestRowsBeyondMemory(t *testing.T) {
 	lay := slide.Layout{Codec: slide.None, Photometric: trueColor, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
 	const w, h = 30_000, 30_000
-	if _, err := NewRows(bytes.NewReader(nil), 100, lay, w, h); err == nil {
+	if _, err := NewRows(t.Context(), bytes.NewReader(nil), 100, lay, w, h); err == nil {
 		t.Error("100 bytes: no error")
 	}
-	r, err := NewRows(zeros{}, 3*w*h, lay, w, h)
+	r, err := NewRows(t.Context(), zeros{}, 3*w*h, lay, w, h)
 	if err != nil {
 		t.Fatal(err)
 	}

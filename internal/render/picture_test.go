@@ -63,7 +63,7 @@ func TestPicture(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := Picture(&tt.picture)
+			got, err := Picture(t.Context(), &tt.picture)
 			if tt.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
 					t.Errorf("error %v, want one of %q", err, tt.wantErr)
@@ -163,12 +163,12 @@ func TestLabelMade(t *testing.T) {
 	}
 	for _, tt := range tests {
 		s := openSlide(t, &testPhilips{barcode: tt.text}, testLevel{picture: plain(64, 64, white), tile: 64})
-		b, made, err := Label(s)
+		b, made, err := Label(t.Context(), s)
 		if err != nil || !made {
 			t.Errorf("%q: made %v, error %v", tt.text, made, err)
 			continue
 		}
-		img, err := DecodeJPEG(b)
+		img, err := DecodeJPEG(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,15 +202,15 @@ func darkRows(img *image.RGBA) []int {
 func TestLabelStored(t *testing.T) {
 	stored := strips(t, ramps(120, 80), 80, false)[0]
 	level := testLevel{picture: plain(64, 64, white), tile: 64}
-	b, made, err := Label(openSlide(t, &testPhilips{barcode: "1", label: stored}, level))
+	b, made, err := Label(t.Context(), openSlide(t, &testPhilips{barcode: "1", label: stored}, level))
 	if err != nil || made || !bytes.Equal(b, stored) {
 		t.Errorf("%d bytes, made %v, error %v; want the %d stored ones", len(b), made, err, len(stored))
 	}
-	b, _, err = Label(openSlide(t, &testPhilips{barcode: "1", label: stored[:200]}, level))
+	b, _, err = Label(t.Context(), openSlide(t, &testPhilips{barcode: "1", label: stored[:200]}, level))
 	if err == nil || errors.Is(err, slide.ErrNoAssociated) {
 		t.Errorf("a label that is cut off: %d bytes, error %v", len(b), err)
 	}
-	b, _, err = Label(openSlide(t, &testPhilips{}, level))
+	b, _, err = Label(t.Context(), openSlide(t, &testPhilips{}, level))
 	if !errors.Is(err, slide.ErrNoAssociated) {
 		t.Errorf("neither label nor barcode: %d bytes, error %v", len(b), err)
 	}

@@ -30,11 +30,11 @@ func Preview(ctx context.Context, s *slide.Slide, height int) ([]byte, error) {
 	if height < 1 || height > maxPreview {
 		return nil, fmt.Errorf("render: a preview of %d pixels: it must be between 1 and %d high", height, maxPreview)
 	}
-	macro, err := associated(s, "macro")
+	macro, err := associated(ctx, s, "macro")
 	if err != nil {
 		return nil, err
 	}
-	label, err := associated(s, "label")
+	label, err := associated(ctx, s, "label")
 	if label == nil && err == nil && macro != nil && s.Barcode != "" {
 		label, err = drawLabel(s.Barcode)
 	}
@@ -48,26 +48,46 @@ func Preview(ctx context.Context, s *slide.Slide, height int) ([]byte, error) {
 		}
 		return EncodeJPEG(img, previewQuality)
 	}
+	img, err := glass(ctx, label, macro, height)
+	if err != nil {
+		return nil, err
+	}
+	return EncodeJPEG(img, previewQuality)
+}
+
+// glass draws what there is of the two beside one another.
+func glass(ctx context.Context, label, macro *image.RGBA, height int) (*image.RGBA, error) {
 	var parts []*image.RGBA
 	if label != nil {
-		parts = append(parts, toHeight(turnLeft(label), height))
+		turned, err := turnLeft(ctx, label)
+		if err != nil {
+			return nil, err
+		}
+		label = turned
 	}
-	if macro != nil {
-		parts = append(parts, toHeight(macro, height))
+	for _, img := range []*image.RGBA{label, macro} {
+		if img == nil {
+			continue
+		}
+		part, err := toHeight(ctx, img, height)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
 	}
-	return EncodeJPEG(beside(parts), previewQuality)
+	return beside(ctx, parts)
 }
 
 // associated returns the pixels of an associated image, nil if there is none.
-func associated(s *slide.Slide, kind string) (*image.RGBA, error) {
-	p, err := s.ReadAssociated(kind)
+func associated(ctx context.Context, s *slide.Slide, kind string) (*image.RGBA, error) {
+	p, err := ReadAssociated(ctx, s, kind)
 	if errors.Is(err, slide.ErrNoAssociated) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	img, err := Picture(p)
+	img, err := Picture(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
@@ -75,15 +95,18 @@ func associated(s *slide.Slide, kind string) (*image.RGBA, error) {
 }
 
 // toHeight scales img to that height.
-func toHeight(img *image.RGBA, height int) *image.RGBA {
+func toHeight(ctx context.Context, img *image.RGBA, height int) (*image.RGBA, error) {
 	size := img.Rect.Size()
 	w := (size.X*height + size.Y/2) / size.Y
-	return scale(img, min(max(1, w), maxAspect*height), height)
+	return scale(ctx, img, min(max(1, w), maxAspect*height), height)
 }
 
 // turnLeft returns img turned by 90° against the clock.
-func turnLeft(img *image.RGBA) *image.RGBA {
+func turnLeft(ctx context.Context, img *image.RGBA) (*image.RGBA, error) {
 	size := img.Rect.Size()
+	if err := Take(ctx, pictureCost(size.X, size.Y)); err != nil {
+		return nil, err
+	}
 	turned := image.NewRGBA(image.Rect(0, 0, size.Y, size.X))
 	for y := range size.X { // of turned: its top row is img's last column
 		row := turned.Pix[y*turned.Stride:]
@@ -92,17 +115,20 @@ func turnLeft(img *image.RGBA) *image.RGBA {
 			copy(row[4*x:4*x+4], from[x*img.Stride:])
 		}
 	}
-	return turned
+	return turned, nil
 }
 
 // beside joins pictures of one height from left to right.
-func beside(parts []*image.RGBA) *image.RGBA {
+func beside(ctx context.Context, parts []*image.RGBA) (*image.RGBA, error) {
 	if len(parts) == 1 {
-		return parts[0]
+		return parts[0], nil
 	}
 	w := 0
 	for _, p := range parts {
 		w += p.Rect.Dx()
+	}
+	if err := Take(ctx, pictureCost(w, parts[0].Rect.Dy())); err != nil {
+		return nil, err
 	}
 	img := image.NewRGBA(image.Rect(0, 0, w, parts[0].Rect.Dy()))
 	x := 0
@@ -110,5 +136,5 @@ func beside(parts []*image.RGBA) *image.RGBA {
 		copyPart(img, image.Pt(x, 0), p, p.Rect)
 		x += p.Rect.Dx()
 	}
-	return img
+	return img, nil
 }

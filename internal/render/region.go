@@ -37,8 +37,14 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 		return nil, ErrTooMuch
 	}
 	d := drawer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
-	bare := newPixels(d.tileW, d.tileH)
-	defer recycle(bare)
+	if err := takeShrinker(ctx, r.Dx(), r.Dy(), w, h); err != nil {
+		return nil, err
+	}
+	bare, err := takePixels(ctx, d.tileW, d.tileH)
+	if err != nil {
+		return nil, err
+	}
+	defer Discard(ctx, bare)
 	fill(bare, bare.Rect, o.Background)
 	sh := shrinkerOf(
 		sharesAt(r.Dx(), windowed(r.Min.X, halved, whole.Min.X, whole.Dx(), w)),
@@ -58,7 +64,7 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 			sub := img.SubImage(part.Add(img.Rect.Min)).(*image.RGBA)
 			sh.add(sub, part.Min.X+at.X-r.Min.X, part.Min.Y+at.Y-r.Min.Y, part.Dx(), part.Dy())
 			if img != bare {
-				recycle(img)
+				Discard(ctx, img)
 			}
 		}
 	}
@@ -82,7 +88,7 @@ func (d *drawer) of(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	return DecodeJPEG(b)
+	return DecodeJPEG(ctx, b)
 }
 
 func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }

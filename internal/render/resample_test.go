@@ -75,7 +75,10 @@ func TestHalveColours(t *testing.T) {
 func TestShrinker(t *testing.T) {
 	src := tissue(97, 61, 4)
 	for _, size := range []image.Point{{97, 61}, {96, 60}, {50, 61}, {33, 20}, {7, 5}, {1, 1}} {
-		s := newShrinker(97, 61, size.X, size.Y)
+		s, err := newShrinker(t.Context(), 97, 61, size.X, size.Y)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for y := 0; y < 61; y += 16 {
 			for x := 0; x < 97; x += 24 {
 				piece := image.NewRGBA(image.Rect(0, 0, 24, 16))
@@ -114,7 +117,10 @@ func areas(img *image.RGBA, w, h int) *image.RGBA {
 
 func TestShrinkerOfWhite(t *testing.T) {
 	for _, w := range []int{1, 3, 7, 99, 100} {
-		s := newShrinker(100, 100, w, w)
+		s, err := newShrinker(t.Context(), 100, 100, w, w)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for x := range 10 {
 			s.add(plain(10, 100, white), 10*x, 0, 10, 100)
 		}
@@ -123,7 +129,10 @@ func TestShrinkerOfWhite(t *testing.T) {
 }
 
 func TestScaleUp(t *testing.T) {
-	got := scale(ramps(40, 20), 80, 30)
+	got, err := scale(t.Context(), ramps(40, 20), 80, 30)
+	if err != nil {
+		t.Fatal(err)
+	}
 	checkPixels(t, got, ramps(80, 30), 6)
 }
 

@@ -3,6 +3,7 @@ package render
 import (
 	"bufio"
 	"compress/zlib"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 type Rows struct {
 	r       io.Reader
 	close   func() error // gives back the decompressor, and reports a wrong checksum
+	give    func()       // gives back its memory
 	row     []byte
 	lay     slide.Layout
 	convert converter
@@ -39,7 +41,7 @@ var expansion = map[slide.Codec]int64{
 // NewRows reads from r the size bytes of a tile or strip of w × h pixels, stored as
 // lay describes. The error wraps [ErrUnsupported] for a layout that is not read
 // here; otherwise the data cannot be that many pixels.
-func NewRows(r io.Reader, size int64, lay slide.Layout, w, h int) (*Rows, error) {
+func NewRows(ctx context.Context, r io.Reader, size int64, lay slide.Layout, w, h int) (*Rows, error) {
 	rows := &Rows{lay: lay, h: h, size: size, close: func() error { return nil }}
 	var err error
 	if rows.convert, err = newConverter(&rows.lay); err != nil {
@@ -60,15 +62,38 @@ func NewRows(r io.Reader, size int64, lay slide.Layout, w, h int) (*Rows, error)
 	if need := rowBytes * int64(h); need/most > size || need > size*most {
 		return nil, fmt.Errorf("render: %v data of %d bytes cannot hold %d×%d pixels: their end is missing", lay.Codec, size, w, h)
 	}
-	rows.row = make([]byte, rowBytes)
-	if err := rows.open(io.LimitReader(r, size)); err != nil {
+	if err := rows.open(ctx, io.LimitReader(r, size), rowBytes); err != nil {
 		return nil, fmt.Errorf("render: %v data of %d bytes: %w", lay.Codec, size, err)
 	}
 	return rows, nil
 }
 
-// open sets the decompressor up.
-func (rows *Rows) open(src io.Reader) error {
+// open takes memory for a row of that size, and sets the decompressor up.
+func (rows *Rows) open(ctx context.Context, src io.Reader, rowBytes int64) error {
+	const decompressor = 1 << 20 // of all codecs, but for the window of zstd
+	cost := rowBytes + decompressor
+	window := uint64(0)
+	if rows.lay.Codec == slide.Zstd {
+		buffered := bufio.NewReader(src)
+		head, err := buffered.Peek(zstd.HeaderMaxSize)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if window, err = zstdWindow(head); err != nil {
+			return err
+		}
+		src, cost = buffered, cost+2*int64(window)
+	}
+	if err := Take(ctx, cost); err != nil {
+		return err
+	}
+	rows.give = func() { Give(ctx, cost) }
+	rows.row = make([]byte, rowBytes)
+	return rows.decompress(src, window)
+}
+
+// decompress sets the decompressor up.
+func (rows *Rows) decompress(src io.Reader, window uint64) error {
 	switch rows.lay.Codec {
 	case slide.None:
 		rows.r = src
@@ -83,7 +108,7 @@ func (rows *Rows) open(src io.Reader) error {
 		}
 		rows.r, rows.close = z, func() error { return checksum(z, zlib.ErrChecksum) }
 	case slide.Zstd:
-		z, err := newZstd(src)
+		z, err := newZstd(src, window)
 		if err != nil {
 			return err
 		}
@@ -118,7 +143,11 @@ func (rows *Rows) Read(dst []byte) error {
 
 // Close gives back what decompressing took. The error reports a checksum that is
 // wrong, if all rows were read.
-func (rows *Rows) Close() error { return rows.close() }
+func (rows *Rows) Close() error {
+	rows.give()
+	rows.give = func() {}
+	return rows.close()
+}
 
 // packBits expands runs (TIFF 6.0 section 9).
 type packBits struct {

@@ -1,6 +1,8 @@
 package render
 
 import (
+	"context"
+	"fmt"
 	"image"
 
 	"golang.org/x/image/draw"
@@ -23,8 +25,19 @@ type share struct {
 	first, rest uint32
 }
 
-func newShrinker(largeW, largeH, w, h int) *shrinker {
-	return shrinkerOf(shares(largeW, w), shares(largeH, h), w, h)
+// takeShrinker takes the memory of a shrinker, and of the picture that comes of it.
+func takeShrinker(ctx context.Context, largeW, largeH, w, h int) error {
+	if largeW+largeH > maxSpan {
+		return fmt.Errorf("%w: %d×%d pixels are not scaled down", ErrTooLarge, largeW, largeH)
+	}
+	return Take(ctx, 16*int64(largeW+largeH)+12*int64(w)*int64(h+1)+pictureCost(w, h))
+}
+
+func newShrinker(ctx context.Context, largeW, largeH, w, h int) (*shrinker, error) {
+	if err := takeShrinker(ctx, largeW, largeH, w, h); err != nil {
+		return nil, err
+	}
+	return shrinkerOf(shares(largeW, w), shares(largeH, h), w, h), nil
 }
 
 func shrinkerOf(columns, rows []share, w, h int) *shrinker {
@@ -105,14 +118,20 @@ func (s *shrinker) picture() *image.RGBA {
 }
 
 // scale returns img at w × h pixels.
-func scale(img *image.RGBA, w, h int) *image.RGBA {
+func scale(ctx context.Context, img *image.RGBA, w, h int) (*image.RGBA, error) {
 	size := img.Rect.Size()
 	if w <= size.X && h <= size.Y {
-		s := newShrinker(size.X, size.Y, w, h)
+		s, err := newShrinker(ctx, size.X, size.Y, w, h)
+		if err != nil {
+			return nil, err
+		}
 		s.add(img, 0, 0, size.X, size.Y)
-		return s.picture()
+		return s.picture(), nil
+	}
+	if err := Take(ctx, pictureCost(w, h)); err != nil {
+		return nil, err
 	}
 	large := image.NewRGBA(image.Rect(0, 0, w, h))
 	draw.ApproxBiLinear.Scale(large, large.Rect, img, img.Rect, draw.Src, nil)
-	return large
+	return large, nil
 }

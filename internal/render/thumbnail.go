@@ -59,9 +59,15 @@ func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*imag
 	}
 	d := drawer{s: s}
 	l := &s.Levels[level]
-	sh := newShrinker(l.Width, l.Height, w, h)
-	bare := newPixels(l.TileWidth, l.TileHeight)
-	defer recycle(bare)
+	sh, err := newShrinker(ctx, l.Width, l.Height, w, h)
+	if err != nil {
+		return nil, err
+	}
+	bare, err := takePixels(ctx, l.TileWidth, l.TileHeight)
+	if err != nil {
+		return nil, err
+	}
+	defer Discard(ctx, bare)
 	fill(bare, bare.Rect, bg)
 	for row := range l.Rows {
 		for col := range l.Columns {
@@ -75,7 +81,7 @@ func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*imag
 			x, y := col*l.TileWidth, row*l.TileHeight
 			sh.add(img, x, y, min(l.TileWidth, l.Width-x), min(l.TileHeight, l.Height-y))
 			if img != bare {
-				recycle(img)
+				Discard(ctx, img)
 			}
 		}
 	}

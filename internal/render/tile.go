@@ -45,7 +45,7 @@ func MakeTile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]by
 	if err != nil {
 		return nil, err
 	}
-	defer recycle(img)
+	defer Discard(ctx, img)
 	return EncodeJPEG(img, o.Quality)
 }
 
@@ -56,6 +56,7 @@ type drawer struct {
 	o            Options
 	tileW, tileH int
 	buf          []byte // of the tile read last
+	room         int64  // bytes taken for buf
 }
 
 // tile returns the tile x,y of zoom z. Beyond the picture it shows anything if it
@@ -76,17 +77,33 @@ func (d *drawer) stored(ctx context.Context, level, x, y int) (*image.RGBA, erro
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := d.makeRoom(ctx, d.s.TileBytes(level, x, y)); err != nil {
+		return nil, err
+	}
 	b, err := d.s.AppendTile(d.buf[:0], level, x, y)
 	if err != nil {
 		return nil, err
 	}
 	d.buf = b
 	l := &d.s.Levels[level]
-	img, err := Decode(b, l.Layout, l.TileWidth, l.TileHeight)
+	img, err := Decode(ctx, b, l.Layout, l.TileWidth, l.TileHeight)
 	if err != nil {
 		return nil, fmt.Errorf("level %d tile %d,%d: %w", level, x, y, err)
 	}
 	return img, nil
+}
+
+// makeRoom takes memory for a tile as it is stored. Beside it there may be the smaller
+// buffer of those before.
+func (d *drawer) makeRoom(ctx context.Context, n int64) error {
+	if n <= int64(cap(d.buf)) {
+		return nil
+	}
+	if err := Take(ctx, 2*n-d.room); err != nil {
+		return err
+	}
+	d.room = 2 * n
+	return nil
 }
 
 // levelOf returns the stored level that shows what tile x,y of zoom z shows, be it
@@ -115,7 +132,10 @@ func (d *drawer) cut(ctx context.Context, z, level, x, y int) (*image.RGBA, erro
 	l := &d.s.Levels[level]
 	w, h := d.valid(z, x, y)
 	want := image.Rect(0, 0, w, h).Add(image.Pt(x*d.tileW, y*d.tileH)).Intersect(image.Rect(0, 0, l.Width, l.Height))
-	img := newPixels(d.tileW, d.tileH)
+	img, err := takePixels(ctx, d.tileW, d.tileH)
+	if err != nil {
+		return nil, err
+	}
 	fill(img, img.Rect, d.o.Background)
 	empty := true
 	for row := want.Min.Y / l.TileHeight; row*l.TileHeight < want.Max.Y; row++ {
@@ -125,18 +145,18 @@ func (d *drawer) cut(ctx context.Context, z, level, x, y int) (*image.RGBA, erro
 				continue
 			}
 			if err != nil {
-				recycle(img)
+				Discard(ctx, img)
 				return nil, err
 			}
 			empty = false
 			at := image.Pt(col*l.TileWidth, row*l.TileHeight)
 			part := want.Intersect(src.Rect.Add(at))
 			copyPart(img, part.Min.Sub(image.Pt(x*d.tileW, y*d.tileH)), src, part.Sub(at))
-			recycle(src)
+			Discard(ctx, src)
 		}
 	}
 	if empty {
-		recycle(img)
+		Discard(ctx, img)
 		return nil, slide.ErrEmptyTile
 	}
 	// What the level has lost the zoom has not.
@@ -149,7 +169,10 @@ func (d *drawer) halved(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	if d.tileW%2 != 0 || d.tileH%2 != 0 {
 		return nil, fmt.Errorf("%w: zoom %d is not stored, and tiles of %d×%d pixels cannot be halved", ErrUnsupported, z, d.tileW, d.tileH)
 	}
-	img := newPixels(d.tileW, d.tileH)
+	img, err := takePixels(ctx, d.tileW, d.tileH)
+	if err != nil {
+		return nil, err
+	}
 	fill(img, img.Rect, d.o.Background)
 	empty := true
 	for i := range 4 {
@@ -162,16 +185,16 @@ func (d *drawer) halved(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 			continue
 		}
 		if err != nil {
-			recycle(img)
+			Discard(ctx, img)
 			return nil, err
 		}
 		empty = false
 		w, h := d.valid(z+1, col, row)
 		halve(img, image.Pt(i%2*d.tileW/2, i/2*d.tileH/2), src, w, h)
-		recycle(src)
+		Discard(ctx, src)
 	}
 	if empty {
-		recycle(img)
+		Discard(ctx, img)
 		return nil, slide.ErrEmptyTile
 	}
 	return img, nil
@@ -190,7 +213,7 @@ func (d *drawer) larger(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := Decode(b, slide.Layout{Codec: slide.JPEG}, d.tileW, d.tileH)
+	img, err := Decode(ctx, b, slide.Layout{Codec: slide.JPEG}, d.tileW, d.tileH)
 	if err != nil {
 		return nil, fmt.Errorf("zoom %d tile %d,%d: %w", z, x, y, err)
 	}

@@ -66,8 +66,26 @@ func (h *handle) current(now int64) bool {
 	if now-last < int64(PathCheck) || !h.checked.CompareAndSwap(last, now) {
 		return true
 	}
-	id, err = blob.Stat(h.image.path)
-	return err == nil && id == h.identity
+	return h.samePath()
+}
+
+// samePath reports whether the file at the path is the open one. A file system that does
+// not answer counts as another: the next request opens the slide anew, and waits no
+// longer than for that.
+func (h *handle) samePath() bool {
+	same := make(chan bool, 1)
+	go func() {
+		id, err := h.image.srv.statFile(h.image.path)
+		same <- err == nil && id == h.identity
+	}()
+	timer := time.NewTimer(pathTime)
+	defer timer.Stop()
+	select {
+	case is := <-same:
+		return is
+	case <-timer.C:
+		return false
+	}
 }
 
 // fileReader reads an open file by pread, never by a map: a file that is cut
@@ -99,12 +117,17 @@ func (im *Image) acquire(ctx context.Context) (*handle, error) {
 			h.used.Store(monotonic())
 			return h, nil
 		}
-		done := im.srv.open.DoChan(im.File.ID+im.File.Revision, func() (any, error) { return nil, im.openSlide() })
+		o, err := im.shelf.opening(im)
+		if err != nil {
+			return nil, err
+		}
 		select {
-		case r := <-done:
-			if r.Err != nil {
-				return nil, r.Err
+		case <-o.done:
+			if o.err != nil {
+				return nil, o.err
 			}
+		case <-o.late:
+			return nil, fmt.Errorf("%w: opening it has taken more than %v", ErrAway, openTime)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -116,13 +139,7 @@ func (im *Image) openSlide() error {
 	if h := im.handle.Load(); h != nil && h.refs.Load() > 0 {
 		return nil
 	}
-	select {
-	case im.srv.gate <- struct{}{}:
-		defer func() { <-im.srv.gate }()
-	default:
-		return ErrBusy
-	}
-	f, err := os.Open(im.path)
+	f, err := im.srv.openFile(im.path)
 	if err != nil {
 		im.srv.changed(im.File.ID)
 		return openError(err)
@@ -172,6 +189,9 @@ func (im *Image) newHandle(f *os.File) (*handle, error) {
 func openError(err error) error {
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		return ErrBusy
+	}
+	if errors.Is(err, blob.ErrNotRegular) {
+		return ErrChanged // a named pipe or a folder where the slide was
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ESTALE) || errors.Is(err, unix.ENOTCONN) {
 		var pe *fs.PathError

@@ -17,6 +17,7 @@ type Image struct {
 	File   File
 	srv    *Server
 	path   string
+	shelf  *shelf // of its store
 	handle atomic.Pointer[handle]
 }
 
@@ -81,6 +82,12 @@ func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, er
 	p, err := locate(h.slide, a, im.File.Store.Origin)
 	if err != nil {
 		return Answer{}, err
+	}
+	if p.stored {
+		if !enter(&im.shelf.reading, readsAtOnce) {
+			return Answer{}, ErrBusy
+		}
+		defer im.shelf.reading.Add(-1)
 	}
 	ans := Answer{ETag: im.etag(&p), Immutable: a.Revision != "", Public: im.File.Store.Public}
 	if match != "" && Matches(match, ans.ETag) {
@@ -226,6 +233,10 @@ func (im *Image) etag(p *place) string {
 // opened; if it is not once f is done, the error is [ErrChanged] and what f made
 // must be thrown away.
 func (im *Image) View(ctx context.Context, f func(s *slide.Slide, current func() bool) error) error {
+	if !enter(&im.shelf.viewing, viewsAtOnce) {
+		return ErrBusy
+	}
+	defer im.shelf.viewing.Add(-1)
 	h, err := im.acquire(ctx)
 	if err != nil {
 		return err
@@ -244,7 +255,7 @@ func (im *Image) View(ctx context.Context, f func(s *slide.Slide, current func()
 func blame(err error) error {
 	for _, other := range []error{
 		nil, slide.ErrNoTile, slide.ErrEmptyTile, slide.ErrNoAssociated, ErrNoImage, ErrChanged, ErrAway, ErrBusy, ErrOldRevision,
-		context.Canceled, context.DeadlineExceeded, ErrUnreadable,
+		context.Canceled, context.DeadlineExceeded, ErrUnreadable, ErrTooLarge,
 	} {
 		if errors.Is(err, other) {
 			return err

@@ -36,6 +36,8 @@ func Explain(err error) Problem {
 		return Problem{503, "The server has more to do than it can. Try again.", 1}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Problem{503, "The answer took too long. Try again.", 5}
+	case errors.Is(err, ErrTooLarge):
+		return Problem{502, "This picture is too large to be decoded here: labels, macros and progressive JPEGs may have 16 million pixels, and what decoding takes must fit into a third of the server's memory limit. The numbers are in the server's log.", 0}
 	case errors.Is(err, ErrUnreadable):
 		return Problem{502, "This part of the image's file cannot be read: it is damaged, or stored in a way that is not read here. The reason is in the server's log.", 0}
 	}

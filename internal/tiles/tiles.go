@@ -15,13 +15,12 @@ import (
 	"errors"
 	"image/color"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -42,6 +41,9 @@ var (
 	// ErrUnreadable: the file is there and unchanged, and what should be in it
 	// cannot be read. It is never answered with a blank.
 	ErrUnreadable = errors.New("tiles: unreadable")
+	// ErrTooLarge: the picture has more pixels than are decoded, or takes more memory
+	// than there is for that.
+	ErrTooLarge = errors.New("tiles: too large to be decoded")
 	// ErrBusy: too many tiles are being made, or slides opened, at once.
 	ErrBusy = errors.New("tiles: too busy")
 )
@@ -134,8 +136,9 @@ type Server struct {
 	blanks     sync.Map            // blankKey → []byte
 	blankCount atomic.Int64
 	sending    atomic.Int64 // bytes of answers that have not been released
-	open       singleflight.Group
-	gate       chan struct{} // slides being opened
+	shelves    sync.Map     // id of a store → *shelf
+	openFile   func(path string) (*os.File, error)
+	statFile   func(path string) (blob.Identity, error)
 	cache      cache
 }
 
@@ -153,7 +156,7 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, gate: make(chan struct{}, 64), names: map[string][]string{}}
+	s := &Server{o: o, names: map[string][]string{}, openFile: blob.Open, statFile: blob.Stat}
 	s.cache.maxBytes, s.cache.maxFiles = o.MaxBytes, o.MaxFiles
 	return s
 }
@@ -165,7 +168,7 @@ func (s *Server) Put(f File) {
 	if old, ok := s.images.Load(f.ID); ok && old.(*Image).File == f {
 		return
 	}
-	im := &Image{File: f, srv: s, path: f.abs()}
+	im := &Image{File: f, srv: s, path: f.abs(), shelf: s.shelf(f.Store.ID)}
 	old, loaded := s.images.Swap(f.ID, im)
 	if !loaded {
 		s.count.Add(1)

@@ -16,9 +16,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/web"
 )
@@ -98,8 +98,7 @@ type sending struct {
 // The error may be [ErrChanged]; a [*web.Error] with the server's words if it refuses;
 // or that of the file, the network or ctx.
 func (c *Client) Send(ctx context.Context, path, store string, progress ProgressFunc) (*View, error) {
-	// Without O_NONBLOCK a named pipe would keep us here until somebody writes.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := blob.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -107,9 +106,6 @@ func (c *Client) Send(ctx context.Context, path, store string, progress Progress
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	s := &sending{Client: c, path: path, store: store, file: f, stat: st, progress: progress}
 	if s.state, err = s.stateFile(); err != nil {

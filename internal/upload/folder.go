@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
@@ -89,14 +90,14 @@ func (u *Uploads) open(st *catalog.Store, mk bool) (*folder, error) {
 	if id, err := ingest.Marked(path); err != nil || id != st.ID {
 		return nil, errAway
 	}
-	in, err := os.OpenRoot(path)
+	in, err := blob.OpenRoot(path)
 	if err != nil {
 		return nil, errAway
 	}
-	dir, err := in.OpenRoot(hiddenName)
+	dir, err := blob.OpenRootIn(in, hiddenName)
 	if errors.Is(err, fs.ErrNotExist) && mk {
 		if err = in.Mkdir(hiddenName, 0o700); err == nil || errors.Is(err, fs.ErrExist) {
-			dir, err = in.OpenRoot(hiddenName)
+			dir, err = blob.OpenRootIn(in, hiddenName)
 		}
 	}
 	if err != nil {
@@ -119,9 +120,12 @@ func isID(s string) bool {
 	return len(s) == 26 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }
 
+// maxRecord bounds the sidecar of an upload, which holds what its client says of it.
+const maxRecord = 1 << 20
+
 // load returns what is known of an upload, or errNoUpload.
 func (f *folder) load(id string) (*record, error) {
-	b, err := f.dir.ReadFile(sidecar(id))
+	b, err := blob.ReadFileIn(f.dir, sidecar(id), maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoUpload
 	}

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
 )
 
 const (
@@ -46,7 +48,7 @@ type writer struct {
 // last, and reads its record anew: until now another process may have written to it.
 // The error may be errLocked, errLost or errNoUpload.
 func (u *Uploads) openWriter(f *folder, h *hold) (*writer, error) {
-	file, err := f.dir.OpenFile(part(h.id), os.O_RDWR, 0)
+	file, err := blob.OpenFileIn(f.dir, part(h.id), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errLost
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
@@ -151,7 +152,7 @@ func newRun(v *Verifier, st *catalog.Store, o Options) *run {
 // rootIsThere returns [ErrNoRoot] if the store's folder can't be read, or is empty as
 // the place is where a disk is not mounted.
 func (r *run) rootIsThere() error {
-	f, err := os.Open(r.store.Root)
+	f, err := blob.OpenFolder(r.store.Root)
 	if err == nil {
 		defer f.Close()
 		_, err = f.Readdirnames(1)
@@ -222,8 +223,7 @@ func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error
 // was cataloged. One whose size or mtime are others was written, by whomever, and
 // is no case for us.
 func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, total int64)) (digest string, same bool, err error) {
-	// Without O_NONBLOCK a named pipe would keep us here until somebody writes.
-	f, err := os.OpenFile(r.store.File(e.Path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := blob.Open(r.store.File(e.Path))
 	if err != nil {
 		return "", false, err
 	}
