@@ -53,7 +53,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/web internal/loop internal/blob", "golang.org/x/sys"},
 	{"internal/made", "slide internal/render internal/tiles", ""},
-	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp"},
+	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
 	{"internal/feed", "slide internal/loop internal/catalog internal/tiles", ""},
 	{"internal/tilehttp", "internal/web internal/auth internal/tiles", ""},

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -81,6 +83,44 @@ func replaced(t *testing.T, site *Site, base string) {
 				t.Errorf("new revision: status %d, %d bytes, want the new slide's %d", got.status, len(got.body), len(want))
 			}
 			site.Tiles.Delete("r")
+		})
+	}
+}
+
+// noFile puts what cannot be read in the place of a slide before it is opened, and wants
+// an answer for all who ask, and the other slides to be served.
+func noFile(t *testing.T, site *Site, base string) {
+	for _, what := range []struct {
+		name string
+		put  func(path string) error
+	}{
+		{"a named pipe", func(path string) error { return unix.Mkfifo(path, 0o644) }},
+		{"a link to a device", func(path string) error { return os.Symlink("/dev/zero", path) }},
+		{"a folder", func(path string) error { return os.Mkdir(path, 0o755) }},
+	} {
+		t.Run(what.name, func(t *testing.T) {
+			path := filepath.Join(site.Dir, "n.tiff")
+			write(t, synth.Philips{Seed: 12, Width: 600, Height: 500}, path)
+			site.Add(t, "n", "n.tiff")
+			mustDo(t, os.Remove(path))
+			mustDo(t, what.put(path))
+			for range 70 { // more than are opened at once
+				got := get(t, base+"/api/v1/images/n/tiles/0/0/0.jpg")
+				if got.status != 503 || got.header.Get("Retry-After") == "" {
+					t.Fatalf("status %d, Retry-After %q, want 503, to be asked again", got.status, got.header.Get("Retry-After"))
+				}
+			}
+			if got := get(t, base+"/api/v1/images/a/tiles/0/0/0.jpg"); got.status != 200 {
+				t.Errorf("another slide: status %d", got.status)
+			}
+			select {
+			case <-site.told:
+			default:
+				t.Error("nobody was told that the file changed")
+			}
+			drain(site.told)
+			site.Tiles.Delete("n")
+			mustDo(t, os.Remove(path))
 		})
 	}
 }

@@ -90,6 +90,7 @@ func Run(t *testing.T, start Start) {
 	t.Run("not there", func(t *testing.T) { notThere(t, site, base) })
 	t.Run("deep zoom", func(t *testing.T) { deepZoom(t, site, base) })
 	t.Run("replaced", func(t *testing.T) { replaced(t, site, base) })
+	t.Run("no file", func(t *testing.T) { noFile(t, site, base) })
 	t.Run("damaged", func(t *testing.T) { damaged(t, site, base) })
 	t.Run("overwritten under load", func(t *testing.T) { underLoad(t, site, base) })
 }
