@@ -9,35 +9,25 @@ import (
 	"testing"
 )
 
-// TestExpansion converts a small file of a large blank picture: with a bound it is
-// refused before anything is written, without it is made.
+// TestExpansion weighs a small file of a large picture before anything is written.
 func TestExpansion(t *testing.T) {
-	blank := encodePNG(t, image.NewGray(image.Rect(0, 0, 32<<10, 40<<10))) // 20 MB of blank tiles
-	dir := t.TempDir()
-	in, out := filepath.Join(dir, "in.png"), filepath.Join(dir, "out.tiff")
-	if err := os.WriteFile(in, blank, 0o644); err != nil {
-		t.Fatal(err)
+	full, asked := errors.New("no room"), int64(0)
+	room := func(_, more int64) error {
+		asked = more
+		return full
 	}
-	full := errors.New("no room")
-	asked := int64(0)
+	src := &picture{Kind: "PNG", Width: 32 << 10, Height: 40 << 10} // 20 MB if it is blank
 	for name, tt := range map[string]struct {
 		o    Options
 		want error
 	}{
-		"more than its file stands for": {Options{Expansion: 1}, ErrUnsupported},
-		"no room": {Options{Room: func(_, more int64) error {
-			asked = more
-			return full
-		}}, full},
+		"more than its file stands for": {Options{Expansion: 64}, ErrUnsupported},
+		"no bound":                      {Options{}, nil},
+		"no room":                       {Options{Room: room}, full},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := File(t.Context(), in, out, tt.o); !errors.Is(err, tt.want) {
-				t.Errorf("got %v, want %v", err, tt.want)
-			}
-			if found, _ := os.ReadDir(dir); len(found) != 1 {
-				t.Errorf("%v in the folder, want the picture alone", found)
-			}
-		})
+		if _, err := checkExpansion(src, 55<<10, tt.o); !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v, want %v", name, err, tt.want)
+		}
 	}
 	if least := int64(32<<10) * (40 << 10) / 2; asked < least {
 		t.Errorf("asked for %d bytes, want at least %d", asked, least)
