@@ -44,11 +44,27 @@ func readSplicer(d *tiff.Directory, lay *Layout) (*splicer, error) {
 	if len(b) > maxTables {
 		return nil, broken(d, tiff.TagJPEGTables, "%d bytes of JPEG tables", len(b))
 	}
-	sp, bad := newSplicer(b, lay.Photometric == rgb)
+	sp, bad := newSplicer(unpadded(b), lay.Photometric == rgb)
 	if bad != nil {
 		return nil, broken(d, tiff.TagJPEGTables, "JPEG tables: %v", bad)
 	}
 	return sp, nil
+}
+
+// unpadded returns tables without the zeros that some writers pad them with. They are no
+// part of a segment: that would run past the end without them, and then they stay.
+func unpadded(tables []byte) []byte {
+	for i := 2; i < len(tables); {
+		if len(bytes.Trim(tables[i:], "\x00")) == 0 {
+			return tables[:i]
+		}
+		_, _, next, err := segment(tables, i)
+		if err != nil {
+			break
+		}
+		i = next
+	}
+	return tables
 }
 
 // newSplicer takes apart b, a JPEG of nothing but tables; nil if there is none.

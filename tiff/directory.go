@@ -133,6 +133,9 @@ func (w *walk) chain(off uint64, from int64) error {
 		if err != nil {
 			return err
 		}
+		if d == nil {
+			return nil
+		}
 		w.dirs = append(w.dirs, d)
 		off, from = next, d.end-w.file.layout.pointer
 	}
@@ -156,7 +159,8 @@ func (w *walk) joins(off uint64, begin int) bool {
 }
 
 // directory reads the one at off, and the pointer to the next that is its end.
-// The pointer to it stands at byte from.
+// The pointer to it stands at byte from. There is none if it is empty and the last one,
+// but not the first: some writers leave such a one behind, and libtiff ignores it.
 func (w *walk) directory(off, from int64) (d *Directory, next uint64, err error) {
 	f, l := w.file, w.file.layout
 	b := w.buf[:min(readAhead, f.size-off)]
@@ -167,6 +171,9 @@ func (w *walk) directory(off, from int64) (d *Directory, next uint64, err error)
 		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("the file ends %d bytes into directory %d", len(b), len(w.dirs))}
 	}
 	n := f.number(b[:l.count])
+	if empty := l.count + l.pointer; n == 0 && len(w.dirs) > 0 && int64(len(b)) >= empty && f.number(b[l.count:empty]) == 0 {
+		return nil, 0, nil
+	}
 	if n == 0 || n > maxFields {
 		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("directory %d has %d fields, where 1 to %d make sense", len(w.dirs), n, maxFields)}
 	}

@@ -125,7 +125,11 @@ func (a *API) guard(pattern string, h http.Handler) http.Handler {
 		h = a.near(h)
 	}
 	if ok && Document(pattern) {
-		return h
+		return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+			w.Header().Set(auth.PolicyHeader, auth.Policy(false, a.Access != nil, ""))
+			h.ServeHTTP(w, r)
+			return nil
+		})
 	}
 	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if !ok {

@@ -2,6 +2,7 @@ package render
 
 import (
 	"bufio"
+	oldlzw "compress/lzw"
 	"compress/zlib"
 	"context"
 	"errors"
@@ -92,13 +93,24 @@ func (rows *Rows) open(ctx context.Context, src io.Reader, rowBytes int64) error
 	return rows.decompress(src, window)
 }
 
+// newLZW reads LZW of TIFF. Before TIFF 5.0 writers put the bits of a code into bytes the
+// other way round and widened codes one later, as GIF does; libtiff tells such data by its
+// first code, which is always that of a new table.
+func newLZW(src io.Reader) io.Reader {
+	buffered := bufio.NewReader(src)
+	if b, err := buffered.Peek(2); err == nil && b[0] == 0 && b[1]&1 == 1 {
+		return oldlzw.NewReader(buffered, oldlzw.LSB, 8)
+	}
+	return lzw.NewReader(buffered, lzw.MSB, 8)
+}
+
 // decompress sets the decompressor up.
 func (rows *Rows) decompress(src io.Reader, window uint64) error {
 	switch rows.lay.Codec {
 	case slide.None:
 		rows.r = src
 	case slide.LZW:
-		rows.r = lzw.NewReader(src, lzw.MSB, 8)
+		rows.r = newLZW(src)
 	case slide.PackBits:
 		rows.r = &packBits{r: bufio.NewReader(src)}
 	case slide.Deflate:
