@@ -17,13 +17,13 @@ import (
 func TestReadOnlyDatabase(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.NewServer(t)
-	s, dir := serving(t, map[string]*slideFile{"a.tiff": plain}, "--database="+pg.URL)
+	folder := slidesIn(t, map[string]*slideFile{"b.tiff": philips})
+	s, dir := serving(t, map[string]*slideFile{"a.tiff": plain}, "--database="+pg.URL, "--store-root="+folder)
 	im := s.available("a.tiff")
 	readOnly := func(word string) {
-		pg.Run(t, "SET default_transaction_read_only = off; ALTER DATABASE postgres SET default_transaction_read_only = "+word)
+		pg.Run(t, "SET transaction_read_only = off; ALTER DATABASE postgres SET default_transaction_read_only = "+word)
 		pg.Run(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
 	}
-	folder := slidesIn(t, map[string]*slideFile{"b.tiff": philips})
 	body, err := json.Marshal(map[string]string{"label": "b", "mode": "in-place", "root": folder})
 	if err != nil {
 		t.Fatal(err)

@@ -85,7 +85,7 @@ func TestSlowClientsOfTileserver(t *testing.T) {
 func TestConnectionsPerAddress(t *testing.T) {
 	for _, mode := range []string{"serve", "tileserver"} {
 		t.Run(mode, func(t *testing.T) {
-			s := start(t, mode, "--data", t.TempDir(), "--auth", "local", "--max-connections-per-address", "10", "--trusted-proxy", "127.0.3.3")
+			s := start(t, mode, "--data", newCatalog(t), "--auth", "local", "--max-connections-per-address", "10", "--trusted-proxy", "127.0.3.3")
 			ask := func(from net.IP) net.Conn {
 				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}
 				c, err := d.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
