@@ -17,6 +17,7 @@ mountAnnouncer();
 void knowSession();
 onSignedOut(() => void knowSession().then(({ mode, user }) => {
   if (mode === "none") return; // something before the server wants it: the page says so
+  if (/^\/login\/?$/.test(location.pathname)) return; // an answer before this one has led there, and to where one goes back
   const address = logInAddress(location.pathname + location.search + location.hash);
   if (user) location.replace(address); // the document anew: nothing is left of what was seen
   else navigate(address, "replace");
