@@ -197,12 +197,12 @@ func (c *crew) previews(ctx context.Context, t *jobs.Task, a jobs.Args) (any, er
 		if err != nil {
 			return err
 		}
-		return f.View(ctx, func(s *slide.Slide, current func() bool) error {
+		return f.View(ctx, func(s *slide.Slide, lease tiles.Lease) error {
 			back := f.File.Store.Background
-			if _, err := c.maker.Thumbnail(ctx, f.File.Revision, s, previewWidth, previewHeight, back, current); err != nil {
+			if _, err := c.maker.Thumbnail(ctx, f.File.Revision, s, previewWidth, previewHeight, back, lease); err != nil {
 				return err
 			}
-			_, err := c.maker.Preview(ctx, f.File.Revision, s, 100, current)
+			_, err := c.maker.Preview(ctx, f.File.Revision, s, 100, lease)
 			if errors.Is(err, slide.ErrNoAssociated) {
 				err = nil // neither label nor macro
 			}

@@ -124,7 +124,7 @@ func (*associatedCmd) Help() string {
 // Run writes the associated image.
 func (c *associatedCmd) Run(ctx context.Context, std streams) error {
 	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
-		b, err := k.Associated(ctx, "file", s, c.Kind, unchanged)
+		b, err := k.Associated(ctx, "file", s, c.Kind, tiles.Lease{Current: unchanged})
 		if err != nil {
 			return pictureError(c.File, err)
 		}
@@ -153,7 +153,7 @@ func (c *previewCmd) Validate() error {
 // Run writes the preview.
 func (c *previewCmd) Run(ctx context.Context, std streams) error {
 	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
-		b, err := k.Preview(ctx, "file", s, c.Height, unchanged)
+		b, err := k.Preview(ctx, "file", s, c.Height, tiles.Lease{Current: unchanged})
 		if err != nil {
 			return pictureError(c.File, err)
 		}

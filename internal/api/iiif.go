@@ -170,7 +170,7 @@ func (a *API) iiifImage(w http.ResponseWriter, r *http.Request) error {
 	}
 	var plan *iiif.Plan
 	var p iiif.Picture
-	err = im.View(ctx, func(s *slide.Slide, _ func() bool) error {
+	err = im.View(ctx, func(s *slide.Slide, _ tiles.Lease) error {
 		p = iiifPicture(s)
 		return nil
 	})
@@ -221,9 +221,9 @@ func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tiles.Image, pla
 	if region.PNG {
 		contentType = "image/png"
 	}
-	err := answered(w, r, im, answer, contentType, func(s *slide.Slide, current func() bool) ([]byte, error) {
+	err := answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tiles.Lease) ([]byte, error) {
 		return a.Maker.Region(r.Context(), tiles.Made{
-			Slide: s, Image: f.ID, Revision: f.Revision, Back: f.Store.Background, Current: current,
+			Slide: s, Image: f.ID, Revision: f.Revision, Back: f.Store.Background, Lease: lease,
 		}, region)
 	})
 	if errors.Is(err, made.ErrTooMuch) {

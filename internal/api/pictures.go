@@ -13,13 +13,13 @@ import (
 )
 
 // A picture is drawn from an open slide: a JPEG, and what of the revision it is.
-type picture func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error)
+type picture func(ctx context.Context, f *tiles.File, s *slide.Slide, lease tiles.Lease) ([]byte, error)
 
 func (a *API) associated(kind string) picture {
-	return func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error) {
+	return func(ctx context.Context, f *tiles.File, s *slide.Slide, lease tiles.Lease) ([]byte, error) {
 		switch kind {
 		case "label", "macro", "thumbnail":
-			return a.Maker.Associated(ctx, f.Revision, s, kind, current)
+			return a.Maker.Associated(ctx, f.Revision, s, kind, lease)
 		}
 		return nil, slide.ErrNoAssociated
 	}
@@ -30,8 +30,8 @@ func (a *API) preview(w http.ResponseWriter, r *http.Request, req *tiles.Request
 	if err != nil {
 		return err
 	}
-	return a.picture(w, r, req, "preview"+strconv.Itoa(height), func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error) {
-		return a.Maker.Preview(ctx, f.Revision, s, height, current)
+	return a.picture(w, r, req, "preview"+strconv.Itoa(height), func(ctx context.Context, f *tiles.File, s *slide.Slide, lease tiles.Lease) ([]byte, error) {
+		return a.Maker.Preview(ctx, f.Revision, s, height, lease)
 	})
 }
 
@@ -54,8 +54,8 @@ func (a *API) thumbnail(w http.ResponseWriter, r *http.Request) error {
 		height = maxDimension
 	}
 	name := fmt.Sprintf("thumbnail%dx%d", width, height)
-	return a.picture(w, r, &tiles.Request{Image: r.PathValue("image")}, name, func(ctx context.Context, f *tiles.File, s *slide.Slide, current func() bool) ([]byte, error) {
-		return a.Maker.Thumbnail(ctx, f.Revision, s, width, height, f.Store.Background, current)
+	return a.picture(w, r, &tiles.Request{Image: r.PathValue("image")}, name, func(ctx context.Context, f *tiles.File, s *slide.Slide, lease tiles.Lease) ([]byte, error) {
+		return a.Maker.Thumbnail(ctx, f.Revision, s, width, height, f.Store.Background, lease)
 	})
 }
 
@@ -88,20 +88,20 @@ func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request
 		return explained(tiles.ErrOldRevision)
 	}
 	answer := tiles.Answer{ETag: `"` + f.Revision + "-" + name + `"`, Immutable: v != "", Public: f.Store.Public && !private}
-	return answered(w, r, im, answer, "image/jpeg", func(s *slide.Slide, current func() bool) ([]byte, error) {
-		return draw(r.Context(), f, s, current)
+	return answered(w, r, im, answer, "image/jpeg", func(s *slide.Slide, lease tiles.Lease) ([]byte, error) {
+		return draw(r.Context(), f, s, lease)
 	})
 }
 
 // answered sends what draw makes of an image, unless the client has it.
-func answered(w http.ResponseWriter, r *http.Request, im *tiles.Image, answer tiles.Answer, contentType string, draw func(s *slide.Slide, current func() bool) ([]byte, error)) error {
+func answered(w http.ResponseWriter, r *http.Request, im *tiles.Image, answer tiles.Answer, contentType string, draw func(s *slide.Slide, lease tiles.Lease) ([]byte, error)) error {
 	var body []byte
 	match := r.Header.Get("If-None-Match")
-	err := im.View(r.Context(), func(s *slide.Slide, current func() bool) (err error) {
+	err := im.View(r.Context(), func(s *slide.Slide, lease tiles.Lease) (err error) {
 		if match != "" && tiles.Matches(match, answer.ETag) {
 			return nil
 		}
-		body, err = draw(s, current)
+		body, err = draw(s, lease)
 		return err
 	})
 	if err != nil {

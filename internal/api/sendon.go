@@ -135,7 +135,7 @@ func hostOf(base string) string {
 func (a *API) shape(r *http.Request, im *tiles.Image) (p iiif.Picture, err error) {
 	ctx := r.Context()
 	if !a.away(r, &im.File) {
-		err = im.View(ctx, func(s *slide.Slide, _ func() bool) error {
+		err = im.View(ctx, func(s *slide.Slide, _ tiles.Lease) error {
 			p = iiifPicture(s)
 			return nil
 		})

@@ -46,11 +46,15 @@ type Maker struct {
 	waiting atomic.Int64
 	mu      sync.Mutex
 	flights map[string]*flight
+	// abandoned are the pictures that have lost their worker and are still at work, by
+	// store; under mu.
+	abandoned map[string]int
 }
 
 // A flight is a picture that is being made, or waits for that.
 type flight struct {
-	done   chan struct{} // closed with body and err set
+	done   chan struct{}   // closed with body and err set
+	late   <-chan struct{} // closed when it took too long, or done, or nobody wants it
 	body   []byte
 	err    error
 	wanted int                // by so many; under the maker's mu
@@ -74,28 +78,28 @@ func New(o Options) *Maker {
 	if o.Quality == 0 {
 		o.Quality = 85
 	}
-	return &Maker{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}}
+	return &Maker{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}, abandoned: map[string]int{}}
 }
 
 // Tile makes what m describes. It is the Make of [tiles.Options].
 func (k *Maker) Tile(ctx context.Context, m tiles.Made) ([]byte, error) {
-	return k.keep(ctx, m.Revision+"-"+tileKey(&m), m.Current, func(ctx context.Context) ([]byte, error) {
+	return k.keep(ctx, m.Revision+"-"+tileKey(&m), m.Lease, func(ctx context.Context) ([]byte, error) {
 		return k.tile(ctx, &m)
 	})
 }
 
 // Thumbnail draws the whole slide to fit into width × height pixels.
-func (k *Maker) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, current func() bool) ([]byte, error) {
+func (k *Maker) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, lease tiles.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-thumbnail-%dx%d", revision, width, height)
-	return k.keep(ctx, key, current, func(ctx context.Context) ([]byte, error) {
+	return k.keep(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
 		return render.Thumbnail(ctx, s, width, height, back)
 	})
 }
 
 // Preview draws the label beside the macro, height pixels high.
-func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, height int, current func() bool) ([]byte, error) {
+func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, height int, lease tiles.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-preview-%d", revision, height)
-	return k.keep(ctx, key, current, func(ctx context.Context) ([]byte, error) {
+	return k.keep(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
 		return render.Preview(ctx, s, height)
 	})
 }
@@ -103,13 +107,13 @@ func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, he
 // Associated returns an associated image as one JPEG: as stored if it is one,
 // else joined from its strips, or for a label that is missing made from the
 // barcode.
-func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, current func() bool) ([]byte, error) {
+func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, lease tiles.Lease) ([]byte, error) {
 	if kind != "label" {
-		if b, err := k.storedJPEG(ctx, s, kind); b != nil || err != nil {
+		if b, err := k.storedJPEG(ctx, s, kind, lease); b != nil || err != nil {
 			return b, err
 		}
 	}
-	return k.keep(ctx, revision+"-"+kind, current, func(ctx context.Context) ([]byte, error) {
+	return k.keep(ctx, revision+"-"+kind, lease, func(ctx context.Context) ([]byte, error) {
 		if kind == "label" {
 			b, _, err := render.Label(ctx, s)
 			return b, err
@@ -127,18 +131,19 @@ func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide,
 }
 
 // storedJPEG returns an associated image that is stored as one JPEG, nil if it is stored
-// otherwise.
-func (k *Maker) storedJPEG(ctx context.Context, s *slide.Slide, kind string) ([]byte, error) {
-	ctx, end := k.o.Memory.Begin(ctx, k.o.Patience)
-	defer end()
-	p, err := render.ReadAssociated(ctx, s, kind)
-	if err != nil {
-		return nil, refused(err)
-	}
-	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
-		return p.Strips[0], nil
-	}
-	return nil, nil
+// otherwise. It needs no worker.
+func (k *Maker) storedJPEG(ctx context.Context, s *slide.Slide, kind string, lease tiles.Lease) ([]byte, error) {
+	f := k.start(ctx, lease, func(ctx context.Context) ([]byte, error) {
+		return k.limited(ctx, lease.Store, func() {}, func(ctx context.Context) ([]byte, error) {
+			p, err := render.ReadAssociated(ctx, s, kind)
+			if err == nil && len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
+				return p.Strips[0], nil
+			}
+			return nil, err
+		})
+	})
+	defer f.stop()
+	return f.wait(ctx)
 }
 
 // refused turns the errors of memory into those of package tiles.
@@ -168,16 +173,11 @@ type Region struct {
 
 // Region draws a part of a slide. It is not kept: there are too many different ones.
 func (k *Maker) Region(ctx context.Context, m tiles.Made, r Region) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, k.o.Timeout)
-	defer cancel()
-	if err := k.begin(ctx); err != nil {
-		return nil, err
-	}
-	defer func() { <-k.workers }()
-	ctx, end := k.o.Memory.Begin(ctx, k.o.Patience)
-	defer end()
-	b, err := k.region(ctx, m, r)
-	return b, refused(err)
+	f := k.start(ctx, m.Lease, func(ctx context.Context) ([]byte, error) {
+		return k.work(ctx, m.Store, func(ctx context.Context) ([]byte, error) { return k.region(ctx, m, r) })
+	})
+	defer f.stop()
+	return f.wait(ctx)
 }
 
 // region draws a part of a slide.
@@ -204,39 +204,30 @@ func (k *Maker) region(ctx context.Context, m tiles.Made, r Region) ([]byte, err
 
 // keep returns the picture of that key, made if it is not kept. The picture of a
 // file that changed meanwhile is thrown away.
-func (k *Maker) keep(ctx context.Context, key string, current func() bool, build func(context.Context) ([]byte, error)) ([]byte, error) {
+func (k *Maker) keep(ctx context.Context, key string, lease tiles.Lease, build func(context.Context) ([]byte, error)) ([]byte, error) {
 	key += "-" + generation
 	if b := k.o.Cache.Get(key); b != nil {
 		return b, nil
 	}
-	f := k.join(ctx, key, func(ctx context.Context) ([]byte, error) {
-		if err := k.begin(ctx); err != nil {
-			return nil, err
-		}
-		defer func() { <-k.workers }()
-		ctx, end := k.o.Memory.Begin(ctx, k.o.Patience)
-		defer end()
-		b, err := build(ctx)
-		if err != nil {
-			return nil, refused(err)
-		}
-		if !current() {
-			return nil, tiles.ErrChanged
-		}
-		k.o.Cache.Put(key, b)
-		return b, nil
+	f := k.join(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
+		return k.work(ctx, lease.Store, func(ctx context.Context) ([]byte, error) {
+			b, err := build(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if !lease.Current() {
+				return nil, tiles.ErrChanged
+			}
+			k.o.Cache.Put(key, b)
+			return b, nil
+		})
 	})
 	defer k.leave(key, f)
-	select {
-	case <-f.done:
-		return f.body, f.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return f.wait(ctx)
 }
 
 // join has the picture of that key made, if nobody has yet.
-func (k *Maker) join(ctx context.Context, key string, work func(context.Context) ([]byte, error)) *flight {
+func (k *Maker) join(ctx context.Context, key string, lease tiles.Lease, work func(context.Context) ([]byte, error)) *flight {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if f := k.flights[key]; f != nil {
@@ -244,26 +235,24 @@ func (k *Maker) join(ctx context.Context, key string, work func(context.Context)
 		return f
 	}
 	// Whoever asked first may go away; those who joined still want it.
-	lasting, stop := context.WithTimeout(context.WithoutCancel(ctx), k.o.Timeout)
-	f := &flight{done: make(chan struct{}), wanted: 1, stop: stop}
-	k.flights[key] = f
-	go func() {
-		f.err = errMaking // if work does not return
+	var f *flight
+	f = k.start(context.WithoutCancel(ctx), lease, func(ctx context.Context) ([]byte, error) {
 		defer func() {
-			if p := recover(); p != nil {
-				f.err = fmt.Errorf("%w: %v", errMaking, p)
-			}
-			stop()
 			k.mu.Lock()
-			if k.flights[key] == f {
-				delete(k.flights, key)
-			}
-			k.mu.Unlock()
-			close(f.done)
+			defer k.mu.Unlock()
+			k.forget(key, f)
 		}()
-		f.body, f.err = work(lasting)
-	}()
+		return work(ctx)
+	})
+	k.flights[key] = f
 	return f
+}
+
+// forget has whoever comes now begin anew. The caller has the maker's mu.
+func (k *Maker) forget(key string, f *flight) {
+	if k.flights[key] == f {
+		delete(k.flights, key)
+	}
 }
 
 // leave says that one less wants the picture. What nobody waits for any more is not
@@ -275,9 +264,7 @@ func (k *Maker) leave(key string, f *flight) {
 		return
 	}
 	f.stop()
-	if k.flights[key] == f {
-		delete(k.flights, key) // who comes now begins anew
-	}
+	k.forget(key, f)
 }
 
 // begin waits for a worker, or returns [tiles.ErrBusy] when too many wait, or when it

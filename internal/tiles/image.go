@@ -94,6 +94,9 @@ func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, er
 		ans.NotModified = true
 	} else if err = im.fill(ctx, h, &p, &ans); err != nil && !errors.Is(err, slide.ErrEmptyTile) {
 		ans.Release()
+		if unanswered(err) {
+			return Answer{}, err
+		}
 		if !h.current(monotonic()) {
 			im.drop(h)
 			return Answer{}, ErrChanged
@@ -128,7 +131,7 @@ func (im *Image) fill(ctx context.Context, h *handle, p *place, ans *Answer) (er
 	ans.Body, err = im.srv.o.Make(ctx, Made{
 		Slide: h.slide, Image: im.File.ID, Revision: im.File.Revision, Back: im.File.Store.Background,
 		Zoom: p.zoom, Level: p.level, X: p.x, Y: p.y, Width: p.w, Height: p.h, Shrink: p.shrink,
-		Current: func() bool { return h.current(monotonic()) },
+		Lease: im.lease(h),
 	})
 	return err
 }
@@ -228,11 +231,22 @@ func (im *Image) etag(p *place) string {
 	return string(b)
 }
 
+// lease is that of an open slide to which the caller has a reference.
+func (im *Image) lease(h *handle) Lease {
+	return Lease{
+		Store:   im.File.Store.ID,
+		Current: func() bool { return h.current(monotonic()) },
+		Hold: func() (release func()) {
+			h.refs.Add(1)
+			return h.release
+		},
+	}
+}
+
 // View calls f with the image's open slide, for what is not a tile: descriptions
-// and associated images. current reports whether the slide still is what was
-// opened; if it is not once f is done, the error is [ErrChanged] and what f made
-// must be thrown away.
-func (im *Image) View(ctx context.Context, f func(s *slide.Slide, current func() bool) error) error {
+// and associated images. If the slide no longer is what was opened once f is done,
+// the error is [ErrChanged] and what f made must be thrown away.
+func (im *Image) View(ctx context.Context, f func(s *slide.Slide, lease Lease) error) error {
 	if !enter(&im.shelf.viewing, viewsAtOnce) {
 		return ErrBusy
 	}
@@ -242,12 +256,21 @@ func (im *Image) View(ctx context.Context, f func(s *slide.Slide, current func()
 		return err
 	}
 	defer h.release()
-	err = f(h.slide, func() bool { return h.current(monotonic()) })
+	err = f(h.slide, im.lease(h))
+	if unanswered(err) {
+		return err
+	}
 	if !h.current(monotonic()) {
 		im.drop(h)
 		return ErrChanged
 	}
 	return blame(err)
+}
+
+// unanswered reports whether err says nothing about the slide. Its file is not looked at
+// then: its file system may be the one that does not answer.
+func unanswered(err error) bool {
+	return errors.Is(err, ErrAway) || errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // blame marks an error of reading or making as the file's fault, [ErrUnreadable],

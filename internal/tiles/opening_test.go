@@ -133,3 +133,31 @@ func TestHangingPath(t *testing.T) {
 		}
 	})
 }
+
+// TestHold keeps the file of a slide open for work that goes on after its request was
+// answered, however the slide was closed meanwhile.
+func TestHold(t *testing.T) {
+	s := hanging(t, nil)
+	var m Made
+	var release func()
+	s.o.Make = func(_ context.Context, made Made) ([]byte, error) {
+		m, release = made, made.Hold()
+		return nil, context.DeadlineExceeded
+	}
+	im, err := s.Image("here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := im.Tile(context.Background(), &Address{Kind: DeepZoom}, ""); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	h := im.handle.Load()
+	s.Close()
+	if _, err := m.Slide.AppendTile(nil, 0, 0, 0); err != nil || !m.Current() || m.Store != "here" {
+		t.Errorf("reading from the closed slide: %v, current %v, store %q", err, m.Current(), m.Store)
+	}
+	release()
+	if n := h.refs.Load(); n != 0 {
+		t.Errorf("%d references are left", n)
+	}
+}

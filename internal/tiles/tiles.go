@@ -92,9 +92,19 @@ type Made struct {
 	// Shrink they are the size the whole of zoom 0 is scaled to.
 	Width, Height int
 	Shrink        bool
+	Lease
+}
+
+// A Lease lets work on an open slide go on after the request that began it was answered:
+// nobody can call off a read from a file system that does not answer.
+type Lease struct {
+	Store string // id of the slide's store
 	// Current reports whether the file is still the one that was opened. What was
 	// made from another must not be kept.
 	Current func() bool
+	// Hold keeps the file open until release is called; nil if the caller waits for the
+	// work. Without it a late read could read from another file with the same handle.
+	Hold func() (release func())
 }
 
 // Options are what a [Server] needs from its surroundings.
