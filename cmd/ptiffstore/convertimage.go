@@ -86,8 +86,10 @@ func (c *crew) pyramid(ctx context.Context, t *jobs.Task, a jobs.Args) (any, err
 	// Under a name that nobody looks at until the original is safe.
 	hidden := st.File("incoming/.ptiffstore-" + im.ID + ".part")
 	defer os.Remove(hidden)
+	cl := c.claims.begin(st.ID)
+	defer c.claims.end(cl)
 	r, err := convert.File(ctx, in, hidden, convert.Options{
-		Force: true, Expansion: expansion, Room: c.room(st),
+		Force: true, Expansion: expansion, Room: c.room(ctx, st, cl),
 		Progress: func(done, total int64) { t.Progress(done, total, "rows") },
 	})
 	if err != nil {
@@ -99,6 +101,7 @@ func (c *crew) pyramid(ctx context.Context, t *jobs.Task, a jobs.Args) (any, err
 	if err := appear(hidden, out); err != nil && !sameBytes(ctx, hidden, out, err) {
 		return nil, nameless(err)
 	}
+	c.claims.finish(cl, out, r.Bytes)
 	return r, c.syncer.Remove(ctx, im.ID)
 }
 
@@ -108,18 +111,22 @@ const defaultReserve = 256 << 20
 // expansion is how many bytes a pyramid may take for each byte of its picture's file.
 const expansion = 64
 
+// claimStep is what a conversion claims beyond what it has written. It asks for room more
+// often than that.
+const claimStep = 8 << 20
+
 // room says whether a store may take so many bytes more of a pyramid: by its quota, of
-// which the pyramid counts only once it has been taken in, and by what is free of its
+// which other conversions that are at work have their parts, and by what is free of its
 // disk.
-func (c *crew) room(st *catalog.Store) func(written, more int64) error {
+func (c *crew) room(ctx context.Context, st *catalog.Store, cl *claim) func(written, more int64) error {
 	reserve := c.reserve
 	if reserve == 0 {
 		reserve = defaultReserve
 	}
-	left, dir := st.Quota-st.Bytes, filepath.Dir(st.File("incoming/pyramid"))
+	dir := filepath.Dir(st.File("incoming/pyramid"))
 	return func(written, more int64) error {
-		if st.Quota > 0 && written+more > left {
-			return fmt.Errorf("%w: about %d bytes are needed, and its quota leaves %d: delete slides, or raise the quota", errNoRoom, written+more, max(0, left))
+		if err := c.withinQuota(ctx, cl, written, more); err != nil {
+			return err
 		}
 		free, err := blob.Free(dir)
 		if err != nil {
@@ -130,6 +137,20 @@ func (c *crew) room(st *catalog.Store) func(written, more int64) error {
 		}
 		return nil
 	}
+}
+
+// withinQuota compares a pyramid with what its store's quota leaves now: other slides may
+// have been taken in since it was begun.
+func (c *crew) withinQuota(ctx context.Context, cl *claim, written, more int64) error {
+	st, err := c.catalog.Store(ctx, cl.store)
+	if err != nil || st.Quota == 0 {
+		return err
+	}
+	left, ok := c.claims.claim(cl, written+more, written+min(more, claimStep), st.Quota-st.Bytes)
+	if !ok {
+		return fmt.Errorf("%w: about %d bytes are needed, and its quota leaves %d beside other conversions: delete slides, or raise the quota", errNoRoom, written+more, max(0, left))
+	}
+	return nil
 }
 
 // errNoRoom: the store has no room for a pyramid.

@@ -28,6 +28,7 @@ type crew struct {
 	maker    *made.Maker
 	decode   *render.Budget // of conversions
 	reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
+	claims   claims
 	log      *slog.Logger
 }
 
