@@ -116,18 +116,13 @@ func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, er
 
 // fill reads or makes the tile.
 func (im *Image) fill(ctx context.Context, h *handle, p *place, ans *Answer) (err error) {
-	if !im.srv.room() {
-		return ErrBusy
-	}
-	defer func() { ans.hold(im.srv) }()
 	if p.stored {
-		ans.buf = buffers.Get().(*[]byte)
-		ans.Body, err = h.slide.AppendTile((*ans.buf)[:0], p.level, p.x, p.y)
-		if err == nil {
-			*ans.buf = ans.Body
-		}
-		return err
+		return im.read(h, p, ans)
 	}
+	if im.srv.sending.Load() >= im.srv.o.MaxSending {
+		return im.srv.full()
+	}
+	defer func() { ans.hold(im.srv, int64(len(ans.Body))) }()
 	ans.Body, err = im.srv.o.Make(ctx, Made{
 		Slide: h.slide, Image: im.File.ID, Revision: im.File.Revision, Back: im.File.Store.Background,
 		Zoom: p.zoom, Level: p.level, X: p.x, Y: p.y, Width: p.w, Height: p.h, Shrink: p.shrink,
@@ -136,25 +131,39 @@ func (im *Image) fill(ctx context.Context, h *handle, p *place, ans *Answer) (er
 	return err
 }
 
-// hold counts the answer's memory until it is released.
-func (a *Answer) hold(s *Server) {
-	a.srv, a.held = s, int64(len(a.Body))
-	if a.buf != nil {
-		a.held = int64(cap(*a.buf))
+// read reads a stored tile. Its memory is counted before it is taken: tiles may have tens
+// of megabytes, and reading them may take long.
+func (im *Image) read(h *handle, p *place, ans *Answer) (err error) {
+	ans.buf = buffers.Get().(*[]byte)
+	need := max(h.slide.TileBytes(p.level, p.x, p.y), int64(cap(*ans.buf)))
+	ans.srv, ans.held = im.srv, need
+	// One that is larger than all there is for tiles is sent alone.
+	if now := im.srv.sending.Add(need); now > im.srv.o.MaxSending && now > need {
+		return im.srv.full()
 	}
-	s.sending.Add(a.held)
+	ans.Body, err = h.slide.AppendTile((*ans.buf)[:0], p.level, p.x, p.y)
+	if err == nil {
+		*ans.buf = ans.Body
+		ans.hold(im.srv, int64(cap(ans.Body)))
+	}
+	return err
 }
 
-// room reports whether another tile may be brought into memory. Those that are sent go
-// as fast as their clients take them.
-func (s *Server) room() bool {
-	if s.sending.Load() < s.o.MaxSending {
-		return true
+// hold counts n bytes as the answer's memory until it is released.
+func (a *Answer) hold(s *Server, n int64) {
+	if n != a.held {
+		s.sending.Add(n - a.held)
+		a.srv, a.held = s, n
 	}
+}
+
+// full says that no other tile may be brought into memory now. Those that are sent go as
+// fast as their clients take them.
+func (s *Server) full() error {
 	if s.o.Full != nil {
 		s.o.Full()
 	}
-	return false
+	return ErrBusy
 }
 
 // empty answers with the store's background.
