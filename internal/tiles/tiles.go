@@ -217,20 +217,29 @@ func (s *Server) Image(id string) (*Image, error) {
 	return im.(*Image), nil
 }
 
-// ImageByName finds an image by the name of its file: [ErrNoImage] if there is
-// none, [ErrAmbiguous] if there are several, as one of them would be another
-// patient's.
-func (s *Server) ImageByName(file string) (*Image, error) {
+// ImageByName finds an image by the name of its file, in the store of that id or, if
+// it is "", in all: [ErrNoImage] if there is none, [ErrAmbiguous] if there are several,
+// as one of them would be another patient's. What lies in other stores changes nothing:
+// whoever asks in a store of their own would learn of it.
+func (s *Server) ImageByName(store, file string) (*Image, error) {
 	s.nameMu.RLock()
 	ids := s.names[file]
 	s.nameMu.RUnlock()
-	switch len(ids) {
-	case 0:
-		return nil, ErrNoImage
-	case 1:
-		return s.Image(ids[0])
+	var found *Image
+	for _, id := range ids {
+		im, err := s.Image(id)
+		switch {
+		case err != nil || store != "" && store != im.File.Store.ID:
+			continue
+		case found != nil:
+			return nil, ErrAmbiguous
+		}
+		found = im
 	}
-	return nil, ErrAmbiguous
+	if found == nil {
+		return nil, ErrNoImage
+	}
+	return found, nil
 }
 
 // Find finds the image that r asks for. ByFile reports that it was found by the
@@ -238,7 +247,7 @@ func (s *Server) ImageByName(file string) (*Image, error) {
 func (s *Server) Find(r *Request) (im *Image, byFile bool, err error) {
 	im, err = s.Image(r.Image)
 	if err != nil && r.ByFile {
-		im, err = s.ImageByName(r.Image)
+		im, err = s.ImageByName(r.Store, r.Image)
 		byFile = true
 	}
 	if err != nil {
@@ -305,7 +314,8 @@ func (s *Server) addName(name, id string) {
 func (s *Server) dropName(name, id string) {
 	s.nameMu.Lock()
 	defer s.nameMu.Unlock()
-	ids := slices.DeleteFunc(s.names[name], func(n string) bool { return n == id })
+	// Of a copy: ImageByName reads the old one without the lock.
+	ids := slices.DeleteFunc(slices.Clone(s.names[name]), func(n string) bool { return n == id })
 	if len(ids) == 0 {
 		delete(s.names, name)
 		return

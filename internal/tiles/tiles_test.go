@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
@@ -167,24 +169,58 @@ func raceEnabled() bool {
 	return false
 }
 
+// TestByNameInStore: a slide of the same name in another store changes nothing for whoever
+// asks in theirs, and tells them nothing.
+func TestByNameInStore(t *testing.T) {
+	s, ids := serve(t, tiles.Options{}, 1)
+	im, _ := s.Image(ids[0])
+	twin, other := im.File, *im.File.Store
+	other.ID = "other"
+	twin.ID, twin.Store = "twin", &other
+	ask := func() (got []string) {
+		for _, store := range []string{im.File.Store.ID, "other", "none", ""} {
+			found, byFile, err := s.Find(&tiles.Request{Store: store, Image: "0.tiff", ByFile: true})
+			if err != nil {
+				got = append(got, err.Error())
+				continue
+			}
+			got = append(got, fmt.Sprint(found.File.ID, byFile))
+		}
+		return got
+	}
+	none, ambiguous := tiles.ErrNoImage.Error(), tiles.ErrAmbiguous.Error()
+	if d := cmp.Diff([]string{ids[0] + "true", none, none, ids[0] + "true"}, ask()); d != "" {
+		t.Errorf("one of the name:\n%s", d)
+	}
+	s.Put(twin)
+	if d := cmp.Diff([]string{ids[0] + "true", "twintrue", none, ambiguous}, ask()); d != "" {
+		t.Errorf("two of the name:\n%s", d)
+	}
+	twin.ID = "third"
+	s.Put(twin)
+	if d := cmp.Diff([]string{ids[0] + "true", ambiguous, none, ambiguous}, ask()); d != "" {
+		t.Errorf("two in one store:\n%s", d)
+	}
+}
+
 func TestByName(t *testing.T) {
 	s, ids := serve(t, tiles.Options{}, 2)
-	if im, err := s.ImageByName("0.tiff"); err != nil || im.File.ID != ids[0] {
+	if im, err := s.ImageByName("", "0.tiff"); err != nil || im.File.ID != ids[0] {
 		t.Errorf("ImageByName = %v, %v", im, err)
 	}
 	im, _ := s.Image(ids[1])
 	twin := im.File
 	twin.ID, twin.Name = "twin", "0.tiff"
 	s.Put(twin)
-	if _, err := s.ImageByName("0.tiff"); !errors.Is(err, tiles.ErrAmbiguous) {
+	if _, err := s.ImageByName("", "0.tiff"); !errors.Is(err, tiles.ErrAmbiguous) {
 		t.Errorf("two images of one name: %v, want ErrAmbiguous", err)
 	}
 	s.Delete(ids[0])
-	if im, err := s.ImageByName("0.tiff"); err != nil || im.File.ID != "twin" {
+	if im, err := s.ImageByName("", "0.tiff"); err != nil || im.File.ID != "twin" {
 		t.Errorf("after one went: %v, %v", im, err)
 	}
 	s.Delete("twin")
-	if _, err := s.ImageByName("0.tiff"); !errors.Is(err, tiles.ErrNoImage) {
+	if _, err := s.ImageByName("", "0.tiff"); !errors.Is(err, tiles.ErrNoImage) {
 		t.Errorf("after both went: %v, want ErrNoImage", err)
 	}
 	if s.Len() != 1 {
