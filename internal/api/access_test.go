@@ -327,6 +327,8 @@ var accessTable = []struct {
 	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&image={image}&scope=tiles", "", ownTiles},
 	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&image={image}&scope=label", "", labels},
 	{"GET /api/v1/auth/check", "/api/v1/auth/check?scope=admin", "", admins},
+	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&store={away}&scope=tiles", "", statuses{422, 422, 422, 422, 422, 422}},
+	{"GET /api/v1/auth/check", "/api/v1/auth/check?store={store}&image=%zz&scope=tiles", "", statuses{422, 422, 422, 422, 422, 422}},
 	{"POST /api/v1/auth/check", "/api/v1/auth/check", `{"scope":"tiles","ſcope":"label","images":[{"store":"{store}","image":"{image}"}]}`, statuses{400, 400, 400, 400, 400, 400}},
 	{"POST /api/v1/auth/check", "/api/v1/auth/check", `{"scope":"tiles","images":[{"store":"{store}","image":"{image}","image":"{away}"}]}`, statuses{400, 400, 400, 400, 400, 400}},
 	{"POST /api/v1/auth/check", "/api/v1/auth/check", `{"scope":"tiles","images":[{"store":"{store}","image":"{image}"}]}`, loggedIn},

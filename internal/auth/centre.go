@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -39,7 +40,10 @@ func CheckHandler(g *Gate) http.Handler {
 }
 
 func checkOne(g *Gate, w http.ResponseWriter, r *http.Request) error {
-	v := r.URL.Query()
+	v, err := questionQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
 	q := Question{Store: v.Get("store"), Image: v.Get("image"), ExternalID: v.Get("external_id"), Scope: account.Scope(v.Get("scope"))}
 	if err := q.check(); err != nil {
 		return err
@@ -50,6 +54,22 @@ func checkOne(g *Gate, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeChecked(w, answers[0].Status, answers[0].checked())
+}
+
+// questionQuery parses the query of a question. One that gives a parameter twice is
+// refused, as whoever asked may have meant the other; so is one that can't be read as a
+// whole, as it would leave out what was asked about.
+func questionQuery(raw string) (url.Values, error) {
+	v, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, &web.Error{Status: http.StatusUnprocessableEntity, Detail: "The query can't be read."}
+	}
+	for _, name := range []string{"store", "image", "external_id", "scope"} {
+		if len(v[name]) > 1 {
+			return nil, &web.Error{Status: http.StatusUnprocessableEntity, Detail: "Give " + name + " once."}
+		}
+	}
+	return v, nil
 }
 
 // fresh asks the authority itself: an edge remembers the answer for all of its time,
