@@ -203,6 +203,30 @@ func TestByNameInStore(t *testing.T) {
 	}
 }
 
+// TestNamesWhileTheyChange: names are looked up while images of the same name come and go
+// (for the race detector).
+func TestNamesWhileTheyChange(t *testing.T) {
+	s, ids := serve(t, tiles.Options{}, 1)
+	im, _ := s.Image(ids[0])
+	twin, other := im.File, *im.File.Store
+	other.ID = "other"
+	twin.Store = &other
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range 200 {
+			twin.ID = fmt.Sprint("twin", i%3)
+			s.Put(twin)
+			s.Delete(fmt.Sprint("twin", (i+1)%3))
+		}
+	})
+	for range 200 {
+		if _, err := s.ImageByName(im.File.Store.ID, "0.tiff"); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Wait()
+}
+
 func TestByName(t *testing.T) {
 	s, ids := serve(t, tiles.Options{}, 2)
 	if im, err := s.ImageByName("", "0.tiff"); err != nil || im.File.ID != ids[0] {
