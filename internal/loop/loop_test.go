@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,12 +31,13 @@ func TestRun(t *testing.T) {
 				set := new(Set)
 				l := set.New(slog.New(slog.NewTextHandler(&log, nil)), "watch", "s1")
 				ctx, stop := context.WithCancel(t.Context())
-				began, rounds, worked := time.Now(), 0, time.Time{}
+				began, worked := time.Now(), time.Time{}
+				var rounds atomic.Int64
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)
 					l.Run(ctx, func(ctx context.Context) error {
-						rounds++
+						rounds.Add(1)
 						if time.Since(began) < 45*time.Second {
 							return c.fail()
 						}
@@ -48,10 +50,10 @@ func TestRun(t *testing.T) {
 				time.Sleep(44 * time.Second)
 				synctest.Wait()
 				f := l.Failing()
-				if f == nil || !f.Since.Equal(began) || !f.Next.After(time.Now()) || f.Times != rounds || !strings.Contains(f.Err.Error(), c.words) {
-					t.Fatalf("failing: %+v after %d rounds", f, rounds)
+				if f == nil || !f.Since.Equal(began) || !f.Next.After(time.Now()) || int64(f.Times) != rounds.Load() || !strings.Contains(f.Err.Error(), c.words) {
+					t.Fatalf("failing: %+v after %d rounds", f, rounds.Load())
 				}
-				if s := set.States(); len(s) != 1 || s[0].Name != "watch" || s[0].Store != "s1" || s[0].Failing != f || s[0].Failures != int64(rounds) {
+				if s := set.States(); len(s) != 1 || s[0].Name != "watch" || s[0].Store != "s1" || s[0].Failing != f || s[0].Failures != rounds.Load() {
 					t.Errorf("states: %+v", s)
 				}
 				time.Sleep(longestPause + time.Second)
@@ -59,8 +61,8 @@ func TestRun(t *testing.T) {
 				if l.Failing() != nil || worked.IsZero() || worked.Sub(began) > 45*time.Second+longestPause {
 					t.Errorf("works since %v, failing: %+v", worked.Sub(began), l.Failing())
 				}
-				if rounds < 6 || rounds > 14 {
-					t.Errorf("%d rounds in 45 s: the pause does not grow, or grows too much", rounds)
+				if n := rounds.Load(); n < 6 || n > 14 {
+					t.Errorf("%d rounds in 45 s: the pause does not grow, or grows too much", n)
 				}
 				if text := log.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, c.words) || !strings.Contains(text, "next_try_in=") || !strings.Contains(text, "works again") {
 					t.Errorf("the log:\n%s", text)
