@@ -8,6 +8,8 @@ const (
 	// usual is how many bytes a pyramid takes for each 8 pixels of its picture, all
 	// levels together, at quality 85: 4 bits a pixel and a third more.
 	usual = 6
+	// overhead is what a pyramid takes beside its tiles: directories and tables of offsets.
+	overhead = 64 << 10
 	// blankTile is what a tile takes that shows one colour.
 	blankTile = 4 << 10
 )
@@ -27,7 +29,7 @@ func checkExpansion(src *picture, size int64, o Options) (bound int64, err error
 	if o.Room == nil {
 		return bound, nil
 	}
-	estimate := pixels/8*usual + 1<<20
+	estimate := pixels/8*usual + overhead
 	if bound > 0 {
 		estimate = min(estimate, bound)
 	}
