@@ -88,26 +88,37 @@ func network(address string) string {
 	return ip.String()
 }
 
-// begin counts the attempt, or returns a [*LimitError].
+// begin counts the attempt, or returns a [*LimitError]. One that comes too early for its
+// name counts against its address all the same: who goes on trying from there soon has
+// to wait for the address, and no longer takes the user's turns.
 func (a *Accounts) begin(ctx context.Context, at attempt) error {
-	return a.change(ctx, func(t *tx) error {
+	var early *LimitError
+	err := a.change(ctx, func(t *tx) error {
+		early = nil
 		if _, err := t.exec(ctx, "log-in limit", `DELETE FROM login_failures WHERE at <= $1 OR key IN (
 			SELECT key FROM login_failures ORDER BY at DESC LIMIT 1000 OFFSET $2)`, t.now.Add(-failuresKept).UnixMicro(), failuresMost); err != nil {
-			return err
-		}
-		name, err := t.failures(ctx, at.name, nameLimit)
-		if err != nil {
 			return err
 		}
 		address, err := t.failures(ctx, at.address, addressLimit)
 		if err != nil {
 			return err
 		}
-		if err := t.countFailure(ctx, at.name, name, nameLimit); err != nil {
+		if err := t.countFailure(ctx, at.address, address, addressLimit); err != nil {
 			return err
 		}
-		return t.countFailure(ctx, at.address, address, addressLimit)
+		name, err := t.failures(ctx, at.name, nameLimit)
+		if errors.As(err, &early) {
+			return nil // the address is counted
+		}
+		if err != nil {
+			return err
+		}
+		return t.countFailure(ctx, at.name, name, nameLimit)
 	})
+	if err == nil && early != nil {
+		return early
+	}
+	return err
 }
 
 // A count is how many failures there are, and until when some were forgotten.

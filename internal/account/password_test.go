@@ -2,6 +2,7 @@ package account
 
 import (
 	"errors"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -226,8 +227,13 @@ func try(t *testing.T, a *Accounts, name, password, address string) (time.Durati
 func TestLimitOfName(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, c *clock) {
 		addUser(t, a, "anna")
+		n := 0
+		elsewhere := func() string { // each time another address
+			n++
+			return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}).String()
+		}
 		wrong := func() error {
-			_, err := try(t, a, "Anna", "not the password", "") // from many addresses, so to speak
+			_, err := try(t, a, "Anna", "not the password", elsewhere())
 			return err
 		}
 		for range 5 {
@@ -236,7 +242,7 @@ func TestLimitOfName(t *testing.T) {
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			want *= time.Second
 			for _, pw := range []string{"not the password", password} { // the right one has to wait, too
-				wait, err := try(t, a, "anna", pw, "")
+				wait, err := try(t, a, "anna", pw, elsewhere())
 				checkError(t, "too early", err, ErrTooMany)
 				if wait < want || wait > want+time.Second {
 					t.Errorf("wait %v, want %v", wait, want)
@@ -246,7 +252,7 @@ func TestLimitOfName(t *testing.T) {
 			checkError(t, "in time", wrong(), ErrWrongPassword)
 		}
 		c.add(61 * time.Second)
-		if _, err := try(t, a, "anna", password, ""); err != nil {
+		if _, err := try(t, a, "anna", password, elsewhere()); err != nil {
 			t.Errorf("right password in time: %v", err)
 		}
 		for range 5 {
@@ -284,6 +290,35 @@ func TestLimitOfAddress(t *testing.T) {
 		for range 200 {
 			c.add(61 * time.Second)
 			checkError(t, "now and then", wrong("192.0.2.1"), ErrWrongPassword)
+		}
+	})
+}
+
+// TestLimitOfGuesser has somebody guess on and on from one address. That must not keep the
+// user out for long, who comes from another.
+func TestLimitOfGuesser(t *testing.T) {
+	withAccounts(t, func(t *testing.T, a *Accounts, c *clock) {
+		addUser(t, a, "anna")
+		guess := func(seconds int) {
+			for range seconds / 2 {
+				if _, err := try(t, a, "anna", "not the password", "192.0.2.66"); err == nil {
+					t.Fatal("a wrong password is right")
+				}
+				c.add(2 * time.Second)
+			}
+		}
+		guess(600)
+		refused := 0
+		for range 60 {
+			if _, err := try(t, a, "anna", password, "192.0.2.1"); err != nil {
+				checkError(t, "the user", err, ErrTooMany)
+				refused++
+			}
+			guess(10)
+		}
+		// The guesser's address waits for minutes, and the user for one after each guess.
+		if refused > 15 {
+			t.Errorf("the user was refused %d times of 60 in ten minutes", refused)
 		}
 	})
 }
