@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/auth"
@@ -125,11 +126,7 @@ func (a *API) guard(pattern string, h http.Handler) http.Handler {
 		h = a.near(h)
 	}
 	if ok && Document(pattern) {
-		return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-			w.Header().Set(auth.PolicyHeader, auth.Policy(false, a.Access != nil, ""))
-			h.ServeHTTP(w, r)
-			return nil
-		})
+		return a.document(h)
 	}
 	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if !ok {
@@ -160,6 +157,31 @@ func (a *API) guard(pattern string, h http.Handler) http.Handler {
 		return a.serve(w, r, c, rule, h)
 	})
 }
+
+// documents is held while a document is made: huma makes each when it is first asked for,
+// and does not expect to be asked twice at once.
+var documents sync.Mutex
+
+// document serves a document by h, which has been made before it is sent the first time.
+func (a *API) document(h http.Handler) http.Handler {
+	var made sync.Once
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		made.Do(func() {
+			documents.Lock()
+			defer documents.Unlock()
+			h.ServeHTTP(nowhere{}, r)
+		})
+		w.Header().Set(auth.PolicyHeader, auth.Policy(false, a.Access != nil, ""))
+		h.ServeHTTP(w, r)
+	})
+}
+
+// nowhere is where an answer goes that nobody reads.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) WriteHeader(int)             {}
 
 // policy says which pages may show the answer, and without access control refuses those
 // of other sites that ask for patient data, or by the name of a file. A page that CORS
