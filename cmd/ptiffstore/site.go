@@ -138,7 +138,7 @@ func (s *site) lasting(ctx context.Context, l net.Listener) (context.Context, co
 		}
 		s.log.Info("about to end", "in", s.c.Drain)
 		wait(s.c.Drain)
-		l.Close() // is closed again when the server ends
+		port.Close(l) // is closed again when the server ends
 		wait(lingerTime)
 	}()
 	return inner, stop

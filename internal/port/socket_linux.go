@@ -2,6 +2,7 @@ package port
 
 import (
 	"net"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +23,20 @@ func bound(tcp *net.TCPConn) {
 	})
 }
 
-func info(tcp *net.TCPConn) (in *unix.TCPInfo) {
-	raw, err := tcp.SyscallConn()
+// queued is how many connections the kernel has established and nobody has accepted.
+func queued(l net.Listener) int {
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return 0
+	}
+	if in := info(tcp); in != nil {
+		return int(in.Unacked) // that is what it means of a listener
+	}
+	return 0
+}
+
+func info(socket syscall.Conn) (in *unix.TCPInfo) {
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return nil
 	}

@@ -12,6 +12,8 @@ import (
 
 func bound(*net.TCPConn) {}
 
+func queued(net.Listener) int { return 0 }
+
 func stuck(*net.TCPConn, time.Duration) bool { return false }
 
 func silence(*net.TCPConn) (time.Duration, bool) { return 0, false }
