@@ -35,7 +35,12 @@ func coefficients(w, h, components int, sampling byte) []byte {
 		b = append(b, byte(i+1), 0)
 	}
 	b = append(b, 0, 0, 0)
-	b = append(b, make([]byte, w*h/64*components/8+w*h/512+1024)...)
+	across, down := 1, 1
+	if components > 1 {
+		across, down = int(sampling>>4), int(sampling&15)
+	}
+	units := ((w + 8*across - 1) / (8 * across)) * ((h + 8*down - 1) / (8 * down))
+	b = append(b, make([]byte, (units*(across*down+components-1)+7)/8)...)
 	return append(b, 0xff, markEOI)
 }
 
