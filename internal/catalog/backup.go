@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
 )
 
 // ErrNotHere: the database is a server's, which has programs of its own for that.
@@ -28,7 +30,7 @@ func (c *Catalog) Backup(ctx context.Context, path string) error {
 	if err := c.fill(ctx, path, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	return syncFile(path)
+	return errors.Join(blob.SyncFile(path), blob.SyncFolder(filepath.Dir(path)))
 }
 
 // fill writes the database to an empty file, which has been closed with an error or nil.
@@ -51,20 +53,6 @@ func (c *Catalog) fill(ctx context.Context, path string, closed error) error {
 }
 
 func fileURL(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
-
-// syncFile makes a file and its name last.
-func syncFile(path string) error {
-	for _, p := range []string{path, filepath.Dir(path)} {
-		f, err := os.Open(p)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // Settle brings what is in the write-ahead log of the SQLite database at path into its
 // file, so that the file alone is the database. The error is [ErrInUse] if another

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"github.com/slideatlas/ptiffstore/internal/blob"
 )
 
 // ErrInUse: another process uses the data directory or its catalog.
@@ -12,8 +14,7 @@ var ErrInUse = errors.New("catalog: in use")
 
 // A Hold is a lock on a data directory. Every process that has a catalog of the
 // directory open shares it; a restore takes it for itself. The kernel releases it when
-// the process ends, however it ends. Nil and the
-// zero value hold nothing.
+// the process ends, however it ends. Nil and the zero value hold nothing.
 type Hold struct{ dir *os.File }
 
 // Share takes part in the lock on dir until [Hold.Release]. The error is [ErrInUse]
@@ -34,7 +35,7 @@ func Seize(dir string) (*Hold, error) { return lockDirectory(dir, syscall.LOCK_E
 // directory that does not exist, or a file system without such locks, is no error:
 // who opens a database there finds out what matters.
 func lockDirectory(dir string, how int) (*Hold, error) {
-	f, err := os.Open(dir)
+	f, err := blob.OpenFolder(dir)
 	if err != nil {
 		return new(Hold), nil
 	}

@@ -13,7 +13,7 @@ import type { Grant, Group, Session, User } from "../src/access/types";
 import { returnOf } from "../src/access/return";
 import type { SlideImage, Store } from "../src/api/types";
 import { isViewable } from "../src/api/types";
-import { expect, idle, test as base } from "./fixtures";
+import { expect, idle, printedLink, test as base } from "./fixtures";
 
 const password = "seven brown owls at noon";
 const mock = process.env.PTIFFSTORE_MOCK === "1";
@@ -35,17 +35,7 @@ const test = base.extend<object, { site: Site }>({
       ? [process.execPath, [fileURLToPath(new URL("../mock/server.mjs", import.meta.url)), "--port", "0"]]
       : [process.env.PTIFFSTORE_BIN ?? fileURLToPath(new URL("../../bin/ptiffstore", import.meta.url)), ["demo", "--auth", "local", "--listen", "127.0.0.1:0", "--data", data]];
     const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, PTIFFSTORE_MOCK_AUTH: "local" } });
-    const link = await new Promise<string>((resolve, reject) => {
-      let said = "";
-      const hear = (chunk: Buffer): void => {
-        said += String(chunk);
-        const found = /(http\S+\/(?:welcome|setup)#\S+)/.exec(said);
-        if (found) resolve(found[1]!);
-      };
-      child.stdout.on("data", hear);
-      child.stderr.on("data", hear);
-      child.once("exit", (code) => reject(new Error(`${file} ended with ${code}:\n${said.slice(-4000)}`)));
-    });
+    const link = await printedLink(child);
     await use(await people(link));
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGTERM");

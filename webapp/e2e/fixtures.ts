@@ -1,9 +1,10 @@
 // What the tests of pages share: a running server, and its slides.
 
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { test as base, expect, type Page } from "@playwright/test";
 
@@ -85,6 +86,21 @@ export const test = base.extend<{ watched: Watched }, { server: string; slides: 
     expect(errors, "errors in the console").toEqual([]);
   }, { auto: true }],
 });
+
+// printedLink is the link for the first admin, which a server prints when it starts.
+export function printedLink(child: ChildProcessByStdio<null, Readable, Readable>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = "";
+    const hear = (chunk: Buffer): void => {
+      said += String(chunk);
+      const found = /(http\S+\/(?:welcome|setup)#\S+)/.exec(said);
+      if (found) resolve(found[1]!);
+    };
+    child.stdout.on("data", hear);
+    child.stderr.on("data", hear);
+    child.once("exit", (code) => reject(new Error(`${child.spawnfile} ended with ${code}:\n${said.slice(-4000)}`)));
+  });
+}
 
 // openSlide opens a slide without its panel, and waits until all its tiles are drawn.
 export async function openSlide(page: Page, image: SlideImage, hash = ""): Promise<void> {

@@ -9,7 +9,7 @@ import type { User } from "../src/access/types";
 import type { Store } from "../src/api/types";
 import type { UploadView } from "../src/upload/types";
 import { cutterTo } from "./cutter";
-import { expect, test as base } from "./fixtures";
+import { expect, printedLink, test as base } from "./fixtures";
 
 const data = process.env.PTIFFSTORE_E2E_DATA!;
 
@@ -23,17 +23,7 @@ async function withUsers(folder: string, run: (address: string, admin: APIReques
   mkdirSync(root);
   const child = spawn(binary, ["serve", "--auth", "local", "--listen", "127.0.0.1:0", "--data", folder], { stdio: ["ignore", "pipe", "pipe"] });
   try {
-    const link = await new Promise<string>((resolve, reject) => {
-      let said = "";
-      const hear = (chunk: Buffer): void => {
-        said += String(chunk);
-        const found = /(http\S+\/(?:welcome|setup)#\S+)/.exec(said);
-        if (found) resolve(found[1]!);
-      };
-      child.stdout.on("data", hear);
-      child.stderr.on("data", hear);
-      child.once("exit", (code) => reject(new Error(`${binary} ended with ${code}:\n${said.slice(-4000)}`)));
-    });
+    const link = await printedLink(child);
     const baseURL = new URL(link).origin;
     const [admin, rita] = [await requests.newContext({ baseURL }), await requests.newContext({ baseURL })];
     const post = async <T>(context: APIRequestContext, path: string, data: object): Promise<T> => {

@@ -95,12 +95,7 @@ func raw(t *testing.T, base, request string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{resp.StatusCode, resp.Header, b}
+	return answerOf(t, resp)
 }
 
 // origins compares what pages of other origins are told with what caches are: a tile that

@@ -122,6 +122,12 @@ func ask(t testing.TB, method, url string, header ...string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return answerOf(t, resp)
+}
+
+// answerOf reads an answer to its end.
+func answerOf(t testing.TB, resp *http.Response) answer {
+	t.Helper()
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
