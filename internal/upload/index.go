@@ -43,11 +43,9 @@ func entryOf(r *record, seen stamp) entry {
 	return entry{id: r.ID, owner: r.Owner, state: r.State, length: r.Length, offset: r.Offset, created: r.CreatedAt, used: r.UsedAt, seen: seen}
 }
 
-// isOpen reports whether the upload is not complete.
+// isOpen reports whether the upload is not complete. The record of one that is complete
+// is never written again.
 func (e *entry) isOpen() bool { return e.state == uploading }
-
-// isFinal reports whether the record is never written again.
-func (e *entry) isFinal() bool { return e.state != uploading }
 
 // An index holds the uploads of one folder in memory, so that their records are not
 // read again for each request. The records stay the truth: whoever changes an upload
@@ -159,7 +157,7 @@ func (f *folder) scan(known map[string]entry) (map[string]entry, error) {
 	found := make(map[string]entry, len(ids))
 	for _, id := range ids {
 		e, ok := known[id]
-		if ok && e.isFinal() {
+		if ok && !e.isOpen() {
 			found[id] = e
 			continue
 		}
