@@ -149,7 +149,7 @@ func (s *supervised) status() map[string]int {
 func (s *supervised) up() map[string]int {
 	s.t.Helper()
 	var pids map[string]int
-	s.wait("all processes", 60*time.Second, func() bool {
+	s.wait("all processes", 2*time.Minute, func() bool {
 		resp, err := s.client.Get(s.url + "/readyz")
 		if err != nil {
 			return false
@@ -186,19 +186,19 @@ func TestSupervised(t *testing.T) {
 	dir := slidesIn(t, map[string]*slideFile{"1.tiff": large, "2.tiff": plain})
 	s := supervise(t, "--queue", "default=2", "--queue", "slow=1", dir)
 	db := "--data=" + filepath.Join(s.dir, "data")
-	s.wait("slides hashed", 60*time.Second, func() bool { return strings.Count(s.get("/api/v1/images").body, `"digest":"`) == 2 })
+	s.wait("slides hashed", 2*time.Minute, func() bool { return strings.Count(s.get("/api/v1/images").body, `"digest":"`) == 2 })
 
 	// A task that takes some seconds: the file is read at a twelfth of its size a second.
 	done(t, "store", "set", dir, db, "--verify-rate", strconv.FormatInt(large.info.Size/12, 10))
 	task := done(t, "task", "submit", "verify_store", dir, db, "--queue", "slow")
-	s.wait("the task to run", 30*time.Second, func() bool { return decoded[taskJSON](t, "task", "show", task, db).State == "running" })
+	s.wait("the task to run", 2*time.Minute, func() bool { return decoded[taskJSON](t, "task", "show", task, db).State == "running" })
 	before := s.status()
 	for name, pid := range before {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
-	s.wait("new processes", 60*time.Second, func() bool {
+	s.wait("new processes", 2*time.Minute, func() bool {
 		now := s.status()
 		for name, pid := range before {
 			if now[name] == 0 || now[name] == pid {
@@ -230,7 +230,7 @@ func TestSupervised(t *testing.T) {
 	// Told to stop, the worker hands its task back at once.
 	done(t, "store", "set", dir, db, "--verify-rate", strconv.FormatInt(large.info.Size/6, 10))
 	task = done(t, "task", "submit", "verify_store", dir, db, "--queue", "slow")
-	s.wait("the task to run", 30*time.Second, func() bool { return decoded[taskJSON](t, "task", "show", task, db).State == "running" })
+	s.wait("the task to run", 2*time.Minute, func() bool { return decoded[taskJSON](t, "task", "show", task, db).State == "running" })
 	s.control("stop", "ptiffstore-north-worker-slow")
 	if v := decoded[view](t, "task", "show", task, db); v.Ready || v.State == "running" {
 		t.Errorf("the task of a worker that was told to stop: %+v, want it to be in its queue", v)

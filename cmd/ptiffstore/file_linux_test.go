@@ -21,7 +21,7 @@ func TestNamedPipe(t *testing.T) {
 		if r.code != exitFailure || !strings.Contains(r.err, "is not a regular file") {
 			t.Errorf("%v, want exit code %d", r, exitFailure)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(soon):
 		t.Fatal("still waiting for somebody to write")
 	}
 }

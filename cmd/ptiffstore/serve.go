@@ -175,6 +175,7 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 
 func (s *site) close() {
 	s.tiles.Close()
+	s.cache.Close()
 	if s.people != nil {
 		if err := s.people.Close(); err != nil {
 			s.log.Error("accounts not closed well", "err", err)

@@ -29,6 +29,9 @@ type Cache struct {
 	// may be in it twice, until the cache is trimmed.
 	counted chan struct{}
 	sweep   sync.Mutex
+	// writing is held for reading by whatever changes the folder, and by Close.
+	writing sync.RWMutex
+	closed  bool // under writing
 
 	hits, misses, evicted atomic.Int64
 }
@@ -67,6 +70,14 @@ func OpenCache(dir string, maxBytes int64, log *slog.Logger) (*Cache, error) {
 		c.trim()
 	}()
 	return c, nil
+}
+
+// Close waits for changes to the folder that are under way. From then on the cache
+// stores and removes nothing: an image whose rendering was abandoned may still end later.
+func (c *Cache) Close() {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.closed = true
 }
 
 // Bound sets another bound, and removes what is more.
@@ -115,6 +126,11 @@ func (c *Cache) Put(key string, b []byte) {
 }
 
 func (c *Cache) put(key string, b []byte) error {
+	c.writing.RLock()
+	defer c.writing.RUnlock()
+	if c.closed {
+		return nil
+	}
 	path := c.path(key)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -150,7 +166,9 @@ func (c *Cache) trim() {
 		return // somebody is at it
 	}
 	defer c.sweep.Unlock()
-	if c.size.Load() <= c.max.Load() {
+	c.writing.RLock()
+	defer c.writing.RUnlock()
+	if c.closed || c.size.Load() <= c.max.Load() {
 		return
 	}
 	all := c.list()

@@ -88,3 +88,18 @@ func TestCacheBound(t *testing.T) {
 		t.Error("the oldest picture stayed")
 	}
 }
+
+// TestCacheClosed puts an image into a cache that is closed: a rendering that was abandoned
+// may end after the server has.
+func TestCacheClosed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	c, err := OpenCache(dir, 1<<20, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	c.Put("abc", []byte{0xff, 0xd8, 0xff, 0xd9})
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("the folder of a closed cache has %v, %v, want nothing", entries, err)
+	}
+}
