@@ -33,7 +33,7 @@ export CGO_ENABLED := 0
 # -- build
 
 BUILD := go build -ldflags '-s -w -X main.version=$(VERSION)'
-DIST := internal/viewer/dist/index.html
+DIST := internal/webui/dist/index.html
 NPMCI := npm ci --no-audit --no-fund --loglevel=error
 
 .PHONY: build
@@ -159,10 +159,10 @@ release: web
 # What the program is made of, with its licences; to be run when that changes.
 .PHONY: licenses
 licenses: web
-	@go run ./scripts/licenses > internal/notice/licenses.txt.new
-	@mv internal/notice/licenses.txt.new internal/notice/licenses.txt
+	@go run ./scripts/licenses > internal/licenses/licenses.txt.new
+	@mv internal/licenses/licenses.txt.new internal/licenses/licenses.txt
 
 .PHONY: clean
 clean:
 	rm -rf bin webapp/node_modules webapp/test-results
-	find internal/viewer/dist -mindepth 1 ! -name .keep -delete
+	find internal/webui/dist -mindepth 1 ! -name .keep -delete

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/notice"
+	"github.com/slideatlas/ptiffstore/internal/licenses"
 )
 
 const module = "github.com/slideatlas/ptiffstore"
@@ -24,16 +24,16 @@ var layout = []struct{ room, rooms, modules string }{
 	{"tiff", "", ""},
 	{"slide", "tiff", ""},
 	{"internal/barcode", "", "github.com/boombuler/barcode github.com/makiuchi-d/gozxing"},
-	{"internal/blob", "", "golang.org/x/sys"},
+	{"internal/fsx", "", "golang.org/x/sys"},
 	{"internal/synth", "internal/barcode", "golang.org/x/image github.com/klauspost/compress"},
 	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego golang.org/x/sync"},
-	{"internal/convert", "tiff slide internal/render internal/blob", "github.com/klauspost/compress"},
+	{"internal/convert", "tiff slide internal/render internal/fsx", "github.com/klauspost/compress"},
 	{"internal/strictjson", "", ""},
-	{"internal/pgtest", "", "github.com/jackc/pgx/v5"},
+	{"test/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/loop", "", ""},
-	{"internal/catalog", "internal/blob", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/text"},
-	{"internal/verify", "internal/blob internal/catalog", "golang.org/x/sys"},
-	{"internal/ingest", "tiff slide internal/barcode internal/blob internal/render internal/strictjson internal/catalog internal/loop", "golang.org/x/sys"},
+	{"internal/catalog", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/text"},
+	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
+	{"internal/ingest", "tiff slide internal/barcode internal/fsx internal/render internal/strictjson internal/catalog internal/loop", "golang.org/x/sys"},
 	{
 		"internal/jobs", "internal/strictjson internal/catalog internal/loop",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 github.com/robfig/cron/v3",
@@ -42,42 +42,42 @@ var layout = []struct{ room, rooms, modules string }{
 		"internal/account", "internal/catalog",
 		"modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/crypto golang.org/x/text",
 	},
-	{"internal/web", "", ""},
-	{"internal/config", "internal/blob", "go.yaml.in/yaml/v3"},
-	{"internal/trace", "internal/web", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
+	{"internal/httperr", "", ""},
+	{"internal/config", "internal/fsx", "go.yaml.in/yaml/v3"},
+	{"internal/trace", "internal/httperr", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
 	{"internal/declaration", "internal/catalog internal/ingest internal/config", ""},
-	{"internal/port", "internal/web", "golang.org/x/sys"},
-	{"internal/oidc", "internal/account internal/web", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
-	{"internal/oidc/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
-	{"internal/auth", "internal/strictjson internal/account internal/web internal/loop", ""},
-	{"internal/tiles", "slide internal/blob", "golang.org/x/sync golang.org/x/sys"},
-	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/web internal/loop internal/blob", "golang.org/x/sys"},
+	{"internal/port", "internal/httperr", "golang.org/x/sys"},
+	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
+	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
+	{"internal/auth", "internal/strictjson internal/account internal/httperr internal/loop", ""},
+	{"internal/tiles", "slide internal/fsx", "golang.org/x/sync golang.org/x/sys"},
+	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
 	{"internal/made", "slide internal/render internal/tiles", ""},
-	{"internal/tiles/tilestest", "slide internal/blob internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp golang.org/x/sys"},
+	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
 	{"internal/feed", "slide internal/loop internal/catalog internal/tiles", ""},
-	{"internal/tilehttp", "internal/web internal/auth internal/tiles", ""},
-	{"internal/tilefast", "internal/web internal/auth internal/tiles", "github.com/valyala/fasthttp"},
-	{"internal/viewer", "internal/web", ""},
-	{"internal/api", "slide internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/web internal/oidc internal/auth internal/tiles internal/iiif internal/made", "github.com/danielgtaylor/huma/v2"},
-	{"internal/soak", "", ""},
+	{"internal/tilehttp", "internal/httperr internal/auth internal/tiles", ""},
+	{"internal/tilefast", "internal/httperr internal/auth internal/tiles", "github.com/valyala/fasthttp"},
+	{"internal/webui", "internal/httperr", ""},
+	{"internal/api", "slide internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/httperr internal/oidc internal/auth internal/tiles internal/iiif internal/made", "github.com/danielgtaylor/huma/v2"},
+	{"test/soak", "", ""},
 	{
-		"internal/bench", "slide internal/blob internal/synth internal/soak internal/pgtest internal/catalog internal/verify internal/ingest " +
+		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/ingest " +
 			"internal/auth internal/tiles internal/tilehttp internal/tilefast", "",
 	},
-	{"internal/doctor", "internal/blob internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/web", "golang.org/x/sys"},
+	{"internal/doctor", "internal/fsx internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/httperr", "golang.org/x/sys"},
 	{"internal/deploy", "", ""},
-	{"internal/notice", "", ""},
+	{"internal/licenses", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/web internal/port internal/upload internal/loop internal/blob " +
-			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/viewer internal/api internal/jobs internal/verify internal/notice internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/httperr internal/port internal/upload internal/loop internal/fsx " +
+			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/webui internal/api internal/jobs internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
 	{"scripts/licenses", "", ""},
 	{"scripts/release", "", ""},
-	{"scripts/testdb", "internal/pgtest", ""},
+	{"scripts/testdb", "test/pgtest", ""},
 }
 
 // reserved lists standard packages and the only rooms that may import them. What a
@@ -85,10 +85,10 @@ var layout = []struct{ room, rooms, modules string }{
 // of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/jobs internal/account",
-	"net/http": "internal/metrics internal/web internal/port internal/trace internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/viewer internal/api " +
-		"internal/doctor internal/tiles/tilestest internal/oidc/oidctest internal/soak internal/bench cmd/ptiffstore",
-	"testing": "internal/tiles/tilestest internal/oidc/oidctest internal/pgtest", // what tests of several rooms share
-	"C":       "",                                                                // the program is static
+	"net/http": "internal/metrics internal/httperr internal/port internal/trace internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/webui internal/api " +
+		"internal/doctor test/tiletest test/oidctest test/soak test/bench cmd/ptiffstore",
+	"testing": "test/tiletest test/oidctest test/pgtest", // what tests of several rooms share
+	"C":       "",                                        // the program is static
 }
 
 // A pkg is what go list says of a package.
@@ -196,7 +196,7 @@ func TestLicenses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for module := range strings.Lines(string(out)) {
-		if module = strings.TrimSpace(module); module != "" && !strings.Contains(notice.Licenses, "\n== "+module+"\n") {
+		if module = strings.TrimSpace(module); module != "" && !strings.Contains(licenses.Licenses, "\n== "+module+"\n") {
 			t.Errorf("the licence of %s is not shown: run make licenses", module)
 		}
 	}
@@ -209,7 +209,7 @@ func TestLicenses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, version := range webapp.Dependencies {
-		if !strings.Contains(notice.Licenses, "\n== "+name+" "+version+"\n") {
+		if !strings.Contains(licenses.Licenses, "\n== "+name+" "+version+"\n") {
 			t.Errorf("the licence of %s %s is not shown: run make licenses", name, version)
 		}
 	}

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
-const dist = fileURLToPath(new URL("../internal/viewer/dist", import.meta.url));
+const dist = fileURLToPath(new URL("../internal/webui/dist", import.meta.url));
 
 // The server of `npm run dev` hands everything that is not the application to
 // this one: the mock, or a real `ptiffstore serve`.

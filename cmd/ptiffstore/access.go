@@ -14,11 +14,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/internal/trace"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // access are the flags of who may see what.
@@ -69,8 +69,8 @@ func (o *access) checkOIDC() error {
 }
 
 // proxies are the networks of --trusted-proxy.
-func (o *access) proxies() (web.Proxies, error) {
-	var list web.Proxies
+func (o *access) proxies() (httperr.Proxies, error) {
+	var list httperr.Proxies
 	for _, s := range o.TrustedProxies {
 		if err := list.Add(s); err != nil {
 			return nil, fmt.Errorf("--trusted-proxy: %w", err)
@@ -155,7 +155,7 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 	s.warnExposed("--oidc-client-secret-file", o.OIDCSecret)
 	secret := ""
 	if o.OIDCSecret != "" {
-		b, err := blob.ReadFile(o.OIDCSecret, maxSecret)
+		b, err := fsx.ReadFile(o.OIDCSecret, maxSecret)
 		if err != nil {
 			return fmt.Errorf("--oidc-client-secret-file: %w", err)
 		}
@@ -185,7 +185,7 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 func (o *access) centralOptions(insecure bool) (co auth.CentralOptions, err error) {
 	co = auth.CentralOptions{URL: o.Central, Cookie: o.CentralCookie, Path: o.CentralPath, Insecure: insecure}
 	if o.CentralCA != "" {
-		pem, err := blob.ReadFile(o.CentralCA, maxSecret)
+		pem, err := fsx.ReadFile(o.CentralCA, maxSecret)
 		if err != nil {
 			return co, fmt.Errorf("--central-ca: %w", err)
 		}
@@ -194,7 +194,7 @@ func (o *access) centralOptions(insecure bool) (co auth.CentralOptions, err erro
 		}
 	}
 	if o.EdgeSecret != "" {
-		b, err := blob.ReadFile(o.EdgeSecret, maxSecret)
+		b, err := fsx.ReadFile(o.EdgeSecret, maxSecret)
 		if err != nil {
 			return co, fmt.Errorf("--edge-secret-file: %w", err)
 		}
@@ -265,6 +265,6 @@ func (s *site) inviteAdmin(ctx context.Context, to io.Writer, base string) error
 
 // admission is what stands before all else: where there is no access control the guard
 // that keeps to this machine. Its refusals have the headers of all answers.
-func (s *site) admission(proxies web.Proxies, h http.Handler) http.Handler {
-	return web.SecurityHeaders(proxies, s.c.guard().Handler(s.cors.Handler(h)))
+func (s *site) admission(proxies httperr.Proxies, h http.Handler) http.Handler {
+	return httperr.SecurityHeaders(proxies, s.c.guard().Handler(s.cors.Handler(h)))
 }

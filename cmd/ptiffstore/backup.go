@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
@@ -116,7 +116,7 @@ func writeBackup(ctx context.Context, cat *catalog.Catalog, dir string, now time
 	if err := writeSynced(filepath.Join(dir, manifestName), b); err != nil {
 		return nil, err
 	}
-	return m, blob.SyncFolder(filepath.Dir(dir))
+	return m, fsx.SyncFolder(filepath.Dir(dir))
 }
 
 type restoreCmd struct {
@@ -238,7 +238,7 @@ func (c *restoreCmd) bring(ctx context.Context, m *manifest, folder string) (str
 }
 
 func copySynced(to, from string) error {
-	r, err := blob.Open(from)
+	r, err := fsx.Open(from)
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func copySynced(to, from string) error {
 // replaceCatalog renames fresh to target, after the database that is there has got
 // another name as well.
 func replaceCatalog(fresh, target string) error {
-	if err := blob.SyncFile(fresh); err != nil {
+	if err := fsx.SyncFile(fresh); err != nil {
 		return err
 	}
 	if err := setAside(target); err != nil {
@@ -263,7 +263,7 @@ func replaceCatalog(fresh, target string) error {
 	if err := os.Rename(fresh, target); err != nil {
 		return err
 	}
-	return blob.SyncFolder(filepath.Dir(target))
+	return fsx.SyncFolder(filepath.Dir(target))
 }
 
 // setAside gives a database, and what belongs to it, another name beside its own. Only
@@ -281,7 +281,7 @@ func setAside(target string) error {
 			return err
 		}
 	}
-	if err := blob.SyncFolder(filepath.Dir(target)); err != nil {
+	if err := fsx.SyncFolder(filepath.Dir(target)); err != nil {
 		return err
 	}
 	for _, end := range ends[1:] {
@@ -308,7 +308,7 @@ func keep(path, name string) error {
 const maxManifest = 1 << 20
 
 func readManifest(folder string) (*manifest, error) {
-	b, err := blob.ReadFile(filepath.Join(folder, manifestName), maxManifest)
+	b, err := fsx.ReadFile(filepath.Join(folder, manifestName), maxManifest)
 	if err != nil {
 		return nil, fmt.Errorf("%s is no backup: %w", folder, err)
 	}
@@ -320,7 +320,7 @@ func readManifest(folder string) (*manifest, error) {
 }
 
 func digestOf(path string) (size int64, sum string, err error) {
-	f, err := blob.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return 0, "", err
 	}
@@ -341,5 +341,5 @@ func writeSynced(path string, b []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return blob.SyncFolder(filepath.Dir(path))
+	return fsx.SyncFolder(filepath.Dir(path))
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // TestBackupAndRestore is the drill: a backup while slides arrive, the catalog lost,

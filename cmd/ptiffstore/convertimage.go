@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/convert"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/render"
@@ -128,7 +128,7 @@ func (c *crew) room(ctx context.Context, st *catalog.Store, cl *claim) func(writ
 		if err := c.withinQuota(ctx, cl, written, more); err != nil {
 			return err
 		}
-		free, err := blob.Free(dir)
+		free, err := fsx.Free(dir)
 		if err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func appear(hidden, out string) error {
 	case errors.Is(err, os.ErrExist):
 		return convert.ErrExists
 	case err == nil:
-		return blob.SyncFolder(filepath.Dir(out))
+		return fsx.SyncFolder(filepath.Dir(out))
 	}
 	if _, err := os.Lstat(out); err == nil {
 		return convert.ErrExists
@@ -181,7 +181,7 @@ func appear(hidden, out string) error {
 	if err := os.Rename(hidden, out); err != nil { // a file system without links
 		return err
 	}
-	return blob.SyncFolder(filepath.Dir(out))
+	return fsx.SyncFolder(filepath.Dir(out))
 }
 
 // nameless takes names of files out of an error, and says whether trying again is
@@ -232,12 +232,12 @@ func keepOriginal(ctx context.Context, st *catalog.Store, im *catalog.Image, in,
 	if err := os.Link(in, filepath.Join(dir, digest)); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return blob.SyncFolder(dir)
+	return fsx.SyncFolder(dir)
 }
 
 // sha256Of is the SHA-256 of a file.
 func sha256Of(ctx context.Context, path string) (string, error) {
-	f, err := blob.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return "", err
 	}

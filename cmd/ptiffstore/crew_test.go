@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 )
 
@@ -28,7 +28,7 @@ func TestForeignImage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	im := &catalog.Image{ID: "slide", StoreID: "foreign", Path: "a.tiff", State: catalog.Available, Revision: "r", Identity: blob.Identity{Ino: 1, Size: 1}}
+	im := &catalog.Image{ID: "slide", StoreID: "foreign", Path: "a.tiff", State: catalog.Available, Revision: "r", Identity: fsx.Identity{Ino: 1, Size: 1}}
 	if err := c.PutImages(t.Context(), []*catalog.Image{im}); err != nil {
 		t.Fatal(err)
 	}

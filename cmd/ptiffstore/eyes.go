@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/trace"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // figures gathers what Prometheus is told of the site.
@@ -146,7 +146,7 @@ func (s *site) countTasks() {
 
 // origin is what a task keeps of the request that submits it.
 func (s *site) origin(ctx context.Context) jobs.Origin {
-	return jobs.Origin{Request: web.RequestID(ctx), Trace: s.trace.Parent(ctx)}
+	return jobs.Origin{Request: httperr.RequestID(ctx), Trace: s.trace.Parent(ctx)}
 }
 
 // begin has an attempt at a task counted and traced.

@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
@@ -20,7 +20,7 @@ import (
 // openSlide opens the slide in the file at path. What is wrong with the file
 // itself ends the program with [exitFile].
 func openSlide(path string) (*slide.Slide, *os.File, error) {
-	f, err := blob.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // A campus is a centre and two hosts with scanners, each with slides on a disk of its

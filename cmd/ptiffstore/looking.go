@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/trace"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // looking are the flags of those who look after a process.
@@ -48,7 +48,7 @@ func (s *site) lookAfter(ctx context.Context, wg *sync.WaitGroup, o *looking) er
 		mux.Handle("GET /metrics", buffer.Handler(nil, s.metrics.Handler()))
 		// Whoever gave an address that others reach means them to read it.
 		guard := &auth.Guard{Open: !auth.LocalHost(l.Addr().String())}
-		s.serveAside(ctx, wg, "figures", l, web.SecurityHeaders(nil, guard.Handler(web.WithRequestID(s.metrics.Routes(mux)))))
+		s.serveAside(ctx, wg, "figures", l, httperr.SecurityHeaders(nil, guard.Handler(httperr.WithRequestID(s.metrics.Routes(mux)))))
 	}
 	if o.Debug == "" {
 		return nil

@@ -12,9 +12,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/slideatlas/ptiffstore/internal/oidc/oidctest"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/oidctest"
 )
 
 func TestMain(m *testing.M) {

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
-	"github.com/slideatlas/ptiffstore/internal/oidc/oidctest"
+	"github.com/slideatlas/ptiffstore/test/oidctest"
 )
 
 // TestServeOIDC fails if one who logs in at an OpenID Connect provider, through a proxy

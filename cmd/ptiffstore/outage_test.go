@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // TestReadOnlyDatabase makes the database read-only for a while, as when a standby takes

@@ -15,6 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/loop"
@@ -26,8 +27,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/upload"
-	"github.com/slideatlas/ptiffstore/internal/viewer"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/webui"
 )
 
 type serveCmd struct {
@@ -86,11 +86,11 @@ func (c *serveCmd) Run(ctx context.Context, std streams, file *siteFile) error {
 type site struct {
 	c       *common // of a process that serves
 	log     *slog.Logger
-	level   *slog.LevelVar // of a process that goes on
-	cors    web.LiveCORS   // of one that serves
-	file    *siteFile      // nil without one
-	url     string         // of the database
-	lock    *catalog.Hold  // of the data directory
+	level   *slog.LevelVar   // of a process that goes on
+	cors    httperr.LiveCORS // of one that serves
+	file    *siteFile        // nil without one
+	url     string           // of the database
+	lock    *catalog.Hold    // of the data directory
 	catalog *catalog.Catalog
 	tiles   *tiles.Server
 	cache   *made.Cache
@@ -108,7 +108,7 @@ type site struct {
 	roots   []string // folders in which stores may be added over HTTP
 	taking  upload.Options
 	uploads *upload.Uploads
-	health  web.Health
+	health  httperr.Health
 	loops   loop.Set
 	ends    *endpoints
 	idle    bool // others keep stores in step and do tasks
@@ -322,14 +322,14 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 	}
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
-	mux.Handle(viewerPattern, viewer.Handler(viewer.Options{Origins: s.ends.sources}))
+	mux.Handle(viewerPattern, webui.Handler(webui.Options{Origins: s.ends.sources}))
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		web.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
+		httperr.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
 	}))
-	rest := cross.Handler(web.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
+	rest := cross.Handler(httperr.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
 	h := &tilehttp.Handler{Tiles: s.tiles, Next: s.gates(mux, rest), SendOn: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
-	var proxies web.Proxies
+	var proxies httperr.Proxies
 	if s.access != nil {
 		h.Gate, proxies = s.access.Gate, s.access.Proxies
 	}

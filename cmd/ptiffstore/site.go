@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/trace"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // common are the flags of every mode that serves.
@@ -73,8 +73,8 @@ func (c *common) guard() *auth.Guard { return &auth.Guard{Open: c.open()} }
 // open reports whether the server answers others than this machine.
 func (c *common) open() bool { return c.Insecure || c.Auth != "none" && c.Auth != "" }
 
-func (c *common) cors() *web.CORS {
-	return &web.CORS{Origins: c.Origins, Credentials: c.Auth != "none" && !slices.Contains(c.Origins, "*")}
+func (c *common) cors() *httperr.CORS {
+	return &httperr.CORS{Origins: c.Origins, Credentials: c.Auth != "none" && !slices.Contains(c.Origins, "*")}
 }
 
 // checkListen refuses to publish slides by accident.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/soak"
+	"github.com/slideatlas/ptiffstore/test/soak"
 )
 
 // TestSoak puts both servers under more load than they can bear: whoever asks gets what

@@ -11,8 +11,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 type tileserverCmd struct {
@@ -99,11 +99,11 @@ func (s *site) pictures() http.Handler {
 		mux.Handle("POST "+auth.RevokePath, s.access.Revoke)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)
+		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)
 	})
-	var proxies web.Proxies
+	var proxies httperr.Proxies
 	if s.access != nil {
 		proxies = s.access.Proxies
 	}
-	return web.SecurityHeaders(proxies, web.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
+	return httperr.SecurityHeaders(proxies, httperr.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // databases are the two kinds, each new for a test.

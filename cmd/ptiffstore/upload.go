@@ -18,8 +18,8 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/upload"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 type uploadCmd struct {
@@ -172,7 +172,7 @@ func (c *uploadCmd) one(ctx context.Context, client *upload.Client, meters *mete
 
 // failure is an error in words.
 func failure(err error) string {
-	if e, ok := errors.AsType[*web.Error](err); ok {
+	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		return e.Detail
 	}
 	if errors.Is(err, context.Canceled) {

@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"github.com/slideatlas/ptiffstore/internal/notice"
+	"github.com/slideatlas/ptiffstore/internal/licenses"
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
@@ -24,7 +24,7 @@ func (*versionCmd) Help() string { return "Example:\n\n  ptiffstore version" }
 // Run prints the version.
 func (c *versionCmd) Run(std streams) error {
 	if c.Licenses {
-		_, err := io.WriteString(std.out, notice.Licenses)
+		_, err := io.WriteString(std.out, licenses.Licenses)
 		return err
 	}
 	v := struct {

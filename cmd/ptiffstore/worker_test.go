@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // startWorker starts a worker in this process, and returns what stops it.

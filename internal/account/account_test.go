@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // cheap keeps tests quick. That the real cost is what it should be has a test of its

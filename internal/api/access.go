@@ -10,9 +10,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // Access is what an API needs to know who may do what.
@@ -29,7 +29,7 @@ type Access struct {
 	// OIDC, if not nil, logs people in beside passwords.
 	OIDC *oidc.Client
 	// Proxies are those whose word on a client's address and TLS is believed.
-	Proxies web.Proxies
+	Proxies httperr.Proxies
 }
 
 // The modes, as the session tells them.
@@ -112,11 +112,11 @@ func (a *API) Guard(pattern string, h http.Handler) http.Handler {
 }
 
 var (
-	errLogin     = &web.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
-	errForbidden = &web.Error{Status: http.StatusForbidden, Detail: "You may not do this, or there is nothing of that id here."}
-	errUnknown   = &web.Error{Status: http.StatusNotFound, Detail: "There is nothing of that id here."}
-	errAdmin     = &web.Error{Status: http.StatusForbidden, Detail: "Only an admin may do this."}
-	errPassword  = &web.Error{Status: http.StatusForbidden, Detail: "This is not done with a token: log in with name and password."}
+	errLogin     = &httperr.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
+	errForbidden = &httperr.Error{Status: http.StatusForbidden, Detail: "You may not do this, or there is nothing of that id here."}
+	errUnknown   = &httperr.Error{Status: http.StatusNotFound, Detail: "There is nothing of that id here."}
+	errAdmin     = &httperr.Error{Status: http.StatusForbidden, Detail: "Only an admin may do this."}
+	errPassword  = &httperr.Error{Status: http.StatusForbidden, Detail: "This is not done with a token: log in with name and password."}
 )
 
 // guard answers a route's requests by h if the route's rule lets the caller.
@@ -128,7 +128,7 @@ func (a *API) guard(pattern string, h http.Handler) http.Handler {
 	if ok && Document(pattern) {
 		return a.document(h)
 	}
-	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if !ok {
 			return errForbidden
 		}
@@ -146,7 +146,7 @@ func (a *API) guard(pattern string, h http.Handler) http.Handler {
 		}
 		w.Header().Add("Vary", "Authorization, Cookie")
 		if err := a.plain(r.Context(), a.authorize(r, c, rule)); err != nil {
-			if e, ok := errors.AsType[*web.Error](err); ok && e.Status == http.StatusUnauthorized {
+			if e, ok := errors.AsType[*httperr.Error](err); ok && e.Status == http.StatusUnauthorized {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 			}
 			if rule.act != "" && c.LoggedIn && r.Method != http.MethodHead {
@@ -214,14 +214,14 @@ func (a *API) plain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[*web.Error](err); ok {
+	if _, ok := errors.AsType[*httperr.Error](err); ok {
 		return err
 	}
 	p, ok := errors.AsType[*problem](a.taskFailed(ctx, err))
 	if !ok {
 		return err
 	}
-	e := &web.Error{Status: p.Status, Detail: p.Detail, Err: err}
+	e := &httperr.Error{Status: p.Status, Detail: p.Detail, Err: err}
 	switch e.Status {
 	case http.StatusServiceUnavailable:
 		e.RetryAfter = 5
@@ -578,9 +578,9 @@ func (a *API) record(ctx context.Context, e account.Event) error {
 	e.From = c.from
 	if err := a.Access.Accounts.Record(context.WithoutCancel(ctx), e); err != nil {
 		if errors.Is(err, account.ErrFull) {
-			return &web.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full: the audit log can't be written, so this is not shown.", Err: err}
+			return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full: the audit log can't be written, so this is not shown.", Err: err}
 		}
-		return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The audit log can't be written at present, so this is not shown. Try again.", Err: err}
+		return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The audit log can't be written at present, so this is not shown. Try again.", Err: err}
 	}
 	return nil
 }
@@ -588,6 +588,6 @@ func (a *API) record(ctx context.Context, e account.Event) error {
 // note is record for what has been done or refused already.
 func (a *API) note(ctx context.Context, e account.Event) {
 	if err := a.record(ctx, e); err != nil {
-		a.Log.ErrorContext(ctx, "audit log not written", "request", web.RequestID(ctx), "act", e.Act, "object", e.Object, "err", err)
+		a.Log.ErrorContext(ctx, "audit log not written", "request", httperr.RequestID(ctx), "act", e.Act, "object", e.Object, "err", err)
 	}
 }

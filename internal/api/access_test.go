@@ -23,11 +23,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // canary is in every name, barcode, label and task: whoever may see no labels never
@@ -192,8 +192,8 @@ func (g *guardedSite) serveGuarded() {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
 	g.takeUploads(mux)
-	rest := http.NewCrossOriginProtection().Handler(web.WithRequestID(mux))
-	srv := httptest.NewServer(web.SecurityHeaders(nil, &tilehttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, SendOn: g.api.SendOn, Log: g.api.Log}))
+	rest := http.NewCrossOriginProtection().Handler(httperr.WithRequestID(mux))
+	srv := httptest.NewServer(httperr.SecurityHeaders(nil, &tilehttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, SendOn: g.api.SendOn, Log: g.api.Log}))
 	g.t.Cleanup(srv.Close)
 	g.url = srv.URL
 }

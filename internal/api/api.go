@@ -18,12 +18,12 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // An API answers everything under /api/v1 but tiles, and the routes of clients
@@ -160,16 +160,16 @@ func register[I, O any](h huma.API, op huma.Operation, p problems, f func(contex
 
 // problem is the error model of every operation: RFC 9457.
 type problem struct {
-	web.Problem
+	httperr.Problem
 	Errors []string `json:"errors,omitempty" doc:"What is wrong with the request, where there is more than one thing."`
 }
 
 func (p *problem) Error() string             { return p.Detail }
 func (p *problem) GetStatus() int            { return p.Status }
-func (p *problem) ContentType(string) string { return web.ProblemType }
+func (p *problem) ContentType(string) string { return httperr.ProblemType }
 
 func newError(status int, msg string, errs ...error) huma.StatusError {
-	p := &problem{Problem: web.NewProblem(status, msg, "")}
+	p := &problem{Problem: httperr.NewProblem(status, msg, "")}
 	for _, err := range errs {
 		var of *huma.ErrorDetail
 		switch {
@@ -189,7 +189,7 @@ func newError(status int, msg string, errs ...error) huma.StatusError {
 // it out of caches. It runs before the header is written.
 func traced(ctx huma.Context, _ string, v any) (any, error) {
 	if p, ok := v.(*problem); ok {
-		p.Instance = web.NewProblem(p.Status, p.Detail, web.RequestID(ctx.Context())).Instance
+		p.Instance = httperr.NewProblem(p.Status, p.Detail, httperr.RequestID(ctx.Context())).Instance
 		ctx.SetHeader("Cache-Control", "no-store")
 		ctx.SetHeader("X-Content-Type-Options", "nosniff")
 	}
@@ -201,7 +201,7 @@ func (a *API) failed(ctx context.Context, err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	if e, ok := errors.AsType[*web.Error](err); ok {
+	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		return a.answered(ctx, e)
 	}
 	switch {
@@ -210,18 +210,18 @@ func (a *API) failed(ctx context.Context, err error) error {
 	case errors.Is(err, catalog.ErrBadCursor):
 		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
 	case errors.Is(err, catalog.ErrAway):
-		a.Log.WarnContext(ctx, "catalog out of reach", "request", web.RequestID(ctx), "err", err)
+		a.Log.WarnContext(ctx, "catalog out of reach", "request", httperr.RequestID(ctx), "err", err)
 		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, "The database does not answer. Ask again in a moment."), http.Header{"Retry-After": {"5"}})
 	case errors.Is(err, catalog.ErrFull):
-		a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", err)
+		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
 		return full("The disk of the database is full. Nothing was changed.")
 	case errors.Is(err, ingest.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", err)
+		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
 		return full("The disk is full. Nothing was changed.")
 	case errors.Is(ctx.Err(), context.Canceled):
 		return newError(499, "The client went away.")
 	}
-	a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", err)
+	a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
 	return newError(http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.")
 }
 
@@ -230,10 +230,10 @@ func full(detail string) error {
 	return huma.ErrorWithHeaders(newError(http.StatusInsufficientStorage, detail), http.Header{"Retry-After": {"60"}})
 }
 
-// answered is an error of the room web as an operation answers it.
-func (a *API) answered(ctx context.Context, e *web.Error) error {
+// answered is an error of the room httperr as an operation answers it.
+func (a *API) answered(ctx context.Context, e *httperr.Error) error {
 	if e.Status >= 500 {
-		a.Log.ErrorContext(ctx, "request failed", "request", web.RequestID(ctx), "err", e.Err)
+		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", e.Err)
 	}
 	h := http.Header{}
 	if e.RetryAfter > 0 {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // Without access control pages of other sites see and learn nothing of labels and names:
@@ -70,8 +70,8 @@ func TestOtherSitesByCORS(t *testing.T) {
 	st.slides(map[string]synth.Philips{"a.tiff": {Label: true}})
 	mux := http.NewServeMux()
 	st.api.Register(mux)
-	var cors web.LiveCORS
-	cors.Store(&web.CORS{Origins: []string{"https://viewer.example.org"}})
+	var cors httperr.LiveCORS
+	cors.Store(&httperr.CORS{Origins: []string{"https://viewer.example.org"}})
 	srv := httptest.NewServer(cors.Handler(mux))
 	t.Cleanup(srv.Close)
 	st.url = srv.URL

@@ -11,10 +11,10 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/iiif"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/web"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -56,7 +56,7 @@ func iiifVersion(r *http.Request) int {
 	return 0
 }
 
-var errIIIFVersion = &web.Error{Status: http.StatusNotFound, Detail: "Of the IIIF Image API there are versions 2 and 3 here."}
+var errIIIFVersion = &httperr.Error{Status: http.StatusNotFound, Detail: "Of the IIIF Image API there are versions 2 and 3 here."}
 
 // iiifBase sends from an image's address to its description.
 func (a *API) iiifBase(w http.ResponseWriter, r *http.Request) error {
@@ -143,7 +143,7 @@ func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tiles.
 func (a *API) zoomifyProperties(w http.ResponseWriter, r *http.Request) error {
 	return a.description(w, r, func(_ *tiles.Image, p iiif.Picture) (string, []byte, error) {
 		if p.TileWidth != p.TileHeight {
-			return "", nil, &web.Error{Status: http.StatusNotFound, Detail: "Zoomify knows square tiles only, and this image has others: use its tile_url."}
+			return "", nil, &httperr.Error{Status: http.StatusNotFound, Detail: "Zoomify knows square tiles only, and this image has others: use its tile_url."}
 		}
 		n, width, height := 0, p.Width, p.Height
 		for range tiles.ZoomifyTiers(p.Width, p.Height, p.TileWidth) {
@@ -179,7 +179,7 @@ func (a *API) iiifImage(w http.ResponseWriter, r *http.Request) error {
 	}
 	plan, err = iiif.Parse(version, r.PathValue("region"), r.PathValue("size"), r.PathValue("rotation"), r.PathValue("file"), p)
 	if err != nil {
-		return &web.Error{Status: http.StatusBadRequest, Detail: sentence(err)}
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: sentence(err)}
 	}
 	w.Header().Set("Link", `<`+strings.Replace(iiif.Profile(iiif.V2), "/2/", "/"+strconv.Itoa(version)+"/", 1)+`>;rel="profile"`)
 	if k, x, y, ok := plan.Tile(p); ok && plan.Plain() {
@@ -227,7 +227,7 @@ func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tiles.Image, pla
 		}, region)
 	})
 	if errors.Is(err, made.ErrTooMuch) {
-		return &web.Error{Status: http.StatusBadRequest, Detail: "Too much of the picture would have to be read for so flat a part of it: ask for one of the region's own shape."}
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: "Too much of the picture would have to be read for so flat a part of it: ask for one of the region's own shape."}
 	}
 	return err
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
@@ -21,7 +21,7 @@ import (
 func (st *site) record(name string, change func(*catalog.Image)) string {
 	st.t.Helper()
 	im := &catalog.Image{
-		StoreID: st.store, Path: name, State: catalog.Available, Revision: "r-" + name, Identity: blob.Identity{Size: int64(len(name))},
+		StoreID: st.store, Path: name, State: catalog.Available, Revision: "r-" + name, Identity: fsx.Identity{Size: int64(len(name))},
 		Description: catalog.Description{FileName: name, FirstSeen: time.Now(), LastChange: time.Now()},
 	}
 	if change != nil {

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // prototypeSlide is a slide as the prototype lists it.
@@ -50,5 +50,5 @@ func (a *API) prototypeList(w http.ResponseWriter, r *http.Request) error {
 		q.Cursor = page.NextCursor
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	return web.WriteJSON(w, http.StatusOK, map[string]any{"slides": slides})
+	return httperr.WriteJSON(w, http.StatusOK, map[string]any{"slides": slides})
 }

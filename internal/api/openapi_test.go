@@ -127,7 +127,7 @@ func TestDocumentedIsServed(t *testing.T) {
 	param := regexp.MustCompile(`\{[^}]+\}`)
 	for path, methods := range st.document().Paths {
 		if path == "/healthz" || path == "/readyz" {
-			continue // of package web
+			continue // of package httperr
 		}
 		for method := range methods {
 			path := param.ReplaceAllString(strings.ReplaceAll(path, "{name}", "t"), "1")

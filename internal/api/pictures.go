@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/web"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -70,7 +70,7 @@ func dimension(r *http.Request, name string, def int) (int, error) {
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 || n > maxDimension {
-		return 0, &web.Error{Status: http.StatusBadRequest, Detail: fmt.Sprintf("%s is a number of pixels from 1 to %d.", name, maxDimension)}
+		return 0, &httperr.Error{Status: http.StatusBadRequest, Detail: fmt.Sprintf("%s is a number of pixels from 1 to %d.", name, maxDimension)}
 	}
 	return n, nil
 }
@@ -132,7 +132,7 @@ func send(w http.ResponseWriter, r *http.Request, contentType string, body []byt
 // explained is err as the answer that tiles give to it.
 func explained(err error) error {
 	p := tiles.Explain(err)
-	return &web.Error{Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter, Err: err}
+	return &httperr.Error{Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter, Err: err}
 }
 
 // descriptor answers with the Deep Zoom descriptor, {image}.dzi.
@@ -150,7 +150,7 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if p.TileWidth != p.TileHeight {
-		return &web.Error{Status: http.StatusNotFound, Detail: "Deep Zoom knows square tiles only, and this image has others: use its tile_url."}
+		return &httperr.Error{Status: http.StatusNotFound, Detail: "Deep Zoom knows square tiles only, and this image has others: use its tile_url."}
 	}
 	xml := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
 <Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" TileSize="%d"><Size Width="%d" Height="%d"/></Image>

@@ -9,8 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 const (
@@ -19,7 +19,7 @@ const (
 	OIDCCallback = "/api/v1/auth/oidc/callback"
 )
 
-var errNoProvider = &web.Error{Status: http.StatusNotFound, Detail: "No OpenID Connect provider is set up here: log in with name and password."}
+var errNoProvider = &httperr.Error{Status: http.StatusNotFound, Detail: "No OpenID Connect provider is set up here: log in with name and password."}
 
 // provider are the routes of logging in at an OpenID Connect provider.
 func (a *API) provider() []route {

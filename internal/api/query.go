@@ -10,7 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // tolerant are the routes under /api/v1 that ignore unknown query parameters:
@@ -59,9 +59,9 @@ func strictQuery(h huma.API) func(huma.Context, func(huma.Context)) {
 
 // strict is strictQuery for routes that huma does not serve.
 func strict(op *huma.Operation, h http.Handler) http.Handler {
-	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if errs := checkQuery(r.URL.RawQuery, op.Parameters); len(errs) > 0 {
-			return &web.Error{Status: http.StatusUnprocessableEntity, Detail: newError(http.StatusUnprocessableEntity, "", errs...).Error()}
+			return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: newError(http.StatusUnprocessableEntity, "", errs...).Error()}
 		}
 		h.ServeHTTP(w, r)
 		return nil

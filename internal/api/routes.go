@@ -5,16 +5,16 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // A route is one that is not served by huma, which would buffer and copy what it
 // answers, and is described here instead.
 type route struct {
-	path    string      // as the document has it
-	pattern string      // as the mux has it, where it can't have the path
-	handle  web.Handler // nil: it is answered outside of this package
+	path    string          // as the document has it
+	pattern string          // as the mux has it, where it can't have the path
+	handle  httperr.Handler // nil: it is answered outside of this package
 	op      huma.Operation
 }
 
@@ -95,14 +95,14 @@ func jpegOp(tag, id, summary, description string, params ...*huma.Param) huma.Op
 		},
 	}
 	for status, text := range words {
-		op.Responses[status] = answers(text, web.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"})
+		op.Responses[status] = answers(text, httperr.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"})
 	}
 	return op
 }
 
 // problemAnswer is one with a problem.
 func problemAnswer(description string) *huma.Response {
-	return answers(description, web.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"})
+	return answers(description, httperr.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"})
 }
 
 func answers(description, contentType string, s *huma.Schema) *huma.Response {
@@ -186,7 +186,7 @@ func (a *API) lists() []route {
 			Description: "Those that are available, at most 10,000.",
 			Responses: map[string]*huma.Response{
 				"200": answers(`{"slides":[{"name":…,"barcode":…}]}`, "application/json", &huma.Schema{Type: huma.TypeObject}),
-				"500": answers("Something went wrong in the server. The reason is in its log.", web.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"}),
+				"500": answers("Something went wrong in the server. The reason is in its log.", httperr.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"}),
 			},
 		},
 	}}

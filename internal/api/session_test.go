@@ -18,7 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // logIn logs in and returns the answer and the cookie it sets.
@@ -128,7 +128,7 @@ func TestCookieSecure(t *testing.T) {
 	if _, c := g.logIn("viewer", "correct horse 0", forwarded...); c.Secure {
 		t.Error("a stranger's word makes the cookie Secure")
 	}
-	proxies := web.Proxies{}
+	proxies := httperr.Proxies{}
 	host, _, err := net.SplitHostPort(strings.TrimPrefix(g.url, "http://"))
 	if err != nil {
 		t.Fatal(err)

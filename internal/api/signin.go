@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 var (
@@ -43,22 +43,22 @@ type signInError struct {
 // signInPage answers errors of h with a page where a browser asks: it is a person who has
 // been sent here, and needs to know what to do and a way back. It needs neither scripts
 // nor the web application.
-func signInPage(h web.Handler) web.Handler {
+func signInPage(h httperr.Handler) httperr.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Add("Vary", "Accept")
 		err := h(w, r)
 		if err == nil || !strings.Contains(r.Header.Get("Accept"), "text/html") || errors.Is(r.Context().Err(), context.Canceled) {
 			return err
 		}
-		r = web.Identify(w, r)
-		return writeSignInError(w, r, web.LogError(r, err))
+		r = httperr.Identify(w, r)
+		return writeSignInError(w, r, httperr.LogError(r, err))
 	}
 }
 
-func writeSignInError(w http.ResponseWriter, r *http.Request, e *web.Error) error {
+func writeSignInError(w http.ResponseWriter, r *http.Request, e *httperr.Error) error {
 	v := signInError{
 		Title: signInTitle(e.Status), Detail: e.Detail, Style: template.CSS(signInCSS), //nolint:gosec // our own file
-		Back: "/login", Status: e.Status, Request: web.RequestID(r.Context()),
+		Back: "/login", Status: e.Status, Request: httperr.RequestID(r.Context()),
 	}
 	again := url.Values{}
 	if next := r.URL.Query().Get("next"); next != "" { // the page and the start accept only paths of this server

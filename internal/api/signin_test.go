@@ -14,9 +14,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
-	"github.com/slideatlas/ptiffstore/internal/oidc/oidctest"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/test/oidctest"
 )
 
 func TestMain(m *testing.M) {
@@ -278,7 +278,7 @@ func TestSignInPages(t *testing.T) {
 				t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
 			}
 			b = s.browser()
-			if p := s.visit(b, tt.at(b), "application/json"); p.status != tt.status || p.header.Get("Content-Type") != web.ProblemType {
+			if p := s.visit(b, tt.at(b), "application/json"); p.status != tt.status || p.header.Get("Content-Type") != httperr.ProblemType {
 				t.Errorf("for a program: %d %s", p.status, p.body)
 			}
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
@@ -24,7 +25,6 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/internal/upload"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // A site is a whole server but for its command: catalog, tiles and API.
@@ -76,7 +76,7 @@ func (st *site) serve() {
 	mux := http.NewServeMux()
 	st.api.Register(mux)
 	st.takeUploads(mux)
-	srv := httptest.NewServer(&tilehttp.Handler{Tiles: st.api.Tiles, Next: web.WithRequestID(mux), SendOn: st.api.SendOn})
+	srv := httptest.NewServer(&tilehttp.Handler{Tiles: st.api.Tiles, Next: httperr.WithRequestID(mux), SendOn: st.api.SendOn})
 	st.t.Cleanup(srv.Close)
 	st.url = srv.URL
 }
@@ -229,17 +229,17 @@ func (st *site) refused(method, path, body string, status int, words string) {
 // under which the log can be searched, and which tells no path of the machine.
 func (st *site) isProblem(a answer) {
 	st.t.Helper()
-	var p web.Problem
+	var p httperr.Problem
 	if err := json.Unmarshal(a.body, &p); err != nil {
 		st.t.Errorf("problem %s: %v", a.body, err)
 		return
 	}
-	want := web.NewProblem(a.status, p.Detail, a.header.Get("X-Request-Id"))
+	want := httperr.NewProblem(a.status, p.Detail, a.header.Get("X-Request-Id"))
 	if p != want || p.Detail == "" || p.Instance == "" {
 		st.t.Errorf("problem %+v, want %+v", p, want)
 	}
-	if got := a.header.Get("Content-Type"); got != web.ProblemType {
-		st.t.Errorf("problem as %q, want %q", got, web.ProblemType)
+	if got := a.header.Get("Content-Type"); got != httperr.ProblemType {
+		st.t.Errorf("problem as %q, want %q", got, httperr.ProblemType)
 	}
 	if got := a.header.Get("Cache-Control"); got != "no-store" {
 		st.t.Errorf("problem with Cache-Control %q, want no-store", got)

@@ -9,7 +9,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 const (
@@ -39,7 +39,7 @@ func (a *API) Uploader(r *http.Request, s *catalog.Store) (string, error) {
 		return "", err
 	}
 	if ok || s.Public {
-		return "", &web.Error{Status: http.StatusForbidden, Detail: "You may not upload into this store."}
+		return "", &httperr.Error{Status: http.StatusForbidden, Detail: "You may not upload into this store."}
 	}
 	return "", catalog.ErrNotFound
 }

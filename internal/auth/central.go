@@ -21,8 +21,8 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // CheckPath is where a central server is asked.
@@ -342,8 +342,8 @@ func (c *Central) request(ctx context.Context, method, path string, query url.Va
 		return nil, errors.New("auth: the central server's address is malformed")
 	}
 	r.Header.Set("Accept", "application/json")
-	if id := web.RequestID(ctx); id != "" {
-		r.Header.Set(web.RequestIDHeader, id)
+	if id := httperr.RequestID(ctx); id != "" {
+		r.Header.Set(httperr.RequestIDHeader, id)
 	}
 	if len(body) > 0 {
 		r.Header.Set("Content-Type", "application/json")

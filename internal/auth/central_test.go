@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 func ask(t testing.TB, c *Central, cred Credential, qs ...Question) ([]Answer, error) {
@@ -382,7 +382,7 @@ func TestCredentialRefused(t *testing.T) {
 			srv := newCentre(t, says(200, yes))
 			g := gateTo(t, srv, GateOptions{})
 			_, err := g.Allow(t.Context(), tt.c, tileOf("st", "a"))
-			e, refused := errors.AsType[*web.Error](err)
+			e, refused := errors.AsType[*httperr.Error](err)
 			if asked := srv.asked.Load() > 0; asked != tt.ok || refused == tt.ok || refused && e.Status != 400 {
 				t.Errorf("asked: %v, %v", asked, err)
 			}

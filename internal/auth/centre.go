@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // checked is the body of a centre's answer.
@@ -26,7 +26,7 @@ type checked struct {
 // CheckHandler answers an edge's questions by a gate of the centre: GET one, POST up to
 // [BatchMost]. The caller is whose credential the request carries.
 func CheckHandler(g *Gate) http.Handler {
-	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
 		switch r.Method {
 		case http.MethodGet, http.MethodHead:
@@ -35,7 +35,7 @@ func CheckHandler(g *Gate) http.Handler {
 			return checkMany(g, w, r)
 		}
 		w.Header().Set("Allow", "GET, HEAD, POST")
-		return &web.Error{Status: http.StatusMethodNotAllowed, Detail: "Ask by GET or POST."}
+		return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Ask by GET or POST."}
 	})
 }
 
@@ -62,11 +62,11 @@ func checkOne(g *Gate, w http.ResponseWriter, r *http.Request) error {
 func questionQuery(raw string) (url.Values, error) {
 	v, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, &web.Error{Status: http.StatusUnprocessableEntity, Detail: "The query can't be read."}
+		return nil, &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The query can't be read."}
 	}
 	for _, name := range []string{"store", "image", "external_id", "scope"} {
 		if len(v[name]) > 1 {
-			return nil, &web.Error{Status: http.StatusUnprocessableEntity, Detail: "Give " + name + " once."}
+			return nil, &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "Give " + name + " once."}
 		}
 	}
 	return v, nil
@@ -88,17 +88,17 @@ func writeChecked(w http.ResponseWriter, status int, body any) error {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	return web.WriteJSON(w, status, body)
+	return httperr.WriteJSON(w, status, body)
 }
 
 func (q *Question) check() error {
 	switch q.Scope {
 	case account.ScopeTiles, account.ScopeLabel, account.ScopeWrite, account.ScopeAdmin:
 	default:
-		return &web.Error{Status: http.StatusUnprocessableEntity, Detail: "The scope is tiles, label, write or admin."}
+		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The scope is tiles, label, write or admin."}
 	}
 	if len(q.Store) > 200 || len(q.Image) > 200 || len(q.ExternalID) > 1000 {
-		return &web.Error{Status: http.StatusUnprocessableEntity, Detail: "An id is too long."}
+		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "An id is too long."}
 	}
 	return nil
 }
@@ -125,10 +125,10 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 		err = strictjson.UnmarshalKnown(body, &ask)
 	}
 	if err != nil {
-		return &web.Error{Status: http.StatusBadRequest, Detail: "The body is like {\"scope\": \"tiles\", \"images\": [{\"store\": …, \"image\": …}]}."}
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: "The body is like {\"scope\": \"tiles\", \"images\": [{\"store\": …, \"image\": …}]}."}
 	}
 	if n := len(ask.Images); n == 0 || n > BatchMost {
-		return &web.Error{Status: http.StatusBadRequest, Detail: "Ask for 1 to " + strconv.Itoa(BatchMost) + " images at once."}
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: "Ask for 1 to " + strconv.Itoa(BatchMost) + " images at once."}
 	}
 	questions := make([]Question, len(ask.Images))
 	for i, im := range ask.Images {
@@ -167,11 +167,11 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 // its edges alone. Keys may be nil.
 func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 	proofs := new(Proofs)
-	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
 		if r.Method != http.MethodGet {
 			w.Header().Set("Allow", http.MethodGet)
-			return &web.Error{Status: http.StatusMethodNotAllowed, Detail: "Revocations are read by GET."}
+			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Revocations are read by GET."}
 		}
 		edges, err := a.Edges(r.Context())
 		if err != nil {
@@ -183,14 +183,14 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<10))
 		if err != nil {
-			return &web.Error{Status: http.StatusBadRequest, Detail: "This request has no body."}
+			return &httperr.Error{Status: http.StatusBadRequest, Detail: "This request has no body."}
 		}
 		if err := proofs.Verify(r, body, known, time.Now()); err != nil {
 			return err
 		}
 		since, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
 		if err != nil || since < 0 {
-			return &web.Error{Status: http.StatusUnprocessableEntity, Detail: "The parameter since is the number of the last revocation that is known, 0 for none."}
+			return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The parameter since is the number of the last revocation that is known, 0 for none."}
 		}
 		page, err := Revocations(r.Context(), a, since)
 		if err != nil {
@@ -199,16 +199,16 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 		if keys != nil {
 			page.Keys = keys.Public()
 		}
-		return web.WriteJSON(w, http.StatusOK, page)
+		return httperr.WriteJSON(w, http.StatusOK, page)
 	})
 }
 
 func away(err error) error {
 	if errors.Is(err, account.ErrFull) {
-		return &web.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full.", Err: err}
+		return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full.", Err: err}
 	}
 	if errors.Is(err, account.ErrAway) {
-		return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again.", Err: err}
+		return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again.", Err: err}
 	}
 	return err
 }

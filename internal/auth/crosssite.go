@@ -3,7 +3,7 @@ package auth
 import (
 	"net/http"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // PolicyHeader says which pages may show an answer without reading it, as <img> does.
@@ -33,7 +33,7 @@ func CrossSite(site, mode, dest string) bool {
 // ErrCrossSite is the answer to such a request for what is private, where there is no
 // access control: whoever is in front of the browser may see everything, so the browser
 // must not be used by others.
-var ErrCrossSite = &web.Error{
+var ErrCrossSite = &httperr.Error{
 	Status: http.StatusForbidden,
 	Detail: "A page of another site asks for labels or names of files, and this server has no access control. Name the page's origin with --cors-origin and have it ask by CORS, or configure auth.",
 }

@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 const (
@@ -56,10 +56,10 @@ type Proofs struct {
 	seen map[string]time.Time // nonces, and when they may be forgotten
 }
 
-var errProof = &web.Error{Status: http.StatusUnauthorized, Detail: "This is for the other end of a pair of centre and edge only: the proof is absent, wrong, out of date or was used before."}
+var errProof = &httperr.Error{Status: http.StatusUnauthorized, Detail: "This is for the other end of a pair of centre and edge only: the proof is absent, wrong, out of date or was used before."}
 
 // Verify returns nil if one of the keys has signed r with that body, for the first
-// time, and lately; else a [*web.Error].
+// time, and lately; else a [*httperr.Error].
 func (p *Proofs) Verify(r *http.Request, body []byte, keys [][]byte, now time.Time) error {
 	f := strings.Fields(r.Header.Get(ProofHeader))
 	if len(f) != 4 || f[0] != "v1" {
@@ -103,7 +103,7 @@ func (p *Proofs) first(nonce string, now time.Time) error {
 			}
 		}
 		if len(p.seen) >= proofsMost {
-			return &web.Error{Status: http.StatusServiceUnavailable, Detail: "Too many proofs at once.", RetryAfter: 60}
+			return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "Too many proofs at once.", RetryAfter: 60}
 		}
 	}
 	p.seen[nonce] = now.Add(2*proofWindow + time.Second)
@@ -226,26 +226,26 @@ func (f *Follower) take(items []account.Revocation) {
 // tells it of revocations as they happen. They hold before it answers.
 func (f *Follower) RevokeHandler(key []byte) http.Handler {
 	proofs := new(Proofs)
-	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			return &web.Error{Status: http.StatusMethodNotAllowed, Detail: "Revocations are told by POST."}
+			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Revocations are told by POST."}
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, revokeBytes))
 		if err != nil {
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-				return &web.Error{Status: http.StatusRequestEntityTooLarge, Detail: "Tell of fewer revocations at once."}
+				return &httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "Tell of fewer revocations at once."}
 			}
-			return &web.Error{Status: http.StatusBadRequest, Detail: "The request ended before its body did."}
+			return &httperr.Error{Status: http.StatusBadRequest, Detail: "The request ended before its body did."}
 		}
 		if err := proofs.Verify(r, body, [][]byte{key}, f.Gate.o.Now()); err != nil {
 			return err
 		}
 		var page RevocationPage
 		if err := strictjson.UnmarshalKnown(body, &page); err != nil {
-			return &web.Error{Status: http.StatusBadRequest, Detail: "The body is no list of revocations."}
+			return &httperr.Error{Status: http.StatusBadRequest, Detail: "The body is no list of revocations."}
 		}
 		f.take(page.Items)
-		return web.WriteJSON(w, http.StatusOK, map[string]int64{"last": f.Last()})
+		return httperr.WriteJSON(w, http.StatusOK, map[string]int64{"last": f.Last()})
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 const (
@@ -122,7 +122,7 @@ func (g *Gate) FromRequest(r *http.Request) Credential {
 }
 
 // Allow answers a question. An answer of no is no error. The error is
-// [ErrUnavailable], a [*web.Error] about the credential, or that of ctx.
+// [ErrUnavailable], a [*httperr.Error] about the credential, or that of ctx.
 func (g *Gate) Allow(ctx context.Context, c Credential, q Question) (Answer, error) {
 	who := g.who(&c)
 	if e := g.remembered(&who, &q); e != nil {
@@ -312,7 +312,7 @@ func (g *Gate) ask(ctx context.Context, w who, c Credential, questions []Questio
 // lasting is what a question keeps of the request that asks it first. It outlives
 // that request, whose own context must not be looked at any more then.
 func (g *Gate) lasting(ctx context.Context) context.Context {
-	to := web.ContextWithRequestID(context.Background(), strings.Clone(web.RequestID(ctx)))
+	to := httperr.ContextWithRequestID(context.Background(), strings.Clone(httperr.RequestID(ctx)))
 	if g.o.Trace != nil {
 		to = g.o.Trace(ctx, to)
 	}

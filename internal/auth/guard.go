@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // A Guard stands before a server without access control: it answers only those
@@ -20,21 +20,21 @@ type Guard struct {
 	last atomic.Pointer[string] // the Host found good last, which is nearly always the next one
 }
 
-// Check returns nil, or a [*web.Error] that says why the request is refused.
+// Check returns nil, or a [*httperr.Error] that says why the request is refused.
 // Headers yields the names of the request's headers in canonical form.
 func (g *Guard) Check(host string, headers iter.Seq[string]) error {
 	if g.Open {
 		return nil
 	}
 	if !g.local(host) {
-		return &web.Error{
+		return &httperr.Error{
 			Status: http.StatusMisdirectedRequest,
 			Detail: "This server has no access control and answers only to a loopback name such as localhost. Configure auth, or start it with --insecure-no-auth if everyone may see every slide.",
 		}
 	}
 	for h := range headers {
 		if Forwarded(h) {
-			return &web.Error{
+			return &httperr.Error{
 				Status: http.StatusForbidden,
 				Detail: "This server has no access control and answers nobody through a proxy. Configure auth, or start it with --insecure-no-auth if everyone may see every slide.",
 			}
@@ -59,7 +59,7 @@ func (g *Guard) local(host string) bool {
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := g.Check(r.Host, maps.Keys(r.Header)); err != nil {
-			web.WriteError(w, r, err)
+			httperr.WriteError(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)

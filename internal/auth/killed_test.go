@@ -19,7 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
-	"github.com/slideatlas/ptiffstore/internal/tiles/tilestest"
+	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
 // TestMain is the centre, too, in a process of its own.
@@ -121,7 +121,7 @@ func fetch(t *testing.T, url string) (*http.Response, string) {
 // its time and no longer.
 func TestCentreKilled(t *testing.T) {
 	addr, kill := startCentre(t, "127.0.0.1:0")
-	site := tilestest.NewSite(t)
+	site := tiletest.NewSite(t)
 	if _, err := (synth.Philips{Seed: 1, Width: 600, Height: 500}).Write(filepath.Join(site.Dir, "a.tiff")); err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // A Credential is what a request brings to prove who sends it. It is never logged,
@@ -34,8 +34,8 @@ func (c Credential) None() bool { return c == Credential{} }
 const credentialBytes = 4 << 10
 
 var (
-	errLongCredential = &web.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie is longer than 4 KB, and is not looked at. Log in again, or send a shorter token."}
-	errOddCredential  = &web.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie holds control characters, and is not looked at."}
+	errLongCredential = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie is longer than 4 KB, and is not looked at. Log in again, or send a shorter token."}
+	errOddCredential  = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie holds control characters, and is not looked at."}
 )
 
 // check refuses a credential that no authority is asked about.

@@ -7,7 +7,7 @@ import (
 	"net/http"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // A Target is an image whose tile or other picture is asked for.
@@ -66,12 +66,12 @@ func (t *Target) route() string {
 var ErrUnknown = errors.New("auth: as if there were no such image")
 
 var (
-	errLogin     = &web.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
-	errForbidden = &web.Error{Status: http.StatusForbidden, Detail: "You may not see this image, or there is none of this name."}
+	errLogin     = &httperr.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
+	errForbidden = &httperr.Error{Status: http.StatusForbidden, Detail: "You may not see this image, or there is none of this name."}
 )
 
 // Tile returns nil if the caller may have the tiles of t; of an unknown image, if they
-// may know that it is. Else it is a [*web.Error], [ErrUnknown], or that of ctx.
+// may know that it is. Else it is a [*httperr.Error], [ErrUnknown], or that of ctx.
 //
 // An image that a caller may not see answers the same as one that does not exist, and
 // the authority is asked the same number of questions.
@@ -133,7 +133,7 @@ func Problem(err error) error {
 	if e, ok := errors.AsType[*UnavailableError](err); ok {
 		after = max(1, int(math.Ceil(e.RetryAfter.Seconds())))
 	}
-	return &web.Error{
+	return &httperr.Error{
 		Status: http.StatusServiceUnavailable, RetryAfter: after, Err: err,
 		Detail: "Whether you may see this can't be checked at present: the central server does not answer. Try again.",
 	}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // ErrNotHere: the database is a server's, which has programs of its own for that.
@@ -30,7 +30,7 @@ func (c *Catalog) Backup(ctx context.Context, path string) error {
 	if err := c.fill(ctx, path, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	return errors.Join(blob.SyncFile(path), blob.SyncFolder(filepath.Dir(path)))
+	return errors.Join(fsx.SyncFile(path), fsx.SyncFolder(filepath.Dir(path)))
 }
 
 // fill writes the database to an empty file, which has been closed with an error or nil.

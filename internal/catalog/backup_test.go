@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // TestBackup makes backups while others write, and opens each: it holds a moment of

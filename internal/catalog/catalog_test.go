@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // databases are those that every test runs on: how to get the URL of a fresh one.
@@ -67,7 +67,7 @@ func slide(store string, i int, random *rand.Rand) *catalog.Image {
 	name := fmt.Sprintf("Slide-%d-%06d_%06x.tiff", 2015+i/100_000, i%100_000, random.IntN(1<<24))
 	im := &catalog.Image{
 		StoreID: store, Path: fmt.Sprintf("%d/%02d/%s", 2015+i/100_000, i%12+1, name), State: catalog.Available,
-		Identity: blob.Identity{Dev: 2049, Ino: uint64(i) + 100, Size: random.Int64N(10 << 30), MTime: 1.7e18 + int64(i), CTime: 1.7e18 + int64(i)},
+		Identity: fsx.Identity{Dev: 2049, Ino: uint64(i) + 100, Size: random.Int64N(10 << 30), MTime: 1.7e18 + int64(i), CTime: 1.7e18 + int64(i)},
 		Description: catalog.Description{
 			FileName: name, Format: "philips", Vendor: "PHILIPS", Width: 120_000, Height: 90_000, TileWidth: 512, TileHeight: 512, MaxZoom: 8,
 			MPPX: known(0.25), MPPY: known(0.25), ObjectivePower: known(40.0), Barcode: known(fmt.Sprintf("S%d-%07d", 15+i/100_000, i*7919%10_000_019)),

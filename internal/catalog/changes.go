@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // An Entry is what following or comparing many images takes.
@@ -15,7 +15,7 @@ type Entry struct {
 	Gone           bool // deleted, by a person or for good
 	Path, FileName string
 	Revision       string
-	Identity       blob.Identity
+	Identity       fsx.Identity
 	Digest         string // "" if it is not known
 	FirstSeen      time.Time
 	LastChange     time.Time
@@ -137,7 +137,7 @@ func scanEntry(rows *sql.Rows, e *Entry, before ...any) (bool, error) {
 	}
 	*e = Entry{
 		ID: id.V, StoreID: store.V, State: State(state.V), Gone: deleted.Valid, Path: string(path), FileName: name.V, Revision: revision.V,
-		Identity: blob.Identity{Dev: uint64(dev.V), Ino: uint64(ino.V), Size: size.V, MTime: mtime.V, CTime: ctime.V}, //nolint:gosec // as they were stored
+		Identity: fsx.Identity{Dev: uint64(dev.V), Ino: uint64(ino.V), Size: size.V, MTime: mtime.V, CTime: ctime.V}, //nolint:gosec // as they were stored
 		Digest:   digest.V, FirstSeen: fromMicros(first.V), LastChange: fromMicros(last.V), MissingSince: when(missing), HiddenAt: when(hidden),
 	}
 	return true, nil

@@ -6,7 +6,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // ErrInUse: another process uses the data directory or its catalog.
@@ -35,7 +35,7 @@ func Seize(dir string) (*Hold, error) { return lockDirectory(dir, syscall.LOCK_E
 // directory that does not exist, or a file system without such locks, is no error:
 // who opens a database there finds out what matters.
 func lockDirectory(dir string, how int) (*Hold, error) {
-	f, err := blob.OpenFolder(dir)
+	f, err := fsx.OpenFolder(dir)
 	if err != nil {
 		return new(Hold), nil
 	}

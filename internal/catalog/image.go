@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // A State says what can be done with an image.
@@ -61,7 +61,7 @@ type Image struct {
 	Path     string // below the store's root, in any bytes
 	Revision string
 	State    State
-	Identity blob.Identity
+	Identity fsx.Identity
 	Seq      int64 // number of its last change
 	Description
 	DeletedAt *time.Time // by a person: it is in no list, and sync does not bring it back

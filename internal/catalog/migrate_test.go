@@ -6,8 +6,8 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // A database of the first version, with a slide in it, is brought to the newest.
@@ -22,7 +22,7 @@ func TestMigrate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.PutImages(t.Context(), []*Image{{StoreID: st.ID, Path: "a.tiff", State: Available, Identity: blob.Identity{Size: 7}}}); err != nil {
+			if err := c.PutImages(t.Context(), []*Image{{StoreID: st.ID, Path: "a.tiff", State: Available, Identity: fsx.Identity{Size: 7}}}); err != nil {
 				t.Fatal(err)
 			}
 			for _, q := range []string{

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // A Mode says what may be done with the files of a store.
@@ -51,9 +51,9 @@ type Store struct {
 
 	Declared *Declaration `json:",omitempty"` // what a site's file says of it; nil: nothing
 
-	RootID     blob.Identity // of the folder when it was last seen
-	RootFS     string        // id of its file system then
-	LastSync   *time.Time    // end of the last pass that was completed
+	RootID     fsx.Identity // of the folder when it was last seen
+	RootFS     string       // id of its file system then
+	LastSync   *time.Time   // end of the last pass that was completed
 	LastResult json.RawMessage
 
 	CreatedAt time.Time     `json:"-"`

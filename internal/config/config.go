@@ -15,7 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // MaxSize bounds the file, in bytes. A thousand stores need a third of it.
@@ -172,7 +172,7 @@ func Read(path string, s Schema) (*File, Findings, error) {
 }
 
 func bounded(path string) ([]byte, error) {
-	f, err := blob.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}

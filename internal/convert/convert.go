@@ -17,7 +17,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 const (
@@ -164,7 +164,7 @@ func reason(err error) string {
 
 // openRegular opens the file at path.
 func openRegular(path string) (*os.File, fs.FileInfo, error) {
-	f, err := blob.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,7 +201,7 @@ func replace(path string, force bool, write func(*os.File) error) error {
 	if err := give(f.Name(), path, force); err != nil {
 		return err
 	}
-	return blob.SyncFolder(dir)
+	return fsx.SyncFolder(dir)
 }
 
 // give renames a file. A link is what fails if there is one of that name, however

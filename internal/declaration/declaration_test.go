@@ -15,7 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/config"
 	"github.com/slideatlas/ptiffstore/internal/declaration"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // A site is a catalog and a folder.

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
@@ -51,7 +51,7 @@ func newestBackup(folder string) (last backup) {
 	found, _ := filepath.Glob(filepath.Join(folder, "*", "backup.json")) // without magic of its own or not found
 	for _, path := range found {
 		b := backup{dir: filepath.Dir(path)}
-		if text, err := blob.ReadFile(path, manifestMost); err == nil && strictjson.UnmarshalKnown(text, &b) == nil && b.At.After(last.At) {
+		if text, err := fsx.ReadFile(path, manifestMost); err == nil && strictjson.UnmarshalKnown(text, &b) == nil && b.At.After(last.At) {
 			last = b
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // expiry is how long before its end a certificate is spoken of.
@@ -53,7 +53,7 @@ func (e *examination) endpoint(ctx context.Context, n *notes, base string) {
 	if resp == nil {
 		return
 	}
-	v := resp.Header.Get(web.VersionHeader)
+	v := resp.Header.Get(httperr.VersionHeader)
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		n.wrong("see whether the store's endpoint is the address of a ptiffstore, and its log", "it answers /healthz with status %d", resp.StatusCode)

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 )
 
@@ -260,7 +260,7 @@ func ownerOf(path string) (int, bool) {
 }
 
 func deviceOf(path string) uint64 {
-	id, err := blob.Stat(path)
+	id, err := fsx.Stat(path)
 	if err != nil {
 		return 0
 	}

@@ -27,7 +27,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // sick lists what can be wrong with a site: how it becomes so, and what is to be said

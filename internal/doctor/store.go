@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 )
@@ -94,7 +94,7 @@ func schedules(n *notes, s *catalog.Store) {
 
 // root looks at the store's folder, and reports whether it is the one it was.
 func root(n *notes, s *catalog.Store) bool {
-	id, err := blob.Stat(s.Root)
+	id, err := fsx.Stat(s.Root)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		n.wrong("mount its disk; nothing is marked missing meanwhile", "its folder %s is not there", s.Root)

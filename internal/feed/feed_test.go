@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/feed"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/slide"
 )
@@ -58,7 +58,7 @@ func (st *site) open() *catalog.Catalog {
 func (st *site) put(c *catalog.Catalog, path string, state catalog.State) *catalog.Image {
 	st.t.Helper()
 	im := &catalog.Image{
-		StoreID: st.store, Path: path, State: state, Revision: "r1", Identity: blob.Identity{Ino: 7, Size: 10},
+		StoreID: st.store, Path: path, State: state, Revision: "r1", Identity: fsx.Identity{Ino: 7, Size: 10},
 		Description: catalog.Description{FileName: filepath.Base(path), FirstSeen: time.Now(), LastChange: time.Now()},
 	}
 	if err := c.PutImages(st.t.Context(), []*catalog.Image{im}); err != nil {
@@ -83,7 +83,7 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := tiles.File{
-		ID: im.ID, Path: "a/b.tiff", Name: "b.tiff", Revision: "r1", Identity: blob.Identity{Ino: 7, Size: 10},
+		ID: im.ID, Path: "a/b.tiff", Name: "b.tiff", Revision: "r1", Identity: fsx.Identity{Ino: 7, Size: 10},
 		Store: &tiles.Store{ID: st.store, Root: "/slides", Background: color.RGBA{0xf0, 0xe0, 0xd0, 255}, Origin: slide.BottomLeft, Public: true},
 	}
 	if diff := cmp.Diff(want, got.File); diff != "" {

@@ -20,8 +20,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
@@ -155,9 +155,9 @@ type folder struct {
 
 	mu        sync.Mutex // held while the catalog is changed
 	sightings map[string]sighting
-	seenRoot  blob.Identity // of the folder that was last gone through
-	passed    bool          // a pass has come to its end
-	refused   error         // why the last pass marked nothing missing; nil if it did not refuse
+	seenRoot  fsx.Identity // of the folder that was last gone through
+	passed    bool         // a pass has come to its end
+	refused   error        // why the last pass marked nothing missing; nil if it did not refuse
 }
 
 func (s *Syncer) folder(store string) *folder {

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
@@ -42,9 +42,9 @@ const (
 // A Finding is what one look at a file gave.
 type Finding struct {
 	Kind     Kind
-	Reason   string        // in words, no file name in them; "" if Whole
-	Identity blob.Identity // of the file that was looked at; zero if it could not be opened
-	Slide    *slide.Slide  // if Whole; its file is closed, so that it describes and reads no more
+	Reason   string       // in words, no file name in them; "" if Whole
+	Identity fsx.Identity // of the file that was looked at; zero if it could not be opened
+	Slide    *slide.Slide // if Whole; its file is closed, so that it describes and reads no more
 }
 
 // Look opens the regular file at path below root, reads its structure and the first
@@ -55,7 +55,7 @@ type Finding struct {
 // A whole file may still have a writer: whether it is settled is not for one look
 // to tell.
 func Look(ctx context.Context, root *os.Root, path string) Finding {
-	f, err := blob.OpenIn(root, path)
+	f, err := fsx.OpenIn(root, path)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -80,15 +80,15 @@ func Look(ctx context.Context, root *os.Root, path string) Finding {
 }
 
 // identify returns the identity of an open file, which must be a regular one.
-func identify(f *os.File) (blob.Identity, error) {
+func identify(f *os.File) (fsx.Identity, error) {
 	st, err := f.Stat()
 	if err != nil {
-		return blob.Identity{}, err
+		return fsx.Identity{}, err
 	}
 	if !st.Mode().IsRegular() {
-		return blob.Identity{}, fs.ErrNotExist // replaced by a folder or a device since it was listed
+		return fsx.Identity{}, fs.ErrNotExist // replaced by a folder or a device since it was listed
 	}
-	return blob.Identify(f.Fd())
+	return fsx.Identify(f.Fd())
 }
 
 // examine reads the structure of a file of size bytes.
@@ -127,7 +127,7 @@ func plain(err error) string {
 func unreadable(err error) Finding {
 	var words string
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, blob.ErrNotRegular):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fsx.ErrNotRegular):
 		return Finding{Kind: Gone, Reason: "there is no such file"}
 	case errors.Is(err, fs.ErrPermission):
 		words = fmt.Sprintf("permission denied: make the file and its folders readable for user %d", os.Geteuid())

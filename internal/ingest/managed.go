@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // The folders of a managed store, as the paths of its images begin. All but the
@@ -71,10 +71,10 @@ func newSpotOf(st *catalog.Store, path string) (spot, error) {
 }
 
 // statOf returns the identity of an image's file.
-func statOf(st *catalog.Store, path string) (blob.Identity, error) {
+func statOf(st *catalog.Store, path string) (fsx.Identity, error) {
 	s, err := spotOf(st, path)
 	if err != nil {
-		return blob.Identity{}, err
+		return fsx.Identity{}, err
 	}
 	defer s.close()
 	return s.stat()
@@ -200,7 +200,7 @@ const maxMarker = 4 << 10
 // none's. So a store that was removed from the catalog is added again: under the
 // id that its folder says.
 func Marked(root string) (string, error) {
-	b, err := blob.ReadFile(filepath.Join(root, markerName), maxMarker)
+	b, err := fsx.ReadFile(filepath.Join(root, markerName), maxMarker)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

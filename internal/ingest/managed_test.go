@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // A house is a managed store, a catalog and a clock.

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // An entry is what the catalog says of a file, as far as a pass needs it.
@@ -16,7 +16,7 @@ type entry struct {
 	image   string // id
 	state   catalog.State
 	deleted bool // by a person; its file is followed all the same
-	id      blob.Identity
+	id      fsx.Identity
 	since   int64 // first seen with these contents, in microseconds since 1970
 	missing int64 // since then; 0 if it is not
 }
@@ -31,7 +31,7 @@ type content struct {
 	size, mtime int64
 }
 
-func contentOf(id blob.Identity) content { return content{id.Ino, id.Size, id.MTime} }
+func contentOf(id fsx.Identity) content { return content{id.Ino, id.Size, id.MTime} }
 
 // A mirror holds what the catalog knows of files in memory, so that a pass over
 // files that have not changed costs no query. It follows the catalog's numbered

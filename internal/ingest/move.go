@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 var (
@@ -81,11 +81,11 @@ type move struct {
 	im       *catalog.Image // as it was last read or written
 	progress meterFunc
 
-	src    spot          // where the file arrived, or in staging
-	f      *os.File      // the file there, which is claimed
-	id     blob.Identity // of f
-	part   spot          // a copy of it in staging, if it can't be renamed
-	copied *os.File      // open, nil if it is renamed
+	src    spot         // where the file arrived, or in staging
+	f      *os.File     // the file there, which is claimed
+	id     fsx.Identity // of f
+	part   spot         // a copy of it in staging, if it can't be renamed
+	copied *os.File     // open, nil if it is renamed
 	digest string
 }
 

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // managed goes through the folders of a managed store: what was begun and not ended,
@@ -113,7 +113,7 @@ func (p *pass) ofSlides() (*pass, func(), error) {
 	sub.filter = filter{include: []string{"*.tiff"}}
 	sub.patience = patience{settle: math.MinInt64}
 	var err error
-	if sub.root, err = blob.OpenRoot(sub.base); err != nil {
+	if sub.root, err = fsx.OpenRoot(sub.base); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
 	return &sub, func() { sub.root.Close() }, nil
@@ -181,7 +181,7 @@ func (p *pass) examine(ctx context.Context, f found) Finding {
 	if p.prefix != slides || !known || l.Kind != Whole || e.id.Size == l.Identity.Size && e.id.MTime == l.Identity.MTime {
 		return l
 	}
-	file, err := blob.OpenIn(p.root, f.path)
+	file, err := fsx.OpenIn(p.root, f.path)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -269,9 +269,9 @@ func (p *pass) reunited(ctx context.Context, im *catalog.Image, digest string) (
 
 // unlink removes a file of the incoming folder, if it is still the one that was
 // looked at.
-func (p *pass) unlink(path string, id blob.Identity) error { return unlinkSame(p.store, path, id) }
+func (p *pass) unlink(path string, id fsx.Identity) error { return unlinkSame(p.store, path, id) }
 
-func unlinkSame(st *catalog.Store, path string, id blob.Identity) error {
+func unlinkSame(st *catalog.Store, path string, id fsx.Identity) error {
 	s, err := spotOf(st, path)
 	if isGone(err) {
 		return nil
@@ -367,7 +367,7 @@ func (p *pass) inTrash(image string) *sidecar {
 
 // names returns what is in one of the folders of the root.
 func (p *pass) names(dir string) []string {
-	f, err := blob.OpenFolder(p.store.File(dir))
+	f, err := fsx.OpenFolder(p.store.File(dir))
 	if err != nil {
 		return nil
 	}
@@ -407,7 +407,7 @@ func only(ok bool, s string) string {
 
 // relocate records that the file of an image is at another path. Its revision stays,
 // unless it was written to. The image may have been deleted.
-func relocate(ctx context.Context, c *catalog.Catalog, im *catalog.Image, to string, id blob.Identity) (*catalog.Image, error) {
+func relocate(ctx context.Context, c *catalog.Catalog, im *catalog.Image, to string, id fsx.Identity) (*catalog.Image, error) {
 	return c.UpdateImage(ctx, im.ID, func(now *catalog.Image) error {
 		if now.Path != im.Path && now.Path != to {
 			return fmt.Errorf("%w: image %s was moved by another", ErrBusy, im.ID)
@@ -559,7 +559,7 @@ func (p *pass) leftover(ctx context.Context, at string) error {
 
 // moved brings an image to its file that was moved or copied to a path when that was
 // broken off.
-func (p *pass) moved(ctx context.Context, im *catalog.Image, at string, now blob.Identity) error {
+func (p *pass) moved(ctx context.Context, im *catalog.Image, at string, now fsx.Identity) error {
 	if strings.HasPrefix(at, trash) && im.DeletedAt == nil {
 		return nil // a second copy: see retrace
 	}
@@ -590,7 +590,7 @@ func (p *pass) moved(ctx context.Context, im *catalog.Image, at string, now blob
 }
 
 // readmit records a file that the catalog does not know, by its sidecar.
-func (p *pass) readmit(ctx context.Context, id, at string, now blob.Identity) error {
+func (p *pass) readmit(ctx context.Context, id, at string, now fsx.Identity) error {
 	side, err := readSidecar(p.store, at)
 	if errors.Is(err, fs.ErrNotExist) {
 		side, err = &sidecar{ID: id}, nil
@@ -602,7 +602,7 @@ func (p *pass) readmit(ctx context.Context, id, at string, now blob.Identity) er
 	if there, err := p.byID(ctx, id); err != nil || there != nil {
 		return err // it came since the mirror was followed
 	}
-	root, err := blob.OpenRoot(p.store.Root)
+	root, err := fsx.OpenRoot(p.store.Root)
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}

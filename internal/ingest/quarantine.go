@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // maxName is the longest name of a file, in bytes, on the file systems there are.
@@ -72,39 +72,39 @@ func quarantineName(image, rel string) string {
 //
 // The error is [ErrBusy] if somebody works on the file or it is another by now, or
 // [fs.ErrExist].
-func (s *Syncer) carry(ctx context.Context, st *catalog.Store, im *catalog.Image, at string, side *sidecar) (blob.Identity, error) {
+func (s *Syncer) carry(ctx context.Context, st *catalog.Store, im *catalog.Image, at string, side *sidecar) (fsx.Identity, error) {
 	from, err := spotOf(st, im.Path)
 	if err != nil {
-		return blob.Identity{}, gone(im.ID, err)
+		return fsx.Identity{}, gone(im.ID, err)
 	}
 	defer from.close()
 	f, err := from.open()
 	if err != nil {
-		return blob.Identity{}, gone(im.ID, err)
+		return fsx.Identity{}, gone(im.ID, err)
 	}
 	defer f.Close()
 	id, err := identify(f)
 	if err != nil || !claim(f) || id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
-		return blob.Identity{}, ErrBusy
+		return fsx.Identity{}, ErrBusy
 	}
 	to, err := newSpotOf(st, at)
 	if err != nil {
-		return blob.Identity{}, trouble(im.ID, "moving the file", full(err))
+		return fsx.Identity{}, trouble(im.ID, "moving the file", full(err))
 	}
 	defer to.close()
 	if side != nil {
 		if err := writeSidecar(st, at, side); err != nil {
-			return blob.Identity{}, trouble(im.ID, "writing a sidecar", full(err))
+			return fsx.Identity{}, trouble(im.ID, "writing a sidecar", full(err))
 		}
 	}
 	if err = from.moveTo(to); errors.Is(err, unix.EXDEV) {
 		err = copyAway(ctx, from, f, id, to)
 	}
 	if err != nil {
-		return blob.Identity{}, trouble(im.ID, "moving the file", full(err))
+		return fsx.Identity{}, trouble(im.ID, "moving the file", full(err))
 	}
 	if err := syncFolders(to, from); err != nil {
-		return blob.Identity{}, trouble(im.ID, "moving the file", err)
+		return fsx.Identity{}, trouble(im.ID, "moving the file", err)
 	}
 	now, err := to.stat()
 	if err != nil {
@@ -125,14 +125,14 @@ func gone(image string, err error) error {
 const partPrefix = ".part-"
 
 // copyAway moves a file to another file system.
-func copyAway(ctx context.Context, from spot, f *os.File, id blob.Identity, to spot) error {
+func copyAway(ctx context.Context, from spot, f *os.File, id fsx.Identity, to spot) error {
 	part := spot{to.dir, fmt.Sprintf("%s%x", partPrefix, id.Ino)}
 	c, _, err := copyTo(ctx, part, f, id, nil)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if now, err := blob.Identify(f.Fd()); err != nil || now != id {
+	if now, err := fsx.Identify(f.Fd()); err != nil || now != id {
 		return errors.Join(ErrBusy, part.remove())
 	}
 	if err := c.Chmod(0o644); err != nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -46,7 +46,7 @@ func judge(f *Finding, s sighting, p patience, now time.Time) verdict {
 }
 
 // sameContents reports whether im was recorded from a file of this size and time.
-func sameContents(im *catalog.Image, id blob.Identity) bool {
+func sameContents(im *catalog.Image, id fsx.Identity) bool {
 	return im.ID != "" && im.Identity.Size == id.Size && im.Identity.MTime == id.MTime
 }
 
@@ -137,7 +137,7 @@ func fileName(p string) string { return strings.ToValidUTF8(path.Base(p), "\uFFF
 
 // unread is the identity to keep of a file that could not be read. Its change time
 // is left out, so that it is not the file's and every pass tries again.
-func unread(id blob.Identity) blob.Identity {
+func unread(id fsx.Identity) fsx.Identity {
 	id.CTime = 0
 	return id
 }

@@ -3,7 +3,7 @@ package ingest
 import (
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // foreignSkew is how far the clock of a file server may be from ours. Servers
@@ -12,7 +12,7 @@ const foreignSkew = 26 * time.Hour
 
 // A sighting is what is remembered of a file between two looks.
 type sighting struct {
-	id     blob.Identity
+	id     fsx.Identity
 	since  time.Time // by our clock: first seen with this size and mtime
 	closed bool      // it was renamed in, or closed by its writer, as it is now
 	again  time.Time // when to look again; zero for no sooner than it changes
@@ -21,7 +21,7 @@ type sighting struct {
 // see returns what is known of a file that now has identity id: the sighting goes
 // on if the file is unchanged in size and mtime, else it starts over. So it does
 // when the clock was set back to before it.
-func (s sighting) see(id blob.Identity, now time.Time) sighting {
+func (s sighting) see(id fsx.Identity, now time.Time) sighting {
 	if s.since.IsZero() || s.since.After(now) || s.id.Size != id.Size || s.id.MTime != id.MTime {
 		return sighting{id: id, since: now}
 	}

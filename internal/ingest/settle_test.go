@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 func TestPatience(t *testing.T) {
@@ -38,7 +38,7 @@ func TestPatience(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := patience{pause: 2 * time.Second, settle: 10 * time.Minute, skew: tt.skew}
-			s := sighting{since: ago(tt.seen), closed: tt.closed, id: blob.Identity{MTime: ago(tt.mtime).UnixNano(), CTime: ago(tt.ctime).UnixNano()}}
+			s := sighting{since: ago(tt.seen), closed: tt.closed, id: fsx.Identity{MTime: ago(tt.mtime).UnixNano(), CTime: ago(tt.ctime).UnixNano()}}
 			written, wait := p.written(s, now)
 			if written != tt.written || written == (wait > 0) || wait > p.pause {
 				t.Errorf("written: %v, in %v; want %v", written, wait, tt.written)
@@ -53,20 +53,20 @@ func TestPatience(t *testing.T) {
 
 func TestSee(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	id := blob.Identity{Dev: 1, Ino: 2, Size: 3, MTime: 4, CTime: 5}
-	with := func(f func(*blob.Identity)) blob.Identity { c := id; f(&c); return c }
+	id := fsx.Identity{Dev: 1, Ino: 2, Size: 3, MTime: 4, CTime: 5}
+	with := func(f func(*fsx.Identity)) fsx.Identity { c := id; f(&c); return c }
 	tests := []struct {
 		name   string
 		before sighting
-		id     blob.Identity
+		id     fsx.Identity
 		goesOn bool
 	}{
 		{"first seen", sighting{}, id, false},
 		{"unchanged", sighting{id: id, since: now.Add(-time.Hour), closed: true}, id, true},
-		{"renamed", sighting{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *blob.Identity) { i.CTime++ }), true},
-		{"device numbered anew", sighting{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *blob.Identity) { i.Dev++ }), true},
-		{"grown", sighting{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *blob.Identity) { i.Size++ }), false},
-		{"written in place", sighting{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *blob.Identity) { i.MTime++ }), false},
+		{"renamed", sighting{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.CTime++ }), true},
+		{"device numbered anew", sighting{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.Dev++ }), true},
+		{"grown", sighting{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.Size++ }), false},
+		{"written in place", sighting{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.MTime++ }), false},
 		{"clock set back", sighting{id: id, since: now.Add(time.Second), closed: true}, id, false},
 	}
 	for _, tt := range tests {

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // ErrFull: the disk of a managed store has no room for a file. It stays where it
@@ -69,9 +69,9 @@ func (s spot) close() {
 
 // stat returns the identity of the regular file at the spot. Anything else there
 // counts as no file.
-func (s spot) stat() (blob.Identity, error) {
+func (s spot) stat() (fsx.Identity, error) {
 	id, err := statAt(s.fd(), s.name)
-	if err == nil && id == (blob.Identity{}) {
+	if err == nil && id == (fsx.Identity{}) {
 		err = fs.ErrNotExist
 	}
 	return id, err
@@ -193,7 +193,7 @@ func full(err error) error {
 // copyTo writes a copy of an open file to a new file at the spot, which is left open,
 // locked, and written to disk. It has the times of what it was copied from. On an
 // error nothing is left.
-func copyTo(ctx context.Context, to spot, from *os.File, id blob.Identity, progress meterFunc) (f *os.File, digest string, err error) {
+func copyTo(ctx context.Context, to spot, from *os.File, id fsx.Identity, progress meterFunc) (f *os.File, digest string, err error) {
 	if err := to.remove(); err != nil {
 		return nil, "", err
 	}

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // A pass is one comparison of a store's folder with the catalog.
@@ -28,7 +28,7 @@ type pass struct {
 	base     string // folder that is gone through
 	prefix   string // of the paths of its files: "", or of a managed store [incoming] or [slides]
 	root     *os.Root
-	rootID   blob.Identity
+	rootID   fsx.Identity
 	mount    mount
 	filter   filter
 	patience patience
@@ -103,10 +103,10 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*pass, error) 
 		p.base, p.prefix = incomingOf(st), incoming
 	}
 	var err error
-	if p.rootID, err = blob.Stat(st.Root); err != nil {
+	if p.rootID, err = fsx.Stat(st.Root); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
-	if p.root, err = blob.OpenRoot(p.base); err != nil {
+	if p.root, err = fsx.OpenRoot(p.base); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
 	if p.mount, err = mountOf(p.base); err != nil {
@@ -282,9 +282,9 @@ func (p *pass) missSome(ctx context.Context, paths []string) error {
 
 // stat returns the identity of the file at path. Anything that is not a regular
 // file counts as no file.
-func (p *pass) stat(path string) (blob.Identity, error) {
+func (p *pass) stat(path string) (fsx.Identity, error) {
 	id, err := statAt(unix.AT_FDCWD, p.store.File(path))
-	if err == nil && id == (blob.Identity{}) {
+	if err == nil && id == (fsx.Identity{}) {
 		err = fs.ErrNotExist
 	}
 	return id, err

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // maxDepth bounds how deep folders are followed, and with it the folders that are
@@ -27,7 +27,7 @@ const batchNames = 4096
 // A found is a file that may be a slide.
 type found struct {
 	path   string // below the root, with slashes; any bytes but 0
-	id     blob.Identity
+	id     fsx.Identity
 	closed bool // renamed in, or closed by its writer, as it is
 }
 
@@ -158,7 +158,7 @@ func (w *walker) list(fd int, p string, e fs.DirEntry) {
 	}
 	id, err := statAt(fd, e.Name())
 	switch {
-	case err == nil && id != (blob.Identity{}):
+	case err == nil && id != (fsx.Identity{}):
 		w.file(found{w.prefix + p, id, false})
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		w.blind = append(w.blind, blind{path: w.prefix + p, err: err})
@@ -194,16 +194,16 @@ func open(at int, name string, follow bool) (int, error) {
 
 // statAt returns the identity of the regular file name in the folder fd, the zero
 // one if it is anything else.
-func statAt(fd int, name string) (blob.Identity, error) {
+func statAt(fd int, name string) (fsx.Identity, error) {
 	var st unix.Stat_t
 	for {
 		err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return blob.Identity{}, err
+			return fsx.Identity{}, err
 		case st.Mode&unix.S_IFMT != unix.S_IFREG:
-			return blob.Identity{}, nil
+			return fsx.Identity{}, nil
 		default:
 			return identity(&st), nil
 		}
@@ -219,8 +219,8 @@ func inode(fd int, name string) uint64 {
 	return st.Ino
 }
 
-func identity(st *unix.Stat_t) blob.Identity {
-	return blob.Identity{
+func identity(st *unix.Stat_t) fsx.Identity {
+	return fsx.Identity{
 		Dev:   uint64(st.Dev), //nolint:unconvert // int32 on darwin
 		Ino:   st.Ino,
 		Size:  st.Size,

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // childURL tells the test's program to be a worker on this database.

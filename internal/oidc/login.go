@@ -14,7 +14,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // ErrDenied: the provider has sent the browser back without having let the person in, or
@@ -34,7 +34,7 @@ type Login struct {
 
 // Start sends the browser to the provider. The parameter next is the path of the page
 // where to go on after the log-in; what is no path of this server is ignored. An error
-// is a [*web.Error], and nothing has been written then.
+// is a [*httperr.Error], and nothing has been written then.
 func (c *Client) Start(w http.ResponseWriter, r *http.Request) error {
 	p, err := c.ready(r.Context())
 	if err != nil {
@@ -53,7 +53,7 @@ func (c *Client) Start(w http.ResponseWriter, r *http.Request) error {
 
 // Callback ends a log-in with what the provider has sent the browser back with, and
 // starts a session. It sets headers and writes no answer: the caller sets the session's
-// cookie and sends the browser on to Next. An error is a [*web.Error]; it is in the
+// cookie and sends the browser on to Next. An error is a [*httperr.Error]; it is in the
 // audit log, like the log-in is.
 func (c *Client) Callback(w http.ResponseWriter, r *http.Request) (*Login, error) {
 	w.Header().Set("Cache-Control", "no-store")
@@ -63,7 +63,7 @@ func (c *Client) Callback(w http.ResponseWriter, r *http.Request) (*Login, error
 	if err == nil {
 		return login, nil
 	}
-	e, ok := errors.AsType[*web.Error](err)
+	e, ok := errors.AsType[*httperr.Error](err)
 	if !ok {
 		e = databaseAway(err)
 	}
@@ -160,7 +160,7 @@ func (r *refusal) Unwrap() error { return r.error }
 func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*Login, error) {
 	ctx := r.Context()
 	if len(c.o.AllowGroups) > 0 && !slices.ContainsFunc(who.groups, func(g string) bool { return slices.Contains(c.o.AllowGroups, g) }) {
-		return nil, &web.Error{
+		return nil, &httperr.Error{
 			Status: http.StatusForbidden, Err: &refusal{error: errors.New("in none of the groups that may log in"), subject: who.subject},
 			Detail: c.o.Label + " knows you, but you are not in a group that may sign in here. Ask an admin of this server.",
 		}
@@ -199,7 +199,7 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 // refused puts a log-in that failed into the audit log, and ends what rests on earlier
 // ones of a person who may not log in any more. It returns the answer. The error in e has
 // no names, secrets or what a stranger has written.
-func (c *Client) refused(r *http.Request, e *web.Error) *web.Error {
+func (c *Client) refused(r *http.Request, e *httperr.Error) *httperr.Error {
 	ctx := context.WithoutCancel(r.Context()) // closing the browser must not keep a session alive
 	why := "failed"
 	switch {
@@ -214,12 +214,12 @@ func (c *Client) refused(r *http.Request, e *web.Error) *web.Error {
 	case e.Status == http.StatusBadGateway:
 		why = "the provider's answer could not be used"
 	}
-	c.o.Log.WarnContext(ctx, "log-in by OpenID Connect failed", "request", web.RequestID(ctx), "why", why, "err", e.Err)
+	c.o.Log.WarnContext(ctx, "log-in by OpenID Connect failed", "request", httperr.RequestID(ctx), "why", why, "err", e.Err)
 	event := account.Event{Act: act, From: c.o.Proxies.Address(r), Detail: "OpenID Connect: " + why}
 	named, ok := errors.AsType[*refusal](e)
 	if ok && named.user == "" {
 		if err := c.o.Accounts.RefuseOIDCUser(ctx, c.o.Issuer, named.subject, event); err != nil {
-			c.o.Log.ErrorContext(ctx, "sessions and tokens of a refused user not ended: disable the user", "request", web.RequestID(ctx), "err", err)
+			c.o.Log.ErrorContext(ctx, "sessions and tokens of a refused user not ended: disable the user", "request", httperr.RequestID(ctx), "err", err)
 			return databaseAway(err)
 		}
 		return e
@@ -228,14 +228,14 @@ func (c *Client) refused(r *http.Request, e *web.Error) *web.Error {
 		event.User, event.Object = named.user, named.user
 	}
 	if err := c.o.Accounts.Record(ctx, event); err != nil {
-		c.o.Log.ErrorContext(ctx, "audit log not written", "request", web.RequestID(ctx), "act", act, "err", err)
+		c.o.Log.ErrorContext(ctx, "audit log not written", "request", httperr.RequestID(ctx), "act", act, "err", err)
 	}
 	return e
 }
 
 // again is the answer to one who only has to begin once more.
 func (c *Client) again(why string, err error) error {
-	return &web.Error{Status: http.StatusBadRequest, Detail: why + " Sign in again.", Err: err}
+	return &httperr.Error{Status: http.StatusBadRequest, Detail: why + " Sign in again.", Err: err}
 }
 
 // denied says what the provider's word for a refusal means (RFC 6749, section 4.1.2.1
@@ -244,7 +244,7 @@ func (c *Client) again(why string, err error) error {
 func (c *Client) denied(word string) error {
 	switch word {
 	case "access_denied":
-		return &web.Error{
+		return &httperr.Error{
 			Status: http.StatusForbidden, Err: ErrDenied,
 			Detail: c.o.Label + " denied access, or you cancelled. Try again, or ask its administrators whether you may use this server.",
 		}
@@ -260,7 +260,7 @@ func (c *Client) denied(word string) error {
 
 // misfit is the answer when the provider does not take this server for a client.
 func (c *Client) misfit(why string) error {
-	return &web.Error{
+	return &httperr.Error{
 		Status: http.StatusBadGateway, Err: errors.New(why),
 		Detail: c.o.Label + " refuses this server: " + strings.TrimPrefix(why, "the provider says ") + ". An admin has to compare the client id, secret, redirect URL and scopes with those registered at the provider.",
 	}
@@ -289,23 +289,23 @@ func (c *Client) notExchanged(err error) error {
 
 // unusable is the answer when what the provider says can't be believed or understood.
 func (c *Client) unusable(what string, err error) error {
-	return &web.Error{
+	return &httperr.Error{
 		Status: http.StatusBadGateway, Err: fmt.Errorf("%s: %w", what, brief(err)),
 		Detail: "The answer of " + c.o.Label + " can't be used (" + what + "), so you are not signed in. Try again; if that does not help, an admin finds the reason in the server's log.",
 	}
 }
 
 func errDisabled(err error) error {
-	return &web.Error{Status: http.StatusForbidden, Detail: "This user is disabled. Ask an admin.", Err: err}
+	return &httperr.Error{Status: http.StatusForbidden, Detail: "This user is disabled. Ask an admin.", Err: err}
 }
 
 // databaseAway is the answer when the accounts can't be read or written.
-func databaseAway(err error) *web.Error {
+func databaseAway(err error) *httperr.Error {
 	if errors.Is(err, account.ErrFull) {
-		return &web.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full, so nobody can log in. Tell an admin.", Err: err}
+		return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full, so nobody can log in. Tell an admin.", Err: err}
 	}
 	if errors.Is(err, account.ErrAway) {
-		return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again in a moment.", Err: err}
+		return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again in a moment.", Err: err}
 	}
-	return &web.Error{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log.", Err: err}
+	return &httperr.Error{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log.", Err: err}
 }

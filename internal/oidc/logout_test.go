@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/oidc/oidctest"
+	"github.com/slideatlas/ptiffstore/test/oidctest"
 )
 
 // TestLogOutURL fails if a browser is sent elsewhere than where the provider wants it, or

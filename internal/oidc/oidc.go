@@ -20,7 +20,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 const (
@@ -70,7 +70,7 @@ type Options struct {
 
 	Accounts *account.Accounts
 	// Proxies are those whose word on a client's address is believed.
-	Proxies web.Proxies
+	Proxies httperr.Proxies
 	Log     *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -267,14 +267,14 @@ func secureEndpoints(e oauth2.Endpoint) error {
 func (c *Client) undiscovered(err error) error {
 	var mismatch *oidc.IssuerMismatchError
 	if errors.As(err, &mismatch) {
-		return &web.Error{Status: http.StatusBadGateway, Err: err, Detail: "Signing in with " + c.o.Label + " is not configured correctly: its issuer URL differs from the one configured here. An admin has to correct the issuer."}
+		return &httperr.Error{Status: http.StatusBadGateway, Err: err, Detail: "Signing in with " + c.o.Label + " is not configured correctly: its issuer URL differs from the one configured here. An admin has to correct the issuer."}
 	}
 	return c.away(err)
 }
 
 // away is the answer while the provider does not answer.
 func (c *Client) away(err error) error {
-	return &web.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Err: brief(err), Detail: c.o.Label + " does not answer at present. Try again in a moment, or sign in with a name and password if you have one here."}
+	return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Err: brief(err), Detail: c.o.Label + " does not answer at present. Try again in a moment, or sign in with a name and password if you have one here."}
 }
 
 // unreachable reports whether an error is that of the way to the provider.

@@ -18,9 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/oidc/oidctest"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/test/oidctest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 const (
@@ -87,8 +87,8 @@ func newSite(t *testing.T, database string, set func(*Options)) *site {
 	t.Helper()
 	s := &site{clock: new(clock), log: new(safeBuffer)}
 	mux := http.NewServeMux()
-	mux.Handle("GET "+startPath, web.Handler(func(w http.ResponseWriter, r *http.Request) error { return s.current().Start(w, r) }))
-	mux.Handle("GET "+callbackPath, web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+	mux.Handle("GET "+startPath, httperr.Handler(func(w http.ResponseWriter, r *http.Request) error { return s.current().Start(w, r) }))
+	mux.Handle("GET "+callbackPath, httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		l, err := s.current().Callback(w, r)
 		if err != nil {
 			return err
@@ -183,7 +183,7 @@ func (b *browser) dance(user, next string) *page {
 // refusedAs fails the test unless a page is a problem with that status and words.
 func (p *page) refusedAs(t *testing.T, status int, words string) {
 	t.Helper()
-	if p.status != status || !strings.Contains(p.body, words) || p.header.Get("Content-Type") != web.ProblemType {
+	if p.status != status || !strings.Contains(p.body, words) || p.header.Get("Content-Type") != httperr.ProblemType {
 		t.Errorf("got %d %s, want %d with %q", p.status, p.body, status, words)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 const (
@@ -67,8 +67,8 @@ func (b *Buffer) Handler(gate *Gate, next http.Handler) http.Handler {
 
 // refuse tells why a request is not served. It is not logged: a flood is no reason to
 // fill a disk.
-func refuse(w http.ResponseWriter, r *http.Request, e *web.Error) {
-	web.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
+func refuse(w http.ResponseWriter, r *http.Request, e *httperr.Error) {
+	httperr.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
 }
 
 // Static serves by next what is in memory anyway and waits for nothing but the client:
@@ -83,15 +83,15 @@ func Static(next http.Handler) http.Handler {
 }
 
 var (
-	errBusy   = &web.Error{Status: http.StatusServiceUnavailable, Detail: "The server has more to do than it can. Try again.", RetryAfter: retryAfter}
-	errMemory = &web.Error{Status: http.StatusServiceUnavailable, Detail: "The server has as many requests and answers in memory as it can hold. Try again.", RetryAfter: retryAfter}
-	errLarge  = &web.Error{Status: http.StatusRequestEntityTooLarge, Detail: "The body of the request is larger than 1 MB."}
-	errSlow   = &web.Error{Status: http.StatusRequestTimeout, Detail: "The body of the request took too long to arrive. Try again."}
-	errCutOff = &web.Error{Status: http.StatusBadRequest, Detail: "The request ended before its body did."}
+	errBusy   = &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server has more to do than it can. Try again.", RetryAfter: retryAfter}
+	errMemory = &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server has as many requests and answers in memory as it can hold. Try again.", RetryAfter: retryAfter}
+	errLarge  = &httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "The body of the request is larger than 1 MB."}
+	errSlow   = &httperr.Error{Status: http.StatusRequestTimeout, Detail: "The body of the request took too long to arrive. Try again."}
+	errCutOff = &httperr.Error{Status: http.StatusBadRequest, Detail: "The request ended before its body did."}
 )
 
 // receive reads the body of r completely and returns what memory it takes, or why not.
-func (b *Buffer) receive(w http.ResponseWriter, r *http.Request, h *hold) (int, *web.Error) {
+func (b *Buffer) receive(w http.ResponseWriter, r *http.Request, h *hold) (int, *httperr.Error) {
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
 		return 0, nil
 	}
@@ -116,7 +116,7 @@ func (b *Buffer) receive(w http.ResponseWriter, r *http.Request, h *hold) (int, 
 }
 
 // readBody reads as the bytes come: who only announces a large body takes no memory.
-func readBody(r *http.Request, h *hold) ([]byte, *web.Error) {
+func readBody(r *http.Request, h *hold) ([]byte, *httperr.Error) {
 	size := int64(4 << 10)
 	if r.ContentLength > 0 {
 		size = min(size, r.ContentLength+1) // one more to see its end

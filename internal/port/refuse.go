@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 const (
@@ -32,13 +32,13 @@ var refusal, refusalHead = func() ([]byte, []byte) {
 // lastAnswer is a problem as the last answer of a connection, with the headers that all
 // answers have.
 func lastAnswer(status int, detail string) (head, body []byte) {
-	body = web.NewProblem(status, detail, "").JSON()
+	body = httperr.NewProblem(status, detail, "").JSON()
 	head = fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nCache-Control: no-store\r\nConnection: close\r\n",
-		status, http.StatusText(status), web.ProblemType, len(body))
+		status, http.StatusText(status), httperr.ProblemType, len(body))
 	if status == http.StatusServiceUnavailable {
 		head = fmt.Appendf(head, "Retry-After: %d\r\n", retryAfter)
 	}
-	web.SetSecurity(func(key, value string) { head = fmt.Appendf(head, "%s: %s\r\n", key, value) }, false)
+	httperr.SetSecurity(func(key, value string) { head = fmt.Appendf(head, "%s: %s\r\n", key, value) }, false)
 	return append(head, "\r\n"...), body
 }
 

@@ -6,22 +6,22 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
-	"github.com/slideatlas/ptiffstore/internal/tiles/tilestest"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
 // BenchmarkTile answers with a stored tile, without the network, as a server does that
 // lets another origin read tiles.
 func BenchmarkTile(b *testing.B) {
-	site := tilestest.NewSite(b)
+	site := tiletest.NewSite(b)
 	if _, err := (synth.Philips{Seed: 1, Width: 600, Height: 500}).Write(filepath.Join(site.Dir, "a.tiff")); err != nil {
 		b.Fatal(err)
 	}
 	site.Add(b, "a", "a.tiff")
-	cors := new(web.LiveCORS)
-	cors.Store(&web.CORS{Origins: []string{"https://viewer.example.org"}})
+	cors := new(httperr.LiveCORS)
+	cors.Store(&httperr.CORS{Origins: []string{"https://viewer.example.org"}})
 	server := (&tilefast.Handler{Tiles: site.Tiles, CORS: cors}).Server()
 	for _, origin := range []string{"", "https://viewer.example.org"} {
 		b.Run("origin="+origin, func(b *testing.B) {

@@ -4,21 +4,21 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // What this adapter answers itself has the headers that all answers have, and tells only
 // those to stay with TLS who came by it.
 func TestSecurityHeaders(t *testing.T) {
-	var ours web.Proxies
+	var ours httperr.Proxies
 	if err := ours.Add("127.0.0.1"); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
 		name    string
-		proxies web.Proxies
+		proxies httperr.Proxies
 		proto   string
 		hsts    bool
 	}{

@@ -12,7 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 const (
@@ -35,8 +35,8 @@ const (
 const badAddress = "The address of the request is malformed: % must be followed by two hexadecimal digits."
 
 var (
-	errAddress = &web.Error{Status: http.StatusBadRequest, Detail: badAddress}
-	errMemory  = &web.Error{Status: http.StatusServiceUnavailable, Detail: "The server has as many answers in memory as it can hold. Try again.", RetryAfter: 1}
+	errAddress = &httperr.Error{Status: http.StatusBadRequest, Detail: badAddress}
+	errMemory  = &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server has as many answers in memory as it can hold. Try again.", RetryAfter: 1}
 )
 
 // malformed reports whether the path of an address has a % that escapes nothing. What

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // own gives next requests whose strings are its own. Those of fasthttp's adaptor lie in
@@ -19,7 +19,7 @@ func own(next http.Handler) http.Handler {
 		q.RequestURI = strings.Clone(r.RequestURI)
 		u, err := url.ParseRequestURI(q.RequestURI)
 		if err != nil {
-			web.WriteProblem(w, r, http.StatusBadRequest, badAddress, 0) // the adaptor has parsed it before
+			httperr.WriteProblem(w, r, http.StatusBadRequest, badAddress, 0) // the adaptor has parsed it before
 			return
 		}
 		q.URL = u

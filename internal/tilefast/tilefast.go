@@ -18,8 +18,8 @@ import (
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // A Handler answers the routes of tiles and hands everything else to Next.
@@ -30,12 +30,12 @@ type Handler struct {
 	// everybody may.
 	Gate *auth.Gate
 	// CORS, if not nil, sets the headers that let pages of other origins read tiles.
-	CORS *web.LiveCORS
+	CORS *httperr.LiveCORS
 	// Guard, if not nil, refuses requests before anything else is looked at: by
 	// Host, and by headers that a proxy has set.
 	Guard func(host string, headers iter.Seq[string]) error
 	// Proxies are those whose word is believed on whether a client came by TLS.
-	Proxies web.Proxies
+	Proxies httperr.Proxies
 	Timeout time.Duration // bounds the answer to one request; 30 s if 0
 	// Observe, if not nil, is told of each answer to a request for a tile: its status,
 	// the size of its body, and the time it took but for sending it.
@@ -58,8 +58,8 @@ type Handler struct {
 func (h *Handler) Server() *fasthttp.Server {
 	next := h.Next
 	if next == nil {
-		next = web.SecurityHeaders(h.Proxies, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
+		next = httperr.SecurityHeaders(h.Proxies, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
 		}))
 	}
 	s := &server{Handler: *h, next: fasthttpadaptor.NewFastHTTPHandler(own(next))}
@@ -128,7 +128,7 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 	}
 	if !ctx.IsGet() && !ctx.IsHead() {
 		ctx.Response.Header.Set("Allow", "GET, HEAD")
-		s.fail(ctx, &req, &web.Error{Status: http.StatusMethodNotAllowed, Detail: "Tiles can only be read: use GET or HEAD."})
+		s.fail(ctx, &req, &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Tiles can only be read: use GET or HEAD."})
 		return
 	}
 	if s.Observe == nil {
@@ -142,8 +142,8 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 
 // answer answers with a tile or with a problem.
 func (s *server) answer(ctx *fasthttp.RequestCtx, req *tiles.Request) {
-	if id := ctx.Request.Header.Peek(web.RequestIDHeader); len(id) > 0 && web.SaneRequestID(text(id)) {
-		ctx.Response.Header.SetBytesV(web.RequestIDHeader, id)
+	if id := ctx.Request.Header.Peek(httperr.RequestIDHeader); len(id) > 0 && httperr.SaneRequestID(text(id)) {
+		ctx.Response.Header.SetBytesV(httperr.RequestIDHeader, id)
 	}
 	var c context.Context = ctx
 	if s.Trace != nil {
@@ -275,7 +275,7 @@ func (s *server) rescue(ctx *fasthttp.RequestCtx) {
 // fail answers with a problem, and logs what the operator must know.
 func (s *server) fail(ctx *fasthttp.RequestCtx, req *tiles.Request, err error) {
 	id := requestID(ctx)
-	if e, ok := errors.AsType[*web.Error](err); ok {
+	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		s.problem(ctx, id, e.Status, e.Detail, e.RetryAfter)
 		return
 	}
@@ -289,18 +289,18 @@ func (s *server) fail(ctx *fasthttp.RequestCtx, req *tiles.Request, err error) {
 // requestID is the id under which the log and a problem have a request: the client's
 // own if it may be taken over.
 func requestID(ctx *fasthttp.RequestCtx) string {
-	if id := string(ctx.Request.Header.Peek(web.RequestIDHeader)); web.SaneRequestID(id) {
+	if id := string(ctx.Request.Header.Peek(httperr.RequestIDHeader)); httperr.SaneRequestID(id) {
 		return id
 	}
-	return web.NewRequestID()
+	return httperr.NewRequestID()
 }
 
 func (s *server) problem(ctx *fasthttp.RequestCtx, id string, status int, detail string, retryAfter int) {
 	head := &ctx.Response.Header
 	ctx.SetStatusCode(status)
 	s.secure(ctx)
-	head.SetContentType(web.ProblemType)
-	head.Set(web.RequestIDHeader, id)
+	head.SetContentType(httperr.ProblemType)
+	head.Set(httperr.RequestIDHeader, id)
 	head.Set("Cache-Control", "no-store")
 	if retryAfter > 0 {
 		head.Set("Retry-After", strconv.Itoa(retryAfter))
@@ -308,7 +308,7 @@ func (s *server) problem(ctx *fasthttp.RequestCtx, id string, status int, detail
 	if status == http.StatusUnauthorized {
 		head.Set("WWW-Authenticate", "Bearer")
 	}
-	ctx.SetBody(web.NewProblem(status, detail, id).JSON())
+	ctx.SetBody(httperr.NewProblem(status, detail, id).JSON())
 }
 
 // secure sets the headers that every answer has.
@@ -319,7 +319,7 @@ func (s *server) secure(ctx *fasthttp.RequestCtx) {
 			secure = s.Proxies.SecureFrom(at.AddrPort().Addr(), text(ctx.Request.Header.Peek("X-Forwarded-Proto")))
 		}
 	}
-	web.SetSecurity(ctx.Response.Header.Set, secure)
+	httperr.SetSecurity(ctx.Response.Header.Set, secure)
 }
 
 // crossOrigin sets the headers that let pages of other origins read the answer, and

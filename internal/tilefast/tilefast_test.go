@@ -5,26 +5,26 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/tiles/tilestest"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
 func TestAdapter(t *testing.T) {
-	tilestest.Run(t, func(t *testing.T, s *tiles.Server) string { return serve(t, &tilefast.Handler{Tiles: s}) })
+	tiletest.Run(t, func(t *testing.T, s *tiles.Server) string { return serve(t, &tilefast.Handler{Tiles: s}) })
 }
 
 func TestAccess(t *testing.T) {
-	tilestest.RunGated(t, func(t *testing.T, s *tiles.Server, g *auth.Gate) string {
+	tiletest.RunGated(t, func(t *testing.T, s *tiles.Server, g *auth.Gate) string {
 		return serve(t, &tilefast.Handler{Tiles: s, Gate: g})
 	})
 }
 
 func TestServer(t *testing.T) {
-	tilestest.RunServer(t, func(t *testing.T, s *tiles.Server, origins ...string) string {
-		cors := new(web.LiveCORS)
-		cors.Store(&web.CORS{Origins: origins})
+	tiletest.RunServer(t, func(t *testing.T, s *tiles.Server, origins ...string) string {
+		cors := new(httperr.LiveCORS)
+		cors.Store(&httperr.CORS{Origins: origins})
 		return serve(t, &tilefast.Handler{Tiles: s, CORS: cors})
 	})
 }

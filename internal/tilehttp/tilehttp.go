@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // A Handler answers the routes of tiles and hands everything else to Next.
@@ -58,7 +58,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		web.WriteError(w, r, &web.Error{Status: http.StatusMethodNotAllowed, Detail: "Tiles can only be read: use GET or HEAD."})
+		httperr.WriteError(w, r, &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Tiles can only be read: use GET or HEAD."})
 		return
 	}
 	if h.Observe == nil {
@@ -77,8 +77,8 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *tiles.Requ
 		defer func() { end(status) }()
 		r = r.WithContext(ctx)
 	}
-	if id := r.Header[web.RequestIDHeader]; len(id) == 1 && web.SaneRequestID(id[0]) {
-		w.Header()[web.RequestIDHeader] = id[:1:1]
+	if id := r.Header[httperr.RequestIDHeader]; len(id) == 1 && httperr.SaneRequestID(id[0]) {
+		w.Header()[httperr.RequestIDHeader] = id[:1:1]
 	}
 	status, bytes, err := h.serve(w, r, req)
 	if err != nil {
@@ -92,7 +92,7 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request) {
 		h.Next.ServeHTTP(w, r)
 		return
 	}
-	web.WriteError(w, r, &web.Error{Status: http.StatusNotFound, Detail: "There is nothing at this address."})
+	httperr.WriteError(w, r, &httperr.Error{Status: http.StatusNotFound, Detail: "There is nothing at this address."})
 }
 
 // serve answers with one tile, or returns why not before anything is written.
@@ -198,17 +198,17 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Reques
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return statusGone
 	}
-	r = web.Identify(w, r) // only now: most tiles need none
-	if e, ok := errors.AsType[*web.Error](err); ok {
-		web.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter) // not logged: thousands may wait for a central server
+	r = httperr.Identify(w, r) // only now: most tiles need none
+	if e, ok := errors.AsType[*httperr.Error](err); ok {
+		httperr.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter) // not logged: thousands may wait for a central server
 		return e.Status
 	}
 	p := tiles.Explain(err)
 	if p.Status >= 500 && h.Log != nil {
-		h.Log.LogAttrs(r.Context(), slog.LevelError, "tile not served", slog.Int("status", p.Status), req.LogAttr(), slog.String("request", web.RequestID(r.Context())), slog.Any("err", err))
+		h.Log.LogAttrs(r.Context(), slog.LevelError, "tile not served", slog.Int("status", p.Status), req.LogAttr(), slog.String("request", httperr.RequestID(r.Context())), slog.Any("err", err))
 	}
 	w.Header()["Cache-Control"] = noStore
-	web.WriteProblem(w, r, p.Status, p.Detail, p.RetryAfter)
+	httperr.WriteProblem(w, r, p.Status, p.Detail, p.RetryAfter)
 	return p.Status
 }
 

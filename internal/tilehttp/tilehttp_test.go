@@ -7,15 +7,15 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
-	"github.com/slideatlas/ptiffstore/internal/tiles/tilestest"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
 func TestAdapter(t *testing.T) {
-	tilestest.Run(t, func(t *testing.T, s *tiles.Server) string {
+	tiletest.Run(t, func(t *testing.T, s *tiles.Server) string {
 		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s})
 		t.Cleanup(srv.Close)
 		return srv.URL
@@ -23,7 +23,7 @@ func TestAdapter(t *testing.T) {
 }
 
 func TestAccess(t *testing.T) {
-	tilestest.RunGated(t, func(t *testing.T, s *tiles.Server, g *auth.Gate) string {
+	tiletest.RunGated(t, func(t *testing.T, s *tiles.Server, g *auth.Gate) string {
 		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s, Gate: g})
 		t.Cleanup(srv.Close)
 		return srv.URL
@@ -31,14 +31,14 @@ func TestAccess(t *testing.T) {
 }
 
 func TestServer(t *testing.T) {
-	tilestest.RunServer(t, func(t *testing.T, s *tiles.Server, origins ...string) string {
+	tiletest.RunServer(t, func(t *testing.T, s *tiles.Server, origins ...string) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, cors := port.New(l, port.Options{}), new(web.LiveCORS)
-		cors.Store(&web.CORS{Origins: origins})
-		srv := &http.Server{Handler: web.SecurityHeaders(nil, cors.Handler(&tilehttp.Handler{Tiles: s})), ConnState: p.State, MaxHeaderBytes: 16 << 10}
+		p, cors := port.New(l, port.Options{}), new(httperr.LiveCORS)
+		cors.Store(&httperr.CORS{Origins: origins})
+		srv := &http.Server{Handler: httperr.SecurityHeaders(nil, cors.Handler(&tilehttp.Handler{Tiles: s})), ConnState: p.State, MaxHeaderBytes: 16 << 10}
 		go srv.Serve(p)
 		t.Cleanup(func() { srv.Close() })
 		return "http://" + l.Addr().String()
@@ -46,7 +46,7 @@ func TestServer(t *testing.T) {
 }
 
 func BenchmarkAccess(b *testing.B) {
-	tilestest.BenchmarkAccess(b, func(s *tiles.Server, g *auth.Gate) http.Handler {
+	tiletest.BenchmarkAccess(b, func(s *tiles.Server, g *auth.Gate) http.Handler {
 		return &tilehttp.Handler{Tiles: s, Gate: g}
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -24,7 +24,7 @@ type handle struct {
 	slide    *slide.Slide
 	f        *os.File
 	fd       int
-	identity blob.Identity
+	identity fsx.Identity
 	refs     atomic.Int64
 	used     atomic.Int64 // last use, in nanoseconds of the monotonic clock
 	checked  atomic.Int64 // when the path was last compared
@@ -58,7 +58,7 @@ func (h *handle) release() {
 // current reports whether the open file is still the one whose tables were read:
 // the open file each time, the file at its path at most [PathCheck] apart.
 func (h *handle) current(now int64) bool {
-	id, err := blob.Identify(uintptr(h.fd))
+	id, err := fsx.Identify(uintptr(h.fd))
 	if err != nil || id != h.identity {
 		return false
 	}
@@ -162,7 +162,7 @@ func (im *Image) openSlide() error {
 
 func (im *Image) newHandle(f *os.File) (*handle, error) {
 	fd := f.Fd()
-	id, err := blob.Identify(fd)
+	id, err := fsx.Identify(fd)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (im *Image) newHandle(f *os.File) (*handle, error) {
 		return nil, ErrChanged
 	}
 	sl, err := slide.Open(fileReader(fd), id.Size)
-	if after, serr := blob.Identify(fd); serr != nil || after != id {
+	if after, serr := fsx.Identify(fd); serr != nil || after != id {
 		im.srv.changed(im.File.ID)
 		return nil, ErrChanged
 	}
@@ -190,7 +190,7 @@ func openError(err error) error {
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		return ErrBusy
 	}
-	if errors.Is(err, blob.ErrNotRegular) {
+	if errors.Is(err, fsx.ErrNotRegular) {
 		return ErrChanged // a named pipe or a folder where the slide was
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ESTALE) || errors.Is(err, unix.ENOTCONN) {

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
@@ -22,7 +22,7 @@ func (m mount) open(path string) (*os.File, error) {
 		<-m
 		return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
 	}
-	return blob.Open(path)
+	return fsx.Open(path)
 }
 
 // hanging returns a server with a slide in the store "here", and slides in the store
@@ -36,7 +36,7 @@ func hanging(t *testing.T, m mount) *Server {
 	if _, err := (synth.Philips{Seed: 7, Width: 600, Height: 500}).Write(path); err != nil {
 		t.Fatal(err)
 	}
-	id, err := blob.Stat(path)
+	id, err := fsx.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestHangingPath(t *testing.T) {
 			t.Fatal(err)
 		}
 		hang := make(chan struct{})
-		s.statFile = func(string) (blob.Identity, error) { <-hang; return blob.Identity{}, os.ErrNotExist }
+		s.statFile = func(string) (fsx.Identity, error) { <-hang; return fsx.Identity{}, os.ErrNotExist }
 		defer close(hang)
 		time.Sleep(PathCheck)
 		began := time.Now()

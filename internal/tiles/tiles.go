@@ -22,7 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -66,7 +66,7 @@ type File struct {
 	Path     string // below Store.Root, or absolute
 	Name     string // the file's name, a key for those who may see it
 	Revision string
-	Identity blob.Identity // of the file that was looked at and found whole
+	Identity fsx.Identity // of the file that was looked at and found whole
 	// ExternalID is the image's in another application, which may be the one that
 	// knows who may see it; "" if it has none.
 	ExternalID string
@@ -148,7 +148,7 @@ type Server struct {
 	sending    atomic.Int64 // bytes of answers that have not been released
 	shelves    sync.Map     // id of a store → *shelf
 	openFile   func(path string) (*os.File, error)
-	statFile   func(path string) (blob.Identity, error)
+	statFile   func(path string) (fsx.Identity, error)
 	cache      cache
 }
 
@@ -166,7 +166,7 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, names: map[string][]string{}, openFile: blob.Open, statFile: blob.Stat}
+	s := &Server{o: o, names: map[string][]string{}, openFile: fsx.Open, statFile: fsx.Stat}
 	s.cache.maxBytes, s.cache.maxFiles = o.MaxBytes, o.MaxFiles
 	return s
 }

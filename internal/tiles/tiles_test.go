@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -43,7 +43,7 @@ func serve(t testing.TB, o tiles.Options, n int) (*tiles.Server, []string) {
 		}
 		paths = append(paths, p)
 	}
-	identity, err := blob.Stat(first)
+	identity, err := fsx.Stat(first)
 	if err != nil {
 		t.Fatal(err)
 	}

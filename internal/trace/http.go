@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // Handler has a span for each request that next answers, under the pattern of its
@@ -49,7 +49,7 @@ func (t *Tracer) Tile() func(ctx context.Context, traceparent string) (context.C
 
 func (t *Tracer) begin(ctx context.Context, name, parent string) (context.Context, trace.Span) {
 	ctx, span := t.tracer.Start(remote(ctx, parent), name, trace.WithSpanKind(trace.SpanKindServer))
-	if id := web.RequestID(ctx); id != "" && span.IsRecording() {
+	if id := httperr.RequestID(ctx); id != "" && span.IsRecording() {
 		span.SetAttributes(attribute.String("ptiffstore.request.id", id))
 	}
 	return ctx, span

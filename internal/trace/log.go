@@ -6,7 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 type taskKey struct{}
@@ -20,7 +20,7 @@ type logHandler struct{ slog.Handler }
 // Handle implements [slog.Handler].
 func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 	add := map[string]string{}
-	if id := web.RequestID(ctx); id != "" {
+	if id := httperr.RequestID(ctx); id != "" {
 		add["request"] = id
 	}
 	if id, _ := ctx.Value(taskKey{}).(string); id != "" {

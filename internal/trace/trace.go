@@ -25,7 +25,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // Options say where spans go. The standard variables OTEL_EXPORTER_OTLP_ENDPOINT,
@@ -119,7 +119,7 @@ type Task struct {
 // Task begins an attempt at a task: its span is below that of the request which
 // submitted it. The function that is returned is to be called with what became of it.
 func (t *Tracer) Task(ctx context.Context, k Task) (context.Context, func(outcome string, failed bool)) {
-	ctx = web.ContextWithRequestID(context.WithValue(ctx, taskKey{}, k.ID), k.Request)
+	ctx = httperr.ContextWithRequestID(context.WithValue(ctx, taskKey{}, k.ID), k.Request)
 	if t == nil {
 		return ctx, func(string, bool) {}
 	}

@@ -16,7 +16,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // A collector takes spans as one of OpenTelemetry does.
@@ -95,7 +95,7 @@ func TestSpans(t *testing.T) {
 	r.Header.Set("Traceparent", from)
 	r.Header.Set("Tracestate", "who=MUSTER")
 	r.Header.Set("X-Request-Id", "request-0001")
-	web.WithRequestID(tr.Handler(mux)).ServeHTTP(httptest.NewRecorder(), r)
+	httperr.WithRequestID(tr.Handler(mux)).ServeHTTP(httptest.NewRecorder(), r)
 	_, end := tr.Task(t.Context(), Task{ID: "t1", Kind: "sync_store", Queue: "default", Store: "s1", Attempt: 1, Request: "request-0001", Parent: parent})
 	end("failed", true)
 	_, tile := tr.Tile()(t.Context(), from)
@@ -169,7 +169,7 @@ func TestOff(t *testing.T) {
 		}
 		ctx, end := tr.Task(t.Context(), Task{ID: "t1", Request: "r1"})
 		end("done", false)
-		if web.RequestID(ctx) != "r1" {
+		if httperr.RequestID(ctx) != "r1" {
 			t.Errorf("%s: the task has lost its request", name)
 		}
 	}

@@ -18,9 +18,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 const (
@@ -95,10 +95,10 @@ type sending struct {
 // file. If the client is to wait for the verdict, the upload is as it is then, or when
 // that time is over.
 //
-// The error may be [ErrChanged]; a [*web.Error] with the server's words if it refuses;
+// The error may be [ErrChanged]; a [*httperr.Error] with the server's words if it refuses;
 // or that of the file, the network or ctx.
 func (c *Client) Send(ctx context.Context, path, store string, progress ProgressFunc) (*View, error) {
-	f, err := blob.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ var errForgotten = errors.New("upload: the server has forgotten the upload")
 // lost forgets the session if the server says that it has no such upload, which is
 // errForgotten, or refuses what it got.
 func (s *sending) lost(err error) error {
-	e, ok := errors.AsType[*web.Error](err)
+	e, ok := errors.AsType[*httperr.Error](err)
 	if !ok || again(e.Status) {
 		return err
 	}
@@ -432,7 +432,7 @@ type response struct {
 	body []byte
 }
 
-// do sends a request. The error of an answer that is no success is a [*web.Error].
+// do sends a request. The error of an answer that is no success is a [*httperr.Error].
 func (c *Client) do(r *http.Request) (response, error) {
 	client := c.HTTP
 	if client == nil {
@@ -450,12 +450,12 @@ func (c *Client) do(r *http.Request) (response, error) {
 	if resp.StatusCode < 300 {
 		return response{resp.Header, body}, err
 	}
-	var p web.Problem
+	var p httperr.Problem
 	if strictjson.UnmarshalKnown(body, &p) != nil || p.Detail == "" {
 		p.Detail = "The server answered " + resp.Status + "."
 	}
 	after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 if there is none
-	return response{}, &web.Error{Status: resp.StatusCode, Detail: p.Detail, RetryAfter: after}
+	return response{}, &httperr.Error{Status: resp.StatusCode, Detail: p.Detail, RetryAfter: after}
 }
 
 // ownClient follows no redirection: what is sent is meant for the server that was
@@ -487,7 +487,7 @@ func (s *sending) retry(ctx context.Context, f func() error) error {
 			return errors.Join(err, ctx.Err())
 		}
 		wait := pause/2 + rand.N(pause/2) // not all clients at once
-		e, answered := errors.AsType[*web.Error](err)
+		e, answered := errors.AsType[*httperr.Error](err)
 		var network *url.Error
 		switch {
 		case answered && again(e.Status):
@@ -512,7 +512,7 @@ func (s *sending) retry(ctx context.Context, f func() error) error {
 
 // words is an error as a person needs it.
 func words(err error) string {
-	if e, ok := errors.AsType[*web.Error](err); ok {
+	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		return e.Detail
 	}
 	var network *url.Error

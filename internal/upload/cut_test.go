@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/upload"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // A cutter is a proxy that resets each connection after some bytes.
@@ -200,7 +200,7 @@ func TestClientRefused(t *testing.T) {
 		{"too large", s.store.ID, slideOf(t, noise(1<<20+1)), 413},
 	} {
 		_, err := c.Send(t.Context(), tt.path, tt.store, quietly)
-		if e, ok := errors.AsType[*web.Error](err); !ok || e.Status != tt.want {
+		if e, ok := errors.AsType[*httperr.Error](err); !ok || e.Status != tt.want {
 			t.Errorf("%s: %v, want a refusal with %d", tt.name, err, tt.want)
 		}
 	}
@@ -218,7 +218,7 @@ func TestClientChanged(t *testing.T) {
 			f.Close()
 		}
 	})
-	var refused *web.Error
+	var refused *httperr.Error
 	if !errors.Is(err, upload.ErrChanged) && !(errors.As(err, &refused) && refused.Status == 422) {
 		t.Errorf("%v, want a refusal", err)
 	}

@@ -12,7 +12,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 )
 
@@ -111,7 +111,7 @@ func (u *Uploads) settle(ctx context.Context, f *folder, id string) (*record, er
 	if err != nil || r.State != uploading || !r.complete() {
 		return r, err
 	}
-	file, err := blob.OpenFileIn(f.dir, part(id), os.O_RDWR)
+	file, err := fsx.OpenFileIn(f.dir, part(id), os.O_RDWR)
 	if err == nil {
 		defer file.Close()
 		if err := claim(file); err != nil {

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
@@ -90,14 +90,14 @@ func (u *Uploads) open(st *catalog.Store, mk bool) (*folder, error) {
 	if id, err := ingest.Marked(path); err != nil || id != st.ID {
 		return nil, errAway
 	}
-	in, err := blob.OpenRoot(path)
+	in, err := fsx.OpenRoot(path)
 	if err != nil {
 		return nil, errAway
 	}
-	dir, err := blob.OpenRootIn(in, hiddenName)
+	dir, err := fsx.OpenRootIn(in, hiddenName)
 	if errors.Is(err, fs.ErrNotExist) && mk {
 		if err = in.Mkdir(hiddenName, 0o700); err == nil || errors.Is(err, fs.ErrExist) {
-			dir, err = blob.OpenRootIn(in, hiddenName)
+			dir, err = fsx.OpenRootIn(in, hiddenName)
 		}
 	}
 	if err != nil {
@@ -125,7 +125,7 @@ const maxRecord = 1 << 20
 
 // load returns what is known of an upload, or errNoUpload.
 func (f *folder) load(id string) (*record, error) {
-	b, err := blob.ReadFileIn(f.dir, sidecar(id), maxRecord)
+	b, err := fsx.ReadFileIn(f.dir, sidecar(id), maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoUpload
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // maxOpen bounds the uploads of a store that are not complete. It is far above what
@@ -20,28 +20,28 @@ const maxOpen = 10_000
 
 // answer is an error as the client is to see it.
 func answer(id string, err error) error {
-	if e, ok := errors.AsType[*web.Error](err); ok {
+	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		return e
 	}
 	for _, a := range []struct {
 		err error
-		web.Error
+		httperr.Error
 	}{
-		{errNoUpload, web.Error{Status: http.StatusNotFound, Detail: "There is no such upload. Begin a new one."}},
-		{errLost, web.Error{Status: http.StatusGone, Detail: "The bytes of this upload are no longer there. Begin a new one."}},
-		{errLocked, web.Error{Status: http.StatusLocked, Detail: "Another request writes to this upload. Wait for it to end.", RetryAfter: 3}},
-		{errTaken, web.Error{Status: http.StatusConflict, Detail: "Another request goes on with this upload."}},
-		{errClosing, web.Error{Status: http.StatusServiceUnavailable, Detail: "The server is being restarted. Go on with the upload in a moment.", RetryAfter: 5}},
-		{errBusy, web.Error{Status: http.StatusServiceUnavailable, Detail: "The server receives as many uploads as it can at once. Go on with this one in a moment.", RetryAfter: 5}},
-		{errIdle, web.Error{Status: http.StatusRequestTimeout, Detail: "Next to nothing was sent for a long time. Go on with the upload where it is."}},
-		{errCut, web.Error{Status: http.StatusBadRequest, Detail: "The connection was cut. Go on with the upload where it is."}},
-		{errChecksum, web.Error{Status: statusChecksum, Detail: "The chunk has another checksum than the header says. Send it again."}},
-		{errTooMuch, web.Error{Status: http.StatusRequestEntityTooLarge, Detail: "More bytes were sent than the upload has by its Upload-Length."}},
-		{errFull, web.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the store is full. What was uploaded is kept: go on once there is room.", RetryAfter: 60}},
-		{errAway, web.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder is out of reach: is a disk not mounted? Go on once it is back.", RetryAfter: 30}},
-		{catalog.ErrFull, web.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the database is full. Go on once there is room.", RetryAfter: 60}},
-		{catalog.ErrAway, web.Error{Status: http.StatusServiceUnavailable, Detail: "The database does not answer. Ask again in a moment.", RetryAfter: 5}},
-		{catalog.ErrNotFound, web.Error{Status: http.StatusNotFound, Detail: "There is no such store."}},
+		{errNoUpload, httperr.Error{Status: http.StatusNotFound, Detail: "There is no such upload. Begin a new one."}},
+		{errLost, httperr.Error{Status: http.StatusGone, Detail: "The bytes of this upload are no longer there. Begin a new one."}},
+		{errLocked, httperr.Error{Status: http.StatusLocked, Detail: "Another request writes to this upload. Wait for it to end.", RetryAfter: 3}},
+		{errTaken, httperr.Error{Status: http.StatusConflict, Detail: "Another request goes on with this upload."}},
+		{errClosing, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server is being restarted. Go on with the upload in a moment.", RetryAfter: 5}},
+		{errBusy, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server receives as many uploads as it can at once. Go on with this one in a moment.", RetryAfter: 5}},
+		{errIdle, httperr.Error{Status: http.StatusRequestTimeout, Detail: "Next to nothing was sent for a long time. Go on with the upload where it is."}},
+		{errCut, httperr.Error{Status: http.StatusBadRequest, Detail: "The connection was cut. Go on with the upload where it is."}},
+		{errChecksum, httperr.Error{Status: statusChecksum, Detail: "The chunk has another checksum than the header says. Send it again."}},
+		{errTooMuch, httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "More bytes were sent than the upload has by its Upload-Length."}},
+		{errFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the store is full. What was uploaded is kept: go on once there is room.", RetryAfter: 60}},
+		{errAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder is out of reach: is a disk not mounted? Go on once it is back.", RetryAfter: 30}},
+		{catalog.ErrFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the database is full. Go on once there is room.", RetryAfter: 60}},
+		{catalog.ErrAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The database does not answer. Ask again in a moment.", RetryAfter: 5}},
+		{catalog.ErrNotFound, httperr.Error{Status: http.StatusNotFound, Detail: "There is no such store."}},
 	} {
 		if errors.Is(err, a.err) {
 			return &a.Error
@@ -258,7 +258,7 @@ func (u *Uploads) begin(r *http.Request, f *folder, rec *record) error {
 		return err
 	}
 	err := u.reserve(f, rec)
-	if _, ok := errors.AsType[*web.Error](err); ok { // another process may have made room since
+	if _, ok := errors.AsType[*httperr.Error](err); ok { // another process may have made room since
 		stores, serr := u.o.Catalog.Stores(r.Context())
 		if serr != nil {
 			return serr
@@ -292,7 +292,7 @@ func (u *Uploads) reserve(f *folder, rec *record) error {
 	}
 	promised, open := u.promised(f.ix)
 	if open >= maxOpen {
-		return &web.Error{Status: http.StatusServiceUnavailable, Detail: "Too many uploads into this store have been begun and not completed. Try again later.", RetryAfter: 60}
+		return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "Too many uploads into this store have been begun and not completed. Try again later.", RetryAfter: 60}
 	}
 	if free-promised-u.o.Reserve < rec.Length {
 		return noRoom(rec.Length, free-promised-u.o.Reserve)
@@ -314,12 +314,12 @@ func (u *Uploads) ownerLimit(rec *record) error {
 	has := u.heldBy(rec.Owner)
 	switch {
 	case has.open >= u.o.OwnerOpen:
-		return &web.Error{
+		return &httperr.Error{
 			Status: http.StatusTooManyRequests, RetryAfter: 60,
 			Detail: fmt.Sprintf("You have begun %d uploads and not completed them; more are not allowed at once. Complete or remove some.", has.open),
 		}
 	case has.open > 0 && has.bytes+rec.Length > u.o.OwnerBytes:
-		return &web.Error{
+		return &httperr.Error{
 			Status: http.StatusTooManyRequests, RetryAfter: 60,
 			Detail: fmt.Sprintf("Your uploads that are not complete may have %d bytes together: they have %d, and this one has %d more. Complete or remove some.", u.o.OwnerBytes, has.bytes, rec.Length),
 		}
@@ -343,7 +343,7 @@ func (f *folder) create(rec *record) error {
 }
 
 func noRoom(need, free int64) error {
-	return &web.Error{
+	return &httperr.Error{
 		Status: http.StatusInsufficientStorage, RetryAfter: 60,
 		Detail: fmt.Sprintf("The disk of the store has no room for the file: %d bytes are needed and %d are free. Try again once there is room.", need, max(0, free)),
 	}
@@ -354,7 +354,7 @@ func noRoom(need, free int64) error {
 func quotaLeft(st *catalog.Store) (left int64, ok bool) { return st.Quota - st.Bytes, st.Quota > 0 }
 
 func overQuota(st *catalog.Store, need, left int64) error {
-	return &web.Error{
+	return &httperr.Error{
 		Status: http.StatusInsufficientStorage, RetryAfter: 60,
 		Detail: fmt.Sprintf("The store may hold %d bytes and has room for %d more: %d are needed. What was uploaded is kept: go on once slides were deleted, or an admin has raised the quota.", st.Quota, max(0, left), need),
 	}

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 var (
@@ -171,7 +171,7 @@ func (h *hold) cut(why error) {
 // claim keeps other processes from writing to an upload until release is called.
 // There may be no bytes of it.
 func (f *folder) claim(id string) (release func(), err error) {
-	file, err := blob.OpenFileIn(f.dir, part(id), os.O_RDWR)
+	file, err := fsx.OpenFileIn(f.dir, part(id), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return func() {}, nil
 	}

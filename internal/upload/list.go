@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // maxListed bounds the uploads of a page of the list.
@@ -125,7 +125,7 @@ func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	return web.WriteJSON(w, http.StatusOK, page)
+	return httperr.WriteJSON(w, http.StatusOK, page)
 }
 
 // listStore returns the uploads into a store that the caller may see and asks for;
@@ -166,7 +166,7 @@ func (u *Uploads) listStore(r *http.Request, st *catalog.Store, q *filter) ([]li
 
 // isRefusal reports whether an error of the hook says that the caller may not.
 func isRefusal(err error) bool {
-	e, ok := errors.AsType[*web.Error](err)
+	e, ok := errors.AsType[*httperr.Error](err)
 	return ok && e.Status < http.StatusInternalServerError || errors.Is(err, catalog.ErrNotFound)
 }
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
@@ -54,7 +54,7 @@ func TestQuota(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.c.PutImages(ctx, []*catalog.Image{{StoreID: s.store.ID, Path: "slides/a.tiff", State: catalog.Available, Identity: blob.Identity{Size: 1000}}}); err != nil {
+	if err := s.c.PutImages(ctx, []*catalog.Image{{StoreID: s.store.ID, Path: "slides/a.tiff", State: catalog.Available, Identity: fsx.Identity{Size: 1000}}}); err != nil {
 		t.Fatal(err)
 	}
 	try := func(length int) answer {

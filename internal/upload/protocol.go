@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 // Headers of the protocol, and what they may say.
@@ -35,11 +35,13 @@ const (
 // statusChecksum is the protocol's own: the chunk is not the one its sender meant.
 const statusChecksum = 460
 
-func refuse(status int, detail string) *web.Error { return &web.Error{Status: status, Detail: detail} }
+func refuse(status int, detail string) *httperr.Error {
+	return &httperr.Error{Status: status, Detail: detail}
+}
 
 // tus makes a handler of the protocol: it refuses other versions of it.
-func tus(h web.Handler) http.Handler {
-	return web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+func tus(h httperr.Handler) http.Handler {
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set(hResumable, protocolVersion)
 		w.Header().Set("Cache-Control", "no-store")
 		if r.Header.Get(hResumable) != protocolVersion {
@@ -56,13 +58,13 @@ func tus(h web.Handler) http.Handler {
 		}
 		// Its client may be there all the same: it was we who read no further. No answer
 		// would be taken for success.
-		if e, ok := errors.AsType[*web.Error](err); ok {
-			web.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
+		if e, ok := errors.AsType[*httperr.Error](err); ok {
+			httperr.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
 			return nil
 		}
 		if err != nil {
-			slog.ErrorContext(r.Context(), "upload failed", "request", web.RequestID(r.Context()), "route", r.Pattern, "err", err)
-			web.WriteProblem(w, r, http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.", 0)
+			slog.ErrorContext(r.Context(), "upload failed", "request", httperr.RequestID(r.Context()), "route", r.Pattern, "err", err)
+			httperr.WriteProblem(w, r, http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.", 0)
 		}
 		return nil
 	})

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // A View is an upload as its sender sees it, or an admin of the store.
@@ -70,7 +70,7 @@ func (u *Uploads) show(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	return web.WriteJSON(w, http.StatusOK, v)
+	return httperr.WriteJSON(w, http.StatusOK, v)
 }
 
 // look is an upload with what the catalog knows of its file.
@@ -102,7 +102,7 @@ func (u *Uploads) view(r *record) View {
 	reason := strings.TrimRight(r.Reason, ".")
 	switch {
 	case r.State == refused:
-		e, _ := errors.AsType[*web.Error](wrongDigest())
+		e, _ := errors.AsType[*httperr.Error](wrongDigest())
 		v.Reason = &e.Detail
 	case r.State != received:
 	case r.Kind == ingest.Whole:

@@ -21,9 +21,9 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/upload"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 // patient begins the names of files here, as in hospitals. It may stand in no log.
@@ -101,7 +101,7 @@ func (s *site) serve(o upload.Options) {
 	if o.Caller == nil {
 		o.Caller = func(r *http.Request, _ *catalog.Store) (string, error) {
 			if r.Header.Get("Authorization") == "nobody" {
-				return "", &web.Error{Status: http.StatusForbidden, Detail: "You may not."}
+				return "", &httperr.Error{Status: http.StatusForbidden, Detail: "You may not."}
 			}
 			return r.Header.Get("Authorization"), nil
 		}
@@ -112,7 +112,7 @@ func (s *site) serve(o upload.Options) {
 	s.uploads = upload.New(o)
 	mux := http.NewServeMux()
 	s.uploads.Register(mux)
-	server := httptest.NewServer(http.NewCrossOriginProtection().Handler(web.WithRequestID(mux)))
+	server := httptest.NewServer(http.NewCrossOriginProtection().Handler(httperr.WithRequestID(mux)))
 	s.url = server.URL
 	s.t.Cleanup(func() {
 		s.client.CloseIdleConnections()

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/loop"
-	"github.com/slideatlas/ptiffstore/internal/web"
 )
 
 const (
@@ -116,15 +116,15 @@ func or[T comparable](v, other T) T {
 
 // Register adds the routes to mux.
 func (u *Uploads) Register(mux *http.ServeMux) {
-	mux.Handle("OPTIONS "+Route, web.Handler(u.options))
-	mux.Handle("OPTIONS "+oneRoute, web.Handler(u.options))
+	mux.Handle("OPTIONS "+Route, httperr.Handler(u.options))
+	mux.Handle("OPTIONS "+oneRoute, httperr.Handler(u.options))
 	mux.Handle("POST "+Route, tus(u.create))
-	mux.Handle("GET "+Route, web.Handler(u.list))
+	mux.Handle("GET "+Route, httperr.Handler(u.list))
 	mux.Handle("HEAD "+oneRoute, tus(u.head))
 	mux.Handle("PATCH "+oneRoute, tus(u.patch))
 	mux.Handle("DELETE "+oneRoute, tus(u.terminate))
 	mux.Handle("POST "+oneRoute, tus(u.override))
-	mux.Handle("GET "+oneRoute, web.Handler(u.show))
+	mux.Handle("GET "+oneRoute, httperr.Handler(u.show))
 }
 
 // Run removes what has expired, until ctx is done; then it cuts off those who are

@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 const (
@@ -48,7 +48,7 @@ type writer struct {
 // last, and reads its record anew: until now another process may have written to it.
 // The error may be errLocked, errLost or errNoUpload.
 func (u *Uploads) openWriter(f *folder, h *hold) (*writer, error) {
-	file, err := blob.OpenFileIn(f.dir, part(h.id), os.O_RDWR)
+	file, err := fsx.OpenFileIn(f.dir, part(h.id), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errLost
 	}

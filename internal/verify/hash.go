@@ -12,7 +12,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // ErrChanged: the file was written to, or another put in its place, while it was
@@ -82,15 +82,15 @@ func hash(ctx context.Context, f *os.File, p *pacer, progress func(done, total i
 }
 
 // identify returns the identity of an open file, which must be a regular one.
-func identify(f *os.File) (blob.Identity, error) {
+func identify(f *os.File) (fsx.Identity, error) {
 	st, err := f.Stat()
 	if err != nil {
-		return blob.Identity{}, fmt.Errorf("verify: %w", nameless(err))
+		return fsx.Identity{}, fmt.Errorf("verify: %w", nameless(err))
 	}
 	if !st.Mode().IsRegular() {
-		return blob.Identity{}, errors.New("verify: not a regular file")
+		return fsx.Identity{}, errors.New("verify: not a regular file")
 	}
-	return blob.Identify(f.Fd())
+	return fsx.Identify(f.Fd())
 }
 
 // nameless is err without the file name that it happened at.

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // DefaultRate is how many bytes a second are read of a store that does not say
@@ -152,7 +152,7 @@ func newRun(v *Verifier, st *catalog.Store, o Options) *run {
 // rootIsThere returns [ErrNoRoot] if the store's folder can't be read, or is empty as
 // the place is where a disk is not mounted.
 func (r *run) rootIsThere() error {
-	f, err := blob.OpenFolder(r.store.Root)
+	f, err := fsx.OpenFolder(r.store.Root)
 	if err == nil {
 		defer f.Close()
 		_, err = f.Readdirnames(1)
@@ -223,7 +223,7 @@ func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error
 // was cataloged. One whose size or mtime are others was written, by whomever, and
 // is no case for us.
 func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, total int64)) (digest string, same bool, err error) {
-	f, err := blob.Open(r.store.File(e.Path))
+	f, err := fsx.Open(r.store.File(e.Path))
 	if err != nil {
 		return "", false, err
 	}

@@ -21,9 +21,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // A site is a folder of slides that is cataloged, and served.

@@ -2,7 +2,7 @@
 // of: the text that the program shows with version --licenses. It is run in the root
 // of the project, with webapp/node_modules in place:
 //
-//	go run ./scripts/licenses > internal/notice/licenses.txt
+//	go run ./scripts/licenses > internal/licenses/licenses.txt
 package main
 
 import (

@@ -1,7 +1,7 @@
 // Command release builds the archives of a release into a folder: for each system
 // the static program with licence and notices, a list of what it is made of
 // (CycloneDX), and the digests of all. The same commit gives the same bytes. Built
-// pages must be in internal/viewer/dist.
+// pages must be in internal/webui/dist.
 //
 //	go run ./scripts/release -version v1.2.3 -time 1700000000 -out dist
 package main
@@ -106,7 +106,7 @@ func pack(folder string, at time.Time, program []byte) ([]byte, error) {
 	if err := add("ptiffstore", 0o755, program); err != nil {
 		return nil, err
 	}
-	for _, f := range []struct{ name, from string }{{"LICENSE", "LICENSE"}, {"NOTICES.txt", "internal/notice/licenses.txt"}, {"README.md", "README.md"}} {
+	for _, f := range []struct{ name, from string }{{"LICENSE", "LICENSE"}, {"NOTICES.txt", "internal/licenses/licenses.txt"}, {"README.md", "README.md"}} {
 		content, err := os.ReadFile(f.from)
 		if err != nil {
 			return nil, err

@@ -1,5 +1,5 @@
 // Command testdb runs a command while a PostgreSQL server is up, which the command's
-// tests share: internal/pgtest finds it by an environment variable and makes a database
+// tests share: test/pgtest finds it by an environment variable and makes a database
 // for each test, instead of a server for each package.
 //
 //	go run ./scripts/testdb make test-go
@@ -16,7 +16,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 func main() {

@@ -1,8 +1,8 @@
-// Package viewer serves the web application: its pages, and the files they are
+// Package webui serves the web application: its pages, and the files they are
 // made of. They are built from the folder webapp into dist and embedded, each
 // with its compressed forms, so that nothing is read from disk or compressed
 // while the server runs.
-package viewer
+package webui
 
 import (
 	"crypto/sha256"
@@ -17,7 +17,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/slideatlas/ptiffstore/internal/web"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
 //go:embed all:dist
@@ -62,7 +62,7 @@ func handler(root fs.FS, o Options) http.Handler {
 	mux.HandleFunc("GET /assets/{file...}", func(w http.ResponseWriter, r *http.Request) {
 		f, ok := files[strings.TrimPrefix(r.URL.Path, "/")]
 		if !ok {
-			web.WriteProblem(w, r, http.StatusNotFound, "There is no such file. The page may be older than the server: load it again.", 0)
+			httperr.WriteProblem(w, r, http.StatusNotFound, "There is no such file. The page may be older than the server: load it again.", 0)
 			return
 		}
 		// The name holds a hash of the content.
@@ -74,7 +74,7 @@ func handler(root fs.FS, o Options) http.Handler {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-			web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
+			httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
 			return
 		}
 		servePage(w, r, index, http.StatusNotFound, o)
@@ -235,7 +235,7 @@ const unbuilt = `<!doctype html>
 // serveUnbuilt stands for every page of an application that is not there.
 func serveUnbuilt(w http.ResponseWriter, r *http.Request) {
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") && r.URL.Path != "/" {
-		web.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
+		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
 		return
 	}
 	h := w.Header()

@@ -1,6 +1,6 @@
-// Package tilestest is what every adapter of package tiles has to answer, over
+// Package tiletest is what every adapter of package tiles has to answer, over
 // real HTTP and with real slides.
-package tilestest
+package tiletest
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/synth"
@@ -58,7 +58,7 @@ func NewSite(t testing.TB) *Site {
 // Add makes the file known under id.
 func (s *Site) Add(t testing.TB, id, file string) {
 	t.Helper()
-	identity, err := blob.Stat(filepath.Join(s.Dir, file))
+	identity, err := fsx.Stat(filepath.Join(s.Dir, file))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package blob opens whole files and tells one file's contents from another's.
-package blob
+// Package fsx opens whole files and tells one file's contents from another's.
+package fsx
 
 import (
 	"crypto/sha256"
@@ -33,7 +33,7 @@ func Identify(fd uintptr) (Identity, error) {
 			return identity(&st), nil
 		}
 		if err != syscall.EINTR {
-			return Identity{}, fmt.Errorf("blob: stat of open file: %w", err)
+			return Identity{}, fmt.Errorf("fsx: stat of open file: %w", err)
 		}
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/blob"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/pgtest"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // A listed is what questions took on one database.
@@ -155,7 +155,7 @@ func numbered(store string, i int, random *rand.Rand) *catalog.Image {
 	code, mpp, power := fmt.Sprintf("S%d-%07d", year-2000, i*7919%10_000_019), 0.25, 40.0
 	im := &catalog.Image{
 		StoreID: store, Path: fmt.Sprintf("%d/%02d/%s", year, i%12+1, name), State: catalog.Available,
-		Identity: blob.Identity{Dev: 2049, Ino: uint64(i) + 100, Size: random.Int64N(10 << 30), MTime: 1.7e18 + int64(i), CTime: 1.7e18 + int64(i)}, //nolint:gosec // not below 0
+		Identity: fsx.Identity{Dev: 2049, Ino: uint64(i) + 100, Size: random.Int64N(10 << 30), MTime: 1.7e18 + int64(i), CTime: 1.7e18 + int64(i)}, //nolint:gosec // not below 0
 		Description: catalog.Description{
 			FileName: name, Format: "philips", Vendor: "PHILIPS", Width: 120_000, Height: 90_000, TileWidth: 512, TileHeight: 512, MaxZoom: 8,
 			MPPX: &mpp, MPPY: &mpp, ObjectivePower: &power, Barcode: &code, BarcodeSource: "file", Associated: []string{"label", "macro"},

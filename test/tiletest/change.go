@@ -1,4 +1,4 @@
-package tilestest
+package tiletest
 
 import (
 	"bytes"

@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
-	"github.com/slideatlas/ptiffstore/internal/blob"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tiles"
@@ -131,7 +131,7 @@ func serveAccess(ctx context.Context, kind, path, listen string) error {
 }
 
 func oneSlide(path string) (*tiles.Server, error) {
-	identity, err := blob.Stat(path)
+	identity, err := fsx.Stat(path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
-// Package web turns functions that return errors into HTTP handlers, and errors
+// Package httperr turns functions that return errors into HTTP handlers, and errors
 // into RFC 9457 problem details.
-package web
+package httperr
 
 import (
 	"context"

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/soak"
 	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/test/soak"
 )
 
 // soakMemory is the --memory-limit under which both servers have to stay, in MB.

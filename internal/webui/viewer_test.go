@@ -1,4 +1,4 @@
-package viewer
+package webui
 
 import (
 	"net/http"

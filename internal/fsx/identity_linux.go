@@ -1,4 +1,4 @@
-package blob
+package fsx
 
 import "golang.org/x/sys/unix"
 

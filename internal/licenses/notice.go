@@ -1,5 +1,5 @@
-// Package notice holds the licences of all that the program is made of.
-package notice
+// Package licenses holds the licences of all that the program is made of.
+package licenses
 
 import _ "embed"
 
