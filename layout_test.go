@@ -50,20 +50,20 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/auth", "internal/strictjson internal/account internal/httperr internal/loop", ""},
-	{"internal/tiles", "slide internal/fsx", "golang.org/x/sync golang.org/x/sys"},
+	{"internal/tile", "slide internal/fsx", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
-	{"internal/made", "slide internal/render internal/tiles", ""},
-	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/auth internal/tiles internal/made", "github.com/google/go-cmp golang.org/x/sys"},
+	{"internal/made", "slide internal/render internal/tile", ""},
+	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/auth internal/tile internal/made", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
-	{"internal/feed", "slide internal/loop internal/catalog internal/tiles", ""},
-	{"internal/tilehttp", "internal/httperr internal/auth internal/tiles", ""},
-	{"internal/tilefast", "internal/httperr internal/auth internal/tiles", "github.com/valyala/fasthttp"},
+	{"internal/feed", "slide internal/loop internal/catalog internal/tile", ""},
+	{"internal/tilehttp", "internal/httperr internal/auth internal/tile", ""},
+	{"internal/tilefast", "internal/httperr internal/auth internal/tile", "github.com/valyala/fasthttp"},
 	{"internal/webui", "internal/httperr", ""},
-	{"internal/api", "slide internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/httperr internal/oidc internal/auth internal/tiles internal/iiif internal/made", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/httperr internal/oidc internal/auth internal/tile internal/iiif internal/made", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/ingest " +
-			"internal/auth internal/tiles internal/tilehttp internal/tilefast", "",
+			"internal/auth internal/tile internal/tilehttp internal/tilefast", "",
 	},
 	{"internal/doctor", "internal/fsx internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/httperr", "golang.org/x/sys"},
 	{"internal/deploy", "", ""},
@@ -71,7 +71,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/httperr internal/port internal/upload internal/loop internal/fsx " +
-			"internal/oidc internal/auth internal/tiles internal/made internal/feed internal/tilehttp internal/tilefast internal/webui internal/api internal/jobs internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
+			"internal/oidc internal/auth internal/tile internal/made internal/feed internal/tilehttp internal/tilefast internal/webui internal/api internal/jobs internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
@@ -156,12 +156,12 @@ func TestLayoutOrder(t *testing.T) {
 func TestTilesFarFrom(t *testing.T) {
 	far := []string{"net/http", "database/sql", "image/jpeg", "github.com/valyala/fasthttp"}
 	for _, p := range packages(t, "") {
-		if p.room() != "internal/tiles" {
+		if p.room() != "internal/tile" {
 			continue
 		}
 		for _, dep := range p.Deps {
 			if slices.Contains(far, dep) {
-				t.Errorf("internal/tiles reaches %s", dep)
+				t.Errorf("internal/tile reaches %s", dep)
 			}
 		}
 	}

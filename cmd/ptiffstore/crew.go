@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 	"github.com/slideatlas/ptiffstore/slide"
 )
@@ -24,7 +24,7 @@ type crew struct {
 	syncer   *ingest.Syncer
 	verifier *verify.Verifier
 	labels   *ingest.Labels
-	tiles    *tiles.Server // for previews
+	tiles    *tile.Server // for previews
 	maker    *made.Maker
 	decode   *render.Budget // of conversions
 	reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
@@ -198,7 +198,7 @@ func (c *crew) previews(ctx context.Context, t *jobs.Task, a jobs.Args) (any, er
 		if err != nil {
 			return err
 		}
-		return f.View(ctx, func(s *slide.Slide, lease tiles.Lease) error {
+		return f.View(ctx, func(s *slide.Slide, lease tile.Lease) error {
 			back := f.File.Store.Background
 			if _, err := c.maker.Thumbnail(ctx, f.File.Revision, s, previewWidth, previewHeight, back, lease); err != nil {
 				return err

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
@@ -58,7 +58,7 @@ func pictureError(path string, err error) error {
 	var system *fs.PathError
 	switch e := fileError(path, err); {
 	case errors.As(e, &file), errors.As(err, &system), errors.Is(err, slide.ErrNoTile), errors.Is(err, slide.ErrNoAssociated),
-		errors.Is(err, tiles.ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		errors.Is(err, tile.ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return e
 	}
 	return &exitError{exitFile, fmt.Errorf("%s is broken: %w", path, err)}
@@ -124,7 +124,7 @@ func (*associatedCmd) Help() string {
 // Run writes the associated image.
 func (c *associatedCmd) Run(ctx context.Context, std streams) error {
 	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
-		b, err := k.Associated(ctx, "file", s, c.Kind, tiles.Lease{Current: unchanged})
+		b, err := k.Associated(ctx, "file", s, c.Kind, tile.Lease{Current: unchanged})
 		if err != nil {
 			return pictureError(c.File, err)
 		}
@@ -153,7 +153,7 @@ func (c *previewCmd) Validate() error {
 // Run writes the preview.
 func (c *previewCmd) Run(ctx context.Context, std streams) error {
 	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
-		b, err := k.Preview(ctx, "file", s, c.Height, tiles.Lease{Current: unchanged})
+		b, err := k.Preview(ctx, "file", s, c.Height, tile.Lease{Current: unchanged})
 		if err != nil {
 			return pictureError(c.File, err)
 		}

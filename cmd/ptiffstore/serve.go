@@ -24,7 +24,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 	"github.com/slideatlas/ptiffstore/internal/webui"
@@ -92,7 +92,7 @@ type site struct {
 	url     string           // of the database
 	lock    *catalog.Hold    // of the data directory
 	catalog *catalog.Catalog
-	tiles   *tiles.Server
+	tiles   *tile.Server
 	cache   *made.Cache
 	maker   *made.Maker
 	watch   *ingest.Watchers // of a process that works
@@ -165,7 +165,7 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 	s.memory = port.LimitMemory(k.MemoryLimit << 20)
 	s.decode = render.NewBudget(s.memory.Limit() / 3)
 	s.maker = made.New(made.Options{Cache: s.cache, Memory: s.decode})
-	s.tiles = tiles.New(tiles.Options{
+	s.tiles = tile.New(tile.Options{
 		Make: s.maker.Tile, Blank: render.Blank, Changed: s.changed,
 		MaxBytes: k.OpenBytes << 20, MaxFiles: k.OpenFiles, Log: s.log,
 		MaxSending: s.memory.Limit() / 8, Full: s.full,

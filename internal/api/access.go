@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // Access is what an API needs to know who may do what.
@@ -64,7 +64,7 @@ type caller struct {
 
 // found is what was found of an image that a request names.
 type found struct {
-	image *tiles.Image
+	image *tile.Image
 	err   error
 	// private tells that the answer is the caller's own, whatever the store says.
 	private bool
@@ -488,21 +488,21 @@ func (ru rule) label(r *http.Request) bool {
 }
 
 // pictureRequest is what a route that answers with a picture asks for.
-func pictureRequest(r *http.Request) *tiles.Request {
+func pictureRequest(r *http.Request) *tile.Request {
 	path := r.URL.Path
 	switch {
 	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/iiif/"), strings.HasPrefix(path, "/zoomify/"):
-		return &tiles.Request{Image: r.PathValue("image")}
+		return &tile.Request{Image: r.PathValue("image")}
 	case strings.HasPrefix(path, "/dzi/"):
 		id, _ := strings.CutSuffix(r.PathValue("file"), ".dzi")
-		return &tiles.Request{Image: id}
+		return &tile.Request{Image: id}
 	case strings.HasPrefix(path, "/apiv1/"):
-		return &tiles.Request{Image: r.PathValue("file"), ByFile: true}
+		return &tile.Request{Image: r.PathValue("file"), ByFile: true}
 	case r.PathValue("image") != "":
-		return &tiles.Request{Store: r.PathValue("store"), Image: r.PathValue("image"), ByFile: true}
+		return &tile.Request{Store: r.PathValue("store"), Image: r.PathValue("image"), ByFile: true}
 	}
 	q := r.URL.Query()
-	return &tiles.Request{Store: q.Get("db"), Image: q.Get("img"), ByFile: true}
+	return &tile.Request{Store: q.Get("db"), Image: q.Get("img"), ByFile: true}
 }
 
 func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
@@ -519,26 +519,26 @@ func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
 	c.found, f.private, f.target = f, t.Checked(), t
 	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
 	if errors.Is(err, auth.ErrUnknown) {
-		f.image, f.err = nil, tiles.ErrNoImage
+		f.image, f.err = nil, tile.ErrNoImage
 		return nil
 	}
 	return err
 }
 
 // targetOf is the image of a file as a gate wants it.
-func targetOf(f *tiles.File) auth.Target {
+func targetOf(f *tile.File) auth.Target {
 	return auth.Target{Known: true, Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Public: f.Store.Public, HideLabels: f.Store.HideLabels}
 }
 
 // find is the image that a picture is asked of, which the caller may see.
-func (a *API) find(ctx context.Context, req *tiles.Request) (im *tiles.Image, private bool, err error) {
+func (a *API) find(ctx context.Context, req *tile.Request) (im *tile.Image, private bool, err error) {
 	if a.Access == nil {
 		im, _, err = a.Tiles.Find(req)
 		return im, false, err
 	}
 	f := callerOf(ctx).found
 	if f == nil {
-		return nil, true, tiles.ErrNoImage // a route whose rule is for no picture
+		return nil, true, tile.ErrNoImage // a route whose rule is for no picture
 	}
 	return f.image, f.private, f.err
 }
@@ -553,7 +553,7 @@ func labelScope(hidden bool) account.Scope {
 
 // look puts into the audit log that the caller sees an image's label. Who can't be
 // recorded sees nothing.
-func (a *API) look(ctx context.Context, c *caller, f *tiles.File) error {
+func (a *API) look(ctx context.Context, c *caller, f *tile.File) error {
 	e := account.Event{Act: showLabel, Object: f.ID, Allowed: true}
 	if c.ID == "" { // a pass or link names its user
 		q := auth.Question{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}

@@ -23,14 +23,14 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // An API answers everything under /api/v1 but tiles, and the routes of clients
 // older than it.
 type API struct {
 	Catalog *catalog.Catalog
-	Tiles   *tiles.Server
+	Tiles   *tile.Server
 	Maker   *made.Maker
 	Version string
 	// PublicURL is where clients reach this server; if it is empty, where they say they have.

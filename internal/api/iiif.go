@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/iiif"
 	"github.com/slideatlas/ptiffstore/internal/made"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -63,7 +63,7 @@ func (a *API) iiifBase(w http.ResponseWriter, r *http.Request) error {
 	if iiifVersion(r) == 0 {
 		return errIIIFVersion
 	}
-	im, _, err := a.find(r.Context(), &tiles.Request{Image: r.PathValue("image")})
+	im, _, err := a.find(r.Context(), &tile.Request{Image: r.PathValue("image")})
 	if err != nil {
 		return explained(err)
 	}
@@ -92,7 +92,7 @@ func (a *API) iiifInfo(w http.ResponseWriter, r *http.Request) error {
 	if version == iiif.V3 {
 		profile = "http://iiif.io/api/image/3/level2.json"
 	}
-	return a.description(w, r, func(im *tiles.Image, p iiif.Picture) (string, []byte, error) {
+	return a.description(w, r, func(im *tile.Image, p iiif.Picture) (string, []byte, error) {
 		id := a.base(r) + "/iiif/" + strconv.Itoa(version) + "/" + im.File.ID
 		b, err := json.Marshal(iiif.Info(version, id, p))
 		h := w.Header()
@@ -118,13 +118,13 @@ func (a *API) base(r *http.Request) string {
 
 // description answers with what f says of an image. It depends on the address that was
 // asked, so it has no ETag.
-func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tiles.Image, iiif.Picture) (contentType string, body []byte, err error)) error {
-	im, private, err := a.find(r.Context(), &tiles.Request{Image: r.PathValue("image")})
+func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tile.Image, iiif.Picture) (contentType string, body []byte, err error)) error {
+	im, private, err := a.find(r.Context(), &tile.Request{Image: r.PathValue("image")})
 	if err != nil {
 		return explained(err)
 	}
 	if v := r.URL.Query().Get("v"); v != "" && v != im.File.Revision {
-		return explained(tiles.ErrOldRevision)
+		return explained(tile.ErrOldRevision)
 	}
 	p, err := a.shape(r, im)
 	if err != nil {
@@ -134,19 +134,19 @@ func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tiles.
 	if err != nil {
 		return err
 	}
-	answer := tiles.Answer{Public: im.File.Store.Public && !private}
+	answer := tile.Answer{Public: im.File.Store.Public && !private}
 	w.Header().Set("Cache-Control", answer.CacheControl())
 	return send(w, r, contentType, body)
 }
 
 // zoomifyProperties answers with Zoomify's description.
 func (a *API) zoomifyProperties(w http.ResponseWriter, r *http.Request) error {
-	return a.description(w, r, func(_ *tiles.Image, p iiif.Picture) (string, []byte, error) {
+	return a.description(w, r, func(_ *tile.Image, p iiif.Picture) (string, []byte, error) {
 		if p.TileWidth != p.TileHeight {
 			return "", nil, &httperr.Error{Status: http.StatusNotFound, Detail: "Zoomify knows square tiles only, and this image has others: use its tile_url."}
 		}
 		n, width, height := 0, p.Width, p.Height
-		for range tiles.ZoomifyTiers(p.Width, p.Height, p.TileWidth) {
+		for range tile.ZoomifyTiers(p.Width, p.Height, p.TileWidth) {
 			n += ((width + p.TileWidth - 1) / p.TileWidth) * ((height + p.TileWidth - 1) / p.TileWidth)
 			width, height = width>>1, height>>1
 		}
@@ -160,17 +160,17 @@ func (a *API) iiifImage(w http.ResponseWriter, r *http.Request) error {
 	if version == 0 {
 		return errIIIFVersion
 	}
-	im, private, err := a.find(ctx, &tiles.Request{Image: r.PathValue("image")})
+	im, private, err := a.find(ctx, &tile.Request{Image: r.PathValue("image")})
 	if err != nil {
 		return explained(err)
 	}
 	v := r.URL.Query().Get("v")
 	if v != "" && v != im.File.Revision {
-		return explained(tiles.ErrOldRevision)
+		return explained(tile.ErrOldRevision)
 	}
 	var plan *iiif.Plan
 	var p iiif.Picture
-	err = im.View(ctx, func(s *slide.Slide, _ tiles.Lease) error {
+	err = im.View(ctx, func(s *slide.Slide, _ tile.Lease) error {
 		p = iiifPicture(s)
 		return nil
 	})
@@ -183,13 +183,13 @@ func (a *API) iiifImage(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Link", `<`+strings.Replace(iiif.Profile(iiif.V2), "/2/", "/"+strconv.Itoa(version)+"/", 1)+`>;rel="profile"`)
 	if k, x, y, ok := plan.Tile(p); ok && plan.Plain() {
-		return a.tile(w, r, im, &tiles.Address{Kind: tiles.Halved, Z: k, X: x, Y: y, Revision: v}, private)
+		return a.tile(w, r, im, &tile.Address{Kind: tile.Halved, Z: k, X: x, Y: y, Revision: v}, private)
 	}
 	return a.drawn(w, r, im, plan, p, private)
 }
 
 // tile answers with a tile.
-func (a *API) tile(w http.ResponseWriter, r *http.Request, im *tiles.Image, at *tiles.Address, private bool) error {
+func (a *API) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at *tile.Address, private bool) error {
 	t, err := im.Tile(r.Context(), at, r.Header.Get("If-None-Match"))
 	if err != nil {
 		return explained(err)
@@ -210,9 +210,9 @@ func (a *API) tile(w http.ResponseWriter, r *http.Request, im *tiles.Image, at *
 }
 
 // drawn answers with what has to be drawn.
-func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tiles.Image, plan *iiif.Plan, p iiif.Picture, private bool) error {
+func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, p iiif.Picture, private bool) error {
 	f := &im.File
-	answer := tiles.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
+	answer := tile.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
 	region := made.Region{
 		Part: pixels.Rect(plan.X, plan.Y, plan.X+plan.W, plan.Y+plan.H), Halved: plan.Halved(p), Width: plan.Width, Height: plan.Height,
 		Mirror: plan.Mirror, Turn: plan.Turn, Gray: plan.Quality == "gray", Bitonal: plan.Quality == "bitonal", PNG: plan.Format == "png",
@@ -221,8 +221,8 @@ func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tiles.Image, pla
 	if region.PNG {
 		contentType = "image/png"
 	}
-	err := answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tiles.Lease) ([]byte, error) {
-		return a.Maker.Region(r.Context(), tiles.Made{
+	err := answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
+		return a.Maker.Region(r.Context(), tile.Made{
 			Slide: s, Image: f.ID, Revision: f.Revision, Back: f.Store.Background, Lease: lease,
 		}, region)
 	})

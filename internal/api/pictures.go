@@ -8,15 +8,15 @@ import (
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
 // A picture is drawn from an open slide: a JPEG, and what of the revision it is.
-type picture func(ctx context.Context, f *tiles.File, s *slide.Slide, lease tiles.Lease) ([]byte, error)
+type picture func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error)
 
 func (a *API) associated(kind string) picture {
-	return func(ctx context.Context, f *tiles.File, s *slide.Slide, lease tiles.Lease) ([]byte, error) {
+	return func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		switch kind {
 		case "label", "macro", "thumbnail":
 			return a.Maker.Associated(ctx, f.Revision, s, kind, lease)
@@ -25,12 +25,12 @@ func (a *API) associated(kind string) picture {
 	}
 }
 
-func (a *API) preview(w http.ResponseWriter, r *http.Request, req *tiles.Request) error {
+func (a *API) preview(w http.ResponseWriter, r *http.Request, req *tile.Request) error {
 	height, err := dimension(r, "height", 100)
 	if err != nil {
 		return err
 	}
-	return a.picture(w, r, req, "preview"+strconv.Itoa(height), func(ctx context.Context, f *tiles.File, s *slide.Slide, lease tiles.Lease) ([]byte, error) {
+	return a.picture(w, r, req, "preview"+strconv.Itoa(height), func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return a.Maker.Preview(ctx, f.Revision, s, height, lease)
 	})
 }
@@ -54,7 +54,7 @@ func (a *API) thumbnail(w http.ResponseWriter, r *http.Request) error {
 		height = maxDimension
 	}
 	name := fmt.Sprintf("thumbnail%dx%d", width, height)
-	return a.picture(w, r, &tiles.Request{Image: r.PathValue("image")}, name, func(ctx context.Context, f *tiles.File, s *slide.Slide, lease tiles.Lease) ([]byte, error) {
+	return a.picture(w, r, &tile.Request{Image: r.PathValue("image")}, name, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return a.Maker.Thumbnail(ctx, f.Revision, s, width, height, f.Store.Background, lease)
 	})
 }
@@ -77,7 +77,7 @@ func dimension(r *http.Request, name string, def int) (int, error) {
 
 // picture answers with what draw makes of the image, under an ETag of the image's
 // revision and name.
-func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request, name string, draw picture) error {
+func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tile.Request, name string, draw picture) error {
 	im, private, err := a.find(r.Context(), req)
 	if err != nil {
 		return explained(err)
@@ -85,20 +85,20 @@ func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tiles.Request
 	f := &im.File
 	v := r.URL.Query().Get("v")
 	if v != "" && v != f.Revision {
-		return explained(tiles.ErrOldRevision)
+		return explained(tile.ErrOldRevision)
 	}
-	answer := tiles.Answer{ETag: `"` + f.Revision + "-" + name + `"`, Immutable: v != "", Public: f.Store.Public && !private}
-	return answered(w, r, im, answer, "image/jpeg", func(s *slide.Slide, lease tiles.Lease) ([]byte, error) {
+	answer := tile.Answer{ETag: `"` + f.Revision + "-" + name + `"`, Immutable: v != "", Public: f.Store.Public && !private}
+	return answered(w, r, im, answer, "image/jpeg", func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return draw(r.Context(), f, s, lease)
 	})
 }
 
 // answered sends what draw makes of an image, unless the client has it.
-func answered(w http.ResponseWriter, r *http.Request, im *tiles.Image, answer tiles.Answer, contentType string, draw func(s *slide.Slide, lease tiles.Lease) ([]byte, error)) error {
+func answered(w http.ResponseWriter, r *http.Request, im *tile.Image, answer tile.Answer, contentType string, draw func(s *slide.Slide, lease tile.Lease) ([]byte, error)) error {
 	var body []byte
 	match := r.Header.Get("If-None-Match")
-	err := im.View(r.Context(), func(s *slide.Slide, lease tiles.Lease) (err error) {
-		if match != "" && tiles.Matches(match, answer.ETag) {
+	err := im.View(r.Context(), func(s *slide.Slide, lease tile.Lease) (err error) {
+		if match != "" && tile.Matches(match, answer.ETag) {
 			return nil
 		}
 		body, err = draw(s, lease)
@@ -131,7 +131,7 @@ func send(w http.ResponseWriter, r *http.Request, contentType string, body []byt
 
 // explained is err as the answer that tiles give to it.
 func explained(err error) error {
-	p := tiles.Explain(err)
+	p := tile.Explain(err)
 	return &httperr.Error{Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter, Err: err}
 }
 
@@ -139,9 +139,9 @@ func explained(err error) error {
 func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 	id, ok := strings.CutSuffix(r.PathValue("file"), ".dzi")
 	if !ok {
-		return explained(tiles.ErrNoImage)
+		return explained(tile.ErrNoImage)
 	}
-	im, private, err := a.find(r.Context(), &tiles.Request{Image: id})
+	im, private, err := a.find(r.Context(), &tile.Request{Image: id})
 	if err != nil {
 		return explained(err)
 	}
@@ -155,10 +155,10 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 	xml := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
 <Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" TileSize="%d"><Size Width="%d" Height="%d"/></Image>
 `, p.TileWidth, p.Width, p.Height)
-	answer := tiles.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public && !private}
+	answer := tile.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public && !private}
 	w.Header().Set("Etag", answer.ETag)
 	w.Header().Set("Cache-Control", answer.CacheControl())
-	if tiles.Matches(r.Header.Get("If-None-Match"), answer.ETag) {
+	if tile.Matches(r.Header.Get("If-None-Match"), answer.ETag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // A route is one that is not served by huma, which would buffer and copy what it
@@ -119,13 +119,13 @@ func (a *API) pictures() []route {
 		{
 			path: "/api/v1/images/{image}/associated/{kind}", handle: func(w http.ResponseWriter, r *http.Request) error {
 				kind := r.PathValue("kind")
-				return a.picture(w, r, &tiles.Request{Image: r.PathValue("image")}, kind, a.associated(kind))
+				return a.picture(w, r, &tile.Request{Image: r.PathValue("image")}, kind, a.associated(kind))
 			},
 			op: jpegOp(picturesTag, "get-associated", "Get the label, macro or thumbnail", "A label that the file lacks is made from its barcode.", imageParam, textParam("path", "kind", "label, macro or thumbnail.")),
 		},
 		{
 			path: "/api/v1/images/{image}/preview", handle: func(w http.ResponseWriter, r *http.Request) error {
-				return a.preview(w, r, &tiles.Request{Image: r.PathValue("image")})
+				return a.preview(w, r, &tile.Request{Image: r.PathValue("image")})
 			},
 			op: jpegOp(picturesTag, "get-preview", "Get the label turned beside the macro", "", imageParam, intParam("query", "height", "Pixels; 100 if absent.")),
 		},
@@ -139,8 +139,8 @@ func (a *API) pictures() []route {
 
 // older are the pictures' routes of SlideAtlas and of the prototype.
 func (a *API) older() []route {
-	ask := func(store, image string) *tiles.Request {
-		return &tiles.Request{Store: store, Image: image, ByFile: true}
+	ask := func(store, image string) *tile.Request {
+		return &tile.Request{Store: store, Image: image, ByFile: true}
 	}
 	height := intParam("query", "height", "Pixels; 100 if absent.")
 	list := []route{

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/iiif"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -34,7 +34,7 @@ var described = map[string]bool{
 // the server that has the image's file, with a pass if they have logged in here. ByFile
 // tells that they named the file. It answers nothing and reports false if the file is for
 // this server to read.
-func (a *API) SendOn(w http.ResponseWriter, r *http.Request, f *tiles.File, byFile bool) bool {
+func (a *API) SendOn(w http.ResponseWriter, r *http.Request, f *tile.File, byFile bool) bool {
 	if !a.away(r, f) {
 		return false
 	}
@@ -60,7 +60,7 @@ func (a *API) near(h http.Handler) http.Handler {
 	})
 }
 
-func (a *API) sendOn(w http.ResponseWriter, r *http.Request, f *tiles.File, t *auth.Target) {
+func (a *API) sendOn(w http.ResponseWriter, r *http.Request, f *tile.File, t *auth.Target) {
 	to, query := f.Store.Elsewhere+r.URL.EscapedPath(), r.URL.RawQuery
 	if pass := a.passFor(r, t); pass != "" {
 		kept := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool { return p == "" || strings.HasPrefix(p, "pass=") })
@@ -112,7 +112,7 @@ func (a *API) passFor(r *http.Request, t *auth.Target) string {
 // away reports whether another server has the file. A store may be bound to another host
 // and have this server, or the balancer before it, for its endpoint: its disk is seen from
 // here, then.
-func (a *API) away(r *http.Request, f *tiles.File) bool {
+func (a *API) away(r *http.Request, f *tile.File) bool {
 	if f.Store.Elsewhere == "" {
 		return false
 	}
@@ -132,10 +132,10 @@ func hostOf(base string) string {
 }
 
 // shape is that of a slide: its file's, or if that is away what the catalog knows of it.
-func (a *API) shape(r *http.Request, im *tiles.Image) (p iiif.Picture, err error) {
+func (a *API) shape(r *http.Request, im *tile.Image) (p iiif.Picture, err error) {
 	ctx := r.Context()
 	if !a.away(r, &im.File) {
-		err = im.View(ctx, func(s *slide.Slide, _ tiles.Lease) error {
+		err = im.View(ctx, func(s *slide.Slide, _ tile.Lease) error {
 			p = iiifPicture(s)
 			return nil
 		})
@@ -146,7 +146,7 @@ func (a *API) shape(r *http.Request, im *tiles.Image) (p iiif.Picture, err error
 	}
 	known, err := a.Catalog.Image(ctx, im.File.ID)
 	if errors.Is(err, catalog.ErrNotFound) {
-		return p, explained(tiles.ErrNoImage)
+		return p, explained(tile.ErrNoImage)
 	} else if err != nil {
 		return p, a.plain(ctx, err)
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // nobody knows nobody: what its gate lets in is let in by a pass or link.
@@ -37,7 +37,7 @@ func (nobody) Check(_ context.Context, _ auth.Credential, questions []auth.Quest
 // Keys are nil without access control.
 func (st *site) tileServer(keys *auth.Keys) string {
 	st.t.Helper()
-	server := tiles.New(tiles.Options{Make: st.api.Maker.Tile, Blank: render.Blank})
+	server := tile.New(tile.Options{Make: st.api.Maker.Tile, Blank: render.Blank})
 	st.t.Cleanup(server.Close)
 	f := &feed.Feed{Catalog: st.api.Catalog, Tiles: server, Log: st.api.Log}
 	if err := f.Load(st.t.Context()); err != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
@@ -58,7 +58,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	maker := made.New(made.Options{Cache: cache})
-	server := tiles.New(tiles.Options{Make: maker.Tile, Blank: render.Blank})
+	server := tile.New(tile.Options{Make: maker.Tile, Blank: render.Blank})
 	t.Cleanup(server.Close)
 	st := &site{t: t, dir: dir, database: database}
 	st.admin.Store(true)

@@ -14,14 +14,14 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/loop"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
 // A Feed copies from a catalog to a tile server.
 type Feed struct {
 	Catalog *catalog.Catalog
-	Tiles   *tiles.Server
+	Tiles   *tile.Server
 	Log     *slog.Logger
 	// Renamed, if not nil, is told of an image that another application knows under
 	// another id than before: what it has said of who may see it was said of the other.
@@ -33,7 +33,7 @@ type Feed struct {
 	// Loops, if not nil, shows whether the catalog is followed.
 	Loops *loop.Set
 
-	stores map[string]*tiles.Store
+	stores map[string]*tile.Store
 	places map[string]*catalog.Store // the same, for the paths of files
 	since  int64
 }
@@ -75,7 +75,7 @@ func (f *Feed) loadStores(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("feed: stores: %w", err)
 	}
-	fresh, places := map[string]*tiles.Store{}, map[string]*catalog.Store{}
+	fresh, places := map[string]*tile.Store{}, map[string]*catalog.Store{}
 	changed := false
 	for i := range list {
 		s := tilesStore(&list[i])
@@ -123,7 +123,7 @@ func (f *Feed) apply(im *catalog.Change) {
 		return
 	}
 	was, err := f.Tiles.Image(im.ID)
-	f.Tiles.Put(tiles.File{ID: im.ID, Store: s, Path: f.path(im), Name: im.FileName, Revision: im.Revision, Identity: im.Identity, ExternalID: im.ExternalID})
+	f.Tiles.Put(tile.File{ID: im.ID, Store: s, Path: f.path(im), Name: im.FileName, Revision: im.Revision, Identity: im.Identity, ExternalID: im.ExternalID})
 	if f.Renamed != nil && err == nil && was.File.ExternalID != im.ExternalID {
 		f.Renamed(im.ID)
 	}
@@ -138,8 +138,8 @@ func (f *Feed) path(im *catalog.Change) string {
 	return im.Path
 }
 
-func tilesStore(s *catalog.Store) *tiles.Store {
-	t := &tiles.Store{ID: s.ID, Root: s.Root, Background: Color(s.Background), Origin: slide.Origin(s.Origin), Public: s.Public, HideLabels: s.HideLabels}
+func tilesStore(s *catalog.Store) *tile.Store {
+	t := &tile.Store{ID: s.ID, Root: s.Root, Background: Color(s.Background), Origin: slide.Origin(s.Origin), Public: s.Public, HideLabels: s.HideLabels}
 	if t.Origin == "" {
 		t.Origin = slide.TopLeft
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -25,7 +25,7 @@ type site struct {
 	*catalog.Catalog
 	url   string
 	feed  *feed.Feed
-	tiles *tiles.Server
+	tiles *tile.Server
 	store string
 }
 
@@ -33,7 +33,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	st := &site{t: t, url: "sqlite:" + filepath.Join(t.TempDir(), "catalog.db")}
 	st.Catalog = st.open()
-	st.tiles = tiles.New(tiles.Options{})
+	st.tiles = tile.New(tile.Options{})
 	t.Cleanup(st.tiles.Close)
 	st.feed = &feed.Feed{Catalog: st.Catalog, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
 	s, err := st.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: "/slides", Background: "#f0e0d0", Origin: "bottom-left", Public: true})
@@ -82,9 +82,9 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := tiles.File{
+	want := tile.File{
 		ID: im.ID, Path: "a/b.tiff", Name: "b.tiff", Revision: "r1", Identity: fsx.Identity{Ino: 7, Size: 10},
-		Store: &tiles.Store{ID: st.store, Root: "/slides", Background: color.RGBA{0xf0, 0xe0, 0xd0, 255}, Origin: slide.BottomLeft, Public: true},
+		Store: &tile.Store{ID: st.store, Root: "/slides", Background: color.RGBA{0xf0, 0xe0, 0xd0, 255}, Origin: slide.BottomLeft, Public: true},
 	}
 	if diff := cmp.Diff(want, got.File); diff != "" {
 		t.Errorf("file (-want +got):\n%s", diff)
@@ -171,7 +171,7 @@ func TestMany(t *testing.T) {
 func TestStoreChanged(t *testing.T) {
 	st := newSite(t)
 	im := st.put(st.Catalog, "a.tiff", catalog.Available)
-	store := func() *tiles.Store {
+	store := func() *tile.Store {
 		t.Helper()
 		st.load()
 		got, err := st.tiles.Image(im.ID)

@@ -17,7 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -26,10 +26,10 @@ import (
 func tileServer(t *testing.T, c *catalog.Catalog, changed func(string)) http.Handler {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	s := tiles.New(tiles.Options{
+	s := tile.New(tile.Options{
 		Changed: changed, Log: log,
 		Blank: func(int, int, color.RGBA) ([]byte, error) { return nil, nil },
-		Make:  func(context.Context, tiles.Made) ([]byte, error) { return nil, tiles.ErrBusy },
+		Make:  func(context.Context, tile.Made) ([]byte, error) { return nil, tile.ErrBusy },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup

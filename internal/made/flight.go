@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 
 // start has a picture made on a goroutine of its own, which stays if the work never
 // returns.
-func (k *Maker) start(ctx context.Context, lease tiles.Lease, work func(context.Context) ([]byte, error)) *flight {
+func (k *Maker) start(ctx context.Context, lease tile.Lease, work func(context.Context) ([]byte, error)) *flight {
 	ctx, stop := context.WithTimeout(ctx, k.o.Timeout)
 	f := &flight{done: make(chan struct{}), late: ctx.Done(), wanted: 1, stop: stop}
 	release := func() {}
@@ -63,7 +63,7 @@ func (f *flight) wait(ctx context.Context) ([]byte, error) {
 // work makes a picture of a store on a worker.
 func (k *Maker) work(ctx context.Context, store string, build func(context.Context) ([]byte, error)) ([]byte, error) {
 	if k.away(store) {
-		return nil, tiles.ErrAway
+		return nil, tile.ErrAway
 	}
 	if err := k.begin(ctx); err != nil {
 		return nil, err
@@ -72,12 +72,12 @@ func (k *Maker) work(ctx context.Context, store string, build func(context.Conte
 }
 
 // limited makes a picture, and calls free once: when it has ended, or when it has been at
-// work for [workTime]. The error is [tiles.ErrAway] if too many of the store are at work
+// work for [workTime]. The error is [tile.ErrAway] if too many of the store are at work
 // for longer than that.
 func (k *Maker) limited(ctx context.Context, store string, free func(), build func(context.Context) ([]byte, error)) ([]byte, error) {
 	defer k.watch(store, free)()
 	if k.away(store) { // while it waited for its worker
-		return nil, tiles.ErrAway
+		return nil, tile.ErrAway
 	}
 	ctx, end := k.o.Memory.Begin(ctx, k.o.Patience)
 	defer end()

@@ -16,7 +16,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -60,25 +60,25 @@ func mounted(t *testing.T, path string) (*mount, *slide.Slide) {
 }
 
 // A making makes the nth picture of a slide, each a different one.
-type making func(ctx context.Context, k *Maker, s *slide.Slide, lease tiles.Lease, n int) ([]byte, error)
+type making func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error)
 
-func made(s *slide.Slide, lease tiles.Lease) tiles.Made {
-	return tiles.Made{Slide: s, Revision: "rev-" + lease.Store, Lease: lease}
+func made(s *slide.Slide, lease tile.Lease) tile.Made {
+	return tile.Made{Slide: s, Revision: "rev-" + lease.Store, Lease: lease}
 }
 
 var makings = map[string]making{
-	"tile": func(ctx context.Context, k *Maker, s *slide.Slide, lease tiles.Lease, n int) ([]byte, error) {
+	"tile": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
 		m := made(s, lease)
 		m.Width, m.Height = 10*n, 10
 		return k.Tile(ctx, m)
 	},
-	"thumbnail": func(ctx context.Context, k *Maker, s *slide.Slide, lease tiles.Lease, n int) ([]byte, error) {
+	"thumbnail": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
 		return k.Thumbnail(ctx, "rev-"+lease.Store, s, 50+n, 50, color.RGBA{A: 255}, lease)
 	},
-	"region": func(ctx context.Context, k *Maker, s *slide.Slide, lease tiles.Lease, n int) ([]byte, error) {
+	"region": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
 		return k.Region(ctx, made(s, lease), Region{Part: image.Rect(0, 0, 100*n, 100), Width: 50, Height: 50})
 	},
-	"stored picture": func(ctx context.Context, k *Maker, s *slide.Slide, lease tiles.Lease, _ int) ([]byte, error) {
+	"stored picture": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, _ int) ([]byte, error) {
 		return k.Associated(ctx, "rev-"+lease.Store, s, "macro", lease)
 	},
 }
@@ -105,8 +105,8 @@ func testHangingStore(t *testing.T, path string, make making) {
 	_, near := mounted(t, path)
 	m, far := mounted(t, path)
 	var held atomic.Int64
-	lease := func(store string) tiles.Lease {
-		return tiles.Lease{Store: store, Current: func() bool { return true }, Hold: func() (release func()) {
+	lease := func(store string) tile.Lease {
+		return tile.Lease{Store: store, Current: func() bool { return true }, Hold: func() (release func()) {
 			held.Add(1)
 			return func() { held.Add(-1) }
 		}}
@@ -127,11 +127,11 @@ func testHangingStore(t *testing.T, path string, make making) {
 	if err := makeNear(1); err != nil {
 		t.Errorf("another store, once the workers were taken away: %v", err)
 	}
-	if err := makeFar(9); !errors.Is(err, tiles.ErrAway) || time.Since(began) != workTime {
-		t.Errorf("another picture: %v after %v, want %v at once", err, time.Since(began)-workTime, tiles.ErrAway)
+	if err := makeFar(9); !errors.Is(err, tile.ErrAway) || time.Since(began) != workTime {
+		t.Errorf("another picture: %v after %v, want %v at once", err, time.Since(began)-workTime, tile.ErrAway)
 	}
 	for range maxAbandoned {
-		if err := <-answers; !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != k.o.Timeout || tiles.Explain(err).RetryAfter == 0 {
+		if err := <-answers; !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != k.o.Timeout || tile.Explain(err).RetryAfter == 0 {
 			t.Errorf("those who wait: %v after %v, want that it took too long after %v", err, time.Since(began), k.o.Timeout)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/render"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -81,15 +81,15 @@ func New(o Options) *Maker {
 	return &Maker{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}, abandoned: map[string]int{}}
 }
 
-// Tile makes what m describes. It is the Make of [tiles.Options].
-func (k *Maker) Tile(ctx context.Context, m tiles.Made) ([]byte, error) {
+// Tile makes what m describes. It is the Make of [tile.Options].
+func (k *Maker) Tile(ctx context.Context, m tile.Made) ([]byte, error) {
 	return k.keep(ctx, m.Revision+"-"+tileKey(&m), m.Lease, func(ctx context.Context) ([]byte, error) {
 		return k.tile(ctx, &m)
 	})
 }
 
 // Thumbnail draws the whole slide to fit into width × height pixels.
-func (k *Maker) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, lease tiles.Lease) ([]byte, error) {
+func (k *Maker) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, lease tile.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-thumbnail-%dx%d", revision, width, height)
 	return k.keep(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
 		return render.Thumbnail(ctx, s, width, height, back)
@@ -97,7 +97,7 @@ func (k *Maker) Thumbnail(ctx context.Context, revision string, s *slide.Slide, 
 }
 
 // Preview draws the label beside the macro, height pixels high.
-func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, height int, lease tiles.Lease) ([]byte, error) {
+func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, height int, lease tile.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-preview-%d", revision, height)
 	return k.keep(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
 		return render.Preview(ctx, s, height)
@@ -107,7 +107,7 @@ func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, he
 // Associated returns an associated image as one JPEG: as stored if it is one,
 // else joined from its strips, or for a label that is missing made from the
 // barcode.
-func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, lease tiles.Lease) ([]byte, error) {
+func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
 	if kind != "label" {
 		if b, err := k.storedJPEG(ctx, s, kind, lease); b != nil || err != nil {
 			return b, err
@@ -132,7 +132,7 @@ func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide,
 
 // storedJPEG returns an associated image that is stored as one JPEG, nil if it is stored
 // otherwise. It needs no worker.
-func (k *Maker) storedJPEG(ctx context.Context, s *slide.Slide, kind string, lease tiles.Lease) ([]byte, error) {
+func (k *Maker) storedJPEG(ctx context.Context, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
 	f := k.start(ctx, lease, func(ctx context.Context) ([]byte, error) {
 		return k.limited(ctx, lease.Store, func() {}, func(ctx context.Context) ([]byte, error) {
 			p, err := render.ReadAssociated(ctx, s, kind)
@@ -146,13 +146,13 @@ func (k *Maker) storedJPEG(ctx context.Context, s *slide.Slide, kind string, lea
 	return f.wait(ctx)
 }
 
-// refused turns the errors of memory into those of package tiles.
+// refused turns the errors of memory into those of package tile.
 func refused(err error) error {
 	switch {
 	case errors.Is(err, render.ErrBusy):
-		return tiles.ErrBusy
+		return tile.ErrBusy
 	case errors.Is(err, render.ErrTooLarge):
-		return fmt.Errorf("%w: %w", tiles.ErrTooLarge, err)
+		return fmt.Errorf("%w: %w", tile.ErrTooLarge, err)
 	}
 	return err
 }
@@ -172,7 +172,7 @@ type Region struct {
 }
 
 // Region draws a part of a slide. It is not kept: there are too many different ones.
-func (k *Maker) Region(ctx context.Context, m tiles.Made, r Region) ([]byte, error) {
+func (k *Maker) Region(ctx context.Context, m tile.Made, r Region) ([]byte, error) {
 	f := k.start(ctx, m.Lease, func(ctx context.Context) ([]byte, error) {
 		return k.work(ctx, m.Store, func(ctx context.Context) ([]byte, error) { return k.region(ctx, m, r) })
 	})
@@ -181,7 +181,7 @@ func (k *Maker) Region(ctx context.Context, m tiles.Made, r Region) ([]byte, err
 }
 
 // region draws a part of a slide.
-func (k *Maker) region(ctx context.Context, m tiles.Made, r Region) ([]byte, error) {
+func (k *Maker) region(ctx context.Context, m tile.Made, r Region) ([]byte, error) {
 	img, err := render.Region(ctx, m.Slide, r.Part, r.Halved, r.Width, r.Height, render.Options{
 		Quality: k.o.Quality, Background: m.Back,
 		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) { return k.zoom(ctx, &m, z, x, y) },
@@ -204,7 +204,7 @@ func (k *Maker) region(ctx context.Context, m tiles.Made, r Region) ([]byte, err
 
 // keep returns the picture of that key, made if it is not kept. The picture of a
 // file that changed meanwhile is thrown away.
-func (k *Maker) keep(ctx context.Context, key string, lease tiles.Lease, build func(context.Context) ([]byte, error)) ([]byte, error) {
+func (k *Maker) keep(ctx context.Context, key string, lease tile.Lease, build func(context.Context) ([]byte, error)) ([]byte, error) {
 	key += "-" + generation
 	if b := k.o.Cache.Get(key); b != nil {
 		return b, nil
@@ -216,7 +216,7 @@ func (k *Maker) keep(ctx context.Context, key string, lease tiles.Lease, build f
 				return nil, err
 			}
 			if !lease.Current() {
-				return nil, tiles.ErrChanged
+				return nil, tile.ErrChanged
 			}
 			k.o.Cache.Put(key, b)
 			return b, nil
@@ -227,7 +227,7 @@ func (k *Maker) keep(ctx context.Context, key string, lease tiles.Lease, build f
 }
 
 // join has the picture of that key made, if nobody has yet.
-func (k *Maker) join(ctx context.Context, key string, lease tiles.Lease, work func(context.Context) ([]byte, error)) *flight {
+func (k *Maker) join(ctx context.Context, key string, lease tile.Lease, work func(context.Context) ([]byte, error)) *flight {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if f := k.flights[key]; f != nil {
@@ -267,12 +267,12 @@ func (k *Maker) leave(key string, f *flight) {
 	k.forget(key, f)
 }
 
-// begin waits for a worker, or returns [tiles.ErrBusy] when too many wait, or when it
+// begin waits for a worker, or returns [tile.ErrBusy] when too many wait, or when it
 // takes too long.
 func (k *Maker) begin(ctx context.Context) error {
 	if k.waiting.Add(1) > int64(k.o.Waiting) {
 		k.waiting.Add(-1)
-		return tiles.ErrBusy
+		return tile.ErrBusy
 	}
 	defer k.waiting.Add(-1)
 	t := time.NewTimer(k.o.Patience)
@@ -281,7 +281,7 @@ func (k *Maker) begin(ctx context.Context) error {
 	case k.workers <- struct{}{}:
 		return nil
 	case <-t.C:
-		return tiles.ErrBusy
+		return tile.ErrBusy
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -291,7 +291,7 @@ func (k *Maker) begin(ctx context.Context) error {
 func (k *Maker) Waiting() int { return int(k.waiting.Load()) }
 
 // tile makes a tile. The tiles it is made from are kept too.
-func (k *Maker) tile(ctx context.Context, m *tiles.Made) ([]byte, error) {
+func (k *Maker) tile(ctx context.Context, m *tile.Made) ([]byte, error) {
 	switch {
 	case m.Shrink:
 		return render.Scaled(ctx, m.Slide, m.Width, m.Height, m.Back)
@@ -304,7 +304,7 @@ func (k *Maker) tile(ctx context.Context, m *tiles.Made) ([]byte, error) {
 }
 
 // zoom returns the tile of a zoom: as stored, kept, or made.
-func (k *Maker) zoom(ctx context.Context, m *tiles.Made, z, x, y int) ([]byte, error) {
+func (k *Maker) zoom(ctx context.Context, m *tile.Made, z, x, y int) ([]byte, error) {
 	zoom := &m.Slide.Zooms[z]
 	if zoom.Level >= 0 && m.Slide.Levels[zoom.Level].Layout.Codec == slide.JPEG {
 		if err := render.Take(ctx, m.Slide.TileBytes(zoom.Level, x, y)); err != nil {
@@ -333,7 +333,7 @@ func (k *Maker) zoom(ctx context.Context, m *tiles.Made, z, x, y int) ([]byte, e
 
 // edge cuts a tile to the picture: the blocks of the JPEG as they are where the
 // stream allows it, else decoded and encoded.
-func (k *Maker) edge(ctx context.Context, m *tiles.Made) ([]byte, error) {
+func (k *Maker) edge(ctx context.Context, m *tile.Made) ([]byte, error) {
 	b, err := k.zoom(ctx, m, m.Zoom, m.X, m.Y)
 	if err != nil {
 		return nil, err
@@ -350,7 +350,7 @@ func (k *Maker) edge(ctx context.Context, m *tiles.Made) ([]byte, error) {
 }
 
 // level decodes a tile of a stored level and encodes it as a JPEG.
-func (k *Maker) level(ctx context.Context, m *tiles.Made) ([]byte, error) {
+func (k *Maker) level(ctx context.Context, m *tile.Made) ([]byte, error) {
 	if err := render.Take(ctx, m.Slide.TileBytes(m.Level, m.X, m.Y)); err != nil {
 		return nil, err
 	}
@@ -366,7 +366,7 @@ func (k *Maker) level(ctx context.Context, m *tiles.Made) ([]byte, error) {
 	return render.EncodeJPEG(img, k.o.Quality)
 }
 
-func tileKey(m *tiles.Made) string {
+func tileKey(m *tile.Made) string {
 	key := fmt.Sprintf("z%d-%d-%d", m.Zoom, m.X, m.Y)
 	if m.Zoom < 0 {
 		key = fmt.Sprintf("l%d-%d-%d", m.Level, m.X, m.Y)

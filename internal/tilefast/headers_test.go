@@ -6,7 +6,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // What this adapter answers itself has the headers that all answers have, and tells only
@@ -27,7 +27,7 @@ func TestSecurityHeaders(t *testing.T) {
 		{"says a stranger", nil, "https", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := tiles.New(tiles.Options{})
+			s := tile.New(tile.Options{})
 			defer s.Close()
 			r, err := http.NewRequestWithContext(t.Context(), "GET", serve(t, &tilefast.Handler{Tiles: s, Proxies: tt.proxies})+"/api/v1/images/a/tiles/0/0/0", nil)
 			if err != nil {

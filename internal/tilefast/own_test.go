@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // What is kept of a request must not become part of the next one on the connection.
@@ -17,7 +17,7 @@ func TestRequestsKeepTheirStrings(t *testing.T) {
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kept = append(kept, []string{r.Method, r.Host, r.RequestURI, r.URL.Path, r.URL.RawQuery, r.Header.Get("X-Name")})
 	})
-	s := tiles.New(tiles.Options{})
+	s := tile.New(tile.Options{})
 	t.Cleanup(s.Close)
 	base := serve(t, &tilefast.Handler{Tiles: s, Next: next})
 	var want [][]string

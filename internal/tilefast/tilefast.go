@@ -19,12 +19,12 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // A Handler answers the routes of tiles and hands everything else to Next.
 type Handler struct {
-	Tiles *tiles.Server
+	Tiles *tile.Server
 	Next  http.Handler // nil: 404
 	// Gate says whether the caller may have the tiles of an image; if it is nil,
 	// everybody may.
@@ -120,9 +120,9 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 		s.fail(ctx, nil, errAddress)
 		return
 	}
-	var req tiles.Request
+	var req tile.Request
 	uri := ctx.URI()
-	if !tiles.Parse(text(uri.Path()), text(uri.QueryString()), &req) {
+	if !tile.Parse(text(uri.Path()), text(uri.QueryString()), &req) {
 		s.other(ctx)
 		return
 	}
@@ -141,7 +141,7 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 }
 
 // answer answers with a tile or with a problem.
-func (s *server) answer(ctx *fasthttp.RequestCtx, req *tiles.Request) {
+func (s *server) answer(ctx *fasthttp.RequestCtx, req *tile.Request) {
 	if id := ctx.Request.Header.Peek(httperr.RequestIDHeader); len(id) > 0 && httperr.SaneRequestID(text(id)) {
 		ctx.Response.Header.SetBytesV(httperr.RequestIDHeader, id)
 	}
@@ -157,7 +157,7 @@ func (s *server) answer(ctx *fasthttp.RequestCtx, req *tiles.Request) {
 }
 
 // serve answers with one tile, or returns why not before anything is written.
-func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.Request) error {
+func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Request) error {
 	im, byFile, err := s.Tiles.Find(req)
 	if err := s.policy(ctx, req.ByFile && (s.Gate != nil || byFile || err != nil)); err != nil {
 		return err
@@ -225,7 +225,7 @@ func (s *server) policy(ctx *fasthttp.RequestCtx, named bool) error {
 
 // allow reports whether the answer is the caller's own, or returns why they get none.
 // What was found, or the error of that, is nothing a stranger may learn of.
-func (s *server) allow(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.Request, im *tiles.Image, byFile bool, found error) (private bool, err error) {
+func (s *server) allow(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Request, im *tile.Image, byFile bool, found error) (private bool, err error) {
 	target := auth.Target{Known: found == nil, Named: req.Image, InStore: req.Store, Names: req.ByFile, ByFile: byFile}
 	if f := s.Tiles.Subject(im); f != nil {
 		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
@@ -239,7 +239,7 @@ func (s *server) allow(c context.Context, ctx *fasthttp.RequestCtx, req *tiles.R
 	from := s.Gate.Credential(text(head.Peek("Authorization")), text(head.Peek("Cookie")), text(ctx.URI().QueryString()))
 	switch err := s.Gate.Tile(c, from, &target); {
 	case errors.Is(err, auth.ErrUnknown):
-		return true, tiles.ErrNoImage
+		return true, tile.ErrNoImage
 	case err != nil:
 		return true, err
 	}
@@ -253,7 +253,7 @@ const answerKey = "tile"
 
 // release gives an answer's buffer back once fasthttp is done with the response:
 // it closes user values that are closers when it resets the request.
-type release struct{ a tiles.Answer }
+type release struct{ a tile.Answer }
 
 func (r *release) Close() error {
 	r.a.Release()
@@ -273,13 +273,13 @@ func (s *server) rescue(ctx *fasthttp.RequestCtx) {
 }
 
 // fail answers with a problem, and logs what the operator must know.
-func (s *server) fail(ctx *fasthttp.RequestCtx, req *tiles.Request, err error) {
+func (s *server) fail(ctx *fasthttp.RequestCtx, req *tile.Request, err error) {
 	id := requestID(ctx)
 	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		s.problem(ctx, id, e.Status, e.Detail, e.RetryAfter)
 		return
 	}
-	p := tiles.Explain(err)
+	p := tile.Explain(err)
 	if p.Status >= 500 && s.Log != nil && req != nil {
 		s.Log.LogAttrs(context.Background(), slog.LevelError, "tile not served", slog.Int("status", p.Status), req.LogAttr(), slog.String("request", id), slog.Any("err", err))
 	}

@@ -7,22 +7,22 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
 func TestAdapter(t *testing.T) {
-	tiletest.Run(t, func(t *testing.T, s *tiles.Server) string { return serve(t, &tilefast.Handler{Tiles: s}) })
+	tiletest.Run(t, func(t *testing.T, s *tile.Server) string { return serve(t, &tilefast.Handler{Tiles: s}) })
 }
 
 func TestAccess(t *testing.T) {
-	tiletest.RunGated(t, func(t *testing.T, s *tiles.Server, g *auth.Gate) string {
+	tiletest.RunGated(t, func(t *testing.T, s *tile.Server, g *auth.Gate) string {
 		return serve(t, &tilefast.Handler{Tiles: s, Gate: g})
 	})
 }
 
 func TestServer(t *testing.T) {
-	tiletest.RunServer(t, func(t *testing.T, s *tiles.Server, origins ...string) string {
+	tiletest.RunServer(t, func(t *testing.T, s *tile.Server, origins ...string) string {
 		cors := new(httperr.LiveCORS)
 		cors.Store(&httperr.CORS{Origins: origins})
 		return serve(t, &tilefast.Handler{Tiles: s, CORS: cors})

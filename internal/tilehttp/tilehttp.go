@@ -13,12 +13,12 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // A Handler answers the routes of tiles and hands everything else to Next.
 type Handler struct {
-	Tiles *tiles.Server
+	Tiles *tile.Server
 	Next  http.Handler // nil: 404
 	// Gate says whether the caller may have the tiles of an image; if it is nil,
 	// everybody may.
@@ -26,7 +26,7 @@ type Handler struct {
 	// SendOn, if not nil, is asked to send a caller, who may see the tile, to the server
 	// that has the image's file; byFile tells that they named the file. It reports whether
 	// it did.
-	SendOn func(w http.ResponseWriter, r *http.Request, f *tiles.File, byFile bool) bool
+	SendOn func(w http.ResponseWriter, r *http.Request, f *tile.File, byFile bool) bool
 	// Timeout bounds the making of one tile, 30 s if 0.
 	Timeout time.Duration
 	// Observe, if not nil, is told of each answer to a request for a tile: its status,
@@ -51,8 +51,8 @@ var (
 
 // ServeHTTP answers a tile request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var req tiles.Request
-	if !tiles.Parse(r.URL.Path, r.URL.RawQuery, &req) {
+	var req tile.Request
+	if !tile.Parse(r.URL.Path, r.URL.RawQuery, &req) {
 		h.next(w, r)
 		return
 	}
@@ -71,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer answers with a tile or with a problem.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *tiles.Request) (status, bytes int) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *tile.Request) (status, bytes int) {
 	if h.Trace != nil {
 		ctx, end := h.Trace(r.Context(), r.Header.Get("Traceparent"))
 		defer func() { end(status) }()
@@ -96,7 +96,7 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve answers with one tile, or returns why not before anything is written.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tiles.Request) (status, bytes int, err error) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tile.Request) (status, bytes int, err error) {
 	im, byFile, err := h.Tiles.Find(req)
 	if err := h.policy(w, r, req.ByFile && (h.Gate != nil || byFile || err != nil)); err != nil {
 		return 0, 0, err
@@ -164,7 +164,7 @@ func (h *Handler) policy(w http.ResponseWriter, r *http.Request, named bool) err
 
 // allow reports whether the answer is the caller's own, or returns why they get none.
 // What was found, or the error of that, is nothing a stranger may learn of.
-func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tiles.Request, im *tiles.Image, byFile bool, found error) (private bool, err error) {
+func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tile.Request, im *tile.Image, byFile bool, found error) (private bool, err error) {
 	target := auth.Target{Known: found == nil, Named: req.Image, InStore: req.Store, Names: req.ByFile, ByFile: byFile}
 	if f := h.Tiles.Subject(im); f != nil {
 		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
@@ -182,7 +182,7 @@ func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 	c := h.Gate.FromRequest(r)
 	switch err := h.Gate.Tile(r.Context(), c, &target); {
 	case errors.Is(err, auth.ErrUnknown):
-		return true, tiles.ErrNoImage
+		return true, tile.ErrNoImage
 	case err != nil:
 		return true, err
 	}
@@ -194,7 +194,7 @@ func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tiles.Reque
 
 // fail answers with a problem, and logs what the operator must know: ids and
 // numbers, never a file's name.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Request, err error) (status int) {
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tile.Request, err error) (status int) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return statusGone
 	}
@@ -203,7 +203,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tiles.Reques
 		httperr.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter) // not logged: thousands may wait for a central server
 		return e.Status
 	}
-	p := tiles.Explain(err)
+	p := tile.Explain(err)
 	if p.Status >= 500 && h.Log != nil {
 		h.Log.LogAttrs(r.Context(), slog.LevelError, "tile not served", slog.Int("status", p.Status), req.LogAttr(), slog.String("request", httperr.RequestID(r.Context())), slog.Any("err", err))
 	}

@@ -10,12 +10,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
 func TestAdapter(t *testing.T) {
-	tiletest.Run(t, func(t *testing.T, s *tiles.Server) string {
+	tiletest.Run(t, func(t *testing.T, s *tile.Server) string {
 		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s})
 		t.Cleanup(srv.Close)
 		return srv.URL
@@ -23,7 +23,7 @@ func TestAdapter(t *testing.T) {
 }
 
 func TestAccess(t *testing.T) {
-	tiletest.RunGated(t, func(t *testing.T, s *tiles.Server, g *auth.Gate) string {
+	tiletest.RunGated(t, func(t *testing.T, s *tile.Server, g *auth.Gate) string {
 		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s, Gate: g})
 		t.Cleanup(srv.Close)
 		return srv.URL
@@ -31,7 +31,7 @@ func TestAccess(t *testing.T) {
 }
 
 func TestServer(t *testing.T) {
-	tiletest.RunServer(t, func(t *testing.T, s *tiles.Server, origins ...string) string {
+	tiletest.RunServer(t, func(t *testing.T, s *tile.Server, origins ...string) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestServer(t *testing.T) {
 }
 
 func BenchmarkAccess(b *testing.B) {
-	tiletest.BenchmarkAccess(b, func(s *tiles.Server, g *auth.Gate) http.Handler {
+	tiletest.BenchmarkAccess(b, func(s *tile.Server, g *auth.Gate) http.Handler {
 		return &tilehttp.Handler{Tiles: s, Gate: g}
 	})
 }

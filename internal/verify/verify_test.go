@@ -22,7 +22,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
@@ -35,7 +35,7 @@ type site struct {
 	*Verifier
 	syncer *ingest.Syncer
 	now    time.Time
-	tiles  *tiles.Server
+	tiles  *tile.Server
 	feed   *feed.Feed
 }
 
@@ -61,7 +61,7 @@ func newSite(t *testing.T, url string) *site {
 	st.store = s.ID
 	st.Verifier = &Verifier{Catalog: c, Log: slog.New(slog.NewTextHandler(&st.log, nil))}
 	st.syncer = &ingest.Syncer{Catalog: c, Now: func() time.Time { return st.now }}
-	st.tiles = tiles.New(tiles.Options{})
+	st.tiles = tile.New(tile.Options{})
 	t.Cleanup(st.tiles.Close)
 	st.feed = &feed.Feed{Catalog: c, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
 	return st
@@ -139,7 +139,7 @@ func (st *site) tile(id string) error {
 	if err != nil {
 		return err
 	}
-	a, err := im.Tile(st.t.Context(), &tiles.Address{Kind: tiles.ByLevel}, "")
+	a, err := im.Tile(st.t.Context(), &tile.Address{Kind: tile.ByLevel}, "")
 	if err == nil {
 		a.Release()
 	}
@@ -204,8 +204,8 @@ func TestStore(t *testing.T) {
 		if got := st.image("b.tiff"); got.State != catalog.Broken || got.Reason != r.Damaged[0].Reason || got.DamagedAt == nil {
 			t.Errorf("in the catalog: %s %q, damaged at %v, want %s %q", got.State, got.Reason, got.DamagedAt, catalog.Broken, r.Damaged[0].Reason)
 		}
-		if err := st.tile(damaged.ID); !errors.Is(err, tiles.ErrNoImage) || tiles.Explain(err).Status != 404 {
-			t.Errorf("a tile of a damaged slide: %v, want %v", err, tiles.ErrNoImage)
+		if err := st.tile(damaged.ID); !errors.Is(err, tile.ErrNoImage) || tile.Explain(err).Status != 404 {
+			t.Errorf("a tile of a damaged slide: %v, want %v", err, tile.ErrNoImage)
 		}
 		if r = st.verify(Options{}); r.Checked != 1 || len(r.Damaged) != 0 {
 			t.Errorf("after that: %+v, want 1 checked, and nothing newly damaged", r)

@@ -17,7 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/tilehttp"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -130,15 +130,15 @@ func serveAccess(ctx context.Context, kind, path, listen string) error {
 	return nil
 }
 
-func oneSlide(path string) (*tiles.Server, error) {
+func oneSlide(path string) (*tile.Server, error) {
 	identity, err := fsx.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	t := tiles.New(tiles.Options{})
-	t.Put(tiles.File{
+	t := tile.New(tile.Options{})
+	t.Put(tile.File{
 		ID: "bench", Path: filepath.Base(path), Name: filepath.Base(path), Revision: identity.Revision(), Identity: identity,
-		Store: &tiles.Store{ID: "st", Root: filepath.Dir(path), Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft},
+		Store: &tile.Store{ID: "st", Root: filepath.Dir(path), Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft},
 	})
 	return t, nil
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
 // StartGated serves a tile server through an adapter with access control, and returns
 // its base URL, no slash at its end.
-type StartGated func(t *testing.T, s *tiles.Server, g *auth.Gate) string
+type StartGated func(t *testing.T, s *tile.Server, g *auth.Gate) string
 
 // A people is an authority that knows by the token what each may do.
 type people struct {
@@ -64,7 +64,7 @@ func RunGated(t *testing.T, start StartGated) {
 	site.Add(t, "a", "a.tiff")
 	site.Add(t, "b", "b.tiff")
 	private := site.Store
-	site.Store = &tiles.Store{ID: "pub", Root: site.Dir, Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft, Public: true}
+	site.Store = &tile.Store{ID: "pub", Root: site.Dir, Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft, Public: true}
 	site.Add(t, "open", "open.tiff")
 	site.Store = private
 

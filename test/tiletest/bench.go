@@ -10,7 +10,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // generous lets everybody see everything, for a while.
@@ -26,7 +26,7 @@ func (generous) Check(_ context.Context, _ auth.Credential, questions []auth.Que
 
 // BenchmarkAccess measures the handler of a tile, without the network, with remembered
 // answers and without access control: the difference is what the check costs.
-func BenchmarkAccess(b *testing.B, handler func(s *tiles.Server, g *auth.Gate) http.Handler) {
+func BenchmarkAccess(b *testing.B, handler func(s *tile.Server, g *auth.Gate) http.Handler) {
 	site := NewSite(b)
 	write(b, synth.Philips{Seed: 1, Width: 1100, Height: 900}, filepath.Join(site.Dir, "a.tiff"))
 	site.Add(b, "a", "a.tiff")

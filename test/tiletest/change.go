@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -27,7 +27,7 @@ func replaced(t *testing.T, site *Site, base string) {
 		wait    time.Duration // until the server must know
 	}{
 		{"overwritten in place", overwrite, 0},
-		{"renamed over", func(t *testing.T, path, other string) { mustDo(t, os.Rename(other, path)) }, tiles.PathCheck + 200*time.Millisecond},
+		{"renamed over", func(t *testing.T, path, other string) { mustDo(t, os.Rename(other, path)) }, tile.PathCheck + 200*time.Millisecond},
 		{"truncated", func(t *testing.T, path, _ string) { mustDo(t, os.Truncate(path, 4096)) }, 0},
 		{"truncated and its time put back", func(t *testing.T, path, _ string) {
 			fi, err := os.Stat(path)
@@ -35,7 +35,7 @@ func replaced(t *testing.T, site *Site, base string) {
 			mustDo(t, os.Truncate(path, 4096))
 			mustDo(t, os.Chtimes(path, fi.ModTime(), fi.ModTime()))
 		}, 0},
-		{"removed", func(t *testing.T, path, _ string) { mustDo(t, os.Remove(path)) }, tiles.PathCheck + 200*time.Millisecond},
+		{"removed", func(t *testing.T, path, _ string) { mustDo(t, os.Remove(path)) }, tile.PathCheck + 200*time.Millisecond},
 	} {
 		t.Run(how.name, func(t *testing.T) {
 			path, other := filepath.Join(site.Dir, "r.tiff"), filepath.Join(site.Dir, "other.part")
@@ -163,11 +163,11 @@ func damaged(t *testing.T, site *Site, base string) {
 	site.Add(t, "d", "d.tiff")
 	s := site.Slides["d"]
 	x, y := firstTile(t, s)
-	tile, err := s.AppendTile(nil, 0, x, y)
+	stored, err := s.AppendTile(nil, 0, x, y)
 	mustDo(t, err)
 	b, err := os.ReadFile(path)
 	mustDo(t, err)
-	at := bytes.Index(b, tile[len(tile)-200:])
+	at := bytes.Index(b, stored[len(stored)-200:])
 	start := bytes.LastIndex(b[:at], []byte{0xff, 0xd8, 0xff})
 	if at < 0 || start < 0 {
 		t.Fatal("the tile's bytes are not found in its file")
@@ -186,7 +186,7 @@ func damaged(t *testing.T, site *Site, base string) {
 	if got := get(t, base+"/api/v1/images/d/tiles/0/0/0"); got.status != 200 {
 		t.Errorf("another tile of the damaged slide: status %d, want 200", got.status)
 	}
-	if got := get(t, fmt.Sprintf("%s/dzi/d_files/%d/%d_%d.jpg", base, tiles.DeepZoomLevels(s.Levels[0].Width, s.Levels[0].Height), x, y)); got.status != 502 {
+	if got := get(t, fmt.Sprintf("%s/dzi/d_files/%d/%d_%d.jpg", base, tile.DeepZoomLevels(s.Levels[0].Width, s.Levels[0].Height), x, y)); got.status != 502 {
 		t.Errorf("damaged tile by deep zoom: status %d, want 502", got.status)
 	}
 	site.Tiles.Delete("d")

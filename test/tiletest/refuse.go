@@ -15,13 +15,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 // StartServer serves a tile server as the program does, behind all that stands before its
 // adapter, with pages of origins allowed to read tiles. It returns the base URL, no slash
 // at its end.
-type StartServer func(t *testing.T, s *tiles.Server, origins ...string) string
+type StartServer func(t *testing.T, s *tile.Server, origins ...string) string
 
 // RunServer runs the part of the suite that is about what all answers have in common.
 func RunServer(t *testing.T, start StartServer) {

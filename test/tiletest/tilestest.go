@@ -1,4 +1,4 @@
-// Package tiletest is what every adapter of package tiles has to answer, over
+// Package tiletest is what every adapter of package tile has to answer, over
 // real HTTP and with real slides.
 package tiletest
 
@@ -24,15 +24,15 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
 // A Site is a tile server with slides, without its adapter.
 type Site struct {
-	Tiles  *tiles.Server
+	Tiles  *tile.Server
 	Dir    string
-	Store  *tiles.Store
+	Store  *tile.Store
 	Slides map[string]*slide.Slide // by image id, opened beside the server
 	told   chan string
 }
@@ -45,8 +45,8 @@ func NewSite(t testing.TB) *Site {
 		t.Fatal(err)
 	}
 	s := &Site{Dir: t.TempDir(), Slides: map[string]*slide.Slide{}, told: make(chan string, 100_000)}
-	s.Store = &tiles.Store{ID: "st", Root: s.Dir, Background: color.RGBA{250, 240, 230, 255}, Origin: slide.TopLeft}
-	s.Tiles = tiles.New(tiles.Options{
+	s.Store = &tile.Store{ID: "st", Root: s.Dir, Background: color.RGBA{250, 240, 230, 255}, Origin: slide.TopLeft}
+	s.Tiles = tile.New(tile.Options{
 		Make:    made.New(made.Options{Cache: cache}).Tile,
 		Blank:   render.Blank,
 		Changed: func(id string) { s.told <- id },
@@ -62,7 +62,7 @@ func (s *Site) Add(t testing.TB, id, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Tiles.Put(tiles.File{ID: id, Store: s.Store, Path: file, Name: file, Revision: identity.Revision(), Identity: identity})
+	s.Tiles.Put(tile.File{ID: id, Store: s.Store, Path: file, Name: file, Revision: identity.Revision(), Identity: identity})
 	f, err := os.Open(filepath.Join(s.Dir, file))
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func (s *Site) Add(t testing.TB, id, file string) {
 
 // Start serves a tile server through an adapter and returns its base URL, no
 // slash at its end.
-type Start func(t *testing.T, s *tiles.Server) string
+type Start func(t *testing.T, s *tile.Server) string
 
 // Run runs the suite.
 func Run(t *testing.T, start Start) {
@@ -193,7 +193,7 @@ func addresses(t *testing.T, site *Site, base string) {
 	rows := func(z int) int { return s.Zooms[z].Rows }
 	top := slide.Name(z, x, y, slide.TopLeft, rows)
 	bottom := slide.Name(z, x, y, slide.BottomLeft, rows)
-	dz := tiles.DeepZoomLevels(s.Levels[0].Width, s.Levels[0].Height)
+	dz := tile.DeepZoomLevels(s.Levels[0].Width, s.Levels[0].Height)
 	for _, path := range []string{
 		fmt.Sprintf("/api/v1/images/a/tiles/%d/%d/%d", z, x, y),
 		fmt.Sprintf("/api/v1/images/a/tiles/%d/%d/%d.jpg", z, x, y),
@@ -356,7 +356,7 @@ func notThere(t *testing.T, site *Site, base string) {
 func deepZoom(t *testing.T, site *Site, base string) {
 	s := site.Slides["a"]
 	w, h := s.Levels[0].Width, s.Levels[0].Height
-	for level := tiles.DeepZoomLevels(w, h); level >= 0; level-- {
+	for level := tile.DeepZoomLevels(w, h); level >= 0; level-- {
 		cols, rows := (w+511)/512, (h+511)/512
 		for y := range rows {
 			for x := range cols {

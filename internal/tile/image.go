@@ -1,4 +1,4 @@
-package tiles
+package tile
 
 import (
 	"context"
@@ -199,7 +199,7 @@ func (s *Server) blank(w, h int, c color.RGBA) ([]byte, error) {
 	}
 	b, err := s.o.Blank(w, h, c)
 	if err != nil {
-		return nil, fmt.Errorf("tiles: background of %d×%d: %w", w, h, err)
+		return nil, fmt.Errorf("tile: background of %d×%d: %w", w, h, err)
 	}
 	// Sizes come from files: a hostile pyramid must not fill the memory with them.
 	if s.blankCount.Add(1) <= 4096 {

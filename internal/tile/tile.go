@@ -1,4 +1,4 @@
-// Package tiles answers for the tile of a slide: which bytes it is, under which
+// Package tile answers for the tile of a slide: which bytes it is, under which
 // name caches may keep it, and whether the file they were read from is still
 // the one that was opened. It knows no HTTP library, no database and no queue:
 // which image lies in which file is put in from outside, and so is the making
@@ -8,7 +8,7 @@
 // atomic pointer its open slide, one positioned read fetches the bytes into a
 // pooled buffer, and one fstat proves that they belong to the revision they are
 // answered under.
-package tiles
+package tile
 
 import (
 	"context"
@@ -28,24 +28,24 @@ import (
 
 var (
 	// ErrNoImage: no image of that id can be served: unknown, or not available.
-	ErrNoImage = errors.New("tiles: no such image")
+	ErrNoImage = errors.New("tile: no such image")
 	// ErrAmbiguous: a file name stands for more than one image.
-	ErrAmbiguous = errors.New("tiles: several images have this file name")
+	ErrAmbiguous = errors.New("tile: several images have this file name")
 	// ErrOldRevision: the address names a revision that is not the current one.
-	ErrOldRevision = errors.New("tiles: not the current revision")
+	ErrOldRevision = errors.New("tile: not the current revision")
 	// ErrChanged: the file is no longer the one that was cataloged. Whatever was
 	// read of it is thrown away; it can be read again once it has been looked at.
-	ErrChanged = errors.New("tiles: the file changed")
+	ErrChanged = errors.New("tile: the file changed")
 	// ErrAway: the file cannot be opened at present, as when its disk is not mounted.
-	ErrAway = errors.New("tiles: the file is out of reach")
+	ErrAway = errors.New("tile: the file is out of reach")
 	// ErrUnreadable: the file is there and unchanged, and what should be in it
 	// cannot be read. It is never answered with a blank.
-	ErrUnreadable = errors.New("tiles: unreadable")
+	ErrUnreadable = errors.New("tile: unreadable")
 	// ErrTooLarge: the picture has more pixels than are decoded, or takes more memory
 	// than there is for that.
-	ErrTooLarge = errors.New("tiles: too large to be decoded")
+	ErrTooLarge = errors.New("tile: too large to be decoded")
 	// ErrBusy: too many tiles are being made, or slides opened, at once.
-	ErrBusy = errors.New("tiles: too busy")
+	ErrBusy = errors.New("tile: too busy")
 )
 
 // A Store is what the tiles of a store have in common.

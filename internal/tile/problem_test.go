@@ -1,4 +1,4 @@
-package tiles_test
+package tile_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
@@ -21,20 +21,20 @@ func TestExplain(t *testing.T) {
 		want   string // in the words
 		again  bool
 	}{
-		{tiles.ErrNoImage, 404, "no such image", false},
-		{tiles.ErrAmbiguous, 409, "by its id", false},
+		{tile.ErrNoImage, 404, "no such image", false},
+		{tile.ErrAmbiguous, 409, "by its id", false},
 		{slide.ErrNoTile, 404, "no such tile", false},
 		{slide.ErrNoAssociated, 404, "no such associated image", false},
-		{tiles.ErrOldRevision, 404, "not its current revision", false},
-		{tiles.ErrChanged, 503, "just changed", true},
-		{tiles.ErrAway, 503, "out of reach", true},
-		{tiles.ErrBusy, 503, "Try again", true},
+		{tile.ErrOldRevision, 404, "not its current revision", false},
+		{tile.ErrChanged, 503, "just changed", true},
+		{tile.ErrAway, 503, "out of reach", true},
+		{tile.ErrBusy, 503, "Try again", true},
 		{context.DeadlineExceeded, 503, "took too long", true},
-		{tiles.ErrUnreadable, 502, "damaged, or stored in a way that is not read here", false},
-		{fmt.Errorf("%w: %w", tiles.ErrUnreadable, &tiff.UnsupportedError{Msg: "secret"}), 502, "not read here", false},
+		{tile.ErrUnreadable, 502, "damaged, or stored in a way that is not read here", false},
+		{fmt.Errorf("%w: %w", tile.ErrUnreadable, &tiff.UnsupportedError{Msg: "secret"}), 502, "not read here", false},
 		{errors.New("secret"), 500, "in its log", false},
 	} {
-		p := tiles.Explain(fmt.Errorf("secret/path.tiff: %w", tt.err))
+		p := tile.Explain(fmt.Errorf("secret/path.tiff: %w", tt.err))
 		if p.Status != tt.status || !strings.Contains(p.Detail, tt.want) || strings.Contains(p.Detail, "secret") || (p.RetryAfter > 0) != tt.again {
 			t.Errorf("Explain(%v) = %+v, want status %d, %q, to be tried again: %v", tt.err, p, tt.status, tt.want, tt.again)
 		}
@@ -52,17 +52,17 @@ func TestMakersErrors(t *testing.T) {
 		{fmt.Errorf("%w: JPEG of 200 scans", unsupported), 502},
 		{&tiff.FormatError{Offset: 9, Msg: "cut"}, 502},
 		{&tiff.UnsupportedError{Offset: 9, Msg: "odd"}, 502},
-		{tiles.ErrBusy, 503},
+		{tile.ErrBusy, 503},
 		{context.DeadlineExceeded, 503},
 	} {
-		s, ids := serve(t, tiles.Options{Make: func(context.Context, tiles.Made) ([]byte, error) { return nil, tt.err }}, 1)
+		s, ids := serve(t, tile.Options{Make: func(context.Context, tile.Made) ([]byte, error) { return nil, tt.err }}, 1)
 		im, err := s.Image(ids[0])
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := im.Tile(t.Context(), &tiles.Address{Kind: tiles.DeepZoom, Z: 0}, "")
-		if !errors.Is(err, tt.err) || tiles.Explain(err).Status != tt.status || a.Body != nil {
-			t.Errorf("the maker fails with %v: %d bytes, %v, status %d; want %d and the reason", tt.err, len(a.Body), err, tiles.Explain(err).Status, tt.status)
+		a, err := im.Tile(t.Context(), &tile.Address{Kind: tile.DeepZoom, Z: 0}, "")
+		if !errors.Is(err, tt.err) || tile.Explain(err).Status != tt.status || a.Body != nil {
+			t.Errorf("the maker fails with %v: %d bytes, %v, status %d; want %d and the reason", tt.err, len(a.Body), err, tile.Explain(err).Status, tt.status)
 		}
 	}
 }

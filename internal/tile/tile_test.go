@@ -1,4 +1,4 @@
-package tiles_test
+package tile_test
 
 import (
 	"context"
@@ -15,21 +15,21 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tiles"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-var store = &tiles.Store{ID: "s", Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft}
+var store = &tile.Store{ID: "s", Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft}
 
 // serve returns a server that makes nothing, unless o says how, and n slides of the
 // same bytes.
-func serve(t testing.TB, o tiles.Options, n int) (*tiles.Server, []string) {
+func serve(t testing.TB, o tile.Options, n int) (*tile.Server, []string) {
 	t.Helper()
 	if o.Make == nil {
-		o.Make = func(context.Context, tiles.Made) ([]byte, error) { return nil, errors.New("nothing is made here") }
+		o.Make = func(context.Context, tile.Made) ([]byte, error) { return nil, errors.New("nothing is made here") }
 	}
 	o.Blank = func(int, int, color.RGBA) ([]byte, error) { return []byte("blank"), nil }
-	s := tiles.New(o)
+	s := tile.New(o)
 	t.Cleanup(s.Close)
 	first := filepath.Join(t.TempDir(), "0.tiff")
 	if _, err := (synth.Philips{Seed: 7, Width: 1100, Height: 900, TileSize: 256}).Write(first); err != nil {
@@ -50,19 +50,19 @@ func serve(t testing.TB, o tiles.Options, n int) (*tiles.Server, []string) {
 	var ids []string
 	for i, p := range paths {
 		id := fmt.Sprint("image", i)
-		s.Put(tiles.File{ID: id, Store: store, Path: p, Name: filepath.Base(p), Revision: identity.Revision(), Identity: identity})
+		s.Put(tile.File{ID: id, Store: store, Path: p, Name: filepath.Base(p), Revision: identity.Revision(), Identity: identity})
 		ids = append(ids, id)
 	}
 	return s, ids
 }
 
-func tile(t testing.TB, s *tiles.Server, id string) {
+func readTile(t testing.TB, s *tile.Server, id string) {
 	t.Helper()
 	im, err := s.Image(id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := im.Tile(t.Context(), &tiles.Address{}, "")
+	a, err := im.Tile(t.Context(), &tile.Address{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,13 +85,13 @@ func openFiles(t *testing.T) int {
 // those that were closed are closed.
 func TestBoundOfOpenFiles(t *testing.T) {
 	const bound = 5
-	s, ids := serve(t, tiles.Options{MaxFiles: bound}, 60)
+	s, ids := serve(t, tile.Options{MaxFiles: bound}, 60)
 	before := openFiles(t)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for _, id := range ids {
-				tile(t, s, id)
+				readTile(t, s, id)
 			}
 		})
 	}
@@ -110,9 +110,9 @@ func TestBoundOfOpenFiles(t *testing.T) {
 
 func TestBoundOfMemory(t *testing.T) {
 	const bound = 40 << 10
-	s, ids := serve(t, tiles.Options{MaxBytes: bound}, 50)
+	s, ids := serve(t, tile.Options{MaxBytes: bound}, 50)
 	for _, id := range ids {
-		tile(t, s, id)
+		readTile(t, s, id)
 	}
 	if st := s.Stats(); st.OpenBytes > bound || st.OpenFiles == 0 {
 		t.Errorf("%d slides hold %d bytes, the bound is %d", st.OpenFiles, st.OpenBytes, bound)
@@ -120,11 +120,11 @@ func TestBoundOfMemory(t *testing.T) {
 }
 
 func TestOpenedOnce(t *testing.T) {
-	s, ids := serve(t, tiles.Options{}, 1)
+	s, ids := serve(t, tile.Options{}, 1)
 	before := openFiles(t)
 	var wg sync.WaitGroup
 	for range 200 {
-		wg.Go(func() { tile(t, s, ids[0]) })
+		wg.Go(func() { readTile(t, s, ids[0]) })
 	}
 	wg.Wait()
 	if n := openFiles(t) - before; n != 1 {
@@ -137,13 +137,13 @@ func TestOpenedOnce(t *testing.T) {
 
 // The way of a stored tile allocates its ETag and no more than that.
 func TestTileAllocations(t *testing.T) {
-	s, ids := serve(t, tiles.Options{}, 1)
-	tile(t, s, ids[0])
+	s, ids := serve(t, tile.Options{}, 1)
+	readTile(t, s, ids[0])
 	im, err := s.Image(ids[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &tiles.Address{Z: 2, X: 1, Y: 1}
+	a := &tile.Address{Z: 2, X: 1, Y: 1}
 	n := testing.AllocsPerRun(200, func() {
 		ans, err := im.Tile(t.Context(), a, "")
 		if err != nil {
@@ -172,14 +172,14 @@ func raceEnabled() bool {
 // TestByNameInStore: a slide of the same name in another store changes nothing for whoever
 // asks in theirs, and tells them nothing.
 func TestByNameInStore(t *testing.T) {
-	s, ids := serve(t, tiles.Options{}, 1)
+	s, ids := serve(t, tile.Options{}, 1)
 	im, _ := s.Image(ids[0])
 	twin, other := im.File, *im.File.Store
 	other.ID = "other"
 	twin.ID, twin.Store = "twin", &other
 	ask := func() (got []string) {
 		for _, store := range []string{im.File.Store.ID, "other", "none", ""} {
-			found, byFile, err := s.Find(&tiles.Request{Store: store, Image: "0.tiff", ByFile: true})
+			found, byFile, err := s.Find(&tile.Request{Store: store, Image: "0.tiff", ByFile: true})
 			if err != nil {
 				got = append(got, err.Error())
 				continue
@@ -188,7 +188,7 @@ func TestByNameInStore(t *testing.T) {
 		}
 		return got
 	}
-	none, ambiguous := tiles.ErrNoImage.Error(), tiles.ErrAmbiguous.Error()
+	none, ambiguous := tile.ErrNoImage.Error(), tile.ErrAmbiguous.Error()
 	if d := cmp.Diff([]string{ids[0] + "true", none, none, ids[0] + "true"}, ask()); d != "" {
 		t.Errorf("one of the name:\n%s", d)
 	}
@@ -206,7 +206,7 @@ func TestByNameInStore(t *testing.T) {
 // TestNamesWhileTheyChange: names are looked up while images of the same name come and go
 // (for the race detector).
 func TestNamesWhileTheyChange(t *testing.T) {
-	s, ids := serve(t, tiles.Options{}, 1)
+	s, ids := serve(t, tile.Options{}, 1)
 	im, _ := s.Image(ids[0])
 	twin, other := im.File, *im.File.Store
 	other.ID = "other"
@@ -228,7 +228,7 @@ func TestNamesWhileTheyChange(t *testing.T) {
 }
 
 func TestByName(t *testing.T) {
-	s, ids := serve(t, tiles.Options{}, 2)
+	s, ids := serve(t, tile.Options{}, 2)
 	if im, err := s.ImageByName("", "0.tiff"); err != nil || im.File.ID != ids[0] {
 		t.Errorf("ImageByName = %v, %v", im, err)
 	}
@@ -236,7 +236,7 @@ func TestByName(t *testing.T) {
 	twin := im.File
 	twin.ID, twin.Name = "twin", "0.tiff"
 	s.Put(twin)
-	if _, err := s.ImageByName("", "0.tiff"); !errors.Is(err, tiles.ErrAmbiguous) {
+	if _, err := s.ImageByName("", "0.tiff"); !errors.Is(err, tile.ErrAmbiguous) {
 		t.Errorf("two images of one name: %v, want ErrAmbiguous", err)
 	}
 	s.Delete(ids[0])
@@ -244,7 +244,7 @@ func TestByName(t *testing.T) {
 		t.Errorf("after one went: %v, %v", im, err)
 	}
 	s.Delete("twin")
-	if _, err := s.ImageByName("", "0.tiff"); !errors.Is(err, tiles.ErrNoImage) {
+	if _, err := s.ImageByName("", "0.tiff"); !errors.Is(err, tile.ErrNoImage) {
 		t.Errorf("after both went: %v, want ErrNoImage", err)
 	}
 	if s.Len() != 1 {
@@ -254,20 +254,20 @@ func TestByName(t *testing.T) {
 
 // A slide whose disk is away is not a tile that does not exist.
 func TestAway(t *testing.T) {
-	s, ids := serve(t, tiles.Options{}, 1)
+	s, ids := serve(t, tile.Options{}, 1)
 	im, _ := s.Image(ids[0])
 	if err := os.Remove(im.File.Path); err != nil {
 		t.Fatal(err)
 	}
-	_, err := im.Tile(t.Context(), &tiles.Address{}, "")
-	if p := tiles.Explain(err); !errors.Is(err, tiles.ErrAway) || p.Status != 503 || p.RetryAfter == 0 {
+	_, err := im.Tile(t.Context(), &tile.Address{}, "")
+	if p := tile.Explain(err); !errors.Is(err, tile.ErrAway) || p.Status != 503 || p.RetryAfter == 0 {
 		t.Errorf("tile of a file that is away: %v, %+v; want ErrAway and 503", err, p)
 	}
 }
 
 // BenchmarkTile is a viewer's access: tiles of one open slide, all processors.
 func BenchmarkTile(b *testing.B) {
-	s, ids := serve(b, tiles.Options{}, 1)
+	s, ids := serve(b, tile.Options{}, 1)
 	im, err := s.Image(ids[0])
 	if err != nil {
 		b.Fatal(err)
@@ -276,7 +276,7 @@ func BenchmarkTile(b *testing.B) {
 	b.ResetTimer()
 	b.SetParallelism(max(1, 8/runtime.GOMAXPROCS(0)))
 	b.RunParallel(func(pb *testing.PB) {
-		a := &tiles.Address{Z: 2, X: 1, Y: 1}
+		a := &tile.Address{Z: 2, X: 1, Y: 1}
 		for pb.Next() {
 			ans, err := im.Tile(context.Background(), a, "")
 			if err != nil {
