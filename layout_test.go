@@ -55,15 +55,15 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/made", "slide internal/render internal/tile", ""},
 	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/auth internal/tile internal/made", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
-	{"internal/feed", "slide internal/loop internal/catalog internal/tile", ""},
-	{"internal/tilehttp", "internal/httperr internal/auth internal/tile", ""},
-	{"internal/tilefast", "internal/httperr internal/auth internal/tile", "github.com/valyala/fasthttp"},
+	{"internal/tile/follow", "slide internal/loop internal/catalog internal/tile", ""},
+	{"internal/tile/nethttp", "internal/httperr internal/auth internal/tile", ""},
+	{"internal/tile/fasthttp", "internal/httperr internal/auth internal/tile", "github.com/valyala/fasthttp"},
 	{"internal/webui", "internal/httperr", ""},
 	{"internal/api", "slide internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/httperr internal/oidc internal/auth internal/tile internal/iiif internal/made", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/ingest " +
-			"internal/auth internal/tile internal/tilehttp internal/tilefast", "",
+			"internal/auth internal/tile internal/tile/nethttp internal/tile/fasthttp", "",
 	},
 	{"internal/doctor", "internal/fsx internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/httperr", "golang.org/x/sys"},
 	{"internal/deploy", "", ""},
@@ -71,7 +71,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/httperr internal/port internal/upload internal/loop internal/fsx " +
-			"internal/oidc internal/auth internal/tile internal/made internal/feed internal/tilehttp internal/tilefast internal/webui internal/api internal/jobs internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
+			"internal/oidc internal/auth internal/tile internal/made internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/jobs internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
@@ -85,7 +85,7 @@ var layout = []struct{ room, rooms, modules string }{
 // of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/jobs internal/account",
-	"net/http": "internal/metrics internal/httperr internal/port internal/trace internal/oidc internal/auth internal/upload internal/tilehttp internal/tilefast internal/webui internal/api " +
+	"net/http": "internal/metrics internal/httperr internal/port internal/trace internal/oidc internal/auth internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench cmd/ptiffstore",
 	"testing": "test/tiletest test/oidctest test/pgtest", // what tests of several rooms share
 	"C":       "",                                        // the program is static

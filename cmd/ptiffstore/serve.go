@@ -14,7 +14,6 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
@@ -23,8 +22,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/render"
-	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/follow"
+	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 	"github.com/slideatlas/ptiffstore/internal/webui"
@@ -241,7 +241,7 @@ func (s *site) serve(ctx context.Context, std streams, w *working, prepare func(
 	if err != nil {
 		return err
 	}
-	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Host: w.host(), Loops: &s.loops}
+	f := &follow.Follower{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Host: w.host(), Loops: &s.loops}
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
@@ -328,7 +328,7 @@ func (s *site) handler(closing <-chan struct{}) http.Handler {
 		httperr.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
 	}))
 	rest := cross.Handler(httperr.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
-	h := &tilehttp.Handler{Tiles: s.tiles, Next: s.gates(mux, rest), SendOn: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
+	h := &nethttp.Handler{Tiles: s.tiles, Next: s.gates(mux, rest), SendOn: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
 	var proxies httperr.Proxies
 	if s.access != nil {
 		h.Gate, proxies = s.access.Gate, s.access.Proxies

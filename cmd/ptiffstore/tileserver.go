@@ -10,9 +10,9 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
-	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/tilefast"
+	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
+	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 )
 
 type tileserverCmd struct {
@@ -43,7 +43,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 	if err != nil {
 		return err
 	}
-	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops}
+	f := &follow.Follower{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops}
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) er
 	}
 	f.Renamed = s.renamed()
 	wg.Go(func() { f.Run(ctx) })
-	h := &tilefast.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Ending: s.health.Ending, Log: s.log}
+	h := &fasthttp.Handler{Tiles: s.tiles, Next: s.pictures(), Guard: c.guard().Check, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Ending: s.health.Ending, Log: s.log}
 	if s.access != nil {
 		h.Gate, h.Proxies = s.access.Gate, s.access.Proxies
 	}

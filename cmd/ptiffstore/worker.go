@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
 
@@ -104,7 +104,7 @@ func (c *workerCmd) Run(ctx context.Context, std streams, file *siteFile) error 
 	if err := s.hire(ctx, &c.working); err != nil {
 		return err
 	}
-	f := &feed.Feed{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops}
+	f := &follow.Follower{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops}
 	if err := f.Load(ctx); err != nil {
 		return err
 	}

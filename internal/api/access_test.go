@@ -27,7 +27,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tilehttp"
+	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 )
 
 // canary is in every name, barcode, label and task: whoever may see no labels never
@@ -193,7 +193,7 @@ func (g *guardedSite) serveGuarded() {
 	g.api.Register(mux)
 	g.takeUploads(mux)
 	rest := http.NewCrossOriginProtection().Handler(httperr.WithRequestID(mux))
-	srv := httptest.NewServer(httperr.SecurityHeaders(nil, &tilehttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, SendOn: g.api.SendOn, Log: g.api.Log}))
+	srv := httptest.NewServer(httperr.SecurityHeaders(nil, &nethttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, SendOn: g.api.SendOn, Log: g.api.Log}))
 	g.t.Cleanup(srv.Close)
 	g.url = srv.URL
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
+	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 )
 
 // nobody knows nobody: what its gate lets in is let in by a pass or link.
@@ -39,13 +39,13 @@ func (st *site) tileServer(keys *auth.Keys) string {
 	st.t.Helper()
 	server := tile.New(tile.Options{Make: st.api.Maker.Tile, Blank: render.Blank})
 	st.t.Cleanup(server.Close)
-	f := &feed.Feed{Catalog: st.api.Catalog, Tiles: server, Log: st.api.Log}
+	f := &follow.Follower{Catalog: st.api.Catalog, Tiles: server, Log: st.api.Log}
 	if err := f.Load(st.t.Context()); err != nil {
 		st.t.Fatal(err)
 	}
 	a := &api.API{Catalog: st.api.Catalog, Tiles: server, Maker: st.api.Maker, Log: st.api.Log}
 	mux := http.NewServeMux()
-	h := &tilefast.Handler{Tiles: server, Next: mux, Log: st.api.Log}
+	h := &fasthttp.Handler{Tiles: server, Next: mux, Log: st.api.Log}
 	if keys != nil {
 		public, err := auth.PublicKeys(keys.Public())
 		if err != nil {
@@ -70,7 +70,7 @@ func (st *site) tileServer(keys *auth.Keys) string {
 // moves has the files of the site's store at another host with this endpoint.
 func (st *site) moves(endpoint string, change ...func(*catalog.Store)) {
 	st.t.Helper()
-	st.feed.Host = "centre"
+	st.follower.Host = "centre"
 	_, err := st.api.Catalog.UpdateStore(st.t.Context(), st.store, func(s *catalog.Store) error {
 		s.Host, s.Endpoint = "scanner", endpoint
 		for _, c := range change {

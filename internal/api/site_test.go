@@ -16,14 +16,14 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/follow"
+	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
@@ -34,7 +34,7 @@ type site struct {
 	url      string
 	database string
 	api      *api.API
-	feed     *feed.Feed
+	follower *follow.Follower
 	store    string      // id of the store of folder "slides"
 	admin    atomic.Bool // whether the caller is one
 }
@@ -64,7 +64,7 @@ func newSite(t *testing.T) *site {
 	st.admin.Store(true)
 	st.api = &api.API{Catalog: c, Tiles: server, Maker: maker, Version: "v1", Log: quiet}
 	st.api.Admin = func(*http.Request) bool { return st.admin.Load() }
-	st.feed = &feed.Feed{Catalog: c, Tiles: server, Log: quiet}
+	st.follower = &follow.Follower{Catalog: c, Tiles: server, Log: quiet}
 	st.mkdir("slides")
 	st.store = st.putStore(catalog.Store{Label: "Scanner 1", Mode: catalog.InPlace, Root: st.path("slides")})
 	st.serve()
@@ -76,7 +76,7 @@ func (st *site) serve() {
 	mux := http.NewServeMux()
 	st.api.Register(mux)
 	st.takeUploads(mux)
-	srv := httptest.NewServer(&tilehttp.Handler{Tiles: st.api.Tiles, Next: httperr.WithRequestID(mux), SendOn: st.api.SendOn})
+	srv := httptest.NewServer(&nethttp.Handler{Tiles: st.api.Tiles, Next: httperr.WithRequestID(mux), SendOn: st.api.SendOn})
 	st.t.Cleanup(srv.Close)
 	st.url = srv.URL
 }
@@ -146,7 +146,7 @@ func (st *site) slides(named map[string]synth.Philips) map[string]string {
 
 func (st *site) load() {
 	st.t.Helper()
-	if err := st.feed.Load(st.t.Context()); err != nil {
+	if err := st.follower.Load(st.t.Context()); err != nil {
 		st.t.Fatal(err)
 	}
 }

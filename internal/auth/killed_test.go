@@ -18,7 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tilehttp"
+	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
@@ -132,7 +132,7 @@ func TestCentreKilled(t *testing.T) {
 	}
 	defer central.Close()
 	gate := auth.NewGate(auth.GateOptions{Authority: central})
-	edge := httptest.NewServer(&tilehttp.Handler{Tiles: site.Tiles, Gate: gate})
+	edge := httptest.NewServer(&nethttp.Handler{Tiles: site.Tiles, Gate: gate})
 	defer edge.Close()
 	tile := edge.URL + "/api/v1/images/a/tiles/0/0/0"
 	want := func(when string, status int) {

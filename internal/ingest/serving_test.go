@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/feed"
-	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/follow"
+	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -33,9 +33,9 @@ func tileServer(t *testing.T, c *catalog.Catalog, changed func(string)) http.Han
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
-	done.Go(func() { (&feed.Feed{Catalog: c, Tiles: s, Log: log}).Run(ctx) })
+	done.Go(func() { (&follow.Follower{Catalog: c, Tiles: s, Log: log}).Run(ctx) })
 	t.Cleanup(func() { cancel(); done.Wait(); s.Close() })
-	return &tilehttp.Handler{Tiles: s, Log: log}
+	return &nethttp.Handler{Tiles: s, Log: log}
 }
 
 // firstTile is the tile at the top left of the largest level, as a file stores it.
@@ -119,7 +119,7 @@ func readTiles(t *testing.T, h *house, server http.Handler, im *catalog.Image, w
 		rec := httptest.NewRecorder()
 		server.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/api/v1/images/"+im.ID+"/tiles/2/0/0?v="+im.Revision, nil))
 		switch code := rec.Code; {
-		case code == http.StatusNotFound && !known: // its feed has not heard of the image yet
+		case code == http.StatusNotFound && !known: // its follower has not heard of the image yet
 		case code == http.StatusOK:
 			known = true
 			if !bytes.Equal(rec.Body.Bytes(), want) {

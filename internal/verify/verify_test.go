@@ -19,10 +19,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
@@ -33,10 +33,10 @@ type site struct {
 	store string
 	log   bytes.Buffer
 	*Verifier
-	syncer *ingest.Syncer
-	now    time.Time
-	tiles  *tile.Server
-	feed   *feed.Feed
+	syncer   *ingest.Syncer
+	now      time.Time
+	tiles    *tile.Server
+	follower *follow.Follower
 }
 
 // onEach runs a test on a fresh site with either database.
@@ -63,7 +63,7 @@ func newSite(t *testing.T, url string) *site {
 	st.syncer = &ingest.Syncer{Catalog: c, Now: func() time.Time { return st.now }}
 	st.tiles = tile.New(tile.Options{})
 	t.Cleanup(st.tiles.Close)
-	st.feed = &feed.Feed{Catalog: c, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
+	st.follower = &follow.Follower{Catalog: c, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
 	return st
 }
 
@@ -132,7 +132,7 @@ func (st *site) decay(name string) {
 // tile asks for the image's first tile, as a viewer would.
 func (st *site) tile(id string) error {
 	st.t.Helper()
-	if err := st.feed.Load(st.t.Context()); err != nil {
+	if err := st.follower.Load(st.t.Context()); err != nil {
 		st.t.Fatal(err)
 	}
 	im, err := st.tiles.Image(id)

@@ -15,9 +15,9 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/tilefast"
-	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
+	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -118,11 +118,11 @@ func serveAccess(ctx context.Context, kind, path, listen string) error {
 	}
 	fmt.Printf("http://%s/\n", l.Addr())
 	if adapter == "fasthttp" {
-		s := (&tilefast.Handler{Tiles: t, Gate: gate}).Server()
+		s := (&fasthttp.Handler{Tiles: t, Gate: gate}).Server()
 		context.AfterFunc(ctx, func() { s.Shutdown() }) //nolint:errcheck // it ends
 		return s.Serve(l)
 	}
-	s := &http.Server{Handler: &tilehttp.Handler{Tiles: t, Gate: gate}} //nolint:gosec // for the client beside it
+	s := &http.Server{Handler: &nethttp.Handler{Tiles: t, Gate: gate}} //nolint:gosec // for the client beside it
 	context.AfterFunc(ctx, func() { s.Close() })
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err

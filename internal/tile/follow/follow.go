@@ -1,7 +1,7 @@
-// Package feed keeps the images that a tile server knows in step with the
+// Package follow keeps the images that a tile server knows in step with the
 // catalog: all of them at the start, then every change. While the database is
 // away the server goes on with what it knows.
-package feed
+package follow
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A Feed copies from a catalog to a tile server.
-type Feed struct {
+// A Follower copies from a catalog to a tile server.
+type Follower struct {
 	Catalog *catalog.Catalog
 	Tiles   *tile.Server
 	Log     *slog.Logger
@@ -45,7 +45,7 @@ const longestPause = 5 * time.Second
 const batch = 1000
 
 // Load brings the tile server to what the catalog holds now.
-func (f *Feed) Load(ctx context.Context) error {
+func (f *Follower) Load(ctx context.Context) error {
 	if err := f.loadStores(ctx); err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (f *Feed) Load(ctx context.Context) error {
 }
 
 // Run follows the catalog until ctx is done. While it is away the images known stay.
-func (f *Feed) Run(ctx context.Context) {
+func (f *Follower) Run(ctx context.Context) {
 	wake := f.Catalog.Watch(ctx)
 	l := f.Loops.New(f.Log, "catalog", "")
 	l.Longest = longestPause
@@ -70,10 +70,10 @@ func (f *Feed) Run(ctx context.Context) {
 
 // loadStores reads the stores. One that has not changed keeps its pointer, so
 // that its slides stay open.
-func (f *Feed) loadStores(ctx context.Context) error {
+func (f *Follower) loadStores(ctx context.Context) error {
 	list, err := f.Catalog.Stores(ctx)
 	if err != nil {
-		return fmt.Errorf("feed: stores: %w", err)
+		return fmt.Errorf("follow: stores: %w", err)
 	}
 	fresh, places := map[string]*tile.Store{}, map[string]*catalog.Store{}
 	changed := false
@@ -100,11 +100,11 @@ func (f *Feed) loadStores(ctx context.Context) error {
 }
 
 // catchUp reads the changes since the last one seen.
-func (f *Feed) catchUp(ctx context.Context) error {
+func (f *Follower) catchUp(ctx context.Context) error {
 	for {
 		changes, err := f.Catalog.Changes(ctx, f.since, batch)
 		if err != nil {
-			return fmt.Errorf("feed: changes: %w", err)
+			return fmt.Errorf("follow: changes: %w", err)
 		}
 		for i := range changes {
 			f.apply(&changes[i])
@@ -116,7 +116,7 @@ func (f *Feed) catchUp(ctx context.Context) error {
 	}
 }
 
-func (f *Feed) apply(im *catalog.Change) {
+func (f *Follower) apply(im *catalog.Change) {
 	s := f.stores[im.StoreID]
 	if s == nil || im.Gone || im.State != catalog.Available {
 		f.Tiles.Delete(im.ID)
@@ -131,7 +131,7 @@ func (f *Feed) apply(im *catalog.Change) {
 
 // path is that of an image's file: of a managed store the whole, as its files lie in
 // two places.
-func (f *Feed) path(im *catalog.Change) string {
+func (f *Follower) path(im *catalog.Change) string {
 	if st := f.places[im.StoreID]; st.Mode == catalog.Managed {
 		return st.File(im.Path)
 	}

@@ -1,4 +1,4 @@
-package feed_test
+package follow_test
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/feed"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -23,10 +23,10 @@ import (
 type site struct {
 	t *testing.T
 	*catalog.Catalog
-	url   string
-	feed  *feed.Feed
-	tiles *tile.Server
-	store string
+	url      string
+	follower *follow.Follower
+	tiles    *tile.Server
+	store    string
 }
 
 func newSite(t *testing.T) *site {
@@ -35,7 +35,7 @@ func newSite(t *testing.T) *site {
 	st.Catalog = st.open()
 	st.tiles = tile.New(tile.Options{})
 	t.Cleanup(st.tiles.Close)
-	st.feed = &feed.Feed{Catalog: st.Catalog, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
+	st.follower = &follow.Follower{Catalog: st.Catalog, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
 	s, err := st.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: "/slides", Background: "#f0e0d0", Origin: "bottom-left", Public: true})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func (st *site) put(c *catalog.Catalog, path string, state catalog.State) *catal
 
 func (st *site) load() {
 	st.t.Helper()
-	if err := st.feed.Load(st.t.Context()); err != nil {
+	if err := st.follower.Load(st.t.Context()); err != nil {
 		st.t.Fatal(err)
 	}
 }
@@ -129,7 +129,7 @@ func TestFollows(t *testing.T) {
 		{"broken", func(st *site, im *catalog.Image) error { st.put(st.Catalog, im.Path, catalog.Broken); return nil }, false},
 		{"deleted", func(st *site, im *catalog.Image) error { return st.DeleteImage(ctx, im.ID) }, false},
 		{"deleted and restored", func(st *site, im *catalog.Image) error {
-			return errors.Join(st.DeleteImage(ctx, im.ID), st.feed.Load(ctx), st.RestoreImage(ctx, im.ID))
+			return errors.Join(st.DeleteImage(ctx, im.ID), st.follower.Load(ctx), st.RestoreImage(ctx, im.ID))
 		}, true},
 		{"dropped", func(st *site, im *catalog.Image) error { return st.DropImages(ctx, im.ID) }, false},
 		{"store removed", func(st *site, _ *catalog.Image) error { return st.DeleteStore(ctx, st.store) }, false},
@@ -203,7 +203,7 @@ func TestRun(t *testing.T) {
 	im := st.put(st.Catalog, "a.tiff", catalog.Available)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	go func() { st.feed.Run(ctx); close(ended) }()
+	go func() { st.follower.Run(ctx); close(ended) }()
 	served := func(id string) {
 		t.Helper()
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -247,7 +247,7 @@ func TestColor(t *testing.T) {
 		{"#f1e2d3ff", white},
 	}
 	for _, tt := range tests {
-		if got := feed.Color(tt.in); got != tt.want {
+		if got := follow.Color(tt.in); got != tt.want {
 			t.Errorf("Color(%q) = %v, want %v", tt.in, got, tt.want)
 		}
 	}
@@ -258,7 +258,7 @@ func TestColor(t *testing.T) {
 func TestRenamed(t *testing.T) {
 	st := newSite(t)
 	var told []string
-	st.feed.Renamed = func(id string) {
+	st.follower.Renamed = func(id string) {
 		im, err := st.tiles.Image(id)
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package tilefast_test
+package fasthttp_test
 
 import (
 	"path/filepath"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/synth"
-	"github.com/slideatlas/ptiffstore/internal/tilefast"
+	tilefast "github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
 	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 

@@ -1,4 +1,4 @@
-package tilefast
+package fasthttp
 
 import (
 	"net/http"

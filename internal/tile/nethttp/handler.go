@@ -1,6 +1,6 @@
-// Package tilehttp serves tiles through net/http: the adapter for the main port,
+// Package nethttp serves tiles through net/http: the adapter for the main port,
 // where everything else is served as well.
-package tilehttp
+package nethttp
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package tilefast_test
+package fasthttp_test
 
 import (
 	"net"
@@ -6,18 +6,18 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
 	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
 func TestAdapter(t *testing.T) {
-	tiletest.Run(t, func(t *testing.T, s *tile.Server) string { return serve(t, &tilefast.Handler{Tiles: s}) })
+	tiletest.Run(t, func(t *testing.T, s *tile.Server) string { return serve(t, &fasthttp.Handler{Tiles: s}) })
 }
 
 func TestAccess(t *testing.T) {
 	tiletest.RunGated(t, func(t *testing.T, s *tile.Server, g *auth.Gate) string {
-		return serve(t, &tilefast.Handler{Tiles: s, Gate: g})
+		return serve(t, &fasthttp.Handler{Tiles: s, Gate: g})
 	})
 }
 
@@ -25,11 +25,11 @@ func TestServer(t *testing.T) {
 	tiletest.RunServer(t, func(t *testing.T, s *tile.Server, origins ...string) string {
 		cors := new(httperr.LiveCORS)
 		cors.Store(&httperr.CORS{Origins: origins})
-		return serve(t, &tilefast.Handler{Tiles: s, CORS: cors})
+		return serve(t, &fasthttp.Handler{Tiles: s, CORS: cors})
 	})
 }
 
-func serve(t *testing.T, h *tilefast.Handler) string {
+func serve(t *testing.T, h *fasthttp.Handler) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

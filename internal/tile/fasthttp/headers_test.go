@@ -1,12 +1,12 @@
-package tilefast_test
+package fasthttp_test
 
 import (
 	"net/http"
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
 )
 
 // What this adapter answers itself has the headers that all answers have, and tells only
@@ -29,7 +29,7 @@ func TestSecurityHeaders(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := tile.New(tile.Options{})
 			defer s.Close()
-			r, err := http.NewRequestWithContext(t.Context(), "GET", serve(t, &tilefast.Handler{Tiles: s, Proxies: tt.proxies})+"/api/v1/images/a/tiles/0/0/0", nil)
+			r, err := http.NewRequestWithContext(t.Context(), "GET", serve(t, &fasthttp.Handler{Tiles: s, Proxies: tt.proxies})+"/api/v1/images/a/tiles/0/0/0", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package tilefast_test
+package fasthttp_test
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/slideatlas/ptiffstore/internal/tilefast"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
 )
 
 // What is kept of a request must not become part of the next one on the connection.
@@ -19,7 +19,7 @@ func TestRequestsKeepTheirStrings(t *testing.T) {
 	})
 	s := tile.New(tile.Options{})
 	t.Cleanup(s.Close)
-	base := serve(t, &tilefast.Handler{Tiles: s, Next: next})
+	base := serve(t, &fasthttp.Handler{Tiles: s, Next: next})
 	var want [][]string
 	for i, method := range []string{"GET", "PUT", "GET"} {
 		name := fmt.Sprintf("%c%c%c", 'a'+i, 'a'+i, 'a'+i)

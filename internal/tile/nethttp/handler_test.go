@@ -1,4 +1,4 @@
-package tilehttp_test
+package nethttp_test
 
 import (
 	"net"
@@ -9,14 +9,14 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/auth"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/port"
-	"github.com/slideatlas/ptiffstore/internal/tilehttp"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
 func TestAdapter(t *testing.T) {
 	tiletest.Run(t, func(t *testing.T, s *tile.Server) string {
-		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s})
+		srv := httptest.NewServer(&nethttp.Handler{Tiles: s})
 		t.Cleanup(srv.Close)
 		return srv.URL
 	})
@@ -24,7 +24,7 @@ func TestAdapter(t *testing.T) {
 
 func TestAccess(t *testing.T) {
 	tiletest.RunGated(t, func(t *testing.T, s *tile.Server, g *auth.Gate) string {
-		srv := httptest.NewServer(&tilehttp.Handler{Tiles: s, Gate: g})
+		srv := httptest.NewServer(&nethttp.Handler{Tiles: s, Gate: g})
 		t.Cleanup(srv.Close)
 		return srv.URL
 	})
@@ -38,7 +38,7 @@ func TestServer(t *testing.T) {
 		}
 		p, cors := port.New(l, port.Options{}), new(httperr.LiveCORS)
 		cors.Store(&httperr.CORS{Origins: origins})
-		srv := &http.Server{Handler: httperr.SecurityHeaders(nil, cors.Handler(&tilehttp.Handler{Tiles: s})), ConnState: p.State, MaxHeaderBytes: 16 << 10}
+		srv := &http.Server{Handler: httperr.SecurityHeaders(nil, cors.Handler(&nethttp.Handler{Tiles: s})), ConnState: p.State, MaxHeaderBytes: 16 << 10}
 		go srv.Serve(p)
 		t.Cleanup(func() { srv.Close() })
 		return "http://" + l.Addr().String()
@@ -47,6 +47,6 @@ func TestServer(t *testing.T) {
 
 func BenchmarkAccess(b *testing.B) {
 	tiletest.BenchmarkAccess(b, func(s *tile.Server, g *auth.Gate) http.Handler {
-		return &tilehttp.Handler{Tiles: s, Gate: g}
+		return &nethttp.Handler{Tiles: s, Gate: g}
 	})
 }

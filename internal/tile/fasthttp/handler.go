@@ -1,7 +1,7 @@
-// Package tilefast serves tiles through fasthttp: the adapter for a process whose
-// only work is tiles. It answers the very same as package tilehttp, from the same
+// Package fasthttp serves tiles through fasthttp: the adapter for a process whose
+// only work is tiles. It answers the very same as package nethttp, from the same
 // room, for fewer microseconds of processor a tile.
-package tilefast
+package fasthttp
 
 import (
 	"context"
