@@ -35,7 +35,7 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
 	{"internal/ingest", "tiff slide internal/barcode internal/fsx internal/render internal/strictjson internal/catalog internal/loop", "golang.org/x/sys"},
 	{
-		"internal/jobs", "internal/strictjson internal/catalog internal/loop",
+		"internal/task", "internal/strictjson internal/catalog internal/loop",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 github.com/robfig/cron/v3",
 	},
 	{
@@ -46,32 +46,32 @@ var layout = []struct{ room, rooms, modules string }{
 	{"internal/config", "internal/fsx", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/httperr", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
 	{"internal/declaration", "internal/catalog internal/ingest internal/config", ""},
-	{"internal/port", "internal/httperr", "golang.org/x/sys"},
+	{"internal/limit", "internal/httperr", "golang.org/x/sys"},
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
-	{"internal/auth", "internal/strictjson internal/account internal/httperr internal/loop", ""},
+	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
 	{"internal/tile", "slide internal/fsx", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
-	{"internal/made", "slide internal/render internal/tile", ""},
-	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/auth internal/tile internal/made", "github.com/google/go-cmp golang.org/x/sys"},
+	{"internal/rendercache", "slide internal/render internal/tile", ""},
+	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
 	{"internal/tile/follow", "slide internal/loop internal/catalog internal/tile", ""},
-	{"internal/tile/nethttp", "internal/httperr internal/auth internal/tile", ""},
-	{"internal/tile/fasthttp", "internal/httperr internal/auth internal/tile", "github.com/valyala/fasthttp"},
+	{"internal/tile/nethttp", "internal/httperr internal/authz internal/tile", ""},
+	{"internal/tile/fasthttp", "internal/httperr internal/authz internal/tile", "github.com/valyala/fasthttp"},
 	{"internal/webui", "internal/httperr", ""},
-	{"internal/api", "slide internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/httperr internal/oidc internal/auth internal/tile internal/iiif internal/made", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/strictjson internal/catalog internal/ingest internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/rendercache", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/ingest " +
-			"internal/auth internal/tile internal/tile/nethttp internal/tile/fasthttp", "",
+			"internal/authz internal/tile internal/tile/nethttp internal/tile/fasthttp", "",
 	},
-	{"internal/doctor", "internal/fsx internal/strictjson internal/catalog internal/ingest internal/jobs internal/account internal/httperr", "golang.org/x/sys"},
+	{"internal/doctor", "internal/fsx internal/strictjson internal/catalog internal/ingest internal/task internal/account internal/httperr", "golang.org/x/sys"},
 	{"internal/deploy", "", ""},
 	{"internal/licenses", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/httperr internal/port internal/upload internal/loop internal/fsx " +
-			"internal/oidc internal/auth internal/tile internal/made internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/jobs internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/httperr internal/limit internal/upload internal/loop internal/fsx " +
+			"internal/oidc internal/authz internal/tile internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/task internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
@@ -84,8 +84,8 @@ var layout = []struct{ room, rooms, modules string }{
 // room does not import it still may reach through another; tiles reaches neither
 // of the first two.
 var reserved = map[string]string{
-	"database/sql": "internal/catalog internal/jobs internal/account",
-	"net/http": "internal/metrics internal/httperr internal/port internal/trace internal/oidc internal/auth internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
+	"database/sql": "internal/catalog internal/task internal/account",
+	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench cmd/ptiffstore",
 	"testing": "test/tiletest test/oidctest test/pgtest", // what tests of several rooms share
 	"C":       "",                                        // the program is static

@@ -13,7 +13,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/loop"
@@ -96,7 +96,7 @@ func (s *site) openAccess(ctx context.Context, wg *sync.WaitGroup) error {
 	if s.people, err = account.Open(ctx, s.url, account.Options{}); err != nil {
 		return err
 	}
-	s.access = &api.Access{Accounts: s.people, Keys: new(auth.Keys), Proxies: proxies}
+	s.access = &api.Access{Accounts: s.people, Keys: new(authz.Keys), Proxies: proxies}
 	if o.Auth == "central" {
 		return s.openCentral(ctx, wg, o)
 	}
@@ -116,20 +116,20 @@ func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
 	if err := read(ctx); err != nil {
 		return err
 	}
-	a.Gate = auth.NewGate(auth.GateOptions{Authority: &auth.Local{Accounts: s.people}, Keys: a.Keys, Trace: trace.Carry})
+	a.Gate = authz.NewGate(authz.GateOptions{Authority: &authz.Local{Accounts: s.people}, Keys: a.Keys, Trace: trace.Carry})
 	if err := s.openOIDC(ctx, wg); err != nil {
 		return err
 	}
 	s.people.OnRevoke(a.Gate.Revoke)
 	// Other processes write revocations, too: the command line is one.
-	f := &auth.Follower{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (auth.RevocationPage, error) {
-		return auth.Revocations(ctx, s.people, since)
+	f := &authz.Follower{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (authz.RevocationPage, error) {
+		return authz.Revocations(ctx, s.people, since)
 	}}
 	if err := f.CatchUp(ctx); err != nil {
 		return err
 	}
 	wg.Go(func() { f.Run(ctx) })
-	teller := &auth.Teller{Accounts: s.people, Log: s.log, Loops: &s.loops}
+	teller := &authz.Teller{Accounts: s.people, Log: s.log, Loops: &s.loops}
 	wg.Go(func() { teller.Run(ctx) })
 	wg.Go(func() {
 		s.loops.Run(ctx, s.log, "signing keys", loop.Every(keysEvery, func(ctx context.Context) error {
@@ -182,8 +182,8 @@ func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
 }
 
 // centralOptions say how the central server is asked.
-func (o *access) centralOptions(insecure bool) (co auth.CentralOptions, err error) {
-	co = auth.CentralOptions{URL: o.Central, Cookie: o.CentralCookie, Path: o.CentralPath, Insecure: insecure}
+func (o *access) centralOptions(insecure bool) (co authz.CentralOptions, err error) {
+	co = authz.CentralOptions{URL: o.Central, Cookie: o.CentralCookie, Path: o.CentralPath, Insecure: insecure}
 	if o.CentralCA != "" {
 		pem, err := fsx.ReadFile(o.CentralCA, maxSecret)
 		if err != nil {
@@ -211,7 +211,7 @@ func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) e
 	}
 	s.warnExposed("--edge-secret-file", o.EdgeSecret)
 	co.Wrap, co.Log = s.trace.Transport("ask the central server"), s.log
-	central, err := auth.NewCentral(co)
+	central, err := authz.NewCentral(co)
 	if err != nil {
 		return err
 	}
@@ -222,11 +222,11 @@ func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) e
 	if cookie == "" {
 		cookie = "\x00"
 	}
-	a.Gate = auth.NewGate(auth.GateOptions{Authority: central, Cookie: cookie, Keys: a.Keys, Trace: trace.Carry})
+	a.Gate = authz.NewGate(authz.GateOptions{Authority: central, Cookie: cookie, Keys: a.Keys, Trace: trace.Carry})
 	if co.EdgeKey == nil {
 		return nil
 	}
-	f := &auth.Follower{Gate: a.Gate, Source: central.Revocations, Keys: a.Keys, Back: central.Back(), Log: s.log, Loops: &s.loops}
+	f := &authz.Follower{Gate: a.Gate, Source: central.Revocations, Keys: a.Keys, Back: central.Back(), Log: s.log, Loops: &s.loops}
 	a.Revoke = f.RevokeHandler(co.EdgeKey)
 	wg.Go(func() { f.Run(ctx) })
 	return nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 )
 
 // A server with users of its own: the first start prints a link for an admin, one who
@@ -99,11 +99,11 @@ func TestTileserverOfCentral(t *testing.T) {
 		}
 		return id != ""
 	})
-	edge := start(t, "tileserver", "--data", o.data, "--auth", "central", "--central", centre.url, "--central-cookie", auth.CookieName)
+	edge := start(t, "tileserver", "--data", o.data, "--auth", "central", "--central", centre.url, "--central-cookie", authz.CookieName)
 	for _, path := range []string{"/api/v1/images/" + id + "/tiles/0/0/0", "/api/v1/images/" + id + "/preview"} {
 		await(t, path, func() bool { return edge.get(path, "Authorization", token).status == 200 })
 		checkProblem(t, path, edge.get(path), 401)
-		checkProblem(t, path, edge.get(path, "Cookie", auth.CookieName+"=pss_forged"), 401)
+		checkProblem(t, path, edge.get(path, "Cookie", authz.CookieName+"=pss_forged"), 401)
 	}
 }
 

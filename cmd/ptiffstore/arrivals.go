@@ -10,9 +10,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/convert"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 // managed store to its place, hash, read the label, make the gallery's picture.
 type arrivals struct {
 	catalog *catalog.Catalog
-	jobs    *jobs.Jobs
+	jobs    *task.Jobs
 	decode  *render.Budget
 	log     *slog.Logger
 	loops   *loop.Set
@@ -136,17 +136,17 @@ func (a *arrivals) one(ctx context.Context, id string) error {
 	if err != nil || im == nil {
 		return err
 	}
-	kinds := []string{jobs.MakePreviews}
+	kinds := []string{task.MakePreviews}
 	if ingest.Unlabelled(im) {
-		kinds = append(kinds, jobs.ReadBarcode)
+		kinds = append(kinds, task.ReadBarcode)
 	}
 	if ingest.Incoming(s, im) {
-		kinds = append(kinds, jobs.ImportFile) // which hashes, too
+		kinds = append(kinds, task.ImportFile) // which hashes, too
 	} else if im.Digest == nil {
-		kinds = append(kinds, jobs.HashImage)
+		kinds = append(kinds, task.HashImage)
 	}
 	for _, kind := range kinds {
-		if _, err := a.jobs.Submit(ctx, jobs.Submission{Kind: kind, Queue: jobs.QueueOf(s), Store: s.ID, Args: jobs.Args{Image: id}}); err != nil {
+		if _, err := a.jobs.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Store: s.ID, Args: task.Args{Image: id}}); err != nil {
 			return err
 		}
 	}
@@ -167,15 +167,15 @@ func (a *arrivals) all(ctx context.Context, store string) (again bool, err error
 		return false, err
 	}
 	began := time.Now()
-	for _, kind := range []string{jobs.ImportFile, jobs.HashImage, jobs.ReadBarcode} {
-		if kind == jobs.ImportFile && s.Mode != catalog.Managed {
+	for _, kind := range []string{task.ImportFile, task.HashImage, task.ReadBarcode} {
+		if kind == task.ImportFile && s.Mode != catalog.Managed {
 			continue
 		}
-		v, err := a.jobs.Submit(ctx, jobs.Submission{Kind: kind, Queue: jobs.QueueOf(s), Store: store})
+		v, err := a.jobs.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Store: store})
 		if err != nil {
 			return false, err
 		}
-		again = again || v.State == jobs.Running && v.SubmittedAt.Before(began)
+		again = again || v.State == task.Running && v.SubmittedAt.Before(began)
 	}
 	return again, nil
 }
@@ -196,7 +196,7 @@ func (a *arrivals) convert(ctx context.Context, id string) error {
 	if !ok {
 		return unconverted(ctx, a.catalog, im.ID, errors.New(why))
 	}
-	_, err = a.jobs.Submit(ctx, jobs.Submission{Kind: jobs.ConvertImage, Queue: jobs.QueueOf(s), Store: s.ID, Args: jobs.Args{Image: id}})
+	_, err = a.jobs.Submit(ctx, task.Submission{Kind: task.ConvertImage, Queue: task.QueueOf(s), Store: s.ID, Args: task.Args{Image: id}})
 	return err
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
-	"github.com/slideatlas/ptiffstore/internal/port"
+	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
@@ -31,20 +31,20 @@ const (
 )
 
 // openPort bounds the connections of l, and looks after them until ctx is done.
-func (s *site) openPort(ctx context.Context, wg *sync.WaitGroup, l net.Listener, raw bool) (*port.Port, error) {
+func (s *site) openPort(ctx context.Context, wg *sync.WaitGroup, l net.Listener, raw bool) (*limit.Port, error) {
 	proxies, err := s.c.proxies()
 	if err != nil {
 		return nil, err
 	}
-	o := port.Options{
-		Max: port.Connections(s.c.Connections, s.c.OpenFiles), PerAddress: s.c.PerAddress, Exempt: proxies.Trust,
+	o := limit.Options{
+		Max: limit.Connections(s.c.Connections, s.c.OpenFiles), PerAddress: s.c.PerAddress, Exempt: proxies.Trust,
 		Raw: raw, Memory: s.memory, Log: s.log,
 	}
 	if o.Max < s.c.Connections {
 		s.log.Warn("fewer connections than --max-connections: the process may not open more files. Raise LimitNOFILE, or ulimit -n",
 			"connections", o.Max, "wanted", s.c.Connections)
 	}
-	s.port = port.New(l, o)
+	s.port = limit.New(l, o)
 	wg.Go(func() {
 		s.loops.Run(ctx, s.log, "connections", func(ctx context.Context) error {
 			s.port.Run(ctx)
@@ -62,18 +62,18 @@ func (s *site) full() {
 }
 
 // budget is the memory of bodies being received and answers being sent.
-func (s *site) budget() *port.Budget { return port.NewBudget(s.memory.Limit() / bufferShare) }
+func (s *site) budget() *limit.Budget { return limit.NewBudget(s.memory.Limit() / bufferShare) }
 
 // gates bounds how many requests are served at once that are no tiles. What mux has a
 // request answered by says which bound applies: the state of the server is told whatever
 // comes, documents in memory wait for nothing but their client, and streams and uploads
 // last. Of everything else the body is received before, and the answer sent after.
 func (s *site) gates(mux *http.ServeMux, next http.Handler) http.Handler {
-	buffer := &port.Buffer{Budget: s.budget()}
-	brief := buffer.Handler(port.NewGate(requestsAtOnce, requestsWaiting, requestPatience), next)
+	buffer := &limit.Buffer{Budget: s.budget()}
+	brief := buffer.Handler(limit.NewGate(requestsAtOnce, requestsWaiting, requestPatience), next)
 	unbounded := buffer.Handler(nil, next)
-	lasting := port.NewGate(streamsAtOnce, 0, 0).Handler(next)
-	static := port.Static(next)
+	lasting := limit.NewGate(streamsAtOnce, 0, 0).Handler(next)
+	static := limit.Static(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch _, pattern := mux.Handler(r); {
 		case pattern == "GET /healthz", pattern == "GET /readyz", pattern == viewerPattern, api.Document(pattern):
@@ -91,7 +91,7 @@ func (s *site) gates(mux *http.ServeMux, next http.Handler) http.Handler {
 // tileGates is gates of a server that has its answers, and the bodies of requests, in
 // memory anyway.
 func tileGates(next http.Handler) http.Handler {
-	brief := port.NewGate(requestsAtOnce, requestsWaiting, requestPatience).Handler(next)
+	brief := limit.NewGate(requestsAtOnce, requestsWaiting, requestPatience).Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/healthz", "/readyz", "/metrics":

@@ -16,8 +16,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/convert"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
@@ -32,7 +32,7 @@ type original struct {
 // because it is none, and puts it where files arrive. The picture is kept among the
 // originals, and its image is deleted. When that is broken off, it is done again
 // with the same bytes: an import finds second copies.
-func (c *crew) convertImage(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
+func (c *crew) convertImage(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	r, err := c.pyramid(ctx, t, a)
 	if err == nil || ctx.Err() != nil || !lasting(err) && t.Attempt < convertAttempts {
 		return r, err
@@ -64,7 +64,7 @@ func convertible(st *catalog.Store, im *catalog.Image) bool {
 	return st.Mode == catalog.Managed && im.DeletedAt == nil && im.State == catalog.Quarantined && strings.HasPrefix(im.Path, "quarantine/")
 }
 
-func (c *crew) pyramid(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
+func (c *crew) pyramid(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	im, err := c.catalog.Image(ctx, a.Image)
 	if err != nil {
 		return nil, err
@@ -74,13 +74,13 @@ func (c *crew) pyramid(ctx context.Context, t *jobs.Task, a jobs.Args) (any, err
 		return nil, err
 	}
 	if !convertible(st, im) {
-		return nil, jobs.Permanent(errors.New("only what a managed store has in quarantine is converted"))
+		return nil, task.Permanent(errors.New("only what a managed store has in quarantine is converted"))
 	}
 	in := st.File(im.Path)
 	ctx, end := c.decode.Begin(ctx, 0)
 	defer end()
 	if ok, why := convert.Needed(ctx, in); !ok {
-		return nil, jobs.Permanent(fmt.Errorf("not to be converted: %s", why))
+		return nil, task.Permanent(fmt.Errorf("not to be converted: %s", why))
 	}
 	out := st.File("incoming/" + filepath.Base(im.FileName) + ".tiff")
 	// Under a name that nobody looks at until the original is safe.
@@ -188,7 +188,7 @@ func appear(hidden, out string) error {
 // of use.
 func nameless(err error) error {
 	if lasting(err) {
-		return jobs.Permanent(err)
+		return task.Permanent(err)
 	}
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("%s: %w", e.Op, e.Err)

@@ -9,9 +9,9 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
-	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -25,7 +25,7 @@ type crew struct {
 	verifier *verify.Verifier
 	labels   *ingest.Labels
 	tiles    *tile.Server // for previews
-	maker    *made.Maker
+	maker    *rendercache.Maker
 	decode   *render.Budget // of conversions
 	reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
 	claims   claims
@@ -33,25 +33,25 @@ type crew struct {
 }
 
 // kinds are the kinds of tasks and what does them.
-func (c *crew) kinds() []jobs.Kind {
-	return []jobs.Kind{
-		c.kind(jobs.SyncStore, 3, c.sync(false)),
-		c.kind(jobs.ResyncStore, 3, c.sync(true)),
-		c.kind(jobs.VerifyStore, 3, c.verify),
-		c.kind(jobs.ImportFile, 5, c.imports),
-		c.kind(jobs.HashImage, 5, c.hash),
-		c.kind(jobs.ReadBarcode, 2, c.barcodes),
-		c.kind(jobs.MakePreviews, 2, c.previews),
-		c.kind(jobs.ConvertImage, convertAttempts, c.convertImage),
+func (c *crew) kinds() []task.Kind {
+	return []task.Kind{
+		c.kind(task.SyncStore, 3, c.sync(false)),
+		c.kind(task.ResyncStore, 3, c.sync(true)),
+		c.kind(task.VerifyStore, 3, c.verify),
+		c.kind(task.ImportFile, 5, c.imports),
+		c.kind(task.HashImage, 5, c.hash),
+		c.kind(task.ReadBarcode, 2, c.barcodes),
+		c.kind(task.MakePreviews, 2, c.previews),
+		c.kind(task.ConvertImage, convertAttempts, c.convertImage),
 	}
 }
 
-func (c *crew) kind(name string, attempts int, run func(context.Context, *jobs.Task, jobs.Args) (any, error)) jobs.Kind {
-	k := jobs.Kind{Name: name, MaxAttempts: attempts, Unique: true}
+func (c *crew) kind(name string, attempts int, run func(context.Context, *task.Task, task.Args) (any, error)) task.Kind {
+	k := task.Kind{Name: name, MaxAttempts: attempts, Unique: true}
 	if c.catalog == nil {
 		return k
 	}
-	k.Run = func(ctx context.Context, t *jobs.Task) (any, error) {
+	k.Run = func(ctx context.Context, t *task.Task) (any, error) {
 		a, err := c.args(ctx, t)
 		if err != nil {
 			return nil, err
@@ -59,9 +59,9 @@ func (c *crew) kind(name string, attempts int, run func(context.Context, *jobs.T
 		result, err := run(ctx, t, a)
 		switch {
 		case errors.Is(err, catalog.ErrHeld):
-			return nil, jobs.Later(5 * time.Second) // another process is at it
+			return nil, task.Later(5 * time.Second) // another process is at it
 		case errors.Is(err, catalog.ErrNotFound):
-			return nil, jobs.Permanent(err)
+			return nil, task.Permanent(err)
 		}
 		return result, err
 	}
@@ -71,10 +71,10 @@ func (c *crew) kind(name string, attempts int, run func(context.Context, *jobs.T
 // args are the arguments of a task. Whoever asked for it was looked at when it was
 // submitted, and had rights for the store it names; that its image is in that store is
 // looked at again, before anything is done with it.
-func (c *crew) args(ctx context.Context, t *jobs.Task) (jobs.Args, error) {
-	a, err := jobs.DecodeArgs(t.Kind, t.Args)
+func (c *crew) args(ctx context.Context, t *task.Task) (task.Args, error) {
+	a, err := task.DecodeArgs(t.Kind, t.Args)
 	if err != nil {
-		return a, jobs.Permanent(err)
+		return a, task.Permanent(err)
 	}
 	if a.Image == "" {
 		return a, nil
@@ -85,24 +85,24 @@ func (c *crew) args(ctx context.Context, t *jobs.Task) (jobs.Args, error) {
 	} else if err != nil {
 		return a, err
 	}
-	return a, jobs.Permanent(a.CheckImage(im))
+	return a, task.Permanent(a.CheckImage(im))
 }
 
 // sync goes through a store's folder.
-func (c *crew) sync(resync bool) func(context.Context, *jobs.Task, jobs.Args) (any, error) {
-	return func(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
+func (c *crew) sync(resync bool) func(context.Context, *task.Task, task.Args) (any, error) {
+	return func(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 		r, err := c.syncer.Sync(ctx, a.Store, ingest.Options{DryRun: a.DryRun, Resync: resync, Confirm: a.Confirm, Wait: true, Progress: func(done, total int64) {
 			t.Progress(done, total, "files")
 		}})
 		if errors.Is(err, ingest.ErrManyMissing) || errors.Is(err, ingest.ErrOtherRoot) {
-			err = jobs.Permanent(err) // until a person has looked
+			err = task.Permanent(err) // until a person has looked
 		}
 		return r, err
 	}
 }
 
 // verify reads the files of a store again and compares them with their digests.
-func (c *crew) verify(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
+func (c *crew) verify(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	s, err := c.catalog.Store(ctx, a.Store)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ type tally struct {
 
 // each does one thing with the image of a task, or with those of its store that
 // need it. What is wrong with one stops nothing else.
-func (c *crew) each(ctx context.Context, t *jobs.Task, a jobs.Args, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
+func (c *crew) each(ctx context.Context, t *task.Task, a task.Args, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
 	r := tally{Failed: []ingest.Failure{}}
 	st, err := c.catalog.Store(ctx, a.Store)
 	if err != nil {
@@ -158,7 +158,7 @@ func (c *crew) each(ctx context.Context, t *jobs.Task, a jobs.Args, needed func(
 }
 
 // imports moves what has arrived in a managed store under its digest.
-func (c *crew) imports(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
+func (c *crew) imports(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	return c.each(ctx, t, a, ingest.Incoming, func(im *catalog.Image) error {
 		_, err := c.syncer.Import(ctx, im.ID, func(done, total int64) {
 			if a.Image != "" {
@@ -173,7 +173,7 @@ func (c *crew) imports(ctx context.Context, t *jobs.Task, a jobs.Args) (any, err
 }
 
 // hash reads files whose digests are not known.
-func (c *crew) hash(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
+func (c *crew) hash(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	needed := func(s *catalog.Store, im *catalog.Image) bool { return im.Digest == nil && !ingest.Incoming(s, im) }
 	return c.each(ctx, t, a, needed, func(im *catalog.Image) error {
 		r, err := c.verifier.Image(ctx, im.ID, verify.Options{Rate: -1})
@@ -185,13 +185,13 @@ func (c *crew) hash(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error)
 }
 
 // barcodes reads the labels of slides whose files do not say their barcode.
-func (c *crew) barcodes(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
+func (c *crew) barcodes(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	needed := func(_ *catalog.Store, im *catalog.Image) bool { return ingest.Unlabelled(im) }
 	return c.each(ctx, t, a, needed, func(im *catalog.Image) error { return c.labels.Read(ctx, im.ID) })
 }
 
 // previews makes the pictures that the gallery and the first look at a slide ask for.
-func (c *crew) previews(ctx context.Context, t *jobs.Task, a jobs.Args) (any, error) {
+func (c *crew) previews(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	all := func(*catalog.Store, *catalog.Image) bool { return true }
 	return c.each(ctx, t, a, all, func(im *catalog.Image) error {
 		f, err := c.tiles.Image(im.ID)

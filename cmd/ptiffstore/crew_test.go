@@ -9,7 +9,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 // TestForeignImage has workers find tasks whose store and image don't belong together,
@@ -42,14 +42,14 @@ func TestForeignImage(t *testing.T) {
 			`{"store":"own","store":"foreign"}`:    "is given more than once",
 			`{"store":"own","path":"/etc/shadow"}`: "is not known",
 		} {
-			if k.Name == jobs.SyncStore || k.Name == jobs.ResyncStore || k.Name == jobs.VerifyStore {
+			if k.Name == task.SyncStore || k.Name == task.ResyncStore || k.Name == task.VerifyStore {
 				if strings.Contains(args, "image") {
 					words = `"image" is not known`
 				}
 			} else if strings.Contains(args, "Image") {
 				words = "must be written"
 			}
-			_, err := k.Run(t.Context(), &jobs.Task{Kind: k.Name, Args: json.RawMessage(args)})
+			_, err := k.Run(t.Context(), &task.Task{Kind: k.Name, Args: json.RawMessage(args)})
 			if err == nil || !strings.Contains(fmt.Sprint(err), words) {
 				t.Errorf("%s of %s: %v, want %q", k.Name, args, err, words)
 			}

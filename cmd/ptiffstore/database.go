@@ -12,7 +12,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 // place are the flags of every command that uses the catalog.
@@ -67,7 +67,7 @@ func (p *place) url() (string, error) {
 }
 
 // ledgers are where the versions of all tables are written down besides the catalog's.
-func ledgers() []catalog.Ledger { return append(jobs.Ledgers(), account.Ledger()) }
+func ledgers() []catalog.Ledger { return append(task.Ledgers(), account.Ledger()) }
 
 // require returns the URL of the database if there is a catalog in it, with the tables of
 // the ledgers, none of them older than this program's. It creates and changes nothing:
@@ -143,7 +143,7 @@ func (p *place) create(ctx context.Context) (c *catalog.Catalog, existed bool, e
 
 // createTables creates those of tasks and of people, which commands need.
 func createTables(ctx context.Context, url string, c *catalog.Catalog) error {
-	j, err := jobs.Open(ctx, jobs.Options{Database: url, Catalog: c, Version: version})
+	j, err := task.Open(ctx, task.Options{Database: url, Catalog: c, Version: version})
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/slideatlas/ptiffstore/internal/deploy"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 type deployCmd struct {
@@ -48,7 +48,7 @@ func (c *deploySite) site() (deploy.Site, error) {
 	if err != nil {
 		return s, err
 	}
-	if own := jobs.HostQueue(c.Host); c.Host != "" && served[own] == 0 {
+	if own := task.HostQueue(c.Host); c.Host != "" && served[own] == 0 {
 		s.Queues = slices.Concat([]string{own}, c.Queues)
 	}
 	if s.Program == "" {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/doctor"
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
@@ -77,14 +77,14 @@ func (c *doctorCmd) centre(s *doctor.Site) error {
 	if err != nil {
 		return err
 	}
-	central, err := auth.NewCentral(o)
+	central, err := authz.NewCentral(o)
 	if err != nil {
 		return err
 	}
 	s.Roots = o.Roots
 	s.AskCentral = func(ctx context.Context) error {
 		// Nobody is asking: it says that whoever this is must log in.
-		_, err := central.Check(ctx, auth.Credential{}, []auth.Question{{Scope: "tiles"}})
+		_, err := central.Check(ctx, authz.Credential{}, []authz.Question{{Scope: "tiles"}})
 		if err == nil && o.EdgeKey != nil {
 			_, err = central.Revocations(ctx, 0)
 		}

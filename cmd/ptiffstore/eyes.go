@@ -12,8 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
@@ -141,22 +141,22 @@ func (s *site) countTasks() {
 	for _, k := range s.crew.kinds() {
 		kinds = append(kinds, k.Name)
 	}
-	s.metrics.Kinds(kinds, jobs.Outcomes...)
+	s.metrics.Kinds(kinds, task.Outcomes...)
 }
 
 // origin is what a task keeps of the request that submits it.
-func (s *site) origin(ctx context.Context) jobs.Origin {
-	return jobs.Origin{Request: httperr.RequestID(ctx), Trace: s.trace.Parent(ctx)}
+func (s *site) origin(ctx context.Context) task.Origin {
+	return task.Origin{Request: httperr.RequestID(ctx), Trace: s.trace.Parent(ctx)}
 }
 
 // begin has an attempt at a task counted and traced.
-func (s *site) begin(ctx context.Context, t *jobs.Task) (context.Context, func(outcome string)) {
+func (s *site) begin(ctx context.Context, t *task.Task) (context.Context, func(outcome string)) {
 	began := time.Now()
 	ctx, end := s.trace.Task(ctx, trace.Task{
 		ID: t.ID, Kind: t.Kind, Queue: t.Queue, Store: t.Store, Attempt: t.Attempt, Request: t.Origin.Request, Parent: t.Origin.Trace,
 	})
 	return ctx, func(outcome string) {
 		s.metrics.Task(t.Kind, outcome, time.Since(began))
-		end(outcome, outcome == jobs.FailedOutcome)
+		end(outcome, outcome == task.FailedOutcome)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -123,7 +123,7 @@ func (*associatedCmd) Help() string {
 
 // Run writes the associated image.
 func (c *associatedCmd) Run(ctx context.Context, std streams) error {
-	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
+	return withMaker(c.File, func(k *rendercache.Maker, s *slide.Slide) error {
 		b, err := k.Associated(ctx, "file", s, c.Kind, tile.Lease{Current: unchanged})
 		if err != nil {
 			return pictureError(c.File, err)
@@ -152,7 +152,7 @@ func (c *previewCmd) Validate() error {
 
 // Run writes the preview.
 func (c *previewCmd) Run(ctx context.Context, std streams) error {
-	return withMaker(c.File, func(k *made.Maker, s *slide.Slide) error {
+	return withMaker(c.File, func(k *rendercache.Maker, s *slide.Slide) error {
 		b, err := k.Preview(ctx, "file", s, c.Height, tile.Lease{Current: unchanged})
 		if err != nil {
 			return pictureError(c.File, err)
@@ -164,7 +164,7 @@ func (c *previewCmd) Run(ctx context.Context, std streams) error {
 func unchanged() bool { return true }
 
 // withMaker calls f with a maker that keeps what it makes only until f is done.
-func withMaker(path string, f func(*made.Maker, *slide.Slide) error) error {
+func withMaker(path string, f func(*rendercache.Maker, *slide.Slide) error) error {
 	s, file, err := openSlide(path)
 	if err != nil {
 		return err
@@ -175,9 +175,9 @@ func withMaker(path string, f func(*made.Maker, *slide.Slide) error) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cache, err := made.OpenCache(filepath.Join(dir, "cache"), 1<<30, quiet())
+	cache, err := rendercache.OpenCache(filepath.Join(dir, "cache"), 1<<30, quiet())
 	if err != nil {
 		return err
 	}
-	return f(made.New(made.Options{Cache: cache}), s)
+	return f(rendercache.New(rendercache.Options{Cache: cache}), s)
 }

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/port"
+	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
@@ -44,16 +44,16 @@ func (s *site) lookAfter(ctx context.Context, wg *sync.WaitGroup, o *looking) er
 		}
 		mux := http.NewServeMux()
 		s.health.Register(mux)
-		buffer := &port.Buffer{Budget: port.NewBudget(asideMax << 18)}
+		buffer := &limit.Buffer{Budget: limit.NewBudget(asideMax << 18)}
 		mux.Handle("GET /metrics", buffer.Handler(nil, s.metrics.Handler()))
 		// Whoever gave an address that others reach means them to read it.
-		guard := &auth.Guard{Open: !auth.LocalHost(l.Addr().String())}
+		guard := &authz.Guard{Open: !authz.LocalHost(l.Addr().String())}
 		s.serveAside(ctx, wg, "figures", l, httperr.SecurityHeaders(nil, guard.Handler(httperr.WithRequestID(s.metrics.Routes(mux)))))
 	}
 	if o.Debug == "" {
 		return nil
 	}
-	if host, _, err := net.SplitHostPort(local(o.Debug)); err == nil && !auth.LocalHost(net.JoinHostPort(host, "1")) {
+	if host, _, err := net.SplitHostPort(local(o.Debug)); err == nil && !authz.LocalHost(net.JoinHostPort(host, "1")) {
 		return fmt.Errorf("--debug-listen %s is reachable from other machines: profiles hold what is in memory. Give a loopback address", o.Debug)
 	}
 	l, err := aside("--debug-listen", o.Debug)
@@ -67,7 +67,7 @@ func (s *site) lookAfter(ctx context.Context, wg *sync.WaitGroup, o *looking) er
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	s.serveAside(ctx, wg, "figures and profiles", l, (&auth.Guard{}).Handler(mux))
+	s.serveAside(ctx, wg, "figures and profiles", l, (&authz.Guard{}).Handler(mux))
 	return nil
 }
 
@@ -104,7 +104,7 @@ func (s *site) serveAside(ctx context.Context, wg *sync.WaitGroup, what string, 
 					return err
 				}
 			}
-			bounded := port.New(l, port.Options{Max: asideMax, PerAddress: asideMax / 2, Log: s.log})
+			bounded := limit.New(l, limit.Options{Max: asideMax, PerAddress: asideMax / 2, Log: s.log})
 			l = nil // Serve closes it
 			return serveBounded(ctx, bounded, h)
 		})
@@ -112,9 +112,9 @@ func (s *site) serveAside(ctx context.Context, wg *sync.WaitGroup, what string, 
 }
 
 // serveBounded answers on l until ctx is done or l fails.
-func serveBounded(ctx context.Context, l *port.Port, h http.Handler) error {
+func serveBounded(ctx context.Context, l *limit.Port, h http.Handler) error {
 	server := &http.Server{
-		Handler: port.Bodies(h, 10*time.Second), ConnState: l.State, ConnContext: l.Context,
+		Handler: limit.Bodies(h, 10*time.Second), ConnState: l.State, ConnContext: l.Context,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	ctx, stop := context.WithCancel(ctx)

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/test/oidctest"
 )
 
@@ -90,7 +90,7 @@ func TestServeOIDC(t *testing.T) {
 	// Another log-in of the browser ends the session that it had.
 	second := sessionCookie(t, fetch(t, &stay, p.LogIn(t, browser, proxy.URL+"/api/v1/auth/oidc/start", "anna").String()))
 	for cookie, want := range map[string]int{first.Value: http.StatusUnauthorized, second.Value: http.StatusOK} {
-		if a := s.get("/api/v1/stores", "Cookie", auth.CookieName+"="+cookie); a.status != want {
+		if a := s.get("/api/v1/stores", "Cookie", authz.CookieName+"="+cookie); a.status != want {
 			t.Errorf("with a session: %v, want %d", a, want)
 		}
 	}
@@ -113,7 +113,7 @@ func TestServeOIDC(t *testing.T) {
 		t.Errorf("after logging out: %+v", v)
 	}
 	// Once the provider says that they are in no group any more, nothing is left of it.
-	last := auth.CookieName + "=" + sessionCookie(t, fetch(t, &stay, p.LogIn(t, browser, proxy.URL+"/api/v1/auth/oidc/start", "anna").String())).Value
+	last := authz.CookieName + "=" + sessionCookie(t, fetch(t, &stay, p.LogIn(t, browser, proxy.URL+"/api/v1/auth/oidc/start", "anna").String())).Value
 	token := "Bearer " + o.says("", "token", "add", "--user", "anna", "--scope", "label")
 	for _, want := range []int{http.StatusOK, http.StatusUnauthorized} {
 		for name, value := range map[string]string{"Cookie": last, "Authorization": token} {
@@ -153,7 +153,7 @@ func fetch(t *testing.T, browser *http.Client, url string) answer {
 func sessionCookie(t *testing.T, a answer) *http.Cookie {
 	t.Helper()
 	for _, line := range a.header.Values("Set-Cookie") {
-		if c, err := http.ParseSetCookie(line); err == nil && c.Name == auth.CookieName {
+		if c, err := http.ParseSetCookie(line); err == nil && c.Name == authz.CookieName {
 			return c
 		}
 	}

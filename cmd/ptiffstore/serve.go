@@ -16,12 +16,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/loop"
-	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
-	"github.com/slideatlas/ptiffstore/internal/port"
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
@@ -93,17 +93,17 @@ type site struct {
 	lock    *catalog.Hold    // of the data directory
 	catalog *catalog.Catalog
 	tiles   *tile.Server
-	cache   *made.Cache
-	maker   *made.Maker
+	cache   *rendercache.Cache
+	maker   *rendercache.Maker
 	watch   *ingest.Watchers // of a process that works
-	jobs    *jobs.Jobs
+	jobs    *task.Jobs
 	people  *account.Accounts // nil without access control
 	access  *api.Access
 	metrics *metrics.Recorder
 	trace   *trace.Tracer // nil without a collector
-	memory  *port.Memory
+	memory  *limit.Memory
 	decode  *render.Budget // what all decoding takes of memory
-	port    *port.Port
+	port    *limit.Port
 	crew    *crew
 	roots   []string // folders in which stores may be added over HTTP
 	taking  upload.Options
@@ -152,7 +152,7 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 	s := &site{log: log, lock: lock, url: p.database(dir), roots: []string{dir}, metrics: metrics.New(version)}
 	s.health.Version, s.health.Degraded = version, s.degraded
 	slog.SetDefault(s.log) // for rooms that are given none
-	if s.cache, err = made.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log); err != nil {
+	if s.cache, err = rendercache.OpenCache(filepath.Join(dir, "cache"), k.CacheSize<<20, s.log); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
 	absent := errors.Is(catalog.Require(ctx, s.url), catalog.ErrNoCatalog)
@@ -162,9 +162,9 @@ func openSite(ctx context.Context, p *place, k *keeping, log *slog.Logger) (*sit
 	if absent { // a mistyped --data is noticed by this line
 		s.log.Info("created a new catalog", "in", p.words(s.url))
 	}
-	s.memory = port.LimitMemory(k.MemoryLimit << 20)
+	s.memory = limit.LimitMemory(k.MemoryLimit << 20)
 	s.decode = render.NewBudget(s.memory.Limit() / 3)
-	s.maker = made.New(made.Options{Cache: s.cache, Memory: s.decode})
+	s.maker = rendercache.New(rendercache.Options{Cache: s.cache, Memory: s.decode})
 	s.tiles = tile.New(tile.Options{
 		Make: s.maker.Tile, Blank: render.Blank, Changed: s.changed,
 		MaxBytes: k.OpenBytes << 20, MaxFiles: k.OpenFiles, Log: s.log,

@@ -11,9 +11,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/port"
+	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
@@ -68,7 +68,7 @@ func (c *logging) level() (level slog.Level) {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func (c *common) guard() *auth.Guard { return &auth.Guard{Open: c.open()} }
+func (c *common) guard() *authz.Guard { return &authz.Guard{Open: c.open()} }
 
 // open reports whether the server answers others than this machine.
 func (c *common) open() bool { return c.Insecure || c.Auth != "none" && c.Auth != "" }
@@ -86,7 +86,7 @@ func (c *common) checkListen() error {
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w", c.Listen, err)
 	}
-	if !c.open() && !auth.LocalHost(net.JoinHostPort(host, "1")) {
+	if !c.open() && !authz.LocalHost(net.JoinHostPort(host, "1")) {
 		return fmt.Errorf("--listen %s is reachable from other machines, and there is no access control: listen on 127.0.0.1, keep users with --auth local, or say --insecure-no-auth if everyone may see every slide", c.Listen)
 	}
 	return nil
@@ -138,7 +138,7 @@ func (s *site) lasting(ctx context.Context, l net.Listener) (context.Context, co
 		}
 		s.log.Info("about to end", "in", s.c.Drain)
 		wait(s.c.Drain)
-		port.Close(l) // is closed again when the server ends
+		limit.Close(l) // is closed again when the server ends
 		wait(lingerTime)
 	}()
 	return inner, stop
@@ -166,9 +166,9 @@ func lasts(ctx context.Context, failed <-chan error) error {
 }
 
 // serveHTTP serves h at l until ctx is done, then lets requests under way end.
-func serveHTTP(ctx context.Context, l *port.Port, h http.Handler, log *slog.Logger) error {
+func serveHTTP(ctx context.Context, l *limit.Port, h http.Handler, log *slog.Logger) error {
 	s := &http.Server{
-		Handler:           port.Bodies(h, 30*time.Second),
+		Handler:           limit.Bodies(h, 30*time.Second),
 		ConnState:         l.State,
 		ConnContext:       l.Context,
 		ReadHeaderTimeout: 10 * time.Second,

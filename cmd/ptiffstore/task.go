@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 type taskCmd struct {
@@ -22,7 +22,7 @@ type taskCmd struct {
 
 // A desk is where tasks are handed in: catalog and queues.
 type desk struct {
-	*jobs.Jobs
+	*task.Jobs
 	catalog *catalog.Catalog
 }
 
@@ -36,7 +36,7 @@ func (p *place) desk(ctx context.Context) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := jobs.Open(ctx, jobs.Options{Database: url, Catalog: c, Kinds: (&crew{}).kinds(), Version: version})
+	j, err := task.Open(ctx, task.Options{Database: url, Catalog: c, Kinds: (&crew{}).kinds(), Version: version})
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -73,9 +73,9 @@ func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
 	}
 	queue := c.Queue
 	if queue == "" {
-		queue = jobs.QueueOf(s)
+		queue = task.QueueOf(s)
 	}
-	args := jobs.Args{Store: s.ID, Image: c.Image, DryRun: c.DryRun, Confirm: c.Sure}
+	args := task.Args{Store: s.ID, Image: c.Image, DryRun: c.DryRun, Confirm: c.Sure}
 	if args.Image != "" {
 		im, err := d.catalog.Image(ctx, args.Image)
 		if err != nil {
@@ -85,7 +85,7 @@ func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 	}
-	v, err := d.Submit(ctx, jobs.Submission{Kind: c.Kind, Queue: queue, Args: args})
+	v, err := d.Submit(ctx, task.Submission{Kind: c.Kind, Queue: queue, Args: args})
 	if err != nil {
 		return err
 	}
@@ -115,10 +115,10 @@ func (c *taskListCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer d.close()
-	if kinds := (&crew{}).kinds(); c.Kind != "" && !slices.ContainsFunc(kinds, func(k jobs.Kind) bool { return k.Name == c.Kind }) {
-		return fmt.Errorf("%w: %q", jobs.ErrUnknownKind, c.Kind)
+	if kinds := (&crew{}).kinds(); c.Kind != "" && !slices.ContainsFunc(kinds, func(k task.Kind) bool { return k.Name == c.Kind }) {
+		return fmt.Errorf("%w: %q", task.ErrUnknownKind, c.Kind)
 	}
-	f := jobs.Filter{State: jobs.State(c.State), Kind: c.Kind, Queue: c.Queue, Limit: c.Limit}
+	f := task.Filter{State: task.State(c.State), Kind: c.Kind, Queue: c.Queue, Limit: c.Limit}
 	if c.Store != "" {
 		s, err := findStore(ctx, d.catalog, c.Store)
 		if err != nil {
@@ -142,14 +142,14 @@ func (c *taskListCmd) Run(ctx context.Context, std streams) error {
 	return w.Flush()
 }
 
-func stateWords(v *jobs.View) string {
+func stateWords(v *task.View) string {
 	if v.WaitingForWorker {
 		return "waiting for a worker"
 	}
 	return string(v.State)
 }
 
-func progressWords(v *jobs.View) string {
+func progressWords(v *task.View) string {
 	switch p := v.Progress; {
 	case p == nil:
 		return ""
@@ -182,7 +182,7 @@ func (c *taskShowCmd) Run(ctx context.Context, std streams) error {
 	return printTask(std, v, c.JSON)
 }
 
-func printTask(std streams, v *jobs.View, asJSON bool) error {
+func printTask(std streams, v *task.View, asJSON bool) error {
 	if asJSON {
 		return printJSON(std, v)
 	}
@@ -222,7 +222,7 @@ func (c *taskWaitCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	switch {
-	case v.State == jobs.Succeeded:
+	case v.State == task.Succeeded:
 		return nil
 	case v.Error != nil:
 		return fmt.Errorf("the task %s: %s", v.State, *v.Error)
@@ -231,7 +231,7 @@ func (c *taskWaitCmd) Run(ctx context.Context, std streams) error {
 }
 
 // endWords say how a task has ended.
-var endWords = map[jobs.State]string{jobs.Succeeded: "succeeded", jobs.Failed: "failed", jobs.Cancelled: "was cancelled"}
+var endWords = map[task.State]string{task.Succeeded: "succeeded", task.Failed: "failed", task.Cancelled: "was cancelled"}
 
 type taskCancelCmd struct {
 	place

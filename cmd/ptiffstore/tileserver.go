@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
@@ -96,7 +96,7 @@ func (s *site) pictures() http.Handler {
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
 	if s.access != nil && s.access.Revoke != nil {
-		mux.Handle("POST "+auth.RevokePath, s.access.Revoke)
+		mux.Handle("POST "+authz.RevokePath, s.access.Revoke)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
@@ -51,7 +51,7 @@ const defaultTasks = 4
 // queues are those that are served, and how many tasks of each are done at once.
 func (w *working) queues() (map[string]int, error) {
 	if len(w.Queues) == 0 {
-		return map[string]int{jobs.DefaultQueue: defaultTasks, jobs.HostQueue(w.host()): defaultTasks}, nil
+		return map[string]int{task.DefaultQueue: defaultTasks, task.HostQueue(w.host()): defaultTasks}, nil
 	}
 	list := map[string]int{}
 	for _, q := range w.Queues {
@@ -63,7 +63,7 @@ func (w *working) queues() (map[string]int, error) {
 				return nil, fmt.Errorf("--queue %s: after the = stands how many tasks are done at once, from 1 to 1000", q)
 			}
 		}
-		if err := jobs.CheckQueue(name); err != nil {
+		if err := task.CheckQueue(name); err != nil {
 			return nil, fmt.Errorf("--queue %s: %w", q, err)
 		}
 		list[name] = n
@@ -138,7 +138,7 @@ func (s *site) hire(ctx context.Context, w *working) error {
 		tiles:    s.tiles, maker: s.maker, decode: s.decode, reserve: s.taking.Reserve, log: s.log,
 	}
 	var err error
-	s.jobs, err = jobs.Open(ctx, jobs.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), TimeZone: w.TimeZone, Version: version, Origin: s.origin, Begin: s.begin, Log: s.log, Loops: &s.loops})
+	s.jobs, err = task.Open(ctx, task.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), TimeZone: w.TimeZone, Version: version, Origin: s.origin, Begin: s.begin, Log: s.log, Loops: &s.loops})
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (s *site) work(ctx context.Context, wg *sync.WaitGroup, w *working) {
 	wg.Go(func() { s.watch.Run(ctx) })
 	wg.Go(func() { a.run(ctx) })
 	wg.Go(func() {
-		if err := s.jobs.Work(ctx, jobs.WorkOptions{Queues: queues}); err != nil && !errors.Is(err, context.Canceled) {
+		if err := s.jobs.Work(ctx, task.WorkOptions{Queues: queues}); err != nil && !errors.Is(err, context.Canceled) {
 			s.log.Error("tasks are no longer done", "err", err)
 		}
 	})

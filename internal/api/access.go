@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
@@ -17,11 +17,11 @@ import (
 
 // Access is what an API needs to know who may do what.
 type Access struct {
-	Gate *auth.Gate
+	Gate *authz.Gate
 	// Accounts hold the audit log, and of a central server the people.
 	Accounts *account.Accounts
 	// Keys sign passes and links, and verify them. Nil are none.
-	Keys *auth.Keys
+	Keys *authz.Keys
 	// Central is the URL of the server that knows the people, "" if this one does.
 	Central string
 	// Revoke, if not nil, answers the central server's word of a revocation.
@@ -51,8 +51,8 @@ func (a *API) mode() string {
 
 // A caller is who sent a request, and where from.
 type caller struct {
-	auth.Caller
-	cred   auth.Credential
+	authz.Caller
+	cred   authz.Credential
 	err    error // why it can't be known who it is
 	admin  bool  // of everything
 	from   string
@@ -68,7 +68,7 @@ type found struct {
 	err   error
 	// private tells that the answer is the caller's own, whatever the store says.
 	private bool
-	target  auth.Target // what was checked
+	target  authz.Target // what was checked
 }
 
 type callerKey struct{}
@@ -171,7 +171,7 @@ func (a *API) document(h http.Handler) http.Handler {
 			defer documents.Unlock()
 			h.ServeHTTP(nowhere{}, r)
 		})
-		w.Header().Set(auth.PolicyHeader, auth.Policy(false, a.Access != nil, ""))
+		w.Header().Set(authz.PolicyHeader, authz.Policy(false, a.Access != nil, ""))
 		h.ServeHTTP(w, r)
 	})
 }
@@ -189,13 +189,13 @@ func (nowhere) WriteHeader(int)             {}
 func (a *API) policy(w http.ResponseWriter, r *http.Request, rule rule) error {
 	head, site := w.Header(), r.Header.Get("Sec-Fetch-Site")
 	private := rule.private(r)
-	head.Set(auth.PolicyHeader, auth.Policy(private, a.Access != nil, site))
+	head.Set(authz.PolicyHeader, authz.Policy(private, a.Access != nil, site))
 	if !private || a.Access != nil {
 		return nil
 	}
 	head.Add("Vary", "Sec-Fetch-Site")
-	if head.Get("Access-Control-Allow-Origin") == "" && auth.CrossSite(site, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")) {
-		return auth.ErrCrossSite
+	if head.Get("Access-Control-Allow-Origin") == "" && authz.CrossSite(site, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")) {
+		return authz.ErrCrossSite
 	}
 	return nil
 }
@@ -239,7 +239,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rule
 		return nil
 	case rule.object == ofPicture:
 		if a.Access.Gate.ByAddress(&c.cred, &c.found.target) {
-			w.Header().Set(auth.PolicyHeader, auth.Policy(false, true, ""))
+			w.Header().Set(authz.PolicyHeader, authz.Policy(false, true, ""))
 		}
 		if c.found.err == nil && rule.label(r) {
 			if err := a.look(r.Context(), c, &c.found.image.File); err != nil {
@@ -322,7 +322,7 @@ func (a *API) recognize(r *http.Request, rule rule) *caller {
 	c.cred = a.Access.Gate.FromRequest(r)
 	c.cookie = c.cred.Cookie
 	bearer := c.cred
-	bearer.Pass, bearer.Signed = "", auth.Signature{}
+	bearer.Pass, bearer.Signed = "", authz.Signature{}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || rule.object != ofImage && rule.object != ofPicture {
 		c.cred = bearer // passes and links are for looking at images
 	}
@@ -332,8 +332,8 @@ func (a *API) recognize(r *http.Request, rule rule) *caller {
 	if c.Caller, c.err = a.Access.Gate.Identify(r.Context(), bearer); c.err != nil || !c.LoggedIn {
 		return c
 	}
-	var an auth.Answer
-	an, c.err = a.Access.Gate.Allow(r.Context(), bearer, auth.Question{Scope: mayAdmin})
+	var an authz.Answer
+	an, c.err = a.Access.Gate.Allow(r.Context(), bearer, authz.Question{Scope: mayAdmin})
 	c.admin = an.Allow
 	return c
 }
@@ -351,7 +351,7 @@ func (a *API) authorize(r *http.Request, c *caller, rule rule) error {
 		return a.authorizeStore(r.Context(), c, rule.scope, r.PathValue("store"))
 	}
 	if c.err != nil {
-		return auth.Problem(c.err)
+		return authz.Problem(c.err)
 	}
 	if !c.LoggedIn {
 		return errLogin
@@ -365,7 +365,7 @@ func (a *API) authorize(r *http.Request, c *caller, rule rule) error {
 	case listed, given:
 		return nil
 	case everything:
-		ok, err := a.may(r.Context(), c, auth.Question{Scope: rule.scope})
+		ok, err := a.may(r.Context(), c, authz.Question{Scope: rule.scope})
 		if err == nil && !ok {
 			err = errForbidden
 		}
@@ -377,13 +377,13 @@ func (a *API) authorize(r *http.Request, c *caller, rule rule) error {
 }
 
 // may reports whether the caller holds a scope.
-func (a *API) may(ctx context.Context, c *caller, q auth.Question) (bool, error) {
+func (a *API) may(ctx context.Context, c *caller, q authz.Question) (bool, error) {
 	if a.Access == nil {
 		return q.Scope == seeTiles || q.Scope == seeLabel || c.admin, nil
 	}
 	an, err := a.Access.Gate.Allow(ctx, c.cred, q)
 	if err != nil {
-		return false, auth.Problem(err)
+		return false, authz.Problem(err)
 	}
 	return an.Allow, nil
 }
@@ -396,11 +396,11 @@ func refused(status int) error {
 }
 
 // hold returns nil if the caller holds the scope that the question asks for.
-func (a *API) hold(ctx context.Context, c *caller, q auth.Question) error {
+func (a *API) hold(ctx context.Context, c *caller, q authz.Question) error {
 	an, err := a.Access.Gate.Allow(ctx, c.cred, q)
 	switch {
 	case err != nil:
-		return auth.Problem(err)
+		return authz.Problem(err)
 	case an.Allow:
 		return nil
 	}
@@ -410,18 +410,18 @@ func (a *API) hold(ctx context.Context, c *caller, q auth.Question) error {
 // holdNamed is hold for what the request names by id. What there is not is refused the
 // same, after as many questions: q is about something else then, as of standIn. Those who
 // may see everything are told that there is no such thing.
-func (a *API) holdNamed(ctx context.Context, c *caller, q auth.Question, known bool, id ...string) error {
+func (a *API) holdNamed(ctx context.Context, c *caller, q authz.Question, known bool, id ...string) error {
 	an, err := a.Access.Gate.AllowNamed(ctx, c.cred, q, known, id...)
 	if err != nil {
-		return auth.Problem(err)
+		return authz.Problem(err)
 	}
 	if an.Allow {
 		return nil
 	}
-	an, err = a.Access.Gate.Allow(ctx, c.cred, auth.Question{Scope: seeTiles})
+	an, err = a.Access.Gate.Allow(ctx, c.cred, authz.Question{Scope: seeTiles})
 	switch {
 	case err != nil:
-		return auth.Problem(err)
+		return authz.Problem(err)
 	case an.Allow && !known:
 		return errUnknown
 	}
@@ -429,8 +429,8 @@ func (a *API) holdNamed(ctx context.Context, c *caller, q auth.Question, known b
 }
 
 // standIn asks for a scope of some image, or of its store.
-func (a *API) standIn(scope account.Scope, image bool) auth.Question {
-	q := auth.Question{Scope: scope}
+func (a *API) standIn(scope account.Scope, image bool) authz.Question {
+	q := authz.Question{Scope: scope}
 	if f := a.Tiles.Subject(nil); f != nil {
 		q.Store = f.Store.ID
 		if image {
@@ -450,7 +450,7 @@ func (a *API) authorizeStore(ctx context.Context, c *caller, scope account.Scope
 	case scope == seeTiles && s.Public:
 		return nil
 	}
-	return a.holdNamed(ctx, c, auth.Question{Store: s.ID, Scope: scope}, true, id, "store")
+	return a.holdNamed(ctx, c, authz.Question{Store: s.ID, Scope: scope}, true, id, "store")
 }
 
 func (a *API) authorizeImage(ctx context.Context, c *caller, scope account.Scope, id string) error {
@@ -474,8 +474,8 @@ func (a *API) authorizeImage(ctx context.Context, c *caller, scope account.Scope
 }
 
 // question asks for a scope of an image.
-func question(im *catalog.Image, scope account.Scope) auth.Question {
-	q := auth.Question{Store: im.StoreID, Image: im.ID, Scope: scope}
+func question(im *catalog.Image, scope account.Scope) authz.Question {
+	q := authz.Question{Store: im.StoreID, Image: im.ID, Scope: scope}
 	if im.ExternalID != nil {
 		q.ExternalID = *im.ExternalID
 	}
@@ -510,7 +510,7 @@ func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
 	var byFile bool
 	req := pictureRequest(r)
 	f.image, byFile, f.err = a.Tiles.Find(req)
-	t := auth.Target{}
+	t := authz.Target{}
 	if file := a.Tiles.Subject(f.image); file != nil {
 		t = targetOf(file)
 	}
@@ -518,7 +518,7 @@ func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
 	t.ByFile, t.Label = byFile, rule.label(r)
 	c.found, f.private, f.target = f, t.Checked(), t
 	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
-	if errors.Is(err, auth.ErrUnknown) {
+	if errors.Is(err, authz.ErrUnknown) {
 		f.image, f.err = nil, tile.ErrNoImage
 		return nil
 	}
@@ -526,8 +526,8 @@ func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
 }
 
 // targetOf is the image of a file as a gate wants it.
-func targetOf(f *tile.File) auth.Target {
-	return auth.Target{Known: true, Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Public: f.Store.Public, HideLabels: f.Store.HideLabels}
+func targetOf(f *tile.File) authz.Target {
+	return authz.Target{Known: true, Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Public: f.Store.Public, HideLabels: f.Store.HideLabels}
 }
 
 // find is the image that a picture is asked of, which the caller may see.
@@ -556,10 +556,10 @@ func labelScope(hidden bool) account.Scope {
 func (a *API) look(ctx context.Context, c *caller, f *tile.File) error {
 	e := account.Event{Act: showLabel, Object: f.ID, Allowed: true}
 	if c.ID == "" { // a pass or link names its user
-		q := auth.Question{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
+		q := authz.Question{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
 		an, err := a.Access.Gate.Allow(ctx, c.cred, q)
 		if err != nil {
-			return auth.Problem(err)
+			return authz.Problem(err)
 		}
 		e.User, e.Detail = an.User.ID, "by a link or pass of the user"
 	}

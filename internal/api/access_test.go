@@ -21,12 +21,12 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 )
 
@@ -57,8 +57,8 @@ func (l *lines) String() string {
 type guardedSite struct {
 	*site
 	people      *account.Accounts
-	gate        *auth.Gate
-	keys        *auth.Keys
+	gate        *authz.Gate
+	keys        *authz.Keys
 	log         *lines
 	other       string // the second store
 	slide, away string // a slide of each
@@ -88,7 +88,7 @@ func newGuardedSite(t *testing.T) *guardedSite {
 	st.removal()
 	st.api.Retry = func(context.Context, string) error { return nil }
 	st.api.Admin = nil
-	g := &guardedSite{site: st, people: openPeople(t, st.database), keys: new(auth.Keys), log: new(lines), secrets: map[string]string{}, ids: map[string]string{}}
+	g := &guardedSite{site: st, people: openPeople(t, st.database), keys: new(authz.Keys), log: new(lines), secrets: map[string]string{}, ids: map[string]string{}}
 	st.api.Log = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	old := slog.Default()
 	slog.SetDefault(st.api.Log)
@@ -98,7 +98,7 @@ func newGuardedSite(t *testing.T) *guardedSite {
 		t.Fatal(err)
 	}
 	g.keys.SetSigning(keys)
-	g.gate = auth.NewGate(auth.GateOptions{Authority: &auth.Local{Accounts: g.people}, Keys: g.keys})
+	g.gate = authz.NewGate(authz.GateOptions{Authority: &authz.Local{Accounts: g.people}, Keys: g.keys})
 	g.people.OnRevoke(g.gate.Revoke)
 	st.api.Access = &api.Access{Gate: g.gate, Accounts: g.people, Keys: g.keys}
 	g.fill()
@@ -157,7 +157,7 @@ func (g *guardedSite) fill() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	v, err := g.api.Jobs.Submit(g.t.Context(), jobs.Submission{Kind: jobs.HashImage, Store: g.store, Args: jobs.Args{Image: canary}})
+	v, err := g.api.Jobs.Submit(g.t.Context(), task.Submission{Kind: task.HashImage, Store: g.store, Args: task.Args{Image: canary}})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func (g *guardedSite) serveGuarded() {
 func (g *guardedSite) as(role, method, path, body string, header ...string) answer {
 	g.t.Helper()
 	if secret := g.secrets[role]; secret != "" {
-		header = append(header, "Cookie", auth.CookieName+"="+secret)
+		header = append(header, "Cookie", authz.CookieName+"="+secret)
 	}
 	return g.ask(method, path, body, header...)
 }
@@ -421,7 +421,7 @@ func TestRouteWithoutRule(t *testing.T) {
 	g := newGuardedSite(t)
 	h := g.api.Guard("GET /new", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "secret") }))
 	r := httptest.NewRequest("GET", "/new", nil)
-	r.Header.Set("Cookie", auth.CookieName+"="+g.secrets["admin"])
+	r.Header.Set("Cookie", authz.CookieName+"="+g.secrets["admin"])
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	if w.Code != 403 || strings.Contains(w.Body.String(), "secret") {
@@ -571,7 +571,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 func awaitTask(g *guardedSite) {
 	ctx, stop := context.WithCancel(g.t.Context())
 	done := make(chan error, 1)
-	go func() { done <- g.api.Jobs.Work(ctx, jobs.WorkOptions{Queues: map[string]int{jobs.DefaultQueue: 1}}) }()
+	go func() { done <- g.api.Jobs.Work(ctx, task.WorkOptions{Queues: map[string]int{task.DefaultQueue: 1}}) }()
 	if _, err := g.api.Jobs.Wait(ctx, g.task); err != nil {
 		g.t.Fatal(err)
 	}

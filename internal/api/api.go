@@ -20,9 +20,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
-	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
@@ -31,7 +31,7 @@ import (
 type API struct {
 	Catalog *catalog.Catalog
 	Tiles   *tile.Server
-	Maker   *made.Maker
+	Maker   *rendercache.Maker
 	Version string
 	// PublicURL is where clients reach this server; if it is empty, where they say they have.
 	PublicURL string
@@ -45,7 +45,7 @@ type API struct {
 	Admin func(*http.Request) bool
 	// Jobs are the tasks. A server that has none, because it only reads, answers
 	// requests for them with 503.
-	Jobs *jobs.Jobs
+	Jobs *task.Jobs
 	// StoreRoots are the folders in or below which the folders of stores that are
 	// added or changed over HTTP must lie. If there are none, no store can be.
 	StoreRoots []string

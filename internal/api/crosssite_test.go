@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
@@ -88,7 +88,7 @@ func TestPolicyWithAccess(t *testing.T) {
 	g := newGuardedSite(t)
 	sign := func(image string) string {
 		now := time.Now()
-		link, err := g.keys.SignURL(auth.Link{Image: image, Scope: account.ScopeLabel, User: g.ids["reader"], Issued: now, Expires: now.Add(time.Hour)})
+		link, err := g.keys.SignURL(authz.Link{Image: image, Scope: account.ScopeLabel, User: g.ids["reader"], Issued: now, Expires: now.Add(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestPolicyWithAccess(t *testing.T) {
 		{"viewer", "/api/v1/images/{image}/thumbnail", "cross-site", "cross-origin", 200},
 	} {
 		got := g.as(tt.role, "GET", g.fillIn(tt.path), "", "Sec-Fetch-Site", tt.site)
-		if policy := got.header.Get(auth.PolicyHeader); got.status != tt.status || policy != tt.want {
+		if policy := got.header.Get(authz.PolicyHeader); got.status != tt.status || policy != tt.want {
 			t.Errorf("%s: GET %.60s from %s: %d, policy %q, want %d, %q", tt.role, tt.path, tt.site, got.status, policy, tt.status, tt.want)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 const (
@@ -114,7 +114,7 @@ type stream struct {
 	c *http.ResponseController
 }
 
-func (s *stream) task(ctx context.Context, a *API, v *jobs.View) error {
+func (s *stream) task(ctx context.Context, a *API, v *task.View) error {
 	shown, err := a.taskFor(ctx, v)
 	if err != nil {
 		return err

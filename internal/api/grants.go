@@ -9,7 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 )
 
 // apiToken lets a program do what its user may do, within its scopes.
@@ -219,10 +219,10 @@ func (a *API) listAudit(ctx context.Context, in *auditInput) (*list[auditEvent],
 func (a *API) edges() []route {
 	var check, revocations, revoke http.Handler
 	if a.Access != nil {
-		check = auth.CheckHandler(a.Access.Gate)
+		check = authz.CheckHandler(a.Access.Gate)
 		revoke = a.Access.Revoke
 		if a.mode() == modeLocal {
-			revocations = auth.RevocationsHandler(a.Access.Accounts, a.Access.Keys)
+			revocations = authz.RevocationsHandler(a.Access.Accounts, a.Access.Keys)
 		}
 	}
 	handle := func(h http.Handler) func(http.ResponseWriter, *http.Request) error {

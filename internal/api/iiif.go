@@ -13,7 +13,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/iiif"
-	"github.com/slideatlas/ptiffstore/internal/made"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
@@ -213,7 +213,7 @@ func (a *API) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at *t
 func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, p iiif.Picture, private bool) error {
 	f := &im.File
 	answer := tile.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
-	region := made.Region{
+	region := rendercache.Region{
 		Part: pixels.Rect(plan.X, plan.Y, plan.X+plan.W, plan.Y+plan.H), Halved: plan.Halved(p), Width: plan.Width, Height: plan.Height,
 		Mirror: plan.Mirror, Turn: plan.Turn, Gray: plan.Quality == "gray", Bitonal: plan.Quality == "bitonal", PNG: plan.Format == "png",
 	}
@@ -226,7 +226,7 @@ func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tile.Image, plan
 			Slide: s, Image: f.ID, Revision: f.Revision, Back: f.Store.Background, Lease: lease,
 		}, region)
 	})
-	if errors.Is(err, made.ErrTooMuch) {
+	if errors.Is(err, rendercache.ErrTooMuch) {
 		return &httperr.Error{Status: http.StatusBadRequest, Detail: "Too much of the picture would have to be read for so flat a part of it: ask for one of the region's own shape."}
 	}
 	return err

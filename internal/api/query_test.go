@@ -66,7 +66,7 @@ func TestWrongParameters(t *testing.T) {
 		at := fill.ReplaceAllString(strings.NewReplacer("{image}", image, "{store}", st.store).Replace(path), "x")
 		for method, op := range methods {
 			if path == "/api/v1/auth/revocations" || path == "/api/v1/auth/revoke" {
-				op.Parameters = nil // their values are looked at where there are edges: see package auth
+				op.Parameters = nil // their values are looked at where there are edges: see package authz
 			}
 			for _, c := range op.wrong() {
 				a := st.ask(strings.ToUpper(method), at+"?"+c.query, "")

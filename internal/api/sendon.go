@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/iiif"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -18,7 +18,7 @@ import (
 
 // sendOnAge is how long a browser may keep where a picture is: with the pass in it that
 // is one address for it, so that the picture is kept, too.
-const sendOnAge = auth.PassMost / 3
+const sendOnAge = authz.PassMost / 3
 
 // described are the routes that say what a slide is like, by what the catalog knows if its
 // file is at another server: viewers make the addresses of its tiles from that of the
@@ -52,7 +52,7 @@ func (a *API) near(h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
-		t := new(auth.Target)
+		t := new(authz.Target)
 		if found := callerOf(r.Context()).found; found != nil {
 			t = &found.target
 		}
@@ -60,7 +60,7 @@ func (a *API) near(h http.Handler) http.Handler {
 	})
 }
 
-func (a *API) sendOn(w http.ResponseWriter, r *http.Request, f *tile.File, t *auth.Target) {
+func (a *API) sendOn(w http.ResponseWriter, r *http.Request, f *tile.File, t *authz.Target) {
 	to, query := f.Store.Elsewhere+r.URL.EscapedPath(), r.URL.RawQuery
 	if pass := a.passFor(r, t); pass != "" {
 		kept := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool { return p == "" || strings.HasPrefix(p, "pass=") })
@@ -79,7 +79,7 @@ func (a *API) sendOn(w http.ResponseWriter, r *http.Request, f *tile.File, t *au
 // none, or can't have one. It says what was proved here and no more: who may see it by a
 // link alone gets one of whoever gave the link, good no longer than that is. Who may by a
 // pass alone gets no other: theirs goes with them in the query.
-func (a *API) passFor(r *http.Request, t *auth.Target) string {
+func (a *API) passFor(r *http.Request, t *authz.Target) string {
 	if a.Access == nil || a.Access.Keys == nil || !t.Checked() {
 		return ""
 	}
@@ -88,17 +88,17 @@ func (a *API) passFor(r *http.Request, t *auth.Target) string {
 	if scope == mayAdmin {
 		scope = seeLabel // as much as a pass can be for
 	}
-	may := func(c auth.Credential) (auth.Answer, bool) {
+	may := func(c authz.Credential) (authz.Answer, bool) {
 		if c.None() {
-			return auth.Answer{}, false
+			return authz.Answer{}, false
 		}
 		an, err := a.Access.Gate.Allow(r.Context(), c, q)
 		return an, err == nil && an.Allow // else the other server asks for itself
 	}
-	if an, ok := may(auth.Credential{Authorization: c.Authorization, Cookie: c.Cookie}); ok {
-		return a.sign(&auth.Caller{User: an.User, Session: an.Session, Token: an.Token}, q.Store, q.Image, scope, auth.PassMost)
+	if an, ok := may(authz.Credential{Authorization: c.Authorization, Cookie: c.Cookie}); ok {
+		return a.sign(&authz.Caller{User: an.User, Session: an.Session, Token: an.Token}, q.Store, q.Image, scope, authz.PassMost)
 	}
-	if _, ok := may(auth.Credential{Signed: c.Signed}); !ok {
+	if _, ok := may(authz.Credential{Signed: c.Signed}); !ok {
 		return ""
 	}
 	now := time.Now()
@@ -106,7 +106,7 @@ func (a *API) passFor(r *http.Request, t *auth.Target) string {
 	if err != nil {
 		return ""
 	}
-	return a.sign(&auth.Caller{User: auth.User{ID: link.User}}, q.Store, q.Image, scope, min(auth.PassMost, link.Expires.Sub(now)))
+	return a.sign(&authz.Caller{User: authz.User{ID: link.User}}, q.Store, q.Image, scope, min(authz.PassMost, link.Expires.Sub(now)))
 }
 
 // away reports whether another server has the file. A store may be bound to another host

@@ -13,7 +13,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/synth"
@@ -25,8 +25,8 @@ import (
 // nobody knows nobody: what its gate lets in is let in by a pass or link.
 type nobody struct{}
 
-func (nobody) Check(_ context.Context, _ auth.Credential, questions []auth.Question) ([]auth.Answer, error) {
-	answers := make([]auth.Answer, len(questions))
+func (nobody) Check(_ context.Context, _ authz.Credential, questions []authz.Question) ([]authz.Answer, error) {
+	answers := make([]authz.Answer, len(questions))
 	for i := range answers {
 		answers[i].Status = http.StatusUnauthorized
 	}
@@ -35,7 +35,7 @@ func (nobody) Check(_ context.Context, _ auth.Credential, questions []auth.Quest
 
 // tileServer starts one beside the files of st, as the program does, and returns its URL.
 // Keys are nil without access control.
-func (st *site) tileServer(keys *auth.Keys) string {
+func (st *site) tileServer(keys *authz.Keys) string {
 	st.t.Helper()
 	server := tile.New(tile.Options{Make: st.api.Maker.Tile, Blank: render.Blank})
 	st.t.Cleanup(server.Close)
@@ -47,13 +47,13 @@ func (st *site) tileServer(keys *auth.Keys) string {
 	mux := http.NewServeMux()
 	h := &fasthttp.Handler{Tiles: server, Next: mux, Log: st.api.Log}
 	if keys != nil {
-		public, err := auth.PublicKeys(keys.Public())
+		public, err := authz.PublicKeys(keys.Public())
 		if err != nil {
 			st.t.Fatal(err)
 		}
-		known := new(auth.Keys)
+		known := new(authz.Keys)
 		known.SetPublic(public)
-		h.Gate = auth.NewGate(auth.GateOptions{Authority: nobody{}, Keys: known})
+		h.Gate = authz.NewGate(authz.GateOptions{Authority: nobody{}, Keys: known})
 		a.Access = &api.Access{Gate: h.Gate, Keys: known, Central: "https://slides.example.org"}
 	}
 	a.RegisterPictures(mux)
@@ -233,7 +233,7 @@ func TestSendOnPass(t *testing.T) {
 	g.moves(edge)
 	tile := g.fillIn("/api/v1/images/{image}/tiles/0/0/0")
 	now := time.Now()
-	link, err := g.keys.SignURL(auth.Link{Image: g.slide, Scope: account.ScopeTiles, User: g.ids["viewer"], Issued: now, Expires: now.Add(time.Minute)})
+	link, err := g.keys.SignURL(authz.Link{Image: g.slide, Scope: account.ScopeTiles, User: g.ids["viewer"], Issued: now, Expires: now.Add(time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,9 +245,9 @@ func TestSendOnPass(t *testing.T) {
 	}{
 		{"link", "stranger", link.Encode(), "viewer", time.Minute},
 		{"link, of one who may see nothing", "outsider", link.Encode(), "viewer", time.Minute},
-		{"link, of one who may", "reader", link.Encode(), "reader", auth.PassMost},
-		{"pass", "stranger", "pass=" + given, "viewer", auth.PassMost},
-		{"pass, of one who may", "reader", "v=&pass=" + given, "reader", auth.PassMost},
+		{"link, of one who may", "reader", link.Encode(), "reader", authz.PassMost},
+		{"pass", "stranger", "pass=" + given, "viewer", authz.PassMost},
+		{"pass, of one who may", "reader", "v=&pass=" + given, "reader", authz.PassMost},
 	} {
 		a := g.as(tt.role, "GET", tile+"?"+tt.query, "")
 		to := a.header.Get("Location")

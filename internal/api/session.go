@@ -10,7 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
@@ -62,7 +62,7 @@ func (a *API) sessions(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "log-in", Method: http.MethodPost, Path: "/api/v1/auth/login", Tags: tags,
 		Summary:     "Log in with name and password",
-		Description: "The answer sets the cookie " + auth.CookieName + ", which scripts can't read. A session ends 12 hours after its last use, and 7 days after it began.",
+		Description: "The answer sets the cookie " + authz.CookieName + ", which scripts can't read. A session ends 12 hours after its last use, and 7 days after it began.",
 	}, problems{401: "Wrong name or password.", 403: "The user is disabled; or a page of another origin has sent this.", 404: noPeople, 429: "Too many attempts: Retry-After says when the next one is allowed."}, a.logIn)
 	register(h, huma.Operation{
 		OperationID: "log-out", Method: http.MethodPost, Path: "/api/v1/auth/logout", Tags: tags,
@@ -92,7 +92,7 @@ func (a *API) people() error {
 func (a *API) getSession(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
 	c := callerOf(ctx)
 	if c.err != nil {
-		return nil, a.failed(ctx, auth.Problem(c.err))
+		return nil, a.failed(ctx, authz.Problem(c.err))
 	}
 	s, err := a.sightOf(ctx, nil)
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *API) getSession(ctx context.Context, _ *struct{}) (*sessionOutput, erro
 func (a *API) everywhere(ctx context.Context, c *caller, s *sight) ([]account.Scope, error) {
 	list := []account.Scope{}
 	for _, scope := range allScopes {
-		ok, err := a.may(ctx, c, auth.Question{Scope: scope})
+		ok, err := a.may(ctx, c, authz.Question{Scope: scope})
 		if err != nil {
 			return nil, err
 		}
@@ -173,11 +173,11 @@ func (a *API) start(ctx context.Context, u *account.User, act string) (*sessionO
 	if err != nil {
 		return nil, a.accountFailed(ctx, err)
 	}
-	fresh := &caller{cred: auth.Credential{Cookie: secret}, from: c.from, agent: c.agent, secure: c.secure}
+	fresh := &caller{cred: authz.Credential{Cookie: secret}, from: c.from, agent: c.agent, secure: c.secure}
 	if fresh.Caller, err = a.Access.Gate.Identify(ctx, fresh.cred); err != nil {
-		return nil, a.failed(ctx, auth.Problem(err))
+		return nil, a.failed(ctx, authz.Problem(err))
 	}
-	if fresh.admin, err = a.may(ctx, fresh, auth.Question{Scope: mayAdmin}); err != nil {
+	if fresh.admin, err = a.may(ctx, fresh, authz.Question{Scope: mayAdmin}); err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	out, err := a.getSession(context.WithValue(ctx, callerKey{}, fresh), nil)
@@ -203,7 +203,7 @@ func (a *API) endSession(ctx context.Context, c *caller) error {
 // sessionCookie is the cookie of a session; without a secret it removes it.
 func sessionCookie(secret string, expires time.Time, secure bool) string {
 	c := http.Cookie{
-		Name: auth.CookieName, Value: secret, Path: "/", Expires: expires,
+		Name: authz.CookieName, Value: secret, Path: "/", Expires: expires,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure,
 	}
 	if secret == "" {
@@ -296,7 +296,7 @@ func (a *API) signImage(ctx context.Context, in *signInput) (*signOutput, error)
 	now := time.Now()
 	out := &signOutput{CacheControl: "no-store"}
 	out.Body.ExpiresAt = now.Add(time.Duration(in.Body.Seconds) * time.Second).UTC().Truncate(time.Second)
-	query, err := a.Access.Keys.SignURL(auth.Link{Image: im.ID, Scope: scope, User: c.ID, Issued: now, Expires: out.Body.ExpiresAt})
+	query, err := a.Access.Keys.SignURL(authz.Link{Image: im.ID, Scope: scope, User: c.ID, Issued: now, Expires: out.Body.ExpiresAt})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}

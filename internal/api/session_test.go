@@ -17,7 +17,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
@@ -30,7 +30,7 @@ func (g *guardedSite) logIn(name, password string, header ...string) (answer, *h
 	}
 	a := g.ask("POST", "/api/v1/auth/login", string(b), header...)
 	for _, line := range a.header.Values("Set-Cookie") {
-		if c, err := http.ParseSetCookie(line); err == nil && c.Name == auth.CookieName {
+		if c, err := http.ParseSetCookie(line); err == nil && c.Name == authz.CookieName {
 			return a, c
 		}
 	}
@@ -66,7 +66,7 @@ func TestLogIn(t *testing.T) {
 		t.Errorf("with the session of before: %d, want 401", a.status)
 	}
 	// A session that somebody else has chosen is not taken over.
-	if _, fixed := g.logIn("viewer", "correct horse 0", "Cookie", auth.CookieName+"=chosen"); fixed.Value == "chosen" {
+	if _, fixed := g.logIn("viewer", "correct horse 0", "Cookie", authz.CookieName+"=chosen"); fixed.Value == "chosen" {
 		t.Error("the session is one that was brought along")
 	}
 	out := g.ask("POST", "/api/v1/auth/logout", "", "Cookie", again.Name+"="+again.Value)
@@ -151,7 +151,7 @@ func TestTamperedCredentials(t *testing.T) {
 	}
 	image := "/api/v1/images/" + g.slide
 	cookie := g.secrets["reader"]
-	good := [][]string{{"Cookie", auth.CookieName + "=" + cookie}, {"Authorization", "Bearer " + secret}, {"Authorization", "bearer " + secret}, {"Cookie", "a=b; " + auth.CookieName + "=" + cookie}}
+	good := [][]string{{"Cookie", authz.CookieName + "=" + cookie}, {"Authorization", "Bearer " + secret}, {"Authorization", "bearer " + secret}, {"Cookie", "a=b; " + authz.CookieName + "=" + cookie}}
 	for _, h := range good {
 		if a := g.get(image, h...); a.status != 200 || !bytes.Contains(a.body, []byte(canary)) {
 			t.Errorf("%.40s: %d, want 200", h, a.status)
@@ -166,7 +166,7 @@ func TestTamperedCredentials(t *testing.T) {
 	}
 	var bad [][]string
 	for _, s := range []string{flip(cookie, 0), flip(cookie, 10), flip(cookie, len(cookie)-1), cookie[:len(cookie)-1], cookie + "a", "", strings.ToUpper(cookie), secret, g.ids["reader"], "%00", "' OR 1=1 --"} {
-		bad = append(bad, []string{"Cookie", auth.CookieName + "=" + s})
+		bad = append(bad, []string{"Cookie", authz.CookieName + "=" + s})
 	}
 	for _, s := range []string{flip(secret, 0), flip(secret, 10), flip(secret, len(secret)-1), secret[:len(secret)-1], secret + "a", cookie, "", "null"} {
 		bad = append(bad, []string{"Authorization", "Bearer " + s})
@@ -426,12 +426,12 @@ func TestPathTricks(t *testing.T) {
 func TestCentral(t *testing.T) {
 	g := newGuardedSite(t)
 	centre := g.url
-	central, err := auth.NewCentral(auth.CentralOptions{URL: centre, Cookie: auth.CookieName})
+	central, err := authz.NewCentral(authz.CentralOptions{URL: centre, Cookie: authz.CookieName})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(central.Close)
-	gate := auth.NewGate(auth.GateOptions{Authority: central})
+	gate := authz.NewGate(authz.GateOptions{Authority: central})
 	edge := *g.api
 	edge.Access = &api.Access{Gate: gate, Accounts: g.people, Central: centre}
 	g.api, g.gate = &edge, gate
@@ -470,13 +470,13 @@ func TestCentralAway(t *testing.T) {
 	g := newGuardedSite(t)
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	central, err := auth.NewCentral(auth.CentralOptions{URL: gone.URL, Cookie: auth.CookieName, Timeout: time.Second})
+	central, err := authz.NewCentral(authz.CentralOptions{URL: gone.URL, Cookie: authz.CookieName, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(central.Close)
 	edge := *g.api
-	g.gate = auth.NewGate(auth.GateOptions{Authority: central})
+	g.gate = authz.NewGate(authz.GateOptions{Authority: central})
 	edge.Access = &api.Access{Gate: g.gate, Accounts: g.people, Central: gone.URL}
 	g.api = &edge
 	g.serveGuarded()

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 // A share is what of a store's images the caller may see.
@@ -49,15 +49,15 @@ func (a *API) sightOf(ctx context.Context, stores []catalog.Store) (*sight, erro
 		}
 		return v, nil
 	}
-	questions := []auth.Question{{Scope: seeTiles}}
+	questions := []authz.Question{{Scope: seeTiles}}
 	for i := range stores {
 		for _, scope := range allScopes {
-			questions = append(questions, auth.Question{Store: stores[i].ID, Scope: scope})
+			questions = append(questions, authz.Question{Store: stores[i].ID, Scope: scope})
 		}
 	}
 	answers, err := a.Access.Gate.AllowMany(ctx, c.cred, questions)
 	if err != nil {
-		return nil, auth.Problem(err)
+		return nil, authz.Problem(err)
 	}
 	v.everything = answers[0].Allow
 	for i := range stores {
@@ -67,9 +67,9 @@ func (a *API) sightOf(ctx context.Context, stores []catalog.Store) (*sight, erro
 }
 
 // take notes the answers for a store, one for each of allScopes.
-func (v *sight) take(s *catalog.Store, answers []auth.Answer) {
+func (v *sight) take(s *catalog.Store, answers []authz.Answer) {
 	held := []account.Scope{}
-	of := func(an auth.Answer) share {
+	of := func(an authz.Answer) share {
 		switch {
 		case an.Allow:
 			return whole
@@ -188,7 +188,7 @@ func (a *API) labelled(ctx context.Context, v *sight, images []catalog.Image) ([
 // does not tell.
 func (a *API) ask(ctx context.Context, of map[string]share, images []catalog.Image, scope func(*catalog.Image) account.Scope) ([]bool, error) {
 	ok := make([]bool, len(images))
-	var questions []auth.Question
+	var questions []authz.Question
 	var at []int
 	for i := range images {
 		switch of[images[i].StoreID] {
@@ -204,7 +204,7 @@ func (a *API) ask(ctx context.Context, of map[string]share, images []catalog.Ima
 	}
 	answers, err := a.Access.Gate.AllowMany(ctx, callerOf(ctx).cred, questions)
 	if err != nil {
-		return nil, auth.Problem(err)
+		return nil, authz.Problem(err)
 	}
 	for n, i := range at {
 		ok[i] = answers[n].Allow
@@ -221,7 +221,7 @@ func (a *API) labels(ctx context.Context, s *catalog.Store, im *catalog.Image) (
 	c := callerOf(ctx)
 	an, err := a.Access.Gate.Allow(ctx, c.cred, question(im, labelScope(s.HideLabels)))
 	if err != nil {
-		return false, auth.Problem(err)
+		return false, authz.Problem(err)
 	}
 	if !an.Allow {
 		return false, nil
@@ -275,11 +275,11 @@ func (a *API) pass(ctx context.Context, store, image string, scope account.Scope
 	if a.Access == nil || a.Access.Keys == nil {
 		return ""
 	}
-	return a.sign(&callerOf(ctx).Caller, store, image, scope, auth.PassMost)
+	return a.sign(&callerOf(ctx).Caller, store, image, scope, authz.PassMost)
 }
 
 // sign is pass for a caller who is known, good for as long as is said.
-func (a *API) sign(c *auth.Caller, store, image string, scope account.Scope, good time.Duration) string {
+func (a *API) sign(c *authz.Caller, store, image string, scope account.Scope, good time.Duration) string {
 	if c.ID == "" {
 		return ""
 	}
@@ -288,9 +288,9 @@ func (a *API) sign(c *auth.Caller, store, image string, scope account.Scope, goo
 		session = c.Token
 	}
 	now := time.Now()
-	text, err := a.Access.Keys.SignPass(auth.Pass{
+	text, err := a.Access.Keys.SignPass(authz.Pass{
 		User: c.ID, Name: c.Name, Session: session, Store: store, Image: image, Scope: scope,
-		Issued: auth.Date(now), Expires: auth.Date(now) + auth.NumericDate(good.Milliseconds())/1000,
+		Issued: authz.Date(now), Expires: authz.Date(now) + authz.NumericDate(good.Milliseconds())/1000,
 	})
 	if err != nil {
 		return "" // an edge asks the centre then
@@ -305,7 +305,7 @@ func (a *API) authorizeTask(ctx context.Context, c *caller, scope account.Scope,
 		return nil // the handler says so
 	}
 	v, err := a.Jobs.Get(ctx, id)
-	if errors.Is(err, jobs.ErrNotFound) {
+	if errors.Is(err, task.ErrNotFound) {
 		return a.holdNamed(ctx, c, a.standIn(scope, false), false, id, "task")
 	} else if err != nil {
 		return err
@@ -314,11 +314,11 @@ func (a *API) authorizeTask(ctx context.Context, c *caller, scope account.Scope,
 	if store == "" {
 		scope = mayAdmin
 	}
-	return a.holdNamed(ctx, c, auth.Question{Store: store, Scope: scope}, true, id, "task")
+	return a.holdNamed(ctx, c, authz.Question{Store: store, Scope: scope}, true, id, "task")
 }
 
 // stillMay reports whether the caller may go on following a task.
-func (a *API) stillMay(ctx context.Context, v *jobs.View) bool {
+func (a *API) stillMay(ctx context.Context, v *task.View) bool {
 	if a.Access == nil {
 		return true
 	}
@@ -326,34 +326,34 @@ func (a *API) stillMay(ctx context.Context, v *jobs.View) bool {
 	if store == "" {
 		scope = mayAdmin
 	}
-	return a.hold(ctx, callerOf(ctx), auth.Question{Store: store, Scope: scope}) == nil
+	return a.hold(ctx, callerOf(ctx), authz.Question{Store: store, Scope: scope}) == nil
 }
 
 // taskFor is a task as the caller may see it.
-func (a *API) taskFor(ctx context.Context, v *jobs.View) (task, error) {
+func (a *API) taskFor(ctx context.Context, v *task.View) (taskView, error) {
 	if a.Access == nil || isAdmin(ctx) {
-		return task(*v), nil
+		return taskView(*v), nil
 	}
 	store := v.StoreOf()
 	hidden := false
 	if store != "" {
 		s, err := a.Catalog.Store(ctx, store)
 		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-			return task{}, err
+			return taskView{}, err
 		}
 		hidden = err != nil || s.HideLabels
 	}
-	ok, err := a.may(ctx, callerOf(ctx), auth.Question{Store: store, Scope: labelScope(hidden)})
+	ok, err := a.may(ctx, callerOf(ctx), authz.Question{Store: store, Scope: labelScope(hidden)})
 	if err != nil {
-		return task{}, err
+		return taskView{}, err
 	}
 	return trimmed(v, store, ok), nil
 }
 
 // trimmed is a task without what only admins may see, and without what may name
 // slides if labels is false.
-func trimmed(v *jobs.View, store string, labels bool) task {
-	t := task(*v)
+func trimmed(v *task.View, store string, labels bool) taskView {
+	t := taskView(*v)
 	t.Worker = nil
 	if strings.HasPrefix(t.Queue, "host-") {
 		t.Queue = "host"
@@ -369,12 +369,12 @@ func trimmed(v *jobs.View, store string, labels bool) task {
 }
 
 // tasksFor returns a page of the tasks that the caller may see.
-func (a *API) tasksFor(ctx context.Context, f jobs.Filter) ([]task, string, error) {
-	items := []task{}
+func (a *API) tasksFor(ctx context.Context, f task.Filter) ([]taskView, string, error) {
+	items := []taskView{}
 	if a.Access == nil || isAdmin(ctx) {
 		page, next, err := a.Jobs.List(ctx, f)
 		for i := range page {
-			items = append(items, task(page[i]))
+			items = append(items, taskView(page[i]))
 		}
 		return items, next, err
 	}
@@ -392,7 +392,7 @@ func (a *API) tasksFor(ctx context.Context, f jobs.Filter) ([]task, string, erro
 	next, limit := "", f.Limit
 	for range scanRounds {
 		f.Limit = limit - len(items)
-		var page []jobs.View
+		var page []task.View
 		if page, next, err = a.Jobs.List(ctx, f); err != nil {
 			return nil, "", err
 		}
@@ -412,7 +412,7 @@ func (a *API) tasksFor(ctx context.Context, f jobs.Filter) ([]task, string, erro
 // mayOn returns the refusal of those who don't hold a scope for a store, or for
 // everything if it is empty.
 func (a *API) mayOn(ctx context.Context, scope account.Scope, store string) error {
-	ok, err := a.may(ctx, callerOf(ctx), auth.Question{Store: store, Scope: scope})
+	ok, err := a.may(ctx, callerOf(ctx), authz.Question{Store: store, Scope: scope})
 	if err == nil && !ok {
 		err = errForbidden
 	}
@@ -424,7 +424,7 @@ func (a *API) mayOn(ctx context.Context, scope account.Scope, store string) erro
 
 // imageOf refuses a task about an image that is not in the store it names: rights are
 // held for that store.
-func (a *API) imageOf(ctx context.Context, args jobs.Args) error {
+func (a *API) imageOf(ctx context.Context, args task.Args) error {
 	if args.Image == "" {
 		return nil
 	}

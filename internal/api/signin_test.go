@@ -13,7 +13,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/test/oidctest"
@@ -110,15 +110,15 @@ func TestRefusedAtProvider(t *testing.T) {
 	}
 	at, err := url.Parse(s.url)
 	check(t, err)
-	session := auth.CookieName + "=" + b.Jar.Cookies(at)[0].Value
+	session := authz.CookieName + "=" + b.Jar.Cookies(at)[0].Value
 	user, _, err := s.people.UseSession(t.Context(), b.Jar.Cookies(at)[0].Value)
 	check(t, err)
 	token, _, err := s.people.CreateToken(t.Context(), account.Token{User: user.ID, Scopes: []account.Scope{account.ScopeLabel}})
 	check(t, err)
 	now := time.Now()
-	link, err := s.keys.SignURL(auth.Link{Image: s.slide, Scope: account.ScopeLabel, User: user.ID, Issued: now, Expires: now.Add(time.Hour)})
+	link, err := s.keys.SignURL(authz.Link{Image: s.slide, Scope: account.ScopeLabel, User: user.ID, Issued: now, Expires: now.Add(time.Hour)})
 	check(t, err)
-	pass, err := s.keys.SignPass(auth.Pass{User: user.ID, Store: s.store, Scope: account.ScopeLabel, Issued: auth.Date(now), Expires: auth.Date(now.Add(time.Minute))})
+	pass, err := s.keys.SignPass(authz.Pass{User: user.ID, Store: s.store, Scope: account.ScopeLabel, Issued: authz.Date(now), Expires: authz.Date(now.Add(time.Minute))})
 	check(t, err)
 
 	type look struct{ path, query, header, value string }
@@ -176,7 +176,7 @@ func TestDeniedAtProvider(t *testing.T) {
 	check(t, err)
 	sessionOf := func(b *http.Client) string {
 		for _, c := range b.Jar.Cookies(at) {
-			if c.Name == auth.CookieName {
+			if c.Name == authz.CookieName {
 				return c.Value
 			}
 		}
@@ -195,7 +195,7 @@ func TestDeniedAtProvider(t *testing.T) {
 		t.Errorf("%d, sessions go on: %v and %v, cookie %q", a.status, goesOn(first), goesOn(second), sessionOf(b))
 	}
 	local := s.browser()
-	local.Jar.SetCookies(at, []*http.Cookie{{Name: auth.CookieName, Value: s.secrets["viewer"]}})
+	local.Jar.SetCookies(at, []*http.Cookie{{Name: authz.CookieName, Value: s.secrets["viewer"]}})
 	a = s.visit(local, denied(s.back(local, "anna").Query().Get("state")), browserAccepts)
 	if a.status != http.StatusForbidden || !goesOn(s.secrets["viewer"]) {
 		t.Errorf("of a local user: %d, session goes on: %v", a.status, goesOn(s.secrets["viewer"]))

@@ -18,8 +18,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
@@ -53,11 +53,11 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { c.Close() })
 	quiet := slog.New(slog.DiscardHandler)
-	cache, err := made.OpenCache(filepath.Join(t.TempDir(), "cache"), 1<<30, quiet)
+	cache, err := rendercache.OpenCache(filepath.Join(t.TempDir(), "cache"), 1<<30, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	maker := made.New(made.Options{Cache: cache})
+	maker := rendercache.New(rendercache.Options{Cache: cache})
 	server := tile.New(tile.Options{Make: maker.Tile, Blank: render.Blank})
 	t.Cleanup(server.Close)
 	st := &site{t: t, dir: dir, database: database}

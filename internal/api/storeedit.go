@@ -22,8 +22,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 // optional is a field of a JSON merge patch: absent, null, or a value.
@@ -172,8 +172,8 @@ func checkTiming(s *catalog.Store) error {
 		if of.schedule == "" {
 			continue
 		}
-		if err := jobs.CheckSchedule(of.schedule, s.TimeZone); err != nil {
-			return invalid(fmt.Errorf("%s: %s", of.name, words(err, jobs.ErrBadSchedule)))
+		if err := task.CheckSchedule(of.schedule, s.TimeZone); err != nil {
+			return invalid(fmt.Errorf("%s: %s", of.name, words(err, task.ErrBadSchedule)))
 		}
 	}
 	return nil
@@ -486,7 +486,7 @@ func checkTimeZone(s string) (string, error) {
 }
 
 func checkQueue(s string) (string, error) {
-	if jobs.CheckQueue(s) != nil {
+	if task.CheckQueue(s) != nil {
 		return "", errors.New("up to 64 lower-case letters and digits, with single hyphens or underscores between them")
 	}
 	return s, nil

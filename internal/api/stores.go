@@ -13,7 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 // store is a store as the API shows it. What has its default value is null.
@@ -177,7 +177,7 @@ func (a *API) store(ctx context.Context, s *catalog.Store, sight *sight, near *n
 		return v
 	}
 	var err error
-	if v.NextSync, err = a.Jobs.NextRun(ctx, s, jobs.SyncStore); err != nil {
+	if v.NextSync, err = a.Jobs.NextRun(ctx, s, task.SyncStore); err != nil {
 		a.Log.WarnContext(ctx, "next sync unknown", "store", s.ID, "err", err)
 	}
 	return v

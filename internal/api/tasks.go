@@ -12,18 +12,18 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
-// task is a task as the API shows it: a [jobs.View].
-type task struct {
+// taskView is a task as the API shows it: a [task.View].
+type taskView struct {
 	ID               string          `json:"id" doc:"Opaque."`
 	Kind             string          `json:"kind" example:"sync_store" doc:"What is done."`
 	Queue            string          `json:"queue" doc:"Whose workers do it."`
 	Args             json.RawMessage `json:"args" doc:"An object. In lists, arguments of more than 1 KB are shown without all but the store."`
-	State            jobs.State      `json:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled" doc:"Where it stands."`
+	State            task.State      `json:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled" doc:"Where it stands."`
 	Ready            bool            `json:"ready" doc:"It has ended: succeeded, failed or cancelled."`
-	Progress         *jobs.Progress  `json:"progress" doc:"done of total units; total is null if it is not known."`
+	Progress         *task.Progress  `json:"progress" doc:"done of total units; total is null if it is not known."`
 	Result           json.RawMessage `json:"result" doc:"Of a task that succeeded."`
 	Error            *string         `json:"error" doc:"The last one, if it failed or is tried again."`
 	Attempts         int             `json:"attempts" doc:"How often it was begun."`
@@ -32,22 +32,22 @@ type task struct {
 	SubmittedAt      time.Time       `json:"submitted_at" doc:"When it was asked for."`
 	StartedAt        *time.Time      `json:"started_at" doc:"Begin of the last attempt."`
 	FinishedAt       *time.Time      `json:"finished_at" doc:"When it ended."`
-	Log              []jobs.LogLine  `json:"log" doc:"What it said, oldest first; null in lists."`
+	Log              []task.LogLine  `json:"log" doc:"What it said, oldest first; null in lists."`
 	WaitingForWorker bool            `json:"waiting_for_worker" doc:"It waits and no worker that is alive serves its queue."`
 }
 
 type taskOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Location     string `header:"Location"`
-	Body         task
+	Body         taskView
 }
 
 type tasksOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Location     string `header:"Location"`
 	Body         struct {
-		Items      []task  `json:"items" doc:"The page."`
-		NextCursor *string `json:"next_cursor" doc:"null at the end of the list."`
+		Items      []taskView `json:"items" doc:"The page."`
+		NextCursor *string    `json:"next_cursor" doc:"null at the end of the list."`
 	}
 }
 
@@ -102,22 +102,22 @@ func (a *API) withTasks() error {
 // taskFailed is failed for what the tasks have against a request.
 func (a *API) taskFailed(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(err, jobs.ErrNotFound):
+	case errors.Is(err, task.ErrNotFound):
 		return newError(http.StatusNotFound, "There is no such task, or it ended long ago.")
-	case errors.Is(err, jobs.ErrBadFilter):
+	case errors.Is(err, task.ErrBadFilter):
 		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
-	case errors.Is(err, jobs.ErrUnknownKind):
+	case errors.Is(err, task.ErrUnknownKind):
 		return invalid(errors.New("kind: this server knows none of that name; there are " + kindsOfTask))
-	case errors.Is(err, jobs.ErrBadQueue):
+	case errors.Is(err, task.ErrBadQueue):
 		_, err = checkQueue("")
 		return invalid(errors.New("queue: " + err.Error()))
-	case errors.Is(err, jobs.ErrBadArgs):
-		return invalid(errors.New("args: " + words(err, jobs.ErrBadArgs)))
+	case errors.Is(err, task.ErrBadArgs):
+		return invalid(errors.New("args: " + words(err, task.ErrBadArgs)))
 	}
 	return a.failed(ctx, err)
 }
 
-func (a *API) showTask(ctx context.Context, v *jobs.View) (*taskOutput, error) {
+func (a *API) showTask(ctx context.Context, v *task.View) (*taskOutput, error) {
 	shown, err := a.taskFor(ctx, v)
 	if err != nil {
 		return nil, a.failed(ctx, err)
@@ -126,7 +126,7 @@ func (a *API) showTask(ctx context.Context, v *jobs.View) (*taskOutput, error) {
 }
 
 // accepted is the answer to a request for a task.
-func (a *API) accepted(ctx context.Context, v *jobs.View) (*taskOutput, error) {
+func (a *API) accepted(ctx context.Context, v *task.View) (*taskOutput, error) {
 	out, err := a.showTask(ctx, v)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (a *API) listTasks(ctx context.Context, in *tasksInput) (*tasksOutput, erro
 	if err := a.withTasks(); err != nil {
 		return nil, err
 	}
-	f := jobs.Filter{Kind: in.Kind, State: jobs.State(in.State), Queue: in.Queue, Store: in.Store, Cursor: in.Cursor, Limit: in.Limit}
+	f := task.Filter{Kind: in.Kind, State: task.State(in.State), Queue: in.Queue, Store: in.Store, Cursor: in.Cursor, Limit: in.Limit}
 	out := &tasksOutput{CacheControl: private}
 	items, next, err := a.tasksFor(ctx, f)
 	if err != nil {
@@ -193,11 +193,11 @@ func (taskObject) Schema(huma.Registry) *huma.Schema {
 }
 
 // args are the arguments that a task is asked for with.
-func (in *submitInput) args() (jobs.Args, error) {
+func (in *submitInput) args() (task.Args, error) {
 	if len(in.Body.Args.raw) == 0 {
-		return jobs.Args{}, nil
+		return task.Args{}, nil
 	}
-	return jobs.DecodeArgs(in.Body.Kind, in.Body.Args.raw)
+	return task.DecodeArgs(in.Body.Kind, in.Body.Args.raw)
 }
 
 func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, error) {
@@ -216,7 +216,7 @@ func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, err
 	if err != nil {
 		return nil, err
 	}
-	s := jobs.Submission{Kind: in.Body.Kind, Queue: in.Body.Queue, Args: args}
+	s := task.Submission{Kind: in.Body.Kind, Queue: in.Body.Queue, Args: args}
 	if args.Store != "" {
 		store, err := a.Catalog.Store(ctx, args.Store)
 		if errors.Is(err, catalog.ErrNotFound) {
@@ -225,7 +225,7 @@ func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, err
 			return nil, a.failed(ctx, err)
 		}
 		if s.Queue == "" {
-			s.Queue = jobs.QueueOf(store)
+			s.Queue = task.QueueOf(store)
 		}
 	}
 	if err := a.imageOf(ctx, args); err != nil {
@@ -276,12 +276,12 @@ func (a *API) syncs(h huma.API) {
 }
 
 // syncTask submits the task that syncs a store.
-func (a *API) syncTask(ctx context.Context, s *catalog.Store, o *syncAllInput) (*jobs.View, error) {
-	kind := jobs.SyncStore
+func (a *API) syncTask(ctx context.Context, s *catalog.Store, o *syncAllInput) (*task.View, error) {
+	kind := task.SyncStore
 	if o.Resync {
-		kind = jobs.ResyncStore
+		kind = task.ResyncStore
 	}
-	return a.Jobs.Submit(ctx, jobs.Submission{Kind: kind, Queue: jobs.QueueOf(s), Args: jobs.Args{Store: s.ID, DryRun: o.DryRun, Confirm: o.Confirm}})
+	return a.Jobs.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Args: task.Args{Store: s.ID, DryRun: o.DryRun, Confirm: o.Confirm}})
 }
 
 func (a *API) syncStore(ctx context.Context, in *syncInput) (*taskOutput, error) {
@@ -307,12 +307,12 @@ func (a *API) syncStores(ctx context.Context, in *syncAllInput) (*tasksOutput, e
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	kind := jobs.SyncStore
+	kind := task.SyncStore
 	if in.Resync {
-		kind = jobs.ResyncStore
+		kind = task.ResyncStore
 	}
 	out := &tasksOutput{CacheControl: private, Location: tasksRoute + "?kind=" + url.QueryEscape(kind)}
-	out.Body.Items = make([]task, 0, len(list))
+	out.Body.Items = make([]taskView, 0, len(list))
 	for i := range list {
 		v, err := a.syncTask(ctx, &list[i], in)
 		if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
 	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 // tasks gives the site tasks. Those of sync_store and hash_image say what they were asked for, of
@@ -24,14 +24,14 @@ import (
 func (st *site) tasks() (proceed chan struct{}) {
 	st.t.Helper()
 	proceed = make(chan struct{})
-	asked := func(_ context.Context, t *jobs.Task) (any, error) {
+	asked := func(_ context.Context, t *task.Task) (any, error) {
 		t.Logf("begun")
 		return map[string]any{"asked": t.Args}, nil
 	}
-	kinds := []jobs.Kind{
-		{Name: jobs.SyncStore, Unique: true, Run: asked},
-		{Name: jobs.HashImage, Run: asked},
-		{Name: jobs.ResyncStore, Unique: true, Run: func(ctx context.Context, t *jobs.Task) (any, error) {
+	kinds := []task.Kind{
+		{Name: task.SyncStore, Unique: true, Run: asked},
+		{Name: task.HashImage, Run: asked},
+		{Name: task.ResyncStore, Unique: true, Run: func(ctx context.Context, t *task.Task) (any, error) {
 			t.Progress(1, 3, "files")
 			select {
 			case <-proceed:
@@ -40,11 +40,11 @@ func (st *site) tasks() (proceed chan struct{}) {
 				return nil, ctx.Err()
 			}
 		}},
-		{Name: jobs.VerifyStore, MaxAttempts: 1, Run: func(context.Context, *jobs.Task) (any, error) {
+		{Name: task.VerifyStore, MaxAttempts: 1, Run: func(context.Context, *task.Task) (any, error) {
 			return nil, errors.New("a disk is not mounted")
 		}},
 	}
-	j, err := jobs.Open(st.t.Context(), jobs.Options{
+	j, err := task.Open(st.t.Context(), task.Options{
 		Database: st.database, Catalog: st.api.Catalog, Kinds: kinds, Host: "scan1", Version: "v1", Poll: 20 * time.Millisecond,
 	})
 	if err != nil {
@@ -59,7 +59,7 @@ func (st *site) tasks() (proceed chan struct{}) {
 func (st *site) work(queues ...string) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	o := jobs.WorkOptions{Queues: map[string]int{}}
+	o := task.WorkOptions{Queues: map[string]int{}}
 	for _, q := range queues {
 		o.Queues[q] = 2
 	}

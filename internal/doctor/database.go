@@ -12,7 +12,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 type examination struct {
 	Site
 	catalog *catalog.Catalog // nil if the database can't be read
-	jobs    *jobs.Jobs       // likewise
+	jobs    *task.Jobs       // likewise
 	list    []catalog.Store
 }
 
@@ -96,7 +96,7 @@ func databaseFile(n *notes, path string) bool {
 
 // tables looks at their versions, and reports whether they are this program's.
 func (e *examination) tables(ctx context.Context, n *notes, c *catalog.Catalog, server catalog.Server) bool {
-	list, err := c.Standings(ctx, append(jobs.Ledgers(), account.Ledger())...)
+	list, err := c.Standings(ctx, append(task.Ledgers(), account.Ledger())...)
 	if err != nil {
 		n.wrong("bring back a backup if it is damaged: ptiffstore restore", "its tables can't be read: %v", plainly(err))
 		return false
@@ -149,7 +149,7 @@ func listens(ctx context.Context, n *notes, c *catalog.Catalog, s catalog.Server
 // read takes from the database what else there is to look at.
 func (e *examination) read(ctx context.Context, n *notes, c *catalog.Catalog) (err error) {
 	if e.list, err = c.Stores(ctx); err == nil {
-		e.jobs, err = jobs.Look(ctx, jobs.Options{Database: e.Database, Catalog: c, Host: e.Host, Version: e.Version})
+		e.jobs, err = task.Look(ctx, task.Options{Database: e.Database, Catalog: c, Host: e.Host, Version: e.Version})
 	}
 	if err != nil {
 		n.wrong("", "it can't be read: %v", plainly(err))

@@ -17,7 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 const version = "v1.2.3"
@@ -58,7 +58,7 @@ func newSite(t *testing.T, url string) *site {
 		_, err = (&ingest.Syncer{Catalog: c}).Sync(t.Context(), st.ID, ingest.Options{})
 		s.must(err)
 	})
-	s.jobs(func(*jobs.Jobs) {})
+	s.jobs(func(*task.Jobs) {})
 	return s
 }
 
@@ -84,10 +84,10 @@ func (s *site) catalog(f func(*catalog.Catalog)) {
 	s.must(c.Close())
 }
 
-func (s *site) jobs(f func(*jobs.Jobs)) {
+func (s *site) jobs(f func(*task.Jobs)) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
-		j, err := jobs.Open(s.t.Context(), jobs.Options{Database: s.Database, Catalog: c, Kinds: []jobs.Kind{{Name: jobs.SyncStore}}})
+		j, err := task.Open(s.t.Context(), task.Options{Database: s.Database, Catalog: c, Kinds: []task.Kind{{Name: task.SyncStore}}})
 		s.must(err)
 		f(j)
 		s.must(j.Close())
@@ -157,7 +157,7 @@ func (s *site) worker(host string, queues ...string) {
 func (s *site) examine() Report {
 	s.t.Helper()
 	if !s.idle {
-		s.worker("here", jobs.DefaultQueue)
+		s.worker("here", task.DefaultQueue)
 	}
 	r := Examine(s.t.Context(), s.Site)
 	if text := r.Text(true); strings.Contains(text, patient) || strings.Contains(text, "hunter2") {
@@ -205,7 +205,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 func TestHealthy(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
-	s.worker("here", jobs.DefaultQueue)
+	s.worker("here", task.DefaultQueue)
 	s.idle = true
 	before := snapshot(t, filepath.Dir(s.dir))
 	r := s.examine()
@@ -255,7 +255,7 @@ func TestLedgers(t *testing.T) {
 	c, err := catalog.Look(s.Database)
 	s.must(err)
 	defer c.Close()
-	list, err := c.Standings(t.Context(), append(jobs.Ledgers(), account.Ledger())...)
+	list, err := c.Standings(t.Context(), append(task.Ledgers(), account.Ledger())...)
 	s.must(err)
 	if len(list) != 4 {
 		t.Errorf("%d ledgers, want those of catalog, tasks, queues and users", len(list))

@@ -26,7 +26,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
@@ -125,8 +125,8 @@ var sick = []struct {
 
 	{"nobody at work", func(s *site) { s.idle = true }, []string{`warning workers: none is alive`}},
 	{"a queue that nobody serves", func(s *site) {
-		s.jobs(func(j *jobs.Jobs) {
-			_, err := j.Submit(s.t.Context(), jobs.Submission{Kind: jobs.SyncStore, Queue: "autosync", Store: s.store})
+		s.jobs(func(j *task.Jobs) {
+			_, err := j.Submit(s.t.Context(), task.Submission{Kind: task.SyncStore, Queue: "autosync", Store: s.store})
 			s.must(err)
 		})
 	}, []string{`wrong workers: in the queue autosync 1 task waits for a worker since \d+ seconds → start one: ptiffstore worker --queue autosync`}},
@@ -148,7 +148,7 @@ var sick = []struct {
 		enrol(s, 3*time.Hour)
 	}, []string{`wrong schedules: sync_store of the store "Scanner 1" \(\w+\) was due 2 hours ago`}},
 	{
-		"a sync that was refused", func(s *site) { fail(s, jobs.SyncStore, 1) },
+		"a sync that was refused", func(s *site) { fail(s, task.SyncStore, 1) },
 		[]string{`wrong tasks: 1 task sync_store, \{"store": ?"\w+"\}, failed or refused within a day → .*task show`},
 	},
 
@@ -187,7 +187,7 @@ var sick = []struct {
 		})
 		s.must(os.Rename(strings.TrimPrefix(s.Database, "sqlite:"), strings.TrimPrefix(url, "sqlite:")))
 		s.Database = url
-		s.jobs(func(*jobs.Jobs) {})
+		s.jobs(func(*task.Jobs) {})
 	}, []string{`warning backups: the last one was made before there was much in the site: it has 0 slides, 0 stores, 0 users; the site has 0 slides, 1 store`}},
 	{"a backup that was cut", func(s *site) {
 		s.must(os.Truncate(filepath.Join(s.backup(s.Database, 0), "catalog.db"), 4096))
@@ -300,18 +300,18 @@ func enrol(s *site, ago time.Duration) {
 func fail(s *site, kind string, times int) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
-		refuse := func(context.Context, *jobs.Task) (any, error) { return nil, jobs.Permanent(errors.New("refused")) }
-		j, err := jobs.Open(s.t.Context(), jobs.Options{Database: s.Database, Catalog: c, Kinds: []jobs.Kind{{Name: kind, Run: refuse}}})
+		refuse := func(context.Context, *task.Task) (any, error) { return nil, task.Permanent(errors.New("refused")) }
+		j, err := task.Open(s.t.Context(), task.Options{Database: s.Database, Catalog: c, Kinds: []task.Kind{{Name: kind, Run: refuse}}})
 		s.must(err)
 		defer j.Close()
 		ctx, stop := context.WithCancel(s.t.Context())
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			j.Work(ctx, jobs.WorkOptions{Queues: map[string]int{jobs.DefaultQueue: 1}}) //nolint:errcheck // it is stopped
+			j.Work(ctx, task.WorkOptions{Queues: map[string]int{task.DefaultQueue: 1}}) //nolint:errcheck // it is stopped
 		}()
 		for range times {
-			v, err := j.Submit(ctx, jobs.Submission{Kind: kind, Store: s.store})
+			v, err := j.Submit(ctx, task.Submission{Kind: kind, Store: s.store})
 			s.must(err)
 			_, err = j.Wait(ctx, v.ID)
 			s.must(err)
@@ -444,12 +444,12 @@ func TestPermissions(t *testing.T) {
 		want []string
 	}{
 		{"data that can't be written", func(s *site) {
-			s.worker("here", jobs.DefaultQueue)
+			s.worker("here", task.DefaultQueue)
 			s.idle = true
 			closed(s, s.dir, 0o500)
 		}, []string{`wrong data folder: .* can't be written to by user 65534: permission denied`}},
 		{"a catalog that can't be written", func(s *site) {
-			s.worker("here", jobs.DefaultQueue)
+			s.worker("here", task.DefaultQueue)
 			s.idle = true
 			closed(s, filepath.Join(s.dir, "catalog.db"), 0o400)
 		}, []string{`wrong data folder: .*catalog.db can't be written to by user 65534`}},

@@ -16,7 +16,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 // slideSize is what a slide that arrives may take.
@@ -86,7 +86,7 @@ func schedules(n *notes, s *catalog.Store) {
 		if text == "" {
 			continue
 		}
-		if err := jobs.CheckSchedule(text, s.TimeZone); err != nil {
+		if err := task.CheckSchedule(text, s.TimeZone); err != nil {
 			n.wrong("ptiffstore store set "+s.ID, "%v", err)
 		}
 	}

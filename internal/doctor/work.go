@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/jobs"
+	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 const (
@@ -91,16 +91,16 @@ func (e *examination) watched(ctx context.Context, n *notes) {
 }
 
 // queues looks for those that nobody serves.
-func (e *examination) queues(n *notes, served map[string]bool, depths []jobs.Depth, any bool) {
+func (e *examination) queues(n *notes, served map[string]bool, depths []task.Depth, any bool) {
 	for _, d := range depths {
-		if d.State != jobs.Running && !served[d.Queue] {
+		if d.State != task.Running && !served[d.Queue] {
 			n.wrong("start one: ptiffstore worker --queue "+d.Queue, "in the queue %s %s for a worker since %s", d.Queue, count(d.Tasks, "task waits", "tasks wait"), ago(d.Oldest))
 			served[d.Queue] = true // once is enough
 		}
 	}
 	for i := range e.list {
 		s := &e.list[i]
-		if q := jobs.QueueOf(s); any && !served[q] {
+		if q := task.QueueOf(s); any && !served[q] {
 			n.warn("start one where the store's files are: ptiffstore worker --queue "+q, "nobody serves the queue %s of the store %s", q, name(s))
 			served[q] = true
 		}
@@ -115,8 +115,8 @@ func unserved(queues []string, served map[string]bool) []string {
 func (e *examination) tasks(ctx context.Context, n *notes) {
 	type sort struct{ kind, args string }
 	failed := map[sort]int{}
-	list, _, err := e.jobs.List(ctx, jobs.Filter{State: jobs.Failed, Limit: 1000})
-	retrying, _, err2 := e.jobs.List(ctx, jobs.Filter{State: jobs.Retrying, Limit: 1000})
+	list, _, err := e.jobs.List(ctx, task.Filter{State: task.Failed, Limit: 1000})
+	retrying, _, err2 := e.jobs.List(ctx, task.Filter{State: task.Retrying, Limit: 1000})
 	if err != nil || err2 != nil {
 		n.unknown("", "they can't be listed")
 		return
@@ -129,7 +129,7 @@ func (e *examination) tasks(ctx context.Context, n *notes) {
 	told := false
 	for s, k := range failed {
 		switch {
-		case s.kind == jobs.SyncStore || s.kind == jobs.ResyncStore:
+		case s.kind == task.SyncStore || s.kind == task.ResyncStore:
 			n.wrong("ptiffstore task list --state failed, and task show TASK, say why", "%s %s, %s, failed or refused within a day", count(k, "task", "tasks"), s.kind, s.args)
 			told = true
 		case k >= failures:
@@ -157,7 +157,7 @@ func (e *examination) due(ctx context.Context, n *notes) {
 	planned, late := 0, 0
 	for i := range e.list {
 		s := &e.list[i]
-		for _, kind := range []string{jobs.SyncStore, jobs.VerifyStore} {
+		for _, kind := range []string{task.SyncStore, task.VerifyStore} {
 			next, err := e.jobs.NextRun(ctx, s, kind)
 			if err != nil || next == nil {
 				continue // one that can't be understood is a finding of the store

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
@@ -106,7 +106,7 @@ func serveAccess(ctx context.Context, kind, path, listen string) error {
 		return err
 	}
 	defer t.Close()
-	var gate *auth.Gate
+	var gate *authz.Gate
 	if mode == "checked" {
 		if gate, err = askingGate(ctx); err != nil {
 			return err
@@ -144,7 +144,7 @@ func oneSlide(path string) (*tile.Server, error) {
 }
 
 // askingGate asks a central server in this process, by HTTP.
-func askingGate(ctx context.Context) (*auth.Gate, error) {
+func askingGate(ctx context.Context) (*authz.Gate, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -159,11 +159,11 @@ func askingGate(ctx context.Context) (*auth.Gate, error) {
 	})}
 	go centre.Serve(l) //nolint:errcheck // it is closed
 	context.AfterFunc(ctx, func() { centre.Close() })
-	central, err := auth.NewCentral(auth.CentralOptions{URL: "http://" + l.Addr().String()})
+	central, err := authz.NewCentral(authz.CentralOptions{URL: "http://" + l.Addr().String()})
 	if err != nil {
 		return nil, err
 	}
-	return auth.NewGate(auth.GateOptions{Authority: central}), nil
+	return authz.NewGate(authz.GateOptions{Authority: central}), nil
 }
 
 func (r *report) access(o *options, servers []*server, rounds [][]round) {

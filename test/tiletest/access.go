@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -23,7 +23,7 @@ import (
 
 // StartGated serves a tile server through an adapter with access control, and returns
 // its base URL, no slash at its end.
-type StartGated func(t *testing.T, s *tile.Server, g *auth.Gate) string
+type StartGated func(t *testing.T, s *tile.Server, g *authz.Gate) string
 
 // A people is an authority that knows by the token what each may do.
 type people struct {
@@ -32,12 +32,12 @@ type people struct {
 	may   map[string]account.Rights
 }
 
-func (p *people) Check(_ context.Context, c auth.Credential, questions []auth.Question) ([]auth.Answer, error) {
+func (p *people) Check(_ context.Context, c authz.Credential, questions []authz.Question) ([]authz.Answer, error) {
 	p.asked.Add(int64(len(questions)))
 	if p.away {
 		return nil, errors.New("the authority is away")
 	}
-	answers := make([]auth.Answer, len(questions))
+	answers := make([]authz.Answer, len(questions))
 	rights, known := p.may[c.Authorization]
 	if c.Cookie != "" {
 		rights, known = p.may["cookie "+c.Cookie]
@@ -45,11 +45,11 @@ func (p *people) Check(_ context.Context, c auth.Credential, questions []auth.Qu
 	for i, q := range questions {
 		switch {
 		case !known:
-			answers[i] = auth.Answer{Status: 401}
+			answers[i] = authz.Answer{Status: 401}
 		case rights.Allows(q.Store, q.Image, q.Scope):
-			answers[i] = auth.Answer{Allow: true, Status: 200}
+			answers[i] = authz.Answer{Allow: true, Status: 200}
 		default:
-			answers[i] = auth.Answer{Status: 403}
+			answers[i] = authz.Answer{Status: 403}
 		}
 	}
 	return answers, nil
@@ -78,7 +78,7 @@ func RunGated(t *testing.T, start StartGated) {
 		"Bearer none":   {},
 	}}
 	keys := signingKeys(t)
-	gate := auth.NewGate(auth.GateOptions{Authority: who, Keys: keys})
+	gate := authz.NewGate(authz.GateOptions{Authority: who, Keys: keys})
 	base := start(t, site.Tiles, gate)
 	t.Run("who may", func(t *testing.T) { whoMay(t, base, keys) })
 	t.Run("headers", func(t *testing.T) { gatedHeaders(t, base) })
@@ -97,31 +97,31 @@ func RunGated(t *testing.T, start StartGated) {
 	})
 }
 
-func signingKeys(t testing.TB) *auth.Keys {
+func signingKeys(t testing.TB) *authz.Keys {
 	t.Helper()
 	a, err := account.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), account.Options{})
 	mustDo(t, err)
 	defer a.Close()
 	list, err := a.SigningKeys(t.Context())
 	mustDo(t, err)
-	keys := new(auth.Keys)
+	keys := new(authz.Keys)
 	keys.SetSigning(list)
 	return keys
 }
 
 // whoMay asks in every way for what each may and may not see.
-func whoMay(t *testing.T, base string, keys *auth.Keys) {
+func whoMay(t *testing.T, base string, keys *authz.Keys) {
 	now := time.Now()
-	link, err := keys.SignURL(auth.Link{Image: "a", Scope: account.ScopeTiles, User: "u", Issued: now, Expires: now.Add(time.Hour)})
+	link, err := keys.SignURL(authz.Link{Image: "a", Scope: account.ScopeTiles, User: "u", Issued: now, Expires: now.Add(time.Hour)})
 	mustDo(t, err)
-	pass := func(p auth.Pass) string {
-		p.User, p.Issued, p.Expires = "u", auth.Date(now), auth.Date(now)+600
+	pass := func(p authz.Pass) string {
+		p.User, p.Issued, p.Expires = "u", authz.Date(now), authz.Date(now)+600
 		text, err := keys.SignPass(p)
 		mustDo(t, err)
 		return "?pass=" + text
 	}
-	forA, forStore := pass(auth.Pass{Image: "a", Scope: account.ScopeTiles}), pass(auth.Pass{Store: "st", Scope: account.ScopeTiles})
-	forNames := pass(auth.Pass{Store: "st", Scope: account.ScopeLabel})
+	forA, forStore := pass(authz.Pass{Image: "a", Scope: account.ScopeTiles}), pass(authz.Pass{Store: "st", Scope: account.ScopeTiles})
+	forNames := pass(authz.Pass{Store: "st", Scope: account.ScopeLabel})
 	a, b, none, open := "/api/v1/images/a/tiles/0/0/0", "/api/v1/images/b/tiles/0/0/0", "/api/v1/images/none/tiles/0/0/0", "/api/v1/images/open/tiles/0/0/0"
 	tests := []struct {
 		who, path string
@@ -231,9 +231,9 @@ func gatedHeaders(t *testing.T, base string) {
 
 // otherOrigins asks for which pages may show an answer: what was asked for by a name,
 // those of this site, and any that were given an address that is good by itself.
-func otherOrigins(t *testing.T, base string, keys *auth.Keys) {
-	now := auth.Date(time.Now())
-	pass, err := keys.SignPass(auth.Pass{User: "u", Store: "st", Scope: account.ScopeLabel, Issued: now, Expires: now + 600})
+func otherOrigins(t *testing.T, base string, keys *authz.Keys) {
+	now := authz.Date(time.Now())
+	pass, err := keys.SignPass(authz.Pass{User: "u", Store: "st", Scope: account.ScopeLabel, Issued: now, Expires: now + 600})
 	mustDo(t, err)
 	for _, tt := range []struct {
 		path, who, site, want string
@@ -254,7 +254,7 @@ func otherOrigins(t *testing.T, base string, keys *auth.Keys) {
 		{"/tile/st/a.tiff/t.jpg?pass=x", "Bearer reader", "cross-site", "same-origin", 200},
 	} {
 		got := ask(t, "GET", base+tt.path, "Authorization", tt.who, "Sec-Fetch-Site", tt.site)
-		if policy := got.header.Get(auth.PolicyHeader); got.status != tt.status || policy != tt.want {
+		if policy := got.header.Get(authz.PolicyHeader); got.status != tt.status || policy != tt.want {
 			t.Errorf("%q GET %.40s from %s: status %d, policy %q, want %d, %q", tt.who, tt.path, tt.site, got.status, policy, tt.status, tt.want)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
@@ -16,24 +16,24 @@ import (
 // generous lets everybody see everything, for a while.
 type generous struct{}
 
-func (generous) Check(_ context.Context, _ auth.Credential, questions []auth.Question) ([]auth.Answer, error) {
-	answers := make([]auth.Answer, len(questions))
+func (generous) Check(_ context.Context, _ authz.Credential, questions []authz.Question) ([]authz.Answer, error) {
+	answers := make([]authz.Answer, len(questions))
 	for i := range answers {
-		answers[i] = auth.Answer{Allow: true, Status: 200, User: auth.User{ID: "u"}, Session: "s", TTL: time.Hour}
+		answers[i] = authz.Answer{Allow: true, Status: 200, User: authz.User{ID: "u"}, Session: "s", TTL: time.Hour}
 	}
 	return answers, nil
 }
 
 // BenchmarkAccess measures the handler of a tile, without the network, with remembered
 // answers and without access control: the difference is what the check costs.
-func BenchmarkAccess(b *testing.B, handler func(s *tile.Server, g *auth.Gate) http.Handler) {
+func BenchmarkAccess(b *testing.B, handler func(s *tile.Server, g *authz.Gate) http.Handler) {
 	site := NewSite(b)
 	write(b, synth.Philips{Seed: 1, Width: 1100, Height: 900}, filepath.Join(site.Dir, "a.tiff"))
 	site.Add(b, "a", "a.tiff")
 	for _, bb := range []struct {
 		name string
-		gate *auth.Gate
-	}{{"open", nil}, {"checked", auth.NewGate(auth.GateOptions{Authority: generous{}, MaxTTL: time.Hour})}} {
+		gate *authz.Gate
+	}{{"open", nil}, {"checked", authz.NewGate(authz.GateOptions{Authority: generous{}, MaxTTL: time.Hour})}} {
 		h := handler(site.Tiles, bb.gate)
 		b.Run(bb.name, func(b *testing.B) {
 			r := httptest.NewRequest("GET", "/api/v1/images/a/tiles/1/0/0", nil)

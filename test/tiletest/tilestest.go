@@ -21,8 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/made"
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -40,14 +40,14 @@ type Site struct {
 // NewSite makes a site whose store is empty.
 func NewSite(t testing.TB) *Site {
 	t.Helper()
-	cache, err := made.OpenCache(filepath.Join(t.TempDir(), "cache"), 1<<30, slog.New(slog.DiscardHandler))
+	cache, err := rendercache.OpenCache(filepath.Join(t.TempDir(), "cache"), 1<<30, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &Site{Dir: t.TempDir(), Slides: map[string]*slide.Slide{}, told: make(chan string, 100_000)}
 	s.Store = &tile.Store{ID: "st", Root: s.Dir, Background: color.RGBA{250, 240, 230, 255}, Origin: slide.TopLeft}
 	s.Tiles = tile.New(tile.Options{
-		Make:    made.New(made.Options{Cache: cache}).Tile,
+		Make:    rendercache.New(rendercache.Options{Cache: cache}).Tile,
 		Blank:   render.Blank,
 		Changed: func(id string) { s.told <- id },
 	})

@@ -17,7 +17,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
@@ -28,7 +28,7 @@ type Handler struct {
 	Next  http.Handler // nil: 404
 	// Gate says whether the caller may have the tiles of an image; if it is nil,
 	// everybody may.
-	Gate *auth.Gate
+	Gate *authz.Gate
 	// CORS, if not nil, sets the headers that let pages of other origins read tiles.
 	CORS *httperr.LiveCORS
 	// Guard, if not nil, refuses requests before anything else is looked at: by
@@ -168,7 +168,7 @@ func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Re
 			return err
 		}
 		if !byFile {
-			ctx.Response.Header.Set(auth.PolicyHeader, "cross-origin") // also by a route that takes names: told to those alone who may see it
+			ctx.Response.Header.Set(authz.PolicyHeader, "cross-origin") // also by a route that takes names: told to those alone who may see it
 		}
 	} else if err != nil {
 		return err
@@ -208,17 +208,17 @@ func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Re
 func (s *server) policy(ctx *fasthttp.RequestCtx, named bool) error {
 	head := &ctx.Response.Header
 	if !named {
-		head.Set(auth.PolicyHeader, "cross-origin")
+		head.Set(authz.PolicyHeader, "cross-origin")
 		return nil
 	}
 	sent := func(name string) string { return text(ctx.Request.Header.Peek(name)) }
-	head.Set(auth.PolicyHeader, auth.Policy(true, s.Gate != nil, sent("Sec-Fetch-Site")))
+	head.Set(authz.PolicyHeader, authz.Policy(true, s.Gate != nil, sent("Sec-Fetch-Site")))
 	if s.Gate != nil {
 		return nil
 	}
 	head.Add("Vary", "Sec-Fetch-Site")
-	if len(head.Peek("Access-Control-Allow-Origin")) == 0 && auth.CrossSite(sent("Sec-Fetch-Site"), sent("Sec-Fetch-Mode"), sent("Sec-Fetch-Dest")) {
-		return auth.ErrCrossSite
+	if len(head.Peek("Access-Control-Allow-Origin")) == 0 && authz.CrossSite(sent("Sec-Fetch-Site"), sent("Sec-Fetch-Mode"), sent("Sec-Fetch-Dest")) {
+		return authz.ErrCrossSite
 	}
 	return nil
 }
@@ -226,7 +226,7 @@ func (s *server) policy(ctx *fasthttp.RequestCtx, named bool) error {
 // allow reports whether the answer is the caller's own, or returns why they get none.
 // What was found, or the error of that, is nothing a stranger may learn of.
 func (s *server) allow(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Request, im *tile.Image, byFile bool, found error) (private bool, err error) {
-	target := auth.Target{Known: found == nil, Named: req.Image, InStore: req.Store, Names: req.ByFile, ByFile: byFile}
+	target := authz.Target{Known: found == nil, Named: req.Image, InStore: req.Store, Names: req.ByFile, ByFile: byFile}
 	if f := s.Tiles.Subject(im); f != nil {
 		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
 		target.HideLabels = f.Store.HideLabels
@@ -238,13 +238,13 @@ func (s *server) allow(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Re
 	head := &ctx.Request.Header
 	from := s.Gate.Credential(text(head.Peek("Authorization")), text(head.Peek("Cookie")), text(ctx.URI().QueryString()))
 	switch err := s.Gate.Tile(c, from, &target); {
-	case errors.Is(err, auth.ErrUnknown):
+	case errors.Is(err, authz.ErrUnknown):
 		return true, tile.ErrNoImage
 	case err != nil:
 		return true, err
 	}
 	if byFile && s.Gate.ByAddress(&from, &target) {
-		ctx.Response.Header.Set(auth.PolicyHeader, "cross-origin")
+		ctx.Response.Header.Set(authz.PolicyHeader, "cross-origin")
 	}
 	return true, found
 }

@@ -4,7 +4,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
@@ -16,7 +16,7 @@ func TestAdapter(t *testing.T) {
 }
 
 func TestAccess(t *testing.T) {
-	tiletest.RunGated(t, func(t *testing.T, s *tile.Server, g *auth.Gate) string {
+	tiletest.RunGated(t, func(t *testing.T, s *tile.Server, g *authz.Gate) string {
 		return serve(t, &fasthttp.Handler{Tiles: s, Gate: g})
 	})
 }

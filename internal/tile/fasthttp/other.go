@@ -11,7 +11,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
@@ -60,7 +60,7 @@ func hexDigit(c byte) bool {
 
 // bodyLimit says how large the body of a request may be.
 func (s *server) bodyLimit(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
-	if !h.IsPost() || !bytes.HasPrefix(h.RequestURI(), []byte(auth.RevokePath)) {
+	if !h.IsPost() || !bytes.HasPrefix(h.RequestURI(), []byte(authz.RevokePath)) {
 		return c
 	}
 	n := h.ContentLength()

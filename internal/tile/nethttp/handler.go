@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
@@ -22,7 +22,7 @@ type Handler struct {
 	Next  http.Handler // nil: 404
 	// Gate says whether the caller may have the tiles of an image; if it is nil,
 	// everybody may.
-	Gate *auth.Gate
+	Gate *authz.Gate
 	// SendOn, if not nil, is asked to send a caller, who may see the tile, to the server
 	// that has the image's file; byFile tells that they named the file. It reports whether
 	// it did.
@@ -107,7 +107,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tile.Reques
 			return 0, 0, err
 		}
 		if !byFile {
-			w.Header()[auth.PolicyHeader] = anyOrigin // also by a route that takes names: told to those alone who may see it
+			w.Header()[authz.PolicyHeader] = anyOrigin // also by a route that takes names: told to those alone who may see it
 		}
 	} else if err != nil {
 		return 0, 0, err
@@ -147,17 +147,17 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tile.Reques
 func (h *Handler) policy(w http.ResponseWriter, r *http.Request, named bool) error {
 	head := w.Header()
 	if !named {
-		head[auth.PolicyHeader] = anyOrigin
+		head[authz.PolicyHeader] = anyOrigin
 		return nil
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
-	head.Set(auth.PolicyHeader, auth.Policy(true, h.Gate != nil, site))
+	head.Set(authz.PolicyHeader, authz.Policy(true, h.Gate != nil, site))
 	if h.Gate != nil {
 		return nil
 	}
 	head.Add("Vary", "Sec-Fetch-Site")
-	if head.Get("Access-Control-Allow-Origin") == "" && auth.CrossSite(site, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")) {
-		return auth.ErrCrossSite
+	if head.Get("Access-Control-Allow-Origin") == "" && authz.CrossSite(site, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")) {
+		return authz.ErrCrossSite
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func (h *Handler) policy(w http.ResponseWriter, r *http.Request, named bool) err
 // allow reports whether the answer is the caller's own, or returns why they get none.
 // What was found, or the error of that, is nothing a stranger may learn of.
 func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tile.Request, im *tile.Image, byFile bool, found error) (private bool, err error) {
-	target := auth.Target{Known: found == nil, Named: req.Image, InStore: req.Store, Names: req.ByFile, ByFile: byFile}
+	target := authz.Target{Known: found == nil, Named: req.Image, InStore: req.Store, Names: req.ByFile, ByFile: byFile}
 	if f := h.Tiles.Subject(im); f != nil {
 		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
 		target.HideLabels = f.Store.HideLabels
@@ -181,13 +181,13 @@ func (h *Handler) allow(w http.ResponseWriter, r *http.Request, req *tile.Reques
 	}
 	c := h.Gate.FromRequest(r)
 	switch err := h.Gate.Tile(r.Context(), c, &target); {
-	case errors.Is(err, auth.ErrUnknown):
+	case errors.Is(err, authz.ErrUnknown):
 		return true, tile.ErrNoImage
 	case err != nil:
 		return true, err
 	}
 	if byFile && h.Gate.ByAddress(&c, &target) {
-		head[auth.PolicyHeader] = anyOrigin
+		head[authz.PolicyHeader] = anyOrigin
 	}
 	return true, found
 }

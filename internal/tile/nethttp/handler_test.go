@@ -6,9 +6,9 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/slideatlas/ptiffstore/internal/auth"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/port"
+	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/test/tiletest"
@@ -23,7 +23,7 @@ func TestAdapter(t *testing.T) {
 }
 
 func TestAccess(t *testing.T) {
-	tiletest.RunGated(t, func(t *testing.T, s *tile.Server, g *auth.Gate) string {
+	tiletest.RunGated(t, func(t *testing.T, s *tile.Server, g *authz.Gate) string {
 		srv := httptest.NewServer(&nethttp.Handler{Tiles: s, Gate: g})
 		t.Cleanup(srv.Close)
 		return srv.URL
@@ -36,7 +36,7 @@ func TestServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, cors := port.New(l, port.Options{}), new(httperr.LiveCORS)
+		p, cors := limit.New(l, limit.Options{}), new(httperr.LiveCORS)
 		cors.Store(&httperr.CORS{Origins: origins})
 		srv := &http.Server{Handler: httperr.SecurityHeaders(nil, cors.Handler(&nethttp.Handler{Tiles: s})), ConnState: p.State, MaxHeaderBytes: 16 << 10}
 		go srv.Serve(p)
@@ -46,7 +46,7 @@ func TestServer(t *testing.T) {
 }
 
 func BenchmarkAccess(b *testing.B) {
-	tiletest.BenchmarkAccess(b, func(s *tile.Server, g *auth.Gate) http.Handler {
+	tiletest.BenchmarkAccess(b, func(s *tile.Server, g *authz.Gate) http.Handler {
 		return &nethttp.Handler{Tiles: s, Gate: g}
 	})
 }

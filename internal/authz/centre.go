@@ -1,0 +1,214 @@
+package authz
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
+)
+
+// checked is the body of a centre's answer.
+type checked struct {
+	Allow     bool    `json:"allow"`
+	User      *User   `json:"user,omitempty"`
+	TTL       float64 `json:"ttl"` // seconds
+	StoreWide bool    `json:"store_wide,omitempty"`
+	Session   string  `json:"session,omitempty"`
+	Token     string  `json:"token,omitempty"`
+}
+
+// CheckHandler answers an edge's questions by a gate of the centre: GET one, POST up to
+// [BatchMost]. The caller is whose credential the request carries.
+func CheckHandler(g *Gate) http.Handler {
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Cache-Control", "no-store")
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+			return checkOne(g, w, r)
+		case http.MethodPost:
+			return checkMany(g, w, r)
+		}
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Ask by GET or POST."}
+	})
+}
+
+func checkOne(g *Gate, w http.ResponseWriter, r *http.Request) error {
+	v, err := questionQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	q := Question{Store: v.Get("store"), Image: v.Get("image"), ExternalID: v.Get("external_id"), Scope: account.Scope(v.Get("scope"))}
+	if err := q.check(); err != nil {
+		return err
+	}
+	c := g.FromRequest(r)
+	answers, err := g.fresh(r, c, []Question{q})
+	if err != nil {
+		return err
+	}
+	return writeChecked(w, answers[0].Status, answers[0].checked())
+}
+
+// questionQuery parses the query of a question. One that gives a parameter twice is
+// refused, as whoever asked may have meant the other; so is one that can't be read as a
+// whole, as it would leave out what was asked about.
+func questionQuery(raw string) (url.Values, error) {
+	v, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The query can't be read."}
+	}
+	for _, name := range []string{"store", "image", "external_id", "scope"} {
+		if len(v[name]) > 1 {
+			return nil, &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "Give " + name + " once."}
+		}
+	}
+	return v, nil
+}
+
+// fresh asks the authority itself: an edge remembers the answer for all of its time,
+// which an answer remembered here has not got any more.
+func (g *Gate) fresh(r *http.Request, c Credential, questions []Question) ([]Answer, error) {
+	c.Pass, c.Signed = "", Signature{} // they are for edges; and scope is a parameter of its own here
+	answers, err := g.o.Authority.Check(r.Context(), c, questions)
+	if err != nil {
+		return nil, Problem(unavailable(err, time.Second))
+	}
+	return answers, nil
+}
+
+// writeChecked writes an answer; of 401 it says how to log in.
+func writeChecked(w http.ResponseWriter, status int, body any) error {
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	return httperr.WriteJSON(w, status, body)
+}
+
+func (q *Question) check() error {
+	switch q.Scope {
+	case account.ScopeTiles, account.ScopeLabel, account.ScopeWrite, account.ScopeAdmin:
+	default:
+		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The scope is tiles, label, write or admin."}
+	}
+	if len(q.Store) > 200 || len(q.Image) > 200 || len(q.ExternalID) > 1000 {
+		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "An id is too long."}
+	}
+	return nil
+}
+
+func (a *Answer) checked() checked {
+	c := checked{Allow: a.Allow, TTL: a.TTL.Seconds(), StoreWide: a.StoreWide, Session: a.Session, Token: a.Token}
+	if a.User.ID != "" {
+		c.User = &a.User
+	}
+	return c
+}
+
+func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
+	var ask struct {
+		Scope  account.Scope `json:"scope"`
+		Images []struct {
+			Store      string `json:"store"`
+			Image      string `json:"image"`
+			ExternalID string `json:"external_id"`
+		} `json:"images"`
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, revokeBytes))
+	if err == nil {
+		err = strictjson.UnmarshalKnown(body, &ask)
+	}
+	if err != nil {
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: "The body is like {\"scope\": \"tiles\", \"images\": [{\"store\": …, \"image\": …}]}."}
+	}
+	if n := len(ask.Images); n == 0 || n > BatchMost {
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: "Ask for 1 to " + strconv.Itoa(BatchMost) + " images at once."}
+	}
+	questions := make([]Question, len(ask.Images))
+	for i, im := range ask.Images {
+		questions[i] = Question{Store: im.Store, Image: im.Image, ExternalID: im.ExternalID, Scope: ask.Scope}
+		if err := questions[i].check(); err != nil {
+			return err
+		}
+	}
+	c := g.FromRequest(r)
+	answers, err := g.fresh(r, c, questions)
+	if err != nil {
+		return err
+	}
+	type one struct {
+		Image     string `json:"image"`
+		Allow     bool   `json:"allow"`
+		StoreWide bool   `json:"store_wide,omitempty"`
+	}
+	all := struct {
+		checked
+		Allow   *bool `json:"allow,omitempty"` // is said of each
+		Answers []one `json:"answers"`
+	}{checked: answers[0].checked(), Answers: []one{}}
+	all.StoreWide = false
+	for i, a := range answers {
+		if a.Status == http.StatusUnauthorized {
+			return writeChecked(w, a.Status, a.checked())
+		}
+		all.TTL = min(all.TTL, a.TTL.Seconds())
+		all.Answers = append(all.Answers, one{questions[i].Image, a.Allow, a.StoreWide})
+	}
+	return writeChecked(w, http.StatusOK, all)
+}
+
+// RevocationsHandler answers GET /api/v1/auth/revocations?since=N of a centre, for
+// its edges alone. Keys may be nil.
+func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
+	proofs := new(Proofs)
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Cache-Control", "no-store")
+		if r.Method != http.MethodGet {
+			w.Header().Set("Allow", http.MethodGet)
+			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Revocations are read by GET."}
+		}
+		edges, err := a.Edges(r.Context())
+		if err != nil {
+			return away(err)
+		}
+		var known [][]byte
+		for _, e := range edges {
+			known = append(known, e.Key)
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<10))
+		if err != nil {
+			return &httperr.Error{Status: http.StatusBadRequest, Detail: "This request has no body."}
+		}
+		if err := proofs.Verify(r, body, known, time.Now()); err != nil {
+			return err
+		}
+		since, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
+		if err != nil || since < 0 {
+			return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The parameter since is the number of the last revocation that is known, 0 for none."}
+		}
+		page, err := Revocations(r.Context(), a, since)
+		if err != nil {
+			return away(err)
+		}
+		if keys != nil {
+			page.Keys = keys.Public()
+		}
+		return httperr.WriteJSON(w, http.StatusOK, page)
+	})
+}
+
+func away(err error) error {
+	if errors.Is(err, account.ErrFull) {
+		return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full.", Err: err}
+	}
+	if errors.Is(err, account.ErrAway) {
+		return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again.", Err: err}
+	}
+	return err
+}

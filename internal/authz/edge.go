@@ -1,0 +1,251 @@
+package authz
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
+)
+
+const (
+	// ProofHeader proves that a request between centre and edge comes from the other.
+	ProofHeader = "Ptiffstore-Proof"
+	// proofWindow is how old or how far in the future a proof may be.
+	proofWindow = 5 * time.Minute
+	proofsMost  = 100_000
+	revokeBytes = 1 << 20
+)
+
+// Prove signs a request with the key that both ends know: HMAC-SHA256 over method,
+// path and query, time, nonce and body.
+func Prove(r *http.Request, body, key []byte, now time.Time) {
+	t, nonce := strconv.FormatInt(now.Unix(), 10), rand.Text()
+	r.Header.Set(ProofHeader, "v1 t="+t+" n="+nonce+" s="+hex.EncodeToString(proofMAC(r, body, key, t, nonce)))
+}
+
+func proofMAC(r *http.Request, body, key []byte, t, nonce string) []byte {
+	h := hmac.New(sha256.New, key)
+	sum := sha256.Sum256(body)
+	path := r.URL.Path
+	if i := strings.LastIndex(path, "/api/v1/"); i >= 0 {
+		path = path[i:] // what stands before it, a proxy may cut off
+	}
+	fmt.Fprintf(h, "ptiffstore proof v1\n%s\n%s?%s\n%s\n%s\n%x", r.Method, path, r.URL.RawQuery, t, nonce, sum)
+	return h.Sum(nil)
+}
+
+// Proofs verifies requests, each once. The zero value is usable.
+type Proofs struct {
+	mu   sync.Mutex
+	seen map[string]time.Time // nonces, and when they may be forgotten
+}
+
+var errProof = &httperr.Error{Status: http.StatusUnauthorized, Detail: "This is for the other end of a pair of centre and edge only: the proof is absent, wrong, out of date or was used before."}
+
+// Verify returns nil if one of the keys has signed r with that body, for the first
+// time, and lately; else a [*httperr.Error].
+func (p *Proofs) Verify(r *http.Request, body []byte, keys [][]byte, now time.Time) error {
+	f := strings.Fields(r.Header.Get(ProofHeader))
+	if len(f) != 4 || f[0] != "v1" {
+		return errProof
+	}
+	t, ok1 := strings.CutPrefix(f[1], "t=")
+	nonce, ok2 := strings.CutPrefix(f[2], "n=")
+	sig, ok3 := strings.CutPrefix(f[3], "s=")
+	mac, err := hex.DecodeString(sig)
+	at, err2 := strconv.ParseInt(t, 10, 64)
+	if !ok1 || !ok2 || !ok3 || err != nil || err2 != nil || len(nonce) < 16 || len(nonce) > 64 {
+		return errProof
+	}
+	if d := now.Sub(time.Unix(at, 0)); d > proofWindow || d < -proofWindow {
+		return errProof
+	}
+	good := false
+	for _, key := range keys {
+		good = len(key) > 0 && hmac.Equal(mac, proofMAC(r, body, key, t, nonce)) || good
+	}
+	if !good {
+		return errProof
+	}
+	return p.first(nonce, now)
+}
+
+// first remembers the nonce of a good proof. Strangers have none, so they fill nothing.
+func (p *Proofs) first(nonce string, now time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.seen[nonce]; ok {
+		return errProof
+	}
+	if p.seen == nil {
+		p.seen = map[string]time.Time{}
+	}
+	if len(p.seen) >= proofsMost {
+		for n, until := range p.seen {
+			if now.After(until) {
+				delete(p.seen, n)
+			}
+		}
+		if len(p.seen) >= proofsMost {
+			return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "Too many proofs at once.", RetryAfter: 60}
+		}
+	}
+	p.seen[nonce] = now.Add(2*proofWindow + time.Second)
+	return nil
+}
+
+// A RevocationPage is what a centre tells of its revocations.
+type RevocationPage struct {
+	Items []account.Revocation `json:"items"` // the oldest first; ask again from the last until there are none
+	// Latest is the number of the last revocation of all.
+	Latest int64 `json:"latest"`
+	// Keys verify passes, if the centre gives any out.
+	Keys []PublicKey `json:"keys,omitempty"`
+}
+
+// A Follower keeps a gate in step with the revocations of a log elsewhere: a centre's,
+// or those that other processes write to the same database.
+type Follower struct {
+	Gate *Gate
+	// Source returns the revocations after a number.
+	Source func(ctx context.Context, since int64) (RevocationPage, error)
+	Keys   *Keys           // takes over the centre's public keys, if not nil
+	Every  time.Duration   // how often to look without being woken, 10 seconds if 0
+	Back   <-chan struct{} // delivers when the source is reached again; may be nil
+	Log    *slog.Logger
+	Loops  *loop.Set // shows whether the source is reached; may be nil
+
+	wakes chan struct{}
+	once  sync.Once
+	last  atomic.Int64
+}
+
+func (f *Follower) wake() chan struct{} {
+	f.once.Do(func() { f.wakes = make(chan struct{}, 1) })
+	return f.wakes
+}
+
+// Last is the number of the last revocation that has been taken over in order.
+func (f *Follower) Last() int64 { return f.last.Load() }
+
+// Run follows until ctx is done. While the source can't be reached, answers end with
+// the time for which they may be remembered.
+func (f *Follower) Run(ctx context.Context) {
+	every := f.Every
+	if every == 0 {
+		every = 10 * time.Second
+	}
+	l := f.Loops.New(f.Log, "revocations", "")
+	l.Longest = every
+	l.Run(ctx, func(ctx context.Context) error {
+		if err := f.CatchUp(ctx); err != nil {
+			return fmt.Errorf("revocations can't be fetched, answers are used until their time is over: %w", err)
+		}
+		l.Well()
+		select {
+		case <-ctx.Done():
+		case <-f.wake():
+		case <-f.Back:
+		case <-time.After(every):
+		}
+		return nil
+	})
+}
+
+// CatchUp takes over all revocations since the last one.
+func (f *Follower) CatchUp(ctx context.Context) error {
+	for {
+		since := f.last.Load()
+		page, err := f.Source(ctx, since)
+		if err != nil {
+			return err
+		}
+		if f.Keys != nil && len(page.Keys) > 0 {
+			keys, err := PublicKeys(page.Keys)
+			if err != nil {
+				return err
+			}
+			f.Keys.SetPublic(keys)
+		}
+		if page.Latest < since {
+			// The log has been put back to an earlier day, and what it held since is lost.
+			f.Gate.Revoke(account.Revocation{Kind: account.RevokeAll})
+			f.last.CompareAndSwap(since, page.Latest)
+			continue
+		}
+		if len(page.Items) == 0 {
+			return nil
+		}
+		for _, v := range page.Items {
+			f.Gate.Revoke(v)
+			since = max(since, v.N)
+		}
+		f.raise(since)
+	}
+}
+
+func (f *Follower) raise(n int64) {
+	for {
+		last := f.last.Load()
+		if n <= last || f.last.CompareAndSwap(last, n) {
+			return
+		}
+	}
+}
+
+// take revokes what the centre tells of itself, and fetches what lies between.
+func (f *Follower) take(items []account.Revocation) {
+	for _, v := range items {
+		f.Gate.Revoke(v)
+		if !f.last.CompareAndSwap(v.N-1, v.N) && v.N > f.last.Load() {
+			select {
+			case f.wake() <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// RevokeHandler answers POST /api/v1/auth/revoke of an edge, by which the centre alone
+// tells it of revocations as they happen. They hold before it answers.
+func (f *Follower) RevokeHandler(key []byte) http.Handler {
+	proofs := new(Proofs)
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Revocations are told by POST."}
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, revokeBytes))
+		if err != nil {
+			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+				return &httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "Tell of fewer revocations at once."}
+			}
+			return &httperr.Error{Status: http.StatusBadRequest, Detail: "The request ended before its body did."}
+		}
+		if err := proofs.Verify(r, body, [][]byte{key}, f.Gate.o.Now()); err != nil {
+			return err
+		}
+		var page RevocationPage
+		if err := strictjson.UnmarshalKnown(body, &page); err != nil {
+			return &httperr.Error{Status: http.StatusBadRequest, Detail: "The body is no list of revocations."}
+		}
+		f.take(page.Items)
+		return httperr.WriteJSON(w, http.StatusOK, map[string]int64{"last": f.Last()})
+	})
+}

@@ -1,0 +1,87 @@
+package authz_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/authz"
+)
+
+// TestExampleServer builds the server of docs/central-server.md, and asks it.
+func TestExampleServer(t *testing.T) {
+	page, err := os.ReadFile("../../docs/central-server.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, ok := strings.Cut(string(page), "```go\n")
+	code, _, ok2 := strings.Cut(code, "```\n")
+	if !ok || !ok2 {
+		t.Fatal("the page has no example")
+	}
+	dir := t.TempDir()
+	source, bin := filepath.Join(dir, "main.go"), filepath.Join(dir, "centre")
+	if err := os.WriteFile(source, []byte(code), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "build", "-o", bin, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(bin, "127.0.0.1:0")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill() //nolint:errcheck // it may be dead already
+		cmd.Wait()         //nolint:errcheck // it was killed
+	})
+	base, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	central, err := authz.NewCentral(authz.CentralOptions{URL: strings.TrimSpace(base)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer central.Close()
+	question := func(store, image string, scope account.Scope) authz.Question {
+		return authz.Question{Store: store, Image: image, Scope: scope}
+	}
+	tests := []struct {
+		token string
+		qs    []authz.Question
+		want  []int
+	}{
+		{"ann-secret", []authz.Question{question("kidney", "a", account.ScopeTiles)}, []int{200}},
+		{"bob-secret", []authz.Question{question("kidney", "a", account.ScopeTiles)}, []int{403}},
+		{"ann-secret", []authz.Question{question("kidney", "a", account.ScopeLabel)}, []int{403}},
+		{"ann-secret", []authz.Question{question("", "", account.ScopeTiles)}, []int{403}},
+		{"eve", []authz.Question{question("kidney", "a", account.ScopeTiles)}, []int{401}},
+		{"bob-secret", []authz.Question{question("kidney", "a", account.ScopeTiles), question("lung", "b", account.ScopeTiles)}, []int{403, 200}},
+		{"bob-secret", []authz.Question{question("lung", "a", account.ScopeLabel), question("lung", "b", account.ScopeLabel)}, []int{403, 403}},
+		{"eve", []authz.Question{question("lung", "a", account.ScopeTiles), question("lung", "b", account.ScopeTiles)}, []int{401, 401}},
+	}
+	for _, tt := range tests {
+		answers, err := central.Check(t.Context(), authz.Credential{Authorization: "Bearer " + tt.token}, tt.qs)
+		if err != nil {
+			t.Errorf("%s: %v", tt.token, err)
+		}
+		var got []int
+		for _, a := range answers {
+			got = append(got, a.Status)
+		}
+		if d := cmp.Diff(tt.want, got); d != "" {
+			t.Errorf("%s asks %v:\n%s", tt.token, tt.qs, d)
+		}
+	}
+}

@@ -1,0 +1,453 @@
+package authz
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+)
+
+const (
+	// CookieName is that of the built-in server's session.
+	CookieName = "ptiffstore_session"
+	// BatchMost is how many questions an authority is asked at once.
+	BatchMost = 200
+	// attempts is how often a question is asked whose answer is revoked meanwhile.
+	attempts = 3
+)
+
+// GateOptions are how a [Gate] asks and remembers.
+type GateOptions struct {
+	Authority Authority
+	// Cookie is the name of the one cookie that counts, [CookieName] if empty.
+	Cookie string
+	// Keys verify passes and signed URLs; without them neither is good.
+	Keys *Keys
+	// MaxBytes bounds the memory of answers, 32 MiB if 0.
+	MaxBytes int64
+	// MaxTTL bounds how long an answer is remembered, 5 minutes if 0.
+	MaxTTL time.Duration
+	// Timeout is how long a question may take, 10 seconds if 0.
+	Timeout time.Duration
+	Now     func() time.Time // nil is time.Now
+	// Trace, if not nil, takes from one context to another what traces of requests
+	// need.
+	Trace func(from, to context.Context) context.Context
+}
+
+// A Gate says who may see what. It asks its authority once and remembers the answer, no
+// too, as long as the authority allows. Who finds an answer remembered takes no lock
+// against others and allocates nothing. It is safe for concurrent use.
+type Gate struct {
+	o       GateOptions
+	key     [32]byte // of the credentials' hash
+	memory  memory
+	revoked revoked
+	mu      sync.Mutex
+	flights map[memoryKey]*flight
+	asked   atomic.Int64
+	failed  atomic.Int64
+}
+
+// A flight is a question that is being asked.
+type flight struct {
+	key    memoryKey
+	q      Question
+	asked  uint64 // generation before the question
+	began  int64  // nanoseconds of the Unix epoch
+	done   chan struct{}
+	answer Answer
+	err    error
+}
+
+// NewGate returns a gate that remembers nothing yet.
+func NewGate(o GateOptions) *Gate {
+	if o.Cookie == "" {
+		o.Cookie = CookieName
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 32 << 20
+	}
+	if o.MaxTTL == 0 {
+		o.MaxTTL = 5 * time.Minute
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	g := &Gate{o: o, flights: map[memoryKey]*flight{}}
+	rand.Read(g.key[:])
+	g.memory.init(o.MaxBytes)
+	return g
+}
+
+// Credential takes from a request's Authorization and Cookie headers and its query, as
+// sent, what proves who the caller is. The result lives as long as they do.
+func (g *Gate) Credential(authorization, cookies, query string) Credential {
+	c := Credential{Authorization: authorization}
+	if cookies != "" {
+		c.Cookie = Cookie(cookies, g.o.Cookie)
+	}
+	if query == "" {
+		return c
+	}
+	c.Pass = parameter(query, "pass")
+	if sig := parameter(query, "sig"); sig != "" {
+		c.Signed = Signature{Sig: sig, Exp: parameter(query, "exp"), Scope: parameter(query, "scope"), KeyID: parameter(query, "kid")}
+	}
+	return c
+}
+
+// FromRequest is [Gate.Credential] of r.
+func (g *Gate) FromRequest(r *http.Request) Credential {
+	var cookies string
+	if h := r.Header["Cookie"]; len(h) == 1 {
+		cookies = h[0]
+	} else if len(h) > 1 {
+		cookies = strings.Join(h, "; ")
+	}
+	return g.Credential(r.Header.Get("Authorization"), cookies, r.URL.RawQuery)
+}
+
+// Allow answers a question. An answer of no is no error. The error is
+// [ErrUnavailable], a [*httperr.Error] about the credential, or that of ctx.
+func (g *Gate) Allow(ctx context.Context, c Credential, q Question) (Answer, error) {
+	who := g.who(&c)
+	if e := g.remembered(&who, &q); e != nil {
+		return e.answer, nil
+	}
+	answers, err := g.ask(ctx, who, c, []Question{q})
+	if err != nil {
+		return Answer{}, err
+	}
+	return answers[0], nil
+}
+
+// AllowMany answers many questions, asking only those whose answers are not
+// remembered, [BatchMost] at a time.
+func (g *Gate) AllowMany(ctx context.Context, c Credential, questions []Question) ([]Answer, error) {
+	return g.ask(ctx, g.who(&c), c, questions)
+}
+
+// AllowNamed is [Gate.Allow] for the image or store that a request names, by an id or a
+// name and whatever else it depends on what that stands for. If known is
+// false there is no such thing, and q is about another that stands in for it: the
+// authority is asked as often, and the answer, which is always no, takes as long. So
+// nobody can tell by the time whether there is what they may not see.
+//
+// For that, each name has an answer of no to itself: one that is remembered for the whole
+// store, or because the image was in a list, would come sooner than that for a name which
+// stands for nothing.
+func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Question, known bool, name ...string) (Answer, error) {
+	if !known && (c.Authorization != "" || c.Cookie != "") {
+		c.Pass, c.Signed = "", Signature{} // may be good for what stands in, and spare the question
+	}
+	who := g.who(&c)
+	if known {
+		if e := g.remembered(&who, &q); e != nil && e.answer.Allow {
+			return e.answer, nil
+		}
+	}
+	q.as, q.standIn = g.nameKey(&q, known, name), !known
+	answers, err := g.ask(ctx, who, c, []Question{q})
+	if err != nil {
+		return Answer{}, err
+	}
+	answers[0].Allow = answers[0].Allow && known
+	return answers[0], nil
+}
+
+// nameKey is what a no about a name is remembered under, until it stands for something
+// else. No id begins like it.
+func (g *Gate) nameKey(q *Question, known bool, name []string) string {
+	b := append(make([]byte, 0, 256), g.key[:]...)
+	if known {
+		name = append([]string{q.Store, q.Image}, name...)
+	}
+	for _, s := range name {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	sum := sha256.Sum256(b)
+	return "\x00" + string(sum[:16])
+}
+
+// Identify says who sent a request. The error is [ErrUnavailable] or that of ctx.
+func (g *Gate) Identify(ctx context.Context, c Credential) (Caller, error) {
+	a, err := g.Allow(ctx, c, Question{Scope: account.ScopeTiles})
+	if err != nil {
+		return Caller{}, err
+	}
+	return Caller{User: a.User, LoggedIn: a.Status != http.StatusUnauthorized, Session: a.Session, Token: a.Token}, nil
+}
+
+// Revoke forgets what is remembered of somebody's rights, and what is being asked.
+// When it returns, no answer from before is used any more.
+func (g *Gate) Revoke(v account.Revocation) {
+	now := g.o.Now()
+	if v.At.IsZero() {
+		v.At = now
+	}
+	g.revoked.add(v, now)
+}
+
+// Stats are figures for an operator.
+type Stats struct {
+	Answers int   // remembered
+	Bytes   int64 // their memory
+	// Since the start: questions answered from memory, put to the authority, and put
+	// to it in vain.
+	Remembered, Asked, Failed int64
+}
+
+// Stats returns figures as of now.
+func (g *Gate) Stats() Stats {
+	n, b, hits := g.memory.size()
+	return Stats{Answers: n, Bytes: b, Remembered: hits, Asked: g.asked.Load(), Failed: g.failed.Load()}
+}
+
+// remembered returns the answer that is known to hold, nil if there is none.
+func (g *Gate) remembered(w *who, q *Question) *entry {
+	now := g.o.Now().UnixNano()
+	k := q.key(*w)
+	if e := g.memory.get(&k); e != nil && g.good(e, q, now) {
+		g.memory.shards[k.shard()].hits.Add(1)
+		return e
+	}
+	if q.Image == "" || q.as != "" {
+		return nil
+	}
+	k.image = ""
+	if e := g.memory.get(&k); e != nil && e.answer.StoreWide && g.good(e, q, now) {
+		g.memory.shards[k.shard()].hits.Add(1)
+		return e
+	}
+	return nil
+}
+
+// good reports whether e still answers q.
+func (g *Gate) good(e *entry, q *Question, now int64) bool {
+	if now >= e.expires {
+		return false
+	}
+	store, image := e.key.store, e.key.image
+	if q.as != "" {
+		store, image = q.Store, q.Image
+	}
+	generation := g.revoked.generation.Load()
+	if e.checked.Load() != generation {
+		if !g.revoked.holds(&e.answer, e.asked, store, image) {
+			return false
+		}
+		e.checked.Store(generation)
+	}
+	// One for the whole store knows nothing of its images.
+	if q.Image != image && g.revoked.image.Load() > e.asked && !g.revoked.holds(&e.answer, e.asked, q.Store, q.Image) {
+		return false
+	}
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+	return true
+}
+
+// ask answers questions from memory where it can, and asks the rest.
+func (g *Gate) ask(ctx context.Context, w who, c Credential, questions []Question) ([]Answer, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	answers := make([]Answer, len(questions))
+	missing := make([]int, len(questions))
+	for i := range missing {
+		missing[i] = i
+	}
+	for range attempts {
+		var ask []int
+		for _, i := range missing {
+			if e := g.remembered(&w, &questions[i]); e != nil {
+				answers[i] = e.answer
+			} else {
+				ask = append(ask, i)
+			}
+		}
+		if len(ask) == 0 {
+			return answers, nil
+		}
+		missing = nil
+		for n, f := range g.join(g.lasting(ctx), w, c, questions, ask) {
+			select {
+			case <-f.done:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			if f.err != nil {
+				return nil, f.err
+			}
+			answers[ask[n]] = f.answer
+			// Who joins a flight may have come after a revocation that the flight
+			// began before.
+			if !g.revoked.holds(&f.answer, f.asked, f.q.Store, f.q.Image) {
+				missing = append(missing, ask[n])
+			}
+		}
+		if len(missing) == 0 {
+			return answers, nil
+		}
+	}
+	return nil, &UnavailableError{RetryAfter: time.Second, Err: errors.New("rights are being changed faster than they can be asked for")}
+}
+
+// lasting is what a question keeps of the request that asks it first. It outlives
+// that request, whose own context must not be looked at any more then.
+func (g *Gate) lasting(ctx context.Context) context.Context {
+	to := httperr.ContextWithRequestID(context.Background(), strings.Clone(httperr.RequestID(ctx)))
+	if g.o.Trace != nil {
+		to = g.o.Trace(ctx, to)
+	}
+	return to
+}
+
+// join returns the flight of each question, and starts those that nobody has.
+func (g *Gate) join(lasting context.Context, w who, c Credential, questions []Question, ask []int) []*flight {
+	all := make([]*flight, len(ask))
+	var mine []*flight
+	asked, began := g.revoked.generation.Load(), g.o.Now().UnixNano()
+	g.mu.Lock()
+	for n, i := range ask {
+		q := questions[i]
+		f := g.flights[q.key(w)]
+		if f == nil {
+			q = q.clone()
+			f = &flight{key: q.key(w), q: q, asked: asked, began: began, done: make(chan struct{})}
+			g.flights[f.key] = f
+			mine = append(mine, f)
+		}
+		all[n] = f
+	}
+	g.mu.Unlock()
+	if len(mine) > 0 {
+		c = c.clone()
+	}
+	for len(mine) > 0 {
+		n := min(len(mine), BatchMost)
+		go g.fly(lasting, c, mine[:n])
+		mine = mine[n:]
+	}
+	return all
+}
+
+// fly asks and remembers. It depends on none of those who wait for it.
+func (g *Gate) fly(ctx context.Context, c Credential, flights []*flight) {
+	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
+	defer cancel()
+	questions := make([]Question, len(flights))
+	for i, f := range flights {
+		questions[i] = f.q
+	}
+	answers, err := g.check(ctx, c, questions)
+	now := g.o.Now()
+	for i, f := range flights {
+		if err != nil {
+			f.err = err
+			continue
+		}
+		f.answer = answers[i]
+		g.remember(f, now)
+	}
+	g.mu.Lock()
+	for _, f := range flights {
+		delete(g.flights, f.key)
+	}
+	g.mu.Unlock()
+	for _, f := range flights {
+		close(f.done)
+	}
+}
+
+// check asks passes and signed URLs themselves, and the authority about the rest.
+func (g *Gate) check(ctx context.Context, c Credential, questions []Question) ([]Answer, error) {
+	answers := make([]Answer, len(questions))
+	var rest []int
+	for i, q := range questions {
+		a, ok := g.proved(&c, &q)
+		answers[i] = a
+		if !ok || !a.Allow && (c.Authorization != "" || c.Cookie != "") {
+			rest = append(rest, i)
+		}
+	}
+	if len(rest) == 0 {
+		return answers, nil
+	}
+	ask := make([]Question, len(rest))
+	for n, i := range rest {
+		ask[n] = questions[i]
+	}
+	c.Pass, c.Signed = "", Signature{}
+	g.asked.Add(int64(len(ask)))
+	got, err := g.o.Authority.Check(ctx, c, ask)
+	if err == nil && len(got) != len(ask) {
+		err = fmt.Errorf("%d answers to %d questions", len(got), len(ask))
+	}
+	if err != nil {
+		g.failed.Add(int64(len(ask)))
+		return nil, unavailable(err, time.Second)
+	}
+	for n, i := range rest {
+		answers[i] = got[n]
+	}
+	return answers, nil
+}
+
+// remember keeps an answer as long as it may be. Its time begins before the question.
+func (g *Gate) remember(f *flight, now time.Time) {
+	a := f.answer
+	e := &entry{key: f.key, answer: a, asked: f.asked, expires: f.began + int64(min(a.TTL, g.o.MaxTTL))}
+	if a.TTL <= 0 || e.expires <= now.UnixNano() {
+		return
+	}
+	e.checked.Store(f.asked)
+	if f.q.as != "" && a.Allow && !f.q.standIn {
+		e.key = memoryKey{f.key.who, f.q.Store, f.q.Image, f.q.Scope}
+	}
+	switch {
+	case e.key.image == f.q.as && f.q.as != "":
+	case f.q.Image == "":
+		// That not all of a store may be seen says nothing of its images.
+		e.answer.StoreWide = a.StoreWide || a.Allow
+	case a.StoreWide:
+		e.key.image = ""
+	}
+	g.memory.put(e, now.UnixNano())
+}
+
+var hashing = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+
+// who is the SHA-256 of the key of this process and the credential, cut to 128 bits.
+// Cut like that it is as good as an HMAC (what is left can't be extended), which would
+// take twice as long, and it allocates nothing.
+func (g *Gate) who(c *Credential) who {
+	buf := hashing.Get().(*[]byte)
+	b := append((*buf)[:0], g.key[:]...)
+	for _, s := range [...]string{c.Authorization, c.Cookie, c.Pass, c.Signed.Sig, c.Signed.Exp, c.Signed.Scope, c.Signed.KeyID} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	sum := sha256.Sum256(b)
+	if cap(b) <= 16<<10 {
+		*buf = b
+		hashing.Put(buf)
+	}
+	return who(sum[:16])
+}

@@ -1,0 +1,106 @@
+package authz
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+)
+
+const (
+	// PassMost is how long a pass is good at most.
+	PassMost = 15 * time.Minute
+	// SignedMost is how long a signed URL is good at most.
+	SignedMost = 24 * time.Hour
+	// skew is by how much the clocks of centre and edge may differ.
+	skew = time.Minute
+)
+
+// Keys sign and verify passes and signed URLs. Several may be good at a time, each with
+// an id, so that a new one can take over. They are safe for concurrent use, and the
+// zero value knows none.
+type Keys struct{ set atomic.Pointer[keySet] }
+
+type keySet struct {
+	signer string // id of the key that signs, "" for none
+	secret ed25519.PrivateKey
+	passes map[string]ed25519.PublicKey
+	urls   map[string][]byte
+}
+
+// SetSigning takes over the keys of a centre, of which the first that is not retired
+// signs.
+func (k *Keys) SetSigning(keys []account.SigningKey) {
+	s := &keySet{passes: map[string]ed25519.PublicKey{}, urls: map[string][]byte{}}
+	for _, key := range keys {
+		s.passes[key.ID], s.urls[key.ID] = key.Public, key.URLKey()
+		if s.signer == "" && key.RetiredAt == nil {
+			s.signer, s.secret = key.ID, key.Private()
+		}
+	}
+	k.set.Store(s)
+}
+
+// SetPublic takes over the centre's public keys at an edge, which then verifies passes
+// and signs nothing.
+func (k *Keys) SetPublic(passes map[string]ed25519.PublicKey) {
+	k.set.Store(&keySet{passes: maps.Clone(passes)})
+}
+
+// Public returns the public keys as edges are told them.
+func (k *Keys) Public() []PublicKey {
+	list := []PublicKey{}
+	if s := k.set.Load(); s != nil {
+		for id, key := range s.passes {
+			list = append(list, PublicKey{Type: "OKP", Curve: "Ed25519", ID: id, X: base64.RawURLEncoding.EncodeToString(key)})
+		}
+	}
+	return list
+}
+
+// A PublicKey is a JSON Web Key (RFC 8037, section 2) by which passes are verified.
+type PublicKey struct {
+	Type  string `json:"kty"` // OKP
+	Curve string `json:"crv"` // Ed25519
+	ID    string `json:"kid"`
+	X     string `json:"x"`
+}
+
+// PublicKeys reads keys as a centre tells them. Those of other kinds are left out.
+func PublicKeys(list []PublicKey) (map[string]ed25519.PublicKey, error) {
+	keys := map[string]ed25519.PublicKey{}
+	for _, k := range list {
+		if k.Type != "OKP" || k.Curve != "Ed25519" {
+			continue
+		}
+		x, err := base64.RawURLEncoding.DecodeString(k.X)
+		if err != nil || len(x) != ed25519.PublicKeySize || k.ID == "" {
+			return nil, fmt.Errorf("authz: the centre's key %q is no Ed25519 key", k.ID)
+		}
+		keys[k.ID] = x
+	}
+	return keys, nil
+}
+
+// proved answers by a pass or a signed URL. It reports false if there is none.
+func (g *Gate) proved(c *Credential, q *Question) (Answer, bool) {
+	if c.Pass == "" && c.Signed.Sig == "" {
+		return Answer{}, false
+	}
+	a := stranger()
+	if g.o.Keys == nil {
+		return a, true
+	}
+	now := g.o.Now()
+	if c.Signed.Sig != "" {
+		a = g.signedAnswer(&c.Signed, q, now)
+	}
+	if c.Pass != "" && !a.Allow {
+		a = g.passAnswer(c.Pass, q, now)
+	}
+	return a, true
+}

@@ -1,0 +1,108 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+)
+
+// Local is the authority of the built-in central server.
+type Local struct {
+	Accounts *account.Accounts
+	TTL      time.Duration // how long answers may be remembered, 1 minute if 0
+	Now      func() time.Time
+}
+
+// Check answers from the accounts.
+func (l *Local) Check(ctx context.Context, c Credential, questions []Question) ([]Answer, error) {
+	base, rights, err := l.caller(ctx, c)
+	if err != nil {
+		return nil, unavailable(err, 5*time.Second)
+	}
+	answers := make([]Answer, len(questions))
+	for i, q := range questions {
+		a := base
+		switch {
+		case base.Status == http.StatusUnauthorized:
+			a.StoreWide = true
+		case rights.Allows(q.Store, "", q.Scope):
+			a.Allow, a.StoreWide = true, true
+		default:
+			a.Allow = rights.Allows(q.Store, q.Image, q.Scope)
+			a.StoreWide = !a.Allow && len(rights.Images(q.Scope)) == 0
+		}
+		if a.Allow {
+			a.Status = http.StatusOK
+		}
+		answers[i] = a
+	}
+	return answers, nil
+}
+
+// caller finds out who the credential is of: an answer with everything but whether
+// it is yes, and their rights.
+func (l *Local) caller(ctx context.Context, c Credential) (Answer, account.Rights, error) {
+	a := forbidden()
+	a.TTL = l.TTL
+	if a.TTL == 0 {
+		a.TTL = time.Minute
+	}
+	nobody := stranger()
+	nobody.TTL = a.TTL
+	var u *account.User
+	var scopes []account.Scope
+	var ends *time.Time
+	var err error
+	if scheme, secret, _ := strings.Cut(c.Authorization, " "); strings.EqualFold(scheme, "Bearer") {
+		var k *account.Token
+		if u, k, err = l.Accounts.UseToken(ctx, strings.TrimSpace(secret)); err == nil {
+			a.Token, scopes, ends = k.ID, k.Scopes, k.ExpiresAt
+		}
+	} else if c.Cookie != "" {
+		var s *account.Session
+		if u, s, err = l.Accounts.UseSession(ctx, c.Cookie); err == nil {
+			a.Session, ends = s.ID, &s.ExpiresAt
+		}
+	} else {
+		return nobody, account.Rights{}, nil
+	}
+	if errors.Is(err, account.ErrBadSecret) {
+		return nobody, account.Rights{}, nil
+	}
+	if err != nil {
+		return a, account.Rights{}, err
+	}
+	a.User = User{u.ID, u.DisplayName}
+	if a.User.Name == "" {
+		a.User.Name = u.Name
+	}
+	if ends != nil {
+		now := time.Now
+		if l.Now != nil {
+			now = l.Now
+		}
+		a.TTL = min(a.TTL, ends.Sub(now()))
+	}
+	rights, err := l.Accounts.Roles(ctx, u.ID)
+	if err != nil {
+		return a, rights, err
+	}
+	if a.Token != "" {
+		rights = rights.Within(scopes)
+	}
+	return a, rights, nil
+}
+
+// Revocations reads the log of a database as a [Follower] of it wants it.
+func Revocations(ctx context.Context, a *account.Accounts, since int64) (RevocationPage, error) {
+	items, err := a.RevocationsSince(ctx, since)
+	if err != nil {
+		return RevocationPage{}, err
+	}
+	latest, err := a.LatestRevocation(ctx)
+	return RevocationPage{Items: items, Latest: latest}, err
+}

@@ -1,0 +1,129 @@
+package authz
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+)
+
+const (
+	shards = 64
+	// entryBytes is what an answer takes beside its strings: it, its place in the
+	// map and in the ring.
+	entryBytes = 400
+)
+
+// who is the keyed hash of a credential.
+type who [16]byte
+
+// A memoryKey is whom an answer is about, and what. One without an image holds for the
+// whole store.
+type memoryKey struct {
+	who          who
+	store, image string
+	scope        account.Scope
+}
+
+// shard spreads the images of one caller, too: a proxy may be the only one.
+func (k *memoryKey) shard() int {
+	n := int(k.who[0])
+	if l := len(k.image); l > 0 {
+		n += int(k.image[l-1])
+	}
+	return n % shards
+}
+
+// An entry is a remembered answer.
+type entry struct {
+	key     memoryKey
+	answer  Answer
+	asked   uint64        // generation before the question
+	checked atomic.Uint64 // generation in which it was last found to hold
+	expires int64         // nanoseconds of the Unix epoch
+	used    atomic.Bool   // since the hand last went by
+	bytes   int
+	index   int // in the ring
+}
+
+// memory is a cache of answers bounded in bytes. What has not been used since the hand
+// of a clock went by goes first, so that reading takes no lock against others who read.
+type memory struct {
+	shards [shards]memoryShard
+}
+
+type memoryShard struct {
+	mu      sync.RWMutex
+	entries map[memoryKey]*entry
+	ring    []*entry
+	hand    int
+	bytes   int
+	most    int
+	hits    atomic.Int64 // questions answered from here; beside a lock that is written to anyway
+	_       [64]byte     // keeps the locks of neighbours apart
+}
+
+func (m *memory) init(most int64) {
+	for i := range m.shards {
+		m.shards[i].entries, m.shards[i].most = map[memoryKey]*entry{}, int(most/shards)
+	}
+}
+
+// get returns the entry of k, nil if there is none.
+func (m *memory) get(k *memoryKey) *entry {
+	s := &m.shards[k.shard()]
+	s.mu.RLock()
+	e := s.entries[*k]
+	s.mu.RUnlock()
+	return e
+}
+
+// put remembers e, and forgets others until there is room.
+func (m *memory) put(e *entry, now int64) {
+	e.bytes = entryBytes + len(e.key.store) + len(e.key.image) + len(e.answer.User.ID) + len(e.answer.User.Name) + len(e.answer.Session) + len(e.answer.Token)
+	s := &m.shards[e.key.shard()]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.entries[e.key]; old != nil {
+		s.remove(old)
+	}
+	if e.bytes > s.most {
+		return
+	}
+	for s.bytes+e.bytes > s.most {
+		s.hand %= len(s.ring)
+		old := s.ring[s.hand]
+		if old.expires > now && old.used.Swap(false) {
+			s.hand++
+			continue
+		}
+		s.remove(old)
+	}
+	e.index = len(s.ring)
+	s.ring = append(s.ring, e)
+	s.entries[e.key] = e
+	s.bytes += e.bytes
+}
+
+func (s *memoryShard) remove(e *entry) {
+	last := len(s.ring) - 1
+	s.ring[e.index] = s.ring[last]
+	s.ring[e.index].index = e.index
+	s.ring[last] = nil
+	s.ring = s.ring[:last]
+	delete(s.entries, e.key)
+	s.bytes -= e.bytes
+}
+
+// size is how many answers are remembered, their bytes, and how often one was enough.
+func (m *memory) size() (entries int, bytes, hits int64) {
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.RLock()
+		entries += len(s.ring)
+		bytes += int64(s.bytes)
+		s.mu.RUnlock()
+		hits += s.hits.Load()
+	}
+	return entries, bytes, hits
+}

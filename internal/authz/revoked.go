@@ -1,0 +1,147 @@
+package authz
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+)
+
+// KeepRevocations is how long a revocation is remembered: longer than any answer, pass
+// or signed URL that was given before it.
+const KeepRevocations = SignedMost + time.Hour
+
+// revocationsMost bounds the memory of them. Beyond it the oldest become one of
+// everything, which is safe.
+const revocationsMost = 100_000
+
+// revoked are the revocations, each with the generation it began. An answer that was
+// asked for in an earlier generation no longer holds if it is about what was revoked.
+type revoked struct {
+	generation atomic.Uint64
+	image      atomic.Uint64 // of the last one of an image
+	mu         sync.RWMutex
+	last       map[revokedID]revokedAt
+	kinds      map[account.RevocationKind]revokedAt // the last of each kind
+	pruned     time.Time
+}
+
+type revokedID struct {
+	kind account.RevocationKind
+	id   string
+}
+
+type revokedAt struct {
+	generation uint64
+	at         time.Time // by the clock of who revoked
+	heard      time.Time // by ours
+}
+
+func (a *revokedAt) raise(b revokedAt) {
+	a.generation = max(a.generation, b.generation)
+	if b.at.After(a.at) {
+		a.at = b.at
+	}
+	if b.heard.After(a.heard) {
+		a.heard = b.heard
+	}
+}
+
+// add begins a generation. When it returns nothing older is used any more.
+func (r *revoked) add(v account.Revocation, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		r.last, r.kinds, r.pruned = map[revokedID]revokedAt{}, map[account.RevocationKind]revokedAt{}, now
+	}
+	g := revokedAt{r.generation.Load() + 1, v.At, now}
+	kind := v.Kind
+	switch kind {
+	case account.RevokeUser, account.RevokeToken, account.RevokeSession, account.RevokeStore, account.RevokeImage:
+		id := revokedID{kind, v.ID}
+		at := r.last[id]
+		at.raise(g)
+		r.last[id] = at
+	default: // also a kind that only newer servers know
+		kind = account.RevokeAll
+	}
+	at := r.kinds[kind]
+	at.raise(g)
+	r.kinds[kind] = at
+	r.prune(now)
+	if kind == account.RevokeImage {
+		r.image.Store(g.generation)
+	}
+	r.generation.Store(g.generation)
+}
+
+// prune forgets what nothing depends on any more.
+func (r *revoked) prune(now time.Time) {
+	if len(r.last) <= revocationsMost && now.Sub(r.pruned) < time.Hour {
+		return
+	}
+	r.pruned = now
+	full := len(r.last) > revocationsMost
+	for id, a := range r.last {
+		// A clock that is wrong must not undo one; where there are many, as when a long
+		// log is read at the start, it is believed.
+		if now.Sub(a.heard) > KeepRevocations || full && now.Sub(a.at) > KeepRevocations {
+			delete(r.last, id)
+		}
+	}
+	if len(r.last) <= revocationsMost {
+		return
+	}
+	every := r.kinds[account.RevokeAll]
+	for _, a := range r.last {
+		every.raise(a)
+	}
+	every.generation = r.generation.Load() + 1
+	r.kinds[account.RevokeAll] = every
+	clear(r.last)
+}
+
+// holds reports whether an answer of the generation asked still does for an image of a
+// store.
+func (r *revoked) holds(a *Answer, asked uint64, store, image string) bool {
+	if r.generation.Load() == asked {
+		return true
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	stale := func(kind account.RevocationKind, id string) bool {
+		return id != "" && r.last[revokedID{kind, id}].generation > asked
+	}
+	if r.kinds[account.RevokeAll].generation > asked ||
+		stale(account.RevokeUser, a.User.ID) || stale(account.RevokeSession, a.Session) || stale(account.RevokeToken, a.Token) ||
+		stale(account.RevokeStore, store) || stale(account.RevokeImage, image) {
+		return false
+	}
+	if !a.Allow || a.signed {
+		return true
+	}
+	// Whom the authority does not name may be anyone.
+	if a.User.ID == "" && r.kinds[account.RevokeUser].generation > asked {
+		return false
+	}
+	return a.Session != "" || a.Token != "" ||
+		r.kinds[account.RevokeSession].generation <= asked && r.kinds[account.RevokeToken].generation <= asked
+}
+
+// since reports whether something that was signed at a time has been revoked then or
+// later.
+func (r *revoked) since(signed time.Time, user, session, store, image string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	later := func(kind account.RevocationKind, id string) bool {
+		if id == "" {
+			return false
+		}
+		v, ok := r.last[revokedID{kind, id}]
+		return ok && !v.at.Before(signed)
+	}
+	every, ok := r.kinds[account.RevokeAll]
+	return ok && !every.at.Before(signed) || later(account.RevokeUser, user) || later(account.RevokeSession, session) ||
+		later(account.RevokeToken, session) || later(account.RevokeStore, store) || later(account.RevokeImage, image)
+}

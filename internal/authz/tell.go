@@ -1,0 +1,190 @@
+package authz
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/loop"
+)
+
+// RevokePath is where an edge is told of revocations.
+const RevokePath = "/api/v1/auth/revoke"
+
+// A Teller tells the edges that a centre knows of each revocation, again and again
+// until they have heard. An edge that was away fetches them itself.
+type Teller struct {
+	Accounts *account.Accounts
+	Client   *http.Client // with the certificates of edges; nil is one of 5 seconds
+	Log      *slog.Logger
+	Loops    *loop.Set // shows whether edges are reached; may be nil
+
+	mu    sync.Mutex
+	edges map[string]*told
+}
+
+// told is one edge, and the goroutine that tells it.
+type told struct {
+	edge account.Edge
+	wake chan struct{}
+	stop context.CancelFunc
+}
+
+const (
+	edgesEvery = 30 * time.Second // how often to look for new edges
+	tellPause  = time.Minute      // the longest between attempts
+	// revokedEvery is how often to look for revocations of other processes, as the
+	// command line is one.
+	revokedEvery = time.Second
+)
+
+// Run tells until ctx is done.
+func (t *Teller) Run(ctx context.Context) error {
+	if t.Client == nil {
+		t.Client = &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	if t.Log == nil {
+		t.Log = slog.New(slog.DiscardHandler)
+	}
+	t.mu.Lock()
+	t.edges = map[string]*told{}
+	t.mu.Unlock()
+	t.Accounts.OnRevoke(func(account.Revocation) { t.wake() })
+	var running sync.WaitGroup
+	defer running.Wait()
+	l := t.Loops.New(t.Log, "edges", "")
+	l.Run(ctx, func(ctx context.Context) error {
+		if err := t.look(ctx, &running); err != nil {
+			return fmt.Errorf("edges can't be read: %w", err)
+		}
+		l.Well()
+		return t.await(ctx, edgesEvery)
+	})
+	return nil
+}
+
+// await wakes those who tell edges whenever there is a revocation, for that long.
+func (t *Teller) await(ctx context.Context, long time.Duration) error {
+	last := int64(-1)
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(revokedEvery):
+		}
+		latest, err := t.Accounts.LatestRevocation(ctx)
+		if err != nil {
+			return fmt.Errorf("revocations can't be read: %w", err)
+		}
+		if latest != last {
+			t.wake() // the first time in vain
+			last = latest
+		}
+	}
+	return nil
+}
+
+// wake has all edges told what they have not been told.
+func (t *Teller) wake() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.edges {
+		select {
+		case e.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// look takes over the edges as they are now; Run does so by itself from time to time.
+func (t *Teller) look(ctx context.Context, running *sync.WaitGroup) error {
+	edges, err := t.Accounts.Edges(ctx)
+	if err != nil {
+		return err
+	}
+	latest, err := t.Accounts.LatestRevocation(ctx)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	gone := t.edges
+	t.edges = map[string]*told{}
+	for _, e := range edges {
+		old := gone[e.ID]
+		if old == nil {
+			ctx, stop := context.WithCancel(ctx)
+			old = &told{edge: e, wake: make(chan struct{}, 1), stop: stop}
+			running.Go(func() { t.tell(ctx, old, latest) })
+		}
+		t.edges[e.ID] = old
+		delete(gone, e.ID)
+	}
+	for _, e := range gone {
+		e.stop()
+	}
+	return nil
+}
+
+// tell keeps one edge in step from a number on.
+func (t *Teller) tell(ctx context.Context, e *told, last int64) {
+	l := t.Loops.New(t.Log, "telling edges", "")
+	l.Longest = tellPause
+	l.Run(ctx, func(ctx context.Context) error {
+		n, err := t.send(ctx, &e.edge, last)
+		if err != nil {
+			return fmt.Errorf("the edge %s is not reached and goes on with what it remembers, for as long as it may: %w", e.edge.ID, err)
+		}
+		if l.Well(); n > last {
+			last = n
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-e.wake:
+		}
+		return nil
+	})
+}
+
+// send tells the edge of some revocations after last, and returns the last of them.
+func (t *Teller) send(ctx context.Context, e *account.Edge, last int64) (int64, error) {
+	items, err := t.Accounts.RevocationsSince(ctx, last)
+	if err != nil || len(items) == 0 {
+		return last, err
+	}
+	n := items[len(items)-1].N
+	body, err := json.Marshal(RevocationPage{Items: items, Latest: n})
+	if err != nil {
+		return last, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(e.URL, "/")+RevokePath, bytes.NewReader(body))
+	if err != nil {
+		return last, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	Prove(r, body, e.Key, time.Now())
+	resp, err := t.Client.Do(r)
+	if err != nil {
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err
+		}
+		return last, err
+	}
+	defer resp.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) //nolint:errcheck // so that the connection is used again
+	if resp.StatusCode/100 != 2 {
+		return last, fmt.Errorf("it answered %d", resp.StatusCode)
+	}
+	return n, nil
+}

@@ -1,0 +1,267 @@
+package limit
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+)
+
+const (
+	// maxBody is the largest body of a request that is no upload.
+	maxBody = 1 << 20
+	// maxAnswer is the largest answer that is kept until its place is given back. A
+	// larger one keeps its place while it is sent; none is known.
+	maxAnswer = 16 << 20
+	// bodyTime is how long the body of a request may take as a whole.
+	bodyTime = 30 * time.Second
+	// sendTime is how long an answer may take as a whole, beside a second for each
+	// sendRate bytes.
+	sendTime = 30 * time.Second
+	sendRate = 32 << 10
+)
+
+// A Buffer keeps slow clients from holding what others wait for: the body of a
+// request is complete before the request takes a place, and its answer is sent once
+// the place has been given back. Both take their memory from a budget.
+type Buffer struct {
+	Budget   *Budget
+	BodyTime time.Duration // for a body as a whole, 30 s if 0
+	SendTime time.Duration // for an answer as a whole, 30 s if 0; large ones get more
+}
+
+// Handler serves by next, of which gate bounds how much runs at once; if it is nil,
+// nothing does.
+func (b *Buffer) Handler(gate *Gate, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at := placeOf(r)
+		h := b.Budget.open(at)
+		if h == nil {
+			refuse(w, r, errMemory)
+			return
+		}
+		defer h.close()
+		size, problem := b.receive(w, r, h)
+		if problem != nil {
+			w.Header().Set("Connection", "close") // the rest of the body is not waited for
+			refuse(w, r, problem)
+			return
+		}
+		a := &answer{w: w, header: w.Header().Clone(), hold: h, beside: size}
+		if !a.run(gate, next, r) {
+			refuse(w, r, errBusy)
+			return
+		}
+		at.waits()
+		defer at.moves()
+		a.send(r, cmp.Or(b.SendTime, sendTime))
+	})
+}
+
+// refuse tells why a request is not served. It is not logged: a flood is no reason to
+// fill a disk.
+func refuse(w http.ResponseWriter, r *http.Request, e *httperr.Error) {
+	httperr.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
+}
+
+// Static serves by next what is in memory anyway and waits for nothing but the client:
+// it needs no place.
+func Static(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at := placeOf(r)
+		at.waits()
+		defer at.moves()
+		next.ServeHTTP(w, r)
+	})
+}
+
+var (
+	errBusy   = &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server has more to do than it can. Try again.", RetryAfter: retryAfter}
+	errMemory = &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server has as many requests and answers in memory as it can hold. Try again.", RetryAfter: retryAfter}
+	errLarge  = &httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "The body of the request is larger than 1 MB."}
+	errSlow   = &httperr.Error{Status: http.StatusRequestTimeout, Detail: "The body of the request took too long to arrive. Try again."}
+	errCutOff = &httperr.Error{Status: http.StatusBadRequest, Detail: "The request ended before its body did."}
+)
+
+// receive reads the body of r completely and returns what memory it takes, or why not.
+func (b *Buffer) receive(w http.ResponseWriter, r *http.Request, h *hold) (int, *httperr.Error) {
+	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+		return 0, nil
+	}
+	if r.ContentLength > maxBody {
+		return 0, errLarge
+	}
+	c := http.NewResponseController(w)
+	end := time.Now().Add(cmp.Or(b.BodyTime, bodyTime))
+	if idle, ok := r.Body.(*body); ok {
+		idle.end = end // or each read would begin the time anew
+	}
+	c.SetReadDeadline(end) // a recorder of a test can't
+	h.place.waits()
+	data, problem := readBody(r, h)
+	h.place.moves()
+	if problem != nil {
+		return 0, problem
+	}
+	c.SetReadDeadline(time.Time{}) // the server reads on to see whether the client is still there
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	return cap(data), nil
+}
+
+// readBody reads as the bytes come: who only announces a large body takes no memory.
+func readBody(r *http.Request, h *hold) ([]byte, *httperr.Error) {
+	size := int64(4 << 10)
+	if r.ContentLength > 0 {
+		size = min(size, r.ContentLength+1) // one more to see its end
+	}
+	data := make([]byte, 0, size)
+	for {
+		if len(data) == cap(data) {
+			size = min(2*size, maxBody+1)
+			if !h.fit(size) {
+				return nil, errMemory
+			}
+			data = append(make([]byte, 0, size), data...)
+		}
+		n, err := r.Body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case len(data) > maxBody:
+			return nil, errLarge
+		case errors.Is(err, io.EOF):
+			return data, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, errSlow
+		case err != nil:
+			return nil, errCutOff
+		}
+	}
+}
+
+// An answer is one that is kept until it is complete. It has no Unwrap: what it stands
+// for is reached through it alone.
+type answer struct {
+	w       http.ResponseWriter
+	header  http.Header
+	status  int // 0 until it is known
+	body    []byte
+	hold    *hold
+	beside  int  // bytes of the request's body, of the same hold
+	through bool // it goes to the client as it is written
+	short   bool // there was no memory for it
+}
+
+// run has next write the answer while it has a place. It reports whether there was one.
+func (a *answer) run(gate *Gate, next http.Handler, r *http.Request) bool {
+	if gate != nil {
+		if !gate.enter(r) {
+			return false
+		}
+		defer gate.leave()
+	}
+	next.ServeHTTP(a, r)
+	return true
+}
+
+// Header implements [http.ResponseWriter].
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements [http.ResponseWriter].
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 && status >= 200 {
+		a.status = status
+	}
+}
+
+// Write implements [io.Writer].
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	switch need := len(a.body) + len(b); {
+	case a.short:
+		return len(b), nil // whoever writes need not know; the client is told in the end
+	case !a.through && need > maxAnswer:
+		a.begin()
+		fallthrough
+	case a.through:
+		return a.w.Write(b)
+	case need > cap(a.body) && !a.grow(need):
+		a.short, a.body = true, nil
+		return len(b), nil
+	}
+	a.body = append(a.body, b...)
+	return len(b), nil
+}
+
+// grow makes room for so many bytes in all. Most answers are written at once.
+func (a *answer) grow(need int) bool {
+	size := max(need, min(2*cap(a.body), maxAnswer))
+	if !a.hold.fit(int64(a.beside + size)) {
+		return false
+	}
+	a.body = append(make([]byte, 0, size), a.body...)
+	return true
+}
+
+// FlushError sends what there is: an answer that is flushed is meant to be sent as it
+// is written, and keeps its place meanwhile.
+func (a *answer) FlushError() error {
+	if a.short {
+		return errMemory
+	}
+	if !a.through {
+		a.WriteHeader(http.StatusOK)
+		a.begin()
+	}
+	return http.NewResponseController(a.w).Flush()
+}
+
+// SetReadDeadline lets those be content who bound the time of a body, which is here.
+func (a *answer) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline is kept only once bytes go to the client.
+func (a *answer) SetWriteDeadline(t time.Time) error {
+	if !a.through {
+		return nil
+	}
+	return http.NewResponseController(a.w).SetWriteDeadline(t)
+}
+
+// begin sends head and body as far as they are there.
+func (a *answer) begin() {
+	a.through = true
+	h := a.w.Header()
+	clear(h)
+	maps.Copy(h, a.header)
+	a.w.WriteHeader(a.status)
+	if len(a.body) > 0 {
+		a.w.Write(a.body) // the client is gone if this fails
+	}
+	a.body = nil
+}
+
+// send sends the complete answer.
+func (a *answer) send(r *http.Request, patience time.Duration) {
+	switch {
+	case a.through:
+		return
+	case a.short:
+		refuse(a.w, r, errMemory)
+		return
+	}
+	a.WriteHeader(http.StatusOK)
+	if len(a.body) > 0 && a.header["Content-Length"] == nil && a.status != http.StatusNoContent && a.status != http.StatusNotModified {
+		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	if len(a.body) > firstHold { // the kernel takes less at once; the server forgets the time after the answer
+		d := patience + time.Duration(len(a.body)/sendRate)*time.Second
+		http.NewResponseController(a.w).SetWriteDeadline(time.Now().Add(d)) // a recorder of a test can't
+	}
+	a.begin()
+}

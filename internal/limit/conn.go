@@ -1,0 +1,119 @@
+package limit
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// fileChunk is how much of a file is sent before the time for it begins anew.
+const fileChunk = 1 << 20
+
+// unreadableMax is more than what net/http writes by itself.
+const unreadableMax = 512
+
+// A conn is a connection that is closed when its other side takes nothing for a while,
+// and never because an answer takes long that moves.
+type conn struct {
+	*net.TCPConn
+	place
+	stall   time.Duration
+	renewed atomic.Int64 // when the time for writing began last, by the monotonic clock; 0 if anew
+	own     atomic.Bool  // who is served has set a time of their own
+	taken   uint64       // bytes that the other side had acknowledged when last looked at
+}
+
+// renew begins the time for writing anew. Doing that for every write would cost more
+// than it is worth: what is left is half of the time at least.
+func (c *conn) renew() {
+	if c.own.Load() {
+		return
+	}
+	now := monotonic()
+	if last := c.renewed.Load(); last != 0 && now-last < int64(c.stall/2) {
+		return
+	}
+	c.renewed.Store(now)
+	c.TCPConn.SetWriteDeadline(time.Now().Add(c.stall)) // or the write fails
+}
+
+// again reports whether a write that ran out of time is to go on: something was taken
+// meanwhile.
+func (c *conn) again(n int64, err error) bool {
+	if c.own.Load() || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	c.renewed.Store(0)
+	taken := acknowledged(c.TCPConn)
+	moved := n > 0 || taken != c.taken
+	c.taken = taken
+	return moved
+}
+
+// Write implements [net.Conn].
+func (c *conn) Write(b []byte) (int, error) {
+	if len(b) < unreadableMax && bytes.HasPrefix(b, []byte("HTTP/1.1 ")) {
+		if p := problemFor(b); p != nil {
+			_, err := c.TCPConn.Write(p)
+			return len(b), err
+		}
+	}
+	total := 0
+	for {
+		c.renew()
+		n, err := c.TCPConn.Write(b[total:])
+		total += n
+		if err == nil || !c.again(int64(n), err) {
+			return total, err
+		}
+	}
+}
+
+// ReadFrom implements [io.ReaderFrom], so that the kernel copies files.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	left := int64(-1)
+	l, limited := r.(*io.LimitedReader) // the kernel copies if this is around a file, and only once
+	if limited {
+		r, left = l.R, l.N
+	}
+	var total int64
+	for left != 0 {
+		chunk := &io.LimitedReader{R: r, N: fileChunk}
+		if left > 0 {
+			chunk.N = min(chunk.N, left)
+		}
+		want := chunk.N
+		c.renew()
+		n, err := c.TCPConn.ReadFrom(chunk)
+		total += n
+		if left -= min(n, max(left, 0)); limited {
+			l.N = left
+		}
+		if err != nil && !c.again(n, err) {
+			return total, err
+		}
+		if err == nil && n < want {
+			break // the end
+		}
+	}
+	return total, nil
+}
+
+// SetWriteDeadline implements [net.Conn]: who sets a time has it kept, until they set
+// none.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.own.Store(!t.IsZero())
+	c.renewed.Store(0)
+	return c.TCPConn.SetWriteDeadline(t)
+}
+
+// SetDeadline implements [net.Conn].
+func (c *conn) SetDeadline(t time.Time) error {
+	c.own.Store(!t.IsZero())
+	c.renewed.Store(0)
+	return c.TCPConn.SetDeadline(t)
+}

@@ -1,0 +1,105 @@
+package limit
+
+import (
+	"math"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+const (
+	minMemory = 512 << 20
+	maxMemory = 4 << 30
+	// beside is what a process has resident that the limit of Go's runtime does not
+	// see: the program itself, and the pages that SQLite takes by itself.
+	beside = 64 << 20
+)
+
+// A Memory is the limit of a process; a nil one is none.
+type Memory struct {
+	limit  int64
+	isFull atomic.Bool
+	sample []metrics.Sample
+}
+
+// LimitMemory bounds the memory of the process to that many bytes. If that is 0, to
+// what GOMEMLIMIT says, or else to half of what the machine or its container has, 512 MB
+// at least and 4 GB at most.
+func LimitMemory(bytes int64) *Memory {
+	env := debug.SetMemoryLimit(-1)
+	switch {
+	case bytes > 0:
+	case env != math.MaxInt64:
+		bytes = env + beside
+	default:
+		bytes = min(max(machineMemory()/2, minMemory), maxMemory)
+		if c := containerMemory(); c > 0 && bytes > c/4*3 {
+			bytes = c / 4 * 3
+		}
+	}
+	debug.SetMemoryLimit(max(bytes-beside, bytes/2))
+	return &Memory{limit: bytes, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}}
+}
+
+// Limit is the limit in bytes, 0 for none.
+func (m *Memory) Limit() int64 {
+	if m == nil {
+		return 0
+	}
+	return m.limit
+}
+
+// look reports whether memory is tight: what is alive, for collecting the rest makes
+// no more room then. It is so until a tenth of the limit has come free.
+func (m *Memory) look() bool {
+	if m == nil {
+		return false
+	}
+	metrics.Read(m.sample)
+	alive := int64(0)
+	for _, s := range m.sample {
+		alive += int64(s.Value.Uint64()) //nolint:gosec // of this machine's memory
+	}
+	mark := m.limit / 10 * 7
+	if m.isFull.Load() {
+		mark = m.limit / 10 * 6
+	}
+	m.isFull.Store(alive > mark)
+	return alive > mark
+}
+
+func (m *Memory) tight() bool { return m != nil && m.isFull.Load() }
+
+// machineMemory is what there is, as proc(5) and cgroups(7) say; 0 if they don't.
+func machineMemory() int64 {
+	b, _ := os.ReadFile("/proc/meminfo")
+	_, rest, _ := strings.Cut(string(b), "MemTotal:")
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		return 0
+	}
+	kb, _ := strconv.ParseInt(fields[0], 10, 64)
+	if c := containerMemory(); c > 0 {
+		return min(kb<<10, c)
+	}
+	return kb << 10
+}
+
+// containerMemory is the limit of the process's own control group, 0 if it has none.
+func containerMemory() int64 {
+	self, _ := os.ReadFile("/proc/self/cgroup")
+	_, path, _ := strings.Cut(strings.TrimSpace(string(self)), "0::")
+	path, _, _ = strings.Cut(path, "\n")
+	for _, dir := range []string{path, ""} {
+		b, err := os.ReadFile("/sys/fs/cgroup" + dir + "/memory.max")
+		if err != nil {
+			continue
+		}
+		n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // max is none
+		return n
+	}
+	return 0
+}

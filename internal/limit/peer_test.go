@@ -1,0 +1,133 @@
+package limit
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// connected returns a place with a connection of its own, and the other end of it.
+func connected(t *testing.T, addr string) (*place, *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	tcp, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tcp.Close() })
+	return &place{tcp: tcp.(*net.TCPConn), addr: netip.MustParseAddr(addr)}, c.(*net.TCPConn)
+}
+
+// The process has run for a minute, so that times before now are positive.
+func TestMain(m *testing.M) {
+	began = began.Add(-time.Minute)
+	os.Exit(m.Run())
+}
+
+// closed reports whether this end of a connection has been closed.
+func closed(pl *place) bool { return pl.tcp.SetDeadline(time.Time{}) != nil }
+
+// Of an address with too many connections those go first whose clients are slow, then
+// those that have been idle longest, then what is left; new ones last.
+func TestClosedFirst(t *testing.T) {
+	t.Parallel()
+	ago := func(d time.Duration) int64 { return monotonic() - int64(d) }
+	states := []struct {
+		name           string
+		since, waiting int64
+	}{
+		{"new", -ago(0), 0},
+		{"idle", ago(5 * time.Second), 0},
+		{"taken up", 0, ago(time.Second)},
+		{"slow body", 0, ago(20 * time.Second)},
+		{"idle for long", ago(50 * time.Second), 0},
+		{"half a head", -ago(8 * time.Second), 0},
+		{"slower body", 0, ago(25 * time.Second)},
+	}
+	of := &peer{places: map[*place]struct{}{}}
+	names := map[*place]string{}
+	for _, st := range states {
+		pl, _ := connected(t, "127.0.0.1")
+		pl.since.Store(st.since)
+		pl.waiting.Store(st.waiting)
+		of.places[pl], names[pl] = struct{}{}, st.name
+	}
+	var got []string
+	for range states {
+		if !of.close(fresh, 3) {
+			t.Fatal("nothing was closed")
+		}
+		for pl, name := range names {
+			if closed(pl) {
+				got = append(got, name)
+				delete(names, pl)
+			}
+		}
+	}
+	want := []string{"slower body", "slow body", "half a head", "idle for long", "idle", "taken up", "new"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("closed in this order (-want +got):\n%s", diff)
+	}
+}
+
+// When a budget runs short, the address that holds the most loses its slowest, and small
+// requests of others still have room.
+func TestBudgetRelieved(t *testing.T) {
+	t.Parallel()
+	b := NewBudget(1 << 20)
+	b.relieved = -int64(time.Hour)
+	open := func(addr string, bytes int64, slow bool) *place {
+		pl, _ := connected(t, addr)
+		if slow {
+			pl.waiting.Store(1) // since the process began
+		} else {
+			pl.waits()
+		}
+		h := b.open(pl)
+		if h == nil || !h.fit(bytes) {
+			t.Fatalf("no %d bytes for %s", bytes, addr)
+		}
+		return pl
+	}
+	greedy := open("127.0.0.1", 400<<10, true)
+	quick := open("127.0.0.1", 100<<10, false)
+	modest := open("127.0.0.2", 200<<10, true)
+	if _, ok := b.Take(200 << 10); ok {
+		t.Fatal("more than the budget was given out")
+	}
+	if !closed(greedy) || closed(quick) || closed(modest) {
+		t.Errorf("closed: the slow one of the address with the most %v, its quick one %v, a slow one of another %v", closed(greedy), closed(quick), closed(modest))
+	}
+	for range 5 {
+		if b.open(nil) == nil {
+			t.Error("no room for a small request")
+		}
+	}
+}
+
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ in, want string }{
+		{"192.0.2.7", "192.0.2.7"},
+		{"::ffff:192.0.2.7", "192.0.2.7"},
+		{"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
+		{"fe80::1%eth0", "fe80::"},
+	} {
+		if got := counted(netip.MustParseAddr(tt.in)); got != netip.MustParseAddr(tt.want) {
+			t.Errorf("%s is counted as %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package limit
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+)
+
+const (
+	// maxRefusing is how many connections are refused with patience at once. Those
+	// beyond are refused without.
+	maxRefusing = 512
+	refuseTime  = 2 * time.Second
+	refuseHead  = 2 << 10 // of a request is read; more is not needed to refuse it
+	lingerBytes = 64 << 10
+	retryAfter  = 1 // seconds
+)
+
+// refusal is the answer to whoever there is no room for; to HEAD only its head.
+var refusal, refusalHead = func() ([]byte, []byte) {
+	head, body := lastAnswer(http.StatusServiceUnavailable, "The server has as many connections as it can hold. Try again.")
+	return slices.Concat(head, body), head
+}()
+
+// lastAnswer is a problem as the last answer of a connection, with the headers that all
+// answers have.
+func lastAnswer(status int, detail string) (head, body []byte) {
+	body = httperr.NewProblem(status, detail, "").JSON()
+	head = fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nCache-Control: no-store\r\nConnection: close\r\n",
+		status, http.StatusText(status), httperr.ProblemType, len(body))
+	if status == http.StatusServiceUnavailable {
+		head = fmt.Appendf(head, "Retry-After: %d\r\n", retryAfter)
+	}
+	httperr.SetSecurity(func(key, value string) { head = fmt.Appendf(head, "%s: %s\r\n", key, value) }, false)
+	return append(head, "\r\n"...), body
+}
+
+// unreadable is the head of what net/http writes by itself, and at once, to whoever has
+// sent no request that can be read, after the status.
+const unreadable = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+
+// problemFor is the answer to send instead, nil if b is none of those.
+func problemFor(b []byte) []byte {
+	line, _, ok := bytes.Cut(b, []byte(unreadable))
+	rest, isHTTP := bytes.CutPrefix(line, []byte("HTTP/1.1 "))
+	if bytes.HasPrefix(rest, []byte("417 ")) { // no handler answers that
+		head, body := lastAnswer(http.StatusExpectationFailed, "The request expects something that the server does not know.")
+		return append(head, body...)
+	}
+	if !ok || !isHTTP || len(rest) < 3 || bytes.ContainsAny(rest, "\r\n") {
+		return nil
+	}
+	status, err := strconv.Atoi(string(rest[:3]))
+	if err != nil || status < 400 {
+		return nil
+	}
+	detail := "The request cannot be read: it is not HTTP/1.1 or has a malformed address or header."
+	switch status {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		detail = "The head of the request, its address and headers, is larger than 16 KB."
+	case http.StatusNotImplemented:
+		detail = "The body of the request has a transfer coding that is not supported."
+	case http.StatusHTTPVersionNotSupported:
+		detail = "The server speaks HTTP/1.1."
+	}
+	head, body := lastAnswer(status, detail)
+	return append(head, body...)
+}
+
+// refuse tells a new connection that there is no room, and closes it.
+func (p *Port) refuse(tcp *net.TCPConn) {
+	p.refused.Add(1)
+	p.tell("there are as many connections as there may be: new ones are refused")
+	select {
+	case p.refusing <- struct{}{}:
+		go func() {
+			defer func() { <-p.refusing }()
+			turnAway(tcp)
+		}()
+	default:
+		tcp.Write(refusal) // a new connection takes that without waiting
+		tcp.Close()
+	}
+}
+
+// turnAway hears a request before it is refused: an answer that comes before the
+// question is an error to many clients, and a connection that is closed on unread
+// bytes is reset, and the answer lost.
+func turnAway(tcp *net.TCPConn) {
+	defer tcp.Close()
+	tcp.SetDeadline(time.Now().Add(refuseTime))
+	buf := make([]byte, refuseHead)
+	n := 0
+	for n < len(buf) && !bytes.Contains(buf[:n], []byte("\r\n\r\n")) {
+		m, err := tcp.Read(buf[n:])
+		if n += m; err != nil {
+			break
+		}
+	}
+	if n == 0 {
+		return // it had nothing to ask
+	}
+	answer := refusal
+	if bytes.HasPrefix(buf, []byte("HEAD ")) {
+		answer = refusalHead
+	}
+	if _, err := tcp.Write(answer); err != nil {
+		return
+	}
+	tcp.CloseWrite()
+	io.CopyN(io.Discard, tcp, lingerBytes) // until its end, or ours
+}

@@ -1,0 +1,163 @@
+package rendercache
+
+import (
+	"context"
+	"errors"
+	"image"
+	"image/color"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// A mount is a file system whose server goes away, and comes back when back is closed.
+type mount struct {
+	io.ReaderAt
+	away bool
+	back chan struct{}
+}
+
+func (m *mount) ReadAt(p []byte, off int64) (int, error) {
+	if m.away {
+		<-m.back
+	}
+	return m.ReaderAt.ReadAt(p, off)
+}
+
+// mounted returns a slide that is read from a mount.
+func mounted(t *testing.T, path string) (*mount, *slide.Slide) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	fi, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mount{ReaderAt: f, back: make(chan struct{})}
+	s, err := slide.Open(m, fi.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for level := range s.Levels { // their tables are read under a lock, which stops the time of synctest
+		if _, err := s.AppendTile(nil, level, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m, s
+}
+
+// A making makes the nth picture of a slide, each a different one.
+type making func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error)
+
+func made(s *slide.Slide, lease tile.Lease) tile.Made {
+	return tile.Made{Slide: s, Revision: "rev-" + lease.Store, Lease: lease}
+}
+
+var makings = map[string]making{
+	"tile": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
+		m := made(s, lease)
+		m.Width, m.Height = 10*n, 10
+		return k.Tile(ctx, m)
+	},
+	"thumbnail": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
+		return k.Thumbnail(ctx, "rev-"+lease.Store, s, 50+n, 50, color.RGBA{A: 255}, lease)
+	},
+	"region": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
+		return k.Region(ctx, made(s, lease), Region{Part: image.Rect(0, 0, 100*n, 100), Width: 50, Height: 50})
+	},
+	"stored picture": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, _ int) ([]byte, error) {
+		return k.Associated(ctx, "rev-"+lease.Store, s, "macro", lease)
+	},
+}
+
+// TestHangingStore has the file system of a store hang while its pictures are made. The
+// pictures of other stores get their workers, and no more of the store are begun; those
+// who wait are answered; memory and file stay in use until the reads come to an end.
+func TestHangingStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.tiff")
+	if _, err := (synth.Philips{Seed: 7, Width: 400, Height: 300, TileSize: 128, Macro: true}).Write(path); err != nil {
+		t.Fatal(err)
+	}
+	for name, make := range makings {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testHangingStore(t, path, make) })
+		})
+	}
+}
+
+func testHangingStore(t *testing.T, path string, make making) {
+	const memory = 64 << 20
+	budget := render.NewBudget(memory)
+	k := New(Options{Cache: openCache(t, 1<<20), Workers: maxAbandoned, Memory: budget})
+	_, near := mounted(t, path)
+	m, far := mounted(t, path)
+	var held atomic.Int64
+	lease := func(store string) tile.Lease {
+		return tile.Lease{Store: store, Current: func() bool { return true }, Hold: func() (release func()) {
+			held.Add(1)
+			return func() { held.Add(-1) }
+		}}
+	}
+	makeFar := func(n int) error { _, err := make(t.Context(), k, far, lease("far"), n); return err }
+	makeNear := func(n int) error { _, err := make(t.Context(), k, near, lease("near"), n); return err }
+	takeAll := func() error {
+		ctx, end := budget.Begin(t.Context(), time.Millisecond)
+		defer end()
+		return render.Take(ctx, memory)
+	}
+
+	m.away = true
+	began := time.Now()
+	answers := goMake(makeFar, maxAbandoned)
+	time.Sleep(workTime)
+	synctest.Wait()
+	if err := makeNear(1); err != nil {
+		t.Errorf("another store, once the workers were taken away: %v", err)
+	}
+	if err := makeFar(9); !errors.Is(err, tile.ErrAway) || time.Since(began) != workTime {
+		t.Errorf("another picture: %v after %v, want %v at once", err, time.Since(began)-workTime, tile.ErrAway)
+	}
+	for range maxAbandoned {
+		if err := <-answers; !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != k.o.Timeout || tile.Explain(err).RetryAfter == 0 {
+			t.Errorf("those who wait: %v after %v, want that it took too long after %v", err, time.Since(began), k.o.Timeout)
+		}
+	}
+	if err := takeAll(); !errors.Is(err, render.ErrBusy) && !strings.HasPrefix(t.Name(), "TestHangingStore/stored") { // whose size hangs
+		t.Errorf("while they hang: taking all memory: %v, want %v", err, render.ErrBusy)
+	}
+	if held.Load() != maxAbandoned {
+		t.Errorf("while they hang: %d files are held, want %d", held.Load(), maxAbandoned)
+	}
+
+	m.away = false
+	close(m.back)
+	synctest.Wait()
+	if err := takeAll(); err != nil || held.Load() != 0 || len(k.abandoned) != 0 || len(k.workers) != 0 {
+		t.Errorf("after they ended: %v of memory, %d files, %d abandoned, %d workers in use", err, held.Load(), len(k.abandoned), len(k.workers))
+	}
+	if err := makeFar(1); err != nil {
+		t.Errorf("after the store came back: %v", err)
+	}
+}
+
+// goMake has so many pictures made at once.
+func goMake(makeOne func(n int) error, count int) <-chan error {
+	answers := make(chan error, count)
+	for n := range count {
+		go func() { answers <- makeOne(n + 1) }()
+	}
+	return answers
+}

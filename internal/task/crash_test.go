@@ -1,0 +1,328 @@
+package task
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
+)
+
+// childURL tells the test's program to be a worker on this database.
+const childURL = "JOBS_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(childURL); url != "" {
+		if err := beChild(url); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // they mostly wait
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// beChild works on tasks that never end by themselves, and says which it has begun.
+func beChild(url string) error {
+	ctx := context.Background()
+	c, err := catalog.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	j, err := Open(ctx, Options{Database: url, Catalog: c, Poll: testPoll, Host: "child", Kinds: []Kind{{Name: HashImage, Run: func(ctx context.Context, t *Task) (any, error) {
+		t.Progress(1, 2, "halves")
+		fmt.Println(t.ID)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}}})
+	if err != nil {
+		return err
+	}
+	j.beat, j.dead = testBeat, testDead
+	return j.Work(ctx, WorkOptions{Queues: map[string]int{DefaultQueue: 2}})
+}
+
+// child starts another process that works, and returns it with what it says.
+func child(t *testing.T, url string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childURL+"="+url)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill() //nolint:errcheck // it may have ended
+		cmd.Wait()         //nolint:errcheck // killed
+	})
+	return cmd, bufio.NewScanner(out)
+}
+
+// TestKill kills a process with SIGKILL in the middle of two tasks. Another process
+// does them, each once; a third, which the whole time was to be cancelled, is not begun again.
+func TestKill(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		var mu sync.Mutex
+		done := map[string]int{}
+		j := open(t, url, Kind{Name: HashImage, Run: func(_ context.Context, task *Task) (any, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			done[task.ID]++
+			return task.Attempt, nil
+		}})
+		first, second := submit(t, j, Submission{Kind: HashImage}).ID, submit(t, j, Submission{Kind: HashImage}).ID
+		cmd, said := child(t, url)
+		for range 2 {
+			if !said.Scan() {
+				t.Fatal("the child ended")
+			}
+		}
+		until(t, j, first, func(v *View) bool { return v.State == Running && v.Progress != nil })
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Cancel(t.Context(), second); err != nil {
+			t.Fatal(err)
+		}
+		work(t, j, one)
+		work(t, open(t, url, j.Kinds...), one) // who also looks for dead ones
+		v := wait(t, j, first)
+		if v.State != Succeeded || v.Attempts != 2 || string(v.Result) != "2" {
+			t.Errorf("%+v", v)
+		}
+		if v := wait(t, j, second); v.State != Cancelled {
+			t.Errorf("the one that was cancelled: %+v", v)
+		}
+		time.Sleep(2 * testDead) // whoever would begin it again would do so now
+		mu.Lock()
+		defer mu.Unlock()
+		if len(done) != 1 || done[first] != 1 {
+			t.Errorf("run: %v", done)
+		}
+	})
+}
+
+// TestKillsWhoeverRunsIt: a task whose worker dies each time fails in the end.
+func TestKillsWhoeverRunsIt(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		j := open(t, url, Kind{Name: HashImage, MaxAttempts: 1}, Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }})
+		id := submit(t, j, Submission{Kind: HashImage}).ID
+		cmd, said := child(t, url)
+		if !said.Scan() {
+			t.Fatal("the child ended")
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		work(t, j, one)
+		if v := wait(t, j, id); v.State != Failed || v.Error == nil || *v.Error != lostError {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// TestAsleep stops a process for so long that another takes over its task. When it
+// goes on, it must not end the other's attempt.
+func TestAsleep(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		goOn := make(chan struct{})
+		var calls atomic.Int32
+		j := open(t, url, Kind{Name: HashImage, Run: func(context.Context, *Task) (any, error) {
+			calls.Add(1)
+			<-goOn
+			return "whole", nil
+		}})
+		id := submit(t, j, Submission{Kind: HashImage}).ID
+		cmd, said := child(t, url)
+		if !said.Scan() {
+			t.Fatal("the child ended")
+		}
+		// Not within a transaction: all others would wait for it on SQLite.
+		asleep := func() bool {
+			if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := j.db.write.ExecContext(ctx, `DELETE FROM task_log WHERE task = 0`)
+			if err != nil {
+				cmd.Process.Signal(syscall.SIGCONT) //nolint:errcheck // it is there
+			}
+			return err == nil
+		}
+		for !asleep() {
+			time.Sleep(testPoll)
+		}
+		work(t, j, one)
+		mine := until(t, j, id, func(v *View) bool { return v.State == Running && v.Attempts == 2 })
+		if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * testDead)
+		v, err := j.Get(t.Context(), id)
+		if err != nil || v.State != Running || v.Attempts != 2 || *v.Worker != *mine.Worker {
+			t.Errorf("after the first worker has woken: %+v, %v", v, err)
+		}
+		close(goOn)
+		if v := wait(t, j, id); v.State != Succeeded || string(v.Result) != `"whole"` || calls.Load() != 1 {
+			t.Errorf("%+v after %d calls", v, calls.Load())
+		}
+	})
+}
+
+// TestBeginAnew: a worker that others take for dead begins anew under another id.
+func TestBeginAnew(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		first := make(chan string, 1)
+		j := open(t, url, Kind{Name: HashImage, Run: func(ctx context.Context, task *Task) (any, error) {
+			select {
+			case first <- task.Worker:
+			default:
+				return nil, nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+		j.beat = 2 * j.dead // it never says in time that it lives
+		work(t, j, one)
+		id := submit(t, j, Submission{Kind: HashImage}).ID
+		if v := wait(t, j, id); v.State != Succeeded || *v.Worker == <-first {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// TestOpenTogether opens an empty database several times at once.
+func TestOpenTogether(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		c, err := catalog.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				j, err := Open(t.Context(), Options{Database: url, Catalog: c})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := j.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// TestNewerTables: a program does not run on tables that it does not know.
+func TestNewerTables(t *testing.T) {
+	for name, change := range map[string]string{
+		"ours":  `INSERT INTO task_migrations (version_id, is_applied) VALUES (99, true)`,
+		"River": `INSERT INTO river_migration (line, version) VALUES ('main', 99)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, url string) {
+				j := open(t, url)
+				if _, err := j.db.write.ExecContext(t.Context(), change); err != nil {
+					t.Fatal(err)
+				}
+				_, err := Open(t.Context(), Options{Database: url, Catalog: j.Catalog})
+				if err == nil || !strings.Contains(err.Error(), "newer ptiffstore") {
+					t.Errorf("Open after %s: %v", change, err)
+				}
+			})
+		})
+	}
+}
+
+// TestDatabaseAway stops the database until the worker must take itself for dead.
+// When it is back, the worker begins anew, and so does its task.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	server := pgtest.NewServer(t)
+	var calls atomic.Int32
+	stopped := make(chan struct{})
+	var log safeBuffer
+	c, err := catalog.Open(t.Context(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	j, err := Open(t.Context(), Options{
+		Database: server.URL, Catalog: c, Poll: testPoll, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Kinds: []Kind{{Name: SyncStore, Run: func(ctx context.Context, _ *Task) (any, error) {
+			if calls.Add(1) > 1 {
+				return nil, nil
+			}
+			<-ctx.Done()
+			close(stopped)
+			return nil, ctx.Err()
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	j.beat, j.dead = testBeat, testDead
+	stop := work(t, j, one)
+	id := submit(t, j, Submission{Kind: SyncStore}).ID
+	until(t, j, id, inState(Running))
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-stopped: // it learned that it was lost
+	case <-time.After(patience):
+		t.Fatal("the task goes on without a database")
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if v := wait(t, j, id); v.State != Succeeded || calls.Load() != 2 {
+		t.Errorf("%+v after %d calls", v, calls.Load())
+	}
+	stop()
+	if n := strings.Count(log.String(), "\n"); n > 20 {
+		t.Errorf("%d lines were logged:\n%s", n, log.String())
+	}
+}
+
+// A safeBuffer is written to by several goroutines.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

@@ -1,0 +1,317 @@
+// Package task runs tasks: work that takes longer than a request, is tried again
+// when it fails, and outlives the process that began it.
+//
+// A task waits in a named queue until a worker that serves the queue has time for
+// it. Queues and tasks are in the database of the catalog, so any number of
+// processes on any number of hosts share them. It is the only room that knows
+// River, whose tables are beside those of the catalog.
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
+)
+
+// The names of the kinds that the program knows.
+const (
+	SyncStore    = "sync_store"
+	ResyncStore  = "resync_store"
+	VerifyStore  = "verify_store"
+	ImportFile   = "import_file"
+	HashImage    = "hash_image"
+	ReadBarcode  = "read_barcode"
+	MakePreviews = "make_previews"
+	ConvertImage = "convert_image"
+)
+
+// DefaultQueue is where a task goes that names no queue.
+const DefaultQueue = "default"
+
+var (
+	// ErrNotFound: there is no such task, or it ended long ago.
+	ErrNotFound = errors.New("task: no such task")
+	// ErrUnknownKind: the program knows no tasks of this kind.
+	ErrUnknownKind = errors.New("task: unknown kind of task")
+	// ErrBadArgs: the arguments of a task are not those that its kind takes.
+	ErrBadArgs = errors.New("task: wrong arguments of a task")
+	// ErrBadQueue: no queue can have this name.
+	ErrBadQueue = errors.New("task: the name of a queue is up to 64 lower-case letters and digits, with single hyphens or underscores between them")
+	// ErrBadFilter: a filter with an unknown state or a cursor of another list.
+	ErrBadFilter = errors.New("task: bad filter")
+)
+
+const (
+	defaultPoll     = 500 * time.Millisecond
+	defaultAttempts = 5
+	defaultKeep     = 7 * 24 * time.Hour
+	beatEvery       = 5 * time.Second
+	deadAfter       = 30 * time.Second
+)
+
+// A Kind is a sort of task and the function that does it.
+type Kind struct {
+	Name string
+	// Run does a task and returns its result, which is kept as JSON and shown: it
+	// must hold no file names. It is called again after an error, and after the
+	// process was killed in the middle, so what was done before must not hurt.
+	// When ctx is done it must return soon, with ctx's error. The error's text is
+	// shown, too.
+	//
+	// A process where Run is nil can submit tasks of the kind, but not work them.
+	Run         func(ctx context.Context, t *Task) (result any, err error)
+	Timeout     time.Duration // of one attempt; 0: none
+	MaxAttempts int           // 0: 5
+	// Unique: while a task with the same store and arguments has not ended, no
+	// other is begun.
+	Unique bool
+}
+
+// Options say how tasks are kept. Database and Catalog are needed.
+type Options struct {
+	Database string // as for [catalog.Open]; the same one
+	Catalog  *catalog.Catalog
+	Kinds    []Kind
+	Host     string        // this machine's name, for people; "" for what the system says
+	Version  string        // of the program, for people
+	TimeZone string        // of schedules that name none; "" for this machine's. All processes want the same
+	Log      *slog.Logger  // nil: no log
+	Loops    *loop.Set     // shows what goes on in the background; may be nil
+	Poll     time.Duration // how often changes are looked for; 0: 500 ms
+	Keep     time.Duration // how long tasks that ended are kept; 0: 7 days
+	// Origin, if not nil, says where a task comes from that is submitted with ctx.
+	Origin func(ctx context.Context) Origin
+	// Begin, if not nil, is told of each attempt that begins here. It returns the context
+	// of the attempt, and a function to be called with one of [Outcomes] when it has ended.
+	Begin func(ctx context.Context, t *Task) (context.Context, func(outcome string))
+}
+
+// An Origin is what a task keeps of the request that submitted it. It is shown, and in
+// logs and traces: it holds nothing of patients.
+type Origin struct {
+	Request string `json:"request,omitempty"` // id of the request
+	Trace   string `json:"trace,omitempty"`   // W3C traceparent
+}
+
+// Jobs are the tasks of a database. They are safe for concurrent use.
+type Jobs struct {
+	Options
+	db    *database
+	kinds map[string]Kind
+	warn  *slog.Logger // of what would be said again and again
+	// How often a worker says that it lives, and how long after the last time it
+	// is taken for dead.
+	beat, dead time.Duration
+}
+
+// Open makes the tables of tasks, or brings them to what this program knows.
+// Tables that a newer program has changed are refused.
+func Open(ctx context.Context, o Options) (*Jobs, error) { return openJobs(ctx, o, false) }
+
+// Look opens the tables of tasks to read what is in them, and changes nothing. They
+// must be of this program's version, see [Ledgers].
+func Look(ctx context.Context, o Options) (*Jobs, error) { return openJobs(ctx, o, true) }
+
+func openJobs(ctx context.Context, o Options, look bool) (*Jobs, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Host == "" {
+		o.Host, _ = os.Hostname() // it is only shown
+	}
+	if o.Poll == 0 {
+		o.Poll = defaultPoll
+	}
+	if o.Keep == 0 {
+		o.Keep = defaultKeep
+	}
+	j := &Jobs{Options: o, kinds: map[string]Kind{}, warn: slog.New(quiet{o.Log.Handler(), new(sync.Map)}), beat: beatEvery, dead: deadAfter}
+	for _, k := range o.Kinds {
+		if k.MaxAttempts == 0 {
+			k.MaxAttempts = defaultAttempts
+		}
+		j.kinds[k.Name] = k
+	}
+	var err error
+	if j.db, err = openDatabase(ctx, o.Database, look); err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// Close closes the database. Workers must have ended before.
+func (j *Jobs) Close() error { return j.db.close() }
+
+// A Submission asks for a task.
+type Submission struct {
+	Kind  string
+	Queue string // "" for [DefaultQueue]
+	Store string // id of the store it is about; "" for that of Args, or none
+	// Args are shown to those who see the task, so they hold ids and never names of
+	// files.
+	Args Args
+}
+
+// Submit puts a task in its queue. If its kind is unique and the same task has not
+// ended yet, that one is returned.
+//
+// The error may be [ErrUnknownKind], [ErrBadArgs] or [ErrBadQueue].
+func (j *Jobs) Submit(ctx context.Context, s Submission) (*View, error) {
+	args, opts, err := j.prepare(s)
+	if err != nil {
+		return nil, err
+	}
+	if j.Origin != nil {
+		if opts.Metadata, err = json.Marshal(metadata{j.Origin(ctx)}); err != nil {
+			return nil, wrap(err, "submit "+s.Kind)
+		}
+	}
+	res, err := j.db.client.Insert(ctx, args, opts)
+	if err != nil {
+		return nil, wrap(err, "submit "+s.Kind)
+	}
+	return j.Get(ctx, taskID(res.Job.ID))
+}
+
+// metadata is what we put into River's of a task.
+type metadata struct {
+	Origin Origin `json:"origin"`
+}
+
+// originOf is where a task comes from, as its metadata say.
+func originOf(raw []byte) Origin {
+	var m metadata
+	if json.Unmarshal(raw, &m) != nil {
+		return Origin{} // of another program
+	}
+	return m.Origin
+}
+
+// unfinished are the states in which a unique task keeps others from being begun.
+var unfinished = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
+	rivertype.JobStateRunning, rivertype.JobStateScheduled,
+}
+
+// prepare makes of a submission what River inserts.
+func (j *Jobs) prepare(s Submission) (taskArgs, *river.InsertOpts, error) {
+	kind, ok := j.kinds[s.Kind]
+	if !ok {
+		return taskArgs{}, nil, fmt.Errorf("%w: %.80q", ErrUnknownKind, s.Kind)
+	}
+	if s.Queue == "" {
+		s.Queue = DefaultQueue
+	}
+	if err := CheckQueue(s.Queue); err != nil {
+		return taskArgs{}, nil, err
+	}
+	if s.Store != "" {
+		s.Args.Store = s.Store
+	}
+	raw, err := s.Args.encode(s.Kind)
+	if err != nil {
+		return taskArgs{}, nil, err
+	}
+	opts := &river.InsertOpts{Queue: s.Queue, MaxAttempts: kind.MaxAttempts}
+	if kind.Unique {
+		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: unfinished}
+	}
+	return taskArgs{kind: s.Kind, raw: raw}, opts, nil
+}
+
+// Cancel ends a task: one that waits at once, one that runs as soon as its function
+// returns. A task that has ended stays as it is. The error may be [ErrNotFound].
+func (j *Jobs) Cancel(ctx context.Context, id string) (*View, error) {
+	n, err := taskNumber(id)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := j.db.client.JobCancel(ctx, n); err != nil {
+		return nil, wrap(err, "cancel")
+	}
+	return j.Get(ctx, id)
+}
+
+// A store's queue and the rule of River for its name.
+var (
+	queueName  = regexp.MustCompile(`^[a-z0-9]+([_-][a-z0-9]+)*$`)
+	noneOfName = regexp.MustCompile(`[^a-z0-9]+`)
+)
+
+// CheckQueue returns nil if a queue can have this name, or [ErrBadQueue].
+func CheckQueue(name string) error {
+	if len(name) > 64 || !queueName.MatchString(name) {
+		return fmt.Errorf("%w: %.80q", ErrBadQueue, name)
+	}
+	return nil
+}
+
+// QueueOf returns the queue of a store's tasks: its own, or that of the host its
+// files are on, or [DefaultQueue].
+func QueueOf(s *catalog.Store) string {
+	switch {
+	case s.Queue != "":
+		return s.Queue
+	case s.Host != "":
+		return HostQueue(s.Host)
+	}
+	return DefaultQueue
+}
+
+// HostQueue returns the queue for tasks that only a worker on this host can do.
+func HostQueue(host string) string {
+	name := strings.Trim(noneOfName.ReplaceAllString(strings.ToLower(host), "-"), "-")
+	return strings.TrimRight("host-"+name[:min(len(name), 58)], "-")
+}
+
+// taskArgs are the arguments of any kind of task, as JSON.
+type taskArgs struct {
+	kind string
+	raw  json.RawMessage
+}
+
+func (a taskArgs) Kind() string { return a.kind }
+
+func (a taskArgs) MarshalJSON() ([]byte, error) { return a.raw, nil }
+
+func (a *taskArgs) UnmarshalJSON(b []byte) error {
+	a.raw = append(json.RawMessage(nil), b...)
+	return nil
+}
+
+// taskID returns the id of the task with a number.
+func taskID(n int64) string { return "t" + strconv.FormatInt(n, 32) }
+
+func taskNumber(id string) (int64, error) {
+	digits, ok := strings.CutPrefix(id, "t")
+	n, err := strconv.ParseInt(digits, 32, 64)
+	if !ok || err != nil || taskID(n) != id {
+		return 0, ErrNotFound
+	}
+	return n, nil
+}
+
+// wrap says at what River failed.
+func wrap(err error, what string) error {
+	if errors.Is(err, rivertype.ErrNotFound) {
+		return ErrNotFound
+	}
+	if kind := catalog.Fault(err); kind != nil {
+		return fmt.Errorf("task: %s: %w: %w", what, kind, err)
+	}
+	return fmt.Errorf("task: %s: %w", what, err)
+}

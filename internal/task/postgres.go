@@ -1,0 +1,134 @@
+package task
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+const (
+	connections = 8
+	// migrationLock is any number that nobody else takes.
+	migrationLock = 5836201194710483
+)
+
+func openPostgres(ctx context.Context, url string, look bool) (*database, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("task: %w", err)
+	}
+	catalog.Guard(config.ConnConfig)
+	config.MaxConnLifetime, config.MaxConnLifetimeJitter, config.PingTimeout = catalog.ConnLife, catalog.ConnLife/4, catalog.PingTime
+	config.MaxConns = max(config.MaxConns, connections)
+	if look {
+		config.MaxConns = 2
+		config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("task: %w", err)
+	}
+	own := stdlib.OpenDBFromPool(pool)
+	db := &database{
+		write: own, read: own,
+		close: func() error {
+			err := own.Close()
+			pool.Close()
+			return err
+		},
+		succeeded:  "state::text = 'completed'",
+		errorCount: "coalesce(array_length(errors, 1), 0)",
+		ofStore:    "args ->> 'store'",
+		rescue:     rescuePostgres,
+		standingOf: `SELECT state, attempt, coalesce(attempted_by[cardinality(attempted_by)], ''), metadata ? 'cancel_attempted_at'
+			FROM river_job WHERE id = $1`,
+	}
+	if err := db.preparePostgres(ctx, pool, look); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return db, nil
+}
+
+func (db *database) preparePostgres(ctx context.Context, pool *pgxpool.Pool, look bool) error {
+	if !look {
+		if err := migratePostgres(ctx, pool, db.read); err != nil {
+			return err
+		}
+		turns, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return fmt.Errorf("task: %w", err)
+		}
+		if err := migrateOwn(ctx, goose.DialectPostgres, db.write, goose.WithSessionLocker(turns)); err != nil {
+			return err
+		}
+	}
+	db.newClient = func(c *river.Config) (client, error) { return river.NewClient(riverpgxv5.New(pool), c) }
+	c, err := river.NewClient(riverpgxv5.New(pool), insertOnly())
+	if err != nil {
+		return fmt.Errorf("task: %w", err)
+	}
+	db.client, db.reader = c, c
+	db.once = func(ctx context.Context, statement string, args []any, task taskArgs, opts *river.InsertOpts) (done bool, err error) {
+		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			tag, err := tx.Exec(ctx, statement, args...)
+			if err != nil || tag.RowsAffected() == 0 {
+				return err
+			}
+			done = true
+			_, err = c.InsertTx(ctx, tx, task, opts)
+			return err
+		})
+		return done && err == nil, err
+	}
+	return nil
+}
+
+// migratePostgres brings River's tables to its newest version, one process at a
+// time.
+func migratePostgres(ctx context.Context, pool *pgxpool.Pool, db *sql.DB) error {
+	ctx = catalog.Unhurried(ctx)
+	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
+	if err != nil {
+		return fmt.Errorf("task: %w", err)
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("task: the database does not answer: %w", err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+		return fmt.Errorf("task: migration of River: %w", err)
+	}
+	defer conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrationLock)) //nolint:errcheck // the lock ends with the connection
+	if err := refuseNewer(ctx, db, m); err != nil {
+		return err
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("task: migration of River: %w", err)
+	}
+	return nil
+}
+
+// rescuePostgres: what it finds it locks, and looks at again if another was
+// quicker.
+const rescuePostgres = `UPDATE river_job SET
+		state = CASE WHEN metadata ? 'cancel_attempted_at' THEN 'cancelled'
+			WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END::river_job_state,
+		finalized_at = CASE WHEN metadata ? 'cancel_attempted_at' OR attempt >= max_attempts THEN now() END,
+		scheduled_at = now(),
+		errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error', $1::text, 'trace', ''))
+	WHERE state = 'running' AND attempted_at < now() - make_interval(secs => $2)
+		AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = attempted_by[cardinality(attempted_by)]
+			AND w.seen_at > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $3::bigint)`

@@ -1,0 +1,263 @@
+package task
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	_ "time/tzdata" // for machines that have none
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
+)
+
+// ErrBadSchedule: a schedule that can't be understood, or a time zone that nobody
+// knows.
+var ErrBadSchedule = errors.New("task: bad schedule")
+
+// minInterval is the shortest interval. Who wants to know sooner watches the folder.
+const minInterval = 10 * time.Second
+
+var parser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+
+// CheckSchedule returns nil if a schedule and its time zone can be understood, or
+// an [ErrBadSchedule] that says what is wrong.
+func CheckSchedule(schedule, timezone string) error {
+	_, err := Next(schedule, timezone, time.Now())
+	return err
+}
+
+// Next returns when a schedule is due next after last. A schedule is an interval,
+// "15m" or "1h30m", at least 10 seconds; or five fields as of cron, "30 2 * * 1-5":
+// minute, hour, day of month, month, day of week, on the clocks of a time zone like
+// "Europe/Berlin", "" for this machine's.
+//
+// If the hour is fixed, there is one time a day also when clocks are changed: one
+// that is left out comes as much later, of one that comes twice the first counts.
+func Next(schedule, timezone string, last time.Time) (time.Time, error) {
+	zone, err := loadZone(timezone)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if d, err := time.ParseDuration(schedule); err == nil {
+		if d < minInterval {
+			return time.Time{}, fmt.Errorf("%w: %q is shorter than %s", ErrBadSchedule, schedule, minInterval)
+		}
+		return last.Add(d), nil
+	}
+	fields := strings.Fields(schedule)
+	if len(fields) != 5 {
+		return time.Time{}, fmt.Errorf("%w: %q is neither an interval like 15m nor five fields like 30 2 * * *: minute, hour, day, month, day of the week", ErrBadSchedule, schedule)
+	}
+	if strings.Contains(schedule, "=") {
+		return time.Time{}, fmt.Errorf("%w: %q: a time zone is not part of it", ErrBadSchedule, schedule)
+	}
+	parsed, err := parser.Parse(schedule)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: %q: %w", ErrBadSchedule, schedule, err)
+	}
+	spec := parsed.(*cron.SpecSchedule)
+	var next time.Time
+	if strings.ContainsAny(fields[1], "*/") {
+		spec.Location = zone
+		next = spec.Next(last)
+	} else {
+		next = nextOnClock(spec, zone, last)
+	}
+	if next.IsZero() {
+		return time.Time{}, fmt.Errorf("%w: %q never comes", ErrBadSchedule, schedule)
+	}
+	return next.In(last.Location()), nil
+}
+
+func loadZone(name string) (*time.Location, error) {
+	if name == "" {
+		return time.Local, nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: no time zone is called %q; one like Europe/Berlin is", ErrBadSchedule, name)
+	}
+	return zone, nil
+}
+
+// nextOnClock finds the next time that a clock on the wall shows, which goes on
+// evenly, and then when that is. It returns the zero time if there is none.
+func nextOnClock(spec *cron.SpecSchedule, zone *time.Location, last time.Time) time.Time {
+	spec.Location = time.UTC
+	for clock := onClock(last.In(zone)); ; {
+		if clock = spec.Next(clock); clock.IsZero() {
+			return clock
+		}
+		next := atClock(clock, zone)
+		if next.After(last) {
+			return next
+		}
+	}
+}
+
+// atClock returns when a clock on the wall shows this. The first time if there are
+// two; if there is none, as much after the clock was put forward as this is.
+func atClock(clock time.Time, zone *time.Location) time.Time {
+	const around = 24 * time.Hour // clocks are not changed twice in this time
+	before := clock.Add(-offset(clock.Add(-around).In(zone))).In(zone)
+	after := clock.Add(-offset(clock.Add(around).In(zone))).In(zone)
+	if !onClock(before).Equal(clock) && onClock(after).Equal(clock) {
+		return after
+	}
+	return before
+}
+
+// onClock is what a clock on the wall shows at t, as if it were UTC.
+func onClock(t time.Time) time.Time { return t.UTC().Add(offset(t)) }
+
+func offset(t time.Time) time.Duration {
+	_, seconds := t.Zone()
+	return time.Duration(seconds) * time.Second
+}
+
+// A plan is when a task of a store is due again and again.
+type plan struct {
+	store, kind, queue string
+	schedule, zone     string
+}
+
+// key is kept with the last time: another schedule begins anew.
+func (p *plan) key() string { return strings.TrimSpace(p.schedule + " " + p.zone) }
+
+// plans returns what a store wants done again and again.
+func (j *Jobs) plans(s *catalog.Store) []plan {
+	var list []plan
+	for _, p := range []plan{{kind: SyncStore, schedule: s.Schedule}, {kind: VerifyStore, schedule: s.Verify}} {
+		if p.schedule != "" {
+			p.store, p.queue, p.zone = s.ID, QueueOf(s), cmp.Or(s.TimeZone, j.TimeZone)
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// NextRun returns when a store's next task of a kind, [SyncStore] or [VerifyStore],
+// is due, nil if it has no schedule.
+func (j *Jobs) NextRun(ctx context.Context, s *catalog.Store, kind string) (*time.Time, error) {
+	last, err := j.db.lastEnqueued(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range j.plans(s) {
+		if p.kind != kind {
+			continue
+		}
+		begin, ok := last.of(p)
+		if !ok {
+			begin = time.Now().UTC()
+		}
+		next, err := Next(p.schedule, p.zone, begin)
+		if err != nil {
+			return nil, err
+		}
+		next = next.UTC()
+		return &next, nil
+	}
+	return nil, nil
+}
+
+// schedule puts tasks that are due in their queues, until ctx is done.
+func (w *worker) schedule(ctx context.Context) {
+	l := w.Loops.New(w.Log, "schedules", "")
+	l.Longest = 2 * w.beat
+	l.Run(ctx, loop.Every(4*w.Poll, func(ctx context.Context) error { return w.enqueueDue(ctx, time.Now()) }))
+}
+
+// enqueueDue puts the tasks of all stores that are due in their queues. One
+// schedule that fails does not keep back the others.
+func (j *Jobs) enqueueDue(ctx context.Context, now time.Time) error {
+	stores, err := j.Catalog.Stores(ctx)
+	if err != nil {
+		return fmt.Errorf("task: schedules: %w", err)
+	}
+	last, err := j.db.lastEnqueued(ctx)
+	if err != nil {
+		return err
+	}
+	var all error
+	for _, s := range stores {
+		for _, p := range j.plans(&s) {
+			if _, ok := j.kinds[p.kind]; !ok {
+				continue
+			}
+			if begin, ok := last.of(p); ok {
+				err = j.enqueue(ctx, p, begin, now)
+			} else if err = CheckSchedule(p.schedule, p.zone); err == nil {
+				err = j.db.begin(ctx, p, now)
+			}
+			if err != nil {
+				all = errors.Join(all, fmt.Errorf("task: schedule of %s, store %s: %w", p.kind, p.store, err))
+			}
+		}
+	}
+	return all
+}
+
+// enqueue puts a task in its queue if it is due and nobody else has done so.
+func (j *Jobs) enqueue(ctx context.Context, p plan, last, now time.Time) error {
+	due, err := Next(p.schedule, p.zone, last)
+	if err != nil || due.After(now) {
+		return err
+	}
+	// However many times have passed, one task makes up for all. Intervals are kept
+	// in step.
+	if d, err := time.ParseDuration(p.schedule); err == nil {
+		due = due.Add(now.Sub(due).Truncate(d))
+	} else {
+		due = now
+	}
+	args, opts, err := j.prepare(Submission{Kind: p.kind, Queue: p.queue, Store: p.store})
+	if err != nil {
+		return err
+	}
+	_, err = j.db.once(ctx, `UPDATE schedules SET last_enqueued = $1 WHERE store = $2 AND kind = $3 AND schedule = $4 AND last_enqueued = $5`,
+		[]any{due.UnixMicro(), p.store, p.kind, p.key(), last.UnixMicro()}, args, opts)
+	return err
+}
+
+// begin lets a new schedule, or one that was changed, count from now on.
+func (db *database) begin(ctx context.Context, p plan, now time.Time) error {
+	_, err := db.write.ExecContext(ctx, `INSERT INTO schedules (store, kind, schedule, last_enqueued) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (store, kind) DO UPDATE SET schedule = excluded.schedule, last_enqueued = excluded.last_enqueued
+		WHERE schedules.schedule <> excluded.schedule`, p.store, p.kind, p.key(), now.UnixMicro())
+	return err
+}
+
+// A lastTimes says when tasks were put in their queues by their schedules.
+type lastTimes map[[3]string]time.Time
+
+func (l lastTimes) of(p plan) (time.Time, bool) {
+	t, ok := l[[3]string{p.store, p.kind, p.key()}]
+	return t, ok
+}
+
+func (db *database) lastEnqueued(ctx context.Context) (lastTimes, error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT store, kind, schedule, last_enqueued FROM schedules`)
+	if err != nil {
+		return nil, wrap(err, "schedules")
+	}
+	defer rows.Close()
+	all := lastTimes{}
+	for rows.Next() {
+		var key [3]string
+		var at int64
+		if err := rows.Scan(&key[0], &key[1], &key[2], &at); err != nil {
+			return nil, wrap(err, "schedules")
+		}
+		all[key] = time.UnixMicro(at).UTC()
+	}
+	if err := rows.Err(); err != nil {
+		return nil, wrap(err, "schedules")
+	}
+	return all, nil
+}

@@ -1,0 +1,144 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	progressEvery = 500 * time.Millisecond // is written at most so often
+	maxLines      = 200                    // of a task's log that are kept, the last ones
+	maxLine       = 500                    // bytes of one
+	writeTime     = 10 * time.Second       // for what is written after the function has returned
+)
+
+// A Task is one attempt at a task, for the function that does it. It is safe for
+// concurrent use.
+type Task struct {
+	ID      string
+	Kind    string
+	Queue   string
+	Store   string          // id; "" if it is about none
+	Args    json.RawMessage // an object
+	Attempt int             // from 1
+	Worker  string          // id of the worker that runs it
+	Origin  Origin
+
+	number  int64
+	db      *database
+	mu      sync.Mutex
+	now     Progress
+	said    bool // now has not been written
+	lines   []LogLine
+	written time.Time
+	last    int64 // line that was written; 0 if none, -1 if unknown
+}
+
+// Progress says how far the task has come: so many of total units, 0 if the total
+// is not known. It may be called as often as one likes: not every value is
+// written, but the last one is.
+func (t *Task) Progress(done, total int64, unit string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.now, t.said = Progress{Done: done, Unit: unit}, true
+	if total > 0 {
+		t.now.Total = &total
+	}
+}
+
+// Logf adds a line to what is shown of the task. It must name no files: those who
+// see tasks need not be those who may see patients' names. The last 200 lines are
+// kept.
+func (t *Task) Logf(format string, args ...any) {
+	text := strings.ToValidUTF8(strings.TrimSpace(fmt.Sprintf(format, args...)), "\uFFFD")
+	if len(text) > maxLine {
+		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.lines) == maxLines {
+		t.lines = t.lines[1:]
+	}
+	t.lines = append(t.lines, LogLine{At: time.Now(), Text: strings.ReplaceAll(text, "\x00", "")})
+}
+
+// flush writes what is new, unless something was written a moment ago.
+func (t *Task) flush(ctx context.Context, final bool) error {
+	t.mu.Lock()
+	if !final && time.Since(t.written) < progressEvery || !t.said && len(t.lines) == 0 {
+		t.mu.Unlock()
+		return nil
+	}
+	now, said, lines := t.now, t.said, t.lines
+	t.said, t.lines, t.written = false, nil, time.Now()
+	t.mu.Unlock()
+	var err error
+	if said {
+		err = t.db.putProgress(ctx, t.number, now)
+	}
+	if len(lines) > 0 {
+		err = errors.Join(err, t.putLines(ctx, lines))
+	}
+	return err
+}
+
+func (db *database) putProgress(ctx context.Context, task int64, p Progress) error {
+	_, err := db.write.ExecContext(ctx, `INSERT INTO task_progress (task, done, total, unit, updated_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (task) DO UPDATE SET done = excluded.done, total = excluded.total, unit = excluded.unit, updated_at = excluded.updated_at`,
+		task, p.Done, p.Total, p.Unit, time.Now().UnixMicro())
+	return err
+}
+
+// putLines adds lines to the log and takes away the oldest. Only one goroutine
+// at a time writes.
+func (t *Task) putLines(ctx context.Context, lines []LogLine) error {
+	if t.last < 0 {
+		if err := t.db.write.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM task_log WHERE task = $1`, t.number).Scan(&t.last); err != nil {
+			return err
+		}
+	}
+	args := []any{t.number}
+	var values []string
+	for _, l := range lines {
+		t.last++
+		n := len(args)
+		values = append(values, fmt.Sprintf("($1, $%d, $%d, $%d)", n+1, n+2, n+3))
+		args = append(args, t.last, l.At.UnixMicro(), l.Text)
+	}
+	if _, err := t.db.write.ExecContext(ctx, `INSERT INTO task_log (task, n, at, line) VALUES `+strings.Join(values, ", ")+
+		` ON CONFLICT DO NOTHING`, args...); err != nil {
+		return err
+	}
+	_, err := t.db.write.ExecContext(ctx, `DELETE FROM task_log WHERE task = $1 AND n <= $2`, t.number, t.last-maxLines)
+	return err
+}
+
+// A permanentError is not tried again.
+type permanentError struct{ error }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// Permanent marks an error that will be the same the next time: the task fails at
+// once.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return permanentError{err}
+}
+
+// A laterError is no failure.
+type laterError struct {
+	wait time.Duration
+}
+
+func (e laterError) Error() string { return fmt.Sprintf("task: to be tried again in %s", e.wait) }
+
+// Later is the error of a function that can't do its task now, because another has
+// taken what it needs. The task waits for that time and the attempt does not count.
+func Later(wait time.Duration) error { return laterError{max(wait, 0)} }

@@ -1,0 +1,343 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+const (
+	// stopTime is how long a function may take to return when its context is done.
+	stopTime = 20 * time.Second
+	// fetchPause is the least time between two looks for tasks, when there are many
+	// short ones.
+	fetchPause = 20 * time.Millisecond
+	// never: River's own rescue of tasks that run for long. Ours runs for hours, and
+	// is told from dead by its worker.
+	never = 10 * 365 * 24 * time.Hour
+)
+
+var (
+	errCancelled = errors.New("task: the task was cancelled")
+	errLost      = errors.New("task: the worker could not say in time that it lives, and others have taken over its tasks")
+	errStopping  = errors.New("task: the worker stops")
+)
+
+// WorkOptions say what a worker does.
+type WorkOptions struct {
+	// Queues are the names of the queues that are served, and how many tasks of
+	// each are run at once.
+	Queues map[string]int
+}
+
+// Work does tasks until ctx is done, and begins anew whenever the database kept it from
+// that. At the end tasks that run are told to stop by their contexts, and handed back:
+// another worker begins them again at once, and the attempt does not count. It returns
+// nil, or an error if a queue can't be or a function does not return.
+func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
+	queues := map[string]river.QueueConfig{}
+	for name, n := range o.Queues {
+		if err := CheckQueue(name); err != nil {
+			return err
+		}
+		queues[name] = river.QueueConfig{MaxWorkers: n}
+	}
+	l := j.Loops.New(j.Log, "tasks", "")
+	l.Longest = 2 * j.beat
+	var ended error
+	l.Run(ctx, func(ctx context.Context) error {
+		w := &worker{Jobs: j, id: catalog.NewID(), queues: queues, started: time.Now(), well: l.Well}
+		err := w.work(ctx)
+		if ctx.Err() != nil && !errors.Is(err, errLost) {
+			ended = err
+		}
+		return err
+	})
+	return ended
+}
+
+// A worker does tasks, as long as it can prove that it lives.
+type worker struct {
+	*Jobs
+	id      string
+	queues  map[string]river.QueueConfig
+	started time.Time
+	well    func()          // says that it does tasks
+	ctx     context.Context // done when it stops
+}
+
+// work does tasks until ctx is done or the worker is lost.
+func (w *worker) work(ctx context.Context) error {
+	own, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	w.ctx = own
+	c, err := w.db.newClient(w.config())
+	if err != nil {
+		return fmt.Errorf("task: worker: %w", err)
+	}
+	if err := w.register(ctx); err != nil {
+		return err
+	}
+	// Not with ctx: what runs when it is done shall not look like an error.
+	if err := c.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("task: worker: %w", err)
+	}
+	alive, rest := context.WithCancel(context.WithoutCancel(ctx))
+	defer rest()
+	var loops sync.WaitGroup
+	loops.Go(func() { w.keepAlive(alive, stop) })
+	loops.Go(func() { w.Loops.Run(own, w.Log, "tasks of lost workers", w.rescuer()) })
+	loops.Go(func() { w.schedule(own) })
+	w.well()
+	<-own.Done()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	err = c.StopAndCancel(end)
+	rest()
+	loops.Wait()
+	switch {
+	case errors.Is(context.Cause(own), errLost):
+		return errLost
+	case err != nil:
+		return fmt.Errorf("task: worker: a task does not stop: %w", err)
+	}
+	return w.unregister(end)
+}
+
+// config is what River is told.
+func (w *worker) config() *river.Config {
+	workers := river.NewWorkers()
+	for _, k := range w.kinds {
+		if k.Run != nil {
+			river.AddWorkerArgs(workers, taskArgs{kind: k.Name}, &runner{w: w, kind: k})
+		}
+	}
+	return &river.Config{
+		ID:                          w.id,
+		Queues:                      w.queues,
+		Workers:                     workers,
+		Logger:                      w.warn,
+		FetchOnlyKnownKinds:         true,
+		FetchPollInterval:           w.Poll,
+		FetchCooldown:               min(fetchPause, w.Poll),
+		PollOnly:                    w.db.pollOnly,
+		JobTimeout:                  -1,
+		RescueStuckJobsAfter:        never,
+		CompletedJobRetentionPeriod: w.Keep,
+		CancelledJobRetentionPeriod: w.Keep,
+		DiscardedJobRetentionPeriod: w.Keep,
+	}
+}
+
+// A runner does the tasks of one kind.
+type runner struct {
+	river.WorkerDefaults[taskArgs]
+	w    *worker
+	kind Kind
+}
+
+// Timeout is River's question; it would take 0 for a default.
+func (r *runner) Timeout(*river.Job[taskArgs]) time.Duration {
+	if r.kind.Timeout > 0 {
+		return r.kind.Timeout
+	}
+	return -1
+}
+
+// Work runs one attempt, and tells River what became of it.
+func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
+	t := &Task{
+		ID: taskID(job.ID), Kind: job.Kind, Queue: job.Queue, Args: json.RawMessage(job.EncodedArgs), Attempt: job.Attempt, Worker: r.w.id,
+		Origin: originOf(job.Metadata),
+		number: job.ID, db: r.w.db, last: -1,
+	}
+	t.Store = storeOf(t.Kind, t.Args)
+	end := func(string) {}
+	if r.w.Begin != nil {
+		ctx, end = r.w.Begin(ctx, t)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watching sync.WaitGroup
+	returned := make(chan struct{})
+	watching.Go(func() { r.watch(ctx, t, returned, cancel) })
+	began := time.Now()
+	result, err := r.run(ctx, t)
+	close(returned)
+	watching.Wait()
+
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	defer done()
+	if ferr := t.flush(last, true); ferr != nil {
+		r.w.warn.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", ferr)
+	}
+	if r.isLost(ctx, t) {
+		end(lostToOther)
+		r.waitForOther(ctx, t)
+		return nil // of no effect: the task does not run
+	}
+	word, err := r.verdict(ctx, job, result, err)
+	end(word)
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("task", t.ID), slog.String("kind", t.Kind), slog.String("store", t.Store),
+		slog.Int("attempt", t.Attempt), slog.Duration("took", time.Since(began)),
+	}
+	if t.Origin.Request != "" {
+		attrs = append(attrs, slog.String("request", t.Origin.Request))
+	}
+	if word == failed {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	r.w.Log.LogAttrs(ctx, level, "task "+word, attrs...)
+	return err
+}
+
+// run calls the function, and makes an error of a panic.
+func (r *runner) run(ctx context.Context, t *Task) (result any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.w.Log.ErrorContext(ctx, "task panicked", "task", t.ID, "kind", t.Kind, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("task: the task panicked: %v", p)
+		}
+	}()
+	return r.kind.Run(ctx, t)
+}
+
+// watch writes progress, and looks whether the task is cancelled or lost, until
+// its function has returned.
+func (r *runner) watch(ctx context.Context, t *Task, returned <-chan struct{}, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(min(r.w.Poll, progressEvery))
+	defer tick.Stop()
+	for {
+		select {
+		case <-returned:
+			return
+		case <-tick.C:
+		}
+		free := context.WithoutCancel(ctx) // it may take its time to stop
+		if err := t.flush(free, false); err != nil {
+			r.w.warn.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", err)
+		}
+		switch s, err := r.w.db.standing(free, t); {
+		case err != nil: // the database is away; perhaps it is back the next time
+		case s == cancelled:
+			cancel(errCancelled)
+		case s == lost, s == idle:
+			cancel(errLost)
+		}
+	}
+}
+
+// isLost returns whether the task was taken from us. Why its context is done does
+// not say so: the worker may have been stopped at the same time. If the worker
+// itself was lost, there is no answer until the database gives one.
+func (r *runner) isLost(ctx context.Context, t *Task) bool {
+	for {
+		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+		s, err := r.w.db.standing(once, t)
+		cancel()
+		if err == nil {
+			return s == lost || s == idle
+		}
+		if !errors.Is(context.Cause(r.w.ctx), errLost) && !errors.Is(context.Cause(ctx), errLost) {
+			return false
+		}
+		time.Sleep(r.w.Poll)
+	}
+}
+
+// What may become of an attempt, in words for the log after "task".
+const (
+	succeeded   = "done"
+	failed      = "failed" // and is perhaps tried again
+	called      = "cancelled"
+	handedBack  = "handed back" // the worker stops
+	putOff      = "put off"     // another holds what it needs
+	lostToOther = "taken over"  // the worker was thought to be dead
+)
+
+// FailedOutcome is that of an attempt at which the kind's function failed.
+const FailedOutcome = failed
+
+// Outcomes are what may become of an attempt.
+var Outcomes = []string{succeeded, failed, called, handedBack, putOff, lostToOther}
+
+// verdict is what River is told of an attempt that has ended, and the log.
+func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result any, err error) (word string, told error) {
+	cause := context.Cause(ctx)
+	var later laterError
+	var permanent permanentError
+	switch {
+	case err == nil:
+		if err := river.RecordOutput(ctx, result); err != nil {
+			job.MaxAttempts = job.Attempt
+			return failed, fmt.Errorf("task: result of %s: %w", job.Kind, err)
+		}
+		return succeeded, nil
+	case errors.Is(cause, errCancelled), errors.Is(cause, rivertype.ErrJobCancelledRemotely):
+		return called, river.JobCancel(errCancelled)
+	case r.w.ctx.Err() != nil: // River hands it back
+		return handedBack, fmt.Errorf("%w: %w", errStopping, context.Canceled)
+	case errors.As(err, &later):
+		return putOff, river.JobSnooze(later.wait)
+	case errors.As(err, &permanent):
+		job.MaxAttempts = job.Attempt // in River's memory only: there is no further one
+		return failed, scrub(err)
+	case errors.Is(cause, context.DeadlineExceeded):
+		return failed, fmt.Errorf("task: the task took longer than %s: %w", r.kind.Timeout, scrub(err))
+	}
+	return failed, scrub(err)
+}
+
+// waitForOther returns when the task, which another worker has taken over, runs no
+// more. Whatever River were told before would end the other's attempt.
+func (r *runner) waitForOther(ctx context.Context, t *Task) {
+	r.w.Log.WarnContext(ctx, "task was taken over by another worker", "task", t.ID, "kind", t.Kind)
+	for {
+		if s, err := r.w.db.standing(context.WithoutCancel(ctx), t); err == nil && s == idle {
+			return
+		}
+		time.Sleep(r.w.Poll)
+	}
+}
+
+// A standing is how the database sees an attempt.
+type standing int
+
+const (
+	ours      standing = iota
+	cancelled          // ours, and somebody wants it to end
+	lost               // another worker runs it
+	idle               // nobody runs it
+)
+
+// standing asks how the database sees an attempt.
+func (db *database) standing(ctx context.Context, t *Task) (standing, error) {
+	var state, by string
+	var attempt int
+	var cancel bool
+	err := db.read.QueryRowContext(ctx, db.standingOf, t.number).Scan(&state, &attempt, &by, &cancel)
+	switch {
+	case err != nil:
+		return ours, wrap(err, "task "+t.ID)
+	case state != "running":
+		return idle, nil
+	case by != t.Worker || attempt != t.Attempt:
+		return lost, nil
+	case cancel:
+		return cancelled, nil
+	}
+	return ours, nil
+}
