@@ -15,11 +15,11 @@ import (
 
 const module = "github.com/slideatlas/ptiffstore"
 
-// layout lists the rooms in the order of ARCHITECTURE.md, and for each what it may
-// import: rooms by their path, of which all stand above it, then modules of others.
-// Standard packages are allowed but where reserved says otherwise. Test files may
-// import what they like.
-var layout = []struct{ room, rooms, modules string }{
+// layout lists the packages in the order of ARCHITECTURE.md, and for each what it may
+// import: packages of this module, all of which stand above it, then other modules.
+// Standard packages are allowed unless reserved says otherwise. Test files may import
+// anything.
+var layout = []struct{ pkg, pkgs, modules string }{
 	{".", "", ""},
 	{"tiff", "", ""},
 	{"slide", "tiff", ""},
@@ -80,88 +80,88 @@ var layout = []struct{ room, rooms, modules string }{
 	{"scripts/testdb", "test/pgtest", ""},
 }
 
-// reserved lists standard packages and the only rooms that may import them. What a
-// room does not import it still may reach through another; tiles reaches neither
-// of the first two.
+// reserved lists standard packages and the only packages that may import them. A package
+// may still reach them through another one; internal/tile reaches neither of the first two.
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/task internal/account",
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench cmd/ptiffstore",
-	"testing": "test/tiletest test/oidctest test/pgtest", // what tests of several rooms share
+	"testing": "test/tiletest test/oidctest test/pgtest", // shared by the tests of several packages
 	"C":       "",                                        // the program is static
 }
 
-// A pkg is what go list says of a package.
-type pkg struct {
+// A goPackage is what go list reports about a package.
+type goPackage struct {
 	ImportPath, Doc string
 	Imports, Deps   []string
 }
 
-// room returns the package's path within the module, "." for the root.
-func (p *pkg) room() string {
+// path returns the package's path within the module, "." for the root.
+func (p *goPackage) path() string {
 	if p.ImportPath == module {
 		return "."
 	}
 	return strings.TrimPrefix(p.ImportPath, module+"/")
 }
 
-// TestLayout fails when a package imports what its line above does not list, or has
-// no line. Adding one is a design decision: say why in the commit.
+// TestLayout fails when a package imports something that its line above does not list, or
+// has no line. Adding one is a design decision: give the reason in the commit.
 func TestLayout(t *testing.T) {
 	for _, tags := range []string{"", "turbo"} {
 		for _, p := range packages(t, tags) {
-			i := slices.IndexFunc(layout, func(l struct{ room, rooms, modules string }) bool { return l.room == p.room() })
+			i := slices.IndexFunc(layout, func(l struct{ pkg, pkgs, modules string }) bool { return l.pkg == p.path() })
 			if i < 0 {
-				t.Errorf("package %s is not in the layout", p.room())
+				t.Errorf("package %s is not in the layout", p.path())
 				continue
 			}
 			for _, imp := range p.Imports {
-				if !allowed(p.room(), layout[i].rooms, layout[i].modules, imp) {
-					t.Errorf("tags %q: package %s may not import %s", tags, p.room(), imp)
+				if !allowed(p.path(), layout[i].pkgs, layout[i].modules, imp) {
+					t.Errorf("tags %q: package %s may not import %s", tags, p.path(), imp)
 				}
 			}
 		}
 	}
 }
 
-func allowed(room, rooms, modules, imp string) bool {
+// allowed reports whether pkg may import imp.
+func allowed(pkg, pkgs, modules, imp string) bool {
 	if ours, ok := strings.CutPrefix(imp, module+"/"); ok {
-		return slices.Contains(strings.Fields(rooms), ours)
+		return slices.Contains(strings.Fields(pkgs), ours)
 	}
 	if first, _, _ := strings.Cut(imp, "/"); !strings.Contains(first, ".") {
 		only, ok := reserved[imp]
-		return !ok || slices.Contains(strings.Fields(only), room)
+		return !ok || slices.Contains(strings.Fields(only), pkg)
 	}
 	return slices.ContainsFunc(strings.Fields(modules), func(m string) bool {
 		return imp == m || strings.HasPrefix(imp, m+"/")
 	})
 }
 
-// TestLayoutOrder fails when a room's line lists one below it: that is a circle, or
-// soon will be.
+// TestLayoutOrder fails when the line of a package lists one below it: that is an import
+// cycle, or soon will be.
 func TestLayoutOrder(t *testing.T) {
 	above := map[string]bool{}
 	for _, l := range layout {
-		for room := range strings.FieldsSeq(l.rooms) {
-			if !above[room] {
-				t.Errorf("the line of %s lists %s, which does not stand above it", l.room, room)
+		for pkg := range strings.FieldsSeq(l.pkgs) {
+			if !above[pkg] {
+				t.Errorf("the line of %s lists %s, which does not stand above it", l.pkg, pkg)
 			}
 		}
-		above[l.room] = true
+		above[l.pkg] = true
 	}
 }
 
-// TestTilesFarFrom fails when the room that answers a tile reaches, however far
-// away, what must not be on a tile's way.
-func TestTilesFarFrom(t *testing.T) {
-	far := []string{"net/http", "database/sql", "image/jpeg", "github.com/valyala/fasthttp"}
+// TestTileDependencies fails when internal/tile depends, directly or indirectly, on a
+// package that must not be used while serving a tile.
+func TestTileDependencies(t *testing.T) {
+	forbidden := []string{"net/http", "database/sql", "image/jpeg", "github.com/valyala/fasthttp"}
 	for _, p := range packages(t, "") {
-		if p.room() != "internal/tile" {
+		if p.path() != "internal/tile" {
 			continue
 		}
 		for _, dep := range p.Deps {
-			if slices.Contains(far, dep) {
-				t.Errorf("internal/tile reaches %s", dep)
+			if slices.Contains(forbidden, dep) {
+				t.Errorf("internal/tile depends on %s", dep)
 			}
 		}
 	}
@@ -170,26 +170,27 @@ func TestTilesFarFrom(t *testing.T) {
 func TestPackageDocs(t *testing.T) {
 	for _, p := range packages(t, "") {
 		if p.Doc == "" {
-			t.Errorf("package %s has no package comment", p.room())
+			t.Errorf("package %s has no package comment", p.path())
 		}
 	}
 }
 
-// TestArchitecture fails when ARCHITECTURE.md does not name a room; scripts are none.
+// TestArchitecture fails when ARCHITECTURE.md does not name a package. Scripts are
+// exempt.
 func TestArchitecture(t *testing.T) {
 	text, err := os.ReadFile("ARCHITECTURE.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range packages(t, "") {
-		if room := p.room(); room != "." && !strings.HasPrefix(room, "scripts/") && !strings.Contains(string(text), "`"+room+"`") {
-			t.Errorf("ARCHITECTURE.md does not name `%s`", room)
+		if path := p.path(); path != "." && !strings.HasPrefix(path, "scripts/") && !strings.Contains(string(text), "`"+path+"`") {
+			t.Errorf("ARCHITECTURE.md does not name `%s`", path)
 		}
 	}
 }
 
-// TestLicenses fails when the program is linked from a module, or its pages are made
-// of a package, whose licence it does not show.
+// TestLicenses fails when the licence of a linked module, or of a package of the web
+// application, is not shown.
 func TestLicenses(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", "./cmd/ptiffstore").Output()
 	if err != nil {
@@ -216,7 +217,7 @@ func TestLicenses(t *testing.T) {
 }
 
 // packages returns all packages of the module, also those that do not compile.
-func packages(t *testing.T, tags string) []*pkg {
+func packages(t *testing.T, tags string) []*goPackage {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-e", "-tags", tags, "-json=ImportPath,Doc,Imports,Deps", "./...")
 	cmd.Stderr = os.Stderr
@@ -224,9 +225,9 @@ func packages(t *testing.T, tags string) []*pkg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []*pkg
+	var all []*goPackage
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
-		p := new(pkg)
+		p := new(goPackage)
 		if err := dec.Decode(p); errors.Is(err, io.EOF) {
 			return all
 		} else if err != nil {
