@@ -16,6 +16,7 @@ import (
 // has none sees nothing, and rights given and taken back on the command line are
 // those of the server that runs.
 func TestServeWithUsers(t *testing.T) {
+	t.Parallel()
 	dir := slidesIn(t, map[string]*slideFile{patient + " 1.tiff": philips})
 	o := newOffice(t)
 	s := start(t, "serve", dir, "--data", o.data, "--auth", "local")
@@ -85,6 +86,7 @@ func await(t *testing.T, what string, ok func() bool) {
 
 // A tile server that asks another who may see what.
 func TestTileserverOfCentral(t *testing.T) {
+	t.Parallel()
 	dir := slidesIn(t, map[string]*slideFile{patient + " 1.tiff": philips})
 	o := newOffice(t)
 	centre := start(t, "serve", dir, "--data", o.data, "--auth", "local", "--no-admin-link")
@@ -110,6 +112,7 @@ func TestTileserverOfCentral(t *testing.T) {
 // Flags that do not go together are refused before anything is made; with access
 // control every address may be listened on.
 func TestAccessFlags(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ args, words string }{
 		{"--auth central", "--central"},
 		{"--central https://x.example", "--auth central"},
@@ -130,6 +133,7 @@ func TestAccessFlags(t *testing.T) {
 
 // The link for the first admin leads to where browsers reach the server.
 func TestAdminLinkBehindProxy(t *testing.T) {
+	t.Parallel()
 	s := start(t, "serve", "--data", t.TempDir(), "--auth", "local", "--no-worker", "--public-url", "https://slides.example.org")
 	await(t, "the link", func() bool { return strings.Contains(s.log.String(), "    https://slides.example.org/setup#ptb_") })
 }

@@ -43,6 +43,7 @@ func create(t *testing.T, path string, f func(*os.File) error) {
 }
 
 func TestConvert(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	in, out, cut := filepath.Join(dir, "in.png"), filepath.Join(dir, "out.tiff"), filepath.Join(dir, "cut.png")
 	create(t, in, func(f *os.File) error { return png.Encode(f, ramp()) })
@@ -105,6 +106,7 @@ func TestConvertImage(t *testing.T) {
 // TestPicturesBecomePyramids drops pictures into a managed store, which makes pyramids
 // of them, once, and keeps the pictures; what can't be one is told of and left alone.
 func TestPicturesBecomePyramids(t *testing.T) {
+	t.Parallel()
 	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
 	done(t, "store", "add", dir, db, "--managed", "--settle", "1s")
 	s := start(t, "serve", db)

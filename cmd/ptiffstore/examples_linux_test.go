@@ -130,6 +130,7 @@ func TestCaddyfile(t *testing.T) {
 // TestContainerFiles reads the files of containers, and has the program look at each
 // command line in them.
 func TestContainerFiles(t *testing.T) {
+	t.Parallel()
 	type service struct {
 		Command     []string
 		Entrypoint  []string

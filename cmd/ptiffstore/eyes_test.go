@@ -108,6 +108,7 @@ func observed(t *testing.T) *seen {
 // TestFigures has a whole site tell Prometheus what it does, and holds that against
 // the documentation, the dashboard and the alerts.
 func TestFigures(t *testing.T) {
+	t.Parallel()
 	figures := observed(t)
 	t.Run("nothing of patients", func(t *testing.T) {
 		for line := range strings.Lines(figures.all()) {
@@ -184,6 +185,7 @@ func checkDocumented(t *testing.T, metrics []string) {
 // TestAlerts has Prometheus's own tool play a site that is well and one that is not to
 // the alerts, and read what the dashboard asks for.
 func TestAlerts(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("promtool"); err != nil {
 		t.Skip("promtool is not installed")
 	}
@@ -248,6 +250,7 @@ func dashboardRules(t *testing.T) string {
 
 // Profiles are of this machine alone, and only where somebody wants them.
 func TestDebugListen(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{"0.0.0.0:0", "[::]:0", "192.0.2.1:0", "nonsense"} {
 		r := command(t, "serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--debug-listen", address)
 		if r.code == exitOK || !strings.Contains(r.err, "--debug-listen "+address) {

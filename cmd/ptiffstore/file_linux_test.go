@@ -10,6 +10,7 @@ import (
 
 // TestNamedPipe asks for what a named pipe holds, into which nobody writes.
 func TestNamedPipe(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe.tiff")
 	if err := syscall.Mkfifo(path, 0o644); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ func decode(t *testing.T, b string) image.Image {
 // TestTile compares every tile that is stored with the bytes in the file. What was
 // not scanned is as white as the background, and as large as any other tile.
 func TestTile(t *testing.T) {
+	t.Parallel()
 	s, file := philips.open(t), philips.file(t)
 	stored, empty := 0, 0
 	for z, zoom := range s.Zooms {
@@ -75,6 +76,7 @@ func checkWhite(t *testing.T, img image.Image, side int) {
 // TestTileMade asks for tiles that no file stores as such: of a zoom between two
 // levels, and of a codec that browsers do not show.
 func TestTileMade(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		slide   *slideFile
 		z, x, y string
@@ -91,6 +93,7 @@ func TestTileMade(t *testing.T) {
 
 // TestNoTile asks for tiles beyond every edge.
 func TestNoTile(t *testing.T) {
+	t.Parallel()
 	file := philips.file(t)
 	for _, tt := range []struct{ z, x, y, want string }{
 		{"4", "0", "0", "the slide has zooms 0 to 3"},
@@ -111,6 +114,7 @@ func TestNoTile(t *testing.T) {
 // TestOutput writes each kind of picture to a file, and compares it with what goes
 // to standard output.
 func TestOutput(t *testing.T) {
+	t.Parallel()
 	file := philips.file(t)
 	for _, args := range [][]string{{"tile", file, "2", "1", "0"}, {"associated", file, "macro"}, {"preview", file}} {
 		want := command(t, args...)
@@ -135,6 +139,7 @@ func TestOutput(t *testing.T) {
 // TestAssociated compares stored pictures with what the file stores, and has a
 // label made that the file lacks.
 func TestAssociated(t *testing.T) {
+	t.Parallel()
 	s := philips.open(t)
 	for _, kind := range []string{"label", "macro"} {
 		p, err := s.ReadAssociated(kind)
@@ -174,6 +179,7 @@ func TestAssociated(t *testing.T) {
 
 // TestPreview asks for heights.
 func TestPreview(t *testing.T) {
+	t.Parallel()
 	for _, height := range []int{0, 1, 50, 300} {
 		args, want := []string{"preview", philips.file(t)}, 100
 		if height > 0 {
@@ -195,6 +201,7 @@ func TestPreview(t *testing.T) {
 // TestDamagedPictures asks broken files for pictures. Damage elsewhere in the file
 // does not matter to them.
 func TestDamagedPictures(t *testing.T) {
+	t.Parallel()
 	made := damaged(t)
 	const broken, foreign = "is broken: ", "is not a slide that is read here: "
 	for _, tt := range []struct {
@@ -224,6 +231,7 @@ func TestDamagedPictures(t *testing.T) {
 // TestDamagedPixels damages the pixels of a tile whose structure stays whole: the
 // decoder alone sees it, and its error has no type of package tiff.
 func TestDamagedPixels(t *testing.T) {
+	t.Parallel()
 	b := bytes.Clone(deflated.bytes(t))
 	s := deflated.open(t)
 	tile, err := s.AppendTile(nil, 0, 1, 0)
@@ -249,6 +257,7 @@ func TestDamagedPixels(t *testing.T) {
 // TestUnsupportedPixels asks for a tile that has to be made from one that is whole,
 // and which only the decoder knows to be unread.
 func TestUnsupportedPixels(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "scans.tiff")
 	if err := os.WriteFile(path, manyScans(t), 0o644); err != nil {
 		t.Fatal(err)
@@ -284,6 +293,7 @@ func manyScans(t *testing.T) []byte {
 
 // TestFileError gives the exit code and the words for each kind of error.
 func TestFileError(t *testing.T) {
+	t.Parallel()
 	wrapped := func(err error) error { return fmt.Errorf("level 0: %w", err) }
 	for _, tt := range []struct {
 		err     error

@@ -14,6 +14,7 @@ import (
 
 // External ids are set one by one and from a table, and the audit log has it.
 func TestImageCommands(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(o.data, "catalog.db"))
 	if err != nil {

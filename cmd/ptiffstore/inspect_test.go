@@ -50,6 +50,7 @@ level  pixels     tile       grid   downsample  codec
 // TestInspectText compares what people read. Properties follow a blank line, and
 // are those of the JSON.
 func TestInspectText(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		slide *slideFile
 		want  string
@@ -66,6 +67,7 @@ func TestInspectText(t *testing.T) {
 // TestInspectJSON compares what programs read: unknown is null, and lists are
 // never null.
 func TestInspectJSON(t *testing.T) {
+	t.Parallel()
 	level := func(width, height, columns, rows, downsample, tile float64) map[string]any {
 		return map[string]any{
 			"width": width, "height": height, "tile_width": tile, "tile_height": tile, "columns": columns, "rows": rows,
@@ -109,6 +111,7 @@ var located = regexp.MustCompile(`tiff: at byte (\d+): (tag (\d+) \w+: )?`)
 // TestInspectDamages inspects every class of damage: what is wrong is named with
 // its place, and with its tag where it belongs to one.
 func TestInspectDamages(t *testing.T) {
+	t.Parallel()
 	structural := map[string]bool{} // in the header or the chain of directories: of no tag
 	for _, name := range []string{
 		"empty", "one-byte", "cut-in-header", "cut-in-tiles", "cut-in-directory", "cut-in-description", "cut-in-arrays", "zeros", "zeros-behind-header",
@@ -143,6 +146,7 @@ func TestInspectDamages(t *testing.T) {
 
 // TestNoFile asks every command that reads a file for what is none.
 func TestNoFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, tt := range []struct{ path, want string }{
 		{filepath.Join(dir, "none.tiff"), "no such file or directory"},

@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,11 +27,23 @@ func TestMain(m *testing.M) {
 			os.Unsetenv(name)
 		}
 	}
+	moreAtOnce()
 	code := m.Run()
 	if slides.dir != "" {
 		os.RemoveAll(slides.dir)
 	}
 	os.Exit(code)
+}
+
+// moreAtOnce has more tests run at once than there are processors, unless -parallel says
+// how many: most of them wait for servers.
+func moreAtOnce() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		flag.Set("test.parallel", strconv.Itoa(8*runtime.GOMAXPROCS(0)))
+	}
 }
 
 // A slideFile is a slide that tests share: nobody writes to it.
@@ -147,6 +162,7 @@ func command(t *testing.T, args ...string) result {
 
 // TestHelp fails when the help of a command lacks an example.
 func TestHelp(t *testing.T) {
+	t.Parallel()
 	whole := command(t, "--help")
 	if whole.code != exitOK || !strings.Contains(whole.out, "Exit codes: 0 ") {
 		t.Errorf("--help: %v", whole)
@@ -173,6 +189,7 @@ func TestHelp(t *testing.T) {
 
 // TestUsage gives what the command line cannot mean.
 func TestUsage(t *testing.T) {
+	t.Parallel()
 	file := plain.file(t)
 	for _, tt := range []struct {
 		name string
@@ -211,6 +228,7 @@ func TestFlagsFromEnvironment(t *testing.T) {
 // TestInterrupted asks for a tile of a zoom that has to be made, once nobody wants
 // it any more.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs bytes.Buffer

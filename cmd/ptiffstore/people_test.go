@@ -276,6 +276,7 @@ func TestTokenCommands(t *testing.T) {
 }
 
 func TestParseEnd(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
 		text string

@@ -363,6 +363,7 @@ func TestClosedPipe(t *testing.T) {
 
 // TestFullDisk writes a tile to a disk without room.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Skip("no /dev/full here")

@@ -11,6 +11,7 @@ import (
 
 // Secrets that other users can read are told of, with what to do, and never shown.
 func TestExposedSecrets(t *testing.T) {
+	t.Parallel()
 	for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o400: false, 0o644: true, 0o604: true, 0o602: true} {
 		path := filepath.Join(t.TempDir(), "secret")
 		if err := os.WriteFile(path, []byte("hush hush hush\n"), 0o600); err != nil {

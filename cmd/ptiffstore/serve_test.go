@@ -27,6 +27,7 @@ var replaced = &slideFile{name: "replaced.tiff", make: synth.Philips{
 // TestServeRoutes asks every route of a slide for what it is to answer. Tile 3,2 of
 // level 0, which is zoom 3, is named by all of them.
 func TestServeRoutes(t *testing.T) {
+	t.Parallel()
 	const name = patient + " 1.tiff"
 	dir := slidesIn(t, map[string]*slideFile{name: philips, patient + " 2.tiff": plain})
 	s := start(t, "serve", dir, "--data", t.TempDir())
@@ -123,6 +124,7 @@ func (s *server) documents(t *testing.T, im imageJSON) {
 // TestServeArrival renames a slide into the folder and measures how long it takes
 // until its first tile is served.
 func TestServeArrival(t *testing.T) {
+	t.Parallel()
 	s, dir := serving(t, nil)
 	if n := len(s.images()); n != 0 {
 		t.Fatalf("%d images of an empty folder", n)
@@ -223,6 +225,7 @@ func writeAll(t *testing.T, f *os.File, b []byte) {
 // are asked for without pause: no answer that was asked for later has the bytes
 // of before, and none has bytes of one under the revision of the other.
 func TestServeOverwritten(t *testing.T) {
+	t.Parallel()
 	const name = patient + ".tiff"
 	s, dir := serving(t, map[string]*slideFile{name: philips})
 	before := s.available(name)
@@ -276,6 +279,7 @@ func TestServeOverwritten(t *testing.T) {
 // TestServeReplaced renames another slide over one: pictures made of the first
 // are not shown for the second.
 func TestServeReplaced(t *testing.T) {
+	t.Parallel()
 	const name = patient + ".tiff"
 	s, dir := serving(t, map[string]*slideFile{name: philips})
 	before := s.available(name)
@@ -349,6 +353,7 @@ func (s *server) checkGuarded(t *testing.T, paths ...string) {
 }
 
 func TestServeGuard(t *testing.T) {
+	t.Parallel()
 	s, _ := serving(t, map[string]*slideFile{"a.tiff": plain})
 	tile := "/api/v1/images/" + s.available("a.tiff").ID + "/tiles/0/0/0"
 	s.checkGuarded(t, "/", "/api/v1/images", "/healthz", tile)
@@ -381,6 +386,7 @@ func TestServeGuard(t *testing.T) {
 // TestServeInsecure serves everyone, once that was said out loud, and lets one
 // other site's pages read tiles.
 func TestServeInsecure(t *testing.T) {
+	t.Parallel()
 	s, _ := serving(t, map[string]*slideFile{"a.tiff": plain}, "--insecure-no-auth", "--cors-origin", "https://viewer.example")
 	tile := "/api/v1/images/" + s.available("a.tiff").ID + "/tiles/0/0/0"
 	for _, tt := range guarded {
@@ -398,6 +404,7 @@ func TestServeInsecure(t *testing.T) {
 // TestServeRefused starts with what must not be served, and wants nothing to be
 // left of it.
 func TestServeRefused(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

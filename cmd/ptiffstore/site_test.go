@@ -34,6 +34,7 @@ func TestDataFolder(t *testing.T) {
 // TestServeFolders gives one folder in several ways, twice: it is one store, and
 // nothing is written into it.
 func TestServeFolders(t *testing.T) {
+	t.Parallel()
 	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"a.tiff": plain})
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {

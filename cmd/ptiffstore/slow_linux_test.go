@@ -39,6 +39,7 @@ func slowClients(t *testing.T, s *server, post, get string) {
 // While 300 clients send slowly and 300 take nothing, none of whom has logged in, pages,
 // lists, pictures and log-in are there for others.
 func TestSlowClients(t *testing.T) {
+	t.Parallel()
 	dir := slidesIn(t, map[string]*slideFile{patient + " 1.tiff": philips})
 	o := &office{t, t.TempDir()}
 	s := start(t, "serve", dir, "--data", o.data, "--auth", "local", "--no-admin-link")
@@ -64,6 +65,7 @@ func TestSlowClients(t *testing.T) {
 }
 
 func TestSlowClientsOfTileserver(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	s, _ := serving(t, map[string]*slideFile{"a.tiff": philips}, "--data", data)
 	ts := beside(t, data)
@@ -83,6 +85,7 @@ func TestSlowClientsOfTileserver(t *testing.T) {
 // An address over its bound loses its own connections, and new ones are served; of a
 // trusted proxy as many are served as there are.
 func TestConnectionsPerAddress(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"serve", "tileserver"} {
 		t.Run(mode, func(t *testing.T) {
 			s := start(t, mode, "--data", newCatalog(t), "--auth", "local", "--max-connections-per-address", "10", "--trusted-proxy", "127.0.3.3")

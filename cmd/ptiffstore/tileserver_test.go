@@ -25,6 +25,7 @@ func beside(t *testing.T, data string, args ...string) *server {
 // TestTileserver has a tile server learn of a slide that serve has catalogued, and
 // compares all of its tiles, headers included, with those of serve.
 func TestTileserver(t *testing.T) {
+	t.Parallel()
 	const name = patient + ".tiff"
 	data := t.TempDir()
 	s, dir := serving(t, nil, "--data", data)
@@ -89,6 +90,7 @@ func TestTileserver(t *testing.T) {
 // open: the next answer has none of the bytes before, and in the end it has those
 // of the slide that is there.
 func TestTileserverOverwritten(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	s, dir := serving(t, map[string]*slideFile{"a.tiff": philips}, "--data", data)
 	ts := beside(t, data)
@@ -113,6 +115,7 @@ func TestTileserverOverwritten(t *testing.T) {
 }
 
 func TestTileserverGuard(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	s, _ := serving(t, map[string]*slideFile{"a.tiff": plain}, "--data", data)
 	ts := beside(t, data)

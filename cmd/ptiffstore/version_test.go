@@ -13,6 +13,7 @@ import (
 )
 
 func TestVersion(t *testing.T) {
+	t.Parallel()
 	old := version
 	version = "v1.2.3"
 	t.Cleanup(func() { version = old })
