@@ -6,19 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"log/slog"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
-	"github.com/slideatlas/ptiffstore/internal/trace"
+	"github.com/slideatlas/ptiffstore/internal/server"
 )
 
 // access are the flags of who may see what.
@@ -79,106 +76,54 @@ func (o *access) proxies() (httperr.Proxies, error) {
 	return list, nil
 }
 
-// keysEvery is how often signing keys are read, which another process may renew.
-const keysEvery = time.Minute
-
-// openAccess makes ready what decides who may see what. What has to run beside the
-// server is run until ctx is done.
-func (s *site) openAccess(ctx context.Context, wg *sync.WaitGroup) error {
-	o := &s.c.access
-	if o.Auth == "none" {
-		return nil
-	}
-	proxies, err := o.proxies()
-	if err != nil {
-		return err
-	}
-	if s.people, err = account.Open(ctx, s.url, account.Options{}); err != nil {
-		return err
-	}
-	s.access = &api.Access{Accounts: s.people, Keys: new(authz.Keys), Proxies: proxies}
-	if o.Auth == "central" {
-		return s.openCentral(ctx, wg, o)
-	}
-	return s.openLocal(ctx, wg)
-}
-
-// openLocal has the accounts decide.
-func (s *site) openLocal(ctx context.Context, wg *sync.WaitGroup) error {
-	a := s.access
-	read := func(ctx context.Context) error {
-		keys, err := s.people.SigningKeys(ctx)
-		if err == nil {
-			a.Keys.SetSigning(keys)
-		}
-		return err
-	}
-	if err := read(ctx); err != nil {
-		return err
-	}
-	a.Gate = authz.NewGate(authz.GateOptions{Authority: &authz.Local{Accounts: s.people}, Keys: a.Keys, Trace: trace.Carry})
-	if err := s.openOIDC(ctx, wg); err != nil {
-		return err
-	}
-	s.people.OnRevoke(a.Gate.Revoke)
-	// Other processes write revocations, too: the command line is one.
-	f := &authz.Follower{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (authz.RevocationPage, error) {
-		return authz.Revocations(ctx, s.people, since)
-	}}
-	if err := f.CatchUp(ctx); err != nil {
-		return err
-	}
-	wg.Go(func() { f.Run(ctx) })
-	teller := &authz.Teller{Accounts: s.people, Log: s.log, Loops: &s.loops}
-	wg.Go(func() { teller.Run(ctx) })
-	wg.Go(func() {
-		s.loops.Run(ctx, s.log, "signing keys", loop.Every(keysEvery, func(ctx context.Context) error {
-			if err := read(ctx); err != nil {
-				return fmt.Errorf("signing keys can't be read, going on with those known: %w", err)
-			}
-			return nil
-		}))
-	})
-	return nil
-}
-
 // maxSecret bounds the files of secrets and certificates.
 const maxSecret = 1 << 20
 
-// openOIDC lets people log in at an OpenID Connect provider, if there is one. It may be
-// away for now.
-func (s *site) openOIDC(ctx context.Context, wg *sync.WaitGroup) error {
-	o := &s.c.access
-	if o.OIDCIssuer == "" {
-		return nil
-	}
-	s.warnExposed("--oidc-client-secret-file", o.OIDCSecret)
-	secret := ""
-	if o.OIDCSecret != "" {
-		b, err := fsx.ReadFile(o.OIDCSecret, maxSecret)
-		if err != nil {
-			return fmt.Errorf("--oidc-client-secret-file: %w", err)
-		}
-		if secret = strings.TrimSpace(string(b)); secret == "" {
-			return fmt.Errorf("--oidc-client-secret-file %s is empty", o.OIDCSecret)
-		}
-	}
-	client, err := oidc.New(oidc.Options{
-		Issuer: o.OIDCIssuer, ClientID: o.OIDCClient, ClientSecret: secret, RedirectURL: strings.TrimSuffix(o.PublicURL, "/") + api.OIDCCallback,
-		LoggedOutURL: strings.TrimSuffix(o.PublicURL, "/") + "/login",
-		Scopes:       o.OIDCScopes, GroupsClaim: o.OIDCGroups, AllowGroups: o.OIDCAllow, Label: o.OIDCLabel,
-		Accounts: s.people, Proxies: s.access.Proxies, Log: s.log,
-	})
+// readSecret reads the file of a secret that a flag names.
+func readSecret(flag, path string) (string, error) {
+	b, err := fsx.ReadFile(path, maxSecret)
 	if err != nil {
-		return err
+		return "", fmt.Errorf("%s: %w", flag, err)
 	}
-	s.access.OIDC = client
-	wg.Go(func() {
-		if err := client.Check(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("nobody can log in at the OpenID Connect provider for now", "issuer", o.OIDCIssuer, "err", err)
-		}
-	})
-	return nil
+	secret := strings.TrimSpace(string(b))
+	if secret == "" {
+		return "", fmt.Errorf("%s %s is empty", flag, path)
+	}
+	return secret, nil
+}
+
+// options are what the flags say of access control. The log is warned of secrets that
+// other users can read.
+func (o *access) options(insecure bool, log *slog.Logger) (a server.Access, err error) {
+	switch o.Auth {
+	case "local":
+		a.Local = true
+		a.OIDC, err = o.oidcOptions()
+		warnExposed(log, "--oidc-client-secret-file", o.OIDCSecret)
+	case "central":
+		var central authz.CentralOptions
+		central, err = o.centralOptions(insecure)
+		a.Central = &central
+		warnExposed(log, "--edge-secret-file", o.EdgeSecret)
+	}
+	return a, err
+}
+
+// oidcOptions say at which provider users log in, nil if at none.
+func (o *access) oidcOptions() (*oidc.Options, error) {
+	if o.OIDCIssuer == "" {
+		return nil, nil
+	}
+	base := strings.TrimSuffix(o.PublicURL, "/")
+	oo := &oidc.Options{
+		Issuer: o.OIDCIssuer, ClientID: o.OIDCClient, RedirectURL: base + api.OIDCCallback, LoggedOutURL: base + "/login",
+		Scopes: o.OIDCScopes, GroupsClaim: o.OIDCGroups, AllowGroups: o.OIDCAllow, Label: o.OIDCLabel,
+	}
+	var err error
+	if o.OIDCSecret != "" {
+		oo.ClientSecret, err = readSecret("--oidc-client-secret-file", o.OIDCSecret)
+	}
+	return oo, err
 }
 
 // centralOptions say how the central server is asked.
@@ -194,77 +139,33 @@ func (o *access) centralOptions(insecure bool) (co authz.CentralOptions, err err
 		}
 	}
 	if o.EdgeSecret != "" {
-		b, err := fsx.ReadFile(o.EdgeSecret, maxSecret)
+		secret, err := readSecret("--edge-secret-file", o.EdgeSecret)
 		if err != nil {
-			return co, fmt.Errorf("--edge-secret-file: %w", err)
+			return co, err
 		}
-		co.EdgeKey = account.EdgeKey(strings.TrimSpace(string(b)))
+		co.EdgeKey = account.EdgeKey(secret)
 	}
 	return co, nil
 }
 
-// openCentral has another server decide.
-func (s *site) openCentral(ctx context.Context, wg *sync.WaitGroup, o *access) error {
-	co, err := o.centralOptions(s.c.Insecure)
-	if err != nil {
-		return err
-	}
-	s.warnExposed("--edge-secret-file", o.EdgeSecret)
-	co.Wrap, co.Log = s.trace.Transport("ask the central server"), s.log
-	central, err := authz.NewCentral(co)
-	if err != nil {
-		return err
-	}
-	a := s.access
-	a.Central = o.Central
-	// Without a name no cookie counts: the name is one that no cookie can have.
-	cookie := o.CentralCookie
-	if cookie == "" {
-		cookie = "\x00"
-	}
-	a.Gate = authz.NewGate(authz.GateOptions{Authority: central, Cookie: cookie, Keys: a.Keys, Trace: trace.Carry})
-	if co.EdgeKey == nil {
-		return nil
-	}
-	f := &authz.Follower{Gate: a.Gate, Source: central.Revocations, Keys: a.Keys, Back: central.Back(), Log: s.log, Loops: &s.loops}
-	a.Revoke = f.RevokeHandler(co.EdgeKey)
-	wg.Go(func() { f.Run(ctx) })
-	return nil
-}
-
-// renamed returns what forgets who may see an image that a central server knows under
-// another id than before; nil if there is none.
-func (s *site) renamed() func(image string) {
-	if s.access == nil || s.access.Central == "" {
-		return nil
-	}
-	return func(image string) {
-		s.access.Gate.Revoke(account.Revocation{Kind: account.RevokeImage, ID: image})
-	}
-}
-
 // inviteAdmin prints the link by which the first admin gets in, while there is none.
 // The secret is behind a #, which no browser sends anywhere and no proxy logs.
-func (s *site) inviteAdmin(ctx context.Context, to io.Writer, base string) error {
-	if s.c.Auth != "local" || !s.c.AdminLink {
+func (c *common) inviteAdmin(ctx context.Context, s *server.Server, to io.Writer) error {
+	if !c.AdminLink {
 		return nil
 	}
-	secret, ok, err := s.people.Bootstrap(ctx)
-	switch {
-	case ctx.Err() != nil: // it is being stopped
-		return nil
-	case err != nil || !ok:
+	secret, ok, err := s.AdminSecret(ctx)
+	if err != nil || !ok {
 		return err
 	}
-	if s.c.PublicURL != "" {
-		base = strings.TrimSuffix(s.c.PublicURL, "/") + "/"
+	base := url(s.Addr())
+	if c.PublicURL != "" {
+		base = strings.TrimSuffix(c.PublicURL, "/") + "/"
 	}
-	_, err = fmt.Fprintf(to, "There is no admin yet. This link makes one; it is good once, and for 24 hours:\n\n    %ssetup#%s\n\nOr: ptiffstore user add NAME --admin %s\n", base, secret, s.c.flag(s.url))
+	database, err := c.url()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(to, "There is no admin yet. This link creates one; it works once, and for 24 hours:\n\n    %ssetup#%s\n\nOr: ptiffstore user add NAME --admin %s\n", base, secret, c.flag(database))
 	return err
-}
-
-// admission is what stands before all else: where there is no access control the guard
-// that keeps to this machine. Its refusals have the headers of all answers.
-func (s *site) admission(proxies httperr.Proxies, h http.Handler) http.Handler {
-	return httperr.SecurityHeaders(proxies, s.c.guard().Handler(s.cors.Handler(h)))
 }

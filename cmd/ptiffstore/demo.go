@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/server"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
@@ -23,35 +24,36 @@ func (*demoCmd) Help() string {
 
 // Run makes the slides and serves them.
 func (c *demoCmd) Run(ctx context.Context, std streams) error {
-	s, err := openServing(ctx, &c.common, "demo", std)
+	o, err := c.common.options(server.Serve, c.logger(std.err))
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	dir, err := c.dataDir()
-	if err != nil {
+	if err := c.working.apply(&o, true); err != nil {
 		return err
 	}
-	folder := filepath.Join(dir, "demo")
+	folder := filepath.Join(o.DataDir, "demo")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	if err := s.addFolder(ctx, folder); err != nil {
-		return err
-	}
-	return s.serve(ctx, std, &c.working, func(ctx context.Context) error {
+	o.Folders = []string{folder}
+	s, err := c.start(ctx, std, o, func(ctx context.Context, cat *catalog.Catalog) error {
 		fmt.Fprintln(std.err, "Making three demo slides. The first time this takes a minute.")
 		if err := synth.Demo(folder); err != nil {
 			return err
 		}
-		return s.settled(ctx)
+		return settled(ctx, cat)
 	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Run(ctx)
 }
 
-// settled waits until nothing is arriving any more, but not for ever.
-func (s *site) settled(ctx context.Context) error {
+// settled waits until no slide is arriving any more, but not for ever.
+func settled(ctx context.Context, c *catalog.Catalog) error {
 	for range 100 {
-		page, err := s.catalog.Images(ctx, catalog.Query{})
+		page, err := c.Images(ctx, catalog.Query{})
 		if err != nil {
 			return err
 		}

@@ -10,13 +10,14 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/config"
 	"github.com/slideatlas/ptiffstore/internal/declaration"
+	"github.com/slideatlas/ptiffstore/internal/server"
 )
 
 // listen has hang-ups mean from now on that the file is to be read again. Without a file
@@ -84,67 +85,51 @@ func (s *siteFile) adopt(next *siteFile) (changed, restart []string) {
 	return changed, restart
 }
 
-// obey reads the site's file again whenever the process is told to, and hands what is
-// new to f, until ctx is done. A file that is wrong changes nothing.
-func (s *site) obey(ctx context.Context, wg *sync.WaitGroup, f func(*program) error) {
-	if s.file == nil || s.file.hups == nil {
+// follow has the site's file read again whenever the process is told to, while srv runs,
+// and hands what is new to f. A file that is wrong changes nothing.
+func (s *siteFile) follow(srv *server.Server, log *slog.Logger, level *slog.LevelVar, f func(context.Context, *program) error) {
+	if s.file == nil || s.hups == nil {
 		return
 	}
 	var p *program // what has been read and is not in force yet
 	var changed, restart []string
-	wg.Go(func() {
-		s.loops.Run(ctx, s.log, "the site's file", func(ctx context.Context) error {
-			if p == nil {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-s.file.hups:
-				}
-				fresh, next, err := s.file.again()
-				if err != nil {
-					s.log.Error("the site's file can't be used: going on with what was in force", "err", err)
-					return nil
-				}
-				p = fresh
-				changed, restart = s.file.adopt(next)
+	srv.Background("the site's file", func(ctx context.Context) error {
+		if p == nil {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-s.hups:
 			}
-			if err := f(p); err != nil {
-				return err
+			fresh, next, err := s.again()
+			if err != nil {
+				log.Error("the site's file can't be used: going on with what was in force", "err", err)
+				return nil
 			}
-			p = nil
-			// After f: whoever waits for this line finds everything done. At any level: who
-			// has sent the signal wants to know.
-			s.log.Log(ctx, max(slog.LevelInfo, s.level.Level()), "the site's file has been read again",
-				"changed", strings.Join(changed, "; "), "needs_restart", strings.Join(restart, " "))
-			return nil
-		})
+			p = fresh
+			changed, restart = s.adopt(next)
+		}
+		if err := f(ctx, p); err != nil {
+			return err
+		}
+		p = nil
+		// After f: whoever waits for this line finds everything done. At any level: who
+		// has sent the signal wants to know.
+		log.Log(ctx, max(slog.LevelInfo, level.Level()), "the site's file has been read again",
+			"changed", strings.Join(changed, "; "), "needs_restart", strings.Join(restart, " "))
+		return nil
 	})
-}
-
-// rebound changes what can be while requests are under way.
-func (s *site) rebound(c *common) {
-	s.relevel(&c.logging, &c.keeping)
-	now := *s.c
-	now.Origins = c.Origins
-	s.cors.Store(now.cors())
-}
-
-func (s *site) relevel(l *logging, k *keeping) {
-	s.level.Set(l.level())
-	s.cache.Bound(k.CacheSize << 20)
-	s.tiles.Bound(k.OpenBytes<<20, k.OpenFiles)
 }
 
 // declare brings the catalog to what the file says of stores. What is wrong with one is
 // said in the log, and stops nothing else.
-func (s *site) declare(ctx context.Context, f *config.File, host string) error {
+func declare(ctx context.Context, cat *catalog.Catalog, log *slog.Logger, f *config.File, host string) error {
 	if f == nil {
 		return nil
 	}
-	o := declaration.Options{Catalog: s.catalog, Host: host, Edit: editDeclared}
+	o := declaration.Options{Catalog: cat, Host: host, Edit: editDeclared}
 	changes, err := declaration.Bring(ctx, o, f)
 	for _, c := range changes {
-		log := s.log.With("store", c.ID, "key", "stores."+c.Name)
+		log := log.With("store", c.ID, "key", "stores."+c.Name)
 		switch c.What {
 		case declaration.Failed:
 			log.Error("store is not as the site's file says", "err", c.Err)

@@ -1,6 +1,9 @@
 package main
 
-import "os"
+import (
+	"log/slog"
+	"os"
+)
 
 // exposed reports whether every user of the host can read or change a file that holds a
 // secret. Pipes and devices are somebody's own.
@@ -9,10 +12,10 @@ func exposed(path string) bool {
 	return err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o007 != 0
 }
 
-// warnExposed logs that other users can read a secret. The site starts all the same:
+// warnExposed logs that other users can read a secret. The process starts all the same:
 // secrets that container platforms mount are readable for all within the container.
-func (s *site) warnExposed(flag, path string) {
+func warnExposed(log *slog.Logger, flag, path string) {
 	if path != "" && exposed(path) {
-		s.log.Warn("every user of this host can read a secret file: run chmod o= on it", "flag", flag, "file", path)
+		log.Warn("every user of this host can read a secret file: run chmod o= on it", "flag", flag, "file", path)
 	}
 }

@@ -21,8 +21,7 @@ func TestExposedSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log, said bytes.Buffer
-		s := &site{log: slog.New(slog.NewTextHandler(&log, nil))}
-		s.warnExposed("--edge-secret-file", path)
+		warnExposed(slog.New(slog.NewTextHandler(&log, nil)), "--edge-secret-file", path)
 		word, err := passwordSource{PasswordFile: path}.read(streams{err: &said})
 		if err != nil || word != "hush hush hush" {
 			t.Errorf("%v: password %q, %v", mode, word, err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/task"
+	"github.com/slideatlas/ptiffstore/internal/taskhandler"
 )
 
 type taskCmd struct {
@@ -36,7 +37,7 @@ func (p *place) desk(ctx context.Context) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := task.Open(ctx, task.Options{Database: url, Catalog: c, Kinds: (&crew{}).kinds(), Version: version})
+	j, err := task.Open(ctx, task.Options{Database: url, Catalog: c, Kinds: new(taskhandler.Handlers).Kinds(), Version: version})
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -115,7 +116,7 @@ func (c *taskListCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer d.close()
-	if kinds := (&crew{}).kinds(); c.Kind != "" && !slices.ContainsFunc(kinds, func(k task.Kind) bool { return k.Name == c.Kind }) {
+	if kinds := new(taskhandler.Handlers).Kinds(); c.Kind != "" && !slices.ContainsFunc(kinds, func(k task.Kind) bool { return k.Name == c.Kind }) {
 		return fmt.Errorf("%w: %q", task.ErrUnknownKind, c.Kind)
 	}
 	f := task.Filter{State: task.State(c.State), Kind: c.Kind, Queue: c.Queue, Limit: c.Limit}

@@ -167,7 +167,7 @@ func TestTileserverHalfRequest(t *testing.T) {
 		if s.ended = nil; code != exitOK {
 			t.Errorf("it ended with exit code %d: %s", code, s.log)
 		}
-	case <-time.After(shutdownTime + 10*time.Second):
+	case <-time.After(soon):
 		t.Fatalf("it has not ended after %v", time.Since(began))
 	}
 	t.Logf("%v until it ended", time.Since(began))

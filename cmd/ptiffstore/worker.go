@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/server"
 	"github.com/slideatlas/ptiffstore/internal/task"
-	"github.com/slideatlas/ptiffstore/internal/tile/follow"
-	"github.com/slideatlas/ptiffstore/internal/verify"
 )
 
 // working are the flags of every mode that does tasks.
@@ -89,76 +85,37 @@ func (c *workerCmd) Run(ctx context.Context, std streams, file *siteFile) error 
 	if err := c.await(ctx, log); err != nil {
 		return err
 	}
-	s, err := openSite(ctx, &c.place, &c.keeping, log)
+	o, err := options(server.Worker, &c.place, &c.keeping, &c.looking, log)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	s.level, s.file = level, file
-	if err := s.declare(ctx, file.file, c.host()); err != nil {
+	if err := c.working.apply(&o, true); err != nil {
 		return err
 	}
-	if err := s.follow(ctx, &c.looking, "worker"); err != nil {
+	s, err := server.Open(ctx, o)
+	if err != nil {
 		return err
 	}
-	if err := s.hire(ctx, &c.working); err != nil {
+	defer s.Close()
+	if err := declare(ctx, s.Catalog(), log, file.file, c.host()); err != nil {
 		return err
 	}
-	f := &follow.Follower{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops}
-	if err := f.Load(ctx); err != nil {
-		return err
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() { f.Run(ctx) })
-	s.obey(ctx, &wg, func(p *program) error {
-		s.relevel(&p.Worker.logging, &p.Worker.keeping)
-		return s.declare(ctx, s.file.current(), c.host())
+	file.follow(s, log, level, func(ctx context.Context, p *program) error {
+		level.Set(p.Worker.level())
+		s.SetCache(p.Worker.cache())
+		return declare(ctx, s.Catalog(), log, file.current(), c.host())
 	})
-	s.work(ctx, &wg, &c.working)
-	s.metrics.Watch(s.figures())
-	if err := s.lookAfter(ctx, &wg, &c.looking); err != nil {
-		return err
-	}
-	s.health.Ready.Store(true)
-	wg.Wait()
-	return nil
+	return s.Run(ctx)
 }
 
-// hire readies what keeps stores in step and does tasks.
-func (s *site) hire(ctx context.Context, w *working) error {
+// apply has a process do what the flags say; without work, other processes do the tasks.
+func (w *working) apply(o *server.Options, work bool) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	syncer := &ingest.Syncer{
-		Catalog: s.catalog, Log: s.log, Host: w.host(), Holder: ingest.Holder(w.host()), Memory: s.decode, Loops: &s.loops,
+	o.Host, o.TimeZone = w.host(), w.TimeZone
+	if work {
+		o.Queues, _ = w.queues() // checked above
 	}
-	s.crew = &crew{
-		catalog: s.catalog, syncer: syncer, labels: ingest.NewLabels(syncer),
-		verifier: &verify.Verifier{Catalog: s.catalog, Log: s.log},
-		tiles:    s.tiles, maker: s.maker, decode: s.decode, reserve: s.taking.Reserve, log: s.log,
-	}
-	var err error
-	s.jobs, err = task.Open(ctx, task.Options{Database: s.url, Catalog: s.catalog, Kinds: s.crew.kinds(), Host: w.host(), TimeZone: w.TimeZone, Version: version, Origin: s.origin, Begin: s.begin, Log: s.log, Loops: &s.loops})
-	if err != nil {
-		return err
-	}
-	s.watch = ingest.NewWatchers(syncer)
 	return nil
-}
-
-// work keeps stores in step and does tasks until ctx is done.
-func (s *site) work(ctx context.Context, wg *sync.WaitGroup, w *working) {
-	queues, _ := w.queues() // has been asked before
-	s.countTasks()
-	a := &arrivals{catalog: s.catalog, jobs: s.jobs, decode: s.decode, log: s.log, loops: &s.loops}
-	s.crew.syncer.Available = a.add
-	s.crew.syncer.Arrived = a.add
-	s.crew.syncer.Aside = a.addAside
-	wg.Go(func() { s.watch.Run(ctx) })
-	wg.Go(func() { a.run(ctx) })
-	wg.Go(func() {
-		if err := s.jobs.Work(ctx, task.WorkOptions{Queues: queues}); err != nil && !errors.Is(err, context.Canceled) {
-			s.log.Error("tasks are no longer done", "err", err)
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package main
+package taskhandler
 
 import (
 	"encoding/json"
@@ -32,7 +32,7 @@ func TestForeignImage(t *testing.T) {
 	if err := c.PutImages(t.Context(), []*catalog.Image{im}); err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range (&crew{catalog: c}).kinds() { // without what it would do the task with
+	for _, k := range (&Handlers{Catalog: c}).Kinds() { // without what it would do the task with
 		for args, words := range map[string]string{
 			`{"store":"own","image":"slide"}`:      "the image is not in the store",
 			`{"image":"slide"}`:                    "the image is not in the store",

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -37,6 +37,16 @@ const (
 	// endpointTime is how long one may take to say that it lives.
 	endpointTime = 3 * time.Second
 )
+
+// openEndpoints reads which endpoints there are, and has them asked again and again.
+func (s *Server) openEndpoints(ctx context.Context) error {
+	s.endpoints = &endpoints{catalog: s.catalog, log: s.log, loops: &s.loops}
+	if _, err := s.endpoints.read(ctx); err != nil {
+		return err
+	}
+	s.run(s.endpoints.run)
+	return nil
+}
 
 // run asks all of them again and again until ctx is done.
 func (e *endpoints) run(ctx context.Context) {

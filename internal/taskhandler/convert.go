@@ -1,4 +1,4 @@
-package main
+package taskhandler
 
 import (
 	"context"
@@ -32,12 +32,12 @@ type original struct {
 // because it is none, and puts it where files arrive. The picture is kept among the
 // originals, and its image is deleted. When that is broken off, it is done again
 // with the same bytes: an import finds second copies.
-func (c *crew) convertImage(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-	r, err := c.pyramid(ctx, t, a)
+func (h *Handlers) convertImage(ctx context.Context, t *task.Task, a task.Args) (any, error) {
+	r, err := h.pyramid(ctx, t, a)
 	if err == nil || ctx.Err() != nil || !lasting(err) && t.Attempt < convertAttempts {
 		return r, err
 	}
-	return r, errors.Join(err, unconverted(ctx, c.catalog, a.Image, err))
+	return r, errors.Join(err, unconverted(ctx, h.Catalog, a.Image, err))
 }
 
 // convertAttempts is how often it is tried to make a pyramid.
@@ -64,12 +64,12 @@ func convertible(st *catalog.Store, im *catalog.Image) bool {
 	return st.Mode == catalog.Managed && im.DeletedAt == nil && im.State == catalog.Quarantined && strings.HasPrefix(im.Path, "quarantine/")
 }
 
-func (c *crew) pyramid(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-	im, err := c.catalog.Image(ctx, a.Image)
+func (h *Handlers) pyramid(ctx context.Context, t *task.Task, a task.Args) (any, error) {
+	im, err := h.Catalog.Image(ctx, a.Image)
 	if err != nil {
 		return nil, err
 	}
-	st, err := c.catalog.Store(ctx, im.StoreID)
+	st, err := h.Catalog.Store(ctx, im.StoreID)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (c *crew) pyramid(ctx context.Context, t *task.Task, a task.Args) (any, err
 		return nil, task.Permanent(errors.New("only what a managed store has in quarantine is converted"))
 	}
 	in := st.File(im.Path)
-	ctx, end := c.decode.Begin(ctx, 0)
+	ctx, end := h.Decode.Begin(ctx, 0)
 	defer end()
 	if ok, why := convert.Needed(ctx, in); !ok {
 		return nil, task.Permanent(fmt.Errorf("not to be converted: %s", why))
@@ -86,10 +86,10 @@ func (c *crew) pyramid(ctx context.Context, t *task.Task, a task.Args) (any, err
 	// Under a name that nobody looks at until the original is safe.
 	hidden := st.File("incoming/.ptiffstore-" + im.ID + ".part")
 	defer os.Remove(hidden)
-	cl := c.claims.begin(st.ID)
-	defer c.claims.end(cl)
+	cl := h.claims.begin(st.ID)
+	defer h.claims.end(cl)
 	r, err := convert.File(ctx, in, hidden, convert.Options{
-		Force: true, Expansion: expansion, Room: c.room(ctx, st, cl),
+		Force: true, Expansion: expansion, Room: h.room(ctx, st, cl),
 		Progress: func(done, total int64) { t.Progress(done, total, "rows") },
 	})
 	if err != nil {
@@ -101,8 +101,8 @@ func (c *crew) pyramid(ctx context.Context, t *task.Task, a task.Args) (any, err
 	if err := appear(hidden, out); err != nil && !sameBytes(ctx, hidden, out, err) {
 		return nil, nameless(err)
 	}
-	c.claims.finish(cl, out, r.Bytes)
-	return r, c.syncer.Remove(ctx, im.ID)
+	h.claims.finish(cl, out, r.Bytes)
+	return r, h.Syncer.Remove(ctx, im.ID)
 }
 
 // defaultReserve is what conversions leave free of a disk, as uploads do.
@@ -118,14 +118,14 @@ const claimStep = 8 << 20
 // room says whether a store may take so many bytes more of a pyramid: by its quota, of
 // which other conversions that are at work have their parts, and by what is free of its
 // disk.
-func (c *crew) room(ctx context.Context, st *catalog.Store, cl *claim) func(written, more int64) error {
-	reserve := c.reserve
+func (h *Handlers) room(ctx context.Context, st *catalog.Store, cl *claim) func(written, more int64) error {
+	reserve := h.Reserve
 	if reserve == 0 {
 		reserve = defaultReserve
 	}
 	dir := filepath.Dir(st.File("incoming/pyramid"))
 	return func(written, more int64) error {
-		if err := c.withinQuota(ctx, cl, written, more); err != nil {
+		if err := h.withinQuota(ctx, cl, written, more); err != nil {
 			return err
 		}
 		free, err := fsx.Free(dir)
@@ -141,12 +141,12 @@ func (c *crew) room(ctx context.Context, st *catalog.Store, cl *claim) func(writ
 
 // withinQuota compares a pyramid with what its store's quota leaves now: other slides may
 // have been taken in since it was begun.
-func (c *crew) withinQuota(ctx context.Context, cl *claim, written, more int64) error {
-	st, err := c.catalog.Store(ctx, cl.store)
+func (h *Handlers) withinQuota(ctx context.Context, cl *claim, written, more int64) error {
+	st, err := h.Catalog.Store(ctx, cl.store)
 	if err != nil || st.Quota == 0 {
 		return err
 	}
-	left, ok := c.claims.claim(cl, written+more, written+min(more, claimStep), st.Quota-st.Bytes)
+	left, ok := h.claims.claim(cl, written+more, written+min(more, claimStep), st.Quota-st.Bytes)
 	if !ok {
 		return fmt.Errorf("%w: about %d bytes are needed, and its quota leaves %d beside other conversions: delete slides, or raise the quota", errNoRoom, written+more, max(0, left))
 	}

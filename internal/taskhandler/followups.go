@@ -1,4 +1,4 @@
-package main
+package taskhandler
 
 import (
 	"context"
@@ -23,14 +23,14 @@ const (
 	fewArrivals = 16
 )
 
-// arrivals hand in the tasks that follow when slides arrive: move a file of a
-// managed store to its place, hash, read the label, make the gallery's picture.
-type arrivals struct {
-	catalog *catalog.Catalog
-	jobs    *task.Jobs
-	decode  *render.Budget
-	log     *slog.Logger
-	loops   *loop.Set
+// FollowUps submit the tasks that follow when slides become available: move a file of a
+// managed store to its place, hash it, read its label, render the gallery's images.
+type FollowUps struct {
+	Catalog *catalog.Catalog
+	Tasks   *task.Jobs
+	Decode  *render.Budget
+	Log     *slog.Logger
+	Loops   *loop.Set
 
 	mu    sync.Mutex
 	fresh []string        // images that became available
@@ -38,101 +38,101 @@ type arrivals struct {
 	whole map[string]bool // stores whose images are all to be looked at
 }
 
-// add says that an image has become available. It never blocks.
-func (a *arrivals) add(image string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.fresh) <= fewArrivals {
-		a.fresh = append(a.fresh, image)
+// Available says that an image has become available. It never blocks.
+func (f *FollowUps) Available(image string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.fresh) <= fewArrivals {
+		f.fresh = append(f.fresh, image)
 	}
 }
 
-// addAside says that an image has been set aside as no slide: a pyramid may be made of
+// Quarantined says that an image has been set aside as no slide: a pyramid may be made of
 // it. It never blocks.
-func (a *arrivals) addAside(image string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.aside) <= fewArrivals {
-		a.aside = append(a.aside, image)
+func (f *FollowUps) Quarantined(image string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.aside) <= fewArrivals {
+		f.aside = append(f.aside, image)
 	}
 }
 
-// run hands in tasks until ctx is done; at first those of every store, for what
+// Run hands in tasks until ctx is done; at first those of every store, for what
 // became available when nobody was there to say so.
-func (a *arrivals) run(ctx context.Context) {
-	a.whole = map[string]bool{}
+func (f *FollowUps) Run(ctx context.Context) {
+	f.whole = map[string]bool{}
 	begun := false
-	a.loops.Run(ctx, a.log, "arrivals", loop.Every(arrivalPause, func(ctx context.Context) error {
+	f.Loops.Run(ctx, f.Log, "FollowUps", loop.Every(arrivalPause, func(ctx context.Context) error {
 		if !begun {
-			if err := a.everything(ctx); err != nil {
+			if err := f.everything(ctx); err != nil {
 				return err
 			}
 			begun = true
 		}
-		err := a.handIn(ctx)
+		err := f.handIn(ctx)
 		begun = err == nil // what was not handed in is looked for again
 		return err
 	}))
 }
 
 // handIn hands in what has gathered. What fails is tried again for the whole store.
-func (a *arrivals) handIn(ctx context.Context) error {
-	a.mu.Lock()
-	fresh, aside := a.fresh, a.aside
-	a.fresh, a.aside = nil, nil
-	a.mu.Unlock()
+func (f *FollowUps) handIn(ctx context.Context) error {
+	f.mu.Lock()
+	fresh, aside := f.fresh, f.aside
+	f.fresh, f.aside = nil, nil
+	f.mu.Unlock()
 	var failed error
 	if len(fresh) > fewArrivals || len(aside) > fewArrivals {
-		failed, fresh, aside = a.everything(ctx), nil, nil
+		failed, fresh, aside = f.everything(ctx), nil, nil
 	}
 	for _, id := range aside {
-		if err := a.convert(ctx, id); err != nil {
-			failed = errors.Join(err, a.everything(ctx))
+		if err := f.convert(ctx, id); err != nil {
+			failed = errors.Join(err, f.everything(ctx))
 			break
 		}
 	}
 	for _, id := range fresh {
-		if err := a.one(ctx, id); err != nil {
-			failed = errors.Join(err, a.everything(ctx))
+		if err := f.one(ctx, id); err != nil {
+			failed = errors.Join(err, f.everything(ctx))
 			break
 		}
 	}
-	for store := range a.whole {
-		again, err := a.all(ctx, store)
+	for store := range f.whole {
+		again, err := f.all(ctx, store)
 		if err != nil {
 			failed = err
 		} else if !again {
-			delete(a.whole, store)
+			delete(f.whole, store)
 		}
 	}
 	return failed
 }
 
 // everything has the images of all stores looked at.
-func (a *arrivals) everything(ctx context.Context) error {
-	list, err := a.catalog.Stores(ctx)
+func (f *FollowUps) everything(ctx context.Context) error {
+	list, err := f.Catalog.Stores(ctx)
 	for i := range list {
-		a.whole[list[i].ID] = true
+		f.whole[list[i].ID] = true
 	}
 	return err
 }
 
 // find returns an image and its store, nil if the image has gone.
-func (a *arrivals) find(ctx context.Context, id string) (*catalog.Image, *catalog.Store, error) {
-	im, err := a.catalog.Image(ctx, id)
+func (f *FollowUps) find(ctx context.Context, id string) (*catalog.Image, *catalog.Store, error) {
+	im, err := f.Catalog.Image(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := a.catalog.Store(ctx, im.StoreID)
+	s, err := f.Catalog.Store(ctx, im.StoreID)
 	return im, s, err
 }
 
 // one hands in the tasks of one image.
-func (a *arrivals) one(ctx context.Context, id string) error {
-	im, s, err := a.find(ctx, id)
+func (f *FollowUps) one(ctx context.Context, id string) error {
+	im, s, err := f.find(ctx, id)
 	if err != nil || im == nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (a *arrivals) one(ctx context.Context, id string) error {
 		kinds = append(kinds, task.HashImage)
 	}
 	for _, kind := range kinds {
-		if _, err := a.jobs.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Store: s.ID, Args: task.Args{Image: id}}); err != nil {
+		if _, err := f.Tasks.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Store: s.ID, Args: task.Args{Image: id}}); err != nil {
 			return err
 		}
 	}
@@ -155,15 +155,15 @@ func (a *arrivals) one(ctx context.Context, id string) error {
 
 // all hands in the tasks of a store. It is to be called again if one of them ran
 // already: that one may not see what has arrived since it began.
-func (a *arrivals) all(ctx context.Context, store string) (again bool, err error) {
-	s, err := a.catalog.Store(ctx, store)
+func (f *FollowUps) all(ctx context.Context, store string) (again bool, err error) {
+	s, err := f.Catalog.Store(ctx, store)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if err := a.convertAll(ctx, s); err != nil {
+	if err := f.convertAll(ctx, s); err != nil {
 		return false, err
 	}
 	began := time.Now()
@@ -171,7 +171,7 @@ func (a *arrivals) all(ctx context.Context, store string) (again bool, err error
 		if kind == task.ImportFile && s.Mode != catalog.Managed {
 			continue
 		}
-		v, err := a.jobs.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Store: store})
+		v, err := f.Tasks.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Store: store})
 		if err != nil {
 			return false, err
 		}
@@ -182,32 +182,32 @@ func (a *arrivals) all(ctx context.Context, store string) (again bool, err error
 
 // convert has a pyramid made of an image that was set aside, if there can be one and
 // that has not been tried.
-func (a *arrivals) convert(ctx context.Context, id string) error {
-	im, s, err := a.find(ctx, id)
+func (f *FollowUps) convert(ctx context.Context, id string) error {
+	im, s, err := f.find(ctx, id)
 	if err != nil || im == nil {
 		return err
 	}
 	if !ingest.Converts(s) || !convertible(s, im) || im.Unconverted {
 		return nil
 	}
-	work, end := a.decode.Begin(ctx, 0)
+	work, end := f.Decode.Begin(ctx, 0)
 	ok, why := convert.Needed(work, s.File(im.Path))
 	end()
 	if !ok {
-		return unconverted(ctx, a.catalog, im.ID, errors.New(why))
+		return unconverted(ctx, f.Catalog, im.ID, errors.New(why))
 	}
-	_, err = a.jobs.Submit(ctx, task.Submission{Kind: task.ConvertImage, Queue: task.QueueOf(s), Store: s.ID, Args: task.Args{Image: id}})
+	_, err = f.Tasks.Submit(ctx, task.Submission{Kind: task.ConvertImage, Queue: task.QueueOf(s), Store: s.ID, Args: task.Args{Image: id}})
 	return err
 }
 
 // convertAll is convert for all that a store has set aside.
-func (a *arrivals) convertAll(ctx context.Context, s *catalog.Store) error {
+func (f *FollowUps) convertAll(ctx context.Context, s *catalog.Store) error {
 	if !ingest.Converts(s) {
 		return nil
 	}
 	q := catalog.Query{Store: s.ID, State: catalog.Quarantined, Limit: 1000}
 	for {
-		page, err := a.catalog.Images(ctx, q)
+		page, err := f.Catalog.Images(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -215,7 +215,7 @@ func (a *arrivals) convertAll(ctx context.Context, s *catalog.Store) error {
 			if page.Items[i].Unconverted {
 				continue
 			}
-			if err := a.convert(ctx, page.Items[i].ID); err != nil {
+			if err := f.convert(ctx, page.Items[i].ID); err != nil {
 				return err
 			}
 		}

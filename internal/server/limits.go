@@ -1,22 +1,14 @@
-package main
+package server
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
-
-// bounds are the flags that keep a server calm under load.
-type bounds struct {
-	Connections int `key:"limits.connections" name:"max-connections" default:"16384" help:"Bound of connections. Over it the one goes that has been idle longest, or else the new one is told 503."`
-	PerAddress  int `key:"limits.connections_per_address" name:"max-connections-per-address" default:"1024" help:"Limit of connections from one address, or one IPv6 network of 64 bits; 0 for none. At the limit, that address's own stalled connections are closed first, then those idle longest. Trusted proxies are exempt."`
-}
 
 const (
 	// What is no tile asks the database, decodes pictures or reads files.
@@ -30,45 +22,43 @@ const (
 	bufferShare = 8
 )
 
-// openPort bounds the connections of l, and looks after them until ctx is done.
-func (s *site) openPort(ctx context.Context, wg *sync.WaitGroup, l net.Listener, raw bool) (*limit.Port, error) {
-	proxies, err := s.c.proxies()
-	if err != nil {
-		return nil, err
+// openPort opens the port of the service and limits its connections.
+func (s *Server) openPort(context.Context) (err error) {
+	if s.listener, err = s.o.Listen(); err != nil {
+		return err
 	}
+	http := &s.o.HTTP
 	o := limit.Options{
-		Max: limit.Connections(s.c.Connections, s.c.OpenFiles), PerAddress: s.c.PerAddress, Exempt: proxies.Trust,
-		Raw: raw, Memory: s.memory, Log: s.log,
+		Max: limit.Connections(http.Connections, s.o.Cache.OpenSlides), PerAddress: http.PerAddress, Exempt: http.Proxies.Trust,
+		Raw: s.o.Mode == TileServer, Memory: s.memory, Log: s.log,
 	}
-	if o.Max < s.c.Connections {
-		s.log.Warn("fewer connections than --max-connections: the process may not open more files. Raise LimitNOFILE, or ulimit -n",
-			"connections", o.Max, "wanted", s.c.Connections)
+	if o.Max < http.Connections {
+		s.log.Warn("the process may not open enough files for all connections: raise LimitNOFILE, or ulimit -n",
+			"connections", o.Max, "wanted", http.Connections)
 	}
-	s.port = limit.New(l, o)
-	wg.Go(func() {
-		s.loops.Run(ctx, s.log, "connections", func(ctx context.Context) error {
-			s.port.Run(ctx)
-			return nil
-		})
+	s.port = limit.New(s.listener, o)
+	s.Background("connections", func(ctx context.Context) error {
+		s.port.Run(ctx)
+		return nil
 	})
-	return s.port, nil
+	return nil
 }
 
 // full is told that tiles which are being sent fill the memory that is there for them.
-func (s *site) full() {
+func (s *Server) full() {
 	if s.port != nil {
 		s.port.Relieve()
 	}
 }
 
 // budget is the memory of bodies being received and answers being sent.
-func (s *site) budget() *limit.Budget { return limit.NewBudget(s.memory.Limit() / bufferShare) }
+func (s *Server) budget() *limit.Budget { return limit.NewBudget(s.memory.Limit() / bufferShare) }
 
 // gates bounds how many requests are served at once that are no tiles. What mux has a
 // request answered by says which bound applies: the state of the server is told whatever
 // comes, documents in memory wait for nothing but their client, and streams and uploads
 // last. Of everything else the body is received before, and the answer sent after.
-func (s *site) gates(mux *http.ServeMux, next http.Handler) http.Handler {
+func (s *Server) gates(mux *http.ServeMux, next http.Handler) http.Handler {
 	buffer := &limit.Buffer{Budget: s.budget()}
 	brief := buffer.Handler(limit.NewGate(requestsAtOnce, requestsWaiting, requestPatience), next)
 	unbounded := buffer.Handler(nil, next)

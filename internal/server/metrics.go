@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
-// figures gathers what Prometheus is told of the site.
-func (s *site) figures() metrics.Site {
+// site gathers what Prometheus is told of the process.
+func (s *Server) site() metrics.Site {
 	m := metrics.Site{
 		Slides: func() metrics.Slides {
 			st := s.tiles.Stats()
@@ -29,8 +29,8 @@ func (s *site) figures() metrics.Site {
 		},
 		Making: s.maker.Waiting,
 		Made:   func() metrics.Made { return metrics.Made(s.cache.Stats()) },
-		Loops:  s.loopFigures,
-		Stores: s.storeFigures,
+		Loops:  s.loopMetrics,
+		Stores: s.storeMetrics,
 		Workers: func(ctx context.Context) (map[string]int, error) {
 			list, err := s.catalog.Workers(ctx)
 			hosts := map[string]int{}
@@ -49,13 +49,13 @@ func (s *site) figures() metrics.Site {
 	if s.port != nil {
 		m.Port = func() metrics.Port { return metrics.Port(s.port.Stats()) }
 	}
-	if s.jobs != nil {
-		m.Queues = s.queueFigures
+	if s.tasks != nil {
+		m.Queues = s.queueMetrics
 	}
 	return m
 }
 
-func (s *site) loopFigures() []metrics.Loop {
+func (s *Server) loopMetrics() []metrics.Loop {
 	list := s.loops.States()
 	out := make([]metrics.Loop, len(list))
 	for i, l := range list {
@@ -69,7 +69,7 @@ func (s *site) loopFigures() []metrics.Loop {
 
 // degraded says which loops fail, and no more than that: /readyz is for everybody. Many of
 // one name are one line.
-func (s *site) degraded() []string {
+func (s *Server) degraded() []string {
 	type many struct {
 		failing, all int
 		since        time.Time
@@ -110,7 +110,7 @@ func publicReason(err error) string {
 	return "the log says why"
 }
 
-func (s *site) storeFigures(ctx context.Context) ([]metrics.Store, error) {
+func (s *Server) storeMetrics(ctx context.Context) ([]metrics.Store, error) {
 	list, err := s.catalog.Stores(ctx)
 	if err != nil {
 		return nil, err
@@ -126,8 +126,8 @@ func (s *site) storeFigures(ctx context.Context) ([]metrics.Store, error) {
 	return out, err
 }
 
-func (s *site) queueFigures(ctx context.Context) ([]metrics.Queue, error) {
-	list, err := s.jobs.Depths(ctx)
+func (s *Server) queueMetrics(ctx context.Context) ([]metrics.Queue, error) {
+	list, err := s.tasks.Depths(ctx)
 	out := make([]metrics.Queue, len(list))
 	for i, d := range list {
 		out[i] = metrics.Queue{Name: d.Queue, State: string(d.State), Tasks: d.Tasks, Oldest: d.Oldest}
@@ -136,21 +136,21 @@ func (s *site) queueFigures(ctx context.Context) ([]metrics.Queue, error) {
 }
 
 // countTasks has figures of all kinds of tasks, also of those that are not done for now.
-func (s *site) countTasks() {
+func (s *Server) countTasks() {
 	var kinds []string
-	for _, k := range s.crew.kinds() {
+	for _, k := range s.handlers.Kinds() {
 		kinds = append(kinds, k.Name)
 	}
 	s.metrics.Kinds(kinds, task.Outcomes...)
 }
 
 // origin is what a task keeps of the request that submits it.
-func (s *site) origin(ctx context.Context) task.Origin {
+func (s *Server) origin(ctx context.Context) task.Origin {
 	return task.Origin{Request: httperr.RequestID(ctx), Trace: s.trace.Parent(ctx)}
 }
 
 // begin has an attempt at a task counted and traced.
-func (s *site) begin(ctx context.Context, t *task.Task) (context.Context, func(outcome string)) {
+func (s *Server) begin(ctx context.Context, t *task.Task) (context.Context, func(outcome string)) {
 	began := time.Now()
 	ctx, end := s.trace.Task(ctx, trace.Task{
 		ID: t.ID, Kind: t.Kind, Queue: t.Queue, Store: t.Store, Attempt: t.Attempt, Request: t.Origin.Request, Parent: t.Origin.Trace,

@@ -1,9 +1,10 @@
-package main
+// Package taskhandler does the tasks of stores and images: it has the kinds of tasks with
+// what does them, and submits the tasks that follow when slides become available.
+package taskhandler
 
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -17,42 +18,42 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A crew is what does the tasks of a process. The zero value knows the kinds and
-// can do none: it is for processes that only hand them in.
-type crew struct {
-	catalog  *catalog.Catalog
-	syncer   *ingest.Syncer
-	verifier *verify.Verifier
-	labels   *ingest.Labels
-	tiles    *tile.Server // for previews
-	maker    *rendercache.Maker
-	decode   *render.Budget // of conversions
-	reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
-	claims   claims
-	log      *slog.Logger
+// Handlers do the tasks of a process. The zero value knows the kinds and can do none: it
+// is for processes that only submit tasks.
+type Handlers struct {
+	Catalog  *catalog.Catalog
+	Syncer   *ingest.Syncer
+	Verifier *verify.Verifier
+	Labels   *ingest.Labels
+	Tiles    *tile.Server // for previews
+	Maker    *rendercache.Maker
+	Decode   *render.Budget // memory of conversions
+	Reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
+
+	claims claims
 }
 
-// kinds are the kinds of tasks and what does them.
-func (c *crew) kinds() []task.Kind {
+// Kinds are the kinds of tasks, each with the function that does it.
+func (h *Handlers) Kinds() []task.Kind {
 	return []task.Kind{
-		c.kind(task.SyncStore, 3, c.sync(false)),
-		c.kind(task.ResyncStore, 3, c.sync(true)),
-		c.kind(task.VerifyStore, 3, c.verify),
-		c.kind(task.ImportFile, 5, c.imports),
-		c.kind(task.HashImage, 5, c.hash),
-		c.kind(task.ReadBarcode, 2, c.barcodes),
-		c.kind(task.MakePreviews, 2, c.previews),
-		c.kind(task.ConvertImage, convertAttempts, c.convertImage),
+		h.kind(task.SyncStore, 3, h.sync(false)),
+		h.kind(task.ResyncStore, 3, h.sync(true)),
+		h.kind(task.VerifyStore, 3, h.verify),
+		h.kind(task.ImportFile, 5, h.imports),
+		h.kind(task.HashImage, 5, h.hash),
+		h.kind(task.ReadBarcode, 2, h.barcodes),
+		h.kind(task.MakePreviews, 2, h.previews),
+		h.kind(task.ConvertImage, convertAttempts, h.convertImage),
 	}
 }
 
-func (c *crew) kind(name string, attempts int, run func(context.Context, *task.Task, task.Args) (any, error)) task.Kind {
+func (h *Handlers) kind(name string, attempts int, run func(context.Context, *task.Task, task.Args) (any, error)) task.Kind {
 	k := task.Kind{Name: name, MaxAttempts: attempts, Unique: true}
-	if c.catalog == nil {
+	if h.Catalog == nil {
 		return k
 	}
 	k.Run = func(ctx context.Context, t *task.Task) (any, error) {
-		a, err := c.args(ctx, t)
+		a, err := h.args(ctx, t)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +72,7 @@ func (c *crew) kind(name string, attempts int, run func(context.Context, *task.T
 // args are the arguments of a task. Whoever asked for it was looked at when it was
 // submitted, and had rights for the store it names; that its image is in that store is
 // looked at again, before anything is done with it.
-func (c *crew) args(ctx context.Context, t *task.Task) (task.Args, error) {
+func (h *Handlers) args(ctx context.Context, t *task.Task) (task.Args, error) {
 	a, err := task.DecodeArgs(t.Kind, t.Args)
 	if err != nil {
 		return a, task.Permanent(err)
@@ -79,7 +80,7 @@ func (c *crew) args(ctx context.Context, t *task.Task) (task.Args, error) {
 	if a.Image == "" {
 		return a, nil
 	}
-	im, err := c.catalog.Image(ctx, a.Image)
+	im, err := h.Catalog.Image(ctx, a.Image)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return a, nil // the task says what it makes of that
 	} else if err != nil {
@@ -89,9 +90,9 @@ func (c *crew) args(ctx context.Context, t *task.Task) (task.Args, error) {
 }
 
 // sync goes through a store's folder.
-func (c *crew) sync(resync bool) func(context.Context, *task.Task, task.Args) (any, error) {
+func (h *Handlers) sync(resync bool) func(context.Context, *task.Task, task.Args) (any, error) {
 	return func(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-		r, err := c.syncer.Sync(ctx, a.Store, ingest.Options{DryRun: a.DryRun, Resync: resync, Confirm: a.Confirm, Wait: true, Progress: func(done, total int64) {
+		r, err := h.Syncer.Sync(ctx, a.Store, ingest.Options{DryRun: a.DryRun, Resync: resync, Confirm: a.Confirm, Wait: true, Progress: func(done, total int64) {
 			t.Progress(done, total, "files")
 		}})
 		if errors.Is(err, ingest.ErrManyMissing) || errors.Is(err, ingest.ErrOtherRoot) {
@@ -102,12 +103,12 @@ func (c *crew) sync(resync bool) func(context.Context, *task.Task, task.Args) (a
 }
 
 // verify reads the files of a store again and compares them with their digests.
-func (c *crew) verify(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-	s, err := c.catalog.Store(ctx, a.Store)
+func (h *Handlers) verify(ctx context.Context, t *task.Task, a task.Args) (any, error) {
+	s, err := h.Catalog.Store(ctx, a.Store)
 	if err != nil {
 		return nil, err
 	}
-	return c.verifier.Store(ctx, s.ID, verify.Options{Rate: s.VerifyRate, Progress: func(done, total int64) { t.Progress(done, total, "images") }})
+	return h.Verifier.Store(ctx, s.ID, verify.Options{Rate: s.VerifyRate, Progress: func(done, total int64) { t.Progress(done, total, "images") }})
 }
 
 // A tally is the result of a task that does the same with many images.
@@ -118,16 +119,16 @@ type tally struct {
 
 // each does one thing with the image of a task, or with those of its store that
 // need it. What is wrong with one stops nothing else.
-func (c *crew) each(ctx context.Context, t *task.Task, a task.Args, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
+func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
 	r := tally{Failed: []ingest.Failure{}}
-	st, err := c.catalog.Store(ctx, a.Store)
+	st, err := h.Catalog.Store(ctx, a.Store)
 	if err != nil {
 		return r, err
 	}
 	var ids []string
 	if a.Image != "" {
 		ids = []string{a.Image}
-	} else if err := c.catalog.EachImage(ctx, a.Store, func(im *catalog.Image) error {
+	} else if err := h.Catalog.EachImage(ctx, a.Store, func(im *catalog.Image) error {
 		if im.DeletedAt == nil && im.State == catalog.Available && needed(st, im) {
 			ids = append(ids, im.ID)
 		}
@@ -137,7 +138,7 @@ func (c *crew) each(ctx context.Context, t *task.Task, a task.Args, needed func(
 	}
 	for i, id := range ids {
 		t.Progress(int64(i), int64(len(ids)), "images")
-		im, err := c.catalog.Image(ctx, id)
+		im, err := h.Catalog.Image(ctx, id)
 		if err == nil {
 			err = do(im)
 		}
@@ -158,9 +159,9 @@ func (c *crew) each(ctx context.Context, t *task.Task, a task.Args, needed func(
 }
 
 // imports moves what has arrived in a managed store under its digest.
-func (c *crew) imports(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-	return c.each(ctx, t, a, ingest.Incoming, func(im *catalog.Image) error {
-		_, err := c.syncer.Import(ctx, im.ID, func(done, total int64) {
+func (h *Handlers) imports(ctx context.Context, t *task.Task, a task.Args) (any, error) {
+	return h.each(ctx, t, a, ingest.Incoming, func(im *catalog.Image) error {
+		_, err := h.Syncer.Import(ctx, im.ID, func(done, total int64) {
 			if a.Image != "" {
 				t.Progress(done, total, "bytes")
 			}
@@ -173,10 +174,10 @@ func (c *crew) imports(ctx context.Context, t *task.Task, a task.Args) (any, err
 }
 
 // hash reads files whose digests are not known.
-func (c *crew) hash(ctx context.Context, t *task.Task, a task.Args) (any, error) {
+func (h *Handlers) hash(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	needed := func(s *catalog.Store, im *catalog.Image) bool { return im.Digest == nil && !ingest.Incoming(s, im) }
-	return c.each(ctx, t, a, needed, func(im *catalog.Image) error {
-		r, err := c.verifier.Image(ctx, im.ID, verify.Options{Rate: -1})
+	return h.each(ctx, t, a, needed, func(im *catalog.Image) error {
+		r, err := h.Verifier.Image(ctx, im.ID, verify.Options{Rate: -1})
 		if err == nil && len(r.Damaged)+len(r.Unreadable) > 0 {
 			err = errors.New(slices.Concat(r.Damaged, r.Unreadable)[0].Reason)
 		}
@@ -185,25 +186,25 @@ func (c *crew) hash(ctx context.Context, t *task.Task, a task.Args) (any, error)
 }
 
 // barcodes reads the labels of slides whose files do not say their barcode.
-func (c *crew) barcodes(ctx context.Context, t *task.Task, a task.Args) (any, error) {
+func (h *Handlers) barcodes(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	needed := func(_ *catalog.Store, im *catalog.Image) bool { return ingest.Unlabelled(im) }
-	return c.each(ctx, t, a, needed, func(im *catalog.Image) error { return c.labels.Read(ctx, im.ID) })
+	return h.each(ctx, t, a, needed, func(im *catalog.Image) error { return h.Labels.Read(ctx, im.ID) })
 }
 
 // previews makes the pictures that the gallery and the first look at a slide ask for.
-func (c *crew) previews(ctx context.Context, t *task.Task, a task.Args) (any, error) {
+func (h *Handlers) previews(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	all := func(*catalog.Store, *catalog.Image) bool { return true }
-	return c.each(ctx, t, a, all, func(im *catalog.Image) error {
-		f, err := c.tiles.Image(im.ID)
+	return h.each(ctx, t, a, all, func(im *catalog.Image) error {
+		f, err := h.Tiles.Image(im.ID)
 		if err != nil {
 			return err
 		}
 		return f.View(ctx, func(s *slide.Slide, lease tile.Lease) error {
 			back := f.File.Store.Background
-			if _, err := c.maker.Thumbnail(ctx, f.File.Revision, s, previewWidth, previewHeight, back, lease); err != nil {
+			if _, err := h.Maker.Thumbnail(ctx, f.File.Revision, s, previewWidth, previewHeight, back, lease); err != nil {
 				return err
 			}
-			_, err := c.maker.Preview(ctx, f.File.Revision, s, 100, lease)
+			_, err := h.Maker.Preview(ctx, f.File.Revision, s, 100, lease)
 			if errors.Is(err, slide.ErrNoAssociated) {
 				err = nil // neither label nor macro
 			}

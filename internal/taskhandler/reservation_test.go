@@ -1,4 +1,4 @@
-package main
+package taskhandler
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 func TestConversionsShareQuota(t *testing.T) {
 	t.Parallel()
 	const step = 4 << 20
-	c, _, err := (&place{Data: t.TempDir()}).create(t.Context())
+	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestConversionsShareQuota(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w := &crew{catalog: c, reserve: 1}
+	w := &Handlers{Catalog: c, Reserve: 1}
 	first, second := w.claims.begin(st.ID), w.claims.begin(st.ID)
 	rooms := []func(written, more int64) error{w.room(t.Context(), st, first), w.room(t.Context(), st, second)}
 	var written [2]int64

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/authz"
+	"github.com/slideatlas/ptiffstore/internal/server"
+	"github.com/slideatlas/ptiffstore/internal/trace"
+)
+
+// common are the flags of every mode that serves.
+type common struct {
+	place
+	Listen   string        `key:"listen" default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
+	Drain    time.Duration `key:"drain" default:"0s" placeholder:"TIME" help:"When told to stop, go on for this long with /readyz at 503, so that load balancers turn to another server before the port is closed."`
+	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control. With --auth central: ask a centre that is reached without TLS."`
+	Origins  []string      `key:"cors.origins" live:"" name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
+	access
+	logging
+	keeping
+	bounds
+	looking
+}
+
+// keeping are the flags that bound what is kept of slides.
+type keeping struct {
+	CacheSize   int64 `key:"limits.cache_mb" live:"" name:"cache-size" default:"10240" placeholder:"MB" help:"Bound of kept pictures on disk, in MB."`
+	OpenFiles   int   `key:"limits.open_slides" live:"" name:"open-slides" default:"512" help:"Bound of slides kept open."`
+	OpenBytes   int64 `key:"limits.open_memory_mb" live:"" name:"open-memory" default:"96" placeholder:"MB" help:"Bound of the memory of open slides' tables, in MB."`
+	MemoryLimit int64 `key:"limits.memory_mb" name:"memory-limit" placeholder:"MB" help:"Memory that the process keeps to, in MB. Default: half of the machine's, 512 at least and 4096 at most."`
+}
+
+// logging are the flags of the log, which goes to standard error.
+type logging struct {
+	LogLevel  string `key:"log.level" live:"" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat string `key:"log.format" default:"text" enum:"text,json" help:"text or json."`
+}
+
+func (c *logging) logger(w io.Writer) *slog.Logger {
+	log, _ := c.leveled(w)
+	return log
+}
+
+// leveled is a log whose level can be changed.
+func (c *logging) leveled(w io.Writer) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(c.level())
+	o := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(trace.LogHandler(slog.NewJSONHandler(w, o))), level
+	}
+	return slog.New(trace.LogHandler(slog.NewTextHandler(w, o))), level
+}
+
+func (c *logging) level() (level slog.Level) {
+	level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum leaves only what it knows
+	return level
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// open reports whether the server answers others than this machine.
+func (c *common) open() bool { return c.Insecure || c.Auth != "none" && c.Auth != "" }
+
+// checkListen refuses to publish slides by accident.
+func (c *common) checkListen() error {
+	if err := c.access.check(); err != nil {
+		return err
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", c.Listen, err)
+	}
+	if !c.open() && !authz.LocalHost(net.JoinHostPort(host, "1")) {
+		return fmt.Errorf("--listen %s is reachable from other machines, and there is no access control: listen on 127.0.0.1, keep users with --auth local, or say --insecure-no-auth if everyone may see every slide", c.Listen)
+	}
+	return nil
+}
+
+// listen opens the port.
+func (c *common) listen() (net.Listener, error) {
+	if err := c.checkListen(); err != nil {
+		return nil, err
+	}
+	return listenOn("--listen", c.Listen)
+}
+
+// url is where a browser reaches a listener at addr.
+func url(addr net.Addr) string {
+	tcp := addr.(*net.TCPAddr)
+	host := tcp.IP.String()
+	if tcp.IP.IsUnspecified() {
+		host = "localhost"
+	}
+	return fmt.Sprintf("http://%s/", net.JoinHostPort(host, fmt.Sprint(tcp.Port)))
+}
+
+// bounds are the flags that keep a server calm under load.
+type bounds struct {
+	Connections int `key:"limits.connections" name:"max-connections" default:"16384" help:"Bound of connections. Over it the one goes that has been idle longest, or else the new one is told 503."`
+	PerAddress  int `key:"limits.connections_per_address" name:"max-connections-per-address" default:"1024" help:"Limit of connections from one address, or one IPv6 network of 64 bits; 0 for none. At the limit, that address's own stalled connections are closed first, then those idle longest. Trusted proxies are exempt."`
+}
+
+// looking are the flags of those who look after a process.
+type looking struct {
+	Metrics string  `key:"metrics_listen" name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz alone, without log-in; a port alone is one of 127.0.0.1; default: none."`
+	Debug   string  `key:"debug_listen" name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof; default: none."`
+	OTLP    string  `key:"otlp_endpoint" name:"otlp-endpoint" placeholder:"URL" help:"Send traces to this collector by OTLP over HTTP, such as http://127.0.0.1:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says, or none."`
+	Share   float64 `key:"trace_share" name:"trace-share" default:"0.01" placeholder:"SHARE" help:"Trace this share of the requests, from 0 to 1, beside those whose traceparent says so."`
+}
+
+// trace checks the flags of traces.
+func (o *looking) trace() (server.Trace, error) {
+	if o.Share < 0 || o.Share > 1 {
+		return server.Trace{}, fmt.Errorf("--trace-share %v: it is a share of the requests, from 0 to 1", o.Share)
+	}
+	return server.Trace{Endpoint: o.OTLP, Share: o.Share}, nil
+}
+
+// listeners open the ports beside the service's; nil where none is wanted.
+func (o *looking) listeners() (metrics, debug func() (net.Listener, error)) {
+	if o.Metrics != "" {
+		metrics = func() (net.Listener, error) { return listenOn("--metrics-listen", local(o.Metrics)) }
+	}
+	if o.Debug != "" {
+		debug = func() (net.Listener, error) {
+			if host, _, err := net.SplitHostPort(local(o.Debug)); err == nil && !authz.LocalHost(net.JoinHostPort(host, "1")) {
+				return nil, fmt.Errorf("--debug-listen %s is reachable from other machines: profiles hold what is in memory. Give a loopback address", o.Debug)
+			}
+			return listenOn("--debug-listen", local(o.Debug))
+		}
+	}
+	return metrics, debug
+}
+
+// local is the address with a port alone made one of this machine: who does not say
+// that others may come does not mean them.
+func local(address string) string {
+	if number := strings.TrimPrefix(address, ":"); !strings.Contains(number, ":") {
+		return net.JoinHostPort("127.0.0.1", number)
+	}
+	return address
+}
+
+// listenOn listens on the address that a flag gives.
+func listenOn(flag, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
+	}
+	return l, nil
+}
+
+// cache are the limits of what is kept of slides.
+func (k *keeping) cache() server.Cache {
+	return server.Cache{Bytes: k.CacheSize << 20, OpenSlides: k.OpenFiles, OpenBytes: k.OpenBytes << 20}
+}
+
+// options are what the flags of every process say. The data directory is made.
+func options(mode server.Mode, p *place, k *keeping, o *looking, log *slog.Logger) (so server.Options, err error) {
+	so = server.Options{Mode: mode, Version: version, Log: log, Memory: k.MemoryLimit << 20, Cache: k.cache()}
+	if so.Trace, err = o.trace(); err != nil {
+		return so, err
+	}
+	if so.DataDir, err = p.dataDir(); err != nil {
+		return so, err
+	}
+	so.Database = p.database(so.DataDir)
+	so.ListenMetrics, so.ListenDebug = o.listeners()
+	return so, nil
+}
+
+// options are what the flags of a process that serves say.
+func (c *common) options(mode server.Mode, log *slog.Logger) (server.Options, error) {
+	if err := c.checkListen(); err != nil {
+		return server.Options{}, err // before anything is made
+	}
+	o, err := options(mode, &c.place, &c.keeping, &c.looking, log)
+	if err != nil {
+		return o, err
+	}
+	o.Listen = c.listen
+	o.HTTP = server.HTTP{
+		Public: c.open(), Origins: c.Origins, PublicURL: c.PublicURL, Connections: c.Connections, PerAddress: c.PerAddress, Drain: c.Drain,
+	}
+	if o.HTTP.Proxies, err = c.proxies(); err != nil {
+		return o, err
+	}
+	o.Access, err = c.access.options(c.Insecure, log)
+	return o, err
+}

@@ -1,0 +1,129 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/authz"
+	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/oidc"
+	"github.com/slideatlas/ptiffstore/internal/trace"
+)
+
+// keysEvery is how often signing keys are read, which another process may renew.
+const keysEvery = time.Minute
+
+// openAccess readies what decides who may see what.
+func (s *Server) openAccess(ctx context.Context) (err error) {
+	o := &s.o.Access
+	if o.none() && s.o.Mode != Serve {
+		return nil
+	}
+	accounts, err := account.Open(ctx, s.o.Database, account.Options{})
+	if err != nil {
+		return err
+	}
+	if o.none() {
+		return accounts.Close() // commands need the tables
+	}
+	s.accounts = accounts
+	s.access = &api.Access{Accounts: s.accounts, Keys: new(authz.Keys), Proxies: s.o.HTTP.Proxies}
+	if o.Local {
+		return s.openLocal(ctx)
+	}
+	return s.openCentral()
+}
+
+// openLocal has the accounts decide.
+func (s *Server) openLocal(ctx context.Context) error {
+	a := s.access
+	read := func(ctx context.Context) error {
+		keys, err := s.accounts.SigningKeys(ctx)
+		if err == nil {
+			a.Keys.SetSigning(keys)
+		}
+		return err
+	}
+	if err := read(ctx); err != nil {
+		return err
+	}
+	a.Gate = authz.NewGate(authz.GateOptions{Authority: &authz.Local{Accounts: s.accounts}, Keys: a.Keys, Trace: trace.Carry})
+	if err := s.openOIDC(); err != nil {
+		return err
+	}
+	s.accounts.OnRevoke(a.Gate.Revoke)
+	// Other processes write revocations, too: the command line is one.
+	f := &authz.Follower{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (authz.RevocationPage, error) {
+		return authz.Revocations(ctx, s.accounts, since)
+	}}
+	if err := f.CatchUp(ctx); err != nil {
+		return err
+	}
+	s.run(f.Run)
+	teller := &authz.Teller{Accounts: s.accounts, Log: s.log, Loops: &s.loops}
+	s.run(func(ctx context.Context) { teller.Run(ctx) })
+	s.Background("signing keys", loop.Every(keysEvery, func(ctx context.Context) error {
+		if err := read(ctx); err != nil {
+			return fmt.Errorf("cannot read signing keys, continuing with the known ones: %w", err)
+		}
+		return nil
+	}))
+	return nil
+}
+
+// openOIDC lets users log in at an OpenID Connect provider, if there is one. It may be
+// away for now.
+func (s *Server) openOIDC() error {
+	if s.o.Access.OIDC == nil {
+		return nil
+	}
+	o := *s.o.Access.OIDC
+	o.Accounts, o.Proxies, o.Log = s.accounts, s.access.Proxies, s.log
+	client, err := oidc.New(o)
+	if err != nil {
+		return err
+	}
+	s.access.OIDC = client
+	s.run(func(ctx context.Context) {
+		if err := client.Check(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("cannot reach the OpenID Connect provider: nobody can log in there for now", "issuer", o.Issuer, "err", err)
+		}
+	})
+	return nil
+}
+
+// openCentral has another server decide.
+func (s *Server) openCentral() error {
+	o := *s.o.Access.Central
+	o.Wrap, o.Log = s.trace.Transport("ask the central server"), s.log
+	central, err := authz.NewCentral(o)
+	if err != nil {
+		return err
+	}
+	a := s.access
+	a.Central = o.URL
+	// Without a name no cookie counts: the name is one that no cookie can have.
+	cookie := o.Cookie
+	if cookie == "" {
+		cookie = "\x00"
+	}
+	a.Gate = authz.NewGate(authz.GateOptions{Authority: central, Cookie: cookie, Keys: a.Keys, Trace: trace.Carry})
+	if o.EdgeKey == nil {
+		return nil
+	}
+	f := &authz.Follower{Gate: a.Gate, Source: central.Revocations, Keys: a.Keys, Back: central.Back(), Log: s.log, Loops: &s.loops}
+	a.Revoke = f.RevokeHandler(o.EdgeKey)
+	s.run(f.Run)
+	return nil
+}
+
+// renamed forgets who may see an image that a central server knows under another id than
+// before.
+func (s *Server) renamed(image string) {
+	if s.access != nil && s.access.Central != "" {
+		s.access.Gate.Revoke(account.Revocation{Kind: account.RevokeImage, ID: image})
+	}
+}

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/authz"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/limit"
+	"github.com/slideatlas/ptiffstore/internal/trace"
+)
+
+// Trace says which requests are traced.
+type Trace struct {
+	Endpoint string  // of a collector; "" for what the environment says, or none
+	Share    float64 // of the requests, from 0 to 1, that don't say whether they are to be
+}
+
+// openTracer opens what sends traces.
+func (s *Server) openTracer(ctx context.Context) (err error) {
+	s.trace, err = trace.Open(ctx, trace.Options{Endpoint: s.o.Trace.Endpoint, Share: s.o.Trace.Share, Mode: string(s.o.Mode), Version: s.o.Version, Log: s.log})
+	return err
+}
+
+// openDebug opens the ports of metrics and of profiles, where they are wanted.
+func (s *Server) openDebug(context.Context) error {
+	if s.o.ListenMetrics != nil {
+		l, err := s.o.ListenMetrics()
+		if err != nil {
+			return err
+		}
+		mux := http.NewServeMux()
+		s.health.Register(mux)
+		buffer := &limit.Buffer{Budget: limit.NewBudget(debugConnections << 18)}
+		mux.Handle("GET /metrics", buffer.Handler(nil, s.metrics.Handler()))
+		// An address that others reach was given so that they read it.
+		guard := &authz.Guard{Open: !authz.LocalHost(l.Addr().String())}
+		s.listenDebug("metrics", l, httperr.SecurityHeaders(nil, guard.Handler(httperr.WithRequestID(s.metrics.Routes(mux)))))
+	}
+	if s.o.ListenDebug == nil {
+		return nil
+	}
+	l, err := s.o.ListenDebug()
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	s.listenDebug("metrics and profiles", l, (&authz.Guard{}).Handler(mux))
+	return nil
+}
+
+// debugConnections is how many connections there may be at each port beside the service's.
+const debugConnections = 128
+
+// listenDebug has h answer on l. Slow clients hold no more there than at the port of the
+// service.
+func (s *Server) listenDebug(what string, l net.Listener, h http.Handler) {
+	address := l.Addr().String()
+	s.log.Info(what, "address", address)
+	s.Background(what, func(ctx context.Context) (err error) {
+		if l == nil {
+			if l, err = net.Listen("tcp", address); err != nil {
+				return err
+			}
+		}
+		limited := limit.New(l, limit.Options{Max: debugConnections, PerAddress: debugConnections / 2, Log: s.log})
+		l = nil // Serve closes it
+		return serveLimited(ctx, limited, h)
+	})
+}
+
+// serveLimited answers on l until ctx is done or l fails.
+func serveLimited(ctx context.Context, l *limit.Port, h http.Handler) error {
+	server := &http.Server{
+		Handler: limit.Bodies(h, 10*time.Second), ConnState: l.State, ConnContext: l.Context,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	context.AfterFunc(ctx, func() { server.Close() })
+	go l.Run(ctx)
+	return server.Serve(l)
+}

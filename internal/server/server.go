@@ -1,0 +1,361 @@
+// Package server runs one process of ptiffstore: a server of everything, a tile server
+// or a worker. A process is opened from [Options], runs until it is told to stop, and is
+// closed.
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/authz"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/limit"
+	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/metrics"
+	"github.com/slideatlas/ptiffstore/internal/oidc"
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/task"
+	"github.com/slideatlas/ptiffstore/internal/taskhandler"
+	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/follow"
+	"github.com/slideatlas/ptiffstore/internal/trace"
+	"github.com/slideatlas/ptiffstore/internal/upload"
+)
+
+// A Mode is what a process does.
+type Mode string
+
+const (
+	Serve      Mode = "serve"      // pages, API and tiles; and tasks, if it has queues
+	TileServer Mode = "tileserver" // tiles and images only
+	Worker     Mode = "worker"     // tasks only
+)
+
+// Options say what a process does, and with what.
+type Options struct {
+	Mode     Mode
+	Version  string // of the program
+	Log      *slog.Logger
+	DataDir  string // catalog, unless Database is elsewhere, and image cache. It must exist
+	Database string // URL of the database
+	Host     string // name of this host, as stores that are bound to it call it
+
+	Memory int64 // bytes that the process keeps to; 0: half of the machine's
+	Cache  Cache
+	Trace  Trace
+
+	// Listen opens the port of the service, ListenMetrics one for metrics and health
+	// alone, and ListenDebug one for metrics and profiles. A port whose function is nil
+	// is not opened; a worker has none for the service.
+	Listen, ListenMetrics, ListenDebug func() (net.Listener, error)
+	HTTP                               HTTP
+	Access                             Access
+
+	// Folders become in-place stores, unless they are stores already.
+	Folders []string
+	// StoreRoots are the folders, beside DataDir and Folders, in which stores may be
+	// added over HTTP.
+	StoreRoots []string
+	// Queues are those whose tasks are done, and how many of each at once. If there are
+	// none, other processes scan stores and do tasks.
+	Queues   map[string]int
+	TimeZone string // of schedules that name none; "" for this machine's
+	Upload   upload.Options
+
+	// Started, if not nil, is called once everything runs, before the first request is
+	// answered. The process ends if it fails.
+	Started func(context.Context, *Server) error
+}
+
+// Cache are the limits of what is kept of slides. They can be changed with [Server.SetCache].
+type Cache struct {
+	Bytes      int64 // of rendered images on disk
+	OpenSlides int   // slides kept open
+	OpenBytes  int64 // memory of their tables
+}
+
+// HTTP are the options of a process that serves.
+type HTTP struct {
+	// Public: clients on other machines are answered. Otherwise only requests that name
+	// the server by a loopback name and came through no proxy are.
+	Public    bool
+	Origins   []string // whose pages may read tiles; "*" for all. See [Server.SetOrigins]
+	PublicURL string   // where browsers reach the server; "" if it is not known
+	Proxies   httperr.Proxies
+	// Connections and PerAddress limit connections in all and from one address.
+	Connections, PerAddress int
+	// Drain is for how long the process that is told to stop answers with /readyz at 503
+	// before it closes its port.
+	Drain time.Duration
+}
+
+// Access says who may see and do what.
+type Access struct {
+	// Local has the accounts of the database decide, Central another server. With
+	// neither there is no access control.
+	Local   bool
+	OIDC    *oidc.Options // with Local: a provider at which users log in; nil for none
+	Central *authz.CentralOptions
+}
+
+// none reports whether there is no access control.
+func (a *Access) none() bool { return !a.Local && a.Central == nil }
+
+// A Server is one process.
+type Server struct {
+	o         Options
+	log       *slog.Logger
+	lock      *catalog.Hold // of the data directory
+	catalog   *catalog.Catalog
+	cache     *rendercache.Cache
+	maker     *rendercache.Maker
+	tiles     *tile.Server
+	tasks     *task.Jobs // nil in a tile server
+	handlers  *taskhandler.Handlers
+	watchers  *ingest.Watchers
+	accounts  *account.Accounts // nil without access control
+	access    *api.Access       // nil without access control
+	uploads   *upload.Uploads
+	endpoints *endpoints
+	metrics   *metrics.Recorder
+	trace     *trace.Tracer // nil without a collector
+	memory    *limit.Memory
+	decode    *render.Budget // memory of decoding
+	listener  net.Listener   // of the service; nil in a worker
+	port      *limit.Port    // limits its connections
+	cors      httperr.LiveCORS
+	health    httperr.Health
+	loops     loop.Set
+
+	background []func(context.Context) // run until the process ends
+	closing    chan struct{}           // closed when it is about to end
+}
+
+// Open opens a process. Nothing runs before [Server.Run].
+func Open(ctx context.Context, o Options) (_ *Server, err error) {
+	s := &Server{o: o, log: o.Log, metrics: metrics.New(o.Version), closing: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	s.health.Version, s.health.Degraded = o.Version, s.degraded
+	slog.SetDefault(s.log) // httperr and upload log requests that failed there
+	s.SetOrigins(o.HTTP.Origins)
+	steps := []func(context.Context) error{s.openData, s.openTracer, s.addFolders}
+	switch o.Mode {
+	case Serve:
+		steps = append(steps, s.openPort, s.openFollower, s.openAccess, s.openTasks, s.openEndpoints, s.openUploads)
+	case TileServer:
+		steps = append(steps, s.openPort, s.openFollower, s.openAccess)
+	case Worker:
+		steps = append(steps, s.openTasks, s.openFollower)
+	default:
+		return nil, fmt.Errorf("unknown mode %q", o.Mode)
+	}
+	for _, step := range append(steps, s.openDebug) {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.metrics.Watch(s.site())
+	return s, nil
+}
+
+// openData opens the data directory: catalog and image cache.
+func (s *Server) openData(ctx context.Context) (err error) {
+	// A restore refuses while the directory is used, also by a server whose database is elsewhere.
+	if s.lock, err = catalog.Share(s.o.DataDir); err != nil {
+		return err
+	}
+	if s.cache, err = rendercache.OpenCache(filepath.Join(s.o.DataDir, "cache"), s.o.Cache.Bytes, s.log); err != nil {
+		return err
+	}
+	if s.catalog, err = catalog.Open(ctx, s.o.Database); err != nil {
+		return err
+	}
+	s.memory = limit.LimitMemory(s.o.Memory)
+	s.decode = render.NewBudget(s.memory.Limit() / 3)
+	s.maker = rendercache.New(rendercache.Options{Cache: s.cache, Memory: s.decode})
+	s.tiles = tile.New(tile.Options{
+		Make: s.maker.Tile, Blank: render.Blank, Changed: s.changed,
+		MaxBytes: s.o.Cache.OpenBytes, MaxFiles: s.o.Cache.OpenSlides, Log: s.log,
+		MaxSending: s.memory.Limit() / 8, Full: s.full,
+	})
+	return nil
+}
+
+// Close closes what [Open] opened.
+func (s *Server) Close() {
+	if s.tiles != nil {
+		s.tiles.Close()
+	}
+	if s.listener != nil {
+		s.listener.Close() // closed already if it served
+	}
+	if s.cache != nil {
+		s.cache.Close()
+	}
+	if s.accounts != nil {
+		if err := s.accounts.Close(); err != nil {
+			s.log.Error("closing the accounts failed", "err", err)
+		}
+	}
+	if s.tasks != nil {
+		if err := s.tasks.Close(); err != nil {
+			s.log.Error("closing the task queues failed", "err", err)
+		}
+	}
+	if s.catalog != nil {
+		if err := s.catalog.Close(); err != nil {
+			s.log.Error("closing the catalog failed", "err", err)
+		}
+	}
+	if s.lock != nil {
+		if err := s.lock.Release(); err != nil {
+			s.log.Error("releasing the data directory failed", "err", err)
+		}
+	}
+	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.trace.Close(last); err != nil {
+		s.log.Warn("sending the last traces failed", "err", err)
+	}
+}
+
+// Catalog is the catalog of the process.
+func (s *Server) Catalog() *catalog.Catalog { return s.catalog }
+
+// Addr is the address of the service's port.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// SetOrigins sets whose pages may read tiles.
+func (s *Server) SetOrigins(origins []string) {
+	s.cors.Store(&httperr.CORS{Origins: origins, Credentials: !s.o.Access.none() && !slices.Contains(origins, "*")})
+}
+
+// SetCache sets the limits of what is kept of slides.
+func (s *Server) SetCache(c Cache) {
+	s.cache.Bound(c.Bytes)
+	s.tiles.Bound(c.OpenBytes, c.OpenSlides)
+}
+
+// Background has a loop run with the process; see [loop.Set.Run]. It is called before
+// [Server.Run].
+func (s *Server) Background(name string, round func(context.Context) error) {
+	s.run(func(ctx context.Context) { s.loops.Run(ctx, s.log, name, round) })
+}
+
+// run has f run with the process, until ctx is done.
+func (s *Server) run(f func(ctx context.Context)) { s.background = append(s.background, f) }
+
+// Run does what the process is for until ctx is done. It is called once.
+func (s *Server) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, stop := s.draining(ctx)
+	defer stop() // before the wait: what runs in the background ends then
+	context.AfterFunc(ctx, func() { close(s.closing) })
+	for _, f := range s.background {
+		wg.Go(func() { f(ctx) })
+	}
+	s.health.Ready.Store(true)
+	if s.o.Started != nil {
+		if err := s.o.Started(ctx, s); err != nil {
+			return err
+		}
+	}
+	switch s.o.Mode {
+	case Serve:
+		return s.serve(ctx)
+	case TileServer:
+		return s.serveTiles(ctx)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// changed has a file inspected again that is not the one that was open.
+func (s *Server) changed(image string) {
+	if s.watchers != nil {
+		s.watchers.Nudge(image)
+	}
+}
+
+// addFolders makes each folder a store, unless it is one.
+func (s *Server) addFolders(ctx context.Context) error {
+	for _, folder := range s.o.Folders {
+		root, err := filepath.Abs(folder)
+		if err != nil {
+			return err
+		}
+		if root, err = filepath.EvalSymlinks(root); err != nil {
+			return fmt.Errorf("folder %s: %w", folder, err)
+		}
+		list, err := s.catalog.Stores(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(list, func(st catalog.Store) bool { return st.Root == root }) {
+			continue
+		}
+		if _, err = s.catalog.PutStore(ctx, catalog.Store{Label: filepath.Base(root), Mode: catalog.InPlace, Root: root}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openFollower reads which images there are, and follows changes.
+func (s *Server) openFollower(ctx context.Context) error {
+	f := &follow.Follower{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops, Renamed: s.renamed}
+	if s.o.Mode == Serve {
+		f.Host = s.o.Host
+	}
+	if err := f.Load(ctx); err != nil {
+		return err
+	}
+	s.run(f.Run)
+	return nil
+}
+
+// openUploads readies what receives uploads.
+func (s *Server) openUploads(context.Context) error {
+	o := s.o.Upload
+	o.Catalog, o.Log, o.Loops = s.catalog, s.log, &s.loops
+	a := &api.API{Access: s.access, Log: s.log}
+	o.Caller, o.UserName = a.Uploader, a.UserName
+	o.Rights = func(r *http.Request, st *catalog.Store) (upload.Rights, error) {
+		admin, names, err := a.UploadRights(r, st)
+		return upload.Rights{Admin: admin, Names: names}, err
+	}
+	o.Audit = func(r *http.Request, e upload.Event) error { return a.Audit(r, e.Act, e.Object, e.Detail) }
+	s.uploads = upload.New(o)
+	s.run(s.uploads.Run)
+	return nil
+}
+
+// AdminSecret returns the secret by which the first admin gets in, if there is none yet.
+func (s *Server) AdminSecret(ctx context.Context) (secret string, ok bool, err error) {
+	if !s.o.Access.Local {
+		return "", false, nil
+	}
+	secret, ok, err = s.accounts.Bootstrap(ctx)
+	if ctx.Err() != nil { // the process is being stopped
+		return "", false, nil
+	}
+	return secret, ok, err
+}
+

@@ -1,0 +1,46 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/task"
+	"github.com/slideatlas/ptiffstore/internal/taskhandler"
+	"github.com/slideatlas/ptiffstore/internal/verify"
+)
+
+// openTasks readies what scans stores and does tasks. A server without queues only
+// submits them.
+func (s *Server) openTasks(ctx context.Context) (err error) {
+	syncer := &ingest.Syncer{
+		Catalog: s.catalog, Log: s.log, Host: s.o.Host, Holder: ingest.Holder(s.o.Host), Memory: s.decode, Loops: &s.loops,
+	}
+	s.handlers = &taskhandler.Handlers{
+		Catalog: s.catalog, Syncer: syncer, Labels: ingest.NewLabels(syncer),
+		Verifier: &verify.Verifier{Catalog: s.catalog, Log: s.log},
+		Tiles:    s.tiles, Maker: s.maker, Decode: s.decode, Reserve: s.o.Upload.Reserve,
+	}
+	s.tasks, err = task.Open(ctx, task.Options{
+		Database: s.o.Database, Catalog: s.catalog, Kinds: s.handlers.Kinds(), Host: s.o.Host, TimeZone: s.o.TimeZone, Version: s.o.Version,
+		Origin: s.origin, Begin: s.begin, Log: s.log, Loops: &s.loops,
+	})
+	if err != nil {
+		return err
+	}
+	s.watchers = ingest.NewWatchers(syncer)
+	if len(s.o.Queues) == 0 {
+		return nil
+	}
+	s.countTasks()
+	f := &taskhandler.FollowUps{Catalog: s.catalog, Tasks: s.tasks, Decode: s.decode, Log: s.log, Loops: &s.loops}
+	syncer.Available, syncer.Arrived, syncer.Aside = f.Available, f.Available, f.Quarantined
+	s.run(func(ctx context.Context) { s.watchers.Run(ctx) })
+	s.run(f.Run)
+	s.run(func(ctx context.Context) {
+		if err := s.tasks.Work(ctx, task.WorkOptions{Queues: s.o.Queues}); err != nil && !errors.Is(err, context.Canceled) {
+			s.log.Error("the worker has stopped: no tasks are done", "err", err)
+		}
+	})
+	return nil
+}

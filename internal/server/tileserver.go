@@ -1,0 +1,54 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/authz"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
+)
+
+// serveTiles answers requests for tiles and images until ctx is done, then lets those
+// under way end.
+func (s *Server) serveTiles(ctx context.Context) error {
+	h := &fasthttp.Handler{
+		Tiles: s.tiles, Next: tileGates(s.images()), Guard: s.guard().Check, CORS: &s.cors, Observe: s.metrics.Tile, Trace: s.trace.Tile(),
+		Ending: s.health.Ending, Hold: s.budget().Take, State: s.port.State, Log: s.log,
+	}
+	if s.access != nil {
+		h.Gate, h.Proxies = s.access.Gate, s.access.Proxies
+	}
+	server := h.Server()
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(s.port) }()
+	if err := lasts(ctx, failed); err != nil {
+		return err
+	}
+	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	err := server.ShutdownWithContext(end)
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+		return nil // connections still open end with the process; the port had been closed before
+	}
+	return err
+}
+
+// images serves what a tile server has besides tiles.
+func (s *Server) images() http.Handler {
+	mux := http.NewServeMux()
+	a := &api.API{Access: s.access, Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: s.o.Version, Log: s.log}
+	a.RegisterPictures(mux)
+	s.health.Register(mux)
+	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
+	if s.access != nil && s.access.Revoke != nil {
+		mux.Handle("POST "+authz.RevokePath, s.access.Revoke)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)
+	})
+	return httperr.SecurityHeaders(s.proxies(), httperr.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
+}
