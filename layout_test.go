@@ -70,8 +70,15 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/licenses", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/httperr internal/limit internal/upload internal/loop internal/fsx " +
-			"internal/oidc internal/authz internal/tile internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/task internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/metrics internal/trace",
+		"internal/taskhandler", "tiff slide internal/fsx internal/render internal/convert internal/loop internal/catalog internal/verify internal/ingest internal/task internal/tile internal/rendercache", "",
+	},
+	{
+		"internal/server", "internal/fsx internal/render internal/loop internal/catalog internal/verify internal/ingest internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
+			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "",
+	},
+	{
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/httperr internal/upload internal/fsx " +
+			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
@@ -85,7 +92,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/task internal/account",
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
-		"internal/doctor test/tiletest test/oidctest test/soak test/bench cmd/ptiffstore",
+		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
 	"testing": "test/tiletest test/oidctest test/pgtest", // shared by the tests of several packages
 	"C":       "",                                        // the program is static
 }

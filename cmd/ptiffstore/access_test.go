@@ -66,7 +66,7 @@ func TestServeWithUsers(t *testing.T) {
 }
 
 // storeOf is the id of the only store.
-func storeOf(t *testing.T, s *server, token string) string {
+func storeOf(t *testing.T, s *running, token string) string {
 	t.Helper()
 	var page struct{ Items []struct{ ID string } }
 	if a := s.get("/api/v1/stores", "Authorization", token); json.Unmarshal([]byte(a.body), &page) != nil || len(page.Items) != 1 {

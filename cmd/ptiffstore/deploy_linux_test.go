@@ -55,7 +55,7 @@ func TestSystemdUnits(t *testing.T) {
 
 // A supervised is a site under supervisord.
 type supervised struct {
-	*server
+	*running
 	dir string
 }
 
@@ -70,7 +70,7 @@ func supervise(t *testing.T, args ...string) *supervised {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &supervised{&server{t: t, client: &http.Client{Transport: &http.Transport{}}, log: &logBuffer{}}, t.TempDir()}
+	s := &supervised{&running{t: t, client: &http.Client{Transport: &http.Transport{}}, log: &logBuffer{}}, t.TempDir()}
 	port := freePort(t)
 	done(t, append([]string{
 		"deploy", "supervisor", "--site", "north", "-o", s.dir, "--program", built(t), "--user", me.Username,

@@ -257,7 +257,7 @@ func TestEmptyRoot(t *testing.T) {
 	}
 	addr := "127.0.0.1:" + freePort(t)
 	cmd := contain("serve", "/slides", "--listen", addr, "--auth", "central", "--central", front.URL, "--host", "container")
-	edge := &server{t: t, client: &http.Client{Transport: &http.Transport{}}, log: &logBuffer{}, url: "http://" + addr}
+	edge := &running{t: t, client: &http.Client{Transport: &http.Transport{}}, log: &logBuffer{}, url: "http://" + addr}
 	cmd.Stderr = edge.log
 	begin(t, cmd, syscall.SIGKILL)
 	t.Cleanup(func() {

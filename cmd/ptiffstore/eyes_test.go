@@ -73,12 +73,12 @@ func observed(t *testing.T) *seen {
 		return im.State == "available"
 	})
 	ts := beside(t, o.data, "--auth", "central", "--central", s.url, "--metrics-listen", "0")
-	for _, p := range []*server{s, ts} {
+	for _, p := range []*running{s, ts} {
 		await(t, "a tile", func() bool {
 			return p.get("/api/v1/images/"+im.ID+"/tiles/0/0/0", "Authorization", token).status == http.StatusOK
 		})
 	}
-	for _, p := range []*server{s, ts} {
+	for _, p := range []*running{s, ts} {
 		for _, path := range []string{
 			"/api/v1/images/" + im.ID + "/tiles/3/3/2", "/api/v1/images/" + im.ID + "/thumbnail", "/api/v1/images/" + im.ID + "/preview",
 			"/apiv1/slides/" + patient + "%201.tiff/label/", "/apiv1/slides/" + patient + "%201.tiff/0/0/0", "/" + patient + "?q=" + patient, "/api/v1/images?q=" + patient,
@@ -96,7 +96,7 @@ func observed(t *testing.T) *seen {
 		if a := fetch(t, http.DefaultClient, url+"/readyz"); a.status != http.StatusOK {
 			t.Errorf("%s/readyz: %d", url, a.status)
 		}
-		checkProblem(t, "another host's name", (&server{t: t, url: url, client: http.DefaultClient}).get("/metrics", "Host", "figures.example"), http.StatusMisdirectedRequest)
+		checkProblem(t, "another host's name", (&running{t: t, url: url, client: http.DefaultClient}).get("/metrics", "Host", "figures.example"), http.StatusMisdirectedRequest)
 	}
 	return &seen{
 		serve:      s.get("/metrics", "Authorization", token).body,
@@ -260,7 +260,7 @@ func TestDebugListen(t *testing.T) {
 	s := start(t, "serve", "--data", t.TempDir(), "--debug-listen", "127.0.0.1:0")
 	address := regexp.MustCompile(`msg="figures and profiles" address=(\S+)`)
 	await(t, "the address of the profiles", func() bool { return address.MatchString(s.log.String()) })
-	debug := &server{t: t, url: "http://" + address.FindStringSubmatch(s.log.String())[1], client: http.DefaultClient}
+	debug := &running{t: t, url: "http://" + address.FindStringSubmatch(s.log.String())[1], client: http.DefaultClient}
 	if a := debug.get("/debug/pprof/goroutine?debug=1"); a.status != http.StatusOK || !strings.Contains(a.body, "goroutine profile") {
 		t.Errorf("profile of goroutines: %d %.100s", a.status, a.body)
 	}

@@ -17,13 +17,13 @@ import (
 // A campus is a centre and two hosts with scanners, each with slides on a disk of its
 // own, at the same path.
 type campus struct {
-	*server // the centre, as who has logged in sees it
-	centre  *host
-	scanner [2]*host
-	db      *pgtest.Server
-	office  *office
-	stores  [2]string // ids
-	mount   string
+	*running // the centre, as who has logged in sees it
+	centre   *host
+	scanner  [2]*host
+	db       *pgtest.Server
+	office   *office
+	stores   [2]string // ids
+	mount    string
 }
 
 // openCampus starts everything: PostgreSQL and the centre on one host, a tile server and a
@@ -70,7 +70,7 @@ func openCampus(t *testing.T) *campus {
 		defer h.launch("tileserver", there, "--listen", h.addr+":8081", "--auth", "central", "--central", "http://"+main+":8080", "--insecure-no-auth",
 			"--edge-secret-file", secret, "--cors-origin", "http://"+main+":8080")
 	}
-	c.server = c.centre.launch("serve", there, "--listen", main+":8080", "--auth", "local", "--no-worker").server
+	c.running = c.centre.launch("serve", there, "--listen", main+":8080", "--auth", "local", "--no-worker").running
 	return c
 }
 
@@ -135,7 +135,7 @@ func (c *campus) wait(what string, f func() bool) {
 // elsewhere asks an address as a browser does that has never seen it: at a full URL, with
 // nothing but what is in it.
 func (c *campus) elsewhere(url string) (answer, error) {
-	s := &server{t: c.t, client: c.client, url: url}
+	s := &running{t: c.t, client: c.client, url: url}
 	resp, err := c.client.Get(url)
 	if err != nil {
 		return answer{}, err

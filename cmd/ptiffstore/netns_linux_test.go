@@ -158,7 +158,7 @@ func (h *host) launch(args ...string) *process {
 	if err := h.do(cmd.Start); err != nil {
 		h.t.Fatal(err)
 	}
-	p := &process{&server{t: h.t, client: h.client, log: log}, cmd}
+	p := &process{&running{t: h.t, client: h.client, log: log}, cmd}
 	h.t.Cleanup(func() {
 		cmd.Process.Kill() // has ended already if all went well
 		cmd.Wait()

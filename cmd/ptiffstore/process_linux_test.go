@@ -220,7 +220,7 @@ func begin(t *testing.T, cmd *exec.Cmd, sig syscall.Signal) {
 
 // A process is the program at work in a process of its own.
 type process struct {
-	*server
+	*running
 	cmd *exec.Cmd
 }
 
@@ -243,7 +243,7 @@ func launchAt(t *testing.T, addr string, args ...string) *process {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{&server{t: t, client: &http.Client{Transport: &http.Transport{}}, log: log}, cmd}
+	p := &process{&running{t: t, client: &http.Client{Transport: &http.Transport{}}, log: log}, cmd}
 	t.Cleanup(func() {
 		cmd.Process.Kill() // has ended already if all went well
 		cmd.Wait()

@@ -78,7 +78,7 @@ func TestServeRoutes(t *testing.T) {
 }
 
 // documents asks for what is no picture.
-func (s *server) documents(t *testing.T, im imageJSON) {
+func (s *running) documents(t *testing.T, im imageJSON) {
 	for _, tt := range []struct{ path, mediaType, want string }{
 		{"/", "text/html", "<title>"},
 		{"/docs", "text/html", "<title>"},
@@ -338,7 +338,7 @@ var guarded = []struct {
 	{"Forwarded", []string{"Forwarded", "for=192.0.2.1"}, http.StatusForbidden},
 }
 
-func (s *server) checkGuarded(t *testing.T, paths ...string) {
+func (s *running) checkGuarded(t *testing.T, paths ...string) {
 	t.Helper()
 	for _, tt := range guarded {
 		for _, path := range paths {

@@ -18,8 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A server is a mode that serves, run in this process.
-type server struct {
+// A running server is a mode that serves, run in this process.
+type running struct {
 	t      *testing.T
 	url    string // no slash at its end
 	client *http.Client
@@ -54,11 +54,11 @@ const soon = time.Minute
 var urlLine = regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\n$`)
 
 // start runs a mode with the arguments and --listen, and waits for its URL.
-func start(t *testing.T, args ...string) *server {
+func start(t *testing.T, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	read, write := io.Pipe()
-	s := &server{t: t, client: &http.Client{Transport: &http.Transport{}}, cancel: cancel, ended: make(chan int, 1), log: &logBuffer{}}
+	s := &running{t: t, client: &http.Client{Transport: &http.Transport{}}, cancel: cancel, ended: make(chan int, 1), log: &logBuffer{}}
 	go func() {
 		code := run(ctx, append(args, "--listen", "127.0.0.1:0"), streams{out: write, err: s.log})
 		write.Close()
@@ -90,7 +90,7 @@ func start(t *testing.T, args ...string) *server {
 
 // stop ends the server and wants it to end well, having said nothing more on
 // standard output, and nothing in its log that names a patient.
-func (s *server) stop() {
+func (s *running) stop() {
 	s.t.Helper()
 	s.cancel()
 	select {
@@ -125,7 +125,7 @@ type answer struct {
 
 // ask sends a request to a path of the server. Header are names and values by
 // turns; Host is one of them.
-func (s *server) ask(method, path string, header ...string) answer {
+func (s *running) ask(method, path string, header ...string) answer {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), method, s.url+path, nil)
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *server) ask(method, path string, header ...string) answer {
 	return answer{resp.StatusCode, resp.Header, string(b)}
 }
 
-func (s *server) get(path string, header ...string) answer {
+func (s *running) get(path string, header ...string) answer {
 	s.t.Helper()
 	return s.ask("GET", path, header...)
 }
@@ -167,7 +167,7 @@ type imageJSON struct {
 }
 
 // images returns all images by the names of their files.
-func (s *server) images() map[string]imageJSON {
+func (s *running) images() map[string]imageJSON {
 	s.t.Helper()
 	a := s.get("/api/v1/images?limit=500")
 	var page struct{ Items []imageJSON }
@@ -182,7 +182,7 @@ func (s *server) images() map[string]imageJSON {
 }
 
 // until waits for a condition, and fails the test if it does not come.
-func (s *server) until(what string, f func() bool) {
+func (s *running) until(what string, f func() bool) {
 	s.t.Helper()
 	for began := time.Now(); !f(); time.Sleep(50 * time.Millisecond) { // each look takes the server some milliseconds
 		if time.Since(began) > soon {
@@ -193,7 +193,7 @@ func (s *server) until(what string, f func() bool) {
 
 // available waits until a file is available and its tiles are served, which is a
 // moment later, and returns its image.
-func (s *server) available(name string) (im imageJSON) {
+func (s *running) available(name string) (im imageJSON) {
 	s.t.Helper()
 	s.until(name+" available", func() bool {
 		im = s.images()[name]
@@ -203,7 +203,7 @@ func (s *server) available(name string) (im imageJSON) {
 }
 
 // state waits until the file's image is in a state.
-func (s *server) state(name, want string) {
+func (s *running) state(name, want string) {
 	s.t.Helper()
 	s.until(name+" "+want, func() bool { return s.images()[name].State == want })
 }
@@ -225,7 +225,7 @@ func slidesIn(t *testing.T, files map[string]*slideFile) string {
 
 // serving starts serve on a folder, and delivers slides into it once it is being
 // watched: then nothing has to be waited for. It returns the folder, too.
-func serving(t *testing.T, files map[string]*slideFile, args ...string) (*server, string) {
+func serving(t *testing.T, files map[string]*slideFile, args ...string) (*running, string) {
 	t.Helper()
 	dir := filepath.Join(slidesIn(t, nil), "slides")
 	if err := os.Mkdir(dir, 0o755); err != nil {

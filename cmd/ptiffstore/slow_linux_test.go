@@ -14,7 +14,7 @@ import (
 // slowClients opens 300 connections that begin to send a body to one path and go on no
 // more, and 300 that take nothing of the answer from another, half of them from one
 // address. It wants none of them to be closed.
-func slowClients(t *testing.T, s *server, post, get string) {
+func slowClients(t *testing.T, s *running, post, get string) {
 	t.Helper()
 	dial := func(i int, request string) {
 		from := net.IPv4(127, 0, 0, 7)

@@ -17,7 +17,7 @@ import (
 )
 
 // beside starts a tile server on the catalog that serve, started with data, keeps.
-func beside(t *testing.T, data string, args ...string) *server {
+func beside(t *testing.T, data string, args ...string) *running {
 	t.Helper()
 	return start(t, append([]string{"tileserver", "--data", t.TempDir(), "--database", "sqlite:" + filepath.Join(data, "catalog.db")}, args...)...)
 }
@@ -187,7 +187,7 @@ func TestUnsupportedTile(t *testing.T) {
 	deliver(t, &slideFile{name: "odd.tiff", make: copyOf(odd)}, filepath.Join(dir, patient+".tiff"))
 	im := s.available(patient + ".tiff")
 	id := im.ID
-	for _, one := range []*server{s, ts} {
+	for _, one := range []*running{s, ts} {
 		one.until("the image", func() bool { return one.get("/api/v1/images/"+id+"/tiles/1/0/0").status != http.StatusNotFound })
 		for _, path := range []string{"/tiles/1/0/0", "/tiles/1/0/0.jpg?v=" + im.Revision, "/tiles/tq.jpg", "/dzi", "/thumbnail?width=400"} {
 			logged := len(one.log.String())

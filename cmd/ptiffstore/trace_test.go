@@ -111,7 +111,7 @@ func TestTraces(t *testing.T) {
 	for _, span := range []string{"tileserver, " + tile + ", tile", "tileserver, " + tile + ", ask the central server", "serve, " + tile + ", GET /api/v1/auth/check"} {
 		await(t, span, func() bool { return c.has(span) })
 	}
-	for _, p := range []*server{s, ts} {
+	for _, p := range []*running{s, ts} {
 		for _, path := range []string{"/apiv1/slides/" + patient + "%201.tiff/label/", "/" + patient + "?q=" + patient, "/api/v1/images/" + id + "/preview?" + patient, "/apiv1/slides/" + patient + "%201.tiff/0/0/0"} {
 			p.get(path, "Authorization", token, "X-Request-Id", patient, "Traceparent", parent(tile), "Tracestate", "who="+patient, "Baggage", "who="+patient)
 		}
@@ -135,7 +135,7 @@ func TestTraces(t *testing.T) {
 
 // checkIdentified fails the test unless a path that is not there is answered with the
 // id of the request: the client's own if it may be taken over.
-func checkIdentified(t *testing.T, p *server, path, token string) {
+func checkIdentified(t *testing.T, p *running, path, token string) {
 	t.Helper()
 	for sent, taken := range map[string]bool{"edge-7f3a-0042": true, patient: false, "": false} {
 		a := p.get(path, "Authorization", token, "X-Request-Id", sent)

@@ -358,4 +358,3 @@ func (s *Server) AdminSecret(ctx context.Context) (secret string, ok bool, err e
 	}
 	return secret, ok, err
 }
-
