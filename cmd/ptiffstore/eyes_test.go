@@ -38,8 +38,8 @@ func (s *seen) names() (metrics, samples []string) {
 // asideAddress is where a process serves its figures alone.
 func asideAddress(t *testing.T, log *logBuffer) string {
 	t.Helper()
-	line := regexp.MustCompile(`msg=figures address=(127\.0\.0\.1:\d+)`)
-	await(t, "the address of the figures", func() bool { return line.MatchString(log.String()) })
+	line := regexp.MustCompile(`msg=metrics address=(127\.0\.0\.1:\d+)`)
+	await(t, "the address of the metrics", func() bool { return line.MatchString(log.String()) })
 	return "http://" + line.FindStringSubmatch(log.String())[1]
 }
 
@@ -258,7 +258,7 @@ func TestDebugListen(t *testing.T) {
 		}
 	}
 	s := start(t, "serve", "--data", t.TempDir(), "--debug-listen", "127.0.0.1:0")
-	address := regexp.MustCompile(`msg="figures and profiles" address=(\S+)`)
+	address := regexp.MustCompile(`msg="metrics and profiles" address=(\S+)`)
 	await(t, "the address of the profiles", func() bool { return address.MatchString(s.log.String()) })
 	debug := &running{t: t, url: "http://" + address.FindStringSubmatch(s.log.String())[1], client: http.DefaultClient}
 	if a := debug.get("/debug/pprof/goroutine?debug=1"); a.status != http.StatusOK || !strings.Contains(a.body, "goroutine profile") {

@@ -87,7 +87,7 @@ func (c *common) listen() (net.Listener, error) {
 	if err := c.checkListen(); err != nil {
 		return nil, err
 	}
-	return listenOn("--listen", c.Listen)
+	return listenOn("--listen", c.Listen, c.Listen)
 }
 
 // url is where a browser reaches a listener at addr.
@@ -125,14 +125,14 @@ func (o *looking) trace() (server.Trace, error) {
 // listeners open the ports beside the service's; nil where none is wanted.
 func (o *looking) listeners() (metrics, debug func() (net.Listener, error)) {
 	if o.Metrics != "" {
-		metrics = func() (net.Listener, error) { return listenOn("--metrics-listen", local(o.Metrics)) }
+		metrics = func() (net.Listener, error) { return listenOn("--metrics-listen", o.Metrics, local(o.Metrics)) }
 	}
 	if o.Debug != "" {
 		debug = func() (net.Listener, error) {
 			if host, _, err := net.SplitHostPort(local(o.Debug)); err == nil && !authz.LocalHost(net.JoinHostPort(host, "1")) {
 				return nil, fmt.Errorf("--debug-listen %s is reachable from other machines: profiles hold what is in memory. Give a loopback address", o.Debug)
 			}
-			return listenOn("--debug-listen", local(o.Debug))
+			return listenOn("--debug-listen", o.Debug, local(o.Debug))
 		}
 	}
 	return metrics, debug
@@ -147,11 +147,11 @@ func local(address string) string {
 	return address
 }
 
-// listenOn listens on the address that a flag gives.
-func listenOn(flag, address string) (net.Listener, error) {
+// listenOn listens on an address. The flag and what it was given are for errors.
+func listenOn(flag, given, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
+		return nil, fmt.Errorf("%s %s: %w", flag, given, err)
 	}
 	return l, nil
 }
