@@ -32,6 +32,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"test/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/loop", "", ""},
 	{"internal/catalog", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/text"},
+	{"test/catalogtest", "internal/catalog", ""},
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
 	{"internal/ingest", "tiff slide internal/barcode internal/fsx internal/render internal/strictjson internal/catalog internal/loop", "golang.org/x/sys"},
 	{
@@ -93,8 +94,8 @@ var reserved = map[string]string{
 	"database/sql": "internal/catalog internal/task internal/account",
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
-	"testing": "test/tiletest test/oidctest test/pgtest", // shared by the tests of several packages
-	"C":       "",                                        // the program is static
+	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest", // shared by the tests of several packages
+	"C":       "",                                                         // the program is static
 }
 
 // A goPackage is what go list reports about a package.

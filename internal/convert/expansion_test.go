@@ -11,6 +11,7 @@ import (
 
 // TestExpansion weighs a small file of a large picture before anything is written.
 func TestExpansion(t *testing.T) {
+	t.Parallel()
 	full, asked := errors.New("no room"), int64(0)
 	room := func(_, more int64) error {
 		asked = more
@@ -36,6 +37,7 @@ func TestExpansion(t *testing.T) {
 
 // TestRoomWhileWriting has the disk fill up while a pyramid is written.
 func TestRoomWhileWriting(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.png"), filepath.Join(dir, "out.tiff")
 	if err := os.WriteFile(in, encodePNG(t, scene(image.NewNRGBA(image.Rect(0, 0, 700, 600)))), 0o644); err != nil {

@@ -20,6 +20,7 @@ type step struct {
 
 // TestArriving follows files on the ways they come.
 func TestArriving(t *testing.T) {
+	t.Parallel()
 	front, tail := pyramid{}.bytes(), pyramid{tail: true}.bytes()
 	nothing := func(*site) {}
 	times := func(d time.Duration) func(*site) { // set mtime
@@ -155,6 +156,7 @@ func TestArriving(t *testing.T) {
 // TestArrivingSurvives restarts the program while a file arrives: how long it has
 // been unchanged is not forgotten.
 func TestArrivingSurvives(t *testing.T) {
+	t.Parallel()
 	st := newSite(t)
 	st.write("a.tiff", pyramid{}.bytes()[:5000])
 	st.pass(Options{})
@@ -168,6 +170,7 @@ func TestArrivingSurvives(t *testing.T) {
 
 // TestSettleOfStore gives a store less patience than others.
 func TestSettleOfStore(t *testing.T) {
+	t.Parallel()
 	st := newSite(t)
 	s, err := st.Catalog.Store(t.Context(), st.store)
 	if err != nil {
@@ -188,6 +191,7 @@ func TestSettleOfStore(t *testing.T) {
 
 // TestWait has a pass stay until files are settled, by the real clock.
 func TestWait(t *testing.T) {
+	t.Parallel()
 	st := newSite(t)
 	st.Now, st.Pause = nil, 50*time.Millisecond
 	st.write("a.tiff", pyramid{}.bytes())

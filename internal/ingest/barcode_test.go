@@ -29,6 +29,7 @@ func labelled(t *testing.T, text string) image.Image {
 }
 
 func TestLabels(t *testing.T) {
+	t.Parallel()
 	st := newSite(t)
 	st.write("code.tiff", pyramid{label: labelled(t, "S26-1234")}.bytes())
 	st.write("blank.tiff", pyramid{label: labelled(t, "")}.bytes())
@@ -62,6 +63,7 @@ func TestLabels(t *testing.T) {
 // TestLabelOfAnother replaces a slide before its label is read. What the old label
 // says must not be said of the new slide, and a new label is read anew.
 func TestLabelOfAnother(t *testing.T) {
+	t.Parallel()
 	st := newSite(t)
 	st.write("a.tiff", pyramid{label: labelled(t, "OLD")}.bytes())
 	st.later(time.Minute)
@@ -92,6 +94,7 @@ func (st *site) readLabels(l *Labels) {
 }
 
 func TestLabelTooLarge(t *testing.T) {
+	t.Parallel()
 	st := newSite(t)
 	st.write("a.tiff", pyramid{label: image.NewGray(image.Rect(0, 0, 6000, 3000))}.bytes())
 	st.later(time.Minute)

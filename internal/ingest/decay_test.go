@@ -11,6 +11,7 @@ import (
 // TestDamageStays records that a file's bytes have changed by themselves, and looks
 // at it again in every way there is. Its structure is whole all the time.
 func TestDamageStays(t *testing.T) {
+	t.Parallel()
 	st := newSite(t)
 	ctx := t.Context()
 	st.write("a.tiff", pyramid{}.bytes())

@@ -52,9 +52,10 @@ func (st *site) hear(path string, s sign) (Result, hurry) {
 // them missing, no read and no event does, and nothing is hidden or dropped, until the
 // slides are back or a person confirms.
 func TestReadsUnderGuard(t *testing.T) {
-	names := many(200)
+	t.Parallel()
+	names := many(40)
 	const stays = "stays.tiff"
-	st := settled(t, append(many(200), stays)...)
+	st := settled(t, append(many(40), stays)...)
 	if _, err := st.Catalog.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error {
 		s.HideAfter, s.DropAfter = time.Hour, 2*time.Hour
 		return nil
@@ -96,7 +97,7 @@ func TestReadsUnderGuard(t *testing.T) {
 				t.Fatalf("%s: %d missing and hurry %d, want neither", n, r.Missing, whole)
 			}
 		}
-		if n == names[100] {
+		if n == names[20] {
 			st.later(time.Hour)
 		}
 	}
@@ -131,6 +132,7 @@ func TestReadsUnderGuard(t *testing.T) {
 // stop where a pass would, and go on neither when time has passed nor after a dry run or a
 // restart.
 func TestEventsStopAtGuard(t *testing.T) {
+	t.Parallel()
 	names := many(40)
 	st := settled(t, names...)
 	var hurries []hurry
@@ -180,9 +182,10 @@ func TestEventsStopAtGuard(t *testing.T) {
 // TestReadsLeaveItToPass has somebody read a slide that is gone. The look that this
 // prompts sees one file, and leaves it to a pass to say how many are.
 func TestReadsLeaveItToPass(t *testing.T) {
-	st := settled(t, many(200)...)
+	t.Parallel()
+	st := settled(t, many(40)...)
 	st.rename(st.path("scans"), st.root+".away") // and no pass has seen it
-	for _, n := range many(200) {
+	for _, n := range many(40) {
 		if r, whole := st.hear(n, nudged); r.Missing != 0 || whole != passSoon {
 			t.Fatalf("%s: %d missing and hurry %d, want none and a pass soon", n, r.Missing, whole)
 		}
@@ -202,6 +205,7 @@ func TestReadsLeaveItToPass(t *testing.T) {
 
 // TestReadsOfManaged is [TestReadsLeaveItToPass] for what a managed store keeps.
 func TestReadsOfManaged(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	h.imported("a.tiff", "b.tiff")
 	im := h.images()[0]
@@ -217,6 +221,7 @@ func TestReadsOfManaged(t *testing.T) {
 // TestNudgeBringsPass has a watcher that would not look for an hour told of a slide that
 // can't be read.
 func TestNudgeBringsPass(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
 	w := NewWatcher(st.Syncer, st.store)
 	w.Poll, w.deaf = time.Hour, "told to"

@@ -9,6 +9,7 @@ import (
 )
 
 func TestHolder(t *testing.T) {
+	t.Parallel()
 	own := Holder("a host/with a slash")
 	if neighbourhood() == "" {
 		t.Skip("no /proc here")

@@ -33,6 +33,7 @@ func impatient(c *catalog.Catalog) *Syncer {
 // wants the pass after that to end as if nothing had happened. It can't see whether
 // what was written would outlive a loss of power.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	if v := os.Getenv(killed); v != "" {
 		beKilled(t, v)
 		return
@@ -41,7 +42,7 @@ func TestKilled(t *testing.T) {
 	if os.Getenv("PTIFFSTORE_LONG") != "" {
 		times = 70
 	}
-	t.Run("in place", func(t *testing.T) { t.Parallel(); killInPlace(t, times) })
+	t.Run("in place", func(t *testing.T) { t.Parallel(); killInPlace(t, (times+1)/2) })
 	t.Run("one disk", func(t *testing.T) { t.Parallel(); killManaged(t, newHouse(t, "", ""), times) })
 	t.Run("two disks", func(t *testing.T) { t.Parallel(); killManaged(t, newHouse(t, "", otherDisk(t)), times) })
 }

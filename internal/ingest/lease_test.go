@@ -13,6 +13,7 @@ import (
 
 // TestOneAtATime wants passes and imports to keep off what another process does.
 func TestOneAtATime(t *testing.T) {
+	t.Parallel()
 	for _, url := range []string{"sqlite", "postgres"} {
 		t.Run(url, func(t *testing.T) {
 			if url == "postgres" {
@@ -64,6 +65,7 @@ func TestOneAtATime(t *testing.T) {
 
 // TestFenced takes a pass its lease away while it goes on.
 func TestFenced(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	h.Holder = "me"
 	h.arrive("a.tiff", pyramid{}.bytes())
@@ -91,6 +93,7 @@ func TestFenced(t *testing.T) {
 
 // TestOneWatches has two processes watch a store, and ends the one that does.
 func TestOneWatches(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	url := "sqlite:" + filepath.Join(filepath.Dir(h.root), "catalog.db")
 	type process struct {
@@ -135,6 +138,7 @@ func TestOneWatches(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		store, mine string
 		want        bool
@@ -150,6 +154,7 @@ func TestHosts(t *testing.T) {
 // TestWatchersOfHost leaves another host's store alone, and takes it up when it is
 // given to this one.
 func TestWatchersOfHost(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	ctx, cancel := context.WithCancel(context.Background())
 	setHost := func(host string) {
@@ -161,6 +166,7 @@ func TestWatchersOfHost(t *testing.T) {
 	setHost("b")
 	h.Now, h.Host = nil, "a"
 	w := NewWatchers(h.Syncer)
+	w.every = 10 * time.Millisecond
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
 	defer func() { cancel(); <-done }()
@@ -176,6 +182,7 @@ func TestWatchersOfHost(t *testing.T) {
 
 // TestWatchManaged has files come into a store that is watched or polled.
 func TestWatchManaged(t *testing.T) {
+	t.Parallel()
 	for _, deaf := range []string{"", "told to"} {
 		t.Run("deaf: "+deaf, func(t *testing.T) {
 			h := newHouse(t, "", "")

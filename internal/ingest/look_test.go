@@ -10,6 +10,7 @@ import (
 )
 
 func TestLook(t *testing.T) {
+	t.Parallel()
 	front, tail := pyramid{}.bytes(), pyramid{tail: true}.bytes()
 	zeros := func(b []byte, from, to int) []byte {
 		c := append([]byte(nil), b...)
@@ -69,6 +70,7 @@ func TestLook(t *testing.T) {
 // TestLookAtNoFile looks at what is not a regular file below the root. None of it
 // may be read, or keep Look waiting.
 func TestLookAtNoFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	whole := pyramid{}.bytes()
 	outside := filepath.Join(t.TempDir(), "other.tiff")
@@ -96,6 +98,7 @@ func TestLookAtNoFile(t *testing.T) {
 }
 
 func TestLookIsCancelled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.tiff"), pyramid{}.bytes(), 0o644); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/test/catalogtest"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
@@ -32,14 +33,16 @@ type house struct {
 func newHouse(t *testing.T, url, in string) *house {
 	t.Helper()
 	dir := t.TempDir()
+	var c *catalog.Catalog
 	if url == "" {
-		url = "sqlite:" + filepath.Join(dir, "catalog.db")
+		c = catalogtest.Open(t, filepath.Join(dir, "catalog.db"))
+	} else {
+		var err error
+		if c, err = catalog.Open(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
 	}
-	c, err := catalog.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
 	st := &site{t: t, root: filepath.Join(dir, "store"), now: time.Now().Truncate(time.Microsecond)}
 	put, err := c.PutStore(t.Context(), catalog.Store{Mode: catalog.Managed, Root: st.root, Incoming: in})
 	if err != nil {
@@ -174,6 +177,7 @@ func onEach(t *testing.T, f func(t *testing.T, h *house)) {
 }
 
 func TestImport(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, h *house) {
 		data := pyramid{seed: 1}.bytes()
 		h.arrive("sub/a.tiff", data)
@@ -236,6 +240,7 @@ func TestImport(t *testing.T) {
 }
 
 func TestPrepare(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name     string
 		do       func(root string) error
@@ -286,6 +291,7 @@ func TestPrepare(t *testing.T) {
 }
 
 func TestNoMarker(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	h.imported("a.tiff", "b.tiff")
 	away := h.root + ".away"
@@ -309,6 +315,7 @@ func TestNoMarker(t *testing.T) {
 
 // TestIncomingNotMounted takes away the disk on which files arrive, while one waits.
 func TestIncomingNotMounted(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", otherDisk(t))
 	h.arrive("a.tiff", pyramid{}.bytes())
 	h.later(time.Minute)
@@ -327,6 +334,7 @@ func TestIncomingNotMounted(t *testing.T) {
 }
 
 func TestSlidesVanishAndReturn(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	h.imported("a.tiff", "b.tiff")
 	a := h.images()[0]
@@ -356,6 +364,7 @@ func TestSlidesVanishAndReturn(t *testing.T) {
 
 // TestLostCatalog takes a store out of the catalog and adds its folder again.
 func TestLostCatalog(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	ctx := t.Context()
 	h.imported("a.tiff", "b.tiff", "c.tiff")
@@ -440,6 +449,7 @@ func readAll(t *testing.T, path string) []byte {
 }
 
 func TestDuplicates(t *testing.T) {
+	t.Parallel()
 	first := func(h *house) string { return filepath.Join(h.root, slidePath(digestOf(pyramid{}.bytes()))) }
 	tests := []struct {
 		name  string
@@ -504,6 +514,7 @@ func TestDuplicates(t *testing.T) {
 }
 
 func TestQuarantine(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, h *house) {
 		long := strings.Repeat("ä", 120) + ".tiff"
 		h.arrive("sub/"+long, pyramid{}.bytes()[:7000])
@@ -557,6 +568,7 @@ func TestQuarantine(t *testing.T) {
 }
 
 func TestRemoveAndRestore(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
 		h.imported("a.tiff")
@@ -602,6 +614,7 @@ func TestRemoveAndRestore(t *testing.T) {
 // TestDeletedFirst has a slide come again whose first copy was deleted in the catalog,
 // and whose file is still in its place, or lost.
 func TestDeletedFirst(t *testing.T) {
+	t.Parallel()
 	for _, lost := range []bool{false, true} {
 		t.Run(fmt.Sprint("lost: ", lost), func(t *testing.T) {
 			h := newHouse(t, "", "")
@@ -637,6 +650,7 @@ func TestDeletedFirst(t *testing.T) {
 // TestStagedIsIncoming breaks an import off behind its first step, and has somebody
 // else do imports.
 func TestStagedIsIncoming(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	h.arrive("a.tiff", pyramid{}.bytes())
 	h.later(time.Minute)
@@ -666,6 +680,7 @@ func TestStagedIsIncoming(t *testing.T) {
 // TestInPlaceIsNotWritten removes, restores and retries images of a folder that is
 // only read.
 func TestInPlaceIsNotWritten(t *testing.T) {
+	t.Parallel()
 	st := newSite(t)
 	ctx := t.Context()
 	st.write("a.tiff", pyramid{}.bytes())
@@ -720,6 +735,7 @@ func TestInPlaceIsNotWritten(t *testing.T) {
 }
 
 func TestEmptyTrash(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	ctx := t.Context()
 	h.imported("a.tiff", "b.tiff")
@@ -766,6 +782,7 @@ func TestEmptyTrash(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	at := func(name string) string { return filepath.Join(h.in, name) }
 	h.arrive("real/a.tiff", pyramid{}.bytes())
@@ -791,6 +808,7 @@ func TestRefused(t *testing.T) {
 
 // TestImportReplaced imports files that are not those that were looked at.
 func TestImportReplaced(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		do   func(h *house, at string)
@@ -834,6 +852,7 @@ func TestImportReplaced(t *testing.T) {
 // TestReplacedWhileHashed writes to the file, or puts another in its place, while it
 // is read.
 func TestReplacedWhileHashed(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"written to", "replaced"} {
 		t.Run(how, func(t *testing.T) {
 			onEach(t, func(t *testing.T, h *house) {
@@ -882,6 +901,7 @@ func TestReplacedWhileHashed(t *testing.T) {
 
 // TestImportOddNames imports files whose names are hardly any.
 func TestImportOddNames(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, h *house) {
 		names := []string{"\xff\xfe.tiff", "a\nb.tiff", strings.Repeat("n", 250) + ".tiff", "incoming/slides/x.tiff", "-rf *.tiff"}
 		h.imported(names...)
@@ -897,6 +917,7 @@ func TestImportOddNames(t *testing.T) {
 // TestLinkedFile imports a file that has a second name, under which somebody could
 // write to it.
 func TestLinkedFile(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	h.arrive("a.tiff", pyramid{}.bytes())
 	other := h.root + ".other"
@@ -915,6 +936,7 @@ func TestLinkedFile(t *testing.T) {
 
 // TestDiskFull has a store on a disk that is too small.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=96k"); err != nil {
 		t.Skip("no disk can be mounted: ", err)
@@ -943,6 +965,7 @@ func TestDiskFull(t *testing.T) {
 
 // TestManagedDryRun has something of everything to do, and does nothing.
 func TestManagedDryRun(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	ctx := t.Context()
 	h.imported("a.tiff", "b.tiff", "c.tiff", "d.tiff")
@@ -983,6 +1006,7 @@ func TestManagedDryRun(t *testing.T) {
 
 // TestClockBackwards sets the clock back between each step.
 func TestClockBackwards(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	h.imported("a.tiff")
 	h.later(-48 * time.Hour)
@@ -1009,6 +1033,7 @@ func TestClockBackwards(t *testing.T) {
 }
 
 func TestManagedNoNames(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "", "")
 	var log bytes.Buffer
 	h.Log = slog.New(slog.NewTextHandler(&log, nil))

@@ -11,6 +11,7 @@ import (
 
 // TestMoves renames slides and wants images to keep their ids.
 func TestMoves(t *testing.T) {
+	t.Parallel()
 	rename := func(st *site, from, to string) {
 		st.t.Helper()
 		if err := os.MkdirAll(filepath.Dir(st.path(to)), 0o755); err != nil {
@@ -87,6 +88,7 @@ func TestMoves(t *testing.T) {
 
 // TestMovesKeepState has a slide available all the while that it is renamed.
 func TestMovesKeepState(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff")
 	before := st.image("a.tiff")
 	digest := "d"
@@ -107,6 +109,7 @@ func TestMovesKeepState(t *testing.T) {
 // TestDeletedStaysDeleted deletes an image, whose file then moves, changes, goes
 // and comes back.
 func TestDeletedStaysDeleted(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
 	id := st.image("a.tiff").ID
 	if err := st.Catalog.DeleteImage(t.Context(), id); err != nil {
@@ -151,6 +154,7 @@ func TestDeletedStaysDeleted(t *testing.T) {
 
 // TestRetiring hides and drops slides that have been missing for long.
 func TestRetiring(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
 	if _, err := st.Catalog.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error {
 		s.HideAfter, s.DropAfter = 24*time.Hour, 48*time.Hour

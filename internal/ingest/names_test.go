@@ -3,6 +3,7 @@ package ingest
 import "testing"
 
 func TestFilter(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name             string
 		include, exclude []string
@@ -63,6 +64,7 @@ func TestFilter(t *testing.T) {
 }
 
 func TestCheckPatterns(t *testing.T) {
+	t.Parallel()
 	if err := CheckPatterns([]string{"*.tiff", "a/**/b", "[ab]?"}); err != nil {
 		t.Errorf("CheckPatterns: %v, want none", err)
 	}

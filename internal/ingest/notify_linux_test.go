@@ -8,6 +8,7 @@ import (
 )
 
 func TestHear(t *testing.T) {
+	t.Parallel()
 	type event struct {
 		wd   int32
 		mask uint32
@@ -64,6 +65,7 @@ func TestHear(t *testing.T) {
 }
 
 func TestInboxIsBounded(t *testing.T) {
+	t.Parallel()
 	b := newInbox()
 	for i := range maxPending + 10 {
 		b.put(string([]byte{byte(i), byte(i >> 8), byte(i >> 16)}), 0, 0)

@@ -16,6 +16,7 @@ import (
 // TestPermissionDenied runs as somebody who may not read everything: root, who may,
 // starts itself anew as nobody.
 func TestPermissionDenied(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() == 0 {
 		asNobody(t, "^TestPermissionDenied$")
 		return

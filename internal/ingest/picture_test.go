@@ -14,6 +14,7 @@ import (
 
 // Pictures are whole and no slides, or not yet whole.
 func TestLookAtPictures(t *testing.T) {
+	t.Parallel()
 	var p, j bytes.Buffer
 	img := image.NewGray(image.Rect(0, 0, 90, 70))
 	if err := png.Encode(&p, img); err != nil {
@@ -55,6 +56,7 @@ func TestLookAtPictures(t *testing.T) {
 
 // Pictures are looked at where pyramids are made of them.
 func TestTakesPictures(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		store catalog.Store

@@ -8,6 +8,7 @@ import (
 )
 
 func TestPatience(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	const never = 100 * 365 * 24 * time.Hour
@@ -52,6 +53,7 @@ func TestPatience(t *testing.T) {
 }
 
 func TestSee(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	id := fsx.Identity{Dev: 1, Ino: 2, Size: 3, MTime: 4, CTime: 5}
 	with := func(f func(*fsx.Identity)) fsx.Identity { c := id; f(&c); return c }

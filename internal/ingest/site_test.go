@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/test/catalogtest"
 )
 
 // A site is a store of one folder, a catalog, and a clock that stands still.
@@ -23,11 +24,7 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	dir := t.TempDir()
-	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(dir, "catalog.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
+	c := catalogtest.Open(t, filepath.Join(dir, "catalog.db"))
 	st := &site{t: t, root: filepath.Join(dir, "slides"), now: time.Now().Truncate(time.Microsecond)}
 	if err := os.Mkdir(st.root, 0o755); err != nil {
 		t.Fatal(err)

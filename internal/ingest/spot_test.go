@@ -13,6 +13,7 @@ import (
 
 // TestMoveTo renames files in both ways there are, and never over another.
 func TestMoveTo(t *testing.T) {
+	t.Parallel()
 	for how, move := range map[string]func(from, to spot) error{"rename": spot.moveTo, "link": spot.linkTo} {
 		t.Run(how, func(t *testing.T) {
 			dir := t.TempDir()
@@ -47,6 +48,7 @@ func TestMoveTo(t *testing.T) {
 
 // TestSpotIsNotLed wants no symbolic link on the way to a spot to be followed.
 func TestSpotIsNotLed(t *testing.T) {
+	t.Parallel()
 	dir, secret := t.TempDir(), t.TempDir()
 	if err := errors.Join(os.WriteFile(secret+"/f", nil, 0o644), os.Symlink(secret, dir+"/l"), os.Symlink(secret+"/f", dir+"/f")); err != nil {
 		t.Fatal(err)
@@ -68,6 +70,7 @@ func TestSpotIsNotLed(t *testing.T) {
 }
 
 func TestBare(t *testing.T) {
+	t.Parallel()
 	_, err := os.Open("/nowhere/SECRET.tiff")
 	link := os.Rename("/nowhere/SECRET.tiff", "/nowhere/SECRET2.tiff")
 	for _, err := range []error{err, link, errors.Join(link, err)} {

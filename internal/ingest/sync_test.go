@@ -51,6 +51,7 @@ func (st *site) want(want map[string]catalog.State) {
 }
 
 func TestSyncAdds(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff", "b/c/d.TIF")
 	st.write("b/notes.txt", []byte("no slide"))
 	if r := st.pass(Options{}); r.changed() || r.Count != 2 {
@@ -82,6 +83,7 @@ func TestSyncAdds(t *testing.T) {
 // TestSyncRecordsThatNothingChanged asks for a sync twice within seconds: the second is
 // the last one, too.
 func TestSyncRecordsThatNothingChanged(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff")
 	st.later(time.Second)
 	st.pass(Options{})
@@ -95,6 +97,7 @@ func TestSyncRecordsThatNothingChanged(t *testing.T) {
 }
 
 func TestSyncRecordsItself(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff")
 	s, err := st.Catalog.Store(t.Context(), st.store)
 	if err != nil {
@@ -118,6 +121,7 @@ func TestSyncRecordsItself(t *testing.T) {
 }
 
 func TestSyncMissesAndFindsAgain(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
 	before := st.image("a.tiff")
 	whole, err := os.ReadFile(st.path("a.tiff"))
@@ -149,6 +153,7 @@ func TestSyncMissesAndFindsAgain(t *testing.T) {
 // TestSyncUpdates overwrites a slide by another. What people said of the image
 // stays, what the old file said goes.
 func TestSyncUpdates(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff")
 	before := st.image("a.tiff")
 	label, barcode, digest := "L", "B", "D"
@@ -172,6 +177,7 @@ func TestSyncUpdates(t *testing.T) {
 }
 
 func TestResync(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff")
 	before := st.image("a.tiff")
 	spoiled := *before
@@ -194,6 +200,7 @@ func TestResync(t *testing.T) {
 }
 
 func TestDryRun(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff", "c.tiff")
 	st.remove("a.tiff")
 	st.later(time.Minute)
@@ -214,6 +221,7 @@ func TestDryRun(t *testing.T) {
 
 // TestOddNames keeps files whose names are no text, and follows no link.
 func TestOddNames(t *testing.T) {
+	t.Parallel()
 	names := []string{"\xff\xfe\x80.tiff", "new\nline.tiff", "-rf.tiff", "a b's \"c\".tiff", "日本.tiff", "%2e%2e.tiff", strings.Repeat("x", 250) + ".tiff", "d\xe4r/ä.tiff"}
 	st := settled(t, names...)
 	want := map[string]catalog.State{}
@@ -232,6 +240,7 @@ func TestOddNames(t *testing.T) {
 }
 
 func TestLinksAreNotFollowed(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff", "b/c.tiff")
 	outside := t.TempDir()
 	for _, err := range []error{
@@ -255,6 +264,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 // TestReplacedByLink puts a link in the place of a slide. It is gone, and the other
 // file is not read.
 func TestReplacedByLink(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff")
 	other := filepath.Join(t.TempDir(), "other.tiff")
 	if err := os.Rename(st.path("a.tiff"), other); err != nil {
@@ -268,6 +278,7 @@ func TestReplacedByLink(t *testing.T) {
 }
 
 func TestNestedTooDeep(t *testing.T) {
+	t.Parallel()
 	deep := strings.Repeat("d/", maxDepth) + "a.tiff"
 	st := settled(t, deep)
 	st.write(strings.Repeat("d/", maxDepth+1)+"b.tiff", pyramid{}.bytes())
@@ -279,6 +290,7 @@ func TestNestedTooDeep(t *testing.T) {
 }
 
 func TestRootVanishes(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
 	last, err := st.Catalog.Store(t.Context(), st.store)
 	if err != nil {
@@ -326,6 +338,7 @@ func TestRootVanishes(t *testing.T) {
 // TestRootIsRestored copies the folder to where it was: its identity is another,
 // its slides are the same.
 func TestRootIsRestored(t *testing.T) {
+	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff", "c.tiff")
 	old := st.root + ".old"
 	if err := os.Rename(st.root, old); err != nil {
@@ -352,6 +365,7 @@ func TestRootIsRestored(t *testing.T) {
 }
 
 func TestManyMissing(t *testing.T) {
+	t.Parallel()
 	var names []string
 	for i := range 30 {
 		names = append(names, fmt.Sprintf("%02d.tiff", i))
@@ -392,6 +406,7 @@ func TestManyMissing(t *testing.T) {
 
 // TestFailuresStopNothing has every kind of file in one folder.
 func TestFailuresStopNothing(t *testing.T) {
+	t.Parallel()
 	st := newSite(t)
 	st.write("broken.tiff", pyramid{}.bytes()[:5000])
 	st.write("empty.tiff", nil)
@@ -416,6 +431,7 @@ func TestFailuresStopNothing(t *testing.T) {
 
 // TestNoNamesInLogs goes through all kinds of trouble and looks for file names.
 func TestNoNamesInLogs(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	st := newSite(t)
 	st.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))

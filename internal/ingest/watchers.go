@@ -20,6 +20,7 @@ type Watchers struct {
 	labels *Labels
 	nudges *inbox // image ids
 	moves  *inbox // ids of images to be imported, if nobody else does
+	every  time.Duration
 
 	mu      sync.Mutex
 	running map[string]*running // by store
@@ -34,7 +35,7 @@ type running struct {
 
 // NewWatchers returns watchers for the stores of s's catalog.
 func NewWatchers(s *Syncer) *Watchers {
-	w := &Watchers{syncer: s, labels: NewLabels(s), nudges: newInbox(), moves: newInbox(), running: map[string]*running{}}
+	w := &Watchers{syncer: s, labels: NewLabels(s), nudges: newInbox(), moves: newInbox(), every: storesEvery, running: map[string]*running{}}
 	if s.Available == nil {
 		s.Available = w.labels.Add
 	}
@@ -51,7 +52,7 @@ func (w *Watchers) Run(ctx context.Context) error {
 	all.Go(func() { w.labels.Run(ctx) })
 	all.Go(func() { w.syncer.Loops.Run(ctx, w.syncer.log(), "imports", w.imports) })
 	l := w.syncer.Loops.New(w.syncer.log(), "stores", "")
-	l.Longest = 5 * storesEvery
+	l.Longest = 5 * w.every
 	l.Run(ctx, func(ctx context.Context) error { return w.round(ctx, &all) })
 	return ctx.Err()
 }
@@ -62,7 +63,7 @@ func (w *Watchers) round(ctx context.Context, all *sync.WaitGroup) error {
 	if err := w.update(ctx, all); err != nil {
 		return err
 	}
-	timer := time.NewTimer(storesEvery)
+	timer := time.NewTimer(w.every)
 	defer timer.Stop()
 	for {
 		select {

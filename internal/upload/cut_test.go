@@ -118,6 +118,7 @@ func TestCut(t *testing.T) {
 // A client that sends the file in one go and without checksums loses nothing of what
 // had come when it was cut.
 func TestCutInOneGo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	p := newCutter(t, s.url, func() int64 { return 1 << 20 })
 	file := noise(3 << 20)

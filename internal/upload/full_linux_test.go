@@ -13,6 +13,7 @@ import (
 // A disk that fills up refuses in words and keeps what it has; once there is room the
 // upload goes on.
 func TestFull(t *testing.T) {
+	t.Parallel()
 	dir := realDir(t)
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
 		t.Skipf("no small file system can be mounted here: %v", err)

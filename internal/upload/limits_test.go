@@ -42,6 +42,7 @@ func (s *site) listed(query string, header ...string) (page struct {
 
 // One who begins more and more uploads stops neither others, nor for long.
 func TestOwnerOpen(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 50})
 	var last answer
 	begun := 0
@@ -80,6 +81,7 @@ func TestOwnerOpen(t *testing.T) {
 }
 
 func TestOwnerBytes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{OwnerBytes: 1000})
 	for _, tt := range []struct {
 		owner        string
@@ -93,6 +95,7 @@ func TestOwnerBytes(t *testing.T) {
 
 // What can't be begun takes no place.
 func TestBeginFailed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 1})
 	s.begin("a.tiff", 10)
 	hidden := filepath.Join(s.store.Incoming, ".ptiffstore-uploads")
@@ -152,6 +155,7 @@ func (s *site) age(url string, by time.Duration) {
 // An upload of which next to nothing came is removed after an hour, one that was cut
 // after a week.
 func TestEmptyExpires(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 2})
 	s.uploads.SetScanAge(0)
 	empty, cut := s.begin("a.tiff", 4<<20), s.begin("b.tiff", 4<<20)
@@ -180,6 +184,7 @@ func TestEmptyExpires(t *testing.T) {
 
 // Two processes that serve one folder know of each other's uploads.
 func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 3})
 	one := s.uploads
 	oneURL := s.url
@@ -210,6 +215,7 @@ func TestTwoProcesses(t *testing.T) {
 
 // A record that was not written anew is not read again.
 func TestRecordsReadOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 1})
 	path := strings.TrimSuffix(s.partOf(s.begin("a.tiff", 10)), ".part") + ".json"
 	st, err := os.Stat(path)
@@ -234,6 +240,7 @@ func TestRecordsReadOnce(t *testing.T) {
 
 // Admins of a store see all uploads into it, and remove them.
 func TestAdminList(t *testing.T) {
+	t.Parallel()
 	var noted []upload.Event
 	s := newSite(t, upload.Options{
 		Rights: func(r *http.Request, _ *catalog.Store) (upload.Rights, error) {
@@ -305,6 +312,7 @@ func TestAdminList(t *testing.T) {
 }
 
 func TestBadFilter(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	for query, want := range map[string]int{"all=maybe": 422, "state=gone": 422, "limit=0": 422, "limit=many": 422, "limit=101": 422, "cursor=x": 400} {
 		if a := s.ask("GET", upload.Route+"?"+query, nil); a.status != want {
@@ -315,6 +323,7 @@ func TestBadFilter(t *testing.T) {
 
 // One who sends slowly, and much at once, leaves places to others.
 func TestOwnerSending(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{AtOnce: 4})
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -14,6 +14,7 @@ import (
 
 // A sender that has forgotten its uploads is told of them, and of nobody else's.
 func TestList(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	list := func(header ...string) []upload.View {
 		t.Helper()
@@ -46,6 +47,7 @@ func TestList(t *testing.T) {
 // A store takes no more than its quota: what it holds, what is there of uploads and
 // what has been promised to others all count.
 func TestQuota(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	ctx := context.Background()
 	quota := func(n int64) {

@@ -13,6 +13,7 @@ import (
 
 // The clients that others use bring a file through connections that are cut.
 func TestOtherClients(t *testing.T) {
+	t.Parallel()
 	script, err := filepath.Abs("../../webapp/e2e/upload.mjs")
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/upload"
+	"github.com/slideatlas/ptiffstore/test/catalogtest"
 )
 
 // patient begins the names of files here, as in hospitals. It may stand in no log.
@@ -63,11 +64,7 @@ func newSite(t *testing.T, o upload.Options) *site { return newSiteIn(t, realDir
 // newSiteIn is newSite with the store below a folder.
 func newSiteIn(t *testing.T, dir string, o upload.Options) *site {
 	t.Helper()
-	c, err := catalog.Open(context.Background(), "sqlite:"+filepath.Join(realDir(t), "catalog.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
+	c := catalogtest.Open(t, filepath.Join(realDir(t), "catalog.db"))
 	s := &site{t: t, c: c, client: &http.Client{Transport: &http.Transport{}}, log: &logBuffer{}}
 	add := func(st catalog.Store) *catalog.Store {
 		if err := os.MkdirAll(st.Root, 0o755); err != nil {
@@ -233,7 +230,7 @@ func (s *site) list(dir string) (names []string) {
 func (s *site) until(what string, f func() bool) {
 	s.t.Helper()
 	for began := time.Now(); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(began) > 15*time.Second {
+		if time.Since(began) > time.Minute {
 			s.t.Fatalf("%s: not in time. Log: %s", what, s.log)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 )
 
 func TestUpload(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	file := noise(300_000)
 	url := s.begin(patient+".tiff", len(file), "sha256", hexSum(file))
@@ -59,6 +60,7 @@ func TestUpload(t *testing.T) {
 
 // Requests that are refused: in words for a person, and nothing is kept.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{MaxSize: 1 << 20})
 	meta := func(pairs ...string) string { return metadata(append(pairs, "store", s.store.ID)...) }
 	tests := []struct {
@@ -119,6 +121,7 @@ func checkProblem(t *testing.T, a answer, status int) {
 }
 
 func TestRefusedChunks(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	url := s.begin("a.tiff", 100)
 	if a := s.patch(url, 0, noise(10)); a.status != 204 {
@@ -169,6 +172,7 @@ func TestRefusedChunks(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{MaxSize: 1000})
 	a := s.ask("OPTIONS", upload.Route, nil, "Tus-Resumable", "")
 	got := map[string]string{}
@@ -185,6 +189,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestCreationWithUpload(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	file := noise(1000)
 	m := metadata("filename", "a.tiff", "store", s.store.ID)
@@ -211,6 +216,7 @@ func TestCreationWithUpload(t *testing.T) {
 }
 
 func TestChecksum(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	file := noise(1000)
 	url := s.begin("a.tiff", 1000)
@@ -232,6 +238,7 @@ func TestChecksum(t *testing.T) {
 
 // A file that is not the one that was promised leaves neither bytes nor its name.
 func TestWrongDigest(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	file := noise(1000)
 	url := s.begin(patient+".tiff", 1000, "sha256", hexSum(nil))
@@ -255,6 +262,7 @@ func TestWrongDigest(t *testing.T) {
 }
 
 func TestMethodOverride(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	file := noise(1000)
 	url := s.begin("a.tiff", 1000)
@@ -287,6 +295,7 @@ func TestMethodOverride(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("ä", 200)
 	tests := []struct{ name, want string }{
 		{"../../etc/cron.d/a.tiff", "a.tiff"},
@@ -324,6 +333,7 @@ func TestNames(t *testing.T) {
 
 // Names of one kind come one after another, and none replaces another.
 func TestSameName(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	for i := range 3 {
 		url := s.begin("a.tiff", 1)
@@ -338,6 +348,7 @@ func TestSameName(t *testing.T) {
 
 // What has been received is still there after a restart, and the upload goes on.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	file := noise(5000)
 	url := s.begin("a.tiff", 5000, "sha256", hexSum(file))
@@ -353,6 +364,7 @@ func TestRestart(t *testing.T) {
 // Bytes that were written and not acknowledged are forgotten, as they are after the
 // crash of a machine.
 func TestTornTail(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	file := noise(1000)
 	url := s.begin("a.tiff", 1000, "sha256", hexSum(file))
@@ -385,6 +397,7 @@ func (s *site) partOf(url string) string {
 }
 
 func TestExpiration(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{Keep: 300 * time.Millisecond})
 	old := s.begin("a.tiff", 1000)
 	if a := s.ask("HEAD", old, nil); a.status != 200 {
@@ -412,6 +425,7 @@ func TestExpiration(t *testing.T) {
 // The incoming folder of another disk that is not mounted takes nothing, and nothing
 // that was begun is called unknown.
 func TestAway(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	url := s.begin("a.tiff", 10)
 	marker := filepath.Join(s.store.Incoming, ".ptiffstore-store")
@@ -430,6 +444,7 @@ func TestAway(t *testing.T) {
 
 // A link in the place of the hidden folder leads nowhere.
 func TestLinks(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, upload.Options{})
 	elsewhere := t.TempDir()
 	if err := os.Symlink(elsewhere, filepath.Join(s.store.Incoming, ".ptiffstore-uploads")); err != nil {

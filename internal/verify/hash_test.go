@@ -42,6 +42,7 @@ func open(t testing.TB, path string) *os.File {
 }
 
 func TestHash(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{0, 1, block - 1, block, block + 1, window, window + 4097, 2*window + block/2} {
 		data := noise(1, size)
 		f := open(t, create(t, data))
@@ -67,6 +68,7 @@ func TestHash(t *testing.T) {
 
 // TestHashOfAChangingFile changes a file in the middle of a hash.
 func TestHashOfAChangingFile(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		change func(t *testing.T, path string) error
@@ -120,6 +122,7 @@ func TestHashOfAChangingFile(t *testing.T) {
 }
 
 func TestHashFails(t *testing.T) {
+	t.Parallel()
 	path := create(t, noise(1, 4<<20))
 	writer, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -158,13 +161,13 @@ func TestRate(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The first block is free.
-	if took, least := time.Since(began), time.Duration(size-block)*time.Second/rate; took < least-10*time.Millisecond || took > 20*least {
+	if took, least := time.Since(began), time.Duration(size-block)*time.Second/rate; took < least-10*time.Millisecond || took > least+time.Minute {
 		t.Errorf("%d bytes at %d a second took %v, want %v and somewhat more", size, rate, took, least)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	began = time.Now()
-	if _, err := Hash(ctx, f, Options{Rate: 1000}); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 10*time.Second {
+	if _, err := Hash(ctx, f, Options{Rate: 1000}); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Minute {
 		t.Errorf("cancelled: %v after %v, want %v at once", err, time.Since(began), context.DeadlineExceeded)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
+	"github.com/slideatlas/ptiffstore/test/catalogtest"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
@@ -42,17 +43,23 @@ type site struct {
 // onEach runs a test on a fresh site with either database.
 func onEach(t *testing.T, test func(*testing.T, *site)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { test(t, newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))) })
-	t.Run("postgres", func(t *testing.T) { test(t, newSite(t, pgtest.New(t))) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db"))))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		c, err := catalog.Open(t.Context(), pgtest.New(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		test(t, newSite(t, c))
+	})
 }
 
-func newSite(t *testing.T, url string) *site {
+func newSite(t *testing.T, c *catalog.Catalog) *site {
 	t.Helper()
-	c, err := catalog.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
 	st := &site{t: t, root: t.TempDir(), now: time.Now()}
 	s, err := c.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: st.root})
 	if err != nil {
@@ -157,6 +164,7 @@ func images(list []Finding) []string {
 }
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, st *site) {
 		st.slides("a.tiff", "b.tiff", "c.tiff", "d.tiff")
 		var seen []string
@@ -216,7 +224,8 @@ func TestStore(t *testing.T) {
 // TestDecayUnseen finds damage that came without a change of any time: the catalog
 // has just taken the damaged file for what it was.
 func TestDecayUnseen(t *testing.T) {
-	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	t.Parallel()
+	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
 	st.slides("a.tiff")
 	if r := st.verify(Options{}); r.Hashed != 1 {
 		t.Fatalf("%+v", r)
@@ -247,7 +256,8 @@ func TestDecayUnseen(t *testing.T) {
 
 // A digest is that of the file that was looked at, or it is none.
 func TestChangedBeforeItWasHashed(t *testing.T) {
-	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	t.Parallel()
+	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
 	st.slides("a.tiff")
 	st.decay("a.tiff") // size and mtime are the same, its ctime is not
 	r := st.verify(Options{})
@@ -262,7 +272,8 @@ func TestChangedBeforeItWasHashed(t *testing.T) {
 
 // A file that reads differently each time is not said to be damaged.
 func TestUnsteady(t *testing.T) {
-	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	t.Parallel()
+	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
 	st.slides("a.tiff")
 	im := st.image("a.tiff")
 	store, err := st.Catalog.Store(t.Context(), st.store)
@@ -278,6 +289,7 @@ func TestUnsteady(t *testing.T) {
 
 // A run that ends early is gone on from.
 func TestLimit(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, st *site) {
 		names := []string{"a.tiff", "b.tiff", "c.tiff", "d.tiff", "e.tiff"}
 		st.slides(names...)
@@ -320,7 +332,8 @@ func TestLimit(t *testing.T) {
 
 // What is verified under a lease that is lost is not recorded.
 func TestUnderLostLease(t *testing.T) {
-	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	t.Parallel()
+	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
 	st.slides("a.tiff")
 	l, err := st.Catalog.Acquire(t.Context(), "verify", "a", time.Hour)
 	if err != nil {
@@ -336,7 +349,8 @@ func TestUnderLostLease(t *testing.T) {
 }
 
 func TestFolderAway(t *testing.T) {
-	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	t.Parallel()
+	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
 	st.slides("a.tiff")
 	id := st.image("a.tiff").ID
 	if err := os.Rename(st.root, st.root+".away"); err != nil {
@@ -372,11 +386,12 @@ func TestFolderAway(t *testing.T) {
 // TestPermission runs as somebody who may not read everything: root, who may, starts
 // itself anew as nobody.
 func TestPermission(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() == 0 {
 		asNobody(t, "^TestPermission$")
 		return
 	}
-	st := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
 	st.slides("a.tiff", "b.tiff")
 	if err := os.Chmod(st.path("a.tiff"), 0); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,5 @@
+//go:build turbo
+
+package convert
+
+const codecOnly = true
