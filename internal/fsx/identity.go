@@ -1,4 +1,7 @@
-// Package fsx opens whole files and tells one file's contents from another's.
+// Package fsx is what the project needs of a file system beyond package os: opening
+// regular files without waiting for anything else, the identity of a file, writing files
+// atomically and durably, renaming without overwriting, locks, digests, and errors
+// without file names.
 package fsx
 
 import (
@@ -6,6 +9,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -13,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Identity tells whether a file is still the one that was looked at. Two
+// An Identity tells whether a file is still the one that was inspected. Two
 // equal identities on one host mean the same bytes: nobody can write to a file,
 // or put another in its place, without changing its inode, size, mtime or ctime.
 type Identity struct {
@@ -48,6 +52,38 @@ func Stat(path string) (Identity, error) {
 		}
 		if err != syscall.EINTR {
 			return Identity{}, &os.PathError{Op: "stat", Path: path, Err: err}
+		}
+	}
+}
+
+// IdentifyFile returns the identity of an open file. The error is [ErrNotRegular] for
+// anything that is not a regular file.
+func IdentifyFile(f *os.File) (Identity, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return Identity{}, err
+	}
+	if !st.Mode().IsRegular() {
+		return Identity{}, ErrNotRegular
+	}
+	return Identify(f.Fd())
+}
+
+// StatIn returns the identity of the regular file name in an open directory. Anything
+// else of that name, a symbolic link too, counts as no file: the error is
+// [fs.ErrNotExist].
+func StatIn(dir int, name string) (Identity, error) {
+	var st unix.Stat_t
+	for {
+		err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return Identity{}, err
+		case st.Mode&unix.S_IFMT != unix.S_IFREG:
+			return Identity{}, fs.ErrNotExist
+		default:
+			return identity(&st), nil
 		}
 	}
 }

@@ -74,15 +74,6 @@ func OpenRoot(path string) (*os.Root, error) { return os.OpenRoot(path + "/.") }
 // OpenRootIn is OpenRoot for a folder below another root.
 func OpenRootIn(root *os.Root, path string) (*os.Root, error) { return root.OpenRoot(path + "/.") }
 
-// SyncFolder makes what was done in a folder last.
-func SyncFolder(path string) error {
-	d, err := OpenFolder(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // SyncFile makes the contents of a regular file last.
 func SyncFile(path string) error {
 	f, err := Open(path)
@@ -130,5 +121,18 @@ func Free(path string) (int64, error) {
 	if err := unix.Statfs(path, &st); err != nil {
 		return 0, &fs.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:gosec,unconvert // kinds differ between systems
+	return free(&st), nil
+}
+
+// FreeOn is [Free] for the file system of an open file or directory.
+func FreeOn(f *os.File) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: f.Name(), Err: err}
+	}
+	return free(&st), nil
+}
+
+func free(st *unix.Statfs_t) int64 {
+	return int64(st.Bavail) * int64(st.Bsize) //nolint:gosec,unconvert // kinds differ between systems
 }

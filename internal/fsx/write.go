@@ -1,0 +1,134 @@
+package fsx
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// TempPrefix begins the names of files that are being written. A process that is killed
+// leaves them behind. Scans pass over them, as over all hidden files.
+const TempPrefix = ".ptiffstore-"
+
+// WriteFile writes a file atomically and durably: after a crash it holds either what it
+// held before or data, and once WriteFile has returned it holds data.
+func WriteFile(path string, data []byte, perm fs.FileMode) error {
+	return Create(path, perm, func(f *os.File) error {
+		_, err := f.Write(data)
+		return err
+	})
+}
+
+// Create is [WriteFile] for contents that write writes. A file that is there is
+// replaced.
+func Create(path string, perm fs.FileMode, write func(*os.File) error) error {
+	return create(path, write, perm, func(dir *os.File, temp, name string) error {
+		return unix.Renameat(int(dir.Fd()), temp, int(dir.Fd()), name)
+	})
+}
+
+// CreateNew is [Create] for a file that must not exist. The error is [fs.ErrExist] if it
+// does, whenever it was created.
+func CreateNew(path string, perm fs.FileMode, write func(*os.File) error) error {
+	return create(path, write, perm, func(dir *os.File, temp, name string) error {
+		return RenameNew(dir, temp, dir, name)
+	})
+}
+
+func create(path string, write func(*os.File) error, perm fs.FileMode, rename func(dir *os.File, temp, name string) error) error {
+	dir, err := OpenFolder(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	temp, err := writeTemp(dir, perm, write)
+	if err != nil {
+		return err
+	}
+	if err := rename(dir, temp, filepath.Base(path)); err != nil {
+		return errors.Join(&os.LinkError{Op: "rename", Old: temp, New: path, Err: err}, removeTemp(dir, temp))
+	}
+	return SyncDir(dir)
+}
+
+// WriteFileIn is [WriteFile] for the file name in an open directory. It returns what the
+// file was when it was complete.
+func WriteFileIn(dir *os.File, name string, data []byte, perm fs.FileMode) (fs.FileInfo, error) {
+	return WriteFileVia(dir, dir, name, data, perm)
+}
+
+// WriteFileVia is [WriteFileIn] with the temporary file in another directory of the same
+// file system.
+func WriteFileVia(via, dir *os.File, name string, data []byte, perm fs.FileMode) (fi fs.FileInfo, err error) {
+	temp, err := writeTemp(via, perm, func(f *os.File) error {
+		_, werr := f.Write(data)
+		var serr error
+		fi, serr = f.Stat()
+		return errors.Join(werr, serr)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Renameat(int(via.Fd()), temp, int(dir.Fd()), name); err != nil {
+		return nil, errors.Join(err, removeTemp(via, temp))
+	}
+	return fi, SyncDir(dir)
+}
+
+// writeTemp writes a file with a name of its own into dir, and syncs it.
+func writeTemp(dir *os.File, perm fs.FileMode, write func(*os.File) error) (name string, err error) {
+	name = fmt.Sprintf("%s%016x.part", TempPrefix, rand.Uint64())
+	fd, err := openAt(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, uint32(perm.Perm()))
+	if err != nil {
+		return "", err
+	}
+	f := os.NewFile(uintptr(fd), filepath.Join(dir.Name(), name))
+	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(err, removeTemp(dir, name))
+	}
+	return name, nil
+}
+
+func removeTemp(dir *os.File, name string) error { return unix.Unlinkat(int(dir.Fd()), name, 0) }
+
+// openAt opens a name in a directory, and no symbolic link.
+func openAt(dir *os.File, name string, flags int, perm uint32) (int, error) {
+	for {
+		fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, perm)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// SyncDir makes what was done in an open directory durable. A file system that cannot
+// sync directories is no error.
+func SyncDir(dir *os.File) error {
+	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return nil
+}
+
+// SyncFolder is [SyncDir] for the directory at path.
+func SyncFolder(path string) error {
+	d, err := OpenFolder(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(SyncDir(d), d.Close())
+}
+
+// SyncRoot is [SyncDir] for the directory of a root.
+func SyncRoot(r *os.Root) error {
+	d, err := r.Open(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(SyncDir(d), d.Close())
+}
