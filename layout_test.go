@@ -53,7 +53,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
 	{"internal/tile", "slide internal/fsx", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/strictjson internal/catalog internal/ingest internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
-	{"internal/rendercache", "slide internal/render internal/tile", ""},
+	{"internal/rendercache", "slide internal/fsx internal/render internal/tile", ""},
 	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
 	{"internal/tile/follow", "slide internal/loop internal/catalog internal/tile", ""},

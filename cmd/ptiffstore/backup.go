@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,7 +104,7 @@ func writeBackup(ctx context.Context, cat *catalog.Catalog, dir string, now time
 		return nil, err
 	}
 	var err error
-	if m.Size, m.SHA256, err = digestOf(file); err != nil {
+	if m.SHA256, m.Size, err = fsx.SHA256File(ctx, file); err != nil {
 		return nil, err
 	}
 	b, err := json.MarshalIndent(m, "", "  ")
@@ -217,7 +215,7 @@ func (c *restoreCmd) bring(ctx context.Context, m *manifest, folder string) (str
 	if err := copySynced(fresh, filepath.Join(c.Folder, m.File)); err != nil {
 		return "", err
 	}
-	size, sum, err := digestOf(fresh)
+	sum, size, err := fsx.SHA256File(ctx, fresh)
 	if err != nil {
 		return "", err
 	}
@@ -319,27 +317,9 @@ func readManifest(folder string) (*manifest, error) {
 	return m, nil
 }
 
-func digestOf(path string) (size int64, sum string, err error) {
-	f, err := fsx.Open(path)
-	if err != nil {
-		return 0, "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if size, err = io.Copy(h, f); err != nil {
-		return 0, "", err
-	}
-	return size, hex.EncodeToString(h.Sum(nil)), nil
-}
-
 func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	return fsx.CreateNew(path, 0o600, func(f *os.File) error {
+		_, err := f.Write(b)
 		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return fsx.SyncFolder(filepath.Dir(path))
+	})
 }

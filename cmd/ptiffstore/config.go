@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/slideatlas/ptiffstore/internal/config"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 type configCmd struct {
@@ -182,7 +183,7 @@ func checkRoots(file *config.File, s *config.Store) config.Findings {
 			}
 			f.What, f.Mend = "names "+path+", which is not there, nor is the folder that it would be made in", "Mount or make that one"
 		case err != nil:
-			f.What, f.Mend = "names "+path+", which can't be looked at: "+bareError(err), "Mount or make it, or write another"
+			f.What, f.Mend = "names "+path+", which can't be looked at: "+fsx.WithoutPath(err).Error(), "Mount or make it, or write another"
 		case !info.IsDir():
 			f.What, f.Mend = "names "+path+", which is no folder", "Write the folder that the slides are in"
 		default:

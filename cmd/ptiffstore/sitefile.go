@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/slideatlas/ptiffstore/internal/config"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // The modes of which a site's file can say how they run.
@@ -246,19 +247,11 @@ func missingFiles(f *config.File, keys []key, mode string) config.Findings {
 		for _, p := range paths {
 			if _, err := os.Stat(p); err != nil {
 				list = append(list, config.Finding{
-					File: f.Path, Line: v.Line, Key: v.Key, What: "names " + p + ", which can't be looked at: " + bareError(err),
+					File: f.Path, Line: v.Line, Key: v.Key, What: "names " + p + ", which can't be looked at: " + fsx.WithoutPath(err).Error(),
 					Mend: "Put it there, or write where it is",
 				})
 			}
 		}
 	}
 	return list
-}
-
-// bareError is what is wrong with a file, without the path.
-func bareError(err error) string {
-	if e, ok := errors.AsType[*os.PathError](err); ok {
-		err = e.Err
-	}
-	return err.Error()
 }

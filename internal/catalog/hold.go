@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
@@ -20,7 +19,7 @@ type Hold struct{ dir *os.File }
 // Share takes part in the lock on dir until [Hold.Release]. The error is [ErrInUse]
 // while a restore goes on.
 func Share(dir string) (*Hold, error) {
-	h, err := lockDirectory(dir, syscall.LOCK_SH)
+	h, err := lockDirectory(dir, fsx.TryShare)
 	if errors.Is(err, ErrInUse) {
 		err = fmt.Errorf("%w: a backup is being restored in %s: try again when that has ended", ErrInUse, dir)
 	}
@@ -29,23 +28,17 @@ func Share(dir string) (*Hold, error) {
 
 // Seize takes the lock on dir for this process alone. The error is [ErrInUse] if
 // another process has a catalog in dir open.
-func Seize(dir string) (*Hold, error) { return lockDirectory(dir, syscall.LOCK_EX) }
+func Seize(dir string) (*Hold, error) { return lockDirectory(dir, fsx.TryLock) }
 
 // lockDirectory locks the directory itself, so that no file is created in it. A
 // directory that does not exist, or a file system without such locks, is no error:
 // who opens a database there finds out what matters.
-func lockDirectory(dir string, how int) (*Hold, error) {
+func lockDirectory(dir string, lock func(*os.File) bool) (*Hold, error) {
 	f, err := fsx.OpenFolder(dir)
 	if err != nil {
 		return new(Hold), nil
 	}
-	for {
-		err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	if !lock(f) {
 		return nil, errors.Join(ErrInUse, f.Close())
 	}
 	return &Hold{f}, nil

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
@@ -140,26 +139,18 @@ func File(ctx context.Context, in, out string, o Options) (Result, error) {
 func Needed(ctx context.Context, path string) (needed bool, why string) {
 	f, fi, err := openRegular(path)
 	if err != nil {
-		return false, reason(err)
+		return false, fsx.WithoutPath(err).Error()
 	}
 	defer f.Close()
 	src, err := openPicture(ctx, f, fi.Size())
 	if err != nil {
-		return false, reason(err)
+		return false, fsx.WithoutPath(err).Error()
 	}
 	defer src.Close()
 	if src.Tiled && src.Width <= tileSide && src.Height <= tileSide {
 		return false, ErrPyramid.Error()
 	}
 	return true, fmt.Sprintf("a %s of %d×%d pixels in one level", src.Kind, src.Width, src.Height)
-}
-
-// reason is what is wrong, without the file's name.
-func reason(err error) string {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		err = e.Err
-	}
-	return err.Error()
 }
 
 // openRegular opens the file at path.
@@ -179,46 +170,18 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 // replace has a new file written beside path, and when all of it is on disk gives
 // it that name. Only if force is set a file that is there makes room for it.
 func replace(path string, force bool, write func(*os.File) error) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".ptiffstore-*.part")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := give(f.Name(), path, force); err != nil {
-		return err
-	}
-	return fsx.SyncFolder(dir)
-}
-
-// give renames a file. A link is what fails if there is one of that name, however
-// late it came; file systems without links are asked before.
-func give(from, to string, force bool) error {
+	create := fsx.CreateNew
 	if force {
-		return os.Rename(from, to)
+		create = fsx.Create
 	}
-	err := os.Link(from, to)
-	if err == nil {
-		return nil
-	}
-	if _, there := os.Lstat(to); there == nil {
-		return ErrExists
-	}
+	err := create(path, 0o600, func(f *os.File) error {
+		if err := write(f); err != nil {
+			return err
+		}
+		return f.Chmod(0o644)
+	})
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
 	}
-	return os.Rename(from, to)
+	return err
 }

@@ -65,7 +65,7 @@ func (e *examination) compare(ctx context.Context, n *notes, b backup) {
 	fi, err := os.Stat(path)
 	switch {
 	case err != nil:
-		n.wrong(again, "the database of the last one can't be looked at: %s: %v", path, bare(err))
+		n.wrong(again, "the database of the last one can't be looked at: %s: %v", path, fsx.WithoutPath(err))
 		return
 	case !fi.Mode().IsRegular() || fi.Size() != b.Size:
 		n.wrong(again, "the last one is damaged: %s has %d bytes, and was written with %d", path, fi.Size(), b.Size)

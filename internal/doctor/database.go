@@ -12,6 +12,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
@@ -85,7 +86,7 @@ func databaseFile(n *notes, path string) bool {
 		n.wrong("ptiffstore serve FOLDER makes it; if there was one, bring it back: ptiffstore restore BACKUP", "%s is not there", path)
 		return false
 	case err != nil:
-		n.wrong(runAs(filepath.Dir(path)), "%s can't be looked at: %v", path, bare(err))
+		n.wrong(runAs(filepath.Dir(path)), "%s can't be looked at: %v", path, fsx.WithoutPath(err))
 		return false
 	}
 	if kind, is := remote(path); is {

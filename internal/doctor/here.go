@@ -58,7 +58,7 @@ func (e *examination) data(_ context.Context, n *notes) {
 		n.wrong("say --data DIR if it is elsewhere; ptiffstore serve FOLDER makes it", "%s is not there", e.Data)
 		return
 	case err != nil:
-		n.wrong(runAs(e.Data), "%s can't be looked at: %v", e.Data, bare(err))
+		n.wrong(runAs(e.Data), "%s can't be looked at: %v", e.Data, fsx.WithoutPath(err))
 		return
 	case !st.IsDir():
 		n.wrong("say --data DIR", "%s is no folder", e.Data)
@@ -228,7 +228,7 @@ func secret(n *notes, path string) {
 	st, err := os.Stat(path)
 	switch {
 	case err != nil:
-		n.wrong("make it readable for the user that runs the site", "%s can't be read: %v", path, bare(err))
+		n.wrong("make it readable for the user that runs the site", "%s can't be read: %v", path, fsx.WithoutPath(err))
 	case access(path, unix.R_OK) != nil:
 		n.wrong("make it readable for the user that runs the site", "%s can't be read by user %d", path, os.Geteuid())
 	case st.Mode().Perm()&stranger != 0:
@@ -293,14 +293,6 @@ func sizeOf(dir string) (sum int64) {
 func remote(path string) (string, bool) {
 	f, err := ingest.FileSystemOf(path)
 	return f.Kind, err == nil && !f.Local
-}
-
-// bare is an error without the path, which is said beside it.
-func bare(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	return err
 }
 
 func bytes(n int64) string {

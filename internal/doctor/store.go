@@ -103,7 +103,7 @@ func root(n *notes, s *catalog.Store) bool {
 		n.wrong("let that user enter the folders above", "its folder %s can't be reached by user %d", s.Root, os.Geteuid())
 		return false
 	case err != nil:
-		n.wrong("see its disk", "its folder %s: %v", s.Root, bare(err))
+		n.wrong("see its disk", "its folder %s: %v", s.Root, fsx.WithoutPath(err))
 		return false
 	}
 	if err := access(s.Root, unix.R_OK|unix.X_OK); err != nil {
@@ -227,7 +227,7 @@ func files(ctx context.Context, n *notes, s *catalog.Store) {
 	case err != nil && ctx.Err() != nil:
 		n.unknown("give it more time: --limit 5m", "%s and %s were looked at when the time was over", count(c.Files, "file", "files"), count(c.Folders, "folder", "folders"))
 	case err != nil:
-		n.wrong("see its disk", "its folder can't be gone through: %v", bare(err))
+		n.wrong("see its disk", "its folder can't be gone through: %v", fsx.WithoutPath(err))
 	default:
 		n.ok("%s in %s, all readable", count(c.Files, "file", "files"), count(c.Folders, "folder", "folders"))
 	}

@@ -36,7 +36,15 @@ func Create(path string, perm fs.FileMode, write func(*os.File) error) error {
 // does, whenever it was created.
 func CreateNew(path string, perm fs.FileMode, write func(*os.File) error) error {
 	return create(path, write, perm, func(dir *os.File, temp, name string) error {
-		return RenameNew(dir, temp, dir, name)
+		err := RenameNew(dir, temp, dir, name)
+		if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOSYS) {
+			return err
+		}
+		// The file system has no links either, as exFAT: all that is left is to look first.
+		if err := unix.Fstatat(int(dir.Fd()), name, new(unix.Stat_t), unix.AT_SYMLINK_NOFOLLOW); err == nil {
+			return fs.ErrExist
+		}
+		return unix.Renameat(int(dir.Fd()), temp, int(dir.Fd()), name)
 	})
 }
 
@@ -88,7 +96,10 @@ func writeTemp(dir *os.File, perm fs.FileMode, write func(*os.File) error) (name
 		return "", err
 	}
 	f := os.NewFile(uintptr(fd), filepath.Join(dir.Name(), name))
-	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
+	if err = write(f); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return "", errors.Join(err, removeTemp(dir, name))
 	}
 	return name, nil

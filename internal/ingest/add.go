@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // AddStore puts a store into the catalog. The folders of a managed store are made,
@@ -35,7 +36,7 @@ func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalo
 			s.Incoming = incomingOf(&s)
 		}
 		if err := os.MkdirAll(s.Incoming, 0o777); err != nil {
-			return nil, fmt.Errorf("ingest: the incoming folder cannot be made: %w", bare(err))
+			return nil, fmt.Errorf("ingest: the incoming folder cannot be made: %w", fsx.WithoutPath(err))
 		}
 	}
 	put, err := c.PutStore(ctx, s)

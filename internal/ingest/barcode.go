@@ -7,6 +7,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/barcode"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/slide"
 )
@@ -134,7 +135,7 @@ func (l *Labels) Read(ctx context.Context, id string) error {
 	case err != nil && ctx.Err() != nil:
 		return err
 	case err != nil && !errors.Is(err, barcode.ErrNotFound):
-		l.s.log().Info("label cannot be read", "image", id, "err", cause(err))
+		l.s.log().Info("label cannot be read", "image", id, "err", fsx.WithoutPath(err))
 	}
 	return l.record(ctx, im, text)
 }
@@ -168,7 +169,7 @@ func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (strin
 		return "", errReplaced
 	}
 	defer f.Close()
-	if id, err := identify(f); err != nil || !id.Same(im.Identity) {
+	if id, err := fsx.IdentifyFile(f); err != nil || !id.Same(im.Identity) {
 		return "", errReplaced
 	}
 	s, err := slide.Open(f, im.Identity.Size)
@@ -179,7 +180,7 @@ func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (strin
 	if err != nil {
 		return "", err
 	}
-	if id, err := identify(f); err != nil || !id.Same(im.Identity) {
+	if id, err := fsx.IdentifyFile(f); err != nil || !id.Same(im.Identity) {
 		return "", errReplaced
 	}
 	img, err := render.Picture(ctx, pic)

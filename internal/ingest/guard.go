@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // minMissing is how many slides may always go missing at once.
@@ -57,7 +58,7 @@ func (p *pass) missOne(ctx context.Context, path string) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if _, err := p.stat(other); isGone(err) && e.counts() {
+		if _, err := p.stat(other); fsx.IsGone(err) && e.counts() {
 			gone++
 		}
 	}

@@ -60,7 +60,7 @@ func Look(ctx context.Context, root *os.Root, path string) Finding {
 		return unreadable(err)
 	}
 	defer f.Close()
-	before, err := identify(f)
+	before, err := fsx.IdentifyFile(f)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -69,7 +69,7 @@ func Look(ctx context.Context, root *os.Root, path string) Finding {
 	if found.Kind == Unreadable || found.Kind == Hindered {
 		return found
 	}
-	after, err := identify(f)
+	after, err := fsx.IdentifyFile(f)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -77,18 +77,6 @@ func Look(ctx context.Context, root *os.Root, path string) Finding {
 		return Finding{Kind: Changing, Reason: "it was written to while it was looked at", Identity: after}
 	}
 	return found
-}
-
-// identify returns the identity of an open file, which must be a regular one.
-func identify(f *os.File) (fsx.Identity, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return fsx.Identity{}, err
-	}
-	if !st.Mode().IsRegular() {
-		return fsx.Identity{}, fs.ErrNotExist // replaced by a folder or a device since it was listed
-	}
-	return fsx.Identify(f.Fd())
 }
 
 // examine reads the structure of a file of size bytes.
@@ -142,18 +130,9 @@ func unreadable(err error) Finding {
 	case errors.Is(err, syscall.EIO):
 		words = "its storage reports a read error: check the disk"
 	default:
-		words = "it could not be read: " + cause(err)
+		words = "it could not be read: " + fsx.WithoutPath(err).Error()
 	}
 	return Finding{Kind: Unreadable, Reason: words}
-}
-
-// cause is the message of err without the path that it happened at.
-func cause(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err.Error()
-	}
-	return err.Error()
 }
 
 var errCostly = fmt.Errorf("more than %d MB would have to be read to tell whether it is whole", lookBytes>>20)

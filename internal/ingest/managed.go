@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
@@ -80,11 +78,6 @@ func statOf(st *catalog.Store, path string) (fsx.Identity, error) {
 	return s.stat()
 }
 
-// isGone reports errors that say that there is no such file.
-func isGone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
-}
-
 // slidePath is the path of the slide with a digest.
 func slidePath(digest string) string { return slides + digest[:2] + "/" + digest + ".tiff" }
 
@@ -115,7 +108,7 @@ func Prepare(ctx context.Context, st *catalog.Store) error {
 		return err
 	}
 	if err := os.MkdirAll(st.Root, 0o755); err != nil {
-		return fmt.Errorf("ingest: the store's folder cannot be made: %w", bare(err))
+		return fmt.Errorf("ingest: the store's folder cannot be made: %w", fsx.WithoutPath(err))
 	}
 	switch id, err := Marked(st.Root); {
 	case err != nil:
@@ -132,11 +125,11 @@ func Prepare(ctx context.Context, st *catalog.Store) error {
 	}
 	// The marker comes first: a folder that holds others and no marker is refused.
 	if err := mark(st.Root, st.ID); err != nil {
-		return fmt.Errorf("ingest: the store's folder cannot be marked: %w", bare(err))
+		return fmt.Errorf("ingest: the store's folder cannot be marked: %w", fsx.WithoutPath(err))
 	}
 	for _, dir := range []string{staging, slides, quarantine, trash} {
 		if err := os.MkdirAll(filepath.Join(st.Root, dir), 0o755); err != nil {
-			return fmt.Errorf("ingest: the folder %s cannot be made: %w", dir, bare(err))
+			return fmt.Errorf("ingest: the folder %s cannot be made: %w", dir, fsx.WithoutPath(err))
 		}
 	}
 	return prepareIncoming(in, st.ID)
@@ -145,7 +138,7 @@ func Prepare(ctx context.Context, st *catalog.Store) error {
 // prepareIncoming makes and marks the incoming folder.
 func prepareIncoming(dir, store string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("ingest: the incoming folder cannot be made: %w", bare(err))
+		return fmt.Errorf("ingest: the incoming folder cannot be made: %w", fsx.WithoutPath(err))
 	}
 	switch id, err := Marked(dir); {
 	case err != nil:
@@ -154,7 +147,7 @@ func prepareIncoming(dir, store string) error {
 		return fmt.Errorf("%w (the incoming folder)", ErrOtherStore)
 	}
 	if err := mark(dir, store); err != nil {
-		return fmt.Errorf("ingest: the incoming folder cannot be marked: %w", bare(err))
+		return fmt.Errorf("ingest: the incoming folder cannot be marked: %w", fsx.WithoutPath(err))
 	}
 	return nil
 }
@@ -183,7 +176,7 @@ func within(p, dir string) bool {
 func empty(root, in string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil {
-		return fmt.Errorf("ingest: the store's folder cannot be read: %w", bare(err))
+		return fmt.Errorf("ingest: the store's folder cannot be read: %w", fsx.WithoutPath(err))
 	}
 	for _, e := range entries {
 		if e.Name() != "lost+found" && !within(filepath.Clean(in), filepath.Join(root, e.Name())) {
@@ -205,7 +198,7 @@ func Marked(root string) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("ingest: the file %s cannot be read: %w", markerName, bare(err))
+		return "", fmt.Errorf("ingest: the file %s cannot be read: %w", markerName, fsx.WithoutPath(err))
 	}
 	id := strings.TrimSpace(string(b))
 	if id == "" {
@@ -225,25 +218,8 @@ func mark(dir, store string) error {
 		return err
 	}
 	defer s.close()
-	return writeWhole(s, s, []byte(store+"\n"))
-}
-
-// writeWhole writes a file that is there in whole or as it was before. It is
-// written under another name in the folder of via.
-func writeWhole(to, via spot, data []byte) error {
-	tmp := spot{via.dir, "." + to.name + ".tmp"}
-	f, err := tmp.openFile(unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644)
-	if err != nil {
-		return full(err)
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(full(err), tmp.remove())
-	}
-	if err := unix.Renameat(tmp.fd(), tmp.name, to.fd(), to.name); err != nil {
-		return err
-	}
-	return syncFolders(to)
+	_, err = fsx.WriteFileIn(s.dir, s.name, []byte(store+"\n"), 0o644)
+	return full(err)
 }
 
 // marked makes sure that the root is that of the store.

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/test/catalogtest"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
@@ -823,7 +824,7 @@ func TestImportReplaced(t *testing.T) {
 		{"a link now", func(h *house, at string) { os.Remove(at); os.Symlink(h.outside("x", pyramid{}.bytes()), at) }, ErrReplaced},
 		{"somebody works on it", func(h *house, at string) {
 			f, err := os.Open(at)
-			if err != nil || !claim(f) {
+			if err != nil || !fsx.TryLock(f) {
 				h.t.Fatal(err)
 			}
 			h.t.Cleanup(func() { f.Close() })

@@ -151,16 +151,16 @@ func (m *move) open() (err error) {
 	if m.src, err = spotOf(m.st, m.im.Path); err == nil {
 		m.f, err = m.src.open()
 	}
-	if isGone(err) {
+	if fsx.IsGone(err) {
 		return ErrReplaced
 	}
 	if err != nil {
 		return trouble(m.im.ID, "opening the file", err)
 	}
-	if !claim(m.f) {
+	if !fsx.TryLock(m.f) {
 		return ErrBusy
 	}
-	if m.id, err = identify(m.f); err != nil || !m.id.Same(m.im.Identity) {
+	if m.id, err = fsx.IdentifyFile(m.f); err != nil || !m.id.Same(m.im.Identity) {
 		return ErrReplaced
 	}
 	return nil
@@ -168,7 +168,7 @@ func (m *move) open() (err error) {
 
 // same makes sure that the file is still as it was, and still at its place.
 func (m *move) same() error {
-	id, err := identify(m.f)
+	id, err := fsx.IdentifyFile(m.f)
 	if err != nil || id != m.id {
 		return ErrReplaced
 	}
@@ -231,7 +231,7 @@ func (m *move) ours() bool {
 // its last change. It is called with the folder's lock: until the catalog knows,
 // tiles of the image are answered with 503.
 func (m *move) renamed(ctx context.Context, to string) error {
-	now, err := identify(m.f)
+	now, err := fsx.IdentifyFile(m.f)
 	if err != nil {
 		return trouble(m.im.ID, "looking at the file", err)
 	}
@@ -250,7 +250,7 @@ func (m *move) renamed(ctx context.Context, to string) error {
 // read reads the file for its digest, and copies it if it has to be copied.
 func (m *move) read(ctx context.Context) (err error) {
 	if strings.HasPrefix(m.im.Path, staging) {
-		m.digest, err = hashFile(ctx, m.f, m.id.Size, nil, m.progress)
+		m.digest, err = fsx.SHA256(ctx, m.f, m.id.Size, m.progress)
 	} else {
 		if m.part, err = spotOf(m.st, staging+m.im.ID+".part"); err != nil {
 			return trouble(m.im.ID, "staging", err)
@@ -285,7 +285,7 @@ func (m *move) settle(ctx context.Context) (Imported, error) {
 	first, err := m.c.ImageByPath(ctx, m.st.ID, at)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
-		if _, err := statOf(m.st, at); !isGone(err) {
+		if _, err := statOf(m.st, at); !fsx.IsGone(err) {
 			return done, m.adopt(ctx, at) // nobody's so far
 		}
 		return done, m.place(ctx, at, m.im)
@@ -306,11 +306,8 @@ func (m *move) lock(at string) (spot, error) {
 	if err != nil {
 		return s, full(err)
 	}
-	for {
-		if err := unix.Flock(s.fd(), unix.LOCK_EX); err != unix.EINTR {
-			return s, nil //nolint:nilerr // not every file system has locks: then the catalog decides
-		}
-	}
+	fsx.Lock(s.dir) // not every file system has locks: then the catalog decides
+	return s, nil
 }
 
 // adopt records a file below slides/ that the catalog does not know. The error is
@@ -438,7 +435,7 @@ func (m *move) placeCopy(ctx context.Context, to spot, at string, whose *catalog
 	if whose.ID != m.im.ID {
 		return m.heal(ctx, whose, at, m.copied)
 	}
-	now, err := identify(m.copied)
+	now, err := fsx.IdentifyFile(m.copied)
 	if err != nil {
 		return trouble(m.im.ID, "looking at the copy", err)
 	}
@@ -514,22 +511,22 @@ func (m *move) proved(ctx context.Context, at string) (bool, error) {
 	}
 	defer s.close()
 	f, err := s.open()
-	if isGone(err) {
+	if fsx.IsGone(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, trouble(m.im.ID, "opening the slide of the same bytes", err)
 	}
 	defer f.Close()
-	before, err := identify(f)
+	before, err := fsx.IdentifyFile(f)
 	if err != nil {
 		return false, nil //nolint:nilerr // no regular file
 	}
-	digest, err := hashFile(ctx, f, before.Size, nil, m.progress)
+	digest, err := fsx.SHA256(ctx, f, before.Size, m.progress)
 	if err != nil {
 		return false, trouble(m.im.ID, "reading the slide of the same bytes", err)
 	}
-	after, err := identify(f)
+	after, err := fsx.IdentifyFile(f)
 	if err != nil || after != before {
 		return false, trouble(m.im.ID, "reading the slide of the same bytes", ErrReplaced)
 	}
@@ -548,7 +545,7 @@ func (m *move) clear(at, image string) error {
 		return trouble(image, "trash", err)
 	}
 	defer to.close()
-	if err := from.moveTo(to); err != nil && !isGone(err) {
+	if err := from.moveTo(to); err != nil && !fsx.IsGone(err) {
 		return trouble(image, "putting a damaged slide into the trash", err)
 	}
 	return trouble(image, "trash", syncFolders(to, from))
@@ -558,7 +555,7 @@ func (m *move) clear(at, image string) error {
 // the one that it came as.
 func (m *move) heal(ctx context.Context, first *catalog.Image, at string, f *os.File) error {
 	ctx = context.WithoutCancel(ctx)
-	id, err := identify(f)
+	id, err := fsx.IdentifyFile(f)
 	if err != nil {
 		return trouble(first.ID, "looking at the file", err)
 	}

@@ -166,7 +166,7 @@ func (p *pass) lost() []string {
 		if strings.HasPrefix(path, incoming) || strings.HasPrefix(path, slides) || !e.counts() {
 			continue
 		}
-		if _, err := p.stat(path); isGone(err) && !p.taken[path] {
+		if _, err := p.stat(path); fsx.IsGone(err) && !p.taken[path] {
 			list = append(list, path)
 		}
 	}
@@ -186,11 +186,11 @@ func (p *pass) examine(ctx context.Context, f found) Finding {
 		return unreadable(err)
 	}
 	defer file.Close()
-	digest, err := hashFile(ctx, file, l.Identity.Size, nil, nil)
+	digest, err := fsx.SHA256(ctx, file, l.Identity.Size, nil)
 	if err != nil {
 		return unreadable(err)
 	}
-	if id, err := identify(file); err != nil || id != l.Identity {
+	if id, err := fsx.IdentifyFile(file); err != nil || id != l.Identity {
 		return Finding{Kind: Changing, Reason: "it was written to while it was read", Identity: id}
 	}
 	if digest != digestIn(f.path) {
@@ -248,7 +248,7 @@ func (p *pass) reunited(ctx context.Context, im *catalog.Image, digest string) (
 		return false, nil
 	}
 	id, err := p.stat(im.Path)
-	if !isGone(err) {
+	if !fsx.IsGone(err) {
 		if err != nil || im.Digest == nil || !strings.HasPrefix(im.Path, incoming) || !id.Same(im.Identity) {
 			return false, nil
 		}
@@ -273,7 +273,7 @@ func (p *pass) unlink(path string, id fsx.Identity) error { return unlinkSame(p.
 
 func unlinkSame(st *catalog.Store, path string, id fsx.Identity) error {
 	s, err := spotOf(st, path)
-	if isGone(err) {
+	if fsx.IsGone(err) {
 		return nil
 	}
 	if err != nil {
@@ -565,7 +565,7 @@ func (p *pass) moved(ctx context.Context, im *catalog.Image, at string, now fsx.
 	}
 	there, err := p.stat(im.Path)
 	switch {
-	case isGone(err):
+	case fsx.IsGone(err):
 	case err == nil && strings.HasPrefix(im.Path, incoming) && there.Same(im.Identity) && now.Size == there.Size && now.MTime == there.MTime:
 		if p.o.DryRun {
 			return nil
@@ -662,7 +662,7 @@ func (p *pass) sweep(at string) {
 	defer f.Close()
 	switch {
 	case isPart && !hidden || strings.HasPrefix(path.Base(at), partPrefix):
-		if !claim(f) {
+		if !fsx.TryLock(f) {
 			return
 		}
 	case isSide && !hidden:
@@ -682,7 +682,7 @@ func (p *pass) sweep(at string) {
 // working reports whether an import that has written its sidecar to staging goes on, or
 // has its file there.
 func (p *pass) working(id string) bool {
-	if _, err := p.stat(staging + id + ".tiff"); !isGone(err) {
+	if _, err := p.stat(staging + id + ".tiff"); !fsx.IsGone(err) {
 		return true
 	}
 	at, ok := p.s.mirror.place(id)
@@ -691,7 +691,7 @@ func (p *pass) working(id string) bool {
 	}
 	s, err := spotOf(p.store, at.path)
 	if err != nil {
-		return !isGone(err)
+		return !fsx.IsGone(err)
 	}
 	defer s.close()
 	f, err := s.open()
@@ -699,5 +699,5 @@ func (p *pass) working(id string) bool {
 		return false
 	}
 	defer f.Close()
-	return !claim(f)
+	return !fsx.TryLock(f)
 }

@@ -83,8 +83,8 @@ func (s *Syncer) carry(ctx context.Context, st *catalog.Store, im *catalog.Image
 		return fsx.Identity{}, gone(im.ID, err)
 	}
 	defer f.Close()
-	id, err := identify(f)
-	if err != nil || !claim(f) || id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
+	id, err := fsx.IdentifyFile(f)
+	if err != nil || !fsx.TryLock(f) || id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
 		return fsx.Identity{}, ErrBusy
 	}
 	to, err := newSpotOf(st, at)
@@ -115,7 +115,7 @@ func (s *Syncer) carry(ctx context.Context, st *catalog.Store, im *catalog.Image
 
 // gone is [fs.ErrNotExist] for a file that is not where it should be.
 func gone(image string, err error) error {
-	if isGone(err) {
+	if fsx.IsGone(err) {
 		err = fs.ErrNotExist
 	}
 	return trouble(image, "opening the file", err)
@@ -244,11 +244,11 @@ func (s *Syncer) lookAnew(ctx context.Context, st *catalog.Store, path string) e
 		p = kept
 	}
 	id, err := p.stat(path)
-	if isGone(err) {
+	if fsx.IsGone(err) {
 		return p.missOne(ctx, path)
 	}
 	if err != nil {
-		return fmt.Errorf("ingest: the file cannot be looked at: %w", bare(err))
+		return fmt.Errorf("ingest: the file cannot be looked at: %w", fsx.WithoutPath(err))
 	}
 	return p.look(ctx, []found{{path, id, p.prefix == slides}})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
@@ -98,7 +99,8 @@ func writeSidecar(st *catalog.Store, path string, c *sidecar) error {
 		return err
 	}
 	defer via.close()
-	return writeWhole(to, via, append(data, '\n'))
+	_, err = fsx.WriteFileVia(via.dir, to.dir, to.name, append(data, '\n'), 0o644)
+	return full(err)
 }
 
 // readSidecar reads the sidecar of the file at path. The error is

@@ -2,11 +2,8 @@ package ingest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -70,11 +67,7 @@ func (s spot) close() {
 // stat returns the identity of the regular file at the spot. Anything else there
 // counts as no file.
 func (s spot) stat() (fsx.Identity, error) {
-	id, err := statAt(s.fd(), s.name)
-	if err == nil && id == (fsx.Identity{}) {
-		err = fs.ErrNotExist
-	}
-	return id, err
+	return fsx.StatIn(s.fd(), s.name)
 }
 
 // open opens the regular file at the spot for reading. Anything else there counts as no
@@ -84,7 +77,7 @@ func (s spot) open() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := identify(f); err != nil {
+	if _, err := fsx.IdentifyFile(f); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -116,75 +109,25 @@ func (s spot) remove() error {
 // moveTo renames the file at s to an unused name; the error may be [fs.ErrExist], or
 // [unix.EXDEV] if that is on another file system.
 func (s spot) moveTo(to spot) error {
-	err := renameNew(s.fd(), s.name, to.fd(), to.name)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
-		return s.linkTo(to)
-	}
-	return err
-}
-
-// linkTo is moveTo where the file system can't see to it that the name is unused,
-// as with NFS: a link can.
-func (s spot) linkTo(to spot) error {
-	if err := unix.Linkat(s.fd(), s.name, to.fd(), to.name, 0); err != nil {
-		return err
-	}
-	return unix.Unlinkat(s.fd(), s.name, 0)
+	return fsx.RenameNew(s.dir, s.name, to.dir, to.name)
 }
 
 // syncFolders makes what was done at spots last.
 func syncFolders(spots ...spot) error {
 	for _, s := range spots {
-		if err := s.dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // of file systems that can't
+		if err := fsx.SyncDir(s.dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// claim keeps others from working on an open file until it is closed, or reports
-// that somebody else does. It ends with the process, too. Where the file system
-// knows no locks, only leases keep others off.
-func claim(f *os.File) bool {
-	return !errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
-}
-
 // A meterFunc is told how much of a file has been read, in bytes.
 type meterFunc func(done, total int64)
 
-// copyBuffer is how much is read at a time.
-const copyBuffer = 1 << 20
-
-// hashFile returns the SHA-256 of an open file of size bytes in hexadecimal, and
-// copies what it reads to w, if that is not nil.
-func hashFile(ctx context.Context, f io.ReaderAt, size int64, w io.Writer, progress meterFunc) (string, error) {
-	h := sha256.New()
-	buf := make([]byte, copyBuffer)
-	for off := int64(0); off < size; {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-off)], off)
-		if n == 0 && err != nil {
-			return "", err
-		}
-		h.Write(buf[:n])
-		if w != nil {
-			if _, err := w.Write(buf[:n]); err != nil {
-				return "", full(err)
-			}
-		}
-		off += int64(n)
-		if progress != nil {
-			progress(off, size)
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // full turns the errors of a full disk into [ErrFull].
 func full(err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if fsx.IsFull(err) {
 		return ErrFull
 	}
 	return err
@@ -207,11 +150,11 @@ func copyTo(ctx context.Context, to spot, from *os.File, id fsx.Identity, progre
 			err = errors.Join(err, to.remove())
 		}
 	}()
-	if !claim(f) {
+	if !fsx.TryLock(f) {
 		return nil, "", ErrBusy
 	}
-	if digest, err = hashFile(ctx, from, id.Size, f, progress); err != nil {
-		return nil, "", err
+	if digest, err = fsx.CopySHA256(ctx, f, from, id.Size, progress); err != nil {
+		return nil, "", full(err)
 	}
 	ts := unix.NsecToTimespec(id.MTime)
 	if err := unix.UtimesNanoAt(to.fd(), to.name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -220,25 +163,9 @@ func copyTo(ctx context.Context, to spot, from *os.File, id fsx.Identity, progre
 	return f, digest, full(f.Sync())
 }
 
-// bare is an error without the paths that it happened at.
-func bare(err error) error {
-	var path *fs.PathError
-	var link *os.LinkError
-	var call *os.SyscallError
-	switch {
-	case errors.As(err, &path):
-		return bare(path.Err)
-	case errors.As(err, &link):
-		return bare(link.Err)
-	case errors.As(err, &call):
-		return bare(call.Err)
-	}
-	return err
-}
-
 // trouble is an error at the file of an image, in words that hold no name.
 func trouble(image, what string, err error) error {
-	err = bare(err)
+	err = fsx.WithoutPath(err)
 	switch {
 	case err == nil:
 		return nil

@@ -248,7 +248,7 @@ func (p *pass) missSome(ctx context.Context, paths []string) error {
 	now := p.s.now().UTC()
 	var list []*catalog.Image
 	for _, path := range paths {
-		if _, err := p.stat(path); !isGone(err) {
+		if _, err := p.stat(path); !fsx.IsGone(err) {
 			continue // it came back, or nothing can be said
 		}
 		delete(p.sightings, path)
@@ -283,11 +283,7 @@ func (p *pass) missSome(ctx context.Context, paths []string) error {
 // stat returns the identity of the file at path. Anything that is not a regular
 // file counts as no file.
 func (p *pass) stat(path string) (fsx.Identity, error) {
-	id, err := statAt(unix.AT_FDCWD, p.store.File(path))
-	if err == nil && id == (fsx.Identity{}) {
-		err = fs.ErrNotExist
-	}
-	return id, err
+	return fsx.StatIn(unix.AT_FDCWD, p.store.File(path))
 }
 
 // finish records the pass in the store. Of those that nobody asked for and that had

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // settled makes a site whose files of these names are available.
@@ -59,7 +60,7 @@ func TestSyncAdds(t *testing.T) {
 	}
 	st.want(map[string]catalog.State{"a.tiff": catalog.Available, "b/c/d.TIF": catalog.Available})
 	im := st.image("b/c/d.TIF")
-	id, err := statAt(-100, st.path("b/c/d.TIF"))
+	id, err := fsx.StatIn(-100, st.path("b/c/d.TIF"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // touchMost is how many files are looked at before what is heard next. More than
@@ -98,7 +99,7 @@ func (p *pass) nudged(ctx context.Context, path string) (hurry, error) {
 	e, ok := p.s.mirror.file(p.store.ID, path)
 	id, err := p.stat(path)
 	switch {
-	case isGone(err) && ok && e.state != catalog.Missing:
+	case fsx.IsGone(err) && ok && e.state != catalog.Missing:
 		return p.hurry(), nil
 	case err != nil || !ok || !strings.HasPrefix(path, slides) || e.id.Same(id):
 		return noHurry, nil //nolint:nilerr // a pass will see

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // DefaultKeepTrash is how long files stay in the trash of a managed store.
@@ -55,7 +56,7 @@ func (s *Syncer) discard(ctx context.Context, st *catalog.Store, image string) e
 		now, err = s.carry(ctx, st, im, at, movedFrom(im))
 	}
 	switch {
-	case isGone(err):
+	case fsx.IsGone(err):
 		now = im.Identity // its place is free for another
 	case err != nil:
 		return err
@@ -89,7 +90,7 @@ func (s *Syncer) Restore(ctx context.Context, image string) error {
 	defer release()
 	side, err := readSidecar(st, im.Path)
 	if err != nil {
-		return trouble(im.ID, "reading its sidecar in the trash", bare(err))
+		return trouble(im.ID, "reading its sidecar in the trash", fsx.WithoutPath(err))
 	}
 	home := string(side.From)
 	if !isHome(home) {
@@ -164,7 +165,7 @@ func (p *pass) emptyTrash(ctx context.Context) (removed int, err error) {
 		// The sidecar goes last, so that what is broken off here is ended later.
 		base, isTIFF := strings.CutSuffix(name, ".tiff")
 		if base, ok := strings.CutSuffix(name, ".json"); ok {
-			if _, err := p.stat(trash + base + ".tiff"); !isGone(err) {
+			if _, err := p.stat(trash + base + ".tiff"); !fsx.IsGone(err) {
 				continue
 			}
 			rest = strings.TrimSuffix(rest, ".json")

@@ -83,11 +83,10 @@ func (w *walker) walk(ctx context.Context, dir string) error {
 func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) error {
 	f := os.NewFile(uintptr(fd), filepath.Join(w.root, dir)) // the name serves ReadDir where the kind of an entry is not in it
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	self, err := fsx.Identify(uintptr(fd))
+	if err != nil {
 		return err
 	}
-	self := identity(&st)
 	if _, ok := w.devices[self.Dev]; !ok {
 		w.devices[self.Dev] = dir
 	}
@@ -156,11 +155,11 @@ func (w *walker) list(fd int, p string, e fs.DirEntry) {
 		}
 		return
 	}
-	id, err := statAt(fd, e.Name())
+	id, err := fsx.StatIn(fd, e.Name())
 	switch {
-	case err == nil && id != (fsx.Identity{}):
+	case err == nil:
 		w.file(found{w.prefix + p, id, false})
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	case !errors.Is(err, fs.ErrNotExist):
 		w.blind = append(w.blind, blind{path: w.prefix + p, err: err})
 	}
 }
@@ -192,24 +191,6 @@ func open(at int, name string, follow bool) (int, error) {
 	}
 }
 
-// statAt returns the identity of the regular file name in the folder fd, the zero
-// one if it is anything else.
-func statAt(fd int, name string) (fsx.Identity, error) {
-	var st unix.Stat_t
-	for {
-		err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return fsx.Identity{}, err
-		case st.Mode&unix.S_IFMT != unix.S_IFREG:
-			return fsx.Identity{}, nil
-		default:
-			return identity(&st), nil
-		}
-	}
-}
-
 // inode is the number by which find -inum finds an entry of the folder fd.
 func inode(fd int, name string) uint64 {
 	var st unix.Stat_t
@@ -217,14 +198,4 @@ func inode(fd int, name string) uint64 {
 		return 0
 	}
 	return st.Ino
-}
-
-func identity(st *unix.Stat_t) fsx.Identity {
-	return fsx.Identity{
-		Dev:   uint64(st.Dev), //nolint:unconvert // int32 on darwin
-		Ino:   st.Ino,
-		Size:  st.Size,
-		MTime: st.Mtim.Nano(),
-		CTime: st.Ctim.Nano(),
-	}
 }

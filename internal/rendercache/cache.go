@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // A Cache keeps made pictures in a folder, bounded in bytes: when there is too
@@ -117,7 +119,7 @@ func (c *Cache) get(key string) []byte {
 // Put keeps a picture. A failure costs that it is made again.
 func (c *Cache) Put(key string, b []byte) {
 	if err := c.put(key, b); err != nil {
-		c.log.Warn("made picture not kept", "err", withoutPath(err))
+		c.log.Warn("made picture not kept", "err", fsx.WithoutPath(err))
 		return
 	}
 	if c.size.Add(int64(len(b))) > c.max.Load() {
@@ -183,7 +185,7 @@ func (c *Cache) trim() {
 			break
 		}
 		if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.log.Warn("made picture not removed", "err", withoutPath(err))
+			c.log.Warn("made picture not removed", "err", fsx.WithoutPath(err))
 			continue
 		}
 		total -= e.size
@@ -210,11 +212,4 @@ func (c *Cache) list() []kept {
 		return nil
 	})
 	return all
-}
-
-func withoutPath(err error) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Err
-	}
-	return err
 }

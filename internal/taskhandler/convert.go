@@ -2,12 +2,9 @@ package taskhandler
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -162,8 +159,8 @@ func sameBytes(ctx context.Context, a, b string, err error) bool {
 	if !errors.Is(err, convert.ErrExists) {
 		return false
 	}
-	x, errX := sha256Of(ctx, a)
-	y, errY := sha256Of(ctx, b)
+	x, _, errX := fsx.SHA256File(ctx, a)
+	y, _, errY := fsx.SHA256File(ctx, b)
 	return errX == nil && errY == nil && x == y
 }
 
@@ -190,13 +187,7 @@ func nameless(err error) error {
 	if lasting(err) {
 		return task.Permanent(err)
 	}
-	if e, ok := errors.AsType[*os.PathError](err); ok {
-		return fmt.Errorf("%s: %w", e.Op, e.Err)
-	}
-	if e, ok := errors.AsType[*os.LinkError](err); ok {
-		return fmt.Errorf("%s: %w", e.Op, e.Err)
-	}
-	return err
+	return fsx.WithoutPath(err)
 }
 
 // lasting reports errors that are of the picture, and will be the same the next time.
@@ -210,12 +201,12 @@ func lasting(err error) bool {
 // keepOriginal links the picture at in into the store's originals, and writes what it
 // is beside it.
 func keepOriginal(ctx context.Context, st *catalog.Store, im *catalog.Image, in, out string) error {
-	digest, err := sha256Of(ctx, in)
+	digest, _, err := fsx.SHA256File(ctx, in)
 	if err != nil {
 		return err
 	}
 	o := original{Image: im.ID, FileName: im.FileName}
-	if o.Pyramid, err = sha256Of(ctx, out); err != nil {
+	if o.Pyramid, _, err = fsx.SHA256File(ctx, out); err != nil {
 		return err
 	}
 	dir := filepath.Join(st.Root, ingest.Originals, digest[:2])
@@ -226,48 +217,11 @@ func keepOriginal(ctx context.Context, st *catalog.Store, im *catalog.Image, in,
 	if err != nil {
 		return err
 	}
-	if err := writeWhole(filepath.Join(dir, digest+".json"), append(b, '\n')); err != nil {
+	if err := fsx.WriteFile(filepath.Join(dir, digest+".json"), append(b, '\n'), 0o600); err != nil {
 		return err
 	}
 	if err := os.Link(in, filepath.Join(dir, digest)); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return fsx.SyncFolder(dir)
-}
-
-// sha256Of is the SHA-256 of a file.
-func sha256Of(ctx context.Context, path string) (string, error) {
-	f, err := fsx.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	for {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		if _, err := io.CopyN(h, f, 64<<20); errors.Is(err, io.EOF) {
-			return hex.EncodeToString(h.Sum(nil)), nil
-		} else if err != nil {
-			return "", err
-		}
-	}
-}
-
-// writeWhole writes a small file that is whole or not there.
-func writeWhole(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".original-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

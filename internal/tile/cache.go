@@ -194,11 +194,7 @@ func openError(err error) error {
 		return ErrChanged // a named pipe or a folder where the slide was
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ESTALE) || errors.Is(err, unix.ENOTCONN) {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err // the path names the patient
-		}
-		return fmt.Errorf("%w: %w", ErrAway, err)
+		return fmt.Errorf("%w: %w", ErrAway, fsx.WithoutPath(err))
 	}
 	return err
 }

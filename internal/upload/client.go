@@ -147,10 +147,7 @@ func (s *sending) keep() error {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.state+".tmp", b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(s.state+".tmp", s.state)
+	return fsx.WriteFile(s.state, b, 0o600)
 }
 
 // forget ends the session: nothing of it is needed any more.
@@ -254,24 +251,12 @@ func (s *sending) begin(ctx context.Context) error {
 }
 
 func (s *sending) digest(ctx context.Context) (string, error) {
-	h := sha256.New()
-	buf := make([]byte, copyBuffer)
-	for off := int64(0); off < s.stat.Size(); {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		n, err := s.file.ReadAt(buf[:min(copyBuffer, s.stat.Size()-off)], off)
-		if n == 0 {
-			if errors.Is(err, io.EOF) {
-				return "", ErrChanged
-			}
-			return "", err
-		}
-		h.Write(buf[:n])
-		off += int64(n)
-		s.progress(Reading, off, s.stat.Size())
+	size := s.stat.Size()
+	digest, err := fsx.SHA256(ctx, s.file, size, func(done, _ int64) { s.progress(Reading, done, size) })
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return "", ErrChanged
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return digest, err
 }
 
 // send sends what follows offset.

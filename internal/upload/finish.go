@@ -84,7 +84,7 @@ func (f *folder) refuse(r *record) error {
 	if err := f.dir.Remove(part(r.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncRoot(f.dir)
+	return fsx.SyncRoot(f.dir)
 }
 
 // digestOf completes a SHA-256.
@@ -114,8 +114,8 @@ func (u *Uploads) settle(ctx context.Context, f *folder, id string) (*record, er
 	file, err := fsx.OpenFileIn(f.dir, part(id), os.O_RDWR)
 	if err == nil {
 		defer file.Close()
-		if err := claim(file); err != nil {
-			return r, nil //nolint:nilerr // another process is at it
+		if !fsx.TryLock(file) {
+			return r, nil // another process is at it
 		}
 		if r, err = f.load(id); err != nil {
 			return nil, err

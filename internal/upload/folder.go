@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
@@ -146,21 +144,17 @@ func (f *folder) save(r *record) error {
 	if err != nil {
 		return err
 	}
-	tmp := r.ID + ".tmp"
-	w, err := f.dir.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	d, err := f.dir.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	st, err := fsx.WriteFileIn(d, sidecar(r.ID), b, 0o600)
 	if err != nil {
 		return full(err)
 	}
-	_, err = w.Write(b)
-	st, serr := w.Stat()
-	if err = errors.Join(err, serr, w.Sync(), w.Close()); err != nil {
-		return full(errors.Join(err, f.dir.Remove(tmp)))
-	}
-	if err := f.dir.Rename(tmp, sidecar(r.ID)); err != nil {
-		return full(err)
-	}
 	f.ix.put(entryOf(r, stampOf(st)))
-	return syncRoot(f.dir)
+	return nil
 }
 
 func stampOf(st fs.FileInfo) stamp {
@@ -175,7 +169,7 @@ func stampOf(st fs.FileInfo) stamp {
 // swept up later.
 func (f *folder) remove(id string) error {
 	var errs []error
-	for _, name := range []string{sidecar(id), part(id), id + ".tmp"} {
+	for _, name := range []string{sidecar(id), part(id)} {
 		if err := f.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -183,7 +177,7 @@ func (f *folder) remove(id string) error {
 	if len(errs) == 0 {
 		f.ix.drop(id)
 	}
-	return errors.Join(append(errs, syncRoot(f.dir))...)
+	return errors.Join(append(errs, fsx.SyncRoot(f.dir))...)
 }
 
 // ids lists the uploads.
@@ -214,11 +208,7 @@ func (f *folder) free() (int64, error) {
 		return 0, err
 	}
 	defer d.Close()
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(d.Fd()), &st); err != nil {
-		return 0, err
-	}
-	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // their types differ by system
+	return fsx.FreeOn(d)
 }
 
 // give renames the bytes of an upload to a name in the incoming folder that is not
@@ -234,54 +224,16 @@ func (f *folder) give(id, name string) error {
 		return err
 	}
 	defer to.Close()
-	fd, td := int(from.Fd()), int(to.Fd())
-	err = renameNew(fd, part(id), td, name)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
-		// The file system can't see to it that the name is unused, a link can.
-		if err = unix.Linkat(fd, part(id), td, name, 0); err == nil {
-			err = unix.Unlinkat(fd, part(id), 0)
-		}
-	}
-	if err != nil {
+	if err := fsx.RenameNew(from, part(id), to, name); err != nil {
 		return err
 	}
-	return errors.Join(syncFile(from), syncFile(to))
-}
-
-func syncRoot(r *os.Root) error {
-	d, err := r.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return syncFile(d)
-}
-
-// syncFile makes what was done in a folder last.
-func syncFile(d *os.File) error {
-	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // of file systems that can't
-		return err
-	}
-	return nil
+	return errors.Join(fsx.SyncDir(from), fsx.SyncDir(to))
 }
 
 // full turns the errors of a full disk into errFull.
 func full(err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if fsx.IsFull(err) {
 		return errFull
-	}
-	return err
-}
-
-// bare is an error without the names of files, which are patients'.
-func bare(err error) error {
-	var p *fs.PathError
-	var l *os.LinkError
-	switch {
-	case errors.As(err, &p):
-		return bare(p.Err)
-	case errors.As(err, &l):
-		return bare(l.Err)
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 )
@@ -47,7 +48,7 @@ func answer(id string, err error) error {
 			return &a.Error
 		}
 	}
-	return fmt.Errorf("upload %s: %w", id, bare(err))
+	return fmt.Errorf("upload %s: %w", id, fsx.WithoutPath(err))
 }
 
 // caller returns who asks, or the refusal.

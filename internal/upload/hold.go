@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
@@ -178,17 +176,9 @@ func (f *folder) claim(id string) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := claim(file); err != nil {
+	if !fsx.TryLock(file) {
 		file.Close()
-		return nil, err
+		return nil, errLocked
 	}
 	return func() { file.Close() }, nil
-}
-
-// claim keeps other processes from writing to an open file until it is closed.
-func claim(f *os.File) error {
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return errLocked
-	}
-	return nil // or a file system without locks
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 // sweepPause is how often expired uploads are looked for.
@@ -34,7 +35,7 @@ func (u *Uploads) sweep(ctx context.Context) error {
 			u.o.Log.Info("expired uploads removed", "store", stores[i].ID, "uploads", n)
 		}
 		if err != nil {
-			u.o.Log.Warn("expired uploads not removed", "store", stores[i].ID, "err", bare(err))
+			u.o.Log.Warn("expired uploads not removed", "store", stores[i].ID, "err", fsx.WithoutPath(err))
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
@@ -132,7 +133,7 @@ func (u *Uploads) Register(mux *http.ServeMux) {
 func (u *Uploads) Run(ctx context.Context) {
 	u.o.Loops.Run(ctx, u.o.Log, "expired uploads", loop.Every(sweepPause, func(ctx context.Context) error {
 		if err := u.sweep(ctx); err != nil {
-			return bare(err)
+			return fsx.WithoutPath(err)
 		}
 		return nil
 	}))

@@ -64,8 +64,8 @@ func (u *Uploads) openWriter(f *folder, h *hold) (*writer, error) {
 }
 
 func (w *writer) resume() (err error) {
-	if err := claim(w.file); err != nil {
-		return err
+	if !fsx.TryLock(w.file) {
+		return errLocked
 	}
 	if w.r, err = w.f.load(w.h.id); err != nil {
 		return err

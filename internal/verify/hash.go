@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
@@ -45,9 +44,9 @@ func Hash(ctx context.Context, f *os.File, o Options) (digest string, err error)
 }
 
 func hash(ctx context.Context, f *os.File, p *pacer, progress func(done, total int64)) (string, error) {
-	before, err := identify(f)
+	before, err := fsx.IdentifyFile(f)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("verify: %w", fsx.WithoutPath(err))
 	}
 	h, cache := sha256.New(), newCache(f, before.Size)
 	defer cache.close()
@@ -68,35 +67,15 @@ func hash(ctx context.Context, f *os.File, p *pacer, progress func(done, total i
 			return "", fmt.Errorf("%w: it ends at byte %d, not at %d", ErrChanged, at, before.Size)
 		}
 		if err != nil {
-			return "", fmt.Errorf("verify: read error at byte %d of %d: %w", at, before.Size, nameless(err))
+			return "", fmt.Errorf("verify: read error at byte %d of %d: %w", at, before.Size, fsx.WithoutPath(err))
 		}
 	}
-	after, err := identify(f)
+	after, err := fsx.IdentifyFile(f)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("verify: %w", fsx.WithoutPath(err))
 	}
 	if after != before {
 		return "", ErrChanged
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// identify returns the identity of an open file, which must be a regular one.
-func identify(f *os.File) (fsx.Identity, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return fsx.Identity{}, fmt.Errorf("verify: %w", nameless(err))
-	}
-	if !st.Mode().IsRegular() {
-		return fsx.Identity{}, errors.New("verify: not a regular file")
-	}
-	return fsx.Identify(f.Fd())
-}
-
-// nameless is err without the file name that it happened at.
-func nameless(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		return path.Err
-	}
-	return err
 }

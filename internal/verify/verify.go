@@ -161,7 +161,7 @@ func (r *run) rootIsThere() error {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: it is empty", ErrNoRoot)
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrNoRoot, nameless(err))
+		return fmt.Errorf("%w: %w", ErrNoRoot, fsx.WithoutPath(err))
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, to
 		return "", false, err
 	}
 	defer f.Close()
-	id, err := identify(f)
+	id, err := fsx.IdentifyFile(f)
 	if err != nil {
 		return "", false, err
 	}
@@ -281,7 +281,7 @@ func reason(err error) string {
 
 // plain is an error without its package's and its file's name.
 func plain(err error) string {
-	return strings.TrimPrefix(nameless(err).Error(), "verify: ")
+	return strings.TrimPrefix(fsx.WithoutPath(err).Error(), "verify: ")
 }
 
 func (r *run) unreadable(ctx context.Context, e *catalog.Entry, reason string) {

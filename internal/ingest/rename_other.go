@@ -1,8 +1,0 @@
-//go:build !linux
-
-package ingest
-
-import "golang.org/x/sys/unix"
-
-// renameNew says that this system has no such call.
-func renameNew(int, string, int, string) error { return unix.ENOSYS }
