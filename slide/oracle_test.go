@@ -213,6 +213,7 @@ func TestOracle(t *testing.T) {
 	files := slide.OracleFiles()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "slide.tiff")
 			if err := os.WriteFile(path, files[name], 0o600); err != nil {
 				t.Fatal(err)
@@ -244,6 +245,7 @@ func TestOracleOnTestData(t *testing.T) {
 		"real/CMU-1-Small-Region.svs", "tiff-odd/cog.tiff", "tiff-odd/quad-tile.jpg.tiff", "tiff-odd/tiled-jpeg-rgb-u8.tif",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(root, filepath.FromSlash(name))
 			if _, err := os.Stat(path); err != nil {
 				t.Skipf("no test data: %v (PTIFFSTORE_TESTDATA names the folder)", err)

@@ -23,11 +23,12 @@ type variant struct {
 	further string // why OpenSlide 3.4.1 does not see the same; "" if it does
 }
 
-// variants are all habits of Philips slides, in small.
+// variants are all habits of Philips slides, in small: the smallest tiles that all
+// subsamplings fit into, and as many of them as a level needs to have an inside.
 func variants() []variant {
 	base := synth.Philips{
-		Seed: 7, Width: 2000, Height: 1500, TileSize: 256, Label: true, Macro: true,
-		Barcode: "S21-00412", MPPX: 0.226907, MPPY: 0.226891, Acquired: time.Date(2021, 3, 4, 5, 6, 7, 0, time.UTC),
+		Seed: 7, Width: 500, Height: 375, TileSize: 64, Label: true, Macro: true,
+		Barcode: "S21-00412", MPPX: 0.907628, MPPY: 0.907564, Objective: 44, Acquired: time.Date(2021, 3, 4, 5, 6, 7, 0, time.UTC),
 	}
 	with := func(change func(p *synth.Philips)) synth.Philips {
 		p := base
@@ -78,6 +79,7 @@ func variants() []variant {
 func TestSyntheticPhilips(t *testing.T) {
 	for _, v := range variants() {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "slide.tiff")
 			info, err := v.philips.Write(path)
 			if err != nil {
@@ -182,7 +184,7 @@ func TestSyntheticDamagedLabel(t *testing.T) {
 // TestSyntheticGeneric checks pyramids as other programs write them against what
 // was written, and against OpenSlide, pixel by pixel, as far as that goes.
 func TestSyntheticGeneric(t *testing.T) {
-	base := synth.Generic{Seed: 5, Width: 1500, Height: 1100, PixelsPerCM: 40000}
+	base := synth.Generic{Seed: 5, Width: 375, Height: 275, TileW: 64, TileH: 64, PixelsPerCM: 10000}
 	with := func(change func(g *synth.Generic)) synth.Generic {
 		g := base
 		change(&g)
@@ -205,7 +207,7 @@ func TestSyntheticGeneric(t *testing.T) {
 		{"JPEG", base, ""},
 		{"BigTIFF", with(func(g *synth.Generic) { g.Big = true }), ""},
 		{"big-endian", with(func(g *synth.Generic) { g.BigEndian = true }), "classic big-endian files are not opened"},
-		{"oblong tiles", with(func(g *synth.Generic) { g.TileW, g.TileH = 384, 128 }), ""},
+		{"oblong tiles", with(func(g *synth.Generic) { g.TileW, g.TileH = 96, 32 }), ""},
 		{"levels 4 apart", with(func(g *synth.Generic) { g.Ratio = 4 }), ""},
 		{"one level", with(func(g *synth.Generic) { g.Levels = 1 }), ""},
 		{"4:2:2", with(func(g *synth.Generic) { g.Subsampling = synth.Sub422 }), ""},
@@ -229,6 +231,7 @@ func TestSyntheticGeneric(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "slide.tiff")
 			info, err := tt.generic.Write(path)
 			if err != nil {

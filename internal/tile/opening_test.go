@@ -33,7 +33,7 @@ func hanging(t *testing.T, m mount) *Server {
 	s.openFile = m.open
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.tiff")
-	if _, err := (synth.Philips{Seed: 7, Width: 600, Height: 500}).Write(path); err != nil {
+	if _, err := (synth.Philips{Seed: 7, Width: 150, Height: 125, TileSize: 128, MPPX: 1}).Write(path); err != nil {
 		t.Fatal(err)
 	}
 	id, err := fsx.Stat(path)

@@ -32,7 +32,7 @@ func serve(t testing.TB, o tile.Options, n int) (*tile.Server, []string) {
 	s := tile.New(o)
 	t.Cleanup(s.Close)
 	first := filepath.Join(t.TempDir(), "0.tiff")
-	if _, err := (synth.Philips{Seed: 7, Width: 1100, Height: 900, TileSize: 256}).Write(first); err != nil {
+	if _, err := (synth.Philips{Seed: 7, Width: 275, Height: 225, TileSize: 64, MPPX: 1}).Write(first); err != nil {
 		t.Fatal(err)
 	}
 	paths := []string{first}

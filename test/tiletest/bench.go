@@ -28,7 +28,7 @@ func (generous) Check(_ context.Context, _ authz.Credential, questions []authz.Q
 // answers and without access control: the difference is what the check costs.
 func BenchmarkAccess(b *testing.B, handler func(s *tile.Server, g *authz.Gate) http.Handler) {
 	site := NewSite(b)
-	write(b, synth.Philips{Seed: 1, Width: 1100, Height: 900}, filepath.Join(site.Dir, "a.tiff"))
+	write(b, synth.Philips{Seed: 1, Width: 1100, Height: 900, TileSize: 512}, filepath.Join(site.Dir, "a.tiff"))
 	site.Add(b, "a", "a.tiff")
 	for _, bb := range []struct {
 		name string

@@ -39,8 +39,8 @@ func replaced(t *testing.T, site *Site, base string) {
 	} {
 		t.Run(how.name, func(t *testing.T) {
 			path, other := filepath.Join(site.Dir, "r.tiff"), filepath.Join(site.Dir, "other.part")
-			write(t, synth.Philips{Seed: 10, Width: 1100, Height: 900}, path)
-			write(t, synth.Philips{Seed: 11, Width: 1100, Height: 900}, other)
+			write(t, synth.Philips{Seed: 10, Width: 275, Height: 225}, path)
+			write(t, synth.Philips{Seed: 11, Width: 275, Height: 225}, other)
 			site.Add(t, "r", "r.tiff")
 			im, err := site.Tiles.Image("r")
 			mustDo(t, err)
@@ -100,7 +100,7 @@ func noFile(t *testing.T, site *Site, base string) {
 	} {
 		t.Run(what.name, func(t *testing.T) {
 			path := filepath.Join(site.Dir, "n.tiff")
-			write(t, synth.Philips{Seed: 12, Width: 600, Height: 500}, path)
+			write(t, synth.Philips{Seed: 12, Width: 150, Height: 125}, path)
 			site.Add(t, "n", "n.tiff")
 			mustDo(t, os.Remove(path))
 			mustDo(t, what.put(path))
@@ -159,7 +159,7 @@ func drain(c <-chan string) {
 // damaged asks for a tile whose bytes are no JPEG, and for its neighbours.
 func damaged(t *testing.T, site *Site, base string) {
 	path := filepath.Join(site.Dir, "d.tiff")
-	write(t, synth.Philips{Seed: 3, Width: 1100, Height: 900}, path)
+	write(t, synth.Philips{Seed: 3, Width: 275, Height: 225}, path)
 	site.Add(t, "d", "d.tiff")
 	s := site.Slides["d"]
 	x, y := firstTile(t, s)
@@ -200,7 +200,7 @@ func underLoad(t *testing.T, site *Site, base string) {
 	var files [2][]byte
 	for i := range files {
 		p := filepath.Join(t.TempDir(), "x.tiff")
-		write(t, synth.Philips{Seed: uint64(20 + i), Width: 1500, Height: 1100}, p)
+		write(t, synth.Philips{Seed: uint64(20 + i), Width: 375, Height: 275}, p)
 		b, err := os.ReadFile(p)
 		mustDo(t, err)
 		files[i] = b
@@ -261,8 +261,8 @@ func underLoad(t *testing.T, site *Site, base string) {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		mustDo(t, err)
 		b := files[i%2]
-		for off := 0; off < len(b); off += 1 << 16 { // as a copy does it, piece by piece
-			_, err := f.WriteAt(b[off:min(len(b), off+1<<16)], int64(off))
+		for off := 0; off < len(b); off += 1 << 12 { // as a copy does it, piece by piece
+			_, err := f.WriteAt(b[off:min(len(b), off+1<<12)], int64(off))
 			mustDo(t, err)
 		}
 		mustDo(t, f.Truncate(int64(len(b))))

@@ -26,7 +26,7 @@ type StartServer func(t *testing.T, s *tile.Server, origins ...string) string
 // RunServer runs the part of the suite that is about what all answers have in common.
 func RunServer(t *testing.T, start StartServer) {
 	site := NewSite(t)
-	write(t, synth.Philips{Seed: 1, Width: 600, Height: 500}, filepath.Join(site.Dir, "a.tiff"))
+	write(t, synth.Philips{Seed: 1, Width: 150, Height: 125}, filepath.Join(site.Dir, "a.tiff"))
 	site.Add(t, "a", "a.tiff")
 	const viewer = "https://viewer.example.org"
 	base := start(t, site.Tiles, viewer)
@@ -102,7 +102,7 @@ func raw(t *testing.T, base, request string) answer {
 // was kept for one origin must not be given to another.
 func origins(t *testing.T, base, allowed string) {
 	const tile = "/api/v1/images/a/tiles/0/0/0"
-	for _, path := range []string{tile, "/tile/st/a/t.jpg", "/dzi/a_files/9/0_0.jpg", "/api/v1/images/none/tiles/0/0/0", "/nothing"} {
+	for _, path := range []string{tile, "/tile/st/a/t.jpg", "/dzi/a_files/7/0_0.jpg", "/api/v1/images/none/tiles/0/0/0", "/nothing"} {
 		for _, origin := range []string{"", "https://viewer.example.org", "https://other.example.org"} {
 			var header []string
 			if origin != "" {
