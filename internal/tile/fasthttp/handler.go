@@ -5,7 +5,6 @@ package fasthttp
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"log/slog"
 	"net"
@@ -20,6 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
+	"github.com/slideatlas/ptiffstore/internal/tile/answer"
 )
 
 // A Handler answers the routes of tiles and hands everything else to Next.
@@ -36,7 +36,6 @@ type Handler struct {
 	Guard func(host string, headers iter.Seq[string]) error
 	// Proxies are those whose word is believed on whether a client came by TLS.
 	Proxies httperr.Proxies
-	Timeout time.Duration // bounds the answer to one request; 30 s if 0
 	// Observe, if not nil, is told of each answer to a request for a tile: its status,
 	// the size of its body, and the time it took but for sending it.
 	Observe func(status, bytes int, d time.Duration)
@@ -63,9 +62,6 @@ func (h *Handler) Server() *fasthttp.Server {
 		}))
 	}
 	s := &server{Handler: *h, next: fasthttpadaptor.NewFastHTTPHandler(own(next))}
-	if s.Timeout == 0 {
-		s.Timeout = 30 * time.Second
-	}
 	var state func(net.Conn, fasthttp.ConnState)
 	if h.State != nil {
 		state = func(c net.Conn, st fasthttp.ConnState) { h.State(c, http.ConnState(st)) } // the same numbers
@@ -111,13 +107,13 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 	}
 	if s.Guard != nil {
 		if err := s.Guard(text(ctx.Host()), headerNames(ctx)); err != nil {
-			s.fail(ctx, nil, err)
+			s.fail(ctx, err)
 			return
 		}
 	}
 	s.crossOrigin(ctx)
 	if malformed(ctx.Request.Header.RequestURI()) {
-		s.fail(ctx, nil, errAddress)
+		s.fail(ctx, errAddress)
 		return
 	}
 	var req tile.Request
@@ -127,8 +123,8 @@ func (s *server) handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	if !ctx.IsGet() && !ctx.IsHead() {
-		ctx.Response.Header.Set("Allow", "GET, HEAD")
-		s.fail(ctx, &req, &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Tiles can only be read: use GET or HEAD."})
+		ctx.Response.Header.Set("Allow", answer.Methods)
+		s.fail(ctx, answer.ErrMethod)
 		return
 	}
 	if s.Observe == nil {
@@ -151,102 +147,58 @@ func (s *server) answer(ctx *fasthttp.RequestCtx, req *tile.Request) {
 		c, end = s.Trace(ctx, string(ctx.Request.Header.Peek("Traceparent")))
 		defer func() { end(ctx.Response.StatusCode()) }()
 	}
-	if err := s.serve(c, ctx, req); err != nil {
-		s.fail(ctx, req, err)
-	}
+	s.serve(c, ctx, req)
 }
 
-// serve answers with one tile, or returns why not before anything is written.
-func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Request) error {
-	im, byFile, err := s.Tiles.Find(req)
-	if err := s.policy(ctx, req.ByFile && (s.Gate != nil || byFile || err != nil)); err != nil {
-		return err
+// serve answers with one tile or with a problem.
+func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Request) {
+	head := &ctx.Response.Header
+	d := answer.Decider{Tiles: s.Tiles, Gate: s.Gate}
+	q := answer.Request{
+		Request: *req, Query: text(ctx.URI().QueryString()),
+		Header: func(name string) string { return text(ctx.Request.Header.Peek(name)) },
+		CORS:   len(head.Peek("Access-Control-Allow-Origin")) > 0,
 	}
-	private := false
-	if s.Gate != nil {
-		if private, err = s.allow(c, ctx, req, im, byFile, err); err != nil {
-			return err
-		}
-		if !byFile {
-			ctx.Response.Header.Set(authz.PolicyHeader, "cross-origin") // also by a route that takes names: told to those alone who may see it
-		}
-	} else if err != nil {
-		return err
+	a := d.Check(c, &q)
+	head.Set(authz.PolicyHeader, a.Policy)
+	if a.Vary != "" {
+		head.Add("Vary", a.Vary)
 	}
-	a, err := im.Tile(c, &req.Address, text(ctx.Request.Header.Peek("If-None-Match")))
-	if err != nil {
-		return err
+	if a.Err == nil {
+		d.Tile(c, &q, &a)
 	}
-	a.Public = a.Public && !private
+	if a.Err != nil {
+		id := requestID(ctx)
+		a.Log(context.Background(), s.Log, req, id)
+		s.problem(ctx, id, a.Problem)
+		return
+	}
+	s.writeTile(ctx, &a)
+}
+
+// writeTile writes the tile and its headers.
+func (s *server) writeTile(ctx *fasthttp.RequestCtx, a *answer.Answer) {
 	s.secure(ctx)
 	head := &ctx.Response.Header
-	head.Set("Etag", a.ETag)
-	head.Set("Cache-Control", a.CacheControl())
-	if a.Empty {
+	ctx.SetStatusCode(a.Status)
+	head.Set("Etag", a.Tile.ETag)
+	head.Set("Cache-Control", a.Tile.CacheControl())
+	if a.Tile.Empty {
 		head.Set("X-Tile", "empty")
 	}
-	if a.NotModified {
+	if a.Tile.NotModified {
 		ctx.Response.SkipBody = true
-		ctx.SetStatusCode(http.StatusNotModified)
-		return nil
+		return
 	}
 	head.SetContentType("image/jpeg")
 	if ctx.IsHead() {
 		ctx.Response.SkipBody = true
-		head.SetContentLength(len(a.Body))
-		a.Release()
-		return nil
+		head.SetContentLength(len(a.Tile.Body))
+		a.Tile.Release()
+		return
 	}
-	ctx.Response.SetBodyRaw(a.Body)
-	ctx.SetUserValue(answerKey, &release{a})
-	return nil
-}
-
-// policy says which pages may show the answer, and without access control refuses those
-// of other sites that ask by the name of a file, whether there is one or not. A page that
-// CORS lets read the answer may ask for it.
-func (s *server) policy(ctx *fasthttp.RequestCtx, named bool) error {
-	head := &ctx.Response.Header
-	if !named {
-		head.Set(authz.PolicyHeader, "cross-origin")
-		return nil
-	}
-	sent := func(name string) string { return text(ctx.Request.Header.Peek(name)) }
-	head.Set(authz.PolicyHeader, authz.Policy(true, s.Gate != nil, sent("Sec-Fetch-Site")))
-	if s.Gate != nil {
-		return nil
-	}
-	head.Add("Vary", "Sec-Fetch-Site")
-	if len(head.Peek("Access-Control-Allow-Origin")) == 0 && authz.CrossSite(sent("Sec-Fetch-Site"), sent("Sec-Fetch-Mode"), sent("Sec-Fetch-Dest")) {
-		return authz.ErrCrossSite
-	}
-	return nil
-}
-
-// allow reports whether the answer is the caller's own, or returns why they get none.
-// What was found, or the error of that, is nothing a stranger may learn of.
-func (s *server) allow(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Request, im *tile.Image, byFile bool, found error) (private bool, err error) {
-	target := authz.Target{Known: found == nil, Named: req.Image, InStore: req.Store, Names: req.ByFile, ByFile: byFile}
-	if f := s.Tiles.Subject(im); f != nil {
-		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
-		target.HideLabels = f.Store.HideLabels
-	}
-	if !target.Checked() {
-		return false, nil
-	}
-	ctx.Response.Header.Add("Vary", "Authorization, Cookie")
-	head := &ctx.Request.Header
-	from := s.Gate.Credential(text(head.Peek("Authorization")), text(head.Peek("Cookie")), text(ctx.URI().QueryString()))
-	switch err := s.Gate.Tile(c, from, &target); {
-	case errors.Is(err, authz.ErrUnknown):
-		return true, tile.ErrNoImage
-	case err != nil:
-		return true, err
-	}
-	if byFile && s.Gate.ByAddress(&from, &target) {
-		ctx.Response.Header.Set(authz.PolicyHeader, "cross-origin")
-	}
-	return true, found
+	ctx.Response.SetBodyRaw(a.Tile.Body)
+	ctx.SetUserValue(answerKey, &release{a.Tile})
 }
 
 const answerKey = "tile"
@@ -268,22 +220,13 @@ func (s *server) rescue(ctx *fasthttp.RequestCtx) {
 			s.Log.Error("panic in handler", "request", id, "panic", p)
 		}
 		ctx.Response.Reset()
-		s.problem(ctx, id, http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.", 0)
+		s.problem(ctx, id, tile.Problem{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log."})
 	}
 }
 
-// fail answers with a problem, and logs what the operator must know.
-func (s *server) fail(ctx *fasthttp.RequestCtx, req *tile.Request, err error) {
-	id := requestID(ctx)
-	if e, ok := errors.AsType[*httperr.Error](err); ok {
-		s.problem(ctx, id, e.Status, e.Detail, e.RetryAfter)
-		return
-	}
-	p := tile.Explain(err)
-	if p.Status >= 500 && s.Log != nil && req != nil {
-		s.Log.LogAttrs(context.Background(), slog.LevelError, "tile not served", slog.Int("status", p.Status), req.LogAttr(), slog.String("request", id), slog.Any("err", err))
-	}
-	s.problem(ctx, id, p.Status, p.Detail, p.RetryAfter)
+// fail answers with the problem of err.
+func (s *server) fail(ctx *fasthttp.RequestCtx, err error) {
+	s.problem(ctx, requestID(ctx), answer.Explain(err))
 }
 
 // requestID is the id under which the log and a problem have a request: the client's
@@ -295,20 +238,20 @@ func requestID(ctx *fasthttp.RequestCtx) string {
 	return httperr.NewRequestID()
 }
 
-func (s *server) problem(ctx *fasthttp.RequestCtx, id string, status int, detail string, retryAfter int) {
+func (s *server) problem(ctx *fasthttp.RequestCtx, id string, p tile.Problem) {
 	head := &ctx.Response.Header
-	ctx.SetStatusCode(status)
+	ctx.SetStatusCode(p.Status)
 	s.secure(ctx)
 	head.SetContentType(httperr.ProblemType)
 	head.Set(httperr.RequestIDHeader, id)
 	head.Set("Cache-Control", "no-store")
-	if retryAfter > 0 {
-		head.Set("Retry-After", strconv.Itoa(retryAfter))
+	if p.RetryAfter > 0 {
+		head.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
-	if status == http.StatusUnauthorized {
+	if p.Status == http.StatusUnauthorized {
 		head.Set("WWW-Authenticate", "Bearer")
 	}
-	ctx.SetBody(httperr.NewProblem(status, detail, id).JSON())
+	ctx.SetBody(httperr.NewProblem(p.Status, p.Detail, id).JSON())
 }
 
 // secure sets the headers that every answer has.

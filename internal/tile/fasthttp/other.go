@@ -13,6 +13,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
 const (
@@ -84,7 +85,7 @@ func (s *server) bodyLimit(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig)
 // other answers what is no request for a tile.
 func (s *server) other(ctx *fasthttp.RequestCtx) {
 	if _, err := url.ParseRequestURI(text(ctx.Request.Header.RequestURI())); err != nil {
-		s.fail(ctx, nil, errAddress)
+		s.fail(ctx, errAddress)
 		return
 	}
 	s.next(ctx)
@@ -99,7 +100,7 @@ func (s *server) other(ctx *fasthttp.RequestCtx) {
 	if !ok {
 		ctx.Response.Reset()
 		s.crossOrigin(ctx)
-		s.fail(ctx, nil, errMemory)
+		s.fail(ctx, errMemory)
 		return
 	}
 	ctx.SetUserValue(holdKey, closer(release))
@@ -130,6 +131,6 @@ func (s *server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 		io.CopyN(io.Discard, c, drainBytes)          // until its end, or ours
 	}
 	s.crossOrigin(ctx)
-	s.problem(ctx, requestID(ctx), status, detail, 0)
+	s.problem(ctx, requestID(ctx), tile.Problem{Status: status, Detail: detail})
 	ctx.Response.SkipBody = ctx.IsHead()
 }
