@@ -13,31 +13,32 @@ import (
 
 const (
 	maxStrips       = 64 << 10  // of an associated image: one a row of the tallest
-	maxPicturePixel = 64 << 20  // bounds what decoding one costs
-	maxPictureBytes = 64 << 20  // of all of its strips
+	maxPicturePixel = 64 << 20  // bounds the cost of decoding one
+	maxPictureBytes = 64 << 20  // of all its strips
 	maxSpan         = 128 << 20 // of base64 in a description
 )
 
-// A Picture is an associated image as stored: strips from top to bottom. A single
-// JPEG strip is a complete file that can be sent as it is.
+// A Picture is an associated image as it is stored: strips from top to bottom. A single
+// JPEG strip is a complete file that can be sent unchanged.
 type Picture struct {
-	Width, Height int // pixels; 0 if only the JPEG itself knows
+	Width, Height int // pixels
 	RowsPerStrip  int
 	Layout        Layout
 	Strips        [][]byte
 }
 
-// A picture says where an associated image lies: in a directory of its own, or
-// in the middle of some text.
+// A picture is the location of an associated image: in a directory of its own, or
+// inside a text.
 type picture struct {
 	kind string
 	dir  *tiff.Directory // nil if it lies in text
 	text *embedded
 }
 
-// ReadAssociated returns the stored picture of that kind, or [ErrNoAssociated].
-// Where the file holds it twice, a copy that cannot be read gives way to the
-// other; the error is that of the first.
+// ReadAssociated returns the associated image of that kind as stored. If the file
+// contains several, it returns the first that can be read. The error is
+// [ErrNoAssociated] if there is none, and otherwise that of the first one: it wraps a
+// [*tiff.FormatError], a [*tiff.UnsupportedError], or the error of the reader.
 func (s *Slide) ReadAssociated(kind string) (*Picture, error) {
 	var first error
 	for i := range s.pictures {
@@ -58,8 +59,8 @@ func (s *Slide) ReadAssociated(kind string) (*Picture, error) {
 	return nil, first
 }
 
-// AssociatedCost is how many bytes of memory [Slide.ReadAssociated] takes at most for a
-// picture of that kind, 0 if there is none.
+// AssociatedCost returns an upper bound of the memory that [Slide.ReadAssociated] takes
+// for that kind, in bytes, or 0 if the file has no such image.
 func (s *Slide) AssociatedCost(kind string) int64 {
 	cost := int64(0)
 	for i := range s.pictures {
@@ -108,7 +109,7 @@ func (s *Slide) readPicture(p *picture) (*Picture, error) {
 		return nil, asTIFF(&jpegError{0, bad.unsupported, bad.Error()}, p.text.off, p.text.tag)
 	}
 	if h.width*h.height > maxPicturePixel {
-		return nil, &tiff.FormatError{Offset: p.text.off, Tag: p.text.tag, Msg: fmt.Sprintf("a picture of %d×%d pixels", h.width, h.height)}
+		return nil, &tiff.FormatError{Offset: p.text.off, Tag: p.text.tag, Msg: fmt.Sprintf("the associated image has %d×%d pixels, more than are supported", h.width, h.height)}
 	}
 	lay := Layout{Codec: JPEG, Photometric: yCbCr, Samples: h.components, Bits: 8, Planar: 1, Predictor: 1}
 	return &Picture{Width: h.width, Height: h.height, RowsPerStrip: h.height, Layout: lay, Strips: [][]byte{b}}, nil
@@ -132,7 +133,7 @@ func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
 		return nil, err
 	}
 	if p.Width*p.Height > maxPicturePixel {
-		return nil, broken(d, tiff.TagImageWidth, "a picture of %d×%d pixels", p.Width, p.Height)
+		return nil, broken(d, tiff.TagImageWidth, "the associated image has %d×%d pixels, more than are supported", p.Width, p.Height)
 	}
 	if p.Layout, err = readLayout(s.file, d); err != nil {
 		return nil, err
@@ -142,7 +143,7 @@ func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
 		return nil, err
 	}
 	if rows == 0 {
-		return nil, broken(d, tiff.TagRowsPerStrip, "strips of no rows")
+		return nil, broken(d, tiff.TagRowsPerStrip, "the strips have no rows")
 	}
 	p.RowsPerStrip = int(min(rows, uint64(p.Height)))
 	if p.offsets, err = d.Array(tiff.TagStripOffsets); err != nil {
@@ -153,7 +154,7 @@ func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
 	}
 	n := ceilDiv(p.Height, p.RowsPerStrip)
 	if n > maxStrips || p.offsets.Len() < n || p.counts.Len() < n {
-		return nil, broken(d, tiff.TagStripOffsets, "%d offsets and %d byte counts for %d strips",
+		return nil, broken(d, tiff.TagStripOffsets, "the file is damaged: it has %d offsets and %d byte counts for %d strips",
 			p.offsets.Len(), p.counts.Len(), n)
 	}
 	return p, nil
@@ -178,7 +179,7 @@ func (s *Slide) readStrips(d *tiff.Directory) (*Picture, error) {
 			return nil, err
 		}
 		if total += n; total > maxPictureBytes {
-			return nil, broken(d, tiff.TagStripByteCounts, "a picture of more than %d bytes", maxPictureBytes)
+			return nil, broken(d, tiff.TagStripByteCounts, "the associated image has more than %d bytes", maxPictureBytes)
 		}
 		b, err := s.readStrip(&p.Picture, sp, i, int64(off), int(n))
 		if err != nil {
@@ -208,7 +209,7 @@ func (s *Slide) readStrip(p *Picture, sp *splicer, i int, off int64, n int) ([]b
 	b, bad := sp.finish(b, 0, &h)
 	left := min(p.RowsPerStrip, p.Height-i*p.RowsPerStrip)
 	if bad == nil && (h.width != p.Width || h.height != p.RowsPerStrip && h.height != left) {
-		bad = badJPEG(0, "it is %d×%d pixels, not %d×%d", h.width, h.height, p.Width, left)
+		bad = badJPEG(0, "it has %d×%d pixels instead of %d×%d", h.width, h.height, p.Width, left)
 	}
 	if bad != nil {
 		return nil, asTIFF(bad, off, tag)
@@ -259,7 +260,7 @@ type embedded struct {
 // read returns the bytes.
 func (e *embedded) read(f *tiff.File) ([]byte, error) {
 	if e.n > maxSpan {
-		return nil, &tiff.FormatError{Offset: e.off, Tag: e.tag, Msg: fmt.Sprintf("a value of %d bytes", e.n)}
+		return nil, &tiff.FormatError{Offset: e.off, Tag: e.tag, Msg: fmt.Sprintf("the field has %d bytes, more than are supported", e.n)}
 	}
 	b := make([]byte, e.n)
 	if err := f.ReadAt(b, e.off, e.tag); err != nil {
@@ -270,7 +271,7 @@ func (e *embedded) read(f *tiff.File) ([]byte, error) {
 	}
 	b, err := decodeBase64(b)
 	if err != nil {
-		return nil, &tiff.FormatError{Offset: e.off, Tag: e.tag, Msg: "no base64: " + err.Error()}
+		return nil, &tiff.FormatError{Offset: e.off, Tag: e.tag, Msg: "the embedded data are damaged: not base64: " + err.Error()}
 	}
 	return b, nil
 }

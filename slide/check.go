@@ -10,14 +10,14 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// Check reads every tile table, the first and the physically last tile of each
-// level, and the associated images. It reports, as a [*tiff.FormatError], that
-// tiles lie outside of the file and by how much, that one of those it read is not
-// whole, or that an associated image lies outside of the file or is nothing but
-// zeros. Such a file is not copied in full, or damaged.
+// Check checks whether the file is complete. It reads every tile table, the tiles of
+// each level that are first and last in the file, and the associated images.
 //
-// An associated image that is there and cannot be decoded is no error: the slide
-// is readable without.
+// The error wraps a [*tiff.FormatError] if tiles or associated images lie outside the
+// file, if one of the tiles read is damaged, or if an associated image contains only
+// zeros. Such a file is damaged or has not been copied completely. An associated image
+// that is present and cannot be decoded is not an error, as the slide can be viewed
+// without it.
 func (s *Slide) Check() error {
 	c := checker{s: s}
 	for level := range s.Levels {
@@ -39,18 +39,18 @@ func (s *Slide) Check() error {
 		}
 	}
 	if c.black == len(c.ends) {
-		return &tiff.FormatError{Tag: tiff.TagTileOffsets, Msg: "nothing but zeros in the first and last tiles of all levels: was the file copied in full?"}
+		return &tiff.FormatError{Tag: tiff.TagTileOffsets, Msg: "the file is probably incomplete, as the first and last tiles of all levels contain only zeros; copy it again"}
 	}
 	return nil
 }
 
-// A checker gathers what is found.
+// A checker collects what [Slide.Check] finds.
 type checker struct {
 	s     *Slide
 	ends  []tileRange // first and physically last tile of each level
 	reach uint64      // how far the ranges beyond the end of the file go
-	late  error       // the one that goes farthest
-	black int         // of ends, uncompressed and nothing but zeros
+	late  error       // of the range that reaches farthest
+	black int         // how many of ends are uncompressed and contain only zeros
 	buf   []byte
 }
 
@@ -60,8 +60,7 @@ type tileRange struct {
 	off, n uint64
 }
 
-// table looks through the whole table of a level, the tiles of its spare columns
-// included.
+// table checks the entire tile table of a level, including the tiles of spare columns.
 func (c *checker) table(level int) error {
 	src := c.s.sources[level]
 	t, err := c.s.load(src, &c.s.Levels[level].Layout)
@@ -92,12 +91,12 @@ func (c *checker) table(level int) error {
 			c.ends = append(c.ends, last)
 		}
 	case level == 0 && c.late == nil:
-		return broken(src.dir, src.offsets, "no tile of the largest level was written")
+		return broken(src.dir, src.offsets, "the file has no tile of its largest level")
 	}
 	return nil
 }
 
-// beyond notes that item i of a table lies outside of the file.
+// beyond records that item i of a table lies outside the file.
 func (c *checker) beyond(d *tiff.Directory, tag tiff.Tag, i int, off, n uint64) {
 	end := off + n
 	if end < off {
@@ -113,18 +112,18 @@ func (c *checker) beyond(d *tiff.Directory, tag tiff.Tag, i int, off, n uint64) 
 	}
 	c.late = &tiff.FormatError{
 		Offset: at, Tag: tag,
-		Msg: fmt.Sprintf("the file ends %s early: it has %d bytes, and item %d lies at %d to %d", inUnits(end-uint64(c.s.size)), c.s.size, i, off, end),
+		Msg: fmt.Sprintf("the file is incomplete: it ends %s early, having %d bytes, while item %d lies at bytes %d to %d; copy it again", inUnits(end-uint64(c.s.size)), c.s.size, i, off, end),
 	}
 }
 
 // picture checks where an associated image lies, and that it was written.
 func (c *checker) picture(p *picture) error {
 	if p.dir == nil {
-		return nil // inside of a text that has been read
+		return nil // inside a text that has been read
 	}
 	st, err := c.s.findStrips(p.dir)
 	if err != nil {
-		return nil // not readable, and not missed
+		return nil // the slide can be viewed without it
 	}
 	zeros := true
 	for i := range ceilDiv(st.Height, st.RowsPerStrip) {
@@ -142,7 +141,7 @@ func (c *checker) picture(p *picture) error {
 		}
 	}
 	if zeros && st.Layout.Codec != None {
-		return broken(p.dir, tiff.TagStripOffsets, "nothing but zeros: was the file copied in full?")
+		return broken(p.dir, tiff.TagStripOffsets, zerosOnly)
 	}
 	return nil
 }
@@ -156,8 +155,8 @@ func (c *checker) read(off, n uint64) (b []byte, zeros bool, err error) {
 	return b, len(bytes.Trim(b, "\x00")) == 0, nil
 }
 
-// tile checks that a tile is whole: a JPEG from SOI to EOI, deflate down to its
-// checksum, others as far as can be told without decoding.
+// tile checks that a tile is complete: a JPEG from SOI to EOI, deflate up to its
+// checksum, other codecs as far as possible without decoding.
 func (c *checker) tile(r tileRange) error {
 	l, src := &c.s.Levels[r.level], c.s.sources[r.level]
 	b, err := c.s.appendExtent(c.buf[:0], l, src, src.table.Load(), r.off, r.n)
@@ -172,7 +171,7 @@ func (c *checker) tile(r tileRange) error {
 	switch l.Layout.Codec {
 	case None:
 		if int64(len(b)) < raw {
-			return fail("%d bytes, where a tile has %d", len(b), raw)
+			return fail("the tile is incomplete: it has %d bytes instead of %d", len(b), raw)
 		}
 		if len(bytes.Trim(b, "\x00")) == 0 {
 			c.black++
@@ -180,20 +179,20 @@ func (c *checker) tile(r tileRange) error {
 	case Deflate:
 		z, err := zlib.NewReader(bytes.NewReader(b))
 		if err != nil {
-			return fail("%v", err)
+			return fail("the tile is damaged: %v", err)
 		}
 		switch n, err := io.Copy(io.Discard, io.LimitReader(z, raw+1)); {
 		case err != nil:
-			return fail("after %d of %d bytes: %v", n, raw, err)
+			return fail("the tile is damaged after %d of %d bytes: %v", n, raw, err)
 		case n < raw:
-			return fail("it inflates to %d bytes, where a tile has %d", n, raw)
+			return fail("the tile is incomplete: it inflates to %d bytes instead of %d", n, raw)
 		case n > raw:
-			return fail("it inflates to more than the %d bytes of a tile", raw)
+			return fail("the tile is damaged: it inflates to more than the %d bytes of a tile", raw)
 		}
 	case WebP:
 		size := int64(b[4]) | int64(b[5])<<8 | int64(b[6])<<16 | int64(b[7])<<24
 		if size+8 > int64(len(b)) {
-			return fail("%d bytes of a WebP of %d", len(b), size+8)
+			return fail("the tile is incomplete: it has %d bytes of a WebP image of %d", len(b), size+8)
 		}
 	}
 	return nil
@@ -212,7 +211,7 @@ func typeSize(t tiff.Type) int64 {
 	return 4
 }
 
-// inUnits writes a number of bytes as people say it.
+// inUnits formats a number of bytes, as in "3.2 GB".
 func inUnits(n uint64) string {
 	for _, u := range []struct {
 		size float64

@@ -76,28 +76,28 @@ func TestCheck(t *testing.T) {
 		{"a level of nothing but glass", emptyBelow, ""},
 		{"whole label", label(50), ""},
 
-		{"first tile of zeros", change(plain(), 0, 0, zeros), "level 0, tile at byte 8: tiff: at byte 8: tag 324 TileOffsets: JPEG at byte 0: nothing but zeros"},
-		{"last tile of zeros", change(plain(), 0, 34, zeros), "nothing but zeros"},
+		{"first tile of zeros", change(plain(), 0, 0, zeros), "level 0, tile at byte 8: JPEG at byte 0: the file is probably incomplete, as it contains only zeros here; copy it again (TIFF tag 324 TileOffsets, at byte 8)"},
+		{"last tile of zeros", change(plain(), 0, 34, zeros), "contains only zeros"},
 		{"last tile of a small level of zeros", change(plain(), 2, 3, zeros), "level 2"},
 		{"last tile half written", change(plain(), 1, 11, half), "no end (FF D9)"},
 		{"last tile cut off", change(plain(), 1, 11, cut), "no end (FF D9)"},
-		{"no tile at all", empty, "no tile of the largest level was written"},
-		{"label of zeros", change(label(50), 3, 0, zeros), "label: tiff: at byte"},
+		{"no tile at all", empty, "the file has no tile of its largest level"},
+		{"label of zeros", change(label(50), 3, 0, zeros), "label: the file is probably incomplete"},
 		{"deflate cut off", change(deflated(), 0, last(deflated(), 0), cut), "unexpected EOF"},
 		{"deflate half written", change(deflated(), 0, 0, half), "inflates to more than"},
-		{"deflate of zeros", change(deflated(), 1, 0, zeros), "nothing but zeros"},
+		{"deflate of zeros", change(deflated(), 1, 0, zeros), "contains only zeros"},
 		{"deflate of too little", deflated().of(compressionAdobe, []byte("\x78\x9c\x03\x00\x00\x00\x00\x01")), "it inflates to 0 bytes"},
-		{"no deflate", deflated().of(compressionAdobe, []byte("text")), "are no deflate"},
-		{"no LZW", deflated().of(compressionLZW, []byte("text")), "are no LZW"},
+		{"no deflate", deflated().of(compressionAdobe, []byte("text")), "are not deflate data"},
+		{"no LZW", deflated().of(compressionLZW, []byte("text")), "are not LZW data"},
 		{"LZW", deflated().of(compressionLZW, []byte{0x80, 0x0b, 1, 2}), ""},
-		{"no zstd", deflated().of(compressionZstd, []byte("text")), "are no zstd"},
+		{"no zstd", deflated().of(compressionZstd, []byte("text")), "are not zstd data"},
 		{"zstd", deflated().of(compressionZstd, []byte("\x28\xb5\x2f\xfd....")), ""},
-		{"no WebP", deflated().of(compressionWebP, []byte("text")), "are no WebP"},
+		{"no WebP", deflated().of(compressionWebP, []byte("text")), "are not WebP data"},
 		{"WebP", deflated().of(compressionWebP, webp), ""},
-		{"WebP cut off", deflated().of(compressionWebP, webp[:20]), "20 bytes of a WebP of 24"},
+		{"WebP cut off", deflated().of(compressionWebP, webp[:20]), "20 bytes of a WebP image of 24"},
 		{"uncompressed", deflated().of(compressionNone, bytes.Repeat([]byte{1}, testTile*testTile*3)), ""},
-		{"uncompressed cut off", deflated().of(compressionNone, bytes.Repeat([]byte{1}, 1000)), "1000 bytes, where a tile has 12288"},
-		{"uncompressed zeros", deflated().of(compressionNone, make([]byte, testTile*testTile*3)), "nothing but zeros in the first and last tiles"},
+		{"uncompressed cut off", deflated().of(compressionNone, bytes.Repeat([]byte{1}, 1000)), "1000 bytes instead of 12288"},
+		{"uncompressed zeros", deflated().of(compressionNone, make([]byte, testTile*testTile*3)), "first and last tiles of all levels contain only zeros"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,8 +126,8 @@ func TestCheckEarlyEnd(t *testing.T) {
 		at   uint64 // of the last tile, of 1,000 bytes
 		want string
 	}{
-		{"a little", 0, "the file ends 950 bytes early"},
-		{"much", 3_200_000_000, "the file ends 3.2 GB early"},
+		{"a little", 0, "the file is incomplete: it ends 950 bytes early"},
+		{"much", 3_200_000_000, "the file is incomplete: it ends 3.2 GB early"},
 		{"beyond all bounds", 1<<64 - 5, "early"},
 	}
 	for _, tt := range tests {

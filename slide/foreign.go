@@ -6,29 +6,29 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// Tags and texts by which slides are known that would open as generic pyramids
-// and be shown wrongly.
+// Tags and texts that identify slides which would open as generic pyramids and be
+// displayed incorrectly.
 const (
 	tagNDPI    tiff.Tag = 65420 // Hamamatsu
 	leicaSpace          = "http://www.leica-microsystems.com/scn/"
 )
 
-// foreign refuses slides whose tiles cannot be passed on as they are, though
-// they are TIFFs of tiles. It never reports true.
+// foreign rejects slides that are tiled TIFF files but whose tiles cannot be displayed
+// side by side as they are stored. It never reports true.
 func foreign(f *tiff.File, _ *Slide) (bool, error) {
 	const advice = "; convert the slide to a pyramidal TIFF first"
 	first := f.Directories()[0]
 	if _, ok := first.Entry(tagNDPI); ok {
-		return false, unsupported(first, tagNDPI, "Hamamatsu NDPI: each level is one JPEG, not cut into tiles"+advice)
+		return false, unsupported(first, tagNDPI, "Hamamatsu NDPI is not supported: each level is one JPEG image without tiles"+advice)
 	}
 	for _, k := range []struct {
 		tag   tiff.Tag
 		holds string
 		why   string
 	}{
-		{tiff.TagXMP, "<iScan", "Ventana BIF: the tiles of its largest level overlap"},
-		{tiff.TagImageDescription, leicaSpace, "Leica SCN: several scans are laid out on one canvas"},
-		{tiff.TagSoftware, "MedScan", "Trestle: its tiles overlap"},
+		{tiff.TagXMP, "<iScan", "Ventana BIF is not supported: the tiles of its largest level overlap"},
+		{tiff.TagImageDescription, leicaSpace, "Leica SCN is not supported: it places several scans on one canvas"},
+		{tiff.TagSoftware, "MedScan", "Trestle is not supported: its tiles overlap"},
 	} {
 		text, err := peek(f, first, k.tag, 4<<10)
 		if err != nil {

@@ -2,9 +2,9 @@ package slide
 
 import "github.com/slideatlas/ptiffstore/tiff"
 
-// A format knows one kind of file. Its read function fills s and reports true,
-// or reports false if f is of another kind. An error means that the file is of
-// this kind, and cannot be read.
+// A format reads one kind of file. Its read function fills in s and reports true, or
+// reports false if f is of another kind. An error means that the file is of this kind
+// and cannot be read.
 type format struct {
 	name string
 	read func(f *tiff.File, s *Slide) (bool, error)
@@ -14,6 +14,6 @@ type format struct {
 var formats = []format{
 	{"philips", philips},
 	{"aperio", aperio},
-	{"", foreign}, // recognised in order to be refused: generic would show them wrongly
+	{"", foreign}, // recognized and rejected: generic would display them incorrectly
 	{"generic", generic},
 }

@@ -81,8 +81,8 @@ func firstTiled(dirs []*tiff.Directory) (*tiff.Directory, error) {
 }
 
 // smaller returns the tiled directories of dirs that are smaller versions of
-// first: those that say so, and those of the same shape, as some writers forget
-// to say. Masks, other pages and other pictures are left out.
+// first: those marked as such, and those with the same aspect ratio, as some writers
+// omit the mark. Masks, other pages and other images are skipped.
 func smaller(dirs []*tiff.Directory, first *tiff.Directory) ([]*tiff.Directory, error) {
 	w0, h0, err := sizeOf(first)
 	if err != nil {
@@ -119,8 +119,8 @@ func sameShape(w0, h0, w, h uint64) bool {
 	return math.Abs(float64(h0)/d-float64(h)) <= 1 || math.Abs(float64(w0)/e-float64(w)) <= 1
 }
 
-// dropRepeated leaves out levels that are as large as the one before: the same
-// picture again, from a list of pages and one of SubIFDs.
+// dropRepeated removes levels that are as large as the one before: the same image
+// listed both as a page and as a SubIFD.
 func (s *Slide) dropRepeated() {
 	n := 1
 	for i := 1; i < len(s.Levels); i++ {
@@ -171,8 +171,8 @@ func (s *Slide) directoryMPP(d *tiff.Directory) error {
 	return nil
 }
 
-// setMPP sets the resolution unless it is none of a microscope: programs that
-// know nothing write 72 dots per inch, which are 353 µm.
+// setMPP sets the resolution unless it is implausible for a microscope: programs that
+// do not know it write 72 dots per inch, which is 353 µm.
 func (s *Slide) setMPP(x, y float64) {
 	const finest, coarsest = 0.005, 40
 	if x >= finest && x <= coarsest && y >= finest && y <= coarsest {
@@ -180,7 +180,7 @@ func (s *Slide) setMPP(x, y float64) {
 	}
 }
 
-// directoryProperties takes over the short texts of d.
+// directoryProperties copies the short texts of d.
 func (s *Slide) directoryProperties(f *tiff.File, d *tiff.Directory) error {
 	for _, t := range []struct {
 		tag  tiff.Tag
@@ -213,14 +213,14 @@ func directoryICC(d *tiff.Directory) *embedded {
 	return &embedded{tag: e.Tag, off: e.Offset, n: int64(e.Count)}
 }
 
-// notPyramidal says why the file that begins with d is no slide.
+// notPyramidal returns the error for a file whose first directory d has no tiles.
 func notPyramidal(d *tiff.Directory) error {
-	const words = "not a pyramidal TIFF: its pixels are stored in strips, not in tiles; make a pyramid of it with ptiffstore convert"
+	const words = "not a pyramidal TIFF: its pixels are stored in strips, not in tiles; convert it with ptiffstore convert"
 	return &notPyramid{&tiff.UnsupportedError{Offset: offsetOf(d, tiff.TagStripOffsets), Tag: tiff.TagStripOffsets, Msg: words}}
 }
 
-// isMask reports whether d says which pixels of another directory count, as in
-// Cloud Optimized GeoTIFF.
+// isMask reports whether d is a transparency mask of another directory, as in Cloud
+// Optimized GeoTIFF.
 func isMask(d *tiff.Directory) (bool, error) {
 	kind, err := d.Uint(tiff.TagNewSubfileType, 0)
 	return kind&transparencyMask != 0, err

@@ -101,7 +101,7 @@ func TestUnsupported(t *testing.T) {
 		{"JPEG of 12 bits", set(with(gray, fields{tiff.TagBitsPerSample: uint16(12)})), tiff.TagBitsPerSample, "12 bits"},
 		{"CIE L*a*b*", set(with(deflate, fields{tiff.TagPhotometric: uint16(8)})), tiff.TagPhotometric, "photometric interpretation 8"},
 		{"YCbCr without JPEG", set(with(deflate, fields{tiff.TagPhotometric: uint16(yCbCr)})), tiff.TagPhotometric, "not compressed as JPEG"},
-		{"floating point", set(with(deflate, fields{tiff.TagSampleFormat: []uint16{3, 3, 3}, tiff.TagBitsPerSample: []uint16{32, 32, 32}})), tiff.TagSampleFormat, "no unsigned integers"},
+		{"floating point", set(with(deflate, fields{tiff.TagSampleFormat: []uint16{3, 3, 3}, tiff.TagBitsPerSample: []uint16{32, 32, 32}})), tiff.TagSampleFormat, "not unsigned integers"},
 		{"32 bits", set(with(deflate, fields{tiff.TagBitsPerSample: []uint16{32, 32, 32}})), tiff.TagBitsPerSample, "32 bits"},
 		{"bits of different number", set(with(deflate, fields{tiff.TagBitsPerSample: []uint16{5, 6, 5}})), tiff.TagBitsPerSample, "different sizes"},
 		{"one bit", set(with(gray, with(deflate, fields{tiff.TagPhotometric: uint16(minIsBlack), tiff.TagBitsPerSample: uint16(1)}))), tiff.TagBitsPerSample, "1 bits"},

@@ -30,7 +30,7 @@ type tableSet uint16
 func quantBit(id byte) tableSet          { return 1 << (id & 3) }
 func huffmanBit(class, id byte) tableSet { return 1 << (4 + class&1<<2 + id&3) }
 
-// A header is what a JPEG says before its first pixels.
+// A header is the information of a JPEG before its first scan.
 type header struct {
 	width, height int
 	sof           byte
@@ -49,10 +49,10 @@ func (h *header) subsampled() bool {
 	return h.components == 3 && (h.sampling[1] != h.sampling[0] || h.sampling[2] != h.sampling[0])
 }
 
-// A jpegError says what is wrong with a JPEG, and where in it.
+// A jpegError is an error at an offset of a JPEG.
 type jpegError struct {
 	at          int
-	unsupported bool // whole, but of a kind that browsers do not show
+	unsupported bool // complete, but of a kind that browsers do not display
 	msg         string
 }
 
@@ -62,8 +62,7 @@ func badJPEG(at int, format string, args ...any) *jpegError {
 	return &jpegError{at: at, msg: fmt.Sprintf(format, args...)}
 }
 
-// parseHeader reads b from its SOI to its first SOS. It allocates nothing unless
-// there is something wrong.
+// parseHeader reads b from its SOI to its first SOS. It allocates only for errors.
 func parseHeader(b []byte, h *header) *jpegError {
 	*h = header{adobe: -1}
 	if len(b) < 4 || b[0] != 0xff || b[1] != markSOI {
@@ -98,14 +97,14 @@ func parseHeader(b []byte, h *header) *jpegError {
 	}
 }
 
-// noSOI says what stands where a JPEG should begin.
+// noSOI returns the error for data that are not a JPEG.
 func noSOI(b []byte) *jpegError {
 	for _, c := range b {
 		if c != 0 {
 			return badJPEG(0, "it does not begin with FF D8")
 		}
 	}
-	return badJPEG(0, "nothing but zeros: was the file copied in full?")
+	return badJPEG(0, zerosOnly)
 }
 
 // segment returns the marker at i, its parameters, and where the next one begins.
@@ -115,7 +114,7 @@ func segment(b []byte, i int) (mark byte, seg []byte, next int, err *jpegError) 
 		i++
 	}
 	if i == start || i >= len(b) {
-		return 0, nil, 0, badJPEG(start, "no marker where one is due")
+		return 0, nil, 0, badJPEG(start, "a marker is missing")
 	}
 	mark = b[i]
 	i++
@@ -123,7 +122,7 @@ func segment(b []byte, i int) (mark byte, seg []byte, next int, err *jpegError) 
 		return mark, nil, i, nil
 	}
 	if i+2 > len(b) {
-		return 0, nil, 0, badJPEG(start, "it ends inside of its header")
+		return 0, nil, 0, badJPEG(start, "it ends inside its header")
 	}
 	n := int(b[i])<<8 | int(b[i+1])
 	if n < 2 || i+n > len(b) {
@@ -173,20 +172,20 @@ func tableAt(mark byte, b []byte) (n int, bit tableSet) {
 func (h *header) frame(mark byte, seg []byte, at int) *jpegError {
 	switch {
 	case mark > markSOF2:
-		return &jpegError{at, true, fmt.Sprintf("a lossless, hierarchical or arithmetic JPEG (marker %02X)", mark)}
+		return &jpegError{at, true, fmt.Sprintf("lossless, hierarchical and arithmetic JPEG (marker %02X) is not supported", mark)}
 	case h.sof != 0:
-		return badJPEG(at, "a second frame")
+		return badJPEG(at, "it has a second frame")
 	case len(seg) < 6 || len(seg) < 6+3*int(seg[5]):
 		return badJPEG(at, "its frame header is cut off")
 	case seg[0] != 8:
-		return &jpegError{at, true, fmt.Sprintf("a JPEG of %d bits a sample", seg[0])}
+		return &jpegError{at, true, fmt.Sprintf("JPEG with %d bits per sample is not supported", seg[0])}
 	}
 	h.sof = mark
 	h.height = int(seg[1])<<8 | int(seg[2])
 	h.width = int(seg[3])<<8 | int(seg[4])
 	h.components = int(seg[5])
 	if h.components != 1 && h.components != 3 {
-		return &jpegError{at, true, fmt.Sprintf("a JPEG of %d colours", h.components)}
+		return &jpegError{at, true, fmt.Sprintf("JPEG with %d colour components is not supported", h.components)}
 	}
 	for i := range h.components {
 		c := seg[6+3*i:]
@@ -199,7 +198,7 @@ func (h *header) frame(mark byte, seg []byte, at int) *jpegError {
 // scan reads a SOS segment (B.2.3).
 func (h *header) scan(seg []byte, at int) *jpegError {
 	if h.sof == 0 {
-		return badJPEG(at, "pixels without a frame header")
+		return badJPEG(at, "its frame header is missing")
 	}
 	if len(seg) < 1 || len(seg) < 4+2*int(seg[0]) {
 		return badJPEG(at, "its scan header is cut off")

@@ -44,7 +44,7 @@ const (
 // Values of tag 339.
 const sampleUint = 1
 
-// codecs are the compressions that are read.
+// codecs are the supported compressions.
 var codecs = map[uint64]Codec{
 	compressionNone:     None,
 	compressionLZW:      LZW,
@@ -58,7 +58,7 @@ var codecs = map[uint64]Codec{
 	compressionPackBits: PackBits,
 }
 
-// unread names the compressions that are known and not read.
+// unread names the compressions that are known and not supported.
 var unread = map[uint64]string{
 	compressionOldJPEG:    "old-style JPEG",
 	compressionAperioYCC:  "JPEG 2000",
@@ -71,8 +71,8 @@ var unread = map[uint64]string{
 	compressionJPEGXL:     "JPEG XL",
 }
 
-// readLayout describes how the pixels of d are stored, or says in words why they
-// cannot be read.
+// readLayout describes how the pixels of d are stored. The error says why they cannot
+// be read.
 func readLayout(f *tiff.File, d *tiff.Directory) (Layout, error) {
 	lay := Layout{BigEndian: f.ByteOrder() == binary.BigEndian}
 	compression, err := d.Uint(tiff.TagCompression, compressionNone)
@@ -83,10 +83,10 @@ func readLayout(f *tiff.File, d *tiff.Directory) (Layout, error) {
 	if !ok {
 		name := unread[compression]
 		if name == "" {
-			name = "an unknown one"
+			name = "unknown"
 		}
 		return lay, unsupported(d, tiff.TagCompression,
-			"compression %d (%s) is not read; convert the slide to JPEG tiles", compression, name)
+			"compression %d (%s) is not supported; convert the slide to JPEG tiles", compression, name)
 	}
 	lay.Codec = codec
 	for _, v := range []struct {
@@ -120,7 +120,7 @@ func readLayout(f *tiff.File, d *tiff.Directory) (Layout, error) {
 func readSamples(d *tiff.Directory, lay *Layout) error {
 	const maxSamples = 64
 	if lay.Samples == 0 || lay.Samples > maxSamples {
-		return broken(d, tiff.TagSamplesPerPixel, "%d samples a pixel: it must be between 1 and %d", lay.Samples, maxSamples)
+		return broken(d, tiff.TagSamplesPerPixel, "%d samples per pixel, expected 1 to %d", lay.Samples, maxSamples)
 	}
 	bits, err := d.Uints(tiff.TagBitsPerSample, maxSamples)
 	if err != nil {
@@ -132,7 +132,7 @@ func readSamples(d *tiff.Directory, lay *Layout) error {
 	}
 	for _, b := range bits {
 		if b != bits[0] {
-			return unsupported(d, tiff.TagBitsPerSample, "samples of different sizes %v", bits)
+			return unsupported(d, tiff.TagBitsPerSample, "samples of different sizes (%v bits) are not supported", bits)
 		}
 	}
 	kinds, err := d.Uints(tiff.TagSampleFormat, maxSamples)
@@ -140,7 +140,7 @@ func readSamples(d *tiff.Directory, lay *Layout) error {
 		return err
 	}
 	if slices.ContainsFunc(kinds, func(k uint64) bool { return k != sampleUint && k != 4 }) { // 4 is undefined
-		return unsupported(d, tiff.TagSampleFormat, "samples that are no unsigned integers (format %d)", kinds[0])
+		return unsupported(d, tiff.TagSampleFormat, "samples that are not unsigned integers (format %d) are not supported", kinds[0])
 	}
 	extra, err := d.Uints(tiff.TagExtraSamples, maxSamples)
 	if err != nil {
@@ -154,14 +154,14 @@ func readSamples(d *tiff.Directory, lay *Layout) error {
 
 func readColorMap(d *tiff.Directory, lay *Layout) error {
 	if lay.Bits != 8 {
-		return unsupported(d, tiff.TagBitsPerSample, "a palette of %d bits: only those of 8 are read", lay.Bits)
+		return unsupported(d, tiff.TagBitsPerSample, "a palette of %d bits is not supported, only of 8", lay.Bits)
 	}
 	colors, err := d.Uints(tiff.TagColorMap, 3<<8)
 	if err != nil {
 		return err
 	}
 	if len(colors) != 3<<8 {
-		return broken(d, tiff.TagColorMap, "a palette of %d values: it must have 768", len(colors))
+		return broken(d, tiff.TagColorMap, "the palette has %d values instead of 768", len(colors))
 	}
 	for _, c := range colors {
 		lay.ColorMap = append(lay.ColorMap, uint16(c))
@@ -169,34 +169,34 @@ func readColorMap(d *tiff.Directory, lay *Layout) error {
 	return nil
 }
 
-// readable refuses the layouts that are described and cannot be shown.
+// readable rejects layouts that are valid but not supported.
 func readable(d *tiff.Directory, lay *Layout) error {
 	if lay.Planar != 1 && lay.Samples > 1 {
 		return unsupported(d, tiff.TagPlanarConfig,
-			"planar configuration %d: each colour in tiles of its own; write the slide with interleaved colours", lay.Planar)
+			"planar configuration %d (each colour in tiles of its own) is not supported; write the slide with interleaved colours", lay.Planar)
 	}
 	need := samplesOf(lay.Photometric)
 	switch {
 	case need == 0:
-		return unsupported(d, tiff.TagPhotometric, "photometric interpretation %d", lay.Photometric)
+		return unsupported(d, tiff.TagPhotometric, "photometric interpretation %d is not supported", lay.Photometric)
 	case lay.Samples < need:
-		return broken(d, tiff.TagSamplesPerPixel, "%d samples a pixel, where photometric interpretation %d has %d",
+		return broken(d, tiff.TagSamplesPerPixel, "%d samples per pixel, but photometric interpretation %d has %d",
 			lay.Samples, lay.Photometric, need)
 	case lay.Codec == JPEG:
 		return readableJPEG(d, lay, need)
 	case lay.Photometric == yCbCr:
-		return unsupported(d, tiff.TagPhotometric, "YCbCr that is not compressed as JPEG")
+		return unsupported(d, tiff.TagPhotometric, "YCbCr is not supported when it is not compressed as JPEG")
 	case lay.Codec == WebP && lay.Bits != 8, lay.Bits != 8 && lay.Bits != 16:
-		return unsupported(d, tiff.TagBitsPerSample, "%d bits a sample: only 8 and 16 are read", lay.Bits)
+		return unsupported(d, tiff.TagBitsPerSample, "%d bits per sample are not supported, only 8 and 16", lay.Bits)
 	case lay.Predictor != 1 && lay.Predictor != 2:
-		return unsupported(d, tiff.TagPredictor, "predictor %d: only none (1) and horizontal (2) are read", lay.Predictor)
+		return unsupported(d, tiff.TagPredictor, "predictor %d is not supported, only none (1) and horizontal (2)", lay.Predictor)
 	}
 	fill, err := d.Uint(tiff.TagFillOrder, 1)
 	if err != nil {
 		return err
 	}
 	if fill > 1 {
-		return unsupported(d, tiff.TagFillOrder, "bits stored from the right (fill order %d)", fill)
+		return unsupported(d, tiff.TagFillOrder, "bits stored in reverse order (fill order %d) are not supported", fill)
 	}
 	return nil
 }
@@ -214,22 +214,23 @@ func samplesOf(photometric int) int {
 	return 0
 }
 
-// readableJPEG refuses the JPEGs that browsers do not show as they are meant.
+// readableJPEG rejects JPEG layouts that browsers do not display correctly.
 func readableJPEG(d *tiff.Directory, lay *Layout, need int) error {
 	const advice = "convert the slide to 8-bit RGB or YCbCr"
 	switch {
 	case lay.Bits != 8:
-		return unsupported(d, tiff.TagBitsPerSample, "JPEG of %d bits a sample; %s", lay.Bits, advice)
+		return unsupported(d, tiff.TagBitsPerSample, "JPEG with %d bits per sample is not supported; %s", lay.Bits, advice)
 	case lay.Photometric == cmyk:
-		return unsupported(d, tiff.TagPhotometric, "CMYK JPEG; %s", advice)
+		return unsupported(d, tiff.TagPhotometric, "CMYK JPEG is not supported; %s", advice)
 	case lay.Photometric == minIsWhite || lay.Photometric == palette:
-		return unsupported(d, tiff.TagPhotometric, "JPEG with photometric interpretation %d; %s", lay.Photometric, advice)
+		return unsupported(d, tiff.TagPhotometric, "JPEG with photometric interpretation %d is not supported; %s", lay.Photometric, advice)
 	case lay.Samples != need:
-		return unsupported(d, tiff.TagSamplesPerPixel, "JPEG of %d samples a pixel; %s", lay.Samples, advice)
+		return unsupported(d, tiff.TagSamplesPerPixel, "JPEG with %d samples per pixel is not supported; %s", lay.Samples, advice)
 	}
 	return nil
 }
 
+// String returns the name of the codec, such as "JPEG".
 func (c Codec) String() string {
 	names := [...]string{"JPEG", "none", "LZW", "deflate", "WebP", "zstd", "JPEG 2000", "PackBits"}
 	if int(c) < len(names) {

@@ -23,8 +23,8 @@ const (
 	maxTileBytes = 64 << 20
 )
 
-// A source says where the tiles of a level lie. Its grid is that of the
-// directory as written, which may be larger or smaller than the grid served.
+// A source is the location of the tiles of a level. Its grid is that of the directory
+// as written, which may be larger or smaller than the grid of the [Level].
 type source struct {
 	dir             *tiff.Directory
 	columns, rows   int
@@ -34,7 +34,7 @@ type source struct {
 	table atomic.Pointer[table]
 }
 
-// A table is what of a source is read when its first tile is asked for.
+// A table is the part of a source that is read with its first tile.
 type table struct {
 	offsets, counts tiff.Array
 	*splicer        // nil unless the level is JPEG
@@ -85,7 +85,7 @@ func readLevel(f *tiff.File, d *tiff.Directory) (Level, *source, error) {
 		}
 	}
 	if l.TileWidth*l.TileHeight > maxTilePixels {
-		return l, nil, broken(d, tiff.TagTileWidth, "tiles of %d×%d pixels are larger than any slide's", l.TileWidth, l.TileHeight)
+		return l, nil, broken(d, tiff.TagTileWidth, "tiles of %d×%d pixels are too large", l.TileWidth, l.TileHeight)
 	}
 	if l.Layout, err = readLayout(f, d); err != nil {
 		return l, nil, err
@@ -107,12 +107,12 @@ func side(d *tiff.Directory, tag tiff.Tag, limit uint64) (int, error) {
 		return 0, err
 	}
 	if n == 0 || n > limit {
-		return 0, broken(d, tag, "a size of %d pixels: it must be between 1 and %d", n, limit)
+		return 0, broken(d, tag, "a size of %d pixels, expected 1 to %d", n, limit)
 	}
 	return int(n), nil
 }
 
-// turned refuses a level whose first row or column is not the top or left one.
+// turned rejects a level that is stored rotated or mirrored.
 func turned(d *tiff.Directory) error {
 	o, err := d.Uint(tiff.TagOrientation, 1)
 	if err != nil {
@@ -120,7 +120,7 @@ func turned(d *tiff.Directory) error {
 	}
 	if o > 1 { // some write 0 where they mean nothing
 		return unsupported(d, tiff.TagOrientation,
-			"orientation %d: the tiles are stored turned or mirrored; write the slide with orientation 1", o)
+			"orientation %d (rotated or mirrored tiles) is not supported; write the slide with orientation 1", o)
 	}
 	return nil
 }
@@ -140,21 +140,21 @@ func newSource(d *tiff.Directory, l *Level) (*source, error) {
 	}
 	offsets, ok := d.Entry(src.offsets)
 	if !ok {
-		return nil, broken(d, tiff.TagTileOffsets, "tiles without offsets")
+		return nil, broken(d, tiff.TagTileOffsets, "the file is damaged: the tile offsets are missing")
 	}
 	if _, ok := d.Entry(src.counts); !ok {
-		return nil, broken(d, tiff.TagTileByteCounts, "tiles without byte counts")
+		return nil, broken(d, tiff.TagTileByteCounts, "the file is damaged: the tile byte counts are missing")
 	}
 	// Philips tables may lack the last rows of tiles, but not most of the slide: a
 	// small file must not claim a grid that takes for ever to look through.
 	grid := uint64(l.Columns) * uint64(l.Rows)
 	if grid > 64 && offsets.Count < grid/4 {
-		return nil, broken(d, src.offsets, "offsets of %d tiles for a grid of %d×%d", offsets.Count, l.Columns, l.Rows)
+		return nil, broken(d, src.offsets, "the file is damaged: it has offsets of %d tiles for a grid of %d×%d", offsets.Count, l.Columns, l.Rows)
 	}
 	return src, nil
 }
 
-// load reads the tables of src, once however many ask at a time.
+// load reads the tables of src once, also for concurrent callers.
 func (s *Slide) load(src *source, l *Layout) (*table, error) {
 	src.mu.Lock()
 	defer src.mu.Unlock()
@@ -179,9 +179,9 @@ func (s *Slide) load(src *source, l *Layout) (*table, error) {
 	return t, nil
 }
 
-// addLevels appends the levels of dirs, largest first, as their tags give them.
-// The first must be readable; a later one in a layout that is not read here is
-// left out, as its zoom can be made from the one before.
+// addLevels appends the levels of dirs, largest first, with the sizes of their tags.
+// The first must be readable. A later one in an unsupported layout is skipped, as its
+// zoom level can be derived from the one before.
 func (s *Slide) addLevels(f *tiff.File, dirs []*tiff.Directory) error {
 	type stored struct {
 		Level
@@ -211,7 +211,7 @@ func (s *Slide) addLevels(f *tiff.File, dirs []*tiff.Directory) error {
 	return nil
 }
 
-// downsample says how much smaller l is than l0: exactly a power of two if that
+// downsample returns how much smaller l is than l0: exactly a power of two if that
 // gives l's size up to a pixel of rounding, else the mean of both axes.
 func downsample(l0, l *Level) float64 {
 	mean := (float64(l0.Width)/float64(l.Width) + float64(l0.Height)/float64(l.Height)) / 2
@@ -226,12 +226,12 @@ func nearestPower(x float64) float64 {
 	return math.Exp2(math.Round(math.Log2(max(x, 1))))
 }
 
-// broken reports that a field of d is wrong.
+// broken returns the error for a damaged field of d.
 func broken(d *tiff.Directory, tag tiff.Tag, format string, args ...any) error {
 	return &tiff.FormatError{Offset: offsetOf(d, tag), Tag: tag, Msg: fmt.Sprintf(format, args...)}
 }
 
-// unsupported reports that a field of d says something not read here.
+// unsupported returns the error for a field of d that names an unsupported feature.
 func unsupported(d *tiff.Directory, tag tiff.Tag, format string, args ...any) error {
 	return &tiff.UnsupportedError{Offset: offsetOf(d, tag), Tag: tag, Msg: fmt.Sprintf(format, args...)}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// philips reads what Philips IntelliSite exports. It is known by its XML, or,
-// where that was stripped off, by its Software tag: programs that take the
-// patient out of a file rewrite either.
+// philips reads the TIFF files that Philips IntelliSite exports. They are identified by
+// their XML or, if that was removed, by their Software tag: programs that de-identify
+// files rewrite one or the other.
 //
 // Facts are those of OpenSlide's reader, the tests of tifffile, opentile and
 // large_image, and the issues of these projects; see docs/formats/philips.md.
@@ -38,7 +38,7 @@ func philips(f *tiff.File, s *Slide) (bool, error) {
 	scans := p.byKind("WSI")
 	if len(scans) > 1 {
 		return false, unsupported(first, tiff.TagImageDescription,
-			"%d scans in one file, where one is expected: export each to a file of its own", len(scans))
+			"the file contains %d scans instead of one; export each scan to a file of its own", len(scans))
 	}
 	if len(scans) == 0 {
 		scans = []*dpImage{{}}
@@ -202,7 +202,7 @@ func (s *Slide) paddedDownsamples() []float64 {
 	return d
 }
 
-// philipsProperties fills what the XML says of the slide.
+// philipsProperties fills in the properties from the XML.
 func (s *Slide) philipsProperties(p *dpImport, scan *dpImage, software string) {
 	for _, o := range []*dpObject{&p.dpObject, &scan.dpObject} {
 		for name, v := range o.values {
@@ -248,7 +248,7 @@ func (s *Slide) philipsPower(f *tiff.File, scan *dpImage) error {
 	return nil
 }
 
-// philipsPictures notes the pictures in the XML, behind those of directories.
+// philipsPictures adds the associated images in the XML after those in directories.
 func (s *Slide) philipsPictures(p *dpImport, scan *dpImage) {
 	for _, kind := range [][2]string{{"LABELIMAGE", "label"}, {"MACROIMAGE", "macro"}} {
 		for _, im := range p.byKind(kind[0]) {
@@ -277,6 +277,6 @@ func barcode(v string) string {
 	return text
 }
 
-// unprintable reports what no barcode's text contains; the separators of GS1 codes
-// (ASCII 28 to 31) it may.
+// unprintable reports whether r cannot be part of the text of a barcode. The separators
+// of GS1 codes (ASCII 28 to 31) can.
 func unprintable(r rune) bool { return !unicode.IsPrint(r) && (r < 28 || r > 31) }

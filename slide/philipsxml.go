@@ -16,15 +16,15 @@ const (
 	maxValue      = 4 << 10
 )
 
-// A dpImport is what the XML of a Philips slide says: the ImageDescription of the
-// first directory, whose root is a DataObject of type DPUfsImport.
+// A dpImport is the XML of a Philips slide: the ImageDescription of the first
+// directory, whose root is a DataObject of type DPUfsImport.
 type dpImport struct {
 	dpObject
 	images []*dpImage
 }
 
 // A dpImage is a DataObject of type DPScannedImage: the scan, the label or the
-// macro picture, as its PIM_DP_IMAGE_TYPE says.
+// macro image, depending on its PIM_DP_IMAGE_TYPE.
 type dpImage struct {
 	dpObject
 	levels []*dpObject // of type PixelDataRepresentation, one a level
@@ -37,7 +37,7 @@ type dpObject struct {
 	icc    embedded // DICOM_ICCPROFILE
 }
 
-// set takes over the value of an Attribute; the first of a name counts.
+// set stores the value of an Attribute. The first of each name counts.
 func (o *dpObject) set(a *dpFrame) {
 	value := strings.Trim(a.value, " \t\r\n\x00")
 	switch a.attribute {
@@ -70,7 +70,7 @@ type dpFrame struct {
 	long      bool // value is not all of it
 }
 
-// add takes in text, which may come in pieces.
+// add appends text, which may come in pieces.
 func (a *dpFrame) add(t *xmlToken, tag tiff.Tag) {
 	if a.where.n == 0 {
 		a.where = embedded{tag: tag, off: t.off, base64: true}
@@ -83,8 +83,8 @@ func (a *dpFrame) add(t *xmlToken, tag tiff.Tag) {
 	a.value += xmlString(t.text)
 }
 
-// readImport reads the XML of a Philips slide; nil if the description of d is
-// none. Of XML that breaks off, or goes wrong, it returns what comes before.
+// readImport reads the XML of a Philips slide. It returns nil if the description of d
+// is something else, and the part before the error if the XML is cut off or malformed.
 func readImport(f *tiff.File, d *tiff.Directory) (*dpImport, error) {
 	e, ok := d.Entry(tiff.TagImageDescription)
 	if !ok {
@@ -130,7 +130,7 @@ func (x *xmlScanner) root() bool {
 		case xmlOpen:
 			return xmlName(t.tag) == "DataObject" && xmlAttr(t.tag, "ObjectType") == "DPUfsImport"
 		case xmlText:
-			// A byte order mark, or white space; anything else is no XML.
+			// A byte order mark or white space; anything else is not XML.
 			if t.text == nil || len(bytes.Trim(t.text, "\xef\xbb\xbf \t\r\n\x00")) > 0 {
 				return false
 			}

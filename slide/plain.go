@@ -9,14 +9,15 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// ErrPyramid reports a file that holds its picture in several levels already.
-var ErrPyramid = errors.New("slide: already a pyramid")
+// ErrPyramid reports a file whose image has several levels already.
+var ErrPyramid = errors.New("slide: the file is a pyramid already")
 
-// A Plain is a picture that a TIFF holds once, in strips or in tiles: what a
-// pyramid can be made from. Strips are pieces as wide as the picture.
+// A Plain is an image that a TIFF file stores at a single resolution, in strips or tiles,
+// so that a pyramid can be made from it. Its pieces are its tiles or strips; a strip is
+// as wide as the image. It is safe for concurrent use.
 type Plain struct {
 	Width, Height           int // pixels
-	PieceWidth, PieceHeight int // pixels; of strips, the last may be lower
+	PieceWidth, PieceHeight int // pixels; the last strip may have fewer rows
 	Columns, Rows           int // of pieces
 	Layout                  Layout
 	Directory               *tiff.Directory
@@ -29,9 +30,9 @@ type Plain struct {
 	splicer         *splicer // of JPEG
 }
 
-// OpenPlain reads the structure of the picture in r, which is size bytes long: the
-// largest one, if there are several. The error is [ErrPyramid] for a slide of more
-// than one level, and otherwise as that of [Open].
+// OpenPlain reads the structure of the image in r, which is size bytes long; if r has
+// several, that of the largest one. The error is [ErrPyramid] for a slide with more than
+// one level, and otherwise like that of [Open].
 func OpenPlain(r io.ReaderAt, size int64) (*Plain, error) {
 	s, err := Open(r, size)
 	if err == nil {
@@ -70,7 +71,7 @@ func (s *Slide) plainTiles() (*Plain, error) {
 	}, nil
 }
 
-// plainStrips describes the largest picture in strips.
+// plainStrips describes the largest image in strips.
 func (s *Slide) plainStrips() (*Plain, error) {
 	d, err := largest(s.file.Directories())
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *Slide) plainStrips() (*Plain, error) {
 		return nil, err
 	}
 	if rows == 0 {
-		return nil, broken(d, tiff.TagRowsPerStrip, "strips of no rows")
+		return nil, broken(d, tiff.TagRowsPerStrip, "the strips have no rows")
 	}
 	p.PieceWidth, p.PieceHeight = p.Width, int(min(rows, uint64(p.Height)))
 	p.Rows = ceilDiv(p.Height, p.PieceHeight)
@@ -120,12 +121,12 @@ func (p *Plain) readTables() error {
 		return err
 	}
 	if p.offsets.Len() < p.Rows || p.counts.Len() < p.Rows {
-		return broken(d, tiff.TagStripOffsets, "%d offsets and %d byte counts for %d strips", p.offsets.Len(), p.counts.Len(), p.Rows)
+		return broken(d, tiff.TagStripOffsets, "the file is damaged: it has %d offsets and %d byte counts for %d strips", p.offsets.Len(), p.counts.Len(), p.Rows)
 	}
 	return nil
 }
 
-// largest returns the directory of the most pixels that is no mask.
+// largest returns the directory with the most pixels that is not a mask.
 func largest(dirs []*tiff.Directory) (*tiff.Directory, error) {
 	var best *tiff.Directory
 	var most uint64
@@ -148,9 +149,9 @@ func largest(dirs []*tiff.Directory) (*tiff.Directory, error) {
 	return best, nil
 }
 
-// PieceSize is how many pixels are stored for a piece. Tiles are all of one size;
-// the last strip is as high as what is left of the picture, or, as some write it
-// when it is a JPEG, as high as the others.
+// PieceSize returns the size of the pieces of a row in pixels. All tiles have the same
+// size. The last strip has the remaining rows of the image; some writers store a last
+// JPEG strip as high as the others.
 func (p *Plain) PieceSize(row int) (w, h int) {
 	if p.strips {
 		return p.PieceWidth, min(p.PieceHeight, p.Height-row*p.PieceHeight)
@@ -158,10 +159,11 @@ func (p *Plain) PieceSize(row int) (w, h int) {
 	return p.PieceWidth, p.PieceHeight
 }
 
-// Piece returns a reader of the compressed bytes of a piece, and how many they
-// are. Of JPEG it is a complete stream, as in [Slide.AppendTile], but whether it
-// has an end is for its reader to find out. The error is [ErrEmptyTile] for a
-// piece that was never written.
+// Piece returns a reader of the compressed bytes of a piece, and their number. With JPEG
+// they are a complete stream, as in [Slide.AppendTile], except that it is not checked
+// for its end. The error is [ErrNoTile] if there is no such piece, [ErrEmptyTile] if the
+// piece was never written, and otherwise a [*tiff.FormatError], a
+// [*tiff.UnsupportedError] or that of the reader.
 func (p *Plain) Piece(col, row int) (io.Reader, int64, error) {
 	i := row*p.Columns + col
 	if col < 0 || row < 0 || col >= p.Columns || row >= p.Rows {
@@ -174,7 +176,7 @@ func (p *Plain) Piece(col, row int) (io.Reader, int64, error) {
 	if off > uint64(p.s.size) || n > uint64(p.s.size)-off {
 		return nil, 0, &tiff.FormatError{
 			Offset: p.Directory.Offset, Tag: p.tag,
-			Msg: fmt.Sprintf("piece %d of %d bytes at %d, and the file ends at %d", i, n, off, p.s.size),
+			Msg: fmt.Sprintf("the file is incomplete or damaged: piece %d of %d bytes should be at byte %d, but it ends at byte %d", i, n, off, p.s.size),
 		}
 	}
 	if p.splicer == nil {
@@ -194,7 +196,7 @@ func (p *Plain) splice(off, n int64) (io.Reader, int64, error) {
 	bad := parseHeader(b[p.splicer.room():], &h)
 	if bad == nil {
 		if missing := h.needed &^ (h.defined | p.splicer.shared); missing != 0 {
-			bad = badJPEG(0, "it needs tables that neither it nor tag 347 holds (set %03x)", uint(missing))
+			bad = badJPEG(0, "its decoding tables are missing: neither it nor tag 347 contains them (set %03x)", uint(missing))
 		}
 	}
 	if bad != nil {
@@ -206,5 +208,5 @@ func (p *Plain) splice(off, n int64) (io.Reader, int64, error) {
 	return io.MultiReader(bytes.NewReader(b), rest), int64(len(b)) + n - used, nil
 }
 
-// Strips reports whether the picture is stored in strips.
+// Strips reports whether the image is stored in strips.
 func (p *Plain) Strips() bool { return p.strips }

@@ -1,25 +1,26 @@
 package slide
 
-// An Origin says from where the rows of tile names count.
+// An Origin is the corner from which the rows of quadtree tile names count.
 type Origin string
 
 const (
-	// TopLeft is the convention of SlideAtlas's ptiff stores, and the default: of
-	// the letters q r over t s each picks the quadrant where it stands.
+	// TopLeft is the convention of SlideAtlas's ptiff stores, and the default: q and
+	// r are the upper left and right quadrants, t and s the lower ones.
 	TopLeft Origin = "top-left"
-	// BottomLeft is the convention of its Mongo tile stores: t s over q r, with
-	// rows counted upwards from the bottom row of the zoom.
+	// BottomLeft is the convention of its Mongo tile stores: t and s are the upper
+	// quadrants, q and r the lower ones, and rows count upwards from the bottom row
+	// of the zoom level.
 	BottomLeft Origin = "bottom-left"
 )
 
 // maxName bounds the letters of a tile's name: 31 quadrants are 2^31 columns.
 const maxName = 32
 
-// ParseName returns the zoom and the tile, counted from the top left, that a
-// quadtree name stands for: the first letter, t, is zoom 0, and each further one
-// picks a quadrant. rowsOf gives the rows of a zoom, 0 if there is none. It
-// reports false for what is no name, and for a row that lies outside; columns
-// are not checked.
+// ParseName returns the zoom level, column and row of the tile with a quadtree name,
+// counted from the top left. The first letter, t, is zoom level 0, and each further
+// letter selects a quadrant. The function rowsOf must return the rows of a zoom level,
+// or 0 if there is none, like [Slide.Rows]. ParseName reports false for a malformed name
+// and for a row outside the zoom level; it does not check the column.
 func ParseName(name string, o Origin, rowsOf func(z int) int) (z, x, y int, ok bool) {
 	if name == "" || len(name) > maxName || name[0] != 't' {
 		return 0, 0, 0, false
@@ -51,8 +52,8 @@ func ParseName(name string, o Origin, rowsOf func(z int) int) (z, x, y int, ok b
 	return z, x, y, true
 }
 
-// Name returns the quadtree name of a tile, counted from the top left; "" if
-// there is no such zoom or row.
+// Name returns the quadtree name of tile x,y of zoom level z, counted from the top left,
+// or "" if there is no such zoom level or row. rowsOf is as in [ParseName].
 func Name(z, x, y int, o Origin, rowsOf func(z int) int) string {
 	if z < 0 || z >= maxName || x < 0 || x >= 1<<z || y < 0 || y >= rowsOf(z) || y >= 1<<z {
 		return ""

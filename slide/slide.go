@@ -1,8 +1,9 @@
 // Package slide describes whole-slide images and reads their tiles.
 //
-// A slide is a pyramid of levels, level 0 the largest, each cut into tiles;
-// label, macro and thumbnail are its associated images. Formats are data: each
-// fills a Slide with tables of extents, and one function reads the tiles of all.
+// A slide is a pyramid of levels, level 0 being the largest, each divided into tiles.
+// Label, macro and thumbnail are its associated images. The reader of each file
+// format fills in the same [Slide] type, and [Slide.AppendTile] reads the tiles of all
+// formats.
 package slide
 
 import (
@@ -15,15 +16,15 @@ import (
 )
 
 var (
-	// ErrNoTile reports a level, column or row that the slide does not have.
+	// ErrNoTile reports a level, column or row outside the slide.
 	ErrNoTile = errors.New("slide: no such tile")
-	// ErrEmptyTile reports a tile that the scanner skipped as bare glass.
-	ErrEmptyTile = errors.New("slide: tile was not scanned")
-	// ErrNoAssociated reports a kind of picture that the file does not hold.
+	// ErrEmptyTile reports a tile that the scanner skipped because it shows only glass.
+	ErrEmptyTile = errors.New("slide: tile is empty: the scanner skipped it")
+	// ErrNoAssociated reports a kind of associated image that the file does not contain.
 	ErrNoAssociated = errors.New("slide: no such associated image")
 )
 
-// A Codec names how the pixels of a level or picture are compressed.
+// A Codec is the compression of the pixels of a level or associated image.
 type Codec uint8
 
 const (
@@ -33,11 +34,11 @@ const (
 	Deflate
 	WebP
 	Zstd
-	JPEG2000 // described, never decoded
+	JPEG2000 // recognized, not supported
 	PackBits
 )
 
-// A Layout says how to turn the decompressed bytes of a tile or strip into pixels.
+// A Layout describes how the bytes of a tile or strip are compressed and arranged.
 type Layout struct {
 	Codec        Codec
 	Photometric  int  // tag 262
@@ -52,44 +53,46 @@ type Layout struct {
 
 // A Level is one resolution as stored. Level 0 is the largest.
 type Level struct {
-	Width, Height         int     // pixels, corrected: what of the level is picture
+	Width, Height         int     // pixels, without padding to whole tiles where that is known
 	TileWidth, TileHeight int     // pixels
-	Columns, Rows         int     // of the served grid: the corrected size divided by the tile size, rounded up
-	Downsample            float64 // of level 0: 1, 2, 4 …
+	Columns, Rows         int     // of tiles: Width and Height divided by the tile size, rounded up
+	Downsample            float64 // ratio of the size of level 0 to this one: 1, 2, 4, …
 	Layout                Layout
 }
 
 // A Slide is an open whole-slide image. It is safe for concurrent use.
 type Slide struct {
 	Format         string            // "philips", "aperio", "generic"
-	Vendor         string            // scanner maker where known: "PHILIPS", "Hamamatsu", …; else ""
+	Vendor         string            // manufacturer of the scanner, such as "PHILIPS"; "" if unknown
 	Levels         []Level           // largest first, never empty
-	Zooms          []Zoom            // index is z; len(Zooms)-1 is the maximal zoom
+	Zooms          []Zoom            // zoom levels by number: 0 is one tile, the last one is level 0
 	MPPX, MPPY     float64           // µm per pixel of level 0; 0 if unknown
-	ObjectivePower float64           // 0 if unknown
-	Barcode        string            // "" if none
+	ObjectivePower float64           // magnification of the objective, such as 40; 0 if unknown
+	Barcode        string            // decoded text of the barcode on the label; "" if unknown
 	Properties     map[string]string // keys like "philips.DICOM_MANUFACTURERS_MODEL_NAME", "tiff.Software"; no image data
 
 	r        io.ReaderAt
 	size     int64 // of r, in bytes
 	file     *tiff.File
 	sources  []*source // of the tiles, a level each
-	pictures []picture // in order of preference within a kind
+	pictures []picture // associated images, in order of preference within a kind
 	profile  *embedded // the colour profile; nil if there is none
 	mem      atomic.Int64
 }
 
-// Open reads the structure of the slide in r, which is size bytes long. A broken
-// file is a [*tiff.FormatError], one that is whole but not a slide read here a
-// [*tiff.UnsupportedError]. It reads no tile tables: they are read when the
-// first tile of their level is asked for.
+// Open reads the structure of the slide in r, which is size bytes long. It reads no tile
+// tables: the table of a level is read with its first tile.
+//
+// The error is a [*tiff.FormatError] for a damaged or incomplete file, a
+// [*tiff.UnsupportedError] for a file that is not a supported slide, and otherwise
+// wraps the error of r.
 func Open(r io.ReaderAt, size int64) (*Slide, error) {
 	f, err := tiff.Open(r, size)
 	if err != nil {
 		return nil, err
 	}
 	if len(f.Directories()) == 0 {
-		return nil, &tiff.FormatError{Msg: "the file holds no directory, and so no image"}
+		return nil, &tiff.FormatError{Msg: "the file contains no image: it has no TIFF directory"}
 	}
 	for _, format := range formats {
 		s := &Slide{Format: format.name, Properties: map[string]string{}, r: r, size: size, file: f}
@@ -106,11 +109,12 @@ func Open(r io.ReaderAt, size int64) (*Slide, error) {
 	return nil, notPyramidal(f.Directories()[0])
 }
 
-// Bytes is about how much memory s holds now, for caches bounded in bytes.
+// Bytes returns the approximate memory that s holds at present, in bytes, for caches
+// with a size limit.
 func (s *Slide) Bytes() int64 { return s.mem.Load() }
 
-// Associated lists the pictures the file holds: "label", "macro", "thumbnail".
-// That one is listed says nothing of whether it is whole.
+// Associated returns the kinds of associated images in the file, sorted: "label",
+// "macro", "thumbnail". It does not check whether they can be read.
 func (s *Slide) Associated() []string {
 	var kinds []string
 	for i := range s.pictures {
@@ -122,7 +126,8 @@ func (s *Slide) Associated() []string {
 	return kinds
 }
 
-// ICC returns the colour profile, nil if there is none.
+// ICC returns the ICC colour profile, or nil if there is none. The error is a
+// [*tiff.FormatError] if the profile is damaged, and otherwise that of the reader.
 func (s *Slide) ICC() ([]byte, error) {
 	if s.profile == nil {
 		return nil, nil
@@ -135,7 +140,7 @@ func (s *Slide) ICC() ([]byte, error) {
 	if len(b) < 128 || string(b[36:40]) != "acsp" {
 		return nil, &tiff.FormatError{
 			Offset: s.profile.off, Tag: s.profile.tag,
-			Msg: "the colour profile is no ICC profile",
+			Msg: "the colour profile is damaged: it is not an ICC profile",
 		}
 	}
 	return b, nil
@@ -145,7 +150,7 @@ func (s *Slide) ICC() ([]byte, error) {
 func (s *Slide) footprint() int64 {
 	const (
 		fixed     = 2 << 10 // the structs themselves
-		directory = 1 << 10 // entries and their index
+		directory = 1 << 10 // fields and their index
 		level     = 512
 	)
 	n := int64(fixed + directory*len(s.file.Directories()) + level*len(s.Levels))

@@ -42,11 +42,11 @@ func readSplicer(d *tiff.Directory, lay *Layout) (*splicer, error) {
 		return nil, err
 	}
 	if len(b) > maxTables {
-		return nil, broken(d, tiff.TagJPEGTables, "%d bytes of JPEG tables", len(b))
+		return nil, broken(d, tiff.TagJPEGTables, "the JPEG tables have %d bytes, more than are supported", len(b))
 	}
 	sp, bad := newSplicer(unpadded(b), lay.Photometric == rgb)
 	if bad != nil {
-		return nil, broken(d, tiff.TagJPEGTables, "JPEG tables: %v", bad)
+		return nil, broken(d, tiff.TagJPEGTables, "the JPEG tables are damaged: %v", bad)
 	}
 	return sp, nil
 }
@@ -128,12 +128,12 @@ func (sp *splicer) finish(dst []byte, base int, h *header) ([]byte, *jpegError) 
 	if n := len(tile); tile[n-2] != 0xff || tile[n-1] != markEOI {
 		end := bytes.LastIndex(tile[h.end:], []byte{0xff, markEOI})
 		if end < 0 {
-			return dst[:base], badJPEG(n, "no end (FF D9) in %d bytes: was the file copied in full?", n)
+			return dst[:base], badJPEG(n, "the file is probably incomplete, as there is no end (FF D9) in %d bytes; copy it again", n)
 		}
 		dst = dst[:len(dst)-n+h.end+end+2]
 	}
 	if missing := h.needed &^ (h.defined | sp.shared); missing != 0 {
-		return dst[:base], badJPEG(0, "it needs tables that neither it nor tag 347 holds (set %03x)", uint(missing))
+		return dst[:base], badJPEG(0, "its decoding tables are missing: neither it nor tag 347 contains them (set %03x)", uint(missing))
 	}
 	// The usual tile: all tables in front, none inside, colours as the tag says.
 	if h.defined&sp.shared == 0 && (!sp.rgb || sp.undecided(h)) {
@@ -175,7 +175,7 @@ func (sp *splicer) compose(dst []byte, base int, h *header) []byte {
 // marker and length. Tables defined twice need more, and allocate.
 const maxHead = 2 + len(app14) + 4*(4+129) + 8*(4+273)
 
-// asTIFF turns what is wrong with a JPEG at off of the file into an error of the
+// asTIFF converts the error of a JPEG at offset off of the file into an error of the
 // tag that points there.
 func asTIFF(err *jpegError, off int64, tag tiff.Tag) error {
 	if err.unsupported {

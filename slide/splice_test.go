@@ -227,22 +227,22 @@ func TestSpliceRefuses(t *testing.T) {
 		tables, tile []byte
 		want         string
 	}{
-		{"zeros", tables, make([]byte, 5000), "nothing but zeros"},
+		{"zeros", tables, make([]byte, 5000), "only zeros"},
 		{"a page of text", tables, []byte("<html>not found</html>"), "does not begin with FF D8"},
-		{"empty", tables, nil, "nothing but zeros"},
+		{"empty", tables, nil, "only zeros"},
 		{"first half, then zeros", tables, half, "no end (FF D9)"},
 		{"cut off", tables, tile[:len(tile)-10], "no end (FF D9)"},
 		{"cut off in its header", tables, tile[:12], "runs past the end"},
-		{"nothing but SOI", tables, tile[:4], "ends inside of its header"},
+		{"nothing but SOI", tables, tile[:4], "ends inside its header"},
 		{"SOI EOI", tables, []byte{0xff, markSOI, 0xff, markEOI}, "ends before its first pixel"},
-		{"no marker", tables, []byte{0xff, markSOI, 0, 0, 0, 0}, "no marker where one is due"},
-		{"no tables anywhere", nil, tile, "tables that neither"},
-		{"no Huffman tables", nil, without(whole, markDHT), "tables that neither"},
-		{"12 bits", nil, deep, "12 bits a sample"},
+		{"no marker", tables, []byte{0xff, markSOI, 0, 0, 0, 0}, "a marker is missing"},
+		{"no tables anywhere", nil, tile, "neither it nor tag 347"},
+		{"no Huffman tables", nil, without(whole, markDHT), "neither it nor tag 347"},
+		{"12 bits", nil, deep, "12 bits per sample"},
 		{"four colours", nil, four, "frame header is cut off"},
 		{"lossless", nil, bytes.Replace(whole, []byte{0xff, markSOF0}, []byte{0xff, 0xc3}, 1), "lossless"},
 		{"arithmetic", nil, bytes.Replace(whole, []byte{0xff, markSOF0}, []byte{0xff, 0xc9}, 1), "arithmetic"},
-		{"no frame", nil, without(whole, markSOF0), "without a frame header"},
+		{"no frame", nil, without(whole, markSOF0), "frame header is missing"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,22 +10,23 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// AppendTile appends one tile to dst as it is stored, and returns the longer
-// slice: for JPEG a complete stream that every browser shows with the right
-// colours, nothing decoded; for other codecs the compressed bytes. It costs one
-// positioned read, no lock, and no allocation beyond the growth of dst.
+// AppendTile appends one tile to dst as it is stored and returns the extended slice:
+// with JPEG a complete stream that browsers display with the right colours, without
+// decoding anything; with other codecs the compressed bytes. It takes one positioned
+// read, no lock, and no allocation except to grow dst. The first call for a level also
+// reads the tile table of that level.
 //
-// Columns and rows count from the top left of the level. Every tile is
-// TileWidth × TileHeight pixels, also at the right and bottom edges, where the
-// pixels beyond Width and Height mean nothing.
+// Columns and rows count from the top left of the level. Every tile has TileWidth ×
+// TileHeight pixels, also at the right and bottom edges, where the pixels beyond Width
+// and Height are padding.
 //
-// The error is [ErrNoTile] if there is no such level, column or row,
-// [ErrEmptyTile] if the scanner skipped the tile, and otherwise wraps a
-// [*tiff.FormatError] for a tile that is not whole, a [*tiff.UnsupportedError],
-// or the reader's own. With an error comes dst as it was.
+// The error is [ErrNoTile] if there is no such level, column or row, [ErrEmptyTile] if
+// the scanner skipped the tile, and otherwise wraps a [*tiff.FormatError] for a damaged
+// or incomplete tile, a [*tiff.UnsupportedError], or the error of the reader. With an
+// error, dst is returned unchanged.
 //
-// Tiles are section 15 of TIFF 6.0; the tables they share are TIFF Technical
-// Note 2. A byte count of zero for a skipped tile is a habit of Philips and GDAL.
+// Tiles are defined in section 15 of TIFF 6.0, the tables that they share in TIFF
+// Technical Note 2. Philips and GDAL store skipped tiles with a byte count of zero.
 func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 	if level < 0 || level >= len(s.Levels) {
 		return dst, ErrNoTile
@@ -52,8 +53,8 @@ func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 	return b, nil
 }
 
-// TileBytes is how long a tile is as [Slide.AppendTile] returns it, at most; 0 if it
-// would return an error.
+// TileBytes returns an upper bound of the bytes that [Slide.AppendTile] appends for a
+// tile, or 0 if that would return an error.
 func (s *Slide) TileBytes(level, col, row int) int64 {
 	if level < 0 || level >= len(s.Levels) {
 		return 0
@@ -99,7 +100,7 @@ func (s *Slide) appendExtent(dst []byte, l *Level, src *source, t *table, off, n
 	var h header
 	dst, bad := t.finish(dst, base, &h)
 	if bad == nil && (h.width != l.TileWidth || h.height != l.TileHeight) {
-		bad = badJPEG(0, "it is %d×%d pixels, where the tiles are %d×%d", h.width, h.height, l.TileWidth, l.TileHeight)
+		bad = badJPEG(0, "it has %d×%d pixels instead of %d×%d", h.width, h.height, l.TileWidth, l.TileHeight)
 	}
 	if bad != nil {
 		return nil, asTIFF(bad, int64(off), src.offsets)
@@ -107,7 +108,7 @@ func (s *Slide) appendExtent(dst []byte, l *Level, src *source, t *table, off, n
 	return dst, nil
 }
 
-// extend makes dst n bytes longer, and returns the new part too.
+// extend makes dst n bytes longer and also returns the new part.
 func extend(dst []byte, n int) (longer, added []byte) {
 	base := len(dst)
 	dst = slices.Grow(dst, n)[:base+n]
@@ -121,12 +122,12 @@ func (s *Slide) within(off, n uint64, tag tiff.Tag) error {
 	case off > math.MaxInt64 || n > math.MaxInt64 || off > uint64(s.size) || n > uint64(s.size)-off:
 		return &tiff.FormatError{
 			Offset: int64(min(off, math.MaxInt64)), Tag: tag,
-			Msg: fmt.Sprintf("%d bytes at %d, in a file of %d", n, off, s.size),
+			Msg: fmt.Sprintf("the file is incomplete or damaged: a tile or strip of %d bytes should be at byte %d, but it ends at byte %d", n, off, s.size),
 		}
 	case off < header:
-		return &tiff.FormatError{Offset: int64(off), Tag: tag, Msg: fmt.Sprintf("%d bytes of pixels inside of the file's header", n)}
+		return &tiff.FormatError{Offset: int64(off), Tag: tag, Msg: fmt.Sprintf("the file is damaged: %d bytes of pixels should be inside the file header", n)}
 	case n > maxTileBytes:
-		return &tiff.FormatError{Offset: int64(off), Tag: tag, Msg: fmt.Sprintf("%d bytes of pixels in one piece", n)}
+		return &tiff.FormatError{Offset: int64(off), Tag: tag, Msg: fmt.Sprintf("the file is damaged: a tile or strip has %d bytes", n)}
 	}
 	return nil
 }
@@ -138,18 +139,21 @@ func (s *Slide) readAt(p []byte, off int64, tag tiff.Tag) error {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) {
-		return &tiff.FormatError{Offset: off + int64(n), Tag: tag, Msg: "the file ends here: it has become shorter since it was opened"}
+		return &tiff.FormatError{Offset: off + int64(n), Tag: tag, Msg: "the file was truncated while it was open"}
 	}
 	return err
 }
 
-// checkStart refuses compressed bytes that do not begin as their codec demands,
+// zerosOnly is the message for data that an interrupted copy has left unwritten.
+const zerosOnly = "the file is probably incomplete, as it contains only zeros here; copy it again"
+
+// checkStart rejects compressed bytes that do not begin as their codec requires, such
 // as those of a file whose blocks were never written.
 func checkStart(c Codec, b []byte, off int64, tag tiff.Tag) error {
 	var ok bool
 	switch c {
 	case None, PackBits:
-		return nil // black is black, and runs may begin with any byte
+		return nil // zeros are black pixels, and runs may begin with any byte
 	case Deflate: // RFC 1950 section 2.2
 		ok = len(b) >= 2 && b[0]&15 == 8 && (int(b[0])<<8|int(b[1]))%31 == 0
 	case LZW: // a clear code of 9 bits, TIFF 6.0 page 59, or from before TIFF 5.0 the other way round
@@ -162,9 +166,9 @@ func checkStart(c Codec, b []byte, off int64, tag tiff.Tag) error {
 	if ok {
 		return nil
 	}
-	what := fmt.Sprintf("%d bytes that are no %v", len(b), c)
+	what := fmt.Sprintf("the pixels are damaged: %d bytes are not %v data", len(b), c)
 	if !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) {
-		what = "nothing but zeros: was the file copied in full?"
+		what = zerosOnly
 	}
 	return &tiff.FormatError{Offset: off, Tag: tag, Msg: what}
 }

@@ -46,15 +46,15 @@ func TestAppendTileErrors(t *testing.T) {
 		{"row below", s, 0, 0, -1, ErrNoTile.Error()},
 		{"row above", s, 0, 0, 2, ErrNoTile.Error()},
 		{"not scanned", s, 0, 1, 0, ErrEmptyTile.Error()},
-		{"zeros", s, 0, 2, 0, "level 0 tile 2,0: tiff: at byte"},
+		{"zeros", s, 0, 2, 0, "level 0 tile 2,0: JPEG at byte 0: the file is probably incomplete"},
 		{"cut off", s, 0, 3, 0, "no end (FF D9)"},
-		{"of another size", s, 0, 0, 1, "it is 32×32 pixels, where the tiles are 64×64"},
+		{"of another size", s, 0, 0, 1, "it has 32×32 pixels instead of 64×64"},
 		{"not a picture", s, 0, 1, 1, "ends before its first pixel"},
-		{"beyond the file", at(size, 100), 0, 0, 0, "in a file of"},
-		{"across the end", at(size-50, 100), 0, 0, 0, "in a file of"},
-		{"offset beyond 2^63", at(math.MaxUint64-10, 100), 0, 0, 0, "in a file of"},
-		{"count beyond 2^63", at(100, math.MaxUint64), 0, 0, 0, "in a file of"},
-		{"in the header", at(4, 100), 0, 0, 0, "inside of the file's header"},
+		{"beyond the file", at(size, 100), 0, 0, 0, "but it ends at byte"},
+		{"across the end", at(size-50, 100), 0, 0, 0, "but it ends at byte"},
+		{"offset beyond 2^63", at(math.MaxUint64-10, 100), 0, 0, 0, "but it ends at byte"},
+		{"count beyond 2^63", at(100, math.MaxUint64), 0, 0, 0, "but it ends at byte"},
+		{"in the header", at(4, 100), 0, 0, 0, "inside the file header"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestFileCutShortWhileOpen(t *testing.T) {
 	}
 	r.end.Store(3000)
 	_, err := s.AppendTile(nil, 0, 6, 4)
-	if e, ok := errors.AsType[*tiff.FormatError](err); !ok || !strings.Contains(e.Msg, "shorter") {
+	if e, ok := errors.AsType[*tiff.FormatError](err); !ok || !strings.Contains(e.Msg, "truncated") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -37,11 +37,11 @@ type xmlToken struct {
 }
 
 // An xmlScanner reads XML through a small window, as what matters in a
-// description of a megabyte is a few kilobytes: the rest is a picture as base64,
-// that is passed over without being decoded or kept.
+// description of a megabyte is a few kilobytes: the rest is an image in base64,
+// which is skipped without being decoded or stored.
 //
-// It asks little of the text: any encoding that contains ASCII, any prolog or
-// none, bytes behind the root element, and names that do not match are all taken.
+// It accepts any encoding that contains ASCII, any prolog or none, bytes after the root
+// element, and end tags that do not match.
 type xmlScanner struct {
 	f        *tiff.File
 	tag      tiff.Tag
@@ -218,8 +218,8 @@ func xmlName(tag []byte) string {
 	return string(tag)
 }
 
-// xmlString returns text with its entities replaced, and in UTF-8: what is none
-// is taken for ISO 8859-1.
+// xmlString returns text in UTF-8 with its entities replaced. Text that is not UTF-8 is
+// decoded as ISO 8859-1.
 func xmlString(text []byte) string {
 	s := string(text)
 	if !utf8.ValidString(s) {

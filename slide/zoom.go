@@ -1,17 +1,18 @@
 package slide
 
-// A Zoom is one step of the ladder of powers of two that viewers ask for: zoom
-// MaxZoom is level 0, zoom 0 the one tile that shows the whole slide.
+// A Zoom is a zoom level as viewers request it: each has half the size of the next one.
+// Zoom MaxZoom is level 0, zoom 0 is a single tile with the entire slide.
 type Zoom struct {
 	Width, Height int // pixels
 	Columns, Rows int // tiles of level 0's tile size
-	Level         int // the stored level that is this zoom tile for tile, or -1: made from the next larger zoom
+	Level         int // stored level with the same tiles; -1 if the zoom level must be derived from the next larger one
 }
 
-// MaxZoom is the zoom that is level 0.
+// MaxZoom returns the number of the largest zoom level, which is level 0.
 func (s *Slide) MaxZoom() int { return len(s.Zooms) - 1 }
 
-// Rows is the number of rows of tiles of zoom z, 0 if there is no such zoom.
+// Rows returns the number of rows of tiles of zoom level z, or 0 if there is no such
+// zoom level.
 func (s *Slide) Rows(z int) int {
 	if z < 0 || z >= len(s.Zooms) {
 		return 0
@@ -19,9 +20,9 @@ func (s *Slide) Rows(z int) int {
 	return s.Zooms[z].Rows
 }
 
-// ladder returns the zooms of a pyramid. Each has half as many columns and rows
-// as the next larger one, rounded up, so that the four tiles of quadtree names
-// always lie below one another.
+// ladder returns the zoom levels of a pyramid. Each has half as many columns and rows
+// as the next larger one, rounded up, so that every tile has four children in the
+// quadtree of tile names.
 //
 // The size of a zoom is half of the next larger one, rounded up, or that of its
 // stored level, which may have lost the last pixel when it was halved.

@@ -5,19 +5,20 @@ import (
 	"fmt"
 )
 
-// An Array holds the values of an integer field as the file stores them, and
-// decodes one when it is asked for. The zero value is empty. It does not change,
-// so it is safe for concurrent use.
+// An Array holds the values of an integer field as stored in the file and decodes
+// them one at a time. The zero value is empty. An Array is immutable and safe for
+// concurrent use.
 type Array struct {
 	b     []byte
 	order binary.ByteOrder
 	size  int // of a value, in bytes
 }
 
-// Array reads an integer field for random access, the zero Array if the field is
-// absent. Its memory is the field's bytes in the file and nothing more. A field of
-// another type, one with a negative value, or one that does not lie within the
-// file is a [*FormatError], one of more than 512 MB an [*UnsupportedError].
+// Array reads an integer field for random access. It returns the zero Array if the
+// field is absent. An Array takes as much memory as the field does in the file. The
+// error is a [*FormatError] if the field has another type, has a negative value, or
+// does not lie within the file, and an [*UnsupportedError] if it is larger than
+// 512 MiB.
 func (d *Directory) Array(tag Tag) (Array, error) {
 	e, ok := d.Entry(tag)
 	if !ok {
@@ -31,7 +32,7 @@ func (d *Directory) array(e Entry, n uint64) (Array, error) {
 	switch e.Type {
 	case Byte, Short, Long, IFD, Long8, IFD8, SByte, SShort, SLong, SLong8:
 	default:
-		return Array{}, &FormatError{e.at, e.Tag, fmt.Sprintf("type %v, where whole numbers are wanted", e.Type)}
+		return Array{}, &FormatError{e.at, e.Tag, fmt.Sprintf("the field has type %v, expected integers", e.Type)}
 	}
 	b, err := d.values(e, n, maxArray)
 	if err != nil {
@@ -41,7 +42,7 @@ func (d *Directory) array(e Entry, n uint64) (Array, error) {
 	switch e.Type {
 	case SByte, SShort, SLong, SLong8:
 		if i := a.negative(); i >= 0 {
-			return Array{}, &FormatError{e.Offset + int64(i*a.size), e.Tag, "a negative value"}
+			return Array{}, &FormatError{e.Offset + int64(i*a.size), e.Tag, "the field has a negative value"}
 		}
 	}
 	return a, nil
@@ -65,7 +66,7 @@ func (a Array) Len() int {
 	return len(a.b) / a.size
 }
 
-// At returns value i. It panics if i is not below Len.
+// At returns value i. It panics unless 0 ≤ i < Len().
 func (a Array) At(i int) uint64 {
 	b := a.b[i*a.size:]
 	switch a.size {
@@ -79,5 +80,5 @@ func (a Array) At(i int) uint64 {
 	return uint64(b[0])
 }
 
-// Bytes is how much memory the values take.
+// Bytes is the memory that the values take, in bytes.
 func (a Array) Bytes() int { return len(a.b) }

@@ -2,6 +2,7 @@ package tiff
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -90,7 +91,8 @@ func TestDataDirectories(t *testing.T) {
 	type found struct {
 		Chain []int64
 		Sub   []int64 // of each of them
-		Err   string  // begins with; libtiff ends a chain there
+		At    int64   // offset of the error
+		Err   string  // how the error begins; libtiff ends a chain there
 	}
 	tests := []struct {
 		name string
@@ -102,11 +104,11 @@ func TestDataDirectories(t *testing.T) {
 		{"tiff-odd/be_cog.tiff", found{Chain: []int64{2224, 3848, 5126, 6312, 7482}}},
 		{"tiff-odd/tiff_with_subifd_chain.tif", found{Chain: []int64{8, 666}, Sub: []int64{1800, 1324, 1990, 1562}}},
 		{"tiff-damaged/loops/multipage_out_of_order.tiff", found{Chain: []int64{28, 580, 284}}},
-		{"tiff-damaged/loops/multipage_single_frame_loop.tiff", found{Err: "tiff: at byte 222: directory 1 should be at 28"}},
-		{"tiff-damaged/loops/multipage_multiple_frame_loop.tiff", found{Err: "tiff: at byte 478: directory 2 should be at 28"}},
-		{"tiff-damaged/loops/test_ifd_loop_subifd.tif", found{Err: "tiff: at byte 1318: directory 5 should be at 868"}},
-		{"tiff-damaged/loops/test_ifd_loop_to_self.tif", found{Err: "tiff: at byte 554: directory 1 should be at 408"}},
-		{"tiff-damaged/loops/test_ifd_loop_to_first.tif", found{Err: "tiff: at byte 308: directory 2 should be at 10"}},
+		{"tiff-damaged/loops/multipage_single_frame_loop.tiff", found{At: 222, Err: "the file is damaged: directory 1 should be at bytes 28"}},
+		{"tiff-damaged/loops/multipage_multiple_frame_loop.tiff", found{At: 478, Err: "the file is damaged: directory 2 should be at bytes 28"}},
+		{"tiff-damaged/loops/test_ifd_loop_subifd.tif", found{At: 1318, Err: "the file is damaged: directory 5 should be at bytes 868"}},
+		{"tiff-damaged/loops/test_ifd_loop_to_self.tif", found{At: 554, Err: "the file is damaged: directory 1 should be at bytes 408"}},
+		{"tiff-damaged/loops/test_ifd_loop_to_first.tif", found{At: 308, Err: "the file is damaged: directory 2 should be at bytes 10"}},
 	}
 	dir := needData(t)
 	for _, tt := range tests {
@@ -128,6 +130,9 @@ func TestDataDirectories(t *testing.T) {
 				}
 			}
 			if err != nil {
+				if e, ok := errors.AsType[*FormatError](err); ok {
+					got.At = e.Offset
+				}
 				got.Err = err.Error()
 				got.Err = got.Err[:min(len(got.Err), len(tt.want.Err))]
 			}

@@ -26,10 +26,11 @@ const (
 	readAhead = 1 << 10
 )
 
-// A Directory is one image file directory (IFD): what is known of one image.
+// A Directory is one image file directory (IFD): the fields that describe one image.
+// It is immutable and safe for concurrent use.
 type Directory struct {
-	Index  int   // place in the chain; for a sub-directory, in its parent's list
-	Offset int64 // where it begins in the file
+	Index  int   // position in the chain; of a sub-directory, in the list of its parent
+	Offset int64 // of its first byte in the file
 
 	file   *File
 	parent *Directory // of a sub-directory
@@ -37,10 +38,10 @@ type Directory struct {
 	fields []Entry    // by tag, no tag twice
 }
 
-// An Entry describes one field: Count values of Type whose bytes begin at Offset
-// of the file, which is inside of the entry itself when they fit. Neither Type nor
-// Offset nor Count has been checked. An offset above 2⁶³ becomes math.MaxInt64,
-// which lies in no file.
+// An Entry describes one field: Count values of Type whose bytes begin at Offset in
+// the file, inside the entry itself if they fit. Type, Offset and Count are as stored
+// in the file and have not been checked. An offset above 2⁶³ becomes math.MaxInt64,
+// which is outside every file.
 type Entry struct {
 	Tag    Tag
 	Type   Type
@@ -51,8 +52,8 @@ type Entry struct {
 	room [8]byte // its end: a value or where it is
 }
 
-// Entry finds the field of that tag. If the directory names it twice, the first
-// counts.
+// Entry returns the field with that tag. If the directory has several, it returns the
+// first.
 func (d *Directory) Entry(tag Tag) (Entry, bool) {
 	i, ok := slices.BinarySearchFunc(d.fields, tag, func(e Entry, t Tag) int { return cmp.Compare(e.Tag, t) })
 	if !ok {
@@ -65,14 +66,13 @@ func (d *Directory) Entry(tag Tag) (Entry, bool) {
 // must not be changed.
 func (d *Directory) Entries() []Entry { return d.fields }
 
-// SubDirectories follows tag 330 (TIFF Technical Note 1): each of its values
-// begins a chain, and all their directories are returned in order, each once. A
-// directory without the tag has none.
+// SubDirectories reads the directories that tag 330 points to (TIFF Technical Note
+// 1): each of its values is the offset of the first directory of a chain. It returns
+// all directories in order, each once, and none if d does not have the tag.
 //
-// A value that leads to the file's own chain or to d itself, a chain that leads
-// back to itself, and sub-directories nested more than 8 deep are a
-// [*FormatError], so that following all of them comes to an end. More than 4096
-// are an [*UnsupportedError].
+// The error is a [*FormatError] if a value points to the main chain or to d itself, if
+// a chain contains a loop, or if sub-directories are nested more than 8 deep, so that
+// recursion always ends; and an [*UnsupportedError] for more than 4096 directories.
 func (d *Directory) SubDirectories() ([]*Directory, error) {
 	e, ok := d.Entry(TagSubIFDs)
 	if !ok {
@@ -92,7 +92,7 @@ func (d *Directory) SubDirectories() ([]*Directory, error) {
 		depth++
 	}
 	if depth > maxDepth {
-		return nil, &FormatError{e.at, TagSubIFDs, fmt.Sprintf("sub-directories nested more than %d deep", maxDepth)}
+		return nil, &FormatError{e.at, TagSubIFDs, fmt.Sprintf("sub-directories are nested more than %d deep", maxDepth)}
 	}
 	w.parent = d
 	for i, off := range offsets {
@@ -124,10 +124,10 @@ func (w *walk) chain(off uint64, from int64) error {
 	begin := len(w.dirs)
 	for off != 0 && !w.joins(off, begin) {
 		if len(w.dirs) == maxDirectories {
-			return &UnsupportedError{from, w.tag, fmt.Sprintf("more than %d directories", maxDirectories)}
+			return &UnsupportedError{from, w.tag, fmt.Sprintf("the file has more than %d directories", maxDirectories)}
 		}
 		if off >= uint64(w.file.size) {
-			return &FormatError{from, w.tag, fmt.Sprintf("directory %d should be at %d, and the file ends at %d", len(w.dirs), off, w.file.size)}
+			return &FormatError{from, w.tag, fmt.Sprintf("the file is incomplete or damaged: directory %d should be at byte %d, but it ends at byte %d", len(w.dirs), off, w.file.size)}
 		}
 		d, next, err := w.directory(int64(off), from)
 		if err != nil {
@@ -168,24 +168,24 @@ func (w *walk) directory(off, from int64) (d *Directory, next uint64, err error)
 		return nil, 0, err
 	}
 	if int64(len(b)) < l.count {
-		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("the file ends %d bytes into directory %d", len(b), len(w.dirs))}
+		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("the file is incomplete: it ends %d bytes into directory %d", len(b), len(w.dirs))}
 	}
 	n := f.number(b[:l.count])
 	if empty := l.count + l.pointer; n == 0 && len(w.dirs) > 0 && int64(len(b)) >= empty && f.number(b[l.count:empty]) == 0 {
 		return nil, 0, nil
 	}
 	if n == 0 || n > maxFields {
-		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("directory %d has %d fields, where 1 to %d make sense", len(w.dirs), n, maxFields)}
+		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("the file is damaged: directory %d has %d fields, expected 1 to %d", len(w.dirs), n, maxFields)}
 	}
 	if w.fields += int(n); w.fields > maxAllFields {
-		return nil, 0, &UnsupportedError{off, w.tag, fmt.Sprintf("more than %d fields in %d directories", maxAllFields, len(w.dirs)+1)}
+		return nil, 0, &UnsupportedError{off, w.tag, fmt.Sprintf("the file has more than %d fields in %d directories", maxAllFields, len(w.dirs)+1)}
 	}
 	size := l.count + int64(n)*l.entry + l.pointer
 	if !f.holds(off, uint64(size)) {
-		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("directory %d has %d fields in %d bytes, and the file ends at %d", len(w.dirs), n, size, f.size)}
+		return nil, 0, &FormatError{off, w.tag, fmt.Sprintf("the file is incomplete or damaged: directory %d has %d fields in %d bytes, but the file ends at byte %d", len(w.dirs), n, size, f.size)}
 	}
 	if other, ok := w.taken.add(span{off, off + size}); !ok {
-		return nil, 0, &FormatError{from, w.tag, fmt.Sprintf("directory %d should be at %d to %d, where %s is: a loop or an overlap",
+		return nil, 0, &FormatError{from, w.tag, fmt.Sprintf("the file is damaged: directory %d should be at bytes %d to %d, which overlap %s (a loop or an overlap)",
 			len(w.dirs), off, off+size, other.what(l))}
 	}
 	if b, err = w.rest(b, off, size); err != nil {
@@ -254,7 +254,7 @@ func (s span) what(l layout) string {
 	if s.begin < l.header() {
 		return "the file's header"
 	}
-	return fmt.Sprintf("the one at %d to %d", s.begin, s.end)
+	return fmt.Sprintf("the directory at bytes %d to %d", s.begin, s.end)
 }
 
 // spans are parts of a file in order, none of which overlap.
@@ -270,7 +270,7 @@ func (p spans) beginAt(begin int64) bool {
 	return found
 }
 
-// add takes in s unless it overlaps with another, which is returned then.
+// add inserts s unless it overlaps another span, which is then returned.
 func (p *spans) add(s span) (other span, ok bool) {
 	i, _ := p.search(s.begin)
 	if i > 0 && (*p)[i-1].end > s.begin {

@@ -182,7 +182,7 @@ var damages = []damage{
 			b.point(b.last, at)
 			return b.last
 		},
-		want: "directory 3 should be at",
+		want: "directory 3 should be at bytes",
 	},
 	{
 		name: "next is inside of another",
@@ -217,7 +217,7 @@ var damages = []damage{
 			}
 			return at
 		},
-		want: "where the file's header is",
+		want: "which overlap the file's header",
 	},
 	{
 		name: "next is behind the end",
@@ -226,7 +226,7 @@ var damages = []damage{
 			b.point(b.last, 1<<30)
 			return b.last
 		},
-		want: "directory 1 should be at 1073741824, and the file ends at",
+		want: "directory 1 should be at byte 1073741824, but it ends at byte",
 	},
 	{
 		name: "next is above 2^63",
@@ -236,7 +236,7 @@ var damages = []damage{
 			return b.last
 		},
 		only: &bigTIFF,
-		want: "directory 1 should be at 18446744073709551614, and the file ends at",
+		want: "directory 1 should be at byte 18446744073709551614, but it ends at byte",
 	},
 	{
 		name: "next is the last byte",
@@ -246,7 +246,7 @@ var damages = []damage{
 			b.point(b.last, len(b.file)-1)
 			return len(b.file) - 1
 		},
-		want: "the file ends 1 bytes into directory 1",
+		want: "the file is incomplete: it ends 1 bytes into directory 1",
 	},
 	{
 		name: "no fields",
@@ -267,7 +267,7 @@ var damages = []damage{
 			copy(b.file[at:], b.number(b.count, -1))
 			return at
 		},
-		want: "fields, where 1 to 4096 make sense",
+		want: "fields, expected 1 to 4096",
 	},
 	{
 		name: "more fields than fit into the file",
@@ -357,7 +357,7 @@ var damages = []damage{
 			return b.value(b.directory(b.ints(TagSubIFDs, b.offset(), 1<<20)), 0)
 		},
 		tag: TagSubIFDs, opens: true,
-		want: "directory 0 should be at 1048576, and the file ends at",
+		want: "directory 0 should be at byte 1048576, but it ends at byte",
 	},
 	{
 		name: "the third sub-directory behind the end",
@@ -369,13 +369,13 @@ var damages = []damage{
 			return list + 2*int(b.pointer)
 		},
 		tag: TagSubIFDs, opens: true,
-		want: "directory 2 should be at 1048576, and the file ends at",
+		want: "directory 2 should be at byte 1048576, but it ends at byte",
 	},
 	{
 		name: "sub-directories as text",
 		make: func(b *builder) int { return b.entryAt(b.directory(text(TagSubIFDs, "abcd")), 0) },
 		tag:  TagSubIFDs, opens: true,
-		want: "type ASCII, where whole numbers are wanted",
+		want: "type ASCII, expected integers",
 	},
 	{
 		name: "an absurd number of sub-directories",
@@ -383,7 +383,7 @@ var damages = []damage{
 			return b.entryAt(b.directory(field{TagSubIFDs, IFD, math.MaxUint32, make([]byte, 10_000)}), 0)
 		},
 		tag: TagSubIFDs, opens: true,
-		want: "4294967295 values, where at most 4096 make sense",
+		want: "4294967295 values, expected at most 4096",
 	},
 	{
 		name: "offsets behind the end",
@@ -393,7 +393,7 @@ var damages = []damage{
 			return b.entryAt(at, 0)
 		},
 		tag: TagTileOffsets, opens: true,
-		want: "3 values of 4 bytes should be at 16777216, and the file ends at",
+		want: "3 values of 4 bytes should be at byte 16777216, but it ends at byte",
 	},
 	{
 		name: "the last byte of the offsets behind the end",
@@ -414,7 +414,7 @@ var damages = []damage{
 		},
 		only: &bigTIFF,
 		tag:  TagTileOffsets, opens: true,
-		want: "3 values of 4 bytes should be at 9223372036854775807, and the file ends at",
+		want: "3 values of 4 bytes should be at byte 9223372036854775807, but it ends at byte",
 	},
 	{
 		name: "an absurd count",
@@ -437,7 +437,7 @@ var damages = []damage{
 		name: "a type that does not exist",
 		make: func(b *builder) int { return b.entryAt(b.directory(b.ints(TagTileOffsets, 99, 1)), 0) },
 		tag:  TagTileOffsets, opens: true,
-		want: "type 99, where whole numbers are wanted",
+		want: "type 99, expected integers",
 	},
 	{
 		name: "a negative offset",
@@ -464,12 +464,12 @@ func TestDamaged(t *testing.T) {
 				if err == nil {
 					t.Fatal("no error")
 				}
-				wantPrefix := fmt.Sprintf("tiff: at byte %d: ", at)
+				where := fmt.Sprintf("(at byte %d)", at)
 				if tt.tag != 0 {
-					wantPrefix += fmt.Sprintf("tag %v: ", tt.tag)
+					where = fmt.Sprintf("(TIFF tag %v, at byte %d)", tt.tag, at)
 				}
-				if got := err.Error(); !strings.HasPrefix(got, wantPrefix) || !strings.Contains(got, tt.want) {
-					t.Errorf("error %q, want %q", got, wantPrefix+tt.want)
+				if got := err.Error(); !strings.HasSuffix(got, where) || !strings.Contains(got, tt.want) {
+					t.Errorf("error %q, want %q", got, tt.want+" … "+where)
 				}
 				if _, ok := errors.AsType[*UnsupportedError](err); ok != tt.unsupported {
 					t.Errorf("error %v is a %T", err, err)

@@ -85,7 +85,7 @@ var tagNames = map[Tag]string{
 	TagTileDepth:        "TileDepth",
 	TagICCProfile:       "ICCProfile",
 
-	// Not read here, but named in what is said about a file.
+	// Not read by this module, but named in error messages and listings.
 	269:   "DocumentName",
 	285:   "PageName",
 	297:   "PageNumber",
@@ -103,7 +103,7 @@ var tagNames = map[Tag]string{
 	42113: "GDALNoData",
 }
 
-// String is the tag's number, with its name where it has one here: "324 TileOffsets".
+// String returns the number of the tag, and its name if it is known: "324 TileOffsets".
 func (t Tag) String() string {
 	if name, ok := tagNames[t]; ok {
 		return fmt.Sprintf("%d %s", uint16(t), name)

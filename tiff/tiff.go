@@ -1,11 +1,11 @@
 // Package tiff reads the structure of TIFF and BigTIFF files: the header, the
 // chain of directories, their fields, and the tables that say where tiles and
-// strips lie. It knows no scanner and decodes no pixels.
+// strips lie. It is independent of scanners and decodes no pixels.
 //
-// Files are hostile. Every count and offset is weighed against the size of the
-// file before anything is read or allocated, and what is wrong is reported with
-// the tag and the place in the file. What is read is read once, when it is asked
-// for, and in one piece: directories when a file is opened, values later.
+// Files are not trusted. Every count and offset is compared with the size of the
+// file before anything is read or allocated, and errors name the tag and the
+// offset in the file. Directories are read when a file is opened, the values of a
+// field when they are requested, each with a single read.
 //
 // The format is TIFF revision 6.0 (Aldus, 1992) with its Technical Notes 1 and 2,
 // and BigTIFF as designed by its authors at AWare Systems and libtiff.
@@ -22,30 +22,31 @@ import (
 type FormatError struct {
 	Offset int64  // where in the file the bad value is, in bytes
 	Tag    Tag    // the field it belongs to; 0 if none
-	Msg    string // what is wrong with it
+	Msg    string // what is wrong, as a clause for a person
 }
 
 func (e *FormatError) Error() string { return located(e.Offset, e.Tag, e.Msg) }
 
-// An UnsupportedError reports that a file is whole, as far as it was looked at,
-// but uses a feature that is not read here or exceeds one of the limits.
+// An UnsupportedError reports that a file uses a feature that this module does not
+// support, or exceeds one of its limits. No damage was found in what was read.
 type UnsupportedError struct {
 	Offset int64  // where in the file the feature is named, in bytes
 	Tag    Tag    // the field that names it; 0 if none
-	Msg    string // what is not read
+	Msg    string // what is not supported, as a clause for a person
 }
 
 func (e *UnsupportedError) Error() string { return located(e.Offset, e.Tag, e.Msg) }
 
+// located puts the sentence first and the technical detail behind it.
 func located(off int64, tag Tag, msg string) string {
 	if tag == 0 {
-		return fmt.Sprintf("tiff: at byte %d: %s", off, msg)
+		return fmt.Sprintf("%s (at byte %d)", msg, off)
 	}
-	return fmt.Sprintf("tiff: at byte %d: tag %v: %s", off, tag, msg)
+	return fmt.Sprintf("%s (TIFF tag %v, at byte %d)", msg, tag, off)
 }
 
-// A File is an open TIFF or BigTIFF. It holds the directories of the file's chain
-// and nothing that changes, so it is safe for concurrent use without locks.
+// A File is an open TIFF or BigTIFF file with the directories of its main chain. It
+// is immutable and safe for concurrent use.
 type File struct {
 	r      io.ReaderAt
 	size   int64
@@ -69,13 +70,14 @@ var (
 // header is how long the file's header is. Its last part is a pointer.
 func (l layout) header() int64 { return 2 * l.pointer }
 
-// Open reads the header and walks the chain of directories of r, which is size
-// bytes long. It reads the entries of each directory, not their values: one read
-// for the header and one for each directory of common size.
+// Open reads the header and the main chain of directories of r, which is size bytes
+// long. It reads the entries of each directory but not their values: one read for
+// the header and usually one for each directory.
 //
-// Loops, overlapping directories, absurd counts and truncation are a
-// [*FormatError]; a file that is no TIFF is one at offset 0. A file of more than
-// 4096 directories is an [*UnsupportedError]. An error of r itself is wrapped.
+// The error is a [*FormatError] for a file that is not a TIFF (at offset 0), ends
+// early, has a loop of directories or overlapping directories, or claims absurd
+// counts; an [*UnsupportedError] for more than 4096 directories; and otherwise wraps
+// the error of r.
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	f := &File{r: r, size: size}
 	first, err := f.header()
@@ -98,7 +100,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 // as its version (TIFF 6.0 section 2), BigTIFF 43 and then the size of an offset.
 func (f *File) header() (first uint64, err error) {
 	if f.size < classic.header() {
-		return 0, &FormatError{Msg: fmt.Sprintf("not a TIFF: the file has %d bytes", f.size)}
+		return 0, &FormatError{Msg: fmt.Sprintf("not a TIFF: the file has only %d bytes", f.size)}
 	}
 	b := make([]byte, min(f.size, bigTIFF.header()))
 	if err := f.ReadAt(b, 0, 0); err != nil {
@@ -119,13 +121,13 @@ func (f *File) header() (first uint64, err error) {
 	case 43:
 		f.layout = bigTIFF
 	default:
-		return 0, &FormatError{Msg: fmt.Sprintf("not a TIFF: version %d, where 42 or 43 should be", version)}
+		return 0, &FormatError{Msg: fmt.Sprintf("not a TIFF: version %d instead of 42 or 43", version)}
 	}
 	if f.size < bigTIFF.header() {
-		return 0, &FormatError{Offset: f.size, Msg: "the file ends inside of its BigTIFF header"}
+		return 0, &FormatError{Offset: f.size, Msg: "the file is incomplete: it ends inside its BigTIFF header"}
 	}
 	if n, zero := f.number(b[4:6]), f.number(b[6:8]); n != 8 || zero != 0 {
-		return 0, &UnsupportedError{Offset: 4, Msg: fmt.Sprintf("a BigTIFF with offsets of %d bytes, where 8 are read", n)}
+		return 0, &UnsupportedError{Offset: 4, Msg: fmt.Sprintf("a BigTIFF with offsets of %d bytes is not supported, only with 8", n)}
 	}
 	return f.number(b[8:]), nil
 }
@@ -156,19 +158,20 @@ func (f *File) Size() int64 { return f.size }
 // belongs to f and must not be changed.
 func (f *File) Directories() []*Directory { return f.dirs }
 
-// ReadAt fills p from the bytes at off, which tag says are there. A range outside
-// of the file, or a file that has become shorter since it was opened, is a
-// [*FormatError] naming tag; any other error of the reader is wrapped.
+// ReadAt fills p with the bytes at offset off, to which the field with that tag
+// points. The error is a [*FormatError] that names tag if the range lies outside the
+// file or the file has been truncated since it was opened, and otherwise wraps the
+// error of the reader.
 func (f *File) ReadAt(p []byte, off int64, tag Tag) error {
 	if !f.holds(off, uint64(len(p))) {
-		return &FormatError{off, tag, fmt.Sprintf("%d bytes should be here, and the file ends at %d", len(p), f.size)}
+		return &FormatError{off, tag, fmt.Sprintf("the file is incomplete or damaged: %d bytes should be here, but it ends at byte %d", len(p), f.size)}
 	}
 	n, err := f.r.ReadAt(p, off)
 	if n == len(p) {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return &FormatError{off, tag, fmt.Sprintf("%d of %d bytes are here: the file has become shorter than the %d it had", n, len(p), f.size)}
+		return &FormatError{off, tag, fmt.Sprintf("the file was truncated while it was open: only %d of %d bytes are left here, the file had %d", n, len(p), f.size)}
 	}
 	return fmt.Errorf("tiff: reading %d bytes at %d: %w", len(p), off, err)
 }

@@ -48,7 +48,7 @@ var types = [...]struct {
 	IFD8:      {"IFD8", 8},
 }
 
-// Size is how many bytes a value of type t takes, 0 for an unknown type.
+// Size returns the size of a value of type t in bytes, or 0 for an unknown type.
 func (t Type) Size() int {
 	if int(t) >= len(types) {
 		return 0
@@ -56,7 +56,7 @@ func (t Type) Size() int {
 	return types[t].size
 }
 
-// String is the name of t in the specification, or its number: "SHORT", "99".
+// String returns the name of t in the specification, or its number: "SHORT", "99".
 func (t Type) String() string {
 	if t.Size() == 0 {
 		return strconv.Itoa(int(t))

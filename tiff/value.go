@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// MaxBytes bounds what [Directory.Bytes] and [Directory.Text] read, in bytes.
-	// Descriptions that hold pictures are of some hundred kilobytes, colour profiles
-	// of a few megabytes.
+	// MaxBytes is the largest field that [Directory.Bytes] and [Directory.Text] read,
+	// in bytes. Descriptions with embedded images have some hundred kilobytes, colour
+	// profiles a few megabytes.
 	MaxBytes = 64 << 20
 	// maxArray bounds what [Directory.Array] reads, in bytes: 64 million tiles, where
 	// a slide of 2²⁰ pixels square has 4 million. A sparse file can claim more
@@ -17,8 +17,8 @@ const (
 	maxArray = 512 << 20
 )
 
-// Uint returns the first value of an integer field, def if the field is absent. A
-// field of another type, of no value, or of a negative one is a [*FormatError].
+// Uint returns the first value of an integer field, or def if the field is absent. The
+// error is a [*FormatError] if the field has another type, no value or a negative one.
 func (d *Directory) Uint(tag Tag, def uint64) (uint64, error) {
 	e, ok := d.Entry(tag)
 	if !ok {
@@ -29,21 +29,21 @@ func (d *Directory) Uint(tag Tag, def uint64) (uint64, error) {
 		return 0, err
 	}
 	if a.Len() == 0 {
-		return 0, &FormatError{e.at, tag, "no value"}
+		return 0, &FormatError{e.at, tag, "the field has no value"}
 	}
 	return a.At(0), nil
 }
 
-// Uints returns all values of an integer field, nil if it is absent. A field of
-// another type, of more than limit values, or of a negative one is a
-// [*FormatError].
+// Uints returns all values of an integer field, or nil if it is absent. The error is a
+// [*FormatError] if the field has another type, more than limit values or a negative
+// one.
 func (d *Directory) Uints(tag Tag, limit int) ([]uint64, error) {
 	e, ok := d.Entry(tag)
 	if !ok {
 		return nil, nil
 	}
 	if e.Count > uint64(limit) {
-		return nil, &FormatError{e.at, tag, fmt.Sprintf("%d values, where at most %d make sense", e.Count, limit)}
+		return nil, &FormatError{e.at, tag, fmt.Sprintf("the field has %d values, expected at most %d", e.Count, limit)}
 	}
 	a, err := d.array(e, e.Count)
 	if err != nil {
@@ -56,10 +56,10 @@ func (d *Directory) Uints(tag Tag, limit int) ([]uint64, error) {
 	return v, nil
 }
 
-// Float returns the first value of a field of numbers of any type, def if it is
-// absent or a fraction whose denominator is 0. The value may be infinite or NaN,
-// if that is what the file has. A field of text or of no value is a
-// [*FormatError].
+// Float returns the first value of a numeric field of any type, or def if the field is
+// absent or a fraction with denominator 0. The value may be infinite or NaN if the
+// file stores that. The error is a [*FormatError] if the field is text or has no
+// value.
 func (d *Directory) Float(tag Tag, def float64) (float64, error) {
 	e, ok := d.Entry(tag)
 	if !ok {
@@ -70,7 +70,7 @@ func (d *Directory) Float(tag Tag, def float64) (float64, error) {
 		return 0, err
 	}
 	if len(b) == 0 {
-		return 0, &FormatError{e.at, tag, "no value"}
+		return 0, &FormatError{e.at, tag, "the field has no value"}
 	}
 	n := d.file.number
 	switch e.Type {
@@ -93,7 +93,7 @@ func (d *Directory) Float(tag Tag, def float64) (float64, error) {
 	case Double:
 		return math.Float64frombits(n(b)), nil
 	}
-	return 0, &FormatError{e.at, tag, fmt.Sprintf("type %v, where a number is wanted", e.Type)}
+	return 0, &FormatError{e.at, tag, fmt.Sprintf("the field has type %v, expected a number", e.Type)}
 }
 
 func fraction(num, den, def float64) float64 {
@@ -103,10 +103,10 @@ func fraction(num, den, def float64) float64 {
 	return num / den
 }
 
-// Bytes returns the bytes of a field of text or other bytes (BYTE, ASCII, SBYTE,
-// UNDEFINED), nil if it is absent. A field of another type, or one that does not
-// lie within the file, is a [*FormatError], one of more than [MaxBytes] an
-// [*UnsupportedError].
+// Bytes returns the contents of a field of bytes or text (BYTE, ASCII, SBYTE,
+// UNDEFINED), or nil if it is absent. The error is a [*FormatError] if the field has
+// another type or does not lie within the file, and an [*UnsupportedError] if it is
+// larger than [MaxBytes].
 func (d *Directory) Bytes(tag Tag) ([]byte, error) {
 	e, ok := d.Entry(tag)
 	if !ok {
@@ -116,10 +116,10 @@ func (d *Directory) Bytes(tag Tag) ([]byte, error) {
 	case Byte, ASCII, SByte, Undefined:
 		return d.values(e, e.Count, MaxBytes)
 	}
-	return nil, &FormatError{e.at, tag, fmt.Sprintf("type %v, where bytes or text are wanted", e.Type)}
+	return nil, &FormatError{e.at, tag, fmt.Sprintf("the field has type %v, expected bytes or text", e.Type)}
 }
 
-// Text is Bytes as a string, without NULs and white space at its end.
+// Text returns [Directory.Bytes] as a string, without trailing NULs and white space.
 func (d *Directory) Text(tag Tag) (string, error) {
 	b, err := d.Bytes(tag)
 	return string(bytes.TrimRight(b, "\x00 \t\r\n")), err
@@ -130,18 +130,18 @@ func (d *Directory) Text(tag Tag) (string, error) {
 func (d *Directory) values(e Entry, n, limit uint64) ([]byte, error) {
 	size := uint64(e.Type.Size())
 	if size == 0 {
-		return nil, &FormatError{e.at, e.Tag, fmt.Sprintf("unknown type %v", e.Type)}
+		return nil, &FormatError{e.at, e.Tag, fmt.Sprintf("the field has the unknown type %v", e.Type)}
 	}
 	n = min(n, e.Count) * size
 	if d.file.inline(e) {
 		return e.room[:n], nil
 	}
 	if e.Count > uint64(d.file.size)/size || !d.file.holds(e.Offset, e.Count*size) {
-		return nil, &FormatError{e.at, e.Tag, fmt.Sprintf("%d values of %d bytes should be at %d, and the file ends at %d",
+		return nil, &FormatError{e.at, e.Tag, fmt.Sprintf("the file is incomplete or damaged: %d values of %d bytes should be at byte %d, but it ends at byte %d",
 			e.Count, size, e.Offset, d.file.size)}
 	}
 	if n > limit {
-		return nil, &UnsupportedError{e.at, e.Tag, fmt.Sprintf("a field of %d bytes, where at most %d are read", n, limit)}
+		return nil, &UnsupportedError{e.at, e.Tag, fmt.Sprintf("the field has %d bytes, only up to %d are supported", n, limit)}
 	}
 	b := make([]byte, n)
 	if err := d.file.ReadAt(b, e.Offset, e.Tag); err != nil {

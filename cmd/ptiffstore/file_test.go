@@ -301,8 +301,8 @@ func TestFileError(t *testing.T) {
 		picture int // the code if it came of making a picture
 		want    string
 	}{
-		{&tiff.FormatError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is broken: level 0: tiff: at byte 8: no"},
-		{&tiff.UnsupportedError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is not a slide that is read here: level 0: tiff: at byte 8: no"},
+		{&tiff.FormatError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is broken: level 0: no (at byte 8)"},
+		{&tiff.UnsupportedError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is not a slide that is read here: level 0: no (at byte 8)"},
 		{render.ErrUnsupported, exitFile, exitFile, "f is not a slide that is read here: level 0: render: unsupported"},
 		{&fs.PathError{Op: "read", Path: "f", Err: fs.ErrPermission}, exitFailure, exitFailure, "f: level 0: read f: permission denied"},
 		{slide.ErrNoAssociated, exitFailure, exitFailure, "f: level 0: slide: no such associated image"},

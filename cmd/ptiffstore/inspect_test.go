@@ -106,7 +106,7 @@ func TestInspectJSON(t *testing.T) {
 }
 
 // located finds where in the file something is wrong, and the tag it belongs to.
-var located = regexp.MustCompile(`tiff: at byte (\d+): (tag (\d+) \w+: )?`)
+var located = regexp.MustCompile(`\((TIFF tag (\d+) \w+, )?at byte (\d+)\)`)
 
 // TestInspectDamages inspects every class of damage: what is wrong is named with
 // its place, and with its tag where it belongs to one.
@@ -138,7 +138,7 @@ func TestInspectDamages(t *testing.T) {
 		if r.code != exitFile || !strings.HasPrefix(r.err, "ptiffstore: "+words) || strings.Count(r.err, "\n") != 1 {
 			t.Errorf("%s (%s): %v, want exit code %d and one line of %q", d.Name, d.Words, r, exitFile, words)
 		}
-		if m := located.FindStringSubmatch(r.err); m == nil || (m[3] == "") != structural[d.Name] {
+		if m := located.FindStringSubmatch(r.err); m == nil || (m[2] == "") != structural[d.Name] {
 			t.Errorf("%s (%s): %q, want the offset and, unless it is structural (%v), the tag", d.Name, d.Words, r.err, structural[d.Name])
 		}
 	}
