@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
-	"sync"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/authz"
@@ -83,297 +81,12 @@ func callerOf(ctx context.Context) *caller {
 
 func isAdmin(ctx context.Context) bool { return callerOf(ctx).admin }
 
-// A guarded is a mux whose routes are each behind their rule.
-type guarded struct {
-	a   *API
-	mux *http.ServeMux
-}
-
-// HandleFunc adds a route behind its rule.
-func (g guarded) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
-	g.Handle(pattern, http.HandlerFunc(h))
-}
-
-// Handle adds a route behind its rule.
-func (g guarded) Handle(pattern string, h http.Handler) {
-	g.a.routes = append(g.a.routes, pattern)
-	g.mux.Handle(pattern, g.a.guard(pattern, h))
-}
-
-// ServeHTTP answers a request.
-func (g guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }
-
 // Guard puts a handler of another room behind the rule of its pattern.
 func (a *API) Guard(pattern string, h http.Handler) http.Handler {
 	if isStrict(pattern) {
 		h = strictRoutes(pattern, uploadRoutes(), h)
 	}
-	return a.guard(pattern, h)
-}
-
-var (
-	errLogin     = &httperr.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
-	errForbidden = &httperr.Error{Status: http.StatusForbidden, Detail: "You may not do this, or there is nothing of that id here."}
-	errUnknown   = &httperr.Error{Status: http.StatusNotFound, Detail: "There is nothing of that id here."}
-	errAdmin     = &httperr.Error{Status: http.StatusForbidden, Detail: "Only an admin may do this."}
-	errPassword  = &httperr.Error{Status: http.StatusForbidden, Detail: "This is not done with a token: log in with name and password."}
-)
-
-// guard answers a route's requests by h if the route's rule lets the caller.
-func (a *API) guard(pattern string, h http.Handler) http.Handler {
-	rule, ok := rules[pattern]
-	if rule.object == ofPicture && !described[pattern] {
-		h = a.near(h)
-	}
-	if ok && Document(pattern) {
-		return a.document(h)
-	}
-	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		if !ok {
-			return errForbidden
-		}
-		if err := a.policy(w, r, rule); err != nil {
-			return err
-		}
-		c := a.recognize(r, rule)
-		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
-		if a.Access == nil {
-			if (rule.scope == mayWrite || rule.scope == mayAdmin) && !c.admin && r.Method != http.MethodGet && r.Method != http.MethodHead {
-				return errAdmin
-			}
-			h.ServeHTTP(w, r)
-			return nil
-		}
-		w.Header().Add("Vary", "Authorization, Cookie")
-		if err := a.plain(r.Context(), a.authorize(r, c, rule)); err != nil {
-			if e, ok := errors.AsType[*httperr.Error](err); ok && e.Status == http.StatusUnauthorized {
-				w.Header().Set("WWW-Authenticate", "Bearer")
-			}
-			if rule.act != "" && c.LoggedIn && r.Method != http.MethodHead {
-				a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Detail: "refused"})
-			}
-			return err
-		}
-		return a.serve(w, r, c, rule, h)
-	})
-}
-
-// documents is held while a document is made: huma makes each when it is first asked for,
-// and does not expect to be asked twice at once.
-var documents sync.Mutex
-
-// document serves a document by h, which has been made before it is sent the first time.
-func (a *API) document(h http.Handler) http.Handler {
-	var made sync.Once
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		made.Do(func() {
-			documents.Lock()
-			defer documents.Unlock()
-			h.ServeHTTP(nowhere{}, r)
-		})
-		w.Header().Set(authz.PolicyHeader, authz.Policy(false, a.Access != nil, ""))
-		h.ServeHTTP(w, r)
-	})
-}
-
-// nowhere is where an answer goes that nobody reads.
-type nowhere struct{}
-
-func (nowhere) Header() http.Header         { return http.Header{} }
-func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
-func (nowhere) WriteHeader(int)             {}
-
-// policy says which pages may show the answer, and without access control refuses those
-// of other sites that ask for patient data, or by the name of a file. A page that CORS
-// lets read the answer may ask for it.
-func (a *API) policy(w http.ResponseWriter, r *http.Request, rule rule) error {
-	head, site := w.Header(), r.Header.Get("Sec-Fetch-Site")
-	private := rule.private(r)
-	head.Set(authz.PolicyHeader, authz.Policy(private, a.Access != nil, site))
-	if !private || a.Access != nil {
-		return nil
-	}
-	head.Add("Vary", "Sec-Fetch-Site")
-	if head.Get("Access-Control-Allow-Origin") == "" && authz.CrossSite(site, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")) {
-		return authz.ErrCrossSite
-	}
-	return nil
-}
-
-// private reports whether a route's answer may be patient data, or is asked for by what
-// may be the name of a file.
-func (ru rule) private(r *http.Request) bool {
-	if ru.object != ofPicture {
-		return ru.object != public
-	}
-	return ru.label(r) || pictureRequest(r).ByFile
-}
-
-// plain is an error as a plain handler answers it.
-func (a *API) plain(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*httperr.Error](err); ok {
-		return err
-	}
-	p, ok := errors.AsType[*problem](a.taskFailed(ctx, err))
-	if !ok {
-		return err
-	}
-	e := &httperr.Error{Status: p.Status, Detail: p.Detail, Err: err}
-	switch e.Status {
-	case http.StatusServiceUnavailable:
-		e.RetryAfter = 5
-	case http.StatusInsufficientStorage:
-		e.RetryAfter = 60
-	}
-	return e
-}
-
-// serve has h answer, and the audit log say so.
-func (a *API) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rule, h http.Handler) error {
-	switch {
-	case rule.act == "":
-		h.ServeHTTP(w, r)
-		return nil
-	case rule.object == ofPicture:
-		if a.Access.Gate.ByAddress(&c.cred, &c.found.target) {
-			w.Header().Set(authz.PolicyHeader, authz.Policy(false, true, ""))
-		}
-		if c.found.err == nil && rule.label(r) {
-			if err := a.look(r.Context(), c, &c.found.image.File); err != nil {
-				return err
-			}
-		}
-		h.ServeHTTP(w, r)
-		return nil
-	}
-	s := &statusWriter{ResponseWriter: w}
-	h.ServeHTTP(s, r)
-	switch {
-	case s.status/100 <= 3:
-		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Allowed: true})
-	case s.status == http.StatusForbidden:
-		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Detail: "refused"})
-	}
-	return nil
-}
-
-// A statusWriter remembers the status of an answer.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader remembers the status.
-func (s *statusWriter) WriteHeader(status int) {
-	if s.status == 0 {
-		s.status = status
-	}
-	s.ResponseWriter.WriteHeader(status)
-}
-
-// Write is for answers that say no status.
-func (s *statusWriter) Write(b []byte) (int, error) {
-	if s.status == 0 {
-		s.status = http.StatusOK
-	}
-	return s.ResponseWriter.Write(b)
-}
-
-// objectOf is the id of what a request is about: that of the path, or of what was made.
-func objectOf(w http.ResponseWriter, r *http.Request) string {
-	if id := r.PathValue("image"); id != "" && isID(id) {
-		return id // also where the path names its store
-	}
-	var ids []string
-	for _, name := range []string{"store", "task", "user", "group", "token", "grant"} {
-		if id := r.PathValue(name); id != "" && isID(id) {
-			ids = append(ids, id)
-		}
-	}
-	if len(ids) > 0 {
-		return strings.Join(ids, " ")
-	}
-	at := w.Header().Get("Location")
-	if at = at[strings.LastIndexByte(at, '/')+1:]; isID(at) {
-		return at
-	}
-	return ""
-}
-
-// isID reports whether s looks like an id and not like the name of a file.
-func isID(s string) bool {
-	if s == "" || len(s) > 64 {
-		return false
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
-}
-
-// recognize finds out who sent a request.
-func (a *API) recognize(r *http.Request, rule rule) *caller {
-	c := &caller{agent: r.UserAgent()}
-	if a.Access == nil {
-		c.admin = a.Admin != nil && a.Admin(r)
-		return c
-	}
-	c.from, c.secure = a.Access.Proxies.Address(r), a.Access.Proxies.Secure(r)
-	c.cred = a.Access.Gate.FromRequest(r)
-	c.cookie = c.cred.Cookie
-	bearer := c.cred
-	bearer.Pass, bearer.Signed = "", authz.Signature{}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || rule.object != ofImage && rule.object != ofPicture {
-		c.cred = bearer // passes and links are for looking at images
-	}
-	if bearer.None() {
-		return c
-	}
-	if c.Caller, c.err = a.Access.Gate.Identify(r.Context(), bearer); c.err != nil || !c.LoggedIn {
-		return c
-	}
-	var an authz.Answer
-	an, c.err = a.Access.Gate.Allow(r.Context(), bearer, authz.Question{Scope: mayAdmin})
-	c.admin = an.Allow
-	return c
-}
-
-// authorize returns nil if the rule lets the caller, or the refusal.
-func (a *API) authorize(r *http.Request, c *caller, rule rule) error {
-	switch rule.object {
-	case public:
-		return nil
-	case ofPicture:
-		return a.authorizePicture(r, c, rule)
-	case ofImage:
-		return a.authorizeImage(r.Context(), c, rule.scope, r.PathValue("image"))
-	case ofStore:
-		return a.authorizeStore(r.Context(), c, rule.scope, r.PathValue("store"))
-	}
-	if c.err != nil {
-		return authz.Problem(c.err)
-	}
-	if !c.LoggedIn {
-		return errLogin
-	}
-	switch rule.object {
-	case self:
-		if c.Token != "" && !c.admin {
-			return errPassword
-		}
-		return nil
-	case listed, given:
-		return nil
-	case everything:
-		ok, err := a.may(r.Context(), c, authz.Question{Scope: rule.scope})
-		if err == nil && !ok {
-			err = errForbidden
-		}
-		return err
-	case ofTask:
-		return a.authorizeTask(r.Context(), c, rule.scope, r.PathValue("task"))
-	}
-	return errForbidden
+	return guard{a}.handler(pattern, h)
 }
 
 // may reports whether the caller holds a scope.
@@ -407,72 +120,6 @@ func (a *API) hold(ctx context.Context, c *caller, q authz.Question) error {
 	return refused(an.Status)
 }
 
-// holdNamed is hold for what the request names by id. What there is not is refused the
-// same, after as many questions: q is about something else then, as of standIn. Those who
-// may see everything are told that there is no such thing.
-func (a *API) holdNamed(ctx context.Context, c *caller, q authz.Question, known bool, id ...string) error {
-	an, err := a.Access.Gate.AllowNamed(ctx, c.cred, q, known, id...)
-	if err != nil {
-		return authz.Problem(err)
-	}
-	if an.Allow {
-		return nil
-	}
-	an, err = a.Access.Gate.Allow(ctx, c.cred, authz.Question{Scope: seeTiles})
-	switch {
-	case err != nil:
-		return authz.Problem(err)
-	case an.Allow && !known:
-		return errUnknown
-	}
-	return refused(an.Status)
-}
-
-// standIn asks for a scope of some image, or of its store.
-func (a *API) standIn(scope account.Scope, image bool) authz.Question {
-	q := authz.Question{Scope: scope}
-	if f := a.Tiles.Subject(nil); f != nil {
-		q.Store = f.Store.ID
-		if image {
-			q.Image, q.ExternalID = f.ID, f.ExternalID
-		}
-	}
-	return q
-}
-
-func (a *API) authorizeStore(ctx context.Context, c *caller, scope account.Scope, id string) error {
-	s, err := a.Catalog.Store(ctx, id)
-	switch {
-	case errors.Is(err, catalog.ErrNotFound):
-		return a.holdNamed(ctx, c, a.standIn(scope, false), false, id, "store")
-	case err != nil:
-		return err
-	case scope == seeTiles && s.Public:
-		return nil
-	}
-	return a.holdNamed(ctx, c, authz.Question{Store: s.ID, Scope: scope}, true, id, "store")
-}
-
-func (a *API) authorizeImage(ctx context.Context, c *caller, scope account.Scope, id string) error {
-	im, err := a.Catalog.Image(ctx, id)
-	switch {
-	case errors.Is(err, catalog.ErrNotFound):
-		return a.holdNamed(ctx, c, a.standIn(scope, true), false, id, "image")
-	case err != nil:
-		return err
-	}
-	if scope == seeTiles {
-		s, err := a.Catalog.Store(ctx, im.StoreID)
-		if err != nil {
-			return err
-		}
-		if s.Public {
-			return nil
-		}
-	}
-	return a.holdNamed(ctx, c, question(im, scope), true, id, "image")
-}
-
 // question asks for a scope of an image.
 func question(im *catalog.Image, scope account.Scope) authz.Question {
 	q := authz.Question{Store: im.StoreID, Image: im.ID, Scope: scope}
@@ -480,54 +127,6 @@ func question(im *catalog.Image, scope account.Scope) authz.Question {
 		q.ExternalID = *im.ExternalID
 	}
 	return q
-}
-
-// label reports whether a picture is patient data.
-func (ru rule) label(r *http.Request) bool {
-	return ru.scope == seeLabel && r.PathValue("kind") != "thumbnail"
-}
-
-// pictureRequest is what a route that answers with a picture asks for.
-func pictureRequest(r *http.Request) *tile.Request {
-	path := r.URL.Path
-	switch {
-	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/iiif/"), strings.HasPrefix(path, "/zoomify/"):
-		return &tile.Request{Image: r.PathValue("image")}
-	case strings.HasPrefix(path, "/dzi/"):
-		id, _ := strings.CutSuffix(r.PathValue("file"), ".dzi")
-		return &tile.Request{Image: id}
-	case strings.HasPrefix(path, "/apiv1/"):
-		return &tile.Request{Image: r.PathValue("file"), ByFile: true}
-	case r.PathValue("image") != "":
-		return &tile.Request{Store: r.PathValue("store"), Image: r.PathValue("image"), ByFile: true}
-	}
-	q := r.URL.Query()
-	return &tile.Request{Store: q.Get("db"), Image: q.Get("img"), ByFile: true}
-}
-
-func (a *API) authorizePicture(r *http.Request, c *caller, rule rule) error {
-	f := new(found)
-	var byFile bool
-	req := pictureRequest(r)
-	f.image, byFile, f.err = a.Tiles.Find(req)
-	t := authz.Target{}
-	if file := a.Tiles.Subject(f.image); file != nil {
-		t = targetOf(file)
-	}
-	t.Known, t.Named, t.InStore, t.Names = f.err == nil, req.Image, req.Store, req.ByFile
-	t.ByFile, t.Label = byFile, rule.label(r)
-	c.found, f.private, f.target = f, t.Checked(), t
-	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
-	if errors.Is(err, authz.ErrUnknown) {
-		f.image, f.err = nil, tile.ErrNoImage
-		return nil
-	}
-	return err
-}
-
-// targetOf is the image of a file as a gate wants it.
-func targetOf(f *tile.File) authz.Target {
-	return authz.Target{Known: true, Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Public: f.Store.Public, HideLabels: f.Store.HideLabels}
 }
 
 // find is the image that a picture is asked of, which the caller may see.
@@ -549,21 +148,6 @@ func labelScope(hidden bool) account.Scope {
 		return mayAdmin
 	}
 	return seeLabel
-}
-
-// look puts into the audit log that the caller sees an image's label. Who can't be
-// recorded sees nothing.
-func (a *API) look(ctx context.Context, c *caller, f *tile.File) error {
-	e := account.Event{Act: showLabel, Object: f.ID, Allowed: true}
-	if c.ID == "" { // a pass or link names its user
-		q := authz.Question{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
-		an, err := a.Access.Gate.Allow(ctx, c.cred, q)
-		if err != nil {
-			return authz.Problem(err)
-		}
-		e.User, e.Detail = an.User.ID, "by a link or pass of the user"
-	}
-	return a.record(ctx, e)
 }
 
 // record puts an event into the audit log.
@@ -590,4 +174,50 @@ func (a *API) note(ctx context.Context, e account.Event) {
 	if err := a.record(ctx, e); err != nil {
 		a.Log.ErrorContext(ctx, "audit log not written", "request", httperr.RequestID(ctx), "act", e.Act, "object", e.Object, "err", err)
 	}
+}
+
+// mayChange returns the refusal of those who may not change things.
+func mayChange(ctx context.Context) error {
+	if isAdmin(ctx) {
+		return nil
+	}
+	return newError(http.StatusForbidden, "Only an admin may do this.")
+}
+
+// requireAccounts refuses where no users are known.
+func (a *API) requireAccounts() error {
+	if a.mode() != modeLocal {
+		return newError(http.StatusNotFound, noPeople)
+	}
+	return nil
+}
+
+// requireTasks returns the refusal of a server that has no tasks.
+func (a *API) requireTasks() error {
+	if a.Jobs == nil {
+		return newError(http.StatusServiceUnavailable, "This server only reads and has no tasks: ask the one that keeps the stores.")
+	}
+	return nil
+}
+
+// ownOrAdmin refuses what is neither the caller's own nor asked for by an admin. That
+// there is no such user only admins learn.
+func ownOrAdmin(ctx context.Context, user string) error {
+	if c := callerOf(ctx); c.admin || c.ID != "" && c.ID == user {
+		return nil
+	}
+	return errForbidden
+}
+
+// require returns the refusal of those who don't hold a scope for a store, or for
+// everything if it is empty.
+func (a *API) require(ctx context.Context, scope account.Scope, store string) error {
+	ok, err := a.may(ctx, callerOf(ctx), authz.Question{Store: store, Scope: scope})
+	if err == nil && !ok {
+		err = errForbidden
+	}
+	if err != nil {
+		return a.failed(ctx, err)
+	}
+	return nil
 }

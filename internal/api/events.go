@@ -33,12 +33,12 @@ type eventsInput struct {
 	Last string `header:"Last-Event-ID" doc:"Id of the last event seen, as browsers send it."`
 }
 
-func (a *API) events(h huma.API) {
+func (a taskAPI) registerEvents(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "follow-task", Method: http.MethodGet, Path: taskRoute + "/events", Tags: []string{"tasks"},
 		Summary:     "Follow a task by server-sent events",
 		Description: "An event task with the task as JSON now and at each change, a comment every 15 seconds, and the end of the stream after the event of a task that has ended. Who comes back then with Last-Event-ID gets 204, at which browsers stop.",
-	}, problems{404: noSuchTask, 503: noTasks}, a.followTask)
+	}, problems{404: noSuchTask, 503: noTasks}, a.follow)
 	op := h.OpenAPI().Paths[taskRoute+"/events"].Get
 	op.Responses["200"] = &huma.Response{
 		Description: "A stream of events task, each with a task as its data.",
@@ -47,8 +47,8 @@ func (a *API) events(h huma.API) {
 	op.Responses["204"] = &huma.Response{Description: "The task has ended, and the caller has seen it."}
 }
 
-func (a *API) followTask(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
-	if err := a.withTasks(); err != nil {
+func (a taskAPI) follow(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
+	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
 	v, err := a.Jobs.Get(ctx, in.Task)
@@ -75,7 +75,7 @@ func (a *API) followTask(ctx context.Context, in *eventsInput) (*huma.StreamResp
 }
 
 // stream sends a task's changes until it has ended or nobody listens.
-func (a *API) stream(ctx context.Context, s *stream, id string) {
+func (a taskAPI) stream(ctx context.Context, s *stream, id string) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop() // ends the watch
 	heartbeat := a.Heartbeat
@@ -92,7 +92,7 @@ func (a *API) stream(ctx context.Context, s *stream, id string) {
 			if !ok {
 				return
 			}
-			if a.stillMay(ctx, &v) {
+			if a.mayFollow(ctx, &v) {
 				err = s.task(ctx, a, &v)
 			} else {
 				return
@@ -114,8 +114,8 @@ type stream struct {
 	c *http.ResponseController
 }
 
-func (s *stream) task(ctx context.Context, a *API, v *task.View) error {
-	shown, err := a.taskFor(ctx, v)
+func (s *stream) task(ctx context.Context, a taskAPI, v *task.View) error {
+	shown, err := a.view(ctx, v)
 	if err != nil {
 		return err
 	}

@@ -18,10 +18,13 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
+// iiifAPI are the routes of IIIF, and the description for Zoomify.
+type iiifAPI struct{ *API }
+
 const iiifTag = "IIIF and Zoomify"
 
-// viewers are the routes of IIIF, and Zoomify's description.
-func (a *API) viewers() []route {
+// routes are the routes of IIIF, and Zoomify's description.
+func (a iiifAPI) routes() []route {
 	version := textParam("path", "version", "2 or 3.")
 	info := jpegOp(iiifTag, "get-iiif-info", "Describe a picture as IIIF does", "", version, imageParam)
 	info.Responses["200"] = answers("The description.", "application/ld+json", &huma.Schema{Type: huma.TypeObject})
@@ -38,9 +41,9 @@ func (a *API) viewers() []route {
 		delete(op.Responses, "307")
 	}
 	return []route{
-		{path: "/iiif/{version}/{image}", handle: a.iiifBase, op: base},
-		{path: "/iiif/{version}/{image}/info.json", handle: a.iiifInfo, op: info},
-		{path: "/iiif/{version}/{image}/{region}/{size}/{rotation}/{file}", handle: a.iiifImage, op: part},
+		{path: "/iiif/{version}/{image}", handle: a.redirectToInfo, op: base},
+		{path: "/iiif/{version}/{image}/info.json", handle: a.info, op: info},
+		{path: "/iiif/{version}/{image}/{region}/{size}/{rotation}/{file}", handle: a.image, op: part},
 		{path: "/zoomify/{image}/ImageProperties.xml", handle: a.zoomifyProperties, op: zoomify},
 	}
 }
@@ -58,8 +61,8 @@ func iiifVersion(r *http.Request) int {
 
 var errIIIFVersion = &httperr.Error{Status: http.StatusNotFound, Detail: "Of the IIIF Image API there are versions 2 and 3 here."}
 
-// iiifBase sends from an image's address to its description.
-func (a *API) iiifBase(w http.ResponseWriter, r *http.Request) error {
+// redirectToInfo sends from an image's address to its description.
+func (a iiifAPI) redirectToInfo(w http.ResponseWriter, r *http.Request) error {
 	if iiifVersion(r) == 0 {
 		return errIIIFVersion
 	}
@@ -82,8 +85,8 @@ func iiifPicture(s *slide.Slide) iiif.Picture {
 	return iiif.Picture{Width: l.Width, Height: l.Height, TileWidth: l.TileWidth, TileHeight: l.TileHeight, Zooms: len(s.Zooms)}
 }
 
-// iiifInfo answers with an image's description.
-func (a *API) iiifInfo(w http.ResponseWriter, r *http.Request) error {
+// info answers with an image's description.
+func (a iiifAPI) info(w http.ResponseWriter, r *http.Request) error {
 	version := iiifVersion(r)
 	if version == 0 {
 		return errIIIFVersion
@@ -93,7 +96,7 @@ func (a *API) iiifInfo(w http.ResponseWriter, r *http.Request) error {
 		profile = "http://iiif.io/api/image/3/level2.json"
 	}
 	return a.description(w, r, func(im *tile.Image, p iiif.Picture) (string, []byte, error) {
-		id := a.base(r) + "/iiif/" + strconv.Itoa(version) + "/" + im.File.ID
+		id := a.baseURL(r) + "/iiif/" + strconv.Itoa(version) + "/" + im.File.ID
 		b, err := json.Marshal(iiif.Info(version, id, p))
 		h := w.Header()
 		h.Set("Link", "<"+profile+`>;rel="profile"`)
@@ -105,8 +108,8 @@ func (a *API) iiifInfo(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// base is this server's address as the client sees it, without a slash at the end.
-func (a *API) base(r *http.Request) string {
+// baseURL is this server's address as the client sees it, without a slash at the end.
+func (a iiifAPI) baseURL(r *http.Request) string {
 	if a.PublicURL != "" {
 		return strings.TrimSuffix(a.PublicURL, "/")
 	}
@@ -118,7 +121,7 @@ func (a *API) base(r *http.Request) string {
 
 // description answers with what f says of an image. It depends on the address that was
 // asked, so it has no ETag.
-func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tile.Image, iiif.Picture) (contentType string, body []byte, err error)) error {
+func (a iiifAPI) description(w http.ResponseWriter, r *http.Request, f func(*tile.Image, iiif.Picture) (contentType string, body []byte, err error)) error {
 	im, private, err := a.find(r.Context(), &tile.Request{Image: r.PathValue("image")})
 	if err != nil {
 		return explained(err)
@@ -126,7 +129,7 @@ func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tile.I
 	if v := r.URL.Query().Get("v"); v != "" && v != im.File.Revision {
 		return explained(tile.ErrOldRevision)
 	}
-	p, err := a.shape(r, im)
+	p, err := redirector{a.API}.shape(r, im)
 	if err != nil {
 		return err
 	}
@@ -140,7 +143,7 @@ func (a *API) description(w http.ResponseWriter, r *http.Request, f func(*tile.I
 }
 
 // zoomifyProperties answers with Zoomify's description.
-func (a *API) zoomifyProperties(w http.ResponseWriter, r *http.Request) error {
+func (a iiifAPI) zoomifyProperties(w http.ResponseWriter, r *http.Request) error {
 	return a.description(w, r, func(_ *tile.Image, p iiif.Picture) (string, []byte, error) {
 		if p.TileWidth != p.TileHeight {
 			return "", nil, &httperr.Error{Status: http.StatusNotFound, Detail: "Zoomify knows square tiles only, and this image has others: use its tile_url."}
@@ -154,8 +157,8 @@ func (a *API) zoomifyProperties(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// iiifImage answers with a part of a picture.
-func (a *API) iiifImage(w http.ResponseWriter, r *http.Request) error {
+// image answers with a part of a picture.
+func (a iiifAPI) image(w http.ResponseWriter, r *http.Request) error {
 	ctx, version := r.Context(), iiifVersion(r)
 	if version == 0 {
 		return errIIIFVersion
@@ -185,11 +188,11 @@ func (a *API) iiifImage(w http.ResponseWriter, r *http.Request) error {
 	if k, x, y, ok := plan.Tile(p); ok && plan.Plain() {
 		return a.tile(w, r, im, &tile.Address{Kind: tile.Halved, Z: k, X: x, Y: y, Revision: v}, private)
 	}
-	return a.drawn(w, r, im, plan, p, private)
+	return a.rendered(w, r, im, plan, p, private)
 }
 
 // tile answers with a tile.
-func (a *API) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at *tile.Address, private bool) error {
+func (a iiifAPI) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at *tile.Address, private bool) error {
 	t, err := im.Tile(r.Context(), at, r.Header.Get("If-None-Match"))
 	if err != nil {
 		return explained(err)
@@ -209,8 +212,8 @@ func (a *API) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at *t
 	return send(w, r, "image/jpeg", t.Body)
 }
 
-// drawn answers with what has to be drawn.
-func (a *API) drawn(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, p iiif.Picture, private bool) error {
+// rendered answers with what has to be drawn.
+func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, p iiif.Picture, private bool) error {
 	f := &im.File
 	answer := tile.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
 	region := rendercache.Region{

@@ -102,7 +102,7 @@ type editImageInput struct {
 	Body  imageFields
 }
 
-func (a *API) editImage(ctx context.Context, in *editImageInput) (*imageOutput, error) {
+func (a imageAPI) edit(ctx context.Context, in *editImageInput) (*imageOutput, error) {
 	edit, err := in.Body.edit()
 	if err != nil {
 		return nil, newError(http.StatusUnprocessableEntity, "", splitErrors(err)...)
@@ -121,15 +121,7 @@ func (a *API) editImage(ctx context.Context, in *editImageInput) (*imageOutput, 
 			a.Access.Gate.Revoke(account.Revocation{Kind: account.RevokeImage, ID: im.ID})
 		}
 	}
-	return a.getImage(ctx, &imagePath{in.Image})
-}
-
-// splitErrors are the errors that have been joined to err.
-func splitErrors(err error) []error {
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		return all.Unwrap()
-	}
-	return []error{err}
+	return a.get(ctx, &imagePath{in.Image})
 }
 
 func sameText(a, b *string) bool {

@@ -11,9 +11,14 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 )
+
+// imageAPI are the operations on images.
+type imageAPI struct{ *API }
 
 // image is an image as the API shows it. Unknown is null, never 0 or "".
 type image struct {
@@ -49,10 +54,6 @@ type image struct {
 	DeletedAt      *time.Time        `json:"deleted_at" doc:"When it was deleted by a person; only in the list of deleted images."`
 }
 
-// private is the Cache-Control of what only the caller may see, and what may be
-// another thing the next moment.
-const private = "private, no-cache"
-
 type imageOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         image
@@ -87,38 +88,43 @@ const (
 	onlyReads   = "The database or the file is out of reach; or this server only reads."
 )
 
-func (a *API) images(h huma.API) {
+func (a imageAPI) register(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "list-images", Method: http.MethodGet, Path: "/api/v1/images", Tags: []string{"images"},
 		Summary:     "List images, a page at a time",
 		Description: "Pages follow next_cursor and stay right while images come and go: one that is there all the time is on exactly one page.",
-	}, problems{400: "The cursor is not one of this list.", 403: "Only an admin may see what was deleted.", 404: "No such store."}, a.listImages)
+	}, problems{400: "The cursor is not one of this list.", 403: "Only an admin may see what was deleted.", 404: "No such store."}, a.list)
 	register(h, huma.Operation{
 		OperationID: "get-image", Method: http.MethodGet, Path: imageRoute, Tags: []string{"images"},
 		Summary: "Describe an image",
-	}, problems{404: noSuchImage}, a.getImage)
+	}, problems{404: noSuchImage}, a.get)
 	register(h, huma.Operation{
 		OperationID: "edit-image", Method: http.MethodPatch, Path: imageRoute, Tags: []string{"images"},
 		Summary:     "Say under which id another application knows an image, or what people call it",
 		Description: "A JSON merge patch (RFC 7396): what is absent stays, null takes away.",
-	}, problems{403: "The caller may not change images of this store.", 404: noSuchImage}, a.editImage)
+	}, problems{403: "The caller may not change images of this store.", 404: noSuchImage}, a.edit)
 	register(h, huma.Operation{
 		OperationID: "delete-image", Method: http.MethodDelete, Path: imageRoute, Tags: []string{"images"},
 		Summary:     "Delete an image",
 		Description: "It is in no list until it is restored, and sync does not bring it back. The file of a managed store is moved to the store's trash; that of an in-place store stays where it is.",
-	}, problems{404: noSuchImage, 409: "Its file is being worked on.", 503: onlyReads}, a.deleteImage)
+	}, problems{404: noSuchImage, 409: "Its file is being worked on.", 503: onlyReads}, a.delete)
 	register(h, huma.Operation{
 		OperationID: "restore-image", Method: http.MethodPost, Path: imageRoute + "/restore", Tags: []string{"images"},
 		Summary: "Bring back an image that was deleted, or hidden for being missing",
-	}, problems{404: noSuchImage, 409: "The slide has come again, or its file is being worked on.", 410: "Its file is no longer in the trash.", 503: onlyReads}, a.restoreImage)
+	}, problems{404: noSuchImage, 409: "The slide has come again, or its file is being worked on.", 410: "Its file is no longer in the trash.", 503: onlyReads}, a.restore)
 	register(h, huma.Operation{
 		OperationID: "retry-image", Method: http.MethodPost, Path: imageRoute + "/retry", Tags: []string{"images"},
 		Summary:     "Look at an image's file anew",
 		Description: "In a managed store a file in quarantine is moved back to where it arrived.",
-	}, problems{404: noSuchImage, 409: "Another file has its name, or it is being worked on.", 503: onlyReads}, a.retryImage)
+	}, problems{404: noSuchImage, 409: "Another file has its name, or it is being worked on.", 503: onlyReads}, a.retry)
+	register(h, huma.Operation{
+		OperationID: "sign-image", Method: http.MethodPost, Path: imageRoute + "/sign", Tags: []string{"images"},
+		Summary:     "Make a link by which an image can be seen without logging in",
+		Description: "query is appended to the image's URLs, which then may be read: tiles and pictures, and with scope label what is patient data, too. It ends with the rights of who made it.",
+	}, problems{401: notLogged, 403: notAllowed, 404: noPeople + " Or there is no such image."}, a.sign)
 }
 
-func (a *API) listImages(ctx context.Context, in *imagesInput) (*imagesOutput, error) {
+func (a imageAPI) list(ctx context.Context, in *imagesInput) (*imagesOutput, error) {
 	if in.Deleted {
 		if err := mayChange(ctx); err != nil {
 			return nil, err
@@ -128,33 +134,33 @@ func (a *API) listImages(ctx context.Context, in *imagesInput) (*imagesOutput, e
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	sight, err := a.sightOf(ctx, stores)
+	vis, err := a.visibilityOf(ctx, stores)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	page, err := a.imagesFor(ctx, sight, catalog.Query{
+	page, err := vis.images(ctx, catalog.Query{
 		Hidden: in.Deleted, Store: in.Store, Q: in.Q, State: catalog.State(in.State), Sort: catalog.Sort(in.Sort), Cursor: in.Cursor, Limit: in.Limit, Labels: true,
 	})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	labelled, err := a.labelled(ctx, sight, page.Items)
+	labelled, err := vis.labelled(ctx, page.Items)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	if err := a.lookMany(ctx, in.Store, page.Items, labelled); err != nil {
+	if err := vis.recordLabels(ctx, in.Store, page.Items, labelled); err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	out := &imagesOutput{CacheControl: private}
 	out.Body.Items = make([]image, 0, len(page.Items))
 	for i := range page.Items {
-		out.Body.Items = append(out.Body.Items, a.showImage(ctx, &page.Items[i], stores, labelled[i]))
+		out.Body.Items = append(out.Body.Items, a.show(ctx, &page.Items[i], stores, labelled[i]))
 	}
 	out.Body.NextCursor = known(page.NextCursor)
 	return out, nil
 }
 
-func (a *API) getImage(ctx context.Context, in *imagePath) (*imageOutput, error) {
+func (a imageAPI) get(ctx context.Context, in *imagePath) (*imageOutput, error) {
 	im, err := a.Catalog.Image(ctx, in.Image)
 	if err != nil {
 		return nil, a.failed(ctx, err)
@@ -164,15 +170,15 @@ func (a *API) getImage(ctx context.Context, in *imagePath) (*imageOutput, error)
 		return nil, a.failed(ctx, err)
 	}
 	stores := []catalog.Store{*s}
-	labels, err := a.labels(ctx, s, im)
+	labels, err := a.showsLabel(ctx, s, im)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &imageOutput{CacheControl: private, Body: a.showImage(ctx, im, stores, labels)}, nil
+	return &imageOutput{CacheControl: private, Body: a.show(ctx, im, stores, labels)}, nil
 }
 
-// treat does something with an image that changes it.
-func (a *API) treat(ctx context.Context, id string, f func(context.Context, string) error) error {
+// change does something with an image that changes it.
+func (a imageAPI) change(ctx context.Context, id string, f func(context.Context, string) error) error {
 	if f == nil {
 		return newError(http.StatusServiceUnavailable, "This server only reads: ask the one that keeps the stores.")
 	}
@@ -192,27 +198,27 @@ func (a *API) treat(ctx context.Context, id string, f func(context.Context, stri
 	return a.failed(ctx, err)
 }
 
-func (a *API) deleteImage(ctx context.Context, in *imagePath) (*struct{}, error) {
-	return nil, a.treat(ctx, in.Image, a.Remove)
+func (a imageAPI) delete(ctx context.Context, in *imagePath) (*struct{}, error) {
+	return nil, a.change(ctx, in.Image, a.Remove)
 }
 
-func (a *API) restoreImage(ctx context.Context, in *imagePath) (*imageOutput, error) {
-	if err := a.treat(ctx, in.Image, a.Restore); err != nil {
+func (a imageAPI) restore(ctx context.Context, in *imagePath) (*imageOutput, error) {
+	if err := a.change(ctx, in.Image, a.Restore); err != nil {
 		return nil, err
 	}
-	return a.getImage(ctx, in)
+	return a.get(ctx, in)
 }
 
-func (a *API) retryImage(ctx context.Context, in *imagePath) (*imageOutput, error) {
-	if err := a.treat(ctx, in.Image, a.Retry); err != nil {
+func (a imageAPI) retry(ctx context.Context, in *imagePath) (*imageOutput, error) {
+	if err := a.change(ctx, in.Image, a.Retry); err != nil {
 		return nil, err
 	}
-	return a.getImage(ctx, in)
+	return a.get(ctx, in)
 }
 
-// showImage is an image as the caller may see it: with or without what is patient
+// show is an image as the caller may see it: with or without what is patient
 // data.
-func (a *API) showImage(ctx context.Context, im *catalog.Image, stores []catalog.Store, labels bool) image {
+func (a imageAPI) show(ctx context.Context, im *catalog.Image, stores []catalog.Store, labels bool) image {
 	endpoint := ""
 	for i := range stores {
 		if stores[i].ID == im.StoreID {
@@ -224,7 +230,7 @@ func (a *API) showImage(ctx context.Context, im *catalog.Image, stores []catalog
 		v.withoutLabels()
 	}
 	if endpoint != "" && v.TileURL != nil {
-		if pass := a.pass(ctx, im.StoreID, im.ID, seeTiles); pass != "" {
+		if pass := (redirector{a.API}).accessToken(ctx, im.StoreID, im.ID, seeTiles); pass != "" {
 			*v.TileURL += "&pass=" + pass
 		}
 	}
@@ -282,11 +288,37 @@ func associated(im *catalog.Image) []string {
 	return list
 }
 
-// known is nil for the zero value.
-func known[T comparable](v T) *T {
-	var zero T
-	if v == zero {
-		return nil
+// showsLabel reports whether the caller may see an image's label and names, and puts it
+// into the audit log that they do.
+func (a imageAPI) showsLabel(ctx context.Context, s *catalog.Store, im *catalog.Image) (bool, error) {
+	if a.Access == nil {
+		return true, nil
 	}
-	return &v
+	c := callerOf(ctx)
+	an, err := a.Access.Gate.Allow(ctx, c.cred, question(im, labelScope(s.HideLabels)))
+	if err != nil {
+		return false, authz.Problem(err)
+	}
+	if !an.Allow {
+		return false, nil
+	}
+	e := account.Event{Act: showLabel, Object: im.ID, Allowed: true}
+	if c.ID == "" {
+		e.User, e.Detail = an.User.ID, "by a link or pass of the user"
+	}
+	return true, a.record(ctx, e)
+}
+
+// technical are the properties that say nothing of a patient, a person or a time: the
+// others are shown with labels only.
+var technical = map[string]bool{
+	"aperio.AppMag": true, "aperio.MPP": true, "aperio.OriginalWidth": true, "aperio.OriginalHeight": true,
+	"aperio.StripeWidth": true, "aperio.Gamma": true, "aperio.LineCameraSkew": true, "aperio.ICC Profile": true,
+	"philips.DICOM_MANUFACTURER": true, "philips.DICOM_MANUFACTURERS_MODEL_NAME": true,
+	"philips.DICOM_BITS_ALLOCATED": true, "philips.DICOM_BITS_STORED": true, "philips.DICOM_HIGH_BIT": true,
+	"philips.DICOM_SAMPLES_PER_PIXEL": true, "philips.DICOM_PHOTOMETRIC_INTERPRETATION": true, "philips.DICOM_PLANAR_CONFIGURATION": true,
+	"philips.DICOM_PIXEL_REPRESENTATION": true, "philips.DICOM_PIXEL_SPACING": true,
+	"philips.DICOM_LOSSY_IMAGE_COMPRESSION": true, "philips.DICOM_LOSSY_IMAGE_COMPRESSION_METHOD": true,
+	"philips.DICOM_LOSSY_IMAGE_COMPRESSION_RATIO": true, "philips.DICOM_SOFTWARE_VERSIONS": true,
+	"tiff.Make": true, "tiff.Model": true,
 }

@@ -7,15 +7,20 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
+// pictureAPI are the routes of rendered images and of associated images.
+type pictureAPI struct{ *API }
+
 // A picture is drawn from an open slide: a JPEG, and what of the revision it is.
 type picture func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error)
 
-func (a *API) associated(kind string) picture {
+func (a pictureAPI) associated(kind string) picture {
 	return func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		switch kind {
 		case "label", "macro", "thumbnail":
@@ -25,17 +30,17 @@ func (a *API) associated(kind string) picture {
 	}
 }
 
-func (a *API) preview(w http.ResponseWriter, r *http.Request, req *tile.Request) error {
+func (a pictureAPI) preview(w http.ResponseWriter, r *http.Request, req *tile.Request) error {
 	height, err := dimension(r, "height", 100)
 	if err != nil {
 		return err
 	}
-	return a.picture(w, r, req, "preview"+strconv.Itoa(height), func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
+	return a.answer(w, r, req, "preview"+strconv.Itoa(height), func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return a.Maker.Preview(ctx, f.Revision, s, height, lease)
 	})
 }
 
-func (a *API) thumbnail(w http.ResponseWriter, r *http.Request) error {
+func (a pictureAPI) thumbnail(w http.ResponseWriter, r *http.Request) error {
 	width, err := dimension(r, "width", 0)
 	if err != nil {
 		return err
@@ -54,7 +59,7 @@ func (a *API) thumbnail(w http.ResponseWriter, r *http.Request) error {
 		height = maxDimension
 	}
 	name := fmt.Sprintf("thumbnail%dx%d", width, height)
-	return a.picture(w, r, &tile.Request{Image: r.PathValue("image")}, name, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
+	return a.answer(w, r, &tile.Request{Image: r.PathValue("image")}, name, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		return a.Maker.Thumbnail(ctx, f.Revision, s, width, height, f.Store.Background, lease)
 	})
 }
@@ -75,9 +80,9 @@ func dimension(r *http.Request, name string, def int) (int, error) {
 	return n, nil
 }
 
-// picture answers with what draw makes of the image, under an ETag of the image's
+// answer answers with what draw makes of the image, under an ETag of the image's
 // revision and name.
-func (a *API) picture(w http.ResponseWriter, r *http.Request, req *tile.Request, name string, draw picture) error {
+func (a pictureAPI) answer(w http.ResponseWriter, r *http.Request, req *tile.Request, name string, draw picture) error {
 	im, private, err := a.find(r.Context(), req)
 	if err != nil {
 		return explained(err)
@@ -129,14 +134,8 @@ func send(w http.ResponseWriter, r *http.Request, contentType string, body []byt
 	return nil
 }
 
-// explained is err as the answer that tiles give to it.
-func explained(err error) error {
-	p := tile.Explain(err)
-	return &httperr.Error{Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter, Err: err}
-}
-
 // descriptor answers with the Deep Zoom descriptor, {image}.dzi.
-func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
+func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 	id, ok := strings.CutSuffix(r.PathValue("file"), ".dzi")
 	if !ok {
 		return explained(tile.ErrNoImage)
@@ -145,7 +144,7 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explained(err)
 	}
-	p, err := a.shape(r, im)
+	p, err := redirector{a.API}.shape(r, im)
 	if err != nil {
 		return err
 	}
@@ -163,4 +162,32 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	return send(w, r, "application/xml", []byte(xml))
+}
+
+// routes are the routes that answer with a picture that is no tile, and the
+// descriptor of Deep Zoom.
+func (a pictureAPI) routes() []route {
+	descriptor := jpegOp(tilesTag, "get-deep-zoom", "Get the Deep Zoom descriptor", "There is none for slides whose tiles are not square.", imageParam)
+	delete(descriptor.Responses, "307")
+	descriptor.Responses["200"] = answers("A descriptor in XML.", "application/xml", &huma.Schema{Type: huma.TypeString})
+	return []route{
+		{
+			path: "/api/v1/images/{image}/associated/{kind}", handle: func(w http.ResponseWriter, r *http.Request) error {
+				kind := r.PathValue("kind")
+				return a.answer(w, r, &tile.Request{Image: r.PathValue("image")}, kind, a.associated(kind))
+			},
+			op: jpegOp(picturesTag, "get-associated", "Get the label, macro or thumbnail", "A label that the file lacks is made from its barcode.", imageParam, textParam("path", "kind", "label, macro or thumbnail.")),
+		},
+		{
+			path: "/api/v1/images/{image}/preview", handle: func(w http.ResponseWriter, r *http.Request) error {
+				return a.preview(w, r, &tile.Request{Image: r.PathValue("image")})
+			},
+			op: jpegOp(picturesTag, "get-preview", "Get the label turned beside the macro", "", imageParam, intParam("query", "height", "Pixels; 100 if absent.")),
+		},
+		{
+			path: "/api/v1/images/{image}/thumbnail", handle: a.thumbnail,
+			op: jpegOp(picturesTag, "get-thumbnail", "Get the whole slide, drawn from its levels", "", imageParam, intParam("query", "width", "Pixels at most."), intParam("query", "height", "Pixels at most.")),
+		},
+		{path: "/dzi/{image}.dzi", pattern: "/dzi/{file}", handle: a.descriptor, op: descriptor},
+	}
 }

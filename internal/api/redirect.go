@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,12 +10,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/iiif"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
 )
+
+// A redirector sends clients to the server that has the file of a slide.
+type redirector struct{ *API }
 
 // sendOnAge is how long a browser may keep where a picture is: with the pass in it that
 // is one address for it, so that the picture is kept, too.
@@ -35,20 +40,20 @@ var described = map[string]bool{
 // tells that they named the file. It answers nothing and reports false if the file is for
 // this server to read.
 func (a *API) SendOn(w http.ResponseWriter, r *http.Request, f *tile.File, byFile bool) bool {
-	if !a.away(r, f) {
+	if !(redirector{a}).isRemote(r, f) {
 		return false
 	}
 	t := targetOf(f)
 	t.ByFile = byFile
-	a.sendOn(w, r, f, &t)
+	redirector{a}.redirect(w, r, f, &t)
 	return true
 }
 
-// near has h answer for images whose files are here, and sends on who asks for others.
-func (a *API) near(h http.Handler) http.Handler {
+// orElsewhere has h answer for images whose files are here, and sends on who asks for others.
+func (a redirector) orElsewhere(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		im, _, err := a.find(r.Context(), pictureRequest(r))
-		if err != nil || !a.away(r, &im.File) {
+		if err != nil || !a.isRemote(r, &im.File) {
 			h.ServeHTTP(w, r)
 			return
 		}
@@ -56,13 +61,13 @@ func (a *API) near(h http.Handler) http.Handler {
 		if found := callerOf(r.Context()).found; found != nil {
 			t = &found.target
 		}
-		a.sendOn(w, r, &im.File, t)
+		a.redirect(w, r, &im.File, t)
 	})
 }
 
-func (a *API) sendOn(w http.ResponseWriter, r *http.Request, f *tile.File, t *authz.Target) {
+func (a redirector) redirect(w http.ResponseWriter, r *http.Request, f *tile.File, t *authz.Target) {
 	to, query := f.Store.Elsewhere+r.URL.EscapedPath(), r.URL.RawQuery
-	if pass := a.passFor(r, t); pass != "" {
+	if pass := a.accessTokenFor(r, t); pass != "" {
 		kept := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool { return p == "" || strings.HasPrefix(p, "pass=") })
 		query = strings.Join(append(kept, "pass="+pass), "&")
 	}
@@ -75,11 +80,11 @@ func (a *API) sendOn(w http.ResponseWriter, r *http.Request, f *tile.File, t *au
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
-// passFor returns a pass for what the caller asks for, escaped for a URL; "" if they need
+// accessTokenFor returns a pass for what the caller asks for, escaped for a URL; "" if they need
 // none, or can't have one. It says what was proved here and no more: who may see it by a
 // link alone gets one of whoever gave the link, good no longer than that is. Who may by a
 // pass alone gets no other: theirs goes with them in the query.
-func (a *API) passFor(r *http.Request, t *authz.Target) string {
+func (a redirector) accessTokenFor(r *http.Request, t *authz.Target) string {
 	if a.Access == nil || a.Access.Keys == nil || !t.Checked() {
 		return ""
 	}
@@ -96,7 +101,7 @@ func (a *API) passFor(r *http.Request, t *authz.Target) string {
 		return an, err == nil && an.Allow // else the other server asks for itself
 	}
 	if an, ok := may(authz.Credential{Authorization: c.Authorization, Cookie: c.Cookie}); ok {
-		return a.sign(&authz.Caller{User: an.User, Session: an.Session, Token: an.Token}, q.Store, q.Image, scope, authz.PassMost)
+		return a.signAccessToken(&authz.Caller{User: an.User, Session: an.Session, Token: an.Token}, q.Store, q.Image, scope, authz.PassMost)
 	}
 	if _, ok := may(authz.Credential{Signed: c.Signed}); !ok {
 		return ""
@@ -106,13 +111,13 @@ func (a *API) passFor(r *http.Request, t *authz.Target) string {
 	if err != nil {
 		return ""
 	}
-	return a.sign(&authz.Caller{User: authz.User{ID: link.User}}, q.Store, q.Image, scope, min(authz.PassMost, link.Expires.Sub(now)))
+	return a.signAccessToken(&authz.Caller{User: authz.User{ID: link.User}}, q.Store, q.Image, scope, min(authz.PassMost, link.Expires.Sub(now)))
 }
 
-// away reports whether another server has the file. A store may be bound to another host
+// isRemote reports whether another server has the file. A store may be bound to another host
 // and have this server, or the balancer before it, for its endpoint: its disk is seen from
 // here, then.
-func (a *API) away(r *http.Request, f *tile.File) bool {
+func (a redirector) isRemote(r *http.Request, f *tile.File) bool {
 	if f.Store.Elsewhere == "" {
 		return false
 	}
@@ -132,9 +137,9 @@ func hostOf(base string) string {
 }
 
 // shape is that of a slide: its file's, or if that is away what the catalog knows of it.
-func (a *API) shape(r *http.Request, im *tile.Image) (p iiif.Picture, err error) {
+func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Picture, err error) {
 	ctx := r.Context()
-	if !a.away(r, &im.File) {
+	if !a.isRemote(r, &im.File) {
 		err = im.View(ctx, func(s *slide.Slide, _ tile.Lease) error {
 			p = iiifPicture(s)
 			return nil
@@ -151,4 +156,33 @@ func (a *API) shape(r *http.Request, im *tile.Image) (p iiif.Picture, err error)
 		return p, a.plain(ctx, err)
 	}
 	return iiif.Picture{Width: known.Width, Height: known.Height, TileWidth: known.TileWidth, TileHeight: known.TileHeight, Zooms: known.MaxZoom + 1}, nil
+}
+
+// accessToken returns a pass for an image at another host, for its tiles or also its labels, escaped for a URL, ""
+// if the caller needs none or can't have one.
+func (a redirector) accessToken(ctx context.Context, store, image string, scope account.Scope) string {
+	if a.Access == nil || a.Access.Keys == nil {
+		return ""
+	}
+	return a.signAccessToken(&callerOf(ctx).Caller, store, image, scope, authz.PassMost)
+}
+
+// signAccessToken is pass for a caller who is known, good for as long as is said.
+func (a redirector) signAccessToken(c *authz.Caller, store, image string, scope account.Scope, good time.Duration) string {
+	if c.ID == "" {
+		return ""
+	}
+	session := c.Session
+	if session == "" {
+		session = c.Token
+	}
+	now := time.Now()
+	text, err := a.Access.Keys.SignPass(authz.Pass{
+		User: c.ID, Name: c.Name, Session: session, Store: store, Image: image, Scope: scope,
+		Issued: authz.Date(now), Expires: authz.Date(now) + authz.NumericDate(good.Milliseconds())/1000,
+	})
+	if err != nil {
+		return "" // an edge asks the centre then
+	}
+	return url.QueryEscape(text)
 }

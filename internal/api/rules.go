@@ -1,6 +1,8 @@
 package api
 
-import "github.com/slideatlas/ptiffstore/internal/account"
+import (
+	"github.com/slideatlas/ptiffstore/internal/account"
+)
 
 // An object is what a rule wants a scope of.
 type object int

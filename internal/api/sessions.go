@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/authz"
-	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
+
+// sessionAPI are the operations on sessions: logging in and out, and listing them.
+type sessionAPI struct{ *API }
 
 const accessTag = "access"
 
@@ -53,12 +55,12 @@ const (
 	notLogged  = "The caller has not logged in."
 )
 
-func (a *API) sessions(h huma.API) {
+func (a sessionAPI) register(h huma.API) {
 	tags := []string{accessTag}
 	register(h, huma.Operation{
 		OperationID: "get-session", Method: http.MethodGet, Path: "/api/v1/auth/session", Tags: tags,
 		Summary: "Say who the caller is and what they may do",
-	}, nil, a.getSession)
+	}, nil, a.get)
 	register(h, huma.Operation{
 		OperationID: "log-in", Method: http.MethodPost, Path: "/api/v1/auth/login", Tags: tags,
 		Summary:     "Log in with name and password",
@@ -74,27 +76,14 @@ func (a *API) sessions(h huma.API) {
 		Summary:     "Make the first admin, and log in",
 		Description: "With the secret of the link that the server has printed. It is good once, and for 24 hours.",
 	}, problems{401: "The link is unknown, used or expired, or there is an admin.", 403: "A page of another origin has sent this.", 404: noPeople, 409: "Another user has that name.", 429: "The server is busy with other passwords."}, a.bootstrap)
-	register(h, huma.Operation{
-		OperationID: "sign-image", Method: http.MethodPost, Path: imageRoute + "/sign", Tags: []string{"images"},
-		Summary:     "Make a link by which an image can be seen without logging in",
-		Description: "query is appended to the image's URLs, which then may be read: tiles and pictures, and with scope label what is patient data, too. It ends with the rights of who made it.",
-	}, problems{401: notLogged, 403: notAllowed, 404: noPeople + " Or there is no such image."}, a.signImage)
 }
 
-// people refuses where no users are known.
-func (a *API) people() error {
-	if a.mode() != modeLocal {
-		return newError(http.StatusNotFound, noPeople)
-	}
-	return nil
-}
-
-func (a *API) getSession(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
+func (a sessionAPI) get(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
 	c := callerOf(ctx)
 	if c.err != nil {
 		return nil, a.failed(ctx, authz.Problem(c.err))
 	}
-	s, err := a.sightOf(ctx, nil)
+	s, err := a.visibilityOf(ctx, nil)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -106,7 +95,7 @@ func (a *API) getSession(ctx context.Context, _ *struct{}) (*sessionOutput, erro
 		out.Body.Scopes = allScopes[:2]
 	case c.LoggedIn:
 		out.Body.User = &person{c.ID, c.Name}
-		if out.Body.Scopes, err = a.everywhere(ctx, c, s); err != nil {
+		if out.Body.Scopes, err = a.globalScopes(ctx, c, s); err != nil {
 			return nil, a.failed(ctx, err)
 		}
 	}
@@ -119,8 +108,8 @@ func (a *API) getSession(ctx context.Context, _ *struct{}) (*sessionOutput, erro
 	return out, nil
 }
 
-// everywhere are the scopes that the caller holds for everything.
-func (a *API) everywhere(ctx context.Context, c *caller, s *sight) ([]account.Scope, error) {
+// globalScopes are the scopes that the caller holds for everything.
+func (a sessionAPI) globalScopes(ctx context.Context, c *caller, s *visibility) ([]account.Scope, error) {
 	list := []account.Scope{}
 	for _, scope := range allScopes {
 		ok, err := a.may(ctx, c, authz.Question{Scope: scope})
@@ -141,8 +130,8 @@ type logInInput struct {
 	}
 }
 
-func (a *API) logIn(ctx context.Context, in *logInInput) (*sessionOutput, error) {
-	if err := a.people(); err != nil {
+func (a sessionAPI) logIn(ctx context.Context, in *logInInput) (*sessionOutput, error) {
+	if err := a.requireAccounts(); err != nil {
 		return nil, err
 	}
 	c := callerOf(ctx)
@@ -161,12 +150,12 @@ func (a *API) logIn(ctx context.Context, in *logInInput) (*sessionOutput, error)
 
 // start starts a session of a user who has proved who they are. One that the browser
 // had ends.
-func (a *API) start(ctx context.Context, u *account.User, act string) (*sessionOutput, error) {
+func (a sessionAPI) start(ctx context.Context, u *account.User, act string) (*sessionOutput, error) {
 	c := callerOf(ctx)
 	if err := a.record(ctx, account.Event{User: u.ID, Act: act, Object: u.ID, Allowed: true}); err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	if err := a.endSession(ctx, c); err != nil {
+	if err := a.endCurrent(ctx, c); err != nil {
 		return nil, err
 	}
 	secret, s, err := a.Access.Accounts.StartSession(ctx, u.ID, c.from, c.agent)
@@ -180,7 +169,7 @@ func (a *API) start(ctx context.Context, u *account.User, act string) (*sessionO
 	if fresh.admin, err = a.may(ctx, fresh, authz.Question{Scope: mayAdmin}); err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	out, err := a.getSession(context.WithValue(ctx, callerKey{}, fresh), nil)
+	out, err := a.get(context.WithValue(ctx, callerKey{}, fresh), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -188,8 +177,8 @@ func (a *API) start(ctx context.Context, u *account.User, act string) (*sessionO
 	return out, nil
 }
 
-// endSession ends the session that the caller's browser has, if any.
-func (a *API) endSession(ctx context.Context, c *caller) error {
+// endCurrent ends the session that the caller's browser has, if any.
+func (a sessionAPI) endCurrent(ctx context.Context, c *caller) error {
 	_, old, err := a.Access.Accounts.UseSession(ctx, c.cookie)
 	if err == nil {
 		err = a.Access.Accounts.EndSession(ctx, old.ID)
@@ -212,8 +201,8 @@ func sessionCookie(secret string, expires time.Time, secure bool) string {
 	return c.String()
 }
 
-func (a *API) logOut(ctx context.Context, _ *struct{}) (*logOutOutput, error) {
-	if err := a.people(); err != nil {
+func (a sessionAPI) logOut(ctx context.Context, _ *struct{}) (*logOutOutput, error) {
+	if err := a.requireAccounts(); err != nil {
 		return nil, err
 	}
 	c := callerOf(ctx)
@@ -242,8 +231,8 @@ type bootstrapInput struct {
 	}
 }
 
-func (a *API) bootstrap(ctx context.Context, in *bootstrapInput) (*sessionOutput, error) {
-	if err := a.people(); err != nil {
+func (a sessionAPI) bootstrap(ctx context.Context, in *bootstrapInput) (*sessionOutput, error) {
+	if err := a.requireAccounts(); err != nil {
 		return nil, err
 	}
 	u, err := a.Access.Accounts.ClaimBootstrap(ctx, in.Body.Secret, in.Body.Name, in.Body.Password)
@@ -253,100 +242,57 @@ func (a *API) bootstrap(ctx context.Context, in *bootstrapInput) (*sessionOutput
 	return a.start(ctx, u, "bootstrap")
 }
 
-type signInput struct {
-	Image string `path:"image" doc:"Id of the image."`
-	Body  struct {
-		Scope   string `json:"scope,omitempty" enum:"tiles,label" doc:"tiles if absent."`
-		Seconds int    `json:"seconds,omitempty" minimum:"60" maximum:"86400" doc:"For how long; an hour if absent."`
-	}
+// userSession is a session as its user sees it.
+type userSession struct {
+	ID        string    `json:"id" doc:"Opaque, and no secret."`
+	Address   string    `json:"address" doc:"Where it was begun."`
+	Agent     string    `json:"agent" doc:"What the browser calls itself."`
+	CreatedAt time.Time `json:"created_at" doc:"When it was begun."`
+	SeenAt    time.Time `json:"seen_at" doc:"When it was last used, to the minute."`
+	ExpiresAt time.Time `json:"expires_at" doc:"When it ends at the latest."`
+	Current   bool      `json:"current" doc:"It is the one in which this is asked."`
 }
 
-type signOutput struct {
-	CacheControl string `header:"Cache-Control"`
-	Body         struct {
-		Query     string    `json:"query" doc:"To be appended to URLs of the image, behind ? or &."`
-		ExpiresAt time.Time `json:"expires_at" doc:"When it ends."`
+func (a sessionAPI) list(ctx context.Context, in *userPath) (*list[userSession], error) {
+	if err := ownOrAdmin(ctx, in.User); err != nil {
+		return nil, err
 	}
+	if _, err := a.Access.Accounts.User(ctx, in.User); err != nil {
+		return nil, err
+	}
+	found, err := a.Access.Accounts.Sessions(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	items := []userSession{}
+	for _, s := range found {
+		items = append(items, userSession{s.ID, s.Address, s.Agent, s.CreatedAt, s.SeenAt, s.ExpiresAt, s.ID == callerOf(ctx).Session})
+	}
+	return listOf(items, ""), nil
 }
 
-func (a *API) signImage(ctx context.Context, in *signInput) (*signOutput, error) {
-	c := callerOf(ctx)
-	if a.Access == nil || a.Access.Keys == nil || c.ID == "" {
-		return nil, newError(http.StatusNotFound, noPeople)
+func (a sessionAPI) endAll(ctx context.Context, in *userPath) (*struct{}, error) {
+	if err := ownOrAdmin(ctx, in.User); err != nil {
+		return nil, err
 	}
-	if c.Token != "" { // a link would go on when the token has ended
-		return nil, a.failed(ctx, errPassword)
-	}
-	im, err := a.Catalog.Image(ctx, in.Image)
-	if err != nil {
-		return nil, a.failed(ctx, err)
-	}
-	scope := account.Scope(in.Body.Scope)
-	if scope == "" {
-		scope = seeTiles
-	}
-	if scope == seeLabel {
-		if err := a.mayLabel(ctx, c, im); err != nil {
-			return nil, err
-		}
-	}
-	if in.Body.Seconds == 0 {
-		in.Body.Seconds = 3600
-	}
-	now := time.Now()
-	out := &signOutput{CacheControl: "no-store"}
-	out.Body.ExpiresAt = now.Add(time.Duration(in.Body.Seconds) * time.Second).UTC().Truncate(time.Second)
-	query, err := a.Access.Keys.SignURL(authz.Link{Image: im.ID, Scope: scope, User: c.ID, Issued: now, Expires: out.Body.ExpiresAt})
-	if err != nil {
-		return nil, a.failed(ctx, err)
-	}
-	out.Body.Query = query.Encode()
-	return out, nil
+	return nil, a.Access.Accounts.EndSessions(ctx, in.User)
 }
 
-func (a *API) mayLabel(ctx context.Context, c *caller, im *catalog.Image) error {
-	s, err := a.Catalog.Store(ctx, im.StoreID)
-	if err != nil {
-		return a.failed(ctx, err)
-	}
-	ok, err := a.may(ctx, c, question(im, labelScope(s.HideLabels)))
-	if err == nil && !ok {
-		err = errForbidden
-	}
-	if err != nil {
-		return a.failed(ctx, err)
-	}
-	if s.HideLabels { // for admins, which nobody is by a link
-		return newError(http.StatusForbidden, "The store of this slide hides labels: no link shows them. Sign one for tiles.")
-	}
-	return nil
+type sessionPath struct {
+	User    string `path:"user" doc:"Id of the user."`
+	Session string `path:"session" doc:"Id of the session."`
 }
 
-// accountFailed turns an error of the accounts into an answer.
-func (a *API) accountFailed(ctx context.Context, err error) error {
-	limit, limited := errors.AsType[*account.LimitError](err)
-	switch {
-	case limited:
-		h := http.Header{"Retry-After": {strconv.Itoa(int(limit.Wait.Round(time.Second).Seconds()))}}
-		return huma.ErrorWithHeaders(newError(http.StatusTooManyRequests, "Too many attempts. Retry-After says when the next one is allowed."), h)
-	case errors.Is(err, account.ErrTooMany):
-		return huma.ErrorWithHeaders(newError(http.StatusTooManyRequests, "Too many passwords at once. Try again."), http.Header{"Retry-After": {"1"}})
-	case errors.Is(err, account.ErrWrongPassword):
-		return newError(http.StatusUnauthorized, "Wrong name or password.")
-	case errors.Is(err, account.ErrBadSecret):
-		return newError(http.StatusUnauthorized, "The link is unknown, used or expired, or there is an admin already.")
-	case errors.Is(err, account.ErrDisabled):
-		return newError(http.StatusForbidden, "This user is disabled. Ask an admin.")
-	case errors.Is(err, account.ErrNotFound):
-		return newError(http.StatusNotFound, "There is nothing of that id here.")
-	case errors.Is(err, account.ErrConflict):
-		return newError(http.StatusConflict, "Another has that name.")
-	case errors.Is(err, account.ErrLastAdmin):
-		return newError(http.StatusConflict, "Nobody would be left who is an admin: make another one first.")
-	case errors.Is(err, account.ErrInvalid):
-		return invalid(errors.New(words(err, account.ErrInvalid)))
-	case errors.Is(err, account.ErrBadCursor):
-		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+func (a sessionAPI) end(ctx context.Context, in *sessionPath) (*struct{}, error) {
+	if err := ownOrAdmin(ctx, in.User); err != nil {
+		return nil, err
 	}
-	return a.failed(ctx, err)
+	found, err := a.Access.Accounts.Sessions(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(found, func(s account.Session) bool { return s.ID == in.Session }) {
+		return nil, account.ErrNotFound // as one of another user
+	}
+	return nil, a.Access.Accounts.EndSession(ctx, in.Session)
 }

@@ -3,9 +3,70 @@ package api
 import (
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/tile"
 )
+
+// slideatlasAPI are the routes of SlideAtlas and of its prototype.
+type slideatlasAPI struct{ *API }
+
+// pictureRoutes are the pictures' routes of SlideAtlas and of the prototype.
+func (a slideatlasAPI) pictureRoutes() []route {
+	ask := func(store, image string) *tile.Request {
+		return &tile.Request{Store: store, Image: image, ByFile: true}
+	}
+	height := intParam("query", "height", "Pixels; 100 if absent.")
+	list := []route{
+		{
+			path: "/thumb/{store}/{image}", handle: func(w http.ResponseWriter, r *http.Request) error {
+				return pictureAPI{a.API}.preview(w, r, ask(r.PathValue("store"), r.PathValue("image")))
+			},
+			op: jpegOp(olderTag, "get-thumb", "Get the preview", "", storeParam, keyParam, height),
+		},
+		{
+			path: "/thumb", handle: func(w http.ResponseWriter, r *http.Request) error {
+				q := r.URL.Query()
+				return pictureAPI{a.API}.preview(w, r, ask(q.Get("db"), q.Get("img")))
+			},
+			op: jpegOp(olderTag, "get-thumb-by-query", "Get the preview", "", dbParam, imgParam, height),
+		},
+		{
+			path: "/label", handle: func(w http.ResponseWriter, r *http.Request) error {
+				q := r.URL.Query()
+				return pictureAPI{a.API}.answer(w, r, ask(q.Get("db"), q.Get("img")), "label", pictureAPI{a.API}.associated("label"))
+			},
+			op: jpegOp(olderTag, "get-label-by-query", "Get the label", "", dbParam, imgParam),
+		},
+	}
+	for _, kind := range []string{"label", "macro"} {
+		path := "/apiv1/slides/{file}/" + kind + "/"
+		list = append(list, route{
+			path: path, pattern: path + "{$}", handle: func(w http.ResponseWriter, r *http.Request) error {
+				return pictureAPI{a.API}.answer(w, r, ask("", r.PathValue("file")), kind, pictureAPI{a.API}.associated(kind))
+			},
+			op: jpegOp(olderTag, "get-prototype-"+kind, "Get the "+kind, "", fileParam),
+		})
+	}
+	return list
+}
+
+// listRoutes are the routes of the prototype that need the catalog.
+func (a slideatlasAPI) listRoutes() []route {
+	return []route{{
+		path: "/apiv1/slides", handle: a.prototypeList,
+		op: huma.Operation{
+			OperationID: "list-prototype-slides", Summary: "List the slides by name", Tags: []string{olderTag},
+			Description: "Those that are available, at most 10,000.",
+			Responses: map[string]*huma.Response{
+				"200": answers(`{"slides":[{"name":…,"barcode":…}]}`, "application/json", &huma.Schema{Type: huma.TypeObject}),
+				"500": answers("Something went wrong in the server. The reason is in its log.", httperr.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"}),
+			},
+		},
+	}}
+}
 
 // prototypeSlide is a slide as the prototype lists it.
 type prototypeSlide struct {
@@ -17,24 +78,24 @@ type prototypeSlide struct {
 const prototypeLimit = 10_000
 
 // prototypeList answers {"slides":[{"name":…,"barcode":…}]}.
-func (a *API) prototypeList(w http.ResponseWriter, r *http.Request) error {
+func (a slideatlasAPI) prototypeList(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	slides := []prototypeSlide{}
 	stores, err := a.Catalog.Stores(ctx)
 	if err != nil {
 		return a.plain(ctx, err)
 	}
-	sight, err := a.sightOf(ctx, stores)
+	vis, err := a.visibilityOf(ctx, stores)
 	if err != nil {
 		return a.plain(ctx, err)
 	}
-	q := catalog.Query{State: catalog.Available, Sort: catalog.SortName, Limit: 500, Labels: true, Stores: sight.whole(sight.labels)}
+	q := catalog.Query{State: catalog.Available, Sort: catalog.SortName, Limit: 500, Labels: true, Stores: vis.whole(vis.labels)}
 	for len(slides) < prototypeLimit {
 		page, err := a.Catalog.Images(ctx, q)
 		if err != nil {
 			return a.plain(ctx, err)
 		}
-		if err := a.lookMany(ctx, "", page.Items, nil); err != nil {
+		if err := vis.recordLabels(ctx, "", page.Items, nil); err != nil {
 			return err
 		}
 		for i := range page.Items {

@@ -128,8 +128,8 @@ func newEdit(f *storeFields) *edit {
 }
 
 // folders checks the folders, which the server has to look at.
-func (e *edit) folders(a *API, f *storeFields) error {
-	check := func(path string) (string, error) { return a.folder(path) }
+func (e *edit) folders(a storeAPI, f *storeFields) error {
+	check := func(path string) (string, error) { return a.checkFolder(path) }
 	take(e, "root", f.Root, func(s *catalog.Store) *string { return &s.Root }, check)
 	take(e, "incoming", f.Incoming, func(s *catalog.Store) *string { return &s.Incoming }, check)
 	if f.Root.Given && f.Root.Null {
@@ -179,31 +179,9 @@ func checkTiming(s *catalog.Store) error {
 	return nil
 }
 
-// words are what an error adds to the kind that it is of.
-func words(err, kind error) string {
-	return strings.TrimPrefix(err.Error(), kind.Error()+": ")
-}
-
-// invalid is the answer to a request in which something is wrong.
-func invalid(errs ...error) error {
-	return newError(http.StatusUnprocessableEntity, "", errs...)
-}
-
-// told is the text of an error of package ingest, which names no folder, as a
-// sentence.
-func told(err error) string {
-	return sentence(errors.New(strings.TrimPrefix(err.Error(), "ingest: ")))
-}
-
-// sentence is the text of an error as one.
-func sentence(err error) string {
-	s := err.Error()
-	return strings.ToUpper(s[:1]) + s[1:] + "."
-}
-
 type addStoreInput struct{ Body storeFields }
 
-func (a *API) addStore(ctx context.Context, in *addStoreInput) (*storeOutput, error) {
+func (a storeAPI) add(ctx context.Context, in *addStoreInput) (*storeOutput, error) {
 	f := &in.Body
 	e := newEdit(f)
 	take(e, "mode", f.Mode, func(s *catalog.Store) *catalog.Mode { return &s.Mode }, checkMode)
@@ -220,7 +198,7 @@ func (a *API) addStore(ctx context.Context, in *addStoreInput) (*storeOutput, er
 	if err := e.apply(&s); err != nil {
 		return nil, err
 	}
-	undo, err := a.arrivals(&s)
+	undo, err := a.makeIncoming(&s)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +207,7 @@ func (a *API) addStore(ctx context.Context, in *addStoreInput) (*storeOutput, er
 		undo()
 		return nil, a.storeFailed(ctx, err)
 	}
-	out, err := a.showStore(ctx, put)
+	out, err := a.show(ctx, put)
 	if err != nil {
 		return nil, err
 	}
@@ -237,10 +215,10 @@ func (a *API) addStore(ctx context.Context, in *addStoreInput) (*storeOutput, er
 	return out, nil
 }
 
-// arrivals makes the folder in which the files of a managed store arrive, if that
+// makeIncoming makes the folder in which the files of a managed store arrive, if that
 // is the one in its root and not there yet. What it returns takes the folder away
 // again if it was made.
-func (a *API) arrivals(s *catalog.Store) (undo func(), err error) {
+func (a storeAPI) makeIncoming(s *catalog.Store) (undo func(), err error) {
 	undo = func() {}
 	if s.Mode != catalog.Managed || s.Incoming != "" {
 		return undo, nil
@@ -253,7 +231,7 @@ func (a *API) arrivals(s *catalog.Store) (undo func(), err error) {
 		return undo, invalid(errors.New("root: no folder for arrivals can be made in it: the server must be allowed to write there"))
 	}
 	// One that was there may be a link to anywhere.
-	if s.Incoming, err = a.folder(path); errors.Is(err, errOutside) {
+	if s.Incoming, err = a.checkFolder(path); errors.Is(err, errOutside) {
 		return undo, newError(http.StatusForbidden, "The folder incoming in the root: "+err.Error()+".")
 	} else if err != nil {
 		return undo, invalid(fmt.Errorf("the folder incoming in the root: %w", err))
@@ -266,7 +244,7 @@ type changeStoreInput struct {
 	Body  storeFields
 }
 
-func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutput, error) {
+func (a storeAPI) change(ctx context.Context, in *changeStoreInput) (*storeOutput, error) {
 	f := &in.Body
 	e := newEdit(f)
 	if err := e.folders(a, f); err != nil {
@@ -288,7 +266,7 @@ func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutp
 	undo := func() {}
 	if f.Root.Given || f.Incoming.Given {
 		var err error
-		if undo, err = a.moveArrivals(ctx, in.Store, e, f); err != nil {
+		if undo, err = a.moveIncoming(ctx, in.Store, e, f); err != nil {
 			return nil, err
 		}
 	}
@@ -305,7 +283,7 @@ func (a *API) changeStore(ctx context.Context, in *changeStoreInput) (*storeOutp
 		undo()
 		return nil, a.storeFailed(ctx, err)
 	}
-	return a.showStore(ctx, s)
+	return a.show(ctx, s)
 }
 
 // given are the names of the fields that are given.
@@ -329,9 +307,9 @@ func (f *storeFields) where(ctx context.Context) error {
 	return nil
 }
 
-// moveArrivals has the folder for arrivals of a managed store follow its root, if
+// moveIncoming has the folder for arrivals of a managed store follow its root, if
 // it was in there and no other is asked for.
-func (a *API) moveArrivals(ctx context.Context, store string, e *edit, f *storeFields) (undo func(), err error) {
+func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *storeFields) (undo func(), err error) {
 	undo = func() {}
 	s, err := a.Catalog.Store(ctx, store)
 	if err != nil {
@@ -352,7 +330,7 @@ func (a *API) moveArrivals(ctx context.Context, store string, e *edit, f *storeF
 	} else if id != s.ID && held(s) > 0 {
 		return undo, newError(http.StatusConflict, "This is not the folder of the store, as its file .ptiffstore-store would say: move all its files there first.")
 	}
-	if undo, err = a.arrivals(s); err != nil {
+	if undo, err = a.makeIncoming(s); err != nil {
 		return undo, err
 	}
 	if err := ingest.Prepare(ctx, s); err != nil {
@@ -366,7 +344,7 @@ func (a *API) moveArrivals(ctx context.Context, store string, e *edit, f *storeF
 
 // storeFailed is failed for what the catalog has against a store. Its words for a
 // conflict name folders.
-func (a *API) storeFailed(ctx context.Context, err error) error {
+func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, catalog.ErrDeclared):
 		return newError(http.StatusConflict, sentence(errors.New(words(err, catalog.ErrDeclared))))
@@ -387,14 +365,14 @@ func (a *API) storeFailed(ctx context.Context, err error) error {
 // errOutside: a folder lies where no store may.
 var errOutside = errors.New("the folder lies outside of those in which the server may have stores (store_roots in its configuration, --store-root on its command line)")
 
-// folder returns the real path of a folder that lies in or below one of the
+// checkFolder returns the real path of a folder that lies in or below one of the
 // StoreRoots. It says nothing of folders elsewhere, not even whether they are there.
-func (a *API) folder(path string) (string, error) {
+func (a storeAPI) checkFolder(path string) (string, error) {
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
 		return "", errors.New("give the whole path, from / on")
 	}
 	resolved := resolve(path)
-	if !a.inRoots(resolved) {
+	if !a.isInRoots(resolved) {
 		return "", errOutside
 	}
 	if info, err := os.Stat(resolved); err != nil {
@@ -415,8 +393,8 @@ func resolve(path string) string {
 	}
 }
 
-// inRoots reports whether path is one of the StoreRoots or lies below one.
-func (a *API) inRoots(path string) bool {
+// isInRoots reports whether path is one of the StoreRoots or lies below one.
+func (a storeAPI) isInRoots(path string) bool {
 	for _, root := range a.StoreRoots {
 		if rel, err := filepath.Rel(resolve(root), path); err == nil && filepath.IsLocal(rel) {
 			return true

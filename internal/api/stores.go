@@ -16,6 +16,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
+// storeAPI are the operations on stores.
+type storeAPI struct{ *API }
+
 // store is a store as the API shows it. What has its default value is null.
 type store struct {
 	ID         string     `json:"id" doc:"Opaque."`
@@ -94,83 +97,83 @@ const storesRoute, storeRoute = "/api/v1/stores", "/api/v1/stores/{store}"
 // noFolder is what 403 means where a folder can be given.
 const noFolder = "Only an admin may do this; or a folder lies outside of those in which the server may have stores."
 
-func (a *API) stores(h huma.API) {
+func (a storeAPI) register(h huma.API) {
 	tags := []string{"stores"}
 	register(h, huma.Operation{
 		OperationID: "list-stores", Method: http.MethodGet, Path: storesRoute, Tags: tags,
 		Summary: "List all stores, oldest first",
-	}, nil, a.listStores)
+	}, nil, a.list)
 	register(h, huma.Operation{
 		OperationID: "get-store", Method: http.MethodGet, Path: storeRoute, Tags: tags,
 		Summary: "Describe a store",
-	}, problems{404: "No such store."}, a.getStore)
+	}, problems{404: "No such store."}, a.get)
 	register(h, huma.Operation{
 		OperationID: "add-store", Method: http.MethodPost, Path: storesRoute, Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary:     "Add a store",
 		Description: "root is needed; everything else has a default, which null stands for too. No file is touched; a managed store's folder for arrivals is made if it is not there.",
-	}, problems{403: noFolder, 409: "A folder is, holds or lies in that of another store."}, a.addStore)
+	}, problems{403: noFolder, 409: "A folder is, holds or lies in that of another store."}, a.add)
 	register(h, huma.Operation{
 		OperationID: "change-store", Method: http.MethodPatch, Path: storeRoute, Tags: tags,
 		Summary:     "Change a store",
 		Description: "Fields that are absent stay as they are; null stands for the default (RFC 7396). The mode can't be changed.",
-	}, problems{403: noFolder, 404: "No such store.", 409: "The site's file sets a field; or a folder is, holds or lies in that of another store."}, a.changeStore)
+	}, problems{403: noFolder, 404: "No such store.", 409: "The site's file sets a field; or a folder is, holds or lies in that of another store."}, a.change)
 	register(h, huma.Operation{
 		OperationID: "remove-store", Method: http.MethodDelete, Path: storeRoute, Tags: tags,
 		Summary:     "Take a store out of the catalog",
 		Description: "No file is touched. When the folder of a managed store is added again, its slides are back with their ids.",
-	}, problems{404: "No such store.", 409: "The site's file declares the store; or a managed store still holds slides: ask with keep_files=true."}, a.removeStore)
+	}, problems{404: "No such store.", 409: "The site's file declares the store; or a managed store still holds slides: ask with keep_files=true."}, a.remove)
 }
 
-func (a *API) listStores(ctx context.Context, _ *struct{}) (*storesOutput, error) {
+func (a storeAPI) list(ctx context.Context, _ *struct{}) (*storesOutput, error) {
 	list, err := a.Catalog.Stores(ctx)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	out := &storesOutput{CacheControl: private}
-	sight, err := a.sightOf(ctx, list)
+	vis, err := a.visibilityOf(ctx, list)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	out.Body.Items = make([]store, 0, len(list))
-	near, err := a.neighbourhood(ctx, list)
+	near, err := a.surroundings(ctx, list)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	for i := range list {
-		if sight.tiles[list[i].ID] == whole {
-			out.Body.Items = append(out.Body.Items, a.store(ctx, &list[i], sight, near))
+		if vis.tiles[list[i].ID] == whole {
+			out.Body.Items = append(out.Body.Items, a.view(ctx, &list[i], vis, near))
 		}
 	}
 	return out, nil
 }
 
-func (a *API) getStore(ctx context.Context, in *storePath) (*storeOutput, error) {
+func (a storeAPI) get(ctx context.Context, in *storePath) (*storeOutput, error) {
 	s, err := a.Catalog.Store(ctx, in.Store)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return a.showStore(ctx, s)
+	return a.show(ctx, s)
 }
 
-func (a *API) showStore(ctx context.Context, s *catalog.Store) (*storeOutput, error) {
-	sight, err := a.sightOf(ctx, []catalog.Store{*s})
+func (a storeAPI) show(ctx context.Context, s *catalog.Store) (*storeOutput, error) {
+	vis, err := a.visibilityOf(ctx, []catalog.Store{*s})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	near, err := a.neighbourhood(ctx, []catalog.Store{*s})
+	near, err := a.surroundings(ctx, []catalog.Store{*s})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &storeOutput{CacheControl: private, Body: a.store(ctx, s, sight, near)}, nil
+	return &storeOutput{CacheControl: private, Body: a.view(ctx, s, vis, near)}, nil
 }
 
-// store is a store as the caller may see it.
-func (a *API) store(ctx context.Context, s *catalog.Store, sight *sight, near *neighbourhood) store {
-	admin := slices.Contains(sight.scopes[s.ID], mayAdmin)
+// view is a store as the caller may see it.
+func (a storeAPI) view(ctx context.Context, s *catalog.Store, vis *visibility, near *neighbourhood) store {
+	admin := slices.Contains(vis.scopes[s.ID], mayAdmin)
 	v := newStore(s, near.watching, admin)
 	near.tell(&v, s, admin)
-	v.Scopes = sight.scopes[s.ID]
-	if sight.labels[s.ID] != whole {
+	v.Scopes = vis.scopes[s.ID]
+	if vis.labels[s.ID] != whole {
 		v.withoutLabels()
 	}
 	if a.Jobs == nil {
@@ -190,7 +193,7 @@ type neighbourhood struct {
 	endpoints map[string]string // what is wrong with them, by URL
 }
 
-func (a *API) neighbourhood(ctx context.Context, list []catalog.Store) (*neighbourhood, error) {
+func (a storeAPI) surroundings(ctx context.Context, list []catalog.Store) (*neighbourhood, error) {
 	n := new(neighbourhood)
 	if a.Watching != nil {
 		n.watching = a.Watching()
@@ -303,7 +306,7 @@ type removeStoreInput struct {
 	KeepFiles bool   `query:"keep_files" doc:"The slides of a managed store stay in its folder, and are in the catalog no more."`
 }
 
-func (a *API) removeStore(ctx context.Context, in *removeStoreInput) (*struct{}, error) {
+func (a storeAPI) remove(ctx context.Context, in *removeStoreInput) (*struct{}, error) {
 	s, err := a.Catalog.Store(ctx, in.Store)
 	if err != nil {
 		return nil, a.failed(ctx, err)

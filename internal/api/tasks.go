@@ -6,14 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
+
+// taskAPI are the operations on tasks.
+type taskAPI struct{ *API }
 
 // taskView is a task as the API shows it: a [task.View].
 type taskView struct {
@@ -63,62 +67,31 @@ const (
 	kindsOfTask = "sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews or convert_image"
 )
 
-func (a *API) tasks(h huma.API) {
+func (a taskAPI) register(h huma.API) {
 	tags := []string{"tasks"}
 	register(h, huma.Operation{
 		OperationID: "list-tasks", Method: http.MethodGet, Path: tasksRoute, Tags: tags,
 		Summary: "List tasks, newest first, a page at a time", Description: "Those that ended are kept for a week.",
-	}, problems{400: "The cursor is not one of this list.", 503: noTasks}, a.listTasks)
+	}, problems{400: "The cursor is not one of this list.", 503: noTasks}, a.list)
 	register(h, huma.Operation{
 		OperationID: "submit-task", Method: http.MethodPost, Path: tasksRoute, Tags: tags, DefaultStatus: http.StatusAccepted,
 		Summary:     "Submit a task",
 		Description: "Of some kinds there is one at a time with the same arguments: while one has not ended, that is the answer.",
-	}, problems{503: noTasks}, a.submitTask)
+	}, problems{503: noTasks}, a.submit)
 	register(h, huma.Operation{
 		OperationID: "get-task", Method: http.MethodGet, Path: taskRoute, Tags: tags,
 		Summary: "Describe a task",
-	}, problems{404: noSuchTask, 503: noTasks}, a.getTask)
+	}, problems{404: noSuchTask, 503: noTasks}, a.get)
 	register(h, huma.Operation{
 		OperationID: "cancel-task", Method: http.MethodDelete, Path: taskRoute, Tags: tags,
 		Summary:     "Cancel a task",
 		Description: "One that waits ends at once, one that runs as soon as it can. One that has ended stays as it is.",
-	}, problems{404: noSuchTask, 503: noTasks}, a.cancelTask)
-	a.events(h)
-	a.syncs(h)
-	register(h, huma.Operation{
-		OperationID: "list-workers", Method: http.MethodGet, Path: "/api/v1/workers", Tags: tags,
-		Summary: "List the workers that are alive",
-	}, nil, a.listWorkers)
+	}, problems{404: noSuchTask, 503: noTasks}, a.cancel)
+	a.registerEvents(h)
 }
 
-// withTasks returns the refusal of a server that has no tasks.
-func (a *API) withTasks() error {
-	if a.Jobs == nil {
-		return newError(http.StatusServiceUnavailable, "This server only reads and has no tasks: ask the one that keeps the stores.")
-	}
-	return nil
-}
-
-// taskFailed is failed for what the tasks have against a request.
-func (a *API) taskFailed(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, task.ErrNotFound):
-		return newError(http.StatusNotFound, "There is no such task, or it ended long ago.")
-	case errors.Is(err, task.ErrBadFilter):
-		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
-	case errors.Is(err, task.ErrUnknownKind):
-		return invalid(errors.New("kind: this server knows none of that name; there are " + kindsOfTask))
-	case errors.Is(err, task.ErrBadQueue):
-		_, err = checkQueue("")
-		return invalid(errors.New("queue: " + err.Error()))
-	case errors.Is(err, task.ErrBadArgs):
-		return invalid(errors.New("args: " + words(err, task.ErrBadArgs)))
-	}
-	return a.failed(ctx, err)
-}
-
-func (a *API) showTask(ctx context.Context, v *task.View) (*taskOutput, error) {
-	shown, err := a.taskFor(ctx, v)
+func (a taskAPI) show(ctx context.Context, v *task.View) (*taskOutput, error) {
+	shown, err := a.view(ctx, v)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -126,8 +99,8 @@ func (a *API) showTask(ctx context.Context, v *task.View) (*taskOutput, error) {
 }
 
 // accepted is the answer to a request for a task.
-func (a *API) accepted(ctx context.Context, v *task.View) (*taskOutput, error) {
-	out, err := a.showTask(ctx, v)
+func (a taskAPI) accepted(ctx context.Context, v *task.View) (*taskOutput, error) {
+	out, err := a.show(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -144,13 +117,13 @@ type tasksInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
 }
 
-func (a *API) listTasks(ctx context.Context, in *tasksInput) (*tasksOutput, error) {
-	if err := a.withTasks(); err != nil {
+func (a taskAPI) list(ctx context.Context, in *tasksInput) (*tasksOutput, error) {
+	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
 	f := task.Filter{Kind: in.Kind, State: task.State(in.State), Queue: in.Queue, Store: in.Store, Cursor: in.Cursor, Limit: in.Limit}
 	out := &tasksOutput{CacheControl: private}
-	items, next, err := a.tasksFor(ctx, f)
+	items, next, err := a.page(ctx, f)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
@@ -158,15 +131,15 @@ func (a *API) listTasks(ctx context.Context, in *tasksInput) (*tasksOutput, erro
 	return out, nil
 }
 
-func (a *API) getTask(ctx context.Context, in *taskPath) (*taskOutput, error) {
-	if err := a.withTasks(); err != nil {
+func (a taskAPI) get(ctx context.Context, in *taskPath) (*taskOutput, error) {
+	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
 	v, err := a.Jobs.Get(ctx, in.Task)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
-	return a.showTask(ctx, v)
+	return a.show(ctx, v)
 }
 
 type submitInput struct {
@@ -200,8 +173,8 @@ func (in *submitInput) args() (task.Args, error) {
 	return task.DecodeArgs(in.Body.Kind, in.Body.Args.raw)
 }
 
-func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, error) {
-	if err := a.withTasks(); err != nil {
+func (a taskAPI) submit(ctx context.Context, in *submitInput) (*taskOutput, error) {
+	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
 	args, err := in.args()
@@ -209,9 +182,9 @@ func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, err
 		return nil, a.taskFailed(ctx, err)
 	}
 	if args.Store == "" {
-		err = a.mayOn(ctx, mayAdmin, "")
+		err = a.require(ctx, mayAdmin, "")
 	} else {
-		err = a.mayOn(ctx, mayWrite, args.Store)
+		err = a.require(ctx, mayWrite, args.Store)
 	}
 	if err != nil {
 		return nil, err
@@ -228,7 +201,7 @@ func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, err
 			s.Queue = task.QueueOf(store)
 		}
 	}
-	if err := a.imageOf(ctx, args); err != nil {
+	if err := a.checkImage(ctx, args); err != nil {
 		return nil, err
 	}
 	v, err := a.Jobs.Submit(ctx, s)
@@ -238,127 +211,123 @@ func (a *API) submitTask(ctx context.Context, in *submitInput) (*taskOutput, err
 	return a.accepted(ctx, v)
 }
 
-func (a *API) cancelTask(ctx context.Context, in *taskPath) (*taskOutput, error) {
-	if err := a.withTasks(); err != nil {
+func (a taskAPI) cancel(ctx context.Context, in *taskPath) (*taskOutput, error) {
+	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
 	v, err := a.Jobs.Cancel(ctx, in.Task)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
-	return a.showTask(ctx, v)
+	return a.show(ctx, v)
 }
 
-type syncInput struct {
-	Store   string `path:"store" doc:"Id of the store."`
-	Resync  bool   `query:"resync" doc:"Read every file again as if it were new. Ids stay."`
-	DryRun  bool   `query:"dry_run" doc:"Say what would be done, and do nothing."`
-	Confirm bool   `query:"confirm" doc:"A person has seen how many slides are gone, and means it."`
+// mayFollow reports whether the caller may go on following a task.
+func (a taskAPI) mayFollow(ctx context.Context, v *task.View) bool {
+	if a.Access == nil {
+		return true
+	}
+	store, scope := v.StoreOf(), seeTiles
+	if store == "" {
+		scope = mayAdmin
+	}
+	return a.hold(ctx, callerOf(ctx), authz.Question{Store: store, Scope: scope}) == nil
 }
 
-type syncAllInput struct {
-	Resync  bool `query:"resync" doc:"Read every file again as if it were new. Ids stay."`
-	DryRun  bool `query:"dry_run" doc:"Say what would be done, and do nothing."`
-	Confirm bool `query:"confirm" doc:"A person has seen how many slides are gone, and means it."`
-}
-
-func (a *API) syncs(h huma.API) {
-	tags := []string{"stores"}
-	register(h, huma.Operation{
-		OperationID: "sync-store", Method: http.MethodPost, Path: storeRoute + "/sync", Tags: tags, DefaultStatus: http.StatusAccepted,
-		Summary:     "Bring the catalog to what a store's folder holds",
-		Description: "The answer is the task. While the same one has not ended, it is that one.",
-	}, problems{404: "No such store.", 503: noTasks}, a.syncStore)
-	register(h, huma.Operation{
-		OperationID: "sync-all-stores", Method: http.MethodPost, Path: storesRoute + "/sync", Tags: tags, DefaultStatus: http.StatusAccepted,
-		Summary: "Sync all stores, each by a task of its own",
-	}, problems{503: noTasks}, a.syncStores)
-}
-
-// syncTask submits the task that syncs a store.
-func (a *API) syncTask(ctx context.Context, s *catalog.Store, o *syncAllInput) (*task.View, error) {
-	kind := task.SyncStore
-	if o.Resync {
-		kind = task.ResyncStore
+// view is a task as the caller may see it.
+func (a taskAPI) view(ctx context.Context, v *task.View) (taskView, error) {
+	if a.Access == nil || isAdmin(ctx) {
+		return taskView(*v), nil
 	}
-	return a.Jobs.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Args: task.Args{Store: s.ID, DryRun: o.DryRun, Confirm: o.Confirm}})
-}
-
-func (a *API) syncStore(ctx context.Context, in *syncInput) (*taskOutput, error) {
-	if err := a.withTasks(); err != nil {
-		return nil, err
-	}
-	s, err := a.Catalog.Store(ctx, in.Store)
-	if err != nil {
-		return nil, a.failed(ctx, err)
-	}
-	v, err := a.syncTask(ctx, s, &syncAllInput{in.Resync, in.DryRun, in.Confirm})
-	if err != nil {
-		return nil, a.taskFailed(ctx, err)
-	}
-	return a.accepted(ctx, v)
-}
-
-func (a *API) syncStores(ctx context.Context, in *syncAllInput) (*tasksOutput, error) {
-	if err := a.withTasks(); err != nil {
-		return nil, err
-	}
-	list, err := a.Catalog.Stores(ctx)
-	if err != nil {
-		return nil, a.failed(ctx, err)
-	}
-	kind := task.SyncStore
-	if in.Resync {
-		kind = task.ResyncStore
-	}
-	out := &tasksOutput{CacheControl: private, Location: tasksRoute + "?kind=" + url.QueryEscape(kind)}
-	out.Body.Items = make([]taskView, 0, len(list))
-	for i := range list {
-		v, err := a.syncTask(ctx, &list[i], in)
-		if err != nil {
-			return nil, a.taskFailed(ctx, err)
+	store := v.StoreOf()
+	hidden := false
+	if store != "" {
+		s, err := a.Catalog.Store(ctx, store)
+		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+			return taskView{}, err
 		}
-		shown, err := a.taskFor(ctx, v)
-		if err != nil {
-			return nil, a.failed(ctx, err)
-		}
-		out.Body.Items = append(out.Body.Items, shown)
+		hidden = err != nil || s.HideLabels
 	}
-	return out, nil
-}
-
-// worker is a process that does tasks.
-type worker struct {
-	ID        string    `json:"id" doc:"Opaque."`
-	Host      *string   `json:"host" doc:"null but for admins."`
-	PID       *int      `json:"pid" doc:"null but for admins."`
-	Version   string    `json:"version" doc:"Of the program."`
-	Queues    []string  `json:"queues" doc:"That it serves."`
-	StartedAt time.Time `json:"started_at" doc:"When the process began."`
-	SeenAt    time.Time `json:"seen_at" doc:"When it last said that it is alive."`
-}
-
-type workersOutput struct {
-	CacheControl string `header:"Cache-Control"`
-	Body         struct {
-		Items      []worker `json:"items" doc:"The page."`
-		NextCursor *string  `json:"next_cursor" doc:"Always null: the list is whole."`
-	}
-}
-
-func (a *API) listWorkers(ctx context.Context, _ *struct{}) (*workersOutput, error) {
-	list, err := a.Catalog.Workers(ctx)
+	ok, err := a.may(ctx, callerOf(ctx), authz.Question{Store: store, Scope: labelScope(hidden)})
 	if err != nil {
-		return nil, a.failed(ctx, err)
+		return taskView{}, err
 	}
-	out := &workersOutput{CacheControl: private}
-	out.Body.Items = make([]worker, 0, len(list))
-	for _, w := range list {
-		v := worker{ID: w.ID, Version: w.Version, Queues: w.Queues, StartedAt: w.StartedAt.UTC(), SeenAt: w.SeenAt.UTC()}
-		if isAdmin(ctx) {
-			v.Host, v.PID = known(w.Host), known(w.PID)
+	return trimmed(v, store, ok), nil
+}
+
+// trimmed is a task without what only admins may see, and without what may name
+// slides if labels is false.
+func trimmed(v *task.View, store string, labels bool) taskView {
+	t := taskView(*v)
+	t.Worker = nil
+	if strings.HasPrefix(t.Queue, "host-") {
+		t.Queue = "host"
+	}
+	if labels {
+		return t
+	}
+	t.Args, t.Result, t.Error, t.Log = json.RawMessage("{}"), nil, nil, nil
+	if isID(store) {
+		t.Args = json.RawMessage(`{"store":"` + store + `"}`)
+	}
+	return t
+}
+
+// page returns a page of the tasks that the caller may see.
+func (a taskAPI) page(ctx context.Context, f task.Filter) ([]taskView, string, error) {
+	items := []taskView{}
+	if a.Access == nil || isAdmin(ctx) {
+		page, next, err := a.Jobs.List(ctx, f)
+		for i := range page {
+			items = append(items, taskView(page[i]))
 		}
-		out.Body.Items = append(out.Body.Items, v)
+		return items, next, err
 	}
-	return out, nil
+	stores, err := a.Catalog.Stores(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	v, err := a.visibilityOf(ctx, stores)
+	if err != nil {
+		return nil, "", err
+	}
+	if f.Store != "" && !v.everything && v.tiles[f.Store] != whole {
+		return nil, "", errForbidden
+	}
+	next, limit := "", f.Limit
+	for range scanRounds {
+		f.Limit = limit - len(items)
+		var page []task.View
+		if page, next, err = a.Jobs.List(ctx, f); err != nil {
+			return nil, "", err
+		}
+		for i := range page {
+			if store := page[i].StoreOf(); v.tiles[store] == whole {
+				items = append(items, trimmed(&page[i], store, v.labels[store] == whole))
+			}
+		}
+		if next == "" || len(items) == limit {
+			break
+		}
+		f.Cursor = next
+	}
+	return items, next, nil
+}
+
+// checkImage refuses a task about an image that is not in the store it names: rights are
+// held for that store.
+func (a taskAPI) checkImage(ctx context.Context, args task.Args) error {
+	if args.Image == "" {
+		return nil
+	}
+	im, err := a.Catalog.Image(ctx, args.Image)
+	if err == nil && args.CheckImage(im) != nil {
+		err = catalog.ErrNotFound
+	}
+	if errors.Is(err, catalog.ErrNotFound) {
+		return invalid(errors.New("args.image: there is no such image in the store"))
+	} else if err != nil {
+		return a.failed(ctx, err)
+	}
+	return nil
 }

@@ -1,0 +1,52 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/authz"
+)
+
+// edgeAPI are the routes between a central server and its edge servers.
+type edgeAPI struct{ *API }
+
+// routes are the routes between a centre and its edges.
+func (a edgeAPI) routes() []route {
+	var check, revocations, revoke http.Handler
+	if a.Access != nil {
+		check = authz.CheckHandler(a.Access.Gate)
+		revoke = a.Access.Revoke
+		if a.mode() == modeLocal {
+			revocations = authz.RevocationsHandler(a.Access.Accounts, a.Access.Keys)
+		}
+	}
+	handle := func(h http.Handler) func(http.ResponseWriter, *http.Request) error {
+		return func(w http.ResponseWriter, r *http.Request) error {
+			if h == nil {
+				return a.plain(r.Context(), newError(http.StatusNotFound, "This server is no such end of a pair of centre and edge."))
+			}
+			h.ServeHTTP(w, r)
+			return nil
+		}
+	}
+	op := func(method, id, summary, description string, params ...*huma.Param) huma.Operation {
+		op := huma.Operation{
+			Method: method, OperationID: id, Summary: summary, Description: description, Tags: []string{accessTag}, Parameters: params,
+			Responses: map[string]*huma.Response{"200": answers("The answer.", "application/json", &huma.Schema{Type: huma.TypeObject})},
+		}
+		for status, text := range map[string]string{"400": "The request is malformed.", "401": "Not logged in, or without proof.", "403": notAllowed, "404": "This server is no such end.", "422": "A parameter has a value that it can't have, or there is no such parameter.", "503": "It can't be checked at present."} {
+			op.Responses[status] = problemAnswer(text)
+		}
+		return op
+	}
+	const checkRoute = "/api/v1/auth/check"
+	return []route{
+		{path: checkRoute, handle: handle(check), op: op("GET", "check-access", "Ask whether the caller may see an image", "The caller is whose Authorization or cookie the request carries. 200 {allow, user, ttl, store_wide}; without image it is asked for the whole store.",
+			textParam("query", "store", "Id of the store."), textParam("query", "image", "Id of the image."), textParam("query", "external_id", "Of the image in another application."), textParam("query", "scope", "tiles, label, write or admin."))},
+		{path: checkRoute, handle: handle(check), op: op("POST", "check-access-to-many", "Ask about up to 200 images", "{scope, images: [{store, image, external_id}]}; 200 {answers: [{image, allow, store_wide}], user, ttl}.")},
+		{path: "/api/v1/auth/revoke", handle: handle(revoke), op: op("POST", "tell-revocations", "Tell an edge of revocations", "Comes from the centre alone, with a proof by the secret that both know.")},
+		{path: "/api/v1/auth/revocations", handle: handle(revocations), op: op("GET", "list-revocations", "Fetch the revocations since a number", "For edges alone, with a proof by the secret that both know.",
+			intParam("query", "since", "Number of the last one that is known, 0 for none."))},
+	}
+}

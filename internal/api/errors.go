@@ -1,0 +1,214 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/task"
+	"github.com/slideatlas/ptiffstore/internal/tile"
+)
+
+// plain is an error as a plain handler answers it.
+func (a *API) plain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*httperr.Error](err); ok {
+		return err
+	}
+	p, ok := errors.AsType[*problem](a.taskFailed(ctx, err))
+	if !ok {
+		return err
+	}
+	e := &httperr.Error{Status: p.Status, Detail: p.Detail, Err: err}
+	switch e.Status {
+	case http.StatusServiceUnavailable:
+		e.RetryAfter = 5
+	case http.StatusInsufficientStorage:
+		e.RetryAfter = 60
+	}
+	return e
+}
+
+// problem is the error model of every operation: RFC 9457.
+type problem struct {
+	httperr.Problem
+	Errors []string `json:"errors,omitempty" doc:"What is wrong with the request, where there is more than one thing."`
+}
+
+func (p *problem) Error() string { return p.Detail }
+
+func (p *problem) GetStatus() int { return p.Status }
+
+func (p *problem) ContentType(string) string { return httperr.ProblemType }
+
+func newError(status int, msg string, errs ...error) huma.StatusError {
+	p := &problem{Problem: httperr.NewProblem(status, msg, "")}
+	for _, err := range errs {
+		var of *huma.ErrorDetail
+		switch {
+		case errors.As(err, &of): // its text repeats the whole of what was sent
+			p.Errors = append(p.Errors, of.Location+": "+of.Message)
+		case err != nil:
+			p.Errors = append(p.Errors, err.Error())
+		}
+	}
+	if status == http.StatusUnprocessableEntity && len(p.Errors) > 0 { // huma says no more than that validation failed
+		p.Detail = "The request is not valid: " + p.Errors[0] + "."
+	}
+	return p
+}
+
+// traced gives a problem the id under which the log has its request, and keeps
+// it out of caches. It runs before the header is written.
+func traced(ctx huma.Context, _ string, v any) (any, error) {
+	if p, ok := v.(*problem); ok {
+		p.Instance = httperr.NewProblem(p.Status, p.Detail, httperr.RequestID(ctx.Context())).Instance
+		ctx.SetHeader("Cache-Control", "no-store")
+		ctx.SetHeader("X-Content-Type-Options", "nosniff")
+	}
+	return v, nil
+}
+
+// failed turns an error of the catalog into an answer.
+func (a *API) failed(ctx context.Context, err error) error {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if e, ok := errors.AsType[*httperr.Error](err); ok {
+		return a.answered(ctx, e)
+	}
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return newError(http.StatusNotFound, "There is nothing of that id here.")
+	case errors.Is(err, catalog.ErrBadCursor):
+		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+	case errors.Is(err, catalog.ErrAway):
+		a.Log.WarnContext(ctx, "catalog out of reach", "request", httperr.RequestID(ctx), "err", err)
+		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, "The database does not answer. Ask again in a moment."), http.Header{"Retry-After": {"5"}})
+	case errors.Is(err, catalog.ErrFull):
+		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
+		return full("The disk of the database is full. Nothing was changed.")
+	case errors.Is(err, ingest.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
+		return full("The disk is full. Nothing was changed.")
+	case errors.Is(ctx.Err(), context.Canceled):
+		return newError(499, "The client went away.")
+	}
+	a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
+	return newError(http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.")
+}
+
+// full is the answer when there is no room on a disk.
+func full(detail string) error {
+	return huma.ErrorWithHeaders(newError(http.StatusInsufficientStorage, detail), http.Header{"Retry-After": {"60"}})
+}
+
+// answered is an error of the room httperr as an operation answers it.
+func (a *API) answered(ctx context.Context, e *httperr.Error) error {
+	if e.Status >= 500 {
+		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", e.Err)
+	}
+	h := http.Header{}
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	if e.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	return huma.ErrorWithHeaders(newError(e.Status, e.Detail), h)
+}
+
+// splitErrors are the errors that have been joined to err.
+func splitErrors(err error) []error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return all.Unwrap()
+	}
+	return []error{err}
+}
+
+// explained is err as the answer that tiles give to it.
+func explained(err error) error {
+	p := tile.Explain(err)
+	return &httperr.Error{Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter, Err: err}
+}
+
+// accountFailed turns an error of the accounts into an answer.
+func (a *API) accountFailed(ctx context.Context, err error) error {
+	limit, limited := errors.AsType[*account.LimitError](err)
+	switch {
+	case limited:
+		h := http.Header{"Retry-After": {strconv.Itoa(int(limit.Wait.Round(time.Second).Seconds()))}}
+		return huma.ErrorWithHeaders(newError(http.StatusTooManyRequests, "Too many attempts. Retry-After says when the next one is allowed."), h)
+	case errors.Is(err, account.ErrTooMany):
+		return huma.ErrorWithHeaders(newError(http.StatusTooManyRequests, "Too many passwords at once. Try again."), http.Header{"Retry-After": {"1"}})
+	case errors.Is(err, account.ErrWrongPassword):
+		return newError(http.StatusUnauthorized, "Wrong name or password.")
+	case errors.Is(err, account.ErrBadSecret):
+		return newError(http.StatusUnauthorized, "The link is unknown, used or expired, or there is an admin already.")
+	case errors.Is(err, account.ErrDisabled):
+		return newError(http.StatusForbidden, "This user is disabled. Ask an admin.")
+	case errors.Is(err, account.ErrNotFound):
+		return newError(http.StatusNotFound, "There is nothing of that id here.")
+	case errors.Is(err, account.ErrConflict):
+		return newError(http.StatusConflict, "Another has that name.")
+	case errors.Is(err, account.ErrLastAdmin):
+		return newError(http.StatusConflict, "Nobody would be left who is an admin: make another one first.")
+	case errors.Is(err, account.ErrInvalid):
+		return invalid(errors.New(words(err, account.ErrInvalid)))
+	case errors.Is(err, account.ErrBadCursor):
+		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+	}
+	return a.failed(ctx, err)
+}
+
+// words are what an error adds to the kind that it is of.
+func words(err, kind error) string {
+	return strings.TrimPrefix(err.Error(), kind.Error()+": ")
+}
+
+// invalid is the answer to a request in which something is wrong.
+func invalid(errs ...error) error {
+	return newError(http.StatusUnprocessableEntity, "", errs...)
+}
+
+// told is the text of an error of package ingest, which names no folder, as a
+// sentence.
+func told(err error) string {
+	return sentence(errors.New(strings.TrimPrefix(err.Error(), "ingest: ")))
+}
+
+// sentence is the text of an error as one.
+func sentence(err error) string {
+	s := err.Error()
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+// taskFailed is failed for what the tasks have against a request.
+func (a *API) taskFailed(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, task.ErrNotFound):
+		return newError(http.StatusNotFound, "There is no such task, or it ended long ago.")
+	case errors.Is(err, task.ErrBadFilter):
+		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+	case errors.Is(err, task.ErrUnknownKind):
+		return invalid(errors.New("kind: this server knows none of that name; there are " + kindsOfTask))
+	case errors.Is(err, task.ErrBadQueue):
+		_, err = checkQueue("")
+		return invalid(errors.New("queue: " + err.Error()))
+	case errors.Is(err, task.ErrBadArgs):
+		return invalid(errors.New("args: " + words(err, task.ErrBadArgs)))
+	}
+	return a.failed(ctx, err)
+}

@@ -1,0 +1,432 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/authz"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/task"
+	"github.com/slideatlas/ptiffstore/internal/tile"
+)
+
+// A guard lets requests through to a route as its rule says.
+type guard struct{ *API }
+
+// A guarded is a mux whose routes are each behind their rule.
+type guarded struct {
+	a   *API
+	mux *http.ServeMux
+}
+
+// HandleFunc adds a route behind its rule.
+func (g guarded) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	g.Handle(pattern, http.HandlerFunc(h))
+}
+
+// Handle adds a route behind its rule.
+func (g guarded) Handle(pattern string, h http.Handler) {
+	g.a.routes = append(g.a.routes, pattern)
+	g.mux.Handle(pattern, guard{g.a}.handler(pattern, h))
+}
+
+// ServeHTTP answers a request.
+func (g guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.ServeHTTP(w, r) }
+
+var (
+	errLogin     = &httperr.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
+	errForbidden = &httperr.Error{Status: http.StatusForbidden, Detail: "You may not do this, or there is nothing of that id here."}
+	errUnknown   = &httperr.Error{Status: http.StatusNotFound, Detail: "There is nothing of that id here."}
+	errAdmin     = &httperr.Error{Status: http.StatusForbidden, Detail: "Only an admin may do this."}
+	errPassword  = &httperr.Error{Status: http.StatusForbidden, Detail: "This is not done with a token: log in with name and password."}
+)
+
+// handler answers a route's requests by h if the route's rule lets the caller.
+func (a guard) handler(pattern string, h http.Handler) http.Handler {
+	rule, ok := rules[pattern]
+	if rule.object == ofPicture && !described[pattern] {
+		h = redirector{a.API}.orElsewhere(h)
+	}
+	if ok && Document(pattern) {
+		return a.document(h)
+	}
+	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if !ok {
+			return errForbidden
+		}
+		if err := a.setPolicy(w, r, rule); err != nil {
+			return err
+		}
+		c := a.identify(r, rule)
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		if a.Access == nil {
+			if (rule.scope == mayWrite || rule.scope == mayAdmin) && !c.admin && r.Method != http.MethodGet && r.Method != http.MethodHead {
+				return errAdmin
+			}
+			h.ServeHTTP(w, r)
+			return nil
+		}
+		w.Header().Add("Vary", "Authorization, Cookie")
+		if err := a.plain(r.Context(), a.authorize(r, c, rule)); err != nil {
+			if e, ok := errors.AsType[*httperr.Error](err); ok && e.Status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+			}
+			if rule.act != "" && c.LoggedIn && r.Method != http.MethodHead {
+				a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Detail: "refused"})
+			}
+			return err
+		}
+		return a.serve(w, r, c, rule, h)
+	})
+}
+
+// documents is held while a document is made: huma makes each when it is first asked for,
+// and does not expect to be asked twice at once.
+var documents sync.Mutex
+
+// document serves a document by h, which has been made before it is sent the first time.
+func (a guard) document(h http.Handler) http.Handler {
+	var made sync.Once
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		made.Do(func() {
+			documents.Lock()
+			defer documents.Unlock()
+			h.ServeHTTP(nowhere{}, r)
+		})
+		w.Header().Set(authz.PolicyHeader, authz.Policy(false, a.Access != nil, ""))
+		h.ServeHTTP(w, r)
+	})
+}
+
+// nowhere is where an answer goes that nobody reads.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header { return http.Header{} }
+
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+
+func (nowhere) WriteHeader(int) {}
+
+// setPolicy says which pages may show the answer, and without access control refuses those
+// of other sites that ask for patient data, or by the name of a file. A page that CORS
+// lets read the answer may ask for it.
+func (a guard) setPolicy(w http.ResponseWriter, r *http.Request, rule rule) error {
+	head, site := w.Header(), r.Header.Get("Sec-Fetch-Site")
+	private := rule.private(r)
+	head.Set(authz.PolicyHeader, authz.Policy(private, a.Access != nil, site))
+	if !private || a.Access != nil {
+		return nil
+	}
+	head.Add("Vary", "Sec-Fetch-Site")
+	if head.Get("Access-Control-Allow-Origin") == "" && authz.CrossSite(site, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")) {
+		return authz.ErrCrossSite
+	}
+	return nil
+}
+
+// private reports whether a route's answer may be patient data, or is asked for by what
+// may be the name of a file.
+func (ru rule) private(r *http.Request) bool {
+	if ru.object != ofPicture {
+		return ru.object != public
+	}
+	return ru.label(r) || pictureRequest(r).ByFile
+}
+
+// serve has h answer, and the audit log say so.
+func (a guard) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rule, h http.Handler) error {
+	switch {
+	case rule.act == "":
+		h.ServeHTTP(w, r)
+		return nil
+	case rule.object == ofPicture:
+		if a.Access.Gate.ByAddress(&c.cred, &c.found.target) {
+			w.Header().Set(authz.PolicyHeader, authz.Policy(false, true, ""))
+		}
+		if c.found.err == nil && rule.label(r) {
+			if err := a.recordLabel(r.Context(), c, &c.found.image.File); err != nil {
+				return err
+			}
+		}
+		h.ServeHTTP(w, r)
+		return nil
+	}
+	s := &statusWriter{ResponseWriter: w}
+	h.ServeHTTP(s, r)
+	switch {
+	case s.status/100 <= 3:
+		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Allowed: true})
+	case s.status == http.StatusForbidden:
+		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Detail: "refused"})
+	}
+	return nil
+}
+
+// A statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader remembers the status.
+func (s *statusWriter) WriteHeader(status int) {
+	if s.status == 0 {
+		s.status = status
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Write is for answers that say no status.
+func (s *statusWriter) Write(b []byte) (int, error) {
+	if s.status == 0 {
+		s.status = http.StatusOK
+	}
+	return s.ResponseWriter.Write(b)
+}
+
+// objectOf is the id of what a request is about: that of the path, or of what was made.
+func objectOf(w http.ResponseWriter, r *http.Request) string {
+	if id := r.PathValue("image"); id != "" && isID(id) {
+		return id // also where the path names its store
+	}
+	var ids []string
+	for _, name := range []string{"store", "task", "user", "group", "token", "grant"} {
+		if id := r.PathValue(name); id != "" && isID(id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) > 0 {
+		return strings.Join(ids, " ")
+	}
+	at := w.Header().Get("Location")
+	if at = at[strings.LastIndexByte(at, '/')+1:]; isID(at) {
+		return at
+	}
+	return ""
+}
+
+// isID reports whether s looks like an id and not like the name of a file.
+func isID(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+}
+
+// identify finds out who sent a request.
+func (a guard) identify(r *http.Request, rule rule) *caller {
+	c := &caller{agent: r.UserAgent()}
+	if a.Access == nil {
+		c.admin = a.Admin != nil && a.Admin(r)
+		return c
+	}
+	c.from, c.secure = a.Access.Proxies.Address(r), a.Access.Proxies.Secure(r)
+	c.cred = a.Access.Gate.FromRequest(r)
+	c.cookie = c.cred.Cookie
+	bearer := c.cred
+	bearer.Pass, bearer.Signed = "", authz.Signature{}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || rule.object != ofImage && rule.object != ofPicture {
+		c.cred = bearer // passes and links are for looking at images
+	}
+	if bearer.None() {
+		return c
+	}
+	if c.Caller, c.err = a.Access.Gate.Identify(r.Context(), bearer); c.err != nil || !c.LoggedIn {
+		return c
+	}
+	var an authz.Answer
+	an, c.err = a.Access.Gate.Allow(r.Context(), bearer, authz.Question{Scope: mayAdmin})
+	c.admin = an.Allow
+	return c
+}
+
+// authorize returns nil if the rule lets the caller, or the refusal.
+func (a guard) authorize(r *http.Request, c *caller, rule rule) error {
+	switch rule.object {
+	case public:
+		return nil
+	case ofPicture:
+		return a.authorizePicture(r, c, rule)
+	case ofImage:
+		return a.authorizeImage(r.Context(), c, rule.scope, r.PathValue("image"))
+	case ofStore:
+		return a.authorizeStore(r.Context(), c, rule.scope, r.PathValue("store"))
+	}
+	if c.err != nil {
+		return authz.Problem(c.err)
+	}
+	if !c.LoggedIn {
+		return errLogin
+	}
+	switch rule.object {
+	case self:
+		if c.Token != "" && !c.admin {
+			return errPassword
+		}
+		return nil
+	case listed, given:
+		return nil
+	case everything:
+		ok, err := a.may(r.Context(), c, authz.Question{Scope: rule.scope})
+		if err == nil && !ok {
+			err = errForbidden
+		}
+		return err
+	case ofTask:
+		return a.authorizeTask(r.Context(), c, rule.scope, r.PathValue("task"))
+	}
+	return errForbidden
+}
+
+// holdNamed is hold for what the request names by id. What there is not is refused the
+// same, after as many questions: q is about something else then, as of standIn. Those who
+// may see everything are told that there is no such thing.
+func (a guard) holdNamed(ctx context.Context, c *caller, q authz.Question, known bool, id ...string) error {
+	an, err := a.Access.Gate.AllowNamed(ctx, c.cred, q, known, id...)
+	if err != nil {
+		return authz.Problem(err)
+	}
+	if an.Allow {
+		return nil
+	}
+	an, err = a.Access.Gate.Allow(ctx, c.cred, authz.Question{Scope: seeTiles})
+	switch {
+	case err != nil:
+		return authz.Problem(err)
+	case an.Allow && !known:
+		return errUnknown
+	}
+	return refused(an.Status)
+}
+
+// standIn asks for a scope of some image, or of its store.
+func (a guard) standIn(scope account.Scope, image bool) authz.Question {
+	q := authz.Question{Scope: scope}
+	if f := a.Tiles.Subject(nil); f != nil {
+		q.Store = f.Store.ID
+		if image {
+			q.Image, q.ExternalID = f.ID, f.ExternalID
+		}
+	}
+	return q
+}
+
+func (a guard) authorizeStore(ctx context.Context, c *caller, scope account.Scope, id string) error {
+	s, err := a.Catalog.Store(ctx, id)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return a.holdNamed(ctx, c, a.standIn(scope, false), false, id, "store")
+	case err != nil:
+		return err
+	case scope == seeTiles && s.Public:
+		return nil
+	}
+	return a.holdNamed(ctx, c, authz.Question{Store: s.ID, Scope: scope}, true, id, "store")
+}
+
+func (a guard) authorizeImage(ctx context.Context, c *caller, scope account.Scope, id string) error {
+	im, err := a.Catalog.Image(ctx, id)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return a.holdNamed(ctx, c, a.standIn(scope, true), false, id, "image")
+	case err != nil:
+		return err
+	}
+	if scope == seeTiles {
+		s, err := a.Catalog.Store(ctx, im.StoreID)
+		if err != nil {
+			return err
+		}
+		if s.Public {
+			return nil
+		}
+	}
+	return a.holdNamed(ctx, c, question(im, scope), true, id, "image")
+}
+
+// label reports whether a picture is patient data.
+func (ru rule) label(r *http.Request) bool {
+	return ru.scope == seeLabel && r.PathValue("kind") != "thumbnail"
+}
+
+// pictureRequest is what a route that answers with a picture asks for.
+func pictureRequest(r *http.Request) *tile.Request {
+	path := r.URL.Path
+	switch {
+	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/iiif/"), strings.HasPrefix(path, "/zoomify/"):
+		return &tile.Request{Image: r.PathValue("image")}
+	case strings.HasPrefix(path, "/dzi/"):
+		id, _ := strings.CutSuffix(r.PathValue("file"), ".dzi")
+		return &tile.Request{Image: id}
+	case strings.HasPrefix(path, "/apiv1/"):
+		return &tile.Request{Image: r.PathValue("file"), ByFile: true}
+	case r.PathValue("image") != "":
+		return &tile.Request{Store: r.PathValue("store"), Image: r.PathValue("image"), ByFile: true}
+	}
+	q := r.URL.Query()
+	return &tile.Request{Store: q.Get("db"), Image: q.Get("img"), ByFile: true}
+}
+
+func (a guard) authorizePicture(r *http.Request, c *caller, rule rule) error {
+	f := new(found)
+	var byFile bool
+	req := pictureRequest(r)
+	f.image, byFile, f.err = a.Tiles.Find(req)
+	t := authz.Target{}
+	if file := a.Tiles.Subject(f.image); file != nil {
+		t = targetOf(file)
+	}
+	t.Known, t.Named, t.InStore, t.Names = f.err == nil, req.Image, req.Store, req.ByFile
+	t.ByFile, t.Label = byFile, rule.label(r)
+	c.found, f.private, f.target = f, t.Checked(), t
+	err := a.Access.Gate.Tile(r.Context(), c.cred, &t)
+	if errors.Is(err, authz.ErrUnknown) {
+		f.image, f.err = nil, tile.ErrNoImage
+		return nil
+	}
+	return err
+}
+
+// targetOf is the image of a file as a gate wants it.
+func targetOf(f *tile.File) authz.Target {
+	return authz.Target{Known: true, Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Public: f.Store.Public, HideLabels: f.Store.HideLabels}
+}
+
+// recordLabel puts into the audit log that the caller sees an image's label. Who can't be
+// recorded sees nothing.
+func (a guard) recordLabel(ctx context.Context, c *caller, f *tile.File) error {
+	e := account.Event{Act: showLabel, Object: f.ID, Allowed: true}
+	if c.ID == "" { // a pass or link names its user
+		q := authz.Question{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
+		an, err := a.Access.Gate.Allow(ctx, c.cred, q)
+		if err != nil {
+			return authz.Problem(err)
+		}
+		e.User, e.Detail = an.User.ID, "by a link or pass of the user"
+	}
+	return a.record(ctx, e)
+}
+
+// authorizeTask lets those who hold the scope for the task's store; for one of no
+// store, admins.
+func (a guard) authorizeTask(ctx context.Context, c *caller, scope account.Scope, id string) error {
+	if a.Jobs == nil {
+		return nil // the handler says so
+	}
+	v, err := a.Jobs.Get(ctx, id)
+	if errors.Is(err, task.ErrNotFound) {
+		return a.holdNamed(ctx, c, a.standIn(scope, false), false, id, "task")
+	} else if err != nil {
+		return err
+	}
+	store := v.StoreOf()
+	if store == "" {
+		scope = mayAdmin
+	}
+	return a.holdNamed(ctx, c, authz.Question{Store: store, Scope: scope}, true, id, "task")
+}

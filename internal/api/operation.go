@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// problems say what each status of an operation means there.
+type problems map[int]string
+
+// register adds an operation with the problems that it may answer with, beside
+// those that any may.
+func register[I, O any](h huma.API, op huma.Operation, p problems, f func(context.Context, *I) (*O, error)) {
+	words := problems{
+		http.StatusUnprocessableEntity: "The request is not valid: detail and errors say what is wrong with it.",
+		http.StatusInternalServerError: "Something went wrong in the server. The reason is in its log.",
+		http.StatusServiceUnavailable:  "The database does not answer. Retry-After says when to ask again.",
+	}
+	maps.Copy(words, p)
+	if op.Method != http.MethodGet {
+		words[http.StatusInsufficientStorage] = "A disk is full. Nothing was changed."
+	}
+	if op.Method != http.MethodGet && words[http.StatusForbidden] == "" {
+		words[http.StatusForbidden] = "Only an admin may do this."
+	}
+	op.Errors = slices.Sorted(maps.Keys(words))
+	op.Responses = map[string]*huma.Response{}
+	huma.Register(h, op, f)
+	for status, text := range words {
+		op.Responses[strconv.Itoa(status)].Description = text
+	}
+}
+
+// private is the Cache-Control of what only the caller may see, and what may be
+// another thing the next moment.
+const private = "private, no-cache"
+
+// known is nil for the zero value.
+func known[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// one and list are answers with a thing, and with things.
+type one[T any] struct {
+	CacheControl string `header:"Cache-Control"`
+	Location     string `header:"Location"`
+	Body         T
+}
+
+type list[T any] struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         struct {
+		Items      []T     `json:"items" doc:"The page."`
+		NextCursor *string `json:"next_cursor" doc:"null at the end of the list."`
+	}
+}
+
+func oneOf[T any](v T) *one[T] { return &one[T]{CacheControl: private, Body: v} }
+
+func madeAt[T any](v T, route, id string) *one[T] {
+	return &one[T]{CacheControl: private, Location: route + "/" + id, Body: v}
+}
+
+func listOf[T any](items []T, next string) *list[T] {
+	out := &list[T]{CacheControl: private}
+	if items == nil {
+		items = []T{}
+	}
+	out.Body.Items, out.Body.NextCursor = items, known(next)
+	return out
+}
+
+// add registers an operation of people. It answers 404 where no users are known.
+func add[I, O any](a *API, h huma.API, method, path, id, summary, description string, status int, p problems, f func(context.Context, *I) (*O, error)) {
+	words := problems{401: notLogged, 403: notAllowed, 404: noPeople}
+	for code, text := range p {
+		if code == 404 {
+			text = noPeople + " " + text
+		}
+		words[code] = text
+	}
+	register(h, huma.Operation{OperationID: id, Method: method, Path: path, Tags: []string{accessTag}, Summary: summary, Description: description, DefaultStatus: status}, words,
+		func(ctx context.Context, in *I) (*O, error) {
+			if err := a.requireAccounts(); err != nil {
+				return nil, err
+			}
+			out, err := f(ctx, in)
+			if err != nil {
+				return nil, a.accountFailed(ctx, err)
+			}
+			return out, nil
+		})
+}
+
+type pageInput struct {
+	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
+}
+
+// set changes what is given.
+func set[T any](to, given *T) {
+	if given != nil {
+		*to = *given
+	}
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/task"
+)
+
+// syncAPI are the operations that sync stores.
+type syncAPI struct{ *API }
+
+type syncInput struct {
+	Store   string `path:"store" doc:"Id of the store."`
+	Resync  bool   `query:"resync" doc:"Read every file again as if it were new. Ids stay."`
+	DryRun  bool   `query:"dry_run" doc:"Say what would be done, and do nothing."`
+	Confirm bool   `query:"confirm" doc:"A person has seen how many slides are gone, and means it."`
+}
+
+type syncAllInput struct {
+	Resync  bool `query:"resync" doc:"Read every file again as if it were new. Ids stay."`
+	DryRun  bool `query:"dry_run" doc:"Say what would be done, and do nothing."`
+	Confirm bool `query:"confirm" doc:"A person has seen how many slides are gone, and means it."`
+}
+
+func (a syncAPI) register(h huma.API) {
+	tags := []string{"stores"}
+	register(h, huma.Operation{
+		OperationID: "sync-store", Method: http.MethodPost, Path: storeRoute + "/sync", Tags: tags, DefaultStatus: http.StatusAccepted,
+		Summary:     "Bring the catalog to what a store's folder holds",
+		Description: "The answer is the task. While the same one has not ended, it is that one.",
+	}, problems{404: "No such store.", 503: noTasks}, a.store)
+	register(h, huma.Operation{
+		OperationID: "sync-all-stores", Method: http.MethodPost, Path: storesRoute + "/sync", Tags: tags, DefaultStatus: http.StatusAccepted,
+		Summary: "Sync all stores, each by a task of its own",
+	}, problems{503: noTasks}, a.all)
+}
+
+// submit submits the task that syncs a store.
+func (a syncAPI) submit(ctx context.Context, s *catalog.Store, o *syncAllInput) (*task.View, error) {
+	kind := task.SyncStore
+	if o.Resync {
+		kind = task.ResyncStore
+	}
+	return a.Jobs.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Args: task.Args{Store: s.ID, DryRun: o.DryRun, Confirm: o.Confirm}})
+}
+
+func (a syncAPI) store(ctx context.Context, in *syncInput) (*taskOutput, error) {
+	if err := a.requireTasks(); err != nil {
+		return nil, err
+	}
+	s, err := a.Catalog.Store(ctx, in.Store)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	v, err := a.submit(ctx, s, &syncAllInput{in.Resync, in.DryRun, in.Confirm})
+	if err != nil {
+		return nil, a.taskFailed(ctx, err)
+	}
+	return taskAPI{a.API}.accepted(ctx, v)
+}
+
+func (a syncAPI) all(ctx context.Context, in *syncAllInput) (*tasksOutput, error) {
+	if err := a.requireTasks(); err != nil {
+		return nil, err
+	}
+	list, err := a.Catalog.Stores(ctx)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	kind := task.SyncStore
+	if in.Resync {
+		kind = task.ResyncStore
+	}
+	out := &tasksOutput{CacheControl: private, Location: tasksRoute + "?kind=" + url.QueryEscape(kind)}
+	out.Body.Items = make([]taskView, 0, len(list))
+	for i := range list {
+		v, err := a.submit(ctx, &list[i], in)
+		if err != nil {
+			return nil, a.taskFailed(ctx, err)
+		}
+		shown, err := taskAPI{a.API}.view(ctx, v)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		out.Body.Items = append(out.Body.Items, shown)
+	}
+	return out, nil
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slideatlas/ptiffstore/internal/account"
+)
+
+// tokenAPI are the operations on API tokens.
+type tokenAPI struct{ *API }
+
+// apiToken lets a program do what its user may do, within its scopes.
+type apiToken struct {
+	ID         string          `json:"id" doc:"Opaque, and no secret."`
+	User       string          `json:"user" doc:"Id of the user."`
+	Label      string          `json:"label" doc:"What it is for."`
+	Scopes     []account.Scope `json:"scopes" doc:"tiles, label, write, admin: what it may be used for at most."`
+	CreatedAt  time.Time       `json:"created_at" doc:"When it was made."`
+	ExpiresAt  *time.Time      `json:"expires_at" doc:"null for never."`
+	LastUsedAt *time.Time      `json:"last_used_at" doc:"To the minute; null for never."`
+	Secret     *string         `json:"secret" doc:"Said once, when it is made: to be sent as Authorization: Bearer."`
+}
+
+func newToken(t *account.Token) apiToken {
+	return apiToken{ID: t.ID, User: t.User, Label: t.Label, Scopes: t.Scopes, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt}
+}
+
+func (a tokenAPI) register(h huma.API) {
+	add(a.API, h, "GET", tokensRoute, "list-tokens", "List tokens, newest first", "One's own; those of another for admins.", 200, nil, a.list)
+	add(a.API, h, "POST", tokensRoute, "add-token", "Make a token of one's own", "Its secret is in this answer and nowhere else.", 201, nil, a.add)
+	add(a.API, h, "DELETE", tokensRoute+"/{token}", "remove-token", "Remove a token", "One's own; those of others for admins.", 204, problems{404: "No such token."}, a.remove)
+}
+
+type tokensInput struct {
+	User string `query:"user" doc:"Id of the user; the caller if absent."`
+}
+
+func (a tokenAPI) list(ctx context.Context, in *tokensInput) (*list[apiToken], error) {
+	if in.User == "" {
+		in.User = callerOf(ctx).ID
+	}
+	if err := ownOrAdmin(ctx, in.User); err != nil {
+		return nil, err
+	}
+	found, err := a.Access.Accounts.Tokens(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	items := []apiToken{}
+	for i := range found {
+		items = append(items, newToken(&found[i]))
+	}
+	return listOf(items, ""), nil
+}
+
+type addTokenInput struct {
+	Body struct {
+		Label     string          `json:"label" doc:"What it is for."`
+		Scopes    []account.Scope `json:"scopes" doc:"tiles, label, write, admin: what it may be used for at most."`
+		ExpiresAt *time.Time      `json:"expires_at,omitempty" doc:"Never if absent."`
+	}
+}
+
+func (a tokenAPI) add(ctx context.Context, in *addTokenInput) (*one[apiToken], error) {
+	c := callerOf(ctx)
+	if c.Token != "" {
+		return nil, errPassword // or a token could make one that lasts longer, or may do more
+	}
+	secret, t, err := a.Access.Accounts.CreateToken(ctx, account.Token{User: c.ID, Label: in.Body.Label, Scopes: in.Body.Scopes, ExpiresAt: in.Body.ExpiresAt})
+	if err != nil {
+		return nil, err
+	}
+	out := madeAt(newToken(t), tokensRoute, t.ID)
+	out.CacheControl, out.Body.Secret = "no-store", &secret
+	return out, nil
+}
+
+type tokenPath struct {
+	Token string `path:"token" doc:"Id of the token."`
+}
+
+func (a tokenAPI) remove(ctx context.Context, in *tokenPath) (*struct{}, error) {
+	t, err := a.Access.Accounts.Token(ctx, in.Token)
+	if errors.Is(err, account.ErrNotFound) && !isAdmin(ctx) {
+		return nil, errForbidden // as of another's
+	} else if err != nil {
+		return nil, err
+	}
+	if err := ownOrAdmin(ctx, t.User); err != nil {
+		return nil, err
+	}
+	return nil, a.Access.Accounts.DeleteToken(ctx, t.ID)
+}
