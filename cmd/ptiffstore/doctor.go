@@ -84,7 +84,7 @@ func (c *doctorCmd) centre(s *doctor.Site) error {
 	s.Roots = o.Roots
 	s.AskCentral = func(ctx context.Context) error {
 		// Nobody is asking: it says that whoever this is must log in.
-		_, err := central.Check(ctx, authz.Credential{}, []authz.Question{{Scope: "tiles"}})
+		_, err := central.Check(ctx, authz.Credential{}, []authz.Request{{Scope: "tiles"}})
 		if err == nil && o.EdgeKey != nil {
 			_, err = central.Revocations(ctx, 0)
 		}

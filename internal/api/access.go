@@ -90,7 +90,7 @@ func (a *API) Guard(pattern string, h http.Handler) http.Handler {
 }
 
 // may reports whether the caller holds a scope.
-func (a *API) may(ctx context.Context, c *caller, q authz.Question) (bool, error) {
+func (a *API) may(ctx context.Context, c *caller, q authz.Request) (bool, error) {
 	if a.Access == nil {
 		return q.Scope == seeTiles || q.Scope == seeLabel || c.admin, nil
 	}
@@ -109,7 +109,7 @@ func refused(status int) error {
 }
 
 // hold returns nil if the caller holds the scope that the question asks for.
-func (a *API) hold(ctx context.Context, c *caller, q authz.Question) error {
+func (a *API) hold(ctx context.Context, c *caller, q authz.Request) error {
 	an, err := a.Access.Gate.Allow(ctx, c.cred, q)
 	switch {
 	case err != nil:
@@ -120,9 +120,9 @@ func (a *API) hold(ctx context.Context, c *caller, q authz.Question) error {
 	return refused(an.Status)
 }
 
-// question asks for a scope of an image.
-func question(im *catalog.Image, scope account.Scope) authz.Question {
-	q := authz.Question{Store: im.StoreID, Image: im.ID, Scope: scope}
+// requestFor asks for a scope of an image.
+func requestFor(im *catalog.Image, scope account.Scope) authz.Request {
+	q := authz.Request{Store: im.StoreID, Image: im.ID, Scope: scope}
 	if im.ExternalID != nil {
 		q.ExternalID = *im.ExternalID
 	}
@@ -212,7 +212,7 @@ func ownOrAdmin(ctx context.Context, user string) error {
 // require returns the refusal of those who don't hold a scope for a store, or for
 // everything if it is empty.
 func (a *API) require(ctx context.Context, scope account.Scope, store string) error {
-	ok, err := a.may(ctx, callerOf(ctx), authz.Question{Store: store, Scope: scope})
+	ok, err := a.may(ctx, callerOf(ctx), authz.Request{Store: store, Scope: scope})
 	if err == nil && !ok {
 		err = errForbidden
 	}

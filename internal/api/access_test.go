@@ -98,7 +98,7 @@ func newGuardedSite(t *testing.T) *guardedSite {
 		t.Fatal(err)
 	}
 	g.keys.SetSigning(keys)
-	g.gate = authz.NewGate(authz.GateOptions{Authority: &authz.Local{Accounts: g.people}, Keys: g.keys})
+	g.gate = authz.NewGate(authz.GateOptions{Authorizer: &authz.Local{Accounts: g.people}, Keys: g.keys})
 	g.people.OnRevoke(g.gate.Revoke)
 	st.api.Access = &api.Access{Gate: g.gate, Accounts: g.people, Keys: g.keys}
 	g.fill()

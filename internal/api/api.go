@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -77,6 +79,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	config.OpenAPIPath = "/openapi"
 	config.DocsPath = "" // the page comes from elsewhere by default; ours is served below
 	config.CreateHooks = nil
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Formats = formats()
 	config.Transformers = append(config.Transformers, traced)
 	g := guarded{a, mux}
@@ -94,6 +97,12 @@ func (a *API) Register(mux *http.ServeMux) {
 	}
 	g.HandleFunc("GET /docs", docs)
 	g.HandleFunc("GET /docs.js", docsJS)
+}
+
+// schemaName is the name of a type in the document. A taskView is a Task there, a name
+// that a package has here.
+func schemaName(t reflect.Type, hint string) string {
+	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "View")
 }
 
 // formats are those of bodies: JSON. What a body is validated as, and what the handler

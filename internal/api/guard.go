@@ -229,7 +229,7 @@ func (a guard) identify(r *http.Request, rule rule) *caller {
 	c.cred = a.Access.Gate.FromRequest(r)
 	c.cookie = c.cred.Cookie
 	bearer := c.cred
-	bearer.Pass, bearer.Signed = "", authz.Signature{}
+	bearer.AccessToken, bearer.Signed = "", authz.Signature{}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || rule.object != ofImage && rule.object != ofPicture {
 		c.cred = bearer // passes and links are for looking at images
 	}
@@ -239,8 +239,8 @@ func (a guard) identify(r *http.Request, rule rule) *caller {
 	if c.Caller, c.err = a.Access.Gate.Identify(r.Context(), bearer); c.err != nil || !c.LoggedIn {
 		return c
 	}
-	var an authz.Answer
-	an, c.err = a.Access.Gate.Allow(r.Context(), bearer, authz.Question{Scope: mayAdmin})
+	var an authz.Decision
+	an, c.err = a.Access.Gate.Allow(r.Context(), bearer, authz.Request{Scope: mayAdmin})
 	c.admin = an.Allow
 	return c
 }
@@ -272,7 +272,7 @@ func (a guard) authorize(r *http.Request, c *caller, rule rule) error {
 	case listed, given:
 		return nil
 	case everything:
-		ok, err := a.may(r.Context(), c, authz.Question{Scope: rule.scope})
+		ok, err := a.may(r.Context(), c, authz.Request{Scope: rule.scope})
 		if err == nil && !ok {
 			err = errForbidden
 		}
@@ -286,7 +286,7 @@ func (a guard) authorize(r *http.Request, c *caller, rule rule) error {
 // holdNamed is hold for what the request names by id. What there is not is refused the
 // same, after as many questions: q is about something else then, as of standIn. Those who
 // may see everything are told that there is no such thing.
-func (a guard) holdNamed(ctx context.Context, c *caller, q authz.Question, known bool, id ...string) error {
+func (a guard) holdNamed(ctx context.Context, c *caller, q authz.Request, known bool, id ...string) error {
 	an, err := a.Access.Gate.AllowNamed(ctx, c.cred, q, known, id...)
 	if err != nil {
 		return authz.Problem(err)
@@ -294,7 +294,7 @@ func (a guard) holdNamed(ctx context.Context, c *caller, q authz.Question, known
 	if an.Allow {
 		return nil
 	}
-	an, err = a.Access.Gate.Allow(ctx, c.cred, authz.Question{Scope: seeTiles})
+	an, err = a.Access.Gate.Allow(ctx, c.cred, authz.Request{Scope: seeTiles})
 	switch {
 	case err != nil:
 		return authz.Problem(err)
@@ -305,8 +305,8 @@ func (a guard) holdNamed(ctx context.Context, c *caller, q authz.Question, known
 }
 
 // standIn asks for a scope of some image, or of its store.
-func (a guard) standIn(scope account.Scope, image bool) authz.Question {
-	q := authz.Question{Scope: scope}
+func (a guard) standIn(scope account.Scope, image bool) authz.Request {
+	q := authz.Request{Scope: scope}
 	if f := a.Tiles.Subject(nil); f != nil {
 		q.Store = f.Store.ID
 		if image {
@@ -326,7 +326,7 @@ func (a guard) authorizeStore(ctx context.Context, c *caller, scope account.Scop
 	case scope == seeTiles && s.Public:
 		return nil
 	}
-	return a.holdNamed(ctx, c, authz.Question{Store: s.ID, Scope: scope}, true, id, "store")
+	return a.holdNamed(ctx, c, authz.Request{Store: s.ID, Scope: scope}, true, id, "store")
 }
 
 func (a guard) authorizeImage(ctx context.Context, c *caller, scope account.Scope, id string) error {
@@ -346,7 +346,7 @@ func (a guard) authorizeImage(ctx context.Context, c *caller, scope account.Scop
 			return nil
 		}
 	}
-	return a.holdNamed(ctx, c, question(im, scope), true, id, "image")
+	return a.holdNamed(ctx, c, requestFor(im, scope), true, id, "image")
 }
 
 // label reports whether a picture is patient data.
@@ -402,7 +402,7 @@ func targetOf(f *tile.File) authz.Target {
 func (a guard) recordLabel(ctx context.Context, c *caller, f *tile.File) error {
 	e := account.Event{Act: showLabel, Object: f.ID, Allowed: true}
 	if c.ID == "" { // a pass or link names its user
-		q := authz.Question{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
+		q := authz.Request{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
 		an, err := a.Access.Gate.Allow(ctx, c.cred, q)
 		if err != nil {
 			return authz.Problem(err)
@@ -428,5 +428,5 @@ func (a guard) authorizeTask(ctx context.Context, c *caller, scope account.Scope
 	if store == "" {
 		scope = mayAdmin
 	}
-	return a.holdNamed(ctx, c, authz.Question{Store: store, Scope: scope}, true, id, "task")
+	return a.holdNamed(ctx, c, authz.Request{Store: store, Scope: scope}, true, id, "task")
 }

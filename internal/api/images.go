@@ -295,7 +295,7 @@ func (a imageAPI) showsLabel(ctx context.Context, s *catalog.Store, im *catalog.
 		return true, nil
 	}
 	c := callerOf(ctx)
-	an, err := a.Access.Gate.Allow(ctx, c.cred, question(im, labelScope(s.HideLabels)))
+	an, err := a.Access.Gate.Allow(ctx, c.cred, requestFor(im, labelScope(s.HideLabels)))
 	if err != nil {
 		return false, authz.Problem(err)
 	}

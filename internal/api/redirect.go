@@ -23,7 +23,7 @@ type redirector struct{ *API }
 
 // sendOnAge is how long a browser may keep where a picture is: with the pass in it that
 // is one address for it, so that the picture is kept, too.
-const sendOnAge = authz.PassMost / 3
+const sendOnAge = authz.MaxAccessTokenAge / 3
 
 // described are the routes that say what a slide is like, by what the catalog knows if its
 // file is at another server: viewers make the addresses of its tiles from that of the
@@ -88,20 +88,20 @@ func (a redirector) accessTokenFor(r *http.Request, t *authz.Target) string {
 	if a.Access == nil || a.Access.Keys == nil || !t.Checked() {
 		return ""
 	}
-	c, q := a.Access.Gate.FromRequest(r), t.Question()
+	c, q := a.Access.Gate.FromRequest(r), t.Request()
 	scope := q.Scope
 	if scope == mayAdmin {
 		scope = seeLabel // as much as a pass can be for
 	}
-	may := func(c authz.Credential) (authz.Answer, bool) {
+	may := func(c authz.Credential) (authz.Decision, bool) {
 		if c.None() {
-			return authz.Answer{}, false
+			return authz.Decision{}, false
 		}
 		an, err := a.Access.Gate.Allow(r.Context(), c, q)
 		return an, err == nil && an.Allow // else the other server asks for itself
 	}
 	if an, ok := may(authz.Credential{Authorization: c.Authorization, Cookie: c.Cookie}); ok {
-		return a.signAccessToken(&authz.Caller{User: an.User, Session: an.Session, Token: an.Token}, q.Store, q.Image, scope, authz.PassMost)
+		return a.signAccessToken(&authz.Caller{User: an.User, Session: an.Session, Token: an.Token}, q.Store, q.Image, scope, authz.MaxAccessTokenAge)
 	}
 	if _, ok := may(authz.Credential{Signed: c.Signed}); !ok {
 		return ""
@@ -111,7 +111,7 @@ func (a redirector) accessTokenFor(r *http.Request, t *authz.Target) string {
 	if err != nil {
 		return ""
 	}
-	return a.signAccessToken(&authz.Caller{User: authz.User{ID: link.User}}, q.Store, q.Image, scope, min(authz.PassMost, link.Expires.Sub(now)))
+	return a.signAccessToken(&authz.Caller{User: authz.User{ID: link.User}}, q.Store, q.Image, scope, min(authz.MaxAccessTokenAge, link.Expires.Sub(now)))
 }
 
 // isRemote reports whether another server has the file. A store may be bound to another host
@@ -164,7 +164,7 @@ func (a redirector) accessToken(ctx context.Context, store, image string, scope 
 	if a.Access == nil || a.Access.Keys == nil {
 		return ""
 	}
-	return a.signAccessToken(&callerOf(ctx).Caller, store, image, scope, authz.PassMost)
+	return a.signAccessToken(&callerOf(ctx).Caller, store, image, scope, authz.MaxAccessTokenAge)
 }
 
 // signAccessToken is pass for a caller who is known, good for as long as is said.
@@ -177,7 +177,7 @@ func (a redirector) signAccessToken(c *authz.Caller, store, image string, scope 
 		session = c.Token
 	}
 	now := time.Now()
-	text, err := a.Access.Keys.SignPass(authz.Pass{
+	text, err := a.Access.Keys.SignAccessToken(authz.AccessToken{
 		User: c.ID, Name: c.Name, Session: session, Store: store, Image: image, Scope: scope,
 		Issued: authz.Date(now), Expires: authz.Date(now) + authz.NumericDate(good.Milliseconds())/1000,
 	})

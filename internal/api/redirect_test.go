@@ -25,8 +25,8 @@ import (
 // nobody knows nobody: what its gate lets in is let in by a pass or link.
 type nobody struct{}
 
-func (nobody) Check(_ context.Context, _ authz.Credential, questions []authz.Question) ([]authz.Answer, error) {
-	answers := make([]authz.Answer, len(questions))
+func (nobody) Check(_ context.Context, _ authz.Credential, questions []authz.Request) ([]authz.Decision, error) {
+	answers := make([]authz.Decision, len(questions))
 	for i := range answers {
 		answers[i].Status = http.StatusUnauthorized
 	}
@@ -53,7 +53,7 @@ func (st *site) tileServer(keys *authz.Keys) string {
 		}
 		known := new(authz.Keys)
 		known.SetPublic(public)
-		h.Gate = authz.NewGate(authz.GateOptions{Authority: nobody{}, Keys: known})
+		h.Gate = authz.NewGate(authz.GateOptions{Authorizer: nobody{}, Keys: known})
 		a.Access = &api.Access{Gate: h.Gate, Keys: known, Central: "https://slides.example.org"}
 	}
 	a.RegisterPictures(mux)
@@ -245,9 +245,9 @@ func TestSendOnPass(t *testing.T) {
 	}{
 		{"link", "stranger", link.Encode(), "viewer", time.Minute},
 		{"link, of one who may see nothing", "outsider", link.Encode(), "viewer", time.Minute},
-		{"link, of one who may", "reader", link.Encode(), "reader", authz.PassMost},
-		{"pass", "stranger", "pass=" + given, "viewer", authz.PassMost},
-		{"pass, of one who may", "reader", "v=&pass=" + given, "reader", authz.PassMost},
+		{"link, of one who may", "reader", link.Encode(), "reader", authz.MaxAccessTokenAge},
+		{"pass", "stranger", "pass=" + given, "viewer", authz.MaxAccessTokenAge},
+		{"pass, of one who may", "reader", "v=&pass=" + given, "reader", authz.MaxAccessTokenAge},
 	} {
 		a := g.as(tt.role, "GET", tile+"?"+tt.query, "")
 		to := a.header.Get("Location")
@@ -255,7 +255,7 @@ func TestSendOnPass(t *testing.T) {
 		if was, _, _ := strings.Cut(tt.query, "pass="); a.status != 307 || !strings.HasPrefix(kept, edge+tile+"?"+was) {
 			t.Errorf("%s: %d to %s", tt.name, a.status, to)
 		}
-		p, err := g.keys.VerifyPass(pass, time.Now())
+		p, err := g.keys.VerifyAccessToken(pass, time.Now())
 		if err != nil {
 			t.Errorf("%s: %v: %s", tt.name, err, to)
 			continue
@@ -277,7 +277,7 @@ func TestSendOnPass(t *testing.T) {
 		{"reader", g.fillIn("/label?db={store}&img={image}"), account.ScopeLabel},
 	} {
 		_, pass, _ := strings.Cut(g.as(tt.role, "GET", tt.path, "").header.Get("Location"), "pass=")
-		p, err := g.keys.VerifyPass(pass, time.Now())
+		p, err := g.keys.VerifyAccessToken(pass, time.Now())
 		if err != nil || p.Scope != tt.want || p.Image != g.slide || p.Store != g.store || p.User != g.ids[tt.role] || p.Session == "" {
 			t.Errorf("%s: GET %s: the pass says %+v, %v", tt.role, tt.path, p, err)
 		}

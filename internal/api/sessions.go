@@ -112,7 +112,7 @@ func (a sessionAPI) get(ctx context.Context, _ *struct{}) (*sessionOutput, error
 func (a sessionAPI) globalScopes(ctx context.Context, c *caller, s *visibility) ([]account.Scope, error) {
 	list := []account.Scope{}
 	for _, scope := range allScopes {
-		ok, err := a.may(ctx, c, authz.Question{Scope: scope})
+		ok, err := a.may(ctx, c, authz.Request{Scope: scope})
 		if err != nil {
 			return nil, err
 		}
@@ -166,7 +166,7 @@ func (a sessionAPI) start(ctx context.Context, u *account.User, act string) (*se
 	if fresh.Caller, err = a.Access.Gate.Identify(ctx, fresh.cred); err != nil {
 		return nil, a.failed(ctx, authz.Problem(err))
 	}
-	if fresh.admin, err = a.may(ctx, fresh, authz.Question{Scope: mayAdmin}); err != nil {
+	if fresh.admin, err = a.may(ctx, fresh, authz.Request{Scope: mayAdmin}); err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	out, err := a.get(context.WithValue(ctx, callerKey{}, fresh), nil)

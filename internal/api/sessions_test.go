@@ -431,7 +431,7 @@ func TestCentral(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(central.Close)
-	gate := authz.NewGate(authz.GateOptions{Authority: central})
+	gate := authz.NewGate(authz.GateOptions{Authorizer: central})
 	edge := *g.api
 	edge.Access = &api.Access{Gate: gate, Accounts: g.people, Central: centre}
 	g.api, g.gate = &edge, gate
@@ -476,7 +476,7 @@ func TestCentralAway(t *testing.T) {
 	}
 	t.Cleanup(central.Close)
 	edge := *g.api
-	g.gate = authz.NewGate(authz.GateOptions{Authority: central})
+	g.gate = authz.NewGate(authz.GateOptions{Authorizer: central})
 	edge.Access = &api.Access{Gate: g.gate, Accounts: g.people, Central: gone.URL}
 	g.api = &edge
 	g.serveGuarded()

@@ -66,7 +66,7 @@ func (a imageAPI) checkLabelLink(ctx context.Context, c *caller, im *catalog.Ima
 	if err != nil {
 		return a.failed(ctx, err)
 	}
-	ok, err := a.may(ctx, c, question(im, labelScope(s.HideLabels)))
+	ok, err := a.may(ctx, c, requestFor(im, labelScope(s.HideLabels)))
 	if err == nil && !ok {
 		err = errForbidden
 	}

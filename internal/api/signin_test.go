@@ -118,7 +118,7 @@ func TestRefusedAtProvider(t *testing.T) {
 	now := time.Now()
 	link, err := s.keys.SignURL(authz.Link{Image: s.slide, Scope: account.ScopeLabel, User: user.ID, Issued: now, Expires: now.Add(time.Hour)})
 	check(t, err)
-	pass, err := s.keys.SignPass(authz.Pass{User: user.ID, Store: s.store, Scope: account.ScopeLabel, Issued: authz.Date(now), Expires: authz.Date(now.Add(time.Minute))})
+	pass, err := s.keys.SignAccessToken(authz.AccessToken{User: user.ID, Store: s.store, Scope: account.ScopeLabel, Issued: authz.Date(now), Expires: authz.Date(now.Add(time.Minute))})
 	check(t, err)
 
 	type look struct{ path, query, header, value string }

@@ -231,7 +231,7 @@ func (a taskAPI) mayFollow(ctx context.Context, v *task.View) bool {
 	if store == "" {
 		scope = mayAdmin
 	}
-	return a.hold(ctx, callerOf(ctx), authz.Question{Store: store, Scope: scope}) == nil
+	return a.hold(ctx, callerOf(ctx), authz.Request{Store: store, Scope: scope}) == nil
 }
 
 // view is a task as the caller may see it.
@@ -248,7 +248,7 @@ func (a taskAPI) view(ctx context.Context, v *task.View) (taskView, error) {
 		}
 		hidden = err != nil || s.HideLabels
 	}
-	ok, err := a.may(ctx, callerOf(ctx), authz.Question{Store: store, Scope: labelScope(hidden)})
+	ok, err := a.may(ctx, callerOf(ctx), authz.Request{Store: store, Scope: labelScope(hidden)})
 	if err != nil {
 		return taskView{}, err
 	}

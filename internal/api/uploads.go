@@ -25,7 +25,7 @@ func (a *API) Uploader(r *http.Request, s *catalog.Store) (string, error) {
 		return "", nil
 	}
 	ctx, c := r.Context(), callerOf(r.Context())
-	ok, err := a.may(ctx, c, authz.Question{Store: s.ID, Scope: mayWrite})
+	ok, err := a.may(ctx, c, authz.Request{Store: s.ID, Scope: mayWrite})
 	if err != nil {
 		return "", err
 	}
@@ -35,7 +35,7 @@ func (a *API) Uploader(r *http.Request, s *catalog.Store) (string, error) {
 	if ok {
 		return c.ID, nil
 	}
-	if ok, err = a.may(ctx, c, authz.Question{Store: s.ID, Scope: seeTiles}); err != nil {
+	if ok, err = a.may(ctx, c, authz.Request{Store: s.ID, Scope: seeTiles}); err != nil {
 		return "", err
 	}
 	if ok || s.Public {
@@ -51,10 +51,10 @@ func (a *API) UploadRights(r *http.Request, s *catalog.Store) (admin, names bool
 		return true, true, nil // whoever is answered may do everything
 	}
 	ctx, c := r.Context(), callerOf(r.Context())
-	if admin, err = a.may(ctx, c, authz.Question{Store: s.ID, Scope: mayAdmin}); err != nil || !admin {
+	if admin, err = a.may(ctx, c, authz.Request{Store: s.ID, Scope: mayAdmin}); err != nil || !admin {
 		return false, false, err
 	}
-	names, err = a.may(ctx, c, authz.Question{Store: s.ID, Scope: labelScope(s.HideLabels)})
+	names, err = a.may(ctx, c, authz.Request{Store: s.ID, Scope: labelScope(s.HideLabels)})
 	return admin, names, err
 }
 

@@ -45,27 +45,27 @@ func (a *API) visibilityOf(ctx context.Context, stores []catalog.Store) (*visibi
 		}
 		return v, nil
 	}
-	questions := []authz.Question{{Scope: seeTiles}}
+	requests := []authz.Request{{Scope: seeTiles}}
 	for i := range stores {
 		for _, scope := range allScopes {
-			questions = append(questions, authz.Question{Store: stores[i].ID, Scope: scope})
+			requests = append(requests, authz.Request{Store: stores[i].ID, Scope: scope})
 		}
 	}
-	answers, err := a.Access.Gate.AllowMany(ctx, c.cred, questions)
+	decisions, err := a.Access.Gate.AllowMany(ctx, c.cred, requests)
 	if err != nil {
 		return nil, authz.Problem(err)
 	}
-	v.everything = answers[0].Allow
+	v.everything = decisions[0].Allow
 	for i := range stores {
-		v.take(&stores[i], answers[1+i*len(allScopes):][:len(allScopes)])
+		v.take(&stores[i], decisions[1+i*len(allScopes):][:len(allScopes)])
 	}
 	return v, nil
 }
 
 // take notes the answers for a store, one for each of allScopes.
-func (v *visibility) take(s *catalog.Store, answers []authz.Answer) {
+func (v *visibility) take(s *catalog.Store, decisions []authz.Decision) {
 	held := []account.Scope{}
-	of := func(an authz.Answer) share {
+	of := func(an authz.Decision) share {
 		switch {
 		case an.Allow:
 			return whole
@@ -74,15 +74,15 @@ func (v *visibility) take(s *catalog.Store, answers []authz.Answer) {
 		}
 		return some
 	}
-	v.tiles[s.ID], v.labels[s.ID] = of(answers[0]), of(answers[1])
+	v.tiles[s.ID], v.labels[s.ID] = of(decisions[0]), of(decisions[1])
 	if s.HideLabels {
-		v.labels[s.ID] = of(answers[3])
+		v.labels[s.ID] = of(decisions[3])
 	}
 	if s.Public {
 		v.tiles[s.ID] = whole
 	}
 	for i, scope := range allScopes {
-		if answers[i].Allow && (scope != seeLabel || v.labels[s.ID] == whole) || scope == seeTiles && s.Public {
+		if decisions[i].Allow && (scope != seeLabel || v.labels[s.ID] == whole) || scope == seeTiles && s.Public {
 			held = append(held, scope)
 		}
 	}
@@ -184,26 +184,26 @@ func (v *visibility) labelled(ctx context.Context, images []catalog.Image) ([]bo
 // does not tell.
 func (v *visibility) ask(ctx context.Context, of map[string]share, images []catalog.Image, scope func(*catalog.Image) account.Scope) ([]bool, error) {
 	ok := make([]bool, len(images))
-	var questions []authz.Question
+	var requests []authz.Request
 	var at []int
 	for i := range images {
 		switch of[images[i].StoreID] {
 		case whole:
 			ok[i] = true
 		case some:
-			questions = append(questions, question(&images[i], scope(&images[i])))
+			requests = append(requests, requestFor(&images[i], scope(&images[i])))
 			at = append(at, i)
 		}
 	}
-	if len(questions) == 0 {
+	if len(requests) == 0 {
 		return ok, nil
 	}
-	answers, err := v.api.Access.Gate.AllowMany(ctx, callerOf(ctx).cred, questions)
+	decisions, err := v.api.Access.Gate.AllowMany(ctx, callerOf(ctx).cred, requests)
 	if err != nil {
 		return nil, authz.Problem(err)
 	}
 	for n, i := range at {
-		ok[i] = answers[n].Allow
+		ok[i] = decisions[n].Allow
 	}
 	return ok, nil
 }

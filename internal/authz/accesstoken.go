@@ -13,10 +13,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// A Pass lets its bearer see an image or a store for some minutes at an edge that
+// A AccessToken lets its bearer see an image or a store for some minutes at an edge that
 // can't see the centre's cookie. It is a JSON Web Token (RFC 7519) signed with
 // Ed25519 (RFC 8037), so that any central server can write one.
-type Pass struct {
+type AccessToken struct {
 	User    string        `json:"sub"`            // id
 	Name    string        `json:"name,omitempty"` // of the user
 	Session string        `json:"sid,omitempty"`  // id of the session or token it came from
@@ -24,7 +24,7 @@ type Pass struct {
 	Image   string        `json:"image,omitempty"` // the only one, if not empty
 	Scope   account.Scope `json:"scope"`           // tiles or label
 	Issued  NumericDate   `json:"iat"`
-	Expires NumericDate   `json:"exp"` // at most [PassMost] later
+	Expires NumericDate   `json:"exp"` // at most [MaxAccessTokenAge] later
 }
 
 // A NumericDate is a time as JSON Web Tokens have it: seconds of the Unix epoch. Ours
@@ -37,12 +37,12 @@ func Date(t time.Time) NumericDate { return NumericDate(t.UnixMilli()) / 1000 }
 // Time returns the date as a time.
 func (d NumericDate) Time() time.Time { return time.UnixMilli(int64(d * 1000)) }
 
-// passBytes is how long a pass may be.
-const passBytes = 2048
+// maxAccessTokenBytes is how long a pass may be.
+const maxAccessTokenBytes = 2048
 
 var (
-	// ErrBadPass: the pass is malformed, tampered with, or by an unknown key.
-	ErrBadPass = errors.New("authz: bad pass")
+	// ErrBadAccessToken: the pass is malformed, tampered with, or by an unknown key.
+	ErrBadAccessToken = errors.New("authz: bad pass")
 	// ErrBadSignature: the signature is not of this URL, or by an unknown key.
 	ErrBadSignature = errors.New("authz: bad signature")
 	// ErrExpired: the pass or signature was good once, or will be.
@@ -51,15 +51,15 @@ var (
 	ErrNoKey = errors.New("authz: no key to sign with")
 )
 
-type passHeader struct {
+type tokenHeader struct {
 	Algorithm string   `json:"alg"`
 	Type      string   `json:"typ,omitempty"`
 	KeyID     string   `json:"kid"`
 	Critical  []string `json:"crit,omitempty"` // RFC 7515, section 4.1.11: we know none
 }
 
-// SignPass returns the pass as text for the URL's parameter "pass".
-func (k *Keys) SignPass(p Pass) (string, error) {
+// SignAccessToken returns the pass as text for the URL's parameter "pass".
+func (k *Keys) SignAccessToken(p AccessToken) (string, error) {
 	s := k.set.Load()
 	if s == nil || s.signer == "" {
 		return "", ErrNoKey
@@ -67,7 +67,7 @@ func (k *Keys) SignPass(p Pass) (string, error) {
 	if err := p.check(); err != nil {
 		return "", err
 	}
-	head, err := json.Marshal(passHeader{Algorithm: "EdDSA", Type: "JWT", KeyID: s.signer})
+	head, err := json.Marshal(tokenHeader{Algorithm: "EdDSA", Type: "JWT", KeyID: s.signer})
 	if err != nil {
 		return "", err
 	}
@@ -80,55 +80,55 @@ func (k *Keys) SignPass(p Pass) (string, error) {
 }
 
 // check reports what no pass may be.
-func (p *Pass) check() error {
+func (p *AccessToken) check() error {
 	switch {
 	case p.Scope != account.ScopeTiles && p.Scope != account.ScopeLabel:
-		return fmt.Errorf("%w: it is for looking only: scope tiles or label", ErrBadPass)
+		return fmt.Errorf("%w: it is for looking only: scope tiles or label", ErrBadAccessToken)
 	case p.Store == "" && p.Image == "":
-		return fmt.Errorf("%w: it is for a store or an image", ErrBadPass)
+		return fmt.Errorf("%w: it is for a store or an image", ErrBadAccessToken)
 	case p.User == "":
-		return fmt.Errorf("%w: it names no user", ErrBadPass)
-	case p.Issued <= 0, p.Issued > 1<<40, p.Expires <= p.Issued, p.Expires-p.Issued > NumericDate(PassMost/time.Second):
-		return fmt.Errorf("%w: it must be good for %v at most", ErrBadPass, PassMost)
+		return fmt.Errorf("%w: it names no user", ErrBadAccessToken)
+	case p.Issued <= 0, p.Issued > 1<<40, p.Expires <= p.Issued, p.Expires-p.Issued > NumericDate(MaxAccessTokenAge/time.Second):
+		return fmt.Errorf("%w: it must be good for %v at most", ErrBadAccessToken, MaxAccessTokenAge)
 	}
 	return nil
 }
 
-// VerifyPass returns what a pass says. The error is [ErrBadPass] or [ErrExpired].
+// VerifyAccessToken returns what a pass says. The error is [ErrBadAccessToken] or [ErrExpired].
 // Whether it has been revoked is not looked at.
-func (k *Keys) VerifyPass(text string, now time.Time) (*Pass, error) {
+func (k *Keys) VerifyAccessToken(text string, now time.Time) (*AccessToken, error) {
 	s := k.set.Load()
 	if s == nil {
-		return nil, fmt.Errorf("%w: no keys are known", ErrBadPass)
+		return nil, fmt.Errorf("%w: no keys are known", ErrBadAccessToken)
 	}
-	if len(text) > passBytes {
-		return nil, fmt.Errorf("%w: %d bytes", ErrBadPass, len(text))
+	if len(text) > maxAccessTokenBytes {
+		return nil, fmt.Errorf("%w: %d bytes", ErrBadAccessToken, len(text))
 	}
 	signed, sig, ok := cutLast(text)
 	head, claims, ok2 := strings.Cut(signed, ".")
 	if !ok || !ok2 || strings.Contains(claims, ".") {
-		return nil, fmt.Errorf("%w: not three parts", ErrBadPass)
+		return nil, fmt.Errorf("%w: not three parts", ErrBadAccessToken)
 	}
-	var h passHeader
+	var h tokenHeader
 	if err := decode(head, &h); err != nil {
 		return nil, err
 	}
-	key := s.passes[h.KeyID]
+	key := s.accessTokenKeys[h.KeyID]
 	if h.Algorithm != "EdDSA" || len(h.Critical) > 0 || key == nil {
-		return nil, fmt.Errorf("%w: unknown algorithm or key", ErrBadPass)
+		return nil, fmt.Errorf("%w: unknown algorithm or key", ErrBadAccessToken)
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(sig)
 	if err != nil || !ed25519.Verify(key, []byte(signed), raw) {
-		return nil, fmt.Errorf("%w: the signature does not fit", ErrBadPass)
+		return nil, fmt.Errorf("%w: the signature does not fit", ErrBadAccessToken)
 	}
-	p := new(Pass)
+	p := new(AccessToken)
 	if err := decode(claims, p); err != nil {
 		return nil, err
 	}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	if !now.Before(p.Expires.Time()) || now.Add(skew).Before(p.Issued.Time()) {
+	if !now.Before(p.Expires.Time()) || now.Add(clockSkew).Before(p.Issued.Time()) {
 		return nil, ErrExpired
 	}
 	return p, nil
@@ -145,22 +145,22 @@ func cutLast(s string) (before, after string, ok bool) {
 func decode(part string, into any) error {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil {
-		return fmt.Errorf("%w: not base64url", ErrBadPass)
+		return fmt.Errorf("%w: not base64url", ErrBadAccessToken)
 	}
 	if err := strictjson.UnmarshalKnown(b, into); err != nil {
-		return fmt.Errorf("%w: not JSON, or with keys in doubt", ErrBadPass)
+		return fmt.Errorf("%w: not JSON, or with keys in doubt", ErrBadAccessToken)
 	}
 	return nil
 }
 
-// passAnswer answers by a pass alone.
-func (g *Gate) passAnswer(text string, q *Question, now time.Time) Answer {
-	p, err := g.o.Keys.VerifyPass(text, now)
+// decideByAccessToken answers by a pass alone.
+func (g *Gate) decideByAccessToken(text string, q *Request, now time.Time) Decision {
+	p, err := g.o.Keys.VerifyAccessToken(text, now)
 	if err != nil {
-		return stranger()
+		return unauthenticated()
 	}
-	if g.revoked.since(p.Issued.Time(), p.User, p.Session, q.Store, q.Image) {
-		return stranger()
+	if g.revocations.since(p.Issued.Time(), p.User, p.Session, q.Store, q.Image) {
+		return unauthenticated()
 	}
 	a := forbidden()
 	if p.covers(q) {
@@ -174,8 +174,8 @@ func (g *Gate) passAnswer(text string, q *Question, now time.Time) Answer {
 
 // covers reports whether the pass is for what is asked. One for an image names no
 // other, and one for a store all images in it.
-func (p *Pass) covers(q *Question) bool {
-	if !includes(p.Scope, q.Scope) {
+func (p *AccessToken) covers(q *Request) bool {
+	if !scopeIncludes(p.Scope, q.Scope) {
 		return false
 	}
 	if p.Image != "" {

@@ -17,16 +17,16 @@ const (
 // who is the keyed hash of a credential.
 type who [16]byte
 
-// A memoryKey is whom an answer is about, and what. One without an image holds for the
+// A cacheKey is whom an answer is about, and what. One without an image holds for the
 // whole store.
-type memoryKey struct {
+type cacheKey struct {
 	who          who
 	store, image string
 	scope        account.Scope
 }
 
 // shard spreads the images of one caller, too: a proxy may be the only one.
-func (k *memoryKey) shard() int {
+func (k *cacheKey) shard() int {
 	n := int(k.who[0])
 	if l := len(k.image); l > 0 {
 		n += int(k.image[l-1])
@@ -34,43 +34,43 @@ func (k *memoryKey) shard() int {
 	return n % shards
 }
 
-// An entry is a remembered answer.
-type entry struct {
-	key     memoryKey
-	answer  Answer
-	asked   uint64        // generation before the question
-	checked atomic.Uint64 // generation in which it was last found to hold
-	expires int64         // nanoseconds of the Unix epoch
-	used    atomic.Bool   // since the hand last went by
-	bytes   int
-	index   int // in the ring
+// An cacheEntry is a remembered answer.
+type cacheEntry struct {
+	key      cacheKey
+	decision Decision
+	asked    uint64        // generation before the question
+	checked  atomic.Uint64 // generation in which it was last found to hold
+	expires  int64         // nanoseconds of the Unix epoch
+	used     atomic.Bool   // since the hand last went by
+	bytes    int
+	index    int // in the ring
 }
 
-// memory is a cache of answers bounded in bytes. What has not been used since the hand
+// decisionCache is a cache of answers bounded in bytes. What has not been used since the hand
 // of a clock went by goes first, so that reading takes no lock against others who read.
-type memory struct {
-	shards [shards]memoryShard
+type decisionCache struct {
+	shards [shards]cacheShard
 }
 
-type memoryShard struct {
+type cacheShard struct {
 	mu      sync.RWMutex
-	entries map[memoryKey]*entry
-	ring    []*entry
+	entries map[cacheKey]*cacheEntry
+	ring    []*cacheEntry
 	hand    int
 	bytes   int
 	most    int
-	hits    atomic.Int64 // questions answered from here; beside a lock that is written to anyway
+	hits    atomic.Int64 // requests answered from here; beside a lock that is written to anyway
 	_       [64]byte     // keeps the locks of neighbours apart
 }
 
-func (m *memory) init(most int64) {
+func (m *decisionCache) init(most int64) {
 	for i := range m.shards {
-		m.shards[i].entries, m.shards[i].most = map[memoryKey]*entry{}, int(most/shards)
+		m.shards[i].entries, m.shards[i].most = map[cacheKey]*cacheEntry{}, int(most/shards)
 	}
 }
 
 // get returns the entry of k, nil if there is none.
-func (m *memory) get(k *memoryKey) *entry {
+func (m *decisionCache) get(k *cacheKey) *cacheEntry {
 	s := &m.shards[k.shard()]
 	s.mu.RLock()
 	e := s.entries[*k]
@@ -79,8 +79,8 @@ func (m *memory) get(k *memoryKey) *entry {
 }
 
 // put remembers e, and forgets others until there is room.
-func (m *memory) put(e *entry, now int64) {
-	e.bytes = entryBytes + len(e.key.store) + len(e.key.image) + len(e.answer.User.ID) + len(e.answer.User.Name) + len(e.answer.Session) + len(e.answer.Token)
+func (m *decisionCache) put(e *cacheEntry, now int64) {
+	e.bytes = entryBytes + len(e.key.store) + len(e.key.image) + len(e.decision.User.ID) + len(e.decision.User.Name) + len(e.decision.Session) + len(e.decision.Token)
 	s := &m.shards[e.key.shard()]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +105,7 @@ func (m *memory) put(e *entry, now int64) {
 	s.bytes += e.bytes
 }
 
-func (s *memoryShard) remove(e *entry) {
+func (s *cacheShard) remove(e *cacheEntry) {
 	last := len(s.ring) - 1
 	s.ring[e.index] = s.ring[last]
 	s.ring[e.index].index = e.index
@@ -116,7 +116,7 @@ func (s *memoryShard) remove(e *entry) {
 }
 
 // size is how many answers are remembered, their bytes, and how often one was enough.
-func (m *memory) size() (entries int, bytes, hits int64) {
+func (m *decisionCache) size() (entries int, bytes, hits int64) {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.RLock()

@@ -28,8 +28,8 @@ import (
 // CheckPath is where a central server is asked.
 const CheckPath = "/api/v1/auth/check"
 
-// answerBytes bounds what is read of an answer.
-const answerBytes = 1 << 20
+// maxResponseBytes bounds what is read of an answer.
+const maxResponseBytes = 1 << 20
 
 // CentralOptions say which central server is asked and how.
 type CentralOptions struct {
@@ -58,16 +58,16 @@ type CentralOptions struct {
 }
 
 // Central is the authority of an edge: another server, which it asks by HTTP. It
-// answers [ErrUnavailable] whenever that one does not answer as it should.
+// decisions [ErrUnavailable] whenever that one does not answer as it should.
 type Central struct {
-	o       CentralOptions
-	base    *url.URL
-	client  *http.Client
-	breaker breaker
-	seed    maphash.Seed // of the hashes of credentials
-	single  atomic.Bool  // the server knows no POST
-	told    atomic.Int64 // when the log was last told of an answer that can't be used, in seconds of the Unix epoch
-	back    chan struct{}
+	o              CentralOptions
+	base           *url.URL
+	client         *http.Client
+	breaker        breaker
+	seed           maphash.Seed // of the hashes of credentials
+	single         atomic.Bool  // the server knows no POST
+	subscribedEdge atomic.Int64 // when the log was last told of an answer that can't be used, in seconds of the Unix epoch
+	back           chan struct{}
 }
 
 // NewCentral returns an authority that asks the server at o.URL.
@@ -121,8 +121,8 @@ func NewCentral(o CentralOptions) (*Central, error) {
 // Close ends connections that are not in use.
 func (c *Central) Close() { c.client.CloseIdleConnections() }
 
-// verdict is the body of the server's answer to one question.
-type verdict struct {
+// checkVerdict is the body of the server's answer to one question.
+type checkVerdict struct {
 	Allow     *bool    `json:"allow"`
 	User      *User    `json:"user"`
 	TTL       *float64 `json:"ttl"` // seconds
@@ -132,36 +132,36 @@ type verdict struct {
 }
 
 // Check asks one question by GET, more by POST.
-func (c *Central) Check(ctx context.Context, cred Credential, questions []Question) ([]Answer, error) {
-	if len(questions) == 1 {
-		a, err := c.one(ctx, cred, &questions[0])
-		return []Answer{a}, err
+func (c *Central) Check(ctx context.Context, cred Credential, requests []Request) ([]Decision, error) {
+	if len(requests) == 1 {
+		a, err := c.one(ctx, cred, &requests[0])
+		return []Decision{a}, err
 	}
 	if c.single.Load() {
-		return c.each(ctx, cred, questions)
+		return c.each(ctx, cred, requests)
 	}
-	answers := make([]Answer, len(questions))
+	decisions := make([]Decision, len(requests))
 	byScope := map[account.Scope][]int{}
-	for i, q := range questions {
+	for i, q := range requests {
 		byScope[q.Scope] = append(byScope[q.Scope], i)
 	}
 	for scope, list := range byScope {
-		if err := c.many(ctx, cred, scope, questions, list, answers); err != nil {
+		if err := c.many(ctx, cred, scope, requests, list, decisions); err != nil {
 			if !errors.Is(err, errNoBatch) {
 				return nil, err
 			}
-			got, err := c.each(ctx, cred, questions)
+			got, err := c.each(ctx, cred, requests)
 			if err == nil { // else it may be this credential that it does not take
 				c.single.Store(true)
 			}
 			return got, err
 		}
 	}
-	return answers, nil
+	return decisions, nil
 }
 
 // one asks a question by GET.
-func (c *Central) one(ctx context.Context, cred Credential, q *Question) (Answer, error) {
+func (c *Central) one(ctx context.Context, cred Credential, q *Request) (Decision, error) {
 	query := url.Values{"scope": {string(q.Scope)}}
 	for k, v := range map[string]string{"store": q.Store, "image": q.Image, "external_id": q.ExternalID} {
 		if v != "" {
@@ -170,30 +170,30 @@ func (c *Central) one(ctx context.Context, cred Credential, q *Question) (Answer
 	}
 	r, err := c.request(ctx, http.MethodGet, c.o.Path, query, nil, cred)
 	if err != nil {
-		return Answer{}, err
+		return Decision{}, err
 	}
-	return send(c, r, cred, c.oneAnswer)
+	return send(c, r, cred, c.readDecision)
 }
 
-// oneAnswer reads the answer to a GET.
-func (c *Central) oneAnswer(r *reply) (Answer, error) {
-	var v verdict
+// readDecision reads the answer to a GET.
+func (c *Central) readDecision(r *reply) (Decision, error) {
+	var v checkVerdict
 	if err := r.read(&v); err != nil {
-		return Answer{}, err
+		return Decision{}, err
 	}
-	return v.answer(r.status, len(r.body) == 0, c.o.TTL)
+	return v.decision(r.status, len(r.body) == 0, c.o.TTL)
 }
 
-// answer is what the server said with a status. Of a server that says it with the
+// decision is what the server said with a status. Of a server that says it with the
 // status alone, as for nginx's auth_request, the body is empty.
-func (v *verdict) answer(status int, empty bool, ttl time.Duration) (Answer, error) {
-	a := Answer{Status: status, TTL: ttl, StoreWide: v.StoreWide, Session: v.Session, Token: v.Token}
+func (v *checkVerdict) decision(status int, empty bool, ttl time.Duration) (Decision, error) {
+	a := Decision{Status: status, TTL: ttl, StoreWide: v.StoreWide, Session: v.Session, Token: v.Token}
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 	case empty:
 		a.Allow, a.Status = true, http.StatusOK
 	case v.Allow == nil:
-		return Answer{}, errors.New(`it answered 200 with a body without "allow"`)
+		return Decision{}, errors.New(`it answered 200 with a body without "allow"`)
 	case *v.Allow:
 		a.Allow, a.Status = true, http.StatusOK
 	default:
@@ -244,7 +244,7 @@ func (r *reply) decode(into any) error {
 var errNoBatch = errors.New("authz: the central server answers no POST")
 
 // many asks questions of one scope by POST.
-func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope, questions []Question, list []int, answers []Answer) error {
+func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope, requests []Request, list []int, decisions []Decision) error {
 	type image struct {
 		Store      string `json:"store,omitempty"`
 		Image      string `json:"image,omitempty"`
@@ -255,7 +255,7 @@ func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope
 		Images []image       `json:"images"`
 	}{Scope: scope}
 	for _, i := range list {
-		q := &questions[i]
+		q := &requests[i]
 		ask.Images = append(ask.Images, image{q.Store, q.Image, q.ExternalID})
 	}
 	body, err := json.Marshal(ask)
@@ -266,61 +266,61 @@ func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope
 	if err != nil {
 		return err
 	}
-	got, err := send(c, r, cred, func(r *reply) ([]Answer, error) { return r.batch(len(list), c.o.TTL) })
+	got, err := send(c, r, cred, func(r *reply) ([]Decision, error) { return r.batch(len(list), c.o.TTL) })
 	if err != nil {
 		return err
 	}
 	for n, i := range list {
-		answers[i] = got[n]
+		decisions[i] = got[n]
 	}
 	return nil
 }
 
 // batch reads the answer to a POST: one verdict for each image, in their order.
-func (r *reply) batch(n int, ttl time.Duration) ([]Answer, error) {
+func (r *reply) batch(n int, ttl time.Duration) ([]Decision, error) {
 	switch r.status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return nil, errNoBatch
 	}
 	var all struct {
-		verdict
-		Answers []verdict `json:"answers"`
+		checkVerdict
+		Decisions []checkVerdict `json:"answers"`
 	}
 	if err := r.read(&all); err != nil {
 		return nil, err
 	}
 	allowed := r.status/100 == 2
-	if allowed && all.Answers == nil {
+	if allowed && all.Decisions == nil {
 		return nil, errNoBatch // it does not look at the body
 	}
-	if allowed && len(all.Answers) != n {
-		return nil, fmt.Errorf("it gave %d answers to %d questions", len(all.Answers), n)
+	if allowed && len(all.Decisions) != n {
+		return nil, fmt.Errorf("it gave %d answers to %d questions", len(all.Decisions), n)
 	}
-	answers := make([]Answer, n)
-	for i := range answers {
-		v := all.verdict
+	decisions := make([]Decision, n)
+	for i := range decisions {
+		v := all.checkVerdict
 		if allowed {
-			one := all.Answers[i]
+			one := all.Decisions[i]
 			v.Allow, v.StoreWide = one.Allow, one.StoreWide
 		}
-		a, err := v.answer(r.status, false, ttl)
+		a, err := v.decision(r.status, false, ttl)
 		if err != nil {
 			return nil, err
 		}
-		answers[i] = a
+		decisions[i] = a
 	}
-	return answers, nil
+	return decisions, nil
 }
 
 // each asks one by one, of a server that knows no POST.
-func (c *Central) each(ctx context.Context, cred Credential, questions []Question) ([]Answer, error) {
-	answers, errs := make([]Answer, len(questions)), make([]error, len(questions))
+func (c *Central) each(ctx context.Context, cred Credential, requests []Request) ([]Decision, error) {
+	decisions, errs := make([]Decision, len(requests)), make([]error, len(requests))
 	turns := make(chan struct{}, 8)
 	var wg sync.WaitGroup
-	for i := range questions {
+	for i := range requests {
 		turns <- struct{}{}
 		wg.Go(func() {
-			answers[i], errs[i] = c.one(ctx, cred, &questions[i])
+			decisions[i], errs[i] = c.one(ctx, cred, &requests[i])
 			<-turns
 		})
 	}
@@ -330,7 +330,7 @@ func (c *Central) each(ctx context.Context, cred Credential, questions []Questio
 			return nil, err
 		}
 	}
-	return answers, nil
+	return decisions, nil
 }
 
 // request makes a request that carries the credential, if there is one.
@@ -366,14 +366,14 @@ func send[T any](c *Central, r *http.Request, cred Credential, read func(*reply)
 		return zero, &UnavailableError{RetryAfter: wait, Err: errors.New("the central server does not answer; it is not asked for a while")}
 	}
 	got, o, err := exchange(c, r, read)
-	c.learn(r.Context(), c.breaker.leave(o, c.caller(cred), trial, time.Now()), err)
+	c.applyBreakerEvent(r.Context(), c.breaker.leave(o, c.caller(cred), trial, time.Now()), err)
 	switch {
 	case err == nil:
 		return got, nil
 	case o == good:
 		return zero, err
 	}
-	c.complain(err)
+	c.logUnusable(err)
 	return zero, &UnavailableError{RetryAfter: breakerPause, Err: fmt.Errorf("central server: %w", err)}
 }
 
@@ -402,21 +402,21 @@ func (c *Central) caller(cred Credential) uint64 {
 	return maphash.Comparable(c.seed, [2]string{cred.Authorization, cred.Cookie})
 }
 
-// learn draws the conclusion from an event of the breaker. A suspected server is asked
+// applyBreakerEvent draws the conclusion from an event of the breaker. A suspected server is asked
 // with no credential at all, so that those of strangers can't close it to others.
-func (c *Central) learn(ctx context.Context, e breakerEvent, err error) {
+func (c *Central) applyBreakerEvent(ctx context.Context, e breakerEvent, err error) {
 	if e == suspected {
 		o := failed
 		r, e2 := c.request(ctx, http.MethodGet, c.o.Path, url.Values{"scope": {string(account.ScopeTiles)}}, nil, Credential{})
 		if e2 == nil {
-			_, o, _ = exchange(c, r, c.oneAnswer)
+			_, o, _ = exchange(c, r, c.readDecision)
 		}
 		e = c.breaker.settle(o, time.Now())
 	}
 	switch e {
 	case wentDown:
 		c.o.Log.Warn("the central server does not answer as it should: only answers that are remembered let anybody in", "err", err)
-		c.told.Store(time.Now().Unix())
+		c.subscribedEdge.Store(time.Now().Unix())
 	case cameBack:
 		c.o.Log.Info("the central server answers again")
 		select {
@@ -426,11 +426,11 @@ func (c *Central) learn(ctx context.Context, e breakerEvent, err error) {
 	}
 }
 
-// complain logs an answer that can't be used, at most once a minute: strangers can
+// logUnusable logs an answer that can't be used, at most once a minute: strangers can
 // provoke them.
-func (c *Central) complain(err error) {
-	now, last := time.Now().Unix(), c.told.Load()
-	if now-last >= 60 && c.told.CompareAndSwap(last, now) {
+func (c *Central) logUnusable(err error) {
+	now, last := time.Now().Unix(), c.subscribedEdge.Load()
+	if now-last >= 60 && c.subscribedEdge.CompareAndSwap(last, now) {
 		c.o.Log.Warn("cannot use an answer of the central server; the caller gets 503", "err", err)
 	}
 }
@@ -457,12 +457,12 @@ func (c *Central) roundTrip(r *http.Request) (reply, outcome, error) {
 		return reply{}, o, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, answerBytes+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBytes+1))
 	if err != nil {
 		return reply{}, failed, err
 	}
-	if len(body) > answerBytes {
-		return reply{}, unusable, fmt.Errorf("its answer has more than %d bytes", answerBytes)
+	if len(body) > maxResponseBytes {
+		return reply{}, unusable, fmt.Errorf("its answer has more than %d bytes", maxResponseBytes)
 	}
 	return reply{resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Length") == "0", body}, good, nil
 }

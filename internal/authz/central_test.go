@@ -19,7 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-func ask(t testing.TB, c *Central, cred Credential, qs ...Question) ([]Answer, error) {
+func ask(t testing.TB, c *Central, cred Credential, qs ...Request) ([]Decision, error) {
 	t.Helper()
 	return c.Check(t.Context(), cred, qs)
 }
@@ -40,21 +40,21 @@ func TestCentralAnswers(t *testing.T) {
 		name         string
 		status       int
 		kind, body   string
-		want         Answer
+		want         Decision
 		unavailable  bool
 		unavailMsg   string
 		extraHeaders map[string]string
 	}{
-		{name: "yes", status: 200, kind: "application/json", body: `{"allow":true,"user":{"id":"u","name":"N"},"ttl":30,"more":1}`, want: Answer{Allow: true, Status: 200, User: User{"u", "N"}, TTL: 30 * time.Second}},
-		{name: "yes for the store", status: 200, kind: "application/json; charset=utf-8", body: `{"allow":true,"store_wide":true,"session":"s","token":"t"}`, want: Answer{Allow: true, Status: 200, TTL: time.Minute, StoreWide: true, Session: "s", Token: "t"}},
-		{name: "no, said in the body", status: 200, kind: "application/json", body: `{"allow":false}`, want: Answer{Status: 403, TTL: time.Minute}},
-		{name: "yes by status alone", status: 200, want: Answer{Allow: true, Status: 200, TTL: time.Minute}},
-		{name: "yes by status alone, 204", status: 204, want: Answer{Allow: true, Status: 200, TTL: time.Minute}},
-		{name: "401 by status alone", status: 401, want: Answer{Status: 401, TTL: time.Minute}},
-		{name: "403 with a page", status: 403, kind: "text/html", body: "<p>no", want: Answer{Status: 403, TTL: time.Minute}},
-		{name: "403 with a name", status: 403, kind: "application/json", body: `{"allow":false,"user":{"id":"u"},"ttl":5}`, want: Answer{Status: 403, User: User{ID: "u"}, TTL: 5 * time.Second}},
-		{name: "403 that contradicts itself", status: 403, kind: "application/json", body: `{"allow":true}`, want: Answer{Status: 403, TTL: time.Minute}},
-		{name: "no time", status: 200, kind: "application/json", body: `{"allow":true,"ttl":-5}`, want: Answer{Allow: true, Status: 200}},
+		{name: "yes", status: 200, kind: "application/json", body: `{"allow":true,"user":{"id":"u","name":"N"},"ttl":30,"more":1}`, want: Decision{Allow: true, Status: 200, User: User{"u", "N"}, TTL: 30 * time.Second}},
+		{name: "yes for the store", status: 200, kind: "application/json; charset=utf-8", body: `{"allow":true,"store_wide":true,"session":"s","token":"t"}`, want: Decision{Allow: true, Status: 200, TTL: time.Minute, StoreWide: true, Session: "s", Token: "t"}},
+		{name: "no, said in the body", status: 200, kind: "application/json", body: `{"allow":false}`, want: Decision{Status: 403, TTL: time.Minute}},
+		{name: "yes by status alone", status: 200, want: Decision{Allow: true, Status: 200, TTL: time.Minute}},
+		{name: "yes by status alone, 204", status: 204, want: Decision{Allow: true, Status: 200, TTL: time.Minute}},
+		{name: "401 by status alone", status: 401, want: Decision{Status: 401, TTL: time.Minute}},
+		{name: "403 with a page", status: 403, kind: "text/html", body: "<p>no", want: Decision{Status: 403, TTL: time.Minute}},
+		{name: "403 with a name", status: 403, kind: "application/json", body: `{"allow":false,"user":{"id":"u"},"ttl":5}`, want: Decision{Status: 403, User: User{ID: "u"}, TTL: 5 * time.Second}},
+		{name: "403 that contradicts itself", status: 403, kind: "application/json", body: `{"allow":true}`, want: Decision{Status: 403, TTL: time.Minute}},
+		{name: "no time", status: 200, kind: "application/json", body: `{"allow":true,"ttl":-5}`, want: Decision{Allow: true, Status: 200}},
 		{name: "a page where an answer should be", status: 200, kind: "text/html", body: "<form>Log in", unavailable: true},
 		{name: "no allow", status: 200, kind: "application/json", body: `{}`, unavailable: true},
 		{name: "allow twice", status: 200, kind: "application/json", body: `{"allow":false,"allow":true}`, unavailable: true},
@@ -69,7 +69,7 @@ func TestCentralAnswers(t *testing.T) {
 		{name: "spelled otherwise", status: 200, kind: "application/json", body: `{"Allow":true}`, unavailable: true},
 		{name: "spelled otherwise, folded", status: 200, kind: "application/json", body: `{"allow":true,"uſer":{"id":"x"}}`, unavailable: true},
 		{name: "a user said twice", status: 200, kind: "application/json", body: `{"allow":true,"user":{"id":"a","id":"b"}}`, unavailable: true},
-		{name: "more of another application", status: 200, kind: "application/json", body: `{"allow":true,"more":{"Other":[{"x":1}]}}`, want: Answer{Allow: true, Status: 200, TTL: time.Minute}},
+		{name: "more of another application", status: 200, kind: "application/json", body: `{"allow":true,"more":{"Other":[{"x":1}]}}`, want: Decision{Allow: true, Status: 200, TTL: time.Minute}},
 		{name: "nested without end", status: 200, kind: "application/json", body: `{"allow":true,"more":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, unavailable: true},
 		{name: "null", status: 200, kind: "application/json", body: `null`, unavailable: true},
 		{name: "a list", status: 200, kind: "application/json", body: `[{"allow":true}]`, unavailable: true},
@@ -99,7 +99,7 @@ func TestCentralAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff([]Answer{tt.want}, got, cmpopts.EquateComparable(Answer{})); d != "" {
+			if d := cmp.Diff([]Decision{tt.want}, got, cmpopts.EquateComparable(Decision{})); d != "" {
 				t.Error(d)
 			}
 		})
@@ -120,8 +120,8 @@ func TestCentralAsked(t *testing.T) {
 		says(200, yes)(w, r)
 	})
 	c := central(t, CentralOptions{URL: srv.URL + "/slides/", Cookie: "sid"})
-	cred := Credential{Authorization: "Bearer x", Cookie: "c1", Pass: "p"}
-	q := Question{Store: "st", Image: "a", ExternalID: "7 b", Scope: "label"}
+	cred := Credential{Authorization: "Bearer x", Cookie: "c1", AccessToken: "p"}
+	q := Request{Store: "st", Image: "a", ExternalID: "7 b", Scope: "label"}
 	if _, err := ask(t, c, cred, q); err != nil {
 		t.Fatal(err)
 	}
@@ -131,19 +131,19 @@ func TestCentralAsked(t *testing.T) {
 	if got.Header.Get("Authorization") != "Bearer x" || got.Header.Get("Cookie") != "sid=c1" {
 		t.Errorf("headers %v", got.Header)
 	}
-	answers, err := ask(t, c, cred, q, tileOf("st", "b"))
+	decisions, err := ask(t, c, cred, q, tileOf("st", "b"))
 	if err == nil {
-		t.Errorf("two scopes, each with one question, were answered with two answers: %+v", answers)
+		t.Errorf("two scopes, each with one question, were answered with two answers: %+v", decisions)
 	}
-	answers, err = ask(t, c, cred, tileOf("st", "a"), tileOf("st", "b"))
+	decisions, err = ask(t, c, cred, tileOf("st", "a"), tileOf("st", "b"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := `{"scope":"tiles","images":[{"store":"st","image":"a"},{"store":"st","image":"b"}]}`; body != want {
 		t.Errorf("body %s, want %s", body, want)
 	}
-	if !answers[0].Allow || answers[1].Allow || answers[1].Status != 403 || answers[1].User.ID != "u" {
-		t.Errorf("%+v", answers)
+	if !decisions[0].Allow || decisions[1].Allow || decisions[1].Status != 403 || decisions[1].User.ID != "u" {
+		t.Errorf("%+v", decisions)
 	}
 	if _, err := ask(t, central(t, CentralOptions{URL: srv.URL}), cred, q); err != nil || got.Header.Get("Cookie") != "" {
 		t.Errorf("a cookie was passed on that nobody has named: %v, %v", got.Header, err)
@@ -194,9 +194,9 @@ func TestCentralBatch(t *testing.T) {
 	}
 	for _, tt := range tests {
 		srv := newCentre(t, says(tt.status, tt.body))
-		answers, err := ask(t, central(t, CentralOptions{URL: srv.URL}), bearer("x"), tileOf("st", "a"), tileOf("st", "b"))
+		decisions, err := ask(t, central(t, CentralOptions{URL: srv.URL}), bearer("x"), tileOf("st", "a"), tileOf("st", "b"))
 		var got []int
-		for _, a := range answers {
+		for _, a := range decisions {
 			got = append(got, a.Status)
 		}
 		if d := cmp.Diff(tt.want, got); d != "" || (err == nil) != (tt.want != nil) {
@@ -325,8 +325,8 @@ func TestCentralSpared(t *testing.T) {
 // others get in.
 func TestStrangersCloseNothing(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		answer http.HandlerFunc
+		name     string
+		decision http.HandlerFunc
 	}{
 		{"400", says(400, "")},
 		{"431", says(431, "")},
@@ -342,7 +342,7 @@ func TestStrangersCloseNothing(t *testing.T) {
 			srv := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
 				switch who := r.Header.Get("Authorization"); {
 				case strings.HasPrefix(who, "Bearer stranger"):
-					tt.answer(w, r)
+					tt.decision(w, r)
 				case who == "":
 					says(401, "")(w, r)
 				default:
@@ -393,8 +393,8 @@ func TestCredentialRefused(t *testing.T) {
 // TestCutOffAnswers: an answer that may have been cut off lets nobody in.
 func TestCutOffAnswers(t *testing.T) {
 	for _, tt := range []struct {
-		name, answer string
-		allow        bool
+		name, decision string
+		allow          bool
 	}{
 		{"yes", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"allow\":true}", true},
 		{"yes, to the end of the connection", "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{\"allow\":true}", true},
@@ -415,7 +415,7 @@ func TestCutOffAnswers(t *testing.T) {
 			srv := newCentre(t, func(w http.ResponseWriter, _ *http.Request) {
 				c, _, err := http.NewResponseController(w).Hijack()
 				if err == nil {
-					io.WriteString(c, tt.answer)
+					io.WriteString(c, tt.decision)
 					c.Close()
 				}
 			})
@@ -472,7 +472,7 @@ func TestCentralTLS(t *testing.T) {
 func TestErrorsSayNothingSecret(t *testing.T) {
 	u, _ := url.Parse("http://127.0.0.1:1")
 	c := central(t, CentralOptions{URL: u.String(), Cookie: "sid"})
-	_, err := ask(t, c, Credential{Authorization: "Bearer hush", Cookie: "hush"}, Question{Store: "st", Image: "a", ExternalID: "hush", Scope: "tiles"})
+	_, err := ask(t, c, Credential{Authorization: "Bearer hush", Cookie: "hush"}, Request{Store: "st", Image: "a", ExternalID: "hush", Scope: "tiles"})
 	if err == nil || strings.Contains(err.Error(), "hush") {
 		t.Errorf("%v", err)
 	}

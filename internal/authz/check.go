@@ -24,7 +24,7 @@ type checked struct {
 }
 
 // CheckHandler answers an edge's questions by a gate of the centre: GET one, POST up to
-// [BatchMost]. The caller is whose credential the request carries.
+// [MaxBatch]. The caller is whose credential the request carries.
 func CheckHandler(g *Gate) http.Handler {
 	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
@@ -40,26 +40,26 @@ func CheckHandler(g *Gate) http.Handler {
 }
 
 func checkOne(g *Gate, w http.ResponseWriter, r *http.Request) error {
-	v, err := questionQuery(r.URL.RawQuery)
+	v, err := parseCheckQuery(r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	q := Question{Store: v.Get("store"), Image: v.Get("image"), ExternalID: v.Get("external_id"), Scope: account.Scope(v.Get("scope"))}
+	q := Request{Store: v.Get("store"), Image: v.Get("image"), ExternalID: v.Get("external_id"), Scope: account.Scope(v.Get("scope"))}
 	if err := q.check(); err != nil {
 		return err
 	}
 	c := g.FromRequest(r)
-	answers, err := g.fresh(r, c, []Question{q})
+	decisions, err := g.checkFresh(r, c, []Request{q})
 	if err != nil {
 		return err
 	}
-	return writeChecked(w, answers[0].Status, answers[0].checked())
+	return writeCheckResponse(w, decisions[0].Status, decisions[0].checked())
 }
 
-// questionQuery parses the query of a question. One that gives a parameter twice is
+// parseCheckQuery parses the query of a question. One that gives a parameter twice is
 // refused, as whoever asked may have meant the other; so is one that can't be read as a
 // whole, as it would leave out what was asked about.
-func questionQuery(raw string) (url.Values, error) {
+func parseCheckQuery(raw string) (url.Values, error) {
 	v, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The query can't be read."}
@@ -72,26 +72,26 @@ func questionQuery(raw string) (url.Values, error) {
 	return v, nil
 }
 
-// fresh asks the authority itself: an edge remembers the answer for all of its time,
+// checkFresh asks the authority itself: an edge remembers the answer for all of its time,
 // which an answer remembered here has not got any more.
-func (g *Gate) fresh(r *http.Request, c Credential, questions []Question) ([]Answer, error) {
-	c.Pass, c.Signed = "", Signature{} // they are for edges; and scope is a parameter of its own here
-	answers, err := g.o.Authority.Check(r.Context(), c, questions)
+func (g *Gate) checkFresh(r *http.Request, c Credential, requests []Request) ([]Decision, error) {
+	c.AccessToken, c.Signed = "", Signature{} // they are for edges; and scope is a parameter of its own here
+	decisions, err := g.o.Authorizer.Check(r.Context(), c, requests)
 	if err != nil {
 		return nil, Problem(unavailable(err, time.Second))
 	}
-	return answers, nil
+	return decisions, nil
 }
 
-// writeChecked writes an answer; of 401 it says how to log in.
-func writeChecked(w http.ResponseWriter, status int, body any) error {
+// writeCheckResponse writes an answer; of 401 it says how to log in.
+func writeCheckResponse(w http.ResponseWriter, status int, body any) error {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	return httperr.WriteJSON(w, status, body)
 }
 
-func (q *Question) check() error {
+func (q *Request) check() error {
 	switch q.Scope {
 	case account.ScopeTiles, account.ScopeLabel, account.ScopeWrite, account.ScopeAdmin:
 	default:
@@ -103,7 +103,7 @@ func (q *Question) check() error {
 	return nil
 }
 
-func (a *Answer) checked() checked {
+func (a *Decision) checked() checked {
 	c := checked{Allow: a.Allow, TTL: a.TTL.Seconds(), StoreWide: a.StoreWide, Session: a.Session, Token: a.Token}
 	if a.User.ID != "" {
 		c.User = &a.User
@@ -120,25 +120,25 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 			ExternalID string `json:"external_id"`
 		} `json:"images"`
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, revokeBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRevokeBytes))
 	if err == nil {
 		err = strictjson.UnmarshalKnown(body, &ask)
 	}
 	if err != nil {
 		return &httperr.Error{Status: http.StatusBadRequest, Detail: "The body is like {\"scope\": \"tiles\", \"images\": [{\"store\": …, \"image\": …}]}."}
 	}
-	if n := len(ask.Images); n == 0 || n > BatchMost {
-		return &httperr.Error{Status: http.StatusBadRequest, Detail: "Ask for 1 to " + strconv.Itoa(BatchMost) + " images at once."}
+	if n := len(ask.Images); n == 0 || n > MaxBatch {
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: "Ask for 1 to " + strconv.Itoa(MaxBatch) + " images at once."}
 	}
-	questions := make([]Question, len(ask.Images))
+	requests := make([]Request, len(ask.Images))
 	for i, im := range ask.Images {
-		questions[i] = Question{Store: im.Store, Image: im.Image, ExternalID: im.ExternalID, Scope: ask.Scope}
-		if err := questions[i].check(); err != nil {
+		requests[i] = Request{Store: im.Store, Image: im.Image, ExternalID: im.ExternalID, Scope: ask.Scope}
+		if err := requests[i].check(); err != nil {
 			return err
 		}
 	}
 	c := g.FromRequest(r)
-	answers, err := g.fresh(r, c, questions)
+	decisions, err := g.checkFresh(r, c, requests)
 	if err != nil {
 		return err
 	}
@@ -149,18 +149,18 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 	}
 	all := struct {
 		checked
-		Allow   *bool `json:"allow,omitempty"` // is said of each
-		Answers []one `json:"answers"`
-	}{checked: answers[0].checked(), Answers: []one{}}
+		Allow     *bool `json:"allow,omitempty"` // is said of each
+		Decisions []one `json:"answers"`
+	}{checked: decisions[0].checked(), Decisions: []one{}}
 	all.StoreWide = false
-	for i, a := range answers {
+	for i, a := range decisions {
 		if a.Status == http.StatusUnauthorized {
-			return writeChecked(w, a.Status, a.checked())
+			return writeCheckResponse(w, a.Status, a.checked())
 		}
 		all.TTL = min(all.TTL, a.TTL.Seconds())
-		all.Answers = append(all.Answers, one{questions[i].Image, a.Allow, a.StoreWide})
+		all.Decisions = append(all.Decisions, one{requests[i].Image, a.Allow, a.StoreWide})
 	}
-	return writeChecked(w, http.StatusOK, all)
+	return writeCheckResponse(w, http.StatusOK, all)
 }
 
 // RevocationsHandler answers GET /api/v1/auth/revocations?since=N of a centre, for
@@ -175,7 +175,7 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 		}
 		edges, err := a.Edges(r.Context())
 		if err != nil {
-			return away(err)
+			return databaseProblem(err)
 		}
 		var known [][]byte
 		for _, e := range edges {
@@ -194,7 +194,7 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 		}
 		page, err := Revocations(r.Context(), a, since)
 		if err != nil {
-			return away(err)
+			return databaseProblem(err)
 		}
 		if keys != nil {
 			page.Keys = keys.Public()
@@ -203,7 +203,7 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 	})
 }
 
-func away(err error) error {
+func databaseProblem(err error) error {
 	if errors.Is(err, account.ErrFull) {
 		return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full.", Err: err}
 	}

@@ -131,7 +131,7 @@ func TestCentreKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer central.Close()
-	gate := authz.NewGate(authz.GateOptions{Authority: central})
+	gate := authz.NewGate(authz.GateOptions{Authorizer: central})
 	edge := httptest.NewServer(&nethttp.Handler{Tiles: site.Tiles, Gate: gate})
 	defer edge.Close()
 	tile := edge.URL + "/api/v1/images/a/tiles/0/0/0"

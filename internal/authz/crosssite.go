@@ -41,7 +41,7 @@ var ErrCrossSite = &httperr.Error{
 // ByAddress reports whether the pass or signature in the address alone is good for t. A
 // page that has such an address was given it.
 func (g *Gate) ByAddress(c *Credential, t *Target) bool {
-	q := t.Question()
-	a, ok := g.proved(c, &q)
+	q := t.Request()
+	a, ok := g.decideLocally(c, &q)
 	return ok && a.Allow && t.Known
 }

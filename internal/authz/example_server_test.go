@@ -54,30 +54,30 @@ func TestExampleServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer central.Close()
-	question := func(store, image string, scope account.Scope) authz.Question {
-		return authz.Question{Store: store, Image: image, Scope: scope}
+	question := func(store, image string, scope account.Scope) authz.Request {
+		return authz.Request{Store: store, Image: image, Scope: scope}
 	}
 	tests := []struct {
 		token string
-		qs    []authz.Question
+		qs    []authz.Request
 		want  []int
 	}{
-		{"ann-secret", []authz.Question{question("kidney", "a", account.ScopeTiles)}, []int{200}},
-		{"bob-secret", []authz.Question{question("kidney", "a", account.ScopeTiles)}, []int{403}},
-		{"ann-secret", []authz.Question{question("kidney", "a", account.ScopeLabel)}, []int{403}},
-		{"ann-secret", []authz.Question{question("", "", account.ScopeTiles)}, []int{403}},
-		{"eve", []authz.Question{question("kidney", "a", account.ScopeTiles)}, []int{401}},
-		{"bob-secret", []authz.Question{question("kidney", "a", account.ScopeTiles), question("lung", "b", account.ScopeTiles)}, []int{403, 200}},
-		{"bob-secret", []authz.Question{question("lung", "a", account.ScopeLabel), question("lung", "b", account.ScopeLabel)}, []int{403, 403}},
-		{"eve", []authz.Question{question("lung", "a", account.ScopeTiles), question("lung", "b", account.ScopeTiles)}, []int{401, 401}},
+		{"ann-secret", []authz.Request{question("kidney", "a", account.ScopeTiles)}, []int{200}},
+		{"bob-secret", []authz.Request{question("kidney", "a", account.ScopeTiles)}, []int{403}},
+		{"ann-secret", []authz.Request{question("kidney", "a", account.ScopeLabel)}, []int{403}},
+		{"ann-secret", []authz.Request{question("", "", account.ScopeTiles)}, []int{403}},
+		{"eve", []authz.Request{question("kidney", "a", account.ScopeTiles)}, []int{401}},
+		{"bob-secret", []authz.Request{question("kidney", "a", account.ScopeTiles), question("lung", "b", account.ScopeTiles)}, []int{403, 200}},
+		{"bob-secret", []authz.Request{question("lung", "a", account.ScopeLabel), question("lung", "b", account.ScopeLabel)}, []int{403, 403}},
+		{"eve", []authz.Request{question("lung", "a", account.ScopeTiles), question("lung", "b", account.ScopeTiles)}, []int{401, 401}},
 	}
 	for _, tt := range tests {
-		answers, err := central.Check(t.Context(), authz.Credential{Authorization: "Bearer " + tt.token}, tt.qs)
+		decisions, err := central.Check(t.Context(), authz.Credential{Authorization: "Bearer " + tt.token}, tt.qs)
 		if err != nil {
 			t.Errorf("%s: %v", tt.token, err)
 		}
 		var got []int
-		for _, a := range answers {
+		for _, a := range decisions {
 			got = append(got, a.Status)
 		}
 		if d := cmp.Diff(tt.want, got); d != "" {

@@ -20,15 +20,15 @@ import (
 const (
 	// CookieName is that of the built-in server's session.
 	CookieName = "ptiffstore_session"
-	// BatchMost is how many questions an authority is asked at once.
-	BatchMost = 200
-	// attempts is how often a question is asked whose answer is revoked meanwhile.
-	attempts = 3
+	// MaxBatch is how many questions an authority is asked at once.
+	MaxBatch = 200
+	// maxAttempts is how often a question is asked whose answer is revoked meanwhile.
+	maxAttempts = 3
 )
 
 // GateOptions are how a [Gate] asks and remembers.
 type GateOptions struct {
-	Authority Authority
+	Authorizer Authorizer
 	// Cookie is the name of the one cookie that counts, [CookieName] if empty.
 	Cookie string
 	// Keys verify passes and signed URLs; without them neither is good.
@@ -49,25 +49,25 @@ type GateOptions struct {
 // too, as long as the authority allows. Who finds an answer remembered takes no lock
 // against others and allocates nothing. It is safe for concurrent use.
 type Gate struct {
-	o       GateOptions
-	key     [32]byte // of the credentials' hash
-	memory  memory
-	revoked revoked
-	mu      sync.Mutex
-	flights map[memoryKey]*flight
-	asked   atomic.Int64
-	failed  atomic.Int64
+	o             GateOptions
+	key           [32]byte // of the credentials' hash
+	decisionCache decisionCache
+	revocations   revocations
+	mu            sync.Mutex
+	flights       map[cacheKey]*flight
+	asked         atomic.Int64
+	failed        atomic.Int64
 }
 
 // A flight is a question that is being asked.
 type flight struct {
-	key    memoryKey
-	q      Question
-	asked  uint64 // generation before the question
-	began  int64  // nanoseconds of the Unix epoch
-	done   chan struct{}
-	answer Answer
-	err    error
+	key      cacheKey
+	q        Request
+	asked    uint64 // generation before the question
+	began    int64  // nanoseconds of the Unix epoch
+	done     chan struct{}
+	decision Decision
+	err      error
 }
 
 // NewGate returns a gate that remembers nothing yet.
@@ -87,9 +87,9 @@ func NewGate(o GateOptions) *Gate {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	g := &Gate{o: o, flights: map[memoryKey]*flight{}}
+	g := &Gate{o: o, flights: map[cacheKey]*flight{}}
 	rand.Read(g.key[:])
-	g.memory.init(o.MaxBytes)
+	g.decisionCache.init(o.MaxBytes)
 	return g
 }
 
@@ -103,7 +103,7 @@ func (g *Gate) Credential(authorization, cookies, query string) Credential {
 	if query == "" {
 		return c
 	}
-	c.Pass = parameter(query, "pass")
+	c.AccessToken = parameter(query, "pass")
 	if sig := parameter(query, "sig"); sig != "" {
 		c.Signed = Signature{Sig: sig, Exp: parameter(query, "exp"), Scope: parameter(query, "scope"), KeyID: parameter(query, "kid")}
 	}
@@ -123,22 +123,22 @@ func (g *Gate) FromRequest(r *http.Request) Credential {
 
 // Allow answers a question. An answer of no is no error. The error is
 // [ErrUnavailable], a [*httperr.Error] about the credential, or that of ctx.
-func (g *Gate) Allow(ctx context.Context, c Credential, q Question) (Answer, error) {
+func (g *Gate) Allow(ctx context.Context, c Credential, q Request) (Decision, error) {
 	who := g.who(&c)
-	if e := g.remembered(&who, &q); e != nil {
-		return e.answer, nil
+	if e := g.cached(&who, &q); e != nil {
+		return e.decision, nil
 	}
-	answers, err := g.ask(ctx, who, c, []Question{q})
+	decisions, err := g.ask(ctx, who, c, []Request{q})
 	if err != nil {
-		return Answer{}, err
+		return Decision{}, err
 	}
-	return answers[0], nil
+	return decisions[0], nil
 }
 
 // AllowMany answers many questions, asking only those whose answers are not
-// remembered, [BatchMost] at a time.
-func (g *Gate) AllowMany(ctx context.Context, c Credential, questions []Question) ([]Answer, error) {
-	return g.ask(ctx, g.who(&c), c, questions)
+// cached, [MaxBatch] at a time.
+func (g *Gate) AllowMany(ctx context.Context, c Credential, requests []Request) ([]Decision, error) {
+	return g.ask(ctx, g.who(&c), c, requests)
 }
 
 // AllowNamed is [Gate.Allow] for the image or store that a request names, by an id or a
@@ -150,28 +150,28 @@ func (g *Gate) AllowMany(ctx context.Context, c Credential, questions []Question
 // For that, each name has an answer of no to itself: one that is remembered for the whole
 // store, or because the image was in a list, would come sooner than that for a name which
 // stands for nothing.
-func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Question, known bool, name ...string) (Answer, error) {
+func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Request, known bool, name ...string) (Decision, error) {
 	if !known && (c.Authorization != "" || c.Cookie != "") {
-		c.Pass, c.Signed = "", Signature{} // may be good for what stands in, and spare the question
+		c.AccessToken, c.Signed = "", Signature{} // may be good for what stands in, and spare the question
 	}
 	who := g.who(&c)
 	if known {
-		if e := g.remembered(&who, &q); e != nil && e.answer.Allow {
-			return e.answer, nil
+		if e := g.cached(&who, &q); e != nil && e.decision.Allow {
+			return e.decision, nil
 		}
 	}
-	q.as, q.standIn = g.nameKey(&q, known, name), !known
-	answers, err := g.ask(ctx, who, c, []Question{q})
+	q.as, q.standIn = g.cacheName(&q, known, name), !known
+	decisions, err := g.ask(ctx, who, c, []Request{q})
 	if err != nil {
-		return Answer{}, err
+		return Decision{}, err
 	}
-	answers[0].Allow = answers[0].Allow && known
-	return answers[0], nil
+	decisions[0].Allow = decisions[0].Allow && known
+	return decisions[0], nil
 }
 
-// nameKey is what a no about a name is remembered under, until it stands for something
+// cacheName is what a no about a name is remembered under, until it stands for something
 // else. No id begins like it.
-func (g *Gate) nameKey(q *Question, known bool, name []string) string {
+func (g *Gate) cacheName(q *Request, known bool, name []string) string {
 	b := append(make([]byte, 0, 256), g.key[:]...)
 	if known {
 		name = append([]string{q.Store, q.Image}, name...)
@@ -186,7 +186,7 @@ func (g *Gate) nameKey(q *Question, known bool, name []string) string {
 
 // Identify says who sent a request. The error is [ErrUnavailable] or that of ctx.
 func (g *Gate) Identify(ctx context.Context, c Credential) (Caller, error) {
-	a, err := g.Allow(ctx, c, Question{Scope: account.ScopeTiles})
+	a, err := g.Allow(ctx, c, Request{Scope: account.ScopeTiles})
 	if err != nil {
 		return Caller{}, err
 	}
@@ -200,12 +200,12 @@ func (g *Gate) Revoke(v account.Revocation) {
 	if v.At.IsZero() {
 		v.At = now
 	}
-	g.revoked.add(v, now)
+	g.revocations.add(v, now)
 }
 
 // Stats are figures for an operator.
 type Stats struct {
-	Answers int   // remembered
+	Answers int   // cached
 	Bytes   int64 // their memory
 	// Since the start: questions answered from memory, put to the authority, and put
 	// to it in vain.
@@ -214,31 +214,31 @@ type Stats struct {
 
 // Stats returns figures as of now.
 func (g *Gate) Stats() Stats {
-	n, b, hits := g.memory.size()
+	n, b, hits := g.decisionCache.size()
 	return Stats{Answers: n, Bytes: b, Remembered: hits, Asked: g.asked.Load(), Failed: g.failed.Load()}
 }
 
-// remembered returns the answer that is known to hold, nil if there is none.
-func (g *Gate) remembered(w *who, q *Question) *entry {
+// cached returns the answer that is known to hold, nil if there is none.
+func (g *Gate) cached(w *who, q *Request) *cacheEntry {
 	now := g.o.Now().UnixNano()
 	k := q.key(*w)
-	if e := g.memory.get(&k); e != nil && g.good(e, q, now) {
-		g.memory.shards[k.shard()].hits.Add(1)
+	if e := g.decisionCache.get(&k); e != nil && g.good(e, q, now) {
+		g.decisionCache.shards[k.shard()].hits.Add(1)
 		return e
 	}
 	if q.Image == "" || q.as != "" {
 		return nil
 	}
 	k.image = ""
-	if e := g.memory.get(&k); e != nil && e.answer.StoreWide && g.good(e, q, now) {
-		g.memory.shards[k.shard()].hits.Add(1)
+	if e := g.decisionCache.get(&k); e != nil && e.decision.StoreWide && g.good(e, q, now) {
+		g.decisionCache.shards[k.shard()].hits.Add(1)
 		return e
 	}
 	return nil
 }
 
 // good reports whether e still answers q.
-func (g *Gate) good(e *entry, q *Question, now int64) bool {
+func (g *Gate) good(e *cacheEntry, q *Request, now int64) bool {
 	if now >= e.expires {
 		return false
 	}
@@ -246,15 +246,15 @@ func (g *Gate) good(e *entry, q *Question, now int64) bool {
 	if q.as != "" {
 		store, image = q.Store, q.Image
 	}
-	generation := g.revoked.generation.Load()
+	generation := g.revocations.generation.Load()
 	if e.checked.Load() != generation {
-		if !g.revoked.holds(&e.answer, e.asked, store, image) {
+		if !g.revocations.holds(&e.decision, e.asked, store, image) {
 			return false
 		}
 		e.checked.Store(generation)
 	}
 	// One for the whole store knows nothing of its images.
-	if q.Image != image && g.revoked.image.Load() > e.asked && !g.revoked.holds(&e.answer, e.asked, q.Store, q.Image) {
+	if q.Image != image && g.revocations.image.Load() > e.asked && !g.revocations.holds(&e.decision, e.asked, q.Store, q.Image) {
 		return false
 	}
 	if !e.used.Load() {
@@ -264,29 +264,29 @@ func (g *Gate) good(e *entry, q *Question, now int64) bool {
 }
 
 // ask answers questions from memory where it can, and asks the rest.
-func (g *Gate) ask(ctx context.Context, w who, c Credential, questions []Question) ([]Answer, error) {
+func (g *Gate) ask(ctx context.Context, w who, c Credential, requests []Request) ([]Decision, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	answers := make([]Answer, len(questions))
-	missing := make([]int, len(questions))
+	decisions := make([]Decision, len(requests))
+	missing := make([]int, len(requests))
 	for i := range missing {
 		missing[i] = i
 	}
-	for range attempts {
+	for range maxAttempts {
 		var ask []int
 		for _, i := range missing {
-			if e := g.remembered(&w, &questions[i]); e != nil {
-				answers[i] = e.answer
+			if e := g.cached(&w, &requests[i]); e != nil {
+				decisions[i] = e.decision
 			} else {
 				ask = append(ask, i)
 			}
 		}
 		if len(ask) == 0 {
-			return answers, nil
+			return decisions, nil
 		}
 		missing = nil
-		for n, f := range g.join(g.lasting(ctx), w, c, questions, ask) {
+		for n, f := range g.join(g.detached(ctx), w, c, requests, ask) {
 			select {
 			case <-f.done:
 			case <-ctx.Done():
@@ -295,23 +295,23 @@ func (g *Gate) ask(ctx context.Context, w who, c Credential, questions []Questio
 			if f.err != nil {
 				return nil, f.err
 			}
-			answers[ask[n]] = f.answer
+			decisions[ask[n]] = f.decision
 			// Who joins a flight may have come after a revocation that the flight
 			// began before.
-			if !g.revoked.holds(&f.answer, f.asked, f.q.Store, f.q.Image) {
+			if !g.revocations.holds(&f.decision, f.asked, f.q.Store, f.q.Image) {
 				missing = append(missing, ask[n])
 			}
 		}
 		if len(missing) == 0 {
-			return answers, nil
+			return decisions, nil
 		}
 	}
 	return nil, &UnavailableError{RetryAfter: time.Second, Err: errors.New("rights are being changed faster than they can be asked for")}
 }
 
-// lasting is what a question keeps of the request that asks it first. It outlives
+// detached is what a question keeps of the request that asks it first. It outlives
 // that request, whose own context must not be looked at any more then.
-func (g *Gate) lasting(ctx context.Context) context.Context {
+func (g *Gate) detached(ctx context.Context) context.Context {
 	to := httperr.ContextWithRequestID(context.Background(), strings.Clone(httperr.RequestID(ctx)))
 	if g.o.Trace != nil {
 		to = g.o.Trace(ctx, to)
@@ -320,13 +320,13 @@ func (g *Gate) lasting(ctx context.Context) context.Context {
 }
 
 // join returns the flight of each question, and starts those that nobody has.
-func (g *Gate) join(lasting context.Context, w who, c Credential, questions []Question, ask []int) []*flight {
+func (g *Gate) join(detached context.Context, w who, c Credential, requests []Request, ask []int) []*flight {
 	all := make([]*flight, len(ask))
 	var mine []*flight
-	asked, began := g.revoked.generation.Load(), g.o.Now().UnixNano()
+	asked, began := g.revocations.generation.Load(), g.o.Now().UnixNano()
 	g.mu.Lock()
 	for n, i := range ask {
-		q := questions[i]
+		q := requests[i]
 		f := g.flights[q.key(w)]
 		if f == nil {
 			q = q.clone()
@@ -341,30 +341,30 @@ func (g *Gate) join(lasting context.Context, w who, c Credential, questions []Qu
 		c = c.clone()
 	}
 	for len(mine) > 0 {
-		n := min(len(mine), BatchMost)
-		go g.fly(lasting, c, mine[:n])
+		n := min(len(mine), MaxBatch)
+		go g.runFlight(detached, c, mine[:n])
 		mine = mine[n:]
 	}
 	return all
 }
 
-// fly asks and remembers. It depends on none of those who wait for it.
-func (g *Gate) fly(ctx context.Context, c Credential, flights []*flight) {
+// runFlight asks and remembers. It depends on none of those who wait for it.
+func (g *Gate) runFlight(ctx context.Context, c Credential, flights []*flight) {
 	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
 	defer cancel()
-	questions := make([]Question, len(flights))
+	requests := make([]Request, len(flights))
 	for i, f := range flights {
-		questions[i] = f.q
+		requests[i] = f.q
 	}
-	answers, err := g.check(ctx, c, questions)
+	decisions, err := g.check(ctx, c, requests)
 	now := g.o.Now()
 	for i, f := range flights {
 		if err != nil {
 			f.err = err
 			continue
 		}
-		f.answer = answers[i]
-		g.remember(f, now)
+		f.decision = decisions[i]
+		g.store(f, now)
 	}
 	g.mu.Lock()
 	for _, f := range flights {
@@ -377,26 +377,26 @@ func (g *Gate) fly(ctx context.Context, c Credential, flights []*flight) {
 }
 
 // check asks passes and signed URLs themselves, and the authority about the rest.
-func (g *Gate) check(ctx context.Context, c Credential, questions []Question) ([]Answer, error) {
-	answers := make([]Answer, len(questions))
+func (g *Gate) check(ctx context.Context, c Credential, requests []Request) ([]Decision, error) {
+	decisions := make([]Decision, len(requests))
 	var rest []int
-	for i, q := range questions {
-		a, ok := g.proved(&c, &q)
-		answers[i] = a
+	for i, q := range requests {
+		a, ok := g.decideLocally(&c, &q)
+		decisions[i] = a
 		if !ok || !a.Allow && (c.Authorization != "" || c.Cookie != "") {
 			rest = append(rest, i)
 		}
 	}
 	if len(rest) == 0 {
-		return answers, nil
+		return decisions, nil
 	}
-	ask := make([]Question, len(rest))
+	ask := make([]Request, len(rest))
 	for n, i := range rest {
-		ask[n] = questions[i]
+		ask[n] = requests[i]
 	}
-	c.Pass, c.Signed = "", Signature{}
+	c.AccessToken, c.Signed = "", Signature{}
 	g.asked.Add(int64(len(ask)))
-	got, err := g.o.Authority.Check(ctx, c, ask)
+	got, err := g.o.Authorizer.Check(ctx, c, ask)
 	if err == nil && len(got) != len(ask) {
 		err = fmt.Errorf("%d answers to %d questions", len(got), len(ask))
 	}
@@ -405,31 +405,31 @@ func (g *Gate) check(ctx context.Context, c Credential, questions []Question) ([
 		return nil, unavailable(err, time.Second)
 	}
 	for n, i := range rest {
-		answers[i] = got[n]
+		decisions[i] = got[n]
 	}
-	return answers, nil
+	return decisions, nil
 }
 
-// remember keeps an answer as long as it may be. Its time begins before the question.
-func (g *Gate) remember(f *flight, now time.Time) {
-	a := f.answer
-	e := &entry{key: f.key, answer: a, asked: f.asked, expires: f.began + int64(min(a.TTL, g.o.MaxTTL))}
+// store keeps an answer as long as it may be. Its time begins before the question.
+func (g *Gate) store(f *flight, now time.Time) {
+	a := f.decision
+	e := &cacheEntry{key: f.key, decision: a, asked: f.asked, expires: f.began + int64(min(a.TTL, g.o.MaxTTL))}
 	if a.TTL <= 0 || e.expires <= now.UnixNano() {
 		return
 	}
 	e.checked.Store(f.asked)
 	if f.q.as != "" && a.Allow && !f.q.standIn {
-		e.key = memoryKey{f.key.who, f.q.Store, f.q.Image, f.q.Scope}
+		e.key = cacheKey{f.key.who, f.q.Store, f.q.Image, f.q.Scope}
 	}
 	switch {
 	case e.key.image == f.q.as && f.q.as != "":
 	case f.q.Image == "":
 		// That not all of a store may be seen says nothing of its images.
-		e.answer.StoreWide = a.StoreWide || a.Allow
+		e.decision.StoreWide = a.StoreWide || a.Allow
 	case a.StoreWide:
 		e.key.image = ""
 	}
-	g.memory.put(e, now.UnixNano())
+	g.decisionCache.put(e, now.UnixNano())
 }
 
 var hashing = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
@@ -440,7 +440,7 @@ var hashing = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b 
 func (g *Gate) who(c *Credential) who {
 	buf := hashing.Get().(*[]byte)
 	b := append((*buf)[:0], g.key[:]...)
-	for _, s := range [...]string{c.Authorization, c.Cookie, c.Pass, c.Signed.Sig, c.Signed.Exp, c.Signed.Scope, c.Signed.KeyID} {
+	for _, s := range [...]string{c.Authorization, c.Cookie, c.AccessToken, c.Signed.Sig, c.Signed.Exp, c.Signed.Scope, c.Signed.KeyID} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}

@@ -20,17 +20,17 @@ import (
 // A centre is a central server whose answers a test decides.
 type centre struct {
 	*httptest.Server
-	asked  atomic.Int64
-	answer atomic.Value // func(w http.ResponseWriter, r *http.Request)
+	asked    atomic.Int64
+	decision atomic.Value // func(w http.ResponseWriter, r *http.Request)
 }
 
-func newCentre(t testing.TB, answer http.HandlerFunc) *centre {
+func newCentre(t testing.TB, decision http.HandlerFunc) *centre {
 	t.Helper()
 	c := new(centre)
-	c.answer.Store(answer)
+	c.decision.Store(decision)
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.asked.Add(1)
-		c.answer.Load().(http.HandlerFunc)(w, r)
+		c.decision.Load().(http.HandlerFunc)(w, r)
 	}))
 	t.Cleanup(c.Close)
 	return c
@@ -62,19 +62,19 @@ func gateTo(t testing.TB, c *centre, o GateOptions) *Gate {
 		t.Fatal(err)
 	}
 	t.Cleanup(central.Close)
-	o.Authority = central
+	o.Authorizer = central
 	return NewGate(o)
 }
 
 func bearer(s string) Credential { return Credential{Authorization: "Bearer " + s} }
 
-func tileOf(store, image string) Question {
-	return Question{Store: store, Image: image, Scope: account.ScopeTiles}
+func tileOf(store, image string) Request {
+	return Request{Store: store, Image: image, Scope: account.ScopeTiles}
 }
 
 const yes = `{"allow":true,"user":{"id":"u1","name":"Ann"},"ttl":60,"session":"s1"}`
 
-func mustAllow(t testing.TB, g *Gate, c Credential, q Question) Answer {
+func mustAllow(t testing.TB, g *Gate, c Credential, q Request) Decision {
 	t.Helper()
 	a, err := g.Allow(t.Context(), c, q)
 	if err != nil {
@@ -87,11 +87,11 @@ func mustAllow(t testing.TB, g *Gate, c Credential, q Question) Answer {
 func TestRemembered(t *testing.T) {
 	type step struct {
 		who   string
-		q     Question
+		q     Request
 		after time.Duration // before the step
 		asked int64         // in all, after the step
 	}
-	label := Question{Store: "st", Image: "a", Scope: account.ScopeLabel}
+	label := Request{Store: "st", Image: "a", Scope: account.ScopeLabel}
 	tests := []struct {
 		name   string
 		status int
@@ -248,7 +248,7 @@ func TestRevoke(t *testing.T) {
 			c := newCentre(t, says(200, tt.body))
 			g := gateTo(t, c, GateOptions{})
 			mustAllow(t, g, bearer("ann"), tileOf("st", "a"))
-			c.answer.Store(says(403, `{"allow":false,"user":{"id":"u1"},"ttl":60}`))
+			c.decision.Store(says(403, `{"allow":false,"user":{"id":"u1"},"ttl":60}`))
 			g.Revoke(account.Revocation{N: 1, Kind: tt.kind, ID: tt.id})
 			if a := mustAllow(t, g, bearer("ann"), tileOf("st", "a")); a.Allow == tt.forget {
 				t.Errorf("allowed: %v", a.Allow)
@@ -276,11 +276,11 @@ func TestRevokeInFlight(t *testing.T) {
 		says(200, yes)(w, r) // as it was true when the question came
 	})
 	g := gateTo(t, c, GateOptions{})
-	got := make(chan Answer, 2)
+	got := make(chan Decision, 2)
 	ask := func() { got <- mustAllow(t, g, bearer("ann"), tileOf("st", "a")) }
 	go ask()
 	<-arrived
-	c.answer.Store(says(403, `{"allow":false,"user":{"id":"u1"},"ttl":60}`))
+	c.decision.Store(says(403, `{"allow":false,"user":{"id":"u1"},"ttl":60}`))
 	g.Revoke(account.Revocation{N: 1, Kind: account.RevokeUser, ID: "u1"})
 	go ask()
 	close(release)
@@ -299,7 +299,7 @@ func TestRevokeInFlight(t *testing.T) {
 func TestRevokedForEver(t *testing.T) {
 	c := newCentre(t, nil)
 	g := gateTo(t, c, GateOptions{})
-	c.answer.Store(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.decision.Store(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.Revoke(account.Revocation{Kind: account.RevokeUser, ID: "u1"})
 		says(200, yes)(w, r)
 	}))
@@ -312,67 +312,67 @@ func TestRevokedForEver(t *testing.T) {
 // question.
 func TestAllowMany(t *testing.T) {
 	var most atomic.Int64
-	authority := authorityFunc(func(_ context.Context, _ Credential, qs []Question) ([]Answer, error) {
+	authority := authorityFunc(func(_ context.Context, _ Credential, qs []Request) ([]Decision, error) {
 		most.Store(max(most.Load(), int64(len(qs))))
-		answers := make([]Answer, len(qs))
+		decisions := make([]Decision, len(qs))
 		for i, q := range qs {
-			answers[i] = Answer{Status: 403, TTL: time.Minute}
+			decisions[i] = Decision{Status: 403, TTL: time.Minute}
 			if q.Image[len(q.Image)-1]%2 == 0 {
-				answers[i] = Answer{Allow: true, Status: 200, TTL: time.Minute}
+				decisions[i] = Decision{Allow: true, Status: 200, TTL: time.Minute}
 			}
 		}
-		return answers, nil
+		return decisions, nil
 	})
-	g := NewGate(GateOptions{Authority: authority})
-	var qs []Question
+	g := NewGate(GateOptions{Authorizer: authority})
+	var qs []Request
 	for i := range 1000 {
 		qs = append(qs, tileOf("st", fmt.Sprintf("image-%d", i%700)))
 	}
 	for range 2 {
-		answers, err := g.AllowMany(t.Context(), bearer("ann"), qs)
+		decisions, err := g.AllowMany(t.Context(), bearer("ann"), qs)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, a := range answers {
+		for i, a := range decisions {
 			if want := (i%700)%2 == 0; a.Allow != want {
 				t.Fatalf("%s: allowed %v, want %v", qs[i].Image, a.Allow, want)
 			}
 		}
 	}
-	if n := most.Load(); n != BatchMost {
-		t.Errorf("%d questions at once, want %d", n, BatchMost)
+	if n := most.Load(); n != MaxBatch {
+		t.Errorf("%d questions at once, want %d", n, MaxBatch)
 	}
 	if n := g.Stats().Answers; n != 700 {
 		t.Errorf("%d answers are remembered, want 700", n)
 	}
 }
 
-type authorityFunc func(context.Context, Credential, []Question) ([]Answer, error)
+type authorityFunc func(context.Context, Credential, []Request) ([]Decision, error)
 
-func (f authorityFunc) Check(ctx context.Context, c Credential, qs []Question) ([]Answer, error) {
+func (f authorityFunc) Check(ctx context.Context, c Credential, qs []Request) ([]Decision, error) {
 	return f(ctx, c, qs)
 }
 
 // generous allows everything.
-var generous = authorityFunc(func(_ context.Context, _ Credential, qs []Question) ([]Answer, error) {
-	answers := make([]Answer, len(qs))
-	for i := range answers {
-		answers[i] = Answer{Allow: true, Status: 200, TTL: time.Minute, User: User{ID: "u1"}, Session: "s1"}
+var generous = authorityFunc(func(_ context.Context, _ Credential, qs []Request) ([]Decision, error) {
+	decisions := make([]Decision, len(qs))
+	for i := range decisions {
+		decisions[i] = Decision{Allow: true, Status: 200, TTL: time.Minute, User: User{ID: "u1"}, Session: "s1"}
 	}
-	return answers, nil
+	return decisions, nil
 })
 
 // TestMemoryBounded: strangers who try one token after the other fill no memory, and
 // who is in use stays remembered.
 func TestMemoryBounded(t *testing.T) {
 	const most = 1 << 20
-	g := NewGate(GateOptions{Authority: generous, MaxBytes: most})
+	g := NewGate(GateOptions{Authorizer: generous, MaxBytes: most})
 	w := g.who(&Credential{Authorization: "Bearer ann"})
 	q := tileOf("st", "a")
 	mustAllow(t, g, bearer("ann"), q)
 	for i := range 20_000 {
 		mustAllow(t, g, bearer(fmt.Sprint(i)), tileOf("st", fmt.Sprint("image-", i)))
-		if g.remembered(&w, &q) == nil {
+		if g.cached(&w, &q) == nil {
 			t.Fatalf("who is in use was forgotten after %d others", i)
 		}
 	}
@@ -381,8 +381,8 @@ func TestMemoryBounded(t *testing.T) {
 		t.Errorf("%+v, want up to %d bytes", s, most)
 	}
 	var entries int
-	for i := range g.memory.shards {
-		entries += len(g.memory.shards[i].entries)
+	for i := range g.decisionCache.shards {
+		entries += len(g.decisionCache.shards[i].entries)
 	}
 	if entries != s.Answers {
 		t.Errorf("%d in the maps, %d in the rings", entries, s.Answers)
@@ -391,15 +391,15 @@ func TestMemoryBounded(t *testing.T) {
 
 // TestCredentialsApart: no two credentials share an answer, however their parts are cut.
 func TestCredentialsApart(t *testing.T) {
-	g := NewGate(GateOptions{Authority: generous})
+	g := NewGate(GateOptions{Authorizer: generous})
 	seen := map[who]Credential{}
 	for _, c := range []Credential{
 		{},
 		{Authorization: "ab"},
 		{Authorization: "a", Cookie: "b"},
 		{Cookie: "ab"},
-		{Cookie: "a", Pass: "b"},
-		{Pass: "ab"},
+		{Cookie: "a", AccessToken: "b"},
+		{AccessToken: "ab"},
 		{Signed: Signature{Sig: "ab"}},
 		{Signed: Signature{Sig: "a", Exp: "b"}},
 		{Signed: Signature{Sig: "a", Scope: "b"}},
@@ -432,7 +432,7 @@ func TestCredentialTaken(t *testing.T) {
 		{"the one cookie", "", "a=1; sid=abc; b=2", "", Credential{Cookie: "abc"}},
 		{"no cookie of that name", "", "xsid=abc; sidx=d; SID=e", "", Credential{}},
 		{"quoted", "", `sid="abc"`, "", Credential{Cookie: "abc"}},
-		{"pass", "", "", "v=1&pass=p", Credential{Pass: "p"}},
+		{"pass", "", "", "v=1&pass=p", Credential{AccessToken: "p"}},
 		{"signature", "", "", "sig=s&exp=1&scope=tiles&kid=k", Credential{Signed: Signature{"s", "1", "tiles", "k"}}},
 		{"parameters of something else", "", "", "exp=1&scope=tiles&kid=k", Credential{}},
 	}
@@ -443,14 +443,14 @@ func TestCredentialTaken(t *testing.T) {
 			}
 		})
 	}
-	secret := Credential{Authorization: "Bearer secret", Cookie: "secret", Pass: "secret", Signed: Signature{Sig: "secret"}}
+	secret := Credential{Authorization: "Bearer secret", Cookie: "secret", AccessToken: "secret", Signed: Signature{Sig: "secret"}}
 	if s := fmt.Sprintf("%v %+v %#v %s %v", secret, secret, secret, secret, secret.LogValue()); s != "credential credential credential credential credential" {
 		t.Errorf("a credential prints as %q", s)
 	}
 }
 
 func TestHitAllocatesNothing(t *testing.T) {
-	g := NewGate(GateOptions{Authority: generous})
+	g := NewGate(GateOptions{Authorizer: generous})
 	c, q := bearer("a token of the usual length, or thereabouts"), tileOf("st", "a")
 	mustAllow(t, g, c, q)
 	ctx := t.Context()
@@ -467,7 +467,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkHit(b *testing.B) {
-	g := NewGate(GateOptions{Authority: generous})
+	g := NewGate(GateOptions{Authorizer: generous})
 	c, q := bearer("pts_0123456789abcdef0123456789abcdef0123456789abcdef"), tileOf("st", "0123456789abcdef")
 	ctx := b.Context()
 	b.Run("image", func(b *testing.B) {

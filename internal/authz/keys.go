@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// PassMost is how long a pass is good at most.
-	PassMost = 15 * time.Minute
-	// SignedMost is how long a signed URL is good at most.
-	SignedMost = 24 * time.Hour
-	// skew is by how much the clocks of centre and edge may differ.
-	skew = time.Minute
+	// MaxAccessTokenAge is how long a pass is good at most.
+	MaxAccessTokenAge = 15 * time.Minute
+	// MaxSignedURLAge is how long a signed URL is good at most.
+	MaxSignedURLAge = 24 * time.Hour
+	// clockSkew is by how much the clocks of centre and edge may differ.
+	clockSkew = time.Minute
 )
 
 // Keys sign and verify passes and signed URLs. Several may be good at a time, each with
@@ -26,18 +26,18 @@ const (
 type Keys struct{ set atomic.Pointer[keySet] }
 
 type keySet struct {
-	signer string // id of the key that signs, "" for none
-	secret ed25519.PrivateKey
-	passes map[string]ed25519.PublicKey
-	urls   map[string][]byte
+	signer          string // id of the key that signs, "" for none
+	secret          ed25519.PrivateKey
+	accessTokenKeys map[string]ed25519.PublicKey
+	urls            map[string][]byte
 }
 
 // SetSigning takes over the keys of a centre, of which the first that is not retired
 // signs.
 func (k *Keys) SetSigning(keys []account.SigningKey) {
-	s := &keySet{passes: map[string]ed25519.PublicKey{}, urls: map[string][]byte{}}
+	s := &keySet{accessTokenKeys: map[string]ed25519.PublicKey{}, urls: map[string][]byte{}}
 	for _, key := range keys {
-		s.passes[key.ID], s.urls[key.ID] = key.Public, key.URLKey()
+		s.accessTokenKeys[key.ID], s.urls[key.ID] = key.Public, key.URLKey()
 		if s.signer == "" && key.RetiredAt == nil {
 			s.signer, s.secret = key.ID, key.Private()
 		}
@@ -47,15 +47,15 @@ func (k *Keys) SetSigning(keys []account.SigningKey) {
 
 // SetPublic takes over the centre's public keys at an edge, which then verifies passes
 // and signs nothing.
-func (k *Keys) SetPublic(passes map[string]ed25519.PublicKey) {
-	k.set.Store(&keySet{passes: maps.Clone(passes)})
+func (k *Keys) SetPublic(accessTokenKeys map[string]ed25519.PublicKey) {
+	k.set.Store(&keySet{accessTokenKeys: maps.Clone(accessTokenKeys)})
 }
 
 // Public returns the public keys as edges are told them.
 func (k *Keys) Public() []PublicKey {
 	list := []PublicKey{}
 	if s := k.set.Load(); s != nil {
-		for id, key := range s.passes {
+		for id, key := range s.accessTokenKeys {
 			list = append(list, PublicKey{Type: "OKP", Curve: "Ed25519", ID: id, X: base64.RawURLEncoding.EncodeToString(key)})
 		}
 	}
@@ -86,21 +86,21 @@ func PublicKeys(list []PublicKey) (map[string]ed25519.PublicKey, error) {
 	return keys, nil
 }
 
-// proved answers by a pass or a signed URL. It reports false if there is none.
-func (g *Gate) proved(c *Credential, q *Question) (Answer, bool) {
-	if c.Pass == "" && c.Signed.Sig == "" {
-		return Answer{}, false
+// decideLocally answers by a pass or a signed URL. It reports false if there is none.
+func (g *Gate) decideLocally(c *Credential, q *Request) (Decision, bool) {
+	if c.AccessToken == "" && c.Signed.Sig == "" {
+		return Decision{}, false
 	}
-	a := stranger()
+	a := unauthenticated()
 	if g.o.Keys == nil {
 		return a, true
 	}
 	now := g.o.Now()
 	if c.Signed.Sig != "" {
-		a = g.signedAnswer(&c.Signed, q, now)
+		a = g.decideBySignedURL(&c.Signed, q, now)
 	}
-	if c.Pass != "" && !a.Allow {
-		a = g.passAnswer(c.Pass, q, now)
+	if c.AccessToken != "" && !a.Allow {
+		a = g.decideByAccessToken(c.AccessToken, q, now)
 	}
 	return a, true
 }

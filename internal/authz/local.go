@@ -18,13 +18,13 @@ type Local struct {
 }
 
 // Check answers from the accounts.
-func (l *Local) Check(ctx context.Context, c Credential, questions []Question) ([]Answer, error) {
+func (l *Local) Check(ctx context.Context, c Credential, requests []Request) ([]Decision, error) {
 	base, rights, err := l.caller(ctx, c)
 	if err != nil {
 		return nil, unavailable(err, 5*time.Second)
 	}
-	answers := make([]Answer, len(questions))
-	for i, q := range questions {
+	decisions := make([]Decision, len(requests))
+	for i, q := range requests {
 		a := base
 		switch {
 		case base.Status == http.StatusUnauthorized:
@@ -38,20 +38,20 @@ func (l *Local) Check(ctx context.Context, c Credential, questions []Question) (
 		if a.Allow {
 			a.Status = http.StatusOK
 		}
-		answers[i] = a
+		decisions[i] = a
 	}
-	return answers, nil
+	return decisions, nil
 }
 
 // caller finds out who the credential is of: an answer with everything but whether
 // it is yes, and their rights.
-func (l *Local) caller(ctx context.Context, c Credential) (Answer, account.Rights, error) {
+func (l *Local) caller(ctx context.Context, c Credential) (Decision, account.Rights, error) {
 	a := forbidden()
 	a.TTL = l.TTL
 	if a.TTL == 0 {
 		a.TTL = time.Minute
 	}
-	nobody := stranger()
+	nobody := unauthenticated()
 	nobody.TTL = a.TTL
 	var u *account.User
 	var scopes []account.Scope
@@ -97,7 +97,7 @@ func (l *Local) caller(ctx context.Context, c Credential) (Answer, account.Right
 	return a, rights, nil
 }
 
-// Revocations reads the log of a database as a [Follower] of it wants it.
+// Revocations reads the log of a database as a [RevocationSubscriber] of it wants it.
 func Revocations(ctx context.Context, a *account.Accounts, since int64) (RevocationPage, error) {
 	items, err := a.RevocationsSince(ctx, since)
 	if err != nil {

@@ -22,7 +22,7 @@ func TestNamesTakeTheSame(t *testing.T) {
 		"label by id":   func(t *Target) { t.Label = true },
 		"label by name": func(t *Target) { t.ByFile, t.Label = true, true },
 	}
-	lists := []Question{
+	lists := []Request{
 		tileOf("other", "b"),
 		{Store: "other", Image: "b", Scope: account.ScopeLabel},
 		{Store: "other", Scope: account.ScopeLabel},
@@ -39,7 +39,7 @@ func TestNamesTakeTheSame(t *testing.T) {
 		body   string
 		store  string // of which the caller may see everything
 		cred   Credential
-		before []Question // asked before
+		before []Request // asked before
 	}{
 		{"a stranger", 401, "", "", Credential{}, nil},
 		{"a forged credential", 401, "", "", bearer("x"), nil},
@@ -50,8 +50,8 @@ func TestNamesTakeTheSame(t *testing.T) {
 		{"seen in a list", 403, no, "", bearer("x"), lists},
 		{"may see what stands in", 403, no, "st", bearer("x"), nil},
 		{"may see what stands in, known before", 403, no, "st", bearer("x"), lists},
-		{"a bad link and a credential", 403, "", "", Credential{Authorization: "Bearer x", Pass: "p", Signed: Signature{Sig: "s"}}, nil},
-		{"a bad link", 401, "", "", Credential{Pass: "p", Signed: Signature{Sig: "s"}}, nil},
+		{"a bad link and a credential", 403, "", "", Credential{Authorization: "Bearer x", AccessToken: "p", Signed: Signature{Sig: "s"}}, nil},
+		{"a bad link", 401, "", "", Credential{AccessToken: "p", Signed: Signature{Sig: "s"}}, nil},
 		{"the server fails", 500, "", "", bearer("x"), nil},
 	}
 	for _, tt := range tests {
@@ -102,14 +102,14 @@ func TestStandInLetsNobodyIn(t *testing.T) {
 		says(200, `{"allow":true,"ttl":60}`)(w, r)
 	})
 	g := gateTo(t, srv, GateOptions{})
-	unknown := Question{Store: "st", Image: "a", Scope: account.ScopeLabel}
+	unknown := Request{Store: "st", Image: "a", Scope: account.ScopeLabel}
 	for range 2 {
 		a, err := g.AllowNamed(t.Context(), bearer("x"), unknown, false, "name")
 		if err != nil || a.Allow {
 			t.Errorf("%+v, %v", a, err)
 		}
 	}
-	if a, err := g.AllowNamed(t.Context(), bearer("x"), Question{Store: "st", Image: "new", Scope: account.ScopeLabel}, true, "name"); err != nil || !a.Allow {
+	if a, err := g.AllowNamed(t.Context(), bearer("x"), Request{Store: "st", Image: "new", Scope: account.ScopeLabel}, true, "name"); err != nil || !a.Allow {
 		t.Errorf("%+v, %v", a, err)
 	}
 	want := []url.Values{{"store": {"st"}, "image": {"a"}, "scope": {"label"}}, {"store": {"st"}, "image": {"new"}, "scope": {"label"}}}

@@ -43,14 +43,14 @@ func signing(t testing.TB, a *account.Accounts) *Keys {
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func somePass() Pass {
-	return Pass{User: "u1", Name: "Ann", Session: "s1", Store: "st", Scope: account.ScopeTiles, Issued: Date(noon), Expires: Date(noon) + 600}
+func someAccessToken() AccessToken {
+	return AccessToken{User: "u1", Name: "Ann", Session: "s1", Store: "st", Scope: account.ScopeTiles, Issued: Date(noon), Expires: Date(noon) + 600}
 }
 
 func TestPass(t *testing.T) {
 	keys := signing(t, openAccounts(t))
-	p := somePass()
-	text, err := keys.SignPass(p)
+	p := someAccessToken()
+	text, err := keys.SignAccessToken(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestPass(t *testing.T) {
 	edge := new(Keys)
 	edge.SetPublic(public)
 	for _, k := range []*Keys{keys, edge} {
-		got, err := k.VerifyPass(text, noon)
+		got, err := k.VerifyAccessToken(text, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestPass(t *testing.T) {
 			t.Error(d)
 		}
 	}
-	if _, err := edge.SignPass(p); !errors.Is(err, ErrNoKey) {
+	if _, err := edge.SignAccessToken(p); !errors.Is(err, ErrNoKey) {
 		t.Errorf("an edge signs: %v", err)
 	}
 	for _, tt := range []struct {
@@ -82,7 +82,7 @@ func TestPass(t *testing.T) {
 		{"by a clock that is a little behind", noon.Add(-50 * time.Second), nil},
 		{"before its time", noon.Add(-2 * time.Minute), ErrExpired},
 	} {
-		if _, err := edge.VerifyPass(text, tt.at); !errors.Is(err, tt.want) {
+		if _, err := edge.VerifyAccessToken(text, tt.at); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
 	}
@@ -92,13 +92,13 @@ func TestPass(t *testing.T) {
 				continue
 			}
 			forged := text[:i] + string(c) + text[i+1:]
-			if p, err := edge.VerifyPass(forged, noon); err == nil {
+			if p, err := edge.VerifyAccessToken(forged, noon); err == nil {
 				t.Fatalf("byte %d changed from %q to %q: good for %+v", i, text[i], c, p)
 			}
 		}
 	}
 	for i := range text {
-		if _, err := edge.VerifyPass(text[:i], noon); err == nil {
+		if _, err := edge.VerifyAccessToken(text[:i], noon); err == nil {
 			t.Fatalf("cut after %d bytes: good", i)
 		}
 	}
@@ -132,40 +132,40 @@ func TestPassForged(t *testing.T) {
 		want   error
 	}{
 		{"as another server may write it", head, with("aud", []string{"x"}), private, nil},
-		{"another key", head, with("", nil), other, ErrBadPass},
-		{"unknown key", m{"alg": "EdDSA", "kid": "k2"}, with("", nil), private, ErrBadPass},
-		{"no algorithm", m{"alg": "none", "kid": "k1"}, with("", nil), private, ErrBadPass},
-		{"the public key as a secret", m{"alg": "HS256", "kid": "k1"}, with("", nil), private, ErrBadPass},
-		{"something critical that we do not know", m{"alg": "EdDSA", "kid": "k1", "crit": []string{"b64"}, "b64": false}, with("", nil), private, ErrBadPass},
-		{"too long", head, with("exp", noon.Unix()+901), private, ErrBadPass},
-		{"for ever", head, with("exp", int64(1)<<62), private, ErrBadPass},
-		{"expires before it begins", head, with("exp", noon.Unix()-1), private, ErrBadPass},
-		{"never issued", head, with("iat", nil), private, ErrBadPass},
-		{"for writing", head, with("scope", "write"), private, ErrBadPass},
-		{"for all", head, with("scope", "admin"), private, ErrBadPass},
-		{"for nothing in particular", head, with("store", ""), private, ErrBadPass},
-		{"of nobody", head, with("sub", ""), private, ErrBadPass},
-		{"no object", head, []int{1}, private, ErrBadPass},
-		{"very long", head, with("name", strings.Repeat("x", 3000)), private, ErrBadPass},
+		{"another key", head, with("", nil), other, ErrBadAccessToken},
+		{"unknown key", m{"alg": "EdDSA", "kid": "k2"}, with("", nil), private, ErrBadAccessToken},
+		{"no algorithm", m{"alg": "none", "kid": "k1"}, with("", nil), private, ErrBadAccessToken},
+		{"the public key as a secret", m{"alg": "HS256", "kid": "k1"}, with("", nil), private, ErrBadAccessToken},
+		{"something critical that we do not know", m{"alg": "EdDSA", "kid": "k1", "crit": []string{"b64"}, "b64": false}, with("", nil), private, ErrBadAccessToken},
+		{"too long", head, with("exp", noon.Unix()+901), private, ErrBadAccessToken},
+		{"for ever", head, with("exp", int64(1)<<62), private, ErrBadAccessToken},
+		{"expires before it begins", head, with("exp", noon.Unix()-1), private, ErrBadAccessToken},
+		{"never issued", head, with("iat", nil), private, ErrBadAccessToken},
+		{"for writing", head, with("scope", "write"), private, ErrBadAccessToken},
+		{"for all", head, with("scope", "admin"), private, ErrBadAccessToken},
+		{"for nothing in particular", head, with("store", ""), private, ErrBadAccessToken},
+		{"of nobody", head, with("sub", ""), private, ErrBadAccessToken},
+		{"no object", head, []int{1}, private, ErrBadAccessToken},
+		{"very long", head, with("name", strings.Repeat("x", 3000)), private, ErrBadAccessToken},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			text := seg(tt.head) + "." + seg(tt.claims)
 			text += "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(tt.key, []byte(text)))
-			if _, err := keys.VerifyPass(text, noon); !errors.Is(err, tt.want) {
+			if _, err := keys.VerifyAccessToken(text, noon); !errors.Is(err, tt.want) {
 				t.Errorf("%v, want %v", err, tt.want)
 			}
 		})
 	}
-	for _, change := range []func(*Pass){
-		func(p *Pass) { p.Scope = account.ScopeAdmin },
-		func(p *Pass) { p.Store = "" },
-		func(p *Pass) { p.User = "" },
-		func(p *Pass) { p.Expires = p.Issued + 901 },
+	for _, change := range []func(*AccessToken){
+		func(p *AccessToken) { p.Scope = account.ScopeAdmin },
+		func(p *AccessToken) { p.Store = "" },
+		func(p *AccessToken) { p.User = "" },
+		func(p *AccessToken) { p.Expires = p.Issued + 901 },
 	} {
-		p := somePass()
+		p := someAccessToken()
 		change(&p)
-		if _, err := signing(t, openAccounts(t)).SignPass(p); !errors.Is(err, ErrBadPass) {
+		if _, err := signing(t, openAccounts(t)).SignAccessToken(p); !errors.Is(err, ErrBadAccessToken) {
 			t.Errorf("%+v is signed: %v", p, err)
 		}
 	}
@@ -173,7 +173,7 @@ func TestPassForged(t *testing.T) {
 
 func FuzzPass(f *testing.F) {
 	keys := signing(f, openAccounts(f))
-	text, err := keys.SignPass(somePass())
+	text, err := keys.SignAccessToken(someAccessToken())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -183,13 +183,13 @@ func FuzzPass(f *testing.F) {
 	f.Add("e30.e30.")
 	f.Add(text + ".")
 	f.Fuzz(func(t *testing.T, s string) {
-		p, err := keys.VerifyPass(s, noon)
+		p, err := keys.VerifyAccessToken(s, noon)
 		switch {
 		case err == nil && s != text:
 			t.Errorf("%q is good for %+v", s, p)
 		case err != nil && p != nil:
 			t.Error("an error and a pass")
-		case err != nil && !errors.Is(err, ErrBadPass) && !errors.Is(err, ErrExpired):
+		case err != nil && !errors.Is(err, ErrBadAccessToken) && !errors.Is(err, ErrExpired):
 			t.Errorf("error %v", err)
 		}
 	})
@@ -265,7 +265,7 @@ func TestSignedURL(t *testing.T) {
 		func(l *Link) { l.Scope = account.ScopeWrite },
 		func(l *Link) { l.Image = "" },
 		func(l *Link) { l.User = "" },
-		func(l *Link) { l.Expires = noon.Add(SignedMost + time.Second) },
+		func(l *Link) { l.Expires = noon.Add(MaxSignedURLAge + time.Second) },
 	} {
 		l := link
 		change(&l)
@@ -299,8 +299,8 @@ func TestProvedRevoked(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				clock := newClock()
 				clock.n.Store(noon.UnixNano())
-				p := somePass()
-				text, err := keys.SignPass(p)
+				p := someAccessToken()
+				text, err := keys.SignAccessToken(p)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -308,8 +308,8 @@ func TestProvedRevoked(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				g := NewGate(GateOptions{Authority: authorityFunc(nil), Keys: keys, Now: clock.now})
-				creds := []Credential{{Pass: text}, {Signed: *sigOf(v)}}
+				g := NewGate(GateOptions{Authorizer: authorityFunc(nil), Keys: keys, Now: clock.now})
+				creds := []Credential{{AccessToken: text}, {Signed: *sigOf(v)}}
 				if seen {
 					for _, c := range creds {
 						if a := mustAllow(t, g, c, tileOf("st", "a")); !a.Allow || a.User.ID != "u1" {

@@ -21,35 +21,35 @@ import (
 // RevokePath is where an edge is told of revocations.
 const RevokePath = "/api/v1/auth/revoke"
 
-// A Teller tells the edges that a centre knows of each revocation, again and again
+// A RevocationPublisher tells the edges that a centre knows of each revocation, again and again
 // until they have heard. An edge that was away fetches them itself.
-type Teller struct {
+type RevocationPublisher struct {
 	Accounts *account.Accounts
 	Client   *http.Client // with the certificates of edges; nil is one of 5 seconds
 	Log      *slog.Logger
 	Loops    *loop.Set // shows whether edges are reached; may be nil
 
 	mu    sync.Mutex
-	edges map[string]*told
+	edges map[string]*subscribedEdge
 }
 
-// told is one edge, and the goroutine that tells it.
-type told struct {
+// subscribedEdge is one edge, and the goroutine that tells it.
+type subscribedEdge struct {
 	edge account.Edge
 	wake chan struct{}
 	stop context.CancelFunc
 }
 
 const (
-	edgesEvery = 30 * time.Second // how often to look for new edges
-	tellPause  = time.Minute      // the longest between attempts
-	// revokedEvery is how often to look for revocations of other processes, as the
+	edgePoll        = 30 * time.Second // how often to look for new edges
+	maxPublishPause = time.Minute      // the longest between attempts
+	// revocationPoll is how often to look for revocations of other processes, as the
 	// command line is one.
-	revokedEvery = time.Second
+	revocationPoll = time.Second
 )
 
 // Run tells until ctx is done.
-func (t *Teller) Run(ctx context.Context) error {
+func (t *RevocationPublisher) Run(ctx context.Context) error {
 	if t.Client == nil {
 		t.Client = &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
@@ -57,30 +57,30 @@ func (t *Teller) Run(ctx context.Context) error {
 		t.Log = slog.New(slog.DiscardHandler)
 	}
 	t.mu.Lock()
-	t.edges = map[string]*told{}
+	t.edges = map[string]*subscribedEdge{}
 	t.mu.Unlock()
 	t.Accounts.OnRevoke(func(account.Revocation) { t.wake() })
 	var running sync.WaitGroup
 	defer running.Wait()
 	l := t.Loops.New(t.Log, "edges", "")
 	l.Run(ctx, func(ctx context.Context) error {
-		if err := t.look(ctx, &running); err != nil {
+		if err := t.updateEdges(ctx, &running); err != nil {
 			return fmt.Errorf("edges can't be read: %w", err)
 		}
 		l.Well()
-		return t.await(ctx, edgesEvery)
+		return t.waitForRevocations(ctx, edgePoll)
 	})
 	return nil
 }
 
-// await wakes those who tell edges whenever there is a revocation, for that long.
-func (t *Teller) await(ctx context.Context, long time.Duration) error {
+// waitForRevocations wakes those who tell edges whenever there is a revocation, for that long.
+func (t *RevocationPublisher) waitForRevocations(ctx context.Context, long time.Duration) error {
 	last := int64(-1)
 	for end := time.Now().Add(long); time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(revokedEvery):
+		case <-time.After(revocationPoll):
 		}
 		latest, err := t.Accounts.LatestRevocation(ctx)
 		if err != nil {
@@ -95,7 +95,7 @@ func (t *Teller) await(ctx context.Context, long time.Duration) error {
 }
 
 // wake has all edges told what they have not been told.
-func (t *Teller) wake() {
+func (t *RevocationPublisher) wake() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range t.edges {
@@ -106,8 +106,8 @@ func (t *Teller) wake() {
 	}
 }
 
-// look takes over the edges as they are now; Run does so by itself from time to time.
-func (t *Teller) look(ctx context.Context, running *sync.WaitGroup) error {
+// updateEdges takes over the edges as they are now; Run does so by itself from time to time.
+func (t *RevocationPublisher) updateEdges(ctx context.Context, running *sync.WaitGroup) error {
 	edges, err := t.Accounts.Edges(ctx)
 	if err != nil {
 		return err
@@ -119,13 +119,13 @@ func (t *Teller) look(ctx context.Context, running *sync.WaitGroup) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	gone := t.edges
-	t.edges = map[string]*told{}
+	t.edges = map[string]*subscribedEdge{}
 	for _, e := range edges {
 		old := gone[e.ID]
 		if old == nil {
 			ctx, stop := context.WithCancel(ctx)
-			old = &told{edge: e, wake: make(chan struct{}, 1), stop: stop}
-			running.Go(func() { t.tell(ctx, old, latest) })
+			old = &subscribedEdge{edge: e, wake: make(chan struct{}, 1), stop: stop}
+			running.Go(func() { t.publish(ctx, old, latest) })
 		}
 		t.edges[e.ID] = old
 		delete(gone, e.ID)
@@ -136,10 +136,10 @@ func (t *Teller) look(ctx context.Context, running *sync.WaitGroup) error {
 	return nil
 }
 
-// tell keeps one edge in step from a number on.
-func (t *Teller) tell(ctx context.Context, e *told, last int64) {
+// publish keeps one edge in step from a number on.
+func (t *RevocationPublisher) publish(ctx context.Context, e *subscribedEdge, last int64) {
 	l := t.Loops.New(t.Log, "telling edges", "")
-	l.Longest = tellPause
+	l.Longest = maxPublishPause
 	l.Run(ctx, func(ctx context.Context) error {
 		n, err := t.send(ctx, &e.edge, last)
 		if err != nil {
@@ -158,7 +158,7 @@ func (t *Teller) tell(ctx context.Context, e *told, last int64) {
 }
 
 // send tells the edge of some revocations after last, and returns the last of them.
-func (t *Teller) send(ctx context.Context, e *account.Edge, last int64) (int64, error) {
+func (t *RevocationPublisher) send(ctx context.Context, e *account.Edge, last int64) (int64, error) {
 	items, err := t.Accounts.RevocationsSince(ctx, last)
 	if err != nil || len(items) == 0 {
 		return last, err

@@ -18,7 +18,7 @@ import (
 type Credential struct {
 	Authorization string    // the header
 	Cookie        string    // value of the one cookie that counts
-	Pass          string    // of the URL
+	AccessToken   string    // of the URL
 	Signed        Signature // of the URL
 }
 
@@ -28,10 +28,10 @@ type Signature struct{ Sig, Exp, Scope, KeyID string }
 // None reports whether there is nothing in the credential.
 func (c Credential) None() bool { return c == Credential{} }
 
-// credentialBytes bounds the Authorization header and the cookie. Servers refuse longer
+// maxCredentialBytes bounds the Authorization header and the cookie. Servers refuse longer
 // headers, each from a size of its own on: what they make of one is no answer to the
 // question.
-const credentialBytes = 4 << 10
+const maxCredentialBytes = 4 << 10
 
 var (
 	errLongCredential = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie is longer than 4 KB, and is not looked at. Log in again, or send a shorter token."}
@@ -41,7 +41,7 @@ var (
 // check refuses a credential that no authority is asked about.
 func (c *Credential) check() error {
 	for _, s := range [...]string{c.Authorization, c.Cookie} {
-		if len(s) > credentialBytes {
+		if len(s) > maxCredentialBytes {
 			return errLongCredential
 		}
 		for i := range len(s) {
@@ -65,42 +65,42 @@ func (Credential) LogValue() slog.Value { return slog.StringValue("credential") 
 // clone copies the credential out of a request that may end before its question does.
 func (c Credential) clone() Credential {
 	return Credential{
-		strings.Clone(c.Authorization), strings.Clone(c.Cookie), strings.Clone(c.Pass),
+		strings.Clone(c.Authorization), strings.Clone(c.Cookie), strings.Clone(c.AccessToken),
 		Signature{strings.Clone(c.Signed.Sig), strings.Clone(c.Signed.Exp), strings.Clone(c.Signed.Scope), strings.Clone(c.Signed.KeyID)},
 	}
 }
 
-// A Question asks whether a scope is held: for an image; for the whole store if Image
+// A Request asks whether a scope is held: for an image; for the whole store if Image
 // is empty; for everything if Store is, too.
-type Question struct {
+type Request struct {
 	Store, Image string
 	ExternalID   string // of the image in another application, if it has one
 	Scope        account.Scope
 
 	// As, if not empty, is under what a no is remembered, and standIn tells that any
-	// answer means no: see [Gate.AllowNamed].
+	// decision means no: see [Gate.AllowNamed].
 	as      string
 	standIn bool
 }
 
 // key is under what the answer is looked for.
-func (q *Question) key(w who) memoryKey {
+func (q *Request) key(w who) cacheKey {
 	if q.as != "" {
-		return memoryKey{w, "", q.as, q.Scope}
+		return cacheKey{w, "", q.as, q.Scope}
 	}
-	return memoryKey{w, q.Store, q.Image, q.Scope}
+	return cacheKey{w, q.Store, q.Image, q.Scope}
 }
 
 // clone copies the question out of a request that may end before its answer is there.
-func (q *Question) clone() Question {
-	return Question{
+func (q *Request) clone() Request {
+	return Request{
 		Store: strings.Clone(q.Store), Image: strings.Clone(q.Image), ExternalID: strings.Clone(q.ExternalID),
 		Scope: account.Scope(strings.Clone(string(q.Scope))), as: strings.Clone(q.as), standIn: q.standIn,
 	}
 }
 
-// An Answer says whether the caller may, and who they are.
-type Answer struct {
+// An Decision says whether the caller may, and who they are.
+type Decision struct {
 	Allow     bool
 	Status    int // 200, 401 (not logged in) or 403
 	User      User
@@ -109,7 +109,7 @@ type Answer struct {
 	TTL       time.Duration // for how long the answer may be remembered
 	StoreWide bool          // the same holds for every image of the store
 
-	signed bool // proved by a pass or a signed URL: belongs to no session but the one it names
+	signed bool // decideLocally by a pass or a signed URL: belongs to no session but the one it names
 }
 
 // A User is who is asking. Both are empty for one whom the authority does not name.
@@ -125,10 +125,10 @@ type Caller struct {
 	Session, Token string // ids of what they proved it with
 }
 
-// An Authority knows who may see what. Check answers all questions, in their order, or
+// An Authorizer knows who may see what. Check answers all questions, in their order, or
 // none. An error means that it does not know, and nobody gets in.
-type Authority interface {
-	Check(ctx context.Context, c Credential, questions []Question) ([]Answer, error)
+type Authorizer interface {
+	Check(ctx context.Context, c Credential, requests []Request) ([]Decision, error)
 }
 
 // ErrUnavailable: nobody who knows can be asked at present. It is answered with 503
@@ -156,12 +156,12 @@ func unavailable(err error, after time.Duration) error {
 	return &UnavailableError{RetryAfter: after, Err: err}
 }
 
-func allowed() Answer   { return Answer{Allow: true, Status: http.StatusOK} }
-func forbidden() Answer { return Answer{Status: http.StatusForbidden} }
-func stranger() Answer  { return Answer{Status: http.StatusUnauthorized} }
+func allowed() Decision         { return Decision{Allow: true, Status: http.StatusOK} }
+func forbidden() Decision       { return Decision{Status: http.StatusForbidden} }
+func unauthenticated() Decision { return Decision{Status: http.StatusUnauthorized} }
 
-// includes reports whether who has scope have holds want.
-func includes(have, want account.Scope) bool {
+// scopeIncludes reports whether who has scope have holds want.
+func scopeIncludes(have, want account.Scope) bool {
 	return have == want || have == account.ScopeLabel && want == account.ScopeTiles
 }
 

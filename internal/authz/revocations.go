@@ -8,37 +8,37 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// KeepRevocations is how long a revocation is remembered: longer than any answer, pass
+// RevocationAge is how long a revocation is remembered: longer than any answer, pass
 // or signed URL that was given before it.
-const KeepRevocations = SignedMost + time.Hour
+const RevocationAge = MaxSignedURLAge + time.Hour
 
-// revocationsMost bounds the memory of them. Beyond it the oldest become one of
+// maxRevocations bounds the memory of them. Beyond it the oldest become one of
 // everything, which is safe.
-const revocationsMost = 100_000
+const maxRevocations = 100_000
 
-// revoked are the revocations, each with the generation it began. An answer that was
+// revocations are the revocations, each with the generation it began. An answer that was
 // asked for in an earlier generation no longer holds if it is about what was revoked.
-type revoked struct {
+type revocations struct {
 	generation atomic.Uint64
 	image      atomic.Uint64 // of the last one of an image
 	mu         sync.RWMutex
-	last       map[revokedID]revokedAt
-	kinds      map[account.RevocationKind]revokedAt // the last of each kind
+	last       map[revocationKey]revocationTime
+	kinds      map[account.RevocationKind]revocationTime // the last of each kind
 	pruned     time.Time
 }
 
-type revokedID struct {
+type revocationKey struct {
 	kind account.RevocationKind
 	id   string
 }
 
-type revokedAt struct {
+type revocationTime struct {
 	generation uint64
 	at         time.Time // by the clock of who revoked
 	heard      time.Time // by ours
 }
 
-func (a *revokedAt) raise(b revokedAt) {
+func (a *revocationTime) raise(b revocationTime) {
 	a.generation = max(a.generation, b.generation)
 	if b.at.After(a.at) {
 		a.at = b.at
@@ -49,17 +49,17 @@ func (a *revokedAt) raise(b revokedAt) {
 }
 
 // add begins a generation. When it returns nothing older is used any more.
-func (r *revoked) add(v account.Revocation, now time.Time) {
+func (r *revocations) add(v account.Revocation, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.last == nil {
-		r.last, r.kinds, r.pruned = map[revokedID]revokedAt{}, map[account.RevocationKind]revokedAt{}, now
+		r.last, r.kinds, r.pruned = map[revocationKey]revocationTime{}, map[account.RevocationKind]revocationTime{}, now
 	}
-	g := revokedAt{r.generation.Load() + 1, v.At, now}
+	g := revocationTime{r.generation.Load() + 1, v.At, now}
 	kind := v.Kind
 	switch kind {
 	case account.RevokeUser, account.RevokeToken, account.RevokeSession, account.RevokeStore, account.RevokeImage:
-		id := revokedID{kind, v.ID}
+		id := revocationKey{kind, v.ID}
 		at := r.last[id]
 		at.raise(g)
 		r.last[id] = at
@@ -77,20 +77,20 @@ func (r *revoked) add(v account.Revocation, now time.Time) {
 }
 
 // prune forgets what nothing depends on any more.
-func (r *revoked) prune(now time.Time) {
-	if len(r.last) <= revocationsMost && now.Sub(r.pruned) < time.Hour {
+func (r *revocations) prune(now time.Time) {
+	if len(r.last) <= maxRevocations && now.Sub(r.pruned) < time.Hour {
 		return
 	}
 	r.pruned = now
-	full := len(r.last) > revocationsMost
+	full := len(r.last) > maxRevocations
 	for id, a := range r.last {
 		// A clock that is wrong must not undo one; where there are many, as when a long
 		// log is read at the start, it is believed.
-		if now.Sub(a.heard) > KeepRevocations || full && now.Sub(a.at) > KeepRevocations {
+		if now.Sub(a.heard) > RevocationAge || full && now.Sub(a.at) > RevocationAge {
 			delete(r.last, id)
 		}
 	}
-	if len(r.last) <= revocationsMost {
+	if len(r.last) <= maxRevocations {
 		return
 	}
 	every := r.kinds[account.RevokeAll]
@@ -104,14 +104,14 @@ func (r *revoked) prune(now time.Time) {
 
 // holds reports whether an answer of the generation asked still does for an image of a
 // store.
-func (r *revoked) holds(a *Answer, asked uint64, store, image string) bool {
+func (r *revocations) holds(a *Decision, asked uint64, store, image string) bool {
 	if r.generation.Load() == asked {
 		return true
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	stale := func(kind account.RevocationKind, id string) bool {
-		return id != "" && r.last[revokedID{kind, id}].generation > asked
+		return id != "" && r.last[revocationKey{kind, id}].generation > asked
 	}
 	if r.kinds[account.RevokeAll].generation > asked ||
 		stale(account.RevokeUser, a.User.ID) || stale(account.RevokeSession, a.Session) || stale(account.RevokeToken, a.Token) ||
@@ -131,14 +131,14 @@ func (r *revoked) holds(a *Answer, asked uint64, store, image string) bool {
 
 // since reports whether something that was signed at a time has been revoked then or
 // later.
-func (r *revoked) since(signed time.Time, user, session, store, image string) bool {
+func (r *revocations) since(signed time.Time, user, session, store, image string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	later := func(kind account.RevocationKind, id string) bool {
 		if id == "" {
 			return false
 		}
-		v, ok := r.last[revokedID{kind, id}]
+		v, ok := r.last[revocationKey{kind, id}]
 		return ok && !v.at.Before(signed)
 	}
 	every, ok := r.kinds[account.RevokeAll]

@@ -19,7 +19,7 @@ type Link struct {
 	Scope   account.Scope // tiles or label
 	User    string        // id of who gave it: it ends with their rights
 	Issued  time.Time
-	Expires time.Time // at most [SignedMost] later
+	Expires time.Time // at most [MaxSignedURLAge] later
 }
 
 // signatureVersion is the first byte of a signature. Behind it are the time of issue
@@ -37,8 +37,8 @@ func (k *Keys) SignURL(v Link) (url.Values, error) {
 		return nil, fmt.Errorf("authz: a signed URL has an image, the user who gives it, and scope tiles or label")
 	}
 	exp, iat := v.Expires.Unix(), v.Issued.UnixMilli()
-	if d := v.Expires.Sub(v.Issued); d <= 0 || d > SignedMost {
-		return nil, fmt.Errorf("authz: a signed URL must be good for %v at most", SignedMost)
+	if d := v.Expires.Sub(v.Issued); d <= 0 || d > MaxSignedURLAge {
+		return nil, fmt.Errorf("authz: a signed URL must be good for %v at most", MaxSignedURLAge)
 	}
 	b := binary.BigEndian.AppendUint64([]byte{signatureVersion}, uint64(iat))
 	b = append(b, mac(s.urls[s.signer], s.signer, string(v.Scope), strconv.FormatInt(exp, 10), iat, v.Image, v.User)...)
@@ -75,17 +75,17 @@ func (k *Keys) VerifyURL(sig *Signature, image string, now time.Time) (*Link, er
 	if err != nil {
 		return nil, ErrBadSignature
 	}
-	if now.Unix() >= exp || now.Add(skew).UnixMilli() < iat {
+	if now.Unix() >= exp || now.Add(clockSkew).UnixMilli() < iat {
 		return nil, ErrExpired
 	}
 	return &Link{Image: image, Scope: account.Scope(sig.Scope), User: user, Issued: time.UnixMilli(iat), Expires: time.Unix(exp, 0)}, nil
 }
 
-// signedAnswer answers by a signed URL alone.
-func (g *Gate) signedAnswer(sig *Signature, q *Question, now time.Time) Answer {
+// decideBySignedURL answers by a signed URL alone.
+func (g *Gate) decideBySignedURL(sig *Signature, q *Request, now time.Time) Decision {
 	v, err := g.o.Keys.VerifyURL(sig, q.Image, now)
-	if err != nil || !includes(v.Scope, q.Scope) || g.revoked.since(v.Issued, v.User, "", q.Store, q.Image) {
-		return stranger()
+	if err != nil || !scopeIncludes(v.Scope, q.Scope) || g.revocations.since(v.Issued, v.User, "", q.Store, q.Image) {
+		return unauthenticated()
 	}
 	a := allowed()
 	a.User.ID, a.TTL, a.signed = v.User, v.Expires.Sub(now), true

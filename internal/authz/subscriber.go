@@ -27,9 +27,9 @@ const (
 	// ProofHeader proves that a request between centre and edge comes from the other.
 	ProofHeader = "Ptiffstore-Proof"
 	// proofWindow is how old or how far in the future a proof may be.
-	proofWindow = 5 * time.Minute
-	proofsMost  = 100_000
-	revokeBytes = 1 << 20
+	proofWindow    = 5 * time.Minute
+	maxProofs      = 100_000
+	maxRevokeBytes = 1 << 20
 )
 
 // Prove signs a request with the key that both ends know: HMAC-SHA256 over method,
@@ -96,13 +96,13 @@ func (p *Proofs) first(nonce string, now time.Time) error {
 	if p.seen == nil {
 		p.seen = map[string]time.Time{}
 	}
-	if len(p.seen) >= proofsMost {
+	if len(p.seen) >= maxProofs {
 		for n, until := range p.seen {
 			if now.After(until) {
 				delete(p.seen, n)
 			}
 		}
-		if len(p.seen) >= proofsMost {
+		if len(p.seen) >= maxProofs {
 			return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "Too many proofs at once.", RetryAfter: 60}
 		}
 	}
@@ -119,9 +119,9 @@ type RevocationPage struct {
 	Keys []PublicKey `json:"keys,omitempty"`
 }
 
-// A Follower keeps a gate in step with the revocations of a log elsewhere: a centre's,
+// A RevocationSubscriber keeps a gate in step with the revocations of a log elsewhere: a centre's,
 // or those that other processes write to the same database.
-type Follower struct {
+type RevocationSubscriber struct {
 	Gate *Gate
 	// Source returns the revocations after a number.
 	Source func(ctx context.Context, since int64) (RevocationPage, error)
@@ -136,17 +136,17 @@ type Follower struct {
 	last  atomic.Int64
 }
 
-func (f *Follower) wake() chan struct{} {
+func (f *RevocationSubscriber) wake() chan struct{} {
 	f.once.Do(func() { f.wakes = make(chan struct{}, 1) })
 	return f.wakes
 }
 
 // Last is the number of the last revocation that has been taken over in order.
-func (f *Follower) Last() int64 { return f.last.Load() }
+func (f *RevocationSubscriber) Last() int64 { return f.last.Load() }
 
 // Run follows until ctx is done. While the source can't be reached, answers end with
 // the time for which they may be remembered.
-func (f *Follower) Run(ctx context.Context) {
+func (f *RevocationSubscriber) Run(ctx context.Context) {
 	every := f.Every
 	if every == 0 {
 		every = 10 * time.Second
@@ -169,7 +169,7 @@ func (f *Follower) Run(ctx context.Context) {
 }
 
 // CatchUp takes over all revocations since the last one.
-func (f *Follower) CatchUp(ctx context.Context) error {
+func (f *RevocationSubscriber) CatchUp(ctx context.Context) error {
 	for {
 		since := f.last.Load()
 		page, err := f.Source(ctx, since)
@@ -200,7 +200,7 @@ func (f *Follower) CatchUp(ctx context.Context) error {
 	}
 }
 
-func (f *Follower) raise(n int64) {
+func (f *RevocationSubscriber) raise(n int64) {
 	for {
 		last := f.last.Load()
 		if n <= last || f.last.CompareAndSwap(last, n) {
@@ -210,7 +210,7 @@ func (f *Follower) raise(n int64) {
 }
 
 // take revokes what the centre tells of itself, and fetches what lies between.
-func (f *Follower) take(items []account.Revocation) {
+func (f *RevocationSubscriber) take(items []account.Revocation) {
 	for _, v := range items {
 		f.Gate.Revoke(v)
 		if !f.last.CompareAndSwap(v.N-1, v.N) && v.N > f.last.Load() {
@@ -224,14 +224,14 @@ func (f *Follower) take(items []account.Revocation) {
 
 // RevokeHandler answers POST /api/v1/auth/revoke of an edge, by which the centre alone
 // tells it of revocations as they happen. They hold before it answers.
-func (f *Follower) RevokeHandler(key []byte) http.Handler {
+func (f *RevocationSubscriber) RevokeHandler(key []byte) http.Handler {
 	proofs := new(Proofs)
 	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Revocations are told by POST."}
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, revokeBytes))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRevokeBytes))
 		if err != nil {
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 				return &httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "Tell of fewer revocations at once."}

@@ -71,8 +71,8 @@ func TestProof(t *testing.T) {
 // TestRevokeHandler is what an edge answers to who tells it of revocations.
 func TestRevokeHandler(t *testing.T) {
 	key := []byte("key of both")
-	g := NewGate(GateOptions{Authority: generous})
-	f := &Follower{Gate: g}
+	g := NewGate(GateOptions{Authorizer: generous})
+	f := &RevocationSubscriber{Gate: g}
 	h := f.RevokeHandler(key)
 	post := func(key []byte, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("POST", RevokePath, strings.NewReader(body))
@@ -97,15 +97,15 @@ func TestRevokeHandler(t *testing.T) {
 		{"a stranger", nil, string(page), 401, false},
 		{"another edge's centre", []byte("other"), string(page), 401, false},
 		{"no list", key, "{", 400, false},
-		{"too long", key, strings.Repeat(" ", revokeBytes+1), 413, false},
+		{"too long", key, strings.Repeat(" ", maxRevokeBytes+1), 413, false},
 		{"the centre", key, string(page), 200, true},
 	}
 	for _, tt := range tests {
 		mustAllow(t, g, bearer("ann"), tileOf("st", "a"))
-		before := g.revoked.generation.Load()
+		before := g.revocations.generation.Load()
 		w := post(tt.key, tt.body)
-		if w.Code != tt.status || (g.revoked.generation.Load() > before) != tt.revoke {
-			t.Errorf("%s: status %d, want %d; revoked %v: %s", tt.name, w.Code, tt.status, g.revoked.generation.Load() > before, w.Body)
+		if w.Code != tt.status || (g.revocations.generation.Load() > before) != tt.revoke {
+			t.Errorf("%s: status %d, want %d; revoked %v: %s", tt.name, w.Code, tt.status, g.revocations.generation.Load() > before, w.Body)
 		}
 	}
 	if f.Last() != 1 {
@@ -124,7 +124,7 @@ type site struct {
 	centre   *centre
 	edge     *httptest.Server
 	gate     *Gate // of the edge
-	follower *Follower
+	follower *RevocationSubscriber
 	central  *Central
 	keys     *Keys
 	deaf     atomic.Bool // the edge can't be reached
@@ -135,10 +135,10 @@ func newSite(t *testing.T) *site {
 	s := &site{accounts: openAccounts(t), keys: new(Keys)}
 	s.centre = newCentre(t, nil)
 	mux := http.NewServeMux()
-	local := NewGate(GateOptions{Authority: &Local{Accounts: s.accounts}})
+	local := NewGate(GateOptions{Authorizer: &Local{Accounts: s.accounts}})
 	mux.Handle(CheckPath, CheckHandler(local))
 	mux.Handle(RevocationsPath, RevocationsHandler(s.accounts, signing(t, s.accounts)))
-	s.centre.answer.Store(http.HandlerFunc(mux.ServeHTTP))
+	s.centre.decision.Store(http.HandlerFunc(mux.ServeHTTP))
 
 	var handler http.Handler
 	s.edge = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -155,8 +155,8 @@ func newSite(t *testing.T) *site {
 	}
 	key := account.EdgeKey(secret)
 	s.central = central(t, CentralOptions{URL: s.centre.URL, Cookie: CookieName, EdgeKey: key})
-	s.gate = NewGate(GateOptions{Authority: s.central, Keys: s.keys})
-	s.follower = &Follower{Gate: s.gate, Source: s.central.Revocations, Keys: s.keys, Back: s.central.Back()}
+	s.gate = NewGate(GateOptions{Authorizer: s.central, Keys: s.keys})
+	s.follower = &RevocationSubscriber{Gate: s.gate, Source: s.central.Revocations, Keys: s.keys, Back: s.central.Back()}
 	handler = s.follower.RevokeHandler(key)
 	return s
 }
@@ -210,7 +210,7 @@ func TestCentreAndEdge(t *testing.T) {
 	tests := []struct {
 		name   string
 		c      Credential
-		q      Question
+		q      Request
 		status int
 	}{
 		{"store", bearer(token), tileOf("st", "a"), 200},
@@ -218,9 +218,9 @@ func TestCentreAndEdge(t *testing.T) {
 		{"everything", bearer(token), tileOf("", ""), 403},
 		{"image", bearer(token), tileOf("other", "x"), 200},
 		{"another image", bearer(token), tileOf("other", "y"), 403},
-		{"label in the store", bearer(token), Question{Store: "st", Image: "a", Scope: account.ScopeLabel}, 200},
-		{"label of the image", bearer(token), Question{Store: "other", Image: "x", Scope: account.ScopeLabel}, 403},
-		{"writing, for which the token is not", bearer(token), Question{Store: "st", Scope: account.ScopeWrite}, 403},
+		{"label in the store", bearer(token), Request{Store: "st", Image: "a", Scope: account.ScopeLabel}, 200},
+		{"label of the image", bearer(token), Request{Store: "other", Image: "x", Scope: account.ScopeLabel}, 403},
+		{"writing, for which the token is not", bearer(token), Request{Store: "st", Scope: account.ScopeWrite}, 403},
 		{"session", Credential{Cookie: session}, tileOf("st", "a"), 200},
 		{"forged", bearer("pts_x"), tileOf("st", "a"), 401},
 		{"a password, which is not taken here", Credential{Authorization: "Basic YW5uOmNvcnJlY3Q="}, tileOf("st", "a"), 401},
@@ -231,18 +231,18 @@ func TestCentreAndEdge(t *testing.T) {
 			t.Errorf("%s: %+v, want status %d", tt.name, a, tt.status)
 		}
 	}
-	var qs []Question
+	var qs []Request
 	for _, im := range []string{"x", "y", "z"} {
 		qs = append(qs, tileOf("third", im))
 	}
-	answers, err := s.gate.AllowMany(t.Context(), bearer(token), qs)
-	if err != nil || !answers[0].Allow || answers[1].Allow {
-		t.Errorf("%+v, %v", answers, err)
+	decisions, err := s.gate.AllowMany(t.Context(), bearer(token), qs)
+	if err != nil || !decisions[0].Allow || decisions[1].Allow {
+		t.Errorf("%+v, %v", decisions, err)
 	}
 	if c, err := s.gate.Identify(t.Context(), bearer(token)); err != nil || !c.LoggedIn || c.Name != "ann" || c.Token == "" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if _, err := ask(t, s.central, bearer(token), Question{Scope: "everything"}); !errors.Is(err, ErrUnavailable) {
+	if _, err := ask(t, s.central, bearer(token), Request{Scope: "everything"}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("a scope that is none: %v", err)
 	}
 }
@@ -255,7 +255,7 @@ func TestToldAtOnce(t *testing.T) {
 	if err := s.follower.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	teller := &Teller{Accounts: s.accounts}
+	teller := &RevocationPublisher{Accounts: s.accounts}
 	done := make(chan error)
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { done <- teller.Run(ctx) }()
@@ -300,11 +300,11 @@ func TestCatchUp(t *testing.T) {
 	if a := mustAllow(t, s.gate, bearer(token), q); !a.Allow {
 		t.Fatal("not allowed")
 	}
-	pass, err := signing(t, s.accounts).SignPass(Pass{User: user, Store: "st", Scope: account.ScopeTiles, Issued: Date(time.Now()), Expires: Date(time.Now()) + 60})
+	pass, err := signing(t, s.accounts).SignAccessToken(AccessToken{User: user, Store: "st", Scope: account.ScopeTiles, Issued: Date(time.Now()), Expires: Date(time.Now()) + 60})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := mustAllow(t, s.gate, Credential{Pass: pass}, q); !a.Allow {
+	if a := mustAllow(t, s.gate, Credential{AccessToken: pass}, q); !a.Allow {
 		t.Error("a pass of the centre is not good")
 	}
 	for range 1500 { // more than one page
@@ -321,7 +321,7 @@ func TestCatchUp(t *testing.T) {
 	if a := mustAllow(t, s.gate, bearer(token), q); a.Status != 401 {
 		t.Errorf("after catching up: %+v", a)
 	}
-	if a := mustAllow(t, s.gate, Credential{Pass: pass}, q); a.Allow {
+	if a := mustAllow(t, s.gate, Credential{AccessToken: pass}, q); a.Allow {
 		t.Error("the pass outlives its user")
 	}
 	last, err := s.accounts.LatestRevocation(t.Context())
@@ -329,19 +329,19 @@ func TestCatchUp(t *testing.T) {
 		t.Errorf("the last is %d, want %d, %v", s.follower.Last(), last, err)
 	}
 	// A centre without a log is no trouble.
-	s.centre.answer.Store(says(404, ""))
+	s.centre.decision.Store(says(404, ""))
 	for range 2 * breakerCallers {
 		if err := s.follower.CatchUp(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.centre.answer.Store(says(500, ""))
+	s.centre.decision.Store(says(500, ""))
 	for range 2 * breakerCallers {
 		if err := s.follower.CatchUp(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}
 	}
-	s.centre.answer.Store(says(200, yes))
+	s.centre.decision.Store(says(200, yes))
 	if a := mustAllow(t, s.gate, bearer("another"), q); !a.Allow {
 		t.Error("because there is no log, nobody is asked any more")
 	}
@@ -350,14 +350,14 @@ func TestCatchUp(t *testing.T) {
 // TestRevocationsSecret: who is no edge learns nothing of them.
 func TestRevocationsSecret(t *testing.T) {
 	s := newSite(t)
-	stranger := central(t, CentralOptions{URL: s.centre.URL, EdgeKey: []byte("x")})
-	if page, err := stranger.Revocations(t.Context(), 0); !errors.Is(err, ErrUnavailable) || len(page.Items) > 0 {
+	unauthenticated := central(t, CentralOptions{URL: s.centre.URL, EdgeKey: []byte("x")})
+	if page, err := unauthenticated.Revocations(t.Context(), 0); !errors.Is(err, ErrUnavailable) || len(page.Items) > 0 {
 		t.Errorf("%+v, %v", page, err)
 	}
 }
 
 // TestLogPutBack: a centre that was restored from a backup has forgotten what it had
-// revoked, so the edge forgets everything.
+// revocations, so the edge forgets everything.
 func TestLogPutBack(t *testing.T) {
 	s := newSite(t)
 	s.follower.last.Store(1000)

@@ -35,9 +35,9 @@ type Target struct {
 // Checked reports whether the answer depends on the caller.
 func (t *Target) Checked() bool { return !t.Known || !t.Public || t.ByFile || t.Label }
 
-// Question is what has to be asked about it.
-func (t *Target) Question() Question {
-	q := Question{Store: t.Store, Image: t.Image, ExternalID: t.ExternalID, Scope: account.ScopeTiles}
+// Request is what has to be asked about it.
+func (t *Target) Request() Request {
+	q := Request{Store: t.Store, Image: t.Image, ExternalID: t.ExternalID, Scope: account.ScopeTiles}
 	switch {
 	case !t.ByFile && !t.Label:
 	case t.HideLabels:
@@ -79,7 +79,7 @@ func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 	if !t.Checked() {
 		return nil
 	}
-	a, err := g.AllowNamed(ctx, c, t.Question(), t.Known, t.Named, t.InStore, t.route())
+	a, err := g.AllowNamed(ctx, c, t.Request(), t.Known, t.Named, t.InStore, t.route())
 	if err != nil {
 		return Problem(err)
 	}
@@ -96,7 +96,7 @@ func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
 	if t.ByFile || t.Label {
 		scope = account.ScopeLabel
 	}
-	a, err := g.Allow(ctx, c, Question{Scope: scope})
+	a, err := g.Allow(ctx, c, Request{Scope: scope})
 	switch {
 	case err != nil:
 		return Problem(err)
@@ -106,7 +106,7 @@ func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
 		return Refusal(a.Status)
 	}
 	// What a name stands for is as unknown to this caller as any other name.
-	if a, err = g.Allow(ctx, c, Question{Scope: account.ScopeTiles}); err != nil {
+	if a, err = g.Allow(ctx, c, Request{Scope: account.ScopeTiles}); err != nil {
 		return Problem(err)
 	}
 	if a.Allow {
@@ -116,7 +116,7 @@ func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
 }
 
 // Refusal is the answer to one who may not see an image, or asks for one that there is
-// not: which of the two is not said. Status is that of the [Answer].
+// not: which of the two is not said. Status is that of the [Decision].
 func Refusal(status int) error {
 	if status == http.StatusUnauthorized {
 		return errLogin

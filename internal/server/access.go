@@ -50,20 +50,20 @@ func (s *Server) openLocal(ctx context.Context) error {
 	if err := read(ctx); err != nil {
 		return err
 	}
-	a.Gate = authz.NewGate(authz.GateOptions{Authority: &authz.Local{Accounts: s.accounts}, Keys: a.Keys, Trace: trace.Carry})
+	a.Gate = authz.NewGate(authz.GateOptions{Authorizer: &authz.Local{Accounts: s.accounts}, Keys: a.Keys, Trace: trace.Carry})
 	if err := s.openOIDC(); err != nil {
 		return err
 	}
 	s.accounts.OnRevoke(a.Gate.Revoke)
 	// Other processes write revocations, too: the command line is one.
-	f := &authz.Follower{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (authz.RevocationPage, error) {
+	f := &authz.RevocationSubscriber{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (authz.RevocationPage, error) {
 		return authz.Revocations(ctx, s.accounts, since)
 	}}
 	if err := f.CatchUp(ctx); err != nil {
 		return err
 	}
 	s.run(f.Run)
-	teller := &authz.Teller{Accounts: s.accounts, Log: s.log, Loops: &s.loops}
+	teller := &authz.RevocationPublisher{Accounts: s.accounts, Log: s.log, Loops: &s.loops}
 	s.run(func(ctx context.Context) { teller.Run(ctx) })
 	s.Background("signing keys", loop.Every(keysEvery, func(ctx context.Context) error {
 		if err := read(ctx); err != nil {
@@ -110,11 +110,11 @@ func (s *Server) openCentral() error {
 	if cookie == "" {
 		cookie = "\x00"
 	}
-	a.Gate = authz.NewGate(authz.GateOptions{Authority: central, Cookie: cookie, Keys: a.Keys, Trace: trace.Carry})
+	a.Gate = authz.NewGate(authz.GateOptions{Authorizer: central, Cookie: cookie, Keys: a.Keys, Trace: trace.Carry})
 	if o.EdgeKey == nil {
 		return nil
 	}
-	f := &authz.Follower{Gate: a.Gate, Source: central.Revocations, Keys: a.Keys, Back: central.Back(), Log: s.log, Loops: &s.loops}
+	f := &authz.RevocationSubscriber{Gate: a.Gate, Source: central.Revocations, Keys: a.Keys, Back: central.Back(), Log: s.log, Loops: &s.loops}
 	a.Revoke = f.RevokeHandler(o.EdgeKey)
 	s.run(f.Run)
 	return nil

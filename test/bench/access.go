@@ -163,7 +163,7 @@ func askingGate(ctx context.Context) (*authz.Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return authz.NewGate(authz.GateOptions{Authority: central}), nil
+	return authz.NewGate(authz.GateOptions{Authorizer: central}), nil
 }
 
 func (r *report) access(o *options, servers []*server, rounds [][]round) {

@@ -32,12 +32,12 @@ type people struct {
 	may   map[string]account.Rights
 }
 
-func (p *people) Check(_ context.Context, c authz.Credential, questions []authz.Question) ([]authz.Answer, error) {
+func (p *people) Check(_ context.Context, c authz.Credential, questions []authz.Request) ([]authz.Decision, error) {
 	p.asked.Add(int64(len(questions)))
 	if p.away {
 		return nil, errors.New("the authority is away")
 	}
-	answers := make([]authz.Answer, len(questions))
+	answers := make([]authz.Decision, len(questions))
 	rights, known := p.may[c.Authorization]
 	if c.Cookie != "" {
 		rights, known = p.may["cookie "+c.Cookie]
@@ -45,11 +45,11 @@ func (p *people) Check(_ context.Context, c authz.Credential, questions []authz.
 	for i, q := range questions {
 		switch {
 		case !known:
-			answers[i] = authz.Answer{Status: 401}
+			answers[i] = authz.Decision{Status: 401}
 		case rights.Allows(q.Store, q.Image, q.Scope):
-			answers[i] = authz.Answer{Allow: true, Status: 200}
+			answers[i] = authz.Decision{Allow: true, Status: 200}
 		default:
-			answers[i] = authz.Answer{Status: 403}
+			answers[i] = authz.Decision{Status: 403}
 		}
 	}
 	return answers, nil
@@ -78,7 +78,7 @@ func RunGated(t *testing.T, start StartGated) {
 		"Bearer none":   {},
 	}}
 	keys := signingKeys(t)
-	gate := authz.NewGate(authz.GateOptions{Authority: who, Keys: keys})
+	gate := authz.NewGate(authz.GateOptions{Authorizer: who, Keys: keys})
 	base := start(t, site.Tiles, gate)
 	t.Run("who may", func(t *testing.T) { whoMay(t, base, keys) })
 	t.Run("headers", func(t *testing.T) { gatedHeaders(t, base) })
@@ -114,14 +114,14 @@ func whoMay(t *testing.T, base string, keys *authz.Keys) {
 	now := time.Now()
 	link, err := keys.SignURL(authz.Link{Image: "a", Scope: account.ScopeTiles, User: "u", Issued: now, Expires: now.Add(time.Hour)})
 	mustDo(t, err)
-	pass := func(p authz.Pass) string {
+	pass := func(p authz.AccessToken) string {
 		p.User, p.Issued, p.Expires = "u", authz.Date(now), authz.Date(now)+600
-		text, err := keys.SignPass(p)
+		text, err := keys.SignAccessToken(p)
 		mustDo(t, err)
 		return "?pass=" + text
 	}
-	forA, forStore := pass(authz.Pass{Image: "a", Scope: account.ScopeTiles}), pass(authz.Pass{Store: "st", Scope: account.ScopeTiles})
-	forNames := pass(authz.Pass{Store: "st", Scope: account.ScopeLabel})
+	forA, forStore := pass(authz.AccessToken{Image: "a", Scope: account.ScopeTiles}), pass(authz.AccessToken{Store: "st", Scope: account.ScopeTiles})
+	forNames := pass(authz.AccessToken{Store: "st", Scope: account.ScopeLabel})
 	a, b, none, open := "/api/v1/images/a/tiles/0/0/0", "/api/v1/images/b/tiles/0/0/0", "/api/v1/images/none/tiles/0/0/0", "/api/v1/images/open/tiles/0/0/0"
 	tests := []struct {
 		who, path string
@@ -233,7 +233,7 @@ func gatedHeaders(t *testing.T, base string) {
 // those of this site, and any that were given an address that is good by itself.
 func otherOrigins(t *testing.T, base string, keys *authz.Keys) {
 	now := authz.Date(time.Now())
-	pass, err := keys.SignPass(authz.Pass{User: "u", Store: "st", Scope: account.ScopeLabel, Issued: now, Expires: now + 600})
+	pass, err := keys.SignAccessToken(authz.AccessToken{User: "u", Store: "st", Scope: account.ScopeLabel, Issued: now, Expires: now + 600})
 	mustDo(t, err)
 	for _, tt := range []struct {
 		path, who, site, want string

@@ -16,10 +16,10 @@ import (
 // generous lets everybody see everything, for a while.
 type generous struct{}
 
-func (generous) Check(_ context.Context, _ authz.Credential, questions []authz.Question) ([]authz.Answer, error) {
-	answers := make([]authz.Answer, len(questions))
+func (generous) Check(_ context.Context, _ authz.Credential, questions []authz.Request) ([]authz.Decision, error) {
+	answers := make([]authz.Decision, len(questions))
 	for i := range answers {
-		answers[i] = authz.Answer{Allow: true, Status: 200, User: authz.User{ID: "u"}, Session: "s", TTL: time.Hour}
+		answers[i] = authz.Decision{Allow: true, Status: 200, User: authz.User{ID: "u"}, Session: "s", TTL: time.Hour}
 	}
 	return answers, nil
 }
@@ -33,7 +33,7 @@ func BenchmarkAccess(b *testing.B, handler func(s *tile.Server, g *authz.Gate) h
 	for _, bb := range []struct {
 		name string
 		gate *authz.Gate
-	}{{"open", nil}, {"checked", authz.NewGate(authz.GateOptions{Authority: generous{}, MaxTTL: time.Hour})}} {
+	}{{"open", nil}, {"checked", authz.NewGate(authz.GateOptions{Authorizer: generous{}, MaxTTL: time.Hour})}} {
 		h := handler(site.Tiles, bb.gate)
 		b.Run(bb.name, func(b *testing.B) {
 			r := httptest.NewRequest("GET", "/api/v1/images/a/tiles/1/0/0", nil)
