@@ -22,6 +22,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
@@ -479,7 +480,7 @@ func checkPatterns(list []string) ([]string, error) {
 			return nil, fmt.Errorf("pattern %q: from 1 to 500 characters, as *.tiff", p)
 		}
 	}
-	if err := ingest.CheckPatterns(list); err != nil {
+	if err := source.CheckPatterns(list); err != nil {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "ingest: "))
 	}
 	return list, nil

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 const (
@@ -291,7 +291,7 @@ func sizeOf(dir string) (sum int64) {
 
 // remote reports whether a folder is on a file system that other machines change.
 func remote(path string) (string, bool) {
-	f, err := ingest.FileSystemOf(path)
+	f, err := source.FileSystemOf(path)
 	return f.Kind, err == nil && !f.Local
 }
 

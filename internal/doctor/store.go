@@ -16,6 +16,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
@@ -110,7 +111,7 @@ func root(n *notes, s *catalog.Store) bool {
 		n.wrong(fmt.Sprintf("let that user read it: setfacl -m u:%d:rx %s", os.Geteuid(), s.Root), "its folder %s can't be read by user %d: %v", s.Root, os.Geteuid(), err)
 		return false
 	}
-	f, err := ingest.FileSystemOf(s.Root)
+	f, err := source.FileSystemOf(s.Root)
 	if err != nil {
 		n.wrong("see its disk", "its folder %s: %v", s.Root, err)
 		return false

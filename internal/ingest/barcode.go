@@ -163,8 +163,8 @@ func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (strin
 	if err != nil {
 		return "", errReplaced
 	}
-	defer at.close()
-	f, err := at.open()
+	defer at.Close()
+	f, err := at.Open()
 	if err != nil {
 		return "", errReplaced
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // BenchmarkUnchanged measures a pass over 100,000 files that the catalog knows and
@@ -28,24 +29,29 @@ func BenchmarkUnchanged(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := range folders {
-		folder := filepath.Join(root, fmt.Sprintf("case-%03d", i))
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+		dir := filepath.Join(root, fmt.Sprintf("case-%03d", i))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			b.Fatal(err)
 		}
 		for k := range each {
-			if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("S26-%05d.tiff", i*each+k)), []byte("II"), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("S26-%05d.tiff", i*each+k)), []byte("II"), 0o644); err != nil {
 				b.Fatal(err)
 			}
 		}
 	}
 	var list []*catalog.Image
-	w := &walker{root: root, filter: newFilter(nil, nil), file: func(f found) {
+	folder, err := source.OpenDirectory(root, "", source.NewFilter(nil, nil))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer folder.Close()
+	add := func(f source.Item) {
 		list = append(list, &catalog.Image{
-			StoreID: st.ID, Path: f.path, State: catalog.Available, Identity: f.id, Revision: f.id.Revision(),
-			Description: catalog.Description{FileName: fileName(f.path), Levels: make([]catalog.Level, 8)},
+			StoreID: st.ID, Path: f.Path, State: catalog.Available, Identity: f.Identity, Revision: f.Identity.Revision(),
+			Description: catalog.Description{FileName: fileName(f.Path), Levels: make([]catalog.Level, 8)},
 		})
-	}}
-	if err := w.walk(b.Context(), ""); err != nil {
+	}
+	if _, err := folder.List(b.Context(), source.ListOptions{Item: add}); err != nil {
 		b.Fatal(err)
 	}
 	for i := 0; i < len(list); i += 1000 {
@@ -82,8 +88,8 @@ func BenchmarkUnchanged(b *testing.B) {
 	b.Run("walk", func(b *testing.B) {
 		for b.Loop() {
 			n := 0
-			w := &walker{root: root, filter: newFilter(nil, nil), file: func(found) { n++ }}
-			if err := w.walk(b.Context(), ""); err != nil || n != folders*each {
+			count := func(source.Item) { n++ }
+			if _, err := folder.List(b.Context(), source.ListOptions{Item: count}); err != nil || n != folders*each {
 				b.Fatal(n, err)
 			}
 		}

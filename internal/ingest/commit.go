@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // commitBatch is how many images are written in one transaction. The folder is
@@ -56,7 +57,7 @@ func unsaid(im *catalog.Image) { im.Label, im.ExternalID = nil, nil }
 func (p *pass) hinder(l *looked) {
 	p.result.fail("", l.finding.Reason)
 	l.sighting.again = p.s.now().Add(p.patience.pause)
-	p.sightings[l.path] = l.sighting
+	p.sightings[l.Path] = l.sighting
 }
 
 // still reports whether the file that was looked at is the one at its path. If
@@ -65,7 +66,7 @@ func (p *pass) still(l *looked) bool {
 	if l.finding.Kind == Gone {
 		return false
 	}
-	id, err := p.stat(l.path)
+	id, err := p.stat(l.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
@@ -79,7 +80,7 @@ func (p *pass) still(l *looked) bool {
 // record returns the image of a file as it is to be written, nil if it need not be,
 // and counts it.
 func (p *pass) record(ctx context.Context, l *looked, v *verdict) (*catalog.Image, error) {
-	old, err := p.c.ImageByPath(ctx, p.store.ID, l.path)
+	old, err := p.c.ImageByPath(ctx, p.store.ID, l.Path)
 	if errors.Is(err, catalog.ErrNotFound) {
 		old, err = p.owner(ctx, l)
 	}
@@ -87,11 +88,11 @@ func (p *pass) record(ctx context.Context, l *looked, v *verdict) (*catalog.Imag
 		return nil, err
 	}
 	im := *old
-	update(&im, l.path, &l.finding, v)
+	update(&im, l.Path, &l.finding, v)
 	if old.Path != "" { // else what a sidecar says is all that is known
 		unsaid(&im)
 	}
-	if digest := digestIn(l.path); p.prefix == slides {
+	if digest := digestIn(l.Path); p.prefix == slides {
 		im.FileName, im.Digest = old.FileName, &digest
 		if l.finding.Reason == notItself {
 			now := p.s.now().UTC()
@@ -122,7 +123,7 @@ func (p *pass) owner(ctx context.Context, l *looked) (*catalog.Image, error) {
 // renamed returns the image whose file now has this name, or else a new one.
 func (p *pass) renamed(ctx context.Context, l *looked) (*catalog.Image, error) {
 	fresh := &catalog.Image{ID: catalog.NewID(), StoreID: p.store.ID}
-	from, ok := p.origin(found{id: l.finding.Identity})
+	from, ok := p.origin(source.Item{Identity: l.finding.Identity})
 	if !ok || p.taken[from] {
 		return fresh, nil
 	}

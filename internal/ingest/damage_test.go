@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
@@ -82,7 +83,7 @@ func measured(t *testing.T, path string) (Finding, time.Duration, uint64) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	began := time.Now()
-	f := Look(context.Background(), root, filepath.Base(path))
+	f := Look(context.Background(), source.In(root), filepath.Base(path))
 	took := time.Since(began)
 	runtime.ReadMemStats(&after)
 	return f, took, after.TotalAlloc - before.TotalAlloc

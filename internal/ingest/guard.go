@@ -8,6 +8,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // minMissing is how many slides may always go missing at once.
@@ -71,9 +72,9 @@ func (p *pass) missOne(ctx context.Context, path string) error {
 // sameRoot makes sure that the folder is the store's. A device is often numbered
 // anew when a machine starts, and a folder may have been restored from a backup: if
 // most of the slides are where they were, it is the one.
-func (p *pass) sameRoot(files []found, known map[string]entry) error {
+func (p *pass) sameRoot(files []source.Item, known map[string]entry) error {
 	was := p.store.RootID
-	if was.Ino == 0 || p.o.Confirm || was.Ino == p.rootID.Ino && (was.Dev == p.rootID.Dev || p.mount.id != "" && p.store.RootFS == p.mount.id) {
+	if was.Ino == 0 || p.o.Confirm || was.Ino == p.rootID.Ino && (was.Dev == p.rootID.Dev || p.dir.FileSystem().ID != "" && p.store.RootFS == p.dir.FileSystem().ID) {
 		return nil
 	}
 	live, there := 0, 0
@@ -83,7 +84,7 @@ func (p *pass) sameRoot(files []found, known map[string]entry) error {
 		}
 	}
 	for _, f := range files {
-		if e, ok := known[f.path]; ok && e.counts() && e.id.Size == f.id.Size && e.id.MTime == f.id.MTime {
+		if e, ok := known[f.Path]; ok && e.counts() && e.id.Size == f.Identity.Size && e.id.MTime == f.Identity.MTime {
 			there++
 		}
 	}
@@ -96,13 +97,13 @@ func (p *pass) sameRoot(files []found, known map[string]entry) error {
 // absent returns those of left, which is what was not found, that are newly
 // missing. Not those of which nothing can be said: in folders that could not be
 // read, and on a file system that is mounted below the root at other times.
-func (p *pass) absent(left map[string]entry, w *walker) []string {
+func (p *pass) absent(left map[string]entry, w *source.Listing) []string {
 	unmounted := p.unmounted(left, w)
 	var list []string
 	away := 0
 	for path, e := range left {
 		switch {
-		case e.state == catalog.Missing || covered(w.blind, path):
+		case e.state == catalog.Missing || w.Hides(path):
 		case unmounted[e.id.Dev]:
 			away++
 		default:
@@ -117,10 +118,10 @@ func (p *pass) absent(left map[string]entry, w *walker) []string {
 
 // unmounted returns the devices that were below the root and are there no more: none
 // of their files was found, and no other file has taken their number.
-func (p *pass) unmounted(left map[string]entry, w *walker) map[uint64]bool {
+func (p *pass) unmounted(left map[string]entry, w *source.Listing) map[uint64]bool {
 	gone := map[uint64]int{}
 	for _, e := range left {
-		if _, seen := w.devices[e.id.Dev]; !seen && e.id.Dev != p.store.RootID.Dev && e.state != catalog.Missing {
+		if !w.HasDevice(e.id.Dev) && e.id.Dev != p.store.RootID.Dev && e.state != catalog.Missing {
 			gone[e.id.Dev]++
 		}
 	}
@@ -137,15 +138,6 @@ func (p *pass) unmounted(left map[string]entry, w *walker) map[uint64]bool {
 		list[dev] = n == 0
 	}
 	return list
-}
-
-func covered(list []blind, path string) bool {
-	for _, b := range list {
-		if b.covers(path) {
-			return true
-		}
-	}
-	return false
 }
 
 // refuse returns [ErrManyMissing] if n more slides are gone than may be without a

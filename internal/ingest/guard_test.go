@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // many are the names of so many slides.
@@ -35,13 +36,13 @@ func (st *site) count(state catalog.State) (n int) {
 }
 
 // hear looks at one path as a watcher does that has heard of it.
-func (st *site) hear(path string, s sign) (Result, hurry) {
+func (st *site) hear(path string, s source.Sign) (Result, hurry) {
 	st.t.Helper()
 	store, err := st.Catalog.Store(st.t.Context(), st.store)
 	if err != nil {
 		st.t.Fatal(err)
 	}
-	r, whole, err := st.touch(st.t.Context(), st.Catalog, store, map[string]sign{path: touched | s}, nil)
+	r, whole, err := st.touch(st.t.Context(), st.Catalog, store, map[string]source.Sign{path: source.Touched | s}, nil)
 	if err != nil {
 		st.t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func TestReadsUnderGuard(t *testing.T) {
 		if !read[ids[n]] {
 			t.Errorf("%s: nobody was told that it can't be read", n)
 		}
-		for _, s := range []sign{nudged, 0} {
+		for _, s := range []source.Sign{source.Nudged, 0} {
 			if r, whole := st.hear(n, s); r.Missing != 0 || whole != noHurry {
 				t.Fatalf("%s: %d missing and hurry %d, want neither", n, r.Missing, whole)
 			}
@@ -186,7 +187,7 @@ func TestReadsLeaveItToPass(t *testing.T) {
 	st := settled(t, many(40)...)
 	st.rename(st.path("scans"), st.root+".away") // and no pass has seen it
 	for _, n := range many(40) {
-		if r, whole := st.hear(n, nudged); r.Missing != 0 || whole != passSoon {
+		if r, whole := st.hear(n, source.Nudged); r.Missing != 0 || whole != passSoon {
 			t.Fatalf("%s: %d missing and hurry %d, want none and a pass soon", n, r.Missing, whole)
 		}
 	}
@@ -210,7 +211,7 @@ func TestReadsOfManaged(t *testing.T) {
 	h.imported("a.tiff", "b.tiff")
 	im := h.images()[0]
 	h.rename(h.path(im.Path), h.root+".a")
-	if r, whole := h.hear(im.Path, nudged); r.Missing != 0 || whole != passSoon {
+	if r, whole := h.hear(im.Path, source.Nudged); r.Missing != 0 || whole != passSoon {
 		t.Errorf("%d missing and hurry %d, want none and a pass soon", r.Missing, whole)
 	}
 	if r := h.pass(Options{}); r.Missing != 1 {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/tiff"
 )
@@ -47,29 +48,26 @@ type Finding struct {
 	Slide    *slide.Slide // if Whole; its file is closed, so that it describes and reads no more
 }
 
-// Look opens the regular file at path below root, reads its structure and the first
+// Look opens the item of a source at path, reads its structure and the first
 // and physically last tile of each level, and says whether it is a whole slide. It
 // is bounded in time and in bytes read, and reads from a file as it would from a
 // stranger: nothing in it makes Look panic or allocate more than it has read.
 //
 // A whole file may still have a writer: whether it is settled is not for one look
 // to tell.
-func Look(ctx context.Context, root *os.Root, path string) Finding {
-	f, err := fsx.OpenIn(root, path)
+func Look(ctx context.Context, src source.Source, path string) Finding {
+	f, err := src.Open(path)
 	if err != nil {
 		return unreadable(err)
 	}
 	defer f.Close()
-	before, err := fsx.IdentifyFile(f)
-	if err != nil {
-		return unreadable(err)
-	}
+	before := f.Identity()
 	found := examine(ctx, f, before.Size)
 	found.Identity = before
 	if found.Kind == Unreadable || found.Kind == Hindered {
 		return found
 	}
-	after, err := fsx.IdentifyFile(f)
+	after, err := f.Current()
 	if err != nil {
 		return unreadable(err)
 	}

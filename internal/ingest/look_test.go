@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 func TestLook(t *testing.T) {
@@ -50,7 +52,7 @@ func TestLook(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "a.tiff"), tt.data, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			got := Look(context.Background(), root, "a.tiff")
+			got := Look(context.Background(), source.In(root), "a.tiff")
 			if got.Kind != tt.want || !strings.Contains(got.Reason, tt.reason) {
 				t.Errorf("Look: %d %q, want %d %q", got.Kind, got.Reason, tt.want, tt.reason)
 			}
@@ -91,7 +93,7 @@ func TestLookAtNoFile(t *testing.T) {
 	}
 	defer root.Close()
 	for _, name := range []string{"out.tiff", "loop.tiff", "pipe.tiff", "folder.tiff", "absent.tiff", "absent/a.tiff", "../other.tiff"} {
-		if got := Look(context.Background(), root, name); got.Kind != Gone && got.Kind != Unreadable {
+		if got := Look(context.Background(), source.In(root), name); got.Kind != Gone && got.Kind != Unreadable {
 			t.Errorf("Look(%q): %d %q, want neither a slide nor a broken one", name, got.Kind, got.Reason)
 		}
 	}
@@ -110,7 +112,7 @@ func TestLookIsCancelled(t *testing.T) {
 	defer root.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if got := Look(ctx, root, "a.tiff"); got.Kind != Hindered {
+	if got := Look(ctx, source.In(root), "a.tiff"); got.Kind != Hindered {
 		t.Errorf("Look, cancelled: %d %q, want %d", got.Kind, got.Reason, Hindered)
 	}
 }

@@ -10,23 +10,24 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // A looked is a file that was looked at, and what was found.
 type looked struct {
-	found
+	source.Item
 	finding  Finding
 	sighting sighting
 }
 
 // look looks at files, several at a time, and puts what it finds into the catalog.
-func (p *pass) look(ctx context.Context, due []found) error {
+func (p *pass) look(ctx context.Context, due []source.Item) error {
 	if len(due) == 0 {
 		return nil
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	in, out := make(chan found), make(chan *looked, commitBatch)
+	in, out := make(chan source.Item), make(chan *looked, commitBatch)
 	var workers sync.WaitGroup
 	for range min(or(p.s.Workers, 4), len(due)) {
 		workers.Go(func() {
@@ -84,19 +85,19 @@ func gather(first *looked, more <-chan *looked) []*looked {
 }
 
 // lookAt looks at one file.
-func (p *pass) lookAt(ctx context.Context, f found) *looked {
+func (p *pass) lookAt(ctx context.Context, f source.Item) *looked {
 	p.mu.Lock()
-	s := p.sightings[f.path]
+	s := p.sightings[f.Path]
 	p.mu.Unlock()
 	if s.since.IsZero() {
 		s = p.remembered(f)
 	}
 	now := p.s.now()
-	s = s.see(f.id, now)
-	s.closed = s.closed || f.closed
-	l := &looked{found: f, finding: p.examine(ctx, f)}
+	s = s.see(f.Identity, now)
+	s.closed = s.closed || f.Closed
+	l := &looked{Item: f, finding: p.examine(ctx, f)}
 	if l.finding.Identity.Ino == 0 {
-		l.finding.Identity = f.id
+		l.finding.Identity = f.Identity
 	}
 	l.sighting = s.see(l.finding.Identity, now)
 	return l
@@ -105,13 +106,13 @@ func (p *pass) lookAt(ctx context.Context, f found) *looked {
 // remembered is what the catalog remembers of a file: since when it is as it is. So
 // a slide that is renamed, or whose mode changes, is not taken for one that
 // arrives, and a restart does not begin the wait anew.
-func (p *pass) remembered(f found) sighting {
-	e, ok := p.s.mirror.file(p.store.ID, f.path)
+func (p *pass) remembered(f source.Item) sighting {
+	e, ok := p.s.mirror.file(p.store.ID, f.Path)
 	if !ok {
 		from, _ := p.origin(f)
 		e, ok = p.s.mirror.file(p.store.ID, from)
 	}
-	if !ok || e.state == catalog.Missing && contentOf(e.id) != contentOf(f.id) {
+	if !ok || e.state == catalog.Missing && contentOf(e.id) != contentOf(f.Identity) {
 		return sighting{}
 	}
 	return sighting{id: e.id, since: time.UnixMicro(e.since)}
@@ -119,8 +120,8 @@ func (p *pass) remembered(f found) sighting {
 
 // origin returns the path at which the file was before it was renamed, if it is one
 // that the catalog knows.
-func (p *pass) origin(f found) (string, bool) {
-	path, ok := p.s.mirror.path(p.store.ID, contentOf(f.id))
+func (p *pass) origin(f source.Item) (string, bool) {
+	path, ok := p.s.mirror.path(p.store.ID, contentOf(f.Identity))
 	if !ok {
 		return "", false
 	}
@@ -132,12 +133,12 @@ func (p *pass) origin(f found) (string, bool) {
 func (p *pass) wait(ctx context.Context) error {
 	for range 3 { // a file that goes on changing is not waited for
 		now := p.s.now()
-		var due []found
+		var due []source.Item
 		var longest time.Duration
 		p.mu.Lock()
 		for path, s := range p.sightings {
 			if d := s.again.Sub(now); !s.again.IsZero() && d <= p.patience.pause {
-				due = append(due, found{path, s.id, false})
+				due = append(due, source.Item{Path: path, Identity: s.id, Closed: false})
 				longest = max(longest, d)
 			}
 		}

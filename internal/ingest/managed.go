@@ -11,6 +11,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // The folders of a managed store, as the paths of its images begin. All but the
@@ -57,15 +58,15 @@ func split(st *catalog.Store, path string) (base, rel string) {
 }
 
 // spotOf is the spot of an image's file.
-func spotOf(st *catalog.Store, path string) (spot, error) {
+func spotOf(st *catalog.Store, path string) (source.Entry, error) {
 	base, rel := split(st, path)
-	return spotAt(base, rel, false)
+	return source.EntryAt(base, rel, false)
 }
 
 // newSpotOf is spotOf for a file that is going to be there.
-func newSpotOf(st *catalog.Store, path string) (spot, error) {
+func newSpotOf(st *catalog.Store, path string) (source.Entry, error) {
 	base, rel := split(st, path)
-	return spotAt(base, rel, true)
+	return source.EntryAt(base, rel, true)
 }
 
 // statOf returns the identity of an image's file.
@@ -74,8 +75,8 @@ func statOf(st *catalog.Store, path string) (fsx.Identity, error) {
 	if err != nil {
 		return fsx.Identity{}, err
 	}
-	defer s.close()
-	return s.stat()
+	defer s.Close()
+	return s.Stat()
 }
 
 // slidePath is the path of the slide with a digest.
@@ -213,12 +214,12 @@ func mark(dir, store string) error {
 	if id, err := Marked(dir); err != nil || id != "" {
 		return err
 	}
-	s, err := spotAt(dir, markerName, false)
+	s, err := source.EntryAt(dir, markerName, false)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	_, err = fsx.WriteFileIn(s.dir, s.name, []byte(store+"\n"), 0o644)
+	defer s.Close()
+	_, err = fsx.WriteFileIn(s.Dir, s.Name, []byte(store+"\n"), 0o644)
 	return full(err)
 }
 

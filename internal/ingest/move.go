@@ -14,6 +14,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 var (
@@ -81,10 +82,10 @@ type move struct {
 	im       *catalog.Image // as it was last read or written
 	progress meterFunc
 
-	src    spot         // where the file arrived, or in staging
+	src    source.Entry // where the file arrived, or in staging
 	f      *os.File     // the file there, which is claimed
 	id     fsx.Identity // of f
-	part   spot         // a copy of it in staging, if it can't be renamed
+	part   source.Entry // a copy of it in staging, if it can't be renamed
 	copied *os.File     // open, nil if it is renamed
 	digest string
 }
@@ -118,11 +119,11 @@ func (m *move) close() {
 	if m.copied != nil {
 		m.copied.Close() // synced before it was named
 	}
-	m.part.close()
+	m.part.Close()
 	if m.f != nil {
 		m.f.Close() // only read
 	}
-	m.src.close()
+	m.src.Close()
 }
 
 func (m *move) run(ctx context.Context) (Imported, error) {
@@ -149,7 +150,7 @@ func (m *move) run(ctx context.Context) (Imported, error) {
 // open opens and claims the file, which must be the one that was looked at.
 func (m *move) open() (err error) {
 	if m.src, err = spotOf(m.st, m.im.Path); err == nil {
-		m.f, err = m.src.open()
+		m.f, err = m.src.Open()
 	}
 	if fsx.IsGone(err) {
 		return ErrReplaced
@@ -172,7 +173,7 @@ func (m *move) same() error {
 	if err != nil || id != m.id {
 		return ErrReplaced
 	}
-	if id, err = m.src.stat(); err != nil || id != m.id {
+	if id, err = m.src.Stat(); err != nil || id != m.id {
 		return ErrReplaced
 	}
 	return nil
@@ -188,33 +189,33 @@ func (m *move) stage(ctx context.Context) error {
 	if err := writeSidecar(m.st, to, movedFrom(m.im)); err != nil {
 		return trouble(m.im.ID, "writing to staging", full(err))
 	}
-	spot, err := spotOf(m.st, to)
+	staged, err := spotOf(m.st, to)
 	if err != nil {
 		return trouble(m.im.ID, "staging", err)
 	}
 	m.fo.mu.Lock()
 	defer m.fo.mu.Unlock()
 	if err := m.same(); err != nil {
-		spot.close()
+		staged.Close()
 		return errors.Join(err, removeSidecar(m.st, to))
 	}
-	if err := m.src.moveTo(spot); err != nil {
-		spot.close()
+	if err := m.src.MoveTo(staged); err != nil {
+		staged.Close()
 		if errors.Is(err, unix.EXDEV) {
 			return nil
 		}
 		return trouble(m.im.ID, "moving the file to staging", err)
 	}
 	from := m.src
-	defer from.close()
-	m.src = spot
-	if now, err := spot.stat(); err != nil || now.Ino != m.id.Ino {
-		return errors.Join(ErrReplaced, spot.moveTo(from)) // another file came in between
+	defer from.Close()
+	m.src = staged
+	if now, err := staged.Stat(); err != nil || now.Ino != m.id.Ino {
+		return errors.Join(ErrReplaced, staged.MoveTo(from)) // another file came in between
 	}
 	if err := m.renamed(ctx, to); err != nil {
 		return err
 	}
-	return trouble(m.im.ID, "staging", syncFolders(from, spot))
+	return trouble(m.im.ID, "staging", source.SyncDirectories(from, staged))
 }
 
 // ours reports whether the file can be renamed: it has no other name under which it
@@ -264,7 +265,7 @@ func (m *move) read(ctx context.Context) (err error) {
 		return nil
 	}
 	if m.copied != nil {
-		err = errors.Join(err, m.part.remove())
+		err = errors.Join(err, m.part.Remove())
 	}
 	if errors.Is(err, ErrReplaced) || errors.Is(err, ErrFull) || errors.Is(err, ErrBusy) || ctx.Err() != nil {
 		return err
@@ -281,7 +282,7 @@ func (m *move) settle(ctx context.Context) (Imported, error) {
 	if err != nil {
 		return done, trouble(m.im.ID, "slides", err)
 	}
-	defer lock.close()
+	defer lock.Close()
 	first, err := m.c.ImageByPath(ctx, m.st.ID, at)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
@@ -301,12 +302,12 @@ func (m *move) settle(ctx context.Context) (Imported, error) {
 }
 
 // lock keeps other imports of the same bytes off.
-func (m *move) lock(at string) (spot, error) {
+func (m *move) lock(at string) (source.Entry, error) {
 	s, err := newSpotOf(m.st, at)
 	if err != nil {
 		return s, full(err)
 	}
-	fsx.Lock(s.dir) // not every file system has locks: then the catalog decides
+	fsx.Lock(s.Dir) // not every file system has locks: then the catalog decides
 	return s, nil
 }
 
@@ -321,14 +322,14 @@ func (m *move) adopt(ctx context.Context, at string) error {
 	if err != nil {
 		return err
 	}
-	defer p.root.Close()
+	defer p.dir.Close()
 	p.c = m.c
 	kept, closeRoot, err := p.ofSlides()
 	if err != nil {
 		return err
 	}
 	defer closeRoot()
-	if err := kept.look(ctx, []found{{at, id, true}}); err != nil {
+	if err := kept.look(ctx, []source.Item{{Path: at, Identity: id, Closed: true}}); err != nil {
 		return err
 	}
 	if _, err := m.c.ImageByPath(ctx, m.st.ID, at); err != nil {
@@ -338,7 +339,7 @@ func (m *move) adopt(ctx context.Context, at string) error {
 }
 
 // ourFile is the file that is to get the name, and where it is now.
-func (m *move) ourFile() (*os.File, spot) {
+func (m *move) ourFile() (*os.File, source.Entry) {
 	if m.copied != nil {
 		return m.copied, m.part
 	}
@@ -368,7 +369,7 @@ func (m *move) place(ctx context.Context, at string, whose *catalog.Image) error
 	if err != nil {
 		return trouble(m.im.ID, "slides", err)
 	}
-	defer to.close()
+	defer to.Close()
 	if err := errors.Join(writeSidecar(m.st, at, sidecarOf(whose)), f.Sync()); err != nil {
 		return trouble(m.im.ID, "writing the slide to disk", full(err))
 	}
@@ -380,7 +381,7 @@ func (m *move) place(ctx context.Context, at string, whose *catalog.Image) error
 	if err != nil {
 		return err
 	}
-	return trouble(m.im.ID, "slides", errors.Join(syncFolders(to, from), syncParent(m.st, at), removeSidecar(m.st, staging+m.im.ID+".tiff")))
+	return trouble(m.im.ID, "slides", errors.Join(source.SyncDirectories(to, from), syncParent(m.st, at), removeSidecar(m.st, staging+m.im.ID+".tiff")))
 }
 
 // syncParent makes the folder of a path last.
@@ -389,14 +390,14 @@ func syncParent(st *catalog.Store, at string) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	return syncFolders(s)
+	defer s.Close()
+	return source.SyncDirectories(s)
 }
 
 // placeFile renames the file out of staging. The catalog hears of it before the
 // folders are synced: should the rename not last, the next pass finds the file in
 // staging.
-func (m *move) placeFile(ctx context.Context, to spot, at string, whose *catalog.Image) error {
+func (m *move) placeFile(ctx context.Context, to source.Entry, at string, whose *catalog.Image) error {
 	m.fo.mu.Lock()
 	defer m.fo.mu.Unlock()
 	if err := m.same(); err != nil {
@@ -405,7 +406,7 @@ func (m *move) placeFile(ctx context.Context, to spot, at string, whose *catalog
 	if err := m.f.Chmod(0o444); err != nil {
 		return trouble(m.im.ID, "making the slide read-only", err)
 	}
-	if err := m.src.moveTo(to); err != nil {
+	if err := m.src.MoveTo(to); err != nil {
 		return m.unplaced(err)
 	}
 	if whose.ID != m.im.ID {
@@ -417,19 +418,19 @@ func (m *move) placeFile(ctx context.Context, to spot, at string, whose *catalog
 // placeCopy names the copy, and removes what it was copied from once that lasts. It
 // has been compared with its digest on the way, so the image has the same bytes and
 // keeps its revision.
-func (m *move) placeCopy(ctx context.Context, to spot, at string, whose *catalog.Image) error {
+func (m *move) placeCopy(ctx context.Context, to source.Entry, at string, whose *catalog.Image) error {
 	if err := m.copied.Chmod(0o444); err != nil {
 		return trouble(m.im.ID, "making the slide read-only", err)
 	}
 	m.fo.mu.Lock()
 	defer m.fo.mu.Unlock()
 	if err := m.same(); err != nil {
-		return errors.Join(err, m.part.remove())
+		return errors.Join(err, m.part.Remove())
 	}
-	if err := m.part.moveTo(to); err != nil {
+	if err := m.part.MoveTo(to); err != nil {
 		return m.unplaced(err)
 	}
-	if err := errors.Join(syncFolders(to, m.part), syncParent(m.st, at)); err != nil {
+	if err := errors.Join(source.SyncDirectories(to, m.part), syncParent(m.st, at)); err != nil {
 		return trouble(m.im.ID, "slides", err)
 	}
 	if whose.ID != m.im.ID {
@@ -509,8 +510,8 @@ func (m *move) proved(ctx context.Context, at string) (bool, error) {
 	if err != nil {
 		return false, trouble(m.im.ID, "slides", err)
 	}
-	defer s.close()
-	f, err := s.open()
+	defer s.Close()
+	f, err := s.Open()
 	if fsx.IsGone(err) {
 		return false, nil
 	}
@@ -539,16 +540,16 @@ func (m *move) clear(at, image string) error {
 	if err != nil {
 		return trouble(image, "slides", err)
 	}
-	defer from.close()
+	defer from.Close()
 	to, err := spotOf(m.st, trash+m.s.now().UTC().Format(stamp)+"-"+image+".damaged")
 	if err != nil {
 		return trouble(image, "trash", err)
 	}
-	defer to.close()
-	if err := from.moveTo(to); err != nil && !fsx.IsGone(err) {
+	defer to.Close()
+	if err := from.MoveTo(to); err != nil && !fsx.IsGone(err) {
 		return trouble(image, "putting a damaged slide into the trash", err)
 	}
-	return trouble(image, "trash", syncFolders(to, from))
+	return trouble(image, "trash", source.SyncDirectories(to, from))
 }
 
 // heal records the file as that of an image whose own was lost or damaged, and drops
@@ -592,17 +593,17 @@ func (m *move) drop(ctx context.Context, first string) error {
 	if err != nil {
 		return trouble(m.im.ID, "trash", err)
 	}
-	defer to.close()
+	defer to.Close()
 	_, from := m.ourFile()
 	m.fo.mu.Lock()
 	defer m.fo.mu.Unlock()
 	if err := m.same(); err != nil {
 		return err
 	}
-	if err := from.moveTo(to); err != nil {
+	if err := from.MoveTo(to); err != nil {
 		return trouble(m.im.ID, "putting the second copy into the trash", err)
 	}
-	if err := syncFolders(to, from); err != nil {
+	if err := source.SyncDirectories(to, from); err != nil {
 		return trouble(m.im.ID, "trash", err)
 	}
 	if m.copied != nil {

@@ -1,155 +1,26 @@
 package ingest
 
 import (
-	"fmt"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
-
-// defaultInclude are the names of pyramidal TIFFs, in any case.
-var defaultInclude = []string{"*.tif", "*.tiff", "*.ptif", "*.ptiff", "*.btf", "*.tf8", "*.svs"}
 
 // pictures are the names of what a managed store makes pyramids of.
 var pictures = []string{"*.png", "*.jpg", "*.jpeg"}
 
-// unfinished are the endings that programs give to files they are still copying.
-var unfinished = []string{
-	".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp", ".temp", ".swp", ".ffs_tmp", ".bak", "~",
-}
-
-// housekeeping are folders in which file servers and systems keep what users
-// have deleted, earlier versions, and pictures of their own making.
-var housekeeping = []string{
-	"$recycle.bin", "system volume information", "lost+found", "@eadir", "#recycle", "@recycle", "#snapshot", "~snapshot",
-}
-
-// A filter says which names are slides. A pattern without a slash is compared with
-// the name of a file, or of any folder on its way; one with slashes with the path
-// below the root, "**" standing for any number of folders. Case does not count.
-type filter struct {
-	include, exclude []string
-}
-
 // filterOf is the filter of a store.
-func filterOf(st *catalog.Store) filter {
+func filterOf(st *catalog.Store) source.Filter {
 	if len(st.Include) == 0 && Converts(st) {
-		return newFilter(slices.Concat(defaultInclude, pictures), st.Exclude)
+		return source.NewFilter(slices.Concat(source.DefaultInclude, pictures), st.Exclude)
 	}
-	return newFilter(st.Include, st.Exclude)
+	return source.NewFilter(st.Include, st.Exclude)
 }
 
-func newFilter(include, exclude []string) filter {
-	if len(include) == 0 {
-		include = defaultInclude
-	}
-	lower := func(list []string) []string {
-		out := make([]string, len(list))
-		for i, p := range list {
-			out[i] = strings.Trim(strings.ToLower(p), "/")
-		}
-		return out
-	}
-	return filter{lower(include), lower(exclude)}
-}
-
-// file reports whether the file at p, relative to the root, may be a slide.
-func (f filter) file(p string) bool {
-	name := strings.ToLower(path.Base(p))
-	if hidden(name) {
-		return false
-	}
-	for _, end := range unfinished {
-		if strings.HasSuffix(name, end) {
-			return false
-		}
-	}
-	p = strings.ToLower(p)
-	return matchAny(f.include, p, name) && !matchAny(f.exclude, p, name)
-}
-
-// folder reports whether slides are looked for in the folder at p.
-func (f filter) folder(p string) bool {
-	name := strings.ToLower(path.Base(p))
-	if hidden(name) {
-		return false
-	}
-	for _, h := range housekeeping {
-		if name == h {
-			return false
-		}
-	}
-	return !matchAny(f.exclude, strings.ToLower(p), name)
-}
-
-// allows reports whether the file at p and every folder on its way are wanted.
-func (f filter) allows(p string) bool {
-	for i := range len(p) {
-		if p[i] == '/' && !f.folder(p[:i]) {
-			return false
-		}
-	}
-	return f.file(p)
-}
-
-// hidden reports names that begin with a dot, such as those rsync and macOS make
-// up, or with the tilde of an office lock or an SMB client's temporary file.
-func hidden(name string) bool { return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "~") }
-
-func matchAny(patterns []string, p, name string) bool {
-	for _, pat := range patterns {
-		if !strings.Contains(pat, "/") {
-			if ok, err := path.Match(pat, name); ok && err == nil {
-				return true
-			}
-		} else if matchPath(strings.Split(pat, "/"), strings.Split(p, "/")) {
-			return true
-		}
-	}
-	return false
-}
-
-// matchPath compares folder by folder.
-func matchPath(pat, p []string) bool {
-	for len(pat) > 0 {
-		if pat[0] == "**" {
-			for i := range len(p) + 1 {
-				if matchPath(pat[1:], p[i:]) {
-					return true
-				}
-			}
-			return false
-		}
-		if len(p) == 0 {
-			return false
-		}
-		if ok, err := path.Match(pat[0], p[0]); !ok || err != nil {
-			return false
-		}
-		pat, p = pat[1:], p[1:]
-	}
-	return len(p) == 0
-}
-
-// CheckPatterns reports the first of the patterns that is malformed, and so would
-// match nothing.
-func CheckPatterns(patterns []string) error {
-	for _, p := range patterns {
-		if _, err := path.Match(p, ""); err != nil {
-			return fmt.Errorf("ingest: pattern %q: a bracket or backslash is not closed", p)
-		}
-	}
-	return nil
-}
-
-// Converts reports whether pyramids are made of the pictures that arrive in a store and
-// are none. Nothing is ever written into one that is in place.
+// Converts reports whether flat images that arrive in a store are converted to pyramids.
+// Nothing is ever written into an in-place store.
 func Converts(st *catalog.Store) bool { return st.Mode == catalog.Managed && !st.NoConvert }
 
-// Takes reports whether a file of that name in a store's folder is looked at as a
-// slide.
-func Takes(st *catalog.Store, name string) bool {
-	return filterOf(st).allows(name)
-}
+// Takes reports whether a file of that name in a store's folder may be a slide.
+func Takes(st *catalog.Store, name string) bool { return filterOf(st).Allows(name) }

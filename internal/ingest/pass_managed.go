@@ -14,6 +14,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // managed goes through the folders of a managed store: what was begun and not ended,
@@ -109,49 +110,45 @@ func (p *pass) writeOne(im *catalog.Image) {
 // came: what is wrong with them now is no matter of time.
 func (p *pass) ofSlides() (*pass, func(), error) {
 	sub := *p
-	sub.base, sub.prefix, sub.enter = p.store.Root, slides, nil
-	sub.filter = filter{include: []string{"*.tiff"}}
+	sub.prefix, sub.enter = slides, nil
 	sub.patience = patience{settle: math.MinInt64}
 	var err error
-	if sub.root, err = fsx.OpenRoot(sub.base); err != nil {
+	if sub.dir, err = source.OpenDirectory(p.store.File(slides), slides, source.NewFilter([]string{"*.tiff"}, nil)); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
-	return &sub, func() { sub.root.Close() }, nil
+	return &sub, func() { sub.dir.Close() }, nil
 }
 
 // area goes through one of the folders, and returns what is there no more.
 func (p *pass) area(ctx context.Context) ([]string, error) {
-	var files []found
-	w := p.walker(func(f found) {
-		if p.prefix == incoming || digestIn(f.path) != "" {
-			f.closed = f.closed || p.prefix == slides
+	var files []source.Item
+	o := source.ListOptions{Enter: p.enter, Item: func(f source.Item) {
+		if p.prefix == incoming || digestIn(f.Path) != "" {
+			f.Closed = f.Closed || p.prefix == slides
 			files = append(files, f)
 		}
-	})
-	if p.prefix == slides {
-		w.root = p.store.File(slides)
-	} else {
-		w.refuse = func(ino uint64, what string) {
+	}}
+	if p.prefix != slides {
+		o.Refused = func(ino uint64, what string) {
 			p.result.fail("", fmt.Sprintf("inode %d in the incoming folder is %s: only regular files are taken, put the slide itself there", ino, what))
 		}
 	}
-	if err := w.walk(ctx, ""); err != nil {
+	w, err := p.dir.List(ctx, o)
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
-	p.result.Links += w.links
-	for _, b := range w.blind {
-		p.result.fail("", b.String())
-	}
+	p.result.Links += w.Links
+	p.failUnreadable(w)
 	left := p.known()
 	if err := p.look(ctx, p.due(files, left)); err != nil {
 		return nil, err
 	}
 	absent := p.absent(left, w)
 	if p.prefix == incoming && len(absent) > 0 && !p.o.Confirm {
-		if id, err := Marked(p.base); err != nil || id != p.store.ID {
+		if id, err := Marked(p.dir.Location()); err != nil || id != p.store.ID {
 			p.result.fail("", "the incoming folder has no file "+markerName+" of this store: is a disk not mounted? Nothing of it was marked missing")
 			return nil, nil
 		}
@@ -175,13 +172,13 @@ func (p *pass) lost() []string {
 
 // examine looks at a file. One that is kept under its digest and was written to must
 // still have it.
-func (p *pass) examine(ctx context.Context, f found) Finding {
-	l := Look(ctx, p.root, p.inRoot(f.path))
-	e, known := p.s.mirror.file(p.store.ID, f.path)
+func (p *pass) examine(ctx context.Context, f source.Item) Finding {
+	l := Look(ctx, p.dir, f.Path)
+	e, known := p.s.mirror.file(p.store.ID, f.Path)
 	if p.prefix != slides || !known || l.Kind != Whole || e.id.Size == l.Identity.Size && e.id.MTime == l.Identity.MTime {
 		return l
 	}
-	file, err := fsx.OpenIn(p.root, f.path)
+	file, err := p.dir.Open(f.Path)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -190,10 +187,10 @@ func (p *pass) examine(ctx context.Context, f found) Finding {
 	if err != nil {
 		return unreadable(err)
 	}
-	if id, err := fsx.IdentifyFile(file); err != nil || id != l.Identity {
+	if id, err := file.Current(); err != nil || id != l.Identity {
 		return Finding{Kind: Changing, Reason: "it was written to while it was read", Identity: id}
 	}
-	if digest != digestIn(f.path) {
+	if digest != digestIn(f.Path) {
 		l.Kind, l.Slide, l.Reason = Wrong, nil, notItself
 	}
 	return l
@@ -202,19 +199,11 @@ func (p *pass) examine(ctx context.Context, f found) Finding {
 // notItself is the reason of a slide whose bytes are others than when it came.
 const notItself = "its bytes are not those that it was stored with (its SHA-256 differs): bring it back from a backup"
 
-// inRoot is a path as it is below the open root.
-func (p *pass) inRoot(path string) string {
-	if p.prefix == slides {
-		return path
-	}
-	return p.rel(path)
-}
-
 // adopted returns the image of a file below slides/ that the catalog does not know
 // there: the one its sidecar names, if that has no other file.
 func (p *pass) adopted(ctx context.Context, l *looked) (*catalog.Image, error) {
-	digest := digestIn(l.path)
-	side, err := readSidecar(p.store, l.path)
+	digest := digestIn(l.Path)
+	side, err := readSidecar(p.store, l.Path)
 	if err == nil {
 		old, err := p.byID(ctx, side.ID)
 		switch {
@@ -232,7 +221,7 @@ func (p *pass) adopted(ctx context.Context, l *looked) (*catalog.Image, error) {
 		return old, err
 	}
 	fresh := &catalog.Image{ID: catalog.NewID(), StoreID: p.store.ID}
-	fresh.FileName = path.Base(l.path)
+	fresh.FileName = path.Base(l.Path)
 	if side != nil {
 		fresh = side.image(p.store.ID)
 		fresh.ID = catalog.NewID()
@@ -279,11 +268,11 @@ func unlinkSame(st *catalog.Store, path string, id fsx.Identity) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if now, err := s.stat(); err != nil || !now.Same(id) {
+	defer s.Close()
+	if now, err := s.Stat(); err != nil || !now.Same(id) {
 		return nil //nolint:nilerr // gone, or another: not ours to remove
 	}
-	return errors.Join(s.remove(), syncFolders(s))
+	return errors.Join(s.Remove(), source.SyncDirectories(s))
 }
 
 // byID returns an image, a deleted one too, nil if there is none.
@@ -602,7 +591,7 @@ func (p *pass) readmit(ctx context.Context, id, at string, now fsx.Identity) err
 	if there, err := p.byID(ctx, id); err != nil || there != nil {
 		return err // it came since the mirror was followed
 	}
-	root, err := fsx.OpenRoot(p.store.Root)
+	root, err := source.OpenDirectory(p.store.Root, "", source.Filter{})
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
@@ -654,8 +643,8 @@ func (p *pass) sweep(at string) {
 	if err != nil {
 		return
 	}
-	defer s.close()
-	f, err := s.open()
+	defer s.Close()
+	f, err := s.Open()
 	if err != nil {
 		return
 	}
@@ -674,7 +663,7 @@ func (p *pass) sweep(at string) {
 			return
 		}
 	}
-	if err := s.remove(); err != nil {
+	if err := s.Remove(); err != nil {
 		p.result.fail(part, trouble(part, "removing what was left of an import", err).Error())
 	}
 }
@@ -693,8 +682,8 @@ func (p *pass) working(id string) bool {
 	if err != nil {
 		return !fsx.IsGone(err)
 	}
-	defer s.close()
-	f, err := s.open()
+	defer s.Close()
+	f, err := s.Open()
 	if err != nil {
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // Pictures are whole and no slides, or not yet whole.
@@ -47,7 +48,7 @@ func TestLookAtPictures(t *testing.T) {
 			if err := os.WriteFile(dir+"/f", tt.data, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if got := Look(context.Background(), root, "f"); got.Kind != tt.want {
+			if got := Look(context.Background(), source.In(root), "f"); got.Kind != tt.want {
 				t.Errorf("kind %d %q, want %d", got.Kind, got.Reason, tt.want)
 			}
 		})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // maxName is the longest name of a file, in bytes, on the file systems there are.
@@ -77,8 +78,8 @@ func (s *Syncer) carry(ctx context.Context, st *catalog.Store, im *catalog.Image
 	if err != nil {
 		return fsx.Identity{}, gone(im.ID, err)
 	}
-	defer from.close()
-	f, err := from.open()
+	defer from.Close()
+	f, err := from.Open()
 	if err != nil {
 		return fsx.Identity{}, gone(im.ID, err)
 	}
@@ -91,22 +92,22 @@ func (s *Syncer) carry(ctx context.Context, st *catalog.Store, im *catalog.Image
 	if err != nil {
 		return fsx.Identity{}, trouble(im.ID, "moving the file", full(err))
 	}
-	defer to.close()
+	defer to.Close()
 	if side != nil {
 		if err := writeSidecar(st, at, side); err != nil {
 			return fsx.Identity{}, trouble(im.ID, "writing a sidecar", full(err))
 		}
 	}
-	if err = from.moveTo(to); errors.Is(err, unix.EXDEV) {
+	if err = from.MoveTo(to); errors.Is(err, unix.EXDEV) {
 		err = copyAway(ctx, from, f, id, to)
 	}
 	if err != nil {
 		return fsx.Identity{}, trouble(im.ID, "moving the file", full(err))
 	}
-	if err := syncFolders(to, from); err != nil {
+	if err := source.SyncDirectories(to, from); err != nil {
 		return fsx.Identity{}, trouble(im.ID, "moving the file", err)
 	}
-	now, err := to.stat()
+	now, err := to.Stat()
 	if err != nil {
 		return now, trouble(im.ID, "looking at the file", err)
 	}
@@ -125,29 +126,29 @@ func gone(image string, err error) error {
 const partPrefix = ".part-"
 
 // copyAway moves a file to another file system.
-func copyAway(ctx context.Context, from spot, f *os.File, id fsx.Identity, to spot) error {
-	part := spot{to.dir, fmt.Sprintf("%s%x", partPrefix, id.Ino)}
+func copyAway(ctx context.Context, from source.Entry, f *os.File, id fsx.Identity, to source.Entry) error {
+	part := source.Entry{Dir: to.Dir, Name: fmt.Sprintf("%s%x", partPrefix, id.Ino)}
 	c, _, err := copyTo(ctx, part, f, id, nil)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	if now, err := fsx.Identify(f.Fd()); err != nil || now != id {
-		return errors.Join(ErrBusy, part.remove())
+		return errors.Join(ErrBusy, part.Remove())
 	}
 	if err := c.Chmod(0o644); err != nil {
-		return errors.Join(err, part.remove())
+		return errors.Join(err, part.Remove())
 	}
-	if err := part.moveTo(to); err != nil {
-		return errors.Join(err, part.remove())
+	if err := part.MoveTo(to); err != nil {
+		return errors.Join(err, part.Remove())
 	}
-	if err := syncFolders(to); err != nil {
+	if err := source.SyncDirectories(to); err != nil {
 		return err
 	}
-	if now, err := from.stat(); err != nil || now != id {
+	if now, err := from.Stat(); err != nil || now != id {
 		return nil //nolint:nilerr // another by now, which is not ours to remove
 	}
-	return from.remove()
+	return from.Remove()
 }
 
 // Retry has a file looked at anew that was found to be no slide, or a broken one. In a
@@ -231,7 +232,7 @@ func (s *Syncer) lookAnew(ctx context.Context, st *catalog.Store, path string) e
 	if err != nil {
 		return err
 	}
-	defer p.root.Close()
+	defer p.dir.Close()
 	if err := s.follow(ctx); err != nil {
 		return err
 	}
@@ -250,5 +251,5 @@ func (s *Syncer) lookAnew(ctx context.Context, st *catalog.Store, path string) e
 	if err != nil {
 		return fmt.Errorf("ingest: the file cannot be looked at: %w", fsx.WithoutPath(err))
 	}
-	return p.look(ctx, []found{{path, id, p.prefix == slides}})
+	return p.look(ctx, []source.Item{{Path: path, Identity: id, Closed: p.prefix == slides}})
 }

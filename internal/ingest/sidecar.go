@@ -93,13 +93,13 @@ func writeSidecar(st *catalog.Store, path string, c *sidecar) error {
 	if err != nil {
 		return err
 	}
-	defer to.close()
+	defer to.Close()
 	via, err := spotOf(st, staging+"sidecar")
 	if err != nil {
 		return err
 	}
-	defer via.close()
-	_, err = fsx.WriteFileVia(via.dir, to.dir, to.name, append(data, '\n'), 0o644)
+	defer via.Close()
+	_, err = fsx.WriteFileVia(via.Dir, to.Dir, to.Name, append(data, '\n'), 0o644)
 	return full(err)
 }
 
@@ -110,8 +110,8 @@ func readSidecar(st *catalog.Store, path string) (*sidecar, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	f, err := s.open()
+	defer s.Close()
+	f, err := s.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +136,6 @@ func removeSidecar(st *catalog.Store, path string) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	return s.remove()
+	defer s.Close()
+	return s.Remove()
 }

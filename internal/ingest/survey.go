@@ -3,23 +3,9 @@ package ingest
 import (
 	"context"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
-
-// A FileSystem is what a folder lies on.
-type FileSystem struct {
-	Kind  string // "ext4", "NFS"
-	Local bool   // the kernel tells of every change in it: it need not be polled
-	ID    string // often the same after a restart, where the device is not; may be ""
-}
-
-// FileSystemOf returns what a folder lies on.
-func FileSystemOf(path string) (FileSystem, error) {
-	m, err := mountOf(path)
-	return FileSystem{m.kind, m.local, m.id}, err
-}
 
 // A Survey is how many folders and files a store's folder holds. It names none.
 type Survey struct {
@@ -36,15 +22,17 @@ func Count(ctx context.Context, st *catalog.Store) (Survey, error) {
 		base = incomingOf(st)
 	}
 	var s Survey
-	w := &walker{root: base, filter: newFilter(st.Include, st.Exclude)}
-	w.enter = func(string, uint64) { s.Folders++ }
-	w.file = func(f found) {
+	dir, err := source.OpenDirectory(base, "", source.NewFilter(st.Include, st.Exclude))
+	if err != nil {
+		return s, err
+	}
+	defer dir.Close()
+	l, err := dir.List(ctx, source.ListOptions{Enter: func(string, uint64) { s.Folders++ }, Item: func(f source.Item) {
 		s.Files++
-		if unix.Faccessat(unix.AT_FDCWD, base+"/"+f.path, unix.R_OK, unix.AT_EACCESS) == unix.EACCES {
+		if !dir.Readable(f.Path) {
 			s.Closed++
 		}
-	}
-	err := w.walk(ctx, "")
-	s.Closed += len(w.blind)
+	}})
+	s.Closed += len(l.Unreadable)
 	return s, err
 }

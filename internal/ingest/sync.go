@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // A pass is one comparison of a store's folder with the catalog.
@@ -25,12 +25,9 @@ type pass struct {
 	*folder
 	o        Options
 	store    *catalog.Store
-	base     string // folder that is gone through
-	prefix   string // of the paths of its files: "", or of a managed store [incoming] or [slides]
-	root     *os.Root
+	dir      *source.Directory // that is gone through
+	prefix   string            // of the paths of its files: "", or of a managed store [incoming] or [slides]
 	rootID   fsx.Identity
-	mount    mount
-	filter   filter
 	patience patience
 	enter    func(dir string, dev uint64) // see walker
 	taken    map[string]bool              // paths of files that were found under another name
@@ -74,7 +71,7 @@ func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Sto
 	if err != nil {
 		return Result{}, err
 	}
-	defer p.root.Close()
+	defer p.dir.Close()
 	p.c, p.enter = c, enter
 	if st.Mode == catalog.Managed {
 		err = p.managed(ctx)
@@ -91,31 +88,27 @@ func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Sto
 
 // begin opens the store's folder.
 func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*pass, error) {
-	if err := CheckPatterns(slices.Concat(st.Include, st.Exclude)); err != nil {
+	if err := source.CheckPatterns(slices.Concat(st.Include, st.Exclude)); err != nil {
 		return nil, err
 	}
-	p := &pass{s: s, c: s.Catalog, folder: fo, o: o, store: st, base: st.Root, taken: map[string]bool{}, filter: filterOf(st)}
+	p := &pass{s: s, c: s.Catalog, folder: fo, o: o, store: st, taken: map[string]bool{}}
 	p.result = &Result{Failed: []Failure{}} // a list in JSON, not null
+	base := st.Root
 	if st.Mode == catalog.Managed {
 		if err := marked(st); err != nil {
 			return nil, err
 		}
-		p.base, p.prefix = incomingOf(st), incoming
+		base, p.prefix = incomingOf(st), incoming
 	}
 	var err error
 	if p.rootID, err = fsx.Stat(st.Root); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
-	if p.root, err = fsx.OpenRoot(p.base); err != nil {
+	if p.dir, err = source.OpenDirectory(base, p.prefix, filterOf(st)); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
 	}
-	if p.mount, err = mountOf(p.base); err != nil {
-		p.root.Close()
-		return nil, fmt.Errorf("%w: %s", ErrNoRoot, unreadable(err).Reason)
-	}
-	m := p.mount
 	p.patience = patience{pause: or(s.Pause, DefaultPause), settle: or(st.Settle, or(s.Settle, DefaultSettle))}
-	if !m.local {
+	if !p.dir.FileSystem().Local {
 		p.patience.skew = foreignSkew
 	}
 	return p, nil
@@ -131,10 +124,8 @@ func (p *pass) whole(ctx context.Context) error {
 	if err := p.sameRoot(files, left); err != nil {
 		return err
 	}
-	p.result.Links = w.links
-	for _, b := range w.blind {
-		p.result.fail("", b.String())
-	}
+	p.result.Links = w.Links
+	p.failUnreadable(w)
 	due := p.due(files, left)
 	if err := p.look(ctx, due); err != nil {
 		return err
@@ -158,14 +149,12 @@ func (p *pass) known() map[string]entry {
 	return files
 }
 
-// walker returns one of the folder, which calls file with paths as the catalog has
-// them.
-func (p *pass) walker(file func(found)) *walker {
-	return &walker{root: p.base, prefix: p.prefix, filter: p.filter, enter: p.enter, file: file}
+// failUnreadable notes what could not be read. It names no file.
+func (p *pass) failUnreadable(l *source.Listing) {
+	for _, u := range l.Unreadable {
+		p.result.fail("", fmt.Sprintf("inode %d: %s", u.Inode, unreadable(u.Err).Reason))
+	}
 }
-
-// rel is a path as it is below the folder.
-func (p *pass) rel(path string) string { return strings.TrimPrefix(path, p.prefix) }
 
 // untaken returns the paths that were not found under another name.
 func (p *pass) untaken(paths []string) []string {
@@ -173,12 +162,11 @@ func (p *pass) untaken(paths []string) []string {
 }
 
 // survey walks the folder while the mirror is brought up to date.
-func (p *pass) survey(ctx context.Context) ([]found, *walker, error) {
+func (p *pass) survey(ctx context.Context) ([]source.Item, *source.Listing, error) {
 	followed := make(chan error, 1)
 	go func() { followed <- p.s.follow(ctx) }()
-	var files []found
-	w := p.walker(func(f found) { files = append(files, f) })
-	err := w.walk(ctx, "")
+	var files []source.Item
+	w, err := p.dir.List(ctx, source.ListOptions{Enter: p.enter, Item: func(f source.Item) { files = append(files, f) }})
 	if followErr := <-followed; followErr != nil {
 		return nil, nil, followErr
 	}
@@ -190,7 +178,7 @@ func (p *pass) survey(ctx context.Context) ([]found, *walker, error) {
 
 // due takes the files that were found out of left, and returns those to be looked
 // at.
-func (p *pass) due(files []found, left map[string]entry) (due []found) {
+func (p *pass) due(files []source.Item, left map[string]entry) (due []source.Item) {
 	now := p.s.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -201,8 +189,8 @@ func (p *pass) due(files []found, left map[string]entry) (due []found) {
 	}
 	p.seenRoot = p.rootID
 	for _, f := range files {
-		e, ok := left[f.path]
-		delete(left, f.path)
+		e, ok := left[f.Path]
+		delete(left, f.Path)
 		if !e.deleted {
 			p.result.Count++
 		}
@@ -217,10 +205,10 @@ func (p *pass) due(files []found, left map[string]entry) (due []found) {
 }
 
 // isDue reports whether a file that is known has to be looked at.
-func (p *pass) isDue(f found, e entry, now time.Time) bool {
-	s, waiting := p.sightings[f.path]
+func (p *pass) isDue(f source.Item, e entry, now time.Time) bool {
+	s, waiting := p.sightings[f.Path]
 	switch {
-	case !e.id.Same(f.id) || e.state == catalog.Missing:
+	case !e.id.Same(f.Identity) || e.state == catalog.Missing:
 		return true
 	case waiting && s.since.After(now):
 		return true // the clock was set back: begin anew, and not only when it is where it was
@@ -303,7 +291,7 @@ func (p *pass) finish(ctx context.Context) error {
 		return err
 	}
 	_, err = p.c.UpdateStore(ctx, p.store.ID, func(st *catalog.Store) error {
-		st.LastSync, st.LastResult, st.RootID, st.RootFS = &now, result, p.rootID, p.mount.id
+		st.LastSync, st.LastResult, st.RootID, st.RootFS = &now, result, p.rootID, p.dir.FileSystem().ID
 		return nil
 	})
 	return err

@@ -18,6 +18,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // settled makes a site whose files of these names are available.
@@ -280,9 +281,9 @@ func TestReplacedByLink(t *testing.T) {
 
 func TestNestedTooDeep(t *testing.T) {
 	t.Parallel()
-	deep := strings.Repeat("d/", maxDepth) + "a.tiff"
+	deep := strings.Repeat("d/", source.MaxDepth) + "a.tiff"
 	st := settled(t, deep)
-	st.write(strings.Repeat("d/", maxDepth+1)+"b.tiff", pyramid{}.bytes())
+	st.write(strings.Repeat("d/", source.MaxDepth+1)+"b.tiff", pyramid{}.bytes())
 	r := st.pass(Options{})
 	if len(r.Failed) != 1 || !strings.Contains(r.Failed[0].Reason, "nested deeper") {
 		t.Errorf("failed: %v, want the folder that is too deep", r.Failed)

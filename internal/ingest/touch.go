@@ -10,6 +10,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // touchMost is how many files are looked at before what is heard next. More than
@@ -30,17 +31,17 @@ const (
 // slides came at once or went than are dealt with here, or one is gone and no event
 // has told of it. That one says nothing of how many there are, so only a pass, which
 // counts them all, may mark it missing.
-func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Store, list map[string]sign, enter func(string, uint64)) (r Result, whole hurry, err error) {
+func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Store, list map[string]source.Sign, enter func(string, uint64)) (r Result, whole hurry, err error) {
 	p, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {
 		return Result{}, noHurry, err
 	}
-	defer p.root.Close()
+	defer p.dir.Close()
 	p.c, p.enter = c, enter
 	if err := s.follow(ctx); err != nil {
 		return Result{}, noHurry, err
 	}
-	var due []found
+	var due []source.Item
 	var gone []string
 	for path, sign := range list {
 		if !strings.HasPrefix(path, p.prefix) {
@@ -50,10 +51,10 @@ func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Stor
 			}
 			continue
 		}
-		if sign&folderParted != 0 {
+		if sign&source.DirectoryGone != 0 {
 			whole = passNow
 		}
-		if sign&folderCame != 0 {
+		if sign&source.DirectoryCame != 0 {
 			if err := p.below(ctx, path, sign, &due); err != nil {
 				return *p.result, passNow, err
 			}
@@ -62,7 +63,7 @@ func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Stor
 		if f, ok := p.heard(path, sign); ok {
 			due = append(due, f)
 		} else if p.parted(path) {
-			if sign&nudged == 0 {
+			if sign&source.Nudged == 0 {
 				gone = append(gone, path)
 			} else {
 				whole = max(whole, p.hurry())
@@ -109,56 +110,53 @@ func (p *pass) nudged(ctx context.Context, path string) (hurry, error) {
 		return noHurry, err
 	}
 	defer closeRoot()
-	return noHurry, kept.look(ctx, []found{{path, id, true}})
+	return noHurry, kept.look(ctx, []source.Item{{Path: path, Identity: id, Closed: true}})
 }
 
 // handTouched passes on those of the files that have turned out to be slides, or none.
-func (p *pass) handTouched(ctx context.Context, due []found) error {
+func (p *pass) handTouched(ctx context.Context, due []source.Item) error {
 	if err := p.s.follow(ctx); err != nil {
 		return err
 	}
 	for _, f := range due {
-		if e, ok := p.s.mirror.file(p.store.ID, f.path); ok {
-			p.handOn(ctx, f.path, e)
+		if e, ok := p.s.mirror.file(p.store.ID, f.Path); ok {
+			p.handOn(ctx, f.Path, e)
 		}
 	}
 	return nil
 }
 
 // below finds the slides in a folder that came. If it was renamed in, so were they.
-func (p *pass) below(ctx context.Context, dir string, s sign, due *[]found) error {
-	w := p.walker(func(f found) {
-		f.closed = s&writerLeft != 0
+func (p *pass) below(ctx context.Context, dir string, s source.Sign, due *[]source.Item) error {
+	w, err := p.dir.List(ctx, source.ListOptions{Below: dir, Enter: p.enter, Item: func(f source.Item) {
+		f.Closed = s&source.WriterLeft != 0
 		if p.wanted(f) {
 			*due = append(*due, f)
 		}
-	})
-	err := w.walk(ctx, p.rel(dir))
+	}})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil // gone again
 	}
-	for _, b := range w.blind {
-		p.result.fail("", b.String())
-	}
+	p.failUnreadable(w)
 	return err
 }
 
 // heard returns the file at path if it has to be looked at.
-func (p *pass) heard(path string, s sign) (found, bool) {
+func (p *pass) heard(path string, s source.Sign) (source.Item, bool) {
 	id, err := p.stat(path)
-	f := found{path, id, s&writerLeft != 0}
-	return f, err == nil && p.filter.allows(p.rel(path)) && p.wanted(f)
+	f := source.Item{Path: path, Identity: id, Closed: s&source.WriterLeft != 0}
+	return f, err == nil && p.dir.Selects(path) && p.wanted(f)
 }
 
 // wanted reports whether a file is new, changed, or due.
-func (p *pass) wanted(f found) bool {
-	e, ok := p.s.mirror.file(p.store.ID, f.path)
+func (p *pass) wanted(f source.Item) bool {
+	e, ok := p.s.mirror.file(p.store.ID, f.Path)
 	if !ok {
 		return true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return f.closed && e.state == catalog.Arriving || p.isDue(f, e, p.s.now())
+	return f.Closed && e.state == catalog.Arriving || p.isDue(f, e, p.s.now())
 }
 
 // parted reports whether a slide that was at path is there no more.

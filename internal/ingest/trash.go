@@ -10,6 +10,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // DefaultKeepTrash is how long files stay in the trash of a managed store.
@@ -148,7 +149,7 @@ func (s *Syncer) EmptyTrash(ctx context.Context, store string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer p.root.Close()
+	defer p.dir.Close()
 	return p.emptyTrash(ctx)
 }
 
@@ -193,8 +194,8 @@ func (p *pass) erase(at string) error {
 	if err != nil {
 		return err
 	}
-	defer f.close()
-	return errors.Join(f.remove(), syncFolders(f))
+	defer f.Close()
+	return errors.Join(f.Remove(), source.SyncDirectories(f))
 }
 
 // expunge takes an image out of the catalog whose file at a path is gone for good.

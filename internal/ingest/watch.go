@@ -10,6 +10,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 const (
@@ -38,7 +39,7 @@ type Watcher struct {
 	Poll   time.Duration // 30 s if 0: how often a folder that has to be polled is gone through
 
 	loop  *loop.Loop
-	inbox *inbox        // for nudges, and what the notifier hears
+	inbox *source.Inbox // for nudges, and what the notifier hears
 	retry time.Duration // how often the lease is asked for
 	deaf  string        // why it polls whatever the file system; "" if it does not
 
@@ -75,7 +76,7 @@ type watch struct {
 	*Watcher
 	c        *catalog.Catalog // to write to what is touched
 	store    *catalog.Store
-	notifier *notifier // nil while polling
+	notifier *source.Watch // nil while polling
 	done     chan passed
 	running  bool
 	again    bool      // a pass is wanted as soon as the running one ends
@@ -93,7 +94,7 @@ type passed struct {
 
 // NewWatcher returns a watcher for a store.
 func NewWatcher(s *Syncer, store string) *Watcher {
-	return &Watcher{Syncer: s, Store: store, inbox: newInbox(), loop: s.Loops.New(s.log(), "watch", store)}
+	return &Watcher{Syncer: s, Store: store, inbox: source.NewInbox(), loop: s.Loops.New(s.log(), "watch", store)}
 }
 
 // Run keeps the store in step until ctx is done, whatever fails meanwhile. Among the
@@ -167,7 +168,7 @@ func (w *Watcher) run(ctx context.Context, c *catalog.Catalog) error {
 		case <-ctx.Done():
 		case p := <-r.done:
 			r.passed(p)
-		case <-w.inbox.wake:
+		case <-w.inbox.Wake:
 			err = r.hear(ctx)
 		case <-timer.C:
 			err = r.relook(ctx)
@@ -184,7 +185,7 @@ func (w *Watcher) run(ctx context.Context, c *catalog.Catalog) error {
 }
 
 // nudge has the file at path looked at soon. It never blocks.
-func (w *Watcher) nudge(path string) { w.inbox.put(path, nudged, 0) }
+func (w *Watcher) nudge(path string) { w.inbox.Put(path, source.Nudged, 0) }
 
 // start begins a pass if one is due. The error is [catalog.ErrNotFound] if the
 // store was removed.
@@ -228,7 +229,7 @@ func (r *watch) listen() {
 	if r.store.Mode == catalog.Managed {
 		root, prefix = incomingOf(r.store), incoming
 	}
-	m, err := mountOf(root)
+	m, err := source.FileSystemOf(root)
 	switch {
 	case r.deaf != "":
 		r.deafen(r.deaf)
@@ -236,11 +237,11 @@ func (r *watch) listen() {
 	case err != nil:
 		r.deafen("the folder is out of reach")
 		return
-	case !m.local:
-		r.deafen("the folder is on " + m.kind + ", which does not tell of what other machines change")
+	case !m.Local:
+		r.deafen("the folder is on " + m.Kind + ", which does not tell of what other machines change")
 		return
 	}
-	n, err := newNotifier(root, prefix, filterOf(r.store), r.inbox)
+	n, err := source.WatchDirectory(root, prefix, filterOf(r.store), r.inbox)
 	if err != nil {
 		r.deafen(err.Error())
 		return
@@ -254,7 +255,7 @@ func (r *watch) listen() {
 // deafen ends listening. Why says the reason, "" if it is the end.
 func (r *watch) deafen(why string) {
 	if r.notifier != nil {
-		r.notifier.close()
+		r.notifier.Close()
 		r.notifier = nil
 	}
 	if why == "" {
@@ -273,7 +274,7 @@ func (r *watch) enter() func(string, uint64) {
 	if r.notifier == nil {
 		return nil
 	}
-	return r.notifier.watch
+	return r.notifier.Add
 }
 
 // passed takes note of a pass that has ended, and says when the next is due.
@@ -291,7 +292,7 @@ func (r *watch) passed(p passed) {
 		logResult(r.Syncer.log(), r.Store, &p.result)
 	}
 	if r.notifier != nil {
-		if why := r.notifier.trouble(); why != "" {
+		if why := r.notifier.Trouble(); why != "" {
 			r.deafen(why)
 		}
 	}
@@ -329,7 +330,7 @@ func (r *watch) hear(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	list, all := r.inbox.take()
+	list, all := r.inbox.Take()
 	if all {
 		r.wholeNow()
 	}
@@ -338,14 +339,14 @@ func (r *watch) hear(ctx context.Context) error {
 
 // relook looks at the files that are being waited for.
 func (r *watch) relook(ctx context.Context) error {
-	list := map[string]sign{}
+	list := map[string]source.Sign{}
 	for _, path := range r.Syncer.folder(r.Store).waiting() {
-		list[path] = touched
+		list[path] = source.Touched
 	}
 	return r.touch(ctx, list)
 }
 
-func (r *watch) touch(ctx context.Context, list map[string]sign) error {
+func (r *watch) touch(ctx context.Context, list map[string]source.Sign) error {
 	if len(list) == 0 || r.store == nil {
 		return nil
 	}

@@ -224,7 +224,7 @@ func TestWatchOverflow(t *testing.T) {
 	w := NewWatcher(st.Syncer, st.store)
 	st.watched(w)
 	first := w.Status().LastPass
-	w.inbox.missed()
+	w.inbox.Missed()
 	st.eventually(soon, "a pass", func() bool { return w.Status().LastPass.After(first) })
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // storesEvery is how often the catalog is asked for stores that were added or
@@ -18,8 +19,8 @@ const storesEvery = 2 * time.Second
 type Watchers struct {
 	syncer *Syncer
 	labels *Labels
-	nudges *inbox // image ids
-	moves  *inbox // ids of images to be imported, if nobody else does
+	nudges *source.Inbox // image ids
+	moves  *source.Inbox // ids of images to be imported, if nobody else does
 	every  time.Duration
 
 	mu      sync.Mutex
@@ -35,12 +36,12 @@ type running struct {
 
 // NewWatchers returns watchers for the stores of s's catalog.
 func NewWatchers(s *Syncer) *Watchers {
-	w := &Watchers{syncer: s, labels: NewLabels(s), nudges: newInbox(), moves: newInbox(), every: storesEvery, running: map[string]*running{}}
+	w := &Watchers{syncer: s, labels: NewLabels(s), nudges: source.NewInbox(), moves: source.NewInbox(), every: storesEvery, running: map[string]*running{}}
 	if s.Available == nil {
 		s.Available = w.labels.Add
 	}
 	if s.Arrived == nil {
-		s.Arrived = func(image string) { w.moves.put(image, 0, 0) }
+		s.Arrived = func(image string) { w.moves.Put(image, 0, 0) }
 	}
 	return w
 }
@@ -71,7 +72,7 @@ func (w *Watchers) round(ctx context.Context, all *sync.WaitGroup) error {
 			return nil
 		case <-timer.C:
 			return nil
-		case <-w.nudges.wake:
+		case <-w.nudges.Wake:
 			w.pass(ctx)
 		}
 	}
@@ -121,9 +122,9 @@ func (w *Watchers) imports(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-w.moves.wake:
+	case <-w.moves.Wake:
 	}
-	list, _ := w.moves.take()
+	list, _ := w.moves.Take()
 	var failed error
 	for image := range list {
 		_, err := w.syncer.Import(ctx, image, nil)
@@ -142,11 +143,11 @@ func (w *Watchers) imports(ctx context.Context) error {
 
 // Nudge has the file of an image looked at soon: something was seen to be wrong
 // with it. It never blocks.
-func (w *Watchers) Nudge(image string) { w.nudges.put(image, 0, 0) }
+func (w *Watchers) Nudge(image string) { w.nudges.Put(image, 0, 0) }
 
 // pass passes nudges on to the watchers of the images' stores.
 func (w *Watchers) pass(ctx context.Context) {
-	list, _ := w.nudges.take()
+	list, _ := w.nudges.Take()
 	for image := range list {
 		im, err := w.syncer.Catalog.Image(ctx, image)
 		if err != nil {

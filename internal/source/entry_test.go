@@ -1,14 +1,11 @@
-package ingest
+package source
 
 import (
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
@@ -16,18 +13,18 @@ import (
 // TestMoveTo renames files in both ways there are, and never over another.
 func TestMoveTo(t *testing.T) {
 	t.Parallel()
-	for how, move := range map[string]func(from, to spot) error{"rename": spot.moveTo} {
+	for how, move := range map[string]func(from, to Entry) error{"rename": Entry.MoveTo} {
 		t.Run(how, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := errors.Join(os.WriteFile(filepath.Join(dir, "a"), []byte("a"), 0o644), os.WriteFile(filepath.Join(dir, "b"), []byte("b"), 0o644)); err != nil {
 				t.Fatal(err)
 			}
-			at := func(name string) spot {
-				s, err := spotAt(dir, name, true)
+			at := func(name string) Entry {
+				s, err := EntryAt(dir, name, true)
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(s.close)
+				t.Cleanup(s.Close)
 				return s
 			}
 			if err := move(at("a"), at("b")); !errors.Is(err, fs.ErrExist) {
@@ -37,7 +34,7 @@ func TestMoveTo(t *testing.T) {
 				t.Error(err)
 			}
 			for name, want := range map[string]string{"b": "b", "x/y/c": "a"} {
-				if got := string(readAll(t, filepath.Join(dir, name))); got != want {
+				if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
 					t.Errorf("%s holds %q, want %q", name, got, want)
 				}
 			}
@@ -48,39 +45,25 @@ func TestMoveTo(t *testing.T) {
 	}
 }
 
-// TestSpotIsNotLed wants no symbolic link on the way to a spot to be followed.
-func TestSpotIsNotLed(t *testing.T) {
+// TestEntryIsNotRedirected wants no symbolic link on the way to an entry to be followed.
+func TestEntryIsNotRedirected(t *testing.T) {
 	t.Parallel()
 	dir, secret := t.TempDir(), t.TempDir()
 	if err := errors.Join(os.WriteFile(secret+"/f", nil, 0o644), os.Symlink(secret, dir+"/l"), os.Symlink(secret+"/f", dir+"/f")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := spotAt(dir, "l/f", true); !fsx.IsGone(err) {
+	if _, err := EntryAt(dir, "l/f", true); !fsx.IsGone(err) {
 		t.Errorf("a link on the way: %v, want no such file", err)
 	}
-	if _, err := spotAt(dir, "../f", false); err == nil {
+	if _, err := EntryAt(dir, "../f", false); err == nil {
 		t.Error("a way out of the folder was taken")
 	}
-	s, err := spotAt(dir, "f", false)
+	s, err := EntryAt(dir, "f", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
-	if _, err := s.open(); !fsx.IsGone(err) {
+	defer s.Close()
+	if _, err := s.Open(); !fsx.IsGone(err) {
 		t.Errorf("a link: %v, want no such file", err)
-	}
-}
-
-func TestBare(t *testing.T) {
-	t.Parallel()
-	_, err := os.Open("/nowhere/SECRET.tiff")
-	link := os.Rename("/nowhere/SECRET.tiff", "/nowhere/SECRET2.tiff")
-	for _, err := range []error{err, link, errors.Join(link, err)} {
-		if got := trouble("id", "opening", err); strings.Contains(got.Error(), "SECRET") || !errors.Is(got, unix.ENOENT) {
-			t.Errorf("%v, want no such file and no name", got)
-		}
-	}
-	if err := trouble("id", "opening", nil); err != nil {
-		t.Errorf("of none: %v", err)
 	}
 }

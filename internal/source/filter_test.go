@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import "testing"
 
@@ -48,15 +48,15 @@ func TestFilter(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := newFilter(tt.include, tt.exclude)
+			f := NewFilter(tt.include, tt.exclude)
 			for _, p := range tt.yes {
-				if !f.allows(p) {
-					t.Errorf("allows(%q) = false, want true", p)
+				if !f.Allows(p) {
+					t.Errorf("Allows(%q) = false, want true", p)
 				}
 			}
 			for _, p := range tt.no {
-				if f.allows(p) {
-					t.Errorf("allows(%q) = true, want false", p)
+				if f.Allows(p) {
+					t.Errorf("Allows(%q) = true, want false", p)
 				}
 			}
 		})

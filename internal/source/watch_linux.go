@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"errors"
@@ -14,19 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a notifier listens to. Not IN_MODIFY: a copy of 10 GB makes tens of thousands
+// What a watch listens to. Not IN_MODIFY: a copy of 10 GB makes tens of thousands
 // of those, and the two that count are when its writer closes a file and when a
 // file is renamed in. (Package fsnotify tells neither from the others.)
 const folderEvents = unix.IN_CREATE | unix.IN_CLOSE_WRITE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO |
 	unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 
-// A notifier listens to inotify (inotify(7)) and puts what happens to slides in the
-// folders it is told to watch into its inbox.
-type notifier struct {
-	*inbox
+// A Watch listens to inotify (inotify(7)) and puts what happens to slides in the
+// directories that were added into its inbox.
+type Watch struct {
+	*Inbox
 	root   string
-	prefix string // of the paths that are put into the inbox
-	filter filter
+	prefix string // of the paths that are put into the Inbox
+	filter Filter
 	f      *os.File
 	fd     int
 	done   chan struct{}
@@ -37,8 +37,9 @@ type notifier struct {
 	failed  string // why a folder could not be watched
 }
 
-// newNotifier returns a notifier that watches nothing yet.
-func newNotifier(root, prefix string, f filter, in *inbox) (*notifier, error) {
+// WatchDirectory returns a watch of the directory at root that watches nothing yet. What
+// it puts into the inbox begins with prefix.
+func WatchDirectory(root, prefix string, f Filter, in *Inbox) (*Watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		if errors.Is(err, unix.EMFILE) {
@@ -46,8 +47,8 @@ func newNotifier(root, prefix string, f filter, in *inbox) (*notifier, error) {
 		}
 		return nil, fmt.Errorf("inotify: %w", err)
 	}
-	n := &notifier{
-		inbox: in, root: root, prefix: prefix, filter: f,
+	n := &Watch{
+		Inbox: in, root: root, prefix: prefix, filter: f,
 		f: os.NewFile(uintptr(fd), "inotify"), fd: fd,
 		done: make(chan struct{}), dirs: map[int32]string{},
 	}
@@ -55,16 +56,16 @@ func newNotifier(root, prefix string, f filter, in *inbox) (*notifier, error) {
 	return n, nil
 }
 
-// close stops listening.
-func (n *notifier) close() {
+// Close stops listening.
+func (n *Watch) Close() {
 	n.f.Close() // ends the read in listen
 	<-n.done
 }
 
-// watch listens to the folder dir, relative to the root and on the device dev, from
+// Add listens to the directory dir, relative to the root and on the device dev, from
 // now on. Watching a folder again is no error; if it was renamed meanwhile, its new
 // name counts.
-func (n *notifier) watch(dir string, dev uint64) {
+func (n *Watch) Add(dir string, dev uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	flags := uint32(folderEvents)
@@ -79,39 +80,39 @@ func (n *notifier) watch(dir string, dev uint64) {
 	case err == nil:
 		n.dirs[int32(wd)] = dir
 	case errors.Is(err, unix.ENOSPC):
-		n.failed = "there are more folders than inotify may watch: raise fs.inotify.max_user_watches"
+		n.failed = "there are more directories than inotify may watch: raise fs.inotify.max_user_watches"
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR): // gone since it was listed; its parent has told
 	default:
-		n.failed = "a folder cannot be watched: " + err.Error()
+		n.failed = "a directory cannot be watched: " + err.Error()
 	}
 }
 
 // cross makes sure that a file system mounted below the root tells of changes too.
-func (n *notifier) cross(dir string, dev uint64) {
+func (n *Watch) cross(dir string, dev uint64) {
 	if dev == n.rootDev || n.rootDev == 0 {
 		return
 	}
-	if m, err := mountOf(filepath.Join(n.root, dir)); err == nil && !m.local {
-		n.failed = "a folder below is on " + m.kind + ", which does not tell of what other machines change"
+	if m, err := FileSystemOf(filepath.Join(n.root, dir)); err == nil && !m.Local {
+		n.failed = "a directory below is on " + m.Kind + ", which does not tell of what other machines change"
 	}
 }
 
-// trouble says why not everything is heard, "" if it is.
-func (n *notifier) trouble() string {
+// Trouble says why not all changes are noticed, "" if they are.
+func (n *Watch) Trouble() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.failed
 }
 
-// listen reads events until the notifier is closed.
-func (n *notifier) listen() {
+// listen reads events until the watch is closed.
+func (n *Watch) listen() {
 	defer close(n.done)
 	buf := make([]byte, 64<<10)
 	for {
 		k, err := n.f.Read(buf)
 		if err != nil {
 			if !errors.Is(err, os.ErrClosed) {
-				n.missed()
+				n.Missed()
 			}
 			return
 		}
@@ -129,9 +130,9 @@ func (n *notifier) listen() {
 }
 
 // hear takes one event.
-func (n *notifier) hear(wd int32, mask uint32, name string) {
+func (n *Watch) hear(wd int32, mask uint32, name string) {
 	if mask&(unix.IN_Q_OVERFLOW|unix.IN_UNMOUNT) != 0 {
-		n.missed()
+		n.Missed()
 		return
 	}
 	n.mu.Lock()
@@ -144,7 +145,7 @@ func (n *notifier) hear(wd int32, mask uint32, name string) {
 		return
 	}
 	if mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) != 0 && dir == "" {
-		n.missed() // the root itself
+		n.Missed() // the root itself
 		return
 	}
 	if name == "" {
@@ -152,45 +153,45 @@ func (n *notifier) hear(wd int32, mask uint32, name string) {
 	}
 	if p := path.Join(dir, name); mask&unix.IN_ISDIR != 0 {
 		n.hearFolder(p, mask)
-	} else if n.filter.file(p) {
+	} else if n.filter.File(p) {
 		n.hearFile(p, mask)
 	}
 }
 
-func (n *notifier) hearFile(p string, mask uint32) {
+func (n *Watch) hearFile(p string, mask uint32) {
 	p = n.prefix + p
 	switch {
 	case mask&unix.IN_CREATE != 0:
-		n.put(p, 0, writerLeft)
+		n.Put(p, 0, WriterLeft)
 	case mask&(unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO) != 0:
-		n.put(p, writerLeft, 0)
+		n.Put(p, WriterLeft, 0)
 	default:
-		n.put(p, 0, 0)
+		n.Put(p, 0, 0)
 	}
 }
 
-func (n *notifier) hearFolder(p string, mask uint32) {
-	if !n.filter.folder(p) {
+func (n *Watch) hearFolder(p string, mask uint32) {
+	if !n.filter.Directory(p) {
 		return
 	}
 	as := n.prefix + p
 	switch {
 	case mask&unix.IN_MOVED_TO != 0:
-		n.put(as, folderCame|writerLeft, 0)
+		n.Put(as, DirectoryCame|WriterLeft, 0)
 	case mask&unix.IN_CREATE != 0:
-		n.put(as, folderCame, writerLeft)
+		n.Put(as, DirectoryCame, WriterLeft)
 	case mask&unix.IN_MOVED_FROM != 0:
 		n.forget(p)
 		fallthrough
 	case mask&unix.IN_DELETE != 0:
-		n.put(as, folderParted, 0)
+		n.Put(as, DirectoryGone, 0)
 	case mask&unix.IN_ATTRIB != 0:
-		n.put(as, folderCame, 0) // it may have become readable
+		n.Put(as, DirectoryCame, 0) // it may have become readable
 	}
 }
 
 // forget stops watching p and the folders below, which now have other names.
-func (n *notifier) forget(p string) {
+func (n *Watch) forget(p string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for wd, dir := range n.dirs {

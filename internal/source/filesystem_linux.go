@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"fmt"
@@ -43,14 +43,8 @@ var foreignKinds = map[uint32]string{
 	0x2011bab0: "exFAT",
 }
 
-// A mount is the file system a folder lies on.
-type mount struct {
-	kind  string
-	local bool   // the kernel tells of every change, and the times are its own
-	id    string // of the file system; often the same after a restart, where the device is not
-}
-
-func mountOf(path string) (mount, error) {
+// FileSystemOf returns what the directory at path lies on.
+func FileSystemOf(path string) (FileSystem, error) {
 	var st unix.Statfs_t
 	for {
 		err := unix.Statfs(path, &st)
@@ -58,16 +52,16 @@ func mountOf(path string) (mount, error) {
 			break
 		}
 		if err != unix.EINTR {
-			return mount{}, err
+			return FileSystem{}, err
 		}
 	}
 	magic := uint32(st.Type) //nolint:unconvert // its size differs between processors
-	m := mount{id: fmt.Sprintf("%x-%08x%08x", magic, uint32(st.Fsid.Val[0]), uint32(st.Fsid.Val[1]))}
-	if m.kind, m.local = localKinds[magic]; m.local {
+	m := FileSystem{ID: fmt.Sprintf("%x-%08x%08x", magic, uint32(st.Fsid.Val[0]), uint32(st.Fsid.Val[1]))}
+	if m.Kind, m.Local = localKinds[magic]; m.Local {
 		return m, nil
 	}
-	if m.kind = foreignKinds[magic]; m.kind == "" {
-		m.kind = fmt.Sprintf("file system %#x", magic)
+	if m.Kind = foreignKinds[magic]; m.Kind == "" {
+		m.Kind = fmt.Sprintf("file system %#x", magic)
 	}
 	return m, nil
 }

@@ -1,4 +1,4 @@
-package ingest
+package source
 
 import (
 	"context"
@@ -17,69 +17,36 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// maxDepth bounds how deep folders are followed, and with it the folders that are
+// MaxDepth bounds how deep folders are followed, and with it the directories that are
 // open at once.
-const maxDepth = 64
+const MaxDepth = 64
 
 // batchNames is how many names of a folder are held at a time.
 const batchNames = 4096
 
-// A found is a file that may be a slide.
-type found struct {
-	path   string // below the root, with slashes; any bytes but 0
-	id     fsx.Identity
-	closed bool // renamed in, or closed by its writer, as it is
-}
-
-// A walker goes through the folders of a store. It follows no symbolic link.
+// A walker lists a directory and those below. It follows no symbolic link.
 type walker struct {
+	Listing
+	ListOptions
 	root   string
 	prefix string // of the paths that are reported
-	filter filter
-	// enter, if not nil, is called with each folder before it is read, and its
-	// device.
-	enter func(dir string, dev uint64)
-	file  func(found)
-	// refuse, if not nil, is told of what has a slide's name and is no file: of its
-	// inode, and what it is. A folder that it is told of is not looked into.
-	refuse func(ino uint64, what string)
-
-	links   int               // symbolic links with a slide's name, not followed
-	blind   []blind           // what could not be read
-	devices map[uint64]string // seen, with the first folder on each
-}
-
-// A blind is a folder or file that could not be read. Nothing can be said of what
-// lies there.
-type blind struct {
-	path string // "" for the root, or the prefix
-	ino  uint64
-	err  error
-}
-
-// covers reports whether the file at p is, or lies in, what could not be read.
-func (b blind) covers(p string) bool {
-	return b.path == "" || p == b.path || strings.HasPrefix(p, b.path) && (p[len(b.path)] == '/' || b.path[len(b.path)-1] == '/')
-}
-
-func (b blind) String() string {
-	return fmt.Sprintf("inode %d: %s", b.ino, unreadable(b.err).Reason)
+	filter Filter
 }
 
 // walk finds every slide in and below the folder dir, "" for the root itself. The
-// error is the context's, or that of opening dir; others are gathered in blind.
+// error is the context's, or that of opening dir; others are collected in Unreadable.
 func (w *walker) walk(ctx context.Context, dir string) error {
 	if w.devices == nil {
 		w.devices = map[uint64]string{}
 	}
-	fd, err := open(unix.AT_FDCWD, filepath.Join(w.root, dir), dir == "")
+	fd, err := openDirectory(unix.AT_FDCWD, filepath.Join(w.root, dir), dir == "")
 	if err != nil {
 		return err
 	}
 	return w.folder(ctx, fd, dir, strings.Count(dir, "/"))
 }
 
-// folder reads the open folder fd, and closes it.
+// folder reads the open directory fd, and closes it.
 func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) error {
 	f := os.NewFile(uintptr(fd), filepath.Join(w.root, dir)) // the name serves ReadDir where the kind of an entry is not in it
 	defer f.Close()
@@ -90,8 +57,8 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 	if _, ok := w.devices[self.Dev]; !ok {
 		w.devices[self.Dev] = dir
 	}
-	if w.enter != nil {
-		w.enter(dir, self.Dev)
+	if w.Enter != nil {
+		w.Enter(dir, self.Dev)
 	}
 	var below []string
 	for {
@@ -101,12 +68,12 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 		entries, err := f.ReadDir(batchNames)
 		for _, e := range entries {
 			if p := path.Join(dir, e.Name()); e.IsDir() {
-				if w.refuse != nil && w.filter.file(p) {
-					w.refuse(inode(fd, e.Name()), "a folder")
-				} else if w.filter.folder(p) {
+				if w.Refused != nil && w.filter.File(p) {
+					w.Refused(inode(fd, e.Name()), "a folder")
+				} else if w.filter.Directory(p) {
 					below = append(below, e.Name())
 				}
-			} else if w.filter.file(p) {
+			} else if w.filter.File(p) {
 				w.list(fd, p, e)
 			}
 		}
@@ -114,7 +81,7 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 			break
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			w.blind = append(w.blind, blind{w.prefix + dir, self.Ino, err})
+			w.Unreadable = append(w.Unreadable, Unreadable{w.prefix + dir, self.Ino, err})
 			break
 		}
 	}
@@ -129,38 +96,38 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 // descend walks the folder at dir, whose parent is open as fd.
 func (w *walker) descend(ctx context.Context, fd int, dir string, depth int) error {
 	name := path.Base(dir)
-	if depth > maxDepth {
-		w.blind = append(w.blind, blind{w.prefix + dir, inode(fd, name), fmt.Errorf("folders nested deeper than %d are not looked into", maxDepth)})
+	if depth > MaxDepth {
+		w.Unreadable = append(w.Unreadable, Unreadable{w.prefix + dir, inode(fd, name), fmt.Errorf("folders nested deeper than %d are not looked into", MaxDepth)})
 		return nil
 	}
-	sub, err := open(fd, name, false)
+	sub, err := openDirectory(fd, name, false)
 	switch {
 	case err == nil:
 		return w.folder(ctx, sub, dir, depth)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
 		return nil // gone, or replaced, since it was listed
 	}
-	w.blind = append(w.blind, blind{w.prefix + dir, inode(fd, name), err})
+	w.Unreadable = append(w.Unreadable, Unreadable{w.prefix + dir, inode(fd, name), err})
 	return nil
 }
 
-// list reports the file at p, whose folder is open as fd.
+// list reports the file at p, whose directory is open as fd.
 func (w *walker) list(fd int, p string, e fs.DirEntry) {
 	if e.Type()&fs.ModeSymlink != 0 {
-		w.links++
+		w.Links++
 	}
 	if !e.Type().IsRegular() {
-		if w.refuse != nil {
-			w.refuse(inode(fd, e.Name()), special(e.Type()))
+		if w.Refused != nil {
+			w.Refused(inode(fd, e.Name()), special(e.Type()))
 		}
 		return
 	}
 	id, err := fsx.StatIn(fd, e.Name())
 	switch {
 	case err == nil:
-		w.file(found{w.prefix + p, id, false})
+		w.Item(Item{Path: w.prefix + p, Identity: id})
 	case !errors.Is(err, fs.ErrNotExist):
-		w.blind = append(w.blind, blind{path: w.prefix + p, err: err})
+		w.Unreadable = append(w.Unreadable, Unreadable{Path: w.prefix + p, Err: err})
 	}
 }
 
@@ -177,8 +144,8 @@ func special(t fs.FileMode) string {
 	return "a device"
 }
 
-// open opens a folder. The root may be reached over symbolic links, nothing else.
-func open(at int, name string, follow bool) (int, error) {
+// openDirectory opens a directory. The root may be reached over symbolic links, nothing else.
+func openDirectory(at int, name string, follow bool) (int, error) {
 	flags := unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
 	if !follow {
 		flags |= unix.O_NOFOLLOW

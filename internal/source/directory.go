@@ -1,0 +1,96 @@
+package source
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+)
+
+// A Directory is a source whose items are the files in a directory and in those below it.
+// It is read and never written to.
+type Directory struct {
+	path   string
+	prefix string
+	filter Filter
+	root   *os.Root
+	system FileSystem
+}
+
+// OpenDirectory opens the directory at path, symbolic links followed. The paths of its
+// items begin with prefix; those that filter selects are listed.
+func OpenDirectory(path, prefix string, filter Filter) (*Directory, error) {
+	root, err := fsx.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &Directory{path: path, prefix: prefix, filter: filter, root: root}
+	if d.system, err = FileSystemOf(path); err != nil {
+		root.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// In returns the directory of an open root, which stays the caller's to close.
+func In(root *os.Root) *Directory { return &Directory{path: root.Name(), root: root} }
+
+// Close closes the directory.
+func (d *Directory) Close() error { return d.root.Close() }
+
+// FileSystem returns what the directory lies on.
+func (d *Directory) FileSystem() FileSystem { return d.system }
+
+// Location is the path of the directory.
+func (d *Directory) Location() string { return d.path }
+
+// Selects reports whether the directory's filter selects the item at path.
+func (d *Directory) Selects(path string) bool { return d.filter.Allows(d.rel(path)) }
+
+// rel is a path as it is below the directory.
+func (d *Directory) rel(path string) string { return strings.TrimPrefix(path, d.prefix) }
+
+// Identify returns the identity of the item at path.
+func (d *Directory) Identify(path string) (fsx.Identity, error) {
+	return fsx.StatIn(unix.AT_FDCWD, filepath.Join(d.path, d.rel(path)))
+}
+
+// Readable reports whether this process may read the item at path.
+func (d *Directory) Readable(path string) bool {
+	return unix.Faccessat(unix.AT_FDCWD, filepath.Join(d.path, d.rel(path)), unix.R_OK, unix.AT_EACCESS) != unix.EACCES
+}
+
+// Open opens the item at path. Nothing leads out of the directory.
+func (d *Directory) Open(path string) (Object, error) {
+	f, err := fsx.OpenIn(d.root, d.rel(path))
+	if err != nil {
+		return nil, err
+	}
+	id, err := fsx.IdentifyFile(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &file{f, id}, nil
+}
+
+// List lists the items of the directory.
+func (d *Directory) List(ctx context.Context, o ListOptions) (*Listing, error) {
+	w := &walker{ListOptions: o, root: d.path, prefix: d.prefix, filter: d.filter}
+	err := w.walk(ctx, d.rel(o.Below))
+	return &w.Listing, err
+}
+
+// A file is an open item of a directory.
+type file struct {
+	*os.File
+	id fsx.Identity
+}
+
+func (f *file) Identity() fsx.Identity { return f.id }
+
+func (f *file) Current() (fsx.Identity, error) { return fsx.IdentifyFile(f.File) }

@@ -1,0 +1,68 @@
+package source
+
+import "sync"
+
+// A Sign is what is known to have happened at a path.
+type Sign uint8
+
+const (
+	Touched       Sign = 1 << iota // something happened there
+	WriterLeft                     // the file was renamed in, or closed by its writer, and not made anew since; or the folder was renamed in
+	DirectoryCame                  // a folder was made or renamed in
+	DirectoryGone                  // a folder was removed or renamed away
+	Nudged                         // a reader found that it is not as cataloged
+)
+
+// maxPending bounds what is remembered between two calls of Take. Beyond, listing
+// the whole directory is cheaper.
+const maxPending = 1 << 16
+
+// An Inbox collects what happens until it is taken, each path once.
+type Inbox struct {
+	Wake chan struct{} // holds one token while there is something to take
+
+	mu   sync.Mutex
+	list map[string]Sign
+	all  bool // too much happened, or something was missed
+}
+
+// NewInbox returns an empty inbox.
+func NewInbox() *Inbox {
+	return &Inbox{Wake: make(chan struct{}, 1), list: map[string]Sign{}}
+}
+
+// Put adds a sign to those of p, and removes those in without.
+func (b *Inbox) Put(p string, s, without Sign) {
+	b.mu.Lock()
+	if len(b.list) < maxPending {
+		b.list[p] = b.list[p]&^without | s | Touched
+	} else {
+		b.all = true
+	}
+	b.mu.Unlock()
+	b.ring()
+}
+
+// Missed records that something happened, and that it is not known where.
+func (b *Inbox) Missed() {
+	b.mu.Lock()
+	b.all = true
+	b.mu.Unlock()
+	b.ring()
+}
+
+func (b *Inbox) ring() {
+	select {
+	case b.Wake <- struct{}{}:
+	default:
+	}
+}
+
+// Take empties the inbox. All reports that the whole directory has to be listed.
+func (b *Inbox) Take() (list map[string]Sign, all bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list, all = b.list, b.all
+	b.list, b.all = map[string]Sign{}, false
+	return list, all
+}
