@@ -27,11 +27,13 @@ const anyOrigin = "cross-origin"
 type Request struct {
 	tile.Request
 	Query string // of the URL, as sent
-	// Header returns the value of a request header, given by its canonical name; "" if
-	// there is none. Several Cookie headers are joined by "; ".
-	Header func(name string) string
-	CORS   bool // the answer already has a header that lets the page read it
+	CORS  bool   // the answer already has a header that lets the page read it
 }
+
+// A Header returns the value of a request header, given by its canonical name; "" if
+// there is none. Several Cookie headers are joined by "; ". It is no field of [Request],
+// so that it needs no memory of its own.
+type Header func(name string) string
 
 // An Answer is what the client gets.
 type Answer struct {
@@ -59,16 +61,16 @@ type Decider struct {
 
 // Check decides whether the caller may have the tile, and which pages may show it. If Err
 // of the answer is nil, [Decider.Tile] completes it.
-func (d *Decider) Check(ctx context.Context, r *Request) (a Answer) {
+func (d *Decider) Check(ctx context.Context, r *Request, header Header) (a Answer) {
 	var found error
 	a.image, a.byName, found = d.Tiles.Find(&r.Request)
-	err := a.setPolicy(r, found, d.Gate != nil)
+	err := a.setPolicy(r, header, found, d.Gate != nil)
 	switch {
 	case err != nil:
 	case d.Gate == nil:
 		err = found
 	default:
-		err = d.authorize(ctx, r, &a, found)
+		err = d.authorize(ctx, r, header, &a, found)
 	}
 	if err != nil {
 		a.refuse(err)
@@ -77,8 +79,8 @@ func (d *Decider) Check(ctx context.Context, r *Request) (a Answer) {
 }
 
 // Tile completes the answer to a request that [Decider.Check] has allowed.
-func (d *Decider) Tile(ctx context.Context, r *Request, a *Answer) {
-	t, err := a.image.Tile(ctx, &r.Address, r.Header("If-None-Match"))
+func (d *Decider) Tile(ctx context.Context, r *Request, header Header, a *Answer) {
+	t, err := a.image.Tile(ctx, &r.Address, header("If-None-Match"))
 	if err != nil {
 		a.refuse(err)
 		return
@@ -93,18 +95,18 @@ func (d *Decider) Tile(ctx context.Context, r *Request, a *Answer) {
 // setPolicy decides which pages may show the answer. Without access control it refuses
 // requests by file name that pages of other sites make, whether the file exists or not,
 // except where CORS lets the page read the answer.
-func (a *Answer) setPolicy(r *Request, found error, controlled bool) error {
+func (a *Answer) setPolicy(r *Request, header Header, found error, controlled bool) error {
 	if !r.ByFile || !controlled && !a.byName && found == nil {
 		a.Policy = anyOrigin
 		return nil
 	}
-	site := r.Header("Sec-Fetch-Site")
+	site := header("Sec-Fetch-Site")
 	a.Policy = authz.Policy(true, controlled, site)
 	if controlled {
 		return nil
 	}
 	a.Vary = "Sec-Fetch-Site"
-	if !r.CORS && authz.CrossSite(site, r.Header("Sec-Fetch-Mode"), r.Header("Sec-Fetch-Dest")) {
+	if !r.CORS && authz.CrossSite(site, header("Sec-Fetch-Mode"), header("Sec-Fetch-Dest")) {
 		return authz.ErrCrossSite
 	}
 	return nil
@@ -112,7 +114,7 @@ func (a *Answer) setPolicy(r *Request, found error, controlled bool) error {
 
 // authorize asks the gate whether the caller may have the tile. Found is the error of
 // finding the image, which only a caller with permission may learn.
-func (d *Decider) authorize(ctx context.Context, r *Request, a *Answer, found error) error {
+func (d *Decider) authorize(ctx context.Context, r *Request, header Header, a *Answer, found error) error {
 	target := authz.Target{Known: found == nil, Named: r.Image, InStore: r.Store, Names: r.ByFile, ByFile: a.byName}
 	if f := d.Tiles.Subject(a.image); f != nil {
 		target.Store, target.Image, target.ExternalID, target.Public = f.Store.ID, f.ID, f.ExternalID, f.Store.Public
@@ -123,7 +125,7 @@ func (d *Decider) authorize(ctx context.Context, r *Request, a *Answer, found er
 		return nil
 	}
 	a.private, a.Vary = true, "Authorization, Cookie"
-	credential := d.Gate.Credential(r.Header("Authorization"), r.Header("Cookie"), r.Query)
+	credential := d.Gate.Credential(header("Authorization"), header("Cookie"), r.Query)
 	switch err := d.Gate.Tile(ctx, credential, &target); {
 	case errors.Is(err, authz.ErrUnknown):
 		return tile.ErrNoImage

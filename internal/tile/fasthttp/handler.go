@@ -154,18 +154,15 @@ func (s *server) answer(ctx *fasthttp.RequestCtx, req *tile.Request) {
 func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Request) {
 	head := &ctx.Response.Header
 	d := answer.Decider{Tiles: s.Tiles, Gate: s.Gate}
-	q := answer.Request{
-		Request: *req, Query: text(ctx.URI().QueryString()),
-		Header: func(name string) string { return text(ctx.Request.Header.Peek(name)) },
-		CORS:   len(head.Peek("Access-Control-Allow-Origin")) > 0,
-	}
-	a := d.Check(c, &q)
+	q := answer.Request{Request: *req, Query: text(ctx.URI().QueryString()), CORS: len(head.Peek("Access-Control-Allow-Origin")) > 0}
+	header := func(name string) string { return text(ctx.Request.Header.Peek(name)) }
+	a := d.Check(c, &q, header)
 	head.Set(authz.PolicyHeader, a.Policy)
 	if a.Vary != "" {
 		head.Add("Vary", a.Vary)
 	}
 	if a.Err == nil {
-		d.Tile(c, &q, &a)
+		d.Tile(c, &q, header, &a)
 	}
 	if a.Err != nil {
 		id := requestID(ctx)

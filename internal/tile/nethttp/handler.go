@@ -94,18 +94,15 @@ func (h *Handler) next(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tile.Request) (status, bytes int) {
 	head := w.Header()
 	d := answer.Decider{Tiles: h.Tiles, Gate: h.Gate}
-	q := answer.Request{
-		Request: *req, Query: r.URL.RawQuery,
-		Header: func(name string) string { return value(r.Header[name]) },
-		CORS:   len(head["Access-Control-Allow-Origin"]) > 0,
-	}
-	a := d.Check(r.Context(), &q)
+	q := answer.Request{Request: *req, Query: r.URL.RawQuery, CORS: len(head["Access-Control-Allow-Origin"]) > 0}
+	header := func(name string) string { return value(r.Header[name]) }
+	a := d.Check(r.Context(), &q, header)
 	setAccess(head, &a)
 	if a.Err == nil && h.redirected(w, r, &a) {
 		return http.StatusTemporaryRedirect, 0
 	}
 	if a.Err == nil {
-		d.Tile(r.Context(), &q, &a)
+		d.Tile(r.Context(), &q, header, &a)
 	}
 	if a.Err != nil {
 		return h.fail(w, r, req, &a), 0
