@@ -123,7 +123,7 @@ func (*associatedCmd) Help() string {
 
 // Run writes the associated image.
 func (c *associatedCmd) Run(ctx context.Context, std streams) error {
-	return withMaker(c.File, func(k *rendercache.Maker, s *slide.Slide) error {
+	return withRenderer(c.File, func(k *rendercache.Renderer, s *slide.Slide) error {
 		b, err := k.Associated(ctx, "file", s, c.Kind, tile.Lease{Current: unchanged})
 		if err != nil {
 			return pictureError(c.File, err)
@@ -152,7 +152,7 @@ func (c *previewCmd) Validate() error {
 
 // Run writes the preview.
 func (c *previewCmd) Run(ctx context.Context, std streams) error {
-	return withMaker(c.File, func(k *rendercache.Maker, s *slide.Slide) error {
+	return withRenderer(c.File, func(k *rendercache.Renderer, s *slide.Slide) error {
 		b, err := k.Preview(ctx, "file", s, c.Height, tile.Lease{Current: unchanged})
 		if err != nil {
 			return pictureError(c.File, err)
@@ -163,8 +163,8 @@ func (c *previewCmd) Run(ctx context.Context, std streams) error {
 
 func unchanged() bool { return true }
 
-// withMaker calls f with a maker that keeps what it makes only until f is done.
-func withMaker(path string, f func(*rendercache.Maker, *slide.Slide) error) error {
+// withRenderer calls f with a maker that keeps what it makes only until f is done.
+func withRenderer(path string, f func(*rendercache.Renderer, *slide.Slide) error) error {
 	s, file, err := openSlide(path)
 	if err != nil {
 		return err

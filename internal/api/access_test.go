@@ -193,7 +193,7 @@ func (g *guardedSite) serveGuarded() {
 	g.api.Register(mux)
 	g.takeUploads(mux)
 	rest := http.NewCrossOriginProtection().Handler(httperr.WithRequestID(mux))
-	srv := httptest.NewServer(httperr.SecurityHeaders(nil, &nethttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, SendOn: g.api.SendOn, Log: g.api.Log}))
+	srv := httptest.NewServer(httperr.SecurityHeaders(nil, &nethttp.Handler{Tiles: g.api.Tiles, Next: rest, Gate: g.gate, Redirect: g.api.SendOn, Log: g.api.Log}))
 	g.t.Cleanup(srv.Close)
 	g.url = srv.URL
 }

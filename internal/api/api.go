@@ -26,10 +26,10 @@ import (
 // An API answers everything under /api/v1 but tiles, and the routes of clients
 // older than it.
 type API struct {
-	Catalog *catalog.Catalog
-	Tiles   *tile.Server
-	Maker   *rendercache.Maker
-	Version string
+	Catalog  *catalog.Catalog
+	Tiles    *tile.Server
+	Renderer *rendercache.Renderer
+	Version  string
 	// PublicURL is where clients reach this server; if it is empty, where they say they have.
 	PublicURL string
 	Log       *slog.Logger

@@ -225,8 +225,8 @@ func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image
 		contentType = "image/png"
 	}
 	err := answered(w, r, im, answer, contentType, func(s *slide.Slide, lease tile.Lease) ([]byte, error) {
-		return a.Maker.Region(r.Context(), tile.Made{
-			Slide: s, Image: f.ID, Revision: f.Revision, Back: f.Store.Background, Lease: lease,
+		return a.Renderer.Region(r.Context(), tile.RenderRequest{
+			Slide: s, Image: f.ID, Revision: f.Revision, Background: f.Store.Background, Lease: lease,
 		}, region)
 	})
 	if errors.Is(err, rendercache.ErrTooMuch) {

@@ -24,7 +24,7 @@ func (a pictureAPI) associated(kind string) picture {
 	return func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
 		switch kind {
 		case "label", "macro", "thumbnail":
-			return a.Maker.Associated(ctx, f.Revision, s, kind, lease)
+			return a.Renderer.Associated(ctx, f.Revision, s, kind, lease)
 		}
 		return nil, slide.ErrNoAssociated
 	}
@@ -36,7 +36,7 @@ func (a pictureAPI) preview(w http.ResponseWriter, r *http.Request, req *tile.Re
 		return err
 	}
 	return a.answer(w, r, req, "preview"+strconv.Itoa(height), func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
-		return a.Maker.Preview(ctx, f.Revision, s, height, lease)
+		return a.Renderer.Preview(ctx, f.Revision, s, height, lease)
 	})
 }
 
@@ -60,7 +60,7 @@ func (a pictureAPI) thumbnail(w http.ResponseWriter, r *http.Request) error {
 	}
 	name := fmt.Sprintf("thumbnail%dx%d", width, height)
 	return a.answer(w, r, &tile.Request{Image: r.PathValue("image")}, name, func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error) {
-		return a.Maker.Thumbnail(ctx, f.Revision, s, width, height, f.Store.Background, lease)
+		return a.Renderer.Thumbnail(ctx, f.Revision, s, width, height, f.Store.Background, lease)
 	})
 }
 

@@ -37,13 +37,13 @@ func (nobody) Check(_ context.Context, _ authz.Credential, questions []authz.Req
 // Keys are nil without access control.
 func (st *site) tileServer(keys *authz.Keys) string {
 	st.t.Helper()
-	server := tile.New(tile.Options{Make: st.api.Maker.Tile, Blank: render.Blank})
+	server := tile.New(tile.Options{Render: st.api.Renderer.Tile, Blank: render.Blank})
 	st.t.Cleanup(server.Close)
 	f := &follow.Follower{Catalog: st.api.Catalog, Tiles: server, Log: st.api.Log}
 	if err := f.Load(st.t.Context()); err != nil {
 		st.t.Fatal(err)
 	}
-	a := &api.API{Catalog: st.api.Catalog, Tiles: server, Maker: st.api.Maker, Log: st.api.Log}
+	a := &api.API{Catalog: st.api.Catalog, Tiles: server, Renderer: st.api.Renderer, Log: st.api.Log}
 	mux := http.NewServeMux()
 	h := &fasthttp.Handler{Tiles: server, Next: mux, Log: st.api.Log}
 	if keys != nil {

@@ -57,12 +57,12 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	maker := rendercache.New(rendercache.Options{Cache: cache})
-	server := tile.New(tile.Options{Make: maker.Tile, Blank: render.Blank})
+	renderer := rendercache.New(rendercache.Options{Cache: cache})
+	server := tile.New(tile.Options{Render: renderer.Tile, Blank: render.Blank})
 	t.Cleanup(server.Close)
 	st := &site{t: t, dir: dir, database: database}
 	st.admin.Store(true)
-	st.api = &api.API{Catalog: c, Tiles: server, Maker: maker, Version: "v1", Log: quiet}
+	st.api = &api.API{Catalog: c, Tiles: server, Renderer: renderer, Version: "v1", Log: quiet}
 	st.api.Admin = func(*http.Request) bool { return st.admin.Load() }
 	st.follower = &follow.Follower{Catalog: c, Tiles: server, Log: quiet}
 	st.mkdir("slides")
@@ -76,7 +76,7 @@ func (st *site) serve() {
 	mux := http.NewServeMux()
 	st.api.Register(mux)
 	st.takeUploads(mux)
-	srv := httptest.NewServer(&nethttp.Handler{Tiles: st.api.Tiles, Next: httperr.WithRequestID(mux), SendOn: st.api.SendOn})
+	srv := httptest.NewServer(&nethttp.Handler{Tiles: st.api.Tiles, Next: httperr.WithRequestID(mux), Redirect: st.api.SendOn})
 	st.t.Cleanup(srv.Close)
 	st.url = srv.URL
 }

@@ -28,8 +28,8 @@ func tileServer(t *testing.T, c *catalog.Catalog, changed func(string)) http.Han
 	log := slog.New(slog.DiscardHandler)
 	s := tile.New(tile.Options{
 		Changed: changed, Log: log,
-		Blank: func(int, int, color.RGBA) ([]byte, error) { return nil, nil },
-		Make:  func(context.Context, tile.Made) ([]byte, error) { return nil, tile.ErrBusy },
+		Blank:  func(int, int, color.RGBA) ([]byte, error) { return nil, nil },
+		Render: func(context.Context, tile.RenderRequest) ([]byte, error) { return nil, tile.ErrBusy },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup

@@ -20,7 +20,7 @@ const (
 
 // start has a picture made on a goroutine of its own, which stays if the work never
 // returns.
-func (k *Maker) start(ctx context.Context, lease tile.Lease, work func(context.Context) ([]byte, error)) *flight {
+func (k *Renderer) start(ctx context.Context, lease tile.Lease, work func(context.Context) ([]byte, error)) *flight {
 	ctx, stop := context.WithTimeout(ctx, k.o.Timeout)
 	f := &flight{done: make(chan struct{}), late: ctx.Done(), wanted: 1, stop: stop}
 	release := func() {}
@@ -61,7 +61,7 @@ func (f *flight) wait(ctx context.Context) ([]byte, error) {
 }
 
 // work makes a picture of a store on a worker.
-func (k *Maker) work(ctx context.Context, store string, build func(context.Context) ([]byte, error)) ([]byte, error) {
+func (k *Renderer) work(ctx context.Context, store string, build func(context.Context) ([]byte, error)) ([]byte, error) {
 	if k.away(store) {
 		return nil, tile.ErrAway
 	}
@@ -74,19 +74,19 @@ func (k *Maker) work(ctx context.Context, store string, build func(context.Conte
 // limited makes a picture, and calls free once: when it has ended, or when it has been at
 // work for [workTime]. The error is [tile.ErrAway] if too many of the store are at work
 // for longer than that.
-func (k *Maker) limited(ctx context.Context, store string, free func(), build func(context.Context) ([]byte, error)) ([]byte, error) {
+func (k *Renderer) limited(ctx context.Context, store string, free func(), build func(context.Context) ([]byte, error)) ([]byte, error) {
 	defer k.watch(store, free)()
 	if k.away(store) { // while it waited for its worker
 		return nil, tile.ErrAway
 	}
-	ctx, end := k.o.Memory.Begin(ctx, k.o.Patience)
+	ctx, end := k.o.Memory.Begin(ctx, k.o.MaxWait)
 	defer end()
 	b, err := build(ctx)
 	return b, refused(err)
 }
 
 // away reports whether as many pictures of the store have been abandoned as may be.
-func (k *Maker) away(store string) bool {
+func (k *Renderer) away(store string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.abandoned[store] >= maxAbandoned
@@ -94,7 +94,7 @@ func (k *Maker) away(store string) bool {
 
 // watch abandons a picture that is at work for longer than [workTime]. The function it
 // returns says that the work has ended.
-func (k *Maker) watch(store string, free func()) (ended func()) {
+func (k *Renderer) watch(store string, free func()) (ended func()) {
 	isAbandoned, hasEnded := false, false // under mu
 	timer := time.AfterFunc(workTime, func() {
 		k.mu.Lock()

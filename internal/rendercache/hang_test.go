@@ -60,25 +60,25 @@ func mounted(t *testing.T, path string) (*mount, *slide.Slide) {
 }
 
 // A making makes the nth picture of a slide, each a different one.
-type making func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error)
+type making func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, n int) ([]byte, error)
 
-func made(s *slide.Slide, lease tile.Lease) tile.Made {
-	return tile.Made{Slide: s, Revision: "rev-" + lease.Store, Lease: lease}
+func made(s *slide.Slide, lease tile.Lease) tile.RenderRequest {
+	return tile.RenderRequest{Slide: s, Revision: "rev-" + lease.Store, Lease: lease}
 }
 
 var makings = map[string]making{
-	"tile": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
+	"tile": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
 		m := made(s, lease)
 		m.Width, m.Height = 10*n, 10
 		return k.Tile(ctx, m)
 	},
-	"thumbnail": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
+	"thumbnail": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
 		return k.Thumbnail(ctx, "rev-"+lease.Store, s, 50+n, 50, color.RGBA{A: 255}, lease)
 	},
-	"region": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
+	"region": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
 		return k.Region(ctx, made(s, lease), Region{Part: image.Rect(0, 0, 100*n, 100), Width: 50, Height: 50})
 	},
-	"stored picture": func(ctx context.Context, k *Maker, s *slide.Slide, lease tile.Lease, _ int) ([]byte, error) {
+	"stored picture": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, _ int) ([]byte, error) {
 		return k.Associated(ctx, "rev-"+lease.Store, s, "macro", lease)
 	},
 }

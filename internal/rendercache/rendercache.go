@@ -27,20 +27,20 @@ const generation = "1"
 // errMaking: a decoder has failed in a way that it should not.
 var errMaking = errors.New("rendercache: the picture could not be made")
 
-// Options bound a [Maker].
+// Options bound a [Renderer].
 type Options struct {
-	Cache    *Cache
-	Workers  int           // pictures made at once; the number of processors if 0
-	Waiting  int           // pictures that may wait for a worker; 64 for each worker if 0
-	Patience time.Duration // how long they may; 5 s if 0
-	Timeout  time.Duration // for making one, waiting included; 30 s if 0
-	Quality  int           // of JPEGs that are encoded anew; 85 if 0
+	Cache   *Cache
+	Workers int           // pictures made at once; the number of processors if 0
+	Waiting int           // pictures that may wait for a worker; 64 for each worker if 0
+	MaxWait time.Duration // how long they may; 5 s if 0
+	Timeout time.Duration // for making one, waiting included; 30 s if 0
+	Quality int           // of JPEGs that are encoded anew; 85 if 0
 	// Memory is what all that is made takes its memory from; nil for no bound.
 	Memory *render.Budget
 }
 
-// A Maker makes pictures. It is safe for concurrent use.
-type Maker struct {
+// A Renderer makes pictures. It is safe for concurrent use.
+type Renderer struct {
 	o       Options
 	workers chan struct{}
 	waiting atomic.Int64
@@ -62,15 +62,15 @@ type flight struct {
 }
 
 // New returns a maker.
-func New(o Options) *Maker {
+func New(o Options) *Renderer {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Waiting == 0 {
 		o.Waiting = 64 * o.Workers
 	}
-	if o.Patience == 0 {
-		o.Patience = 5 * time.Second
+	if o.MaxWait == 0 {
+		o.MaxWait = 5 * time.Second
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
@@ -78,18 +78,18 @@ func New(o Options) *Maker {
 	if o.Quality == 0 {
 		o.Quality = 85
 	}
-	return &Maker{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}, abandoned: map[string]int{}}
+	return &Renderer{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}, abandoned: map[string]int{}}
 }
 
 // Tile makes what m describes. It is the Make of [tile.Options].
-func (k *Maker) Tile(ctx context.Context, m tile.Made) ([]byte, error) {
+func (k *Renderer) Tile(ctx context.Context, m tile.RenderRequest) ([]byte, error) {
 	return k.keep(ctx, m.Revision+"-"+tileKey(&m), m.Lease, func(ctx context.Context) ([]byte, error) {
 		return k.tile(ctx, &m)
 	})
 }
 
 // Thumbnail draws the whole slide to fit into width × height pixels.
-func (k *Maker) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, lease tile.Lease) ([]byte, error) {
+func (k *Renderer) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, lease tile.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-thumbnail-%dx%d", revision, width, height)
 	return k.keep(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
 		return render.Thumbnail(ctx, s, width, height, back)
@@ -97,7 +97,7 @@ func (k *Maker) Thumbnail(ctx context.Context, revision string, s *slide.Slide, 
 }
 
 // Preview draws the label beside the macro, height pixels high.
-func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, height int, lease tile.Lease) ([]byte, error) {
+func (k *Renderer) Preview(ctx context.Context, revision string, s *slide.Slide, height int, lease tile.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-preview-%d", revision, height)
 	return k.keep(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
 		return render.Preview(ctx, s, height)
@@ -107,7 +107,7 @@ func (k *Maker) Preview(ctx context.Context, revision string, s *slide.Slide, he
 // Associated returns an associated image as one JPEG: as stored if it is one,
 // else joined from its strips, or for a label that is missing made from the
 // barcode.
-func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
+func (k *Renderer) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
 	if kind != "label" {
 		if b, err := k.storedJPEG(ctx, s, kind, lease); b != nil || err != nil {
 			return b, err
@@ -132,7 +132,7 @@ func (k *Maker) Associated(ctx context.Context, revision string, s *slide.Slide,
 
 // storedJPEG returns an associated image that is stored as one JPEG, nil if it is stored
 // otherwise. It needs no worker.
-func (k *Maker) storedJPEG(ctx context.Context, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
+func (k *Renderer) storedJPEG(ctx context.Context, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
 	f := k.start(ctx, lease, func(ctx context.Context) ([]byte, error) {
 		return k.limited(ctx, lease.Store, func() {}, func(ctx context.Context) ([]byte, error) {
 			p, err := render.ReadAssociated(ctx, s, kind)
@@ -172,7 +172,7 @@ type Region struct {
 }
 
 // Region draws a part of a slide. It is not kept: there are too many different ones.
-func (k *Maker) Region(ctx context.Context, m tile.Made, r Region) ([]byte, error) {
+func (k *Renderer) Region(ctx context.Context, m tile.RenderRequest, r Region) ([]byte, error) {
 	f := k.start(ctx, m.Lease, func(ctx context.Context) ([]byte, error) {
 		return k.work(ctx, m.Store, func(ctx context.Context) ([]byte, error) { return k.region(ctx, m, r) })
 	})
@@ -181,9 +181,9 @@ func (k *Maker) Region(ctx context.Context, m tile.Made, r Region) ([]byte, erro
 }
 
 // region draws a part of a slide.
-func (k *Maker) region(ctx context.Context, m tile.Made, r Region) ([]byte, error) {
+func (k *Renderer) region(ctx context.Context, m tile.RenderRequest, r Region) ([]byte, error) {
 	img, err := render.Region(ctx, m.Slide, r.Part, r.Halved, r.Width, r.Height, render.Options{
-		Quality: k.o.Quality, Background: m.Back,
+		Quality: k.o.Quality, Background: m.Background,
 		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) { return k.zoom(ctx, &m, z, x, y) },
 	})
 	if err != nil {
@@ -204,7 +204,7 @@ func (k *Maker) region(ctx context.Context, m tile.Made, r Region) ([]byte, erro
 
 // keep returns the picture of that key, made if it is not kept. The picture of a
 // file that changed meanwhile is thrown away.
-func (k *Maker) keep(ctx context.Context, key string, lease tile.Lease, build func(context.Context) ([]byte, error)) ([]byte, error) {
+func (k *Renderer) keep(ctx context.Context, key string, lease tile.Lease, build func(context.Context) ([]byte, error)) ([]byte, error) {
 	key += "-" + generation
 	if b := k.o.Cache.Get(key); b != nil {
 		return b, nil
@@ -227,7 +227,7 @@ func (k *Maker) keep(ctx context.Context, key string, lease tile.Lease, build fu
 }
 
 // join has the picture of that key made, if nobody has yet.
-func (k *Maker) join(ctx context.Context, key string, lease tile.Lease, work func(context.Context) ([]byte, error)) *flight {
+func (k *Renderer) join(ctx context.Context, key string, lease tile.Lease, work func(context.Context) ([]byte, error)) *flight {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if f := k.flights[key]; f != nil {
@@ -249,7 +249,7 @@ func (k *Maker) join(ctx context.Context, key string, lease tile.Lease, work fun
 }
 
 // forget has whoever comes now begin anew. The caller has the maker's mu.
-func (k *Maker) forget(key string, f *flight) {
+func (k *Renderer) forget(key string, f *flight) {
 	if k.flights[key] == f {
 		delete(k.flights, key)
 	}
@@ -257,7 +257,7 @@ func (k *Maker) forget(key string, f *flight) {
 
 // leave says that one less wants the picture. What nobody waits for any more is not
 // made: after a flood the queue would be full of that.
-func (k *Maker) leave(key string, f *flight) {
+func (k *Renderer) leave(key string, f *flight) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if f.wanted--; f.wanted > 0 {
@@ -269,13 +269,13 @@ func (k *Maker) leave(key string, f *flight) {
 
 // begin waits for a worker, or returns [tile.ErrBusy] when too many wait, or when it
 // takes too long.
-func (k *Maker) begin(ctx context.Context) error {
+func (k *Renderer) begin(ctx context.Context) error {
 	if k.waiting.Add(1) > int64(k.o.Waiting) {
 		k.waiting.Add(-1)
 		return tile.ErrBusy
 	}
 	defer k.waiting.Add(-1)
-	t := time.NewTimer(k.o.Patience)
+	t := time.NewTimer(k.o.MaxWait)
 	defer t.Stop()
 	select {
 	case k.workers <- struct{}{}:
@@ -288,13 +288,13 @@ func (k *Maker) begin(ctx context.Context) error {
 }
 
 // Waiting is the number of pictures that wait for a worker.
-func (k *Maker) Waiting() int { return int(k.waiting.Load()) }
+func (k *Renderer) Waiting() int { return int(k.waiting.Load()) }
 
 // tile makes a tile. The tiles it is made from are kept too.
-func (k *Maker) tile(ctx context.Context, m *tile.Made) ([]byte, error) {
+func (k *Renderer) tile(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
 	switch {
 	case m.Shrink:
-		return render.Scaled(ctx, m.Slide, m.Width, m.Height, m.Back)
+		return render.Scaled(ctx, m.Slide, m.Width, m.Height, m.Background)
 	case m.Width != 0:
 		return k.edge(ctx, m)
 	case m.Zoom < 0:
@@ -304,7 +304,7 @@ func (k *Maker) tile(ctx context.Context, m *tile.Made) ([]byte, error) {
 }
 
 // zoom returns the tile of a zoom: as stored, kept, or made.
-func (k *Maker) zoom(ctx context.Context, m *tile.Made, z, x, y int) ([]byte, error) {
+func (k *Renderer) zoom(ctx context.Context, m *tile.RenderRequest, z, x, y int) ([]byte, error) {
 	zoom := &m.Slide.Zooms[z]
 	if zoom.Level >= 0 && m.Slide.Levels[zoom.Level].Layout.Codec == slide.JPEG {
 		if err := render.Take(ctx, m.Slide.TileBytes(zoom.Level, x, y)); err != nil {
@@ -320,7 +320,7 @@ func (k *Maker) zoom(ctx context.Context, m *tile.Made, z, x, y int) ([]byte, er
 	}
 	b, err := render.MakeTile(ctx, m.Slide, z, x, y, render.Options{
 		Quality:    k.o.Quality,
-		Background: m.Back,
+		Background: m.Background,
 		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) {
 			return k.zoom(ctx, m, z, x, y)
 		},
@@ -333,7 +333,7 @@ func (k *Maker) zoom(ctx context.Context, m *tile.Made, z, x, y int) ([]byte, er
 
 // edge cuts a tile to the picture: the blocks of the JPEG as they are where the
 // stream allows it, else decoded and encoded.
-func (k *Maker) edge(ctx context.Context, m *tile.Made) ([]byte, error) {
+func (k *Renderer) edge(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
 	b, err := k.zoom(ctx, m, m.Zoom, m.X, m.Y)
 	if err != nil {
 		return nil, err
@@ -350,7 +350,7 @@ func (k *Maker) edge(ctx context.Context, m *tile.Made) ([]byte, error) {
 }
 
 // level decodes a tile of a stored level and encodes it as a JPEG.
-func (k *Maker) level(ctx context.Context, m *tile.Made) ([]byte, error) {
+func (k *Renderer) level(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
 	if err := render.Take(ctx, m.Slide.TileBytes(m.Level, m.X, m.Y)); err != nil {
 		return nil, err
 	}
@@ -366,7 +366,7 @@ func (k *Maker) level(ctx context.Context, m *tile.Made) ([]byte, error) {
 	return render.EncodeJPEG(img, k.o.Quality)
 }
 
-func tileKey(m *tile.Made) string {
+func tileKey(m *tile.RenderRequest) string {
 	key := fmt.Sprintf("z%d-%d-%d", m.Zoom, m.X, m.Y)
 	if m.Zoom < 0 {
 		key = fmt.Sprintf("l%d-%d-%d", m.Level, m.X, m.Y)
@@ -377,5 +377,5 @@ func tileKey(m *tile.Made) string {
 	if m.Shrink {
 		key += "-s"
 	}
-	return key + fmt.Sprintf("-%02x%02x%02x", m.Back.R, m.Back.G, m.Back.B)
+	return key + fmt.Sprintf("-%02x%02x%02x", m.Background.R, m.Background.G, m.Background.B)
 }

@@ -99,7 +99,7 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	a := &api.API{
 		Access:  s.access,
-		Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, Log: s.log,
+		Catalog: s.catalog, Tiles: s.tiles, Renderer: s.renderer, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // without access control every client that is answered may do all
 		StoreRoots: append([]string{s.o.DataDir}, append(s.o.Folders, s.o.StoreRoots...)...), Watching: s.watchers.Status, Endpoints: s.endpoints.status, Jobs: s.tasks, Closing: s.closing,
 		Remove: s.handlers.Syncer.Remove, Restore: s.handlers.Syncer.Restore, Retry: s.handlers.Syncer.Retry,
@@ -118,7 +118,7 @@ func (s *Server) handler() http.Handler {
 		httperr.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
 	}))
 	rest := cross.Handler(httperr.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
-	h := &nethttp.Handler{Tiles: s.tiles, Next: s.gates(mux, rest), SendOn: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
+	h := &nethttp.Handler{Tiles: s.tiles, Next: s.gates(mux, rest), Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
 	if s.access != nil {
 		h.Gate = s.access.Gate
 	}

@@ -27,7 +27,7 @@ func (s *Server) site() metrics.Site {
 				Opened: st.Opened, Evicted: st.Evicted,
 			}
 		},
-		Making: s.maker.Waiting,
+		Making: s.renderer.Waiting,
 		Made:   func() metrics.Made { return metrics.Made(s.cache.Stats()) },
 		Loops:  s.loopMetrics,
 		Stores: s.storeMetrics,

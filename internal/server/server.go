@@ -120,7 +120,7 @@ type Server struct {
 	lock      *catalog.Hold // of the data directory
 	catalog   *catalog.Catalog
 	cache     *rendercache.Cache
-	maker     *rendercache.Maker
+	renderer  *rendercache.Renderer
 	tiles     *tile.Server
 	tasks     *task.Jobs // nil in a tile server
 	handlers  *taskhandler.Handlers
@@ -188,9 +188,9 @@ func (s *Server) openData(ctx context.Context) (err error) {
 	}
 	s.memory = limit.LimitMemory(s.o.Memory)
 	s.decode = render.NewBudget(s.memory.Limit() / 3)
-	s.maker = rendercache.New(rendercache.Options{Cache: s.cache, Memory: s.decode})
+	s.renderer = rendercache.New(rendercache.Options{Cache: s.cache, Memory: s.decode})
 	s.tiles = tile.New(tile.Options{
-		Make: s.maker.Tile, Blank: render.Blank, Changed: s.changed,
+		Render: s.renderer.Tile, Blank: render.Blank, Changed: s.changed,
 		MaxBytes: s.o.Cache.OpenBytes, MaxFiles: s.o.Cache.OpenSlides, Log: s.log,
 		MaxSending: s.memory.Limit() / 8, Full: s.full,
 	})

@@ -19,7 +19,7 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 	s.handlers = &taskhandler.Handlers{
 		Catalog: s.catalog, Syncer: syncer, Labels: ingest.NewLabels(syncer),
 		Verifier: &verify.Verifier{Catalog: s.catalog, Log: s.log},
-		Tiles:    s.tiles, Maker: s.maker, Decode: s.decode, Reserve: s.o.Upload.Reserve,
+		Tiles:    s.tiles, Renderer: s.renderer, Decode: s.decode, Reserve: s.o.Upload.Reserve,
 	}
 	s.tasks, err = task.Open(ctx, task.Options{
 		Database: s.o.Database, Catalog: s.catalog, Kinds: s.handlers.Kinds(), Host: s.o.Host, TimeZone: s.o.TimeZone, Version: s.o.Version,

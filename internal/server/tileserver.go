@@ -40,7 +40,7 @@ func (s *Server) serveTiles(ctx context.Context) error {
 // images serves what a tile server has besides tiles.
 func (s *Server) images() http.Handler {
 	mux := http.NewServeMux()
-	a := &api.API{Access: s.access, Catalog: s.catalog, Tiles: s.tiles, Maker: s.maker, Version: s.o.Version, Log: s.log}
+	a := &api.API{Access: s.access, Catalog: s.catalog, Tiles: s.tiles, Renderer: s.renderer, Version: s.o.Version, Log: s.log}
 	a.RegisterPictures(mux)
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))

@@ -26,7 +26,7 @@ type Handlers struct {
 	Verifier *verify.Verifier
 	Labels   *ingest.Labels
 	Tiles    *tile.Server // for previews
-	Maker    *rendercache.Maker
+	Renderer *rendercache.Renderer
 	Decode   *render.Budget // memory of conversions
 	Reserve  int64          // bytes of a store's disk that conversions leave free; 256 MiB if 0
 
@@ -201,10 +201,10 @@ func (h *Handlers) previews(ctx context.Context, t *task.Task, a task.Args) (any
 		}
 		return f.View(ctx, func(s *slide.Slide, lease tile.Lease) error {
 			back := f.File.Store.Background
-			if _, err := h.Maker.Thumbnail(ctx, f.File.Revision, s, previewWidth, previewHeight, back, lease); err != nil {
+			if _, err := h.Renderer.Thumbnail(ctx, f.File.Revision, s, previewWidth, previewHeight, back, lease); err != nil {
 				return err
 			}
-			_, err := h.Maker.Preview(ctx, f.File.Revision, s, 100, lease)
+			_, err := h.Renderer.Preview(ctx, f.File.Revision, s, 100, lease)
 			if errors.Is(err, slide.ErrNoAssociated) {
 				err = nil // neither label nor macro
 			}

@@ -123,8 +123,8 @@ func (im *Image) fill(ctx context.Context, h *handle, p *place, ans *Answer) (er
 		return im.srv.full()
 	}
 	defer func() { ans.hold(im.srv, int64(len(ans.Body))) }()
-	ans.Body, err = im.srv.o.Make(ctx, Made{
-		Slide: h.slide, Image: im.File.ID, Revision: im.File.Revision, Back: im.File.Store.Background,
+	ans.Body, err = im.srv.o.Render(ctx, RenderRequest{
+		Slide: h.slide, Image: im.File.ID, Revision: im.File.Revision, Background: im.File.Store.Background,
 		Zoom: p.zoom, Level: p.level, X: p.x, Y: p.y, Width: p.w, Height: p.h, Shrink: p.shrink,
 		Lease: im.lease(h),
 	})

@@ -138,9 +138,9 @@ func TestHangingPath(t *testing.T) {
 // answered, however the slide was closed meanwhile.
 func TestHold(t *testing.T) {
 	s := hanging(t, nil)
-	var m Made
+	var m RenderRequest
 	var release func()
-	s.o.Make = func(_ context.Context, made Made) ([]byte, error) {
+	s.o.Render = func(_ context.Context, made RenderRequest) ([]byte, error) {
 		m, release = made, made.Hold()
 		return nil, context.DeadlineExceeded
 	}

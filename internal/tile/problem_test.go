@@ -55,7 +55,7 @@ func TestMakersErrors(t *testing.T) {
 		{tile.ErrBusy, 503},
 		{context.DeadlineExceeded, 503},
 	} {
-		s, ids := serve(t, tile.Options{Make: func(context.Context, tile.Made) ([]byte, error) { return nil, tt.err }}, 1)
+		s, ids := serve(t, tile.Options{Render: func(context.Context, tile.RenderRequest) ([]byte, error) { return nil, tt.err }}, 1)
 		im, err := s.Image(ids[0])
 		if err != nil {
 			t.Fatal(err)

@@ -79,15 +79,15 @@ func (f *File) abs() string {
 	return filepath.Join(f.Store.Root, f.Path)
 }
 
-// Made describes a picture to be made because no file stores it.
-type Made struct {
-	Slide    *slide.Slide
-	Image    string // id
-	Revision string
-	Back     color.RGBA
-	Zoom     int // of the ladder; -1 with Level
-	Level    int // stored level to decode, with Zoom -1
-	X, Y     int
+// RenderRequest describes a picture to be made because no file stores it.
+type RenderRequest struct {
+	Slide      *slide.Slide
+	Image      string // id
+	Revision   string
+	Background color.RGBA
+	Zoom       int // of the ladder; -1 with Level
+	Level      int // stored level to decode, with Zoom -1
+	X, Y       int
 	// Width and Height, if not 0, crop the tile to its top left corner; with
 	// Shrink they are the size the whole of zoom 0 is scaled to.
 	Width, Height int
@@ -112,7 +112,7 @@ type Options struct {
 	// Make makes a picture, or returns a kept one: a complete JPEG that nobody
 	// changes. Its errors are [slide.ErrEmptyTile], [ErrBusy], or what is wrong with
 	// the file.
-	Make func(context.Context, Made) ([]byte, error)
+	Render func(context.Context, RenderRequest) ([]byte, error)
 	// Blank returns a JPEG of one colour.
 	Blank func(width, height int, c color.RGBA) ([]byte, error)
 	// Changed, if not nil, is told of an image whose file is no longer the one that

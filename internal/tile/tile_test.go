@@ -25,8 +25,10 @@ var store = &tile.Store{ID: "s", Background: color.RGBA{255, 255, 255, 255}, Ori
 // same bytes.
 func serve(t testing.TB, o tile.Options, n int) (*tile.Server, []string) {
 	t.Helper()
-	if o.Make == nil {
-		o.Make = func(context.Context, tile.Made) ([]byte, error) { return nil, errors.New("nothing is made here") }
+	if o.Render == nil {
+		o.Render = func(context.Context, tile.RenderRequest) ([]byte, error) {
+			return nil, errors.New("nothing is made here")
+		}
 	}
 	o.Blank = func(int, int, color.RGBA) ([]byte, error) { return []byte("blank"), nil }
 	s := tile.New(o)

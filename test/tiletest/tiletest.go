@@ -46,7 +46,7 @@ func NewSite(t testing.TB) *Site {
 	s := &Site{Dir: t.TempDir(), Slides: map[string]*slide.Slide{}, told: make(chan string, 100_000)}
 	s.Store = &tile.Store{ID: "st", Root: s.Dir, Background: color.RGBA{250, 240, 230, 255}, Origin: slide.TopLeft}
 	s.Tiles = tile.New(tile.Options{
-		Make:    rendercache.New(rendercache.Options{Cache: cache}).Tile,
+		Render:  rendercache.New(rendercache.Options{Cache: cache}).Tile,
 		Blank:   render.Blank,
 		Changed: func(id string) { s.told <- id },
 	})

@@ -25,10 +25,10 @@ type Handler struct {
 	// Gate says whether the caller may have the tiles of an image; if it is nil,
 	// everybody may.
 	Gate *authz.Gate
-	// SendOn, if not nil, is asked to send a caller, who may see the tile, to the server
+	// Redirect, if not nil, is asked to send a caller, who may see the tile, to the server
 	// that has the image's file; byFile tells that they named the file. It reports whether
 	// it did.
-	SendOn func(w http.ResponseWriter, r *http.Request, f *tile.File, byFile bool) bool
+	Redirect func(w http.ResponseWriter, r *http.Request, f *tile.File, byFile bool) bool
 	// Observe, if not nil, is told of each answer to a request for a tile: its status,
 	// the size of its body, and the time it took.
 	Observe func(status, bytes int, d time.Duration)
@@ -114,7 +114,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tile.Reques
 // redirected reports whether the client was redirected to the server that has the file.
 func (h *Handler) redirected(w http.ResponseWriter, r *http.Request, a *answer.Answer) bool {
 	f, byName := a.File()
-	return f.Store.Elsewhere != "" && h.SendOn != nil && h.SendOn(w, r, f, byName)
+	return f.Store.Elsewhere != "" && h.Redirect != nil && h.Redirect(w, r, f, byName)
 }
 
 // writeTile writes the tile and its headers, and returns the size of the body.
