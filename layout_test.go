@@ -47,7 +47,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/httperr", "", ""},
 	{"internal/config", "internal/fsx", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/httperr", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
-	{"internal/declaration", "internal/catalog internal/ingest internal/config", ""},
+	{"internal/provision", "internal/catalog internal/ingest internal/config", ""},
 	{"internal/limit", "internal/httperr", "golang.org/x/sys"},
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
@@ -81,7 +81,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/httperr internal/upload internal/fsx " +
-			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/declaration internal/deploy internal/doctor internal/trace internal/taskhandler internal/server",
+			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},

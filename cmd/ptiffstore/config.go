@@ -17,27 +17,27 @@ import (
 )
 
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Say what is wrong with a site's file, with line and mend."`
-	Show  configShowCmd  `cmd:"" help:"Print the settings in force, and where each comes from."`
+	Check configCheckCmd `cmd:"" help:"Check the configuration file."`
+	Show  configShowCmd  `cmd:"" help:"Print the settings in force and their origins."`
 }
 
 type configCheckCmd struct {
-	File string `arg:"" optional:"" help:"The file. Default: that of --config."`
+	File string `arg:"" optional:"" help:"Configuration file. Default: that of --config."`
 	JSON bool   `help:"Print JSON."`
 }
 
 func (*configCheckCmd) Help() string {
-	return "Prints all findings, not the first alone. Warnings are of what may be right elsewhere or later, such as a folder that is not there. Exits with 2 if the file can't be used as it is.\n\nExample:\n\n  ptiffstore config check /etc/ptiffstore/north.yaml"
+	return "Prints every problem with its line and how to fix it. Warnings concern what may be right on another host or later, such as a missing folder. Exits with 2 if the file is invalid.\n\nExample:\n\n  ptiffstore config check /etc/ptiffstore/north.yaml"
 }
 
-// Run checks the file and prints what it found.
+// Run checks the file and prints the findings.
 func (c *configCheckCmd) Run(p *program, std streams) error {
 	path := c.File
 	if path == "" {
-		path = string(p.Config)
+		path = p.Config
 	}
 	if path == "" {
-		return &exitError{exitUsage, errors.New("which file? ptiffstore config check FILE, or --config FILE")}
+		return &exitError{exitUsage, errors.New("no configuration file given: use ptiffstore config check FILE, or --config FILE")}
 	}
 	parser := newParser(&program{})
 	keys := keysOf(parser.Model)
@@ -58,7 +58,7 @@ func (c *configCheckCmd) Run(p *program, std streams) error {
 		err = c.print(std, file, list)
 	}
 	if err == nil && list.Err() != nil {
-		return &exitError{exitFile, fmt.Errorf("%s can't be used as it is", path)}
+		return &exitError{exitFile, fmt.Errorf("%s is invalid", path)}
 	}
 	return err
 }
@@ -70,16 +70,16 @@ func (c *configCheckCmd) print(std streams, file *config.File, list config.Findi
 	if list.Err() != nil {
 		return nil
 	}
-	stores := "it says nothing of stores"
-	if file.Declares {
-		stores = fmt.Sprintf("%d stores are declared; those that it no longer declares stay in the catalog until they are removed there", len(file.Stores))
+	stores := "no stores are provisioned"
+	if file.Provisions {
+		stores = fmt.Sprintf("stores provisioned: %d; stores removed from the file stay in the catalog", len(file.Stores))
 	}
-	_, err := fmt.Fprintf(std.out, "%s: can be used; %s\n", file.Path, stores)
+	_, err := fmt.Fprintf(std.out, "%s: valid; %s\n", file.Path, stores)
 	return err
 }
 
-// checkModes asks each mode that the file is for whether its settings go together, with
-// what the environment says beside the file.
+// checkModes checks the settings of each mode that the file has settings for, with the
+// environment.
 func checkModes(file *config.File, keys []key) config.Findings {
 	var list config.Findings
 	for _, mode := range modes {
@@ -87,7 +87,7 @@ func checkModes(file *config.File, keys []key) config.Findings {
 			continue
 		}
 		p := &program{}
-		err := parseMode(p, file, mode, nil)
+		_, err := newParser(p, kong.Exit(func(int) {}), kong.Bind(&configFile{file: file})).Parse([]string{mode})
 		if err == nil {
 			err = p.check(mode)
 		}
@@ -98,21 +98,7 @@ func checkModes(file *config.File, keys []key) config.Findings {
 	return list
 }
 
-// parseMode parses a command line with what the file says.
-func parseMode(p *program, file *config.File, mode string, args []string) error {
-	_, err := contextOf(p, file, mode, args)
-	return err
-}
-
-func contextOf(p *program, file *config.File, mode string, args []string) (*kong.Context, error) {
-	options := []kong.Option{kong.Exit(func(int) {}), kong.Bind(&siteFile{})}
-	if file != nil {
-		options = append(options, kong.Resolvers(&siteFile{file: file}))
-	}
-	return newParser(p, options...).Parse(append([]string{mode}, args...))
-}
-
-// check says what of the settings of a mode does not go together.
+// check returns which settings of a mode do not fit each other.
 func (p *program) check(mode string) error {
 	switch mode {
 	case "serve":
@@ -125,9 +111,9 @@ func (p *program) check(mode string) error {
 
 var flagName = regexp.MustCompile(`--([a-z][a-z-]*[a-z])`)
 
-// asFinding says where in the file the flag stands that an error is about.
+// asFinding finds the line of the file with the flag that an error mentions.
 func asFinding(file *config.File, keys []key, mode string, err error) config.Finding {
-	f := config.Finding{File: file.Path, What: "with " + mode + ": " + strings.TrimSuffix(err.Error(), ".")}
+	f := config.Finding{File: file.Path, Problem: "with " + mode + ": " + strings.TrimSuffix(err.Error(), ".")}
 	for _, m := range flagName.FindAllStringSubmatch(err.Error(), -1) {
 		i := slices.IndexFunc(keys, func(k key) bool { return k.flag.Name == m[1] })
 		if i < 0 {
@@ -144,7 +130,7 @@ func asFinding(file *config.File, keys []key, mode string, err error) config.Fin
 	return f
 }
 
-// checkFolders warns of what is not there.
+// checkFolders warns of files and folders that do not exist.
 func checkFolders(file *config.File, keys []key) config.Findings {
 	var list config.Findings
 	for _, mode := range modes {
@@ -161,7 +147,7 @@ func checkFolders(file *config.File, keys []key) config.Findings {
 	return list
 }
 
-// checkRoots warns of a store's folders, if they are this host's.
+// checkRoots warns of missing folders of a store, if it is this host's.
 func checkRoots(file *config.File, s *config.Store) config.Findings {
 	host, _ := s.Fields["host"].V.(string)
 	if own := (&working{}).host(); host != "" && host != own {
@@ -179,13 +165,13 @@ func checkRoots(file *config.File, s *config.Store) config.Findings {
 		switch info, err := os.Stat(path); {
 		case errors.Is(err, os.ErrNotExist) && managed:
 			if _, err := os.Stat(filepath.Dir(path)); err == nil {
-				continue // it will be made
+				continue // it will be created
 			}
-			f.What, f.Mend = "names "+path+", which is not there, nor is the folder that it would be made in", "Mount or make that one"
+			f.Problem, f.Fix = path+" cannot be created: its parent folder does not exist", "Create or mount the parent folder"
 		case err != nil:
-			f.What, f.Mend = "names "+path+", which can't be looked at: "+fsx.WithoutPath(err).Error(), "Mount or make it, or write another"
+			f.Problem, f.Fix = "cannot use "+path+": "+fsx.WithoutPath(err).Error(), "Create or mount it, or correct the path"
 		case !info.IsDir():
-			f.What, f.Mend = "names "+path+", which is no folder", "Write the folder that the slides are in"
+			f.Problem, f.Fix = path+" is not a folder", "Write the folder of the slides"
 		default:
 			continue
 		}
@@ -197,53 +183,54 @@ func checkRoots(file *config.File, s *config.Store) config.Findings {
 type configShowCmd struct {
 	JSON bool     `help:"Print JSON."`
 	Mode string   `arg:"" optional:"" enum:"serve,tileserver,worker," default:"" help:"serve, tileserver or worker. Default: serve."`
-	Args []string `arg:"" optional:"" passthrough:"" help:"Flags that it would be started with."`
+	Args []string `arg:"" optional:"" passthrough:"" help:"Flags of that mode."`
 }
 
 func (*configShowCmd) Help() string {
-	return "What a mode would do if it were started here and now: with the file of --config, the environment, and the flags that follow. Passwords are hidden. The settings of stores that are not in the file are in the catalog: ptiffstore store show.\n\nExample:\n\n  ptiffstore config show --config /etc/ptiffstore/north.yaml\n  ptiffstore config show worker --queue verify=1"
+	return "Prints the settings of a mode as they would be if it were started here and now, with the configuration file, the environment and the given flags. Passwords are hidden. Settings of stores that are not in the file are in the catalog: ptiffstore store show.\n\nExample:\n\n  ptiffstore config show --config /etc/ptiffstore/north.yaml\n  ptiffstore config show worker --queue verify=1"
 }
 
 // Run prints the settings.
-func (c *configShowCmd) Run(p *program, outer *siteFile, std streams) error {
+func (c *configShowCmd) Run(p *program, outer *configFile, std streams) error {
 	mode, args := c.Mode, []string(nil)
 	if mode == "" {
 		mode = modes[0]
-	} else { // as they were written: the parser has taken --flag=value apart in Args
+	} else { // unlike Args, these still have --flag=value as written
 		args = outer.args[slices.Index(outer.args, "show"):]
 		args = args[slices.Index(args, mode)+1:]
 	}
-	site := &siteFile{}
+	site := &configFile{}
+	parser := newParser(&program{}, kong.Exit(func(int) {}), kong.Bind(site))
 	if p.Config != "" {
-		if err := site.read(string(p.Config), newParser(&program{}).Model); err != nil {
+		if err := site.read(p.Config, parser.Model); err != nil {
 			return asExit(err)
 		}
 	}
-	ctx, err := contextOf(&program{}, site.file, mode, args)
+	ctx, err := parser.Parse(append([]string{mode}, args...))
 	if err != nil {
 		return asExit(err)
 	}
-	list := inForce(ctx, site.file)
+	list := inForce(ctx, site)
 	if c.JSON {
-		return printJSON(std, map[string]any{"mode": mode, "settings": list, "stores": declaredFields(site.file)})
+		return printJSON(std, map[string]any{"mode": mode, "settings": list, "stores": provisionedFields(site.file)})
 	}
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "KEY\tVALUE\tORIGIN\tWHERE")
-	for _, s := range append(list, declaredFields(site.file)...) {
+	for _, s := range append(list, provisionedFields(site.file)...) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Key, cell(s.Value), s.Origin, s.Where)
 	}
 	return w.Flush()
 }
 
-// asExit gives an error of a site's file its exit code.
+// asExit gives an error of the configuration file its exit code.
 func asExit(err error) error {
-	if e, ok := errors.AsType[*siteError](err); ok {
+	if e, ok := errors.AsType[*configError](err); ok {
 		return &exitError{e.code(), e}
 	}
 	return &exitError{exitUsage, err}
 }
 
-// cell is a value in a table.
+// cell returns a value for a table.
 func cell(v any) string {
 	switch v := v.(type) {
 	case []string:
@@ -254,8 +241,8 @@ func cell(v any) string {
 	return fmt.Sprint(v)
 }
 
-// declaredFields are the settings of the stores that the file declares.
-func declaredFields(file *config.File) []setting {
+// provisionedFields returns the settings of the stores that the file provisions.
+func provisionedFields(file *config.File) []setting {
 	list := []setting{}
 	if file == nil {
 		return list

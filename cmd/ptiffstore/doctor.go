@@ -13,7 +13,7 @@ import (
 
 type doctorCmd struct {
 	common
-	Host    string        `placeholder:"NAME" help:"Name of this host, if workers are given another than the system says."`
+	Host    string        `key:"host" placeholder:"NAME" help:"Name of this host, if workers are given another than the system says."`
 	Backups string        `key:"-" type:"path" placeholder:"DIR" help:"Folder of backups, to see how old the last one is."`
 	Limit   time.Duration `key:"-" default:"10s" placeholder:"TIME" help:"Bound of the time of each check."`
 	All     bool          `key:"-" help:"Say also what is as it should be."`

@@ -25,7 +25,7 @@ const (
 // A program is the command line: each mode is a field with a Run method, in a
 // file of its own.
 type program struct {
-	Config siteFlag `placeholder:"FILE" help:"File in which the site is described: whatever is no flag here and not in the environment is taken from it."`
+	Config string `placeholder:"FILE" help:"Configuration file; flags and environment variables override it."`
 
 	Demo       demoCmd       `cmd:"" help:"Make three demo slides, serve them and print the URL."`
 	Serve      serveCmd      `cmd:"" help:"Serve folders of slides: gallery, viewer, API and tiles in one process."`
@@ -86,6 +86,7 @@ func newParser(p *program, options ...kong.Option) *kong.Kong {
 		kong.Name("ptiffstore"),
 		kong.Description("Keeps whole-slide images and serves their tiles.\n\nEvery flag can also be given as PTIFFSTORE_… in the environment, and those of a site in its file: see --config.\n\nExit codes: 0 done · 1 it did not work · 2 the file is broken or not a slide · 64 wrong usage."),
 		kong.DefaultEnvars("PTIFFSTORE"),
+		kong.Bind(&configFile{}),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	}, options...)...)
@@ -97,7 +98,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	site := &siteFile{args: args}
+	site := &configFile{args: args}
 	parser := newParser(&program{},
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(code int) { exited = code }),
@@ -108,7 +109,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	if exited >= 0 {
 		return exited // --help has answered
 	}
-	if e, ok := errors.AsType[*siteError](err); ok {
+	if e, ok := errors.AsType[*configError](err); ok {
 		fmt.Fprintf(std.err, "ptiffstore: %v\n", e)
 		return e.code()
 	}
@@ -116,7 +117,7 @@ func run(ctx context.Context, args []string, std streams) int {
 		fmt.Fprintf(std.err, "ptiffstore: %v\nTry ptiffstore --help.\n", err)
 		return exitUsage
 	}
-	site.settings = inForce(command, site.file)
+	site.settings = inForce(command, site)
 	site.listen()
 	err = command.Run()
 	site.deafen()

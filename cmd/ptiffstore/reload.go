@@ -16,35 +16,35 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/config"
-	"github.com/slideatlas/ptiffstore/internal/declaration"
+	"github.com/slideatlas/ptiffstore/internal/provision"
 	"github.com/slideatlas/ptiffstore/internal/server"
 )
 
-// listen has hang-ups mean from now on that the file is to be read again. Without a file
-// they end the program, as is usual when a terminal is closed.
-func (s *siteFile) listen() {
+// listen makes SIGHUP reload the file. Without a file the signal ends the program, as
+// usual.
+func (s *configFile) listen() {
 	if s.file != nil {
 		s.hups = make(chan os.Signal, 1)
 		signal.Notify(s.hups, syscall.SIGHUP)
 	}
 }
 
-func (s *siteFile) deafen() {
+func (s *configFile) deafen() {
 	if s.hups != nil {
 		signal.Stop(s.hups)
 	}
 }
 
-// current is the file as it was read last without fault.
-func (s *siteFile) current() *config.File {
+// current returns the last valid version of the file.
+func (s *configFile) current() *config.File {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.file
 }
 
-// again reads the file and parses the command line anew.
-func (s *siteFile) again() (*program, *siteFile, error) {
-	p, next := &program{}, &siteFile{args: s.args}
+// again reads the file and parses the command line again.
+func (s *configFile) again() (*program, *configFile, error) {
+	p, next := &program{}, &configFile{args: s.args}
 	parser := newParser(p, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}), kong.Bind(next))
 	ctx, err := parser.Parse(s.args)
 	if err != nil {
@@ -53,13 +53,13 @@ func (s *siteFile) again() (*program, *siteFile, error) {
 	if err := p.check(ctx.Selected().Name); err != nil {
 		return nil, nil, err
 	}
-	next.settings = inForce(ctx, next.file)
+	next.settings = inForce(ctx, next)
 	return p, next, nil
 }
 
-// adopt takes over from what was read again whatever can be changed while the program
-// runs. It returns what that changed, and what would need a restart.
-func (s *siteFile) adopt(next *siteFile) (changed, restart []string) {
+// adopt takes over the settings of next that can be changed while the program runs. It
+// returns these changes, and the keys of changes that need a restart.
+func (s *configFile) adopt(next *configFile) (changed, restart []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.file = next.file
@@ -85,15 +85,15 @@ func (s *siteFile) adopt(next *siteFile) (changed, restart []string) {
 	return changed, restart
 }
 
-// follow has the site's file read again whenever the process is told to, while srv runs,
-// and hands what is new to f. A file that is wrong changes nothing.
-func (s *siteFile) follow(srv *server.Server, log *slog.Logger, level *slog.LevelVar, f func(context.Context, *program) error) {
+// follow reloads the configuration file on SIGHUP and calls f with the new settings, while
+// srv runs. An invalid file changes nothing.
+func (s *configFile) follow(srv *server.Server, log *slog.Logger, level *slog.LevelVar, f func(context.Context, *program) error) {
 	if s.file == nil || s.hups == nil {
 		return
 	}
-	var p *program // what has been read and is not in force yet
+	var p *program // read, but not in force yet
 	var changed, restart []string
-	srv.Background("the site's file", func(ctx context.Context) error {
+	srv.Background("configuration file", func(ctx context.Context) error {
 		if p == nil {
 			select {
 			case <-ctx.Done():
@@ -102,7 +102,7 @@ func (s *siteFile) follow(srv *server.Server, log *slog.Logger, level *slog.Leve
 			}
 			fresh, next, err := s.again()
 			if err != nil {
-				log.Error("the site's file can't be used: going on with what was in force", "err", err)
+				log.Error("cannot reload the configuration file; the settings are unchanged", "err", err)
 				return nil
 			}
 			p = fresh
@@ -112,35 +112,35 @@ func (s *siteFile) follow(srv *server.Server, log *slog.Logger, level *slog.Leve
 			return err
 		}
 		p = nil
-		// After f: whoever waits for this line finds everything done. At any level: who
-		// has sent the signal wants to know.
-		log.Log(ctx, max(slog.LevelInfo, level.Level()), "the site's file has been read again",
+		// After f, so that everything is done when the line appears; and at any level,
+		// as an answer to the signal.
+		log.Log(ctx, max(slog.LevelInfo, level.Level()), "configuration file reloaded",
 			"changed", strings.Join(changed, "; "), "needs_restart", strings.Join(restart, " "))
 		return nil
 	})
 }
 
-// declare brings the catalog to what the file says of stores. What is wrong with one is
-// said in the log, and stops nothing else.
+// declare provisions the stores of the file. A failure of one store is logged, and does not
+// stop the others.
 func declare(ctx context.Context, cat *catalog.Catalog, log *slog.Logger, f *config.File, host string) error {
 	if f == nil {
 		return nil
 	}
-	o := declaration.Options{Catalog: cat, Host: host, Edit: editDeclared}
-	changes, err := declaration.Bring(ctx, o, f)
+	o := provision.Options{Catalog: cat, Host: host, Edit: editProvisioned}
+	changes, err := provision.Apply(ctx, o, f)
 	for _, c := range changes {
 		log := log.With("store", c.ID, "key", "stores."+c.Name)
-		switch c.What {
-		case declaration.Failed:
-			log.Error("store is not as the site's file says", "err", c.Err)
-		case declaration.Released:
-			log.Warn("store is in the site's file no more: it stays in the catalog, and can be changed and removed there", "remove", "ptiffstore store remove "+c.ID)
+		switch c.Result {
+		case provision.Failed:
+			log.Error("cannot provision store", "err", c.Err)
+		case provision.Released:
+			log.Warn("store is no longer in the configuration file; it stays in the catalog", "remove", "ptiffstore store remove "+c.ID)
 		default:
-			log.Info("store brought to what the site's file says", "was", c.What, "fields", c.Fields)
+			log.Info("store provisioned", "result", c.Result, "fields", c.Fields)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("stores of the site's file: %w", err)
+		return fmt.Errorf("cannot provision stores: %w", err)
 	}
 	return nil
 }

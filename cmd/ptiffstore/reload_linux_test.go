@@ -78,8 +78,8 @@ func tileOf(t *testing.T, p *process, database string) (address string) {
 	return address
 }
 
-// TestReload has the program read its file again and again while it is asked for tiles:
-// none is dropped, and what can change does.
+// TestReload reloads the configuration file again and again while tiles are requested: no
+// request fails, and the settings change.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"serve", "tileserver"} {
@@ -129,7 +129,7 @@ func testReload(t *testing.T, mode string) {
 				}
 				if err != nil || r.StatusCode != http.StatusOK {
 					dropped.Add(1)
-					t.Errorf("a tile while the file is read again: %v, %v", r, err)
+					t.Errorf("a tile during a reload: %v, %v", r, err)
 					return
 				}
 				asked.Add(1)
@@ -149,17 +149,17 @@ func testReload(t *testing.T, mode string) {
 	}
 	write("listen: 127.0.0.1:1\nlisssten: x\n")
 	hangUp(t, p)
-	until(t, "words on a broken file", p, func() bool { return strings.Contains(p.log.String(), "going on with what was in force") })
+	until(t, "the error of an invalid file", p, func() bool { return strings.Contains(p.log.String(), "the settings are unchanged") })
 	if !allowed(t, p.url, "https://viewer4.example.org") {
-		t.Error("a broken file has changed something")
+		t.Error("an invalid file has changed something")
 	}
 	if err := os.WriteFile(site, []byte("data: data\nlog: {level: error, format: json}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	hangUp(t, p)
-	until(t, "what needs a restart", p, func() bool { return strings.Contains(p.log.String(), "log.level: info → error") })
+	until(t, "the keys that need a restart", p, func() bool { return strings.Contains(p.log.String(), "log.level: info → error") })
 	if !strings.Contains(p.log.String(), "needs_restart=log.format") {
-		t.Errorf("the log does not say that its format needs a restart: %s", p.log)
+		t.Errorf("no needs_restart for the log format: %s", p.log)
 	}
 	before := asked.Load()
 	until(t, "tiles after all this", p, func() bool { return asked.Load() > before+10 || dropped.Load() > 0 })

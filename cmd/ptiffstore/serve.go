@@ -43,7 +43,7 @@ func (*serveCmd) Help() string {
 }
 
 // Run serves until ctx is done.
-func (c *serveCmd) Run(ctx context.Context, std streams, file *siteFile) error {
+func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error {
 	log, level := c.leveled(std.err)
 	o, err := c.common.options(server.Serve, log)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/config"
 )
 
-// Where a setting comes from, the last that is said first.
+// Origins of a setting, by precedence.
 const (
 	fromFlag        = "flag"
 	fromEnvironment = "environment"
@@ -20,50 +20,49 @@ const (
 	fromDefault     = "default"
 )
 
-// A setting is what is in force for a key, and where that comes from.
+// A setting is the value in force for a key, and its origin.
 type setting struct {
 	Key    string `json:"key"`
 	Value  any    `json:"value"` // secrets are hidden
 	Origin string `json:"origin"`
 	Where  string `json:"where,omitempty"` // flag, variable, or file and line
 	Live   bool   `json:"live"`            // it can be changed while the program runs
-	// Pending is that the file says otherwise by now, which needs a restart.
+	// Pending: the file has another value by now, which needs a restart.
 	Pending bool `json:"pending,omitempty"`
 
-	value any // as it is
+	value any // with secrets
 }
 
-// inForce are the settings of a command that has been parsed.
-func inForce(ctx *kong.Context, file *config.File) []setting {
+// inForce returns the settings of the command of ctx.
+func inForce(ctx *kong.Context, site *configFile) []setting {
 	node := ctx.Selected()
 	if node == nil {
 		return nil
 	}
 	var list []setting
 	for _, flag := range flagsOf(node) {
-		name := keyOf(node, flag)
+		name := keyOf(flag)
 		if name == "" {
 			continue
 		}
 		s := setting{Key: name, Origin: fromDefault, Live: flag.Tag.Has("live"), value: flag.Target.Interface()}
 		s.Value = shown(flag, s.value)
-		given := slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag == flag && !p.Resolved })
-		switch variable := inEnvironment(flag); {
-		case given:
+		variable := inEnvironment(flag)
+		v, inFile := site.value(node, flag)
+		switch {
+		case slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag == flag }):
 			s.Origin, s.Where = fromFlag, "--"+flag.Name
 		case variable != "":
 			s.Origin, s.Where = fromEnvironment, variable
-		case file != nil:
-			if v, ok := file.Value(node.Name, name); ok {
-				s.Origin, s.Where = fromFile, fmt.Sprintf("%s:%d", file.Path, v.Line)
-			}
+		case inFile:
+			s.Origin, s.Where = fromFile, fmt.Sprintf("%s:%d", site.file.Path, v.Line)
 		}
 		list = append(list, s)
 	}
 	return list
 }
 
-// shown is a value as others may see it.
+// shown returns a value without secrets.
 func shown(flag *kong.Flag, v any) any {
 	if flag.Tag.Has("secret") {
 		if fmt.Sprint(v) == "" {
@@ -74,6 +73,8 @@ func shown(flag *kong.Flag, v any) any {
 	switch v := v.(type) {
 	case string:
 		return withoutPasswords(v)
+	case config.Counts:
+		return append([]string{}, v...) // never null in JSON
 	case []string:
 		list := make([]string, len(v))
 		for i := range v {
@@ -88,8 +89,7 @@ func shown(flag *kong.Flag, v any) any {
 
 var secretWord = regexp.MustCompile(`(?i)pass|secret|token|key`)
 
-// withoutPasswords takes out of a database's or a server's address what is not for
-// others.
+// withoutPasswords returns the URL of a database or server with its secrets replaced.
 func withoutPasswords(s string) string {
 	u, err := urls.Parse(s)
 	switch {

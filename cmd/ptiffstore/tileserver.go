@@ -16,7 +16,7 @@ func (*tileserverCmd) Help() string {
 }
 
 // Run serves tiles until ctx is done.
-func (c *tileserverCmd) Run(ctx context.Context, std streams, file *siteFile) error {
+func (c *tileserverCmd) Run(ctx context.Context, std streams, file *configFile) error {
 	if err := c.checkListen(); err != nil {
 		return err
 	}

@@ -8,15 +8,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/config"
 	"github.com/slideatlas/ptiffstore/internal/server"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
 // working are the flags of every mode that does tasks.
 type working struct {
-	Host     string   `key:"host" placeholder:"NAME" help:"Name of this host: stores that are bound to it are kept in step here. Default: what the system says."`
-	TimeZone string   `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules that name none, such as Europe/Berlin; the same for all processes of a site. Default: this machine's."`
-	Queues   []string `key:"queues" form:"counts" name:"queue" placeholder:"NAME[=N]" help:"Do the tasks of this queue, N at once; may be repeated. Default: default=4, and the queue of this host."`
+	Host     string        `key:"host" placeholder:"NAME" help:"Name of this host: stores that are bound to it are kept in step here. Default: what the system says."`
+	TimeZone string        `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules that name none, such as Europe/Berlin; the same for all processes of a site. Default: this machine's."`
+	Queues   config.Counts `key:"queues" name:"queue" placeholder:"NAME[=N]" help:"Do the tasks of this queue, N at once; may be repeated. Default: default=4, and the queue of this host."`
 }
 
 // host is the name of this host.
@@ -80,7 +81,7 @@ func (*workerCmd) Help() string {
 }
 
 // Run works until ctx is done.
-func (c *workerCmd) Run(ctx context.Context, std streams, file *siteFile) error {
+func (c *workerCmd) Run(ctx context.Context, std streams, file *configFile) error {
 	log, level := c.leveled(std.err)
 	if err := c.await(ctx, log); err != nil {
 		return err

@@ -1,6 +1,12 @@
-// Package config reads the file in which a site is described, and says of each thing
-// that is wrong with it where it stands and what to write instead. Which keys there
-// are it is told: it knows neither the flags that they stand for nor what a store is.
+// Package config reads the configuration file: YAML with the settings of the processes
+// and the stores to provision.
+//
+// A setting is declared once, as a field of the structs of flags; [Key] takes its name and
+// its Go type from there, so the file, the environment and the command line cannot differ.
+// The package itself knows no flags and no stores. It walks the document's nodes instead
+// of having the decoder check them with KnownFields, whose errors have neither a column
+// nor the path of the key, and which ends at a repeated key: here every problem is a
+// [Finding] with its place and what to do. The decoder converts the values.
 package config
 
 import (
@@ -9,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,93 +25,79 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// MaxSize bounds the file, in bytes. A thousand stores need a third of it.
+// MaxSize is the maximum size of the file, in bytes. A thousand stores need a third of it.
 const MaxSize = 1 << 20
 
-// A Kind is what may stand behind a key.
-type Kind string
-
-const (
-	Text   Kind = "text"
-	Number Kind = "number"        // whole, not below 0
-	Share  Kind = "fraction"      // with a decimal point
-	Switch Kind = "true or false" // true or false
-	Period Kind = "duration"      // 90s, 36h, 30d
-	List   Kind = "list"          // of texts
-	Counts Kind = "name: number"  // a mapping of names to numbers from 1 to 1000
-)
-
-// A Key is one that a file may have.
+// A Key is a setting that a file may have.
 type Key struct {
-	Name  string   // from the top of the file on, with dots: "auth.oidc.issuer"
-	Kind  Kind     //
-	OneOf []string // what a Text may be; nil for anything
-	Path  bool     // it names files or folders: relative ones count from the folder of the file
-	Own   bool     // of a store: it can't be the same for all
+	Name  string       // path from the top of the file: "auth.oidc.issuer"
+	Type  reflect.Type // of the value; see [Key.Form]
+	OneOf []string     // the texts allowed; nil for any
+	Path  bool         // it names files; relative ones start at the folder of the file
+	Own   bool         // of a store: not allowed in store_defaults
 
-	// Check, if not nil, says what is wrong with a value of the right kind.
+	// Check, if not nil, returns what is wrong with a value of the right type.
 	Check func(v any) error
 }
 
 // A Schema is what a file may hold.
 type Schema struct {
 	Keys     []Key
-	Sections []string // each holds keys that count for one mode only
-	Store    []Key    // of each store; and of store_defaults, but for those that are its Own
+	Sections []string // each holds keys for one mode only
+	Store    []Key    // of each store and, unless they are Own, of store_defaults
 
-	// CheckStore, if not nil, says which field of a store does not go with the others,
+	// CheckStore, if not nil, returns which field of a store does not fit the others,
 	// and why.
 	CheckStore func(fields map[string]any) (field string, err error)
 }
 
 // A Value is one that a file gives.
 type Value struct {
-	Key  string // where it stands: "tileserver.listen"
+	Key  string // with its section: "tileserver.listen"
 	Line int
-	V    any // string, int64, float64, bool, []string; of Counts []string: "default=4"
+	V    any // of the key's type
 }
 
-// A Store is one that a file declares.
+// A Store is one that a file provisions.
 type Store struct {
 	Name   string
 	Line   int
-	Fields map[string]Value // by their names; those of store_defaults too
+	Fields map[string]Value // by name, with those of store_defaults
 }
 
-// A File is what was understood of one.
+// A File is the content of a file.
 type File struct {
 	Path   string
 	Site   string  // name of the site; may be ""
 	Stores []Store // in the order of the file
-	// Declares is whether there are stores in the file, be it none: without the key the
-	// file says nothing of stores.
-	Declares bool
+	// Provisions is whether the file has the key stores, even with none below it.
+	Provisions bool
 
-	values map[string]Value
+	sections map[string]map[string]Value // by section, "" for the top, and key
 }
 
-// Value returns what the file says for a key in a mode: what stands in the mode's
-// section before what stands outside.
+// Value returns the value of a key in a mode: that of the mode's section or else that of
+// the top.
 func (f *File) Value(mode, key string) (Value, bool) {
-	if v, ok := f.values[mode+"."+key]; ok {
+	if v, ok := f.sections[mode][key]; ok {
 		return v, true
 	}
-	v, ok := f.values[key]
+	v, ok := f.sections[""][key]
 	return v, ok
 }
 
-// A Finding is something that is wrong with a file.
+// A Finding is a problem of a file.
 type Finding struct {
 	File    string `json:"file"`
-	Line    int    `json:"line"` // 0: it is nowhere in particular
+	Line    int    `json:"line"` // 0 if it concerns no line
 	Column  int    `json:"column,omitempty"`
 	Key     string `json:"key"`
-	What    string `json:"what"` // is wrong
-	Mend    string `json:"mend"` // what to do
+	Problem string `json:"problem"`
+	Fix     string `json:"fix"` // what to do
 	Warning bool   `json:"warning"`
 }
 
-// String is the finding on a line, beginning as compilers do.
+// String returns the finding on one line, in the form of a compiler's messages.
 func (f Finding) String() string {
 	s := f.File
 	if f.Line > 0 {
@@ -118,16 +111,16 @@ func (f Finding) String() string {
 		s += "warning: "
 	}
 	if f.Key != "" {
-		s += f.Key + " "
+		s += f.Key + ": "
 	}
-	s += sentence(f.What)
-	if f.Mend != "" {
-		s += " " + sentence(f.Mend)
+	s += sentence(f.Problem)
+	if f.Fix != "" {
+		s += " " + sentence(f.Fix)
 	}
 	return s
 }
 
-// sentence ends s as one.
+// sentence returns s with a full stop, unless it ends a sentence already.
 func sentence(s string) string {
 	if strings.HasSuffix(s, "?") || strings.HasSuffix(s, ".") {
 		return s
@@ -135,10 +128,10 @@ func sentence(s string) string {
 	return s + "."
 }
 
-// Findings are all that is wrong with a file, in the order of its lines.
+// Findings are all problems of a file, ordered by line.
 type Findings []Finding
 
-// Error is a line for each.
+// Error returns one line for each finding.
 func (l Findings) Error() string {
 	lines := make([]string, len(l))
 	for i := range l {
@@ -147,7 +140,7 @@ func (l Findings) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Err is the findings if one of them is more than a warning, else nil.
+// Err returns the findings as an error, or nil if all are warnings.
 func (l Findings) Err() error {
 	for _, f := range l {
 		if !f.Warning {
@@ -157,46 +150,36 @@ func (l Findings) Err() error {
 	return nil
 }
 
-// Read reads a file. What is wrong with it are the findings; the error is that it could
-// not be read at all.
+// Read reads a file. The error is not nil if the file cannot be read at all; problems of
+// its content are findings.
 func Read(path string, s Schema) (*File, Findings, error) {
-	b, err := bounded(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if path, err = filepath.Abs(path); err != nil {
-		return nil, nil, fmt.Errorf("config: %w", err)
-	}
-	f, findings := Parse(path, b, s)
-	return f, findings, nil
-}
-
-func bounded(path string) ([]byte, error) {
 	f, err := fsx.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, nil, fmt.Errorf("configuration file: %w", err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+	if err == nil {
+		path, err = filepath.Abs(path)
 	}
-	return b, nil
+	if err != nil {
+		return nil, nil, fmt.Errorf("configuration file: %w", err)
+	}
+	file, findings := Parse(path, b, s)
+	return file, findings, nil
 }
 
-// Parse is Read for a file that is in memory. Its path is for findings, and what
-// relative paths count from.
+// Parse reads a file that is in memory. Its path is used in findings, and relative paths
+// start at its folder.
 func Parse(path string, b []byte, s Schema) (*File, Findings) {
-	r := &reader{schema: s, file: &File{Path: path, values: map[string]Value{}}}
+	r := &reader{schema: s, file: &File{Path: path, sections: map[string]map[string]Value{}}}
 	if len(b) > MaxSize {
-		r.find(nil, "", fmt.Sprintf("the file is larger than %d bytes", MaxSize), "A site's file is a few thousand bytes: is it this one that you mean?")
+		r.find(nil, "", fmt.Sprintf("the file is larger than %d bytes", MaxSize), "Check that this is the configuration file")
 		return r.file, r.findings
 	}
-	root, err := document(b)
+	root, at, err := document(b)
 	if err != nil {
-		line, what := place(err)
-		r.find(&yaml.Node{Line: line}, "", what, "")
-		return r.file, r.findings
+		r.find(&yaml.Node{Line: at}, "", "invalid YAML: "+err.Error(), "")
 	}
 	if root != nil {
 		r.top(root)
@@ -205,31 +188,27 @@ func Parse(path string, b []byte, s Schema) (*File, Findings) {
 	return r.file, r.findings
 }
 
-// document is the one document in b, nil if there is nothing in it.
-func document(b []byte) (*yaml.Node, error) {
+// document returns the root of the only document in b, nil if it is empty. With an error
+// comes its line.
+func document(b []byte) (root *yaml.Node, line int, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	var doc, more yaml.Node
-	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
+	if err = d.Decode(&doc); err == nil {
+		root = doc.Content[0]
+		if err = d.Decode(&more); err == nil {
+			return nil, more.Line, errors.New("a second document begins with ---; write one document")
+		}
 	}
-	if err := d.Decode(&more); err == nil {
-		return nil, fmt.Errorf("line %d: a second document begins with ---: a site has one", more.Line)
-	} else if !errors.Is(err, io.EOF) {
-		return nil, err
+	if errors.Is(err, io.EOF) {
+		return root, 0, nil
 	}
-	return doc.Content[0], nil
-}
-
-var lineOf = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)
-
-// place takes the line out of an error of YAML.
-func place(err error) (line int, what string) {
-	what = err.Error()
-	if m := lineOf.FindStringSubmatch(what); m != nil {
+	// The decoder has the line in the text of its errors only.
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if m := syntaxError.FindStringSubmatch(text); m != nil {
 		line, _ = strconv.Atoi(m[1])
-		what = what[len(m[0]):]
+		text = m[2]
 	}
-	return line, "this is not YAML: " + strings.TrimPrefix(what, "yaml: ")
+	return nil, line, errors.New(text)
 }
+
+var syntaxError = regexp.MustCompile(`(?s)^line (\d+): (.*)$`)

@@ -10,29 +10,29 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Keys that every file may have beside those of its schema.
+// Keys of every file besides those of its schema.
 const (
 	siteKey     = "site"
 	storesKey   = "stores"
 	defaultsKey = "store_defaults"
 )
 
-// A reader goes through a file.
+// A reader walks the nodes of a file.
 type reader struct {
 	schema   Schema
 	file     *File
 	findings Findings
 }
 
-// maxFindings bounds what is said of one file.
+// maxFindings is the maximum number of findings of a file.
 const maxFindings = 100
 
-// find notes what is wrong at a node.
-func (r *reader) find(n *yaml.Node, key, what, mend string) {
+// find adds the finding of a problem at a node.
+func (r *reader) find(n *yaml.Node, key, problem, fix string) {
 	if len(r.findings) >= maxFindings {
 		return
 	}
-	f := Finding{File: r.file.Path, Key: key, What: what, Mend: mend}
+	f := Finding{File: r.file.Path, Key: key, Problem: problem, Fix: fix}
 	if n != nil {
 		f.Line, f.Column = n.Line, n.Column
 	}
@@ -48,35 +48,35 @@ func sortFindings(l Findings) {
 	})
 }
 
-// An entry is a key of a mapping with what stands behind it.
-type entry struct {
+// A pair is a key of a mapping and its value.
+type pair struct {
 	name       string
 	key, value *yaml.Node
 }
 
-// entries are those of a mapping, each name once. What is none is found to be wrong.
-func (r *reader) entries(n *yaml.Node, key string) []entry {
+// pairs returns those of a mapping, each name once, and finds what is not allowed.
+func (r *reader) pairs(n *yaml.Node, at string) []pair {
 	if n.Kind != yaml.MappingNode {
 		if n.Tag != "!!null" {
-			r.find(n, key, "is "+described(n)+" where names and values are wanted", "Write each on a line of its own, further to the right: name: value")
+			r.find(n, at, "must be a mapping, not "+described(n), "Write each setting on a line of its own, indented: name: value")
 		}
 		return nil
 	}
-	var list []entry
-	first := map[string]int{}
+	var list []pair
+	first := map[string]int{} // line of each name
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		name := join(key, k.Value)
+		name := join(at, k.Value)
 		switch {
 		case k.Kind != yaml.ScalarNode || k.Tag == "!!merge":
-			r.find(k, key, "has a name that is not a word", "Write: name: value")
+			r.find(k, at, "has a name that is not a word", "Write: name: value")
 		case first[k.Value] > 0:
-			r.find(k, name, fmt.Sprintf("stands here a second time, after line %d", first[k.Value]), "Take one of the two out")
+			r.find(k, name, fmt.Sprintf("repeats line %d", first[k.Value]), "Remove one of the two")
 		case v.Kind == yaml.AliasNode || v.Anchor != "":
-			r.find(v, name, "uses an anchor (& or *)", "Write the value itself")
+			r.find(v, name, "anchors (& and *) are not supported", "Write the value itself")
 		default:
 			first[k.Value] = k.Line
-			list = append(list, entry{k.Value, k, v})
+			list = append(list, pair{k.Value, k, v})
 		}
 	}
 	return list
@@ -89,43 +89,29 @@ func join(prefix, name string) string {
 	return prefix + "." + name
 }
 
-func described(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	case yaml.AliasNode:
-		return "an alias"
-	}
-	return "a single value"
-}
-
-// top reads the file from its top.
+// top reads the file from its root.
 func (r *reader) top(root *yaml.Node) {
-	var rest []entry
-	var stores, defaults *yaml.Node
-	for _, e := range r.entries(root, "") {
+	var rest []pair
+	var stores *yaml.Node
+	var shared map[string]Value
+	for _, p := range r.pairs(root, "") {
 		switch {
-		case e.name == siteKey:
-			r.site(e.value)
-		case e.name == storesKey:
-			stores = e.value
-		case e.name == defaultsKey:
-			defaults = e.value
-		case slices.Contains(r.schema.Sections, e.name):
-			r.keys(r.entries(e.value, e.name), e.name, "")
+		case p.name == siteKey:
+			r.site(p.value)
+		case p.name == storesKey:
+			stores = p.value
+		case p.name == defaultsKey:
+			own := func(k Key) bool { return k.Own }
+			shared = r.values(r.pairs(p.value, p.name), p.name, "", slices.DeleteFunc(slices.Clone(r.schema.Store), own))
+		case slices.Contains(r.schema.Sections, p.name):
+			r.file.sections[p.name] = r.values(r.pairs(p.value, p.name), p.name, "", r.schema.Keys)
 		default:
-			rest = append(rest, e)
+			rest = append(rest, p)
 		}
 	}
-	r.keys(rest, "", "")
-	shared := map[string]Value{}
-	if defaults != nil {
-		shared = r.fields(r.entries(defaults, defaultsKey), defaultsKey, func(k Key) bool { return !k.Own })
-	}
+	r.file.sections[""] = r.values(rest, "", "", r.schema.Keys)
 	if stores != nil {
-		r.file.Declares = true
+		r.file.Provisions = true
 		r.stores(stores, shared)
 	}
 }
@@ -134,79 +120,85 @@ var siteName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
 func (r *reader) site(n *yaml.Node) {
 	if n.Kind != yaml.ScalarNode || !siteName.MatchString(n.Value) || len(n.Value) > 64 {
-		r.find(n, siteKey, "is no name of a site", "Write lower-case letters and digits with single hyphens: north")
+		r.find(n, siteKey, "invalid name of a site", "Write lower-case letters and digits with single hyphens: north")
 		return
 	}
 	r.file.Site = n.Value
 }
 
-// keys reads keys of the schema that stand in a section, "" for none, below a prefix.
-func (r *reader) keys(list []entry, section, prefix string) {
-	for _, e := range list {
-		name := join(prefix, e.name)
+// values reads settings of a section, whose names begin with prefix.
+func (r *reader) values(list []pair, section, prefix string, keys []Key) map[string]Value {
+	values := map[string]Value{}
+	for _, p := range list {
+		name := join(prefix, p.name)
 		at := join(section, name)
-		if i := slices.IndexFunc(r.schema.Keys, func(k Key) bool { return k.Name == name }); i >= 0 {
-			if v, ok := r.value(e.value, at, &r.schema.Keys[i]); ok {
-				r.file.values[at] = v
+		i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
+		group := slices.ContainsFunc(keys, func(k Key) bool { return strings.HasPrefix(k.Name, name+".") })
+		switch {
+		case i >= 0:
+			if v, ok := r.value(p.value, at, &keys[i]); ok {
+				values[name] = v
 			}
-			continue
-		}
-		if slices.ContainsFunc(r.schema.Keys, func(k Key) bool { return strings.HasPrefix(k.Name, name+".") }) {
-			if e.value.Tag == "!!null" {
-				continue // the keys below are commented out
+		case !group:
+			r.unknown(p, at, section, prefix, keys)
+		default:
+			for name, v := range r.values(r.pairs(p.value, at), section, name, keys) {
+				values[name] = v
 			}
-			r.keys(r.entries(e.value, at), section, name)
-			continue
 		}
-		if len(r.findings) >= maxFindings {
-			return
-		}
-		names := []string{}
-		for i := range r.schema.Keys {
-			names = append(names, r.schema.Keys[i].Name)
-		}
-		if section == "" && prefix == "" {
-			names = append(names, siteKey, storesKey, defaultsKey)
-			names = append(names, r.schema.Sections...)
-		}
-		r.find(e.key, at, "is a key that there is not", mend(name, prefix, names))
 	}
+	return values
 }
 
-// value reads what stands behind a key.
+// unknown finds a key that is not in the schema.
+func (r *reader) unknown(p pair, at, section, prefix string, keys []Key) {
+	if len(r.findings) >= maxFindings {
+		return // comparing with all keys takes time
+	}
+	if section == defaultsKey && slices.ContainsFunc(r.schema.Store, func(k Key) bool { return k.Name == p.name }) {
+		r.find(p.key, at, "cannot be the same for all stores", "Write it below each store")
+		return
+	}
+	var names []string
+	for i := range keys {
+		names = append(names, keys[i].Name)
+	}
+	if section == "" && prefix == "" {
+		names = slices.Concat(names, []string{siteKey, storesKey, defaultsKey}, r.schema.Sections)
+	}
+	r.find(p.key, at, "unknown key", suggestion(join(prefix, p.name), prefix, names))
+}
+
+// value reads the value of a key.
 func (r *reader) value(n *yaml.Node, at string, k *Key) (Value, bool) {
-	v, what, mend := convert(n, k)
-	if what != "" {
-		r.find(n, at, what, mend)
-		return Value{}, false
+	v, problem, fix := k.decode(n)
+	if problem == "" && k.Path {
+		v = absolute(v, filepath.Dir(r.file.Path))
 	}
-	if k.Path {
-		v = r.paths(v)
-	}
-	if k.Check != nil {
+	if problem == "" && k.Check != nil {
 		if err := k.Check(v); err != nil {
-			r.find(n, at, "can't be this: "+err.Error(), "")
-			return Value{}, false
+			problem = "invalid value: " + err.Error()
 		}
+	}
+	if problem != "" {
+		r.find(n, at, problem, fix)
+		return Value{}, false
 	}
 	return Value{Key: at, Line: n.Line, V: v}, true
 }
 
-// paths are whole paths: relative ones count from the folder of the file.
-func (r *reader) paths(v any) any {
-	whole := func(p string) string {
-		if p == "" || filepath.IsAbs(p) {
-			return p
-		}
-		return filepath.Join(filepath.Dir(r.file.Path), p)
-	}
+// absolute returns paths that start at dir unless they are absolute.
+func absolute(v any, dir string) any {
 	switch v := v.(type) {
 	case string:
-		return whole(v)
+		if v == "" || filepath.IsAbs(v) {
+			return v
+		}
+		return filepath.Join(dir, v)
 	case []string:
 		list := make([]string, len(v))
 		for i := range v {
-			list[i] = whole(v[i])
+			list[i], _ = absolute(v[i], dir).(string)
 		}
 		return list
 	}
@@ -215,33 +207,33 @@ func (r *reader) paths(v any) any {
 
 var storeName = regexp.MustCompile(`^[a-z0-9]+([-_][a-z0-9]+)*$`)
 
-// stores reads the stores that the file declares.
+// stores reads the stores. Those that do not have a setting get it from shared.
 func (r *reader) stores(n *yaml.Node, shared map[string]Value) {
 	if n.Kind == yaml.SequenceNode {
-		r.find(n, storesKey, "is a list", "Give each store a name instead of a hyphen, by which it is known from now on: scanner1: {root: /slides/scanner1}")
+		r.find(n, storesKey, "must be a mapping, not a list", "Give each store a name instead of a hyphen: scanner1: {root: /slides/scanner1}")
 		return
 	}
-	for _, e := range r.entries(n, storesKey) {
-		at := join(storesKey, e.name)
-		if !storeName.MatchString(e.name) || len(e.name) > 64 {
-			r.find(e.key, at, "is no name of a store", "Write lower-case letters and digits, with single hyphens or underscores between them; label is for people")
+	for _, p := range r.pairs(n, storesKey) {
+		at := join(storesKey, p.name)
+		if !storeName.MatchString(p.name) || len(p.name) > 64 {
+			r.find(p.key, at, "invalid name of a store", "Write lower-case letters and digits, with single hyphens or underscores between them; the name for people is its label")
 			continue
 		}
 		before := len(r.findings)
-		s := Store{Name: e.name, Line: e.key.Line, Fields: r.fields(r.entries(e.value, at), at, func(Key) bool { return true })}
+		s := Store{Name: p.name, Line: p.key.Line, Fields: r.values(r.pairs(p.value, at), at, "", r.schema.Store)}
 		for field, v := range shared {
 			if _, ok := s.Fields[field]; !ok {
 				s.Fields[field] = v
 			}
 		}
 		if len(r.findings) == before {
-			r.checkStore(e.key, at, &s)
+			r.checkStore(p.key, at, &s)
 		}
 		r.file.Stores = append(r.file.Stores, s)
 	}
 }
 
-// checkStore asks whether the fields of a store, each right by itself, go together.
+// checkStore finds fields of a store that do not fit each other.
 func (r *reader) checkStore(n *yaml.Node, at string, s *Store) {
 	if r.schema.CheckStore == nil {
 		return
@@ -258,31 +250,5 @@ func (r *reader) checkStore(n *yaml.Node, at string, s *Store) {
 	if v, ok := s.Fields[field]; ok {
 		line.Line, line.Column = v.Line, 0
 	}
-	r.find(&line, join(at, field), "does not fit: "+err.Error(), "")
-}
-
-// fields reads those of a store, or of all.
-func (r *reader) fields(list []entry, at string, allowed func(Key) bool) map[string]Value {
-	fields := map[string]Value{}
-	var names []string
-	for _, k := range r.schema.Store {
-		if allowed(k) {
-			names = append(names, k.Name)
-		}
-	}
-	for _, e := range list {
-		name := join(at, e.name)
-		i := slices.IndexFunc(r.schema.Store, func(k Key) bool { return k.Name == e.name })
-		switch {
-		case i < 0:
-			r.find(e.key, name, "is a key that there is not", mend(e.name, "", names))
-		case !allowed(r.schema.Store[i]):
-			r.find(e.key, name, "can't be the same for all stores", "Write it below each store")
-		default:
-			if v, ok := r.value(e.value, name, &r.schema.Store[i]); ok {
-				fields[e.name] = v
-			}
-		}
-	}
-	return fields
+	r.find(&line, join(at, field), err.Error(), "")
 }

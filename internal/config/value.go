@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,118 +12,151 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// convert reads the value of a key. If it is not of the key's kind, what says so, and
-// mend what to write.
-func convert(n *yaml.Node, k *Key) (v any, what, mend string) {
-	if n.Tag == "!!null" {
-		return nil, "has no value", "Write one behind the colon, or take the line out"
-	}
-	switch k.Kind {
-	case List:
-		return list(n)
-	case Counts:
-		return counts(n)
-	}
-	if n.Kind != yaml.ScalarNode {
-		return nil, "is " + described(n) + " where one value is wanted", "Write: " + last(k.Name) + ": " + example(k)
-	}
-	switch k.Kind {
-	case Number:
-		i, err := strconv.ParseInt(n.Value, 10, 64)
-		if err != nil || n.Tag != "!!int" || i < 0 {
-			return nil, fmt.Sprintf("is %s where a whole number is wanted, 0 or more", quoted(n)), "Write digits without quotes: " + example(k)
-		}
-		return i, "", ""
-	case Share:
-		f, err := strconv.ParseFloat(n.Value, 64)
-		if err != nil || n.Tag != "!!float" && n.Tag != "!!int" {
-			return nil, fmt.Sprintf("is %s where a number is wanted", quoted(n)), "Write it without quotes: " + example(k)
-		}
-		return f, "", ""
-	case Switch:
-		if n.Tag != "!!bool" {
-			return nil, fmt.Sprintf("is %s where true or false is wanted", quoted(n)), "Write true or false, without quotes"
-		}
-		return strings.EqualFold(n.Value, "true"), "", ""
-	case Period:
-		d, err := ParsePeriod(n.Value)
-		if err != nil {
-			return nil, fmt.Sprintf("is %s where a duration is wanted", quoted(n)), "Write a number with its unit: 90s, 15m, 36h or 30d"
-		}
-		return d.String(), "", ""
-	}
-	return text(n, k)
+// Counts are names with numbers, written "default=4" as on the command line; in the file
+// they are a mapping.
+type Counts []string
+
+// A form is how the values of a type are written.
+type form struct {
+	name, must string
+	tags       []string // of YAML
+	fix        string
 }
 
-func text(n *yaml.Node, k *Key) (v any, what, mend string) {
-	if n.Tag == "!!bool" {
-		return nil, fmt.Sprintf("is %s where text is wanted", quoted(n)), "Put it in quotes if it is meant"
+var (
+	textForm     = form{"text", "text", []string{"!!str", "!!int", "!!float", "!!timestamp", "!!binary"}, "Put it in quotes if it is meant"}
+	numberForm   = form{"number", "a whole number, 0 or more", []string{"!!int"}, "Write digits without quotes: 8"}
+	fractionForm = form{"fraction", "a number", []string{"!!float", "!!int"}, "Write it without quotes: 0.5"}
+	switchForm   = form{"true or false", "true or false", []string{"!!bool"}, "Write true or false, without quotes"}
+	durationForm = form{"duration", "a duration", []string{"!!str", "!!int"}, "Write a number with its unit: 90s, 15m, 36h or 30d"}
+	listForm     = form{"list", "a list", nil, "Write each entry on a line of its own, after a hyphen"}
+	countsForm   = form{"name: number", "a mapping of names to numbers", nil, "Write each name with its number on a line of its own: default: 4"}
+)
+
+// form returns that of the key's type. It panics if there is none, which is a mistake of
+// the program that every test finds.
+func (k *Key) form() *form {
+	switch k.Type {
+	case reflect.TypeFor[time.Duration]():
+		return &durationForm
+	case reflect.TypeFor[Counts]():
+		return &countsForm
+	case reflect.TypeFor[[]string]():
+		return &listForm
+	}
+	switch k.Type.Kind() {
+	case reflect.String:
+		return &textForm
+	case reflect.Bool:
+		return &switchForm
+	case reflect.Int, reflect.Int64:
+		return &numberForm
+	case reflect.Float64:
+		return &fractionForm
+	}
+	panic(fmt.Sprintf("configuration key %s: no form for %v", k.Name, k.Type))
+}
+
+// Form describes the values of the key: "number".
+func (k *Key) Form() string { return k.form().name }
+
+// decode reads the value of a key. If it cannot be used, problem is not empty.
+func (k *Key) decode(n *yaml.Node) (v any, problem, fix string) {
+	f := k.form()
+	switch {
+	case n.Tag == "!!null":
+		return nil, "has no value", "Write one after the colon, or remove the line"
+	case f == &listForm:
+		return decodeList(n)
+	case f == &countsForm:
+		return decodeCounts(n)
+	case n.Kind != yaml.ScalarNode:
+		return nil, "must be a single value, not " + described(n), ""
+	}
+	v, err := f.scalar(n, k.Type)
+	if err != nil || !slices.Contains(f.tags, n.Tag) {
+		return nil, fmt.Sprintf("must be %s, not %s", f.must, quoted(n)), f.fix
 	}
 	if k.OneOf != nil && !slices.Contains(k.OneOf, n.Value) {
-		mend := "Write " + or(k.OneOf)
+		fix := "Write " + or(k.OneOf)
 		if near := nearest(n.Value, k.OneOf); near != "" {
-			mend = fmt.Sprintf("Did you mean %s? It may be %s", near, or(k.OneOf))
+			fix = fmt.Sprintf("Did you mean %s? Allowed are %s", near, or(k.OneOf))
 		}
-		return nil, "can't be " + quoted(n), mend
+		return nil, "cannot be " + quoted(n), fix
 	}
-	return n.Value, "", ""
+	return v, "", ""
 }
 
-// list reads texts.
-func list(n *yaml.Node) (v any, what, mend string) {
+// scalar converts a single value to a type of this form.
+func (f *form) scalar(n *yaml.Node, t reflect.Type) (any, error) {
+	v := reflect.New(t).Elem()
+	switch f {
+	case &textForm:
+		v.SetString(n.Value)
+		return v.Interface(), nil
+	case &durationForm:
+		return ParseDuration(n.Value)
+	}
+	if err := n.Decode(v.Addr().Interface()); err != nil {
+		return nil, err
+	}
+	if v.CanInt() && v.Int() < 0 || v.CanFloat() && (math.IsNaN(v.Float()) || math.IsInf(v.Float(), 0)) {
+		return nil, strconv.ErrRange
+	}
+	return v.Interface(), nil
+}
+
+func decodeList(n *yaml.Node) (v any, problem, fix string) {
 	if n.Kind != yaml.SequenceNode {
-		return nil, "is " + described(n) + " where a list is wanted", "Write each entry on a line of its own, behind a hyphen"
+		return nil, "must be a list, not " + described(n), listForm.fix
 	}
 	all := []string{}
 	for _, e := range n.Content {
 		if e.Kind != yaml.ScalarNode || e.Tag == "!!null" || e.Anchor != "" {
-			return nil, fmt.Sprintf("has an entry on line %d that is no text", e.Line), "Write a single text behind each hyphen"
+			return nil, fmt.Sprintf("has an entry on line %d that is not text", e.Line), "Write one text after each hyphen"
 		}
 		all = append(all, e.Value)
 	}
 	return all, "", ""
 }
 
-// counts reads names and numbers.
-func counts(n *yaml.Node) (v any, what, mend string) {
-	const how = "Write each name with its number on a line of its own, as default: 4"
+func decodeCounts(n *yaml.Node) (v any, problem, fix string) {
 	if n.Kind != yaml.MappingNode {
-		return nil, "is " + described(n) + " where names with numbers are wanted", how
+		return nil, "must be " + countsForm.must + ", not " + described(n), countsForm.fix
 	}
-	all := []string{}
-	seen := map[string]bool{}
+	all, seen := Counts{}, map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, number := n.Content[i], n.Content[i+1]
 		if seen[name.Value] {
-			return nil, fmt.Sprintf("has %q a second time on line %d", name.Value, name.Line), "Take one of the two out"
+			return nil, fmt.Sprintf("repeats %q on line %d", name.Value, name.Line), "Remove one of the two"
 		}
 		seen[name.Value] = true
 		count, err := strconv.Atoi(number.Value)
 		if name.Kind != yaml.ScalarNode || number.Kind != yaml.ScalarNode || number.Tag != "!!int" || err != nil || count < 1 || count > 1000 {
-			return nil, fmt.Sprintf("has on line %d no number from 1 to 1000 behind the name %s", name.Line, name.Value), how
+			return nil, fmt.Sprintf("has no number from 1 to 1000 for %s on line %d", name.Value, name.Line), countsForm.fix
 		}
 		all = append(all, name.Value+"="+strconv.Itoa(count))
 	}
 	return all, "", ""
 }
 
-// ParsePeriod reads a duration that is not below 0, in days too: 30d.
-func ParsePeriod(s string) (time.Duration, error) {
+// ParseDuration reads a duration that is not negative, also in days: 30d.
+func ParseDuration(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.Atoi(days)
 		if err != nil || n < 0 || n > 36500 {
-			return 0, fmt.Errorf("config: %q is no number of days", s)
+			return 0, fmt.Errorf("%q is not a number of days", s)
 		}
 		return time.Duration(n) * 24 * time.Hour, nil
 	}
 	d, err := time.ParseDuration(s)
 	if err == nil && d < 0 {
-		err = fmt.Errorf("config: %q is below 0", s)
+		err = fmt.Errorf("%q is negative", s)
 	}
 	return d, err
 }
 
-// quoted is a value as it stands in the file, but not more of it than the eye takes in.
+// quoted returns a value as it is in the file, shortened if it is long.
 func quoted(n *yaml.Node) string {
 	v := []rune(n.Value)
 	more := ""
@@ -134,29 +169,14 @@ func quoted(n *yaml.Node) string {
 	return strconv.Quote(string(v)) + more
 }
 
-func last(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
-
-// example is a value that a key may have.
-func example(k *Key) string {
-	switch {
-	case len(k.OneOf) > 0:
-		return k.OneOf[0]
-	case k.Kind == Number:
-		return "8"
-	case k.Kind == Share:
-		return "0.5"
-	case k.Kind == Switch:
-		return "true"
-	case k.Kind == Period:
-		return "15m"
+func described(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
 	}
-	return "text"
-}
-
-// or lists words.
-func or(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+	return "a single value"
 }

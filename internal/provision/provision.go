@@ -1,8 +1,8 @@
-// Package declaration brings the stores of a catalog to what a site's file says of
-// them. Of a store that is declared the file has the say over the settings that it
-// names, and whoever changes the catalog elsewhere leaves those alone; the others are
-// the catalog's own.
-package declaration
+// Package provision creates and updates the stores that the configuration file provisions.
+//
+// The file owns the settings that it names for a store, and the API and the commands
+// refuse to change those. All other settings are edited in the catalog.
+package provision
 
 import (
 	"context"
@@ -21,58 +21,56 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 )
 
-// Options are what is needed beside the file.
+// Options say where stores are provisioned.
 type Options struct {
 	Catalog *catalog.Catalog
-	Host    string // name of this host: folders of others are not looked at
-	// Edit gives a store the settings of a file, but for its folders, id and mode. The
-	// field is the one that is wrong.
+	Host    string // name of this host; folders of other hosts are not accessed
+	// Edit gives a store the settings of the file except for its folders, id and mode.
+	// With an error comes the field that is wrong.
 	Edit func(s *catalog.Store, fields map[string]any) (field string, err error)
 }
 
-// What became of a store.
+// Results of provisioning a store.
 const (
 	Added    = "added"
 	Changed  = "changed"
-	Released = "released" // it is in the file no more, and stays in the catalog
+	Released = "released" // no longer in the file; it stays in the catalog
 	Failed   = "failed"
 )
 
-// A Change is one of a store of the catalog, or one that could not be made.
+// A Change is what provisioning changed of a store, or could not change.
 type Change struct {
 	Name   string // of the store in the file
 	ID     string // of the store in the catalog; "" if there is none
-	What   string
-	Fields []string // what is different now; with Released, what the file said
+	Result string
+	Fields []string // changed settings; if Released, those that the file owned
 	Err    error    // with Failed
 }
 
-// Bring brings the catalog to what a file declares, and returns what that changed. What
-// fails with one store stops no other. Several processes may do so at the same time with
-// the same file.
+// Apply creates and updates the stores of a file, and returns the changes. A failure of one
+// store does not stop the others. Several processes may apply the same file at once.
 //
-// A store of the catalog is the declared one if it was declared under this name by the
-// file of this site, or if it has the id that the file gives, or the folder. No store is
-// ever removed: one that the file declares no more is released, and then its settings
-// are as free as any other's. A file without stores releases none: that is said by an
-// empty list.
+// A store of the file is the one of the catalog that was provisioned under this name by
+// the file of this site, or else has the id of the file, or its folder. No store is ever
+// removed: one that is no longer in the file is released, which makes all its settings
+// editable. A file without the key stores releases none; an empty list releases all.
 //
-// The error is that the catalog can't be read.
-func Bring(ctx context.Context, o Options, f *config.File) ([]Change, error) {
-	if !f.Declares {
+// The error is not nil if the catalog cannot be read.
+func Apply(ctx context.Context, o Options, f *config.File) ([]Change, error) {
+	if !f.Provisions {
 		return nil, nil
 	}
 	var changes []Change
 	for i := range f.Stores {
-		c, err := o.one(ctx, f, &f.Stores[i])
-		if errors.Is(err, catalog.ErrConflict) { // perhaps another process was first
-			c, err = o.one(ctx, f, &f.Stores[i])
+		c, err := o.store(ctx, f, &f.Stores[i])
+		if errors.Is(err, catalog.ErrConflict) { // possibly created by another process meanwhile
+			c, err = o.store(ctx, f, &f.Stores[i])
 		}
 		if err != nil {
 			if ctx.Err() != nil {
 				return changes, ctx.Err()
 			}
-			c = &Change{Name: f.Stores[i].Name, What: Failed, Err: err}
+			c = &Change{Name: f.Stores[i].Name, Result: Failed, Err: err}
 		}
 		if c != nil {
 			changes = append(changes, *c)
@@ -82,8 +80,8 @@ func Bring(ctx context.Context, o Options, f *config.File) ([]Change, error) {
 	return append(changes, released...), err
 }
 
-// one brings one store to what the file says. The change is nil if it is so already.
-func (o *Options) one(ctx context.Context, f *config.File, d *config.Store) (*Change, error) {
+// store creates or updates one store. The change is nil if it is up to date.
+func (o *Options) store(ctx context.Context, f *config.File, d *config.Store) (*Change, error) {
 	root := o.folder(d, "root")
 	s, err := o.find(ctx, f, d, root)
 	if err != nil {
@@ -96,7 +94,7 @@ func (o *Options) one(ctx context.Context, f *config.File, d *config.Store) (*Ch
 	if err := o.edit(&want, f, d); err != nil {
 		return nil, err
 	}
-	fields := different(s, &want)
+	fields := differing(s, &want)
 	if len(fields) == 0 && reflect.DeepEqual(s.Declared, want.Declared) {
 		return nil, nil
 	}
@@ -107,10 +105,10 @@ func (o *Options) one(ctx context.Context, f *config.File, d *config.Store) (*Ch
 	if err != nil {
 		return nil, err
 	}
-	return &Change{Name: d.Name, ID: s.ID, What: Changed, Fields: fields}, nil
+	return &Change{Name: d.Name, ID: s.ID, Result: Changed, Fields: fields}, nil
 }
 
-// find returns the store that is declared, nil if there is none yet.
+// find returns the store of the catalog that d is, nil if there is none yet.
 func (o *Options) find(ctx context.Context, f *config.File, d *config.Store, root string) (*catalog.Store, error) {
 	list, err := o.Catalog.Stores(ctx)
 	if err != nil {
@@ -132,39 +130,39 @@ func (o *Options) find(ctx context.Context, f *config.File, d *config.Store, roo
 	switch {
 	case byName != nil:
 		if id != "" && byName.ID != id {
-			return nil, fmt.Errorf("id: the store of this name has the id %s, which can't be changed: take the line out, or give the store another name", byName.ID)
+			return nil, fmt.Errorf("id: the store of this name has the id %s, which cannot be changed: remove the line, or give the store another name", byName.ID)
 		}
 		return byName, nil
 	case byID == nil && byRoot != nil && id != "":
-		return nil, fmt.Errorf("id: the folder is that of the store %s in the catalog: write this id, or take the line out", byRoot.ID)
+		return nil, fmt.Errorf("id: the folder belongs to the store %s in the catalog: write that id, or remove the line", byRoot.ID)
 	case byID == nil:
 		byID = byRoot
 	}
-	return byID, free(byID, f)
+	return byID, checkOwner(byID, f)
 }
 
-// free refuses a store that is declared elsewhere: two files would take turns.
-func free(s *catalog.Store, f *config.File) error {
+// checkOwner refuses a store that another file, or another name of this file, provisions.
+func checkOwner(s *catalog.Store, f *config.File) error {
 	if s == nil || s.Declared == nil {
 		return nil
 	}
 	if s.Declared.Site != f.Site {
-		return fmt.Errorf("the file of another site declares the store %s, as %s of the site %q", s.ID, s.Declared.Key(), s.Declared.Site)
+		return fmt.Errorf("the configuration file of another site provisions the store %s, as %s of the site %q", s.ID, s.Declared.Key(), s.Declared.Site)
 	}
 	if slices.ContainsFunc(f.Stores, func(d config.Store) bool { return d.Name == s.Declared.Name }) {
-		return fmt.Errorf("this is also the store that is declared as %s: a folder may be in one store only", s.Declared.Key())
+		return fmt.Errorf("the store is already provisioned as %s: a folder may be in one store only", s.Declared.Key())
 	}
-	return nil // it has got another name
+	return nil // it was renamed
 }
 
-// edit gives a store what the file says.
+// edit gives a store the settings of the file.
 func (o *Options) edit(s *catalog.Store, f *config.File, d *config.Store) error {
 	mode := catalog.InPlace
 	if v := text(d, "mode"); v != "" {
 		mode = catalog.Mode(v)
 	}
 	if s.Mode != "" && s.Mode != mode {
-		return fmt.Errorf("mode: the store is %s in the catalog, which can't be changed: give the store another name and another folder", s.Mode)
+		return fmt.Errorf("mode: the store is %s in the catalog, which cannot be changed: give the store another name and another folder", s.Mode)
 	}
 	s.Mode, s.Root = mode, o.folder(d, "root")
 	if incoming := o.folder(d, "incoming"); incoming != "" {
@@ -176,42 +174,42 @@ func (o *Options) edit(s *catalog.Store, f *config.File, d *config.Store) error 
 		fields[name] = v.V
 		s.Declared.Keys[name] = v.Key
 	}
-	s.Declared.Keys["mode"] = s.Declared.Key() + ".mode" // also if the file leaves it at in-place
+	s.Declared.Keys["mode"] = s.Declared.Key() + ".mode" // even if the file does not have it
 	if field, err := o.Edit(s, fields); err != nil {
 		return fmt.Errorf("%s: %w", field, err)
 	}
 	return nil
 }
 
-// add makes the store.
+// add creates the store.
 func (o *Options) add(ctx context.Context, f *config.File, d *config.Store) (*Change, error) {
 	s := catalog.Store{ID: text(d, "id")}
 	if err := o.edit(&s, f, d); err != nil {
 		return nil, err
 	}
-	if s.Mode == catalog.Managed && !o.mine(s.Host) {
-		return nil, fmt.Errorf("host: a managed store is made on its own host: start a process with this file on %s", s.Host)
+	if s.Mode == catalog.Managed && !o.local(s.Host) {
+		return nil, fmt.Errorf("host: a managed store must be created on its own host: start a process with this file on %s", s.Host)
 	}
 	put, err := ingest.AddStore(ctx, o.Catalog, s)
 	if err != nil {
 		return nil, err
 	}
-	return &Change{Name: d.Name, ID: put.ID, What: Added, Fields: slices.Sorted(maps.Keys(d.Fields))}, nil
+	return &Change{Name: d.Name, ID: put.ID, Result: Added, Fields: slices.Sorted(maps.Keys(d.Fields))}, nil
 }
 
-// move readies the folders of a managed store that the file has moved.
+// move prepares the folders of a managed store that the file has moved.
 func (o *Options) move(ctx context.Context, was, s *catalog.Store) error {
 	if s.Mode != catalog.Managed || was.Root == s.Root && was.Incoming == s.Incoming {
 		return nil
 	}
-	if !o.mine(s.Host) {
-		return fmt.Errorf("root: a managed store is moved on its own host: start a process with this file on %s", s.Host)
+	if !o.local(s.Host) {
+		return fmt.Errorf("root: a managed store must be moved on its own host: start a process with this file on %s", s.Host)
 	}
 	if was.Root != s.Root && len(was.Counts) > 0 {
 		if id, err := ingest.Marked(s.Root); err != nil {
 			return err
 		} else if id != s.ID {
-			return errors.New("root: this is not the folder of the store, as its file .ptiffstore-store would say: move all its files there first")
+			return errors.New("root: the folder has no file .ptiffstore-store of this store: move all files of the store there first")
 		}
 	}
 	if err := os.MkdirAll(s.Incoming, 0o755); err != nil {
@@ -220,7 +218,7 @@ func (o *Options) move(ctx context.Context, was, s *catalog.Store) error {
 	return ingest.Prepare(ctx, s)
 }
 
-// release lets go of stores that the file of this site declared and does so no more.
+// release releases stores that are no longer in the file of this site.
 func (o *Options) release(ctx context.Context, f *config.File) ([]Change, error) {
 	list, err := o.Catalog.Stores(ctx)
 	if err != nil {
@@ -232,12 +230,12 @@ func (o *Options) release(ctx context.Context, f *config.File) ([]Change, error)
 		if d == nil || d.Site != f.Site || slices.ContainsFunc(f.Stores, func(s config.Store) bool { return s.Name == d.Name }) {
 			continue
 		}
-		c := Change{Name: d.Name, ID: list[i].ID, What: Released, Fields: slices.Sorted(maps.Keys(d.Keys))}
+		c := Change{Name: d.Name, ID: list[i].ID, Result: Released, Fields: slices.Sorted(maps.Keys(d.Keys))}
 		if _, err := o.Catalog.UpdateStore(ctx, c.ID, func(s *catalog.Store) error {
 			s.Declared = nil
 			return nil
 		}); err != nil && !errors.Is(err, catalog.ErrNotFound) {
-			c.What, c.Err = Failed, err
+			c.Result, c.Err = Failed, err
 		}
 		changes = append(changes, c)
 	}
@@ -249,16 +247,15 @@ func text(d *config.Store, field string) string {
 	return s
 }
 
-func (o *Options) mine(host string) bool { return host == "" || host == o.Host }
+func (o *Options) local(host string) bool { return host == "" || host == o.Host }
 
-// folder is a folder of a declared store, without symbolic links if it is there and
-// this host's.
+// folder returns a folder of a store, without symbolic links if it exists on this host.
 func (o *Options) folder(d *config.Store, field string) string {
 	path := text(d, field)
 	if path == "" {
 		return ""
 	}
-	if o.mine(text(d, "host")) {
+	if o.local(text(d, "host")) {
 		if real, err := filepath.EvalSymlinks(path); err == nil {
 			return real
 		}
@@ -266,9 +263,9 @@ func (o *Options) folder(d *config.Store, field string) string {
 	return filepath.Clean(path)
 }
 
-// different are the settings that two records of a store differ in, as the API calls
+// differing returns the settings in which two records of a store differ, as the API names
 // them.
-func different(a, b *catalog.Store) []string {
+func differing(a, b *catalog.Store) []string {
 	var names []string
 	va, vb := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
 	for i := range va.NumField() {

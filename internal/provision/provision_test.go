@@ -1,10 +1,11 @@
-package declaration_test
+package provision_test
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -14,7 +15,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/config"
-	"github.com/slideatlas/ptiffstore/internal/declaration"
+	"github.com/slideatlas/ptiffstore/internal/provision"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
@@ -46,19 +47,21 @@ func onBoth(t *testing.T, test func(*site)) {
 	}
 }
 
+var text = reflect.TypeFor[string]()
+
 var schema = config.Schema{Store: []config.Key{
-	{Name: "id", Kind: config.Text},
-	{Name: "label", Kind: config.Text},
-	{Name: "mode", Kind: config.Text},
-	{Name: "root", Kind: config.Text, Path: true},
-	{Name: "incoming", Kind: config.Text, Path: true},
-	{Name: "host", Kind: config.Text},
-	{Name: "schedule", Kind: config.Text},
+	{Name: "id", Type: text},
+	{Name: "label", Type: text},
+	{Name: "mode", Type: text},
+	{Name: "root", Type: text, Path: true},
+	{Name: "incoming", Type: text, Path: true},
+	{Name: "host", Type: text},
+	{Name: "schedule", Type: text},
 }}
 
 func edit(s *catalog.Store, fields map[string]any) (string, error) {
 	if fields["schedule"] == "bad" {
-		return "schedule", errors.New("no time")
+		return "schedule", errors.New("no interval")
 	}
 	for name, to := range map[string]*string{"label": &s.Label, "schedule": &s.Schedule, "host": &s.Host} {
 		if v, ok := fields[name]; ok {
@@ -68,23 +71,23 @@ func edit(s *catalog.Store, fields map[string]any) (string, error) {
 	return "", nil
 }
 
-// bring declares what a file says, and returns a line for each change.
-func (st *site) bring(file string) []string {
+// apply provisions the stores of a file, and returns a line for each change.
+func (st *site) apply(file string) []string {
 	st.t.Helper()
 	f, findings := config.Parse(filepath.Join(st.dir, "site.yaml"), []byte(file), schema)
 	if findings != nil {
 		st.t.Fatal(findings)
 	}
-	changes, err := declaration.Bring(st.t.Context(), declaration.Options{Catalog: st.Catalog, Host: "here", Edit: edit}, f)
+	changes, err := provision.Apply(st.t.Context(), provision.Options{Catalog: st.Catalog, Host: "here", Edit: edit}, f)
 	if err != nil {
 		st.t.Fatal(err)
 	}
 	var lines []string
 	for _, c := range changes {
-		line := c.Name + " " + c.What
+		line := c.Name + " " + c.Result
 		if c.Err != nil {
 			line += ": " + c.Err.Error()
-		} else if c.What == declaration.Changed {
+		} else if c.Result == provision.Changed {
 			line += " " + strings.Join(c.Fields, ",")
 		}
 		lines = append(lines, line)
@@ -110,8 +113,8 @@ func (st *site) stores() []catalog.Store {
 	return list
 }
 
-// TestSteps takes a site through the changes of its file.
-func TestSteps(t *testing.T) {
+// TestApply applies one version of a file after the other.
+func TestApply(t *testing.T) {
 	onBoth(t, func(st *site) {
 		t := st.t
 		for _, dir := range []string{"a", "moved", "b", "by-hand"} {
@@ -125,35 +128,35 @@ func TestSteps(t *testing.T) {
 			name, file string
 			want       []string
 		}{
-			{"nothing is said of stores", "site: north", nil},
+			{"without stores", "site: north", nil},
 			{"first", "site: north\nstores: {a: {root: a, schedule: 15m}}", []string{"a added"}},
-			{"the same", "site: north\nstores: {a: {root: a, schedule: 15m}}", nil},
-			{"a field more", "site: north\nstores: {a: {root: a, schedule: 15m, label: A}}", []string{"a changed label"}},
-			{"a field less is free", "site: north\nstores: {a: {root: a, label: A}}", []string{"a changed "}},
+			{"unchanged", "site: north\nstores: {a: {root: a, schedule: 15m}}", nil},
+			{"one field more", "site: north\nstores: {a: {root: a, schedule: 15m, label: A}}", []string{"a changed label"}},
+			{"one field less", "site: north\nstores: {a: {root: a, label: A}}", []string{"a changed "}},
 			{"another folder", "site: north\nstores: {a: {root: moved}}", []string{"a changed root"}},
 			{"another name for the folder", "site: north\nstores: {z: {root: moved}}", []string{"z changed "}},
 			{"the same folder twice", "site: north\nstores:\n  z: {root: moved}\n  y: {root: moved}", []string{
-				"y failed: this is also the store that is declared as stores.z: a folder may be in one store only",
+				"y failed: the store is already provisioned as stores.z: a folder may be in one store only",
 			}},
-			{"one within another", "site: north\nstores:\n  z: {root: moved}\n  y: {root: moved/in}", []string{
+			{"nested folders", "site: north\nstores:\n  z: {root: moved}\n  y: {root: moved/in}", []string{
 				fmt.Sprintf("y failed: catalog: conflict: %q overlaps with %q of the store %s (A): a file may lie in one store only",
 					filepath.Join(st.dir, "moved", "in"), filepath.Join(st.dir, "moved"), "ID"),
 			}},
-			{"one that was there is taken over", "site: north\nstores:\n  z: {root: moved}\n  hand: {root: by-hand, schedule: 1h}", []string{"hand changed schedule"}},
+			{"an existing store is adopted", "site: north\nstores:\n  z: {root: moved}\n  hand: {root: by-hand, schedule: 1h}", []string{"hand changed schedule"}},
 			{"the file of another site", "site: south\nstores: {x: {root: by-hand}}", []string{
-				"x failed: the file of another site declares the store " + hand.ID + `, as stores.hand of the site "north"`,
+				"x failed: the configuration file of another site provisions the store " + hand.ID + `, as stores.hand of the site "north"`,
 			}},
 			{"another mode", "site: north\nstores:\n  z: {root: moved, mode: managed}\n  hand: {root: by-hand, schedule: 1h}", []string{
-				"z failed: mode: the store is in-place in the catalog, which can't be changed: give the store another name and another folder",
+				"z failed: mode: the store is in-place in the catalog, which cannot be changed: give the store another name and another folder",
 			}},
-			{"one fails, the others do not", "site: north\nstores:\n  z: {root: moved, schedule: bad}\n  hand: {root: by-hand, schedule: 2h}", []string{
-				"z failed: schedule: no time", "hand changed schedule",
+			{"one of two fails", "site: north\nstores:\n  z: {root: moved, schedule: bad}\n  hand: {root: by-hand, schedule: 2h}", []string{
+				"z failed: schedule: no interval", "hand changed schedule",
 			}},
-			{"not declared any more", "site: north\nstores: {z: {root: moved}}", []string{"hand released"}},
-			{"nothing is said of stores again", "site: north", nil},
-			{"none is declared", "site: north\nstores:", []string{"z released"}},
+			{"removed from the file", "site: north\nstores: {z: {root: moved}}", []string{"hand released"}},
+			{"without stores again", "site: north", nil},
+			{"empty list of stores", "site: north\nstores:", []string{"z released"}},
 		} {
-			got := st.bring(step.file)
+			got := st.apply(step.file)
 			for i := range got { // the id is not known beforehand
 				for _, s := range st.stores() {
 					if s.ID != hand.ID {
@@ -167,26 +170,26 @@ func TestSteps(t *testing.T) {
 		}
 		list := st.stores()
 		if len(list) != 2 || list[0].ID != hand.ID || list[0].Queue != "kept" || list[0].Schedule != "2h" || list[0].Declared != nil || list[1].Label != "A" {
-			t.Errorf("stores in the end: %+v, want both, and what they were given last", list)
+			t.Errorf("stores in the end: %+v, want both, with the last settings", list)
 		}
 	})
 }
 
-// TestDeclares asks a store which of its settings are the file's.
-func TestDeclares(t *testing.T) {
+// TestOwnedSettings checks which settings of a store the file owns.
+func TestOwnedSettings(t *testing.T) {
 	onBoth(t, func(st *site) {
 		t := st.t
-		st.bring("site: north\nstore_defaults: {schedule: 15m}\nstores: {a: {root: " + st.mkdir("a") + "}}")
+		st.apply("site: north\nstore_defaults: {schedule: 15m}\nstores: {a: {root: " + st.mkdir("a") + "}}")
 		s := st.stores()[0]
 		want := map[string]string{"root": "stores.a.root", "mode": "stores.a.mode", "schedule": "store_defaults.schedule"}
 		if d := cmp.Diff(want, s.Declared.Keys); d != "" {
 			t.Errorf("(-want +got):\n%s", d)
 		}
 		if err := s.Declares("label", "queue"); err != nil {
-			t.Errorf("free settings: %v", err)
+			t.Errorf("other settings: %v", err)
 		}
 		if err := s.Declares("label", "schedule"); !errors.Is(err, catalog.ErrDeclared) || !strings.Contains(err.Error(), "store_defaults.schedule") {
-			t.Errorf("a declared setting: %v", err)
+			t.Errorf("a provisioned setting: %v", err)
 		}
 		if err := s.Removable(); !errors.Is(err, catalog.ErrDeclared) || !strings.Contains(err.Error(), "stores.a") {
 			t.Errorf("removal: %v", err)
@@ -194,13 +197,13 @@ func TestDeclares(t *testing.T) {
 	})
 }
 
-// TestManaged declares managed stores: their folders are made, on their own host alone.
+// TestManaged provisions managed stores: their folders are created on their own host only.
 func TestManaged(t *testing.T) {
 	onBoth(t, func(st *site) {
 		t := st.t
 		const file = "stores:\n  here: {root: new/here, mode: managed, id: chosen}\n  there: {root: new/there, mode: managed, host: elsewhere}"
-		want := []string{"here added", "there failed: host: a managed store is made on its own host: start a process with this file on elsewhere"}
-		if d := cmp.Diff(want, st.bring(file)); d != "" {
+		want := []string{"here added", "there failed: host: a managed store must be created on its own host: start a process with this file on elsewhere"}
+		if d := cmp.Diff(want, st.apply(file)); d != "" {
 			t.Errorf("(-want +got):\n%s", d)
 		}
 		if _, err := os.Stat(filepath.Join(st.dir, "new", "here", "incoming")); err != nil {
@@ -212,15 +215,15 @@ func TestManaged(t *testing.T) {
 		if list := st.stores(); len(list) != 1 || list[0].ID != "chosen" {
 			t.Errorf("stores %+v, want one with the id of the file", list)
 		}
-		if got := st.bring("stores: {here: {root: new/here, mode: managed, id: another}}"); len(got) != 1 || !strings.Contains(got[0], "can't be changed") {
+		if got := st.apply("stores: {here: {root: new/here, mode: managed, id: another}}"); len(got) != 1 || !strings.Contains(got[0], "cannot be changed") {
 			t.Errorf("another id: %q", got)
 		}
 	})
 }
 
-// TestAtOnce has several processes begin with one file at the same time: there is one
-// store of each name.
-func TestAtOnce(t *testing.T) {
+// TestConcurrentApply applies one file several times at once: one store of each name is
+// created.
+func TestConcurrentApply(t *testing.T) {
 	onBoth(t, func(st *site) {
 		file := "stores:\n"
 		for i := range 4 {
@@ -230,8 +233,8 @@ func TestAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				for _, line := range st.bring(file) {
-					if strings.Contains(line, declaration.Failed) {
+				for _, line := range st.apply(file) {
+					if strings.Contains(line, provision.Failed) {
 						st.t.Error(line)
 					}
 				}

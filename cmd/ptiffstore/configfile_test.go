@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 )
 
-// siteYAML writes a site's file.
+// siteYAML writes a configuration file.
 func siteYAML(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "site.yaml")
@@ -24,7 +25,7 @@ func siteYAML(t *testing.T, text string) string {
 	return path
 }
 
-// settingsOf asks config show for what is in force, by key.
+// settingsOf returns the settings in force by key, as config show prints them.
 func settingsOf(t *testing.T, args ...string) map[string]setting {
 	t.Helper()
 	r := command(t, append([]string{"config", "show", "--json"}, args...)...)
@@ -39,9 +40,9 @@ func settingsOf(t *testing.T, args ...string) map[string]setting {
 	return m
 }
 
-// TestPrecedence gives a setting of each kind in the file, the environment and as a
-// flag, in every combination: the flag counts most, then the environment, then the
-// file, and then the default.
+// TestPrecedence sets one setting of each type in the file, in the environment and by a
+// flag, in every combination: the flag counts most, then the environment, then the file,
+// then the default.
 func TestPrecedence(t *testing.T) {
 	for _, tt := range []struct {
 		key, file, env, flag             string
@@ -82,7 +83,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// nested writes a key with dots as the file has it.
+// nested returns a key with dots as the file has it.
 func nested(key, value string) string {
 	var b strings.Builder
 	parts := strings.Split(key, ".")
@@ -95,7 +96,7 @@ func nested(key, value string) string {
 	return b.String() + " " + value + "\n"
 }
 
-// TestSections has modes differ.
+// TestSections gives modes different settings.
 func TestSections(t *testing.T) {
 	path := siteYAML(t, "listen: 127.0.0.1:1\nlog: {level: warn}\ntileserver:\n  listen: 127.0.0.1:2\n")
 	t.Setenv("PTIFFSTORE_CONFIG", path)
@@ -106,7 +107,7 @@ func TestSections(t *testing.T) {
 	}
 }
 
-// TestSecretsHidden looks for passwords in what config show prints.
+// TestSecretsHidden looks for passwords in the output of config show.
 func TestSecretsHidden(t *testing.T) {
 	for _, database := range []string{
 		"postgres://u:Geheim1@db/x", "postgres://db/x?password=Geheim1&sslmode=require", "host=db password=Geheim1", "postgres://u:Geheim1 @db:x",
@@ -122,7 +123,7 @@ func TestSecretsHidden(t *testing.T) {
 	}
 }
 
-// TestConfigCheck looks at what a newcomer does wrong.
+// TestConfigCheck checks files with common mistakes.
 func TestConfigCheck(t *testing.T) {
 	folder := filepath.Dir(plain.file(t))
 	for _, tt := range []struct {
@@ -130,21 +131,21 @@ func TestConfigCheck(t *testing.T) {
 		code       int
 		want       []string
 	}{
-		{"as it should be", "stores: {a: {root: " + folder + "}}", exitOK, []string{"can be used; 1 stores are declared"}},
-		{"no stores", "listen: 127.0.0.1:1", exitOK, []string{"it says nothing of stores"}},
-		{"two mistakes", "lissten: x\nlog: {level: loud}", exitFile, []string{":1:1: lissten is", ":2:14: log.level can't be loud"}},
-		{"does not go together", "# who may see\nauth:\n  mode: central\n", exitFile, []string{":3: auth.mode with serve: --auth central needs the URL"}},
-		{"reachable without access control", "listen: 0.0.0.0:80", exitFile, []string{":1: listen with serve: --listen 0.0.0.0:80 is reachable"}},
-		{"of a section", "tileserver: {listen: ':80'}", exitFile, []string{":1: tileserver.listen with tileserver: --listen :80"}},
-		{"queue", "queues: {Default: 1}", exitFile, []string{":1: queues with serve: --queue Default"}},
-		{"time zone of the site", "time_zone: Mars/North", exitFile, []string{":1: time_zone with serve: --time-zone Mars/North: no time zone"}},
-		{"secret that is not there", "auth: {mode: local, oidc: {client_secret_file: none}}", exitFile, []string{"none"}},
-		{"folder that is not there", "stores:\n  a: {root: /none/such}", exitOK, []string{":2: warning: stores.a.root names /none/such, which can't be looked at: no such file", "can be used"}},
-		{"file for a folder", "stores:\n  a: {root: " + plain.file(t) + "}", exitOK, []string{"warning: stores.a.root", "is no folder"}},
-		{"folder of another host", "stores:\n  a: {root: /none/such, host: elsewhere}", exitOK, []string{"can be used"}},
-		{"arrivals in place", "stores:\n  a:\n    root: /a\n    incoming: /b", exitFile, []string{":4: stores.a.incoming does not fit: the files of an in-place store"}},
+		{"valid", "stores: {a: {root: " + folder + "}}", exitOK, []string{"valid; stores provisioned: 1"}},
+		{"no stores", "listen: 127.0.0.1:1", exitOK, []string{"valid; no stores are provisioned"}},
+		{"two mistakes", "lissten: x\nlog: {level: loud}", exitFile, []string{":1:1: lissten: unknown key", ":2:14: log.level: cannot be loud"}},
+		{"contradiction", "# who may see\nauth:\n  mode: central\n", exitFile, []string{":3: auth.mode: with serve: --auth central needs the URL"}},
+		{"reachable without access control", "listen: 0.0.0.0:80", exitFile, []string{":1: listen: with serve: --listen 0.0.0.0:80 is reachable"}},
+		{"of a section", "tileserver: {listen: ':80'}", exitFile, []string{":1: tileserver.listen: with tileserver: --listen :80"}},
+		{"queue", "queues: {Default: 1}", exitFile, []string{":1: queues: with serve: --queue Default"}},
+		{"time zone of the site", "time_zone: Mars/North", exitFile, []string{":1: time_zone: with serve: --time-zone Mars/North: no time zone"}},
+		{"missing secret", "auth: {mode: local, oidc: {client_secret_file: none}}", exitFile, []string{"none"}},
+		{"missing folder", "stores:\n  a: {root: /none/such}", exitOK, []string{":2: warning: stores.a.root: cannot use /none/such: no such file", "valid; "}},
+		{"file for a folder", "stores:\n  a: {root: " + plain.file(t) + "}", exitOK, []string{"warning: stores.a.root", "is not a folder"}},
+		{"folder of another host", "stores:\n  a: {root: /none/such, host: elsewhere}", exitOK, []string{"valid; "}},
+		{"incoming of an in-place store", "stores:\n  a:\n    root: /a\n    incoming: /b", exitFile, []string{":4: stores.a.incoming: only managed stores have an incoming folder"}},
 		{"schedule", "stores: {a: {root: /a, schedule: 15}}", exitFile, []string{`"15" is neither an interval`}},
-		{"time zone", "store_defaults: {time_zone: Mars/North}", exitFile, []string{"store_defaults.time_zone can't be this: the name of a time zone such as Europe/Vienna or UTC."}},
+		{"time zone", "store_defaults: {time_zone: Mars/North}", exitFile, []string{"store_defaults.time_zone: invalid value: the name of a time zone such as Europe/Vienna or UTC."}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := command(t, "config", "check", siteYAML(t, tt.file))
@@ -159,10 +160,10 @@ func TestConfigCheck(t *testing.T) {
 		})
 	}
 	if r := command(t, "config", "check", filepath.Join(folder, "none.yaml")); r.code != exitFailure {
-		t.Errorf("no file: %v", r)
+		t.Errorf("missing file: %v", r)
 	}
 	if r := command(t, "config", "check"); r.code != exitUsage {
-		t.Errorf("which file?: %v", r)
+		t.Errorf("no file given: %v", r)
 	}
 	r := command(t, "config", "check", "--json", siteYAML(t, "lissten: x"))
 	if r.code != exitFile || !strings.Contains(r.out, `"usable": false`) || !strings.Contains(r.out, `"line": 1`) {
@@ -170,8 +171,8 @@ func TestConfigCheck(t *testing.T) {
 	}
 }
 
-// TestDeclaredStore changes a store of the file on the command line.
-func TestDeclaredStore(t *testing.T) {
+// TestProvisionedStore changes a store of the file on the command line.
+func TestProvisionedStore(t *testing.T) {
 	data := t.TempDir()
 	site := siteYAML(t, "data: "+data+"\nlisten: 127.0.0.1:0\nstores: {a: {label: A, root: "+t.TempDir()+", schedule: 15m}}")
 	start(t, "serve", "--config", site).stop()
@@ -188,13 +189,13 @@ func TestDeclaredStore(t *testing.T) {
 	}
 }
 
-// TestBrokenFile has commands refuse to begin with a file that is wrong, and those that
-// need nothing of it go on.
+// TestBrokenFile runs commands with an invalid file: only those that need nothing of it
+// work.
 func TestBrokenFile(t *testing.T) {
 	path := siteYAML(t, "lissten: x")
 	t.Setenv("PTIFFSTORE_CONFIG", path)
 	for _, args := range [][]string{{"serve"}, {"worker"}, {"store", "list"}} {
-		if r := command(t, args...); r.code != exitFile || !strings.Contains(r.err, path+":1:1: lissten is a key") {
+		if r := command(t, args...); r.code != exitFile || !strings.Contains(r.err, path+":1:1: lissten: unknown key") {
 			t.Errorf("%q: %v", args, r)
 		}
 	}
@@ -209,11 +210,19 @@ func TestBrokenFile(t *testing.T) {
 	}
 }
 
-// TestKeys fails when two flags have one key, or a key is also the way to others.
+// TestKeys fails when a flag of a mode has no tag key, two flags have the same key, or a
+// key is also a group of keys.
 func TestKeys(t *testing.T) {
 	list := keysOf(newParser(&program{}).Model)
 	if len(list) < 30 {
 		t.Fatalf("%d keys", len(list))
+	}
+	for _, node := range newParser(&program{}).Model.Children {
+		for _, f := range flagsOf(node) {
+			if slices.Contains(modes, node.Name) && f.Tag.Get("key") == "" && f.Name != "help" && f.Name != "config" {
+				t.Errorf("--%s of %s has no tag key", f.Name, node.Name)
+			}
+		}
 	}
 	flags := map[string]string{}
 	for _, k := range list {
@@ -236,7 +245,7 @@ func TestKeys(t *testing.T) {
 
 var updateDocs = flag.Bool("update-docs", false, "write the tables of docs/configuration.md")
 
-// TestConfigurationPage fails when the page does not have every key as it is.
+// TestConfigurationPage fails when the tables of the page are not up to date.
 func TestConfigurationPage(t *testing.T) {
 	const page = "../../docs/configuration.md"
 	b, err := os.ReadFile(page)
@@ -257,7 +266,7 @@ func TestConfigurationPage(t *testing.T) {
 		return
 	}
 	if !*updateDocs {
-		t.Errorf("%s is out of step with the flags: a flag's key in the site's file is its tag key:\"…\", live:\"\" says that it follows a reload. Then: go test ./cmd/ptiffstore -run TestConfigurationPage -update-docs\n%s",
+		t.Errorf("%s is not up to date (tags of flags: key:\"…\" is the key in the configuration file, live:\"\" means that reloading changes it): run go test ./cmd/ptiffstore -run TestConfigurationPage -update-docs\n%s",
 			page, cmp.Diff(string(b), text))
 		return
 	}
@@ -266,16 +275,16 @@ func TestConfigurationPage(t *testing.T) {
 	}
 }
 
-// keyTable is a line for each key.
+// keyTable returns a line for each key.
 func keyTable() string {
 	var b strings.Builder
-	b.WriteString("| key | value | flag | for | reload | what it says |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| key | value | flag | modes | reload | description |\n|---|---|---|---|---|---|\n")
 	for _, k := range keysOf(newParser(&program{}).Model) {
-		kind, reload := string(k.Kind), ""
+		kind, reload := k.Form(), ""
 		if k.OneOf != nil {
 			kind = strings.Join(k.OneOf, ", ")
 		}
-		if k.live {
+		if k.live() {
 			reload = "yes"
 		}
 		help := k.flag.Help
@@ -287,16 +296,16 @@ func keyTable() string {
 	return b.String()
 }
 
-// storeTable is a line for each key of a store.
+// storeTable returns a line for each key of a store.
 func storeTable() string {
-	docs := map[string]string{"id": "Id that it gets, or that of a store of the catalog which is meant. Default: one that is free."}
+	docs := map[string]string{"id": "Id of the new store, or of the existing store that is meant. Default: a generated id."}
 	for _, f := range api.StoreFields() {
 		docs[f.Name] = strings.ReplaceAll(f.Doc, "; null for the default", "")
 	}
 	var b strings.Builder
-	b.WriteString("| key | value | in `store_defaults` | what it says |\n|---|---|---|---|\n")
+	b.WriteString("| key | value | in `store_defaults` | description |\n|---|---|---|---|\n")
 	for _, k := range storeKeys() {
-		shared, kind := "yes", string(k.Kind)
+		shared, kind := "yes", k.Form()
 		if k.Own {
 			shared = ""
 		}

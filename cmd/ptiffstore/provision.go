@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/api"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/config"
+)
+
+// Fields of a store that cannot be edited: its id, mode and folders.
+var fixedFields = []string{"id", "mode", "root", "incoming"}
+
+var storeID = regexp.MustCompile(`^[a-z0-9]+([-_][a-z0-9]+)*$`)
+
+// storeKeys returns the keys of a store, which are named as the settings of the API.
+func storeKeys() []config.Key {
+	list := []config.Key{{Name: "id", Type: reflect.TypeFor[string](), Own: true, Check: func(v any) error {
+		if s := v.(string); !storeID.MatchString(s) || len(s) > 64 {
+			return errors.New("an id consists of lower-case letters and digits, with single hyphens or underscores between them")
+		}
+		return nil
+	}}}
+	for _, f := range api.StoreFields() {
+		k := config.Key{
+			Name: f.Name, Type: f.Type,
+			Own: slices.Contains([]string{"root", "incoming", "label"}, f.Name), Path: f.Name == "root" || f.Name == "incoming",
+		}
+		switch f.Name {
+		case "mode":
+			k.OneOf = []string{string(catalog.InPlace), string(catalog.Managed)}
+		case "origin":
+			k.OneOf = []string{"top-left", "bottom-left"}
+		}
+		if !slices.Contains(fixedFields, f.Name) {
+			k.Check = func(v any) error {
+				_, err := editProvisioned(&catalog.Store{Mode: catalog.InPlace, Root: "/"}, map[string]any{f.Name: v})
+				return err
+			}
+		}
+		list = append(list, k)
+	}
+	return list
+}
+
+// editProvisioned gives a store the settings of the file. With an error comes the field
+// that is wrong.
+func editProvisioned(s *catalog.Store, fields map[string]any) (field string, err error) {
+	patch := map[string]any{}
+	for name, v := range fields {
+		if list, ok := v.([]string); ok && len(list) == 0 {
+			v = nil // an empty list is the default
+		}
+		if !slices.Contains(fixedFields, name) {
+			patch[name] = v
+		}
+	}
+	b, err := json.Marshal(patch)
+	if err != nil {
+		return "", err
+	}
+	if err = api.EditStore(s, b); err == nil {
+		return "", nil
+	}
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	field, what, ok := strings.Cut(first, ": ")
+	if !ok {
+		return "", err
+	}
+	what, _, _ = strings.Cut(what, "; null for") // in a file that is to leave the line out
+	return field, errors.New(what)
+}
+
+// checkProvisioned returns the field of a store that does not fit the others, and why.
+func checkProvisioned(fields map[string]any) (field string, err error) {
+	root, _ := fields["root"].(string)
+	if root == "" {
+		return "root", errors.New("a store needs a folder: write root: and the folder of its slides")
+	}
+	s := catalog.Store{Mode: catalog.InPlace, Root: root}
+	if fields["mode"] == string(catalog.Managed) {
+		s.Mode = catalog.Managed
+	} else if fields["incoming"] != nil {
+		return "incoming", errors.New("only managed stores have an incoming folder: remove the line, or write mode: managed")
+	}
+	return editProvisioned(&s, fields)
+}
