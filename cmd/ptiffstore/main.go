@@ -48,6 +48,7 @@ type program struct {
 	Group      groupCmd      `cmd:"" help:"Add, list, change or remove groups of users."`
 	Token      tokenCmd      `cmd:"" help:"Add, list or remove tokens of programs."`
 	Grant      grantCmd      `cmd:"" help:"Say who may see or do what."`
+	Key        keyCmd        `cmd:"" help:"List, rotate or drop the keys that sign access tokens and links."`
 	Audit      auditCmd      `cmd:"" help:"Print who did what."`
 	Upload     uploadCmd     `cmd:"" help:"Upload slides to a server."`
 	Inspect    inspectCmd    `cmd:"" help:"Say what a slide's file holds, or what is wrong with it."`

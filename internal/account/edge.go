@@ -2,8 +2,6 @@ package account
 
 import (
 	"context"
-	"crypto/subtle"
-	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -50,22 +48,6 @@ func (a *Accounts) AddEdge(ctx context.Context, base string) (secret string, e *
 
 // EdgeKey is what both ends make of an edge's secret.
 func EdgeKey(secret string) []byte { return hashSecret(secret) }
-
-// UseEdge returns the edge of a secret, or [ErrBadSecret].
-func (a *Accounts) UseEdge(ctx context.Context, secret string) (*Edge, error) {
-	hash := hashSecret(secret)
-	e, err := one(ctx, a, a.read, scanEdge, "edge", `SELECT id, url, secret, created_at FROM edges WHERE secret = $1`, hash)
-	if errors.Is(err, ErrNotFound) {
-		return nil, ErrBadSecret
-	}
-	if err != nil {
-		return nil, err
-	}
-	if subtle.ConstantTimeCompare(e.Key, hash) != 1 {
-		return nil, ErrBadSecret
-	}
-	return e, nil
-}
 
 // Edges returns all edges in the order in which they were added.
 func (a *Accounts) Edges(ctx context.Context) ([]Edge, error) {

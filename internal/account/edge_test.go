@@ -126,7 +126,7 @@ func TestEdges(t *testing.T) {
 		ctx := t.Context()
 		secret, e, err := a.AddEdge(ctx, "https://edge.example/slides/")
 		check(t, err)
-		got := must(a.UseEdge(ctx, secret))(t)
+		got := must(edgeBySecret(ctx, a, secret))(t)
 		if got.ID != e.ID || got.URL != "https://edge.example/slides/" || !bytes.Equal(got.Key, EdgeKey(secret)) {
 			t.Errorf("edge %+v, want %+v", got, e)
 		}
@@ -151,9 +151,9 @@ func TestEdges(t *testing.T) {
 			_, _, err := a.AddEdge(ctx, tt.url)
 			checkError(t, tt.url, err, tt.want)
 		}
-		checkError(t, "unknown", second(a.UseEdge(ctx, secret+"x")), ErrBadSecret)
+		checkError(t, "unknown", second(edgeBySecret(ctx, a, secret+"x")), ErrBadSecret)
 		check(t, a.DeleteEdge(ctx, e.ID))
-		checkError(t, "deleted", second(a.UseEdge(ctx, secret)), ErrBadSecret)
+		checkError(t, "deleted", second(edgeBySecret(ctx, a, secret)), ErrBadSecret)
 		checkError(t, "delete twice", a.DeleteEdge(ctx, e.ID), ErrNotFound)
 	})
 }
@@ -333,7 +333,7 @@ func TestSeenByOthers(t *testing.T) {
 			t.Error("the grant of another process is not seen")
 		}
 		check(t, a.DeleteGrant(ctx, g.ID))
-		if r := must(b.Roles(ctx, u.ID))(t); r.Anywhere(ScopeTiles) {
+		if r := must(b.Roles(ctx, u.ID))(t); anywhere(r, ScopeTiles) {
 			t.Error("that another process has removed the grant is not seen")
 		}
 	})

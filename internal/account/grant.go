@@ -144,9 +144,6 @@ const admins = `SELECT EXISTS (SELECT 1 FROM users u WHERE NOT u.disabled AND (u
 	SELECT 1 FROM grants g WHERE g.role = 'admin' AND g.store = '' AND g.image = '' AND (g.user_id = u.id
 		OR g.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = u.id))))`
 
-// HasAdmin reports whether somebody can log in who is an admin of everything.
-func (a *Accounts) HasAdmin(ctx context.Context) (bool, error) { return a.hasAdmin(ctx, a.read) }
-
 func (a *Accounts) hasAdmin(ctx context.Context, q querier) (has bool, err error) {
 	err = q.QueryRowContext(ctx, admins).Scan(&has)
 	return has, a.wrap(err, "admins")

@@ -121,12 +121,6 @@ func (a *Accounts) Members(ctx context.Context, group string) ([]User, error) {
 		WHERE u.id IN (SELECT user_id FROM group_members WHERE group_id = $1) ORDER BY u.folded`, group)
 }
 
-// GroupsOf returns the groups of a user in the order of their names.
-func (a *Accounts) GroupsOf(ctx context.Context, user string) ([]Group, error) {
-	return all(ctx, a, a.read, scanGroup, "groups", `SELECT `+groupColumns+` FROM user_groups g
-		WHERE g.id IN (SELECT group_id FROM group_members WHERE user_id = $1) ORDER BY g.folded`, user)
-}
-
 // AddMember puts a user into a group; one who is in it stays so. The error is
 // [ErrNotFound].
 func (a *Accounts) AddMember(ctx context.Context, group, user string) error {

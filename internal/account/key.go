@@ -12,12 +12,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// A SigningKey signs passes and URLs. All processes of a database have the same.
+// A SigningKey signs access tokens and URLs. All processes of a database have the same.
 type SigningKey struct {
-	ID        string // goes into what it signs
-	Public    ed25519.PublicKey
-	CreatedAt time.Time
-	RetiredAt *time.Time // since then it verifies and does not sign
+	ID         string // goes into what it signs
+	Public     ed25519.PublicKey
+	CreatedAt  time.Time
+	RetiredAt  *time.Time // since then it verifies and does not sign
+	ValidUntil *time.Time // when a retired key no longer verifies
 
 	seed []byte
 }
@@ -28,15 +29,15 @@ func (k SigningKey) String() string { return "signing key " + k.ID }
 // GoString leaves out what is secret.
 func (k SigningKey) GoString() string { return k.String() }
 
-// Private returns the private key, which signs passes.
+// Private returns the private key, which signs access tokens.
 func (k SigningKey) Private() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(k.seed) }
 
-// URLKey returns 32 bytes for the HMAC of signed URLs. They say nothing of the private
-// key.
+// URLKey returns 32 bytes for the HMAC of signed URLs. The private key cannot be derived
+// from them.
 func (k SigningKey) URLKey() []byte {
 	key, err := hkdf.Key(sha256.New, k.seed, nil, "ptiffstore signed URL", 32)
 	if err != nil {
-		panic(err) // the length is good
+		panic(err) // the length is valid
 	}
 	return key
 }
@@ -53,8 +54,11 @@ func scanKey(r row) (SigningKey, error) {
 	return k, nil
 }
 
-// SigningKeys returns the keys whose signatures are good. The first is the one that
-// signs; it is made at the first time.
+// Keys returns the keys whose signatures are valid; the first is the one that signs. The
+// list is empty if no server has run yet.
+func (a *Accounts) Keys(ctx context.Context) ([]SigningKey, error) { return a.signingKeys(ctx, a.read) }
+
+// SigningKeys is [Accounts.Keys] for a process that signs: it creates the first key.
 func (a *Accounts) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 	keys, err := a.signingKeys(ctx, a.read)
 	if err != nil || len(keys) > 0 && keys[0].RetiredAt == nil {
@@ -75,8 +79,15 @@ func (a *Accounts) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 }
 
 func (a *Accounts) signingKeys(ctx context.Context, q querier) ([]SigningKey, error) {
-	return all(ctx, a, q, scanKey, "signing keys", `SELECT id, seed, created_at, retired_at FROM signing_keys
+	keys, err := all(ctx, a, q, scanKey, "signing keys", `SELECT id, seed, created_at, retired_at FROM signing_keys
 		WHERE retired_at IS NULL OR retired_at > $1 ORDER BY retired_at IS NOT NULL, created_at DESC, id`, a.now().Add(-a.o.KeyLife).UnixMicro())
+	for i := range keys {
+		if retired := keys[i].RetiredAt; retired != nil {
+			end := retired.Add(a.o.KeyLife)
+			keys[i].ValidUntil = &end
+		}
+	}
+	return keys, err
 }
 
 func (t *tx) newKey(ctx context.Context) error {
@@ -86,8 +97,8 @@ func (t *tx) newKey(ctx context.Context) error {
 	return err
 }
 
-// RotateKey makes a new key that signs from now on. What the one before has signed is
-// good for [Options].KeyLife longer.
+// RotateKey makes a new key that signs from now on. The previous key verifies for
+// [Options].KeyLife longer.
 func (a *Accounts) RotateKey(ctx context.Context) error {
 	return a.change(ctx, func(t *tx) error {
 		if _, err := t.exec(ctx, "signing keys", `DELETE FROM signing_keys WHERE retired_at <= $1`, t.now.Add(-a.o.KeyLife).UnixMicro()); err != nil {
@@ -100,8 +111,8 @@ func (a *Accounts) RotateKey(ctx context.Context) error {
 	})
 }
 
-// DropKeys makes a new key and forgets all others: for when one has become known to
-// somebody. Nothing that was signed before is good any more.
+// DropKeys deletes all keys and makes a new one, after a key has leaked. Everything that
+// was signed before becomes invalid.
 func (a *Accounts) DropKeys(ctx context.Context) error {
 	return a.change(ctx, func(t *tx) error {
 		if _, err := t.exec(ctx, "signing keys", `DELETE FROM signing_keys`); err != nil {

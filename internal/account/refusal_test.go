@@ -49,7 +49,7 @@ func TestRefuseOIDCUser(t *testing.T) {
 			_, _, err = a.UseToken(ctx, secrets[subject][1])
 			checkError(t, "token of "+subject, err, want)
 		}
-		got := map[string][]string{"1": names(must(a.GroupsOf(ctx, ids["1"]))(t)), "2": names(must(a.GroupsOf(ctx, ids["2"]))(t))}
+		got := map[string][]string{"1": names(groupsOf(t, a, ids["1"])), "2": names(groupsOf(t, a, ids["2"]))}
 		if diff := cmp.Diff(map[string][]string{"1": {"by hand"}, "2": {"by hand", "readers"}}, got); diff != "" {
 			t.Errorf("groups (-want +got):\n%s", diff)
 		}

@@ -135,11 +135,6 @@ func (r Rights) Allows(store, image string, scope Scope) bool {
 // Everywhere reports whether the scope is held for all stores, also those to come.
 func (r Rights) Everywhere(scope Scope) bool { return r.Allows("", "", scope) }
 
-// Anywhere reports whether the scope is held for anything at all.
-func (r Rights) Anywhere(scope Scope) bool {
-	return r.Everywhere(scope) || len(r.Stores(scope)) > 0 || len(r.Images(scope)) > 0
-}
-
 // Stores returns the ids of the stores for which the scope is held by a grant of their
 // own, sorted. It is not nil.
 func (r Rights) Stores(scope Scope) []string { return having(r.stores, scope.bit()) }

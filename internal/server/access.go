@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
@@ -57,7 +58,12 @@ func (s *Server) openLocal(ctx context.Context) error {
 	s.accounts.OnRevoke(a.Gate.Revoke)
 	// Other processes write revocations, too: the command line is one.
 	f := &authz.RevocationSubscriber{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (authz.RevocationPage, error) {
-		return authz.Revocations(ctx, s.accounts, since)
+		page, err := authz.Revocations(ctx, s.accounts, since)
+		all := func(r account.Revocation) bool { return r.Kind == account.RevokeAll }
+		if err == nil && slices.ContainsFunc(page.Items, all) {
+			err = read(ctx) // the signing keys may have been dropped
+		}
+		return page, err
 	}}
 	if err := f.CatchUp(ctx); err != nil {
 		return err
