@@ -14,29 +14,29 @@ type auditAPI struct{ *API }
 
 // auditEvent is a line of the audit log.
 type auditEvent struct {
-	N       int64     `json:"n" doc:"Its number."`
-	At      time.Time `json:"at" doc:"When."`
-	User    *string   `json:"user" doc:"Id of the user; null for one who had not logged in."`
-	Act     string    `json:"act" example:"label.show" doc:"What was done."`
-	Object  *string   `json:"object" doc:"Ids of what it was done to."`
+	N       int64     `json:"n" doc:"Sequence number."`
+	At      time.Time `json:"at" doc:"Time of the event."`
+	User    *string   `json:"user" doc:"Id of the user; null if the client was not logged in."`
+	Act     string    `json:"act" example:"label.show" doc:"Action."`
+	Object  *string   `json:"object" doc:"Ids of the objects concerned."`
 	From    *string   `json:"from" doc:"Address of the client."`
 	Allowed bool      `json:"allowed" doc:"Whether it was allowed."`
-	Detail  *string   `json:"detail" doc:"What else there is to say. No patient data."`
+	Detail  *string   `json:"detail" doc:"Further details, without patient data."`
 }
 
 type auditInput struct {
-	User    string    `query:"user" doc:"Only what this user did."`
-	Act     string    `query:"act" doc:"Only this."`
-	Object  string    `query:"object" doc:"Only what was done to this: the id of an image, store, user …"`
-	Outcome string    `query:"outcome" enum:"allowed,refused" doc:"Only what was allowed, or refused."`
-	Since   time.Time `query:"since" doc:"Only from this time on."`
-	Until   time.Time `query:"until" doc:"Only before this time."`
-	Cursor  string    `query:"cursor" doc:"next_cursor of the page before."`
-	Limit   int       `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
+	User    string    `query:"user" doc:"Only events of this user."`
+	Act     string    `query:"act" doc:"Only this action."`
+	Object  string    `query:"object" doc:"Only events that concern this object: the id of an image, store, user …"`
+	Outcome string    `query:"outcome" enum:"allowed,refused" doc:"Only allowed or only refused events."`
+	Since   time.Time `query:"since" doc:"Only events at or after this time."`
+	Until   time.Time `query:"until" doc:"Only events before this time."`
+	Cursor  string    `query:"cursor" doc:"next_cursor of the previous page."`
+	Limit   int       `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Maximum number of items."`
 }
 
 func (a auditAPI) register(h huma.API) {
-	add(a.API, h, "GET", "/api/v1/audit", "list-audit", "Read the audit log, newest first, a page at a time", "Who looked at labels and names, logged in, and changed what.", 200, problems{400: "The cursor is not one of this list."}, a.list)
+	add(a.API, h, "GET", "/api/v1/audit", "list-audit", "Read the audit log, newest first, a page at a time", "Views of labels and names, logins, and changes.", 200, problems{400: "The cursor is not one of this list."}, a.list)
 }
 
 func (a auditAPI) list(ctx context.Context, in *auditInput) (*list[auditEvent], error) {

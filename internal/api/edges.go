@@ -24,7 +24,7 @@ func (a edgeAPI) routes() []route {
 	handle := func(h http.Handler) func(http.ResponseWriter, *http.Request) error {
 		return func(w http.ResponseWriter, r *http.Request) error {
 			if h == nil {
-				return a.plain(r.Context(), newError(http.StatusNotFound, "This server is no such end of a pair of centre and edge."))
+				return a.plain(r.Context(), newError(http.StatusNotFound, "This server is neither a central server nor an edge server with this route."))
 			}
 			h.ServeHTTP(w, r)
 			return nil
@@ -33,20 +33,20 @@ func (a edgeAPI) routes() []route {
 	op := func(method, id, summary, description string, params ...*huma.Param) huma.Operation {
 		op := huma.Operation{
 			Method: method, OperationID: id, Summary: summary, Description: description, Tags: []string{accessTag}, Parameters: params,
-			Responses: map[string]*huma.Response{"200": answers("The answer.", "application/json", &huma.Schema{Type: huma.TypeObject})},
+			Responses: map[string]*huma.Response{"200": answers("The response.", "application/json", &huma.Schema{Type: huma.TypeObject})},
 		}
-		for status, text := range map[string]string{"400": "The request is malformed.", "401": "Not logged in, or without proof.", "403": notAllowed, "404": "This server is no such end.", "422": "A parameter has a value that it can't have, or there is no such parameter.", "503": "It can't be checked at present."} {
+		for status, text := range map[string]string{"400": "The request is malformed.", "401": "No login, or no valid proof.", "403": notAllowed, "404": "This server does not have this role.", "422": "A parameter has an invalid value or is unknown.", "503": "Access can't be checked at present."} {
 			op.Responses[status] = problemAnswer(text)
 		}
 		return op
 	}
 	const checkRoute = "/api/v1/auth/check"
 	return []route{
-		{path: checkRoute, handle: handle(check), op: op("GET", "check-access", "Ask whether the caller may see an image", "The caller is whose Authorization or cookie the request carries. 200 {allow, user, ttl, store_wide}; without image it is asked for the whole store.",
-			textParam("query", "store", "Id of the store."), textParam("query", "image", "Id of the image."), textParam("query", "external_id", "Of the image in another application."), textParam("query", "scope", "tiles, label, write or admin."))},
-		{path: checkRoute, handle: handle(check), op: op("POST", "check-access-to-many", "Ask about up to 200 images", "{scope, images: [{store, image, external_id}]}; 200 {answers: [{image, allow, store_wide}], user, ttl}.")},
-		{path: "/api/v1/auth/revoke", handle: handle(revoke), op: op("POST", "tell-revocations", "Tell an edge of revocations", "Comes from the centre alone, with a proof by the secret that both know.")},
-		{path: "/api/v1/auth/revocations", handle: handle(revocations), op: op("GET", "list-revocations", "Fetch the revocations since a number", "For edges alone, with a proof by the secret that both know.",
-			intParam("query", "since", "Number of the last one that is known, 0 for none."))},
+		{path: checkRoute, handle: handle(check), op: op("GET", "check-access", "Check access to an image", "The caller is the user of the request's Authorization header or cookie. 200 {allow, user, ttl, store_wide}; without image the check is for the whole store.",
+			textParam("query", "store", "Id of the store."), textParam("query", "image", "Id of the image."), textParam("query", "external_id", "Id of the image in another application."), textParam("query", "scope", "tiles, label, write or admin."))},
+		{path: checkRoute, handle: handle(check), op: op("POST", "check-access-to-many", "Check access to up to 200 images", "{scope, images: [{store, image, external_id}]}; 200 {answers: [{image, allow, store_wide}], user, ttl}.")},
+		{path: "/api/v1/auth/revoke", handle: handle(revoke), op: op("POST", "tell-revocations", "Publish revocations to an edge server", "Sent by the central server only, with a proof made with the shared secret.")},
+		{path: "/api/v1/auth/revocations", handle: handle(revocations), op: op("GET", "list-revocations", "List the revocations since a number", "For edge servers only, with a proof made with the shared secret.",
+			intParam("query", "since", "Number of the last known revocation, 0 for none."))},
 	}
 }

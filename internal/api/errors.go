@@ -44,7 +44,7 @@ func (a *API) plain(ctx context.Context, err error) error {
 // problem is the error model of every operation: RFC 9457.
 type problem struct {
 	httperr.Problem
-	Errors []string `json:"errors,omitempty" doc:"What is wrong with the request, where there is more than one thing."`
+	Errors []string `json:"errors,omitempty" doc:"What is wrong with the request."`
 }
 
 func (p *problem) Error() string { return p.Detail }
@@ -107,7 +107,7 @@ func (a *API) failed(ctx context.Context, err error) error {
 		return newError(499, "The client went away.")
 	}
 	a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
-	return newError(http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.")
+	return newError(http.StatusInternalServerError, "Internal error. The server's log has the reason.")
 }
 
 // full is the answer when there is no room on a disk.

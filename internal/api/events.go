@@ -37,14 +37,14 @@ func (a taskAPI) registerEvents(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "follow-task", Method: http.MethodGet, Path: taskRoute + "/events", Tags: []string{"tasks"},
 		Summary:     "Follow a task by server-sent events",
-		Description: "An event task with the task as JSON now and at each change, a comment every 15 seconds, and the end of the stream after the event of a task that has ended. Who comes back then with Last-Event-ID gets 204, at which browsers stop.",
+		Description: "The stream sends an event named task, with the task as JSON, at the start and at each change, and a comment every 15 seconds. It ends after the event of a finished task. A client that reconnects with Last-Event-ID then gets 204, at which browsers stop.",
 	}, problems{404: noSuchTask, 503: noTasks}, a.follow)
 	op := h.OpenAPI().Paths[taskRoute+"/events"].Get
 	op.Responses["200"] = &huma.Response{
-		Description: "A stream of events task, each with a task as its data.",
+		Description: "A stream of events named task; the data of each is the task as JSON.",
 		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}
-	op.Responses["204"] = &huma.Response{Description: "The task has ended, and the caller has seen it."}
+	op.Responses["204"] = &huma.Response{Description: "The task has ended, and the client has received the last event."}
 }
 
 func (a taskAPI) follow(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {

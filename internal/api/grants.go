@@ -17,10 +17,10 @@ type grant struct {
 	ID        string       `json:"id" doc:"Opaque."`
 	User      *string      `json:"user" doc:"Id of the user, or null."`
 	Group     *string      `json:"group" doc:"Id of the group, or null."`
-	Role      account.Role `json:"role" enum:"viewer,reader,contributor,admin" doc:"viewer: tiles. reader: labels and names, too. contributor: uploads and syncs, too. admin: everything."`
+	Role      account.Role `json:"role" enum:"viewer,reader,contributor,admin" doc:"viewer: tiles. reader: also labels and names. contributor: also uploads and syncs. admin: everything."`
 	Store     *string      `json:"store" doc:"Id of the store, or null."`
-	Image     *string      `json:"image" doc:"Id of the image, or null. Neither store nor image is everything."`
-	CreatedAt time.Time    `json:"created_at" doc:"When it was given."`
+	Image     *string      `json:"image" doc:"Id of the image, or null. If store and image are null, the grant is for everything."`
+	CreatedAt time.Time    `json:"created_at" doc:"Time of creation."`
 }
 
 func newGrant(g *account.Grant) grant {
@@ -30,16 +30,16 @@ func newGrant(g *account.Grant) grant {
 const grantsRoute = "/api/v1/grants"
 
 func (a grantAPI) register(h huma.API) {
-	add(a.API, h, "GET", grantsRoute, "list-grants", "List grants", "In the order in which they were given.", 200, nil, a.list)
-	add(a.API, h, "POST", grantsRoute, "add-grant", "Give a role to a user or a group", "One that is there already is the answer.", 201, problems{404: "No such user or group."}, a.add)
-	add(a.API, h, "DELETE", grantsRoute+"/{grant}", "remove-grant", "Take a grant back", "What is remembered of the rights it gave is forgotten at once.", 204, problems{404: "No such grant.", 409: lastAdmin}, a.remove)
+	add(a.API, h, "GET", grantsRoute, "list-grants", "List grants", "Oldest first.", 200, nil, a.list)
+	add(a.API, h, "POST", grantsRoute, "add-grant", "Give a role to a user or a group", "If the grant exists already, it is returned.", 201, problems{404: "No such user or group."}, a.add)
+	add(a.API, h, "DELETE", grantsRoute+"/{grant}", "remove-grant", "Remove a grant", "Cached decisions that depend on it are discarded at once.", 204, problems{404: "No such grant.", 409: lastAdmin}, a.remove)
 }
 
 type grantsInput struct {
-	User  string `query:"user" doc:"Only those of this user's own."`
-	Group string `query:"group" doc:"Only those of this group."`
-	Store string `query:"store" doc:"Only those for this store."`
-	Image string `query:"image" doc:"Only those for this image."`
+	User  string `query:"user" doc:"Only grants to this user."`
+	Group string `query:"group" doc:"Only grants to this group."`
+	Store string `query:"store" doc:"Only grants for this store."`
+	Image string `query:"image" doc:"Only grants for this image."`
 }
 
 func (a grantAPI) list(ctx context.Context, in *grantsInput) (*list[grant], error) {
@@ -56,11 +56,11 @@ func (a grantAPI) list(ctx context.Context, in *grantsInput) (*list[grant], erro
 
 type addGrantInput struct {
 	Body struct {
-		User  string `json:"user,omitempty" doc:"Id of the user; or"`
+		User  string `json:"user,omitempty" doc:"Id of the user; give this or group."`
 		Group string `json:"group,omitempty" doc:"Id of the group."`
-		Role  string `json:"role" enum:"viewer,reader,contributor,admin" doc:"What is given."`
-		Store string `json:"store,omitempty" doc:"Id of the store; or"`
-		Image string `json:"image,omitempty" doc:"Id of the image. Neither is everything."`
+		Role  string `json:"role" enum:"viewer,reader,contributor,admin" doc:"Role to grant."`
+		Store string `json:"store,omitempty" doc:"Id of the store; give this or image, or neither for everything."`
+		Image string `json:"image,omitempty" doc:"Id of the image."`
 	}
 }
 

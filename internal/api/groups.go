@@ -25,9 +25,9 @@ type memberPath struct {
 type group struct {
 	ID        string    `json:"id" doc:"Opaque."`
 	Name      string    `json:"name" doc:"1 to 64 characters."`
-	External  *string   `json:"external" doc:"Name of the group at the OpenID Connect provider whose members are in this one."`
-	Members   int       `json:"members" doc:"How many."`
-	CreatedAt time.Time `json:"created_at" doc:"When it was made."`
+	External  *string   `json:"external" doc:"Name of the group at the OpenID Connect provider whose members belong to this group."`
+	Members   int       `json:"members" doc:"Number of members."`
+	CreatedAt time.Time `json:"created_at" doc:"Time of creation."`
 }
 
 func newGroup(g *account.Group) group {
@@ -39,10 +39,10 @@ func (a groupAPI) register(h huma.API) {
 	add(a.API, h, "POST", groupsRoute, "add-group", "Add a group", "", 201, problems{409: taken}, a.add)
 	add(a.API, h, "GET", groupsRoute+"/{group}", "get-group", "Describe a group", "", 200, problems{404: "No such group."}, a.get)
 	add(a.API, h, "PATCH", groupsRoute+"/{group}", "change-group", "Change a group", "", 200, problems{404: "No such group.", 409: taken}, a.change)
-	add(a.API, h, "DELETE", groupsRoute+"/{group}", "remove-group", "Remove a group", "With its grants.", 204, problems{404: "No such group.", 409: lastAdmin}, a.remove)
+	add(a.API, h, "DELETE", groupsRoute+"/{group}", "remove-group", "Remove a group", "Its grants are removed, too.", 204, problems{404: "No such group.", 409: lastAdmin}, a.remove)
 	add(a.API, h, "GET", groupsRoute+"/{group}/members", "list-members", "List the users of a group by name", "", 200, problems{404: "No such group."}, a.listMembers)
-	add(a.API, h, "PUT", groupsRoute+"/{group}/members/{user}", "add-member", "Put a user into a group", "", 204, problems{404: "No such group or user."}, a.addMember)
-	add(a.API, h, "DELETE", groupsRoute+"/{group}/members/{user}", "remove-member", "Take a user out of a group", "", 204, problems{404: "No such group, or the user is not in it.", 409: lastAdmin}, a.removeMember)
+	add(a.API, h, "PUT", groupsRoute+"/{group}/members/{user}", "add-member", "Add a user to a group", "", 204, problems{404: "No such group or user."}, a.addMember)
+	add(a.API, h, "DELETE", groupsRoute+"/{group}/members/{user}", "remove-member", "Remove a user from a group", "", 204, problems{404: "No such group, or the user is not in it.", 409: lastAdmin}, a.removeMember)
 }
 
 func (a groupAPI) list(ctx context.Context, _ *struct{}) (*list[group], error) {

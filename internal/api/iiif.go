@@ -26,16 +26,16 @@ const iiifTag = "IIIF and Zoomify"
 // routes are the routes of IIIF, and Zoomify's description.
 func (a iiifAPI) routes() []route {
 	version := textParam("path", "version", "2 or 3.")
-	info := jpegOp(iiifTag, "get-iiif-info", "Describe a picture as IIIF does", "", version, imageParam)
+	info := jpegOp(iiifTag, "get-iiif-info", "Get the IIIF description of an image", "", version, imageParam)
 	info.Responses["200"] = answers("The description.", "application/ld+json", &huma.Schema{Type: huma.TypeObject})
-	base := jpegOp(iiifTag, "get-iiif", "Go on to the description", "", version, imageParam)
+	base := jpegOp(iiifTag, "get-iiif", "Redirect to the description", "", version, imageParam)
 	delete(base.Responses, "200")
 	base.Responses["303"] = &huma.Response{Description: "The description."}
-	part := jpegOp(iiifTag, "get-iiif-image", "Get a part of a picture", "A part that is a tile is answered as that tile: the bytes that the file stores whenever those are right. Others are drawn, 2048 pixels a side at most and never enlarged.",
+	part := jpegOp(iiifTag, "get-iiif-image", "Get a region of an image", "A region that is a tile is returned as stored in the file where possible. Other regions are rendered, up to 2048 pixels a side and never enlarged.",
 		version, imageParam, textParam("path", "region", "full, square, x,y,w,h or pct:x,y,w,h."), textParam("path", "size", "max, w,h or w, or ,h or !w,h or pct:n; in version 2 full, too."),
 		textParam("path", "rotation", "0, 90, 180 or 270, and ! before it to mirror."), textParam("path", "file", "default, color, gray or bitonal, and .jpg or .png."))
-	part.Responses["400"] = problemAnswer("The address is not one of a part that can be had: detail says why.")
-	zoomify := jpegOp(iiifTag, "get-zoomify", "Describe a picture as Zoomify does", "There is none for slides whose tiles are not square.", imageParam)
+	part.Responses["400"] = problemAnswer("The URL does not describe a valid region: see detail.")
+	zoomify := jpegOp(iiifTag, "get-zoomify", "Get the Zoomify description of an image", "404 for slides whose tiles are not square.", imageParam)
 	zoomify.Responses["200"] = answers("The description.", "application/xml", &huma.Schema{Type: huma.TypeString})
 	for _, op := range []huma.Operation{info, base, zoomify} {
 		delete(op.Responses, "307")

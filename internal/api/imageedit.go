@@ -16,8 +16,8 @@ import (
 
 // imageFields are what people can say of an image. What its file says can't be changed.
 type imageFields struct {
-	ExternalID optional[string] `json:"external_id,omitempty" doc:"Under which another application knows it, at most 200 visible characters: what a central server is asked with. null takes it away."`
-	Label      optional[string] `json:"label,omitempty" doc:"Name given to it by people, at most 200 characters. null takes it away."`
+	ExternalID optional[string] `json:"external_id,omitempty" doc:"Id of the image in another application, at most 200 visible characters. Requests to a central server contain it. null removes it."`
+	Label      optional[string] `json:"label,omitempty" doc:"Label of the image, at most 200 characters. null removes it."`
 }
 
 // textMost bounds what people say of an image, in characters.

@@ -25,33 +25,33 @@ type image struct {
 	ID             string            `json:"id" doc:"Opaque."`
 	Store          string            `json:"store" doc:"Id of the store it is in."`
 	Revision       string            `json:"revision" doc:"Changes whenever the file does."`
-	State          string            `json:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"What can be done with it; only available ones have tiles."`
-	Reason         *string           `json:"reason" doc:"Why it is not available, in words."`
-	Format         *string           `json:"format" example:"philips" doc:"Of the file."`
-	Vendor         *string           `json:"vendor" doc:"Maker of the scanner."`
+	State          string            `json:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"State of the image; only available images have tiles."`
+	Reason         *string           `json:"reason" doc:"Why the image is not available."`
+	Format         *string           `json:"format" example:"philips" doc:"Format of the file."`
+	Vendor         *string           `json:"vendor" doc:"Manufacturer of the scanner."`
 	Width          *int              `json:"width" doc:"Pixels of level 0."`
 	Height         *int              `json:"height" doc:"Pixels of level 0."`
 	TileWidth      *int              `json:"tile_width" doc:"Pixels of the tiles of level 0."`
 	TileHeight     *int              `json:"tile_height" doc:"Pixels of the tiles of level 0."`
-	MaxZoom        *int              `json:"max_zoom" doc:"The zoom that is level 0."`
-	Levels         []catalog.Level   `json:"levels" doc:"As stored, largest first."`
-	MPPX           *float64          `json:"mpp_x" doc:"Micrometres per pixel of level 0, across."`
-	MPPY           *float64          `json:"mpp_y" doc:"Micrometres per pixel of level 0, down."`
+	MaxZoom        *int              `json:"max_zoom" doc:"Zoom level that shows level 0."`
+	Levels         []catalog.Level   `json:"levels" doc:"Levels in the file, largest first."`
+	MPPX           *float64          `json:"mpp_x" doc:"Micrometres per pixel of level 0, horizontally."`
+	MPPY           *float64          `json:"mpp_y" doc:"Micrometres per pixel of level 0, vertically."`
 	ObjectivePower *float64          `json:"objective_power" example:"40" doc:"Magnification of the objective."`
 	Barcode        *string           `json:"barcode" doc:"Text of the barcode."`
-	Label          *string           `json:"label" doc:"Name given to it by people."`
-	FileName       *string           `json:"file_name" doc:"Of the file, without its folder."`
-	Aliases        []string          `json:"aliases" doc:"Other names that the same file had."`
-	ExternalID     *string           `json:"external_id" doc:"Under which another application knows it."`
-	Size           int64             `json:"size" doc:"Bytes of the file."`
-	Digest         *string           `json:"digest" doc:"SHA-256 of the file; null until it is hashed."`
+	Label          *string           `json:"label" doc:"Label, set by users."`
+	FileName       *string           `json:"file_name" doc:"Name of the file, without its folder."`
+	Aliases        []string          `json:"aliases" doc:"Other names of the same file."`
+	ExternalID     *string           `json:"external_id" doc:"Id of the image in another application."`
+	Size           int64             `json:"size" doc:"Size of the file in bytes."`
+	Digest         *string           `json:"digest" doc:"SHA-256 of the file; null until it has been calculated."`
 	TileURL        *string           `json:"tile_url" doc:"Template with {z}, {x} and {y}."`
-	Associated     []string          `json:"associated" doc:"label, macro, thumbnail: those that can be had."`
-	Properties     map[string]string `json:"properties" doc:"What else the file says of optics, scanner and compression."`
-	CreatedAt      time.Time         `json:"created_at" doc:"When it came into the catalog."`
+	Associated     []string          `json:"associated" doc:"Available associated images: label, macro, thumbnail."`
+	Properties     map[string]string `json:"properties" doc:"Further properties from the file: optics, scanner, compression."`
+	CreatedAt      time.Time         `json:"created_at" doc:"When the image was added to the catalog."`
 	UpdatedAt      time.Time         `json:"updated_at" doc:"When its record was last changed."`
-	MissingSince   *time.Time        `json:"missing_since" doc:"Since when its file is not there."`
-	DeletedAt      *time.Time        `json:"deleted_at" doc:"When it was deleted by a person; only in the list of deleted images."`
+	MissingSince   *time.Time        `json:"missing_since" doc:"Since when the file has been missing."`
+	DeletedAt      *time.Time        `json:"deleted_at" doc:"When a user deleted the image; only in the list of deleted images."`
 }
 
 type imageOutput struct {
@@ -63,16 +63,16 @@ type imagesInput struct {
 	Store   string `query:"store" doc:"Only images of this store."`
 	Q       string `query:"q" maxLength:"200" doc:"Part of the file name, label or barcode: anywhere from 3 characters on, else at the beginning."`
 	State   string `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
-	Deleted bool   `query:"deleted" doc:"Instead of all others, the images that can be restored: deleted, or hidden for being missing for long. state is of no effect then. For admins only."`
+	Deleted bool   `query:"deleted" doc:"List the images that can be restored instead: deleted ones, and ones hidden because they have been missing for long. state has no effect then. For admins only."`
 	Sort    string `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
-	Cursor  string `query:"cursor" doc:"next_cursor of the page before."`
-	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
+	Cursor  string `query:"cursor" doc:"next_cursor of the previous page."`
+	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Maximum number of items."`
 }
 
 type imagesOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         struct {
-		Items      []image `json:"items" doc:"The page."`
+		Items      []image `json:"items" doc:"Items of the page."`
 		NextCursor *string `json:"next_cursor" doc:"null at the end of the list."`
 	}
 }
@@ -92,7 +92,7 @@ func (a imageAPI) register(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "list-images", Method: http.MethodGet, Path: "/api/v1/images", Tags: []string{"images"},
 		Summary:     "List images, a page at a time",
-		Description: "Pages follow next_cursor and stay right while images come and go: one that is there all the time is on exactly one page.",
+		Description: "Follow next_cursor for the next page. An image that exists during the whole listing is on exactly one page, even if others are added or removed meanwhile.",
 	}, problems{400: "The cursor is not one of this list.", 403: "Only an admin may see what was deleted.", 404: "No such store."}, a.list)
 	register(h, huma.Operation{
 		OperationID: "get-image", Method: http.MethodGet, Path: imageRoute, Tags: []string{"images"},
@@ -100,27 +100,27 @@ func (a imageAPI) register(h huma.API) {
 	}, problems{404: noSuchImage}, a.get)
 	register(h, huma.Operation{
 		OperationID: "edit-image", Method: http.MethodPatch, Path: imageRoute, Tags: []string{"images"},
-		Summary:     "Say under which id another application knows an image, or what people call it",
-		Description: "A JSON merge patch (RFC 7396): what is absent stays, null takes away.",
+		Summary:     "Set the external id or the label of an image",
+		Description: "A JSON merge patch (RFC 7396): absent fields stay unchanged, null removes a value.",
 	}, problems{403: "The caller may not change images of this store.", 404: noSuchImage}, a.edit)
 	register(h, huma.Operation{
 		OperationID: "delete-image", Method: http.MethodDelete, Path: imageRoute, Tags: []string{"images"},
 		Summary:     "Delete an image",
-		Description: "It is in no list until it is restored, and sync does not bring it back. The file of a managed store is moved to the store's trash; that of an in-place store stays where it is.",
-	}, problems{404: noSuchImage, 409: "Its file is being worked on.", 503: onlyReads}, a.delete)
+		Description: "The image is hidden until it is restored; a sync does not bring it back. A file of a managed store moves to the store's trash; a file of an in-place store stays in its place.",
+	}, problems{404: noSuchImage, 409: "The file is in use by a task.", 503: onlyReads}, a.delete)
 	register(h, huma.Operation{
 		OperationID: "restore-image", Method: http.MethodPost, Path: imageRoute + "/restore", Tags: []string{"images"},
-		Summary: "Bring back an image that was deleted, or hidden for being missing",
-	}, problems{404: noSuchImage, 409: "The slide has come again, or its file is being worked on.", 410: "Its file is no longer in the trash.", 503: onlyReads}, a.restore)
+		Summary: "Restore an image that was deleted, or hidden because it was missing",
+	}, problems{404: noSuchImage, 409: "The slide has been added again, or its file is in use by a task.", 410: "Its file is no longer in the trash.", 503: onlyReads}, a.restore)
 	register(h, huma.Operation{
 		OperationID: "retry-image", Method: http.MethodPost, Path: imageRoute + "/retry", Tags: []string{"images"},
-		Summary:     "Look at an image's file anew",
-		Description: "In a managed store a file in quarantine is moved back to where it arrived.",
-	}, problems{404: noSuchImage, 409: "Another file has its name, or it is being worked on.", 503: onlyReads}, a.retry)
+		Summary:     "Inspect an image's file again",
+		Description: "In a managed store, a file in quarantine moves back to the incoming folder.",
+	}, problems{404: noSuchImage, 409: "Another file has its name, or a task uses the file.", 503: onlyReads}, a.retry)
 	register(h, huma.Operation{
 		OperationID: "sign-image", Method: http.MethodPost, Path: imageRoute + "/sign", Tags: []string{"images"},
-		Summary:     "Make a link by which an image can be seen without logging in",
-		Description: "query is appended to the image's URLs, which then may be read: tiles and pictures, and with scope label what is patient data, too. It ends with the rights of who made it.",
+		Summary:     "Create a signed link to an image, which works without a login",
+		Description: "Append query to the image's URLs. They then give access to tiles and rendered images, and with scope label also to patient data. The link stops working when its creator loses the permission.",
 	}, problems{401: notLogged, 403: notAllowed, 404: noPeople + " Or there is no such image."}, a.sign)
 }
 

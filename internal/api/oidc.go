@@ -37,18 +37,18 @@ func (a oidcAPI) routes() []route {
 		}
 		return op
 	}
-	const none, notAtAll, away = "There is no provider here.", "The provider's answer can't be used: something is not set up rightly, here or there.", "The provider or the database does not answer. Retry-After says when to try again."
+	const none, notAtAll, away = "No provider is configured.", "The provider's response can't be used: the configuration here or at the provider is wrong.", "The provider or the database does not answer. Retry-After says when to try again."
 	return []route{
 		{path: oidcStart, handle: signInPage(a.start), op: op(
-			"start-oidc", "Log in at the OpenID Connect provider", "For browsers: a link leads here. A cookie says for 15 minutes which browser has begun. Errors are pages for who accepts text/html.", "The provider's page.",
+			"start-oidc", "Log in at the OpenID Connect provider", "For browsers: link to this URL. A cookie identifies the browser for 15 minutes. Clients that accept text/html get errors as pages.", "The provider's login page.",
 			map[string]string{"404": none, "502": notAtAll, "503": away},
-			textParam("query", "next", "Path of the page of this server where to go on; / if absent, or if it is elsewhere."),
+			textParam("query", "next", "Path of the page of this server to continue at; / if absent, or if it is not on this server."),
 		)},
 		{path: OIDCCallback, handle: signInPage(a.finish), op: op(
-			"finish-oidc", "Come back from the OpenID Connect provider", "The provider sends browsers here. The answer sets the cookie of a session; groups whose external name is in the provider's list then have the user as a member. If the provider has identified a user who may not log in, their sessions, tokens and memberships from there end. Errors are pages for who accepts text/html.", "The page where to go on.",
-			map[string]string{"400": "This browser has begun no log-in that could go on, or the answer was used already: begin again.", "403": "The provider has not let the person in, the user is disabled, or is in none of the groups that may log in.", "404": none, "502": notAtAll, "503": away},
-			textParam("query", "code", "Of the provider."), textParam("query", "state", "Of the log-in."), textParam("query", "error", "Why the provider refuses."),
-			textParam("query", "iss", "Issuer, of providers that tell."),
+			"finish-oidc", "Complete a login at the OpenID Connect provider", "The provider redirects browsers here. The response sets the session cookie and updates the user's memberships of groups whose external name the provider lists. If the provider has identified a user who may not log in, the user's sessions, tokens and memberships that came from the provider end. Clients that accept text/html get errors as pages.", "The page to continue at.",
+			map[string]string{"400": "This browser has started no login, or the response was used already: start again.", "403": "The provider refused the login, the user is disabled, or belongs to none of the groups that may log in.", "404": none, "502": notAtAll, "503": away},
+			textParam("query", "code", "Authorization code of the provider."), textParam("query", "state", "State of the login."), textParam("query", "error", "Why the provider refused the login."),
+			textParam("query", "iss", "Issuer, from providers that send it."),
 		)},
 	}
 }

@@ -17,9 +17,9 @@ type problems map[int]string
 // those that any may.
 func register[I, O any](h huma.API, op huma.Operation, p problems, f func(context.Context, *I) (*O, error)) {
 	words := problems{
-		http.StatusUnprocessableEntity: "The request is not valid: detail and errors say what is wrong with it.",
-		http.StatusInternalServerError: "Something went wrong in the server. The reason is in its log.",
-		http.StatusServiceUnavailable:  "The database does not answer. Retry-After says when to ask again.",
+		http.StatusUnprocessableEntity: "The request is invalid; detail and errors describe the problem.",
+		http.StatusInternalServerError: "Internal error. The server's log has the reason.",
+		http.StatusServiceUnavailable:  "The database is unreachable. Retry after the time in Retry-After.",
 	}
 	maps.Copy(words, p)
 	if op.Method != http.MethodGet {
@@ -59,7 +59,7 @@ type one[T any] struct {
 type list[T any] struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         struct {
-		Items      []T     `json:"items" doc:"The page."`
+		Items      []T     `json:"items" doc:"Items of the page."`
 		NextCursor *string `json:"next_cursor" doc:"null at the end of the list."`
 	}
 }
@@ -102,8 +102,8 @@ func add[I, O any](a *API, h huma.API, method, path, id, summary, description st
 }
 
 type pageInput struct {
-	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
+	Cursor string `query:"cursor" doc:"next_cursor of the previous page."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Maximum number of items."`
 }
 
 // set changes what is given.

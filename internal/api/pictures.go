@@ -167,7 +167,7 @@ func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 // routes are the routes that answer with a picture that is no tile, and the
 // descriptor of Deep Zoom.
 func (a pictureAPI) routes() []route {
-	descriptor := jpegOp(tilesTag, "get-deep-zoom", "Get the Deep Zoom descriptor", "There is none for slides whose tiles are not square.", imageParam)
+	descriptor := jpegOp(tilesTag, "get-deep-zoom", "Get the Deep Zoom descriptor", "404 for slides whose tiles are not square.", imageParam)
 	delete(descriptor.Responses, "307")
 	descriptor.Responses["200"] = answers("A descriptor in XML.", "application/xml", &huma.Schema{Type: huma.TypeString})
 	return []route{
@@ -176,17 +176,17 @@ func (a pictureAPI) routes() []route {
 				kind := r.PathValue("kind")
 				return a.answer(w, r, &tile.Request{Image: r.PathValue("image")}, kind, a.associated(kind))
 			},
-			op: jpegOp(picturesTag, "get-associated", "Get the label, macro or thumbnail", "A label that the file lacks is made from its barcode.", imageParam, textParam("path", "kind", "label, macro or thumbnail.")),
+			op: jpegOp(picturesTag, "get-associated", "Get the label, macro or thumbnail", "If the file has no label, one is rendered from its barcode.", imageParam, textParam("path", "kind", "label, macro or thumbnail.")),
 		},
 		{
 			path: "/api/v1/images/{image}/preview", handle: func(w http.ResponseWriter, r *http.Request) error {
 				return a.preview(w, r, &tile.Request{Image: r.PathValue("image")})
 			},
-			op: jpegOp(picturesTag, "get-preview", "Get the label turned beside the macro", "", imageParam, intParam("query", "height", "Pixels; 100 if absent.")),
+			op: jpegOp(picturesTag, "get-preview", "Get a preview: the rotated label beside the macro", "", imageParam, intParam("query", "height", "Pixels; 100 if absent.")),
 		},
 		{
 			path: "/api/v1/images/{image}/thumbnail", handle: a.thumbnail,
-			op: jpegOp(picturesTag, "get-thumbnail", "Get the whole slide, drawn from its levels", "", imageParam, intParam("query", "width", "Pixels at most."), intParam("query", "height", "Pixels at most.")),
+			op: jpegOp(picturesTag, "get-thumbnail", "Get a thumbnail, rendered from the slide's levels", "", imageParam, intParam("query", "width", "Maximum size in pixels."), intParam("query", "height", "Maximum size in pixels.")),
 		},
 		{path: "/dzi/{image}.dzi", pattern: "/dzi/{file}", handle: a.descriptor, op: descriptor},
 	}

@@ -68,19 +68,19 @@ var (
 	fileParam     = textParam("path", "file", "Id of the image, or the name of its file.")
 	dbParam       = textParam("query", "db", "Id of the store.")
 	imgParam      = textParam("query", "img", "Id of the image, or the name of its file.")
-	revisionParam = textParam("query", "v", "Revision the answer must be of. With the current one the answer may be kept for good; any other is 404.")
-	originParam   = textParam("query", "origin", "top-left or bottom-left: where the rows of a name are counted from; the store's own if absent.")
+	revisionParam = textParam("query", "v", "Revision of the image. With the current one the response can be cached forever; any other gives 404.")
+	originParam   = textParam("query", "origin", "top-left or bottom-left: where rows of the name are counted from; the store's setting if absent.")
 )
 
 // jpegOp describes an operation that answers with a picture.
 func jpegOp(tag, id, summary, description string, params ...*huma.Param) huma.Operation {
 	words := map[string]string{
 		"404": "No such image or tile, or not the current revision.",
-		"502": "The file is damaged there, or stored in a way that is not read here.",
-		"503": "The file has just changed or is out of reach, or the server is busy. Retry-After says when to ask again.",
+		"502": "The file is damaged at this place, or has an unsupported encoding.",
+		"503": "The file has just changed or is unreachable, or the server is busy. Retry after the time in Retry-After.",
 	}
 	if tag == picturesTag {
-		words["400"] = "A width or height that is no number from 1 to 2048."
+		words["400"] = "width or height is not a number from 1 to 2048."
 	}
 	if tag == olderTag {
 		words["409"] = "Several images have this file name."
@@ -89,8 +89,8 @@ func jpegOp(tag, id, summary, description string, params ...*huma.Param) huma.Op
 		OperationID: id, Summary: summary, Description: description, Tags: []string{tag}, Parameters: append(params, revisionParam),
 		Responses: map[string]*huma.Response{
 			"200": answers("A JPEG, with ETag and Cache-Control.", "image/jpeg", &huma.Schema{Type: huma.TypeString, Format: "binary"}),
-			"304": {Description: "The caller has it: If-None-Match names its ETag."},
-			"307": {Description: "The file is at another server, which is at Location."},
+			"304": {Description: "Not modified: If-None-Match has the current ETag."},
+			"307": {Description: "Another server has the file: see Location."},
 		},
 	}
 	for status, text := range words {

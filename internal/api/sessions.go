@@ -21,18 +21,18 @@ const accessTag = "access"
 // person is who is logged in.
 type person struct {
 	ID   string `json:"id" doc:"Opaque."`
-	Name string `json:"name" doc:"What they are called."`
+	Name string `json:"name" doc:"Display name."`
 }
 
 // session is what the server knows of the caller.
 type session struct {
-	Mode    string          `json:"mode" enum:"none,local,central" doc:"none: there is no access control. local: users are known here. central: another server knows them."`
-	User    *person         `json:"user" doc:"null for one who has not logged in."`
-	Admin   bool            `json:"admin" doc:"May do everything."`
-	Scopes  []account.Scope `json:"scopes" doc:"Held for everything. Those held for single stores are in the list of stores."`
-	Token   bool            `json:"token" doc:"The caller has come with a token, and not by logging in."`
-	OIDC    *string         `json:"oidc" doc:"Name of the OpenID Connect provider at which one can log in, by /api/v1/auth/oidc/start; null if there is none."`
-	Central *string         `json:"central" doc:"Base URL of the server where to log in, in mode central."`
+	Mode    string          `json:"mode" enum:"none,local,central" doc:"none: no access control. local: this server manages the users. central: another server manages them."`
+	User    *person         `json:"user" doc:"null without a login."`
+	Admin   bool            `json:"admin" doc:"Whether the caller is an admin of everything."`
+	Scopes  []account.Scope `json:"scopes" doc:"Scopes held for everything. The list of stores has those held for single stores."`
+	Token   bool            `json:"token" doc:"Whether the caller used an API token instead of a session."`
+	OIDC    *string         `json:"oidc" doc:"Name of the OpenID Connect provider; the login starts at /api/v1/auth/oidc/start. null if none is configured."`
+	Central *string         `json:"central" doc:"Base URL of the central server, where users log in; null in other modes."`
 }
 
 type sessionOutput struct {
@@ -45,12 +45,12 @@ type logOutOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	SetCookie    string `header:"Set-Cookie"`
 	Body         struct {
-		Provider *string `json:"provider" doc:"Where a browser goes on to be logged out at the OpenID Connect provider, too; null if there is nothing to do, or the provider offers no such thing."`
+		Provider *string `json:"provider" doc:"URL that logs the user out at the OpenID Connect provider, too; null if this is not needed or not supported by the provider."`
 	}
 }
 
 const (
-	noPeople   = "This server knows no users: it has no access control, or another server knows them."
+	noPeople   = "This server manages no users: it has no access control, or a central server manages them."
 	notAllowed = "The caller may not do this."
 	notLogged  = "The caller has not logged in."
 )
@@ -59,7 +59,7 @@ func (a sessionAPI) register(h huma.API) {
 	tags := []string{accessTag}
 	register(h, huma.Operation{
 		OperationID: "get-session", Method: http.MethodGet, Path: "/api/v1/auth/session", Tags: tags,
-		Summary: "Say who the caller is and what they may do",
+		Summary: "Get the caller's identity and permissions",
 	}, nil, a.get)
 	register(h, huma.Operation{
 		OperationID: "log-in", Method: http.MethodPost, Path: "/api/v1/auth/login", Tags: tags,
@@ -69,13 +69,13 @@ func (a sessionAPI) register(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "log-out", Method: http.MethodPost, Path: "/api/v1/auth/logout", Tags: tags,
 		Summary:     "End the session",
-		Description: "One that began at an OpenID Connect provider goes on there: provider is where a browser goes to end it, too.",
+		Description: "A session at an OpenID Connect provider continues: provider is the URL at which a browser ends it.",
 	}, problems{403: "A page of another origin has sent this.", 404: noPeople}, a.logOut)
 	register(h, huma.Operation{
 		OperationID: "make-first-admin", Method: http.MethodPost, Path: "/api/v1/auth/bootstrap", Tags: tags,
-		Summary:     "Make the first admin, and log in",
-		Description: "With the secret of the link that the server has printed. It is good once, and for 24 hours.",
-	}, problems{401: "The link is unknown, used or expired, or there is an admin.", 403: "A page of another origin has sent this.", 404: noPeople, 409: "Another user has that name.", 429: "The server is busy with other passwords."}, a.bootstrap)
+		Summary:     "Create the first admin, and log in",
+		Description: "With the secret of the link that the server has printed. The link works once and for 24 hours.",
+	}, problems{401: "The link is unknown, used or expired, or an admin exists already.", 403: "A page of another origin has sent this.", 404: noPeople, 409: "Another user has that name.", 429: "The server is busy with other passwords."}, a.bootstrap)
 }
 
 func (a sessionAPI) get(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
@@ -125,8 +125,8 @@ func (a sessionAPI) globalScopes(ctx context.Context, c *caller, s *visibility) 
 
 type logInInput struct {
 	Body struct {
-		Name     string `json:"name" maxLength:"200" doc:"Upper and lower case are the same."`
-		Password string `json:"password" maxLength:"1000" doc:"Of the user."`
+		Name     string `json:"name" maxLength:"200" doc:"Not case-sensitive."`
+		Password string `json:"password" maxLength:"1000" doc:"Password of the user."`
 	}
 }
 
@@ -225,8 +225,8 @@ func (a sessionAPI) logOut(ctx context.Context, _ *struct{}) (*logOutOutput, err
 
 type bootstrapInput struct {
 	Body struct {
-		Secret   string `json:"secret" maxLength:"200" doc:"Of the link."`
-		Name     string `json:"name" maxLength:"200" doc:"What the admin logs in with."`
+		Secret   string `json:"secret" maxLength:"200" doc:"Secret of the link."`
+		Name     string `json:"name" maxLength:"200" doc:"Login name of the admin."`
 		Password string `json:"password" maxLength:"1000" doc:"At least 12 characters."`
 	}
 }
@@ -244,13 +244,13 @@ func (a sessionAPI) bootstrap(ctx context.Context, in *bootstrapInput) (*session
 
 // userSession is a session as its user sees it.
 type userSession struct {
-	ID        string    `json:"id" doc:"Opaque, and no secret."`
-	Address   string    `json:"address" doc:"Where it was begun."`
-	Agent     string    `json:"agent" doc:"What the browser calls itself."`
-	CreatedAt time.Time `json:"created_at" doc:"When it was begun."`
-	SeenAt    time.Time `json:"seen_at" doc:"When it was last used, to the minute."`
-	ExpiresAt time.Time `json:"expires_at" doc:"When it ends at the latest."`
-	Current   bool      `json:"current" doc:"It is the one in which this is asked."`
+	ID        string    `json:"id" doc:"Opaque; not a secret."`
+	Address   string    `json:"address" doc:"IP address at the login."`
+	Agent     string    `json:"agent" doc:"User-Agent of the browser."`
+	CreatedAt time.Time `json:"created_at" doc:"Time of the login."`
+	SeenAt    time.Time `json:"seen_at" doc:"Last use, to the minute."`
+	ExpiresAt time.Time `json:"expires_at" doc:"When it expires at the latest."`
+	Current   bool      `json:"current" doc:"Whether this is the session of the request."`
 }
 
 func (a sessionAPI) list(ctx context.Context, in *userPath) (*list[userSession], error) {

@@ -14,15 +14,15 @@ type signInput struct {
 	Image string `path:"image" doc:"Id of the image."`
 	Body  struct {
 		Scope   string `json:"scope,omitempty" enum:"tiles,label" doc:"tiles if absent."`
-		Seconds int    `json:"seconds,omitempty" minimum:"60" maximum:"86400" doc:"For how long; an hour if absent."`
+		Seconds int    `json:"seconds,omitempty" minimum:"60" maximum:"86400" doc:"Lifetime; an hour if absent."`
 	}
 }
 
 type signOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         struct {
-		Query     string    `json:"query" doc:"To be appended to URLs of the image, behind ? or &."`
-		ExpiresAt time.Time `json:"expires_at" doc:"When it ends."`
+		Query     string    `json:"query" doc:"Append this to URLs of the image, after ? or &."`
+		ExpiresAt time.Time `json:"expires_at" doc:"When it expires."`
 	}
 }
 

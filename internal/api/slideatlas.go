@@ -59,10 +59,10 @@ func (a slideatlasAPI) listRoutes() []route {
 		path: "/apiv1/slides", handle: a.prototypeList,
 		op: huma.Operation{
 			OperationID: "list-prototype-slides", Summary: "List the slides by name", Tags: []string{olderTag},
-			Description: "Those that are available, at most 10,000.",
+			Description: "Only available slides, at most 10,000.",
 			Responses: map[string]*huma.Response{
 				"200": answers(`{"slides":[{"name":…,"barcode":…}]}`, "application/json", &huma.Schema{Type: huma.TypeObject}),
-				"500": answers("Something went wrong in the server. The reason is in its log.", httperr.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"}),
+				"500": answers("Internal error. The server's log has the reason.", httperr.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"}),
 			},
 		},
 	}}

@@ -52,30 +52,30 @@ func (optional[T]) Schema(r huma.Registry) *huma.Schema {
 // storeFields are what of a store can be given. The checks are below, not here:
 // they say what is wrong in words.
 type storeFields struct {
-	Label      optional[string]   `json:"label,omitempty" doc:"Name for people, at most 200 characters; by default that of the folder."`
+	Label      optional[string]   `json:"label,omitempty" doc:"Label, at most 200 characters; the name of the folder by default."`
 	Mode       optional[string]   `json:"mode,omitempty" doc:"in-place (default) or managed."`
-	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the files: an absolute path on the server."`
-	Incoming   optional[string]   `json:"incoming,omitempty" doc:"Folder in which the files of a managed store arrive; by default the folder incoming of its root."`
-	Host       optional[string]   `json:"host,omitempty" doc:"Host whose worker keeps it in step; any by default."`
-	Endpoint   optional[string]   `json:"endpoint,omitempty" doc:"Base URL of the tile server near the files, http or https; by default this server."`
-	Schedule   optional[string]   `json:"schedule,omitempty" doc:"When it is synced: an interval such as 15m, or five fields of cron."`
-	TimeZone   optional[string]   `json:"time_zone,omitempty" doc:"Of the schedules, such as Europe/Vienna; by default the server's."`
-	Queue      optional[string]   `json:"queue,omitempty" doc:"Of its tasks: lower-case letters and digits, with single hyphens or underscores between them."`
-	Include    optional[[]string] `json:"include,omitempty" doc:"Patterns of the names that are slides. One without a slash is compared with the name of a file, one with slashes with the path below the root, ** standing for any number of folders."`
-	Exclude    optional[[]string] `json:"exclude,omitempty" doc:"Patterns of files and folders that are passed over."`
-	Settle     optional[string]   `json:"settle,omitempty" doc:"How long a file that is no slide yet counts as arriving: a duration such as 10m0s."`
-	MaxMissing optional[float64]  `json:"max_missing,omitempty" doc:"Share of the slides that may be gone at once: above 0, at most 1."`
+	Root       optional[string]   `json:"root,omitempty" doc:"Folder of the slides: an absolute path on the server."`
+	Incoming   optional[string]   `json:"incoming,omitempty" doc:"Folder for new files of a managed store; the folder incoming in its root by default."`
+	Host       optional[string]   `json:"host,omitempty" doc:"Host whose worker syncs the store; any by default."`
+	Endpoint   optional[string]   `json:"endpoint,omitempty" doc:"Base URL of the tile server near the files, http or https; this server by default."`
+	Schedule   optional[string]   `json:"schedule,omitempty" doc:"When the store is synced: an interval such as 15m, or a cron expression of five fields."`
+	TimeZone   optional[string]   `json:"time_zone,omitempty" doc:"Time zone of the schedules, such as Europe/Vienna; the server's by default."`
+	Queue      optional[string]   `json:"queue,omitempty" doc:"Queue of the store's tasks: lower-case letters and digits, with single hyphens or underscores between them."`
+	Include    optional[[]string] `json:"include,omitempty" doc:"Patterns of the files that are slides. A pattern without a slash matches file names; one with slashes matches paths below the root, and ** matches any number of folders."`
+	Exclude    optional[[]string] `json:"exclude,omitempty" doc:"Patterns of files and folders to skip."`
+	Settle     optional[string]   `json:"settle,omitempty" doc:"How long an incomplete file counts as arriving: a duration such as 10m0s."`
+	MaxMissing optional[float64]  `json:"max_missing,omitempty" doc:"Share of the slides that may disappear at once without confirmation: above 0, at most 1."`
 	HideAfter  optional[string]   `json:"hide_after,omitempty" doc:"Missing images are hidden after this time: a duration such as 720h or 30d."`
-	DropAfter  optional[string]   `json:"drop_after,omitempty" doc:"Missing images are taken out of the catalog after this time; not before they are hidden."`
-	KeepTrash  optional[string]   `json:"keep_trash,omitempty" doc:"Deleted files of a managed store are kept this long."`
-	Verify     optional[string]   `json:"verify,omitempty" doc:"When all files are read again: an interval or five fields of cron."`
-	VerifyRate optional[int64]    `json:"verify_rate,omitempty" doc:"Bytes per second that may be read for that."`
-	Quota      optional[int64]    `json:"quota,omitempty" doc:"Bytes that the files of a managed store may take, those that are being uploaded too; no bound by default."`
-	Convert    optional[bool]     `json:"convert,omitempty" doc:"A managed store makes pyramids of pictures that are none; true by default."`
-	Background optional[string]   `json:"background,omitempty" doc:"Colour of what was not scanned, #rrggbb; white by default."`
-	Origin     optional[string]   `json:"origin,omitempty" doc:"Of the names of tiles: top-left (default) or bottom-left."`
-	Public     optional[bool]     `json:"public,omitempty" doc:"Everyone may see its tiles."`
-	HideLabels optional[bool]     `json:"hide_labels,omitempty" doc:"Labels, macros and names are shown to nobody but admins."`
+	DropAfter  optional[string]   `json:"drop_after,omitempty" doc:"Missing images are removed from the catalog after this time, not before they are hidden."`
+	KeepTrash  optional[string]   `json:"keep_trash,omitempty" doc:"How long deleted files of a managed store stay in the trash."`
+	Verify     optional[string]   `json:"verify,omitempty" doc:"When all files are verified: an interval or a cron expression of five fields."`
+	VerifyRate optional[int64]    `json:"verify_rate,omitempty" doc:"Read limit for verifying, in bytes per second."`
+	Quota      optional[int64]    `json:"quota,omitempty" doc:"Maximum size of a managed store's files in bytes, including uploads in progress; unlimited by default."`
+	Convert    optional[bool]     `json:"convert,omitempty" doc:"Whether a managed store converts images without levels to pyramids; true by default."`
+	Background optional[string]   `json:"background,omitempty" doc:"Colour of areas that were not scanned, #rrggbb; white by default."`
+	Origin     optional[string]   `json:"origin,omitempty" doc:"Origin of tile names: top-left (default) or bottom-left."`
+	Public     optional[bool]     `json:"public,omitempty" doc:"Whether everyone may see the tiles without a login."`
+	HideLabels optional[bool]     `json:"hide_labels,omitempty" doc:"Whether only admins may see labels, macros and names."`
 }
 
 // An edit is the changes of a store that are asked for.

@@ -22,56 +22,56 @@ type storeAPI struct{ *API }
 // store is a store as the API shows it. What has its default value is null.
 type store struct {
 	ID         string     `json:"id" doc:"Opaque."`
-	Label      string     `json:"label" doc:"Name given to it by people."`
-	Mode       string     `json:"mode" enum:"in-place,managed" doc:"in-place: its folder is read and never written. managed: files arrive in a folder and are moved under their digest."`
-	Root       *string    `json:"root" doc:"Folder of the files; null but for admins."`
-	Incoming   *string    `json:"incoming" doc:"Folder in which the files of a managed store arrive; null but for admins."`
-	Host       *string    `json:"host" doc:"Host whose worker keeps it in step, null for any; null but for admins."`
+	Label      string     `json:"label" doc:"Label, set by users."`
+	Mode       string     `json:"mode" enum:"in-place,managed" doc:"in-place: the folder is only read. managed: new files arrive in a folder, and the server stores them under their digest."`
+	Root       *string    `json:"root" doc:"Folder of the slides; null unless the caller is an admin."`
+	Incoming   *string    `json:"incoming" doc:"Folder for new files of a managed store; null unless the caller is an admin."`
+	Host       *string    `json:"host" doc:"Host whose worker syncs the store, null for any; also null unless the caller is an admin."`
 	Endpoint   *string    `json:"endpoint" doc:"Base URL of the tile server near the files."`
-	HostAway   *bool      `json:"host_away" doc:"No worker of its host has said for 15 seconds that it lives, so nobody keeps the store in step; null if it is bound to none."`
-	HostSeen   *time.Time `json:"host_seen_at" doc:"When a worker of its host last said that it lives; null if it is bound to none, or none has in a day."`
-	Away       *bool      `json:"endpoint_away" doc:"The tile server near its files does not answer this server; null if there is none, or it was not asked yet."`
-	AwayWhy    *string    `json:"endpoint_error" doc:"Why not; null but for admins."`
-	Schedule   *string    `json:"schedule" doc:"When it is synced: an interval or a cron expression."`
-	TimeZone   *string    `json:"time_zone" example:"Europe/Vienna" doc:"Of the schedules; null for the server's."`
-	NextSync   *time.Time `json:"next_sync" doc:"When the schedule comes round next."`
-	Queue      *string    `json:"queue" doc:"Of its tasks."`
-	Include    []string   `json:"include" doc:"Patterns of the names that are slides; empty for those that TIFFs have."`
-	Exclude    []string   `json:"exclude" doc:"Patterns of files and folders that are passed over."`
-	Settle     *string    `json:"settle" example:"10m0s" doc:"How long a file that is no slide yet counts as arriving; null for ten minutes."`
-	MaxMissing *float64   `json:"max_missing" doc:"Share of the slides that may be gone at once before a person is asked; null for a half."`
+	HostAway   *bool      `json:"host_away" doc:"Whether the workers of the store's host have sent no heartbeat for 15 seconds, so that the store is not synced; null if the store is bound to no host."`
+	HostSeen   *time.Time `json:"host_seen_at" doc:"Last heartbeat of a worker of the store's host; null if the store is bound to no host, or the last one was more than a day ago."`
+	Away       *bool      `json:"endpoint_away" doc:"Whether the tile server near the files is unreachable from this server; null if the store has none, or it was not checked yet."`
+	AwayWhy    *string    `json:"endpoint_error" doc:"Why it is unreachable; null unless the caller is an admin."`
+	Schedule   *string    `json:"schedule" doc:"When the store is synced: an interval or a cron expression."`
+	TimeZone   *string    `json:"time_zone" example:"Europe/Vienna" doc:"Time zone of the schedules; null for the server's."`
+	NextSync   *time.Time `json:"next_sync" doc:"Time of the next scheduled sync."`
+	Queue      *string    `json:"queue" doc:"Queue of the store's tasks."`
+	Include    []string   `json:"include" doc:"Patterns of the files that are slides; empty for the usual names of TIFF files."`
+	Exclude    []string   `json:"exclude" doc:"Patterns of files and folders to skip."`
+	Settle     *string    `json:"settle" example:"10m0s" doc:"How long an incomplete file counts as arriving; null for ten minutes."`
+	MaxMissing *float64   `json:"max_missing" doc:"Share of the slides that may disappear at once without confirmation; null for a half."`
 	HideAfter  *string    `json:"hide_after" example:"720h0m0s" doc:"Missing images are hidden after this time; null for never."`
-	DropAfter  *string    `json:"drop_after" doc:"Missing images are taken out of the catalog after this time; null for never."`
-	KeepTrash  *string    `json:"keep_trash" doc:"Deleted files of a managed store are kept this long; null for 30 days."`
+	DropAfter  *string    `json:"drop_after" doc:"Missing images are removed from the catalog after this time; null for never."`
+	KeepTrash  *string    `json:"keep_trash" doc:"How long deleted files of a managed store stay in the trash; null for 30 days."`
 	Verify     *string    `json:"verify" doc:"When all files are read again and compared with their digests: an interval or a cron expression."`
-	VerifyRate *int64     `json:"verify_rate" doc:"Bytes per second that may be read for that; null for the default."`
-	Quota      *int64     `json:"quota" doc:"Bytes that the files of a managed store may take, those that are being uploaded too; null for no bound."`
-	Bytes      int64      `json:"bytes" doc:"Bytes of the files of its images that are not missing."`
-	Convert    bool       `json:"convert" doc:"Of pictures that are no pyramids it makes some; false for stores that are only read."`
-	Background string     `json:"background" example:"#ffffff" doc:"Colour of what was not scanned."`
-	Origin     string     `json:"origin" enum:"top-left,bottom-left" doc:"Of the names of tiles."`
-	Public     bool       `json:"public" doc:"Everyone may see its tiles."`
-	HideLabels bool       `json:"hide_labels" doc:"Labels, macros and names are shown to nobody but admins."`
+	VerifyRate *int64     `json:"verify_rate" doc:"Read limit for verifying, in bytes per second; null for the default."`
+	Quota      *int64     `json:"quota" doc:"Maximum size of a managed store's files in bytes, including uploads in progress; null for unlimited."`
+	Bytes      int64      `json:"bytes" doc:"Total size of the files of images that are not missing."`
+	Convert    bool       `json:"convert" doc:"Whether the store converts images without levels to pyramids; false for in-place stores."`
+	Background string     `json:"background" example:"#ffffff" doc:"Colour of areas that were not scanned."`
+	Origin     string     `json:"origin" enum:"top-left,bottom-left" doc:"Origin of tile names."`
+	Public     bool       `json:"public" doc:"Whether everyone may see the tiles without a login."`
+	HideLabels bool       `json:"hide_labels" doc:"Whether only admins may see labels, macros and names."`
 
-	Scopes []account.Scope `json:"scopes" doc:"What the caller may do with all of its images: tiles, label, write, admin."`
+	Scopes []account.Scope `json:"scopes" doc:"Scopes that the caller holds for the whole store: tiles, label, write, admin."`
 
-	Declared map[string]string `json:"declared" doc:"Settings that the site's file says, which can only be changed there, and the keys under which it says them; empty but for admins."`
+	Declared map[string]string `json:"declared" doc:"Settings that the configuration file sets and that can only be changed there, with their keys; empty unless the caller is an admin."`
 
-	LastSync   *time.Time       `json:"last_sync" doc:"End of the last pass that was completed."`
-	LastResult *json.RawMessage `json:"last_result" doc:"What that pass found: count, added, updated, moved, missing, returned, failed, arriving, duration in seconds."`
+	LastSync   *time.Time       `json:"last_sync" doc:"When the last complete scan ended."`
+	LastResult *json.RawMessage `json:"last_result" doc:"What that scan found: count, added, updated, moved, missing, returned, failed, arriving, duration in seconds."`
 	Counts     map[string]int   `json:"counts" doc:"Images by state."`
-	Watch      *watch           `json:"watch" doc:"How its folder is being watched; null if it is not, or not by this server."`
+	Watch      *watch           `json:"watch" doc:"How the folder is watched; null if this server does not watch it."`
 }
 
 // watch is how a store's folder is being watched.
 type watch struct {
-	Polling  bool       `json:"polling" doc:"The folder is gone through every now and then: its file system tells nothing by itself."`
-	Why      *string    `json:"why" doc:"Why it is polled."`
-	Error    *string    `json:"error" doc:"What was wrong with the last pass."`
-	LastPass *time.Time `json:"last_pass" doc:"End of the last pass that was completed."`
-	Arriving int        `json:"arriving" doc:"Files that are being waited for."`
-	Failing  *time.Time `json:"failing_since" doc:"Since when the folder is not watched, because of the error; null if it is watched."`
-	NextTry  *time.Time `json:"next_try" doc:"When watching is tried again."`
+	Polling  bool       `json:"polling" doc:"Whether the folder is scanned periodically because its file system reports no changes."`
+	Why      *string    `json:"why" doc:"Why the folder is scanned periodically."`
+	Error    *string    `json:"error" doc:"Why the last scan failed."`
+	LastPass *time.Time `json:"last_pass" doc:"When the last complete scan ended."`
+	Arriving int        `json:"arriving" doc:"Number of files that are arriving."`
+	Failing  *time.Time `json:"failing_since" doc:"Since when the folder can't be watched because of the error; null if it is watched."`
+	NextTry  *time.Time `json:"next_try" doc:"When watching is retried."`
 }
 
 type storeOutput struct {
@@ -83,8 +83,8 @@ type storeOutput struct {
 type storesOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         struct {
-		Items      []store `json:"items" doc:"All of them."`
-		NextCursor *string `json:"next_cursor" doc:"Always null: the list is whole."`
+		Items      []store `json:"items" doc:"All stores."`
+		NextCursor *string `json:"next_cursor" doc:"Always null: the list is complete."`
 	}
 }
 
@@ -95,7 +95,7 @@ type storePath struct {
 const storesRoute, storeRoute = "/api/v1/stores", "/api/v1/stores/{store}"
 
 // noFolder is what 403 means where a folder can be given.
-const noFolder = "Only an admin may do this; or a folder lies outside of those in which the server may have stores."
+const noFolder = "Only an admin may do this; or a folder is outside the folders in which stores are allowed."
 
 func (a storeAPI) register(h huma.API) {
 	tags := []string{"stores"}
@@ -110,18 +110,18 @@ func (a storeAPI) register(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "add-store", Method: http.MethodPost, Path: storesRoute, Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary:     "Add a store",
-		Description: "root is needed; everything else has a default, which null stands for too. No file is touched; a managed store's folder for arrivals is made if it is not there.",
-	}, problems{403: noFolder, 409: "A folder is, holds or lies in that of another store."}, a.add)
+		Description: "root is required; all other fields have a default, which null selects, too. No file is changed; a managed store's folder for new files is created if it does not exist.",
+	}, problems{403: noFolder, 409: "A folder is the same as, contains or is inside the folder of another store."}, a.add)
 	register(h, huma.Operation{
 		OperationID: "change-store", Method: http.MethodPatch, Path: storeRoute, Tags: tags,
 		Summary:     "Change a store",
-		Description: "Fields that are absent stay as they are; null stands for the default (RFC 7396). The mode can't be changed.",
-	}, problems{403: noFolder, 404: "No such store.", 409: "The site's file sets a field; or a folder is, holds or lies in that of another store."}, a.change)
+		Description: "Absent fields stay unchanged; null selects the default (RFC 7396). The mode can't be changed.",
+	}, problems{403: noFolder, 404: "No such store.", 409: "The configuration file sets a field; or a folder is the same as, contains or is inside the folder of another store."}, a.change)
 	register(h, huma.Operation{
 		OperationID: "remove-store", Method: http.MethodDelete, Path: storeRoute, Tags: tags,
-		Summary:     "Take a store out of the catalog",
-		Description: "No file is touched. When the folder of a managed store is added again, its slides are back with their ids.",
-	}, problems{404: "No such store.", 409: "The site's file declares the store; or a managed store still holds slides: ask with keep_files=true."}, a.remove)
+		Summary:     "Remove a store from the catalog",
+		Description: "No file is changed. If the folder of a managed store is added again, its slides have the same ids as before.",
+	}, problems{404: "No such store.", 409: "The configuration file provisions the store; or a managed store still has slides: use keep_files=true."}, a.remove)
 }
 
 func (a storeAPI) list(ctx context.Context, _ *struct{}) (*storesOutput, error) {
@@ -303,7 +303,7 @@ func period(d time.Duration) *string {
 
 type removeStoreInput struct {
 	Store     string `path:"store" doc:"Id of the store."`
-	KeepFiles bool   `query:"keep_files" doc:"The slides of a managed store stay in its folder, and are in the catalog no more."`
+	KeepFiles bool   `query:"keep_files" doc:"Remove the store even if it has slides; the files of a managed store stay in its folder."`
 }
 
 func (a storeAPI) remove(ctx context.Context, in *removeStoreInput) (*struct{}, error) {

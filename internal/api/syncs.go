@@ -16,27 +16,27 @@ type syncAPI struct{ *API }
 
 type syncInput struct {
 	Store   string `path:"store" doc:"Id of the store."`
-	Resync  bool   `query:"resync" doc:"Read every file again as if it were new. Ids stay."`
-	DryRun  bool   `query:"dry_run" doc:"Say what would be done, and do nothing."`
-	Confirm bool   `query:"confirm" doc:"A person has seen how many slides are gone, and means it."`
+	Resync  bool   `query:"resync" doc:"Read every file again as if it were new. Ids stay the same."`
+	DryRun  bool   `query:"dry_run" doc:"Report what would change, and change nothing."`
+	Confirm bool   `query:"confirm" doc:"Confirm that many slides have disappeared."`
 }
 
 type syncAllInput struct {
-	Resync  bool `query:"resync" doc:"Read every file again as if it were new. Ids stay."`
-	DryRun  bool `query:"dry_run" doc:"Say what would be done, and do nothing."`
-	Confirm bool `query:"confirm" doc:"A person has seen how many slides are gone, and means it."`
+	Resync  bool `query:"resync" doc:"Read every file again as if it were new. Ids stay the same."`
+	DryRun  bool `query:"dry_run" doc:"Report what would change, and change nothing."`
+	Confirm bool `query:"confirm" doc:"Confirm that many slides have disappeared."`
 }
 
 func (a syncAPI) register(h huma.API) {
 	tags := []string{"stores"}
 	register(h, huma.Operation{
 		OperationID: "sync-store", Method: http.MethodPost, Path: storeRoute + "/sync", Tags: tags, DefaultStatus: http.StatusAccepted,
-		Summary:     "Bring the catalog to what a store's folder holds",
-		Description: "The answer is the task. While the same one has not ended, it is that one.",
+		Summary:     "Sync a store",
+		Description: "Returns the task that updates the catalog from the store's folder. If the same task exists and has not ended, it is returned.",
 	}, problems{404: "No such store.", 503: noTasks}, a.store)
 	register(h, huma.Operation{
 		OperationID: "sync-all-stores", Method: http.MethodPost, Path: storesRoute + "/sync", Tags: tags, DefaultStatus: http.StatusAccepted,
-		Summary: "Sync all stores, each by a task of its own",
+		Summary: "Sync all stores, each in a separate task",
 	}, problems{503: noTasks}, a.all)
 }
 

@@ -22,22 +22,22 @@ type taskAPI struct{ *API }
 // taskView is a task as the API shows it: a [task.View].
 type taskView struct {
 	ID               string          `json:"id" doc:"Opaque."`
-	Kind             string          `json:"kind" example:"sync_store" doc:"What is done."`
-	Queue            string          `json:"queue" doc:"Whose workers do it."`
-	Args             json.RawMessage `json:"args" doc:"An object. In lists, arguments of more than 1 KB are shown without all but the store."`
-	State            task.State      `json:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled" doc:"Where it stands."`
-	Ready            bool            `json:"ready" doc:"It has ended: succeeded, failed or cancelled."`
-	Progress         *task.Progress  `json:"progress" doc:"done of total units; total is null if it is not known."`
-	Result           json.RawMessage `json:"result" doc:"Of a task that succeeded."`
-	Error            *string         `json:"error" doc:"The last one, if it failed or is tried again."`
-	Attempts         int             `json:"attempts" doc:"How often it was begun."`
-	Worker           *string         `json:"worker" doc:"Id of the worker that runs it, or ran it last."`
-	RequestID        *string         `json:"request_id" doc:"Id of the request that submitted it, as in the log; null if none did."`
-	SubmittedAt      time.Time       `json:"submitted_at" doc:"When it was asked for."`
-	StartedAt        *time.Time      `json:"started_at" doc:"Begin of the last attempt."`
-	FinishedAt       *time.Time      `json:"finished_at" doc:"When it ended."`
-	Log              []task.LogLine  `json:"log" doc:"What it said, oldest first; null in lists."`
-	WaitingForWorker bool            `json:"waiting_for_worker" doc:"It waits and no worker that is alive serves its queue."`
+	Kind             string          `json:"kind" example:"sync_store" doc:"Kind of task."`
+	Queue            string          `json:"queue" doc:"Queue the task waits in."`
+	Args             json.RawMessage `json:"args" doc:"Arguments, an object. Lists show only the store of arguments larger than 1 KB."`
+	State            task.State      `json:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled" doc:"State of the task."`
+	Ready            bool            `json:"ready" doc:"Whether the task has ended: succeeded, failed or cancelled."`
+	Progress         *task.Progress  `json:"progress" doc:"done of total units; total is null if unknown."`
+	Result           json.RawMessage `json:"result" doc:"Result of a task that succeeded."`
+	Error            *string         `json:"error" doc:"Last error, if the task failed or is retried."`
+	Attempts         int             `json:"attempts" doc:"Number of attempts."`
+	Worker           *string         `json:"worker" doc:"Id of the worker that runs the task or ran it last."`
+	RequestID        *string         `json:"request_id" doc:"Id of the request that submitted the task, as in the log; null if there was none."`
+	SubmittedAt      time.Time       `json:"submitted_at" doc:"When the task was submitted."`
+	StartedAt        *time.Time      `json:"started_at" doc:"Start of the last attempt."`
+	FinishedAt       *time.Time      `json:"finished_at" doc:"When the task ended."`
+	Log              []task.LogLine  `json:"log" doc:"Log of the task, oldest line first; null in lists."`
+	WaitingForWorker bool            `json:"waiting_for_worker" doc:"Whether the task waits and no live worker serves its queue."`
 }
 
 type taskOutput struct {
@@ -50,7 +50,7 @@ type tasksOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Location     string `header:"Location"`
 	Body         struct {
-		Items      []taskView `json:"items" doc:"The page."`
+		Items      []taskView `json:"items" doc:"Items of the page."`
 		NextCursor *string    `json:"next_cursor" doc:"null at the end of the list."`
 	}
 }
@@ -62,8 +62,8 @@ type taskPath struct {
 const tasksRoute, taskRoute = "/api/v1/tasks", "/api/v1/tasks/{task}"
 
 const (
-	noTasks     = "The database does not answer; or this server has no tasks."
-	noSuchTask  = "No such task, or it ended long ago."
+	noTasks     = "The database is unreachable; or this server runs no tasks."
+	noSuchTask  = "No such task, or it ended more than a week ago."
 	kindsOfTask = "sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews or convert_image"
 )
 
@@ -71,12 +71,12 @@ func (a taskAPI) register(h huma.API) {
 	tags := []string{"tasks"}
 	register(h, huma.Operation{
 		OperationID: "list-tasks", Method: http.MethodGet, Path: tasksRoute, Tags: tags,
-		Summary: "List tasks, newest first, a page at a time", Description: "Those that ended are kept for a week.",
+		Summary: "List tasks, newest first, a page at a time", Description: "Finished tasks are kept for a week.",
 	}, problems{400: "The cursor is not one of this list.", 503: noTasks}, a.list)
 	register(h, huma.Operation{
 		OperationID: "submit-task", Method: http.MethodPost, Path: tasksRoute, Tags: tags, DefaultStatus: http.StatusAccepted,
 		Summary:     "Submit a task",
-		Description: "Of some kinds there is one at a time with the same arguments: while one has not ended, that is the answer.",
+		Description: "Some kinds allow only one unfinished task with the same arguments; if there is one, it is returned.",
 	}, problems{503: noTasks}, a.submit)
 	register(h, huma.Operation{
 		OperationID: "get-task", Method: http.MethodGet, Path: taskRoute, Tags: tags,
@@ -85,7 +85,7 @@ func (a taskAPI) register(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "cancel-task", Method: http.MethodDelete, Path: taskRoute, Tags: tags,
 		Summary:     "Cancel a task",
-		Description: "One that waits ends at once, one that runs as soon as it can. One that has ended stays as it is.",
+		Description: "A waiting task ends at once, a running task as soon as possible. A finished task does not change.",
 	}, problems{404: noSuchTask, 503: noTasks}, a.cancel)
 	a.registerEvents(h)
 }
@@ -112,9 +112,9 @@ type tasksInput struct {
 	Kind   string `query:"kind" doc:"Only tasks of this kind."`
 	State  string `query:"state" enum:"waiting,running,retrying,succeeded,failed,cancelled" doc:"Only tasks in this state."`
 	Queue  string `query:"queue" doc:"Only tasks of this queue."`
-	Store  string `query:"store" doc:"Only tasks that are about this store."`
-	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"How many at most."`
+	Store  string `query:"store" doc:"Only tasks of this store."`
+	Cursor string `query:"cursor" doc:"next_cursor of the previous page."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Maximum number of items."`
 }
 
 func (a taskAPI) list(ctx context.Context, in *tasksInput) (*tasksOutput, error) {
@@ -145,8 +145,8 @@ func (a taskAPI) get(ctx context.Context, in *taskPath) (*taskOutput, error) {
 type submitInput struct {
 	Body struct {
 		Kind  string     `json:"kind" doc:"sync_store, resync_store, verify_store, import_file, hash_image, read_barcode, make_previews or convert_image."`
-		Queue string     `json:"queue,omitempty" doc:"By default that of the store in args, or else default. Up to 64 lower-case letters and digits, with single hyphens or underscores between them."`
-		Args  taskObject `json:"args,omitempty" doc:"What the kind needs: store; of an image also image; of a sync also dry_run and confirm. Ids, never names of files, as everyone sees them. Any other key is refused."`
+		Queue string     `json:"queue,omitempty" doc:"Queue; by default that of the store in args, else default. Up to 64 lower-case letters and digits, with single hyphens or underscores between them."`
+		Args  taskObject `json:"args,omitempty" doc:"Arguments of the kind: store; image for kinds that handle images; dry_run and confirm for syncs. Use ids, never file names: they are visible to everyone. Unknown keys are refused."`
 	}
 }
 

@@ -15,14 +15,14 @@ type tokenAPI struct{ *API }
 
 // apiToken lets a program do what its user may do, within its scopes.
 type apiToken struct {
-	ID         string          `json:"id" doc:"Opaque, and no secret."`
+	ID         string          `json:"id" doc:"Opaque; not a secret."`
 	User       string          `json:"user" doc:"Id of the user."`
-	Label      string          `json:"label" doc:"What it is for."`
-	Scopes     []account.Scope `json:"scopes" doc:"tiles, label, write, admin: what it may be used for at most."`
-	CreatedAt  time.Time       `json:"created_at" doc:"When it was made."`
-	ExpiresAt  *time.Time      `json:"expires_at" doc:"null for never."`
-	LastUsedAt *time.Time      `json:"last_used_at" doc:"To the minute; null for never."`
-	Secret     *string         `json:"secret" doc:"Said once, when it is made: to be sent as Authorization: Bearer."`
+	Label      string          `json:"label" doc:"Purpose of the token."`
+	Scopes     []account.Scope `json:"scopes" doc:"Maximum permissions: tiles, label, write, admin."`
+	CreatedAt  time.Time       `json:"created_at" doc:"Time of creation."`
+	ExpiresAt  *time.Time      `json:"expires_at" doc:"When the token expires; null for never."`
+	LastUsedAt *time.Time      `json:"last_used_at" doc:"Last use, to the minute; null if never used."`
+	Secret     *string         `json:"secret" doc:"The token, to be sent as Authorization: Bearer. Only the response that creates it has this field set."`
 }
 
 func newToken(t *account.Token) apiToken {
@@ -30,9 +30,9 @@ func newToken(t *account.Token) apiToken {
 }
 
 func (a tokenAPI) register(h huma.API) {
-	add(a.API, h, "GET", tokensRoute, "list-tokens", "List tokens, newest first", "One's own; those of another for admins.", 200, nil, a.list)
-	add(a.API, h, "POST", tokensRoute, "add-token", "Make a token of one's own", "Its secret is in this answer and nowhere else.", 201, nil, a.add)
-	add(a.API, h, "DELETE", tokensRoute+"/{token}", "remove-token", "Remove a token", "One's own; those of others for admins.", 204, problems{404: "No such token."}, a.remove)
+	add(a.API, h, "GET", tokensRoute, "list-tokens", "List tokens, newest first", "The caller's own; admins may list those of another user.", 200, nil, a.list)
+	add(a.API, h, "POST", tokensRoute, "add-token", "Create an API token", "For the caller. Only this response contains the secret.", 201, nil, a.add)
+	add(a.API, h, "DELETE", tokensRoute+"/{token}", "remove-token", "Remove a token", "Admins may do this for other users.", 204, problems{404: "No such token."}, a.remove)
 }
 
 type tokensInput struct {
@@ -59,9 +59,9 @@ func (a tokenAPI) list(ctx context.Context, in *tokensInput) (*list[apiToken], e
 
 type addTokenInput struct {
 	Body struct {
-		Label     string          `json:"label" doc:"What it is for."`
-		Scopes    []account.Scope `json:"scopes" doc:"tiles, label, write, admin: what it may be used for at most."`
-		ExpiresAt *time.Time      `json:"expires_at,omitempty" doc:"Never if absent."`
+		Label     string          `json:"label" doc:"Purpose of the token."`
+		Scopes    []account.Scope `json:"scopes" doc:"Maximum permissions: tiles, label, write, admin."`
+		ExpiresAt *time.Time      `json:"expires_at,omitempty" doc:"When the token expires; never if absent."`
 	}
 }
 

@@ -80,7 +80,7 @@ func uploadRoutes() []route {
 	text := func(name, doc string) *huma.Param { return textParam("query", name, doc) }
 	tus := func(name, doc string) *huma.Param { return textParam("header", name, doc) }
 	version := tus("Tus-Resumable", "1.0.0: the version of the tus protocol.")
-	all := &huma.Param{Name: "all", In: "query", Description: "Also those of others, in the stores that the caller is an admin of.", Schema: &huma.Schema{Type: huma.TypeBoolean}}
+	all := &huma.Param{Name: "all", In: "query", Description: "Also list uploads of other users, in stores that the caller is an admin of.", Schema: &huma.Schema{Type: huma.TypeBoolean}}
 	state := text("state", "Only uploads in this state.")
 	state.Schema.Enum = []any{"uploading", "received", "refused"}
 	limit := intParam("query", "limit", "How many at most; 100 if absent.")
@@ -90,20 +90,20 @@ func uploadRoutes() []route {
 	return []route{
 		{path: uploadsRoute, op: uploadOp(
 			http.MethodGet, "list-uploads", "List the caller's uploads, a page at a time, newest first",
-			"Admins of a store may ask for those of others, too; of those the names of files are null to callers who may not see labels.",
-			"The page: items and next_cursor, which is null at the end.", all, text("store", "Only uploads into this store."), state, text("cursor", "next_cursor of the page before."), limit,
+			"Admins of a store may also list uploads of other users; their file names are null for callers who may not see labels.",
+			"The page: items and next_cursor, which is null at the end.", all, text("store", "Only uploads into this store."), state, text("cursor", "next_cursor of the previous page."), limit,
 		)},
 		{path: uploadsRoute, op: uploadOp(
-			http.MethodPost, "begin-upload", "Begin an upload by the tus protocol", "See https://tus.io/protocols/resumable-upload. The first bytes may be the body.", "The upload is at Location.",
-			version, intParam("header", "Upload-Length", "Bytes of the file."), tus("Upload-Metadata", "store and filename; sha256 and modified may be left out."),
+			http.MethodPost, "begin-upload", "Start an upload with the tus protocol", "See https://tus.io/protocols/resumable-upload. The body may have the first bytes.", "Created: see Location.",
+			version, intParam("header", "Upload-Length", "Size of the file in bytes."), tus("Upload-Metadata", "store and filename; sha256 and modified are optional."),
 		)},
-		{path: uploadRoute, op: uploadOp(http.MethodGet, "get-upload", "Say how far an upload is, and what became of its file", "", "The upload.", one)},
-		{path: uploadRoute, op: uploadOp(http.MethodHead, "get-upload-offset", "Say where an upload goes on", "", "It goes on at Upload-Offset.", one, version)},
+		{path: uploadRoute, op: uploadOp(http.MethodGet, "get-upload", "Get the progress of an upload, and the state of its file", "", "The upload.", one)},
+		{path: uploadRoute, op: uploadOp(http.MethodHead, "get-upload-offset", "Get the offset of an upload", "", "See Upload-Offset.", one, version)},
 		{path: uploadRoute, op: uploadOp(
-			http.MethodPatch, "continue-upload", "Send more bytes of an upload", "", "They are on the server's disk.",
-			one, version, intParam("header", "Upload-Offset", "Where the bytes begin."), tus("Upload-Checksum", "sha1 or sha256, and the sum of the bytes in base64; may be left out."),
+			http.MethodPatch, "continue-upload", "Continue an upload", "", "The bytes are on the server's disk.",
+			one, version, intParam("header", "Upload-Offset", "Offset of the first byte."), tus("Upload-Checksum", "Optional: sha1 or sha256, and the checksum of the bytes in base64."),
 		)},
-		{path: uploadRoute, op: uploadOp(http.MethodDelete, "remove-upload", "Remove an upload", "The caller's own; admins of its store may remove any. A file that the store was given stays there.", "It is removed.", one, version)},
+		{path: uploadRoute, op: uploadOp(http.MethodDelete, "remove-upload", "Remove an upload", "Users remove their own uploads; admins of the store may remove any. A file that the store has accepted stays there.", "Removed.", one, version)},
 	}
 }
 
@@ -122,13 +122,13 @@ func uploadOp(method, id, summary, description, good string, params ...*huma.Par
 	}
 	words := map[string]string{
 		"401": notLogged, "403": "The caller may not upload into this store.", "404": "No such store or upload; it may have expired.",
-		"422": "The request is not valid.", "503": "The server, the database or the store's folder is busy or out of reach. Retry-After says when to go on.",
+		"422": "The request is not valid.", "503": "The server, the database or the store's folder is busy or unreachable. Continue after the time in Retry-After.",
 	}
 	switch method {
 	case http.MethodPost:
-		words["413"], words["429"], words["507"] = "The file is larger than is allowed.", "The caller has begun too many uploads, or too large ones, and not completed them.", "The disk is full, or the store's quota reached."
+		words["413"], words["429"], words["507"] = "The file is larger than is allowed.", "The caller has too many or too large unfinished uploads.", "The disk is full, or the store's quota is reached."
 	case http.MethodPatch:
-		words["409"], words["423"], words["507"] = "The upload is elsewhere.", "Another request writes to this upload.", "The disk is full, or the store's quota reached."
+		words["409"], words["423"], words["507"] = "Upload-Offset does not match the upload.", "Another request writes to this upload.", "The disk is full, or the store's quota is reached."
 	}
 	for status, text := range words {
 		op.Responses[status] = problemAnswer(text)

@@ -16,14 +16,14 @@ type userAPI struct{ *API }
 // user is a user as admins see them.
 type user struct {
 	ID          string         `json:"id" doc:"Opaque."`
-	Name        string         `json:"name" doc:"What they log in with."`
-	DisplayName string         `json:"display_name" doc:"What they are called."`
-	Disabled    bool           `json:"disabled" doc:"May not come in."`
-	Source      account.Source `json:"source" enum:"local,oidc" doc:"Who vouches for them: this server, or an OpenID Connect provider."`
-	HasPassword bool           `json:"has_password" doc:"Can log in with one."`
-	CreatedAt   time.Time      `json:"created_at" doc:"When they became known."`
-	UpdatedAt   time.Time      `json:"updated_at" doc:"When their record was last changed."`
-	LastLoginAt *time.Time     `json:"last_login_at" doc:"null if never."`
+	Name        string         `json:"name" doc:"Login name."`
+	DisplayName string         `json:"display_name" doc:"Display name."`
+	Disabled    bool           `json:"disabled" doc:"Whether the user is disabled and can't log in."`
+	Source      account.Source `json:"source" enum:"local,oidc" doc:"Where the user logs in: local is this server, oidc is an OpenID Connect provider."`
+	HasPassword bool           `json:"has_password" doc:"Whether the user has a password."`
+	CreatedAt   time.Time      `json:"created_at" doc:"When the user was created."`
+	UpdatedAt   time.Time      `json:"updated_at" doc:"When the user was last changed."`
+	LastLoginAt *time.Time     `json:"last_login_at" doc:"Last login; null if never."`
 }
 
 func newUser(u *account.User) user {
@@ -40,15 +40,15 @@ const taken, lastAdmin = "Another has that name.", "Nobody would be left who is 
 
 func (a userAPI) register(h huma.API) {
 	add(a.API, h, "GET", usersRoute, "list-users", "List users by name, a page at a time", "", 200, problems{400: "The cursor is not one of this list."}, a.list)
-	add(a.API, h, "POST", usersRoute, "add-user", "Add a user", "Without a password nobody can log in as the user: for programs that have tokens.", 201, problems{409: taken}, a.add)
+	add(a.API, h, "POST", usersRoute, "add-user", "Add a user", "A user without a password can't log in; use such users for programs with API tokens.", 201, problems{409: taken}, a.add)
 	add(a.API, h, "GET", usersRoute+"/{user}", "get-user", "Describe a user", "", 200, problems{404: "No such user."}, a.get)
-	add(a.API, h, "PATCH", usersRoute+"/{user}", "change-user", "Change a user", "Who is disabled has no session any more, and their tokens are of no use.", 200, problems{404: "No such user.", 409: taken + " Or: " + lastAdmin}, a.change)
-	add(a.API, h, "DELETE", usersRoute+"/{user}", "remove-user", "Remove a user", "With sessions, tokens and grants. The audit log keeps the id.", 204, problems{404: "No such user.", 409: lastAdmin}, a.remove)
-	add(a.API, h, "PUT", usersRoute+"/{user}/password", "set-password", "Set a password", "One's own, with the current one; that of others for admins. All sessions of the user end; API tokens stay unless revoke_tokens is set.", 204,
+	add(a.API, h, "PATCH", usersRoute+"/{user}", "change-user", "Change a user", "Disabling a user ends the user's sessions and makes the tokens ineffective.", 200, problems{404: "No such user.", 409: taken + " Or: " + lastAdmin}, a.change)
+	add(a.API, h, "DELETE", usersRoute+"/{user}", "remove-user", "Remove a user", "The user's sessions, tokens and grants are removed, too. The audit log keeps the id.", 204, problems{404: "No such user.", 409: lastAdmin}, a.remove)
+	add(a.API, h, "PUT", usersRoute+"/{user}/password", "set-password", "Set a password", "Users set their own password and give the current one; admins may set that of others. All sessions of the user end; API tokens stay unless revoke_tokens is set.", 204,
 		problems{401: "The current password is wrong.", 404: "No such user.", 409: lastAdmin, 429: "Too many attempts: Retry-After says when the next one is allowed."}, a.setPassword)
-	add(a.API, h, "GET", usersRoute+"/{user}/sessions", "list-sessions", "List a user's sessions", "One's own; those of others for admins.", 200, problems{404: "No such user."}, sessionAPI{a.API}.list)
-	add(a.API, h, "DELETE", usersRoute+"/{user}/sessions", "end-sessions", "End all sessions of a user", "One's own; those of others for admins.", 204, problems{404: "No such user."}, sessionAPI{a.API}.endAll)
-	add(a.API, h, "DELETE", usersRoute+"/{user}/sessions/{session}", "end-session", "End a session of a user", "One's own; those of others for admins.", 204, problems{404: "No such session of the user."}, sessionAPI{a.API}.end)
+	add(a.API, h, "GET", usersRoute+"/{user}/sessions", "list-sessions", "List a user's sessions", "Admins may do this for other users.", 200, problems{404: "No such user."}, sessionAPI{a.API}.list)
+	add(a.API, h, "DELETE", usersRoute+"/{user}/sessions", "end-sessions", "End all sessions of a user", "Admins may do this for other users.", 204, problems{404: "No such user."}, sessionAPI{a.API}.endAll)
+	add(a.API, h, "DELETE", usersRoute+"/{user}/sessions/{session}", "end-session", "End a session of a user", "Admins may do this for other users.", 204, problems{404: "No such session of the user."}, sessionAPI{a.API}.end)
 }
 
 func (a userAPI) list(ctx context.Context, in *pageInput) (*list[user], error) {
@@ -65,10 +65,10 @@ func (a userAPI) list(ctx context.Context, in *pageInput) (*list[user], error) {
 
 type addUserInput struct {
 	Body struct {
-		Name        string `json:"name" doc:"What they log in with: 1 to 64 characters."`
-		DisplayName string `json:"display_name,omitempty" doc:"What they are called."`
+		Name        string `json:"name" doc:"Login name: 1 to 64 characters."`
+		DisplayName string `json:"display_name,omitempty" doc:"Display name."`
 		Password    string `json:"password,omitempty" maxLength:"1000" doc:"At least 12 characters."`
-		Disabled    bool   `json:"disabled,omitempty" doc:"May not come in."`
+		Disabled    bool   `json:"disabled,omitempty" doc:"Whether the user is disabled and can't log in."`
 	}
 }
 
@@ -91,9 +91,9 @@ func (a userAPI) get(ctx context.Context, in *userPath) (*one[user], error) {
 type changeUserInput struct {
 	User string `path:"user" doc:"Id of the user."`
 	Body struct {
-		Name        *string `json:"name,omitempty" doc:"What they log in with."`
-		DisplayName *string `json:"display_name,omitempty" doc:"What they are called."`
-		Disabled    *bool   `json:"disabled,omitempty" doc:"May not come in."`
+		Name        *string `json:"name,omitempty" doc:"Login name."`
+		DisplayName *string `json:"display_name,omitempty" doc:"Display name."`
+		Disabled    *bool   `json:"disabled,omitempty" doc:"Whether the user is disabled and can't log in."`
 	}
 }
 
@@ -117,7 +117,7 @@ func (a userAPI) remove(ctx context.Context, in *userPath) (*struct{}, error) {
 type passwordInput struct {
 	User string `path:"user" doc:"Id of the user."`
 	Body struct {
-		Current      string `json:"current,omitempty" maxLength:"1000" doc:"One's own so far. Admins who set that of others give none."`
+		Current      string `json:"current,omitempty" maxLength:"1000" doc:"Current password of the caller; not needed when an admin sets the password of another user."`
 		Password     string `json:"password" maxLength:"1000" doc:"At least 12 characters."`
 		RevokeTokens bool   `json:"revoke_tokens,omitempty" doc:"Revoke all API tokens of the user, too."`
 	}

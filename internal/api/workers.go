@@ -14,26 +14,26 @@ type workerAPI struct{ *API }
 // worker is a process that does tasks.
 type worker struct {
 	ID        string    `json:"id" doc:"Opaque."`
-	Host      *string   `json:"host" doc:"null but for admins."`
-	PID       *int      `json:"pid" doc:"null but for admins."`
-	Version   string    `json:"version" doc:"Of the program."`
-	Queues    []string  `json:"queues" doc:"That it serves."`
-	StartedAt time.Time `json:"started_at" doc:"When the process began."`
-	SeenAt    time.Time `json:"seen_at" doc:"When it last said that it is alive."`
+	Host      *string   `json:"host" doc:"null unless the caller is an admin."`
+	PID       *int      `json:"pid" doc:"null unless the caller is an admin."`
+	Version   string    `json:"version" doc:"Version of the program."`
+	Queues    []string  `json:"queues" doc:"Queues that it serves."`
+	StartedAt time.Time `json:"started_at" doc:"When the process started."`
+	SeenAt    time.Time `json:"seen_at" doc:"Last heartbeat."`
 }
 
 type workersOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         struct {
-		Items      []worker `json:"items" doc:"The page."`
-		NextCursor *string  `json:"next_cursor" doc:"Always null: the list is whole."`
+		Items      []worker `json:"items" doc:"Items of the page."`
+		NextCursor *string  `json:"next_cursor" doc:"Always null: the list is complete."`
 	}
 }
 
 func (a workerAPI) register(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "list-workers", Method: http.MethodGet, Path: "/api/v1/workers", Tags: []string{"tasks"},
-		Summary: "List the workers that are alive",
+		Summary: "List live workers",
 	}, nil, a.list)
 }
 
