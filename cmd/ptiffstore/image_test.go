@@ -50,7 +50,7 @@ func TestImageCommands(t *testing.T) {
 	ids("case 7", nil, nil, nil)
 	o.refuses("say what is to be set", "", "image", "set", a.ID)
 	o.refuses("there is no image", "", "image", "set", "unknown", "--label", "x")
-	o.refuses("blanks at its ends", "", "image", "set", a.ID, "--external-id", " x")
+	o.refuses("spaces at the beginning", "", "image", "set", a.ID, "--external-id", " x")
 	if got := o.says(a.ID+",\n"+b.ID+",\"c,9\"\n", "image", "map", "-"); got != "2 set, 0 failed" {
 		t.Errorf("map: %q", got)
 	}

@@ -112,9 +112,9 @@ func TestUserCommands(t *testing.T) {
 		{`there is no user "dora"`, "", []string{"user", "set", "dora", "--admin"}},
 		{`there is no user "dora"`, "", []string{"user", "remove", "dora"}},
 		{`there is no user "dora"`, goodPassword, []string{"user", "password", "dora"}},
-		{"nobody would be left", "", []string{"user", "remove", "anna"}},
-		{"nobody would be left", "", []string{"user", "set", "anna", "--disabled"}},
-		{"nobody would be left", "", []string{"user", "set", anna, "--no-admin"}},
+		{"this is the last admin", "", []string{"user", "remove", "anna"}},
+		{"this is the last admin", "", []string{"user", "set", "anna", "--disabled"}},
+		{"this is the last admin", "", []string{"user", "set", anna, "--no-admin"}},
 	} {
 		o.refuses(tt.words, tt.in, tt.args...)
 	}

@@ -39,7 +39,7 @@ var (
 	// ErrBadSecret: no session, token or link has that secret, or it has ended.
 	ErrBadSecret = errors.New("account: unknown or expired credential")
 	// ErrLastAdmin: nobody would be left who can log in as an admin.
-	ErrLastAdmin = errors.New("account: nobody would be left who is an admin: make another one first")
+	ErrLastAdmin = errors.New("account: this is the last admin: create another one first")
 	// ErrBadCursor: a cursor that is none of the list it is used with.
 	ErrBadCursor = errors.New("account: bad cursor")
 	// ErrAway: the database does not answer. It may do so again soon.
@@ -278,7 +278,7 @@ func (s stamp) Scan(v any) error {
 		t := time.UnixMicro(v).UTC()
 		*s.at = &t
 	default:
-		return fmt.Errorf("%T is no time", v)
+		return fmt.Errorf("%T is not a time", v)
 	}
 	return nil
 }
@@ -290,7 +290,7 @@ type moment struct{ at *time.Time }
 func (m moment) Scan(v any) error {
 	n, ok := v.(int64)
 	if !ok {
-		return fmt.Errorf("%T is no time", v)
+		return fmt.Errorf("%T is not a time", v)
 	}
 	*m.at = time.UnixMicro(n).UTC()
 	return nil

@@ -111,7 +111,7 @@ func migrate(ctx context.Context, db *sql.DB, folder string, dialect goose.Diale
 		case err != nil:
 			continue
 		case has > newest:
-			return fmt.Errorf("account: the tables of users were changed by a newer ptiffstore (they are at %d, this one knows %d): use that one, or a backup from before it", has, newest)
+			return fmt.Errorf("account: the user tables were changed by a newer ptiffstore (version %d, this program knows %d): use that program, or a backup made before the upgrade", has, newest)
 		case has == newest:
 			return nil
 		}

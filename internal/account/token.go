@@ -38,7 +38,7 @@ type scopeList struct{ to *[]Scope }
 func (l scopeList) Scan(v any) error {
 	s, ok := v.(string)
 	if !ok {
-		return fmt.Errorf("%T are no scopes", v)
+		return fmt.Errorf("%T is not a list of scopes", v)
 	}
 	for name := range strings.FieldsSeq(s) {
 		*l.to = append(*l.to, Scope(name))

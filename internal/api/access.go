@@ -172,7 +172,7 @@ func (a *API) record(ctx context.Context, e account.Event) error {
 // note is record for what has been done or refused already.
 func (a *API) note(ctx context.Context, e account.Event) {
 	if err := a.record(ctx, e); err != nil {
-		a.Log.ErrorContext(ctx, "audit log not written", "request", httperr.RequestID(ctx), "act", e.Act, "object", e.Object, "err", err)
+		a.Log.ErrorContext(ctx, "cannot write the audit log", "request", httperr.RequestID(ctx), "act", e.Act, "object", e.Object, "err", err)
 	}
 }
 
@@ -195,7 +195,7 @@ func (a *API) requireAccounts() error {
 // requireTasks returns the refusal of a server that has no tasks.
 func (a *API) requireTasks() error {
 	if a.Jobs == nil {
-		return newError(http.StatusServiceUnavailable, "This server only reads and has no tasks: ask the one that keeps the stores.")
+		return newError(http.StatusServiceUnavailable, "This server is read-only and runs no tasks: use the server that manages the stores.")
 	}
 	return nil
 }

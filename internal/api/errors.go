@@ -91,12 +91,12 @@ func (a *API) failed(ctx context.Context, err error) error {
 	}
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
-		return newError(http.StatusNotFound, "There is nothing of that id here.")
+		return newError(http.StatusNotFound, "There is no object with this id.")
 	case errors.Is(err, catalog.ErrBadCursor):
-		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+		return newError(http.StatusBadRequest, "The cursor does not belong to this list: start again without it.")
 	case errors.Is(err, catalog.ErrAway):
-		a.Log.WarnContext(ctx, "catalog out of reach", "request", httperr.RequestID(ctx), "err", err)
-		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, "The database does not answer. Ask again in a moment."), http.Header{"Retry-After": {"5"}})
+		a.Log.WarnContext(ctx, "catalog is unreachable", "request", httperr.RequestID(ctx), "err", err)
+		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, "The database does not answer. Try again in a moment."), http.Header{"Retry-After": {"5"}})
 	case errors.Is(err, catalog.ErrFull):
 		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
 		return full("The disk of the database is full. Nothing was changed.")
@@ -104,7 +104,7 @@ func (a *API) failed(ctx context.Context, err error) error {
 		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
 		return full("The disk is full. Nothing was changed.")
 	case errors.Is(ctx.Err(), context.Canceled):
-		return newError(499, "The client went away.")
+		return newError(499, "The client closed the connection.")
 	}
 	a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
 	return newError(http.StatusInternalServerError, "Internal error. The server's log has the reason.")
@@ -156,19 +156,19 @@ func (a *API) accountFailed(ctx context.Context, err error) error {
 	case errors.Is(err, account.ErrWrongPassword):
 		return newError(http.StatusUnauthorized, "Wrong name or password.")
 	case errors.Is(err, account.ErrBadSecret):
-		return newError(http.StatusUnauthorized, "The link is unknown, used or expired, or there is an admin already.")
+		return newError(http.StatusUnauthorized, "The link is unknown, used or expired, or an admin exists already.")
 	case errors.Is(err, account.ErrDisabled):
 		return newError(http.StatusForbidden, "This user is disabled. Ask an admin.")
 	case errors.Is(err, account.ErrNotFound):
-		return newError(http.StatusNotFound, "There is nothing of that id here.")
+		return newError(http.StatusNotFound, "There is no object with this id.")
 	case errors.Is(err, account.ErrConflict):
-		return newError(http.StatusConflict, "Another has that name.")
+		return newError(http.StatusConflict, "The name is already in use.")
 	case errors.Is(err, account.ErrLastAdmin):
-		return newError(http.StatusConflict, "Nobody would be left who is an admin: make another one first.")
+		return newError(http.StatusConflict, "This is the last admin: create another one first.")
 	case errors.Is(err, account.ErrInvalid):
 		return invalid(errors.New(words(err, account.ErrInvalid)))
 	case errors.Is(err, account.ErrBadCursor):
-		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+		return newError(http.StatusBadRequest, "The cursor does not belong to this list: start again without it.")
 	}
 	return a.failed(ctx, err)
 }
@@ -201,9 +201,9 @@ func (a *API) taskFailed(ctx context.Context, err error) error {
 	case errors.Is(err, task.ErrNotFound):
 		return newError(http.StatusNotFound, "There is no such task, or it ended long ago.")
 	case errors.Is(err, task.ErrBadFilter):
-		return newError(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+		return newError(http.StatusBadRequest, "The cursor does not belong to this list: start again without it.")
 	case errors.Is(err, task.ErrUnknownKind):
-		return invalid(errors.New("kind: this server knows none of that name; there are " + kindsOfTask))
+		return invalid(errors.New("kind: unknown kind; the kinds are " + kindsOfTask))
 	case errors.Is(err, task.ErrBadQueue):
 		_, err = checkQueue("")
 		return invalid(errors.New("queue: " + err.Error()))

@@ -40,10 +40,10 @@ func (g guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.mux.Serve
 
 var (
 	errLogin     = &httperr.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
-	errForbidden = &httperr.Error{Status: http.StatusForbidden, Detail: "You may not do this, or there is nothing of that id here."}
-	errUnknown   = &httperr.Error{Status: http.StatusNotFound, Detail: "There is nothing of that id here."}
+	errForbidden = &httperr.Error{Status: http.StatusForbidden, Detail: "You may not do this, or there is no object with this id."}
+	errUnknown   = &httperr.Error{Status: http.StatusNotFound, Detail: "There is no object with this id."}
 	errAdmin     = &httperr.Error{Status: http.StatusForbidden, Detail: "Only an admin may do this."}
-	errPassword  = &httperr.Error{Status: http.StatusForbidden, Detail: "This is not done with a token: log in with name and password."}
+	errPassword  = &httperr.Error{Status: http.StatusForbidden, Detail: "An API token can't do this: log in with name and password."}
 )
 
 // handler answers a route's requests by h if the route's rule lets the caller.
@@ -407,7 +407,7 @@ func (a guard) recordLabel(ctx context.Context, c *caller, f *tile.File) error {
 		if err != nil {
 			return authz.Problem(err)
 		}
-		e.User, e.Detail = an.User.ID, "by a link or pass of the user"
+		e.User, e.Detail = an.User.ID, "by a link or access token of the user"
 	}
 	return a.record(ctx, e)
 }

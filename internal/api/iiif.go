@@ -59,7 +59,7 @@ func iiifVersion(r *http.Request) int {
 	return 0
 }
 
-var errIIIFVersion = &httperr.Error{Status: http.StatusNotFound, Detail: "Of the IIIF Image API there are versions 2 and 3 here."}
+var errIIIFVersion = &httperr.Error{Status: http.StatusNotFound, Detail: "This server supports versions 2 and 3 of the IIIF Image API."}
 
 // redirectToInfo sends from an image's address to its description.
 func (a iiifAPI) redirectToInfo(w http.ResponseWriter, r *http.Request) error {
@@ -146,7 +146,7 @@ func (a iiifAPI) description(w http.ResponseWriter, r *http.Request, f func(*til
 func (a iiifAPI) zoomifyProperties(w http.ResponseWriter, r *http.Request) error {
 	return a.description(w, r, func(_ *tile.Image, p iiif.Picture) (string, []byte, error) {
 		if p.TileWidth != p.TileHeight {
-			return "", nil, &httperr.Error{Status: http.StatusNotFound, Detail: "Zoomify knows square tiles only, and this image has others: use its tile_url."}
+			return "", nil, &httperr.Error{Status: http.StatusNotFound, Detail: "Zoomify supports only square tiles, and the tiles of this image are not square: use its tile_url."}
 		}
 		n, width, height := 0, p.Width, p.Height
 		for range tile.ZoomifyTiers(p.Width, p.Height, p.TileWidth) {
@@ -230,7 +230,7 @@ func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image
 		}, region)
 	})
 	if errors.Is(err, rendercache.ErrTooMuch) {
-		return &httperr.Error{Status: http.StatusBadRequest, Detail: "Too much of the picture would have to be read for so flat a part of it: ask for one of the region's own shape."}
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: "The region is too narrow for the requested size: request a size with the proportions of the region."}
 	}
 	return err
 }

@@ -66,15 +66,15 @@ func (f *imageFields) edit() (func(*catalog.Image) error, error) {
 func checkText(s string) error {
 	switch {
 	case s == "":
-		return errors.New("give some text, or null to take it away")
+		return errors.New("give some text, or null to remove it")
 	case !utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError):
 		return errors.New("it is not valid UTF-8")
 	case utf8.RuneCountInString(s) > textMost:
 		return fmt.Errorf("at most %d characters", textMost)
 	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return errors.New("one line of visible characters and blanks")
+		return errors.New("use one line of visible characters and spaces")
 	case strings.TrimSpace(s) != s:
-		return errors.New("without blanks at its ends")
+		return errors.New("remove the spaces at the beginning and end")
 	}
 	return nil
 }

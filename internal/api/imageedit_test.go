@@ -26,13 +26,13 @@ func TestEditImage(t *testing.T) {
 	set(`{"external_id":null}`, nil, "The tricky one")
 	set(`{"label":null,"external_id":"`+strings.Repeat("ü", 200)+`"}`, strings.Repeat("ü", 200), nil)
 	for body, words := range map[string]string{
-		`{"external_id":""}`: "null to take it away",
+		`{"external_id":""}`: "null to remove it",
 		`{"external_id":"` + strings.Repeat("ü", 201) + `"}`: "at most 200",
 		`{"external_id":"a\nb"}`:                             "one line",
 		`{"external_id":"a\u0000"}`:                          "one line",
 		`{"external_id":"a\u202eb"}`:                         "one line", // turns what follows around
 		`{"external_id":"a\u00a0b"}`:                         "one line", // looks like another
-		`{"external_id":" a"}`:                               "blanks at its ends",
+		`{"external_id":" a"}`:                               "spaces at the beginning",
 		`{"external_id":7}`:                                  "external_id",
 		`{"external_id":"\ud800"}`:                           "UTF-8",
 		`{"label":"a\tb","external_id":""}`:                  "label",
@@ -46,9 +46,9 @@ func TestEditImage(t *testing.T) {
 		st.refused("PATCH", path, body, 422, words)
 	}
 	set(`{}`, strings.Repeat("ü", 200), nil)
-	st.refused("PATCH", "/api/v1/images/unknown", `{"label":"x"}`, 404, "nothing of that id")
+	st.refused("PATCH", "/api/v1/images/unknown", `{"label":"x"}`, 404, "no object with this id")
 	st.object("DELETE", path, "", 204)
-	st.refused("PATCH", path, `{"label":"x"}`, 404, "nothing of that id")
+	st.refused("PATCH", path, `{"label":"x"}`, 404, "no object with this id")
 	st.admin.Store(false)
 	st.refused("PATCH", path, `{"label":"x"}`, 403, "Only an admin")
 }

@@ -180,20 +180,20 @@ func (a imageAPI) get(ctx context.Context, in *imagePath) (*imageOutput, error) 
 // change does something with an image that changes it.
 func (a imageAPI) change(ctx context.Context, id string, f func(context.Context, string) error) error {
 	if f == nil {
-		return newError(http.StatusServiceUnavailable, "This server only reads: ask the one that keeps the stores.")
+		return newError(http.StatusServiceUnavailable, "This server is read-only: use the server that manages the stores.")
 	}
 	err := f(ctx, id)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, ingest.ErrNoRoot):
-		return newError(http.StatusServiceUnavailable, "The store's folder is out of reach: is a disk not mounted?")
+		return newError(http.StatusServiceUnavailable, "The store's folder is unreachable. Check that its disk is mounted.")
 	case errors.Is(err, ingest.ErrManyMissing), errors.Is(err, ingest.ErrOtherRoot):
 		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, told(err)), http.Header{"Retry-After": {"30"}})
 	case errors.Is(err, ingest.ErrBusy), errors.Is(err, ingest.ErrReplaced), errors.Is(err, ingest.ErrInTheWay):
 		return newError(http.StatusConflict, told(err))
 	case errors.Is(err, fs.ErrNotExist):
-		return newError(http.StatusGone, "The file is no longer there: the trash is emptied after a time.")
+		return newError(http.StatusGone, "The file no longer exists: the trash has been emptied.")
 	}
 	return a.failed(ctx, err)
 }
@@ -304,7 +304,7 @@ func (a imageAPI) showsLabel(ctx context.Context, s *catalog.Store, im *catalog.
 	}
 	e := account.Event{Act: showLabel, Object: im.ID, Allowed: true}
 	if c.ID == "" {
-		e.User, e.Detail = an.User.ID, "by a link or pass of the user"
+		e.User, e.Detail = an.User.ID, "by a link or access token of the user"
 	}
 	return true, a.record(ctx, e)
 }

@@ -206,17 +206,17 @@ func TestProblems(t *testing.T) {
 		status     int
 		words      string
 	}{
-		{"unknown image", "/api/v1/images/nobody", 404, "There is nothing of that id here"},
-		{"unknown store", "/api/v1/stores/nobody", 404, "There is nothing of that id here"},
-		{"list of an unknown store", "/api/v1/images?store=nobody", 404, "There is nothing of that id here"},
+		{"unknown image", "/api/v1/images/nobody", 404, "There is no object with this id"},
+		{"unknown store", "/api/v1/stores/nobody", 404, "There is no object with this id"},
+		{"list of an unknown store", "/api/v1/images?store=nobody", 404, "There is no object with this id"},
 		{"unknown state", "/api/v1/images?state=lost", 422, "query.state"},
 		{"unknown order", "/api/v1/images?sort=colour", 422, "query.sort"},
 		{"limit 0", "/api/v1/images?limit=0", 422, "limit"},
 		{"limit too high", "/api/v1/images?limit=501", 422, "limit"},
 		{"limit no number", "/api/v1/images?limit=many", 422, "limit"},
 		{"search too long", "/api/v1/images?q=" + strings.Repeat("a", 201), 422, "query.q"},
-		{"cursor made up", "/api/v1/images?cursor=abcd", 400, "begin again without it"},
-		{"cursor of another list", "/api/v1/images?limit=1&sort=size&cursor=" + cursor, 400, "begin again without it"},
+		{"cursor made up", "/api/v1/images?cursor=abcd", 400, "start again without it"},
+		{"cursor of another list", "/api/v1/images?limit=1&sort=size&cursor=" + cursor, 400, "start again without it"},
 		{"associated of an unknown image", "/api/v1/images/nobody/associated/label", 404, "image"},
 		{"preview of an unknown image", "/api/v1/images/nobody/preview", 404, "image"},
 		{"Deep Zoom of an unknown image", "/dzi/nobody.dzi", 404, "image"},

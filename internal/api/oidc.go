@@ -101,7 +101,7 @@ func (a oidcAPI) endDenied(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return a.plain(ctx, a.accountFailed(ctx, err))
 	}
-	a.note(ctx, account.Event{User: u.ID, Act: "logout", Object: u.ID, Allowed: true, Detail: "OpenID Connect: the provider denied another log-in of this browser"})
+	a.note(ctx, account.Event{User: u.ID, Act: "logout", Object: u.ID, Allowed: true, Detail: "OpenID Connect: the provider denied another login of this browser"})
 	w.Header().Add("Set-Cookie", sessionCookie("", time.Time{}, c.secure))
 	return nil
 }

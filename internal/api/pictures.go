@@ -149,7 +149,7 @@ func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if p.TileWidth != p.TileHeight {
-		return &httperr.Error{Status: http.StatusNotFound, Detail: "Deep Zoom knows square tiles only, and this image has others: use its tile_url."}
+		return &httperr.Error{Status: http.StatusNotFound, Detail: "Deep Zoom supports only square tiles, and the tiles of this image are not square: use its tile_url."}
 	}
 	xml := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
 <Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" TileSize="%d"><Size Width="%d" Height="%d"/></Image>

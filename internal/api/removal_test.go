@@ -32,7 +32,7 @@ func TestRemoveImage(t *testing.T) {
 	if a := st.ask("DELETE", path, ""); a.status != 204 || len(a.body) != 0 {
 		t.Fatalf("DELETE: %d %s, want 204", a.status, a.body)
 	}
-	st.refused("GET", path, "", 404, "nothing of that id")
+	st.refused("GET", path, "", 404, "no object with this id")
 	if diff := cmp.Diff([]string{"b.tiff"}, listed("")); diff != "" {
 		t.Errorf("list (-want +got):\n%s", diff)
 	}
@@ -52,7 +52,7 @@ func TestRemoveImage(t *testing.T) {
 		t.Errorf("list of the deleted (-want +got):\n%s", diff)
 	}
 	for _, r := range [][2]string{{"DELETE", ""}, {"POST", "/restore"}} {
-		st.refused(r[0], "/api/v1/images/nobody"+r[1], "", 404, "nothing of that id")
+		st.refused(r[0], "/api/v1/images/nobody"+r[1], "", 404, "no object with this id")
 	}
 }
 
@@ -75,10 +75,10 @@ func TestImageRefused(t *testing.T) {
 		status int
 		words  string
 	}{
-		{fmt.Errorf("ingest: %w", catalog.ErrNotFound), 404, "nothing of that id"},
+		{fmt.Errorf("ingest: %w", catalog.ErrNotFound), 404, "no object with this id"},
 		{ingest.ErrBusy, 409, "Somebody else works on this file"},
 		{fmt.Errorf("%w: the slide has come again, as image x", ingest.ErrInTheWay), 409, "the slide has come again"},
-		{fmt.Errorf("%w: no such device", ingest.ErrNoRoot), 503, "is a disk not mounted?"},
+		{fmt.Errorf("%w: no such device", ingest.ErrNoRoot), 503, "disk is mounted"},
 		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: fs.ErrNotExist}, 410, "trash"},
 		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: errors.New("input/output error")}, 500, "reason is in its log"},
 	}

@@ -74,7 +74,7 @@ func (a imageAPI) checkLabelLink(ctx context.Context, c *caller, im *catalog.Ima
 		return a.failed(ctx, err)
 	}
 	if s.HideLabels { // for admins, which nobody is by a link
-		return newError(http.StatusForbidden, "The store of this slide hides labels: no link shows them. Sign one for tiles.")
+		return newError(http.StatusForbidden, "The store of this slide hides labels, so a link can't show them. Create a link for tiles.")
 	}
 	return nil
 }

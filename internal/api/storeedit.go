@@ -156,10 +156,10 @@ func (e *edit) apply(s *catalog.Store) error {
 		s.Mode = catalog.InPlace
 	}
 	if s.Mode == catalog.InPlace && s.Incoming != "" {
-		return invalid(errors.New("incoming: the files of an in-place store stay where they are: it has no folder for arrivals"))
+		return invalid(errors.New("incoming: an in-place store has no folder for new files"))
 	}
 	if s.HideAfter > 0 && s.DropAfter > 0 && s.DropAfter < s.HideAfter {
-		return invalid(fmt.Errorf("drop_after: %v is before the image is hidden, after %v", s.DropAfter, s.HideAfter))
+		return invalid(fmt.Errorf("drop_after: %v is shorter than hide_after, which is %v", s.DropAfter, s.HideAfter))
 	}
 	if e.timing {
 		return checkTiming(s)
@@ -229,7 +229,7 @@ func (a storeAPI) makeIncoming(s *catalog.Store) (undo func(), err error) {
 	case err == nil:
 		undo = func() { os.Remove(path) } // nothing is in it, or else it stays
 	case !errors.Is(err, fs.ErrExist):
-		return undo, invalid(errors.New("root: no folder for arrivals can be made in it: the server must be allowed to write there"))
+		return undo, invalid(errors.New("root: can't create the folder for new files in it: the server must be allowed to write there"))
 	}
 	// One that was there may be a link to anywhere.
 	if s.Incoming, err = a.checkFolder(path); errors.Is(err, errOutside) {
@@ -273,7 +273,7 @@ func (a storeAPI) change(ctx context.Context, in *changeStoreInput) (*storeOutpu
 	}
 	s, err := a.Catalog.UpdateStore(ctx, in.Store, func(s *catalog.Store) error {
 		if f.Mode.Given && f.Mode.Value != string(s.Mode) {
-			return invalid(errors.New("mode: that of a store can't be changed: remove it, and add its folder anew"))
+			return invalid(errors.New("mode: the mode of a store can't be changed: remove the store, and add its folder again"))
 		}
 		if err := s.Declares(f.given()...); err != nil {
 			return err
@@ -329,7 +329,7 @@ func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *st
 	if id, err := ingest.Marked(s.Root); err != nil {
 		return undo, a.storeFailed(ctx, err)
 	} else if id != s.ID && held(s) > 0 {
-		return undo, newError(http.StatusConflict, "This is not the folder of the store, as its file .ptiffstore-store would say: move all its files there first.")
+		return undo, newError(http.StatusConflict, "The folder has no file .ptiffstore-store of this store: move all files of the store there first.")
 	}
 	if undo, err = a.makeIncoming(s); err != nil {
 		return undo, err
@@ -350,13 +350,13 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 	case errors.Is(err, catalog.ErrDeclared):
 		return newError(http.StatusConflict, sentence(errors.New(words(err, catalog.ErrDeclared))))
 	case errors.Is(err, catalog.ErrConflict):
-		return newError(http.StatusConflict, "The folder is, holds or lies in that of another store: a file may be in one store only.")
+		return newError(http.StatusConflict, "The folder is the same as, contains or is inside the folder of another store: a file may be in one store only.")
 	case errors.Is(err, catalog.ErrInvalid):
 		return invalid(errors.New(words(err, catalog.ErrInvalid)))
 	case errors.Is(err, ingest.ErrOtherStore), errors.Is(err, ingest.ErrNotEmpty):
 		return newError(http.StatusConflict, told(err))
 	case errors.Is(err, ingest.ErrBadFolders):
-		return invalid(errors.New("incoming: it must be neither the store's folder, nor around it, nor in its slides, staging, quarantine or trash"))
+		return invalid(errors.New("incoming: it must not be the store's folder, contain it, or be inside its slides, staging, quarantine or trash"))
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return invalid(errors.New("root: the server must be allowed to write into the folders of a managed store"))
 	}
@@ -364,20 +364,20 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 }
 
 // errOutside: a folder lies where no store may.
-var errOutside = errors.New("the folder lies outside of those in which the server may have stores (store_roots in its configuration, --store-root on its command line)")
+var errOutside = errors.New("the folder is outside the folders in which stores are allowed (store_roots in the configuration, --store-root on the command line)")
 
 // checkFolder returns the real path of a folder that lies in or below one of the
 // StoreRoots. It says nothing of folders elsewhere, not even whether they are there.
 func (a storeAPI) checkFolder(path string) (string, error) {
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
-		return "", errors.New("give the whole path, from / on")
+		return "", errors.New("give an absolute path, beginning with /")
 	}
 	resolved := resolve(path)
 	if !a.isInRoots(resolved) {
 		return "", errOutside
 	}
 	if info, err := os.Stat(resolved); err != nil {
-		return "", errors.New("there is no such folder on the server, or it may not be read")
+		return "", errors.New("the folder does not exist on the server, or can't be read")
 	} else if !info.IsDir() {
 		return "", errors.New("this is not a folder")
 	}
@@ -408,7 +408,7 @@ func asIs(v bool) (bool, error) { return v, nil }
 
 func checkQuota(n int64) (int64, error) {
 	if n <= 0 {
-		return 0, errors.New("a number of bytes above 0, or null for no bound")
+		return 0, errors.New("a number of bytes above 0, or null for unlimited")
 	}
 	return n, nil
 }
@@ -417,7 +417,7 @@ func checkLabel(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	switch {
 	case s == "":
-		return "", errors.New("give it a name, or null for that of its folder")
+		return "", errors.New("give a name, or null for the name of the folder")
 	case len([]rune(s)) > 200:
 		return "", errors.New("at most 200 characters")
 	case strings.ContainsFunc(s, unicode.IsControl):
@@ -437,7 +437,7 @@ var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9]
 
 func checkHost(s string) (string, error) {
 	if !hostName.MatchString(s) {
-		return "", errors.New("the name of a host, as its command hostname says it")
+		return "", errors.New("a host name, as the command hostname prints it")
 	}
 	return s, nil
 }

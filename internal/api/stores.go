@@ -181,7 +181,7 @@ func (a storeAPI) view(ctx context.Context, s *catalog.Store, vis *visibility, n
 	}
 	var err error
 	if v.NextSync, err = a.Jobs.NextRun(ctx, s, task.SyncStore); err != nil {
-		a.Log.WarnContext(ctx, "next sync unknown", "store", s.ID, "err", err)
+		a.Log.WarnContext(ctx, "cannot determine the next sync", "store", s.ID, "err", err)
 	}
 	return v
 }
@@ -315,7 +315,7 @@ func (a storeAPI) remove(ctx context.Context, in *removeStoreInput) (*struct{}, 
 		return nil, a.storeFailed(ctx, err)
 	}
 	if held := held(s); s.Mode == catalog.Managed && held > 0 && !in.KeepFiles {
-		return nil, newError(http.StatusConflict, "The store still holds slides. With keep_files=true they stay in its folder, and are back when that is added again.")
+		return nil, newError(http.StatusConflict, "The store still has slides. With keep_files=true their files stay in its folder; if the folder is added again, the slides are restored.")
 	}
 	if err := a.Catalog.DeleteStore(ctx, s.ID); err != nil {
 		return nil, a.failed(ctx, err)

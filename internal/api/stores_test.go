@@ -174,9 +174,9 @@ func TestStoreFieldsRefused(t *testing.T) {
 		{"root", "slides", "root: give the whole path"},
 		{"root", "", "root: give the whole path"},
 		{"root", st.path("roots/a") + "\x00", "root: give the whole path"},
-		{"root", st.path("roots/none"), "root: there is no such folder"},
+		{"root", st.path("roots/none"), "root: the folder does not exist"},
 		{"root", nil, "root: a store needs a folder"},
-		{"incoming", st.path("roots/b"), "incoming: the files of an in-place store stay where they are"},
+		{"incoming", st.path("roots/b"), "incoming: an in-place store has no folder for new files"},
 		{"host", "a host", "host: the name of a host"},
 		{"endpoint", "tiles.example", "endpoint: a URL such as"},
 		{"endpoint", "ftp://tiles.example", "endpoint: a URL such as"},
@@ -223,9 +223,9 @@ func TestStoreFieldsRefused(t *testing.T) {
 	st.refused("POST", "/api/v1/stores", `{}`, 422, "root: a store needs a folder")
 	st.refused("POST", "/api/v1/stores", `{"root":`, 400, "")
 	st.refused("POST", "/api/v1/stores", body("root", st.path("roots/a"), "mode", "cloud"), 422, "mode: in-place or managed")
-	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"mode":"managed"}`, 422, "mode: that of a store can't be changed")
+	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"mode":"managed"}`, 422, "mode: the mode of a store can't be changed")
 	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"hide_after":"48h","drop_after":"24h"}`, 422, "drop_after: 24h0m0s is before")
-	st.refused("PATCH", "/api/v1/stores/nobody", `{"label":"x"}`, 404, "nothing of that id")
+	st.refused("PATCH", "/api/v1/stores/nobody", `{"label":"x"}`, 404, "no object with this id")
 	if diff := cmp.Diff(before, st.object("GET", "/api/v1/stores", "", 200)); diff != "" {
 		t.Errorf("refused requests changed something (-before +after):\n%s", diff)
 	}
@@ -242,7 +242,7 @@ func TestStoreFieldsRefused(t *testing.T) {
 
 // A folder given over HTTP lies below one of the StoreRoots, by whatever way.
 func TestStoreRoots(t *testing.T) {
-	outside := "the folder lies outside of those"
+	outside := "the folder is outside the folders"
 	tests := []struct {
 		name, root string
 		prepare    func(*site)
@@ -263,8 +263,8 @@ func TestStoreRoots(t *testing.T) {
 		{"not there, through a link that leads out", "roots/l/none", func(st *site) { st.link("elsewhere", "roots/l") }, 403, outside, ""},
 		{"a name that begins like one", "roots-not", func(st *site) { st.mkdir("roots-not") }, 403, outside, ""},
 		{"above", "", nil, 403, outside, ""},
-		{"not there", "roots/none", nil, 422, "there is no such folder", ""},
-		{"not there, by a link", "by-link/none", nil, 422, "there is no such folder", ""},
+		{"not there", "roots/none", nil, 422, "the folder does not exist", ""},
+		{"not there, by a link", "by-link/none", nil, 422, "the folder does not exist", ""},
 		{"a file", "roots/f", func(st *site) { os.WriteFile(st.path("roots/f"), nil, 0o600) }, 422, "not a folder", ""},
 		{"none may be", "roots/a", func(st *site) { st.api.StoreRoots = nil }, 403, outside, ""},
 	}

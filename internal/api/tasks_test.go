@@ -257,7 +257,7 @@ func TestSubmitTask(t *testing.T) {
 	}
 	for _, tt := range []struct{ body, words string }{
 		{`{}`, "kind"},
-		{body("kind", "brew_coffee"), "kind: this server knows none of that name"},
+		{body("kind", "brew_coffee"), "kind: unknown kind"},
 		{body("kind", "verify_store", "queue", "Fast Lane"), "queue: up to 64"},
 		{body("kind", "verify_store", "args", []int{1}), "args: expected object"},
 		{body("kind", "verify_store", "args", map[string]any{"store": "nobody"}), "args.store: there is no such store"},
@@ -463,7 +463,7 @@ func TestNoTasks(t *testing.T) {
 		{"POST", "/api/v1/images/" + id + "/restore"},
 		{"POST", "/api/v1/images/" + id + "/retry"},
 	} {
-		st.refused(r[0], r[1], r[2], 503, "This server only reads")
+		st.refused(r[0], r[1], r[2], 503, "This server is read-only")
 	}
 }
 

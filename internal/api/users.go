@@ -36,7 +36,7 @@ type userPath struct {
 
 const usersRoute, groupsRoute, tokensRoute = "/api/v1/users", "/api/v1/groups", "/api/v1/tokens"
 
-const taken, lastAdmin = "Another has that name.", "Nobody would be left who is an admin."
+const taken, lastAdmin = "The name is already in use.", "The user is the last admin."
 
 func (a userAPI) register(h huma.API) {
 	add(a.API, h, "GET", usersRoute, "list-users", "List users by name, a page at a time", "", 200, problems{400: "The cursor is not one of this list."}, a.list)

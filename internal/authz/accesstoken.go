@@ -42,7 +42,7 @@ const maxAccessTokenBytes = 2048
 
 var (
 	// ErrBadAccessToken: the pass is malformed, tampered with, or by an unknown key.
-	ErrBadAccessToken = errors.New("authz: bad pass")
+	ErrBadAccessToken = errors.New("authz: invalid access token")
 	// ErrBadSignature: the signature is not of this URL, or by an unknown key.
 	ErrBadSignature = errors.New("authz: bad signature")
 	// ErrExpired: the pass or signature was good once, or will be.
@@ -83,13 +83,13 @@ func (k *Keys) SignAccessToken(p AccessToken) (string, error) {
 func (p *AccessToken) check() error {
 	switch {
 	case p.Scope != account.ScopeTiles && p.Scope != account.ScopeLabel:
-		return fmt.Errorf("%w: it is for looking only: scope tiles or label", ErrBadAccessToken)
+		return fmt.Errorf("%w: its scope must be tiles or label", ErrBadAccessToken)
 	case p.Store == "" && p.Image == "":
-		return fmt.Errorf("%w: it is for a store or an image", ErrBadAccessToken)
+		return fmt.Errorf("%w: it must name a store or an image", ErrBadAccessToken)
 	case p.User == "":
 		return fmt.Errorf("%w: it names no user", ErrBadAccessToken)
 	case p.Issued <= 0, p.Issued > 1<<40, p.Expires <= p.Issued, p.Expires-p.Issued > NumericDate(MaxAccessTokenAge/time.Second):
-		return fmt.Errorf("%w: it must be good for %v at most", ErrBadAccessToken, MaxAccessTokenAge)
+		return fmt.Errorf("%w: its lifetime must be at most %v", ErrBadAccessToken, MaxAccessTokenAge)
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (k *Keys) VerifyAccessToken(text string, now time.Time) (*AccessToken, erro
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(sig)
 	if err != nil || !ed25519.Verify(key, []byte(signed), raw) {
-		return nil, fmt.Errorf("%w: the signature does not fit", ErrBadAccessToken)
+		return nil, fmt.Errorf("%w: wrong signature", ErrBadAccessToken)
 	}
 	p := new(AccessToken)
 	if err := decode(claims, p); err != nil {
@@ -148,7 +148,7 @@ func decode(part string, into any) error {
 		return fmt.Errorf("%w: not base64url", ErrBadAccessToken)
 	}
 	if err := strictjson.UnmarshalKnown(b, into); err != nil {
-		return fmt.Errorf("%w: not JSON, or with keys in doubt", ErrBadAccessToken)
+		return fmt.Errorf("%w: invalid JSON, or ambiguous keys", ErrBadAccessToken)
 	}
 	return nil
 }

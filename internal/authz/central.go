@@ -363,7 +363,7 @@ func send[T any](c *Central, r *http.Request, cred Credential, read func(*reply)
 	var zero T
 	ok, trial, wait := c.breaker.enter(time.Now())
 	if !ok {
-		return zero, &UnavailableError{RetryAfter: wait, Err: errors.New("the central server does not answer; it is not asked for a while")}
+		return zero, &UnavailableError{RetryAfter: wait, Err: errors.New("the central server is unreachable; the next request waits for the retry interval")}
 	}
 	got, o, err := exchange(c, r, read)
 	c.applyBreakerEvent(r.Context(), c.breaker.leave(o, c.caller(cred), trial, time.Now()), err)
@@ -415,10 +415,10 @@ func (c *Central) applyBreakerEvent(ctx context.Context, e breakerEvent, err err
 	}
 	switch e {
 	case wentDown:
-		c.o.Log.Warn("the central server does not answer as it should: only answers that are remembered let anybody in", "err", err)
+		c.o.Log.Warn("central server is unreachable or gives invalid responses; only cached decisions grant access", "err", err)
 		c.subscribedEdge.Store(time.Now().Unix())
 	case cameBack:
-		c.o.Log.Info("the central server answers again")
+		c.o.Log.Info("central server is reachable again")
 		select {
 		case c.back <- struct{}{}:
 		default:
@@ -431,7 +431,7 @@ func (c *Central) applyBreakerEvent(ctx context.Context, e breakerEvent, err err
 func (c *Central) logUnusable(err error) {
 	now, last := time.Now().Unix(), c.subscribedEdge.Load()
 	if now-last >= 60 && c.subscribedEdge.CompareAndSwap(last, now) {
-		c.o.Log.Warn("cannot use an answer of the central server; the caller gets 503", "err", err)
+		c.o.Log.Warn("invalid response of the central server; the client gets 503", "err", err)
 	}
 }
 
@@ -462,7 +462,7 @@ func (c *Central) roundTrip(r *http.Request) (reply, outcome, error) {
 		return reply{}, failed, err
 	}
 	if len(body) > maxResponseBytes {
-		return reply{}, unusable, fmt.Errorf("its answer has more than %d bytes", maxResponseBytes)
+		return reply{}, unusable, fmt.Errorf("its response is larger than %d bytes", maxResponseBytes)
 	}
 	return reply{resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Length") == "0", body}, good, nil
 }
@@ -490,7 +490,7 @@ func (c *Central) Revocations(ctx context.Context, since int64) (RevocationPage,
 	case v.status != http.StatusOK:
 		err = fmt.Errorf("it answered %d when asked for revocations", v.status)
 	case strictjson.UnmarshalKnown(v.body, &p) != nil:
-		err = errors.New("its list of revocations is no JSON as expected")
+		err = errors.New("its list of revocations is not valid JSON")
 	}
 	if err != nil {
 		return RevocationPage{}, &UnavailableError{RetryAfter: breakerPause, Err: fmt.Errorf("central server: %w", err)}

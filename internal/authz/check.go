@@ -35,7 +35,7 @@ func CheckHandler(g *Gate) http.Handler {
 			return checkMany(g, w, r)
 		}
 		w.Header().Set("Allow", "GET, HEAD, POST")
-		return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Ask by GET or POST."}
+		return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Use GET or POST."}
 	})
 }
 
@@ -128,7 +128,7 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 		return &httperr.Error{Status: http.StatusBadRequest, Detail: "The body is like {\"scope\": \"tiles\", \"images\": [{\"store\": …, \"image\": …}]}."}
 	}
 	if n := len(ask.Images); n == 0 || n > MaxBatch {
-		return &httperr.Error{Status: http.StatusBadRequest, Detail: "Ask for 1 to " + strconv.Itoa(MaxBatch) + " images at once."}
+		return &httperr.Error{Status: http.StatusBadRequest, Detail: "Give 1 to " + strconv.Itoa(MaxBatch) + " images at once."}
 	}
 	requests := make([]Request, len(ask.Images))
 	for i, im := range ask.Images {
@@ -171,7 +171,7 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		if r.Method != http.MethodGet {
 			w.Header().Set("Allow", http.MethodGet)
-			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Revocations are read by GET."}
+			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Use GET."}
 		}
 		edges, err := a.Edges(r.Context())
 		if err != nil {
@@ -190,7 +190,7 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 		}
 		since, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
 		if err != nil || since < 0 {
-			return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The parameter since is the number of the last revocation that is known, 0 for none."}
+			return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The parameter since must be the number of the last known revocation, or 0."}
 		}
 		page, err := Revocations(r.Context(), a, since)
 		if err != nil {

@@ -35,7 +35,7 @@ func CrossSite(site, mode, dest string) bool {
 // must not be used by others.
 var ErrCrossSite = &httperr.Error{
 	Status: http.StatusForbidden,
-	Detail: "A page of another site asks for labels or names of files, and this server has no access control. Name the page's origin with --cors-origin and have it ask by CORS, or configure auth.",
+	Detail: "A page of another site requested labels or file names, and this server has no access control. Add the page's origin with --cors-origin and use CORS there, or configure auth.",
 }
 
 // ByAddress reports whether the pass or signature in the address alone is good for t. A

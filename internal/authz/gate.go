@@ -306,7 +306,7 @@ func (g *Gate) ask(ctx context.Context, w who, c Credential, requests []Request)
 			return decisions, nil
 		}
 	}
-	return nil, &UnavailableError{RetryAfter: time.Second, Err: errors.New("rights are being changed faster than they can be asked for")}
+	return nil, &UnavailableError{RetryAfter: time.Second, Err: errors.New("permissions change faster than they can be checked")}
 }
 
 // detached is what a question keeps of the request that asks it first. It outlives

@@ -65,7 +65,7 @@ func (t *RevocationPublisher) Run(ctx context.Context) error {
 	l := t.Loops.New(t.Log, "edges", "")
 	l.Run(ctx, func(ctx context.Context) error {
 		if err := t.updateEdges(ctx, &running); err != nil {
-			return fmt.Errorf("edges can't be read: %w", err)
+			return fmt.Errorf("cannot read the edge servers: %w", err)
 		}
 		l.Well()
 		return t.waitForRevocations(ctx, edgePoll)
@@ -84,7 +84,7 @@ func (t *RevocationPublisher) waitForRevocations(ctx context.Context, long time.
 		}
 		latest, err := t.Accounts.LatestRevocation(ctx)
 		if err != nil {
-			return fmt.Errorf("revocations can't be read: %w", err)
+			return fmt.Errorf("cannot read revocations: %w", err)
 		}
 		if latest != last {
 			t.wake() // the first time in vain
@@ -143,7 +143,7 @@ func (t *RevocationPublisher) publish(ctx context.Context, e *subscribedEdge, la
 	l.Run(ctx, func(ctx context.Context) error {
 		n, err := t.send(ctx, &e.edge, last)
 		if err != nil {
-			return fmt.Errorf("the edge %s is not reached and goes on with what it remembers, for as long as it may: %w", e.edge.ID, err)
+			return fmt.Errorf("cannot reach edge server %s; it uses cached decisions until they expire: %w", e.edge.ID, err)
 		}
 		if l.Well(); n > last {
 			last = n

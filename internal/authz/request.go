@@ -34,8 +34,8 @@ func (c Credential) None() bool { return c == Credential{} }
 const maxCredentialBytes = 4 << 10
 
 var (
-	errLongCredential = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie is longer than 4 KB, and is not looked at. Log in again, or send a shorter token."}
-	errOddCredential  = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie holds control characters, and is not looked at."}
+	errLongCredential = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie is longer than 4 KB. Log in again, or send a shorter token."}
+	errOddCredential  = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie contains control characters."}
 )
 
 // check refuses a credential that no authority is asked about.
@@ -133,7 +133,7 @@ type Authorizer interface {
 
 // ErrUnavailable: nobody who knows can be asked at present. It is answered with 503
 // and never with an open door.
-var ErrUnavailable = errors.New("authz: whether you may see this can't be checked at present")
+var ErrUnavailable = errors.New("authz: access can't be checked at present")
 
 // An UnavailableError is an [ErrUnavailable] that knows when to come back.
 type UnavailableError struct {

@@ -56,7 +56,7 @@ type Proofs struct {
 	seen map[string]time.Time // nonces, and when they may be forgotten
 }
 
-var errProof = &httperr.Error{Status: http.StatusUnauthorized, Detail: "This is for the other end of a pair of centre and edge only: the proof is absent, wrong, out of date or was used before."}
+var errProof = &httperr.Error{Status: http.StatusUnauthorized, Detail: "Only the paired central or edge server may do this: the proof is missing, wrong, expired or already used."}
 
 // Verify returns nil if one of the keys has signed r with that body, for the first
 // time, and lately; else a [*httperr.Error].
@@ -155,7 +155,7 @@ func (f *RevocationSubscriber) Run(ctx context.Context) {
 	l.Longest = every
 	l.Run(ctx, func(ctx context.Context) error {
 		if err := f.CatchUp(ctx); err != nil {
-			return fmt.Errorf("revocations can't be fetched, answers are used until their time is over: %w", err)
+			return fmt.Errorf("cannot fetch revocations; cached decisions are used until they expire: %w", err)
 		}
 		l.Well()
 		select {
@@ -229,21 +229,21 @@ func (f *RevocationSubscriber) RevokeHandler(key []byte) http.Handler {
 	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Revocations are told by POST."}
+			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Use POST."}
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRevokeBytes))
 		if err != nil {
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-				return &httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "Tell of fewer revocations at once."}
+				return &httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "Send fewer revocations at once."}
 			}
-			return &httperr.Error{Status: http.StatusBadRequest, Detail: "The request ended before its body did."}
+			return &httperr.Error{Status: http.StatusBadRequest, Detail: "The request body is incomplete."}
 		}
 		if err := proofs.Verify(r, body, [][]byte{key}, f.Gate.o.Now()); err != nil {
 			return err
 		}
 		var page RevocationPage
 		if err := strictjson.UnmarshalKnown(body, &page); err != nil {
-			return &httperr.Error{Status: http.StatusBadRequest, Detail: "The body is no list of revocations."}
+			return &httperr.Error{Status: http.StatusBadRequest, Detail: "The body is not a list of revocations."}
 		}
 		f.take(page.Items)
 		return httperr.WriteJSON(w, http.StatusOK, map[string]int64{"last": f.Last()})

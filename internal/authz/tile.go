@@ -63,11 +63,11 @@ func (t *Target) route() string {
 }
 
 // ErrUnknown: the caller is to be told that there is no such image.
-var ErrUnknown = errors.New("authz: as if there were no such image")
+var ErrUnknown = errors.New("authz: unknown image")
 
 var (
 	errLogin     = &httperr.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}
-	errForbidden = &httperr.Error{Status: http.StatusForbidden, Detail: "You may not see this image, or there is none of this name."}
+	errForbidden = &httperr.Error{Status: http.StatusForbidden, Detail: "You may not see this image, or it does not exist."}
 )
 
 // Tile returns nil if the caller may have the tiles of t; of an unknown image, if they
@@ -135,6 +135,6 @@ func Problem(err error) error {
 	}
 	return &httperr.Error{
 		Status: http.StatusServiceUnavailable, RetryAfter: after, Err: err,
-		Detail: "Whether you may see this can't be checked at present: the central server does not answer. Try again.",
+		Detail: "Access can't be checked at present: the central server is unreachable. Try again.",
 	}
 }

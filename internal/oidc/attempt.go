@@ -94,7 +94,7 @@ func (c *Client) seal(ctx context.Context, at attempt) (string, error) {
 }
 
 // errNoAttempt: the browser has begun none, or it has ended, or it is not of ours.
-var errNoAttempt = errors.New("oidc: no log-in that could go on")
+var errNoAttempt = errors.New("oidc: no login in progress")
 
 // open returns the attempt that a browser has kept, or [errNoAttempt].
 func (c *Client) open(ctx context.Context, r *http.Request) (attempt, error) {

@@ -59,7 +59,7 @@ func (c *Client) userInfo(ctx context.Context, p *oidc.Provider, id *oidc.IDToke
 	case err != nil:
 		return nil, c.unusable("the UserInfo", err)
 	case info.Subject != id.Subject: // OpenID Connect Core, section 5.3.2
-		return nil, c.unusable("the UserInfo", errors.New("it is of another subject than the id token"))
+		return nil, c.unusable("the UserInfo", errors.New("its subject differs from that of the ID token"))
 	}
 	var more claims
 	if err := info.Claims(&more); err != nil {
@@ -109,7 +109,7 @@ func (c claims) groups(claim string) ([]string, error) {
 		// OpenID Connect Core, section 5.6.2: it is there, but elsewhere. To take it
 		// for none would take rights away without a word.
 		if elsewhere, _ := c["_claim_names"].(map[string]any); elsewhere[claim] != nil {
-			return nil, errors.New("they are too many, so the provider only says where they could be fetched: have it send only those that are meant for this server")
+			return nil, errors.New("the user has too many groups, so the provider sends only a link to them: configure it to send only the groups for this server")
 		}
 		return nil, nil
 	}
@@ -123,13 +123,13 @@ func (c claims) groups(claim string) ([]string, error) {
 		for _, g := range v {
 			name, ok := g.(string)
 			if !ok {
-				return nil, fmt.Errorf("the claim %s lists what is no text", claim)
+				return nil, fmt.Errorf("the claim %s has an item that is not a string", claim)
 			}
 			list = append(list, name)
 		}
 		return list, nil
 	}
-	return nil, fmt.Errorf("the claim %s is no list of texts", claim)
+	return nil, fmt.Errorf("the claim %s is not a list of strings", claim)
 }
 
 // cut is a text with no more than that many characters, of which all can be seen.
@@ -153,7 +153,7 @@ func authorized(id *oidc.IDToken) (string, error) {
 	}
 	if err := id.Claims(&v); err != nil {
 		if syntax := (*json.UnmarshalTypeError)(nil); errors.As(err, &syntax) {
-			return "", errors.New("azp is no text")
+			return "", errors.New("azp is not a string")
 		}
 		return "", err
 	}

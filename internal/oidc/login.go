@@ -115,7 +115,7 @@ func (c *Client) callback(r *http.Request) (*Login, error) {
 func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Token, at attempt) (*oidc.IDToken, error) {
 	raw, ok := token.Extra("id_token").(string)
 	if !ok {
-		return nil, c.unusable("the id token", errors.New("there is none: is the scope openid allowed for this client?"))
+		return nil, c.unusable("the id token", errors.New("it is missing: check that the client may use the scope openid"))
 	}
 	id, err := p.Verifier(&oidc.Config{
 		ClientID: c.o.ClientID,
@@ -127,9 +127,9 @@ func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 	case err != nil:
 		return nil, c.unusable("the id token", err)
 	case subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(at.Nonce)) != 1:
-		return nil, c.unusable("the id token", errors.New("its nonce is not the one of this log-in"))
+		return nil, c.unusable("the id token", errors.New("its nonce does not match this login"))
 	case id.Subject == "" || len(id.Subject) > 255:
-		return nil, c.unusable("the id token", errors.New("it has no subject, or a longer one than 255 bytes"))
+		return nil, c.unusable("the id token", errors.New("its subject is empty or longer than 255 bytes"))
 	}
 	azp, err := authorized(id)
 	switch { // OpenID Connect Core, section 3.1.3.7
@@ -161,7 +161,7 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 	ctx := r.Context()
 	if len(c.o.AllowGroups) > 0 && !slices.ContainsFunc(who.groups, func(g string) bool { return slices.Contains(c.o.AllowGroups, g) }) {
 		return nil, &httperr.Error{
-			Status: http.StatusForbidden, Err: &refusal{error: errors.New("in none of the groups that may log in"), subject: who.subject},
+			Status: http.StatusForbidden, Err: &refusal{error: errors.New("not in a group that may log in"), subject: who.subject},
 			Detail: c.o.Label + " knows you, but you are not in a group that may sign in here. Ask an admin of this server.",
 		}
 	}
@@ -214,12 +214,12 @@ func (c *Client) refused(r *http.Request, e *httperr.Error) *httperr.Error {
 	case e.Status == http.StatusBadGateway:
 		why = "the provider's answer could not be used"
 	}
-	c.o.Log.WarnContext(ctx, "log-in by OpenID Connect failed", "request", httperr.RequestID(ctx), "why", why, "err", e.Err)
+	c.o.Log.WarnContext(ctx, "OpenID Connect login failed", "request", httperr.RequestID(ctx), "why", why, "err", e.Err)
 	event := account.Event{Act: act, From: c.o.Proxies.Address(r), Detail: "OpenID Connect: " + why}
 	named, ok := errors.AsType[*refusal](e)
 	if ok && named.user == "" {
 		if err := c.o.Accounts.RefuseOIDCUser(ctx, c.o.Issuer, named.subject, event); err != nil {
-			c.o.Log.ErrorContext(ctx, "sessions and tokens of a refused user not ended: disable the user", "request", httperr.RequestID(ctx), "err", err)
+			c.o.Log.ErrorContext(ctx, "cannot end the sessions and tokens of a refused user: disable the user", "request", httperr.RequestID(ctx), "err", err)
 			return databaseAway(err)
 		}
 		return e
@@ -228,7 +228,7 @@ func (c *Client) refused(r *http.Request, e *httperr.Error) *httperr.Error {
 		event.User, event.Object = named.user, named.user
 	}
 	if err := c.o.Accounts.Record(ctx, event); err != nil {
-		c.o.Log.ErrorContext(ctx, "audit log not written", "request", httperr.RequestID(ctx), "act", act, "err", err)
+		c.o.Log.ErrorContext(ctx, "cannot write the audit log", "request", httperr.RequestID(ctx), "act", act, "err", err)
 	}
 	return e
 }
@@ -302,10 +302,10 @@ func errDisabled(err error) error {
 // databaseAway is the answer when the accounts can't be read or written.
 func databaseAway(err error) *httperr.Error {
 	if errors.Is(err, account.ErrFull) {
-		return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full, so nobody can log in. Tell an admin.", Err: err}
+		return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full, so logins are not possible. Tell an admin.", Err: err}
 	}
 	if errors.Is(err, account.ErrAway) {
 		return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again in a moment.", Err: err}
 	}
-	return &httperr.Error{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log.", Err: err}
+	return &httperr.Error{Status: http.StatusInternalServerError, Detail: "Internal error. The server's log has the reason.", Err: err}
 }

@@ -36,7 +36,7 @@ func (c *Client) LogOutURL(ctx context.Context, hint string) string {
 	}
 	u, err := secureURL("provider's address", claims.End)
 	if err != nil {
-		c.o.Log.Warn("nobody is logged out at the OpenID Connect provider", "err", err)
+		c.o.Log.Warn("cannot log out at the OpenID Connect provider", "err", err)
 		return ""
 	}
 	q := u.Query()

@@ -103,11 +103,11 @@ func New(o Options) (*Client, error) {
 	}
 	switch {
 	case o.ClientID == "":
-		return nil, errors.New("oidc: there is no client id: it is what the provider calls this server")
+		return nil, errors.New("oidc: the client id is missing: the provider assigns it")
 	case o.Accounts == nil:
-		return nil, errors.New("oidc: there are no accounts")
+		return nil, errors.New("oidc: Accounts is missing")
 	case redirect.RawQuery != "" || !strings.HasPrefix(redirect.Path, "/"):
-		return nil, fmt.Errorf("oidc: the redirect URL %s is not that of a path without a query", o.RedirectURL)
+		return nil, fmt.Errorf("oidc: the redirect URL %s must have a path and no query", o.RedirectURL)
 	}
 	if o.LoggedOutURL != "" {
 		if _, err := secureURL("URL for those who have logged out", o.LoggedOutURL); err != nil {
@@ -118,7 +118,7 @@ func New(o Options) (*Client, error) {
 		o.Scopes = []string{oidc.ScopeOpenID, "profile", "email"}
 	}
 	if !slices.Contains(o.Scopes, oidc.ScopeOpenID) {
-		return nil, errors.New("oidc: openid is not among the scopes: without it there is no log-in")
+		return nil, errors.New("oidc: the scope openid is missing, which logins need")
 	}
 	if o.GroupsClaim == "" {
 		o.GroupsClaim = "groups"
@@ -142,10 +142,10 @@ func New(o Options) (*Client, error) {
 func secureURL(what, s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("oidc: the %s %q is no URL like https://login.example.org/path", what, s)
+		return nil, fmt.Errorf("oidc: the %s %q is not a URL like https://login.example.org/path", what, s)
 	}
 	if u.Scheme == "http" && !loopback(u.Hostname()) {
-		return nil, fmt.Errorf("oidc: the %s %s is not https: anybody on the way could log in as somebody else", what, s)
+		return nil, fmt.Errorf("oidc: the %s %s is not https: anyone on the network could log in as another user", what, s)
 	}
 	return u, nil
 }
@@ -185,9 +185,9 @@ func (bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 func keepSecret(r *http.Request, via []*http.Request) error {
 	switch first := via[0]; {
 	case first.Method != http.MethodGet || first.Header.Get("Authorization") != "":
-		return errors.New("the answer is a redirect, which is not followed with a secret")
+		return errors.New("the response is a redirect, which is not followed because the request has a secret")
 	case first.URL.Scheme == "https" && r.URL.Scheme != "https":
-		return errors.New("the answer is a redirect away from https")
+		return errors.New("the response is a redirect away from https")
 	case len(via) >= 5:
 		return errors.New("more than 5 redirects")
 	}

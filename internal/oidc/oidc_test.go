@@ -433,8 +433,8 @@ func TestLies(t *testing.T) {
 	}{
 		"nothing":               {oidctest.Said{}, ""},
 		"as it is":              {oidctest.Said{Lie: map[string]any{}}, ""},
-		"nonce of another":      {oidctest.Said{Lie: map[string]any{"nonce": "another"}}, "its nonce is not the one of this log-in"},
-		"no nonce":              {oidctest.Said{Lie: map[string]any{"nonce": nil}}, "its nonce is not the one of this log-in"},
+		"nonce of another":      {oidctest.Said{Lie: map[string]any{"nonce": "another"}}, "its nonce does not match this login"},
+		"no nonce":              {oidctest.Said{Lie: map[string]any{"nonce": nil}}, "its nonce does not match this login"},
 		"audience of another":   {oidctest.Said{Lie: map[string]any{"aud": []string{"another"}}}, "expected audience"},
 		"two audiences":         {oidctest.Said{Lie: map[string]any{"aud": []string{oidctest.ClientID, "another"}}}, ""},
 		"two and made for none": {oidctest.Said{Lie: map[string]any{"aud": []string{oidctest.ClientID, "another"}, "azp": nil}}, "it was made for the client"},
@@ -443,10 +443,10 @@ func TestLies(t *testing.T) {
 		"expired":               {oidctest.Said{Lie: map[string]any{"exp": now - 120}}, "token is expired"},
 		"expired by the skew":   {oidctest.Said{Lie: map[string]any{"exp": now - 20}}, ""},
 		"not yet":               {oidctest.Said{Lie: map[string]any{"nbf": now + 3600}}, "nbf"},
-		"no subject":            {oidctest.Said{Lie: map[string]any{"sub": ""}}, "no subject"},
-		"another's subject":     {oidctest.Said{Lie: map[string]any{"sub": "2"}}, "another subject"},
+		"no subject":            {oidctest.Said{Lie: map[string]any{"sub": ""}}, "its subject is empty"},
+		"another's subject":     {oidctest.Said{Lie: map[string]any{"sub": "2"}}, "its subject differs"},
 		"another access token":  {oidctest.Said{Lie: map[string]any{"at_hash": "AAAA"}}, "access token"},
-		"no id token":           {oidctest.Said{Lie: map[string]any{"id_token": ""}}, "there is none"},
+		"no id token":           {oidctest.Said{Lie: map[string]any{"id_token": ""}}, "it is missing"},
 		"not signed":            {oidctest.Said{Sign: "none"}, "malformed jwt"},
 		"signed by the secret":  {oidctest.Said{Sign: "secret"}, "malformed jwt"},
 		"changed":               {oidctest.Said{Sign: "kept", Lie: map[string]any{"email": "x@example.org"}}, "verify signature"},
@@ -810,14 +810,14 @@ func TestOptions(t *testing.T) {
 	good := Options{Issuer: "https://login.example.org/realm", ClientID: "x", RedirectURL: "https://slides.example.org" + callbackPath, Accounts: accounts}
 	for words, spoil := range map[string]func(*Options){
 		"":                                      func(*Options) {},
-		"issuer \"\" is no URL":                 func(o *Options) { o.Issuer = "" },
+		"issuer \"\" is not a URL":              func(o *Options) { o.Issuer = "" },
 		"issuer \"login.example.org\"":          func(o *Options) { o.Issuer = "login.example.org" },
 		"http://login.example.org is not https": func(o *Options) { o.Issuer = "http://login.example.org" },
 		"redirect URL http://slides":            func(o *Options) { o.RedirectURL = "http://slides.example.org/x" },
-		"without a query":                       func(o *Options) { o.RedirectURL += "?a=b" },
-		"no client id":                          func(o *Options) { o.ClientID = "" },
-		"no accounts":                           func(o *Options) { o.Accounts = nil },
-		"openid is not among the scopes":        func(o *Options) { o.Scopes = []string{"profile"} },
+		"must have a path and no query":         func(o *Options) { o.RedirectURL += "?a=b" },
+		"the client id is missing":              func(o *Options) { o.ClientID = "" },
+		"Accounts is missing":                   func(o *Options) { o.Accounts = nil },
+		"the scope openid is missing":           func(o *Options) { o.Scopes = []string{"profile"} },
 	} {
 		o := good
 		spoil(&o)
