@@ -62,7 +62,7 @@ func (f *FollowUps) Quarantined(image string) {
 func (f *FollowUps) Run(ctx context.Context) {
 	f.whole = map[string]bool{}
 	begun := false
-	f.Loops.Run(ctx, f.Log, "FollowUps", loop.Every(arrivalPause, func(ctx context.Context) error {
+	f.Loops.Run(ctx, f.Log, "follow-up tasks", loop.Every(arrivalPause, func(ctx context.Context) error {
 		if !begun {
 			if err := f.everything(ctx); err != nil {
 				return err
