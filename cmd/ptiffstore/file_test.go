@@ -306,7 +306,7 @@ func TestFileError(t *testing.T) {
 		{render.ErrUnsupported, exitFile, exitFile, "f is not a slide that is read here: level 0: render: unsupported"},
 		{&fs.PathError{Op: "read", Path: "f", Err: fs.ErrPermission}, exitFailure, exitFailure, "f: level 0: read f: permission denied"},
 		{slide.ErrNoAssociated, exitFailure, exitFailure, "f: level 0: slide: no such associated image"},
-		{tile.ErrBusy, exitFailure, exitFailure, "f: level 0: tile: too busy"},
+		{tile.ErrBusy, exitFailure, exitFailure, "f: level 0: tile: too many requests at once"},
 		{context.Canceled, exitFailure, exitFailure, "f: level 0: context canceled"},
 		{jpeg.FormatError("bad"), exitFailure, exitFile, "level 0: invalid JPEG format: bad"},
 	} {

@@ -17,48 +17,48 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// A Cache keeps made pictures in a folder, bounded in bytes: when there is too
-// much, what was longest unused goes first. Nothing in it is the only copy of
-// anything, and the folder may be emptied at any time.
+// A Cache stores rendered images in a directory of limited size and evicts the least
+// recently used ones. Its contents can be rendered again, so the directory may be emptied
+// at any time. A Cache is safe for concurrent use.
 //
-// The layout is {folder}/{first two letters of the key}/{key}.jpg.
+// The layout is {directory}/{first two letters of the key}/{key}.jpg.
 type Cache struct {
 	dir  string
 	max  atomic.Int64
 	log  *slog.Logger
 	size atomic.Int64
-	// counted is closed once size has what was there at the start. What is put meanwhile
-	// may be in it twice, until the cache is trimmed.
+	// counted is closed when size includes the images that were there at the start.
+	// Images put meanwhile may be counted twice until the cache is trimmed.
 	counted chan struct{}
 	sweep   sync.Mutex
-	// writing is held for reading by whatever changes the folder, and by Close.
+	// writing is held for reading while the directory is changed, and by Close.
 	writing sync.RWMutex
 	closed  bool // under writing
 
 	hits, misses, evicted atomic.Int64
 }
 
-// CacheStats are figures for an operator. The counts are since the start.
+// CacheStats are figures for operators. The counts are since the start.
 type CacheStats struct {
-	Bytes, MaxBytes int64 // kept, and the bound
-	Hits, Misses    int64 // pictures that were asked for and kept, and not kept
-	Evicted         int64 // pictures removed to make room
+	Bytes, MaxBytes int64 // in the cache, and the limit
+	Hits, Misses    int64 // requests for images in the cache, and not in the cache
+	Evicted         int64 // images removed to keep the limit
 }
 
-// Stats returns figures as of now.
+// Stats returns current figures.
 func (c *Cache) Stats() CacheStats {
 	return CacheStats{Bytes: c.size.Load(), MaxBytes: c.max.Load(), Hits: c.hits.Load(), Misses: c.misses.Load(), Evicted: c.evicted.Load()}
 }
 
-// usedEvery is how exactly the last use of a picture is known: its mtime is
-// brought up to date no more often.
+// usedEvery is the precision of the time of last use: the mtime of an image is updated at
+// most so often.
 const usedEvery = time.Hour
 
-// OpenCache makes dir if need be and counts what is in it. Pictures show
-// patients' tissue: the folder is for its owner alone.
+// OpenCache opens the cache in dir, which it creates if necessary with access for its
+// owner only, as the images are patient data. The size is counted in the background.
 func OpenCache(dir string, maxBytes int64, log *slog.Logger) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("rendercache: cache folder: %w", err)
+		return nil, fmt.Errorf("rendercache: cannot create the directory of the image cache: %w", err)
 	}
 	c := &Cache{dir: dir, log: log, counted: make(chan struct{})}
 	c.max.Store(maxBytes)
@@ -82,13 +82,13 @@ func (c *Cache) Close() {
 	c.closed = true
 }
 
-// Bound sets another bound, and removes what is more.
-func (c *Cache) Bound(maxBytes int64) {
+// SetMaxBytes changes the limit in bytes and evicts images beyond it.
+func (c *Cache) SetMaxBytes(maxBytes int64) {
 	c.max.Store(maxBytes)
 	go c.trim()
 }
 
-// Get returns a kept picture, nil if it is not there or not whole.
+// Get returns the image with that key, or nil if it is not in the cache or not complete.
 func (c *Cache) Get(key string) []byte {
 	b := c.get(key)
 	if b == nil {
@@ -106,7 +106,7 @@ func (c *Cache) get(key string) []byte {
 		return nil
 	}
 	if !bytes.HasPrefix(b, []byte{0xff, 0xd8}) || !bytes.HasSuffix(b, []byte{0xff, 0xd9}) {
-		os.Remove(path) // cut off by a crash of the machine: it is made again
+		os.Remove(path) // incomplete after a crash of the host: it is rendered again
 		return nil
 	}
 	if fi, err := os.Stat(path); err == nil && time.Since(fi.ModTime()) > usedEvery {
@@ -116,10 +116,11 @@ func (c *Cache) get(key string) []byte {
 	return b
 }
 
-// Put keeps a picture. A failure costs that it is made again.
+// Put stores an image. If that fails, it logs a warning, and the image is rendered again
+// when it is next requested.
 func (c *Cache) Put(key string, b []byte) {
 	if err := c.put(key, b); err != nil {
-		c.log.Warn("made picture not kept", "err", fsx.WithoutPath(err))
+		c.log.Warn("cannot cache a rendered image", "err", fsx.WithoutPath(err))
 		return
 	}
 	if c.size.Add(int64(len(b))) > c.max.Load() {
@@ -156,16 +157,16 @@ func (c *Cache) path(key string) string {
 	return filepath.Join(c.dir, key[:2], key+".jpg")
 }
 
-type kept struct {
+type cachedFile struct {
 	path string
 	size int64
 	used time.Time
 }
 
-// trim removes the pictures longest unused until a tenth of the bound is free.
+// trim evicts the least recently used images until a tenth of the limit is free.
 func (c *Cache) trim() {
 	if !c.sweep.TryLock() {
-		return // somebody is at it
+		return // already running
 	}
 	defer c.sweep.Unlock()
 	c.writing.RLock()
@@ -174,7 +175,7 @@ func (c *Cache) trim() {
 		return
 	}
 	all := c.list()
-	slices.SortFunc(all, func(a, b kept) int { return a.used.Compare(b.used) })
+	slices.SortFunc(all, func(a, b cachedFile) int { return a.used.Compare(b.used) })
 	most := c.max.Load()
 	var total int64
 	for _, e := range all {
@@ -185,7 +186,7 @@ func (c *Cache) trim() {
 			break
 		}
 		if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.log.Warn("made picture not removed", "err", fsx.WithoutPath(err))
+			c.log.Warn("cannot remove an image from the cache", "err", fsx.WithoutPath(err))
 			continue
 		}
 		total -= e.size
@@ -194,21 +195,21 @@ func (c *Cache) trim() {
 	c.size.Store(total)
 }
 
-func (c *Cache) list() []kept {
-	var all []kept
+func (c *Cache) list() []cachedFile {
+	var all []cachedFile
 	filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return nil // what cannot be read is not counted
+			return nil // unreadable files are not counted
 		}
 		fi, err := d.Info()
 		if err != nil {
 			return nil
 		}
 		if strings.HasPrefix(d.Name(), ".new-") && time.Since(fi.ModTime()) > usedEvery {
-			os.Remove(path) // left by a process that was killed
+			os.Remove(path) // left behind by a killed process
 			return nil
 		}
-		all = append(all, kept{path, fi.Size(), fi.ModTime()})
+		all = append(all, cachedFile{path, fi.Size(), fi.ModTime()})
 		return nil
 	})
 	return all

@@ -27,7 +27,7 @@ func openCache(t *testing.T, max int64) *Cache {
 	return c
 }
 
-func TestCacheKeeps(t *testing.T) {
+func TestCacheStores(t *testing.T) {
 	c := openCache(t, 1<<20)
 	want := jpegOf(500)
 	if got := c.Get("rev-z1-0-0"); got != nil {
@@ -43,7 +43,7 @@ func TestCacheKeeps(t *testing.T) {
 }
 
 // A crash of the machine can leave a file that has its name and not its bytes.
-func TestCacheThrowsAwayWhatIsNotWhole(t *testing.T) {
+func TestCacheDiscardsIncompleteImages(t *testing.T) {
 	for name, b := range map[string][]byte{"empty": {}, "zeros": make([]byte, 100), "cut": jpegOf(100)[:60]} {
 		t.Run(name, func(t *testing.T) {
 			c := openCache(t, 1<<20)
@@ -52,7 +52,7 @@ func TestCacheThrowsAwayWhatIsNotWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := c.Get("rev-a"); got != nil {
-				t.Errorf("got %d bytes of a picture that is not whole", len(got))
+				t.Errorf("got %d bytes of an incomplete image", len(got))
 			}
 			if _, err := os.Stat(c.path("rev-a")); !os.IsNotExist(err) {
 				t.Errorf("it is still there: %v", err)

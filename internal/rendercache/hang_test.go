@@ -20,7 +20,7 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A mount is a file system whose server goes away, and comes back when back is closed.
+// A mount is a file system whose server goes down and comes back when back is closed.
 type mount struct {
 	io.ReaderAt
 	away bool
@@ -59,16 +59,16 @@ func mounted(t *testing.T, path string) (*mount, *slide.Slide) {
 	return m, s
 }
 
-// A making makes the nth picture of a slide, each a different one.
-type making func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, n int) ([]byte, error)
+// A renderFunc renders the nth image of a slide, each a different one.
+type renderFunc func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, n int) ([]byte, error)
 
-func made(s *slide.Slide, lease tile.Lease) tile.RenderRequest {
+func request(s *slide.Slide, lease tile.Lease) tile.RenderRequest {
 	return tile.RenderRequest{Slide: s, Revision: "rev-" + lease.Store, Lease: lease}
 }
 
-var makings = map[string]making{
+var renderFuncs = map[string]renderFunc{
 	"tile": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
-		m := made(s, lease)
+		m := request(s, lease)
 		m.Width, m.Height = 10*n, 10
 		return k.Tile(ctx, m)
 	},
@@ -76,29 +76,29 @@ var makings = map[string]making{
 		return k.Thumbnail(ctx, "rev-"+lease.Store, s, 50+n, 50, color.RGBA{A: 255}, lease)
 	},
 	"region": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, n int) ([]byte, error) {
-		return k.Region(ctx, made(s, lease), Region{Part: image.Rect(0, 0, 100*n, 100), Width: 50, Height: 50})
+		return k.Region(ctx, request(s, lease), Region{Part: image.Rect(0, 0, 100*n, 100), Width: 50, Height: 50})
 	},
-	"stored picture": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, _ int) ([]byte, error) {
+	"stored image": func(ctx context.Context, k *Renderer, s *slide.Slide, lease tile.Lease, _ int) ([]byte, error) {
 		return k.Associated(ctx, "rev-"+lease.Store, s, "macro", lease)
 	},
 }
 
-// TestHangingStore has the file system of a store hang while its pictures are made. The
-// pictures of other stores get their workers, and no more of the store are begun; those
-// who wait are answered; memory and file stay in use until the reads come to an end.
+// TestHangingStore lets the file system of a store hang while its images are rendered. The
+// images of other stores get the workers, no further ones of the store are started, waiting
+// callers get an error, and memory and file stay in use until the reads end.
 func TestHangingStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.tiff")
 	if _, err := (synth.Philips{Seed: 7, Width: 400, Height: 300, TileSize: 128, Macro: true}).Write(path); err != nil {
 		t.Fatal(err)
 	}
-	for name, make := range makings {
+	for name, make := range renderFuncs {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { testHangingStore(t, path, make) })
 		})
 	}
 }
 
-func testHangingStore(t *testing.T, path string, make making) {
+func testHangingStore(t *testing.T, path string, make renderFunc) {
 	const memory = 64 << 20
 	budget := render.NewBudget(memory)
 	k := New(Options{Cache: openCache(t, 1<<20), Workers: maxAbandoned, Memory: budget})
@@ -127,8 +127,8 @@ func testHangingStore(t *testing.T, path string, make making) {
 	if err := makeNear(1); err != nil {
 		t.Errorf("another store, once the workers were taken away: %v", err)
 	}
-	if err := makeFar(9); !errors.Is(err, tile.ErrAway) || time.Since(began) != workTime {
-		t.Errorf("another picture: %v after %v, want %v at once", err, time.Since(began)-workTime, tile.ErrAway)
+	if err := makeFar(9); !errors.Is(err, tile.ErrUnreachable) || time.Since(began) != workTime {
+		t.Errorf("another picture: %v after %v, want %v at once", err, time.Since(began)-workTime, tile.ErrUnreachable)
 	}
 	for range maxAbandoned {
 		if err := <-answers; !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != k.o.Timeout || tile.Explain(err).RetryAfter == 0 {

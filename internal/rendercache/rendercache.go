@@ -1,7 +1,7 @@
-// Package rendercache makes the pictures that no file stores, and keeps them: zooms
-// between and beyond the stored levels, tiles cut to the edge of the picture,
-// tiles of codecs that browsers do not show, thumbnails and previews. How many
-// are made at once is bounded, and each is made once however many ask.
+// Package rendercache renders images that no file stores, and caches them on disk:
+// derived zoom levels, tiles cropped to the image, tiles of codecs that browsers do not
+// display, thumbnails and previews. It limits how many are rendered at once, and renders
+// an image once for concurrent requests.
 package rendercache
 
 import (
@@ -20,48 +20,51 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// generation is part of every key. It is counted up whenever the same request
-// would give another picture than before.
+// generation is part of every key. It must be incremented when the same request gives a
+// different image than before.
 const generation = "1"
 
-// errMaking: a decoder has failed in a way that it should not.
-var errMaking = errors.New("rendercache: the picture could not be made")
+// errRender reports a panic in a decoder.
+var errRender = errors.New("rendercache: rendering failed unexpectedly")
 
-// Options bound a [Renderer].
+// Options configure a [Renderer].
 type Options struct {
 	Cache   *Cache
-	Workers int           // pictures made at once; the number of processors if 0
-	Waiting int           // pictures that may wait for a worker; 64 for each worker if 0
-	MaxWait time.Duration // how long they may; 5 s if 0
-	Timeout time.Duration // for making one, waiting included; 30 s if 0
-	Quality int           // of JPEGs that are encoded anew; 85 if 0
-	// Memory is what all that is made takes its memory from; nil for no bound.
+	Workers int           // images rendered at once; the number of processors if 0
+	Waiting int           // requests that may wait for a worker; 64 for each worker if 0
+	MaxWait time.Duration // limit of that wait; 5 s if 0
+	Timeout time.Duration // for rendering an image, including the wait; 30 s if 0
+	Quality int           // of JPEGs, 1 to 100; 85 if 0
+	// Memory limits the memory of all images being rendered; nil for no limit.
 	Memory *render.Budget
 }
 
-// A Renderer makes pictures. It is safe for concurrent use.
+// A Renderer renders images or returns them from its cache. It is safe for concurrent
+// use. Its methods return complete JPEGs (regions may be PNGs) that must not be modified.
+// Their errors are [tile.ErrBusy], [tile.ErrTooLarge], [tile.ErrChanged] and
+// [tile.ErrUnreachable], that of the context, and those of packages slide and render.
 type Renderer struct {
 	o       Options
 	workers chan struct{}
 	waiting atomic.Int64
 	mu      sync.Mutex
 	flights map[string]*flight
-	// abandoned are the pictures that have lost their worker and are still at work, by
-	// store; under mu.
+	// abandoned counts, for each store, the images that have lost their worker and are
+	// still being rendered; under mu.
 	abandoned map[string]int
 }
 
-// A flight is a picture that is being made, or waits for that.
+// A flight is an image that is being rendered or waits for a worker.
 type flight struct {
-	done   chan struct{}   // closed with body and err set
-	late   <-chan struct{} // closed when it took too long, or done, or nobody wants it
-	body   []byte
-	err    error
-	wanted int                // by so many; under the maker's mu
-	stop   context.CancelFunc // once nobody wants it
+	done    chan struct{}   // closed with body and err set
+	late    <-chan struct{} // closed when it took too long, is done, or has no callers left
+	body    []byte
+	err     error
+	callers int                // that wait for it; under the mu of the renderer
+	stop    context.CancelFunc // when no caller is left
 }
 
-// New returns a maker.
+// New returns a renderer.
 func New(o Options) *Renderer {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -81,39 +84,38 @@ func New(o Options) *Renderer {
 	return &Renderer{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}, abandoned: map[string]int{}}
 }
 
-// Tile makes what m describes. It is the Make of [tile.Options].
+// Tile renders the tile that m describes. It is the Render function of [tile.Options].
 func (k *Renderer) Tile(ctx context.Context, m tile.RenderRequest) ([]byte, error) {
-	return k.keep(ctx, m.Revision+"-"+tileKey(&m), m.Lease, func(ctx context.Context) ([]byte, error) {
+	return k.cached(ctx, m.Revision+"-"+tileKey(&m), m.Lease, func(ctx context.Context) ([]byte, error) {
 		return k.tile(ctx, &m)
 	})
 }
 
-// Thumbnail draws the whole slide to fit into width × height pixels.
+// Thumbnail renders the entire slide to fit into width × height pixels.
 func (k *Renderer) Thumbnail(ctx context.Context, revision string, s *slide.Slide, width, height int, back color.RGBA, lease tile.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-thumbnail-%dx%d", revision, width, height)
-	return k.keep(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
+	return k.cached(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
 		return render.Thumbnail(ctx, s, width, height, back)
 	})
 }
 
-// Preview draws the label beside the macro, height pixels high.
+// Preview renders the label beside the macro, height pixels high.
 func (k *Renderer) Preview(ctx context.Context, revision string, s *slide.Slide, height int, lease tile.Lease) ([]byte, error) {
 	key := fmt.Sprintf("%s-preview-%d", revision, height)
-	return k.keep(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
+	return k.cached(ctx, key, lease, func(ctx context.Context) ([]byte, error) {
 		return render.Preview(ctx, s, height)
 	})
 }
 
-// Associated returns an associated image as one JPEG: as stored if it is one,
-// else joined from its strips, or for a label that is missing made from the
-// barcode.
+// Associated returns an associated image as one JPEG: unchanged if it is stored as one,
+// otherwise joined from its strips. A missing label is rendered from the barcode.
 func (k *Renderer) Associated(ctx context.Context, revision string, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
 	if kind != "label" {
 		if b, err := k.storedJPEG(ctx, s, kind, lease); b != nil || err != nil {
 			return b, err
 		}
 	}
-	return k.keep(ctx, revision+"-"+kind, lease, func(ctx context.Context) ([]byte, error) {
+	return k.cached(ctx, revision+"-"+kind, lease, func(ctx context.Context) ([]byte, error) {
 		if kind == "label" {
 			b, _, err := render.Label(ctx, s)
 			return b, err
@@ -130,8 +132,8 @@ func (k *Renderer) Associated(ctx context.Context, revision string, s *slide.Sli
 	})
 }
 
-// storedJPEG returns an associated image that is stored as one JPEG, nil if it is stored
-// otherwise. It needs no worker.
+// storedJPEG returns an associated image that is stored as one JPEG, or nil if it is
+// stored differently. It needs no worker.
 func (k *Renderer) storedJPEG(ctx context.Context, s *slide.Slide, kind string, lease tile.Lease) ([]byte, error) {
 	f := k.start(ctx, lease, func(ctx context.Context) ([]byte, error) {
 		return k.limited(ctx, lease.Store, func() {}, func(ctx context.Context) ([]byte, error) {
@@ -146,7 +148,7 @@ func (k *Renderer) storedJPEG(ctx context.Context, s *slide.Slide, kind string, 
 	return f.wait(ctx)
 }
 
-// refused turns the errors of memory into those of package tile.
+// refused converts the errors of the memory limit to those of package tile.
 func refused(err error) error {
 	switch {
 	case errors.Is(err, render.ErrBusy):
@@ -157,21 +159,22 @@ func refused(err error) error {
 	return err
 }
 
-// ErrTooMuch: more would have to be read for a region than is good.
+// ErrTooMuch reports a region for which too many tiles would have to be read.
 var ErrTooMuch = render.ErrTooMuch
 
-// A Region is a part of a slide, drawn to order.
+// A Region describes a part of a slide to render.
 type Region struct {
 	Part          image.Rectangle // of level 0
-	Halved        int             // how often the picture is, before it is drawn from
-	Width, Height int             // pixels, no more than are left of the part then
+	Halved        int             // how often the slide is halved before the region is rendered from it
+	Width, Height int             // pixels, at most the size of the halved part
 	Mirror        bool
-	Turn          int  // clockwise after that, by 0, 90, 180 or 270°
-	Gray, Bitonal bool // without colour, or black and white
-	PNG           bool // else a JPEG
+	Turn          int  // clockwise, after mirroring: 0, 90, 180 or 270°
+	Gray, Bitonal bool // grayscale, or black and white
+	PNG           bool // otherwise a JPEG
 }
 
-// Region draws a part of a slide. It is not kept: there are too many different ones.
+// Region renders a part of a slide. Regions are not cached, as there are too many
+// different ones. The error may also be [ErrTooMuch].
 func (k *Renderer) Region(ctx context.Context, m tile.RenderRequest, r Region) ([]byte, error) {
 	f := k.start(ctx, m.Lease, func(ctx context.Context) ([]byte, error) {
 		return k.work(ctx, m.Store, func(ctx context.Context) ([]byte, error) { return k.region(ctx, m, r) })
@@ -180,7 +183,7 @@ func (k *Renderer) Region(ctx context.Context, m tile.RenderRequest, r Region) (
 	return f.wait(ctx)
 }
 
-// region draws a part of a slide.
+// region renders a part of a slide.
 func (k *Renderer) region(ctx context.Context, m tile.RenderRequest, r Region) ([]byte, error) {
 	img, err := render.Region(ctx, m.Slide, r.Part, r.Halved, r.Width, r.Height, render.Options{
 		Quality: k.o.Quality, Background: m.Background,
@@ -192,7 +195,7 @@ func (k *Renderer) region(ctx context.Context, m tile.RenderRequest, r Region) (
 	if r.Gray || r.Bitonal {
 		render.Gray(img, r.Bitonal)
 	}
-	// Turned it is another picture, and a PNG may take more than there is for a JPEG.
+	// The turned image needs as much memory again, as may the PNG.
 	if err := render.Take(ctx, 2*int64(len(img.Pix))); err != nil {
 		return nil, err
 	}
@@ -202,9 +205,9 @@ func (k *Renderer) region(ctx context.Context, m tile.RenderRequest, r Region) (
 	return render.EncodeJPEG(img, k.o.Quality)
 }
 
-// keep returns the picture of that key, made if it is not kept. The picture of a
-// file that changed meanwhile is thrown away.
-func (k *Renderer) keep(ctx context.Context, key string, lease tile.Lease, build func(context.Context) ([]byte, error)) ([]byte, error) {
+// cached returns the image of that key from the cache, or renders and caches it. The image
+// of a file that changed meanwhile is discarded.
+func (k *Renderer) cached(ctx context.Context, key string, lease tile.Lease, build func(context.Context) ([]byte, error)) ([]byte, error) {
 	key += "-" + generation
 	if b := k.o.Cache.Get(key); b != nil {
 		return b, nil
@@ -226,15 +229,15 @@ func (k *Renderer) keep(ctx context.Context, key string, lease tile.Lease, build
 	return f.wait(ctx)
 }
 
-// join has the picture of that key made, if nobody has yet.
+// join starts to render the image of that key, or joins the flight under way.
 func (k *Renderer) join(ctx context.Context, key string, lease tile.Lease, work func(context.Context) ([]byte, error)) *flight {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if f := k.flights[key]; f != nil {
-		f.wanted++
+		f.callers++
 		return f
 	}
-	// Whoever asked first may go away; those who joined still want it.
+	// The first caller may go away while others wait.
 	var f *flight
 	f = k.start(context.WithoutCancel(ctx), lease, func(ctx context.Context) ([]byte, error) {
 		defer func() {
@@ -248,27 +251,28 @@ func (k *Renderer) join(ctx context.Context, key string, lease tile.Lease, work 
 	return f
 }
 
-// forget has whoever comes now begin anew. The caller has the maker's mu.
+// forget removes a flight, so that the next caller starts a new one. The caller must hold
+// mu.
 func (k *Renderer) forget(key string, f *flight) {
 	if k.flights[key] == f {
 		delete(k.flights, key)
 	}
 }
 
-// leave says that one less wants the picture. What nobody waits for any more is not
-// made: after a flood the queue would be full of that.
+// leave tells that a caller no longer waits. An image without callers is not rendered:
+// after a burst of requests the queue would be full of such images.
 func (k *Renderer) leave(key string, f *flight) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if f.wanted--; f.wanted > 0 {
+	if f.callers--; f.callers > 0 {
 		return
 	}
 	f.stop()
 	k.forget(key, f)
 }
 
-// begin waits for a worker, or returns [tile.ErrBusy] when too many wait, or when it
-// takes too long.
+// begin waits for a worker, or returns [tile.ErrBusy] if too many requests wait or the
+// wait takes too long.
 func (k *Renderer) begin(ctx context.Context) error {
 	if k.waiting.Add(1) > int64(k.o.Waiting) {
 		k.waiting.Add(-1)
@@ -287,10 +291,10 @@ func (k *Renderer) begin(ctx context.Context) error {
 	}
 }
 
-// Waiting is the number of pictures that wait for a worker.
+// Waiting returns the number of images that wait for a worker.
 func (k *Renderer) Waiting() int { return int(k.waiting.Load()) }
 
-// tile makes a tile. The tiles it is made from are kept too.
+// tile renders a tile. The tiles that it is derived from are cached too.
 func (k *Renderer) tile(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
 	switch {
 	case m.Shrink:
@@ -303,7 +307,7 @@ func (k *Renderer) tile(ctx context.Context, m *tile.RenderRequest) ([]byte, err
 	return k.zoom(ctx, m, m.Zoom, m.X, m.Y)
 }
 
-// zoom returns the tile of a zoom: as stored, kept, or made.
+// zoom returns a tile of a zoom level: as stored, cached or rendered.
 func (k *Renderer) zoom(ctx context.Context, m *tile.RenderRequest, z, x, y int) ([]byte, error) {
 	zoom := &m.Slide.Zooms[z]
 	if zoom.Level >= 0 && m.Slide.Levels[zoom.Level].Layout.Codec == slide.JPEG {
@@ -331,8 +335,8 @@ func (k *Renderer) zoom(ctx context.Context, m *tile.RenderRequest, z, x, y int)
 	return b, err
 }
 
-// edge cuts a tile to the picture: the blocks of the JPEG as they are where the
-// stream allows it, else decoded and encoded.
+// edge crops a tile to the image: losslessly if the JPEG allows it, otherwise by decoding
+// and encoding it.
 func (k *Renderer) edge(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
 	b, err := k.zoom(ctx, m, m.Zoom, m.X, m.Y)
 	if err != nil {
@@ -349,7 +353,7 @@ func (k *Renderer) edge(ctx context.Context, m *tile.RenderRequest) ([]byte, err
 	return render.EncodeJPEG(render.Crop(img, m.Width, m.Height), k.o.Quality)
 }
 
-// level decodes a tile of a stored level and encodes it as a JPEG.
+// level decodes a tile of a stored level and encodes it as JPEG.
 func (k *Renderer) level(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
 	if err := render.Take(ctx, m.Slide.TileBytes(m.Level, m.X, m.Y)); err != nil {
 		return nil, err

@@ -248,8 +248,8 @@ func (s *Server) SetOrigins(origins []string) {
 
 // SetCache sets the limits of what is kept of slides.
 func (s *Server) SetCache(c Cache) {
-	s.cache.Bound(c.Bytes)
-	s.tiles.Bound(c.OpenBytes, c.OpenSlides)
+	s.cache.SetMaxBytes(c.Bytes)
+	s.tiles.SetLimits(c.OpenBytes, c.OpenSlides)
 }
 
 // Background has a loop run with the process; see [loop.Set.Run]. It is called before

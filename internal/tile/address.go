@@ -8,38 +8,38 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A Kind says how an address counts.
+// A Kind is the numbering scheme of an address.
 type Kind uint8
 
 const (
-	ByZoom   Kind = iota // zoom of the ladder, column, row
+	ByZoom   Kind = iota // zoom level, column, row
 	ByName               // quadtree name
 	ByLevel              // stored level, 0 the largest, column, row
 	DeepZoom             // Deep Zoom level, column, row
 	Zoomify              // tier, column, row
-	Halved               // how often the picture is halved, column, row; cut to the picture
+	Halved               // how often the image is halved, column, row; cropped to the image
 )
 
-// An Address says which tile of an image is wanted.
+// An Address identifies a tile of an image.
 type Address struct {
 	Kind     Kind
 	Z, X, Y  int
 	Name     string       // with ByName
-	Origin   slide.Origin // of Name; the store's if ""
-	Revision string       // the one asked for; any if ""
+	Origin   slide.Origin // of Name; that of the store if ""
+	Revision string       // requested revision; any if ""
 }
 
-// A Request is a tile's URL, taken apart.
+// A Request is the parsed URL of a tile.
 type Request struct {
 	Image  string // id, or the file's name with ByFile
-	Store  string // that the image must be in, if not ""
-	ByFile bool   // Image may be the name of the file
+	Store  string // store that the image must be in; any if ""
+	ByFile bool   // Image may be a file name instead of an id
 	Address
 }
 
-// Parse takes apart the path (unescaped) and query (as sent) of the URL of a
-// tile. It reports false for a path that is none: one with a number that is not
-// plain decimal is the path of no tile.
+// Parse parses the path (unescaped) and query (as sent) of a URL into r. It reports false
+// if that is not the URL of a tile; numbers must be plain decimal. It does not allocate
+// unless a parameter is escaped.
 //
 //	/api/v1/images/{image}/tiles/{z}/{x}/{y}      .jpg optional
 //	/api/v1/images/{image}/tiles/{name}.jpg
@@ -82,8 +82,8 @@ func Parse(path, query string, r *Request) bool {
 	return true
 }
 
-// LogAttr describes the request for the log: the image only if it is named by an
-// id, as a file's name is patient data.
+// LogAttr returns the request for the log. It contains the image only if the client gave
+// an id, as file names are patient data.
 func (r *Request) LogAttr() slog.Attr {
 	image := r.Image
 	if r.ByFile {
@@ -119,7 +119,7 @@ func (r *Request) deepZoom(rest string) bool {
 	return ok && r.numbers(z, x, y)
 }
 
-// zoomify takes any group: it follows from the rest, and not all viewers count right.
+// zoomify accepts any group: it follows from the rest, and some viewers compute it wrongly.
 func (r *Request) zoomify(rest string) bool {
 	id, rest, ok := strings.Cut(rest, "/TileGroup")
 	if !ok || strings.Contains(id, "/") {
@@ -174,7 +174,7 @@ func (r *Request) prototype(rest string) bool {
 	return ok && r.numbers(z, x, y)
 }
 
-// name takes a quadtree name; whether it is one is known with the slide.
+// name parses a quadtree name. Whether the tile exists is checked with the slide.
 func (r *Request) name(s string) bool {
 	n := trimJPEG(s)
 	if len(n) == len(s) || n == "" || n[0] != 't' || len(n) > 32 {
@@ -195,8 +195,8 @@ func (r *Request) numbers(z, x, y string) (ok bool) {
 	return ok
 }
 
-// number reads plain decimal: no sign, no leading zero, so that a tile has one
-// address only, and at most nine digits.
+// number parses at most nine decimal digits without sign or leading zero, so that every
+// tile has a single address.
 func number(s string) (int, bool) {
 	if s == "" || len(s) > 9 || (s[0] == '0' && len(s) > 1) {
 		return 0, false
@@ -219,8 +219,8 @@ func trimJPEG(s string) string {
 	return strings.TrimSuffix(s, ".jpeg")
 }
 
-// param returns a parameter of a query, "" if it is absent or malformed. Unlike
-// net/url it allocates only for what is escaped.
+// param returns a parameter of a query, "" if it is absent or malformed. Unlike net/url
+// it allocates only for escaped values.
 func param(query, key string) string {
 	for query != "" {
 		var pair string
@@ -237,8 +237,8 @@ func param(query, key string) string {
 	return ""
 }
 
-// Matches reports whether an If-None-Match header names etag. The comparison is
-// the weak one, as RFC 9110 section 13.1.2 wants.
+// Matches reports whether an If-None-Match header matches etag. It uses the weak
+// comparison that RFC 9110 section 13.1.2 requires.
 func Matches(header, etag string) bool {
 	for header != "" {
 		var one string

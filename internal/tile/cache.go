@@ -17,9 +17,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A handle is an open slide. Readers hold a reference while they read; the cache
-// holds one as long as it keeps the slide open. The last to let go closes the
-// file.
+// A handle is an open slide. Readers hold a reference while they read, and the cache
+// holds one until it evicts the slide. Releasing the last reference closes the file.
 type handle struct {
 	slide    *slide.Slide
 	f        *os.File
@@ -31,7 +30,7 @@ type handle struct {
 	image    *Image
 }
 
-// began is where the monotonic clock of this process starts.
+// began is the start of the monotonic clock of this process.
 var began = time.Now()
 
 func monotonic() int64 { return int64(time.Since(began)) }
@@ -51,12 +50,12 @@ func (h *handle) acquire() bool {
 
 func (h *handle) release() {
 	if h.refs.Add(-1) == 0 {
-		h.f.Close() // opened for reading: nothing to lose
+		h.f.Close() // opened for reading: an error loses nothing
 	}
 }
 
-// current reports whether the open file is still the one whose tables were read:
-// the open file each time, the file at its path at most [PathCheck] apart.
+// current reports whether the file is still the one whose tables were read. It checks
+// the open file at every call and the file at its path once per [PathCheck].
 func (h *handle) current(now int64) bool {
 	id, err := fsx.Identify(uintptr(h.fd))
 	if err != nil || id != h.identity {
@@ -69,9 +68,9 @@ func (h *handle) current(now int64) bool {
 	return h.samePath()
 }
 
-// samePath reports whether the file at the path is the open one. A file system that does
-// not answer counts as another: the next request opens the slide anew, and waits no
-// longer than for that.
+// samePath reports whether the file at the path is the open one. If the file system does
+// not answer, it reports false: the next request then reopens the slide, which has a
+// time limit of its own.
 func (h *handle) samePath() bool {
 	same := make(chan bool, 1)
 	go func() {
@@ -88,8 +87,8 @@ func (h *handle) samePath() bool {
 	}
 }
 
-// fileReader reads an open file by pread, never by a map: a file that is cut
-// short under the server is then an error and not a signal.
+// fileReader reads an open file with pread instead of mapping it into memory: reading a
+// file that was truncated is then an error and not a signal.
 type fileReader int
 
 func (fd fileReader) ReadAt(p []byte, off int64) (int, error) {
@@ -109,15 +108,15 @@ func (fd fileReader) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// acquire returns the image's open slide with a reference to be released, and
-// opens it first if need be: once, however many ask.
+// acquire returns the open slide of the image with a reference that the caller must
+// release. If the slide is not open, it opens it, once for concurrent callers.
 func (im *Image) acquire(ctx context.Context) (*handle, error) {
 	for {
 		if h := im.handle.Load(); h != nil && h.acquire() {
 			h.used.Store(monotonic())
 			return h, nil
 		}
-		o, err := im.shelf.opening(im)
+		o, err := im.store.opening(im)
 		if err != nil {
 			return nil, err
 		}
@@ -127,14 +126,14 @@ func (im *Image) acquire(ctx context.Context) (*handle, error) {
 				return nil, o.err
 			}
 		case <-o.late:
-			return nil, fmt.Errorf("%w: opening it has taken more than %v", ErrAway, openTime)
+			return nil, fmt.Errorf("%w: opening it took more than %v", ErrUnreachable, openTime)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// openSlide opens the file and puts its slide in the cache.
+// openSlide opens the file and adds its slide to the cache.
 func (im *Image) openSlide() error {
 	if h := im.handle.Load(); h != nil && h.refs.Load() > 0 {
 		return nil
@@ -176,7 +175,7 @@ func (im *Image) newHandle(f *os.File) (*handle, error) {
 		return nil, ErrChanged
 	}
 	if err != nil {
-		return nil, blame(err)
+		return nil, asUnreadable(err)
 	}
 	h := &handle{slide: sl, f: f, fd: int(fd), identity: id, image: im}
 	h.refs.Store(1)
@@ -191,15 +190,15 @@ func openError(err error) error {
 		return ErrBusy
 	}
 	if errors.Is(err, fsx.ErrNotRegular) {
-		return ErrChanged // a named pipe or a folder where the slide was
+		return ErrChanged // a named pipe or directory has replaced the slide
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ESTALE) || errors.Is(err, unix.ENOTCONN) {
-		return fmt.Errorf("%w: %w", ErrAway, fsx.WithoutPath(err))
+		return fmt.Errorf("%w: %w", ErrUnreachable, fsx.WithoutPath(err))
 	}
 	return err
 }
 
-// drop forgets an open slide whose file changed.
+// drop removes an open slide whose file has changed.
 func (im *Image) drop(h *handle) {
 	if im.handle.CompareAndSwap(h, nil) {
 		im.srv.cache.remove(h)
@@ -207,7 +206,7 @@ func (im *Image) drop(h *handle) {
 	im.srv.changed(im.File.ID)
 }
 
-// close lets go of the open slide, if there is one.
+// close removes the open slide from the cache, if there is one.
 func (im *Image) close() {
 	if h := im.handle.Swap(nil); h != nil {
 		im.srv.cache.remove(h)
@@ -220,8 +219,8 @@ func (s *Server) changed(id string) {
 	}
 }
 
-// A cache bounds how many slides are open and what memory they hold. Only the
-// opening and closing of slides takes its lock.
+// A cache limits the number of open slides and their memory. Only opening and closing a
+// slide takes its lock.
 type cache struct {
 	mu       sync.Mutex
 	handles  map[*handle]struct{}
@@ -231,16 +230,16 @@ type cache struct {
 	opened, evicted int64 // since the start
 }
 
-// Bound sets other bounds of what is kept open. They count when the next slide is
-// opened.
-func (s *Server) Bound(maxBytes int64, maxFiles int) {
+// SetLimits replaces the limits of open slides of [Options]. They are enforced when the
+// next slide is opened.
+func (s *Server) SetLimits(maxBytes int64, maxFiles int) {
 	s.cache.mu.Lock()
 	s.cache.maxBytes, s.cache.maxFiles = maxBytes, maxFiles
 	s.cache.mu.Unlock()
 }
 
-// add takes h in, and closes the slides longest unused until the bounds hold.
-// The memory of slides grows as their tables are read, so it is added up anew.
+// add adds h and closes the least recently used slides until the limits hold. It sums up
+// the memory each time, as slides grow when their tables are read.
 func (c *cache) add(h *handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -268,7 +267,7 @@ func (c *cache) add(h *handle) {
 	}
 }
 
-// remove lets go of h, once.
+// remove removes h and releases it, once.
 func (c *cache) remove(h *handle) {
 	c.mu.Lock()
 	_, held := c.handles[h]

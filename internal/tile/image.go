@@ -17,29 +17,29 @@ type Image struct {
 	File   File
 	srv    *Server
 	path   string
-	shelf  *shelf // of its store
+	store  *storeState // of its store
 	handle atomic.Pointer[handle]
 }
 
-// An Answer is what a request gets. Release must be called once Body is no
-// longer needed.
+// An Answer is the answer to a request for a tile. Release must be called when Body is
+// no longer needed.
 type Answer struct {
 	Body        []byte // a complete JPEG; nil with NotModified
 	ETag        string // strong, quotes included
-	Empty       bool   // nothing was scanned there: Body is the store's background
-	NotModified bool   // the caller has it already
-	Immutable   bool   // asked for by its revision: it will never be anything else
-	Public      bool   // shared caches may keep it
+	Empty       bool   // the scanner skipped the tile: Body shows the background of the store
+	NotModified bool   // the client has the tile already
+	Immutable   bool   // the request names the revision, so that the answer never changes
+	Public      bool   // shared caches may store it
 	buf         *[]byte
 	held        int64 // bytes counted as being sent
 	srv         *Server
 }
 
-// CacheSeconds is how long an answer may be used that was not asked for by its
-// revision: its slide can be replaced.
+// CacheSeconds is how long caches may use an answer to a request without a revision, as
+// the slide can be replaced.
 const CacheSeconds = 60
 
-// CacheControl is the Cache-Control header of the answer.
+// CacheControl returns the Cache-Control header of the answer.
 func (a *Answer) CacheControl() string {
 	switch {
 	case a.Immutable && a.Public:
@@ -52,7 +52,7 @@ func (a *Answer) CacheControl() string {
 	return "private, max-age=60"
 }
 
-// Release gives the answer's buffer back.
+// Release returns the buffer of the answer to the pool. Body is nil afterwards.
 func (a *Answer) Release() {
 	if a.held != 0 {
 		a.srv.sending.Add(-a.held)
@@ -66,10 +66,10 @@ func (a *Answer) Release() {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
 
-// Tile answers for the tile at a. Match is the caller's If-None-Match.
+// Tile returns the tile at a. Match is the If-None-Match header of the request.
 //
-// The error is [slide.ErrNoTile], [ErrOldRevision], [ErrChanged], [ErrAway],
-// [ErrBusy], the context's, or [ErrUnreadable] with what is wrong with the file.
+// The error is [slide.ErrNoTile], [ErrOldRevision], [ErrChanged], [ErrUnreachable],
+// [ErrBusy], [ErrTooLarge], that of ctx, or wraps [ErrUnreadable] and the reason.
 func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, error) {
 	if a.Revision != "" && a.Revision != im.File.Revision {
 		return Answer{}, ErrOldRevision
@@ -84,24 +84,24 @@ func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, er
 		return Answer{}, err
 	}
 	if p.stored {
-		if !enter(&im.shelf.reading, readsAtOnce) {
+		if !takeSlot(&im.store.reading, readsAtOnce) {
 			return Answer{}, ErrBusy
 		}
-		defer im.shelf.reading.Add(-1)
+		defer im.store.reading.Add(-1)
 	}
 	ans := Answer{ETag: im.etag(&p), Immutable: a.Revision != "", Public: im.File.Store.Public}
 	if match != "" && Matches(match, ans.ETag) {
 		ans.NotModified = true
 	} else if err = im.fill(ctx, h, &p, &ans); err != nil && !errors.Is(err, slide.ErrEmptyTile) {
 		ans.Release()
-		if unanswered(err) {
+		if isTransient(err) {
 			return Answer{}, err
 		}
 		if !h.current(monotonic()) {
 			im.drop(h)
 			return Answer{}, ErrChanged
 		}
-		return Answer{}, blame(err)
+		return Answer{}, asUnreadable(err)
 	}
 	if !h.current(monotonic()) {
 		ans.Release()
@@ -114,8 +114,8 @@ func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, er
 	return ans, nil
 }
 
-// fill reads or makes the tile.
-func (im *Image) fill(ctx context.Context, h *handle, p *place, ans *Answer) (err error) {
+// fill reads or renders the tile.
+func (im *Image) fill(ctx context.Context, h *handle, p *location, ans *Answer) (err error) {
 	if p.stored {
 		return im.read(h, p, ans)
 	}
@@ -131,13 +131,13 @@ func (im *Image) fill(ctx context.Context, h *handle, p *place, ans *Answer) (er
 	return err
 }
 
-// read reads a stored tile. Its memory is counted before it is taken: tiles may have tens
-// of megabytes, and reading them may take long.
-func (im *Image) read(h *handle, p *place, ans *Answer) (err error) {
+// read reads a stored tile. Its memory is counted before it is allocated: tiles may have
+// tens of megabytes, and reading them may take long.
+func (im *Image) read(h *handle, p *location, ans *Answer) (err error) {
 	ans.buf = buffers.Get().(*[]byte)
 	need := max(h.slide.TileBytes(p.level, p.x, p.y), int64(cap(*ans.buf)))
 	ans.srv, ans.held = im.srv, need
-	// One that is larger than all there is for tiles is sent alone.
+	// A tile that is larger than the limit is sent if there is no other.
 	if now := im.srv.sending.Add(need); now > im.srv.o.MaxSending && now > need {
 		return im.srv.full()
 	}
@@ -157,8 +157,7 @@ func (a *Answer) hold(s *Server, n int64) {
 	}
 }
 
-// full says that no other tile may be brought into memory now. Those that are sent go as
-// fast as their clients take them.
+// full returns the error for a tile that does not fit into the memory for answers.
 func (s *Server) full() error {
 	if s.o.Full != nil {
 		s.o.Full()
@@ -166,8 +165,8 @@ func (s *Server) full() error {
 	return ErrBusy
 }
 
-// empty answers with the store's background.
-func (im *Image) empty(p *place, ans Answer, match string) (Answer, error) {
+// empty returns an answer that shows the background of the store.
+func (im *Image) empty(p *location, ans Answer, match string) (Answer, error) {
 	ans.Release()
 	w, h := p.w, p.h
 	if w == 0 {
@@ -191,7 +190,7 @@ type blankKey struct {
 	c    color.RGBA
 }
 
-// blank returns the one-coloured JPEG of that size, made once.
+// blank returns a JPEG of one colour, cached by size and colour.
 func (s *Server) blank(w, h int, c color.RGBA) ([]byte, error) {
 	k := blankKey{w, h, c}
 	if b, ok := s.blanks.Load(k); ok {
@@ -201,15 +200,15 @@ func (s *Server) blank(w, h int, c color.RGBA) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tile: background of %d×%d: %w", w, h, err)
 	}
-	// Sizes come from files: a hostile pyramid must not fill the memory with them.
+	// Sizes come from files: a malicious pyramid must not fill the memory with them.
 	if s.blankCount.Add(1) <= 4096 {
 		s.blanks.Store(k, b)
 	}
 	return b, nil
 }
 
-// etag names the bytes at p: the revision of the file, and what of it.
-func (im *Image) etag(p *place) string {
+// etag returns the ETag of the tile at p: the revision of the file and the location.
+func (im *Image) etag(p *location) string {
 	b := make([]byte, 0, 64)
 	b = append(b, '"')
 	b = append(b, im.File.Revision...)
@@ -240,7 +239,7 @@ func (im *Image) etag(p *place) string {
 	return string(b)
 }
 
-// lease is that of an open slide to which the caller has a reference.
+// lease returns a lease of an open slide. The caller must hold a reference.
 func (im *Image) lease(h *handle) Lease {
 	return Lease{
 		Store:   im.File.Store.ID,
@@ -252,41 +251,42 @@ func (im *Image) lease(h *handle) Lease {
 	}
 }
 
-// View calls f with the image's open slide, for what is not a tile: descriptions
-// and associated images. If the slide no longer is what was opened once f is done,
-// the error is [ErrChanged] and what f made must be thrown away.
+// View calls f with the open slide of the image, for requests other than tiles:
+// descriptions and associated images. If the file has changed when f returns, the error
+// is [ErrChanged] and the caller must discard the result of f. Other errors are as those
+// of [Image.Tile].
 func (im *Image) View(ctx context.Context, f func(s *slide.Slide, lease Lease) error) error {
-	if !enter(&im.shelf.viewing, viewsAtOnce) {
+	if !takeSlot(&im.store.viewing, viewsAtOnce) {
 		return ErrBusy
 	}
-	defer im.shelf.viewing.Add(-1)
+	defer im.store.viewing.Add(-1)
 	h, err := im.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer h.release()
 	err = f(h.slide, im.lease(h))
-	if unanswered(err) {
+	if isTransient(err) {
 		return err
 	}
 	if !h.current(monotonic()) {
 		im.drop(h)
 		return ErrChanged
 	}
-	return blame(err)
+	return asUnreadable(err)
 }
 
-// unanswered reports whether err says nothing about the slide. Its file is not looked at
-// then: its file system may be the one that does not answer.
-func unanswered(err error) bool {
-	return errors.Is(err, ErrAway) || errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+// isTransient reports whether err is unrelated to the contents of the slide. The file is
+// not checked then, as its file system may not answer.
+func isTransient(err error) bool {
+	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// blame marks an error of reading or making as the file's fault, [ErrUnreadable],
-// unless it is known to be something else.
-func blame(err error) error {
+// asUnreadable wraps an error of reading or rendering in [ErrUnreadable], unless it is
+// known not to be caused by the contents of the file.
+func asUnreadable(err error) error {
 	for _, other := range []error{
-		nil, slide.ErrNoTile, slide.ErrEmptyTile, slide.ErrNoAssociated, ErrNoImage, ErrChanged, ErrAway, ErrBusy, ErrOldRevision,
+		nil, slide.ErrNoTile, slide.ErrEmptyTile, slide.ErrNoAssociated, ErrNoImage, ErrChanged, ErrUnreachable, ErrBusy, ErrOldRevision,
 		context.Canceled, context.DeadlineExceeded, ErrUnreadable, ErrTooLarge,
 	} {
 		if errors.Is(err, other) {

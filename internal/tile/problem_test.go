@@ -27,11 +27,11 @@ func TestExplain(t *testing.T) {
 		{slide.ErrNoAssociated, 404, "no such associated image", false},
 		{tile.ErrOldRevision, 404, "not its current revision", false},
 		{tile.ErrChanged, 503, "just changed", true},
-		{tile.ErrAway, 503, "out of reach", true},
+		{tile.ErrUnreachable, 503, "cannot be opened at present", true},
 		{tile.ErrBusy, 503, "Try again", true},
 		{context.DeadlineExceeded, 503, "took too long", true},
-		{tile.ErrUnreadable, 502, "damaged, or stored in a way that is not read here", false},
-		{fmt.Errorf("%w: %w", tile.ErrUnreadable, &tiff.UnsupportedError{Msg: "secret"}), 502, "not read here", false},
+		{tile.ErrUnreadable, 502, "damaged, or stored in a way that is not supported", false},
+		{fmt.Errorf("%w: %w", tile.ErrUnreadable, &tiff.UnsupportedError{Msg: "secret"}), 502, "not supported", false},
 		{errors.New("secret"), 500, "in its log", false},
 	} {
 		p := tile.Explain(fmt.Errorf("secret/path.tiff: %w", tt.err))
@@ -41,9 +41,9 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestMakersErrors has the maker of tiles fail. Whatever is not known to be
+// TestRenderErrors lets rendering fail. Whatever is not known to be
 // something else is the file's fault, and the reason is kept for the log.
-func TestMakersErrors(t *testing.T) {
+func TestRenderErrors(t *testing.T) {
 	unsupported := errors.New("render: unsupported")
 	for _, tt := range []struct {
 		err    error
@@ -62,7 +62,7 @@ func TestMakersErrors(t *testing.T) {
 		}
 		a, err := im.Tile(t.Context(), &tile.Address{Kind: tile.DeepZoom, Z: 0}, "")
 		if !errors.Is(err, tt.err) || tile.Explain(err).Status != tt.status || a.Body != nil {
-			t.Errorf("the maker fails with %v: %d bytes, %v, status %d; want %d and the reason", tt.err, len(a.Body), err, tile.Explain(err).Status, tt.status)
+			t.Errorf("rendering fails with %v: %d bytes, %v, status %d; want %d and the reason", tt.err, len(a.Body), err, tile.Explain(err).Status, tt.status)
 		}
 	}
 }

@@ -1,13 +1,11 @@
-// Package tile answers for the tile of a slide: which bytes it is, under which
-// name caches may keep it, and whether the file they were read from is still
-// the one that was opened. It knows no HTTP library, no database and no queue:
-// which image lies in which file is put in from outside, and so is the making
-// of tiles that no file stores.
+// Package tile serves the tiles of slides: it finds the bytes of a tile, determines how
+// caches may store it, and checks that the file has not changed since it was opened. It
+// is independent of HTTP libraries, databases and queues: callers tell it which file an
+// image is in, and provide the function that renders tiles which are not stored.
 //
-// The way of a stored tile takes no lock: a lock-free map finds the image, an
-// atomic pointer its open slide, one positioned read fetches the bytes into a
-// pooled buffer, and one fstat proves that they belong to the revision they are
-// answered under.
+// Serving a stored tile takes no lock: a lock-free map returns the image, an atomic
+// pointer its open slide, one positioned read fetches the bytes into a pooled buffer,
+// and one fstat proves that they belong to the revision that the answer names.
 package tile
 
 import (
@@ -27,48 +25,49 @@ import (
 )
 
 var (
-	// ErrNoImage: no image of that id can be served: unknown, or not available.
+	// ErrNoImage reports an image that is unknown or not available.
 	ErrNoImage = errors.New("tile: no such image")
-	// ErrAmbiguous: a file name stands for more than one image.
+	// ErrAmbiguous reports a file name that several images have.
 	ErrAmbiguous = errors.New("tile: several images have this file name")
-	// ErrOldRevision: the address names a revision that is not the current one.
+	// ErrOldRevision reports an address with a revision other than the current one.
 	ErrOldRevision = errors.New("tile: not the current revision")
-	// ErrChanged: the file is no longer the one that was cataloged. Whatever was
-	// read of it is thrown away; it can be read again once it has been looked at.
-	ErrChanged = errors.New("tile: the file changed")
-	// ErrAway: the file cannot be opened at present, as when its disk is not mounted.
-	ErrAway = errors.New("tile: the file is out of reach")
-	// ErrUnreadable: the file is there and unchanged, and what should be in it
-	// cannot be read. It is never answered with a blank.
-	ErrUnreadable = errors.New("tile: unreadable")
-	// ErrTooLarge: the picture has more pixels than are decoded, or takes more memory
-	// than there is for that.
+	// ErrChanged reports a file that is no longer the one in the catalog. Data read from
+	// it are discarded; it can be read again after it has been inspected.
+	ErrChanged = errors.New("tile: the file has changed")
+	// ErrUnreachable reports a file that cannot be opened at present, for example because
+	// its disk is not mounted.
+	ErrUnreachable = errors.New("tile: the file cannot be opened at present")
+	// ErrUnreadable reports an unchanged file whose contents cannot be read. Such a tile
+	// is never answered with a blank one.
+	ErrUnreadable = errors.New("tile: the file is damaged or not supported")
+	// ErrTooLarge reports an image that has too many pixels to be decoded, or needs more
+	// memory than decoding may use.
 	ErrTooLarge = errors.New("tile: too large to be decoded")
-	// ErrBusy: too many tiles are being made, or slides opened, at once.
-	ErrBusy = errors.New("tile: too busy")
+	// ErrBusy reports that too many tiles are being rendered, or slides opened, at once.
+	ErrBusy = errors.New("tile: too many requests at once")
 )
 
-// A Store is what the tiles of a store have in common.
+// A Store holds what all images of a store have in common.
 type Store struct {
 	ID         string
-	Root       string       // folder of its files
-	Background color.RGBA   // shown where the scanner skipped bare glass
-	Origin     slide.Origin // of tile names that do not say theirs
-	Public     bool         // everybody may see its tiles, and shared caches may keep them
-	HideLabels bool         // labels and names of files are for admins alone
-	Elsewhere  string       // base URL of the server that has its files, if this one has not
+	Root       string       // directory of its files
+	Background color.RGBA   // colour of tiles that the scanner skipped
+	Origin     slide.Origin // of tile names in addresses without an origin
+	Public     bool         // its tiles are visible to everybody, and shared caches may store them
+	HideLabels bool         // labels and file names are visible to admins only
+	Elsewhere  string       // base URL of the server that has its files; "" if this one has
 }
 
-// A File says which bytes an image is.
+// A File is the file of an image, as of one revision.
 type File struct {
 	ID       string // of the image
 	Store    *Store
-	Path     string // below Store.Root, or absolute
-	Name     string // the file's name, a key for those who may see it
+	Path     string // relative to Store.Root, or absolute
+	Name     string // by which [Server.ImageByName] finds the image; "" for none
 	Revision string
-	Identity fsx.Identity // of the file that was looked at and found whole
-	// ExternalID is the image's in another application, which may be the one that
-	// knows who may see it; "" if it has none.
+	Identity fsx.Identity // of the file that was inspected and found complete
+	// ExternalID is the id of the image in another application, which may decide about
+	// access; "" if it has none.
 	ExternalID string
 }
 
@@ -79,80 +78,81 @@ func (f *File) abs() string {
 	return filepath.Join(f.Store.Root, f.Path)
 }
 
-// RenderRequest describes a picture to be made because no file stores it.
+// A RenderRequest describes a tile that no file stores and that must be rendered.
 type RenderRequest struct {
 	Slide      *slide.Slide
 	Image      string // id
 	Revision   string
 	Background color.RGBA
-	Zoom       int // of the ladder; -1 with Level
-	Level      int // stored level to decode, with Zoom -1
+	Zoom       int // zoom level; -1 if Level is used
+	Level      int // stored level to decode if Zoom is -1
 	X, Y       int
-	// Width and Height, if not 0, crop the tile to its top left corner; with
-	// Shrink they are the size the whole of zoom 0 is scaled to.
+	// Width and Height, in pixels, are the size of the top left part to crop the tile to,
+	// or 0 for the complete tile. With Shrink, zoom level 0 is scaled to that size.
 	Width, Height int
 	Shrink        bool
 	Lease
 }
 
-// A Lease lets work on an open slide go on after the request that began it was answered:
-// nobody can call off a read from a file system that does not answer.
+// A Lease allows work on an open slide to continue after the request that started it was
+// answered, as a read from a file system that does not answer cannot be cancelled.
 type Lease struct {
 	Store string // id of the slide's store
-	// Current reports whether the file is still the one that was opened. What was
-	// made from another must not be kept.
+	// Current reports whether the file is still the one that was opened. Otherwise the
+	// result must not be cached.
 	Current func() bool
 	// Hold keeps the file open until release is called; nil if the caller waits for the
-	// work. Without it a late read could read from another file with the same handle.
+	// work. Without it, a late read could read from another file with the same
+	// descriptor.
 	Hold func() (release func())
 }
 
 // Options are what a [Server] needs from its surroundings.
 type Options struct {
-	// Make makes a picture, or returns a kept one: a complete JPEG that nobody
-	// changes. Its errors are [slide.ErrEmptyTile], [ErrBusy], or what is wrong with
-	// the file.
+	// Render renders a tile or returns a cached one: a complete JPEG that must not be
+	// modified. Its error is [slide.ErrEmptyTile], [ErrBusy], [ErrTooLarge], or the
+	// reason why the file cannot be read.
 	Render func(context.Context, RenderRequest) ([]byte, error)
 	// Blank returns a JPEG of one colour.
 	Blank func(width, height int, c color.RGBA) ([]byte, error)
-	// Changed, if not nil, is told of an image whose file is no longer the one that
-	// was cataloged. It must not block.
+	// Changed, if not nil, is called with the id of an image whose file is no longer the
+	// one in the catalog. It must not block.
 	Changed func(image string)
-	// MaxBytes bounds the memory of open slides, 96 MiB if 0. MaxFiles bounds their
-	// file handles, 512 if 0.
+	// MaxBytes limits the memory of open slides in bytes, 96 MiB if 0. MaxFiles limits
+	// their number, 512 if 0.
 	MaxBytes int64
 	MaxFiles int
-	// MaxSending bounds the memory of tiles that are being sent, 128 MiB if 0: beyond
-	// it there is no answer but [ErrBusy]. Full, if not nil, is told of each of those,
-	// and must not block.
+	// MaxSending limits the memory of tiles that are being sent in bytes, 128 MiB if 0.
+	// Further requests get [ErrBusy]. Full, if not nil, is called for each of those and
+	// must not block.
 	MaxSending int64
 	Full       func()
 	Log        *slog.Logger
 }
 
-// PathCheck is how often at most the path of an open slide is compared with the
-// file that is open: so long can a slide that was replaced by a rename be
-// answered from the file that was there before, under that file's revision.
+// PathCheck is the minimum time between two comparisons of the path of an open slide
+// with the open file. For so long after a file was replaced by a rename, requests may
+// still get tiles of the previous file, under its revision.
 const PathCheck = time.Second
 
-// A Server knows the files of images and keeps their slides open. It is safe for
-// concurrent use.
+// A Server maps images to files and caches their open slides. It is safe for concurrent
+// use.
 type Server struct {
 	o          Options
 	images     sync.Map // id → *Image
 	count      atomic.Int64
 	nameMu     sync.RWMutex
-	names      map[string][]string // file name → ids; never on the way of a tile asked for by id
+	names      map[string][]string // file name → ids; not used by requests with an id
 	blanks     sync.Map            // blankKey → []byte
 	blankCount atomic.Int64
 	sending    atomic.Int64 // bytes of answers that have not been released
-	shelves    sync.Map     // id of a store → *shelf
+	stores     sync.Map     // id of a store → *storeState
 	openFile   func(path string) (*os.File, error)
 	statFile   func(path string) (fsx.Identity, error)
 	cache      cache
 }
 
-// New returns a server that knows no image yet.
+// New returns a server without images.
 func New(o Options) *Server {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 96 << 20
@@ -171,14 +171,14 @@ func New(o Options) *Server {
 	return s
 }
 
-// Put makes the image of f known, or replaces what was known of it. Requests
-// under way end with the file they began with. A Store that has not changed
-// must be given as the same pointer, else its slides are closed and opened anew.
+// Put adds the image of f or replaces its file. Requests under way finish with the
+// previous file. An unchanged Store must be passed as the same pointer, otherwise its
+// slides are closed and reopened.
 func (s *Server) Put(f File) {
 	if old, ok := s.images.Load(f.ID); ok && old.(*Image).File == f {
 		return
 	}
-	im := &Image{File: f, srv: s, path: f.abs(), shelf: s.shelf(f.Store.ID)}
+	im := &Image{File: f, srv: s, path: f.abs(), store: s.state(f.Store.ID)}
 	old, loaded := s.images.Swap(f.ID, im)
 	if !loaded {
 		s.count.Add(1)
@@ -193,7 +193,7 @@ func (s *Server) Put(f File) {
 	was.close()
 }
 
-// Delete forgets the image.
+// Delete removes the image.
 func (s *Server) Delete(id string) {
 	old, loaded := s.images.LoadAndDelete(id)
 	if !loaded {
@@ -205,10 +205,10 @@ func (s *Server) Delete(id string) {
 	im.close()
 }
 
-// Len is the number of images known.
+// Len returns the number of images.
 func (s *Server) Len() int { return int(s.count.Load()) }
 
-// Image finds an image by id, or returns [ErrNoImage].
+// Image returns the image with that id, or [ErrNoImage].
 func (s *Server) Image(id string) (*Image, error) {
 	im, ok := s.images.Load(id)
 	if !ok {
@@ -217,10 +217,10 @@ func (s *Server) Image(id string) (*Image, error) {
 	return im.(*Image), nil
 }
 
-// ImageByName finds an image by the name of its file, in the store of that id or, if
-// it is "", in all: [ErrNoImage] if there is none, [ErrAmbiguous] if there are several,
-// as one of them would be another patient's. What lies in other stores changes nothing:
-// whoever asks in a store of their own would learn of it.
+// ImageByName returns the image with that file name in the store with that id, or in
+// all stores if it is "". The error is [ErrNoImage] if there is none, and [ErrAmbiguous]
+// if there are several, as the wrong one would be of another patient. Images in other
+// stores do not affect the result, so that a client cannot learn about them.
 func (s *Server) ImageByName(store, file string) (*Image, error) {
 	s.nameMu.RLock()
 	ids := s.names[file]
@@ -242,8 +242,8 @@ func (s *Server) ImageByName(store, file string) (*Image, error) {
 	return found, nil
 }
 
-// Find finds the image that r asks for. ByFile reports that it was found by the
-// name of its file, which only those may use who may see it.
+// Find returns the image that r names. ByFile reports that r names its file, which
+// requires the permission to see file names.
 func (s *Server) Find(r *Request) (im *Image, byFile bool, err error) {
 	im, err = s.Image(r.Image)
 	if err != nil && r.ByFile {
@@ -259,9 +259,9 @@ func (s *Server) Find(r *Request) (im *Image, byFile bool, err error) {
 	return im, byFile, nil
 }
 
-// Subject is the file of im, or if that is nil, of some other image; nil if there is
-// none. It is for asking who may see an image that does not exist just as one asks
-// about those that do.
+// Subject returns the file of im or, if im is nil, of any other image; nil if there is
+// none. With it, permission for an image that does not exist is checked in the same way
+// as for one that does.
 func (s *Server) Subject(im *Image) *File {
 	if im != nil {
 		return &im.File
@@ -274,19 +274,19 @@ func (s *Server) Subject(im *Image) *File {
 	return f
 }
 
-// Stats are figures for an operator.
+// Stats are figures for operators.
 type Stats struct {
-	Images    int   // known
+	Images    int   // in the server
 	OpenFiles int   // slides open now
 	OpenBytes int64 // memory of their tables
-	MaxFiles  int   // bound of OpenFiles
-	MaxBytes  int64 // bound of OpenBytes
+	MaxFiles  int   // limit of OpenFiles
+	MaxBytes  int64 // limit of OpenBytes
 	Opened    int64 // slides opened since the start
-	Evicted   int64 // of those, closed again to hold the bounds
+	Evicted   int64 // of those, closed to keep the limits
 	Sending   int64 // bytes of tiles that are being sent
 }
 
-// Stats returns figures as of now.
+// Stats returns current figures.
 func (s *Server) Stats() Stats {
 	st := s.cache.stats()
 	st.Images, st.Sending = s.Len(), s.sending.Load()
@@ -301,7 +301,7 @@ func (s *Server) Close() {
 	})
 }
 
-// addName and dropName keep the ids under which a file name is found.
+// addName and dropName maintain the ids of each file name.
 func (s *Server) addName(name, id string) {
 	if name == "" {
 		return
@@ -314,7 +314,7 @@ func (s *Server) addName(name, id string) {
 func (s *Server) dropName(name, id string) {
 	s.nameMu.Lock()
 	defer s.nameMu.Unlock()
-	// Of a copy: ImageByName reads the old one without the lock.
+	// A copy, as ImageByName reads the old slice without the lock.
 	ids := slices.DeleteFunc(slices.Clone(s.names[name]), func(n string) bool { return n == id })
 	if len(ids) == 0 {
 		delete(s.names, name)

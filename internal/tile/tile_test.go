@@ -262,8 +262,8 @@ func TestAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := im.Tile(t.Context(), &tile.Address{}, "")
-	if p := tile.Explain(err); !errors.Is(err, tile.ErrAway) || p.Status != 503 || p.RetryAfter == 0 {
-		t.Errorf("tile of a file that is away: %v, %+v; want ErrAway and 503", err, p)
+	if p := tile.Explain(err); !errors.Is(err, tile.ErrUnreachable) || p.Status != 503 || p.RetryAfter == 0 {
+		t.Errorf("tile of a file that is away: %v, %+v; want ErrUnreachable and 503", err, p)
 	}
 }
 

@@ -77,7 +77,7 @@ func TestHangingStore(t *testing.T) {
 		away, busy := 0, 0
 		for range 100 {
 			switch err := <-answers; {
-			case errors.Is(err, ErrAway):
+			case errors.Is(err, ErrUnreachable):
 				away++
 			case errors.Is(err, ErrBusy):
 				busy++
@@ -93,7 +93,7 @@ func TestHangingStore(t *testing.T) {
 		}
 		began = time.Now()
 		for i := range 100 {
-			if err := ask(s, "away"+string(rune('0'+i))); !errors.Is(err, ErrAway) || Explain(err).RetryAfter == 0 {
+			if err := ask(s, "away"+string(rune('0'+i))); !errors.Is(err, ErrUnreachable) || Explain(err).RetryAfter == 0 {
 				t.Fatalf("got %v, want that it is away", err)
 			}
 		}
@@ -102,7 +102,7 @@ func TestHangingStore(t *testing.T) {
 		}
 		close(m)
 		synctest.Wait()
-		if sh := s.shelf("away"); sh.abandoned != 0 || len(sh.openings) != 0 {
+		if sh := s.state("away"); sh.abandoned != 0 || len(sh.openings) != 0 {
 			t.Errorf("%d openings, %d abandoned after all have ended", len(sh.openings), sh.abandoned)
 		}
 		if err := ask(s, "away0"); !errors.Is(err, os.ErrNotExist) {

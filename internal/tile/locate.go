@@ -1,0 +1,148 @@
+package tile
+
+import (
+	"math/bits"
+
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// A location is the part of a slide that an [Address] stands for.
+type location struct {
+	stored       bool // the file contains the tile as it is requested
+	zoom         int  // zoom level; -1 if level is used
+	level        int
+	x, y         int
+	w, h         int // of the top left part to crop the tile to, in pixels; 0 for the complete tile
+	shrink       bool
+	tileW, tileH int
+}
+
+// locate returns the location of a, or [slide.ErrNoTile].
+func locate(s *slide.Slide, a *Address, origin slide.Origin) (location, error) {
+	switch a.Kind {
+	case ByName:
+		if a.Origin != "" {
+			origin = a.Origin
+		}
+		z, x, y, ok := slide.ParseName(a.Name, origin, func(z int) int {
+			if z < 0 || z >= len(s.Zooms) {
+				return 0
+			}
+			return s.Zooms[z].Rows
+		})
+		if !ok {
+			return location{}, slide.ErrNoTile
+		}
+		return locateZoom(s, z, x, y)
+	case ByLevel:
+		return locateLevel(s, a)
+	case DeepZoom:
+		return locateDeepZoom(s, a)
+	case Zoomify:
+		return locateZoomify(s, a)
+	case Halved:
+		return locateCropped(s, a.Z, a.X, a.Y, ceilShift)
+	}
+	return locateZoom(s, a.Z, a.X, a.Y)
+}
+
+func locateZoom(s *slide.Slide, z, x, y int) (location, error) {
+	if z < 0 || z >= len(s.Zooms) {
+		return location{}, slide.ErrNoTile
+	}
+	zoom := &s.Zooms[z]
+	if x < 0 || y < 0 || x >= zoom.Columns || y >= zoom.Rows {
+		return location{}, slide.ErrNoTile
+	}
+	l := &s.Levels[0]
+	p := location{zoom: z, level: zoom.Level, x: x, y: y, tileW: l.TileWidth, tileH: l.TileHeight}
+	p.stored = p.level >= 0 && s.Levels[p.level].Layout.Codec == slide.JPEG
+	return p, nil
+}
+
+// locateLevel locates a tile by the stored level.
+func locateLevel(s *slide.Slide, a *Address) (location, error) {
+	if a.Z < 0 || a.Z >= len(s.Levels) {
+		return location{}, slide.ErrNoTile
+	}
+	l := &s.Levels[a.Z]
+	if a.X < 0 || a.Y < 0 || a.X >= l.Columns || a.Y >= l.Rows {
+		return location{}, slide.ErrNoTile
+	}
+	return location{
+		stored: l.Layout.Codec == slide.JPEG,
+		zoom:   -1, level: a.Z, x: a.X, y: a.Y, tileW: l.TileWidth, tileH: l.TileHeight,
+	}, nil
+}
+
+// locateDeepZoom locates a Deep Zoom tile. Deep Zoom counts its levels from a size of
+// one pixel upwards. The size of a level is that of the image divided by a power of two
+// and rounded up. The last column and row are cropped to the image.
+func locateDeepZoom(s *slide.Slide, a *Address) (location, error) {
+	l := &s.Levels[0]
+	if l.TileWidth != l.TileHeight {
+		return location{}, slide.ErrNoTile // Deep Zoom has square tiles only
+	}
+	k := DeepZoomLevels(l.Width, l.Height) - a.Z
+	if a.Z < 0 || k < 0 {
+		return location{}, slide.ErrNoTile
+	}
+	w, h := ceilShift(l.Width, k), ceilShift(l.Height, k)
+	if z := len(s.Zooms) - 1 - k; z < 0 {
+		if a.X != 0 || a.Y != 0 {
+			return location{}, slide.ErrNoTile
+		}
+		return location{zoom: 0, level: -1, w: w, h: h, shrink: true, tileW: w, tileH: h}, nil
+	}
+	return locateCropped(s, k, a.X, a.Y, ceilShift)
+}
+
+// locateZoomify locates a Zoomify tile. Tiers are counted from the one that is a single
+// tile. Each has half the size of the next one, rounded down, and is cropped to the image.
+func locateZoomify(s *slide.Slide, a *Address) (location, error) {
+	l := &s.Levels[0]
+	if l.TileWidth != l.TileHeight {
+		return location{}, slide.ErrNoTile // Zoomify has square tiles only
+	}
+	return locateCropped(s, ZoomifyTiers(l.Width, l.Height, l.TileWidth)-1-a.Z, a.X, a.Y, floorShift)
+}
+
+// ZoomifyTiers returns the number of Zoomify tiers of an image; sizes are in pixels.
+func ZoomifyTiers(width, height, tile int) int {
+	n := 1
+	for ; width > tile || height > tile; n++ {
+		width, height = width>>1, height>>1
+	}
+	return n
+}
+
+// locateCropped locates tile x,y of the image halved k times, cropped to the image. Shift
+// computes the size of the halved image.
+func locateCropped(s *slide.Slide, k, x, y int, shift func(n, k int) int) (location, error) {
+	if k < 0 || k >= len(s.Zooms) {
+		return location{}, slide.ErrNoTile
+	}
+	l := &s.Levels[0]
+	p, err := locateZoom(s, len(s.Zooms)-1-k, x, y)
+	if err != nil {
+		return p, err
+	}
+	w, h := min(l.TileWidth, shift(l.Width, k)-x*l.TileWidth), min(l.TileHeight, shift(l.Height, k)-y*l.TileHeight)
+	if w <= 0 || h <= 0 {
+		return location{}, slide.ErrNoTile
+	}
+	if w < l.TileWidth || h < l.TileHeight {
+		p.w, p.h, p.stored = w, h, false
+	}
+	return p, nil
+}
+
+// DeepZoomLevels returns the number of the largest Deep Zoom level of an image whose size
+// is given in pixels: ceil(log2(longer side)).
+func DeepZoomLevels(width, height int) int {
+	return bits.Len(uint(max(width, height, 1) - 1))
+}
+
+func floorShift(n, k int) int { return n >> k }
+
+func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }
