@@ -35,8 +35,8 @@ func aperio(f *tiff.File, s *Slide) (bool, error) {
 	if power, err := strconv.ParseFloat(s.Properties["aperio.AppMag"], 64); err == nil && power > 0 && power <= 200 {
 		s.ObjectivePower = power
 	}
-	s.pictures = nil
-	return true, s.addPictures(f, aperioKind)
+	s.associated = nil
+	return true, s.addAssociated(f, aperioKind)
 }
 
 // maxXMLText bounds the description of an Aperio slide.

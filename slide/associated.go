@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	maxStrips       = 64 << 10  // of an associated image: one a row of the tallest
-	maxPicturePixel = 64 << 20  // bounds the cost of decoding one
-	maxPictureBytes = 64 << 20  // of all its strips
-	maxSpan         = 128 << 20 // of base64 in a description
+	maxStrips           = 64 << 10  // of an associated image: one a row of the tallest
+	maxAssociatedPixels = 64 << 20  // bounds the cost of decoding one
+	maxAssociatedBytes  = 64 << 20  // of all its strips
+	maxSpan             = 128 << 20 // of base64 in a description
 )
 
-// A Picture is an associated image as it is stored: strips from top to bottom. A single
+// An AssociatedImage is an associated image as it is stored: strips from top to bottom. A single
 // JPEG strip is a complete file that can be sent unchanged.
-type Picture struct {
+type AssociatedImage struct {
 	Width, Height int // pixels
 	RowsPerStrip  int
 	Layout        Layout
 	Strips        [][]byte
 }
 
-// A picture is the location of an associated image: in a directory of its own, or
+// An associatedImage is the location of an associated image: in a directory of its own, or
 // inside a text.
-type picture struct {
+type associatedImage struct {
 	kind string
 	dir  *tiff.Directory // nil if it lies in text
 	text *embedded
@@ -39,13 +39,13 @@ type picture struct {
 // contains several, it returns the first that can be read. The error is
 // [ErrNoAssociated] if there is none, and otherwise that of the first one: it wraps a
 // [*tiff.FormatError], a [*tiff.UnsupportedError], or the error of the reader.
-func (s *Slide) ReadAssociated(kind string) (*Picture, error) {
+func (s *Slide) ReadAssociated(kind string) (*AssociatedImage, error) {
 	var first error
-	for i := range s.pictures {
-		if s.pictures[i].kind != kind {
+	for i := range s.associated {
+		if s.associated[i].kind != kind {
 			continue
 		}
-		p, err := s.readPicture(&s.pictures[i])
+		p, err := s.readAssociated(&s.associated[i])
 		if err == nil {
 			return p, nil
 		}
@@ -63,8 +63,8 @@ func (s *Slide) ReadAssociated(kind string) (*Picture, error) {
 // for that kind, in bytes, or 0 if the file has no such image.
 func (s *Slide) AssociatedCost(kind string) int64 {
 	cost := int64(0)
-	for i := range s.pictures {
-		p := &s.pictures[i]
+	for i := range s.associated {
+		p := &s.associated[i]
 		switch {
 		case p.kind != kind:
 		case p.dir == nil:
@@ -89,12 +89,12 @@ func (s *Slide) stripCost(d *tiff.Directory) int64 {
 		tables += uint64(len(b))
 	}
 	for i := range ceilDiv(p.Height, p.RowsPerStrip) {
-		total += min(p.counts.At(i), maxPictureBytes) + tables
+		total += min(p.counts.At(i), maxAssociatedBytes) + tables
 	}
 	return int64(total)
 }
 
-func (s *Slide) readPicture(p *picture) (*Picture, error) {
+func (s *Slide) readAssociated(p *associatedImage) (*AssociatedImage, error) {
 	if p.dir != nil {
 		return s.readStrips(p.dir)
 	}
@@ -108,16 +108,16 @@ func (s *Slide) readPicture(p *picture) (*Picture, error) {
 	if bad != nil {
 		return nil, asTIFF(&jpegError{0, bad.unsupported, bad.Error()}, p.text.off, p.text.tag)
 	}
-	if h.width*h.height > maxPicturePixel {
+	if h.width*h.height > maxAssociatedPixels {
 		return nil, &tiff.FormatError{Offset: p.text.off, Tag: p.text.tag, Msg: fmt.Sprintf("the associated image has %d×%d pixels, more than are supported", h.width, h.height)}
 	}
 	lay := Layout{Codec: JPEG, Photometric: yCbCr, Samples: h.components, Bits: 8, Planar: 1, Predictor: 1}
-	return &Picture{Width: h.width, Height: h.height, RowsPerStrip: h.height, Layout: lay, Strips: [][]byte{b}}, nil
+	return &AssociatedImage{Width: h.width, Height: h.height, RowsPerStrip: h.height, Layout: lay, Strips: [][]byte{b}}, nil
 }
 
 // strips are where the strips of a directory lie.
 type strips struct {
-	Picture
+	AssociatedImage
 	offsets, counts tiff.Array
 }
 
@@ -132,7 +132,7 @@ func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
 	if p.Height, err = side(d, tiff.TagImageLength, maxSide); err != nil {
 		return nil, err
 	}
-	if p.Width*p.Height > maxPicturePixel {
+	if p.Width*p.Height > maxAssociatedPixels {
 		return nil, broken(d, tiff.TagImageWidth, "the associated image has %d×%d pixels, more than are supported", p.Width, p.Height)
 	}
 	if p.Layout, err = readLayout(s.file, d); err != nil {
@@ -161,7 +161,7 @@ func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
 }
 
 // readStrips reads a picture that is stored in strips.
-func (s *Slide) readStrips(d *tiff.Directory) (*Picture, error) {
+func (s *Slide) readStrips(d *tiff.Directory) (*AssociatedImage, error) {
 	p, err := s.findStrips(d)
 	if err != nil {
 		return nil, err
@@ -178,21 +178,21 @@ func (s *Slide) readStrips(d *tiff.Directory) (*Picture, error) {
 		if err := s.within(off, n, tiff.TagStripOffsets); err != nil {
 			return nil, err
 		}
-		if total += n; total > maxPictureBytes {
-			return nil, broken(d, tiff.TagStripByteCounts, "the associated image has more than %d bytes", maxPictureBytes)
+		if total += n; total > maxAssociatedBytes {
+			return nil, broken(d, tiff.TagStripByteCounts, "the associated image has more than %d bytes", maxAssociatedBytes)
 		}
-		b, err := s.readStrip(&p.Picture, sp, i, int64(off), int(n))
+		b, err := s.readStrip(&p.AssociatedImage, sp, i, int64(off), int(n))
 		if err != nil {
 			return nil, fmt.Errorf("strip %d: %w", i, err)
 		}
 		p.Strips = append(p.Strips, b)
 	}
-	return &p.Picture, nil
+	return &p.AssociatedImage, nil
 }
 
 // readStrip reads strip i. The last may be as high as the others, or only as
 // high as what is left of the picture.
-func (s *Slide) readStrip(p *Picture, sp *splicer, i int, off int64, n int) ([]byte, error) {
+func (s *Slide) readStrip(p *AssociatedImage, sp *splicer, i int, off int64, n int) ([]byte, error) {
 	const tag = tiff.TagStripOffsets
 	if sp == nil {
 		b := make([]byte, n)
@@ -217,9 +217,9 @@ func (s *Slide) readStrip(p *Picture, sp *splicer, i int, off int64, n int) ([]b
 	return b, nil
 }
 
-// addPictures notes the directories that are stored in strips and whose
+// addAssociated notes the directories that are stored in strips and whose
 // description begins with the name of a kind.
-func (s *Slide) addPictures(f *tiff.File, kindOf func(*tiff.File, *tiff.Directory) (string, error)) error {
+func (s *Slide) addAssociated(f *tiff.File, kindOf func(*tiff.File, *tiff.Directory) (string, error)) error {
 	for _, d := range f.Directories() {
 		if isTiled(d) {
 			continue
@@ -229,7 +229,7 @@ func (s *Slide) addPictures(f *tiff.File, kindOf func(*tiff.File, *tiff.Director
 			return err
 		}
 		if kind != "" {
-			s.pictures = append(s.pictures, picture{kind: kind, dir: d})
+			s.associated = append(s.associated, associatedImage{kind: kind, dir: d})
 		}
 	}
 	return nil

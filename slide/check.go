@@ -25,9 +25,9 @@ func (s *Slide) Check() error {
 			return fmt.Errorf("slide: level %d: %w", level, err)
 		}
 	}
-	for i := range s.pictures {
-		if err := c.picture(&s.pictures[i]); err != nil {
-			return fmt.Errorf("slide: %s: %w", s.pictures[i].kind, err)
+	for i := range s.associated {
+		if err := c.associated(&s.associated[i]); err != nil {
+			return fmt.Errorf("slide: %s: %w", s.associated[i].kind, err)
 		}
 	}
 	if c.late != nil {
@@ -116,8 +116,8 @@ func (c *checker) beyond(d *tiff.Directory, tag tiff.Tag, i int, off, n uint64) 
 	}
 }
 
-// picture checks where an associated image lies, and that it was written.
-func (c *checker) picture(p *picture) error {
+// associated checks where an associated image lies, and that it was written.
+func (c *checker) associated(p *associatedImage) error {
 	if p.dir == nil {
 		return nil // inside a text that has been read
 	}

@@ -137,7 +137,7 @@ func TestRealAperio(t *testing.T) {
 			t.Errorf("%s is %s, want %s", kind, got, want)
 		}
 		if p.Layout.Codec == JPEG {
-			checkPicture(t, p)
+			checkAssociated(t, p)
 		}
 	}
 	if err := s.Check(); err != nil {

@@ -50,7 +50,7 @@ func generic(f *tiff.File, s *Slide) (bool, error) {
 		return false, err
 	}
 	s.profile = directoryICC(first)
-	return true, s.addPictures(f, kindByFirstWord)
+	return true, s.addAssociated(f, kindByFirstWord)
 }
 
 // firstTiled returns the directory that is level 0: the first one, or, where that

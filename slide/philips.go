@@ -50,10 +50,10 @@ func philips(f *tiff.File, s *Slide) (bool, error) {
 	if err := s.philipsPower(f, scans[0]); err != nil {
 		return false, err
 	}
-	if err := s.addPictures(f, kindByFirstWord); err != nil {
+	if err := s.addAssociated(f, kindByFirstWord); err != nil {
 		return false, err
 	}
-	s.philipsPictures(p, scans[0])
+	s.philipsAssociated(p, scans[0])
 	s.profile = directoryICC(first)
 	for _, o := range []*dpObject{&p.dpObject, &scans[0].dpObject} {
 		if o.icc.n > 0 {
@@ -248,17 +248,17 @@ func (s *Slide) philipsPower(f *tiff.File, scan *dpImage) error {
 	return nil
 }
 
-// philipsPictures adds the associated images in the XML after those in directories.
-func (s *Slide) philipsPictures(p *dpImport, scan *dpImage) {
+// philipsAssociated adds the associated images in the XML after those in directories.
+func (s *Slide) philipsAssociated(p *dpImport, scan *dpImage) {
 	for _, kind := range [][2]string{{"LABELIMAGE", "label"}, {"MACROIMAGE", "macro"}} {
 		for _, im := range p.byKind(kind[0]) {
 			if im.data.n > 0 {
-				s.pictures = append(s.pictures, picture{kind: kind[1], text: &im.data})
+				s.associated = append(s.associated, associatedImage{kind: kind[1], text: &im.data})
 			}
 		}
 	}
 	if scan.data.n > 0 {
-		s.pictures = append(s.pictures, picture{kind: "thumbnail", text: &scan.data})
+		s.associated = append(s.associated, associatedImage{kind: "thumbnail", text: &scan.data})
 	}
 }
 

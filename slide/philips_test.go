@@ -545,7 +545,7 @@ func TestPhilipsPictures(t *testing.T) {
 				p, err := s.ReadAssociated(kind)
 				if err == nil {
 					got = fmt.Sprintf("%dx%d", p.Width, p.Height)
-					checkPicture(t, p)
+					checkAssociated(t, p)
 				} else if want != "" || err != ErrNoAssociated {
 					t.Errorf("%s: %v", kind, err)
 				}
@@ -563,8 +563,8 @@ func TestPhilipsPictures(t *testing.T) {
 	}
 }
 
-// checkPicture decodes the strips of a picture.
-func checkPicture(t *testing.T, p *Picture) {
+// checkAssociated decodes the strips of a picture.
+func checkAssociated(t *testing.T, p *AssociatedImage) {
 	t.Helper()
 	rows := 0
 	for i, b := range p.Strips {

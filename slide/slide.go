@@ -71,13 +71,13 @@ type Slide struct {
 	Barcode        string            // decoded text of the barcode on the label; "" if unknown
 	Properties     map[string]string // keys like "philips.DICOM_MANUFACTURERS_MODEL_NAME", "tiff.Software"; no image data
 
-	r        io.ReaderAt
-	size     int64 // of r, in bytes
-	file     *tiff.File
-	sources  []*source // of the tiles, a level each
-	pictures []picture // associated images, in order of preference within a kind
-	profile  *embedded // the colour profile; nil if there is none
-	mem      atomic.Int64
+	r          io.ReaderAt
+	size       int64 // of r, in bytes
+	file       *tiff.File
+	sources    []*source         // of the tiles, a level each
+	associated []associatedImage // associated images, in order of preference within a kind
+	profile    *embedded         // the colour profile; nil if there is none
+	mem        atomic.Int64
 }
 
 // Open reads the structure of the slide in r, which is size bytes long. It reads no tile
@@ -117,8 +117,8 @@ func (s *Slide) Bytes() int64 { return s.mem.Load() }
 // "macro", "thumbnail". It does not check whether they can be read.
 func (s *Slide) Associated() []string {
 	var kinds []string
-	for i := range s.pictures {
-		if k := s.pictures[i].kind; !slices.Contains(kinds, k) {
+	for i := range s.associated {
+		if k := s.associated[i].kind; !slices.Contains(kinds, k) {
 			kinds = append(kinds, k)
 		}
 	}

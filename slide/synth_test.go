@@ -168,7 +168,7 @@ func TestSyntheticDamagedLabel(t *testing.T) {
 			t.Errorf("%s: label: error %v, want one %v", place, err, !whole)
 		}
 		if err == nil {
-			if _, err := render.Picture(t.Context(), label); err != nil {
+			if _, err := render.DecodeAssociated(t.Context(), label); err != nil {
 				t.Errorf("%s: label: %v", place, err)
 			}
 		}

@@ -101,7 +101,7 @@ func (c *tileCmd) Run(ctx context.Context, std streams) error {
 		return fmt.Errorf("zoom %d has %d columns and %d rows", c.Z, z.Columns, z.Rows)
 	}
 	back := color.RGBA{255, 255, 255, 255}
-	b, err := render.MakeTile(ctx, s, c.Z, c.X, c.Y, render.Options{Background: back})
+	b, err := render.Tile(ctx, s, c.Z, c.X, c.Y, render.Options{Background: back})
 	if errors.Is(err, slide.ErrEmptyTile) {
 		b, err = render.Blank(s.Levels[0].TileWidth, s.Levels[0].TileHeight, back)
 	}

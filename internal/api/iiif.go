@@ -80,9 +80,9 @@ func (a iiifAPI) redirectToInfo(w http.ResponseWriter, r *http.Request) error {
 }
 
 // iiifPicture is a slide as IIIF sees it.
-func iiifPicture(s *slide.Slide) iiif.Picture {
+func iiifPicture(s *slide.Slide) iiif.Image {
 	l := &s.Levels[0]
-	return iiif.Picture{Width: l.Width, Height: l.Height, TileWidth: l.TileWidth, TileHeight: l.TileHeight, Zooms: len(s.Zooms)}
+	return iiif.Image{Width: l.Width, Height: l.Height, TileWidth: l.TileWidth, TileHeight: l.TileHeight, Zooms: len(s.Zooms)}
 }
 
 // info answers with an image's description.
@@ -95,7 +95,7 @@ func (a iiifAPI) info(w http.ResponseWriter, r *http.Request) error {
 	if version == iiif.V3 {
 		profile = "http://iiif.io/api/image/3/level2.json"
 	}
-	return a.description(w, r, func(im *tile.Image, p iiif.Picture) (string, []byte, error) {
+	return a.description(w, r, func(im *tile.Image, p iiif.Image) (string, []byte, error) {
 		id := a.baseURL(r) + "/iiif/" + strconv.Itoa(version) + "/" + im.File.ID
 		b, err := json.Marshal(iiif.Info(version, id, p))
 		h := w.Header()
@@ -121,7 +121,7 @@ func (a iiifAPI) baseURL(r *http.Request) string {
 
 // description answers with what f says of an image. It depends on the address that was
 // asked, so it has no ETag.
-func (a iiifAPI) description(w http.ResponseWriter, r *http.Request, f func(*tile.Image, iiif.Picture) (contentType string, body []byte, err error)) error {
+func (a iiifAPI) description(w http.ResponseWriter, r *http.Request, f func(*tile.Image, iiif.Image) (contentType string, body []byte, err error)) error {
 	im, private, err := a.find(r.Context(), &tile.Request{Image: r.PathValue("image")})
 	if err != nil {
 		return explained(err)
@@ -144,7 +144,7 @@ func (a iiifAPI) description(w http.ResponseWriter, r *http.Request, f func(*til
 
 // zoomifyProperties answers with Zoomify's description.
 func (a iiifAPI) zoomifyProperties(w http.ResponseWriter, r *http.Request) error {
-	return a.description(w, r, func(_ *tile.Image, p iiif.Picture) (string, []byte, error) {
+	return a.description(w, r, func(_ *tile.Image, p iiif.Image) (string, []byte, error) {
 		if p.TileWidth != p.TileHeight {
 			return "", nil, &httperr.Error{Status: http.StatusNotFound, Detail: "Zoomify supports only square tiles, and the tiles of this image are not square: use its tile_url."}
 		}
@@ -172,7 +172,7 @@ func (a iiifAPI) image(w http.ResponseWriter, r *http.Request) error {
 		return explained(tile.ErrOldRevision)
 	}
 	var plan *iiif.Plan
-	var p iiif.Picture
+	var p iiif.Image
 	err = im.View(ctx, func(s *slide.Slide, _ tile.Lease) error {
 		p = iiifPicture(s)
 		return nil
@@ -213,7 +213,7 @@ func (a iiifAPI) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at
 }
 
 // rendered answers with what has to be drawn.
-func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, p iiif.Picture, private bool) error {
+func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, p iiif.Image, private bool) error {
 	f := &im.File
 	answer := tile.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}
 	region := rendercache.Region{

@@ -137,7 +137,7 @@ func hostOf(base string) string {
 }
 
 // shape is that of a slide: its file's, or if that is away what the catalog knows of it.
-func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Picture, err error) {
+func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Image, err error) {
 	ctx := r.Context()
 	if !a.isRemote(r, &im.File) {
 		err = im.View(ctx, func(s *slide.Slide, _ tile.Lease) error {
@@ -155,7 +155,7 @@ func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Picture, err 
 	} else if err != nil {
 		return p, a.plain(ctx, err)
 	}
-	return iiif.Picture{Width: known.Width, Height: known.Height, TileWidth: known.TileWidth, TileHeight: known.TileHeight, Zooms: known.MaxZoom + 1}, nil
+	return iiif.Image{Width: known.Width, Height: known.Height, TileWidth: known.TileWidth, TileHeight: known.TileHeight, Zooms: known.MaxZoom + 1}, nil
 }
 
 // accessToken returns a pass for an image at another host, for its tiles or also its labels, escaped for a URL, ""

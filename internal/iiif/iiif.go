@@ -1,5 +1,6 @@
-// Package iiif reads the addresses of the IIIF Image API, versions 2 and 3, at level 2: it
-// says which part of a picture is wanted, how large, and how. It draws nothing.
+// Package iiif parses the URLs of the IIIF Image API, versions 2 and 3, at compliance level
+// 2: which part of an image is requested, at which size, and in which format. It does not
+// render anything.
 //
 // The specifications are at https://iiif.io/api/image/2.1/ and https://iiif.io/api/image/3.0/.
 package iiif
@@ -12,8 +13,8 @@ import (
 	"strings"
 )
 
-// Most is the longest side, in pixels, of what is drawn to order.
-const Most = 2048
+// MaxSide is the longest side of a rendered region, in pixels.
+const MaxSide = 2048
 
 // The versions of the API.
 const (
@@ -21,32 +22,32 @@ const (
 	V3 = 3
 )
 
-// A Picture is what is asked for a part of, in pixels.
-type Picture struct {
-	Width, Height         int
-	TileWidth, TileHeight int
-	Zooms                 int // how often it is halved until it is one tile, and one more
+// An Image is the image that requests are for.
+type Image struct {
+	Width, Height         int // pixels
+	TileWidth, TileHeight int // pixels
+	Zooms                 int // number of zoom levels: halving it Zooms-1 times gives a single tile
 }
 
-// A Plan is an address, understood.
+// A Plan is a parsed request.
 type Plan struct {
-	X, Y, W, H int    // of the picture
-	Width      int    // of the answer, before it is turned
-	Height     int    // of the answer, before it is turned
-	Mirror     bool   // before it is turned
-	Turn       int    // clockwise by 0, 90, 180 or 270°
+	X, Y, W, H int    // region of the image, in pixels
+	Width      int    // of the result before rotation, in pixels
+	Height     int    // of the result before rotation, in pixels
+	Mirror     bool   // before rotation
+	Turn       int    // clockwise rotation: 0, 90, 180 or 270°
 	Quality    string // default, color, gray or bitonal
 	Format     string // jpg or png
 
 	byWidth bool // the height follows from the width
 }
 
-// A bad address is an error in words for who has sent it.
+// bad returns an error about a URL, in words for the client.
 func bad(format string, a ...any) error { return fmt.Errorf(format, a...) }
 
-// Parse reads the four parts of an address behind the image's: "0,0,512,512", "256,", "0",
-// "default.jpg". The error says what is wrong with it.
-func Parse(version int, region, size, rotation, file string, p Picture) (*Plan, error) {
+// Parse parses the four parts of a URL after the image, such as "0,0,512,512", "256,", "0"
+// and "default.jpg". The error is meant for the client.
+func Parse(version int, region, size, rotation, file string, p Image) (*Plan, error) {
 	v := new(Plan)
 	for _, err := range []error{v.region(region, p), v.turn(rotation), v.file(file)} {
 		if err != nil {
@@ -58,15 +59,15 @@ func Parse(version int, region, size, rotation, file string, p Picture) (*Plan, 
 	}
 	switch {
 	case v.Width < 1 || v.Height < 1:
-		return nil, bad("size: nothing would be left of the region")
+		return nil, bad("size: the result would have no pixels")
 	case v.Width > v.W || v.Height > v.H:
-		return nil, bad("size: %d×%d is larger than the region, %d×%d pixels, and nothing is enlarged here", v.Width, v.Height, v.W, v.H)
+		return nil, bad("size: %d×%d is larger than the region, %d×%d pixels; enlarging is not supported", v.Width, v.Height, v.W, v.H)
 	}
 	return v, nil
 }
 
-// region reads full, square, x,y,w,h or pct:x,y,w,h, and cuts it to the picture.
-func (v *Plan) region(s string, p Picture) error {
+// region parses full, square, x,y,w,h or pct:x,y,w,h, and crops it to the image.
+func (v *Plan) region(s string, p Image) error {
 	v.W, v.H = p.Width, p.Height
 	switch s {
 	case "full":
@@ -80,12 +81,12 @@ func (v *Plan) region(s string, p Picture) error {
 	var n [4]float64
 	parts := strings.Split(percent, ",")
 	if len(parts) != len(n) {
-		return bad("region: full, square, x,y,w,h or pct:x,y,w,h")
+		return bad("region: must be full, square, x,y,w,h or pct:x,y,w,h")
 	}
 	for i, part := range parts {
 		var ok bool
 		if n[i], ok = number(part, isPercent); !ok {
-			return bad("region: x, y, width and height are numbers from 0 on, in pixels whole ones")
+			return bad("region: x, y, width and height must be numbers of at least 0, in pixels integers")
 		}
 		if isPercent {
 			n[i] *= [2]float64{float64(p.Width), float64(p.Height)}[i%2] / 100
@@ -94,43 +95,43 @@ func (v *Plan) region(s string, p Picture) error {
 	x, y := math.Round(n[0]), math.Round(n[1])
 	right, bottom := min(math.Round(n[0]+n[2]), float64(p.Width)), min(math.Round(n[1]+n[3]), float64(p.Height))
 	if x >= right || y >= bottom {
-		return bad("region: it is empty, or lies outside of the picture of %d×%d pixels", p.Width, p.Height)
+		return bad("region: it is empty or outside the image, which has %d×%d pixels", p.Width, p.Height)
 	}
 	v.X, v.Y, v.W, v.H = int(x), int(y), int(right-x), int(bottom-y)
 	return nil
 }
 
-// number reads a number from 0 on, plain decimal of at most 9 digits before the point.
+// number parses a decimal number without sign and with at most 9 digits before the point.
 func number(s string, fraction bool) (float64, bool) {
-	whole, rest, dot := strings.Cut(s, ".")
-	if len(whole) > 9 || len(rest) > 12 || whole == "" && rest == "" || dot && !fraction {
+	integer, rest, dot := strings.Cut(s, ".")
+	if len(integer) > 9 || len(rest) > 12 || integer == "" && rest == "" || dot && !fraction {
 		return 0, false
 	}
-	if strings.Trim(whole+rest, "0123456789") != "" {
+	if strings.Trim(integer+rest, "0123456789") != "" {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	return f, err == nil
 }
 
-// size reads max, full (version 2), w,h; w,; ,h; !w,h or pct:n.
+// size parses max, full (version 2), w,h; w,; ,h; !w,h or pct:n.
 func (v *Plan) size(version int, s string) error {
 	if strings.HasPrefix(s, "^") {
-		return bad("size: nothing is enlarged here, so no size begins with ^")
+		return bad("size: enlarging is not supported; remove the ^")
 	}
 	switch {
 	case s == "max":
-		v.Width, v.Height = v.fit(Most, Most)
+		v.Width, v.Height = v.fit(MaxSide, MaxSide)
 		return nil
 	case s == "full" && version == V2:
-		if v.Width, v.Height = v.W, v.H; max(v.W, v.H) > Most {
-			return bad("size: full is larger than %d pixels a side: ask for max, or for tiles", Most)
+		if v.Width, v.Height = v.W, v.H; max(v.W, v.H) > MaxSide {
+			return bad("size: full is larger than %d pixels a side; request max or tiles", MaxSide)
 		}
 		return nil
 	case strings.HasPrefix(s, "pct:"):
 		n, ok := number(s[len("pct:"):], true)
 		if !ok || n <= 0 || n > 100 {
-			return bad("size: pct:n is above 0, and 100 at most")
+			return bad("size: the n of pct:n must be above 0 and at most 100")
 		}
 		v.Width, v.Height = scaled(v.W, n/100), scaled(v.H, n/100)
 		return v.bounded()
@@ -140,11 +141,11 @@ func (v *Plan) size(version int, s string) error {
 	w, okW := side(left)
 	h, okH := side(right)
 	if !ok || !okW || !okH || left == "" && right == "" || confined && (left == "" || right == "") {
-		return bad("size: max, w,h or w, or ,h or !w,h or pct:n, in whole pixels from 1 on")
+		return bad("size: must be max, w,h or w, or ,h or !w,h or pct:n, in integer pixels of at least 1")
 	}
 	switch {
 	case confined:
-		v.Width, v.Height = v.fit(min(w, Most), min(h, Most))
+		v.Width, v.Height = v.fit(min(w, MaxSide), min(h, MaxSide))
 		return nil
 	case right == "":
 		v.Width, v.Height, v.byWidth = w, scaled(v.H, float64(w)/float64(v.W)), true
@@ -156,7 +157,7 @@ func (v *Plan) size(version int, s string) error {
 	return v.bounded()
 }
 
-// side reads a number of pixels, which may be absent.
+// side parses a number of pixels, which may be absent.
 func side(s string) (int, bool) {
 	if s == "" {
 		return 0, true
@@ -168,13 +169,14 @@ func side(s string) (int, bool) {
 func scaled(n int, by float64) int { return max(1, int(math.Round(float64(n)*by))) }
 
 func (v *Plan) bounded() error {
-	if max(v.Width, v.Height) > Most {
-		return bad("size: %d×%d is larger than %d pixels a side: ask for tiles", v.Width, v.Height, Most)
+	if max(v.Width, v.Height) > MaxSide {
+		return bad("size: %d×%d is larger than %d pixels a side; request tiles", v.Width, v.Height, MaxSide)
 	}
 	return nil
 }
 
-// fit is the largest size of the region's aspect within w × h that is no larger than it.
+// fit returns the largest size with the aspect ratio of the region that fits into w × h and
+// is no larger than the region.
 func (v *Plan) fit(w, h int) (int, int) {
 	by := min(1, float64(w)/float64(v.W), float64(h)/float64(v.H))
 	return min(w, scaled(v.W, by)), min(h, scaled(v.H, by))
@@ -185,13 +187,13 @@ func (v *Plan) turn(s string) error {
 	v.Mirror = mirror
 	n, ok := number(rest, true)
 	if !ok || n > 360 || math.Mod(n, 90) != 0 {
-		return bad("rotation: 0, 90, 180 or 270, and ! before it to mirror")
+		return bad("rotation: must be 0, 90, 180 or 270, with ! before it to mirror")
 	}
 	v.Turn = int(n) % 360
 	return nil
 }
 
-var errFile = errors.New("quality and format: default, color, gray or bitonal, and .jpg or .png")
+var errFile = errors.New("quality and format: must be default, color, gray or bitonal, and .jpg or .png")
 
 func (v *Plan) file(s string) error {
 	quality, format, _ := strings.Cut(s, ".")
@@ -207,14 +209,15 @@ func (v *Plan) file(s string) error {
 	return nil
 }
 
-// Plain reports whether the pixels are wanted as they are stored, as a JPEG.
+// Plain reports whether the request is for a JPEG without mirroring, rotation or change of
+// colour.
 func (v *Plan) Plain() bool {
 	return !v.Mirror && v.Turn == 0 && v.Format == "jpg" && (v.Quality == "default" || v.Quality == "color")
 }
 
-// Tile says which tile the plan is just the picture part of: tile x,y of the picture
-// halved k times, cut to the picture. It reports false if it is none.
-func (v *Plan) Tile(p Picture) (k, x, y int, ok bool) {
+// Tile returns the tile that the plan requests: tile x,y of the image halved k times,
+// cropped to the image. It reports false if the plan does not request exactly one tile.
+func (v *Plan) Tile(p Image) (k, x, y int, ok bool) {
 	for k = range p.Zooms {
 		tw, th := p.TileWidth<<k, p.TileHeight<<k
 		if v.X%tw != 0 || v.Y%th != 0 || v.W != min(tw, p.Width-v.X) || v.H != min(th, p.Height-v.Y) {
@@ -230,13 +233,14 @@ func (v *Plan) Tile(p Picture) (k, x, y int, ok bool) {
 
 func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }
 
-// finest is how many pixels are read rather than half as many a side for a better picture.
+// finest is the largest number of pixels to read for a better quality, instead of the
+// image halved once more.
 const finest = 16 << 20
 
-// Halved is how often the picture is to be halved before the plan is drawn from it: as
-// often as leaves more pixels than the answer has, and once less if those of the one and
-// the other don't fit together and that is not too many.
-func (v *Plan) Halved(p Picture) int {
+// Halved returns how often to halve the image before rendering the plan from it: as often
+// as possible without enlarging, and once less if the pixels of the result do not align
+// with those of the halved image and the cost is acceptable.
+func (v *Plan) Halved(p Image) int {
 	k := 0
 	for k+1 < p.Zooms && v.W>>(k+1) >= v.Width && v.H>>(k+1) >= v.Height {
 		k++
@@ -248,7 +252,7 @@ func (v *Plan) Halved(p Picture) int {
 	return k
 }
 
-// String is the plan, the same for the same picture.
+// String returns a key that is equal for plans with the same result.
 func (v *Plan) String() string {
 	mirror := ""
 	if v.Mirror {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var wide = Picture{Width: 10_000, Height: 6_000, TileWidth: 512, TileHeight: 256, Zooms: 6}
+var wide = Image{Width: 10_000, Height: 6_000, TileWidth: 512, TileHeight: 256, Zooms: 6}
 
 func TestParse(t *testing.T) {
 	for _, tt := range []struct {
@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 		{2, "0,0,10000,10/1,/0/default.jpg", "0-0-10000-10-1x1-0-default-jpg"},
 		{3, "full/full/0/default.jpg", "size: "},
 		{2, "full/full/0/default.jpg", "larger than 2048"},
-		{3, "full/^max/0/default.jpg", "nothing is enlarged"},
+		{3, "full/^max/0/default.jpg", "enlarging is not supported"},
 		{3, "0,0,100,100/101,/0/default.jpg", "larger than the region"},
 		{3, "0,0,100,100/pct:101/0/default.jpg", "pct:n"},
 		{3, "0,0,100,100/pct:0/0/default.jpg", "pct:n"},
@@ -120,7 +120,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("pct:1,2,3,4", "!5,6", "!90", "gray.png")
 	f.Add("0,0,1,1", ",1", "180", "color.jpg")
 	f.Fuzz(func(t *testing.T, region, size, rotation, file string) {
-		for _, p := range []Picture{wide, {1, 1, 256, 256, 1}, {1, 100_000, 16, 16, 14}} {
+		for _, p := range []Image{wide, {1, 1, 256, 256, 1}, {1, 100_000, 16, 16, 14}} {
 			v, err := Parse(V2, region, size, rotation, file, p)
 			if err != nil {
 				continue
@@ -129,7 +129,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("region %+v of %+v", v, p)
 			}
 			k := v.Halved(p)
-			if v.Width < 1 || v.Height < 1 || v.Width > min(Most, ceilShift(v.W, k)) || v.Height > min(Most, ceilShift(v.H, k)) {
+			if v.Width < 1 || v.Height < 1 || v.Width > min(MaxSide, ceilShift(v.W, k)) || v.Height > min(MaxSide, ceilShift(v.H, k)) {
 				t.Errorf("size %+v, halved %d times", v, k)
 			}
 			v.Tile(p)

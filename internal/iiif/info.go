@@ -2,13 +2,13 @@ package iiif
 
 import "fmt"
 
-// A Size is one at which the whole picture can be had.
+// A Size is a size at which the complete image is available, in pixels.
 type Size struct {
 	Width  int `json:"width"`
 	Height int `json:"height"`
 }
 
-// Tiles say in which tiles the picture is stored.
+// Tiles describes the tiles of an image.
 type Tiles struct {
 	Width        int   `json:"width"`
 	Height       int   `json:"height,omitempty"`
@@ -32,8 +32,8 @@ type info3 struct {
 	ExtraFeatures  []string `json:"extraFeatures"`
 }
 
-// info2 is the description of version 2, section 5. The profile is a list of an address and
-// of what there is beyond it.
+// info2 is the description of version 2, section 5. The profile is a list of a URL and of
+// the supported features beyond it.
 type info2 struct {
 	Context  string  `json:"@context"`
 	ID       string  `json:"@id"`
@@ -55,8 +55,9 @@ type more2 struct {
 
 const protocol = "http://iiif.io/api/image"
 
-// Info describes a picture, as info.json has it. ID is the image's address.
-func Info(version int, id string, p Picture) any {
+// Info returns the description of an image, to be encoded as info.json. ID is the URL of
+// the image.
+func Info(version int, id string, p Image) any {
 	sizes, tiles := p.sizes(), []Tiles{p.tiles()}
 	context := Context(version)
 	if version == V2 {
@@ -64,23 +65,23 @@ func Info(version int, id string, p Picture) any {
 			Context: context, ID: id, Protocol: protocol, Width: p.Width, Height: p.Height, Sizes: sizes, Tiles: tiles,
 			Profile: []any{Profile(V2), more2{
 				Formats: []string{"jpg", "png"}, Qualities: []string{"default", "color", "gray", "bitonal"},
-				Supports: []string{"mirroring", "regionSquare", "sizeByConfinedWh", "profileLinkHeader"}, MaxWidth: Most, MaxHeight: Most,
+				Supports: []string{"mirroring", "regionSquare", "sizeByConfinedWh", "profileLinkHeader"}, MaxWidth: MaxSide, MaxHeight: MaxSide,
 			}},
 		}
 	}
 	return info3{
 		Context: context, ID: id, Type: "ImageService3", Protocol: protocol, Profile: Profile(V3), Width: p.Width, Height: p.Height,
-		MaxWidth: Most, MaxHeight: Most, Sizes: sizes, Tiles: tiles,
+		MaxWidth: MaxSide, MaxHeight: MaxSide, Sizes: sizes, Tiles: tiles,
 		ExtraQualities: []string{"color", "gray", "bitonal"}, ExtraFeatures: []string{"mirroring", "profileLinkHeader"},
 	}
 }
 
-// Context is the address that says what the names of a description mean.
+// Context returns the URL of the JSON-LD context of a version.
 func Context(version int) string {
 	return fmt.Sprintf("http://iiif.io/api/image/%d/context.json", version)
 }
 
-// Profile is how a version calls level 2.
+// Profile returns the name of compliance level 2 in a version.
 func Profile(version int) string {
 	if version == V2 {
 		return "http://iiif.io/api/image/2/level2.json"
@@ -88,18 +89,18 @@ func Profile(version int) string {
 	return "level2"
 }
 
-// sizes are those of the picture halved again and again, the smallest first.
-func (p Picture) sizes() []Size {
+// sizes returns the sizes of the halved images, smallest first.
+func (p Image) sizes() []Size {
 	list := []Size{}
 	for k := p.Zooms - 1; k >= 0; k-- {
-		if s := (Size{ceilShift(p.Width, k), ceilShift(p.Height, k)}); max(s.Width, s.Height) <= Most {
+		if s := (Size{ceilShift(p.Width, k), ceilShift(p.Height, k)}); max(s.Width, s.Height) <= MaxSide {
 			list = append(list, s)
 		}
 	}
 	return list
 }
 
-func (p Picture) tiles() Tiles {
+func (p Image) tiles() Tiles {
 	t := Tiles{Width: p.TileWidth, Height: p.TileHeight}
 	for k := range p.Zooms {
 		t.ScaleFactors = append(t.ScaleFactors, 1<<k)

@@ -183,7 +183,7 @@ func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (strin
 	if id, err := fsx.IdentifyFile(f); err != nil || !id.Same(im.Identity) {
 		return "", errReplaced
 	}
-	img, err := render.Picture(ctx, pic)
+	img, err := render.DecodeAssociated(ctx, pic)
 	if err != nil {
 		return "", err
 	}

@@ -24,7 +24,7 @@ const (
 )
 
 // Bands decodes a JPEG from top to bottom, some rows of pixels at a time, so that
-// the picture may be larger than memory. Rows of MCUs are cut out without loss, as
+// the image may be larger than memory. Rows of MCUs are cut out without loss, as
 // by [CropJPEG], and decoded each as a JPEG of its own.
 type Bands struct {
 	Width, Height int // pixels
@@ -170,7 +170,7 @@ func (b *Bands) toMark() {
 	}
 }
 
-// Next returns the next band, as wide as the picture, and at the end io.EOF. The
+// Next returns the next band, as wide as the image, and at the end io.EOF. The
 // pixels are those that [DecodeJPEG] would make of the whole. They are gone with the
 // next call.
 func (b *Bands) Next() (*image.RGBA, error) {

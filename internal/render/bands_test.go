@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// readBands decodes all bands into one picture.
+// readBands decodes all bands into one image.
 func readBands(r io.Reader) (*image.RGBA, error) {
 	b, err := NewBands(context.Background(), r)
 	if err != nil {
@@ -35,7 +35,7 @@ func readBands(r io.Reader) (*image.RGBA, error) {
 	return img, nil
 }
 
-// TestBands compares the bands with the picture decoded as a whole: not a pixel
+// TestBands compares the bands with the image decoded as a whole: not a pixel
 // may differ, where bands meet neither.
 func TestBands(t *testing.T) {
 	samplings := [][]int{{0x11}, {0x11, 0x11, 0x11}, {0x22, 0x11, 0x11}, {0x21, 0x11, 0x11}, {0x12, 0x11, 0x11}, {0x11, 0x11, 0x11, 0x11}}
@@ -75,7 +75,7 @@ func TestBands(t *testing.T) {
 	}
 }
 
-// flat copies a picture to the origin.
+// flat copies an image to the origin.
 func flat(img *image.RGBA) *image.RGBA {
 	to := image.NewRGBA(image.Rectangle{Max: img.Rect.Size()})
 	copyPart(to, image.Point{}, img, img.Rect)

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	// ErrTooLarge reports a picture that takes more memory than there is for decoding,
+	// ErrTooLarge reports an image that takes more memory than there is for decoding,
 	// or has more pixels than are decoded.
 	ErrTooLarge = errors.New("render: too large to be decoded")
 	// ErrBusy reports that others use the memory for decoding, and did so for as long
@@ -20,7 +20,7 @@ var (
 )
 
 // A Budget bounds the memory that everything in a process takes together which decodes,
-// draws or encodes pictures. What a picture needs is estimated from its header, never too
+// draws or encodes images. What an image needs is estimated from its header, never too
 // low, and taken from the budget before it is allocated. A nil one has no bound.
 //
 // A piece of work begins with [Budget.Begin]; the functions of this package take from the
@@ -40,7 +40,7 @@ func NewBudget(bytes int64) *Budget {
 const growPatience = 5 * time.Second
 
 // An account is what one piece of work has of a budget. What it has given back to the
-// account it keeps for its next picture.
+// account it keeps for its next image.
 type account struct {
 	budget   *Budget
 	patience time.Duration // 0 without a bound

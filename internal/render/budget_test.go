@@ -61,18 +61,18 @@ func deflated(n int) []byte {
 	return b.Bytes()
 }
 
-// TestHostileLabel reads labels that are small files and large pictures: each is refused
+// TestHostileLabel reads labels that are small files and large images: each is refused
 // with a reason, and hardly takes memory.
 func TestHostileLabel(t *testing.T) {
 	const side = 8192
 	rgb := slide.Layout{Codec: slide.Deflate, Photometric: trueColor, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
-	for name, p := range map[string]*slide.Picture{
+	for name, p := range map[string]*slide.AssociatedImage{
 		"progressive JPEG": {Layout: slide.Layout{Codec: slide.JPEG}, Strips: [][]byte{coefficients(side, side, 3, 0x11)}},
 		"deflate":          {Width: side, Height: side, RowsPerStrip: side, Layout: rgb, Strips: [][]byte{deflated(3 * side * side)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var err error
-			n := allocated(func() { _, err = Picture(t.Context(), p) })
+			n := allocated(func() { _, err = DecodeAssociated(t.Context(), p) })
 			if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "8192×8192") {
 				t.Errorf("got %v, want %v", err, ErrTooLarge)
 			}
@@ -83,7 +83,7 @@ func TestHostileLabel(t *testing.T) {
 	}
 }
 
-// TestHostileTile decodes tiles that are small files and large pictures.
+// TestHostileTile decodes tiles that are small files and large images.
 func TestHostileTile(t *testing.T) {
 	const side = 8192
 	rgb := slide.Layout{Codec: slide.Deflate, Photometric: trueColor, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
@@ -113,7 +113,7 @@ func TestHostileTile(t *testing.T) {
 	}
 }
 
-// TestCost decodes pictures of all kinds and wants none to allocate more than was taken
+// TestCost decodes images of all kinds and wants none to allocate more than was taken
 // for it.
 func TestCost(t *testing.T) {
 	const w, h = 1000, 700
@@ -148,7 +148,7 @@ func TestCost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, end := NewBudget(1<<30).Begin(t.Context(), 0)
 			defer end()
-			pixels.Get() // so that the picture is a fresh one
+			pixels.Get() // so that the image is a fresh one
 			runtime.GC()
 			runtime.GC()
 			n := allocated(func() { _, err = Decode(ctx, tt.data, tt.layout, w, h) })

@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 )
 
-// A codedJPEG describes a JPEG that is made of coefficients drawn at random rather
+// A codedJPEG describes a JPEG that is made of coefficients rendered at random rather
 // than of pixels: the kinds that Go's encoder does not write.
 type codedJPEG struct {
 	w, h     int

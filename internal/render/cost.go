@@ -19,8 +19,8 @@ const (
 	// maxAssociated bounds the pixels of labels, macros and other associated images. They
 	// are a few hundred to four thousand pixels wide.
 	maxAssociated = 16 << 20
-	// pixelCost is what a pixel of a picture takes: 4 bytes of RGBA, and as much for
-	// the JPEG or the smaller picture that it becomes.
+	// pixelCost is what a pixel of an image takes: 4 bytes of RGBA, and as much for
+	// the JPEG or the smaller image that it becomes.
 	pixelCost = 8
 	// maxSpan bounds the sides of what is scaled down, for which there are 16 bytes a
 	// column and row.
@@ -29,7 +29,7 @@ const (
 
 func pictureCost(w, h int) int64 { return pixelCost * int64(w) * int64(h) }
 
-// takePixels returns a picture of w × h pixels that may show anything.
+// takePixels returns an image of w × h pixels that has undefined contents.
 func takePixels(ctx context.Context, w, h int) (*image.RGBA, error) {
 	if err := Take(ctx, pictureCost(w, h)); err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func takePixels(ctx context.Context, w, h int) (*image.RGBA, error) {
 	return newPixels(w, h), nil
 }
 
-// Discard gives back a picture of this package that nobody looks at any more, and what
+// Discard gives back an image of this package that is no longer used, and what
 // was taken for it from the budget of ctx.
 func Discard(ctx context.Context, img *image.RGBA) {
 	if img != nil {
@@ -52,7 +52,7 @@ func (h *header) buffered() bool {
 	return h.frame == markSOF2 || len(h.scan) > 0 && int(h.scan[0]) < len(h.components)
 }
 
-// cost is what decoding takes in bytes at most, the picture that comes out included. It
+// cost is what decoding takes in bytes at most, the image that comes out included. It
 // is that of Go's decoder, which takes more than libjpeg-turbo: a plane of whole MCUs
 // for each component, and where they are buffered a coefficient of four bytes.
 func (h *header) cost() int64 {
@@ -66,7 +66,7 @@ func (h *header) cost() int64 {
 	if h.buffered() {
 		n += mcus * 64 * 4 * int64(units)
 	}
-	if len(h.components) != 1 { // RGB and CMYK come out as pictures of their own
+	if len(h.components) != 1 { // RGB and CMYK come out as images of their own
 		n += int64(4*h.width) * int64(h.height)
 	}
 	if len(h.components) == 4 {
@@ -75,7 +75,7 @@ func (h *header) cost() int64 {
 	return n + pictureCost(h.width, h.height)
 }
 
-// webpCost is what decoding a WebP takes at most besides the picture.
+// webpCost is what decoding a WebP takes at most besides the image.
 func webpCost(data []byte, w, h int) int64 {
 	pixels, size := int64(w+16)*int64(h+16), int64(len(data))
 	if len(data) >= 16 && string(data[12:16]) == "VP8 " {
@@ -106,7 +106,7 @@ func zstdWindow(data []byte) (uint64, error) {
 
 // ReadAssociated reads an associated image of s as it is stored. The error wraps
 // [ErrTooLarge] if it is too large to be decoded.
-func ReadAssociated(ctx context.Context, s *slide.Slide, kind string) (*slide.Picture, error) {
+func ReadAssociated(ctx context.Context, s *slide.Slide, kind string) (*slide.AssociatedImage, error) {
 	if err := Take(ctx, s.AssociatedCost(kind)); err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func ReadAssociated(ctx context.Context, s *slide.Slide, kind string) (*slide.Pi
 }
 
 // checkAssociated bounds what decoding an associated image costs, here or in a browser.
-func checkAssociated(p *slide.Picture) error {
+func checkAssociated(p *slide.AssociatedImage) error {
 	w, h := p.Width, p.Height
 	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
 		head, err := parseHeader(p.Strips[0])

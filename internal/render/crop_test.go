@@ -38,7 +38,7 @@ func adobe(transform byte) string {
 	return "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + string(transform)
 }
 
-// cropSizes are sizes of a picture, and what to crop it to.
+// cropSizes are sizes of an image, and what to crop it to.
 var cropSizes = []struct{ w, h, toW, toH int }{
 	{64, 64, 32, 32},
 	{64, 64, 33, 47},

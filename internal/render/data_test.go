@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// TestFilesOfOthers makes pictures of every slide among the test data that other
+// TestFilesOfOthers makes images of every slide among the test data that other
 // programs wrote.
 func TestFilesOfOthers(t *testing.T) {
 	dir := os.Getenv("PTIFFSTORE_TESTDATA")
@@ -49,11 +49,11 @@ func TestFilesOfOthers(t *testing.T) {
 	}
 }
 
-// checkSlide makes the first tile of each zoom, crops it, and draws the pictures.
+// checkSlide makes the first tile of each zoom, crops it, and draws the images.
 func checkSlide(t *testing.T, s *slide.Slide) {
 	ctx := context.Background()
 	for z, zoom := range s.Zooms {
-		b, err := MakeTile(ctx, s, z, 0, 0, Options{})
+		b, err := Tile(ctx, s, z, 0, 0, Options{})
 		if errors.Is(err, slide.ErrEmptyTile) {
 			continue
 		}

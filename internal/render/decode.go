@@ -21,7 +21,7 @@ const maxBytes = 256 << 20
 
 // Decode returns the pixels of one tile or strip of w × h pixels as lay describes
 // them. They are opaque: alpha (extra samples 1 and 2) is laid over white, other
-// extra samples are not looked at. 16-bit samples are scaled to 8.
+// extra samples are ignored. 16-bit samples are scaled to 8.
 //
 // A JPEG must be a complete stream, as [slide.Slide.AppendTile] returns it, and
 // of w × h pixels. Its colours are those of the stream, as in [DecodeJPEG].

@@ -25,7 +25,7 @@ type decodeCase struct {
 	want   func(x, y int) color.RGBA
 }
 
-// sampleAt is the 16-bit value of sample c of pixel x,y of the pictures below.
+// sampleAt is the 16-bit value of sample c of pixel x,y of the images below.
 func sampleAt(x, y, c int) uint16 { return uint16(9000*x + 4000*y + 11111*c) }
 
 func sample8(x, y, c int) byte { return byte(sampleAt(x, y, c) >> 8) }
@@ -34,7 +34,7 @@ func trueColorAt(x, y int) color.RGBA {
 	return color.RGBA{sample8(x, y, 0), sample8(x, y, 1), sample8(x, y, 2), 255}
 }
 
-// rawSamples are the bytes of the picture in that layout, before compression.
+// rawSamples are the bytes of the image in that layout, before compression.
 func rawSamples(l slide.Layout) []byte {
 	var order binary.ByteOrder = binary.LittleEndian
 	if l.BigEndian {

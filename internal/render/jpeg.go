@@ -49,7 +49,7 @@ func DecodeJPEG(ctx context.Context, data []byte) (*image.RGBA, error) {
 }
 
 // EncodeJPEG returns img as a baseline JPEG (JFIF, YCbCr, 4:2:0) with no other
-// metadata. Quality is 1 to 100; 0 means 85. The alpha of img is not looked at.
+// metadata. Quality is 1 to 100; 0 means 85. The alpha of img is ignored.
 func EncodeJPEG(img *image.RGBA, quality int) ([]byte, error) {
 	if err := checkSize(img.Rect.Dx(), img.Rect.Dy()); err != nil {
 		return nil, err

@@ -163,7 +163,7 @@ func (h *handles) put(handle uintptr) {
 	}
 }
 
-// buffers keep room for the largest JPEG that a picture can become, about three
+// buffers keep room for the largest JPEG that an image can become, about three
 // times its pixels: more than it does become.
 type buffers struct{ pool sync.Pool }
 

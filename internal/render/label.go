@@ -23,13 +23,13 @@ const (
 	labelSide    = 400 // pixels of a made label
 	labelMargin  = 16
 	labelQuality = 92
-	// shortCode is how many bytes a DataMatrix is drawn for. With more of them its
+	// shortCode is how many bytes a DataMatrix is rendered for. With more of them its
 	// modules are smaller than those of a QR code would be wide.
 	shortCode = 48
 )
 
 // Label returns the slide's label as a JPEG: the stored one, or if the file holds
-// none one that is made from the barcode, 400 × 400 pixels, the code drawn and
+// none one that is made from the barcode, 400 × 400 pixels, the code rendered and
 // its text beneath. Made says which. Without a barcode too the error is
 // [slide.ErrNoAssociated]; a label that is stored and cannot be read is an error.
 func Label(ctx context.Context, s *slide.Slide) (b []byte, made bool, err error) {
@@ -48,7 +48,7 @@ func Label(ctx context.Context, s *slide.Slide) (b []byte, made bool, err error)
 	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
 		return p.Strips[0], false, nil
 	}
-	img, err := Picture(ctx, p)
+	img, err := DecodeAssociated(ctx, p)
 	if err != nil {
 		return nil, false, fmt.Errorf("label: %w", err)
 	}

@@ -87,7 +87,7 @@ func associated(ctx context.Context, s *slide.Slide, kind string) (*image.RGBA, 
 	if err != nil {
 		return nil, err
 	}
-	img, err := Picture(ctx, p)
+	img, err := DecodeAssociated(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
@@ -118,7 +118,7 @@ func turnLeft(ctx context.Context, img *image.RGBA) (*image.RGBA, error) {
 	return turned, nil
 }
 
-// beside joins pictures of one height from left to right.
+// beside joins images of one height from left to right.
 func beside(ctx context.Context, parts []*image.RGBA) (*image.RGBA, error) {
 	if len(parts) == 1 {
 		return parts[0], nil

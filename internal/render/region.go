@@ -11,16 +11,16 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// regionPixels bounds what is read for one region: as much as is drawn at most, at the
-// next larger zoom, and once more for one that is drawn flat.
+// regionPixels bounds what is read for one region: as much as is rendered at most, at the
+// next larger zoom, and once more for one that is rendered flat.
 const regionPixels = 32 << 20
 
-// ErrTooMuch reports a region that is drawn so much flatter than it is that too much would
+// ErrTooMuch reports a region that is rendered so much flatter than it is that too much would
 // have to be read.
 var ErrTooMuch = errors.New("render: too much to read for so small a picture")
 
 // Region draws the part r of level 0 as w × h pixels, no larger than it is: from the
-// picture halved so often, which has zoom z, each pixel as the mean of what it covers. What
+// image halved so often, which has zoom z, each pixel as the mean of what it covers. What
 // was not scanned has the background's colour; a tile that cannot be read is an error.
 func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h int, o Options) (*image.RGBA, error) {
 	z := s.MaxZoom() - halved
@@ -71,8 +71,8 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 	return sh.picture(), nil
 }
 
-// windowed says where pixel first+i of the halved picture begins, in 65536ths of one of the
-// m that n pixels of level 0, from at on, are drawn as: what is beyond them counts nothing.
+// windowed says where pixel first+i of the halved image begins, in 65536ths of one of the
+// m that n pixels of level 0, from at on, are rendered as: what is beyond them counts nothing.
 func windowed(first, halved, at, n, m int) func(i int) int {
 	return func(i int) int {
 		return min(max((first+i)<<halved-at, 0), n) * (m << 16) / n

@@ -1,9 +1,9 @@
-// Package render turns stored pixels into pictures: it decodes tiles, strips and
-// associated images, shrinks and composes them, and encodes what came of it as
-// JPEG. A tile that is stored as it is asked for never comes here.
+// Package render decodes tiles, strips and associated images, scales and composes them,
+// and encodes the result as JPEG. Tiles that are stored as they are requested do not need
+// it.
 //
-// Nothing is drawn in place of what cannot be read: an unreadable tile is an
-// error. Only what the scanner skipped as bare glass has the background's colour.
+// An unreadable tile is an error and never replaced by a blank one. Only tiles that the
+// scanner skipped have the background colour.
 package render
 
 import (
@@ -16,28 +16,27 @@ import (
 )
 
 const (
-	// maxPixels bounds every picture that is decoded or made: 256 MiB of RGBA.
+	// maxPixels limits every image that is decoded or rendered: 256 MiB of RGBA.
 	maxPixels = 64 << 20
 	// maxSide is the largest side a JPEG can have (ITU-T T.81 B.2.2).
 	maxSide = 65535
 )
 
 var (
-	// ErrUnsupported reports pixels that are whole, and stored in a way that is
-	// not read here.
+	// ErrUnsupported reports pixels that are stored in a way that is not supported.
 	ErrUnsupported = errors.New("render: unsupported")
 	// ErrNotLossless reports a JPEG that cannot be cropped without decoding it.
-	ErrNotLossless = errors.New("render: not to be cropped without loss")
+	ErrNotLossless = errors.New("render: the JPEG cannot be cropped losslessly")
 )
 
 var white = color.RGBA{255, 255, 255, 255}
 
-// DecoderName says which JPEG decoder is at work: "Go image/jpeg", or where the
-// program was built with the tag turbo "libjpeg-turbo" and its major version. If
-// that library cannot be loaded, Go's is used, and the name says why.
+// DecoderName returns the name of the JPEG decoder in use: "Go image/jpeg" or, in a
+// program built with the tag turbo, "libjpeg-turbo" and its major version. If that library
+// cannot be loaded, the decoder of Go is used and the name contains the reason.
 func DecoderName() string { return jpegs().name }
 
-// Blank returns a JPEG of one colour, w × h pixels.
+// Blank returns a JPEG of w × h pixels in one colour.
 func Blank(w, h int, c color.RGBA) ([]byte, error) {
 	if err := checkSize(w, h); err != nil {
 		return nil, err
@@ -48,12 +47,12 @@ func Blank(w, h int, c color.RGBA) ([]byte, error) {
 	return EncodeJPEG(img, defaultQuality)
 }
 
-// Crop returns the top left w × h pixels of img, which it shares.
+// Crop returns the top left w × h pixels of img. The result shares the pixels of img.
 func Crop(img *image.RGBA, w, h int) *image.RGBA {
 	return img.SubImage(image.Rect(0, 0, w, h).Add(img.Rect.Min)).(*image.RGBA)
 }
 
-// checkSize refuses what is no picture, or too large a one.
+// checkSize rejects images that are empty or too large.
 func checkSize(w, h int) error {
 	if w < 1 || h < 1 || w > maxSide || h > maxSide || w*h > maxPixels {
 		return fmt.Errorf("render: %d×%d pixels: at least 1×1, at most %d a side and %d in all", w, h, maxSide, maxPixels)
@@ -61,11 +60,11 @@ func checkSize(w, h int) error {
 	return nil
 }
 
-// pixels keeps pictures for reuse: tiles are all of one or two sizes, and a
+// pixels pools images for reuse: tiles are all of one or two sizes, and a
 // tile's worth of fresh zeroed memory costs as much as halving it.
 var pixels sync.Pool
 
-// newPixels returns a picture of w × h pixels that may show anything.
+// newPixels returns an image of w × h pixels with undefined contents.
 func newPixels(w, h int) *image.RGBA {
 	n := 4 * w * h
 	if img, _ := pixels.Get().(*image.RGBA); img != nil && cap(img.Pix) >= n {
@@ -75,9 +74,9 @@ func newPixels(w, h int) *image.RGBA {
 	return image.NewRGBA(image.Rect(0, 0, w, h))
 }
 
-// recycle gives back a picture that nobody looks at any more.
+// recycle returns an image to the pool. The caller must not use it afterwards.
 func recycle(img *image.RGBA) {
-	const most = 16 << 20 // bytes; larger ones are rare, and not worth holding
+	const most = 16 << 20 // bytes; larger ones are rare and not worth pooling
 	if img != nil && cap(img.Pix) <= most {
 		pixels.Put(img)
 	}

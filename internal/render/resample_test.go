@@ -71,7 +71,7 @@ func TestHalveColours(t *testing.T) {
 	checkPixels(t, got, want, 0)
 }
 
-// TestShrinker cuts a picture into pieces and compares with the mean of each area.
+// TestShrinker cuts an image into pieces and compares with the mean of each area.
 func TestShrinker(t *testing.T) {
 	src := tissue(97, 61, 4)
 	for _, size := range []image.Point{{97, 61}, {96, 60}, {50, 61}, {33, 20}, {7, 5}, {1, 1}} {

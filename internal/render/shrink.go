@@ -8,24 +8,24 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// A shrinker scales a picture down that comes in pieces, in any order: each pixel
-// is the mean of the area it covers. It holds the small picture only.
+// A shrinker scales an image down that comes in pieces, in any order: each pixel
+// is the mean of the area it covers. It holds the small image only.
 type shrinker struct {
-	w, h       int      // of the small picture
+	w, h       int      // of the small image
 	columns    []share  // of each column of the large one
 	rows       []share  // and of each row
 	sums       []uint32 // three a pixel, 8.24 fixed point
 	horizontal []uint32 // of one row
 }
 
-// A share says to which pixel of the small picture one of the large one belongs,
+// A share says to which pixel of the small image one of the large one belongs,
 // in 65536ths of the small one: the first of it to at, the rest to at+1.
 type share struct {
 	at          int
 	first, rest uint32
 }
 
-// takeShrinker takes the memory of a shrinker, and of the picture that comes of it.
+// takeShrinker takes the memory of a shrinker, and of the image that comes of it.
 func takeShrinker(ctx context.Context, largeW, largeH, w, h int) error {
 	if largeW+largeH > maxSpan {
 		return fmt.Errorf("%w: %d×%d pixels are not scaled down", ErrTooLarge, largeW, largeH)
@@ -63,7 +63,7 @@ func sharesAt(n int, position func(i int) int) []share {
 }
 
 // add takes in the top left w × h pixels of img, the first of which is x,y of the
-// large picture.
+// large image.
 func (s *shrinker) add(img *image.RGBA, x, y, w, h int) {
 	if w < 1 || h < 1 {
 		return
@@ -97,7 +97,7 @@ func addRow(sums []uint32, pix []byte, columns []share, left int) {
 	}
 }
 
-// addSums adds the sums of a row to row y of the small picture.
+// addSums adds the sums of a row to row y of the small image.
 func (s *shrinker) addSums(sums []uint32, left, y int, weight uint32) {
 	to := s.sums[3*(y*s.w+left):][:len(sums)]
 	for i, v := range sums {
@@ -105,7 +105,7 @@ func (s *shrinker) addSums(sums []uint32, left, y int, weight uint32) {
 	}
 }
 
-// picture returns the small picture.
+// image returns the small image.
 func (s *shrinker) picture() *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, s.w, s.h))
 	for i := range s.w * s.h {

@@ -12,14 +12,14 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A testLevel is a level to write: its tiles are cut from picture.
+// A testLevel is a level to write: its tiles are cut from image.
 type testLevel struct {
 	picture image.Image
 	tile    int                 // side of the tiles
 	raw     bool                // uncompressed; JPEG of quality 95 if not
 	skip    func(c, r int) bool // tiles that were not scanned
 	damage  func(c, r int) bool // tiles that are cut short
-	padding color.RGBA          // what tiles show beyond the picture
+	padding color.RGBA          // what tiles show beyond the image
 }
 
 // A testPhilips adds what makes a slide one of Philips.
@@ -171,7 +171,7 @@ func (p *testPhilips) xml() string {
 	return x + `</DataObject>`
 }
 
-// ramps is a picture in which each pixel says where it is, so smooth that JPEG
+// ramps is an image in which each pixel says where it is, so smooth that JPEG
 // keeps it.
 func ramps(w, h int) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
@@ -183,14 +183,14 @@ func ramps(w, h int) *image.RGBA {
 	return img
 }
 
-// plain is a picture of one colour.
+// plain is an image of one colour.
 func plain(w, h int, c color.RGBA) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	fill(img, img.Rect, c)
 	return img
 }
 
-// farthest returns by how much the pixels of two pictures of one size differ at
+// farthest returns by how much the pixels of two images of one size differ at
 // most, and where.
 func farthest(a, b *image.RGBA) (int, image.Point) {
 	most, at := 0, image.Point{}

@@ -16,8 +16,8 @@ const (
 	thumbnailQuality = 85
 )
 
-// Thumbnail returns the whole slide as a JPEG that fits into maxW × maxH pixels
-// (at most 4096 a side), its aspect kept. It is drawn from the smallest stored
+// Thumbnail returns the entire slide as a JPEG that fits into maxW × maxH pixels
+// (at most 4096 a side), with its aspect ratio. It is rendered from the smallest stored
 // level that is no smaller, tile by tile, and is never larger than level 0. What
 // was not scanned has the colour bg; a tile that cannot be read is an error.
 func Thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGBA) ([]byte, error) {
@@ -28,8 +28,8 @@ func Thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGB
 	return EncodeJPEG(img, thumbnailQuality)
 }
 
-// Scaled returns the whole slide as a JPEG of exactly w × h pixels, at most 4096 a
-// side and no larger than level 0. It is drawn as [Thumbnail] is.
+// Scaled returns the entire slide as a JPEG of exactly w × h pixels, at most 4096 a
+// side and no larger than level 0. It is rendered like [Thumbnail].
 func Scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) ([]byte, error) {
 	if l := &s.Levels[0]; w < 1 || h < 1 || w > min(l.Width, maxThumbnail) || h > min(l.Height, maxThumbnail) {
 		return nil, fmt.Errorf("render: a slide of %d×%d pixels scaled to %d×%d", l.Width, l.Height, w, h)
@@ -49,7 +49,7 @@ func thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGB
 	return scaled(ctx, s, w, h, bg)
 }
 
-// scaled draws the slide from the smallest level that is no smaller.
+// scaled renders the slide from the smallest level that is not smaller.
 func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*image.RGBA, error) {
 	level := 0
 	for i := range s.Levels {

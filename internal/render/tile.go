@@ -11,26 +11,26 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// Options say how [MakeTile] makes tiles.
+// Options say how [Tile] makes tiles.
 type Options struct {
 	Quality    int        // of the JPEG, 1 to 100; 85 if 0
-	Background color.RGBA // of what was not scanned, or lies beyond the picture; white if its alpha is 0
+	Background color.RGBA // of what was not scanned, or lies beyond the image; white if its alpha is 0
 	// Tile, if not nil, returns the tile of a zoom that is not stored as a JPEG that
 	// may have been kept. Without it such tiles are made as pixels and forgotten.
 	Tile func(ctx context.Context, z, x, y int) ([]byte, error)
 }
 
-// MakeTile returns tile x,y of zoom z as a JPEG of level 0's tile size.
+// Tile returns tile x,y of zoom z as a JPEG of level 0's tile size.
 //
 // What is stored as that tile is returned as it is if it is a JPEG, and encoded
 // if not. Other zooms are made: from the level of the same size if its tiles are
 // of other sizes than level 0's, else by halving the next larger zoom. What lies
-// beyond the picture, or was not scanned, has the background's colour.
+// beyond the image, or was not scanned, has the background's colour.
 //
 // The error is [slide.ErrNoTile] for a tile outside of the zoom's grid and
 // [slide.ErrEmptyTile] if nothing of the tile was scanned. A tile made from one
 // that cannot be read is that one's error.
-func MakeTile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]byte, error) {
+func Tile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]byte, error) {
 	if z < 0 || z >= len(s.Zooms) || x < 0 || y < 0 || x >= s.Zooms[z].Columns || y >= s.Zooms[z].Rows {
 		return nil, slide.ErrNoTile
 	}
@@ -59,7 +59,7 @@ type drawer struct {
 	room         int64  // bytes taken for buf
 }
 
-// tile returns the tile x,y of zoom z. Beyond the picture it shows anything if it
+// tile returns the tile x,y of zoom z. Beyond the image it shows anything if it
 // is stored, and the background if it is made.
 func (d *drawer) tile(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	zoom := &d.s.Zooms[z]
@@ -120,7 +120,7 @@ func (d *drawer) levelOf(z, x, y int) int {
 	return -1
 }
 
-// valid returns how many pixels of tile x,y of zoom z are picture.
+// valid returns how many pixels of tile x,y of zoom z are image.
 func (d *drawer) valid(z, x, y int) (w, h int) {
 	zoom := &d.s.Zooms[z]
 	return max(0, min(d.tileW, zoom.Width-x*d.tileW)), max(0, min(d.tileH, zoom.Height-y*d.tileH))

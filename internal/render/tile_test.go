@@ -31,7 +31,7 @@ func halvings(img *image.RGBA) []*image.RGBA {
 	return all
 }
 
-// TestTile compares every tile of every zoom with the picture of level 0, halved,
+// TestTile compares every tile of every zoom with the image of level 0, halved,
 // pixel by pixel: the levels are not compressed.
 func TestTile(t *testing.T) {
 	const tile = 64
@@ -122,34 +122,34 @@ func TestTileStretched(t *testing.T) {
 
 func makeTile(t testing.TB, s *slide.Slide, z, x, y int, o Options) *image.RGBA {
 	t.Helper()
-	b, err := MakeTile(context.Background(), s, z, x, y, o)
+	b, err := Tile(context.Background(), s, z, x, y, o)
 	if err != nil {
-		t.Fatalf("MakeTile %d %d,%d: %v", z, x, y, err)
+		t.Fatalf("Tile %d %d,%d: %v", z, x, y, err)
 	}
 	return decodeByGo(t, b)
 }
 
-func TestMakeTileStored(t *testing.T) {
+func TestDerivedTileStored(t *testing.T) {
 	s := openSlide(t, nil, testLevel{picture: ramps(100, 100), tile: 64})
 	want, err := s.AppendTile(nil, 0, 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := MakeTile(context.Background(), s, s.MaxZoom(), 1, 1, Options{})
+	got, err := Tile(context.Background(), s, s.MaxZoom(), 1, 1, Options{})
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, error %v; want the %d stored ones", len(got), err, len(want))
 	}
 }
 
-func TestMakeTileSparse(t *testing.T) {
+func TestDerivedTileSparse(t *testing.T) {
 	blue := color.RGBA{60, 90, 170, 255}
 	level := testLevel{picture: plain(256, 256, blue), tile: 64, raw: true}
 	level.skip = func(c, r int) bool { return c < 2 && r < 2 || c == 2 && r == 2 }
 	s := openSlide(t, nil, level)
-	if _, err := MakeTile(context.Background(), s, 2, 0, 0, Options{}); !errors.Is(err, slide.ErrEmptyTile) {
+	if _, err := Tile(context.Background(), s, 2, 0, 0, Options{}); !errors.Is(err, slide.ErrEmptyTile) {
 		t.Errorf("a stored tile that was not scanned: error %v, want %v", err, slide.ErrEmptyTile)
 	}
-	if _, err := MakeTile(context.Background(), s, 1, 0, 0, Options{}); !errors.Is(err, slide.ErrEmptyTile) {
+	if _, err := Tile(context.Background(), s, 1, 0, 0, Options{}); !errors.Is(err, slide.ErrEmptyTile) {
 		t.Errorf("a tile of four that were not scanned: error %v, want %v", err, slide.ErrEmptyTile)
 	}
 	got := makeTile(t, s, 1, 1, 1, Options{Background: rust})
@@ -163,7 +163,7 @@ func TestMakeTileSparse(t *testing.T) {
 	checkPixels(t, got, want, 6)
 }
 
-func TestMakeTileDamage(t *testing.T) {
+func TestDerivedTileDamage(t *testing.T) {
 	level := testLevel{picture: ramps(256, 256), tile: 64}
 	level.damage = func(c, r int) bool { return c == 3 && r == 0 }
 	s := openSlide(t, nil, level)
@@ -171,34 +171,34 @@ func TestMakeTileDamage(t *testing.T) {
 		z, x, y int
 		bad     bool
 	}{{1, 0, 0, false}, {1, 1, 1, false}, {1, 1, 0, true}, {0, 0, 0, true}} {
-		b, err := MakeTile(context.Background(), s, at.z, at.x, at.y, Options{})
+		b, err := Tile(context.Background(), s, at.z, at.x, at.y, Options{})
 		if (err != nil) != at.bad {
 			t.Errorf("zoom %d tile %d,%d: %d bytes, error %v; want error: %v", at.z, at.x, at.y, len(b), err, at.bad)
 		}
 	}
 }
 
-func TestMakeTileOutside(t *testing.T) {
+func TestDerivedTileOutside(t *testing.T) {
 	s := openSlide(t, nil, testLevel{picture: ramps(130, 65), tile: 64})
 	for _, at := range [][3]int{{-1, 0, 0}, {3, 0, 0}, {2, 3, 0}, {2, 0, 2}, {0, 1, 0}, {0, 0, -1}, {1, -1, 0}} {
-		if _, err := MakeTile(context.Background(), s, at[0], at[1], at[2], Options{}); !errors.Is(err, slide.ErrNoTile) {
+		if _, err := Tile(context.Background(), s, at[0], at[1], at[2], Options{}); !errors.Is(err, slide.ErrNoTile) {
 			t.Errorf("tile %v: error %v, want %v", at, err, slide.ErrNoTile)
 		}
 	}
 }
 
-func TestMakeTileCancelled(t *testing.T) {
+func TestDerivedTileCancelled(t *testing.T) {
 	s := openSlide(t, nil, testLevel{picture: ramps(256, 256), tile: 64})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := MakeTile(ctx, s, 0, 0, 0, Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := Tile(ctx, s, 0, 0, 0, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 }
 
-// TestMakeTileFromKept makes a tile of kept ones, and asks for those only that are
+// TestDerivedTileFromKept makes a tile of kept ones, and asks for those only that are
 // not stored.
-func TestMakeTileFromKept(t *testing.T) {
+func TestDerivedTileFromKept(t *testing.T) {
 	s := openSlide(t, nil, testLevel{picture: plain(256, 256, rust), tile: 64})
 	kept, err := EncodeJPEG(plain(64, 64, color.RGBA{0, 0, 200, 255}), 95)
 	if err != nil {
@@ -225,18 +225,18 @@ func TestMakeTileFromKept(t *testing.T) {
 		t.Errorf("asked for %v, which are stored", asked)
 	}
 	o.Tile = func(context.Context, int, int, int) ([]byte, error) { return nil, errors.New("no disk") }
-	if _, err := MakeTile(context.Background(), s, 0, 0, 0, o); err == nil || err.Error() != "no disk" {
+	if _, err := Tile(context.Background(), s, 0, 0, 0, o); err == nil || err.Error() != "no disk" {
 		t.Errorf("error %v, want that of Tile", err)
 	}
 	o.Tile = func(context.Context, int, int, int) ([]byte, error) { return kept[:len(kept)/2], nil }
-	if _, err := MakeTile(context.Background(), s, 0, 0, 0, o); err == nil {
+	if _, err := Tile(context.Background(), s, 0, 0, 0, o); err == nil {
 		t.Error("a kept tile that is damaged: no error")
 	}
 }
 
-func TestMakeTileConcurrently(t *testing.T) {
+func TestDerivedTileConcurrently(t *testing.T) {
 	s := openSlide(t, nil, testLevel{picture: ramps(512, 512), tile: 64})
-	want, err := MakeTile(context.Background(), s, 0, 0, 0, Options{})
+	want, err := Tile(context.Background(), s, 0, 0, 0, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestMakeTileConcurrently(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 3 {
-				got, err := MakeTile(context.Background(), s, 0, 0, 0, Options{})
+				got, err := Tile(context.Background(), s, 0, 0, 0, Options{})
 				if err != nil || !bytes.Equal(got, want) {
 					t.Errorf("%d bytes, error %v; want the same %d as alone", len(got), err, len(want))
 				}
@@ -262,7 +262,7 @@ func BenchmarkMakeTile(b *testing.B) {
 	b.SetBytes(4 * 512 * 512)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := MakeTile(context.Background(), s, 0, 0, 0, Options{}); err != nil {
+		if _, err := Tile(context.Background(), s, 0, 0, 0, Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -124,7 +124,7 @@ func (k *Renderer) Associated(ctx context.Context, revision string, s *slide.Sli
 		if err != nil {
 			return nil, err
 		}
-		img, err := render.Picture(ctx, p)
+		img, err := render.DecodeAssociated(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -322,7 +322,7 @@ func (k *Renderer) zoom(ctx context.Context, m *tile.RenderRequest, z, x, y int)
 	if b := k.o.Cache.Get(key); b != nil {
 		return b, nil
 	}
-	b, err := render.MakeTile(ctx, m.Slide, z, x, y, render.Options{
+	b, err := render.Tile(ctx, m.Slide, z, x, y, render.Options{
 		Quality:    k.o.Quality,
 		Background: m.Background,
 		Tile: func(ctx context.Context, z, x, y int) ([]byte, error) {

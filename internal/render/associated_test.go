@@ -35,7 +35,7 @@ func strips(t testing.TB, img *image.RGBA, n int, pad bool) [][]byte {
 	return all
 }
 
-func TestPicture(t *testing.T) {
+func TestDecodeAssociated(t *testing.T) {
 	img := ramps(90, 70)
 	jpegs := slide.Layout{Codec: slide.JPEG, Photometric: 6, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
 	raw := slide.Layout{Codec: slide.None, Photometric: 2, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
@@ -46,24 +46,24 @@ func TestPicture(t *testing.T) {
 	row := 90 * 3
 	tests := []struct {
 		name    string
-		picture slide.Picture
+		picture slide.AssociatedImage
 		wantErr string
 	}{
-		{"one JPEG", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 70, Layout: jpegs, Strips: strips(t, img, 70, false)}, ""},
-		{"one JPEG of unknown size", slide.Picture{Layout: jpegs, Strips: strips(t, img, 70, false)}, ""},
-		{"JPEG strips", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)}, ""},
-		{"JPEG strips, the last one padded", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, true)}, ""},
-		{"raw", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 1 << 30, Layout: raw, Strips: [][]byte{bytesRGB}}, ""},
-		{"raw strips", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 50, Layout: raw, Strips: [][]byte{bytesRGB[:50*row], bytesRGB[50*row:]}}, ""},
-		{"no strips", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs}, "without strips"},
-		{"a strip missing", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)[:4]}, "4 strips"},
-		{"strips of another width", slide.Picture{Width: 91, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)}, "strip 0"},
-		{"a strip cut off", slide.Picture{Width: 90, Height: 70, RowsPerStrip: 50, Layout: raw, Strips: [][]byte{bytesRGB[:50*row], bytesRGB[51*row:]}}, "strip 1"},
-		{"huge", slide.Picture{Width: 1 << 30, Height: 1 << 30, RowsPerStrip: 1 << 30, Layout: raw, Strips: [][]byte{bytesRGB}}, "pixels"},
+		{"one JPEG", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 70, Layout: jpegs, Strips: strips(t, img, 70, false)}, ""},
+		{"one JPEG of unknown size", slide.AssociatedImage{Layout: jpegs, Strips: strips(t, img, 70, false)}, ""},
+		{"JPEG strips", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)}, ""},
+		{"JPEG strips, the last one padded", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, true)}, ""},
+		{"raw", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 1 << 30, Layout: raw, Strips: [][]byte{bytesRGB}}, ""},
+		{"raw strips", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 50, Layout: raw, Strips: [][]byte{bytesRGB[:50*row], bytesRGB[50*row:]}}, ""},
+		{"no strips", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs}, "without strips"},
+		{"a strip missing", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)[:4]}, "4 strips"},
+		{"strips of another width", slide.AssociatedImage{Width: 91, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)}, "strip 0"},
+		{"a strip cut off", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 50, Layout: raw, Strips: [][]byte{bytesRGB[:50*row], bytesRGB[51*row:]}}, "strip 1"},
+		{"huge", slide.AssociatedImage{Width: 1 << 30, Height: 1 << 30, RowsPerStrip: 1 << 30, Layout: raw, Strips: [][]byte{bytesRGB}}, "pixels"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := Picture(t.Context(), &tt.picture)
+			got, err := DecodeAssociated(t.Context(), &tt.picture)
 			if tt.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
 					t.Errorf("error %v, want one of %q", err, tt.wantErr)
@@ -283,7 +283,7 @@ func TestPreviewRefuses(t *testing.T) {
 	}
 }
 
-// TestPreviewOfRibbon bounds what a picture of absurd aspect costs.
+// TestPreviewOfRibbon bounds what an image of absurd aspect costs.
 func TestPreviewOfRibbon(t *testing.T) {
 	level := testLevel{picture: plain(64, 64, white), tile: 64}
 	p := testPhilips{macro: strips(t, plain(5000, 2, rust), 2, false)[0]}

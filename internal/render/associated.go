@@ -8,14 +8,14 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// Picture returns the pixels of an associated image, its strips joined. Of a
-// single JPEG the size is its own, whatever the directory says.
+// DecodeAssociated returns the pixels of an associated image with its strips joined. A
+// single JPEG has its own size, regardless of Width and Height.
 //
-// A strip that is missing, damaged or of the wrong size is an error. More than 16 million
-// pixels are [ErrTooLarge].
-func Picture(ctx context.Context, p *slide.Picture) (*image.RGBA, error) {
+// A strip that is missing, damaged or of the wrong size is an error. The error is
+// [ErrTooLarge] for more than 16 million pixels.
+func DecodeAssociated(ctx context.Context, p *slide.AssociatedImage) (*image.RGBA, error) {
 	if len(p.Strips) == 0 {
-		return nil, fmt.Errorf("render: a picture without strips")
+		return nil, fmt.Errorf("render: an associated image without strips")
 	}
 	if err := checkAssociated(p); err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func Picture(ctx context.Context, p *slide.Picture) (*image.RGBA, error) {
 		rows = p.Height
 	}
 	if want := (p.Height + rows - 1) / rows; len(p.Strips) != want {
-		return nil, fmt.Errorf("render: a picture of %d strips, where %d rows of %d a strip make %d", len(p.Strips), p.Height, rows, want)
+		return nil, fmt.Errorf("render: an associated image with %d strips instead of those of %d rows, %d per strip: %d", len(p.Strips), p.Height, rows, want)
 	}
 	if err := Take(ctx, pictureCost(p.Width, p.Height)); err != nil {
 		return nil, err
@@ -49,9 +49,9 @@ func Picture(ctx context.Context, p *slide.Picture) (*image.RGBA, error) {
 	return img, nil
 }
 
-// decodeStrip decodes a strip of h rows, or if it is the last and a JPEG, maybe of
-// as many rows as the others have.
-func decodeStrip(ctx context.Context, data []byte, p *slide.Picture, rows, h int) (*image.RGBA, error) {
+// decodeStrip decodes a strip of h rows. A last JPEG strip may have as many rows as the
+// others.
+func decodeStrip(ctx context.Context, data []byte, p *slide.AssociatedImage, rows, h int) (*image.RGBA, error) {
 	if p.Layout.Codec == slide.JPEG && h < rows {
 		if head, err := readHeader(data); err == nil && head.height == rows {
 			h = rows
