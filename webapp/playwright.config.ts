@@ -3,40 +3,39 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineConfig } from "@playwright/test";
 
-// Unit tests lie beside what they test; those of whole pages in e2e, against the
-// real server (PTIFFSTORE_BIN, or ../bin/ptiffstore) or the mock (PTIFFSTORE_MOCK=1).
-// The browser is the system's: none is downloaded.
+// Tests of whole pages, against the real server (PTIFFSTORE_BIN, or
+// ../bin/ptiffstore). The browser is the system's: none is downloaded.
 //
-// The demo's slides are made once for a run, in a folder that the workers learn
-// from the environment. One that is given, as PTIFFSTORE_E2E_DATA, is kept.
+// The slides of the demo are generated once per run, into a folder that the workers
+// learn from the environment. A folder given as PTIFFSTORE_E2E_DATA is kept.
 if (!process.env.PTIFFSTORE_E2E_DATA) {
   process.env.PTIFFSTORE_E2E_DATA = mkdtempSync(join(tmpdir(), "ptiffstore-e2e-"));
   process.env.PTIFFSTORE_E2E_REMOVE = process.env.PTIFFSTORE_E2E_DATA;
 }
 
-export default defineConfig({
-  fullyParallel: false,
-  workers: 1,
-  reporter: [["list"]],
+// Specs that change stores, slides, tasks or users run in the order in which they
+// are written, against a server of their own. All others only read, and share one.
+const writing = /\/(access|stores|tasks|upload)\.spec\.ts$/;
+
+export default defineConfig<object, { ownServer: boolean }>({
+  testDir: "e2e",
+  workers: 2,
+  reporter: [["list"], ["./test/playwright-reporter.ts"]],
   outputDir: "test-results",
-  globalTeardown: "./e2e/teardown.ts",
-  timeout: 60_000,
-  expect: { timeout: 15_000 },
-  projects: [
-    { name: "unit", testDir: "src", testMatch: "**/*.test.ts" },
-    {
-      name: "e2e",
-      testDir: "e2e",
-      testMatch: "**/*.spec.ts",
-      use: {
-        viewport: { width: 1440, height: 900 },
-        colorScheme: "light",
-        trace: "retain-on-failure",
-        launchOptions: {
-          executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-          args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-        },
-      },
+  globalSetup: "./e2e/setup.ts",
+  timeout: 120_000,
+  expect: { timeout: 30_000 },
+  use: {
+    viewport: { width: 1440, height: 900 },
+    colorScheme: "light",
+    screenshot: "only-on-failure", // traces of every test would take as long as the tests: --trace=on makes them
+    launchOptions: {
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
     },
+  },
+  projects: [
+    { name: "writing", testMatch: writing, use: { ownServer: true } },
+    { name: "reading", testMatch: "**/*.spec.ts", testIgnore: writing, fullyParallel: true },
   ],
 });

@@ -8,8 +8,8 @@ import { defineConfig, type Plugin } from "vite";
 const dist = fileURLToPath(new URL("../internal/webui/dist", import.meta.url));
 
 // The server of `npm run dev` hands everything that is not the application to
-// this one: the mock, or a real `ptiffstore serve`.
-const backend = process.env.PTIFFSTORE_URL ?? "http://127.0.0.1:8090";
+// this one, a running `ptiffstore demo` or `serve`.
+const backend = process.env.PTIFFSTORE_URL ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
   build: {

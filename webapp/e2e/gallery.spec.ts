@@ -3,13 +3,6 @@ import type { Page } from "@playwright/test";
 
 import { answerList, expect, screens, test, type SlideImage } from "./fixtures";
 
-const states = [
-  { state: "arriving", reason: "1.9 GB of 3.4 GB have arrived.", badge: "Arriving" },
-  { state: "missing", reason: null, badge: "Missing" },
-  { state: "broken", reason: "The file ends 3.2 GB early at TileOffsets (tag 324).", badge: "Broken" },
-  { state: "unsupported", reason: "This TIFF has no pyramid.", badge: "Unsupported" },
-] as const;
-
 test("shows a card for each slide, with what it is", async ({ page, slides }) => {
   await page.goto("/");
   const image = slides.largest;
@@ -64,30 +57,6 @@ for (const { option, key } of orders) {
   });
 }
 
-for (const { state, reason, badge } of states) {
-  test(`says of a slide that is ${state} why it cannot be shown`, async ({ page, slides }) => {
-    const image: SlideImage = { ...slides.largest, state, reason, tile_url: null };
-    await answerList(page, () => ({ items: [image], next_cursor: null }));
-    await page.route(`**/api/v1/images/${image.id}`, (route) => route.fulfill({ json: image }));
-    await page.goto("/");
-    const card = page.locator(".card[data-id]");
-    await expect(card.locator(".badge")).toHaveText(badge);
-    await expect(card.locator(".card-reason p")).toHaveText(reason ?? /no longer where it was/);
-    await card.getByRole("link").click();
-    await expect(page.getByRole("alert")).toContainText(reason ?? "no longer where it was");
-  });
-}
-
-test("shows a slide that was arriving once it is there", async ({ page, slides }) => {
-  let state: SlideImage["state"] = "arriving";
-  await answerList(page, () => ({ items: [{ ...slides.largest, state }], next_cursor: null }));
-  await page.goto("/");
-  await expect(page.locator(".badge")).toHaveText("Arriving");
-  state = "available";
-  await expect(page.locator(".badge")).toHaveCount(0, { timeout: 12_000 });
-  await expect(page.locator(".card img")).toBeVisible();
-});
-
 test("stays quick with 100,000 slides", async ({ page, slides }) => {
   test.slow();
   const total = 100_000;
@@ -128,23 +97,6 @@ test("loads page after page", async ({ page, slides }) => {
     await expect(page.getByText("That is all: 1,500 slides.")).toBeVisible({ timeout: 500 });
   }).toPass({ timeout: 30_000 });
   expect(asked).toEqual([60, 60, 120, 240, 480, 500, 40]); // more, the further one goes
-});
-
-test("says what to do when there is no slide", async ({ page }) => {
-  await answerList(page, () => ({ items: [], next_cursor: null }));
-  await page.goto("/");
-  await expect(page.getByRole("heading", { name: "No slides yet" })).toBeVisible();
-  await expect(page.getByText("ptiffstore serve FOLDER")).toBeVisible();
-});
-
-test("says why the list cannot be had, and tries again", async ({ page }) => {
-  let broken = true;
-  await page.route(/\/api\/v1\/images\?/, (route) => broken ? route.fulfill({ status: 503, contentType: "application/problem+json", body: JSON.stringify({ status: 503, detail: "The catalog is being moved." }) }) : route.fallback());
-  await page.goto("/");
-  await expect(page.getByRole("alert")).toContainText("The catalog is being moved.");
-  broken = false;
-  await page.getByRole("button", { name: "Try again" }).click();
-  await expect(page.locator(".card").first()).toBeVisible();
 });
 
 // stillScroll returns how far the page is scrolled once it scrolls no more.

@@ -1,14 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
 import type { Locator, Page } from "@playwright/test";
 
 import type { Store, Task } from "../src/api/types";
+import { refused, storeStates } from "../test/store-states";
 import { expect, screens, test } from "./fixtures";
-import { needs } from "./needs";
 
-const refused = "ingest: so many slides are gone at once that none was marked missing: if that is meant, confirm the next sync (11 of 12)";
-const syncs = ["post /api/v1/stores/{store}/sync", "get /api/v1/tasks", "get /api/v1/tasks/{task}/events"];
 
 async function storesOf(server: string): Promise<Store[]> {
   return ((await (await fetch(`${server}/api/v1/stores`)).json()) as { items: Store[] }).items;
@@ -16,10 +14,9 @@ async function storesOf(server: string): Promise<Store[]> {
 
 const card = (page: Page, store: Pick<Store, "id">): Locator => page.locator(`.store[data-id="${store.id}"]`);
 
-// answerStores answers requests for the list of stores with this one, and for
-// that of tasks with these.
-async function answerStores(page: Page, answer: () => Store, tasks: () => Task[] = () => []): Promise<void> {
-  await page.route("**/api/v1/stores", (route) => (route.request().method() === "GET" ? route.fulfill({ json: { items: [answer()], next_cursor: null } }) : route.fallback()));
+// answerStores answers requests for the lists of stores and tasks.
+async function answerStores(page: Page, answer: () => Store[], tasks: () => Task[] = () => []): Promise<void> {
+  await page.route("**/api/v1/stores", (route) => (route.request().method() === "GET" ? route.fulfill({ json: { items: answer(), next_cursor: null } }) : route.fallback()));
   await page.route(/\/api\/v1\/tasks\?/, (route) => route.fulfill({ json: { items: tasks().filter((t) => t.kind === new URL(route.request().url()).searchParams.get("kind")), next_cursor: null } }));
 }
 
@@ -63,36 +60,13 @@ test("leads between slides, stores and tasks", async ({ page }) => {
   for (const path of ["/stores", "/tasks"]) expect((await page.goto(path))!.status()).toBe(200);
 });
 
-const now = (): string => new Date().toISOString();
-for (const { name, values, badge, words, confirm } of [
-  { name: "in step", values: { watch: { polling: false, why: null, error: null, last_pass: now(), arriving: 2 } }, badge: "In step", words: ["the system tells of changes at once", "2 files are being waited for"], confirm: false },
-  { name: "polled", values: { watch: { polling: true, why: "nfs4 tells nothing", error: null, last_pass: now(), arriving: 0 } }, badge: "In step, by polling", words: ["nfs4 tells nothing"], confirm: false },
-  { name: "refused", values: { watch: { polling: false, why: null, error: refused, last_pass: now(), arriving: 0 } }, badge: "Refused", words: ["(11 of 12)"], confirm: true },
-  { name: "out of reach", values: { watch: { polling: false, why: null, error: "ingest: the store's folder is out of reach, nothing was marked missing", last_pass: null, arriving: 0 } }, badge: "Folder out of reach", words: ["The store's folder is out of reach"], confirm: false },
-  { name: "not watched", values: { watch: null, last_sync: new Date(Date.now() - 7_200_000).toISOString(), last_result: { count: 12, added: 2, missing: 1, failed: [{ image: "i1", reason: "the file ends early" }], duration: 2.4 } }, badge: "Not watched", words: ["12 files: 2 new, 1 gone missing; 1 cannot be shown; took 2.4 seconds", "2 hours ago"], confirm: false },
-  { name: "its host away", values: { watch: null, host: "nas", host_away: true, host_seen_at: "2025-03-14T09:00:00Z", endpoint: "https://tiles.example.org", endpoint_away: true, last_sync: now() }, badge: "Host away", words: ["The host nas has said nothing since", "Its tile server does not answer either"], confirm: false },
-  { name: "its tile server away", values: { watch: { polling: false, why: null, error: null, last_pass: now(), arriving: 0 }, host_away: null, endpoint: "https://tiles.example.org", endpoint_away: true, endpoint_error: "connection refused" }, badge: "Tile server away", words: ["The tile server at https://tiles.example.org does not answer this server (connection refused)"], confirm: false },
-  { name: "kept by its host", values: { watch: null, host: "nas", host_away: false, last_sync: now() }, badge: "In step, by its host", words: ["A worker on nas watches the folder."], confirm: false },
-  { name: "never synced", values: { watch: null, last_sync: null, last_result: null, schedule: "0 3 * * *", time_zone: "Europe/Vienna", host: "nas", queue: null, endpoint: "https://tiles.example.org" }, badge: "Never synced", words: ["every day at 03:00 (Europe/Vienna)", "host-nas", "https://tiles.example.org", "never"], confirm: false },
-] as { name: string; values: Partial<Store>; badge: string; words: string[]; confirm: boolean }[]) {
-  test(`says of a store how it stands: ${name}`, async ({ page, server }) => {
-    const store = { ...(await storesOf(server))[0]!, ...values };
-    await answerStores(page, () => store);
-    await page.goto("/stores");
-    await expect(card(page, store).getByTestId("condition")).toHaveText(badge);
-    for (const text of words) await expect(card(page, store)).toContainText(text);
-    await expect(card(page, store).getByRole("button", { name: /^Confirm/ })).toHaveCount(confirm ? 1 : 0);
-    expect((await new AxeBuilder({ page }).analyze()).violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`)).toEqual([]);
-  });
-}
-
 test("asks a person before slides count as gone", async ({ page, server }) => {
-  const store: Store = { ...(await storesOf(server))[0]!, watch: { polling: false, why: null, error: refused, last_pass: now(), arriving: 0 } };
-  let asked = "";
+  const store: Store = { ...(await storesOf(server))[0]!, watch: { polling: false, why: null, error: refused, last_pass: new Date().toISOString(), arriving: 0 } };
+  let sent = "";
   const tasks: Task[] = [];
-  await answerStores(page, () => store, () => tasks);
+  await answerStores(page, () => [store], () => tasks);
   await page.route("**/api/v1/stores/*/sync*", (route) => {
-    asked = new URL(route.request().url()).search;
+    sent = new URL(route.request().url()).search;
     tasks.unshift(taskOf(store, {}));
     return route.fulfill({ status: 202, json: tasks[0] });
   });
@@ -103,15 +77,14 @@ test("asks a person before slides count as gone", async ({ page, server }) => {
   await page.keyboard.press("Escape");
   await expect(dialog).toHaveCount(0);
   await expect(card(page, store).getByRole("button", { name: /^Confirm/ })).toBeFocused();
-  expect(asked, "nothing was sent yet").toBe("");
+  expect(sent, "nothing was sent yet").toBe("");
   await page.keyboard.press("Enter");
   await dialog.getByRole("button", { name: "They are gone on purpose" }).click();
   await expect(card(page, store).getByTestId("condition")).toHaveText("Running");
-  expect(asked).toBe("?confirm=true");
+  expect(sent).toBe("?confirm=true");
 });
 
 test("syncs a store and shows what came of it", async ({ page, server }) => {
-  await needs(server, ...syncs);
   const store = (await storesOf(server))[0]!;
   await page.goto("/stores");
   await card(page, store).getByRole("button", { name: /^Sync/ }).click();
@@ -125,7 +98,6 @@ test("syncs a store and shows what came of it", async ({ page, server }) => {
 });
 
 test("shows what a sync would do, and does nothing", async ({ page, server }) => {
-  await needs(server, ...syncs);
   const store = (await storesOf(server))[0]!;
   await page.goto("/stores");
   await card(page, store).getByRole("button", { name: /^Dry run/ }).click();
@@ -136,60 +108,10 @@ test("shows what a sync would do, and does nothing", async ({ page, server }) =>
   await expect(page.getByRole("heading", { level: 1 })).toHaveText(/^Dry run: /);
 });
 
-test("says when a sync waits for a worker that is not there", async ({ page, server }) => {
-  const store = (await storesOf(server))[0]!;
-  await answerStores(page, () => store, () => [taskOf(store, { state: "waiting", queue: "host-nas", started_at: null, waiting_for_worker: true })]);
-  await page.goto("/stores");
-  await expect(card(page, store).getByTestId("condition")).toHaveText("Waiting");
-  await expect(card(page, store)).toContainText("Waiting for a worker of queue host-nas.");
-});
-
-test("knows of a sync behind many tasks of other kinds", async ({ page, server }) => {
-  const store = (await storesOf(server))[0]!;
-  await page.route(/\/api\/v1\/tasks\?/, (route) => {
-    const params = new URL(route.request().url()).searchParams;
-    const all = [...Array.from({ length: 500 }, (_, i) => taskOf(store, { id: `h${i}`, kind: "hash_image" })), taskOf(store, { id: "sync" })];
-    return route.fulfill({ json: { items: all.filter((t) => !params.get("kind") || t.kind === params.get("kind")).slice(0, Number(params.get("limit"))), next_cursor: null } });
-  });
-  await page.goto("/stores");
-  await expect(card(page, store).getByTestId("condition")).toHaveText("Running");
-});
-
-test("asks before every file is read again", async ({ page, server }) => {
-  const store = (await storesOf(server))[0]!;
-  let asked = "";
-  await answerStores(page, () => store);
-  await page.route("**/api/v1/stores/*/sync*", (route) => {
-    asked = new URL(route.request().url()).search;
-    return route.fulfill({ status: 503, contentType: "application/problem+json", json: { status: 503, detail: "The database does not answer." } });
-  });
-  await page.goto("/stores");
-  await card(page, store).getByRole("button", { name: /^Resync/ }).click();
-  await page.getByRole("dialog").getByRole("button", { name: "Resync" }).click();
-  await expect(page.getByRole("dialog").getByRole("alert")).toHaveText("The database does not answer.");
-  expect(asked).toBe("?resync=true");
-});
-
-test("verifies a store", async ({ page, server }) => {
-  const store = (await storesOf(server))[0]!;
-  let sent: unknown = null;
-  await page.route("**/api/v1/tasks", (route) => {
-    if (route.request().method() !== "POST") return route.fallback();
-    sent = route.request().postDataJSON();
-    return route.fulfill({ status: 202, json: taskOf(store, { kind: "verify_store" }) });
-  });
-  await page.goto("/stores");
-  await card(page, store).getByRole("button", { name: /^Verify/ }).click();
-  await expect(page.locator(".notice")).toContainText("are being verified");
-  expect(sent).toEqual({ kind: "verify_store", args: { store: store.id } });
-});
-
 test.describe("the form", () => {
   let folder = "";
-  test.beforeEach(async ({ server }) => {
-    await needs(server, "post /api/v1/stores", "patch /api/v1/stores/{store}", "delete /api/v1/stores/{store}");
-    mkdirSync(process.env.PTIFFSTORE_E2E_DATA!, { recursive: true });
-    folder = mkdtempSync(join(process.env.PTIFFSTORE_E2E_DATA!, "added-"));
+  test.beforeEach(({ data }) => {
+    folder = mkdtempSync(join(data, "added-"));
   });
   test.afterEach(async ({ server }) => {
     if (!folder) return;
@@ -290,55 +212,17 @@ test.describe("the form", () => {
   });
 });
 
-test("explains what becomes of the slides of a managed store", async ({ page, server }) => {
-  const store: Store = { ...(await storesOf(server))[0]!, mode: "managed", counts: { available: 9, missing: 2 } };
-  let asked = "";
-  await answerStores(page, () => store);
-  await page.route("**/api/v1/stores/*", (route) => {
-    asked = `${route.request().method()} ${new URL(route.request().url()).search}`;
-    return route.fulfill({ status: 204 });
-  });
-  await page.goto("/stores");
-  await card(page, store).getByRole("button", { name: /^Remove/ }).click();
-  const dialog = page.getByRole("dialog");
-  await expect(dialog).toContainText("still holds 9 slides");
-  await dialog.getByRole("button", { name: "Remove the store" }).click();
-  expect(asked, "it is not agreed to yet").toBe("");
-  await dialog.getByRole("checkbox").check();
-  await dialog.getByRole("button", { name: "Remove the store" }).click();
-  await expect(dialog).toHaveCount(0);
-  expect(asked).toBe("DELETE ?keep_files=true");
-});
-
-test("keeps the focus while the page brings itself up to date", async ({ page, server }) => {
-  const store = (await storesOf(server))[0]!;
-  let n = 0;
-  await answerStores(page, () => ({ ...store, counts: { available: 10 + n++ } }));
-  await page.goto("/stores");
-  const link = card(page, store).getByRole("link", { name: /available$/ });
-  await link.focus();
-  const before = await link.textContent();
-  await expect(link).not.toHaveText(before!);
-  await expect(link).toBeFocused();
-});
-
-test("says why the stores cannot be had, and tries again", async ({ page }) => {
-  let broken = true;
-  await page.route("**/api/v1/stores", (route) => (broken ? route.fulfill({ status: 503, contentType: "application/problem+json", json: { status: 503, detail: "The catalog is being moved." } }) : route.fallback()));
-  await page.goto("/stores");
-  await expect(page.getByRole("alert")).toContainText("The catalog is being moved.");
-  broken = false;
-  await page.getByRole("button", { name: "Try again" }).click();
-  await expect(page.locator(".store").first()).toBeVisible();
-});
+async function axe(page: Page, what: string): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`), what).toEqual([]);
+}
 
 for (const { device, viewport, colorScheme } of screens) {
   test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page }) => {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize(viewport);
     const check = async (what: string): Promise<void> => {
-      const { violations } = await new AxeBuilder({ page }).analyze();
-      expect(violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`), what).toEqual([]);
+      await axe(page, what);
       expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), `${what} is wider than the window`).toBeLessThanOrEqual(0);
     };
     await page.goto("/stores");
@@ -353,30 +237,19 @@ for (const { device, viewport, colorScheme } of screens) {
   });
 }
 
-test("shows what the site's file sets, and lets only the rest be changed", async ({ page, server }) => {
+test("has no accessibility fault in any state of a store, nor in the form of a provisioned one", async ({ page, server }) => {
+  const [store] = await storesOf(server);
   const declared = { mode: "stores.a.mode", root: "stores.a.root", label: "stores.a.label", schedule: "store_defaults.schedule", public: "stores.a.public" };
-  const store: Store = { ...(await storesOf(server))[0]!, schedule: "15m", declared };
-  await answerStores(page, () => store);
-  let sent: unknown = null;
-  await page.route(`**/api/v1/stores/${store.id}`, async (route) => {
-    sent = route.request().postDataJSON();
-    await route.fulfill({ json: { ...store, queue: "nights" } });
-  });
+  const stores = storeStates.map(({ name, values }, i): Store => ({ ...store!, ...values(), id: `s${i}`, label: name, declared: i === 0 ? declared : null }));
+  await answerStores(page, () => stores);
   await page.goto("/stores");
-  await expect(card(page, store)).toContainText("In the site file");
-  await expect(card(page, store).getByRole("button", { name: /^Remove/ })).toHaveCount(0);
-  await card(page, store).getByRole("button", { name: /^Edit/ }).click();
-  for (const name of Object.keys(declared)) {
-    await expect(page.locator(`#store-${name}`)).toBeDisabled();
-    await expect(page.getByTestId(`store-${name}-declared`)).toHaveText("set in the site file");
-  }
-  await expect(page.locator("#store-schedule-hint")).toContainText("store_defaults.schedule");
-  const axe = await new AxeBuilder({ page }).include("dialog").analyze();
-  expect(axe.violations.filter((v) => v.impact === "serious" || v.impact === "critical")).toEqual([]);
-  if (!(await page.locator("#store-queue").isVisible())) await page.getByText("Where the work is done").click();
+  await expect(page.locator(".store")).toHaveCount(stores.length);
+  for (const [i, { badge }] of storeStates.entries()) await expect(card(page, stores[i]!).getByTestId("condition")).toHaveText(badge);
+  await axe(page, "the page");
+  await card(page, stores[0]!).getByRole("button", { name: /^Edit/ }).click();
+  await expect(page.locator("#store-mode")).toBeDisabled();
+  await axe(page, "the form");
+  await expect(page.locator("#store-queue")).toBeHidden(); // its group is folded
+  await page.getByText("Where the work is done").click();
   await expect(page.locator("#store-queue")).toBeEnabled();
-  await page.locator("#store-queue").fill("nights");
-  await page.getByRole("button", { name: "Save" }).click();
-  await expect(page.getByRole("dialog")).toHaveCount(0);
-  expect(sent).toEqual({ queue: "nights" });
 });

@@ -1,7 +1,5 @@
-import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import AxeBuilder from "@axe-core/playwright";
 import { request as requests, type APIRequestContext, type Locator, type Page } from "@playwright/test";
 
@@ -9,11 +7,9 @@ import type { User } from "../src/access/types";
 import type { Store } from "../src/api/types";
 import type { UploadView } from "../src/upload/types";
 import { cutterTo } from "./cutter";
-import { expect, printedLink, test as base } from "./fixtures";
+import { expect, test as base } from "./fixtures";
+import { demoSlides, startServer } from "./server";
 
-const data = process.env.PTIFFSTORE_E2E_DATA!;
-
-const binary = process.env.PTIFFSTORE_BIN ?? fileURLToPath(new URL("../../bin/ptiffstore", import.meta.url));
 const password = "seven brown owls at noon";
 
 // withUsers runs a server with access control and a managed store, of which ada is the
@@ -21,17 +17,16 @@ const password = "seven brown owls at noon";
 async function withUsers(folder: string, run: (address: string, admin: APIRequestContext, rita: APIRequestContext, store: Store) => Promise<void>): Promise<void> {
   const root = join(folder, "archive");
   mkdirSync(root);
-  const child = spawn(binary, ["serve", "--auth", "local", "--listen", "127.0.0.1:0", "--data", folder], { stdio: ["ignore", "pipe", "pipe"] });
+  const server = await startServer(folder, "serve", "--auth", "local");
   try {
-    const link = await printedLink(child);
-    const baseURL = new URL(link).origin;
+    const baseURL = server.address;
     const [admin, rita] = [await requests.newContext({ baseURL }), await requests.newContext({ baseURL })];
     const post = async <T>(context: APIRequestContext, path: string, data: object): Promise<T> => {
       const answer = await context.post(`/api/v1/${path}`, { data });
       expect(answer.ok(), `${path}: ${answer.status()} ${await answer.text()}`).toBe(true);
       return (await answer.json()) as T;
     };
-    await post(admin, "auth/bootstrap", { secret: new URL(link).hash.slice(1), name: "ada", password });
+    await post(admin, "auth/bootstrap", { secret: new URL(server.link).hash.slice(1), name: "ada", password });
     const store = await post<Store>(admin, "stores", { mode: "managed", root, label: "Archive" });
     const user = await post<User>(admin, "users", { name: "rita", password });
     await post(admin, "grants", { user: user.id, store: store.id, role: "contributor" });
@@ -39,9 +34,7 @@ async function withUsers(folder: string, run: (address: string, admin: APIReques
     await run(baseURL, admin, rita, store);
     await Promise.all([admin.dispose(), rita.dispose()]);
   } finally {
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGTERM");
-    await gone;
+    await server.stop();
   }
 }
 
@@ -58,13 +51,13 @@ async function begin(context: APIRequestContext, store: Store, name: string, byt
 // The smallest of the demo's slides is what is uploaded, into a managed store of each
 // test's own.
 const test = base.extend<{ store: Store; folder: string; slide: string }>({
-  folder: async ({}, use) => {
+  folder: async ({ data }, use) => {
     const folder = mkdtempSync(join(data, "upload-"));
     await use(folder);
     rmSync(folder, { recursive: true, force: true });
   },
   slide: async ({ folder }, use) => {
-    const demo = join(data, "demo");
+    const demo = demoSlides();
     const [smallest] = readdirSync(demo).filter((name) => name.endsWith(".tiff")).map((name) => join(demo, name)).sort((a, b) => statSync(a).size - statSync(b).size);
     const slide = join(folder, "S26-02001_A1_HE.tiff");
     copyFileSync(smallest!, slide);
@@ -80,7 +73,6 @@ const test = base.extend<{ store: Store; folder: string; slide: string }>({
     await fetch(`${server}/api/v1/stores/${store.id}?keep_files=true`, { method: "DELETE" });
   },
 });
-test.skip(!!process.env.PTIFFSTORE_MOCK, "the mock takes no uploads");
 
 const row = (page: Page, name: string): Locator => page.locator(".upload", { hasText: name });
 const choose = (page: Page, ...files: string[]): Promise<void> => page.getByTestId("files").setInputFiles(files);
@@ -262,30 +254,6 @@ test("takes files that are dropped, and works on a phone", async ({ page, store,
   expect(found.violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)])).toEqual([]);
   expect(slide).toBeTruthy();
 });
-
-test("says how there comes to be a store that takes uploads", async ({ page }) => {
-  await page.route("**/api/v1/stores", (route) => route.fulfill({ json: { items: [{ id: "s1", label: "Scanner", mode: "in-place", endpoint: null }], next_cursor: null } }));
-  await page.goto("/upload");
-  await expect(page.getByText("There is no store that takes uploads from you")).toBeVisible();
-  await expect(page.getByText("ptiffstore store add --managed")).toBeVisible();
-  await page.getByRole("link", { name: "Go to the stores" }).click();
-  await expect(page).toHaveURL(/\/stores$/);
-});
-
-for (const [role, scopes, shown] of [["a contributor", ["tiles", "label", "write"], true], ["a reader", ["tiles", "label"], false]] as const) {
-  test(`the bar leads ${role} ${shown ? "" : "not "}to uploads`, async ({ page }) => {
-    await page.route("**/api/v1/auth/session", (route) => route.fulfill({ json: { mode: "local", user: { id: "u1", name: "ada", display_name: "Ada" }, admin: false, scopes: [], token: false, central: null } }));
-    await page.route("**/api/v1/stores", (route) => route.fulfill({ json: { items: [{ id: "s1", label: "Archive", mode: "managed", endpoint: null, scopes }], next_cursor: null } }));
-    await page.goto("/tasks");
-    await expect(page.getByRole("link", { name: "Tasks", exact: true })).toBeVisible();
-    if (shown) return expect(page.getByRole("link", { name: "Upload", exact: true })).toBeVisible();
-    await page.goto("/upload");
-    await expect(page.getByText("Ask an admin for the role of a contributor")).toBeVisible();
-    await page.goto("/stores");
-    await expect(page.getByRole("heading", { name: "Archive" })).toBeVisible();
-    await expect(page.getByRole("link", { name: "Upload", exact: true })).toBeHidden();
-  });
-}
 
 test("shows an admin what others have not completed, and removes it", async ({ browser, folder }) => {
   await withUsers(folder, async (address, admin, rita, store) => {

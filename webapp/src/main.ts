@@ -8,11 +8,13 @@ import { getImage, onSignedOut } from "./api/client";
 import { galleryPage } from "./gallery/page";
 import { notFoundPage } from "./not-found";
 import { navigate, start, type Page } from "./router";
+import { idle } from "./ui/activity";
 import { mountAnnouncer } from "./ui/announce";
 import { applyTheme } from "./ui/theme";
 
 applyTheme();
 mountAnnouncer();
+window.ptiffstore = { idle };
 
 void knowSession();
 onSignedOut(() => void knowSession().then(({ mode, user }) => {

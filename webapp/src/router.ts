@@ -2,6 +2,7 @@
 // loaded anew; each cleans up when its signal is aborted.
 
 import { t } from "./strings";
+import { busyWith } from "./ui/activity";
 import { announce } from "./ui/announce";
 
 export interface Page {
@@ -78,7 +79,7 @@ async function show(): Promise<void> {
       break;
     }
   }
-  const page = await load();
+  const page = await busyWith(Promise.resolve(load()));
   if (signal.aborted) return;
   root.replaceChildren();
   document.title = t.name;

@@ -1,4 +1,4 @@
-import { expect, test } from "@playwright/test";
+import { expect, test } from "vitest";
 
 import { durationSeconds, formatAgo, formatSchedule, formatSeconds, shortDuration } from "./time";
 

@@ -1,6 +1,7 @@
 // Requests to /api/v1.
 
 import { t } from "../strings";
+import { busyWith } from "../ui/activity";
 import type { Page, SlideImage, Store, StorePatch, Task, Worker } from "./types";
 
 // A Problem is an answer other than success: what RFC 9457 says of it, or status
@@ -51,14 +52,18 @@ export function onSignedOut(listener: () => void): void {
 }
 
 export async function getJSON<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await (await request("GET", path, undefined, signal)).json()) as T;
+  return busyWith((async () => (await (await request("GET", path, undefined, signal)).json()) as T)());
 }
 
 interface RequestOptions {
   signIn?: boolean; // a 401 leads to where one logs in; true if absent
 }
 
-export async function request(method: string, path: string, body?: unknown, signal?: AbortSignal, { signIn = true }: RequestOptions = {}): Promise<Response> {
+export function request(method: string, path: string, body?: unknown, signal?: AbortSignal, options: RequestOptions = {}): Promise<Response> {
+  return busyWith(send(method, path, body, signal, options));
+}
+
+async function send(method: string, path: string, body: unknown, signal: AbortSignal | undefined, { signIn = true }: RequestOptions): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;

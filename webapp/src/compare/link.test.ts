@@ -1,10 +1,10 @@
-import { expect, test } from "@playwright/test";
+import { describe, expect, test } from "vitest";
 
 import { compareAddress, fitAll, follow, formatArrangement, idsOf, parseArrangement, sameScale, type Pose } from "./link";
 
 const pose = (x: number, y: number, scale = 1, rotation = 0): Pose => ({ x, y, scale, rotation });
 
-test.describe("following", () => {
+describe("following", () => {
   for (const [name, follower, from, to, want] of [
     ["stays", pose(7, 8, 2, 30), pose(1, 2), pose(1, 2), pose(7, 8, 2, 30)],
     ["moves along, keeping an offset", pose(100, 50), pose(0, 0), pose(10, 20), pose(110, 70)],
@@ -30,7 +30,7 @@ test.describe("following", () => {
   });
 });
 
-test.describe("scale", () => {
+describe("scale", () => {
   const scales = (poses: Pose[]): number[] => poses.map(({ scale }) => scale);
   const poses = [pose(0, 0, 1), pose(0, 0, 1), pose(0, 0, 3)];
   for (const [name, mpp, leader, want] of [
@@ -48,7 +48,7 @@ test.describe("scale", () => {
   });
 });
 
-test.describe("address", () => {
+describe("address", () => {
   test("is read as it was written", () => {
     const a = { poses: [pose(1.26, 2, 0.125), pose(-3, 4, 2, 200)], linked: false };
     expect(formatArrangement(a)).toBe("#v=1.3,2,0.125,0_-3,4,2,-160&linked=no");

@@ -5,6 +5,7 @@ import "../styles/compare.css";
 
 import { goBack, navigate, replaceAddress, type Page } from "../router";
 import { t } from "../strings";
+import { setBusy } from "../ui/activity";
 import { announce, notify } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
@@ -51,6 +52,7 @@ class ComparePage {
     signal.addEventListener("abort", () => {
       document.documentElement.classList.remove("viewing");
       clearTimeout(this.writing);
+      setBusy(this, false);
       for (const { view } of this.panes) view.destroy();
     });
   }
@@ -198,15 +200,16 @@ class ComparePage {
   }
 
   private writeAddress(): void {
+    if (this.signal.aborted) return;
+    setBusy(this, true);
     clearTimeout(this.writing);
-    this.grid.dataset.address = "late";
     this.writing = window.setTimeout(() => {
-      if (this.signal.aborted || this.grid.dataset.ready !== "true") return;
+      setBusy(this, false);
+      if (this.grid.dataset.ready !== "true") return;
       const poses = this.panes.map((pane): Pose => (pane.isShown ? pane.pose : { x: 0, y: 0, scale: 1, rotation: 0 }));
       const upright = poses.every(({ rotation }) => rotation === 0);
       this.written = formatArrangement({ poses: this.whole && upright ? null : poses, linked: this.linked });
       replaceAddress(location.pathname + location.search + this.written);
-      this.grid.dataset.address = "written";
     }, 200);
   }
 

@@ -1,4 +1,4 @@
-import { expect, test } from "@playwright/test";
+import { expect, test } from "vitest";
 
 import type { SlideImage } from "../api/types";
 import { formatArea, formatBytes, formatPixels } from "../format";

@@ -8,11 +8,11 @@ import type { ImageState, SlideImage, Store } from "../api/types";
 import { replaceAddress, type Page } from "../router";
 import { t } from "../strings";
 import { announce } from "../ui/announce";
+import { browserIdle } from "../ui/browser-idle";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
 import { barEnd, brand, navigation } from "../ui/header";
 import { icon, logo } from "../ui/icons";
-import { idle } from "../ui/idle";
 import { hasModifier } from "../ui/keyboard";
 import { message } from "../ui/message";
 import { fill, labelledSelect, type Select } from "../ui/select";
@@ -300,6 +300,6 @@ function isTyping(target: EventTarget | null): boolean {
 
 // prefetchViewer fetches the viewer's code while nothing else is to be done.
 async function prefetchViewer(): Promise<void> {
-  await idle();
+  await browserIdle();
   await import("../viewer/page").catch(() => {}); // it will be tried again when it is needed
 }

@@ -1,4 +1,4 @@
-import { expect, test } from "@playwright/test";
+import { expect, test } from "vitest";
 
 import type { Store, Task, Watch } from "../api/types";
 import { conditionOf, problemWords } from "./condition";

@@ -1,4 +1,4 @@
-import { expect, test } from "@playwright/test";
+import { expect, test } from "vitest";
 
 import type { Store, Task } from "../api/types";
 import { progressWords, resultWords, taskName, tookWords } from "./words";

@@ -1,4 +1,4 @@
-import { expect, test } from "@playwright/test";
+import { expect, test } from "vitest";
 
 import type { Task } from "../api/types";
 import { continues } from "./item";

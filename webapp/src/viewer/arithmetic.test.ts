@@ -1,4 +1,4 @@
-import { expect, test } from "@playwright/test";
+import { describe, expect, test } from "vitest";
 
 import { fitScale } from "./fit";
 import { ladder, tilePart, tileURL } from "./ladder";
@@ -6,7 +6,7 @@ import { availableSteps, formatMagnification, formatPercent, fullMagnification }
 import { formatView, normalDegrees, parseView, type View } from "./permalink";
 import { formatLength, scaleBar, screenMPP } from "./scale";
 
-test.describe("ladder", () => {
+describe("ladder", () => {
   const philips = { width: 45056, height: 35840, tile_width: 512, tile_height: 512, max_zoom: 7 };
 
   test("halves, rounding up", () => {
@@ -51,7 +51,7 @@ test.describe("ladder", () => {
   });
 });
 
-test.describe("magnification", () => {
+describe("magnification", () => {
   for (const [name, image, want] of [
     ["told by the file", { objective_power: 20, mpp_x: 0.25 }, { power: 20, derived: false }],
     ["from the pixel size", { objective_power: null, mpp_x: 0.5 }, { power: 20, derived: true }],
@@ -80,7 +80,7 @@ test.describe("magnification", () => {
   }
 });
 
-test.describe("scale bar", () => {
+describe("scale bar", () => {
   for (const [mpp, micrometres, text] of [[0.25, 20, "20 µm"], [0.5, 50, "50 µm"], [1, 100, "100 µm"], [10, 1000, "1 mm"], [100, 10_000, "1 cm"], [0.005, 0.5, "500 nm"], [1 / 1.5, 100, "100 µm"]] as const) {
     test(`at ${mpp} µm a pixel is ${text} long`, () => {
       const bar = scaleBar(mpp, 150)!;
@@ -107,7 +107,7 @@ test.describe("scale bar", () => {
   }
 });
 
-test.describe("permalink", () => {
+describe("permalink", () => {
   for (const [name, view, want] of [
     ["plain", { x: 100, y: 200.04, z: 20, scale: null, rotation: 0 }, "#x=100&y=200&z=20"],
     ["turned", { x: 1.25, y: 2, z: 0.41666, scale: null, rotation: 450 }, "#x=1.3&y=2&z=0.41666&r=90"],
@@ -128,7 +128,7 @@ test.describe("permalink", () => {
   }
 });
 
-test.describe("fit", () => {
+describe("fit", () => {
   for (const [degrees, want] of [[0, 0.5], [90, 0.25], [180, 0.5], [-90, 0.25]] as const) {
     test(`2000 × 1000 turned by ${degrees}° into 1000 × 500`, () => expect(fitScale(2000, 1000, degrees, 1000, 500)).toBeCloseTo(want, 6));
   }

@@ -1,4 +1,4 @@
-import { expect, test } from "@playwright/test";
+import { describe, expect, test } from "vitest";
 
 import { adjust, adjustPixels, isNeutral, neutral, table } from "./adjustments";
 import { area, centre, crosses, distance, formatAreaOf, formatDistance, formatMeasurements, measurementsIn, parseMeasurements, perimeter, pixelSize, type Measurement, type Point } from "./measurements";
@@ -7,7 +7,7 @@ const square = { x: 0.25, y: 0.25 };
 const oblong = { x: 0.5, y: 0.25 };
 const p = (...numbers: number[]): Point[] => numbers.flatMap((x, i) => (i % 2 === 0 ? [{ x, y: numbers[i + 1]! }] : []));
 
-test.describe("measuring", () => {
+describe("measuring", () => {
   for (const [name, points, size, want] of [
     ["along x", p(0, 0, 4000, 0), square, 1000],
     ["along y", p(10, 0, 10, 4000), square, 1000],
@@ -72,7 +72,7 @@ test.describe("measuring", () => {
   });
 });
 
-test.describe("measurements in an address", () => {
+describe("measurements in an address", () => {
   const both: Measurement[] = [{ kind: "distance", points: p(1.25, 2, 30, 40) }, { kind: "area", points: p(0, 0, 10, 0, 10, -10.04) }];
   test("are read as they were written", () => {
     expect(formatMeasurements(both)).toBe("d1.3,2,30,40_a0,0,10,0,10,-10");
@@ -89,7 +89,7 @@ test.describe("measurements in an address", () => {
   });
 });
 
-test.describe("adjustments", () => {
+describe("adjustments", () => {
   test("neutral leaves every value as it is", () => {
     expect(isNeutral(neutral)).toBe(true);
     table(neutral).forEach((value, i) => expect(value * 255).toBeCloseTo(i, 9));

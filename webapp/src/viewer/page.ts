@@ -13,11 +13,12 @@ import { currentFeed } from "../gallery/feed";
 import { searchOf } from "../gallery/query";
 import { goBack, navigate, replaceAddress, type Page } from "../router";
 import { t } from "../strings";
+import { setBusy } from "../ui/activity";
 import { announce, notify } from "../ui/announce";
+import { browserIdle } from "../ui/browser-idle";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
 import { icon } from "../ui/icons";
-import { idle } from "../ui/idle";
 import { message } from "../ui/message";
 import { stateBadge, stateIcon, stateReason } from "../ui/state";
 import { themeButton } from "../ui/theme";
@@ -119,7 +120,7 @@ class SlidePage {
       this.fail(err instanceof Problem ? err : new Problem(0, String(err)));
       return;
     }
-    await idle(); // the tiles come first
+    await browserIdle(); // the tiles come first
     const neighbours = await findNeighbours(this.id, this.signal);
     if (this.signal.aborted) return;
     link(this.previous, neighbours.previous);
@@ -319,17 +320,21 @@ class SlidePage {
       this.measurements = measurementsIn(location.hash);
       if (this.measurements || this.tool) void this.measuring().then((tool) => tool.read(this.measurements));
     }, { signal: this.signal });
-    this.signal.addEventListener("abort", () => clearTimeout(this.writing));
+    this.signal.addEventListener("abort", () => {
+      clearTimeout(this.writing);
+      setBusy(this, false);
+    });
   }
 
   private writeAddress(): void {
-    this.stage.dataset.address = "late";
+    if (this.signal.aborted) return;
+    setBusy(this, true);
     clearTimeout(this.writing);
     this.writing = window.setTimeout(() => {
-      if (this.signal.aborted || !this.view.isOpen) return;
+      setBusy(this, false);
+      if (!this.view.isOpen) return;
       this.written = withMeasurements(this.view.isWhole ? "" : formatView(this.view.view()), this.measurements);
       replaceAddress(location.pathname + location.search + this.written);
-      this.stage.dataset.address = "written";
     }, 200);
   }
 

@@ -8,6 +8,7 @@ import type { ViewableImage } from "../api/types";
 import { BitmapDrawer } from "../osd/bitmap-drawer";
 import { TileFetcher, type TileFailure } from "../osd/tile-fetcher";
 import { SlideTiles, type OSDTile } from "../osd/tile-source";
+import { setBusy } from "../ui/activity";
 import { fitScale } from "./fit";
 import { fullMagnification, type FullMagnification } from "./magnification";
 import { normalDegrees, type View } from "./permalink";
@@ -31,11 +32,13 @@ export class SlideView {
   private source: SlideTiles | null = null;
   private item: OpenSeadragon.TiledImage | null = null;
   private moving = false; // an animation goes on
+  private stirring = 0; // movements of which no frame was rendered yet
   private frame = new Set<Listener>(); // each frame that is drawn
   private settle = new Set<Listener>(); // the view has come to rest
   private failure = new Set<Listener>();
   private open = new Set<Listener>();
   private lastUpdate = 0;
+  private destroyed = false;
   private wanted: View | "fit" = "fit";
   private fitted = true; // the whole slide is shown, and shall be after a resize
 
@@ -135,11 +138,13 @@ export class SlideView {
     this.fetcher.close();
     this.item = null;
     this.source = new SlideTiles(image, this.fetcher);
-    this.o.stage.dataset.idle = "false";
+    this.setIdle(false);
     this.viewer.open(this.source as unknown as OpenSeadragon.TileSourceSpecifier);
   }
 
   destroy(): void {
+    this.destroyed = true;
+    setBusy(this, false);
     this.fetcher.close();
     this.viewer.destroy();
   }
@@ -306,7 +311,7 @@ export class SlideView {
     const { width, height } = this.image!;
     // Zooms whose size is rounded up reach a fraction of a pixel too far.
     this.item.setClip(new OpenSeadragon.Rect(0, 0, width, height));
-    this.item.addHandler("fully-loaded-change", () => this.showIdle());
+    this.item.addHandler("fully-loaded-change", () => this.stir());
     if (this.wanted === "fit") {
       viewport.setRotation(0, true);
       this.fit(true);
@@ -321,13 +326,23 @@ export class SlideView {
   // stir says that the picture is about to move. Whether it does is known once
   // OpenSeadragon has drawn a frame: it may be there already.
   private stir(): void {
-    this.o.stage.dataset.idle = "false";
-    requestAnimationFrame(() => requestAnimationFrame(() => this.showIdle()));
+    this.stirring++;
+    this.showIdle();
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      this.stirring--;
+      this.showIdle();
+    }));
   }
 
   // showIdle says whether the picture stands still with all its tiles.
   private showIdle(): void {
-    this.o.stage.dataset.idle = String(!this.moving && (this.item?.getFullyLoaded() ?? false));
+    this.setIdle(!this.moving && this.stirring === 0 && (this.item?.getFullyLoaded() ?? false));
+  }
+
+  private setIdle(isIdle: boolean): void {
+    if (this.destroyed || !this.source) return;
+    this.o.stage.dataset.idle = String(isIdle);
+    setBusy(this, !isIdle);
   }
 
   // align moves a slide of which a zoom is shown pixel for pixel onto the pixels

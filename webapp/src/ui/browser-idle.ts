@@ -1,6 +1,6 @@
-// idle resolves when the browser has nothing better to do, at the latest after
-// two seconds.
-export function idle(): Promise<void> {
+// browserIdle resolves when the browser has nothing more urgent to do, after two
+// seconds at the latest.
+export function browserIdle(): Promise<void> {
   return new Promise((resolve) => {
     if (window.requestIdleCallback) window.requestIdleCallback(() => resolve(), { timeout: 2000 });
     else setTimeout(resolve, 1000); // Safari

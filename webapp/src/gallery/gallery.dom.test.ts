@@ -1,0 +1,51 @@
+import { expect, test } from "vitest";
+
+import { eventually, list, open, problem, text } from "../../test/dom";
+import type { SlideImage } from "../api/types";
+
+const image: SlideImage = {
+  id: "i1", store: "s1", file_name: "S26-01417_A1_HE.tiff", label: "S26-01417 A1", barcode: null, size: 284_427_492, state: "available", reason: null, revision: "r1", width: 45_056, height: 35_840, tile_width: 512, tile_height: 512,
+  max_zoom: 7, tile_url: "/api/v1/images/i1/tiles/{z}/{x}/{y}", mpp_x: 0.25, mpp_y: 0.25, objective_power: 40, created_at: new Date().toISOString(),
+} as SlideImage;
+
+const card = (): HTMLElement => document.querySelector<HTMLElement>(".card[data-id]")!;
+
+for (const { state, reason, badge } of [
+  { state: "arriving", reason: "1.9 GB of 3.4 GB have arrived.", badge: "Arriving" },
+  { state: "missing", reason: null, badge: "Missing" },
+  { state: "broken", reason: "The file ends 3.2 GB early at TileOffsets (tag 324).", badge: "Broken" },
+  { state: "unsupported", reason: "This TIFF has no pyramid.", badge: "Unsupported" },
+] as const) {
+  test(`shows why a slide that is ${state} cannot be opened`, async () => {
+    const shown: SlideImage = { ...image, state, reason, tile_url: null };
+    const page = await open("/", { "GET /api/v1/images": () => list([shown]), "GET /api/v1/images/i1": () => shown });
+    await eventually(() => expect(text(card().querySelector(".badge"))).toBe(badge));
+    expect(text(card().querySelector(".card-reason p"))).toMatch(reason ?? /no longer where it was/);
+    card().querySelector<HTMLElement>("a")!.click();
+    await eventually(() => expect(text(page.getByRole("alert"))).toContain(reason ?? "no longer where it was"));
+  });
+}
+
+test("shows a slide that was arriving once it is complete", async () => {
+  let state: SlideImage["state"] = "arriving";
+  await open("/", { "GET /api/v1/images": () => list([{ ...image, state }]) });
+  await eventually(() => expect(text(document.querySelector(".badge"))).toBe("Arriving"));
+  state = "available";
+  await eventually(() => expect(document.querySelector(".badge")).toBeNull());
+  expect(card().querySelector("img")).not.toBeNull();
+});
+
+test("says what to do when there is no slide", async () => {
+  const page = await open("/", { "GET /api/v1/images": () => list([]) });
+  await eventually(() => page.getByRole("heading", { name: "No slides yet" }));
+  page.getByText("ptiffstore serve FOLDER");
+});
+
+test("shows why the list cannot be loaded, and tries again", async () => {
+  let broken = true;
+  const page = await open("/", { "GET /api/v1/images": () => (broken ? problem(503, "The catalog is being moved.") : list([image])) });
+  await eventually(() => expect(text(page.getByRole("alert"))).toContain("The catalog is being moved."));
+  broken = false;
+  page.getByRole("button", { name: "Try again" }).click();
+  await eventually(() => expect(card()).not.toBeNull());
+});

@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+
+import { eventually, list, open } from "../../test/dom";
+
+test("explains how to add a store for uploads", async () => {
+  const page = await open("/upload", { "GET /api/v1/stores": () => list([{ id: "s1", label: "Scanner", mode: "in-place", endpoint: null }]), "GET /api/v1/tasks": () => list([]), "GET /api/v1/uploads": () => list([]) });
+  await eventually(() => page.getByText("There is no store that takes uploads from you"));
+  page.getByText("ptiffstore store add --managed FOLDER");
+  page.getByRole("link", { name: "Go to the stores" }).click();
+  await eventually(() => expect(location.pathname).toBe("/stores"));
+});
+
+for (const [role, scopes, shown] of [["a contributor", ["tiles", "label", "write"], true], ["a reader", ["tiles", "label"], false]] as const) {
+  test(`the navigation ${shown ? "shows" : "hides"} uploads for ${role}`, async () => {
+    const routes = {
+      "GET /api/v1/auth/session": () => ({ mode: "local", user: { id: "u1", name: "ada", display_name: "Ada" }, admin: false, scopes: [], token: false, central: null }),
+      "GET /api/v1/stores": () => list([{ id: "s1", label: "Archive", mode: "managed", endpoint: null, scopes }]),
+      "GET /api/v1/tasks": () => list([]),
+      "GET /api/v1/uploads": () => list([]),
+    };
+    const upload = { name: "Upload" };
+    const tasks = await open("/tasks", routes);
+    await eventually(() => tasks.getByRole("link", { name: "Tasks" }));
+    if (shown) {
+      await eventually(() => tasks.getByRole("link", upload));
+      return;
+    }
+    const page = await open("/upload", routes);
+    await eventually(() => page.getByText(/Ask an admin for the role of a contributor/));
+    const stores = await open("/stores", routes);
+    await eventually(() => stores.getByRole("heading", { name: "Archive" }));
+    expect(stores.queryByRole("link", upload)).toBeNull();
+  });
+}
