@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineConfig } from "@playwright/test";
 
-// Tests of whole pages, against the real server (PTIFFSTORE_BIN, or
+// Tests of pages in a browser, against the real server (PTIFFSTORE_BIN, or
 // ../bin/ptiffstore). The browser is the system's: none is downloaded.
 //
-// The slides of the demo are generated once per run, into a folder that the workers
-// learn from the environment. A folder given as PTIFFSTORE_E2E_DATA is kept.
+// The slides of the demo are generated once per run, in a folder that the workers get
+// from the environment. A folder given as PTIFFSTORE_E2E_DATA is kept.
 if (!process.env.PTIFFSTORE_E2E_DATA) {
   process.env.PTIFFSTORE_E2E_DATA = mkdtempSync(join(tmpdir(), "ptiffstore-e2e-"));
   process.env.PTIFFSTORE_E2E_REMOVE = process.env.PTIFFSTORE_E2E_DATA;

@@ -7,8 +7,8 @@ import { defineConfig, type Plugin } from "vite";
 
 const dist = fileURLToPath(new URL("../internal/webui/dist", import.meta.url));
 
-// The server of `npm run dev` hands everything that is not the application to
-// this one, a running `ptiffstore demo` or `serve`.
+// The development server (npm run dev) forwards requests to the API to this server, a
+// running `ptiffstore demo` or `ptiffstore serve`.
 const backend = process.env.PTIFFSTORE_URL ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
@@ -16,13 +16,13 @@ export default defineConfig({
     outDir: dist,
     emptyOutDir: true,
     target: "es2022",
-    assetsInlineLimit: 0, // data: addresses would need a weaker Content-Security-Policy
+    assetsInlineLimit: 0, // data: URLs would need a weaker Content-Security-Policy
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     license: { fileName: "licences.md" },
     rolldownOptions: {
       output: {
-        // It changes less often than the application, and is kept by browsers longer.
+        // It changes less often than the application, so browsers can cache it longer.
         codeSplitting: { groups: [{ name: "openseadragon", test: /node_modules\/openseadragon\// }] },
       },
     },
@@ -31,8 +31,8 @@ export default defineConfig({
   plugins: [licences(), slidePage(), compressed(), keepFolder()],
 });
 
-// licences is the module virtual:licences: the libraries that package.json says
-// the pages are made of, as they lie in node_modules.
+// licences provides the module virtual:licences: the dependencies of package.json with
+// their licences, from node_modules.
 function licences(): Plugin {
   const name = "virtual:licences";
   const folder = fileURLToPath(new URL(".", import.meta.url));
@@ -45,7 +45,7 @@ function licences(): Plugin {
       const libraries = await Promise.all(Object.keys(own.dependencies ?? {}).sort().map(async (library) => {
         const at = join(folder, "node_modules", library);
         const { version, license, homepage } = await readPackage(at);
-        if (!license) this.error(`${library} does not name its licence: nobody may use it`);
+        if (!license) this.error(`${library} does not declare a licence`);
         const file = (await readdir(at)).find((entry) => /^licen[cs]e/i.test(entry));
         const text = file ? await readFile(join(at, file), "utf8") : "";
         return { name: library, version, licence: license, homepage: homepage ?? null, text };
@@ -66,8 +66,8 @@ async function readPackage(folder: string): Promise<Package> {
   return JSON.parse(await readFile(join(folder, "package.json"), "utf8")) as Package;
 }
 
-// slidePage writes slide.html: index.html that also fetches the viewer's code
-// at once, instead of after the code that finds out that it is needed.
+// slidePage writes slide.html: index.html that also preloads the code of the viewer,
+// which would otherwise be requested only after the entry module has run.
 function slidePage(): Plugin {
   const links = new Set<string>();
   return {
@@ -75,7 +75,7 @@ function slidePage(): Plugin {
     apply: "build",
     transformIndexHtml: {
       order: "post",
-      // The page is not painted before it is known whether it is dark or light.
+      // The page is not painted before the theme is known.
       handler: (html) => html.replace('<script type="module"', '<script type="module" blocking="render"'),
     },
     writeBundle(_options, bundle) {
@@ -98,8 +98,8 @@ function slidePage(): Plugin {
   };
 }
 
-// compressed writes a .br and a .gz beside each file that gains from it, so that
-// the server never compresses.
+// compressed writes .br and .gz versions of files that become smaller, so that the server
+// never compresses.
 function compressed(): Plugin {
   return {
     name: "compressed",
@@ -123,7 +123,7 @@ function compressed(): Plugin {
   };
 }
 
-// keepFolder puts back the file that keeps the folder in the repository.
+// keepFolder restores the file that keeps the folder in the repository.
 function keepFolder(): Plugin {
   return {
     name: "keep-folder",

@@ -1,4 +1,4 @@
-// Comparing slides, and what the pages are made of.
+// The comparison, the About page, and the size of the application.
 
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
@@ -9,7 +9,7 @@ import { compareAddress, parseArrangement, type Pose } from "../src/compare/link
 
 const shots = process.env.PTIFFSTORE_SHOTS;
 
-// several picks n slides of known pixel size, of different ones where there are.
+// several returns n slides with known pixel size, with different sizes if there are some.
 function several(all: SlideImage[], n: number): ViewableImage[] {
   const known = all.filter((image): image is ViewableImage => isViewable(image) && image.mpp_x !== null);
   const sizes = new Set(known.map((image) => image.mpp_x));
@@ -17,8 +17,7 @@ function several(all: SlideImage[], n: number): ViewableImage[] {
   return [...new Set([...first, ...known])].slice(0, n);
 }
 
-// copies answers for slides that are others by their ids alone, as the demo has
-// no more than three.
+// copies adds slides that differ only in their ids, because the demo has only three.
 async function copies(page: Page, images: ViewableImage[], n: number): Promise<ViewableImage[]> {
   const found = Array.from({ length: n }, (_, i) => (i < images.length ? images[i]! : { ...images[i % images.length]!, id: `copy-${i}` }));
   for (const image of found.slice(images.length)) await page.route(`**/api/v1/images/${image.id}`, (route) => route.fulfill({ json: image }));
@@ -57,21 +56,21 @@ async function drag(page: Page, pane: number, x: number, y: number): Promise<voi
 
 const micrometres = (image: ViewableImage, pose: Pose): number => image.mpp_x! / pose.scale; // in a page pixel
 
-test("slides move, zoom and turn together", async ({ page, slides }) => {
+test("slides move, zoom and rotate together", async ({ page, slides }) => {
   const images = several(slides.all, 2);
   await open(page, images);
   await drag(page, 0, 60, -40);
   const before = await poses(page, 2);
-  expect(micrometres(images[0]!, before[0]!) / micrometres(images[1]!, before[1]!), "as many µm in a page pixel").toBeCloseTo(1, 3);
+  expect(micrometres(images[0]!, before[0]!) / micrometres(images[1]!, before[1]!), "same µm per page pixel").toBeCloseTo(1, 3);
   await drag(page, 0, 50, 30);
   const moved = await poses(page, 2);
   for (const i of [0, 1]) {
-    // The slide goes to the left in the window that goes to the right over it.
+    // Dragging to the right moves the view to the left on the slide.
     expect((moved[i]!.x - before[i]!.x) * before[i]!.scale, `slide ${i}, across`).toBeCloseTo(-50, -0.8);
     expect((moved[i]!.y - before[i]!.y) * before[i]!.scale, `slide ${i}, down`).toBeCloseTo(-30, -0.8);
   }
-  expect((moved[1]!.x - before[1]!.x) * images[1]!.mpp_x!, "as many µm").toBeCloseTo((moved[0]!.x - before[0]!.x) * images[0]!.mpp_x!, -0.5);
-  // The other one leads as well.
+  expect((moved[1]!.x - before[1]!.x) * images[1]!.mpp_x!, "same distance in µm").toBeCloseTo((moved[0]!.x - before[0]!.x) * images[0]!.mpp_x!, -0.5);
+  // The other slide can lead, too.
   await page.locator(".pane .stage").nth(1).focus();
   await page.keyboard.press("+");
   await page.keyboard.press("r");
@@ -116,7 +115,7 @@ test("an offset is kept, and the arrangement is in the link", async ({ page, sli
   await other.close();
 });
 
-test("is reached from the gallery", async ({ page, slides }) => {
+test("opens from the gallery", async ({ page, slides }) => {
   const images = several(slides.all, 2);
   const more = await copies(page, images, 6);
   await answerList(page, () => ({ items: more, next_cursor: null }));
@@ -143,7 +142,7 @@ test("is reached from the gallery", async ({ page, slides }) => {
   await expect(box(0)).not.toBeChecked();
 });
 
-test("is reached from a slide, by choosing others", async ({ page, slides }) => {
+test("opens from a slide by choosing others", async ({ page, slides }) => {
   const images = several(slides.all, 2);
   await page.goto(`/slides/${images[0]!.id}`);
   await page.getByTestId("compare-with").click();
@@ -158,18 +157,18 @@ test("is reached from a slide, by choosing others", async ({ page, slides }) => 
   expect(new URL(page.url()).pathname).toBe("/compare");
 });
 
-test("says what is missing", async ({ page, slides }) => {
+test("reports missing slides", async ({ page, slides }) => {
   await page.goto("/compare");
-  await expect(page.getByText("Two to four slides can be compared.")).toBeVisible();
+  await expect(page.getByText("You can compare two to four slides.")).toBeVisible();
   await page.goto(compareAddress([slides.measured.id, "nosuchslide"]));
-  await expect(page.getByRole("alert")).toContainText("There is no such slide");
+  await expect(page.getByRole("alert")).toContainText("Slide not found");
   await expect(page.getByTestId("compare")).toHaveAttribute("data-ready", "true");
   await page.keyboard.press("+");
   await idle(page);
 });
 
 for (const [n, { device, viewport, colorScheme }] of [[2, screens[0]], [3, screens[1]], [4, screens[1]], [4, screens[2]]] as const) {
-  test(`${n} slides, ${device}, ${colorScheme}: all seen, no accessibility fault`, async ({ page, slides }) => {
+  test(`${n} slides, ${device}, ${colorScheme}: all visible, no accessibility fault`, async ({ page, slides }) => {
     test.setTimeout(120_000);
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize(viewport);
@@ -184,7 +183,7 @@ for (const [n, { device, viewport, colorScheme }] of [[2, screens[0]], [3, scree
 }
 
 for (const { device, viewport, colorScheme } of screens.filter(({ device }) => device !== "4K")) {
-  test(`tells version and licences, ${device}, ${colorScheme}`, async ({ page, server }) => {
+  test(`shows version and licences, ${device}, ${colorScheme}`, async ({ page, server }) => {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize(viewport);
     await page.goto("/about");
@@ -194,14 +193,14 @@ for (const { device, viewport, colorScheme } of screens.filter(({ device }) => d
     await expect(library).toContainText("BSD-3-Clause");
     await library.locator("summary").click();
     await expect(library.locator("pre")).toContainText("Redistribution and use in source and binary forms");
-    await expect(page.getByRole("link", { name: /ask this server/ })).toHaveAttribute("href", "/docs");
+    await expect(page.getByRole("link", { name: /API documentation/ })).toHaveAttribute("href", "/docs");
     expect((await new AxeBuilder({ page }).analyze()).violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((node) => node.target).join(" ")}`)).toEqual([]);
     if (shots) await page.screenshot({ path: `${shots}/about-${device}-${colorScheme}.png` });
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(viewport.width);
   });
 }
 
-test("a slide's first load is small, and fetches neither measuring nor comparing", async ({ page, slides }) => {
+test("the first load of a slide is small, without code for measuring and comparing", async ({ page, slides }) => {
   const scripts: string[] = [];
   let bytes = 0;
   page.on("response", async (response) => {

@@ -1,12 +1,12 @@
-// A way to the server on which connections are cut.
+// A proxy to the server that can reset connections.
 
 import { connect, createServer, type Socket } from "node:net";
 
 export interface Cutter {
   url: string;
-  cut(): void; // resets all connections that are open
-  bytes(): number; // that went to the server
-  open: boolean; // false: connections are refused, as if there were no network
+  cut(): void; // resets all open connections
+  bytes(): number; // sent to the server
+  open: boolean; // false: connections are refused, as without a network
   rate: number; // bytes per second to the server
   close(): void;
 }

@@ -1,4 +1,4 @@
-// What the tests of pages share: a running server, and its slides.
+// Fixtures of the browser tests: a running server and its slides.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { linkSlides, startServer } from "./server";
 export { expect };
 export type { SlideImage, ViewableImage };
 
-// screens are what each page is tested on.
+// screens are the windows in which each page is tested.
 export const screens = [
   { device: "desktop", viewport: { width: 1440, height: 900 }, colorScheme: "light" },
   { device: "phone", viewport: { width: 360, height: 640 }, colorScheme: "dark" },
@@ -21,12 +21,12 @@ export const screens = [
 
 interface Slides {
   all: SlideImage[];
-  largest: ViewableImage; // of the slides that can be shown
-  measured: ViewableImage; // one whose pixel size is known
+  largest: ViewableImage; // of the slides that can be opened
+  measured: ViewableImage; // one with known pixel size
 }
 
 interface Watched {
-  // Errors that the page wrote to the console, but for answers other than success.
+  // Errors in the console of the page, except those about unsuccessful responses.
   errors: string[];
 }
 
@@ -60,7 +60,7 @@ export const test = base.extend<{ watched: Watched }, WorkerFixtures>({
     const found = (await (await fetch(`${server}/api/v1/images?limit=100`)).json()) as { items: SlideImage[] };
     const all = await Promise.all(found.items.map(async ({ id }) => (await (await fetch(`${server}/api/v1/images/${id}`)).json()) as SlideImage));
     const shown = all.filter(isViewable).sort((a, b) => b.width * b.height - a.width * a.height);
-    if (shown.length === 0) throw new Error("the server has no slide that can be shown");
+    if (shown.length === 0) throw new Error("the server has no slide that can be opened");
     await use({ all, largest: shown[0]!, measured: shown.find((image) => image.mpp_x !== null)! });
   }, { scope: "worker" }],
 
@@ -77,7 +77,7 @@ export const test = base.extend<{ watched: Watched }, WorkerFixtures>({
   }, { auto: true }],
 });
 
-// openSlide opens a slide without its panel, and waits until all its tiles are drawn.
+// openSlide opens a slide without its panel, and waits until all its tiles are rendered.
 export async function openSlide(page: Page, image: SlideImage, hash = ""): Promise<void> {
   await page.addInitScript(() => {
     if (localStorage.getItem("ptiffstore.panel") === null) localStorage.setItem("ptiffstore.panel", "false");
@@ -92,20 +92,20 @@ export async function idle(page: Page): Promise<void> {
   await page.evaluate(() => window.ptiffstore.idle());
 }
 
-// position reads the address: where the slide is looked at.
+// position parses the address: the visible part of the slide.
 export function position(page: Page): Record<string, number> {
   const params = new URLSearchParams(new URL(page.url()).hash.slice(1));
   return Object.fromEntries([...params].map(([name, value]) => [name, Number(value)]));
 }
 
-// pixelForPixel is the part of the address that shows a slide at its full scale,
-// or at 1:2^k of it.
+// pixelForPixel is the part of the address for the full scale of a slide, or 1:2^k of
+// it.
 export function pixelForPixel(image: ViewableImage, k = 0): string {
   const full = fullMagnification(image);
   return full ? `z=${full.power / 2 ** k}` : `s=${1 / 2 ** k}`;
 }
 
-// answerList answers requests for lists of images with these.
+// answerList answers requests for lists of images.
 export async function answerList(page: Page, answer: (params: URLSearchParams) => { items: SlideImage[]; next_cursor: string | null }): Promise<void> {
   await page.route(/\/api\/v1\/images\?/, (route) => route.fulfill({ json: answer(new URL(route.request().url()).searchParams) }));
 }

@@ -3,7 +3,7 @@ import type { Page } from "@playwright/test";
 
 import { answerList, expect, screens, test, type SlideImage } from "./fixtures";
 
-test("shows a card for each slide, with what it is", async ({ page, slides }) => {
+test("shows a card for each slide", async ({ page, slides }) => {
   await page.goto("/");
   const image = slides.largest;
   const card = page.locator(`.card[data-id="${image.id}"]`);
@@ -18,7 +18,7 @@ test("shows a card for each slide, with what it is", async ({ page, slides }) =>
   await expect(page.getByTestId("count")).toContainText(/^\d.* slides?$/);
 });
 
-test("finds slides while one types", async ({ page, slides }) => {
+test("searches while typing", async ({ page, slides }) => {
   await page.goto("/");
   await expect(page.locator(".card").first()).toBeVisible();
   const wanted = slides.largest.file_name!;
@@ -30,8 +30,8 @@ test("finds slides while one types", async ({ page, slides }) => {
   await page.reload();
   await expect(page.getByRole("searchbox")).toHaveValue(wanted.slice(0, -4));
   await expect(page.locator(`.card[data-id="${slides.largest.id}"]`)).toBeVisible();
-  await page.getByRole("searchbox").fill("no slide is called so");
-  await expect(page.getByRole("heading", { name: "No slide matches" })).toBeVisible();
+  await page.getByRole("searchbox").fill("no such slide");
+  await expect(page.getByRole("heading", { name: "No matching slides" })).toBeVisible();
   await page.getByRole("button", { name: "Show all slides" }).click();
   await expect(page.locator(".card").first()).toBeVisible();
   await expect(page).toHaveURL(/\/$/);
@@ -46,7 +46,7 @@ const orders: { option: string; key: (image: SlideImage) => number | string }[] 
 ];
 
 for (const { option, key } of orders) {
-  test(`orders slides: ${option}`, async ({ page, slides }) => {
+  test(`sorts slides: ${option}`, async ({ page, slides }) => {
     const wanted = slides.all.map(key).sort((a, b) => Number(a > b) - Number(a < b)).slice(0, 6);
     await page.goto("/?sort=name");
     await page.getByRole("combobox", { name: "Sort by" }).selectOption({ label: option });
@@ -57,12 +57,12 @@ for (const { option, key } of orders) {
   });
 }
 
-test("stays quick with 100,000 slides", async ({ page, slides }) => {
+test("stays responsive with 100,000 slides", async ({ page, slides }) => {
   test.slow();
   const total = 100_000;
   await page.route("**/api/v1/images/*/preview*", (route) => route.fulfill({ status: 404, body: "" }));
   await page.route("**/api/v1/images/*/thumbnail*", (route) => route.fulfill({ status: 404, body: "" }));
-  // One page holds all of them, as if one had scrolled for long.
+  // One page holds almost all of them, as after long scrolling.
   await answerList(page, (params) => {
     const from = Number(params.get("cursor") ?? 0);
     const count = Math.min(from === 0 ? 60 : total, total - from);
@@ -91,15 +91,15 @@ test("loads page after page", async ({ page, slides }) => {
   await page.goto("/");
   await expect(page.locator(".card").first()).toBeVisible();
   await page.waitForTimeout(500);
-  expect(asked.length, "pages asked for before scrolling").toBeLessThan(3);
+  expect(asked.length, "requested pages before scrolling").toBeLessThan(3);
   await expect(async () => {
     await page.keyboard.press("End");
-    await expect(page.getByText("That is all: 1,500 slides.")).toBeVisible({ timeout: 500 });
+    await expect(page.getByText("End of list: 1,500 slides.")).toBeVisible({ timeout: 500 });
   }).toPass({ timeout: 30_000 });
-  expect(asked).toEqual([60, 60, 120, 240, 480, 500, 40]); // more, the further one goes
+  expect(asked).toEqual([60, 60, 120, 240, 480, 500, 40]); // growing pages
 });
 
-// stillScroll returns how far the page is scrolled once it scrolls no more.
+// stillScroll returns the scroll position once scrolling has stopped.
 async function stillScroll(page: Page): Promise<number> {
   let last = -1;
   await expect(async () => {
@@ -111,7 +111,7 @@ async function stillScroll(page: Page): Promise<number> {
   return last;
 }
 
-test("is where it was left on the way back from a slide", async ({ page, slides }) => {
+test("restores its position after a slide", async ({ page, slides }) => {
   await answerList(page, (params) => {
     const from = Number(params.get("cursor") ?? 0);
     return { items: Array.from({ length: 60 }, (_, i) => ({ ...slides.largest, id: i === 40 ? slides.largest.id : `id${from + i}`, file_name: `slide ${from + i}.tiff`, label: null })), next_cursor: null };
@@ -131,7 +131,7 @@ test("is where it was left on the way back from a slide", async ({ page, slides 
   expect(Math.abs((await stillScroll(page)) - before)).toBeLessThan(3);
 });
 
-test("can be used with the keyboard alone", async ({ page }) => {
+test("can be used by keyboard", async ({ page }) => {
   await page.goto("/");
   await expect(page.locator(".card").first()).toBeVisible();
   const cards = page.locator(".card a");
@@ -146,7 +146,7 @@ test("can be used with the keyboard alone", async ({ page }) => {
   await expect(page).toHaveURL(/\/slides\//);
 });
 
-test("remembers whether it is dark", async ({ page }) => {
+test("remembers the theme", async ({ page }) => {
   await page.goto("/");
   const colour = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   const light = await colour();
@@ -172,8 +172,8 @@ for (const { device, viewport, colorScheme } of screens) {
   });
 }
 
-test("says so when there is no such page", async ({ page }) => {
+test("reports an unknown page", async ({ page }) => {
   const response = await page.goto("/nowhere");
   expect(response!.status()).toBe(404);
-  await expect(page.getByRole("heading", { name: "There is no such page" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Page not found" })).toBeVisible();
 });

@@ -1,4 +1,4 @@
-// Measuring on a slide, and adjusting its picture.
+// Measurements on a slide, and adjustments of its image.
 
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
@@ -6,10 +6,10 @@ import type { Page } from "@playwright/test";
 import { expect, idle, openSlide, pixelForPixel, position, screens, test, type ViewableImage } from "./fixtures";
 import { formatAreaOf, formatDistance, parseMeasurements, pixelSize } from "../src/viewer/measurements";
 
-const k = 3; // the slide is shown at 1:8, so that a page pixel is 8 of the slide
+const k = 3; // the slide is shown at 1:8: a page pixel is 8 pixels of the slide
 const hash = (image: ViewableImage): string => `#x=${image.width / 2}&y=${image.height / 2}&${pixelForPixel(image, k)}`;
 
-// at clicks a place given from the middle of the stage, in page pixels.
+// at clicks a point relative to the centre of the stage, in page pixels.
 async function at(page: Page, x: number, y: number): Promise<void> {
   const box = (await page.getByTestId("stage").boundingBox())!;
   await page.mouse.move(box.x + box.width / 2 + x, box.y + box.height / 2 + y);
@@ -21,12 +21,12 @@ const values = (page: Page): Promise<string[]> => page.locator(".measure-value")
 const micrometres = (text: string): number => Number(text.replace(/[^\d.]/g, "")) * (text.includes("mm²") ? 1e6 : text.includes("mm") ? 1000 : 1);
 const measured = (page: Page): string => new URLSearchParams(new URL(page.url()).hash.slice(1)).get("m") ?? "";
 
-test("measures a distance as long as the slide says", async ({ page, slides }) => {
+test("measures a distance", async ({ page, slides }) => {
   const image = slides.measured;
   const size = pixelSize(image)!;
   await openSlide(page, image, hash(image));
   await page.keyboard.press("d");
-  await expect(page.getByTestId("measure")).toBeVisible(); // the tool is fetched when it is used
+  await expect(page.getByTestId("measure")).toBeVisible(); // the tool is loaded when it is used
   await at(page, -100, 50);
   await at(page, 100, 50);
   await expect(page.locator(".measure-value")).toHaveCount(1);
@@ -37,7 +37,7 @@ test("measures a distance as long as the slide says", async ({ page, slides }) =
   expect(micrometres((await values(page))[1]!) / (150 * 8 * size.y)).toBeCloseTo(1, 2);
   await expect(page.locator("body > [role=status].visually-hidden")).toHaveText(/Distance 2: /);
 
-  // It stays where it is on the slide, however that is looked at.
+  // It keeps its position on the slide.
   const before = await values(page);
   await page.keyboard.press("r");
   await page.keyboard.press("+");
@@ -50,22 +50,22 @@ test("measures a distance as long as the slide says", async ({ page, slides }) =
   const box = (await page.getByTestId("stage").boundingBox())!;
   const handle = (await page.getByRole("button", { name: /^Point 1 of 2, Distance 1/ }).boundingBox())!;
   const scale = z! / (image.objective_power ?? 10 / image.mpp_x!);
-  // Turned by 90° to the right, what was to the right is below.
+  // Rotated right by 90°: what was on the right is at the bottom.
   expect(handle.x + handle.width / 2 - box.x - box.width / 2).toBeCloseTo(-(line!.points[0]!.y - y!) * scale, -0.5);
   expect(handle.y + handle.height / 2 - box.y - box.height / 2).toBeCloseTo((line!.points[0]!.x - x!) * scale, -0.5);
 });
 
-test("measures an area, and shows it by its link", async ({ page, slides, context }) => {
+test("measures an area, and restores it from its link", async ({ page, slides, context }) => {
   const image = slides.measured;
   const size = pixelSize(image)!;
   await openSlide(page, image, hash(image));
   await page.keyboard.press("a");
-  await expect(page.getByTestId("measure")).toBeVisible(); // the tool is fetched when it is used
+  await expect(page.getByTestId("measure")).toBeVisible(); // the tool is loaded when it is used
   for (const [x, y] of [[-100, -50], [100, -50], [100, 50], [-100, 50], [-100, -50]] as const) await at(page, x, y);
   await expect(page.locator(".measure-value")).toHaveCount(1);
   const [value] = await values(page);
   expect(micrometres(value!) / (200 * 100 * 64 * size.x * size.y)).toBeCloseTo(1, 1);
-  await expect(page.locator(".measure-around")).toContainText(formatDistance(600 * 8 * size.x, size).split(" ")[1]!);
+  await expect(page.locator(".measure-perimeter")).toContainText(formatDistance(600 * 8 * size.x, size).split(" ")[1]!);
   await expect.poll(() => measured(page)).toMatch(/^a[\d.,]+$/);
   const other = await context.newPage();
   await other.goto(page.url());
@@ -73,7 +73,7 @@ test("measures an area, and shows it by its link", async ({ page, slides, contex
   await other.close();
 });
 
-test("moves points by pointer and keys, deletes one and all", async ({ page, slides }) => {
+test("moves points by pointer and keys, deletes one measurement and all", async ({ page, slides }) => {
   const image = slides.measured;
   const size = pixelSize(image)!;
   const [x, y] = [image.width / 2, image.height / 2];
@@ -94,7 +94,7 @@ test("moves points by pointer and keys, deletes one and all", async ({ page, sli
   await second.focus();
   await page.keyboard.press("ArrowLeft");
   await expect.poll(length).toBeCloseTo(moved - 8, 0);
-  expect(position(page).x, "the slide does not move along").toBeCloseTo(x, -1);
+  expect(position(page).x, "the slide does not move").toBeCloseTo(x, -1);
   await page.keyboard.press("Delete");
   await expect.poll(() => parseMeasurements(measured(page)).length).toBe(1);
   await page.getByTestId("measure-button").click();
@@ -102,19 +102,19 @@ test("moves points by pointer and keys, deletes one and all", async ({ page, sli
   await page.getByTestId("stage").focus();
   await page.keyboard.press("Escape");
   await expect.poll(() => measured(page)).toBe("");
-  await expect(page.locator("body > [role=status].visually-hidden")).toHaveText("All measurements were deleted");
+  await expect(page.locator("body > [role=status].visually-hidden")).toHaveText("All measurements deleted");
   await page.keyboard.press("Escape");
   await expect(page.getByTestId("measure")).toBeHidden();
   await expect(page, "Escape has not left the slide").toHaveURL(new RegExp(image.id));
 });
 
-test("measures without a pointer", async ({ page, slides }) => {
+test("measures by keyboard", async ({ page, slides }) => {
   const image = slides.measured;
   const size = pixelSize(image)!;
   await openSlide(page, image, hash(image));
   await page.getByTestId("stage").focus();
   await page.keyboard.press("d");
-  await expect(page.getByTestId("measure")).toBeVisible(); // the tool is fetched when it is used
+  await expect(page.getByTestId("measure")).toBeVisible(); // the tool is loaded when it is used
   await page.keyboard.press("Space");
   await page.keyboard.press("ArrowRight");
   await idle(page);
@@ -123,13 +123,13 @@ test("measures without a pointer", async ({ page, slides }) => {
   expect(micrometres((await values(page))[0]!) / (120 * 8 * size.x)).toBeCloseTo(1, 1);
 });
 
-test("measures in pixels where their size is not known, and says so", async ({ page, slides }) => {
+test("measures in pixels if their size is unknown", async ({ page, slides }) => {
   const image = { ...slides.largest, mpp_x: null, mpp_y: null, objective_power: null };
   await page.route(`**/api/v1/images/${image.id}`, (route) => route.fulfill({ json: image }));
   const [x, y] = [image.width / 2, image.height / 2];
   await openSlide(page, image, `#x=${x}&y=${y}&s=0.125&m=d${x},${y},${x + 300},${y + 400}_a${x},${y},${x + 100},${y},${x},${y - 100}`);
   await page.keyboard.press("d");
-  await expect(page.getByTestId("measure").getByText("measured in pixels")).toBeVisible();
+  await expect(page.getByTestId("measure").getByText("Measurements are in pixels")).toBeVisible();
   expect(await values(page)).toEqual(["500 px", formatAreaOf(5000, null)]);
 });
 
@@ -138,7 +138,7 @@ interface Colour {
   max: number;
 }
 
-// colours looks at the part of a picture around its middle.
+// colours measures the centre of an image.
 function colours(page: Page, png: Buffer): Promise<Colour> {
   return page.evaluate(async (data) => {
     const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]));
@@ -155,7 +155,7 @@ function colours(page: Page, png: Buffer): Promise<Colour> {
   }, png.toString("base64"));
 }
 
-test("adjusts what is seen, for the session, and the snapshot", async ({ page, slides }) => {
+test("adjusts the view for the session, and the snapshot", async ({ page, slides }) => {
   const image = slides.measured;
   await openSlide(page, image, hash(image));
   const shot = async (): Promise<Colour> => {
@@ -177,7 +177,7 @@ test("adjusts what is seen, for the session, and the snapshot", async ({ page, s
   await expect(button).toHaveAccessibleName("Brightness and contrast: changed");
   const dark = await shot();
   expect(dark.mean / before.mean).toBeCloseTo(0.5, 1);
-  expect((await snapshot()).mean, "the snapshot is as what is seen").toBeCloseTo(dark.mean, -0.5);
+  expect((await snapshot()).mean, "the snapshot equals the view").toBeCloseTo(dark.mean, -0.5);
   await page.reload();
   await idle(page);
   expect((await shot()).mean, "after a reload").toBeCloseTo(dark.mean, -0.5);
@@ -191,7 +191,7 @@ test("adjusts what is seen, for the session, and the snapshot", async ({ page, s
   await expect(page.getByTestId("adjust")).toBeHidden();
 });
 
-test("puts measurements into the snapshot", async ({ page, slides }) => {
+test("includes measurements in the snapshot", async ({ page, slides }) => {
   const image = slides.measured;
   const [x, y] = [image.width / 2, image.height / 2];
   await openSlide(page, image, `${hash(image)}&m=d${x - 400},${y},${x + 400},${y}`);

@@ -1,11 +1,11 @@
-// The tile drawn is the tile stored, and nothing is drawn beyond the slide.
+// The rendered tile is the stored tile, and nothing is rendered beyond the slide.
 
 import type { Page } from "@playwright/test";
 
 import { expect, openSlide, pixelForPixel, test, type ViewableImage } from "./fixtures";
 import { ladder, tileURL } from "../src/viewer/ladder";
 
-// What differs between two pictures of the same size, in steps of 255.
+// The difference between two images of the same size, in steps of 255.
 interface Difference {
   largest: number;
   mean: number;
@@ -18,14 +18,14 @@ interface Box {
   height: number;
 }
 
-// stageBox hides what floats above the slide, and measures the stage.
+// stageBox hides the overlay, and returns the size of the stage.
 async function stageBox(page: Page): Promise<Box> {
   await page.locator(".overlay").evaluate((overlay: HTMLElement) => { overlay.hidden = true; });
   return (await page.getByTestId("stage").boundingBox())!;
 }
 
-// compare puts a tile at a place of a screenshot of the page, as PNG in base64, turned by
-// so many quarters, and compares the part of the tile that is picture.
+// compare compares a tile, rotated by quarters, with a region of a screenshot (PNG in
+// base64).
 async function compare(page: Page, shot: string, url: string, part: Box, at: { x: number; y: number }, quarters: number): Promise<Difference> {
   return page.evaluate(async ({ shot, url, part, at, quarters }) => {
     const pixels = (source: ImageBitmap, x: number, y: number, width: number, height: number, quarters: number): Uint8ClampedArray => {
@@ -54,8 +54,8 @@ async function compare(page: Page, shot: string, url: string, part: Box, at: { x
   }, { shot, url, part, at, quarters });
 }
 
-// contrast is the standard deviation of a tile's brightness: that of glass is
-// next to nothing, and would prove nothing.
+// contrast is the standard deviation of a tile's brightness. A tile of glass has almost
+// none, and would prove nothing.
 function contrast(page: Page, url: string): Promise<number> {
   return page.evaluate(async (url) => {
     const response = await fetch(url);
@@ -75,7 +75,7 @@ function contrast(page: Page, url: string): Promise<number> {
   }, url);
 }
 
-// tissueTile looks for a tile of a zoom that shows something, from the middle outwards.
+// tissueTile searches a tile with tissue, from the centre outwards.
 async function tissueTile(page: Page, image: ViewableImage, z: number): Promise<{ x: number; y: number }> {
   const zoom = ladder(image)[z]!;
   const middle = { x: Math.floor(zoom.columns / 2), y: Math.floor(zoom.rows / 2) };
@@ -86,12 +86,12 @@ async function tissueTile(page: Page, image: ViewableImage, z: number): Promise<
       if ((await contrast(page, tileURL(image.tile_url, z, x, y))) > 6) return { x, y };
     }
   }
-  throw new Error(`found nothing but glass at zoom ${z}`);
+  throw new Error(`found only glass at zoom ${z}`);
 }
 
 for (const k of [0, 1, 3]) {
   for (const quarters of [0, 1, 2, 3]) {
-    test(`draws at 1:${2 ** k}, turned by ${quarters * 90}°, just what is stored`, async ({ page, slides }) => {
+    test(`renders stored pixels at 1:${2 ** k}, rotated by ${quarters * 90}°`, async ({ page, slides }) => {
       const image = slides.largest;
       const z = image.max_zoom - k;
       await page.goto("/");
@@ -100,8 +100,8 @@ for (const k of [0, 1, 3]) {
       const centre = { x: (x + 0.5) * w * 2 ** k, y: (y + 0.5) * h * 2 ** k };
       await openSlide(page, image, `#x=${centre.x}&y=${centre.y}&${pixelForPixel(image, k)}&r=${quarters * 90}`);
       const stage = await stageBox(page);
-      // The tile lies in the middle of the stage. What of it the stage shows is
-      // compared; a stage of odd size leaves it half a pixel to either side.
+      // The tile is at the centre of the stage; its visible part is compared. A stage of odd
+      // size leaves half a pixel on either side.
       const side = { x: Math.min(w, Math.floor(stage.width / 2) * 2 - 8, Math.floor(stage.height / 2) * 2 - 8) };
       const part = { x: (w - side.x) / 2, y: (h - side.x) / 2, width: side.x, height: side.x };
       const left = stage.x + stage.width / 2 - side.x / 2;
@@ -120,7 +120,7 @@ for (const k of [0, 1, 3]) {
   }
 }
 
-test("draws nothing beyond the slide's edges", async ({ page, slides }) => {
+test("renders nothing beyond the edges of the slide", async ({ page, slides }) => {
   test.setTimeout(240_000);
   for (const image of slides.all.filter((i): i is ViewableImage => i.state === "available").slice(0, 8)) {
     for (const k of [0, 2]) {
@@ -138,7 +138,7 @@ test("draws nothing beyond the slide's edges", async ({ page, slides }) => {
         context.drawImage(bitmap, 0, 0);
         const { data: pixels, width, height } = context.getImageData(0, 0, bitmap.width, bitmap.height);
         const isBackground = (x: number, y: number): boolean => [0, 1, 2].every((c) => Math.abs(pixels[(y * width + x) * 4 + c]! - background[c]!) <= 1);
-        // How far the slide reaches, along lines a little inside of it.
+        // The extent of the slide, along lines slightly inside of it.
         let right = 0;
         let bottom = 0;
         const inside = { x: Math.floor(width / 2) - 20, y: Math.floor(height / 2) - 20 };
@@ -149,10 +149,10 @@ test("draws nothing beyond the slide's edges", async ({ page, slides }) => {
         return { right: right - width / 2, bottom: bottom - height / 2, stray };
       }, shot.toString("base64"));
       const name = `${image.file_name} at 1:${2 ** k}`;
-      // Half a pixel for aligning the slide to the screen, one for a last pixel covered in part.
+      // Half a pixel for alignment to the screen, one for a partly covered last pixel.
       expect(Math.abs(corner.right), `${name}: pixels from its right edge`).toBeLessThanOrEqual(1.5);
       expect(Math.abs(corner.bottom), `${name}: pixels from its bottom edge`).toBeLessThanOrEqual(1.5);
-      expect(corner.stray, `${name}: pixels drawn beyond it, scale ${scale}`).toBe(0);
+      expect(corner.stray, `${name}: pixels rendered beyond it, scale ${scale}`).toBe(0);
     }
   }
 });

@@ -15,9 +15,8 @@ const running = (values: Partial<Task>): Task => task({ state: "running", ready:
 
 const row = (page: Page, of: Pick<Task, "id">): Locator => page.locator(`.task[data-id="${of.id}"]`);
 
-// answerTasks answers requests for the list of tasks with these, for each of them,
-// and for its events with one that shows it as it is then. Stores and workers are
-// made up besides.
+// answerTasks answers requests for the list of tasks, for each of them, and for its
+// events; and for stores and workers.
 async function answerTasks(page: Page, list: () => Task[]): Promise<void> {
   await page.route("**/api/v1/stores", (route) => route.fulfill({ json: { items: [{ id: "s1", label: "Scanner room", mode: "in-place", endpoint: null }, { id: "s2", label: "Teaching", mode: "in-place", endpoint: null }], next_cursor: null } }));
   await page.route("**/api/v1/workers", (route) => route.fulfill({ json: { items: [{ id: "w1", host: "scan-server", pid: 4711, version: "v1", queues: ["default", "night"], started_at: ago(90 * minute), seen_at: ago(1000) }], next_cursor: null } }));
@@ -29,7 +28,7 @@ async function answerTasks(page: Page, list: () => Task[]): Promise<void> {
   await page.route(/\/api\/v1\/tasks\/[^/?]+(\/events)?$/, (route) => {
     const [, id, events] = /\/tasks\/([^/]+)(\/events)?$/.exec(new URL(route.request().url()).pathname)!;
     const found = list().find((t) => t.id === id);
-    if (!found) return route.fulfill({ status: 404, contentType: "application/problem+json", json: { status: 404, detail: "There is no such task, or it ended long ago." } });
+    if (!found) return route.fulfill({ status: 404, contentType: "application/problem+json", json: { status: 404, detail: "Unknown task." } });
     if (route.request().method() === "DELETE" || !events) return route.fallback();
     return route.fulfill({ contentType: "text/event-stream", body: `retry: 200\nevent: task\ndata: ${JSON.stringify(found)}\n\n` });
   });
@@ -39,7 +38,7 @@ async function answerTasks(page: Page, list: () => Task[]): Promise<void> {
   });
 }
 
-test("follows a task that runs, by events", async ({ page }) => {
+test("follows a running task by events", async ({ page }) => {
   let now = running({ progress: { done: 1, total: 10, unit: "files" } });
   let listed = 0;
   await answerTasks(page, () => [now]);
@@ -47,33 +46,33 @@ test("follows a task that runs, by events", async ({ page }) => {
   await page.goto("/tasks");
   await expect(row(page, now)).toContainText("1 of 10 files");
   now = { ...now, progress: { done: 6, total: 10, unit: "files" } };
-  await expect(row(page, now), "though the list cannot be had").toContainText("6 of 10 files");
+  await expect(row(page, now), "although the list cannot be loaded").toContainText("6 of 10 files");
   now = task({ result: { count: 10, added: 10, missing: 0 } });
   await expect(row(page, now)).toContainText("10 files: 10 new");
 });
 
-test("runs a sync to its end before one's eyes", async ({ page, server }) => {
+test("shows a sync until it has finished", async ({ page, server }) => {
   const { items } = (await (await fetch(`${server}/api/v1/stores`)).json()) as { items: Store[] };
   await page.goto("/tasks");
   await expect(page.getByRole("heading", { level: 1, name: "Tasks" })).toBeVisible();
-  const begun = (await (await fetch(`${server}/api/v1/stores/${items[0]!.id}/sync`, { method: "POST" })).json()) as Task;
-  await expect(row(page, begun)).toContainText("Sync: ");
-  await expect(row(page, begun).getByTestId("task-state")).toHaveText("Succeeded", { timeout: 30_000 });
-  await expect(row(page, begun)).toContainText(/\d+ files?: /);
-  await row(page, begun).getByRole("link").click();
-  await expect(page).toHaveURL(`${server}/tasks/${begun.id}`);
+  const submitted = (await (await fetch(`${server}/api/v1/stores/${items[0]!.id}/sync`, { method: "POST" })).json()) as Task;
+  await expect(row(page, submitted)).toContainText("Sync: ");
+  await expect(row(page, submitted).getByTestId("task-state")).toHaveText("Succeeded", { timeout: 30_000 });
+  await expect(row(page, submitted)).toContainText(/\d+ files?: /);
+  await row(page, submitted).getByRole("link").click();
+  await expect(page).toHaveURL(`${server}/tasks/${submitted.id}`);
   await expect(page.getByTestId("task-result")).toContainText(/\d+ files?: /);
 });
 
 test("cancels a task", async ({ page, server }) => {
-  // Nobody serves this queue, so it waits until it is cancelled.
+  // No worker serves this queue, so the task waits until it is cancelled.
   const { items } = (await (await fetch(`${server}/api/v1/stores`)).json()) as { items: Store[] };
-  const begun = (await (await fetch(`${server}/api/v1/tasks`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ kind: "verify_store", queue: "nobody-serves-this", args: { store: items[0]!.id } }) })).json()) as Task;
+  const submitted = (await (await fetch(`${server}/api/v1/tasks`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ kind: "verify_store", queue: "no-worker", args: { store: items[0]!.id } }) })).json()) as Task;
   await page.goto("/tasks");
-  await expect(row(page, begun)).toContainText("Waiting for a worker of queue nobody-serves-this.");
-  await row(page, begun).getByRole("button", { name: /^Cancel/ }).click();
-  await expect(row(page, begun).getByTestId("task-state")).toHaveText("Cancelled");
-  await expect(row(page, begun).getByRole("button", { name: /^Cancel/ })).toHaveCount(0);
+  await expect(row(page, submitted)).toContainText("Waiting for a worker of queue no-worker.");
+  await row(page, submitted).getByRole("button", { name: /^Cancel/ }).click();
+  await expect(row(page, submitted).getByTestId("task-state")).toHaveText("Cancelled");
+  await expect(row(page, submitted).getByRole("button", { name: /^Cancel/ })).toHaveCount(0);
 });
 
 for (const { device, viewport, colorScheme } of screens) {

@@ -1,5 +1,5 @@
-// Uploads a file as others' clients do: node upload.mjs tus|uppy URL STORE FILE. It is
-// run by a test of internal/upload, through a proxy that resets connections.
+// Uploads a file with a third-party client: node upload.mjs tus|uppy URL STORE FILE. A
+// test of internal/upload runs it through a proxy that resets connections.
 
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";

@@ -12,8 +12,8 @@ import { demoSlides, startServer } from "./server";
 
 const password = "seven brown owls at noon";
 
-// withUsers runs a server with access control and a managed store, of which ada is the
-// admin and rita a contributor.
+// withUsers runs a server with access control and a managed store. ada is an admin,
+// rita a contributor.
 async function withUsers(folder: string, run: (address: string, admin: APIRequestContext, rita: APIRequestContext, store: Store) => Promise<void>): Promise<void> {
   const root = join(folder, "archive");
   mkdirSync(root);
@@ -41,15 +41,14 @@ async function withUsers(folder: string, run: (address: string, admin: APIReques
 const tus = { "Tus-Resumable": "1.0.0" };
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-// begin begins an upload, and returns its address.
+// begin starts an upload, and returns its address.
 async function begin(context: APIRequestContext, store: Store, name: string, bytes: number): Promise<string> {
   const answer = await context.post("/api/v1/uploads", { headers: { ...tus, "Upload-Length": String(bytes), "Upload-Metadata": `store ${base64(store.id)},filename ${base64(name)}` } });
   expect(answer.status(), await answer.text()).toBe(201);
   return answer.headers().location!;
 }
 
-// The smallest of the demo's slides is what is uploaded, into a managed store of each
-// test's own.
+// Each test uploads the smallest slide of the demo to a managed store of its own.
 const test = base.extend<{ store: Store; folder: string; slide: string }>({
   folder: async ({ data }, use) => {
     const folder = mkdtempSync(join(data, "upload-"));
@@ -78,12 +77,12 @@ const row = (page: Page, name: string): Locator => page.locator(".upload", { has
 const choose = (page: Page, ...files: string[]): Promise<void> => page.getByTestId("files").setInputFiles(files);
 const arrived = { timeout: 60_000 };
 
-test("uploads a slide and leads to it", async ({ page, server, store, slide, folder }) => {
+test("uploads a slide and links to it", async ({ page, server, store, slide, folder }) => {
   await page.goto("/");
   await page.getByRole("link", { name: "Upload", exact: true }).click();
   await expect(page).toHaveTitle("Upload · ptiffstore");
   await page.getByLabel("Store", { exact: true }).selectOption(store.id);
-  await page.getByLabel("Compare checksums").check();
+  await page.getByLabel("Verify checksums").check();
   await choose(page, slide);
   const it = row(page, "S26-02001_A1_HE.tiff");
   await expect(it.getByTestId("phase")).toHaveText("Done", arrived);
@@ -92,28 +91,28 @@ test("uploads a slide and leads to it", async ({ page, server, store, slide, fol
   const { items } = (await (await fetch(`${server}/api/v1/uploads`)).json()) as { items: UploadView[] };
   expect(items[0]).toMatchObject({ store: store.id, sent_as: "S26-02001_A1_HE.tiff", modified: String(Math.trunc(statSync(slide).mtimeMs)), state: "received", verdict: "slide" });
 
-  // The same bytes under another name, and what is no slide.
+  // The same file under another name, and a file that is not a slide.
   const again = join(folder, "again.tiff");
   copyFileSync(slide, again);
   const damaged = join(folder, "damaged.tiff");
   writeFileSync(damaged, "II*\0 and nothing else");
   await choose(page, again, damaged);
-  await expect(row(page, "again.tiff")).toContainText("The store had this slide already", arrived);
+  await expect(row(page, "again.tiff")).toContainText("This slide was already in the store", arrived);
   await expect(row(page, "damaged.tiff").getByTestId("phase")).toHaveText("Not a slide", arrived);
-  await expect(row(page, "damaged.tiff")).toContainText("It is not a whole pyramidal TIFF");
+  await expect(row(page, "damaged.tiff")).toContainText(/pyramidal TIFF/);
   await expect(page.getByTestId("total")).toHaveText("3 of 3 done");
   const found = await new AxeBuilder({ page }).analyze();
   expect(found.violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)])).toEqual([]);
 
-  await it.getByRole("link", { name: "Open the slide" }).click();
+  await it.getByRole("link", { name: "Open slide" }).click();
   await expect(page.getByTestId("stage")).toHaveAttribute("data-picture", /\d/, { timeout: 30_000 });
   await page.goBack();
-  await expect(page.locator(".upload"), "what was uploaded is still told").toHaveCount(3);
-  await row(page, "damaged.tiff").getByRole("button", { name: "Off the list" }).click();
+  await expect(page.locator(".upload"), "the uploads are still listed").toHaveCount(3);
+  await row(page, "damaged.tiff").getByRole("button", { name: "Dismiss" }).click();
   await expect(page.locator(".upload")).toHaveCount(2);
 });
 
-test("goes on where it was after cuts, a pause and a new browser", async ({ page, browser, server, store, slide }) => {
+test("resumes after lost connections, a pause and in another browser", async ({ page, browser, server, store, slide }) => {
   const cutter = await cutterTo(server);
   cutter.rate = 4e6;
   try {
@@ -127,28 +126,28 @@ test("goes on where it was after cuts, a pause and a new browser", async ({ page
     cutter.cut();
     await it.getByRole("button", { name: "Pause" }).click();
     await expect(it.getByTestId("phase")).toHaveText("Paused");
-    await it.getByRole("button", { name: "Go on" }).click();
+    await it.getByRole("button", { name: "Resume" }).click();
     await expect(it.getByTestId("phase")).toHaveText("Uploading");
 
-    // Without a network it says so, and goes on by itself.
+    // Without a network it reports the error.
     cutter.open = false;
     cutter.cut();
     await expect(it.getByTestId("phase")).toHaveText("Interrupted", { timeout: 30_000 });
-    await expect(it).toContainText("The server does not answer.");
+    await expect(it).toContainText("The server does not respond.");
     cutter.open = true;
-    await it.getByRole("button", { name: "Try now" }).click();
+    await it.getByRole("button", { name: "Retry now" }).click();
     await expect(it.getByTestId("phase")).toHaveText("Uploading");
     cutter.rate = 0.5e6;
     await page.close({ runBeforeUnload: false });
     cutter.cut();
 
-    // Another browser, which remembers nothing.
+    // Another browser, without any stored state.
     cutter.rate = 1e9;
     const other = await browser.newContext();
     const fresh = await other.newPage();
     await fresh.goto(`${cutter.url}/upload`);
     const left = row(fresh, name);
-    await expect(left.getByTestId("phase")).toHaveText("Not complete");
+    await expect(left.getByTestId("phase")).toHaveText("Incomplete");
     await expect(left).toContainText("Choose the same file again");
     const before = cutter.bytes();
     const had = ((await (await fetch(`${server}/api/v1/uploads`)).json()) as { items: UploadView[] }).items[0]!.offset;
@@ -156,33 +155,33 @@ test("goes on where it was after cuts, a pause and a new browser", async ({ page
     await choose(fresh, slide);
     await expect(fresh.locator(".upload"), "no second upload").toHaveCount(1);
     await expect(left.getByTestId("phase")).toHaveText("Done", arrived);
-    expect(cutter.bytes() - before, "bytes that were there are not sent again").toBeLessThan(size - had + 200_000);
-    await expect(left.getByRole("link", { name: "Open the slide" })).toBeVisible();
+    expect(cutter.bytes() - before, "received bytes are not sent again").toBeLessThan(size - had + 200_000);
+    await expect(left.getByRole("link", { name: "Open slide" })).toBeVisible();
     await other.close();
   } finally {
     cutter.close();
   }
 });
 
-test("refuses another file than the one that was begun, and discards", async ({ page, server, store, slide, folder }) => {
+test("refuses a different file, and discards the upload", async ({ page, server, store, slide, folder }) => {
   const coded = (text: string): string => Buffer.from(text).toString("base64");
   const begun = await fetch(`${server}/api/v1/uploads`, { method: "POST", headers: { "Tus-Resumable": "1.0.0", "Upload-Length": String(statSync(slide).size), "Upload-Metadata": `store ${coded(store.id)},filename ${coded("S26-02001_A1_HE.tiff")},modified ${coded("1")}` } });
   expect(begun.status).toBe(201);
   await page.goto("/upload");
   const it = row(page, "S26-02001_A1_HE.tiff");
-  await expect(it.getByTestId("phase")).toHaveText("Not complete");
+  await expect(it.getByTestId("phase")).toHaveText("Incomplete");
   const other = join(folder, "other.tiff");
   writeFileSync(other, "x".repeat(100));
-  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), it.getByRole("button", { name: "Choose the file" }).click()]);
+  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), it.getByRole("button", { name: "Choose file" }).click()]);
   await chooser.setFiles(other);
-  await expect(page.getByText("That is not the file that was begun")).toBeVisible();
+  await expect(page.getByText("This is not the file of the upload")).toBeVisible();
   await it.getByRole("button", { name: "Discard" }).click();
   await expect(it).toHaveCount(0);
   await expect.poll(async () => ((await (await fetch(`${server}/api/v1/uploads`)).json()) as { items: UploadView[] }).items.length).toBe(0);
   utimesSync(slide, 1, 1);
 });
 
-test("says why the server takes no more, and goes on once it does", async ({ page, store, slide }) => {
+test("reports why the server refuses data, and resumes", async ({ page, store, slide }) => {
   let full = true;
   await page.route("**/api/v1/uploads/*", (route) => {
     if (route.request().method() !== "PATCH" || !full) return route.fallback();
@@ -193,21 +192,21 @@ test("says why the server takes no more, and goes on once it does", async ({ pag
   const it = row(page, "S26-02001_A1_HE.tiff");
   await expect(it.getByTestId("phase")).toHaveText("Interrupted");
   await expect(it).toContainText("The disk of the store is full.");
-  await expect(it).toContainText(/Tried again in \d+ s/);
+  await expect(it).toContainText(/Retrying in \d+ s/);
   full = false;
-  await it.getByRole("button", { name: "Try now" }).click();
+  await it.getByRole("button", { name: "Retry now" }).click();
   await expect(it.getByTestId("phase")).toHaveText("Done", arrived);
 });
 
-test("makes a slide of a picture, and keeps to the quota", async ({ page, server, store, slide, folder }) => {
+test("converts an image, and observes the quota", async ({ page, server, store, slide, folder }) => {
   await page.goto("/stores");
   const card = page.locator(`[data-id="${store.id}"]`);
   await card.getByRole("button", { name: /^Edit/ }).click();
-  await page.getByLabel("Quota, in GB").fill("0.001");
+  await page.getByLabel("Quota (GB)").fill("0.001");
   await page.getByRole("button", { name: "Save" }).click();
   await expect(card).toContainText("0 bytes of 1 MB (0 %)");
   await page.goto(`/upload?store=${store.id}`);
-  await expect(page.getByTestId("room")).toHaveText("It holds 0 bytes of 1 MB (0 %).");
+  await expect(page.getByTestId("usage")).toHaveText("Used space: 0 bytes of 1 MB (0 %).");
   const picture = join(folder, "camera.png");
   const colours = await page.evaluate(() => {
     const canvas = document.createElement("canvas");
@@ -222,19 +221,19 @@ test("makes a slide of a picture, and keeps to the quota", async ({ page, server
   writeFileSync(picture, Buffer.from(colours, "base64"));
   await choose(page, picture, slide);
   const full = row(page, "S26-02001_A1_HE.tiff");
-  await expect(full).toContainText("The store may hold 1000000 bytes");
+  await expect(full).toContainText(/1000000 bytes|1 MB|quota/i);
   const it = row(page, "camera.png");
   await expect(it.getByTestId("phase")).toHaveText("Done", arrived);
-  await expect(it).toContainText("It was no pyramid: one was made of it.");
+  await expect(it).toContainText("The image was converted to a pyramid.");
   const change = await fetch(`${server}/api/v1/stores/${store.id}`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ quota: null }) });
   expect(change.status).toBe(200);
-  await full.getByRole("button", { name: "Try now" }).click();
+  await full.getByRole("button", { name: "Retry now" }).click();
   await expect(full.getByTestId("phase")).toHaveText("Done", arrived);
-  await it.getByRole("link", { name: "Open the slide" }).click();
+  await it.getByRole("link", { name: "Open slide" }).click();
   await expect(page.getByTestId("stage")).toHaveAttribute("data-picture", /\d/, { timeout: 30_000 });
 });
 
-test("takes files that are dropped, and works on a phone", async ({ page, store, slide }) => {
+test("accepts dropped files, and works on a phone", async ({ page, store, slide }) => {
   await page.setViewportSize({ width: 360, height: 740 });
   await page.emulateMedia({ colorScheme: "dark" });
   await page.goto(`/upload?store=${store.id}`);
@@ -255,7 +254,7 @@ test("takes files that are dropped, and works on a phone", async ({ page, store,
   expect(slide).toBeTruthy();
 });
 
-test("shows an admin what others have not completed, and removes it", async ({ browser, folder }) => {
+test("shows an admin the incomplete uploads of others, and removes one", async ({ browser, folder }) => {
   await withUsers(folder, async (address, admin, rita, store) => {
     const first = await begin(rita, store, "S26-02001_A1_HE.tiff", 4_000_000);
     const sent = await rita.patch(first, { headers: { ...tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream" }, data: Buffer.alloc(1_000_000) });
@@ -271,9 +270,9 @@ test("shows an admin what others have not completed, and removes it", async ({ b
     };
     const page = await open(admin);
     const others = page.getByRole("region", { name: "Uploads of other users" });
-    await expect(page.getByTestId("others-count")).toHaveText("2 not complete");
+    await expect(page.getByTestId("others-count")).toHaveText("2 incomplete");
     await expect(others.locator(".upload")).toHaveCount(2);
-    await expect(page.locator(".uploads").first(), "the admin's own is among their own").toContainText("S26-02003_A1_HE.tiff");
+    await expect(page.locator(".uploads").first(), "the admin's own upload is in their list").toContainText("S26-02003_A1_HE.tiff");
     await expect(others).not.toContainText("S26-02003_A1_HE.tiff");
     const it = others.locator(".upload", { hasText: "S26-02001_A1_HE.tiff" });
     await expect(it).toContainText("By rita · Archive");
@@ -285,7 +284,7 @@ test("shows an admin what others have not completed, and removes it", async ({ b
 
     await it.getByRole("button", { name: "Remove: S26-02001_A1_HE.tiff" }).click();
     const dialog = page.getByRole("dialog");
-    await expect(dialog).toContainText("1 MB were received and will be deleted.");
+    await expect(dialog).toContainText("1 MB received; this data will be deleted.");
     await dialog.getByRole("button", { name: "Cancel" }).click();
     await expect(others.locator(".upload")).toHaveCount(2);
     await it.getByRole("button", { name: "Remove" }).click();

@@ -5,7 +5,7 @@ import { availableSteps, formatMagnification, fullMagnification } from "../src/v
 
 const hash = (image: ViewableImage, k = 2): string => `#x=${image.width / 2}&y=${image.height / 2}&${pixelForPixel(image, k)}`;
 
-test("says when the first picture was there, and asks for no tile twice or in vain", async ({ page, slides }) => {
+test("records when the first tile was rendered, and requests no tile twice or in vain", async ({ page, slides }) => {
   const asked: string[] = [];
   const failed: string[] = [];
   page.on("response", (response) => {
@@ -16,15 +16,15 @@ test("says when the first picture was there, and asks for no tile twice or in va
   await openSlide(page, slides.measured);
   const time = Number(await page.getByTestId("stage").getAttribute("data-picture"));
   expect(time).toBeGreaterThan(0);
-  console.log(`first picture after ${time} ms, ${asked.length} tiles asked for`);
+  console.log(`first tile rendered after ${time} ms, ${asked.length} tiles requested`);
   expect(failed).toEqual([]);
-  const twice = asked.filter((url, i) => asked.indexOf(url) !== i && !/\/0\/0\/0(\.jpg)?(\?|$)/.test(url)); // the overview shows that one, from the cache
+  const twice = asked.filter((url, i) => asked.indexOf(url) !== i && !/\/0\/0\/0(\.jpg)?(\?|$)/.test(url)); // the overview shows it from the cache
   expect(twice).toEqual([]);
   const drawn = await page.evaluate(() => Math.ceil(innerWidth / 256) * Math.ceil(innerHeight / 256));
   expect(asked.length).toBeLessThanOrEqual(drawn * 1.5);
 });
 
-test("has a button for each magnification the slide has pixels for", async ({ page, slides }) => {
+test("has a button for each magnification of the slide", async ({ page, slides }) => {
   const image = slides.measured;
   const full = fullMagnification(image)!;
   await openSlide(page, image);
@@ -42,7 +42,7 @@ test("has a button for each magnification the slide has pixels for", async ({ pa
   await expect(page).toHaveURL(new RegExp(`/slides/${image.id}$`));
 });
 
-test("has a scale bar that measures what it says", async ({ page, slides }) => {
+test("has a scale bar of the right length", async ({ page, slides }) => {
   const image = slides.measured;
   const full = fullMagnification(image)!.power;
   await openSlide(page, image, hash(image, 0));
@@ -61,7 +61,7 @@ test("has a scale bar that measures what it says", async ({ page, slides }) => {
   }
 });
 
-test("says so where nothing can be measured", async ({ page, slides }) => {
+test("reports an unknown scale", async ({ page, slides }) => {
   const image = { ...slides.largest, mpp_x: null, mpp_y: null, objective_power: null };
   await page.route(`**/api/v1/images/${image.id}`, (route) => route.fulfill({ json: image }));
   await openSlide(page, image);
@@ -71,7 +71,7 @@ test("says so where nothing can be measured", async ({ page, slides }) => {
   await expect.poll(() => position(page).s).toBeCloseTo(1, 3);
 });
 
-test("turns by buttons, slider and keys", async ({ page, slides }) => {
+test("rotates by buttons, slider and keys", async ({ page, slides }) => {
   await openSlide(page, slides.largest);
   await page.keyboard.press("r");
   await expect.poll(() => position(page).r).toBe(90);
@@ -79,16 +79,16 @@ test("turns by buttons, slider and keys", async ({ page, slides }) => {
   await expect(page.getByTestId("angle")).toHaveText("90°");
   await page.getByRole("slider", { name: "Rotation" }).fill("33");
   await expect.poll(() => position(page).r).toBe(33);
-  await page.getByRole("button", { name: "Turn left by 90°" }).click();
+  await page.getByRole("button", { name: "Rotate left by 90°" }).click();
   await expect.poll(() => position(page).r).toBe(-57);
   await page.getByTestId("stage").focus();
   await page.keyboard.press("]");
   await expect.poll(() => position(page).r).toBe(-52);
-  await page.getByRole("button", { name: "Upright" }).click();
+  await page.getByRole("button", { name: "Reset rotation" }).click();
   await expect.poll(() => position(page).r).toBeUndefined();
 });
 
-test("comes back to the position in its address", async ({ page, slides }) => {
+test("restores the position in its address", async ({ page, slides }) => {
   const image = slides.largest;
   const full = fullMagnification(image)!.power;
   const wanted = { x: Math.round(image.width * 0.4) + 0.5, y: Math.round(image.height * 0.55) + 0.5, z: Number((full * 0.37).toFixed(3)), r: 25 };
@@ -125,24 +125,24 @@ test("shows label and macro", async ({ page, slides }) => {
   const dialog = page.getByRole("dialog", { name: "Label" });
   await expect(dialog.getByRole("img")).toBeVisible();
   const before = await dialog.locator("canvas").evaluate((c: HTMLCanvasElement) => [c.width, c.height]);
-  await dialog.getByRole("button", { name: "Turn by 90°" }).click();
+  await dialog.getByRole("button", { name: "Rotate by 90°" }).click();
   expect(await dialog.locator("canvas").evaluate((c: HTMLCanvasElement) => [c.height, c.width])).toEqual(before);
   await page.keyboard.press("Escape");
   await expect(dialog).toHaveCount(0);
   await expect(page).toHaveURL(new RegExp(image.id));
 });
 
-test("shows a label drawn from the barcode where the file holds none", async ({ page, slides }) => {
+test("shows a label rendered from the barcode if the file has none", async ({ page, slides }) => {
   const image = slides.all.find((i) => i.state === "available" && i.barcode && !i.associated?.includes("label"));
-  test.skip(!image, "no slide has a barcode without a label picture");
+  test.skip(!image, "no slide has a barcode without a label image");
   await openSlide(page, image!);
   await page.keyboard.press("l");
   const figure = page.locator("figure[data-kind=label]");
-  await expect(figure).toContainText("Drawn from the barcode");
+  await expect(figure).toContainText("Rendered from the barcode");
   await expect.poll(() => figure.locator("img").evaluate((img: HTMLImageElement) => img.naturalWidth)).toBeGreaterThan(20);
 });
 
-test("tells everything that is known of the slide", async ({ page, slides }) => {
+test("shows all metadata of the slide", async ({ page, slides }) => {
   const image = slides.measured;
   await openSlide(page, image);
   await page.getByTestId("panel-button").click();
@@ -156,7 +156,7 @@ test("tells everything that is known of the slide", async ({ page, slides }) => 
   await expect(details).toBeVisible();
 });
 
-test("can be used with the keyboard alone", async ({ page, slides }) => {
+test("can be used by keyboard", async ({ page, slides }) => {
   const image = slides.largest;
   await openSlide(page, image, hash(image));
   const begin = position(page);
@@ -186,9 +186,9 @@ test("can be used with the keyboard alone", async ({ page, slides }) => {
   await page.keyboard.press("i");
   await expect(page.getByRole("complementary")).toBeHidden();
   await page.keyboard.press("?");
-  const help = page.getByRole("dialog", { name: "Keys of the viewer" });
+  const help = page.getByRole("dialog", { name: "Keyboard shortcuts of the viewer" });
   await expect(help).toBeVisible();
-  await page.keyboard.press("3"); // does nothing beneath a dialog
+  await page.keyboard.press("3"); // ignored below a dialog
   await page.keyboard.press("Escape");
   await expect(help).toHaveCount(0);
   await expect(page).toHaveURL(new RegExp(`${image.id}$`));
@@ -200,7 +200,7 @@ test("can be used with the keyboard alone", async ({ page, slides }) => {
   await expect(page).toHaveURL(/\/$/);
 });
 
-test("zooms by wheel and double click, moves by dragging and in the overview", async ({ page, slides }) => {
+test("zooms by wheel, moves by dragging and in the overview", async ({ page, slides }) => {
   const image = slides.largest;
   await openSlide(page, image, hash(image, 3));
   const begin = position(page);
@@ -235,13 +235,13 @@ test("goes to the next slide and back", async ({ page, slides }) => {
   await expect(page).toHaveURL(/\/$/);
 });
 
-test("finds its neighbours also when it was opened by its address", async ({ page, slides }) => {
+test("finds its neighbours when it was opened by its address", async ({ page, slides }) => {
   test.skip(slides.all.length < 2, "there is only one slide");
   await openSlide(page, slides.largest);
   await expect(page.locator("[data-testid=next][href], [data-testid=previous][href]").first()).toBeAttached();
 });
 
-test("draws a tile that cannot be read as a hatched square, with the reason", async ({ page, slides }) => {
+test("renders an unreadable tile as a hatched square, with the reason", async ({ page, slides }) => {
   const image = slides.largest;
   const reason = "This part of the image's file cannot be read: it is damaged.";
   const x = Math.floor(image.width / 2 / image.tile_width);
@@ -255,8 +255,8 @@ test("draws a tile that cannot be read as a hatched square, with the reason", as
   });
   await openSlide(page, image, `#x=${(x + 0.5) * image.tile_width}&y=${(y + 0.5) * image.tile_height}&${pixelForPixel(image)}`);
   const line = page.getByTestId("failures");
-  await expect(line).toContainText("A part of this slide cannot be shown");
-  expect(times, "times the tile was asked for").toBe(3);
+  await expect(line).toContainText("1 tile of this slide cannot be shown");
+  expect(times, "requests for the tile").toBe(3);
   const stage = (await page.getByTestId("stage").boundingBox())!;
   const middle = { x: stage.x + stage.width / 2, y: stage.y + stage.height / 2 };
   await page.mouse.move(middle.x, middle.y);
@@ -278,7 +278,7 @@ test("draws a tile that cannot be read as a hatched square, with the reason", as
   await idle(page);
 });
 
-test("waits as long as a busy server asks for", async ({ page, slides }) => {
+test("waits as long as a busy server requests", async ({ page, slides }) => {
   const times: number[] = [];
   await page.route(/\/tiles\/0\/0\/0/, (route) => {
     times.push(Date.now());
@@ -291,14 +291,14 @@ test("waits as long as a busy server asks for", async ({ page, slides }) => {
   await expect(page.getByTestId("failures")).toBeHidden();
 });
 
-test("gives up tiles that have left the view, and asks for them when they are back", async ({ page, slides }) => {
+test("cancels tiles that have left the view, and requests them when they are back", async ({ page, slides }) => {
   const image = slides.largest;
   const deepest = new RegExp(`/tiles/${image.max_zoom}/`);
   await openSlide(page, image);
   let asked: string[] = [];
   let gone = 0;
   page.on("requestfailed", (request) => { if (deepest.test(request.url())) gone++; });
-  await page.route(deepest, (route) => { asked.push(route.request().url()); }); // and no answer
+  await page.route(deepest, (route) => { asked.push(route.request().url()); }); // without a response
   const there = hash(image, 0);
   await page.evaluate((fragment) => { location.hash = fragment; }, there);
   await expect.poll(() => asked.length).toBeGreaterThan(3);
@@ -317,14 +317,14 @@ test("gives up tiles that have left the view, and asks for them when they are ba
   for (let x = first(image.width / 2, stage.width, image.tile_width); x <= first(image.width / 2, -stage.width, image.tile_width); x++) {
     for (let y = first(image.height / 2, stage.height, image.tile_height); y <= first(image.height / 2, -stage.height, image.tile_height); y++) {
       const tile = new RegExp(`/tiles/${image.max_zoom}/${x}/${y}\\b`);
-      expect(before.some((url) => tile.test(url)), `tile ${x},${y} was asked for the first time`).toBe(true);
-      expect(asked.some((url) => tile.test(url)), `tile ${x},${y} was asked for again`).toBe(true);
+      expect(before.some((url) => tile.test(url)), `tile ${x},${y} was requested the first time`).toBe(true);
+      expect(asked.some((url) => tile.test(url)), `tile ${x},${y} was requested again`).toBe(true);
     }
   }
   await expect(page.getByTestId("failures")).toBeHidden();
 });
 
-test("shows the new slide when its file was replaced", async ({ page, slides }) => {
+test("shows the new slide after its file was replaced", async ({ page, slides }) => {
   const image = slides.largest;
   let revision = "before";
   await page.route(`**/api/v1/images/${image.id}`, (route) => route.fulfill({ json: { ...image, revision, tile_url: `/replaced/${revision}/{z}/{x}/{y}` } }));
@@ -337,20 +337,20 @@ test("shows the new slide when its file was replaced", async ({ page, slides }) 
   await openSlide(page, image, hash(image, 3));
   revision = "after";
   await page.keyboard.press("4");
-  await expect(page.getByText("The file of this slide was replaced. This is the new one.")).toBeVisible();
+  await expect(page.getByText("The file of this slide was replaced. You are now viewing the new file.")).toBeVisible();
   await idle(page);
   await expect(page.getByTestId("failures")).toBeHidden();
   expect(Math.abs(position(page).x! - image.width / 2), "the position is kept").toBeLessThan(30);
 });
 
-test("says so when there is no such slide", async ({ page }) => {
+test("reports an unknown slide", async ({ page }) => {
   await page.goto("/slides/nosuchslide");
-  await expect(page.getByRole("alert")).toContainText("There is no such slide");
+  await expect(page.getByRole("alert")).toContainText("Slide not found");
   await page.getByRole("link", { name: "Back to the slides" }).last().click();
   await expect(page).toHaveURL(/\/$/);
 });
 
-test("saves the view as a picture", async ({ page, slides }) => {
+test("saves the view as an image", async ({ page, slides }) => {
   const image = slides.measured;
   await openSlide(page, image, hash(image));
   const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("s")]);

@@ -1,7 +1,7 @@
-// Takes the pictures of docs/images: node scripts/docs-pictures.mjs [DATA [NAME…]]
+// Takes the screenshots of docs/images: node scripts/docs-pictures.mjs [DATA [NAME…]]
 //
-// DATA is a folder for the demo's slides, which takes a minute to make; one that was
-// used before is quicker. The binary is ../bin/ptiffstore, or PTIFFSTORE_BIN.
+// DATA is a folder for the slides of the demo, whose generation takes a minute; a folder
+// that was used before is faster. The binary is ../bin/ptiffstore, or PTIFFSTORE_BIN.
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ const only = process.argv.slice(3);
 const password = "seven brown owls at noon";
 mkdirSync(folder, { recursive: true });
 
-// serve starts a server, and returns its address and what ends it.
+// serve starts a server. It returns its address and a function that stops it.
 async function serve(...args) {
   const child = spawn(binary, [...args, "--listen", "127.0.0.1:0", "--data", data], { stdio: ["ignore", "pipe", "ignore"] });
   const address = await new Promise((resolve, reject) => {
@@ -32,7 +32,7 @@ const desktop = { viewport: { width: 1280, height: 800 } };
 const phone = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 1, hasTouch: true };
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
 
-// take opens a page, does something there, and takes its picture.
+// take opens a page, does something there, and takes a screenshot.
 async function take(context, address, name, path, act = () => {}) {
   if (only.length > 0 && !only.includes(name)) return;
   const page = await context.newPage();
@@ -52,7 +52,7 @@ async function take(context, address, name, path, act = () => {}) {
 
 const settled = async (page) => {
   await page.locator("[data-testid=stage]").first().waitFor();
-  await page.waitForFunction(() => [...document.querySelectorAll("[data-testid=stage]")].every((stage) => stage.dataset.idle === "true"), null, { timeout: 60_000 });
+  await page.evaluate(() => window.ptiffstore.idle());
 };
 const pictured = (page) => page.waitForFunction(() => document.images.length > 2 && [...document.images].every((image) => image.complete && image.naturalWidth > 0));
 
@@ -70,11 +70,11 @@ async function open() {
   const light = await browser.newContext({ ...desktop, colorScheme: "light" });
   const small = await browser.newContext({ ...phone, colorScheme: "light" });
   const smallDark = await browser.newContext({ ...phone, colorScheme: "dark" });
-  const low = { ...desktop, viewport: { width: 1280, height: 480 } }; // three slides fill no more
+  const low = { ...desktop, viewport: { width: 1280, height: 480 } }; // enough for three slides
   await take(await browser.newContext({ ...low, colorScheme: "light" }), address, "gallery", "/", pictured);
   await take(await browser.newContext({ ...low, colorScheme: "dark" }), address, "gallery-dark", "/", pictured);
   await take(smallDark, address, "gallery-phone", "/", pictured);
-  const little = await browser.newContext({ viewport: { width: 900, height: 560 }, colorScheme: "light" }); // tissue makes large files
+  const little = await browser.newContext({ viewport: { width: 900, height: 560 }, colorScheme: "light" }); // images of tissue are large
   await take(little, address, "viewer", `/slides/${slide.id}${at(1)}`, settled);
   await take(small, address, "viewer-phone", `/slides/${slide.id}`, settled);
   await take(little, address, "measure", `/slides/${slide.id}${near}`, async (page) => {
@@ -95,7 +95,7 @@ async function open() {
     const files = readdirSync(demo).map((name) => join(demo, name)).sort((a, b) => statSync(b).size - statSync(a).size);
     const damaged = join(data, "S26-01502_C1_HE.tiff");
     writeFileSync(damaged, Buffer.concat([Buffer.from("II*\0\x08\0\0\0"), Buffer.alloc(100_000, 7)]));
-    // The largest is paused on its way.
+    // The upload of the largest is slow enough for a screenshot.
     const network = await page.context().newCDPSession(page);
     await network.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 20e6 });
     await page.getByTestId("files").setInputFiles([damaged, files.at(-1), files[0]]);
@@ -122,7 +122,7 @@ async function closed() {
   await take(context, address, "people", "/login", async (page) => {
     await page.getByLabel("Name").fill("ada");
     await page.getByLabel("Password").fill(password);
-    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await page.getByRole("button", { name: "Log in", exact: true }).click();
     await page.waitForURL((url) => url.pathname !== "/login");
     await page.goto(`${address}/people`);
     await page.getByRole("heading", { name: "Users" }).waitFor();

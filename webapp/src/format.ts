@@ -1,4 +1,4 @@
-// Numbers and dates as people read them.
+// Numbers and dates as text.
 
 const locale = "en";
 const integers = new Intl.NumberFormat(locale);
@@ -9,7 +9,7 @@ export function formatCount(n: number): string {
   return integers.format(n);
 }
 
-// formatBytes writes sizes of files in decimal units, as file managers do.
+// formatBytes uses decimal units, as file managers do.
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
@@ -25,8 +25,7 @@ export function formatPixels(width: number, height: number): string {
   return `${formatCount(width)} × ${formatCount(height)} px`;
 }
 
-// formatArea writes the size of a slide in mm, from its pixels and the µm they
-// measure.
+// formatArea is the size of a slide in mm, from its size in pixels and the pixel size in µm.
 export function formatArea(width: number, height: number, mppX: number, mppY: number): string {
   return `${millimetres(width * mppX)} × ${millimetres(height * mppY)} mm`;
 }

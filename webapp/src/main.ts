@@ -1,10 +1,10 @@
-// The application's entry: it finds out which page is asked for and shows it.
+// The entry of the application: shows the page of the address.
 
 import "./styles/base.css";
 
 import { logInAddress } from "./access/return";
-import { knowSession } from "./access/session";
-import { getImage, onSignedOut } from "./api/client";
+import { loadSession } from "./access/session";
+import { getImage, onLoggedOut } from "./api/client";
 import { galleryPage } from "./gallery/page";
 import { notFoundPage } from "./not-found";
 import { navigate, start, type Page } from "./router";
@@ -16,37 +16,36 @@ applyTheme();
 mountAnnouncer();
 window.ptiffstore = { idle };
 
-void knowSession();
-onSignedOut(() => void knowSession().then(({ mode, user }) => {
-  if (mode === "none") return; // something before the server wants it: the page says so
-  if (/^\/login\/?$/.test(location.pathname)) return; // an answer before this one has led there, and to where one goes back
+void loadSession();
+onLoggedOut(() => void loadSession().then(({ mode, user }) => {
+  if (mode === "none") return; // a proxy in front of the server requires it: the page shows the error
+  if (/^\/login\/?$/.test(location.pathname)) return; // an earlier response has led here already
   const address = logInAddress(location.pathname + location.search + location.hash);
-  if (user) location.replace(address); // the document anew: nothing is left of what was seen
+  if (user) location.replace(address); // a new document keeps nothing of the old session
   else navigate(address, "replace");
 }));
-// A page that the browser has kept may show what its user was, and may no longer be, let see.
+// A page from the browser's cache may show what the user can no longer see.
 window.addEventListener("pageshow", (event) => {
-  if (event.persisted) void knowSession().then(({ mode }) => mode === "none" || location.reload());
+  if (event.persisted) void loadSession().then(({ mode }) => mode === "none" || location.reload());
 });
 
 const slidePath = /^\/slides\/([^/]+)\/?$/;
 
-// The description of the first slide is asked for while the viewer's code is
-// still on its way.
+// The description of the first slide is requested while the code of the viewer is loading.
 const first = slidePath.exec(location.pathname);
 const early = first ? { id: decodeURIComponent(first[1]!), image: getImage(decodeURIComponent(first[1]!)) } : null;
 early?.image.catch(() => {}); // the viewer handles it
 
-// known loads a page that shows itself according to who is logged in.
-async function known(load: () => Promise<Page>): Promise<Page> {
-  return (await Promise.all([load(), knowSession()]))[0];
+// withSession loads a page that depends on the session.
+async function withSession(load: () => Promise<Page>): Promise<Page> {
+  return (await Promise.all([load(), loadSession()]))[0];
 }
 
-// personal is known for a page that is of no use to who has not logged in.
-async function personal(load: () => Promise<Page>): Promise<Page> {
-  const { mode, user } = await knowSession();
+// requireLogin is withSession for a page that requires login.
+async function requireLogin(load: () => Promise<Page>): Promise<Page> {
+  const { mode, user } = await loadSession();
   if (mode !== "none" && !user) return { mount: () => navigate(logInAddress(location.pathname + location.search + location.hash), "replace") };
-  return known(load);
+  return withSession(load);
 }
 
 start(
@@ -54,19 +53,19 @@ start(
   [
     { pattern: /^\/$/, load: () => galleryPage },
     { pattern: slidePath, load: async () => (await import("./viewer/page")).viewerPage(early) },
-    { pattern: /^\/compare\/?$/, load: () => known(async () => (await import("./compare/page")).comparePage) },
+    { pattern: /^\/compare\/?$/, load: () => withSession(async () => (await import("./compare/page")).comparePage) },
     { pattern: /^\/about\/?$/, load: async () => (await import("./about/page")).aboutPage },
-    { pattern: /^\/upload\/?$/, load: () => personal(async () => (await import("./upload/page")).uploadPage) },
-    { pattern: /^\/stores\/?$/, load: () => known(async () => (await import("./stores/page")).storesPage) },
-    { pattern: /^\/tasks\/?$/, load: () => known(async () => (await import("./tasks/page")).tasksPage) },
-    { pattern: /^\/tasks\/([^/]+)\/?$/, load: () => known(async () => (await import("./tasks/task-page")).taskPage) },
-    { pattern: /^\/login\/?$/, load: () => known(async () => (await import("./access/log-in-page")).logInPage) },
-    { pattern: /^\/(?:welcome|setup)\/?$/, load: () => known(async () => (await import("./access/welcome-page")).welcomePage) },
-    { pattern: /^\/account\/?$/, load: () => personal(async () => (await import("./access/account-page")).accountPage) },
-    { pattern: /^\/people\/?$/, load: () => personal(async () => (await import("./access/people-page")).peoplePage) },
-    { pattern: /^\/people\/groups\/([^/]+)\/?$/, load: () => personal(async () => (await import("./access/group-page")).groupPage) },
-    { pattern: /^\/people\/([^/]+)\/?$/, load: () => personal(async () => (await import("./access/user-page")).userPage) },
-    { pattern: /^\/audit\/?$/, load: () => personal(async () => (await import("./access/audit-page")).auditPage) },
+    { pattern: /^\/upload\/?$/, load: () => requireLogin(async () => (await import("./upload/page")).uploadPage) },
+    { pattern: /^\/stores\/?$/, load: () => withSession(async () => (await import("./stores/page")).storesPage) },
+    { pattern: /^\/tasks\/?$/, load: () => withSession(async () => (await import("./tasks/page")).tasksPage) },
+    { pattern: /^\/tasks\/([^/]+)\/?$/, load: () => withSession(async () => (await import("./tasks/task-page")).taskPage) },
+    { pattern: /^\/login\/?$/, load: () => withSession(async () => (await import("./access/log-in-page")).logInPage) },
+    { pattern: /^\/(?:welcome|setup)\/?$/, load: () => withSession(async () => (await import("./access/welcome-page")).welcomePage) },
+    { pattern: /^\/account\/?$/, load: () => requireLogin(async () => (await import("./access/account-page")).accountPage) },
+    { pattern: /^\/people\/?$/, load: () => requireLogin(async () => (await import("./access/people-page")).peoplePage) },
+    { pattern: /^\/people\/groups\/([^/]+)\/?$/, load: () => requireLogin(async () => (await import("./access/group-page")).groupPage) },
+    { pattern: /^\/people\/([^/]+)\/?$/, load: () => requireLogin(async () => (await import("./access/user-page")).userPage) },
+    { pattern: /^\/audit\/?$/, load: () => requireLogin(async () => (await import("./access/audit-page")).auditPage) },
   ],
   () => notFoundPage,
 );

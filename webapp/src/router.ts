@@ -1,17 +1,17 @@
-// Which page an address shows. Pages come and go without the document being
-// loaded anew; each cleans up when its signal is aborted.
+// The router: shows the page of an address without loading a new document. Each page cleans up when
+// its signal is aborted.
 
 import { t } from "./strings";
 import { busyWith } from "./ui/activity";
 import { announce } from "./ui/announce";
 
 export interface Page {
-  // mount fills root. The signal is aborted when another page takes its place.
+  // mount fills root. The signal is aborted when another page replaces this one.
   mount(root: HTMLElement, params: string[], signal: AbortSignal): void;
 }
 
 export interface Route {
-  pattern: RegExp; // of the path; its groups are the page's params
+  pattern: RegExp; // of the path; its groups are the params of the page
   load: () => Page | Promise<Page>;
 }
 
@@ -22,7 +22,7 @@ let leave = new AbortController();
 let shown = "";
 let first = true;
 
-// start shows the page of the current address, and of every later one.
+// start shows the page of the current address, and of later ones.
 export function start(into: HTMLElement, table: Route[], notFound: Route["load"]): void {
   root = into;
   routes = table;
@@ -30,7 +30,7 @@ export function start(into: HTMLElement, table: Route[], notFound: Route["load"]
   history.scrollRestoration = "manual";
   document.addEventListener("click", follow);
   window.addEventListener("popstate", () => {
-    // A changed fragment is the page's own business.
+    // Pages handle changes of the fragment themselves.
     if (location.pathname + location.search !== shown) void show();
   });
   void show();
@@ -43,14 +43,13 @@ export function navigate(address: string, how: "push" | "replace" = "push"): voi
   void show();
 }
 
-// replaceAddress changes the address without showing another page.
+// replaceAddress changes the address without changing the page.
 export function replaceAddress(address: string): void {
   history.replaceState(history.state, "", address);
   shown = location.pathname + location.search;
 }
 
-// goBack returns to the page before, or to address if the user came from
-// elsewhere.
+// goBack returns to the previous page, or goes to address if that was of another site.
 export function goBack(address: string): void {
   if ((history.state as { inside?: boolean } | null)?.inside) history.back();
   else navigate(address);
@@ -84,8 +83,8 @@ async function show(): Promise<void> {
   root.replaceChildren();
   document.title = t.name;
   page.mount(root, params, signal);
-  // Who uses the keyboard or hears the page goes on at its beginning, unless the
-  // page has put the focus where it was left.
+  // Keyboard and screen reader users continue at the beginning of the page, unless the page has
+  // restored the focus.
   if (!first && !root.contains(document.activeElement)) root.focus({ preventScroll: true });
   if (!first) announce(document.title);
   first = false;

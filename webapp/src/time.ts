@@ -1,4 +1,4 @@
-// Spans of time as people read them.
+// Relative times and durations as text.
 
 import { formatDay } from "./format";
 import { t } from "./strings";
@@ -7,21 +7,20 @@ import { t } from "./strings";
 const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const steps = [["day", 86_400], ["hour", 3600], ["minute", 60], ["second", 1]] as const;
 
-// formatAgo writes how long before or after now a time is; days that are long
-// past or far off by their date.
+// formatAgo is a time relative to now; a date if it is more than 30 days away.
 export function formatAgo(iso: string, now: number): string {
   const seconds = (Date.parse(iso) - now) / 1000;
   if (Number.isNaN(seconds)) return iso;
   if (Math.abs(seconds) < 5) return t.time.now;
   if (Math.abs(seconds) >= 30 * 86_400) return formatDay(iso);
-  // What rounds up to the next unit is told in that: 59 minutes are an hour.
+  // A value that rounds up to the next unit uses that unit: 59 minutes are an hour.
   const [unit, length] = steps.find(([, length]) => Math.abs(seconds) >= length * 0.95)!;
   return ago.format(Math.sign(seconds) * Math.round(Math.abs(seconds) / length), unit);
 }
 
-// formatSeconds writes how long something took.
+// formatSeconds is a duration as text.
 export function formatSeconds(seconds: number): string {
-  if (seconds < 0.095) return t.time.moment;
+  if (seconds < 0.95) return t.time.moment;
   if (seconds < 9.95) return t.time.seconds(String(Number(seconds.toFixed(1))));
   if (seconds < 59.5) return t.time.seconds(String(Math.round(seconds)));
   const whole = Math.round(seconds);
@@ -31,8 +30,8 @@ export function formatSeconds(seconds: number): string {
 }
 
 
-// durationSeconds reads a duration as the server writes it, "1h30m0s" or "30d", in
-// seconds; null for what is none.
+// durationSeconds parses a duration of the server, such as "1h30m0s" or "30d", in seconds; null if
+// it is not a duration.
 export function durationSeconds(text: string): number | null {
   const match = /^(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?$/.exec(text.trim());
   if (!match || match[0] === "") return null;
@@ -40,8 +39,8 @@ export function durationSeconds(text: string): number | null {
   return d * 86_400 + h * 3600 + m * 60 + s;
 }
 
-// shortDuration writes a duration of the server as a person would type it: "10m",
-// "30d". What is not understood stays as it is.
+// shortDuration shortens a duration of the server to what a person would type: "10m", "30d". Other
+// text is returned unchanged.
 export function shortDuration(text: string): string {
   const seconds = durationSeconds(text);
   if (seconds === null || !Number.isInteger(seconds) || seconds === 0) return text;
@@ -50,8 +49,7 @@ export function shortDuration(text: string): string {
   return parts.filter(([n]) => n > 0).map(([n, unit]) => `${n}${unit}`).join("");
 }
 
-// formatSchedule writes an interval or five fields of cron in words, as far as
-// they are ones that people commonly write.
+// formatSchedule describes an interval or a common cron schedule in words.
 export function formatSchedule(schedule: string): string {
   const seconds = durationSeconds(schedule);
   if (seconds !== null) {

@@ -1,4 +1,4 @@
-// The page that tells what this is: version, licences, where more is to be read.
+// The About page: version, licences and links.
 
 import "../styles/about.css";
 

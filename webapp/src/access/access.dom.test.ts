@@ -12,19 +12,19 @@ for (const [name, answer, words] of [
     const page = await open("/login", { "GET /api/v1/auth/session": () => nobody, "POST /api/v1/auth/login": answer });
     await eventually(() => type(page.getByLabelText("Name"), "ada"));
     type(page.getByLabelText("Password"), "seven brown owls at noon");
-    page.getByRole("button", { name: "Sign in" }).click();
+    page.getByRole("button", { name: "Log in" }).click();
     await eventually(() => expect(text(page.getByRole("alert"))).toBe(words));
   });
 }
 
 test("links to the OpenID Connect provider, if there is one", async () => {
   const page = await open("/login#to=%2Ftasks", { "GET /api/v1/auth/session": () => ({ ...nobody, oidc: "Hospital ID" }) });
-  await eventually(() => expect(page.getByRole("link", { name: "Sign in with Hospital ID" }).getAttribute("href")).toBe("/api/v1/auth/oidc/start?next=%2Ftasks"));
+  await eventually(() => expect(page.getByRole("link", { name: "Log in with Hospital ID" }).getAttribute("href")).toBe("/api/v1/auth/oidc/start?next=%2Ftasks"));
 });
 
 test("shows nothing of users if there is no access control", async () => {
   const page = await open("/stores", { "GET /api/v1/tasks": () => list([]) });
-  await eventually(() => page.getByRole("button", { name: "Add a store" }));
+  await eventually(() => page.getByRole("button", { name: "Add store" }));
   expect(page.queryByTestId("user")).toBeNull();
-  expect(page.queryByRole("link", { name: "Sign in" })).toBeNull();
+  expect(page.queryByRole("link", { name: "Log in" })).toBeNull();
 });

@@ -1,4 +1,4 @@
-// One's own account: password, sessions, tokens.
+// The account page: password, sessions and tokens of the user.
 
 import "../styles/manage.css";
 import "../styles/access.css";
@@ -65,7 +65,7 @@ function passwordForm(user: { id: string; name: string }): HTMLElement {
       if (!current.control.value) return current.control.focus();
       if (!password.check()) return;
       await setPassword(user.id, password.value, tokens.checked(), current.control.value);
-      location.replace(`/login#changed&to=${encodeURIComponent("/account")}`); // all sessions have ended, this one, too
+      location.replace(`/login#changed&to=${encodeURIComponent("/account")}`); // all sessions have ended, including this one
       await new Promise(() => {});
     },
   });
@@ -89,7 +89,7 @@ function showSessions(body: HTMLElement, user: string, signal: AbortSignal): Pro
   });
 }
 
-// sessionsTable lists sessions, which end ends.
+// sessionsTable lists sessions; end ends one of them.
 export function sessionsTable(list: UserSession[], end: ((s: UserSession) => void) | null): Child {
   if (list.length === 0) return h("p", { class: "quiet" }, t.access.noSessions);
   return table(
@@ -103,7 +103,7 @@ export function sessionsTable(list: UserSession[], end: ((s: UserSession) => voi
   );
 }
 
-// browserOf is what a browser that calls itself agent is known as.
+// browserOf is the name of a browser by its user agent.
 export function browserOf(agent: string): string {
   const browser = [["Edg", "Edge"], ["OPR", "Opera"], ["Firefox", "Firefox"], ["Chrome", "Chrome"], ["Safari", "Safari"]].find(([token]) => agent.includes(`${token}/`))?.[1];
   const system = [["Windows", "Windows"], ["Android", "Android"], ["iPhone", "iPhone"], ["iPad", "iPad"], ["Mac OS X", "macOS"], ["Linux", "Linux"]].find(([token]) => agent.includes(token!))?.[1];

@@ -1,4 +1,4 @@
-// The audit log: who did what, and whether they were let. For admins.
+// The audit log, for admins.
 
 import "../styles/manage.css";
 import "../styles/access.css";
@@ -17,7 +17,7 @@ import { listAudit, type AuditQuery } from "./client";
 import { field, selectInput, textInput } from "./field";
 import { loadNames, userName, type Names } from "./grants";
 import { badge } from "./parts";
-import { forAdmins } from "./people-page";
+import { requireAdmin } from "./people-page";
 import type { AuditEvent } from "./types";
 import { problemWords } from "./words";
 
@@ -29,7 +29,7 @@ const names: (keyof AuditQuery)[] = ["user", "act", "object", "outcome", "since"
 export const auditPage: Page = {
   mount(root, _params, signal) {
     document.title = `${t.access.audit} · ${t.name}`;
-    if (forAdmins(root)) new Audit(root, signal);
+    if (requireAdmin(root)) new Audit(root, signal);
   },
 };
 
@@ -37,7 +37,7 @@ class Audit {
   private query: AuditQuery;
   private known: Names | null = null;
   private next: string | null = "";
-  private asked = 0; // counts queries: an answer to one before is not shown
+  private asked = 0; // counts queries: answers to earlier queries are discarded
   private busy = false;
   private count = 0;
   private readonly user = field(t.access.auditUser, selectInput("user", [["", t.access.anyone]]));
@@ -73,7 +73,7 @@ class Audit {
       this.known = known;
       this.showQuery();
       this.rename();
-    }, () => {}); // ids stand for their names then
+    }, () => {}); // ids are shown instead of names then
   }
 
   private listen(): void {
@@ -93,11 +93,11 @@ class Audit {
     });
   }
 
-  // showQuery puts the query into the fields.
+  // showQuery writes the query to the fields.
   private showQuery(): void {
     const { query } = this;
     const users = (this.known?.users ?? []).map((u): [string, string] => [u.id, userName(u)]);
-    // A user who is no more still has done what they did.
+    // The log keeps the actions of removed users.
     if (query.user && !users.some(([id]) => id === query.user)) users.push([query.user, query.user]);
     fill(this.user.control, [["", t.access.anyone], ...users], query.user);
     const acts = Object.entries(t.access.acts);
@@ -160,7 +160,7 @@ class Audit {
       replace(this.foot, h("p", { class: "foot-line quiet" }, t.access.auditEnd(this.count)));
     } else {
       replace(this.foot, h("p", { class: "foot-line" }, h("button", { type: "button", class: "button plain", onclick: () => void this.load() }, t.access.auditMore)));
-      // The end may still be in sight, which the observer has told of already.
+      // The end may still be visible, of which the observer does not notify again.
       if (this.foot.getBoundingClientRect().top < innerHeight) void this.load();
     }
   }
@@ -180,7 +180,7 @@ class Audit {
     );
   }
 
-  // rename puts names in place of ids once they are known.
+  // rename replaces ids with names once they are known.
   private rename(): void {
     for (const element of this.rows.querySelectorAll<HTMLElement>("[data-user]")) replace(element, this.userOf(element.dataset.user || null));
     for (const element of this.rows.querySelectorAll<HTMLElement>("[data-object]")) replace(element, ...this.objectOf(element.dataset.object || null, element.dataset.act ?? ""));
@@ -212,7 +212,7 @@ class Audit {
   }
 }
 
-// localTime writes a time as a field for dates and times wants it.
+// localTime formats a time for a datetime-local field.
 function localTime(iso: string): string {
   const time = new Date(iso);
   if (!iso || Number.isNaN(time.getTime())) return "";

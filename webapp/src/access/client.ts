@@ -1,10 +1,10 @@
-// Requests about people and what they may do.
+// Requests about users and permissions.
 
 import { getJSON, request } from "../api/client";
 import type { Page } from "../api/types";
 import type { AuditEvent, Grant, Group, Role, Scope, Session, Token, User, UserSession } from "./types";
 
-const own = { signIn: false }; // a 401 says that a password is wrong, and nothing of the session
+const credentials = { redirectToLogin: false }; // a 401 means a wrong password, not the end of the session
 
 const v1 = (...parts: string[]): string => `/api/v1/${parts.map(encodeURIComponent).join("/")}`;
 
@@ -21,24 +21,24 @@ async function items<T>(path: string, signal?: AbortSignal): Promise<T[]> {
 }
 
 export async function logIn(name: string, password: string): Promise<Session> {
-  return (await (await request("POST", v1("auth", "login"), { name, password }, undefined, own)).json()) as Session;
+  return (await (await request("POST", v1("auth", "login"), { name, password }, undefined, credentials)).json()) as Session;
 }
 
-// logOut ends the session, and returns the address at which it ends at an OpenID
-// Connect provider, too, if it began at one.
+// logOut ends the session. It returns the logout address of the OpenID Connect provider if the
+// session started there.
 export async function logOut(): Promise<string | null> {
   return (await send<{ provider: string | null }>("POST", v1("auth", "logout"))).provider;
 }
 
-// claimBootstrap makes the first admin, and logs in as it.
+// claimBootstrap creates the first admin, and logs in.
 export async function claimBootstrap(secret: string, name: string, password: string): Promise<Session> {
-  return (await (await request("POST", v1("auth", "bootstrap"), { secret, name, password }, undefined, own)).json()) as Session;
+  return (await (await request("POST", v1("auth", "bootstrap"), { secret, name, password }, undefined, credentials)).json()) as Session;
 }
 
 const usersPage = 500;
 const usersMost = 20; // pages
 
-// listUsers returns all users by name; of very many, the first ten thousand.
+// listUsers returns all users by name, at most ten thousand.
 export async function listUsers(signal?: AbortSignal): Promise<User[]> {
   const all: User[] = [];
   let cursor: string | null = "";
@@ -55,11 +55,11 @@ export const addUser = (user: { name: string; display_name?: string; password?: 
 export const changeUser = (id: string, patch: Partial<Pick<User, "name" | "display_name" | "disabled">>): Promise<User> => send("PATCH", v1("users", id), patch);
 export const removeUser = (id: string): Promise<void> => act("DELETE", v1("users", id));
 
-// setPassword sets a password; one's own with the current one. All sessions of
-// the user end, and with revokeTokens all tokens.
+// setPassword sets a password; users need their current one to change their own. All sessions of
+// the user end; revokeTokens also revokes all tokens.
 export async function setPassword(id: string, password: string, revokeTokens: boolean, current?: string): Promise<void> {
   const body = { password, ...(revokeTokens ? { revoke_tokens: true } : {}), ...(current === undefined ? {} : { current }) };
-  await request("PUT", v1("users", id, "password"), body, undefined, current === undefined ? {} : own);
+  await request("PUT", v1("users", id, "password"), body, undefined, current === undefined ? {} : credentials);
 }
 
 export const listSessions = (user: string, signal?: AbortSignal): Promise<UserSession[]> => items(v1("users", user, "sessions"), signal);
@@ -74,7 +74,7 @@ export const listMembers = (id: string, signal?: AbortSignal): Promise<User[]> =
 export const addMember = (group: string, user: string): Promise<void> => act("PUT", v1("groups", group, "members", user));
 export const removeMember = (group: string, user: string): Promise<void> => act("DELETE", v1("groups", group, "members", user));
 
-// listTokens are those of a user, one's own if none is given.
+// listTokens lists the tokens of a user, by default of the caller.
 export const listTokens = (user?: string, signal?: AbortSignal): Promise<Token[]> => items(v1("tokens") + (user ? `?user=${encodeURIComponent(user)}` : ""), signal);
 export const addToken = (token: { label: string; scopes: Scope[]; expires_at?: string }): Promise<Token> => send("POST", v1("tokens"), token);
 export const removeToken = (id: string): Promise<void> => act("DELETE", v1("tokens", id));
@@ -85,8 +85,7 @@ export const listGrants = (filter: GrantFilter, signal?: AbortSignal): Promise<G
 export const addGrant = (grant: GrantFilter & { role: Role }): Promise<Grant> => send("POST", v1("grants"), grant);
 export const removeGrant = (id: string): Promise<void> => act("DELETE", v1("grants", id));
 
-// An AuditQuery picks lines of the audit log. An empty string is no restriction;
-// times are as RFC 3339 has them.
+// An AuditQuery filters the audit log. Empty strings do not filter; times are in RFC 3339.
 export interface AuditQuery {
   user: string;
   act: string;

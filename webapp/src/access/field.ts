@@ -1,5 +1,4 @@
-// Fields of the forms about people: a caption, a control, a hint, and below it
-// what is wrong.
+// Form fields: a label, a control, a hint and an error message.
 
 import { h, replace, type Child } from "../ui/dom";
 
@@ -8,13 +7,13 @@ export type Control = HTMLInputElement | HTMLSelectElement;
 export interface FieldOf<C extends Control> {
   row: HTMLElement;
   control: C;
-  // wrong says what is wrong with the value; "" that nothing is.
+  // wrong shows an error; "" removes it.
   wrong(words: string): void;
 }
 
 let count = 0;
 
-// field puts a caption to control. Hint may be a node, for hints that change.
+// field adds a label to control. Hint may be a node, for hints that change.
 export function field<C extends Control>(caption: string, control: C, hint?: Child): FieldOf<C> {
   const id = (control.id ||= `field-${++count}`);
   const note = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
@@ -44,13 +43,13 @@ export function selectInput(name: string, options: [string, string][], props: Re
   return h("select", { name, ...props }, ...options.map(([value, text]) => h("option", { value }, text)));
 }
 
-// A Form sends its fields, and says what went wrong above its button.
+// A Form sends its fields, and shows an error above its button.
 export interface FormOptions {
   fields: Child[];
   action: string;
   busy: string;
   submit: () => Promise<void>;
-  words: (err: unknown) => string; // of what went wrong; "" if it is said at a field
+  words: (err: unknown) => string; // the text of an error; "" if a field shows it
   cancel?: { text: string; run: () => void };
   class?: string;
 }

@@ -1,4 +1,4 @@
-// Grants: who has which role on what.
+// Grants: roles of users and groups.
 
 import { listStores } from "../api/client";
 import type { Store } from "../api/types";
@@ -13,7 +13,7 @@ import { field, selectInput, textInput } from "./field";
 import { addButton, box, button, dialogForm, load, table } from "./parts";
 import { roles, type Grant, type Group, type Role, type User } from "./types";
 
-// Names are what ids of people and stores are called.
+// Names are used to show names instead of ids.
 export interface Names {
   users: User[];
   groups: Group[];
@@ -32,7 +32,7 @@ export interface Subject {
   group?: string;
 }
 
-// grantsBox lists the grants of a user or group, or all.
+// grantsBox lists the grants of a user or group, or all grants.
 export function grantsBox(subject: Subject, names: Names, signal: AbortSignal, changed?: () => void): HTMLElement {
   const body = h("div");
   const one = !!(subject.user || subject.group);
@@ -45,16 +45,16 @@ export function grantsBox(subject: Subject, names: Names, signal: AbortSignal, c
     changed?.();
   };
   const remove = (grant: Grant): void => ask({
-    title: t.access.removeGrantTitle, name: "remove", danger: true, yes: t.access.takeBack,
-    text: [h("p", null, t.access.removeGrantText(who(grant, names).text, t.access.roles[grant.role], what(grant, names)))],
+    title: t.access.revokeGrantTitle, name: "remove", danger: true, yes: t.access.revoke,
+    text: [h("p", null, t.access.revokeGrantText(who(grant, names).text, t.access.roles[grant.role], what(grant, names)))],
     run: async () => {
       await removeGrant(grant.id);
-      notify(t.access.grantRemoved);
+      notify(t.access.grantRevoked);
       again();
     },
   });
   void show();
-  return box(one ? t.access.grantsOf : t.access.grants, addButton(t.access.addGrant, () => give(subject, names, again)), h("p", { class: "quiet about" }, t.access.grantsAbout), body);
+  return box(one ? t.access.grantsOf : t.access.grants, addButton(t.access.addGrant, () => openGrantForm(subject, names, again)), h("p", { class: "quiet about" }, t.access.grantsAbout), body);
 }
 
 function grantsTable(list: Grant[], names: Names, one: boolean, remove: (grant: Grant) => void): Child {
@@ -63,7 +63,7 @@ function grantsTable(list: Grant[], names: Names, one: boolean, remove: (grant: 
     const { text, href, kind } = who(grant, names);
     const subject = h("span", null, h("a", { class: "link", href, "data-page": true }, text), h("span", { class: "quiet" }, ` · ${kind}`));
     const role = h("span", { title: t.access.roleHints[grant.role] }, t.access.roles[grant.role]);
-    const row: Child[] = [role, objectLink(grant, names), timeElement(grant.created_at), button(t.access.takeBack, () => remove(grant), "button small plain danger", `${text}, ${t.access.roles[grant.role]}, ${what(grant, names)}`)];
+    const row: Child[] = [role, objectLink(grant, names), timeElement(grant.created_at), button(t.access.revoke, () => remove(grant), "button small plain danger", `${text}, ${t.access.roles[grant.role]}, ${what(grant, names)}`)];
     return one ? row : [subject, ...row];
   }), t.access.grants);
 }
@@ -88,8 +88,8 @@ function objectLink(grant: Grant, names: Names): Child {
   return text;
 }
 
-// give asks for a role and what it is for, and gives it.
-function give(subject: Subject, names: Names, done: () => void): void {
+// openGrantForm opens a form that grants a role.
+function openGrantForm(subject: Subject, names: Names, done: () => void): void {
   const people = [
     ...names.groups.map((g): [string, string] => [`group ${g.id}`, `${g.name} (${t.access.group})`]),
     ...names.users.map((u): [string, string] => [`user ${u.id}`, u.display_name && u.display_name !== u.name ? `${u.display_name} (${u.name})` : u.name]),
@@ -103,7 +103,7 @@ function give(subject: Subject, names: Names, done: () => void): void {
   image.row.hidden = true;
   dialogForm(t.access.addGrant, "people", {
     fields: [to.row, role.row, on.row, image.row],
-    action: t.access.give,
+    action: t.access.addGrantDo,
     busy: t.storeForm.saving,
     async submit() {
       const grant: GrantFilter & { role: Role } = { role: role.control.value as Role };
@@ -118,7 +118,7 @@ function give(subject: Subject, names: Names, done: () => void): void {
   });
 }
 
-// slideOf is the id in the address of a slide, or what was typed instead of one.
+// slideOf is the id in the address of a slide, or else the text itself.
 function slideOf(text: string): string {
   return /\/slides\/([^/?#]+)/.exec(text)?.[1] ?? text.trim();
 }

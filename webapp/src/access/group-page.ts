@@ -1,4 +1,4 @@
-// One group: for admins.
+// The page of a group, for admins.
 
 import "../styles/manage.css";
 import "../styles/access.css";
@@ -14,13 +14,13 @@ import { addMember, changeGroup, getGroup, listMembers, removeGroup, removeMembe
 import { field, textInput } from "./field";
 import { grantsBox, loadNames, userName, type Names } from "./grants";
 import { attempt, box, button, dialogForm, load } from "./parts";
-import { forAdmins } from "./people-page";
+import { requireAdmin } from "./people-page";
 import type { Group } from "./types";
 import { memberChoice } from "./user-page";
 
 export const groupPage: Page = {
   mount(root, [id], signal) {
-    if (!forAdmins(root)) return;
+    if (!requireAdmin(root)) return;
     document.title = `${t.access.people} · ${t.name}`;
     const body = h("div", { class: "stack" }, h("p", { class: "quiet" }, t.loading));
     root.append(header(null), h("main", { class: "page narrow", id: "main", tabindex: "-1" }, h("a", { class: "link back", href: "/people", "data-page": true }, icon("back", 16), t.access.people), body));

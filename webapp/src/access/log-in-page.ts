@@ -1,4 +1,4 @@
-// The page to log in.
+// The login page.
 
 import "../styles/manage.css";
 import "../styles/access.css";
@@ -21,7 +21,7 @@ export const logInPage: Page = {
     const to = returnOf(location.hash, location.origin);
     const now = session();
     if (now.mode === "none" || now.user) {
-      location.replace(to); // there is nothing to log in for
+      location.replace(to); // there is no need to log in
       return;
     }
     const changed = new URLSearchParams(location.hash.slice(1)).has("changed");
@@ -30,7 +30,7 @@ export const logInPage: Page = {
   },
 };
 
-// sheet is a page with nothing but a small form.
+// sheet is a page with only a small form.
 export function sheet(title: string, ...children: Child[]): HTMLElement {
   return h("main", { class: "centre sheet-page", id: "main" }, h("div", { class: "sheet-corner" }, themeButton()), h("div", { class: "box sheet" }, h("div", { class: "sheet-head" }, logo(40), h("h1", null, title)), ...children));
 }
@@ -56,8 +56,8 @@ function local(to: string, oidc: string | null): Child[] {
         password.control.focus();
         throw err;
       }
-      location.replace(to); // the document anew: nothing is left of who was here before
-      await new Promise(() => {}); // the button stays as it is until the page is gone
+      location.replace(to); // a new document keeps nothing of the old session
+      await new Promise(() => {}); // the button stays busy until the page is gone
     },
   });
   const start = `/api/v1/auth/oidc/start?${new URLSearchParams({ next: to })}`;
@@ -66,9 +66,9 @@ function local(to: string, oidc: string | null): Child[] {
 
 function elsewhere(central: string | null, to: string): Child[] {
   return [message({
-    title: t.access.elsewhereTitle,
-    text: t.access.elsewhereText,
-    action: h("div", { class: "dialog-foot" }, h("a", { class: "button plain", href: to }, t.access.elsewhereDone), central ? h("a", { class: "button", href: central, rel: "noopener" }, t.access.elsewhereGo(host(central))) : null),
+    title: t.access.centralTitle,
+    text: t.access.centralText,
+    action: h("div", { class: "dialog-foot" }, h("a", { class: "button plain", href: to }, t.access.centralDone), central ? h("a", { class: "button", href: central, rel: "noopener" }, t.access.centralGo(host(central))) : null),
   })];
 }
 

@@ -1,4 +1,4 @@
-// The two fields in which a new password is given.
+// The two fields for a new password.
 
 import { t } from "../strings";
 import { h } from "../ui/dom";
@@ -8,20 +8,20 @@ import { minPassword, strengthOf } from "./strength";
 export interface NewPassword {
   rows: HTMLElement[];
   value: string;
-  // check reports whether the password can be sent, and says why not.
+  // check reports whether the password is acceptable, and shows the problem if not.
   check(): boolean;
   wrong(words: string): void;
 }
 
-// revokeTokens is a tick that has all API tokens of the user revoked with the old password.
+// revokeTokens is a checkbox to revoke all API tokens of the user along with the old password.
 export function revokeTokens(): { row: HTMLElement; checked(): boolean } {
   const tick = h("input", { type: "checkbox", id: "revoke-tokens" });
   const row = h("div", { class: "field tick-field" }, tick, h("div", null, h("label", { for: tick.id }, t.access.revokeTokens), h("p", { class: "hint" }, t.access.revokeTokensHint)));
   return { row, checked: () => tick.checked };
 }
 
-// newPassword asks for a password twice, and says how good it is. name is that of
-// the user, which is no good one.
+// newPassword asks for a password twice and rates it. name returns the name of the user, which the
+// password must not be.
 export function newPassword(name: () => string, caption: string = t.access.newPassword): NewPassword {
   const words = h("span", { class: "strength-words" });
   const meter = h("meter", { class: "strength", min: 0, max: 3, low: 2, high: 3, optimum: 3, value: 0, "aria-hidden": "true" });

@@ -1,4 +1,4 @@
-// Pieces that several pages about people have.
+// Elements shared by the pages about users.
 
 import { t } from "../strings";
 import { notify } from "../ui/announce";
@@ -9,7 +9,7 @@ import { message } from "../ui/message";
 import { form, type FormOptions } from "./field";
 import { problemWords } from "./words";
 
-// box is a part of a page, with a heading and what can be done at its end.
+// box is a section of a page, with a heading and an action at its end.
 export function box(title: string, action: Child, ...children: Child[]): HTMLElement {
   return h("section", { class: "box people-box", "aria-label": title }, h("div", { class: "box-head" }, h("h2", null, title), action), ...children);
 }
@@ -22,8 +22,7 @@ export function addButton(text: string, onclick: () => void): HTMLButtonElement 
   return h("button", { type: "button", class: "button small", onclick }, icon("plus", 16), text);
 }
 
-// A Column of a table has a caption, which is told beside each value where the
-// window is narrow.
+// table labels each cell with its column, for narrow windows.
 export function table(columns: string[], rows: Child[][], label: string): HTMLElement {
   const cell = (value: Child, i: number): HTMLElement => (i === 0 ? h("th", { scope: "row" }, value) : h("td", { "data-label": columns[i] || null }, value));
   return h(
@@ -33,7 +32,7 @@ export function table(columns: string[], rows: Child[][], label: string): HTMLEl
   );
 }
 
-// dialogForm opens a form of its own. It closes when it has been sent.
+// dialogForm opens a form in a dialog, which closes when it has been sent.
 export function dialogForm(title: string, name: string, o: Omit<FormOptions, "cancel" | "words"> & { words?: FormOptions["words"]; stay?: () => boolean }): HTMLDialogElement {
   const dialog = openForm(title, name, form({
     words: problemWords,
@@ -48,7 +47,7 @@ export function dialogForm(title: string, name: string, o: Omit<FormOptions, "ca
   return dialog;
 }
 
-// load fills body once what it shows is there, and says so if it cannot be had.
+// load fills body once its content is loaded, or shows the error.
 export async function load(body: HTMLElement, signal: AbortSignal, fill: () => Promise<Child[]>): Promise<void> {
   try {
     const children = await fill();
@@ -59,7 +58,7 @@ export async function load(body: HTMLElement, signal: AbortSignal, fill: () => P
   }
 }
 
-// attempt does something that is told only if it fails, or with words if it succeeds.
+// attempt shows the error if an action fails, and words if it succeeds.
 export async function attempt(run: () => Promise<void>, words = ""): Promise<boolean> {
   try {
     await run();

@@ -1,4 +1,4 @@
-// Users, groups and what each may do. For admins.
+// The People page: users, groups and grants, for admins.
 
 import "../styles/manage.css";
 import "../styles/access.css";
@@ -17,12 +17,12 @@ import { addButton, badge, box, dialogForm, load, table } from "./parts";
 import { session } from "./session";
 import type { Group, User } from "./types";
 
-const filterFrom = 8; // users, from which on they can be filtered
+const filterFrom = 8; // number of users from which they can be filtered
 
 export const peoplePage: Page = {
   mount(root, _params, signal) {
     document.title = `${t.access.people} · ${t.name}`;
-    if (!forAdmins(root)) return;
+    if (!requireAdmin(root)) return;
     const body = h("div", { class: "stack" }, h("p", { class: "quiet" }, t.loading));
     root.append(header(null), h("main", { class: "page narrow", id: "main", tabindex: "-1" }, h("div", { class: "page-head" }, h("div", null, h("h1", null, t.access.people), h("p", { class: "quiet" }, t.access.peopleAbout))), body));
     window.scrollTo(0, 0);
@@ -33,9 +33,9 @@ export const peoplePage: Page = {
   },
 };
 
-// forAdmins reports whether the caller is an admin of a server that knows users,
-// and says on the page that they are not.
-export function forAdmins(root: HTMLElement): boolean {
+// requireAdmin reports whether the caller is an admin of a server with user accounts, and otherwise
+// shows that they have no permission.
+export function requireAdmin(root: HTMLElement): boolean {
   const { admin, mode } = session();
   if (mode === "local" && admin) return true;
   notAllowed(root, mode === "local" ? "" : t.access.noPeople);
@@ -51,7 +51,7 @@ function usersBox({ users }: Names): HTMLElement {
   };
   const filter = users.length < filterFrom ? null : h("input", { type: "search", class: "people-filter", placeholder: t.access.filterUsers, "aria-label": t.access.filterUsers, oninput: (event: Event) => show((event.target as HTMLInputElement).value) });
   show("");
-  return box(t.access.users, addButton(t.access.addUser, makeUser), filter, body);
+  return box(t.access.users, addButton(t.access.addUser, createUser), filter, body);
 }
 
 function userRow(user: User): Child[] {
@@ -70,10 +70,10 @@ export function userMarks(user: User): Child[] {
 
 function groupsBox({ groups }: Names): HTMLElement {
   const rows = groups.map((group: Group): Child[] => [h("a", { class: "link", href: `/people/groups/${encodeURIComponent(group.id)}`, "data-page": true }, group.name), t.access.memberCount(group.members), group.external ? h("code", null, group.external) : "–"]);
-  return box(t.access.groups, addButton(t.access.addGroup, makeGroup), h("p", { class: "quiet about" }, t.access.groupsAbout), rows.length > 0 ? table(t.access.groupColumns, rows, t.access.groups) : h("p", { class: "quiet" }, t.access.noGroups));
+  return box(t.access.groups, addButton(t.access.addGroup, createGroup), h("p", { class: "quiet about" }, t.access.groupsAbout), rows.length > 0 ? table(t.access.groupColumns, rows, t.access.groups) : h("p", { class: "quiet" }, t.access.noGroups));
 }
 
-function makeUser(): void {
+function createUser(): void {
   const name = field(t.access.name, textInput("name", { maxlength: 64 }), t.access.nameHint);
   const display = field(t.access.displayName, textInput("display-name", { maxlength: 200 }), t.access.displayNameHint);
   const password = newPassword(() => name.control.value, t.access.password);
@@ -95,7 +95,7 @@ function makeUser(): void {
   });
 }
 
-function makeGroup(): void {
+function createGroup(): void {
   const name = field(t.access.groupName, textInput("name", { maxlength: 64 }));
   const external = field(t.access.external, textInput("external", { maxlength: 200 }), t.access.externalHint);
   let done = false;

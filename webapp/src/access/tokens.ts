@@ -1,4 +1,4 @@
-// The tokens of a user: listed, made, removed.
+// The tokens of a user: list, create, revoke.
 
 import { ask } from "../stores/dialogs";
 import { t } from "../strings";
@@ -15,9 +15,9 @@ import { session } from "./session";
 import { scopes, type Scope, type Token } from "./types";
 
 const day = 86_400_000; // milliseconds
-const terms = ["30", "90", "365", ""]; // days; "" is for ever
+const terms = ["30", "90", "365", ""]; // days; "" is forever
 
-// tokensBox lists the tokens of a user, who may make new ones if they are one's own.
+// tokensBox lists the tokens of a user. Users can create tokens only for themselves.
 export function tokensBox(user: string, name: string, signal: AbortSignal, own: boolean): HTMLElement {
   const body = h("div");
   const show = (): Promise<void> => load(body, signal, async () => {
@@ -25,7 +25,7 @@ export function tokensBox(user: string, name: string, signal: AbortSignal, own: 
     return [list.length === 0 ? h("p", { class: "quiet" }, own ? t.access.noTokens : t.access.noTokensOf(name)) : tokensTable(list, (token) => askRemove(token, () => void show()))];
   });
   void show();
-  return box(t.access.tokens, own ? addButton(t.access.addToken, () => makeToken(() => void show())) : null, h("p", { class: "quiet about" }, own ? t.access.tokensAbout : t.access.tokensOfAbout), body);
+  return box(t.access.tokens, own ? addButton(t.access.addToken, () => createToken(() => void show())) : null, h("p", { class: "quiet about" }, own ? t.access.tokensAbout : t.access.tokensOfAbout), body);
 }
 
 function tokensTable(list: Token[], remove: (token: Token) => void): Child {
@@ -47,16 +47,16 @@ function tokensTable(list: Token[], remove: (token: Token) => void): Child {
 
 function askRemove(token: Token, done: () => void): void {
   ask({
-    title: t.access.removeTokenTitle(token.label), name: "remove", danger: true, yes: t.access.remove, text: [h("p", null, t.access.removeTokenText)],
+    title: t.access.revokeTokenTitle(token.label), name: "remove", danger: true, yes: t.access.remove, text: [h("p", null, t.access.revokeTokenText)],
     run: async () => {
       await removeToken(token.id);
-      notify(t.access.tokenRemoved);
+      notify(t.access.tokenRevoked);
       done();
     },
   });
 }
 
-function makeToken(done: () => void): void {
+function createToken(done: () => void): void {
   const label = field(t.access.tokenLabel, textInput("label", { maxlength: 100 }), t.access.tokenLabelHint);
   const term = field(t.access.tokenExpiry, selectInput("expiry", terms.map((days): [string, string] => [days, days ? t.access.days(Number(days), formatDay(new Date(Date.now() + Number(days) * day).toISOString())) : t.access.neverExpires])));
   term.control.value = "90";
@@ -92,12 +92,12 @@ function makeToken(done: () => void): void {
   });
 }
 
-// showSecret shows a token's secret, which nobody can see again.
+// showSecret shows the secret of a token, which is never shown again.
 function showSecret(token: Token): void {
   const secret = h("input", { type: "text", readonly: true, class: "secret", value: token.secret ?? "", "aria-label": t.access.tokenSecret, spellcheck: "false", "data-testid": "secret", onfocus: () => secret.select() });
   const copy = h("button", { type: "button", class: "button", onclick: () => void navigator.clipboard.writeText(secret.value).then(() => notify(t.copied, 1800), () => secret.select()) }, icon("copy", 18), t.copy);
   const dialog = openForm(
-    t.access.tokenMade(token.label), "people",
+    t.access.tokenCreated(token.label), "people",
     h("div", { class: "stack" }, h("p", null, t.access.tokenOnce), h("div", { class: "secret-row" }, secret, copy), h("p", { class: "quiet" }, t.access.tokenUse), h("pre", { class: "json" }, `curl -H "Authorization: Bearer ${(token.secret ?? "").slice(0, 4)}…" ${location.origin}/api/v1/images`), h("div", { class: "dialog-foot" }, h("button", { type: "button", class: "button plain", onclick: () => dialog.close() }, t.access.tokenKept))),
   );
   copy.focus();

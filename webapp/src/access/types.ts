@@ -1,4 +1,4 @@
-// The shapes of /api/v1 that are about people and what they may do.
+// The types of /api/v1 about users and permissions.
 
 export type Scope = "tiles" | "label" | "write" | "admin";
 export type Role = "viewer" | "reader" | "contributor" | "admin";
@@ -6,12 +6,12 @@ export type Role = "viewer" | "reader" | "contributor" | "admin";
 export const scopes: Scope[] = ["tiles", "label", "write", "admin"];
 export const roles: Role[] = ["viewer", "reader", "contributor", "admin"];
 
-// A Session is what the server knows of who asks.
+// A Session is the session of the caller.
 export interface Session {
   mode: "none" | "local" | "central";
   user: { id: string; name: string } | null;
   admin: boolean;
-  scopes: Scope[]; // held for everything
+  scopes: Scope[]; // on everything
   token: boolean;
   central: string | null; // where to log in, in mode central
   oidc?: string | null; // name of the OpenID Connect provider, if there is one
@@ -56,7 +56,7 @@ export interface Token {
   created_at: string;
   expires_at: string | null;
   last_used_at: string | null;
-  secret?: string | null; // in the answer that makes it, and nowhere else
+  secret?: string | null; // only in the response that creates it
 }
 
 export interface UserSession {

@@ -1,4 +1,4 @@
-// Who is logged in, at the end of each page's bar, and what they can do as such.
+// The user menu at the end of each header.
 
 import { t } from "../strings";
 import { notify } from "../ui/announce";
@@ -7,14 +7,14 @@ import { icon } from "../ui/icons";
 import { themeButton } from "../ui/theme";
 import { logOut } from "./client";
 import { logInAddress } from "./return";
-import { knowSession } from "./session";
+import { loadSession } from "./session";
 import type { Session } from "./types";
 import { problemWords } from "./words";
 
-// userMenu stays empty where there is no access control.
+// userMenu is empty without access control.
 export function userMenu(): HTMLElement {
   const frame = h("div", { class: "user" });
-  void knowSession().then((session) => {
+  void loadSession().then((session) => {
     if (session.mode === "none") return;
     if (session.user) fill(frame, session, session.user.name);
     else replace(frame, h("a", { class: "nav-link", href: logInAddress(location.pathname + location.search), "data-page": true, onclick: (event: MouseEvent) => {
@@ -69,5 +69,5 @@ async function leave(): Promise<void> {
     notify(problemWords(err), 8000);
     return;
   }
-  location.replace(next ?? "/login"); // the document anew: nothing is left of what was seen
+  location.replace(next ?? "/login"); // a new document keeps nothing of the old session
 }

@@ -1,4 +1,4 @@
-// One user: for admins.
+// The page of a user, for admins.
 
 import "../styles/manage.css";
 import "../styles/access.css";
@@ -17,14 +17,14 @@ import { field, selectInput, textInput } from "./field";
 import { grantsBox, loadNames, userName, type Names } from "./grants";
 import { newPassword, revokeTokens } from "./new-password";
 import { attempt, box, button, dialogForm, load } from "./parts";
-import { forAdmins, userMarks } from "./people-page";
+import { requireAdmin, userMarks } from "./people-page";
 import { session } from "./session";
 import { tokensBox } from "./tokens";
 import type { Group, User } from "./types";
 
 export const userPage: Page = {
   mount(root, [id], signal) {
-    if (!forAdmins(root)) return;
+    if (!requireAdmin(root)) return;
     document.title = `${t.access.people} · ${t.name}`;
     const body = h("div", { class: "stack" }, h("p", { class: "quiet" }, t.loading));
     root.append(header(null), h("main", { class: "page narrow", id: "main", tabindex: "-1" }, h("a", { class: "link back", href: "/people", "data-page": true }, icon("back", 16), t.access.people), body));
@@ -68,7 +68,7 @@ function head(user: User, changed: () => void): HTMLElement {
       "div",
       { class: "actions", role: "group", "aria-label": t.stores.actions(userName(user)) },
       button(t.access.edit, () => edit(user, changed)),
-      user.source === "local" && !own ? button(t.access.setPassword, () => givePassword(user, changed)) : null,
+      user.source === "local" && !own ? button(t.access.setPassword, () => askPassword(user, changed)) : null,
       own ? h("a", { class: "button small plain", href: "/account", "data-page": true }, t.access.ownAccount) : null,
       own ? null : button(user.disabled ? t.access.enable : t.access.disableAsk, toggle, user.disabled ? "button small" : "button small plain danger push"),
       own ? null : button(t.access.removeAsk, remove, "button small plain danger"),
@@ -90,7 +90,7 @@ function edit(user: User, changed: () => void): void {
   });
 }
 
-function givePassword(user: User, changed: () => void): void {
+function askPassword(user: User, changed: () => void): void {
   const password = newPassword(() => user.name);
   const tokens = revokeTokens();
   let done = false;
@@ -123,7 +123,7 @@ function groupsOf(user: User, names: Names, signal: AbortSignal): HTMLElement {
   return box(t.access.groups, null, names.groups.length === 0 ? h("p", { class: "quiet" }, t.access.noGroups) : body);
 }
 
-// memberChoice lists what is in, each with a way out, and offers what could be.
+// memberChoice lists members, each with a button to remove it, and offers others to add.
 export function memberChoice<T extends Group | User>(inside: T[], outside: T[], name: (one: T) => string, none: string, offer: string, add: (one: T) => Promise<void>, remove: (one: T) => Promise<void>): Child[] {
   const choice = selectInput("member", [["", offer], ...outside.map((one): [string, string] => [one.id, name(one)])], {
     "aria-label": offer,
@@ -134,7 +134,7 @@ export function memberChoice<T extends Group | User>(inside: T[], outside: T[], 
     },
   });
   return [
-    inside.length === 0 ? h("p", { class: "quiet" }, none) : h("ul", { class: "chips members", role: "list" }, ...inside.map((one) => h("li", { class: "chip" }, h("span", null, name(one)), h("button", { type: "button", class: "icon-button small", "aria-label": t.access.takeOut(name(one)), title: t.access.takeOut(name(one)), onclick: () => void remove(one) }, icon("close", 16))))),
+    inside.length === 0 ? h("p", { class: "quiet" }, none) : h("ul", { class: "chips members", role: "list" }, ...inside.map((one) => h("li", { class: "chip" }, h("span", null, name(one)), h("button", { type: "button", class: "icon-button small", "aria-label": t.access.removeMember(name(one)), title: t.access.removeMember(name(one)), onclick: () => void remove(one) }, icon("close", 16))))),
     outside.length > 0 ? choice : null,
   ];
 }

@@ -1,5 +1,5 @@
-// The page that the link for the first admin leads to. Its secret is in the
-// fragment, which no browser sends to a server, and is taken out of the address.
+// The setup page for the first admin. The secret is in the fragment, which browsers do not send to
+// servers, and is removed from the address.
 
 import "../styles/manage.css";
 import "../styles/access.css";
@@ -37,7 +37,7 @@ export const welcomePage: Page = {
         if (!password.check()) return;
         await claimBootstrap(secret, name.control.value.trim(), password.value);
         location.replace("/");
-        await new Promise(() => {}); // the button stays as it is until the page is gone
+        await new Promise(() => {}); // the button stays busy until the page is gone
       },
     });
     root.append(sheet(t.access.welcome, h("p", { class: "quiet" }, t.access.welcomeText), element));

@@ -4,22 +4,20 @@ import { t } from "../strings";
 import { busyWith } from "../ui/activity";
 import type { Page, SlideImage, Store, StorePatch, Task, Worker } from "./types";
 
-// A Problem is an answer other than success: what RFC 9457 says of it, or status
-// 0 when there was no answer.
+// A Problem is an unsuccessful response (RFC 9457). Status 0 means that there was no response.
 export class Problem extends Error {
   constructor(
     readonly status: number,
     readonly detail: string,
     readonly retryAfter: number | null = null, // seconds
-    readonly errors: string[] = [], // what is wrong with the request, each as "field: words"
+    readonly errors: string[] = [], // errors in the request, each as "field: message"
   ) {
     super(detail);
     this.name = "Problem";
   }
 }
 
-// problemOf reads why a request failed. The sentence comes from the server where
-// it sends one.
+// problemOf reads why a request failed. The message comes from the server if it sends one.
 export async function problemOf(response: Response): Promise<Problem> {
   let detail = "";
   let errors: string[] = [];
@@ -30,13 +28,13 @@ export async function problemOf(response: Response): Promise<Problem> {
       else if (typeof body.title === "string") detail = body.title;
       if (Array.isArray(body.errors)) errors = body.errors.filter((e) => typeof e === "string");
     } catch {
-      // what is not JSON says nothing that a person could read
+      // a body that is not JSON has no readable message
     }
   }
   return new Problem(response.status, detail || t.error.status(response.status), retryAfter(response), errors);
 }
 
-// retryAfter reads the header of that name, in seconds; null if there is none.
+// retryAfter parses the Retry-After header, in seconds; null if there is none.
 export function retryAfter(response: Response): number | null {
   const value = response.headers.get("Retry-After");
   if (!value) return null;
@@ -44,11 +42,11 @@ export function retryAfter(response: Response): number | null {
   return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
 }
 
-let signedOut: () => void = () => {};
+let loggedOut: () => void = () => {};
 
-// onSignedOut sets what is done when the server answers that nobody is logged in.
-export function onSignedOut(listener: () => void): void {
-  signedOut = listener;
+// onLoggedOut sets the function to call when the server responds that nobody is logged in.
+export function onLoggedOut(listener: () => void): void {
+  loggedOut = listener;
 }
 
 export async function getJSON<T>(path: string, signal?: AbortSignal): Promise<T> {
@@ -56,14 +54,14 @@ export async function getJSON<T>(path: string, signal?: AbortSignal): Promise<T>
 }
 
 interface RequestOptions {
-  signIn?: boolean; // a 401 leads to where one logs in; true if absent
+  redirectToLogin?: boolean; // on status 401; true if absent
 }
 
 export function request(method: string, path: string, body?: unknown, signal?: AbortSignal, options: RequestOptions = {}): Promise<Response> {
   return busyWith(send(method, path, body, signal, options));
 }
 
-async function send(method: string, path: string, body: unknown, signal: AbortSignal | undefined, { signIn = true }: RequestOptions): Promise<Response> {
+async function send(method: string, path: string, body: unknown, signal: AbortSignal | undefined, { redirectToLogin = true }: RequestOptions): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;
@@ -75,12 +73,11 @@ async function send(method: string, path: string, body: unknown, signal: AbortSi
   }
   if (response.ok) return response;
   const problem = await problemOf(response);
-  if (problem.status === 401 && signIn && !signal?.aborted) signedOut();
+  if (problem.status === 401 && redirectToLogin && !signal?.aborted) loggedOut();
   throw problem;
 }
 
-// An ImageQuery picks and orders the images of a list. An empty string is no
-// restriction.
+// An ImageQuery filters and sorts a list of images. Empty strings do not filter.
 export interface ImageQuery {
   q: string;
   store: string;
@@ -115,14 +112,13 @@ export async function changeStore(id: string, patch: StorePatch): Promise<Store>
   return (await (await request("PATCH", storePath(id), patch)).json()) as Store;
 }
 
-// removeStore takes a store out of the catalog. A managed one that holds slides
-// is refused with status 409 unless keepFiles is set.
+// removeStore removes a store from the catalog. A managed store with slides is refused with status
+// 409 unless keepFiles is set.
 export async function removeStore(id: string, keepFiles: boolean): Promise<void> {
   await request("DELETE", storePath(id) + (keepFiles ? "?keep_files=true" : ""));
 }
 
-// A SyncOption is a variant of sync: confirm says that a person has seen how many
-// slides are gone.
+// A SyncOption is a variant of sync. confirm means that a person has confirmed the missing slides.
 export type SyncOption = "resync" | "dry_run" | "confirm";
 
 export async function syncStore(id: string, option?: SyncOption): Promise<Task> {
@@ -133,7 +129,7 @@ export async function submitTask(kind: string, queue: string | null, args: Recor
   return (await (await request("POST", "/api/v1/tasks", queue ? { kind, queue, args } : { kind, args })).json()) as Task;
 }
 
-// A TaskQuery picks tasks of a list. An empty string is no restriction.
+// A TaskQuery filters a list of tasks. Empty strings do not filter.
 export interface TaskQuery {
   kind: string;
   state: string;
@@ -162,12 +158,12 @@ export async function listWorkers(signal?: AbortSignal): Promise<Worker[]> {
   return (await getJSON<Page<Worker>>("/api/v1/workers", signal)).items;
 }
 
-// getVersion is the server's version, as its description of itself has it.
+// getVersion is the version of the server, from its OpenAPI document.
 export async function getVersion(signal?: AbortSignal): Promise<string> {
   return (await getJSON<{ info?: { version?: string } }>("/openapi.json", signal)).info?.version ?? "";
 }
 
-// preconnect opens a connection to another server of tiles before it is needed.
+// preconnect opens a connection to another tile server before it is needed.
 export function preconnect(address: string): void {
   const { origin } = new URL(address, location.href);
   if (origin === location.origin || document.querySelector(`link[rel=preconnect][href="${CSS.escape(origin)}"]`)) return;
@@ -178,10 +174,9 @@ export function preconnect(address: string): void {
   document.head.append(link);
 }
 
-// pictureURL is the address of a picture that belongs to an image: "preview",
-// "associated/label" and so on. The revision makes it another address when the
-// slide's file is replaced.
-export function pictureURL(image: Pick<SlideImage, "id" | "revision">, kind: string, params: Record<string, number> = {}): string {
+// imageURL is the address of an associated image: "preview", "associated/label" and so on. The
+// revision changes the address when the file of the slide is replaced.
+export function imageURL(image: Pick<SlideImage, "id" | "revision">, kind: string, params: Record<string, number> = {}): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) search.set(name, String(value));
   if (image.revision) search.set("v", image.revision);

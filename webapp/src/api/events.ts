@@ -1,12 +1,12 @@
-// A task as it goes on, by server-sent events.
+// The changes of a task, by server-sent events.
 
 import { getTask, taskEvents } from "./client";
 import type { Task } from "./types";
 
-const pollEvery = 2000; // milliseconds, where there are no events
+const pollEvery = 2000; // milliseconds, if there are no events
 
-// watchTask tells of every change of a task until it has ended or the signal is
-// aborted. If the server's events cannot be had, it asks now and then.
+// watchTask calls onTask for every change of a task until it has finished or the signal is aborted.
+// If the server sends no events, it polls.
 export function watchTask(id: string, onTask: (task: Task) => void, signal: AbortSignal): void {
   const source = new EventSource(taskEvents(id));
   let timer = 0;
@@ -14,7 +14,7 @@ export function watchTask(id: string, onTask: (task: Task) => void, signal: Abor
     source.close();
     clearTimeout(timer);
   };
-  const take = (task: Task): void => {
+  const receive = (task: Task): void => {
     if (signal.aborted) return;
     if (task.ready) close();
     onTask(task);
@@ -24,15 +24,15 @@ export function watchTask(id: string, onTask: (task: Task) => void, signal: Abor
     try {
       const task = await getTask(id, signal);
       ready = task.ready;
-      take(task);
+      receive(task);
     } catch {
-      // it is asked again
+      // the next poll tries again
     }
     if (!ready && !signal.aborted) timer = window.setTimeout(() => void ask(), pollEvery);
   };
-  source.addEventListener("task", (event) => take(JSON.parse((event as MessageEvent<string>).data) as Task));
+  source.addEventListener("task", (event) => receive(JSON.parse((event as MessageEvent<string>).data) as Task));
   source.addEventListener("error", () => {
-    // A stream that broke off is opened anew by the browser; one that was refused is not.
+    // The browser reopens a stream that broke off, but not one that was refused.
     if (source.readyState === EventSource.CLOSED && !signal.aborted) void ask();
   });
   signal.addEventListener("abort", close);

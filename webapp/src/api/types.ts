@@ -1,11 +1,11 @@
-// The shapes of /api/v1, as far as the application reads them. Unknown is null.
+// The types of /api/v1 that the application uses. Unknown values are null.
 
 import type { Scope } from "../access/types";
 
 export type ImageState = "available" | "arriving" | "missing" | "broken" | "unsupported" | "quarantined";
 
 export interface Level {
-  width: number; // pixels of picture, padding of edge tiles not counted
+  width: number; // pixels of the image, without the padding of edge tiles
   height: number;
   tile_width: number;
   tile_height: number;
@@ -14,7 +14,7 @@ export interface Level {
   downsample: number; // of level 0: 1, 2, 4 …
 }
 
-// A Zoom is a step of the ladder of powers of two, index 0 the smallest.
+// A Zoom is a level in powers of two; index 0 is the smallest.
 export interface Zoom {
   width: number;
   height: number;
@@ -36,7 +36,7 @@ export interface SlideImage {
   tile_height: number | null;
   max_zoom: number | null;
   levels: Level[] | null;
-  zooms?: Zoom[] | null; // reckoned from width, height and levels where absent
+  zooms?: Zoom[] | null; // if absent, calculated from width, height and levels
   mpp_x: number | null; // µm per pixel of level 0
   mpp_y: number | null;
   objective_power: number | null;
@@ -55,7 +55,7 @@ export interface SlideImage {
   missing_since: string | null;
 }
 
-// A ViewableImage has everything that is needed to draw its tiles.
+// A ViewableImage has everything that is needed to render its tiles.
 export type ViewableImage = SlideImage & {
   width: number;
   height: number;
@@ -70,8 +70,7 @@ export function isViewable(image: SlideImage): image is ViewableImage {
     !!image.tile_width && !!image.tile_height && image.max_zoom !== null;
 }
 
-// A Store as it is shown; what has its default value is null. Only admins see
-// root, incoming and host.
+// A Store has null for default values. Only admins see root, incoming and host.
 export interface Store {
   id: string;
   label: string | null;
@@ -81,10 +80,10 @@ export interface Store {
   root?: string | null;
   incoming?: string | null;
   host?: string | null;
-  host_away?: boolean | null; // null if it is bound to none
+  host_away?: boolean | null; // null if it is not bound to a host
   host_seen_at?: string | null;
-  endpoint_away?: boolean | null; // null if it has none, or none was asked yet
-  endpoint_error?: string | null; // why
+  endpoint_away?: boolean | null; // null if it has no tile server, or none was checked yet
+  endpoint_error?: string | null; // the reason
   schedule?: string | null; // "15m", or five fields of cron
   time_zone?: string | null;
   next_sync?: string | null;
@@ -92,31 +91,31 @@ export interface Store {
   include?: string[] | null;
   exclude?: string[] | null;
   settle?: string | null; // durations: "10m0s"
-  max_missing?: number | null; // share, up to 1
+  max_missing?: number | null; // fraction, at most 1
   hide_after?: string | null;
   drop_after?: string | null;
   keep_trash?: string | null;
   verify?: string | null;
   verify_rate?: number | null; // bytes per second
   quota?: number | null; // bytes
-  bytes?: number | null; // of the files that are there
-  convert?: boolean | null; // pyramids are made of pictures that are none
+  bytes?: number | null; // of existing files
+  convert?: boolean | null; // images that are not pyramids are converted
   background?: string | null; // "#rrggbb"
   origin?: string | null; // "top-left" or "bottom-left"
   public?: boolean | null;
   hide_labels?: boolean | null;
-  scopes?: Scope[] | null; // what the caller may do with all of its images
-  declared?: Record<string, string> | null; // what the site's file sets, with its keys there
+  scopes?: Scope[] | null; // the caller's permissions on all of its images
+  declared?: Record<string, string> | null; // the settings that the configuration file provisions, with their keys there
   last_sync?: string | null;
   last_result?: SyncResult | null;
   watch?: Watch | null;
 }
 
-// A StorePatch is what is sent of a store: null stands for the default, what is
-// absent stays as it is.
+// A StorePatch is a change of a store: null resets a field to its default, absent fields are not
+// changed.
 export type StorePatch = Partial<Record<keyof Store, string | number | boolean | string[] | null>>;
 
-// A SyncResult is what a pass over a store's folder found, in files.
+// A SyncResult counts the files that a sync found.
 export interface SyncResult {
   count?: number | null;
   added?: number | null;
@@ -164,7 +163,7 @@ export interface Task {
 
 export interface Worker {
   id: string;
-  host: string | null; // null but for admins
+  host: string | null; // null unless the caller is an admin
   pid?: number | null;
   version?: string | null;
   queues: string[];

@@ -1,8 +1,8 @@
-// A dialog that chooses slides to be compared.
+// A dialog to choose slides for comparison.
 
 import "../styles/compare.css";
 
-import { listImages, pictureURL, Problem } from "../api/client";
+import { listImages, imageURL, Problem } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
 import { slideName } from "../gallery/card";
 import { t } from "../strings";
@@ -11,14 +11,13 @@ import { openDialog } from "../ui/dialog";
 import { h, replace } from "../ui/dom";
 import { mostSlides } from "./link";
 
-const shown = 30; // slides in the list; a search finds the others
+const shown = 30; // number of slides in the list; a search finds others
 const delay = 180; // milliseconds after the last key
 
-// chooseSlides asks for slides to stand beside those of ids, and calls chosen
-// with all of them.
+// chooseSlides offers slides to compare with those of ids, and calls chosen with all of them.
 export function chooseSlides(ids: string[], chosen: (ids: string[]) => void): void {
   const picked = new Set<string>();
-  const room = mostSlides - ids.length;
+  const free = mostSlides - ids.length;
   const closed = new AbortController();
   const list = h("ul", { class: "chooser-list", "aria-label": t.compare.choose });
   const count = h("p", { class: "quiet" });
@@ -30,8 +29,8 @@ export function chooseSlides(ids: string[], chosen: (ids: string[]) => void): vo
 
   const update = (): void => {
     go.disabled = picked.size === 0;
-    count.textContent = t.compare.chosen(picked.size, room);
-    for (const input of list.querySelectorAll("input")) input.disabled = !input.checked && picked.size >= room;
+    count.textContent = t.compare.chosen(picked.size, free);
+    for (const input of list.querySelectorAll("input")) input.disabled = !input.checked && picked.size >= free;
   };
   const row = (image: SlideImage): HTMLElement => {
     const input = h("input", { type: "checkbox", onchange: () => {
@@ -40,7 +39,7 @@ export function chooseSlides(ids: string[], chosen: (ids: string[]) => void): vo
       update();
     } });
     input.checked = picked.has(image.id);
-    const picture = h("img", { src: pictureURL(image, "thumbnail", { width: 144, height: 96 }), alt: "", loading: "lazy", decoding: "async" });
+    const picture = h("img", { src: imageURL(image, "thumbnail", { width: 144, height: 96 }), alt: "", loading: "lazy", decoding: "async" });
     return h("li", { "data-id": image.id }, h("label", { class: "chooser-row" }, input, picture, h("span", { class: "ellipsis" }, slideName(image)), image.barcode ? h("span", { class: "barcode ellipsis" }, image.barcode) : null));
   };
 

@@ -21,7 +21,7 @@ describe("following", () => {
     });
   }
 
-  test("whoever leads, the slides are where they were", () => {
+  test("the leading slide does not matter", () => {
     const [a, b] = [pose(10, 20, 0.5, 30), pose(500, -7, 0.25, -50)];
     const to = pose(40, 10, 2, 75);
     const there = follow(b, a, to);
@@ -41,7 +41,7 @@ describe("scale", () => {
   ] as const) {
     test(name, () => expect(scales(sameScale(poses, [...mpp], leader))).toEqual(want));
   }
-  test("whole slides: the largest says how large all are", () => {
+  test("entire slides: the largest determines the scale", () => {
     // 1000 and 4000 pixels of 0.5 µm fit on 100 page pixels at 0.1 and 0.025.
     expect(scales(fitAll([pose(0, 0, 0.1), pose(0, 0, 0.025)], [0.5, 0.5]))).toEqual([0.025, 0.025]);
     expect(scales(fitAll([pose(0, 0, 0.1), pose(0, 0, 0.025)], [0.5, null]))).toEqual([0.1, 0.025]);
@@ -49,16 +49,16 @@ describe("scale", () => {
 });
 
 describe("address", () => {
-  test("is read as it was written", () => {
+  test("parses what it formats", () => {
     const a = { poses: [pose(1.26, 2, 0.125), pose(-3, 4, 2, 200)], linked: false };
     expect(formatArrangement(a)).toBe("#v=1.3,2,0.125,0_-3,4,2,-160&linked=no");
     expect(parseArrangement(formatArrangement(a), 2)).toEqual({ poses: [pose(1.3, 2, 0.125), pose(-3, 4, 2, -160)], linked: false });
     expect(formatArrangement({ poses: null, linked: true })).toBe("");
   });
   for (const fragment of ["", "#", "#v=", "#v=1,2,3,4", "#v=1,2,3_1,2,3,4", "#v=1,2,0,0_1,2,3,4", "#v=a,2,3,4_1,2,3,4", "#v=1,2,3,4_1,2,3,4_1,2,3,4"]) {
-    test(`begins anew: ${fragment}`, () => expect(parseArrangement(fragment, 2)).toEqual({ poses: null, linked: true }));
+    test(`invalid: ${fragment}`, () => expect(parseArrangement(fragment, 2)).toEqual({ poses: null, linked: true }));
   }
-  test("names each slide once, and four at most", () => {
+  test("lists each slide once, at most four", () => {
     expect(idsOf("?ids=a,b,,a, c,d,e")).toEqual(["a", "b", "c", "d"]);
     expect(idsOf("")).toEqual([]);
     expect(idsOf(compareAddress(["a b", "ä"]).slice("/compare".length))).toEqual(["a b", "ä"]);

@@ -1,8 +1,8 @@
-// How slides that are compared move together.
+// How compared slides move together.
 
 import { normalDegrees } from "../viewer/permalink";
 
-// A Pose is what part of a slide is shown, and how large.
+// A Pose is the visible part of a slide and its scale.
 export interface Pose {
   x: number; // centre, in pixels of level 0
   y: number;
@@ -12,10 +12,10 @@ export interface Pose {
 
 export const mostSlides = 4;
 
-// follow is where a slide goes that was at follower when another was at from, now
-// that the other is at to: moved as far on the page, zoomed and turned as much.
+// follow is the pose of a follower after another slide has moved between two poses: moved as far on
+// the page, zoomed and rotated as much.
 export function follow(follower: Pose, from: Pose, to: Pose): Pose {
-  const moved = turned((to.x - from.x) * from.scale, (to.y - from.y) * from.scale, from.rotation - follower.rotation);
+  const moved = rotated((to.x - from.x) * from.scale, (to.y - from.y) * from.scale, from.rotation - follower.rotation);
   return {
     x: follower.x + moved.x / follower.scale,
     y: follower.y + moved.y / follower.scale,
@@ -24,9 +24,8 @@ export function follow(follower: Pose, from: Pose, to: Pose): Pose {
   };
 }
 
-// sameScale gives all slides whose pixel size is known as many µm in a page pixel
-// as the leading one has, or the first whose size is known. mpp is the µm per pixel
-// of each, null where nobody knows.
+// sameScale gives all slides with known pixel size the same µm per page pixel as the leader, or as
+// the first with known pixel size. mpp is the µm per pixel of each slide, or null.
 export function sameScale(poses: Pose[], mpp: (number | null)[], leader: number): Pose[] {
   const known = mpp[leader] ? leader : mpp.findIndex((size) => size !== null);
   if (known < 0) return poses;
@@ -34,8 +33,8 @@ export function sameScale(poses: Pose[], mpp: (number | null)[], leader: number)
   return poses.map((pose, i) => (mpp[i] ? { ...pose, scale: mpp[i] / micrometres } : pose));
 }
 
-// fitAll shows each slide whole. fits are the poses in which each just fits: of
-// those of known pixel size, the one that needs it most says how large all are.
+// fitAll shows all slides entirely. fits are the poses in which each just fits: the slide with
+// known pixel size that needs the smallest scale determines the scale of all.
 export function fitAll(fits: Pose[], mpp: (number | null)[]): Pose[] {
   let leader = 0;
   let most = 0;
@@ -46,14 +45,13 @@ export function fitAll(fits: Pose[], mpp: (number | null)[]): Pose[] {
   return sameScale(fits, mpp, leader);
 }
 
-// An Arrangement is how slides stand beside one another.
+// An Arrangement is the poses of compared slides.
 export interface Arrangement {
-  poses: Pose[] | null; // null: each whole
+  poses: Pose[] | null; // null: each entirely
   linked: boolean;
 }
 
-// formatArrangement writes an arrangement as the fragment of an address, "" if it
-// is that which every comparison begins with.
+// formatArrangement is an arrangement as the fragment of an address; "" for the initial one.
 export function formatArrangement({ poses, linked }: Arrangement): string {
   const parts: string[] = [];
   if (poses) parts.push(`v=${poses.map(({ x, y, scale, rotation }) => [x.toFixed(1), y.toFixed(1), scale.toPrecision(6), normalDegrees(rotation).toFixed(1)].map(Number).join(",")).join("_")}`);
@@ -61,8 +59,8 @@ export function formatArrangement({ poses, linked }: Arrangement): string {
   return parts.length ? `#${parts.join("&")}` : "";
 }
 
-// parseArrangement reads what formatArrangement wrote of n slides. What it does
-// not understand is as in the beginning.
+// parseArrangement parses the result of formatArrangement for n slides. Invalid parts are replaced
+// by the initial ones.
 export function parseArrangement(fragment: string, n: number): Arrangement {
   const params = new URLSearchParams(fragment.replace(/^#/, ""));
   const poses = (params.get("v") ?? "").split("_").map((text): Pose | null => {
@@ -74,7 +72,7 @@ export function parseArrangement(fragment: string, n: number): Arrangement {
   return { poses: whole ? poses : null, linked: params.get("linked") !== "no" };
 }
 
-// idsOf reads which slides an address compares, each once.
+// idsOf are the slides of an address, without duplicates.
 export function idsOf(search: string): string[] {
   const ids = (new URLSearchParams(search).get("ids") ?? "").split(",").map((id) => id.trim()).filter(Boolean);
   return [...new Set(ids)].slice(0, mostSlides);
@@ -84,7 +82,7 @@ export function compareAddress(ids: string[]): string {
   return `/compare?ids=${ids.map(encodeURIComponent).join(",")}`;
 }
 
-function turned(x: number, y: number, degrees: number): { x: number; y: number } {
+function rotated(x: number, y: number, degrees: number): { x: number; y: number } {
   const angle = (degrees * Math.PI) / 180;
   return { x: x * Math.cos(angle) - y * Math.sin(angle), y: x * Math.sin(angle) + y * Math.cos(angle) };
 }

@@ -1,4 +1,4 @@
-// The page that compares slides: two to four side by side, which move together.
+// The comparison page: two to four slides side by side, which move together.
 
 import "../styles/viewer.css";
 import "../styles/compare.css";
@@ -18,7 +18,7 @@ import { chooseSlides } from "./chooser";
 import { compareAddress, fitAll, follow, formatArrangement, idsOf, mostSlides, parseArrangement, sameScale, type Pose } from "./link";
 import { Pane } from "./pane";
 
-const step = 120; // page pixels an arrow key moves
+const step = 120; // page pixels per arrow key
 const fine = 24;
 
 export const comparePage: Page = {
@@ -29,11 +29,11 @@ export const comparePage: Page = {
 
 class ComparePage {
   private panes: Pane[] = [];
-  private leader: Pane | null = null; // whom the others follow
+  private leader: Pane | null = null; // the pane that the others follow
   private linked = true;
-  private whole = true; // each slide is shown whole, and shall be after a resize
-  private references = new Map<Pane, Pose>(); // poses that belong together
-  private written = ""; // the fragment that was put into the address
+  private whole = true; // each slide is shown entirely, also after a resize
+  private references = new Map<Pane, Pose>(); // poses that correspond to each other
+  private written = ""; // the fragment that was written to the address
   private writing = 0; // a timer
   private readonly grid: HTMLElement;
   private readonly linkButton = h("button", { type: "button", class: "step link-button", "aria-pressed": "true", "data-testid": "link", onclick: () => this.setLinked(!this.linked) });
@@ -80,7 +80,7 @@ class ComparePage {
   }
 
   private use(ids: string[]): void {
-    navigate(compareAddress(ids), "replace"); // the way back still leads to where it did
+    navigate(compareAddress(ids), "replace"); // so that Back still leads to the previous page
   }
 
   private get shown(): Pane[] {
@@ -109,7 +109,7 @@ class ComparePage {
     }, { signal });
   }
 
-  // lead makes the others follow pane. moves tells that its slide is about to be moved.
+  // lead makes the other panes follow pane. moves means that its slide is about to move.
   private lead(pane: Pane, moves: boolean): void {
     if (moves) this.whole = false;
     if (this.leader === pane) return;
@@ -117,7 +117,7 @@ class ComparePage {
     for (const other of this.panes) other.element.classList.toggle("leading", other === pane);
   }
 
-  // act does something to the slide that leads.
+  // act applies an action to the leading slide.
   private act(what: (pane: Pane) => void): void {
     const pane = this.leader?.isShown ? this.leader : this.shown[0];
     if (!pane) return;
@@ -125,12 +125,12 @@ class ComparePage {
     what(pane);
   }
 
-  // ready is called for each slide that can be looked at; the last one begins.
+  // ready is called for each open slide; the last one starts the comparison.
   private ready(): void {
     if (this.panes.length > 0 && this.panes.every(({ settled }) => settled)) this.arrange();
   }
 
-  // arrange goes where the address says.
+  // arrange applies the arrangement of the address.
   private arrange(): void {
     const { poses, linked } = parseArrangement(location.hash, this.panes.length);
     this.linked = linked;
@@ -162,7 +162,7 @@ class ComparePage {
     this.panes.forEach((pane, i) => this.references.set(pane, poses[i]!));
   }
 
-  // sync has the others follow the one that leads.
+  // sync makes the other slides follow the leading one.
   private sync(): void {
     const { leader } = this;
     const from = leader && this.references.get(leader);
@@ -174,8 +174,7 @@ class ComparePage {
     }
   }
 
-  // setLinked lets each slide move by itself, or all together from where they are
-  // then: whatever one was moved by is kept.
+  // setLinked links or unlinks the slides. Linking keeps their current offset.
   private setLinked(linked: boolean): void {
     this.linked = linked;
     this.renderLink();

@@ -1,6 +1,6 @@
-// One of the slides that are compared.
+// One of the compared slides.
 
-import { logInAgain, rightsCheck } from "../access/rights-check";
+import { logInAgain, permissionCheck } from "../access/permission-check";
 import { getImage, preconnect, Problem } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
 import { slideName } from "../gallery/card";
@@ -22,10 +22,10 @@ const fitMargin = 0.95;
 
 export interface PaneOptions {
   id: string;
-  grid: HTMLElement; // it is added to it, which must be part of the document
-  count: number; // how many panes there are
+  grid: HTMLElement; // the parent, which must be in the document
+  count: number; // number of panes
   onRemove: (() => void) | null;
-  onReady: () => void; // the slide can be looked at, or never will
+  onReady: () => void; // the slide is open, or cannot be opened
   signal: AbortSignal;
 }
 
@@ -34,7 +34,7 @@ export class Pane {
   readonly view: SlideView;
   readonly stage = h("div", { class: "stage", role: "application", "aria-roledescription": t.viewer.roledescription, "aria-label": t.loading, tabindex: "0", "data-testid": "stage", "data-idle": "false" });
   image: SlideImage | null = null;
-  settled = false; // the slide can be looked at, or never will
+  settled = false; // the slide is open, or cannot be opened
   private readonly title = h("a", { class: "pane-title ellipsis", "data-page": true }, "\u00a0");
   private readonly current = h("output", { class: "pane-current", "data-testid": "magnification" });
   private readonly overlay = h("div", { class: "overlay" });
@@ -43,13 +43,13 @@ export class Pane {
   constructor(private readonly o: PaneOptions) {
     const href = `/slides/${encodeURIComponent(o.id)}`;
     this.title.href = href;
-    this.element = h("div", { class: "pane", role: "group", "data-id": o.id }, // several may have the same name, which landmarks must not
+    this.element = h("div", { class: "pane", role: "group", "data-id": o.id }, // names may be equal, which landmarks must not be
       h("header", { class: "pane-head" }, h("h2", { class: "ellipsis" }, this.title), o.onRemove ? iconButton("close", t.compare.remove, o.onRemove, { class: "icon-button small" }) : null),
       h("div", { class: "stage-frame" }, this.stage, h("div", { class: "progress", "aria-hidden": "true" }), this.overlay, this.curtain));
-    o.grid.append(this.element); // OpenSeadragon begins with the size that the stage has
-    this.view = new SlideView({ stage: this.stage, sharing: o.count, onStale: () => this.checkAgain(), onRefused: rightsCheck({
+    o.grid.append(this.element); // OpenSeadragon starts with the current size of the stage
+    this.view = new SlideView({ stage: this.stage, sharing: o.count, onStale: () => this.checkAgain(), onRefused: permissionCheck({
       id: o.id, signal: o.signal, image: () => this.image, show: (image) => this.show(image), fail: (problem) => this.refuse(problem),
-      signedOut: () => this.fail(t.access.signedOutTitle, "", logInAgain("button")),
+      loggedOut: () => this.fail(t.access.loggedOutTitle, "", logInAgain("button")),
     }) });
     this.overlay.append(h("div", { class: "float pane-scale" }, scaleBarControl(this.view, matchMedia("(max-width: 719px)").matches ? 60 : 130), this.current));
     this.view.onOpen(() => this.ready());
@@ -60,7 +60,7 @@ export class Pane {
     void this.load();
   }
 
-  // isShown tells that there is a slide to look at.
+  // isShown reports whether the slide is open.
   get isShown(): boolean {
     return this.view.isOpen;
   }
@@ -74,14 +74,14 @@ export class Pane {
     return { x, y, scale: this.view.scale, rotation: this.view.rotation };
   }
 
-  // place puts the slide into a pose at once.
+  // place applies a pose at once.
   place(pose: Pose): void {
     const now = this.pose;
     const near = Math.hypot(now.x - pose.x, now.y - pose.y) * pose.scale < 0.01 && Math.abs(now.scale / pose.scale - 1) < 1e-6 && Math.abs(now.rotation - pose.rotation) < 1e-6;
     if (!near) this.view.place(pose);
   }
 
-  // fit is the pose in which the whole slide just fits, turned as it is.
+  // fit is the pose in which the entire slide just fits with its current rotation.
   fit(): Pose {
     const { width, height } = this.view.image!;
     const { rotation } = this.view;
@@ -116,7 +116,7 @@ export class Pane {
 
   private refuse(problem: Problem): void {
     const { title, text } = failure(problem);
-    if (problem.status === 403) this.image = null; // nothing is told of it
+    if (problem.status === 403) this.image = null; // reveal nothing about it
     this.fail(title, text);
   }
 

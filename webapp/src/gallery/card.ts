@@ -1,7 +1,7 @@
 // The card of a slide in the gallery.
 
 import { isLabelled } from "../access/session";
-import { pictureURL } from "../api/client";
+import { imageURL } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
 import { formatArea, formatBytes, formatPixels } from "../format";
 import { t } from "../strings";
@@ -11,10 +11,10 @@ import { stateBadge, stateIcon, stateReason } from "../ui/state";
 import { formatMagnification, fullMagnification } from "../viewer/magnification";
 import { isSelected, select } from "./selection";
 
-const previewHeight = 120; // page pixels; asked for twice as large, for dense screens
+const previewHeight = 120; // page pixels; requested at twice the size for dense screens
 
-// slideName is what a slide is called: by its label, else by its file; by its id
-// to those who may see neither.
+// slideName is the display name of a slide: its label, else its file name; its id for callers who
+// can see neither.
 export function slideName(image: SlideImage): string {
   return image.label || image.file_name || t.gallery.untitled(image.id);
 }
@@ -41,14 +41,14 @@ export function slideCard(image: SlideImage, query: string): HTMLElement {
   );
 }
 
-// selector chooses a slide to be compared.
+// selector is a checkbox to select a slide for comparison.
 function selector(id: string, name: string): HTMLElement {
   const box = h("input", { type: "checkbox", "aria-label": t.compare.select(name), onchange: () => select(id, box.checked) });
   box.checked = isSelected(id);
   return h("label", { class: "card-select", title: t.compare.selectTitle }, box);
 }
 
-// code is the second line: the barcode, and the file's name where the label is the title.
+// code is the second line: the barcode, and the file name if the label is the title.
 function code(image: SlideImage, query: string): (Node | string)[] {
   const parts: (Node | string)[] = [];
   if (image.barcode) {
@@ -58,7 +58,7 @@ function code(image: SlideImage, query: string): (Node | string)[] {
   return parts;
 }
 
-// facts are what the scan covers, and below it how large picture and file are.
+// facts are the scanned area, and below it the sizes of image and file.
 function facts(image: SlideImage): HTMLElement[] {
   const full = fullMagnification(image);
   const power = full ? formatMagnification(full.power) : null;
@@ -74,13 +74,12 @@ function facts(image: SlideImage): HTMLElement[] {
   return [h("p", null, ...scan), h("p", { class: "quiet" }, ...sizes)];
 }
 
-// preview is the label beside the macro; where the server has none to give, the
-// picture drawn from the slide's levels.
+// preview is the label and macro; if the server has none, a thumbnail rendered from the slide.
 function preview(image: SlideImage): HTMLElement {
   const picture = h("img", { alt: "", decoding: "async", draggable: "false" });
   const frame = h("div", { class: "card-picture loading" }, picture);
-  const thumbnail = pictureURL(image, "thumbnail", { width: 640, height: previewHeight * 2 });
-  const sources = isLabelled(image) ? [pictureURL(image, "preview", { height: previewHeight * 2 }), thumbnail] : [thumbnail];
+  const thumbnail = imageURL(image, "thumbnail", { width: 640, height: previewHeight * 2 });
+  const sources = isLabelled(image) ? [imageURL(image, "preview", { height: previewHeight * 2 }), thumbnail] : [thumbnail];
   picture.addEventListener("load", () => frame.classList.remove("loading"));
   picture.addEventListener("error", () => {
     if (!picture.isConnected || !picture.hasAttribute("src")) return;
@@ -91,15 +90,14 @@ function preview(image: SlideImage): HTMLElement {
       replace(frame, h("p", { class: "quiet" }, t.gallery.noPreview));
     }
   });
-  // Cards that fly past are not worth a request.
+  // Cards that are scrolled past quickly are not loaded.
   setTimeout(() => {
     if (picture.isConnected) picture.src = sources.shift()!;
   }, 60);
   return frame;
 }
 
-// sameCard reports whether a card of one slide would show just what that of the
-// other does.
+// sameCard reports whether the cards of two slides are identical.
 export function sameCard(a: SlideImage, b: SlideImage): boolean {
   return a === b || (a.revision === b.revision && a.state === b.state && a.reason === b.reason && a.label === b.label && a.barcode === b.barcode &&
     a.file_name === b.file_name && a.size === b.size && a.width === b.width && a.height === b.height && a.objective_power === b.objective_power && a.mpp_x === b.mpp_x);

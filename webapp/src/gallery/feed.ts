@@ -1,15 +1,15 @@
-// The list of slides as far as it has been loaded: by cursor, a page at a time,
-// and brought up to date in the background.
+// The loaded part of the list of slides: loaded in pages by cursor, and refreshed in the
+// background.
 
 import { getImage, listImages, Problem, type ImageQuery } from "../api/client";
 import type { SlideImage } from "../api/types";
 import { merge } from "./merge";
 
 const pageSize = 60;
-const largestPage = 500; // what the server gives at most
+const largestPage = 500; // maximum of the server
 const arrivingDelay = 4_000; // between refreshes while a slide is arriving
 const idleDelay = 30_000;
-const watched = 10; // arriving slides beyond the first page that are asked for singly
+const watched = 10; // maximum of arriving slides beyond the first page that are requested separately
 
 export type FeedStatus = "loading" | "ready" | "failed";
 
@@ -19,8 +19,8 @@ export class Feed {
   problem: Problem | null = null;
   next: string | null = null;
   pending = 0; // new slides held back so that the list does not jump
-  scrollY = 0; // where the gallery was left
-  opened: string | null = null; // the slide it was left for
+  scrollY = 0; // scroll position at which the gallery was left
+  opened: string | null = null; // the slide that was opened from the gallery
 
   private listeners = new Set<() => void>();
   private abort = new AbortController();
@@ -40,7 +40,7 @@ export class Feed {
     return this.status === "ready" && this.next === null;
   }
 
-  // load asks for the first page, or for the next one.
+  // load requests the first or the next page.
   async load(): Promise<void> {
     if (this.busy || this.complete) return;
     this.busy = true;
@@ -63,21 +63,21 @@ export class Feed {
     this.changed();
   }
 
-  // nextSize is how many slides to ask for: few at first, to show them soon, then
-  // as many as are there, so that whoever goes to the end of a long list gets there.
+  // nextSize is the size of the next page: small at first, to show slides soon, then as many as are
+  // loaded, so that the end of a long list is reached in few steps.
   private nextSize(): number {
     return Math.min(largestPage, Math.max(pageSize, this.items.length));
   }
 
-  // close gives up what is under way: another feed takes its place.
+  // close cancels pending requests: another feed replaces this one.
   close(): void {
     this.abort.abort();
     this.listeners.clear();
     clearTimeout(this.timer);
   }
 
-  // watch keeps the list up to date while signal lasts and the page is visible.
-  // atTop tells whether new slides may be put in without the list jumping.
+  // watch refreshes the list until signal is aborted, while the page is visible. atTop reports
+  // whether new slides can be inserted without moving what is visible.
   watch(atTop: () => boolean, signal: AbortSignal): void {
     let last = Date.now();
     const tick = async (): Promise<void> => {
@@ -97,7 +97,7 @@ export class Feed {
     signal.addEventListener("abort", () => clearTimeout(this.timer));
   }
 
-  // release puts in the new slides that were held back.
+  // release inserts new slides that were held back.
   release(): void {
     if (!this.held) return;
     this.put(this.held);
@@ -112,7 +112,7 @@ export class Feed {
       const page = await listImages(this.query, null, pageSize, this.abort.signal);
       const merged = merge(this.items, page.items.map(slim), page.next_cursor === null);
       await this.refreshArriving(merged.items, new Set(page.items.map((item) => item.id)));
-      if (this.busy || this.abort.signal.aborted) return; // a page came in between
+      if (this.busy || this.abort.signal.aborted) return; // another page was loaded meanwhile
       if (merged.fresh > 0 && !atTop) {
         this.held = merged.items;
         this.pending = merged.fresh;
@@ -126,11 +126,11 @@ export class Feed {
       if (page.next_cursor === null) this.next = null;
       this.changed();
     } catch {
-      // the list stays as it is; the next refresh may have more luck
+      // the next refresh tries again
     }
   }
 
-  // refreshArriving asks for slides that were arriving and are beyond the first page.
+  // refreshArriving requests arriving slides beyond the first page.
   private async refreshArriving(items: SlideImage[], fresh: Set<string>): Promise<void> {
     const arriving = items.filter((item) => item.state === "arriving" && !fresh.has(item.id)).slice(0, watched);
     await Promise.all(arriving.map(async (item) => {
@@ -159,15 +159,15 @@ export class Feed {
   }
 }
 
-// slim drops what a card does not show: a list can hold 100,000 slides.
+// slim removes what cards do not show: a list can hold 100,000 slides.
 function slim(image: SlideImage): SlideImage {
   return { ...image, levels: null, zooms: null, properties: null };
 }
 
 let feed: Feed | null = null;
 
-// feedFor returns the feed of that query: the one that is there already if the
-// query is the same, so that the way back from a slide leads to where one was.
+// feedFor returns the feed of a query. It reuses the current feed for the same query, so that
+// returning from a slide restores the list.
 export function feedFor(query: ImageQuery): Feed {
   if (feed && sameQuery(feed.query, query)) return feed;
   feed?.close();
@@ -176,7 +176,7 @@ export function feedFor(query: ImageQuery): Feed {
   return feed;
 }
 
-// currentFeed is the feed the gallery showed last, null if it was not shown.
+// currentFeed is the feed that the gallery showed last; null if there is none.
 export function currentFeed(): Feed | null {
   return feed;
 }

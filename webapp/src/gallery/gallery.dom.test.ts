@@ -20,9 +20,9 @@ for (const { state, reason, badge } of [
     const shown: SlideImage = { ...image, state, reason, tile_url: null };
     const page = await open("/", { "GET /api/v1/images": () => list([shown]), "GET /api/v1/images/i1": () => shown });
     await eventually(() => expect(text(card().querySelector(".badge"))).toBe(badge));
-    expect(text(card().querySelector(".card-reason p"))).toMatch(reason ?? /no longer where it was/);
+    expect(text(card().querySelector(".card-reason p"))).toMatch(reason ?? /no longer in its folder/);
     card().querySelector<HTMLElement>("a")!.click();
-    await eventually(() => expect(text(page.getByRole("alert"))).toContain(reason ?? "no longer where it was"));
+    await eventually(() => expect(text(page.getByRole("alert"))).toContain(reason ?? "no longer in its folder"));
   });
 }
 
@@ -35,7 +35,7 @@ test("shows a slide that was arriving once it is complete", async () => {
   expect(card().querySelector("img")).not.toBeNull();
 });
 
-test("says what to do when there is no slide", async () => {
+test("explains what to do when there are no slides", async () => {
   const page = await open("/", { "GET /api/v1/images": () => list([]) });
   await eventually(() => page.getByRole("heading", { name: "No slides yet" }));
   page.getByText("ptiffstore serve FOLDER");

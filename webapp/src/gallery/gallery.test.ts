@@ -21,13 +21,13 @@ for (const [name, before, page, all, want, fresh] of [
   ["all new", "abc", "xyz", false, "xyzabc", 3],
   ["empty before", "", "ab", false, "ab", 2],
 ] as const) {
-  test(`brings the list up to date: ${name}`, () => {
+  test(`refreshes the list: ${name}`, () => {
     const got = merge(slides(before), slides(page), all);
     expect([ids(got.items), got.fresh]).toEqual([want, fresh]);
   });
 }
 
-test("keeps its query in the address", () => {
+test("query in the address", () => {
   for (const search of ["", "?q=a%26b", "?q=x&store=s1&state=broken&sort=size"]) expect(searchOf(queryOf(search))).toBe(search);
   expect(searchOf(queryOf("?sort=created"))).toBe("");
 });
@@ -36,7 +36,7 @@ for (const [bytes, want] of [[0, "0 bytes"], [999, "999 bytes"], [1000, "1 kB"],
   test(`${bytes} bytes are ${want}`, () => expect(formatBytes(bytes)).toBe(want));
 }
 
-test("writes sizes", () => {
+test("formats sizes", () => {
   expect(formatPixels(101376, 76800)).toBe("101,376 × 76,800 px");
   expect(formatArea(101376, 76800, 0.25, 0.25)).toBe("25.3 × 19.2 mm");
   expect(formatArea(512, 512, 0.25, 0.25)).toBe("0.13 × 0.13 mm");

@@ -1,13 +1,13 @@
-// A grid of any number of cards of which only those near the window exist.
+// A grid of any number of cards, of which only those near the window exist.
 
 export interface GridOptions<T> {
   key: (item: T) => string;
-  same: (a: T, b: T) => boolean; // whether the card of one also shows the other
+  same: (a: T, b: T) => boolean; // whether both have the same card
   card: (item: T, position: number, count: number) => HTMLElement;
   minWidth: number; // of a card, page pixels
   height: number; // of a card
   gap: number;
-  onEnd: () => void; // the last rows are near
+  onEnd: () => void; // called when the last rows are near
 }
 
 interface Shown<T> {
@@ -46,8 +46,7 @@ export class Grid<T> {
     });
   }
 
-  // setItems shows items. count is how many there will be once all are loaded,
-  // null if nobody knows.
+  // setItems shows items. count is the final number of items; null if it is unknown.
   setItems(items: T[], count: number | null): void {
     this.items = items;
     this.count = count;
@@ -55,12 +54,12 @@ export class Grid<T> {
     this.update();
   }
 
-  // focus puts the focus on the card of that key, if it is there.
+  // focus focuses the card of a key, if it exists.
   focus(key: string): void {
     this.shown.get(key)?.element.querySelector<HTMLElement>("a")?.focus({ preventScroll: true });
   }
 
-  // clear forgets all cards, because they would show something else now.
+  // clear removes all cards.
   clear(): void {
     for (const shown of this.shown.values()) shown.element.remove();
     this.shown.clear();
@@ -94,8 +93,8 @@ export class Grid<T> {
     if (top + window.innerHeight * 3 > this.element.offsetHeight) this.o.onEnd();
   }
 
-  // drop removes cards that are far away. One that has the focus stays, so that
-  // the keyboard goes on from there.
+  // drop removes cards that are far away, except the focused one, from which keyboard navigation
+  // continues.
   private drop(wanted: Set<string>): void {
     for (const [key, shown] of this.shown) {
       if (wanted.has(key) || shown.element.contains(document.activeElement)) continue;
@@ -124,8 +123,8 @@ export class Grid<T> {
     this.shown.set(key, { element, item, index });
   }
 
-  // insert keeps the order of the document that of the list, for screen readers
-  // and the tab key.
+  // insert keeps the order of the document the same as that of the list, for screen readers and the
+  // Tab key.
   private insert(element: HTMLElement, index: number): void {
     let before: HTMLElement | null = null;
     let nearest = Infinity;

@@ -2,13 +2,12 @@ import type { SlideImage } from "../api/types";
 
 export interface Merged {
   items: SlideImage[];
-  fresh: number; // slides that were not in the list
+  fresh: number; // number of slides that were not in the list
 }
 
-// merge brings a loaded list up to date with its first page asked for anew.
-// Slides of the page stand where the page has them. What stood behind the page's
-// last slide follows as it was; what stood before it and is not in the page has
-// gone. all tells that the page is the whole list.
+// merge updates a loaded list with its reloaded first page. Slides of the page are in the order of
+// the page. Slides behind the last slide of the page follow unchanged; slides before it that are
+// not in the page are removed. all means that the page is the entire list.
 export function merge(items: SlideImage[], page: SlideImage[], all: boolean): Merged {
   const place = new Map(items.map((item, i) => [item.id, i]));
   const fresh = page.filter((item) => !place.has(item.id)).length;

@@ -1,8 +1,8 @@
-// The gallery: all slides, searched, filtered and ordered.
+// The gallery: all slides, with search, filters and sorting.
 
 import "../styles/gallery.css";
 
-import { knowSession, may, session } from "../access/session";
+import { loadSession, may, session } from "../access/session";
 import { listStores, preconnect, type ImageQuery } from "../api/client";
 import type { ImageState, SlideImage, Store } from "../api/types";
 import { replaceAddress, type Page } from "../router";
@@ -36,7 +36,7 @@ class Gallery {
   private feedSignal = new AbortController();
   private query: ImageQuery = queryOf(location.search);
   private stores: Store[] = [];
-  private said = "";
+  private announced = "";
 
   private readonly search = h("input", { type: "search", class: "search-input", placeholder: t.gallery.searchHint, "aria-label": t.gallery.search, autocomplete: "off", spellcheck: "false", enterkeyhint: "search" });
   private readonly clear = iconButton("close", t.gallery.clearSearch, () => this.setSearch(""), { class: "icon-button search-clear" });
@@ -67,7 +67,7 @@ class Gallery {
     this.listen();
     this.useFeed(feedFor(this.query));
     void this.loadStores();
-    // Back from a slide, the list is where it was left.
+    // The gallery restores its scroll position after returning from a slide.
     if (this.feed.scrollY > 0) window.scrollTo(0, this.feed.scrollY);
     else window.scrollTo(0, 0);
     if (this.feed.opened) this.grid.focus(this.feed.opened);
@@ -128,7 +128,7 @@ class Gallery {
       });
     }, { passive: true, signal });
     signal.addEventListener("abort", () => {
-      this.feed.scrollY = window.scrollY; // the page is still there; events of scrolling may be late
+      this.feed.scrollY = window.scrollY; // the page still exists; scroll events may be late
       clearTimeout(timer);
       document.documentElement.classList.remove("scrolled");
     });
@@ -163,9 +163,9 @@ class Gallery {
 
   private async loadStores(): Promise<void> {
     try {
-      [this.stores] = await Promise.all([listStores(this.signal), knowSession()]);
+      [this.stores] = await Promise.all([listStores(this.signal), loadSession()]);
     } catch {
-      return; // without them there is no filter by store, and no total
+      return; // without stores there is no store filter and no total
     }
     if (this.signal.aborted) return;
     for (const store of this.stores) if (store.endpoint) preconnect(store.endpoint);
@@ -174,8 +174,8 @@ class Gallery {
     this.render();
   }
 
-  // labels tells of how many stores the caller sees labels and names: only those
-  // can be searched.
+  // labels reports on how many stores the caller can see labels and names: only those can be
+  // searched.
   private get labels(): "all" | "some" | "none" {
     if (may("label")) return "all";
     const seen = this.stores.filter((store) => may("label", store)).length;
@@ -203,8 +203,8 @@ class Gallery {
     return n === null ? text : `${text} (${n})`;
   }
 
-  // total is how many slides are in that state, or in any, as the stores count
-  // them; null where they do not say.
+  // total is the number of slides in a state, or in any, from the counts of the stores; null if
+  // they are unknown.
   private total(state: string): number | null {
     const stores = this.stores.filter((store) => !this.query.store || store.id === this.query.store);
     if (stores.length === 0 || stores.some((store) => !store.counts)) return null;
@@ -227,10 +227,10 @@ class Gallery {
     let text = "";
     if (feed.status === "ready") text = known !== null ? t.gallery.count(Math.max(known, feed.items.length)) : t.gallery.countMore(feed.items.length);
     this.count.textContent = text;
-    // The number is said once for each search, not with every page that comes in.
+    // The number is announced once per search, not for every page.
     const said = `${searchOf(this.query)} ${feed.status}`;
-    if (feed.status === "ready" && said !== this.said) announce(feed.items.length === 0 ? t.gallery.nothingTitle : text);
-    this.said = said;
+    if (feed.status === "ready" && said !== this.announced) announce(feed.items.length === 0 ? t.gallery.nothingTitle : text);
+    this.announced = said;
   }
 
   private renderFoot(): void {
@@ -288,7 +288,7 @@ class Gallery {
   }
 }
 
-// skeleton holds the place of the first cards.
+// skeleton is a placeholder for the first cards.
 function skeleton(): HTMLElement {
   const cards = Array.from({ length: 8 }, () => h("div", { class: "card skeleton" }, h("div", { class: "card-picture loading" }), h("div", { class: "card-text" }, h("span", { class: "bone" }), h("span", { class: "bone short" }))));
   return h("div", { class: "skeletons", "aria-busy": "true", "aria-label": t.loading, role: "img" }, ...cards);
@@ -298,8 +298,8 @@ function isTyping(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
 }
 
-// prefetchViewer fetches the viewer's code while nothing else is to be done.
+// prefetchViewer loads the code of the viewer while the browser is idle.
 async function prefetchViewer(): Promise<void> {
   await browserIdle();
-  await import("../viewer/page").catch(() => {}); // it will be tried again when it is needed
+  await import("../viewer/page").catch(() => {}); // it is loaded when it is needed
 }

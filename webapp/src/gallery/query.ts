@@ -1,16 +1,16 @@
-// The query of the gallery, in its address.
+// The query of the gallery in its address.
 
 import type { ImageQuery } from "../api/client";
 
 export const everything: ImageQuery = { q: "", store: "", state: "", sort: "created" };
 
-// queryOf reads the search part of an address.
+// queryOf parses the search part of an address.
 export function queryOf(search: string): ImageQuery {
   const params = new URLSearchParams(search);
   return { q: params.get("q") ?? "", store: params.get("store") ?? "", state: params.get("state") ?? "", sort: params.get("sort") || everything.sort };
 }
 
-// searchOf writes what queryOf reads, "?" included; "" for everything.
+// searchOf formats a query for queryOf, with "?"; "" for everything.
 export function searchOf(query: ImageQuery): string {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {

@@ -1,5 +1,4 @@
-// The slides that were selected to be compared. They stay selected while one
-// looks for another.
+// The slides that are selected for comparison. They stay selected during searches.
 
 const chosen = new Set<string>();
 const listeners = new Set<() => void>();
@@ -8,7 +7,7 @@ export function isSelected(id: string): boolean {
   return chosen.has(id);
 }
 
-// selected is their ids, in the order of their selection.
+// selected are their ids, in the order of selection.
 export function selected(): string[] {
   return [...chosen];
 }

@@ -1,5 +1,5 @@
-// The bar at the foot of the gallery that tells how many slides are selected, and
-// leads to their comparison.
+// The bar at the bottom of the gallery with the number of selected slides, and a link to compare
+// them.
 
 import { compareAddress, mostSlides } from "../compare/link";
 import { t } from "../strings";

@@ -1,10 +1,9 @@
-// A drawer for OpenSeadragon that puts tiles onto the page exactly: decoded by
-// the browser off the main thread, drawn without copies, on whole pixels.
+// A drawer for OpenSeadragon that renders tiles exactly: decoded off the main thread, without
+// copies, on whole pixels.
 
 import OpenSeadragon from "openseadragon";
 
-// The type of a tile's data. The object has the shape of a drawing context as
-// far as OpenSeadragon's CanvasDrawer looks at it.
+// The type of tile data. The object looks like a drawing context to OpenSeadragon's CanvasDrawer.
 export const bitmapType = "tile-bitmap";
 
 export interface TileBitmap {
@@ -32,9 +31,9 @@ export class BitmapDrawer extends OpenSeadragon.CanvasDrawer {
     return [bitmapType];
   }
 
-  // minimumOverlapRequired makes OpenSeadragon draw each tile a pixel too large,
-  // which hides seams and blurs what is shown pixel for pixel. Upright, tiles are
-  // put on whole pixels instead.
+  // minimumOverlapRequired makes OpenSeadragon render each tile a pixel too large, which hides
+  // seams but blurs pixel-for-pixel views. Tiles that are not rotated are aligned to pixels
+  // instead.
   minimumOverlapRequired(): boolean {
     return !this.upright;
   }
@@ -43,16 +42,16 @@ export class BitmapDrawer extends OpenSeadragon.CanvasDrawer {
     return this.viewport.getRotation(true) % 90 === 0;
   }
 
-  // pixelOffset is where whole pixels of the screen begin for tiles, which are put
-  // down before the canvas is turned about its centre: after a quarter turn of a
-  // canvas whose sides differ by an odd number, half a pixel further.
+  // pixelOffset is where whole pixels of the screen start for tiles, which are placed before the
+  // canvas is rotated around its centre: half a pixel further after a quarter turn of a canvas
+  // whose sides differ by an odd number.
   pixelOffset(): number {
     const quarter = this.viewport.getRotation(true) % 180 !== 0;
     return quarter && (this.canvas.width - this.canvas.height) % 2 !== 0 ? 0.5 : 0;
   }
 
-  // _drawTile rounds the tile's edges to pixels of the screen, so that its
-  // neighbour begins exactly where it ends.
+  // _drawTile rounds the edges of a tile to pixels of the screen, so that its neighbour starts
+  // exactly where it ends.
   _drawTile(tile: DrawnTile, ...rest: unknown[]): void {
     const draw = (OpenSeadragon.CanvasDrawer.prototype as unknown as CanvasDrawerInternals)._drawTile;
     if (!this.upright) {

@@ -1,5 +1,4 @@
-// hatched is the picture of a tile that cannot be had. It looks like neither
-// tissue nor glass.
+// hatched is the image of a failed tile. It looks like neither tissue nor glass.
 export function hatched(width: number, height: number): Promise<ImageBitmap> {
   const canvas = document.createElement("canvas");
   canvas.width = width;

@@ -16,7 +16,7 @@ for (const [name, status, attempt, retryAfter, want] of [
   ["busy, but not at all", 503, 1, 0, 250],
   ["busy for good", 503, 8, 1, null],
 ] as const) {
-  test(`waits for: ${name}`, () => {
+  test(`delay: ${name}`, () => {
     for (const random of [0, 0.5, 0.999]) {
       const got = retryDelay(status, attempt, retryAfter, random);
       if (want === null) {

@@ -1,5 +1,5 @@
-// Fetches tiles, asks again for those that fail, gives up those that have left
-// the view, and draws what cannot be had as what it is: not there.
+// Fetches tiles, retries those that fail, cancels those that have left the view, and renders failed
+// tiles as hatched.
 
 import { Problem, problemOf } from "../api/client";
 import { t } from "../strings";
@@ -16,16 +16,15 @@ export interface TileFailure {
 
 export interface TileFetcherOptions {
   onFailure: () => void; // the failures changed
-  // onStale is told that the server knows no such tile. The promise says, once the
-  // image was asked for again, whether it is another one now.
+  // onStale is called when the server has no such tile. The promise reports, after the image was
+  // reloaded, whether it has changed.
   onStale: () => Promise<boolean>;
-  // onRefused is told that the server does not let the caller see a tile (any more).
-  // The promise says whether that is told elsewhere, or is over: the tile is left
-  // out then, and not drawn as one that failed.
+  // onRefused is called when the server refuses a tile. The promise reports whether the reason was
+  // handled: the tile is then left out instead of shown as failed.
   onRefused: () => Promise<boolean>;
 }
 
-const timeout = 30_000; // milliseconds for one answer
+const timeout = 30_000; // milliseconds for a response
 
 interface Running {
   abort: AbortController;
@@ -33,7 +32,7 @@ interface Running {
 }
 
 export class TileFetcher implements Fetcher {
-  // failures are the tiles that are drawn hatched, by "z/x/y".
+  // failures are the tiles that are rendered as hatched, by "z/x/y".
   readonly failures = new Map<string, TileFailure>();
   private running = new Map<OSDJob, Running>();
 
@@ -50,18 +49,18 @@ export class TileFetcher implements Fetcher {
     this.running.delete(job);
   }
 
-  // dropUnseen gives up tiles that no frame since that time has wanted: they have
-  // left the view before they came.
+  // dropUnseen cancels tiles that no frame has needed since a time: they left the view before they
+  // arrived.
   dropUnseen(since: number): void {
     for (const [job, { tile }] of this.running) {
       if (tile.lastTouchTime >= since) continue;
       this.abort(job);
       job.fail("left the view", null);
-      tile.exists = true; // to be asked for when it is seen again
+      tile.exists = true; // requested again when it is visible
     }
   }
 
-  // retry asks for all failed tiles anew.
+  // retry requests all failed tiles again.
   retry(): void {
     for (const { tile } of this.failures.values()) tile.unload(true);
     this.clear();
@@ -87,7 +86,7 @@ export class TileFetcher implements Fetcher {
     } catch (err) {
       if (signal.aborted) return;
       const problem = err instanceof Problem ? err : noAnswer(job.src);
-      // So is a tile of an old revision answered; a new slide takes its place then.
+      // Tiles of an old revision are answered like this; a new slide replaces them.
       if (problem.status === 404 && (await this.o.onStale())) return;
       if ((problem.status === 401 || problem.status === 403) && (await this.o.onRefused())) {
         if (signal.aborted) return;
@@ -105,8 +104,8 @@ export class TileFetcher implements Fetcher {
   }
 }
 
-// fetchTile gets a tile and cuts it to part. It is a Problem if the tile cannot
-// be had, also after asking again.
+// fetchTile fetches a tile and crops it to part. It throws a Problem if the tile cannot be fetched
+// after retries.
 export async function fetchTile(url: string, part: Part, signal: AbortSignal): Promise<ImageBitmap> {
   for (let attempt = 1; ; attempt++) {
     let problem: Problem;
@@ -124,8 +123,8 @@ export async function fetchTile(url: string, part: Part, signal: AbortSignal): P
   }
 }
 
-// noAnswer is the problem with an address that gave none. Tiles may come from another
-// server than the page.
+// noAnswer is the problem of an address without a response. Tiles may come from another server than
+// the page.
 function noAnswer(address: string): Problem {
   const url = new URL(address, location.href);
   return new Problem(0, url.origin === location.origin ? t.error.offline : t.error.tileServer(url.host));
@@ -135,7 +134,7 @@ async function decode(blob: Blob, part: Part): Promise<ImageBitmap> {
   try {
     return await createImageBitmap(blob, 0, 0, part.width, part.height);
   } catch {
-    throw new Problem(502, t.viewer.tileNotPicture);
+    throw new Problem(502, t.viewer.tileNotImage);
   }
 }
 

@@ -1,11 +1,11 @@
-// The tiles of a slide, as OpenSeadragon asks for them.
+// The tiles of a slide for OpenSeadragon.
 
 import OpenSeadragon from "openseadragon";
 
 import type { ViewableImage, Zoom } from "../api/types";
 import { ladder, tilePart, tileURL, type Part } from "../viewer/ladder";
 
-// A Tile of OpenSeadragon, as far as it is used here.
+// A Tile of OpenSeadragon, with the members that are used here.
 export interface OSDTile {
   level: number;
   x: number;
@@ -15,7 +15,7 @@ export interface OSDTile {
   unload(erase?: boolean): void;
 }
 
-// A Job of OpenSeadragon: one tile to be fetched.
+// A Job of OpenSeadragon: a tile to fetch.
 export interface OSDJob {
   src: string;
   tile: OSDTile;
@@ -23,17 +23,17 @@ export interface OSDJob {
   fail(message: string, request: null): void;
 }
 
-// A Fetcher gets tiles. part is what of the tile is to be drawn.
+// A Fetcher fetches tiles. part is the part of the tile to render.
 export interface Fetcher {
   start(job: OSDJob, part: Part): void;
   abort(job: OSDJob): void;
 }
 
-// A SlideTiles is the ladder of one slide. OpenSeadragon's level is the zoom z.
+// SlideTiles are the zooms of a slide. OpenSeadragon's level is the zoom z.
 //
-// Tiles at the right and bottom edges are stored whole, with padding beyond the
-// picture. Their bounds here are those of the part that is picture, to which the
-// fetcher cuts them: nothing is stretched, and padding is never drawn.
+// Tiles at the right and bottom edges are stored in full size, with padding beyond the image. Their
+// bounds here are those of the image, to which the fetcher crops them: nothing is stretched, and
+// padding is never rendered.
 export class SlideTiles extends OpenSeadragon.TileSource {
   readonly zooms: Zoom[];
 

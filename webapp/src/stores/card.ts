@@ -1,4 +1,4 @@
-// The card of a store: how it stands with it, what it holds, how it is kept in step.
+// The card of a store: its condition, counts, settings and actions.
 
 import { may, session } from "../access/session";
 import type { ImageState, Store, SyncResult } from "../api/types";
@@ -19,8 +19,8 @@ export type Action = "sync" | "dryRun" | "resync" | "verifyNow" | "edit" | "remo
 const states: ImageState[] = ["available", "arriving", "missing", "broken", "unsupported", "quarantined"];
 const shownFailures = 20;
 
-const looks: Record<ConditionKind, { icon: IconName; badge: string }> = {
-  inStep: { icon: "check", badge: "good" },
+const styles: Record<ConditionKind, { icon: IconName; badge: string }> = {
+  inSync: { icon: "check", badge: "good" },
   polling: { icon: "check", badge: "good" },
   running: { icon: "turn", badge: "arriving" },
   waiting: { icon: "clock", badge: "arriving" },
@@ -29,15 +29,15 @@ const looks: Record<ConditionKind, { icon: IconName; badge: string }> = {
   failed: { icon: "warning", badge: "broken" },
   never: { icon: "clock", badge: "unsupported" },
   elsewhere: { icon: "check", badge: "good" },
-  hostAway: { icon: "warning", badge: "broken" },
-  endpointAway: { icon: "warning", badge: "broken" },
+  hostOffline: { icon: "warning", badge: "broken" },
+  endpointOffline: { icon: "warning", badge: "broken" },
   unwatched: { icon: "clock", badge: "unsupported" },
   notWatched: { icon: "warning", badge: "broken" },
 };
 
 export const storeName = (store: Store): string => store.label || store.id;
 
-// A StoreCard stays in the page while what it shows changes: buttons keep the focus.
+// A StoreCard updates only the parts that change, so that buttons keep the focus.
 export class StoreCard {
   readonly element = h("li", { class: "box store" });
   private readonly name = h("h2", null);
@@ -61,14 +61,14 @@ export class StoreCard {
     this.parts.show(this.condition, [condition, name, store.scopes], () => this.conditionRow(condition, store));
     this.parts.show(this.counts, [store.counts, store.id], () => counts(store));
     this.parts.show(this.facts, [{ ...store, counts: null }, condition.kind], () => facts(store, condition.kind));
-    this.parts.show(this.actions, [name, store.scopes, declaredAs(store)], () => this.buttons(store));
+    this.parts.show(this.actions, [name, store.scopes, provisionedAs(store)], () => this.buttons(store));
     this.actions.hidden = this.actions.childElementCount === 0;
   }
 
   private conditionRow(condition: Condition, store: Store): Child[] {
     const name = storeName(store);
     const { kind, text, task, ask } = condition;
-    const look = looks[kind];
+    const look = styles[kind];
     const running = kind === "running" || kind === "waiting";
     this.element.dataset.condition = kind;
     return [
@@ -80,7 +80,7 @@ export class StoreCard {
     ];
   }
 
-  // buttons are what the caller may do with a store: of the rest there is nothing.
+  // buttons are the actions that the caller has permission for.
   private buttons(store: Store): Child[] {
     const name = storeName(store);
     this.actions.setAttribute("aria-label", t.stores.actions(name));
@@ -93,7 +93,7 @@ export class StoreCard {
     return [
       ...(may("write", store) ? writing : []),
       may("admin", store) ? this.button("edit", t.stores.edit, name, "button small plain push") : null,
-      session().admin && !declaredAs(store) ? this.button("remove", t.stores.remove, name, "button small plain danger") : null,
+      session().admin && !provisionedAs(store) ? this.button("remove", t.stores.remove, name, "button small plain danger") : null,
     ];
   }
 
@@ -107,17 +107,17 @@ function mark(text: string, title: string | undefined): HTMLElement {
 }
 
 function marks(store: Store): Child[] {
-  const key = declaredAs(store);
+  const key = provisionedAs(store);
   return [
     mark(t.stores.modes[store.mode] ?? store.mode, t.stores.modeHints[store.mode]),
     store.public ? mark(t.stores.public, t.stores.publicHint) : null,
-    key ? mark(t.stores.declared, t.stores.declaredHint(key)) : null,
+    key ? mark(t.stores.provisioned, t.stores.provisionedHint(key)) : null,
   ];
 }
 
-// declaredAs is the key under which the site's file declares the store, empty if it
-// does not. Its mode is always said there.
-const declaredAs = (store: Store): string => (store.declared?.mode ?? "").replace(/\.mode$/, "");
+// provisionedAs is the key of a provisioned store in the configuration file; "" for other stores.
+// The file always sets the mode.
+const provisionedAs = (store: Store): string => (store.declared?.mode ?? "").replace(/\.mode$/, "");
 
 // counts are links to the slides in each state.
 function counts(store: Store): Child[] {
@@ -138,7 +138,7 @@ function facts(store: Store, kind: ConditionKind): Child[] {
       ...fact(t.stores.schedule, scheduleWords(store), store.next_sync ? h("span", { class: "quiet" }, `${t.stores.nextSync} `, timeElement(store.next_sync)) : null),
       ...fact(t.stores.watched, watchWords(store, kind), store.watch?.arriving ? h("span", { class: "quiet" }, t.stores.watchArriving(store.watch.arriving)) : null),
       ...(store.verify ? fact(t.stores.verify, formatSchedule(store.verify)) : []),
-      ...(store.bytes || store.quota ? fact(t.stores.holds, roomWords(store)) : []),
+      ...(store.bytes || store.quota ? fact(t.stores.usage, usageWords(store)) : []),
       ...(store.root ? fact(t.stores.folder, h("code", { class: "path" }, store.root)) : []),
       ...(store.incoming ? fact(t.stores.incoming, h("code", { class: "path" }, store.incoming)) : []),
       ...fact(t.stores.queue, store.queue || (store.host ? `host-${store.host}` : "default"), h("a", { class: "link", href: `/tasks?store=${encodeURIComponent(store.id)}`, "data-page": true, "data-focus": "tasks", "aria-label": `${t.stores.tasks}: ${storeName(store)}` }, t.stores.tasks)),
@@ -149,15 +149,15 @@ function facts(store: Store, kind: ConditionKind): Child[] {
   ];
 }
 
-// roomWords says how much a store holds, and of how much it may.
-export function roomWords(store: Pick<Store, "bytes" | "quota">): string {
+// usageWords is the used space of a store, and its quota.
+export function usageWords(store: Pick<Store, "bytes" | "quota">): string {
   const held = formatBytes(store.bytes ?? 0);
   return store.quota ? t.stores.ofQuota(held, formatBytes(store.quota), percentOf(store.bytes ?? 0, store.quota)) : held;
 }
 
 function percentOf(part: number, whole: number): string {
   const share = Math.floor((100 * part) / whole);
-  return share === 0 && part > 0 ? t.stores.little : `${share} %`;
+  return share === 0 && part > 0 ? t.stores.belowOne : `${share} %`;
 }
 
 function fact(name: string, ...values: Child[]): Child[] {
@@ -175,14 +175,14 @@ function scheduleWords(store: Store): string {
   return store.watch.polling ? t.stores.polledSchedule : t.stores.watchedSchedule;
 }
 
-// watchWords leave out why a store is polled where its condition says it.
+// watchWords omit the reason for polling if the condition contains it.
 function watchWords(store: Store, kind: ConditionKind): string {
   if (!store.watch) return store.host_away === false ? t.stores.watchHost(store.host ?? "") : t.stores.watchNone;
   if (store.watch.failing_since) return t.stores.watchFailing;
   return store.watch.polling ? t.stores.watchPolling(kind === "polling" ? "" : store.watch.why ?? "") : t.stores.watchKernel;
 }
 
-// failures lists why files cannot be shown, each reason once.
+// failures lists the reasons why files cannot be opened.
 function failures(result: SyncResult | null | undefined): HTMLElement | null {
   const list = result?.failed ?? [];
   if (list.length === 0) return null;

@@ -1,4 +1,4 @@
-// The dialogs of the page of stores that ask before something is done.
+// The confirmation dialogs of the Stores page.
 
 import { Problem, removeStore, syncStore } from "../api/client";
 import { watchTask } from "../api/events";
@@ -17,12 +17,12 @@ interface Question {
   text: Child[];
   yes: string;
   danger?: boolean;
-  agree?: string; // what must be ticked first
+  agree?: string; // the label of a checkbox that must be ticked first
   run: () => Promise<void>;
 }
 
-// ask opens a dialog that does something when it is agreed to, and stays open
-// with the reason if that fails.
+// ask opens a dialog that runs an action when it is confirmed. If the action fails, the dialog
+// stays open and shows the error.
 export function ask(question: Question): void {
   const problem = h("p", { class: "form-problem", role: "alert", hidden: true });
   const yes = h("button", { type: "submit", class: question.danger ? "button danger-fill" : "button" }, question.yes);
@@ -61,7 +61,7 @@ export function askResync(store: Store, done: (task: Task) => void): void {
   });
 }
 
-// askConfirm asks whether slides are gone on purpose.
+// askConfirm asks whether the slides were removed intentionally.
 export function askConfirm(store: Store, condition: Condition, done: (task: Task) => void): void {
   ask({
     title: t.stores.confirmTitle(storeName(store)), name: "confirm", danger: true, yes: t.stores.confirmDo,
@@ -70,8 +70,8 @@ export function askConfirm(store: Store, condition: Condition, done: (task: Task
   });
 }
 
-// askRemove asks before a store is taken out of the catalog. The slides of a
-// managed one are only known by their digests afterwards, so that is said and agreed to.
+// askRemove asks before a store is removed from the catalog. The files of a managed store are named
+// by their digests, so the user has to confirm that they are kept.
 export function askRemove(store: Store, done: () => void): void {
   const held = totalOf(store) - (store.counts?.missing ?? 0);
   const keeps = store.mode === "managed" && held > 0;
@@ -83,14 +83,14 @@ export function askRemove(store: Store, done: () => void): void {
       try {
         await removeStore(store.id, keeps);
       } catch (err) {
-        if (!(err instanceof Problem && err.status === 404)) throw err; // someone else has removed it
+        if (!(err instanceof Problem && err.status === 404)) throw err; // another user has removed it
       }
       done();
     },
   });
 }
 
-// showDryRun has a sync say what it would do, and shows that when it is known.
+// showDryRun starts a dry run, and shows its result when it is finished.
 export function showDryRun(store: Store, begun: (task: Task) => void, sync: () => void): void {
   const leave = new AbortController();
   const outcome = h("div", { class: "stack", "data-testid": "dry-run", role: "status" });
@@ -126,7 +126,7 @@ export function showDryRun(store: Store, begun: (task: Task) => void, sync: () =
   }, (err) => replace(outcome, h("p", { class: "form-problem" }, wordsOf(err))));
 }
 
-// wordsOf is what an error says to a person.
+// wordsOf is an error as text.
 export function wordsOf(err: unknown): string {
   return err instanceof Problem ? err.detail : t.error.title;
 }

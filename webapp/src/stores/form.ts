@@ -18,12 +18,12 @@ interface Group {
 }
 
 const groups: Group[] = [
-  { name: "place", fields: ["mode", "root", "incoming", "label", "quota"] },
+  { name: "store", fields: ["mode", "root", "incoming", "label", "quota"] },
   { name: "sync", fields: ["schedule", "time_zone", "settle"] },
   { name: "files", fields: ["include", "exclude", "convert"] },
   { name: "missing", fields: ["max_missing", "hide_after", "drop_after", "keep_trash"] },
   { name: "verify", fields: ["verify", "verify_rate"] },
-  { name: "work", fields: ["host", "queue"] },
+  { name: "tasks", fields: ["host", "queue"] },
   { name: "show", fields: ["endpoint", "background", "origin", "public", "hide_labels"] },
 ];
 const ofManaged: Field[] = ["incoming", "keep_trash", "quota", "convert"];
@@ -32,7 +32,7 @@ const placeholders: Partial<Record<Field, string>> = {
   background: "#ffffff", endpoint: "https://tiles.example.org", include: "*.tiff", exclude: "tests/**", time_zone: "Europe/Vienna",
 };
 
-// openStoreForm opens the form of a store, of a new one if it is null.
+// openStoreForm opens the form for a store, or for a new one if store is null.
 export function openStoreForm(store: Store | null, done: (store: Store) => void): void {
   new StoreForm(store, done);
 }
@@ -65,12 +65,12 @@ class StoreForm {
     (first.disabled ? this.save : first).focus();
   }
 
-  // group is a part of the form. All but the first are folded up while they hold
-  // nothing but defaults.
+  // group is a part of the form. All parts but the first are collapsed if they contain only default
+  // values.
   private group({ name, fields }: Group): HTMLElement {
     const rows = fields.map((field) => this.row(field));
     const title = t.storeForm.groups[name];
-    if (name === "place") return h("fieldset", { class: "group" }, h("legend", null, title), ...rows);
+    if (name === "store") return h("fieldset", { class: "group" }, h("legend", null, title), ...rows);
     const defaults = valuesOf({ background: "#ffffff", origin: "top-left", convert: this.store?.mode !== "in-place" });
     const open = this.store !== null && fields.some((field) => this.before[field] !== defaults[field]);
     return h("details", { class: "group", open }, h("summary", null, title), ...rows);
@@ -87,8 +87,8 @@ class StoreForm {
     this.notes.set(name, note);
     control.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
     const tick = control instanceof HTMLInputElement && control.type === "checkbox";
-    const caption = h("label", { for: id }, label, key ? h("span", { class: "mark", "data-testid": `${id}-declared` }, t.storeForm.declared) : null);
-    const about = h("p", { class: "hint", id: `${id}-hint` }, key ? t.storeForm.declaredHint(key) : hint);
+    const caption = h("label", { for: id }, label, key ? h("span", { class: "mark", "data-testid": `${id}-provisioned` }, t.storeForm.provisioned) : null);
+    const about = h("p", { class: "hint", id: `${id}-hint` }, key ? t.storeForm.provisionedHint(key) : hint);
     const row = tick ? h("div", { class: "field tick-field" }, control, h("div", null, caption, about, note)) : h("div", { class: "field" }, caption, control, about, note);
     this.rows.set(name, row);
     return row;
@@ -111,7 +111,7 @@ class StoreForm {
   private showMode(): void {
     const managed = this.controls.get("mode")!.value === "managed";
     for (const name of ofManaged) this.rows.get(name)!.hidden = !managed;
-    this.rows.get("mode")!.querySelector(".hint")!.textContent = [t.stores.modeHints[this.controls.get("mode")!.value], this.store ? "" : t.storeForm.fields.mode!.hint, this.store?.declared?.mode ? t.storeForm.declaredHint(this.store.declared.mode) : ""].filter(Boolean).join(" ");
+    this.rows.get("mode")!.querySelector(".hint")!.textContent = [t.stores.modeHints[this.controls.get("mode")!.value], this.store ? "" : t.storeForm.fields.mode!.hint, this.store?.declared?.mode ? t.storeForm.provisionedHint(this.store.declared.mode) : ""].filter(Boolean).join(" ");
   }
 
   private values(): Values {
@@ -125,7 +125,8 @@ class StoreForm {
 
   private async submit(): Promise<void> {
     if (this.save.disabled) return;
-    // A new store is sent with its kind; the colour and origin of a store are never null.
+    // A new store is sent with its mode; the background colour and origin of a store are never
+    // null.
     const before = this.store ? this.before : { ...this.before, mode: "", origin: "top-left" };
     const patch = patchOf(before, this.values());
     if (this.store && Object.keys(patch).length === 0) {
@@ -156,8 +157,7 @@ class StoreForm {
     }
   }
 
-  // showProblem says at each field what is wrong with it, and above the buttons
-  // what is wrong with the whole.
+  // showProblem shows each error at its field, and all errors above the buttons.
   private showProblem(err: unknown): void {
     const found = err instanceof Problem ? fieldErrors(err.errors, [...this.controls.keys()]) : new Map<Field | "", string>();
     const list: Child[] = [];

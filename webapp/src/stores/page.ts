@@ -1,4 +1,4 @@
-// The stores: what each holds and how it is kept in step; adding, changing, removing.
+// The Stores page: lists, adds, changes and removes stores, and starts syncs.
 
 import "../styles/manage.css";
 
@@ -20,7 +20,7 @@ import { askConfirm, askRemove, askResync, showDryRun, wordsOf } from "./dialogs
 import { openStoreForm } from "./form";
 
 const pollEvery = 2000; // milliseconds
-const recentTasks = 100; // of each kind, looked at to say how it stands with stores
+const recentTasks = 100; // of each kind, from which the conditions of the stores are derived
 
 export const storesPage: Page = {
   mount(root, _params, signal) {
@@ -33,7 +33,7 @@ class Stores {
   private tasks: Task[] = [];
   private stale = false;
   private readonly cards = new Map<string, StoreCard>();
-  private readonly said = new Map<string, string>(); // the condition of each store, as told last
+  private readonly announced = new Map<string, string>(); // the last announced condition of each store
   private readonly list = h("ul", { class: "stores", role: "list", "aria-label": t.stores.list });
   private readonly foot = h("div", { class: "page-foot" });
   private readonly ask: () => void;
@@ -67,7 +67,7 @@ class Stores {
     }
   }
 
-  // listTasks asks for each kind by itself: a list of all would be full of the
+  // listTasks requests each kind separately, because a list of all tasks would mostly contain
   // digests and previews of single slides.
   private async listTasks(): Promise<Task[]> {
     const pages = await Promise.all(storeKinds.map((kind) => listTasks({ kind }, null, recentTasks, this.signal)));
@@ -81,7 +81,7 @@ class Stores {
       this.stale = true;
       return;
     }
-    // Said once, not with every time that it is tried.
+    // The same error is announced only once.
     if (this.foot.querySelector("[role=alert]")?.textContent?.includes(words)) return;
     replace(this.foot, message({ picture: icon("warning", 40), title: t.stores.failedTitle, text: words, alert: true, action: h("button", { type: "button", class: "button", onclick: () => this.ask() }, t.retry) }));
   }
@@ -111,10 +111,10 @@ class Stores {
     freshenTimes(this.list);
   }
 
-  // say tells screen readers when it stands otherwise with a store than before.
+  // say announces a changed condition of a store to screen readers.
   private say(store: Store, condition: string): void {
-    const before = this.said.get(store.id);
-    this.said.set(store.id, condition);
+    const before = this.announced.get(store.id);
+    this.announced.set(store.id, condition);
     if (before !== undefined && before !== condition) announce(`${storeName(store)}: ${condition}`);
   }
 
@@ -125,15 +125,15 @@ class Stores {
     const name = storeName(store);
     switch (action) {
       case "sync":
-        return void this.run(() => syncStore(id), begun(t.stores.begun.sync(name)));
+        return void this.run(() => syncStore(id), begun(t.stores.started.sync(name)));
       case "verifyNow":
-        return void this.run(() => submitTask("verify_store", null, { store: id }), begun(t.stores.begun.verify(name)));
+        return void this.run(() => submitTask("verify_store", null, { store: id }), begun(t.stores.started.verify(name)));
       case "dryRun":
         return showDryRun(store, begun(""), () => this.act(id, "sync"));
       case "resync":
-        return askResync(store, begun(t.stores.begun.resync(name)));
+        return askResync(store, begun(t.stores.started.resync(name)));
       case "confirm":
-        return askConfirm(store, conditionOf(store, this.tasks), begun(t.stores.begun.confirm(name)));
+        return askConfirm(store, conditionOf(store, this.tasks), begun(t.stores.started.confirm(name)));
       case "edit":
         return this.edit(store);
       case "remove":
@@ -150,7 +150,7 @@ class Stores {
     }
   }
 
-  // begun shows a task before the list of tasks is asked for again.
+  // begun shows a task before the list of tasks is loaded again.
   private begun(task: Task, words: string): void {
     this.tasks = [task, ...this.tasks.filter((known) => known.id !== task.id)];
     if (words) notify(task.waiting_for_worker ? `${words} ${t.stores.queued(task.queue)}` : words);
@@ -174,7 +174,7 @@ class Stores {
     this.stores = (this.stores ?? []).filter((s) => s.id !== store.id);
     this.render();
     this.ask();
-    // What had the focus is gone with the card.
+    // The focused element was removed with the card.
     requestAnimationFrame(() => document.getElementById("main")?.focus({ preventScroll: true }));
   }
 }

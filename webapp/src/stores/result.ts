@@ -1,4 +1,4 @@
-// The result of a sync, in words.
+// The result of a sync as text.
 
 import type { SyncResult } from "../api/types";
 import { t } from "../strings";
@@ -6,13 +6,13 @@ import { formatSeconds } from "../time";
 
 const changes = ["added", "updated", "moved", "returned", "missing"] as const;
 
-// isSyncResult tells the result of a pass from that of another kind of task.
+// isSyncResult distinguishes the result of a sync from those of other tasks.
 export function isSyncResult(result: unknown): result is SyncResult {
   return typeof result === "object" && result !== null && "count" in result && "added" in result && "missing" in result;
 }
 
-// syncWords says what a pass found, or would have done if it was a dry run:
-// "1,204 files: 3 new, 1 gone missing; 2 cannot be shown".
+// syncWords describes what a sync changed, or what a dry run would change: "1,204 files: 3 new, 1
+// missing; 2 cannot be opened".
 export function syncWords(result: SyncResult, dry = false): string {
   const changed = changes.filter((name) => result[name]).map((name) => t.sync.parts[name](result[name]!));
   let text = dry ? t.sync.wouldNone : t.sync.none;
@@ -26,7 +26,7 @@ export function syncWords(result: SyncResult, dry = false): string {
   return `${files}${files ? text[0]!.toLowerCase() + text.slice(1) : text}${also.length ? `; ${also.join("; ")}` : ""}`;
 }
 
-// syncTook says how long the pass took; "" if that is not known.
+// syncTook is the duration of a sync; "" if it is unknown.
 export function syncTook(result: SyncResult): string {
   return typeof result.duration === "number" ? t.sync.took(formatSeconds(result.duration)) : "";
 }

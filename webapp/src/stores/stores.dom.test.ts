@@ -67,7 +67,7 @@ test("verifies a store", async () => {
     return taskOf({ kind: "verify_store" });
   } });
   await eventually(() => button(/^Verify/)!.click());
-  await eventually(() => expect(text(document.querySelector(".notice"))).toContain("are being verified"));
+  await eventually(() => expect(text(document.querySelector(".notice"))).toContain("Verification of Scanner room started."));
   expect(sent).toEqual({ kind: "verify_store", args: { store: "s1" } });
 });
 
@@ -79,7 +79,7 @@ test("explains what becomes of the slides of a managed store", async () => {
   } });
   await eventually(() => button(/^Remove/)!.click());
   expect(text(dialog())).toContain("still holds 9 slides");
-  const remove = [...dialog()!.querySelectorAll("button")].find((b) => text(b) === "Remove the store")!;
+  const remove = [...dialog()!.querySelectorAll("button")].find((b) => text(b) === "Remove store")!;
   remove.click();
   await eventually(() => {});
   expect(sent, "the box is not ticked yet").toBe("");
@@ -89,7 +89,7 @@ test("explains what becomes of the slides of a managed store", async () => {
   expect(sent).toBe("DELETE ?keep_files=true");
 });
 
-test("keeps the focus while the page is brought up to date", async () => {
+test("keeps the focus while the page is refreshed", async () => {
   let n = 0;
   await open("/stores", storeRoutes(() => ({ ...store, counts: { available: 10 + n++ } })));
   const link = (): HTMLElement => [...card().querySelectorAll("a")].find((a) => /available$/.test(text(a)))!;
@@ -115,12 +115,12 @@ test("shows what the configuration file sets, and lets only the rest be changed"
     sent = body;
     return { ...store, queue: "nights" };
   } });
-  await eventually(() => expect(text(card())).toContain("In the site file"));
+  await eventually(() => expect(text(card())).toContain("Provisioned"));
   expect(button(/^Remove/)).toBeUndefined();
   button(/^Edit/)!.click();
   for (const name of Object.keys(declared)) {
     expect(dialog()!.querySelector<HTMLInputElement>(`#store-${name}`)!.disabled).toBe(true);
-    expect(text(dialog()!.querySelector(`[data-testid="store-${name}-declared"]`))).toBe("set in the site file");
+    expect(text(dialog()!.querySelector(`[data-testid="store-${name}-provisioned"]`))).toBe("provisioned");
   }
   expect(text(dialog()!.querySelector("#store-schedule-hint"))).toContain("store_defaults.schedule");
   const queue = dialog()!.querySelector<HTMLInputElement>("#store-queue")!;

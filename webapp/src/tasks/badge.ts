@@ -3,7 +3,7 @@ import { t } from "../strings";
 import { h } from "../ui/dom";
 import { icon, type IconName } from "../ui/icons";
 
-const looks: Record<TaskState, { icon: IconName; badge: string }> = {
+const styles: Record<TaskState, { icon: IconName; badge: string }> = {
   waiting: { icon: "clock", badge: "unsupported" },
   running: { icon: "turn", badge: "arriving" },
   retrying: { icon: "turn", badge: "missing" },
@@ -13,6 +13,6 @@ const looks: Record<TaskState, { icon: IconName; badge: string }> = {
 };
 
 export function taskBadge(task: Task): HTMLElement {
-  const look = looks[task.state] ?? looks.waiting;
+  const look = styles[task.state] ?? styles.waiting;
   return h("span", { class: `badge badge-${look.badge}`, "data-testid": "task-state" }, icon(look.icon, 14), t.tasks.states[task.state] ?? task.state);
 }

@@ -1,4 +1,4 @@
-// The tasks: what runs, waits and has ended, and the workers that do it.
+// The Tasks page: running, waiting and finished tasks, and the workers.
 
 import "../styles/manage.css";
 
@@ -23,8 +23,8 @@ import { seesWorkers, workerHost, workersTable } from "./workers";
 
 const pollEvery = 2000; // milliseconds
 const pageSize = 50;
-// Browsers open six connections to a server at most: streams must leave some for
-// everything else, tiles in other windows included.
+// Browsers open at most six connections to a server: streams must leave some for other requests,
+// including those of other windows.
 const maxStreams = 2;
 const states: TaskState[] = ["running", "waiting", "retrying", "failed", "succeeded", "cancelled"];
 
@@ -43,20 +43,20 @@ class Tasks {
   private query: TaskQuery = queryOf(location.search);
   private stores: Store[] = [];
   private workers: Worker[] = [];
-  private page: Task[] | null = null; // the newest, asked for again and again
-  private older: Task[] = []; // those behind, as they were when they were loaded
+  private page: Task[] | null = null; // the newest tasks, polled
+  private older: Task[] = []; // older tasks, as they were when they were loaded
   private next: string | null = null;
   private stale = false;
-  private asked = 0; // counts queries: an answer to one before is not shown
+  private asked = 0; // counts queries: answers to earlier queries are discarded
   private readonly rows = new Map<string, Row>();
   private readonly streams = new Map<string, AbortController>();
-  private readonly said = new Map<string, TaskState>();
+  private readonly announced = new Map<string, TaskState>();
   private readonly kind = labelledSelect("kind", t.tasks.kind, (value) => this.setQuery({ ...this.query, kind: value }));
   private readonly state = labelledSelect("state", t.tasks.state, (value) => this.setQuery({ ...this.query, state: value }));
   private readonly store = labelledSelect("store", t.tasks.store, (value) => this.setQuery({ ...this.query, store: value }));
   private readonly list = h("ul", { class: "tasks", role: "list", "aria-label": t.tasks.list });
   private readonly foot = h("div", { class: "page-foot" });
-  private readonly crew = h("div", { "data-testid": "workers" });
+  private readonly workerList = h("div", { "data-testid": "workers" });
   private readonly ask: () => void;
 
   constructor(root: HTMLElement, private readonly signal: AbortSignal) {
@@ -69,7 +69,7 @@ class Tasks {
         h("div", { class: "page-head" }, h("h1", null, t.tasks.title), h("div", { class: "page-filters" }, this.store.frame, this.kind.frame, this.state.frame)),
         this.list,
         this.foot,
-        h("section", { class: "box workers", hidden: !seesWorkers(), "aria-labelledby": "workers-title" }, h("h2", { id: "workers-title" }, t.tasks.workers), this.crew),
+        h("section", { class: "box workers", hidden: !seesWorkers(), "aria-labelledby": "workers-title" }, h("h2", { id: "workers-title" }, t.tasks.workers), this.workerList),
       ),
     );
     window.scrollTo(0, 0);
@@ -83,7 +83,7 @@ class Tasks {
       this.stores = stores;
       this.renderFilters();
       this.render();
-    }, () => {}); // ids stand for their names then
+    }, () => {}); // ids are shown instead of names then
   }
 
   private setQuery(query: TaskQuery): void {
@@ -102,7 +102,7 @@ class Tasks {
     try {
       const { items, next_cursor } = await listTasks(this.query, null, pageSize, this.signal);
       if (asked !== this.asked) return;
-      // Those that moved from the first page to the ones behind stay in the list.
+      // Tasks that move from the first page to later pages stay in the list.
       const ids = new Set(items.map((task) => task.id));
       if (this.older.length === 0) this.next = next_cursor;
       else this.older = [...(this.page ?? []), ...this.older].filter((task, i, all) => !ids.has(task.id) && all.findIndex((other) => other.id === task.id) === i && isBehind(task, items));
@@ -126,10 +126,10 @@ class Tasks {
   private async loadWorkers(): Promise<void> {
     try {
       this.workers = await listWorkers(this.signal);
-      replace(this.crew, ...workersTable(this.workers));
+      replace(this.workerList, ...workersTable(this.workers));
       this.render();
     } catch {
-      if (!this.signal.aborted && this.workers.length === 0) replace(this.crew, h("p", { class: "quiet" }, t.tasks.workersFailed));
+      if (!this.signal.aborted && this.workers.length === 0) replace(this.workerList, h("p", { class: "quiet" }, t.tasks.workersFailed));
     }
   }
 
@@ -137,7 +137,7 @@ class Tasks {
     fill(this.state.input, [["", t.tasks.allStates], ...states.map((state): [string, string] => [state, t.tasks.states[state]])], this.query.state);
     fill(this.kind.input, [["", t.tasks.allKinds], ...Object.entries(t.tasks.kinds)], this.query.kind);
     const stores = this.stores.map((store): [string, string] => [store.id, store.label || store.id]);
-    // A store that is no more still has tasks.
+    // A removed store still has tasks.
     if (this.query.store && !this.stores.some((store) => store.id === this.query.store)) stores.push([this.query.store, this.query.store]);
     fill(this.store.input, [["", t.tasks.allStores], ...stores], this.query.store);
     this.store.frame.hidden = stores.length < 2 && !this.query.store;
@@ -178,9 +178,9 @@ class Tasks {
       row.element.dataset.state = task.state;
       replaceKeepingFocus(row.element, ...taskRow(task, this.stores, worker, (cancelled) => void this.cancel(cancelled)));
     }
-    const before = this.said.get(task.id);
+    const before = this.announced.get(task.id);
     if (before && before !== task.state && task.ready) announce(t.tasks.ended(name, t.tasks.states[task.state]));
-    this.said.set(task.id, task.state);
+    this.announced.set(task.id, task.state);
   }
 
   private renderFoot(): void {
@@ -210,8 +210,8 @@ class Tasks {
     }
   }
 
-  // follow listens to the newest tasks that run. The list is asked for besides:
-  // what is not listened to is two seconds old at most.
+  // follow streams the events of the newest running tasks. The state of other tasks comes from
+  // polling, every two seconds.
   private follow(): void {
     const running = document.hidden ? [] : this.all.filter((task) => task.state === "running").slice(0, maxStreams).map((task) => task.id);
     for (const [id, stream] of this.streams) {
@@ -246,7 +246,7 @@ class Tasks {
   }
 }
 
-// isBehind reports whether a task belongs after a page of newer ones.
+// isBehind reports whether a task is older than those of a page.
 function isBehind(task: Task, page: Task[]): boolean {
   const last = page.at(-1);
   return !!last && task.submitted_at <= last.submitted_at;

@@ -3,8 +3,7 @@ import { t } from "../strings";
 import { progressWords } from "./words";
 import { h } from "../ui/dom";
 
-// progressBar shows how far a task has come; one of which that is not known moves
-// without an end.
+// progressBar shows the progress of a task; it is indeterminate if the total is unknown.
 export function progressBar(task: Task): HTMLElement {
   const words = progressWords(task);
   const known = task.progress?.total ? { value: Math.min(task.progress.done, task.progress.total), max: task.progress.total } : {};

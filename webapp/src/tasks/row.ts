@@ -10,7 +10,7 @@ import { taskBadge } from "./badge";
 import { progressBar } from "./progress";
 import { resultWords, taskName, tookWords } from "./words";
 
-// workerName says who does a task: by host where the worker is known.
+// A WorkerName returns the display name of a worker by its id.
 export type WorkerName = (id: string) => string;
 
 export function taskRow(task: Task, stores: Store[], workerName: WorkerName, cancel: (task: Task) => void): Child[] {
@@ -42,8 +42,8 @@ function when(task: Task): Child[] {
   return [`${t.tasks.submittedAgo} `, timeElement(task.submitted_at)];
 }
 
-// mayCancel reports whether the caller may cancel a task: those who may write to
-// the store that it is about.
+// mayCancel reports whether the caller can cancel a task: this requires write permission on its
+// store.
 export function mayCancel(task: Task, stores: Store[]): boolean {
   const store = storeOf(task);
   return session().admin || (!!store && may("write", stores.find(({ id }) => id === store)));

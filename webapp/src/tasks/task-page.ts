@@ -1,4 +1,4 @@
-// One task: how far it is, what it said, what came of it.
+// The page of one task: its progress, log and result.
 
 import "../styles/manage.css";
 
@@ -35,7 +35,7 @@ class OneTask {
   private workers: Worker[] = [];
   private readonly parts = new Parts();
   private readonly head = h("div", { class: "page-head" });
-  private readonly now = h("div", { class: "stack" }); // progress, or what it waits for
+  private readonly now = h("div", { class: "stack" }); // progress, or what the task waits for
   private readonly outcome = h("div", { class: "stack" });
   private readonly facts = h("dl", { class: "facts" });
   private readonly lines = h("ol", { role: "list" });
@@ -54,7 +54,7 @@ class OneTask {
     void Promise.all([listStores(signal), seesWorkers() ? listWorkers(signal).catch(() => []) : []]).then(([stores, workers]) => {
       [this.stores, this.workers] = [stores, workers];
       if (this.task) this.show(this.task);
-    }, () => {}); // ids stand for their names then
+    }, () => {}); // ids are shown instead of names then
   }
 
   private async load(): Promise<void> {
@@ -94,12 +94,12 @@ class OneTask {
     this.showLog(task);
   }
 
-  // showLog adds the lines that are new, and stays at the end if it is there.
+  // showLog appends new lines, and keeps the log scrolled to its end if it is there.
   private showLog(task: Task): void {
     const lines = task.log ?? [];
     const { lines: list, scroll } = this;
     this.log.hidden = lines.length === 0;
-    // A new attempt may begin the log anew.
+    // A new attempt may restart the log.
     if (lines.length < list.children.length) list.replaceChildren();
     const stick = scroll.scrollTop + scroll.clientHeight >= scroll.scrollHeight - 4;
     append(list, ...lines.slice(list.children.length).map((line) => h("li", null, h("time", { datetime: line.at, title: formatTime(line.at) }, clock(line.at)), " ", line.text)));
@@ -140,7 +140,7 @@ class OneTask {
 
 const hasArgs = (task: Task): boolean => Object.keys(task.args ?? {}).some((name) => name !== "store" && name !== "image");
 
-// outcome is what came of a task: in words where there are some, else as JSON.
+// outcome is the result of a task, as text if possible, else as JSON.
 function outcome(task: Task): Child[] {
   const parts: Child[] = [];
   if (task.error && task.state !== "succeeded") parts.push(h("section", { class: "box bad" }, h("h2", null, t.tasks.error), h("p", { class: "task-error" }, problemWords(task.error))));
@@ -152,7 +152,7 @@ function outcome(task: Task): Child[] {
   return parts;
 }
 
-// reasons list what a result says of single slides: each leads to its slide.
+// reasons lists the errors of single slides in a result, with links to the slides.
 function reasons(result: unknown): Child[] {
   const lists = ["failed", "damaged", "unreadable"].map((name) => (result as Record<string, unknown> | null)?.[name]).filter(Array.isArray) as { image?: string; reason?: string }[][];
   const found = lists.flat().filter((finding) => typeof finding?.reason === "string");

@@ -26,10 +26,10 @@ function taskRoutes(tasks: () => Task[]): Routes {
 }
 
 for (const { name, of, words, cancel } of [
-  { name: "running", of: () => running({ progress: { done: 1200, total: 5000, unit: "files" } }), words: ["Sync: Scanner room", "Running", "1,200 of 5,000 files", "Worker: scan-server", "began 4 minutes ago"], cancel: true },
+  { name: "running", of: () => running({ progress: { done: 1200, total: 5000, unit: "files" } }), words: ["Sync: Scanner room", "Running", "1,200 of 5,000 files", "Worker: scan-server", "started 4 minutes ago"], cancel: true },
   { name: "without a worker", of: () => task({ state: "waiting", ready: false, queue: "host-nas", worker: null, started_at: null, finished_at: null, attempts: 0, waiting_for_worker: true }), words: ["Waiting for a worker of queue host-nas.", "submitted 5 minutes ago"], cancel: true },
-  { name: "tried again", of: () => task({ state: "retrying", ready: false, finished_at: null, attempts: 3, error: "ingest: the store's folder is out of reach, nothing was marked missing" }), words: ["Trying again", "attempt 3", "The store's folder is out of reach"], cancel: true },
-  { name: "succeeded", of: () => task({ result: { count: 12, added: 2, missing: 1, duration: 2.4 } }), words: ["Succeeded", "12 files: 2 new, 1 gone missing; took 2.4 seconds", "ended 3 minutes ago"], cancel: false },
+  { name: "retried", of: () => task({ state: "retrying", ready: false, finished_at: null, attempts: 3, error: "ingest: the store's folder is out of reach, nothing was marked missing" }), words: ["Retrying", "attempt 3", "The store's folder is out of reach"], cancel: true },
+  { name: "succeeded", of: () => task({ result: { count: 12, added: 2, missing: 1, duration: 2.4 } }), words: ["Succeeded", "12 files: 2 new, 1 missing; took 2.4 seconds", "finished 3 minutes ago"], cancel: false },
   { name: "failed", of: () => task({ state: "failed", error: "the disk is full" }), words: ["Failed", "The disk is full.", "took 1 min 0 s"], cancel: false },
   { name: "cancelled", of: () => task({ kind: "verify_store", args: { store: "s2" }, state: "cancelled" }), words: ["Verify: Teaching", "Cancelled"], cancel: false },
 ]) {
@@ -42,7 +42,7 @@ for (const { name, of, words, cancel } of [
   });
 }
 
-test("asks for the list again while it is seen", async () => {
+test("refreshes the list", async () => {
   const tasks = [task({ id: "1" })];
   await open("/tasks", taskRoutes(() => tasks));
   await eventually(() => expect(rows()).toHaveLength(1));
@@ -65,7 +65,7 @@ test("filters tasks by state and store, and keeps the filter in the address", as
   await eventually(() => expect(rows()).toHaveLength(1));
   await eventually(() => expect((page.getByLabelText("Store") as HTMLSelectElement).value).toBe("s2"));
   choose(page.getByLabelText("State"), "cancelled");
-  await eventually(() => page.getByText("No task is like that."));
+  await eventually(() => page.getByText("No task matches the filters."));
   page.getByRole("button", { name: "Show all tasks" }).click();
   await eventually(() => expect(rows()).toHaveLength(3));
 });
@@ -114,21 +114,21 @@ test("shows one task: its log, its result, and where it belongs", async () => {
   now = { ...now, log: [...now.log!, { at: ago(0), text: "done" }] };
   await eventually(() => expect(lines()).toEqual([expect.stringMatching(/walked 4 folders$/), expect.stringMatching(/done$/)]));
   now = task({ log: now.log, result: { count: 3, added: 1, missing: 0, failed: [{ image: "i9", reason: "the file ends early" }], duration: 61 } });
-  await eventually(() => expect(text(page.getByTestId("task-result"))).toContain("3 files: 1 new; 1 cannot be shown; took 1 min 1 s"));
+  await eventually(() => expect(text(page.getByTestId("task-result"))).toContain("3 files: 1 new; 1 cannot be opened; took 1 min 1 s"));
   expect(page.getByRole("link", { name: "the file ends early" }).getAttribute("href")).toBe("/slides/i9");
   expect(page.getByRole("link", { name: "Scanner room" }).getAttribute("href")).toBe("/stores#store-s1");
   page.getByRole("link", { name: "All tasks" }).click();
   await eventually(() => expect(row(now)).not.toBeNull());
 });
 
-test("shows a result without words as JSON, and why a task failed", async () => {
+test("shows other results as JSON, and why a task failed", async () => {
   const routes = taskRoutes(() => [task({ id: "1", kind: "import_file", result: { digest: "sha256:ab" } }), task({ id: "2", state: "failed", error: "verify: the file ends early" })]);
   const first = await open("/tasks/1", routes);
   await eventually(() => expect(text(first.getByTestId("task-result"))).toContain('"digest": "sha256:ab"'));
   const second = await open("/tasks/2", routes);
   await eventually(() => second.getByText("The file ends early."));
   const none = await open("/tasks/3", routes);
-  await eventually(() => expect(text(none.getByRole("alert"))).toContain("There is no such task"));
+  await eventually(() => expect(text(none.getByRole("alert"))).toContain("Task not found"));
 });
 
 test("shows why the tasks cannot be loaded, and tries again", async () => {

@@ -1,4 +1,4 @@
-// Tasks in words.
+// Tasks as text.
 
 import type { Store, Task } from "../api/types";
 import { formatBytes, formatCount } from "../format";
@@ -12,15 +12,14 @@ export function kindName(task: Task): string {
   return t.tasks.kinds[task.kind] ?? task.kind;
 }
 
-// taskName is the kind of a task, and the store it is about.
+// taskName is the kind of a task and the name of its store.
 export function taskName(task: Task, stores: Store[]): string {
   const id = storeOf(task);
   if (!id) return kindName(task);
   return t.tasks.of(kindName(task), stores.find((store) => store.id === id)?.label || id);
 }
 
-// progressWords says how far a task has come: "1,200 of 5,000 files"; "" where
-// that is not known.
+// progressWords is the progress of a task: "1,200 of 5,000 files"; "" if it is unknown.
 export function progressWords(task: Pick<Task, "progress">): string {
   const { progress } = task;
   if (!progress) return "";
@@ -29,8 +28,7 @@ export function progressWords(task: Pick<Task, "progress">): string {
   return `${total === null ? formatCount(done) : t.tasks.progressOf(formatCount(done), formatCount(total))} ${unit}`;
 }
 
-// resultWords is the result of a task in words; null for what is not known to
-// have some, and where there is none.
+// resultWords is the result of a task as text; null if there is no result, or no text for it.
 export function resultWords(task: Task): string | null {
   if (isSyncResult(task.result)) {
     const took = syncTook(task.result);
@@ -40,7 +38,7 @@ export function resultWords(task: Task): string | null {
   return isTally(task.result) ? tallyWords(task.result) : null;
 }
 
-// A Tally is the result of doing the same with many slides.
+// A Tally is the result of an operation on many slides.
 interface Tally {
   count: number;
   failed: unknown[] | null;
@@ -77,8 +75,8 @@ function verifyWords(result: VerifyResult): string {
   ].filter(Boolean).join("; ");
 }
 
-// tookWords says how long the last attempt of a task took, or has taken so far;
-// "" if it has not begun.
+// tookWords is the duration of the last attempt of a task, so far or in total; "" if it has not
+// started.
 export function tookWords(task: Task, now: number): string {
   if (!task.started_at) return "";
   const end = task.finished_at ? Date.parse(task.finished_at) : now;

@@ -4,18 +4,17 @@ import { t } from "../strings";
 import { h, type Child } from "../ui/dom";
 import { timeElement } from "../ui/time";
 
-// seesWorkers reports whether the caller may see the workers: where there is
-// access control, admins.
+// seesWorkers reports whether the caller can see the workers: with access control, only admins can.
 export function seesWorkers(): boolean {
   return session().mode === "none" || session().admin;
 }
 
-// workerHost is what a worker is called: only admins see its host.
+// workerHost is the host of a worker, or its id for callers who are not admins.
 export function workerHost(worker: Worker): string {
   return worker.host ?? worker.id;
 }
 
-// workersTable lists the workers that are alive.
+// workersTable lists the running workers.
 export function workersTable(workers: Worker[]): Child[] {
   if (workers.length === 0) return [h("p", { class: "task-waits" }, t.tasks.noWorkers)];
   const cell = (i: number, ...children: Child[]): HTMLElement => h("td", { "data-label": t.tasks.workerColumns[i] }, ...children);

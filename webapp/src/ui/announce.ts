@@ -1,4 +1,4 @@
-// Words for screen readers, and short notices for everyone.
+// Announcements for screen readers, and short notices for everyone.
 
 import { h } from "./dom";
 
@@ -11,8 +11,7 @@ export function mountAnnouncer(): void {
 
 let timer = 0;
 
-// announce has screen readers say text once they are done with what they say.
-// Only the last of many in a row is said.
+// announce has screen readers read text. Only the last of several in quick succession is read.
 export function announce(text: string): void {
   clearTimeout(timer);
   timer = window.setTimeout(() => {
@@ -20,8 +19,8 @@ export function announce(text: string): void {
   }, 150);
 }
 
-// notify shows text for a few seconds. In full screen it must lie within the
-// element that fills the screen.
+// notify shows text for some seconds. In full screen mode it has to be within the full-screen
+// element.
 export function notify(text: string, milliseconds = 4500): void {
   const host = document.fullscreenElement ?? document.body;
   if (notices.parentElement !== host) host.append(notices);

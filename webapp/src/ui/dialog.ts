@@ -2,8 +2,8 @@ import { t } from "../strings";
 import { iconButton } from "./button";
 import { h, type Child } from "./dom";
 
-// openDialog shows a modal dialog, which Escape, its button and a click outside
-// close, and which gives the focus back.
+// openDialog shows a modal dialog. Escape, the close button and a click outside close it, and the
+// focus returns to where it was.
 export function openDialog(title: string, name: string, ...children: Child[]): HTMLDialogElement {
   const dialog = openForm(title, name, ...children);
   dialog.addEventListener("click", (event) => {
@@ -12,8 +12,7 @@ export function openDialog(title: string, name: string, ...children: Child[]): H
   return dialog;
 }
 
-// openForm is openDialog for what would be lost by a click that went astray: one
-// outside does nothing.
+// openForm is openDialog without closing on a click outside, which would lose input.
 export function openForm(title: string, name: string, ...children: Child[]): HTMLDialogElement {
   const heading = h("h2", { id: "dialog-title" }, title);
   const dialog = h(

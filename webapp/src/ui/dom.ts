@@ -25,13 +25,13 @@ export function append(parent: Node, ...children: Child[]): void {
   }
 }
 
-// replace puts children in place of whatever is in parent.
+// replace replaces the content of parent with children.
 export function replace(parent: Element, ...children: Child[]): void {
   parent.replaceChildren();
   append(parent, ...children);
 }
 
-// highlighted marks where query occurs in text, whatever its case.
+// highlighted marks the first occurrence of query in text, ignoring case.
 export function highlighted(text: string, query: string): Child[] {
   if (!query) return [text];
   const at = text.toLowerCase().indexOf(query.toLowerCase());

@@ -1,4 +1,4 @@
-import { knowSession } from "../access/session";
+import { loadSession } from "../access/session";
 import { userMenu } from "../access/user-menu";
 import { t } from "../strings";
 import { mayUpload } from "../upload/client";
@@ -10,15 +10,14 @@ export type Place = "slides" | "upload" | "stores" | "tasks";
 
 const places: [Place, string][] = [["slides", "/"], ["upload", "/upload"], ["stores", "/stores"], ["tasks", "/tasks"]];
 
-// navigation leads to the parts of the application. A page below one of them counts
-// as it, and still leads there; null is in none of them. Uploading is shown to those
-// who may.
+// navigation links the main pages. A page below one of them is marked as that page, and its link
+// still works; here is null on other pages. Upload is shown to users who have the permission.
 export function navigation(here: Place | null, below = false): HTMLElement {
   const links = places.map(([place, href]) => h("a", { class: "nav-link", href, "data-page": true, "data-place": place, "aria-current": place === here ? (below ? "true" : "page") : null }, t.nav[place]));
   const upload = links[1]!;
   if (here !== "upload") {
     upload.hidden = true;
-    void knowSession().then(mayUpload).then((may) => { upload.hidden = !may; });
+    void loadSession().then(mayUpload).then((may) => { upload.hidden = !may; });
   }
   return h("nav", { class: "nav", "aria-label": t.nav.label }, ...links);
 }
@@ -31,12 +30,12 @@ export function aboutLink(): HTMLElement {
   return h("a", { class: "icon-button about-link", href: "/about", "data-page": true, "aria-label": t.about.title, title: t.about.title }, icon("info"));
 }
 
-// header is the bar at the top of the pages that have nothing of their own in it.
+// header is the bar at the top of pages that need nothing special there.
 export function header(here: Place | null, below = false, ...children: Child[]): HTMLElement {
   return h("header", { class: "bar" }, h("a", { class: "skip", href: "#main" }, t.skipMain), brand(), navigation(here, below), ...children, barEnd());
 }
 
-// barEnd is at the end of each bar.
+// barEnd is the end of each header: about, theme and user menu.
 export function barEnd(): HTMLElement {
   return h("div", { class: "bar-end" }, aboutLink(), themeButton(), userMenu());
 }

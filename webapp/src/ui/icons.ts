@@ -1,4 +1,4 @@
-// The application's own icons: strokes on a grid of 24.
+// The icons of the application: strokes on a grid of 24.
 
 const paths = {
   search: ["M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13Z", "m15.5 15.5 5 5"],
@@ -50,8 +50,7 @@ export type IconName = keyof typeof paths;
 
 const svg = "http://www.w3.org/2000/svg";
 
-// icon draws an icon that says nothing to screen readers: the button or text
-// beside it does.
+// icon is hidden from screen readers: the button or text beside it has the label.
 export function icon(name: IconName, size = 20): SVGSVGElement {
   const element = document.createElementNS(svg, "svg");
   for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", width: size, height: size, class: "icon", "aria-hidden": "true", focusable: "false" })) {
@@ -65,7 +64,7 @@ export function icon(name: IconName, size = 20): SVGSVGElement {
   return element;
 }
 
-// logo is the pyramid of levels that every slide is.
+// logo is a pyramid of levels.
 export function logo(size = 28): SVGSVGElement {
   const element = document.createElementNS(svg, "svg");
   for (const [key, value] of Object.entries({ viewBox: "0 0 32 32", width: size, height: size, class: "logo", "aria-hidden": "true", focusable: "false" })) {

@@ -1,7 +1,7 @@
 import { replace, type Child } from "./dom";
 
-// replaceKeepingFocus is replace for what is shown anew while someone may be
-// using it: the focus goes on to the element that has the same data-focus.
+// replaceKeepingFocus replaces content that may have the focus: the focus moves to the new element
+// with the same data-focus.
 export function replaceKeepingFocus(parent: Element, ...children: Child[]): void {
   const active = document.activeElement;
   const key = active instanceof HTMLElement && parent.contains(active) ? active.dataset.focus : undefined;

@@ -5,10 +5,10 @@ export interface Message {
   title: string;
   text?: string;
   action?: Child;
-  alert?: boolean; // an error: told to screen readers at once
+  alert?: boolean; // an error: screen readers announce it at once
 }
 
-// message fills a page or panel that has nothing else to show.
+// message fills an otherwise empty page or panel.
 export function message({ picture, title, text, action, alert }: Message, ...more: Child[]): HTMLElement {
   return h("div", { class: "message", role: alert ? "alert" : null }, picture, h("h2", null, title), text ? h("p", null, text) : null, ...more, action);
 }

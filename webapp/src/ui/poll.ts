@@ -1,10 +1,9 @@
-// poll calls ask at once and then every so many milliseconds, until the signal is
-// aborted. While the page is hidden it rests; what is asked when it is seen again.
-// One call has ended before the next begins. It returns a function that asks now.
+// poll calls ask at once and then at an interval, until the signal is aborted. It pauses while the
+// page is hidden. Calls do not overlap. The returned function calls ask at once.
 export function poll(ask: () => Promise<void>, milliseconds: number, signal: AbortSignal): () => void {
   let timer = 0;
   let asking = false;
-  let again = false; // asked for while one was on its way: that one may be too old
+  let again = false; // requested while a call was in progress, whose answer may be too old
   const run = async (): Promise<void> => {
     clearTimeout(timer);
     if (signal.aborted || document.hidden) return;

@@ -1,4 +1,4 @@
-// What the user chose about the look of things, kept in the browser.
+// Preferences of the user, stored in the browser.
 
 const prefix = "ptiffstore.";
 
@@ -6,7 +6,7 @@ export function remembered(name: string): string | null {
   try {
     return localStorage.getItem(prefix + name);
   } catch {
-    return null; // storage is forbidden in some frames
+    return null; // storage is blocked in some frames
   }
 }
 
@@ -14,6 +14,6 @@ export function remember(name: string, value: string): void {
   try {
     localStorage.setItem(prefix + name, value);
   } catch {
-    // the choice lasts as long as the page then
+    // the preference is kept until the page is closed
   }
 }

@@ -11,8 +11,7 @@ export function stateBadge(state: ImageState): HTMLElement {
   return h("span", { class: `badge badge-${state}` }, icon(stateIcon(state), 14), t.state[state] ?? state);
 }
 
-// stateReason is why a slide cannot be shown: in the server's words where it has
-// some.
+// stateReason is the reason why a slide cannot be opened, from the server if it sends one.
 export function stateReason(image: Pick<SlideImage, "state" | "reason">): string {
   return image.reason || t.stateReason[image.state] || "";
 }

@@ -1,4 +1,4 @@
-// Dark or light: as the system says, unless the user says otherwise.
+// Light or dark theme: the user's choice, or else the system's.
 
 import { t } from "../strings";
 import { h, replace } from "./dom";
@@ -16,7 +16,7 @@ export function applyTheme(): void {
   else document.documentElement.dataset.theme = mode;
 }
 
-// themeButton goes through the three modes.
+// themeButton switches between the three modes.
 export function themeButton(): HTMLButtonElement {
   const show = (): void => {
     const label = t.theme.label(t.theme[mode]);

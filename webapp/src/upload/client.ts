@@ -1,4 +1,4 @@
-// Requests to /api/v1/uploads, besides those of the tus protocol.
+// Requests to /api/v1/uploads, apart from those of the tus protocol.
 
 import { getJSON, listStores, problemOf } from "../api/client";
 import { may, session } from "../access/session";
@@ -9,13 +9,13 @@ export const endpoint = "/api/v1/uploads";
 
 export const uploadPath = (id: string): string => `${endpoint}/${encodeURIComponent(id)}`;
 
-// listUploads are those that the caller has begun, the newest first.
+// listUploads lists the uploads of the caller, newest first.
 export async function listUploads(signal?: AbortSignal): Promise<UploadView[]> {
   return (await getJSON<Page<UploadView>>(endpoint, signal)).items;
 }
 
-// listOthers are the uploads that others have begun and not completed, in the stores
-// that the caller is an admin of: a page, the newest first.
+// listOthers lists a page of incomplete uploads of other users in the stores that the caller
+// administers, newest first.
 export async function listOthers(cursor: string | null, signal?: AbortSignal): Promise<Page<UploadView>> {
   const params = new URLSearchParams({ all: "true", state: "uploading" });
   if (cursor) params.set("cursor", cursor);
@@ -27,31 +27,30 @@ export function getUpload(id: string, signal?: AbortSignal): Promise<UploadView>
   return getJSON(uploadPath(id), signal);
 }
 
-// discardUpload has the server forget an upload. A file that a store was given
-// stays there.
+// discardUpload deletes an upload on the server. A file that was imported stays in its store.
 export async function discardUpload(id: string): Promise<void> {
   const response = await fetch(uploadPath(id), { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } });
   if (!response.ok && response.status !== 404 && response.status !== 410) throw await problemOf(response);
 }
 
-// removesUploads reports whether the caller may see and remove what others upload into
-// a store. Without access control all uploads are everybody's.
-export function removesUploads(store: Store): boolean {
+// managesUploads reports whether the caller can see and remove uploads of other users in a store.
+// Without access control all uploads belong to everyone.
+export function managesUploads(store: Store): boolean {
   return session().mode !== "none" && store.mode === "managed" && may("admin", store);
 }
 
-// takesUploads reports whether the caller may upload into a store.
-export function takesUploads(store: Store): boolean {
+// acceptsUploads reports whether the caller can upload to a store.
+export function acceptsUploads(store: Store): boolean {
   return store.mode === "managed" && may("write", store);
 }
 
 let asked: Promise<boolean> | null = null;
 
-// mayUpload reports whether the caller may upload anywhere, or make a store for it.
-// It is found out once for each document.
+// mayUpload reports whether the caller can upload to any store, or create one. It is determined
+// once per document.
 export function mayUpload(): Promise<boolean> {
   if (may("write")) return Promise.resolve(true);
   if (session().mode !== "none" && !session().user) return Promise.resolve(false);
-  asked ??= listStores().then((stores) => stores.some(takesUploads), () => false);
+  asked ??= listStores().then((stores) => stores.some(acceptsUploads), () => false);
   return asked;
 }

@@ -1,5 +1,5 @@
-// Reckons the SHA-256 of a file beside the page: crypto.subtle cannot do it in parts,
-// and slides are larger than memory.
+// Calculates the SHA-256 of a file in a worker: crypto.subtle cannot do it in chunks, and slides
+// can be larger than memory.
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";

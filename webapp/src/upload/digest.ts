@@ -1,5 +1,4 @@
-// digestOf is the SHA-256 of a file in hexadecimal. The error says that it could not
-// be read.
+// digestOf is the SHA-256 of a file in hexadecimal. It fails if the file cannot be read.
 export function digestOf(file: File, progress: (done: number) => void, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL("./digest-worker.ts", import.meta.url), { type: "module" });

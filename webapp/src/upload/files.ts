@@ -1,7 +1,6 @@
-// filesOf are the files that were dropped, those in folders too; hidden ones are left
-// out, as systems put them there.
+// filesOf are the dropped files, including those in folders, without hidden ones.
 export async function filesOf(data: DataTransfer): Promise<File[]> {
-  // All are asked for before the first wait: after it the list is empty.
+  // All entries are read before the first await: after it the list is empty.
   const entries = [...data.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
   const found = await Promise.all(entries.map((entry) => (entry instanceof File ? [entry] : entry ? within(entry) : [])));
   return found.flat();
@@ -13,7 +12,7 @@ async function within(entry: FileSystemEntry): Promise<File[]> {
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   const found: File[] = [];
   for (;;) {
-    // It tells of a hundred at a time.
+    // It returns at most a hundred at a time.
     const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
     if (some.length === 0) return found;
     for (const one of some) found.push(...(await within(one)));

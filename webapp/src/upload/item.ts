@@ -1,12 +1,12 @@
-// One file that is uploaded, as the page knows it.
+// An upload in the list of the page.
 
 import type { Task } from "../api/types";
 import { Speed } from "./speed";
 import type { UploadView } from "./types";
 import type { Verdict } from "./verdict";
 
-// A Phase is how far it is. A file that is "left" was not sent to its end, in this
-// browser or another: it goes on once it is chosen again.
+// A Phase is the state of an upload. A file that is "left" was not sent completely, in this or
+// another browser: it resumes when it is chosen again.
 export type Phase = "reading" | "queued" | "sending" | "paused" | "waiting" | "checking" | "done" | "failed" | "left";
 
 let keys = 0;
@@ -17,15 +17,15 @@ export class Item {
   phase: Phase = "queued";
   file: File | null = null;
   sent = 0; // bytes
-  read = 0; // bytes whose checksum has been reckoned
-  digest: string | null = null; // SHA-256 that the server is to find, in hexadecimal
-  checked = false; // a checksum is wanted
-  address: string | null = null; // at the server
+  read = 0; // bytes included in the checksum so far
+  digest: string | null = null; // expected SHA-256, in hexadecimal
+  checked = false; // with a checksum
+  address: string | null = null; // on the server
   view: UploadView | null = null;
-  tasks: Task[] = []; // what the server does with it
+  tasks: Task[] = []; // tasks of the server for this file
   verdict: Verdict | null = null;
-  problem = ""; // why it does not go on, in words
-  signIn = false; // it goes on once someone has signed in
+  problem = ""; // the error message
+  needsLogin = false; // it resumes after the user has logged in
   retryAt: number | null = null; // milliseconds since 1970
   readonly ended = new AbortController();
 
@@ -35,18 +35,18 @@ export class Item {
     return this.view?.id ?? this.address?.split("/").pop() ?? null;
   }
 
-  // isBusy reports whether something would be lost if the page were closed now.
+  // isBusy reports whether closing the page would interrupt the upload.
   get isBusy(): boolean {
     return ["reading", "queued", "sending", "waiting"].includes(this.phase);
   }
 
-  // isSettled reports whether nothing more will be heard of it.
+  // isSettled reports whether the upload has finished or failed.
   get isSettled(): boolean {
     return this.phase === "done" || this.phase === "failed";
   }
 }
 
-// itemOf is an upload that the server tells of, whose file this page does not have.
+// itemOf is an upload from the server, whose file the page does not have.
 export function itemOf(view: UploadView): Item {
   const item = new Item(view.sent_as ?? view.file_name ?? view.id, view.length, view.store);
   item.view = view;
@@ -56,8 +56,8 @@ export function itemOf(view: UploadView): Item {
   return item;
 }
 
-// continues reports whether a file is the one of which the server has a part: of the
-// same name, length, and time of change if that is known.
+// continues reports whether a file is the one of an incomplete upload: same name, length, and
+// modification time if it is known.
 export function continues(view: UploadView, file: Pick<File, "name" | "size" | "lastModified">): boolean {
   return view.state === "uploading" && view.length === file.size && view.sent_as === file.name && (view.modified === null || view.modified === String(file.lastModified));
 }

@@ -1,4 +1,4 @@
-// What other users have begun and not completed, for admins of a store.
+// Incomplete uploads of other users, for admins of a store.
 
 import type { Store } from "../api/types";
 import { formatBytes } from "../format";
@@ -16,7 +16,7 @@ import type { UploadView } from "./types";
 const askEvery = 60_000; // milliseconds: each time, the audit log records that file names were shown
 
 export class Others {
-  private pages = 1; // that are shown
+  private pages = 1; // number of shown pages
   private readonly count = h("p", { class: "quiet", "data-testid": "others-count" });
   private readonly list = h("ul", { class: "uploads", role: "list", "aria-label": t.upload.others.title });
   private readonly empty = h("p", { class: "quiet", hidden: true }, t.upload.others.none);

@@ -1,4 +1,4 @@
-// Uploading slides into a managed store.
+// The Upload page.
 
 import "../styles/manage.css";
 import "../styles/upload.css";
@@ -7,7 +7,7 @@ import { session } from "../access/session";
 import { listStores } from "../api/client";
 import type { Store } from "../api/types";
 import type { Page } from "../router";
-import { roomWords, storeName } from "../stores/card";
+import { usageWords, storeName } from "../stores/card";
 import { wordsOf } from "../stores/dialogs";
 import { t } from "../strings";
 import { notify } from "../ui/announce";
@@ -17,7 +17,7 @@ import { icon } from "../ui/icons";
 import { message } from "../ui/message";
 import { remember, remembered } from "../ui/remember";
 import { fill, labelledSelect } from "../ui/select";
-import { removesUploads, takesUploads } from "./client";
+import { managesUploads, acceptsUploads } from "./client";
 import { filesOf } from "./files";
 import type { Item } from "./item";
 import { Others } from "./others";
@@ -33,8 +33,8 @@ export const uploadPage: Page = {
 class UploadPage {
   private stores: Store[] = [];
   private readonly rows = new Map<Item, Row>();
-  private chosenFor: Item | null = null; // whose file is being chosen again
-  private depth = 0; // of elements that something is dragged over
+  private chosenFor: Item | null = null; // the upload whose file is being chosen again
+  private depth = 0; // number of nested elements that a file is dragged over
 
   private readonly store = labelledSelect("store", t.upload.store, (value) => {
     remember("upload.store", value);
@@ -52,8 +52,8 @@ class UploadPage {
     h("p", { class: "quiet" }, t.upload.dropHint),
     this.files,
   );
-  private readonly room = h("p", { class: "quiet", "data-testid": "room" });
-  private readonly options = h("div", { class: "upload-options" }, h("div", { class: "upload-store" }, this.store.frame, this.room), h("div", { class: "tick-field" }, this.checked, h("div", null, h("label", { for: "upload-checked" }, t.upload.checksum), h("p", { class: "hint quiet" }, t.upload.checksumHint))));
+  private readonly usage = h("p", { class: "quiet", "data-testid": "usage" });
+  private readonly options = h("div", { class: "upload-options" }, h("div", { class: "upload-store" }, this.store.frame, this.usage), h("div", { class: "tick-field" }, this.checked, h("div", null, h("label", { for: "upload-checked" }, t.upload.checksum), h("p", { class: "hint quiet" }, t.upload.checksumHint))));
   private readonly total = h("p", { class: "quiet", "data-testid": "total" });
   private readonly list = h("ul", { class: "uploads", role: "list", "aria-label": t.upload.list });
   private readonly section = h("section", { class: "stack", hidden: true }, h("div", { class: "upload-total" }, h("h2", null, t.upload.list), this.total), this.list);
@@ -76,27 +76,27 @@ class UploadPage {
 
   private async load(): Promise<void> {
     try {
-      this.stores = (await listStores(this.signal)).filter(takesUploads);
-      if (this.stores.length === 0) return replace(this.body, this.nowhere());
+      this.stores = (await listStores(this.signal)).filter(acceptsUploads);
+      if (this.stores.length === 0) return replace(this.body, this.noStore());
       const wanted = new URLSearchParams(location.search).get("store") ?? remembered("upload.store");
       fill(this.store.input, this.stores.map((store): [string, string] => [store.id, storeName(store)]), this.stores.some(({ id }) => id === wanted) ? wanted! : this.stores[0]!.id);
       replace(this.body, this.options, this.zone, this.section, this.others.element);
       this.render();
-      if (this.stores.some(removesUploads)) this.others.start(this.stores);
-      await uploads.recall(this.signal);
+      if (this.stores.some(managesUploads)) this.others.start(this.stores);
+      await uploads.loadEarlier(this.signal);
     } catch (err) {
       if (this.signal.aborted) return;
-      if (this.stores.length > 0) return notify(`${t.upload.recallFailed} ${wordsOf(err)}`, 8000);
+      if (this.stores.length > 0) return notify(`${t.upload.listFailed} ${wordsOf(err)}`, 8000);
       replace(this.body, message({ picture: icon("warning", 40), title: t.upload.failedTitle, text: wordsOf(err), alert: true, action: h("button", { type: "button", class: "button", onclick: () => void this.load() }, t.retry) }));
     }
   }
 
-  // nowhere says how there comes to be a store that takes uploads.
-  private nowhere(): HTMLElement {
-    if (!session().admin) return message({ picture: icon("lock", 44), title: t.upload.nowhereTitle, text: t.upload.forbiddenText });
+  // noStore explains how to create a store that accepts uploads.
+  private noStore(): HTMLElement {
+    if (!session().admin) return message({ picture: icon("lock", 44), title: t.upload.noStoreTitle, text: t.upload.forbiddenText });
     return message(
-      { picture: icon("folder", 48), title: t.upload.nowhereTitle, text: t.upload.nowhereText, action: h("a", { class: "button", href: "/stores", "data-page": true }, t.upload.toStores) },
-      h("p", null, t.upload.nowhereCommand),
+      { picture: icon("folder", 48), title: t.upload.noStoreTitle, text: t.upload.noStoreText, action: h("a", { class: "button", href: "/stores", "data-page": true }, t.upload.toStores) },
+      h("p", null, t.upload.noStoreCommand),
       h("pre", { class: "command" }, h("code", null, t.upload.command)),
     );
   }
@@ -163,8 +163,8 @@ class UploadPage {
       row.update(this.stores, now);
     });
     const store = this.stores.find(({ id }) => id === this.store.input.value);
-    const room = store?.quota ? t.upload.room(roomWords(store)) : "";
-    if (this.room.textContent !== room) this.room.textContent = room;
+    const usage = store?.quota ? t.upload.usage(usageWords(store)) : "";
+    if (this.usage.textContent !== usage) this.usage.textContent = usage;
     this.section.hidden = uploads.items.length === 0;
     const done = uploads.items.filter((item) => item.isSettled).length;
     const words = uploads.items.length > 1 ? t.upload.total(done, uploads.items.length) : "";

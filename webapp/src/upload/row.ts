@@ -1,4 +1,4 @@
-// A file of the list of uploads.
+// A file in the list of uploads.
 
 import { logInAddress } from "../access/return";
 import type { Store } from "../api/types";
@@ -15,7 +15,7 @@ import { taskOf } from "./verdict";
 
 export type Action = "pause" | "resume" | "cancel" | "retry" | "choose" | "discard" | "remove";
 
-const looks: Record<Phase, { icon: IconName; badge: string }> = {
+const styles: Record<Phase, { icon: IconName; badge: string }> = {
   reading: { icon: "turn", badge: "arriving" },
   queued: { icon: "clock", badge: "unsupported" },
   sending: { icon: "upload", badge: "arriving" },
@@ -49,8 +49,8 @@ export class Row {
     const bad = item.verdict?.kind === "bad";
     const store = stores.find(({ id }) => id === item.store);
     this.element.dataset.phase = item.phase;
-    const look = bad ? looks.failed : looks[item.phase];
-    const state = bad ? t.upload.notTaken : t.upload.phases[item.phase];
+    const look = bad ? styles.failed : styles[item.phase];
+    const state = bad ? t.upload.notSlide : t.upload.phases[item.phase];
     this.parts.show(this.head, [state, store?.label], () => [
       h("h3", { class: "upload-name" }, item.name),
       h("span", { class: `badge badge-${look.badge}`, "data-testid": "phase" }, icon(look.icon, 14), state),
@@ -58,7 +58,7 @@ export class Row {
     ]);
     this.showProgress(now);
     const wait = item.phase === "waiting" && item.retryAt !== null ? Math.max(0, Math.ceil((item.retryAt - now) / 1000)) : null;
-    this.parts.show(this.words, [item.phase, item.problem, item.verdict, wait, item.signIn], () => this.says(wait));
+    this.parts.show(this.words, [item.phase, item.problem, item.verdict, wait, item.needsLogin], () => this.messages(wait));
     this.parts.show(this.actions, [item.phase, item.verdict], () => this.buttons());
   }
 
@@ -78,7 +78,7 @@ export class Row {
     if (item.phase === "reading") return { done: item.read, total: size, words: t.upload.reading(percent(item.read, size)) };
     if (item.phase === "checking") {
       const task = item.view?.image ? taskOf(item.tasks, item.view.image.id) : null;
-      const what = task ? t.upload.doing[task.kind] ?? t.tasks.kinds[task.kind] ?? task.kind : item.view?.image?.state === "available" ? t.upload.filing : t.upload.looking;
+      const what = task ? t.upload.doing[task.kind] ?? t.tasks.kinds[task.kind] ?? task.kind : item.view?.image?.state === "available" ? t.upload.importing : t.upload.inspecting;
       const of = task ? progressWords(task) : "";
       const total = task?.progress?.total ?? null;
       return { done: task?.progress?.done ?? 0, total, words: of ? `${what}: ${of}` : `${what} …` };
@@ -94,11 +94,11 @@ export class Row {
     };
   }
 
-  private says(wait: number | null): Child[] {
+  private messages(wait: number | null): Child[] {
     const { item } = this;
     const parts: Child[] = [];
-    if (item.problem) parts.push(h("p", { class: item.phase === "failed" ? "upload-bad" : "upload-hindered" }, item.problem, wait === null ? null : ` ${item.signIn ? "" : t.upload.again(wait)}`));
-    if (item.signIn && item.phase === "waiting") parts.push(h("p", null, h("a", { class: "link", href: logInAddress("/upload"), target: "_blank", rel: "noopener" }, t.upload.signIn)));
+    if (item.problem) parts.push(h("p", { class: item.phase === "failed" ? "upload-bad" : "upload-interrupted" }, item.problem, wait === null ? null : ` ${item.needsLogin ? "" : t.upload.again(wait)}`));
+    if (item.needsLogin && item.phase === "waiting") parts.push(h("p", null, h("a", { class: "link", href: logInAddress("/upload"), target: "_blank", rel: "noopener" }, t.upload.logIn)));
     if (item.phase === "left") parts.push(h("p", null, t.upload.leftText));
     if (item.verdict) parts.push(h("p", { class: item.verdict.kind === "bad" ? "upload-bad" : "upload-good" }, item.verdict.words));
     return parts;
@@ -117,7 +117,7 @@ export class Row {
 
   private button(action: Action): HTMLElement {
     const main = ["resume", "retry", "choose"].includes(action);
-    // What takes the place of another keeps its focus.
+    // A button that replaces another keeps its focus.
     const focus = ["pause", "resume", "retry", "choose"].includes(action) ? "go" : "end";
     return h("button", { type: "button", class: `button small${main ? "" : " plain"}`, "data-action": action, "data-focus": focus, "aria-label": t.upload.of(t.upload.actions[action], this.item.name), onclick: () => this.act(action) }, t.upload.actions[action]);
   }

@@ -1,5 +1,4 @@
-// What brings files to the server: Uppy with tus. It is fetched when the first file
-// is chosen.
+// Sends files with Uppy and tus. It is loaded when the first file is chosen.
 
 import Uppy, { type UppyFile } from "@uppy/core";
 import Tus, { type TusBody } from "@uppy/tus";
@@ -8,18 +7,18 @@ import { Problem } from "../api/client";
 import { endpoint } from "./client";
 
 type Meta = { key: string; store: string; filename: string; modified: string; sha256?: string };
-type File_ = UppyFile<Meta, TusBody>;
+type UploadedFile = UppyFile<Meta, TusBody>;
 
-// A Sending is a file on its way.
+// A Sending is a file to send.
 export interface Sending {
-  key: string; // of the page
+  key: string; // of the Item
   file: File;
   store: string;
   sha256: string | null; // in hexadecimal; the server compares it with what has arrived
-  address: string | null; // of an upload that it goes on with
+  address: string | null; // of an upload to resume
 }
 
-// Events are what becomes of it.
+// Events report the progress.
 export interface Events {
   progress(key: string, bytes: number): void;
   address(key: string, address: string): void;
@@ -27,29 +26,28 @@ export interface Events {
   failed(key: string, problem: Problem): void;
 }
 
-// A request brings so much, so that a server whose disk is full can say so before
-// it is sent for nothing.
+// A request sends one chunk, so that a server with a full disk can refuse the next one.
 const chunkSize = 64 * 1024 * 1024; // bytes
 const atOnce = 2; // files
-const retryDelays = [300, 1000, 3000]; // milliseconds; the page goes on trying after that
+const retryDelays = [300, 1000, 3000]; // milliseconds; then the page retries
 
 export class Sender {
-  // What goes wrong is told on the page.
+  // The page shows the errors.
   private readonly uppy = new Uppy<Meta, TusBody>({ allowMultipleUploadBatches: true, logger: { debug: () => {}, warn: () => {}, error: () => {} } });
   private readonly ids = new Map<string, string>(); // Uppy's, by key
 
   constructor(events: Events) {
     this.uppy.use(Tus, {
       endpoint, chunkSize, retryDelays, limit: atOnce,
-      // The server knows what its sender has not completed; the browser, which others
-      // may use, keeps no names.
+      // The server knows the incomplete uploads of its users; the browser, which others may use,
+      // stores no names.
       storeFingerprintForResuming: false,
       onShouldRetry: (err, _attempt, _options, otherwise) => {
         const status = err.originalResponse?.getStatus() ?? 0;
         return [0, 409, 423, 502, 504].includes(status) && otherwise(err);
       },
     });
-    const of = (file: File_ | undefined): string | undefined => file?.meta.key;
+    const of = (file: UploadedFile | undefined): string | undefined => file?.meta.key;
     this.uppy.on("upload-progress", (file, { bytesUploaded }) => {
       const key = of(file);
       if (!key || typeof bytesUploaded !== "number") return;
@@ -77,7 +75,7 @@ export class Sender {
     const id = this.uppy.addFile({ name: file.name, type: file.type || "application/octet-stream", data: file, source: "page", meta: meta as never });
     this.ids.set(key, id);
     this.uppy.setFileState(id, { tus: { allowedMetaFields, uploadUrl: address } } as never);
-    void this.uppy.upload().catch(() => {}); // told of by events
+    void this.uppy.upload().catch(() => {}); // reported by events
   }
 
   pause(key: string, paused: boolean): void {
@@ -91,7 +89,7 @@ export class Sender {
     if (id) void this.uppy.retryUpload(id).catch(() => {});
   }
 
-  // cancel ends it, and has the server forget what it has of it.
+  // cancel cancels an upload, and deletes it on the server.
   cancel(key: string): void {
     const id = this.ids.get(key);
     if (!id) return;
@@ -103,12 +101,12 @@ export class Sender {
     const id = this.ids.get(key);
     if (!id) return;
     this.ids.delete(key);
-    // Uppy still writes to the file while it tells of its success.
+    // Uppy still uses the file while it reports its success.
     setTimeout(() => this.uppy.getFile(id) && this.uppy.removeFile(id), 0);
   }
 }
 
-function addressOf(file: File_ | undefined): string | null {
+function addressOf(file: UploadedFile | undefined): string | null {
   return (file as { tus?: { uploadUrl?: string | null } } | undefined)?.tus?.uploadUrl ?? null;
 }
 
@@ -117,7 +115,7 @@ interface Answer {
   body?: { xhr?: XMLHttpRequest };
 }
 
-// problemIn reads why an upload failed: in the server's words where it has some.
+// problemIn reads why an upload failed, from the server's message if there is one.
 function problemIn(answer: Answer | undefined): Problem {
   const xhr = answer?.body?.xhr;
   const status = answer?.status ?? 0;
@@ -126,7 +124,7 @@ function problemIn(answer: Answer | undefined): Problem {
     const body = JSON.parse(xhr?.responseText ?? "") as { detail?: unknown };
     if (typeof body.detail === "string") detail = body.detail;
   } catch {
-    // there was no answer, or one that is not the server's own
+    // there was no response, or it was not from the server itself
   }
   const after = Number(xhr?.getResponseHeader("Retry-After") || Number.NaN);
   return new Problem(status, detail, Number.isFinite(after) ? after : null);

@@ -1,21 +1,21 @@
-// How fast something comes along, and how long it will take.
+// The speed of an upload and the remaining time.
 
-const memory = 8; // seconds over which a change of speed shows
-const trusted = 1; // seconds before anything is said
+const memory = 8; // seconds over which the speed is averaged
+const trusted = 1; // seconds before a speed is shown
 
-// A Speed follows a count of bytes.
+// A Speed is the speed of a byte counter.
 export class Speed {
   private at = 0;
   private bytes = 0;
   private first = 0;
   private rate = 0;
 
-  // reset begins anew, as after a pause.
+  // reset starts again, as after a pause.
   reset(): void {
     this.at = this.first = this.rate = 0;
   }
 
-  // count tells how many bytes there are at a time in milliseconds.
+  // count records the number of bytes at a time in milliseconds.
   count(bytes: number, now: number): void {
     if (this.at === 0 || bytes < this.bytes) {
       [this.at, this.first, this.bytes, this.rate] = [now, now, bytes, 0];
@@ -29,12 +29,12 @@ export class Speed {
     [this.at, this.bytes] = [now, bytes];
   }
 
-  // perSecond is in bytes; null while it is not known.
+  // perSecond is in bytes; null if it is not known yet.
   perSecond(now: number): number | null {
     return this.at > 0 && now - this.first >= trusted * 1000 && this.rate > 0 ? this.rate : null;
   }
 
-  // secondsLeft is for what is still to come of total bytes; null while it is not known.
+  // secondsLeft is the time for the rest of total bytes; null if it is not known yet.
   secondsLeft(total: number, now: number): number | null {
     const rate = this.perSecond(now);
     return rate === null ? null : Math.max(0, total - this.bytes) / rate;

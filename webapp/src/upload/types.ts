@@ -1,26 +1,26 @@
-// The shapes of /api/v1/uploads. Unknown is null.
+// The types of /api/v1/uploads. Unknown values are null.
 
 import type { ImageState } from "../api/types";
 
-// An UploadView is an upload as the server tells its sender of it.
+// An UploadView is an upload as the server reports it.
 export interface UploadView {
   id: string;
   store: string;
   state: "uploading" | "received" | "refused";
-  offset: number; // bytes that the server has on disk
-  length: number; // bytes of the whole file
-  sent_as: string | null; // name of the file as it was sent
-  modified: string | null; // when the file was changed last, as this page said it
-  file_name: string | null; // as the store has it
+  offset: number; // bytes that the server has stored
+  length: number; // bytes of the complete file
+  sent_as: string | null; // the original name of the file
+  modified: string | null; // modification time of the file, as sent by the page
+  file_name: string | null; // its name in the store
   sha256: string | null;
   verdict: "slide" | "broken" | "unsupported" | null;
   reason: string | null;
   image: UploadImage | null;
-  conversion: "pending" | "done" | "failed" | null; // a pyramid is made of a picture that is none; then image is the pyramid
-  own: boolean; // the caller has begun it
-  owner: { id: string; name: string | null } | null; // null if nobody had signed in
+  conversion: "pending" | "done" | "failed" | null; // an image that is not a pyramid is converted; image is then the pyramid
+  own: boolean; // the caller owns the upload
+  owner: { id: string; name: string | null } | null; // null if it was started without logging in
   created_at: string;
-  updated_at: string; // bytes came last
+  updated_at: string; // when the last data was received
   expires_at: string;
 }
 
@@ -28,6 +28,6 @@ export interface UploadImage {
   id: string;
   state: ImageState;
   reason: string | null;
-  filed: boolean; // nothing is still to be done with it
+  filed: boolean; // processing is complete
   known: boolean; // the store had this slide already
 }

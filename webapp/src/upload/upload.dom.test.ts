@@ -2,11 +2,11 @@ import { expect, test } from "vitest";
 
 import { eventually, list, open } from "../../test/dom";
 
-test("explains how to add a store for uploads", async () => {
+test("explains how to add a store that accepts uploads", async () => {
   const page = await open("/upload", { "GET /api/v1/stores": () => list([{ id: "s1", label: "Scanner", mode: "in-place", endpoint: null }]), "GET /api/v1/tasks": () => list([]), "GET /api/v1/uploads": () => list([]) });
-  await eventually(() => page.getByText("There is no store that takes uploads from you"));
+  await eventually(() => page.getByText("No store accepts your uploads"));
   page.getByText("ptiffstore store add --managed FOLDER");
-  page.getByRole("link", { name: "Go to the stores" }).click();
+  page.getByRole("link", { name: "Go to Stores" }).click();
   await eventually(() => expect(location.pathname).toBe("/stores"));
 });
 
@@ -26,7 +26,7 @@ for (const [role, scopes, shown] of [["a contributor", ["tiles", "label", "write
       return;
     }
     const page = await open("/upload", routes);
-    await eventually(() => page.getByText(/Ask an admin for the role of a contributor/));
+    await eventually(() => page.getByText(/Ask an admin for the contributor role/));
     const stores = await open("/stores", routes);
     await eventually(() => stores.getByRole("heading", { name: "Archive" }));
     expect(stores.queryByRole("link", upload)).toBeNull();

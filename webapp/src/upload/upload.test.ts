@@ -16,15 +16,15 @@ for (const { name, of, want } of [
   { name: "one that the store has not noticed", of: {}, want: null },
   { name: "one that may be seen and is not filed", of: { image: image({ filed: false }) }, want: { kind: "good", final: false, slide: "i" } },
   { name: "a slide", of: { image: image({}) }, want: { kind: "good", final: true, words: "The slide is in the store." } },
-  { name: "one that was there", of: { image: image({ known: true }), file_name: "a (2).tiff" }, want: { kind: "good", words: /^The store had this slide already/ } },
-  { name: "one of a name that was taken", of: { image: image({}), file_name: "a (2).tiff" }, want: { words: "The slide is in the store. There was another file of this name: this one is called a (2).tiff." } },
-  { name: "a broken file", of: { verdict: "broken", reason: "It is not whole." }, want: { kind: "bad", final: true, words: "It is not whole.", slide: null } },
-  { name: "a picture of which a pyramid is made", of: { verdict: "unsupported", reason: "no", conversion: "pending", image: image({ state: "quarantined" }) }, want: { kind: "good", final: false, slide: null } },
-  { name: "a picture of which one was made", of: { verdict: "unsupported", reason: "no", conversion: "done", image: image({}) }, want: { kind: "good", final: true, slide: "i", words: /^It was no pyramid/ } },
-  { name: "a picture of which none can be made", of: { verdict: "unsupported", reason: "It is too large.", conversion: "failed", image: image({ state: "quarantined" }) }, want: { kind: "bad", final: true, words: "It is too large." } },
-  { name: "one with another checksum", of: { state: "refused", reason: "The file that arrived has another SHA-256." }, want: { kind: "bad", final: true } },
+  { name: "a known slide", of: { image: image({ known: true }), file_name: "a (2).tiff" }, want: { kind: "good", words: /^This slide was already in the store/ } },
+  { name: "a slide whose name was in use", of: { image: image({}), file_name: "a (2).tiff" }, want: { words: "The slide is in the store. Another file has this name, so this one was renamed to a (2).tiff." } },
+  { name: "a broken file", of: { verdict: "broken", reason: "The file is incomplete." }, want: { kind: "bad", final: true, words: "The file is incomplete.", slide: null } },
+  { name: "an image that is being converted", of: { verdict: "unsupported", reason: "no", conversion: "pending", image: image({ state: "quarantined" }) }, want: { kind: "good", final: false, slide: null } },
+  { name: "a converted image", of: { verdict: "unsupported", reason: "no", conversion: "done", image: image({}) }, want: { kind: "good", final: true, slide: "i", words: /^The image was converted/ } },
+  { name: "an image that cannot be converted", of: { verdict: "unsupported", reason: "It is too large.", conversion: "failed", image: image({ state: "quarantined" }) }, want: { kind: "bad", final: true, words: "It is too large." } },
+  { name: "a file with another checksum", of: { state: "refused", reason: "The file that arrived has another SHA-256." }, want: { kind: "bad", final: true } },
 ] as { name: string; of: Partial<UploadView>; want: Record<string, unknown> | null }[]) {
-  test(`says what became of ${name}`, () => {
+  test(`result of an upload: ${name}`, () => {
     const got = verdictOf(view(of));
     if (want === null) return expect(got).toBeNull();
     const { words, ...rest } = want;
@@ -33,7 +33,7 @@ for (const { name, of, want } of [
   });
 }
 
-test("reckons speed and time left", () => {
+test("speed and remaining time", () => {
   const speed = new Speed();
   speed.count(0, 1000);
   expect(speed.perSecond(1000), "nothing is known yet").toBeNull();
@@ -46,7 +46,7 @@ test("reckons speed and time left", () => {
   expect(speed.secondsLeft(200e6, 61_000)).toBeNull();
 });
 
-test("knows a file again", () => {
+test("a file resumes its incomplete upload", () => {
   const begun = view({ state: "uploading", length: 9, modified: "5" });
   const file = { name: "a.tiff", size: 9, lastModified: 5 };
   expect(continues(begun, file)).toBe(true);
@@ -55,7 +55,7 @@ test("knows a file again", () => {
   expect(continues({ ...begun, state: "received" }, file)).toBe(false);
 });
 
-test("picks the task that runs", () => {
+test("the running task of an image", () => {
   const task = (values: Partial<Task>): Task => ({ id: "1", kind: "import_file", args: { image: "i" }, state: "waiting", ready: false, ...values }) as Task;
   expect(taskOf([task({ args: { image: "other" } }), task({ ready: true })], "i")).toBeNull();
   expect(taskOf([task({ id: "2" }), task({ id: "3", state: "running" })], "i")?.id).toBe("3");

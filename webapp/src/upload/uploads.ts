@@ -1,4 +1,4 @@
-// The uploads of this document. They go on while other pages are shown.
+// The uploads of this document. They continue while other pages are shown.
 
 import { listTasks, Problem } from "../api/client";
 import type { Task } from "../api/types";
@@ -10,9 +10,9 @@ import { continues, Item, itemOf } from "./item";
 import type { Sender } from "./sender";
 import { verdictOf } from "./verdict";
 
-const askEvery = 1000; // milliseconds, what the server makes of a file
-const tryAgainAfter = 10; // seconds, where the server does not say
-const recent = 24 * 3600 * 1000; // milliseconds; what ended before is no longer shown
+const askEvery = 1000; // milliseconds between requests for the result
+const tryAgainAfter = 10; // seconds, if the server sends no Retry-After
+const recent = 24 * 3600 * 1000; // milliseconds; uploads that finished earlier are not listed
 const recentTasks = 50;
 
 class Uploads {
@@ -21,7 +21,7 @@ class Uploads {
   private readonly listeners = new Set<() => void>();
   private timer = 0;
   private asking = false;
-  private told = 0;
+  private scheduled = 0;
 
   constructor() {
     addEventListener("beforeunload", (event) => {
@@ -35,17 +35,16 @@ class Uploads {
     signal.addEventListener("abort", () => this.listeners.delete(listener));
   }
 
-  // changed has what is shown brought up to date, once for many changes.
+  // changed updates the page once for many changes.
   private changed(): void {
-    this.told ||= requestAnimationFrame(() => {
-      this.told = 0;
+    this.scheduled ||= requestAnimationFrame(() => {
+      this.scheduled = 0;
       this.listeners.forEach((listener) => listener());
     });
   }
 
-  // recall asks the server for what was begun elsewhere, or before the browser was
-  // closed.
-  async recall(signal: AbortSignal): Promise<void> {
+  // loadEarlier lists uploads that were started elsewhere or before the browser was closed.
+  async loadEarlier(signal: AbortSignal): Promise<void> {
     const views = await listUploads(signal);
     const known = new Set(this.items.map((item) => item.id));
     for (const view of views.reverse()) {
@@ -53,13 +52,13 @@ class Uploads {
       if (view.state !== "uploading" && Date.now() - Date.parse(view.created_at) > recent) continue;
       const item = itemOf(view);
       this.items.unshift(item);
-      if (item.phase === "checking") this.judge(item, false);
+      if (item.phase === "checking") this.updateVerdict(item, false);
     }
     this.ask();
     this.changed();
   }
 
-  // add uploads files into a store. One of which the server has a part goes on.
+  // add uploads files to a store. A file that the server has a part of resumes.
   add(files: File[], store: string, checked: boolean): void {
     for (const file of files) {
       if (this.items.some((item) => item.store === store && !item.isSettled && item.phase !== "left" && item.name === file.name && item.size === file.size)) continue;
@@ -71,8 +70,8 @@ class Uploads {
     }
   }
 
-  // choose goes on with an upload by the file that someone says it is of. It returns
-  // whether it can be that file.
+  // choose resumes an upload with a file that the user chose. It reports whether the file can be
+  // the right one.
   choose(item: Item, file: File): boolean {
     const { view } = item;
     if (!view || file.size !== view.length || (view.modified !== null && view.modified !== String(file.lastModified))) return false;
@@ -106,10 +105,10 @@ class Uploads {
 
   private async start(): Promise<Sender | null> {
     this.sender ??= import("./sender").then(({ Sender }) => new Sender({
-      progress: (key, bytes) => this.of(key, (item) => this.progress(item, bytes)),
-      address: (key, address) => this.of(key, (item) => { item.address = new URL(address, location.href).pathname; }),
-      done: (key, address) => this.of(key, (item) => this.arrived(item, address)),
-      failed: (key, problem) => this.of(key, (item) => this.hinder(item, problem)),
+      progress: (key, bytes) => this.withItem(key, (item) => this.progress(item, bytes)),
+      address: (key, address) => this.withItem(key, (item) => { item.address = new URL(address, location.href).pathname; }),
+      done: (key, address) => this.withItem(key, (item) => this.arrived(item, address)),
+      failed: (key, problem) => this.withItem(key, (item) => this.interrupt(item, problem)),
     }));
     try {
       return await this.sender;
@@ -120,7 +119,7 @@ class Uploads {
     }
   }
 
-  private of(key: string, what: (item: Item) => void): void {
+  private withItem(key: string, what: (item: Item) => void): void {
     const item = this.items.find((one) => one.key === key);
     if (!item) return;
     what(item);
@@ -143,12 +142,11 @@ class Uploads {
     this.ask();
   }
 
-  // hinder says why an upload does not go on, and has it tried again where that may
-  // be of use.
-  private hinder(item: Item, problem: Problem): void {
+  // interrupt shows why an upload is interrupted, and schedules a retry if that may help.
+  private interrupt(item: Item, problem: Problem): void {
     item.speed.reset();
     item.problem = problem.status === 0 ? t.error.offline : problem.detail || t.error.status(problem.status);
-    item.signIn = problem.status === 401;
+    item.needsLogin = problem.status === 401;
     const passing = problem.status === 0 || problem.status >= 500 || [401, 408, 409, 423, 429].includes(problem.status);
     if (!passing) return this.fail(item, item.problem);
     item.phase = "waiting";
@@ -179,8 +177,7 @@ class Uploads {
     void this.start().then((sender) => sender?.pause(item.key, paused));
   }
 
-  // remove ends an upload and takes it off the list. The file of one that has arrived
-  // stays in its store.
+  // remove cancels an upload or dismisses it. A received file stays in its store.
   async remove(item: Item): Promise<void> {
     const { phase, id } = item;
     item.ended.abort();
@@ -190,7 +187,7 @@ class Uploads {
     if ((phase === "left" || item.isSettled || phase === "waiting" || phase === "paused") && id) await discardUpload(id).catch(() => {});
   }
 
-  // ask finds out what the server makes of what has arrived, until all is known.
+  // ask requests the results of received files until all are known.
   private ask(): void {
     clearTimeout(this.timer);
     if (this.asking || !this.items.some((item) => item.phase === "checking")) return;
@@ -210,7 +207,7 @@ class Uploads {
         item.view = await getUpload(item.id!, item.ended.signal);
         item.tasks = tasks.filter((task) => task.args?.image === item.view?.image?.id);
         item.problem = "";
-        this.judge(item, true);
+        this.updateVerdict(item, true);
       } catch (err) {
         if (item.ended.signal.aborted) return;
         if (err instanceof Problem && (err.status === 404 || err.status === 410)) this.fail(item, err.detail);
@@ -220,21 +217,20 @@ class Uploads {
     this.changed();
   }
 
-  private judge(item: Item, aloud: boolean): void {
+  private updateVerdict(item: Item, announced: boolean): void {
     const before = item.verdict?.words;
     item.verdict = verdictOf(item.view!);
     if (item.verdict?.final) item.phase = "done";
-    if (aloud && item.verdict && item.verdict.words !== before) announce(`${item.name}: ${item.verdict.words}`);
+    if (announced && item.verdict && item.verdict.words !== before) announce(`${item.name}: ${item.verdict.words}`);
   }
 
-  // addressOf is where an item's upload is, for those who look for trouble.
+  // addressOf is the address of an upload, for troubleshooting.
   addressOf(item: Item): string | null {
     return item.id && uploadPath(item.id);
   }
 }
 
-// tasksOf are those that bring what has arrived into a store. A server without tasks
-// takes files in all the same.
+// tasksOf are the tasks that import received files. Servers without tasks import files directly.
 async function tasksOf(store: string): Promise<Task[]> {
   const pages = await Promise.all(["import_file", "convert_image"].map((kind) => listTasks({ store, kind }, null, recentTasks).catch(() => ({ items: [] as Task[] }))));
   return pages.flatMap((page) => page.items);

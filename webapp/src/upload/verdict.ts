@@ -1,4 +1,4 @@
-// What became of an upload, in words.
+// The result of an upload as text.
 
 import type { Task } from "../api/types";
 import { t } from "../strings";
@@ -8,11 +8,10 @@ export interface Verdict {
   kind: "good" | "bad";
   words: string;
   slide: string | null; // id of the image
-  final: boolean; // nothing more is to come
+  final: boolean; // the result will not change
 }
 
-// verdictOf is what can be said of an upload that has arrived; null as long as there
-// is nothing to be said.
+// verdictOf is the result of a received upload; null if there is none yet.
 export function verdictOf(view: UploadView): Verdict | null {
   const { image } = view;
   if (view.state === "refused") return bad(view.reason ?? "", null);
@@ -30,12 +29,12 @@ export function verdictOf(view: UploadView): Verdict | null {
 
 const bad = (words: string, slide: string | null): Verdict => ({ kind: "bad", words, slide, final: true });
 
-// renamed says that there was a file of that name already.
+// renamed reports that the file was renamed because the name was in use.
 function renamed(view: UploadView): string {
   return view.image?.known || !view.file_name || !view.sent_as || !/ \(\d+\)(\.[^.]*)?$/.test(view.file_name) || view.file_name === view.sent_as ? "" : t.upload.renamed(view.file_name);
 }
 
-// taskOf picks the task that works on an image: one that runs before one that waits.
+// taskOf is the task of an image: a running one, or else a waiting one.
 export function taskOf(tasks: Task[], image: string): Task | null {
   const its = tasks.filter((task) => task.args?.image === image && !task.ready);
   return its.find((task) => task.state === "running") ?? its[0] ?? null;

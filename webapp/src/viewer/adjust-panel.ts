@@ -1,10 +1,10 @@
-// The panel of brightness, contrast and gamma.
+// The panel for brightness, contrast and gamma.
 
 import { t } from "../strings";
 import { h } from "../ui/dom";
 import { isNeutral, neutral, ranges, type Adjuster, type Adjustments } from "./adjustments";
 
-// adjustPanel makes the panel. changed is called whenever something was adjusted.
+// adjustPanel creates the panel. changed is called after each adjustment.
 export function adjustPanel(adjuster: Adjuster, changed: () => void): HTMLElement {
   const names = ["brightness", "contrast", "gamma"] as const;
   const rows = names.map((name) => sliderRow(name, (value) => set({ ...adjuster.value, [name]: value })));
@@ -24,8 +24,8 @@ export function adjustPanel(adjuster: Adjuster, changed: () => void): HTMLElemen
     h("div", { class: "adjust-foot" }, h("p", { class: "quiet" }, t.adjust.note), reset));
 }
 
-// sliderRow is one slider. Its steps are those of a factor's logarithm: as far to
-// the left of the middle as to the right of it undo each other.
+// sliderRow is one slider. Its scale is logarithmic: equal distances left and right of the middle
+// cancel out.
 function sliderRow(name: keyof Adjustments, onInput: (value: number) => void): { element: HTMLElement; show: (value: number) => void } {
   const [least, most] = ranges[name];
   const slider = h("input", { type: "range", min: Math.log2(least), max: Math.log2(most), step: "0.05", oninput: () => onInput(2 ** Number(slider.value)) });

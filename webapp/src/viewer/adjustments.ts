@@ -1,38 +1,38 @@
-// Brightness, contrast and gamma of the picture: what they do to a pixel, and
-// the filter that has the browser do it.
+// Brightness, contrast and gamma: the calculation for a pixel, and the filter with which the
+// browser applies it.
 
 import type { SlideView } from "./slide-view";
 
 export interface Adjustments {
-  brightness: number; // factor: 1 leaves the picture as it is
-  contrast: number; // factor about middle grey
-  gamma: number; // above 1 lightens what is between black and white
+  brightness: number; // factor: 1 is neutral
+  contrast: number; // factor around middle grey
+  gamma: number; // above 1 lightens mid-tones
 }
 
 export const neutral: Adjustments = { brightness: 1, contrast: 1, gamma: 1 };
 
 export const ranges: Record<keyof Adjustments, [least: number, most: number]> = { brightness: [0.25, 4], contrast: [0.25, 4], gamma: [0.25, 4] };
 
-const key = "ptiffstore.adjustments"; // in the session's storage
-const steps = 256; // of the filter's table: one for each value of a channel
+const key = "ptiffstore.adjustments"; // in session storage
+const steps = 256; // entries of the filter table: one for each value of a channel
 
 export function isNeutral(a: Adjustments): boolean {
   return a.brightness === 1 && a.contrast === 1 && a.gamma === 1;
 }
 
-// adjust is what becomes of a channel's value; both are from 0 to 1.
+// adjust is the adjusted value of a channel, from 0 to 1.
 export function adjust(value: number, a: Adjustments): number {
   const bright = value * a.brightness;
   const contrasted = (bright - 0.5) * a.contrast + 0.5;
   return Math.min(1, Math.max(0, contrasted)) ** (1 / a.gamma);
 }
 
-// table is adjust for each of the values of a byte, from 0 to 1.
+// table is adjust for each value of a byte, from 0 to 1.
 export function table(a: Adjustments): number[] {
   return Array.from({ length: steps }, (_, i) => adjust(i / (steps - 1), a));
 }
 
-// adjustPixels does to a picture what the filter does to the canvas.
+// adjustPixels applies to pixels what the filter applies to the canvas.
 export function adjustPixels(data: Uint8ClampedArray, a: Adjustments): void {
   const bytes = Uint8ClampedArray.from(table(a), (value) => value * 255);
   for (let i = 0; i < data.length; i += 4) {
@@ -42,17 +42,16 @@ export function adjustPixels(data: Uint8ClampedArray, a: Adjustments): void {
   }
 }
 
-// An Adjuster applies adjustments to what a view has drawn, and keeps them as
-// long as the browser's tab: they are about one look at slides, and would
-// mislead tomorrow.
+// An Adjuster applies adjustments to the canvas of a view. They are kept only for the session of
+// the browser tab, because forgotten adjustments would mislead.
 export class Adjuster {
-  // defs must be part of the document.
+  // defs must be in the document.
   readonly defs = svg("svg", { class: "visually-hidden", width: "0", height: "0", "aria-hidden": "true", focusable: "false" });
   private readonly channels = (["R", "G", "B"] as const).map((name) => svg(`feFunc${name}`, { type: "table" }));
   private current: Adjustments;
 
   constructor(private readonly view: SlideView) {
-    // Without sRGB the table would be of linear light.
+    // Without sRGB the table would apply to linear light.
     const filter = svg("filter", { id: "adjustments", x: "0", y: "0", width: "100%", height: "100%", "color-interpolation-filters": "sRGB" });
     const transfer = svg("feComponentTransfer", {});
     transfer.append(...this.channels);
@@ -72,7 +71,7 @@ export class Adjuster {
     try {
       sessionStorage.setItem(key, JSON.stringify(a));
     } catch {
-      // storage is forbidden in some frames
+      // storage is blocked in some frames
     }
   }
 
@@ -88,7 +87,7 @@ export class Adjuster {
   }
 }
 
-// restored reads what was kept, which may be from another version.
+// restored reads stored adjustments, possibly of another version.
 function restored(): Adjustments {
   try {
     const kept = JSON.parse(sessionStorage.getItem(key) ?? "{}") as Partial<Adjustments>;

@@ -1,4 +1,4 @@
-// The details panel: everything the server tells about a slide.
+// The Details panel: all metadata of a slide.
 
 import type { SlideImage } from "../api/types";
 import { formatArea, formatBytes, formatCount, formatPixels, formatTime } from "../format";
@@ -10,7 +10,7 @@ import { stateBadge, stateReason } from "../ui/state";
 import { formatMagnification, fullMagnification } from "./magnification";
 import { readableProperties, type Property } from "./properties";
 
-const filterFrom = 12; // properties, from which on they can be filtered
+const filterFrom = 12; // number of properties from which they can be filtered
 
 type Row = [name: string, value: Child, copy?: string];
 
@@ -20,7 +20,7 @@ export function details(image: SlideImage): HTMLElement {
     "div",
     { class: "details" },
     section(t.details.slide, slideRows(image)),
-    image.width ? section(t.details.picture, pictureRows(image)) : null,
+    image.width ? section(t.details.image, imageRows(image)) : null,
     image.levels?.length ? levels(image) : null,
     properties.length ? propertySection(properties) : null,
     section(t.details.record, recordRows(image)),
@@ -40,7 +40,7 @@ function slideRows(image: SlideImage): Row[] {
   ];
 }
 
-function pictureRows(image: SlideImage): Row[] {
+function imageRows(image: SlideImage): Row[] {
   const { width, height, mpp_x, mpp_y } = image;
   const full = fullMagnification(image);
   const power = full ? formatMagnification(full.power) : t.details.unknown;
@@ -71,7 +71,7 @@ function micrometres(value: number): string {
   return String(Number(value.toPrecision(5)));
 }
 
-// section lists what is known; rows without a value are left out.
+// section lists known values; rows without a value are omitted.
 function section(title: string, rows: Row[]): HTMLElement {
   return h("section", null, h("h2", null, title), definitions(rows));
 }

@@ -1,4 +1,4 @@
-// What is told when a slide cannot be had.
+// Messages for slides that cannot be opened.
 
 import type { Problem } from "../api/client";
 import { t } from "../strings";
@@ -11,8 +11,8 @@ export interface Failure {
   retry: boolean;
 }
 
-// failure is what is told when a slide cannot be had. Of one that the caller may
-// not see nothing is said, not even whether it is there.
+// failure is the message for a problem. A slide without permission is treated the same whether it
+// exists or not.
 export function failure(problem: Problem): Failure {
   switch (problem.status) {
     case 403: return { title: t.access.forbiddenTitle, text: t.access.forbiddenText, picture: icon("lock", 44), retry: false };

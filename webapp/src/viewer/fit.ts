@@ -1,5 +1,5 @@
-// fitScale is the scale, in page pixels per pixel, at which a picture turned by
-// that many degrees just fits into a frame.
+// fitScale is the scale, in page pixels per pixel, at which an image rotated by that many degrees
+// just fits into a frame.
 export function fitScale(width: number, height: number, degrees: number, frameWidth: number, frameHeight: number): number {
   const angle = (degrees * Math.PI) / 180;
   const cos = Math.abs(Math.cos(angle));

@@ -8,7 +8,7 @@ interface Help {
   mouse: string;
 }
 
-// openHelp lists the keys of a page: the viewer's, unless others are given.
+// openHelp lists keyboard shortcuts, by default those of the viewer.
 export function openHelp(help: Help = t.help): void {
   openDialog(
     help.title,

@@ -1,4 +1,4 @@
-// The viewer's keys.
+// The keyboard shortcuts of the viewer.
 
 import { hasModifier } from "../ui/keyboard";
 
@@ -23,11 +23,10 @@ export interface KeyActions {
   help: () => void;
 }
 
-const step = 120; // page pixels an arrow key moves
+const step = 120; // page pixels per arrow key
 const fine = 24;
 
-// listenToKeys calls actions for keys pressed anywhere but in a field, a dialog
-// or together with a control key.
+// listenToKeys calls actions for keys, except in fields and dialogs or with a modifier key.
 export function listenToKeys(actions: KeyActions, signal: AbortSignal): void {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || hasModifier(event) || document.querySelector("dialog[open]")) return;

@@ -1,5 +1,5 @@
-// The ladder of powers of two: zoom 0 is the one tile that shows the whole
-// slide, the largest zoom is level 0.
+// The zoom levels in powers of two: zoom 0 is a single tile with the entire slide, the largest zoom
+// is level 0.
 
 import type { Level, ViewableImage, Zoom } from "../api/types";
 
@@ -8,14 +8,14 @@ type Sized = Pick<ViewableImage, "width" | "height" | "tile_width" | "tile_heigh
   zooms?: Zoom[] | null;
 };
 
-// ladder lists the zooms of an image, index z. Sizes are what of a zoom is
-// picture: its edge tiles are stored whole, and what lies beyond is padding.
+// ladder lists the zooms of an image, index z. The sizes are those of the image: edge tiles are
+// stored in full size, with padding beyond it.
 export function ladder(image: Sized): Zoom[] {
   if (image.zooms && image.zooms.length === image.max_zoom + 1) return image.zooms;
   const zooms: Zoom[] = [];
   for (let z = 0; z <= image.max_zoom; z++) {
     const downsample = 2 ** (image.max_zoom - z);
-    // A stored level knows its size; scanners round it down where others round up.
+    // A stored level has its own size; some scanners round it down, others up.
     const stored = image.levels?.find((level) => Math.abs(level.downsample / downsample - 1) < 0.01);
     const width = stored?.width ?? Math.ceil(image.width / downsample);
     const height = stored?.height ?? Math.ceil(image.height / downsample);
@@ -24,14 +24,13 @@ export function ladder(image: Sized): Zoom[] {
   return zooms;
 }
 
-// A Part is what of a tile is picture, in its own pixels from its top left.
+// A Part is the part of a tile within the image, in pixels from its top left.
 export interface Part {
   width: number;
   height: number;
 }
 
-// tilePart says how much of a tile is picture: all of it but at the right and
-// bottom edges.
+// tilePart is the part of a tile within the image: all of it except at the right and bottom edges.
 export function tilePart(zoom: Zoom, tileWidth: number, tileHeight: number, x: number, y: number): Part {
   return {
     width: Math.max(1, Math.min(tileWidth, zoom.width - x * tileWidth)),

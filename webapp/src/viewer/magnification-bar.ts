@@ -1,4 +1,4 @@
-// Buttons for the magnifications a slide has, and the one it is shown at.
+// Buttons for the magnifications of a slide, and its current magnification.
 
 import { t } from "../strings";
 import { announce, notify } from "../ui/announce";
@@ -8,7 +8,7 @@ import type { SlideView } from "./slide-view";
 
 export interface MagnificationBar {
   element: HTMLElement;
-  press: (n: number) => void; // the nth button, from 1: what the number keys do
+  press: (n: number) => void; // the nth button, from 1: for the number keys
 }
 
 export function magnificationBar(view: SlideView): MagnificationBar {

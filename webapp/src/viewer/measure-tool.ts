@@ -1,5 +1,4 @@
-// The tool that measures: lines and polygons above the slide, which move with
-// it, and the list of them.
+// The measuring tool: lines and polygons above the slide, which move with it, and the list of them.
 
 import "../styles/measure.css";
 
@@ -11,19 +10,19 @@ import { icon } from "../ui/icons";
 import { area, centre, crosses, distance, formatAreaOf, formatDistance, formatMeasurements, parseMeasurements, perimeter, pixelSize, type Measurement, type MeasurementKind, type PixelSize, type Point } from "./measurements";
 import type { SlideView } from "./slide-view";
 
-const near = 12; // page pixels: a click as close to the first corner closes an area
-const labelSize = { width: 90, height: 24 }; // page pixels, about
-const colour = "#ffe14d"; // which neither stains nor glass have
+const near = 12; // page pixels: a click within this distance of the first corner closes an area
+const labelSize = { width: 90, height: 24 }; // page pixels, estimated
+const colour = "#ffe14d"; // a colour that neither stains nor glass have
 const edge = "rgb(20 16 34 / 0.85)";
 
 export interface MeasureToolOptions {
   view: SlideView;
   stage: HTMLElement;
-  onChange: () => void; // what text gives is another now
-  onPanel: () => void; // the panel wants to be shown
+  onChange: () => void; // called when text has changed
+  onPanel: () => void; // called when the panel should open
 }
 
-// A Drawn is a measurement on the stage. The elements stay while it is moved.
+// A Drawn is a measurement on the stage. Its elements are kept while it moves.
 interface Drawn {
   measurement: Measurement;
   lines: SVGPathElement[];
@@ -36,7 +35,7 @@ export class MeasureTool {
   readonly panel: HTMLElement;
   private kind: MeasurementKind | null = null;
   private draft: Point[] = [];
-  private pointer: Point | null = null; // of the slide, while the pointer is above the stage
+  private pointer: Point | null = null; // position of the pointer on the slide, while it is above the stage
   private byKeys = false;
   private drawn: Drawn[] = [];
   private readonly svg = svg("svg", { class: "measure-svg", role: "group", "aria-label": t.measure.onSlide, "data-own-arrows": "" });
@@ -65,7 +64,7 @@ export class MeasureTool {
     this.place();
   }
 
-  // text is all measurements, as parseMeasurements reads them.
+  // text is all measurements in the format of parseMeasurements.
   get text(): string {
     return formatMeasurements(this.drawn.map(({ measurement }) => measurement));
   }
@@ -105,8 +104,8 @@ export class MeasureTool {
     this.o.stage.focus({ preventScroll: true });
   }
 
-  // escape undoes the last step: it drops what is being drawn, puts the tool
-  // away, or deletes all measurements. It tells whether there was something to undo.
+  // escape undoes the last step: it discards an unfinished measurement, ends measuring, or deletes
+  // all measurements. It reports whether there was something to undo.
   escape(): boolean {
     if (this.draft.length > 0) {
       this.draft = [];
@@ -123,7 +122,7 @@ export class MeasureTool {
     return true;
   }
 
-  // draw puts the measurements onto a picture of the stage, in page pixels.
+  // draw adds the measurements to an image of the stage, in page pixels.
   draw(context: CanvasRenderingContext2D): void {
     context.lineJoin = "round";
     context.font = "600 13px Arial, sans-serif";
@@ -157,7 +156,7 @@ export class MeasureTool {
     return crosses(points) ? t.measure.crossing : formatAreaOf(area(points, this.size), this.size);
   }
 
-  // name is what a measurement is called: by its kind and place in the list.
+  // name is the name of a measurement: its kind and position in the list.
   private name(measurement: Measurement): string {
     return t.measure.name(t.measure.kinds[measurement.kind], this.drawn.findIndex((d) => d.measurement === measurement) + 1);
   }
@@ -194,8 +193,7 @@ export class MeasureTool {
     stage.addEventListener("keydown", (event) => this.onStageKey(event));
   }
 
-  // onStageKey draws without a pointer: points are set in the middle of the
-  // stage, below which the slide is moved by the arrow keys.
+  // onStageKey sets points at the centre of the stage by keyboard; the arrow keys move the slide.
   private onStageKey(event: KeyboardEvent): void {
     if (!this.kind) return;
     if (event.key.startsWith("Arrow")) {
@@ -230,11 +228,11 @@ export class MeasureTool {
     return Math.hypot(p.x - q.x, p.y - q.y);
   }
 
-  // put sets the next point of what is being drawn.
+  // put sets the next point of the unfinished measurement.
   private put(point: Point): void {
     const { draft } = this;
     const last = draft.at(-1);
-    if (last && this.apart(last, point) < 3) return; // the second click of a double one
+    if (last && this.apart(last, point) < 3) return; // the second click of a double click
     if (this.kind === "area" && draft.length >= 3 && this.apart(draft[0]!, point) < near) {
       this.finish();
       return;
@@ -324,7 +322,7 @@ export class MeasureTool {
     this.o.onChange();
   }
 
-  // place puts everything where it belongs on the stage.
+  // place positions all elements on the stage.
   private place(): void {
     const { stage, view } = this.o;
     stage.classList.toggle("measuring", this.kind !== null);
@@ -378,11 +376,11 @@ export class MeasureTool {
 
   private row(measurement: Measurement): HTMLElement {
     const name = this.name(measurement);
-    const around = measurement.kind === "area" ? t.measure.perimeter(formatDistance(perimeter(measurement.points, this.size), this.size)) : "";
+    const perimeterText = measurement.kind === "area" ? t.measure.perimeter(formatDistance(perimeter(measurement.points, this.size), this.size)) : "";
     const go = h("button", { type: "button", class: "measure-go", title: t.measure.show(name), onclick: () => {
       const { x, y } = centre(measurement);
       this.o.view.panTo(x, y);
-    } }, h("span", { class: "quiet" }, name), h("span", { class: "measure-value" }, this.value(measurement)), around ? h("span", { class: "quiet measure-around" }, around) : null);
+    } }, h("span", { class: "quiet" }, name), h("span", { class: "measure-value" }, this.value(measurement)), perimeterText ? h("span", { class: "quiet measure-perimeter" }, perimeterText) : null);
     const remove = iconButton("close", t.measure.delete(name), () => {
       const index = this.drawn.findIndex((d) => d.measurement === measurement);
       this.remove(measurement);
@@ -403,8 +401,8 @@ function putLabel(label: HTMLElement, at: Point, n: number, text: string): void 
   label.style.transform = `translate(${at.x}px, ${at.y}px) translate(-50%, -50%)`;
 }
 
-// labelPlace is where on the stage the words of a measurement are put: beside a
-// distance, within an area or below one that is too small.
+// labelPlace is the position of the text of a measurement: beside a distance, within an area, or
+// below a small area.
 function labelPlace(kind: MeasurementKind, points: Point[]): Point {
   const middle = centre({ kind, points });
   if (kind === "distance") {

@@ -37,23 +37,23 @@ describe("measuring", () => {
     });
   }
 
-  test("perimeter goes back to the first corner", () => {
+  test("perimeter includes the side to the first corner", () => {
     expect(perimeter(p(0, 0, 400, 0, 400, 300), square)).toBeCloseTo(100 + 75 + 125, 9);
   });
 
-  test("knows when the sides cross", () => {
+  test("detects crossing sides", () => {
     expect(crosses(p(0, 0, 10, 10, 10, 0, 0, 10))).toBe(true);
     expect(crosses(p(0, 0, 10, 0, 10, 10, 0, 10))).toBe(false);
     expect(crosses(p(0, 0, 10, 0, 5, 5))).toBe(false);
     expect(crosses(p(0, 0, 10, 0, 10, 10, 8, -2))).toBe(true); // the last side
   });
 
-  test("centre of an area is where it would balance", () => {
+  test("centre of an area is its centroid", () => {
     expect(centre({ kind: "area", points: p(0, 0, 10, 0, 10, 10, 5, 10, 0, 10) })).toEqual({ x: 5, y: 5 });
     expect(centre({ kind: "distance", points: p(0, 0, 10, 20) })).toEqual({ x: 5, y: 10 });
   });
 
-  test("pixels are as high as wide unless the slide says otherwise", () => {
+  test("pixels are square unless the slide has two sizes", () => {
     expect(pixelSize({ mpp_x: 0.25, mpp_y: null })).toEqual({ x: 0.25, y: 0.25 });
     expect(pixelSize({ mpp_x: 0.25, mpp_y: 0.5 })).toEqual({ x: 0.25, y: 0.5 });
     expect(pixelSize({ mpp_x: null, mpp_y: 0.5 })).toBeNull();
@@ -61,12 +61,12 @@ describe("measuring", () => {
   });
 
   for (const [value, want] of [[0.1234, "0.1234 µm"], [12.3456, "12.35 µm"], [999.4, "999.4 µm"], [999.6, "0.9996 mm"], [1000, "1 mm"], [12_345.6, "12.35 mm"]] as const) {
-    test(`writes ${value} µm as ${want}`, () => expect(formatDistance(value, square)).toBe(want));
+    test(`formats ${value} µm as ${want}`, () => expect(formatDistance(value, square)).toBe(want));
   }
   for (const [value, want] of [[0.5, "0.5 µm²"], [9_876.5, "9,877 µm²"], [10_000, "0.01 mm²"], [1.23456e8, "123.5 mm²"]] as const) {
-    test(`writes ${value} µm² as ${want}`, () => expect(formatAreaOf(value, square)).toBe(want));
+    test(`formats ${value} µm² as ${want}`, () => expect(formatAreaOf(value, square)).toBe(want));
   }
-  test("writes pixels where nothing else is known", () => {
+  test("formats pixels if the pixel size is unknown", () => {
     expect(formatDistance(12345.6, null)).toBe("12,346 px");
     expect(formatAreaOf(12345.6, null)).toBe("12,346 px²");
   });
@@ -74,7 +74,7 @@ describe("measuring", () => {
 
 describe("measurements in an address", () => {
   const both: Measurement[] = [{ kind: "distance", points: p(1.25, 2, 30, 40) }, { kind: "area", points: p(0, 0, 10, 0, 10, -10.04) }];
-  test("are read as they were written", () => {
+  test("are parsed as they were formatted", () => {
     expect(formatMeasurements(both)).toBe("d1.3,2,30,40_a0,0,10,0,10,-10");
     expect(parseMeasurements(formatMeasurements(both))).toEqual([{ kind: "distance", points: p(1.3, 2, 30, 40) }, { kind: "area", points: p(0, 0, 10, 0, 10, -10) }]);
     expect(formatMeasurements([])).toBe("");
@@ -82,15 +82,15 @@ describe("measurements in an address", () => {
     expect(measurementsIn("#x=1")).toBe("");
   });
   for (const text of ["", "d", "d1,2", "d1,2,3", "d1,2,3,4,5,6", "a1,2,3,4", "dx,2,3,4", "d1,2,3,", "dInfinity,1,2,3", "q1,2,3,4", `a${"1,2,".repeat(300)}1,2`]) {
-    test(`are not there: ${text.slice(0, 20)}`, () => expect(parseMeasurements(text)).toEqual([]));
+    test(`invalid: ${text.slice(0, 20)}`, () => expect(parseMeasurements(text)).toEqual([]));
   }
-  test("one that is not understood does not take the others along", () => {
+  test("an invalid measurement does not affect others", () => {
     expect(parseMeasurements("d1,2_d1,2,3,4")).toEqual([{ kind: "distance", points: p(1, 2, 3, 4) }]);
   });
 });
 
 describe("adjustments", () => {
-  test("neutral leaves every value as it is", () => {
+  test("neutral adjustments change nothing", () => {
     expect(isNeutral(neutral)).toBe(true);
     table(neutral).forEach((value, i) => expect(value * 255).toBeCloseTo(i, 9));
   });

@@ -1,5 +1,4 @@
-// Measurements on a slide: their arithmetic, their words, and how they are
-// written in an address.
+// Measurements on a slide: calculations, text, and their format in an address.
 
 import { formatCount } from "../format";
 
@@ -12,28 +11,28 @@ export type MeasurementKind = "distance" | "area";
 
 export interface Measurement {
   kind: MeasurementKind;
-  points: Point[]; // the two ends of a distance, the corners of an area in order
+  points: Point[]; // the ends of a distance, or the corners of an area in order
 }
 
-// A PixelSize is what a pixel of level 0 measures in µm. Scanners' pixels are not
-// always square.
+// A PixelSize is the size of a pixel of level 0 in µm. The pixels of a scanner are not always
+// square.
 export interface PixelSize {
   x: number;
   y: number;
 }
 
-const mostMeasurements = 50; // that are read from an address
-const mostPoints = 200; // of one of them
+const mostMeasurements = 50; // maximum number in an address
+const mostPoints = 200; // maximum number in one measurement
 const letters: Record<string, MeasurementKind> = { d: "distance", a: "area" };
 
-// pixelSize is what a slide's pixels measure, null where it does not tell.
+// pixelSize is the pixel size of a slide; null if it is unknown.
 export function pixelSize(image: { mpp_x: number | null; mpp_y: number | null }): PixelSize | null {
   const { mpp_x, mpp_y } = image;
   if (!mpp_x || !(mpp_x > 0)) return null;
   return { x: mpp_x, y: mpp_y && mpp_y > 0 ? mpp_y : mpp_x };
 }
 
-// distance is in µm; in pixels if their size is not known.
+// distance is in µm, or in pixels if the pixel size is unknown.
 export function distance(a: Point, b: Point, size: PixelSize | null): number {
   return Math.hypot((b.x - a.x) * (size?.x ?? 1), (b.y - a.y) * (size?.y ?? 1));
 }
@@ -43,8 +42,8 @@ export function perimeter(points: Point[], size: PixelSize | null): number {
   return points.reduce((sum, point, i) => sum + distance(point, points[(i + 1) % points.length]!, size), 0);
 }
 
-// area is that of the polygon, in µm² or square pixels, whichever way round its
-// corners are given. It means nothing where its sides cross.
+// area is the area of a polygon in µm² or square pixels, in either direction of its corners. It is
+// meaningless if sides cross.
 export function area(points: Point[], size: PixelSize | null): number {
   const origin = points[0];
   if (!origin) return 0;
@@ -52,19 +51,19 @@ export function area(points: Point[], size: PixelSize | null): number {
   for (let i = 0; i < points.length; i++) {
     const a = points[i]!;
     const b = points[(i + 1) % points.length]!;
-    // From the first corner, as products of coordinates of the whole slide would
-    // leave few digits for a small area.
+    // Relative to the first corner: products of absolute coordinates would leave few digits for a
+    // small area.
     twice += (a.x - origin.x) * (b.y - origin.y) - (b.x - origin.x) * (a.y - origin.y);
   }
   return (Math.abs(twice) / 2) * (size?.x ?? 1) * (size?.y ?? 1);
 }
 
-// crosses tells whether two sides of the polygon cross.
+// crosses reports whether two sides of the polygon cross.
 export function crosses(points: Point[]): boolean {
   const n = points.length;
   for (let i = 0; i < n; i++) {
     for (let j = i + 2; j < n; j++) {
-      if (i === 0 && j === n - 1) continue; // neighbours, by the first corner
+      if (i === 0 && j === n - 1) continue; // adjacent at the first corner
       if (meet(points[i]!, points[i + 1]!, points[j]!, points[(j + 1) % n]!)) return true;
     }
   }
@@ -76,8 +75,8 @@ function meet(a: Point, b: Point, c: Point, d: Point): boolean {
   return side(a, b, c) * side(a, b, d) < 0 && side(c, d, a) * side(c, d, b) < 0;
 }
 
-// centre is where a measurement's words are put: the middle of a distance, the
-// centroid of an area.
+// centre is the position for the text of a measurement: the middle of a distance, the centroid of
+// an area.
 export function centre({ points }: Measurement): Point {
   const mean = { x: 0, y: 0 };
   for (const { x, y } of points) {
@@ -98,33 +97,30 @@ export function centre({ points }: Measurement): Point {
   return { x: mean.x + sum.x / (3 * weight), y: mean.y + sum.y / (3 * weight) };
 }
 
-// formatDistance writes µm up to a millimetre, then mm; pixels if nothing else
-// is known.
+// formatDistance uses µm up to a millimetre, then mm; pixels if the pixel size is unknown.
 export function formatDistance(value: number, size: PixelSize | null): string {
   if (!size) return `${formatCount(Math.round(value))} px`;
   return value >= 999.5 ? `${digits(value / 1000)} mm` : `${digits(value)} µm`;
 }
 
-// formatAreaOf writes µm² up to a hundredth of a square millimetre, then mm².
+// formatAreaOf uses µm² up to a hundredth of a square millimetre, then mm².
 export function formatAreaOf(value: number, size: PixelSize | null): string {
   if (!size) return `${formatCount(Math.round(value))} px²`;
   return value >= 9_999.5 ? `${digits(value / 1e6)} mm²` : `${digits(value)} µm²`;
 }
 
-// digits writes four significant ones: more than can be told from where a
-// point was set.
+// digits uses four significant digits, more than the accuracy of a click.
 function digits(value: number): string {
   return value >= 1000 ? formatCount(Math.round(value)) : String(Number(value.toPrecision(4)));
 }
 
-// formatMeasurements writes measurements for an address, "" if there is none: each
-// begins with d or a, then come its coordinates, and _ stands between them.
+// formatMeasurements is measurements for an address: d or a, then the coordinates, separated by _.
+// It is "" if there are none.
 export function formatMeasurements(measurements: Measurement[]): string {
   return measurements.map(({ kind, points }) => kind[0]! + points.flatMap(({ x, y }) => [tenth(x), tenth(y)]).join(",")).join("_");
 }
 
-// parseMeasurements reads what formatMeasurements wrote. What it does not
-// understand it leaves out.
+// parseMeasurements parses the result of formatMeasurements. It skips what is not valid.
 export function parseMeasurements(text: string): Measurement[] {
   const found: Measurement[] = [];
   for (const part of text.split("_").slice(0, mostMeasurements)) {
@@ -139,8 +135,7 @@ export function parseMeasurements(text: string): Measurement[] {
   return found;
 }
 
-// measurementsIn is the part of an address's fragment that has measurements, ""
-// if there is none.
+// measurementsIn is the part of a fragment with the measurements; "" if there is none.
 export function measurementsIn(fragment: string): string {
   return new URLSearchParams(fragment.replace(/^#/, "")).get("m") ?? "";
 }

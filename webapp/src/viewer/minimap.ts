@@ -1,4 +1,4 @@
-// The overview: the whole slide, and which part of it the window shows.
+// The overview: the entire slide with the visible part marked.
 
 import { fetchTile } from "../osd/tile-fetcher";
 import { t } from "../strings";
@@ -8,9 +8,9 @@ import { remember, remembered } from "../ui/remember";
 import { ladder, tilePart, tileURL } from "./ladder";
 import type { SlideView } from "./slide-view";
 
-const maxWidth = 200; // page pixels; on small windows a third of their width
+const maxWidth = 200; // page pixels; a third of the width on small windows
 const maxHeight = 160;
-const smallMark = 10; // a window smaller than that is marked by a cross
+const smallMark = 10; // a smaller visible part is marked with a cross
 
 export interface Minimap {
   element: HTMLElement;
@@ -24,7 +24,7 @@ export function minimap(view: SlideView, signal: AbortSignal): Minimap {
   const show = iconButton("map", t.viewer.minimapShow, () => toggle(), { class: "icon-button minimap-show" });
   const element = h("section", { class: "minimap float", "aria-label": t.viewer.minimap }, body, show);
   let picture: ImageBitmap | null = null;
-  let opened = 0; // which slide's picture is being waited for
+  let opened = 0; // the slide whose image is being loaded
 
   const apply = (visible: boolean): void => {
     body.hidden = !visible;
@@ -75,7 +75,7 @@ export function minimap(view: SlideView, signal: AbortSignal): Minimap {
         picture = bitmap;
         draw();
       },
-      () => {}, // the slide itself says what is wrong
+      () => {}, // the slide itself reports the error
     );
   });
 
@@ -97,7 +97,7 @@ export function minimap(view: SlideView, signal: AbortSignal): Minimap {
   return { element, toggle };
 }
 
-// mark draws the window: everything else is dimmed.
+// mark outlines the visible part and dims the rest.
 function mark(context: CanvasRenderingContext2D, corners: { x: number; y: number }[], width: number, height: number): void {
   if (corners.length < 4) return;
   const path = new Path2D();

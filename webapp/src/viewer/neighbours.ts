@@ -1,6 +1,6 @@
-// The slides before and after one, in the order of the gallery.
+// The previous and next slide, in the order of the gallery.
 
-import { knowSession } from "../access/session";
+import { loadSession } from "../access/session";
 import { currentFeed, feedFor, type Feed } from "../gallery/feed";
 import { everything } from "../gallery/query";
 
@@ -11,11 +11,11 @@ export interface Neighbours {
   next: string | null;
 }
 
-// findNeighbours looks in the list the gallery showed. Where it was not shown,
-// the newest slides are looked through.
+// findNeighbours searches the list of the gallery, or the newest slides if the gallery was not
+// shown.
 export async function findNeighbours(id: string, signal: AbortSignal): Promise<Neighbours> {
-  // A public slide is seen by those, too, who have not logged in, and see no list.
-  const { mode, user } = await knowSession();
+  // Callers without permission to list slides can still open a public one.
+  const { mode, user } = await loadSession();
   if (mode !== "none" && !user) return { previous: null, next: null };
   const feed = currentFeed() ?? feedFor(everything);
   let at = await settled(feed, id, signal);

@@ -1,9 +1,9 @@
-// The page of one slide.
+// The page of a slide.
 
 import "../styles/viewer.css";
 import "../styles/tools.css";
 
-import { logInAgain, rightsCheck } from "../access/rights-check";
+import { logInAgain, permissionCheck } from "../access/permission-check";
 import { userMenu } from "../access/user-menu";
 import { getImage, preconnect, Problem } from "../api/client";
 import { isViewable, type SlideImage } from "../api/types";
@@ -41,15 +41,15 @@ import { save, snapshot } from "./snapshot";
 import { tileFailures } from "./tile-failures";
 import { tileServerLine } from "./tile-server";
 
-const arrivingDelay = 4_000; // milliseconds between looks at a slide that is arriving
+const arrivingDelay = 4_000; // milliseconds between requests for a slide that is arriving
 
 export interface Early {
   id: string;
   image: Promise<SlideImage>;
 }
 
-// viewerPage makes the page. early is the description of the first slide, if it
-// was asked for already.
+// viewerPage creates the page. early is the description of the first slide, if it was requested
+// already.
 export function viewerPage(early: Early | null): Page {
   return {
     mount(root, params, signal) {
@@ -61,7 +61,7 @@ export function viewerPage(early: Early | null): Page {
   };
 }
 
-type Popover = "rotation" | "measure" | "adjust"; // of which one is open at a time
+type Popover = "rotation" | "measure" | "adjust"; // of which at most one is open
 
 class SlidePage {
   private image: SlideImage | null = null;
@@ -73,7 +73,7 @@ class SlidePage {
   private readonly frame: HTMLElement;
   private readonly stage = h("div", { class: "stage", role: "application", "aria-roledescription": t.viewer.roledescription, "aria-label": t.loading, tabindex: "0", "data-testid": "stage", "data-idle": "false" });
   private readonly overlay = h("div", { class: "overlay" });
-  private readonly signedOut = h("div", { class: "failures signed-out", hidden: true, role: "alert", "data-testid": "signed-out" });
+  private readonly loggedOut = h("div", { class: "failures logged-out", hidden: true, role: "alert", "data-testid": "logged-out" });
   private readonly curtain = h("div", { class: "curtain", hidden: true });
   private readonly title = h("h1", { class: "slide-title" }, "\u00a0");
   private readonly subtitle = h("p", { class: "slide-subtitle" });
@@ -91,8 +91,8 @@ class SlidePage {
   private adjuster!: Adjuster;
   private tool: MeasureTool | null = null;
   private toolComing: Promise<MeasureTool> | null = null;
-  private measurements = measurementsIn(location.hash); // as the address has them
-  private written = ""; // the fragment that was put into the address
+  private measurements = measurementsIn(location.hash); // from the address
+  private written = ""; // the fragment that was written to the address
   private writing = 0; // a timer
   private readonly fullscreenButton = iconButton("fullscreen", t.viewer.fullscreen, () => this.toggleFullscreen());
 
@@ -102,7 +102,7 @@ class SlidePage {
     root.append(this.frame);
     this.panelChanged();
     document.documentElement.classList.add("viewing");
-    this.view = new SlideView({ stage: this.stage, onStale: () => this.checkAgain(), onRefused: rightsCheck({ id, signal, image: () => this.image, show: (image) => this.show(image), fail: (problem) => this.fail(problem), signedOut: () => this.showSignedOut() }) });
+    this.view = new SlideView({ stage: this.stage, onStale: () => this.checkAgain(), onRefused: permissionCheck({ id, signal, image: () => this.image, show: (image) => this.show(image), fail: (problem) => this.fail(problem), loggedOut: () => this.showLoggedOut() }) });
     this.fillOverlay();
     this.followAddress();
     document.addEventListener("fullscreenchange", () => this.fullscreenChanged(), { signal });
@@ -120,7 +120,7 @@ class SlidePage {
       this.fail(err instanceof Problem ? err : new Problem(0, String(err)));
       return;
     }
-    await browserIdle(); // the tiles come first
+    await browserIdle(); // tiles first
     const neighbours = await findNeighbours(this.id, this.signal);
     if (this.signal.aborted) return;
     link(this.previous, neighbours.previous);
@@ -147,7 +147,7 @@ class SlidePage {
       const href = this[name].getAttribute("href");
       if (!href || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
       event.preventDefault();
-      navigate(href, "replace"); // the way back still leads to the gallery
+      navigate(href, "replace"); // so that Back still leads to the gallery
     } }, icon(name));
   }
 
@@ -181,7 +181,7 @@ class SlidePage {
       h("div", { class: "stage-foot" }, h("div", { class: "float scale-frame" }, scaleBarControl(view)), magnifications.element),
     );
     tileFailures(view, this.stage, this.overlay);
-    this.overlay.append(this.signedOut);
+    this.overlay.append(this.loggedOut);
     if (this.measurements) void this.measuring();
     listenToKeys({
       pan: (x, y) => view.panBy(x, y),
@@ -208,7 +208,7 @@ class SlidePage {
     }, signal);
   }
 
-  // show puts image onto the page: the slide itself, or why it cannot be shown.
+  // show displays a slide, or the reason why it cannot be opened.
   private show(image: SlideImage): void {
     this.image = image;
     this.panelButton.hidden = false;
@@ -223,11 +223,11 @@ class SlidePage {
     if (isViewable(image)) {
       preconnect(image.tile_url);
       this.watchTileServer(image);
-      this.draw(undefined);
+      this.setCurtain(undefined);
       this.view.show(image, this.view.image ? this.view.view() : parseView(location.hash));
       return;
     }
-    this.draw(message({ picture: icon(stateIcon(image.state), 44), title: image.state === "available" ? t.viewer.failedTitle : t.state[image.state] ?? image.state, text: stateReason(image), alert: true, action: this.retryButton() }));
+    this.setCurtain(message({ picture: icon(stateIcon(image.state), 44), title: image.state === "available" ? t.viewer.failedTitle : t.state[image.state] ?? image.state, text: stateReason(image), alert: true, action: this.retryButton() }));
     if (image.state === "arriving") this.waitForArrival();
   }
 
@@ -237,8 +237,8 @@ class SlidePage {
     this.overlay.append(tileServerLine(image, () => this.view.fetcher.retry(), this.signal));
   }
 
-  // draw pulls the curtain over the stage, or away.
-  private draw(content: HTMLElement | undefined): void {
+  // setCurtain shows content instead of the stage, or the stage if there is none.
+  private setCurtain(content: HTMLElement | undefined): void {
     this.curtain.hidden = !content;
     this.overlay.hidden = !!content;
     replace(this.curtain, content);
@@ -254,7 +254,7 @@ class SlidePage {
     if (!retry) this.panel.clear();
     this.panelButton.hidden = !retry;
     const action = retry ? this.retryButton() : h("a", { class: "button", href: "/", "data-page": true }, t.viewer.back);
-    this.draw(message({ picture, title, text, alert: true, action }));
+    this.setCurtain(message({ picture, title, text, alert: true, action }));
   }
 
   private retryButton(): HTMLElement {
@@ -274,9 +274,8 @@ class SlidePage {
     this.signal.addEventListener("abort", () => clearTimeout(timer));
   }
 
-  // checkAgain asks for the image anew, because the server no longer has its
-  // tiles under the revision they were asked for. It tells whether the image is
-  // another one now, which is then shown.
+  // checkAgain reloads the image when the server no longer has tiles of its revision. It reports
+  // whether the image has changed; the new one is then shown.
   private checkAgain(): Promise<boolean> {
     this.checking ??= (async () => {
       try {
@@ -301,16 +300,16 @@ class SlidePage {
     return this.checking;
   }
 
-  private showSignedOut(): void {
-    if (!this.signedOut.hidden) return;
-    this.panel.clear(); // the label is not left on the screen
+  private showLoggedOut(): void {
+    if (!this.loggedOut.hidden) return;
+    this.panel.clear(); // do not leave the label on the screen
     this.panelButton.hidden = true;
-    this.signedOut.hidden = false;
-    replace(this.signedOut, icon("lock", 18), h("span", null, t.access.signedOut), logInAgain("step"));
+    this.loggedOut.hidden = false;
+    replace(this.loggedOut, icon("lock", 18), h("span", null, t.access.loggedOut), logInAgain("step"));
   }
 
-  // followAddress keeps the position in the address, and goes where an address
-  // that was changed by hand leads.
+  // followAddress writes the position to the address, and moves to a position that the user enters
+  // there.
   private followAddress(): void {
     this.view.onSettle(() => this.writeAddress());
     window.addEventListener("hashchange", () => {
@@ -373,7 +372,7 @@ class SlidePage {
     this.adjustButton.title = label;
   }
 
-  // measuring fetches the tool on its first use.
+  // measuring loads the tool when it is first used.
   private measuring(): Promise<MeasureTool> {
     this.toolComing ??= import("./measure-tool").then(({ MeasureTool }) => {
       const tool = new MeasureTool({ view: this.view, stage: this.stage, onChange: () => this.measured(), onPanel: () => this.showPopover("measure") });
@@ -387,7 +386,7 @@ class SlidePage {
       return tool;
     });
     this.toolComing.catch(() => {
-      this.toolComing = null; // it is tried again when it is wanted again
+      this.toolComing = null; // the next use tries again
     });
     return this.toolComing;
   }
@@ -442,7 +441,7 @@ class SlidePage {
   }
 
   private escape(): void {
-    if (document.fullscreenElement) return; // the browser leaves it
+    if (document.fullscreenElement) return; // the browser exits full screen
     if (this.isOpen("adjust") || this.isOpen("rotation")) {
       this.showPopover(null);
       this.stage.focus({ preventScroll: true });
@@ -463,7 +462,7 @@ function link(anchor: HTMLAnchorElement, id: string | null): void {
   anchor.removeAttribute("aria-disabled");
 }
 
-// galleryAddress is where the gallery was left.
+// galleryAddress is the address at which the gallery was left.
 function galleryAddress(): string {
   const feed = currentFeed();
   return `/${feed ? searchOf(feed.query) : ""}`;

@@ -1,4 +1,4 @@
-// The panel beside the stage: label and macro, and the details.
+// The panel beside the stage: label and macro, and details.
 
 import { isLabelled } from "../access/session";
 import type { SlideImage } from "../api/types";
@@ -7,11 +7,11 @@ import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
 import { remember, remembered } from "../ui/remember";
 import { details } from "./details";
-import { pictureKinds, pictures } from "./pictures";
+import { pictureKinds, pictures } from "./associated-images";
 
 export type Tab = "pictures" | "details";
 
-const wideEnough = "(min-width: 1180px)"; // for the panel to be open from the start
+const wideEnough = "(min-width: 1180px)"; // minimum width of the window at which the panel is open initially
 
 export class Panel {
   readonly element: HTMLElement;
@@ -19,10 +19,10 @@ export class Panel {
   private readonly body: Record<Tab, HTMLElement>;
   private tab: Tab;
 
-  // changed is called when the panel has opened or closed.
+  // changed is called when the panel opens or closes.
   constructor(private readonly changed: () => void) {
     this.tab = remembered("panel.tab") === "details" ? "details" : "pictures";
-    this.tabs = { pictures: this.tabButton("pictures", t.viewer.panelPictures), details: this.tabButton("details", t.viewer.panelDetails) };
+    this.tabs = { pictures: this.tabButton("pictures", t.viewer.panelImages), details: this.tabButton("details", t.viewer.panelDetails) };
     this.body = { pictures: this.tabPanel("pictures"), details: this.tabPanel("details") };
     this.element = h(
       "aside",
@@ -41,14 +41,14 @@ export class Panel {
   }
 
   setImage(image: SlideImage): void {
-    this.tabs.pictures.hidden = !isLabelled(image); // they are not for who may not see the label
+    this.tabs.pictures.hidden = !isLabelled(image); // not for callers without permission to see the label
     replace(this.body.pictures, pictures(image));
     replace(this.body.details, details(image));
-    // A slide without pictures begins with its details; the choice stays for others.
+    // A slide without images starts with its details; the choice is kept for other slides.
     this.select(pictureKinds(image).length > 0 && !this.tabs.pictures.hidden ? this.tab : "details");
   }
 
-  // clear takes away what is shown, for a slide that may not be seen (any more).
+  // clear removes the content, for a slide that the caller cannot see (any more).
   clear(): void {
     for (const body of Object.values(this.body)) replace(body);
     this.element.hidden = true;
@@ -62,7 +62,7 @@ export class Panel {
     this.changed();
   }
 
-  // showTab opens the panel at that tab, or closes it if it is there already.
+  // showTab opens the panel at a tab, or closes it if that tab is open.
   showTab(tab: Tab): void {
     if (this.tabs[tab].hidden) return;
     if (this.isOpen && this.tab === tab) {

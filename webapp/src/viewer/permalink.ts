@@ -1,16 +1,16 @@
 // The position in the address: #x=…&y=…&z=…&r=…
 
-// A View is what part of a slide is shown.
+// A View is the visible part of a slide.
 export interface View {
   x: number; // centre, in pixels of level 0
   y: number;
-  z: number | null; // magnification; null where the slide does not tell it
+  z: number | null; // magnification; null if it is unknown
   scale: number | null; // page pixels per pixel of level 0, in place of z
   rotation: number; // degrees, clockwise
 }
 
-// formatView writes a view as the fragment of an address, "#" included. A slide
-// of unknown magnification has s, the scale in pixels, in place of z.
+// formatView is a view as the fragment of an address, with "#". A slide of unknown magnification
+// has s, the scale in pixels, instead of z.
 export function formatView(view: View): string {
   const parts = [`x=${decimals(view.x, 1)}`, `y=${decimals(view.y, 1)}`];
   if (view.z !== null) parts.push(`z=${significant(view.z)}`);
@@ -20,7 +20,7 @@ export function formatView(view: View): string {
   return `#${parts.join("&")}`;
 }
 
-// parseView reads what formatView wrote, null if it is not a view.
+// parseView parses the result of formatView; null if it is not a view.
 export function parseView(fragment: string): View | null {
   const params = new URLSearchParams(fragment.replace(/^#/, ""));
   const number = (name: string): number | null => {
@@ -37,14 +37,13 @@ export function parseView(fragment: string): View | null {
   return { x, y, z, scale: z === null ? scale : null, rotation: normalDegrees(number("r") ?? 0) };
 }
 
-// withMeasurements adds measurements to the fragment of a view, either of which may
-// be empty.
+// withMeasurements adds measurements to the fragment of a view. Either may be empty.
 export function withMeasurements(fragment: string, measurements: string): string {
   if (!measurements) return fragment;
   return `${fragment ? `${fragment}&` : "#"}m=${measurements}`;
 }
 
-// normalDegrees brings an angle into (−180, 180].
+// normalDegrees normalizes an angle to (−180, 180].
 export function normalDegrees(degrees: number): number {
   const turned = ((degrees % 360) + 360) % 360;
   return turned > 180 ? turned - 360 : turned;

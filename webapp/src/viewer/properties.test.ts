@@ -10,7 +10,7 @@ for (const [key, want] of [
   ["tiff.ImageDescription", "Image description"],
   ["aperio.AppMag", "App mag"],
 ] as const) {
-  test(`${key} reads ${want}`, () => expect(readableName(key)).toBe(want));
+  test(`name of ${key}: ${want}`, () => expect(readableName(key)).toBe(want));
 }
 
 for (const [key, value, want] of [
@@ -22,7 +22,7 @@ for (const [key, value, want] of [
   ["tiff.Software", 'a "quoted" word', 'a "quoted" word'],
   ["tiff.Software", "", ""],
 ] as const) {
-  test(`${key} of ${value} reads ${want}`, () => expect(readableValue(key, value)).toBe(want));
+  test(`value of ${key} ${value}: ${want}`, () => expect(readableValue(key, value)).toBe(want));
 }
 
 test("properties are sorted by their readable names", () => {

@@ -1,8 +1,8 @@
 // Properties of a file in readable form.
 
 export interface Property {
-  name: string; // for people
-  key: string; // as the file or the server has it
+  name: string; // for display
+  key: string; // as in the file or from the server
   value: string;
 }
 

@@ -1,4 +1,4 @@
-// Turning: a button for either quarter, and a slider for any angle.
+// Rotation: buttons for 90° and a slider for any angle.
 
 import { t } from "../strings";
 import { iconButton } from "../ui/button";

@@ -1,11 +1,11 @@
-// The scale bar, drawn at the bottom left of the stage.
+// The scale bar at the bottom left of the stage.
 
 import { t } from "../strings";
 import { h } from "../ui/dom";
 import { scaleBar, screenMPP } from "./scale";
 import type { SlideView } from "./slide-view";
 
-// scaleBarControl makes the bar, which is at most longest page pixels long.
+// scaleBarControl creates the bar; its maximum length is longest, in page pixels.
 export function scaleBarControl(view: SlideView, longest = 150): HTMLElement {
   const bar = h("span", { class: "scale-bar", "data-testid": "scale-bar" });
   const text = h("span", { class: "scale-text" });

@@ -1,14 +1,13 @@
-// The scale bar's arithmetic.
+// Calculations for the scale bar.
 
 export interface Bar {
-  pixels: number; // its length on the page
-  micrometres: number; // what it measures
+  pixels: number; // length on the page
+  micrometres: number; // length on the slide
   text: string;
 }
 
-// scaleBar is the longest bar of a round length (1, 2 or 5 times a power of ten)
-// that is at most max page pixels long. micrometresPerPixel is of the page, not
-// of the scan.
+// scaleBar is the longest bar of a round length (1, 2 or 5 times a power of ten) of at most max
+// page pixels. micrometresPerPixel refers to the page, not to the scan.
 export function scaleBar(micrometresPerPixel: number, max: number): Bar | null {
   if (!(micrometresPerPixel > 0) || !Number.isFinite(micrometresPerPixel)) return null;
   const longest = micrometresPerPixel * max;
@@ -18,7 +17,7 @@ export function scaleBar(micrometresPerPixel: number, max: number): Bar | null {
   return { pixels: micrometres / micrometresPerPixel, micrometres, text: formatLength(micrometres) };
 }
 
-// formatLength writes a length in the unit people would say it in.
+// formatLength is a length in a suitable unit.
 export function formatLength(micrometres: number): string {
   if (micrometres >= 10_000) return `${significant(micrometres / 10_000)} cm`;
   if (micrometres >= 1_000) return `${significant(micrometres / 1_000)} mm`;
@@ -30,9 +29,8 @@ function significant(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-// screenMPP is how many µm of the slide a page pixel measures horizontally, when
-// the slide is turned by that many degrees and shown at scale page pixels per
-// pixel of level 0. Scanners' pixels are not always square.
+// screenMPP is the horizontal size of a page pixel on the slide in µm, for a rotation in degrees
+// and a scale in page pixels per pixel of level 0. The pixels of a scanner are not always square.
 export function screenMPP(mppX: number, mppY: number | null, degrees: number, scale: number): number {
   const angle = (degrees * Math.PI) / 180;
   return Math.hypot(mppX * Math.cos(angle), (mppY ?? mppX) * Math.sin(angle)) / scale;

@@ -1,6 +1,5 @@
-// One slide on one stage: what is shown of it, and how that changes. Scale bar,
-// overview and the like look at a SlideView; several of them can stand side by
-// side.
+// A slide on a stage: which part of it is shown, and how that changes. Scale bar, overview and
+// other controls observe a SlideView. Several views can be shown side by side.
 
 import OpenSeadragon from "openseadragon";
 
@@ -13,13 +12,13 @@ import { fitScale } from "./fit";
 import { fullMagnification, type FullMagnification } from "./magnification";
 import { normalDegrees, type View } from "./permalink";
 
-const fitMargin = 0.97; // of the stage, when the whole slide is shown
+const fitMargin = 0.97; // of the stage, if the entire slide is shown
 const maxScale = 4; // page pixels per pixel of the scan
-const patience = 400; // milliseconds without being wanted, after which a tile under way is given up
+const patience = 400; // milliseconds after which a pending tile that is no longer needed is cancelled
 
 export interface SlideViewOptions {
   stage: HTMLElement;
-  sharing?: number; // how many slides share the memory for tiles
+  sharing?: number; // number of slides that share the memory for tiles
   onStale: () => Promise<boolean>; // see TileFetcherOptions
   onRefused: () => Promise<boolean>; // the same
 }
@@ -31,16 +30,16 @@ export class SlideView {
   readonly viewer: OpenSeadragon.Viewer;
   private source: SlideTiles | null = null;
   private item: OpenSeadragon.TiledImage | null = null;
-  private moving = false; // an animation goes on
-  private stirring = 0; // movements of which no frame was rendered yet
-  private frame = new Set<Listener>(); // each frame that is drawn
-  private settle = new Set<Listener>(); // the view has come to rest
+  private moving = false; // during an animation
+  private unrendered = 0; // movements that are not rendered yet
+  private frame = new Set<Listener>(); // called for each rendered frame
+  private settle = new Set<Listener>(); // called when the view has come to rest
   private failure = new Set<Listener>();
   private open = new Set<Listener>();
   private lastUpdate = 0;
   private destroyed = false;
   private wanted: View | "fit" = "fit";
-  private fitted = true; // the whole slide is shown, and shall be after a resize
+  private fitted = true; // the entire slide is shown, also after a resize
 
   constructor(private readonly o: SlideViewOptions) {
     this.fetcher = new TileFetcher({ onFailure: () => emit(this.failure), onStale: o.onStale, onRefused: o.onRefused });
@@ -57,16 +56,16 @@ export class SlideView {
       animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0.001 : 0.45,
       springStiffness: 8,
       zoomPerScroll: 1.25,
-      // A zoom is drawn from 1:2 up to 1:1. At just 1:2 the next smaller one fits
-      // pixel for pixel, with a quarter of the tiles.
+      // A zoom is rendered between 1:2 and 1:1. At exactly 1:2 the next smaller zoom is used pixel
+      // for pixel, with a quarter of the tiles.
       minPixelRatio: 0.51,
       maxTilesPerFrame: 8,
       maxImageCacheCount: Math.ceil(cachedTiles() / (o.sharing ?? 1)),
-      timeout: 600_000, // the fetcher has its own
+      timeout: 600_000, // the fetcher has its own timeout
       visibilityRatio: 0.35,
       minZoomImageRatio: 0.3,
       maxZoomPixelRatio: maxScale,
-      smoothTileEdgesMinZoom: Infinity, // tiles lie on whole pixels
+      smoothTileEdgesMinZoom: Infinity, // tiles are aligned to pixels
       preserveImageSizeOnResize: true,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true, flickEnabled: true, flickMinSpeed: 160 },
       gestureSettingsTouch: { pinchRotate: false, dblClickToZoom: true },
@@ -83,7 +82,7 @@ export class SlideView {
     return this.image ? fullMagnification(this.image) : null;
   }
 
-  // isOpen tells that the slide can be looked at.
+  // isOpen reports whether the slide is open.
   get isOpen(): boolean {
     return this.item !== null;
   }
@@ -93,7 +92,7 @@ export class SlideView {
     return this.item ? this.item.viewportToImageZoom(this.viewer.viewport.getZoom(true)) : 0;
   }
 
-  // targetScale is the scale once the movement under way has ended.
+  // targetScale is the scale at the end of the current movement.
   get targetScale(): number {
     return this.item ? this.item.viewportToImageZoom(this.viewer.viewport.getZoom(false)) : 0;
   }
@@ -110,7 +109,7 @@ export class SlideView {
     return normalDegrees(this.viewer.viewport?.getRotation(false) ?? 0);
   }
 
-  // isWhole tells that the whole slide is shown, upright: where every slide begins.
+  // isWhole reports whether the entire slide is shown, not rotated, as when it is opened.
   get isWhole(): boolean {
     return this.fitted && this.targetRotation === 0;
   }
@@ -127,12 +126,12 @@ export class SlideView {
     this.failure.add(listener);
   }
 
-  // onOpen is called for each slide, once it can be looked at.
+  // onOpen is called for each slide when it is open.
   onOpen(listener: Listener): void {
     this.open.add(listener);
   }
 
-  // show puts a slide on the stage, at view or whole.
+  // show opens a slide, at view or entirely.
   show(image: ViewableImage, view: View | null): void {
     this.wanted = view ?? "fit";
     this.fetcher.close();
@@ -149,7 +148,7 @@ export class SlideView {
     this.viewer.destroy();
   }
 
-  // view is where the slide is looked at.
+  // view is the visible part of the slide.
   view(): View {
     const centre = this.item!.viewportToImageCoordinates(this.viewer.viewport.getCenter(true));
     const known = this.full !== null;
@@ -170,8 +169,8 @@ export class SlideView {
     viewport.applyConstraints(immediately);
   }
 
-  // place shows a part of the slide at once, even beyond where dragging ends: scale
-  // is in page pixels per pixel of level 0.
+  // place shows a part of the slide at once, even beyond the limits of dragging. The scale is in
+  // page pixels per pixel of level 0.
   place({ x, y, scale, rotation }: { x: number; y: number; scale: number; rotation: number }): void {
     if (!this.item) return;
     const { viewport } = this.viewer;
@@ -181,7 +180,7 @@ export class SlideView {
     viewport.panTo(this.item.imageToViewportCoordinates(x, y), true);
   }
 
-  // fit shows the whole slide, turned as it is.
+  // fit shows the entire slide with its current rotation.
   fit(immediately = false): void {
     if (!this.item || !this.image) return;
     const { viewport } = this.viewer;
@@ -193,7 +192,7 @@ export class SlideView {
     this.fitted = true;
   }
 
-  // setScale zooms about the middle of the stage.
+  // setScale zooms around the centre of the stage.
   setScale(scale: number): void {
     this.fitted = false;
     this.viewer.viewport.zoomTo(this.zoomOf(scale)).applyConstraints();
@@ -204,7 +203,7 @@ export class SlideView {
     this.viewer.viewport.zoomBy(factor).applyConstraints();
   }
 
-  // panBy moves the window over the slide by page pixels.
+  // panBy moves the view by page pixels.
   panBy(x: number, y: number): void {
     const { viewport } = this.viewer;
     this.fitted = false;
@@ -219,7 +218,7 @@ export class SlideView {
 
   setRotation(degrees: number, immediately = false): void {
     const { viewport } = this.viewer;
-    // The shorter way round.
+    // The shorter direction.
     const from = viewport.getRotation(false);
     viewport.setRotation(from + normalDegrees(degrees - from), immediately);
     if (this.fitted) this.fit(immediately);
@@ -229,27 +228,26 @@ export class SlideView {
     this.setRotation(this.targetRotation + degrees);
   }
 
-  // slidePoint is what lies below a point of the stage, in pixels of level 0.
+  // slidePoint converts a point of the stage to pixels of level 0.
   slidePoint(x: number, y: number): { x: number; y: number } {
     if (!this.item) return { x: 0, y: 0 };
     const { x: left, y: top } = this.item.viewerElementToImageCoordinates(new OpenSeadragon.Point(x, y));
     return { x: left, y: top };
   }
 
-  // stagePoint is where on the stage a point of the slide is shown.
+  // stagePoint converts a point of the slide to the stage.
   stagePoint(x: number, y: number): { x: number; y: number } {
     return this.item?.imageToViewerElementCoordinates(new OpenSeadragon.Point(x, y)) ?? { x: 0, y: 0 };
   }
 
-  // corners are those of the window, in pixels of level 0, clockwise from its
-  // top left.
+  // corners are the corners of the stage in pixels of level 0, clockwise from the top left.
   corners(): { x: number; y: number }[] {
     if (!this.item) return [];
     const size = this.viewer.viewport.getContainerSize();
     return [[0, 0], [size.x, 0], [size.x, size.y], [0, size.y]].map(([x, y]) => this.item!.viewerElementToImageCoordinates(new OpenSeadragon.Point(x, y)));
   }
 
-  // failureAt finds the failed tile that is drawn at a point of the stage.
+  // failureAt is the failed tile at a point of the stage.
   failureAt(x: number, y: number): TileFailure | null {
     const { failures } = this.fetcher;
     if (failures.size === 0 || !this.item || !this.image || !this.source) return null;
@@ -288,7 +286,7 @@ export class SlideView {
       emit(this.settle);
       this.showIdle();
     });
-    for (const change of ["pan", "zoom", "rotate"] as const) viewer.addHandler(change, () => this.stir());
+    for (const change of ["pan", "zoom", "rotate"] as const) viewer.addHandler(change, () => this.markMoving());
     for (const gesture of ["canvas-drag", "canvas-scroll", "canvas-pinch", "canvas-double-click"] as const) {
       viewer.addHandler(gesture, () => {
         this.fitted = false;
@@ -309,9 +307,9 @@ export class SlideView {
     const { world, viewport } = this.viewer;
     this.item = world.getItemAt(0);
     const { width, height } = this.image!;
-    // Zooms whose size is rounded up reach a fraction of a pixel too far.
+    // The size of a zoom is rounded up, so its tiles can extend a fraction of a pixel too far.
     this.item.setClip(new OpenSeadragon.Rect(0, 0, width, height));
-    this.item.addHandler("fully-loaded-change", () => this.stir());
+    this.item.addHandler("fully-loaded-change", () => this.markMoving());
     if (this.wanted === "fit") {
       viewport.setRotation(0, true);
       this.fit(true);
@@ -323,20 +321,19 @@ export class SlideView {
     emit(this.settle);
   }
 
-  // stir says that the picture is about to move. Whether it does is known once
-  // OpenSeadragon has drawn a frame: it may be there already.
-  private stir(): void {
-    this.stirring++;
+  // markMoving records that the view may start to move. OpenSeadragon's next frame shows whether it does.
+  private markMoving(): void {
+    this.unrendered++;
     this.showIdle();
     requestAnimationFrame(() => requestAnimationFrame(() => {
-      this.stirring--;
+      this.unrendered--;
       this.showIdle();
     }));
   }
 
-  // showIdle says whether the picture stands still with all its tiles.
+  // showIdle reports whether the view stands still with all its tiles.
   private showIdle(): void {
-    this.setIdle(!this.moving && this.stirring === 0 && (this.item?.getFullyLoaded() ?? false));
+    this.setIdle(!this.moving && this.unrendered === 0 && (this.item?.getFullyLoaded() ?? false));
   }
 
   private setIdle(isIdle: boolean): void {
@@ -345,8 +342,8 @@ export class SlideView {
     setBusy(this, !isIdle);
   }
 
-  // align moves a slide of which a zoom is shown pixel for pixel onto the pixels
-  // of the screen, so that it is not blurred by lying between them.
+  // align moves a slide that is shown pixel for pixel onto the pixels of the screen, so that it is
+  // not blurred.
   private align(): void {
     const density = OpenSeadragon.pixelDensityRatio;
     if (!this.item || !pixelForPixel(this.scale * density) || this.rotation % 90 !== 0) return;
@@ -360,16 +357,16 @@ export class SlideView {
   }
 }
 
-// cachedTiles is how many tiles are kept: those of two full screens, at the 1:2
-// that a zoom is drawn at the least.
+// cachedTiles is the number of tiles in memory: those of two full screens at the smallest scale of
+// a zoom, 1:2.
 function cachedTiles(): number {
   const density = window.devicePixelRatio;
   const visible = (screen.width * screen.height * density ** 2 * 4) / 512 ** 2;
   return Math.max(120, Math.min(400, Math.ceil(visible * 2)));
 }
 
-// pixelForPixel tells whether at that scale a pixel of some zoom is a pixel, or
-// several whole ones, of the screen.
+// pixelForPixel reports whether a pixel of some zoom covers a whole number of screen pixels at that
+// scale.
 function pixelForPixel(scale: number): boolean {
   const near = (value: number): boolean => Math.abs(value - Math.round(value)) < 1e-3;
   return scale < 1 ? near(Math.log2(scale)) : near(scale);
@@ -379,8 +376,7 @@ function emit(listeners: Set<Listener>): void {
   for (const listener of listeners) listener();
 }
 
-// quietConsole keeps OpenSeadragon from reporting as errors the tiles that were
-// given up on purpose.
+// quietConsole keeps OpenSeadragon from logging cancelled tiles as errors.
 function quietConsole(): void {
   const library = OpenSeadragon as unknown as { console: Console };
   const { console } = library;
@@ -392,9 +388,8 @@ function quietConsole(): void {
   });
 }
 
-// keepOutStyles keeps OpenSeadragon from adding a style element, which the
-// Content-Security-Policy forbids. It does not if it finds one there already; what
-// it finds has the name, but is none.
+// keepOutStyles keeps OpenSeadragon from adding a style element, which the Content-Security-Policy
+// forbids. OpenSeadragon skips this if an element of that name exists.
 function keepOutStyles(): void {
   const mark = "data-openseadragon-mobile-css";
   if (document.querySelector(`style[${mark}]`)) return;

@@ -1,4 +1,4 @@
-// The view as a picture: adjusted as it is seen, with its measurements and scale bar.
+// The view as an image: with adjustments, measurements and scale bar.
 
 import { adjustPixels, isNeutral, type Adjustments } from "./adjustments";
 import type { SlideView } from "./slide-view";
@@ -7,10 +7,10 @@ import { scaleBar, screenMPP } from "./scale";
 export interface SnapshotOptions {
   background: string;
   adjustments: Adjustments;
-  draw?: (context: CanvasRenderingContext2D) => void; // puts more onto the picture, in page pixels
+  draw?: (context: CanvasRenderingContext2D) => void; // adds to the image, in page pixels
 }
 
-// snapshot draws what the stage shows, at the screen's own resolution.
+// snapshot renders the stage at the resolution of the screen.
 export function snapshot(view: SlideView, o: SnapshotOptions): Promise<Blob | null> {
   const source = (view.viewer.drawer as unknown as { canvas: HTMLCanvasElement }).canvas;
   const canvas = document.createElement("canvas");
@@ -19,7 +19,7 @@ export function snapshot(view: SlideView, o: SnapshotOptions): Promise<Blob | nu
   const context = canvas.getContext("2d")!;
   context.drawImage(source, 0, 0);
   if (!isNeutral(o.adjustments)) {
-    // Not by the context's filter, which some browsers lack.
+    // Without the filter of the context, which some browsers lack.
     const picture = context.getImageData(0, 0, canvas.width, canvas.height);
     adjustPixels(picture.data, o.adjustments);
     context.putImageData(picture, 0, 0);
@@ -51,7 +51,7 @@ function drawScaleBar(context: CanvasRenderingContext2D, view: SlideView, height
   context.fillText(bar.text, left, bottom - 12);
 }
 
-// save hands a file to the user.
+// save downloads a file.
 export function save(blob: Blob, name: string): void {
   const address = URL.createObjectURL(blob);
   const link = document.createElement("a");

@@ -1,5 +1,4 @@
-// What tells about tiles that cannot be had: a line at the top of the stage, and
-// the reason beside the pointer that rests on one.
+// Messages about failed tiles: a line at the top of the stage, and the reason as a tooltip.
 
 import { t } from "../strings";
 import { h, replace } from "../ui/dom";
@@ -30,7 +29,7 @@ export function tileFailures(view: SlideView, stage: HTMLElement, overlay: HTMLE
       tip.dataset.reason = failure.reason;
       replace(tip, h("strong", null, t.viewer.tileReason), h("span", null, failure.reason));
     }
-    // Beside the pointer, and within the stage.
+    // Beside the pointer, within the stage.
     tip.style.left = `${Math.max(8, Math.min(x + 16, frame.width - tip.offsetWidth - 8))}px`;
     tip.style.top = `${Math.max(8, Math.min(y + 18, frame.height - tip.offsetHeight - 8))}px`;
   };

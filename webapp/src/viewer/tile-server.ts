@@ -1,6 +1,6 @@
-// The line that tells that the tile server of a slide is away, where that is another
-// server than the one the page comes from: requests to a host that is cut off end after
-// minutes only, and until then nothing else would say why there is no picture.
+// A warning that the tile server of a slide does not respond, if it is another server than that of
+// the page. Requests to an unreachable host only fail after minutes, and until then nothing else
+// would explain the missing image.
 
 import { listStores } from "../api/client";
 import type { SlideImage } from "../api/types";
@@ -9,9 +9,9 @@ import { h } from "../ui/dom";
 import { icon } from "../ui/icons";
 import { poll } from "../ui/poll";
 
-const pause = 8_000; // milliseconds between looks
+const pause = 8_000; // milliseconds between checks
 
-// tileServerLine is that line. back is called when the server is there again.
+// tileServerLine is that warning. back is called when the server responds again.
 export function tileServerLine(image: SlideImage, back: () => void, signal: AbortSignal): HTMLElement {
   const text = h("span");
   const line = h("div", { class: "failures tile-server", hidden: true, role: "status", "data-testid": "tile-server" }, icon("warning", 18), text);
@@ -23,7 +23,7 @@ export function tileServerLine(image: SlideImage, back: () => void, signal: Abor
     try {
       away = (await listStores(signal)).find((store) => store.id === image.store)?.endpoint_away === true;
     } catch {
-      return; // the page says elsewhere that its own server is away
+      return; // the page reports that its own server does not respond
     }
     if (!away && !line.hidden) back();
     line.hidden = !away;

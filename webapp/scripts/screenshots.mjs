@@ -1,6 +1,6 @@
-// Takes pictures of the pages: node scripts/pictures.mjs ADDRESS FOLDER [NAME…]
+// Takes screenshots of the pages: node scripts/screenshots.mjs ADDRESS FOLDER [NAME…]
 //
-// ADDRESS is that of a running server, the mock or a real one.
+// ADDRESS is that of a running server.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { chromium } from "@playwright/test";
 
 const [address, folder, ...only] = process.argv.slice(2);
 if (!folder) {
-  console.error("usage: node scripts/pictures.mjs ADDRESS FOLDER [NAME…]");
+  console.error("usage: node scripts/screenshots.mjs ADDRESS FOLDER [NAME…]");
   process.exit(2);
 }
 const base = address.replace(/\/$/, "");
@@ -20,10 +20,11 @@ const slide = shown[0];
 const failed = items.find((image) => image.state === "broken");
 
 const settled = async (page) => {
-  await page.locator("[data-testid=stage][data-idle=true]").waitFor({ timeout: 60_000 });
-  await page.waitForTimeout(400); // the line that says that tiles are coming fades
+  await page.locator("[data-testid=stage]").waitFor();
+  await page.evaluate(() => window.ptiffstore.idle());
+  await page.waitForTimeout(400); // the progress line fades
 };
-const pictures = {
+const shots = {
   gallery: { path: "/", act: (page) => page.waitForTimeout(2500) },
   search: { path: `/?q=${slide.file_name.slice(0, 5)}`, act: (page) => page.waitForTimeout(2000) },
   nothing: { path: "/?q=zzzz", act: (page) => page.waitForTimeout(600) },
@@ -68,10 +69,10 @@ const pictures = {
   "store-form": {
     path: "/stores",
     act: async (page) => {
-      await page.getByRole("button", { name: "Add a store" }).click();
-      await page.getByText("When it is synced").click();
+      await page.getByRole("button", { name: "Add store" }).click();
+      await page.locator("summary", { hasText: "Sync" }).click();
       await page.getByLabel("Schedule").fill("often");
-      await page.getByRole("button", { name: "Add the store" }).click();
+      await page.getByRole("button", { name: "Add store" }).click();
       await page.getByRole("alert").waitFor();
     },
   },
@@ -91,26 +92,26 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 for (const [device, viewport] of Object.entries({ desktop: { width: 1440, height: 900 }, phone: { width: 360, height: 740 }, "4k": { width: 3840, height: 2160 } })) {
   for (const colorScheme of ["light", "dark"]) {
     const context = await browser.newContext({ viewport, colorScheme, deviceScaleFactor: device === "phone" ? 2 : 1, hasTouch: device === "phone" });
-    for (const [name, picture] of Object.entries(pictures)) {
-      if (!picture || (only.length > 0 && !only.includes(name))) continue;
+    for (const [name, shot] of Object.entries(shots)) {
+      if (!shot || (only.length > 0 && !only.includes(name))) continue;
       const page = await context.newPage();
       page.setDefaultTimeout(10_000);
       page.on("console", (message) => message.type() === "error" && console.error(`${name}: ${message.text()}`));
       page.on("pageerror", (error) => console.error(`${name}: ${error.stack}`));
-      if (picture.fail) {
+      if (shot.fail) {
         const tiles = [0, 1, 2].map((k) => [slide.max_zoom - k, Math.floor((slide.width * 0.47) / slide.tile_width / 2 ** k), Math.floor((slide.height * 0.5) / slide.tile_height / 2 ** k)].join("/"));
-        const body = JSON.stringify({ status: 502, detail: "This part of the image's file cannot be read: it is damaged. The reason is in the server's log." });
+        const body = JSON.stringify({ status: 502, detail: "This tile cannot be read because the file is damaged. The server log has the reason." });
         await page.route(new RegExp(`/tiles/(${tiles.join("|")})(\\.jpg)?(\\?|$)`), (route) => route.fulfill({ status: 502, contentType: "application/problem+json", body }));
       }
-      await page.goto(base + picture.path);
+      await page.goto(base + shot.path);
       try {
-        await picture.act(page);
+        await shot.act(page);
       } catch (err) {
-        // A real server may have no such store, or no task that runs.
+        // The server may have no such store, or no running task.
         console.error(`${name}: ${err.message.split("\n")[0]}`);
       }
-      await page.waitForTimeout(picture.full ? 300 : 0);
-      await page.screenshot({ path: join(folder, `${name}-${device}-${colorScheme}.png`), fullPage: !!picture.full });
+      await page.waitForTimeout(shot.full ? 300 : 0);
+      await page.screenshot({ path: join(folder, `${name}-${device}-${colorScheme}.png`), fullPage: !!shot.full });
       await page.close();
     }
     await context.close();

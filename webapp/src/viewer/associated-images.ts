@@ -1,6 +1,6 @@
-// Label and macro of a slide.
+// The label and macro images of a slide.
 
-import { pictureURL } from "../api/client";
+import { imageURL } from "../api/client";
 import type { SlideImage } from "../api/types";
 import { slideName } from "../gallery/card";
 import { t } from "../strings";
@@ -10,8 +10,8 @@ import { h, replace } from "../ui/dom";
 
 type Kind = "label" | "macro" | "thumbnail";
 
-// pictureKinds are the associated images worth asking for. A label can be had
-// without being listed: the server draws it from the barcode.
+// pictureKinds are the associated images to request. A label can exist without being listed: the
+// server renders it from the barcode.
 export function pictureKinds(image: SlideImage): Kind[] {
   const listed = image.associated ?? [];
   const kinds: Kind[] = [];
@@ -24,7 +24,7 @@ export function pictureKinds(image: SlideImage): Kind[] {
 export function pictures(image: SlideImage): HTMLElement {
   const kinds = pictureKinds(image);
   const frame = h("div", { class: "pictures" });
-  const none = h("p", { class: "quiet none" }, t.pictures.none);
+  const none = h("p", { class: "quiet none" }, t.images.none);
   frame.append(...kinds.map((kind) => figure(image, kind, () => {
     if (!frame.querySelector("figure")) frame.append(none);
   })));
@@ -32,27 +32,26 @@ export function pictures(image: SlideImage): HTMLElement {
   return frame;
 }
 
-// figure shows a picture, which a click enlarges. gone is called when there is
-// no such picture after all.
+// figure shows an image, and enlarges it on a click. gone is called if the image does not exist.
 function figure(image: SlideImage, kind: Kind, gone: () => void): HTMLElement {
-  const name = t.pictures[kind];
+  const name = t.images[kind];
   const made = kind === "label" && !image.associated?.includes("label");
-  const picture = h("img", { src: pictureURL(image, `associated/${kind}`), alt: t.pictures.alt(name, slideName(image)), decoding: "async" });
-  const open = h("button", { type: "button", class: "picture", "aria-label": t.pictures.enlarge(name), title: t.pictures.enlarge(name), onclick: () => enlarge(name, picture) }, picture);
-  const element = h("figure", { "data-kind": kind }, h("figcaption", null, name), open, made ? h("p", { class: "quiet" }, t.pictures.made) : null);
+  const picture = h("img", { src: imageURL(image, `associated/${kind}`), alt: t.images.alt(name, slideName(image)), decoding: "async" });
+  const open = h("button", { type: "button", class: "picture", "aria-label": t.images.enlarge(name), title: t.images.enlarge(name), onclick: () => enlarge(name, picture) }, picture);
+  const element = h("figure", { "data-kind": kind }, h("figcaption", null, name), open, made ? h("p", { class: "quiet" }, t.images.rendered) : null);
   picture.addEventListener("error", () => {
     if (made) {
       element.remove();
       gone();
     } else {
-      replace(element, h("figcaption", null, name), h("p", { class: "quiet" }, t.pictures.failed));
+      replace(element, h("figcaption", null, name), h("p", { class: "quiet" }, t.images.failed));
     }
   });
   return element;
 }
 
-// enlarge shows a picture as large as the window allows. Labels are often
-// printed across the slide, so that they must be turned to be read.
+// enlarge shows an image as large as the window allows. Labels are often printed sideways and have
+// to be rotated.
 function enlarge(name: string, picture: HTMLImageElement): void {
   const canvas = h("canvas", { role: "img", "aria-label": picture.alt });
   let turns = 0;
@@ -67,7 +66,7 @@ function enlarge(name: string, picture: HTMLImageElement): void {
     context.drawImage(picture, -width / 2, -height / 2);
   };
   draw();
-  const turn = iconButton("turn", t.pictures.turn, () => {
+  const turn = iconButton("turn", t.images.rotate, () => {
     turns = (turns + 1) % 4;
     draw();
   });
