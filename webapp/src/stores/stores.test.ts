@@ -83,7 +83,7 @@ test("the form returns a store unchanged", () => {
 test("sends changed fields, and null for empty ones", () => {
   const before = valuesOf(store({ root: "/s", schedule: "15m", max_missing: 0.5, include: ["*.tiff"], public: false }));
   expect(patchOf(before, { ...before, label: " Two ", schedule: "", max_missing: "33.3", include: " *.tif \n\n*.svs\n", public: true, verify_rate: "50", settle: "x" })).toEqual({ label: "Two", schedule: null, max_missing: 0.333, include: ["*.tif", "*.svs"], public: true, verify_rate: 50_000_000, settle: "x" });
-  expect(patchOf(before, { ...before, max_missing: "half" }), "what is no number is for the server to refuse").toEqual({ max_missing: "half" });
+  expect(patchOf(before, { ...before, max_missing: "half" }), "the server refuses text that is not a number").toEqual({ max_missing: "half" });
 });
 
 test("assigns errors to fields", () => {

@@ -22,8 +22,8 @@ export interface MeasureToolOptions {
   onPanel: () => void; // called when the panel should open
 }
 
-// A Drawn is a measurement on the stage. Its elements are kept while it moves.
-interface Drawn {
+// A Shape is a measurement on the stage. Its elements are kept while it moves.
+interface Shape {
   measurement: Measurement;
   lines: SVGPathElement[];
   handles: SVGCircleElement[];
@@ -37,7 +37,7 @@ export class MeasureTool {
   private draft: Point[] = [];
   private pointer: Point | null = null; // position of the pointer on the slide, while it is above the stage
   private byKeys = false;
-  private drawn: Drawn[] = [];
+  private shapes: Shape[] = [];
   private readonly svg = svg("svg", { class: "measure-svg", role: "group", "aria-label": t.measure.onSlide, "data-own-arrows": "" });
   private readonly draftLines = [svg("path", { class: "measure-edge" }), svg("path", { class: "measure-line" })];
   private readonly draftDots = svg("g", { class: "measure-draft" });
@@ -66,7 +66,7 @@ export class MeasureTool {
 
   // text is all measurements in the format of parseMeasurements.
   get text(): string {
-    return formatMeasurements(this.drawn.map(({ measurement }) => measurement));
+    return formatMeasurements(this.shapes.map(({ measurement }) => measurement));
   }
 
   get isActive(): boolean {
@@ -114,7 +114,7 @@ export class MeasureTool {
     } else if (this.kind) {
       this.stop();
       announce(t.measure.stopped);
-    } else if (this.drawn.length > 0) {
+    } else if (this.shapes.length > 0) {
       this.clear();
     } else {
       return false;
@@ -126,7 +126,7 @@ export class MeasureTool {
   draw(context: CanvasRenderingContext2D): void {
     context.lineJoin = "round";
     context.font = "600 13px Arial, sans-serif";
-    for (const { measurement } of this.drawn) {
+    for (const { measurement } of this.shapes) {
       const points = measurement.points.map((point) => this.onStage(point));
       const path = new Path2D(pathOf(points, measurement.kind === "area"));
       for (const { x, y } of points) path.addPath(dot(x, y));
@@ -136,7 +136,7 @@ export class MeasureTool {
         context.stroke(path);
       }
     }
-    this.drawn.forEach(({ measurement }, i) => {
+    this.shapes.forEach(({ measurement }, i) => {
       const at = labelPlace(measurement.kind, measurement.points.map((point) => this.onStage(point)));
       const text = `${i + 1}  ${this.value(measurement)}`;
       const width = context.measureText(text).width;
@@ -158,7 +158,7 @@ export class MeasureTool {
 
   // name is the name of a measurement: its kind and position in the list.
   private name(measurement: Measurement): string {
-    return t.measure.name(t.measure.kinds[measurement.kind], this.drawn.findIndex((d) => d.measurement === measurement) + 1);
+    return t.measure.name(t.measure.kinds[measurement.kind], this.shapes.findIndex((shape) => shape.measurement === measurement) + 1);
   }
 
   private listen(): void {
@@ -263,14 +263,14 @@ export class MeasureTool {
     const lines = [svg("path", { class: "measure-edge" }), svg("path", { class: "measure-line" })];
     const handles = measurement.points.map(() => svg("circle", { class: "measure-handle", r: "6", tabindex: "0", role: "button" }));
     const label = h("div", { class: "measure-label", "aria-hidden": "true" });
-    const drawn = { measurement, lines, handles, label };
-    handles.forEach((handle, i) => this.movable(handle, drawn, i));
+    const shape = { measurement, lines, handles, label };
+    handles.forEach((handle, i) => this.movable(handle, shape, i));
     this.draftLines[0]!.before(...lines, ...handles);
     this.layer.append(label);
-    this.drawn.push(drawn);
+    this.shapes.push(shape);
   }
 
-  private movable(handle: SVGCircleElement, { measurement }: Drawn, i: number): void {
+  private movable(handle: SVGCircleElement, { measurement }: Shape, i: number): void {
     const { view, stage } = this.o;
     const moveTo = (x: number, y: number): void => {
       measurement.points[i] = view.slidePoint(x, y);
@@ -305,15 +305,15 @@ export class MeasureTool {
 
   private remove(measurement: Measurement): void {
     announce(t.measure.deleted(this.name(measurement)));
-    const drawn = this.drawn.find((d) => d.measurement === measurement)!;
-    erase(drawn);
-    this.drawn = this.drawn.filter((d) => d !== drawn);
+    const shape = this.shapes.find((shape) => shape.measurement === measurement)!;
+    erase(shape);
+    this.shapes = this.shapes.filter((other) => other !== shape);
     this.changed();
   }
 
   private removeAll(): void {
-    this.drawn.forEach(erase);
-    this.drawn = [];
+    this.shapes.forEach(erase);
+    this.shapes = [];
   }
 
   private changed(): void {
@@ -328,13 +328,13 @@ export class MeasureTool {
     stage.classList.toggle("measuring", this.kind !== null);
     this.layer.hidden = !view.image || !view.isOpen;
     if (this.layer.hidden) return;
-    this.drawn.forEach((drawn, n) => this.placeDrawn(drawn, n + 1));
+    this.shapes.forEach((shape, n) => this.placeShape(shape, n + 1));
     this.placeDraft();
     this.reticle.toggleAttribute("hidden", !(this.kind && this.byKeys));
     this.reticle.setAttribute("transform", `translate(${stage.clientWidth / 2} ${stage.clientHeight / 2})`);
   }
 
-  private placeDrawn({ measurement, lines, handles, label }: Drawn, n: number): void {
+  private placeShape({ measurement, lines, handles, label }: Shape, n: number): void {
     const points = measurement.points.map((point) => this.onStage(point));
     const d = pathOf(points, measurement.kind === "area");
     for (const line of lines) line.setAttribute("d", d);
@@ -361,17 +361,17 @@ export class MeasureTool {
     this.draftLabel.hidden = !measurable;
     if (measurable) {
       const measurement = { kind: this.kind!, points };
-      putLabel(this.draftLabel, labelPlace(measurement.kind, onStage), this.drawn.length + 1, this.value(measurement));
+      putLabel(this.draftLabel, labelPlace(measurement.kind, onStage), this.shapes.length + 1, this.value(measurement));
     }
   }
 
   private renderPanel(): void {
     for (const kind of ["distance", "area"] as const) this.buttons[kind].setAttribute("aria-pressed", String(this.kind === kind));
-    this.hint.textContent = this.kind ? t.measure.hints[this.kind] : this.drawn.length > 0 ? t.measure.movable : t.measure.begin;
+    this.hint.textContent = this.kind ? t.measure.hints[this.kind] : this.shapes.length > 0 ? t.measure.movable : t.measure.begin;
     this.unknown.hidden = !this.o.view.image || this.size !== null;
-    this.clearButton.hidden = this.drawn.length < 2;
-    replace(this.list, ...this.drawn.map(({ measurement }) => this.row(measurement)));
-    this.list.hidden = this.drawn.length === 0;
+    this.clearButton.hidden = this.shapes.length < 2;
+    replace(this.list, ...this.shapes.map(({ measurement }) => this.row(measurement)));
+    this.list.hidden = this.shapes.length === 0;
   }
 
   private row(measurement: Measurement): HTMLElement {
@@ -382,7 +382,7 @@ export class MeasureTool {
       this.o.view.panTo(x, y);
     } }, h("span", { class: "quiet" }, name), h("span", { class: "measure-value" }, this.value(measurement)), perimeterText ? h("span", { class: "quiet measure-perimeter" }, perimeterText) : null);
     const remove = iconButton("close", t.measure.delete(name), () => {
-      const index = this.drawn.findIndex((d) => d.measurement === measurement);
+      const index = this.shapes.findIndex((shape) => shape.measurement === measurement);
       this.remove(measurement);
       const rest = this.list.querySelectorAll<HTMLElement>(".measure-delete");
       (rest[Math.min(index, rest.length - 1)] ?? this.o.stage).focus({ preventScroll: true });
@@ -418,7 +418,7 @@ function labelPlace(kind: MeasurementKind, points: Point[]): Point {
   return { x: (Math.max(...xs) + Math.min(...xs)) / 2, y: bottom + labelSize.height };
 }
 
-function erase({ lines, handles, label }: Drawn): void {
+function erase({ lines, handles, label }: Shape): void {
   for (const element of [...lines, ...handles, label]) element.remove();
 }
 

@@ -252,9 +252,9 @@ export class SlideView {
     const { failures } = this.fetcher;
     if (failures.size === 0 || !this.item || !this.image || !this.source) return null;
     const at = this.item.viewerElementToImageCoordinates(new OpenSeadragon.Point(x, y));
-    const drawn = (this.item as unknown as { getTilesToDraw(): { tile: OSDTile }[] }).getTilesToDraw();
+    const rendered = (this.item as unknown as { getTilesToDraw(): { tile: OSDTile }[] }).getTilesToDraw();
     let found: OSDTile | null = null;
-    for (const { tile } of drawn) {
+    for (const { tile } of rendered) {
       const bounds = this.source.getTileBounds(tile.level, tile.x, tile.y).times(this.image.width);
       const inside = at.x >= bounds.x && at.y >= bounds.y && at.x < bounds.x + bounds.width && at.y < bounds.y + bounds.height;
       if (inside && (!found || tile.level > found.level)) found = tile;
