@@ -66,7 +66,8 @@ test("stays responsive with 100,000 slides", async ({ page, slides }) => {
   await answerList(page, (params) => {
     const from = Number(params.get("cursor") ?? 0);
     const count = Math.min(from === 0 ? 60 : total, total - from);
-    const items = Array.from({ length: count }, (_, i) => ({ ...slides.largest, levels: [], properties: {}, id: `id${from + i}`, file_name: `slide ${from + i}.tiff`, label: null }));
+    const { store, state, size, width, height, revision } = slides.largest; // what a card shows, so that the page is not too large
+    const items = Array.from({ length: count }, (_, i) => ({ store, state, size, width, height, revision, id: `id${from + i}`, file_name: `slide ${from + i}.tiff` }) as SlideImage);
     return { items, next_cursor: from + count < total ? String(from + count) : null };
   });
   await page.goto("/");
