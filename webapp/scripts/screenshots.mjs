@@ -72,7 +72,7 @@ const shots = {
       await page.getByRole("button", { name: "Add store" }).click();
       await page.locator("summary", { hasText: "Sync" }).click();
       await page.getByLabel("Schedule").fill("often");
-      await page.getByRole("button", { name: "Add store" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Add store" }).click();
       await page.getByRole("alert").waitFor();
     },
   },
