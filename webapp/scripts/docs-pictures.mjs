@@ -118,7 +118,7 @@ async function closed() {
   }
   const { address, end } = await serve("serve", "--auth", "local");
   const context = await browser.newContext({ ...desktop, colorScheme: "light" });
-  await take(context, address, "log-in", "/login", (page) => page.getByLabel("Password").waitFor());
+  await take(context, address, "login", "/login", (page) => page.getByLabel("Password").waitFor());
   await take(context, address, "people", "/login", async (page) => {
     await page.getByLabel("Name").fill("ada");
     await page.getByLabel("Password").fill(password);

@@ -59,7 +59,7 @@ start(
     { pattern: /^\/stores\/?$/, load: () => withSession(async () => (await import("./stores/page")).storesPage) },
     { pattern: /^\/tasks\/?$/, load: () => withSession(async () => (await import("./tasks/page")).tasksPage) },
     { pattern: /^\/tasks\/([^/]+)\/?$/, load: () => withSession(async () => (await import("./tasks/task-page")).taskPage) },
-    { pattern: /^\/login\/?$/, load: () => withSession(async () => (await import("./access/log-in-page")).logInPage) },
+    { pattern: /^\/login\/?$/, load: () => withSession(async () => (await import("./access/login-page")).loginPage) },
     { pattern: /^\/(?:welcome|setup)\/?$/, load: () => withSession(async () => (await import("./access/welcome-page")).welcomePage) },
     { pattern: /^\/account\/?$/, load: () => requireLogin(async () => (await import("./access/account-page")).accountPage) },
     { pattern: /^\/people\/?$/, load: () => requireLogin(async () => (await import("./access/people-page")).peoplePage) },

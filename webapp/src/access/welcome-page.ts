@@ -10,7 +10,7 @@ import { t } from "../strings";
 import { h } from "../ui/dom";
 import { claimBootstrap } from "./client";
 import { field, form, textInput } from "./field";
-import { sheet } from "./log-in-page";
+import { sheet } from "./login-page";
 import { newPassword } from "./new-password";
 import { problemWords } from "./words";
 

@@ -15,7 +15,7 @@ import { returnOf } from "./return";
 import { session } from "./session";
 import { logInWords } from "./words";
 
-export const logInPage: Page = {
+export const loginPage: Page = {
   mount(root) {
     document.title = `${t.access.logIn} · ${t.name}`;
     const to = returnOf(location.hash, location.origin);
