@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // TestBackup makes backups while others write, and opens each: it holds a moment of
 // the catalog, and nothing that came after.
 func TestBackup(t *testing.T) {
-	c := open(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	t.Parallel()
+	c := open(t, catalog.Template.SQLite(t))
 	store := putStore(t, c, "/slides")
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -70,8 +70,9 @@ func TestBackup(t *testing.T) {
 }
 
 func TestCheckBackup(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	c := open(t, "sqlite:"+filepath.Join(dir, "catalog.db"))
+	c := open(t, catalog.Template.SQLite(t))
 	store := putStore(t, c, "/slides")
 	fill(t, c, []string{store}, 200)
 	good := filepath.Join(dir, "good.db")
@@ -101,7 +102,8 @@ func TestCheckBackup(t *testing.T) {
 }
 
 func TestBackupPostgres(t *testing.T) {
-	c := open(t, pgtest.New(t))
+	t.Parallel()
+	c := open(t, catalog.Template.Postgres(t))
 	if err := c.Backup(t.Context(), filepath.Join(t.TempDir(), "b")); !errors.Is(err, catalog.ErrNotHere) {
 		t.Errorf("got %v", err)
 	}

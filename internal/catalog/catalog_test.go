@@ -3,29 +3,36 @@ package catalog_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// databases are those that every test runs on: how to get the URL of a fresh one.
+// databases are those that every test runs on: how to get the URL of an empty catalog.
 var databases = []struct {
 	name string
 	url  func(testing.TB) string
 }{
-	{"sqlite", func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "catalog.db") }},
-	{"postgres", pgtest.New},
+	{"sqlite", catalog.Template.SQLite},
+	{"postgres", catalog.Template.Postgres},
 }
 
-// onEach runs a test on a fresh catalog of each database.
+// onEach runs a test on an empty catalog of each database. It runs beside other tests,
+// except among the long ones, which measure times.
 func onEach(t *testing.T, test func(*testing.T, *catalog.Catalog)) {
 	t.Helper()
+	if !long() {
+		t.Parallel()
+	}
 	for _, db := range databases {
-		t.Run(db.name, func(t *testing.T) { test(t, open(t, db.url(t))) })
+		t.Run(db.name, func(t *testing.T) {
+			if !long() {
+				t.Parallel()
+			}
+			test(t, open(t, db.url(t)))
+		})
 	}
 }
 
@@ -75,8 +82,10 @@ func slide(store string, i int, random *rand.Rand) *catalog.Image {
 			FirstSeen: time.Unix(1_700_000_000, 0), LastChange: time.Unix(1_700_000_000, 0),
 		},
 	}
-	for w, h, f := 120_000, 90_000, 1.0; w > 256; w, h, f = w/2, h/2, f*2 {
-		im.Levels = append(im.Levels, catalog.Level{Width: w, Height: h, TileWidth: 512, TileHeight: 512, Columns: (w + 511) / 512, Rows: (h + 511) / 512, Downsample: f})
+	if long() { // they take most of the time, and matter only where it is measured
+		for w, h, f := 120_000, 90_000, 1.0; w > 256; w, h, f = w/2, h/2, f*2 {
+			im.Levels = append(im.Levels, catalog.Level{Width: w, Height: h, TileWidth: 512, TileHeight: 512, Columns: (w + 511) / 512, Rows: (h + 511) / 512, Downsample: f})
+		}
 	}
 	im.Revision = im.Identity.Revision()
 	if i%50 == 0 {

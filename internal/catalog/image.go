@@ -122,6 +122,11 @@ func (c *Catalog) Image(ctx context.Context, id string) (*Image, error) {
 	return c.one(ctx, "image "+clean(id), `i.id = $1 AND i.deleted_at IS NULL`, clean(id))
 }
 
+// AnyImage returns an image, a deleted one too, or [ErrNotFound].
+func (c *Catalog) AnyImage(ctx context.Context, id string) (*Image, error) {
+	return c.one(ctx, "image "+clean(id), `i.id = $1`, clean(id))
+}
+
 // ImageByPath returns the image of a file of a store, a deleted one too, or
 // [ErrNotFound].
 func (c *Catalog) ImageByPath(ctx context.Context, store, path string) (*Image, error) {

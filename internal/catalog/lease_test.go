@@ -154,7 +154,8 @@ func TestFencingHoldsToTheEnd(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		ctx := t.Context()
 		store := putStore(t, c, "/a")
-		a := acquire(t, c, "sync s", "a", 200*time.Millisecond)
+		const ttl = 2 * time.Second
+		a := acquire(t, c, "sync s", "a", ttl)
 		var order []string
 		taken := make(chan error, 1)
 		_, err := c.Under(a).UpdateStore(ctx, store, func(s *catalog.Store) error {
@@ -167,7 +168,7 @@ func TestFencingHoldsToTheEnd(t *testing.T) {
 					}
 				}
 			}()
-			time.Sleep(400 * time.Millisecond) // it expires meanwhile
+			time.Sleep(ttl * 11 / 10) // it expires meanwhile
 			select {
 			case err := <-taken:
 				order = append(order, "taken")
@@ -194,7 +195,7 @@ func TestFencingHoldsToTheEnd(t *testing.T) {
 
 func TestKeep(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
-		const ttl = 500 * time.Millisecond
+		const ttl = 3 * time.Second
 		a := acquire(t, c, "sync s", "a", ttl)
 		kept, stop := a.Keep(t.Context())
 		defer stop()
@@ -229,6 +230,7 @@ func TestKeep(t *testing.T) {
 
 // When the database is away, the lease ends in time and not later.
 func TestKeepWithoutDatabase(t *testing.T) {
+	t.Parallel()
 	server := pgtest.NewServer(t)
 	c := open(t, server.URL)
 	l := acquire(t, c, "sync s", "a", time.Second)

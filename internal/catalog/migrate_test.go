@@ -12,6 +12,7 @@ import (
 
 // A database of the first version, with a slide in it, is brought to the newest.
 func TestMigrate(t *testing.T) {
+	t.Parallel()
 	for _, url := range []string{"sqlite:" + filepath.Join(t.TempDir(), "catalog.db"), pgtest.New(t)} {
 		c, err := Open(t.Context(), url)
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 )
 
 func TestFault(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		err  error
 		kind error // as errors.Is finds it; nil for none that is known
@@ -48,7 +48,8 @@ func pg(code string) error { return &pgconn.PgError{Code: code} }
 
 // TestDiskFull fills SQLite's file and makes room again.
 func TestDiskFull(t *testing.T) {
-	c := openAt(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	t.Parallel()
+	c := openAt(t, Template.SQLite(t))
 	ctx := t.Context()
 	pages := func(pragma string) (n int64) {
 		if err := c.write.QueryRowContext(ctx, `PRAGMA `+pragma).Scan(&n); err != nil {
@@ -76,7 +77,8 @@ func TestDiskFull(t *testing.T) {
 // TestReadOnlyConnections fails if a connection that was made while the database was
 // read-only is used when it no longer is.
 func TestReadOnlyConnections(t *testing.T) {
-	url := pgtest.New(t)
+	t.Parallel()
+	url := Template.Postgres(t)
 	c := openAt(t, url)
 	ctx := t.Context()
 	set := func(word string) {
@@ -110,6 +112,7 @@ func TestReadOnlyConnections(t *testing.T) {
 // TestFrozen stops every process of a PostgreSQL: what is asked of it fails in time, the
 // next at once, and all works when it goes on.
 func TestFrozen(t *testing.T) {
+	t.Parallel()
 	s := pgtest.NewServer(t)
 	c := openAt(t, s.URL)
 	g := c.config.Tracer.(*guard)

@@ -8,6 +8,7 @@ import (
 )
 
 func TestFile(t *testing.T) {
+	t.Parallel()
 	folder := catalog.Store{Mode: catalog.InPlace, Root: "/r"}
 	kept := catalog.Store{Mode: catalog.Managed, Root: "/r", Incoming: "/in"}
 	for _, tt := range []struct {

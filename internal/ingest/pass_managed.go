@@ -285,22 +285,11 @@ var errUnchanged = errors.New("ingest: nothing to change")
 
 // anyImage returns an image, a deleted one too, nil if there is none.
 func anyImage(ctx context.Context, c *catalog.Catalog, id string) (*catalog.Image, error) {
-	im, err := c.Image(ctx, id)
-	if err == nil || !errors.Is(err, catalog.ErrNotFound) {
-		return im, err
-	}
-	_, err = c.UpdateImage(ctx, id, func(deleted *catalog.Image) error {
-		one := *deleted
-		im = &one
-		return errUnchanged
-	})
-	if errors.Is(err, errUnchanged) {
-		return im, nil
-	}
+	im, err := c.AnyImage(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil, nil
 	}
-	return nil, err
+	return im, err
 }
 
 // retrace brings an image to where its file was moved, and reports whether it is

@@ -44,7 +44,7 @@ func beChild(url string) error {
 	if err != nil {
 		return err
 	}
-	j, err := Open(ctx, Options{Database: url, Catalog: c, Poll: testPoll, Host: "child", Kinds: []Kind{{Name: HashImage, Run: func(ctx context.Context, t *Task) (any, error) {
+	j, err := Open(ctx, Options{Database: url, Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Host: "child", Kinds: []Kind{{Name: HashImage, Run: func(ctx context.Context, t *Task) (any, error) {
 		t.Progress(1, 2, "halves")
 		fmt.Println(t.ID)
 		<-ctx.Done()
@@ -53,7 +53,6 @@ func beChild(url string) error {
 	if err != nil {
 		return err
 	}
-	j.beat, j.dead = testBeat, testDead
 	return j.Work(ctx, WorkOptions{Queues: map[string]int{DefaultQueue: 2}})
 }
 
@@ -202,7 +201,7 @@ func TestBeginAnew(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}})
-		j.beat = 2 * j.dead // it never says in time that it lives
+		j.Heartbeat = 2 * j.DeadAfter // it never says in time that it lives
 		work(t, j, one)
 		id := submit(t, j, Submission{Kind: HashImage}).ID
 		if v := wait(t, j, id); v.State != Succeeded || *v.Worker == <-first {
@@ -213,7 +212,7 @@ func TestBeginAnew(t *testing.T) {
 
 // TestOpenTogether opens an empty database several times at once.
 func TestOpenTogether(t *testing.T) {
-	onBoth(t, func(t *testing.T, url string) {
+	onEmpty(t, func(t *testing.T, url string) {
 		c, err := catalog.Open(t.Context(), url)
 		if err != nil {
 			t.Fatal(err)
@@ -271,7 +270,7 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	defer c.Close()
 	j, err := Open(t.Context(), Options{
-		Database: server.URL, Catalog: c, Poll: testPoll, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Database: server.URL, Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Log: slog.New(slog.NewTextHandler(&log, nil)),
 		Kinds: []Kind{{Name: SyncStore, Run: func(ctx context.Context, _ *Task) (any, error) {
 			if calls.Add(1) > 1 {
 				return nil, nil
@@ -285,7 +284,6 @@ func TestDatabaseAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer j.Close()
-	j.beat, j.dead = testBeat, testDead
 	stop := work(t, j, one)
 	id := submit(t, j, Submission{Kind: SyncStore}).ID
 	until(t, j, id, inState(Running))

@@ -56,11 +56,11 @@ var (
 )
 
 const (
-	defaultPoll     = 500 * time.Millisecond
-	defaultAttempts = 5
-	defaultKeep     = 7 * 24 * time.Hour
-	beatEvery       = 5 * time.Second
-	deadAfter       = 30 * time.Second
+	defaultPoll      = 500 * time.Millisecond
+	defaultAttempts  = 5
+	defaultKeep      = 7 * 24 * time.Hour
+	defaultHeartbeat = 5 * time.Second
+	defaultDeadAfter = 30 * time.Second
 )
 
 // A Kind is a sort of task and the function that does it.
@@ -93,6 +93,9 @@ type Options struct {
 	Loops    *loop.Set     // shows what goes on in the background; may be nil
 	Poll     time.Duration // how often changes are looked for; 0: 500 ms
 	Keep     time.Duration // how long tasks that ended are kept; 0: 7 days
+	// Heartbeat is how often a worker reports that it is alive, 5 s if 0. One that has
+	// not done so for DeadAfter, 30 s if 0, loses its tasks to others.
+	Heartbeat, DeadAfter time.Duration
 	// Origin, if not nil, says where a task comes from that is submitted with ctx.
 	Origin func(ctx context.Context) Origin
 	// Begin, if not nil, is told of each attempt that begins here. It returns the context
@@ -113,9 +116,6 @@ type Jobs struct {
 	db    *database
 	kinds map[string]Kind
 	warn  *slog.Logger // of what would be said again and again
-	// How often a worker says that it lives, and how long after the last time it
-	// is taken for dead.
-	beat, dead time.Duration
 }
 
 // Open makes the tables of tasks, or brings them to what this program knows.
@@ -139,7 +139,13 @@ func openJobs(ctx context.Context, o Options, look bool) (*Jobs, error) {
 	if o.Keep == 0 {
 		o.Keep = defaultKeep
 	}
-	j := &Jobs{Options: o, kinds: map[string]Kind{}, warn: slog.New(quiet{o.Log.Handler(), new(sync.Map)}), beat: beatEvery, dead: deadAfter}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = defaultHeartbeat
+	}
+	if o.DeadAfter == 0 {
+		o.DeadAfter = defaultDeadAfter
+	}
+	j := &Jobs{Options: o, kinds: map[string]Kind{}, warn: slog.New(quiet{o.Log.Handler(), new(sync.Map)})}
 	for _, k := range o.Kinds {
 		if k.MaxAttempts == 0 {
 			k.MaxAttempts = defaultAttempts

@@ -169,7 +169,7 @@ func (j *Jobs) NextRun(ctx context.Context, s *catalog.Store, kind string) (*tim
 // schedule puts tasks that are due in their queues, until ctx is done.
 func (w *worker) schedule(ctx context.Context) {
 	l := w.Loops.New(w.Log, "schedules", "")
-	l.Longest = 2 * w.beat
+	l.Longest = 2 * w.Heartbeat
 	l.Run(ctx, loop.Every(4*w.Poll, func(ctx context.Context) error { return w.enqueueDue(ctx, time.Now()) }))
 }
 

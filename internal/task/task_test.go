@@ -25,17 +25,41 @@ const (
 	patience = 60 * time.Second // for a machine that is busy with other tests
 )
 
-// onBoth runs a test on both databases, each fresh.
+// template is a database without tasks, which each test gets a copy of.
+var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
+	c, err := catalog.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	j, err := Open(ctx, Options{Database: url, Catalog: c})
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	return errors.Join(j.Close(), c.Close())
+}}
+
+// onBoth runs a test on both databases, each without tasks.
 func onBoth(t *testing.T, test func(t *testing.T, url string)) {
-	t.Parallel()
 	t.Helper()
+	onEach(t, test, template.SQLite, template.Postgres)
+}
+
+// onEmpty runs a test on both databases, each without tables.
+func onEmpty(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	onEach(t, test, func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "catalog.db") }, pgtest.New)
+}
+
+func onEach(t *testing.T, test func(t *testing.T, url string), sqlite, postgres func(testing.TB) string) {
+	t.Helper()
+	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+		test(t, sqlite(t))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		test(t, pgtest.New(t))
+		test(t, postgres(t))
 	})
 }
 
@@ -46,11 +70,10 @@ func open(t testing.TB, url string, kinds ...Kind) *Jobs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := Open(t.Context(), Options{Database: url, Catalog: c, Kinds: kinds, Poll: testPoll, Host: "test"})
+	j, err := Open(t.Context(), Options{Database: url, Catalog: c, Kinds: kinds, Poll: testPoll, Host: "test", Heartbeat: testBeat, DeadAfter: testDead})
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.beat, j.dead = testBeat, testDead
 	t.Cleanup(func() {
 		if err := errors.Join(j.Close(), c.Close()); err != nil {
 			t.Error(err)
@@ -478,7 +501,7 @@ func TestShare(t *testing.T) {
 			return nil, nil
 		}}
 		a, b := open(t, url, k), open(t, url, k)
-		a.dead, b.dead = time.Minute, time.Minute // a slow one is not to be taken for dead here
+		a.DeadAfter, b.DeadAfter = time.Minute, time.Minute // a slow one is not to be taken for dead here
 		work(t, a, one)
 		work(t, b, one)
 		const tasks = 20

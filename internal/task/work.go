@@ -53,7 +53,7 @@ func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
 		queues[name] = river.QueueConfig{MaxWorkers: n}
 	}
 	l := j.Loops.New(j.Log, "tasks", "")
-	l.Longest = 2 * j.beat
+	l.Longest = 2 * j.Heartbeat
 	var ended error
 	l.Run(ctx, func(ctx context.Context) error {
 		w := &worker{Jobs: j, id: catalog.NewID(), queues: queues, started: time.Now(), well: l.Well}

@@ -38,7 +38,7 @@ func (w *worker) unregister(ctx context.Context) error {
 // keepAlive says again and again that the worker lives. If it could not for so
 // long that others will soon take over its tasks, it is lost.
 func (w *worker) keepAlive(ctx context.Context, stop context.CancelCauseFunc) {
-	tick := time.NewTicker(w.beat)
+	tick := time.NewTicker(w.Heartbeat)
 	defer tick.Stop()
 	// By the wall: the other clock stands still while a machine sleeps.
 	said := time.Now().Round(0)
@@ -48,12 +48,12 @@ func (w *worker) keepAlive(ctx context.Context, stop context.CancelCauseFunc) {
 			return
 		case <-tick.C:
 		}
-		if time.Now().Round(0).Sub(said) > w.dead*2/3 {
+		if time.Now().Round(0).Sub(said) > w.DeadAfter*2/3 {
 			stop(errLost)
 			return
 		}
 		now := time.Now().Round(0)
-		once, cancel := context.WithTimeout(ctx, w.dead/2)
+		once, cancel := context.WithTimeout(ctx, w.DeadAfter/2)
 		err := w.sayAlive(once)
 		cancel()
 		if err == nil {
@@ -74,8 +74,8 @@ const tidyEvery = time.Hour
 // attempt that ended so counts: a task that kills whoever runs it must not go on forever.
 func (w *worker) rescuer() func(context.Context) error {
 	var tidied time.Time
-	return loop.Every(w.beat, func(ctx context.Context) error {
-		res, err := w.db.write.ExecContext(ctx, w.db.rescue, lostError, w.dead.Seconds(), w.dead.Microseconds())
+	return loop.Every(w.Heartbeat, func(ctx context.Context) error {
+		res, err := w.db.write.ExecContext(ctx, w.db.rescue, lostError, w.DeadAfter.Seconds(), w.DeadAfter.Microseconds())
 		if err != nil {
 			return wrap(err, "tasks of workers that are gone")
 		}

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -49,14 +50,19 @@ var shared struct {
 	once   sync.Once
 	server *Server
 	err    error
-	mu     sync.Mutex
-	count  int // of databases
+	count  atomic.Int64 // of databases
 }
 
 // New returns the URL of a fresh, empty database, which is dropped when the test is
 // done. All tests share the server that scripts/testdb has started. Without it those of
 // a package share one that the first starts and that ends with the process.
 func New(t testing.TB) string {
+	t.Helper()
+	return sharedServer(t).create(t, "")
+}
+
+// sharedServer returns the server of all tests of a package.
+func sharedServer(t testing.TB) *Server {
 	t.Helper()
 	shared.once.Do(func() {
 		if dir := os.Getenv(socketEnv); dir != "" {
@@ -66,19 +72,25 @@ func New(t testing.TB) string {
 		shared.server, shared.err = Start()
 	})
 	skipOrFail(t, shared.err)
-	shared.mu.Lock()
-	shared.count++
-	name := fmt.Sprintf("t%d_%d", os.Getpid(), shared.count)
-	shared.mu.Unlock()
-	if err := shared.server.exec("CREATE DATABASE " + name); err != nil {
+	return shared.server
+}
+
+// newName returns the name of a database that does not exist on the shared server.
+func newName() string { return fmt.Sprintf("t%d_%d", os.Getpid(), shared.count.Add(1)) }
+
+// create makes a database that is dropped when the test is done, and returns its URL.
+func (s *Server) create(t testing.TB, options string) string {
+	t.Helper()
+	name := newName()
+	if err := s.exec("CREATE DATABASE " + name + options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := shared.server.exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+		if err := s.exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
 			t.Error(err)
 		}
 	})
-	return shared.server.url(name)
+	return s.url(name)
 }
 
 // A Server is a PostgreSQL of one test's own, to be stopped and started.

@@ -1,0 +1,16 @@
+package catalog
+
+import (
+	"context"
+
+	"github.com/slideatlas/ptiffstore/test/pgtest"
+)
+
+// Template is an empty catalog, which each test gets a copy of.
+var Template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
+	c, err := Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}}
