@@ -31,19 +31,17 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/strictjson", "", ""},
 	{"test/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/loop", "", ""},
-	{"internal/catalog", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/text"},
+	{"internal/db", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
+	{"internal/catalog", "internal/fsx internal/db internal/loop", "github.com/jackc/pgx/v5 golang.org/x/text"},
 	{"test/catalogtest", "internal/catalog", ""},
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
 	{"internal/source", "internal/fsx", "golang.org/x/sys"},
 	{"internal/ingest", "tiff slide internal/barcode internal/fsx internal/render internal/strictjson internal/catalog internal/loop internal/source", "golang.org/x/sys"},
 	{
-		"internal/task", "internal/strictjson internal/catalog internal/loop",
-		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 github.com/robfig/cron/v3",
+		"internal/task", "internal/strictjson internal/db internal/catalog internal/loop",
+		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/robfig/cron/v3",
 	},
-	{
-		"internal/account", "internal/catalog",
-		"modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3 golang.org/x/crypto golang.org/x/text",
-	},
+	{"internal/account", "internal/db internal/catalog", "golang.org/x/crypto golang.org/x/text"},
 	{"internal/httperr", "", ""},
 	{"internal/config", "internal/fsx", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/httperr", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
@@ -68,7 +66,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/ingest " +
 			"internal/authz internal/tile internal/tile/nethttp internal/tile/fasthttp", "",
 	},
-	{"internal/doctor", "internal/fsx internal/strictjson internal/catalog internal/source internal/ingest internal/task internal/account internal/httperr", "golang.org/x/sys"},
+	{"internal/doctor", "internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/ingest internal/task internal/account internal/httperr", "golang.org/x/sys"},
 	{"internal/deploy", "", ""},
 	{"internal/licenses", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
@@ -76,11 +74,11 @@ var layout = []struct{ pkg, pkgs, modules string }{
 		"internal/taskhandler", "tiff slide internal/fsx internal/render internal/convert internal/loop internal/catalog internal/verify internal/ingest internal/task internal/tile internal/rendercache", "",
 	},
 	{
-		"internal/server", "internal/fsx internal/render internal/loop internal/catalog internal/verify internal/ingest internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
+		"internal/server", "internal/fsx internal/render internal/loop internal/db internal/catalog internal/verify internal/ingest internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "",
 	},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/catalog internal/ingest internal/account internal/httperr internal/upload internal/fsx " +
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/ingest internal/account internal/httperr internal/upload internal/fsx " +
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
@@ -93,7 +91,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 // reserved lists standard packages and the only packages that may import them. A package
 // may still reach them through another one; internal/tile reaches neither of the first two.
 var reserved = map[string]string{
-	"database/sql": "internal/catalog internal/task internal/account",
+	"database/sql": "internal/db internal/catalog internal/task internal/account",
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
 	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest", // shared by the tests of several packages

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
@@ -45,7 +46,7 @@ func (c *backupCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	cat, err := catalog.Look(url)
+	cat, err := catalog.OpenReadOnly(url)
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (c *restoreCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	lock, err := catalog.Seize(dir)
+	lock, err := db.Seize(dir)
 	if err != nil {
 		return inUse(dir, err)
 	}
@@ -180,7 +181,7 @@ func idle(ctx context.Context, dir, target string) error {
 	if !exists(target) {
 		return nil
 	}
-	if c, err := catalog.Look("sqlite:" + target); err == nil {
+	if c, err := catalog.OpenReadOnly("sqlite:" + target); err == nil {
 		alive, _ := c.Workers(ctx)
 		c.Close() //nolint:errcheck // it was only read
 		host, _ := os.Hostname()
@@ -192,7 +193,7 @@ func idle(ctx context.Context, dir, target string) error {
 			}
 		}
 	}
-	if err := catalog.Settle(ctx, target); errors.Is(err, catalog.ErrInUse) {
+	if err := db.MergeLog(ctx, target); errors.Is(err, db.ErrInUse) {
 		return inUse(dir, err)
 	}
 	return nil
@@ -232,7 +233,7 @@ func (c *restoreCmd) bring(ctx context.Context, m *manifest, folder string) (str
 	if err := cat.Close(); err != nil {
 		return "", err
 	}
-	return fresh, catalog.Settle(ctx, fresh)
+	return fresh, db.MergeLog(ctx, fresh)
 }
 
 func copySynced(to, from string) error {

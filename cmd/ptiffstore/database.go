@@ -12,6 +12,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
@@ -67,12 +68,12 @@ func (p *place) url() (string, error) {
 }
 
 // ledgers are where the versions of all tables are written down besides the catalog's.
-func ledgers() []catalog.Ledger { return append(task.Ledgers(), account.Ledger()) }
+func ledgers() []db.Ledger { return append(task.Ledgers(), account.Ledger()) }
 
 // require returns the URL of the database if there is a catalog in it, with the tables of
 // the ledgers, none of them older than this program's. It creates and changes nothing:
 // only serve, demo, restore and store add create a catalog.
-func (p *place) require(ctx context.Context, ledgers ...catalog.Ledger) (string, error) {
+func (p *place) require(ctx context.Context, ledgers ...db.Ledger) (string, error) {
 	url, err := p.url()
 	if err != nil {
 		return "", err
@@ -81,7 +82,7 @@ func (p *place) require(ctx context.Context, ledgers ...catalog.Ledger) (string,
 	if errors.Is(err, catalog.ErrNoCatalog) {
 		return "", &absentError{p.words(url)}
 	}
-	if _, ok := errors.AsType[*catalog.OutdatedError](err); ok {
+	if _, ok := errors.AsType[*db.OutdatedError](err); ok {
 		return "", fmt.Errorf("%s: %w: start ptiffstore serve of this version on it, which brings them up to date", p.words(url), err)
 	}
 	return url, err
@@ -135,27 +136,19 @@ func (p *place) create(ctx context.Context) (c *catalog.Catalog, existed bool, e
 	if c, err = catalog.Open(ctx, url); err != nil {
 		return nil, false, err
 	}
-	if err := createTables(ctx, url, c); err != nil {
+	if err := createTables(ctx, c); err != nil {
 		return nil, false, errors.Join(err, c.Close())
 	}
 	return c, existed, nil
 }
 
-// createTables creates those of tasks and of people, which commands need.
-func createTables(ctx context.Context, url string, c *catalog.Catalog) error {
-	j, err := task.Open(ctx, task.Options{Database: url, Catalog: c, Version: version})
-	if err != nil {
+// createTables creates those of tasks and of users, which commands need.
+func createTables(ctx context.Context, c *catalog.Catalog) error {
+	if _, err := task.Open(ctx, task.Options{Catalog: c, Version: version}); err != nil {
 		return err
 	}
-	return errors.Join(j.Close(), createAccounts(ctx, url))
-}
-
-func createAccounts(ctx context.Context, url string) error {
-	a, err := account.Open(ctx, url, account.Options{})
-	if err != nil {
-		return err
-	}
-	return a.Close()
+	_, err := account.New(ctx, c.DB(), account.Options{})
+	return err
 }
 
 // await waits until there is a catalog, for a process that uses one and creates none:

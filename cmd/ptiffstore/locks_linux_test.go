@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
 // TestSQLiteKeepsItsLock has a server's packages open the database one after the other:
@@ -87,7 +87,7 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	lock, err := catalog.Seize(data)
+	lock, err := db.Seize(data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,14 +37,14 @@ func (p *place) desk(ctx context.Context) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := task.Open(ctx, task.Options{Database: url, Catalog: c, Kinds: new(taskhandler.Handlers).Kinds(), Version: version})
+	j, err := task.Open(ctx, task.Options{Catalog: c, Kinds: new(taskhandler.Handlers).Kinds(), Version: version})
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return &desk{j, c}, nil
 }
 
-func (d *desk) close() { _ = errors.Join(d.Jobs.Close(), d.catalog.Close()) }
+func (d *desk) close() { d.catalog.Close() } //nolint:errcheck // it is of no more use
 
 type taskSubmitCmd struct {
 	place

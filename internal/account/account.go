@@ -15,11 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
 var (
@@ -43,9 +42,9 @@ var (
 	// ErrBadCursor: a cursor that is none of the list it is used with.
 	ErrBadCursor = errors.New("account: bad cursor")
 	// ErrAway: the database does not answer. It may do so again soon.
-	ErrAway = catalog.ErrAway
+	ErrAway = db.ErrAway
 	// ErrFull: there is no room left for the database.
-	ErrFull = catalog.ErrFull
+	ErrFull = db.ErrFull
 )
 
 // Options are how accounts are kept. The zero value is what a server wants.
@@ -69,8 +68,9 @@ type Options struct {
 // Accounts are those of an open database. They are safe for concurrent use.
 type Accounts struct {
 	o           Options
-	write, read *sql.DB
-	hold        *catalog.Hold // of SQLite's directory; nil of PostgreSQL
+	db          *db.DB
+	write, read *sql.DB // of db
+	close       func() error
 	hashing     chan struct{} // holds one for each hash that is computed
 	waiting     chan struct{} // and for each that is, or waits for it
 
@@ -85,21 +85,27 @@ type Accounts struct {
 // "postgres://…", which is the catalog's. A database that a newer program has changed
 // is refused.
 func Open(ctx context.Context, url string, o Options) (*Accounts, error) {
-	o = o.withDefaults()
-	a := &Accounts{o: o, hashing: make(chan struct{}, hashesAtOnce), waiting: make(chan struct{}, hashesWaiting)}
-	var err error
-	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
-	case "sqlite":
-		err = a.openSQLite(ctx, rest)
-	case "postgres", "postgresql":
-		err = a.openPostgres(ctx, url)
-	default:
-		err = errors.New("account: the database is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")
-	}
+	d, err := db.Open(url)
 	if err != nil {
 		return nil, err
 	}
+	a, err := New(ctx, d, o)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	a.close = d.Close
 	return a, nil
+}
+
+// New is [Open] for an open database, which the caller closes after the accounts.
+func New(ctx context.Context, d *db.DB, o Options) (*Accounts, error) {
+	if err := d.Migrate(ctx, tables()); err != nil {
+		return nil, err
+	}
+	return &Accounts{
+		o: o.withDefaults(), db: d, write: d.Write, read: d.Read, close: func() error { return nil },
+		hashing: make(chan struct{}, hashesAtOnce), waiting: make(chan struct{}, hashesWaiting),
+	}, nil
 }
 
 func (o Options) withDefaults() Options {
@@ -119,13 +125,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Close closes the database.
-func (a *Accounts) Close() error {
-	if a.read == a.write {
-		return a.write.Close()
-	}
-	return errors.Join(a.read.Close(), a.write.Close(), a.hold.Release())
-}
+// Close closes the database, unless it is that of [New].
+func (a *Accounts) Close() error { return a.close() }
 
 // now is the time as the database keeps it.
 func (a *Accounts) now() time.Time { return a.o.Now().UTC().Truncate(time.Microsecond) }
@@ -153,14 +154,10 @@ type tx struct {
 	revoked []Revocation
 }
 
-// change runs f in a transaction, and tells those who listen what it revoked.
+// change runs f in a transaction, and tells those who listen what it revoked. It may
+// run f more than once.
 func (a *Accounts) change(ctx context.Context, f func(*tx) error) error {
-	err := a.attempt(ctx, f)
-	if catalog.IsDiskFault(err) {
-		catalog.DropIdle(a.read, readers)
-		catalog.DropIdle(a.write, connections)
-	}
-	return err
+	return a.db.Retry(ctx, func() error { return a.attempt(ctx, f) })
 }
 
 func (a *Accounts) attempt(ctx context.Context, f func(*tx) error) error {

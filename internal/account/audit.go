@@ -27,7 +27,7 @@ type Event struct {
 //
 // Nothing changes or removes an event: the database itself refuses it.
 func (a *Accounts) Record(ctx context.Context, e Event) error {
-	if err := a.insertEvent(ctx, a.write, &e); err != nil {
+	if err := a.db.Retry(ctx, func() error { return a.insertEvent(ctx, a.write, &e) }); err != nil {
 		return err
 	}
 	return a.writeEvent(&e)

@@ -18,8 +18,10 @@ func (a *Accounts) SetSessionHint(ctx context.Context, secret, hint string) erro
 		return err
 	}
 	sealed := c.Seal(nil, nil, []byte(hint), nil)
-	_, err = a.write.ExecContext(ctx, `UPDATE sessions SET hint = $1 WHERE secret = $2`, sealed, hashSecret(secret))
-	return a.wrap(err, "session")
+	return a.db.Retry(ctx, func() error {
+		_, err := a.write.ExecContext(ctx, `UPDATE sessions SET hint = $1 WHERE secret = $2`, sealed, hashSecret(secret))
+		return a.wrap(err, "session")
+	})
 }
 
 // SessionHint returns what was kept beside a session, "" if nothing was or there is no

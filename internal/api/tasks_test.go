@@ -45,12 +45,11 @@ func (st *site) tasks() (proceed chan struct{}) {
 		}},
 	}
 	j, err := task.Open(st.t.Context(), task.Options{
-		Database: st.database, Catalog: st.api.Catalog, Kinds: kinds, Host: "scan1", Version: "v1", Poll: 20 * time.Millisecond,
+		Catalog: st.api.Catalog, Kinds: kinds, Host: "scan1", Version: "v1", Poll: 20 * time.Millisecond,
 	})
 	if err != nil {
 		st.t.Fatal(err)
 	}
-	st.t.Cleanup(func() { j.Close() })
 	st.api.Jobs = j
 	return proceed
 }

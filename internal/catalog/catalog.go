@@ -12,14 +12,16 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"database/sql"
+	"embed"
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
 var (
@@ -39,9 +41,9 @@ var (
 	// ErrBadCursor: a cursor that is none of the list it is used with.
 	ErrBadCursor = errors.New("catalog: bad cursor")
 	// ErrAway: the database does not answer. It may do so again soon.
-	ErrAway = errors.New("catalog: the database does not answer")
+	ErrAway = db.ErrAway
 	// ErrFull: there is no room left for the database.
-	ErrFull = errors.New("catalog: the disk of the database is full: make room, nothing was written")
+	ErrFull = db.ErrFull
 )
 
 // A Catalog is an open database, or a view of one that writes under a lease. It is
@@ -54,11 +56,10 @@ type Catalog struct {
 // connections are what all views of a database share.
 type connections struct {
 	*dialect
-	read   *sql.DB
-	write  *sql.DB
-	config *pgx.ConnConfig // of PostgreSQL
-	seal   cipher.AEAD     // of cursors
-	lock   *Hold           // of SQLite's directory; nil of PostgreSQL
+	db    *db.DB
+	read  *sql.DB     // of db
+	write *sql.DB     // of db
+	seal  cipher.AEAD // of cursors
 
 	life     context.Context // until Close
 	end      context.CancelFunc
@@ -70,7 +71,6 @@ type connections struct {
 
 // A dialect is what differs between the databases.
 type dialect struct {
-	name     string // also of the folder of its migrations
 	position string // function: where the first text holds the second, from 1; 0 if it does not
 	external string // expression: the external id in the text of a description d
 	now      string // expression: microseconds since 1970 by the database's clock
@@ -87,29 +87,19 @@ type dialect struct {
 	matches func(*search) statement // what asks the index of grams
 	// few, if not nil, asks it for all that match, newest first, and reports whether
 	// they were few enough to be looked up all.
-	few     func(context.Context, *search) ([]position, bool, error)
-	listen  func(context.Context, *Catalog)
-	passing func(error) bool // the same may work if it is tried again now
+	few    func(context.Context, *search) ([]position, bool, error)
+	listen func(context.Context, *Catalog)
 }
 
 // Open opens or makes the database at url, "sqlite:PATH" or "postgres://…", and
 // brings its tables to what this program knows. A database that a newer program
 // has changed is refused.
 func Open(ctx context.Context, url string) (*Catalog, error) {
-	c := &Catalog{connections: &connections{watchers: map[chan struct{}]struct{}{}}}
-	c.life, c.end = context.WithCancel(context.Background())
-	var err error
-	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
-	case "sqlite":
-		err = c.openSQLite(rest)
-	case "postgres", "postgresql":
-		err = c.openPostgres(url)
-	default:
-		return nil, errors.New("catalog: the database is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")
-	}
+	d, err := db.Open(url)
 	if err != nil {
 		return nil, err
 	}
+	c := newCatalog(d)
 	for _, step := range []func(context.Context) error{c.migrate, c.loadSeal, c.finishRemovals} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, c.Close())
@@ -117,6 +107,29 @@ func Open(ctx context.Context, url string) (*Catalog, error) {
 	}
 	return c, nil
 }
+
+func newCatalog(d *db.DB) *Catalog {
+	c := &Catalog{connections: &connections{db: d, read: d.Read, write: d.Write, dialect: postgresDialect, watchers: map[chan struct{}]struct{}{}}}
+	if d.IsSQLite() {
+		c.dialect = sqliteDialect
+	}
+	c.life, c.end = context.WithCancel(context.Background())
+	return c
+}
+
+// DB returns the catalog's database, which the packages with other tables in it share
+// until the catalog is closed.
+func (c *Catalog) DB() *db.DB { return c.db }
+
+//go:embed migrations
+var migrations embed.FS
+
+func tables() db.Migrations {
+	dir, _ := fs.Sub(migrations, "migrations") // the path is valid
+	return db.Migrations{Of: "catalog", Table: "goose_db_version", Files: dir}
+}
+
+func (c *Catalog) migrate(ctx context.Context) error { return c.db.Migrate(ctx, tables()) }
 
 // Close ends what goes on and closes the database, for all views of it. Close of a
 // view made by [Catalog.Under] does nothing.
@@ -126,10 +139,7 @@ func (c *Catalog) Close() error {
 	}
 	c.end()
 	c.follower.Wait()
-	if c.read == c.write {
-		return c.read.Close()
-	}
-	return errors.Join(c.read.Close(), c.write.Close(), c.lock.Release())
+	return c.db.Close()
 }
 
 // Ping returns nil if the database answers, or [ErrAway].
@@ -172,36 +182,12 @@ type slot struct {
 // change runs f in a transaction, and wakes those who watch: f may run more than
 // once. Of a view under a lease that is lost the error is [ErrLeaseLost].
 func (c *Catalog) change(ctx context.Context, f func(*tx) error) error {
-	err := c.insist(ctx, func() error { return c.attempt(ctx, f) })
+	err := c.db.Retry(ctx, func() error { return c.attempt(ctx, f) })
 	if err == nil {
 		c.wake()
 	}
 	return err
 }
-
-// insist calls attempt again if it fails for something that is busy, or was lost on
-// the way.
-func (c *Catalog) insist(ctx context.Context, attempt func() error) error {
-	for began, wait := time.Now(), time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		err := attempt()
-		if IsDiskFault(err) { // what the connections hold of the file may be wrong
-			DropIdle(c.read, readers)
-			DropIdle(c.write, writers)
-		}
-		if err == nil || !c.passing(err) || time.Since(began) > patience {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(wait):
-		}
-	}
-}
-
-// patience is how long a transaction is tried again. Other writers need no more
-// than a second.
-const patience = 30 * time.Second
 
 func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
 	stx, err := c.write.BeginTx(ctx, nil)
@@ -255,7 +241,11 @@ func (c *Catalog) wrap(err error, what string) error {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("catalog: %s: %w", what, err)
 	}
-	if kind := Fault(err); kind != nil {
+	kind := db.Fault(err)
+	if errors.Is(kind, db.ErrDuplicate) {
+		kind = ErrConflict
+	}
+	if kind != nil {
 		return fmt.Errorf("%w: %s: %w", kind, what, err)
 	}
 	return fmt.Errorf("catalog: %s: %w", what, err)

@@ -198,7 +198,7 @@ func (l *Lease) keep(ctx context.Context) error {
 // wait for other writers but where the database makes it, takes no number and wakes
 // nobody. It may run more than once.
 func (c *Catalog) aside(ctx context.Context, f func(*sql.Tx) error) error {
-	return c.insist(ctx, func() error {
+	return c.db.Retry(ctx, func() error {
 		t, err := c.write.BeginTx(ctx, nil)
 		if err != nil {
 			return c.wrap(err, "begin")

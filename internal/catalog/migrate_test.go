@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
@@ -18,7 +19,7 @@ func TestMigrate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.db.Dialect(), func(t *testing.T) {
 			st, err := c.PutStore(t.Context(), Store{Mode: InPlace, Root: "/a"})
 			if err != nil {
 				t.Fatal(err)
@@ -34,11 +35,13 @@ func TestMigrate(t *testing.T) {
 					t.Fatalf("%s: %v", q, err)
 				}
 			}
-			first, err := fs.ReadFile(migrations, "migrations/"+c.name+"/00001_catalog.sql")
+			first, err := fs.ReadFile(migrations, "migrations/"+c.db.Dialect()+"/00001_catalog.sql")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.migrateTo(t.Context(), fstest.MapFS{"00001_catalog.sql": {Data: first}}); err != nil {
+			only := tables()
+			only.Files = fstest.MapFS{"00001_catalog.sql": {Data: first}}
+			if err := c.db.Migrate(t.Context(), only); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.Close(); err != nil {
@@ -53,7 +56,7 @@ func TestMigrate(t *testing.T) {
 			if list, err := c.Unhashed(t.Context(), st.ID, 10); err != nil || len(list) != 1 {
 				t.Errorf("Unhashed: %d images, %v, want 1", len(list), err)
 			}
-			if _, err := c.Acquire(t.Context(), "n", "h", patience); err != nil {
+			if _, err := c.Acquire(t.Context(), "n", "h", time.Minute); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,50 +1,13 @@
 package catalog
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
-
-func TestFault(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		err  error
-		kind error // as errors.Is finds it; nil for none that is known
-	}{
-		{pg("23505"), ErrConflict},
-		{pg("53100"), ErrFull},
-		{pg("25006"), ErrAway},
-		{pg("57P01"), ErrAway},
-		{pg("57P03"), ErrAway},
-		{pg("57014"), ErrAway},
-		{pg("53300"), ErrAway},
-		{pg("53200"), ErrAway},
-		{pg("58030"), ErrAway},
-		{pg("08006"), ErrAway},
-		{pg("28P01"), ErrAway},
-		{pg("3D000"), ErrAway},
-		{pg("42601"), nil},
-		{context.DeadlineExceeded, ErrAway},
-		{context.Canceled, nil},
-		{pgconn.ErrConnClosed, ErrAway},
-	} {
-		kind := Fault(fmt.Errorf("at work: %w", c.err))
-		if c.kind == nil && kind != nil || c.kind != nil && !errors.Is(kind, c.kind) {
-			t.Errorf("%v is %v, want %v", c.err, kind, c.kind)
-		}
-	}
-}
-
-func pg(code string) error { return &pgconn.PgError{Code: code} }
 
 // TestDiskFull fills SQLite's file and makes room again.
 func TestDiskFull(t *testing.T) {
@@ -99,51 +62,13 @@ func TestReadOnlyConnections(t *testing.T) {
 		return err
 	}
 	set("on")
-	DropIdle(c.write, writers) // as when the server was started again
+	c.db.DropIdle() // as when the server was started again
 	if err := put("/a"); !errors.Is(err, ErrAway) {
 		t.Fatalf("read-only: %v, want ErrAway", err)
 	}
 	set("off")
 	if err := put("/b"); err != nil {
 		t.Errorf("after it: %v", err)
-	}
-}
-
-// TestFrozen stops every process of a PostgreSQL: what is asked of it fails in time, the
-// next at once, and all works when it goes on.
-func TestFrozen(t *testing.T) {
-	t.Parallel()
-	s := pgtest.NewServer(t)
-	c := openAt(t, s.URL)
-	g := c.config.Tracer.(*guard)
-	g.limit = 300 * time.Millisecond
-	if err := c.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	thaw := s.Freeze(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	if err := c.Ping(ctx); !errors.Is(err, ErrAway) || ctx.Err() != nil {
-		t.Fatalf("frozen: %v, want ErrAway long before the caller's deadline", err)
-	}
-	if g.frozen.Load() == 0 {
-		t.Error("the server is not known to be frozen")
-	}
-	g.frozen.Store(time.Now().Add(time.Hour).UnixNano())
-	for range 50 { // more than there are connections: none of them waits
-		if err := c.Ping(ctx); !errors.Is(err, ErrAway) {
-			t.Fatalf("known to be frozen: %v, want ErrAway", err)
-		}
-	}
-	g.frozen.Store(1)
-	thaw()
-	for err := c.Ping(ctx); err != nil; err = c.Ping(ctx) {
-		if ctx.Err() != nil {
-			t.Fatalf("after it: %v", err)
-		}
-	}
-	if g.frozen.Load() != 0 {
-		t.Error("the server is still held to be frozen")
 	}
 }
 

@@ -2,21 +2,18 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // channel is where writers say that something has changed.
 const channel = "ptiffstore_catalog"
 
 var postgresDialect = &dialect{
-	name:        "postgres",
 	position:    "strpos",
 	external:    "d.fields::json ->> 'ExternalID'",
 	now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
@@ -30,39 +27,9 @@ var postgresDialect = &dialect{
 	matches:     matchesPostgres,
 	few:         fewPostgres,
 	listen:      listenPostgres,
-	passing: func(err error) bool {
-		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-			return e.Code == "40001" || e.Code == "40P01" // serialization failure, deadlock
-		}
-		return false
-	},
 }
 
-const (
-	// A reader's questions are all answered by an index, in the index's order. The
-	// planner must not come to another view while its statistics are old; and
-	// compiling a plan takes longer than running it.
-	readSettings = `SET default_transaction_read_only = on; SET enable_seqscan = off; SET enable_sort = off;
-		SET jit = off; SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_custom_plan`
-	// A process that is stopped in the middle of a transaction must not stop all
-	// others for good.
-	writeSettings = `SET jit = off; SET enable_seqscan = off; SET idle_in_transaction_session_timeout = '30s'`
-
-	postgresPoll = time.Second // should a notification be lost
-	writers      = 4           // they take turns; more would wait all the same
-)
-
-func (c *Catalog) openPostgres(url string) error {
-	c.dialect = postgresDialect
-	config, err := PostgresConfig(url)
-	if err != nil {
-		return fmt.Errorf("catalog: %w", err)
-	}
-	c.read = OpenPool(config, readSettings, readers)
-	c.write = OpenPool(config, writeSettings, writers)
-	c.config = config
-	return nil
-}
+const postgresPoll = time.Second // should a notification be lost
 
 // blockBits: a block is 2 to that many images, in the order of arrival. The
 // migration knows it too.
@@ -165,7 +132,7 @@ func (s *search) estimate(ctx context.Context) (int, error) {
 func listenPostgres(ctx context.Context, c *Catalog) {
 	var seen int64
 	for ctx.Err() == nil {
-		if conn, err := pgx.ConnectConfig(ctx, c.config.Copy()); err == nil {
+		if conn, err := c.db.Connect(ctx); err == nil {
 			c.hear(ctx, conn, &seen)
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			conn.Close(closing) //nolint:errcheck // it is of no more use

@@ -104,7 +104,7 @@ func (c contents) String() string {
 }
 
 func lookContents(ctx context.Context, url string) (contents, error) {
-	c, err := catalog.Look(url)
+	c, err := catalog.OpenReadOnly(url)
 	if err != nil {
 		return contents{}, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
@@ -34,9 +35,6 @@ type examination struct {
 }
 
 func (e *examination) close() {
-	if e.jobs != nil {
-		e.jobs.Close() //nolint:errcheck // it was only read
-	}
 	if e.catalog != nil {
 		e.catalog.Close() //nolint:errcheck // it was only read
 	}
@@ -48,7 +46,7 @@ func (e *examination) database(ctx context.Context, n *notes) {
 	if isFile && !databaseFile(n, path) {
 		return
 	}
-	c, err := catalog.Look(e.Database)
+	c, err := catalog.OpenReadOnly(e.Database)
 	if err != nil {
 		n.wrong("give --database sqlite:PATH or postgres://USER@HOST/DATABASE", "%v", err)
 		return
@@ -106,13 +104,13 @@ func (e *examination) tables(ctx context.Context, n *notes, c *catalog.Catalog, 
 	for _, s := range list {
 		switch {
 		case s.Has > s.Newest:
-			n.wrong("use the newer program, or a backup from before it", "the tables of %s are at %d and this program (%s) knows %d: it refuses to start", s.Room, s.Has, e.Version, s.Newest)
-		case s.Has == 0 && s.Room == "users": // made when access control is first used
+			n.wrong("use the newer program, or a backup from before it", "the tables of %s are at %d and this program (%s) knows %d: it refuses to start", s.Of, s.Has, e.Version, s.Newest)
+		case s.Has == 0 && s.Of == "users": // made when access control is first used
 			continue
-		case s.Has == 0 && s.Room != "catalog":
-			n.warn("start ptiffstore serve, which makes them", "there are no tables of %s yet: no server has run on it", s.Room)
+		case s.Has == 0 && s.Of != "catalog":
+			n.warn("start ptiffstore serve, which makes them", "there are no tables of %s yet: no server has run on it", s.Of)
 		case s.Has < s.Newest:
-			n.warn("back up, then start the server of this version, which brings them up to date", "the tables of %s are at %d and this program (%s) knows %d", s.Room, s.Has, e.Version, s.Newest)
+			n.warn("back up, then start the server of this version, which brings them up to date", "the tables of %s are at %d and this program (%s) knows %d", s.Of, s.Has, e.Version, s.Newest)
 		default:
 			continue
 		}
@@ -150,7 +148,7 @@ func listens(ctx context.Context, n *notes, c *catalog.Catalog, s catalog.Server
 // read takes from the database what else there is to look at.
 func (e *examination) read(ctx context.Context, n *notes, c *catalog.Catalog) (err error) {
 	if e.list, err = c.Stores(ctx); err == nil {
-		e.jobs, err = task.Look(ctx, task.Options{Database: e.Database, Catalog: c, Host: e.Host, Version: e.Version})
+		e.jobs, err = task.OpenReadOnly(ctx, task.Options{Catalog: c, Host: e.Host, Version: e.Version})
 	}
 	if err != nil {
 		n.wrong("", "it can't be read: %v", plainly(err))
@@ -160,8 +158,8 @@ func (e *examination) read(ctx context.Context, n *notes, c *catalog.Catalog) (e
 
 // quickCheck reads the whole file, in a connection of its own.
 func quickCheck(ctx context.Context, n *notes, path string, s catalog.Server) {
-	used := catalog.InUse(path)
-	c, err := catalog.Look("sqlite:" + path)
+	used := db.InUse(path)
+	c, err := catalog.OpenReadOnly("sqlite:" + path)
 	if err != nil {
 		return
 	}
@@ -171,7 +169,7 @@ func quickCheck(ctx context.Context, n *notes, path string, s catalog.Server) {
 	switch word, err := c.QuickCheck(before); {
 	case ctx.Err() == nil && before.Err() != nil:
 		n.unknown("give it more time: --limit 5m", "whether it is whole: its %s could not be read in time", bytes(s.Bytes))
-	case (err != nil || word != "") && !used && catalog.InUse(path):
+	case (err != nil || word != "") && !used && db.InUse(path):
 		n.unknown("run this again", "whether it is whole: a server was started meanwhile")
 	case err != nil:
 		n.wrong("bring back a backup: ptiffstore restore", "it can't be read to its end: %v", plainly(err))

@@ -87,10 +87,9 @@ func (s *site) catalog(f func(*catalog.Catalog)) {
 func (s *site) jobs(f func(*task.Jobs)) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
-		j, err := task.Open(s.t.Context(), task.Options{Database: s.Database, Catalog: c, Kinds: []task.Kind{{Name: task.SyncStore}}})
+		j, err := task.Open(s.t.Context(), task.Options{Catalog: c, Kinds: []task.Kind{{Name: task.SyncStore}}})
 		s.must(err)
 		f(j)
-		s.must(j.Close())
 	})
 }
 
@@ -121,7 +120,7 @@ func (s *site) backup(url string, age time.Duration) string {
 	s.Backups = s.t.TempDir()
 	dir := filepath.Join(s.Backups, "a")
 	s.must(os.Mkdir(dir, 0o700))
-	c, err := catalog.Look(url)
+	c, err := catalog.OpenReadOnly(url)
 	s.must(err)
 	file := filepath.Join(dir, "catalog.db")
 	s.must(c.Backup(s.t.Context(), file))
@@ -252,7 +251,7 @@ func TestLedgers(t *testing.T) {
 	a, err := account.Open(t.Context(), s.Database, account.Options{})
 	s.must(err)
 	s.must(a.Close())
-	c, err := catalog.Look(s.Database)
+	c, err := catalog.OpenReadOnly(s.Database)
 	s.must(err)
 	defer c.Close()
 	list, err := c.Standings(t.Context(), append(task.Ledgers(), account.Ledger())...)
@@ -262,7 +261,7 @@ func TestLedgers(t *testing.T) {
 	}
 	for _, l := range list {
 		if l.Has != l.Newest || l.Newest == 0 {
-			t.Errorf("%s: tables at %d, newest known %d", l.Room, l.Has, l.Newest)
+			t.Errorf("%s: tables at %d, newest known %d", l.Of, l.Has, l.Newest)
 		}
 	}
 }

@@ -301,9 +301,8 @@ func fail(s *site, kind string, times int) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
 		refuse := func(context.Context, *task.Task) (any, error) { return nil, task.Permanent(errors.New("refused")) }
-		j, err := task.Open(s.t.Context(), task.Options{Database: s.Database, Catalog: c, Kinds: []task.Kind{{Name: kind, Run: refuse}}})
+		j, err := task.Open(s.t.Context(), task.Options{Catalog: c, Kinds: []task.Kind{{Name: kind, Run: refuse}}})
 		s.must(err)
-		defer j.Close()
 		ctx, stop := context.WithCancel(s.t.Context())
 		ended := make(chan struct{})
 		go func() {

@@ -23,12 +23,9 @@ func (s *Server) openAccess(ctx context.Context) (err error) {
 	if o.none() && s.o.Mode != Serve {
 		return nil
 	}
-	accounts, err := account.Open(ctx, s.o.Database, account.Options{})
-	if err != nil {
+	accounts, err := account.New(ctx, s.catalog.DB(), account.Options{})
+	if err != nil || o.none() { // then commands need the tables
 		return err
-	}
-	if o.none() {
-		return accounts.Close() // commands need the tables
 	}
 	s.accounts = accounts
 	s.access = &api.Access{Accounts: s.accounts, Keys: new(authz.Keys), Proxies: s.o.HTTP.Proxies}

@@ -18,6 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/limit"
@@ -117,7 +118,7 @@ func (a *Access) none() bool { return !a.Local && a.Central == nil }
 type Server struct {
 	o         Options
 	log       *slog.Logger
-	lock      *catalog.Hold // of the data directory
+	lock      *db.Hold // of the data directory
 	catalog   *catalog.Catalog
 	cache     *rendercache.Cache
 	renderer  *rendercache.Renderer
@@ -177,7 +178,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 // openData opens the data directory: catalog and image cache.
 func (s *Server) openData(ctx context.Context) (err error) {
 	// A restore refuses while the directory is used, also by a server whose database is elsewhere.
-	if s.lock, err = catalog.Share(s.o.DataDir); err != nil {
+	if s.lock, err = db.Share(s.o.DataDir); err != nil {
 		return err
 	}
 	if s.cache, err = rendercache.OpenCache(filepath.Join(s.o.DataDir, "cache"), s.o.Cache.Bytes, s.log); err != nil {
@@ -207,16 +208,6 @@ func (s *Server) Close() {
 	}
 	if s.cache != nil {
 		s.cache.Close()
-	}
-	if s.accounts != nil {
-		if err := s.accounts.Close(); err != nil {
-			s.log.Error("closing the accounts failed", "err", err)
-		}
-	}
-	if s.tasks != nil {
-		if err := s.tasks.Close(); err != nil {
-			s.log.Error("closing the task queues failed", "err", err)
-		}
 	}
 	if s.catalog != nil {
 		if err := s.catalog.Close(); err != nil {

@@ -22,7 +22,7 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 		Tiles:    s.tiles, Renderer: s.renderer, Decode: s.decode, Reserve: s.o.Upload.Reserve,
 	}
 	s.tasks, err = task.Open(ctx, task.Options{
-		Database: s.o.Database, Catalog: s.catalog, Kinds: s.handlers.Kinds(), Host: s.o.Host, TimeZone: s.o.TimeZone, Version: s.o.Version,
+		Catalog: s.catalog, Kinds: s.handlers.Kinds(), Host: s.o.Host, TimeZone: s.o.TimeZone, Version: s.o.Version,
 		Origin: s.origin, Begin: s.begin, Log: s.log, Loops: &s.loops,
 	})
 	if err != nil {

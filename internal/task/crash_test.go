@@ -44,7 +44,7 @@ func beChild(url string) error {
 	if err != nil {
 		return err
 	}
-	j, err := Open(ctx, Options{Database: url, Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Host: "child", Kinds: []Kind{{Name: HashImage, Run: func(ctx context.Context, t *Task) (any, error) {
+	j, err := Open(ctx, Options{Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Host: "child", Kinds: []Kind{{Name: HashImage, Run: func(ctx context.Context, t *Task) (any, error) {
 		t.Progress(1, 2, "halves")
 		fmt.Println(t.ID)
 		<-ctx.Done()
@@ -213,20 +213,18 @@ func TestBeginAnew(t *testing.T) {
 // TestOpenTogether opens an empty database several times at once.
 func TestOpenTogether(t *testing.T) {
 	onEmpty(t, func(t *testing.T, url string) {
-		c, err := catalog.Open(t.Context(), url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
-				j, err := Open(t.Context(), Options{Database: url, Catalog: c})
+				c, err := catalog.Open(t.Context(), url)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if err := j.Close(); err != nil {
+				if _, err := Open(t.Context(), Options{Catalog: c}); err != nil {
+					t.Error(err)
+				}
+				if err := c.Close(); err != nil {
 					t.Error(err)
 				}
 			})
@@ -247,7 +245,7 @@ func TestNewerTables(t *testing.T) {
 				if _, err := j.db.write.ExecContext(t.Context(), change); err != nil {
 					t.Fatal(err)
 				}
-				_, err := Open(t.Context(), Options{Database: url, Catalog: j.Catalog})
+				_, err := Open(t.Context(), Options{Catalog: j.Catalog})
 				if err == nil || !strings.Contains(err.Error(), "newer ptiffstore") {
 					t.Errorf("Open after %s: %v", change, err)
 				}
@@ -270,7 +268,7 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	defer c.Close()
 	j, err := Open(t.Context(), Options{
-		Database: server.URL, Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Log: slog.New(slog.NewTextHandler(&log, nil)),
 		Kinds: []Kind{{Name: SyncStore, Run: func(ctx context.Context, _ *Task) (any, error) {
 			if calls.Add(1) > 1 {
 				return nil, nil
@@ -283,7 +281,6 @@ func TestDatabaseAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer j.Close()
 	stop := work(t, j, one)
 	id := submit(t, j, Submission{Kind: SyncStore}).ID
 	until(t, j, id, inState(Running))

@@ -24,6 +24,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
@@ -81,10 +82,9 @@ type Kind struct {
 	Unique bool
 }
 
-// Options say how tasks are kept. Database and Catalog are needed.
+// Options say how tasks are kept. Catalog is needed.
 type Options struct {
-	Database string // as for [catalog.Open]; the same one
-	Catalog  *catalog.Catalog
+	Catalog  *catalog.Catalog // in whose database they are; it is closed after them
 	Kinds    []Kind
 	Host     string        // this machine's name, for people; "" for what the system says
 	Version  string        // of the program, for people
@@ -122,11 +122,11 @@ type Jobs struct {
 // Tables that a newer program has changed are refused.
 func Open(ctx context.Context, o Options) (*Jobs, error) { return openJobs(ctx, o, false) }
 
-// Look opens the tables of tasks to read what is in them, and changes nothing. They
-// must be of this program's version, see [Ledgers].
-func Look(ctx context.Context, o Options) (*Jobs, error) { return openJobs(ctx, o, true) }
+// OpenReadOnly opens the tables of tasks to read what is in them, and changes nothing.
+// They must be of this program's version, see [Ledgers].
+func OpenReadOnly(ctx context.Context, o Options) (*Jobs, error) { return openJobs(ctx, o, true) }
 
-func openJobs(ctx context.Context, o Options, look bool) (*Jobs, error) {
+func openJobs(ctx context.Context, o Options, readOnly bool) (*Jobs, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -153,14 +153,11 @@ func openJobs(ctx context.Context, o Options, look bool) (*Jobs, error) {
 		j.kinds[k.Name] = k
 	}
 	var err error
-	if j.db, err = openDatabase(ctx, o.Database, look); err != nil {
+	if j.db, err = openDatabase(ctx, o.Catalog.DB(), readOnly); err != nil {
 		return nil, err
 	}
 	return j, nil
 }
-
-// Close closes the database. Workers must have ended before.
-func (j *Jobs) Close() error { return j.db.close() }
 
 // A Submission asks for a task.
 type Submission struct {
@@ -316,7 +313,7 @@ func wrap(err error, what string) error {
 	if errors.Is(err, rivertype.ErrNotFound) {
 		return ErrNotFound
 	}
-	if kind := catalog.Fault(err); kind != nil {
+	if kind := db.Fault(err); kind != nil {
 		return fmt.Errorf("task: %s: %w: %w", what, kind, err)
 	}
 	return fmt.Errorf("task: %s: %w", what, err)

@@ -3,51 +3,24 @@ package task
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 
-	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
-const (
-	connections = 8
-	// migrationLock is any number that nobody else takes.
-	migrationLock = 5836201194710483
-)
+// migrationLock is any number that nobody else takes.
+const migrationLock = 5836201194710483
 
-func openPostgres(ctx context.Context, url string, look bool) (*database, error) {
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, fmt.Errorf("task: %w", err)
-	}
-	catalog.Guard(config.ConnConfig)
-	config.MaxConnLifetime, config.MaxConnLifetimeJitter, config.PingTimeout = catalog.ConnLife, catalog.ConnLife/4, catalog.PingTime
-	config.MaxConns = max(config.MaxConns, connections)
-	if look {
-		config.MaxConns = 2
-		config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("task: %w", err)
-	}
-	own := stdlib.OpenDBFromPool(pool)
-	db := &database{
-		write: own, read: own,
-		close: func() error {
-			err := own.Close()
-			pool.Close()
-			return err
-		},
+// openPostgres uses the connections of the catalog. River wants to have the pool itself.
+func openPostgres(ctx context.Context, d *db.DB, readOnly bool) (*database, error) {
+	t := &database{
+		write: d.Write, read: d.Write, // to see at once what River has written
 		succeeded:  "state::text = 'completed'",
 		errorCount: "coalesce(array_length(errors, 1), 0)",
 		ofStore:    "args ->> 'store'",
@@ -55,25 +28,18 @@ func openPostgres(ctx context.Context, url string, look bool) (*database, error)
 		standingOf: `SELECT state, attempt, coalesce(attempted_by[cardinality(attempted_by)], ''), metadata ? 'cancel_attempted_at'
 			FROM river_job WHERE id = $1`,
 	}
-	if err := db.preparePostgres(ctx, pool, look); err != nil {
-		return nil, errors.Join(err, db.close())
+	if !readOnly {
+		if err := migratePostgres(ctx, d.Pool, d.Write); err != nil {
+			return nil, err
+		}
+		if err := d.Migrate(ctx, tables()); err != nil {
+			return nil, fmt.Errorf("task: %w", err)
+		}
 	}
-	return db, nil
+	return t, t.preparePostgres(d.Pool)
 }
 
-func (db *database) preparePostgres(ctx context.Context, pool *pgxpool.Pool, look bool) error {
-	if !look {
-		if err := migratePostgres(ctx, pool, db.read); err != nil {
-			return err
-		}
-		turns, err := lock.NewPostgresSessionLocker()
-		if err != nil {
-			return fmt.Errorf("task: %w", err)
-		}
-		if err := migrateOwn(ctx, goose.DialectPostgres, db.write, goose.WithSessionLocker(turns)); err != nil {
-			return err
-		}
-	}
+func (db *database) preparePostgres(pool *pgxpool.Pool) error {
 	db.newClient = func(c *river.Config) (client, error) { return river.NewClient(riverpgxv5.New(pool), c) }
 	c, err := river.NewClient(riverpgxv5.New(pool), insertOnly())
 	if err != nil {
@@ -97,8 +63,8 @@ func (db *database) preparePostgres(ctx context.Context, pool *pgxpool.Pool, loo
 
 // migratePostgres brings River's tables to its newest version, one process at a
 // time.
-func migratePostgres(ctx context.Context, pool *pgxpool.Pool, db *sql.DB) error {
-	ctx = catalog.Unhurried(ctx)
+func migratePostgres(ctx context.Context, pool *pgxpool.Pool, read *sql.DB) error {
+	ctx = db.Unhurried(ctx)
 	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
 	if err != nil {
 		return fmt.Errorf("task: %w", err)
@@ -112,7 +78,7 @@ func migratePostgres(ctx context.Context, pool *pgxpool.Pool, db *sql.DB) error 
 		return fmt.Errorf("task: migration of River: %w", err)
 	}
 	defer conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrationLock)) //nolint:errcheck // the lock ends with the connection
-	if err := refuseNewer(ctx, db, m); err != nil {
+	if err := refuseNewer(ctx, read, m); err != nil {
 		return err
 	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {

@@ -5,53 +5,28 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 
-	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
-const (
-	// River can't wait for a lock by itself, so SQLite waits, longer than any
-	// transaction of the catalog takes. A task that the power took is begun again,
-	// so commits need not wait for the disk.
-	pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)" +
-		"&_pragma=journal_size_limit(67108864)&_pragma=temp_store(MEMORY)&_txlock=immediate"
-	readers = 4
-)
-
-// openSQLite opens the file of the catalog a second time.
-func openSQLite(ctx context.Context, path string, look bool) (*database, error) {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath()
-	if look {
-		dsn = catalog.ReadOnly(path)
-	} else if err := catalog.CreateFile(path); err != nil {
-		return nil, fmt.Errorf("task: %w", err)
-	} else {
-		dsn += pragmas
+// openSQLite adds a connection to those of the catalog: a task that the power took is
+// begun again, so commits need not wait for the disk.
+func openSQLite(ctx context.Context, d *db.DB, readOnly bool) (*database, error) {
+	write := d.Write
+	if !readOnly {
+		var err error
+		if write, err = d.Relaxed(); err != nil {
+			return nil, fmt.Errorf("task: %w", err)
+		}
 	}
-	write, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("task: %w", err)
-	}
-	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", dsn+"&_pragma=query_only(1)")
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("task: %w", err), write.Close())
-	}
-	read.SetMaxOpenConns(readers)
-	for _, db := range []*sql.DB{read, write} {
-		db.SetConnMaxLifetime(catalog.FileLife)
-	}
-	db := &database{
-		write: write, read: read, pollOnly: true, // else River would ask twenty times a second
-		close:      func() error { return errors.Join(read.Close(), write.Close()) },
+	t := &database{
+		write: write, read: d.Read, pollOnly: true, // else River would ask twenty times a second
 		succeeded:  "+state = 'completed'",
 		errorCount: "json_array_length(coalesce(errors, '[]'))",
 		ofStore:    "json_extract(args, '$.store')",
@@ -59,21 +34,18 @@ func openSQLite(ctx context.Context, path string, look bool) (*database, error) 
 		standingOf: `SELECT state, attempt, coalesce(json_extract(attempted_by, '$[#-1]'), ''), json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL
 			FROM river_job WHERE id = $1`,
 	}
-	if err := db.prepareSQLite(ctx, look); err != nil {
-		return nil, errors.Join(err, db.close())
+	if !readOnly {
+		if err := migrateSQLite(ctx, write); err != nil {
+			return nil, err
+		}
+		if err := d.Migrate(ctx, tables()); err != nil {
+			return nil, fmt.Errorf("task: %w", err)
+		}
 	}
-	return db, nil
+	return t, t.prepareSQLite()
 }
 
-func (db *database) prepareSQLite(ctx context.Context, look bool) error {
-	if !look {
-		if err := migrateSQLite(ctx, db.write); err != nil {
-			return err
-		}
-		if err := migrateOwn(ctx, goose.DialectSQLite3, db.write); err != nil {
-			return err
-		}
-	}
+func (db *database) prepareSQLite() error {
 	db.newClient = func(c *river.Config) (client, error) { return river.NewClient(riversqlite.New(db.write), c) }
 	c, err := river.NewClient(riversqlite.New(db.write), insertOnly())
 	if err != nil {

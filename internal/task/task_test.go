@@ -31,11 +31,8 @@ var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) e
 	if err != nil {
 		return err
 	}
-	j, err := Open(ctx, Options{Database: url, Catalog: c})
-	if err != nil {
-		return errors.Join(err, c.Close())
-	}
-	return errors.Join(j.Close(), c.Close())
+	_, err = Open(ctx, Options{Catalog: c})
+	return errors.Join(err, c.Close())
 }}
 
 // onBoth runs a test on both databases, each without tasks.
@@ -70,12 +67,12 @@ func open(t testing.TB, url string, kinds ...Kind) *Jobs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := Open(t.Context(), Options{Database: url, Catalog: c, Kinds: kinds, Poll: testPoll, Host: "test", Heartbeat: testBeat, DeadAfter: testDead})
+	j, err := Open(t.Context(), Options{Catalog: c, Kinds: kinds, Poll: testPoll, Host: "test", Heartbeat: testBeat, DeadAfter: testDead})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(j.Close(), c.Close()); err != nil {
+		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
@@ -83,7 +84,7 @@ func (w *worker) rescuer() func(context.Context) error {
 			w.Log.WarnContext(ctx, "tasks taken over from workers that are gone", "tasks", n)
 		}
 		if time.Since(tidied) > tidyEvery {
-			if err := w.db.tidy(catalog.Unhurried(ctx)); err != nil {
+			if err := w.db.tidy(db.Unhurried(ctx)); err != nil {
 				return wrap(err, "removal of old tasks")
 			}
 			tidied = time.Now()

@@ -1,4 +1,4 @@
-package catalog
+package db
 
 import (
 	"errors"
@@ -8,10 +8,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// ErrInUse: another process uses the data directory or its catalog.
-var ErrInUse = errors.New("catalog: in use")
+// ErrInUse: another process uses the data directory or its database.
+var ErrInUse = errors.New("the database is in use")
 
-// A Hold is a lock on a data directory. Every process that has a catalog of the
+// A Hold is a lock on a data directory. Every process that has the database of the
 // directory open shares it; a restore takes it for itself. The kernel releases it when
 // the process ends, however it ends. Nil and the zero value hold nothing.
 type Hold struct{ dir *os.File }
@@ -21,18 +21,18 @@ type Hold struct{ dir *os.File }
 func Share(dir string) (*Hold, error) {
 	h, err := lockDirectory(dir, fsx.TryShare)
 	if errors.Is(err, ErrInUse) {
-		err = fmt.Errorf("%w: a backup is being restored in %s: try again when that has ended", ErrInUse, dir)
+		err = fmt.Errorf("%w: a backup is being restored in %s: try again when it is done", ErrInUse, dir)
 	}
 	return h, err
 }
 
 // Seize takes the lock on dir for this process alone. The error is [ErrInUse] if
-// another process has a catalog in dir open.
+// another process has the database in dir open.
 func Seize(dir string) (*Hold, error) { return lockDirectory(dir, fsx.TryLock) }
 
 // lockDirectory locks the directory itself, so that no file is created in it. A
 // directory that does not exist, or a file system without such locks, is no error:
-// who opens a database there finds out what matters.
+// opening a database there will fail if it matters.
 func lockDirectory(dir string, lock func(*os.File) bool) (*Hold, error) {
 	f, err := fsx.OpenFolder(dir)
 	if err != nil {

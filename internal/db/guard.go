@@ -1,16 +1,13 @@
-package catalog
+package db
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 const (
@@ -20,84 +17,13 @@ const (
 	// frozenPause is how long nothing is asked of a server that did not answer in time,
 	// before one statement tries again.
 	frozenPause = time.Second
-	// PingTime is how long a connection that was idle may take to show that it is good.
-	PingTime       = 3 * time.Second
-	connectTimeout = 5 * time.Second // unless the URL says another
-
-	// ConnLife is how long a connection is used: one that is bad in a way that nobody
-	// sees does not last.
-	ConnLife = 30 * time.Minute
-	connIdle = 5 * time.Minute
-	// FileLife is the same for SQLite, where a new one costs next to nothing.
-	FileLife = 10 * time.Minute
 )
-
-// PostgresConfig reads the URL of a PostgreSQL, and guards what connects by it: see
-// [Guard].
-func PostgresConfig(url string) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(url)
-	if err == nil {
-		Guard(config)
-	}
-	return config, err
-}
-
-// Guard has connections made by config serve nobody for long who waits in vain: each
-// statement has a deadline, and while the server does not answer at all, further ones
-// fail at once. A connection whose error says that it is of no more use is closed.
-func Guard(config *pgx.ConnConfig) {
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
-	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "ptiffstore"
-	}
-	config.Tracer = &guard{limit: statementTime}
-}
-
-// OpenPool opens a pool of at most n guarded connections, each of which begins with
-// settings, statements of SQL.
-func OpenPool(config *pgx.ConnConfig, settings string, n int) *sql.DB {
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol)
-		return err
-	}), stdlib.OptionShouldPing(ping), stdlib.OptionResetSession(func(_ context.Context, conn *pgx.Conn) error {
-		if conn.IsClosed() {
-			return driver.ErrBadConn
-		}
-		return nil
-	}))
-	db.SetMaxOpenConns(n)
-	db.SetMaxIdleConns(n)
-	db.SetConnMaxIdleTime(connIdle)
-	db.SetConnMaxLifetime(ConnLife)
-	return db
-}
-
-// ping asks a connection that was idle whether it is good, and closes it if not. pgx
-// would wait for that without end.
-func ping(ctx context.Context, p stdlib.ShouldPingParams) bool {
-	if p.IdleDuration > time.Second {
-		ctx, cancel := context.WithTimeout(ctx, PingTime)
-		defer cancel()
-		if p.Conn.Ping(ctx) != nil {
-			closeNow(p.Conn)
-		}
-	}
-	return false
-}
 
 // closeNow closes a connection without waiting for the server.
 func closeNow(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	conn.Close(ctx) //nolint:errcheck // it is of no more use
-}
-
-// DropIdle closes the connections of a pool that nobody uses, of which it keeps up to n.
-func DropIdle(db *sql.DB, n int) {
-	db.SetMaxIdleConns(0)
-	db.SetMaxIdleConns(n)
 }
 
 type unhurriedKey struct{}
@@ -155,7 +81,7 @@ func (g *guard) begin(ctx context.Context, text string) context.Context {
 // ended takes note of how a statement went, and closes a connection that is of no more
 // use.
 func (g *guard) ended(ctx context.Context, conn *pgx.Conn, err error) {
-	if conn != nil && spoilt(err) {
+	if conn != nil && isUnusable(err) {
 		closeNow(conn)
 	}
 	r, _ := ctx.Value(statementKey{}).(*running)

@@ -1,4 +1,4 @@
-package catalog
+package db
 
 import (
 	"context"
@@ -13,6 +13,15 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
+var (
+	// ErrAway: the database does not answer. It may do so again soon.
+	ErrAway = errors.New("the database does not answer")
+	// ErrFull: there is no room left for the database.
+	ErrFull = errors.New("the disk of the database is full: make room, nothing was written")
+	// ErrDuplicate: a value that must be unique exists already.
+	ErrDuplicate = errors.New("the value exists already")
+)
+
 // An outage is a known reason for which the database does not serve us. It is an
 // [ErrAway]: the same may work later.
 type outage string
@@ -23,20 +32,19 @@ func (o outage) Error() string { return string(o) }
 func (o outage) Is(target error) bool { return target == ErrAway } //nolint:errorlint // as errors.Is asks
 
 const (
-	errRefused  = outage("catalog: the database refuses this user: check the user and password of its URL, and that the database exists")
-	errReadOnly = outage("catalog: the database is read-only: it is a standby, or default_transaction_read_only is on")
-	errStarting = outage("catalog: the database is starting, recovering or stopping")
-	errCrowded  = outage("catalog: the database has no room for this: too many connections, or too little memory")
-	errNoFile   = outage("catalog: the database file can't be used: its folder must exist, and both must be writable for this user")
-	errDisk     = outage("catalog: the disk of the database fails, or its quota is used up")
-	errBusy     = outage("catalog: another program keeps the database locked")
+	errRefused  = outage("the database refuses this user: check the user and password of its URL, and that the database exists")
+	errReadOnly = outage("the database is read-only: it is a standby, or default_transaction_read_only is on")
+	errStarting = outage("the database is starting, recovering or stopping")
+	errCrowded  = outage("the database has no room for this: too many connections, or too little memory")
+	errNoFile   = outage("the database file can't be used: its folder must exist, and both must be writable for this user")
+	errDisk     = outage("the disk of the database fails, or its quota is used up")
+	errBusy     = outage("another program keeps the database locked")
 )
 
-var errDamaged = errors.New("catalog: the database file is damaged: put a backup in its place, or remove it and sync anew")
+var errDamaged = errors.New("the database file is damaged: put a backup in its place, or remove it and sync anew")
 
-// Fault returns the known kind of an error of a database, or nil: [ErrConflict],
-// [ErrFull], or one that is [ErrAway]. It is for all that open the catalog's database.
-// A deadline that has passed means that the database did not answer in time.
+// Fault returns the known kind of an error of a database, or nil: [ErrDuplicate],
+// [ErrFull], or one that is [ErrAway]. A deadline that has passed means that the database did not answer in time.
 func Fault(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return ErrAway
@@ -58,13 +66,13 @@ func Fault(err error) error {
 }
 
 // IsDiskFault reports whether a database could not read or write its file. What its
-// connections hold of the file may be wrong: see [DropIdle].
+// connections hold of the file may be wrong: see [DB.DropIdle].
 func IsDiskFault(err error) bool { return errors.Is(err, errDisk) }
 
 func faultSQLite(code int) error {
 	switch code {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-		return ErrConflict
+		return ErrDuplicate
 	case sqlite3.SQLITE_IOERR_SHMSIZE: // the index of the write-ahead log could not grow
 		return ErrFull
 	}
@@ -86,7 +94,7 @@ func faultSQLite(code int) error {
 func faultPostgres(code string) error {
 	switch code {
 	case "23505": // unique_violation
-		return ErrConflict
+		return ErrDuplicate
 	case "53100": // disk_full
 		return ErrFull
 	case "25006": // read_only_sql_transaction
@@ -114,10 +122,20 @@ func faultPostgres(code string) error {
 	return nil
 }
 
-// spoilt reports whether a connection of PostgreSQL that has given an error must not be
+// isTransient reports whether the same may work if it is tried again now: another
+// transaction was in the way.
+func isTransient(err error) bool {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED
+	}
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "40001" || e.Code == "40P01") // serialization failure, deadlock
+}
+
+// isUnusable reports whether a connection of PostgreSQL that has returned an error must not be
 // used again: a new one may reach a server that can be written to, or settings that are
 // in force by now.
-func spoilt(err error) bool {
+func isUnusable(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == "25006" || e.Code == "58030" || strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08"))
 }
