@@ -23,7 +23,7 @@ type taskCmd struct {
 
 // A desk is where tasks are handed in: catalog and queues.
 type desk struct {
-	*task.Jobs
+	*task.Service
 	catalog *catalog.Catalog
 }
 

@@ -42,7 +42,7 @@ type API struct {
 	Admin func(*http.Request) bool
 	// Jobs are the tasks. A server that has none, because it only reads, answers
 	// requests for them with 503.
-	Jobs *task.Jobs
+	Jobs *task.Service
 	// StoreRoots are the folders in or below which the folders of stores that are
 	// added or changed over HTTP must lie. If there are none, no store can be.
 	StoreRoots []string

@@ -30,7 +30,7 @@ const (
 type examination struct {
 	Site
 	catalog *catalog.Catalog // nil if the database can't be read
-	jobs    *task.Jobs       // likewise
+	jobs    *task.Service    // likewise
 	list    []catalog.Store
 }
 

@@ -58,7 +58,7 @@ func newSite(t *testing.T, url string) *site {
 		_, err = (&ingest.Syncer{Catalog: c}).Sync(t.Context(), st.ID, ingest.Options{})
 		s.must(err)
 	})
-	s.jobs(func(*task.Jobs) {})
+	s.jobs(func(*task.Service) {})
 	return s
 }
 
@@ -84,7 +84,7 @@ func (s *site) catalog(f func(*catalog.Catalog)) {
 	s.must(c.Close())
 }
 
-func (s *site) jobs(f func(*task.Jobs)) {
+func (s *site) jobs(f func(*task.Service)) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
 		j, err := task.Open(s.t.Context(), task.Options{Catalog: c, Kinds: []task.Kind{{Name: task.SyncStore}}})

@@ -125,7 +125,7 @@ var sick = []struct {
 
 	{"nobody at work", func(s *site) { s.idle = true }, []string{`warning workers: none is alive`}},
 	{"a queue that nobody serves", func(s *site) {
-		s.jobs(func(j *task.Jobs) {
+		s.jobs(func(j *task.Service) {
 			_, err := j.Submit(s.t.Context(), task.Submission{Kind: task.SyncStore, Queue: "autosync", Store: s.store})
 			s.must(err)
 		})
@@ -187,7 +187,7 @@ var sick = []struct {
 		})
 		s.must(os.Rename(strings.TrimPrefix(s.Database, "sqlite:"), strings.TrimPrefix(url, "sqlite:")))
 		s.Database = url
-		s.jobs(func(*task.Jobs) {})
+		s.jobs(func(*task.Service) {})
 	}, []string{`warning backups: the last one was made before there was much in the site: it has 0 slides, 0 stores, 0 users; the site has 0 slides, 1 store`}},
 	{"a backup that was cut", func(s *site) {
 		s.must(os.Truncate(filepath.Join(s.backup(s.Database, 0), "catalog.db"), 4096))

@@ -123,7 +123,7 @@ type Server struct {
 	cache     *rendercache.Cache
 	renderer  *rendercache.Renderer
 	tiles     *tile.Server
-	tasks     *task.Jobs // nil in a tile server
+	tasks     *task.Service // nil in a tile server
 	handlers  *taskhandler.Handlers
 	watchers  *ingest.Watchers
 	accounts  *account.Accounts // nil without access control

@@ -44,7 +44,7 @@ func beChild(url string) error {
 	if err != nil {
 		return err
 	}
-	j, err := Open(ctx, Options{Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Host: "child", Kinds: []Kind{{Name: HashImage, Run: func(ctx context.Context, t *Task) (any, error) {
+	svc, err := Open(ctx, Options{Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Host: "child", Kinds: []Kind{{Name: HashImage, Run: func(ctx context.Context, t *Task) (any, error) {
 		t.Progress(1, 2, "halves")
 		fmt.Println(t.ID)
 		<-ctx.Done()
@@ -53,7 +53,7 @@ func beChild(url string) error {
 	if err != nil {
 		return err
 	}
-	return j.Work(ctx, WorkOptions{Queues: map[string]int{DefaultQueue: 2}})
+	return svc.Work(ctx, WorkOptions{Queues: map[string]int{DefaultQueue: 2}})
 }
 
 // child starts another process that works, and returns it with what it says.
@@ -82,33 +82,33 @@ func TestKill(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		var mu sync.Mutex
 		done := map[string]int{}
-		j := open(t, url, Kind{Name: HashImage, Run: func(_ context.Context, task *Task) (any, error) {
+		svc := open(t, url, Kind{Name: HashImage, Run: func(_ context.Context, task *Task) (any, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			done[task.ID]++
 			return task.Attempt, nil
 		}})
-		first, second := submit(t, j, Submission{Kind: HashImage}).ID, submit(t, j, Submission{Kind: HashImage}).ID
+		first, second := submit(t, svc, Submission{Kind: HashImage}).ID, submit(t, svc, Submission{Kind: HashImage}).ID
 		cmd, said := child(t, url)
 		for range 2 {
 			if !said.Scan() {
 				t.Fatal("the child ended")
 			}
 		}
-		until(t, j, first, func(v *View) bool { return v.State == Running && v.Progress != nil })
+		until(t, svc, first, func(v *View) bool { return v.State == Running && v.Progress != nil })
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := j.Cancel(t.Context(), second); err != nil {
+		if _, err := svc.Cancel(t.Context(), second); err != nil {
 			t.Fatal(err)
 		}
-		work(t, j, one)
-		work(t, open(t, url, j.Kinds...), one) // who also looks for dead ones
-		v := wait(t, j, first)
+		work(t, svc, one)
+		work(t, open(t, url, svc.Kinds...), one) // who also looks for dead ones
+		v := wait(t, svc, first)
 		if v.State != Succeeded || v.Attempts != 2 || string(v.Result) != "2" {
 			t.Errorf("%+v", v)
 		}
-		if v := wait(t, j, second); v.State != Cancelled {
+		if v := wait(t, svc, second); v.State != Cancelled {
 			t.Errorf("the one that was cancelled: %+v", v)
 		}
 		time.Sleep(2 * testDead) // whoever would begin it again would do so now
@@ -123,8 +123,8 @@ func TestKill(t *testing.T) {
 // TestKillsWhoeverRunsIt: a task whose worker dies each time fails in the end.
 func TestKillsWhoeverRunsIt(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		j := open(t, url, Kind{Name: HashImage, MaxAttempts: 1}, Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }})
-		id := submit(t, j, Submission{Kind: HashImage}).ID
+		svc := open(t, url, Kind{Name: HashImage, MaxAttempts: 1}, Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }})
+		id := submit(t, svc, Submission{Kind: HashImage}).ID
 		cmd, said := child(t, url)
 		if !said.Scan() {
 			t.Fatal("the child ended")
@@ -132,8 +132,8 @@ func TestKillsWhoeverRunsIt(t *testing.T) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		work(t, j, one)
-		if v := wait(t, j, id); v.State != Failed || v.Error == nil || *v.Error != lostError {
+		work(t, svc, one)
+		if v := wait(t, svc, id); v.State != Failed || v.Error == nil || *v.Error != lostError {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -145,12 +145,12 @@ func TestAsleep(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		goOn := make(chan struct{})
 		var calls atomic.Int32
-		j := open(t, url, Kind{Name: HashImage, Run: func(context.Context, *Task) (any, error) {
+		svc := open(t, url, Kind{Name: HashImage, Run: func(context.Context, *Task) (any, error) {
 			calls.Add(1)
 			<-goOn
 			return "whole", nil
 		}})
-		id := submit(t, j, Submission{Kind: HashImage}).ID
+		id := submit(t, svc, Submission{Kind: HashImage}).ID
 		cmd, said := child(t, url)
 		if !said.Scan() {
 			t.Fatal("the child ended")
@@ -162,7 +162,7 @@ func TestAsleep(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, err := j.db.write.ExecContext(ctx, `DELETE FROM task_log WHERE task = 0`)
+			_, err := svc.db.write.ExecContext(ctx, `DELETE FROM task_log WHERE task = 0`)
 			if err != nil {
 				cmd.Process.Signal(syscall.SIGCONT) //nolint:errcheck // it is there
 			}
@@ -171,18 +171,18 @@ func TestAsleep(t *testing.T) {
 		for !asleep() {
 			time.Sleep(testPoll)
 		}
-		work(t, j, one)
-		mine := until(t, j, id, func(v *View) bool { return v.State == Running && v.Attempts == 2 })
+		work(t, svc, one)
+		mine := until(t, svc, id, func(v *View) bool { return v.State == Running && v.Attempts == 2 })
 		if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * testDead)
-		v, err := j.Get(t.Context(), id)
+		v, err := svc.Get(t.Context(), id)
 		if err != nil || v.State != Running || v.Attempts != 2 || *v.Worker != *mine.Worker {
 			t.Errorf("after the first worker has woken: %+v, %v", v, err)
 		}
 		close(goOn)
-		if v := wait(t, j, id); v.State != Succeeded || string(v.Result) != `"whole"` || calls.Load() != 1 {
+		if v := wait(t, svc, id); v.State != Succeeded || string(v.Result) != `"whole"` || calls.Load() != 1 {
 			t.Errorf("%+v after %d calls", v, calls.Load())
 		}
 	})
@@ -192,7 +192,7 @@ func TestAsleep(t *testing.T) {
 func TestBeginAnew(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		first := make(chan string, 1)
-		j := open(t, url, Kind{Name: HashImage, Run: func(ctx context.Context, task *Task) (any, error) {
+		svc := open(t, url, Kind{Name: HashImage, Run: func(ctx context.Context, task *Task) (any, error) {
 			select {
 			case first <- task.Worker:
 			default:
@@ -201,10 +201,10 @@ func TestBeginAnew(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}})
-		j.Heartbeat = 2 * j.DeadAfter // it never says in time that it lives
-		work(t, j, one)
-		id := submit(t, j, Submission{Kind: HashImage}).ID
-		if v := wait(t, j, id); v.State != Succeeded || *v.Worker == <-first {
+		svc.Heartbeat = 2 * svc.DeadAfter // it never says in time that it lives
+		work(t, svc, one)
+		id := submit(t, svc, Submission{Kind: HashImage}).ID
+		if v := wait(t, svc, id); v.State != Succeeded || *v.Worker == <-first {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -241,11 +241,11 @@ func TestNewerTables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, url string) {
-				j := open(t, url)
-				if _, err := j.db.write.ExecContext(t.Context(), change); err != nil {
+				svc := open(t, url)
+				if _, err := svc.db.write.ExecContext(t.Context(), change); err != nil {
 					t.Fatal(err)
 				}
-				_, err := Open(t.Context(), Options{Catalog: j.Catalog})
+				_, err := Open(t.Context(), Options{Catalog: svc.Catalog})
 				if err == nil || !strings.Contains(err.Error(), "newer ptiffstore") {
 					t.Errorf("Open after %s: %v", change, err)
 				}
@@ -267,7 +267,7 @@ func TestDatabaseAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	j, err := Open(t.Context(), Options{
+	svc, err := Open(t.Context(), Options{
 		Catalog: c, Poll: testPoll, Heartbeat: testBeat, DeadAfter: testDead, Log: slog.New(slog.NewTextHandler(&log, nil)),
 		Kinds: []Kind{{Name: SyncStore, Run: func(ctx context.Context, _ *Task) (any, error) {
 			if calls.Add(1) > 1 {
@@ -281,9 +281,9 @@ func TestDatabaseAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := work(t, j, one)
-	id := submit(t, j, Submission{Kind: SyncStore}).ID
-	until(t, j, id, inState(Running))
+	stop := work(t, svc, one)
+	id := submit(t, svc, Submission{Kind: SyncStore}).ID
+	until(t, svc, id, inState(Running))
 	if err := server.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestDatabaseAway(t *testing.T) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if v := wait(t, j, id); v.State != Succeeded || calls.Load() != 2 {
+	if v := wait(t, svc, id); v.State != Succeeded || calls.Load() != 2 {
 		t.Errorf("%+v after %d calls", v, calls.Load())
 	}
 	stop()

@@ -14,9 +14,9 @@ type Depth struct {
 }
 
 // Depths returns what waits and runs in all queues.
-func (j *Jobs) Depths(ctx context.Context) ([]Depth, error) {
-	rows, err := j.db.read.QueryContext(ctx, `SELECT queue,
-			CASE WHEN state = 'running' THEN 'running' WHEN `+j.db.errorCount+` > 0 THEN 'retrying' ELSE 'waiting' END AS s,
+func (s *Service) Depths(ctx context.Context) ([]Depth, error) {
+	rows, err := s.db.read.QueryContext(ctx, `SELECT queue,
+			CASE WHEN state = 'running' THEN 'running' WHEN `+s.db.errorCount+` > 0 THEN 'retrying' ELSE 'waiting' END AS s,
 			count(*), min(id)
 		FROM river_job WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled') GROUP BY queue, s ORDER BY queue, s`)
 	if err != nil {
@@ -37,7 +37,7 @@ func (j *Jobs) Depths(ctx context.Context) ([]Depth, error) {
 		return nil, wrap(err, "depths")
 	}
 	for i, id := range first {
-		if row, err := j.db.reader.JobGet(ctx, id); err == nil { // or else it has ended meanwhile
+		if row, err := s.db.reader.JobGet(ctx, id); err == nil { // or else it has ended meanwhile
 			list[i].Oldest = time.Since(row.CreatedAt)
 		}
 	}

@@ -12,18 +12,18 @@ import (
 func TestDepths(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		running := make(chan struct{}, 1)
-		j := open(t, url, Kind{Name: SyncStore, Run: func(ctx context.Context, _ *Task) (any, error) {
+		svc := open(t, url, Kind{Name: SyncStore, Run: func(ctx context.Context, _ *Task) (any, error) {
 			running <- struct{}{}
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}})
 		for range 3 {
-			submit(t, j, Submission{Kind: SyncStore})
+			submit(t, svc, Submission{Kind: SyncStore})
 		}
-		submit(t, j, Submission{Kind: SyncStore, Queue: "night"})
-		work(t, j, map[string]int{DefaultQueue: 1})
+		submit(t, svc, Submission{Kind: SyncStore, Queue: "night"})
+		work(t, svc, map[string]int{DefaultQueue: 1})
 		<-running
-		list, err := j.Depths(t.Context())
+		list, err := svc.Depths(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -130,11 +130,11 @@ type plan struct {
 func (p *plan) key() string { return strings.TrimSpace(p.schedule + " " + p.zone) }
 
 // plans returns what a store wants done again and again.
-func (j *Jobs) plans(s *catalog.Store) []plan {
+func (s *Service) plans(st *catalog.Store) []plan {
 	var list []plan
-	for _, p := range []plan{{kind: SyncStore, schedule: s.Schedule}, {kind: VerifyStore, schedule: s.Verify}} {
+	for _, p := range []plan{{kind: SyncStore, schedule: st.Schedule}, {kind: VerifyStore, schedule: st.Verify}} {
 		if p.schedule != "" {
-			p.store, p.queue, p.zone = s.ID, QueueOf(s), cmp.Or(s.TimeZone, j.TimeZone)
+			p.store, p.queue, p.zone = st.ID, QueueOf(st), cmp.Or(st.TimeZone, s.TimeZone)
 			list = append(list, p)
 		}
 	}
@@ -143,12 +143,12 @@ func (j *Jobs) plans(s *catalog.Store) []plan {
 
 // NextRun returns when a store's next task of a kind, [SyncStore] or [VerifyStore],
 // is due, nil if it has no schedule.
-func (j *Jobs) NextRun(ctx context.Context, s *catalog.Store, kind string) (*time.Time, error) {
-	last, err := j.db.lastEnqueued(ctx)
+func (s *Service) NextRun(ctx context.Context, st *catalog.Store, kind string) (*time.Time, error) {
+	last, err := s.db.lastEnqueued(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range j.plans(s) {
+	for _, p := range s.plans(st) {
 		if p.kind != kind {
 			continue
 		}
@@ -175,25 +175,25 @@ func (w *worker) schedule(ctx context.Context) {
 
 // enqueueDue puts the tasks of all stores that are due in their queues. One
 // schedule that fails does not keep back the others.
-func (j *Jobs) enqueueDue(ctx context.Context, now time.Time) error {
-	stores, err := j.Catalog.Stores(ctx)
+func (s *Service) enqueueDue(ctx context.Context, now time.Time) error {
+	stores, err := s.Catalog.Stores(ctx)
 	if err != nil {
 		return fmt.Errorf("task: schedules: %w", err)
 	}
-	last, err := j.db.lastEnqueued(ctx)
+	last, err := s.db.lastEnqueued(ctx)
 	if err != nil {
 		return err
 	}
 	var all error
-	for _, s := range stores {
-		for _, p := range j.plans(&s) {
-			if _, ok := j.kinds[p.kind]; !ok {
+	for _, st := range stores {
+		for _, p := range s.plans(&st) {
+			if _, ok := s.kinds[p.kind]; !ok {
 				continue
 			}
 			if begin, ok := last.of(p); ok {
-				err = j.enqueue(ctx, p, begin, now)
+				err = s.enqueue(ctx, p, begin, now)
 			} else if err = CheckSchedule(p.schedule, p.zone); err == nil {
-				err = j.db.begin(ctx, p, now)
+				err = s.db.begin(ctx, p, now)
 			}
 			if err != nil {
 				all = errors.Join(all, fmt.Errorf("task: schedule of %s, store %s: %w", p.kind, p.store, err))
@@ -204,7 +204,7 @@ func (j *Jobs) enqueueDue(ctx context.Context, now time.Time) error {
 }
 
 // enqueue puts a task in its queue if it is due and nobody else has done so.
-func (j *Jobs) enqueue(ctx context.Context, p plan, last, now time.Time) error {
+func (s *Service) enqueue(ctx context.Context, p plan, last, now time.Time) error {
 	due, err := Next(p.schedule, p.zone, last)
 	if err != nil || due.After(now) {
 		return err
@@ -216,11 +216,11 @@ func (j *Jobs) enqueue(ctx context.Context, p plan, last, now time.Time) error {
 	} else {
 		due = now
 	}
-	args, opts, err := j.prepare(Submission{Kind: p.kind, Queue: p.queue, Store: p.store})
+	args, opts, err := s.prepare(Submission{Kind: p.kind, Queue: p.queue, Store: p.store})
 	if err != nil {
 		return err
 	}
-	_, err = j.db.once(ctx, `UPDATE schedules SET last_enqueued = $1 WHERE store = $2 AND kind = $3 AND schedule = $4 AND last_enqueued = $5`,
+	_, err = s.db.once(ctx, `UPDATE schedules SET last_enqueued = $1 WHERE store = $2 AND kind = $3 AND schedule = $4 AND last_enqueued = $5`,
 		[]any{due.UnixMicro(), p.store, p.kind, p.key(), last.UnixMicro()}, args, opts)
 	return err
 }

@@ -100,10 +100,10 @@ func FuzzNext(f *testing.F) {
 }
 
 // addStore adds a store whose folder need not be there.
-func addStore(t *testing.T, j *Jobs, s catalog.Store) *catalog.Store {
+func addStore(t *testing.T, svc *Service, s catalog.Store) *catalog.Store {
 	t.Helper()
 	s.Mode, s.Root = catalog.InPlace, t.TempDir()
-	added, err := j.Catalog.PutStore(t.Context(), s)
+	added, err := svc.Catalog.PutStore(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,17 +115,17 @@ func addStore(t *testing.T, j *Jobs, s catalog.Store) *catalog.Store {
 func TestScheduleOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		kinds := []Kind{{Name: SyncStore}, {Name: VerifyStore}} // not unique: two would be seen
-		all := []*Jobs{open(t, url, kinds...), open(t, url, kinds...), open(t, url, kinds...)}
-		j := all[0]
-		often := addStore(t, j, catalog.Store{Label: "often", Schedule: "15m", Verify: "0 3 * * *", TimeZone: "UTC", Host: "Scanner 7"})
-		addStore(t, j, catalog.Store{Label: "never"})
-		addStore(t, j, catalog.Store{Label: "broken", Schedule: "whenever"})
+		all := []*Service{open(t, url, kinds...), open(t, url, kinds...), open(t, url, kinds...)}
+		svc := all[0]
+		often := addStore(t, svc, catalog.Store{Label: "often", Schedule: "15m", Verify: "0 3 * * *", TimeZone: "UTC", Host: "Scanner 7"})
+		addStore(t, svc, catalog.Store{Label: "never"})
+		addStore(t, svc, catalog.Store{Label: "broken", Schedule: "whenever"})
 		begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		for now := begin; now.Before(begin.Add(24 * time.Hour)); now = now.Add(7 * time.Minute) {
 			var look sync.WaitGroup
-			for _, j := range all {
+			for _, svc := range all {
 				look.Go(func() {
-					if err := j.enqueueDue(t.Context(), now); !errors.Is(err, ErrBadSchedule) {
+					if err := svc.enqueueDue(t.Context(), now); !errors.Is(err, ErrBadSchedule) {
 						t.Errorf("error %v, want the broken schedule's", err)
 					}
 				})
@@ -133,7 +133,7 @@ func TestScheduleOnce(t *testing.T) {
 			look.Wait()
 		}
 		count := func(kind string) int {
-			page, _, err := j.List(t.Context(), Filter{Kind: kind, Store: often.ID, Queue: "host-scanner-7", Limit: 1000})
+			page, _, err := svc.List(t.Context(), Filter{Kind: kind, Store: often.ID, Queue: "host-scanner-7", Limit: 1000})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +146,7 @@ func TestScheduleOnce(t *testing.T) {
 		if n := count(VerifyStore); n != 1 {
 			t.Errorf("%d times verified, want once", n)
 		}
-		if page, _, err := j.List(t.Context(), Filter{Limit: 1000}); err != nil || len(page) != 96 {
+		if page, _, err := svc.List(t.Context(), Filter{Limit: 1000}); err != nil || len(page) != 96 {
 			t.Errorf("%d tasks in all, %v", len(page), err)
 		}
 	})
@@ -154,8 +154,8 @@ func TestScheduleOnce(t *testing.T) {
 
 func TestNextRun(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		j := open(t, url, Kind{Name: SyncStore})
-		s := addStore(t, j, catalog.Store{Schedule: "15m"})
+		svc := open(t, url, Kind{Name: SyncStore})
+		s := addStore(t, svc, catalog.Store{Schedule: "15m"})
 		begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		steps := []struct {
 			name     string
@@ -174,13 +174,13 @@ func TestNextRun(t *testing.T) {
 		}
 		for _, st := range steps {
 			s.Schedule = st.schedule
-			if _, err := j.Catalog.PutStore(t.Context(), *s); err != nil {
+			if _, err := svc.Catalog.PutStore(t.Context(), *s); err != nil {
 				t.Fatal(err)
 			}
-			if err := j.enqueueDue(t.Context(), begin.Add(st.now)); err != nil {
+			if err := svc.enqueueDue(t.Context(), begin.Add(st.now)); err != nil {
 				t.Fatal(err)
 			}
-			got, err := j.NextRun(t.Context(), s, SyncStore)
+			got, err := svc.NextRun(t.Context(), s, SyncStore)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +192,7 @@ func TestNextRun(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s: next run (-want +got):\n%s", st.name, diff)
 			}
-			if page, _, err := j.List(t.Context(), Filter{}); err != nil || len(page) != st.tasks {
+			if page, _, err := svc.List(t.Context(), Filter{}); err != nil || len(page) != st.tasks {
 				t.Errorf("%s: %d tasks, want %d, %v", st.name, len(page), st.tasks, err)
 			}
 		}
@@ -202,14 +202,14 @@ func TestNextRun(t *testing.T) {
 // TestScheduledWork: a worker looks at the schedules by itself.
 func TestScheduledWork(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		j := open(t, url, Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }})
-		s := addStore(t, j, catalog.Store{Schedule: "1h"})
-		if err := j.enqueueDue(t.Context(), time.Now().Add(-2*time.Hour)); err != nil {
+		svc := open(t, url, Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }})
+		s := addStore(t, svc, catalog.Store{Schedule: "1h"})
+		if err := svc.enqueueDue(t.Context(), time.Now().Add(-2*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		work(t, j, one)
+		work(t, svc, one)
 		for began := time.Now(); ; time.Sleep(testPoll) {
-			page, _, err := j.List(t.Context(), Filter{Store: s.ID, State: Succeeded})
+			page, _, err := svc.List(t.Context(), Filter{Store: s.ID, State: Succeeded})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,15 +226,15 @@ func TestScheduledWork(t *testing.T) {
 // TestKeep: what has ended is forgotten after a while, with all that was said of it.
 func TestKeep(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		j := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
+		svc := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
 			task.Progress(1, 1, "files")
 			task.Logf("here")
 			return nil, nil
 		}})
-		stop := work(t, j, one)
-		old, young := submit(t, j, Submission{Kind: SyncStore}), submit(t, j, Submission{Kind: SyncStore})
-		wait(t, j, old.ID)
-		wait(t, j, young.ID)
+		stop := work(t, svc, one)
+		old, young := submit(t, svc, Submission{Kind: SyncStore}), submit(t, svc, Submission{Kind: SyncStore})
+		wait(t, svc, old.ID)
+		wait(t, svc, young.ID)
 		stop()
 		set := func(id string, age time.Duration) {
 			n, err := taskNumber(id)
@@ -242,30 +242,30 @@ func TestKeep(t *testing.T) {
 				t.Fatal(err)
 			}
 			at := time.Now().Add(-age).UTC().Format("2006-01-02 15:04:05.000")
-			if _, err := j.db.write.ExecContext(t.Context(), `UPDATE river_job SET finalized_at = $1 WHERE id = $2`, at, n); err != nil {
+			if _, err := svc.db.write.ExecContext(t.Context(), `UPDATE river_job SET finalized_at = $1 WHERE id = $2`, at, n); err != nil {
 				t.Fatal(err)
 			}
 		}
 		set(old.ID, 7*24*time.Hour+time.Minute)
 		set(young.ID, 7*24*time.Hour-time.Minute)
-		work(t, j, one)
+		work(t, svc, one)
 		for began := time.Now(); ; time.Sleep(testPoll) {
-			if _, err := j.Get(t.Context(), old.ID); errors.Is(err, ErrNotFound) {
+			if _, err := svc.Get(t.Context(), old.ID); errors.Is(err, ErrNotFound) {
 				break
 			}
 			if time.Since(began) > patience {
 				t.Fatal("it is still there")
 			}
 		}
-		if v, err := j.Get(t.Context(), young.ID); err != nil || v.Progress == nil {
+		if v, err := svc.Get(t.Context(), young.ID); err != nil || v.Progress == nil {
 			t.Errorf("the other: %+v, %v", v, err)
 		}
-		if err := j.db.tidy(t.Context()); err != nil {
+		if err := svc.db.tidy(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, table := range []string{"task_progress", "task_log"} {
 			var n sql.NullInt64
-			if err := j.db.read.QueryRowContext(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil || n.Int64 != 1 {
+			if err := svc.db.read.QueryRowContext(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil || n.Int64 != 1 {
 				t.Errorf("%s: %d rows, %v", table, n.Int64, err)
 			}
 		}

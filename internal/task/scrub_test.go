@@ -49,13 +49,13 @@ func TestNoFileNames(t *testing.T) {
 				return nil, wrap(err)
 			}
 		}
-		j := open(t, url,
+		svc := open(t, url,
 			Kind{Name: SyncStore, Run: fail(Permanent)},
 			Kind{Name: HashImage, MaxAttempts: 1, Run: fail(func(err error) error { return err })})
-		j.Log = slog.New(slog.NewTextHandler(&log, nil))
-		work(t, j, one)
+		svc.Log = slog.New(slog.NewTextHandler(&log, nil))
+		work(t, svc, one)
 		for _, kind := range []string{SyncStore, HashImage} {
-			v := wait(t, j, submit(t, j, Submission{Kind: kind}).ID)
+			v := wait(t, svc, submit(t, svc, Submission{Kind: kind}).ID)
 			if v.State != Failed || v.Attempts != 1 || v.Error == nil || *v.Error != "open (file): no such file or directory" {
 				t.Errorf("%s: %+v", kind, v)
 			}

@@ -61,13 +61,13 @@ func onEach(t *testing.T, test func(t *testing.T, url string), sqlite, postgres 
 }
 
 // open opens the tasks of a database as another process would.
-func open(t testing.TB, url string, kinds ...Kind) *Jobs {
+func open(t testing.TB, url string, kinds ...Kind) *Service {
 	t.Helper()
 	c, err := catalog.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := Open(t.Context(), Options{Catalog: c, Kinds: kinds, Poll: testPoll, Host: "test", Heartbeat: testBeat, DeadAfter: testDead})
+	svc, err := Open(t.Context(), Options{Catalog: c, Kinds: kinds, Poll: testPoll, Host: "test", Heartbeat: testBeat, DeadAfter: testDead})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,15 +76,15 @@ func open(t testing.TB, url string, kinds ...Kind) *Jobs {
 			t.Error(err)
 		}
 	})
-	return j
+	return svc
 }
 
 // work runs a worker until the test ends, or the function that is returned is called.
-func work(t testing.TB, j *Jobs, queues map[string]int) (stop func()) {
+func work(t testing.TB, svc *Service, queues map[string]int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- j.Work(ctx, WorkOptions{Queues: queues}) }()
+	go func() { done <- svc.Work(ctx, WorkOptions{Queues: queues}) }()
 	var stopped atomic.Bool
 	stop = func() {
 		cancel()
@@ -98,20 +98,20 @@ func work(t testing.TB, j *Jobs, queues map[string]int) (stop func()) {
 	return stop
 }
 
-func submit(t testing.TB, j *Jobs, s Submission) *View {
+func submit(t testing.TB, svc *Service, s Submission) *View {
 	t.Helper()
-	v, err := j.Submit(t.Context(), s)
+	v, err := svc.Submit(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
 }
 
-func wait(t testing.TB, j *Jobs, id string) *View {
+func wait(t testing.TB, svc *Service, id string) *View {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	v, err := j.Wait(ctx, id)
+	v, err := svc.Wait(ctx, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,10 +119,10 @@ func wait(t testing.TB, j *Jobs, id string) *View {
 }
 
 // until waits for a task to be as wanted.
-func until(t testing.TB, j *Jobs, id string, is func(*View) bool) *View {
+func until(t testing.TB, svc *Service, id string, is func(*View) bool) *View {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(testPoll / 2) {
-		v, err := j.Get(t.Context(), id)
+		v, err := svc.Get(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,13 +141,13 @@ var one = map[string]int{DefaultQueue: 1}
 
 func TestRun(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		j := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
+		svc := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
 			task.Progress(1, 3, "files")
 			task.Logf("looked at %d of %d", 3, 3)
 			task.Progress(3, 3, "files")
 			return map[string]any{"store": task.Store, "args": task.Args}, nil
 		}})
-		v := submit(t, j, Submission{Kind: SyncStore, Store: "s1", Args: Args{DryRun: true}})
+		v := submit(t, svc, Submission{Kind: SyncStore, Store: "s1", Args: Args{DryRun: true}})
 		want := &View{
 			ID: v.ID, Kind: SyncStore, Queue: DefaultQueue, State: Waiting, Args: json.RawMessage(`{"dry_run":true,"store":"s1"}`),
 			Log: []LogLine{}, WaitingForWorker: true, SubmittedAt: v.SubmittedAt,
@@ -162,8 +162,8 @@ func TestRun(t *testing.T) {
 		if diff := cmp.Diff(want, v, asJSON); diff != "" {
 			t.Errorf("Submit (-want +got):\n%s", diff)
 		}
-		work(t, j, one)
-		v = wait(t, j, v.ID)
+		work(t, svc, one)
+		v = wait(t, svc, v.ID)
 		total := int64(3)
 		want.State, want.Ready, want.Attempts, want.WaitingForWorker = Succeeded, true, 1, false
 		want.Progress = &Progress{Done: 3, Total: &total, Unit: "files"}
@@ -196,14 +196,14 @@ func TestFailures(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				var calls atomic.Int32
-				j := open(t, url, Kind{Name: tt.name[:3] + "kind", MaxAttempts: tt.attempts, Run: func(context.Context, *Task) (any, error) {
+				svc := open(t, url, Kind{Name: tt.name[:3] + "kind", MaxAttempts: tt.attempts, Run: func(context.Context, *Task) (any, error) {
 					if int(calls.Add(1)) <= tt.fails {
 						return nil, tt.err
 					}
 					return "done", nil
 				}})
-				work(t, j, one)
-				v := wait(t, j, submit(t, j, Submission{Kind: tt.name[:3] + "kind"}).ID)
+				work(t, svc, one)
+				v := wait(t, svc, submit(t, svc, Submission{Kind: tt.name[:3] + "kind"}).ID)
 				if v.State != tt.want || v.Attempts != tt.tried {
 					t.Errorf("state %s after %d attempts, want %s after %d", v.State, v.Attempts, tt.want, tt.tried)
 				}
@@ -221,8 +221,8 @@ func TestFailures(t *testing.T) {
 func TestUnique(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		none := func(context.Context, *Task) (any, error) { return nil, nil }
-		j := open(t, url, Kind{Name: SyncStore, Run: none, Unique: true}, Kind{Name: HashImage, Run: none})
-		first := submit(t, j, Submission{Kind: SyncStore, Store: "a", Args: Args{DryRun: true}})
+		svc := open(t, url, Kind{Name: SyncStore, Run: none, Unique: true}, Kind{Name: HashImage, Run: none})
+		first := submit(t, svc, Submission{Kind: SyncStore, Store: "a", Args: Args{DryRun: true}})
 		tests := []struct {
 			name string
 			s    Submission
@@ -235,17 +235,17 @@ func TestUnique(t *testing.T) {
 			{"another kind", Submission{Kind: HashImage, Store: "a"}, false},
 		}
 		for _, tt := range tests {
-			if v := submit(t, j, tt.s); (v.ID == first.ID) != tt.same {
+			if v := submit(t, svc, tt.s); (v.ID == first.ID) != tt.same {
 				t.Errorf("%s: same task %v, want %v", tt.name, v.ID == first.ID, tt.same)
 			}
 		}
-		a, b := submit(t, j, Submission{Kind: HashImage}), submit(t, j, Submission{Kind: HashImage})
+		a, b := submit(t, svc, Submission{Kind: HashImage}), submit(t, svc, Submission{Kind: HashImage})
 		if a.ID == b.ID {
 			t.Error("a kind that is not unique gave the same task twice")
 		}
-		work(t, j, one)
-		wait(t, j, first.ID)
-		if v := submit(t, j, tests[0].s); v.ID == first.ID {
+		work(t, svc, one)
+		wait(t, svc, first.ID)
+		if v := submit(t, svc, tests[0].s); v.ID == first.ID {
 			t.Error("a task that has ended came back")
 		}
 	})
@@ -253,7 +253,7 @@ func TestUnique(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		j := open(t, url, Kind{Name: SyncStore})
+		svc := open(t, url, Kind{Name: SyncStore})
 		tests := []struct {
 			name string
 			s    Submission
@@ -267,7 +267,7 @@ func TestRefusals(t *testing.T) {
 			{"nothing", Submission{Kind: SyncStore}, nil},
 		}
 		for _, tt := range tests {
-			if _, err := j.Submit(t.Context(), tt.s); !errors.Is(err, tt.want) {
+			if _, err := svc.Submit(t.Context(), tt.s); !errors.Is(err, tt.want) {
 				t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
 			}
 		}
@@ -276,18 +276,18 @@ func TestRefusals(t *testing.T) {
 			if id == "t1" {
 				want = nil
 			}
-			if _, err := j.Get(t.Context(), id); !errors.Is(err, want) {
+			if _, err := svc.Get(t.Context(), id); !errors.Is(err, want) {
 				t.Errorf("Get(%q): error %v, want %v", id, err, want)
 			}
 			if id == "t1" {
 				continue
 			}
-			if _, err := j.Cancel(t.Context(), id); !errors.Is(err, ErrNotFound) {
+			if _, err := svc.Cancel(t.Context(), id); !errors.Is(err, ErrNotFound) {
 				t.Errorf("Cancel(%q): error %v", id, err)
 			}
 		}
 		for _, f := range []Filter{{State: "happy"}, {Cursor: "what"}} {
-			if _, _, err := j.List(t.Context(), f); !errors.Is(err, ErrBadFilter) {
+			if _, _, err := svc.List(t.Context(), f); !errors.Is(err, ErrBadFilter) {
 				t.Errorf("List(%+v): error %v", f, err)
 			}
 		}
@@ -296,13 +296,13 @@ func TestRefusals(t *testing.T) {
 
 func TestList(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		j := open(t, url,
+		svc := open(t, url,
 			Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }},
 			Kind{Name: HashImage, Run: func(context.Context, *Task) (any, error) { return nil, Permanent(errors.New("no")) }},
 			Kind{Name: VerifyStore, Run: func(context.Context, *Task) (any, error) { return nil, errors.New("not yet") }})
 		var ids []string
 		add := func(s Submission) string {
-			ids = append(ids, submit(t, j, s).ID)
+			ids = append(ids, submit(t, svc, s).ID)
 			return ids[len(ids)-1]
 		}
 		done := add(Submission{Kind: SyncStore, Store: "a"})
@@ -310,15 +310,15 @@ func TestList(t *testing.T) {
 		retried := add(Submission{Kind: VerifyStore, Store: "a"})
 		waits := add(Submission{Kind: SyncStore, Store: "a", Queue: "far"})
 		off := add(Submission{Kind: SyncStore, Store: "b", Queue: "far"})
-		if _, err := j.Cancel(t.Context(), off); err != nil {
+		if _, err := svc.Cancel(t.Context(), off); err != nil {
 			t.Fatal(err)
 		}
-		stop := work(t, j, one)
-		wait(t, j, done)
-		wait(t, j, failed)
-		until(t, j, retried, func(v *View) bool { return v.State == Retrying && v.Error != nil })
+		stop := work(t, svc, one)
+		wait(t, svc, done)
+		wait(t, svc, failed)
+		until(t, svc, retried, func(v *View) bool { return v.State == Retrying && v.Error != nil })
 		stop()
-		until(t, j, retried, inState(Retrying))
+		until(t, svc, retried, inState(Retrying))
 		tests := []struct {
 			f    Filter
 			want []string
@@ -336,7 +336,7 @@ func TestList(t *testing.T) {
 			{Filter{Kind: HashImage}, []string{failed}},
 		}
 		for _, tt := range tests {
-			page, next, err := j.List(t.Context(), tt.f)
+			page, next, err := svc.List(t.Context(), tt.f)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -350,7 +350,7 @@ func TestList(t *testing.T) {
 		}
 		var got []string
 		for f := (Filter{Limit: 2}); ; {
-			page, next, err := j.List(t.Context(), f)
+			page, next, err := svc.List(t.Context(), f)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -387,8 +387,8 @@ func TestCancel(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}}
-		j, other := open(t, url, stubborn), open(t, url, stubborn)
-		work(t, j, one)
+		svc, other := open(t, url, stubborn), open(t, url, stubborn)
+		work(t, svc, one)
 		running := submit(t, other, Submission{Kind: SyncStore, Store: "a"})
 		waiting := submit(t, other, Submission{Kind: SyncStore, Store: "b"})
 		until(t, other, running.ID, inState(Running))
@@ -413,12 +413,12 @@ func TestCancel(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		j := open(t, url, Kind{Name: SyncStore, Timeout: 100 * time.Millisecond, MaxAttempts: 1, Run: func(ctx context.Context, _ *Task) (any, error) {
+		svc := open(t, url, Kind{Name: SyncStore, Timeout: 100 * time.Millisecond, MaxAttempts: 1, Run: func(ctx context.Context, _ *Task) (any, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}})
-		work(t, j, one)
-		v := wait(t, j, submit(t, j, Submission{Kind: SyncStore}).ID)
+		work(t, svc, one)
+		v := wait(t, svc, submit(t, svc, Submission{Kind: SyncStore}).ID)
 		if v.State != Failed || v.Error == nil || *v.Error != "task: the task took longer than 100ms: context deadline exceeded" {
 			t.Errorf("%+v", v)
 		}
@@ -427,9 +427,9 @@ func TestTimeout(t *testing.T) {
 
 func TestPanic(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		j := open(t, url, Kind{Name: SyncStore, MaxAttempts: 1, Run: func(context.Context, *Task) (any, error) { panic("oh no") }})
-		work(t, j, one)
-		v := wait(t, j, submit(t, j, Submission{Kind: SyncStore}).ID)
+		svc := open(t, url, Kind{Name: SyncStore, MaxAttempts: 1, Run: func(context.Context, *Task) (any, error) { panic("oh no") }})
+		work(t, svc, one)
+		v := wait(t, svc, submit(t, svc, Submission{Kind: SyncStore}).ID)
 		if v.State != Failed || v.Error == nil || *v.Error != "task: the task panicked: oh no" {
 			t.Errorf("%+v", v)
 		}
@@ -439,7 +439,7 @@ func TestPanic(t *testing.T) {
 func TestProgress(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		goOn := make(chan struct{})
-		j := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
+		svc := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
 			for i := range int64(1000) {
 				task.Progress(i, 0, "files")
 			}
@@ -453,14 +453,14 @@ func TestProgress(t *testing.T) {
 			task.Progress(5, 7, "images")
 			return nil, nil
 		}})
-		work(t, j, one)
-		id := submit(t, j, Submission{Kind: SyncStore}).ID
-		v := until(t, j, id, func(v *View) bool { return v.Progress != nil })
+		work(t, svc, one)
+		id := submit(t, svc, Submission{Kind: SyncStore}).ID
+		v := until(t, svc, id, func(v *View) bool { return v.Progress != nil })
 		if diff := cmp.Diff(&Progress{Done: 999, Unit: "files"}, v.Progress); diff != "" {
 			t.Errorf("while it runs (-want +got):\n%s", diff)
 		}
 		close(goOn)
-		v = wait(t, j, id)
+		v = wait(t, svc, id)
 		total := int64(7)
 		if diff := cmp.Diff(&Progress{Done: 5, Total: &total, Unit: "images"}, v.Progress); diff != "" {
 			t.Errorf("at the end (-want +got):\n%s", diff)
@@ -474,15 +474,15 @@ func TestProgress(t *testing.T) {
 func TestNobodyServes(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		none := Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }}
-		j, other := open(t, url, none), open(t, url, none)
-		work(t, j, one)
-		id := submit(t, j, Submission{Kind: SyncStore, Queue: "far"}).ID
+		svc, other := open(t, url, none), open(t, url, none)
+		work(t, svc, one)
+		id := submit(t, svc, Submission{Kind: SyncStore, Queue: "far"}).ID
 		time.Sleep(10 * testPoll)
-		if v, err := j.Get(t.Context(), id); err != nil || v.State != Waiting || !v.WaitingForWorker {
+		if v, err := svc.Get(t.Context(), id); err != nil || v.State != Waiting || !v.WaitingForWorker {
 			t.Errorf("%+v, %v", v, err)
 		}
 		work(t, other, map[string]int{"far": 1})
-		if v := wait(t, j, id); v.State != Succeeded || v.WaitingForWorker {
+		if v := wait(t, svc, id); v.State != Succeeded || v.WaitingForWorker {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -530,17 +530,17 @@ func TestGracefulStop(t *testing.T) {
 			}
 			return nil, nil
 		}}
-		j := open(t, url, k)
-		stop := work(t, j, one)
-		id := submit(t, j, Submission{Kind: SyncStore}).ID
-		until(t, j, id, inState(Running))
+		svc := open(t, url, k)
+		stop := work(t, svc, one)
+		id := submit(t, svc, Submission{Kind: SyncStore}).ID
+		until(t, svc, id, inState(Running))
 		stop()
-		v, err := j.Get(t.Context(), id)
+		v, err := svc.Get(t.Context(), id)
 		if err != nil || v.State != Waiting || v.Attempts != 0 || v.Error != nil || v.Worker != nil {
 			t.Errorf("handed back: %+v, %v", v, err)
 		}
-		work(t, j, one)
-		if v := wait(t, j, id); v.State != Succeeded || v.Attempts != 1 {
+		work(t, svc, one)
+		if v := wait(t, svc, id); v.State != Succeeded || v.Attempts != 1 {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -549,20 +549,20 @@ func TestGracefulStop(t *testing.T) {
 func TestWatch(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		goOn := make(chan struct{})
-		j := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
+		svc := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
 			<-goOn
 			return nil, nil
 		}})
-		id := submit(t, j, Submission{Kind: SyncStore}).ID
+		id := submit(t, svc, Submission{Kind: SyncStore}).ID
 		var got []State
-		for v := range j.Watch(t.Context(), id) {
+		for v := range svc.Watch(t.Context(), id) {
 			if n := len(got); n == 0 || got[n-1] != v.State {
 				got = append(got, v.State)
 			}
 			switch v.State {
 			case Waiting:
 				if len(got) == 1 && v.WaitingForWorker {
-					work(t, j, one)
+					work(t, svc, one)
 				}
 			case Running:
 				select {
@@ -576,12 +576,12 @@ func TestWatch(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		c := j.Watch(ctx, submit(t, j, Submission{Kind: SyncStore, Queue: "far"}).ID)
+		c := svc.Watch(ctx, submit(t, svc, Submission{Kind: SyncStore, Queue: "far"}).ID)
 		<-c
 		cancel()
 		for range c { //nolint:revive // it must be closed
 		}
-		for range j.Watch(t.Context(), "t9999") {
+		for range svc.Watch(t.Context(), "t9999") {
 			t.Error("a task that is not there was sent")
 		}
 	})
@@ -598,26 +598,26 @@ func TestOrigin(t *testing.T) {
 		}
 		ran := make(chan seen, 2)
 		ended := make(chan string, 2)
-		j := open(t, url, Kind{Name: "note", Run: func(ctx context.Context, k *Task) (any, error) {
+		svc := open(t, url, Kind{Name: "note", Run: func(ctx context.Context, k *Task) (any, error) {
 			ran <- seen{k.ID, k.Kind, k.Queue, k.Origin}
 			return ctx.Value(key{}), nil
 		}})
-		j.Origin = func(ctx context.Context) Origin {
+		svc.Origin = func(ctx context.Context) Origin {
 			id, _ := ctx.Value(key{}).(string)
 			if id == "" {
 				return Origin{}
 			}
 			return Origin{Request: id, Trace: "00-trace"}
 		}
-		j.Begin = func(ctx context.Context, k *Task) (context.Context, func(string)) {
+		svc.Begin = func(ctx context.Context, k *Task) (context.Context, func(string)) {
 			return context.WithValue(ctx, key{}, "of "+k.Origin.Request), func(outcome string) { ended <- outcome }
 		}
-		v, err := j.Submit(context.WithValue(t.Context(), key{}, "r1"), Submission{Kind: "note"})
+		v, err := svc.Submit(context.WithValue(t.Context(), key{}, "r1"), Submission{Kind: "note"})
 		if err != nil || v.RequestID == nil || *v.RequestID != "r1" {
 			t.Fatalf("submitted: %+v, %v, want it to know the request", v, err)
 		}
-		work(t, j, map[string]int{"default": 1})
-		got := wait(t, j, v.ID)
+		work(t, svc, map[string]int{"default": 1})
+		got := wait(t, svc, v.ID)
 		if got.RequestID == nil || *got.RequestID != "r1" || string(got.Result) != `"of r1"` {
 			t.Errorf("when it has ended: request %v, result %s", got.RequestID, got.Result)
 		}
@@ -628,7 +628,7 @@ func TestOrigin(t *testing.T) {
 		if o := <-ended; o != succeeded {
 			t.Errorf("it ended with %q", o)
 		}
-		if none := submit(t, j, Submission{Kind: "note"}); none.RequestID != nil {
+		if none := submit(t, svc, Submission{Kind: "note"}); none.RequestID != nil {
 			t.Errorf("without a request: %q", *none.RequestID)
 		}
 	})

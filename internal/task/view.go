@@ -71,20 +71,20 @@ type Filter struct {
 }
 
 // Get returns a task, or [ErrNotFound].
-func (j *Jobs) Get(ctx context.Context, id string) (*View, error) {
+func (s *Service) Get(ctx context.Context, id string) (*View, error) {
 	n, err := taskNumber(id)
 	if err != nil {
 		return nil, err
 	}
-	row, err := j.db.reader.JobGet(ctx, n)
+	row, err := s.db.reader.JobGet(ctx, n)
 	if err != nil {
 		return nil, wrap(err, "task "+id)
 	}
-	views, err := j.views(ctx, []*rivertype.JobRow{row})
+	views, err := s.views(ctx, []*rivertype.JobRow{row})
 	if err != nil {
 		return nil, err
 	}
-	if views[0].Log, err = j.db.log(ctx, n); err != nil {
+	if views[0].Log, err = s.db.log(ctx, n); err != nil {
 		return nil, err
 	}
 	return &views[0], nil
@@ -93,16 +93,16 @@ func (j *Jobs) Get(ctx context.Context, id string) (*View, error) {
 // List returns tasks, newest first, and the cursor of the next page, "" on the
 // last. Of large arguments it returns the store alone. The error may be [ErrBadFilter]
 // or [ErrBadQueue].
-func (j *Jobs) List(ctx context.Context, f Filter) (page []View, next string, err error) {
+func (s *Service) List(ctx context.Context, f Filter) (page []View, next string, err error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}
 	f.Limit = min(f.Limit, 1000)
-	params, err := j.params(f)
+	params, err := s.params(f)
 	if err != nil {
 		return nil, "", err
 	}
-	res, err := j.db.reader.JobList(ctx, params)
+	res, err := s.db.reader.JobList(ctx, params)
 	if err != nil {
 		return nil, "", wrap(err, "list")
 	}
@@ -111,7 +111,7 @@ func (j *Jobs) List(ctx context.Context, f Filter) (page []View, next string, er
 		rows = rows[:f.Limit]
 		next = taskID(rows[f.Limit-1].ID)
 	}
-	page, err = j.views(ctx, rows)
+	page, err = s.views(ctx, rows)
 	for i := range page {
 		page[i].shorten()
 	}
@@ -136,7 +136,7 @@ var states = map[State]struct {
 }
 
 // params makes of a filter what River lists, one more than is asked for.
-func (j *Jobs) params(f Filter) (*river.JobListParams, error) {
+func (s *Service) params(f Filter) (*river.JobListParams, error) {
 	p := river.NewJobListParams().OrderBy(river.JobListOrderByID, river.SortOrderDesc).First(f.Limit + 1)
 	if f.Kind != "" {
 		p = p.Kinds(f.Kind)
@@ -151,7 +151,7 @@ func (j *Jobs) params(f Filter) (*river.JobListParams, error) {
 	case "":
 		p = p.States() // none named: else SQLite looks at them all before it sorts
 	case Succeeded:
-		p = p.States().Where(j.db.succeeded)
+		p = p.States().Where(s.db.succeeded)
 	default:
 		in, ok := states[f.State]
 		if !ok {
@@ -159,11 +159,11 @@ func (j *Jobs) params(f Filter) (*river.JobListParams, error) {
 		}
 		p = p.States(in.states...)
 		if in.where != "" {
-			p = p.Where(fmt.Sprintf(in.where, j.db.errorCount))
+			p = p.Where(fmt.Sprintf(in.where, s.db.errorCount))
 		}
 	}
 	if f.Store != "" {
-		p = p.Where(j.db.ofStore+" = @store", river.NamedArgs{"store": f.Store})
+		p = p.Where(s.db.ofStore+" = @store", river.NamedArgs{"store": f.Store})
 	}
 	if f.Cursor != "" {
 		n, err := taskNumber(f.Cursor)
@@ -176,20 +176,20 @@ func (j *Jobs) params(f Filter) (*river.JobListParams, error) {
 }
 
 // views returns what is known of tasks, without their logs.
-func (j *Jobs) views(ctx context.Context, rows []*rivertype.JobRow) ([]View, error) {
+func (s *Service) views(ctx context.Context, rows []*rivertype.JobRow) ([]View, error) {
 	views := make([]View, len(rows))
 	numbers := make([]int64, len(rows))
 	for i, row := range rows {
 		views[i], numbers[i] = view(row), row.ID
 	}
-	progress, err := j.db.progress(ctx, numbers)
+	progress, err := s.db.progress(ctx, numbers)
 	if err != nil {
 		return nil, err
 	}
 	for i, n := range numbers {
 		views[i].Progress = progress[n]
 	}
-	return views, j.markUnserved(ctx, views)
+	return views, s.markUnserved(ctx, views)
 }
 
 // view is what River knows of a task.
@@ -240,12 +240,12 @@ func utc(t *time.Time) *time.Time {
 }
 
 // Wait returns a task when it has ended.
-func (j *Jobs) Wait(ctx context.Context, id string) (*View, error) {
-	if _, err := j.Get(ctx, id); err != nil {
+func (s *Service) Wait(ctx context.Context, id string) (*View, error) {
+	if _, err := s.Get(ctx, id); err != nil {
 		return nil, err
 	}
 	var last *View
-	for v := range j.Watch(ctx, id) {
+	for v := range s.Watch(ctx, id) {
 		last = &v
 	}
 	if last == nil || !last.Ready {
@@ -260,15 +260,15 @@ func (j *Jobs) Wait(ctx context.Context, id string) (*View, error) {
 // Watch sends what is known of a task, now and whenever it has changed. The
 // channel is closed when the task has ended, is gone, or ctx is done. The
 // database may be away for a while.
-func (j *Jobs) Watch(ctx context.Context, id string) <-chan View {
+func (s *Service) Watch(ctx context.Context, id string) <-chan View {
 	c := make(chan View)
 	go func() {
 		defer close(c)
-		tick := time.NewTicker(min(j.Poll, defaultPoll))
+		tick := time.NewTicker(min(s.Poll, defaultPoll))
 		defer tick.Stop()
 		var last *View
 		for {
-			v, err := j.Get(ctx, id)
+			v, err := s.Get(ctx, id)
 			if err == nil && !reflect.DeepEqual(v, last) {
 				select {
 				case c <- *v:

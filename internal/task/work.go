@@ -44,7 +44,7 @@ type WorkOptions struct {
 // that. At the end tasks that run are told to stop by their contexts, and handed back:
 // another worker begins them again at once, and the attempt does not count. It returns
 // nil, or an error if a queue can't be or a function does not return.
-func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
+func (s *Service) Work(ctx context.Context, o WorkOptions) error {
 	queues := map[string]river.QueueConfig{}
 	for name, n := range o.Queues {
 		if err := CheckQueue(name); err != nil {
@@ -52,11 +52,11 @@ func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
 		}
 		queues[name] = river.QueueConfig{MaxWorkers: n}
 	}
-	l := j.Loops.New(j.Log, "tasks", "")
-	l.Longest = 2 * j.Heartbeat
+	l := s.Loops.New(s.Log, "tasks", "")
+	l.Longest = 2 * s.Heartbeat
 	var ended error
 	l.Run(ctx, func(ctx context.Context) error {
-		w := &worker{Jobs: j, id: catalog.NewID(), queues: queues, started: time.Now(), well: l.Well}
+		w := &worker{Service: s, id: catalog.NewID(), queues: queues, started: time.Now(), well: l.Well}
 		err := w.work(ctx)
 		if ctx.Err() != nil && !errors.Is(err, errLost) {
 			ended = err
@@ -68,7 +68,7 @@ func (j *Jobs) Work(ctx context.Context, o WorkOptions) error {
 
 // A worker does tasks, as long as it can prove that it lives.
 type worker struct {
-	*Jobs
+	*Service
 	id      string
 	queues  map[string]river.QueueConfig
 	started time.Time

@@ -104,12 +104,12 @@ func (db *database) tidy(ctx context.Context) error {
 }
 
 // markUnserved says of tasks that wait whether nobody will do them.
-func (j *Jobs) markUnserved(ctx context.Context, views []View) error {
+func (s *Service) markUnserved(ctx context.Context, views []View) error {
 	waits := func(v View) bool { return v.State == Waiting || v.State == Retrying }
 	if !slices.ContainsFunc(views, waits) {
 		return nil
 	}
-	workers, err := j.Catalog.Workers(ctx)
+	workers, err := s.Catalog.Workers(ctx)
 	if err != nil {
 		return fmt.Errorf("task: %w", err)
 	}

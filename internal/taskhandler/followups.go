@@ -27,7 +27,7 @@ const (
 // managed store to its place, hash it, read its label, render the gallery's images.
 type FollowUps struct {
 	Catalog *catalog.Catalog
-	Tasks   *task.Jobs
+	Tasks   *task.Service
 	Decode  *render.Budget
 	Log     *slog.Logger
 	Loops   *loop.Set

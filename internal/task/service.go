@@ -110,8 +110,8 @@ type Origin struct {
 	Trace   string `json:"trace,omitempty"`   // W3C traceparent
 }
 
-// Jobs are the tasks of a database. They are safe for concurrent use.
-type Jobs struct {
+// A Service holds the tasks of a database. It is safe for concurrent use.
+type Service struct {
 	Options
 	db    *database
 	kinds map[string]Kind
@@ -120,13 +120,13 @@ type Jobs struct {
 
 // Open makes the tables of tasks, or brings them to what this program knows.
 // Tables that a newer program has changed are refused.
-func Open(ctx context.Context, o Options) (*Jobs, error) { return openJobs(ctx, o, false) }
+func Open(ctx context.Context, o Options) (*Service, error) { return newService(ctx, o, false) }
 
 // OpenReadOnly opens the tables of tasks to read what is in them, and changes nothing.
 // They must be of this program's version, see [Ledgers].
-func OpenReadOnly(ctx context.Context, o Options) (*Jobs, error) { return openJobs(ctx, o, true) }
+func OpenReadOnly(ctx context.Context, o Options) (*Service, error) { return newService(ctx, o, true) }
 
-func openJobs(ctx context.Context, o Options, readOnly bool) (*Jobs, error) {
+func newService(ctx context.Context, o Options, readOnly bool) (*Service, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -145,18 +145,18 @@ func openJobs(ctx context.Context, o Options, readOnly bool) (*Jobs, error) {
 	if o.DeadAfter == 0 {
 		o.DeadAfter = defaultDeadAfter
 	}
-	j := &Jobs{Options: o, kinds: map[string]Kind{}, warn: slog.New(quiet{o.Log.Handler(), new(sync.Map)})}
+	s := &Service{Options: o, kinds: map[string]Kind{}, warn: slog.New(quiet{o.Log.Handler(), new(sync.Map)})}
 	for _, k := range o.Kinds {
 		if k.MaxAttempts == 0 {
 			k.MaxAttempts = defaultAttempts
 		}
-		j.kinds[k.Name] = k
+		s.kinds[k.Name] = k
 	}
 	var err error
-	if j.db, err = openDatabase(ctx, o.Catalog.DB(), readOnly); err != nil {
+	if s.db, err = openDatabase(ctx, o.Catalog.DB(), readOnly); err != nil {
 		return nil, err
 	}
-	return j, nil
+	return s, nil
 }
 
 // A Submission asks for a task.
@@ -173,21 +173,21 @@ type Submission struct {
 // ended yet, that one is returned.
 //
 // The error may be [ErrUnknownKind], [ErrBadArgs] or [ErrBadQueue].
-func (j *Jobs) Submit(ctx context.Context, s Submission) (*View, error) {
-	args, opts, err := j.prepare(s)
+func (s *Service) Submit(ctx context.Context, sub Submission) (*View, error) {
+	args, opts, err := s.prepare(sub)
 	if err != nil {
 		return nil, err
 	}
-	if j.Origin != nil {
-		if opts.Metadata, err = json.Marshal(metadata{j.Origin(ctx)}); err != nil {
-			return nil, wrap(err, "submit "+s.Kind)
+	if s.Origin != nil {
+		if opts.Metadata, err = json.Marshal(metadata{s.Origin(ctx)}); err != nil {
+			return nil, wrap(err, "submit "+sub.Kind)
 		}
 	}
-	res, err := j.db.client.Insert(ctx, args, opts)
+	res, err := s.db.client.Insert(ctx, args, opts)
 	if err != nil {
-		return nil, wrap(err, "submit "+s.Kind)
+		return nil, wrap(err, "submit "+sub.Kind)
 	}
-	return j.Get(ctx, taskID(res.Job.ID))
+	return s.Get(ctx, taskID(res.Job.ID))
 }
 
 // metadata is what we put into River's of a task.
@@ -211,42 +211,42 @@ var unfinished = []rivertype.JobState{
 }
 
 // prepare makes of a submission what River inserts.
-func (j *Jobs) prepare(s Submission) (taskArgs, *river.InsertOpts, error) {
-	kind, ok := j.kinds[s.Kind]
+func (s *Service) prepare(sub Submission) (taskArgs, *river.InsertOpts, error) {
+	kind, ok := s.kinds[sub.Kind]
 	if !ok {
-		return taskArgs{}, nil, fmt.Errorf("%w: %.80q", ErrUnknownKind, s.Kind)
+		return taskArgs{}, nil, fmt.Errorf("%w: %.80q", ErrUnknownKind, sub.Kind)
 	}
-	if s.Queue == "" {
-		s.Queue = DefaultQueue
+	if sub.Queue == "" {
+		sub.Queue = DefaultQueue
 	}
-	if err := CheckQueue(s.Queue); err != nil {
+	if err := CheckQueue(sub.Queue); err != nil {
 		return taskArgs{}, nil, err
 	}
-	if s.Store != "" {
-		s.Args.Store = s.Store
+	if sub.Store != "" {
+		sub.Args.Store = sub.Store
 	}
-	raw, err := s.Args.encode(s.Kind)
+	raw, err := sub.Args.encode(sub.Kind)
 	if err != nil {
 		return taskArgs{}, nil, err
 	}
-	opts := &river.InsertOpts{Queue: s.Queue, MaxAttempts: kind.MaxAttempts}
+	opts := &river.InsertOpts{Queue: sub.Queue, MaxAttempts: kind.MaxAttempts}
 	if kind.Unique {
 		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: unfinished}
 	}
-	return taskArgs{kind: s.Kind, raw: raw}, opts, nil
+	return taskArgs{kind: sub.Kind, raw: raw}, opts, nil
 }
 
 // Cancel ends a task: one that waits at once, one that runs as soon as its function
 // returns. A task that has ended stays as it is. The error may be [ErrNotFound].
-func (j *Jobs) Cancel(ctx context.Context, id string) (*View, error) {
+func (s *Service) Cancel(ctx context.Context, id string) (*View, error) {
 	n, err := taskNumber(id)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := j.db.client.JobCancel(ctx, n); err != nil {
+	if _, err := s.db.client.JobCancel(ctx, n); err != nil {
 		return nil, wrap(err, "cancel")
 	}
-	return j.Get(ctx, id)
+	return s.Get(ctx, id)
 }
 
 // A store's queue and the rule of River for its name.
