@@ -455,7 +455,7 @@ func TestProgress(t *testing.T) {
 		}})
 		work(t, svc, one)
 		id := submit(t, svc, Submission{Kind: SyncStore}).ID
-		v := until(t, svc, id, func(v *View) bool { return v.Progress != nil })
+		v := until(t, svc, id, func(v *View) bool { return v.Progress != nil && v.Progress.Done >= 999 })
 		if diff := cmp.Diff(&Progress{Done: 999, Unit: "files"}, v.Progress); diff != "" {
 			t.Errorf("while it runs (-want +got):\n%s", diff)
 		}
