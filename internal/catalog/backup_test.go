@@ -50,7 +50,7 @@ func TestBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := 0
-		if err := b.EachEntry(t.Context(), store, func(e *catalog.Entry) error { n++; return nil }); err != nil {
+		if err := b.EachImage(t.Context(), store, func(*catalog.Image) error { n++; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if n != s.Counts[catalog.Available] {

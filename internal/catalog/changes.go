@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 // An Entry is what following or comparing many images takes.
@@ -66,62 +67,30 @@ func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change
 // chunk is how many images are read at a time.
 const chunk = 2000
 
-// EachEntry calls f with every image of a store in the order of their paths,
-// deleted and hidden ones too. It reads them in parts, so f may take its time and
-// use the catalog; what is added or moved meanwhile may be seen or not. It ends
-// with the first error of f. The error may be [ErrNotFound].
-func (c *Catalog) EachEntry(ctx context.Context, store string, f func(*Entry) error) error {
-	return each(ctx, c, store, f, c.entries, func(e *Entry) string { return e.Path })
-}
-
-// EachImage is [Catalog.EachEntry] with all that is known of each image. It takes
-// some five times as long.
+// EachImage calls f with every image of a store in the order of their paths, deleted and
+// hidden ones too. It reads them in parts, so f may take its time and use the catalog;
+// what is added or moved meanwhile may be seen or not. It ends with the first error of f.
+// The error may be [ErrNotFound].
 func (c *Catalog) EachImage(ctx context.Context, store string, f func(*Image) error) error {
-	return each(ctx, c, store, func(r **record) error { return f(&(*r).Image) },
-		func(ctx context.Context, n int64, after []byte) ([]*record, error) {
-			return c.records(ctx, c.read, `i.store = $1 AND i.path > $2 ORDER BY i.path LIMIT $3`, n, after, chunk)
-		}, func(r **record) string { return (*r).Path })
-}
-
-// each reads a store part by part: each the next in the order of paths.
-func each[T any](ctx context.Context, c *Catalog, store string, f func(*T) error, read func(context.Context, int64, []byte) ([]T, error), path func(*T) string) error {
 	var n int64
 	if err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1`, clean(store)).Scan(&n); err != nil {
 		return c.wrap(err, "store "+clean(store))
 	}
 	for after := []byte{}; ; {
-		list, err := read(ctx, n, after)
+		list, err := c.records(ctx, c.read, `i.store = $1 AND i.path > $2 ORDER BY i.path LIMIT $3`, n, after, chunk)
 		if err != nil {
 			return err
 		}
-		for i := range list {
-			if err := f(&list[i]); err != nil {
+		for _, r := range list {
+			if err := f(&r.Image); err != nil {
 				return err
 			}
 		}
 		if len(list) < chunk {
 			return nil
 		}
-		after = []byte(path(&list[len(list)-1]))
+		after = []byte(list[len(list)-1].Path)
 	}
-}
-
-func (c *Catalog) entries(ctx context.Context, store int64, after []byte) ([]Entry, error) {
-	rows, err := c.read.QueryContext(ctx, `SELECT `+entryColumns+` FROM images i JOIN stores s ON s.n = i.store
-		WHERE i.store = $1 AND i.path > $2 ORDER BY i.path LIMIT $3`, store, after, chunk)
-	if err != nil {
-		return nil, c.wrap(err, "images")
-	}
-	defer rows.Close()
-	list := make([]Entry, 0, chunk)
-	for rows.Next() {
-		var e Entry
-		if _, err := scanEntry(rows, &e); err != nil {
-			return nil, c.wrap(err, "images")
-		}
-		list = append(list, e)
-	}
-	return list, c.wrap(rows.Err(), "images")
 }
 
 // scanEntry reads entryColumns, and what stands before them. It reports whether
@@ -159,12 +128,15 @@ func (c *Catalog) Watch(ctx context.Context) <-chan struct{} {
 		c.mu.Unlock()
 	})
 	c.follow.Do(func() {
-		c.follower.Go(func() { c.listen(c.life, c) })
+		c.follower.Go(func() {
+			var loops *loop.Set // shown nowhere: it fails only by a panic
+			loops.Run(c.life, nil, "catalog changes", func(ctx context.Context) error { c.listen(ctx, c); return nil })
+		})
 	})
 	return ch
 }
 
-// wake tells those who watch that something has changed.
+// wake tells the watchers that something has changed.
 func (c *Catalog) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 // A Lease is the right to do what only one at a time may do, for a time. Its
@@ -160,7 +162,7 @@ func (l *Lease) Keep(ctx context.Context) (kept context.Context, stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		cancel(l.keep(kept))
+		cancel(loop.Try(func() error { return l.keep(kept) }))
 	}()
 	return kept, func() {
 		cancel(context.Canceled)

@@ -7,21 +7,6 @@ import (
 	"time"
 )
 
-// Unhashed returns available images of a store whose digest is not known, the
-// first that arrived first and at most limit. The store need not be there.
-func (c *Catalog) Unhashed(ctx context.Context, store string, limit int) ([]Entry, error) {
-	list, err := c.unhashed(ctx, store, dueEntry{}, limit)
-	return entriesOf(list), err
-}
-
-// OldestVerified returns available images of a store whose digest is known, those
-// that were never verified first and then the ones verified longest ago; at most
-// limit. The store need not be there.
-func (c *Catalog) OldestVerified(ctx context.Context, store string, limit int) ([]Entry, error) {
-	list, err := c.unverified(ctx, store, dueEntry{}, time.Now().Add(time.Hour), limit)
-	return entriesOf(list), err
-}
-
 // EachUnverified calls f with the available images of a store that were not
 // verified since a time: first those without a digest, in the order of arrival, then
 // the others, those never verified first and then from the one verified longest ago
@@ -57,14 +42,6 @@ type dueEntry struct {
 	Entry
 	n        int64 // 0: before all
 	verified sql.Null[int64]
-}
-
-func entriesOf(list []dueEntry) []Entry {
-	entries := make([]Entry, len(list))
-	for i := range list {
-		entries[i] = list[i].Entry
-	}
-	return entries
 }
 
 func (c *Catalog) unhashed(ctx context.Context, store string, after dueEntry, limit int) ([]dueEntry, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
 const (
@@ -95,7 +96,12 @@ func (w *worker) work(ctx context.Context) error {
 	alive, rest := context.WithCancel(context.WithoutCancel(ctx))
 	defer rest()
 	var loops sync.WaitGroup
-	loops.Go(func() { w.keepAlive(alive, stop) })
+	loops.Go(func() {
+		if err := loop.Try(func() error { w.keepAlive(alive, stop); return nil }); err != nil {
+			w.Log.ErrorContext(ctx, "heartbeats of the worker ended", "worker", w.id, "error", err)
+			stop(errLost)
+		}
+	})
 	loops.Go(func() { w.Loops.Run(own, w.Log, "tasks of lost workers", w.rescuer()) })
 	loops.Go(func() { w.schedule(own) })
 	w.well()

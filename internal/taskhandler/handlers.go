@@ -47,6 +47,9 @@ func (h *Handlers) Kinds() []task.Kind {
 	}
 }
 
+// heldPause is how long a task waits when another process works on the same store.
+const heldPause = 5 * time.Second
+
 func (h *Handlers) kind(name string, attempts int, run func(context.Context, *task.Task, task.Args) (any, error)) task.Kind {
 	k := task.Kind{Name: name, MaxAttempts: attempts, Unique: true}
 	if h.Catalog == nil {
@@ -57,10 +60,12 @@ func (h *Handlers) kind(name string, attempts int, run func(context.Context, *ta
 		if err != nil {
 			return nil, err
 		}
+		logStart(t, a)
 		result, err := run(ctx, t, a)
+		logEnd(t, result, err)
 		switch {
 		case errors.Is(err, catalog.ErrHeld):
-			return nil, task.Later(5 * time.Second) // another process is at it
+			return nil, task.Later(heldPause)
 		case errors.Is(err, catalog.ErrNotFound):
 			return nil, task.Permanent(err)
 		}
@@ -135,6 +140,9 @@ func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed f
 		return nil
 	}); err != nil {
 		return r, err
+	}
+	if a.Image == "" {
+		t.Logf("%s to do", plural(len(ids), "image"))
 	}
 	for i, id := range ids {
 		t.Progress(int64(i), int64(len(ids)), "images")

@@ -1,0 +1,81 @@
+package taskhandler
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/convert"
+	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/task"
+	"github.com/slideatlas/ptiffstore/internal/verify"
+)
+
+// logStart adds a line to the log of a task that begins.
+func logStart(t *task.Task, a task.Args) {
+	what := map[string]string{
+		task.SyncStore: "scanning the store", task.ResyncStore: "scanning the store, inspecting each file again", task.VerifyStore: "reading the files again",
+		task.ImportFile: "importing", task.HashImage: "computing digests", task.ReadBarcode: "reading barcodes",
+		task.MakePreviews: "rendering previews", task.ConvertImage: "converting the image to a pyramid",
+	}[t.Kind]
+	if a.DryRun {
+		what += "; dry run: nothing will be changed"
+	}
+	if t.Attempt > 1 {
+		what += fmt.Sprintf(" (attempt %d)", t.Attempt)
+	}
+	t.Logf("%s", what)
+}
+
+// logEnd adds a line to the log of a task that says what was done. It holds counts and
+// no names of files.
+func logEnd(t *task.Task, result any, err error) {
+	if line := summary(result); line != "" && err == nil {
+		t.Logf("%s", line)
+	}
+	if errors.Is(err, catalog.ErrHeld) {
+		t.Logf("another process works on the store, trying again in %s", heldPause)
+	}
+}
+
+func summary(result any) string {
+	switch r := result.(type) {
+	case ingest.Result:
+		line := fmt.Sprintf("scanned %s: %s new, %s changed, %s moved, %s missing, %s back", plural(r.Count, "file"),
+			thousands(r.Added), thousands(r.Updated), thousands(r.Moved), thousands(r.Missing), thousands(r.Returned))
+		for _, part := range []struct {
+			n    int
+			what string
+		}{{r.Arriving, "still being written"}, {len(r.Failed), "not readable as slides"}, {r.Links, "symbolic links skipped"}, {r.Imported, "imported"}, {r.Quarantined, "quarantined"}} {
+			if part.n > 0 {
+				line += fmt.Sprintf(", %s %s", thousands(part.n), part.what)
+			}
+		}
+		return line
+	case verify.Result:
+		return fmt.Sprintf("read %s, %s bytes: %s without damage, %s of them with a new digest, %s damaged, %s unreadable",
+			plural(r.Checked+len(r.Damaged)+len(r.Unreadable), "file"), thousands(int(r.Bytes)), thousands(r.Checked), thousands(r.Hashed), thousands(len(r.Damaged)), thousands(len(r.Unreadable)))
+	case tally:
+		return fmt.Sprintf("done with %s, %s failed", plural(r.Count, "image"), thousands(len(r.Failed)))
+	case convert.Result:
+		return fmt.Sprintf("converted a %s image of %s × %s pixels to a pyramid of %s, %s bytes", r.Kind, thousands(r.Width), thousands(r.Height), plural(r.Levels, "level"), thousands(int(r.Bytes)))
+	}
+	return ""
+}
+
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return thousands(n) + " " + noun
+}
+
+// thousands writes a count with a comma between each three digits.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
