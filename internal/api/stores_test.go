@@ -186,7 +186,7 @@ func TestStoreFieldsRefused(t *testing.T) {
 		{"schedule", " ", "schedule: "},
 		{"schedule", "1s", "schedule: \\\"1s\\\" is shorter than"},
 		{"schedule", "now and then", "schedule: \\\"now and then\\\" is neither an interval"},
-		{"verify", "0 3 31 2 *", "verify: \\\"0 3 31 2 *\\\" never comes"},
+		{"verify", "0 3 31 2 *", "verify: \\\"0 3 31 2 *\\\" is never due"},
 		{"verify", "", "verify: "},
 		{"time_zone", "Europe/Atlantis", "time_zone: the name of a time zone"},
 		{"time_zone", "../../etc/passwd", "time_zone: the name of a time zone"},

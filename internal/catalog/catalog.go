@@ -1,10 +1,8 @@
-// Package catalog is the SQL: stores, images, and what is known of each, in
-// SQLite or PostgreSQL.
+// Package catalog keeps stores and images in SQLite or PostgreSQL: it holds the SQL.
 //
-// One text of SQL serves both wherever it can; where it can't, a dialect holds
-// each its own. The writers of a database take turns: whoever writes first takes
-// the row of the counters. So the numbers of changes become visible in their
-// order, and nobody who follows them misses one.
+// Most statements serve both databases; a dialect holds the others. Writers take turns:
+// the first statement of each transaction locks the row of the counters. So change
+// numbers become visible in their order, and no follower misses a change.
 package catalog
 
 import (
@@ -29,7 +27,7 @@ var (
 	ErrNotFound = errors.New("catalog: not found")
 	// ErrConflict: another store has that folder, or another image that path.
 	ErrConflict = errors.New("catalog: conflict")
-	// ErrInvalid: a store's settings that can't be, or don't go together.
+	// ErrInvalid: settings of a store that are not valid, or not together.
 	ErrInvalid = errors.New("catalog: invalid")
 	// ErrHeld: another holds the lease.
 	ErrHeld = errors.New("catalog: lease is held")
@@ -38,7 +36,7 @@ var (
 	ErrLeaseLost = errors.New("catalog: lease was lost")
 	// ErrOldRevision: the image's file has changed since.
 	ErrOldRevision = errors.New("catalog: not the current revision")
-	// ErrBadCursor: a cursor that is none of the list it is used with.
+	// ErrBadCursor: the cursor belongs to another list.
 	ErrBadCursor = errors.New("catalog: bad cursor")
 	// ErrAway: the database does not answer. It may do so again soon.
 	ErrAway = db.ErrAway
@@ -86,7 +84,7 @@ type dialect struct {
 
 	matches func(*search) statement // what asks the index of grams
 	// few, if not nil, asks it for all that match, newest first, and reports whether
-	// they were few enough to be looked up all.
+	// they were few enough to read them all.
 	few    func(context.Context, *search) ([]position, bool, error)
 	listen func(context.Context, *Catalog)
 }
@@ -131,7 +129,7 @@ func tables() db.Migrations {
 
 func (c *Catalog) migrate(ctx context.Context) error { return c.db.Migrate(ctx, tables()) }
 
-// Close ends what goes on and closes the database, for all views of it. Close of a
+// Close ends the background work and closes the database, for all views of it. Close of a
 // view made by [Catalog.Under] does nothing.
 func (c *Catalog) Close() error {
 	if c.lease != nil {
@@ -154,7 +152,7 @@ func NewID() string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
-// A tx is a transaction that writes. No other goes on at the same time.
+// A tx is a transaction that writes. There is one at a time.
 type tx struct {
 	*sql.Tx
 	c       *Catalog
@@ -179,7 +177,7 @@ type slot struct {
 	shelf int
 }
 
-// change runs f in a transaction, and wakes those who watch: f may run more than
+// change runs f in a transaction, and wakes the watchers: f may run more than
 // once. Of a view under a lease that is lost the error is [ErrLeaseLost].
 func (c *Catalog) change(ctx context.Context, f func(*tx) error) error {
 	err := c.db.Retry(ctx, func() error { return c.attempt(ctx, f) })

@@ -112,10 +112,10 @@ func scanEntry(rows *sql.Rows, e *Entry, before ...any) (bool, error) {
 	return true, nil
 }
 
-// Watch returns a channel that has something to say after each change of an image
-// or a store, whoever made it; one word for any number of changes, and now and
-// then one for none. Changes of this process are told at once, those of others
-// within a second, and what was missed while the database was away when it is back.
+// Watch returns a channel that receives a message after each change of an image
+// or a store by any process; one message for any number of changes, and now and then
+// one without a change. Changes of this process are announced at once, those of others
+// within a second, and those missed during an outage of the database after it.
 // It ends with ctx.
 func (c *Catalog) Watch(ctx context.Context) <-chan struct{} {
 	ch := make(chan struct{}, 1)

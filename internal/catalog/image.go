@@ -97,7 +97,7 @@ type Description struct {
 	LastChange     time.Time         `json:"-"`          // of the file, by the observer's clock
 	VerifiedAt     *time.Time        `json:"-"`          // when its bytes were last found to be those of the digest
 	// DamagedAt is when its bytes were found to be others than those of the digest,
-	// though nobody wrote the file; nil if they were not. Damage says so in words. The
+	// although the file was not written to; nil if they were not. Damage is the reason. The
 	// image is broken until they are the right ones, or the file has another size or
 	// mtime.
 	DamagedAt    *time.Time `json:",omitempty"`
@@ -141,8 +141,8 @@ func (c *Catalog) ImageByDigest(ctx context.Context, store, digest string) (*Ima
 
 // FindByFileName returns the images of that file name, upper and lower case told
 // apart, first those available and then the newest; at most 100. If store is not
-// "" only that one's. Deleted ones are left out. A file name is patient data: ask
-// who wants to know before telling that there is one.
+// "" only that one's. Deleted ones are left out. A file name is patient data: check
+// the caller's rights before telling whether there is one.
 func (c *Catalog) FindByFileName(ctx context.Context, store, name string) ([]Image, error) {
 	where, args := `i.file_name = $1 AND i.name = $2 AND i.shelf IN (1, 2, 3, 4, 5, 6, 7)`, []any{clean(name), key(name)}
 	if store != "" {
@@ -220,8 +220,8 @@ func scanRecord(rows *sql.Rows) (*record, error) {
 	return &r, nil
 }
 
-// place returns the shelf the image belongs on.
-func (im *Image) place() int {
+// wantedShelf returns the shelf that the image belongs on.
+func (im *Image) wantedShelf() int {
 	switch {
 	case im.DeletedAt != nil:
 		return shelfDeleted
@@ -231,7 +231,7 @@ func (im *Image) place() int {
 	return shelfOf(im.State)
 }
 
-// words is what a search looks through: file name, label, barcode and aliases,
+// words is the text that a search covers: file name, label, barcode and aliases,
 // each behind two line breaks, so that what they begin with can be searched for
 // like any other part.
 func (im *Image) words() string {

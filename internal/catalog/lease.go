@@ -26,11 +26,10 @@ type Lease struct {
 }
 
 // Acquire takes the lease of a name, for ttl from now by the database's clock.
-// Holder names who takes it, for people to read, and is nobody else's name: who
-// takes a lease that it holds already gets it anew, and the one before is lost.
+// Holder names the owner for people to read, and must be unique: a holder that takes a
+// lease which it holds already gets a new one, and the one before is lost.
 //
-// The error is [ErrHeld], with the words who has it and for how long, if another
-// holds it.
+// The error is a [*HeldError], which names the holder, if another holds it.
 func (c *Catalog) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error) {
 	if name == "" || holder == "" || ttl <= 0 {
 		return nil, fmt.Errorf("%w: a lease has a name, a holder and a time: %q, %q, %v", ErrInvalid, name, holder, ttl)
@@ -63,7 +62,7 @@ func (c *Catalog) heldBy(ctx context.Context, t *sql.Tx, name string) error {
 	return &HeldError{Name: name, Holder: holder, Left: time.Duration(left * 1000).Round(time.Millisecond)}
 }
 
-// A HeldError is an [ErrHeld] that says who has the lease.
+// A HeldError is an [ErrHeld] that names the holder of the lease.
 type HeldError struct {
 	Name, Holder string
 	Left         time.Duration // unless it is renewed
@@ -76,8 +75,8 @@ func (e *HeldError) Error() string {
 // Unwrap returns [ErrHeld].
 func (e *HeldError) Unwrap() error { return ErrHeld }
 
-// Renew makes the lease last for ttl from now. One that has expired, and that nobody
-// has taken since, is renewed as well. The error is [ErrLeaseLost] if another has
+// Renew makes the lease last for ttl from now. One that has expired and has
+// not been taken since is renewed as well. The error is [ErrLeaseLost] if another has
 // taken it, or it was released.
 func (l *Lease) Renew(ctx context.Context, ttl time.Duration) error {
 	began := time.Now()
@@ -114,7 +113,7 @@ func (l *Lease) write(ctx context.Context, t *sql.Tx, set string, arg any) error
 }
 
 // prove returns nil if the lease is still held, and keeps it so until the end of
-// the transaction: who wants to take it has to wait. No lease proves itself.
+// the transaction: another holder has to wait. A nil lease is always held.
 func (l *Lease) prove(ctx context.Context, t *sql.Tx) error {
 	if l == nil {
 		return nil
@@ -156,7 +155,7 @@ func (c *Catalog) Under(l *Lease) *Catalog { return &Catalog{connections: c.conn
 // Keep renews the lease at each third of its time until ctx is done or stop is
 // called, and returns a context that ends when the lease is lost, with the cause
 // [ErrLeaseLost]: when another has taken it, or when it can't be renewed and its
-// time is over. Stop waits until nothing goes on any more, and gives nothing back.
+// time is over. Stop waits until the renewal has ended, and does not release the lease.
 func (l *Lease) Keep(ctx context.Context) (kept context.Context, stop func()) {
 	kept, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -176,7 +175,7 @@ func (l *Lease) keep(ctx context.Context) error {
 		l.mu.Lock()
 		ttl, end := l.ttl, l.end
 		l.mu.Unlock()
-		// A third of what is left, at the most, so that there is another try when
+		// At most a third of the time left, so that there is another try when
 		// the database was away.
 		wait := min(ttl, time.Until(end)) / 3
 		if wait < ttl/100 {
@@ -196,9 +195,9 @@ func (l *Lease) keep(ctx context.Context) error {
 	}
 }
 
-// aside runs f in a transaction that changes no image and no store: it does not
-// wait for other writers but where the database makes it, takes no number and wakes
-// nobody. It may run more than once.
+// aside runs f in a transaction that changes no image and no store: it does not wait
+// for other writers unless the database requires it, takes no change number and wakes no
+// watcher. It may run more than once.
 func (c *Catalog) aside(ctx context.Context, f func(*sql.Tx) error) error {
 	return c.db.Retry(ctx, func() error {
 		t, err := c.write.BeginTx(ctx, nil)

@@ -64,7 +64,7 @@ func matchesPostgres(s *search) (q statement) {
 	return q
 }
 
-// entries are what an image that is looked for has in the index.
+// entries are the entries of the index that every match has.
 func (s *search) entries() []string {
 	if len(s.stores) != 1 {
 		return s.grams()
@@ -72,8 +72,7 @@ func (s *search) entries() []string {
 	return append(s.grams(), fmt.Sprintf("store %d", s.stores[0]))
 }
 
-// matchPostgres adds the condition that an image has what is looked for, and is in a
-// block.
+// matchPostgres adds the condition that an image matches and is in a block.
 func matchPostgres(s *search, q *statement, block string) {
 	q.add(`ptiffstore_grams(words, store, n) @> (`)
 	q.arg(s.entries())
@@ -86,7 +85,7 @@ const (
 	// manyMatches are so many entries of the index that reading them takes longer than
 	// finding the newest block by block.
 	manyMatches = 20_000
-	// fewMatches are so few images that they are all looked up and sorted.
+	// fewMatches are so few images that all of them are read and sorted.
 	fewMatches = 1000
 )
 
@@ -108,7 +107,7 @@ func fewPostgres(ctx context.Context, s *search) ([]position, bool, error) {
 // plannedRows is what EXPLAIN says of a scan.
 var plannedRows = regexp.MustCompile(` rows=(\d+) `)
 
-// estimate is how many entries the index has for what is looked for, as the planner
+// estimate is how many entries of the index match, as the planner
 // believes by the statistics of common grams. It is far off where those are old.
 func (s *search) estimate(ctx context.Context) (int, error) {
 	var q statement
@@ -126,8 +125,7 @@ func (s *search) estimate(ctx context.Context) (int, error) {
 	return strconv.Atoi(rows[1])
 }
 
-// listenPostgres wakes those who watch when another process says that something
-// has changed. It polls as well: notifications get lost with a connection, and do
+// listenPostgres wakes the watchers when another process announces a change. It polls as well: notifications get lost with a connection, and do
 // not come at all through some proxies.
 func listenPostgres(ctx context.Context, c *Catalog) {
 	var seen int64

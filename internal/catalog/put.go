@@ -13,7 +13,7 @@ import (
 // else of the same store and path, keeps its id, its creation time and its place
 // among the newest. So with its id given an image may get another path.
 //
-// It also keeps what a look at its file can't tell, unless another is given:
+// It also keeps what an inspection of its file can't tell, unless it is given:
 // aliases, label and external id; and while the revision is the same, digest,
 // time of verification, and a barcode read off the label. It stays deleted, if it is,
 // and damaged as long as the file has the same size and mtime: its state is then
@@ -154,7 +154,7 @@ func (c *Catalog) DropImages(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// remove takes images out, and leaves word that they are gone.
+// remove removes images, and records that they are gone.
 func (t *tx) remove(ctx context.Context, list []*record) error {
 	numbers := make([]int64, len(list))
 	var gone [][]any
@@ -268,7 +268,7 @@ func (im *Image) keep(old *Image) {
 	}
 }
 
-// keepDamage takes over that the image as it was is damaged: no look at the
+// keepDamage takes over that the image as it was is damaged: no inspection of the
 // structure of a file can tell.
 func (im *Image) keepDamage(old *Image) {
 	if old.DamagedAt == nil || im.Identity.Size != old.Identity.Size || im.Identity.MTime != old.Identity.MTime {
@@ -367,9 +367,9 @@ var (
 func (t *tx) put(ctx context.Context, list []*pending) error {
 	var images, descriptions, changes [][]any
 	for _, p := range list {
-		shelf := p.place()
+		shelf := p.wantedShelf()
 		if shelf == 0 {
-			return fmt.Errorf("catalog: image %s: there is no state %q", p.ID, p.State)
+			return fmt.Errorf("catalog: image %s: unknown state %q", p.ID, p.State)
 		}
 		if p.was != nil {
 			t.tally(p.was.store, p.was.shelf, p.was.Identity.Size, -1)
@@ -428,7 +428,7 @@ type table struct {
 	columns []string
 }
 
-// widest is how many rows one statement writes or asks for. What is left is
+// widest is how many rows one statement writes or reads. What is left is
 // written by statements of a quarter of that and so on, so that there are few of
 // them for the database to prepare.
 const widest = 64

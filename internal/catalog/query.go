@@ -22,7 +22,7 @@ const (
 type Query struct {
 	Store string // id
 	// Stores are the ids of those that the images may be in, whatever Store says; nil
-	// is all, and none of them finds nothing. Ids of none that there is don't matter.
+	// is all, and an empty list finds nothing. Unknown ids are ignored.
 	Stores []string
 	Q      string // part of file name, alias, label or barcode: anywhere from 3 characters on, below at the beginning
 	State  State

@@ -39,7 +39,7 @@ func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
 	case q.Sort == "" || q.Sort == SortName && !q.Labels:
 		s.Sort = SortCreated
 	case q.Sort != SortCreated && q.Sort != SortName && q.Sort != SortSize && q.Sort != SortState:
-		return nil, fmt.Errorf("catalog: there is no order %q", q.Sort)
+		return nil, fmt.Errorf("catalog: unknown sort order %q", q.Sort)
 	}
 	if !q.Labels {
 		s.Q = ""
@@ -50,7 +50,7 @@ func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
 		s.shelves = []int{shelfHidden, shelfDeleted}
 	case q.State != "":
 		if s.shelves = []int{shelfOf(q.State)}; s.shelves[0] == 0 {
-			return nil, fmt.Errorf("catalog: there is no state %q", q.State)
+			return nil, fmt.Errorf("catalog: unknown state %q", q.State)
 		}
 	default:
 		for i := 1; i < len(shelves); i++ {
@@ -118,8 +118,8 @@ func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 // minGram is how many characters the index's entries have.
 const minGram = 3
 
-// needle is what to look for among the words of an image. The shortest parts are
-// looked for where a field begins.
+// needle is the text to find among the words of an image. The shortest texts are found
+// only where a field begins.
 func needle(q string) string {
 	q = strings.TrimSpace(fold(q))
 	if q != "" && utf8.RuneCountInString(q) < minGram {
@@ -185,8 +185,8 @@ func (s *search) page(ctx context.Context) ([]position, error) {
 
 // pageOf returns the positions that follow in any order but that of states.
 //
-// A search first looks at the next images in their order: what is common is among
-// them. What is not, or begins further off, is in the index of grams.
+// A search first reads the next images in their order: common texts are among them.
+// Rare ones, and those further off, are found by the index of grams.
 func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	if s.needle == "" {
 		return s.read(ctx, s.inOrder("", s.limit))
@@ -204,7 +204,7 @@ func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	last.add(` OFFSET %d`, s.walk()-1)
 	more, err := s.read(ctx, last)
 	if err != nil || len(more) == 0 {
-		return found, err // it has looked at all there are
+		return found, err // it has read all of them
 	}
 	if s.c.few != nil && s.Sort == SortCreated {
 		found, all, err := s.c.few(ctx, s)
@@ -215,7 +215,7 @@ func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	return s.read(ctx, s.c.matches(s))
 }
 
-// walk is how many images are looked at in their order before the index is asked. It
+// walk is how many images are read in their order before the index is used. It
 // has the newest matches at hand, but in another order only all that match: there it is
 // worth more to look on.
 func (s *search) walk() int {

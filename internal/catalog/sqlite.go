@@ -23,8 +23,7 @@ var sqliteDialect = &dialect{
 	listen:      pollSQLite,
 }
 
-// sqlitePoll is how often changes of other processes are looked for. It costs some
-// 20 µs.
+// sqlitePoll is how often changes of other processes are polled. It costs some 20 µs.
 const sqlitePoll = 250 * time.Millisecond
 
 // matchesSQLite asks the index of trigrams. It is in the order of arrival, so that
@@ -55,7 +54,7 @@ func matchAll(grams []string) string {
 	return strings.Join(quoted, " AND ")
 }
 
-// pollSQLite looks for changes that other processes have made.
+// pollSQLite polls for changes by other processes.
 func pollSQLite(ctx context.Context, c *Catalog) {
 	tick := time.NewTicker(sqlitePoll)
 	defer tick.Stop()

@@ -42,18 +42,18 @@ type Store struct {
 	Verify     string        // schedule of reading all files again; "" for none
 	VerifyRate int64         // bytes per second it may read; 0: the default
 	Quota      int64         // bytes that its files may take, as far as uploads go; 0: no bound
-	NoConvert  bool          // a managed store makes no pyramids of pictures that are none
+	NoConvert  bool          // a managed store converts no images to pyramids
 
 	Background string // "#rrggbb"
 	Origin     string // of tile names: "top-left" or "bottom-left"
 	Public     bool   // everyone may see its tiles
-	HideLabels bool   // labels, macros and names are shown to nobody but admins
+	HideLabels bool   // labels, macros and names are shown to admins only
 
 	Declared *Declaration `json:",omitempty"` // what a site's file says of it; nil: nothing
 
 	RootID     fsx.Identity // of the folder when it was last seen
 	RootFS     string       // id of its file system then
-	LastSync   *time.Time   // end of the last pass that was completed
+	LastSync   *time.Time   // end of the last completed scan
 	LastResult json.RawMessage
 
 	CreatedAt time.Time     `json:"-"`
@@ -84,7 +84,7 @@ func (c *Catalog) Store(ctx context.Context, id string) (*Store, error) {
 // was left to be chosen: id, background, origin, times, and the folder for arrivals
 // of a managed store, which is "incoming" below its root. It makes no folders.
 //
-// The error is [ErrInvalid] if the mode is none, a folder is not absolute, or the
+// The error is [ErrInvalid] if the mode is unknown, a folder is not absolute, or the
 // folders don't go together; and [ErrConflict] if one of them is also another
 // store's on the same host, or lies in it or around it. No host stands for any.
 func (c *Catalog) PutStore(ctx context.Context, s Store) (*Store, error) {
@@ -127,7 +127,7 @@ func (c *Catalog) editStore(ctx context.Context, id string, add bool, f func(*St
 			return err
 		}
 		s.ID, s.UpdatedAt = id, t.now
-		// What is there already stays as it was taken before there were rules.
+		// Existing stores are kept as they were accepted before there were rules.
 		if s.Mode != was.Mode || s.Host != was.Host || s.Root != was.Root || s.Incoming != was.Incoming {
 			if err := s.settle(); err != nil {
 				return err
@@ -261,7 +261,7 @@ func (c *Catalog) DeleteStore(ctx context.Context, id string) error {
 	return c.finishRemovals(ctx)
 }
 
-// finishRemovals takes out what is left of stores that are being removed.
+// finishRemovals deletes the rest of stores that are being removed.
 func (c *Catalog) finishRemovals(ctx context.Context) error {
 	for {
 		var n int64
@@ -278,7 +278,7 @@ func (c *Catalog) finishRemovals(ctx context.Context) error {
 	}
 }
 
-// removeSome takes out some images of a store, or if there are none, the store.
+// removeSome deletes some images of a store, or the store if it has none.
 func (t *tx) removeSome(ctx context.Context, store int64) error {
 	list, err := t.c.records(ctx, t, `i.store = $1 ORDER BY i.path LIMIT $2`, store, removeChunk)
 	if err != nil {

@@ -119,8 +119,8 @@ func (c *Catalog) Verified(ctx context.Context, id, revision string, at time.Tim
 }
 
 // Damaged records that the bytes of an image's file are not those of its digest,
-// though nobody wrote it, with a reason for people to read. The image is [Broken]
-// until they are, or the file has another size or mtime: a look at the file does not
+// although it was not written to, with a reason for people to read. The image is [Broken]
+// until they are, or the file has another size or mtime: an inspection of the file does not
 // change that.
 //
 // The error is [ErrOldRevision] if the image has another by now, and [ErrNotFound]
@@ -136,7 +136,7 @@ func (c *Catalog) Damaged(ctx context.Context, id, revision, reason string, at t
 }
 
 // atRevision changes an image by f if it is still at a revision. If f returns false
-// nobody who follows the changes needs to know, and only the time of verification is
+// followers of the changes need not know, and only the time of verification is
 // written.
 func (c *Catalog) atRevision(ctx context.Context, id, revision string, f func(im *Image, now time.Time) (bool, error)) error {
 	return c.change(ctx, func(t *tx) error {

@@ -26,11 +26,11 @@ const (
 	// workerAlive is how long a worker counts as alive after a heartbeat. It should
 	// beat three times as often.
 	workerAlive = 15 * time.Second
-	// workerKept is how long the row of one is kept that ended without a word.
+	// workerKept is how long the row of a worker is kept that did not sign off.
 	workerKept = 24 * time.Hour
 )
 
-// BeatWorker says that a worker is alive and what it does. It counts as alive for
+// BeatWorker records that a worker is alive and what it does. It counts as alive for
 // 15 seconds.
 func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
 	if w.ID == "" {
@@ -56,8 +56,8 @@ func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
 	})
 }
 
-// A HostSeen is when a worker of a host last said that it lives, and whether that is so
-// lately that it counts as alive.
+// A HostSeen is the last heartbeat of a host's workers, and whether it is so recent that
+// the host counts as alive.
 type HostSeen struct {
 	At    time.Time
 	Alive bool
@@ -83,7 +83,7 @@ func (c *Catalog) HostsSeen(ctx context.Context) (map[string]HostSeen, error) {
 	return hosts, c.wrap(rows.Err(), "workers")
 }
 
-// EndWorker takes a worker out. One that is not there is passed over.
+// EndWorker removes a worker. An unknown one is ignored.
 func (c *Catalog) EndWorker(ctx context.Context, id string) error {
 	return c.aside(ctx, func(t *sql.Tx) error {
 		_, err := t.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, clean(id))
@@ -94,8 +94,8 @@ func (c *Catalog) EndWorker(ctx context.Context, id string) error {
 // Workers returns the workers that are alive, in the order they were started.
 func (c *Catalog) Workers(ctx context.Context) ([]Worker, error) { return c.workers(ctx, ">") }
 
-// LostWorkers returns those that ended without a word within a day, or can't reach the
-// database.
+// LostWorkers returns those that stopped within a day without signing off, or can't
+// reach the database.
 func (c *Catalog) LostWorkers(ctx context.Context) ([]Worker, error) { return c.workers(ctx, "<=") }
 
 // workers returns those whose last heartbeat compares so with the time until which one

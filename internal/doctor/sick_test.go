@@ -99,7 +99,7 @@ var sick = []struct {
 	}, []string{`wrong store .*"sometimes" is neither an interval like 15m nor five fields .* → ptiffstore store set`}},
 	{"a time zone that is none", func(s *site) {
 		s.edit(func(st *catalog.Store) { st.Verify, st.TimeZone = "0 3 * * *", "Mars/Olympus" })
-	}, []string{`wrong store .*no time zone is called "Mars/Olympus"`}},
+	}, []string{`wrong store .*unknown time zone "Mars/Olympus"`}},
 	{"a pass long ago", func(s *site) {
 		s.idle = true
 		old := time.Now().Add(-3 * time.Hour)

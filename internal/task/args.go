@@ -42,8 +42,8 @@ type (
 )
 
 // DecodeArgs reads the arguments of a kind of task. It is the only way from JSON to
-// [Args], for those who ask for a task, for those who check whether they may, and for
-// the worker. The error, [ErrBadArgs], says which key is wrong.
+// [Args], for clients that submit a task, for the check of their rights, and for the
+// worker. The error, [ErrBadArgs], says which key is wrong.
 func DecodeArgs(kind string, raw []byte) (Args, error) {
 	if len(raw) > maxArgs {
 		return Args{}, fmt.Errorf("%w: more than %d KB", ErrBadArgs, maxArgs>>10)
@@ -76,8 +76,8 @@ func DecodeArgs(kind string, raw []byte) (Args, error) {
 	return a, nil
 }
 
-// encode returns the arguments as they are stored: the same ones are the same bytes. A
-// kind is given none that it does not take.
+// encode returns the arguments as they are stored: the same ones are the same bytes. Arguments
+// that the kind does not take are an error.
 func (a Args) encode(kind string) (json.RawMessage, error) {
 	raw, err := json.Marshal(a)
 	if err != nil {
@@ -87,8 +87,8 @@ func (a Args) encode(kind string) (json.RawMessage, error) {
 	return raw, err
 }
 
-// StoreOf returns the id of the store that a task is about, "" if it is about none, or
-// its arguments can't be trusted.
+// StoreOf returns the id of the store that a task is about, "" if there is none or its
+// arguments are invalid.
 func (v *View) StoreOf() string { return storeOf(v.Kind, v.Args) }
 
 func storeOf(kind string, raw json.RawMessage) string {
@@ -112,7 +112,7 @@ func (v *View) shorten() {
 }
 
 // CheckImage returns [ErrBadArgs] if the image that a task is about is not in its store:
-// rights are held for the store. An image that is gone is no matter of its arguments.
+// rights are held for the store. A missing image is not an error of the arguments.
 func (a Args) CheckImage(im *catalog.Image) error {
 	if im.StoreID != a.Store {
 		return fmt.Errorf("%w: the image is not in the store", ErrBadArgs)

@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
-// migrationLock is any number that nobody else takes.
+// migrationLock is an arbitrary number, used for nothing else.
 const migrationLock = 5836201194710483
 
 // openPostgres uses the connections of the catalog. River wants to have the pool itself.
@@ -87,8 +87,8 @@ func migratePostgres(ctx context.Context, pool *pgxpool.Pool, read *sql.DB) erro
 	return nil
 }
 
-// rescuePostgres: what it finds it locks, and looks at again if another was
-// quicker.
+// rescuePostgres locks the rows that it finds, and checks them again if another worker
+// was quicker.
 const rescuePostgres = `UPDATE river_job SET
 		state = CASE WHEN metadata ? 'cancel_attempted_at' THEN 'cancelled'
 			WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END::river_job_state,

@@ -15,11 +15,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
-// ErrBadSchedule: a schedule that can't be understood, or a time zone that nobody
-// knows.
+// ErrBadSchedule: the schedule is not valid, or its time zone is unknown.
 var ErrBadSchedule = errors.New("task: bad schedule")
 
-// minInterval is the shortest interval. Who wants to know sooner watches the folder.
+// minInterval is the shortest interval. A watched folder is scanned sooner.
 const minInterval = 10 * time.Second
 
 var parser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
@@ -54,7 +53,7 @@ func Next(schedule, timezone string, last time.Time) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%w: %q is neither an interval like 15m nor five fields like 30 2 * * *: minute, hour, day, month, day of the week", ErrBadSchedule, schedule)
 	}
 	if strings.Contains(schedule, "=") {
-		return time.Time{}, fmt.Errorf("%w: %q: a time zone is not part of it", ErrBadSchedule, schedule)
+		return time.Time{}, fmt.Errorf("%w: %q: give the time zone separately", ErrBadSchedule, schedule)
 	}
 	parsed, err := parser.Parse(schedule)
 	if err != nil {
@@ -69,7 +68,7 @@ func Next(schedule, timezone string, last time.Time) (time.Time, error) {
 		next = nextOnClock(spec, zone, last)
 	}
 	if next.IsZero() {
-		return time.Time{}, fmt.Errorf("%w: %q never comes", ErrBadSchedule, schedule)
+		return time.Time{}, fmt.Errorf("%w: %q is never due", ErrBadSchedule, schedule)
 	}
 	return next.In(last.Location()), nil
 }
@@ -80,7 +79,7 @@ func loadZone(name string) (*time.Location, error) {
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: no time zone is called %q; one like Europe/Berlin is", ErrBadSchedule, name)
+		return nil, fmt.Errorf("%w: unknown time zone %q; use a name like Europe/Berlin", ErrBadSchedule, name)
 	}
 	return zone, nil
 }
@@ -203,7 +202,7 @@ func (s *Service) enqueueDue(ctx context.Context, now time.Time) error {
 	return all
 }
 
-// enqueue puts a task in its queue if it is due and nobody else has done so.
+// enqueue puts a task in its queue if it is due and no other worker has done so.
 func (s *Service) enqueue(ctx context.Context, p plan, last, now time.Time) error {
 	due, err := Next(p.schedule, p.zone, last)
 	if err != nil || due.After(now) {

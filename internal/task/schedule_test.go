@@ -69,12 +69,12 @@ func TestCheckSchedule(t *testing.T) {
 		{"@daily", "", `task: bad schedule: "@daily" is neither an interval like 15m nor five fields like 30 2 * * *: minute, hour, day, month, day of the week`},
 		{"0 0 3 * * 0", "", `task: bad schedule: "0 0 3 * * 0" is neither an interval like 15m nor five fields like 30 2 * * *: minute, hour, day, month, day of the week`},
 		{"TZ=UTC 0 3 * * 0", "", `task: bad schedule: "TZ=UTC 0 3 * * 0" is neither an interval like 15m nor five fields like 30 2 * * *: minute, hour, day, month, day of the week`},
-		{"TZ=UTC 0 3 * *", "", `task: bad schedule: "TZ=UTC 0 3 * *": a time zone is not part of it`},
+		{"TZ=UTC 0 3 * *", "", `task: bad schedule: "TZ=UTC 0 3 * *": give the time zone separately`},
 		{"61 3 * * 0", "", `task: bad schedule: "61 3 * * 0": end of range (61) above maximum (59): 61`},
-		{"0 0 30 2 *", "", `task: bad schedule: "0 0 30 2 *" never comes`},
-		{"0 */2 30 2 *", "", `task: bad schedule: "0 */2 30 2 *" never comes`},
-		{"15m", "Middle/Earth", `task: bad schedule: no time zone is called "Middle/Earth"; one like Europe/Berlin is`},
-		{"15m", "../../etc/passwd", `task: bad schedule: no time zone is called "../../etc/passwd"; one like Europe/Berlin is`},
+		{"0 0 30 2 *", "", `task: bad schedule: "0 0 30 2 *" is never due`},
+		{"0 */2 30 2 *", "", `task: bad schedule: "0 */2 30 2 *" is never due`},
+		{"15m", "Middle/Earth", `task: bad schedule: unknown time zone "Middle/Earth"; use a name like Europe/Berlin`},
+		{"15m", "../../etc/passwd", `task: bad schedule: unknown time zone "../../etc/passwd"; use a name like Europe/Berlin`},
 	}
 	for _, tt := range tests {
 		err := CheckSchedule(tt.schedule, tt.zone)

@@ -46,10 +46,10 @@ const DefaultQueue = "default"
 var (
 	// ErrNotFound: there is no such task, or it ended long ago.
 	ErrNotFound = errors.New("task: no such task")
-	// ErrUnknownKind: the program knows no tasks of this kind.
+	// ErrUnknownKind: there are no tasks of this kind.
 	ErrUnknownKind = errors.New("task: unknown kind of task")
 	// ErrBadArgs: the arguments of a task are not those that its kind takes.
-	ErrBadArgs = errors.New("task: wrong arguments of a task")
+	ErrBadArgs = errors.New("task: invalid arguments")
 	// ErrBadQueue: no queue can have this name.
 	ErrBadQueue = errors.New("task: the name of a queue is up to 64 lower-case letters and digits, with single hyphens or underscores between them")
 	// ErrBadFilter: a filter with an unknown state or a cursor of another list.

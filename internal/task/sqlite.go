@@ -115,7 +115,7 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	return tx.Commit()
 }
 
-// rescueSQLite: one statement, so nobody comes in between.
+// rescueSQLite is a single statement, so no other worker comes in between.
 const rescueSQLite = `UPDATE river_job SET
 		state = CASE WHEN json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL THEN 'cancelled'
 			WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END,

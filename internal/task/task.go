@@ -52,7 +52,7 @@ func (t *Task) Progress(done, total int64, unit string) {
 }
 
 // Logf adds a line to what is shown of the task. It must name no files: those who
-// see tasks need not be those who may see patients' names. The last 200 lines are
+// may see tasks may not be allowed to see names of patients. The last 200 lines are
 // kept.
 func (t *Task) Logf(format string, args ...any) {
 	text := strings.ToValidUTF8(strings.TrimSpace(fmt.Sprintf(format, args...)), "\uFFFD")

@@ -36,14 +36,14 @@ type View struct {
 	Result      json.RawMessage `json:"result"` // of a task that succeeded
 	Error       *string         `json:"error"`  // the last one, while the task retries or if it failed
 	Attempts    int             `json:"attempts"`
-	Worker      *string         `json:"worker"`     // who runs it, or ran it last
+	Worker      *string         `json:"worker"`     // that runs it, or ran it last
 	RequestID   *string         `json:"request_id"` // of the request that submitted it
 	SubmittedAt time.Time       `json:"submitted_at"`
 	StartedAt   *time.Time      `json:"started_at"` // the last attempt
 	FinishedAt  *time.Time      `json:"finished_at"`
 	// Log is what the function said, oldest first; nil in lists.
 	Log []LogLine `json:"log"`
-	// WaitingForWorker: it would be its turn, but nobody who lives serves its queue.
+	// WaitingForWorker: no live worker serves its queue.
 	WaitingForWorker bool `json:"waiting_for_worker"`
 }
 
@@ -155,7 +155,7 @@ func (s *Service) params(f Filter) (*river.JobListParams, error) {
 	default:
 		in, ok := states[f.State]
 		if !ok {
-			return nil, fmt.Errorf("%w: no state is called %q", ErrBadFilter, f.State)
+			return nil, fmt.Errorf("%w: unknown state %q", ErrBadFilter, f.State)
 		}
 		p = p.States(in.states...)
 		if in.where != "" {
@@ -168,7 +168,7 @@ func (s *Service) params(f Filter) (*river.JobListParams, error) {
 	if f.Cursor != "" {
 		n, err := taskNumber(f.Cursor)
 		if err != nil {
-			return nil, fmt.Errorf("%w: the cursor is none of this list", ErrBadFilter)
+			return nil, fmt.Errorf("%w: the cursor belongs to another list", ErrBadFilter)
 		}
 		p = p.Where("id < @before", river.NamedArgs{"before": n})
 	}

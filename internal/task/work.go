@@ -20,18 +20,18 @@ import (
 const (
 	// stopTime is how long a function may take to return when its context is done.
 	stopTime = 20 * time.Second
-	// fetchPause is the least time between two looks for tasks, when there are many
+	// fetchPause is the least time between two fetches of tasks, when there are many
 	// short ones.
 	fetchPause = 20 * time.Millisecond
-	// never: River's own rescue of tasks that run for long. Ours runs for hours, and
-	// is told from dead by its worker.
+	// never: River's own rescue of tasks that run for long. Ours may run for hours; the
+	// heartbeats of their workers tell whether they are alive.
 	never = 10 * 365 * 24 * time.Hour
 )
 
 var (
 	errCancelled = errors.New("task: the task was cancelled")
-	errLost      = errors.New("task: the worker could not say in time that it lives, and others have taken over its tasks")
-	errStopping  = errors.New("task: the worker stops")
+	errLost      = errors.New("task: heartbeats of the worker were late, other workers have taken over its tasks")
+	errStopping  = errors.New("task: the worker is stopping")
 )
 
 // WorkOptions say what a worker does.
@@ -67,7 +67,7 @@ func (s *Service) Work(ctx context.Context, o WorkOptions) error {
 	return ended
 }
 
-// A worker does tasks, as long as it can prove that it lives.
+// A worker does tasks as long as its heartbeats succeed.
 type worker struct {
 	*Service
 	id      string
@@ -185,7 +185,7 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	last, done := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 	defer done()
 	if ferr := t.flush(last, true); ferr != nil {
-		r.w.warn.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", ferr)
+		r.w.warn.WarnContext(ctx, "writing the progress of a task failed", "task", t.ID, "error", ferr)
 	}
 	if r.isLost(ctx, t) {
 		end(lostToOther)
@@ -234,7 +234,7 @@ func (r *runner) watch(ctx context.Context, t *Task, returned <-chan struct{}, c
 		}
 		free := context.WithoutCancel(ctx) // it may take its time to stop
 		if err := t.flush(free, false); err != nil {
-			r.w.warn.WarnContext(ctx, "progress of a task not written", "task", t.ID, "error", err)
+			r.w.warn.WarnContext(ctx, "writing the progress of a task failed", "task", t.ID, "error", err)
 		}
 		switch s, err := r.w.db.standing(free, t); {
 		case err != nil: // the database is away; perhaps it is back the next time
@@ -324,9 +324,9 @@ type standing int
 
 const (
 	ours      standing = iota
-	cancelled          // ours, and somebody wants it to end
+	cancelled          // ours, and it was cancelled
 	lost               // another worker runs it
-	idle               // nobody runs it
+	idle               // no worker runs it
 )
 
 // standing asks how the database sees an attempt.

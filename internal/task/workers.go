@@ -13,22 +13,22 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
-// register says for the first time that the worker lives.
+// register sends the first heartbeat of the worker.
 func (w *worker) register(ctx context.Context) error {
-	if err := w.sayAlive(ctx); err != nil {
+	if err := w.heartbeat(ctx); err != nil {
 		return fmt.Errorf("task: worker: %w", err)
 	}
 	return nil
 }
 
-func (w *worker) sayAlive(ctx context.Context) error {
+func (w *worker) heartbeat(ctx context.Context) error {
 	return w.Catalog.BeatWorker(ctx, catalog.Worker{
 		ID: w.id, Host: w.Host, PID: os.Getpid(), Version: w.Version,
 		Queues: slices.Sorted(maps.Keys(w.queues)), StartedAt: w.started,
 	})
 }
 
-// unregister says that the worker has ended, and runs nothing any more.
+// unregister removes the worker, which runs nothing any more.
 func (w *worker) unregister(ctx context.Context) error {
 	if err := w.Catalog.EndWorker(ctx, w.id); err != nil {
 		return fmt.Errorf("task: worker: %w", err)
@@ -36,8 +36,8 @@ func (w *worker) unregister(ctx context.Context) error {
 	return nil
 }
 
-// keepAlive says again and again that the worker lives. If it could not for so
-// long that others will soon take over its tasks, it is lost.
+// keepAlive sends heartbeats. If they fail for so long that others will soon take over
+// the tasks of the worker, it is lost.
 func (w *worker) keepAlive(ctx context.Context, stop context.CancelCauseFunc) {
 	tick := time.NewTicker(w.Heartbeat)
 	defer tick.Stop()
@@ -55,33 +55,33 @@ func (w *worker) keepAlive(ctx context.Context, stop context.CancelCauseFunc) {
 		}
 		now := time.Now().Round(0)
 		once, cancel := context.WithTimeout(ctx, w.DeadAfter/2)
-		err := w.sayAlive(once)
+		err := w.heartbeat(once)
 		cancel()
 		if err == nil {
 			said = now
 		} else if ctx.Err() == nil {
-			w.warn.WarnContext(ctx, "worker can't say that it lives", "worker", w.id, "error", err)
+			w.warn.WarnContext(ctx, "heartbeat of the worker failed", "worker", w.id, "error", err)
 		}
 	}
 }
 
 // lostError is what is shown of a task whose worker was lost.
-const lostError = "task: the worker that ran the task is gone: its process was killed, or can't reach the database"
+const lostError = "task: the worker was lost: its process was killed, or cannot reach the database"
 
-// tidyEvery is how often what is left of old tasks is removed.
+// tidyEvery is how often progress and logs of removed tasks are deleted.
 const tidyEvery = time.Hour
 
-// rescuer returns what takes tasks from workers that live no more, again and again. An
-// attempt that ended so counts: a task that kills whoever runs it must not go on forever.
+// rescuer returns the round of a loop that takes tasks from dead workers. An attempt that
+// ended so counts: a task that kills its worker must not be tried forever.
 func (w *worker) rescuer() func(context.Context) error {
 	var tidied time.Time
 	return loop.Every(w.Heartbeat, func(ctx context.Context) error {
 		res, err := w.db.write.ExecContext(ctx, w.db.rescue, lostError, w.DeadAfter.Seconds(), w.DeadAfter.Microseconds())
 		if err != nil {
-			return wrap(err, "tasks of workers that are gone")
+			return wrap(err, "cannot take over tasks of dead workers")
 		}
 		if n, _ := res.RowsAffected(); n > 0 { // both drivers know
-			w.Log.WarnContext(ctx, "tasks taken over from workers that are gone", "tasks", n)
+			w.Log.WarnContext(ctx, "tasks of dead workers taken over", "tasks", n)
 		}
 		if time.Since(tidied) > tidyEvery {
 			if err := w.db.tidy(db.Unhurried(ctx)); err != nil {
@@ -93,7 +93,7 @@ func (w *worker) rescuer() func(context.Context) error {
 	})
 }
 
-// tidy removes what we know of tasks that River has forgotten.
+// tidy removes progress and logs of tasks that River has removed.
 func (db *database) tidy(ctx context.Context) error {
 	for _, table := range []string{"task_progress", "task_log"} {
 		if _, err := db.write.ExecContext(ctx, `DELETE FROM `+table+` WHERE NOT EXISTS (SELECT 1 FROM river_job j WHERE j.id = task)`); err != nil {
@@ -103,7 +103,7 @@ func (db *database) tidy(ctx context.Context) error {
 	return nil
 }
 
-// markUnserved says of tasks that wait whether nobody will do them.
+// markUnserved marks waiting tasks whose queue no worker serves.
 func (s *Service) markUnserved(ctx context.Context, views []View) error {
 	waits := func(v View) bool { return v.State == Waiting || v.State == Retrying }
 	if !slices.ContainsFunc(views, waits) {

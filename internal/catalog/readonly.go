@@ -94,7 +94,7 @@ func (c *Catalog) Contents(ctx context.Context) (Contents, error) {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return t, c.wrap(err, "settings")
 	}
-	if key != nil { // made at random once; the key itself is told nobody
+	if key != nil { // random, made once; the key itself stays secret
 		sum := sha256.Sum256(append([]byte("identity of the catalog "), key...))
 		t.Identity = hex.EncodeToString(sum[:8])
 	}
@@ -111,13 +111,13 @@ func (c *Catalog) Rows(ctx context.Context, table string) (n int64, err error) {
 	return n, c.wrap(err, table)
 }
 
-// A Server is what is known of a database besides its tables.
+// A Server describes a database apart from its tables.
 type Server struct {
 	Name  string // "SQLite 3.50.4", "PostgreSQL 15.8"
 	Bytes int64
 	Skew  time.Duration // how far its clock is ahead of this machine's
 	Slow  time.Duration // how long it took to answer; the skew is known no better
-	// Connections that can still be made by anybody; -1 if there is no bound.
+	// Connections that can still be made by any user; -1 without a limit.
 	Connections int
 	ReadOnly    bool // it is a standby, or this user may not write
 }
@@ -143,8 +143,8 @@ func (c *Catalog) Server(ctx context.Context) (Server, error) {
 	return s, c.wrap(err, "database")
 }
 
-// QuickCheck reads the whole database, and returns what is wrong with it, "" if
-// nothing is. It does so for SQLite only.
+// QuickCheck reads the whole database and returns the first error in it, "" if there is
+// none. It does so for SQLite only.
 func (c *Catalog) QuickCheck(ctx context.Context) (string, error) {
 	if !c.db.IsSQLite() {
 		return "", nil

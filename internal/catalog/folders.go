@@ -20,7 +20,7 @@ func (s *Store) File(path string) string {
 	return filepath.Join(s.Root, path)
 }
 
-// settle brings the folders of a store into one form, and refuses those that can't
+// settle normalizes the folders of a store, and refuses those that can't
 // be a store's. It knows paths only: symbolic links are not followed.
 func (s *Store) settle() error {
 	if s.Mode != InPlace && s.Mode != Managed {
