@@ -235,7 +235,7 @@ func TestCatalogAway(t *testing.T) {
 	id := st.record("a.tiff", nil)
 	st.api.Catalog.Close()
 	for _, path := range []string{"/api/v1/images", "/api/v1/images/" + id, "/api/v1/stores", "/api/v1/stores/" + st.store, "/apiv1/slides"} {
-		st.refused("GET", path, "", http.StatusInternalServerError, "The reason is in its log")
+		st.refused("GET", path, "", http.StatusInternalServerError, "The server's log has the reason")
 	}
 }
 

@@ -80,7 +80,7 @@ func TestImageRefused(t *testing.T) {
 		{fmt.Errorf("%w: the slide has come again, as image x", ingest.ErrInTheWay), 409, "the slide has come again"},
 		{fmt.Errorf("%w: no such device", ingest.ErrNoRoot), 503, "disk is mounted"},
 		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: fs.ErrNotExist}, 410, "trash"},
-		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: errors.New("input/output error")}, 500, "reason is in its log"},
+		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: errors.New("input/output error")}, 500, "log has the reason"},
 	}
 	st := newSite(t)
 	id := st.record("a.tiff", nil)

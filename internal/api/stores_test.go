@@ -167,17 +167,17 @@ func TestStoreFieldsRefused(t *testing.T) {
 		value any
 		words string
 	}{
-		{"label", " ", "label: give it a name"},
+		{"label", " ", "label: give a name"},
 		{"label", "two\nlines", "label: one line of text"},
 		{"label", fmt.Sprintf("%0201d", 1), "label: at most 200 characters"},
 		{"label", 7, "label: expected string"},
-		{"root", "slides", "root: give the whole path"},
-		{"root", "", "root: give the whole path"},
-		{"root", st.path("roots/a") + "\x00", "root: give the whole path"},
+		{"root", "slides", "root: give an absolute path"},
+		{"root", "", "root: give an absolute path"},
+		{"root", st.path("roots/a") + "\x00", "root: give an absolute path"},
 		{"root", st.path("roots/none"), "root: the folder does not exist"},
 		{"root", nil, "root: a store needs a folder"},
 		{"incoming", st.path("roots/b"), "incoming: an in-place store has no folder for new files"},
-		{"host", "a host", "host: the name of a host"},
+		{"host", "a host", "host: a host name"},
 		{"endpoint", "tiles.example", "endpoint: a URL such as"},
 		{"endpoint", "ftp://tiles.example", "endpoint: a URL such as"},
 		{"endpoint", "https://user:secret@tiles.example", "endpoint: a URL such as"},
@@ -224,7 +224,7 @@ func TestStoreFieldsRefused(t *testing.T) {
 	st.refused("POST", "/api/v1/stores", `{"root":`, 400, "")
 	st.refused("POST", "/api/v1/stores", body("root", st.path("roots/a"), "mode", "cloud"), 422, "mode: in-place or managed")
 	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"mode":"managed"}`, 422, "mode: the mode of a store can't be changed")
-	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"hide_after":"48h","drop_after":"24h"}`, 422, "drop_after: 24h0m0s is before")
+	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"hide_after":"48h","drop_after":"24h"}`, 422, "drop_after: 24h0m0s is shorter than hide_after")
 	st.refused("PATCH", "/api/v1/stores/nobody", `{"label":"x"}`, 404, "no object with this id")
 	if diff := cmp.Diff(before, st.object("GET", "/api/v1/stores", "", 200)); diff != "" {
 		t.Errorf("refused requests changed something (-before +after):\n%s", diff)
@@ -372,7 +372,7 @@ func TestManagedStoreIsMarked(t *testing.T) {
 	id := st.object("POST", "/api/v1/stores", post, 201)["id"].(string)
 	st.record("slides/a.tiff", func(im *catalog.Image) { im.StoreID = id })
 	path := "/api/v1/stores/" + id
-	st.refused("PATCH", path, body("root", st.path("roots/b")), 409, "move all its files there first")
+	st.refused("PATCH", path, body("root", st.path("roots/b")), 409, "move all files of the store there first")
 	st.object("DELETE", path+"?keep_files=true", "", 204)
 	if again := st.object("POST", "/api/v1/stores", post, 201)["id"]; again != id {
 		t.Errorf("added again the store is %v, want %s", again, id)

@@ -156,7 +156,7 @@ func TestSync(t *testing.T) {
 			t.Errorf("%s again gave another task", tt.path)
 		}
 	}
-	st.refused("POST", "/api/v1/stores/nobody/sync", "", 404, "nothing of that id")
+	st.refused("POST", "/api/v1/stores/nobody/sync", "", 404, "no object with this id")
 	st.refused("POST", "/api/v1/stores/"+st.store+"/sync?dry_run=perhaps", "", 422, "dry_run")
 }
 
@@ -276,7 +276,7 @@ func TestSubmitTask(t *testing.T) {
 	} {
 		st.refused("POST", "/api/v1/tasks", tt.body, 422, tt.words)
 	}
-	st.refused("GET", "/api/v1/tasks?cursor=nowhere", "", 400, "begin again without it")
+	st.refused("GET", "/api/v1/tasks?cursor=nowhere", "", 400, "start again without it")
 	st.refused("GET", "/api/v1/tasks?state=asleep", "", 422, "query.state")
 	st.refused("GET", "/api/v1/tasks?queue="+strings.Repeat("q", 65), "", 422, "queue: up to 64")
 	for _, id := range []string{"t999", "nobody", "1"} {

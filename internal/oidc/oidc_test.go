@@ -535,7 +535,7 @@ func TestWho(t *testing.T) {
 	if u := s.users(t); len(u) != 0 {
 		t.Errorf("there are users: %+v", u)
 	}
-	want := account.Event{Act: "login", From: "127.0.0.1", Detail: "OpenID Connect: in none of the groups that may log in"}
+	want := account.Event{Act: "login", From: "127.0.0.1", Detail: "OpenID Connect: not in a group that may log in"}
 	if diff := cmp.Diff(want, s.audit(t)[0]); diff != "" {
 		t.Error(diff)
 	}
