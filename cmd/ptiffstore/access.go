@@ -20,31 +20,31 @@ import (
 
 // access are the flags of who may see what.
 type access struct {
-	Auth           string   `key:"auth.mode" default:"none" enum:"none,local,central" help:"Who may see what: none (everybody on this machine), local (users and grants are kept here) or central (another server is asked)."`
-	Central        string   `key:"auth.central.url" placeholder:"URL" help:"The server that is asked, with --auth central."`
-	CentralCA      string   `key:"auth.central.ca" name:"central-ca" type:"existingfile" placeholder:"FILE" help:"Certificates (PEM) of the authorities that vouch for it; default: the system's."`
-	CentralCookie  string   `key:"auth.central.cookie" name:"central-cookie" placeholder:"NAME" help:"The one cookie that is passed on to it; default: none."`
-	CentralPath    string   `key:"auth.central.path" name:"central-path" placeholder:"PATH" help:"Where it answers; default: /api/v1/auth/check."`
-	EdgeSecret     string   `key:"auth.central.edge_secret_file" name:"edge-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that it has given this server, to be told of revocations."`
-	TrustedProxies []string `key:"trusted_proxies" name:"trusted-proxy" placeholder:"ADDRESS" help:"Believe what this reverse proxy (address or network) says of clients and of TLS; may be repeated."`
-	PublicURL      string   `key:"public_url" name:"public-url" placeholder:"URL" help:"Where browsers reach this server: for the first admin's link, and for the way back from the OpenID Connect provider."`
-	OIDCIssuer     string   `key:"auth.oidc.issuer" name:"oidc-issuer" placeholder:"URL" help:"With --auth local, let people log in at this OpenID Connect provider, too."`
-	OIDCClient     string   `key:"auth.oidc.client_id" name:"oidc-client-id" placeholder:"ID" help:"What the provider calls this server."`
-	OIDCSecret     string   `key:"auth.oidc.client_secret_file" name:"oidc-client-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret that the provider has given this server; default: none, as of a public client."`
-	OIDCScopes     []string `key:"auth.oidc.scopes" name:"oidc-scope" default:"openid,profile,email" placeholder:"SCOPE" help:"What the provider is asked for; may be repeated."`
-	OIDCGroups     string   `key:"auth.oidc.groups_claim" name:"oidc-groups-claim" default:"groups" placeholder:"CLAIM" help:"The claim that lists a person's groups; with dots one within another."`
-	OIDCAllow      []string `key:"auth.oidc.allow_groups" name:"oidc-allow-group" sep:"none" placeholder:"GROUP" help:"Let only members of this group of the provider log in there; may be repeated; default: everybody whom it lets in."`
-	OIDCLabel      string   `key:"auth.oidc.label" name:"oidc-label" placeholder:"TEXT" help:"What people call the provider; default: its host."`
-	AdminLink      bool     `key:"auth.admin_link" name:"admin-link" default:"true" negatable:"" help:"With --auth local, print a link for the first admin while there is none."`
+	Auth           string   `key:"auth.mode" default:"none" enum:"none,local,central" help:"Access control: none (every client on this machine), local (users and grants in this database) or central (another server decides)."`
+	Central        string   `key:"auth.central.url" placeholder:"URL" help:"Central server, with --auth central."`
+	CentralCA      string   `key:"auth.central.ca" name:"central-ca" type:"existingfile" placeholder:"FILE" help:"CA certificates (PEM) for the central server. Default: the system's."`
+	CentralCookie  string   `key:"auth.central.cookie" name:"central-cookie" placeholder:"NAME" help:"Name of the cookie that is forwarded to the central server. Default: none."`
+	CentralPath    string   `key:"auth.central.path" name:"central-path" placeholder:"PATH" help:"Path of the permission check on the central server. Default: /api/v1/auth/check."`
+	EdgeSecret     string   `key:"auth.central.edge_secret_file" name:"edge-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the secret of this edge server from the central server, to receive revocations."`
+	TrustedProxies []string `key:"trusted_proxies" name:"trusted-proxy" placeholder:"ADDRESS" help:"Trust the X-Forwarded headers of this reverse proxy (address or network); can be repeated."`
+	PublicURL      string   `key:"public_url" name:"public-url" placeholder:"URL" help:"URL at which browsers reach this server, for the setup link and the redirect from the OpenID Connect provider."`
+	OIDCIssuer     string   `key:"auth.oidc.issuer" name:"oidc-issuer" placeholder:"URL" help:"With --auth local: OpenID Connect provider at which users can also log in."`
+	OIDCClient     string   `key:"auth.oidc.client_id" name:"oidc-client-id" placeholder:"ID" help:"Client id of this server at the provider."`
+	OIDCSecret     string   `key:"auth.oidc.client_secret_file" name:"oidc-client-secret-file" type:"existingfile" placeholder:"FILE" help:"File with the client secret. Default: none (a public client)."`
+	OIDCScopes     []string `key:"auth.oidc.scopes" name:"oidc-scope" default:"openid,profile,email" placeholder:"SCOPE" help:"Scope to request; can be repeated."`
+	OIDCGroups     string   `key:"auth.oidc.groups_claim" name:"oidc-groups-claim" default:"groups" placeholder:"CLAIM" help:"Claim that lists a user's groups; dots for nested claims."`
+	OIDCAllow      []string `key:"auth.oidc.allow_groups" name:"oidc-allow-group" sep:"none" placeholder:"GROUP" help:"Allow login only for members of this group at the provider; can be repeated. Default: all users of the provider."`
+	OIDCLabel      string   `key:"auth.oidc.label" name:"oidc-label" placeholder:"TEXT" help:"Display name of the provider. Default: its host."`
+	AdminLink      bool     `key:"auth.admin_link" name:"admin-link" default:"true" negatable:"" help:"With --auth local: print a setup link for the first admin while there is no admin."`
 }
 
 // check says what of the flags does not go together.
 func (o *access) check() error {
 	switch {
 	case o.Auth == "central" && o.Central == "":
-		return errors.New("--auth central needs the URL of the server that knows the users: --central https://…")
+		return errors.New("--auth central needs the URL of the central server: --central https://…")
 	case o.Auth != "central" && (o.Central != "" || o.CentralCA != "" || o.CentralCookie != "" || o.CentralPath != "" || o.EdgeSecret != ""):
-		return errors.New("--central and what goes with it are of no effect without --auth central")
+		return errors.New("--central and its related flags have no effect without --auth central")
 	}
 	if err := o.checkOIDC(); err != nil {
 		return err
@@ -56,11 +56,11 @@ func (o *access) check() error {
 func (o *access) checkOIDC() error {
 	switch {
 	case o.OIDCIssuer == "" && (o.OIDCClient != "" || o.OIDCSecret != "" || o.OIDCAllow != nil || o.OIDCLabel != ""):
-		return errors.New("--oidc-client-id and what goes with it are of no effect without --oidc-issuer")
+		return errors.New("--oidc-client-id and its related flags have no effect without --oidc-issuer")
 	case o.OIDCIssuer != "" && o.Auth != "local":
-		return errors.New("--oidc-issuer is of no effect without --auth local: users are kept here, and the provider says who they are")
+		return errors.New("--oidc-issuer has no effect without --auth local")
 	case o.OIDCIssuer != "" && (o.OIDCClient == "" || o.PublicURL == ""):
-		return errors.New("--oidc-issuer needs --oidc-client-id, and --public-url for the way back")
+		return errors.New("--oidc-issuer needs --oidc-client-id, and --public-url for the redirect")
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (o *access) centralOptions(insecure bool) (co authz.CentralOptions, err err
 			return co, fmt.Errorf("--central-ca: %w", err)
 		}
 		if co.Roots = x509.NewCertPool(); !co.Roots.AppendCertsFromPEM(pem) {
-			return co, fmt.Errorf("--central-ca %s: there is no certificate in PEM in it", o.CentralCA)
+			return co, fmt.Errorf("--central-ca %s: the file has no PEM certificate", o.CentralCA)
 		}
 	}
 	if o.EdgeSecret != "" {

@@ -13,14 +13,14 @@ import (
 
 type auditCmd struct {
 	place
-	User    string    `help:"Only what this user did: name or id."`
-	Act     string    `help:"Only this, such as label.show, login or grant.add."`
-	Object  string    `placeholder:"ID" help:"Only what was done to this image, store, user …"`
-	Refused bool      `help:"Only what was refused."`
-	Since   time.Time `placeholder:"TIME" help:"Only from this time on, such as 2031-05-20T00:00:00Z."`
-	Until   time.Time `placeholder:"TIME" help:"Only before this time."`
-	Limit   int       `default:"100" help:"How many at most; 0 for all."`
-	JSON    bool      `help:"Print JSON, an entry a line."`
+	User    string    `help:"Only actions of this user: name or id."`
+	Act     string    `help:"Only this action, such as label.show, login or grant.add."`
+	Object  string    `placeholder:"ID" help:"Only actions on this image, store or user."`
+	Refused bool      `help:"Only refused actions."`
+	Since   time.Time `placeholder:"TIME" help:"Only entries from this time on, such as 2031-05-20T00:00:00Z."`
+	Until   time.Time `placeholder:"TIME" help:"Only entries before this time."`
+	Limit   int       `default:"100" help:"Maximum number of entries; 0 for all."`
+	JSON    bool      `help:"Print JSON, one entry per line."`
 }
 
 func (*auditCmd) Help() string {

@@ -31,7 +31,7 @@ const manifestName = "backup.json"
 
 type backupCmd struct {
 	place
-	Folder string `arg:"" type:"path" help:"Folder in which a folder for this backup is made."`
+	Folder string `arg:"" type:"path" help:"Folder in which the backup gets a folder of its own."`
 	JSON   bool   `help:"Print JSON."`
 	logging
 }
@@ -121,7 +121,7 @@ func writeBackup(ctx context.Context, cat *catalog.Catalog, dir string, now time
 type restoreCmd struct {
 	place
 	Folder string `arg:"" type:"existingdir" help:"Folder of the backup."`
-	Force  bool   `help:"Put it in the place of a catalog that is there; that one is kept beside it."`
+	Force  bool   `help:"Replace an existing catalog; the old one is kept beside it."`
 }
 
 func (*restoreCmd) Help() string {
@@ -150,7 +150,7 @@ func (c *restoreCmd) Run(ctx context.Context, std streams) error {
 	target := filepath.Join(dir, "catalog.db")
 	there := exists(target)
 	if there && !c.Force {
-		return fmt.Errorf("%s is there: stop what uses it and say --force to put the backup in its place", target)
+		return fmt.Errorf("%s exists already: stop the processes that use it and use --force to replace it", target)
 	}
 	if err := idle(ctx, dir, target); err != nil {
 		return err
@@ -221,7 +221,7 @@ func (c *restoreCmd) bring(ctx context.Context, m *manifest, folder string) (str
 		return "", err
 	}
 	if size != m.Size || sum != m.SHA256 {
-		return "", fmt.Errorf("the backup is damaged: %s is not what %s says of it", m.File, manifestName)
+		return "", fmt.Errorf("the backup is damaged: %s does not match %s", m.File, manifestName)
 	}
 	if err := catalog.CheckBackup(ctx, fresh); err != nil {
 		return "", err
@@ -309,11 +309,11 @@ const maxManifest = 1 << 20
 func readManifest(folder string) (*manifest, error) {
 	b, err := fsx.ReadFile(filepath.Join(folder, manifestName), maxManifest)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no backup: %w", folder, err)
+		return nil, fmt.Errorf("%s is not a backup: %w", folder, err)
 	}
 	m := new(manifest)
 	if err := strictjson.UnmarshalKnown(b, m); err != nil || m.File == "" || m.File != filepath.Base(m.File) {
-		return nil, fmt.Errorf("%s is no backup: its %s cannot be read", folder, manifestName)
+		return nil, fmt.Errorf("%s is not a backup: cannot read its %s", folder, manifestName)
 	}
 	return m, nil
 }

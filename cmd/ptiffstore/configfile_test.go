@@ -138,7 +138,7 @@ func TestConfigCheck(t *testing.T) {
 		{"reachable without access control", "listen: 0.0.0.0:80", exitFile, []string{":1: listen: with serve: --listen 0.0.0.0:80 is reachable"}},
 		{"of a section", "tileserver: {listen: ':80'}", exitFile, []string{":1: tileserver.listen: with tileserver: --listen :80"}},
 		{"queue", "queues: {Default: 1}", exitFile, []string{":1: queues: with serve: --queue Default"}},
-		{"time zone of the site", "time_zone: Mars/North", exitFile, []string{":1: time_zone: with serve: --time-zone Mars/North: no time zone"}},
+		{"time zone of the site", "time_zone: Mars/North", exitFile, []string{":1: time_zone: with serve: --time-zone Mars/North: unknown time zone"}},
 		{"missing secret", "auth: {mode: local, oidc: {client_secret_file: none}}", exitFile, []string{"none"}},
 		{"missing folder", "stores:\n  a: {root: /none/such}", exitOK, []string{":2: warning: stores.a.root: cannot use /none/such: no such file", "valid; "}},
 		{"file for a folder", "stores:\n  a: {root: " + plain.file(t) + "}", exitOK, []string{"warning: stores.a.root", "is not a folder"}},

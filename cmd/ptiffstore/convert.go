@@ -12,11 +12,11 @@ import (
 )
 
 type convertCmd struct {
-	In      string `arg:"" help:"The picture: a JPEG, PNG or TIFF."`
-	Out     string `arg:"" help:"The pyramid's file."`
+	In      string `arg:"" help:"Image to convert: a JPEG, PNG or TIFF."`
+	Out     string `arg:"" help:"File to write the pyramid to."`
 	Quality int    `default:"85" help:"JPEG quality, 1 to 100."`
-	Force   bool   `help:"Write over OUT if it is there."`
-	Quiet   bool   `short:"q" help:"Do not say how far it is."`
+	Force   bool   `help:"Overwrite OUT if it exists."`
+	Quiet   bool   `short:"q" help:"Show no progress."`
 }
 
 func (*convertCmd) Help() string {
@@ -26,7 +26,7 @@ func (*convertCmd) Help() string {
 // Validate refuses qualities there are not, before anything is read.
 func (c *convertCmd) Validate() error {
 	if c.Quality < 1 || c.Quality > 100 {
-		return fmt.Errorf("--quality=%d: it is a number from 1 to 100", c.Quality)
+		return fmt.Errorf("--quality=%d: must be from 1 to 100", c.Quality)
 	}
 	return nil
 }
@@ -61,11 +61,11 @@ func convertError(in, out string, err error) error {
 	var unsupported *tiff.UnsupportedError
 	switch {
 	case errors.Is(err, convert.ErrExists):
-		return fmt.Errorf("%s: %w; --force writes over it", out, err)
+		return fmt.Errorf("%s: %w: use --force to overwrite it", out, err)
 	case errors.As(err, &damaged):
 		return &exitError{exitFile, fmt.Errorf("%s is broken: %w", in, err)}
 	case errors.Is(err, convert.ErrUnsupported), errors.Is(err, convert.ErrPyramid), errors.As(err, &unsupported):
-		return &exitError{exitFile, fmt.Errorf("%s is not converted: %w", in, err)}
+		return &exitError{exitFile, fmt.Errorf("%s cannot be converted: %w", in, err)}
 	}
 	return fileError(in, err)
 }

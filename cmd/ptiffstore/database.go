@@ -18,8 +18,8 @@ import (
 
 // place are the flags of every command that uses the catalog.
 type place struct {
-	Data     string `key:"data" type:"path" placeholder:"DIR" help:"Folder of the catalog and of made pictures. Default: the user's data directory."`
-	Database string `key:"database" placeholder:"URL" help:"sqlite:PATH or postgres://… . Default: catalog.db in --data."`
+	Data     string `key:"data" type:"path" placeholder:"DIR" help:"Data directory (catalog and image cache). Default: in the user's data directory."`
+	Database string `key:"database" placeholder:"URL" help:"Database: sqlite:PATH or postgres://… . Default: catalog.db in the data directory."`
 }
 
 // dataDir makes the data folder, for its owner alone.
@@ -29,7 +29,7 @@ func (p *place) dataDir() (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("data folder: %w", err)
+		return "", fmt.Errorf("cannot create the data directory: %w", err)
 	}
 	return dir, nil
 }
@@ -42,7 +42,7 @@ func (p *place) dataFolder() (string, error) {
 		if base == "" {
 			home, err := os.UserHomeDir()
 			if err != nil {
-				return "", fmt.Errorf("no place for data: %w: say --data DIR", err)
+				return "", fmt.Errorf("cannot find a data directory: %w: use --data DIR", err)
 			}
 			base = filepath.Join(home, ".local", "share")
 		}
@@ -83,7 +83,7 @@ func (p *place) require(ctx context.Context, ledgers ...db.Ledger) (string, erro
 		return "", &absentError{p.words(url)}
 	}
 	if _, ok := errors.AsType[*db.OutdatedError](err); ok {
-		return "", fmt.Errorf("%s: %w: start ptiffstore serve of this version on it, which brings them up to date", p.words(url), err)
+		return "", fmt.Errorf("%s: %w: start this version of ptiffstore serve on it, which migrates the tables", p.words(url), err)
 	}
 	return url, err
 }
@@ -163,7 +163,7 @@ func (p *place) await(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 		if !said {
-			log.Warn("waiting for a catalog, which ptiffstore serve creates", "in", absent.where, "at_most", waitForCatalog)
+			log.Warn("waiting for ptiffstore serve to create the catalog", "in", absent.where, "at_most", waitForCatalog)
 		}
 		select {
 		case <-wait.Done():
@@ -202,7 +202,7 @@ func findStore(ctx context.Context, c *catalog.Catalog, name string) (*catalog.S
 	}
 	switch len(same) {
 	case 0:
-		return nil, fmt.Errorf("there is no store %q: see ptiffstore store list", name)
+		return nil, fmt.Errorf("unknown store %q: see ptiffstore store list", name)
 	case 1:
 		return same[0], nil
 	}

@@ -191,7 +191,7 @@ func TestWaitForCatalog(t *testing.T) {
 				defer cancel()
 				log, ended := &logBuffer{}, make(chan int, 1)
 				go func() { ended <- run(ctx, args, streams{out: log, err: log}) }()
-				waitFor(t, "word that it waits", func() bool { return strings.Contains(log.String(), "waiting for a catalog") })
+				waitFor(t, "word that it waits", func() bool { return strings.Contains(log.String(), "waiting for ptiffstore serve") })
 				if exists(data) {
 					t.Error("it has created the data directory")
 				}

@@ -19,7 +19,7 @@ type demoCmd struct {
 }
 
 func (*demoCmd) Help() string {
-	return "The slides are made once, in the folder demo of --data.\n\nExample:\n\n  ptiffstore demo --listen 127.0.0.1:9000"
+	return "The slides are created once, in the folder demo of the data directory.\n\nExample:\n\n  ptiffstore demo --listen 127.0.0.1:9000"
 }
 
 // Run makes the slides and serves them.
@@ -37,7 +37,7 @@ func (c *demoCmd) Run(ctx context.Context, std streams) error {
 	}
 	o.Folders = []string{folder}
 	s, err := c.start(ctx, std, o, func(ctx context.Context, cat *catalog.Catalog) error {
-		fmt.Fprintln(std.err, "Making three demo slides. The first time this takes a minute.")
+		fmt.Fprintln(std.err, "Creating three demo slides. The first time this takes a minute.")
 		if err := synth.Demo(folder); err != nil {
 			return err
 		}

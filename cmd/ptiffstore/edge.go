@@ -10,19 +10,19 @@ import (
 )
 
 type edgeCmd struct {
-	Add    edgeAddCmd    `cmd:"" help:"Make a server known that asks this one who may see what, and print its secret once."`
-	List   edgeListCmd   `cmd:"" help:"List those servers."`
-	Remove edgeRemoveCmd `cmd:"" help:"Make one unknown. What it remembers ends by itself."`
+	Add    edgeAddCmd    `cmd:"" help:"Add an edge server and print its secret once."`
+	List   edgeListCmd   `cmd:"" help:"List edge servers."`
+	Remove edgeRemoveCmd `cmd:"" help:"Remove an edge server; its cached permissions expire."`
 }
 
 type edgeAddCmd struct {
 	place
-	URL  string `arg:"" help:"Base URL of the server, at which it is told of revocations."`
+	URL  string `arg:"" help:"Base URL of the edge server, to which revocations are sent."`
 	JSON bool   `help:"Print JSON."`
 }
 
 func (*edgeAddCmd) Help() string {
-	return "Put the secret into a file for its --edge-secret-file. From then on it is told of every revocation at once.\n\nExample:\n\n  ptiffstore edge add https://tiles.example.org"
+	return "Write the secret to a file and name it with --edge-secret-file on the edge server. From then on, every revocation is sent there at once.\n\nExample:\n\n  ptiffstore edge add https://tiles.example.org"
 }
 
 // Run makes the edge known and prints its secret.
@@ -75,7 +75,7 @@ func (c *edgeListCmd) Run(ctx context.Context, std streams) error {
 
 type edgeRemoveCmd struct {
 	place
-	ID string `arg:"" help:"Id of the edge."`
+	ID string `arg:"" help:"Id of the edge server."`
 }
 
 func (*edgeRemoveCmd) Help() string {
@@ -87,7 +87,7 @@ func (c *edgeRemoveCmd) Run(ctx context.Context) error {
 	return c.withPeople(ctx, "edge.remove", func(a *account.Accounts) (string, error) {
 		err := a.DeleteEdge(ctx, c.ID)
 		if errors.Is(err, account.ErrNotFound) {
-			err = fmt.Errorf("there is no edge with the id %q: see ptiffstore edge list", c.ID)
+			err = fmt.Errorf("unknown edge server %q: see ptiffstore edge list", c.ID)
 		}
 		return c.ID, err
 	})

@@ -46,7 +46,7 @@ func fileError(path string, err error) error {
 	case errors.As(err, &broken):
 		return &exitError{exitFile, fmt.Errorf("%s is broken: %w", path, err)}
 	case errors.As(err, &unsupported), errors.Is(err, render.ErrUnsupported):
-		return &exitError{exitFile, fmt.Errorf("%s is not a slide that is read here: %w", path, err)}
+		return &exitError{exitFile, fmt.Errorf("%s is not a supported slide: %w", path, err)}
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }
@@ -78,8 +78,8 @@ func (o *output) write(std streams, b []byte) error {
 }
 
 type tileCmd struct {
-	File string `arg:"" help:"The slide's file."`
-	Z    int    `arg:"" help:"Zoom: 0 is the one tile that shows the whole slide."`
+	File string `arg:"" help:"Slide file."`
+	Z    int    `arg:"" help:"Zoom level: 0 is the one tile that shows the whole slide."`
 	X    int    `arg:"" help:"Column, from 0 at the left."`
 	Y    int    `arg:"" help:"Row, from 0 at the top."`
 	output
@@ -95,7 +95,7 @@ func (c *tileCmd) Run(ctx context.Context, std streams) error {
 	}
 	defer f.Close()
 	if c.Z < 0 || c.Z >= len(s.Zooms) {
-		return fmt.Errorf("the slide has zooms 0 to %d", len(s.Zooms)-1)
+		return fmt.Errorf("the slide has zoom levels 0 to %d", len(s.Zooms)-1)
 	}
 	if z := s.Zooms[c.Z]; c.X < 0 || c.Y < 0 || c.X >= z.Columns || c.Y >= z.Rows {
 		return fmt.Errorf("zoom %d has %d columns and %d rows", c.Z, z.Columns, z.Rows)
@@ -112,7 +112,7 @@ func (c *tileCmd) Run(ctx context.Context, std streams) error {
 }
 
 type associatedCmd struct {
-	File string `arg:"" help:"The slide's file."`
+	File string `arg:"" help:"Slide file."`
 	Kind string `arg:"" enum:"label,macro,thumbnail" help:"label, macro or thumbnail."`
 	output
 }
@@ -133,7 +133,7 @@ func (c *associatedCmd) Run(ctx context.Context, std streams) error {
 }
 
 type previewCmd struct {
-	File   string `arg:"" help:"The slide's file."`
+	File   string `arg:"" help:"Slide file."`
 	Height int    `default:"100" help:"Height in pixels, 1 to 2048."`
 	output
 }
@@ -145,7 +145,7 @@ func (*previewCmd) Help() string {
 // Validate refuses heights that are not drawn, before anything is read.
 func (c *previewCmd) Validate() error {
 	if c.Height < 1 || c.Height > 2048 {
-		return fmt.Errorf("--height=%d: it is a number of pixels, 1 to 2048", c.Height)
+		return fmt.Errorf("--height=%d: must be 1 to 2048 pixels", c.Height)
 	}
 	return nil
 }

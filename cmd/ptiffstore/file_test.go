@@ -96,9 +96,9 @@ func TestNoTile(t *testing.T) {
 	t.Parallel()
 	file := philips.file(t)
 	for _, tt := range []struct{ z, x, y, want string }{
-		{"4", "0", "0", "the slide has zooms 0 to 3"},
-		{"-1", "0", "0", "the slide has zooms 0 to 3"},
-		{"9223372036854775807", "0", "0", "the slide has zooms 0 to 3"},
+		{"4", "0", "0", "the slide has zoom levels 0 to 3"},
+		{"-1", "0", "0", "the slide has zoom levels 0 to 3"},
+		{"9223372036854775807", "0", "0", "the slide has zoom levels 0 to 3"},
 		{"3", "5", "0", "zoom 3 has 5 columns and 4 rows"},
 		{"3", "0", "4", "zoom 3 has 5 columns and 4 rows"},
 		{"3", "-1", "0", "zoom 3 has 5 columns and 4 rows"},
@@ -203,7 +203,7 @@ func TestPreview(t *testing.T) {
 func TestDamagedPictures(t *testing.T) {
 	t.Parallel()
 	made := damaged(t)
-	const broken, foreign = "is broken: ", "is not a slide that is read here: "
+	const broken, foreign = "is broken: ", "is not a supported slide: "
 	for _, tt := range []struct {
 		damage string
 		args   []string
@@ -266,7 +266,7 @@ func TestUnsupportedPixels(t *testing.T) {
 		t.Fatalf("inspect: %v", r)
 	}
 	r := command(t, "tile", path, "1", "0", "0")
-	if r.code != exitFile || r.out != "" || !strings.Contains(r.err, "is not a slide that is read here: ") || !strings.Contains(r.err, "scans") {
+	if r.code != exitFile || r.out != "" || !strings.Contains(r.err, "is not a supported slide: ") || !strings.Contains(r.err, "scans") {
 		t.Errorf("%v, want exit code %d and what is not read", r, exitFile)
 	}
 }
@@ -302,11 +302,11 @@ func TestFileError(t *testing.T) {
 		want    string
 	}{
 		{&tiff.FormatError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is broken: level 0: no (at byte 8)"},
-		{&tiff.UnsupportedError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is not a slide that is read here: level 0: no (at byte 8)"},
-		{render.ErrUnsupported, exitFile, exitFile, "f is not a slide that is read here: level 0: render: unsupported"},
+		{&tiff.UnsupportedError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is not a supported slide: level 0: no (at byte 8)"},
+		{render.ErrUnsupported, exitFile, exitFile, "f is not a supported slide: level 0: unsupported"},
 		{&fs.PathError{Op: "read", Path: "f", Err: fs.ErrPermission}, exitFailure, exitFailure, "f: level 0: read f: permission denied"},
-		{slide.ErrNoAssociated, exitFailure, exitFailure, "f: level 0: slide: no such associated image"},
-		{tile.ErrBusy, exitFailure, exitFailure, "f: level 0: tile: too many requests at once"},
+		{slide.ErrNoAssociated, exitFailure, exitFailure, "f: level 0: no such associated image"},
+		{tile.ErrBusy, exitFailure, exitFailure, "f: level 0: too many requests at once"},
 		{context.Canceled, exitFailure, exitFailure, "f: level 0: context canceled"},
 		{jpeg.FormatError("bad"), exitFailure, exitFile, "level 0: invalid JPEG format: bad"},
 	} {
@@ -314,8 +314,8 @@ func TestFileError(t *testing.T) {
 			t.Errorf("fileError(%v): exit code %d, want %d", tt.err, got, tt.code)
 		}
 		err := pictureError("f", wrapped(tt.err))
-		if got := codeOf(err); got != tt.picture || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("pictureError(%v): exit code %d, %q, want %d, %q", tt.err, got, err, tt.picture, tt.want)
+		if got := codeOf(err); got != tt.picture || !strings.Contains(message(err), tt.want) {
+			t.Errorf("pictureError(%v): exit code %d, %q, want %d, %q", tt.err, got, message(err), tt.picture, tt.want)
 		}
 	}
 }

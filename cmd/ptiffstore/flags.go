@@ -17,9 +17,9 @@ import (
 type common struct {
 	place
 	Listen   string        `key:"listen" default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
-	Drain    time.Duration `key:"drain" default:"0s" placeholder:"TIME" help:"When told to stop, go on for this long with /readyz at 503, so that load balancers turn to another server before the port is closed."`
-	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve everyone who can reach the port, without access control. With --auth central: ask a centre that is reached without TLS."`
-	Origins  []string      `key:"cors.origins" live:"" name:"cors-origin" placeholder:"ORIGIN" help:"Let pages of this origin read tiles; may be repeated; * for all."`
+	Drain    time.Duration `key:"drain" default:"0s" placeholder:"TIME" help:"When stopping, keep serving for this time with /readyz at 503, so that load balancers switch to another server before the port closes."`
+	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve every client that can reach the port, without access control. With --auth central: allow a central server without TLS."`
+	Origins  []string      `key:"cors.origins" live:"" name:"cors-origin" placeholder:"ORIGIN" help:"Allow pages of this origin to read tiles; can be repeated; * for all."`
 	access
 	logging
 	keeping
@@ -29,16 +29,16 @@ type common struct {
 
 // keeping are the flags that bound what is kept of slides.
 type keeping struct {
-	CacheSize   int64 `key:"limits.cache_mb" live:"" name:"cache-size" default:"10240" placeholder:"MB" help:"Bound of kept pictures on disk, in MB."`
-	OpenFiles   int   `key:"limits.open_slides" live:"" name:"open-slides" default:"512" help:"Bound of slides kept open."`
-	OpenBytes   int64 `key:"limits.open_memory_mb" live:"" name:"open-memory" default:"96" placeholder:"MB" help:"Bound of the memory of open slides' tables, in MB."`
-	MemoryLimit int64 `key:"limits.memory_mb" name:"memory-limit" placeholder:"MB" help:"Memory that the process keeps to, in MB. Default: half of the machine's, 512 at least and 4096 at most."`
+	CacheSize   int64 `key:"limits.cache_mb" live:"" name:"cache-size" default:"10240" placeholder:"MB" help:"Maximum size of the image cache, in MB."`
+	OpenFiles   int   `key:"limits.open_slides" live:"" name:"open-slides" default:"512" help:"Maximum number of open slides."`
+	OpenBytes   int64 `key:"limits.open_memory_mb" live:"" name:"open-memory" default:"96" placeholder:"MB" help:"Maximum memory for the tables of open slides, in MB."`
+	MemoryLimit int64 `key:"limits.memory_mb" name:"memory-limit" placeholder:"MB" help:"Memory limit of the process, in MB. Default: half of the machine's memory, at least 512 and at most 4096."`
 }
 
 // logging are the flags of the log, which goes to standard error.
 type logging struct {
-	LogLevel  string `key:"log.level" live:"" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
-	LogFormat string `key:"log.format" default:"text" enum:"text,json" help:"text or json."`
+	LogLevel  string `key:"log.level" live:"" default:"info" enum:"debug,info,warn,error" help:"Log level: debug, info, warn or error."`
+	LogFormat string `key:"log.format" default:"text" enum:"text,json" help:"Log format: text or json."`
 }
 
 func (c *logging) logger(w io.Writer) *slog.Logger {
@@ -77,7 +77,7 @@ func (c *common) checkListen() error {
 		return fmt.Errorf("--listen %s: %w", c.Listen, err)
 	}
 	if !c.open() && !authz.LocalHost(net.JoinHostPort(host, "1")) {
-		return fmt.Errorf("--listen %s is reachable from other machines, and there is no access control: listen on 127.0.0.1, keep users with --auth local, or say --insecure-no-auth if everyone may see every slide", c.Listen)
+		return fmt.Errorf("--listen %s is reachable from other machines, but there is no access control: listen on 127.0.0.1, use --auth local, or use --insecure-no-auth if everyone may see every slide", c.Listen)
 	}
 	return nil
 }
@@ -102,22 +102,22 @@ func url(addr net.Addr) string {
 
 // bounds are the flags that keep a server calm under load.
 type bounds struct {
-	Connections int `key:"limits.connections" name:"max-connections" default:"16384" help:"Bound of connections. Over it the one goes that has been idle longest, or else the new one is told 503."`
-	PerAddress  int `key:"limits.connections_per_address" name:"max-connections-per-address" default:"1024" help:"Limit of connections from one address, or one IPv6 network of 64 bits; 0 for none. At the limit, that address's own stalled connections are closed first, then those idle longest. Trusted proxies are exempt."`
+	Connections int `key:"limits.connections" name:"max-connections" default:"16384" help:"Maximum number of connections. At the limit the longest-idle connection is closed; if none is idle, new ones get 503."`
+	PerAddress  int `key:"limits.connections_per_address" name:"max-connections-per-address" default:"1024" help:"Maximum number of connections from one address, or one /64 IPv6 network; 0 for no limit. At the limit, stalled connections of that address are closed first, then the longest-idle ones. Trusted proxies are exempt."`
 }
 
 // looking are the flags of those who look after a process.
 type looking struct {
-	Metrics string  `key:"metrics_listen" name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz alone, without log-in; a port alone is one of 127.0.0.1; default: none."`
-	Debug   string  `key:"debug_listen" name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof; default: none."`
-	OTLP    string  `key:"otlp_endpoint" name:"otlp-endpoint" placeholder:"URL" help:"Send traces to this collector by OTLP over HTTP, such as http://127.0.0.1:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says, or none."`
-	Share   float64 `key:"trace_share" name:"trace-share" default:"0.01" placeholder:"SHARE" help:"Trace this share of the requests, from 0 to 1, beside those whose traceparent says so."`
+	Metrics string  `key:"metrics_listen" name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz without login; a port alone means 127.0.0.1. Default: none."`
+	Debug   string  `key:"debug_listen" name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof. Default: none."`
+	OTLP    string  `key:"otlp_endpoint" name:"otlp-endpoint" placeholder:"URL" help:"Send traces to this collector by OTLP over HTTP, such as http://127.0.0.1:4318. Default: OTEL_EXPORTER_OTLP_ENDPOINT, or none."`
+	Share   float64 `key:"trace_share" name:"trace-share" default:"0.01" placeholder:"SHARE" help:"Share of requests to trace, from 0 to 1, in addition to those whose traceparent asks for it."`
 }
 
 // trace checks the flags of traces.
 func (o *looking) trace() (server.Trace, error) {
 	if o.Share < 0 || o.Share > 1 {
-		return server.Trace{}, fmt.Errorf("--trace-share %v: it is a share of the requests, from 0 to 1", o.Share)
+		return server.Trace{}, fmt.Errorf("--trace-share %v: must be from 0 to 1", o.Share)
 	}
 	return server.Trace{Endpoint: o.OTLP, Share: o.Share}, nil
 }
@@ -130,7 +130,7 @@ func (o *looking) listeners() (metrics, debug func() (net.Listener, error)) {
 	if o.Debug != "" {
 		debug = func() (net.Listener, error) {
 			if host, _, err := net.SplitHostPort(local(o.Debug)); err == nil && !authz.LocalHost(net.JoinHostPort(host, "1")) {
-				return nil, fmt.Errorf("--debug-listen %s is reachable from other machines: profiles hold what is in memory. Give a loopback address", o.Debug)
+				return nil, fmt.Errorf("--debug-listen %s is reachable from other machines, and profiles show the contents of memory: use a loopback address", o.Debug)
 			}
 			return listenOn("--debug-listen", o.Debug, local(o.Debug))
 		}

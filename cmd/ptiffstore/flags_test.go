@@ -26,7 +26,7 @@ func TestDataFolder(t *testing.T) {
 	}
 	t.Setenv("XDG_DATA_HOME", "")
 	t.Setenv("HOME", "")
-	if r := command(t, "serve", "--listen", "127.0.0.1:0"); r.code != exitFailure || !strings.Contains(r.err, "say --data DIR") {
+	if r := command(t, "serve", "--listen", "127.0.0.1:0"); r.code != exitFailure || !strings.Contains(r.err, "use --data DIR") {
 		t.Errorf("without a home: %v, want exit code %d and what to do", r, exitFailure)
 	}
 }

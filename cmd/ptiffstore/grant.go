@@ -14,23 +14,23 @@ import (
 )
 
 type tokenCmd struct {
-	Add    tokenAddCmd    `cmd:"" help:"Make a token for a program, and print it once."`
-	List   tokenListCmd   `cmd:"" help:"List tokens; not what they are."`
-	Remove tokenRemoveCmd `cmd:"" help:"Remove a token."`
+	Add    tokenAddCmd    `cmd:"" help:"Create an API token and print it once."`
+	List   tokenListCmd   `cmd:"" help:"List API tokens (without their secrets)."`
+	Remove tokenRemoveCmd `cmd:"" help:"Revoke an API token."`
 }
 
 type grantCmd struct {
-	Add    grantAddCmd    `cmd:"" help:"Give a role to a user or a group, for a store, an image or everything."`
+	Add    grantAddCmd    `cmd:"" help:"Grant a role to a user or group, for a store, an image or everything."`
 	List   grantListCmd   `cmd:"" help:"List grants."`
-	Remove grantRemoveCmd `cmd:"" help:"Take a grant away."`
+	Remove grantRemoveCmd `cmd:"" help:"Remove a grant."`
 }
 
 type tokenAddCmd struct {
 	place
-	User    string          `required:"" help:"Name or id of the user whose rights it has."`
-	Scope   []account.Scope `default:"tiles" help:"What it may be used for: tiles, label, write or admin; may be repeated."`
-	Expires string          `placeholder:"TIME" help:"When it ends: after a time such as 90d or 12h, or on a day such as 2030-12-31. Default: never."`
-	Label   string          `help:"What it is for."`
+	User    string          `required:"" help:"Name or id of the user whose permissions the token has."`
+	Scope   []account.Scope `default:"tiles" help:"What the token may be used for: tiles, label, write or admin; can be repeated."`
+	Expires string          `placeholder:"TIME" help:"When the token expires: after a time such as 90d or 12h, or on a day such as 2030-12-31. Default: never."`
+	Label   string          `help:"Description."`
 	JSON    bool            `help:"Print JSON."`
 }
 
@@ -84,12 +84,12 @@ func parseEnd(s string, now time.Time) (*time.Time, error) {
 			return &t, nil
 		}
 	}
-	return nil, fmt.Errorf("--expires %q is neither a time such as 90d or 12h, nor a day such as 2030-12-31", s)
+	return nil, fmt.Errorf("--expires %q is not a time such as 90d or 12h, or a day such as 2030-12-31", s)
 }
 
 type tokenListCmd struct {
 	place
-	User string `help:"Name or id of a user: only that one's."`
+	User string `help:"Only tokens of this user: name or id."`
 	JSON bool   `help:"Print JSON."`
 }
 
@@ -173,12 +173,12 @@ func (*tokenRemoveCmd) Help() string {
 // Run removes the token.
 func (c *tokenRemoveCmd) Run(ctx context.Context) error {
 	if strings.HasPrefix(c.Token, account.TokenPrefix) {
-		return errors.New("that is the token itself, which now stands in the shell's history: give its id, see ptiffstore token list")
+		return errors.New("this is the token itself, which is now in the shell's history: use its id, see ptiffstore token list")
 	}
 	return c.withPeople(ctx, "token.remove", func(a *account.Accounts) (string, error) {
 		err := a.DeleteToken(ctx, c.Token)
 		if errors.Is(err, account.ErrNotFound) {
-			err = fmt.Errorf("there is no token with the id %q: see ptiffstore token list", c.Token)
+			err = fmt.Errorf("unknown token %q: see ptiffstore token list", c.Token)
 		}
 		return c.Token, err
 	})
@@ -226,7 +226,7 @@ func (o *grantObject) ids(ctx context.Context, c *catalog.Catalog) (store, image
 	if o.Image != "" {
 		im, err := c.Image(ctx, o.Image)
 		if errors.Is(err, catalog.ErrNotFound) {
-			err = fmt.Errorf("there is no image with the id %q", o.Image)
+			err = fmt.Errorf("unknown image %q", o.Image)
 		}
 		if err != nil {
 			return "", "", err
@@ -241,7 +241,7 @@ type grantAddCmd struct {
 	subject
 	Role account.Role `required:"" enum:"viewer,reader,contributor,admin" help:"viewer (tiles), reader (and labels), contributor (and uploads, sync) or admin."`
 	grantObject
-	Everything bool `xor:"object" help:"All stores, also those to come."`
+	Everything bool `xor:"object" help:"All stores, including future ones."`
 	JSON       bool `help:"Print JSON."`
 }
 
@@ -253,9 +253,9 @@ func (*grantAddCmd) Help() string {
 func (c *grantAddCmd) Run(ctx context.Context, std streams) error {
 	switch {
 	case c.User == "" && c.Group == "":
-		return errors.New("say who gets it: --user or --group")
+		return errors.New("no subject: use --user or --group")
 	case c.Store == "" && c.Image == "" && !c.Everything:
-		return errors.New("say for what: --store, --image or --everything")
+		return errors.New("no object: use --store, --image or --everything")
 	}
 	cat, err := c.open(ctx)
 	if err != nil {
@@ -365,7 +365,7 @@ func (c *grantRemoveCmd) Run(ctx context.Context) error {
 	return c.withPeople(ctx, "grant.remove", func(a *account.Accounts) (string, error) {
 		err := a.DeleteGrant(ctx, c.Grant)
 		if errors.Is(err, account.ErrNotFound) {
-			err = fmt.Errorf("there is no grant with the id %q: see ptiffstore grant list", c.Grant)
+			err = fmt.Errorf("unknown grant %q: see ptiffstore grant list", c.Grant)
 		}
 		return c.Grant, err
 	})

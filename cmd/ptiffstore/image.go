@@ -15,8 +15,8 @@ import (
 )
 
 type imageCmd struct {
-	Show imageShowCmd `cmd:"" help:"Print what is known of an image as JSON."`
-	Set  imageSetCmd  `cmd:"" help:"Say under which id another application knows an image, or what people call it."`
+	Show imageShowCmd `cmd:"" help:"Show an image as JSON."`
+	Set  imageSetCmd  `cmd:"" help:"Set the label of an image, or its id in another application."`
 	Map  imageMapCmd  `cmd:"" help:"Set the external ids of many images from a table."`
 }
 
@@ -46,8 +46,8 @@ func (c *imageShowCmd) Run(ctx context.Context, std streams) error {
 type imageSetCmd struct {
 	place
 	Image      string  `arg:"" help:"Id of the image."`
-	ExternalID *string `name:"external-id" placeholder:"ID" help:"Under which another application knows it; empty for none."`
-	Label      *string `help:"What people call it; empty for nothing."`
+	ExternalID *string `name:"external-id" placeholder:"ID" help:"Id in another application; empty for none."`
+	Label      *string `help:"Display name; empty for none."`
 }
 
 func (*imageSetCmd) Help() string {
@@ -66,7 +66,7 @@ func (c *imageSetCmd) Run(ctx context.Context) error {
 		}
 	}
 	if len(fields) == 0 {
-		return &exitError{exitUsage, errors.New("say what is to be set: --external-id or --label")}
+		return &exitError{exitUsage, errors.New("nothing to change: use --external-id or --label")}
 	}
 	cat, err := c.open(ctx)
 	if err != nil {
@@ -91,14 +91,14 @@ func setImage(ctx context.Context, cat *catalog.Catalog, id string, fields map[s
 // noImage says of an id that there is nothing of it.
 func noImage(id string, err error) error {
 	if errors.Is(err, catalog.ErrNotFound) {
-		return fmt.Errorf("there is no image %q: its id is in the address of the slide's page", id)
+		return fmt.Errorf("unknown image %q: its id is in the address of the slide's page", id)
 	}
 	return err
 }
 
 type imageMapCmd struct {
 	place
-	File string `arg:"" help:"Lines of an image's id, a comma, and the external id, which is empty for none; - for standard input."`
+	File string `arg:"" help:"File with a line for each image: its id, a comma, and the external id (empty for none); - for standard input."`
 }
 
 func (*imageMapCmd) Help() string {
@@ -117,7 +117,7 @@ func (c *imageMapCmd) Run(ctx context.Context, std streams) error {
 		from = f
 	}
 	if from == nil {
-		return errors.New("there is no standard input")
+		return errors.New("no standard input")
 	}
 	cat, err := c.open(ctx)
 	if err != nil {
@@ -163,11 +163,11 @@ func (c *imageMapCmd) set(ctx context.Context, std streams, from io.Reader, cat 
 		}
 	}
 	if set+failed == 0 {
-		return fmt.Errorf("%s: there are no lines in it", c.File)
+		return fmt.Errorf("%s: the file is empty", c.File)
 	}
 	fmt.Fprintf(std.out, "%d set, %d failed\n", set, failed)
 	if failed > 0 {
-		return errors.New("not all lines could be done")
+		return errors.New("some lines failed")
 	}
 	return nil
 }

@@ -48,15 +48,15 @@ func TestImageCommands(t *testing.T) {
 	ids("case 7", "Mine", nil, nil)
 	o.says("", "image", "set", a.ID, "--label", "")
 	ids("case 7", nil, nil, nil)
-	o.refuses("say what is to be set", "", "image", "set", a.ID)
-	o.refuses("there is no image", "", "image", "set", "unknown", "--label", "x")
+	o.refuses("use --external-id", "", "image", "set", a.ID)
+	o.refuses("unknown image", "", "image", "set", "unknown", "--label", "x")
 	o.refuses("spaces at the beginning", "", "image", "set", a.ID, "--external-id", " x")
 	if got := o.says(a.ID+",\n"+b.ID+",\"c,9\"\n", "image", "map", "-"); got != "2 set, 0 failed" {
 		t.Errorf("map: %q", got)
 	}
 	ids(nil, nil, "c,9", nil)
 	r := o.run("unknown,1\n"+b.ID+"\n"+a.ID+",2\n", "image", "map", "-")
-	if r.code != exitFailure || r.out != "1 set, 2 failed\n" || !strings.Contains(r.err, "line 1: there is no image") || !strings.Contains(r.err, "line 2: ") {
+	if r.code != exitFailure || r.out != "1 set, 2 failed\n" || !strings.Contains(r.err, "line 1: unknown image") || !strings.Contains(r.err, "line 2: ") {
 		t.Errorf("map with mistakes: %v", r)
 	}
 	ids("2", nil, "c,9", nil)

@@ -11,7 +11,7 @@ import (
 )
 
 type inspectCmd struct {
-	File string `arg:"" help:"The slide's file."`
+	File string `arg:"" help:"Slide file."`
 	JSON bool   `help:"Print JSON."`
 }
 

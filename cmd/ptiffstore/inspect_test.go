@@ -128,7 +128,7 @@ func TestInspectDamages(t *testing.T) {
 		case synth.Broken:
 			words = path + " is broken: "
 		case synth.Unsupported:
-			words = path + " is not a slide that is read here: "
+			words = path + " is not a supported slide: "
 		case synth.Ready:
 			if r.code != exitOK || r.err != "" {
 				t.Errorf("%s (%s): %v, want exit code 0", d.Name, d.Words, r)

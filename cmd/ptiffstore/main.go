@@ -1,5 +1,5 @@
-// Command ptiffstore keeps the whole-slide images of a pathology department and
-// serves their tiles.
+// Command ptiffstore stores the whole-slide images of a pathology department and serves
+// their tiles.
 package main
 
 import (
@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -17,7 +19,7 @@ import (
 // Exit codes, also written in every command's help.
 const (
 	exitOK      = 0
-	exitFailure = 1 // it did not work
+	exitFailure = 1
 	exitFile    = 2 // the file is broken, or not a slide that is read here
 	exitUsage   = 64
 )
@@ -27,35 +29,35 @@ const (
 type program struct {
 	Config string `placeholder:"FILE" help:"Configuration file; flags and environment variables override it."`
 
-	Demo       demoCmd       `cmd:"" help:"Make three demo slides, serve them and print the URL."`
+	Demo       demoCmd       `cmd:"" help:"Create three demo slides, serve them and print the URL."`
 	Serve      serveCmd      `cmd:"" help:"Serve folders of slides: gallery, viewer, API and tiles in one process."`
-	Tileserver tileserverCmd `cmd:"" help:"Serve tiles only: the endpoint beside the files."`
-	Worker     workerCmd     `cmd:"" help:"Keep stores in step and do tasks, beside the files."`
+	Tileserver tileserverCmd `cmd:"" help:"Serve tiles only, on the host that has the slides."`
+	Worker     workerCmd     `cmd:"" help:"Run sync and background tasks on the host that has the slides."`
 	Store      storeCmd      `cmd:"" help:"Add, list, show, change or remove stores."`
-	Image      imageCmd      `cmd:"" help:"Show an image, or say under which id another application knows it."`
-	Sync       syncCmd       `cmd:"" help:"Go through a store's folder now."`
-	Verify     verifyCmd     `cmd:"" help:"Read files again, and say which are damaged."`
-	Retry      retryCmd      `cmd:"" help:"Look again at a file that is broken or in quarantine."`
+	Image      imageCmd      `cmd:"" help:"Show an image, or set its label and its id in another application."`
+	Sync       syncCmd       `cmd:"" help:"Scan a store's folder now and update the catalog."`
+	Verify     verifyCmd     `cmd:"" help:"Read files again and report damaged ones."`
+	Retry      retryCmd      `cmd:"" help:"Inspect a broken or quarantined file again."`
 	Task       taskCmd       `cmd:"" help:"Submit, list, show, wait for or cancel tasks."`
-	Edge       edgeCmd       `cmd:"" help:"Make known, list or remove servers elsewhere that ask this one who may see what."`
-	Backup     backupCmd     `cmd:"" help:"Write the catalog to a folder while it is in use."`
-	Restore    restoreCmd    `cmd:"" help:"Put a backup in the catalog's place."`
-	Settings   configCmd     `cmd:"" name:"config" help:"Check the file in which a site is described, or show what is in force."`
-	Doctor     doctorCmd     `cmd:"" help:"Examine a site, and say what must be mended."`
-	Ready      readyCmd      `cmd:"" help:"Ask a server of this machine whether it is ready."`
-	Deploy     deployCmd     `cmd:"" help:"Write the files under which a supervisor runs a site."`
+	Edge       edgeCmd       `cmd:"" help:"Add, list or remove edge servers, which ask this server for permissions."`
+	Backup     backupCmd     `cmd:"" help:"Back up the catalog to a folder while it is in use."`
+	Restore    restoreCmd    `cmd:"" help:"Replace the catalog with a backup."`
+	Settings   configCmd     `cmd:"" name:"config" help:"Check the configuration file, or show the settings in force."`
+	Doctor     doctorCmd     `cmd:"" help:"Check an installation, and report problems and how to fix them."`
+	Ready      readyCmd      `cmd:"" help:"Check whether a server on this machine is ready."`
+	Deploy     deployCmd     `cmd:"" help:"Write the service files for systemd or supervisord."`
 	User       userCmd       `cmd:"" help:"Add, list, change or remove users."`
 	Group      groupCmd      `cmd:"" help:"Add, list, change or remove groups of users."`
-	Token      tokenCmd      `cmd:"" help:"Add, list or remove tokens of programs."`
-	Grant      grantCmd      `cmd:"" help:"Say who may see or do what."`
+	Token      tokenCmd      `cmd:"" help:"Add, list or remove API tokens."`
+	Grant      grantCmd      `cmd:"" help:"Add, list or remove grants of roles."`
 	Key        keyCmd        `cmd:"" help:"List, rotate or drop the keys that sign access tokens and links."`
-	Audit      auditCmd      `cmd:"" help:"Print who did what."`
+	Audit      auditCmd      `cmd:"" help:"Print the audit log."`
 	Upload     uploadCmd     `cmd:"" help:"Upload slides to a server."`
-	Inspect    inspectCmd    `cmd:"" help:"Say what a slide's file holds, or what is wrong with it."`
-	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide's file as a JPEG."`
-	Associated associatedCmd `cmd:"" help:"Write the label, macro or thumbnail of a slide's file as a JPEG."`
-	Preview    previewCmd    `cmd:"" help:"Write the label turned beside the macro as a JPEG."`
-	Convert    convertCmd    `cmd:"" help:"Make a pyramid of a JPEG, PNG or plain TIFF."`
+	Inspect    inspectCmd    `cmd:"" help:"Show the contents of a slide file, or what is wrong with it."`
+	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide file as a JPEG."`
+	Associated associatedCmd `cmd:"" help:"Write the label, macro or thumbnail of a slide file as a JPEG."`
+	Preview    previewCmd    `cmd:"" help:"Write the rotated label beside the macro as a JPEG."`
+	Convert    convertCmd    `cmd:"" help:"Convert a JPEG, PNG or flat TIFF to a pyramid."`
 	Version    versionCmd    `cmd:"" help:"Print version, Go release and JPEG decoder."`
 }
 
@@ -85,12 +87,45 @@ func main() {
 func newParser(p *program, options ...kong.Option) *kong.Kong {
 	return kong.Must(p, append([]kong.Option{
 		kong.Name("ptiffstore"),
-		kong.Description("Keeps whole-slide images and serves their tiles.\n\nEvery flag can also be given as PTIFFSTORE_… in the environment, and those of a site in its file: see --config.\n\nExit codes: 0 done · 1 it did not work · 2 the file is broken or not a slide · 64 wrong usage."),
-		kong.DefaultEnvars("PTIFFSTORE"),
+		kong.Description("Stores whole-slide images and serves their tiles.\n\nSettings of processes can also be given as environment variables PTIFFSTORE_… and in a configuration file: see --config.\n\nExit codes: 0 success · 1 failure · 2 the file is broken or not a slide · 64 wrong usage."),
 		kong.Bind(&configFile{}),
+		kong.PostBuild(func(k *kong.Kong) error {
+			readEnvironment(k.Model.Node)
+			return nil
+		}),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	}, options...)...)
+}
+
+// readEnvironment has the settings of processes read from the environment, too: the flags
+// that have a key in the configuration file. Those of one command are not.
+func readEnvironment(n *kong.Node) {
+	for _, flag := range n.Flags {
+		if key := flag.Tag.Get("key"); key == "-" || key == "" && flag.Name != "config" {
+			continue
+		}
+		name := "PTIFFSTORE_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		flag.Envs, flag.Value.Tag.Envs = []string{name}, []string{name}
+	}
+	for _, child := range n.Children {
+		readEnvironment(child)
+	}
+}
+
+// packagePrefix is the name of a package that begins an error, which says nothing to users.
+var packagePrefix = regexp.MustCompile(`(^|: )(?:account|api|authz|catalog|convert|declaration|fsx|ingest|limit|oidc|render|rendercache|slide|task|tasks|tiff|tile|upload): `)
+
+// message is the text of an error for users.
+func message(err error) string {
+	text := err.Error()
+	for {
+		shorter := packagePrefix.ReplaceAllString(text, "$1")
+		if shorter == text {
+			return text
+		}
+		text = shorter
+	}
 }
 
 // run runs the command that args name, and returns its exit code.
@@ -126,7 +161,7 @@ func run(ctx context.Context, args []string, std streams) int {
 		return exitOK
 	}
 	if !errors.Is(err, errorSick) {
-		fmt.Fprintf(std.err, "ptiffstore: %v\n", err)
+		fmt.Fprintf(std.err, "ptiffstore: %s\n", message(err))
 	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code

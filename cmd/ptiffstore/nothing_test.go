@@ -33,10 +33,10 @@ func TestNothingDone(t *testing.T) {
 		{"it was cancelled", []string{"task", "cancel", task}},
 		{"unknown kind", []string{"task", "list", "--kind", "sync"}},
 		{"no state is called", []string{"task", "list", "--state", "lost"}},
-		{`there is no user "bert"`, []string{"audit", "--user", "bert"}},
-		{`there is no user "bert"`, []string{"token", "list", "--user", "bert"}},
-		{`there is no edge with the id "x"`, []string{"edge", "remove", "x"}},
-		{"there are no lines", []string{"image", "map", empty}},
+		{`unknown user "bert"`, []string{"audit", "--user", "bert"}},
+		{`unknown user "bert"`, []string{"token", "list", "--user", "bert"}},
+		{`unknown edge server "x"`, []string{"edge", "remove", "x"}},
+		{"the file is empty", []string{"image", "map", empty}},
 	} {
 		o.refuses(tt.words, "", tt.args...)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -19,17 +20,17 @@ type userCmd struct {
 	Add      userAddCmd      `cmd:"" help:"Add a user."`
 	List     userListCmd     `cmd:"" help:"List the users."`
 	Set      userSetCmd      `cmd:"" help:"Rename, disable or enable a user, or make one an admin."`
-	Remove   userRemoveCmd   `cmd:"" help:"Remove a user with sessions, tokens and grants."`
-	Password userPasswordCmd `cmd:"" help:"Give a user another password, and end the user's sessions."`
+	Remove   userRemoveCmd   `cmd:"" help:"Remove a user with sessions, API tokens and grants."`
+	Password userPasswordCmd `cmd:"" help:"Change the password of a user and end the user's sessions."`
 }
 
 type groupCmd struct {
 	Add    groupAddCmd    `cmd:"" help:"Add a group."`
 	List   groupListCmd   `cmd:"" help:"List the groups, or the members of one."`
-	Set    groupSetCmd    `cmd:"" help:"Rename a group, or say what it is at the OpenID Connect provider."`
-	Remove groupRemoveCmd `cmd:"" help:"Remove a group and its grants; users stay."`
-	Join   groupJoinCmd   `cmd:"" help:"Put a user into a group."`
-	Leave  groupLeaveCmd  `cmd:"" help:"Take a user out of a group."`
+	Set    groupSetCmd    `cmd:"" help:"Rename a group, or set its name at the OpenID Connect provider."`
+	Remove groupRemoveCmd `cmd:"" help:"Remove a group and its grants. Its users stay."`
+	Join   groupJoinCmd   `cmd:"" help:"Add a user to a group."`
+	Leave  groupLeaveCmd  `cmd:"" help:"Remove a user from a group."`
 }
 
 // people opens the accounts of a catalog, which must exist with all its tables.
@@ -68,7 +69,7 @@ func findUser(ctx context.Context, a *account.Accounts, name string) (*account.U
 		u, err = a.UserByName(ctx, name)
 	}
 	if errors.Is(err, account.ErrNotFound) {
-		return nil, fmt.Errorf("there is no user %q: see ptiffstore user list", name)
+		return nil, fmt.Errorf("unknown user %q: see ptiffstore user list", name)
 	}
 	return u, err
 }
@@ -79,7 +80,7 @@ func findGroup(ctx context.Context, a *account.Accounts, name string) (*account.
 		g, err = a.GroupByName(ctx, name)
 	}
 	if errors.Is(err, account.ErrNotFound) {
-		return nil, fmt.Errorf("there is no group %q: see ptiffstore group list", name)
+		return nil, fmt.Errorf("unknown group %q: see ptiffstore group list", name)
 	}
 	return g, err
 }
@@ -87,7 +88,7 @@ func findGroup(ctx context.Context, a *account.Accounts, name string) (*account.
 // A passwordSource is where a new password comes from. It is no flag: those are seen
 // by all users of the machine.
 type passwordSource struct {
-	PasswordFile string `name:"password-file" placeholder:"FILE" help:"File whose one line is the password; - for standard input. Default: a prompt."`
+	PasswordFile string `name:"password-file" placeholder:"FILE" help:"File with the password on one line; - for standard input. Default: a prompt."`
 }
 
 // read returns the password: from the file, from a prompt at a terminal, else from
@@ -108,7 +109,7 @@ func (p passwordSource) read(std streams) (string, error) {
 		return prompt(f, std.err)
 	}
 	if std.in == nil {
-		return "", errors.New("there is no password: say --password-file FILE")
+		return "", errors.New("no password given: use --password-file FILE")
 	}
 	return oneLine(std.in)
 }
@@ -146,9 +147,9 @@ func oneLine(r io.Reader) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("password: %w", err)
 	case line == "":
-		return "", errors.New("password: there is none in the first line")
+		return "", errors.New("password: the first line is empty")
 	case len(rest) > 0 || len(line) == passwordBytes:
-		return "", errors.New("password: there is more than one line, or a very long one")
+		return "", errors.New("password: the file has more than one line, or a very long one")
 	}
 	return line, nil
 }
@@ -156,10 +157,10 @@ func oneLine(r io.Reader) (string, error) {
 type userAddCmd struct {
 	place
 	passwordSource
-	Name        string `arg:"" help:"What the user logs in with."`
-	DisplayName string `name:"display-name" help:"What the user is called."`
-	Admin       bool   `help:"May do everything."`
-	NoPassword  bool   `name:"no-password" help:"Can't log in: for programs that have tokens."`
+	Name        string `arg:"" help:"Name that the user logs in with."`
+	DisplayName string `name:"display-name" help:"Display name."`
+	Admin       bool   `help:"Make the user an admin, who may do everything."`
+	NoPassword  bool   `name:"no-password" help:"Create a user that cannot log in, for programs that use API tokens."`
 	JSON        bool   `help:"Print JSON."`
 }
 
@@ -170,11 +171,11 @@ func (*userAddCmd) Help() string {
 // Run adds the user and prints the id.
 func (c *userAddCmd) Run(ctx context.Context, std streams) error {
 	if c.NoPassword && (c.Admin || c.PasswordFile != "") {
-		return errors.New("--no-password goes neither with --admin nor with --password-file")
+		return errors.New("--no-password cannot be combined with --admin or --password-file")
 	}
 	return c.withPeople(ctx, "user.add", func(a *account.Accounts) (string, error) {
 		if _, err := a.UserByName(ctx, c.Name); err == nil { // before somebody types a password
-			return "", fmt.Errorf("there is a user %q already: see ptiffstore user list", c.Name)
+			return "", fmt.Errorf("user %q exists already: see ptiffstore user list", c.Name)
 		}
 		password := ""
 		if !c.NoPassword {
@@ -262,10 +263,10 @@ func printList[T any](std streams, items []T) error {
 type userSetCmd struct {
 	place
 	User        string  `arg:"" help:"Name or id of the user."`
-	Name        *string `help:"Another name."`
-	DisplayName *string `name:"display-name" help:"What the user is called."`
-	Disabled    *bool   `negatable:"" help:"May not log in; sessions end, tokens are refused."`
-	Admin       *bool   `negatable:"" help:"May do everything."`
+	Name        *string `help:"New name."`
+	DisplayName *string `name:"display-name" help:"Display name."`
+	Disabled    *bool   `negatable:"" help:"Disable the user: sessions end, API tokens are refused."`
+	Admin       *bool   `negatable:"" help:"Make the user an admin, who may do everything."`
 	JSON        bool    `help:"Print JSON."`
 }
 
@@ -276,7 +277,7 @@ func (*userSetCmd) Help() string {
 // Run changes the user.
 func (c *userSetCmd) Run(ctx context.Context, std streams) error {
 	if c.Name == nil && c.DisplayName == nil && c.Disabled == nil && c.Admin == nil {
-		return &exitError{exitUsage, errors.New("nothing to change: give --name, --display-name, --disabled or --admin")}
+		return &exitError{exitUsage, errors.New("nothing to change: use --name, --display-name, --disabled or --admin")}
 	}
 	return c.withPeople(ctx, "user.set", func(a *account.Accounts) (string, error) {
 		u, err := findUser(ctx, a, c.User)
@@ -285,6 +286,11 @@ func (c *userSetCmd) Run(ctx context.Context, std streams) error {
 		}
 		if c.Admin != nil {
 			if err := setAdmin(ctx, a, u.ID, *c.Admin); err != nil {
+				return "", err
+			}
+		}
+		if c.Admin != nil && !*c.Admin {
+			if err := sayAdminGroups(ctx, a, u, std); err != nil {
 				return "", err
 			}
 		}
@@ -329,6 +335,32 @@ func setAdmin(ctx context.Context, a *account.Accounts, user string, admin bool)
 	return nil
 }
 
+// sayAdminGroups names the groups through which a user is still an admin.
+func sayAdminGroups(ctx context.Context, a *account.Accounts, u *account.User, std streams) error {
+	grants, err := a.Grants(ctx, account.GrantFilter{})
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if g.Role != account.Admin || g.Group == "" || g.Store != "" || g.Image != "" {
+			continue
+		}
+		members, err := a.Members(ctx, g.Group)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(members, func(m account.User) bool { return m.ID == u.ID }) {
+			continue
+		}
+		group, err := a.Group(ctx, g.Group)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(std.err, "%s is still an admin through group %s: to change that, run ptiffstore group leave %s %s\n", u.Name, group.Name, group.Name, u.Name)
+	}
+	return nil
+}
+
 type userRemoveCmd struct {
 	place
 	User string `arg:"" help:"Name or id of the user."`
@@ -353,7 +385,7 @@ type userPasswordCmd struct {
 	place
 	passwordSource
 	User         string `arg:"" help:"Name or id of the user."`
-	RevokeTokens bool   `name:"revoke-tokens" help:"Revoke all API tokens of the user, too."`
+	RevokeTokens bool   `name:"revoke-tokens" help:"Also revoke all API tokens of the user."`
 }
 
 func (*userPasswordCmd) Help() string {
@@ -381,7 +413,7 @@ func (c *userPasswordCmd) Run(ctx context.Context, std streams) error {
 type groupAddCmd struct {
 	place
 	Name     string `arg:"" help:"Name of the group."`
-	External string `help:"Name of the group at the OpenID Connect provider, whose members are in it, too."`
+	External string `help:"Name of a group at the OpenID Connect provider; its members become members of this group."`
 	JSON     bool   `help:"Print JSON."`
 }
 
@@ -406,7 +438,7 @@ func (c *groupAddCmd) Run(ctx context.Context, std streams) error {
 
 type groupListCmd struct {
 	place
-	Group string `arg:"" optional:"" help:"Name or id of a group, whose members are listed."`
+	Group string `arg:"" optional:"" help:"Name or id of a group, to list its members."`
 	JSON  bool   `help:"Print JSON."`
 }
 
@@ -457,7 +489,7 @@ func (c *groupListCmd) members(ctx context.Context, a *account.Accounts, std str
 type groupSetCmd struct {
 	place
 	Group    string  `arg:"" help:"Name or id of the group."`
-	Name     *string `help:"Another name."`
+	Name     *string `help:"New name."`
 	External *string `help:"Name of the group at the OpenID Connect provider; empty for none."`
 	JSON     bool    `help:"Print JSON."`
 }
@@ -469,7 +501,7 @@ func (*groupSetCmd) Help() string {
 // Run changes the group.
 func (c *groupSetCmd) Run(ctx context.Context, std streams) error {
 	if c.Name == nil && c.External == nil {
-		return &exitError{exitUsage, errors.New("nothing to change: give --name or --external")}
+		return &exitError{exitUsage, errors.New("nothing to change: use --name or --external")}
 	}
 	return c.withPeople(ctx, "group.set", func(a *account.Accounts) (string, error) {
 		g, err := findGroup(ctx, a, c.Group)

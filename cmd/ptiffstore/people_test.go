@@ -101,17 +101,17 @@ func TestUserCommands(t *testing.T) {
 		words, in string
 		args      []string
 	}{
-		{`there is a user "ANNA" already`, goodPassword, []string{"user", "add", "ANNA"}},
+		{`user "ANNA" exists already`, goodPassword, []string{"user", "add", "ANNA"}},
 		{"less than 12 characters", "short\n", []string{"user", "add", "dora"}},
-		{"there is none in the first line", "", []string{"user", "add", "dora"}},
-		{"there is none in the first line", "\n" + goodPassword, []string{"user", "add", "dora"}},
+		{"the first line is empty", "", []string{"user", "add", "dora"}},
+		{"the first line is empty", "\n" + goodPassword, []string{"user", "add", "dora"}},
 		{"more than one line", goodPassword + "\nb\n", []string{"user", "add", "dora"}},
 		{"a very long one", strings.Repeat("x", 5000), []string{"user", "add", "dora"}},
 		{"no such file", "", []string{"user", "add", "dora", "--password-file", file + ".none"}},
-		{"--no-password goes neither", "", []string{"user", "add", "dora", "--no-password", "--admin"}},
-		{`there is no user "dora"`, "", []string{"user", "set", "dora", "--admin"}},
-		{`there is no user "dora"`, "", []string{"user", "remove", "dora"}},
-		{`there is no user "dora"`, goodPassword, []string{"user", "password", "dora"}},
+		{"--no-password cannot be combined", "", []string{"user", "add", "dora", "--no-password", "--admin"}},
+		{`unknown user "dora"`, "", []string{"user", "set", "dora", "--admin"}},
+		{`unknown user "dora"`, "", []string{"user", "remove", "dora"}},
+		{`unknown user "dora"`, goodPassword, []string{"user", "password", "dora"}},
 		{"this is the last admin", "", []string{"user", "remove", "anna"}},
 		{"this is the last admin", "", []string{"user", "set", "anna", "--disabled"}},
 		{"this is the last admin", "", []string{"user", "set", anna, "--no-admin"}},
@@ -191,8 +191,8 @@ func TestGroupCommands(t *testing.T) {
 	o.says("", "group", "add", "students", "--external", "med-students")
 	o.says("", "group", "join", "pathologists", "anna")
 	o.refuses("the name is taken", "", "group", "add", "Students")
-	o.refuses(`there is no group "nurses"`, "", "group", "join", "nurses", "anna")
-	o.refuses(`there is no user "bert"`, "", "group", "join", "students", "bert")
+	o.refuses(`unknown group "nurses"`, "", "group", "join", "nurses", "anna")
+	o.refuses(`unknown user "bert"`, "", "group", "join", "students", "bert")
 	o.refuses("anna is not in the group students", "", "group", "leave", "students", "anna")
 	o.says("", "group", "set", "students", "--external", "", "--name", "Pupils")
 	want := []map[string]any{
@@ -244,15 +244,15 @@ func TestTokenCommands(t *testing.T) {
 	if text := o.says("", "token", "list"); !strings.Contains(text, "robot") || !strings.Contains(text, "tiles,label,write") || !strings.Contains(text, "scanner 1") {
 		t.Errorf("tokens:\n%s", text)
 	}
-	o.refuses(`there is no user "nobody"`, "", "token", "add", "--user", "nobody")
+	o.refuses(`unknown user "nobody"`, "", "token", "add", "--user", "nobody")
 	o.refuses(`there is no scope "root"`, "", "token", "add", "--user", "robot", "--scope", "root")
-	o.refuses("is neither a time", "", "token", "add", "--user", "robot", "--expires", "soon")
+	o.refuses("is not a time", "", "token", "add", "--user", "robot", "--expires", "soon")
 	o.refuses("expired already", "", "token", "add", "--user", "robot", "--expires", "2020-01-01")
 	o.refuses("missing flags: --user", "", "token", "add")
 	if r := o.run("", "token", "remove", token); r.code != exitFailure || !strings.Contains(r.err, "give its id") || strings.Contains(r.err, token) {
 		t.Errorf("the token for its id: %v", r)
 	}
-	o.refuses("there is no token", "", "token", "remove", "x")
+	o.refuses("unknown token", "", "token", "remove", "x")
 	o.says("", "token", "remove", k.ID)
 	if _, _, err := o.accounts().UseToken(t.Context(), token); err == nil {
 		t.Error("a removed token is still good")
@@ -325,16 +325,16 @@ func TestGrantCommands(t *testing.T) {
 		words string
 		args  string
 	}{
-		{"say who gets it", "--role viewer --everything"},
-		{"say for what", "--role viewer --user anna"},
+		{"use --user or --group", "--role viewer --everything"},
+		{"use --store, --image", "--role viewer --user anna"},
 		{"missing flags: --role", "--user anna --everything"},
 		{"must be one of", "--role owner --user anna --everything"},
 		{"can't be used together", "--role viewer --user anna --group doctors --everything"},
 		{"can't be used together", "--role viewer --user anna --everything --store x"},
-		{`there is no user "bert"`, "--role viewer --user bert --everything"},
-		{`there is no group "nurses"`, "--role viewer --group nurses --everything"},
-		{`there is no store "x"`, "--role viewer --user anna --store x"},
-		{`there is no image with the id "x"`, "--role viewer --user anna --image x"},
+		{`unknown user "bert"`, "--role viewer --user bert --everything"},
+		{`unknown group "nurses"`, "--role viewer --group nurses --everything"},
+		{`unknown store "x"`, "--role viewer --user anna --store x"},
+		{`unknown image "x"`, "--role viewer --user anna --image x"},
 	} {
 		o.refuses(tt.words, "", append([]string{"grant", "add"}, strings.Fields(tt.args)...)...)
 	}
@@ -355,6 +355,23 @@ func TestGrantCommands(t *testing.T) {
 		}
 	}
 	o.says("", "grant", "remove", first)
-	o.refuses("there is no grant", "", "grant", "remove", first)
+	o.refuses("unknown grant", "", "grant", "remove", first)
 	o.checkAudit("user.add group.add grant.add grant.add grant.add grant.remove")
+}
+
+// TestAdminThroughGroup takes a user's own grant away: the command says that a group still
+// makes the user an admin.
+func TestAdminThroughGroup(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.says(goodPassword, "user", "add", "anna", "--admin")
+	o.says(goodPassword, "user", "add", "bert", "--admin")
+	o.says("", "group", "add", "doctors")
+	o.says("", "grant", "add", "--group", "doctors", "--role", "admin", "--everything")
+	o.says("", "user", "set", "bert", "--no-admin")
+	o.says("", "group", "join", "doctors", "bert")
+	r := o.run("", "user", "set", "bert", "--no-admin")
+	if r.code != exitOK || !strings.Contains(r.err, "ptiffstore group leave doctors bert") {
+		t.Errorf("%v, want the group and what to do", r)
+	}
 }

@@ -11,12 +11,12 @@ import (
 )
 
 type readyCmd struct {
-	Listen  string        `default:"127.0.0.1:8080" help:"Address that the server listens on."`
-	Timeout time.Duration `default:"3s" help:"How long it may take to answer."`
+	Listen  string        `default:"127.0.0.1:8080" env:"PTIFFSTORE_LISTEN" help:"Address that the server listens on."`
+	Timeout time.Duration `default:"3s" help:"Time to wait for the answer."`
 }
 
 func (*readyCmd) Help() string {
-	return "Asks the server of this machine that listens on --listen whether it is ready, and ends with code 1 if not: for containers, where nothing else is that could ask.\n\nExample:\n\n  ptiffstore ready --listen 0.0.0.0:8080"
+	return "Asks the server on this machine that listens on --listen whether it is ready. Exits with 1 if it is not. For the health checks of containers.\n\nExample:\n\n  ptiffstore ready --listen 0.0.0.0:8080"
 }
 
 // Run asks the server.
@@ -43,7 +43,7 @@ func (c *readyCmd) Run(ctx context.Context, std streams) error {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	if err != nil {
-		return fmt.Errorf("the server's answer ended early: %w", err)
+		return fmt.Errorf("reading the answer of the server failed: %w", err)
 	}
 	words := strings.TrimSpace(string(b))
 	if resp.StatusCode != http.StatusOK {

@@ -14,21 +14,21 @@ import (
 
 type serveCmd struct {
 	common
-	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are read and never written."`
+	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are only read."`
 	working
-	NoWorker bool     `key:"no_worker" name:"no-worker" help:"Leave keeping stores in step, and tasks, to other processes."`
-	Roots    []string `key:"store_roots" name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Let stores be added over HTTP in this folder, beside those of slides and --data; may be repeated."`
+	NoWorker bool     `key:"no_worker" name:"no-worker" help:"Do not scan stores or run tasks; other processes do."`
+	Roots    []string `key:"store_roots" name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated."`
 	taking
 }
 
 // taking are the flags of uploads.
 type taking struct {
-	UploadMax     int64         `key:"upload.max_mb" name:"upload-max" default:"65536" placeholder:"MB" help:"Largest file that may be uploaded, in MB."`
-	UploadOpen    int           `key:"upload.open" name:"upload-open" default:"200" placeholder:"N" help:"Uploads that one user may have begun and not completed."`
-	UploadOpenMB  int64         `key:"upload.open_mb" name:"upload-open-mb" default:"524288" placeholder:"MB" help:"Size of the files of these uploads together, in MB."`
-	UploadKeep    time.Duration `key:"upload.keep" name:"upload-keep" default:"168h" placeholder:"TIME" help:"Uploads that were begun and not completed are removed after this time."`
-	UploadEmpty   time.Duration `key:"upload.keep_empty" name:"upload-keep-empty" default:"1h" placeholder:"TIME" help:"The same for uploads of which less than 1 MiB was received."`
-	UploadReserve int64         `key:"upload.reserve_mb" name:"upload-reserve" default:"256" placeholder:"MB" help:"What uploads leave free of the disk, in MB."`
+	UploadMax     int64         `key:"upload.max_mb" name:"upload-max" default:"65536" placeholder:"MB" help:"Maximum size of an uploaded file, in MB."`
+	UploadOpen    int           `key:"upload.open" name:"upload-open" default:"200" placeholder:"N" help:"Maximum number of incomplete uploads per user."`
+	UploadOpenMB  int64         `key:"upload.open_mb" name:"upload-open-mb" default:"524288" placeholder:"MB" help:"Maximum total size of the incomplete uploads of a user, in MB."`
+	UploadKeep    time.Duration `key:"upload.keep" name:"upload-keep" default:"168h" placeholder:"TIME" help:"Remove incomplete uploads after this time."`
+	UploadEmpty   time.Duration `key:"upload.keep_empty" name:"upload-keep-empty" default:"1h" placeholder:"TIME" help:"Remove incomplete uploads of which less than 1 MiB was received after this time."`
+	UploadReserve int64         `key:"upload.reserve_mb" name:"upload-reserve" default:"256" placeholder:"MB" help:"Disk space that uploads leave free, in MB."`
 }
 
 func (t *taking) options() upload.Options {

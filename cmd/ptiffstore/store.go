@@ -26,34 +26,34 @@ type storeCmd struct {
 	List   storeListCmd   `cmd:"" help:"List the stores."`
 	Show   storeShowCmd   `cmd:"" help:"Show a store and its settings."`
 	Set    storeSetCmd    `cmd:"" help:"Change settings of a store."`
-	Remove storeRemoveCmd `cmd:"" help:"Take a store out of the catalog. No file is touched."`
+	Remove storeRemoveCmd `cmd:"" help:"Remove a store from the catalog. Its files stay."`
 }
 
 // storeSettings are the settings that can be given and changed, those of the API
 // under the same names; nil is not given. Variables of the environment that say what
 // this process is like say nothing of stores.
 type storeSettings struct {
-	Label      *string  `json:"label,omitempty" help:"What people call it."`
-	Host       *string  `env:"-" json:"host,omitempty" help:"Host whose worker keeps it in step; empty for any."`
-	Endpoint   *string  `json:"endpoint,omitempty" placeholder:"URL" help:"Base URL of the tile server near its files."`
-	Schedule   *string  `json:"schedule,omitempty" help:"When it is gone through: an interval such as 15m, or a cron expression; empty for never."`
-	TimeZone   *string  `env:"-" json:"time_zone,omitempty" name:"time-zone" help:"Time zone of its schedules, such as Europe/Berlin."`
-	Queue      *string  `env:"-" json:"queue,omitempty" help:"Queue of its tasks."`
-	Include    []string `json:"include,omitempty" help:"Names that are slides, such as *.tiff; may be repeated, empty for those of pyramidal TIFFs."`
-	Exclude    []string `json:"exclude,omitempty" help:"Names and folders that are passed over; may be repeated."`
-	Settle     *string  `json:"settle,omitempty" placeholder:"TIME" help:"How long a file that is not whole may go without a change before it is broken."`
-	MaxMissing *float64 `json:"max_missing,omitempty" name:"max-missing" help:"Share of its slides that may be gone at once: above 0, at most 1."`
-	HideAfter  *string  `json:"hide_after,omitempty" name:"hide-after" placeholder:"TIME" help:"Missing slides are hidden after this time, such as 30d."`
-	DropAfter  *string  `json:"drop_after,omitempty" name:"drop-after" placeholder:"TIME" help:"Missing slides are forgotten after this time."`
-	KeepTrash  *string  `json:"keep_trash,omitempty" name:"keep-trash" placeholder:"TIME" help:"Deleted files of a managed store are kept this long."`
-	Verify     *string  `json:"verify,omitempty" help:"When its files are read again to find damage: an interval or a cron expression."`
-	VerifyRate *int64   `json:"verify_rate,omitempty" name:"verify-rate" placeholder:"BYTES" help:"Bytes a second that may be read for that."`
-	Quota      *string  `json:"-" placeholder:"SIZE" help:"What its files may take, those that are being uploaded too: such as 500GB or 2TiB; empty for no bound."`
-	Convert    *bool    `json:"convert,omitempty" negatable:"" help:"Make pyramids of pictures that are none. On for managed stores unless switched off."`
+	Label      *string  `json:"label,omitempty" help:"Display name."`
+	Host       *string  `json:"host,omitempty" help:"Host whose worker scans the store; empty for any host."`
+	Endpoint   *string  `json:"endpoint,omitempty" placeholder:"URL" help:"Base URL of the tile server on the host that has the files."`
+	Schedule   *string  `json:"schedule,omitempty" help:"When the store is scanned: an interval such as 15m, or a cron expression; empty for never."`
+	TimeZone   *string  `json:"time_zone,omitempty" name:"time-zone" help:"Time zone of the schedules, such as Europe/Berlin."`
+	Queue      *string  `json:"queue,omitempty" help:"Queue of the store's tasks."`
+	Include    []string `json:"include,omitempty" help:"Pattern of file names that are slides, such as *.tiff; can be repeated; empty for the usual names of pyramidal TIFFs."`
+	Exclude    []string `json:"exclude,omitempty" help:"Pattern of files and folders to skip; can be repeated."`
+	Settle     *string  `json:"settle,omitempty" placeholder:"TIME" help:"An incomplete file that has not changed for this time is reported as broken."`
+	MaxMissing *float64 `json:"max_missing,omitempty" name:"max-missing" help:"Ask for confirmation if more than this share of the slides disappears at once: above 0, at most 1."`
+	HideAfter  *string  `json:"hide_after,omitempty" name:"hide-after" placeholder:"TIME" help:"Hide missing slides after this time, such as 30d."`
+	DropAfter  *string  `json:"drop_after,omitempty" name:"drop-after" placeholder:"TIME" help:"Remove missing slides from the catalog after this time."`
+	KeepTrash  *string  `json:"keep_trash,omitempty" name:"keep-trash" placeholder:"TIME" help:"Keep deleted files of a managed store for this time."`
+	Verify     *string  `json:"verify,omitempty" help:"When the files are read again to find damage: an interval or a cron expression."`
+	VerifyRate *int64   `json:"verify_rate,omitempty" name:"verify-rate" placeholder:"BYTES" help:"Maximum read rate of that, in bytes per second."`
+	Quota      *string  `json:"-" placeholder:"SIZE" help:"Maximum size of the files, uploads in progress included, such as 500GB or 2TiB; empty for no limit."`
+	Convert    *bool    `json:"convert,omitempty" negatable:"" help:"Convert images that are not pyramids. On by default for managed stores."`
 	Background *string  `json:"background,omitempty" placeholder:"#RRGGBB" help:"Colour of tiles that the scanner left out."`
-	Origin     *string  `json:"origin,omitempty" help:"Of tile names: top-left or bottom-left."`
-	Public     *bool    `json:"public,omitempty" negatable:"" help:"Everyone may see its tiles."`
-	HideLabels *bool    `json:"hide_labels,omitempty" name:"hide-labels" negatable:"" help:"Labels and file names are for admins only."`
+	Origin     *string  `json:"origin,omitempty" help:"Origin of tile coordinates: top-left or bottom-left."`
+	Public     *bool    `json:"public,omitempty" negatable:"" help:"Let everyone see the tiles."`
+	HideLabels *bool    `json:"hide_labels,omitempty" name:"hide-labels" negatable:"" help:"Show labels and file names to admins only."`
 }
 
 // fields are those that were given.
@@ -111,7 +111,7 @@ func parseQuota(s string) (any, error) {
 	}
 	n, err := humanize.ParseBytes(s)
 	if err != nil || n == 0 || n > math.MaxInt64 {
-		return nil, &exitError{exitUsage, fmt.Errorf("--quota: %q is no size: give one such as 500GB or 2TiB", s)}
+		return nil, &exitError{exitUsage, fmt.Errorf("--quota: invalid size %q: use one such as 500GB or 2TiB", s)}
 	}
 	return n, nil
 }
@@ -123,9 +123,9 @@ func given(list []string) []string {
 
 type storeAddCmd struct {
 	place
-	Folder   string `arg:"" help:"Folder of the slides; of a managed store, the one they are moved into."`
-	Managed  bool   `help:"Files arrive in an incoming folder and are moved under their digest."`
-	Incoming string `type:"path" placeholder:"DIR" help:"Where files of a managed store arrive. Default: incoming in the folder."`
+	Folder   string `arg:"" help:"Folder of the slides; for a managed store, the folder that they are moved into."`
+	Managed  bool   `help:"Create a managed store: files arrive in an incoming folder and are stored under their digest."`
+	Incoming string `type:"path" placeholder:"DIR" help:"Incoming folder of a managed store. Default: incoming in the folder."`
 	storeSettings
 	JSON bool `help:"Print JSON."`
 }
@@ -167,7 +167,7 @@ func (c *storeAddCmd) store() (*catalog.Store, error) {
 			return nil, err
 		}
 	} else if c.Incoming != "" {
-		return nil, errors.New("--incoming is for managed stores: say --managed too")
+		return nil, errors.New("--incoming is for managed stores: use --managed too")
 	}
 	root, err := filepath.Abs(c.Folder)
 	if err != nil {
@@ -242,7 +242,7 @@ func (c *storeShowCmd) Run(ctx context.Context, std streams) error {
 type storeSetCmd struct {
 	place
 	Store   string `arg:"" help:"Id, label or folder of the store."`
-	Release bool   `help:"Take the store out of the hands of a site's file that is used no more. One that is used declares it again."`
+	Release bool   `help:"Release a store from a configuration file that is no longer used. A file in use provisions the store again."`
 	storeSettings
 }
 
@@ -253,7 +253,7 @@ func (*storeSetCmd) Help() string {
 // Run changes the store.
 func (c *storeSetCmd) Run(ctx context.Context) error {
 	if names, err := c.names(); err == nil && len(names) == 0 && !c.Release {
-		return &exitError{exitUsage, errors.New("nothing to change: give a setting, such as --label or --schedule")}
+		return &exitError{exitUsage, errors.New("nothing to change: use a flag, such as --label or --schedule")}
 	}
 	cat, err := c.open(ctx)
 	if err != nil {
@@ -288,7 +288,7 @@ func declaredWords(err error) error {
 type storeRemoveCmd struct {
 	place
 	Store     string `arg:"" help:"Id, label or folder of the store."`
-	KeepFiles bool   `name:"keep-files" help:"Remove a managed store that still holds slides: its files stay where they are."`
+	KeepFiles bool   `name:"keep-files" help:"Remove a managed store that still holds slides; its files stay where they are."`
 }
 
 func (*storeRemoveCmd) Help() string {
@@ -310,7 +310,7 @@ func (c *storeRemoveCmd) Run(ctx context.Context) error {
 		return declaredWords(err)
 	}
 	if s.Mode == catalog.Managed && len(s.Counts) > 0 && !c.KeepFiles {
-		return errors.New("the store still holds slides under their digests: say --keep-files if they are to stay there without a catalog")
+		return errors.New("the store still holds slides: use --keep-files to remove it and leave its files where they are")
 	}
 	return cat.DeleteStore(ctx, s.ID)
 }

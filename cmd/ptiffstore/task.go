@@ -14,10 +14,10 @@ import (
 )
 
 type taskCmd struct {
-	Submit taskSubmitCmd `cmd:"" help:"Put a task in a queue."`
+	Submit taskSubmitCmd `cmd:"" help:"Submit a task to a queue."`
 	List   taskListCmd   `cmd:"" help:"List tasks, newest first."`
 	Show   taskShowCmd   `cmd:"" help:"Show a task, its progress, log and result."`
-	Wait   taskWaitCmd   `cmd:"" help:"Wait until a task has ended, and show it."`
+	Wait   taskWaitCmd   `cmd:"" help:"Wait until a task has ended and show it."`
 	Cancel taskCancelCmd `cmd:"" help:"Cancel a task."`
 }
 
@@ -50,10 +50,10 @@ type taskSubmitCmd struct {
 	place
 	Kind   string `arg:"" help:"sync_store, resync_store, verify_store, hash_image, read_barcode, make_previews, convert_image or import_file."`
 	Store  string `arg:"" help:"Id, label or folder of the store."`
-	Image  string `help:"Id of an image: only that one."`
+	Image  string `help:"Only this image: id."`
 	Queue  string `help:"Queue. Default: the store's."`
-	DryRun bool   `name:"dry-run" help:"Of a sync: say what would be done, and do nothing."`
-	Sure   bool   `name:"confirm" help:"Of a sync: it is meant that so many slides are gone."`
+	DryRun bool   `name:"dry-run" help:"For a sync: report what would be done, and change nothing."`
+	Sure   bool   `name:"confirm" help:"For a sync: confirm that so many slides have disappeared."`
 	JSON   bool   `help:"Print JSON."`
 }
 
@@ -99,11 +99,11 @@ func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
 
 type taskListCmd struct {
 	place
-	State string `help:"Only those in this state: waiting, running, retrying, succeeded, failed or cancelled."`
-	Kind  string `help:"Only those of this kind."`
-	Queue string `help:"Only those in this queue."`
-	Store string `help:"Only those of this store."`
-	Limit int    `default:"50" help:"At most so many."`
+	State string `help:"Only tasks in this state: waiting, running, retrying, succeeded, failed or cancelled."`
+	Kind  string `help:"Only tasks of this kind."`
+	Queue string `help:"Only tasks in this queue."`
+	Store string `help:"Only tasks of this store."`
+	Limit int    `default:"50" help:"Maximum number of tasks."`
 	JSON  bool   `help:"Print JSON."`
 }
 

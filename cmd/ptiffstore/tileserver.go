@@ -12,7 +12,7 @@ type tileserverCmd struct {
 }
 
 func (*tileserverCmd) Help() string {
-	return "Reads the catalog of --data or --database, and follows it: another process fills it. Pictures other than tiles are served too, pages and lists are not.\n\nExample:\n\n  ptiffstore tileserver --database postgres://db/ptiffstore --listen 127.0.0.1:8081"
+	return "Reads the catalog of --data or --database and follows its changes. Serves tiles, labels, macros and thumbnails, but no pages and no lists.\n\nExample:\n\n  ptiffstore tileserver --database postgres://db/ptiffstore --listen 127.0.0.1:8081"
 }
 
 // Run serves tiles until ctx is done.

@@ -14,15 +14,15 @@ import (
 type syncCmd struct {
 	place
 	Store  string `arg:"" help:"Id, label or folder of the store."`
-	DryRun bool   `name:"dry-run" help:"Say what would be done, and do nothing."`
-	Resync bool   `help:"Read every file again as if it were new. Ids stay."`
-	Sure   bool   `name:"confirm" help:"It is meant that so many slides are gone, or that the folder is another."`
+	DryRun bool   `name:"dry-run" help:"Report what would be done, and change nothing."`
+	Resync bool   `help:"Inspect every file again as if it were new. Ids stay."`
+	Sure   bool   `name:"confirm" help:"Confirm that so many slides have disappeared, or that the folder is a different one."`
 	JSON   bool   `help:"Print JSON."`
 	logging
 }
 
 func (*syncCmd) Help() string {
-	return "Goes through the store's folder now, in this process, whether or not a server runs.\n\nExample:\n\n  ptiffstore sync 'Scanner 1' --dry-run"
+	return "Scans the folder of the store now, in this process, whether or not a server runs.\n\nExample:\n\n  ptiffstore sync 'Scanner 1' --dry-run"
 }
 
 // Run goes through the folder and prints what was found.
@@ -55,13 +55,13 @@ func newSyncer(cat *catalog.Catalog, log *slog.Logger) *ingest.Syncer {
 type verifyCmd struct {
 	place
 	Store string `arg:"" optional:"" help:"Id, label or folder of the store. Default: all."`
-	Rate  int64  `placeholder:"MB" help:"Megabytes per second that may be read; default: what the store says; less than 0: no bound."`
+	Rate  int64  `placeholder:"MB" help:"Maximum read rate, in MB per second; negative for no limit. Default: the store's."`
 	JSON  bool   `help:"Print JSON."`
 	logging
 }
 
 func (*verifyCmd) Help() string {
-	return "Reads files again, those verified longest ago first, and compares them with their digests. A finding is printed, and the next file is read. Exits with 2 if a file is damaged.\n\nExample:\n\n  ptiffstore verify 'Scanner 1' --rate 200"
+	return "Reads files again, those verified longest ago first, and compares them with their digests. Damaged files are printed. Exits with 2 if a file is damaged.\n\nExample:\n\n  ptiffstore verify 'Scanner 1' --rate 200"
 }
 
 // Run verifies stores and prints what was found.
@@ -95,7 +95,7 @@ func (c *verifyCmd) Run(ctx context.Context, std streams) error {
 	case damaged > 0:
 		return &exitError{exitFile, fmt.Errorf("%d files are damaged", damaged)}
 	case read == 0:
-		return errors.New("no file was verified: there are no slides. See ptiffstore store list, and whether --data or --database are the server's")
+		return errors.New("no file was verified: the catalog has no slides: check ptiffstore store list, and that --data or --database is that of the server")
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ type retryCmd struct {
 }
 
 func (*retryCmd) Help() string {
-	return "Looks again at the file of an image that is broken or not supported. A file that was put into quarantine goes back to the incoming folder.\n\nExample:\n\n  ptiffstore retry qsnnj3jsmaxmvynku2dkpf2smi"
+	return "Inspects the file of a broken or unsupported image again. A quarantined file is moved back to the incoming folder.\n\nExample:\n\n  ptiffstore retry qsnnj3jsmaxmvynku2dkpf2smi"
 }
 
 // Run has the file looked at again.

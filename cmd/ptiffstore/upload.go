@@ -25,12 +25,12 @@ import (
 type uploadCmd struct {
 	Files    []string      `arg:"" help:"Files to upload."`
 	To       string        `default:"http://127.0.0.1:8080" placeholder:"URL" help:"Address of the server."`
-	Store    string        `placeholder:"STORE" help:"Id or label of the managed store. May be left out if there is one."`
-	Token    string        `placeholder:"TOKEN" help:"API token; better in PTIFFSTORE_TOKEN, where other users of this machine don't see it."`
-	Parallel int           `default:"2" help:"So many files at once."`
-	Wait     time.Duration `default:"5m" placeholder:"TIME" help:"How long to wait for the server to look at each file; 0s to not wait."`
-	Retry    time.Duration `default:"1h" placeholder:"TIME" help:"How long to try again where the server is out of reach or full."`
-	State    string        `type:"path" placeholder:"DIR" help:"Where uploads under way are remembered. Default: in the user's cache folder."`
+	Store    string        `placeholder:"STORE" help:"Id or label of the managed store. Can be omitted if there is only one."`
+	Token    string        `placeholder:"TOKEN" env:"PTIFFSTORE_TOKEN" help:"API token. Other users of this machine can see the command line: rather set PTIFFSTORE_TOKEN."`
+	Parallel int           `default:"2" help:"Number of files to upload at once."`
+	Wait     time.Duration `default:"5m" placeholder:"TIME" help:"How long to wait for the server to inspect each file; 0s to not wait."`
+	Retry    time.Duration `default:"1h" placeholder:"TIME" help:"How long to retry while the server is unreachable or full."`
+	State    string        `name:"state-dir" type:"path" placeholder:"DIR" help:"Folder that records uploads in progress. Default: in the user's cache directory."`
 	JSON     bool          `help:"Print JSON."`
 }
 
@@ -92,7 +92,7 @@ func (c *uploadCmd) client() (*upload.Client, error) {
 	if dir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return nil, fmt.Errorf("name a folder for what is under way with --state: %w", err)
+			return nil, fmt.Errorf("no folder for uploads in progress: %w: use --state-dir DIR", err)
 		}
 		dir = filepath.Join(cache, "ptiffstore", "uploads")
 	}
@@ -132,11 +132,11 @@ func (c *uploadCmd) store(ctx context.Context) (string, error) {
 	case len(ids) == 1:
 		return ids[0], nil
 	case len(ids) > 1:
-		return "", &exitError{exitUsage, errors.New("several stores may be meant: give the id of one with --store: " + strings.Join(ids, ", "))}
+		return "", &exitError{exitUsage, errors.New("more than one store matches: use --store with one of these ids: " + strings.Join(ids, ", "))}
 	case c.Store == "" && err != nil:
 		return "", fmt.Errorf("--to %s: %w", c.To, err)
 	case c.Store == "":
-		return "", &exitError{exitUsage, errors.New("the server shows no managed store: give the id of one with --store")}
+		return "", &exitError{exitUsage, errors.New("no managed store is visible to this user: use --store with the id of one")}
 	case len(list.Items) > 0:
 		return "", &exitError{exitUsage, fmt.Errorf("the server has no store %q", c.Store)}
 	}
@@ -176,7 +176,7 @@ func failure(err error) string {
 		return e.Detail
 	}
 	if errors.Is(err, context.Canceled) {
-		return "interrupted: give the command again to go on"
+		return "interrupted: run the command again to resume"
 	}
 	return err.Error()
 }
@@ -213,11 +213,11 @@ func outcome(ctx context.Context, results []uploaded) error {
 	}
 	switch {
 	case ctx.Err() != nil && failed > 0:
-		return errors.New("interrupted: give the command again to go on")
+		return errors.New("interrupted: run the command again to resume")
 	case failed > 0:
-		return fmt.Errorf("%d of %d files were not taken", failed, len(results))
+		return fmt.Errorf("%d of %d files were not accepted", failed, len(results))
 	case bad > 0:
-		return &exitError{exitFile, fmt.Errorf("%d of %d files are not slides that can be shown", bad, len(results))}
+		return &exitError{exitFile, fmt.Errorf("%d of %d files cannot be shown as slides", bad, len(results))}
 	}
 	return nil
 }

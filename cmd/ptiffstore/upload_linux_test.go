@@ -35,7 +35,7 @@ func TestUploadKilled(t *testing.T) {
 	var out bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(context.Background(), []string{"upload", file, "--to", "http://" + addr, "--store", store, "--state", t.TempDir(), "--json"}, streams{out: &out, err: &logBuffer{}})
+		ended <- run(context.Background(), []string{"upload", file, "--to", "http://" + addr, "--store", store, "--state-dir", t.TempDir(), "--json"}, streams{out: &out, err: &logBuffer{}})
 	}()
 	for range 4 {
 		time.Sleep(rand.N(600 * time.Millisecond))

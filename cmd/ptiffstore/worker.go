@@ -15,9 +15,9 @@ import (
 
 // working are the flags of every mode that does tasks.
 type working struct {
-	Host     string        `key:"host" placeholder:"NAME" help:"Name of this host: stores that are bound to it are kept in step here. Default: what the system says."`
-	TimeZone string        `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules that name none, such as Europe/Berlin; the same for all processes of a site. Default: this machine's."`
-	Queues   config.Counts `key:"queues" name:"queue" placeholder:"NAME[=N]" help:"Do the tasks of this queue, N at once; may be repeated. Default: default=4, and the queue of this host."`
+	Host     string   `key:"host" placeholder:"NAME" help:"Name of this host: stores bound to it are scanned here. Default: the host name."`
+	TimeZone string   `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules without one, such as Europe/Berlin; the same for all processes of an installation. Default: this machine's."`
+	Queues   config.Counts `key:"queues" name:"queue" placeholder:"NAME[=N]" help:"Run tasks of this queue, N at once; can be repeated. Default: default=4, and the queue of this host."`
 }
 
 // host is the name of this host.
@@ -35,7 +35,7 @@ func (w *working) host() string {
 // check says what is wrong with the flags.
 func (w *working) check() error {
 	if _, err := time.LoadLocation(w.TimeZone); err != nil {
-		return fmt.Errorf("--time-zone %s: no time zone is called so; one like Europe/Berlin is", w.TimeZone)
+		return fmt.Errorf("--time-zone %s: unknown time zone: use a name such as Europe/Berlin", w.TimeZone)
 	}
 	_, err := w.queues()
 	return err
@@ -57,7 +57,7 @@ func (w *working) queues() (map[string]int, error) {
 		if found {
 			var err error
 			if n, err = strconv.Atoi(number); err != nil || n < 1 || n > 1000 {
-				return nil, fmt.Errorf("--queue %s: after the = stands how many tasks are done at once, from 1 to 1000", q)
+				return nil, fmt.Errorf("--queue %s: the number after = must be from 1 to 1000: it is how many tasks run at once", q)
 			}
 		}
 		if err := task.CheckQueue(name); err != nil {
@@ -77,7 +77,7 @@ type workerCmd struct {
 }
 
 func (*workerCmd) Help() string {
-	return "Keeps the stores in step that are bound to this host or to none, and does the tasks of its queues, beside the files. When it is told to stop, a task that runs is handed back to the queue.\n\nExample:\n\n  ptiffstore worker --database postgres://db/ptiffstore --queue autosync --queue default=2"
+	return "Scans the stores that are bound to this host or to no host, and runs the tasks of its queues. When the worker is stopped, running tasks go back to their queue.\n\nExample:\n\n  ptiffstore worker --database postgres://db/ptiffstore --queue autosync --queue default=2"
 }
 
 // Run works until ctx is done.

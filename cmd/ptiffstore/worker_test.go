@@ -103,7 +103,7 @@ func TestStoreCommands(t *testing.T) {
 		name, want string
 		args       []string
 	}{
-		{"no such store", "there is no store", []string{"store", "show", "Scanner 9", db}},
+		{"no such store", "unknown store", []string{"store", "show", "Scanner 9", db}},
 		{"the same folder", "one store only", []string{"store", "add", dir, db}},
 		{"a bad schedule", "schedule", []string{"store", "set", id, db, "--schedule", "whenever"}},
 		{"a bad colour", "background", []string{"store", "set", id, db, "--background", "red"}},
