@@ -168,7 +168,7 @@ func TestOIDCFlags(t *testing.T) {
 		"no effect without --auth local":  {"--oidc-issuer", "https://login.example.org"},
 		"no effect without --oidc-issuer": {"--auth", "local", "--oidc-client-id", "x"},
 		"needs --oidc-client-id":          {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--public-url", "https://slides.example.org"},
-		"and --public-url for the way":    {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x"},
+		"and --public-url for the redirect":    {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x"},
 		"is not https":                    {"--auth", "local", "--oidc-issuer", "http://login.example.org", "--oidc-client-id", "x", "--public-url", "https://slides.example.org"},
 		"oidc-client-secret-file: open /dev/null: it is not a regular file": {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x", "--public-url", "https://slides.example.org", "--oidc-client-secret-file", "/dev/null"},
 	} {
