@@ -165,11 +165,11 @@ func sessionCookie(t *testing.T, a answer) *http.Cookie {
 func TestOIDCFlags(t *testing.T) {
 	t.Parallel()
 	for words, args := range map[string][]string{
-		"no effect without --auth local":  {"--oidc-issuer", "https://login.example.org"},
-		"no effect without --oidc-issuer": {"--auth", "local", "--oidc-client-id", "x"},
-		"needs --oidc-client-id":          {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--public-url", "https://slides.example.org"},
-		"and --public-url for the redirect":    {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x"},
-		"is not https":                    {"--auth", "local", "--oidc-issuer", "http://login.example.org", "--oidc-client-id", "x", "--public-url", "https://slides.example.org"},
+		"no effect without --auth local":    {"--oidc-issuer", "https://login.example.org"},
+		"no effect without --oidc-issuer":   {"--auth", "local", "--oidc-client-id", "x"},
+		"needs --oidc-client-id":            {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--public-url", "https://slides.example.org"},
+		"and --public-url for the redirect": {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x"},
+		"is not https":                      {"--auth", "local", "--oidc-issuer", "http://login.example.org", "--oidc-client-id", "x", "--public-url", "https://slides.example.org"},
 		"oidc-client-secret-file: open /dev/null: it is not a regular file": {"--auth", "local", "--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x", "--public-url", "https://slides.example.org", "--oidc-client-secret-file", "/dev/null"},
 	} {
 		o := newOffice(t)

@@ -15,8 +15,8 @@ import (
 
 // working are the flags of every mode that does tasks.
 type working struct {
-	Host     string   `key:"host" placeholder:"NAME" help:"Name of this host: stores bound to it are scanned here. Default: the host name."`
-	TimeZone string   `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules without one, such as Europe/Berlin; the same for all processes of an installation. Default: this machine's."`
+	Host     string        `key:"host" placeholder:"NAME" help:"Name of this host: stores bound to it are scanned here. Default: the host name."`
+	TimeZone string        `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules without one, such as Europe/Berlin; the same for all processes of an installation. Default: this machine's."`
 	Queues   config.Counts `key:"queues" name:"queue" placeholder:"NAME[=N]" help:"Run tasks of this queue, N at once; can be repeated. Default: default=4, and the queue of this host."`
 }
 
