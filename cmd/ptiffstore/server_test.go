@@ -49,7 +49,7 @@ func (l *logBuffer) String() string {
 
 // soon is how long something may take that a person waits for, on a machine that
 // has other things to do. What is seen only by going through a folder takes longer.
-const soon = time.Minute
+const soon = 2 * time.Minute
 
 var urlLine = regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\n$`)
 
