@@ -125,7 +125,7 @@ func TestFigures(t *testing.T) {
 			{"serve", figures.serve, `ptiffstore_requests_total{route="tile",status="200"} `},
 			{"serve", figures.serve, `ptiffstore_uploads_in_flight 0`},
 			{"serve", figures.serve, `ptiffstore_tasks{queue="nobody",state="waiting"} 1`},
-			{"serve", figures.serve, `ptiffstore_made_misses_total `},
+			{"serve", figures.serve, `ptiffstore_image_cache_misses_total `},
 			{"tileserver", figures.tileserver, `ptiffstore_open_slides 1`},
 			{"tileserver", figures.tileserver, `ptiffstore_request_seconds_count{route="tile"} `},
 			{"tileserver", figures.tileserver, `ptiffstore_access_misses_total `},

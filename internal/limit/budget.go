@@ -16,9 +16,8 @@ const (
 	smallShare = 4
 )
 
-// A Budget bounds the memory of bodies that are being received and of answers that
-// are being sent. If it runs short, the clients that hold most of it and are slow
-// are disconnected.
+// A Budget limits the memory of bodies being received and answers being sent. When it runs
+// short, slow clients that hold most of it are disconnected.
 type Budget struct {
 	bytes int64
 
@@ -49,16 +48,16 @@ func (b *Budget) Take(n int64) (release func(), ok bool) {
 	return h.close, true
 }
 
-// A hold is what one request has taken of a budget.
+// A hold is the part of a budget that one request has taken.
 type hold struct {
-	budget *Budget
-	place  *place // of its connection, nil if that is not known
-	bytes  int64
+	budget   *Budget
+	connInfo *connInfo // of its connection, nil if that is not known
+	bytes    int64
 }
 
 // open takes firstHold for a request on a connection, or returns nil.
-func (b *Budget) open(p *place) *hold {
-	h := &hold{budget: b, place: p}
+func (b *Budget) open(p *connInfo) *hold {
+	h := &hold{budget: b, connInfo: p}
 	if !h.take(firstHold, b.bytes) {
 		return nil
 	}
@@ -107,12 +106,12 @@ func (b *Budget) relieve() {
 	sums := map[netip.Addr]int64{}
 	slow := map[netip.Addr][]*hold{}
 	for h := range b.holds {
-		if h.place == nil {
+		if h.connInfo == nil {
 			continue
 		}
-		sums[h.place.addr] += h.bytes
-		if at := h.place.waiting.Load(); at != 0 && now-at > int64(stuckTime) {
-			slow[h.place.addr] = append(slow[h.place.addr], h)
+		sums[h.connInfo.addr] += h.bytes
+		if at := h.connInfo.waiting.Load(); at != 0 && now-at > int64(stallTime) {
+			slow[h.connInfo.addr] = append(slow[h.connInfo.addr], h)
 		}
 	}
 	var most netip.Addr
@@ -122,9 +121,9 @@ func (b *Budget) relieve() {
 		}
 	}
 	list := slow[most]
-	slices.SortFunc(list, func(a, b *hold) int { return cmp.Compare(a.place.waiting.Load(), b.place.waiting.Load()) })
+	slices.SortFunc(list, func(a, b *hold) int { return cmp.Compare(a.connInfo.waiting.Load(), b.connInfo.waiting.Load()) })
 	for freed := int64(0); len(list) > 0 && freed < b.bytes/8; list = list[1:] {
 		freed += list[0].bytes
-		list[0].place.cut()
+		list[0].connInfo.reset()
 	}
 }

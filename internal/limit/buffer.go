@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// maxBody is the largest body of a request that is no upload.
+	// maxBody is the largest body of a request that is not an upload.
 	maxBody = 1 << 20
-	// maxAnswer is the largest answer that is kept until its place is given back. A
-	// larger one keeps its place while it is sent; none is known.
+	// maxAnswer is the largest answer that is buffered until its slot is free. A larger
+	// one keeps its slot while it is sent; none is known.
 	maxAnswer = 16 << 20
 	// bodyTime is how long the body of a request may take as a whole.
 	bodyTime = 30 * time.Second
@@ -28,20 +28,20 @@ const (
 	sendRate = 32 << 10
 )
 
-// A Buffer keeps slow clients from holding what others wait for: the body of a
-// request is complete before the request takes a place, and its answer is sent once
-// the place has been given back. Both take their memory from a budget.
+// A Buffer keeps slow clients from holding slots: the body of a request is complete before
+// the request takes a slot, and its answer is sent after the slot is free again. Both take
+// their memory from a budget.
 type Buffer struct {
 	Budget   *Budget
 	BodyTime time.Duration // for a body as a whole, 30 s if 0
 	SendTime time.Duration // for an answer as a whole, 30 s if 0; large ones get more
 }
 
-// Handler serves by next, of which gate bounds how much runs at once; if it is nil,
-// nothing does.
-func (b *Buffer) Handler(gate *Gate, next http.Handler) http.Handler {
+// Handler serves by next the requests that get a slot of the limiter; a nil one does not
+// limit.
+func (b *Buffer) Handler(limiter *RequestLimiter, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		at := placeOf(r)
+		at := connInfoOf(r)
 		h := b.Budget.open(at)
 		if h == nil {
 			refuse(w, r, errMemory)
@@ -55,29 +55,28 @@ func (b *Buffer) Handler(gate *Gate, next http.Handler) http.Handler {
 			return
 		}
 		a := &answer{w: w, header: w.Header().Clone(), hold: h, beside: size}
-		if !a.run(gate, next, r) {
+		if !a.run(limiter, next, r) {
 			refuse(w, r, errBusy)
 			return
 		}
-		at.waits()
-		defer at.moves()
+		at.startWait()
+		defer at.endWait()
 		a.send(r, cmp.Or(b.SendTime, sendTime))
 	})
 }
 
-// refuse tells why a request is not served. It is not logged: a flood is no reason to
-// fill a disk.
+// refuse answers with why a request is not served. It is not logged, so that a flood does
+// not fill the disk.
 func refuse(w http.ResponseWriter, r *http.Request, e *httperr.Error) {
 	httperr.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
 }
 
-// Static serves by next what is in memory anyway and waits for nothing but the client:
-// it needs no place.
+// Static serves answers by next that are in memory and need no slot.
 func Static(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		at := placeOf(r)
-		at.waits()
-		defer at.moves()
+		at := connInfoOf(r)
+		at.startWait()
+		defer at.endWait()
 		next.ServeHTTP(w, r)
 	})
 }
@@ -104,9 +103,9 @@ func (b *Buffer) receive(w http.ResponseWriter, r *http.Request, h *hold) (int, 
 		idle.end = end // or each read would begin the time anew
 	}
 	c.SetReadDeadline(end) // a recorder of a test can't
-	h.place.waits()
+	h.connInfo.startWait()
 	data, problem := readBody(r, h)
-	h.place.moves()
+	h.connInfo.endWait()
 	if problem != nil {
 		return 0, problem
 	}
@@ -145,7 +144,7 @@ func readBody(r *http.Request, h *hold) ([]byte, *httperr.Error) {
 	}
 }
 
-// An answer is one that is kept until it is complete. It has no Unwrap: what it stands
+// An answer is buffered until it is complete. It has no Unwrap: what it stands
 // for is reached through it alone.
 type answer struct {
 	w       http.ResponseWriter
@@ -158,13 +157,13 @@ type answer struct {
 	short   bool // there was no memory for it
 }
 
-// run has next write the answer while it has a place. It reports whether there was one.
-func (a *answer) run(gate *Gate, next http.Handler, r *http.Request) bool {
-	if gate != nil {
-		if !gate.enter(r) {
+// run has next write the answer while it has a slot, and reports whether it got one.
+func (a *answer) run(limiter *RequestLimiter, next http.Handler, r *http.Request) bool {
+	if limiter != nil {
+		if !limiter.enter(r) {
 			return false
 		}
-		defer gate.leave()
+		defer limiter.leave()
 	}
 	next.ServeHTTP(a, r)
 	return true
@@ -209,8 +208,8 @@ func (a *answer) grow(need int) bool {
 	return true
 }
 
-// FlushError sends what there is: an answer that is flushed is meant to be sent as it
-// is written, and keeps its place meanwhile.
+// FlushError sends what is buffered. From then on the answer is sent as it is written, and
+// keeps its slot.
 func (a *answer) FlushError() error {
 	if a.short {
 		return errMemory
@@ -247,7 +246,7 @@ func (a *answer) begin() {
 }
 
 // send sends the complete answer.
-func (a *answer) send(r *http.Request, patience time.Duration) {
+func (a *answer) send(r *http.Request, maxWait time.Duration) {
 	switch {
 	case a.through:
 		return
@@ -260,7 +259,7 @@ func (a *answer) send(r *http.Request, patience time.Duration) {
 		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
 	}
 	if len(a.body) > firstHold { // the kernel takes less at once; the server forgets the time after the answer
-		d := patience + time.Duration(len(a.body)/sendRate)*time.Second
+		d := maxWait + time.Duration(len(a.body)/sendRate)*time.Second
 		http.NewResponseController(a.w).SetWriteDeadline(time.Now().Add(d)) // a recorder of a test can't
 	}
 	a.begin()

@@ -17,12 +17,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/limit"
 )
 
-// buffered serves h behind a buffer and a gate with that many places.
-func buffered(t *testing.T, o limit.Options, b *limit.Buffer, places int, h http.HandlerFunc) *service {
+// buffered serves h behind a buffer and a limiter with that many slots.
+func buffered(t *testing.T, o limit.Options, b *limit.Buffer, slots int, h http.HandlerFunc) *service {
 	t.Helper()
 	s := listen(t, o)
-	gate := limit.NewGate(places, 0, 0)
-	srv := &http.Server{ConnState: s.State, ConnContext: s.Context, Handler: limit.Bodies(b.Handler(gate, h), time.Hour)}
+	limiter := limit.NewRequestLimiter(slots, 0, 0)
+	srv := &http.Server{ConnState: s.State, ConnContext: s.Context, Handler: limit.Bodies(b.Handler(limiter, h), time.Hour)}
 	go srv.Serve(s)
 	t.Cleanup(func() { srv.Close() })
 	return s
@@ -41,9 +41,9 @@ func (s *service) dialFrom(t *testing.T, local string) *client {
 	return &client{Conn: c, r: nil}
 }
 
-// However many clients send their bodies slowly, or take nothing of their answers, the
-// two places are free for others.
-func TestSlowClientsHoldNoPlace(t *testing.T) {
+// TestSlowClientsHoldNoSlot has many clients send their bodies slowly or take nothing of
+// their answers: both slots stay free for others.
+func TestSlowClientsHoldNoSlot(t *testing.T) {
 	t.Parallel()
 	large := bytes.Repeat([]byte("x"), 1<<20)
 	s := buffered(t, limit.Options{Stall: time.Hour}, &limit.Buffer{Budget: limit.NewBudget(1 << 30), BodyTime: time.Hour, SendTime: time.Hour}, 2,
@@ -67,7 +67,7 @@ func TestSlowClientsHoldNoPlace(t *testing.T) {
 		if i%10 != 0 {
 			continue
 		}
-		eventually(t, "a place is free", func() bool { // two that are being answered may have both
+		eventually(t, "a slot is free", func() bool { // two that are being answered may have both
 			quick.ask("GET", "/")
 			resp, body, err := quick.answer("GET")
 			if err != nil {
@@ -79,7 +79,7 @@ func TestSlowClientsHoldNoPlace(t *testing.T) {
 	eventually(t, "all 601 connections are open: nothing was given up to serve the quick one", func() bool { return s.Stats().Open == 601 })
 }
 
-// A body is complete when its handler is called, or its sender is told what is wrong.
+// TestBody sends bodies: they are complete when the handler is called, or refused.
 func TestBody(t *testing.T) {
 	t.Parallel()
 	s := buffered(t, limit.Options{}, &limit.Buffer{Budget: limit.NewBudget(64 << 20), BodyTime: 2 * time.Second}, 1,
@@ -149,7 +149,7 @@ func TestBody(t *testing.T) {
 	})
 }
 
-// An answer arrives as the handler made it.
+// TestAnswer checks that an answer arrives as the handler wrote it.
 func TestAnswer(t *testing.T) {
 	t.Parallel()
 	budget := limit.NewBudget(4 << 20)
@@ -239,7 +239,8 @@ func TestAnswer(t *testing.T) {
 	eventually(t, "all memory is given back", func() bool { return budget.Used() == 0 })
 }
 
-// An address with too many connections loses its own, and gets each new one served.
+// TestPerAddress opens too many connections from one address: older ones of that address
+// are closed, and each new one is served.
 func TestPerAddress(t *testing.T) {
 	t.Parallel()
 	for _, a := range adapters {
@@ -276,14 +277,14 @@ func TestPerAddress(t *testing.T) {
 				c.r = bufio.NewReader(c)
 				c.want(t, "GET", "/", 200)
 			}
-			if st := s.Stats(); st.Open != 13 || st.Crowded != 4 || st.Refused != 0 {
+			if st := s.Stats(); st.Open != 13 || st.Displaced != 4 || st.Refused != 0 {
 				t.Errorf("%+v", st)
 			}
 		})
 	}
 }
 
-// What a server answers before any handler is asked has the headers of all answers.
+// TestUnreadable sends requests that no handler sees: the answers have the usual headers.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	s := startHTTP(t, limit.Options{}, nil)

@@ -16,19 +16,18 @@ const fileChunk = 1 << 20
 // unreadableMax is more than what net/http writes by itself.
 const unreadableMax = 512
 
-// A conn is a connection that is closed when its other side takes nothing for a while,
-// and never because an answer takes long that moves.
+// A conn is a connection that is closed when its client takes nothing for a while, but not
+// while an answer progresses.
 type conn struct {
 	*net.TCPConn
-	place
+	connInfo
 	stall   time.Duration
 	renewed atomic.Int64 // when the time for writing began last, by the monotonic clock; 0 if anew
-	own     atomic.Bool  // who is served has set a time of their own
+	own     atomic.Bool  // the server has set a deadline of its own
 	taken   uint64       // bytes that the other side had acknowledged when last looked at
 }
 
-// renew begins the time for writing anew. Doing that for every write would cost more
-// than it is worth: what is left is half of the time at least.
+// renew extends the write deadline, unless at least half of it is left.
 func (c *conn) renew() {
 	if c.own.Load() {
 		return
@@ -41,8 +40,8 @@ func (c *conn) renew() {
 	c.TCPConn.SetWriteDeadline(time.Now().Add(c.stall)) // or the write fails
 }
 
-// again reports whether a write that ran out of time is to go on: something was taken
-// meanwhile.
+// again reports whether a write that timed out is to continue, since the client has taken
+// something.
 func (c *conn) again(n int64, err error) bool {
 	if c.own.Load() || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
@@ -103,8 +102,8 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	return total, nil
 }
 
-// SetWriteDeadline implements [net.Conn]: who sets a time has it kept, until they set
-// none.
+// SetWriteDeadline implements [net.Conn]. A deadline set by the server replaces the own
+// one until it is removed.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.own.Store(!t.IsZero())
 	c.renewed.Store(0)

@@ -1,12 +1,12 @@
-// Package limit keeps a server calm whatever comes in at its port: connections are
-// bounded, those that do not move make room for those that do, whoever takes nothing
-// and sends nothing is let go, requests that cost something wait in queues of bounded
-// length, and all of it keeps to a limit of memory. What there is no room for is told
-// 503 and when to come again, which costs next to nothing.
+// Package limit protects a server from overload: it limits connections, the requests served
+// at once and their memory, and closes connections whose clients neither send nor take
+// data. At a limit, the least useful connection makes room, and otherwise clients get 503
+// with Retry-After.
 //
-// It stands before both adapters of tiles. Connections are watched from outside of
-// them, by the states that a server tells of; on the way of a tile that is two stores
-// to memory.
+// It is used in front of net/http and fasthttp alike and learns from the servers' connection
+// states, which costs a tile two stores to memory. LimitListener of golang.org/x/net is no
+// replacement: it stops accepting at its limit, so that connections wait in the kernel
+// without an answer, and it knows neither idle connections to close nor addresses.
 package limit
 
 import (
@@ -23,57 +23,56 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options bound a [Port].
+// Options are the limits of a [ConnLimiter].
 type Options struct {
 	Max int // connections; [DefaultMax] if 0
-	// Stall is how long the other side may take nothing of what is written to it, 30 s
-	// if 0. However long an answer takes as a whole, it is not cut off while it moves.
+	// Stall is for how long a client may take nothing of what is written to it, 30 s if
+	// 0. An answer that progresses is not interrupted, however long it takes.
 	Stall time.Duration
-	// Raw hands out connections as they are, to a server that writes faster to them
-	// than to any other kind. It has to bound the time of a write by itself.
+	// Raw returns the connections unwrapped, for a server that writes faster to TCP
+	// connections. It has to limit the time of a write itself.
 	Raw bool
-	// PerAddress is how many connections there may be from one address; no such bound
-	// if 0. Over it, another connection of that address is closed for a new one:
+	// PerAddress limits the connections from one address; 0 for no limit. At the limit
+	// another connection of that address is closed for a new one:
 	// stalled ones first, then the one that has been idle longest.
 	PerAddress int
-	// Exempt, if not nil, reports whether that bound does not hold for an address:
-	// behind a proxy there are many clients.
+	// Exempt, if not nil, reports whether PerAddress does not apply to an address, such as
+	// that of a proxy with many clients.
 	Exempt func(netip.Addr) bool
-	Memory *Memory // if it is nil, memory is not looked at
+	Memory *Memory // nil if memory is not limited
 	Log    *slog.Logger
 }
 
-// DefaultMax is how many connections there may be: ten thousand who look at slides,
-// and some more.
+// DefaultMax is the default limit of connections.
 const DefaultMax = 16384
 
-// A Port is a listener of bounded connections. Its State must be told of the states of
-// connections, and its Run must run.
-type Port struct {
+// A ConnLimiter is a listener with a limited number of connections. Its State must be called
+// with the states of connections, and its Run must run.
+type ConnLimiter struct {
 	net.Listener
 	o        Options
-	places   sync.Map // net.Conn as handed out → *place
+	conns    sync.Map // net.Conn as returned by Accept → *connInfo
 	open     atomic.Int64
 	refusing chan struct{}
 
 	mu      sync.Mutex
-	oldest  []candidate // to go, the one that has been idle longest first
-	scanned int64       // when they were looked for
-	told    time.Time   // when the log was told of refusals last
+	oldest  []candidate // idle connections, the longest idle first
+	scanned int64       // when oldest was filled
+	warned  time.Time   // when the last warning was logged
 
-	peersMu   sync.Mutex
-	peers     map[netip.Addr]*peer
-	largest   *peer // had the most connections when they were compared
-	compared  int64
-	fruitless int64 // when no stalled connection was found last
+	peersMu     sync.Mutex
+	peers       map[netip.Addr]*peer
+	largest     *peer // had the most connections at the time compared
+	compared    int64
+	noneStalled int64 // when a search last found no stalled connection
 
-	refused, evicted, stuck atomic.Int64
-	crowded                 atomic.Int64
-	alarm                   atomic.Bool // somebody holds what others need: see Relieve
+	refused, evicted, stalled atomic.Int64
+	displaced                 atomic.Int64
+	alarm                     atomic.Bool // see Relieve
 }
 
-// New bounds the connections of l, which is to be a TCP listener.
-func New(l net.Listener, o Options) *Port {
+// New limits the connections of l, a TCP listener.
+func New(l net.Listener, o Options) *ConnLimiter {
 	if o.Max == 0 {
 		o.Max = DefaultMax
 	}
@@ -83,17 +82,17 @@ func New(l net.Listener, o Options) *Port {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Port{Listener: l, o: o, refusing: make(chan struct{}, maxRefusing), peers: map[netip.Addr]*peer{}}
+	return &ConnLimiter{Listener: l, o: o, refusing: make(chan struct{}, maxRefusing), peers: map[netip.Addr]*peer{}}
 }
 
-// Accept returns the next connection that there is room for. Those for which there is
-// none it answers itself. That file handles have run out is no error: some come back.
-func (p *Port) Accept() (net.Conn, error) {
+// Accept returns the next connection within the limits. It answers the others itself.
+// Running out of file handles is not an error, since some are freed again.
+func (p *ConnLimiter) Accept() (net.Conn, error) {
 	for {
 		c, err := p.Listener.Accept()
 		switch {
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
-			p.tell("no more files or sockets can be opened: raise the limit of open files")
+			p.warn("cannot open more files or sockets; raise the limit of open files")
 			p.evict()
 			time.Sleep(20 * time.Millisecond)
 			continue
@@ -114,34 +113,34 @@ func (p *Port) Accept() (net.Conn, error) {
 	}
 }
 
-// enter takes a connection in.
-func (p *Port) enter(tcp *net.TCPConn) net.Conn {
-	bound(tcp)
+// enter registers a connection.
+func (p *ConnLimiter) enter(tcp *net.TCPConn) net.Conn {
+	limitSendBuffer(tcp)
 	var handed net.Conn = tcp
-	pl := &place{tcp: tcp}
+	pl := &connInfo{tcp: tcp}
 	if !p.o.Raw {
 		c := &conn{TCPConn: tcp, stall: p.o.Stall}
-		handed, pl = c, &c.place
+		handed, pl = c, &c.connInfo
 		pl.tcp = tcp
 	}
 	pl.since.Store(-monotonic())
 	pl.addr = address(tcp)
 	p.admit(pl)
 	p.open.Add(1)
-	p.places.Store(handed, pl)
+	p.conns.Store(handed, pl)
 	return handed
 }
 
-// State is told what state a connection is in. It is the ConnState of [http.Server].
-func (p *Port) State(c net.Conn, state http.ConnState) {
+// State records the state of a connection. It is the ConnState of [http.Server].
+func (p *ConnLimiter) State(c net.Conn, state http.ConnState) {
 	if state == http.StateClosed || state == http.StateHijacked {
-		if v, ok := p.places.LoadAndDelete(c); ok {
+		if v, ok := p.conns.LoadAndDelete(c); ok {
 			p.open.Add(-1)
-			p.dismiss(v.(*place))
+			p.forget(v.(*connInfo))
 		}
 		return
 	}
-	pl := p.place(c)
+	pl := p.connInfo(c)
 	if pl == nil {
 		return
 	}
@@ -153,19 +152,19 @@ func (p *Port) State(c net.Conn, state http.ConnState) {
 	}
 }
 
-func (p *Port) place(c net.Conn) *place {
+func (p *ConnLimiter) connInfo(c net.Conn) *connInfo {
 	if c, ok := c.(*conn); ok {
-		return &c.place
+		return &c.connInfo
 	}
-	if v, ok := p.places.Load(c); ok {
-		return v.(*place)
+	if v, ok := p.conns.Load(c); ok {
+		return v.(*connInfo)
 	}
 	return nil
 }
 
-// Run lets connections go while memory is tight, until ctx is done.
-func (p *Port) Run(ctx context.Context) {
-	t := time.NewTicker(lookPause)
+// Run closes connections while memory is short, until ctx is done.
+func (p *ConnLimiter) Run(ctx context.Context) {
+	t := time.NewTicker(memoryInterval)
 	defer t.Stop()
 	for {
 		select {
@@ -173,11 +172,11 @@ func (p *Port) Run(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		tight := p.o.Memory.look()
+		tight := p.o.Memory.check()
 		if !tight && !p.alarm.Swap(false) {
 			continue
 		}
-		n := p.release(stuckTime)
+		n := p.release(stallTime)
 		for range max(1, p.o.Max/64) {
 			if !tight || !p.evict() {
 				break
@@ -185,37 +184,37 @@ func (p *Port) Run(ctx context.Context) {
 			n++
 		}
 		if n > 0 {
-			p.tell("memory is short: connections that do not move are closed")
+			p.warn("memory is short; closed stalled and idle connections")
 		}
 	}
 }
 
-// Relieve asks for connections to be closed whose other side takes nothing: they hold
-// memory that others wait for. It returns at once.
-func (p *Port) Relieve() { p.alarm.Store(true) }
+// Relieve requests that connections are closed whose clients take nothing, since others
+// wait for the memory that they hold. It returns at once.
+func (p *ConnLimiter) Relieve() { p.alarm.Store(true) }
 
-// tell warns, once a minute: a flood is no reason to fill a disk.
-func (p *Port) tell(what string) {
+// warn logs a warning, once a minute at most, so that a flood does not fill the disk.
+func (p *ConnLimiter) warn(what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.told) < time.Minute {
+	if time.Since(p.warned) < time.Minute {
 		return
 	}
-	p.told = time.Now()
+	p.warned = time.Now()
 	s := p.Stats()
-	p.o.Log.Warn(what, "connections", s.Open, "refused", s.Refused, "closed idle", s.Evicted, "closed stuck", s.Stuck)
+	p.o.Log.Warn(what, "connections", s.Open, "refused", s.Refused, "closed_idle", s.Evicted, "closed_stalled", s.Stalled)
 }
 
-// Stats are figures for an operator.
+// Stats are counts of connections.
 type Stats struct {
-	Open    int   // connections now
-	Refused int64 // connections answered with 503, since the start
-	Evicted int64 // idle ones closed to make room
-	Stuck   int64 // closed because their other side took nothing while memory was short
-	Crowded int64 // closed because there were too many of their address, or stalled with no room left
+	Open      int   // connections now
+	Refused   int64 // connections answered with 503, since the start
+	Evicted   int64 // idle ones closed to make room
+	Stalled   int64 // closed because their clients took nothing while memory was short
+	Displaced int64 // closed for a new one: too many of their address, or stalled with no slot free
 }
 
-// Stats returns figures as of now.
-func (p *Port) Stats() Stats {
-	return Stats{int(p.open.Load()), p.refused.Load(), p.evicted.Load(), p.stuck.Load(), p.crowded.Load()}
+// Stats returns the counts as of now.
+func (p *ConnLimiter) Stats() Stats {
+	return Stats{int(p.open.Load()), p.refused.Load(), p.evicted.Load(), p.stalled.Load(), p.displaced.Load()}
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/limit"
 )
 
-// A service is a server behind a port.
+// A service is a server behind a connection limiter.
 type service struct {
-	*limit.Port
+	*limit.ConnLimiter
 	addr string
 }
 
@@ -151,8 +151,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// With all places taken by idle connections, the one goes that has been idle longest.
-func TestOldestIdleGoes(t *testing.T) {
+// TestOldestIdleClosed fills all slots with idle connections: a new one replaces the one
+// that has been idle longest.
+func TestOldestIdleClosed(t *testing.T) {
 	t.Parallel()
 	for _, a := range adapters {
 		t.Run(a.name, func(t *testing.T) {
@@ -179,8 +180,8 @@ func TestOldestIdleGoes(t *testing.T) {
 	}
 }
 
-// With all places at work a new connection is told 503 and when to come again; and the
-// next one is served once there is a place.
+// TestRefused fills all slots with connections that are served: a new one gets 503 with
+// Retry-After, and is served once a slot is free.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for _, a := range adapters {
@@ -191,7 +192,7 @@ func TestRefused(t *testing.T) {
 			for _, c := range working {
 				c.ask("GET", "/wait")
 			}
-			eventually(t, "both places taken", func() bool { return s.Stats().Open == 2 })
+			eventually(t, "both conns taken", func() bool { return s.Stats().Open == 2 })
 			for _, method := range []string{"GET", "HEAD", "POST"} {
 				c := s.dial(t)
 				eventually(t, "refused", func() bool {
@@ -221,7 +222,7 @@ func TestRefused(t *testing.T) {
 					t.Errorf("one that was served meanwhile: %v, %v", resp, err)
 				}
 			}
-			eventually(t, "there is a place", func() bool {
+			eventually(t, "there is a slot", func() bool {
 				c := s.dial(t)
 				c.ask("GET", "/")
 				resp, _, err := c.answer("GET")
@@ -231,8 +232,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Who takes nothing of an answer is let go; who takes little by little gets all of it,
-// however long it takes.
+// TestSlowReader closes a client that takes nothing of its answer; one that takes it
+// slowly gets all of it.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	const stall = 400 * time.Millisecond
@@ -263,7 +264,7 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
-// Whoever holds memory that others need, and takes nothing, is closed at once.
+// TestRelieve closes a connection that holds memory and takes nothing.
 func TestRelieve(t *testing.T) {
 	t.Parallel()
 	for _, a := range adapters {
@@ -273,15 +274,16 @@ func TestRelieve(t *testing.T) {
 			idle.want(t, "GET", "/", 200)
 			c.Conn.(*net.TCPConn).SetReadBuffer(4096)
 			c.ask("GET", "/big")
-			eventually(t, "closed", func() bool { s.Relieve(); return s.Stats().Stuck == 1 })
+			eventually(t, "closed", func() bool { s.Relieve(); return s.Stats().Stalled == 1 })
 			eventually(t, "gone", func() bool { return s.Stats().Open == 1 })
 			idle.want(t, "GET", "/", 200)
 		})
 	}
 }
 
-// A body that does not come is not waited for, even though nobody reads it.
-func TestBodyThatDoesNotCome(t *testing.T) {
+// TestMissingBody closes a connection whose body does not arrive, although no handler
+// reads it.
+func TestMissingBody(t *testing.T) {
 	t.Parallel()
 	s := startHTTP(t, limit.Options{}, nil)
 	c := s.dial(t)
@@ -289,7 +291,7 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 	eventually(t, "let go", func() bool { return s.Stats().Open == 0 })
 }
 
-// One that comes slowly is read to its end, and the connection is good for more.
+// TestSlowBody reads a slow body to its end, and serves the next request.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	s := listen(t, limit.Options{})
@@ -313,7 +315,7 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// Connections that their clients close are forgotten.
+// TestClosedByClient checks that connections closed by their clients are not counted.
 func TestClosedByClient(t *testing.T) {
 	t.Parallel()
 	for _, a := range adapters {
@@ -333,11 +335,11 @@ func TestClosedByClient(t *testing.T) {
 	}
 }
 
-// What a gate has no room for waits, and what the queue has no room for is refused.
-func TestGate(t *testing.T) {
+// TestRequestLimiter fills the slots and the queue: further requests are refused.
+func TestRequestLimiter(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	g := limit.NewGate(2, 3, time.Minute).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release }))
+	g := limit.NewRequestLimiter(2, 3, time.Minute).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release }))
 	s := listen(t, limit.Options{})
 	srv := &http.Server{Handler: g, ConnState: s.State}
 	go srv.Serve(s)
@@ -371,7 +373,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// BenchmarkState is what watching a connection costs each request, with a thousand
+// BenchmarkState measures what tracking a connection costs each request, with a thousand
 // others.
 func BenchmarkState(b *testing.B) {
 	for _, raw := range []bool{false, true} {

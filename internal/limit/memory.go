@@ -18,16 +18,15 @@ const (
 	beside = 64 << 20
 )
 
-// A Memory is the limit of a process; a nil one is none.
+// A Memory is the memory limit of a process; nil is no limit.
 type Memory struct {
 	limit  int64
 	isFull atomic.Bool
 	sample []metrics.Sample
 }
 
-// LimitMemory bounds the memory of the process to that many bytes. If that is 0, to
-// what GOMEMLIMIT says, or else to half of what the machine or its container has, 512 MB
-// at least and 4 GB at most.
+// LimitMemory limits the memory of the process to that many bytes. 0 means GOMEMLIMIT or
+// else half of the memory of the machine or container, from 512 MB to 4 GB.
 func LimitMemory(bytes int64) *Memory {
 	env := debug.SetMemoryLimit(-1)
 	switch {
@@ -52,9 +51,9 @@ func (m *Memory) Limit() int64 {
 	return m.limit
 }
 
-// look reports whether memory is tight: what is alive, for collecting the rest makes
-// no more room then. It is so until a tenth of the limit has come free.
-func (m *Memory) look() bool {
+// check reports whether memory is short: live memory is counted, since collecting garbage
+// does not free it. It stays so until a tenth of the limit is free again.
+func (m *Memory) check() bool {
 	if m == nil {
 		return false
 	}

@@ -12,20 +12,20 @@ import (
 
 // A peer is an address from which connections come.
 type peer struct {
-	places map[*place]struct{}
-	next   []choice // to be closed, the first first
-	chosen int64    // when they were
+	conns  map[*connInfo]struct{}
+	next   []choice // to be closed, in this order
+	chosen int64    // when next was filled
 }
 
 // A choice is a connection as it was when it was chosen to be closed.
 type choice struct {
-	*place
+	*connInfo
 	rank           rank
 	at             int64 // since when it is so
 	since, waiting int64
 }
 
-// A rank says how little a connection would be missed.
+// A rank orders connections by how little closing them matters.
 type rank int
 
 const (
@@ -35,8 +35,8 @@ const (
 	fresh
 )
 
-// address is what connections are counted by: of IPv6 the network, as each host has as
-// many addresses as it likes.
+// address returns the address by which a connection is counted: of IPv6 the /64 network,
+// since a host may use all its addresses.
 func address(tcp *net.TCPConn) netip.Addr {
 	at, ok := tcp.RemoteAddr().(*net.TCPAddr)
 	if !ok {
@@ -57,7 +57,7 @@ func counted(addr netip.Addr) netip.Addr {
 
 // admit counts a new connection by its address, and closes another one of that address
 // if those are too many.
-func (p *Port) admit(pl *place) {
+func (p *ConnLimiter) admit(pl *connInfo) {
 	if p.o.PerAddress <= 0 || p.o.Exempt != nil && p.o.Exempt(pl.addr) {
 		return
 	}
@@ -65,26 +65,26 @@ func (p *Port) admit(pl *place) {
 	defer p.peersMu.Unlock()
 	of := p.peers[pl.addr]
 	if of == nil {
-		of = &peer{places: map[*place]struct{}{}}
+		of = &peer{conns: map[*connInfo]struct{}{}}
 		p.peers[pl.addr] = of
 	}
-	if len(of.places) >= p.o.PerAddress {
+	if len(of.conns) >= p.o.PerAddress {
 		of.close(fresh, max(1, p.o.PerAddress/16))
-		p.crowded.Add(1)
+		p.displaced.Add(1)
 	}
-	of.places[pl] = struct{}{}
+	of.conns[pl] = struct{}{}
 }
 
-// dismiss forgets a connection.
-func (p *Port) dismiss(pl *place) {
+// forget removes a closed connection.
+func (p *ConnLimiter) forget(pl *connInfo) {
 	if p.o.PerAddress <= 0 {
 		return
 	}
 	p.peersMu.Lock()
 	defer p.peersMu.Unlock()
 	if of := p.peers[pl.addr]; of != nil {
-		delete(of.places, pl)
-		if len(of.places) == 0 {
+		delete(of.conns, pl)
+		if len(of.conns) == 0 {
 			delete(p.peers, pl.addr)
 		}
 	}
@@ -92,48 +92,48 @@ func (p *Port) dismiss(pl *place) {
 
 // evictStalled closes a stalled connection of the address that has the most, if there
 // is one.
-func (p *Port) evictStalled() bool {
+func (p *ConnLimiter) evictStalled() bool {
 	p.peersMu.Lock()
 	defer p.peersMu.Unlock()
 	now := monotonic()
-	if now-p.fruitless < scanPause {
+	if now-p.noneStalled < scanPause {
 		return false
 	}
 	if p.largest == nil || now-p.compared > int64(time.Second) {
 		p.compared = now
 		p.largest = nil
 		for _, of := range p.peers {
-			if p.largest == nil || len(of.places) > len(p.largest.places) {
+			if p.largest == nil || len(of.conns) > len(p.largest.conns) {
 				p.largest = of
 			}
 		}
 	}
-	if p.largest != nil && p.largest.close(stalled, max(1, len(p.largest.places)/16)) {
-		p.crowded.Add(1)
+	if p.largest != nil && p.largest.close(stalled, max(1, len(p.largest.conns)/16)) {
+		p.displaced.Add(1)
 		return true
 	}
-	p.fruitless = now
+	p.noneStalled = now
 	return false
 }
 
-// close closes one connection of the address, of rank worst at most. If it has to look
-// for them, it remembers some more.
+// close closes one connection of the address, of rank worst at most. It remembers some
+// more if it has to search.
 func (of *peer) close(worst rank, some int) bool {
-	if monotonic()-of.chosen > freshTime {
+	if monotonic()-of.chosen > minIdleTime {
 		of.next = of.next[:0]
 	}
 	for range 2 {
 		for len(of.next) > 0 && of.next[0].rank <= worst {
 			c := of.next[0]
 			of.next = of.next[1:]
-			if _, ok := of.places[c.place]; !ok || c.place.since.Load() != c.since || c.place.waiting.Load() != c.waiting {
-				continue // it is closed, or has moved
+			if _, ok := of.conns[c.connInfo]; !ok || c.connInfo.since.Load() != c.since || c.connInfo.waiting.Load() != c.waiting {
+				continue // closed or changed meanwhile
 			}
-			delete(of.places, c.place)
+			delete(of.conns, c.connInfo)
 			if c.rank == stalled {
-				c.cut()
+				c.reset()
 			} else {
-				c.tcp.Close() // what has been sent still arrives
+				c.tcp.Close() // sent data still arrives
 			}
 			return true
 		}
@@ -142,72 +142,72 @@ func (of *peer) close(worst rank, some int) bool {
 	return false
 }
 
-// choose looks for the connections that are to be closed first.
+// choose collects the connections to close first.
 func (of *peer) choose(some int) {
 	now := monotonic()
 	of.next, of.chosen = of.next[:0], now
-	for pl := range of.places {
-		of.next = append(of.next, pl.judge(now))
+	for pl := range of.conns {
+		of.next = append(of.next, pl.ranked(now))
 	}
 	slices.SortFunc(of.next, func(a, b choice) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.at, b.at)) })
 	of.next = slices.Clip(of.next[:min(len(of.next), some)])
 }
 
-// judge says how little a connection would be missed.
-func (pl *place) judge(now int64) choice {
-	c := choice{place: pl, since: pl.since.Load(), waiting: pl.waiting.Load()}
+// ranked returns the connection with its rank.
+func (pl *connInfo) ranked(now int64) choice {
+	c := choice{connInfo: pl, since: pl.since.Load(), waiting: pl.waiting.Load()}
 	switch {
-	case c.waiting != 0 && now-c.waiting > int64(stuckTime):
+	case c.waiting != 0 && now-c.waiting > int64(stallTime):
 		c.rank, c.at = stalled, c.waiting
 	case c.since > 0:
 		c.rank, c.at = idle, c.since
-	case c.since < 0 && now+c.since > freshTime:
-		c.rank, c.at = stalled, -c.since // it has sent no complete head
+	case c.since < 0 && now+c.since > minIdleTime:
+		c.rank, c.at = stalled, -c.since // no complete head was sent
 	case c.since < 0:
 		c.rank, c.at = fresh, -c.since
 	default:
 		quiet, unsent := silence(pl.tcp)
 		c.rank, c.at = working, now-int64(quiet)
-		if unsent && quiet > stuckTime {
+		if unsent && quiet > stallTime {
 			c.rank = stalled
 		}
 	}
 	return c
 }
 
-// cut closes a connection. Nothing of what it was sent is kept for it.
-func (pl *place) cut() {
+// reset closes a connection and discards unsent data.
+func (pl *connInfo) reset() {
 	pl.tcp.SetLinger(0)
-	pl.tcp.Close() // whoever serves it notices
+	pl.tcp.Close() // its server notices
 }
 
-// waits says that the connection's client has to send or to take something before its
-// request goes on. A nil place is one that is not known.
-func (pl *place) waits() {
+// startWait records that the request waits for its client to send or take data. A nil
+// connInfo is that of an unknown connection.
+func (pl *connInfo) startWait() {
 	if pl != nil {
 		pl.waiting.Store(monotonic())
 	}
 }
 
-// moves ends waits.
-func (pl *place) moves() {
+// endWait ends startWait.
+func (pl *connInfo) endWait() {
 	if pl != nil {
 		pl.waiting.Store(0)
 	}
 }
 
-type placeKey struct{}
+type connInfoKey struct{}
 
-// Context has handlers know the connection that a request came by. It is the
-// ConnContext of [http.Server].
-func (p *Port) Context(ctx context.Context, c net.Conn) context.Context {
-	if pl := p.place(c); pl != nil {
-		return context.WithValue(ctx, placeKey{}, pl)
+// Context gives handlers the connection of a request. It is the ConnContext of
+// [http.Server].
+func (p *ConnLimiter) Context(ctx context.Context, c net.Conn) context.Context {
+	if pl := p.connInfo(c); pl != nil {
+		return context.WithValue(ctx, connInfoKey{}, pl)
 	}
 	return ctx
 }
 
-func placeOf(r *http.Request) *place {
-	pl, _ := r.Context().Value(placeKey{}).(*place)
+func connInfoOf(r *http.Request) *connInfo {
+	pl, _ := r.Context().Value(connInfoKey{}).(*connInfo)
 	return pl
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// connected returns a place with a connection of its own, and the other end of it.
-func connected(t *testing.T, addr string) (*place, *net.TCPConn) {
+// connected returns the info of a new connection, and its other end.
+func connected(t *testing.T, addr string) (*connInfo, *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -28,21 +28,21 @@ func connected(t *testing.T, addr string) (*place, *net.TCPConn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tcp.Close() })
-	return &place{tcp: tcp.(*net.TCPConn), addr: netip.MustParseAddr(addr)}, c.(*net.TCPConn)
+	return &connInfo{tcp: tcp.(*net.TCPConn), addr: netip.MustParseAddr(addr)}, c.(*net.TCPConn)
 }
 
-// The process has run for a minute, so that times before now are positive.
+// TestMain lets the process start a minute ago, so that earlier times are positive.
 func TestMain(m *testing.M) {
 	began = began.Add(-time.Minute)
 	os.Exit(m.Run())
 }
 
 // closed reports whether this end of a connection has been closed.
-func closed(pl *place) bool { return pl.tcp.SetDeadline(time.Time{}) != nil }
+func closed(pl *connInfo) bool { return pl.tcp.SetDeadline(time.Time{}) != nil }
 
-// Of an address with too many connections those go first whose clients are slow, then
-// those that have been idle longest, then what is left; new ones last.
-func TestClosedFirst(t *testing.T) {
+// TestCloseOrder closes the connections of an address: first those of slow clients, then
+// those that have been idle longest, then the rest, new ones last.
+func TestCloseOrder(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) int64 { return monotonic() - int64(d) }
 	states := []struct {
@@ -57,13 +57,13 @@ func TestClosedFirst(t *testing.T) {
 		{"half a head", -ago(8 * time.Second), 0},
 		{"slower body", 0, ago(25 * time.Second)},
 	}
-	of := &peer{places: map[*place]struct{}{}}
-	names := map[*place]string{}
+	of := &peer{conns: map[*connInfo]struct{}{}}
+	names := map[*connInfo]string{}
 	for _, st := range states {
 		pl, _ := connected(t, "127.0.0.1")
 		pl.since.Store(st.since)
 		pl.waiting.Store(st.waiting)
-		of.places[pl], names[pl] = struct{}{}, st.name
+		of.conns[pl], names[pl] = struct{}{}, st.name
 	}
 	var got []string
 	for range states {
@@ -83,18 +83,18 @@ func TestClosedFirst(t *testing.T) {
 	}
 }
 
-// When a budget runs short, the address that holds the most loses its slowest, and small
-// requests of others still have room.
+// TestBudgetRelieved uses up a budget: the slowest connections of the address that holds
+// the most are closed, and small requests of others are still accepted.
 func TestBudgetRelieved(t *testing.T) {
 	t.Parallel()
 	b := NewBudget(1 << 20)
 	b.relieved = -int64(time.Hour)
-	open := func(addr string, bytes int64, slow bool) *place {
+	open := func(addr string, bytes int64, slow bool) *connInfo {
 		pl, _ := connected(t, addr)
 		if slow {
 			pl.waiting.Store(1) // since the process began
 		} else {
-			pl.waits()
+			pl.startWait()
 		}
 		h := b.open(pl)
 		if h == nil || !h.fit(bytes) {

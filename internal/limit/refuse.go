@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxRefusing is how many connections are refused with patience at once. Those
-	// beyond are refused without.
+	// maxRefusing is how many connections at once are refused after reading their
+	// request. Others are refused without reading.
 	maxRefusing = 512
 	refuseTime  = 2 * time.Second
 	refuseHead  = 2 << 10 // of a request is read; more is not needed to refuse it
@@ -23,7 +23,7 @@ const (
 	retryAfter  = 1 // seconds
 )
 
-// refusal is the answer to whoever there is no room for; to HEAD only its head.
+// refusal is the answer to refused connections; for HEAD only its head.
 var refusal, refusalHead = func() ([]byte, []byte) {
 	head, body := lastAnswer(http.StatusServiceUnavailable, "The server has as many connections as it can hold. Try again.")
 	return slices.Concat(head, body), head
@@ -74,15 +74,15 @@ func problemFor(b []byte) []byte {
 	return append(head, body...)
 }
 
-// refuse tells a new connection that there is no room, and closes it.
-func (p *Port) refuse(tcp *net.TCPConn) {
+// refuse answers a new connection with 503 and closes it.
+func (p *ConnLimiter) refuse(tcp *net.TCPConn) {
 	p.refused.Add(1)
-	p.tell("there are as many connections as there may be: new ones are refused")
+	p.warn("connection limit reached; refusing new connections")
 	select {
 	case p.refusing <- struct{}{}:
 		go func() {
 			defer func() { <-p.refusing }()
-			turnAway(tcp)
+			answerRefused(tcp)
 		}()
 	default:
 		tcp.Write(refusal) // a new connection takes that without waiting
@@ -90,10 +90,9 @@ func (p *Port) refuse(tcp *net.TCPConn) {
 	}
 }
 
-// turnAway hears a request before it is refused: an answer that comes before the
-// question is an error to many clients, and a connection that is closed on unread
-// bytes is reset, and the answer lost.
-func turnAway(tcp *net.TCPConn) {
+// answerRefused reads a request before it refuses it: to many clients an answer before the
+// request is an error, and closing a connection with unread bytes resets it.
+func answerRefused(tcp *net.TCPConn) {
 	defer tcp.Close()
 	tcp.SetDeadline(time.Now().Add(refuseTime))
 	buf := make([]byte, refuseHead)
@@ -105,7 +104,7 @@ func turnAway(tcp *net.TCPConn) {
 		}
 	}
 	if n == 0 {
-		return // it had nothing to ask
+		return // no request
 	}
 	answer := refusal
 	if bytes.HasPrefix(buf, []byte("HEAD ")) {

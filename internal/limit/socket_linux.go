@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsent is how many bytes the kernel keeps of an answer that the other side has no
-// room for yet. What is on its way comes on top, so that fast lines stay so.
+// unsent is how many bytes of an answer the kernel buffers beyond those in flight, so that
+// fast connections stay fast.
 const unsent = 128 << 10
 
-// bound bounds what the kernel keeps for a connection.
-func bound(tcp *net.TCPConn) {
+// limitSendBuffer limits what the kernel buffers for a connection.
+func limitSendBuffer(tcp *net.TCPConn) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return
@@ -23,14 +23,14 @@ func bound(tcp *net.TCPConn) {
 	})
 }
 
-// queued is how many connections the kernel has established and nobody has accepted.
+// queued returns the number of established connections that are not accepted yet.
 func queued(l net.Listener) int {
 	tcp, ok := l.(*net.TCPListener)
 	if !ok {
 		return 0
 	}
 	if in := info(tcp); in != nil {
-		return int(in.Unacked) // that is what it means of a listener
+		return int(in.Unacked) // the backlog, for a listener
 	}
 	return 0
 }
@@ -49,15 +49,14 @@ func info(socket syscall.Conn) (in *unix.TCPInfo) {
 	return in
 }
 
-// stuck reports whether the other side has taken nothing for so long of what there is
-// for it.
-func stuck(tcp *net.TCPConn, after time.Duration) bool {
+// blocked reports whether the client has taken nothing for that time although there is
+// something to take.
+func blocked(tcp *net.TCPConn, after time.Duration) bool {
 	in := info(tcp)
 	return in != nil && in.Notsent_bytes > 0 && time.Duration(in.Last_data_sent)*time.Millisecond > after
 }
 
-// silence is for how long no bytes have moved either way, and whether there are some to
-// be taken.
+// silence returns for how long no bytes moved either way, and whether some are unsent.
 func silence(tcp *net.TCPConn) (quiet time.Duration, unsent bool) {
 	in := info(tcp)
 	if in == nil {
@@ -66,7 +65,7 @@ func silence(tcp *net.TCPConn) (quiet time.Duration, unsent bool) {
 	return time.Duration(min(in.Last_data_sent, in.Last_data_recv)) * time.Millisecond, in.Notsent_bytes > 0
 }
 
-// acknowledged is how many bytes the other side has taken since the connection began.
+// acknowledged returns how many bytes the client has taken so far.
 func acknowledged(tcp *net.TCPConn) uint64 {
 	if in := info(tcp); in != nil {
 		return in.Bytes_acked

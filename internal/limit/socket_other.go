@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Only Linux tells how far the other side is. Elsewhere a write must have gone on
-// itself to be given more time.
+// Only Linux reports what a client has taken. Elsewhere a write gets more time only if it
+// progressed itself.
 
-func bound(*net.TCPConn) {}
+func limitSendBuffer(*net.TCPConn) {}
 
 func queued(net.Listener) int { return 0 }
 
-func stuck(*net.TCPConn, time.Duration) bool { return false }
+func blocked(*net.TCPConn, time.Duration) bool { return false }
 
 func silence(*net.TCPConn) (time.Duration, bool) { return 0, false }
 

@@ -1,6 +1,5 @@
-// Package metrics counts what the program does, for Prometheus. No label holds
-// anything of a patient: routes are patterns, and stores and queues are named by
-// their ids and names.
+// Package metrics provides the metrics of the program for Prometheus. No label holds patient
+// data: routes are patterns, stores are named by id and queues by name.
 package metrics
 
 import (
@@ -14,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// A Recorder counts requests and answers with all figures. It is safe for concurrent
+// A Recorder counts requests and serves all metrics. It is safe for concurrent
 // use.
 type Recorder struct {
 	registry *prometheus.Registry
@@ -26,12 +25,11 @@ type Recorder struct {
 	tiles    tileCounters
 }
 
-// TileRoute is the route that tiles are counted under, whatever address they were
-// asked by.
+// TileRoute is the route label of all tiles.
 const TileRoute = "tile"
 
-// tileCounters are those of tiles, looked up beforehand: there are a hundred
-// thousand tiles a second.
+// tileCounters are the counters of tiles, resolved once: there may be a hundred thousand
+// tiles a second.
 type tileCounters struct {
 	byStatus [600]prometheus.Counter
 	seconds  prometheus.Observer
@@ -46,21 +44,21 @@ func New(version string) *Recorder {
 			Name: "ptiffstore_requests_total", Help: "Requests answered, by route and status.",
 		}, []string{"route", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ptiffstore_request_seconds", Help: "Time from when a request is served until its answer is complete.",
+			Name: "ptiffstore_request_seconds", Help: "Time from the start of a request until its answer is complete.",
 			Buckets: []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 30},
 		}, []string{"route"}),
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ptiffstore_sent_bytes_total", Help: "Bytes of bodies sent, by route.",
+			Name: "ptiffstore_sent_bytes_total", Help: "Bytes of response bodies sent, by route.",
 		}, []string{"route"}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ptiffstore_task_attempts_total", Help: "Attempts at tasks that ended in this process, by kind and outcome.",
 		}, []string{"kind", "outcome"}),
 		working: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ptiffstore_task_attempt_seconds", Help: "How long they took, by kind.",
+			Name: "ptiffstore_task_attempt_seconds", Help: "Duration of attempts at tasks, by kind.",
 			Buckets: []float64{0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28800},
 		}, []string{"kind"}),
 	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ptiffstore_build_info", Help: "Always 1; what the program is, is in the labels."}, []string{"version", "go"})
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ptiffstore_build_info", Help: "Always 1; the labels describe the build."}, []string{"version", "go"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	r.registry.MustRegister(r.requests, r.seconds, r.sent, r.attempts, r.working, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -82,8 +80,8 @@ func (r *Recorder) Tile(status, bytes int, d time.Duration) {
 	r.tiles.sent.Add(float64(bytes))
 }
 
-// Kinds lists the kinds of tasks that this process may do, so that there are figures of
-// those, too, that it has not done yet.
+// Kinds lists the kinds of tasks that this process may do, so that their metrics exist
+// from the start.
 func (r *Recorder) Kinds(kinds []string, outcomes ...string) {
 	for _, k := range kinds {
 		for _, o := range outcomes {
@@ -141,7 +139,7 @@ func (c *counted) Write(b []byte) (int, error) {
 // Unwrap lets [http.ResponseController] flush and set deadlines.
 func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// Handler answers with all figures, in the format of Prometheus.
+// Handler serves all metrics in the format of Prometheus.
 func (r *Recorder) Handler() http.Handler {
 	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
 }

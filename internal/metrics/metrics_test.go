@@ -81,7 +81,7 @@ func TestSite(t *testing.T) {
 		Made:    func() Made { return Made{Bytes: 10, MaxBytes: 20, Hits: 6, Misses: 4, Evicted: 1} },
 		Access:  func() Access { return Access{Answers: 9, Bytes: 900, Remembered: 100, Asked: 11, Failed: 2} },
 		Uploads: func() int { return 1 },
-		Port:    func() Port { return Port{Open: 12, Refused: 4, Evicted: 5, Stuck: 6, Crowded: 7} },
+		Port:    func() Port { return Port{Open: 12, Refused: 4, Evicted: 5, Stalled: 6, Displaced: 7} },
 		Loops: func() []Loop {
 			return []Loop{{Name: "catalog", Failures: 2}, {Name: "watch", Store: "s1", Failing: now.Add(-time.Minute), Failures: 3}}
 		},
@@ -96,10 +96,10 @@ func TestSite(t *testing.T) {
 	all := figuresOf(t, r)
 	want(t, all,
 		`ptiffstore_images_known 7`, `ptiffstore_open_slides 2`, `ptiffstore_open_slides_max 512`, `ptiffstore_open_bytes 4096`, `ptiffstore_open_bytes_max 8192`,
-		`ptiffstore_slides_opened_total 5`, `ptiffstore_slides_evicted_total 3`, `ptiffstore_pictures_waiting 3`,
-		`ptiffstore_made_bytes 10`, `ptiffstore_made_bytes_max 20`, `ptiffstore_made_hits_total 6`, `ptiffstore_made_misses_total 4`, `ptiffstore_made_evicted_total 1`,
-		`ptiffstore_access_answers 9`, `ptiffstore_access_bytes 900`, `ptiffstore_access_hits_total 100`, `ptiffstore_access_misses_total 11`, `ptiffstore_access_failures_total 2`,
-		`ptiffstore_connections 12`, `ptiffstore_connections_refused_total 4`, `ptiffstore_connections_evicted_total 5`, `ptiffstore_connections_stuck_total 6`, `ptiffstore_connections_crowded_total 7`,
+		`ptiffstore_slides_opened_total 5`, `ptiffstore_slides_evicted_total 3`, `ptiffstore_renders_waiting 3`,
+		`ptiffstore_image_cache_bytes 10`, `ptiffstore_image_cache_bytes_max 20`, `ptiffstore_image_cache_hits_total 6`, `ptiffstore_image_cache_misses_total 4`, `ptiffstore_image_cache_evicted_total 1`,
+		`ptiffstore_access_decisions 9`, `ptiffstore_access_decisions_bytes 900`, `ptiffstore_access_hits_total 100`, `ptiffstore_access_misses_total 11`, `ptiffstore_access_failures_total 2`,
+		`ptiffstore_connections 12`, `ptiffstore_connections_refused_total 4`, `ptiffstore_connections_evicted_total 5`, `ptiffstore_connections_stalled_total 6`, `ptiffstore_connections_displaced_total 7`,
 		`ptiffstore_uploads_in_flight 1`, `ptiffstore_images{state="available",store="s1"} 5`, `ptiffstore_images_damaged{store="s1"} 2`, `ptiffstore_images_damaged{store="s2"} 0`,
 		`ptiffstore_tasks{queue="default",state="waiting"} 4`, `ptiffstore_task_age_seconds{queue="default",state="waiting"} 60`,
 		`ptiffstore_task_attempts_total{kind="sync_store",outcome="done"} 1`, `ptiffstore_task_attempts_total{kind="verify_store",outcome="failed"} 0`,

@@ -79,7 +79,7 @@ func (s *Server) listenDebug(what string, l net.Listener, h http.Handler) {
 }
 
 // serveLimited answers on l until ctx is done or l fails.
-func serveLimited(ctx context.Context, l *limit.Port, h http.Handler) error {
+func serveLimited(ctx context.Context, l *limit.ConnLimiter, h http.Handler) error {
 	server := &http.Server{
 		Handler: limit.Bodies(h, 10*time.Second), ConnState: l.State, ConnContext: l.Context,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,

@@ -60,9 +60,9 @@ func (s *Server) budget() *limit.Budget { return limit.NewBudget(s.memory.Limit(
 // last. Of everything else the body is received before, and the answer sent after.
 func (s *Server) gates(mux *http.ServeMux, next http.Handler) http.Handler {
 	buffer := &limit.Buffer{Budget: s.budget()}
-	brief := buffer.Handler(limit.NewGate(requestsAtOnce, requestsWaiting, requestPatience), next)
+	brief := buffer.Handler(limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience), next)
 	unbounded := buffer.Handler(nil, next)
-	lasting := limit.NewGate(streamsAtOnce, 0, 0).Handler(next)
+	lasting := limit.NewRequestLimiter(streamsAtOnce, 0, 0).Handler(next)
 	static := limit.Static(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch _, pattern := mux.Handler(r); {
@@ -81,7 +81,7 @@ func (s *Server) gates(mux *http.ServeMux, next http.Handler) http.Handler {
 // tileGates is gates of a server that has its answers, and the bodies of requests, in
 // memory anyway.
 func tileGates(next http.Handler) http.Handler {
-	brief := limit.NewGate(requestsAtOnce, requestsWaiting, requestPatience).Handler(next)
+	brief := limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience).Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/healthz", "/readyz", "/metrics":

@@ -135,7 +135,7 @@ type Server struct {
 	memory    *limit.Memory
 	decode    *render.Budget // memory of decoding
 	listener  net.Listener   // of the service; nil in a worker
-	port      *limit.Port    // limits its connections
+	port      *limit.ConnLimiter    // limits its connections
 	cors      httperr.LiveCORS
 	health    httperr.Health
 	loops     loop.Set

@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// freshTime is how long a connection may be without a request before another may
-	// take its place.
-	freshTime = int64(time.Second)
-	// scanPause is how long those that could go are not looked for again.
+	// minIdleTime is how long a new connection may be without a request before it may be
+	// closed for another one.
+	minIdleTime = int64(time.Second)
+	// scanPause is the minimum time between two searches for idle connections.
 	scanPause = int64(20 * time.Millisecond)
-	// lookPause is how often memory is looked at.
-	lookPause = 100 * time.Millisecond
-	// stuckTime is how long the other side of a connection takes nothing before it is
-	// closed where memory is short.
-	stuckTime = 2 * time.Second
+	// memoryInterval is how often memory is checked.
+	memoryInterval = 100 * time.Millisecond
+	// stallTime is how long a client may take nothing before its connection counts as
+	// stalled.
+	stallTime = 2 * time.Second
 )
 
-// A place is what is known of a connection.
-type place struct {
+// A connInfo is the state of a connection.
+type connInfo struct {
 	tcp *net.TCPConn
 	// since is when the connection became idle by the monotonic clock, in nanoseconds;
 	// 0 while a request is served, and negative before the first one.
 	since atomic.Int64
 	// waiting is since when a request waits for its client, by the same clock; 0 if it
-	// does not. Requests for tiles never say so.
+	// does not. It is not set for tiles.
 	waiting atomic.Int64
-	addr    netip.Addr // what it is counted by
+	addr    netip.Addr // counted for PerAddress
 }
 
 // began is where the monotonic clock of this process starts; a second before, so that
@@ -40,14 +40,14 @@ var began = time.Now().Add(-time.Second)
 
 func monotonic() int64 { return int64(time.Since(began)) }
 
-// A candidate is a connection that was idle when it was looked for.
+// A candidate is a connection that was idle at a time.
 type candidate struct {
-	*place
+	*connInfo
 	at int64
 }
 
 // evict closes the connection that has been idle longest, if there is one.
-func (p *Port) evict() bool {
+func (p *ConnLimiter) evict() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -56,7 +56,7 @@ func (p *Port) evict() bool {
 			p.oldest = p.oldest[1:]
 			if c.since.CompareAndSwap(c.at, 0) {
 				p.evicted.Add(1)
-				c.tcp.Close() // whoever serves it notices
+				c.tcp.Close() // its server notices
 				return true
 			}
 		}
@@ -72,12 +72,12 @@ func (p *Port) evict() bool {
 	}
 }
 
-// scan looks for connections that could go.
-func (p *Port) scan(now int64) {
+// scan collects the idle connections.
+func (p *ConnLimiter) scan(now int64) {
 	p.oldest = p.oldest[:0]
-	p.places.Range(func(_, v any) bool {
-		pl := v.(*place)
-		if at := pl.since.Load(); at > 0 || at < 0 && now+at > freshTime {
+	p.conns.Range(func(_, v any) bool {
+		pl := v.(*connInfo)
+		if at := pl.since.Load(); at > 0 || at < 0 && now+at > minIdleTime {
 			p.oldest = append(p.oldest, candidate{pl, at})
 		}
 		return true
@@ -86,18 +86,18 @@ func (p *Port) scan(now int64) {
 	p.oldest = slices.Clip(p.oldest[:min(len(p.oldest), max(1, p.o.Max/16))])
 }
 
-// release closes the connections being served whose other side has taken nothing for
-// that time although there is something to take. It returns how many those were.
-func (p *Port) release(after time.Duration) int {
+// release closes the connections being served that have been blocked for that time, and
+// returns their number.
+func (p *ConnLimiter) release(after time.Duration) int {
 	n := 0
-	p.places.Range(func(_, v any) bool {
-		if pl := v.(*place); pl.since.Load() == 0 && stuck(pl.tcp, after) {
-			pl.tcp.SetLinger(0) // what it was sent is not kept for it
+	p.conns.Range(func(_, v any) bool {
+		if pl := v.(*connInfo); pl.since.Load() == 0 && blocked(pl.tcp, after) {
+			pl.tcp.SetLinger(0) // discard unsent data
 			pl.tcp.Close()
 			n++
 		}
 		return true
 	})
-	p.stuck.Add(int64(n))
+	p.stalled.Add(int64(n))
 	return n
 }

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// A Gate bounds how many requests are served at once. Some more wait, for a while, and
-// what is beyond that is told 503.
-type Gate struct {
-	running  chan struct{}
-	waiting  atomic.Int64
-	queue    int
-	patience time.Duration
+// A RequestLimiter limits how many requests are served at once. Some more wait in a queue
+// for a while; others get 503.
+type RequestLimiter struct {
+	running chan struct{}
+	waiting atomic.Int64
+	queue   int
+	maxWait time.Duration
 }
 
-// NewGate returns a gate for so many requests at once, with room for queue more that
-// wait no longer than patience.
-func NewGate(running, queue int, patience time.Duration) *Gate {
-	return &Gate{running: make(chan struct{}, running), queue: queue, patience: patience}
+// NewRequestLimiter returns a limiter with that many slots and a queue for more requests,
+// which wait for maxWait at most.
+func NewRequestLimiter(running, queue int, maxWait time.Duration) *RequestLimiter {
+	return &RequestLimiter{running: make(chan struct{}, running), queue: queue, maxWait: maxWait}
 }
 
-// Handler serves by next what gets through the gate.
-func (g *Gate) Handler(next http.Handler) http.Handler {
+// Handler serves by next the requests that get a slot.
+func (g *RequestLimiter) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.enter(r) {
 			refuse(w, r, errBusy)
@@ -35,11 +35,11 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// leave ends what enter began.
-func (g *Gate) leave() { <-g.running }
+// leave frees the slot.
+func (g *RequestLimiter) leave() { <-g.running }
 
-// enter waits for a turn.
-func (g *Gate) enter(r *http.Request) bool {
+// enter waits for a slot.
+func (g *RequestLimiter) enter(r *http.Request) bool {
 	select {
 	case g.running <- struct{}{}:
 		return true
@@ -49,7 +49,7 @@ func (g *Gate) enter(r *http.Request) bool {
 	if g.waiting.Add(1) > int64(g.queue) {
 		return false
 	}
-	t := time.NewTimer(g.patience)
+	t := time.NewTimer(g.maxWait)
 	defer t.Stop()
 	select {
 	case g.running <- struct{}{}:
@@ -60,8 +60,8 @@ func (g *Gate) enter(r *http.Request) bool {
 	return false
 }
 
-// Bodies bounds how long clients may send nothing of a request's body, also of one that
-// nobody reads. Whoever reads one for long may set times of their own.
+// Bodies limits how long clients may send nothing of a request's body, even if no handler
+// reads it. Handlers may set deadlines of their own.
 func Bodies(next http.Handler, idle time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
@@ -76,7 +76,7 @@ func Bodies(next http.Handler, idle time.Duration) http.Handler {
 	})
 }
 
-// A body is one whose bytes have to come.
+// A body extends its deadline while bytes arrive.
 type body struct {
 	io.ReadCloser
 	c    *http.ResponseController
@@ -84,8 +84,8 @@ type body struct {
 	end  time.Time // of the whole body, zero for none
 }
 
-// Read implements [io.Reader]. At the end there is no deadline any more: the server
-// reads on to see whether the client is still there.
+// Read implements [io.Reader]. It removes the deadline at the end, since the server reads
+// on to notice that the client is gone.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
