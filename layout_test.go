@@ -36,7 +36,8 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"test/catalogtest", "internal/catalog", ""},
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
 	{"internal/source", "internal/fsx", "golang.org/x/sys"},
-	{"internal/ingest", "tiff slide internal/barcode internal/fsx internal/render internal/strictjson internal/catalog internal/loop internal/source", "golang.org/x/sys"},
+	{"internal/managed", "internal/fsx internal/strictjson internal/catalog internal/source", ""},
+	{"internal/scan", "tiff slide internal/barcode internal/fsx internal/render internal/strictjson internal/catalog internal/loop internal/source internal/managed", "golang.org/x/sys"},
 	{
 		"internal/task", "internal/strictjson internal/db internal/catalog internal/loop",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/robfig/cron/v3",
@@ -45,13 +46,13 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/httperr", "", ""},
 	{"internal/config", "internal/fsx", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/httperr", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
-	{"internal/provision", "internal/catalog internal/ingest internal/config", ""},
+	{"internal/provision", "internal/catalog internal/managed internal/scan internal/config", ""},
 	{"internal/limit", "internal/httperr", "golang.org/x/sys"},
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
 	{"internal/tile", "slide internal/fsx", "golang.org/x/sync golang.org/x/sys"},
-	{"internal/upload", "internal/strictjson internal/catalog internal/source internal/ingest internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
+	{"internal/upload", "internal/strictjson internal/catalog internal/source internal/managed internal/scan internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
 	{"internal/rendercache", "slide internal/fsx internal/render internal/tile", ""},
 	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
 	{"internal/iiif", "", ""},
@@ -60,25 +61,25 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/tile/nethttp", "internal/httperr internal/authz internal/tile internal/tile/answer", ""},
 	{"internal/tile/fasthttp", "internal/httperr internal/authz internal/tile internal/tile/answer", "github.com/valyala/fasthttp"},
 	{"internal/webui", "internal/httperr", ""},
-	{"internal/api", "slide internal/strictjson internal/catalog internal/source internal/ingest internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/rendercache", "github.com/danielgtaylor/huma/v2"},
+	{"internal/api", "slide internal/strictjson internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/rendercache", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
-		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/ingest " +
+		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/scan " +
 			"internal/authz internal/tile internal/tile/nethttp internal/tile/fasthttp", "",
 	},
-	{"internal/doctor", "internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/ingest internal/task internal/account internal/httperr", "golang.org/x/sys"},
+	{"internal/doctor", "internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr", "golang.org/x/sys"},
 	{"internal/deploy", "", ""},
 	{"internal/licenses", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
 	{
-		"internal/taskhandler", "tiff slide internal/fsx internal/render internal/convert internal/loop internal/catalog internal/verify internal/ingest internal/task internal/tile internal/rendercache", "",
+		"internal/taskhandler", "tiff slide internal/fsx internal/render internal/convert internal/loop internal/catalog internal/verify internal/managed internal/scan internal/task internal/tile internal/rendercache", "",
 	},
 	{
-		"internal/server", "internal/fsx internal/render internal/loop internal/db internal/catalog internal/verify internal/ingest internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
+		"internal/server", "internal/fsx internal/render internal/loop internal/db internal/catalog internal/verify internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "",
 	},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/ingest internal/account internal/httperr internal/upload internal/fsx " +
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},

@@ -18,7 +18,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 )
 
 type storeCmd struct {
@@ -149,7 +149,7 @@ func (c *storeAddCmd) Run(ctx context.Context, std streams) error {
 		url, _ := c.url()
 		fmt.Fprintf(std.err, "created a new catalog in %s\n", c.words(url))
 	}
-	if s, err = ingest.AddStore(ctx, cat, *s); err != nil {
+	if s, err = managed.AddStore(ctx, cat, *s); err != nil {
 		return err
 	}
 	if c.JSON {

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
 
@@ -37,7 +37,7 @@ func (c *syncCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	syncer := newSyncer(cat, c.logger(std.err))
-	r, err := syncer.Sync(ctx, s.ID, ingest.Options{DryRun: c.DryRun, Resync: c.Resync, Confirm: c.Sure, Wait: true})
+	r, err := syncer.Sync(ctx, s.ID, scan.Options{DryRun: c.DryRun, Resync: c.Resync, Confirm: c.Sure, Wait: true})
 	if err != nil {
 		return err
 	}
@@ -47,9 +47,9 @@ func (c *syncCmd) Run(ctx context.Context, std streams) error {
 	return printFields(std, r)
 }
 
-func newSyncer(cat *catalog.Catalog, log *slog.Logger) *ingest.Syncer {
+func newSyncer(cat *catalog.Catalog, log *slog.Logger) *scan.Syncer {
 	w := &working{}
-	return &ingest.Syncer{Catalog: cat, Log: log, Holder: ingest.Holder(w.host())}
+	return &scan.Syncer{Catalog: cat, Log: log, Holder: scan.Holder(w.host())}
 }
 
 type verifyCmd struct {

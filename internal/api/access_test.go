@@ -24,7 +24,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
@@ -126,8 +126,8 @@ func (g *guardedSite) fill() {
 	if _, err := (synth.Philips{Width: 600, Height: 400, TileSize: 128, Label: true, Barcode: canary + "-2"}).Write(g.path("other/" + canary + "-away.tiff")); err != nil {
 		g.t.Fatal(err)
 	}
-	s := &ingest.Syncer{Catalog: g.api.Catalog, Pause: 5 * time.Millisecond}
-	if _, err := s.Sync(g.t.Context(), g.other, ingest.Options{Wait: true}); err != nil {
+	s := &scan.Syncer{Catalog: g.api.Catalog, Pause: 5 * time.Millisecond}
+	if _, err := s.Sync(g.t.Context(), g.other, scan.Options{Wait: true}); err != nil {
 		g.t.Fatal(err)
 	}
 	g.load()

@@ -16,8 +16,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -47,7 +47,7 @@ type API struct {
 	// added or changed over HTTP must lie. If there are none, no store can be.
 	StoreRoots []string
 	// Watching, if not nil, says how each store is being watched, by id.
-	Watching func() map[string]ingest.Status
+	Watching func() map[string]scan.Status
 	// Endpoints, if not nil, says of each endpoint of a store, by its URL, why it can't be
 	// reached from here; "" if it can. One that is not in it was not asked yet.
 	Endpoints func() map[string]string

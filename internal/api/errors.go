@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
@@ -100,7 +100,7 @@ func (a *API) failed(ctx context.Context, err error) error {
 	case errors.Is(err, catalog.ErrFull):
 		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
 		return full("The disk of the database is full. Nothing was changed.")
-	case errors.Is(err, ingest.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case errors.Is(err, scan.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
 		return full("The disk is full. Nothing was changed.")
 	case errors.Is(ctx.Err(), context.Canceled):

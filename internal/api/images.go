@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
 // imageAPI are the operations on images.
@@ -186,11 +186,11 @@ func (a imageAPI) change(ctx context.Context, id string, f func(context.Context,
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ingest.ErrNoRoot):
+	case errors.Is(err, scan.ErrNoRoot):
 		return newError(http.StatusServiceUnavailable, "The store's folder is unreachable. Check that its disk is mounted.")
-	case errors.Is(err, ingest.ErrManyMissing), errors.Is(err, ingest.ErrOtherRoot):
+	case errors.Is(err, scan.ErrManyMissing), errors.Is(err, scan.ErrOtherRoot):
 		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, told(err)), http.Header{"Retry-After": {"30"}})
-	case errors.Is(err, ingest.ErrBusy), errors.Is(err, ingest.ErrReplaced), errors.Is(err, ingest.ErrInTheWay):
+	case errors.Is(err, scan.ErrBusy), errors.Is(err, scan.ErrReplaced), errors.Is(err, scan.ErrInTheWay):
 		return newError(http.StatusConflict, told(err))
 	case errors.Is(err, fs.ErrNotExist):
 		return newError(http.StatusGone, "The file no longer exists: the trash has been emptied.")

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
 // removal gives the site what removes images from the catalog and brings them back.
@@ -75,10 +75,10 @@ func TestImageRefused(t *testing.T) {
 		status int
 		words  string
 	}{
-		{fmt.Errorf("ingest: %w", catalog.ErrNotFound), 404, "no object with this id"},
-		{ingest.ErrBusy, 409, "Somebody else works on this file"},
-		{fmt.Errorf("%w: the slide has come again, as image x", ingest.ErrInTheWay), 409, "the slide has come again"},
-		{fmt.Errorf("%w: no such device", ingest.ErrNoRoot), 503, "disk is mounted"},
+		{fmt.Errorf("image: %w", catalog.ErrNotFound), 404, "no object with this id"},
+		{scan.ErrBusy, 409, "Another process works on this file"},
+		{fmt.Errorf("%w: the slide has come again, as image x", scan.ErrInTheWay), 409, "the slide has come again"},
+		{fmt.Errorf("%w: no such device", scan.ErrNoRoot), 503, "disk is mounted"},
 		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: fs.ErrNotExist}, 410, "trash"},
 		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: errors.New("input/output error")}, 500, "log has the reason"},
 	}

@@ -17,9 +17,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
@@ -128,8 +128,8 @@ func (st *site) slides(named map[string]synth.Philips) map[string]string {
 			st.t.Fatal(err)
 		}
 	}
-	s := &ingest.Syncer{Catalog: st.api.Catalog, Pause: 5 * time.Millisecond}
-	if _, err := s.Sync(st.t.Context(), st.store, ingest.Options{Wait: true}); err != nil {
+	s := &scan.Syncer{Catalog: st.api.Catalog, Pause: 5 * time.Millisecond}
+	if _, err := s.Sync(st.t.Context(), st.store, scan.Options{Wait: true}); err != nil {
 		st.t.Fatal(err)
 	}
 	st.load()

@@ -21,7 +21,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/task"
@@ -203,7 +203,7 @@ func (a storeAPI) add(ctx context.Context, in *addStoreInput) (*storeOutput, err
 	if err != nil {
 		return nil, err
 	}
-	put, err := ingest.AddStore(ctx, a.Catalog, s)
+	put, err := managed.AddStore(ctx, a.Catalog, s)
 	if err != nil {
 		undo()
 		return nil, a.storeFailed(ctx, err)
@@ -326,7 +326,7 @@ func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *st
 	if s.Mode != catalog.Managed {
 		return undo, nil
 	}
-	if id, err := ingest.Marked(s.Root); err != nil {
+	if id, err := managed.Marked(s.Root); err != nil {
 		return undo, a.storeFailed(ctx, err)
 	} else if id != s.ID && held(s) > 0 {
 		return undo, newError(http.StatusConflict, "The folder has no file .ptiffstore-store of this store: move all files of the store there first.")
@@ -334,7 +334,7 @@ func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *st
 	if undo, err = a.makeIncoming(s); err != nil {
 		return undo, err
 	}
-	if err := ingest.Prepare(ctx, s); err != nil {
+	if err := managed.Prepare(ctx, s); err != nil {
 		undo()
 		return func() {}, a.storeFailed(ctx, err)
 	}
@@ -353,9 +353,9 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 		return newError(http.StatusConflict, "The folder is the same as, contains or is inside the folder of another store: a file may be in one store only.")
 	case errors.Is(err, catalog.ErrInvalid):
 		return invalid(errors.New(words(err, catalog.ErrInvalid)))
-	case errors.Is(err, ingest.ErrOtherStore), errors.Is(err, ingest.ErrNotEmpty):
+	case errors.Is(err, managed.ErrOtherStore), errors.Is(err, managed.ErrNotEmpty):
 		return newError(http.StatusConflict, told(err))
-	case errors.Is(err, ingest.ErrBadFolders):
+	case errors.Is(err, managed.ErrBadFolders):
 		return invalid(errors.New("incoming: it must not be the store's folder, contain it, or be inside its slides, staging, quarantine or trash"))
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return invalid(errors.New("root: the server must be allowed to write into the folders of a managed store"))

@@ -12,7 +12,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
@@ -188,7 +188,7 @@ func (a storeAPI) view(ctx context.Context, s *catalog.Store, vis *visibility, n
 
 // A neighbourhood is what this server knows of those who look after stores.
 type neighbourhood struct {
-	watching  map[string]ingest.Status // by this server, by store
+	watching  map[string]scan.Status // by this server, by store
 	hosts     map[string]catalog.HostSeen
 	endpoints map[string]string // what is wrong with them, by URL
 }
@@ -228,7 +228,7 @@ func (n *neighbourhood) tell(v *store, s *catalog.Store, admin bool) {
 	}
 }
 
-func newStore(s *catalog.Store, watching map[string]ingest.Status, admin bool) store {
+func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) store {
 	v := store{
 		ID: s.ID, Label: s.Label, Mode: string(s.Mode), Endpoint: known(s.Endpoint),
 		Schedule: known(s.Schedule), TimeZone: known(s.TimeZone), Queue: known(s.Queue), Include: s.Include, Exclude: s.Exclude,
@@ -254,7 +254,7 @@ func newStore(s *catalog.Store, watching map[string]ingest.Status, admin bool) s
 		v.LastResult = &s.LastResult
 	}
 	if w, ok := watching[s.ID]; ok {
-		v.Watch = &watch{Polling: w.Polling, Why: known(w.Why), Error: known(w.Err), LastPass: known(w.LastPass.UTC()), Arriving: w.Arriving}
+		v.Watch = &watch{Polling: w.Polling, Why: known(w.Why), Error: known(w.Err), LastPass: known(w.LastScan.UTC()), Arriving: w.Arriving}
 		if f := w.Failing; f != nil {
 			v.Watch.Error, v.Watch.Failing, v.Watch.NextTry = known(f.Err.Error()), known(f.Since.UTC()), known(f.Next.UTC())
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
 // newStoresSite makes a site that may have stores in two folders: roots, and one
@@ -386,7 +386,7 @@ func TestManagedStoreIsMarked(t *testing.T) {
 	}
 
 	st.mkdir("roots/full/old")
-	st.refused("POST", "/api/v1/stores", body("root", st.path("roots/full"), "mode", "managed"), 409, "The folder holds files and is no store's")
+	st.refused("POST", "/api/v1/stores", body("root", st.path("roots/full"), "mode", "managed"), 409, "The folder is not empty and does not belong to a store")
 	st.mkdir("roots/others")
 	if err := os.WriteFile(st.path("roots/others/.ptiffstore-store"), []byte("of another"), 0o600); err != nil {
 		t.Fatal(err)
@@ -467,12 +467,12 @@ func TestStoresForOthers(t *testing.T) {
 func TestStoreProgress(t *testing.T) {
 	st := newSite(t)
 	pass := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600))
-	st.api.Watching = func() map[string]ingest.Status {
-		return map[string]ingest.Status{st.store: {Polling: true, Why: "a network", LastPass: pass, Arriving: 2}}
+	st.api.Watching = func() map[string]scan.Status {
+		return map[string]scan.Status{st.store: {Polling: true, Why: "a network", LastScan: pass, Arriving: 2}}
 	}
 	st.record("a", nil)
 	st.record("b", func(im *catalog.Image) { im.State = catalog.Broken })
-	if _, err := (&ingest.Syncer{Catalog: st.api.Catalog}).Sync(context.Background(), st.store, ingest.Options{Confirm: true}); err != nil {
+	if _, err := (&scan.Syncer{Catalog: st.api.Catalog}).Sync(context.Background(), st.store, scan.Options{Confirm: true}); err != nil {
 		t.Fatal(err)
 	}
 	s := st.object("GET", "/api/v1/stores/"+st.store, "", 200)
@@ -493,8 +493,8 @@ func TestStoreProgress(t *testing.T) {
 func TestStoreNotWatched(t *testing.T) {
 	st := newSite(t)
 	since := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	st.api.Watching = func() map[string]ingest.Status {
-		return map[string]ingest.Status{st.store: {Failing: &loop.Failure{Err: catalog.ErrAway, Since: since, Next: since.Add(time.Minute), Times: 3}}}
+	st.api.Watching = func() map[string]scan.Status {
+		return map[string]scan.Status{st.store: {Failing: &loop.Failure{Err: catalog.ErrAway, Since: since, Next: since.Add(time.Minute), Times: 3}}}
 	}
 	s := st.object("GET", "/api/v1/stores/"+st.store, "", 200)
 	want := map[string]any{

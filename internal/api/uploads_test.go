@@ -11,7 +11,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 )
 
 // Who may see which uploads, with which names, and remove them.
@@ -19,7 +19,7 @@ func TestUploadRights(t *testing.T) {
 	g := newGuardedSite(t)
 	ctx := t.Context()
 	g.mkdir("archive")
-	st, err := ingest.AddStore(ctx, g.api.Catalog, catalog.Store{Label: "Archive", Mode: catalog.Managed, Root: g.path("archive")})
+	st, err := managed.AddStore(ctx, g.api.Catalog, catalog.Store{Label: "Archive", Mode: catalog.Managed, Root: g.path("archive")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
@@ -52,10 +53,10 @@ func newSite(t *testing.T, url string) *site {
 	}
 	s.write(patient+".tiff", 100)
 	s.catalog(func(c *catalog.Catalog) {
-		st, err := ingest.AddStore(t.Context(), c, catalog.Store{Label: "Scanner 1", Mode: catalog.InPlace, Root: s.root})
+		st, err := managed.AddStore(t.Context(), c, catalog.Store{Label: "Scanner 1", Mode: catalog.InPlace, Root: s.root})
 		s.must(err)
 		s.store = st.ID
-		_, err = (&ingest.Syncer{Catalog: c}).Sync(t.Context(), st.ID, ingest.Options{})
+		_, err = (&scan.Syncer{Catalog: c}).Sync(t.Context(), st.ID, scan.Options{})
 		s.must(err)
 	})
 	s.jobs(func(*task.Service) {})

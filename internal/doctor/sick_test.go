@@ -1,15 +1,12 @@
 package doctor
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
-	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -25,9 +22,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/task"
-	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // sick lists what can be wrong with a site: how it becomes so, and what is to be said
@@ -325,7 +320,7 @@ func managedStore(s *site, spoil func(root string)) {
 	s.t.Helper()
 	root := filepath.Join(filepath.Dir(s.root), "archive")
 	s.catalog(func(c *catalog.Catalog) {
-		_, err := ingest.AddStore(s.t.Context(), c, catalog.Store{Label: "Archive", Mode: catalog.Managed, Root: root})
+		_, err := managed.AddStore(s.t.Context(), c, catalog.Store{Label: "Archive", Mode: catalog.Managed, Root: root})
 		s.must(err)
 	})
 	spoil(root)

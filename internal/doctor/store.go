@@ -15,7 +15,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
@@ -60,7 +61,7 @@ func (e *examination) store(ctx context.Context, n *notes, s *catalog.Store) {
 		return
 	}
 	if s.Mode == catalog.Managed {
-		managed(n, s)
+		managedStore(n, s)
 	}
 	e.lastPass(n, s)
 	files(ctx, n, s)
@@ -130,8 +131,8 @@ func root(n *notes, s *catalog.Store) bool {
 }
 
 // managed looks at the folders of a store that owns them.
-func managed(n *notes, s *catalog.Store) {
-	switch id, err := ingest.Marked(s.Root); {
+func managedStore(n *notes, s *catalog.Store) {
+	switch id, err := managed.Marked(s.Root); {
 	case err != nil:
 		n.wrong("see its permissions", "%v", err)
 	case id == "":
@@ -220,7 +221,7 @@ func (e *examination) lastPass(n *notes, s *catalog.Store) {
 
 // files counts what is in the folder.
 func files(ctx context.Context, n *notes, s *catalog.Store) {
-	c, err := ingest.Count(ctx, s)
+	c, err := scan.Count(ctx, s)
 	switch {
 	case c.Closed > 0:
 		n.wrong(fmt.Sprintf("let that user read them: setfacl -R -m u:%d:rX on its folder", os.Geteuid()),
@@ -247,7 +248,7 @@ func (e *examination) watches(ctx context.Context, n *notes) {
 		if _, away := remote(s.Root); away || !e.mine(s) {
 			continue
 		}
-		c, err := ingest.Count(ctx, s)
+		c, err := scan.Count(ctx, s)
 		if err == nil || ctx.Err() != nil {
 			watched++
 			folders += c.Folders

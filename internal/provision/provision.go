@@ -18,7 +18,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/config"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 )
 
 // Options say where stores are provisioned.
@@ -190,7 +190,7 @@ func (o *Options) add(ctx context.Context, f *config.File, d *config.Store) (*Ch
 	if s.Mode == catalog.Managed && !o.local(s.Host) {
 		return nil, fmt.Errorf("host: a managed store must be created on its own host: start a process with this file on %s", s.Host)
 	}
-	put, err := ingest.AddStore(ctx, o.Catalog, s)
+	put, err := managed.AddStore(ctx, o.Catalog, s)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (o *Options) move(ctx context.Context, was, s *catalog.Store) error {
 		return fmt.Errorf("root: a managed store must be moved on its own host: start a process with this file on %s", s.Host)
 	}
 	if was.Root != s.Root && len(was.Counts) > 0 {
-		if id, err := ingest.Marked(s.Root); err != nil {
+		if id, err := managed.Marked(s.Root); err != nil {
 			return err
 		} else if id != s.ID {
 			return errors.New("root: the folder has no file .ptiffstore-store of this store: move all files of the store there first")
@@ -215,7 +215,7 @@ func (o *Options) move(ctx context.Context, was, s *catalog.Store) error {
 	if err := os.MkdirAll(s.Incoming, 0o755); err != nil {
 		return err
 	}
-	return ingest.Prepare(ctx, s)
+	return managed.Prepare(ctx, s)
 }
 
 // release releases stores that are no longer in the file of this site.

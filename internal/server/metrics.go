@@ -11,8 +11,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
@@ -102,7 +102,7 @@ func (s *Server) degraded() []string {
 // publicReason is an error in words that anybody may read.
 func publicReason(err error) string {
 	switch {
-	case errors.Is(err, catalog.ErrFull), errors.Is(err, ingest.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case errors.Is(err, catalog.ErrFull), errors.Is(err, scan.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "a disk is full"
 	case errors.Is(err, catalog.ErrAway):
 		return "the database does not serve"

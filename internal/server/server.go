@@ -20,13 +20,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/db"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/limit"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/taskhandler"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -125,7 +125,7 @@ type Server struct {
 	tiles     *tile.Server
 	tasks     *task.Service // nil in a tile server
 	handlers  *taskhandler.Handlers
-	watchers  *ingest.Watchers
+	watchers  *scan.Watchers
 	accounts  *account.Accounts // nil without access control
 	access    *api.Access       // nil without access control
 	uploads   *upload.Uploads
@@ -133,9 +133,9 @@ type Server struct {
 	metrics   *metrics.Recorder
 	trace     *trace.Tracer // nil without a collector
 	memory    *limit.Memory
-	decode    *render.Budget // memory of decoding
-	listener  net.Listener   // of the service; nil in a worker
-	port      *limit.ConnLimiter    // limits its connections
+	decode    *render.Budget     // memory of decoding
+	listener  net.Listener       // of the service; nil in a worker
+	port      *limit.ConnLimiter // limits its connections
 	cors      httperr.LiveCORS
 	health    httperr.Health
 	loops     loop.Set
@@ -281,7 +281,7 @@ func (s *Server) Run(ctx context.Context) error {
 // changed has a file inspected again that is not the one that was open.
 func (s *Server) changed(image string) {
 	if s.watchers != nil {
-		s.watchers.Nudge(image)
+		s.watchers.Recheck(image)
 	}
 }
 

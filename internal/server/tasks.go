@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/taskhandler"
 	"github.com/slideatlas/ptiffstore/internal/verify"
@@ -13,11 +13,11 @@ import (
 // openTasks readies what scans stores and does tasks. A server without queues only
 // submits them.
 func (s *Server) openTasks(ctx context.Context) (err error) {
-	syncer := &ingest.Syncer{
-		Catalog: s.catalog, Log: s.log, Host: s.o.Host, Holder: ingest.Holder(s.o.Host), Memory: s.decode, Loops: &s.loops,
+	syncer := &scan.Syncer{
+		Catalog: s.catalog, Log: s.log, Host: s.o.Host, Holder: scan.Holder(s.o.Host), Memory: s.decode, Loops: &s.loops,
 	}
 	s.handlers = &taskhandler.Handlers{
-		Catalog: s.catalog, Syncer: syncer, Labels: ingest.NewLabels(syncer),
+		Catalog: s.catalog, Syncer: syncer, Labels: scan.NewLabels(syncer),
 		Verifier: &verify.Verifier{Catalog: s.catalog, Log: s.log},
 		Tiles:    s.tiles, Renderer: s.renderer, Decode: s.decode, Reserve: s.o.Upload.Reserve,
 	}
@@ -28,13 +28,13 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.watchers = ingest.NewWatchers(syncer)
+	s.watchers = scan.NewWatchers(syncer)
 	if len(s.o.Queues) == 0 {
 		return nil
 	}
 	s.countTasks()
 	f := &taskhandler.FollowUps{Catalog: s.catalog, Tasks: s.tasks, Decode: s.decode, Log: s.log, Loops: &s.loops}
-	syncer.Available, syncer.Arrived, syncer.Aside = f.Available, f.Available, f.Quarantined
+	syncer.Available, syncer.Arrived, syncer.Unsupported = f.Available, f.Available, f.Quarantined
 	s.run(func(ctx context.Context) { s.watchers.Run(ctx) })
 	s.run(f.Run)
 	s.run(func(ctx context.Context) {

@@ -97,7 +97,7 @@ func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) erro
 func (w *walker) descend(ctx context.Context, fd int, dir string, depth int) error {
 	name := path.Base(dir)
 	if depth > MaxDepth {
-		w.Unreadable = append(w.Unreadable, Unreadable{w.prefix + dir, inode(fd, name), fmt.Errorf("folders nested deeper than %d are not looked into", MaxDepth)})
+		w.Unreadable = append(w.Unreadable, Unreadable{w.prefix + dir, inode(fd, name), fmt.Errorf("directories nested deeper than %d are not scanned", MaxDepth)})
 		return nil
 	}
 	sub, err := openDirectory(fd, name, false)

@@ -9,10 +9,18 @@ package source
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+)
+
+var (
+	// ErrNoRoot: the store's folder is not there or cannot be read.
+	ErrNoRoot = errors.New("the store's folder is out of reach, nothing was marked missing")
+	// ErrOtherRoot: a folder is there, and not the one that was.
+	ErrOtherRoot = errors.New("another folder is where the store's was, and hardly any of its slides in it: is a disk not mounted? Nothing was changed")
 )
 
 // A Source holds items. Each kind of source passes the same tests.

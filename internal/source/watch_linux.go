@@ -93,7 +93,7 @@ func (n *Watch) cross(dir string, dev uint64) {
 		return
 	}
 	if m, err := FileSystemOf(filepath.Join(n.root, dir)); err == nil && !m.Local {
-		n.failed = "a directory below is on " + m.Kind + ", which does not tell of what other machines change"
+		n.failed = "a directory below is on " + m.Kind + ", which does not report changes made by other machines"
 	}
 }
 

@@ -9,7 +9,7 @@ type Watch struct{ *Inbox }
 
 // WatchDirectory fails.
 func WatchDirectory(string, string, Filter, *Inbox) (*Watch, error) {
-	return nil, errors.New("this system tells nothing of files that are renamed or closed")
+	return nil, errors.New("this system does not report which files are renamed or closed")
 }
 
 // Add does nothing.

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/convert"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -209,7 +209,7 @@ func keepOriginal(ctx context.Context, st *catalog.Store, im *catalog.Image, in,
 	if o.Pyramid, _, err = fsx.SHA256File(ctx, out); err != nil {
 		return err
 	}
-	dir := filepath.Join(st.Root, ingest.Originals, digest[:2])
+	dir := filepath.Join(st.Root, managed.Originals, digest[:2])
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -9,9 +9,10 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/convert"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
 	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
@@ -137,10 +138,10 @@ func (f *FollowUps) one(ctx context.Context, id string) error {
 		return err
 	}
 	kinds := []string{task.MakePreviews}
-	if ingest.Unlabelled(im) {
+	if scan.NeedsLabelRead(im) {
 		kinds = append(kinds, task.ReadBarcode)
 	}
-	if ingest.Incoming(s, im) {
+	if managed.AwaitsImport(s, im) {
 		kinds = append(kinds, task.ImportFile) // which hashes, too
 	} else if im.Digest == nil {
 		kinds = append(kinds, task.HashImage)
@@ -187,7 +188,7 @@ func (f *FollowUps) convert(ctx context.Context, id string) error {
 	if err != nil || im == nil {
 		return err
 	}
-	if !ingest.Converts(s) || !convertible(s, im) || im.Unconverted {
+	if !scan.Converts(s) || !convertible(s, im) || im.Unconverted {
 		return nil
 	}
 	work, end := f.Decode.Begin(ctx, 0)
@@ -202,7 +203,7 @@ func (f *FollowUps) convert(ctx context.Context, id string) error {
 
 // convertAll is convert for all that a store has set aside.
 func (f *FollowUps) convertAll(ctx context.Context, s *catalog.Store) error {
-	if !ingest.Converts(s) {
+	if !scan.Converts(s) {
 		return nil
 	}
 	q := catalog.Query{Store: s.ID, State: catalog.Quarantined, Limit: 1000}

@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/verify"
@@ -22,9 +23,9 @@ import (
 // is for processes that only submit tasks.
 type Handlers struct {
 	Catalog  *catalog.Catalog
-	Syncer   *ingest.Syncer
+	Syncer   *scan.Syncer
 	Verifier *verify.Verifier
-	Labels   *ingest.Labels
+	Labels   *scan.Labels
 	Tiles    *tile.Server // for previews
 	Renderer *rendercache.Renderer
 	Decode   *render.Budget // memory of conversions
@@ -97,10 +98,10 @@ func (h *Handlers) args(ctx context.Context, t *task.Task) (task.Args, error) {
 // sync goes through a store's folder.
 func (h *Handlers) sync(resync bool) func(context.Context, *task.Task, task.Args) (any, error) {
 	return func(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-		r, err := h.Syncer.Sync(ctx, a.Store, ingest.Options{DryRun: a.DryRun, Resync: resync, Confirm: a.Confirm, Wait: true, Progress: func(done, total int64) {
+		r, err := h.Syncer.Sync(ctx, a.Store, scan.Options{DryRun: a.DryRun, Resync: resync, Confirm: a.Confirm, Wait: true, Progress: func(done, total int64) {
 			t.Progress(done, total, "files")
 		}})
-		if errors.Is(err, ingest.ErrManyMissing) || errors.Is(err, ingest.ErrOtherRoot) {
+		if errors.Is(err, scan.ErrManyMissing) || errors.Is(err, scan.ErrOtherRoot) {
 			err = task.Permanent(err) // until a person has looked
 		}
 		return r, err
@@ -118,14 +119,14 @@ func (h *Handlers) verify(ctx context.Context, t *task.Task, a task.Args) (any, 
 
 // A tally is the result of a task that does the same with many images.
 type tally struct {
-	Count  int              `json:"count"`
-	Failed []ingest.Failure `json:"failed"`
+	Count  int            `json:"count"`
+	Failed []scan.Failure `json:"failed"`
 }
 
 // each does one thing with the image of a task, or with those of its store that
 // need it. What is wrong with one stops nothing else.
 func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
-	r := tally{Failed: []ingest.Failure{}}
+	r := tally{Failed: []scan.Failure{}}
 	st, err := h.Catalog.Store(ctx, a.Store)
 	if err != nil {
 		return r, err
@@ -157,7 +158,7 @@ func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed f
 		case errors.Is(err, catalog.ErrAway), errors.Is(err, catalog.ErrFull), a.Image != "" && err != nil:
 			return r, err
 		case err != nil:
-			r.Failed = append(r.Failed, ingest.Failure{Image: id, Reason: err.Error()})
+			r.Failed = append(r.Failed, scan.Failure{Image: id, Reason: err.Error()})
 		default:
 			r.Count++
 		}
@@ -168,13 +169,13 @@ func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed f
 
 // imports moves what has arrived in a managed store under its digest.
 func (h *Handlers) imports(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-	return h.each(ctx, t, a, ingest.Incoming, func(im *catalog.Image) error {
+	return h.each(ctx, t, a, managed.AwaitsImport, func(im *catalog.Image) error {
 		_, err := h.Syncer.Import(ctx, im.ID, func(done, total int64) {
 			if a.Image != "" {
 				t.Progress(done, total, "bytes")
 			}
 		})
-		if errors.Is(err, ingest.ErrNotReady) {
+		if errors.Is(err, scan.ErrNotReady) {
 			err = nil // it has been imported meanwhile, or is being written to
 		}
 		return err
@@ -183,7 +184,9 @@ func (h *Handlers) imports(ctx context.Context, t *task.Task, a task.Args) (any,
 
 // hash reads files whose digests are not known.
 func (h *Handlers) hash(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-	needed := func(s *catalog.Store, im *catalog.Image) bool { return im.Digest == nil && !ingest.Incoming(s, im) }
+	needed := func(s *catalog.Store, im *catalog.Image) bool {
+		return im.Digest == nil && !managed.AwaitsImport(s, im)
+	}
 	return h.each(ctx, t, a, needed, func(im *catalog.Image) error {
 		r, err := h.Verifier.Image(ctx, im.ID, verify.Options{Rate: -1})
 		if err == nil && len(r.Damaged)+len(r.Unreadable) > 0 {
@@ -195,7 +198,7 @@ func (h *Handlers) hash(ctx context.Context, t *task.Task, a task.Args) (any, er
 
 // barcodes reads the labels of slides whose files do not say their barcode.
 func (h *Handlers) barcodes(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-	needed := func(_ *catalog.Store, im *catalog.Image) bool { return ingest.Unlabelled(im) }
+	needed := func(_ *catalog.Store, im *catalog.Image) bool { return scan.NeedsLabelRead(im) }
 	return h.each(ctx, t, a, needed, func(im *catalog.Image) error { return h.Labels.Read(ctx, im.ID) })
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/convert"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
@@ -41,7 +41,7 @@ func logEnd(t *task.Task, result any, err error) {
 
 func summary(result any) string {
 	switch r := result.(type) {
-	case ingest.Result:
+	case scan.Result:
 		line := fmt.Sprintf("scanned %s: %s new, %s changed, %s moved, %s missing, %s back", plural(r.Count, "file"),
 			thousands(r.Added), thousands(r.Updated), thousands(r.Moved), thousands(r.Missing), thousands(r.Returned))
 		for _, part := range []struct {

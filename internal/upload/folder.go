@@ -14,7 +14,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
@@ -51,11 +52,11 @@ type record struct {
 	Digest   string // SHA-256, once all is there
 
 	State  state
-	Kind   ingest.Kind // what a look at the file gave
-	Reason string      // in words
-	As     string      // name in the incoming folder; it may not have it yet
-	MTime  int64       // of the complete file, in ns
-	Image  string      // id, once the catalog has it
+	Kind   scan.Kind // what a look at the file gave
+	Reason string    // in words
+	As     string    // name in the incoming folder; it may not have it yet
+	MTime  int64     // of the complete file, in ns
+	Image  string    // id, once the catalog has it
 
 	CreatedAt time.Time
 	UsedAt    time.Time // something happened
@@ -85,7 +86,7 @@ func incoming(st *catalog.Store) string {
 // not that of the store: a disk may not be mounted.
 func (u *Uploads) open(st *catalog.Store, mk bool) (*folder, error) {
 	path := incoming(st)
-	if id, err := ingest.Marked(path); err != nil || id != st.ID {
+	if id, err := managed.Marked(path); err != nil || id != st.ID {
 		return nil, errAway
 	}
 	in, err := fsx.OpenRoot(path)

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
 // maxOpen bounds the uploads of a store that are not complete. It is far above what
@@ -243,7 +243,7 @@ func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 	if rec.Name = cleanName(meta["filename"]); rec.Name == "" {
 		return nil, nil, refuse(http.StatusBadRequest, "Say in "+hMetadata+" what the file is called: filename.")
 	}
-	if !ingest.Takes(st, rec.Name) {
+	if !scan.Accepts(st, rec.Name) {
 		return nil, nil, refuse(http.StatusUnprocessableEntity, "The store does not take files of this name. Slides are called .tif or .tiff, pictures of which it makes slides .png or .jpg, or all as the store's include and exclude say.")
 	}
 	if meta["sha256"] != "" {

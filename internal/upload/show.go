@@ -9,7 +9,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
 // A View is an upload as its sender sees it, or an admin of the store.
@@ -80,14 +81,14 @@ func (u *Uploads) look(ctx context.Context, st *catalog.Store, r *record) (View,
 		return v, nil
 	}
 	im, err := u.image(ctx, r)
-	if err == nil && r.Kind == ingest.Unsupported && ingest.Converts(st) {
+	if err == nil && r.Kind == scan.Unsupported && scan.Converts(st) {
 		im, err = u.conversion(ctx, r, im, &v)
 	}
 	if err != nil || im == nil {
 		return v, err
 	}
 	v.Image = &Image{ID: im.ID, State: string(im.State), Reason: known(im.Reason)}
-	v.Image.Filed = im.State == catalog.Available && !ingest.Incoming(st, im)
+	v.Image.Filed = im.State == catalog.Available && !managed.AwaitsImport(st, im)
 	v.Image.Known = v.Image.Filed && v.Conversion == nil && (im.FileName != r.As || im.CreatedAt.Before(r.CreatedAt))
 	return v, nil
 }
@@ -105,12 +106,12 @@ func (u *Uploads) view(r *record) View {
 		e, _ := errors.AsType[*httperr.Error](wrongDigest())
 		v.Reason = &e.Detail
 	case r.State != received:
-	case r.Kind == ingest.Whole:
+	case r.Kind == scan.Complete:
 		v.Verdict = known("slide")
-	case r.Kind == ingest.Wrong:
+	case r.Kind == scan.Damaged:
 		v.Verdict = known("broken")
 		v.Reason = known("It is not a whole pyramidal TIFF: " + reason + ". Compare it with the file that the scanner wrote, and upload that.")
-	case r.Kind == ingest.Unsupported:
+	case r.Kind == scan.Unsupported:
 		v.Verdict = known("unsupported")
 		v.Reason = known("It is not a slide that is read here: " + reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
 	}

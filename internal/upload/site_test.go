@@ -22,7 +22,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/upload"
 	"github.com/slideatlas/ptiffstore/test/catalogtest"
 )
@@ -70,7 +70,7 @@ func newSiteIn(t *testing.T, dir string, o upload.Options) *site {
 		if err := os.MkdirAll(st.Root, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		put, err := ingest.AddStore(context.Background(), c, st)
+		put, err := managed.AddStore(context.Background(), c, st)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -183,7 +183,7 @@ func (r *run) check(ctx context.Context, e *catalog.Entry, progress func(done, t
 		r.unreadable(ctx, e, reason(err))
 		return nil
 	case e.Digest == "" && !same:
-		r.unreadable(ctx, e, "the file was changed since it was last looked at: sync the store, and verify it again")
+		r.unreadable(ctx, e, "the file was changed since it was last inspected: sync the store, and verify it again")
 		return nil
 	}
 	return r.record(ctx, e, digest)
@@ -201,7 +201,7 @@ func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error
 		words := damage(e, digest)
 		if err = r.Catalog.Damaged(ctx, e.ID, e.Revision, words, time.Now()); err == nil {
 			r.result.Damaged = append(r.result.Damaged, Finding{e.ID, words})
-			r.log().ErrorContext(ctx, "a slide's file is damaged: no tile of it is served any more", "image", e.ID, "store", e.StoreID, "reason", words)
+			r.log().ErrorContext(ctx, "file is damaged, its tiles are no longer served", "image", e.ID, "store", e.StoreID, "reason", words)
 			return nil
 		}
 	}
@@ -246,7 +246,7 @@ func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, to
 	return digest, id.Same(e.Identity), err
 }
 
-var errWritten = errors.New("verify: the file was written since it was last looked at: sync the store, and verify it again")
+var errWritten = errors.New("verify: the file was written since it was last inspected: sync the store, and verify it again")
 
 // readAgain reads a file a second time whose digest was not the right one the
 // first time. A disk, a cable or memory that errs does not always err alike.
@@ -262,7 +262,7 @@ var errUnsteady = errors.New("verify: read twice, the file gave different bytes:
 
 // damage says what is wrong with a file, and what to do.
 func damage(e *catalog.Entry, digest string) string {
-	return fmt.Sprintf("its bytes are not those of its digest (SHA-256 %.12s…, not %.12s…), though its size and time are as they were on %s: put a good copy in its place, and verify it",
+	return fmt.Sprintf("the bytes of the file do not match its digest (SHA-256 %.12s…, not %.12s…), though its size and time are as they were on %s: put a good copy in its place, and verify it",
 		digest, e.Digest, time.Unix(0, e.Identity.MTime).UTC().Format("2006-01-02"))
 }
 
@@ -288,7 +288,7 @@ func (r *run) unreadable(ctx context.Context, e *catalog.Entry, reason string) {
 	if len(r.result.Unreadable) < maxUnreadable {
 		r.result.Unreadable = append(r.result.Unreadable, Finding{e.ID, reason})
 	}
-	r.log().WarnContext(ctx, "a slide's file could not be verified", "image", e.ID, "store", e.StoreID, "reason", reason)
+	r.log().WarnContext(ctx, "cannot verify file", "image", e.ID, "store", e.StoreID, "reason", reason)
 }
 
 func (v *Verifier) log() *slog.Logger {

@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
@@ -34,7 +34,7 @@ type site struct {
 	store string
 	log   bytes.Buffer
 	*Verifier
-	syncer   *ingest.Syncer
+	syncer   *scan.Syncer
 	now      time.Time
 	tiles    *tile.Server
 	follower *follow.Follower
@@ -67,7 +67,7 @@ func newSite(t *testing.T, c *catalog.Catalog) *site {
 	}
 	st.store = s.ID
 	st.Verifier = &Verifier{Catalog: c, Log: slog.New(slog.NewTextHandler(&st.log, nil))}
-	st.syncer = &ingest.Syncer{Catalog: c, Now: func() time.Time { return st.now }}
+	st.syncer = &scan.Syncer{Catalog: c, Now: func() time.Time { return st.now }}
 	st.tiles = tile.New(tile.Options{})
 	t.Cleanup(st.tiles.Close)
 	st.follower = &follow.Follower{Catalog: c, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
@@ -90,7 +90,7 @@ func (st *site) slides(names ...string) {
 func (st *site) sync() {
 	st.t.Helper()
 	st.now = st.now.Add(time.Minute)
-	if _, err := st.syncer.Sync(st.t.Context(), st.store, ingest.Options{}); err != nil {
+	if _, err := st.syncer.Sync(st.t.Context(), st.store, scan.Options{}); err != nil {
 		st.t.Fatal(err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/ingest"
+	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
@@ -95,7 +95,7 @@ func passes(ctx context.Context, folder, work string) error {
 		return err
 	}
 	defer c.Close()
-	syncer := &ingest.Syncer{Catalog: c}
+	syncer := &scan.Syncer{Catalog: c}
 	if list, err := c.Stores(ctx); err != nil {
 		return err
 	} else if len(list) > 0 {
@@ -105,9 +105,9 @@ func passes(ctx context.Context, folder, work string) error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(ingest.DefaultPause) // so that the last file has been as it is for that long
+	time.Sleep(scan.DefaultPause) // so that the last file has been as it is for that long
 	began := time.Now()
-	first, err := syncer.Sync(ctx, st.ID, ingest.Options{Wait: true})
+	first, err := syncer.Sync(ctx, st.ID, scan.Options{Wait: true})
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func passes(ctx context.Context, folder, work string) error {
 }
 
 // unchanged goes through a folder that is as the catalog knows it.
-func unchanged(ctx context.Context, syncer *ingest.Syncer, st *catalog.Store) error {
+func unchanged(ctx context.Context, syncer *scan.Syncer, st *catalog.Store) error {
 	var s struct {
 		Passes, Finds []time.Duration
 		Resident      int64
@@ -128,9 +128,9 @@ func unchanged(ctx context.Context, syncer *ingest.Syncer, st *catalog.Store) er
 			return fmt.Errorf("find: %w", err)
 		}
 		s.Finds = append(s.Finds, took)
-		var again ingest.Result
+		var again scan.Result
 		took, err = timed(func() error {
-			again, err = syncer.Sync(ctx, st.ID, ingest.Options{})
+			again, err = syncer.Sync(ctx, st.ID, scan.Options{})
 			return err
 		})
 		if err != nil {

@@ -1,0 +1,19 @@
+package managed
+
+import (
+	"errors"
+
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+)
+
+// ErrFull: the disk of a managed store has no room for a file. It stays where it
+// arrived.
+var ErrFull = errors.New("the disk of the store is full: free some space; until then the file stays in the incoming folder")
+
+// DiskFull turns the errors of a full disk into [ErrFull].
+func DiskFull(err error) error {
+	if fsx.IsFull(err) {
+		return ErrFull
+	}
+	return err
+}

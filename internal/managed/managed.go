@@ -1,0 +1,238 @@
+package managed
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
+)
+
+// The folders of a managed store, as the paths of its images begin. All but the
+// first lie below its root.
+const (
+	Incoming   = "incoming/"   // where files arrive; may be anywhere
+	Staging    = "staging/"    // ID.tiff or ID.part: being imported
+	Slides     = "slides/"     // ab/DIGEST.tiff, and a sidecar DIGEST.json
+	Quarantine = "quarantine/" // ID-NAME: no slide, or a broken one
+	Trash      = "trash/"      // TIME-ID.tiff: deleted by people, and second copies
+	// Originals has ab/DIGEST, a picture that a slide was made of, and a sidecar
+	// DIGEST.json.
+	Originals = "originals/"
+)
+
+// MarkerName is the file that says whose folder it is: it holds the store's id. The
+// incoming folder has one, too.
+const MarkerName = ".ptiffstore-store"
+
+var (
+	// ErrOtherStore: the folder is that of another store.
+	ErrOtherStore = errors.New("the folder belongs to another store, according to its file " + MarkerName)
+	// ErrNotEmpty: a managed store begins in an empty folder.
+	ErrNotEmpty = errors.New("the folder is not empty and does not belong to a store: choose an empty one, and put the slides into its incoming folder")
+	// ErrNoMarker: the root of a managed store has no marker. It is an [source.ErrNoRoot].
+	ErrNoMarker = fmt.Errorf("%w: it has no file %s: is a disk not mounted?", source.ErrNoRoot, MarkerName)
+	// ErrBadFolders: the incoming folder and the root are one, or one is in the
+	// other's way.
+	ErrBadFolders = errors.New("the incoming folder must be neither the store's folder, nor around it, nor in its " +
+		"slides, staging, quarantine, trash or originals")
+)
+
+// IncomingOf is the folder in which files arrive.
+func IncomingOf(st *catalog.Store) string {
+	return cmp.Or(st.Incoming, filepath.Join(st.Root, "incoming"))
+}
+
+// Split returns the folder that an image's path is below, and the rest of it.
+func Split(st *catalog.Store, path string) (base, rel string) {
+	if rest, ok := strings.CutPrefix(path, Incoming); ok && st.Mode == catalog.Managed {
+		return IncomingOf(st), rest
+	}
+	return st.Root, path
+}
+
+// EntryOf is the entry of an image's file.
+func EntryOf(st *catalog.Store, path string) (source.Entry, error) {
+	base, rel := Split(st, path)
+	return source.EntryAt(base, rel, false)
+}
+
+// NewEntryOf is spotOf for a file that is going to be there.
+func NewEntryOf(st *catalog.Store, path string) (source.Entry, error) {
+	base, rel := Split(st, path)
+	return source.EntryAt(base, rel, true)
+}
+
+// Stat returns the identity of an image's file.
+func Stat(st *catalog.Store, path string) (fsx.Identity, error) {
+	s, err := EntryOf(st, path)
+	if err != nil {
+		return fsx.Identity{}, err
+	}
+	defer s.Close()
+	return s.Stat()
+}
+
+// SlidePath is the path of the slide with a digest.
+func SlidePath(digest string) string { return Slides + digest[:2] + "/" + digest + ".tiff" }
+
+// DigestIn returns the digest that a path below slides/ names, "" if it names none.
+func DigestIn(path string) string {
+	rest, ok := strings.CutPrefix(path, Slides)
+	if !ok || len(rest) != 3+64+len(".tiff") {
+		return ""
+	}
+	d := rest[3:67]
+	if strings.Trim(d, "0123456789abcdef") != "" || SlidePath(d) != path {
+		return ""
+	}
+	return d
+}
+
+// Prepare makes the folders of a managed store and marks them as its own. A folder
+// that is marked already is completed.
+//
+// The error is [ErrOtherStore], [ErrNotEmpty], [ErrBadFolders], or that of the file
+// system.
+func Prepare(ctx context.Context, st *catalog.Store) error {
+	if st.Mode != catalog.Managed {
+		return nil
+	}
+	in := IncomingOf(st)
+	if err := checkFolders(st.Root, in); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(st.Root, 0o755); err != nil {
+		return fmt.Errorf("cannot create the store's folder: %w", fsx.WithoutPath(err))
+	}
+	switch id, err := Marked(st.Root); {
+	case err != nil:
+		return err
+	case id != "" && id != st.ID:
+		return ErrOtherStore
+	case id == "":
+		if err := empty(st.Root, in); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// The marker comes first: a folder that holds others and no marker is refused.
+	if err := mark(st.Root, st.ID); err != nil {
+		return fmt.Errorf("cannot write the marker of the store's folder: %w", fsx.WithoutPath(err))
+	}
+	for _, dir := range []string{Staging, Slides, Quarantine, Trash} {
+		if err := os.MkdirAll(filepath.Join(st.Root, dir), 0o755); err != nil {
+			return fmt.Errorf("cannot create the folder %s: %w", dir, fsx.WithoutPath(err))
+		}
+	}
+	return prepareIncoming(in, st.ID)
+}
+
+// prepareIncoming makes and marks the incoming folder.
+func prepareIncoming(dir, store string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("cannot create the incoming folder: %w", fsx.WithoutPath(err))
+	}
+	switch id, err := Marked(dir); {
+	case err != nil:
+		return err
+	case id != "" && id != store:
+		return fmt.Errorf("%w (the incoming folder)", ErrOtherStore)
+	}
+	if err := mark(dir, store); err != nil {
+		return fmt.Errorf("cannot write the marker of the incoming folder: %w", fsx.WithoutPath(err))
+	}
+	return nil
+}
+
+// checkFolders makes sure that root and incoming folder do not get into each
+// other's way.
+func checkFolders(root, in string) error {
+	root, in = filepath.Clean(root), filepath.Clean(in)
+	if within(root, in) {
+		return ErrBadFolders
+	}
+	for _, dir := range []string{Staging, Slides, Quarantine, Trash, Originals} {
+		if within(in, filepath.Join(root, dir)) {
+			return ErrBadFolders
+		}
+	}
+	return nil
+}
+
+// within reports whether p is dir or lies in it.
+func within(p, dir string) bool {
+	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// empty refuses a folder that holds anything but the way to the incoming folder.
+func empty(root, in string) error {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return fmt.Errorf("the store's folder cannot be read: %w", fsx.WithoutPath(err))
+	}
+	for _, e := range entries {
+		if e.Name() != "lost+found" && !within(filepath.Clean(in), filepath.Join(root, e.Name())) {
+			return ErrNotEmpty
+		}
+	}
+	return nil
+}
+
+// maxMarker bounds the marker, which holds an id.
+const maxMarker = 4 << 10
+
+// Marked returns the id of the managed store whose folder this is, "" if it is
+// none's. So a store that was removed from the catalog is added again: under the
+// id that its folder says.
+func Marked(root string) (string, error) {
+	b, err := fsx.ReadFile(filepath.Join(root, MarkerName), maxMarker)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("the file %s cannot be read: %w", MarkerName, fsx.WithoutPath(err))
+	}
+	id := strings.TrimSpace(string(b))
+	if id == "" {
+		return "", fmt.Errorf("the file %s is empty: write the store's id into it", MarkerName)
+	}
+	return id, nil
+}
+
+// mark writes the marker, unless it is there. It appears with its contents or not at
+// all.
+func mark(dir, store string) error {
+	if id, err := Marked(dir); err != nil || id != "" {
+		return err
+	}
+	s, err := source.EntryAt(dir, MarkerName, false)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = fsx.WriteFileIn(s.Dir, s.Name, []byte(store+"\n"), 0o644)
+	return DiskFull(err)
+}
+
+// CheckMarker makes sure that the root is that of the store.
+func CheckMarker(st *catalog.Store) error {
+	switch id, err := Marked(st.Root); {
+	case err != nil:
+		return fmt.Errorf("%w: %w", source.ErrNoRoot, err)
+	case id == "":
+		return ErrNoMarker
+	case id != st.ID:
+		return fmt.Errorf("%w: %w", source.ErrOtherRoot, ErrOtherStore)
+	}
+	return nil
+}

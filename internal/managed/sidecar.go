@@ -1,0 +1,145 @@
+package managed
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/strictjson"
+)
+
+// A sidecar is a file beside a slide that says of it what its bytes don't, so that
+// a store whose catalog is lost is taken back with its ids. It is on disk before
+// the slide is given its name.
+type Sidecar struct {
+	ID         string    `json:"id"`
+	FileName   string    `json:"file_name"`
+	Aliases    []string  `json:"aliases,omitempty"`
+	Label      *string   `json:"label,omitempty"`
+	ExternalID *string   `json:"external_id,omitempty"`
+	Barcode    *string   `json:"barcode,omitempty"` // read off the label
+	CreatedAt  time.Time `json:"created_at"`
+
+	// Of files in staging, quarantine and trash:
+	From        []byte `json:"from,omitempty"`   // the path it had; any bytes, so in base64
+	Digest      string `json:"digest,omitempty"` // if it was known
+	Reason      string `json:"reason,omitempty"` // why it is in quarantine
+	DuplicateOf string `json:"duplicate_of,omitempty"`
+}
+
+// FromLabel is the source of a barcode that was read off the label.
+const FromLabel = "label"
+
+// maxSidecar bounds a sidecar: an image has a few names, not thousands.
+const maxSidecar = 1 << 20
+
+// SidecarOf is the sidecar of an image.
+func SidecarOf(im *catalog.Image) *Sidecar {
+	c := &Sidecar{
+		ID: im.ID, FileName: im.FileName, Aliases: im.Aliases, Label: im.Label, ExternalID: im.ExternalID,
+		CreatedAt: im.CreatedAt.UTC(),
+	}
+	if im.BarcodeSource == FromLabel {
+		c.Barcode = im.Barcode
+	}
+	return c
+}
+
+// MovedFrom is the sidecar of an image whose file is about to be moved.
+func MovedFrom(im *catalog.Image) *Sidecar {
+	c := SidecarOf(im)
+	c.From = []byte(im.Path)
+	if im.Digest != nil {
+		c.Digest = *im.Digest
+	}
+	return c
+}
+
+// Image returns the image that the sidecar is of, as far as it says.
+func (c *Sidecar) Image(store string) *catalog.Image {
+	im := &catalog.Image{ID: c.ID, StoreID: store, CreatedAt: c.CreatedAt}
+	im.FileName, im.Aliases, im.Label, im.ExternalID = c.FileName, c.Aliases, c.Label, c.ExternalID
+	if c.Barcode != nil {
+		im.Barcode, im.BarcodeSource = c.Barcode, FromLabel
+	}
+	return im
+}
+
+// Same reports whether two sidecars say the same.
+func (c *Sidecar) Same(o *Sidecar) bool {
+	a, errA := json.Marshal(c)
+	b, errB := json.Marshal(o)
+	return errA == nil && errB == nil && slices.Equal(a, b)
+}
+
+// SidecarPath is the path of the sidecar of the file at path.
+func SidecarPath(path string) string {
+	if rest, ok := strings.CutPrefix(path, Quarantine); ok {
+		id, _, _ := strings.Cut(rest, "-")
+		return Quarantine + id + ".json"
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(path, ".part"), ".tiff") + ".json"
+}
+
+// WriteSidecar writes the sidecar of the file at path to disk.
+func WriteSidecar(st *catalog.Store, path string, c *Sidecar) error {
+	data, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	to, err := NewEntryOf(st, SidecarPath(path))
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	via, err := EntryOf(st, Staging+"sidecar")
+	if err != nil {
+		return err
+	}
+	defer via.Close()
+	_, err = fsx.WriteFileVia(via.Dir, to.Dir, to.Name, append(data, '\n'), 0o644)
+	return DiskFull(err)
+}
+
+// ReadSidecar reads the sidecar of the file at path. The error is
+// [fs.ErrNotExist] if it has none.
+func ReadSidecar(st *catalog.Store, path string) (*Sidecar, error) {
+	s, err := EntryOf(st, SidecarPath(path))
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	f, err := s.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSidecar))
+	if err != nil {
+		return nil, err
+	}
+	var c Sidecar
+	if err := strictjson.UnmarshalKnown(data, &c); err != nil {
+		return nil, fmt.Errorf("a sidecar is damaged: %w", err)
+	}
+	if c.ID == "" || len(c.ID) > 64 || strings.ContainsAny(c.ID, "/-\x00") {
+		return nil, errors.New("a sidecar is damaged: it holds no id")
+	}
+	return &c, nil
+}
+
+// RemoveSidecar removes the sidecar of what was the file at path.
+func RemoveSidecar(st *catalog.Store, path string) error {
+	s, err := EntryOf(st, SidecarPath(path))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Remove()
+}

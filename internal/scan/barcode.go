@@ -1,0 +1,198 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/barcode"
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// Where a barcode is from. With fromLabel and no barcode, the label was searched in
+// vain.
+const (
+	fromFile  = "file"
+	fromLabel = managed.FromLabel
+)
+
+const (
+	// labelTime bounds the search for a code on one label.
+	labelTime = 10 * time.Second
+	// searchMemory is what the search takes beside the label: it inspects four million
+	// pixels at most, in gray, in black and white, and in other sizes.
+	searchMemory = 48 << 20
+	// labelQueue is how many images may wait for their label to be read. Those
+	// beyond are found when their store is next started.
+	labelQueue = 1 << 16
+)
+
+// Labels reads barcodes off the label pictures of slides whose files do not say
+// theirs. It works through its queue one image after the other, far from the way of
+// tiles.
+type Labels struct {
+	s     *Syncer
+	queue chan string // image ids
+}
+
+// NewLabels returns a reader of labels with an empty queue.
+func NewLabels(s *Syncer) *Labels { return &Labels{s, make(chan string, labelQueue)} }
+
+// Add queues an image. It never blocks, and one that needs nothing costs nothing
+// but a query.
+func (l *Labels) Add(image string) {
+	select {
+	case l.queue <- image:
+	default:
+	}
+}
+
+// AddStore queues those images of a store whose labels have not been read.
+func (l *Labels) AddStore(ctx context.Context, store string) error {
+	return l.s.Catalog.EachImage(ctx, store, func(im *catalog.Image) error {
+		if NeedsLabelRead(im) {
+			l.Add(im.ID)
+		}
+		return ctx.Err()
+	})
+}
+
+// addStore is AddStore once, however often it takes until the catalog answers. It
+// returns when that is done or ctx is.
+func (l *Labels) addStore(ctx context.Context, store string) {
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	l.s.Loops.New(l.s.log(), "labels of a store", store).Run(ctx, func(ctx context.Context) error {
+		err := l.AddStore(ctx, store)
+		if err == nil || errors.Is(err, catalog.ErrNotFound) {
+			done()
+		}
+		return err
+	})
+}
+
+// NeedsLabelRead reports whether an image has a label that may say its barcode.
+func NeedsLabelRead(im *catalog.Image) bool {
+	if im.State != catalog.Available || im.Barcode != nil || im.BarcodeSource == fromLabel {
+		return false
+	}
+	for _, a := range im.Associated {
+		if a == "label" {
+			return true
+		}
+	}
+	return false
+}
+
+// Run works through the queue until ctx is done.
+func (l *Labels) Run(ctx context.Context) { l.s.Loops.Run(ctx, l.s.log(), "labels", l.next) }
+
+// next reads the next label of the queue. One that can't be read stops none behind it;
+// one that the catalog was away for comes again.
+func (l *Labels) next(ctx context.Context) error {
+	var id string
+	select {
+	case <-ctx.Done():
+		return nil
+	case id = <-l.queue:
+	}
+	err := l.Read(ctx, id)
+	if errors.Is(err, catalog.ErrAway) || errors.Is(err, catalog.ErrFull) {
+		l.Add(id)
+		return err
+	}
+	if err != nil && ctx.Err() == nil {
+		l.s.log().Warn("cannot read label", "image", id, "err", err)
+	}
+	return nil
+}
+
+// Read reads the label of one image now and records what it says, or that it says
+// nothing.
+func (l *Labels) Read(ctx context.Context, id string) error {
+	im, err := l.s.Catalog.Image(ctx, id)
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && !NeedsLabelRead(im) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	st, err := l.s.Catalog.Store(ctx, im.StoreID)
+	if err != nil {
+		return err
+	}
+	work, end := l.s.Memory.Begin(ctx, 0)
+	text, err := readLabel(work, st, im)
+	end()
+	switch {
+	case errors.Is(err, render.ErrBusy):
+		return err // another time
+	case errors.Is(err, errReplaced):
+		return nil // it comes again once it has been inspected
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil && !errors.Is(err, barcode.ErrNotFound):
+		l.s.log().Info("label is not readable", "image", id, "err", fsx.WithoutPath(err))
+	}
+	return l.record(ctx, im, text)
+}
+
+// record writes what the label says, unless the file is another by now.
+func (l *Labels) record(ctx context.Context, old *catalog.Image, text string) error {
+	_, err := l.s.Catalog.UpdateImage(ctx, old.ID, func(im *catalog.Image) error {
+		if im.Revision != old.Revision || !NeedsLabelRead(im) {
+			return errUnchanged
+		}
+		im.Barcode, im.BarcodeSource = known(text), fromLabel
+		return nil
+	})
+	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, errUnchanged) {
+		return nil
+	}
+	return err
+}
+
+var errReplaced = errors.New("the file is not the one that was inspected")
+
+// readLabel returns the text of the code on the label of an image.
+func readLabel(ctx context.Context, st *catalog.Store, im *catalog.Image) (string, error) {
+	at, err := managed.EntryOf(st, im.Path)
+	if err != nil {
+		return "", errReplaced
+	}
+	defer at.Close()
+	f, err := at.Open()
+	if err != nil {
+		return "", errReplaced
+	}
+	defer f.Close()
+	if id, err := fsx.IdentifyFile(f); err != nil || !id.Same(im.Identity) {
+		return "", errReplaced
+	}
+	s, err := slide.Open(f, im.Identity.Size)
+	if err != nil {
+		return "", err
+	}
+	pic, err := render.ReadAssociated(ctx, s, "label")
+	if err != nil {
+		return "", err
+	}
+	if id, err := fsx.IdentifyFile(f); err != nil || !id.Same(im.Identity) {
+		return "", errReplaced
+	}
+	img, err := render.DecodeAssociated(ctx, pic)
+	if err != nil {
+		return "", err
+	}
+	if err := render.Take(ctx, searchMemory); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, labelTime)
+	defer cancel()
+	text, _, err := barcode.Read(ctx, img)
+	return text, err
+}

@@ -1,0 +1,79 @@
+package scan
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+)
+
+// TestDamageStays records that a file's bytes have changed by themselves, and looks
+// at it again in every way there is. Its structure is complete all the time.
+func TestDamageStays(t *testing.T) {
+	t.Parallel()
+	st := newSite(t)
+	ctx := t.Context()
+	st.write("a.tiff", pyramid{}.bytes())
+	st.later(time.Minute)
+	st.scan(Options{})
+	im := st.image("a.tiff")
+	if err := st.Catalog.SetDigest(ctx, im.ID, im.Revision, "d1"); err != nil {
+		t.Fatal(err)
+	}
+	const words = "the bytes of the file do not match its digest"
+	if err := st.Catalog.Damaged(ctx, im.ID, im.Revision, words, st.now); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	st.Available = func(id string) { told = append(told, id) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mtime := time.Unix(0, im.Identity.MTime)
+	now := "a.tiff"
+	for _, step := range []struct {
+		name    string
+		do      func()
+		options Options
+	}{
+		{"synced", func() {}, Options{}},
+		{"synced anew", func() {}, Options{Resync: true}},
+		{"its mode changed", func() { must(os.Chmod(st.path("a.tiff"), 0o600)) }, Options{}},
+		{"renamed", func() { must(os.Rename(st.path("a.tiff"), st.path("b.tiff"))); now = "b.tiff" }, Options{}},
+		{"copied in anew, with its times", func() {
+			must(os.Remove(st.path(now)))
+			st.write(now, pyramid{}.bytes())
+			must(os.Chtimes(st.path(now), mtime, mtime))
+		}, Options{}},
+		{"gone", func() { must(os.Rename(st.path(now), st.root+".away")) }, Options{}},
+		{"back", func() { must(os.Rename(st.root+".away", st.path(now))) }, Options{}},
+	} {
+		step.do()
+		st.later(time.Minute)
+		st.scan(step.options)
+		got := st.image(now)
+		if step.name == "gone" {
+			if got.State != catalog.Missing || got.DamagedAt == nil {
+				t.Errorf("%s: %s, damaged at %v, want %s, and damaged", step.name, got.State, got.DamagedAt, catalog.Missing)
+			}
+			continue
+		}
+		if got.ID != im.ID || got.State != catalog.Broken || got.Reason != words || got.DamagedAt == nil || got.Digest == nil || *got.Digest != "d1" {
+			t.Errorf("%s: %s %q, damaged at %v, digest %v; want %s %q", step.name, got.State, got.Reason, got.DamagedAt, got.Digest, catalog.Broken, words)
+		}
+	}
+	if len(told) > 0 {
+		t.Errorf("a damaged image was said to be available: %q", told)
+	}
+
+	st.write(now, pyramid{seed: 3}.bytes())
+	st.later(time.Minute)
+	st.scan(Options{})
+	if got := st.image(now); got.State != catalog.Available || got.DamagedAt != nil || got.Damage != "" || got.Digest != nil || len(told) != 1 {
+		t.Errorf("written anew: %s %q, damaged at %v, digest %v, told %q; want %s", got.State, got.Reason, got.DamagedAt, got.Digest, told, catalog.Available)
+	}
+}

@@ -1,0 +1,178 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/source"
+)
+
+// touchMost is how many files are inspected before what is heard next. More than
+// these are left to a scan.
+const touchMost = 500
+
+// An urgency says how soon a scan over the whole folder is wanted.
+type urgency int
+
+const (
+	noScan   urgency = iota
+	scanSoon         // as soon as scans may follow each other
+	scanNow
+)
+
+// touch inspects the few paths of a store at which something was heard. Urgency says
+// whether this is a matter for a scan over the whole folder: a folder went away, more
+// slides came at once or went than are dealt with here, or one is gone and no event
+// has told of it. That one says nothing of how many there are, so only a scan, which
+// counts them all, may mark it missing.
+func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Store, list map[string]source.Sign, enter func(string, uint64)) (r Result, whole urgency, err error) {
+	p, err := s.begin(st, s.folder(st.ID), Options{})
+	if err != nil {
+		return Result{}, noScan, err
+	}
+	defer p.dir.Close()
+	p.c, p.enter = c, enter
+	if err := s.follow(ctx); err != nil {
+		return Result{}, noScan, err
+	}
+	var due []source.Item
+	var gone []string
+	for path, sign := range list {
+		if !strings.HasPrefix(path, p.prefix) {
+			h, err := p.recheckItem(ctx, path)
+			if whole = max(whole, h); err != nil {
+				return *p.result, whole, err
+			}
+			continue
+		}
+		if sign&source.DirectoryGone != 0 {
+			whole = scanNow
+		}
+		if sign&source.DirectoryCame != 0 {
+			if err := p.below(ctx, path, sign, &due); err != nil {
+				return *p.result, scanNow, err
+			}
+			continue
+		}
+		if f, ok := p.changedItem(path, sign); ok {
+			due = append(due, f)
+		} else if p.wentMissing(path) {
+			if sign&source.Nudged == 0 {
+				gone = append(gone, path)
+			} else {
+				whole = max(whole, p.urgency())
+			}
+		}
+	}
+	if len(due) > touchMost {
+		due, whole = due[:touchMost], scanNow
+	}
+	if err := p.inspectAll(ctx, due); err != nil {
+		return *p.result, whole, err
+	}
+	if st.Mode == catalog.Managed {
+		if err := p.dispatchTouched(ctx, due); err != nil {
+			return *p.result, whole, err
+		}
+	}
+	h, err := p.markReportedMissing(ctx, p.notMoved(gone))
+	return *p.result, max(whole, h), err
+}
+
+// urgency is how soon a scan is wanted for a slide that somebody found gone. One that was
+// refused is tried again anyway.
+func (p *scan) urgency() urgency {
+	if p.refusal() != nil {
+		return noScan
+	}
+	return scanSoon
+}
+
+// recheckItem inspects a file of a managed store that did not just arrive, and at which
+// something was seen to be wrong.
+func (p *scan) recheckItem(ctx context.Context, path string) (urgency, error) {
+	e, ok := p.s.mirror.file(p.store.ID, path)
+	id, err := p.stat(path)
+	switch {
+	case fsx.IsGone(err) && ok && e.state != catalog.Missing:
+		return p.urgency(), nil
+	case err != nil || !ok || !strings.HasPrefix(path, managed.Slides) || e.id.Same(id):
+		return noScan, nil //nolint:nilerr // a scan will see
+	}
+	kept, closeRoot, err := p.slidesScan()
+	if err != nil {
+		return noScan, err
+	}
+	defer closeRoot()
+	return noScan, kept.inspectAll(ctx, []source.Item{{Path: path, Identity: id, Closed: true}})
+}
+
+// dispatchTouched passes on those of the files that have turned out to be slides, or none.
+func (p *scan) dispatchTouched(ctx context.Context, due []source.Item) error {
+	if err := p.s.follow(ctx); err != nil {
+		return err
+	}
+	for _, f := range due {
+		if e, ok := p.s.mirror.file(p.store.ID, f.Path); ok {
+			p.dispatch(ctx, f.Path, e)
+		}
+	}
+	return nil
+}
+
+// below finds the slides in a folder that came. If it was renamed in, so were they.
+func (p *scan) below(ctx context.Context, dir string, s source.Sign, due *[]source.Item) error {
+	w, err := p.dir.List(ctx, source.ListOptions{Below: dir, Enter: p.enter, Item: func(f source.Item) {
+		f.Closed = s&source.WriterLeft != 0
+		if p.wanted(f) {
+			*due = append(*due, f)
+		}
+	}})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil // gone again
+	}
+	p.failUnreadable(w)
+	return err
+}
+
+// changedItem returns the file at path if it has to be inspected.
+func (p *scan) changedItem(path string, s source.Sign) (source.Item, bool) {
+	id, err := p.stat(path)
+	f := source.Item{Path: path, Identity: id, Closed: s&source.WriterLeft != 0}
+	return f, err == nil && p.dir.Selects(path) && p.wanted(f)
+}
+
+// wanted reports whether a file is new, changed, or due.
+func (p *scan) wanted(f source.Item) bool {
+	e, ok := p.s.mirror.file(p.store.ID, f.Path)
+	if !ok {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return f.Closed && e.state == catalog.Arriving || p.isDue(f, e, p.s.now())
+}
+
+// wentMissing reports whether a slide that was at path is there no more.
+func (p *scan) wentMissing(path string) bool {
+	if _, err := p.stat(path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		return false
+	}
+	e, ok := p.s.mirror.file(p.store.ID, path)
+	return ok && e.state != catalog.Missing
+}
+
+// rootIsKnown reports whether the folder is the one that the last scan went
+// through, to its end.
+func (p *scan) rootIsKnown() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.scanned && p.seenRoot.Dev == p.rootID.Dev && p.seenRoot.Ino == p.rootID.Ino
+}

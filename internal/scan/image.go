@@ -1,0 +1,143 @@
+package scan
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/slide"
+)
+
+// A verdict is what becomes of a file in the catalog.
+type verdict struct {
+	state  catalog.State
+	reason string
+	observation
+}
+
+// judge puts what the structure of a file says together with how long the file has
+// been as it is.
+func judge(f *Inspection, s observation, p settlePolicy, now time.Time) verdict {
+	s.again = time.Time{}
+	switch f.Kind {
+	case Complete, Unsupported:
+		if ok, wait := p.written(s, now); !ok {
+			s.again = now.Add(wait)
+			return verdict{catalog.Arriving, "complete so far: waiting until it has not changed for a while", s}
+		}
+		if f.Kind == Unsupported {
+			return verdict{catalog.Unsupported, f.Reason, s}
+		}
+		return verdict{catalog.Available, "", s}
+	case Damaged:
+		if ok, wait := p.abandoned(s, now); !ok {
+			s.again = now.Add(wait)
+			return verdict{catalog.Arriving, "incomplete so far: " + f.Reason, s}
+		}
+		return verdict{catalog.Broken, f.Reason, s}
+	case Changing:
+		s.again = now.Add(p.pause)
+		return verdict{catalog.Arriving, f.Reason, s}
+	}
+	return verdict{catalog.Broken, f.Reason, s}
+}
+
+// sameContents reports whether im was recorded from a file of this size and time.
+func sameContents(im *catalog.Image, id fsx.Identity) bool {
+	return im.ID != "" && im.Identity.Size == id.Size && im.Identity.MTime == id.MTime
+}
+
+// alike reports whether what was found may be the slide that im was recorded from,
+// under another name: a file system without numbers of its own for files can give
+// one slide's to another.
+func alike(im *catalog.Image, f *Inspection) bool {
+	if !sameContents(im, f.Identity) || f.Slide == nil || im.Format == "" {
+		return sameContents(im, f.Identity)
+	}
+	var d catalog.Description
+	describe(&d, f.Slide)
+	sameCode := im.BarcodeSource != fromFile || d.Barcode != nil && *d.Barcode == *im.Barcode
+	return sameCode && d.Format == im.Format && slices.Equal(d.Levels, im.Levels)
+}
+
+// update brings im to what was found at path. What people gave it stays, and so
+// does what is known of its contents if they are the same as before: also that they
+// are damaged, which an inspection can't tell, and which overrules its verdict.
+func update(im *catalog.Image, path string, f *Inspection, v *verdict) {
+	same := sameContents(im, f.Identity)
+	old := im.Description
+	im.Description = catalog.Description{
+		Aliases: old.Aliases, Label: old.Label, ExternalID: old.ExternalID,
+		FirstSeen: v.since.UTC(), LastChange: v.since.UTC(),
+	}
+	switch {
+	case f.Slide != nil:
+		describe(&im.Description, f.Slide)
+		if same && im.Barcode == nil && old.BarcodeSource == fromLabel {
+			im.Barcode, im.BarcodeSource = old.Barcode, old.BarcodeSource
+		}
+	case same:
+		im.Description = old
+	}
+	if same {
+		im.Digest, im.FirstSeen, im.LastChange = old.Digest, old.FirstSeen, old.LastChange
+		im.DamagedAt, im.Damage = old.DamagedAt, old.Damage
+	}
+	if im.DamagedAt != nil {
+		v.state, v.reason = catalog.Broken, im.Damage
+	}
+	im.MissingSince, im.HiddenAt = nil, nil
+	im.Path, im.FileName = path, fileName(path)
+	im.State, im.Reason = v.state, v.reason
+	if im.Revision == "" || !im.Identity.Same(f.Identity) { // an imported file keeps its first
+		im.Revision = f.Identity.Revision()
+	}
+	im.Identity = f.Identity
+	if f.Kind == Unreadable {
+		im.Identity = unread(im.Identity)
+	}
+}
+
+// describe fills in what the slide says of itself.
+func describe(d *catalog.Description, s *slide.Slide) {
+	l := &s.Levels[0]
+	d.Format, d.Vendor = s.Format, s.Vendor
+	d.Width, d.Height = l.Width, l.Height
+	d.TileWidth, d.TileHeight = l.TileWidth, l.TileHeight
+	d.MaxZoom = len(s.Zooms) - 1
+	for i := range s.Levels {
+		l := &s.Levels[i]
+		d.Levels = append(d.Levels, catalog.Level{
+			Width: l.Width, Height: l.Height, TileWidth: l.TileWidth, TileHeight: l.TileHeight,
+			Columns: l.Columns, Rows: l.Rows, Downsample: l.Downsample,
+		})
+	}
+	d.MPPX, d.MPPY, d.ObjectivePower = known(s.MPPX), known(s.MPPY), known(s.ObjectivePower)
+	if d.Barcode = known(s.Barcode); d.Barcode != nil {
+		d.BarcodeSource = fromFile
+	}
+	d.Associated = s.Associated()
+	d.Properties = s.Properties
+}
+
+// known is nil for the zero value.
+func known[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// fileName is the last part of a path as text; bytes that are none are replaced.
+func fileName(p string) string { return strings.ToValidUTF8(path.Base(p), "\uFFFD") }
+
+// unread is the identity to keep of a file that could not be read. Its change time
+// is left out, so that it is not the file's and every scan tries again.
+func unread(id fsx.Identity) fsx.Identity {
+	id.CTime = 0
+	return id
+}

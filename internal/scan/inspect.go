@@ -1,0 +1,153 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
+	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/tiff"
+)
+
+const (
+	// inspectTime bounds one inspection. A local disk needs milliseconds, a busy file server
+	// may need seconds.
+	inspectTime = 30 * time.Second
+	// inspectBytes bounds what one inspection reads: the tile tables of a level of a hundred
+	// million tiles, or a few of the largest associated images.
+	inspectBytes = 2 << 30
+)
+
+// A Kind is what the structure of a file says of it, whatever its age.
+type Kind int
+
+const (
+	Complete    Kind = iota // a slide, all of it there
+	Damaged                 // not, or not yet: it breaks off, or is damaged
+	Unsupported             // whole, and not a slide that is read here
+	Unreadable              // nothing can be said: it could not be read
+	Changing                // it was written to while it was inspected
+	Gone                    // there is no such file
+	Skipped                 // nothing can be said, and that is not the file's doing but ours
+)
+
+// A Finding is what one inspect a file gave.
+type Inspection struct {
+	Kind     Kind
+	Reason   string       // in words, no file name in them; "" if Whole
+	Identity fsx.Identity // of the file that was inspected; zero if it could not be opened
+	Slide    *slide.Slide // if Whole; its file is closed, so that it describes and reads no more
+}
+
+// Inspect opens the item of a source at path, reads its structure and the first
+// and physically last tile of each level, and says whether it is a complete slide. It
+// is bounded in time and in bytes read, and reads from a file as it would from a
+// stranger: nothing in it makes Inspect panic or allocate more than it has read.
+//
+// A complete file may still have a writer: whether it is settled is not for one inspection
+// to tell.
+func Inspect(ctx context.Context, src source.Source, path string) Inspection {
+	f, err := src.Open(path)
+	if err != nil {
+		return readError(err)
+	}
+	defer f.Close()
+	before := f.Identity()
+	found := examine(ctx, f, before.Size)
+	found.Identity = before
+	if found.Kind == Unreadable || found.Kind == Skipped {
+		return found
+	}
+	after, err := f.Current()
+	if err != nil {
+		return readError(err)
+	}
+	if after != before {
+		return Inspection{Kind: Changing, Reason: "the file was written to while it was inspected", Identity: after}
+	}
+	return found
+}
+
+// examine reads the structure of a file of size bytes.
+func examine(ctx context.Context, f io.ReaderAt, size int64) Inspection {
+	ctx, cancel := context.WithTimeout(ctx, inspectTime)
+	defer cancel()
+	m := &meter{ctx: ctx, r: f}
+	m.left.Store(inspectBytes)
+	if found, ok := inspectFlat(m, size); ok {
+		return found
+	}
+	s, err := slide.Open(m, size)
+	if err == nil {
+		err = s.Check()
+	}
+	var wrong *tiff.FormatError
+	var unsupported *tiff.UnsupportedError
+	switch {
+	case err == nil:
+		return Inspection{Slide: s}
+	case errors.As(err, &unsupported):
+		return Inspection{Kind: Unsupported, Reason: plain(err)}
+	case errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF):
+		return Inspection{Kind: Damaged, Reason: plain(err)}
+	}
+	return readError(err)
+}
+
+// plain is an error of the tiff and slide packages without their names.
+func plain(err error) string {
+	return strings.NewReplacer("slide: ", "", "tiff: ", "").Replace(err.Error())
+}
+
+// readError says what to do about a file that could not be read. It may be shown
+// to anybody, so it leaves out the path.
+func readError(err error) Inspection {
+	var words string
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fsx.ErrNotRegular):
+		return Inspection{Kind: Gone, Reason: "there is no such file"}
+	case errors.Is(err, fs.ErrPermission):
+		words = fmt.Sprintf("permission denied: make the file and its folders readable for user %d", os.Geteuid())
+	case errors.Is(err, errCostly):
+		return Inspection{Kind: Damaged, Reason: errCostly.Error()}
+	case errors.Is(err, context.Canceled):
+		return Inspection{Kind: Skipped, Reason: "the inspection was cancelled"}
+	case errors.Is(err, context.DeadlineExceeded):
+		words = fmt.Sprintf("reading it took more than %v: check whether its storage is slow or unreachable", inspectTime)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return Inspection{Kind: Skipped, Reason: "too many open files: raise the limit (ulimit -n, LimitNOFILE=)"}
+	case errors.Is(err, syscall.EIO):
+		words = "its storage reports a read error: check the disk"
+	default:
+		words = "the file cannot be read: " + fsx.WithoutPath(err).Error()
+	}
+	return Inspection{Kind: Unreadable, Reason: words}
+}
+
+var errCostly = fmt.Errorf("more than %d MB would have to be read to tell whether the file is complete", inspectBytes>>20)
+
+// A meter reads what an inspection may cost, and no more.
+type meter struct {
+	ctx  context.Context
+	r    io.ReaderAt
+	left atomic.Int64
+}
+
+func (m *meter) ReadAt(p []byte, off int64) (int, error) {
+	if err := m.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if m.left.Add(-int64(len(p))) < 0 {
+		return 0, errCostly
+	}
+	return m.r.ReadAt(p, off)
+}

@@ -1,0 +1,682 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/source"
+)
+
+// managed scans the folders of a managed store: what was begun and not ended,
+// what is kept, what has arrived, and what of that is no slide.
+func (p *scan) managed(ctx context.Context) error {
+	if err := p.s.follow(ctx); err != nil {
+		return err
+	}
+	if err := p.recoverAll(ctx); err != nil {
+		return err
+	}
+	kept, closeRoot, err := p.slidesScan()
+	if err != nil {
+		return err
+	}
+	defer closeRoot()
+	absent, err := kept.scanPart(ctx)
+	if err != nil {
+		return err
+	}
+	arrived, err := p.scanPart(ctx)
+	if err != nil {
+		return err
+	}
+	if p.o.Wait {
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+	}
+	absent = p.notMoved(append(absent, arrived...))
+	absent = append(absent, p.lost()...)
+	if err := p.refuse(len(absent)); err != nil {
+		return err
+	}
+	if err := p.markMissing(ctx, absent); err != nil {
+		return err
+	}
+	if err := p.s.follow(ctx); err != nil {
+		return err
+	}
+	if err := p.dispatchAll(ctx); err != nil || p.o.DryRun {
+		return err
+	}
+	return p.writeSidecars(ctx)
+}
+
+// fewNews is how many images are asked for one by one rather than all at once.
+const fewNews = 500
+
+// writeSidecars brings the sidecars of slides up to what people have said of them
+// since.
+func (p *scan) writeSidecars(ctx context.Context) error {
+	changedSlides := p.s.mirror.takeChanged(p.store.ID)
+	if len(changedSlides) > fewNews {
+		return p.c.EachImage(ctx, p.store.ID, func(im *catalog.Image) error {
+			if changedSlides[im.ID] {
+				p.writeOne(im)
+			}
+			return ctx.Err()
+		})
+	}
+	for id, there := range changedSlides {
+		if !there {
+			continue
+		}
+		im, err := p.c.Image(ctx, id)
+		if errors.Is(err, catalog.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p.writeOne(im)
+	}
+	return nil
+}
+
+// writeOne brings one sidecar up to date.
+func (p *scan) writeOne(im *catalog.Image) {
+	if managed.DigestIn(im.Path) == "" || im.DeletedAt != nil {
+		return
+	}
+	now := managed.SidecarOf(im)
+	if old, err := managed.ReadSidecar(p.store, im.Path); err == nil && old.Same(now) {
+		return
+	}
+	if err := managed.WriteSidecar(p.store, im.Path, now); err != nil {
+		p.result.fail(im.ID, imageError(im.ID, "writing a sidecar", managed.DiskFull(err)).Error())
+	}
+}
+
+// slidesScan returns a scan over the slides that are kept. They were settled when they
+// came: what is wrong with them now is no matter of time.
+func (p *scan) slidesScan() (*scan, func(), error) {
+	sub := *p
+	sub.prefix, sub.enter = managed.Slides, nil
+	sub.settlePolicy = settlePolicy{settle: math.MinInt64}
+	var err error
+	if sub.dir, err = source.OpenDirectory(p.store.File(managed.Slides), managed.Slides, source.NewFilter([]string{"*.tiff"}, nil)); err != nil {
+		return nil, nil, fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+	}
+	return &sub, func() { sub.dir.Close() }, nil
+}
+
+// scanPart scans one of the folders, and returns what is there no more.
+func (p *scan) scanPart(ctx context.Context) ([]string, error) {
+	var files []source.Item
+	o := source.ListOptions{Enter: p.enter, Item: func(f source.Item) {
+		if p.prefix == managed.Incoming || managed.DigestIn(f.Path) != "" {
+			f.Closed = f.Closed || p.prefix == managed.Slides
+			files = append(files, f)
+		}
+	}}
+	if p.prefix != managed.Slides {
+		o.Refused = func(ino uint64, what string) {
+			p.result.fail("", fmt.Sprintf("inode %d in the incoming folder is %s: only regular files are imported; put the slide itself there", ino, what))
+		}
+	}
+	w, err := p.dir.List(ctx, o)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+	}
+	p.result.Links += w.Links
+	p.failUnreadable(w)
+	left := p.known()
+	if err := p.inspectAll(ctx, p.due(files, left)); err != nil {
+		return nil, err
+	}
+	absent := p.absent(left, w)
+	if p.prefix == managed.Incoming && len(absent) > 0 && !p.o.Confirm {
+		if id, err := managed.Marked(p.dir.Location()); err != nil || id != p.store.ID {
+			p.result.fail("", "the incoming folder has no file "+managed.MarkerName+" of this store: is a disk not mounted? None of its slides was marked missing")
+			return nil, nil
+		}
+	}
+	return absent, nil
+}
+
+// lost returns the paths outside of the two folders whose files are gone.
+func (p *scan) lost() []string {
+	var list []string
+	for path, e := range p.s.mirror.files(p.store.ID) {
+		if strings.HasPrefix(path, managed.Incoming) || strings.HasPrefix(path, managed.Slides) || !e.counts() {
+			continue
+		}
+		if _, err := p.stat(path); fsx.IsGone(err) && !p.taken[path] {
+			list = append(list, path)
+		}
+	}
+	return list
+}
+
+// examine inspects a file. One that is kept under its digest and was written to must
+// still have it.
+func (p *scan) examine(ctx context.Context, f source.Item) Inspection {
+	l := Inspect(ctx, p.dir, f.Path)
+	e, known := p.s.mirror.file(p.store.ID, f.Path)
+	if p.prefix != managed.Slides || !known || l.Kind != Complete || e.id.Size == l.Identity.Size && e.id.MTime == l.Identity.MTime {
+		return l
+	}
+	file, err := p.dir.Open(f.Path)
+	if err != nil {
+		return readError(err)
+	}
+	defer file.Close()
+	digest, err := fsx.SHA256(ctx, file, l.Identity.Size, nil)
+	if err != nil {
+		return readError(err)
+	}
+	if id, err := file.Current(); err != nil || id != l.Identity {
+		return Inspection{Kind: Changing, Reason: "the file was written to while it was read", Identity: id}
+	}
+	if digest != managed.DigestIn(f.Path) {
+		l.Kind, l.Slide, l.Reason = Damaged, nil, notItself
+	}
+	return l
+}
+
+// notItself is the reason of a slide whose bytes are others than when it came.
+const notItself = "the bytes of the file have changed since it was stored (its SHA-256 differs): restore it from a backup"
+
+// imageOfSlide returns the image of a file below slides/ that the catalog does not know
+// there: the one its sidecar names, if that has no other file.
+func (p *scan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.Image, error) {
+	digest := managed.DigestIn(l.Path)
+	side, err := managed.ReadSidecar(p.store, l.Path)
+	if err == nil {
+		old, err := p.byID(ctx, side.ID)
+		switch {
+		case err != nil:
+			return nil, err
+		case old == nil:
+			return side.Image(p.store.ID), nil
+		}
+		if ok, err := p.belongsTo(ctx, old, digest); ok || err != nil {
+			return old, err
+		}
+	}
+	old, err := p.renamed(ctx, l)
+	if err != nil || old.Path != "" && old.DeletedAt == nil && (old.Digest == nil || *old.Digest == digest) {
+		return old, err
+	}
+	fresh := &catalog.Image{ID: catalog.NewID(), StoreID: p.store.ID}
+	fresh.FileName = path.Base(l.Path)
+	if side != nil {
+		fresh = side.Image(p.store.ID)
+		fresh.ID = catalog.NewID()
+	}
+	return fresh, nil
+}
+
+// belongsTo reports whether an image is that of the file that was found under its
+// digest: it has no other, or the one that it was copied from and that is now
+// removed.
+func (p *scan) belongsTo(ctx context.Context, im *catalog.Image, digest string) (bool, error) {
+	if im.StoreID != p.store.ID || im.Digest != nil && *im.Digest != digest {
+		return false, nil
+	}
+	id, err := p.stat(im.Path)
+	if !fsx.IsGone(err) {
+		if err != nil || im.Digest == nil || !strings.HasPrefix(im.Path, managed.Incoming) || !id.Same(im.Identity) {
+			return false, nil
+		}
+		if !p.o.DryRun {
+			if err := p.unlink(im.Path, im.Identity); err != nil {
+				return false, imageError(im.ID, "removing the file it was copied from", err)
+			}
+		}
+	}
+	p.taken[im.Path] = true
+	delete(p.observations, im.Path)
+	if im.DeletedAt == nil || p.o.DryRun {
+		return true, nil
+	}
+	im.DeletedAt = nil // it was being brought back from the trash
+	return true, p.c.RestoreImage(ctx, im.ID)
+}
+
+// unlink removes a file of the incoming folder, if it is still the one that was
+// inspected at.
+func (p *scan) unlink(path string, id fsx.Identity) error { return unlinkSame(p.store, path, id) }
+
+func unlinkSame(st *catalog.Store, path string, id fsx.Identity) error {
+	s, err := managed.EntryOf(st, path)
+	if fsx.IsGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if now, err := s.Stat(); err != nil || !now.Same(id) {
+		return nil //nolint:nilerr // gone, or another: not ours to remove
+	}
+	return errors.Join(s.Remove(), source.SyncDirectories(s))
+}
+
+// byID returns an image, a deleted one too, nil if there is none.
+func (p *scan) byID(ctx context.Context, id string) (*catalog.Image, error) {
+	return anyImage(ctx, p.c, id)
+}
+
+// errUnchanged ends an update that is not one.
+var errUnchanged = errors.New("nothing to change")
+
+// anyImage returns an image, a deleted one too, nil if there is none.
+func anyImage(ctx context.Context, c *catalog.Catalog, id string) (*catalog.Image, error) {
+	im, err := c.AnyImage(ctx, id)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil, nil
+	}
+	return im, err
+}
+
+// findMoved brings an image to where its file was moved, and reports whether it is
+// anywhere. It is called with the folder's lock.
+func (p *scan) findMoved(ctx context.Context, im *catalog.Image) (bool, error) {
+	for _, to := range p.otherPaths(im) {
+		id, err := p.stat(to)
+		if err != nil || to == im.Path || id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
+			continue
+		}
+		if p.o.DryRun {
+			return true, nil
+		}
+		_, err = relocate(ctx, p.c, im, to, id)
+		return true, err
+	}
+	side := p.inTrash(im.ID)
+	if side != nil && side.DuplicateOf != "" && im.DeletedAt == nil && !p.o.DryRun {
+		return true, p.c.DropImages(ctx, im.ID)
+	}
+	return false, nil
+}
+
+// otherPaths are the paths at which the file of an image may be if it is not at its
+// own.
+func (p *scan) otherPaths(im *catalog.Image) []string {
+	list := []string{managed.Staging + im.ID + ".tiff"}
+	if im.Digest != nil && len(*im.Digest) == 64 {
+		list = append(list, managed.SlidePath(*im.Digest))
+	}
+	for _, dir := range []string{managed.Quarantine, managed.Trash} {
+		for _, name := range p.names(dir) {
+			if imageIn(dir+name) == im.ID && (dir == managed.Quarantine || im.DeletedAt != nil) {
+				list = append(list, dir+name)
+			}
+		}
+	}
+	return list
+}
+
+// inTrash returns the sidecar of an image in the trash, nil if it has none.
+func (p *scan) inTrash(image string) *managed.Sidecar {
+	for _, name := range p.names(managed.Trash) {
+		if imageIn(managed.Trash+name) == image {
+			side, err := managed.ReadSidecar(p.store, managed.Trash+name)
+			if err == nil {
+				return side
+			}
+		}
+	}
+	return nil
+}
+
+// names returns what is in one of the folders of the root.
+func (p *scan) names(dir string) []string {
+	f, err := fsx.OpenFolder(p.store.File(dir))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	list, _ := f.Readdirnames(-1) // what can't be read is looked for again by the next scan
+	return list
+}
+
+// imageIn returns the id of the image whose file is at a path in staging, quarantine
+// or trash, "" if the path is none of an image's file.
+func imageIn(path string) string {
+	dir, name, _ := strings.Cut(path, "/")
+	if strings.HasSuffix(name, ".json") && dir+"/" != managed.Quarantine {
+		return ""
+	}
+	switch dir + "/" {
+	case managed.Staging:
+		id, ok := strings.CutSuffix(name, ".tiff")
+		return only(ok, id)
+	case managed.Quarantine:
+		id, _, ok := strings.Cut(name, "-")
+		return only(ok, id)
+	case managed.Trash:
+		_, rest, ok := stamped(name)
+		id, tiff := strings.CutSuffix(rest, ".tiff")
+		return only(ok && tiff, id)
+	}
+	return ""
+}
+
+func only(ok bool, s string) string {
+	if !ok || strings.HasPrefix(s, ".") {
+		return ""
+	}
+	return s
+}
+
+// relocate records that the file of an image is at another path. Its revision stays,
+// unless it was written to. The image may have been deleted.
+func relocate(ctx context.Context, c *catalog.Catalog, im *catalog.Image, to string, id fsx.Identity) (*catalog.Image, error) {
+	return c.UpdateImage(ctx, im.ID, func(now *catalog.Image) error {
+		if now.Path != im.Path && now.Path != to {
+			return fmt.Errorf("%w: image %s was moved by another", ErrBusy, im.ID)
+		}
+		if now.Identity.Size != id.Size || now.Identity.MTime != id.MTime {
+			now.Revision = id.Revision() // it was not only moved
+		}
+		now.Path, now.Identity = to, id
+		now.MissingSince, now.HiddenAt = nil, nil
+		switch {
+		case strings.HasPrefix(to, managed.Quarantine):
+			now.State = catalog.Quarantined
+		case now.State == catalog.Missing:
+			now.State, now.Reason = catalog.Available, ""
+		}
+		return nil
+	})
+}
+
+// dispatchAll passes on all that has arrived, first what was begun.
+func (p *scan) dispatchAll(ctx context.Context) error {
+	files := p.s.mirror.files(p.store.ID)
+	maps.DeleteFunc(files, func(at string, _ entry) bool {
+		return !strings.HasPrefix(at, managed.Incoming) && !strings.HasPrefix(at, managed.Staging)
+	})
+	paths := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return strings.Compare(b, a) })
+	for _, at := range paths {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p.dispatch(ctx, at, files[at])
+	}
+	return ctx.Err()
+}
+
+// dispatch passes on a file if it has arrived: a slide to be imported, and what is none
+// to quarantine.
+func (p *scan) dispatch(ctx context.Context, at string, e entry) {
+	arrived, begun := strings.HasPrefix(at, managed.Incoming), strings.HasPrefix(at, managed.Staging)
+	switch {
+	case e.deleted || !arrived && !begun:
+	case e.state == catalog.Available:
+		p.startImport(ctx, e.image, begun)
+	case (e.state == catalog.Broken || e.state == catalog.Unsupported) && arrived && e.id.CTime != 0: // else it could not be read
+		p.quarantine(ctx, at, e)
+	}
+}
+
+// startImport imports an image, or has it imported.
+func (p *scan) startImport(ctx context.Context, image string, begun bool) {
+	switch {
+	case p.o.DryRun && (begun || p.o.Import):
+		p.result.Imported++
+	case p.o.DryRun:
+	case p.o.Import || begun && p.s.Arrived == nil:
+		_, err := p.s.importImage(ctx, p.store, image, nil)
+		switch {
+		case err == nil:
+			p.result.Imported++
+		case !errors.Is(err, ErrBusy) && ctx.Err() == nil:
+			p.result.fail(image, err.Error())
+		}
+	case p.s.Arrived != nil:
+		p.s.Arrived(image)
+	}
+}
+
+// quarantine sets an image aside, and says so in the result if it can't. A file that
+// somebody is still at, as an upload that is about to end, is inspected again.
+func (p *scan) quarantine(ctx context.Context, at string, e entry) {
+	if p.o.DryRun {
+		p.result.Quarantined++
+		return
+	}
+	err := p.s.moveToQuarantine(ctx, p.store, e.image)
+	switch {
+	case err == nil:
+		p.result.Quarantined++
+	case errors.Is(err, ErrBusy):
+		now := p.s.now()
+		p.mu.Lock()
+		p.observations[at] = observation{id: e.id, since: now.Add(-p.settlePolicy.settle), closed: true, again: now.Add(p.settlePolicy.pause)}
+		p.mu.Unlock()
+	case ctx.Err() == nil:
+		p.result.fail(e.image, err.Error())
+	}
+}
+
+// recoverAll ends what was broken off in the folders that hold files for a while: in
+// staging, quarantine and trash.
+func (p *scan) recoverAll(ctx context.Context) error {
+	for _, dir := range []string{managed.Staging, managed.Quarantine, managed.Trash} {
+		for _, name := range p.names(dir) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := p.recoverFile(ctx, dir+name); err != nil {
+				return err
+			}
+		}
+	}
+	for _, im := range p.written { // to since they were put there
+		if err := p.s.unstage(ctx, p.c, p.store, im); err != nil && !errors.Is(err, ErrBusy) {
+			p.result.fail(im.ID, err.Error())
+		}
+	}
+	if err := p.s.follow(ctx); err != nil {
+		return err
+	}
+	for at, e := range p.s.mirror.files(p.store.ID) {
+		if !e.deleted || strings.HasPrefix(at, managed.Trash) || p.o.DryRun {
+			continue
+		}
+		if err := p.s.moveToTrash(ctx, p.store, e.image); err != nil && !errors.Is(err, ErrBusy) {
+			p.result.fail(e.image, err.Error())
+		}
+	}
+	return p.s.follow(ctx)
+}
+
+// recoverFile ends what was broken off with one file.
+func (p *scan) recoverFile(ctx context.Context, at string) error {
+	id := imageIn(at)
+	if id == "" {
+		p.sweep(at)
+		return nil
+	}
+	if e, ok := p.s.mirror.file(p.store.ID, at); ok && e.image == id {
+		return nil
+	}
+	now, err := p.stat(at)
+	if err != nil {
+		return nil //nolint:nilerr // gone again, or no file
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.s.mirror.knows(id) {
+		return p.restoreImage(ctx, id, at, now)
+	}
+	im, err := p.byID(ctx, id)
+	if err != nil || im == nil {
+		return err
+	}
+	if im.StoreID != p.store.ID || im.Path == at {
+		return nil
+	}
+	return p.moved(ctx, im, at, now)
+}
+
+// moved brings an image to its file that was moved or copied to a path when that was
+// broken off.
+func (p *scan) moved(ctx context.Context, im *catalog.Image, at string, now fsx.Identity) error {
+	if strings.HasPrefix(at, managed.Trash) && im.DeletedAt == nil {
+		return nil // a second copy: see retrace
+	}
+	there, err := p.stat(im.Path)
+	switch {
+	case fsx.IsGone(err):
+	case err == nil && strings.HasPrefix(im.Path, managed.Incoming) && there.Same(im.Identity) && now.Size == there.Size && now.MTime == there.MTime:
+		if p.o.DryRun {
+			return nil
+		}
+		if err := p.unlink(im.Path, im.Identity); err != nil {
+			return imageError(im.ID, "removing the file it was copied from", err)
+		}
+	default:
+		return nil
+	}
+	if p.o.DryRun {
+		return nil
+	}
+	if now.Size != im.Identity.Size || now.MTime != im.Identity.MTime {
+		if strings.HasPrefix(at, managed.Staging) && im.DeletedAt == nil {
+			p.written = append(p.written, im)
+		}
+		return nil
+	}
+	_, err = relocate(ctx, p.c, im, at, now)
+	return err
+}
+
+// restoreImage records a file that the catalog does not know, by its sidecar.
+func (p *scan) restoreImage(ctx context.Context, id, at string, now fsx.Identity) error {
+	side, err := managed.ReadSidecar(p.store, at)
+	if errors.Is(err, fs.ErrNotExist) {
+		side, err = &managed.Sidecar{ID: id}, nil
+		side.FileName = fileName(at)
+	}
+	if err != nil || side.ID != id || side.DuplicateOf != "" {
+		return nil //nolint:nilerr // what can't be told stays where it is
+	}
+	if there, err := p.byID(ctx, id); err != nil || there != nil {
+		return err // it came since the mirror was followed
+	}
+	root, err := source.OpenDirectory(p.store.Root, "", source.Filter{})
+	if err != nil {
+		return fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+	}
+	defer root.Close()
+	inspection := Inspect(ctx, root, at)
+	if inspection.Kind == Gone || inspection.Kind == Skipped || inspection.Kind == Changing || !inspection.Identity.Same(now) {
+		return nil
+	}
+	im := side.Image(p.store.ID)
+	update(im, at, &inspection, &verdict{state: catalog.Available, observation: observation{since: p.s.now()}})
+	im.FileName = side.FileName
+	if side.Digest != "" {
+		im.Digest = &side.Digest
+	}
+	switch {
+	case strings.HasPrefix(at, managed.Quarantine):
+		im.State, im.Reason = catalog.Quarantined, or(side.Reason, inspection.Reason)
+	case inspection.Kind != Complete:
+		im.State, im.Reason = catalog.Broken, inspection.Reason
+	}
+	p.result.Added++
+	if p.o.DryRun {
+		return nil
+	}
+	if err := p.c.PutImages(ctx, []*catalog.Image{im}); err != nil {
+		return err
+	}
+	if strings.HasPrefix(at, managed.Trash) {
+		return p.c.DeleteImage(ctx, im.ID)
+	}
+	return nil
+}
+
+// sweepAfter is how old a file that is written in an instant must be to count as
+// left behind.
+const sweepAfter = time.Minute
+
+// sweep removes what an import that was broken off left behind, and nobody goes on
+// with: a copy, a sidecar without its file, or half of one.
+func (p *scan) sweep(at string) {
+	name, staged := strings.CutPrefix(at, managed.Staging)
+	hidden := strings.HasPrefix(path.Base(at), ".")
+	part, isPart := strings.CutSuffix(name, ".part")
+	side, isSide := strings.CutSuffix(name, ".json")
+	if p.o.DryRun || !hidden && !(staged && (isPart || isSide)) {
+		return
+	}
+	s, err := managed.EntryOf(p.store, at)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	f, err := s.Open()
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	switch {
+	case isPart && !hidden || strings.HasPrefix(path.Base(at), partPrefix):
+		if !fsx.TryLock(f) {
+			return
+		}
+	case isSide && !hidden:
+		if p.working(side) {
+			return
+		}
+	default:
+		if st, err := f.Stat(); err != nil || time.Since(st.ModTime()).Abs() < sweepAfter {
+			return
+		}
+	}
+	if err := s.Remove(); err != nil {
+		p.result.fail(part, imageError(part, "removing the rest of an interrupted import", err).Error())
+	}
+}
+
+// working reports whether an import that has written its sidecar to staging goes on, or
+// has its file there.
+func (p *scan) working(id string) bool {
+	if _, err := p.stat(managed.Staging + id + ".tiff"); !fsx.IsGone(err) {
+		return true
+	}
+	at, ok := p.s.mirror.place(id)
+	if !ok || at.store != p.store.ID || !strings.HasPrefix(at.path, managed.Incoming) {
+		return false
+	}
+	s, err := managed.EntryOf(p.store, at.path)
+	if err != nil {
+		return !fsx.IsGone(err)
+	}
+	defer s.Close()
+	f, err := s.Open()
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return !fsx.TryLock(f)
+}

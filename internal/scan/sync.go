@@ -1,0 +1,334 @@
+package scan
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/source"
+)
+
+// A scan is one comparison of a store's folder with the catalog.
+type scan struct {
+	s *Syncer
+	c *catalog.Catalog // to write to
+	*folder
+	o            Options
+	store        *catalog.Store
+	dir          *source.Directory // that is scanned
+	prefix       string            // of the paths of its files: "", or of a managed store [incoming] or [slides]
+	rootID       fsx.Identity
+	settlePolicy settlePolicy
+	enter        func(dir string, dev uint64) // see walker
+	taken        map[string]bool              // paths of files that were found under another name
+	result       *Result
+	written      []*catalog.Image // whose files in staging were written to
+}
+
+// Sync compares the folder of a store with the catalog and brings the catalog to
+// what the folder holds. Files that are as the catalog knows them are not opened.
+// What is wrong with one file or folder stops nothing else: it is in the result.
+//
+// The error is [ErrNoRoot], [ErrOtherRoot] or [ErrManyMissing], the catalog's or
+// the context's. What was done until then is in the result, and stays done: the
+// next scan goes on from there.
+func (s *Syncer) Sync(ctx context.Context, store string, o Options) (Result, error) {
+	st, err := s.Catalog.Store(ctx, store)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.sync(ctx, st, o, nil)
+}
+
+func (s *Syncer) sync(ctx context.Context, st *catalog.Store, o Options, enter func(string, uint64)) (Result, error) {
+	fo := s.folder(st.ID)
+	fo.scan.Lock()
+	defer fo.scan.Unlock()
+	ctx, c, release, err := s.lease(ctx, "sync "+st.ID)
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
+	r, err := s.leased(ctx, c, st, o, enter)
+	fo.scanEnded(o, err)
+	return r, err
+}
+
+// leased makes a scan under the lease of the store.
+func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Store, o Options, enter func(string, uint64)) (Result, error) {
+	began, fo := time.Now(), s.folder(st.ID)
+	p, err := s.begin(st, fo, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer p.dir.Close()
+	p.c, p.enter = c, enter
+	if st.Mode == catalog.Managed {
+		err = p.managed(ctx)
+	} else {
+		err = p.whole(ctx)
+	}
+	p.result.Next = fo.next()
+	p.result.Duration = time.Since(began).Seconds()
+	if err == nil && !o.DryRun {
+		err = p.finish(ctx)
+	}
+	return *p.result, err
+}
+
+// begin opens the store's folder.
+func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*scan, error) {
+	if err := source.CheckPatterns(slices.Concat(st.Include, st.Exclude)); err != nil {
+		return nil, err
+	}
+	p := &scan{s: s, c: s.Catalog, folder: fo, o: o, store: st, taken: map[string]bool{}}
+	p.result = &Result{Failed: []Failure{}} // a list in JSON, not null
+	base := st.Root
+	if st.Mode == catalog.Managed {
+		if err := managed.CheckMarker(st); err != nil {
+			return nil, err
+		}
+		base, p.prefix = managed.IncomingOf(st), managed.Incoming
+	}
+	var err error
+	if p.rootID, err = fsx.Stat(st.Root); err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+	}
+	if p.dir, err = source.OpenDirectory(base, p.prefix, filterOf(st)); err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+	}
+	p.settlePolicy = settlePolicy{pause: or(s.Pause, DefaultPause), settle: or(st.Settle, or(s.Settle, DefaultSettle))}
+	if !p.dir.FileSystem().Local {
+		p.settlePolicy.skew = foreignSkew
+	}
+	return p, nil
+}
+
+// whole scans the whole folder.
+func (p *scan) whole(ctx context.Context) error {
+	files, w, err := p.survey(ctx)
+	if err != nil {
+		return err
+	}
+	left := p.known()
+	if err := p.sameRoot(files, left); err != nil {
+		return err
+	}
+	p.result.Links = w.Links
+	p.failUnreadable(w)
+	due := p.due(files, left)
+	if err := p.inspectAll(ctx, due); err != nil {
+		return err
+	}
+	if p.o.Wait {
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+	}
+	absent := p.notMoved(p.absent(left, w))
+	if err := p.refuse(len(absent)); err != nil {
+		return err
+	}
+	return p.markMissing(ctx, absent)
+}
+
+// known returns what the catalog knows of the files in the folder.
+func (p *scan) known() map[string]entry {
+	files := p.s.mirror.files(p.store.ID)
+	maps.DeleteFunc(files, func(path string, _ entry) bool { return !strings.HasPrefix(path, p.prefix) })
+	return files
+}
+
+// failUnreadable notes what could not be read. It names no file.
+func (p *scan) failUnreadable(l *source.Listing) {
+	for _, u := range l.Unreadable {
+		p.result.fail("", fmt.Sprintf("inode %d: %s", u.Inode, readError(u.Err).Reason))
+	}
+}
+
+// notMoved returns the paths that were not found under another name.
+func (p *scan) notMoved(paths []string) []string {
+	return slices.DeleteFunc(paths, func(path string) bool { return p.taken[path] })
+}
+
+// survey walks the folder while the mirror is brought up to date.
+func (p *scan) survey(ctx context.Context) ([]source.Item, *source.Listing, error) {
+	followed := make(chan error, 1)
+	go func() { followed <- p.s.follow(ctx) }()
+	var files []source.Item
+	w, err := p.dir.List(ctx, source.ListOptions{Enter: p.enter, Item: func(f source.Item) { files = append(files, f) }})
+	if followErr := <-followed; followErr != nil {
+		return nil, nil, followErr
+	}
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+	}
+	return files, w, err
+}
+
+// due takes the files that were found out of left, and returns those to be looked
+// at.
+func (p *scan) due(files []source.Item, left map[string]entry) (due []source.Item) {
+	now := p.s.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for path := range p.observations {
+		if _, err := p.stat(path); errors.Is(err, fs.ErrNotExist) {
+			delete(p.observations, path)
+		}
+	}
+	p.seenRoot = p.rootID
+	for _, f := range files {
+		e, ok := left[f.Path]
+		delete(left, f.Path)
+		if !e.deleted {
+			p.result.Count++
+		}
+		switch {
+		case !ok || p.o.Resync || p.isDue(f, e, now):
+			due = append(due, f)
+		case e.state == catalog.Arriving && !e.deleted:
+			p.result.Arriving++
+		}
+	}
+	return due
+}
+
+// isDue reports whether a file that is known has to be inspected.
+func (p *scan) isDue(f source.Item, e entry, now time.Time) bool {
+	s, waiting := p.observations[f.Path]
+	switch {
+	case !e.id.Same(f.Identity) || e.state == catalog.Missing:
+		return true
+	case waiting && s.since.After(now):
+		return true // the clock was set back: begin anew, and not only when it is where it was
+	case waiting:
+		return !s.again.IsZero() && !s.again.After(now)
+	}
+	return e.state == catalog.Arriving
+}
+
+// markMissing marks images missing whose files are still not there.
+func (p *scan) markMissing(ctx context.Context, paths []string) error {
+	for len(paths) > 0 {
+		n := min(len(paths), commitBatch)
+		if err := p.markBatchMissing(ctx, paths[:n]); err != nil {
+			return err
+		}
+		paths = paths[n:]
+	}
+	return nil
+}
+
+func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.s.now().UTC()
+	var list []*catalog.Image
+	for _, path := range paths {
+		if _, err := p.stat(path); !fsx.IsGone(err) {
+			continue // it came back, or nothing can be said
+		}
+		delete(p.observations, path)
+		im, err := p.c.ImageByPath(ctx, p.store.ID, path)
+		if errors.Is(err, catalog.ErrNotFound) || err == nil && im.State == catalog.Missing {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if p.store.Mode == catalog.Managed {
+			if found, err := p.findMoved(ctx, im); found || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		im.State, im.Reason, im.MissingSince = catalog.Missing, "its file is gone", &now
+		keepAnnotations(im)
+		list = append(list, im)
+		if im.DeletedAt == nil {
+			p.result.Missing++
+		}
+	}
+	if p.o.DryRun {
+		return nil
+	}
+	return p.c.PutImages(ctx, list)
+}
+
+// stat returns the identity of the file at path. Anything that is not a regular
+// file counts as no file.
+func (p *scan) stat(path string) (fsx.Identity, error) {
+	return fsx.StatIn(unix.AT_FDCWD, p.store.File(path))
+}
+
+// finish records the scan in the store. Of those that nobody asked for and that had
+// nothing to do, it records not more than one a minute.
+func (p *scan) finish(ctx context.Context) error {
+	now := p.s.now().UTC()
+	if last := p.store.LastSync; p.o.watching && last != nil && !p.result.changed() && p.store.RootID.Same(p.rootID) {
+		if ago := now.Sub(*last); ago >= 0 && ago < time.Minute {
+			return nil
+		}
+	}
+	result, err := json.Marshal(&p.result)
+	if err != nil {
+		return err
+	}
+	if err := p.retire(ctx, now); err != nil {
+		return err
+	}
+	_, err = p.c.UpdateStore(ctx, p.store.ID, func(st *catalog.Store) error {
+		st.LastSync, st.LastResult, st.RootID, st.RootFS = &now, result, p.rootID, p.dir.FileSystem().ID
+		return nil
+	})
+	return err
+}
+
+// retire hides what has been missing for as long as the store says, and drops what
+// has been for longer. So it does with what is in the trash.
+func (p *scan) retire(ctx context.Context, now time.Time) error {
+	if after := p.store.HideAfter; after > 0 {
+		if _, err := p.c.HideMissing(ctx, p.store.ID, now.Add(-after)); err != nil {
+			return err
+		}
+	}
+	if p.store.Mode == catalog.Managed {
+		if _, err := p.emptyTrash(ctx); err != nil {
+			return err
+		}
+	}
+	if p.store.DropAfter <= 0 {
+		return nil
+	}
+	var old []string
+	before := now.Add(-p.store.DropAfter).UnixMicro()
+	for _, e := range p.s.mirror.files(p.store.ID) {
+		if e.missing != 0 && e.missing < before {
+			old = append(old, e.image)
+		}
+	}
+	return p.c.DropImages(ctx, old...)
+}
+
+// or is v, or if that is zero the other.
+func or[T comparable](v, other T) T {
+	var zero T
+	if v == zero {
+		return other
+	}
+	return v
+}

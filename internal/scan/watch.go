@@ -1,0 +1,417 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/source"
+)
+
+const (
+	// pollEvery is how often a folder is scanned whose file system does not
+	// tell of changes.
+	pollEvery = 30 * time.Second
+	// netEvery is how often one is that does: for what is written without being
+	// told of, as through a memory map.
+	netEvery = 5 * time.Minute
+	// busyFor is how long after the last change of a polled folder more is expected:
+	// scanners deliver slide after slide.
+	busyFor = time.Minute
+	// burst is how long to gather what happens before looking. A rename and what
+	// comes with it arrive within it.
+	burst = 5 * time.Millisecond
+	// restShare bounds the share of time that polling takes: one part in so many.
+	restShare = 20
+)
+
+// A Watcher keeps one store in sync with its folder: at first by a scan, then by
+// looking where the kernel says that something happened, or by scanning the
+// folder again and again where it does not tell.
+type Watcher struct {
+	Syncer *Syncer
+	Store  string        // id
+	Poll   time.Duration // 30 s if 0: how often a folder that has to be polled is scanned
+
+	loop       *loop.Loop
+	inbox      *source.Inbox // for nudges, and what the notifier hears
+	retry      time.Duration // how often the lease is asked for
+	pollReason string        // why it polls whatever the file system; "" if it does not
+
+	mu     sync.Mutex
+	status Status
+}
+
+// A Status says how a store is being watched.
+type Status struct {
+	Polling  bool      `json:"polling"`
+	Why      string    `json:"why,omitempty"` // it is polled
+	Err      string    `json:"error,omitempty"`
+	LastScan time.Time `json:"last_pass"` // end of the last that was completed; zero if none was
+	Arriving int       `json:"arriving"`  // files that are being waited for
+	// Elsewhere reports that another process watches the store.
+	Elsewhere bool `json:"elsewhere,omitempty"`
+	// Failing says why the store is not watched at present, and when that is tried
+	// again. It is nil if it is watched.
+	Failing *loop.Failure `json:"-"`
+}
+
+// Status returns how the store is being watched.
+func (w *Watcher) Status() Status {
+	arriving := len(w.Syncer.folder(w.Store).waiting())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.status
+	s.Arriving, s.Failing = arriving, w.loop.Failing()
+	return s
+}
+
+// A watch is one run of a Watcher.
+type watch struct {
+	*Watcher
+	c        *catalog.Catalog // to write to what is touched
+	store    *catalog.Store
+	notifier *source.Watch // nil while polling
+	done     chan scanned
+	running  bool
+	again    bool      // a scan is wanted as soon as the running one ends
+	nextScan time.Time // of our clock
+	soon     bool      // a scan is wanted as soon as scans may follow each other
+	rested   time.Time // when that is
+	lastNews time.Time // when anything was last found changed
+}
+
+// A passed is a scan that has ended.
+type scanned struct {
+	result Result
+	err    error
+}
+
+// NewWatcher returns a watcher for a store.
+func NewWatcher(s *Syncer, store string) *Watcher {
+	return &Watcher{Syncer: s, Store: store, inbox: source.NewInbox(), loop: s.Loops.New(s.log(), "watch", store)}
+}
+
+// Run keeps the store in sync until ctx is done, whatever fails meanwhile. Among the
+// processes that share the catalog only one does; the others wait until it ends.
+func (w *Watcher) Run(ctx context.Context) error {
+	w.loop.Run(ctx, w.round)
+	return ctx.Err()
+}
+
+// round keeps the store in sync as long as this process has the lease.
+func (w *Watcher) round(ctx context.Context) error {
+	held, c, release, err := w.Syncer.lease(ctx, "watch "+w.Store)
+	w.showElsewhere(err)
+	if errors.Is(err, ErrBusy) {
+		w.loop.Well()
+		wait(ctx, or(w.retry, leaseTime/6))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	release = sync.OnceFunc(release)
+	defer release()
+	err = w.run(held, c)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound): // it was removed: whoever began this ends it
+		release()
+		wait(ctx, storesEvery)
+		return nil
+	case held.Err() != nil: // the lease is lost, and asked for again
+		return nil
+	}
+	return err
+}
+
+// wait waits for d or until ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// showElsewhere shows that the store is not watched by this process.
+func (w *Watcher) showElsewhere(why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Elsewhere = errors.Is(why, ErrBusy)
+}
+
+// run keeps the store in sync until ctx is done or the store is removed.
+func (w *Watcher) run(ctx context.Context, c *catalog.Catalog) error {
+	w.showElsewhere(nil)
+	r := &watch{Watcher: w, c: c, done: make(chan scanned, 1), nextScan: time.Now()}
+	defer func() {
+		if r.running {
+			<-r.done
+		}
+		r.stopWatching("")
+	}()
+	for {
+		if err := r.start(ctx); err != nil {
+			return err
+		}
+		if r.running {
+			w.loop.Well() // the catalog has said which folder it is
+		}
+		timer := time.NewTimer(time.Until(r.wakeAt()))
+		var err error
+		select {
+		case <-ctx.Done():
+		case p := <-r.done:
+			r.scanned(p)
+		case <-w.inbox.Wake:
+			err = r.handleEvents(ctx)
+		case <-timer.C:
+			err = r.checkWaiting(ctx)
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			r.Syncer.log().Warn("cannot inspect files, scanning the store soon", "store", r.Store, "err", err)
+			r.again, r.nextScan = true, time.Now().Add(r.pause())
+		}
+	}
+}
+
+// recheck has the file at path inspected soon. It never blocks.
+func (w *Watcher) recheck(path string) { w.inbox.Put(path, source.Nudged, 0) }
+
+// start begins a scan if one is due. The error is [catalog.ErrNotFound] if the
+// store was removed.
+func (r *watch) start(ctx context.Context) error {
+	if r.running || time.Now().Before(r.nextScan) {
+		return nil
+	}
+	st, err := r.Syncer.Catalog.Store(ctx, r.Store)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return err
+	}
+	if err != nil {
+		r.report(err)
+		r.nextScan = time.Now().Add(r.pause())
+		return nil
+	}
+	old := r.store
+	r.store = st
+	if old == nil || old.Root != st.Root || old.Incoming != st.Incoming || !slices.Equal(old.Include, st.Include) || !slices.Equal(old.Exclude, st.Exclude) {
+		r.listen()
+	}
+	r.running, r.again, r.soon = true, false, false
+	enter := r.enter()
+	go func() {
+		var p scanned
+		if err := loop.Try(func() error {
+			p.result, p.err = r.Syncer.sync(ctx, st, Options{watching: true}, enter)
+			return nil
+		}); err != nil {
+			p.err = err
+		}
+		r.done <- p
+	}()
+	return nil
+}
+
+// listen begins to listen to the folder, if its file system tells of changes.
+func (r *watch) listen() {
+	r.stopWatching("")
+	root, prefix := r.store.Root, ""
+	if r.store.Mode == catalog.Managed {
+		root, prefix = managed.IncomingOf(r.store), managed.Incoming
+	}
+	m, err := source.FileSystemOf(root)
+	switch {
+	case r.pollReason != "":
+		r.stopWatching(r.pollReason)
+		return
+	case err != nil:
+		r.stopWatching("the folder is out of reach")
+		return
+	case !m.Local:
+		r.stopWatching("the folder is on " + m.Kind + ", which does not report changes made by other machines")
+		return
+	}
+	n, err := source.WatchDirectory(root, prefix, filterOf(r.store), r.inbox)
+	if err != nil {
+		r.stopWatching(err.Error())
+		return
+	}
+	r.notifier = n
+	r.mu.Lock()
+	r.status.Polling, r.status.Why = false, ""
+	r.mu.Unlock()
+}
+
+// stopWatching ends listening. Why says the reason, "" if it is the end.
+func (r *watch) stopWatching(why string) {
+	if r.notifier != nil {
+		r.notifier.Close()
+		r.notifier = nil
+	}
+	if why == "" {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.status.Why != why {
+		r.Syncer.log().Info("polling store", "store", r.Store, "every", or(r.Poll, pollEvery), "why", why)
+	}
+	r.status.Polling, r.status.Why = true, why
+}
+
+// enter returns what a walker calls with each folder.
+func (r *watch) enter() func(string, uint64) {
+	if r.notifier == nil {
+		return nil
+	}
+	return r.notifier.Add
+}
+
+// scanned takes note of a scan that has ended, and says when the next is due.
+func (r *watch) scanned(p scanned) {
+	r.running = false
+	now := time.Now()
+	if errors.Is(p.err, ErrBusy) { // another process scans the store
+		r.nextScan = now.Add(r.pause())
+		return
+	}
+	if p.result.changed() || p.result.Arriving > 0 {
+		r.lastNews = now
+	}
+	if p.result.changed() {
+		logResult(r.Syncer.log(), r.Store, &p.result)
+	}
+	if r.notifier != nil {
+		if why := r.notifier.Trouble(); why != "" {
+			r.stopWatching(why)
+		}
+	}
+	took := time.Duration(p.result.Duration * float64(time.Second))
+	r.nextScan, r.rested = now.Add(max(r.interval(p.err), restShare*took)), now.Add(restShare*took)
+	if r.soon && p.err == nil {
+		r.nextScan = r.rested
+	}
+	if r.again {
+		r.nextScan = now.Add(2 * took)
+	}
+	r.report(p.err)
+}
+
+// interval is how long to wait for the next scan.
+func (r *watch) interval(err error) time.Duration {
+	poll := or(r.Poll, pollEvery)
+	switch {
+	case err != nil:
+		return min(poll, 2*r.pause())
+	case r.notifier == nil && time.Since(r.lastNews) < busyFor:
+		return min(poll, r.pause())
+	case r.notifier == nil:
+		return poll
+	}
+	return netEvery
+}
+
+func (r *watch) pause() time.Duration { return or(r.Syncer.Pause, DefaultPause) }
+
+// hear inspects what was heard.
+func (r *watch) handleEvents(ctx context.Context) error {
+	select { // the rest of a burst
+	case <-time.After(burst):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	list, all := r.inbox.Take()
+	if all {
+		r.scanNext()
+	}
+	return r.touch(ctx, list)
+}
+
+// checkWaiting inspects the files that are being waited for.
+func (r *watch) checkWaiting(ctx context.Context) error {
+	list := map[string]source.Sign{}
+	for _, path := range r.Syncer.folder(r.Store).waiting() {
+		list[path] = source.Touched
+	}
+	return r.touch(ctx, list)
+}
+
+func (r *watch) touch(ctx context.Context, list map[string]source.Sign) error {
+	if len(list) == 0 || r.store == nil {
+		return nil
+	}
+	result, whole, err := r.Syncer.touch(ctx, r.c, r.store, list, r.enter())
+	switch whole {
+	case scanNow:
+		r.scanNext()
+	case scanSoon:
+		r.scanSoonest()
+	}
+	if result.changed() {
+		r.lastNews = time.Now()
+		logResult(r.Syncer.log(), r.Store, &result)
+	}
+	return err
+}
+
+// scanNext wants a scan over the whole folder, now or as soon as the running one
+// ends.
+func (r *watch) scanNext() { r.again, r.nextScan = true, time.Now() }
+
+// scanSoonest wants a scan over the whole folder, without taking more than its share of
+// time: those who read slides that are gone may ask again and again.
+func (r *watch) scanSoonest() {
+	if r.soon = true; !r.running && r.rested.Before(r.nextScan) {
+		r.nextScan = r.rested
+	}
+}
+
+// wakeAt is when the loop has something to do if nothing happens.
+func (r *watch) wakeAt() time.Time {
+	at := r.nextScan
+	if r.running {
+		at = time.Now().Add(time.Hour)
+	}
+	if r.store != nil && len(r.Syncer.folder(r.Store).waiting()) > 0 {
+		if soon := time.Now().Add(r.pause()); soon.Before(at) {
+			at = soon
+		}
+	}
+	return at
+}
+
+// report shows how the last scan ended, and logs it when that is news.
+func (r *watch) report(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	words := ""
+	if err != nil {
+		words = err.Error()
+	} else {
+		r.status.LastScan = time.Now()
+	}
+	if words != r.status.Err && words != "" {
+		r.Syncer.log().Warn("cannot sync store", "store", r.Store, "err", words)
+	}
+	r.status.Err = words
+}
+
+// logResult logs what was found, in numbers and ids.
+func logResult(log *slog.Logger, store string, r *Result) {
+	log.Info("store in sync", "store", store, "count", r.Count, "added", r.Added, "updated", r.Updated,
+		"moved", r.Moved, "missing", r.Missing, "returned", r.Returned, "arriving", r.Arriving, "failed", len(r.Failed))
+	for _, f := range r.Failed {
+		log.Info("file is not available as a slide", "store", store, "image", f.Image, "reason", f.Reason)
+	}
+}

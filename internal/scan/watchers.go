@@ -1,0 +1,174 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
+)
+
+// storesEvery is how often the catalog is asked for stores that were added or
+// removed.
+const storesEvery = 2 * time.Second
+
+// Watchers keep the stores of a catalog in sync that are this host's, and behind that
+// read barcodes off labels and import what has arrived.
+type Watchers struct {
+	syncer   *Syncer
+	labels   *Labels
+	rechecks *source.Inbox // image ids
+	arrived  *source.Inbox // ids of images to be imported, if nobody else does
+	every    time.Duration
+
+	mu      sync.Mutex
+	running map[string]*running // by store
+}
+
+// A running is a watcher at work.
+type running struct {
+	*Watcher
+	stop  context.CancelFunc
+	added time.Time // when the store was
+}
+
+// NewWatchers returns watchers for the stores of s's catalog.
+func NewWatchers(s *Syncer) *Watchers {
+	w := &Watchers{syncer: s, labels: NewLabels(s), rechecks: source.NewInbox(), arrived: source.NewInbox(), every: storesEvery, running: map[string]*running{}}
+	if s.Available == nil {
+		s.Available = w.labels.Add
+	}
+	if s.Arrived == nil {
+		s.Arrived = func(image string) { w.arrived.Put(image, 0, 0) }
+	}
+	return w
+}
+
+// Run watches all stores until ctx is done, those that are added later too.
+func (w *Watchers) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { w.labels.Run(ctx) })
+	all.Go(func() { w.syncer.Loops.Run(ctx, w.syncer.log(), "imports", w.imports) })
+	l := w.syncer.Loops.New(w.syncer.log(), "stores", "")
+	l.Longest = 5 * w.every
+	l.Run(ctx, func(ctx context.Context) error { return w.round(ctx, &all) })
+	return ctx.Err()
+}
+
+// round looks which stores there are, and passes rechecks on until it is time to look
+// again. While the catalog is away the stores known are watched.
+func (w *Watchers) round(ctx context.Context, all *sync.WaitGroup) error {
+	if err := w.update(ctx, all); err != nil {
+		return err
+	}
+	timer := time.NewTimer(w.every)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+			return nil
+		case <-w.rechecks.Wake:
+			w.scan(ctx)
+		}
+	}
+}
+
+// update starts and stops watchers as the catalog has stores.
+func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
+	list, err := w.syncer.Catalog.Stores(ctx)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	there := map[string]bool{}
+	for i := range list {
+		id := list[i].ID
+		if !w.syncer.serves(&list[i]) {
+			continue
+		}
+		there[id] = true
+		if r := w.running[id]; r != nil && r.added.Equal(list[i].CreatedAt) {
+			continue
+		} else if r != nil { // removed, and added again since
+			r.stop()
+		}
+		ctx, stop := context.WithCancel(ctx)
+		one := NewWatcher(w.syncer, id)
+		w.running[id] = &running{one, stop, list[i].CreatedAt}
+		all.Go(func() {
+			defer stop()
+			one.Run(ctx)
+		})
+		all.Go(func() { w.labels.addStore(ctx, id) })
+	}
+	for id, r := range w.running {
+		if !there[id] {
+			r.stop()
+			delete(w.running, id)
+		}
+	}
+	return nil
+}
+
+// imports imports what has arrived, one after the other. What fails is handed over again
+// by the next scan.
+func (w *Watchers) imports(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-w.arrived.Wake:
+	}
+	list, _ := w.arrived.Take()
+	var failed error
+	for image := range list {
+		_, err := w.syncer.Import(ctx, image, nil)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil, errors.Is(err, ErrBusy), errors.Is(err, ErrNotReady), errors.Is(err, catalog.ErrNotFound):
+		case errors.Is(err, catalog.ErrAway), errors.Is(err, catalog.ErrFull), errors.Is(err, ErrFull):
+			failed = err
+		default:
+			w.syncer.log().Warn("slide not imported", "image", image, "err", err)
+		}
+	}
+	return failed
+}
+
+// Recheck has the file of an image inspected soon: something was seen to be wrong
+// with it. It never blocks.
+func (w *Watchers) Recheck(image string) { w.rechecks.Put(image, 0, 0) }
+
+// scan passes rechecks on to the watchers of the images' stores.
+func (w *Watchers) scan(ctx context.Context) {
+	list, _ := w.rechecks.Take()
+	for image := range list {
+		im, err := w.syncer.Catalog.Image(ctx, image)
+		if err != nil {
+			continue // removed, or the catalog is out of reach and nothing can be done
+		}
+		w.mu.Lock()
+		r := w.running[im.StoreID]
+		w.mu.Unlock()
+		if r != nil {
+			r.recheck(im.Path)
+		}
+	}
+}
+
+// Status says how each store is being watched, by id.
+func (w *Watchers) Status() map[string]Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := make(map[string]Status, len(w.running))
+	for id, r := range w.running {
+		m[id] = r.Status()
+	}
+	return m
+}

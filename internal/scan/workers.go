@@ -1,0 +1,160 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/source"
+)
+
+// A looked is a file that was inspected, and what was found.
+type inspected struct {
+	source.Item
+	inspection  Inspection
+	observation observation
+}
+
+// inspectAll inspects files, several at a time, and puts what it finds into the catalog.
+func (p *scan) inspectAll(ctx context.Context, due []source.Item) error {
+	if len(due) == 0 {
+		return nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	in, out := make(chan source.Item), make(chan *inspected, commitBatch)
+	var workers sync.WaitGroup
+	for range min(or(p.s.Workers, 4), len(due)) {
+		workers.Go(func() {
+			for f := range in {
+				out <- p.inspectItem(ctx, f)
+			}
+		})
+	}
+	go func() {
+		defer close(out)
+		defer workers.Wait()
+		defer close(in)
+		for _, f := range due {
+			select {
+			case in <- f:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	var err error
+	done := 0
+	for l := range out {
+		batch := collect(l, out)
+		if done += len(batch); p.o.Progress != nil {
+			p.o.Progress(int64(done), int64(len(due)))
+		}
+		if err == nil && ctx.Err() == nil {
+			if err = p.commit(ctx, batch); err != nil {
+				stop() // and take what the workers still have
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// collect returns first and whatever else is there already.
+func collect(first *inspected, more <-chan *inspected) []*inspected {
+	batch := []*inspected{first}
+	for len(batch) < commitBatch {
+		select {
+		case l, ok := <-more:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, l)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// inspectItem inspects one file.
+func (p *scan) inspectItem(ctx context.Context, f source.Item) *inspected {
+	p.mu.Lock()
+	s := p.observations[f.Path]
+	p.mu.Unlock()
+	if s.since.IsZero() {
+		s = p.lastObservation(f)
+	}
+	now := p.s.now()
+	s = s.observe(f.Identity, now)
+	s.closed = s.closed || f.Closed
+	l := &inspected{Item: f, inspection: p.examine(ctx, f)}
+	if l.inspection.Identity.Ino == 0 {
+		l.inspection.Identity = f.Identity
+	}
+	l.observation = s.observe(l.inspection.Identity, now)
+	return l
+}
+
+// lastObservation is what the catalog remembers of a file: since when it is as it is. So
+// a slide that is renamed, or whose mode changes, is not taken for one that
+// arrives, and a restart does not begin the wait anew.
+func (p *scan) lastObservation(f source.Item) observation {
+	e, ok := p.s.mirror.file(p.store.ID, f.Path)
+	if !ok {
+		from, _ := p.previousPath(f)
+		e, ok = p.s.mirror.file(p.store.ID, from)
+	}
+	if !ok || e.state == catalog.Missing && contentOf(e.id) != contentOf(f.Identity) {
+		return observation{}
+	}
+	return observation{id: e.id, since: time.UnixMicro(e.since)}
+}
+
+// previousPath returns the path at which the file was before it was renamed, if it is one
+// that the catalog knows.
+func (p *scan) previousPath(f source.Item) (string, bool) {
+	path, ok := p.s.mirror.path(p.store.ID, contentOf(f.Identity))
+	if !ok {
+		return "", false
+	}
+	_, err := p.stat(path)
+	return path, errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+}
+
+// wait checks again at the files that lacked nothing but time.
+func (p *scan) wait(ctx context.Context) error {
+	for range 3 { // a file that goes on changing is not waited for
+		now := p.s.now()
+		var due []source.Item
+		var longest time.Duration
+		p.mu.Lock()
+		for path, s := range p.observations {
+			if d := s.again.Sub(now); !s.again.IsZero() && d <= p.settlePolicy.pause {
+				due = append(due, source.Item{Path: path, Identity: s.id, Closed: false})
+				longest = max(longest, d)
+			}
+		}
+		p.mu.Unlock()
+		if len(due) == 0 || p.o.DryRun {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(longest):
+		}
+		p.result.Arriving -= len(due)
+		if err := p.inspectAll(ctx, due); err != nil {
+			return err
+		}
+	}
+	return nil
+}
