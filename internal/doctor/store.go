@@ -61,7 +61,7 @@ func (e *examination) store(ctx context.Context, n *notes, s *catalog.Store) {
 		return
 	}
 	if s.Mode == catalog.Managed {
-		managedStore(n, s)
+		checkManaged(n, s)
 	}
 	e.lastPass(n, s)
 	files(ctx, n, s)
@@ -130,8 +130,8 @@ func root(n *notes, s *catalog.Store) bool {
 	return true
 }
 
-// managed looks at the folders of a store that owns them.
-func managedStore(n *notes, s *catalog.Store) {
+// checkManaged examines the folders of a store that owns them.
+func checkManaged(n *notes, s *catalog.Store) {
 	switch id, err := managed.Marked(s.Root); {
 	case err != nil:
 		n.wrong("see its permissions", "%v", err)
