@@ -126,7 +126,7 @@ func TestServeOIDC(t *testing.T) {
 			checkProblem(t, "one who has left the group", logIn(), http.StatusForbidden)
 		}
 	}
-	if events := o.says("", "audit", "--act", "login"); !strings.Contains(events, "in none of the groups that may log in; ended: sessions 1, tokens 1, memberships 1") {
+	if events := o.says("", "audit", "--act", "login"); !strings.Contains(events, "not in a group that may log in; ended: sessions 1, tokens 1, memberships 1") {
 		t.Errorf("audit log: %s", events)
 	}
 	if strings.Contains(s.log.String(), "Arnold") || strings.Contains(s.log.String(), oidctest.ClientSecret) {

@@ -370,7 +370,7 @@ var errOutside = errors.New("the folder is outside the folders in which stores a
 // StoreRoots. It says nothing of folders elsewhere, not even whether they are there.
 func (a storeAPI) checkFolder(path string) (string, error) {
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
-		return "", errors.New("give an absolute path, beginning with /")
+		return "", errors.New("give the whole path, from / on")
 	}
 	resolved := resolve(path)
 	if !a.isInRoots(resolved) {
