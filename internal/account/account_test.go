@@ -39,18 +39,35 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// onBoth runs a test on both databases, each fresh.
+// template has the tables of people, and nothing in them; each test gets a copy.
+var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
+	a, err := Open(ctx, url, Options{Password: cheap})
+	if err != nil {
+		return err
+	}
+	return a.Close()
+}}
+
+// onBoth runs a test on both databases, each without people.
 func onBoth(t *testing.T, test func(t *testing.T, url string)) {
 	t.Parallel()
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+		test(t, template.SQLite(t))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		test(t, pgtest.New(t))
+		test(t, template.Postgres(t))
 	})
+}
+
+// onEmpty runs a test on both databases without any tables.
+func onEmpty(t *testing.T, test func(t *testing.T, url string)) {
+	t.Parallel()
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, pgtest.New(t)) })
 }
 
 // open opens the accounts of a database as a process would.

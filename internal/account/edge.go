@@ -16,7 +16,7 @@ type Edge struct {
 	ID        string    `json:"id"`
 	URL       string    `json:"url"` // its base, to tell it of revocations
 	CreatedAt time.Time `json:"created_at"`
-	// Key is the SHA-256 of the edge's secret, which both ends know: the centre signs
+	// Key is the SHA-256 of the edge's secret, which both ends know: the central server signs
 	// by HMAC with it what it tells the edge.
 	Key []byte `json:"-"`
 }

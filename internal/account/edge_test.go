@@ -233,7 +233,7 @@ func TestKeySigns(t *testing.T) {
 // TestBesideCatalog opens the accounts of a catalog's database in several processes at
 // once.
 func TestBesideCatalog(t *testing.T) {
-	onBoth(t, func(t *testing.T, url string) {
+	onEmpty(t, func(t *testing.T, url string) {
 		first, err := catalog.Open(t.Context(), url)
 		check(t, err)
 		defer first.Close()

@@ -140,7 +140,7 @@ func (a *Accounts) AddMember(ctx context.Context, group, user string) error {
 }
 
 // RemoveMember takes a user out of a group. One whom the OpenID Connect provider has
-// put there comes back with the next log-in. The error is [ErrNotFound] or
+// put there comes back with the next login. The error is [ErrNotFound] or
 // [ErrLastAdmin].
 func (a *Accounts) RemoveMember(ctx context.Context, group, user string) error {
 	return a.change(ctx, func(t *tx) error {

@@ -31,7 +31,7 @@ func TestPasswordCost(t *testing.T) {
 // TestKnownHash reads a hash that another program has made: the vector of the
 // reference implementation (argon2 -id, "password", "somesalt", t 2, m 65536, p 1).
 func TestKnownHash(t *testing.T) {
-	a := open(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), newClock())
+	a := open(t, template.SQLite(t), newClock())
 	const hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	for _, tt := range []struct {
 		password string
@@ -45,7 +45,7 @@ func TestKnownHash(t *testing.T) {
 
 // TestDamagedHash gives what can't be computed, or must not be.
 func TestDamagedHash(t *testing.T) {
-	a := open(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), newClock())
+	a := open(t, template.SQLite(t), newClock())
 	good := must(a.hashPassword(t.Context(), password))(t)
 	edit := func(i int, s string) string {
 		p := strings.Split(good, "$")
@@ -75,7 +75,7 @@ func TestDamagedHash(t *testing.T) {
 // TestHashesAtOnce fails if more hashes take their memory than there is a bound for, or
 // if those who wait are not bounded.
 func TestHashesAtOnce(t *testing.T) {
-	a := open(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), newClock())
+	a := open(t, template.SQLite(t), newClock())
 	for range hashesAtOnce {
 		a.hashing <- struct{}{}
 	}
@@ -178,7 +178,7 @@ func TestAuthenticate(t *testing.T) {
 
 // TestUnknownUserTakesAsLong fails if no hash is computed for users who do not exist or have no password.
 func TestUnknownUserTakesAsLong(t *testing.T) {
-	a := open(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), newClock())
+	a := open(t, template.SQLite(t), newClock())
 	must(a.CreateUser(t.Context(), User{Name: "without"}, ""))(t)
 	for _, name := range []string{"nobody", "without"} {
 		for range hashesWaiting {

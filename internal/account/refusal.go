@@ -8,7 +8,7 @@ import (
 )
 
 // RefuseOIDCUser records that an OpenID Connect provider has identified a person who may
-// not log in, and ends what an earlier log-in of theirs has left: sessions, tokens, the
+// not log in, and ends what an earlier login of theirs has left: sessions, tokens, the
 // memberships that the provider has given, and, by a revocation, signed links and passes.
 // Grants and memberships given by an admin stay: they have no effect until the person may
 // log in again. Event e is recorded in the same transaction; the user's id and what was

@@ -18,7 +18,7 @@ type Access struct {
 	Gate *authz.Gate
 	// Accounts hold the audit log, and of a central server the people.
 	Accounts *account.Accounts
-	// Keys sign passes and links, and verify them. Nil are none.
+	// Keys sign access tokens and links, and verify them. Nil are none.
 	Keys *authz.Keys
 	// Central is the URL of the server that knows the people, "" if this one does.
 	Central string
@@ -81,7 +81,7 @@ func callerOf(ctx context.Context) *caller {
 
 func isAdmin(ctx context.Context) bool { return callerOf(ctx).admin }
 
-// Guard puts a handler of another room behind the rule of its pattern.
+// Guard puts a handler of another package behind the rule of its pattern.
 func (a *API) Guard(pattern string, h http.Handler) http.Handler {
 	if isStrict(pattern) {
 		h = strictRoutes(pattern, uploadRoutes(), h)

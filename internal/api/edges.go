@@ -11,7 +11,7 @@ import (
 // edgeAPI are the routes between a central server and its edge servers.
 type edgeAPI struct{ *API }
 
-// routes are the routes between a centre and its edges.
+// routes are the routes between a central server and its edges.
 func (a edgeAPI) routes() []route {
 	var check, revocations, revoke http.Handler
 	if a.Access != nil {

@@ -115,7 +115,7 @@ func full(detail string) error {
 	return huma.ErrorWithHeaders(newError(http.StatusInsufficientStorage, detail), http.Header{"Retry-After": {"60"}})
 }
 
-// answered is an error of the room httperr as an operation answers it.
+// answered is an error of the package httperr as an operation answers it.
 func (a *API) answered(ctx context.Context, e *httperr.Error) error {
 	if e.Status >= 500 {
 		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", e.Err)

@@ -231,7 +231,7 @@ func (a guard) identify(r *http.Request, rule rule) *caller {
 	bearer := c.cred
 	bearer.AccessToken, bearer.Signed = "", authz.Signature{}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || rule.object != ofImage && rule.object != ofPicture {
-		c.cred = bearer // passes and links are for looking at images
+		c.cred = bearer // access tokens and links are for looking at images
 	}
 	if bearer.None() {
 		return c
@@ -401,7 +401,7 @@ func targetOf(f *tile.File) authz.Target {
 // recorded sees nothing.
 func (a guard) recordLabel(ctx context.Context, c *caller, f *tile.File) error {
 	e := account.Event{Act: showLabel, Object: f.ID, Allowed: true}
-	if c.ID == "" { // a pass or link names its user
+	if c.ID == "" { // an access token or link names its user
 		q := authz.Request{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
 		an, err := a.Access.Gate.Allow(ctx, c.cred, q)
 		if err != nil {

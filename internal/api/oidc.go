@@ -82,8 +82,8 @@ func (a oidcAPI) finish(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// endDenied ends the session of a browser whose log-in the provider has denied. The
-// provider does not say whom it means, so only the browser that has begun the log-in is
+// endDenied ends the session of a browser whose login the provider has denied. The
+// provider does not say whom it means, so only the browser that has begun the login is
 // affected, and only if its user is one of the provider's.
 func (a oidcAPI) endDenied(w http.ResponseWriter, r *http.Request) error {
 	ctx := context.WithoutCancel(r.Context()) // closing the browser must not keep it alive

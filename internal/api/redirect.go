@@ -21,13 +21,13 @@ import (
 // A redirector sends clients to the server that has the file of a slide.
 type redirector struct{ *API }
 
-// sendOnAge is how long a browser may keep where a picture is: with the pass in it that
+// sendOnAge is how long a browser may keep where a picture is: with the access token in it that
 // is one address for it, so that the picture is kept, too.
 const sendOnAge = authz.MaxAccessTokenAge / 3
 
 // described are the routes that say what a slide is like, by what the catalog knows if its
 // file is at another server: viewers make the addresses of its tiles from that of the
-// description, and can't do so from one with a pass behind it.
+// description, and can't do so from one with an access token behind it.
 var described = map[string]bool{
 	"GET /dzi/{file}":                          true,
 	"GET /iiif/{version}/{image}":              true,
@@ -36,7 +36,7 @@ var described = map[string]bool{
 }
 
 // SendOn sends the caller, who may see the tile that they ask for, to the same address at
-// the server that has the image's file, with a pass if they have logged in here. ByFile
+// the server that has the image's file, with an access token if they have logged in here. ByFile
 // tells that they named the file. It answers nothing and reports false if the file is for
 // this server to read.
 func (a *API) SendOn(w http.ResponseWriter, r *http.Request, f *tile.File, byFile bool) bool {
@@ -80,7 +80,7 @@ func (a redirector) redirect(w http.ResponseWriter, r *http.Request, f *tile.Fil
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
-// accessTokenFor returns a pass for what the caller asks for, escaped for a URL; "" if they need
+// accessTokenFor returns an access token for what the caller asks for, escaped for a URL; "" if they need
 // none, or can't have one. It says what was proved here and no more: who may see it by a
 // link alone gets one of whoever gave the link, good no longer than that is. Who may by a
 // pass alone gets no other: theirs goes with them in the query.
@@ -91,7 +91,7 @@ func (a redirector) accessTokenFor(r *http.Request, t *authz.Target) string {
 	c, q := a.Access.Gate.FromRequest(r), t.Request()
 	scope := q.Scope
 	if scope == mayAdmin {
-		scope = seeLabel // as much as a pass can be for
+		scope = seeLabel // as much as an access token can be for
 	}
 	may := func(c authz.Credential) (authz.Decision, bool) {
 		if c.None() {
@@ -158,7 +158,7 @@ func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Image, err er
 	return iiif.Image{Width: known.Width, Height: known.Height, TileWidth: known.TileWidth, TileHeight: known.TileHeight, Zooms: known.MaxZoom + 1}, nil
 }
 
-// accessToken returns a pass for an image at another host, for its tiles or also its labels, escaped for a URL, ""
+// accessToken returns an access token for an image at another host, for its tiles or also its labels, escaped for a URL, ""
 // if the caller needs none or can't have one.
 func (a redirector) accessToken(ctx context.Context, store, image string, scope account.Scope) string {
 	if a.Access == nil || a.Access.Keys == nil {
@@ -182,7 +182,7 @@ func (a redirector) signAccessToken(c *authz.Caller, store, image string, scope 
 		Issued: authz.Date(now), Expires: authz.Date(now) + authz.NumericDate(good.Milliseconds())/1000,
 	})
 	if err != nil {
-		return "" // an edge asks the centre then
+		return "" // an edge asks the central server then
 	}
 	return url.QueryEscape(text)
 }

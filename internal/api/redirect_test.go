@@ -22,7 +22,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 )
 
-// nobody knows nobody: what its gate lets in is let in by a pass or link.
+// nobody knows nobody: what its gate lets in is let in by an access token or link.
 type nobody struct{}
 
 func (nobody) Check(_ context.Context, _ authz.Credential, questions []authz.Request) ([]authz.Decision, error) {
@@ -129,7 +129,7 @@ var away = []struct {
 	{"reader", "/apiv1/slides/{image}/macro/", false},
 }
 
-// Who knows the centre alone gets the same of a slide of another host as of its own.
+// Who knows the central server alone gets the same of a slide of another host as of its own.
 func TestSendOn(t *testing.T) {
 	g := newGuardedSite(t)
 	im, err := g.api.Catalog.Image(t.Context(), g.slide)
@@ -226,7 +226,7 @@ func TestSendOnRefuses(t *testing.T) {
 	}
 }
 
-// A pass says no more than what was proved here.
+// An access token says no more than what was proved here.
 func TestSendOnPass(t *testing.T) {
 	g := newGuardedSite(t)
 	edge := g.tileServer(g.keys)
@@ -240,7 +240,7 @@ func TestSendOnPass(t *testing.T) {
 	given := g.pass("viewer")
 	for _, tt := range []struct {
 		name, role, query string
-		user              string        // of the pass
+		user              string        // of the access token
 		good              time.Duration // of it, at most
 	}{
 		{"link", "stranger", link.Encode(), "viewer", time.Minute},

@@ -58,7 +58,7 @@ var rules = map[string]rule{
 	"GET /docs":             {object: public},
 	"GET /docs.js":          {object: public},
 
-	// Of other rooms: see Guard. Uploads ask who may on their own, by Uploader.
+	// Of other packages: see Guard. Uploads ask who may on their own, by Uploader.
 	"GET /metrics":             {mayAdmin, everything, ""},
 	"/api/v1/uploads":          {mayWrite, given, ""},
 	"/api/v1/uploads/{upload}": {mayWrite, given, ""},

@@ -425,24 +425,24 @@ func TestPathTricks(t *testing.T) {
 // An edge asks the site as its central server, and answers the same to the same people.
 func TestCentral(t *testing.T) {
 	g := newGuardedSite(t)
-	centre := g.url
-	central, err := authz.NewCentral(authz.CentralOptions{URL: centre, Cookie: authz.CookieName})
+	centralServer := g.url
+	central, err := authz.NewCentral(authz.CentralOptions{URL: centralServer, Cookie: authz.CookieName})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(central.Close)
 	gate := authz.NewGate(authz.GateOptions{Authorizer: central})
 	edge := *g.api
-	edge.Access = &api.Access{Gate: gate, Accounts: g.people, Central: centre}
+	edge.Access = &api.Access{Gate: gate, Accounts: g.people, Central: centralServer}
 	g.api, g.gate = &edge, gate
 	g.serveGuarded()
-	if v := g.json("viewer", "/api/v1/auth/session"); v["mode"] != "central" || v["user"].(map[string]any)["id"] != g.ids["viewer"] || v["central"] != centre {
+	if v := g.json("viewer", "/api/v1/auth/session"); v["mode"] != "central" || v["user"].(map[string]any)["id"] != g.ids["viewer"] || v["central"] != centralServer {
 		t.Errorf("session %v", v)
 	}
 	for _, row := range accessTable {
 		if strings.Contains(row.route, "/users") || strings.Contains(row.route, "/groups") || strings.Contains(row.route, "/tokens") || strings.Contains(row.route, "/grants") ||
 			strings.Contains(row.route, "/auth") || strings.Contains(row.route, "/audit") || strings.Contains(row.route, "/sign") {
-			continue // of the centre
+			continue // of the central server
 		}
 		method, _, _ := strings.Cut(row.route, " ")
 		if row.route == "tiles" {

@@ -100,7 +100,7 @@ func (s *providerSite) back(b *http.Client, user string) *url.URL {
 const browserAccepts = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 // TestRefusedAtProvider fails if somebody whom the provider no longer lets in still sees
-// anything by what an earlier log-in has left.
+// anything by what an earlier login has left.
 func TestRefusedAtProvider(t *testing.T) {
 	s := newProviderSite(t)
 	s.provider.Say(t, oidctest.Said{Groups: []string{"path"}})
@@ -202,7 +202,7 @@ func TestDeniedAtProvider(t *testing.T) {
 	}
 }
 
-// TestSignInPages fails if a person at whom a log-in fails sees anything but a page that
+// TestSignInPages fails if a person at whom a login fails sees anything but a page that
 // says what to do, or a program does not get a problem.
 func TestSignInPages(t *testing.T) {
 	s := newProviderSite(t)

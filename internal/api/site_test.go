@@ -2,7 +2,9 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
@@ -25,6 +28,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/internal/upload"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
 // A site is a whole server but for its command: catalog, tiles and API.
@@ -39,6 +43,19 @@ type site struct {
 	admin    atomic.Bool // whether the caller is one
 }
 
+// template has the tables of catalog and people; each site gets a copy.
+var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
+	c, err := catalog.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	a, err := account.Open(ctx, url, account.Options{})
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	return errors.Join(a.Close(), c.Close())
+}}
+
 // newSite makes a site with one empty in-place store.
 func newSite(t *testing.T) *site {
 	t.Helper()
@@ -46,7 +63,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	database := "sqlite:" + filepath.Join(t.TempDir(), "catalog.db")
+	database := template.SQLite(t)
 	c, err := catalog.Open(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)

@@ -271,7 +271,7 @@ func (v *store) withoutLabels() {
 	v.Include, v.Exclude = []string{}, []string{}
 }
 
-// withoutFailures is the result of a pass without its list of what failed.
+// withoutFailures is the result of a scan without its list of what failed.
 func withoutFailures(result *json.RawMessage) *json.RawMessage {
 	if result == nil {
 		return nil

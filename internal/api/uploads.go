@@ -70,12 +70,12 @@ func (a *API) UserName(ctx context.Context, id string) string {
 	return u.Name
 }
 
-// Audit records what the caller of another room has done.
+// Audit records what the caller of another package has done.
 func (a *API) Audit(r *http.Request, act, object, detail string) error {
 	return a.record(r.Context(), account.Event{Act: act, Object: object, Detail: detail, Allowed: true})
 }
 
-// uploadRoutes describe what the room of uploads answers.
+// uploadRoutes describe what the package of uploads answers.
 func uploadRoutes() []route {
 	text := func(name, doc string) *huma.Param { return textParam("query", name, doc) }
 	tus := func(name, doc string) *huma.Param { return textParam("header", name, doc) }

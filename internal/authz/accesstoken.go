@@ -14,7 +14,7 @@ import (
 )
 
 // A AccessToken lets its bearer see an image or a store for some minutes at an edge that
-// can't see the centre's cookie. It is a JSON Web Token (RFC 7519) signed with
+// can't see the central server's cookie. It is a JSON Web Token (RFC 7519) signed with
 // Ed25519 (RFC 8037), so that any central server can write one.
 type AccessToken struct {
 	User    string        `json:"sub"`            // id
@@ -28,7 +28,7 @@ type AccessToken struct {
 }
 
 // A NumericDate is a time as JSON Web Tokens have it: seconds of the Unix epoch. Ours
-// have fractions, so that a pass can be told from a revocation in the same second.
+// have fractions, so that an access token can be told from a revocation in the same second.
 type NumericDate float64
 
 // Date returns t to the millisecond.
@@ -37,17 +37,17 @@ func Date(t time.Time) NumericDate { return NumericDate(t.UnixMilli()) / 1000 }
 // Time returns the date as a time.
 func (d NumericDate) Time() time.Time { return time.UnixMilli(int64(d * 1000)) }
 
-// maxAccessTokenBytes is how long a pass may be.
+// maxAccessTokenBytes is how long an access token may be.
 const maxAccessTokenBytes = 2048
 
 var (
-	// ErrBadAccessToken: the pass is malformed, tampered with, or by an unknown key.
+	// ErrBadAccessToken: the access token is malformed, tampered with, or by an unknown key.
 	ErrBadAccessToken = errors.New("authz: invalid access token")
 	// ErrBadSignature: the signature is not of this URL, or by an unknown key.
 	ErrBadSignature = errors.New("authz: bad signature")
-	// ErrExpired: the pass or signature was good once, or will be.
+	// ErrExpired: the access token or signature was good once, or will be.
 	ErrExpired = errors.New("authz: expired")
-	// ErrNoKey: there is no key to sign with: this is no centre.
+	// ErrNoKey: there is no key to sign with: this is no central server.
 	ErrNoKey = errors.New("authz: no key to sign with")
 )
 
@@ -58,7 +58,7 @@ type tokenHeader struct {
 	Critical  []string `json:"crit,omitempty"` // RFC 7515, section 4.1.11: we know none
 }
 
-// SignAccessToken returns the pass as text for the URL's parameter "pass".
+// SignAccessToken returns the access token as text for the URL's parameter "pass".
 func (k *Keys) SignAccessToken(p AccessToken) (string, error) {
 	s := k.set.Load()
 	if s == nil || s.signer == "" {
@@ -79,7 +79,7 @@ func (k *Keys) SignAccessToken(p AccessToken) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(s.secret, []byte(text))), nil
 }
 
-// check reports what no pass may be.
+// check reports what no access token may be.
 func (p *AccessToken) check() error {
 	switch {
 	case p.Scope != account.ScopeTiles && p.Scope != account.ScopeLabel:
@@ -94,7 +94,7 @@ func (p *AccessToken) check() error {
 	return nil
 }
 
-// VerifyAccessToken returns what a pass says. The error is [ErrBadAccessToken] or [ErrExpired].
+// VerifyAccessToken returns what an access token says. The error is [ErrBadAccessToken] or [ErrExpired].
 // Whether it has been revoked is not looked at.
 func (k *Keys) VerifyAccessToken(text string, now time.Time) (*AccessToken, error) {
 	s := k.set.Load()
@@ -153,7 +153,7 @@ func decode(part string, into any) error {
 	return nil
 }
 
-// decideByAccessToken answers by a pass alone.
+// decideByAccessToken answers by an access token alone.
 func (g *Gate) decideByAccessToken(text string, q *Request, now time.Time) Decision {
 	p, err := g.o.Keys.VerifyAccessToken(text, now)
 	if err != nil {
@@ -172,7 +172,7 @@ func (g *Gate) decideByAccessToken(text string, q *Request, now time.Time) Decis
 	return a
 }
 
-// covers reports whether the pass is for what is asked. One for an image names no
+// covers reports whether the access token is for what is asked. One for an image names no
 // other, and one for a store all images in it.
 func (p *AccessToken) covers(q *Request) bool {
 	if !scopeIncludes(p.Scope, q.Scope) {

@@ -17,7 +17,7 @@ const (
 type outcome int
 
 const (
-	// good: the server answered the question.
+	// good: the server answered the request.
 	good outcome = iota
 	// unusable: the server answered something else, which the caller's credential may
 	// have provoked. It says nothing about other callers.
@@ -100,7 +100,7 @@ func (b *breaker) leave(o outcome, caller uint64, trial bool, now time.Time) bre
 	return suspected
 }
 
-// settle says how the server answered a question without a credential.
+// settle says how the server answered a request without a credential.
 func (b *breaker) settle(o outcome, now time.Time) breakerEvent {
 	b.mu.Lock()
 	defer b.mu.Unlock()

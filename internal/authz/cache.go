@@ -9,7 +9,7 @@ import (
 
 const (
 	shards = 64
-	// entryBytes is what an answer takes beside its strings: it, its place in the
+	// entryBytes is what a decision takes beside its strings: it, its place in the
 	// map and in the ring.
 	entryBytes = 400
 )
@@ -17,7 +17,7 @@ const (
 // who is the keyed hash of a credential.
 type who [16]byte
 
-// A cacheKey is whom an answer is about, and what. One without an image holds for the
+// A cacheKey is whom a decision is about, and what. One without an image holds for the
 // whole store.
 type cacheKey struct {
 	who          who
@@ -34,11 +34,11 @@ func (k *cacheKey) shard() int {
 	return n % shards
 }
 
-// An cacheEntry is a remembered answer.
+// An cacheEntry is a cached answer.
 type cacheEntry struct {
 	key      cacheKey
 	decision Decision
-	asked    uint64        // generation before the question
+	asked    uint64        // generation before the request
 	checked  atomic.Uint64 // generation in which it was last found to hold
 	expires  int64         // nanoseconds of the Unix epoch
 	used     atomic.Bool   // since the hand last went by
@@ -78,7 +78,7 @@ func (m *decisionCache) get(k *cacheKey) *cacheEntry {
 	return e
 }
 
-// put remembers e, and forgets others until there is room.
+// put caches e, and forgets others until there is room.
 func (m *decisionCache) put(e *cacheEntry, now int64) {
 	e.bytes = entryBytes + len(e.key.store) + len(e.key.image) + len(e.decision.User.ID) + len(e.decision.User.Name) + len(e.decision.Session) + len(e.decision.Token)
 	s := &m.shards[e.key.shard()]
@@ -115,7 +115,7 @@ func (s *cacheShard) remove(e *cacheEntry) {
 	s.bytes -= e.bytes
 }
 
-// size is how many answers are remembered, their bytes, and how often one was enough.
+// size is how many decisions are cached, their bytes, and how often one was enough.
 func (m *decisionCache) size() (entries int, bytes, hits int64) {
 	for i := range m.shards {
 		s := &m.shards[i]

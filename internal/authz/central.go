@@ -28,7 +28,7 @@ import (
 // CheckPath is where a central server is asked.
 const CheckPath = "/api/v1/auth/check"
 
-// maxResponseBytes bounds what is read of an answer.
+// maxResponseBytes bounds what is read of a response.
 const maxResponseBytes = 1 << 20
 
 // CentralOptions say which central server is asked and how.
@@ -48,29 +48,29 @@ type CentralOptions struct {
 	Certificate *tls.Certificate
 	// Timeout bounds one request, 5 seconds if 0.
 	Timeout time.Duration
-	// TTL is how long an answer may be remembered that does not say so, 1 minute if 0.
+	// TTL is how long a decision may be cached that does not say so, 1 minute if 0.
 	TTL time.Duration
-	// EdgeKey is [account.EdgeKey] of the secret that the centre has given this edge.
+	// EdgeKey is [account.EdgeKey] of the secret that the central server has given this edge.
 	EdgeKey []byte
 	// Wrap, if not nil, makes the transport of requests one that is observed.
 	Wrap func(http.RoundTripper) http.RoundTripper
 	Log  *slog.Logger
 }
 
-// Central is the authority of an edge: another server, which it asks by HTTP. It
+// Central is the authorizer of an edge: another server, which it asks by HTTP. It
 // decisions [ErrUnavailable] whenever that one does not answer as it should.
 type Central struct {
-	o              CentralOptions
-	base           *url.URL
-	client         *http.Client
-	breaker        breaker
-	seed           maphash.Seed // of the hashes of credentials
-	single         atomic.Bool  // the server knows no POST
-	subscribedEdge atomic.Int64 // when the log was last told of an answer that can't be used, in seconds of the Unix epoch
-	back           chan struct{}
+	o        CentralOptions
+	base     *url.URL
+	client   *http.Client
+	breaker  breaker
+	seed     maphash.Seed // of the hashes of credentials
+	single   atomic.Bool  // the server knows no POST
+	loggedAt atomic.Int64 // when the log was last told of a response that can't be used, in seconds of the Unix epoch
+	back     chan struct{}
 }
 
-// NewCentral returns an authority that asks the server at o.URL.
+// NewCentral returns an authorizer that asks the server at o.URL.
 func NewCentral(o CentralOptions) (*Central, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" || base.RawQuery != "" || base.User != nil {
@@ -121,7 +121,7 @@ func NewCentral(o CentralOptions) (*Central, error) {
 // Close ends connections that are not in use.
 func (c *Central) Close() { c.client.CloseIdleConnections() }
 
-// checkVerdict is the body of the server's answer to one question.
+// checkVerdict is the body of the server's answer to one request.
 type checkVerdict struct {
 	Allow     *bool    `json:"allow"`
 	User      *User    `json:"user"`
@@ -131,7 +131,7 @@ type checkVerdict struct {
 	Token     string   `json:"token"`
 }
 
-// Check asks one question by GET, more by POST.
+// Check asks one request by GET, more by POST.
 func (c *Central) Check(ctx context.Context, cred Credential, requests []Request) ([]Decision, error) {
 	if len(requests) == 1 {
 		a, err := c.one(ctx, cred, &requests[0])
@@ -160,7 +160,7 @@ func (c *Central) Check(ctx context.Context, cred Credential, requests []Request
 	return decisions, nil
 }
 
-// one asks a question by GET.
+// one asks a request by GET.
 func (c *Central) one(ctx context.Context, cred Credential, q *Request) (Decision, error) {
 	query := url.Values{"scope": {string(q.Scope)}}
 	for k, v := range map[string]string{"store": q.Store, "image": q.Image, "external_id": q.ExternalID} {
@@ -175,7 +175,7 @@ func (c *Central) one(ctx context.Context, cred Credential, q *Request) (Decisio
 	return send(c, r, cred, c.readDecision)
 }
 
-// readDecision reads the answer to a GET.
+// readDecision reads the decision to a GET.
 func (c *Central) readDecision(r *reply) (Decision, error) {
 	var v checkVerdict
 	if err := r.read(&v); err != nil {
@@ -210,7 +210,7 @@ func (v *checkVerdict) decision(status int, empty bool, ttl time.Duration) (Deci
 
 // read reads the body of 200, 401 or 403; any other status is an error. Without a body
 // 204 means yes, and so does 200 that says itself that there is none: any other empty
-// body may be an answer that was cut off.
+// body may be a response that was cut off.
 func (r *reply) read(into any) error {
 	refused := r.status == http.StatusUnauthorized || r.status == http.StatusForbidden
 	switch {
@@ -243,7 +243,7 @@ func (r *reply) decode(into any) error {
 
 var errNoBatch = errors.New("authz: the central server answers no POST")
 
-// many asks questions of one scope by POST.
+// many asks requests of one scope by POST.
 func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope, requests []Request, list []int, decisions []Decision) error {
 	type image struct {
 		Store      string `json:"store,omitempty"`
@@ -276,7 +276,7 @@ func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope
 	return nil
 }
 
-// batch reads the answer to a POST: one verdict for each image, in their order.
+// batch reads the decision to a POST: one verdict for each image, in their order.
 func (r *reply) batch(n int, ttl time.Duration) ([]Decision, error) {
 	switch r.status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -357,7 +357,7 @@ func (c *Central) request(ctx context.Context, method, path string, query url.Va
 	return r, nil
 }
 
-// send sends r unless the server is to be spared, and reads the answer. Errors hold
+// send sends r unless the server is to be spared, and reads the response. Errors hold
 // neither the address, in which an external id may be, nor any of the credential.
 func send[T any](c *Central, r *http.Request, cred Credential, read func(*reply) (T, error)) (T, error) {
 	var zero T
@@ -377,7 +377,7 @@ func send[T any](c *Central, r *http.Request, cred Credential, read func(*reply)
 	return zero, &UnavailableError{RetryAfter: breakerPause, Err: fmt.Errorf("central server: %w", err)}
 }
 
-// exchange sends r and reads the answer.
+// exchange sends r and reads the response.
 func exchange[T any](c *Central, r *http.Request, read func(*reply) (T, error)) (got T, o outcome, err error) {
 	v, o, err := c.roundTrip(r)
 	if err != nil {
@@ -416,7 +416,7 @@ func (c *Central) applyBreakerEvent(ctx context.Context, e breakerEvent, err err
 	switch e {
 	case wentDown:
 		c.o.Log.Warn("central server is unreachable or gives invalid responses; only cached decisions grant access", "err", err)
-		c.subscribedEdge.Store(time.Now().Unix())
+		c.loggedAt.Store(time.Now().Unix())
 	case cameBack:
 		c.o.Log.Info("central server is reachable again")
 		select {
@@ -426,16 +426,16 @@ func (c *Central) applyBreakerEvent(ctx context.Context, e breakerEvent, err err
 	}
 }
 
-// logUnusable logs an answer that can't be used, at most once a minute: strangers can
+// logUnusable logs a response that can't be used, at most once a minute: strangers can
 // provoke them.
 func (c *Central) logUnusable(err error) {
-	now, last := time.Now().Unix(), c.subscribedEdge.Load()
-	if now-last >= 60 && c.subscribedEdge.CompareAndSwap(last, now) {
+	now, last := time.Now().Unix(), c.loggedAt.Load()
+	if now-last >= 60 && c.loggedAt.CompareAndSwap(last, now) {
 		c.o.Log.Warn("invalid response of the central server; the client gets 503", "err", err)
 	}
 }
 
-// A reply is the answer to a request.
+// A reply is the response to a request.
 type reply struct {
 	status int
 	kind   string // Content-Type
@@ -443,7 +443,7 @@ type reply struct {
 	body   []byte
 }
 
-// roundTrip sends r. The outcome is good if there is an answer, whatever it is.
+// roundTrip sends r. The outcome is good if there is a response, whatever it is.
 func (c *Central) roundTrip(r *http.Request) (reply, outcome, error) {
 	resp, err := c.client.Do(r)
 	if err != nil {
@@ -470,12 +470,12 @@ func (c *Central) roundTrip(r *http.Request) (reply, outcome, error) {
 // Back delivers when the server answers again.
 func (c *Central) Back() <-chan struct{} { return c.back }
 
-// RevocationsPath is where a centre lists revocations.
+// RevocationsPath is where a central server lists revocations.
 const RevocationsPath = "/api/v1/auth/revocations"
 
-// Revocations asks the centre for those after a number. The request is proved by the
-// edge's key. A centre that keeps no log of them has none. That they can't be had says
-// nothing of whether questions are answered.
+// Revocations asks the central server for those after a number. The request is proved by the
+// edge's key. A central server that keeps no log of them has none. That they can't be had says
+// nothing of whether requests are answered.
 func (c *Central) Revocations(ctx context.Context, since int64) (RevocationPage, error) {
 	r, err := c.request(ctx, http.MethodGet, RevocationsPath, url.Values{"since": {strconv.FormatInt(since, 10)}}, nil, Credential{})
 	if err != nil {

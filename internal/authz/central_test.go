@@ -79,7 +79,7 @@ func TestCentralAnswers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			srv := newCentre(t, func(w http.ResponseWriter, _ *http.Request) {
+			srv := newCentralServer(t, func(w http.ResponseWriter, _ *http.Request) {
 				for k, v := range tt.extraHeaders {
 					w.Header().Set(k, v)
 				}
@@ -110,7 +110,7 @@ func TestCentralAnswers(t *testing.T) {
 func TestCentralAsked(t *testing.T) {
 	var got *http.Request
 	var body string
-	srv := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+	srv := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		got, body = r, string(b)
 		if r.Method == http.MethodPost {
@@ -150,10 +150,10 @@ func TestCentralAsked(t *testing.T) {
 	}
 }
 
-// TestCentralWithoutPOST asks a server that knows one question at a time.
+// TestCentralWithoutPOST asks a server that knows one request at a time.
 func TestCentralWithoutPOST(t *testing.T) {
 	for _, post := range []int{404, 405, 501, 200} {
-		srv := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+		srv := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case r.Method == http.MethodPost:
 				w.WriteHeader(post)
@@ -193,7 +193,7 @@ func TestCentralBatch(t *testing.T) {
 		{"error", 500, ``, nil},
 	}
 	for _, tt := range tests {
-		srv := newCentre(t, says(tt.status, tt.body))
+		srv := newCentralServer(t, says(tt.status, tt.body))
 		decisions, err := ask(t, central(t, CentralOptions{URL: srv.URL}), bearer("x"), tileOf("st", "a"), tileOf("st", "b"))
 		var got []int
 		for _, a := range decisions {
@@ -302,7 +302,7 @@ func TestBreakerTrial(t *testing.T) {
 
 // TestCentralSpared: while the server fails for everybody, few of many requests reach it.
 func TestCentralSpared(t *testing.T) {
-	srv := newCentre(t, says(500, ""))
+	srv := newCentralServer(t, says(500, ""))
 	g := gateTo(t, srv, GateOptions{})
 	var after time.Duration
 	for i := range 100 {
@@ -339,7 +339,7 @@ func TestStrangersCloseNothing(t *testing.T) {
 		{"breaks off", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			srv := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+			srv := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 				switch who := r.Header.Get("Authorization"); {
 				case strings.HasPrefix(who, "Bearer stranger"):
 					tt.decision(w, r)
@@ -379,7 +379,7 @@ func TestCredentialRefused(t *testing.T) {
 		{"other bytes", Credential{Authorization: "Bearer \xff\t~"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			srv := newCentre(t, says(200, yes))
+			srv := newCentralServer(t, says(200, yes))
 			g := gateTo(t, srv, GateOptions{})
 			_, err := g.Allow(t.Context(), tt.c, tileOf("st", "a"))
 			e, refused := errors.AsType[*httperr.Error](err)
@@ -390,7 +390,7 @@ func TestCredentialRefused(t *testing.T) {
 	}
 }
 
-// TestCutOffAnswers: an answer that may have been cut off lets nobody in.
+// TestCutOffAnswers: a response that may have been cut off lets nobody in.
 func TestCutOffAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name, decision string
@@ -412,7 +412,7 @@ func TestCutOffAnswers(t *testing.T) {
 		{"206", "HTTP/1.1 206 Partial Content\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"allow\":true}", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			srv := newCentre(t, func(w http.ResponseWriter, _ *http.Request) {
+			srv := newCentralServer(t, func(w http.ResponseWriter, _ *http.Request) {
 				c, _, err := http.NewResponseController(w).Hijack()
 				if err == nil {
 					io.WriteString(c, tt.decision)
@@ -481,7 +481,7 @@ func TestErrorsSayNothingSecret(t *testing.T) {
 // TestCentralSlow: a server that takes for ever costs no more than the time-out.
 func TestCentralSlow(t *testing.T) {
 	end := make(chan struct{})
-	srv := newCentre(t, func(http.ResponseWriter, *http.Request) { <-end })
+	srv := newCentralServer(t, func(http.ResponseWriter, *http.Request) { <-end })
 	t.Cleanup(func() { close(end) }) // before the server is closed
 	c := central(t, CentralOptions{URL: srv.URL, Timeout: 50 * time.Millisecond})
 	began := time.Now()

@@ -13,7 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// checked is the body of a centre's answer.
+// checked is the body of a central server's answer.
 type checked struct {
 	Allow     bool    `json:"allow"`
 	User      *User   `json:"user,omitempty"`
@@ -23,7 +23,7 @@ type checked struct {
 	Token     string  `json:"token,omitempty"`
 }
 
-// CheckHandler answers an edge's questions by a gate of the centre: GET one, POST up to
+// CheckHandler answers an edge's requests by a gate of the central server: GET one, POST up to
 // [MaxBatch]. The caller is whose credential the request carries.
 func CheckHandler(g *Gate) http.Handler {
 	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
@@ -56,7 +56,7 @@ func checkOne(g *Gate, w http.ResponseWriter, r *http.Request) error {
 	return writeCheckResponse(w, decisions[0].Status, decisions[0].checked())
 }
 
-// parseCheckQuery parses the query of a question. One that gives a parameter twice is
+// parseCheckQuery parses the query of a request. One that gives a parameter twice is
 // refused, as whoever asked may have meant the other; so is one that can't be read as a
 // whole, as it would leave out what was asked about.
 func parseCheckQuery(raw string) (url.Values, error) {
@@ -72,8 +72,8 @@ func parseCheckQuery(raw string) (url.Values, error) {
 	return v, nil
 }
 
-// checkFresh asks the authority itself: an edge remembers the answer for all of its time,
-// which an answer remembered here has not got any more.
+// checkFresh asks the authorizer itself: an edge caches the decision for all of its time,
+// which a decision cached here has not got any more.
 func (g *Gate) checkFresh(r *http.Request, c Credential, requests []Request) ([]Decision, error) {
 	c.AccessToken, c.Signed = "", Signature{} // they are for edges; and scope is a parameter of its own here
 	decisions, err := g.o.Authorizer.Check(r.Context(), c, requests)
@@ -83,7 +83,7 @@ func (g *Gate) checkFresh(r *http.Request, c Credential, requests []Request) ([]
 	return decisions, nil
 }
 
-// writeCheckResponse writes an answer; of 401 it says how to log in.
+// writeCheckResponse writes a decision; of 401 it says how to log in.
 func writeCheckResponse(w http.ResponseWriter, status int, body any) error {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -163,7 +163,7 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 	return writeCheckResponse(w, http.StatusOK, all)
 }
 
-// RevocationsHandler answers GET /api/v1/auth/revocations?since=N of a centre, for
+// RevocationsHandler answers GET /api/v1/auth/revocations?since=N of a central server, for
 // its edges alone. Keys may be nil.
 func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 	proofs := new(Proofs)

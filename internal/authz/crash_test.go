@@ -22,10 +22,10 @@ import (
 	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
-// TestMain is the centre, too, in a process of its own.
+// TestMain is the central server, too, in a process of its own.
 func TestMain(m *testing.M) {
 	if addr := os.Getenv("PTIFFSTORE_TEST_CENTRE"); addr != "" {
-		if err := serveCentre(addr); err != nil {
+		if err := serveCentralServer(addr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -38,7 +38,7 @@ const ttl = 2 * time.Second
 
 // serveCentre answers until its standard input ends. /count is how often it was asked,
 // /403 makes it answer no from then on, /200 yes.
-func serveCentre(addr string) error {
+func serveCentralServer(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
@@ -63,8 +63,8 @@ func serveCentre(addr string) error {
 	return http.Serve(l, mux) //nolint:gosec // for a test
 }
 
-// startCentre starts the centre at addr, and returns where it is and how to kill it.
-func startCentre(t *testing.T, addr string) (string, func()) {
+// startCentralServer starts the central server at addr, and returns where it is and how to kill it.
+func startCentralServer(t *testing.T, addr string) (string, func()) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -116,11 +116,11 @@ func fetch(t *testing.T, url string) (*http.Response, string) {
 	return resp, string(b)
 }
 
-// TestCentreKilled serves tiles by the word of a centre in another process: it is asked
+// TestCentralServerKilled serves tiles by the word of a central server in another process: it is asked
 // once, its revocations hold at once, and when it is killed what was answered holds for
 // its time and no longer.
-func TestCentreKilled(t *testing.T) {
-	addr, kill := startCentre(t, "127.0.0.1:0")
+func TestCentralServerKilled(t *testing.T) {
+	addr, kill := startCentralServer(t, "127.0.0.1:0")
 	site := tiletest.NewSite(t)
 	if _, err := (synth.Philips{Seed: 1, Width: 600, Height: 500}).Write(filepath.Join(site.Dir, "a.tiff")); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestCentreKilled(t *testing.T) {
 	for range 10 {
 		want("killed, and the time is over", 503)
 	}
-	startCentre(t, addr)
+	startCentralServer(t, addr)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		if resp, _ := fetch(t, tile); resp.StatusCode == 200 {
 			break

@@ -6,10 +6,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// PolicyHeader says which pages may show an answer without reading it, as <img> does.
+// PolicyHeader says which pages may show a response without reading it, as <img> does.
 const PolicyHeader = "Cross-Origin-Resource-Policy"
 
-// Policy is the value of [PolicyHeader] for an answer. Private ones are patient data, or
+// Policy is the value of [PolicyHeader] for a response. Private ones are patient data, or
 // were asked for by the name of a file: no page of another origin shows them, nor learns
 // whether there is such a name. With access control pages of the same site may, as when
 // it has several hosts; site is the request's Sec-Fetch-Site.
@@ -30,7 +30,7 @@ func CrossSite(site, mode, dest string) bool {
 	return site == "cross-site" && (mode != "navigate" || dest != "document")
 }
 
-// ErrCrossSite is the answer to such a request for what is private, where there is no
+// ErrCrossSite is the response to such a request for what is private, where there is no
 // access control: whoever is in front of the browser may see everything, so the browser
 // must not be used by others.
 var ErrCrossSite = &httperr.Error{
@@ -38,7 +38,7 @@ var ErrCrossSite = &httperr.Error{
 	Detail: "A page of another site requested labels or file names, and this server has no access control. Add the page's origin with --cors-origin and use CORS there, or configure auth.",
 }
 
-// ByAddress reports whether the pass or signature in the address alone is good for t. A
+// ByAddress reports whether the access token or signature in the address alone is good for t. A
 // page that has such an address was given it.
 func (g *Gate) ByAddress(c *Credential, t *Target) bool {
 	q := t.Request()

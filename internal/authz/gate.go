@@ -20,24 +20,24 @@ import (
 const (
 	// CookieName is that of the built-in server's session.
 	CookieName = "ptiffstore_session"
-	// MaxBatch is how many questions an authority is asked at once.
+	// MaxBatch is how many requests an authorizer is asked at once.
 	MaxBatch = 200
-	// maxAttempts is how often a question is asked whose answer is revoked meanwhile.
+	// maxAttempts is how often a request is asked whose answer is revoked meanwhile.
 	maxAttempts = 3
 )
 
-// GateOptions are how a [Gate] asks and remembers.
+// GateOptions are how a [Gate] asks and caches.
 type GateOptions struct {
 	Authorizer Authorizer
 	// Cookie is the name of the one cookie that counts, [CookieName] if empty.
 	Cookie string
-	// Keys verify passes and signed URLs; without them neither is good.
+	// Keys verify access tokens and signed URLs; without them neither is good.
 	Keys *Keys
 	// MaxBytes bounds the memory of answers, 32 MiB if 0.
 	MaxBytes int64
-	// MaxTTL bounds how long an answer is remembered, 5 minutes if 0.
+	// MaxTTL bounds how long a decision is cached, 5 minutes if 0.
 	MaxTTL time.Duration
-	// Timeout is how long a question may take, 10 seconds if 0.
+	// Timeout is how long a request may take, 10 seconds if 0.
 	Timeout time.Duration
 	Now     func() time.Time // nil is time.Now
 	// Trace, if not nil, takes from one context to another what traces of requests
@@ -45,8 +45,8 @@ type GateOptions struct {
 	Trace func(from, to context.Context) context.Context
 }
 
-// A Gate says who may see what. It asks its authority once and remembers the answer, no
-// too, as long as the authority allows. Who finds an answer remembered takes no lock
+// A Gate says who may see what. It asks its authorizer once and caches the decision, no
+// too, as long as the authorizer allows. Who finds a decision cached takes no lock
 // against others and allocates nothing. It is safe for concurrent use.
 type Gate struct {
 	o             GateOptions
@@ -59,18 +59,18 @@ type Gate struct {
 	failed        atomic.Int64
 }
 
-// A flight is a question that is being asked.
+// A flight is a request that is being asked.
 type flight struct {
 	key      cacheKey
 	q        Request
-	asked    uint64 // generation before the question
+	asked    uint64 // generation before the request
 	began    int64  // nanoseconds of the Unix epoch
 	done     chan struct{}
 	decision Decision
 	err      error
 }
 
-// NewGate returns a gate that remembers nothing yet.
+// NewGate returns a gate that caches nothing yet.
 func NewGate(o GateOptions) *Gate {
 	if o.Cookie == "" {
 		o.Cookie = CookieName
@@ -121,7 +121,7 @@ func (g *Gate) FromRequest(r *http.Request) Credential {
 	return g.Credential(r.Header.Get("Authorization"), cookies, r.URL.RawQuery)
 }
 
-// Allow answers a question. An answer of no is no error. The error is
+// Allow answers a request. A decision of no is no error. The error is
 // [ErrUnavailable], a [*httperr.Error] about the credential, or that of ctx.
 func (g *Gate) Allow(ctx context.Context, c Credential, q Request) (Decision, error) {
 	who := g.who(&c)
@@ -135,7 +135,7 @@ func (g *Gate) Allow(ctx context.Context, c Credential, q Request) (Decision, er
 	return decisions[0], nil
 }
 
-// AllowMany answers many questions, asking only those whose answers are not
+// AllowMany answers many requests, asking only those whose decisions are not
 // cached, [MaxBatch] at a time.
 func (g *Gate) AllowMany(ctx context.Context, c Credential, requests []Request) ([]Decision, error) {
 	return g.ask(ctx, g.who(&c), c, requests)
@@ -144,15 +144,15 @@ func (g *Gate) AllowMany(ctx context.Context, c Credential, requests []Request) 
 // AllowNamed is [Gate.Allow] for the image or store that a request names, by an id or a
 // name and whatever else it depends on what that stands for. If known is
 // false there is no such thing, and q is about another that stands in for it: the
-// authority is asked as often, and the answer, which is always no, takes as long. So
+// authorizer is asked as often, and the decision, which is always no, takes as long. So
 // nobody can tell by the time whether there is what they may not see.
 //
-// For that, each name has an answer of no to itself: one that is remembered for the whole
+// For that, each name has a decision of no to itself: one that is cached for the whole
 // store, or because the image was in a list, would come sooner than that for a name which
 // stands for nothing.
 func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Request, known bool, name ...string) (Decision, error) {
 	if !known && (c.Authorization != "" || c.Cookie != "") {
-		c.AccessToken, c.Signed = "", Signature{} // may be good for what stands in, and spare the question
+		c.AccessToken, c.Signed = "", Signature{} // may be good for what stands in, and spare the request
 	}
 	who := g.who(&c)
 	if known {
@@ -169,7 +169,7 @@ func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Request, known bo
 	return decisions[0], nil
 }
 
-// cacheName is what a no about a name is remembered under, until it stands for something
+// cacheName is what a no about a name is cached under, until it stands for something
 // else. No id begins like it.
 func (g *Gate) cacheName(q *Request, known bool, name []string) string {
 	b := append(make([]byte, 0, 256), g.key[:]...)
@@ -193,7 +193,7 @@ func (g *Gate) Identify(ctx context.Context, c Credential) (Caller, error) {
 	return Caller{User: a.User, LoggedIn: a.Status != http.StatusUnauthorized, Session: a.Session, Token: a.Token}, nil
 }
 
-// Revoke forgets what is remembered of somebody's rights, and what is being asked.
+// Revoke forgets what is cached of somebody's rights, and what is being asked.
 // When it returns, no answer from before is used any more.
 func (g *Gate) Revoke(v account.Revocation) {
 	now := g.o.Now()
@@ -207,7 +207,7 @@ func (g *Gate) Revoke(v account.Revocation) {
 type Stats struct {
 	Answers int   // cached
 	Bytes   int64 // their memory
-	// Since the start: questions answered from memory, put to the authority, and put
+	// Since the start: requests answered from memory, put to the authorizer, and put
 	// to it in vain.
 	Remembered, Asked, Failed int64
 }
@@ -218,7 +218,7 @@ func (g *Gate) Stats() Stats {
 	return Stats{Answers: n, Bytes: b, Remembered: hits, Asked: g.asked.Load(), Failed: g.failed.Load()}
 }
 
-// cached returns the answer that is known to hold, nil if there is none.
+// cached returns the decision that is known to hold, nil if there is none.
 func (g *Gate) cached(w *who, q *Request) *cacheEntry {
 	now := g.o.Now().UnixNano()
 	k := q.key(*w)
@@ -263,7 +263,7 @@ func (g *Gate) good(e *cacheEntry, q *Request, now int64) bool {
 	return true
 }
 
-// ask answers questions from memory where it can, and asks the rest.
+// ask answers requests from memory where it can, and asks the rest.
 func (g *Gate) ask(ctx context.Context, w who, c Credential, requests []Request) ([]Decision, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -309,7 +309,7 @@ func (g *Gate) ask(ctx context.Context, w who, c Credential, requests []Request)
 	return nil, &UnavailableError{RetryAfter: time.Second, Err: errors.New("permissions change faster than they can be checked")}
 }
 
-// detached is what a question keeps of the request that asks it first. It outlives
+// detached is what a check keeps of the HTTP request that asks first. It outlives
 // that request, whose own context must not be looked at any more then.
 func (g *Gate) detached(ctx context.Context) context.Context {
 	to := httperr.ContextWithRequestID(context.Background(), strings.Clone(httperr.RequestID(ctx)))
@@ -319,7 +319,7 @@ func (g *Gate) detached(ctx context.Context) context.Context {
 	return to
 }
 
-// join returns the flight of each question, and starts those that nobody has.
+// join returns the flight of each request, and starts those that nobody has.
 func (g *Gate) join(detached context.Context, w who, c Credential, requests []Request, ask []int) []*flight {
 	all := make([]*flight, len(ask))
 	var mine []*flight
@@ -348,7 +348,7 @@ func (g *Gate) join(detached context.Context, w who, c Credential, requests []Re
 	return all
 }
 
-// runFlight asks and remembers. It depends on none of those who wait for it.
+// runFlight asks and caches. It depends on none of those who wait for it.
 func (g *Gate) runFlight(ctx context.Context, c Credential, flights []*flight) {
 	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
 	defer cancel()
@@ -376,7 +376,7 @@ func (g *Gate) runFlight(ctx context.Context, c Credential, flights []*flight) {
 	}
 }
 
-// check asks passes and signed URLs themselves, and the authority about the rest.
+// check asks access tokens and signed URLs themselves, and the authorizer about the rest.
 func (g *Gate) check(ctx context.Context, c Credential, requests []Request) ([]Decision, error) {
 	decisions := make([]Decision, len(requests))
 	var rest []int
@@ -410,7 +410,7 @@ func (g *Gate) check(ctx context.Context, c Credential, requests []Request) ([]D
 	return decisions, nil
 }
 
-// store keeps an answer as long as it may be. Its time begins before the question.
+// store keeps a decision as long as it may be. Its time begins before the request.
 func (g *Gate) store(f *flight, now time.Time) {
 	a := f.decision
 	e := &cacheEntry{key: f.key, decision: a, asked: f.asked, expires: f.began + int64(min(a.TTL, g.o.MaxTTL))}

@@ -17,16 +17,16 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// A centre is a central server whose answers a test decides.
-type centre struct {
+// A centralServer is one whose responses a test decides.
+type centralServer struct {
 	*httptest.Server
 	asked    atomic.Int64
 	decision atomic.Value // func(w http.ResponseWriter, r *http.Request)
 }
 
-func newCentre(t testing.TB, decision http.HandlerFunc) *centre {
+func newCentralServer(t testing.TB, decision http.HandlerFunc) *centralServer {
 	t.Helper()
-	c := new(centre)
+	c := new(centralServer)
 	c.decision.Store(decision)
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.asked.Add(1)
@@ -55,7 +55,7 @@ func newClock() *clock { c := new(clock); c.n.Store(time.Now().UnixNano()); retu
 func (c *clock) now() time.Time      { return time.Unix(0, c.n.Load()) }
 func (c *clock) add(d time.Duration) { c.n.Add(int64(d)) }
 
-func gateTo(t testing.TB, c *centre, o GateOptions) *Gate {
+func gateTo(t testing.TB, c *centralServer, o GateOptions) *Gate {
 	t.Helper()
 	central, err := NewCentral(CentralOptions{URL: c.URL, Cookie: CookieName, Timeout: 2 * time.Second})
 	if err != nil {
@@ -83,7 +83,7 @@ func mustAllow(t testing.TB, g *Gate, c Credential, q Request) Decision {
 	return a
 }
 
-// TestRemembered follows how often the centre is asked.
+// TestRemembered follows how often the central server is asked.
 func TestRemembered(t *testing.T) {
 	type step struct {
 		who   string
@@ -135,7 +135,7 @@ func TestRemembered(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, clock := newCentre(t, says(tt.status, tt.body)), newClock()
+			c, clock := newCentralServer(t, says(tt.status, tt.body)), newClock()
 			g := gateTo(t, c, GateOptions{Now: clock.now})
 			for i, s := range tt.steps {
 				clock.add(s.after)
@@ -151,11 +151,11 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
-// TestSlowAnswer: the time of an answer begins when it was asked for, as it may have
+// TestSlowAnswer: the time of a decision begins when it was asked for, as it may have
 // been true only then.
 func TestSlowAnswer(t *testing.T) {
 	clock := newClock()
-	c := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+	c := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 		clock.add(5 * time.Second)
 		says(200, yes)(w, r)
 	})
@@ -168,9 +168,9 @@ func TestSlowAnswer(t *testing.T) {
 	}
 }
 
-// TestManyAskAtOnce: however many want to know, the centre is asked once.
+// TestManyAskAtOnce: however many want to know, the central server is asked once.
 func TestManyAskAtOnce(t *testing.T) {
-	c := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+	c := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(50 * time.Millisecond)
 		says(200, yes)(w, r)
 	})
@@ -192,7 +192,7 @@ func TestManyAskAtOnce(t *testing.T) {
 // TestImpatient: that the first who asks goes away harms none of the others.
 func TestImpatient(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
-	c := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+	c := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 		close(arrived)
 		<-release
 		says(200, yes)(w, r)
@@ -245,7 +245,7 @@ func TestRevoke(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := newCentre(t, says(200, tt.body))
+			c := newCentralServer(t, says(200, tt.body))
 			g := gateTo(t, c, GateOptions{})
 			mustAllow(t, g, bearer("ann"), tileOf("st", "a"))
 			c.decision.Store(says(403, `{"allow":false,"user":{"id":"u1"},"ttl":60}`))
@@ -266,14 +266,14 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// TestRevokeInFlight: an answer that was under way when rights ended is not used,
-// neither by who asked nor by those who join them, nor remembered.
+// TestRevokeInFlight: a decision that was under way when rights ended is not used,
+// neither by who asked nor by those who join them, nor cached.
 func TestRevokeInFlight(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
-	c := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+	c := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 		close(arrived)
 		<-release
-		says(200, yes)(w, r) // as it was true when the question came
+		says(200, yes)(w, r) // as it was true when the request came
 	})
 	g := gateTo(t, c, GateOptions{})
 	got := make(chan Decision, 2)
@@ -294,10 +294,10 @@ func TestRevokeInFlight(t *testing.T) {
 	}
 }
 
-// TestRevokedForEver: a centre that is slow to believe its own revocations ends in an
+// TestRevokedForEver: a central server that is slow to believe its own revocations ends in an
 // error, not in an open door.
 func TestRevokedForEver(t *testing.T) {
-	c := newCentre(t, nil)
+	c := newCentralServer(t, nil)
 	g := gateTo(t, c, GateOptions{})
 	c.decision.Store(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.Revoke(account.Revocation{Kind: account.RevokeUser, ID: "u1"})
@@ -308,8 +308,8 @@ func TestRevokedForEver(t *testing.T) {
 	}
 }
 
-// TestAllowMany mixes what is remembered, what is asked, and more than go into one
-// question.
+// TestAllowMany mixes what is cached, what is asked, and more than go into one
+// request.
 func TestAllowMany(t *testing.T) {
 	var most atomic.Int64
 	authority := authorityFunc(func(_ context.Context, _ Credential, qs []Request) ([]Decision, error) {
@@ -363,7 +363,7 @@ var generous = authorityFunc(func(_ context.Context, _ Credential, qs []Request)
 })
 
 // TestMemoryBounded: strangers who try one token after the other fill no memory, and
-// who is in use stays remembered.
+// who is in use stays cached.
 func TestMemoryBounded(t *testing.T) {
 	const most = 1 << 20
 	g := NewGate(GateOptions{Authorizer: generous, MaxBytes: most})
@@ -389,7 +389,7 @@ func TestMemoryBounded(t *testing.T) {
 	}
 }
 
-// TestCredentialsApart: no two credentials share an answer, however their parts are cut.
+// TestCredentialsApart: no two credentials share a decision, however their parts are cut.
 func TestCredentialsApart(t *testing.T) {
 	g := NewGate(GateOptions{Authorizer: generous})
 	seen := map[who]Credential{}

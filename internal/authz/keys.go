@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// MaxAccessTokenAge is how long a pass is good at most.
+	// MaxAccessTokenAge is how long an access token is good at most.
 	MaxAccessTokenAge = 15 * time.Minute
 	// MaxSignedURLAge is how long a signed URL is good at most.
 	MaxSignedURLAge = 24 * time.Hour
-	// clockSkew is by how much the clocks of centre and edge may differ.
+	// clockSkew is by how much the clocks of central server and edge server may differ.
 	clockSkew = time.Minute
 )
 
-// Keys sign and verify passes and signed URLs. Several may be good at a time, each with
+// Keys sign and verify access tokens and signed URLs. Several may be good at a time, each with
 // an id, so that a new one can take over. They are safe for concurrent use, and the
 // zero value knows none.
 type Keys struct{ set atomic.Pointer[keySet] }
@@ -32,7 +32,7 @@ type keySet struct {
 	urls            map[string][]byte
 }
 
-// SetSigning takes over the keys of a centre, of which the first that is not retired
+// SetSigning takes over the keys of a central server, of which the first that is not retired
 // signs.
 func (k *Keys) SetSigning(keys []account.SigningKey) {
 	s := &keySet{accessTokenKeys: map[string]ed25519.PublicKey{}, urls: map[string][]byte{}}
@@ -45,7 +45,7 @@ func (k *Keys) SetSigning(keys []account.SigningKey) {
 	k.set.Store(s)
 }
 
-// SetPublic takes over the centre's public keys at an edge, which then verifies passes
+// SetPublic takes over the central server's public keys at an edge, which then verifies access tokens
 // and signs nothing.
 func (k *Keys) SetPublic(accessTokenKeys map[string]ed25519.PublicKey) {
 	k.set.Store(&keySet{accessTokenKeys: maps.Clone(accessTokenKeys)})
@@ -62,7 +62,7 @@ func (k *Keys) Public() []PublicKey {
 	return list
 }
 
-// A PublicKey is a JSON Web Key (RFC 8037, section 2) by which passes are verified.
+// A PublicKey is a JSON Web Key (RFC 8037, section 2) by which access tokens are verified.
 type PublicKey struct {
 	Type  string `json:"kty"` // OKP
 	Curve string `json:"crv"` // Ed25519
@@ -70,7 +70,7 @@ type PublicKey struct {
 	X     string `json:"x"`
 }
 
-// PublicKeys reads keys as a centre tells them. Those of other kinds are left out.
+// PublicKeys reads keys as a central server tells them. Those of other kinds are left out.
 func PublicKeys(list []PublicKey) (map[string]ed25519.PublicKey, error) {
 	keys := map[string]ed25519.PublicKey{}
 	for _, k := range list {
@@ -86,7 +86,7 @@ func PublicKeys(list []PublicKey) (map[string]ed25519.PublicKey, error) {
 	return keys, nil
 }
 
-// decideLocally answers by a pass or a signed URL. It reports false if there is none.
+// decideLocally answers by an access token or a signed URL. It reports false if there is none.
 func (g *Gate) decideLocally(c *Credential, q *Request) (Decision, bool) {
 	if c.AccessToken == "" && c.Signed.Sig == "" {
 		return Decision{}, false

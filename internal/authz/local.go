@@ -10,10 +10,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// Local is the authority of the built-in central server.
+// Local is the authorizer of the built-in central server.
 type Local struct {
 	Accounts *account.Accounts
-	TTL      time.Duration // how long answers may be remembered, 1 minute if 0
+	TTL      time.Duration // how long answers may be cached, 1 minute if 0
 	Now      func() time.Time
 }
 
@@ -43,7 +43,7 @@ func (l *Local) Check(ctx context.Context, c Credential, requests []Request) ([]
 	return decisions, nil
 }
 
-// caller finds out who the credential is of: an answer with everything but whether
+// caller finds out who the credential is of: a decision with everything but whether
 // it is yes, and their rights.
 func (l *Local) caller(ctx context.Context, c Credential) (Decision, account.Rights, error) {
 	a := forbidden()

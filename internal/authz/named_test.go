@@ -14,7 +14,7 @@ import (
 
 // TestNamesTakeTheSame: a central server is asked as often about names that stand for
 // something as about names that stand for nothing, whatever the caller may see and
-// whatever is remembered.
+// whatever is cached.
 func TestNamesTakeTheSame(t *testing.T) {
 	variants := map[string]func(*Target){
 		"by id":         func(*Target) {},
@@ -57,7 +57,7 @@ func TestNamesTakeTheSame(t *testing.T) {
 	for _, tt := range tests {
 		for name, vary := range variants {
 			t.Run(tt.name+", "+name, func(t *testing.T) {
-				srv := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+				srv := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 					if s := r.URL.Query().Get("store"); s != "" && s == tt.store {
 						says(200, `{"allow":true,"ttl":60,"store_wide":true}`)(w, r)
 						return
@@ -93,11 +93,11 @@ func TestNamesTakeTheSame(t *testing.T) {
 	}
 }
 
-// TestStandInLetsNobodyIn: the answer about what stands in for an unknown image is no,
+// TestStandInLetsNobodyIn: the decision about what stands in for an unknown image is no,
 // and is forgotten once the name stands for something.
 func TestStandInLetsNobodyIn(t *testing.T) {
 	var asked []url.Values
-	srv := newCentre(t, func(w http.ResponseWriter, r *http.Request) {
+	srv := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.Query())
 		says(200, `{"allow":true,"ttl":60}`)(w, r)
 	})

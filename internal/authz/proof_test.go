@@ -275,14 +275,14 @@ func TestSignedURL(t *testing.T) {
 	}
 }
 
-// TestProvedRevoked: passes and signed URLs are asked of nobody, and end by revocation
-// all the same: those that were remembered and those that come later.
+// TestProvedRevoked: access tokens and signed URLs are asked of nobody, and end by revocation
+// all the same: those that were cached and those that come later.
 func TestProvedRevoked(t *testing.T) {
 	keys := signing(t, openAccounts(t))
 	tests := []struct {
 		name string
 		v    account.Revocation
-		pass bool // is the pass still good?
+		pass bool // is the access token still good?
 		link bool
 	}{
 		{"user", account.Revocation{Kind: account.RevokeUser, ID: "u1"}, false, false},

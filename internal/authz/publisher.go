@@ -21,7 +21,7 @@ import (
 // RevokePath is where an edge is told of revocations.
 const RevokePath = "/api/v1/auth/revoke"
 
-// A RevocationPublisher tells the edges that a centre knows of each revocation, again and again
+// A RevocationPublisher tells the edges that a central server knows of each revocation, again and again
 // until they have heard. An edge that was away fetches them itself.
 type RevocationPublisher struct {
 	Accounts *account.Accounts
@@ -136,7 +136,7 @@ func (t *RevocationPublisher) updateEdges(ctx context.Context, running *sync.Wai
 	return nil
 }
 
-// publish keeps one edge in step from a number on.
+// publish keeps one edge in sync from a number on.
 func (t *RevocationPublisher) publish(ctx context.Context, e *subscribedEdge, last int64) {
 	l := t.Loops.New(t.Log, "telling edges", "")
 	l.Longest = maxPublishPause

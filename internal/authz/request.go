@@ -30,7 +30,7 @@ func (c Credential) None() bool { return c == Credential{} }
 
 // maxCredentialBytes bounds the Authorization header and the cookie. Servers refuse longer
 // headers, each from a size of its own on: what they make of one is no answer to the
-// question.
+// request.
 const maxCredentialBytes = 4 << 10
 
 var (
@@ -38,7 +38,7 @@ var (
 	errOddCredential  = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie contains control characters."}
 )
 
-// check refuses a credential that no authority is asked about.
+// check refuses a credential that no authorizer is asked about.
 func (c *Credential) check() error {
 	for _, s := range [...]string{c.Authorization, c.Cookie} {
 		if len(s) > maxCredentialBytes {
@@ -62,7 +62,7 @@ func (Credential) GoString() string { return "credential" }
 // LogValue says nothing of what is secret.
 func (Credential) LogValue() slog.Value { return slog.StringValue("credential") }
 
-// clone copies the credential out of a request that may end before its question does.
+// clone copies the credential out of an HTTP request that may end before the check does.
 func (c Credential) clone() Credential {
 	return Credential{
 		strings.Clone(c.Authorization), strings.Clone(c.Cookie), strings.Clone(c.AccessToken),
@@ -77,13 +77,13 @@ type Request struct {
 	ExternalID   string // of the image in another application, if it has one
 	Scope        account.Scope
 
-	// As, if not empty, is under what a no is remembered, and standIn tells that any
+	// As, if not empty, is under what a no is cached, and standIn tells that any
 	// decision means no: see [Gate.AllowNamed].
 	as      string
 	standIn bool
 }
 
-// key is under what the answer is looked for.
+// key is under what the decision is looked for.
 func (q *Request) key(w who) cacheKey {
 	if q.as != "" {
 		return cacheKey{w, "", q.as, q.Scope}
@@ -91,7 +91,7 @@ func (q *Request) key(w who) cacheKey {
 	return cacheKey{w, q.Store, q.Image, q.Scope}
 }
 
-// clone copies the question out of a request that may end before its answer is there.
+// clone copies the request out of an HTTP request that may end before the decision is there.
 func (q *Request) clone() Request {
 	return Request{
 		Store: strings.Clone(q.Store), Image: strings.Clone(q.Image), ExternalID: strings.Clone(q.ExternalID),
@@ -104,15 +104,15 @@ type Decision struct {
 	Allow     bool
 	Status    int // 200, 401 (not logged in) or 403
 	User      User
-	Session   string        // id, if the authority says so
-	Token     string        // id, if the authority says so
-	TTL       time.Duration // for how long the answer may be remembered
+	Session   string        // id, if the authorizer says so
+	Token     string        // id, if the authorizer says so
+	TTL       time.Duration // for how long the decision may be cached
 	StoreWide bool          // the same holds for every image of the store
 
-	signed bool // decideLocally by a pass or a signed URL: belongs to no session but the one it names
+	signed bool // decideLocally by an access token or a signed URL: belongs to no session but the one it names
 }
 
-// A User is who is asking. Both are empty for one whom the authority does not name.
+// A User is who is asking. Both are empty for one whom the authorizer does not name.
 type User struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
@@ -125,7 +125,7 @@ type Caller struct {
 	Session, Token string // ids of what they proved it with
 }
 
-// An Authorizer knows who may see what. Check answers all questions, in their order, or
+// An Authorizer knows who may see what. Check answers all requests, in their order, or
 // none. An error means that it does not know, and nobody gets in.
 type Authorizer interface {
 	Check(ctx context.Context, c Credential, requests []Request) ([]Decision, error)

@@ -8,7 +8,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// RevocationAge is how long a revocation is remembered: longer than any answer, pass
+// RevocationAge is how long a revocation is cached: longer than any answer, pass
 // or signed URL that was given before it.
 const RevocationAge = MaxSignedURLAge + time.Hour
 
@@ -16,7 +16,7 @@ const RevocationAge = MaxSignedURLAge + time.Hour
 // everything, which is safe.
 const maxRevocations = 100_000
 
-// revocations are the revocations, each with the generation it began. An answer that was
+// revocations are the revocations, each with the generation it began. A decision that was
 // asked for in an earlier generation no longer holds if it is about what was revoked.
 type revocations struct {
 	generation atomic.Uint64
@@ -102,7 +102,7 @@ func (r *revocations) prune(now time.Time) {
 	clear(r.last)
 }
 
-// holds reports whether an answer of the generation asked still does for an image of a
+// holds reports whether a decision of the generation asked still does for an image of a
 // store.
 func (r *revocations) holds(a *Decision, asked uint64, store, image string) bool {
 	if r.generation.Load() == asked {
@@ -121,7 +121,7 @@ func (r *revocations) holds(a *Decision, asked uint64, store, image string) bool
 	if !a.Allow || a.signed {
 		return true
 	}
-	// Whom the authority does not name may be anyone.
+	// Whom the authorizer does not name may be anyone.
 	if a.User.ID == "" && r.kinds[account.RevokeUser].generation > asked {
 		return false
 	}

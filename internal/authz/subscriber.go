@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	// ProofHeader proves that a request between centre and edge comes from the other.
+	// ProofHeader proves that a request between central server and edge server comes from the other.
 	ProofHeader = "Ptiffstore-Proof"
 	// proofWindow is how old or how far in the future a proof may be.
 	proofWindow    = 5 * time.Minute
@@ -86,7 +86,7 @@ func (p *Proofs) Verify(r *http.Request, body []byte, keys [][]byte, now time.Ti
 	return p.first(nonce, now)
 }
 
-// first remembers the nonce of a good proof. Strangers have none, so they fill nothing.
+// first caches the nonce of a good proof. Strangers have none, so they fill nothing.
 func (p *Proofs) first(nonce string, now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,22 +110,22 @@ func (p *Proofs) first(nonce string, now time.Time) error {
 	return nil
 }
 
-// A RevocationPage is what a centre tells of its revocations.
+// A RevocationPage is what a central server tells of its revocations.
 type RevocationPage struct {
 	Items []account.Revocation `json:"items"` // the oldest first; ask again from the last until there are none
 	// Latest is the number of the last revocation of all.
 	Latest int64 `json:"latest"`
-	// Keys verify passes, if the centre gives any out.
+	// Keys verify access tokens, if the central server gives any out.
 	Keys []PublicKey `json:"keys,omitempty"`
 }
 
-// A RevocationSubscriber keeps a gate in step with the revocations of a log elsewhere: a centre's,
+// A RevocationSubscriber keeps a gate in sync with the revocations of a log elsewhere: a central server's,
 // or those that other processes write to the same database.
 type RevocationSubscriber struct {
 	Gate *Gate
 	// Source returns the revocations after a number.
 	Source func(ctx context.Context, since int64) (RevocationPage, error)
-	Keys   *Keys           // takes over the centre's public keys, if not nil
+	Keys   *Keys           // takes over the central server's public keys, if not nil
 	Every  time.Duration   // how often to look without being woken, 10 seconds if 0
 	Back   <-chan struct{} // delivers when the source is reached again; may be nil
 	Log    *slog.Logger
@@ -145,7 +145,7 @@ func (f *RevocationSubscriber) wake() chan struct{} {
 func (f *RevocationSubscriber) Last() int64 { return f.last.Load() }
 
 // Run follows until ctx is done. While the source can't be reached, answers end with
-// the time for which they may be remembered.
+// the time for which they may be cached.
 func (f *RevocationSubscriber) Run(ctx context.Context) {
 	every := f.Every
 	if every == 0 {
@@ -209,7 +209,7 @@ func (f *RevocationSubscriber) raise(n int64) {
 	}
 }
 
-// take revokes what the centre tells of itself, and fetches what lies between.
+// take revokes what the central server tells of itself, and fetches what lies between.
 func (f *RevocationSubscriber) take(items []account.Revocation) {
 	for _, v := range items {
 		f.Gate.Revoke(v)
@@ -222,7 +222,7 @@ func (f *RevocationSubscriber) take(items []account.Revocation) {
 	}
 }
 
-// RevokeHandler answers POST /api/v1/auth/revoke of an edge, by which the centre alone
+// RevokeHandler answers POST /api/v1/auth/revoke of an edge, by which the central server alone
 // tells it of revocations as they happen. They hold before it answers.
 func (f *RevocationSubscriber) RevokeHandler(key []byte) http.Handler {
 	proofs := new(Proofs)

@@ -118,27 +118,27 @@ func TestRevokeHandler(t *testing.T) {
 	}
 }
 
-// site is a centre with accounts, and an edge that asks it.
+// site is a central server with accounts, and an edge that asks it.
 type site struct {
-	accounts *account.Accounts
-	centre   *centre
-	edge     *httptest.Server
-	gate     *Gate // of the edge
-	follower *RevocationSubscriber
-	central  *Central
-	keys     *Keys
-	deaf     atomic.Bool // the edge can't be reached
+	accounts      *account.Accounts
+	centralServer *centralServer
+	edge          *httptest.Server
+	gate          *Gate // of the edge
+	follower      *RevocationSubscriber
+	central       *Central
+	keys          *Keys
+	deaf          atomic.Bool // the edge can't be reached
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{accounts: openAccounts(t), keys: new(Keys)}
-	s.centre = newCentre(t, nil)
+	s.centralServer = newCentralServer(t, nil)
 	mux := http.NewServeMux()
 	local := NewGate(GateOptions{Authorizer: &Local{Accounts: s.accounts}})
 	mux.Handle(CheckPath, CheckHandler(local))
 	mux.Handle(RevocationsPath, RevocationsHandler(s.accounts, signing(t, s.accounts)))
-	s.centre.decision.Store(http.HandlerFunc(mux.ServeHTTP))
+	s.centralServer.decision.Store(http.HandlerFunc(mux.ServeHTTP))
 
 	var handler http.Handler
 	s.edge = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -154,7 +154,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	key := account.EdgeKey(secret)
-	s.central = central(t, CentralOptions{URL: s.centre.URL, Cookie: CookieName, EdgeKey: key})
+	s.central = central(t, CentralOptions{URL: s.centralServer.URL, Cookie: CookieName, EdgeKey: key})
 	s.gate = NewGate(GateOptions{Authorizer: s.central, Keys: s.keys})
 	s.follower = &RevocationSubscriber{Gate: s.gate, Source: s.central.Revocations, Keys: s.keys, Back: s.central.Back()}
 	handler = s.follower.RevokeHandler(key)
@@ -192,8 +192,8 @@ func eventually(t *testing.T, what string, f func() bool) {
 	t.Fatal(what)
 }
 
-// TestCentreAndEdge has the built-in centre and an edge speak with each other.
-func TestCentreAndEdge(t *testing.T) {
+// TestCentralServerAndEdge has the built-in central server and an edge speak with each other.
+func TestCentralServerAndEdge(t *testing.T) {
 	s := newSite(t)
 	_, token, _ := s.user(t, account.Grant{Role: account.Contributor, Store: "st"}, account.Grant{Role: account.Viewer, Image: "x"})
 	session := func() string {
@@ -247,8 +247,8 @@ func TestCentreAndEdge(t *testing.T) {
 	}
 }
 
-// TestToldAtOnce: the centre tells the edge, and who lost their rights gets no further
-// tile. While the edge can't be reached, the centre tries again.
+// TestToldAtOnce: the central server tells the edge, and who lost their rights gets no further
+// tile. While the edge can't be reached, the central server tries again.
 func TestToldAtOnce(t *testing.T) {
 	s := newSite(t)
 	user, token, tokenID := s.user(t, account.Grant{Role: account.Viewer, Store: "st"})
@@ -328,20 +328,20 @@ func TestCatchUp(t *testing.T) {
 	if err != nil || s.follower.Last() != last {
 		t.Errorf("the last is %d, want %d, %v", s.follower.Last(), last, err)
 	}
-	// A centre without a log is no trouble.
-	s.centre.decision.Store(says(404, ""))
+	// A central server without a log is no trouble.
+	s.centralServer.decision.Store(says(404, ""))
 	for range 2 * breakerCallers {
 		if err := s.follower.CatchUp(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.centre.decision.Store(says(500, ""))
+	s.centralServer.decision.Store(says(500, ""))
 	for range 2 * breakerCallers {
 		if err := s.follower.CatchUp(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}
 	}
-	s.centre.decision.Store(says(200, yes))
+	s.centralServer.decision.Store(says(200, yes))
 	if a := mustAllow(t, s.gate, bearer("another"), q); !a.Allow {
 		t.Error("because there is no log, nobody is asked any more")
 	}
@@ -350,25 +350,25 @@ func TestCatchUp(t *testing.T) {
 // TestRevocationsSecret: who is no edge learns nothing of them.
 func TestRevocationsSecret(t *testing.T) {
 	s := newSite(t)
-	unauthenticated := central(t, CentralOptions{URL: s.centre.URL, EdgeKey: []byte("x")})
+	unauthenticated := central(t, CentralOptions{URL: s.centralServer.URL, EdgeKey: []byte("x")})
 	if page, err := unauthenticated.Revocations(t.Context(), 0); !errors.Is(err, ErrUnavailable) || len(page.Items) > 0 {
 		t.Errorf("%+v, %v", page, err)
 	}
 }
 
-// TestLogPutBack: a centre that was restored from a backup has forgotten what it had
+// TestLogPutBack: a central server that was restored from a backup has forgotten what it had
 // revocations, so the edge forgets everything.
 func TestLogPutBack(t *testing.T) {
 	s := newSite(t)
 	s.follower.last.Store(1000)
 	_, token, _ := s.user(t, account.Grant{Role: account.Viewer, Store: "st"})
 	mustAllow(t, s.gate, bearer(token), tileOf("st", "a"))
-	before := s.centre.asked.Load()
+	before := s.centralServer.asked.Load()
 	if err := s.follower.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	mustAllow(t, s.gate, bearer(token), tileOf("st", "a"))
-	if s.follower.Last() >= 1000 || s.centre.asked.Load() < before+2 {
-		t.Errorf("last %d; asked %d times more", s.follower.Last(), s.centre.asked.Load()-before)
+	if s.follower.Last() >= 1000 || s.centralServer.asked.Load() < before+2 {
+		t.Errorf("last %d; asked %d times more", s.follower.Last(), s.centralServer.asked.Load()-before)
 	}
 }

@@ -32,7 +32,7 @@ type Target struct {
 	HideLabels bool
 }
 
-// Checked reports whether the answer depends on the caller.
+// Checked reports whether the decision depends on the caller.
 func (t *Target) Checked() bool { return !t.Known || !t.Public || t.ByFile || t.Label }
 
 // Request is what has to be asked about it.
@@ -74,7 +74,7 @@ var (
 // may know that it is. Else it is a [*httperr.Error], [ErrUnknown], or that of ctx.
 //
 // An image that a caller may not see answers the same as one that does not exist, and
-// the authority is asked the same number of questions.
+// the authorizer is asked the same number of requests.
 func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 	if !t.Checked() {
 		return nil
@@ -89,7 +89,7 @@ func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 	return g.refuse(ctx, c, t)
 }
 
-// refuse is the answer to one who may not see t, or asks for one that there is not. Nil
+// refuse is the decision to one who may not see t, or asks for one that there is not. Nil
 // tells that they may know that there is none.
 func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
 	scope := account.ScopeTiles
@@ -115,7 +115,7 @@ func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
 	return Refusal(a.Status)
 }
 
-// Refusal is the answer to one who may not see an image, or asks for one that there is
+// Refusal is the decision to one who may not see an image, or asks for one that there is
 // not: which of the two is not said. Status is that of the [Decision].
 func Refusal(status int) error {
 	if status == http.StatusUnauthorized {

@@ -21,10 +21,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// cookieName is the cookie that says which browser has begun which log-in.
+// cookieName is the cookie that says which browser has begun which login.
 const cookieName = "ptiffstore_oidc"
 
-// An attempt is a log-in that has begun and not yet ended. The browser keeps it, sealed:
+// An attempt is a login that has begun and not yet ended. The browser keeps it, sealed:
 // so any process of the same database can go on with it, and none has to remember it.
 type attempt struct {
 	State    string `json:"state"` // comes back by way of the provider
@@ -56,7 +56,7 @@ func ownPath(next string) string {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil {
 		return "/"
 	}
-	// The API has no pages, and to begin the next log-in after each would never end.
+	// The API has no pages, and to begin the next login after each would never end.
 	if clean := path.Clean(u.Path); clean == "/api" || strings.HasPrefix(clean, "/api/") {
 		return "/"
 	}

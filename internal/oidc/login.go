@@ -21,7 +21,7 @@ import (
 // the person has cancelled. It does not say who that is.
 var ErrDenied = errors.New("the provider denied access")
 
-// act is what a log-in is in the audit log.
+// act is what a login is in the audit log.
 const act = "login"
 
 // A Login is one that has succeeded.
@@ -33,7 +33,7 @@ type Login struct {
 }
 
 // Start sends the browser to the provider. The parameter next is the path of the page
-// where to go on after the log-in; what is no path of this server is ignored. An error
+// where to go on after the login; what is no path of this server is ignored. An error
 // is a [*httperr.Error], and nothing has been written then.
 func (c *Client) Start(w http.ResponseWriter, r *http.Request) error {
 	p, err := c.ready(r.Context())
@@ -51,10 +51,10 @@ func (c *Client) Start(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// Callback ends a log-in with what the provider has sent the browser back with, and
+// Callback ends a login with what the provider has sent the browser back with, and
 // starts a session. It sets headers and writes no answer: the caller sets the session's
 // cookie and sends the browser on to Next. An error is a [*httperr.Error]; it is in the
-// audit log, like the log-in is.
+// audit log, like the login is.
 func (c *Client) Callback(w http.ResponseWriter, r *http.Request) (*Login, error) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer") // the URL has the code
@@ -110,7 +110,7 @@ func (c *Client) callback(r *http.Request) (*Login, error) {
 	return c.admit(r, who, at, hintOf(raw))
 }
 
-// verify returns the id token if it is the provider's, for this server, of this log-in,
+// verify returns the id token if it is the provider's, for this server, of this login,
 // and has not expired.
 func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Token, at attempt) (*oidc.IDToken, error) {
 	raw, ok := token.Extra("id_token").(string)
@@ -151,7 +151,7 @@ func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 type refusal struct {
 	error
 	subject string
-	user    string // id, if only this log-in is refused; else what rests on earlier ones ends
+	user    string // id, if only this login is refused; else what rests on earlier ones ends
 }
 
 func (r *refusal) Unwrap() error { return r.error }
@@ -196,7 +196,7 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 	return &Login{User: u, Session: s, Secret: secret, Next: at.Next}, nil
 }
 
-// refused puts a log-in that failed into the audit log, and ends what rests on earlier
+// refused puts a login that failed into the audit log, and ends what rests on earlier
 // ones of a person who may not log in any more. It returns the answer. The error in e has
 // no names, secrets or what a stranger has written.
 func (c *Client) refused(r *http.Request, e *httperr.Error) *httperr.Error {

@@ -5,11 +5,11 @@ import "context"
 const (
 	// hintMost is the longest id token, in bytes, that goes into an address.
 	hintMost = 4000
-	// noHint is kept of a longer one: that there was a log-in at the provider.
+	// noHint is kept of a longer one: that there was a login at the provider.
 	noHint = "-"
 )
 
-// hintOf is what is kept of a log-in to end it at the provider.
+// hintOf is what is kept of a login to end it at the provider.
 func hintOf(idToken string) string {
 	if len(idToken) > hintMost {
 		return noHint

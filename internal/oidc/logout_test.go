@@ -11,7 +11,7 @@ import (
 )
 
 // TestLogOutURL fails if a browser is sent elsewhere than where the provider wants it, or
-// without what proves whose log-in it was.
+// without what proves whose login it was.
 func TestLogOutURL(t *testing.T) {
 	t.Parallel()
 	database := sqliteURL(t)

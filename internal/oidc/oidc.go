@@ -90,7 +90,7 @@ type Client struct {
 	failed   error     // of the last question; nil if it was answered
 }
 
-// New returns a client. Nothing is asked of the provider before the first log-in, so it
+// New returns a client. Nothing is asked of the provider before the first login, so it
 // may be away. The error says which option is wrong.
 func New(o Options) (*Client, error) {
 	issuer, err := secureURL("issuer", o.Issuer)

@@ -58,7 +58,7 @@ func (c *clock) add(d time.Duration) {
 	c.ahead += d
 }
 
-// A site is this server as far as a log-in needs it, and the provider beside it.
+// A site is this server as far as a login needs it, and the provider beside it.
 type site struct {
 	*httptest.Server
 	provider *oidctest.Provider
@@ -188,7 +188,7 @@ func (b *browser) logIn(user, next string) *url.URL {
 	return b.site.provider.LogIn(b.t, b.Client, b.site.URL+startPath+"?next="+url.QueryEscape(next), user)
 }
 
-// dance is the whole log-in. It returns the page that it ends at.
+// dance is the whole login. It returns the page that it ends at.
 func (b *browser) dance(user, next string) *page {
 	b.t.Helper()
 	return b.read(b.Get(b.logIn(user, next).String()))
@@ -221,7 +221,7 @@ func (s *site) groups(t *testing.T) []string {
 	return names
 }
 
-// audit returns the newest events of log-ins, without what differs each time.
+// audit returns the newest events of logins, without what differs each time.
 func (s *site) audit(t *testing.T) []account.Event {
 	t.Helper()
 	list, _, err := s.accounts.Events(t.Context(), account.EventFilter{Act: "login"}, "")
@@ -318,7 +318,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestState fails if a log-in can be ended by another browser than the one that began
+// TestState fails if a login can be ended by another browser than the one that began
 // it, twice, or too late.
 func TestState(t *testing.T) {
 	t.Parallel()
@@ -359,7 +359,7 @@ func TestState(t *testing.T) {
 			q.Del("code")
 			u.RawQuery = q.Encode()
 		}, "it has no code"},
-		"code of another": {func(_ *browser, u *url.URL) { // PKCE and the code's own log-in differ
+		"code of another": {func(_ *browser, u *url.URL) { // PKCE and the code's own login differ
 			q := u.Query()
 			q.Set("code", s.browser(t).logIn("anna", "/").Query().Get("code"))
 			u.RawQuery = q.Encode()
@@ -404,7 +404,7 @@ func TestState(t *testing.T) {
 	}
 }
 
-// begun is a browser that has begun a log-in.
+// begun is a browser that has begun a login.
 func (s *site) begun(t *testing.T) *browser {
 	t.Helper()
 	b := s.browser(t)
@@ -422,7 +422,7 @@ func spoil(s string) string {
 }
 
 // TestLies fails if an id token is believed that is not the provider's for this server
-// and this log-in, or one that has expired.
+// and this login, or one that has expired.
 func TestLies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
@@ -476,7 +476,7 @@ func TestLies(t *testing.T) {
 }
 
 // TestGroups fails if a user is not in just those groups that the provider names at
-// their last log-in.
+// their last login.
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
@@ -488,7 +488,7 @@ func TestGroups(t *testing.T) {
 		name   string
 		said   oidctest.Said
 		claim  string
-		groups []string // nil: no log-in
+		groups []string // nil: no login
 	}{
 		{"none", oidctest.Said{}, "", []string{}},
 		{"of UserInfo", oidctest.Said{Groups: []string{"path", "unknown"}}, "", []string{"our path"}},
@@ -560,7 +560,7 @@ func TestWho(t *testing.T) {
 }
 
 // TestRefusedLater fails if somebody whom the provider has let in before keeps anything
-// after it, or --oidc-allow-group, has refused them, or if a log-in that does not prove who
+// after it, or --oidc-allow-group, has refused them, or if a login that does not prove who
 // they are takes anything from them.
 func TestRefusedLater(t *testing.T) {
 	t.Parallel()
@@ -657,7 +657,7 @@ func TestDisabledLater(t *testing.T) {
 	}
 }
 
-// TestAway fails if the server needs the provider for anything but log-ins, or can't go
+// TestAway fails if the server needs the provider for anything but logins, or can't go
 // on when it is back.
 func TestAway(t *testing.T) {
 	t.Parallel()
@@ -713,7 +713,7 @@ func TestAway(t *testing.T) {
 	away(t, s.browser(t).dance("anna", "/"))
 }
 
-// begin is the answer to a browser that begins a log-in.
+// begin is the answer to a browser that begins a login.
 func (s *site) begin(t *testing.T) *page {
 	t.Helper()
 	b := s.browser(t)
@@ -860,7 +860,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestDatabaseAway fails if a database that does not answer looks like a wrong log-in.
+// TestDatabaseAway fails if a database that does not answer looks like a wrong login.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	if e := databaseAway(errors.Join(account.ErrAway)); e.Status != http.StatusServiceUnavailable || e.RetryAfter == 0 {
