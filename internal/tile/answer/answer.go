@@ -31,8 +31,8 @@ type Request struct {
 }
 
 // A Header returns the value of a request header, given by its canonical name; "" if
-// there is none. Several Cookie headers are joined by "; ". It is no field of [Request],
-// so that it needs no memory of its own.
+// there is none. Several Cookie headers are joined by "; ". It is not a field of [Request],
+// so that passing one does not allocate.
 type Header func(name string) string
 
 // An Answer is what the client gets.

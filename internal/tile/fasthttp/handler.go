@@ -1,6 +1,6 @@
-// Package fasthttp serves tiles through fasthttp: the adapter for a process whose
-// only work is tiles. It answers the very same as package nethttp, from the same
-// room, for fewer microseconds of processor a tile.
+// Package fasthttp serves tiles with fasthttp. It is the handler for processes that serve
+// tiles only. Its answers are the same as those of package nethttp and take less processor
+// time.
 package fasthttp
 
 import (
@@ -22,38 +22,38 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/answer"
 )
 
-// A Handler answers the routes of tiles and hands everything else to Next.
+// A Handler serves the routes of tiles and passes all other requests to Next.
 type Handler struct {
 	Tiles *tile.Server
 	Next  http.Handler // nil: 404
-	// Gate says whether the caller may have the tiles of an image; if it is nil,
-	// everybody may.
+	// Gate checks access to the tiles of an image; nil for no access control.
 	Gate *authz.Gate
 	// CORS, if not nil, sets the headers that let pages of other origins read tiles.
 	CORS *httperr.LiveCORS
-	// Guard, if not nil, refuses requests before anything else is looked at: by
-	// Host, and by headers that a proxy has set.
+	// Guard, if not nil, is called first for every request, and rejects it with an error:
+	// by Host, and by the names of its headers, which a proxy may have set.
 	Guard func(host string, headers iter.Seq[string]) error
-	// Proxies are those whose word is believed on whether a client came by TLS.
+	// Proxies are trusted to report whether a client uses TLS.
 	Proxies httperr.Proxies
-	// Observe, if not nil, is told of each answer to a request for a tile: its status,
-	// the size of its body, and the time it took but for sending it.
+	// Observe, if not nil, is called after each request for a tile with the status, the
+	// size of the body in bytes, and the duration without sending.
 	Observe func(status, bytes int, d time.Duration)
-	// Trace, if not nil, is told of each request for a tile, and what traceparent came
-	// with it. It returns the context of the answer, and is told the answer's status.
+	// Trace, if not nil, is called for each request for a tile with its traceparent
+	// header. It returns the context of the request and a function to call with the
+	// status.
 	Trace func(ctx context.Context, traceparent string) (context.Context, func(status int))
-	// Ending, if not nil, reports whether the process is about to end: each answer is
-	// the last of its connection then.
+	// Ending, if not nil, reports whether the process is shutting down: each answer then
+	// closes its connection.
 	Ending func() bool
-	// State, if not nil, is told what state a connection is in, as by net/http.
+	// State, if not nil, is called when a connection changes its state, as in net/http.
 	State func(net.Conn, http.ConnState)
-	// Hold, if not nil, is asked for the memory of large bodies and of answers that are no
-	// tiles, until release is called. It reports whether there is so much.
+	// Hold, if not nil, reserves memory for large bodies and for answers other than tiles
+	// until release is called. It reports false if there is not enough.
 	Hold func(bytes int64) (release func(), ok bool)
 	Log  *slog.Logger
 }
 
-// Server returns a fasthttp server for h with the bounds that suit tiles.
+// Server returns a fasthttp server for h with limits that suit tiles.
 func (h *Handler) Server() *fasthttp.Server {
 	next := h.Next
 	if next == nil {
@@ -86,7 +86,7 @@ func (h *Handler) Server() *fasthttp.Server {
 	}
 }
 
-// discard drops what fasthttp would log: addresses and raw requests.
+// discard discards the log of fasthttp, which contains addresses and raw requests.
 type discard struct{}
 
 func (discard) Printf(string, ...any) {}
@@ -200,8 +200,8 @@ func (s *server) writeTile(ctx *fasthttp.RequestCtx, a *answer.Answer) {
 
 const answerKey = "tile"
 
-// release gives an answer's buffer back once fasthttp is done with the response:
-// it closes user values that are closers when it resets the request.
+// release releases an answer when fasthttp has sent the response: fasthttp closes user
+// values that implement [io.Closer] when it resets the request.
 type release struct{ a tile.Answer }
 
 func (r *release) Close() error {
@@ -209,7 +209,7 @@ func (r *release) Close() error {
 	return nil
 }
 
-// rescue answers 500 to a panic: fasthttp itself would let it end the process.
+// rescue answers 500 after a panic, which would otherwise end the process.
 func (s *server) rescue(ctx *fasthttp.RequestCtx) {
 	if p := recover(); p != nil {
 		id := requestID(ctx)
@@ -226,8 +226,8 @@ func (s *server) fail(ctx *fasthttp.RequestCtx, err error) {
 	s.problem(ctx, requestID(ctx), answer.Explain(err))
 }
 
-// requestID is the id under which the log and a problem have a request: the client's
-// own if it may be taken over.
+// requestID returns the id of a request for the log and problems: that of the client if it
+// is acceptable.
 func requestID(ctx *fasthttp.RequestCtx) string {
 	if id := string(ctx.Request.Header.Peek(httperr.RequestIDHeader)); httperr.SaneRequestID(id) {
 		return id
@@ -251,7 +251,7 @@ func (s *server) problem(ctx *fasthttp.RequestCtx, id string, p tile.Problem) {
 	ctx.SetBody(httperr.NewProblem(p.Status, p.Detail, id).JSON())
 }
 
-// secure sets the headers that every answer has.
+// secure sets the security headers that every answer has.
 func (s *server) secure(ctx *fasthttp.RequestCtx) {
 	secure := false
 	if len(s.Proxies) > 0 {
@@ -262,8 +262,7 @@ func (s *server) secure(ctx *fasthttp.RequestCtx) {
 	httperr.SetSecurity(ctx.Response.Header.Set, secure)
 }
 
-// crossOrigin sets the headers that let pages of other origins read the answer, and
-// those for caches if there is no origin.
+// crossOrigin sets the CORS headers, and Vary also without an origin.
 func (s *server) crossOrigin(ctx *fasthttp.RequestCtx) {
 	if s.CORS != nil {
 		s.CORS.Set(string(ctx.Request.Header.Peek("Origin")), ctx.Response.Header.Set)
@@ -281,6 +280,6 @@ func headerNames(ctx *fasthttp.RequestCtx) iter.Seq[string] {
 	}
 }
 
-// text is b as a string that lives no longer than the request: fasthttp uses the
-// bytes again for the next one.
+// text returns b as a string without copying. It is valid only until the request ends, as
+// fasthttp reuses the bytes.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

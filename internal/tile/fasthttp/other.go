@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	// readTime is how long the head and the body of a request may take as a whole.
+	// readTime limits the time for the head and the body of a request together.
 	readTime = 10 * time.Second
-	// smallBody is the largest body that needs no leave: there may be one for each
-	// connection.
+	// smallBody is the largest body, in bytes, for which no memory is reserved: every
+	// connection may have one.
 	smallBody = 4 << 10
-	// largeBody is the largest of all. Only lists of revocations are as large.
+	// largeBody is the largest body, in bytes. Only lists of revocations are as large.
 	largeBody = 1 << 20
-	// bodyHold is how long a large body counts as being in memory: as long as it may take
-	// to arrive, to wait for its turn and to be used.
+	// bodyHold is how long memory is reserved for a large body: long enough for it to
+	// arrive, to wait and to be processed.
 	bodyHold = 3 * readTime
-	// drainTime and drainBytes bound what is read of a body that is too large, as an
-	// answer is lost if the connection is closed on unread bytes.
+	// drainTime and drainBytes limit what is read of a body that is too large. Closing
+	// the connection with unread bytes would lose the answer.
 	drainTime  = time.Second
 	drainBytes = 256 << 10
 )
@@ -37,11 +37,11 @@ const badAddress = "The address of the request is malformed: % must be followed 
 
 var (
 	errAddress = &httperr.Error{Status: http.StatusBadRequest, Detail: badAddress}
-	errMemory  = &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server has as many answers in memory as it can hold. Try again.", RetryAfter: 1}
+	errMemory  = &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server has too many answers in memory. Try again.", RetryAfter: 1}
 )
 
-// malformed reports whether the path of an address has a % that escapes nothing. What
-// fasthttp leaves as it is, net/http refuses.
+// malformed reports whether the path of a URL has a malformed escape, which net/http
+// rejects and fasthttp accepts.
 func malformed(uri []byte) bool {
 	for {
 		i := bytes.IndexByte(uri, '%')
@@ -59,13 +59,13 @@ func hexDigit(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }
 
-// bodyLimit says how large the body of a request may be.
+// bodyLimit returns the limit of the body of a request.
 func (s *server) bodyLimit(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
 	if !h.IsPost() || !bytes.HasPrefix(h.RequestURI(), []byte(authz.RevokePath)) {
 		return c
 	}
 	n := h.ContentLength()
-	if n < 0 { // it is not said
+	if n < 0 { // no Content-Length
 		n = largeBody
 	}
 	if n <= smallBody || n > largeBody {
@@ -76,13 +76,13 @@ func (s *server) bodyLimit(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig)
 		if !ok {
 			return c
 		}
-		time.AfterFunc(bodyHold, release) // there is no word of when it is read
+		time.AfterFunc(bodyHold, release) // fasthttp does not tell when the body has been processed
 	}
 	c.MaxRequestBodySize = n
 	return c
 }
 
-// other answers what is no request for a tile.
+// other answers requests that are not for tiles.
 func (s *server) other(ctx *fasthttp.RequestCtx) {
 	if _, err := url.ParseRequestURI(text(ctx.Request.Header.RequestURI())); err != nil {
 		s.fail(ctx, errAddress)
@@ -108,7 +108,7 @@ func (s *server) other(ctx *fasthttp.RequestCtx) {
 
 const holdKey = "hold"
 
-// A closer is called when fasthttp is done with the response.
+// A closer is a function that fasthttp calls when it has sent the response.
 type closer func()
 
 // Close implements [io.Closer].
@@ -117,7 +117,7 @@ func (c closer) Close() error {
 	return nil
 }
 
-// unreadable answers to what is no request, or too large a one.
+// unreadable answers a request that is malformed, too large or too slow.
 func (s *server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	status, detail := http.StatusBadRequest, "The request cannot be read: it is not HTTP/1.1 or has a malformed address or header."
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {

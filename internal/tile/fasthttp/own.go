@@ -9,9 +9,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// own gives next requests whose strings are its own. Those of fasthttp's adaptor lie in
-// buffers that the next request on the connection is read into, and whoever keeps one,
-// be it as a key of what is remembered or in a span, would find another request's there.
+// own passes requests to next with copies of all strings. Those of fasthttp's adaptor are
+// in buffers that it reuses for the next request on the connection, so that a string stored
+// as a key of a cache or in a span would change.
 func own(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := r.WithContext(r.Context())

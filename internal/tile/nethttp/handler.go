@@ -1,5 +1,5 @@
-// Package nethttp serves tiles through net/http: the adapter for the main port,
-// where everything else is served as well.
+// Package nethttp serves tiles with net/http. It is the handler for the server of all other
+// requests.
 package nethttp
 
 import (
@@ -18,28 +18,27 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/answer"
 )
 
-// A Handler answers the routes of tiles and hands everything else to Next.
+// A Handler serves the routes of tiles and passes all other requests to Next.
 type Handler struct {
 	Tiles *tile.Server
 	Next  http.Handler // nil: 404
-	// Gate says whether the caller may have the tiles of an image; if it is nil,
-	// everybody may.
+	// Gate checks access to the tiles of an image; nil for no access control.
 	Gate *authz.Gate
-	// Redirect, if not nil, is asked to send a caller, who may see the tile, to the server
-	// that has the image's file; byFile tells that they named the file. It reports whether
-	// it did.
+	// Redirect, if not nil, redirects a client with permission for the tile to the server
+	// that has the file, and reports whether it did; byFile tells that the client named
+	// the file.
 	Redirect func(w http.ResponseWriter, r *http.Request, f *tile.File, byFile bool) bool
-	// Observe, if not nil, is told of each answer to a request for a tile: its status,
-	// the size of its body, and the time it took.
+	// Observe, if not nil, is called after each request for a tile with the status, the
+	// size of the body in bytes, and the duration.
 	Observe func(status, bytes int, d time.Duration)
-	// Trace, if not nil, is told of each request for a tile, and what traceparent came
-	// with it. It returns the context of the answer, and is told the answer's status.
+	// Trace, if not nil, is called for each request for a tile with its traceparent
+	// header. It returns the context of the request and a function to call with the
+	// status.
 	Trace func(ctx context.Context, traceparent string) (context.Context, func(status int))
 	Log   *slog.Logger
 }
 
-// Values of headers that are the same in every answer, so that they are not
-// allocated for each.
+// Header values that are shared by all answers instead of being allocated for each.
 var (
 	typeJPEG  = []string{"image/jpeg"}
 	nosniff   = []string{"nosniff"}
@@ -48,7 +47,7 @@ var (
 	vary      = []string{"Authorization, Cookie"}
 )
 
-// ServeHTTP answers a tile request.
+// ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var req tile.Request
 	if !tile.Parse(r.URL.Path, r.URL.RawQuery, &req) {
@@ -135,7 +134,7 @@ func writeTile(w http.ResponseWriter, r *http.Request, a *answer.Answer) int {
 	if r.Method == http.MethodHead {
 		return 0
 	}
-	w.Write(a.Tile.Body) // the client is gone if this fails
+	w.Write(a.Tile.Body) // if this fails, the client has disconnected
 	return len(a.Tile.Body)
 }
 
@@ -166,7 +165,7 @@ func value(values []string) string {
 	return strings.Join(values, "; ")
 }
 
-// fail answers with a problem, and logs what the operator must know.
+// fail answers with a problem, and logs faults of the server or the file.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tile.Request, a *answer.Answer) (status int) {
 	if errors.Is(a.Err, context.Canceled) && r.Context().Err() != nil {
 		return statusGone
@@ -177,6 +176,6 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, req *tile.Request
 	return a.Status
 }
 
-// statusGone is what an observer is told if nobody was there any more to be answered,
-// as nginx has it.
+// statusGone is reported to Observe if the client has closed the connection, as nginx
+// does.
 const statusGone = 499
