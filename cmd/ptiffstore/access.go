@@ -18,8 +18,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/server"
 )
 
-// access are the flags of who may see what.
-type access struct {
+// accessFlags are the flags of access control.
+type accessFlags struct {
 	Auth           string   `key:"auth.mode" default:"none" enum:"none,local,central" help:"Access control: none (every client on this machine), local (users and grants in this database) or central (another server decides)."`
 	Central        string   `key:"auth.central.url" placeholder:"URL" help:"Central server, with --auth central."`
 	CentralCA      string   `key:"auth.central.ca" name:"central-ca" type:"existingfile" placeholder:"FILE" help:"CA certificates (PEM) for the central server. Default: the system's."`
@@ -39,7 +39,7 @@ type access struct {
 }
 
 // check says what of the flags does not go together.
-func (o *access) check() error {
+func (o *accessFlags) check() error {
 	switch {
 	case o.Auth == "central" && o.Central == "":
 		return errors.New("--auth central needs the URL of the central server: --central https://…")
@@ -53,7 +53,7 @@ func (o *access) check() error {
 	return err
 }
 
-func (o *access) checkOIDC() error {
+func (o *accessFlags) checkOIDC() error {
 	switch {
 	case o.OIDCIssuer == "" && (o.OIDCClient != "" || o.OIDCSecret != "" || o.OIDCAllow != nil || o.OIDCLabel != ""):
 		return errors.New("--oidc-client-id and its related flags have no effect without --oidc-issuer")
@@ -66,7 +66,7 @@ func (o *access) checkOIDC() error {
 }
 
 // proxies are the networks of --trusted-proxy.
-func (o *access) proxies() (httperr.Proxies, error) {
+func (o *accessFlags) proxies() (httperr.Proxies, error) {
 	var list httperr.Proxies
 	for _, s := range o.TrustedProxies {
 		if err := list.Add(s); err != nil {
@@ -94,7 +94,7 @@ func readSecret(flag, path string) (string, error) {
 
 // options are what the flags say of access control. The log is warned of secrets that
 // other users can read.
-func (o *access) options(insecure bool, log *slog.Logger) (a server.Access, err error) {
+func (o *accessFlags) options(insecure bool, log *slog.Logger) (a server.Access, err error) {
 	switch o.Auth {
 	case "local":
 		a.Local = true
@@ -110,7 +110,7 @@ func (o *access) options(insecure bool, log *slog.Logger) (a server.Access, err 
 }
 
 // oidcOptions say at which provider users log in, nil if at none.
-func (o *access) oidcOptions() (*oidc.Options, error) {
+func (o *accessFlags) oidcOptions() (*oidc.Options, error) {
 	if o.OIDCIssuer == "" {
 		return nil, nil
 	}
@@ -127,7 +127,7 @@ func (o *access) oidcOptions() (*oidc.Options, error) {
 }
 
 // centralOptions say how the central server is asked.
-func (o *access) centralOptions(insecure bool) (co authz.CentralOptions, err error) {
+func (o *accessFlags) centralOptions(insecure bool) (co authz.CentralOptions, err error) {
 	co = authz.CentralOptions{URL: o.Central, Cookie: o.CentralCookie, Path: o.CentralPath, Insecure: insecure}
 	if o.CentralCA != "" {
 		pem, err := fsx.ReadFile(o.CentralCA, maxSecret)
@@ -150,7 +150,7 @@ func (o *access) centralOptions(insecure bool) (co authz.CentralOptions, err err
 
 // inviteAdmin prints the link by which the first admin gets in, while there is none.
 // The secret is behind a #, which no browser sends anywhere and no proxy logs.
-func (c *common) inviteAdmin(ctx context.Context, s *server.Server, to io.Writer) error {
+func (c *serverFlags) inviteAdmin(ctx context.Context, s *server.Server, to io.Writer) error {
 	if !c.AdminLink {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 type auditCmd struct {
-	place
+	databaseFlags
 	User    string    `help:"Only actions of this user: name or id."`
 	Act     string    `help:"Only this action, such as label.show, login or grant.add."`
 	Object  string    `placeholder:"ID" help:"Only actions on this image, store or user."`

@@ -30,10 +30,10 @@ type manifest struct {
 const manifestName = "backup.json"
 
 type backupCmd struct {
-	place
+	databaseFlags
 	Folder string `arg:"" type:"path" help:"Folder in which the backup gets a folder of its own."`
 	JSON   bool   `help:"Print JSON."`
-	logging
+	logFlags
 }
 
 func (*backupCmd) Help() string {
@@ -119,7 +119,7 @@ func writeBackup(ctx context.Context, cat *catalog.Catalog, dir string, now time
 }
 
 type restoreCmd struct {
-	place
+	databaseFlags
 	Folder string `arg:"" type:"existingdir" help:"Folder of the backup."`
 	Force  bool   `help:"Replace an existing catalog; the old one is kept beside it."`
 }

@@ -46,7 +46,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if err := os.WriteFile(damage, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := &place{Database: pgtest.New(t)}
+	server := &databaseFlags{Database: pgtest.New(t)}
 	createCatalog(t, server)
 	refused := []struct {
 		name, want string

@@ -102,11 +102,11 @@ func checkModes(file *config.File, keys []key) config.Findings {
 func (p *program) check(mode string) error {
 	switch mode {
 	case "serve":
-		return errors.Join(p.Serve.checkListen(), p.Serve.working.check())
+		return errors.Join(p.Serve.checkListen(), p.Serve.workerFlags.check())
 	case "tileserver":
 		return p.Tileserver.checkListen()
 	}
-	return p.Worker.working.check()
+	return p.Worker.workerFlags.check()
 }
 
 var flagName = regexp.MustCompile(`--([a-z][a-z-]*[a-z])`)
@@ -150,7 +150,7 @@ func checkFolders(file *config.File, keys []key) config.Findings {
 // checkRoots warns of missing folders of a store, if it is this host's.
 func checkRoots(file *config.File, s *config.Store) config.Findings {
 	host, _ := s.Fields["host"].V.(string)
-	if own := (&working{}).host(); host != "" && host != own {
+	if own := (&workerFlags{}).host(); host != "" && host != own {
 		return nil
 	}
 	var list config.Findings

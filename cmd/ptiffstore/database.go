@@ -16,14 +16,14 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
-// place are the flags of every command that uses the catalog.
-type place struct {
+// databaseFlags are the flags of every command that uses the catalog.
+type databaseFlags struct {
 	Data     string `key:"data" type:"path" placeholder:"DIR" help:"Data directory (catalog and image cache). Default: in the user's data directory."`
 	Database string `key:"database" placeholder:"URL" help:"Database: sqlite:PATH or postgres://… . Default: catalog.db in the data directory."`
 }
 
 // dataDir makes the data folder, for its owner alone.
-func (p *place) dataDir() (string, error) {
+func (p *databaseFlags) dataDir() (string, error) {
 	dir, err := p.dataFolder()
 	if err != nil {
 		return "", err
@@ -35,7 +35,7 @@ func (p *place) dataDir() (string, error) {
 }
 
 // dataFolder is where the data folder is, or would be.
-func (p *place) dataFolder() (string, error) {
+func (p *databaseFlags) dataFolder() (string, error) {
 	dir := p.Data
 	if dir == "" {
 		base := os.Getenv("XDG_DATA_HOME")
@@ -51,7 +51,7 @@ func (p *place) dataFolder() (string, error) {
 	return filepath.Abs(dir)
 }
 
-func (p *place) database(dir string) string {
+func (p *databaseFlags) database(dir string) string {
 	if p.Database != "" {
 		return p.Database
 	}
@@ -59,7 +59,7 @@ func (p *place) database(dir string) string {
 }
 
 // url is the database's, which may not exist.
-func (p *place) url() (string, error) {
+func (p *databaseFlags) url() (string, error) {
 	if p.Database != "" {
 		return p.Database, nil
 	}
@@ -73,7 +73,7 @@ func ledgers() []db.Ledger { return append(task.Ledgers(), account.Ledger()) }
 // require returns the URL of the database if there is a catalog in it, with the tables of
 // the ledgers, none of them older than this program's. It creates and changes nothing:
 // only serve, demo, restore and store add create a catalog.
-func (p *place) require(ctx context.Context, ledgers ...db.Ledger) (string, error) {
+func (p *databaseFlags) require(ctx context.Context, ledgers ...db.Ledger) (string, error) {
 	url, err := p.url()
 	if err != nil {
 		return "", err
@@ -89,7 +89,7 @@ func (p *place) require(ctx context.Context, ledgers ...db.Ledger) (string, erro
 }
 
 // words name the place to people, without a password.
-func (p *place) words(url string) string {
+func (p *databaseFlags) words(url string) string {
 	if p.Database != "" {
 		return withoutPasswords(url)
 	}
@@ -97,7 +97,7 @@ func (p *place) words(url string) string {
 }
 
 // flag is what a command is given to use the same place.
-func (p *place) flag(url string) string {
+func (p *databaseFlags) flag(url string) string {
 	if p.Database != "" {
 		return "--database " + p.words(url)
 	}
@@ -112,7 +112,7 @@ func (e *absentError) Error() string {
 }
 
 // open opens the catalog, which must exist with all its tables.
-func (p *place) open(ctx context.Context) (*catalog.Catalog, error) {
+func (p *databaseFlags) open(ctx context.Context) (*catalog.Catalog, error) {
 	url, err := p.require(ctx, ledgers()...)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (p *place) open(ctx context.Context) (*catalog.Catalog, error) {
 
 // create opens the catalog, and creates it with all its tables if there is none. It
 // reports whether there was one.
-func (p *place) create(ctx context.Context) (c *catalog.Catalog, existed bool, err error) {
+func (p *databaseFlags) create(ctx context.Context) (c *catalog.Catalog, existed bool, err error) {
 	url, err := p.url()
 	if err != nil {
 		return nil, false, err
@@ -153,7 +153,7 @@ func createTables(ctx context.Context, c *catalog.Catalog) error {
 
 // await waits until there is a catalog, for a process that uses one and creates none:
 // its server may be started at the same moment. It gives up after waitForCatalog.
-func (p *place) await(ctx context.Context, log *slog.Logger) error {
+func (p *databaseFlags) await(ctx context.Context, log *slog.Logger) error {
 	wait, cancel := context.WithTimeout(ctx, waitForCatalog)
 	defer cancel()
 	for said := false; ; said = true {

@@ -19,12 +19,12 @@ import (
 // newCatalog creates a data directory with an empty catalog, as serve does.
 func newCatalog(t *testing.T) string {
 	t.Helper()
-	p := &place{Data: t.TempDir()}
+	p := &databaseFlags{Data: t.TempDir()}
 	createCatalog(t, p)
 	return p.Data
 }
 
-func createCatalog(t *testing.T, p *place) {
+func createCatalog(t *testing.T, p *databaseFlags) {
 	t.Helper()
 	c, _, err := p.create(t.Context())
 	if err != nil {
@@ -166,7 +166,7 @@ func TestOldTables(t *testing.T) {
 			t.Errorf("%q: %v, want it refused", args, r)
 		}
 	}
-	if _, err := (&place{Data: data}).require(t.Context(), ledgers()...); err == nil {
+	if _, err := (&databaseFlags{Data: data}).require(t.Context(), ledgers()...); err == nil {
 		t.Error("a command has brought the tables up to date")
 	}
 	done(t, "backup", t.TempDir(), "--data="+data)
@@ -196,7 +196,7 @@ func TestWaitForCatalog(t *testing.T) {
 					t.Error("it has created the data directory")
 				}
 				if created {
-					createCatalog(t, &place{Data: data})
+					createCatalog(t, &databaseFlags{Data: data})
 					waitFor(t, "its cache", func() bool { return exists(filepath.Join(data, "cache")) })
 				}
 				cancel()

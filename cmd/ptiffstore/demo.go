@@ -14,8 +14,8 @@ import (
 )
 
 type demoCmd struct {
-	common
-	working
+	serverFlags
+	workerFlags
 }
 
 func (*demoCmd) Help() string {
@@ -24,11 +24,11 @@ func (*demoCmd) Help() string {
 
 // Run makes the slides and serves them.
 func (c *demoCmd) Run(ctx context.Context, std streams) error {
-	o, err := c.common.options(server.Serve, c.logger(std.err))
+	o, err := c.serverFlags.options(server.Serve, c.logger(std.err))
 	if err != nil {
 		return err
 	}
-	if err := c.working.apply(&o, true); err != nil {
+	if err := c.workerFlags.apply(&o, true); err != nil {
 		return err
 	}
 	folder := filepath.Join(o.DataDir, "demo")

@@ -44,7 +44,7 @@ func (c *deploySite) site() (deploy.Site, error) {
 		Queues: c.Queues, Folders: c.Folders, Writable: c.Writable, LogFolder: c.Logs, Config: c.Config,
 		Host: c.Host, Central: c.Central,
 	}
-	served, err := (&working{Queues: c.Queues}).queues()
+	served, err := (&workerFlags{Queues: c.Queues}).queues()
 	if err != nil {
 		return s, err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 type doctorCmd struct {
-	common
+	serverFlags
 	Host    string        `key:"host" placeholder:"NAME" help:"Name of this host, if workers are given another than the system says."`
 	Backups string        `key:"-" type:"path" placeholder:"DIR" help:"Folder of backups, to see how old the last one is."`
 	Limit   time.Duration `key:"-" default:"10s" placeholder:"TIME" help:"Bound of the time of each check."`
@@ -52,7 +52,7 @@ func (c *doctorCmd) site() (doctor.Site, error) {
 		return doctor.Site{}, err
 	}
 	s := doctor.Site{
-		Version: version, Data: dir, Database: c.database(dir), Host: (&working{Host: c.Host}).host(), Decoder: render.DecoderName(),
+		Version: version, Data: dir, Database: c.database(dir), Host: (&workerFlags{Host: c.Host}).host(), Decoder: render.DecoderName(),
 		Listen: c.Listen, Auth: c.Auth, Open: c.Insecure, Refused: c.checkListen(), PublicURL: c.PublicURL, Issuer: c.OIDCIssuer,
 		OpenFiles: c.OpenFiles, CacheSize: c.CacheSize << 20, Backups: c.Backups, Limit: c.Limit, Secrets: map[string]string{},
 	}

@@ -16,7 +16,7 @@ type edgeCmd struct {
 }
 
 type edgeAddCmd struct {
-	place
+	databaseFlags
 	URL  string `arg:"" help:"Base URL of the edge server, to which revocations are sent."`
 	JSON bool   `help:"Print JSON."`
 }
@@ -41,7 +41,7 @@ func (c *edgeAddCmd) Run(ctx context.Context, std streams) error {
 }
 
 type edgeListCmd struct {
-	place
+	databaseFlags
 	JSON bool `help:"Print JSON."`
 }
 
@@ -74,7 +74,7 @@ func (c *edgeListCmd) Run(ctx context.Context, std streams) error {
 }
 
 type edgeRemoveCmd struct {
-	place
+	databaseFlags
 	ID string `arg:"" help:"Id of the edge server."`
 }
 

@@ -13,41 +13,41 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
-// common are the flags of every mode that serves.
-type common struct {
-	place
+// serverFlags are the flags of every mode that serves.
+type serverFlags struct {
+	databaseFlags
 	Listen   string        `key:"listen" default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
 	Drain    time.Duration `key:"drain" default:"0s" placeholder:"TIME" help:"When stopping, keep serving for this time with /readyz at 503, so that load balancers switch to another server before the port closes."`
 	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve every client that can reach the port, without access control. With --auth central: allow a central server without TLS."`
 	Origins  []string      `key:"cors.origins" live:"" name:"cors-origin" placeholder:"ORIGIN" help:"Allow pages of this origin to read tiles; can be repeated; * for all."`
-	access
-	logging
-	keeping
-	bounds
-	looking
+	accessFlags
+	logFlags
+	cacheFlags
+	limitFlags
+	debugFlags
 }
 
-// keeping are the flags that bound what is kept of slides.
-type keeping struct {
+// cacheFlags limit the image cache, open slides and memory.
+type cacheFlags struct {
 	CacheSize   int64 `key:"limits.cache_mb" live:"" name:"cache-size" default:"10240" placeholder:"MB" help:"Maximum size of the image cache, in MB."`
 	OpenFiles   int   `key:"limits.open_slides" live:"" name:"open-slides" default:"512" help:"Maximum number of open slides."`
 	OpenBytes   int64 `key:"limits.open_memory_mb" live:"" name:"open-memory" default:"96" placeholder:"MB" help:"Maximum memory for the tables of open slides, in MB."`
 	MemoryLimit int64 `key:"limits.memory_mb" name:"memory-limit" placeholder:"MB" help:"Memory limit of the process, in MB. Default: half of the machine's memory, at least 512 and at most 4096."`
 }
 
-// logging are the flags of the log, which goes to standard error.
-type logging struct {
+// logFlags are the flags of the log, which goes to standard error.
+type logFlags struct {
 	LogLevel  string `key:"log.level" live:"" default:"info" enum:"debug,info,warn,error" help:"Log level: debug, info, warn or error."`
 	LogFormat string `key:"log.format" default:"text" enum:"text,json" help:"Log format: text or json."`
 }
 
-func (c *logging) logger(w io.Writer) *slog.Logger {
+func (c *logFlags) logger(w io.Writer) *slog.Logger {
 	log, _ := c.leveled(w)
 	return log
 }
 
 // leveled is a log whose level can be changed.
-func (c *logging) leveled(w io.Writer) (*slog.Logger, *slog.LevelVar) {
+func (c *logFlags) leveled(w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	level.Set(c.level())
 	o := &slog.HandlerOptions{Level: level}
@@ -57,7 +57,7 @@ func (c *logging) leveled(w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	return slog.New(trace.LogHandler(slog.NewTextHandler(w, o))), level
 }
 
-func (c *logging) level() (level slog.Level) {
+func (c *logFlags) level() (level slog.Level) {
 	level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum leaves only what it knows
 	return level
 }
@@ -65,11 +65,11 @@ func (c *logging) level() (level slog.Level) {
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // open reports whether the server answers others than this machine.
-func (c *common) open() bool { return c.Insecure || c.Auth != "none" && c.Auth != "" }
+func (c *serverFlags) open() bool { return c.Insecure || c.Auth != "none" && c.Auth != "" }
 
 // checkListen refuses to publish slides by accident.
-func (c *common) checkListen() error {
-	if err := c.access.check(); err != nil {
+func (c *serverFlags) checkListen() error {
+	if err := c.accessFlags.check(); err != nil {
 		return err
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
@@ -83,7 +83,7 @@ func (c *common) checkListen() error {
 }
 
 // listen opens the port.
-func (c *common) listen() (net.Listener, error) {
+func (c *serverFlags) listen() (net.Listener, error) {
 	if err := c.checkListen(); err != nil {
 		return nil, err
 	}
@@ -100,14 +100,14 @@ func url(addr net.Addr) string {
 	return fmt.Sprintf("http://%s/", net.JoinHostPort(host, fmt.Sprint(tcp.Port)))
 }
 
-// bounds are the flags that keep a server calm under load.
-type bounds struct {
+// limitFlags limit connections.
+type limitFlags struct {
 	Connections int `key:"limits.connections" name:"max-connections" default:"16384" help:"Maximum number of connections. At the limit the longest-idle connection is closed; if none is idle, new ones get 503."`
 	PerAddress  int `key:"limits.connections_per_address" name:"max-connections-per-address" default:"1024" help:"Maximum number of connections from one address, or one /64 IPv6 network; 0 for no limit. At the limit, stalled connections of that address are closed first, then the longest-idle ones. Trusted proxies are exempt."`
 }
 
-// looking are the flags of those who look after a process.
-type looking struct {
+// debugFlags are the flags of monitoring and debugging.
+type debugFlags struct {
 	Metrics string  `key:"metrics_listen" name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz without login; a port alone means 127.0.0.1. Default: none."`
 	Debug   string  `key:"debug_listen" name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof. Default: none."`
 	OTLP    string  `key:"otlp_endpoint" name:"otlp-endpoint" placeholder:"URL" help:"Send traces to this collector by OTLP over HTTP, such as http://127.0.0.1:4318. Default: OTEL_EXPORTER_OTLP_ENDPOINT, or none."`
@@ -115,7 +115,7 @@ type looking struct {
 }
 
 // trace checks the flags of traces.
-func (o *looking) trace() (server.Trace, error) {
+func (o *debugFlags) trace() (server.Trace, error) {
 	if o.Share < 0 || o.Share > 1 {
 		return server.Trace{}, fmt.Errorf("--trace-share %v: must be from 0 to 1", o.Share)
 	}
@@ -123,7 +123,7 @@ func (o *looking) trace() (server.Trace, error) {
 }
 
 // listeners open the ports beside the service's; nil where none is wanted.
-func (o *looking) listeners() (metrics, debug func() (net.Listener, error)) {
+func (o *debugFlags) listeners() (metrics, debug func() (net.Listener, error)) {
 	if o.Metrics != "" {
 		metrics = func() (net.Listener, error) { return listenOn("--metrics-listen", o.Metrics, local(o.Metrics)) }
 	}
@@ -157,12 +157,12 @@ func listenOn(flag, given, address string) (net.Listener, error) {
 }
 
 // cache are the limits of what is kept of slides.
-func (k *keeping) cache() server.Cache {
+func (k *cacheFlags) cache() server.Cache {
 	return server.Cache{Bytes: k.CacheSize << 20, OpenSlides: k.OpenFiles, OpenBytes: k.OpenBytes << 20}
 }
 
 // options are what the flags of every process say. The data directory is made.
-func options(mode server.Mode, p *place, k *keeping, o *looking, log *slog.Logger) (so server.Options, err error) {
+func options(mode server.Mode, p *databaseFlags, k *cacheFlags, o *debugFlags, log *slog.Logger) (so server.Options, err error) {
 	so = server.Options{Mode: mode, Version: version, Log: log, Memory: k.MemoryLimit << 20, Cache: k.cache()}
 	if so.Trace, err = o.trace(); err != nil {
 		return so, err
@@ -176,11 +176,11 @@ func options(mode server.Mode, p *place, k *keeping, o *looking, log *slog.Logge
 }
 
 // options are what the flags of a process that serves say.
-func (c *common) options(mode server.Mode, log *slog.Logger) (server.Options, error) {
+func (c *serverFlags) options(mode server.Mode, log *slog.Logger) (server.Options, error) {
 	if err := c.checkListen(); err != nil {
 		return server.Options{}, err // before anything is made
 	}
-	o, err := options(mode, &c.place, &c.keeping, &c.looking, log)
+	o, err := options(mode, &c.databaseFlags, &c.cacheFlags, &c.debugFlags, log)
 	if err != nil {
 		return o, err
 	}
@@ -191,6 +191,6 @@ func (c *common) options(mode server.Mode, log *slog.Logger) (server.Options, er
 	if o.HTTP.Proxies, err = c.proxies(); err != nil {
 		return o, err
 	}
-	o.Access, err = c.access.options(c.Insecure, log)
+	o.Access, err = c.accessFlags.options(c.Insecure, log)
 	return o, err
 }

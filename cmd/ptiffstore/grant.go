@@ -26,7 +26,7 @@ type grantCmd struct {
 }
 
 type tokenAddCmd struct {
-	place
+	databaseFlags
 	User    string          `required:"" help:"Name or id of the user whose permissions the token has."`
 	Scope   []account.Scope `default:"tiles" help:"What the token may be used for: tiles, label, write or admin; can be repeated."`
 	Expires string          `placeholder:"TIME" help:"When the token expires: after a time such as 90d or 12h, or on a day such as 2030-12-31. Default: never."`
@@ -88,7 +88,7 @@ func parseEnd(s string, now time.Time) (*time.Time, error) {
 }
 
 type tokenListCmd struct {
-	place
+	databaseFlags
 	User string `help:"Only tokens of this user: name or id."`
 	JSON bool   `help:"Print JSON."`
 }
@@ -162,7 +162,7 @@ func subjects(ctx context.Context, a *account.Accounts) (map[string]string, erro
 }
 
 type tokenRemoveCmd struct {
-	place
+	databaseFlags
 	Token string `arg:"" help:"Id of the token, not the token itself."`
 }
 
@@ -237,7 +237,7 @@ func (o *grantObject) ids(ctx context.Context, c *catalog.Catalog) (store, image
 }
 
 type grantAddCmd struct {
-	place
+	databaseFlags
 	subject
 	Role account.Role `required:"" enum:"viewer,reader,contributor,admin" help:"viewer (tiles), reader (and labels), contributor (and uploads, sync) or admin."`
 	grantObject
@@ -284,7 +284,7 @@ func (c *grantAddCmd) Run(ctx context.Context, std streams) error {
 }
 
 type grantListCmd struct {
-	place
+	databaseFlags
 	subject
 	grantObject
 	JSON bool `help:"Print JSON."`
@@ -352,7 +352,7 @@ func printGrants(ctx context.Context, std streams, a *account.Accounts, cat *cat
 }
 
 type grantRemoveCmd struct {
-	place
+	databaseFlags
 	Grant string `arg:"" help:"Id of the grant."`
 }
 

@@ -53,7 +53,7 @@ func openCampus(t *testing.T) *campus {
 	t.Cleanup(func() { c.db.Close() })
 
 	here, there := "--database="+c.db.URL, "--database="+c.db.URLAt()
-	createCatalog(t, &place{Database: c.db.URL})
+	createCatalog(t, &databaseFlags{Database: c.db.URL})
 	for _, name := range []string{"anna", "carl"} {
 		c.office.says(goodPassword, "user", "add", name, here)
 	}

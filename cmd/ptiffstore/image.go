@@ -21,7 +21,7 @@ type imageCmd struct {
 }
 
 type imageShowCmd struct {
-	place
+	databaseFlags
 	Image string `arg:"" help:"Id of the image."`
 }
 
@@ -44,7 +44,7 @@ func (c *imageShowCmd) Run(ctx context.Context, std streams) error {
 }
 
 type imageSetCmd struct {
-	place
+	databaseFlags
 	Image      string  `arg:"" help:"Id of the image."`
 	ExternalID *string `name:"external-id" placeholder:"ID" help:"Id in another application; empty for none."`
 	Label      *string `help:"Display name; empty for none."`
@@ -97,7 +97,7 @@ func noImage(id string, err error) error {
 }
 
 type imageMapCmd struct {
-	place
+	databaseFlags
 	File string `arg:"" help:"File with a line for each image: its id, a comma, and the external id (empty for none); - for standard input."`
 }
 

@@ -16,7 +16,7 @@ type keyCmd struct {
 }
 
 type keyListCmd struct {
-	place
+	databaseFlags
 	JSON bool `help:"Print JSON."`
 }
 
@@ -63,7 +63,7 @@ func (c *keyListCmd) Run(ctx context.Context, std streams) error {
 	return w.Flush()
 }
 
-type keyRotateCmd struct{ place }
+type keyRotateCmd struct{ databaseFlags }
 
 func (*keyRotateCmd) Help() string {
 	return "Prints the id of the new key. Servers use it within a minute. The old key signs nothing more; links and access tokens that it signed stay valid until they expire.\n\nExample:\n\n  ptiffstore key rotate"
@@ -79,7 +79,7 @@ func (c *keyRotateCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-type keyDropCmd struct{ place }
+type keyDropCmd struct{ databaseFlags }
 
 func (*keyDropCmd) Help() string {
 	return "For a key that has leaked. Prints the id of the new key. All signed links stop working within seconds and must be created again; access tokens are renewed without a login. Sessions and API tokens stay valid.\n\nExample:\n\n  ptiffstore key drop"

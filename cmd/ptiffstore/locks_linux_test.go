@@ -16,7 +16,7 @@ import (
 // write-ahead log in use.
 func TestSQLiteKeepsItsLock(t *testing.T) {
 	t.Parallel()
-	p := &place{Data: newCatalog(t)}
+	p := &databaseFlags{Data: newCatalog(t)}
 	d, err := p.desk(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestRestoreRefuses(t *testing.T) {
 		refused(strings.Join(mode, " "))
 		s.stop()
 	}
-	p := &place{Data: data}
+	p := &databaseFlags{Data: data}
 	for _, tt := range []struct {
 		name string
 		open func() (interface{ Close() error }, error)

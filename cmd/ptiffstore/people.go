@@ -34,7 +34,7 @@ type groupCmd struct {
 }
 
 // people opens the accounts of a catalog, which must exist with all its tables.
-func (p *place) people(ctx context.Context) (*account.Accounts, error) {
+func (p *databaseFlags) people(ctx context.Context) (*account.Accounts, error) {
 	url, err := p.require(ctx, ledgers()...)
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func (p *place) people(ctx context.Context) (*account.Accounts, error) {
 
 // withPeople opens the accounts for what f does, and writes into the audit log that it
 // was done here, and to what.
-func (p *place) withPeople(ctx context.Context, act string, f func(*account.Accounts) (object string, err error)) error {
+func (p *databaseFlags) withPeople(ctx context.Context, act string, f func(*account.Accounts) (object string, err error)) error {
 	a, err := p.people(ctx)
 	if err != nil {
 		return err
@@ -155,7 +155,7 @@ func oneLine(r io.Reader) (string, error) {
 }
 
 type userAddCmd struct {
-	place
+	databaseFlags
 	passwordSource
 	Name        string `arg:"" help:"Name that the user logs in with."`
 	DisplayName string `name:"display-name" help:"Display name."`
@@ -202,7 +202,7 @@ func (c *userAddCmd) Run(ctx context.Context, std streams) error {
 }
 
 type userListCmd struct {
-	place
+	databaseFlags
 	JSON bool `help:"Print JSON."`
 }
 
@@ -261,7 +261,7 @@ func printList[T any](std streams, items []T) error {
 }
 
 type userSetCmd struct {
-	place
+	databaseFlags
 	User        string  `arg:"" help:"Name or id of the user."`
 	Name        *string `help:"New name."`
 	DisplayName *string `name:"display-name" help:"Display name."`
@@ -362,7 +362,7 @@ func sayAdminGroups(ctx context.Context, a *account.Accounts, u *account.User, s
 }
 
 type userRemoveCmd struct {
-	place
+	databaseFlags
 	User string `arg:"" help:"Name or id of the user."`
 }
 
@@ -382,7 +382,7 @@ func (c *userRemoveCmd) Run(ctx context.Context) error {
 }
 
 type userPasswordCmd struct {
-	place
+	databaseFlags
 	passwordSource
 	User         string `arg:"" help:"Name or id of the user."`
 	RevokeTokens bool   `name:"revoke-tokens" help:"Also revoke all API tokens of the user."`
@@ -411,7 +411,7 @@ func (c *userPasswordCmd) Run(ctx context.Context, std streams) error {
 }
 
 type groupAddCmd struct {
-	place
+	databaseFlags
 	Name     string `arg:"" help:"Name of the group."`
 	External string `help:"Name of a group at the OpenID Connect provider; its members become members of this group."`
 	JSON     bool   `help:"Print JSON."`
@@ -437,7 +437,7 @@ func (c *groupAddCmd) Run(ctx context.Context, std streams) error {
 }
 
 type groupListCmd struct {
-	place
+	databaseFlags
 	Group string `arg:"" optional:"" help:"Name or id of a group, to list its members."`
 	JSON  bool   `help:"Print JSON."`
 }
@@ -487,7 +487,7 @@ func (c *groupListCmd) members(ctx context.Context, a *account.Accounts, std str
 }
 
 type groupSetCmd struct {
-	place
+	databaseFlags
 	Group    string  `arg:"" help:"Name or id of the group."`
 	Name     *string `help:"New name."`
 	External *string `help:"Name of the group at the OpenID Connect provider; empty for none."`
@@ -524,7 +524,7 @@ func (c *groupSetCmd) Run(ctx context.Context, std streams) error {
 }
 
 type groupRemoveCmd struct {
-	place
+	databaseFlags
 	Group string `arg:"" help:"Name or id of the group."`
 }
 
@@ -557,7 +557,7 @@ func (m *membership) find(ctx context.Context, a *account.Accounts) (*account.Gr
 }
 
 type groupJoinCmd struct {
-	place
+	databaseFlags
 	membership
 }
 
@@ -575,7 +575,7 @@ func (c *groupJoinCmd) Run(ctx context.Context) error {
 }
 
 type groupLeaveCmd struct {
-	place
+	databaseFlags
 	membership
 }
 

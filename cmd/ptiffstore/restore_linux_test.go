@@ -118,7 +118,7 @@ func TestRestoreAfterCrash(t *testing.T) {
 func killedCatalog(t *testing.T) string {
 	t.Helper()
 	live, data := t.TempDir(), t.TempDir()
-	p := &place{Data: live}
+	p := &databaseFlags{Data: live}
 	c, _, err := p.create(t.Context())
 	if err != nil {
 		t.Fatal(err)

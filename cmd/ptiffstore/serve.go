@@ -13,16 +13,16 @@ import (
 )
 
 type serveCmd struct {
-	common
+	serverFlags
 	Folders []string `arg:"" optional:"" type:"existingdir" help:"Folders of slides. They are only read."`
-	working
+	workerFlags
 	NoWorker bool     `key:"no_worker" name:"no-worker" help:"Do not scan stores or run tasks; other processes do."`
 	Roots    []string `key:"store_roots" name:"store-root" type:"existingdir" placeholder:"FOLDER" help:"Allow stores in this folder to be added over HTTP, in addition to the slide folders and --data; can be repeated."`
-	taking
+	uploadFlags
 }
 
-// taking are the flags of uploads.
-type taking struct {
+// uploadFlags are the flags of uploads.
+type uploadFlags struct {
 	UploadMax     int64         `key:"upload.max_mb" name:"upload-max" default:"65536" placeholder:"MB" help:"Maximum size of an uploaded file, in MB."`
 	UploadOpen    int           `key:"upload.open" name:"upload-open" default:"200" placeholder:"N" help:"Maximum number of incomplete uploads per user."`
 	UploadOpenMB  int64         `key:"upload.open_mb" name:"upload-open-mb" default:"524288" placeholder:"MB" help:"Maximum total size of the incomplete uploads of a user, in MB."`
@@ -31,7 +31,7 @@ type taking struct {
 	UploadReserve int64         `key:"upload.reserve_mb" name:"upload-reserve" default:"256" placeholder:"MB" help:"Disk space that uploads leave free, in MB."`
 }
 
-func (t *taking) options() upload.Options {
+func (t *uploadFlags) options() upload.Options {
 	return upload.Options{
 		MaxSize: t.UploadMax << 20, OwnerOpen: t.UploadOpen, OwnerBytes: t.UploadOpenMB << 20,
 		Keep: t.UploadKeep, KeepEmpty: t.UploadEmpty, Reserve: t.UploadReserve << 20,
@@ -45,12 +45,12 @@ func (*serveCmd) Help() string {
 // Run serves until ctx is done.
 func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error {
 	log, level := c.leveled(std.err)
-	o, err := c.common.options(server.Serve, log)
+	o, err := c.serverFlags.options(server.Serve, log)
 	if err != nil {
 		return err
 	}
-	o.Folders, o.StoreRoots, o.Upload = c.Folders, c.Roots, c.taking.options()
-	if err := c.working.apply(&o, !c.NoWorker); err != nil {
+	o.Folders, o.StoreRoots, o.Upload = c.Folders, c.Roots, c.uploadFlags.options()
+	if err := c.workerFlags.apply(&o, !c.NoWorker); err != nil {
 		return err
 	}
 	s, err := c.start(ctx, std, o, nil)
@@ -62,14 +62,14 @@ func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error
 		return err
 	}
 	file.follow(s, log, level, func(ctx context.Context, p *program) error {
-		p.Serve.common.apply(s, level)
+		p.Serve.serverFlags.apply(s, level)
 		return declare(ctx, s.Catalog(), log, file.current(), c.host())
 	})
 	return s.Run(ctx)
 }
 
 // start opens a server that prints its URL once it runs and prepare, if not nil, has run.
-func (c *common) start(ctx context.Context, std streams, o server.Options, prepare func(context.Context, *catalog.Catalog) error) (*server.Server, error) {
+func (c *serverFlags) start(ctx context.Context, std streams, o server.Options, prepare func(context.Context, *catalog.Catalog) error) (*server.Server, error) {
 	o.Started = func(ctx context.Context, s *server.Server) error {
 		if prepare != nil {
 			if err := prepare(ctx, s.Catalog()); err != nil {
@@ -88,7 +88,7 @@ func (c *common) start(ctx context.Context, std streams, o server.Options, prepa
 }
 
 // apply changes what can be changed while a server runs.
-func (c *common) apply(s *server.Server, level *slog.LevelVar) {
+func (c *serverFlags) apply(s *server.Server, level *slog.LevelVar) {
 	level.Set(c.level())
 	s.SetCache(c.cache())
 	s.SetOrigins(c.Origins)

@@ -122,7 +122,7 @@ func given(list []string) []string {
 }
 
 type storeAddCmd struct {
-	place
+	databaseFlags
 	Folder   string `arg:"" help:"Folder of the slides; for a managed store, the folder that they are moved into."`
 	Managed  bool   `help:"Create a managed store: files arrive in an incoming folder and are stored under their digest."`
 	Incoming string `type:"path" placeholder:"DIR" help:"Incoming folder of a managed store. Default: incoming in the folder."`
@@ -181,7 +181,7 @@ func (c *storeAddCmd) store() (*catalog.Store, error) {
 }
 
 type storeListCmd struct {
-	place
+	databaseFlags
 	JSON bool `help:"Print JSON."`
 }
 
@@ -215,7 +215,7 @@ func (c *storeListCmd) Run(ctx context.Context, std streams) error {
 }
 
 type storeShowCmd struct {
-	place
+	databaseFlags
 	Store string `arg:"" help:"Id, label or folder of the store."`
 	JSON  bool   `help:"Print JSON."`
 }
@@ -240,7 +240,7 @@ func (c *storeShowCmd) Run(ctx context.Context, std streams) error {
 }
 
 type storeSetCmd struct {
-	place
+	databaseFlags
 	Store   string `arg:"" help:"Id, label or folder of the store."`
 	Release bool   `help:"Release a store from a configuration file that is no longer used. A file in use provisions the store again."`
 	storeSettings
@@ -286,7 +286,7 @@ func declaredWords(err error) error {
 }
 
 type storeRemoveCmd struct {
-	place
+	databaseFlags
 	Store     string `arg:"" help:"Id, label or folder of the store."`
 	KeepFiles bool   `name:"keep-files" help:"Remove a managed store that still holds slides; its files stay where they are."`
 }

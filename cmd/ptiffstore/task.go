@@ -28,7 +28,7 @@ type desk struct {
 }
 
 // desk opens both.
-func (p *place) desk(ctx context.Context) (*desk, error) {
+func (p *databaseFlags) desk(ctx context.Context) (*desk, error) {
 	url, err := p.require(ctx, ledgers()...)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (p *place) desk(ctx context.Context) (*desk, error) {
 func (d *desk) close() { d.catalog.Close() } //nolint:errcheck // it is of no more use
 
 type taskSubmitCmd struct {
-	place
+	databaseFlags
 	Kind   string `arg:"" help:"sync_store, resync_store, verify_store, hash_image, read_barcode, make_previews, convert_image or import_file."`
 	Store  string `arg:"" help:"Id, label or folder of the store."`
 	Image  string `help:"Only this image: id."`
@@ -98,7 +98,7 @@ func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
 }
 
 type taskListCmd struct {
-	place
+	databaseFlags
 	State string `help:"Only tasks in this state: waiting, running, retrying, succeeded, failed or cancelled."`
 	Kind  string `help:"Only tasks of this kind."`
 	Queue string `help:"Only tasks in this queue."`
@@ -162,7 +162,7 @@ func progressWords(v *task.View) string {
 }
 
 type taskShowCmd struct {
-	place
+	databaseFlags
 	Task string `arg:"" help:"Id of the task."`
 	JSON bool   `help:"Print JSON."`
 }
@@ -199,7 +199,7 @@ func printTask(std streams, v *task.View, asJSON bool) error {
 }
 
 type taskWaitCmd struct {
-	place
+	databaseFlags
 	Task string `arg:"" help:"Id of the task."`
 	JSON bool   `help:"Print JSON."`
 }
@@ -235,7 +235,7 @@ func (c *taskWaitCmd) Run(ctx context.Context, std streams) error {
 var endWords = map[task.State]string{task.Succeeded: "succeeded", task.Failed: "failed", task.Cancelled: "was cancelled"}
 
 type taskCancelCmd struct {
-	place
+	databaseFlags
 	Task string `arg:"" help:"Id of the task."`
 }
 

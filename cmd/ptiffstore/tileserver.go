@@ -8,7 +8,7 @@ import (
 )
 
 type tileserverCmd struct {
-	common
+	serverFlags
 }
 
 func (*tileserverCmd) Help() string {
@@ -38,7 +38,7 @@ func (c *tileserverCmd) Run(ctx context.Context, std streams, file *configFile) 
 	}
 	defer s.Close()
 	file.follow(s, log, level, func(_ context.Context, p *program) error {
-		p.Tileserver.common.apply(s, level)
+		p.Tileserver.serverFlags.apply(s, level)
 		return nil
 	})
 	return s.Run(ctx)

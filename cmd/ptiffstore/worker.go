@@ -13,15 +13,15 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
-// working are the flags of every mode that does tasks.
-type working struct {
+// workerFlags are the flags of every mode that does tasks.
+type workerFlags struct {
 	Host     string        `key:"host" placeholder:"NAME" help:"Name of this host: stores bound to it are scanned here. Default: the host name."`
 	TimeZone string        `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules without one, such as Europe/Berlin; the same for all processes of an installation. Default: this machine's."`
 	Queues   config.Counts `key:"queues" name:"queue" placeholder:"NAME[=N]" help:"Run tasks of this queue, N at once; can be repeated. Default: default=4, and the queue of this host."`
 }
 
 // host is the name of this host.
-func (w *working) host() string {
+func (w *workerFlags) host() string {
 	if w.Host != "" {
 		return w.Host
 	}
@@ -33,7 +33,7 @@ func (w *working) host() string {
 }
 
 // check says what is wrong with the flags.
-func (w *working) check() error {
+func (w *workerFlags) check() error {
 	if _, err := time.LoadLocation(w.TimeZone); err != nil {
 		return fmt.Errorf("--time-zone %s: unknown time zone: use a name such as Europe/Berlin", w.TimeZone)
 	}
@@ -46,7 +46,7 @@ func (w *working) check() error {
 const defaultTasks = 4
 
 // queues are those that are served, and how many tasks of each are done at once.
-func (w *working) queues() (map[string]int, error) {
+func (w *workerFlags) queues() (map[string]int, error) {
 	if len(w.Queues) == 0 {
 		return map[string]int{task.DefaultQueue: defaultTasks, task.HostQueue(w.host()): defaultTasks}, nil
 	}
@@ -69,11 +69,11 @@ func (w *working) queues() (map[string]int, error) {
 }
 
 type workerCmd struct {
-	place
-	working
-	logging
-	keeping
-	looking
+	databaseFlags
+	workerFlags
+	logFlags
+	cacheFlags
+	debugFlags
 }
 
 func (*workerCmd) Help() string {
@@ -86,11 +86,11 @@ func (c *workerCmd) Run(ctx context.Context, std streams, file *configFile) erro
 	if err := c.await(ctx, log); err != nil {
 		return err
 	}
-	o, err := options(server.Worker, &c.place, &c.keeping, &c.looking, log)
+	o, err := options(server.Worker, &c.databaseFlags, &c.cacheFlags, &c.debugFlags, log)
 	if err != nil {
 		return err
 	}
-	if err := c.working.apply(&o, true); err != nil {
+	if err := c.workerFlags.apply(&o, true); err != nil {
 		return err
 	}
 	s, err := server.Open(ctx, o)
@@ -110,7 +110,7 @@ func (c *workerCmd) Run(ctx context.Context, std streams, file *configFile) erro
 }
 
 // apply has a process do what the flags say; without work, other processes do the tasks.
-func (w *working) apply(o *server.Options, work bool) error {
+func (w *workerFlags) apply(o *server.Options, work bool) error {
 	if err := w.check(); err != nil {
 		return err
 	}

@@ -4,60 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
 
-type syncCmd struct {
-	place
-	Store  string `arg:"" help:"Id, label or folder of the store."`
-	DryRun bool   `name:"dry-run" help:"Report what would be done, and change nothing."`
-	Resync bool   `help:"Inspect every file again as if it were new. Ids stay."`
-	Sure   bool   `name:"confirm" help:"Confirm that so many slides have disappeared, or that the folder is a different one."`
-	JSON   bool   `help:"Print JSON."`
-	logging
-}
-
-func (*syncCmd) Help() string {
-	return "Scans the folder of the store now, in this process, whether or not a server runs.\n\nExample:\n\n  ptiffstore sync 'Scanner 1' --dry-run"
-}
-
-// Run goes through the folder and prints what was found.
-func (c *syncCmd) Run(ctx context.Context, std streams) error {
-	cat, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer cat.Close()
-	s, err := findStore(ctx, cat, c.Store)
-	if err != nil {
-		return err
-	}
-	syncer := newSyncer(cat, c.logger(std.err))
-	r, err := syncer.Sync(ctx, s.ID, scan.Options{DryRun: c.DryRun, Resync: c.Resync, Confirm: c.Sure, Wait: true})
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(std, r)
-	}
-	return printFields(std, r)
-}
-
-func newSyncer(cat *catalog.Catalog, log *slog.Logger) *scan.Syncer {
-	w := &working{}
-	return &scan.Syncer{Catalog: cat, Log: log, Holder: scan.Holder(w.host())}
-}
-
 type verifyCmd struct {
-	place
+	databaseFlags
 	Store string `arg:"" optional:"" help:"Id, label or folder of the store. Default: all."`
 	Rate  int64  `placeholder:"MB" help:"Maximum read rate, in MB per second; negative for no limit. Default: the store's."`
 	JSON  bool   `help:"Print JSON."`
-	logging
+	logFlags
 }
 
 func (*verifyCmd) Help() string {
@@ -126,33 +83,5 @@ func (c *verifyCmd) print(std streams, s *catalog.Store, r verify.Result) error 
 	}
 	_, err := fmt.Fprintf(std.out, "%s: %d files are as they should be, %d of them hashed for the first time, %d damaged, %d unreadable\n",
 		s.Label, r.Checked, r.Hashed, len(r.Damaged), len(r.Unreadable))
-	return err
-}
-
-type retryCmd struct {
-	place
-	Image string `arg:"" help:"Id of the image."`
-	logging
-}
-
-func (*retryCmd) Help() string {
-	return "Inspects the file of a broken or unsupported image again. A quarantined file is moved back to the incoming folder.\n\nExample:\n\n  ptiffstore retry qsnnj3jsmaxmvynku2dkpf2smi"
-}
-
-// Run has the file looked at again.
-func (c *retryCmd) Run(ctx context.Context, std streams) error {
-	cat, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer cat.Close()
-	if err := newSyncer(cat, c.logger(std.err)).Retry(ctx, c.Image); err != nil {
-		return err
-	}
-	im, err := cat.Image(ctx, c.Image)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(std.out, im.State, im.Reason)
 	return err
 }

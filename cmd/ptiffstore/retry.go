@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+type retryCmd struct {
+	databaseFlags
+	Image string `arg:"" help:"Id of the image."`
+	logFlags
+}
+
+func (*retryCmd) Help() string {
+	return "Inspects the file of a broken or unsupported image again. A quarantined file is moved back to the incoming folder.\n\nExample:\n\n  ptiffstore retry qsnnj3jsmaxmvynku2dkpf2smi"
+}
+
+// Run has the file looked at again.
+func (c *retryCmd) Run(ctx context.Context, std streams) error {
+	cat, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	if err := newSyncer(cat, c.logger(std.err)).Retry(ctx, c.Image); err != nil {
+		return err
+	}
+	im, err := cat.Image(ctx, c.Image)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(std.out, im.State, im.Reason)
+	return err
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/scan"
+)
+
+type syncCmd struct {
+	databaseFlags
+	Store  string `arg:"" help:"Id, label or folder of the store."`
+	DryRun bool   `name:"dry-run" help:"Report what would be done, and change nothing."`
+	Resync bool   `help:"Inspect every file again as if it were new. Ids stay."`
+	Sure   bool   `name:"confirm" help:"Confirm that so many slides have disappeared, or that the folder is a different one."`
+	JSON   bool   `help:"Print JSON."`
+	logFlags
+}
+
+func (*syncCmd) Help() string {
+	return "Scans the folder of the store now, in this process, whether or not a server runs.\n\nExample:\n\n  ptiffstore sync 'Scanner 1' --dry-run"
+}
+
+// Run goes through the folder and prints what was found.
+func (c *syncCmd) Run(ctx context.Context, std streams) error {
+	cat, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer cat.Close()
+	s, err := findStore(ctx, cat, c.Store)
+	if err != nil {
+		return err
+	}
+	syncer := newSyncer(cat, c.logger(std.err))
+	r, err := syncer.Sync(ctx, s.ID, scan.Options{DryRun: c.DryRun, Resync: c.Resync, Confirm: c.Sure, Wait: true})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(std, r)
+	}
+	return printFields(std, r)
+}
+
+func newSyncer(cat *catalog.Catalog, log *slog.Logger) *scan.Syncer {
+	w := &workerFlags{}
+	return &scan.Syncer{Catalog: cat, Log: log, Holder: scan.Holder(w.host())}
+}
