@@ -1,11 +1,20 @@
 package taskhandler
 
 import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/convert"
 	"github.com/slideatlas/ptiffstore/internal/scan"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/verify"
+	"github.com/slideatlas/ptiffstore/test/catalogtest"
 )
 
 func TestSummary(t *testing.T) {
@@ -26,5 +35,49 @@ func TestSummary(t *testing.T) {
 		if got := summary(tt.result); got != tt.want {
 			t.Errorf("summary(%+v):\n got %s\nwant %s", tt.result, got, tt.want)
 		}
+	}
+}
+
+// A sync writes to the log of its task, and names no files there.
+func TestLogOfSync(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := catalogtest.Open(t, filepath.Join(dir, "catalog.db"))
+	root := filepath.Join(dir, "slides")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "Jane Doe.tiff"), []byte("not a slide"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	st, err := c.PutStore(t.Context(), catalog.Store{Label: "l", Mode: catalog.InPlace, Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &Handlers{Catalog: c, Syncer: &scan.Syncer{Catalog: c, Log: slog.New(slog.DiscardHandler)}}
+	s, err := task.Open(t.Context(), task.Options{Catalog: c, Kinds: h.Kinds(), Poll: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Work(ctx, task.WorkOptions{Queues: map[string]int{task.DefaultQueue: 1}}) }()
+	v, err := s.Submit(ctx, task.Submission{Kind: task.SyncStore, Store: st.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err = s.Wait(ctx, v.ID); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	var text string
+	for _, l := range v.Log {
+		text += l.Text + "\n"
+	}
+	if !strings.HasPrefix(text, "scanning the store\nscanned 1 file: ") || strings.Contains(text, "Jane") {
+		t.Errorf("state %s, log:\n%s", v.State, text)
 	}
 }
