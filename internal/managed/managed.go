@@ -1,3 +1,5 @@
+// Package managed is the folder of a managed store: its layout, the marker that says whose
+// it is, and the sidecars that say of a slide what its bytes do not.
 package managed
 
 import (
