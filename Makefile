@@ -100,7 +100,7 @@ vet: web
 
 # What only computes, or asks its database one question after the other, takes ten times
 # as long under the race detector, and is tested under it in test-long.
-UNRACED := tiff slide internal/barcode internal/synth internal/render internal/convert internal/account internal/api
+UNRACED := tiff slide internal/barcode internal/synth internal/render internal/convert internal/api
 
 .PHONY: test-go
 test-go: web
