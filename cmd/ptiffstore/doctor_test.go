@@ -15,7 +15,7 @@ import (
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
-	if r := command(t, "doctor", "--data="+data); r.code != exitFailure || !strings.Contains(r.out, "is not there") || r.err != "" {
+	if r := command(t, "doctor", "--data="+data); r.code != exitFailure || !strings.Contains(r.out, "does not exist") || r.err != "" {
 		t.Errorf("before there is anything: %v", r)
 	}
 	if _, err := os.Stat(data); err == nil {
@@ -23,9 +23,9 @@ func TestDoctor(t *testing.T) {
 	}
 	s, dir := serving(t, map[string]*slideFile{patient + ".tiff": plain}, "--data="+data)
 	s.available(patient + ".tiff")
-	s.until("nothing to mend", func() bool { // its worker says now that it lives, and tables of tasks are there
+	s.until("nothing to fix", func() bool { // its worker says now that it lives, and tables of tasks are there
 		r := command(t, "doctor", "--data="+data, "--limit=1m")
-		return r.code == exitOK && strings.Count(r.out, "\n") == 1 && strings.HasSuffix(r.out, "nothing to mend\n")
+		return r.code == exitOK && strings.Count(r.out, "\n") == 1 && strings.HasSuffix(r.out, "nothing to fix\n")
 	})
 	site := filepath.Join(t.TempDir(), "site.yaml")
 	if err := os.WriteFile(site, []byte("data: "+data+"\nauth:\n  mode: local\n"), 0o600); err != nil {
@@ -46,7 +46,7 @@ func TestDoctor(t *testing.T) {
 	for _, f := range report.Findings {
 		if f.Level == doctor.Wrong {
 			wrong++
-			if !strings.HasPrefix(f.Check, "store ") || !strings.Contains(f.Said, "is not there") || f.Mend == "" {
+			if !strings.HasPrefix(f.Check, "store ") || !strings.Contains(f.Message, "does not exist") || f.Fix == "" {
 				t.Errorf("with its folder away: %+v", f)
 			}
 		}

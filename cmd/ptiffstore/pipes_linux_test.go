@@ -76,7 +76,7 @@ func askMany(p *process, times int, paths ...string) {
 func TestDoctorBackupsOfPipes(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		manifestName: "there is none", "catalog.db": "is damaged", "catalog.db-wal": "nothing to mend", "catalog.db-journal": "nothing to mend",
+		manifestName: "no backup", "catalog.db": "is damaged", "catalog.db-wal": "nothing to fix", "catalog.db-journal": "nothing to fix",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	backupAge = 48 * time.Hour // one of each night, and one that failed
-	// manifestMost is by far more than what ptiffstore backup writes beside a database.
+	backupAge = 48 * time.Hour // a nightly backup, one of which failed
+	// manifestMost is the maximum size of a manifest, far above what ptiffstore backup writes.
 	manifestMost = 64 << 10
 )
 
-// A backup is what its manifest says of it.
+// A backup is the manifest of a backup.
 type backup struct {
 	At   time.Time `json:"at"`
 	File string    `json:"file"`
@@ -28,18 +28,18 @@ type backup struct {
 	dir string
 }
 
-// backups looks at the last backup: its age, and whether it is one of this site.
+// backups checks the last backup: its age, and whether it is one of this site.
 func (e *examination) backups(ctx context.Context, n *notes) {
 	last := newestBackup(e.Backups)
 	switch age := time.Since(last.At); {
 	case last.At.IsZero() && strings.HasPrefix(e.Database, "postgres"):
-		n.unknown("look at the age of the newest dump yourself", "the site is in PostgreSQL, whose dumps by pg_dump are not looked at")
+		n.unknown("check the age of the newest dump yourself", "the site uses PostgreSQL, and dumps by pg_dump are not checked")
 		return
 	case last.At.IsZero():
-		n.wrong("ptiffstore backup "+e.Backups+" --data DIR", "there is none in %s", e.Backups)
+		n.wrong("ptiffstore backup "+e.Backups+" --data DIR", "no backup in %s", e.Backups)
 		return
 	case age > backupAge:
-		n.wrong("see why ptiffstore backup is not run, or fails", "the last one in %s is %s old", e.Backups, ago(age))
+		n.wrong("check why ptiffstore backup does not run, or fails", "the last one in %s is %s old", e.Backups, ago(age))
 	default:
 		n.ok("the last one is %s old", ago(age))
 	}
@@ -58,42 +58,42 @@ func newestBackup(folder string) (last backup) {
 	return last
 }
 
-// compare looks at what is in a backup beside what is in the site.
+// compare compares the content of a backup with that of the site.
 func (e *examination) compare(ctx context.Context, n *notes, b backup) {
-	const again = "run ptiffstore backup with the --data of the site's server, and see with which it is run at night"
+	const again = "run ptiffstore backup with the --data of the site's server, and check the --data of the nightly backup"
 	path := filepath.Join(b.dir, filepath.Base(b.File))
 	fi, err := os.Stat(path)
 	switch {
 	case err != nil:
-		n.wrong(again, "the database of the last one can't be looked at: %s: %v", path, fsx.WithoutPath(err))
+		n.wrong(again, "cannot access the database of the last one: %s: %v", path, fsx.WithoutPath(err))
 		return
 	case !fi.Mode().IsRegular() || fi.Size() != b.Size:
-		n.wrong(again, "the last one is damaged: %s has %d bytes, and was written with %d", path, fi.Size(), b.Size)
+		n.wrong(again, "the last one is damaged: %s has %d bytes instead of %d", path, fi.Size(), b.Size)
 		return
 	}
 	kept, err := lookContents(ctx, "sqlite:"+path)
 	if err != nil {
-		n.wrong(again, "the last one can't be read: %s: %v", path, plainly(err))
+		n.wrong(again, "cannot read the last one: %s: %v", path, plainly(err))
 		return
 	}
 	if e.catalog == nil {
-		n.unknown("mend the database first", "whether the last one is a backup of this site")
+		n.unknown("fix the database first", "cannot tell whether the last one is a backup of this site")
 		return
 	}
 	site, err := contentsOf(ctx, e.catalog)
 	switch {
 	case err != nil:
-		n.unknown("", "whether the last one is a backup of this site: %v", plainly(err))
+		n.unknown("", "cannot tell whether the last one is a backup of this site: %v", plainly(err))
 	case kept.Identity != site.Identity:
 		n.wrong(again, "the last one is a backup of another catalog: it has %v; the site has %v", kept, site)
 	case kept.Images == 0 && site.Images > 0, kept.Stores == 0 && site.Stores > 0, kept.users == 0 && site.users > 0:
-		n.warn("run ptiffstore backup again", "the last one was made before there was much in the site: it has %v; the site has %v", kept, site)
+		n.warn("run ptiffstore backup again", "the last one is of an empty site: it has %v; the site has %v", kept, site)
 	default:
 		n.ok("the last one has %v; the site has %v", kept, site)
 	}
 }
 
-// contents are those of a catalog, people included.
+// contents counts what is in a catalog, with its users.
 type contents struct {
 	catalog.Contents
 	users int64

@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	// maxSkew is how far clocks may be apart: leases, sessions and signed addresses
-	// bear some seconds.
+	// maxSkew is how far clocks may differ: leases, sessions and signed URLs tolerate
+	// some seconds.
 	maxSkew = 5 * time.Second
-	// perProcess is how many connections to PostgreSQL a process takes at most: the
-	// catalog 13, tasks 8, people 6.
+	// perProcess is the maximum number of connections of a process to PostgreSQL: 13 for
+	// the catalog, 8 for tasks, 6 for accounts.
 	perProcess = 27
 )
 
-// An examination is one look at a site.
+// An examination is one run of all checks.
 type examination struct {
 	Site
-	catalog *catalog.Catalog // nil if the database can't be read
+	catalog *catalog.Catalog // nil if the database cannot be read
 	jobs    *task.Service    // likewise
 	list    []catalog.Store
 }
@@ -40,7 +40,7 @@ func (e *examination) close() {
 	}
 }
 
-// database looks at the database, and takes from it what else there is to look at.
+// database checks the database, and reads from it what the other checks need.
 func (e *examination) database(ctx context.Context, n *notes) {
 	path, isFile := strings.CutPrefix(e.Database, "sqlite:")
 	if isFile && !databaseFile(n, path) {
@@ -53,9 +53,9 @@ func (e *examination) database(ctx context.Context, n *notes) {
 	}
 	server, err := c.Server(ctx)
 	if err != nil && isFile {
-		n.wrong("stop the site, and bring back a backup: ptiffstore restore", "it can't be read: %v", plainly(err))
+		n.wrong("stop the site, and restore a backup: ptiffstore restore", "cannot read it: %v", plainly(err))
 	} else if err != nil {
-		n.wrong("start it, or mend --database or the network on the way; tiles of a server that runs go on meanwhile", "it does not answer: %v", plainly(err))
+		n.wrong("start it, or correct --database or the network; running servers keep serving tiles meanwhile", "it does not answer: %v", plainly(err))
 	}
 	if err != nil {
 		c.Close() //nolint:errcheck // nothing was read
@@ -76,48 +76,48 @@ func (e *examination) database(ctx context.Context, n *notes) {
 	}
 }
 
-// databaseFile looks at the file of SQLite, and reports whether it is there.
+// databaseFile checks the file of SQLite, and reports whether it exists.
 func databaseFile(n *notes, path string) bool {
 	_, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		n.wrong("ptiffstore serve FOLDER makes it; if there was one, bring it back: ptiffstore restore BACKUP", "%s is not there", path)
+		n.wrong("ptiffstore serve FOLDER creates it; if it existed before: ptiffstore restore BACKUP", "%s does not exist", path)
 		return false
 	case err != nil:
-		n.wrong(runAs(filepath.Dir(path)), "%s can't be looked at: %v", path, fsx.WithoutPath(err))
+		n.wrong(runAs(filepath.Dir(path)), "cannot access %s: %v", path, fsx.WithoutPath(err))
 		return false
 	}
 	if kind, is := remote(path); is {
-		n.warn("move --data to a local disk, or use PostgreSQL", "%s is on %s: SQLite's write-ahead log does not work over a network, and what several processes write may be lost", path, kind)
+		n.warn("move --data to a local disk, or use PostgreSQL", "%s is on %s: SQLite's write-ahead log does not work on network file systems, and writes may be lost", path, kind)
 	}
 	return true
 }
 
-// tables looks at their versions, and reports whether they are this program's.
+// tables checks the versions of the tables, and reports whether this program can use them.
 func (e *examination) tables(ctx context.Context, n *notes, c *catalog.Catalog, server catalog.Server) bool {
 	list, err := c.Standings(ctx, append(task.Ledgers(), account.Ledger())...)
 	if err != nil {
-		n.wrong("bring back a backup if it is damaged: ptiffstore restore", "its tables can't be read: %v", plainly(err))
+		n.wrong("if it is damaged, restore a backup: ptiffstore restore", "cannot read its tables: %v", plainly(err))
 		return false
 	}
 	good := true
 	for _, s := range list {
 		switch {
 		case s.Has > s.Newest:
-			n.wrong("use the newer program, or a backup from before it", "the tables of %s are at %d and this program (%s) knows %d: it refuses to start", s.Of, s.Has, e.Version, s.Newest)
+			n.wrong("use the newer program, or a backup from before it", "the tables of %s have version %d, and this program (%s) knows %d: it refuses to start", s.Of, s.Has, e.Version, s.Newest)
 		case s.Has == 0 && s.Of == "users": // made when access control is first used
 			continue
 		case s.Has == 0 && s.Of != "catalog":
-			n.warn("start ptiffstore serve, which makes them", "there are no tables of %s yet: no server has run on it", s.Of)
+			n.warn("start ptiffstore serve, which creates them", "there are no tables of %s yet: no server has run on it", s.Of)
 		case s.Has < s.Newest:
-			n.warn("back up, then start the server of this version, which brings them up to date", "the tables of %s are at %d and this program (%s) knows %d", s.Of, s.Has, e.Version, s.Newest)
+			n.warn("make a backup, then start the server of this version, which migrates them", "the tables of %s have version %d, and this program (%s) knows %d", s.Of, s.Has, e.Version, s.Newest)
 		default:
 			continue
 		}
 		good = false
 	}
 	if server.ReadOnly {
-		n.wrong("give the URL of the primary server, and a user that owns the tables", "%s can only be read", server.Name)
+		n.wrong("give the URL of the primary server, and a user that owns the tables", "%s is read-only", server.Name)
 	}
 	if good {
 		n.ok("%s, %s, tables of this version", server.Name, bytes(server.Bytes))
@@ -125,33 +125,33 @@ func (e *examination) tables(ctx context.Context, n *notes, c *catalog.Catalog, 
 	return good
 }
 
-// clock compares the database's with this machine's.
+// clock compares the clocks of the database and of this machine.
 func clock(n *notes, s catalog.Server) {
 	if off := s.Skew.Abs() - s.Slow; off > maxSkew {
-		n.wrong("keep the clocks of both in step: timedatectl set-ntp true", "its clock and this machine's are %s apart", ago(s.Skew.Abs()))
+		n.wrong("synchronize both clocks: timedatectl set-ntp true", "its clock and this machine's differ by %s", ago(s.Skew.Abs()))
 	}
 }
 
-// listens looks at what PostgreSQL has and SQLite does not.
+// listens checks what only PostgreSQL has: connections and LISTEN.
 func listens(ctx context.Context, n *notes, c *catalog.Catalog, s catalog.Server) {
 	if s.Connections < perProcess {
-		n.warn("raise max_connections, or run fewer processes", "%d more connections can be made, and a process takes up to %d", max(s.Connections, 0), perProcess)
+		n.warn("raise max_connections, or run fewer processes", "%d connections are left, and a process needs up to %d", max(s.Connections, 0), perProcess)
 	}
 	heard, err := c.Heard(ctx)
 	if err != nil {
-		n.warn("", "whether LISTEN works can't be told: %v", plainly(err))
+		n.warn("", "cannot tell whether LISTEN works: %v", plainly(err))
 	} else if !heard {
-		n.warn("give the server's own address in --database, not that of a pooler that shares connections", "LISTEN does not work: changes are seen a second later")
+		n.warn("give the server's own address in --database, not that of a pooler that shares connections", "LISTEN does not work: changes are noticed a second late")
 	}
 }
 
-// read takes from the database what else there is to look at.
+// read reads from the database what the other checks need.
 func (e *examination) read(ctx context.Context, n *notes, c *catalog.Catalog) (err error) {
 	if e.list, err = c.Stores(ctx); err == nil {
 		e.jobs, err = task.OpenReadOnly(ctx, task.Options{Catalog: c, Host: e.Host, Version: e.Version})
 	}
 	if err != nil {
-		n.wrong("", "it can't be read: %v", plainly(err))
+		n.wrong("", "cannot read it: %v", plainly(err))
 	}
 	return err
 }
@@ -168,13 +168,13 @@ func quickCheck(ctx context.Context, n *notes, path string, s catalog.Server) {
 	defer cancel()
 	switch word, err := c.QuickCheck(before); {
 	case ctx.Err() == nil && before.Err() != nil:
-		n.unknown("give it more time: --limit 5m", "whether it is whole: its %s could not be read in time", bytes(s.Bytes))
+		n.unknown("give it more time: --limit 5m", "cannot tell whether it is intact: its %s could not be read in time", bytes(s.Bytes))
 	case (err != nil || word != "") && !used && db.InUse(path):
-		n.unknown("run this again", "whether it is whole: a server was started meanwhile")
+		n.unknown("run this again", "cannot tell whether it is intact: a server was started meanwhile")
 	case err != nil:
-		n.wrong("bring back a backup: ptiffstore restore", "it can't be read to its end: %v", plainly(err))
+		n.wrong("restore a backup: ptiffstore restore", "cannot read it to its end: %v", plainly(err))
 	case word != "":
-		n.wrong("stop the site, and bring back a backup: ptiffstore restore", "it is damaged")
+		n.wrong("stop the site, and restore a backup: ptiffstore restore", "it is damaged")
 	}
 }
 
@@ -185,7 +185,7 @@ func deadline(ctx context.Context) time.Time {
 	return time.Now().Add(defaultLimit)
 }
 
-// plainly is an error in one line.
+// plainly returns an error on one line.
 func plainly(err error) error {
 	return fmt.Errorf("%s", strings.Join(strings.Fields(err.Error()), " ")) //nolint:err113 // it is only shown
 }

@@ -1,8 +1,8 @@
-// Package doctor examines a site and says in words what must be mended.
+// Package doctor examines a site, and reports problems and how to fix them.
 //
-// It changes nothing. Each check has a bounded time and all run side by side, so that
-// a disk or server that hangs keeps back only what is said of itself. What it says
-// names folders of stores, and nothing that is in them.
+// It changes nothing. Each check has a time limit and all run concurrently, so that a disk
+// or server that hangs affects only the findings about itself. The findings name folders of
+// stores, but nothing in them.
 package doctor
 
 import (
@@ -16,38 +16,38 @@ import (
 	"time"
 )
 
-// A Level says how bad a finding is.
+// A Level is the severity of a finding.
 type Level string
 
 const (
 	OK      Level = "ok"
 	Unknown Level = "unknown" // it could not be checked
-	Warning Level = "warning" // it works, and may not for long or for all
-	Wrong   Level = "wrong"   // it must be mended
+	Warning Level = "warning" // it works, but may not for long or for everyone
+	Wrong   Level = "wrong"   // it must be fixed
 )
 
-// A Finding is what was found by looking at one thing.
+// A Finding is the result of checking one thing.
 type Finding struct {
-	Check string `json:"check"` // what was looked at
-	Level Level  `json:"level"`
-	Said  string `json:"said"`           // what is so
-	Mend  string `json:"mend,omitempty"` // what to do
+	Check   string `json:"check"` // what was checked
+	Level   Level  `json:"level"`
+	Message string `json:"message"`
+	Fix     string `json:"fix,omitempty"` // what to do
 }
 
-// A Site says what is to be examined: what the processes of the site are told, too.
+// A Site is what to examine, with the settings of its processes.
 type Site struct {
 	Version  string
-	Data     string // folder; not made if it is not there
+	Data     string // data directory; not created if it is missing
 	Database string // as for [catalog.Open]
 	Host     string // name of this host
-	Decoder  string // of JPEGs, as it calls itself
+	Decoder  string // name of the JPEG decoder
 
 	Listen  string
-	Metrics string // address of the figures of a process, "" for none
+	Metrics string // address of the metrics of a process, "" for none
 	Auth    string // none, local or central
-	// Open says that whoever reaches the port is served without access control.
+	// Open: every client that reaches the port is served without access control.
 	Open bool
-	// Refused is why a server would not start with these flags, nil if it would.
+	// Refused is why a server would not start with these flags, or nil.
 	Refused    error
 	PublicURL  string
 	Issuer     string // of OpenID Connect
@@ -59,42 +59,42 @@ type Site struct {
 	OpenFiles int    // slides kept open
 	CacheSize int64  // bytes
 	Backups   string // folder of backups; "" if it is not known
-	// Limit bounds the time of a check; 10 s if 0.
+	// Limit is the time limit of a check; 10 s if 0.
 	Limit time.Duration
 }
 
-// A Report is what was found, in the order in which things were looked at.
+// A Report has the findings in the order of the checks.
 type Report struct {
 	Healthy  bool      `json:"healthy"` // nothing is wrong
 	Findings []Finding `json:"findings"`
 }
 
-// A check looks at one thing.
+// A check examines one thing.
 type check struct {
 	name string
 	run  func(context.Context, *notes)
 }
 
-// notes are what a check has found so far.
+// notes are the findings of a check so far.
 type notes struct {
 	name string
 	mu   sync.Mutex
 	list []Finding
-	over bool // its time; what comes later is not heard
+	over bool // its time is over; later findings are dropped
 }
 
-func (n *notes) add(l Level, mend, format string, args ...any) {
+func (n *notes) add(l Level, fix, format string, args ...any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.over {
-		n.list = append(n.list, Finding{n.name, l, fmt.Sprintf(format, args...), mend})
+		n.list = append(n.list, Finding{n.name, l, fmt.Sprintf(format, args...), fix})
 	}
 }
 
-func (n *notes) ok(format string, args ...any)            { n.add(OK, "", format, args...) }
-func (n *notes) unknown(mend, format string, args ...any) { n.add(Unknown, mend, format, args...) }
-func (n *notes) warn(mend, format string, args ...any)    { n.add(Warning, mend, format, args...) }
-func (n *notes) wrong(mend, format string, args ...any)   { n.add(Wrong, mend, format, args...) }
+func (n *notes) ok(format string, args ...any)           { n.add(OK, "", format, args...) }
+func (n *notes) unknown(fix, format string, args ...any) { n.add(Unknown, fix, format, args...) }
+func (n *notes) warn(fix, format string, args ...any)    { n.add(Warning, fix, format, args...) }
+func (n *notes) wrong(fix, format string, args ...any)   { n.add(Wrong, fix, format, args...) }
 
 func (n *notes) close() []Finding {
 	n.mu.Lock()
@@ -105,16 +105,16 @@ func (n *notes) close() []Finding {
 
 const defaultLimit = 10 * time.Second
 
-// Examine looks at everything, and returns what it found.
+// Examine runs all checks and returns the report.
 func Examine(ctx context.Context, s Site) Report {
 	if s.Limit <= 0 {
 		s.Limit = defaultLimit
 	}
 	e := &examination{Site: s}
 	defer e.close()
-	// What the others are about is in the database.
+	// The other checks need the content of the database.
 	first := e.run(ctx, []check{{"database", e.database}})
-	rest := e.run(ctx, slices.Concat(e.here(), e.stores(), e.elsewhere(), e.work()))
+	rest := e.run(ctx, slices.Concat(e.host(), e.stores(), e.network(), e.taskChecks()))
 	r := Report{Healthy: true, Findings: slices.Concat(first, rest)}
 	for _, f := range r.Findings {
 		r.Healthy = r.Healthy && f.Level != Wrong
@@ -122,7 +122,7 @@ func Examine(ctx context.Context, s Site) Report {
 	return r
 }
 
-// run runs checks side by side. One that does not end in time is left behind.
+// run runs checks concurrently. It does not wait for one that exceeds its time.
 func (e *examination) run(ctx context.Context, checks []check) []Finding {
 	found := make([][]Finding, len(checks))
 	var wg sync.WaitGroup
@@ -133,8 +133,8 @@ func (e *examination) run(ctx context.Context, checks []check) []Finding {
 	return slices.Concat(found...)
 }
 
-// grace is what a check is given to end once its time is over: one that waits for a
-// disk that hangs can't be broken off.
+// grace is how long a check may still take after its time limit: waiting for a disk that
+// hangs cannot be interrupted.
 const grace = 500 * time.Millisecond
 
 func (e *examination) one(ctx context.Context, c check) []Finding {
@@ -152,13 +152,13 @@ func (e *examination) one(ctx context.Context, c check) []Finding {
 		select {
 		case <-ended:
 		case <-time.After(grace):
-			n.unknown("see whether its disk or network hangs; --limit gives it more time", "no answer within %v", e.Limit)
+			n.unknown("check whether its disk or network hangs; --limit gives it more time", "no answer within %v", e.Limit)
 		}
 	}
 	return n.close()
 }
 
-// Text is the report for people: what is not as it should be, or all of it.
+// Text returns the report for people: the problems, or all findings.
 func (r Report) Text(all bool) string {
 	var b strings.Builder
 	count := map[Level]int{}
@@ -167,9 +167,9 @@ func (r Report) Text(all bool) string {
 		if f.Level == OK && !all {
 			continue
 		}
-		fmt.Fprintf(&b, "%-8s %s: %s\n", f.Level, f.Check, f.Said)
-		if f.Mend != "" {
-			fmt.Fprintf(&b, "         → %s\n", f.Mend)
+		fmt.Fprintf(&b, "%-8s %s: %s\n", f.Level, f.Check, f.Message)
+		if f.Fix != "" {
+			fmt.Fprintf(&b, "         → %s\n", f.Fix)
 		}
 	}
 	fmt.Fprintf(&b, "%d checked, %s\n", len(r.Findings), tally(count))
@@ -181,10 +181,10 @@ func tally(count map[Level]int) string {
 	for _, l := range []struct {
 		level Level
 		word  string
-	}{{Wrong, "to mend"}, {Warning, "to look at"}, {Unknown, "not known"}} {
+	}{{Wrong, "to fix"}, {Warning, "to check"}, {Unknown, "unknown"}} {
 		if n := count[l.level]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, l.word))
 		}
 	}
-	return cmp.Or(strings.Join(parts, ", "), "nothing to mend")
+	return cmp.Or(strings.Join(parts, ", "), "nothing to fix")
 }

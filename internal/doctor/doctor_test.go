@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ const version = "v1.2.3"
 // patient begins the names of files here, as it does in hospitals. No report holds it.
 const patient = "MUSTER^ERIKA"
 
-// A site is one that is healthy until a test makes it sick.
+// A site is healthy until a test breaks it.
 type site struct {
 	t     *testing.T
 	dir   string // data folder
@@ -36,7 +38,7 @@ type site struct {
 	Site
 }
 
-// newSite makes a site as serve FOLDER does, with a worker that is alive.
+// newSite creates a site as serve FOLDER does, with a live worker.
 func newSite(t *testing.T, url string) *site {
 	t.Helper()
 	dir := t.TempDir()
@@ -44,8 +46,12 @@ func newSite(t *testing.T, url string) *site {
 	for _, d := range []string{s.dir, s.root, filepath.Join(s.dir, "cache")} {
 		s.must(os.Mkdir(d, 0o700))
 	}
-	if url == "" {
+	fresh := url == ""
+	if fresh {
 		url = "sqlite:" + filepath.Join(s.dir, "catalog.db")
+		b, err := emptyDatabase()
+		s.must(err)
+		s.must(os.WriteFile(filepath.Join(s.dir, "catalog.db"), b, 0o600))
 	}
 	s.Site = Site{
 		Version: version, Data: s.dir, Database: url, Host: "here", Decoder: "Go image/jpeg",
@@ -59,9 +65,31 @@ func newSite(t *testing.T, url string) *site {
 		_, err = (&scan.Syncer{Catalog: c}).Sync(t.Context(), st.ID, scan.Options{})
 		s.must(err)
 	})
-	s.jobs(func(*task.Service) {})
+	if !fresh {
+		s.jobs(func(*task.Service) {})
+	}
 	return s
 }
+
+// emptyDatabase returns a database of SQLite with all tables of catalog and tasks.
+// Creating them takes most of the time of a test, so it is done once.
+var emptyDatabase = sync.OnceValues(func() (b []byte, err error) {
+	dir, err := os.MkdirTemp("", "doctor")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "catalog.db")
+	c, err := catalog.Open(context.Background(), "sqlite:"+path)
+	if err != nil {
+		return nil, err
+	}
+	_, err = task.Open(context.Background(), task.Options{Catalog: c, Kinds: []task.Kind{{Name: task.SyncStore}}})
+	if err := errors.Join(err, c.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 func (s *site) must(err error) {
 	s.t.Helper()
@@ -166,12 +194,12 @@ func (s *site) examine() Report {
 	return r
 }
 
-// bad are the findings that are not good, as "level check: what is said".
+// bad returns the findings that are not OK, as "level check: message → fix".
 func bad(r Report) []string {
 	var list []string
 	for _, f := range r.Findings {
 		if f.Level != OK {
-			list = append(list, string(f.Level)+" "+f.Check+": "+f.Said+" → "+f.Mend)
+			list = append(list, string(f.Level)+" "+f.Check+": "+f.Message+" → "+f.Fix)
 		}
 	}
 	return list
@@ -212,7 +240,7 @@ func TestHealthy(t *testing.T) {
 	if list := bad(r); len(list) > 0 || !r.Healthy {
 		t.Errorf("a healthy site: %q", list)
 	}
-	if text := r.Text(false); strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "nothing to mend\n") {
+	if text := r.Text(false); strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "nothing to fix\n") {
 		t.Errorf("the report of a healthy site is %q, want one line", text)
 	}
 	if d := cmp.Diff(before, snapshot(t, filepath.Dir(s.dir))); d != "" {
@@ -237,7 +265,7 @@ func TestHangs(t *testing.T) {
 	close(stuck)
 	want := []Finding{
 		{"disk", OK, "it is there", ""},
-		{"disk", Unknown, "no answer within 1ms", "see whether its disk or network hangs; --limit gives it more time"},
+		{"disk", Unknown, "no answer within 1ms", "check whether its disk or network hangs; --limit gives it more time"},
 		{"other", OK, "well", ""},
 	}
 	if d := cmp.Diff(want, found); d != "" {
@@ -245,7 +273,7 @@ func TestHangs(t *testing.T) {
 	}
 }
 
-// TestLedgers makes sure that what the rooms say of their tables is what they write.
+// TestLedgers makes sure that the packages report the versions of the tables that they write.
 func TestLedgers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")

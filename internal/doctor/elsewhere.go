@@ -16,11 +16,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// expiry is how long before its end a certificate is spoken of.
+// expiry is how long before its end a certificate is reported.
 const expiry = 30 * 24 * time.Hour
 
-// elsewhere are the checks of what is asked over the network.
-func (e *examination) elsewhere() []check {
+// network returns the checks of other servers.
+func (e *examination) network() []check {
 	var list []check
 	seen := map[string]bool{}
 	for i := range e.list {
@@ -32,7 +32,7 @@ func (e *examination) elsewhere() []check {
 		list = append(list, check{"endpoint " + base, func(ctx context.Context, n *notes) { e.endpoint(ctx, n, base) }})
 	}
 	if e.Central != "" {
-		list = append(list, check{"central server", e.centre})
+		list = append(list, check{"central server", e.central})
 	}
 	for _, other := range []struct{ what, address string }{{"--public-url", e.PublicURL}, {"OpenID Connect provider", e.Issuer}} {
 		if other.address == "" {
@@ -47,7 +47,7 @@ func (e *examination) elsewhere() []check {
 	return list
 }
 
-// endpoint looks at the server of a store's tiles.
+// endpoint checks the tile server of a store.
 func (e *examination) endpoint(ctx context.Context, n *notes, base string) {
 	resp := e.answers(ctx, n, base+"/healthz", nil)
 	if resp == nil {
@@ -56,44 +56,44 @@ func (e *examination) endpoint(ctx context.Context, n *notes, base string) {
 	v := resp.Header.Get(httperr.VersionHeader)
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		n.wrong("see whether the store's endpoint is the address of a ptiffstore, and its log", "it answers /healthz with status %d", resp.StatusCode)
+		n.wrong("check whether the store's endpoint is the address of a ptiffstore, and its log", "it answers /healthz with status %d", resp.StatusCode)
 	case v == "":
-		n.warn("see whether the store's endpoint is the address of a ptiffstore of this version", "it does not say its version: it is older, or another program")
+		n.warn("check whether the store's endpoint is the address of a ptiffstore of this version", "it does not report its version: it is older, or another program")
 	case v != e.Version:
-		n.warn("bring both to the same version", "it is of version %s, this program of %s", v, e.Version)
+		n.warn("use the same version on both", "it has version %s, this program %s", v, e.Version)
 	default:
 		n.ok("reached, version %s", v)
 	}
 }
 
-// centre looks at the server that knows who may see what.
-func (e *examination) centre(ctx context.Context, n *notes) {
+// central checks the central server.
+func (e *examination) central(ctx context.Context, n *notes) {
 	if e.answers(ctx, n, e.Central, e.Roots) == nil {
 		return
 	}
 	if e.AskCentral != nil {
 		if err := e.AskCentral(ctx); err != nil {
-			n.wrong("see --central, --central-path and --edge-secret-file; the secret of an edge is made by ptiffstore edge add on the central server", "%s answers, but not as it should: %v", e.Central, plainly(err))
+			n.wrong("check --central, --central-path and --edge-secret-file; ptiffstore edge add on the central server makes the secret of an edge server", "%s answers with an error: %v", e.Central, plainly(err))
 			return
 		}
 	}
-	n.ok("%s answers as it should", e.Central)
+	n.ok("%s answers correctly", e.Central)
 }
 
-// answers asks for an address, and returns the answer without its body, or nil after it
-// has said what is wrong. The certificate is looked at, too.
+// answers requests an address and returns the response without its body, or nil after
+// adding a finding. It checks the certificate, too.
 func (e *examination) answers(ctx context.Context, n *notes, address string, roots *x509.CertPool) *http.Response {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
-		n.wrong("give a URL such as https://slides.example.org", "%q is no URL", address)
+		n.wrong("give a URL such as https://slides.example.org", "invalid URL %q", address)
 		return nil
 	}
 	var chain []*x509.Certificate
 	client := &http.Client{
 		Timeout: e.Limit * 3 / 4,
 		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-			// It is verified below, where there are words for each way to fail; nothing
-			// secret is sent here.
+			// It is verified below, with a finding for each kind of failure; nothing secret
+			// is sent here.
 			InsecureSkipVerify: true, //nolint:gosec // see above
 			VerifyConnection: func(s tls.ConnectionState) error {
 				chain = s.PeerCertificates
@@ -104,12 +104,12 @@ func (e *examination) answers(ctx context.Context, n *notes, address string, roo
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		n.wrong("give a URL such as https://slides.example.org", "%q is no URL", address)
+		n.wrong("give a URL such as https://slides.example.org", "invalid URL %q", address)
 		return nil
 	}
 	resp, err := client.Do(r)
 	if err != nil {
-		n.wrong(unreached(err), "it is not reached from here: %v", cause(err))
+		n.wrong(unreached(err), "cannot reach it from here: %v", cause(err))
 		return nil
 	}
 	resp.Body.Close()
@@ -120,7 +120,7 @@ func (e *examination) answers(ctx context.Context, n *notes, address string, roo
 	return resp
 }
 
-// certificate reports whether clients believe it.
+// certificate reports whether clients trust it.
 func certificate(n *notes, host string, chain []*x509.Certificate, roots *x509.CertPool) bool {
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {
@@ -133,15 +133,15 @@ func certificate(n *notes, host string, chain []*x509.Certificate, roots *x509.C
 	left := time.Until(chain[0].NotAfter)
 	switch {
 	case isInvalid && invalid.Reason == x509.Expired && left < 0:
-		n.wrong("renew it, and see why that did not happen by itself", "its certificate ended %s ago", ago(-left))
+		n.wrong("renew it, and check why it was not renewed automatically", "its certificate expired %s ago", ago(-left))
 	case isHost:
 		n.wrong("get one for that name", "its certificate is not for %s", host)
 	case isStranger:
-		n.wrong("have the server send the certificates between as well, or name the authority: --central-ca, or update-ca-certificates", "its certificate is vouched for by nobody whom this machine believes")
+		n.wrong("make the server send the intermediate certificates as well, or add the authority: --central-ca, or update-ca-certificates", "its certificate is signed by an unknown authority")
 	case err != nil:
-		n.wrong("get another one", "its certificate is not good: %v", err)
+		n.wrong("replace it", "its certificate is invalid: %v", err)
 	case left < expiry:
-		n.warn("renew it", "its certificate ends in %s", ago(left))
+		n.warn("renew it", "its certificate expires in %s", ago(left))
 		return true
 	default:
 		return true
@@ -149,18 +149,18 @@ func certificate(n *notes, host string, chain []*x509.Certificate, roots *x509.C
 	return false
 }
 
-// skew compares the clock of who answered, which it tells to the second.
+// skew compares the clock of the server, which it sends to the second.
 func skew(n *notes, resp *http.Response) {
 	at, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		return
 	}
 	if off := time.Since(at).Abs() - time.Second; off > maxSkew {
-		n.wrong("keep the clocks of both in step: timedatectl set-ntp true", "its clock and this machine's are %s apart: signed addresses and proofs are refused", ago(off))
+		n.wrong("synchronize both clocks: timedatectl set-ntp true", "its clock and this machine's differ by %s: signed URLs and proofs are refused", ago(off))
 	}
 }
 
-// cause is an error of a client without the address, which is said beside it.
+// cause returns an error of a client without the address.
 func cause(err error) string {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		if u.Timeout() {
@@ -171,14 +171,14 @@ func cause(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
-// unreached is what to do about a server that is not reached.
+// unreached returns what to do about an unreachable server.
 func unreached(err error) string {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns):
-		return fmt.Sprintf("see whether the name %s is right, and the name servers of this machine", dns.Name)
+		return fmt.Sprintf("check the name %s, and the name servers of this machine", dns.Name)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "start it, or mend its address: nothing listens there"
+		return "start it, or correct its address: nothing listens there"
 	}
-	return "see whether it runs, and the network and firewalls between"
+	return "check whether it runs, and the network and firewalls in between"
 }

@@ -22,18 +22,18 @@ import (
 )
 
 const (
-	// Below the first the disk is nearly full, below the second it is: SQLite, uploads
-	// and made pictures need room to go on.
+	// Below scarce free bytes the disk is nearly full, and below full it is: SQLite,
+	// uploads and the image cache need space.
 	scarce = 2 << 30
 	full   = 256 << 20
 
-	stranger = 0o007 // what others than the owner and the group may do
+	stranger = 0o007 // permissions of users other than owner and group
 )
 
-// here are the checks of this host.
-func (e *examination) here() []check {
+// host returns the checks of this host.
+func (e *examination) host() []check {
 	list := []check{
-		{"data folder", e.data}, {"listening", e.listening}, {"open files", e.files}, {"time zone", timeZone}, {"JPEG decoder", e.decoder},
+		{"data directory", e.data}, {"listening", e.listening}, {"open files", e.files}, {"time zone", timeZone}, {"JPEG decoder", e.decoder},
 	}
 	for _, address := range []string{e.Listen, e.Metrics} {
 		if address != "" {
@@ -50,60 +50,60 @@ func (e *examination) here() []check {
 	return list
 }
 
-// data looks at the folder of the catalog and of made pictures.
+// data checks the data directory.
 func (e *examination) data(_ context.Context, n *notes) {
 	st, err := os.Stat(e.Data)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		n.wrong("say --data DIR if it is elsewhere; ptiffstore serve FOLDER makes it", "%s is not there", e.Data)
+		n.wrong("give --data DIR if it is elsewhere; ptiffstore serve FOLDER creates it", "%s does not exist", e.Data)
 		return
 	case err != nil:
-		n.wrong(runAs(e.Data), "%s can't be looked at: %v", e.Data, fsx.WithoutPath(err))
+		n.wrong(runAs(e.Data), "cannot access %s: %v", e.Data, fsx.WithoutPath(err))
 		return
 	case !st.IsDir():
-		n.wrong("say --data DIR", "%s is no folder", e.Data)
+		n.wrong("give --data DIR", "%s is not a folder", e.Data)
 		return
 	}
 	if err := access(e.Data, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
-		n.wrong(runAs(e.Data), "%s can't be written to by user %d: %v", e.Data, os.Geteuid(), err)
+		n.wrong(runAs(e.Data), "%s cannot be written to by user %d: %v", e.Data, os.Geteuid(), err)
 		return
 	}
 	e.owner(n)
 	e.private(n, st.Mode())
-	e.room(n)
+	e.space(n)
 }
 
-// owner makes sure that what this user sees is what the site's processes see.
+// owner checks that this user has the permissions of the site's processes.
 func (e *examination) owner(n *notes) {
 	uid, ok := ownerOf(e.Data)
 	if ok && uid != os.Geteuid() {
 		n.warn(fmt.Sprintf("run it as that user: setpriv --reuid=%d --regid=%d --clear-groups ptiffstore doctor …", uid, uid),
-			"%s belongs to user %d and this is user %d: permissions were checked for the wrong one", e.Data, uid, os.Geteuid())
+			"%s belongs to user %d, and this is user %d: permissions were checked for the wrong user", e.Data, uid, os.Geteuid())
 	}
 	for _, name := range []string{"catalog.db", "catalog.db-wal", "catalog.db-shm", "cache"} {
 		path := filepath.Join(e.Data, name)
 		if err := access(path, unix.R_OK|unix.W_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			n.wrong(fmt.Sprintf("chown -R %d %s", uid, e.Data), "%s can't be written to by user %d: %v", path, os.Geteuid(), err)
+			n.wrong(fmt.Sprintf("chown -R %d %s", uid, e.Data), "%s cannot be written to by user %d: %v", path, os.Geteuid(), err)
 		}
 	}
 }
 
-// private makes sure that other users of the host can't read what is in the folder.
+// private checks that other users of the host cannot read the files of the folder.
 func (e *examination) private(n *notes, mode fs.FileMode) {
 	if mode.Perm()&0o001 == 0 {
-		return // they can't get at anything in it
+		return // they cannot enter it
 	}
 	for _, name := range []string{"catalog.db", "catalog.db-wal", "cache"} {
 		path := filepath.Join(e.Data, name)
 		if st, err := os.Stat(path); err == nil && st.Mode().Perm()&stranger != 0 {
-			n.wrong("chmod 700 "+e.Data, "%s can be read by every user of this host; names of patients and keys are in it", path)
+			n.wrong("chmod 700 "+e.Data, "%s can be read by every user of this host; it holds patient names and keys", path)
 			return
 		}
 	}
 }
 
-// room looks at the space on disk.
-func (e *examination) room(n *notes) {
+// space checks the free disk space.
+func (e *examination) space(n *notes) {
 	free, err := freeOf(e.Data)
 	cache, used := filepath.Join(e.Data, "cache"), int64(0)
 	cacheFree, cacheErr := freeOf(cache)
@@ -113,43 +113,43 @@ func (e *examination) room(n *notes) {
 	apart := cacheErr == nil && deviceOf(cache) != deviceOf(e.Data)
 	switch {
 	case err != nil:
-		n.unknown("", "the free space of %s can't be told: %v", e.Data, err)
+		n.unknown("", "cannot determine the free space of %s: %v", e.Data, err)
 	case free < full:
-		n.wrong("make room on its disk", "%s: only %s are free, and the catalog can't be written without", e.Data, bytes(free))
+		n.wrong("free space on its disk", "%s: only %s are free, too little to write the catalog", e.Data, bytes(free))
 	case free < scarce:
-		n.warn("make room on its disk", "%s: only %s are free", e.Data, bytes(free))
+		n.warn("free space on its disk", "%s: only %s are free", e.Data, bytes(free))
 	case !apart && used+free < e.CacheSize+full:
-		n.warn(fmt.Sprintf("give --cache-size %d, in MB, or a larger disk", (used+free)/2>>20),
-			"%s: %s are free, and made pictures may take %s more", e.Data, bytes(free), bytes(e.CacheSize-used))
+		n.warn(fmt.Sprintf("use --cache-size %d (in MB), or a larger disk", (used+free)/2>>20),
+			"%s: %s are free, and the image cache may grow by %s", e.Data, bytes(free), bytes(e.CacheSize-used))
 	case apart && cacheFree < full:
-		n.wrong("make room on its disk", "%s is on a disk of its own, and only %s are free there", cache, bytes(cacheFree))
+		n.wrong("free space on its disk", "%s is on a disk of its own, with only %s free", cache, bytes(cacheFree))
 	default:
-		n.ok("%s: %s free, made pictures take %s of %s", e.Data, bytes(free), bytes(used), bytes(e.CacheSize))
+		n.ok("%s: %s free, image cache %s of %s", e.Data, bytes(free), bytes(used), bytes(e.CacheSize))
 	}
 }
 
-// listening looks at who is answered.
+// listening checks which clients are served.
 func (e *examination) listening(_ context.Context, n *notes) {
 	host, _, err := net.SplitHostPort(e.Listen)
 	switch {
 	case e.Refused != nil:
-		n.wrong("mend it, or the server does not start", "%v", e.Refused)
+		n.wrong("correct the flags, or the server does not start", "%v", e.Refused)
 	case err != nil:
 		n.wrong("give --listen ADDRESS:PORT", "--listen %s: %v", e.Listen, err)
 	case e.Auth == "none" && e.Open:
-		n.warn("give --auth local or central, or make sure that a firewall or a proxy lets in only those who may see every slide",
-			"--insecure-no-auth: whoever reaches %s sees all slides, labels and file names", e.Listen)
+		n.warn("use --auth local or central, or make sure that a firewall or a proxy admits only users who may see every slide",
+			"--insecure-no-auth: every client that reaches %s sees all slides, labels and file names", e.Listen)
 	case e.Auth == "none":
-		n.ok("on %s, for this machine alone", e.Listen)
+		n.ok("on %s, for this machine only", e.Listen)
 	case e.PublicURL != "" && strings.HasPrefix(e.PublicURL, "http://") && host != "localhost":
-		n.warn("put a proxy with TLS before it and give its https:// URL", "--public-url has no TLS: passwords can be read on the way")
+		n.warn("use a proxy with TLS, and give its https:// URL", "--public-url has no TLS: passwords can be intercepted")
 	default:
 		n.ok("on %s, --auth %s", e.Listen, e.Auth)
 	}
 }
 
-// background asks a process that runs here what does not work in it. None need run, and
-// another program may listen there.
+// background asks a process on this host which of its background loops fail. None needs to
+// run, and another program may listen there.
 func background(ctx context.Context, n *notes, address string) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -175,18 +175,18 @@ func background(ctx context.Context, n *notes, address string) {
 	}
 	failing := strings.FieldsFunc(rest, func(r rune) bool { return r == '\n' })
 	for _, line := range failing {
-		n.wrong("the log of the process says why, at level WARN; it tries again by itself", "%s", line)
+		n.wrong("see the log of the process for the reason, at level WARN; it retries by itself", "%s", line)
 	}
 	if len(failing) == 0 {
-		n.ok("all of it works in the process that listens there")
+		n.ok("all background loops of the process work")
 	}
 }
 
-// files looks at how many files may be open. Go raises the limit as far as it may.
+// files checks the limit of open files. Go raises it as far as possible.
 func (e *examination) files(_ context.Context, n *notes) {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-		n.unknown("", "the limit can't be told: %v", err)
+		n.unknown("", "cannot determine the limit: %v", err)
 		return
 	}
 	most := int64(min(uint64(l.Max), math.MaxInt32)) //nolint:unconvert // its type differs between systems
@@ -194,10 +194,10 @@ func (e *examination) files(_ context.Context, n *notes) {
 	switch {
 	case most < need:
 		n.wrong("raise it to 65536: LimitNOFILE= of systemd, minfds= of supervisord, ulimit -n; or lower --open-slides",
-			"%d files may be open here, and --open-slides %d leaves nothing for connections", most, e.OpenFiles)
+			"the limit is %d open files, and --open-slides %d leaves none for connections", most, e.OpenFiles)
 	case most < need+896:
 		n.warn("raise it to 65536: LimitNOFILE= of systemd, minfds= of supervisord, ulimit -n",
-			"%d files may be open here: that leaves %d connections", most, most-need)
+			"the limit is %d open files, which leaves %d connections", most, most-need)
 	default:
 		n.ok("%d may be open, %d of them slides", most, e.OpenFiles)
 	}
@@ -206,7 +206,7 @@ func (e *examination) files(_ context.Context, n *notes) {
 func timeZone(_ context.Context, n *notes) {
 	if name, ok := os.LookupEnv("TZ"); ok && name != "" {
 		if _, err := time.LoadLocation(strings.TrimPrefix(name, ":")); err != nil {
-			n.wrong("set TZ to a name such as Europe/Berlin, or unset it", "TZ=%s is no time zone: schedules run in UTC", name)
+			n.wrong("set TZ to a name such as Europe/Berlin, or unset it", "TZ=%s is not a time zone: schedules run in UTC", name)
 			return
 		}
 	}
@@ -217,20 +217,20 @@ func timeZone(_ context.Context, n *notes) {
 func (e *examination) decoder(_ context.Context, n *notes) {
 	name, why, ok := strings.Cut(e.Decoder, " (libjpeg-turbo: ")
 	if ok {
-		n.warn("apt-get install libturbojpeg0, or use the other build", "this build uses libjpeg-turbo where it finds it, and does not: %s", strings.TrimSuffix(why, ")"))
+		n.warn("apt-get install libturbojpeg0, or use the other build", "this build uses libjpeg-turbo but cannot load it: %s", strings.TrimSuffix(why, ")"))
 		return
 	}
 	n.ok("%s", name)
 }
 
-// secret looks at a file with a secret in it.
+// secret checks a file with a secret.
 func secret(n *notes, path string) {
 	st, err := os.Stat(path)
 	switch {
 	case err != nil:
-		n.wrong("make it readable for the user that runs the site", "%s can't be read: %v", path, fsx.WithoutPath(err))
+		n.wrong("make it readable for the user that runs the site", "%s cannot be read: %v", path, fsx.WithoutPath(err))
 	case access(path, unix.R_OK) != nil:
-		n.wrong("make it readable for the user that runs the site", "%s can't be read by user %d", path, os.Geteuid())
+		n.wrong("make it readable for the user that runs the site", "%s cannot be read by user %d", path, os.Geteuid())
 	case st.Mode().Perm()&stranger != 0:
 		n.wrong("chmod o= "+path, "%s can be read by every user of this host", path)
 	default:
@@ -238,15 +238,15 @@ func secret(n *notes, path string) {
 	}
 }
 
-// runAs is what to do about a folder that belongs to others.
+// runAs returns what to do about a folder of another user.
 func runAs(dir string) string {
 	if uid, ok := ownerOf(dir); ok && uid != os.Geteuid() {
 		return fmt.Sprintf("it belongs to user %d: run this as that user, or give the folder to user %d", uid, os.Geteuid())
 	}
-	return "see its permissions, and those of the folders above, and whether its disk is mounted read-only"
+	return "check its permissions and those of its parent folders, and whether its disk is mounted read-only"
 }
 
-// access asks whether this user may do something with a file; the error says why not.
+// access returns an error unless this user has a permission for a file.
 func access(path string, mode uint32) error {
 	return unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS)
 }
@@ -267,7 +267,7 @@ func deviceOf(path string) uint64 {
 	return id.Dev
 }
 
-// freeOf is how many bytes this user may still write there.
+// freeOf returns how many bytes this user may still write there.
 func freeOf(path string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
@@ -276,7 +276,7 @@ func freeOf(path string) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // their types differ between systems
 }
 
-// sizeOf is how many bytes the files in a folder have.
+// sizeOf returns the total size of the files in a folder.
 func sizeOf(dir string) (sum int64) {
 	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error { //nolint:errcheck // what can't be read is left out
 		if err == nil && d.Type().IsRegular() {
@@ -305,7 +305,7 @@ func bytes(n int64) string {
 	return fmt.Sprintf("%d KB", max(n, 0)>>10)
 }
 
-// ago is a time span for people.
+// ago formats a duration for people.
 func ago(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:

@@ -30,8 +30,8 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// sick lists what can be wrong with a site: how it becomes so, and what is to be said
-// of it. Nothing else may be said.
+// sick lists problems of a site: how they are caused, and the findings expected. There
+// may be no others.
 var sick = []struct {
 	name string
 	make func(*site)
@@ -40,17 +40,17 @@ var sick = []struct {
 	{"no data folder", func(s *site) {
 		s.must(os.RemoveAll(s.dir))
 		s.idle = true
-	}, []string{`wrong database: .* is not there → .*restore`, `wrong data folder: .* is not there`, `unknown stores: .* → see to the database first`}},
+	}, []string{`wrong database: .* does not exist → .*restore`, `wrong data directory: .* does not exist`, `unknown stores: .* → fix the database first`}},
 	{"a file for the data folder", func(s *site) {
 		s.must(os.RemoveAll(s.dir))
 		s.must(os.WriteFile(s.dir, nil, 0o600))
 		s.idle = true
-	}, []string{`wrong database: `, `wrong data folder: .* is no folder`, `unknown stores`}},
+	}, []string{`wrong database: `, `wrong data directory: .* is not a folder`, `unknown stores`}},
 	{"a database that others may read", func(s *site) {
 		s.must(os.Chmod(s.dir, 0o755))
 		s.must(os.Chmod(filepath.Join(s.dir, "catalog.db"), 0o644))
-	}, []string{`wrong data folder: .*catalog.db can be read by every user .* → chmod 700`}},
-	{"a cache larger than the disk", func(s *site) { s.CacheSize = 1 << 60 }, []string{`warning data folder: .* are free, and made pictures may take .* more → give --cache-size`}},
+	}, []string{`wrong data directory: .*catalog.db can be read by every user .* → chmod 700`}},
+	{"a cache larger than the disk", func(s *site) { s.CacheSize = 1 << 60 }, []string{`warning data directory: .* are free, and the image cache may grow by .* → use --cache-size`}},
 	{"a damaged database", func(s *site) {
 		path := filepath.Join(s.dir, "catalog.db")
 		b, err := os.ReadFile(path)
@@ -60,15 +60,15 @@ var sick = []struct {
 		}
 		s.must(os.WriteFile(path, b, 0o600))
 		s.idle = true
-	}, []string{`wrong database: .*(damaged|can't be read).* → .*restore`, `.*`}},
+	}, []string{`wrong database: .*(damaged|cannot read|cannot be read).* → .*restore`, `.*`}},
 	{"no database", func(s *site) {
 		s.must(os.WriteFile(filepath.Join(s.dir, "catalog.db"), []byte("these are no tables, not at all"), 0o600))
 		s.idle = true
-	}, []string{`wrong database: it can't be read: .*damaged.* → .*ptiffstore restore`, `unknown stores`}},
+	}, []string{`wrong database: cannot read it: .*damaged.* → .*ptiffstore restore`, `unknown stores`}},
 	{"a database of a newer program", func(s *site) {
 		newer(s, 9999)
 		s.idle = true
-	}, []string{`wrong database: the tables of catalog are at 9999 and this program \(v1.2.3\) knows \d: it refuses to start → use the newer program`, `unknown stores`}},
+	}, []string{`wrong database: the tables of catalog have version 9999, and this program \(v1.2.3\) knows \d: it refuses to start → use the newer program`, `unknown stores`}},
 	{"a database that no server has run on", func(s *site) {
 		s.sql(`DROP TABLE river_migration`)
 		s.idle = true
@@ -79,12 +79,12 @@ var sick = []struct {
 
 	{
 		"a folder that is away", func(s *site) { s.must(os.RemoveAll(s.root)) },
-		[]string{`wrong store "Scanner 1" \(\w+\): its folder .* is not there → mount its disk`},
+		[]string{`wrong store "Scanner 1" \(\w+\): its folder .* does not exist → mount its disk`},
 	},
 	{"another folder in its place", func(s *site) {
 		s.must(os.Rename(s.root, s.root+".old"))
 		s.must(os.Mkdir(s.root, 0o700))
-	}, []string{`wrong store .*: another folder is at .* is a disk not mounted\? → mount its disk; .*--confirm`}},
+	}, []string{`wrong store .*: .* is another folder than at the last scan: is a disk not mounted\? → mount its disk; .*--confirm`}},
 	{"broken images", func(s *site) {
 		s.catalog(func(c *catalog.Catalog) {
 			s.must(c.PutImages(s.t.Context(), []*catalog.Image{
@@ -97,20 +97,20 @@ var sick = []struct {
 	{"a schedule that nobody understands", func(s *site) {
 		s.edit(func(st *catalog.Store) { st.Schedule = "sometimes" })
 	}, []string{`wrong store .*"sometimes" is neither an interval like 15m nor five fields .* → ptiffstore store set`}},
-	{"a time zone that is none", func(s *site) {
+	{"an unknown time zone", func(s *site) {
 		s.edit(func(st *catalog.Store) { st.Verify, st.TimeZone = "0 3 * * *", "Mars/Olympus" })
 	}, []string{`wrong store .*unknown time zone "Mars/Olympus"`}},
-	{"a pass long ago", func(s *site) {
+	{"an old scan", func(s *site) {
 		s.idle = true
 		old := time.Now().Add(-3 * time.Hour)
 		s.catalog(func(c *catalog.Catalog) {
 			s.must(c.BeatWorker(s.t.Context(), catalog.Worker{ID: "w", Host: "here", Version: version, Queues: []string{"default"}, StartedAt: old}))
 		})
 		s.edit(func(st *catalog.Store) { st.LastSync = &old })
-	}, []string{`wrong store .*: it was last gone through to the end 3 hours ago → .*--dry-run`, `wrong watches: nobody watches the store "Scanner 1" .*a worker that should is alive → the log of its worker`}},
+	}, []string{`wrong store .*: its last complete scan was 3 hours ago → .*--dry-run`, `wrong watches: no worker watches the store "Scanner 1" .*although one is alive → see the log of its worker`}},
 	{"a process that is degraded", func(s *site) {
 		s.Listen = serves(s.t, "ready, but degraded\nwatch: 2 of 3 failing since 2026-01-01T00:00:00Z: the database does not serve\n")
-	}, []string{`wrong background 127.*: watch: 2 of 3 failing since .*: the database does not serve → the log of the process`}},
+	}, []string{`wrong background 127.*: watch: 2 of 3 failing since .*: the database does not serve → see the log of the process`}},
 	{"a managed store without its marker", func(s *site) {
 		managedStore(s, func(root string) { s.must(os.Remove(filepath.Join(root, ".ptiffstore-store"))) })
 	}, []string{`wrong store "Archive" .*has no file .ptiffstore-store.* → mount its disk`}},
@@ -121,28 +121,28 @@ var sick = []struct {
 	}, []string{`wrong store "Archive" .*is the folder of another store, other → mount the right disk`}},
 	{"a managed store without its incoming folder", func(s *site) {
 		managedStore(s, func(root string) { s.must(os.RemoveAll(filepath.Join(root, "incoming"))) })
-	}, []string{`wrong store "Archive" .*incoming folder .* is not there → make it`, `wrong store "Archive" .*can't be gone through`}},
+	}, []string{`wrong store "Archive" .*incoming folder .* does not exist → create it`, `wrong store "Archive" .*cannot scan its folder`}},
 
-	{"nobody at work", func(s *site) { s.idle = true }, []string{`warning workers: none is alive`}},
+	{"no worker", func(s *site) { s.idle = true }, []string{`warning workers: no worker is alive`}},
 	{"a queue that nobody serves", func(s *site) {
 		s.jobs(func(j *task.Service) {
 			_, err := j.Submit(s.t.Context(), task.Submission{Kind: task.SyncStore, Queue: "autosync", Store: s.store})
 			s.must(err)
 		})
-	}, []string{`wrong workers: in the queue autosync 1 task waits for a worker since \d+ seconds → start one: ptiffstore worker --queue autosync`}},
+	}, []string{`wrong workers: in the queue autosync 1 task waits for a worker for \d+ seconds → start one: ptiffstore worker --queue autosync`}},
 	{"a store whose queue nobody serves", func(s *site) {
 		s.edit(func(st *catalog.Store) { st.Queue = "slow" })
-	}, []string{`warning workers: nobody serves the queue slow of the store "Scanner 1" \(\w+\) → .*--queue slow`}},
+	}, []string{`warning workers: no worker serves the queue slow of the store "Scanner 1" \(\w+\) → .*--queue slow`}},
 	{"a worker of another version", func(s *site) {
 		s.idle = true
 		s.Version = "v0.9"
 		s.worker("here", "default")
 		s.Version = version
-	}, []string{`warning workers: the worker on here is of version v0.9, this program of v1.2.3`}},
+	}, []string{`warning workers: the worker on here has version v0.9, this program v1.2.3`}},
 	{"a worker that was killed", func(s *site) {
 		s.worker("there", "scan")
 		age(s, "workers", "seen_at", "there", time.Hour)
-	}, []string{`wrong workers: the worker on there has not been heard of for 60 minutes, and nobody else does what is in scan`}},
+	}, []string{`wrong workers: no heartbeat of the worker on there for 60 minutes, and no other worker serves scan`}},
 	{"a schedule that is overdue", func(s *site) {
 		s.edit(func(st *catalog.Store) { st.Schedule = "1h" })
 		enrol(s, 3*time.Hour)
@@ -154,13 +154,13 @@ var sick = []struct {
 
 	{
 		"a port for all", func(s *site) { s.Open, s.Listen = true, "0.0.0.0:8080" },
-		[]string{`warning listening: --insecure-no-auth: whoever reaches 0.0.0.0:8080 sees all slides`},
+		[]string{`warning listening: --insecure-no-auth: every client that reaches 0.0.0.0:8080 sees all slides`},
 	},
 	{
 		"flags that can't be", func(s *site) { s.Refused = errors.New("--auth central needs a URL") },
 		[]string{`wrong listening: --auth central needs a URL`},
 	},
-	{"too few files", func(s *site) { s.OpenFiles = 1 << 31 }, []string{`wrong open files: \d+ files may be open here, and --open-slides \d+ leaves nothing for connections → raise it`}},
+	{"too few files", func(s *site) { s.OpenFiles = 1 << 31 }, []string{`wrong open files: the limit is \d+ open files, and --open-slides \d+ leaves none for connections → raise it`}},
 	{
 		"no libjpeg-turbo", func(s *site) { s.Decoder = "Go image/jpeg (libjpeg-turbo: no such file)" },
 		[]string{`warning JPEG decoder: .*no such file → apt-get install libturbojpeg0`},
@@ -170,7 +170,7 @@ var sick = []struct {
 		s.must(os.WriteFile(path, []byte("hunter2"), 0o644))
 		s.Secrets = map[string]string{"--edge-secret-file": path}
 	}, []string{`wrong --edge-secret-file: .*edge.key can be read by every user of this host → chmod o=`}},
-	{"no backup", func(s *site) { s.Backups = s.t.TempDir() }, []string{`wrong backups: there is none in .* → ptiffstore backup`}},
+	{"no backup", func(s *site) { s.Backups = s.t.TempDir() }, []string{`wrong backups: no backup in .* → ptiffstore backup`}},
 	{"an old backup", func(s *site) { s.backup(s.Database, 100*time.Hour) }, []string{`wrong backups: the last one in .* is 4 days old`}},
 	{"a backup of another catalog", func(s *site) {
 		s.backup(s.other(), 0)
@@ -188,57 +188,57 @@ var sick = []struct {
 		s.must(os.Rename(strings.TrimPrefix(s.Database, "sqlite:"), strings.TrimPrefix(url, "sqlite:")))
 		s.Database = url
 		s.jobs(func(*task.Service) {})
-	}, []string{`warning backups: the last one was made before there was much in the site: it has 0 slides, 0 stores, 0 users; the site has 0 slides, 1 store`}},
+	}, []string{`warning backups: the last one is of an empty site: it has 0 slides, 0 stores, 0 users; the site has 0 slides, 1 store`}},
 	{"a backup that was cut", func(s *site) {
 		s.must(os.Truncate(filepath.Join(s.backup(s.Database, 0), "catalog.db"), 4096))
 	}, []string{`wrong backups: the last one is damaged: .* has 4096 bytes`}},
 	{"a backup without its database", func(s *site) {
 		s.must(os.Remove(filepath.Join(s.backup(s.Database, 0), "catalog.db")))
-	}, []string{`wrong backups: the database of the last one can't be looked at`}},
+	}, []string{`wrong backups: cannot access the database of the last one`}},
 	{"a backup that is no database", func(s *site) {
 		path := filepath.Join(s.backup(s.Database, 0), "catalog.db")
 		fi, err := os.Stat(path)
 		s.must(err)
 		s.must(os.WriteFile(path, make([]byte, fi.Size()), 0o600))
-	}, []string{`wrong backups: the last one can't be read`}},
+	}, []string{`wrong backups: cannot read the last one`}},
 
 	{"an endpoint where nothing listens", func(s *site) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		s.must(err)
 		s.must(l.Close())
 		endpoint(s, "http://"+l.Addr().String())
-	}, []string{`wrong endpoint http://127.*: it is not reached from here: .*refused → start it`}},
+	}, []string{`wrong endpoint http://127.*: cannot reach it from here: .*refused → start it`}},
 	{"an endpoint that never answers", func(s *site) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		s.must(err)
 		s.t.Cleanup(func() { l.Close() })
 		s.Limit = 2 * time.Second
 		endpoint(s, "http://"+l.Addr().String()+"/")
-	}, []string{`wrong endpoint http://127.*: it is not reached from here: no answer in time → see whether it runs`}},
+	}, []string{`wrong endpoint http://127.*: cannot reach it from here: no answer in time → check whether it runs`}},
 	{
 		"an endpoint that is another program", func(s *site) { endpoint(s, serve(s, nil, http.NotFound)) },
 		[]string{`wrong endpoint .*: it answers /healthz with status 404`},
 	},
 	{
 		"an endpoint of another version", func(s *site) { endpoint(s, serve(s, nil, healthy("v0.9"))) },
-		[]string{`warning endpoint .*: it is of version v0.9, this program of v1.2.3`},
+		[]string{`warning endpoint .*: it has version v0.9, this program v1.2.3`},
 	},
 	{"a host whose clock is wrong", func(s *site) {
 		endpoint(s, serve(s, nil, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
 			healthy(version)(w, r)
 		}))
-	}, []string{`wrong endpoint .*: its clock and this machine's are (59|60) minutes apart`}},
+	}, []string{`wrong endpoint .*: its clock and this machine's differ by (59|60) minutes`}},
 	{"a certificate that nobody vouches for", func(s *site) {
 		endpoint(s, serve(s, &certificateOf{host: "127.0.0.1", left: 90 * 24 * time.Hour}, healthy(version)))
-	}, []string{`wrong endpoint https://.*: its certificate is vouched for by nobody whom this machine believes`}},
+	}, []string{`wrong endpoint https://.*: its certificate is signed by an unknown authority`}},
 	{
 		"a certificate that has ended", func(s *site) { central(s, &certificateOf{host: "127.0.0.1", left: -50 * time.Hour}) },
-		[]string{`wrong central server: its certificate ended 2 days ago → renew it`},
+		[]string{`wrong central server: its certificate expired 2 days ago → renew it`},
 	},
 	{
 		"a certificate that ends soon", func(s *site) { central(s, &certificateOf{host: "127.0.0.1", left: 100 * time.Hour}) },
-		[]string{`warning central server: its certificate ends in 4 days → renew it`},
+		[]string{`warning central server: its certificate expires in 4 days → renew it`},
 	},
 	{
 		"a certificate for another name", func(s *site) { central(s, &certificateOf{host: "other.example.org", left: 90 * 24 * time.Hour}) },
@@ -247,7 +247,7 @@ var sick = []struct {
 	{"a central server that knows no such secret", func(s *site) {
 		central(s, &certificateOf{host: "127.0.0.1", left: 90 * 24 * time.Hour})
 		s.AskCentral = func(context.Context) error { return errors.New("it answered 401") }
-	}, []string{`wrong central server: .* answers, but not as it should: it answered 401 → .*--edge-secret-file`}},
+	}, []string{`wrong central server: .* answers with an error: it answered 401 → .*--edge-secret-file`}},
 }
 
 func TestSick(t *testing.T) {
@@ -405,7 +405,7 @@ func TestSickPostgreSQL(t *testing.T) {
 	expect(t, s.examine(), nil)
 	newer(s, 9999)
 	s.idle = true
-	expect(t, s.examine(), []string{`wrong database: the tables of catalog are at 9999`, `unknown stores`})
+	expect(t, s.examine(), []string{`wrong database: the tables of catalog have version 9999`, `unknown stores`})
 
 	server := pgtest.NewServer(t)
 	s = newSite(t, server.URL)
@@ -446,30 +446,30 @@ func TestPermissions(t *testing.T) {
 			s.worker("here", task.DefaultQueue)
 			s.idle = true
 			closed(s, s.dir, 0o500)
-		}, []string{`wrong data folder: .* can't be written to by user 65534: permission denied`}},
+		}, []string{`wrong data directory: .* cannot be written to by user 65534: permission denied`}},
 		{"a catalog that can't be written", func(s *site) {
 			s.worker("here", task.DefaultQueue)
 			s.idle = true
 			closed(s, filepath.Join(s.dir, "catalog.db"), 0o400)
-		}, []string{`wrong data folder: .*catalog.db can't be written to by user 65534`}},
+		}, []string{`wrong data directory: .*catalog.db cannot be written to by user 65534`}},
 		{
 			"a store that can't be read", func(s *site) { closed(s, s.root, 0) },
-			[]string{`wrong store .*: its folder .* can't be read by user 65534: permission denied → .*setfacl -m u:65534:rx`},
+			[]string{`wrong store .*: its folder .* cannot be read by user 65534: permission denied → .*setfacl -m u:65534:rx`},
 		},
 		{"slides that can't be read", func(s *site) {
 			s.write("closed/"+patient+".tiff", 1)
 			s.write(patient+"2.tiff", 1)
 			closed(s, filepath.Join(s.root, "closed"), 0)
 			closed(s, filepath.Join(s.root, patient+"2.tiff"), 0)
-		}, []string{`wrong store .*: 2 files and folders can't be read by user 65534 → .*setfacl -R -m u:65534:rX`}},
+		}, []string{`wrong store .*: 2 files and folders cannot be read by user 65534 → .*setfacl -R -m u:65534:rX`}},
 		{"a managed store that can't be written", func(s *site) {
 			managedStore(s, func(root string) { closed(s, filepath.Join(root, "incoming"), 0o500) })
-		}, []string{`wrong store "Archive" .*: files can't be taken out of its incoming folder .* by user 65534`}},
+		}, []string{`wrong store "Archive" .*: its incoming folder .* cannot be emptied by user 65534`}},
 		{"a secret that can't be read", func(s *site) {
 			path := filepath.Join(s.dir, "edge.key")
 			s.must(os.WriteFile(path, nil, 0))
 			s.Secrets = map[string]string{"--edge-secret-file": path}
-		}, []string{`wrong --edge-secret-file: .* can't be read by user 65534`}},
+		}, []string{`wrong --edge-secret-file: .* cannot be read by user 65534`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t, "")

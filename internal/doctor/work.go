@@ -13,22 +13,22 @@ import (
 const (
 	// overdue is how late a scheduled task may be put in its queue.
 	overdue = 2 * time.Minute
-	// recent is how long ago a task may have failed for it to matter.
+	// recent is how old a failure may be to be reported.
 	recent = 24 * time.Hour
-	// failures of a task, or tasks of the same kind and store that failed, are more
-	// than a coincidence from this number on.
+	// failures is the number of failures of a task, or of tasks of the same kind and
+	// store, from which on they are reported.
 	failures = 3
 )
 
-// work are the checks of who does what is to be done.
-func (e *examination) work() []check {
+// taskChecks returns the checks of workers, tasks and schedules.
+func (e *examination) taskChecks() []check {
 	if e.catalog == nil {
 		return nil
 	}
 	return []check{{"workers", e.workers}, {"watches", e.watched}, {"tasks", e.tasks}, {"schedules", e.due}}
 }
 
-// workers looks at who is alive, and whether each queue has somebody.
+// workers checks which workers are alive, and whether each queue is served.
 func (e *examination) workers(ctx context.Context, n *notes) {
 	alive, err := e.catalog.Workers(ctx)
 	lost, err2 := e.catalog.LostWorkers(ctx)
@@ -45,44 +45,44 @@ func (e *examination) workers(ctx context.Context, n *notes) {
 			served[q] = true
 		}
 		if w.Version != e.Version {
-			n.warn("restart it with the same program", "the worker on %s is of version %s, this program of %s", w.Host, w.Version, e.Version)
+			n.warn("restart it with the same version", "the worker on %s has version %s, this program %s", w.Host, w.Version, e.Version)
 		}
 	}
 	switch {
 	case len(alive) == 0 && len(e.list) > 0:
-		n.warn("start ptiffstore serve, or a worker", "none is alive: stores are not kept in step, and no task is done")
+		n.warn("start ptiffstore serve, or a worker", "no worker is alive: stores are not scanned, and tasks do not run")
 	case len(alive) > 0:
 		n.ok("%s alive", count(len(alive), "worker is", "workers are"))
 	}
 	for _, w := range lost {
 		if missed := unserved(w.Queues, served); len(missed) > 0 && len(alive) > 0 {
-			n.wrong("see its log, and start it again", "the worker on %s has not been heard of for %s, and nobody else does what is in %s", w.Host, ago(time.Since(w.SeenAt)), strings.Join(missed, ", "))
+			n.wrong("see its log, and start it again", "no heartbeat of the worker on %s for %s, and no other worker serves %s", w.Host, ago(time.Since(w.SeenAt)), strings.Join(missed, ", "))
 		}
 	}
 	e.queues(n, served, depths, len(alive) > 0)
 }
 
-// settled is how long a worker has time to begin its work.
-const settled = time.Minute
+// startTime is how long a worker may take to start watching.
+const startTime = time.Minute
 
-// watched looks whether each store is watched by one of those who should.
+// watched checks whether each store is watched by a worker.
 func (e *examination) watched(ctx context.Context, n *notes) {
 	alive, err := e.catalog.Workers(ctx)
 	held, err2 := e.catalog.Leases(ctx)
 	if err != nil || err2 != nil {
-		return // the check of workers has said so
+		return // reported by the check of workers
 	}
 	can, missed := 0, 0
 	for i := range e.list {
 		s := &e.list[i]
 		if !slices.ContainsFunc(alive, func(w catalog.Worker) bool {
-			return time.Since(w.StartedAt) > settled && (s.Host == "" || s.Host == w.Host)
+			return time.Since(w.StartedAt) > startTime && (s.Host == "" || s.Host == w.Host)
 		}) {
 			continue
 		}
 		if can++; !held["watch "+s.ID] {
 			missed++
-			n.wrong("the log of its worker says why, at level WARN; it tries again by itself", "nobody watches the store %s, and a worker that should is alive", name(s))
+			n.wrong("see the log of its worker for the reason, at level WARN; it retries by itself", "no worker watches the store %s, although one is alive", name(s))
 		}
 	}
 	if can > 0 && missed == 0 {
@@ -90,18 +90,18 @@ func (e *examination) watched(ctx context.Context, n *notes) {
 	}
 }
 
-// queues looks for those that nobody serves.
+// queues reports queues that no worker serves.
 func (e *examination) queues(n *notes, served map[string]bool, depths []task.Depth, any bool) {
 	for _, d := range depths {
 		if d.State != task.Running && !served[d.Queue] {
-			n.wrong("start one: ptiffstore worker --queue "+d.Queue, "in the queue %s %s for a worker since %s", d.Queue, count(d.Tasks, "task waits", "tasks wait"), ago(d.Oldest))
-			served[d.Queue] = true // once is enough
+			n.wrong("start one: ptiffstore worker --queue "+d.Queue, "in the queue %s %s for a worker for %s", d.Queue, count(d.Tasks, "task waits", "tasks wait"), ago(d.Oldest))
+			served[d.Queue] = true // reported once
 		}
 	}
 	for i := range e.list {
 		s := &e.list[i]
 		if q := task.QueueOf(s); any && !served[q] {
-			n.warn("start one where the store's files are: ptiffstore worker --queue "+q, "nobody serves the queue %s of the store %s", q, name(s))
+			n.warn("start one where the store's files are: ptiffstore worker --queue "+q, "no worker serves the queue %s of the store %s", q, name(s))
 			served[q] = true
 		}
 	}
@@ -111,14 +111,14 @@ func unserved(queues []string, served map[string]bool) []string {
 	return slices.DeleteFunc(slices.Clone(queues), func(q string) bool { return served[q] })
 }
 
-// tasks looks for those that fail again and again.
+// tasks reports tasks that fail repeatedly.
 func (e *examination) tasks(ctx context.Context, n *notes) {
 	type sort struct{ kind, args string }
 	failed := map[sort]int{}
 	list, _, err := e.jobs.List(ctx, task.Filter{State: task.Failed, Limit: 1000})
 	retrying, _, err2 := e.jobs.List(ctx, task.Filter{State: task.Retrying, Limit: 1000})
 	if err != nil || err2 != nil {
-		n.unknown("", "they can't be listed")
+		n.unknown("", "cannot list tasks")
 		return
 	}
 	for _, t := range list {
@@ -130,10 +130,10 @@ func (e *examination) tasks(ctx context.Context, n *notes) {
 	for s, k := range failed {
 		switch {
 		case s.kind == task.SyncStore || s.kind == task.ResyncStore:
-			n.wrong("ptiffstore task list --state failed, and task show TASK, say why", "%s %s, %s, failed or refused within a day", count(k, "task", "tasks"), s.kind, s.args)
+			n.wrong("see ptiffstore task list --state failed, and task show TASK", "%s %s, %s, failed or refused within a day", count(k, "task", "tasks"), s.kind, s.args)
 			told = true
 		case k >= failures:
-			n.wrong("ptiffstore task list --state failed, and task show TASK, say why", "%d tasks %s, %s, failed within a day", k, s.kind, s.args)
+			n.wrong("see ptiffstore task list --state failed, and task show TASK", "%d tasks %s, %s, failed within a day", k, s.kind, s.args)
 			told = true
 		}
 	}
@@ -144,7 +144,7 @@ func (e *examination) tasks(ctx context.Context, n *notes) {
 		}
 	}
 	if stuck > 0 {
-		n.warn("ptiffstore task list --state retrying, and task show TASK, say why", "%s failed three times or more", count(stuck, "task that is begun again has", "tasks that are begun again have"))
+		n.warn("see ptiffstore task list --state retrying, and task show TASK", "%s failed three times or more", count(stuck, "retrying task has", "retrying tasks have"))
 		told = true
 	}
 	if !told {
@@ -152,7 +152,7 @@ func (e *examination) tasks(ctx context.Context, n *notes) {
 	}
 }
 
-// due looks for schedules whose time has passed.
+// due reports schedules that are overdue.
 func (e *examination) due(ctx context.Context, n *notes) {
 	planned, late := 0, 0
 	for i := range e.list {
@@ -160,16 +160,16 @@ func (e *examination) due(ctx context.Context, n *notes) {
 		for _, kind := range []string{task.SyncStore, task.VerifyStore} {
 			next, err := e.jobs.NextRun(ctx, s, kind)
 			if err != nil || next == nil {
-				continue // one that can't be understood is a finding of the store
+				continue // an invalid schedule is a finding of the store
 			}
 			planned++
 			if by := time.Since(*next); by > overdue {
 				late++
-				n.wrong("start ptiffstore serve, or a worker: each of them looks at all schedules", "%s of the store %s was due %s ago", kind, name(s), ago(by))
+				n.wrong("start ptiffstore serve, or a worker: each of them runs all schedules", "%s of the store %s was due %s ago", kind, name(s), ago(by))
 			}
 		}
 	}
 	if late == 0 && planned > 0 {
-		n.ok("%s to come", count(planned, "run", "runs"))
+		n.ok("%s planned", count(planned, "run", "runs"))
 	}
 }
