@@ -39,7 +39,7 @@ function tokensTable(list: Token[], remove: (token: Token) => void): Child {
     list.map((token) => [
       token.label || "–", h("span", { class: "chips" }, ...token.scopes.map((scope) => h("span", { class: "mark" }, t.access.scopes[scope] ?? scope))),
       timeElement(token.created_at), token.last_used_at ? timeElement(token.last_used_at) : t.access.neverUsed, expiry(token),
-      button(t.access.remove, () => remove(token), "button small plain danger", token.label),
+      button(t.access.revoke, () => remove(token), "button small plain danger", token.label),
     ]),
     t.access.tokens,
   );
@@ -47,7 +47,7 @@ function tokensTable(list: Token[], remove: (token: Token) => void): Child {
 
 function askRemove(token: Token, done: () => void): void {
   ask({
-    title: t.access.revokeTokenTitle(token.label), name: "remove", danger: true, yes: t.access.remove, text: [h("p", null, t.access.revokeTokenText)],
+    title: t.access.revokeTokenTitle(token.label), name: "remove", danger: true, yes: t.access.revoke, text: [h("p", null, t.access.revokeTokenText)],
     run: async () => {
       await removeToken(token.id);
       notify(t.access.tokenRevoked);
