@@ -157,7 +157,6 @@ export const t = {
     watchArriving: (n: number): string => `${plural(n, "file", "files")} arriving`,
     queue: "Queue",
     host: "Host",
-    anyHost: "any",
     endpoint: "Tile server",
     thisServer: "this server",
     folder: "Folder",

@@ -9,8 +9,8 @@ type Answer = object | Response;
 // Routes answer requests by "METHOD /path"; a * stands for one part of the path.
 export type Routes = Record<string, (request: { url: URL; path: string[]; body: unknown }) => Answer>;
 
-const step = 50; // milliseconds of the clock between two looks at the page
-const patience = 30_000; // milliseconds of the clock
+const step = 50; // milliseconds of the clock between two checks
+const timeout = 30_000; // milliseconds of the clock
 
 let listening: (() => void)[] = [];
 
@@ -82,14 +82,14 @@ async function answer(routes: Routes, input: string, init?: RequestInit): Promis
   return problem(404, `nothing answers ${method} ${url.pathname}`);
 }
 
-// eventually looks at the page until check no longer throws, and lets the clock go on
-// meanwhile.
+// eventually repeats check until it no longer throws, and advances the clock
+// in between.
 export async function eventually<T>(check: () => T): Promise<T> {
   for (let waited = 0; ; waited += step) {
     try {
       return check();
     } catch (err) {
-      if (waited >= patience) throw err;
+      if (waited >= timeout) throw err;
     }
     await vi.advanceTimersByTimeAsync(step);
     await vi.dynamicImportSettled();

@@ -1,14 +1,14 @@
 // When a failed tile is requested again.
 
 const attempts = 4; // including the first request
-const patience = 8; // attempts, if the server says when to retry
+const busyAttempts = 8; // attempts, if the server says when to retry
 
 // retryDelay is the time in milliseconds before a tile is requested again; null to give up. attempt
 // counts the requests so far; status 0 means no response, retryAfter is in seconds. random is in
 // [0, 1), and spreads the tiles of a view over time.
 export function retryDelay(status: number, attempt: number, retryAfter: number | null, random: number): number | null {
   if (status === 503 || status === 429) {
-    if (attempt >= patience) return null;
+    if (attempt >= busyAttempts) return null;
     const wait = retryAfter === null ? backoff(attempt) : Math.min(retryAfter, 30) * 1000;
     return Math.max(wait, 250) * (1 + 0.25 * random);
   }

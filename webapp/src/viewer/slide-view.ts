@@ -14,7 +14,7 @@ import { normalDegrees, type View } from "./permalink";
 
 const fitMargin = 0.97; // of the stage, if the entire slide is shown
 const maxScale = 4; // page pixels per pixel of the scan
-const patience = 400; // milliseconds after which a pending tile that is no longer needed is cancelled
+const unseenTimeout = 400; // milliseconds after which a pending tile that is no longer needed is cancelled
 
 export interface SlideViewOptions {
   stage: HTMLElement;
@@ -273,7 +273,7 @@ export class SlideView {
       this.lastUpdate = (event as unknown as { currenttime: number }).currenttime;
     });
     viewer.addHandler("update-viewport", () => {
-      this.fetcher.dropUnseen(this.lastUpdate - patience);
+      this.fetcher.dropUnseen(this.lastUpdate - unseenTimeout);
       emit(this.frame);
     });
     viewer.addHandler("animation-start", () => {
