@@ -176,7 +176,7 @@ func (p *Plain) Piece(col, row int) (io.Reader, int64, error) {
 	if off > uint64(p.s.size) || n > uint64(p.s.size)-off {
 		return nil, 0, &tiff.FormatError{
 			Offset: p.Directory.Offset, Tag: p.tag,
-			Msg: fmt.Sprintf("the file is incomplete or damaged: piece %d of %d bytes should be at byte %d, but it ends at byte %d", i, n, off, p.s.size),
+			Msg: fmt.Sprintf("the file is incomplete or damaged: piece %d of %d bytes should be at byte %d, but the file ends at byte %d", i, n, off, p.s.size),
 		}
 	}
 	if p.splicer == nil {

@@ -122,7 +122,7 @@ func (s *Slide) within(off, n uint64, tag tiff.Tag) error {
 	case off > math.MaxInt64 || n > math.MaxInt64 || off > uint64(s.size) || n > uint64(s.size)-off:
 		return &tiff.FormatError{
 			Offset: int64(min(off, math.MaxInt64)), Tag: tag,
-			Msg: fmt.Sprintf("the file is incomplete or damaged: a tile or strip of %d bytes should be at byte %d, but it ends at byte %d", n, off, s.size),
+			Msg: fmt.Sprintf("the file is incomplete or damaged: a tile or strip of %d bytes should be at byte %d, but the file ends at byte %d", n, off, s.size),
 		}
 	case off < header:
 		return &tiff.FormatError{Offset: int64(off), Tag: tag, Msg: fmt.Sprintf("the file is damaged: %d bytes of pixels should be inside the file header", n)}

@@ -50,10 +50,10 @@ func TestAppendTileErrors(t *testing.T) {
 		{"cut off", s, 0, 3, 0, "no end (FF D9)"},
 		{"of another size", s, 0, 0, 1, "it has 32×32 pixels instead of 64×64"},
 		{"not a picture", s, 0, 1, 1, "ends before its first pixel"},
-		{"beyond the file", at(size, 100), 0, 0, 0, "but it ends at byte"},
-		{"across the end", at(size-50, 100), 0, 0, 0, "but it ends at byte"},
-		{"offset beyond 2^63", at(math.MaxUint64-10, 100), 0, 0, 0, "but it ends at byte"},
-		{"count beyond 2^63", at(100, math.MaxUint64), 0, 0, 0, "but it ends at byte"},
+		{"beyond the file", at(size, 100), 0, 0, 0, "but the file ends at byte"},
+		{"across the end", at(size-50, 100), 0, 0, 0, "but the file ends at byte"},
+		{"offset beyond 2^63", at(math.MaxUint64-10, 100), 0, 0, 0, "but the file ends at byte"},
+		{"count beyond 2^63", at(100, math.MaxUint64), 0, 0, 0, "but the file ends at byte"},
 		{"in the header", at(4, 100), 0, 0, 0, "inside the file header"},
 	}
 	for _, tt := range tests {

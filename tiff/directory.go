@@ -127,7 +127,7 @@ func (w *walk) chain(off uint64, from int64) error {
 			return &UnsupportedError{from, w.tag, fmt.Sprintf("the file has more than %d directories", maxDirectories)}
 		}
 		if off >= uint64(w.file.size) {
-			return &FormatError{from, w.tag, fmt.Sprintf("the file is incomplete or damaged: directory %d should be at byte %d, but it ends at byte %d", len(w.dirs), off, w.file.size)}
+			return &FormatError{from, w.tag, fmt.Sprintf("the file is incomplete or damaged: directory %d should be at byte %d, but the file ends at byte %d", len(w.dirs), off, w.file.size)}
 		}
 		d, next, err := w.directory(int64(off), from)
 		if err != nil {

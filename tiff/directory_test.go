@@ -226,7 +226,7 @@ var damages = []damage{
 			b.point(b.last, 1<<30)
 			return b.last
 		},
-		want: "directory 1 should be at byte 1073741824, but it ends at byte",
+		want: "directory 1 should be at byte 1073741824, but the file ends at byte",
 	},
 	{
 		name: "next is above 2^63",
@@ -236,7 +236,7 @@ var damages = []damage{
 			return b.last
 		},
 		only: &bigTIFF,
-		want: "directory 1 should be at byte 18446744073709551614, but it ends at byte",
+		want: "directory 1 should be at byte 18446744073709551614, but the file ends at byte",
 	},
 	{
 		name: "next is the last byte",
@@ -357,7 +357,7 @@ var damages = []damage{
 			return b.value(b.directory(b.ints(TagSubIFDs, b.offset(), 1<<20)), 0)
 		},
 		tag: TagSubIFDs, opens: true,
-		want: "directory 0 should be at byte 1048576, but it ends at byte",
+		want: "directory 0 should be at byte 1048576, but the file ends at byte",
 	},
 	{
 		name: "the third sub-directory behind the end",
@@ -369,7 +369,7 @@ var damages = []damage{
 			return list + 2*int(b.pointer)
 		},
 		tag: TagSubIFDs, opens: true,
-		want: "directory 2 should be at byte 1048576, but it ends at byte",
+		want: "directory 2 should be at byte 1048576, but the file ends at byte",
 	},
 	{
 		name: "sub-directories as text",
@@ -393,7 +393,7 @@ var damages = []damage{
 			return b.entryAt(at, 0)
 		},
 		tag: TagTileOffsets, opens: true,
-		want: "3 values of 4 bytes should be at byte 16777216, but it ends at byte",
+		want: "3 values of 4 bytes should be at byte 16777216, but the file ends at byte",
 	},
 	{
 		name: "the last byte of the offsets behind the end",
@@ -414,7 +414,7 @@ var damages = []damage{
 		},
 		only: &bigTIFF,
 		tag:  TagTileOffsets, opens: true,
-		want: "3 values of 4 bytes should be at byte 9223372036854775807, but it ends at byte",
+		want: "3 values of 4 bytes should be at byte 9223372036854775807, but the file ends at byte",
 	},
 	{
 		name: "an absurd count",

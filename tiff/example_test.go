@@ -53,6 +53,6 @@ func ExampleFormatError() {
 		fmt.Println("broken:", e.Tag, "at", e.Offset)
 	}
 	// Output:
-	// the file is incomplete or damaged: 3 values of 4 bytes should be at byte 255, but it ends at byte 26 (TIFF tag 324 TileOffsets, at byte 10)
+	// the file is incomplete or damaged: 3 values of 4 bytes should be at byte 255, but the file ends at byte 26 (TIFF tag 324 TileOffsets, at byte 10)
 	// broken: 324 TileOffsets at 10
 }

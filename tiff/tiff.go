@@ -164,7 +164,7 @@ func (f *File) Directories() []*Directory { return f.dirs }
 // error of the reader.
 func (f *File) ReadAt(p []byte, off int64, tag Tag) error {
 	if !f.holds(off, uint64(len(p))) {
-		return &FormatError{off, tag, fmt.Sprintf("the file is incomplete or damaged: %d bytes should be here, but it ends at byte %d", len(p), f.size)}
+		return &FormatError{off, tag, fmt.Sprintf("the file is incomplete or damaged: %d bytes should be here, but the file ends at byte %d", len(p), f.size)}
 	}
 	n, err := f.r.ReadAt(p, off)
 	if n == len(p) {

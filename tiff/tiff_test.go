@@ -55,8 +55,8 @@ func TestOpenHeader(t *testing.T) {
 		{"no directory, big", "MM\x00+\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", format, "at byte 8: the file has no directory"},
 		{"big header cut", "II+\x00\x08\x00\x00\x00\x10\x00", format, "at byte 10: the file is incomplete: it ends inside its BigTIFF header"},
 		{"offsets of 16 bytes", "II+\x00\x10\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00", unsupported, "at byte 4: a BigTIFF with offsets of 16 bytes"},
-		{"header alone", "II*\x00\x08\x00\x00\x00", format, "at byte 4: the file is incomplete or damaged: directory 0 should be at byte 8, but it ends at byte 8"},
-		{"pointer behind the end", "MM\x00*\xff\xff\xff\xff", format, "at byte 4: the file is incomplete or damaged: directory 0 should be at byte 4294967295, but it ends at byte 8"},
+		{"header alone", "II*\x00\x08\x00\x00\x00", format, "at byte 4: the file is incomplete or damaged: directory 0 should be at byte 8, but the file ends at byte 8"},
+		{"pointer behind the end", "MM\x00*\xff\xff\xff\xff", format, "at byte 4: the file is incomplete or damaged: directory 0 should be at byte 4294967295, but the file ends at byte 8"},
 		{"pointer above 2^63", "II+\x00\x08\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff", format, "at byte 8: the file is incomplete or damaged: directory 0 should be at byte 18446744073709551615"},
 	}
 	for _, tt := range tests {

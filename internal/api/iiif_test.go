@@ -271,7 +271,7 @@ func TestIIIFInfo(t *testing.T) {
 		t.Errorf("Zoomify: %s %v", a.body, a.header)
 	}
 	for path, words := range map[string]string{
-		"full/^max/0/default.jpg":        "enlarged",
+		"full/^max/0/default.jpg":        "enlarging is not supported",
 		"full/3000,/0/default.jpg":       "2048 pixels a side",
 		"0,0,1250,750/1,750/0/color.jpg": "", // flat, and still little to read
 		"0,0,10,10/max/45/default.jpg":   "Rotation",

@@ -332,7 +332,7 @@ func TestSendOnWithoutPass(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{tile, "/iiif/3/" + image + "/full/64,/0/default.jpg"} {
-		if a := open.get(path); a.status != 503 || !strings.Contains(string(a.body), "out of reach") {
+		if a := open.get(path); a.status != 503 || !strings.Contains(string(a.body), "may not be mounted") {
 			t.Errorf("no endpoint: GET %s: %d to %q: %s", path, a.status, a.header.Get("Location"), a.body)
 		}
 	}

@@ -391,7 +391,7 @@ func TestManagedStoreIsMarked(t *testing.T) {
 	if err := os.WriteFile(st.path("roots/others/.ptiffstore-store"), []byte("of another"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	st.refused("PATCH", path, body("incoming", st.path("roots/others")), 409, "The folder is that of another store")
+	st.refused("PATCH", path, body("incoming", st.path("roots/others")), 409, "The folder belongs to another store")
 }
 
 // Removing a store never touches a file.

@@ -413,7 +413,7 @@ func TestNeeded(t *testing.T) {
 		{"text", []byte("hello, this is a text"), false, "no JPEG, PNG or TIFF"},
 		{"nothing", nil, false, "empty"},
 		{"cut off", encodePNG(t, img)[:40], false, "PNG: at byte"},
-		{"Canon's", []byte("II*\x00\xff\x00\x00\x00"), false, "the file ends at 8"},
+		{"Canon's", []byte("II*\x00\xff\x00\x00\x00"), false, "the file ends at byte 8"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
