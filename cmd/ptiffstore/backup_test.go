@@ -53,7 +53,7 @@ func TestBackupAndRestore(t *testing.T) {
 		args       []string
 	}{
 		{"a damaged backup", "damaged", []string{"restore", folder, "--data=" + t.TempDir()}},
-		{"is not a backup", "no backup", []string{"restore", t.TempDir(), "--data=" + t.TempDir()}},
+		{"is not a backup", "is not a backup", []string{"restore", t.TempDir(), "--data=" + t.TempDir()}},
 		{"PostgreSQL", "pg_dump", []string{"backup", t.TempDir(), "--database", server.Database}},
 		{"into PostgreSQL", "pg_restore", []string{"restore", folder, "--database", "postgres://localhost/x"}},
 	}

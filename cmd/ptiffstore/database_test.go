@@ -162,7 +162,7 @@ func TestOldTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"store", "list"}, {"user", "list"}, {"task", "list"}, {"audit"}} {
-		if r := command(t, append(args, "--data="+data)...); r.code != exitFailure || !strings.Contains(r.err, "start ptiffstore serve") || !strings.Contains(r.err, data) {
+		if r := command(t, append(args, "--data="+data)...); r.code != exitFailure || !strings.Contains(r.err, "start this version of ptiffstore serve") || !strings.Contains(r.err, data) {
 			t.Errorf("%q: %v, want it refused", args, r)
 		}
 	}

@@ -74,7 +74,7 @@ func TestDoctorAsksTheCentre(t *testing.T) {
 		return command(t, "doctor", "--all", "--data="+data, "--auth=central", "--central="+centre.url, "--edge-secret-file="+secret, "--limit=1m")
 	}
 	good := strings.TrimSpace(done(t, "edge", "add", "https://tiles.example.org", "--data="+data))
-	if r := examine(good); !strings.Contains(r.out, "ok       central server: "+centre.url+" answers as it should") {
+	if r := examine(good); !strings.Contains(r.out, "ok       central server: "+centre.url+" answers correctly") {
 		t.Errorf("with its secret: %v", r)
 	}
 	if r := examine("another" + good); r.code != exitFailure || !strings.Contains(r.out, "wrong    central server: ") || strings.Contains(r.out, good) {

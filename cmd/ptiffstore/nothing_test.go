@@ -32,7 +32,7 @@ func TestNothingDone(t *testing.T) {
 		{"anna is not in the group", []string{"group", "leave", "doctors", "anna"}},
 		{"it was cancelled", []string{"task", "cancel", task}},
 		{"unknown kind", []string{"task", "list", "--kind", "sync"}},
-		{"no state is called", []string{"task", "list", "--state", "lost"}},
+		{"unknown state", []string{"task", "list", "--state", "lost"}},
 		{`unknown user "bert"`, []string{"audit", "--user", "bert"}},
 		{`unknown user "bert"`, []string{"token", "list", "--user", "bert"}},
 		{`unknown edge server "x"`, []string{"edge", "remove", "x"}},

@@ -43,7 +43,7 @@ func TestKilled(t *testing.T) {
 	if os.Getenv("PTIFFSTORE_LONG") != "" {
 		times = 70
 	}
-	t.Run("in place", func(t *testing.T) { t.Parallel(); killInPlace(t, (times+1)/2) })
+	t.Run("in place", func(t *testing.T) { t.Parallel(); killInPlace(t, times) })
 	t.Run("one disk", func(t *testing.T) { t.Parallel(); killManaged(t, newHouse(t, "", ""), times) })
 	t.Run("two disks", func(t *testing.T) { t.Parallel(); killManaged(t, newHouse(t, "", otherDisk(t)), times) })
 }
