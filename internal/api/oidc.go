@@ -39,12 +39,12 @@ func (a oidcAPI) routes() []route {
 	}
 	const none, notAtAll, away = "No provider is configured.", "The provider's response can't be used: the configuration here or at the provider is wrong.", "The provider or the database does not answer. Retry-After says when to try again."
 	return []route{
-		{path: oidcStart, handle: signInPage(a.start), op: op(
+		{path: oidcStart, handle: loginErrorPage(a.start), op: op(
 			"start-oidc", "Log in at the OpenID Connect provider", "For browsers: link to this URL. A cookie identifies the browser for 15 minutes. Clients that accept text/html get errors as pages.", "The provider's login page.",
 			map[string]string{"404": none, "502": notAtAll, "503": away},
 			textParam("query", "next", "Path of the page of this server to continue at; / if absent, or if it is not on this server."),
 		)},
-		{path: OIDCCallback, handle: signInPage(a.finish), op: op(
+		{path: OIDCCallback, handle: loginErrorPage(a.finish), op: op(
 			"finish-oidc", "Complete a login at the OpenID Connect provider", "The provider redirects browsers here. The response sets the session cookie and updates the user's memberships of groups whose external name the provider lists. If the provider has identified a user who may not log in, the user's sessions, tokens and memberships that came from the provider end. Clients that accept text/html get errors as pages.", "The page to continue at.",
 			map[string]string{"400": "This browser has started no login, or the response was used already: start again.", "403": "The provider refused the login, the user is disabled, or belongs to none of the groups that may log in.", "404": none, "502": notAtAll, "503": away},
 			textParam("query", "code", "Authorization code of the provider."), textParam("query", "state", "State of the login."), textParam("query", "error", "Why the provider refused the login."),

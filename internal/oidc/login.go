@@ -78,7 +78,7 @@ func (c *Client) callback(r *http.Request) (*Login, error) {
 	}
 	q := r.URL.Query()
 	if err != nil || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(at.State)) != 1 {
-		return nil, c.again("This sign-in was started in another window or browser, under another address, or more than 15 minutes ago.", err)
+		return nil, c.again("This login was started in another window or browser, under another address, or more than 15 minutes ago.", err)
 	}
 	if iss := q.Get("iss"); iss != "" && iss != c.o.Issuer { // RFC 9207
 		return nil, c.again("This answer is not from "+c.o.Label+".", nil)
@@ -162,7 +162,7 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 	if len(c.o.AllowGroups) > 0 && !slices.ContainsFunc(who.groups, func(g string) bool { return slices.Contains(c.o.AllowGroups, g) }) {
 		return nil, &httperr.Error{
 			Status: http.StatusForbidden, Err: &refusal{error: errors.New("not in a group that may log in"), subject: who.subject},
-			Detail: c.o.Label + " knows you, but you are not in a group that may sign in here. Ask an admin of this server.",
+			Detail: c.o.Label + " knows you, but you are not in a group that may log in here. Ask an admin of this server.",
 		}
 	}
 	u, err := c.o.Accounts.UpsertOIDCUser(ctx, c.o.Issuer, who.subject, who.name, who.displayName)
@@ -235,7 +235,7 @@ func (c *Client) refused(r *http.Request, e *httperr.Error) *httperr.Error {
 
 // again is the answer to one who only has to begin once more.
 func (c *Client) again(why string, err error) error {
-	return &httperr.Error{Status: http.StatusBadRequest, Detail: why + " Sign in again.", Err: err}
+	return &httperr.Error{Status: http.StatusBadRequest, Detail: why + " Log in again.", Err: err}
 }
 
 // denied says what the provider's word for a refusal means (RFC 6749, section 4.1.2.1
@@ -251,7 +251,7 @@ func (c *Client) denied(word string) error {
 	case "server_error", "temporarily_unavailable":
 		return c.away(errors.New("the provider says " + word))
 	case "interaction_required", "login_required", "consent_required", "account_selection_required":
-		return c.again(c.o.Label+" requires another step from you before you can sign in.", nil)
+		return c.again(c.o.Label+" requires another step from you before you can log in.", nil)
 	case "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope":
 		return c.misfit("the provider says " + word)
 	}
@@ -276,7 +276,7 @@ func (c *Client) notExchanged(err error) error {
 		}
 		return c.unusable("the answer", err)
 	case e.ErrorCode == "invalid_grant":
-		return c.again("This sign-in was used already, or took too long.", errors.New("the provider says invalid_grant"))
+		return c.again("This login was used already, or took too long.", errors.New("the provider says invalid_grant"))
 	case e.ErrorCode == "access_denied":
 		return c.denied(e.ErrorCode)
 	case e.ErrorCode == "" && e.Response != nil && e.Response.StatusCode >= 500, e.ErrorCode == "server_error", e.ErrorCode == "temporarily_unavailable":
@@ -291,7 +291,7 @@ func (c *Client) notExchanged(err error) error {
 func (c *Client) unusable(what string, err error) error {
 	return &httperr.Error{
 		Status: http.StatusBadGateway, Err: fmt.Errorf("%s: %w", what, brief(err)),
-		Detail: "The answer of " + c.o.Label + " can't be used (" + what + "), so you are not signed in. Try again; if that does not help, an admin finds the reason in the server's log.",
+		Detail: "The answer of " + c.o.Label + " can't be used (" + what + "), so you are not logged in. Try again; if that does not help, an admin finds the reason in the server's log.",
 	}
 }
 

@@ -274,7 +274,7 @@ func (c *Client) undiscovered(err error) error {
 
 // away is the answer while the provider does not answer.
 func (c *Client) away(err error) error {
-	return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Err: brief(err), Detail: c.o.Label + " does not answer at present. Try again in a moment, or sign in with a name and password if you have one here."}
+	return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Err: brief(err), Detail: c.o.Label + " does not answer at present. Try again in a moment, or log in with a name and password if you have one here."}
 }
 
 // unreachable reports whether an error is that of the way to the provider.

@@ -372,7 +372,7 @@ func TestState(t *testing.T) {
 			tt.spoil(b, u)
 			got := b.read(b.Get(u.String()))
 			got.refusedAs(t, http.StatusBadRequest, tt.words)
-			if !strings.Contains(got.body, "Sign in again.") {
+			if !strings.Contains(got.body, "Log in again.") {
 				t.Errorf("it does not say what to do: %s", got.body)
 			}
 			if kept := b.Jar.Cookies(u); len(kept) != 0 {
@@ -531,7 +531,7 @@ func TestWho(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), func(o *Options) { o.AllowGroups = []string{"path", "research"} })
 	s.provider.Say(t, oidctest.Said{Groups: []string{"visitors"}})
-	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusForbidden, "not in a group that may sign in here")
+	s.browser(t).dance("anna", "/").refusedAs(t, http.StatusForbidden, "not in a group that may log in here")
 	if u := s.users(t); len(u) != 0 {
 		t.Errorf("there are users: %+v", u)
 	}
@@ -743,7 +743,7 @@ func TestMisfit(t *testing.T) {
 				t.Errorf("%d %s, want %d", p.status, p.body, want)
 			}
 			q.Set("state", "guessed") // nobody else can have it shown
-			b.read(b.Get(s.URL+callbackPath+"?"+q.Encode())).refusedAs(t, http.StatusBadRequest, "Sign in again")
+			b.read(b.Get(s.URL+callbackPath+"?"+q.Encode())).refusedAs(t, http.StatusBadRequest, "Log in again")
 		})
 	}
 }

@@ -17,13 +17,13 @@ import (
 )
 
 var (
-	//go:embed signin.html
-	signInHTML string
-	//go:embed signin.css
-	signInCSS string
+	//go:embed loginerror.html
+	loginHTML string
+	//go:embed loginerror.css
+	loginCSS string
 
-	signInTemplate = template.Must(template.New("signin.html").Parse(signInHTML))
-	signInPolicy   = "default-src 'none'; style-src 'sha256-" + styleHash(signInCSS) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	loginTemplate = template.Must(template.New("loginerror.html").Parse(loginHTML))
+	loginPolicy   = "default-src 'none'; style-src 'sha256-" + styleHash(loginCSS) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 func styleHash(css string) string {
@@ -31,8 +31,8 @@ func styleHash(css string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// A signInError is what the page of a sign-in that failed says.
-type signInError struct {
+// A loginErrorView is the data of the error page of a failed login.
+type loginErrorView struct {
 	Title, Detail string
 	Style         template.CSS
 	Again, Back   string // addresses; Again is empty if the same would fail again
@@ -40,10 +40,10 @@ type signInError struct {
 	Request       string // its id
 }
 
-// signInPage answers errors of h with a page where a browser asks: it is a person who has
-// been sent here, and needs to know what to do and a way back. It needs neither scripts
-// nor the web application.
-func signInPage(h httperr.Handler) httperr.Handler {
+// loginErrorPage answers errors of h with an HTML page if the client is a browser: the
+// person needs to know what to do, and a link back. The page uses neither scripts nor the
+// web application.
+func loginErrorPage(h httperr.Handler) httperr.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Add("Vary", "Accept")
 		err := h(w, r)
@@ -51,13 +51,13 @@ func signInPage(h httperr.Handler) httperr.Handler {
 			return err
 		}
 		r = httperr.Identify(w, r)
-		return writeSignInError(w, r, httperr.LogError(r, err))
+		return writeLoginError(w, r, httperr.LogError(r, err))
 	}
 }
 
-func writeSignInError(w http.ResponseWriter, r *http.Request, e *httperr.Error) error {
-	v := signInError{
-		Title: signInTitle(e.Status), Detail: e.Detail, Style: template.CSS(signInCSS), //nolint:gosec // our own file
+func writeLoginError(w http.ResponseWriter, r *http.Request, e *httperr.Error) error {
+	v := loginErrorView{
+		Title: loginErrorTitle(e.Status), Detail: e.Detail, Style: template.CSS(loginCSS), //nolint:gosec // our own file
 		Back: "/login", Status: e.Status, Request: httperr.RequestID(r.Context()),
 	}
 	again := url.Values{}
@@ -69,14 +69,14 @@ func writeSignInError(w http.ResponseWriter, r *http.Request, e *httperr.Error) 
 		v.Again = oidcStart + "?" + again.Encode()
 	}
 	var b bytes.Buffer
-	if err := signInTemplate.Execute(&b, v); err != nil {
+	if err := loginTemplate.Execute(&b, v); err != nil {
 		return err
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", signInPolicy)
+	h.Set("Content-Security-Policy", loginPolicy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
 	h.Set("Referrer-Policy", "no-referrer") // the address may have a code
@@ -91,16 +91,16 @@ func writeSignInError(w http.ResponseWriter, r *http.Request, e *httperr.Error) 
 	return nil
 }
 
-func signInTitle(status int) string {
+func loginErrorTitle(status int) string {
 	switch status {
 	case http.StatusBadRequest:
-		return "Sign-in not completed"
+		return "Login not completed"
 	case http.StatusForbidden:
-		return "Sign-in refused"
+		return "Login refused"
 	case http.StatusNotFound:
-		return "This way to sign in is not available"
+		return "This login method is not available"
 	case http.StatusServiceUnavailable:
-		return "Sign-in is not available at the moment"
+		return "Login is not available at the moment"
 	}
-	return "Sign-in failed"
+	return "Login failed"
 }

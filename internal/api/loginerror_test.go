@@ -202,9 +202,9 @@ func TestDeniedAtProvider(t *testing.T) {
 	}
 }
 
-// TestSignInPages fails if a person at whom a login fails sees anything but a page that
+// TestLoginErrorPages fails if a person at whom a login fails sees anything but a page that
 // says what to do, or a program does not get a problem.
-func TestSignInPages(t *testing.T) {
+func TestLoginErrorPages(t *testing.T) {
 	s := newProviderSite(t)
 	callback := s.url + api.OIDCCallback
 	const evil = `"><script>alert(1)</script>`
@@ -237,11 +237,11 @@ func TestSignInPages(t *testing.T) {
 		{"out of order", errorOf("server_error"), 503, "does not answer at present", true},
 		{"not a client", errorOf("invalid_scope"), 502, "An admin has to compare", true},
 		{"unknown word", errorOf(evil), 502, "An admin has to compare", true},
-		{"not in a group", with(func(url.Values) {}), 403, "not in a group that may sign in here", false},
+		{"not in a group", with(func(url.Values) {}), 403, "not in a group that may log in here", false},
 		{"away", func(*http.Client) string {
 			s.use(func(o *oidc.Options) { o.Issuer = "http://127.0.0.1:1" })
 			return s.url + startPath + "?next=" + url.QueryEscape("/slides/7?x="+evil)
-		}, 503, "sign in with a name and password", true},
+		}, 503, "log in with a name and password", true},
 		{"no provider", func(*http.Client) string {
 			s.api.Access.OIDC = nil
 			return s.url + startPath
