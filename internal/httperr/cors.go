@@ -6,15 +6,15 @@ import (
 	"sync/atomic"
 )
 
-// CORS says which other origins' pages may read answers.
+// CORS configures which other origins' pages may read responses.
 type CORS struct {
 	Origins     []string // "https://viewer.example.org"; "*" for every origin, without credentials
-	Credentials bool     // let their pages send cookies; not for "*"
+	Credentials bool     // let these pages send cookies; not with "*"
 }
 
-// Set sets the headers for a request that came from a page of origin. Vary is
-// always set, also for a request without an origin: the same address answers other
-// headers to other origins, and a cache may keep a tile for a year.
+// Set sets the CORS headers for a request from a page of origin. It always sets Vary,
+// also without an origin: responses differ by origin, and caches may store a tile for a
+// year.
 func (c *CORS) Set(origin string, set func(key, value string)) {
 	if c == nil || len(c.Origins) == 0 {
 		return
@@ -36,7 +36,7 @@ func (c *CORS) Set(origin string, set func(key, value string)) {
 	set("Access-Control-Expose-Headers", "ETag, X-Tile, Retry-After, X-Request-Id")
 }
 
-// answer sets the headers of an answer, and gives it if the request is a preflight one.
+// answer sets the headers of a response, and answers preflight requests itself.
 func (c *CORS) answer(w http.ResponseWriter, r *http.Request) (done bool) {
 	if c == nil || len(c.Origins) == 0 {
 		return false
@@ -54,14 +54,14 @@ func (c *CORS) answer(w http.ResponseWriter, r *http.Request) (done bool) {
 	return true
 }
 
-// A LiveCORS is a CORS that may be stored anew while requests are under way. The zero
+// A LiveCORS is a CORS that may be replaced while requests are being served. The zero
 // value lets no other origin read.
 type LiveCORS struct{ atomic.Pointer[CORS] }
 
-// Set is [CORS.Set] of what is stored.
+// Set calls [CORS.Set] of the stored value.
 func (l *LiveCORS) Set(origin string, set func(key, value string)) { l.Load().Set(origin, set) }
 
-// Handler answers preflight requests and sets the headers of all others.
+// Handler answers preflight requests and sets the CORS headers of other responses.
 func (l *LiveCORS) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !l.Load().answer(w, r) {

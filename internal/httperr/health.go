@@ -6,26 +6,25 @@ import (
 	"sync/atomic"
 )
 
-// VersionHeader is where /healthz says which version of the program answers.
+// VersionHeader is the header of /healthz with the program's version.
 const VersionHeader = "Ptiffstore-Version"
 
-// Health answers whether the process runs and whether it can answer.
+// Health serves /healthz and /readyz.
 type Health struct {
 	// Ready is set once everything needed has been loaded.
 	Ready atomic.Bool
-	// Version, if not empty, is said with /healthz, so that those of several hosts can
-	// be compared.
+	// Version, if not empty, is sent with /healthz, to compare several hosts.
 	Version string
-	// Degraded, if not nil, returns what does not work at present, a line each, without
-	// anything of patients: everybody may read it. The process is ready all the same, as
-	// tiles are served without.
+	// Degraded, if not nil, returns what does not work at present, one line each and
+	// without patient data, because the response is public. It does not affect readiness:
+	// tiles are still served.
 	Degraded func() []string
 
 	ending atomic.Bool
 }
 
-// End says that the process is about to end: from now on /readyz is 503, so that
-// load balancers turn to another, and [Health.Closing] ends connections. It reports
+// End marks the process as ending: from now on /readyz answers 503, so that load
+// balancers use other servers, and [Health.Closing] closes connections. It reports
 // whether the process was ready.
 func (h *Health) End() bool {
 	h.ending.Store(true)
@@ -35,9 +34,9 @@ func (h *Health) End() bool {
 // Ending reports whether the process is about to end.
 func (h *Health) Ending() bool { return h.ending.Load() }
 
-// Closing has every answer of a process that is about to end say that it is the
-// connection's last. Proxies keep connections open and would find one closed just when
-// they send the next request along it; they can't tell whether that has been received.
+// Closing sets "Connection: close" on every response of a process that is ending.
+// Otherwise a proxy may send its next request on a connection that is just being closed,
+// and can't tell whether the server received it.
 func (h *Health) Closing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h.Ending() && r.ProtoMajor == 1 {
@@ -67,7 +66,7 @@ func (h *Health) Register(mux *http.ServeMux) {
 	})
 }
 
-// state is what a process that is ready says of itself.
+// state describes a ready process.
 func (h *Health) state() string {
 	if h.Degraded == nil {
 		return "ready\n"

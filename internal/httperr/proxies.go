@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Proxies are the addresses of reverse proxies, whose word is believed on who asks
-// and how. Anybody else's X-Forwarded-… headers say nothing. Nil are none.
+// Proxies are the addresses of trusted reverse proxies. X-Forwarded-… headers from other
+// clients are ignored. A nil Proxies trusts no proxy.
 type Proxies []netip.Prefix
 
 // Add adds an address, or a network such as 10.0.0.0/8.
@@ -26,10 +26,10 @@ func (p *Proxies) Add(s string) error {
 	return nil
 }
 
-// Trust reports whether addr is that of one of them.
+// Trust reports whether addr is a trusted proxy.
 func (p Proxies) Trust(addr netip.Addr) bool { return p.trusted(addr.Unmap().WithZone("")) }
 
-// trusted reports whether addr is one of them.
+// trusted is [Proxies.Trust] for an unmapped address without zone.
 func (p Proxies) trusted(addr netip.Addr) bool {
 	for _, prefix := range p {
 		if prefix.Contains(addr) {
@@ -39,7 +39,7 @@ func (p Proxies) trusted(addr netip.Addr) bool {
 	return false
 }
 
-// remote is the other end of the connection.
+// remote returns the address of the connection's other end.
 func remote(r *http.Request) netip.Addr {
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		return ap.Addr().Unmap().WithZone("")
@@ -47,7 +47,8 @@ func remote(r *http.Request) netip.Addr {
 	return netip.Addr{}
 }
 
-// Address is that of the client: the last one on the way that is no proxy of ours.
+// Address returns the client's address: the last one in the chain that is not a trusted
+// proxy.
 func (p Proxies) Address(r *http.Request) string {
 	addr := remote(r)
 	if !addr.IsValid() {
@@ -64,7 +65,7 @@ func (p Proxies) Address(r *http.Request) string {
 	return addr.String()
 }
 
-// hop is an address in X-Forwarded-For. Some proxies write its port behind it.
+// hop parses an address of X-Forwarded-For. Some proxies append the port.
 func hop(s string) (netip.Addr, bool) {
 	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
 	if err != nil {
@@ -77,9 +78,8 @@ func hop(s string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), true
 }
 
-// overTLS reports whether X-Forwarded-Proto tells of TLS. Of a list that several proxies
-// have written the first is how the client came; one who forges it deceives only their
-// own browser.
+// overTLS reports whether X-Forwarded-Proto says https. If several proxies added to it,
+// the first value is the client's; a client that forges it deceives only its own browser.
 func overTLS(proto string) bool {
 	first, _, _ := strings.Cut(proto, ",")
 	return strings.EqualFold(strings.TrimSpace(first), "https")
@@ -90,15 +90,14 @@ func (p Proxies) Secure(r *http.Request) bool {
 	return r.TLS != nil || p.trusted(remote(r)) && overTLS(r.Header.Get("X-Forwarded-Proto"))
 }
 
-// SecureFrom is [Proxies.Secure] of a connection from addr without TLS, and the
-// X-Forwarded-Proto that came by it.
+// SecureFrom is [Proxies.Secure] for a connection from addr without TLS and its
+// X-Forwarded-Proto header.
 func (p Proxies) SecureFrom(addr netip.Addr, proto string) bool {
 	return overTLS(proto) && p.trusted(addr.Unmap().WithZone(""))
 }
 
-// SecurityHeaders sets those that every answer has: it is what it says to be, stands in
-// no frame of another site and sends its address nowhere; and once a browser has come
-// by TLS it shall not come without.
+// SecurityHeaders sets the headers that every response has: no content type sniffing, no
+// framing by other sites, no referrer; over TLS also Strict-Transport-Security.
 func SecurityHeaders(p Proxies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetSecurity(w.Header().Set, p.Secure(r))
@@ -106,7 +105,7 @@ func SecurityHeaders(p Proxies, next http.Handler) http.Handler {
 	})
 }
 
-// SetSecurity sets the headers of [SecurityHeaders]. Secure says that the client's
+// SetSecurity sets the headers of [SecurityHeaders]. Secure reports whether the client's
 // connection is encrypted.
 func SetSecurity(set func(key, value string), secure bool) {
 	set("X-Content-Type-Options", "nosniff")

@@ -37,7 +37,7 @@ func TestProxies(t *testing.T) {
 		{"version 6 with a port", ours, "10.1.2.3:9", []string{"[2001:db8::5]:567"}, "", false, "2001:db8::5", false},
 		{"version 6 in brackets", ours, "10.1.2.3:9", []string{"[2001:db8::5]"}, "", false, "2001:db8::5", false},
 		{"mapped with a port", ours, "10.1.2.3:9", []string{"[::ffff:198.51.100.7]:567"}, "", false, "198.51.100.7", false},
-		{"a port that is none", ours, "10.1.2.3:9", []string{"198.51.100.7:x"}, "", false, "10.1.2.3", false},
+		{"an invalid port", ours, "10.1.2.3:9", []string{"198.51.100.7:x"}, "", false, "10.1.2.3", false},
 		{"a port of too many", ours, "10.1.2.3:9", []string{"198.51.100.7:99999"}, "", false, "10.1.2.3", false},
 		{"by TLS to the first of two", ours, "10.1.2.3:9", nil, "https,http", false, "10.1.2.3", true},
 		{"by TLS to the first of two, spaced", ours, "10.1.2.3:9", nil, " HTTPS , http", false, "10.1.2.3", true},

@@ -6,19 +6,18 @@ import (
 	"net/http"
 )
 
-// RequestIDHeader carries the id of a request, both ways.
+// RequestIDHeader carries the request id, in requests and responses.
 const RequestIDHeader = "X-Request-Id"
 
 type requestKey struct{}
 
-// RequestID is the id of the request that ctx belongs to, "" if it has none.
+// RequestID returns the id of the request that ctx belongs to, or "".
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestKey{}).(string)
 	return id
 }
 
-// ContextWithRequestID returns a context that belongs to the request of that id. With
-// "" it is ctx itself.
+// ContextWithRequestID returns a context with that request id, or ctx itself if id is "".
 func ContextWithRequestID(ctx context.Context, id string) context.Context {
 	if id == "" {
 		return ctx
@@ -26,13 +25,12 @@ func ContextWithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestKey{}, id)
 }
 
-// NewRequestID returns an id that no other request has.
+// NewRequestID returns a random, unique id.
 func NewRequestID() string { return rand.Text()[:16] }
 
-// SaneRequestID reports whether an id that came with a request may be taken over. It
-// is the client's word and will stand in the log and with tasks, so it is short, breaks
-// no line, needs no quotes, and has a digit as generated ones have: names of people
-// have none.
+// SaneRequestID reports whether an id sent by the client may be used. It will be in the
+// log and in tasks, so it must be short, without line breaks and quotes, and contain a
+// digit as generated ids do: names of people have none.
 func SaneRequestID(id string) bool {
 	if len(id) < 8 || len(id) > 64 {
 		return false
@@ -50,8 +48,8 @@ func SaneRequestID(id string) bool {
 	return digit
 }
 
-// Identify gives r an id if it has none, that which came with it if it may be taken
-// over, and tells the client.
+// Identify gives r an id if it has none (the client's if it is acceptable), and sends it
+// to the client.
 func Identify(w http.ResponseWriter, r *http.Request) *http.Request {
 	if RequestID(r.Context()) != "" {
 		return r
@@ -64,7 +62,7 @@ func Identify(w http.ResponseWriter, r *http.Request) *http.Request {
 	return r.WithContext(ContextWithRequestID(r.Context(), id))
 }
 
-// WithRequestID gives every request an id, which problem answers, the log and tasks
+// WithRequestID gives every request an id, which problem responses, the log and tasks
 // share, and sends it as X-Request-Id.
 func WithRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

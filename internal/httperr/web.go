@@ -12,8 +12,8 @@ import (
 	"strconv"
 )
 
-// An Error is an answer to the client other than success. Err, if not nil, is
-// for the log alone: it may name what the client must not see.
+// An Error is an unsuccessful response. Err, if not nil, is only logged: it may contain
+// what the client must not see.
 type Error struct {
 	Status     int    // HTTP status code
 	Detail     string // shown to the client: a sentence a person can act on
@@ -42,7 +42,7 @@ type Problem struct {
 // ProblemType is the media type of a [Problem].
 const ProblemType = "application/problem+json"
 
-// NewProblem returns the problem of that status.
+// NewProblem returns a problem with the standard title of status.
 func NewProblem(status int, detail, requestID string) Problem {
 	p := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
 	if requestID != "" {
@@ -51,15 +51,15 @@ func NewProblem(status int, detail, requestID string) Problem {
 	return p
 }
 
-// JSON is the problem's encoding.
+// JSON returns the problem as JSON.
 func (p Problem) JSON() []byte {
 	b, _ := json.Marshal(p) // strings and a number cannot fail
 	return b
 }
 
-// A Handler answers a request or returns why it could not, before writing
-// anything. An [*Error] reaches the client as it stands; any other error is
-// logged and reaches the client as a bare 500.
+// A Handler answers a request, or returns an error before writing anything. An [*Error]
+// is sent to the client as it is; any other error is logged and the client gets a plain
+// 500.
 type Handler func(http.ResponseWriter, *http.Request) error
 
 // ServeHTTP calls h and writes its error, if any.
@@ -69,7 +69,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// WriteError answers r with err. Nothing is written when nobody is listening.
+// WriteError answers r with err. It writes nothing if the client has disconnected.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		return
@@ -79,7 +79,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
 }
 
-// LogError returns err as what the client is told, and logs it if the server is at fault.
+// LogError returns err as an [*Error] for the client, and logs it if the server is at
+// fault.
 func LogError(r *http.Request, err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -91,8 +92,8 @@ func LogError(r *http.Request, err error) *Error {
 	return e
 }
 
-// WriteProblem answers r with a problem that no cache may keep. RetryAfter is in
-// seconds, 0 for none.
+// WriteProblem answers r with a problem and forbids caching. RetryAfter is in seconds; 0
+// omits the header.
 func WriteProblem(w http.ResponseWriter, r *http.Request, status int, detail string, retryAfter int) {
 	r = Identify(w, r)
 	h := w.Header()
@@ -102,7 +103,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, status int, detail str
 	if retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
-	if status == http.StatusUnauthorized { // RFC 9110, section 15.5.2 wants it
+	if status == http.StatusUnauthorized { // required by RFC 9110, section 15.5.2
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	b := NewProblem(status, detail, RequestID(r.Context())).JSON()
