@@ -12,8 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// Handler has a span for each request that next answers, under the pattern of its
-// route. Next is a mux, or gives one the very request that it is given.
+// Handler records a span for each request that next answers, named after the pattern of
+// its route. Next must be a mux, or pass its request on to one unchanged.
 func (t *Tracer) Handler(next http.Handler) http.Handler {
 	if t == nil {
 		return next
@@ -23,7 +23,7 @@ func (t *Tracer) Handler(next http.Handler) http.Handler {
 		r = r.WithContext(ctx)
 		a := &answer{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
-			route := r.Pattern // the mux has set it
+			route := r.Pattern // set by the mux
 			if route == "" {
 				route = "none"
 			}
@@ -35,8 +35,8 @@ func (t *Tracer) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// Tile is told of each request for a tile, nil if t is: it returns the context of the
-// answer and a function to be called with its status.
+// Tile returns a function that is called for each tile request: it returns the context of
+// the response and a function to call with its status. Tile returns nil if t is nil.
 func (t *Tracer) Tile() func(ctx context.Context, traceparent string) (context.Context, func(status int)) {
 	if t == nil {
 		return nil
@@ -63,7 +63,7 @@ func end(span trace.Span, status int) {
 	span.End()
 }
 
-// method is one of those there are: the rest is what anybody likes.
+// method replaces unknown methods, which clients can invent, by one name.
 func method(m string) string {
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -72,7 +72,7 @@ func method(m string) string {
 	return "_OTHER"
 }
 
-// An answer remembers its status.
+// An answer records its status.
 type answer struct {
 	http.ResponseWriter
 	status int
@@ -94,8 +94,8 @@ func (a *answer) Write(b []byte) (int, error) {
 // Unwrap lets [http.ResponseController] flush and set deadlines.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// Transport has a span of that name for each request that is sent, and tells the other
-// side what it belongs to.
+// Transport records a span of that name for each request sent, and passes the trace on to
+// the server.
 func (t *Tracer) Transport(name string) func(http.RoundTripper) http.RoundTripper {
 	if t == nil {
 		return nil
@@ -114,7 +114,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, span := t.t.tracer.Start(r.Context(), t.name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		attribute.String("http.request.method", method(r.Method)), attribute.String("server.address", r.URL.Hostname())))
 	defer span.End()
-	r = r.Clone(ctx) // a transport changes no request
+	r = r.Clone(ctx) // a RoundTripper must not change the request
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(r.Header))
 	resp, err := t.base.RoundTrip(r)
 	if err != nil {

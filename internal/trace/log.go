@@ -11,8 +11,8 @@ import (
 
 type taskKey struct{}
 
-// LogHandler adds to each line the request, the task and the trace that its context
-// belongs to, where the line does not say them itself.
+// LogHandler adds the request, task and trace of the context to each line that does not
+// have these attributes itself.
 func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
 
 type logHandler struct{ slog.Handler }

@@ -16,19 +16,19 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// sendTime bounds the sending of a batch.
+// sendTime is the timeout for sending a batch.
 const sendTime = 10 * time.Second
 
-// A sender sends spans by OTLP over HTTP. The library's own would bring all of gRPC
-// with it, which is a fifth of this program.
+// A sender sends spans by OTLP over HTTP. The library's own client would add gRPC, a
+// fifth of the program's size.
 type sender struct {
 	url    string
 	header http.Header
 	client *http.Client
 }
 
-// newSender returns a sender to the collector of the flag or the environment, nil if
-// there is none.
+// newSender returns a sender to the collector of the flag or the environment, or nil if
+// no collector is configured.
 func newSender(flag string) (*sender, error) {
 	to, err := endpoint(flag)
 	if to == "" || err != nil {
@@ -65,10 +65,10 @@ func (s *sender) Stop(context.Context) error {
 	return nil
 }
 
-// UploadTraces implements [otlptrace.Client]. What can't be sent is not tried again:
-// there will be others.
+// UploadTraces implements [otlptrace.Client]. It does not retry: lost spans are not
+// important enough.
 func (s *sender) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
-	// These are the very bytes of an ExportTraceServiceRequest.
+	// TracesData has the same encoding as an ExportTraceServiceRequest.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
@@ -83,7 +83,7 @@ func (s *sender) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 		return fmt.Errorf("trace: the collector can't be reached: %w", err)
 	}
 	defer resp.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection can be used again
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // lets the connection be reused
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("trace: the collector at %s answered %d", req.URL.Host, resp.StatusCode)
 	}

@@ -1,9 +1,8 @@
-// Package trace follows a request through the program: by spans for OpenTelemetry, and
-// by what the lines of the log have in common. Spans are sent to a collector by OTLP
-// over HTTP; without a collector there are none, and nothing is spent on them.
+// Package trace follows a request through the program, by OpenTelemetry spans and by
+// common attributes of log lines. Spans are sent to a collector by OTLP over HTTP;
+// without a collector the package records none, at no cost.
 //
-// A span holds the pattern of its route, never a path or a query, and ids: nothing of
-// patients.
+// A span has the pattern of its route, never a path or a query, and ids: no patient data.
 package trace
 
 import (
@@ -28,31 +27,30 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// Options say where spans go. The standard variables OTEL_EXPORTER_OTLP_ENDPOINT,
-// OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and
-// OTEL_TRACES_SAMPLER count, too.
+// Options configure where spans are sent. The standard variables
+// OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME,
+// OTEL_RESOURCE_ATTRIBUTES and OTEL_TRACES_SAMPLER apply too.
 type Options struct {
-	// Endpoint is the base URL of a collector, such as http://127.0.0.1:4318; the
-	// environment's if empty.
+	// Endpoint is the base URL of a collector, such as http://127.0.0.1:4318; if empty,
+	// the environment's.
 	Endpoint string
-	// Share is how many of the requests are traced that do not say themselves whether
-	// they are to be, from 0 to 1.
+	// Share is the share of requests that are traced, from 0 to 1, among those whose
+	// client has not decided it.
 	Share   float64
 	Mode    string // of the process: serve, tileserver, worker
 	Version string
 	Log     *slog.Logger
 }
 
-// A Tracer makes spans and sends them. A nil one makes none. It is safe for concurrent
-// use.
+// A Tracer records spans and sends them. A nil Tracer records none. It is safe for
+// concurrent use.
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
 }
 
-// Open returns a tracer, nil if neither options nor environment name a collector. That
-// the collector can be reached is not looked at: it may come later, and until then
-// spans are lost.
+// Open returns a tracer, or nil if neither options nor environment name a collector. It
+// does not check whether the collector is reachable: until it is, spans are lost.
 func Open(ctx context.Context, o Options) (*Tracer, error) {
 	s, err := newSender(o.Endpoint)
 	if err != nil || s == nil {
@@ -62,8 +60,8 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
-	// Neither the command line nor the environment of the process is among them: they
-	// name folders.
+	// The command line and the environment of the process are not among them: they
+	// contain names of folders.
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
 		attribute.String("service.name", "ptiffstore"), attribute.String("service.version", o.Version), attribute.String("ptiffstore.mode", o.Mode),
 	), resource.WithFromEnv())
@@ -79,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	return &Tracer{provider: p, tracer: p.Tracer("github.com/slideatlas/ptiffstore")}, nil
 }
 
-// Close sends what has not been sent.
+// Close sends the remaining spans.
 func (t *Tracer) Close(ctx context.Context) error {
 	if t == nil {
 		return nil
@@ -87,7 +85,7 @@ func (t *Tracer) Close(ctx context.Context) error {
 	return t.provider.Shutdown(ctx)
 }
 
-// complaints logs what the library has to say, at most once a minute.
+// complaints logs the library's errors, at most one per minute.
 type complaints struct {
 	log  *slog.Logger
 	last atomic.Int64 // nanoseconds of the Unix epoch
@@ -108,16 +106,16 @@ func (c *complaints) Handle(err error) {
 	}
 }
 
-// A Task is an attempt at one, as far as a span tells.
+// A Task describes an attempt at a task, as far as spans need it.
 type Task struct {
 	ID, Kind, Queue, Store string
 	Attempt                int
-	Request                string // id of the request that submitted it; "" if none did
-	Parent                 string // what [Tracer.Parent] gave then
+	Request                string // id of the request that submitted it, or ""
+	Parent                 string // the result of [Tracer.Parent] at that time
 }
 
-// Task begins an attempt at a task: its span is below that of the request which
-// submitted it. The function that is returned is to be called with what became of it.
+// Task begins the span of an attempt at a task, as a child of the request that submitted
+// it. The caller calls the returned function with the outcome.
 func (t *Tracer) Task(ctx context.Context, k Task) (context.Context, func(outcome string, failed bool)) {
 	ctx = httperr.ContextWithRequestID(context.WithValue(ctx, taskKey{}, k.ID), k.Request)
 	if t == nil {
@@ -129,14 +127,14 @@ func (t *Tracer) Task(ctx context.Context, k Task) (context.Context, func(outcom
 	))
 	return ctx, func(outcome string, failed bool) {
 		span.SetAttributes(attribute.String("ptiffstore.task.outcome", outcome))
-		if failed { // why is with the task: an error may say too much
+		if failed { // the reason is in the task: an error may contain too much
 			span.SetStatus(codes.Error, "")
 		}
 		span.End()
 	}
 }
 
-// Parent is the W3C traceparent of what ctx belongs to, "" if that is not traced.
+// Parent returns the W3C traceparent of ctx, or "" if it is not traced.
 func (t *Tracer) Parent(ctx context.Context) string {
 	if t == nil {
 		return ""
@@ -146,8 +144,8 @@ func (t *Tracer) Parent(ctx context.Context) string {
 	return header["traceparent"]
 }
 
-// remote returns a context below the span that a traceparent names. The tracestate that
-// may come with one is left: it is anything that anybody likes.
+// remote returns a context that is a child of the span of a traceparent. It ignores
+// tracestate, which has arbitrary content.
 func remote(ctx context.Context, parent string) context.Context {
 	if parent == "" {
 		return ctx
@@ -155,14 +153,14 @@ func remote(ctx context.Context, parent string) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": parent})
 }
 
-// Carry returns to with the span that from belongs to.
+// Carry returns the context to with the span of from.
 func Carry(from, to context.Context) context.Context {
 	return trace.ContextWithSpanContext(to, trace.SpanContextFromContext(from))
 }
 
 var errProtocol = errors.New("trace: OTEL_EXPORTER_OTLP_PROTOCOL: only http/protobuf is spoken here: name that, and the collector's port for HTTP, which usually is 4318")
 
-// endpoint is where spans are sent, "" for nowhere.
+// endpoint returns the URL to which spans are sent, or "".
 func endpoint(flag string) (string, error) {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return "", nil
