@@ -1,6 +1,6 @@
-// Package loop runs what a process does in the background for as long as it lives. A
-// loop never ends because of an error or a panic: it waits, each time longer, and
-// begins again. Until then everybody can see that it fails, since when and why.
+// Package loop runs a process's background work. A loop never ends because of an error or
+// a panic: it waits, each time longer, and starts again. While it fails, health checks
+// and metrics show since when and why.
 package loop
 
 import (
@@ -22,14 +22,14 @@ const (
 	longestPause = 30 * time.Second
 )
 
-// A Set holds the loops of a process, to be shown. The zero value is ready for use, and
-// the loops of a nil Set are shown nowhere.
+// A Set lists the running loops of a process, for display. The zero value is ready for
+// use; a nil Set lists no loops.
 type Set struct {
 	mu    sync.Mutex
-	loops []*Loop // that run
+	loops []*Loop // running
 }
 
-// A Loop is one thing that goes on in the background.
+// A Loop is one background activity.
 type Loop struct {
 	// Longest bounds the wait between two attempts, 30 s if 0.
 	Longest time.Duration
@@ -40,28 +40,28 @@ type Loop struct {
 	store string
 
 	mu       sync.Mutex
-	failure  *Failure // nil while it is well
+	failure  *Failure // nil while the loop works
 	failures int64
 }
 
-// A Failure is why a loop does not do its work at present.
+// A Failure describes why a loop does not work at present.
 type Failure struct {
 	Err   error
-	Since time.Time // of the first failure in a row
-	Next  time.Time // when it is tried again
-	Times int       // in a row
+	Since time.Time // first failure in a row
+	Next  time.Time // next attempt
+	Times int       // failures in a row
 }
 
-// A State is how it stands with the loops of one name and store.
+// A State is the status of the loops of one name and store.
 type State struct {
 	Name     string
-	Store    string   // id; "" if they are about no store
-	Failing  *Failure // the one that has lasted longest; nil if all are well
-	Failures int64    // since the start
+	Store    string   // id, or ""
+	Failing  *Failure // the longest lasting one; nil if all work
+	Failures int64    // since the process started
 }
 
-// New returns a loop that is shown in the set while it runs. The name is a noun of a few
-// words, and store the id of the store that it is about, "" for none.
+// New returns a loop that the set lists while it runs. The name is a noun of a few words;
+// store is the id of its store, or "".
 func (s *Set) New(log *slog.Logger, name, store string) *Loop {
 	if log == nil {
 		log = slog.Default()
@@ -74,9 +74,9 @@ func (s *Set) Run(ctx context.Context, log *slog.Logger, name string, round func
 	s.New(log, name, "").Run(ctx, round)
 }
 
-// Run calls round again and again until ctx is done: at once if it returned nil, or after
-// a pause if it failed or panicked. A round waits for something to do, does it, and
-// returns; one that lasts calls [Loop.Well] once it has begun its work.
+// Run calls round repeatedly until ctx is done: at once if it returned nil, or after a
+// pause if it failed or panicked. A round waits for work, does it, and returns; a long
+// round calls [Loop.Well] once its work has begun.
 func (l *Loop) Run(ctx context.Context, round func(context.Context) error) {
 	l.set.add(l)
 	defer l.set.remove(l)
@@ -96,7 +96,7 @@ func (l *Loop) Run(ctx context.Context, round func(context.Context) error) {
 	}
 }
 
-// Every is a round that does f and then waits for pause.
+// Every returns a round that calls f and then waits for pause.
 func Every(pause time.Duration, f func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := f(ctx); err != nil {
@@ -110,7 +110,7 @@ func Every(pause time.Duration, f func(context.Context) error) func(context.Cont
 	}
 }
 
-// Try calls f, and makes an error of a panic.
+// Try calls f, and turns a panic into an error.
 func Try(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -128,7 +128,7 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// fail notes a failure, and returns how long to wait for the next attempt.
+// fail records a failure, and returns how long to wait before the next attempt.
 func (l *Loop) fail(ctx context.Context, err error) time.Duration {
 	now := time.Now()
 	l.mu.Lock()
@@ -149,8 +149,8 @@ func (l *Loop) fail(ctx context.Context, err error) time.Duration {
 	return pause
 }
 
-// pause doubles with each failure up to a bound. Half of it is by chance, so that
-// processes that failed together don't come back together.
+// pause doubles with each failure up to a limit. Half of it is random, so that processes
+// that failed together don't retry together.
 func (l *Loop) pause(times int) time.Duration {
 	longest := l.Longest
 	if longest <= 0 {
@@ -163,7 +163,7 @@ func (l *Loop) pause(times int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// Well says that the loop does its work.
+// Well reports that the loop works.
 func (l *Loop) Well() {
 	l.mu.Lock()
 	was := l.failure
@@ -183,11 +183,11 @@ func (l *Loop) attrs() []slog.Attr {
 	return attrs
 }
 
-// Failing returns why the loop does not do its work, nil if it does.
+// Failing returns why the loop does not work, or nil if it works.
 func (l *Loop) Failing() *Failure {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.failure // is replaced, never written to
+	return l.failure // replaced, never modified
 }
 
 func (s *Set) add(l *Loop) {
@@ -210,8 +210,8 @@ func (s *Set) remove(l *Loop) {
 	}
 }
 
-// States returns how it stands with the loops that run, in the order of their names.
-// Loops of the same name and store are one.
+// States returns the status of the running loops, ordered by name. Loops of the same name
+// and store are combined.
 func (s *Set) States() []State {
 	if s == nil {
 		return nil
