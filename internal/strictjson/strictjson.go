@@ -1,10 +1,10 @@
-// Package strictjson decodes JSON that comes from outside, so that whoever checks it
-// and whoever uses it read the same.
+// Package strictjson decodes JSON from outside so that a check and the code behind it
+// read the same values.
 //
-// encoding/json takes the last of equal keys, and lets "Store" and "ſtore" (U+017F)
-// stand for "store". A check that reads one of them guards nothing if the other is
-// used. Here a key is given once and written exactly as it is documented, at every
-// level, or nothing is decoded.
+// encoding/json takes the last of equal keys, and lets "Store" and "ſtore" (U+017F) stand
+// for "store". A check that reads one of them is useless if later code reads the other.
+// This package accepts a key only once and only spelled exactly as documented, at every
+// level; otherwise it decodes nothing.
 package strictjson
 
 import (
@@ -15,22 +15,22 @@ import (
 	"strings"
 )
 
-// Unmarshal is [json.Unmarshal] for what people and programs send to this one. It
-// refuses repeated keys, keys that are not written exactly like a field of v, and
-// keys that v has no field for. Then v is not changed.
+// Unmarshal is [json.Unmarshal] for input of users and programs. It refuses repeated
+// keys, keys that are not spelled exactly like a field of v, and unknown keys. On an
+// error v is unchanged.
 func Unmarshal(data []byte, v any) error { return unmarshal(data, v, true) }
 
-// UnmarshalKnown is [Unmarshal] for what another version or another program has
-// written: keys that v has no field for are ignored.
+// UnmarshalKnown is [Unmarshal] for data of another version or another program: it
+// ignores unknown keys.
 func UnmarshalKnown(data []byte, v any) error { return unmarshal(data, v, false) }
 
 func unmarshal(data []byte, v any, closed bool) error {
 	if !json.Valid(data) {
-		return json.Unmarshal(data, v) // says what is wrong, and decodes nothing
+		return json.Unmarshal(data, v) // returns the syntax error, and decodes nothing
 	}
 	t := reflect.TypeOf(v)
 	if t == nil || t.Kind() != reflect.Pointer {
-		return json.Unmarshal(data, v) // says that v is no pointer
+		return json.Unmarshal(data, v) // returns the error that v is not a pointer
 	}
 	c := checker{dec: json.NewDecoder(bytes.NewReader(data)), closed: closed}
 	c.dec.UseNumber()
@@ -40,18 +40,18 @@ func unmarshal(data []byte, v any, closed bool) error {
 	return json.Unmarshal(data, v)
 }
 
-// A checker goes through valid JSON beside the type that it will be decoded into.
+// A checker reads valid JSON along with the type that it will be decoded into.
 type checker struct {
 	dec    *json.Decoder
-	closed bool // keys without a field are refused
+	closed bool // unknown keys are refused
 	depth  int  // of the objects and lists around the next value
 }
 
-// maxDepth is how deep objects and lists may lie in each other. Nothing that is read
-// here needs more than six.
+// maxDepth is how deep objects and lists may be nested. No input of this program needs
+// more than six.
 const maxDepth = 64
 
-// value checks the next value. t is nil where nothing is known of its keys.
+// value checks the next value. t is nil if its keys are unknown.
 func (c *checker) value(t reflect.Type) error {
 	token, err := c.dec.Token()
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *checker) object(t reflect.Type) error {
 	return nil
 }
 
-// member returns the type of what a key of t stands for, nil if it is not known.
+// member returns the type of the value of a key of t, or nil if it is unknown.
 func (c *checker) member(t reflect.Type, key string) (reflect.Type, error) {
 	switch {
 	case t == nil:
@@ -139,8 +139,8 @@ func (c *checker) member(t reflect.Type, key string) (reflect.Type, error) {
 	return nil, nil
 }
 
-// target is the type whose keys a value of t has: t without pointers, and nil if t
-// decodes itself or holds anything.
+// target returns the type whose keys a value of t has: t without pointers, or nil if t
+// decodes itself or is an interface.
 func target(t reflect.Type) reflect.Type {
 	unmarshaler := reflect.TypeFor[json.Unmarshaler]()
 	for t != nil {

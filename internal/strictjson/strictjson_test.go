@@ -31,7 +31,7 @@ type outer struct {
 
 func TestUnmarshal(t *testing.T) {
 	tests := []struct {
-		name, json, words string // words: of the error; "" if there is none
+		name, json, words string // words: of the error, or ""
 	}{
 		{"all", `{"common":1,"store":"a","key":"k","one":{"name":"n"},"many":[{"name":"m"}],"named":{"X":{"name":"x"}},"any":{"a":1,"A":2},"raw":{"b":1},"Plain":3}`, ""},
 		{"null", `{"one":null,"many":null}`, ""},
@@ -50,7 +50,7 @@ func TestUnmarshal(t *testing.T) {
 		{"in a map", `{"named":{"x":{"Name":"b"}}}`, `"Name" must be written "name"`},
 		{"keys of a map", `{"named":{"x":{},"x":{}}}`, `"x" is given more than once`},
 		{"in anything", `{"any":[{"a":{"b":1,"b":2}}]}`, `"b" is given more than once`},
-		{"in what is kept raw", `{"raw":{"a":1,"a":2}}`, `"a" is given more than once`},
+		{"in a raw value", `{"raw":{"a":1,"a":2}}`, `"a" is given more than once`},
 		{"cut off", `{"store":"a"`, "unexpected end"},
 		{"more behind", `{"store":"a"}{}`, "after top-level value"},
 		{"another type", `{"store":5}`, "cannot unmarshal number"},
