@@ -21,16 +21,16 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// cookieName is the cookie that says which browser has begun which login.
+// cookieName is the cookie that binds a login to the browser that began it.
 const cookieName = "ptiffstore_oidc"
 
-// An attempt is a login that has begun and not yet ended. The browser keeps it, sealed:
-// so any process of the same database can go on with it, and none has to remember it.
+// An attempt is a login in progress. The browser stores it, encrypted, in a cookie: so
+// any process of the same database can complete it, and no process has to store it.
 type attempt struct {
-	State    string `json:"state"` // comes back by way of the provider
-	Nonce    string `json:"nonce"` // comes back within the id token
+	State    string `json:"state"` // the provider returns it in the redirect
+	Nonce    string `json:"nonce"` // the provider returns it in the ID token
 	Verifier string `json:"verifier"`
-	Next     string `json:"next"` // path of ours
+	Next     string `json:"next"` // path of this server
 	Ends     int64  `json:"ends"` // Unix time in seconds
 }
 
@@ -41,11 +41,11 @@ func newAttempt(next string, now time.Time) attempt {
 	}
 }
 
-// ownPath returns next if it is the path of a page of this server, or else "/". A
-// browser takes a backslash for a slash and leaves out tabs and line ends, so those
-// are in none.
+// ownPath returns next if it is the path of a page of this server, or else "/". Browsers
+// read a backslash as a slash and ignore tabs and line ends, so it refuses paths with
+// them.
 func ownPath(next string) string {
-	const most = 1500 // a cookie has 4096 bytes
+	const most = 1500 // a cookie has at most 4096 bytes
 	if len(next) > most || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") {
 		return "/"
 	}
@@ -56,14 +56,14 @@ func ownPath(next string) string {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil {
 		return "/"
 	}
-	// The API has no pages, and to begin the next login after each would never end.
+	// The API has no pages, and redirecting to the start of a login would loop.
 	if clean := path.Clean(u.Path); clean == "/api" || strings.HasPrefix(clean, "/api/") {
 		return "/"
 	}
 	return next
 }
 
-// sealer returns what seals attempts with a key.
+// sealer returns the cipher that encrypts attempts with a key.
 func sealer(k account.SigningKey) (cipher.AEAD, error) {
 	key, err := hkdf.Key(sha256.New, k.Private().Seed(), nil, "ptiffstore OpenID Connect log-in", 32)
 	if err != nil {
@@ -76,7 +76,8 @@ func sealer(k account.SigningKey) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// seal makes an attempt into text that nobody else can read, make or change.
+// seal encrypts and authenticates an attempt, so that only this server can read or create
+// one.
 func (c *Client) seal(ctx context.Context, at attempt) (string, error) {
 	keys, err := c.o.Accounts.SigningKeys(ctx)
 	if err != nil {
@@ -93,10 +94,11 @@ func (c *Client) seal(ctx context.Context, at attempt) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(s.Seal(nil, nil, text, []byte(c.o.Issuer))), nil
 }
 
-// errNoAttempt: the browser has begun none, or it has ended, or it is not of ours.
+// errNoAttempt: the browser has no login in progress, it has expired, or it is not this
+// server's.
 var errNoAttempt = errors.New("oidc: no login in progress")
 
-// open returns the attempt that a browser has kept, or [errNoAttempt].
+// open returns the attempt in the browser's cookie, or [errNoAttempt].
 func (c *Client) open(ctx context.Context, r *http.Request) (attempt, error) {
 	var at attempt
 	cookie, err := r.Cookie(cookieName)
@@ -111,7 +113,7 @@ func (c *Client) open(ctx context.Context, r *http.Request) (attempt, error) {
 	if err != nil {
 		return at, err
 	}
-	for _, k := range keys { // another may sign by now
+	for _, k := range keys { // another key may have become the signing key
 		s, err := sealer(k)
 		if err != nil {
 			return at, err
@@ -128,8 +130,8 @@ func (c *Client) open(ctx context.Context, r *http.Request) (attempt, error) {
 	return at, errNoAttempt
 }
 
-// setCookie has the browser keep a sealed attempt, or forget it if it is empty. Lax: it
-// comes along when the provider sends the browser back here.
+// setCookie stores a sealed attempt in the browser, or deletes it if sealed is empty. The
+// cookie is SameSite=Lax, so the browser sends it with the redirect from the provider.
 func (c *Client) setCookie(w http.ResponseWriter, sealed string) {
 	cookie := &http.Cookie{
 		Name: cookieName, Value: sealed, Path: path.Dir(c.redirect.Path), MaxAge: int(loginTime / time.Second),

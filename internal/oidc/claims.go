@@ -12,19 +12,19 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// claims are what the provider says of a user.
+// claims are the provider's statements about a user.
 type claims map[string]any
 
-// A person is what is used of it.
+// A person is the part of the claims that this package uses.
 type person struct {
 	subject     string
-	name        string // what they log in with there
+	name        string // the login name at the provider
 	displayName string
 	groups      []string
 }
 
-// person asks the provider's UserInfo for what is not in the id token: many put
-// names and groups only there.
+// person requests claims that the ID token lacks from the provider's UserInfo endpoint:
+// many providers return names and groups only there.
 func (c *Client) person(ctx context.Context, p *oidc.Provider, id *oidc.IDToken, token *oauth2.Token) (*person, error) {
 	var all claims
 	if err := id.Claims(&all); err != nil {
@@ -37,7 +37,7 @@ func (c *Client) person(ctx context.Context, p *oidc.Provider, id *oidc.IDToken,
 			return nil, err
 		}
 		for k, v := range more {
-			if _, ok := all[k]; !ok { // what is signed comes first
+			if _, ok := all[k]; !ok { // the signed ID token has priority
 				all[k] = v
 			}
 		}
@@ -68,7 +68,7 @@ func (c *Client) userInfo(ctx context.Context, p *oidc.Provider, id *oidc.IDToke
 	return more, nil
 }
 
-// name is the first there is of what people know as their own.
+// name returns the first claim present that a user would recognize as their name.
 func (c claims) name() string {
 	for _, claim := range []string{"preferred_username", "email", "name"} {
 		if s := c.text(claim); s != "" {
@@ -83,8 +83,8 @@ func (c claims) text(claim string) string {
 	return strings.TrimSpace(s)
 }
 
-// find returns a claim: the one of that whole name, or the one within others that the
-// dots tell of.
+// find returns a claim: the one with exactly this name, or a nested one if the name has
+// dots.
 func (c claims) find(claim string) (any, bool) {
 	if v, ok := c[claim]; ok {
 		return v, true
@@ -102,12 +102,12 @@ func (c claims) find(claim string) (any, bool) {
 	return at, true
 }
 
-// groups returns the names that a claim lists; one that is not there lists none.
+// groups returns the names in a claim; a missing claim has none.
 func (c claims) groups(claim string) ([]string, error) {
 	v, ok := c.find(claim)
 	if !ok {
-		// OpenID Connect Core, section 5.6.2: it is there, but elsewhere. To take it
-		// for none would take rights away without a word.
+		// OpenID Connect Core, section 5.6.2: a distributed claim. Treating it as missing
+		// would silently remove the user's groups.
 		if elsewhere, _ := c["_claim_names"].(map[string]any); elsewhere[claim] != nil {
 			return nil, errors.New("the user has too many groups, so the provider sends only a link to them: configure it to send only the groups for this server")
 		}
@@ -116,7 +116,7 @@ func (c claims) groups(claim string) ([]string, error) {
 	switch v := v.(type) {
 	case nil:
 		return nil, nil
-	case string: // some list one like this
+	case string: // some providers send a single group as a string
 		return []string{v}, nil
 	case []any:
 		list := make([]string, 0, len(v))
@@ -132,7 +132,7 @@ func (c claims) groups(claim string) ([]string, error) {
 	return nil, fmt.Errorf("the claim %s is not a list of strings", claim)
 }
 
-// cut is a text with no more than that many characters, of which all can be seen.
+// cut returns the printable characters of s, at most that many.
 func cut(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -146,7 +146,7 @@ func cut(s string, most int) string {
 	return strings.TrimSpace(s)
 }
 
-// authorized reads the claim azp of an id token: which client it was made for.
+// authorized returns the claim azp of an ID token: the client to which it was issued.
 func authorized(id *oidc.IDToken) (string, error) {
 	var v struct {
 		AZP string `json:"azp"`

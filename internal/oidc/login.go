@@ -17,24 +17,24 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// ErrDenied: the provider has sent the browser back without having let the person in, or
-// the person has cancelled. It does not say who that is.
+// ErrDenied: the provider did not log the person in, or the person cancelled. The
+// provider does not say who the person is.
 var ErrDenied = errors.New("the provider denied access")
 
-// act is what a login is in the audit log.
+// act is the audit log's name for a login.
 const act = "login"
 
-// A Login is one that has succeeded.
+// A Login is a successful login.
 type Login struct {
 	User    *account.User
 	Session *account.Session
-	Secret  string // of the session, for its cookie
-	Next    string // path of this server where to go on
+	Secret  string // of the session, for the cookie
+	Next    string // path of this server to redirect to
 }
 
-// Start sends the browser to the provider. The parameter next is the path of the page
-// where to go on after the login; what is no path of this server is ignored. An error
-// is a [*httperr.Error], and nothing has been written then.
+// Start redirects the browser to the provider. The query parameter next is the path of
+// the page to show after the login; anything but a path of this server is ignored. An
+// error is a [*httperr.Error]; Start has not written anything then.
 func (c *Client) Start(w http.ResponseWriter, r *http.Request) error {
 	p, err := c.ready(r.Context())
 	if err != nil {
@@ -51,14 +51,14 @@ func (c *Client) Start(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// Callback ends a login with what the provider has sent the browser back with, and
-// starts a session. It sets headers and writes no answer: the caller sets the session's
-// cookie and sends the browser on to Next. An error is a [*httperr.Error]; it is in the
-// audit log, like the login is.
+// Callback completes a login with the parameters of the provider's redirect, and starts a
+// session. It sets headers but writes no response: the caller sets the session cookie and
+// redirects the browser to Next. An error is a [*httperr.Error]. Callback records success
+// and failure in the audit log.
 func (c *Client) Callback(w http.ResponseWriter, r *http.Request) (*Login, error) {
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Referrer-Policy", "no-referrer") // the URL has the code
-	c.setCookie(w, "")                               // it is good for one
+	w.Header().Set("Referrer-Policy", "no-referrer") // the URL contains the code
+	c.setCookie(w, "")                               // valid for one attempt
 	login, err := c.callback(r)
 	if err == nil {
 		return login, nil
@@ -110,8 +110,8 @@ func (c *Client) callback(r *http.Request) (*Login, error) {
 	return c.admit(r, who, at, hintOf(raw))
 }
 
-// verify returns the id token if it is the provider's, for this server, of this login,
-// and has not expired.
+// verify returns the ID token if it was issued by the provider, for this server and this
+// login, and has not expired.
 func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Token, at attempt) (*oidc.IDToken, error) {
 	raw, ok := token.Extra("id_token").(string)
 	if !ok {
@@ -122,7 +122,7 @@ func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 		Now:      func() time.Time { return c.o.Now().Add(-skew) },
 	}).Verify(ctx, raw)
 	switch {
-	case err != nil && strings.Contains(err.Error(), "fetching keys"): // go-oidc has no other sign of it
+	case err != nil && strings.Contains(err.Error(), "fetching keys"): // go-oidc has no typed error for it
 		return nil, c.away(err)
 	case err != nil:
 		return nil, c.unusable("the id token", err)
@@ -146,17 +146,17 @@ func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 	return id, nil
 }
 
-// A refusal is that of a person whom the provider has identified by a token that was
-// verified.
+// A refusal is the error for a person whom the provider has identified with a verified
+// token.
 type refusal struct {
 	error
 	subject string
-	user    string // id, if only this login is refused; else what rests on earlier ones ends
+	user    string // id, if only this login is refused; else earlier sessions and tokens end too
 }
 
 func (r *refusal) Unwrap() error { return r.error }
 
-// admit makes the person a user with a session, beside which hint is kept.
+// admit creates or updates the person's user and starts a session, storing hint with it.
 func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*Login, error) {
 	ctx := r.Context()
 	if len(c.o.AllowGroups) > 0 && !slices.ContainsFunc(who.groups, func(g string) bool { return slices.Contains(c.o.AllowGroups, g) }) {
@@ -170,8 +170,8 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 	if err != nil && !disabled {
 		return nil, err
 	}
-	// Of a disabled user, too: a membership that has ended at the provider must not count
-	// again when the user is enabled.
+	// Also for a disabled user: a membership that has ended at the provider must not
+	// become effective again when the user is enabled.
 	if err := c.o.Accounts.SetOIDCGroups(ctx, u.ID, who.groups); err != nil {
 		return nil, err
 	}
@@ -179,13 +179,13 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 		return nil, errDisabled(&refusal{error: err, subject: who.subject, user: u.ID})
 	}
 	from := c.o.Proxies.Address(r)
-	// Who can't be recorded does not come in.
+	// A login that cannot be recorded is refused.
 	if err := c.o.Accounts.Record(ctx, account.Event{User: u.ID, Act: act, Object: u.ID, From: from, Allowed: true, Detail: "OpenID Connect"}); err != nil {
 		return nil, err
 	}
 	secret, s, err := c.o.Accounts.StartSession(ctx, u.ID, from, r.UserAgent())
 	switch {
-	case errors.Is(err, account.ErrDisabled): // just now
+	case errors.Is(err, account.ErrDisabled): // in the meantime
 		return nil, errDisabled(&refusal{error: err, subject: who.subject, user: u.ID})
 	case err != nil:
 		return nil, err
@@ -196,11 +196,11 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 	return &Login{User: u, Session: s, Secret: secret, Next: at.Next}, nil
 }
 
-// refused puts a login that failed into the audit log, and ends what rests on earlier
-// ones of a person who may not log in any more. It returns the answer. The error in e has
-// no names, secrets or what a stranger has written.
+// refused records a failed login in the audit log, and ends earlier sessions and tokens
+// of a person who may not log in any more. It returns the response. The error in e
+// contains no names, secrets or text from the client.
 func (c *Client) refused(r *http.Request, e *httperr.Error) *httperr.Error {
-	ctx := context.WithoutCancel(r.Context()) // closing the browser must not keep a session alive
+	ctx := context.WithoutCancel(r.Context()) // also if the client disconnects: the session must end
 	why := "failed"
 	switch {
 	case errors.Is(e, account.ErrDisabled):
@@ -233,14 +233,14 @@ func (c *Client) refused(r *http.Request, e *httperr.Error) *httperr.Error {
 	return e
 }
 
-// again is the answer to one who only has to begin once more.
+// again returns the error of a login that the person can simply repeat.
 func (c *Client) again(why string, err error) error {
 	return &httperr.Error{Status: http.StatusBadRequest, Detail: why + " Log in again.", Err: err}
 }
 
-// denied says what the provider's word for a refusal means (RFC 6749, section 4.1.2.1
-// and OpenID Connect Core, section 3.1.2.6). The browser brings it, so only words that
-// are known are repeated.
+// denied translates the provider's error code (RFC 6749, section 4.1.2.1, and OpenID
+// Connect Core, section 3.1.2.6). The code comes from the browser, so unknown ones are
+// not repeated.
 func (c *Client) denied(word string) error {
 	switch word {
 	case "access_denied":
@@ -258,7 +258,7 @@ func (c *Client) denied(word string) error {
 	return c.misfit("the provider refuses with a word that is not known here")
 }
 
-// misfit is the answer when the provider does not take this server for a client.
+// misfit returns the error if the provider rejects this server as a client.
 func (c *Client) misfit(why string) error {
 	return &httperr.Error{
 		Status: http.StatusBadGateway, Err: errors.New(why),
@@ -266,7 +266,7 @@ func (c *Client) misfit(why string) error {
 	}
 }
 
-// notExchanged says why there were no tokens for a code.
+// notExchanged returns the error if the provider issued no tokens for a code.
 func (c *Client) notExchanged(err error) error {
 	var e *oauth2.RetrieveError
 	switch {
@@ -287,7 +287,7 @@ func (c *Client) notExchanged(err error) error {
 	return c.misfit("the provider refuses with a word that is not known here")
 }
 
-// unusable is the answer when what the provider says can't be believed or understood.
+// unusable returns the error if the provider's response is invalid or not trustworthy.
 func (c *Client) unusable(what string, err error) error {
 	return &httperr.Error{
 		Status: http.StatusBadGateway, Err: fmt.Errorf("%s: %w", what, brief(err)),
@@ -299,7 +299,7 @@ func errDisabled(err error) error {
 	return &httperr.Error{Status: http.StatusForbidden, Detail: "This user is disabled. Ask an admin.", Err: err}
 }
 
-// databaseAway is the answer when the accounts can't be read or written.
+// databaseAway returns the error if the accounts can't be read or written.
 func databaseAway(err error) *httperr.Error {
 	if errors.Is(err, account.ErrFull) {
 		return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full, so logins are not possible. Tell an admin.", Err: err}

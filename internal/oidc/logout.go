@@ -3,13 +3,13 @@ package oidc
 import "context"
 
 const (
-	// hintMost is the longest id token, in bytes, that goes into an address.
+	// hintMost is the longest ID token, in bytes, that is put into a URL.
 	hintMost = 4000
-	// noHint is kept of a longer one: that there was a login at the provider.
+	// noHint is stored instead of a longer one: it marks a login at the provider.
 	noHint = "-"
 )
 
-// hintOf is what is kept of a login to end it at the provider.
+// hintOf returns the hint to store with a session, for a later logout at the provider.
 func hintOf(idToken string) string {
 	if len(idToken) > hintMost {
 		return noHint
@@ -17,9 +17,9 @@ func hintOf(idToken string) string {
 	return idToken
 }
 
-// LogOutURL returns where a browser has to go to be logged out at the provider, too
-// (OpenID Connect RP-Initiated Logout): "" if the provider offers no such thing, or does
-// not answer. Hint is what was kept beside the session, which is not asked for again.
+// LogOutURL returns the URL that logs a browser out at the provider, too (OpenID Connect
+// RP-Initiated Logout), or "" if the provider does not support it or does not respond.
+// Hint is the session's stored hint.
 func (c *Client) LogOutURL(ctx context.Context, hint string) string {
 	if hint == "" {
 		return ""

@@ -49,7 +49,7 @@ func TestLogOutURL(t *testing.T) {
 			t.Errorf("the provider says %v: %s", end, got)
 		}
 	}
-	// Nobody is sent to a provider that is away.
+	// The server does not redirect to an unreachable provider.
 	s.provider.Say(t, oidctest.Said{})
 	s.use(t, nil)
 	if got := s.current().LogOutURL(t.Context(), hint); got == "" {

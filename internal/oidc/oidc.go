@@ -1,6 +1,6 @@
-// Package oidc lets people log in at an OpenID Connect provider: by the authorization
-// code flow with PKCE. Who has proved there who they are is a user here, whose groups
-// are those that the provider tells of, and gets a session like any other.
+// Package oidc lets people log in at an OpenID Connect provider, by the authorization
+// code flow with PKCE. The person becomes a user of this server, with the provider's
+// groups, and gets a session like any other user.
 package oidc
 
 import (
@@ -24,74 +24,74 @@ import (
 )
 
 const (
-	// loginTime is how long a person may take at the provider.
+	// loginTime is how long a person may take to log in at the provider.
 	loginTime = 15 * time.Minute
-	// skew is how much the clocks here and there may differ.
+	// skew is the tolerated difference between the clocks of server and provider.
 	skew = time.Minute
-	// askTime is how long the provider may take for an answer.
+	// askTime is the timeout for a request to the provider.
 	askTime = 10 * time.Second
-	// discoverTime is how long it may take for its addresses: people wait for them.
+	// discoverTime is the timeout for the provider's configuration: people wait for it.
 	discoverTime = 5 * time.Second
-	// askAgain is how long after a failure the provider is not asked for its
-	// addresses: those who wait get the same answer at once.
+	// askAgain is how long after a failure the provider's configuration is not requested
+	// again: waiting people get the same error at once.
 	askAgain = 2 * time.Second
-	// addressesKept is how long its addresses are used until it is asked again.
+	// addressesKept is how long the provider's configuration is used before it is read
+	// again.
 	addressesKept = time.Hour
-	// aliveFor is how long after an answer browsers are sent there without asking again.
+	// aliveFor is how long after a response browsers are redirected without a new check.
 	aliveFor = 10 * time.Second
-	// answerMost is how many bytes of an answer are read.
+	// answerMost is the maximum size of a response, in bytes.
 	answerMost = 4 << 20
 )
 
-// Options say which provider, and as whom this server is known there.
+// Options configure the provider, and this server as its client.
 type Options struct {
-	// Issuer is the provider's URL, character for character as it calls itself. It is
-	// https but on this machine.
+	// Issuer is the provider's URL, exactly as in its configuration. It must be https,
+	// except on this machine.
 	Issuer string
-	// ClientID and ClientSecret are what the provider has registered this server
-	// with. A public client has no secret.
+	// ClientID and ClientSecret are this server's registration at the provider. A public
+	// client has no secret.
 	ClientID, ClientSecret string
-	// RedirectURL is where the provider sends people back to: the URL of [Client.Callback]
-	// as browsers see it, registered there character for character.
+	// RedirectURL is the URL of [Client.Callback] as browsers see it, registered at the
+	// provider character for character.
 	RedirectURL string
-	// LoggedOutURL is where the provider sends people to whom it has logged out, registered
-	// there, too. If it is empty they stay at the provider's page.
+	// LoggedOutURL is the URL to which the provider redirects after a logout, registered
+	// there too. If it is empty, people stay on the provider's page.
 	LoggedOutURL string
-	// Scopes are asked for; nil is openid, profile and email.
+	// Scopes are requested at login; nil means openid, profile and email.
 	Scopes []string
-	// GroupsClaim is the claim that lists a user's groups, "groups" if empty; with dots
-	// it is one within another, as in realm_access.roles.
+	// GroupsClaim is the claim with a user's groups, "groups" if empty; dots separate the
+	// names of nested claims, as in realm_access.roles.
 	GroupsClaim string
-	// AllowGroups, unless empty, are the provider's groups of which somebody must be
-	// in one to log in.
+	// AllowGroups, unless empty, are the provider's groups whose members may log in.
 	AllowGroups []string
-	// Label is what people call the provider; the host of Issuer if empty.
+	// Label is the provider's name on pages; if empty, the host of Issuer.
 	Label string
 
 	Accounts *account.Accounts
-	// Proxies are those whose word on a client's address is believed.
+	// Proxies are trusted to report a client's address.
 	Proxies httperr.Proxies
 	Log     *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
 
-// A Client is this server at the provider. It is safe for concurrent use.
+// A Client is this server as a client of the provider. It is safe for concurrent use.
 type Client struct {
 	o        Options
 	redirect *url.URL
 	http     *http.Client
 
-	turn     chan struct{} // held by the one who asks for the addresses
+	turn     chan struct{} // held while requesting the configuration
 	provider *oidc.Provider
-	foundAt  time.Time // when its addresses were read
-	answered time.Time // when it answered last
-	askAt    time.Time // not before, after a failure
-	failed   error     // of the last question; nil if it was answered
+	foundAt  time.Time // when the configuration was read
+	answered time.Time // time of the last response
+	askAt    time.Time // no request before, after a failure
+	failed   error     // error of the last request; nil if it succeeded
 }
 
-// New returns a client. Nothing is asked of the provider before the first login, so it
-// may be away. The error says which option is wrong.
+// New returns a client. It does not contact the provider before the first login, so the
+// provider may be unreachable. The error names the invalid option.
 func New(o Options) (*Client, error) {
 	issuer, err := secureURL("issuer", o.Issuer)
 	if err != nil {
@@ -138,7 +138,7 @@ func New(o Options) (*Client, error) {
 	}, nil
 }
 
-// secureURL takes a URL apart whose answers nobody on the way can change.
+// secureURL parses a URL, and refuses one whose responses could be changed in transit.
 func secureURL(what, s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -155,23 +155,22 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// Label is what people call the provider.
+// Label returns the provider's name on pages.
 func (c *Client) Label() string { return c.o.Label }
 
-// Issuer is the provider's URL.
+// Issuer returns the provider's URL.
 func (c *Client) Issuer() string { return c.o.Issuer }
 
-// Check returns nil if the provider answers as it should. It may do so later if it
-// does not now.
+// Check returns nil if the provider responds correctly at present.
 func (c *Client) Check(ctx context.Context) error {
 	_, err := c.find(ctx)
 	return err
 }
 
-// bounded reads no more of an answer than is good.
+// bounded limits the size of responses.
 type bounded struct{}
 
-// RoundTrip is for [http.Client].
+// RoundTrip implements [http.RoundTripper].
 func (bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -181,7 +180,7 @@ func (bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// keepSecret follows no redirect with what is secret, nor away from https.
+// keepSecret follows no redirect with the client secret, nor from https to http.
 func keepSecret(r *http.Request, via []*http.Request) error {
 	switch first := via[0]; {
 	case first.Method != http.MethodGet || first.Header.Get("Authorization") != "":
@@ -194,8 +193,8 @@ func keepSecret(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// find returns the provider with its addresses, asking for them if they are old. One
-// that is known and does not answer may do so again by the time it is needed.
+// find returns the provider, and reads its configuration if that is outdated. If the
+// provider is known but does not respond, it may respond again when it is needed.
 func (c *Client) find(ctx context.Context) (*oidc.Provider, error) {
 	p, err := c.ask(ctx, addressesKept)
 	if p != nil {
@@ -204,8 +203,8 @@ func (c *Client) find(ctx context.Context) (*oidc.Provider, error) {
 	return nil, err
 }
 
-// ready returns the provider if it has answered just now: a browser that is sent to one
-// that does not answer is stuck at its own error page.
+// ready returns the provider if it responded recently: a browser that is redirected to a
+// provider that does not respond shows only its own error page.
 func (c *Client) ready(ctx context.Context) (*oidc.Provider, error) {
 	p, err := c.ask(ctx, aliveFor)
 	if err != nil {
@@ -214,8 +213,8 @@ func (c *Client) ready(ctx context.Context) (*oidc.Provider, error) {
 	return p, nil
 }
 
-// ask returns the provider as far as it is known, and the error if it did not answer
-// when it was asked last. It is asked unless it has answered within a time.
+// ask returns the provider as far as it is known, and the error of the last request. It
+// makes a new request unless the provider has responded within that time.
 func (c *Client) ask(ctx context.Context, within time.Duration) (*oidc.Provider, error) {
 	select {
 	case c.turn <- struct{}{}:
@@ -228,12 +227,12 @@ func (c *Client) ask(ctx context.Context, within time.Duration) (*oidc.Provider,
 		return c.provider, c.failed
 	}
 	p, err := c.discover(ctx)
-	now = c.o.Now() // it may have taken long
+	now = c.o.Now() // the request may have taken long
 	if err != nil {
 		c.failed, c.askAt = c.undiscovered(err), now.Add(askAgain)
 		return c.provider, c.failed
 	}
-	// The provider's keys are kept with it and would be fetched again for another.
+	// The provider caches its keys: a new one would fetch them again.
 	if c.provider == nil || now.Sub(c.foundAt) >= addressesKept || c.provider.Endpoint() != p.Endpoint() {
 		c.provider, c.foundAt = p, now
 	}
@@ -242,7 +241,8 @@ func (c *Client) ask(ctx context.Context, within time.Duration) (*oidc.Provider,
 }
 
 func (c *Client) discover(ctx context.Context) (*oidc.Provider, error) {
-	// One who goes away must not spoil it for those who wait.
+	// A client that disconnects must not cancel the request for the other waiting
+	// clients.
 	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), discoverTime)
 	defer cancel()
 	p, err := oidc.NewProvider(oidc.ClientContext(ask, c.http), c.o.Issuer)
@@ -252,7 +252,7 @@ func (c *Client) discover(ctx context.Context) (*oidc.Provider, error) {
 	return p, secureEndpoints(p.Endpoint())
 }
 
-// secureEndpoints keeps people and the secret from being sent in the clear.
+// secureEndpoints refuses endpoints that would send people or the secret over plain http.
 func secureEndpoints(e oauth2.Endpoint) error {
 	for _, at := range []string{e.AuthURL, e.TokenURL} {
 		if _, err := secureURL("provider's address", at); err != nil {
@@ -262,8 +262,7 @@ func secureEndpoints(e oauth2.Endpoint) error {
 	return nil
 }
 
-// undiscovered says why the provider can't be used, in the words for people and for the
-// log.
+// undiscovered returns why the provider can't be used, for people and for the log.
 func (c *Client) undiscovered(err error) error {
 	var mismatch *oidc.IssuerMismatchError
 	if errors.As(err, &mismatch) {
@@ -272,19 +271,19 @@ func (c *Client) undiscovered(err error) error {
 	return c.away(err)
 }
 
-// away is the answer while the provider does not answer.
+// away returns the error if the provider does not respond.
 func (c *Client) away(err error) error {
 	return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Err: brief(err), Detail: c.o.Label + " does not answer at present. Try again in a moment, or log in with a name and password if you have one here."}
 }
 
-// unreachable reports whether an error is that of the way to the provider.
+// unreachable reports whether an error is a failure to reach the provider.
 func unreachable(err error) bool {
 	var network net.Error
 	var op *net.OpError
 	return errors.As(err, &network) || errors.As(err, &op) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// brief is an error that may hold a whole page, cut to what a log can take.
+// brief shortens an error for the log: it may contain a whole page.
 func brief(err error) error {
 	const most = 500
 	if s := err.Error(); len(s) > most {
@@ -293,7 +292,7 @@ func brief(err error) error {
 	return err
 }
 
-// config is the provider's and ours.
+// config combines the provider's endpoints with the options.
 func (c *Client) config(p *oidc.Provider) *oauth2.Config {
 	return &oauth2.Config{
 		ClientID: c.o.ClientID, ClientSecret: c.o.ClientSecret, Endpoint: p.Endpoint(),

@@ -111,7 +111,7 @@ func newSite(t *testing.T, database string, set func(*Options)) *site {
 	return s
 }
 
-// use makes the client anew, as a server that is started again does.
+// use creates a new client, as a restart of the server does.
 func (s *site) use(t *testing.T, set func(*Options)) {
 	t.Helper()
 	o := Options{
@@ -742,7 +742,7 @@ func TestMisfit(t *testing.T) {
 			if p.status != want || strings.Contains(p.body, "555") || strings.Contains(p.body, "script") {
 				t.Errorf("%d %s, want %d", p.status, p.body, want)
 			}
-			q.Set("state", "guessed") // nobody else can have it shown
+			q.Set("state", "guessed") // another browser can't show it
 			b.read(b.Get(s.URL+callbackPath+"?"+q.Encode())).refusedAs(t, http.StatusBadRequest, "Log in again")
 		})
 	}
