@@ -13,13 +13,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// A AccessToken lets its bearer see an image or a store for some minutes at an edge that
-// can't see the central server's cookie. It is a JSON Web Token (RFC 7519) signed with
-// Ed25519 (RFC 8037), so that any central server can write one.
+// An AccessToken lets its bearer see an image or a store for some minutes at an edge
+// server that does not receive the central server's cookie. It is a JSON Web Token (RFC
+// 7519) signed with Ed25519 (RFC 8037), so that any central server can create one.
 type AccessToken struct {
 	User    string        `json:"sub"`            // id
 	Name    string        `json:"name,omitempty"` // of the user
-	Session string        `json:"sid,omitempty"`  // id of the session or token it came from
+	Session string        `json:"sid,omitempty"`  // id of the session or API token it was created with
 	Store   string        `json:"store,omitempty"`
 	Image   string        `json:"image,omitempty"` // the only one, if not empty
 	Scope   account.Scope `json:"scope"`           // tiles or label
@@ -27,27 +27,28 @@ type AccessToken struct {
 	Expires NumericDate   `json:"exp"` // at most [MaxAccessTokenAge] later
 }
 
-// A NumericDate is a time as JSON Web Tokens have it: seconds of the Unix epoch. Ours
-// have fractions, so that an access token can be told from a revocation in the same second.
+// A NumericDate is a time in a JSON Web Token: seconds since the Unix epoch. Ours have
+// fractions, to order an access token and a revocation of the same second.
 type NumericDate float64
 
-// Date returns t to the millisecond.
+// Date returns t with millisecond precision.
 func Date(t time.Time) NumericDate { return NumericDate(t.UnixMilli()) / 1000 }
 
 // Time returns the date as a time.
 func (d NumericDate) Time() time.Time { return time.UnixMilli(int64(d * 1000)) }
 
-// maxAccessTokenBytes is how long an access token may be.
+// maxAccessTokenBytes is the maximum length of an access token.
 const maxAccessTokenBytes = 2048
 
 var (
-	// ErrBadAccessToken: the access token is malformed, tampered with, or by an unknown key.
+	// ErrBadAccessToken: the access token is malformed, forged, or signed with an unknown
+	// key.
 	ErrBadAccessToken = errors.New("authz: invalid access token")
-	// ErrBadSignature: the signature is not of this URL, or by an unknown key.
+	// ErrBadSignature: the signature does not match the URL, or its key is unknown.
 	ErrBadSignature = errors.New("authz: bad signature")
-	// ErrExpired: the access token or signature was good once, or will be.
+	// ErrExpired: the access token or signature has expired or is not valid yet.
 	ErrExpired = errors.New("authz: expired")
-	// ErrNoKey: there is no key to sign with: this is no central server.
+	// ErrNoKey: there is no signing key: this is not a central server.
 	ErrNoKey = errors.New("authz: no key to sign with")
 )
 
@@ -55,10 +56,10 @@ type tokenHeader struct {
 	Algorithm string   `json:"alg"`
 	Type      string   `json:"typ,omitempty"`
 	KeyID     string   `json:"kid"`
-	Critical  []string `json:"crit,omitempty"` // RFC 7515, section 4.1.11: we know none
+	Critical  []string `json:"crit,omitempty"` // RFC 7515, section 4.1.11: none is supported
 }
 
-// SignAccessToken returns the access token as text for the URL's parameter "pass".
+// SignAccessToken returns the access token as text for the URL parameter "pass".
 func (k *Keys) SignAccessToken(p AccessToken) (string, error) {
 	s := k.set.Load()
 	if s == nil || s.signer == "" {
@@ -79,7 +80,7 @@ func (k *Keys) SignAccessToken(p AccessToken) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(s.secret, []byte(text))), nil
 }
 
-// check reports what no access token may be.
+// check returns an error if the access token is invalid.
 func (p *AccessToken) check() error {
 	switch {
 	case p.Scope != account.ScopeTiles && p.Scope != account.ScopeLabel:
@@ -94,8 +95,8 @@ func (p *AccessToken) check() error {
 	return nil
 }
 
-// VerifyAccessToken returns what an access token says. The error is [ErrBadAccessToken] or [ErrExpired].
-// Whether it has been revoked is not looked at.
+// VerifyAccessToken returns the content of an access token. The error is
+// [ErrBadAccessToken] or [ErrExpired]. It does not check revocations.
 func (k *Keys) VerifyAccessToken(text string, now time.Time) (*AccessToken, error) {
 	s := k.set.Load()
 	if s == nil {
@@ -141,7 +142,7 @@ func cutLast(s string) (before, after string, ok bool) {
 	return s, "", false
 }
 
-// decode reads one JSON value. Claims that are not ours are other people's business.
+// decode reads one JSON value. It ignores unknown claims.
 func decode(part string, into any) error {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil {
@@ -153,7 +154,7 @@ func decode(part string, into any) error {
 	return nil
 }
 
-// decideByAccessToken answers by an access token alone.
+// decideByAccessToken decides by the access token alone.
 func (g *Gate) decideByAccessToken(text string, q *Request, now time.Time) Decision {
 	p, err := g.o.Keys.VerifyAccessToken(text, now)
 	if err != nil {
@@ -172,8 +173,8 @@ func (g *Gate) decideByAccessToken(text string, q *Request, now time.Time) Decis
 	return a
 }
 
-// covers reports whether the access token is for what is asked. One for an image names no
-// other, and one for a store all images in it.
+// covers reports whether the access token is valid for the request. A token for an image
+// is valid for this image only, a token for a store for all its images.
 func (p *AccessToken) covers(q *Request) bool {
 	if !scopeIncludes(p.Scope, q.Scope) {
 		return false

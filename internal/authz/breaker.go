@@ -13,50 +13,50 @@ const (
 	breakerPause   = 2 * time.Second
 )
 
-// An outcome is what a request tells about the server it was sent to.
+// An outcome is what a request reveals about the server it was sent to.
 type outcome int
 
 const (
-	// good: the server answered the request.
+	// good: the server responded properly.
 	good outcome = iota
-	// unusable: the server answered something else, which the caller's credential may
-	// have provoked. It says nothing about other callers.
+	// unusable: the server sent another response, which the caller's credential may have
+	// provoked. It reveals nothing about other callers.
 	unusable
-	// failed: the server answered 5xx, broke off or timed out. It counts once for each
-	// caller, and callers can be invented, so it is a suspicion only.
+	// failed: the server answered 5xx, closed the connection or timed out. It counts once
+	// per caller; callers can be invented, so it only raises a suspicion.
 	failed
-	// unreached: there was no connection to send the credential over, so no credential
-	// has provoked it.
+	// unreached: no connection could be made, so no credential has been sent that could
+	// have provoked it.
 	unreached
 )
 
-// A breakerEvent is what a request has changed.
+// A breakerEvent is the change that a request caused.
 type breakerEvent int
 
 const (
 	unchanged breakerEvent = iota
-	// suspected: the server must be asked without a caller's credential, and the
-	// breaker be told by settle.
+	// suspected: the caller must probe the server without a credential, and report the
+	// result to settle.
 	suspected
 	wentDown
 	cameBack
 )
 
-// A breaker spares a server that is down, and those who would wait for it. It opens for
-// breakerPause, and then lets one request through, which decides how it goes on. A
-// caller can't open it for others: see [outcome].
+// A breaker is a circuit breaker for the central server. It opens for breakerPause, and
+// then lets one trial request through, which closes it or opens it again. A single caller
+// can't open it for others: see [outcome].
 type breaker struct {
 	mu     sync.Mutex
-	recent []failure // the last ones, at most breakerCallers
+	recent []failure // the latest ones, at most breakerCallers
 	down   bool
-	until  time.Time // while down nobody gets through before
-	trying bool      // one has got through since, or the server is being asked without a credential
+	until  time.Time // while down, no request before
+	trying bool      // a trial or a probe without credential is running
 }
 
-// A failure is one caller's.
+// A failure is a failed request of one caller.
 type failure struct {
 	caller uint64 // keyed hash of the credential
-	shared bool   // whoever asks: counts each time
+	shared bool   // not tied to a caller: counts each time
 	at     time.Time
 }
 
@@ -78,7 +78,7 @@ func (b *breaker) enter(now time.Time) (ok, trial bool, wait time.Duration) {
 	return true, true, 0
 }
 
-// leave says how a caller's request went.
+// leave reports the outcome of a caller's request.
 func (b *breaker) leave(o outcome, caller uint64, trial bool, now time.Time) breakerEvent {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,7 +86,7 @@ func (b *breaker) leave(o outcome, caller uint64, trial bool, now time.Time) bre
 	case good:
 		return b.close(trial)
 	case unusable:
-		b.trying = b.trying && !trial // the next one tries
+		b.trying = b.trying && !trial // the next request is the trial
 		return unchanged
 	}
 	b.add(failure{caller, o == unreached, now})
@@ -100,7 +100,7 @@ func (b *breaker) leave(o outcome, caller uint64, trial bool, now time.Time) bre
 	return suspected
 }
 
-// settle says how the server answered a request without a credential.
+// settle reports the outcome of the probe without a credential.
 func (b *breaker) settle(o outcome, now time.Time) breakerEvent {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -110,7 +110,8 @@ func (b *breaker) settle(o outcome, now time.Time) breakerEvent {
 	return b.close(true)
 }
 
-// close notes that the server answers. Decided says that nobody is trying it any more.
+// close records that the server responds. Decided means that the trial or probe has
+// ended.
 func (b *breaker) close(decided bool) breakerEvent {
 	b.recent = b.recent[:0]
 	if decided {
@@ -132,7 +133,7 @@ func (b *breaker) open(now time.Time) breakerEvent {
 	return wentDown
 }
 
-// add notes a failure, and forgets those that no longer count.
+// add records a failure, and removes outdated ones.
 func (b *breaker) add(f failure) {
 	kept := b.recent[:0]
 	for _, old := range b.recent {

@@ -9,15 +9,15 @@ import (
 
 const (
 	shards = 64
-	// entryBytes is what a decision takes beside its strings: it, its place in the
-	// map and in the ring.
+	// entryBytes is the memory of a decision without its strings: the entry and its
+	// places in map and ring.
 	entryBytes = 400
 )
 
 // who is the keyed hash of a credential.
 type who [16]byte
 
-// A cacheKey is whom a decision is about, and what. One without an image holds for the
+// A cacheKey is the caller and the object of a decision. One without an image is for the
 // whole store.
 type cacheKey struct {
 	who          who
@@ -25,7 +25,7 @@ type cacheKey struct {
 	scope        account.Scope
 }
 
-// shard spreads the images of one caller, too: a proxy may be the only one.
+// shard also spreads the images of one caller: a proxy may be the only caller.
 func (k *cacheKey) shard() int {
 	n := int(k.who[0])
 	if l := len(k.image); l > 0 {
@@ -34,20 +34,20 @@ func (k *cacheKey) shard() int {
 	return n % shards
 }
 
-// An cacheEntry is a cached answer.
+// A cacheEntry is a cached decision.
 type cacheEntry struct {
 	key      cacheKey
 	decision Decision
 	asked    uint64        // generation before the request
-	checked  atomic.Uint64 // generation in which it was last found to hold
+	checked  atomic.Uint64 // generation in which it was last confirmed
 	expires  int64         // nanoseconds of the Unix epoch
-	used     atomic.Bool   // since the hand last went by
+	used     atomic.Bool   // since the clock hand last passed
 	bytes    int
 	index    int // in the ring
 }
 
-// decisionCache is a cache of answers bounded in bytes. What has not been used since the hand
-// of a clock went by goes first, so that reading takes no lock against others who read.
+// decisionCache is a cache of decisions bounded in bytes, with CLOCK replacement, so that
+// lookups need only a read lock.
 type decisionCache struct {
 	shards [shards]cacheShard
 }
@@ -59,8 +59,8 @@ type cacheShard struct {
 	hand    int
 	bytes   int
 	most    int
-	hits    atomic.Int64 // requests answered from here; beside a lock that is written to anyway
-	_       [64]byte     // keeps the locks of neighbours apart
+	hits    atomic.Int64 // requests answered from the cache; next to a lock that is written anyway
+	_       [64]byte     // keeps the locks on separate cache lines
 }
 
 func (m *decisionCache) init(most int64) {
@@ -69,7 +69,7 @@ func (m *decisionCache) init(most int64) {
 	}
 }
 
-// get returns the entry of k, nil if there is none.
+// get returns the entry of k, or nil.
 func (m *decisionCache) get(k *cacheKey) *cacheEntry {
 	s := &m.shards[k.shard()]
 	s.mu.RLock()
@@ -78,7 +78,7 @@ func (m *decisionCache) get(k *cacheKey) *cacheEntry {
 	return e
 }
 
-// put caches e, and forgets others until there is room.
+// put caches e, and evicts others until there is room.
 func (m *decisionCache) put(e *cacheEntry, now int64) {
 	e.bytes = entryBytes + len(e.key.store) + len(e.key.image) + len(e.decision.User.ID) + len(e.decision.User.Name) + len(e.decision.Session) + len(e.decision.Token)
 	s := &m.shards[e.key.shard()]
@@ -115,7 +115,7 @@ func (s *cacheShard) remove(e *cacheEntry) {
 	s.bytes -= e.bytes
 }
 
-// size is how many decisions are cached, their bytes, and how often one was enough.
+// size returns the number of cached decisions, their bytes, and the number of hits.
 func (m *decisionCache) size() (entries int, bytes, hits int64) {
 	for i := range m.shards {
 		s := &m.shards[i]

@@ -25,52 +25,55 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// CheckPath is where a central server is asked.
+// CheckPath is the central server's route for requests.
 const CheckPath = "/api/v1/auth/check"
 
-// maxResponseBytes bounds what is read of a response.
+// maxResponseBytes is the maximum size of a response.
 const maxResponseBytes = 1 << 20
 
-// CentralOptions say which central server is asked and how.
+// CentralOptions configure the connection to a central server.
 type CentralOptions struct {
-	// URL is its base, "https://central.example.org". Without TLS it must be of this
-	// machine, as credentials are sent there.
+	// URL is the central server's base, "https://central.example.org". Without TLS it
+	// must be on this machine, because credentials are sent there.
 	URL string
-	// Insecure lets credentials travel without TLS, as within a network of containers.
+	// Insecure allows sending credentials without TLS, such as within a container
+	// network.
 	Insecure bool
-	// Path of the check, [CheckPath] if empty.
+	// Path is the path of the check, [CheckPath] if empty.
 	Path string
-	// Cookie is the name of the one cookie that is passed on; none is if empty.
+	// Cookie is the name of the only cookie that is passed on; if empty, none is.
 	Cookie string
-	// Roots are the authorities whose certificates are believed, the system's if nil.
+	// Roots are the trusted certificate authorities, the system's if nil.
 	Roots *x509.CertPool
-	// Certificate, if not nil, is shown to the server.
+	// Certificate, if not nil, is the client certificate.
 	Certificate *tls.Certificate
-	// Timeout bounds one request, 5 seconds if 0.
+	// Timeout limits one request, 5 seconds if 0.
 	Timeout time.Duration
-	// TTL is how long a decision may be cached that does not say so, 1 minute if 0.
+	// TTL is how long to cache a decision without a ttl, 1 minute if 0.
 	TTL time.Duration
-	// EdgeKey is [account.EdgeKey] of the secret that the central server has given this edge.
+	// EdgeKey is [account.EdgeKey] of the secret that the central server created for this
+	// edge.
 	EdgeKey []byte
-	// Wrap, if not nil, makes the transport of requests one that is observed.
+	// Wrap, if not nil, wraps the transport, for tracing.
 	Wrap func(http.RoundTripper) http.RoundTripper
 	Log  *slog.Logger
 }
 
-// Central is the authorizer of an edge: another server, which it asks by HTTP. It
-// decisions [ErrUnavailable] whenever that one does not answer as it should.
+// Central is the authorizer of an edge server: it sends requests to the central server by
+// HTTP. It returns [ErrUnavailable] whenever the central server does not respond
+// properly.
 type Central struct {
 	o        CentralOptions
 	base     *url.URL
 	client   *http.Client
 	breaker  breaker
-	seed     maphash.Seed // of the hashes of credentials
-	single   atomic.Bool  // the server knows no POST
-	loggedAt atomic.Int64 // when the log was last told of a response that can't be used, in seconds of the Unix epoch
+	seed     maphash.Seed // for hashes of credentials
+	single   atomic.Bool  // the server does not support POST
+	loggedAt atomic.Int64 // when an unusable response was last logged, in seconds of the Unix epoch
 	back     chan struct{}
 }
 
-// NewCentral returns an authorizer that asks the server at o.URL.
+// NewCentral returns an authorizer for the server at o.URL.
 func NewCentral(o CentralOptions) (*Central, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" || base.RawQuery != "" || base.User != nil {
@@ -112,16 +115,16 @@ func NewCentral(o CentralOptions) (*Central, error) {
 		client: &http.Client{
 			Timeout:   o.Timeout,
 			Transport: transport,
-			// A redirect would take the credential to who knows where.
+			// A redirect could send the credential to another server.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
 }
 
-// Close ends connections that are not in use.
+// Close closes idle connections.
 func (c *Central) Close() { c.client.CloseIdleConnections() }
 
-// checkVerdict is the body of the server's answer to one request.
+// checkVerdict is the body of the response to one request.
 type checkVerdict struct {
 	Allow     *bool    `json:"allow"`
 	User      *User    `json:"user"`
@@ -131,7 +134,7 @@ type checkVerdict struct {
 	Token     string   `json:"token"`
 }
 
-// Check asks one request by GET, more by POST.
+// Check sends a single request by GET, several by POST.
 func (c *Central) Check(ctx context.Context, cred Credential, requests []Request) ([]Decision, error) {
 	if len(requests) == 1 {
 		a, err := c.one(ctx, cred, &requests[0])
@@ -151,7 +154,7 @@ func (c *Central) Check(ctx context.Context, cred Credential, requests []Request
 				return nil, err
 			}
 			got, err := c.each(ctx, cred, requests)
-			if err == nil { // else it may be this credential that it does not take
+			if err == nil { // else the server may only have refused this credential
 				c.single.Store(true)
 			}
 			return got, err
@@ -160,7 +163,7 @@ func (c *Central) Check(ctx context.Context, cred Credential, requests []Request
 	return decisions, nil
 }
 
-// one asks a request by GET.
+// one sends a request by GET.
 func (c *Central) one(ctx context.Context, cred Credential, q *Request) (Decision, error) {
 	query := url.Values{"scope": {string(q.Scope)}}
 	for k, v := range map[string]string{"store": q.Store, "image": q.Image, "external_id": q.ExternalID} {
@@ -175,7 +178,7 @@ func (c *Central) one(ctx context.Context, cred Credential, q *Request) (Decisio
 	return send(c, r, cred, c.readDecision)
 }
 
-// readDecision reads the decision to a GET.
+// readDecision reads the response to a GET.
 func (c *Central) readDecision(r *reply) (Decision, error) {
 	var v checkVerdict
 	if err := r.read(&v); err != nil {
@@ -184,8 +187,8 @@ func (c *Central) readDecision(r *reply) (Decision, error) {
 	return v.decision(r.status, len(r.body) == 0, c.o.TTL)
 }
 
-// decision is what the server said with a status. Of a server that says it with the
-// status alone, as for nginx's auth_request, the body is empty.
+// decision combines a response's body with its status. Servers that only use the status,
+// as for nginx's auth_request, send an empty body.
 func (v *checkVerdict) decision(status int, empty bool, ttl time.Duration) (Decision, error) {
 	a := Decision{Status: status, TTL: ttl, StoreWide: v.StoreWide, Session: v.Session, Token: v.Token}
 	switch {
@@ -209,8 +212,8 @@ func (v *checkVerdict) decision(status int, empty bool, ttl time.Duration) (Deci
 }
 
 // read reads the body of 200, 401 or 403; any other status is an error. Without a body
-// 204 means yes, and so does 200 that says itself that there is none: any other empty
-// body may be a response that was cut off.
+// 204 means yes, and so does 200 with Content-Length 0: any other empty body may be a
+// truncated response.
 func (r *reply) read(into any) error {
 	refused := r.status == http.StatusUnauthorized || r.status == http.StatusForbidden
 	switch {
@@ -225,12 +228,12 @@ func (r *reply) read(into any) error {
 	}
 	err := r.decode(into)
 	if refused {
-		return nil // without JSON it is a page or a problem, for people
+		return nil // a body that is not JSON is a page or a problem, for people
 	}
 	return err
 }
 
-// decode reads a body of JSON.
+// decode reads a JSON body.
 func (r *reply) decode(into any) error {
 	if kind, _, err := mime.ParseMediaType(r.kind); err != nil || kind != "application/json" {
 		return fmt.Errorf("it answered %d with a body of type %.60q: is this the address of the check?", r.status, r.kind)
@@ -243,7 +246,7 @@ func (r *reply) decode(into any) error {
 
 var errNoBatch = errors.New("authz: the central server answers no POST")
 
-// many asks requests of one scope by POST.
+// many sends requests of one scope by POST.
 func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope, requests []Request, list []int, decisions []Decision) error {
 	type image struct {
 		Store      string `json:"store,omitempty"`
@@ -276,7 +279,7 @@ func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope
 	return nil
 }
 
-// batch reads the decision to a POST: one verdict for each image, in their order.
+// batch reads the response to a POST: one verdict for each image, in their order.
 func (r *reply) batch(n int, ttl time.Duration) ([]Decision, error) {
 	switch r.status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -291,7 +294,7 @@ func (r *reply) batch(n int, ttl time.Duration) ([]Decision, error) {
 	}
 	allowed := r.status/100 == 2
 	if allowed && all.Decisions == nil {
-		return nil, errNoBatch // it does not look at the body
+		return nil, errNoBatch // the server ignores the body
 	}
 	if allowed && len(all.Decisions) != n {
 		return nil, fmt.Errorf("it gave %d answers to %d questions", len(all.Decisions), n)
@@ -312,7 +315,7 @@ func (r *reply) batch(n int, ttl time.Duration) ([]Decision, error) {
 	return decisions, nil
 }
 
-// each asks one by one, of a server that knows no POST.
+// each sends requests one by one, to a server that does not support POST.
 func (c *Central) each(ctx context.Context, cred Credential, requests []Request) ([]Decision, error) {
 	decisions, errs := make([]Decision, len(requests)), make([]error, len(requests))
 	turns := make(chan struct{}, 8)
@@ -333,7 +336,7 @@ func (c *Central) each(ctx context.Context, cred Credential, requests []Request)
 	return decisions, nil
 }
 
-// request makes a request that carries the credential, if there is one.
+// request creates a request with the credential, if there is one.
 func (c *Central) request(ctx context.Context, method, path string, query url.Values, body []byte, cred Credential) (*http.Request, error) {
 	u := c.base.JoinPath(path)
 	u.RawQuery = query.Encode()
@@ -357,8 +360,8 @@ func (c *Central) request(ctx context.Context, method, path string, query url.Va
 	return r, nil
 }
 
-// send sends r unless the server is to be spared, and reads the response. Errors hold
-// neither the address, in which an external id may be, nor any of the credential.
+// send sends r unless the breaker is open, and reads the response. Errors contain neither
+// the URL, which may have an external id, nor the credential.
 func send[T any](c *Central, r *http.Request, cred Credential, read func(*reply) (T, error)) (T, error) {
 	var zero T
 	ok, trial, wait := c.breaker.enter(time.Now())
@@ -393,8 +396,8 @@ func exchange[T any](c *Central, r *http.Request, read func(*reply) (T, error)) 
 	return got, unusable, err
 }
 
-// caller tells callers apart by what is sent of their credentials. An attacker can't find
-// two that look the same.
+// caller returns a hash that identifies a caller by the sent credentials. An attacker
+// can't find collisions.
 func (c *Central) caller(cred Credential) uint64 {
 	if c.o.Cookie == "" {
 		cred.Cookie = ""
@@ -402,8 +405,8 @@ func (c *Central) caller(cred Credential) uint64 {
 	return maphash.Comparable(c.seed, [2]string{cred.Authorization, cred.Cookie})
 }
 
-// applyBreakerEvent draws the conclusion from an event of the breaker. A suspected server is asked
-// with no credential at all, so that those of strangers can't close it to others.
+// applyBreakerEvent acts on an event of the breaker. It probes a suspected server without
+// a credential, so that credentials of attackers can't open the breaker for others.
 func (c *Central) applyBreakerEvent(ctx context.Context, e breakerEvent, err error) {
 	if e == suspected {
 		o := failed
@@ -426,7 +429,7 @@ func (c *Central) applyBreakerEvent(ctx context.Context, e breakerEvent, err err
 	}
 }
 
-// logUnusable logs a response that can't be used, at most once a minute: strangers can
+// logUnusable logs an unusable response, at most once a minute, because clients can
 // provoke them.
 func (c *Central) logUnusable(err error) {
 	now, last := time.Now().Unix(), c.loggedAt.Load()
@@ -435,15 +438,15 @@ func (c *Central) logUnusable(err error) {
 	}
 }
 
-// A reply is the response to a request.
+// A reply is a response.
 type reply struct {
 	status int
 	kind   string // Content-Type
-	empty  bool   // it says itself that it has no body
+	empty  bool   // declared to have no body
 	body   []byte
 }
 
-// roundTrip sends r. The outcome is good if there is a response, whatever it is.
+// roundTrip sends r. The outcome is good if there is any response.
 func (c *Central) roundTrip(r *http.Request) (reply, outcome, error) {
 	resp, err := c.client.Do(r)
 	if err != nil {
@@ -467,15 +470,15 @@ func (c *Central) roundTrip(r *http.Request) (reply, outcome, error) {
 	return reply{resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Length") == "0", body}, good, nil
 }
 
-// Back delivers when the server answers again.
+// Back delivers a value when the server responds again.
 func (c *Central) Back() <-chan struct{} { return c.back }
 
 // RevocationsPath is where a central server lists revocations.
 const RevocationsPath = "/api/v1/auth/revocations"
 
-// Revocations asks the central server for those after a number. The request is proved by the
-// edge's key. A central server that keeps no log of them has none. That they can't be had says
-// nothing of whether requests are answered.
+// Revocations requests the revocations after a number. The edge's key signs the request.
+// A central server without a log of revocations returns none. An error here does not open
+// the breaker.
 func (c *Central) Revocations(ctx context.Context, since int64) (RevocationPage, error) {
 	r, err := c.request(ctx, http.MethodGet, RevocationsPath, url.Values{"since": {strconv.FormatInt(since, 10)}}, nil, Credential{})
 	if err != nil {

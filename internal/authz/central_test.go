@@ -146,7 +146,7 @@ func TestCentralAsked(t *testing.T) {
 		t.Errorf("%+v", decisions)
 	}
 	if _, err := ask(t, central(t, CentralOptions{URL: srv.URL}), cred, q); err != nil || got.Header.Get("Cookie") != "" {
-		t.Errorf("a cookie was passed on that nobody has named: %v, %v", got.Header, err)
+		t.Errorf("a cookie that the options do not name was passed on: %v, %v", got.Header, err)
 	}
 }
 
@@ -230,7 +230,7 @@ func TestBreaker(t *testing.T) {
 		{"others wait for what the suspicion comes to", append(slices.Clone(four), step{failed, 5, 0, suspected}, step{failed, 6, 0, unchanged}), false},
 		{"an answer between", append(append(slices.Clone(four), step{good, 9, 0, unchanged}), four...), false},
 		{"over a long time", append(slices.Clone(four), step{failed, 5, breakerWindow, unchanged}), false},
-		{"no connection, whoever asks", []step{{unreached, 1, 0, unchanged}, {unreached, 1, 0, unchanged}, {unreached, 1, 0, unchanged}, {unreached, 1, 0, unchanged}, {unreached, 1, 0, wentDown}}, true},
+		{"no connection, the same caller each time", []step{{unreached, 1, 0, unchanged}, {unreached, 1, 0, unchanged}, {unreached, 1, 0, unchanged}, {unreached, 1, 0, unchanged}, {unreached, 1, 0, wentDown}}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -464,7 +464,7 @@ func TestCentralTLS(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := ask(t, central(t, CentralOptions{URL: srv.URL}), bearer("x"), tileOf("st", "a")); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("a certificate of nobody is believed: %v", err)
+		t.Errorf("an untrusted certificate is accepted: %v", err)
 	}
 }
 

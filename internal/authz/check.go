@@ -13,7 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// checked is the body of a central server's answer.
+// checked is the body of a central server's response.
 type checked struct {
 	Allow     bool    `json:"allow"`
 	User      *User   `json:"user,omitempty"`
@@ -23,8 +23,8 @@ type checked struct {
 	Token     string  `json:"token,omitempty"`
 }
 
-// CheckHandler answers an edge's requests by a gate of the central server: GET one, POST up to
-// [MaxBatch]. The caller is whose credential the request carries.
+// CheckHandler serves an edge's requests by the central server's gate: GET one, POST up
+// to [MaxBatch]. The request carries the credential of the edge's client.
 func CheckHandler(g *Gate) http.Handler {
 	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
@@ -56,9 +56,9 @@ func checkOne(g *Gate, w http.ResponseWriter, r *http.Request) error {
 	return writeCheckResponse(w, decisions[0].Status, decisions[0].checked())
 }
 
-// parseCheckQuery parses the query of a request. One that gives a parameter twice is
-// refused, as whoever asked may have meant the other; so is one that can't be read as a
-// whole, as it would leave out what was asked about.
+// parseCheckQuery parses the query of a request. It refuses repeated parameters, which
+// are ambiguous, and queries that can't be parsed completely, where a parameter would be
+// missing.
 func parseCheckQuery(raw string) (url.Values, error) {
 	v, err := url.ParseQuery(raw)
 	if err != nil {
@@ -72,10 +72,10 @@ func parseCheckQuery(raw string) (url.Values, error) {
 	return v, nil
 }
 
-// checkFresh asks the authorizer itself: an edge caches the decision for all of its time,
-// which a decision cached here has not got any more.
+// checkFresh bypasses the cache: the edge caches the decision for its full TTL, of which
+// a decision cached here has already used a part.
 func (g *Gate) checkFresh(r *http.Request, c Credential, requests []Request) ([]Decision, error) {
-	c.AccessToken, c.Signed = "", Signature{} // they are for edges; and scope is a parameter of its own here
+	c.AccessToken, c.Signed = "", Signature{} // they are for edges, and scope is a parameter of this route
 	decisions, err := g.o.Authorizer.Check(r.Context(), c, requests)
 	if err != nil {
 		return nil, Problem(unavailable(err, time.Second))
@@ -83,7 +83,7 @@ func (g *Gate) checkFresh(r *http.Request, c Credential, requests []Request) ([]
 	return decisions, nil
 }
 
-// writeCheckResponse writes a decision; of 401 it says how to log in.
+// writeCheckResponse writes a decision, with WWW-Authenticate if it is 401.
 func writeCheckResponse(w http.ResponseWriter, status int, body any) error {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -149,7 +149,7 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 	}
 	all := struct {
 		checked
-		Allow     *bool `json:"allow,omitempty"` // is said of each
+		Allow     *bool `json:"allow,omitempty"` // each item has its own
 		Decisions []one `json:"answers"`
 	}{checked: decisions[0].checked(), Decisions: []one{}}
 	all.StoreWide = false
@@ -163,8 +163,8 @@ func checkMany(g *Gate, w http.ResponseWriter, r *http.Request) error {
 	return writeCheckResponse(w, http.StatusOK, all)
 }
 
-// RevocationsHandler answers GET /api/v1/auth/revocations?since=N of a central server, for
-// its edges alone. Keys may be nil.
+// RevocationsHandler serves GET /api/v1/auth/revocations?since=N of a central server, to
+// its edges only. Keys may be nil.
 func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 	proofs := new(Proofs)
 	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {

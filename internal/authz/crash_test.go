@@ -92,7 +92,7 @@ func startCentralServer(t *testing.T, addr string) (string, func()) {
 	t.Cleanup(kill)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatalf("the centre did not start: %v", err)
+		t.Fatalf("the central server did not start: %v", err)
 	}
 	return strings.TrimSpace(line), kill
 }
@@ -153,7 +153,7 @@ func TestCentralServerKilled(t *testing.T) {
 		want("remembered", 200)
 	}
 	if asked := count(); asked != "1" && time.Since(began) < ttl {
-		t.Errorf("the centre was asked %s times for 1001 tiles, want once", asked)
+		t.Errorf("the central server was asked %s times for 1001 tiles, want once", asked)
 	}
 	fetch(t, "http://"+addr+"/403")
 	revoke()
@@ -174,7 +174,7 @@ func TestCentralServerKilled(t *testing.T) {
 		if resp, _ := fetch(t, tile); resp.StatusCode == 200 {
 			break
 		} else if resp.StatusCode != 503 || time.Now().After(deadline) {
-			t.Fatalf("after the centre came back: status %d", resp.StatusCode)
+			t.Fatalf("after the central server came back: status %d", resp.StatusCode)
 		}
 	}
 }

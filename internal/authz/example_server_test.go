@@ -26,7 +26,7 @@ func TestExampleServer(t *testing.T) {
 		t.Fatal("the page has no example")
 	}
 	dir := t.TempDir()
-	source, bin := filepath.Join(dir, "main.go"), filepath.Join(dir, "centre")
+	source, bin := filepath.Join(dir, "main.go"), filepath.Join(dir, "central")
 	if err := os.WriteFile(source, []byte(code), 0o600); err != nil {
 		t.Fatal(err)
 	}

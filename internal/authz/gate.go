@@ -18,39 +18,38 @@ import (
 )
 
 const (
-	// CookieName is that of the built-in server's session.
+	// CookieName is the cookie of the built-in server's sessions.
 	CookieName = "ptiffstore_session"
-	// MaxBatch is how many requests an authorizer is asked at once.
+	// MaxBatch is the maximum number of requests that an authorizer gets at once.
 	MaxBatch = 200
-	// maxAttempts is how often a request is asked whose answer is revoked meanwhile.
+	// maxAttempts is how often a request is sent if its decision is revoked meanwhile.
 	maxAttempts = 3
 )
 
-// GateOptions are how a [Gate] asks and caches.
+// GateOptions configure a [Gate].
 type GateOptions struct {
 	Authorizer Authorizer
-	// Cookie is the name of the one cookie that counts, [CookieName] if empty.
+	// Cookie is the name of the only cookie used, [CookieName] if empty.
 	Cookie string
-	// Keys verify access tokens and signed URLs; without them neither is good.
+	// Keys verify access tokens and signed URLs; without keys both are invalid.
 	Keys *Keys
-	// MaxBytes bounds the memory of answers, 32 MiB if 0.
+	// MaxBytes limits the memory of cached decisions, 32 MiB if 0.
 	MaxBytes int64
-	// MaxTTL bounds how long a decision is cached, 5 minutes if 0.
+	// MaxTTL limits how long a decision is cached, 5 minutes if 0.
 	MaxTTL time.Duration
-	// Timeout is how long a request may take, 10 seconds if 0.
+	// Timeout limits a request to the authorizer, 10 seconds if 0.
 	Timeout time.Duration
 	Now     func() time.Time // nil is time.Now
-	// Trace, if not nil, takes from one context to another what traces of requests
-	// need.
+	// Trace, if not nil, copies what tracing needs from one context to another.
 	Trace func(from, to context.Context) context.Context
 }
 
-// A Gate says who may see what. It asks its authorizer once and caches the decision, no
-// too, as long as the authorizer allows. Who finds a decision cached takes no lock
-// against others and allocates nothing. It is safe for concurrent use.
+// A Gate decides who may see what. It asks its authorizer and caches each decision, also
+// a no, as long as the authorizer allows. Reading a cached decision does not block on
+// other readers and does not allocate. It is safe for concurrent use.
 type Gate struct {
 	o             GateOptions
-	key           [32]byte // of the credentials' hash
+	key           [32]byte // of the hash of credentials
 	decisionCache decisionCache
 	revocations   revocations
 	mu            sync.Mutex
@@ -59,7 +58,7 @@ type Gate struct {
 	failed        atomic.Int64
 }
 
-// A flight is a request that is being asked.
+// A flight is a request that has been sent to the authorizer.
 type flight struct {
 	key      cacheKey
 	q        Request
@@ -93,8 +92,8 @@ func NewGate(o GateOptions) *Gate {
 	return g
 }
 
-// Credential takes from a request's Authorization and Cookie headers and its query, as
-// sent, what proves who the caller is. The result lives as long as they do.
+// Credential returns the credential in a request's Authorization and Cookie headers and
+// its raw query. The result shares their memory.
 func (g *Gate) Credential(authorization, cookies, query string) Credential {
 	c := Credential{Authorization: authorization}
 	if cookies != "" {
@@ -121,8 +120,8 @@ func (g *Gate) FromRequest(r *http.Request) Credential {
 	return g.Credential(r.Header.Get("Authorization"), cookies, r.URL.RawQuery)
 }
 
-// Allow answers a request. A decision of no is no error. The error is
-// [ErrUnavailable], a [*httperr.Error] about the credential, or that of ctx.
+// Allow decides a request. A denial is not an error. The error is [ErrUnavailable], a
+// [*httperr.Error] about the credential, or that of ctx.
 func (g *Gate) Allow(ctx context.Context, c Credential, q Request) (Decision, error) {
 	who := g.who(&c)
 	if e := g.cached(&who, &q); e != nil {
@@ -135,24 +134,23 @@ func (g *Gate) Allow(ctx context.Context, c Credential, q Request) (Decision, er
 	return decisions[0], nil
 }
 
-// AllowMany answers many requests, asking only those whose decisions are not
+// AllowMany decides many requests, asking the authorizer only for decisions that are not
 // cached, [MaxBatch] at a time.
 func (g *Gate) AllowMany(ctx context.Context, c Credential, requests []Request) ([]Decision, error) {
 	return g.ask(ctx, g.who(&c), c, requests)
 }
 
-// AllowNamed is [Gate.Allow] for the image or store that a request names, by an id or a
-// name and whatever else it depends on what that stands for. If known is
-// false there is no such thing, and q is about another that stands in for it: the
-// authorizer is asked as often, and the decision, which is always no, takes as long. So
-// nobody can tell by the time whether there is what they may not see.
+// AllowNamed is [Gate.Allow] for the image or store that a request names by id or name
+// (and other values that select it). If known is false, it does not exist, and q is about
+// another object in its place: the authorizer gets the same number of requests, and the
+// decision, which is always a denial, takes as long. So response times do not reveal
+// whether an object exists that the caller may not see.
 //
-// For that, each name has a decision of no to itself: one that is cached for the whole
-// store, or because the image was in a list, would come sooner than that for a name which
-// stands for nothing.
+// For that, each name has its own cached denial: a denial cached for the whole store, or
+// for an image in a list, would be faster than that for an unknown name.
 func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Request, known bool, name ...string) (Decision, error) {
 	if !known && (c.Authorization != "" || c.Cookie != "") {
-		c.AccessToken, c.Signed = "", Signature{} // may be good for what stands in, and spare the request
+		c.AccessToken, c.Signed = "", Signature{} // they may be valid for the other object, and save the request
 	}
 	who := g.who(&c)
 	if known {
@@ -169,7 +167,7 @@ func (g *Gate) AllowNamed(ctx context.Context, c Credential, q Request, known bo
 	return decisions[0], nil
 }
 
-// cacheName is what a no about a name is cached under, until it stands for something
+// cacheName is the key of a cached denial of a name, until the name refers to something
 // else. No id begins like it.
 func (g *Gate) cacheName(q *Request, known bool, name []string) string {
 	b := append(make([]byte, 0, 256), g.key[:]...)
@@ -184,7 +182,7 @@ func (g *Gate) cacheName(q *Request, known bool, name []string) string {
 	return "\x00" + string(sum[:16])
 }
 
-// Identify says who sent a request. The error is [ErrUnavailable] or that of ctx.
+// Identify returns the caller. The error is [ErrUnavailable] or that of ctx.
 func (g *Gate) Identify(ctx context.Context, c Credential) (Caller, error) {
 	a, err := g.Allow(ctx, c, Request{Scope: account.ScopeTiles})
 	if err != nil {
@@ -193,8 +191,8 @@ func (g *Gate) Identify(ctx context.Context, c Credential) (Caller, error) {
 	return Caller{User: a.User, LoggedIn: a.Status != http.StatusUnauthorized, Session: a.Session, Token: a.Token}, nil
 }
 
-// Revoke forgets what is cached of somebody's rights, and what is being asked.
-// When it returns, no answer from before is used any more.
+// Revoke drops cached and pending decisions about the rights that were revoked. When it
+// returns, no earlier decision is used any more.
 func (g *Gate) Revoke(v account.Revocation) {
 	now := g.o.Now()
 	if v.At.IsZero() {
@@ -203,22 +201,22 @@ func (g *Gate) Revoke(v account.Revocation) {
 	g.revocations.add(v, now)
 }
 
-// Stats are figures for an operator.
+// Stats are metrics of a gate.
 type Stats struct {
 	Answers int   // cached
 	Bytes   int64 // their memory
-	// Since the start: requests answered from memory, put to the authorizer, and put
-	// to it in vain.
+	// Since the start: requests answered from the cache, sent to the authorizer, and
+	// failed.
 	Remembered, Asked, Failed int64
 }
 
-// Stats returns figures as of now.
+// Stats returns the current metrics.
 func (g *Gate) Stats() Stats {
 	n, b, hits := g.decisionCache.size()
 	return Stats{Answers: n, Bytes: b, Remembered: hits, Asked: g.asked.Load(), Failed: g.failed.Load()}
 }
 
-// cached returns the decision that is known to hold, nil if there is none.
+// cached returns the valid cached decision, or nil.
 func (g *Gate) cached(w *who, q *Request) *cacheEntry {
 	now := g.o.Now().UnixNano()
 	k := q.key(*w)
@@ -237,7 +235,7 @@ func (g *Gate) cached(w *who, q *Request) *cacheEntry {
 	return nil
 }
 
-// good reports whether e still answers q.
+// good reports whether e is still valid for q.
 func (g *Gate) good(e *cacheEntry, q *Request, now int64) bool {
 	if now >= e.expires {
 		return false
@@ -253,7 +251,7 @@ func (g *Gate) good(e *cacheEntry, q *Request, now int64) bool {
 		}
 		e.checked.Store(generation)
 	}
-	// One for the whole store knows nothing of its images.
+	// A decision for the whole store does not depend on revocations of its images.
 	if q.Image != image && g.revocations.image.Load() > e.asked && !g.revocations.holds(&e.decision, e.asked, q.Store, q.Image) {
 		return false
 	}
@@ -263,7 +261,8 @@ func (g *Gate) good(e *cacheEntry, q *Request, now int64) bool {
 	return true
 }
 
-// ask answers requests from memory where it can, and asks the rest.
+// ask answers requests from the cache where possible, and asks the authorizer for the
+// rest.
 func (g *Gate) ask(ctx context.Context, w who, c Credential, requests []Request) ([]Decision, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -296,7 +295,7 @@ func (g *Gate) ask(ctx context.Context, w who, c Credential, requests []Request)
 				return nil, f.err
 			}
 			decisions[ask[n]] = f.decision
-			// Who joins a flight may have come after a revocation that the flight
+			// A caller may have joined the flight after a revocation that the flight
 			// began before.
 			if !g.revocations.holds(&f.decision, f.asked, f.q.Store, f.q.Image) {
 				missing = append(missing, ask[n])
@@ -309,8 +308,8 @@ func (g *Gate) ask(ctx context.Context, w who, c Credential, requests []Request)
 	return nil, &UnavailableError{RetryAfter: time.Second, Err: errors.New("permissions change faster than they can be checked")}
 }
 
-// detached is what a check keeps of the HTTP request that asks first. It outlives
-// that request, whose own context must not be looked at any more then.
+// detached returns a context for a check, which outlives the HTTP request that started it
+// and must not use that request's context.
 func (g *Gate) detached(ctx context.Context) context.Context {
 	to := httperr.ContextWithRequestID(context.Background(), strings.Clone(httperr.RequestID(ctx)))
 	if g.o.Trace != nil {
@@ -319,7 +318,7 @@ func (g *Gate) detached(ctx context.Context) context.Context {
 	return to
 }
 
-// join returns the flight of each request, and starts those that nobody has.
+// join returns the flight of each request, and starts the missing ones.
 func (g *Gate) join(detached context.Context, w who, c Credential, requests []Request, ask []int) []*flight {
 	all := make([]*flight, len(ask))
 	var mine []*flight
@@ -348,7 +347,8 @@ func (g *Gate) join(detached context.Context, w who, c Credential, requests []Re
 	return all
 }
 
-// runFlight asks and caches. It depends on none of those who wait for it.
+// runFlight asks the authorizer and caches the decisions, independently of the waiting
+// callers.
 func (g *Gate) runFlight(ctx context.Context, c Credential, flights []*flight) {
 	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
 	defer cancel()
@@ -376,7 +376,7 @@ func (g *Gate) runFlight(ctx context.Context, c Credential, flights []*flight) {
 	}
 }
 
-// check asks access tokens and signed URLs themselves, and the authorizer about the rest.
+// check decides by access tokens and signed URLs, and asks the authorizer for the rest.
 func (g *Gate) check(ctx context.Context, c Credential, requests []Request) ([]Decision, error) {
 	decisions := make([]Decision, len(requests))
 	var rest []int
@@ -410,7 +410,7 @@ func (g *Gate) check(ctx context.Context, c Credential, requests []Request) ([]D
 	return decisions, nil
 }
 
-// store keeps a decision as long as it may be. Its time begins before the request.
+// store caches a decision for its TTL, which begins before the request.
 func (g *Gate) store(f *flight, now time.Time) {
 	a := f.decision
 	e := &cacheEntry{key: f.key, decision: a, asked: f.asked, expires: f.began + int64(min(a.TTL, g.o.MaxTTL))}
@@ -424,7 +424,7 @@ func (g *Gate) store(f *flight, now time.Time) {
 	switch {
 	case e.key.image == f.q.as && f.q.as != "":
 	case f.q.Image == "":
-		// That not all of a store may be seen says nothing of its images.
+		// A denial for the whole store says nothing about its images.
 		e.decision.StoreWide = a.StoreWide || a.Allow
 	case a.StoreWide:
 		e.key.image = ""
@@ -434,9 +434,9 @@ func (g *Gate) store(f *flight, now time.Time) {
 
 var hashing = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
-// who is the SHA-256 of the key of this process and the credential, cut to 128 bits.
-// Cut like that it is as good as an HMAC (what is left can't be extended), which would
-// take twice as long, and it allocates nothing.
+// who returns the SHA-256 of this process's key and the credential, truncated to 128
+// bits. Truncation makes it as good as an HMAC (it prevents length extension), in half
+// the time and without allocating.
 func (g *Gate) who(c *Credential) who {
 	buf := hashing.Get().(*[]byte)
 	b := append((*buf)[:0], g.key[:]...)

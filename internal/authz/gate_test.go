@@ -47,7 +47,7 @@ func says(status int, body string) http.HandlerFunc {
 	}
 }
 
-// A clock goes on only when it is told to.
+// A clock advances only when a test advances it.
 type clock struct{ n atomic.Int64 }
 
 func newClock() *clock { c := new(clock); c.n.Store(time.Now().UnixNano()); return c }
@@ -144,7 +144,7 @@ func TestRemembered(t *testing.T) {
 					t.Errorf("step %d: %+v, want status %d", i, a, tt.status)
 				}
 				if n := c.asked.Load(); n != s.asked {
-					t.Errorf("step %d: the centre was asked %d times, want %d", i, n, s.asked)
+					t.Errorf("step %d: the central server was asked %d times, want %d", i, n, s.asked)
 				}
 			}
 		})
@@ -185,7 +185,7 @@ func TestManyAskAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if n := c.asked.Load(); n != 1 {
-		t.Errorf("the centre was asked %d times, want 1", n)
+		t.Errorf("the central server was asked %d times, want 1", n)
 	}
 }
 
@@ -236,9 +236,9 @@ func TestRevoke(t *testing.T) {
 		{"another store", yes, account.RevokeStore, "s2", false},
 		{"all", yes, account.RevokeAll, "", true},
 		{"a kind of later days", yes, "planet", "x", true},
-		{"user, whom the centre does not name", unnamed, account.RevokeUser, "u2", true},
-		{"session, which the centre does not name", unnamed, account.RevokeSession, "s2", true},
-		{"token, which the centre does not name", unnamed, account.RevokeToken, "s2", true},
+		{"user, whom the central server does not name", unnamed, account.RevokeUser, "u2", true},
+		{"session, which the central server does not name", unnamed, account.RevokeSession, "s2", true},
+		{"token, which the central server does not name", unnamed, account.RevokeToken, "s2", true},
 		{"image, remembered for the store", wide, account.RevokeImage, "a", true},
 		{"another image, remembered for the store", wide, account.RevokeImage, "b", false},
 		{"token, remembered for the store", wide, account.RevokeToken, "t1", true},
@@ -308,7 +308,7 @@ func TestRevokedForEver(t *testing.T) {
 	}
 }
 
-// TestAllowMany mixes what is cached, what is asked, and more than go into one
+// TestAllowMany mixes cached decisions, new requests, and more than go into one
 // request.
 func TestAllowMany(t *testing.T) {
 	var most atomic.Int64

@@ -10,14 +10,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// A Guard stands before a server without access control: it answers only those
-// who ask this machine by a loopback name, and nobody whom a proxy let in.
+// A Guard protects a server without access control: it accepts only requests from this
+// machine by a loopback name, and none that a proxy forwarded.
 type Guard struct {
-	// Open lets everybody in who can reach the port. It is what --insecure-no-auth
-	// asks for.
+	// Open accepts all clients that can reach the port (--insecure-no-auth).
 	Open bool
 
-	last atomic.Pointer[string] // the Host found good last, which is nearly always the next one
+	last atomic.Pointer[string] // the last accepted Host, nearly always the next one
 }
 
 // Check returns nil, or a [*httperr.Error] that says why the request is refused.
@@ -50,7 +49,7 @@ func (g *Guard) local(host string) bool {
 	if !LocalHost(host) {
 		return false
 	}
-	host = strings.Clone(host) // the caller's may live no longer than the request
+	host = strings.Clone(host) // the caller's string may not outlive the request
 	g.last.Store(&host)
 	return true
 }

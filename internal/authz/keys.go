@@ -12,28 +12,29 @@ import (
 )
 
 const (
-	// MaxAccessTokenAge is how long an access token is good at most.
+	// MaxAccessTokenAge is the maximum lifetime of an access token.
 	MaxAccessTokenAge = 15 * time.Minute
-	// MaxSignedURLAge is how long a signed URL is good at most.
+	// MaxSignedURLAge is the maximum lifetime of a signed URL.
 	MaxSignedURLAge = 24 * time.Hour
-	// clockSkew is by how much the clocks of central server and edge server may differ.
+	// clockSkew is the tolerated difference between the clocks of central and edge
+	// server.
 	clockSkew = time.Minute
 )
 
-// Keys sign and verify access tokens and signed URLs. Several may be good at a time, each with
-// an id, so that a new one can take over. They are safe for concurrent use, and the
-// zero value knows none.
+// Keys sign and verify access tokens and signed URLs. Several keys, each with an id, may
+// be valid at a time, for rotation. They are safe for concurrent use. The zero value has
+// no keys.
 type Keys struct{ set atomic.Pointer[keySet] }
 
 type keySet struct {
-	signer          string // id of the key that signs, "" for none
+	signer          string // id of the signing key, or ""
 	secret          ed25519.PrivateKey
 	accessTokenKeys map[string]ed25519.PublicKey
 	urls            map[string][]byte
 }
 
-// SetSigning takes over the keys of a central server, of which the first that is not retired
-// signs.
+// SetSigning replaces the keys with those of a central server. The first that is not
+// retired signs.
 func (k *Keys) SetSigning(keys []account.SigningKey) {
 	s := &keySet{accessTokenKeys: map[string]ed25519.PublicKey{}, urls: map[string][]byte{}}
 	for _, key := range keys {
@@ -45,13 +46,13 @@ func (k *Keys) SetSigning(keys []account.SigningKey) {
 	k.set.Store(s)
 }
 
-// SetPublic takes over the central server's public keys at an edge, which then verifies access tokens
-// and signs nothing.
+// SetPublic sets the central server's public keys at an edge server, which verifies
+// access tokens and signs nothing.
 func (k *Keys) SetPublic(accessTokenKeys map[string]ed25519.PublicKey) {
 	k.set.Store(&keySet{accessTokenKeys: maps.Clone(accessTokenKeys)})
 }
 
-// Public returns the public keys as edges are told them.
+// Public returns the public keys in the form sent to edges.
 func (k *Keys) Public() []PublicKey {
 	list := []PublicKey{}
 	if s := k.set.Load(); s != nil {
@@ -62,7 +63,7 @@ func (k *Keys) Public() []PublicKey {
 	return list
 }
 
-// A PublicKey is a JSON Web Key (RFC 8037, section 2) by which access tokens are verified.
+// A PublicKey is a JSON Web Key (RFC 8037, section 2) that verifies access tokens.
 type PublicKey struct {
 	Type  string `json:"kty"` // OKP
 	Curve string `json:"crv"` // Ed25519
@@ -70,7 +71,7 @@ type PublicKey struct {
 	X     string `json:"x"`
 }
 
-// PublicKeys reads keys as a central server tells them. Those of other kinds are left out.
+// PublicKeys parses keys of a central server. It ignores other kinds of keys.
 func PublicKeys(list []PublicKey) (map[string]ed25519.PublicKey, error) {
 	keys := map[string]ed25519.PublicKey{}
 	for _, k := range list {
@@ -86,7 +87,8 @@ func PublicKeys(list []PublicKey) (map[string]ed25519.PublicKey, error) {
 	return keys, nil
 }
 
-// decideLocally answers by an access token or a signed URL. It reports false if there is none.
+// decideLocally decides by an access token or a signed URL. It reports false if the
+// credential has neither.
 func (g *Gate) decideLocally(c *Credential, q *Request) (Decision, bool) {
 	if c.AccessToken == "" && c.Signed.Sig == "" {
 		return Decision{}, false

@@ -13,11 +13,11 @@ import (
 // Local is the authorizer of the built-in central server.
 type Local struct {
 	Accounts *account.Accounts
-	TTL      time.Duration // how long answers may be cached, 1 minute if 0
+	TTL      time.Duration // how long decisions may be cached, 1 minute if 0
 	Now      func() time.Time
 }
 
-// Check answers from the accounts.
+// Check decides by the accounts.
 func (l *Local) Check(ctx context.Context, c Credential, requests []Request) ([]Decision, error) {
 	base, rights, err := l.caller(ctx, c)
 	if err != nil {
@@ -43,8 +43,8 @@ func (l *Local) Check(ctx context.Context, c Credential, requests []Request) ([]
 	return decisions, nil
 }
 
-// caller finds out who the credential is of: a decision with everything but whether
-// it is yes, and their rights.
+// caller returns a decision about the credential's user in which only Allow is not set,
+// and the user's rights.
 func (l *Local) caller(ctx context.Context, c Credential) (Decision, account.Rights, error) {
 	a := forbidden()
 	a.TTL = l.TTL
@@ -97,7 +97,7 @@ func (l *Local) caller(ctx context.Context, c Credential) (Decision, account.Rig
 	return a, rights, nil
 }
 
-// Revocations reads the log of a database as a [RevocationSubscriber] of it wants it.
+// Revocations is the Source of a [RevocationSubscriber] for the log of a database.
 func Revocations(ctx context.Context, a *account.Accounts, since int64) (RevocationPage, error) {
 	items, err := a.RevocationsSince(ctx, since)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package authz says who may see what.
+// Package authz controls access to images and stores.
 package authz
 
 import (
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// LocalHost reports whether a Host header names this machine's loopback. A page
-// of another site whose name is made to resolve to 127.0.0.1 (DNS rebinding)
-// still sends its own name here, and is refused.
+// LocalHost reports whether a Host header names this machine's loopback. A page of
+// another site whose name resolves to 127.0.0.1 (DNS rebinding) still sends its own name
+// in Host, and is refused.
 func LocalHost(host string) bool {
 	name := host
 	if h, port, err := net.SplitHostPort(host); err == nil {
@@ -26,10 +26,9 @@ func LocalHost(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Forwarded reports whether a header, in canonical form, is one that proxies set: to say
-// for whom they ask, by which address they were asked, or that they are in the way. One
-// in front of a server without access control would publish it, so a request that bears
-// any of them is refused. Some proxies write underscores for hyphens.
+// Forwarded reports whether a header, in canonical form, is one that proxies add. A proxy
+// in front of a server without access control would publish it, so a request with any
+// such header is refused. Some proxies write underscores for hyphens.
 func Forwarded(header string) bool {
 	if header == "" {
 		return false
@@ -50,10 +49,10 @@ func Forwarded(header string) bool {
 	})
 }
 
-// byProxies are the headers of proxies by their first letter, so that of nearly all
-// headers no more is looked at. A * stands for anything.
+// byProxies are the headers of proxies by first letter, so that most headers need no
+// further comparison. A * matches any suffix.
 var byProxies = letters(
-	// of all kinds of proxies
+	// any proxy
 	"Forwarded", "Forwarded-*", "Via", "X-Forwarded*", "X-Forward-For", "X-Original-*", "X-Real-*", "X-Remote-*", "X-Proxy*", "Proxy-Client-Ip", "Wl-Proxy-*",
 	"Client-Ip", "X-Client-Ip", "X-Client-Port", "X-Cluster-Client-Ip", "True-Client-Ip", "X-True-Client-Ip", "Http-Client-Ip", "X-Originating-Ip", "X-Host",
 	"Front-End-Https", "X-Url-Scheme", "X-Scheme", "X-Ssl-*", "X-Nginx-*", "X-Haproxy-*", "X-Traefik-*", "X-Varnish*", "Surrogate-Capability", "X-Rewrite-Url",

@@ -18,14 +18,15 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
-// RevokePath is where an edge is told of revocations.
+// RevokePath is the edge's route to which revocations are sent.
 const RevokePath = "/api/v1/auth/revoke"
 
-// A RevocationPublisher tells the edges that a central server knows of each revocation, again and again
-// until they have heard. An edge that was away fetches them itself.
+// A RevocationPublisher sends each revocation to the edges of a central server, and
+// retries until they have received it. An edge that was unreachable also fetches missed
+// revocations itself.
 type RevocationPublisher struct {
 	Accounts *account.Accounts
-	Client   *http.Client // with the certificates of edges; nil is one of 5 seconds
+	Client   *http.Client // with the certificates of edges; nil is a client with a timeout of 5 seconds
 	Log      *slog.Logger
 	Loops    *loop.Set // shows whether edges are reached; may be nil
 
@@ -33,7 +34,7 @@ type RevocationPublisher struct {
 	edges map[string]*subscribedEdge
 }
 
-// subscribedEdge is one edge, and the goroutine that tells it.
+// subscribedEdge is an edge, and the goroutine that sends it revocations.
 type subscribedEdge struct {
 	edge account.Edge
 	wake chan struct{}
@@ -41,14 +42,14 @@ type subscribedEdge struct {
 }
 
 const (
-	edgePoll        = 30 * time.Second // how often to look for new edges
-	maxPublishPause = time.Minute      // the longest between attempts
-	// revocationPoll is how often to look for revocations of other processes, as the
-	// command line is one.
+	edgePoll        = 30 * time.Second // interval of looking for new edges
+	maxPublishPause = time.Minute      // the longest pause between attempts
+	// revocationPoll is the interval of looking for revocations by other processes, such
+	// as the command line.
 	revocationPoll = time.Second
 )
 
-// Run tells until ctx is done.
+// Run sends revocations until ctx is done.
 func (t *RevocationPublisher) Run(ctx context.Context) error {
 	if t.Client == nil {
 		t.Client = &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -73,7 +74,7 @@ func (t *RevocationPublisher) Run(ctx context.Context) error {
 	return nil
 }
 
-// waitForRevocations wakes those who tell edges whenever there is a revocation, for that long.
+// waitForRevocations wakes the edges' goroutines at each revocation, for that long.
 func (t *RevocationPublisher) waitForRevocations(ctx context.Context, long time.Duration) error {
 	last := int64(-1)
 	for end := time.Now().Add(long); time.Now().Before(end); {
@@ -87,14 +88,14 @@ func (t *RevocationPublisher) waitForRevocations(ctx context.Context, long time.
 			return fmt.Errorf("cannot read revocations: %w", err)
 		}
 		if latest != last {
-			t.wake() // the first time in vain
+			t.wake() // the first time there is nothing to send
 			last = latest
 		}
 	}
 	return nil
 }
 
-// wake has all edges told what they have not been told.
+// wake has all pending revocations sent.
 func (t *RevocationPublisher) wake() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -106,7 +107,8 @@ func (t *RevocationPublisher) wake() {
 	}
 }
 
-// updateEdges takes over the edges as they are now; Run does so by itself from time to time.
+// updateEdges starts and stops goroutines to match the current edges; Run calls it
+// periodically.
 func (t *RevocationPublisher) updateEdges(ctx context.Context, running *sync.WaitGroup) error {
 	edges, err := t.Accounts.Edges(ctx)
 	if err != nil {
@@ -136,7 +138,7 @@ func (t *RevocationPublisher) updateEdges(ctx context.Context, running *sync.Wai
 	return nil
 }
 
-// publish keeps one edge in sync from a number on.
+// publish keeps one edge in sync, from revocation number last on.
 func (t *RevocationPublisher) publish(ctx context.Context, e *subscribedEdge, last int64) {
 	l := t.Loops.New(t.Log, "telling edges", "")
 	l.Longest = maxPublishPause
@@ -157,7 +159,8 @@ func (t *RevocationPublisher) publish(ctx context.Context, e *subscribedEdge, la
 	})
 }
 
-// send tells the edge of some revocations after last, and returns the last of them.
+// send sends the edge some revocations after last, and returns the number of the last one
+// sent.
 func (t *RevocationPublisher) send(ctx context.Context, e *account.Edge, last int64) (int64, error) {
 	items, err := t.Accounts.RevocationsSince(ctx, last)
 	if err != nil || len(items) == 0 {
@@ -182,7 +185,7 @@ func (t *RevocationPublisher) send(ctx context.Context, e *account.Edge, last in
 		return last, err
 	}
 	defer resp.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) //nolint:errcheck // so that the connection is used again
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) //nolint:errcheck // lets the connection be reused
 	if resp.StatusCode/100 != 2 {
 		return last, fmt.Errorf("it answered %d", resp.StatusCode)
 	}

@@ -13,23 +13,22 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// A Credential is what a request brings to prove who sends it. It is never logged,
-// whatever a log is given of it.
+// A Credential is the proof of identity in a request. Its methods keep it out of logs.
 type Credential struct {
 	Authorization string    // the header
-	Cookie        string    // value of the one cookie that counts
+	Cookie        string    // value of the cookie [GateOptions].Cookie
 	AccessToken   string    // of the URL
 	Signed        Signature // of the URL
 }
 
-// A Signature is what the parameters of a signed URL hold.
+// A Signature holds the parameters of a signed URL.
 type Signature struct{ Sig, Exp, Scope, KeyID string }
 
-// None reports whether there is nothing in the credential.
+// None reports whether the credential is empty.
 func (c Credential) None() bool { return c == Credential{} }
 
-// maxCredentialBytes bounds the Authorization header and the cookie. Servers refuse longer
-// headers, each from a size of its own on: what they make of one is no answer to the
+// maxCredentialBytes limits the Authorization header and the cookie. Servers refuse
+// longer headers, each from its own limit on, and that response says nothing about the
 // request.
 const maxCredentialBytes = 4 << 10
 
@@ -38,7 +37,7 @@ var (
 	errOddCredential  = &httperr.Error{Status: http.StatusBadRequest, Detail: "The Authorization header or the cookie contains control characters."}
 )
 
-// check refuses a credential that no authorizer is asked about.
+// check returns an error for a credential that is not sent to an authorizer.
 func (c *Credential) check() error {
 	for _, s := range [...]string{c.Authorization, c.Cookie} {
 		if len(s) > maxCredentialBytes {
@@ -53,16 +52,16 @@ func (c *Credential) check() error {
 	return nil
 }
 
-// String says nothing of what is secret.
+// String hides the secrets.
 func (Credential) String() string { return "credential" }
 
-// GoString says nothing of what is secret.
+// GoString hides the secrets.
 func (Credential) GoString() string { return "credential" }
 
-// LogValue says nothing of what is secret.
+// LogValue hides the secrets.
 func (Credential) LogValue() slog.Value { return slog.StringValue("credential") }
 
-// clone copies the credential out of an HTTP request that may end before the check does.
+// clone copies the credential, because the HTTP request may end before the check does.
 func (c Credential) clone() Credential {
 	return Credential{
 		strings.Clone(c.Authorization), strings.Clone(c.Cookie), strings.Clone(c.AccessToken),
@@ -70,20 +69,20 @@ func (c Credential) clone() Credential {
 	}
 }
 
-// A Request asks whether a scope is held: for an image; for the whole store if Image
-// is empty; for everything if Store is, too.
+// A Request asks whether the caller holds a scope: for an image; for the whole store if
+// Image is empty; for everything if Store is empty too.
 type Request struct {
 	Store, Image string
 	ExternalID   string // of the image in another application, if it has one
 	Scope        account.Scope
 
-	// As, if not empty, is under what a no is cached, and standIn tells that any
-	// decision means no: see [Gate.AllowNamed].
+	// as, if not empty, is the cache key of a denial; standIn means that any decision is
+	// a denial: see [Gate.AllowNamed].
 	as      string
 	standIn bool
 }
 
-// key is under what the decision is looked for.
+// key is the cache key of the decision.
 func (q *Request) key(w who) cacheKey {
 	if q.as != "" {
 		return cacheKey{w, "", q.as, q.Scope}
@@ -91,7 +90,7 @@ func (q *Request) key(w who) cacheKey {
 	return cacheKey{w, q.Store, q.Image, q.Scope}
 }
 
-// clone copies the request out of an HTTP request that may end before the decision is there.
+// clone copies the request, because the HTTP request may end before the decision.
 func (q *Request) clone() Request {
 	return Request{
 		Store: strings.Clone(q.Store), Image: strings.Clone(q.Image), ExternalID: strings.Clone(q.ExternalID),
@@ -99,43 +98,44 @@ func (q *Request) clone() Request {
 	}
 }
 
-// An Decision says whether the caller may, and who they are.
+// A Decision says whether the caller holds the scope, and who the caller is.
 type Decision struct {
 	Allow     bool
 	Status    int // 200, 401 (not logged in) or 403
 	User      User
-	Session   string        // id, if the authorizer says so
-	Token     string        // id, if the authorizer says so
-	TTL       time.Duration // for how long the decision may be cached
-	StoreWide bool          // the same holds for every image of the store
+	Session   string        // id, if the authorizer returns it
+	Token     string        // id, if the authorizer returns it
+	TTL       time.Duration // how long the decision may be cached
+	StoreWide bool          // the decision holds for every image of the store
 
-	signed bool // decideLocally by an access token or a signed URL: belongs to no session but the one it names
+	signed bool // decided by an access token or a signed URL: belongs to no session but the one it names
 }
 
-// A User is who is asking. Both are empty for one whom the authorizer does not name.
+// A User is the caller's user. Both fields are empty if the authorizer does not name the
+// user.
 type User struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 }
 
-// A Caller is who sent a request.
+// A Caller is the sender of a request.
 type Caller struct {
 	User
 	LoggedIn       bool
-	Session, Token string // ids of what they proved it with
+	Session, Token string // ids of the session or token in the credential
 }
 
-// An Authorizer knows who may see what. Check answers all requests, in their order, or
-// none. An error means that it does not know, and nobody gets in.
+// An Authorizer decides who may see what. Check decides all requests, in their order, or
+// returns an error. An error means that access is unknown, and is treated as a denial.
 type Authorizer interface {
 	Check(ctx context.Context, c Credential, requests []Request) ([]Decision, error)
 }
 
-// ErrUnavailable: nobody who knows can be asked at present. It is answered with 503
-// and never with an open door.
+// ErrUnavailable: the authorizer can't be reached at present. The response is 503, never
+// access.
 var ErrUnavailable = errors.New("authz: access can't be checked at present")
 
-// An UnavailableError is an [ErrUnavailable] that knows when to come back.
+// An UnavailableError is an [ErrUnavailable] with the time after which to retry.
 type UnavailableError struct {
 	RetryAfter time.Duration
 	Err        error // for the log
@@ -143,12 +143,12 @@ type UnavailableError struct {
 
 func (e *UnavailableError) Error() string { return fmt.Sprintf("%v: %v", ErrUnavailable, e.Err) }
 
-// Is reports that it is an [ErrUnavailable].
+// Is reports whether target is [ErrUnavailable].
 func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// unavailable is err as one that says when to come back.
+// unavailable wraps err as an [UnavailableError] with that delay.
 func unavailable(err error, after time.Duration) error {
 	if errors.Is(err, ErrUnavailable) {
 		return err
@@ -160,13 +160,13 @@ func allowed() Decision         { return Decision{Allow: true, Status: http.Stat
 func forbidden() Decision       { return Decision{Status: http.StatusForbidden} }
 func unauthenticated() Decision { return Decision{Status: http.StatusUnauthorized} }
 
-// scopeIncludes reports whether who has scope have holds want.
+// scopeIncludes reports whether the scope have includes want.
 func scopeIncludes(have, want account.Scope) bool {
 	return have == want || have == account.ScopeLabel && want == account.ScopeTiles
 }
 
-// Cookie returns the value of the cookie of that name in a Cookie header, "" if there
-// is none. It allocates nothing.
+// Cookie returns the value of the cookie of that name in a Cookie header, or "". It does
+// not allocate.
 func Cookie(header, name string) string {
 	for header != "" {
 		var pair string
@@ -178,8 +178,8 @@ func Cookie(header, name string) string {
 	return ""
 }
 
-// parameter returns a parameter of a query as it was sent. What it is for is never
-// escaped when it is as it should be.
+// parameter returns a parameter of a raw query, without unescaping it: the valid values
+// that it is used for contain no escapes.
 func parameter(query, key string) string {
 	for query != "" {
 		var pair string

@@ -8,19 +8,19 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// RevocationAge is how long a revocation is cached: longer than any answer, pass
-// or signed URL that was given before it.
+// RevocationAge is how long a revocation is remembered: longer than the lifetime of any
+// decision, access token or signed URL from before it.
 const RevocationAge = MaxSignedURLAge + time.Hour
 
-// maxRevocations bounds the memory of them. Beyond it the oldest become one of
-// everything, which is safe.
+// maxRevocations limits their memory. Beyond it the oldest are replaced by one that
+// revokes everything, which is safe.
 const maxRevocations = 100_000
 
-// revocations are the revocations, each with the generation it began. A decision that was
-// asked for in an earlier generation no longer holds if it is about what was revoked.
+// revocations are the revocations, each with the generation that it began. A decision
+// requested in an earlier generation is invalid if it concerns a revoked object.
 type revocations struct {
 	generation atomic.Uint64
-	image      atomic.Uint64 // of the last one of an image
+	image      atomic.Uint64 // generation of the last one of an image
 	mu         sync.RWMutex
 	last       map[revocationKey]revocationTime
 	kinds      map[account.RevocationKind]revocationTime // the last of each kind
@@ -34,8 +34,8 @@ type revocationKey struct {
 
 type revocationTime struct {
 	generation uint64
-	at         time.Time // by the clock of who revoked
-	heard      time.Time // by ours
+	at         time.Time // by the clock of the revoking server
+	heard      time.Time // by this server's clock
 }
 
 func (a *revocationTime) raise(b revocationTime) {
@@ -48,7 +48,7 @@ func (a *revocationTime) raise(b revocationTime) {
 	}
 }
 
-// add begins a generation. When it returns nothing older is used any more.
+// add begins a generation. When it returns, no older decision is used any more.
 func (r *revocations) add(v account.Revocation, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,7 +76,7 @@ func (r *revocations) add(v account.Revocation, now time.Time) {
 	r.generation.Store(g.generation)
 }
 
-// prune forgets what nothing depends on any more.
+// prune removes revocations that are older than everything they could affect.
 func (r *revocations) prune(now time.Time) {
 	if len(r.last) <= maxRevocations && now.Sub(r.pruned) < time.Hour {
 		return
@@ -84,8 +84,8 @@ func (r *revocations) prune(now time.Time) {
 	r.pruned = now
 	full := len(r.last) > maxRevocations
 	for id, a := range r.last {
-		// A clock that is wrong must not undo one; where there are many, as when a long
-		// log is read at the start, it is believed.
+		// A wrong clock must not drop a revocation early. Only when there are many, as
+		// after reading a long log at the start, the revoking server's time is used.
 		if now.Sub(a.heard) > RevocationAge || full && now.Sub(a.at) > RevocationAge {
 			delete(r.last, id)
 		}
@@ -102,8 +102,8 @@ func (r *revocations) prune(now time.Time) {
 	clear(r.last)
 }
 
-// holds reports whether a decision of the generation asked still does for an image of a
-// store.
+// holds reports whether a decision requested in that generation is still valid for an
+// image of a store.
 func (r *revocations) holds(a *Decision, asked uint64, store, image string) bool {
 	if r.generation.Load() == asked {
 		return true
@@ -121,7 +121,7 @@ func (r *revocations) holds(a *Decision, asked uint64, store, image string) bool
 	if !a.Allow || a.signed {
 		return true
 	}
-	// Whom the authorizer does not name may be anyone.
+	// A user whom the authorizer does not name may be any user.
 	if a.User.ID == "" && r.kinds[account.RevokeUser].generation > asked {
 		return false
 	}
@@ -129,8 +129,7 @@ func (r *revocations) holds(a *Decision, asked uint64, store, image string) bool
 		r.kinds[account.RevokeSession].generation <= asked && r.kinds[account.RevokeToken].generation <= asked
 }
 
-// since reports whether something that was signed at a time has been revoked then or
-// later.
+// since reports whether something signed at that time has been revoked then or later.
 func (r *revocations) since(signed time.Time, user, session, store, image string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

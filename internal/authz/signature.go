@@ -13,21 +13,21 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// A Link is what a signed URL lets its bearer see: one image, and nothing else.
+// A Link is the content of a signed URL: it gives access to one image only.
 type Link struct {
 	Image   string
 	Scope   account.Scope // tiles or label
-	User    string        // id of who gave it: it ends with their rights
+	User    string        // id of its creator: the link ends with their rights
 	Issued  time.Time
 	Expires time.Time // at most [MaxSignedURLAge] later
 }
 
-// signatureVersion is the first byte of a signature. Behind it are the time of issue
+// signatureVersion is the first byte of a signature. It is followed by the time of issue
 // (8 bytes, milliseconds), the MAC (32) and the user's id.
 const signatureVersion = 1
 
-// SignURL returns the parameters sig, exp, scope and kid, which make a URL of the
-// image good without a login: any of its URLs, for reading.
+// SignURL returns the parameters sig, exp, scope and kid, which make any URL of the image
+// readable without a login.
 func (k *Keys) SignURL(v Link) (url.Values, error) {
 	s := k.set.Load()
 	if s == nil || s.urls[s.signer] == nil {
@@ -49,14 +49,14 @@ func (k *Keys) SignURL(v Link) (url.Values, error) {
 	}, nil
 }
 
-// mac binds together all that a signed URL says.
+// mac authenticates the whole content of a signed URL.
 func mac(key []byte, kid, scope, exp string, iat int64, image, user string) []byte {
 	h := hmac.New(sha256.New, key)
 	fmt.Fprintf(h, "ptiffstore URL %d\n%q %q %q %d %q %q", signatureVersion, kid, scope, exp, iat, image, user)
 	return h.Sum(nil)
 }
 
-// VerifyURL returns what a signature lets see for an image. The error is
+// VerifyURL returns the link if the signature is valid for the image. The error is
 // [ErrBadSignature] or [ErrExpired].
 func (k *Keys) VerifyURL(sig *Signature, image string, now time.Time) (*Link, error) {
 	s := k.set.Load()
@@ -81,7 +81,7 @@ func (k *Keys) VerifyURL(sig *Signature, image string, now time.Time) (*Link, er
 	return &Link{Image: image, Scope: account.Scope(sig.Scope), User: user, Issued: time.UnixMilli(iat), Expires: time.Unix(exp, 0)}, nil
 }
 
-// decideBySignedURL answers by a signed URL alone.
+// decideBySignedURL decides by the signed URL alone.
 func (g *Gate) decideBySignedURL(sig *Signature, q *Request, now time.Time) Decision {
 	v, err := g.o.Keys.VerifyURL(sig, q.Image, now)
 	if err != nil || !scopeIncludes(v.Scope, q.Scope) || g.revocations.since(v.Issued, v.User, "", q.Store, q.Image) {

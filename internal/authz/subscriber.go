@@ -24,16 +24,17 @@ import (
 )
 
 const (
-	// ProofHeader proves that a request between central server and edge server comes from the other.
+	// ProofHeader proves that a request between central and edge server comes from the
+	// other.
 	ProofHeader = "Ptiffstore-Proof"
-	// proofWindow is how old or how far in the future a proof may be.
+	// proofWindow is the maximum difference between a proof's time and now.
 	proofWindow    = 5 * time.Minute
 	maxProofs      = 100_000
 	maxRevokeBytes = 1 << 20
 )
 
-// Prove signs a request with the key that both ends know: HMAC-SHA256 over method,
-// path and query, time, nonce and body.
+// Prove signs a request with the shared key: HMAC-SHA256 over method, path and query,
+// time, nonce and body.
 func Prove(r *http.Request, body, key []byte, now time.Time) {
 	t, nonce := strconv.FormatInt(now.Unix(), 10), rand.Text()
 	r.Header.Set(ProofHeader, "v1 t="+t+" n="+nonce+" s="+hex.EncodeToString(proofMAC(r, body, key, t, nonce)))
@@ -44,22 +45,22 @@ func proofMAC(r *http.Request, body, key []byte, t, nonce string) []byte {
 	sum := sha256.Sum256(body)
 	path := r.URL.Path
 	if i := strings.LastIndex(path, "/api/v1/"); i >= 0 {
-		path = path[i:] // what stands before it, a proxy may cut off
+		path = path[i:] // a proxy may remove a path prefix
 	}
 	fmt.Fprintf(h, "ptiffstore proof v1\n%s\n%s?%s\n%s\n%s\n%x", r.Method, path, r.URL.RawQuery, t, nonce, sum)
 	return h.Sum(nil)
 }
 
-// Proofs verifies requests, each once. The zero value is usable.
+// Proofs verifies requests, each only once. The zero value is ready for use.
 type Proofs struct {
 	mu   sync.Mutex
-	seen map[string]time.Time // nonces, and when they may be forgotten
+	seen map[string]time.Time // nonces, and when they expire
 }
 
 var errProof = &httperr.Error{Status: http.StatusUnauthorized, Detail: "Only the paired central or edge server may do this: the proof is missing, wrong, expired or already used."}
 
-// Verify returns nil if one of the keys has signed r with that body, for the first
-// time, and lately; else a [*httperr.Error].
+// Verify returns nil if r with that body was signed with one of the keys, recently and
+// not seen before; else a [*httperr.Error].
 func (p *Proofs) Verify(r *http.Request, body []byte, keys [][]byte, now time.Time) error {
 	f := strings.Fields(r.Header.Get(ProofHeader))
 	if len(f) != 4 || f[0] != "v1" {
@@ -86,7 +87,8 @@ func (p *Proofs) Verify(r *http.Request, body []byte, keys [][]byte, now time.Ti
 	return p.first(nonce, now)
 }
 
-// first caches the nonce of a good proof. Strangers have none, so they fill nothing.
+// first records the nonce of a valid proof. Others are not stored, so only key holders
+// use memory.
 func (p *Proofs) first(nonce string, now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,24 +112,24 @@ func (p *Proofs) first(nonce string, now time.Time) error {
 	return nil
 }
 
-// A RevocationPage is what a central server tells of its revocations.
+// A RevocationPage is a central server's response with revocations.
 type RevocationPage struct {
-	Items []account.Revocation `json:"items"` // the oldest first; ask again from the last until there are none
-	// Latest is the number of the last revocation of all.
+	Items []account.Revocation `json:"items"` // the oldest first; request the next page after the last, until it is empty
+	// Latest is the number of the newest revocation.
 	Latest int64 `json:"latest"`
-	// Keys verify access tokens, if the central server gives any out.
+	// Keys verify access tokens, if the central server issues any.
 	Keys []PublicKey `json:"keys,omitempty"`
 }
 
-// A RevocationSubscriber keeps a gate in sync with the revocations of a log elsewhere: a central server's,
-// or those that other processes write to the same database.
+// A RevocationSubscriber keeps a gate in sync with a log of revocations: a central
+// server's, or that of other processes in the same database.
 type RevocationSubscriber struct {
 	Gate *Gate
 	// Source returns the revocations after a number.
 	Source func(ctx context.Context, since int64) (RevocationPage, error)
-	Keys   *Keys           // takes over the central server's public keys, if not nil
-	Every  time.Duration   // how often to look without being woken, 10 seconds if 0
-	Back   <-chan struct{} // delivers when the source is reached again; may be nil
+	Keys   *Keys           // receives the central server's public keys, if not nil
+	Every  time.Duration   // poll interval, 10 seconds if 0
+	Back   <-chan struct{} // delivers a value when the source is reachable again; may be nil
 	Log    *slog.Logger
 	Loops  *loop.Set // shows whether the source is reached; may be nil
 
@@ -141,11 +143,11 @@ func (f *RevocationSubscriber) wake() chan struct{} {
 	return f.wakes
 }
 
-// Last is the number of the last revocation that has been taken over in order.
+// Last returns the number of the last revocation that was applied in order.
 func (f *RevocationSubscriber) Last() int64 { return f.last.Load() }
 
-// Run follows until ctx is done. While the source can't be reached, answers end with
-// the time for which they may be cached.
+// Run applies revocations until ctx is done. While the source can't be reached, cached
+// decisions expire with their TTL.
 func (f *RevocationSubscriber) Run(ctx context.Context) {
 	every := f.Every
 	if every == 0 {
@@ -168,7 +170,7 @@ func (f *RevocationSubscriber) Run(ctx context.Context) {
 	})
 }
 
-// CatchUp takes over all revocations since the last one.
+// CatchUp applies all revocations since the last one.
 func (f *RevocationSubscriber) CatchUp(ctx context.Context) error {
 	for {
 		since := f.last.Load()
@@ -184,7 +186,8 @@ func (f *RevocationSubscriber) CatchUp(ctx context.Context) error {
 			f.Keys.SetPublic(keys)
 		}
 		if page.Latest < since {
-			// The log has been put back to an earlier day, and what it held since is lost.
+			// The log was restored from an earlier backup, and later revocations are
+			// lost.
 			f.Gate.Revoke(account.Revocation{Kind: account.RevokeAll})
 			f.last.CompareAndSwap(since, page.Latest)
 			continue
@@ -209,7 +212,8 @@ func (f *RevocationSubscriber) raise(n int64) {
 	}
 }
 
-// take revokes what the central server tells of itself, and fetches what lies between.
+// take applies revocations sent by the central server, and fetches missing ones before
+// them.
 func (f *RevocationSubscriber) take(items []account.Revocation) {
 	for _, v := range items {
 		f.Gate.Revoke(v)
@@ -222,8 +226,8 @@ func (f *RevocationSubscriber) take(items []account.Revocation) {
 	}
 }
 
-// RevokeHandler answers POST /api/v1/auth/revoke of an edge, by which the central server alone
-// tells it of revocations as they happen. They hold before it answers.
+// RevokeHandler serves POST /api/v1/auth/revoke of an edge, with which the central server
+// sends revocations as they happen. They are effective before it responds.
 func (f *RevocationSubscriber) RevokeHandler(key []byte) http.Handler {
 	proofs := new(Proofs)
 	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {

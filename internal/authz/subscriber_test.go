@@ -95,10 +95,10 @@ func TestRevokeHandler(t *testing.T) {
 		revoke bool
 	}{
 		{"a stranger", nil, string(page), 401, false},
-		{"another edge's centre", []byte("other"), string(page), 401, false},
+		{"another edge's central server", []byte("other"), string(page), 401, false},
 		{"no list", key, "{", 400, false},
 		{"too long", key, strings.Repeat(" ", maxRevokeBytes+1), 413, false},
-		{"the centre", key, string(page), 200, true},
+		{"the central server", key, string(page), 200, true},
 	}
 	for _, tt := range tests {
 		mustAllow(t, g, bearer("ann"), tileOf("st", "a"))
@@ -243,7 +243,7 @@ func TestCentralServerAndEdge(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := ask(t, s.central, bearer(token), Request{Scope: "everything"}); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("a scope that is none: %v", err)
+		t.Errorf("an unknown scope: %v", err)
 	}
 }
 
@@ -305,7 +305,7 @@ func TestCatchUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a := mustAllow(t, s.gate, Credential{AccessToken: pass}, q); !a.Allow {
-		t.Error("a pass of the centre is not good")
+		t.Error("an access token of the central server is not valid")
 	}
 	for range 1500 { // more than one page
 		if _, err := s.accounts.Revoke(t.Context(), account.RevokeImage, "z"); err != nil {
@@ -343,7 +343,7 @@ func TestCatchUp(t *testing.T) {
 	}
 	s.centralServer.decision.Store(says(200, yes))
 	if a := mustAllow(t, s.gate, bearer("another"), q); !a.Allow {
-		t.Error("because there is no log, nobody is asked any more")
+		t.Error("without a log of revocations, requests are not sent any more")
 	}
 }
 

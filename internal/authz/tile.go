@@ -10,32 +10,31 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// A Target is an image whose tile or other picture is asked for.
+// A Target is the image of a request for a tile or another picture.
 type Target struct {
-	// Known tells that there is such an image. If not, Store, Image and ExternalID are
-	// those of another, which stands in for it: see [Gate.AllowNamed].
+	// Known is true if the image exists. If not, Store, Image and ExternalID are those of
+	// another image in its place: see [Gate.AllowNamed].
 	Known                    bool
 	Store, Image, ExternalID string
-	// Named is the id or name in the request, InStore the store that it names, and
-	// Names tells that the request's route takes names. Together they are what the
-	// image is found by.
+	// Named is the id or name in the request, InStore the store in the request, and Names
+	// is true if the route accepts names. Together they select the image.
 	Named, InStore string
 	Names          bool
-	// ByFile tells that it was asked for by the name of its file, which is patient
-	// data: only those may use it who may see it.
+	// ByFile is true if the request has the file's name, which is patient data: only
+	// callers who may see it may use it.
 	ByFile bool
-	// Label tells that the picture is patient data itself: label, macro or preview.
+	// Label is true if the picture itself is patient data: label, macro or preview.
 	Label bool
-	// Public tells that everybody may see the tiles of its store.
+	// Public is true if the store's tiles are public.
 	Public bool
-	// HideLabels tells that labels and names of its store are for admins alone.
+	// HideLabels is true if only admins may see labels and names of the store.
 	HideLabels bool
 }
 
 // Checked reports whether the decision depends on the caller.
 func (t *Target) Checked() bool { return !t.Known || !t.Public || t.ByFile || t.Label }
 
-// Request is what has to be asked about it.
+// Request returns the request to the authorizer for t.
 func (t *Target) Request() Request {
 	q := Request{Store: t.Store, Image: t.Image, ExternalID: t.ExternalID, Scope: account.ScopeTiles}
 	switch {
@@ -48,8 +47,8 @@ func (t *Target) Request() Request {
 	return q
 }
 
-// route tells apart what is asked in different ways of images that there are: of those
-// that there are not, too, it is asked anew then.
+// route distinguishes kinds of requests, so that denials of unknown images are cached per
+// kind, as those of existing images are.
 func (t *Target) route() string {
 	switch {
 	case t.Names && t.Label:
@@ -62,7 +61,7 @@ func (t *Target) route() string {
 	return ""
 }
 
-// ErrUnknown: the caller is to be told that there is no such image.
+// ErrUnknown: the response is that the image does not exist.
 var ErrUnknown = errors.New("authz: unknown image")
 
 var (
@@ -70,11 +69,12 @@ var (
 	errForbidden = &httperr.Error{Status: http.StatusForbidden, Detail: "You may not see this image, or it does not exist."}
 )
 
-// Tile returns nil if the caller may have the tiles of t; of an unknown image, if they
-// may know that it is. Else it is a [*httperr.Error], [ErrUnknown], or that of ctx.
+// Tile returns nil if the caller may see the tiles of t, or if t is unknown and the
+// caller may know that. Otherwise the error is a [*httperr.Error], [ErrUnknown], or that
+// of ctx.
 //
-// An image that a caller may not see answers the same as one that does not exist, and
-// the authorizer is asked the same number of requests.
+// The response is the same for an image that the caller may not see and one that does not
+// exist, and the authorizer gets the same number of requests.
 func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 	if !t.Checked() {
 		return nil
@@ -89,8 +89,8 @@ func (g *Gate) Tile(ctx context.Context, c Credential, t *Target) error {
 	return g.refuse(ctx, c, t)
 }
 
-// refuse is the decision to one who may not see t, or asks for one that there is not. Nil
-// tells that they may know that there is none.
+// refuse returns the error for a caller who may not see t, or if t is unknown. It returns
+// nil if the caller may know that t is unknown.
 func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
 	scope := account.ScopeTiles
 	if t.ByFile || t.Label {
@@ -105,7 +105,7 @@ func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
 	case !t.ByFile:
 		return Refusal(a.Status)
 	}
-	// What a name stands for is as unknown to this caller as any other name.
+	// Existing and unknown file names must look the same to this caller.
 	if a, err = g.Allow(ctx, c, Request{Scope: account.ScopeTiles}); err != nil {
 		return Problem(err)
 	}
@@ -115,8 +115,8 @@ func (g *Gate) refuse(ctx context.Context, c Credential, t *Target) error {
 	return Refusal(a.Status)
 }
 
-// Refusal is the decision to one who may not see an image, or asks for one that there is
-// not: which of the two is not said. Status is that of the [Decision].
+// Refusal returns the error for an image that the caller may not see or that does not
+// exist, without revealing which. Status is that of the [Decision].
 func Refusal(status int) error {
 	if status == http.StatusUnauthorized {
 		return errLogin
@@ -124,7 +124,7 @@ func Refusal(status int) error {
 	return errForbidden
 }
 
-// Problem is err as the client is told it.
+// Problem converts err to the error sent to the client.
 func Problem(err error) error {
 	if !errors.Is(err, ErrUnavailable) {
 		return err
