@@ -1,9 +1,8 @@
-// Package account is the SQL of people: users, groups, sessions, tokens, what they
-// may do, and the log of what they did. It lies in the catalog's database, SQLite
-// or PostgreSQL, in tables of its own.
+// Package account stores users, groups, sessions, tokens, grants and the audit log, in
+// tables of its own in the catalog's database (SQLite or PostgreSQL).
 //
-// Of the secrets it gives out (sessions, tokens, links) it keeps only hashes, and no
-// secret or password is ever part of an error.
+// It stores only hashes of the secrets that it creates (sessions, tokens, links), and no
+// error contains a secret or password.
 package account
 
 import (
@@ -24,66 +23,64 @@ import (
 var (
 	// ErrNotFound: there is no such user, group, session, token, grant or edge.
 	ErrNotFound = errors.New("account: not found")
-	// ErrConflict: another has that name.
+	// ErrConflict: the name is already used.
 	ErrConflict = errors.New("account: the name is taken")
-	// ErrInvalid: what was given can't be; the error says what and why.
+	// ErrInvalid: a value is invalid; the error says which and why.
 	ErrInvalid = errors.New("account: invalid")
-	// ErrWrongPassword: there is no such user, or the password is another. It is
-	// not said which.
+	// ErrWrongPassword: the user is unknown or the password is wrong. The error does not
+	// reveal which.
 	ErrWrongPassword = errors.New("account: wrong name or password")
-	// ErrDisabled: who they are is proved, but they may not come in.
+	// ErrDisabled: the credential is valid, but the user is disabled.
 	ErrDisabled = errors.New("account: the user is disabled")
 	// ErrTooMany: too many attempts; a [*LimitError] says how long to wait.
 	ErrTooMany = errors.New("account: too many attempts")
-	// ErrBadSecret: no session, token or link has that secret, or it has ended.
+	// ErrBadSecret: no session, token or link has that secret, or it has expired.
 	ErrBadSecret = errors.New("account: unknown or expired credential")
-	// ErrLastAdmin: nobody would be left who can log in as an admin.
+	// ErrLastAdmin: after the change no admin could log in.
 	ErrLastAdmin = errors.New("account: this is the last admin: create another one first")
-	// ErrBadCursor: a cursor that is none of the list it is used with.
+	// ErrBadCursor: the cursor is not from this list.
 	ErrBadCursor = errors.New("account: bad cursor")
-	// ErrAway: the database does not answer. It may do so again soon.
+	// ErrAway: the database does not respond. This may be temporary.
 	ErrAway = db.ErrAway
-	// ErrFull: there is no room left for the database.
+	// ErrFull: the database's disk is full.
 	ErrFull = db.ErrFull
 )
 
-// Options are how accounts are kept. The zero value is what a server wants.
+// Options configure accounts. The zero value has the defaults of a server.
 type Options struct {
-	// Now is the clock; nil is time.Now. Those of all processes must agree by and
-	// large: a session ends by the clock of who asks.
+	// Now is the clock; nil is time.Now. The clocks of all processes must roughly agree:
+	// each process ends sessions by its own clock.
 	Now func() time.Time
-	// Password is what a password's hash costs to compute; 0 is the default.
+	// Password is the cost of hashing a password; 0 is the default.
 	Password PasswordCost
-	// SessionIdle is how long a session may go unused, 12 hours if 0.
+	// SessionIdle is how long an unused session lasts, 12 hours if 0.
 	SessionIdle time.Duration
-	// SessionLife is how long a session lasts at most, 7 days if 0.
+	// SessionLife is the maximum lifetime of a session, 7 days if 0.
 	SessionLife time.Duration
-	// KeyLife is how long signatures of a key that no longer signs are still good,
-	// 7 days if 0.
+	// KeyLife is how long signatures of a retired key stay valid, 7 days if 0.
 	KeyLife time.Duration
-	// AuditLog, unless nil, gets each event as a line of JSON, too.
+	// AuditLog, unless nil, also receives each event as a line of JSON.
 	AuditLog io.Writer
 }
 
-// Accounts are those of an open database. They are safe for concurrent use.
+// Accounts are the accounts in an open database. They are safe for concurrent use.
 type Accounts struct {
 	o           Options
 	db          *db.DB
 	write, read *sql.DB // of db
 	close       func() error
-	hashing     chan struct{} // holds one for each hash that is computed
-	waiting     chan struct{} // and for each that is, or waits for it
+	hashing     chan struct{} // holds a value for each running hash
+	waiting     chan struct{} // holds a value for each running or waiting hash
 
 	auditMu  sync.Mutex // one line at a time
 	hearMu   sync.Mutex
 	hearers  []func(Revocation)
 	dummyOne sync.Once
-	dummy    string // the hash that is computed for unknown users
+	dummy    string // hash that is checked for unknown users
 }
 
-// Open opens or makes the tables in the database at url, "sqlite:PATH" or
-// "postgres://…", which is the catalog's. A database that a newer program has changed
-// is refused.
+// Open opens or creates the tables in the catalog's database at url, "sqlite:PATH" or
+// "postgres://…". It refuses a database that a newer program has migrated.
 func Open(ctx context.Context, url string, o Options) (*Accounts, error) {
 	d, err := db.Open(url)
 	if err != nil {
@@ -97,7 +94,7 @@ func Open(ctx context.Context, url string, o Options) (*Accounts, error) {
 	return a, nil
 }
 
-// New is [Open] for an open database, which the caller closes after the accounts.
+// New is [Open] for an open database, which the caller must close after the accounts.
 func New(ctx context.Context, d *db.DB, o Options) (*Accounts, error) {
 	if err := d.Migrate(ctx, tables()); err != nil {
 		return nil, err
@@ -125,28 +122,28 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Close closes the database, unless it is that of [New].
+// Close closes the database, unless the caller of [New] opened it.
 func (a *Accounts) Close() error { return a.close() }
 
-// now is the time as the database keeps it.
+// now returns the time with the precision of the database.
 func (a *Accounts) now() time.Time { return a.o.Now().UTC().Truncate(time.Microsecond) }
 
-// newSecret returns 256 random bits as text behind a prefix, which tells people and
-// programs that look for leaked secrets what it is.
+// newSecret returns 256 random bits as text. The prefix identifies the kind of secret to
+// people and secret scanners.
 func newSecret(prefix string) string {
 	var b [32]byte
 	rand.Read(b[:])
 	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// hashSecret is what is kept of a secret. It has so many random bits that a slow
-// hash would add nothing.
+// hashSecret returns the stored hash of a secret. Secrets have enough random bits that a
+// slow hash would add nothing.
 func hashSecret(secret string) []byte {
 	h := sha256.Sum256([]byte(secret))
 	return h[:]
 }
 
-// A tx is a transaction that writes. No other goes on at the same time.
+// A tx is a write transaction. Only one runs at a time.
 type tx struct {
 	*sql.Tx
 	a       *Accounts
@@ -154,7 +151,7 @@ type tx struct {
 	revoked []Revocation
 }
 
-// change runs f in a transaction, and tells those who listen what it revoked. It may
+// change runs f in a transaction, and then notifies listeners of the revocations. It may
 // run f more than once.
 func (a *Accounts) change(ctx context.Context, f func(*tx) error) error {
 	return a.db.Retry(ctx, func() error { return a.attempt(ctx, f) })
@@ -190,7 +187,7 @@ func (t *tx) exec(ctx context.Context, what, statement string, args ...any) (int
 	return n, t.a.wrap(err, what)
 }
 
-// execAll runs statements of the same arguments.
+// execAll runs statements with the same arguments.
 func (t *tx) execAll(ctx context.Context, what string, args []any, statements ...string) error {
 	for _, s := range statements {
 		if _, err := t.exec(ctx, what, s, args...); err != nil {
@@ -206,7 +203,7 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// A row is one that can be read.
+// A row is a row that can be scanned.
 type row interface{ Scan(into ...any) error }
 
 // all reads all rows of a query; the list is never nil.
@@ -227,7 +224,7 @@ func all[T any](ctx context.Context, a *Accounts, q querier, scan func(row) (T, 
 	return list, a.wrap(rows.Err(), what)
 }
 
-// one reads the one row of a query, or returns [ErrNotFound].
+// one reads the single row of a query, or returns [ErrNotFound].
 func one[T any](ctx context.Context, a *Accounts, q querier, scan func(row) (T, error), what, query string, args ...any) (*T, error) {
 	v, err := scan(q.QueryRowContext(ctx, query, args...))
 	if err != nil {
@@ -236,7 +233,7 @@ func one[T any](ctx context.Context, a *Accounts, q querier, scan func(row) (T, 
 	return &v, nil
 }
 
-// wrap says what went wrong and at what.
+// wrap adds the object to a database error, and its kind.
 func (a *Accounts) wrap(err error, what string) error {
 	switch {
 	case err == nil:
@@ -280,7 +277,7 @@ func (s stamp) Scan(v any) error {
 	return nil
 }
 
-// A moment reads a time that is never NULL.
+// A moment reads a time that is not NULL.
 type moment struct{ at *time.Time }
 
 // Scan is for database/sql.

@@ -19,7 +19,7 @@ var cheap = PasswordCost{Memory: 64, Passes: 1, Threads: 1}
 
 const password = "correct horse battery"
 
-// A clock goes on only when it is told to.
+// A clock advances only when a test advances it.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -175,7 +175,7 @@ func TestWhole(t *testing.T) {
 		}
 		root := must(a.ClaimBootstrap(ctx, link, "root", password))(t)
 		if r := must(a.Roles(ctx, root.ID))(t); !r.Everywhere(ScopeAdmin) {
-			t.Errorf("the first admin is none: %+v", r)
+			t.Errorf("the first admin is not an admin: %+v", r)
 		}
 		u := addUser(t, a, "Anna")
 		g := addGroup(t, a, "Pathologists", u)

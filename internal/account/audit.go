@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// An Event is a line of the audit log: who did what, and whether it was allowed. It
-// holds ids and no patient data, and no secret.
+// An Event is an entry of the audit log: who did what, and whether it was allowed. It
+// contains ids, but no patient data and no secrets.
 type Event struct {
-	N       int64     `json:"n"` // its number
+	N       int64     `json:"n"` // sequence number
 	At      time.Time `json:"at"`
-	User    string    `json:"user"` // id; empty if nobody has logged in
+	User    string    `json:"user"` // id; empty if not logged in
 	Act     string    `json:"act"`  // such as label.show, login, grant.add
 	Object  string    `json:"object"`
 	From    string    `json:"from"` // address
@@ -23,9 +23,9 @@ type Event struct {
 	Detail  string    `json:"detail,omitempty"`
 }
 
-// Record adds an event to the audit log. At is now if it is zero; N is given.
+// Record adds an event to the audit log. A zero At is set to now; N is assigned.
 //
-// Nothing changes or removes an event: the database itself refuses it.
+// Events are immutable: the database refuses to change or delete them.
 func (a *Accounts) Record(ctx context.Context, e Event) error {
 	if err := a.db.Retry(ctx, func() error { return a.insertEvent(ctx, a.write, &e) }); err != nil {
 		return err
@@ -33,7 +33,7 @@ func (a *Accounts) Record(ctx context.Context, e Event) error {
 	return a.writeEvent(&e)
 }
 
-// insertEvent adds an event to the table. It fills in what [Accounts.Record] says.
+// insertEvent adds an event to the table. It sets fields as [Accounts.Record] does.
 func (a *Accounts) insertEvent(ctx context.Context, q querier, e *Event) error {
 	if e.At.IsZero() {
 		e.At = a.now()
@@ -47,7 +47,7 @@ func (a *Accounts) insertEvent(ctx context.Context, q querier, e *Event) error {
 	return a.wrap(err, "audit log")
 }
 
-// writeEvent adds an event that is in the table to the file, if there is one.
+// writeEvent appends an event that is in the table to AuditLog, if there is one.
 func (a *Accounts) writeEvent(e *Event) error {
 	if a.o.AuditLog == nil {
 		return nil
@@ -64,19 +64,19 @@ func (a *Accounts) writeEvent(e *Event) error {
 	return nil
 }
 
-// An EventFilter says which events are wanted; what is empty is any.
+// An EventFilter selects events; empty fields match all.
 type EventFilter struct {
 	User, Act    string
-	Object       string    // one of the ids that it was done to
-	Allowed      *bool     // whether it was
-	Since, Until time.Time // from, and before
+	Object       string    // one of the ids it is about
+	Allowed      *bool     // whether it was allowed
+	Since, Until time.Time // from (inclusive), to (exclusive)
 	Limit        int       // 1 to 1000; 100 if 0
 }
 
-// twofold are the acts that are done to two things, so that their object is two ids.
+// twofold are the acts about two objects, whose Object is two ids.
 const twofold = `'group.join', 'group.leave'`
 
-// where is the condition of a filter behind a page, with its arguments.
+// where returns the filter's condition for the page after a place, and its arguments.
 func (f *EventFilter) where(after place) (string, []any) {
 	var b strings.Builder
 	var args []any
@@ -90,13 +90,14 @@ func (f *EventFilter) where(after place) (string, []any) {
 		}
 		b.WriteString(condition)
 	}
-	last := after.at // one bound, so that the index's range is the smaller one
+	last := after.at // a single bound, so that the index range is small
 	if !f.Until.IsZero() {
 		last = min(last, f.Until.UnixMicro()-1)
 	}
 	and("at <= ? AND (at < ? OR n < ?)", last, after.at, after.n)
-	// What picks fewest is looked up in its index, the rest compared: no database
-	// knows which that is. An index is of no use for an expression.
+	// Only the most selective column uses its index, because databases can't estimate
+	// which one that is. The others are compared as expressions, for which no index is
+	// used.
 	if f.User != "" {
 		and(column("user_id", f.Object == "")+" = ?", f.User)
 	}
@@ -104,7 +105,7 @@ func (f *EventFilter) where(after place) (string, []any) {
 		and(column("act", f.Object == "" && f.User == "")+" = ?", f.Act)
 	}
 	if f.Object != "" {
-		// Ids have no blanks, and no letter that a pattern gives a meaning to.
+		// Ids contain neither spaces nor LIKE wildcards.
 		and("(object = ? OR act IN ("+twofold+") AND ' ' || object || ' ' LIKE ?)", f.Object, "% "+literal.Replace(f.Object)+" %")
 	}
 	switch {
@@ -120,7 +121,7 @@ func (f *EventFilter) where(after place) (string, []any) {
 	return b.String(), args
 }
 
-// column is the name of one, or an expression of the same value.
+// column returns the name of a column, or an equal expression that uses no index.
 func column(name string, indexed bool) string {
 	if indexed {
 		return name
@@ -128,7 +129,7 @@ func column(name string, indexed bool) string {
 	return name + " || ''"
 }
 
-// literal takes a pattern's letters out of a word: no id has one.
+// literal removes LIKE wildcards, which no id contains.
 var literal = strings.NewReplacer("%", " ", "_", " ", `\`, " ")
 
 func scanEvent(r row) (Event, error) {
@@ -137,12 +138,12 @@ func scanEvent(r row) (Event, error) {
 	return e, err
 }
 
-// A place is that of an event in the log: by its time, then by its number.
+// A place is the position of an event in the log: its time and number.
 type place struct{ at, n int64 }
 
 func (p place) String() string { return fmt.Sprintf("%d.%d", p.at, p.n) }
 
-// placeAfter reads the cursor of a page, empty for the first.
+// placeAfter parses the cursor of a page, empty for the first.
 func placeAfter(cursor string) (place, error) {
 	if cursor == "" {
 		return place{math.MaxInt64, math.MaxInt64}, nil
@@ -158,8 +159,8 @@ func placeAfter(cursor string) (place, error) {
 	return p, nil
 }
 
-// Events returns events, the newest first, and the cursor of the next page, empty if
-// this was the last. The error may be [ErrBadCursor].
+// Events returns events, newest first, and the cursor of the next page, empty on the
+// last. The error may be [ErrBadCursor].
 func (a *Accounts) Events(ctx context.Context, f EventFilter, cursor string) (events []Event, next string, err error) {
 	after, err := placeAfter(cursor)
 	if err != nil {

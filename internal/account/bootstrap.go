@@ -7,16 +7,16 @@ import (
 
 const (
 	bootstrapPrefix = "ptb_"
-	// BootstrapLife is how long the link for the first admin is good.
+	// BootstrapLife is how long the link for the first admin is valid.
 	BootstrapLife = 24 * time.Hour
-	// bootstrapMost bounds the links of servers that start again and again; the oldest
-	// go first.
+	// bootstrapMost limits the links of servers that restart repeatedly; the oldest are
+	// deleted first.
 	bootstrapMost = 16
 )
 
-// Bootstrap returns the secret of a link by which the first admin gets in, while there
-// is no admin; else ok is false. It is good once and for [BootstrapLife]. Several
-// processes may each have one: when one is used the others end.
+// Bootstrap returns the secret of a link that creates the first admin; ok is false if
+// there is an admin. The link can be used once within [BootstrapLife]. Several processes
+// may each have one: using one invalidates the others.
 func (a *Accounts) Bootstrap(ctx context.Context) (secret string, ok bool, err error) {
 	err = a.change(ctx, func(t *tx) error {
 		has, err := a.hasAdmin(ctx, t)
@@ -38,11 +38,11 @@ func (a *Accounts) Bootstrap(ctx context.Context) (secret string, ok bool, err e
 	return secret, true, nil
 }
 
-// ClaimBootstrap makes the first admin. The error is [ErrBadSecret] if the link is
-// unknown, used, expired, or somebody else has become admin; and [ErrInvalid] or
-// [ErrConflict] of the name and password, after which the link is still good.
+// ClaimBootstrap creates the first admin. The error is [ErrBadSecret] if the link is
+// unknown, used or expired, or there is an admin by now; or [ErrInvalid] or [ErrConflict]
+// for the name and password, after which the link is still valid.
 func (a *Accounts) ClaimBootstrap(ctx context.Context, secret, name, password string) (*User, error) {
-	if err := a.goodLink(ctx, a.read, secret); err != nil { // before a hash is computed for a stranger
+	if err := a.goodLink(ctx, a.read, secret); err != nil { // before computing a hash for an unknown client
 		return nil, err
 	}
 	if password == "" {
@@ -72,7 +72,7 @@ func (a *Accounts) ClaimBootstrap(ctx context.Context, secret, name, password st
 	return u, nil
 }
 
-// goodLink returns nil if the link may be used, or [ErrBadSecret].
+// goodLink returns nil if the link is valid, or [ErrBadSecret].
 func (a *Accounts) goodLink(ctx context.Context, q querier, secret string) error {
 	var good bool
 	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM bootstrap_links WHERE secret = $1 AND expires_at > $2)`,

@@ -11,7 +11,7 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// UserTable is the table with a row for each user.
+// UserTable is the table of users.
 const UserTable = "users"
 
 func tables() db.Migrations {
@@ -19,10 +19,10 @@ func tables() db.Migrations {
 	return db.Migrations{Of: "users", Table: "account_migrations", Files: dir}
 }
 
-// Ledger is where the migrations of the tables of users are recorded.
+// Ledger is the table that records the migrations of this package.
 func Ledger() db.Ledger { return tables().Ledger() }
 
-// fault returns the known kind of an error, or nil.
+// fault returns this package's error for a database error, or nil.
 func fault(err error) error {
 	kind := db.Fault(err)
 	if errors.Is(kind, db.ErrDuplicate) {

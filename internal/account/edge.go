@@ -11,13 +11,13 @@ import (
 
 const edgePrefix = "pte_"
 
-// An Edge is a server elsewhere that asks this one who may see what.
+// An Edge is an edge server, which asks this server for decisions.
 type Edge struct {
 	ID        string    `json:"id"`
-	URL       string    `json:"url"` // its base, to tell it of revocations
+	URL       string    `json:"url"` // base URL, to which revocations are sent
 	CreatedAt time.Time `json:"created_at"`
-	// Key is the SHA-256 of the edge's secret, which both ends know: the central server signs
-	// by HMAC with it what it tells the edge.
+	// Key is the SHA-256 of the edge's secret, known to both ends: the central server
+	// signs its requests to the edge with it (HMAC).
 	Key []byte `json:"-"`
 }
 
@@ -27,8 +27,8 @@ func scanEdge(r row) (Edge, error) {
 	return e, err
 }
 
-// AddEdge makes an edge known, and returns the secret that it has to be given. The
-// error is [ErrInvalid], or [ErrConflict] if there is one of that URL.
+// AddEdge adds an edge, and returns the secret to configure there. The error is
+// [ErrInvalid], or [ErrConflict] if the URL is already used.
 func (a *Accounts) AddEdge(ctx context.Context, base string) (secret string, e *Edge, err error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -46,15 +46,15 @@ func (a *Accounts) AddEdge(ctx context.Context, base string) (secret string, e *
 	return secret, e, nil
 }
 
-// EdgeKey is what both ends make of an edge's secret.
+// EdgeKey returns the key that both ends derive from an edge's secret.
 func EdgeKey(secret string) []byte { return hashSecret(secret) }
 
-// Edges returns all edges in the order in which they were added.
+// Edges returns all edges, oldest first.
 func (a *Accounts) Edges(ctx context.Context) ([]Edge, error) {
 	return all(ctx, a, a.read, scanEdge, "edges", `SELECT id, url, secret, created_at FROM edges ORDER BY created_at, id`)
 }
 
-// DeleteEdge removes an edge. The error is [ErrNotFound].
+// DeleteEdge removes an edge. The error may be [ErrNotFound].
 func (a *Accounts) DeleteEdge(ctx context.Context, id string) error {
 	return a.change(ctx, func(t *tx) error {
 		n, err := t.exec(ctx, "edge", `DELETE FROM edges WHERE id = $1`, id)

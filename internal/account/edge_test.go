@@ -314,7 +314,7 @@ func TestProcesses(t *testing.T) {
 	})
 }
 
-// TestSeenByOthers fails if a process goes on with what another has taken away.
+// TestSeenByOthers fails if a process still uses what another process has revoked.
 func TestSeenByOthers(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		c := newClock()

@@ -16,7 +16,7 @@ type Grant struct {
 	Group     string    `json:"group,omitempty"` // id
 	Role      Role      `json:"role"`
 	Store     string    `json:"store,omitempty"` // id; or
-	Image     string    `json:"image,omitempty"` // id; neither is everything
+	Image     string    `json:"image,omitempty"` // id; if both are empty, everything
 	CreatedAt time.Time `json:"created_at"`
 }
 
@@ -40,9 +40,9 @@ func (g *Grant) check() error {
 	return nil
 }
 
-// AddGrant adds a grant, or returns the one that is there already. That the store or
-// the image exists is not looked at. The error is [ErrInvalid], or [ErrNotFound] of
-// the user or group.
+// AddGrant adds a grant, or returns the existing equal one. It does not check whether the
+// store or image exists. The error is [ErrInvalid], or [ErrNotFound] for the user or
+// group.
 func (a *Accounts) AddGrant(ctx context.Context, g Grant) (*Grant, error) {
 	if err := g.check(); err != nil {
 		return nil, err
@@ -76,8 +76,8 @@ func (t *tx) addGrant(ctx context.Context, g Grant) (*Grant, error) {
 	return &g, t.revokeSubject(ctx, &g)
 }
 
-// revokeSubject says that the rights of a grant's users have changed. It does so for
-// more rights, too: that they may not do something is remembered as well.
+// revokeSubject revokes decisions about the grant's users. This is also needed for new
+// grants, because denials are cached too.
 func (t *tx) revokeSubject(ctx context.Context, g *Grant) error {
 	if g.User != "" {
 		return t.revoke(ctx, RevokeUser, g.User)
@@ -85,7 +85,7 @@ func (t *tx) revokeSubject(ctx context.Context, g *Grant) error {
 	return t.revokeGroup(ctx, g.Group)
 }
 
-// DeleteGrant removes a grant. The error is [ErrNotFound] or [ErrLastAdmin].
+// DeleteGrant removes a grant. The error may be [ErrNotFound] or [ErrLastAdmin].
 func (a *Accounts) DeleteGrant(ctx context.Context, id string) error {
 	return a.change(ctx, func(t *tx) error {
 		return t.keepAdmin(ctx, func() error {
@@ -110,18 +110,18 @@ func (a *Accounts) Grant(ctx context.Context, id string) (*Grant, error) {
 	return one(ctx, a, a.read, scanGrant, "grant", `SELECT `+grantColumns+` FROM grants g WHERE g.id = $1`, id)
 }
 
-// A GrantFilter says which grants are wanted; what is empty is any.
+// A GrantFilter selects grants; empty fields match all.
 type GrantFilter struct{ User, Group, Store, Image string }
 
-// Grants returns grants in the order in which they were given.
+// Grants returns grants, oldest first.
 func (a *Accounts) Grants(ctx context.Context, f GrantFilter) ([]Grant, error) {
 	return all(ctx, a, a.read, scanGrant, "grants", `SELECT `+grantColumns+` FROM grants g
 		WHERE ($1 = '' OR g.user_id = $1) AND ($2 = '' OR g.group_id = $2) AND ($3 = '' OR g.store = $3) AND ($4 = '' OR g.image = $4)
 		ORDER BY g.created_at, g.id`, f.User, f.Group, f.Store, f.Image)
 }
 
-// GrantsOf returns the grants that count for a user: their own and those of their
-// groups. Who is disabled has none.
+// GrantsOf returns the effective grants of a user: their own and those of their groups. A
+// disabled user has none.
 func (a *Accounts) GrantsOf(ctx context.Context, user string) ([]Grant, error) {
 	return all(ctx, a, a.read, scanGrant, "grants", `SELECT `+grantColumns+` FROM grants g
 		WHERE (g.user_id = $1 OR g.group_id IN (SELECT group_id FROM group_members WHERE user_id = $1))
@@ -129,8 +129,8 @@ func (a *Accounts) GrantsOf(ctx context.Context, user string) ([]Grant, error) {
 		ORDER BY g.created_at, g.id`, user)
 }
 
-// Roles returns what a user may do by all grants of theirs and of their groups. One who
-// is disabled, or does not exist, may do nothing.
+// Roles returns the rights of a user by their own grants and those of their groups. A
+// disabled or unknown user has none.
 func (a *Accounts) Roles(ctx context.Context, user string) (Rights, error) {
 	grants, err := a.GrantsOf(ctx, user)
 	if err != nil {
@@ -139,7 +139,7 @@ func (a *Accounts) Roles(ctx context.Context, user string) (Rights, error) {
 	return RightsOf(grants), nil
 }
 
-// admins reports whether somebody can log in who is an admin of everything.
+// admins reports whether an admin of everything can log in.
 const admins = `SELECT EXISTS (SELECT 1 FROM users u WHERE NOT u.disabled AND (u.password <> '' OR u.issuer <> '') AND EXISTS (
 	SELECT 1 FROM grants g WHERE g.role = 'admin' AND g.store = '' AND g.image = '' AND (g.user_id = u.id
 		OR g.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = u.id))))`
@@ -149,8 +149,7 @@ func (a *Accounts) hasAdmin(ctx context.Context, q querier) (has bool, err error
 	return has, a.wrap(err, "admins")
 }
 
-// keepAdmin runs f, and fails with [ErrLastAdmin] if there is an admin before and none
-// after.
+// keepAdmin runs f, and fails with [ErrLastAdmin] if f removes the last admin.
 func (t *tx) keepAdmin(ctx context.Context, f func() error) error {
 	before, err := t.a.hasAdmin(ctx, t)
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// A Group is users who get grants together.
+// A Group is a set of users with common grants.
 type Group struct {
 	ID   string `json:"id"`
-	Name string `json:"name"` // 1 to 64 characters, once whatever the case
-	// External is the group's name at the OpenID Connect provider: who is in that one
-	// there is in this one here. Empty is none.
+	Name string `json:"name"` // 1 to 64 characters, unique regardless of case
+	// External is the name of the OpenID Connect provider's group whose members become
+	// members of this one, or empty.
 	External  string    `json:"external"`
-	Members   int       `json:"members"` // how many
+	Members   int       `json:"members"` // number of members
 	CreatedAt time.Time `json:"created_at"`
 }
 
@@ -36,7 +36,7 @@ func (g *Group) check() (err error) {
 	return err
 }
 
-// CreateGroup adds a group with the name and external name of g. The error is
+// CreateGroup adds a group with the name and external name of g. The error may be
 // [ErrInvalid] or [ErrConflict].
 func (a *Accounts) CreateGroup(ctx context.Context, g Group) (*Group, error) {
 	if err := g.check(); err != nil {
@@ -59,18 +59,18 @@ func (a *Accounts) Group(ctx context.Context, id string) (*Group, error) {
 	return one(ctx, a, a.read, scanGroup, "group", `SELECT `+groupColumns+` FROM user_groups g WHERE g.id = $1`, id)
 }
 
-// GroupByName returns the group of that name, whatever its case, or [ErrNotFound].
+// GroupByName returns the group of that name, ignoring case, or [ErrNotFound].
 func (a *Accounts) GroupByName(ctx context.Context, name string) (*Group, error) {
 	return one(ctx, a, a.read, scanGroup, "group", `SELECT `+groupColumns+` FROM user_groups g WHERE g.folded = $1`, fold(strings.TrimSpace(name)))
 }
 
-// Groups returns all groups in the order of their names.
+// Groups returns all groups, ordered by name.
 func (a *Accounts) Groups(ctx context.Context) ([]Group, error) {
 	return all(ctx, a, a.read, scanGroup, "groups", `SELECT `+groupColumns+` FROM user_groups g ORDER BY g.folded`)
 }
 
-// UpdateGroup calls edit with the group, and writes its Name and External. The error
-// is [ErrNotFound], [ErrInvalid], [ErrConflict] or that of edit.
+// UpdateGroup calls edit with the group, and stores its Name and External. The error is
+// [ErrNotFound], [ErrInvalid], [ErrConflict] or that of edit.
 func (a *Accounts) UpdateGroup(ctx context.Context, id string, edit func(*Group) error) (*Group, error) {
 	var g *Group
 	err := a.change(ctx, func(t *tx) (err error) {
@@ -115,13 +115,13 @@ func (a *Accounts) DeleteGroup(ctx context.Context, id string) error {
 	})
 }
 
-// Members returns the users of a group in the order of their names.
+// Members returns the users of a group, ordered by name.
 func (a *Accounts) Members(ctx context.Context, group string) ([]User, error) {
 	return all(ctx, a, a.read, scanUser, "members", `SELECT `+userColumns+` FROM users u
 		WHERE u.id IN (SELECT user_id FROM group_members WHERE group_id = $1) ORDER BY u.folded`, group)
 }
 
-// AddMember puts a user into a group; one who is in it stays so. The error is
+// AddMember adds a user to a group; adding a member again has no effect. The error may be
 // [ErrNotFound].
 func (a *Accounts) AddMember(ctx context.Context, group, user string) error {
 	return a.change(ctx, func(t *tx) error {
@@ -139,9 +139,8 @@ func (a *Accounts) AddMember(ctx context.Context, group, user string) error {
 	})
 }
 
-// RemoveMember takes a user out of a group. One whom the OpenID Connect provider has
-// put there comes back with the next login. The error is [ErrNotFound] or
-// [ErrLastAdmin].
+// RemoveMember removes a user from a group. A member who was added by the OpenID Connect
+// provider returns with the next login. The error may be [ErrNotFound] or [ErrLastAdmin].
 func (a *Accounts) RemoveMember(ctx context.Context, group, user string) error {
 	return a.change(ctx, func(t *tx) error {
 		return t.keepAdmin(ctx, func() error {
@@ -157,9 +156,9 @@ func (a *Accounts) RemoveMember(ctx context.Context, group, user string) error {
 	})
 }
 
-// SetOIDCGroups makes a user a member of the groups whose External is one of those
-// names, and no longer of others that this has put them into. Names that no group has
-// are nothing: a provider may list hundreds.
+// SetOIDCGroups makes a user a member of the groups whose External is among names, and
+// removes memberships that earlier calls have added. It ignores unknown names: a provider
+// may list hundreds.
 func (a *Accounts) SetOIDCGroups(ctx context.Context, user string, names []string) error {
 	wanted := map[string]bool{}
 	for _, n := range names {

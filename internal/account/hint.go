@@ -9,9 +9,8 @@ import (
 	"errors"
 )
 
-// SetSessionHint keeps beside a session what ends it elsewhere, too: the id token of the
-// provider at which its user has logged in. Only the session's secret opens it, which is
-// kept nowhere here.
+// SetSessionHint stores the provider's ID token with a session, for the logout at the
+// provider. It is encrypted with the session's secret, which this package does not store.
 func (a *Accounts) SetSessionHint(ctx context.Context, secret, hint string) error {
 	c, err := hintCipher(secret)
 	if err != nil {
@@ -24,8 +23,7 @@ func (a *Accounts) SetSessionHint(ctx context.Context, secret, hint string) erro
 	})
 }
 
-// SessionHint returns what was kept beside a session, "" if nothing was or there is no
-// such session.
+// SessionHint returns the session's hint, or "" if there is no hint or no such session.
 func (a *Accounts) SessionHint(ctx context.Context, secret string) (string, error) {
 	var sealed []byte
 	err := a.wrap(a.read.QueryRowContext(ctx, `SELECT hint FROM sessions WHERE secret = $1`, hashSecret(secret)).Scan(&sealed), "session")
@@ -40,7 +38,7 @@ func (a *Accounts) SessionHint(ctx context.Context, secret string) (string, erro
 	}
 	hint, err := c.Open(nil, nil, sealed, nil)
 	if err != nil {
-		return "", nil //nolint:nilerr // as if there were none: it only spares a log-out elsewhere
+		return "", nil //nolint:nilerr // without a hint, only the logout at the provider is missing
 	}
 	return string(hint), nil
 }

@@ -12,21 +12,21 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// A SigningKey signs access tokens and URLs. All processes of a database have the same.
+// A SigningKey signs access tokens and URLs. All processes of a database share the keys.
 type SigningKey struct {
-	ID         string // goes into what it signs
+	ID         string // part of each signature
 	Public     ed25519.PublicKey
 	CreatedAt  time.Time
-	RetiredAt  *time.Time // since then it verifies and does not sign
+	RetiredAt  *time.Time // since then it only verifies
 	ValidUntil *time.Time // when a retired key no longer verifies
 
 	seed []byte
 }
 
-// String leaves out what is secret.
+// String hides the secrets.
 func (k SigningKey) String() string { return "signing key " + k.ID }
 
-// GoString leaves out what is secret.
+// GoString hides the secrets.
 func (k SigningKey) GoString() string { return k.String() }
 
 // Private returns the private key, which signs access tokens.
@@ -54,18 +54,18 @@ func scanKey(r row) (SigningKey, error) {
 	return k, nil
 }
 
-// Keys returns the keys whose signatures are valid; the first is the one that signs. The
-// list is empty if no server has run yet.
+// Keys returns the valid keys, the signing key first. The list is empty if no server has
+// run yet.
 func (a *Accounts) Keys(ctx context.Context) ([]SigningKey, error) { return a.signingKeys(ctx, a.read) }
 
-// SigningKeys is [Accounts.Keys] for a process that signs: it creates the first key.
+// SigningKeys is [Accounts.Keys] for a process that signs: it creates a key if needed.
 func (a *Accounts) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 	keys, err := a.signingKeys(ctx, a.read)
 	if err != nil || len(keys) > 0 && keys[0].RetiredAt == nil {
 		return keys, err
 	}
 	err = a.change(ctx, func(t *tx) error {
-		// Another process may have made it in the meantime.
+		// Another process may have created it in the meantime.
 		if keys, err = a.signingKeys(ctx, t); err != nil || len(keys) > 0 && keys[0].RetiredAt == nil {
 			return err
 		}
@@ -97,8 +97,8 @@ func (t *tx) newKey(ctx context.Context) error {
 	return err
 }
 
-// RotateKey makes a new key that signs from now on. The previous key verifies for
-// [Options].KeyLife longer.
+// RotateKey creates a new signing key. The previous key verifies for [Options].KeyLife
+// longer.
 func (a *Accounts) RotateKey(ctx context.Context) error {
 	return a.change(ctx, func(t *tx) error {
 		if _, err := t.exec(ctx, "signing keys", `DELETE FROM signing_keys WHERE retired_at <= $1`, t.now.Add(-a.o.KeyLife).UnixMicro()); err != nil {
@@ -111,8 +111,8 @@ func (a *Accounts) RotateKey(ctx context.Context) error {
 	})
 }
 
-// DropKeys deletes all keys and makes a new one, after a key has leaked. Everything that
-// was signed before becomes invalid.
+// DropKeys deletes all keys and creates a new one, for use after a key has leaked. All
+// earlier signatures become invalid.
 func (a *Accounts) DropKeys(ctx context.Context) error {
 	return a.change(ctx, func(t *tx) error {
 		if _, err := t.exec(ctx, "signing keys", `DELETE FROM signing_keys`); err != nil {

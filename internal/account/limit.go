@@ -10,40 +10,40 @@ import (
 	"time"
 )
 
-// A LimitError says that there were too many attempts. It is [ErrTooMany].
+// A LimitError means too many attempts. It is [ErrTooMany].
 type LimitError struct {
-	Wait time.Duration // until the next one is allowed
+	Wait time.Duration // until the next attempt is allowed
 }
 
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("%v: try again in %v", ErrTooMany, e.Wait)
 }
 
-// Is makes it [ErrTooMany].
+// Is reports whether target is [ErrTooMany].
 func (e *LimitError) Is(target error) bool { return target == ErrTooMany }
 
-// A limit is how many failures are free; each more doubles the wait, from a second to
-// most. One is forgotten each time that fade has passed.
+// A limit allows some free failures; each further one doubles the wait, from a second to
+// most. One failure is forgotten per fade.
 type limit struct {
 	free       int64
 	most, fade time.Duration
 }
 
 var (
-	// One who guesses the passwords of a user from many places must not be able to
-	// keep the user out for long.
+	// An attacker who guesses a user's password from many addresses must not be able to
+	// lock the user out for long.
 	nameLimit = limit{free: 5, most: time.Minute, fade: 5 * time.Minute}
-	// Behind one address there may be a whole clinic.
+	// A whole hospital may share one address.
 	addressLimit = limit{free: 20, most: 15 * time.Minute, fade: time.Minute}
 )
 
 const (
-	// failuresOver is how many beyond those free are counted: so all are forgotten
-	// within failuresKept.
+	// failuresOver is how many failures beyond the free ones are counted, so that all are
+	// forgotten within failuresKept.
 	failuresOver = 20
 	failuresKept = 3 * time.Hour
-	// failuresMost bounds how many names and addresses are remembered; the oldest
-	// are forgotten first.
+	// failuresMost limits how many names and addresses are stored; the oldest are deleted
+	// first.
 	failuresMost = 20000
 )
 
@@ -56,12 +56,12 @@ func (l limit) wait(failures int64) time.Duration {
 	return min(time.Second<<min(over, failuresOver), l.most)
 }
 
-// An attempt is one at logging in, counted as a failure until it has succeeded: so
-// those that go on at the same time count, too.
+// An attempt is a login attempt. It counts as a failure until it succeeds, so that
+// concurrent attempts count too.
 type attempt struct{ name, address string } // keys
 
-// newAttempt makes the keys. A name may be a password typed in the wrong field, so it
-// is kept as a hash only.
+// newAttempt hashes the name and address: the name may be a password typed into the wrong
+// field.
 func newAttempt(name, address string) attempt {
 	return attempt{limitKey("name", fold(name)), limitKey("address", network(address))}
 }
@@ -71,8 +71,8 @@ func limitKey(kind, of string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// network is what one attacker has: an address, and of IPv6 the 64 bits that a
-// subscriber gets.
+// network returns the part of an address that identifies an attacker: an IPv4 address, or
+// the 64-bit prefix of IPv6, which a subscriber gets.
 func network(address string) string {
 	ap, err := netip.ParseAddrPort(address)
 	ip := ap.Addr()
@@ -88,14 +88,14 @@ func network(address string) string {
 	return ip.String()
 }
 
-// begin counts the attempt, or returns a [*LimitError]. One that comes too early for its
-// name counts against its address all the same: who goes on trying from there soon has
-// to wait for the address, and no longer takes the user's turns.
+// begin counts the attempt, or returns a [*LimitError]. An attempt that is too early for
+// its name still counts for its address, so that an attacker is soon limited by address
+// and the user can log in.
 func (a *Accounts) begin(ctx context.Context, at attempt) error {
 	var early *LimitError
 	err := a.change(ctx, func(t *tx) error {
 		early = nil
-		if _, err := t.exec(ctx, "log-in limit", `DELETE FROM login_failures WHERE at <= $1 OR key IN (
+		if _, err := t.exec(ctx, "login limit", `DELETE FROM login_failures WHERE at <= $1 OR key IN (
 			SELECT key FROM login_failures ORDER BY at DESC LIMIT 1000 OFFSET $2)`, t.now.Add(-failuresKept).UnixMicro(), failuresMost); err != nil {
 			return err
 		}
@@ -121,19 +121,19 @@ func (a *Accounts) begin(ctx context.Context, at attempt) error {
 	return err
 }
 
-// A count is how many failures there are, and until when some were forgotten.
+// A count is the number of failures, and the time up to which earlier ones are forgotten.
 type count struct {
 	n  int64
 	at time.Time
 }
 
-// failures returns those that still count, or a [*LimitError] if it is not yet time
-// for another attempt.
+// failures returns the failures that still count, or a [*LimitError] if the next attempt
+// is not allowed yet.
 func (t *tx) failures(ctx context.Context, key string, l limit) (count, error) {
 	var c count
 	var retry time.Time
 	row := t.QueryRowContext(ctx, `SELECT failures, at, retry_at FROM login_failures WHERE key = $1`, key)
-	err := t.a.wrap(row.Scan(&c.n, moment{&c.at}, moment{&retry}), "log-in limit")
+	err := t.a.wrap(row.Scan(&c.n, moment{&c.at}, moment{&retry}), "login limit")
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return count{0, t.now}, nil
@@ -151,30 +151,30 @@ func (t *tx) failures(ctx context.Context, key string, l limit) (count, error) {
 
 func (t *tx) countFailure(ctx context.Context, key string, c count, l limit) error {
 	n := min(c.n+1, l.free+failuresOver)
-	_, err := t.exec(ctx, "log-in limit", `INSERT INTO login_failures (key, failures, at, retry_at) VALUES ($1, $2, $3, $4)
+	_, err := t.exec(ctx, "login limit", `INSERT INTO login_failures (key, failures, at, retry_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, at = excluded.at, retry_at = excluded.retry_at`,
 		key, n, c.at.UnixMicro(), t.now.Add(l.wait(n)).UnixMicro())
 	return err
 }
 
-// uncount takes one attempt back: it was none, or has succeeded. As long as there is
-// something to wait for only one goes on at a time, so it is the wait for this one that
-// ends.
+// uncount removes one failure, of an attempt that succeeded or was not checked. It also
+// ends the wait: while there is one, only one attempt runs at a time, so it is this
+// attempt's.
 func (t *tx) uncount(ctx context.Context, key string) error {
-	_, err := t.exec(ctx, "log-in limit", `UPDATE login_failures SET failures = failures - 1, retry_at = 0 WHERE key = $1 AND failures > 0`, key)
+	_, err := t.exec(ctx, "login limit", `UPDATE login_failures SET failures = failures - 1, retry_at = 0 WHERE key = $1 AND failures > 0`, key)
 	return err
 }
 
-// succeed takes the attempt back. The failures of the name are forgotten; those of
-// the address are not, or who has one account could guess at all others.
+// succeed removes the attempt. It clears the failures of the name, but not those of the
+// address: otherwise the owner of one account could guess passwords of others.
 func (t *tx) succeed(ctx context.Context, at attempt) error {
-	if _, err := t.exec(ctx, "log-in limit", `DELETE FROM login_failures WHERE key = $1`, at.name); err != nil {
+	if _, err := t.exec(ctx, "login limit", `DELETE FROM login_failures WHERE key = $1`, at.name); err != nil {
 		return err
 	}
 	return t.uncount(ctx, at.address)
 }
 
-// withdraw takes back an attempt at which no password was looked at.
+// withdraw removes an attempt whose password was not checked.
 func (a *Accounts) withdraw(ctx context.Context, at attempt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// MinPassword is how many characters a password has at least.
+	// MinPassword is the minimum length of a password, in characters.
 	MinPassword = 12
-	// maxPassword bounds, in bytes, what is normalised and hashed.
+	// maxPassword is the maximum length of a password, in bytes.
 	maxPassword = 1024
 
-	hashesAtOnce  = 2  // each takes its memory
-	hashesWaiting = 64 // and those who wait for it; more are sent away
+	hashesAtOnce  = 2  // each needs PasswordCost.Memory
+	hashesWaiting = 64 // running and waiting; further ones are refused
 	saltLength    = 16
 	hashLength    = 32
 )
 
-// A PasswordCost is what the argon2id hash of a password costs to compute. A hash holds
-// that of its time; one that was cheaper is made anew when the user logs in.
+// A PasswordCost is the cost of an argon2id hash of a password. Each hash stores its own
+// cost; a cheaper one is replaced when the user logs in.
 type PasswordCost struct {
 	Memory  uint32 // in KiB; 65536, which is 64 MiB, if 0
 	Passes  uint32 // 3 if 0
@@ -48,7 +48,7 @@ func (c PasswordCost) withDefaults() PasswordCost {
 	return c
 }
 
-// checkPassword returns [ErrInvalid] if a password can't be one for that user.
+// checkPassword returns [ErrInvalid] if the password is not allowed for that user.
 func checkPassword(user, password string) error {
 	switch {
 	case !utf8.ValidString(password):
@@ -63,8 +63,8 @@ func checkPassword(user, password string) error {
 	return nil
 }
 
-// hashPassword returns the hash of a password, with its parameters in the usual
-// form: $argon2id$v=19$m=65536,t=3,p=4$salt$hash.
+// hashPassword returns the hash of a password in the standard form,
+// $argon2id$v=19$m=65536,t=3,p=4$salt$hash.
 func (a *Accounts) hashPassword(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltLength)
 	rand.Read(salt)
@@ -78,22 +78,22 @@ func (a *Accounts) hashPassword(ctx context.Context, password string) (string, e
 		b64.EncodeToString(salt), b64.EncodeToString(key)), nil
 }
 
-// matches reports whether hash is that of the password.
+// matches reports whether hash is the hash of the password.
 func (a *Accounts) matches(ctx context.Context, hash, password string) (bool, error) {
 	cost, salt, want, err := parseHash(hash)
 	if err != nil {
 		return false, err
 	}
-	got, err := a.argon2id(ctx, password, salt, cost, uint32(len(want))) //nolint:gosec // parseHash bounds it
+	got, err := a.argon2id(ctx, password, salt, cost, uint32(len(want))) //nolint:gosec // limited by parseHash
 	if err != nil {
 		return false, err
 	}
 	return subtle.ConstantTimeCompare(got, want) == 1, nil
 }
 
-// argon2id waits for its turn: no more than [hashesAtOnce] may take their memory. The
-// password is brought to one form of Unicode, for keyboards differ. If too many wait
-// already the error is a [*LimitError].
+// argon2id computes a hash, at most [hashesAtOnce] at a time. It normalizes the
+// password's Unicode, because keyboards differ. If too many are waiting the error is a
+// [*LimitError].
 func (a *Accounts) argon2id(ctx context.Context, password string, salt []byte, cost PasswordCost, length uint32) ([]byte, error) {
 	select {
 	case a.waiting <- struct{}{}:
@@ -112,7 +112,7 @@ func (a *Accounts) argon2id(ctx context.Context, password string, salt []byte, c
 
 var errHash = errors.New("account: a password hash in the database is damaged: set the password again")
 
-// parseHash takes a hash apart. What it says is bounded before anything is computed.
+// parseHash parses a hash, and limits its cost before anything is computed.
 func parseHash(hash string) (cost PasswordCost, salt, key []byte, err error) {
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
@@ -130,14 +130,14 @@ func parseHash(hash string) (cost PasswordCost, salt, key []byte, err error) {
 	return cost, salt, key, nil
 }
 
-// cheaper reports whether a hash costs less than those made now.
+// cheaper reports whether a hash has a lower cost than new ones.
 func (a *Accounts) cheaper(hash string) bool {
 	cost, _, _, err := parseHash(hash)
 	return err == nil && (cost.Memory < a.o.Password.Memory || cost.Passes < a.o.Password.Passes)
 }
 
-// dummyHash is computed for users that do not exist, so that the time an answer takes
-// does not tell them from others.
+// dummyHash is checked for unknown users, so that response times do not reveal which
+// users exist.
 func (a *Accounts) dummyHash() string {
 	a.dummyOne.Do(func() {
 		b64 := base64.RawStdEncoding

@@ -169,7 +169,7 @@ func TestAuthenticate(t *testing.T) {
 				t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
 			}
 			if err == nil && (u.LastLoginAt == nil || !u.LastLoginAt.Equal(c.now())) {
-				t.Errorf("%s: last log-in %v, want %v", tt.name, u.LastLoginAt, c.now())
+				t.Errorf("%s: last login %v, want %v", tt.name, u.LastLoginAt, c.now())
 			}
 			c.add(time.Hour) // the limit has a test of its own
 		}

@@ -8,10 +8,10 @@ import (
 )
 
 // RefuseOIDCUser records that an OpenID Connect provider has identified a person who may
-// not log in, and ends what an earlier login of theirs has left: sessions, tokens, the
-// memberships that the provider has given, and, by a revocation, signed links and passes.
-// Grants and memberships given by an admin stay: they have no effect until the person may
-// log in again. Event e is recorded in the same transaction; the user's id and what was
+// not log in, and ends the results of earlier logins: sessions, tokens, memberships from
+// the provider, and, by a revocation, signed links and access tokens. Grants and
+// memberships given by an admin stay: they have no effect until the person may log in
+// again. Event e is recorded in the same transaction; the user's id and a list of what
 // ended are added to it. If the person is not a user here, only e is recorded.
 func (a *Accounts) RefuseOIDCUser(ctx context.Context, issuer, subject string, e Event) error {
 	err := a.change(ctx, func(t *tx) error {
@@ -35,8 +35,8 @@ func (a *Accounts) RefuseOIDCUser(ctx context.Context, issuer, subject string, e
 	return a.writeEvent(&e)
 }
 
-// endOIDCUser ends what [Accounts.RefuseOIDCUser] says, and returns it in words. That
-// nobody may be left who is an admin does not stop it: the provider has the last word.
+// endOIDCUser does this for a user, and returns a description of what ended. It may
+// remove the last admin: the provider's decision has priority.
 func (t *tx) endOIDCUser(ctx context.Context, user string) (string, error) {
 	var ended []string
 	for _, v := range []struct{ what, statement string }{

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// TestRefuseOIDCUser fails if anything that rests on the word of a provider goes on after
-// it has refused the user, if what an admin has given ends, or if anybody else is affected.
+// TestRefuseOIDCUser fails if anything that the provider gave the user outlives the
+// refusal, if a grant by an admin ends, or if another user is affected.
 func TestRefuseOIDCUser(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()

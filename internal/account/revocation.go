@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A RevocationKind says whose rights have changed.
+// A RevocationKind is the kind of object whose rights have changed.
 type RevocationKind string
 
 // The kinds.
@@ -15,12 +15,11 @@ const (
 	RevokeSession RevocationKind = "session"
 	RevokeImage   RevocationKind = "image"
 	RevokeStore   RevocationKind = "store"
-	RevokeAll     RevocationKind = "all" // of everybody; the id is empty
+	RevokeAll     RevocationKind = "all" // all users; the id is empty
 )
 
-// A Revocation says that what was remembered of somebody's rights no longer holds. They
-// are numbered from 1 in the order in which they become visible, so that nobody who
-// follows them misses one.
+// A Revocation invalidates cached decisions about rights. Revocations are numbered from 1
+// in the order in which they become visible, so that a subscriber misses none.
 type Revocation struct {
 	N    int64          `json:"n"`
 	At   time.Time      `json:"at"`
@@ -28,10 +27,10 @@ type Revocation struct {
 	ID   string         `json:"id"`
 }
 
-// revocationsMost is how many are returned at once.
+// revocationsMost is the maximum number of revocations returned at once.
 const revocationsMost = 1000
 
-// groupMost is the size up to which the members of a group are named one by one.
+// groupMost is the size up to which a revocation is added for each member of a group.
 const groupMost = 100
 
 func scanRevocation(r row) (Revocation, error) {
@@ -40,8 +39,8 @@ func scanRevocation(r row) (Revocation, error) {
 	return v, err
 }
 
-// Revoke appends a revocation, as of an image whose rights are known elsewhere. Changes
-// made by this package append their own. The error may be [ErrInvalid].
+// Revoke adds a revocation, such as of an image whose rights another system manages.
+// Changes made by this package add their own. The error may be [ErrInvalid].
 func (a *Accounts) Revoke(ctx context.Context, kind RevocationKind, id string) (*Revocation, error) {
 	switch kind {
 	case RevokeUser, RevokeToken, RevokeSession, RevokeImage, RevokeStore:
@@ -69,7 +68,7 @@ func (a *Accounts) Revoke(ctx context.Context, kind RevocationKind, id string) (
 	return &made, nil
 }
 
-// revoke appends a revocation, once in a transaction.
+// revoke adds a revocation, once per transaction.
 func (t *tx) revoke(ctx context.Context, kind RevocationKind, id string) error {
 	for _, r := range t.revoked {
 		if r.Kind == kind && r.ID == id {
@@ -87,7 +86,8 @@ func (t *tx) revoke(ctx context.Context, kind RevocationKind, id string) error {
 	return nil
 }
 
-// revokeGroup appends one for each member, or for all if they are many.
+// revokeGroup adds a revocation for each member, or for all users if there are many
+// members.
 func (t *tx) revokeGroup(ctx context.Context, group string) error {
 	members, err := all(ctx, t.a, t, func(r row) (id string, err error) { return id, r.Scan(&id) }, "members",
 		`SELECT DISTINCT user_id FROM group_members WHERE group_id = $1 ORDER BY user_id LIMIT $2`, group, groupMost+1)
@@ -105,21 +105,21 @@ func (t *tx) revokeGroup(ctx context.Context, group string) error {
 	return nil
 }
 
-// RevocationsSince returns the revocations after number n, the oldest first, at most
-// 1000: ask again from the last until there are none.
+// RevocationsSince returns the revocations after number n, oldest first, at most 1000.
+// Call it with the last number until the list is empty.
 func (a *Accounts) RevocationsSince(ctx context.Context, n int64) ([]Revocation, error) {
 	return all(ctx, a, a.read, scanRevocation, "revocations", `SELECT n, at, kind, id FROM revocations WHERE n > $1 ORDER BY n LIMIT $2`, n, revocationsMost)
 }
 
-// LatestRevocation returns the number of the last revocation, 0 if there was none.
+// LatestRevocation returns the number of the last revocation, or 0.
 func (a *Accounts) LatestRevocation(ctx context.Context) (n int64, err error) {
 	err = a.read.QueryRowContext(ctx, `SELECT revocation FROM account_turn`).Scan(&n)
 	return n, a.wrap(err, "revocations")
 }
 
-// OnRevoke has f called with each revocation that this process appends, once it is
-// written. Those of other processes are found by [Accounts.RevocationsSince]. f must be
-// quick, and may be called by several at a time.
+// OnRevoke registers f, which is called with each revocation that this process adds,
+// after the commit. Use [Accounts.RevocationsSince] for those of other processes. f must
+// return quickly, and be safe for concurrent use.
 func (a *Accounts) OnRevoke(f func(Revocation)) {
 	a.hearMu.Lock()
 	defer a.hearMu.Unlock()

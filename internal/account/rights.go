@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// A Scope is a kind of thing that can be done.
+// A Scope is a kind of permission.
 type Scope string
 
-// The scopes. Who may see labels may see tiles, and an admin may do everything.
+// The scopes. ScopeLabel includes ScopeTiles, and ScopeAdmin everything.
 const (
 	ScopeTiles Scope = "tiles" // see the tissue
 	ScopeLabel Scope = "label" // see label, macro, barcode and file name, too: patient data
@@ -17,7 +17,7 @@ const (
 	ScopeAdmin Scope = "admin"
 )
 
-// A Role is what a grant gives.
+// A Role is a set of scopes that a grant gives.
 type Role string
 
 // The roles.
@@ -28,7 +28,7 @@ const (
 	Admin       Role = "admin"       // everything
 )
 
-// Scopes returns what the role may do; of one that is none, nothing.
+// Scopes returns the scopes of the role; an unknown role has none.
 func (r Role) Scopes() []Scope { return roleScopes[r].list() }
 
 var roleScopes = map[Role]scopes{
@@ -38,7 +38,7 @@ var roleScopes = map[Role]scopes{
 	Admin:       tiles | label | write | admin,
 }
 
-// scopes is a set of them.
+// scopes is a set of scopes.
 type scopes uint8
 
 const (
@@ -59,7 +59,7 @@ var scopeBits = []struct {
 	{ScopeAdmin, admin, tiles | label | write | admin},
 }
 
-// scopesOf returns the set of what the names include.
+// scopesOf returns the set of the named scopes and those they include.
 func scopesOf(names []Scope) (set scopes, err error) {
 	for _, name := range names {
 		b := includedIn(name)
@@ -80,7 +80,7 @@ func includedIn(name Scope) scopes {
 	return 0
 }
 
-// bit is that of the scope, 0 if it is none.
+// bit returns the scope's bit, or 0 if it is unknown.
 func (s Scope) bit() scopes {
 	for _, b := range scopeBits {
 		if b.name == s {
@@ -108,15 +108,15 @@ func (set scopes) String() string {
 	return strings.Join(names, " ")
 }
 
-// Rights are what a user may do where, by all their grants. The zero value may do
-// nothing. They do not change once made.
+// Rights are what a user may do and where, by all their grants. The zero value has no
+// rights. Rights are immutable.
 type Rights struct {
 	everywhere     scopes
 	stores, images map[string]scopes
 }
 
-// Allows reports whether the scope is held for an image of a store, for the whole store
-// if image is empty, for everything if both are. An unknown scope is not.
+// Allows reports whether the scope is held for an image of a store; for the whole store
+// if image is empty; for everything if both are. It is false for an unknown scope.
 func (r Rights) Allows(store, image string, scope Scope) bool {
 	b := scope.bit()
 	if b == 0 {
@@ -132,15 +132,15 @@ func (r Rights) Allows(store, image string, scope Scope) bool {
 	return held&b != 0
 }
 
-// Everywhere reports whether the scope is held for all stores, also those to come.
+// Everywhere reports whether the scope is held for all stores, including future ones.
 func (r Rights) Everywhere(scope Scope) bool { return r.Allows("", "", scope) }
 
-// Stores returns the ids of the stores for which the scope is held by a grant of their
-// own, sorted. It is not nil.
+// Stores returns the sorted ids of the stores with a grant of their own for the scope. It
+// is never nil.
 func (r Rights) Stores(scope Scope) []string { return having(r.stores, scope.bit()) }
 
-// Images returns the ids of the images for which the scope is held by a grant of their
-// own, sorted. It is not nil.
+// Images returns the sorted ids of the images with a grant of their own for the scope. It
+// is never nil.
 func (r Rights) Images(scope Scope) []string { return having(r.images, scope.bit()) }
 
 func having(m map[string]scopes, bit scopes) []string {
@@ -153,8 +153,7 @@ func having(m map[string]scopes, bit scopes) []string {
 	return list
 }
 
-// Within returns what of the rights is left to a token of those scopes, names that are
-// none left out.
+// Within returns the rights of a token with those scopes. It ignores unknown scopes.
 func (r Rights) Within(names []Scope) Rights {
 	var set scopes
 	for _, n := range names {
@@ -172,7 +171,7 @@ func (r Rights) Within(names []Scope) Rights {
 	return Rights{everywhere: r.everywhere & set, stores: cut(r.stores), images: cut(r.images)}
 }
 
-// RightsOf returns the rights that grants give together.
+// RightsOf returns the combined rights of grants.
 func RightsOf(grants []Grant) Rights {
 	r := Rights{stores: map[string]scopes{}, images: map[string]scopes{}}
 	for _, g := range grants {

@@ -189,7 +189,7 @@ func TestGrants(t *testing.T) {
 				t.Errorf("%s: given twice: %+v and %+v", tt.name, made, again)
 			}
 			if must(a.LatestRevocation(ctx))(t) != n {
-				t.Errorf("%s: what was there already revoked something", tt.name)
+				t.Errorf("%s: adding an existing object revoked something", tt.name)
 			}
 		}
 		for _, tt := range []struct {

@@ -12,21 +12,21 @@ import (
 
 const (
 	sessionPrefix = "pss_"
-	// seenEvery is how often it is written that a session or token is in use.
+	// seenEvery limits how often the use of a session or token is recorded.
 	seenEvery = time.Minute
-	// sessionsMost is how many sessions a user has at most; the one unused longest is
-	// ended for another.
+	// sessionsMost is the maximum number of sessions of a user; a new one replaces the
+	// one that was unused longest.
 	sessionsMost = 100
 )
 
-// A Session is a user who has logged in with a browser.
+// A Session is a login of a user in a browser.
 type Session struct {
-	ID        string    `json:"id"` // no secret
+	ID        string    `json:"id"` // not secret
 	User      string    `json:"user"`
 	Address   string    `json:"address"`
-	Agent     string    `json:"agent"` // what the browser calls itself
+	Agent     string    `json:"agent"` // the browser's User-Agent
 	CreatedAt time.Time `json:"created_at"`
-	SeenAt    time.Time `json:"seen_at"`    // to the minute
+	SeenAt    time.Time `json:"seen_at"`    // with a precision of a minute
 	ExpiresAt time.Time `json:"expires_at"` // at the latest; earlier if unused
 }
 
@@ -42,8 +42,8 @@ func scanSession(r row) (Session, error) {
 	return s, err
 }
 
-// StartSession starts a session of a user who has proved who they are, and returns its
-// secret for the cookie. The error is [ErrNotFound] or [ErrDisabled].
+// StartSession starts a session of a user who has logged in, and returns its secret for
+// the cookie. The error is [ErrNotFound] or [ErrDisabled].
 func (a *Accounts) StartSession(ctx context.Context, user, address, agent string) (secret string, s *Session, err error) {
 	secret = newSecret(sessionPrefix)
 	err = a.change(ctx, func(t *tx) error {
@@ -72,8 +72,8 @@ func (a *Accounts) StartSession(ctx context.Context, user, address, agent string
 	return secret, s, nil
 }
 
-// dropSessions makes room: those that have ended go, and of a user's the ones unused
-// longest if there are too many.
+// dropSessions deletes expired sessions and, if the user has too many, those that were
+// unused longest.
 func (t *tx) dropSessions(ctx context.Context, user string) error {
 	if _, err := t.exec(ctx, "sessions", `DELETE FROM sessions WHERE expires_at <= $1 OR seen_at <= $2`,
 		t.now.UnixMicro(), t.now.Add(-t.a.o.SessionIdle).UnixMicro()); err != nil {
@@ -95,9 +95,8 @@ func (t *tx) dropSessions(ctx context.Context, user string) error {
 	return nil
 }
 
-// UseSession returns the user and the session of a secret, and notes that it is in
-// use. The error is [ErrBadSecret] if there is none, it has ended, or the user is
-// disabled.
+// UseSession returns the user and the session of a secret, and records the use. The error
+// is [ErrBadSecret] if the session is unknown or has ended, or the user is disabled.
 func (a *Accounts) UseSession(ctx context.Context, secret string) (*User, *Session, error) {
 	var s Session
 	var u User
@@ -121,14 +120,14 @@ func (a *Accounts) UseSession(ctx context.Context, secret string) (*User, *Sessi
 	return &u, &s, nil
 }
 
-// note writes that something is in use. That it fails keeps nobody from working.
+// note records a use. It ignores errors, because the request can be served anyway.
 func (a *Accounts) note(ctx context.Context, statement string, args ...any) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	a.write.ExecContext(ctx, statement, args...) //nolint:errcheck // the next use tries again
 }
 
-// Sessions returns the sessions of a user that have not ended, used last first.
+// Sessions returns the active sessions of a user, most recently used first.
 func (a *Accounts) Sessions(ctx context.Context, user string) ([]Session, error) {
 	now := a.now()
 	return all(ctx, a, a.read, scanSession, "sessions", `SELECT `+sessionColumns+` FROM sessions s

@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// TokenPrefix begins each token.
+	// TokenPrefix is the prefix of each token.
 	TokenPrefix = "pts_"
-	tokensMost  = 1000 // of a user
+	tokensMost  = 1000 // per user
 )
 
-// A Token lets a program do what its user may do, within its scopes.
+// A Token lets a program do what its user may do, limited to its scopes.
 type Token struct {
-	ID         string     `json:"id"` // no secret
+	ID         string     `json:"id"` // not secret
 	User       string     `json:"user"`
 	Label      string     `json:"label"`
 	Scopes     []Scope    `json:"scopes"`
 	CreatedAt  time.Time  `json:"created_at"`
-	ExpiresAt  *time.Time `json:"expires_at"`   // nil is never
-	LastUsedAt *time.Time `json:"last_used_at"` // to the minute
+	ExpiresAt  *time.Time `json:"expires_at"`   // nil: never
+	LastUsedAt *time.Time `json:"last_used_at"` // with a precision of a minute
 }
 
 const tokenColumns = `t.id, t.user_id, t.label, t.scopes, t.created_at, t.expires_at, t.last_used_at`
@@ -56,9 +56,9 @@ func scanToken(r row) (Token, error) {
 	return t, err
 }
 
-// CreateToken makes a token with the User, Label, Scopes and ExpiresAt of k, and returns its
-// secret, which is not kept. A scope brings those it includes. The error is
-// [ErrNotFound] or [ErrInvalid].
+// CreateToken creates a token with the User, Label, Scopes and ExpiresAt of k, and
+// returns its secret, which is not stored. A scope adds the scopes that it includes. The
+// error is [ErrNotFound] or [ErrInvalid].
 func (a *Accounts) CreateToken(ctx context.Context, k Token) (secret string, made *Token, err error) {
 	set, err := scopesOf(k.Scopes)
 	if err != nil {
@@ -100,9 +100,9 @@ func (a *Accounts) CreateToken(ctx context.Context, k Token) (secret string, mad
 	return secret, &k, nil
 }
 
-// UseToken returns the user and the token of a secret, and notes that it is in use.
-// What the caller may do is [Rights.Within] of the token's scopes. The error is
-// [ErrBadSecret] if there is none, it has expired, or the user is disabled.
+// UseToken returns the user and the token of a secret, and records the use. The caller's
+// rights are [Rights.Within] of the token's scopes. The error is [ErrBadSecret] if the
+// token is unknown or has expired, or the user is disabled.
 func (a *Accounts) UseToken(ctx context.Context, secret string) (*User, *Token, error) {
 	if !strings.HasPrefix(secret, TokenPrefix) {
 		return nil, nil, ErrBadSecret
@@ -129,8 +129,8 @@ func (a *Accounts) UseToken(ctx context.Context, secret string) (*User, *Token, 
 	return &u, &k, nil
 }
 
-// Tokens returns the tokens of a user, newest first; those of all if user is empty. They
-// may have expired.
+// Tokens returns the tokens of a user, or of all users if user is empty, newest first. It
+// includes expired ones.
 func (a *Accounts) Tokens(ctx context.Context, user string) ([]Token, error) {
 	return all(ctx, a, a.read, scanToken, "tokens", `SELECT `+tokenColumns+` FROM tokens t WHERE $1 = '' OR t.user_id = $1
 		ORDER BY t.created_at DESC, t.id`, user)
@@ -155,8 +155,8 @@ func (a *Accounts) DeleteToken(ctx context.Context, id string) error {
 	})
 }
 
-// printable is what others have sent, fit to be shown: without control characters, and
-// not longer than so many characters.
+// printable makes a client's text displayable: without control characters, and at most
+// that many characters.
 func printable(s string, most int) string {
 	runes := []rune(strings.ToValidUTF8(s, "?"))
 	if len(runes) > most {

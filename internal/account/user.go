@@ -16,24 +16,24 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// A Source says who vouches for a user.
+// A Source is the authority that authenticates a user.
 type Source string
 
 // The sources.
 const (
-	Local Source = "local" // a password, kept here
+	Local Source = "local" // a password in this database
 	OIDC  Source = "oidc"  // an OpenID Connect provider
 )
 
-// A User is a person, or a program with an account of its own. That a user is an admin
-// is a grant.
+// A User is a person, or a program with an account of its own. Being an admin is a grant,
+// not a property of the user.
 type User struct {
 	ID          string     `json:"id"`
-	Name        string     `json:"name"` // what they log in with: 1 to 64 characters, once whatever the case
+	Name        string     `json:"name"` // login name: 1 to 64 characters, unique regardless of case
 	DisplayName string     `json:"display_name"`
 	Disabled    bool       `json:"disabled"`
 	Source      Source     `json:"source"`
-	Issuer      string     `json:"issuer,omitempty"` // of OIDC
+	Issuer      string     `json:"issuer,omitempty"` // of source OIDC
 	Subject     string     `json:"subject,omitempty"`
 	HasPassword bool       `json:"has_password"`
 	CreatedAt   time.Time  `json:"created_at"`
@@ -41,10 +41,10 @@ type User struct {
 	LastLoginAt *time.Time `json:"last_login_at"`
 }
 
-// fold is a name without what does not tell names apart.
+// fold normalizes a name for comparison.
 func fold(name string) string { return cases.Fold().String(norm.NFKC.String(name)) }
 
-// checkName returns the name in the form in which it is kept, or [ErrInvalid].
+// checkName returns the normalized name to store, or [ErrInvalid].
 func checkName(what, name string) (string, error) {
 	if !utf8.ValidString(name) {
 		return "", invalid("the name of a %s is not UTF-8", what)
@@ -74,7 +74,7 @@ func checkText(what, text string, most int) (string, error) {
 
 const userColumns = `u.id, u.name, u.display_name, u.disabled, u.issuer, u.subject, u.password <> '', u.created_at, u.updated_at, u.last_login_at`
 
-// fields are where the columns of a user go.
+// fields returns the destinations of the columns of a user.
 func (u *User) fields() []any {
 	return []any{
 		&u.ID, &u.Name, &u.DisplayName, &u.Disabled, &u.Issuer, &u.Subject, &u.HasPassword,
@@ -84,7 +84,7 @@ func (u *User) fields() []any {
 	}
 }
 
-// finish fills in what follows from the columns.
+// finish sets the fields that depend on columns.
 func (u *User) finish() {
 	u.Source = Local
 	if u.Issuer != "" {
@@ -99,8 +99,8 @@ func scanUser(r row) (User, error) {
 	return u, err
 }
 
-// CreateUser adds a user with the name, display name and Disabled of u. An empty
-// password is none: nobody can log in with it. The error is [ErrInvalid] or [ErrConflict].
+// CreateUser adds a user with the name, display name and Disabled of u. With an empty
+// password the user can't log in by password. The error is [ErrInvalid] or [ErrConflict].
 func (a *Accounts) CreateUser(ctx context.Context, u User, password string) (*User, error) {
 	u.Issuer, u.Subject = "", ""
 	hash, err := a.newPassword(ctx, u.Name, password)
@@ -115,10 +115,10 @@ func (a *Accounts) CreateUser(ctx context.Context, u User, password string) (*Us
 	return made, err
 }
 
-// newPassword returns the hash of a password that is good for the user of that name;
-// that of none is empty.
+// newPassword returns the hash of a password that is allowed for the user of that name;
+// the hash of an empty password is empty.
 func (a *Accounts) newPassword(ctx context.Context, user, password string) (string, error) {
-	if _, err := checkName("user", user); err != nil { // before anything is computed
+	if _, err := checkName("user", user); err != nil { // before computing a hash
 		return "", err
 	}
 	if password == "" {
@@ -151,14 +151,14 @@ func (a *Accounts) User(ctx context.Context, id string) (*User, error) {
 	return one(ctx, a, a.read, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id)
 }
 
-// UserByName returns the user of that name, whatever its case, or [ErrNotFound].
+// UserByName returns the user of that name, ignoring case, or [ErrNotFound].
 func (a *Accounts) UserByName(ctx context.Context, name string) (*User, error) {
 	return one(ctx, a, a.read, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.folded = $1`, fold(strings.TrimSpace(name)))
 }
 
-// A UserQuery says which users are wanted.
+// A UserQuery selects a page of users.
 type UserQuery struct {
-	Cursor string // where the last page ended
+	Cursor string // the next cursor of the previous page
 	Limit  int    // 1 to 1000; 100 if 0
 }
 
@@ -171,8 +171,8 @@ func pageLimit(n int) int {
 	return min(n, 1000)
 }
 
-// Users returns users in the order of their names, and the cursor of the next page,
-// empty if this was the last. The error may be [ErrBadCursor].
+// Users returns users, ordered by name, and the cursor of the next page, empty on the
+// last. The error may be [ErrBadCursor].
 func (a *Accounts) Users(ctx context.Context, q UserQuery) (users []User, next string, err error) {
 	after, err := base64.RawURLEncoding.DecodeString(q.Cursor)
 	if err != nil || !utf8.Valid(after) {
@@ -190,8 +190,8 @@ func (a *Accounts) Users(ctx context.Context, q UserQuery) (users []User, next s
 	return users, next, nil
 }
 
-// UpdateUser calls edit with the user, and writes its Name, DisplayName and Disabled.
-// Who is disabled has no session any more, and can't use tokens. The error is
+// UpdateUser calls edit with the user, and stores its Name, DisplayName and Disabled.
+// Disabling a user ends all their sessions, and disables their tokens. The error is
 // [ErrNotFound], [ErrInvalid], [ErrConflict], [ErrLastAdmin] or that of edit.
 func (a *Accounts) UpdateUser(ctx context.Context, id string, edit func(*User) error) (*User, error) {
 	var u *User
@@ -236,8 +236,8 @@ func (t *tx) writeUser(ctx context.Context, u *User, switched bool) (err error) 
 	return t.revoke(ctx, RevokeUser, u.ID)
 }
 
-// DeleteUser removes a user with sessions, tokens, grants and memberships. The audit
-// log keeps the id. The error is [ErrNotFound] or [ErrLastAdmin].
+// DeleteUser removes a user with their sessions, tokens, grants and memberships. The id
+// stays in the audit log. The error may be [ErrNotFound] or [ErrLastAdmin].
 func (a *Accounts) DeleteUser(ctx context.Context, id string) error {
 	return a.change(ctx, func(t *tx) error {
 		return t.keepAdmin(ctx, func() error {
@@ -261,14 +261,15 @@ func (a *Accounts) DeleteUser(ctx context.Context, id string) error {
 	})
 }
 
-// SetPassword gives a user another password and ends all their sessions; tokens stay.
-// An empty one is none. The error is [ErrNotFound], [ErrInvalid] or [ErrLastAdmin].
+// SetPassword replaces a user's password and ends all their sessions; tokens stay. An
+// empty password disables login by password. The error is [ErrNotFound], [ErrInvalid] or
+// [ErrLastAdmin].
 func (a *Accounts) SetPassword(ctx context.Context, id, password string) error {
 	return a.setPassword(ctx, id, password, false)
 }
 
-// SetPasswordRevokingTokens is [Accounts.SetPassword] that revokes all tokens of the user,
-// too: for when somebody else may have had the password, and made one.
+// SetPasswordRevokingTokens is [Accounts.SetPassword] and also revokes the user's tokens,
+// for use when the password may have been known to others.
 func (a *Accounts) SetPasswordRevokingTokens(ctx context.Context, id, password string) error {
 	return a.setPassword(ctx, id, password, true)
 }
@@ -307,14 +308,14 @@ func (a *Accounts) setPassword(ctx context.Context, id, password string, revokeT
 	})
 }
 
-// Authenticate returns the user of that name and password. Address is where the
-// request comes from. The error is [ErrWrongPassword], whether or not there is such a
-// user and in the same time; [ErrDisabled] if all is right but the user may not come
-// in; or a [*LimitError].
+// Authenticate returns the user of that name and password. Address is the client's
+// address. The error is [ErrWrongPassword], which takes the same time whether or not the
+// user exists; [ErrDisabled] if the password is correct but the user is disabled; or a
+// [*LimitError].
 func (a *Accounts) Authenticate(ctx context.Context, name, password, address string) (*User, error) {
 	name = strings.TrimSpace(name)
 	if !utf8.ValidString(name) || !utf8.ValidString(password) || len(password) > maxPassword || utf8.RuneCountInString(name) > 64 {
-		name, password = "", "" // nobody's
+		name, password = "", "" // no user's
 	}
 	at := newAttempt(name, address)
 	if err := a.begin(ctx, at); err != nil {
@@ -330,7 +331,7 @@ func (a *Accounts) Authenticate(ctx context.Context, name, password, address str
 	}
 	right, err := a.matches(ctx, hash, password)
 	switch {
-	case err != nil: // it was not computed
+	case err != nil: // the hash was not computed
 		return nil, errors.Join(err, a.withdraw(ctx, at))
 	case !right || !known:
 		return nil, ErrWrongPassword
@@ -344,7 +345,7 @@ func (a *Accounts) Authenticate(ctx context.Context, name, password, address str
 	return a.admit(ctx, u.ID, at, hash, again)
 }
 
-// withPassword returns the user and the hash of the password, empty if there is none.
+// withPassword returns the user and the hash of their password, or "".
 func (a *Accounts) withPassword(ctx context.Context, name string) (*User, string, error) {
 	var u User
 	var hash string
@@ -356,15 +357,14 @@ func (a *Accounts) withPassword(ctx context.Context, name string) (*User, string
 	return &u, hash, err
 }
 
-// admit writes that a user has proved who they are, if the password was not changed
-// in the meantime.
+// admit records a successful login, unless the password was changed in the meantime.
 func (a *Accounts) admit(ctx context.Context, id string, at attempt, hash, again string) (*User, error) {
 	var u *User
 	err := a.change(ctx, func(t *tx) (err error) {
 		if err := t.succeed(ctx, at); err != nil {
 			return err
 		}
-		n, err := t.exec(ctx, "log-in", `UPDATE users SET password = $3, last_login_at = CASE WHEN disabled THEN last_login_at ELSE $4 END
+		n, err := t.exec(ctx, "login", `UPDATE users SET password = $3, last_login_at = CASE WHEN disabled THEN last_login_at ELSE $4 END
 			WHERE id = $1 AND password = $2`, id, hash, again, t.now.UnixMicro())
 		if err != nil {
 			return err
@@ -384,9 +384,9 @@ func (a *Accounts) admit(ctx context.Context, id string, at attempt, hash, again
 	return u, nil
 }
 
-// UpsertOIDCUser returns the user whom an OpenID Connect provider has vouched for, and
-// makes one at the first time. Who has the same name here is somebody else: the new
-// one's name is then made longer. The error may be [ErrDisabled], with the user.
+// UpsertOIDCUser returns the user whom an OpenID Connect provider has authenticated, and
+// creates the user at the first login. If another user has the same name, the new user
+// gets a longer name. The error may be [ErrDisabled], with the user.
 func (a *Accounts) UpsertOIDCUser(ctx context.Context, issuer, subject, name, displayName string) (*User, error) {
 	if issuer == "" || subject == "" {
 		return nil, invalid("a user of OpenID Connect has an issuer and a subject")
@@ -401,7 +401,7 @@ func (a *Accounts) UpsertOIDCUser(ctx context.Context, issuer, subject, name, di
 			return err
 		}
 		u.LastLoginAt = &t.now
-		_, err = t.exec(ctx, "log-in", `UPDATE users SET last_login_at = $2 WHERE id = $1`, u.ID, t.now.UnixMicro())
+		_, err = t.exec(ctx, "login", `UPDATE users SET last_login_at = $2 WHERE id = $1`, u.ID, t.now.UnixMicro())
 		return err
 	})
 	switch {

@@ -1,5 +1,5 @@
 -- +goose Up
--- By time, as it is read; what is asked for beside it stands before.
+-- The log is read by time; an equality condition uses the leading column.
 DROP INDEX audit_user;
 DROP INDEX audit_object;
 CREATE INDEX audit_at ON audit (at, n);
