@@ -13,24 +13,24 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
-// Access is what an API needs to know who may do what.
+// Access is the configuration of an API with access control.
 type Access struct {
 	Gate *authz.Gate
-	// Accounts hold the audit log, and of a central server the people.
+	// Accounts contain the audit log, and on a central server the users.
 	Accounts *account.Accounts
-	// Keys sign access tokens and links, and verify them. Nil are none.
+	// Keys sign and verify access tokens and links. Nil has no keys.
 	Keys *authz.Keys
-	// Central is the URL of the server that knows the people, "" if this one does.
+	// Central is the URL of the central server, or "" if this is the central server.
 	Central string
-	// Revoke, if not nil, answers the central server's word of a revocation.
+	// Revoke, if not nil, receives revocations from the central server.
 	Revoke http.Handler
-	// OIDC, if not nil, logs people in beside passwords.
+	// OIDC, if not nil, is a second way to log in, besides passwords.
 	OIDC *oidc.Client
-	// Proxies are those whose word on a client's address and TLS is believed.
+	// Proxies are trusted to report a client's address and TLS.
 	Proxies httperr.Proxies
 }
 
-// The modes, as the session tells them.
+// The modes, as the session route returns them.
 const (
 	modeNone    = "none"
 	modeLocal   = "local"
@@ -47,31 +47,32 @@ func (a *API) mode() string {
 	return modeLocal
 }
 
-// A caller is who sent a request, and where from.
+// A caller is the sender of a request.
 type caller struct {
 	authz.Caller
 	cred   authz.Credential
-	err    error // why it can't be known who it is
+	err    error // why the caller is unknown
 	admin  bool  // of everything
 	from   string
 	agent  string
 	secure bool
-	cookie string // secret of the session, if there is one
-	found  *found // the image that a picture is asked of
+	cookie string // secret of the session, or ""
+	found  *found // the image of a picture request
 }
 
-// found is what was found of an image that a request names.
+// found is the result of looking up the image that a request names.
 type found struct {
 	image *tile.Image
 	err   error
-	// private tells that the answer is the caller's own, whatever the store says.
+	// private means that the response must not be cached for other callers, even in a
+	// public store.
 	private bool
-	target  authz.Target // what was checked
+	target  authz.Target // the checked target
 }
 
 type callerKey struct{}
 
-// callerOf returns who sent the request that ctx belongs to.
+// callerOf returns the caller of the request of ctx.
 func callerOf(ctx context.Context) *caller {
 	if c, ok := ctx.Value(callerKey{}).(*caller); ok {
 		return c
@@ -81,7 +82,7 @@ func callerOf(ctx context.Context) *caller {
 
 func isAdmin(ctx context.Context) bool { return callerOf(ctx).admin }
 
-// Guard puts a handler of another package behind the rule of its pattern.
+// Guard applies the rule of a pattern to a handler of another package.
 func (a *API) Guard(pattern string, h http.Handler) http.Handler {
 	if isStrict(pattern) {
 		h = strictRoutes(pattern, uploadRoutes(), h)
@@ -108,7 +109,7 @@ func refused(status int) error {
 	return errForbidden
 }
 
-// hold returns nil if the caller holds the scope that the question asks for.
+// hold returns nil if the caller holds the scope, or else the error to send.
 func (a *API) hold(ctx context.Context, c *caller, q authz.Request) error {
 	an, err := a.Access.Gate.Allow(ctx, c.cred, q)
 	switch {
@@ -120,7 +121,7 @@ func (a *API) hold(ctx context.Context, c *caller, q authz.Request) error {
 	return refused(an.Status)
 }
 
-// requestFor asks for a scope of an image.
+// requestFor returns a request for a scope of an image.
 func requestFor(im *catalog.Image, scope account.Scope) authz.Request {
 	q := authz.Request{Store: im.StoreID, Image: im.ID, Scope: scope}
 	if im.ExternalID != nil {
@@ -129,7 +130,7 @@ func requestFor(im *catalog.Image, scope account.Scope) authz.Request {
 	return q
 }
 
-// find is the image that a picture is asked of, which the caller may see.
+// find returns the image of a picture request. The caller may see it.
 func (a *API) find(ctx context.Context, req *tile.Request) (im *tile.Image, private bool, err error) {
 	if a.Access == nil {
 		im, _, err = a.Tiles.Find(req)
@@ -137,12 +138,12 @@ func (a *API) find(ctx context.Context, req *tile.Request) (im *tile.Image, priv
 	}
 	f := callerOf(ctx).found
 	if f == nil {
-		return nil, true, tile.ErrNoImage // a route whose rule is for no picture
+		return nil, true, tile.ErrNoImage // the route's rule is not for pictures
 	}
 	return f.image, f.private, f.err
 }
 
-// labelScope is what those hold who may see the labels of a store.
+// labelScope returns the scope needed to see the labels of a store.
 func labelScope(hidden bool) account.Scope {
 	if hidden {
 		return mayAdmin
@@ -150,7 +151,7 @@ func labelScope(hidden bool) account.Scope {
 	return seeLabel
 }
 
-// record puts an event into the audit log.
+// record adds an event to the audit log.
 func (a *API) record(ctx context.Context, e account.Event) error {
 	if a.Access == nil || a.Access.Accounts == nil {
 		return nil
@@ -169,14 +170,14 @@ func (a *API) record(ctx context.Context, e account.Event) error {
 	return nil
 }
 
-// note is record for what has been done or refused already.
+// note is record for an action that is already done or refused.
 func (a *API) note(ctx context.Context, e account.Event) {
 	if err := a.record(ctx, e); err != nil {
 		a.Log.ErrorContext(ctx, "cannot write the audit log", "request", httperr.RequestID(ctx), "act", e.Act, "object", e.Object, "err", err)
 	}
 }
 
-// mayChange returns the refusal of those who may not change things.
+// mayChange returns an error if the caller may not make changes.
 func mayChange(ctx context.Context) error {
 	if isAdmin(ctx) {
 		return nil
@@ -184,7 +185,7 @@ func mayChange(ctx context.Context) error {
 	return newError(http.StatusForbidden, "Only an admin may do this.")
 }
 
-// requireAccounts refuses where no users are known.
+// requireAccounts returns an error if this server has no users.
 func (a *API) requireAccounts() error {
 	if a.mode() != modeLocal {
 		return newError(http.StatusNotFound, noPeople)
@@ -192,7 +193,7 @@ func (a *API) requireAccounts() error {
 	return nil
 }
 
-// requireTasks returns the refusal of a server that has no tasks.
+// requireTasks returns an error if this server has no tasks.
 func (a *API) requireTasks() error {
 	if a.Jobs == nil {
 		return newError(http.StatusServiceUnavailable, "This server is read-only and runs no tasks: use the server that manages the stores.")
@@ -200,8 +201,8 @@ func (a *API) requireTasks() error {
 	return nil
 }
 
-// ownOrAdmin refuses what is neither the caller's own nor asked for by an admin. That
-// there is no such user only admins learn.
+// ownOrAdmin returns an error unless user is the caller or the caller is an admin. Only
+// admins learn that a user does not exist.
 func ownOrAdmin(ctx context.Context, user string) error {
 	if c := callerOf(ctx); c.admin || c.ID != "" && c.ID == user {
 		return nil
@@ -209,8 +210,8 @@ func ownOrAdmin(ctx context.Context, user string) error {
 	return errForbidden
 }
 
-// require returns the refusal of those who don't hold a scope for a store, or for
-// everything if it is empty.
+// require returns an error unless the caller holds a scope for a store, or for everything
+// if store is empty.
 func (a *API) require(ctx context.Context, scope account.Scope, store string) error {
 	ok, err := a.may(ctx, callerOf(ctx), authz.Request{Store: store, Scope: scope})
 	if err == nil && !ok {

@@ -30,8 +30,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 )
 
-// canary is in every name, barcode, label and task: whoever may see no labels never
-// finds it in an answer or in the log.
+// canary is part of every name, barcode, label and task. Callers who may not see labels
+// must never find it in a response, and it must never be in the log.
 const canary = "CANARY"
 
 // A log is what a program says, and may be read while it does.
@@ -235,9 +235,8 @@ func (s statuses) with(status int) statuses {
 	return s
 }
 
-// accessTable has every route, what is asked, and what each role is answered. What
-// changes something is asked so that those who may get no further than 422, or for
-// what there is not.
+// accessTable has every route, a request for it, and the status for each role. Requests
+// of routes that change something are invalid (422 at best) or name unknown objects.
 var accessTable = []struct {
 	route, path, body string
 	want              statuses
@@ -444,7 +443,7 @@ func comparable(a answer) string {
 // request, and after as many questions about rights, which the time would tell.
 func TestForbiddenLooksUnknown(t *testing.T) {
 	g := newGuardedSite(t)
-	unknown := map[string]string{} // an id that there is not for each that there is
+	unknown := map[string]string{} // an unknown id for each existing one
 	for _, id := range []string{g.other, g.away, g.ids["admin"], canary + "-away.tiff"} {
 		unknown[id] = catalog.NewID()
 	}
@@ -492,7 +491,7 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 	}
 	for _, role := range []string{"stranger", "viewer", "reader", "contributor"} {
 		for _, path := range []string{"/api/v1/images", "/api/v1/images/x/preview", "/label?img=x", "/tile/x/x/t.jpg"} {
-			g.as(role, "GET", path, "") // what is asked once for each caller has been, now
+			g.as(role, "GET", path, "") // the authorizer has now been asked once per caller
 		}
 		for _, p := range paths {
 			ask := func(what string) string {
@@ -665,7 +664,8 @@ func TestListsAreFiltered(t *testing.T) {
 	}
 }
 
-// What is left of an image without label.
+// TestImageWithoutLabel checks the fields of an image that callers without the label
+// scope get.
 func TestImageWithoutLabel(t *testing.T) {
 	g := newGuardedSite(t)
 	got := g.json("viewer", "/api/v1/images/"+g.slide)

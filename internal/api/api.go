@@ -23,47 +23,45 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
-// An API answers everything under /api/v1 but tiles, and the routes of clients
-// older than it.
+// An API serves all routes under /api/v1 except tiles, and the routes of older clients.
 type API struct {
 	Catalog  *catalog.Catalog
 	Tiles    *tile.Server
 	Renderer *rendercache.Renderer
 	Version  string
-	// PublicURL is where clients reach this server; if it is empty, where they say they have.
+	// PublicURL is this server's URL for clients; if empty, it is taken from the request.
 	PublicURL string
 	Log       *slog.Logger
 
-	// Access says who may do what. If it is nil there is no access control: everybody
-	// may see everything, and change it if Admin says so.
+	// Access configures access control. If it is nil, every client may see
+	// everything, and make changes if Admin allows it.
 	Access *Access
-	// Admin says whether the caller may change things, and see folders and hosts,
-	// where there is no access control. If it is nil, nobody may.
+	// Admin reports whether the caller may make changes, and see folders and hosts, if
+	// there is no access control. If it is nil, no caller may.
 	Admin func(*http.Request) bool
-	// Jobs are the tasks. A server that has none, because it only reads, answers
-	// requests for them with 503.
+	// Jobs is the task service. If it is nil, because the server is read-only, routes of
+	// tasks answer 503.
 	Jobs *task.Service
-	// StoreRoots are the folders in or below which the folders of stores that are
-	// added or changed over HTTP must lie. If there are none, no store can be.
+	// StoreRoots are the folders in or below which stores may be added or moved over
+	// HTTP. If it is empty, none may.
 	StoreRoots []string
-	// Watching, if not nil, says how each store is being watched, by id.
+	// Watching, if not nil, returns the watch status of each store, by id.
 	Watching func() map[string]scan.Status
-	// Endpoints, if not nil, says of each endpoint of a store, by its URL, why it can't be
-	// reached from here; "" if it can. One that is not in it was not asked yet.
+	// Endpoints, if not nil, returns by URL why an endpoint of a store can't be reached
+	// from here, or "" if it can. Endpoints that were not checked yet are missing.
 	Endpoints func() map[string]string
-	// Remove takes an image out of all lists, Restore brings it back, and Retry has
-	// its file looked at anew. Where they are nil the answer is 503.
+	// Remove removes an image from all lists, Restore restores it, and Retry has its file
+	// inspected again. If they are nil, the response is 503.
 	Remove, Restore, Retry func(ctx context.Context, image string) error
-	// Closing, if not nil, is closed when the server ends: streams end then.
+	// Closing, if not nil, is closed when the server shuts down, to end streams.
 	Closing   <-chan struct{}
-	Heartbeat time.Duration // of streams; 15 s if 0
+	Heartbeat time.Duration // interval on streams; 15 s if 0
 
-	routes []string // patterns of what has been registered
+	routes []string // patterns of the registered routes
 }
 
-// init says how errors look, and that keys are written exactly as they are, which huma
-// has once for the whole process: set any later, one API would write what another is
-// reading.
+// init sets huma's error format, and case-sensitive keys. These are global variables of
+// huma: setting them later would race with requests to other APIs.
 func init() {
 	huma.ValidateStrictCasing = true
 	huma.NewError = newError
@@ -72,12 +70,12 @@ func init() {
 	}
 }
 
-// Register adds the routes to mux.
+// Register adds all routes to mux.
 func (a *API) Register(mux *http.ServeMux) {
 	config := huma.DefaultConfig("ptiffstore", a.Version)
 	config.Info.Description = "Whole-slide images: stores, images, tiles."
 	config.OpenAPIPath = "/openapi"
-	config.DocsPath = "" // the page comes from elsewhere by default; ours is served below
+	config.DocsPath = "" // huma's page loads from another site; docs serves ours
 	config.CreateHooks = nil
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Formats = formats()
@@ -99,34 +97,34 @@ func (a *API) Register(mux *http.ServeMux) {
 	g.HandleFunc("GET /docs.js", docsJS)
 }
 
-// schemaName is the name of a type in the document. A taskView is a Task there, a name
-// that a package has here.
+// schemaName returns the name of a type in the document. It renames taskView to Task,
+// which is also a package's name here.
 func schemaName(t reflect.Type, hint string) string {
 	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "View")
 }
 
-// formats are those of bodies: JSON. What a body is validated as, and what the handler
-// is given, are two decodings of it, and the second refuses all in which they could
+// formats returns the format of bodies: JSON. huma decodes a body twice, for validation
+// and for the handler; the second decoding refuses every body for which the two could
 // differ.
 func formats() map[string]huma.Format {
 	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: func(data []byte, v any) error {
 		if _, validated := v.(*any); validated {
-			return json.Unmarshal(data, v) // what fails here is 400, and 422 in the other
+			return json.Unmarshal(data, v) // an error is 400 here, and 422 in the second decoding
 		}
 		return strictjson.Unmarshal(data, v)
 	}}
 	return map[string]huma.Format{"application/json": strict, "json": strict}
 }
 
-// RegisterPictures adds the routes of pictures that are no tiles, the older
-// clients' routes among them: what a tile server has to answer too.
+// RegisterPictures adds the routes of pictures other than tiles, including those of older
+// clients, for servers that serve only tiles and pictures.
 func (a *API) RegisterPictures(mux *http.ServeMux) {
 	for _, r := range a.pictureRoutes() {
 		r.register(guarded{a, mux})
 	}
 }
 
-// pictureRoutes are the routes of everything that is a picture and not a tile.
+// pictureRoutes returns the routes of pictures other than tiles.
 func (a *API) pictureRoutes() []route {
 	return slices.Concat(pictureAPI{a}.routes(), iiifAPI{a}.routes(), slideatlasAPI{a}.pictureRoutes())
 }

@@ -12,7 +12,7 @@ import (
 // auditAPI are the operations on the audit log.
 type auditAPI struct{ *API }
 
-// auditEvent is a line of the audit log.
+// auditEvent is an entry of the audit log.
 type auditEvent struct {
 	N       int64     `json:"n" doc:"Sequence number."`
 	At      time.Time `json:"at" doc:"Time of the event."`

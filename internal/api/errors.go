@@ -19,7 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
-// plain is an error as a plain handler answers it.
+// plain converts an error for handlers outside huma.
 func (a *API) plain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -41,7 +41,7 @@ func (a *API) plain(ctx context.Context, err error) error {
 	return e
 }
 
-// problem is the error model of every operation: RFC 9457.
+// problem is the error format of every operation: RFC 9457.
 type problem struct {
 	httperr.Problem
 	Errors []string `json:"errors,omitempty" doc:"What is wrong with the request."`
@@ -58,20 +58,20 @@ func newError(status int, msg string, errs ...error) huma.StatusError {
 	for _, err := range errs {
 		var of *huma.ErrorDetail
 		switch {
-		case errors.As(err, &of): // its text repeats the whole of what was sent
+		case errors.As(err, &of): // its text contains the client's input
 			p.Errors = append(p.Errors, of.Location+": "+of.Message)
 		case err != nil:
 			p.Errors = append(p.Errors, err.Error())
 		}
 	}
-	if status == http.StatusUnprocessableEntity && len(p.Errors) > 0 { // huma says no more than that validation failed
+	if status == http.StatusUnprocessableEntity && len(p.Errors) > 0 { // huma's detail only says that validation failed
 		p.Detail = "The request is not valid: " + p.Errors[0] + "."
 	}
 	return p
 }
 
-// traced gives a problem the id under which the log has its request, and keeps
-// it out of caches. It runs before the header is written.
+// traced adds the request id to a problem, and forbids caching it. It runs before the
+// header is written.
 func traced(ctx huma.Context, _ string, v any) (any, error) {
 	if p, ok := v.(*problem); ok {
 		p.Instance = httperr.NewProblem(p.Status, p.Detail, httperr.RequestID(ctx.Context())).Instance
@@ -81,7 +81,7 @@ func traced(ctx huma.Context, _ string, v any) (any, error) {
 	return v, nil
 }
 
-// failed turns an error of the catalog into an answer.
+// failed converts an error of the catalog to a response.
 func (a *API) failed(ctx context.Context, err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -110,12 +110,12 @@ func (a *API) failed(ctx context.Context, err error) error {
 	return newError(http.StatusInternalServerError, "Internal error. The server's log has the reason.")
 }
 
-// full is the answer when there is no room on a disk.
+// full returns the error for a full disk.
 func full(detail string) error {
 	return huma.ErrorWithHeaders(newError(http.StatusInsufficientStorage, detail), http.Header{"Retry-After": {"60"}})
 }
 
-// answered is an error of the package httperr as an operation answers it.
+// answered converts an error of package httperr to one of an operation.
 func (a *API) answered(ctx context.Context, e *httperr.Error) error {
 	if e.Status >= 500 {
 		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", e.Err)
@@ -130,7 +130,7 @@ func (a *API) answered(ctx context.Context, e *httperr.Error) error {
 	return huma.ErrorWithHeaders(newError(e.Status, e.Detail), h)
 }
 
-// splitErrors are the errors that have been joined to err.
+// splitErrors returns the errors that were joined to err.
 func splitErrors(err error) []error {
 	if all, ok := err.(interface{ Unwrap() []error }); ok {
 		return all.Unwrap()
@@ -138,13 +138,13 @@ func splitErrors(err error) []error {
 	return []error{err}
 }
 
-// explained is err as the answer that tiles give to it.
+// explained converts err to the error that tile routes return for it.
 func explained(err error) error {
 	p := tile.Explain(err)
 	return &httperr.Error{Status: p.Status, Detail: p.Detail, RetryAfter: p.RetryAfter, Err: err}
 }
 
-// accountFailed turns an error of the accounts into an answer.
+// accountFailed converts an error of the accounts to a response.
 func (a *API) accountFailed(ctx context.Context, err error) error {
 	limit, limited := errors.AsType[*account.LimitError](err)
 	switch {
@@ -173,29 +173,29 @@ func (a *API) accountFailed(ctx context.Context, err error) error {
 	return a.failed(ctx, err)
 }
 
-// words are what an error adds to the kind that it is of.
+// words returns the text that an error adds to its kind.
 func words(err, kind error) string {
 	return strings.TrimPrefix(err.Error(), kind.Error()+": ")
 }
 
-// invalid is the answer to a request in which something is wrong.
+// invalid returns the error for an invalid request.
 func invalid(errs ...error) error {
 	return newError(http.StatusUnprocessableEntity, "", errs...)
 }
 
-// told is the text of an error of package ingest, which names no folder, as a
-// sentence.
+// told returns the text of an error as a sentence. It is only for errors that name no
+// folder.
 func told(err error) string {
 	return sentence(errors.New(strings.TrimPrefix(err.Error(), "ingest: ")))
 }
 
-// sentence is the text of an error as one.
+// sentence returns the text of an error as a sentence.
 func sentence(err error) string {
 	s := err.Error()
 	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
-// taskFailed is failed for what the tasks have against a request.
+// taskFailed is failed for errors of the task service.
 func (a *API) taskFailed(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, task.ErrNotFound):

@@ -14,14 +14,13 @@ import (
 )
 
 const (
-	// defaultHeartbeat keeps a stream of events open through proxies, which close
-	// what is silent for a minute.
+	// defaultHeartbeat keeps streams of events open: proxies close connections that are
+	// silent for a minute.
 	defaultHeartbeat = 15 * time.Second
-	// eventTimeout is how long one event may take to be sent: a client that reads
-	// nothing is gone.
+	// eventTimeout limits sending one event: a client that does not read is disconnected.
 	eventTimeout = 30 * time.Second
-	// lastEvent is the id of the event that a task has ended. A browser comes back
-	// when a stream ends, saying which it saw last.
+	// lastEvent is the id of the final event of a task. When a stream ends, a browser
+	// reconnects and sends the id of the last event it received.
 	lastEvent = "end"
 )
 
@@ -63,18 +62,18 @@ func (a taskAPI) follow(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 			return
 		}
 		ctx.SetHeader("Content-Type", "text/event-stream")
-		ctx.SetHeader("X-Accel-Buffering", "no") // nginx would keep events back
+		ctx.SetHeader("X-Accel-Buffering", "no") // or nginx would buffer events
 		ctx.SetStatus(http.StatusOK)
 		if r.Method == http.MethodHead {
 			return
 		}
 		s := stream{w: w, c: http.NewResponseController(w)}
-		defer s.c.SetWriteDeadline(time.Time{}) //nolint:errcheck // the connection may serve other requests, or be gone
+		defer s.c.SetWriteDeadline(time.Time{}) //nolint:errcheck // the connection may be reused, or closed already
 		a.stream(ctx.Context(), &s, in.Task)
 	}}, nil
 }
 
-// stream sends a task's changes until it has ended or nobody listens.
+// stream sends a task's changes until the task has ended or the client disconnects.
 func (a taskAPI) stream(ctx context.Context, s *stream, id string) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop() // ends the watch
@@ -108,7 +107,7 @@ func (a taskAPI) stream(ctx context.Context, s *stream, id string) {
 	}
 }
 
-// A stream is an answer of server-sent events.
+// A stream is a response of server-sent events.
 type stream struct {
 	w http.ResponseWriter
 	c *http.ResponseController
@@ -119,7 +118,7 @@ func (s *stream) task(ctx context.Context, a taskAPI, v *task.View) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(shown) // on one line
+	b, err := json.Marshal(shown) // without line breaks
 	if err != nil {
 		return err
 	}

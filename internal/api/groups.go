@@ -21,7 +21,7 @@ type memberPath struct {
 	User  string `path:"user" doc:"Id of the user."`
 }
 
-// group is users who get grants together.
+// group is a set of users with common grants.
 type group struct {
 	ID        string    `json:"id" doc:"Opaque."`
 	Name      string    `json:"name" doc:"1 to 64 characters."`

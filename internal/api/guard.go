@@ -15,21 +15,21 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
-// A guard lets requests through to a route as its rule says.
+// A guard checks requests against the rule of their route.
 type guard struct{ *API }
 
-// A guarded is a mux whose routes are each behind their rule.
+// A guarded is a mux that checks each route's rule.
 type guarded struct {
 	a   *API
 	mux *http.ServeMux
 }
 
-// HandleFunc adds a route behind its rule.
+// HandleFunc adds a route that is checked against its rule.
 func (g guarded) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
 	g.Handle(pattern, http.HandlerFunc(h))
 }
 
-// Handle adds a route behind its rule.
+// Handle adds a route that is checked against its rule.
 func (g guarded) Handle(pattern string, h http.Handler) {
 	g.a.routes = append(g.a.routes, pattern)
 	g.mux.Handle(pattern, guard{g.a}.handler(pattern, h))
@@ -46,7 +46,7 @@ var (
 	errPassword  = &httperr.Error{Status: http.StatusForbidden, Detail: "An API token can't do this: log in with name and password."}
 )
 
-// handler answers a route's requests by h if the route's rule lets the caller.
+// handler returns h behind the check of the route's rule.
 func (a guard) handler(pattern string, h http.Handler) http.Handler {
 	rule, ok := rules[pattern]
 	if rule.object == ofPicture && !described[pattern] {
@@ -85,11 +85,11 @@ func (a guard) handler(pattern string, h http.Handler) http.Handler {
 	})
 }
 
-// documents is held while a document is made: huma makes each when it is first asked for,
-// and does not expect to be asked twice at once.
+// documents serializes the first request for each document: huma then generates it, and
+// is not safe for concurrent use there.
 var documents sync.Mutex
 
-// document serves a document by h, which has been made before it is sent the first time.
+// document serves a document by h, and has it generated before the first response.
 func (a guard) document(h http.Handler) http.Handler {
 	var made sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -103,7 +103,7 @@ func (a guard) document(h http.Handler) http.Handler {
 	})
 }
 
-// nowhere is where an answer goes that nobody reads.
+// nowhere discards a response.
 type nowhere struct{}
 
 func (nowhere) Header() http.Header { return http.Header{} }
@@ -112,9 +112,9 @@ func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 
 func (nowhere) WriteHeader(int) {}
 
-// setPolicy says which pages may show the answer, and without access control refuses those
-// of other sites that ask for patient data, or by the name of a file. A page that CORS
-// lets read the answer may ask for it.
+// setPolicy sets which pages may embed the response, and without access control refuses
+// requests from other sites for patient data or by file name, unless CORS lets the page
+// read the response.
 func (a guard) setPolicy(w http.ResponseWriter, r *http.Request, rule rule) error {
 	head, site := w.Header(), r.Header.Get("Sec-Fetch-Site")
 	private := rule.private(r)
@@ -129,8 +129,8 @@ func (a guard) setPolicy(w http.ResponseWriter, r *http.Request, rule rule) erro
 	return nil
 }
 
-// private reports whether a route's answer may be patient data, or is asked for by what
-// may be the name of a file.
+// private reports whether a response of the route may contain patient data, or the
+// request may contain a file name.
 func (ru rule) private(r *http.Request) bool {
 	if ru.object != ofPicture {
 		return ru.object != public
@@ -138,7 +138,7 @@ func (ru rule) private(r *http.Request) bool {
 	return ru.label(r) || pictureRequest(r).ByFile
 }
 
-// serve has h answer, and the audit log say so.
+// serve calls h and records the request in the audit log.
 func (a guard) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rule, h http.Handler) error {
 	switch {
 	case rule.act == "":
@@ -167,13 +167,13 @@ func (a guard) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rul
 	return nil
 }
 
-// A statusWriter remembers the status of an answer.
+// A statusWriter records the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
 
-// WriteHeader remembers the status.
+// WriteHeader records the status.
 func (s *statusWriter) WriteHeader(status int) {
 	if s.status == 0 {
 		s.status = status
@@ -181,7 +181,7 @@ func (s *statusWriter) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// Write is for answers that say no status.
+// Write records the implicit status 200.
 func (s *statusWriter) Write(b []byte) (int, error) {
 	if s.status == 0 {
 		s.status = http.StatusOK
@@ -189,10 +189,10 @@ func (s *statusWriter) Write(b []byte) (int, error) {
 	return s.ResponseWriter.Write(b)
 }
 
-// objectOf is the id of what a request is about: that of the path, or of what was made.
+// objectOf returns the id of the object of a request: from the path, or the created one.
 func objectOf(w http.ResponseWriter, r *http.Request) string {
 	if id := r.PathValue("image"); id != "" && isID(id) {
-		return id // also where the path names its store
+		return id // also if the path has a store
 	}
 	var ids []string
 	for _, name := range []string{"store", "task", "user", "group", "token", "grant"} {
@@ -210,7 +210,7 @@ func objectOf(w http.ResponseWriter, r *http.Request) string {
 	return ""
 }
 
-// isID reports whether s looks like an id and not like the name of a file.
+// isID reports whether s looks like an id, not like a file name.
 func isID(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false
@@ -218,7 +218,7 @@ func isID(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 }
 
-// identify finds out who sent a request.
+// identify returns the caller of a request.
 func (a guard) identify(r *http.Request, rule rule) *caller {
 	c := &caller{agent: r.UserAgent()}
 	if a.Access == nil {
@@ -231,7 +231,7 @@ func (a guard) identify(r *http.Request, rule rule) *caller {
 	bearer := c.cred
 	bearer.AccessToken, bearer.Signed = "", authz.Signature{}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || rule.object != ofImage && rule.object != ofPicture {
-		c.cred = bearer // access tokens and links are for looking at images
+		c.cred = bearer // access tokens and links are only valid for viewing images
 	}
 	if bearer.None() {
 		return c
@@ -245,7 +245,7 @@ func (a guard) identify(r *http.Request, rule rule) *caller {
 	return c
 }
 
-// authorize returns nil if the rule lets the caller, or the refusal.
+// authorize returns nil if the rule allows the caller, or else the error to send.
 func (a guard) authorize(r *http.Request, c *caller, rule rule) error {
 	switch rule.object {
 	case public:
@@ -283,9 +283,9 @@ func (a guard) authorize(r *http.Request, c *caller, rule rule) error {
 	return errForbidden
 }
 
-// holdNamed is hold for what the request names by id. What there is not is refused the
-// same, after as many questions: q is about something else then, as of standIn. Those who
-// may see everything are told that there is no such thing.
+// holdNamed is hold for an object that the request names by id. An unknown object is
+// refused in the same way after the same number of requests to the authorizer; q is then
+// the one of standIn. Callers who may see everything get 404.
 func (a guard) holdNamed(ctx context.Context, c *caller, q authz.Request, known bool, id ...string) error {
 	an, err := a.Access.Gate.AllowNamed(ctx, c.cred, q, known, id...)
 	if err != nil {
@@ -304,7 +304,7 @@ func (a guard) holdNamed(ctx context.Context, c *caller, q authz.Request, known 
 	return refused(an.Status)
 }
 
-// standIn asks for a scope of some image, or of its store.
+// standIn returns a request for a scope of an arbitrary image, or of its store.
 func (a guard) standIn(scope account.Scope, image bool) authz.Request {
 	q := authz.Request{Scope: scope}
 	if f := a.Tiles.Subject(nil); f != nil {
@@ -354,7 +354,7 @@ func (ru rule) label(r *http.Request) bool {
 	return ru.scope == seeLabel && r.PathValue("kind") != "thumbnail"
 }
 
-// pictureRequest is what a route that answers with a picture asks for.
+// pictureRequest returns the picture that a request of a picture route selects.
 func pictureRequest(r *http.Request) *tile.Request {
 	path := r.URL.Path
 	switch {
@@ -392,13 +392,13 @@ func (a guard) authorizePicture(r *http.Request, c *caller, rule rule) error {
 	return err
 }
 
-// targetOf is the image of a file as a gate wants it.
+// targetOf converts a file to a target for the gate.
 func targetOf(f *tile.File) authz.Target {
 	return authz.Target{Known: true, Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Public: f.Store.Public, HideLabels: f.Store.HideLabels}
 }
 
-// recordLabel puts into the audit log that the caller sees an image's label. Who can't be
-// recorded sees nothing.
+// recordLabel records in the audit log that the caller sees an image's label. If that
+// fails, the label is not shown.
 func (a guard) recordLabel(ctx context.Context, c *caller, f *tile.File) error {
 	e := account.Event{Act: showLabel, Object: f.ID, Allowed: true}
 	if c.ID == "" { // an access token or link names its user
@@ -412,11 +412,11 @@ func (a guard) recordLabel(ctx context.Context, c *caller, f *tile.File) error {
 	return a.record(ctx, e)
 }
 
-// authorizeTask lets those who hold the scope for the task's store; for one of no
-// store, admins.
+// authorizeTask requires the scope for the task's store; for a task without store, an
+// admin.
 func (a guard) authorizeTask(ctx context.Context, c *caller, scope account.Scope, id string) error {
 	if a.Jobs == nil {
-		return nil // the handler says so
+		return nil // the handler answers 404
 	}
 	v, err := a.Jobs.Get(ctx, id)
 	if errors.Is(err, task.ErrNotFound) {

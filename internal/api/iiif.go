@@ -23,7 +23,7 @@ type iiifAPI struct{ *API }
 
 const iiifTag = "IIIF and Zoomify"
 
-// routes are the routes of IIIF, and Zoomify's description.
+// routes returns the routes of IIIF and Zoomify.
 func (a iiifAPI) routes() []route {
 	version := textParam("path", "version", "2 or 3.")
 	info := jpegOp(iiifTag, "get-iiif-info", "Get the IIIF description of an image", "", version, imageParam)
@@ -48,7 +48,7 @@ func (a iiifAPI) routes() []route {
 	}
 }
 
-// iiifVersion is that of the path, 0 for one that there is not.
+// iiifVersion returns the version in the path, or 0 if it is unknown.
 func iiifVersion(r *http.Request) int {
 	switch r.PathValue("version") {
 	case "2":
@@ -61,7 +61,7 @@ func iiifVersion(r *http.Request) int {
 
 var errIIIFVersion = &httperr.Error{Status: http.StatusNotFound, Detail: "This server supports versions 2 and 3 of the IIIF Image API."}
 
-// redirectToInfo sends from an image's address to its description.
+// redirectToInfo redirects from an image's URL to its description.
 func (a iiifAPI) redirectToInfo(w http.ResponseWriter, r *http.Request) error {
 	if iiifVersion(r) == 0 {
 		return errIIIFVersion
@@ -71,7 +71,7 @@ func (a iiifAPI) redirectToInfo(w http.ResponseWriter, r *http.Request) error {
 		return explained(err)
 	}
 	to := "/iiif/" + r.PathValue("version") + "/" + im.File.ID + "/info.json"
-	if r.URL.RawQuery != "" { // it may prove who asks
+	if r.URL.RawQuery != "" { // it may have the credential
 		to += "?" + r.URL.RawQuery
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -79,7 +79,7 @@ func (a iiifAPI) redirectToInfo(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// iiifPicture is a slide as IIIF sees it.
+// iiifPicture returns a slide's dimensions for IIIF.
 func iiifPicture(s *slide.Slide) iiif.Image {
 	l := &s.Levels[0]
 	return iiif.Image{Width: l.Width, Height: l.Height, TileWidth: l.TileWidth, TileHeight: l.TileHeight, Zooms: len(s.Zooms)}
@@ -108,7 +108,7 @@ func (a iiifAPI) info(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// baseURL is this server's address as the client sees it, without a slash at the end.
+// baseURL returns this server's URL as the client sees it, without a slash at the end.
 func (a iiifAPI) baseURL(r *http.Request) string {
 	if a.PublicURL != "" {
 		return strings.TrimSuffix(a.PublicURL, "/")
@@ -119,8 +119,8 @@ func (a iiifAPI) baseURL(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// description answers with what f says of an image. It depends on the address that was
-// asked, so it has no ETag.
+// description answers with the result of f for an image. It depends on the requested URL,
+// so it has no ETag.
 func (a iiifAPI) description(w http.ResponseWriter, r *http.Request, f func(*tile.Image, iiif.Image) (contentType string, body []byte, err error)) error {
 	im, private, err := a.find(r.Context(), &tile.Request{Image: r.PathValue("image")})
 	if err != nil {
@@ -157,7 +157,7 @@ func (a iiifAPI) zoomifyProperties(w http.ResponseWriter, r *http.Request) error
 	})
 }
 
-// image answers with a part of a picture.
+// image answers with a region of an image.
 func (a iiifAPI) image(w http.ResponseWriter, r *http.Request) error {
 	ctx, version := r.Context(), iiifVersion(r)
 	if version == 0 {
@@ -212,7 +212,7 @@ func (a iiifAPI) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at
 	return send(w, r, "image/jpeg", t.Body)
 }
 
-// rendered answers with what has to be drawn.
+// rendered answers with a region that must be rendered.
 func (a iiifAPI) rendered(w http.ResponseWriter, r *http.Request, im *tile.Image, plan *iiif.Plan, p iiif.Image, private bool) error {
 	f := &im.File
 	answer := tile.Answer{ETag: `"` + f.Revision + "-iiif-" + plan.String() + `"`, Immutable: r.URL.Query().Get("v") != "", Public: f.Store.Public && !private}

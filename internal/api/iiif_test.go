@@ -64,7 +64,7 @@ func far(a, b *image.RGBA) float64 {
 	return float64(sum) / float64(len(a.Pix))
 }
 
-// A part of a picture has the pixels of that part, be it stored or drawn.
+// TestIIIFPixels checks that a region has the right pixels, stored or rendered.
 func TestIIIFPixels(t *testing.T) {
 	st := newSite(t)
 	id := st.generic(synth.Generic{Width: 700, Height: 500, TileW: 128, TileH: 128})

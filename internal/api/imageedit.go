@@ -14,16 +14,17 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// imageFields are what people can say of an image. What its file says can't be changed.
+// imageFields are the fields of an image that users can change, unlike properties of its
+// file.
 type imageFields struct {
 	ExternalID optional[string] `json:"external_id,omitempty" doc:"Id of the image in another application, at most 200 visible characters. Requests to a central server contain it. null removes it."`
 	Label      optional[string] `json:"label,omitempty" doc:"Label of the image, at most 200 characters. null removes it."`
 }
 
-// textMost bounds what people say of an image, in characters.
+// textMost is the maximum length of a text field, in characters.
 const textMost = 200
 
-// edit returns what changes an image, or all that is wrong with the fields.
+// edit returns a function that changes an image, or all errors in the fields.
 func (f *imageFields) edit() (func(*catalog.Image) error, error) {
 	var set []func(*catalog.Image)
 	var errs []error
@@ -61,8 +62,9 @@ func (f *imageFields) edit() (func(*catalog.Image) error, error) {
 	}, errors.Join(errs...)
 }
 
-// checkText takes what is one line, reads the same as it is, and can't be mistaken for
-// another: without control and formatting characters, and blanks at the ends.
+// checkText returns an error unless s is a single line without control and formatting
+// characters and without spaces at the ends, so that it can't be mistaken for another
+// text.
 func checkText(s string) error {
 	switch {
 	case s == "":
@@ -79,8 +81,8 @@ func checkText(s string) error {
 	return nil
 }
 
-// EditImage changes an image by a JSON merge patch of the fields that a PATCH of it
-// takes too. What is wrong with the patch is said in words.
+// EditImage changes an image by a JSON merge patch, as PATCH does. Errors of the patch
+// are sentences.
 func EditImage(im *catalog.Image, patch []byte) error {
 	var f imageFields
 	if err := strictjson.Unmarshal(patch, &f); err != nil {
@@ -93,8 +95,8 @@ func EditImage(im *catalog.Image, patch []byte) error {
 	return edit(im)
 }
 
-// DescribeImage returns what those are shown of an image who may see all of it, as JSON
-// has it.
+// DescribeImage returns the JSON representation of an image for a caller who may see all
+// of it.
 func DescribeImage(im *catalog.Image) any { return newImage(im, "") }
 
 type editImageInput struct {
@@ -117,7 +119,7 @@ func (a imageAPI) edit(ctx context.Context, in *editImageInput) (*imageOutput, e
 			return nil, a.failed(ctx, err)
 		}
 		if a.mode() == modeCentral && !sameText(was.ExternalID, im.ExternalID) {
-			// Who may see it was asked with the other id.
+			// Decisions were cached for the previous external id.
 			a.Access.Gate.Revoke(account.Revocation{Kind: account.RevokeImage, ID: im.ID})
 		}
 	}

@@ -20,7 +20,7 @@ import (
 // imageAPI are the operations on images.
 type imageAPI struct{ *API }
 
-// image is an image as the API shows it. Unknown is null, never 0 or "".
+// image is an image as the API shows it. Unknown values are null, never 0 or "".
 type image struct {
 	ID             string            `json:"id" doc:"Opaque."`
 	Store          string            `json:"store" doc:"Id of the store it is in."`
@@ -177,7 +177,7 @@ func (a imageAPI) get(ctx context.Context, in *imagePath) (*imageOutput, error) 
 	return &imageOutput{CacheControl: private, Body: a.show(ctx, im, stores, labels)}, nil
 }
 
-// change does something with an image that changes it.
+// change calls f, which changes an image.
 func (a imageAPI) change(ctx context.Context, id string, f func(context.Context, string) error) error {
 	if f == nil {
 		return newError(http.StatusServiceUnavailable, "This server is read-only: use the server that manages the stores.")
@@ -216,8 +216,7 @@ func (a imageAPI) retry(ctx context.Context, in *imagePath) (*imageOutput, error
 	return a.get(ctx, in)
 }
 
-// show is an image as the caller may see it: with or without what is patient
-// data.
+// show returns an image as the caller may see it: with or without patient data.
 func (a imageAPI) show(ctx context.Context, im *catalog.Image, stores []catalog.Store, labels bool) image {
 	endpoint := ""
 	for i := range stores {
@@ -237,7 +236,7 @@ func (a imageAPI) show(ctx context.Context, im *catalog.Image, stores []catalog.
 	return v
 }
 
-// withoutLabels takes away what is patient data, or may be.
+// withoutLabels removes everything that is or may be patient data.
 func (v *image) withoutLabels() {
 	v.Barcode, v.Label, v.FileName, v.ExternalID, v.Reason = nil, nil, nil, nil, nil
 	v.Aliases = []string{}
@@ -277,8 +276,8 @@ func newImage(im *catalog.Image, endpoint string) image {
 	return v
 }
 
-// associated lists the pictures that can be had: those in the file, and a label
-// that is made from the barcode.
+// associated lists the available pictures: those in the file, and a label rendered from
+// the barcode.
 func associated(im *catalog.Image) []string {
 	list := append([]string{}, im.Associated...)
 	if im.Barcode != nil && !slices.Contains(list, "label") {
@@ -288,8 +287,8 @@ func associated(im *catalog.Image) []string {
 	return list
 }
 
-// showsLabel reports whether the caller may see an image's label and names, and puts it
-// into the audit log that they do.
+// showsLabel reports whether the caller may see an image's label and names, and if so
+// records it in the audit log.
 func (a imageAPI) showsLabel(ctx context.Context, s *catalog.Store, im *catalog.Image) (bool, error) {
 	if a.Access == nil {
 		return true, nil
@@ -309,8 +308,8 @@ func (a imageAPI) showsLabel(ctx context.Context, s *catalog.Store, im *catalog.
 	return true, a.record(ctx, e)
 }
 
-// technical are the properties that say nothing of a patient, a person or a time: the
-// others are shown with labels only.
+// technical are the properties that reveal nothing about a patient, a person or a time.
+// The others are only shown with labels.
 var technical = map[string]bool{
 	"aperio.AppMag": true, "aperio.MPP": true, "aperio.OriginalWidth": true, "aperio.OriginalHeight": true,
 	"aperio.StripeWidth": true, "aperio.Gamma": true, "aperio.LineCameraSkew": true, "aperio.ICC Profile": true,

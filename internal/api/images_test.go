@@ -139,7 +139,7 @@ func TestListImages(t *testing.T) {
 		{"by state", "sort=state", []string{"gamma-long.tiff", "elsewhere.tiff", "alpha.tiff", "beta.tiff"}},
 		{"of a store", "store=" + other, []string{"elsewhere.tiff"}},
 		{"in a state", "state=broken", []string{"gamma-long.tiff"}},
-		{"in a state there is none in", "state=missing", []string{}},
+		{"in a state without images", "state=missing", []string{}},
 		{"part of a name", "q=MMA-l", []string{"gamma-long.tiff"}},
 		{"part of a barcode", "q=777", []string{"alpha.tiff"}},
 		{"short, at the beginning", "q=al", []string{"alpha.tiff"}},

@@ -45,7 +45,7 @@ func newProviderSite(t *testing.T) *providerSite {
 	return s
 }
 
-// use makes the client anew, as a server that is started again does.
+// use creates a new client, as a restart of the server does.
 func (s *providerSite) use(set func(*oidc.Options)) {
 	s.t.Helper()
 	o := oidc.Options{
@@ -106,7 +106,7 @@ func TestRefusedAtProvider(t *testing.T) {
 	s.provider.Say(t, oidctest.Said{Groups: []string{"path"}})
 	b := s.browser()
 	if a := s.visit(b, s.back(b, "anna").String(), browserAccepts); a.status != http.StatusSeeOther || a.header.Get("Location") != "/slides/7" {
-		t.Fatalf("the log-in ended at %d %s", a.status, a.body)
+		t.Fatalf("the login ended at %d %s", a.status, a.body)
 	}
 	at, err := url.Parse(s.url)
 	check(t, err)
@@ -160,8 +160,8 @@ func TestRefusedAtProvider(t *testing.T) {
 	}
 }
 
-// TestDeniedAtProvider fails if a session goes on in a browser whose person the provider
-// has denied, or if anything else ends because of an answer that names nobody.
+// TestDeniedAtProvider fails if the session in a browser continues after the provider has
+// denied its person, or if anything else ends although the response names no person.
 func TestDeniedAtProvider(t *testing.T) {
 	s := newProviderSite(t)
 	s.provider.Say(t, oidctest.Said{Groups: []string{"path"}})
@@ -188,22 +188,22 @@ func TestDeniedAtProvider(t *testing.T) {
 	}
 	first, second := sessionOf(b), sessionOf(other)
 	if a := s.visit(b, denied("guessed"), browserAccepts); a.status != http.StatusBadRequest || !goesOn(first) {
-		t.Errorf("a forged answer: %d, session goes on: %v", a.status, goesOn(first))
+		t.Errorf("a forged answer: %d, session is active: %v", a.status, goesOn(first))
 	}
 	a := s.visit(b, denied(s.back(b, "anna").Query().Get("state")), browserAccepts)
 	if a.status != http.StatusForbidden || goesOn(first) || !goesOn(second) || sessionOf(b) != "" {
-		t.Errorf("%d, sessions go on: %v and %v, cookie %q", a.status, goesOn(first), goesOn(second), sessionOf(b))
+		t.Errorf("%d, sessions are active: %v and %v, cookie %q", a.status, goesOn(first), goesOn(second), sessionOf(b))
 	}
 	local := s.browser()
 	local.Jar.SetCookies(at, []*http.Cookie{{Name: authz.CookieName, Value: s.secrets["viewer"]}})
 	a = s.visit(local, denied(s.back(local, "anna").Query().Get("state")), browserAccepts)
 	if a.status != http.StatusForbidden || !goesOn(s.secrets["viewer"]) {
-		t.Errorf("of a local user: %d, session goes on: %v", a.status, goesOn(s.secrets["viewer"]))
+		t.Errorf("of a local user: %d, session is active: %v", a.status, goesOn(s.secrets["viewer"]))
 	}
 }
 
-// TestLoginErrorPages fails if a person at whom a login fails sees anything but a page that
-// says what to do, or a program does not get a problem.
+// TestLoginErrorPages fails if a browser gets anything but a page with what to do after a
+// failed login, or a program does not get a problem.
 func TestLoginErrorPages(t *testing.T) {
 	s := newProviderSite(t)
 	callback := s.url + api.OIDCCallback

@@ -13,18 +13,18 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/oidc"
 )
 
-// oidcAPI are the routes of logging in at an OpenID Connect provider.
+// oidcAPI are the routes for login at an OpenID Connect provider.
 type oidcAPI struct{ *API }
 
 const (
 	oidcStart = "/api/v1/auth/oidc/start"
-	// OIDCCallback is where an OpenID Connect provider sends people back to.
+	// OIDCCallback is the path to which an OpenID Connect provider redirects people.
 	OIDCCallback = "/api/v1/auth/oidc/callback"
 )
 
 var errNoProvider = &httperr.Error{Status: http.StatusNotFound, Detail: "No OpenID Connect provider is set up here: log in with name and password."}
 
-// routes are the routes of logging in at an OpenID Connect provider.
+// routes returns the routes for login at an OpenID Connect provider.
 func (a oidcAPI) routes() []route {
 	op := func(id, summary, description, found string, problems map[string]string, params ...*huma.Param) huma.Operation {
 		op := huma.Operation{
@@ -83,10 +83,10 @@ func (a oidcAPI) finish(w http.ResponseWriter, r *http.Request) error {
 }
 
 // endDenied ends the session of a browser whose login the provider has denied. The
-// provider does not say whom it means, so only the browser that has begun the login is
+// provider does not name the person, so only the browser that began the login is
 // affected, and only if its user is one of the provider's.
 func (a oidcAPI) endDenied(w http.ResponseWriter, r *http.Request) error {
-	ctx := context.WithoutCancel(r.Context()) // closing the browser must not keep it alive
+	ctx := context.WithoutCancel(r.Context()) // also if the client disconnects: the session must end
 	c := callerOf(ctx)
 	u, s, err := a.Access.Accounts.UseSession(ctx, c.cookie)
 	if err == nil && u.Issuer != a.Access.OIDC.Issuer() {

@@ -11,8 +11,8 @@ var docsPage []byte
 //go:embed docs.js
 var docsScript []byte
 
-// Document reports whether the route of that pattern answers with a document that is in
-// memory and the same for everybody. It asks nobody who the caller is.
+// Document reports whether the route of that pattern serves a document from memory that
+// is the same for all callers. Such routes do not identify the caller.
 func Document(pattern string) bool {
 	switch pattern {
 	case "GET /docs", "GET /docs.js", "GET /openapi.json", "GET /openapi-3.0.json", "GET /openapi.yaml", "GET /openapi-3.0.yaml":
@@ -21,8 +21,8 @@ func Document(pattern string) bool {
 	return false
 }
 
-// docs answers with a readable page of the OpenAPI document. It loads nothing
-// from elsewhere: hospitals' networks have no elsewhere.
+// docs serves a page with the OpenAPI document. It loads nothing from other sites,
+// because hospital networks may be isolated.
 func docs(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; base-uri 'none'; frame-ancestors 'self'")

@@ -10,11 +10,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// problems say what each status of an operation means there.
+// problems describe the error statuses of an operation.
 type problems map[int]string
 
-// register adds an operation with the problems that it may answer with, beside
-// those that any may.
+// register adds an operation with its possible problems, besides those that every
+// operation has.
 func register[I, O any](h huma.API, op huma.Operation, p problems, f func(context.Context, *I) (*O, error)) {
 	words := problems{
 		http.StatusUnprocessableEntity: "The request is invalid; detail and errors describe the problem.",
@@ -36,11 +36,11 @@ func register[I, O any](h huma.API, op huma.Operation, p problems, f func(contex
 	}
 }
 
-// private is the Cache-Control of what only the caller may see, and what may be
-// another thing the next moment.
+// private is the Cache-Control of responses that are for the caller only, or that may
+// change at any moment.
 const private = "private, no-cache"
 
-// known is nil for the zero value.
+// known returns nil for the zero value.
 func known[T comparable](v T) *T {
 	var zero T
 	if v == zero {
@@ -49,7 +49,7 @@ func known[T comparable](v T) *T {
 	return &v
 }
 
-// one and list are answers with a thing, and with things.
+// one and list are responses with one object and with several.
 type one[T any] struct {
 	CacheControl string `header:"Cache-Control"`
 	Location     string `header:"Location"`
@@ -79,7 +79,7 @@ func listOf[T any](items []T, next string) *list[T] {
 	return out
 }
 
-// add registers an operation of people. It answers 404 where no users are known.
+// add registers an operation on accounts. It answers 404 if this server has no users.
 func add[I, O any](a *API, h huma.API, method, path, id, summary, description string, status int, p problems, f func(context.Context, *I) (*O, error)) {
 	words := problems{401: notLogged, 403: notAllowed, 404: noPeople}
 	for code, text := range p {
@@ -106,7 +106,7 @@ type pageInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Maximum number of items."`
 }
 
-// set changes what is given.
+// set changes to if a value is given.
 func set[T any](to, given *T) {
 	if given != nil {
 		*to = *given

@@ -17,7 +17,7 @@ import (
 // pictureAPI are the routes of rendered images and of associated images.
 type pictureAPI struct{ *API }
 
-// A picture is drawn from an open slide: a JPEG, and what of the revision it is.
+// A picture renders a JPEG from an open slide, under the lease of its revision.
 type picture func(ctx context.Context, f *tile.File, s *slide.Slide, lease tile.Lease) ([]byte, error)
 
 func (a pictureAPI) associated(kind string) picture {
@@ -64,7 +64,7 @@ func (a pictureAPI) thumbnail(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// maxDimension bounds pictures that are drawn to order, in pixels.
+// maxDimension limits the size of pictures rendered on request, in pixels.
 const maxDimension = 2048
 
 // dimension reads a size in pixels from the query.
@@ -80,8 +80,8 @@ func dimension(r *http.Request, name string, def int) (int, error) {
 	return n, nil
 }
 
-// answer answers with what draw makes of the image, under an ETag of the image's
-// revision and name.
+// answer sends the result of draw for the image, with an ETag of the image's revision and
+// name.
 func (a pictureAPI) answer(w http.ResponseWriter, r *http.Request, req *tile.Request, name string, draw picture) error {
 	im, private, err := a.find(r.Context(), req)
 	if err != nil {
@@ -98,7 +98,7 @@ func (a pictureAPI) answer(w http.ResponseWriter, r *http.Request, req *tile.Req
 	})
 }
 
-// answered sends what draw makes of an image, unless the client has it.
+// answered sends the result of draw, unless the client has the current version.
 func answered(w http.ResponseWriter, r *http.Request, im *tile.Image, answer tile.Answer, contentType string, draw func(s *slide.Slide, lease tile.Lease) ([]byte, error)) error {
 	var body []byte
 	match := r.Header.Get("If-None-Match")
@@ -164,8 +164,8 @@ func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 	return send(w, r, "application/xml", []byte(xml))
 }
 
-// routes are the routes that answer with a picture that is no tile, and the
-// descriptor of Deep Zoom.
+// routes returns the routes of pictures other than tiles, and of the Deep Zoom
+// descriptor.
 func (a pictureAPI) routes() []route {
 	descriptor := jpegOp(tilesTag, "get-deep-zoom", "Get the Deep Zoom descriptor", "404 for slides whose tiles are not square.", imageParam)
 	delete(descriptor.Responses, "307")

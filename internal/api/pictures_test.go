@@ -126,7 +126,7 @@ func TestPictureRevision(t *testing.T) {
 	st.refused("GET", path+"0123", "", 404, "revision")
 }
 
-// A file that was overwritten is not shown under what was known of the one before.
+// TestPictureOfChangedFile fails if an overwritten file is shown under the old revision.
 func TestPictureOfChangedFile(t *testing.T) {
 	st := newSite(t)
 	id := st.slides(map[string]synth.Philips{"a.tiff": {Label: true, Macro: true}})["a.tiff"]

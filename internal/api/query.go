@@ -28,22 +28,22 @@ var tolerant = []string{
 	OIDCCallback,
 }
 
-// common are the query parameters that every route accepts: a revision, and what a
-// pass or a signed link consists of.
+// common are the query parameters that every route accepts: a revision, an access token
+// ("pass"), and those of a signed URL.
 var common = []string{"v", "pass", "sig", "exp", "scope", "kid"}
 
-// maxQueryErrors bounds how many bad query parameters an answer lists.
+// maxQueryErrors is the maximum number of invalid parameters that a response lists.
 const maxQueryErrors = 10
 
-// isStrict reports whether the route of a path refuses query parameters that it does
-// not have. A filter that is ignored answers with the images of other patients, and a
-// dry_run that is ignored is no dry run.
+// isStrict reports whether a path's route refuses unknown query parameters. A misspelled
+// filter would return the images of other patients, and a misspelled dry_run would change
+// data.
 func isStrict(path string) bool {
 	return strings.HasPrefix(path, "/api/v1/") && !slices.Contains(tolerant, path)
 }
 
-// strictQuery is a middleware that refuses query parameters which an operation does
-// not have.
+// strictQuery is a middleware that refuses query parameters which an operation does not
+// define.
 func strictQuery(h huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		op, u := ctx.Operation(), ctx.URL()
@@ -57,7 +57,7 @@ func strictQuery(h huma.API) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// strict is strictQuery for routes that huma does not serve.
+// strict is strictQuery for routes outside huma.
 func strict(op *huma.Operation, h http.Handler) http.Handler {
 	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if errs := checkQuery(r.URL.RawQuery, op.Parameters); len(errs) > 0 {
@@ -68,7 +68,7 @@ func strict(op *huma.Operation, h http.Handler) http.Handler {
 	})
 }
 
-// strictRoutes is strict for a path all of whose methods another package answers.
+// strictRoutes is strict for a path whose methods are all served by another package.
 func strictRoutes(path string, routes []route, h http.Handler) http.Handler {
 	methods := map[string]http.Handler{}
 	for i := range routes {
@@ -86,9 +86,9 @@ func strictRoutes(path string, routes []route, h http.Handler) http.Handler {
 	})
 }
 
-// checkQuery returns what is wrong with a query string: it is malformed, or has a
-// parameter that is unknown, repeated or empty. A name that comes from the client is
-// repeated to it only if it is short and plain.
+// checkQuery returns the errors in a query string: malformed, or with a parameter that is
+// unknown, repeated or empty. It repeats a parameter's name in the error only if it is
+// short and plain.
 func checkQuery(raw string, params []*huma.Param) []error {
 	if raw == "" {
 		return nil
@@ -121,7 +121,7 @@ func checkQuery(raw string, params []*huma.Param) []error {
 	return errs
 }
 
-// shown is a parameter's name as an answer repeats it.
+// shown returns a parameter's name in the form for errors.
 func shown(name string) string {
 	const most = 40
 	if name == "" || len(name) > most || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {

@@ -18,16 +18,16 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A redirector sends clients to the server that has the file of a slide.
+// A redirector redirects clients to the server that has a slide's file.
 type redirector struct{ *API }
 
-// sendOnAge is how long a browser may keep where a picture is: with the access token in it that
-// is one address for it, so that the picture is kept, too.
+// sendOnAge is how long a browser may cache the redirect to a picture. Within it the URL,
+// with its access token, stays the same, so that the picture is cached too.
 const sendOnAge = authz.MaxAccessTokenAge / 3
 
-// described are the routes that say what a slide is like, by what the catalog knows if its
-// file is at another server: viewers make the addresses of its tiles from that of the
-// description, and can't do so from one with an access token behind it.
+// described are the routes of slide descriptions, which this server answers from the
+// catalog if the file is on another server: viewers derive the URLs of tiles from the
+// description's URL, and can't do so if it has an access token in the query.
 var described = map[string]bool{
 	"GET /dzi/{file}":                          true,
 	"GET /iiif/{version}/{image}":              true,
@@ -35,10 +35,10 @@ var described = map[string]bool{
 	"GET /zoomify/{image}/ImageProperties.xml": true,
 }
 
-// SendOn sends the caller, who may see the tile that they ask for, to the same address at
-// the server that has the image's file, with an access token if they have logged in here. ByFile
-// tells that they named the file. It answers nothing and reports false if the file is for
-// this server to read.
+// SendOn redirects the caller, who may see the requested tile, to the same path on the
+// server that has the image's file, with an access token if the caller has logged in
+// here. ByFile means that the request has the file's name. If this server has the file,
+// it does nothing and returns false.
 func (a *API) SendOn(w http.ResponseWriter, r *http.Request, f *tile.File, byFile bool) bool {
 	if !(redirector{a}).isRemote(r, f) {
 		return false
@@ -49,7 +49,7 @@ func (a *API) SendOn(w http.ResponseWriter, r *http.Request, f *tile.File, byFil
 	return true
 }
 
-// orElsewhere has h answer for images whose files are here, and sends on who asks for others.
+// orElsewhere calls h for images whose files are here, and redirects requests for others.
 func (a redirector) orElsewhere(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		im, _, err := a.find(r.Context(), pictureRequest(r))
@@ -80,10 +80,10 @@ func (a redirector) redirect(w http.ResponseWriter, r *http.Request, f *tile.Fil
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
-// accessTokenFor returns an access token for what the caller asks for, escaped for a URL; "" if they need
-// none, or can't have one. It says what was proved here and no more: who may see it by a
-// link alone gets one of whoever gave the link, good no longer than that is. Who may by a
-// pass alone gets no other: theirs goes with them in the query.
+// accessTokenFor returns an access token for the request, escaped for a URL, or "" if
+// none is needed or possible. It grants no more than the request's credential: for a
+// signed link, the token names the link's creator and expires no later than the link; for
+// an access token none is made, because the redirect keeps the query.
 func (a redirector) accessTokenFor(r *http.Request, t *authz.Target) string {
 	if a.Access == nil || a.Access.Keys == nil || !t.Checked() {
 		return ""
@@ -91,14 +91,14 @@ func (a redirector) accessTokenFor(r *http.Request, t *authz.Target) string {
 	c, q := a.Access.Gate.FromRequest(r), t.Request()
 	scope := q.Scope
 	if scope == mayAdmin {
-		scope = seeLabel // as much as an access token can be for
+		scope = seeLabel // access tokens have no higher scope
 	}
 	may := func(c authz.Credential) (authz.Decision, bool) {
 		if c.None() {
 			return authz.Decision{}, false
 		}
 		an, err := a.Access.Gate.Allow(r.Context(), c, q)
-		return an, err == nil && an.Allow // else the other server asks for itself
+		return an, err == nil && an.Allow // else the other server decides
 	}
 	if an, ok := may(authz.Credential{Authorization: c.Authorization, Cookie: c.Cookie}); ok {
 		return a.signAccessToken(&authz.Caller{User: an.User, Session: an.Session, Token: an.Token}, q.Store, q.Image, scope, authz.MaxAccessTokenAge)
@@ -114,9 +114,9 @@ func (a redirector) accessTokenFor(r *http.Request, t *authz.Target) string {
 	return a.signAccessToken(&authz.Caller{User: authz.User{ID: link.User}}, q.Store, q.Image, scope, min(authz.MaxAccessTokenAge, link.Expires.Sub(now)))
 }
 
-// isRemote reports whether another server has the file. A store may be bound to another host
-// and have this server, or the balancer before it, for its endpoint: its disk is seen from
-// here, then.
+// isRemote reports whether another server has the file. A store may be bound to another
+// host while its endpoint is this server, or the load balancer before it; then this
+// server can read the store's disk.
 func (a redirector) isRemote(r *http.Request, f *tile.File) bool {
 	if f.Store.Elsewhere == "" {
 		return false
@@ -125,8 +125,8 @@ func (a redirector) isRemote(r *http.Request, f *tile.File) bool {
 	return host == "" || host != hostOf("http://"+r.Host) && host != hostOf(a.PublicURL)
 }
 
-// hostOf is the host, and the port where it is not the usual one, of a base URL; "" if
-// there is a path behind it.
+// hostOf returns the host of a base URL, with the port if it is not the default, or "" if
+// the URL has a path.
 func hostOf(base string) string {
 	u, err := url.Parse(base)
 	if err != nil || strings.Trim(u.Path, "/") != "" {
@@ -136,7 +136,8 @@ func hostOf(base string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80")
 }
 
-// shape is that of a slide: its file's, or if that is away what the catalog knows of it.
+// shape returns a slide's dimensions, from its file or, if the file is not available,
+// from the catalog.
 func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Image, err error) {
 	ctx := r.Context()
 	if !a.isRemote(r, &im.File) {
@@ -158,8 +159,8 @@ func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Image, err er
 	return iiif.Image{Width: known.Width, Height: known.Height, TileWidth: known.TileWidth, TileHeight: known.TileHeight, Zooms: known.MaxZoom + 1}, nil
 }
 
-// accessToken returns an access token for an image at another host, for its tiles or also its labels, escaped for a URL, ""
-// if the caller needs none or can't have one.
+// accessToken returns an access token for an image on another host, escaped for a URL, or
+// "" if none is needed or possible. The scope is tiles or label.
 func (a redirector) accessToken(ctx context.Context, store, image string, scope account.Scope) string {
 	if a.Access == nil || a.Access.Keys == nil {
 		return ""
@@ -167,7 +168,7 @@ func (a redirector) accessToken(ctx context.Context, store, image string, scope 
 	return a.signAccessToken(&callerOf(ctx).Caller, store, image, scope, authz.MaxAccessTokenAge)
 }
 
-// signAccessToken is pass for a caller who is known, good for as long as is said.
+// signAccessToken signs an access token for a known caller, valid for good.
 func (a redirector) signAccessToken(c *authz.Caller, store, image string, scope account.Scope, good time.Duration) string {
 	if c.ID == "" {
 		return ""
@@ -182,7 +183,7 @@ func (a redirector) signAccessToken(c *authz.Caller, store, image string, scope 
 		Issued: authz.Date(now), Expires: authz.Date(now) + authz.NumericDate(good.Milliseconds())/1000,
 	})
 	if err != nil {
-		return "" // an edge asks the central server then
+		return "" // the edge asks the central server instead
 	}
 	return url.QueryEscape(text)
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 )
 
-// nobody knows nobody: what its gate lets in is let in by an access token or link.
+// nobody is an authorizer without users: its gate accepts access tokens and links only.
 type nobody struct{}
 
 func (nobody) Check(_ context.Context, _ authz.Credential, questions []authz.Request) ([]authz.Decision, error) {
@@ -70,7 +70,7 @@ func (st *site) tileServer(keys *authz.Keys) string {
 // moves has the files of the site's store at another host with this endpoint.
 func (st *site) moves(endpoint string, change ...func(*catalog.Store)) {
 	st.t.Helper()
-	st.follower.Host = "centre"
+	st.follower.Host = "central"
 	_, err := st.api.Catalog.UpdateStore(st.t.Context(), st.store, func(s *catalog.Store) error {
 		s.Host, s.Endpoint = "scanner", endpoint
 		for _, c := range change {

@@ -8,12 +8,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// A route is one that is not served by huma, which would buffer and copy what it
-// answers, and is described here instead.
+// A route is not served by huma, which would buffer and copy the response. It is
+// documented here instead.
 type route struct {
-	path    string          // as the document has it
-	pattern string          // as the mux has it, where it can't have the path
-	handle  httperr.Handler // nil: it is answered outside of this package
+	path    string          // in the document
+	pattern string          // in the mux, if it can't be the path
+	handle  httperr.Handler // nil if another package serves it
 	op      huma.Operation
 }
 
@@ -32,7 +32,7 @@ func (r *route) register(mux guarded) {
 	mux.Handle(pattern, h)
 }
 
-// method is GET if nothing else is said.
+// method returns the method of the route, GET by default.
 func (r *route) method() string {
 	if r.op.Method == "" {
 		return http.MethodGet
@@ -72,7 +72,7 @@ var (
 	originParam   = textParam("query", "origin", "top-left or bottom-left: where rows of the name are counted from; the store's setting if absent.")
 )
 
-// jpegOp describes an operation that answers with a picture.
+// jpegOp describes an operation that responds with a picture.
 func jpegOp(tag, id, summary, description string, params ...*huma.Param) huma.Operation {
 	words := map[string]string{
 		"404": "No such image or tile, or not the current revision.",
@@ -99,7 +99,7 @@ func jpegOp(tag, id, summary, description string, params ...*huma.Param) huma.Op
 	return op
 }
 
-// problemAnswer is one with a problem.
+// problemAnswer describes a response with a problem.
 func problemAnswer(description string) *huma.Response {
 	return answers(description, httperr.ProblemType, &huma.Schema{Ref: "#/components/schemas/Problem"})
 }

@@ -4,33 +4,34 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// An object is what a rule wants a scope of.
+// An object is what a rule requires a scope for.
 type object int
 
 const (
-	// public is for everybody: what is to be checked, the handler checks.
+	// public is for everyone: the handler makes any checks.
 	public object = iota
-	// self is of the caller, who has logged in with a password.
+	// self is the caller, who has logged in with a password.
 	self
-	// listed is for everybody who has logged in, and shows each what they may see.
+	// listed is for every logged-in caller; the handler lists only what the caller may
+	// see.
 	listed
 	// given is in the body, and the handler checks it. The caller has logged in.
 	given
-	// everything is all stores and people.
+	// everything is all stores and users.
 	everything
 	// ofStore is the store of the path.
 	ofStore
 	// ofImage is the image of the path.
 	ofImage
-	// ofPicture is the image of a route that answers with a picture, whose file
-	// may be named instead.
+	// ofPicture is the image of a route that responds with a picture; the request may
+	// have its file's name instead of its id.
 	ofPicture
-	// ofTask is the store that the task of the path is about.
+	// ofTask is the store of the task in the path.
 	ofTask
 )
 
-// A rule says who may use a route: those who hold a scope for an object. What they do
-// is in the audit log as act, unless that is empty.
+// A rule restricts a route to callers who hold a scope for an object. The request is
+// recorded in the audit log as act, unless act is empty.
 type rule struct {
 	scope  account.Scope
 	object object
@@ -44,11 +45,10 @@ const (
 	mayAdmin = account.ScopeAdmin
 )
 
-// showLabel is the act of looking at patient data.
+// showLabel is the audit log's act for viewing patient data.
 const showLabel = "label.show"
 
-// rules are all of them, by the pattern of the route. A route that has none is
-// refused.
+// rules are the rules of all routes, by pattern. A route without a rule is refused.
 var rules = map[string]rule{
 	"GET /openapi.json":     {object: public},
 	"GET /openapi-3.0.json": {object: public},
@@ -58,7 +58,8 @@ var rules = map[string]rule{
 	"GET /docs":             {object: public},
 	"GET /docs.js":          {object: public},
 
-	// Of other packages: see Guard. Uploads ask who may on their own, by Uploader.
+	// Served by other packages: see Guard. Uploads check permissions themselves, with
+	// Uploader.
 	"GET /metrics":             {mayAdmin, everything, ""},
 	"/api/v1/uploads":          {mayWrite, given, ""},
 	"/api/v1/uploads/{upload}": {mayWrite, given, ""},
@@ -79,7 +80,7 @@ var rules = map[string]rule{
 	"POST /api/v1/images/{image}/retry":   {mayWrite, ofImage, "image.retry"},
 	"POST /api/v1/images/{image}/sign":    {seeTiles, ofImage, "image.sign"},
 
-	// The file's own thumbnail is of the tissue: see pictureScope.
+	// The file's own thumbnail shows the tissue: see pictureScope.
 	"GET /api/v1/images/{image}/associated/{kind}": {seeLabel, ofPicture, showLabel},
 	"GET /api/v1/images/{image}/preview":           {seeLabel, ofPicture, showLabel},
 	"GET /api/v1/images/{image}/thumbnail":         {seeTiles, ofPicture, ""},
@@ -107,11 +108,11 @@ var rules = map[string]rule{
 	"POST /api/v1/auth/logout":                       {object: public},
 	"POST /api/v1/auth/bootstrap":                    {object: public},
 	"GET /api/v1/auth/oidc/start":                    {object: public},
-	"GET /api/v1/auth/oidc/callback":                 {object: public}, // wants the provider's word
+	"GET /api/v1/auth/oidc/callback":                 {object: public}, // the provider's response is checked
 	"GET /api/v1/auth/check":                         {object: public}, // answers 401 itself
 	"POST /api/v1/auth/check":                        {object: public},
-	"POST /api/v1/auth/revoke":                       {object: public}, // wants a proof
-	"GET /api/v1/auth/revocations":                   {object: public}, // wants a proof
+	"POST /api/v1/auth/revoke":                       {object: public}, // needs a proof
+	"GET /api/v1/auth/revocations":                   {object: public}, // needs a proof
 	"GET /api/v1/users":                              {mayAdmin, everything, ""},
 	"POST /api/v1/users":                             {mayAdmin, everything, "user.add"},
 	"GET /api/v1/users/{user}":                       {mayAdmin, everything, ""},

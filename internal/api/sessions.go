@@ -13,18 +13,18 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/authz"
 )
 
-// sessionAPI are the operations on sessions: logging in and out, and listing them.
+// sessionAPI are the operations on sessions: login, logout and lists.
 type sessionAPI struct{ *API }
 
 const accessTag = "access"
 
-// person is who is logged in.
+// person is the logged-in user.
 type person struct {
 	ID   string `json:"id" doc:"Opaque."`
 	Name string `json:"name" doc:"Display name."`
 }
 
-// session is what the server knows of the caller.
+// session is the caller as the server sees it.
 type session struct {
 	Mode    string          `json:"mode" enum:"none,local,central" doc:"none: no access control. local: this server manages the users. central: another server manages them."`
 	User    *person         `json:"user" doc:"null without a login."`
@@ -108,7 +108,7 @@ func (a sessionAPI) get(ctx context.Context, _ *struct{}) (*sessionOutput, error
 	return out, nil
 }
 
-// globalScopes are the scopes that the caller holds for everything.
+// globalScopes returns the scopes that the caller holds for everything.
 func (a sessionAPI) globalScopes(ctx context.Context, c *caller, s *visibility) ([]account.Scope, error) {
 	list := []account.Scope{}
 	for _, scope := range allScopes {
@@ -148,8 +148,8 @@ func (a sessionAPI) logIn(ctx context.Context, in *logInInput) (*sessionOutput, 
 	return a.start(ctx, u, "login")
 }
 
-// start starts a session of a user who has proved who they are. One that the browser
-// had ends.
+// start starts a session of a user who has logged in, and ends the browser's previous
+// one.
 func (a sessionAPI) start(ctx context.Context, u *account.User, act string) (*sessionOutput, error) {
 	c := callerOf(ctx)
 	if err := a.record(ctx, account.Event{User: u.ID, Act: act, Object: u.ID, Allowed: true}); err != nil {
@@ -177,7 +177,7 @@ func (a sessionAPI) start(ctx context.Context, u *account.User, act string) (*se
 	return out, nil
 }
 
-// endCurrent ends the session that the caller's browser has, if any.
+// endCurrent ends the session of the caller's browser, if any.
 func (a sessionAPI) endCurrent(ctx context.Context, c *caller) error {
 	_, old, err := a.Access.Accounts.UseSession(ctx, c.cookie)
 	if err == nil {
@@ -189,7 +189,7 @@ func (a sessionAPI) endCurrent(ctx context.Context, c *caller) error {
 	return nil
 }
 
-// sessionCookie is the cookie of a session; without a secret it removes it.
+// sessionCookie returns the cookie of a session; without a secret it deletes the cookie.
 func sessionCookie(secret string, expires time.Time, secure bool) string {
 	c := http.Cookie{
 		Name: authz.CookieName, Value: secret, Path: "/", Expires: expires,
@@ -209,7 +209,7 @@ func (a sessionAPI) logOut(ctx context.Context, _ *struct{}) (*logOutOutput, err
 	out := &logOutOutput{CacheControl: "no-store", SetCookie: sessionCookie("", time.Time{}, c.secure)}
 	u, s, err := a.Access.Accounts.UseSession(ctx, c.cookie)
 	if err == nil {
-		hint, _ := a.Access.Accounts.SessionHint(ctx, c.cookie) // without it only the session here ends
+		hint, _ := a.Access.Accounts.SessionHint(ctx, c.cookie) // without a hint only the session here ends
 		if a.Access.OIDC != nil {
 			out.Body.Provider = known(a.Access.OIDC.LogOutURL(ctx, hint))
 		}
@@ -292,7 +292,7 @@ func (a sessionAPI) end(ctx context.Context, in *sessionPath) (*struct{}, error)
 		return nil, err
 	}
 	if !slices.ContainsFunc(found, func(s account.Session) bool { return s.ID == in.Session }) {
-		return nil, account.ErrNotFound // as one of another user
+		return nil, account.ErrNotFound // the same as for another user's session
 	}
 	return nil, a.Access.Accounts.EndSession(ctx, in.Session)
 }

@@ -60,7 +60,7 @@ func TestLogIn(t *testing.T) {
 	// One who logs in again has another session, and the old one has ended.
 	_, again := g.logIn("viewer", "correct horse 0", "Cookie", c.Name+"="+c.Value)
 	if again.Value == c.Value {
-		t.Error("the session of before goes on")
+		t.Error("the previous session is still active")
 	}
 	if a := g.get("/api/v1/stores", "Cookie", c.Name+"="+c.Value); a.status != 401 {
 		t.Errorf("with the session of before: %d, want 401", a.status)
@@ -142,7 +142,7 @@ func TestCookieSecure(t *testing.T) {
 	}
 }
 
-// Credentials that have been tampered with are none.
+// TestTamperedCredentials fails if a modified credential is accepted.
 func TestTamperedCredentials(t *testing.T) {
 	g := newGuardedSite(t)
 	secret, _, err := g.people.CreateToken(t.Context(), account.Token{User: g.ids["reader"], Scopes: []account.Scope{account.ScopeLabel}})

@@ -31,7 +31,7 @@ func (a imageAPI) sign(ctx context.Context, in *signInput) (*signOutput, error) 
 	if a.Access == nil || a.Access.Keys == nil || c.ID == "" {
 		return nil, newError(http.StatusNotFound, noPeople)
 	}
-	if c.Token != "" { // a link would go on when the token has ended
+	if c.Token != "" { // a link would outlive the token
 		return nil, a.failed(ctx, errPassword)
 	}
 	im, err := a.Catalog.Image(ctx, in.Image)
@@ -73,7 +73,7 @@ func (a imageAPI) checkLabelLink(ctx context.Context, c *caller, im *catalog.Ima
 	if err != nil {
 		return a.failed(ctx, err)
 	}
-	if s.HideLabels { // for admins, which nobody is by a link
+	if s.HideLabels { // labels are for admins, and a link has no admin scope
 		return newError(http.StatusForbidden, "The store of this slide hides labels, so a link can't show them. Create a link for tiles.")
 	}
 	return nil

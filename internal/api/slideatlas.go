@@ -13,7 +13,7 @@ import (
 // slideatlasAPI are the routes of SlideAtlas and of its prototype.
 type slideatlasAPI struct{ *API }
 
-// pictureRoutes are the pictures' routes of SlideAtlas and of the prototype.
+// pictureRoutes returns the picture routes of SlideAtlas and of the prototype.
 func (a slideatlasAPI) pictureRoutes() []route {
 	ask := func(store, image string) *tile.Request {
 		return &tile.Request{Store: store, Image: image, ByFile: true}
@@ -53,7 +53,7 @@ func (a slideatlasAPI) pictureRoutes() []route {
 	return list
 }
 
-// listRoutes are the routes of the prototype that need the catalog.
+// listRoutes returns the prototype's routes that need the catalog.
 func (a slideatlasAPI) listRoutes() []route {
 	return []route{{
 		path: "/apiv1/slides", handle: a.prototypeList,
@@ -74,7 +74,8 @@ type prototypeSlide struct {
 	Barcode string `json:"barcode"`
 }
 
-// prototypeLimit is how many slides the prototype's list names: it has no pages.
+// prototypeLimit is the maximum number of slides in the prototype's list, which has no
+// pages.
 const prototypeLimit = 10_000
 
 // prototypeList answers {"slides":[{"name":…,"barcode":…}]}.

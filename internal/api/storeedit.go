@@ -42,15 +42,15 @@ func (o *optional[T]) UnmarshalJSON(b []byte) error {
 	return strictjson.Unmarshal(b, &o.Value)
 }
 
-// Schema is that of the value, or null.
+// Schema returns the schema of the value, or null.
 func (optional[T]) Schema(r huma.Registry) *huma.Schema {
 	s := *r.Schema(reflect.TypeFor[T](), true, "")
 	s.Nullable = true
 	return &s
 }
 
-// storeFields are what of a store can be given. The checks are below, not here:
-// they say what is wrong in words.
+// storeFields are the settings of a store that a request can give. The checks are below
+// instead of here, for errors in plain sentences.
 type storeFields struct {
 	Label      optional[string]   `json:"label,omitempty" doc:"Label, at most 200 characters; the name of the folder by default."`
 	Mode       optional[string]   `json:"mode,omitempty" doc:"in-place (default) or managed."`
@@ -78,14 +78,14 @@ type storeFields struct {
 	HideLabels optional[bool]     `json:"hide_labels,omitempty" doc:"Whether only admins may see labels, macros and names."`
 }
 
-// An edit is the changes of a store that are asked for.
+// An edit is the requested changes of a store.
 type edit struct {
 	set    []func(*catalog.Store)
-	errs   []error // what is wrong with the fields
-	timing bool    // a schedule or the time zone is among them
+	errs   []error // errors in the fields
+	timing bool    // a schedule or the time zone changes
 }
 
-// take adds the change of a field, whose default is zero.
+// take adds the change of a field whose default is zero.
 func take[In, Out any](e *edit, name string, o optional[In], to func(*catalog.Store) *Out, check func(In) (Out, error)) {
 	if !o.Given {
 		return
@@ -101,7 +101,7 @@ func take[In, Out any](e *edit, name string, o optional[In], to func(*catalog.St
 	e.set = append(e.set, func(s *catalog.Store) { *to(s) = v })
 }
 
-// newEdit checks all fields but the folders.
+// newEdit checks all fields except the folders.
 func newEdit(f *storeFields) *edit {
 	e := &edit{timing: f.Schedule.Given || f.Verify.Given || f.TimeZone.Given}
 	take(e, "label", f.Label, func(s *catalog.Store) *string { return &s.Label }, checkLabel)
@@ -128,7 +128,7 @@ func newEdit(f *storeFields) *edit {
 	return e
 }
 
-// folders checks the folders, which the server has to look at.
+// folders checks the folders on disk.
 func (e *edit) folders(a storeAPI, f *storeFields) error {
 	check := func(path string) (string, error) { return a.checkFolder(path) }
 	take(e, "root", f.Root, func(s *catalog.Store) *string { return &s.Root }, check)
@@ -144,7 +144,7 @@ func (e *edit) folders(a storeAPI, f *storeFields) error {
 	return nil
 }
 
-// apply changes a store, or returns what is wrong with it then.
+// apply changes a store, or returns the errors of the result.
 func (e *edit) apply(s *catalog.Store) error {
 	for _, set := range e.set {
 		set(s)
@@ -167,7 +167,7 @@ func (e *edit) apply(s *catalog.Store) error {
 	return nil
 }
 
-// checkTiming checks the schedules of a store, which its time zone is part of.
+// checkTiming checks the schedules of a store in its time zone.
 func checkTiming(s *catalog.Store) error {
 	for _, of := range []struct{ name, schedule string }{{"schedule", s.Schedule}, {"verify", s.Verify}} {
 		if of.schedule == "" {
@@ -216,9 +216,9 @@ func (a storeAPI) add(ctx context.Context, in *addStoreInput) (*storeOutput, err
 	return out, nil
 }
 
-// makeIncoming makes the folder in which the files of a managed store arrive, if that
-// is the one in its root and not there yet. What it returns takes the folder away
-// again if it was made.
+// makeIncoming creates the incoming folder of a managed store if it is the one in the
+// root and does not exist. The returned function deletes the folder again if it was
+// created.
 func (a storeAPI) makeIncoming(s *catalog.Store) (undo func(), err error) {
 	undo = func() {}
 	if s.Mode != catalog.Managed || s.Incoming != "" {
@@ -227,11 +227,11 @@ func (a storeAPI) makeIncoming(s *catalog.Store) (undo func(), err error) {
 	path := filepath.Join(s.Root, "incoming")
 	switch err := os.Mkdir(path, 0o755); {
 	case err == nil:
-		undo = func() { os.Remove(path) } // nothing is in it, or else it stays
+		undo = func() { os.Remove(path) } // fails if it is not empty
 	case !errors.Is(err, fs.ErrExist):
 		return undo, invalid(errors.New("root: can't create the folder for new files in it: the server must be allowed to write there"))
 	}
-	// One that was there may be a link to anywhere.
+	// A folder that existed may be a link to any place.
 	if s.Incoming, err = a.checkFolder(path); errors.Is(err, errOutside) {
 		return undo, newError(http.StatusForbidden, "The folder incoming in the root: "+err.Error()+".")
 	} else if err != nil {
@@ -259,7 +259,7 @@ func (a storeAPI) change(ctx context.Context, in *changeStoreInput) (*storeOutpu
 	}
 	st, err := a.Catalog.Store(ctx, in.Store)
 	if err == nil {
-		err = st.Declares(f.given()...) // before a folder is made
+		err = st.Declares(f.given()...) // before a folder is created
 	}
 	if err != nil {
 		return nil, a.storeFailed(ctx, err)
@@ -287,7 +287,7 @@ func (a storeAPI) change(ctx context.Context, in *changeStoreInput) (*storeOutpu
 	return a.show(ctx, s)
 }
 
-// given are the names of the fields that are given.
+// given returns the names of the fields in the request.
 func (f *storeFields) given() []string {
 	var names []string
 	v := reflect.ValueOf(f).Elem()
@@ -300,7 +300,7 @@ func (f *storeFields) given() []string {
 	return names
 }
 
-// where refuses to move a store for those who are admins of nothing else.
+// where refuses to move a store unless the caller is an admin of everything.
 func (f *storeFields) where(ctx context.Context) error {
 	if f.Root.Given || f.Incoming.Given || f.Host.Given || f.Queue.Given || f.Endpoint.Given {
 		return mayChange(ctx)
@@ -308,8 +308,8 @@ func (f *storeFields) where(ctx context.Context) error {
 	return nil
 }
 
-// moveIncoming has the folder for arrivals of a managed store follow its root, if
-// it was in there and no other is asked for.
+// moveIncoming moves the incoming folder of a managed store with its root, if it is in
+// the root and the request gives no other.
 func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *storeFields) (undo func(), err error) {
 	undo = func() {}
 	s, err := a.Catalog.Store(ctx, store)
@@ -343,7 +343,7 @@ func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *st
 	return undo, nil
 }
 
-// storeFailed is failed for what the catalog has against a store. Its words for a
+// storeFailed is failed for errors of the catalog about a store. Their texts for a
 // conflict name folders.
 func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 	switch {
@@ -363,11 +363,11 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 	return a.failed(ctx, err)
 }
 
-// errOutside: a folder lies where no store may.
+// errOutside: the folder is not in a place where stores are allowed.
 var errOutside = errors.New("the folder is outside the folders in which stores are allowed (store_roots in the configuration, --store-root on the command line)")
 
-// checkFolder returns the real path of a folder that lies in or below one of the
-// StoreRoots. It says nothing of folders elsewhere, not even whether they are there.
+// checkFolder returns the real path of a folder in or below one of the StoreRoots. The
+// error reveals nothing about other folders, not even whether they exist.
 func (a storeAPI) checkFolder(path string) (string, error) {
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
 		return "", errors.New("give the whole path, from / on")
@@ -384,7 +384,7 @@ func (a storeAPI) checkFolder(path string) (string, error) {
 	return resolved, nil
 }
 
-// resolve returns path without symbolic links as far as it is there.
+// resolve resolves symbolic links in the existing part of path.
 func resolve(path string) string {
 	path = filepath.Clean(path)
 	for there, rest := path, ""; ; there, rest = filepath.Dir(there), filepath.Join(filepath.Base(there), rest) {
@@ -394,7 +394,7 @@ func resolve(path string) string {
 	}
 }
 
-// isInRoots reports whether path is one of the StoreRoots or lies below one.
+// isInRoots reports whether path is one of the StoreRoots or below one.
 func (a storeAPI) isInRoots(path string) bool {
 	for _, root := range a.StoreRoots {
 		if rel, err := filepath.Rel(resolve(root), path); err == nil && filepath.IsLocal(rel) {
@@ -486,8 +486,8 @@ func checkPatterns(list []string) ([]string, error) {
 	return list, nil
 }
 
-// checkPeriod reads a duration above 0. Days are taken too: people count trash
-// and absence in them.
+// checkPeriod parses a duration above 0. It accepts days, in which people count trash and
+// absence.
 func checkPeriod(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if days, ok := strings.CutSuffix(s, "d"); ok {

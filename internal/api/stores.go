@@ -19,7 +19,7 @@ import (
 // storeAPI are the operations on stores.
 type storeAPI struct{ *API }
 
-// store is a store as the API shows it. What has its default value is null.
+// store is a store as the API shows it. A setting with its default value is null.
 type store struct {
 	ID         string     `json:"id" doc:"Opaque."`
 	Label      string     `json:"label" doc:"Label, set by users."`
@@ -63,7 +63,7 @@ type store struct {
 	Watch      *watch           `json:"watch" doc:"How the folder is watched; null if this server does not watch it."`
 }
 
-// watch is how a store's folder is being watched.
+// watch is the watch status of a store's folder.
 type watch struct {
 	Polling  bool       `json:"polling" doc:"Whether the folder is scanned periodically because its file system reports no changes."`
 	Why      *string    `json:"why" doc:"Why the folder is scanned periodically."`
@@ -94,7 +94,7 @@ type storePath struct {
 
 const storesRoute, storeRoute = "/api/v1/stores", "/api/v1/stores/{store}"
 
-// noFolder is what 403 means where a folder can be given.
+// noFolder describes status 403 of routes that accept a folder.
 const noFolder = "Only an admin may do this; or a folder is outside the folders in which stores are allowed."
 
 func (a storeAPI) register(h huma.API) {
@@ -167,7 +167,7 @@ func (a storeAPI) show(ctx context.Context, s *catalog.Store) (*storeOutput, err
 	return &storeOutput{CacheControl: private, Body: a.view(ctx, s, vis, near)}, nil
 }
 
-// view is a store as the caller may see it.
+// view returns a store as the caller may see it.
 func (a storeAPI) view(ctx context.Context, s *catalog.Store, vis *visibility, near *neighbourhood) store {
 	admin := slices.Contains(vis.scopes[s.ID], mayAdmin)
 	v := newStore(s, near.watching, admin)
@@ -186,11 +186,11 @@ func (a storeAPI) view(ctx context.Context, s *catalog.Store, vis *visibility, n
 	return v
 }
 
-// A neighbourhood is what this server knows of those who look after stores.
+// A neighbourhood is this server's information about workers and endpoints of stores.
 type neighbourhood struct {
 	watching  map[string]scan.Status // by this server, by store
 	hosts     map[string]catalog.HostSeen
-	endpoints map[string]string // what is wrong with them, by URL
+	endpoints map[string]string // errors, by URL
 }
 
 func (a storeAPI) surroundings(ctx context.Context, list []catalog.Store) (*neighbourhood, error) {
@@ -209,7 +209,7 @@ func (a storeAPI) surroundings(ctx context.Context, list []catalog.Store) (*neig
 	return n, err
 }
 
-// tell says of a store whether its host and its endpoint are there.
+// tell adds to a store whether its host and its endpoint are available.
 func (n *neighbourhood) tell(v *store, s *catalog.Store, admin bool) {
 	if s.Host != "" {
 		seen := n.hosts[s.Host]
@@ -262,7 +262,7 @@ func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) sto
 	return v
 }
 
-// withoutLabels takes away where names of files may be.
+// withoutLabels removes fields that may contain file names.
 func (v *store) withoutLabels() {
 	v.LastResult = withoutFailures(v.LastResult)
 	if v.Watch != nil {
@@ -271,7 +271,7 @@ func (v *store) withoutLabels() {
 	v.Include, v.Exclude = []string{}, []string{}
 }
 
-// withoutFailures is the result of a scan without its list of what failed.
+// withoutFailures returns the result of a scan without its list of failures.
 func withoutFailures(result *json.RawMessage) *json.RawMessage {
 	if result == nil {
 		return nil
@@ -293,7 +293,7 @@ func withoutFailures(result *json.RawMessage) *json.RawMessage {
 	return (*json.RawMessage)(&b)
 }
 
-// period is a duration as it is written, nil for 0.
+// period formats a duration; it returns nil for 0.
 func period(d time.Duration) *string {
 	if d == 0 {
 		return nil
@@ -323,7 +323,7 @@ func (a storeAPI) remove(ctx context.Context, in *removeStoreInput) (*struct{}, 
 	return nil, nil
 }
 
-// held is how many images a store has whose files are there.
+// held returns the number of a store's images whose files are present.
 func held(s *catalog.Store) (n int) {
 	for state, images := range s.Counts {
 		if state != catalog.Missing {

@@ -38,7 +38,7 @@ func (st *site) link(to, name string) {
 	}
 }
 
-// body is an object as JSON: names and values by turns.
+// body returns a JSON object of alternating names and values.
 func body(pairs ...any) string {
 	m := map[string]any{}
 	for i := 0; i < len(pairs); i += 2 {

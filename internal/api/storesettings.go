@@ -11,9 +11,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// EditStore changes a store, which is not in the catalog yet or read from it, by a
-// JSON merge patch of the settings that a PATCH of it takes too. Folders and mode
-// are not among them. What is wrong with the patch is said in words.
+// EditStore changes a store, new or from the catalog, by a JSON merge patch of the
+// settings that PATCH accepts, except folders and mode. Errors of the patch are
+// sentences.
 func EditStore(s *catalog.Store, patch []byte) error {
 	var f storeFields
 	if err := strictjson.Unmarshal(patch, &f); err != nil {
@@ -30,22 +30,21 @@ func EditStore(s *catalog.Store, patch []byte) error {
 	return err
 }
 
-// DescribeStore returns what an admin is shown of a store, as JSON has it.
+// DescribeStore returns the JSON representation of a store for an admin.
 func DescribeStore(s *catalog.Store) any {
 	v := newStore(s, nil, true)
 	v.Scopes = []account.Scope{seeTiles, seeLabel, mayWrite, mayAdmin}
 	return v
 }
 
-// A StoreField is a setting of a store that can be given.
+// A StoreField is a setting of a store.
 type StoreField struct {
 	Name string       // in JSON
 	Type reflect.Type // string, int64, float64, bool or []string
 	Doc  string
 }
 
-// StoreFields are the settings of a store, those of [EditStore] and also mode, root and
-// incoming.
+// StoreFields returns the settings of [EditStore], and also mode, root and incoming.
 func StoreFields() []StoreField {
 	t := reflect.TypeFor[storeFields]()
 	list := make([]StoreField, t.NumField())

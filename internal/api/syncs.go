@@ -40,7 +40,7 @@ func (a syncAPI) register(h huma.API) {
 	}, problems{503: noTasks}, a.all)
 }
 
-// submit submits the task that syncs a store.
+// submit submits a sync task for a store.
 func (a syncAPI) submit(ctx context.Context, s *catalog.Store, o *syncAllInput) (*task.View, error) {
 	kind := task.SyncStore
 	if o.Resync {

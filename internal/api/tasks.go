@@ -98,7 +98,7 @@ func (a taskAPI) show(ctx context.Context, v *task.View) (*taskOutput, error) {
 	return &taskOutput{CacheControl: private, Body: shown}, nil
 }
 
-// accepted is the answer to a request for a task.
+// accepted returns the response to a submitted task.
 func (a taskAPI) accepted(ctx context.Context, v *task.View) (*taskOutput, error) {
 	out, err := a.show(ctx, v)
 	if err != nil {
@@ -150,22 +150,21 @@ type submitInput struct {
 	}
 }
 
-// taskObject is an object that is decoded when it is known what it must be: there is no
-// way to look at it before.
+// taskObject is an object that is decoded later, when its type is known.
 type taskObject struct{ raw []byte }
 
-// UnmarshalJSON is not called for what is absent.
+// UnmarshalJSON is not called for an absent field.
 func (o *taskObject) UnmarshalJSON(b []byte) error {
 	o.raw = bytes.Clone(b)
 	return nil
 }
 
-// Schema is that of an object.
+// Schema returns the schema of any object.
 func (taskObject) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 }
 
-// args are the arguments that a task is asked for with.
+// args returns the arguments of the requested task.
 func (in *submitInput) args() (task.Args, error) {
 	if len(in.Body.Args.raw) == 0 {
 		return task.Args{}, nil
@@ -222,7 +221,7 @@ func (a taskAPI) cancel(ctx context.Context, in *taskPath) (*taskOutput, error) 
 	return a.show(ctx, v)
 }
 
-// mayFollow reports whether the caller may go on following a task.
+// mayFollow reports whether the caller may still follow a task.
 func (a taskAPI) mayFollow(ctx context.Context, v *task.View) bool {
 	if a.Access == nil {
 		return true
@@ -234,7 +233,7 @@ func (a taskAPI) mayFollow(ctx context.Context, v *task.View) bool {
 	return a.hold(ctx, callerOf(ctx), authz.Request{Store: store, Scope: scope}) == nil
 }
 
-// view is a task as the caller may see it.
+// view returns a task as the caller may see it.
 func (a taskAPI) view(ctx context.Context, v *task.View) (taskView, error) {
 	if a.Access == nil || isAdmin(ctx) {
 		return taskView(*v), nil
@@ -255,7 +254,7 @@ func (a taskAPI) view(ctx context.Context, v *task.View) (taskView, error) {
 	return trimmed(v, store, ok), nil
 }
 
-// trimmed is a task without what only admins may see, and without what may name
+// trimmed returns a task without fields for admins only, and without those that may name
 // slides if labels is false.
 func trimmed(v *task.View, store string, labels bool) taskView {
 	t := taskView(*v)
@@ -314,8 +313,8 @@ func (a taskAPI) page(ctx context.Context, f task.Filter) ([]taskView, string, e
 	return items, next, nil
 }
 
-// checkImage refuses a task about an image that is not in the store it names: rights are
-// held for that store.
+// checkImage refuses a task about an image that is not in the given store, because the
+// caller's rights were checked for that store.
 func (a taskAPI) checkImage(ctx context.Context, args task.Args) error {
 	if args.Image == "" {
 		return nil

@@ -4,8 +4,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// tileRoutes are the routes that the adapters of tiles and the health of the process
-// answer.
+// tileRoutes returns the routes of tiles and of health checks, which other packages
+// serve.
 func tileRoutes() []route {
 	z, x, y := intParam("path", "z", "Zoom level: 0 is a single tile with the whole slide, max_zoom is level 0."), intParam("path", "x", "Column, from 0 at the left."), intParam("path", "y", "Row, from 0 at the top.")
 	name := textParam("path", "name", "Quadtree name, such as tqr.")

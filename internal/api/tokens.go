@@ -13,7 +13,7 @@ import (
 // tokenAPI are the operations on API tokens.
 type tokenAPI struct{ *API }
 
-// apiToken lets a program do what its user may do, within its scopes.
+// apiToken lets a program do what its user may do, limited to its scopes.
 type apiToken struct {
 	ID         string          `json:"id" doc:"Opaque; not a secret."`
 	User       string          `json:"user" doc:"Id of the user."`
@@ -68,7 +68,7 @@ type addTokenInput struct {
 func (a tokenAPI) add(ctx context.Context, in *addTokenInput) (*one[apiToken], error) {
 	c := callerOf(ctx)
 	if c.Token != "" {
-		return nil, errPassword // or a token could make one that lasts longer, or may do more
+		return nil, errPassword // a token must not create one that lasts longer or has more scopes
 	}
 	secret, t, err := a.Access.Accounts.CreateToken(ctx, account.Token{User: c.ID, Label: in.Body.Label, Scopes: in.Body.Scopes, ExpiresAt: in.Body.ExpiresAt})
 	if err != nil {
@@ -86,7 +86,7 @@ type tokenPath struct {
 func (a tokenAPI) remove(ctx context.Context, in *tokenPath) (*struct{}, error) {
 	t, err := a.Access.Accounts.Token(ctx, in.Token)
 	if errors.Is(err, account.ErrNotFound) && !isAdmin(ctx) {
-		return nil, errForbidden // as of another's
+		return nil, errForbidden // the same as for another user's token
 	} else if err != nil {
 		return nil, err
 	}

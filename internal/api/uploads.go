@@ -18,8 +18,8 @@ const (
 	uploadRoute  = uploadsRoute + "/{upload}"
 )
 
-// Uploader returns who uploads into a store, or the refusal: to those who may not see
-// the store the same as of one that there is not.
+// Uploader returns the user who uploads into a store, or an error. To callers who may not
+// see the store, the error is the same as for an unknown store.
 func (a *API) Uploader(r *http.Request, s *catalog.Store) (string, error) {
 	if a.Access == nil {
 		return "", nil
@@ -44,11 +44,11 @@ func (a *API) Uploader(r *http.Request, s *catalog.Store) (string, error) {
 	return "", catalog.ErrNotFound
 }
 
-// UploadRights returns whether the caller may see and remove the uploads of others into a
+// UploadRights returns whether the caller may see and remove other users' uploads into a
 // store, and see the names of their files.
 func (a *API) UploadRights(r *http.Request, s *catalog.Store) (admin, names bool, err error) {
 	if a.Access == nil {
-		return true, true, nil // whoever is answered may do everything
+		return true, true, nil // without access control every admitted caller may do everything
 	}
 	ctx, c := r.Context(), callerOf(r.Context())
 	if admin, err = a.may(ctx, c, authz.Request{Store: s.ID, Scope: mayAdmin}); err != nil || !admin {
@@ -58,7 +58,7 @@ func (a *API) UploadRights(r *http.Request, s *catalog.Store) (admin, names bool
 	return admin, names, err
 }
 
-// UserName is the name of a user, "" if it is not known here.
+// UserName returns the name of a user, or "" if the user is unknown here.
 func (a *API) UserName(ctx context.Context, id string) string {
 	if a.Access == nil || a.Access.Accounts == nil || id == "" {
 		return ""
@@ -70,12 +70,12 @@ func (a *API) UserName(ctx context.Context, id string) string {
 	return u.Name
 }
 
-// Audit records what the caller of another package has done.
+// Audit records an action of the caller in another package.
 func (a *API) Audit(r *http.Request, act, object, detail string) error {
 	return a.record(r.Context(), account.Event{Act: act, Object: object, Detail: detail, Allowed: true})
 }
 
-// uploadRoutes describe what the package of uploads answers.
+// uploadRoutes describes the routes that package upload serves.
 func uploadRoutes() []route {
 	text := func(name, doc string) *huma.Param { return textParam("query", name, doc) }
 	tus := func(name, doc string) *huma.Param { return textParam("header", name, doc) }
@@ -107,7 +107,7 @@ func uploadRoutes() []route {
 	}
 }
 
-// uploadOp describes an operation of uploads.
+// uploadOp describes an operation on uploads.
 func uploadOp(method, id, summary, description, good string, params ...*huma.Param) huma.Operation {
 	op := huma.Operation{Method: method, OperationID: id, Summary: summary, Description: description, Tags: []string{uploadsTag}, Parameters: params, Responses: map[string]*huma.Response{}}
 	switch method {

@@ -72,6 +72,6 @@ func TestUploadRights(t *testing.T) {
 		t.Errorf("audit log: %v", items)
 	}
 	if a := g.as("keeper", "DELETE", begin()+"?confirmed=true", "", tus...); a.status != 422 {
-		t.Errorf("DELETE with a parameter that there is not: %d", a.status)
+		t.Errorf("DELETE with an unknown parameter: %d", a.status)
 	}
 }

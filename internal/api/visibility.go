@@ -9,12 +9,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// A share is what of a store's images the caller may see.
+// A share is the part of a store's images that the caller may see.
 type share int
 
 const (
 	none  share = iota // not one
-	some               // perhaps some: each is to be asked for
+	some               // perhaps some: each needs a decision
 	whole              // all
 )
 
@@ -25,12 +25,12 @@ type visibility struct {
 	stores        []catalog.Store
 	tiles, labels map[string]share
 	scopes        map[string][]account.Scope // held for the whole store
-	everything    bool                       // all tiles, those of stores to come, too
+	everything    bool                       // all tiles, including those of future stores
 }
 
 var allScopes = []account.Scope{seeTiles, seeLabel, mayWrite, mayAdmin}
 
-// visibilityOf asks what the caller may see of stores.
+// visibilityOf returns the caller's permissions for stores.
 func (a *API) visibilityOf(ctx context.Context, stores []catalog.Store) (*visibility, error) {
 	c := callerOf(ctx)
 	v := &visibility{api: a, stores: stores, tiles: map[string]share{}, labels: map[string]share{}, scopes: map[string][]account.Scope{}}
@@ -62,7 +62,7 @@ func (a *API) visibilityOf(ctx context.Context, stores []catalog.Store) (*visibi
 	return v, nil
 }
 
-// take notes the answers for a store, one for each of allScopes.
+// take stores the decisions about a store, one for each of allScopes.
 func (v *visibility) take(s *catalog.Store, decisions []authz.Decision) {
 	held := []account.Scope{}
 	of := func(an authz.Decision) share {
@@ -89,7 +89,7 @@ func (v *visibility) take(s *catalog.Store, decisions []authz.Decision) {
 	v.scopes[s.ID] = held
 }
 
-// whole returns the ids of the stores of which all may be seen. It is not nil.
+// whole returns the ids of the stores that are completely visible. It is not nil.
 func (v *visibility) whole(of map[string]share) []string {
 	ids := []string{}
 	for i := range v.stores {
@@ -101,18 +101,18 @@ func (v *visibility) whole(of map[string]share) []string {
 }
 
 const (
-	// scanRounds and scanMost bound how many images, of those that the caller may see
-	// only some of, are asked for on the way to one page. What follows is on the next.
+	// scanRounds and scanMost limit how many images that need a decision are checked for
+	// one page. The next page continues after them.
 	scanRounds = 10
 	scanMost   = 2000
 )
 
-// images returns a page of the images that the caller may see. It may be short of
-// the limit and have a cursor all the same.
+// images returns a page of the images that the caller may see. It may have fewer than the
+// limit and still a cursor.
 func (v *visibility) images(ctx context.Context, q catalog.Query) (*catalog.Page, error) {
 	searched := q.Q != "" || q.Sort == catalog.SortName
 	if q.Sort == catalog.SortName && q.Q == "" && len(v.whole(v.labels)) == 0 {
-		q.Labels, searched = false, false // by arrival: order would tell of names
+		q.Labels, searched = false, false // by time of import: another order would reveal names
 	}
 	q.Stores = []string{}
 	for i := range v.stores {
@@ -145,18 +145,18 @@ func (v *visibility) images(ctx context.Context, q catalog.Query) (*catalog.Page
 		q.Cursor = p.NextCursor
 	}
 	if begin && q.Store != "" && !v.everything && v.tiles[q.Store] != whole && len(page.Items) == 0 {
-		return nil, errForbidden // as of a store that there is not
+		return nil, errForbidden // the same as for an unknown store
 	}
 	return page, nil
 }
 
-// hides reports whether a store that is asked for is to look as if there were none. To
-// those who may see everything one that there is not is said to be so.
+// hides reports whether the response must treat a store as unknown. Callers who may see
+// everything get 404 for an unknown store.
 func (v *visibility) hides(store string) bool {
 	return store != "" && !v.everything && v.tiles[store] == none
 }
 
-// visible are those of the images that the caller may see.
+// visible returns the images that the caller may see.
 func (v *visibility) visible(ctx context.Context, images []catalog.Image) ([]catalog.Image, error) {
 	ok, err := v.ask(ctx, v.tiles, images, func(*catalog.Image) account.Scope { return seeTiles })
 	if err != nil {
@@ -171,7 +171,7 @@ func (v *visibility) visible(ctx context.Context, images []catalog.Image) ([]cat
 	return seen, nil
 }
 
-// labelled reports of each image whether the caller may see its label and names.
+// labelled reports for each image whether the caller may see its label and names.
 func (v *visibility) labelled(ctx context.Context, images []catalog.Image) ([]bool, error) {
 	hidden := map[string]bool{}
 	for i := range v.stores {
@@ -180,8 +180,8 @@ func (v *visibility) labelled(ctx context.Context, images []catalog.Image) ([]bo
 	return v.ask(ctx, v.labels, images, func(im *catalog.Image) account.Scope { return labelScope(hidden[im.StoreID]) })
 }
 
-// ask reports of each image whether a scope is held, and asks only where the store
-// does not tell.
+// ask reports for each image whether a scope is held, and asks the authorizer only if the
+// store's decision is not enough.
 func (v *visibility) ask(ctx context.Context, of map[string]share, images []catalog.Image, scope func(*catalog.Image) account.Scope) ([]bool, error) {
 	ok := make([]bool, len(images))
 	var requests []authz.Request
@@ -208,8 +208,8 @@ func (v *visibility) ask(ctx context.Context, of map[string]share, images []cata
 	return ok, nil
 }
 
-// recordLabels puts into the audit log that a list shows the caller labels and names: how
-// many, and which is the first and last. Labelled are those it does so of, nil if all.
+// recordLabels records in the audit log that a list shows labels and names: how many, and
+// the first and last image. Labelled marks these images; nil means all.
 func (v *visibility) recordLabels(ctx context.Context, store string, images []catalog.Image, labelled []bool) error {
 	n, first, last := 0, "", ""
 	for i := range images {

@@ -11,7 +11,7 @@ import (
 // workerAPI are the operations on workers.
 type workerAPI struct{ *API }
 
-// worker is a process that does tasks.
+// worker is a process that runs tasks.
 type worker struct {
 	ID        string    `json:"id" doc:"Opaque."`
 	Host      *string   `json:"host" doc:"null unless the caller is an admin."`
