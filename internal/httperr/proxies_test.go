@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What stands in X-Forwarded-… counts from our own proxies only, and of a list of
-// addresses only what they have added themselves.
+// X-Forwarded-… headers count only from trusted proxies, and of a list of addresses only
+// the part that these added.
 func TestProxies(t *testing.T) {
 	ours := Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	tests := []struct {

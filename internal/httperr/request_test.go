@@ -31,8 +31,8 @@ func TestSaneRequestID(t *testing.T) {
 	}
 }
 
-// The client, the handler and the problem are told the same id: the client's own if it
-// is sane.
+// The client, the handler and the problem get the same id: the client's own if it is
+// acceptable.
 func TestRequestID(t *testing.T) {
 	for _, tt := range []struct {
 		name, sent string
