@@ -19,7 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// A collector takes spans as one of OpenTelemetry does.
+// A collector receives spans like an OpenTelemetry collector.
 type collector struct {
 	mu     sync.Mutex
 	spans  []*tracepb.Span
@@ -45,7 +45,7 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// attributes are those of a span, as text.
+// attributes returns a span's attributes as text.
 func attributes(s *tracepb.Span) map[string]string {
 	m := map[string]string{}
 	for _, a := range s.Attributes {
@@ -64,8 +64,8 @@ func environment(t *testing.T, set map[string]string) {
 	}
 }
 
-// Requests, tasks and questions to others are spans of one trace, with patterns, ids
-// and what became of them.
+// Requests, tasks and outgoing requests are spans of one trace, with patterns, ids and
+// outcomes.
 func TestSpans(t *testing.T) {
 	c := &collector{}
 	at := httptest.NewServer(c)
@@ -186,7 +186,7 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// A collector that is away costs a line of the log now and then, and nothing else.
+// An unreachable collector only causes an occasional log line.
 func TestCollectorAway(t *testing.T) {
 	environment(t, nil)
 	c := &collector{status: 503}
@@ -233,7 +233,7 @@ level=INFO msg=traced trace=4bf92f3577b34da6a3ce929d0e0e4736
 	}
 }
 
-// BenchmarkTile is what a tile costs that is traced, and one that is not of the share.
+// BenchmarkTile measures tiles with and without a recorded span.
 func BenchmarkTile(b *testing.B) {
 	at := httptest.NewServer(&collector{})
 	defer at.Close()
