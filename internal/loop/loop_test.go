@@ -14,7 +14,7 @@ import (
 
 var errAway = errors.New("the database does not answer")
 
-// TestRun has a loop fail for 45 seconds in every way there is, and then work.
+// TestRun has a loop fail for 45 seconds in every possible way, and then work.
 func TestRun(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -77,7 +77,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestPause fails if a pause is longer than it may be, or without chance.
+// TestPause fails if a pause is longer than allowed, or not random.
 func TestPause(t *testing.T) {
 	l := new(Set).New(nil, "feed", "")
 	seen := map[time.Duration]bool{}
@@ -110,7 +110,7 @@ func TestEvery(t *testing.T) {
 	})
 }
 
-// TestStatesOfMany: loops of one name are told as one, as no figure may be there twice.
+// TestStatesOfMany: loops of one name are combined, because metrics must be unique.
 func TestStatesOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := new(Set)
