@@ -13,8 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// cheap keeps tests quick. That the real cost is what it should be has a test of its
-// own.
+// cheap makes tests fast. Another test checks the real cost.
 var cheap = PasswordCost{Memory: 64, Passes: 1, Threads: 1}
 
 const password = "correct horse battery"
@@ -39,7 +38,7 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// template has the tables of people, and nothing in them; each test gets a copy.
+// template is a database with empty tables; each test gets a copy.
 var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
 	a, err := Open(ctx, url, Options{Password: cheap})
 	if err != nil {
@@ -48,7 +47,7 @@ var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) e
 	return a.Close()
 }}
 
-// onBoth runs a test on both databases, each without people.
+// onBoth runs a test on both kinds of database, with empty tables.
 func onBoth(t *testing.T, test func(t *testing.T, url string)) {
 	t.Parallel()
 	t.Helper()
@@ -62,7 +61,7 @@ func onBoth(t *testing.T, test func(t *testing.T, url string)) {
 	})
 }
 
-// onEmpty runs a test on both databases without any tables.
+// onEmpty runs a test on both kinds of database, without tables.
 func onEmpty(t *testing.T, test func(t *testing.T, url string)) {
 	t.Parallel()
 	t.Helper()
@@ -70,7 +69,7 @@ func onEmpty(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("postgres", func(t *testing.T) { test(t, pgtest.New(t)) })
 }
 
-// open opens the accounts of a database as a process would.
+// open opens the accounts of a database, as a process does.
 func open(t testing.TB, url string, c *clock) *Accounts {
 	t.Helper()
 	a, err := Open(t.Context(), url, Options{Now: c.now, Password: cheap})
@@ -85,7 +84,7 @@ func open(t testing.TB, url string, c *clock) *Accounts {
 	return a
 }
 
-// withAccounts runs a test on fresh accounts of both databases.
+// withAccounts runs a test with new accounts in both kinds of database.
 func withAccounts(t *testing.T, test func(t *testing.T, a *Accounts, c *clock)) {
 	t.Helper()
 	onBoth(t, func(t *testing.T, url string) {
@@ -133,7 +132,7 @@ func addGroup(t testing.TB, a *Accounts, name string, members ...*User) *Group {
 	return g
 }
 
-// groupsOf returns the groups of a user in the order of their names.
+// groupsOf returns the groups of a user, ordered by name.
 func groupsOf(t testing.TB, a *Accounts, user string) []Group {
 	t.Helper()
 	list := []Group{}
@@ -146,7 +145,7 @@ func groupsOf(t testing.TB, a *Accounts, user string) []Group {
 	return list
 }
 
-// edgeBySecret returns the edge server whose key is that of the secret, as proofs find it.
+// edgeBySecret returns the edge server with the key of the secret.
 func edgeBySecret(ctx context.Context, a *Accounts, secret string) (*Edge, error) {
 	edges, err := a.Edges(ctx)
 	if err != nil {
@@ -160,12 +159,12 @@ func edgeBySecret(ctx context.Context, a *Accounts, secret string) (*Edge, error
 	return nil, ErrBadSecret
 }
 
-// anywhere reports whether a scope is held for anything at all.
+// anywhere reports whether a scope is held for any object.
 func anywhere(r Rights, scope Scope) bool {
 	return r.Everywhere(scope) || len(r.Stores(scope)) > 0 || len(r.Images(scope)) > 0
 }
 
-// TestWhole goes through the room once: a user logs in, has rights, and loses them.
+// TestWhole uses the whole package once: a user logs in, has rights, and loses them.
 func TestWhole(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()

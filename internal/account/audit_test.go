@@ -89,7 +89,7 @@ func TestAudit(t *testing.T) {
 	})
 }
 
-// TestAuditStays tries to change what is in the log.
+// TestAuditStays tries to change the audit log.
 func TestAuditStays(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()
@@ -118,7 +118,8 @@ func TestAuditStays(t *testing.T) {
 	})
 }
 
-// TestNoStatementChangesAudit reads the source: there must be none that tries.
+// TestNoStatementChangesAudit checks that no statement in the source changes the audit
+// log.
 func TestNoStatementChangesAudit(t *testing.T) {
 	files := must(filepath.Glob("*.go"))(t)
 	change := regexp.MustCompile(`(?i)(UPDATE|DELETE\s+FROM|TRUNCATE|REPLACE\s+INTO|DROP\s+TABLE)\s+audit\b`)
@@ -132,7 +133,7 @@ func TestNoStatementChangesAudit(t *testing.T) {
 	}
 }
 
-// TestAuditIndexed asks the database how it finds events: never by reading all of them.
+// TestAuditIndexed checks that queries for events use an index.
 func TestAuditIndexed(t *testing.T) {
 	a := must(Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "a.db"), Options{Password: cheap}))(t)
 	defer a.Close()

@@ -60,7 +60,7 @@ func TestBootstrap(t *testing.T) {
 	})
 }
 
-// TestBootstrapEnds uses a link after somebody has become admin in another way.
+// TestBootstrapEnds uses a link after an admin was created in another way.
 func TestBootstrapEnds(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		secret, _, err := a.Bootstrap(t.Context())
@@ -71,7 +71,7 @@ func TestBootstrapEnds(t *testing.T) {
 	})
 }
 
-// TestBootstrapTogether uses one link, and two, at the same moment in two processes.
+// TestBootstrapTogether uses one link, and two, concurrently in two processes.
 func TestBootstrapTogether(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		c := newClock()
@@ -230,8 +230,8 @@ func TestKeySigns(t *testing.T) {
 	})
 }
 
-// TestBesideCatalog opens the accounts of a catalog's database in several processes at
-// once.
+// TestBesideCatalog opens the accounts in a catalog's database in several processes
+// concurrently.
 func TestBesideCatalog(t *testing.T) {
 	onEmpty(t, func(t *testing.T, url string) {
 		first, err := catalog.Open(t.Context(), url)
@@ -259,8 +259,8 @@ func TestBesideCatalog(t *testing.T) {
 	})
 }
 
-// TestProcesses has two processes change rights at once: each sees what the other did,
-// and who follows the revocations misses none.
+// TestProcesses changes rights concurrently in two processes: each sees the other's
+// changes, and a subscriber misses no revocation.
 func TestProcesses(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		c := newClock()
@@ -361,7 +361,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestCancelled gives up waiting for a hash; no attempt is counted for that.
+// TestCancelled cancels while waiting for a hash; the attempt must not count.
 func TestCancelled(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		addUser(t, a, "anna")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestPasswordCost fails if a password could be guessed for less than is promised.
+// TestPasswordCost fails if guessing a password is cheaper than documented.
 func TestPasswordCost(t *testing.T) {
 	a := must(Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), Options{}))(t)
 	defer a.Close()
@@ -28,8 +28,8 @@ func TestPasswordCost(t *testing.T) {
 	}
 }
 
-// TestKnownHash reads a hash that another program has made: the vector of the
-// reference implementation (argon2 -id, "password", "somesalt", t 2, m 65536, p 1).
+// TestKnownHash checks a hash of another program: the vector of the reference
+// implementation (argon2 -id, "password", "somesalt", t 2, m 65536, p 1).
 func TestKnownHash(t *testing.T) {
 	a := open(t, template.SQLite(t), newClock())
 	const hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
@@ -43,7 +43,7 @@ func TestKnownHash(t *testing.T) {
 	}
 }
 
-// TestDamagedHash gives what can't be computed, or must not be.
+// TestDamagedHash parses hashes that are invalid or too expensive.
 func TestDamagedHash(t *testing.T) {
 	a := open(t, template.SQLite(t), newClock())
 	good := must(a.hashPassword(t.Context(), password))(t)
@@ -72,8 +72,7 @@ func TestDamagedHash(t *testing.T) {
 	}
 }
 
-// TestHashesAtOnce fails if more hashes take their memory than there is a bound for, or
-// if those who wait are not bounded.
+// TestHashesAtOnce fails if more hashes run, or wait, than the limits allow.
 func TestHashesAtOnce(t *testing.T) {
 	a := open(t, template.SQLite(t), newClock())
 	for range hashesAtOnce {
@@ -193,7 +192,7 @@ func TestUnknownUserTakesAsLong(t *testing.T) {
 	}
 }
 
-// TestCostRises logs a user in whose hash is of cheaper times.
+// TestCostRises logs in a user whose hash has a lower cost.
 func TestCostRises(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		c := newClock()
@@ -214,7 +213,7 @@ func TestCostRises(t *testing.T) {
 	})
 }
 
-// try is one attempt to log in; it returns how long to wait for another.
+// try makes a login attempt and returns how long to wait for another.
 func try(t *testing.T, a *Accounts, name, password, address string) (time.Duration, error) {
 	t.Helper()
 	_, err := a.Authenticate(t.Context(), name, password, address)
@@ -280,13 +279,13 @@ func TestLimitOfAddress(t *testing.T) {
 		checkError(t, "one network", wrong("[2001:db8:1:2:ffff::1]:4711"), ErrTooMany)
 		checkError(t, "another network", wrong("2001:db8:1:3::1"), ErrWrongPassword)
 		c.add(2 * time.Second)
-		// Who has an account wins nothing by it.
+		// Owning an account does not help to guess others.
 		if _, err := try(t, a, "anna", password, "2001:db8:1:2::1"); err != nil {
 			t.Errorf("right password: %v", err)
 		}
 		checkError(t, "the one that is free by now", wrong("2001:db8:1:2::1"), ErrWrongPassword)
 		checkError(t, "after a right password", wrong("2001:db8:1:2::1"), ErrTooMany)
-		// A clinic whose people mistype now and then is never locked out.
+		// A hospital whose users mistype now and then is never locked out.
 		for range 200 {
 			c.add(61 * time.Second)
 			checkError(t, "now and then", wrong("192.0.2.1"), ErrWrongPassword)
@@ -294,8 +293,8 @@ func TestLimitOfAddress(t *testing.T) {
 	})
 }
 
-// TestLimitOfGuesser has somebody guess on and on from one address. That must not keep the
-// user out for long, who comes from another.
+// TestLimitOfGuesser guesses continuously from one address. The user, at another address,
+// must not be locked out for long.
 func TestLimitOfGuesser(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, c *clock) {
 		addUser(t, a, "anna")
@@ -316,14 +315,15 @@ func TestLimitOfGuesser(t *testing.T) {
 			}
 			guess(10)
 		}
-		// The guesser's address waits for minutes, and the user for one after each guess.
+		// The attacker's address waits for minutes, and the user for one after each
+		// guess.
 		if refused > 15 {
 			t.Errorf("the user was refused %d times of 60 in ten minutes", refused)
 		}
 	})
 }
 
-// TestLimitTogether tries many passwords at the same moment from two processes.
+// TestLimitTogether tries many passwords concurrently in two processes.
 func TestLimitTogether(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		c := newClock()
@@ -351,7 +351,7 @@ func TestLimitTogether(t *testing.T) {
 	})
 }
 
-// TestLimitIsBounded fails if attempts with ever new names fill the database.
+// TestLimitIsBounded fails if attempts with many names fill the database.
 func TestLimitIsBounded(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, c *clock) {
 		for _, at := range []time.Time{c.now(), c.now().Add(-4 * time.Hour)} {
@@ -369,7 +369,7 @@ func TestLimitIsBounded(t *testing.T) {
 	})
 }
 
-// TestNoNameIsKept fails if what was typed as a name, which may be a password, is kept.
+// TestNoNameIsKept fails if the database contains a typed name, which may be a password.
 func TestNoNameIsKept(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		try(t, a, password, "anna", "192.0.2.1") //nolint:errcheck // it is wrong

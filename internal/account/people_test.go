@@ -201,8 +201,8 @@ func TestGroups(t *testing.T) {
 	})
 }
 
-// TestOIDCGroups fails if a provider can put users into groups that were not meant for
-// it, or takes out those whom a person has put there.
+// TestOIDCGroups fails if a provider can add users to groups without that external name,
+// or remove members whom an admin has added.
 func TestOIDCGroups(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()
@@ -283,8 +283,8 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestPasswordAndTokens changes a password with and without revoking tokens: those of
-// others stay either way.
+// TestPasswordAndTokens changes a password with and without revoking tokens; other users'
+// tokens stay.
 func TestPasswordAndTokens(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()
@@ -352,7 +352,7 @@ func TestSessionsEnd(t *testing.T) {
 	}
 }
 
-// TestSessionsBounded logs a program in again and again that forgets its cookie.
+// TestSessionsBounded logs in many times without keeping the cookie.
 func TestSessionsBounded(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, c *clock) {
 		u := addUser(t, a, "anna")
@@ -460,7 +460,7 @@ func TestTokenEnds(t *testing.T) {
 	})
 }
 
-// TestNoSecretIsKept looks for what was given out in all that is kept.
+// TestNoSecretIsKept fails if the database contains a secret in plain text.
 func TestNoSecretIsKept(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()

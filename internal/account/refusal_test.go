@@ -80,7 +80,7 @@ func TestRefuseOIDCUser(t *testing.T) {
 	})
 }
 
-// TestRefusalIsWhole fails if a refusal that can't be recorded ends half of what it should.
+// TestRefusalIsWhole fails if a refusal that can't be recorded takes effect in part.
 func TestRefusalIsWhole(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()

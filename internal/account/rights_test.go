@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestRoles is the table of what each role holds where.
+// TestRoles checks the table of what each role holds where.
 func TestRoles(t *testing.T) {
 	all := []Scope{ScopeTiles, ScopeLabel, ScopeWrite, ScopeAdmin, "root", ""}
 	for _, tt := range []struct {
@@ -97,7 +97,7 @@ func held(r Rights, store, image string) []Scope {
 	return list
 }
 
-// TestRightsByGroups gives grants to users and groups, and says what each user may do.
+// TestRightsByGroups gives grants to users and groups, and checks each user's rights.
 func TestRightsByGroups(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()
@@ -211,7 +211,7 @@ func TestGrants(t *testing.T) {
 	})
 }
 
-// TestLastAdmin takes from the last admin, in each way there is, what makes one.
+// TestLastAdmin tries to remove the last admin in every possible way.
 func TestLastAdmin(t *testing.T) {
 	type site struct {
 		a         *Accounts
@@ -270,7 +270,7 @@ func TestLastAdmin(t *testing.T) {
 	})
 }
 
-// TestRevocations makes every change of rights, and says what each appends.
+// TestRevocations makes every change of rights, and checks the revocations that it adds.
 func TestRevocations(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, c *clock) {
 		ctx := t.Context()
