@@ -10,8 +10,8 @@ import (
 	"github.com/slideatlas/ptiffstore/test/oidctest"
 )
 
-// TestLogOutURL fails if a browser is sent elsewhere than where the provider wants it, or
-// without what proves whose login it was.
+// TestLogOutURL fails if a browser is redirected to another URL than the provider's, or
+// without the ID token.
 func TestLogOutURL(t *testing.T) {
 	t.Parallel()
 	database := sqliteURL(t)
@@ -20,7 +20,7 @@ func TestLogOutURL(t *testing.T) {
 	hint, err := s.accounts.SessionHint(t.Context(), s.login.Secret)
 	check(t, err)
 	if strings.Count(hint, ".") != 2 {
-		t.Fatalf("kept of the log-in: %q", hint)
+		t.Fatalf("kept with the login: %q", hint)
 	}
 	for _, file := range []string{"", "-wal"} {
 		if b, err := os.ReadFile(strings.TrimPrefix(database, "sqlite:") + file); err == nil && bytes.Contains(b, []byte(hint[:40])) {

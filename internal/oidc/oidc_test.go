@@ -40,7 +40,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// A clock is right until it is set forward.
+// A clock is the real time plus an offset.
 type clock struct {
 	mu    sync.Mutex
 	ahead time.Duration
@@ -58,7 +58,7 @@ func (c *clock) add(d time.Duration) {
 	c.ahead += d
 }
 
-// A site is this server as far as a login needs it, and the provider beside it.
+// A site is a server with the routes of a login, and its provider.
 type site struct {
 	*httptest.Server
 	provider *oidctest.Provider
@@ -128,7 +128,7 @@ func (s *site) use(t *testing.T, set func(*Options)) {
 	s.client = c
 }
 
-// groupsOf returns the groups of a user in the order of their names.
+// groupsOf returns the groups of a user, ordered by name.
 func (s *site) groupsOf(t *testing.T, user string) (list []account.Group, err error) {
 	t.Helper()
 	groups, err := s.accounts.Groups(t.Context())
@@ -150,7 +150,7 @@ func (s *site) current() *Client {
 
 func sqliteURL(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "catalog.db") }
 
-// A browser keeps cookies and follows redirects, but only as far as a test wants.
+// A browser keeps cookies, and follows redirects as far as a test requests it.
 type browser struct {
 	*http.Client
 	t    *testing.T
@@ -164,7 +164,7 @@ func (s *site) browser(t *testing.T) *browser {
 	return &browser{&http.Client{Jar: jar, Timeout: 30 * time.Second}, t, s}
 }
 
-// A page is an answer that has been read.
+// A page is a response with its body.
 type page struct {
 	status int
 	url    *url.URL
@@ -181,20 +181,20 @@ func (b *browser) read(resp *http.Response, err error) *page {
 	return &page{resp.StatusCode, resp.Request.URL, resp.Header, string(body)}
 }
 
-// logIn goes from the start to the provider's page, logs in there, and returns where
-// the provider sends the browser back to.
+// logIn starts a login, logs in at the provider's page, and returns the provider's
+// redirect URL.
 func (b *browser) logIn(user, next string) *url.URL {
 	b.t.Helper()
 	return b.site.provider.LogIn(b.t, b.Client, b.site.URL+startPath+"?next="+url.QueryEscape(next), user)
 }
 
-// dance is the whole login. It returns the page that it ends at.
+// dance does a complete login and returns its last page.
 func (b *browser) dance(user, next string) *page {
 	b.t.Helper()
 	return b.read(b.Get(b.logIn(user, next).String()))
 }
 
-// refusedAs fails the test unless a page is a problem with that status and words.
+// refusedAs fails the test unless a page is a problem with that status and text.
 func (p *page) refusedAs(t *testing.T, status int, words string) {
 	t.Helper()
 	if p.status != status || !strings.Contains(p.body, words) || p.header.Get("Content-Type") != httperr.ProblemType {
@@ -209,7 +209,7 @@ func (s *site) users(t *testing.T) []account.User {
 	return u
 }
 
-// groups are those of the user who has logged in last.
+// groups returns the groups of the user who logged in last.
 func (s *site) groups(t *testing.T) []string {
 	t.Helper()
 	list, err := s.groupsOf(t, s.login.User.ID)
@@ -221,7 +221,7 @@ func (s *site) groups(t *testing.T) []string {
 	return names
 }
 
-// audit returns the newest events of logins, without what differs each time.
+// audit returns the newest events of logins, without variable parts.
 func (s *site) audit(t *testing.T) []account.Event {
 	t.Helper()
 	list, _, err := s.accounts.Events(t.Context(), account.EventFilter{Act: "login"}, "")
@@ -232,8 +232,7 @@ func (s *site) audit(t *testing.T) []account.Event {
 	return list
 }
 
-// TestLogIn fails if somebody who logs in at the provider does not get a session as the
-// user they are.
+// TestLogIn fails if a login at the provider does not start a session of the right user.
 func TestLogIn(t *testing.T) {
 	t.Parallel()
 	for name, database := range map[string]func(*testing.T) string{"sqlite": sqliteURL, "postgres": func(t *testing.T) string { return pgtest.New(t) }} {
@@ -244,14 +243,14 @@ func TestLogIn(t *testing.T) {
 			check(t, err)
 			end := s.browser(t).dance("anna", "/images/42?zoom=3#x")
 			if want := "page /images/42?zoom=3"; end.status != http.StatusOK || end.body != want {
-				t.Fatalf("the log-in ended at %d %q, want %q", end.status, end.body, want)
+				t.Fatalf("the login ended at %d %q, want %q", end.status, end.body, want)
 			}
 			u, session, err := s.accounts.UseSession(t.Context(), s.login.Secret)
 			check(t, err)
 			if u.ID != s.login.User.ID || session.ID != s.login.Session.ID || session.Address != "127.0.0.1" || session.Agent == "" {
 				t.Errorf("session %+v of %+v, want one of %+v", session, u, s.login.User)
 			}
-			// A local user of the same name is somebody else.
+			// A local user of the same name is a different user.
 			if !strings.HasPrefix(u.Name, "anna-") || u.DisplayName != "Anna Arnold" || u.Source != account.OIDC || u.Subject != "1" || u.Issuer != s.provider.Issuer || u.HasPassword {
 				t.Errorf("user %+v", u)
 			}
@@ -263,7 +262,7 @@ func TestLogIn(t *testing.T) {
 			s.use(t, nil) // the server is started again
 			s.browser(t).dance("anna", "/")
 			if s.login.User.ID != u.ID || s.login.Secret == "" || s.login.Session.ID == session.ID {
-				t.Errorf("the second log-in is that of %+v, want %s", s.login.User, u.ID)
+				t.Errorf("the second login is that of %+v, want %s", s.login.User, u.ID)
 			}
 			s.browser(t).dance("", "/")
 			if got := s.login.User; got.ID == u.ID || got.Name != "bert@example.org" || got.DisplayName != "" {
@@ -273,8 +272,7 @@ func TestLogIn(t *testing.T) {
 	}
 }
 
-// TestRequest fails if what the browser is sent to the provider with, or keeps
-// meanwhile, is not what protects it.
+// TestRequest fails if the redirect to the provider, or the cookie, lacks its protection.
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
@@ -318,8 +316,8 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestState fails if a login can be ended by another browser than the one that began
-// it, twice, or too late.
+// TestState fails if a login can be completed in another browser than it began in, twice,
+// or too late.
 func TestState(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
@@ -404,7 +402,7 @@ func TestState(t *testing.T) {
 	}
 }
 
-// begun is a browser that has begun a login.
+// begun returns a browser that has begun a login.
 func (s *site) begun(t *testing.T) *browser {
 	t.Helper()
 	b := s.browser(t)
@@ -421,8 +419,8 @@ func spoil(s string) string {
 	return s[:len(s)-2] + string(last) + s[len(s)-1:]
 }
 
-// TestLies fails if an id token is believed that is not the provider's for this server
-// and this login, or one that has expired.
+// TestLies fails if the server accepts an ID token that the provider did not issue for
+// this server and this login, or that has expired.
 func TestLies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
@@ -475,8 +473,8 @@ func TestLies(t *testing.T) {
 	}
 }
 
-// TestGroups fails if a user is not in just those groups that the provider names at
-// their last login.
+// TestGroups fails if a user's groups are not those that the provider sent at the last
+// login.
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
@@ -526,7 +524,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestWho fails if somebody gets in who may not.
+// TestWho fails if a person who may not log in gets a session.
 func TestWho(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), func(o *Options) { o.AllowGroups = []string{"path", "research"} })
@@ -559,9 +557,9 @@ func TestWho(t *testing.T) {
 	}
 }
 
-// TestRefusedLater fails if somebody whom the provider has let in before keeps anything
-// after it, or --oidc-allow-group, has refused them, or if a login that does not prove who
-// they are takes anything from them.
+// TestRefusedLater fails if a user keeps any access after the provider, or
+// --oidc-allow-group, has refused them, or if a login that does not prove the identity
+// removes any of it.
 func TestRefusedLater(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), func(o *Options) { o.AllowGroups = []string{"path"} })
@@ -583,7 +581,7 @@ func TestRefusedLater(t *testing.T) {
 		"in none at all":           {said: oidctest.Said{}, user: "anna"},
 		"another person":           {said: out, user: "", kept: true},
 		"token for another client": {said: lie(map[string]any{"aud": []string{"another"}}), user: "anna", kept: true},
-		"token of another log-in":  {said: lie(map[string]any{"nonce": "another"}), user: "anna", kept: true},
+		"token of another login":  {said: lie(map[string]any{"nonce": "another"}), user: "anna", kept: true},
 		"token expired":            {said: lie(map[string]any{"exp": 1}), user: "anna", kept: true},
 		"token not signed":         {said: oidctest.Said{Groups: out.Groups, InToken: true, Sign: "none"}, user: "anna", kept: true},
 		"subject of another":       {said: oidctest.Said{Groups: out.Groups, InToken: true, Sign: "kept", Lie: map[string]any{"sub": "1"}}, user: "", kept: true},
@@ -599,7 +597,7 @@ func TestRefusedLater(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.provider.Say(t, in)
 			if p := s.browser(t).dance("anna", "/"); p.status != http.StatusOK {
-				t.Fatalf("the first log-in: %d %s", p.status, p.body)
+				t.Fatalf("the first login: %d %s", p.status, p.body)
 			}
 			user := s.login.User.ID
 			token, _, err := s.accounts.CreateToken(t.Context(), account.Token{User: user, Scopes: []account.Scope{account.ScopeTiles}})
@@ -633,8 +631,8 @@ func TestRefusedLater(t *testing.T) {
 	}
 }
 
-// TestDisabledLater fails if a membership that has ended at the provider counts again when
-// a user who was disabled meanwhile is enabled.
+// TestDisabledLater fails if a membership that ended at the provider is effective again
+// when a user who was disabled meanwhile is enabled.
 func TestDisabledLater(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
@@ -657,8 +655,8 @@ func TestDisabledLater(t *testing.T) {
 	}
 }
 
-// TestAway fails if the server needs the provider for anything but logins, or can't go
-// on when it is back.
+// TestAway fails if the server needs the provider for more than logins, or can't use it
+// when it is reachable again.
 func TestAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
@@ -686,7 +684,7 @@ func TestAway(t *testing.T) {
 	}
 	s.provider.Stop()
 	if p := s.begin(t); p.status != http.StatusSeeOther {
-		t.Errorf("the provider is asked for each log-in: %d %s", p.status, p.body)
+		t.Errorf("the provider is asked for each login: %d %s", p.status, p.body)
 	}
 
 	s.use(t, nil) // the server starts while the provider is away
@@ -713,7 +711,7 @@ func TestAway(t *testing.T) {
 	away(t, s.browser(t).dance("anna", "/"))
 }
 
-// begin is the answer to a browser that begins a login.
+// begin returns the response to a browser that begins a login.
 func (s *site) begin(t *testing.T) *page {
 	t.Helper()
 	b := s.browser(t)
@@ -721,7 +719,7 @@ func (s *site) begin(t *testing.T) *page {
 	return b.read(b.Get(s.URL + startPath))
 }
 
-// TestMisfit fails if it is not said what an admin has to put right.
+// TestMisfit fails if an error does not name what an admin must correct.
 func TestMisfit(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), func(o *Options) { o.ClientSecret = "wrong" })
@@ -748,8 +746,7 @@ func TestMisfit(t *testing.T) {
 	}
 }
 
-// TestSecrets fails if the log tells what nobody but the provider and the browser may
-// know.
+// TestSecrets fails if the log contains secrets of the provider or the browser.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
@@ -834,7 +831,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestRedirects fails if the secret could be sent on to another server.
+// TestRedirects fails if the client secret could be redirected to another server.
 func TestRedirects(t *testing.T) {
 	t.Parallel()
 	ask := func(method, at string) *http.Request {
@@ -860,7 +857,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestDatabaseAway fails if a database that does not answer looks like a wrong login.
+// TestDatabaseAway fails if a database that does not respond looks like a failed login.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	if e := databaseAway(errors.Join(account.ErrAway)); e.Status != http.StatusServiceUnavailable || e.RetryAfter == 0 {
