@@ -34,7 +34,7 @@ func central(t testing.TB, o CentralOptions) *Central {
 	return c
 }
 
-// TestCentralAnswers is what a server may say, and what it means.
+// TestCentralAnswers checks the decision for each response of the central server.
 func TestCentralAnswers(t *testing.T) {
 	tests := []struct {
 		name         string
@@ -106,7 +106,8 @@ func TestCentralAnswers(t *testing.T) {
 	}
 }
 
-// TestCentralAsked is what the server is asked, and what it is sent of the caller.
+// TestCentralAsked checks the requests to the central server, and the credentials in
+// them.
 func TestCentralAsked(t *testing.T) {
 	var got *http.Request
 	var body string
@@ -150,7 +151,7 @@ func TestCentralAsked(t *testing.T) {
 	}
 }
 
-// TestCentralWithoutPOST asks a server that knows one request at a time.
+// TestCentralWithoutPOST uses a central server that supports only single requests.
 func TestCentralWithoutPOST(t *testing.T) {
 	for _, post := range []int{404, 405, 501, 200} {
 		srv := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +175,7 @@ func TestCentralWithoutPOST(t *testing.T) {
 	}
 }
 
-// TestCentralBatch is what a server may answer to a POST.
+// TestCentralBatch checks responses to a POST.
 func TestCentralBatch(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -205,8 +206,8 @@ func TestCentralBatch(t *testing.T) {
 	}
 }
 
-// TestBreaker: a server that fails for different callers is left alone, and asked again
-// after a while; what one caller provokes is no reason.
+// TestBreaker: the breaker opens for a server that fails for different callers, and lets
+// a request through after a while; failures of one caller do not open it.
 func TestBreaker(t *testing.T) {
 	type step struct {
 		o      outcome
@@ -251,7 +252,7 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// TestBreakerTrial: of a server that is down one request finds out how it is.
+// TestBreakerTrial: only one request tests whether the server is up again.
 func TestBreakerTrial(t *testing.T) {
 	b, now := new(breaker), noon
 	if got := b.settle(failed, now); got != wentDown {
@@ -300,7 +301,7 @@ func TestBreakerTrial(t *testing.T) {
 	}
 }
 
-// TestCentralSpared: while the server fails for everybody, few of many requests reach it.
+// TestCentralSpared: while the server fails for all callers, few requests reach it.
 func TestCentralSpared(t *testing.T) {
 	srv := newCentralServer(t, says(500, ""))
 	g := gateTo(t, srv, GateOptions{})
@@ -321,8 +322,8 @@ func TestCentralSpared(t *testing.T) {
 	}
 }
 
-// TestStrangersCloseNothing: whatever strangers make the server answer to themselves,
-// others get in.
+// TestStrangersCloseNothing: whatever responses attackers provoke for their own requests,
+// other callers get access.
 func TestStrangersCloseNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -364,7 +365,7 @@ func TestStrangersCloseNothing(t *testing.T) {
 	}
 }
 
-// TestCredentialRefused: what no server takes is asked of none.
+// TestCredentialRefused: a credential that every server would refuse is not sent.
 func TestCredentialRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -390,7 +391,7 @@ func TestCredentialRefused(t *testing.T) {
 	}
 }
 
-// TestCutOffAnswers: a response that may have been cut off lets nobody in.
+// TestCutOffAnswers: a response that may be truncated grants no access.
 func TestCutOffAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name, decision string
@@ -452,8 +453,8 @@ func TestNewCentral(t *testing.T) {
 	}
 }
 
-// TestCentralTLS: a private authority's certificate is believed if it is given, and no
-// other.
+// TestCentralTLS: a certificate of a private authority is accepted only if that authority
+// is configured.
 func TestCentralTLS(t *testing.T) {
 	srv := httptest.NewTLSServer(says(200, yes))
 	t.Cleanup(srv.Close)
@@ -468,7 +469,7 @@ func TestCentralTLS(t *testing.T) {
 	}
 }
 
-// TestErrorsSayNothingSecret: neither the credential nor an id of a patient.
+// TestErrorsSayNothingSecret: errors contain neither the credential nor an external id.
 func TestErrorsSayNothingSecret(t *testing.T) {
 	u, _ := url.Parse("http://127.0.0.1:1")
 	c := central(t, CentralOptions{URL: u.String(), Cookie: "sid"})
@@ -478,7 +479,7 @@ func TestErrorsSayNothingSecret(t *testing.T) {
 	}
 }
 
-// TestCentralSlow: a server that takes for ever costs no more than the time-out.
+// TestCentralSlow: a server that does not respond costs no more than the timeout.
 func TestCentralSlow(t *testing.T) {
 	end := make(chan struct{})
 	srv := newCentralServer(t, func(http.ResponseWriter, *http.Request) { <-end })

@@ -22,9 +22,9 @@ import (
 	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
-// TestMain is the central server, too, in a process of its own.
+// TestMain also runs the central server, in a process of its own.
 func TestMain(m *testing.M) {
-	if addr := os.Getenv("PTIFFSTORE_TEST_CENTRE"); addr != "" {
+	if addr := os.Getenv("PTIFFSTORE_TEST_CENTRAL"); addr != "" {
 		if err := serveCentralServer(addr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 
 const ttl = 2 * time.Second
 
-// serveCentre answers until its standard input ends. /count is how often it was asked,
-// /403 makes it answer no from then on, /200 yes.
+// serveCentralServer serves until its standard input ends. /count returns the number of
+// requests; /403 makes it deny further requests, /200 allow them.
 func serveCentralServer(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -63,7 +63,8 @@ func serveCentralServer(addr string) error {
 	return http.Serve(l, mux) //nolint:gosec // for a test
 }
 
-// startCentralServer starts the central server at addr, and returns where it is and how to kill it.
+// startCentralServer starts the central server at addr, and returns its URL and a
+// function to kill it.
 func startCentralServer(t *testing.T, addr string) (string, func()) {
 	t.Helper()
 	self, err := os.Executable()
@@ -71,7 +72,7 @@ func startCentralServer(t *testing.T, addr string) (string, func()) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), "PTIFFSTORE_TEST_CENTRE="+addr)
+	cmd.Env = append(os.Environ(), "PTIFFSTORE_TEST_CENTRAL="+addr)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -116,9 +117,9 @@ func fetch(t *testing.T, url string) (*http.Response, string) {
 	return resp, string(b)
 }
 
-// TestCentralServerKilled serves tiles by the word of a central server in another process: it is asked
-// once, its revocations hold at once, and when it is killed what was answered holds for
-// its time and no longer.
+// TestCentralServerKilled serves tiles by decisions of a central server in another
+// process: it gets one request, its revocations are effective at once, and after it is
+// killed its decisions are valid for their TTL and no longer.
 func TestCentralServerKilled(t *testing.T) {
 	addr, kill := startCentralServer(t, "127.0.0.1:0")
 	site := tiletest.NewSite(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/authz"
 )
 
-// TestExampleServer builds the server of docs/central-server.md, and asks it.
+// TestExampleServer builds the server of docs/central-server.md, and sends it requests.
 func TestExampleServer(t *testing.T) {
 	page, err := os.ReadFile("../../docs/central-server.md")
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// A centralServer is one whose responses a test decides.
+// A centralServer is a central server whose responses a test sets.
 type centralServer struct {
 	*httptest.Server
 	asked    atomic.Int64
@@ -36,7 +36,7 @@ func newCentralServer(t testing.TB, decision http.HandlerFunc) *centralServer {
 	return c
 }
 
-// says answers everything the same.
+// says sets the response to all requests.
 func says(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if body != "" {
@@ -83,7 +83,7 @@ func mustAllow(t testing.TB, g *Gate, c Credential, q Request) Decision {
 	return a
 }
 
-// TestRemembered follows how often the central server is asked.
+// TestRemembered counts the requests to the central server.
 func TestRemembered(t *testing.T) {
 	type step struct {
 		who   string
@@ -151,8 +151,8 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
-// TestSlowAnswer: the time of a decision begins when it was asked for, as it may have
-// been true only then.
+// TestSlowAnswer: the TTL of a decision begins with the request, because the decision may
+// have been made right then.
 func TestSlowAnswer(t *testing.T) {
 	clock := newClock()
 	c := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -168,7 +168,7 @@ func TestSlowAnswer(t *testing.T) {
 	}
 }
 
-// TestManyAskAtOnce: however many want to know, the central server is asked once.
+// TestManyAskAtOnce: for concurrent equal requests the central server gets one.
 func TestManyAskAtOnce(t *testing.T) {
 	c := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(50 * time.Millisecond)
@@ -189,7 +189,8 @@ func TestManyAskAtOnce(t *testing.T) {
 	}
 }
 
-// TestImpatient: that the first who asks goes away harms none of the others.
+// TestImpatient: if the first client disconnects, the other waiting clients still get the
+// decision.
 func TestImpatient(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	c := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -214,7 +215,7 @@ func TestImpatient(t *testing.T) {
 	}
 }
 
-// TestRevoke: a revocation bites what it is about, at once, and nothing else.
+// TestRevoke: a revocation invalidates exactly the decisions it is about, at once.
 func TestRevoke(t *testing.T) {
 	unnamed := `{"allow":true,"ttl":60}`
 	wide := `{"allow":true,"user":{"id":"u1"},"ttl":60,"store_wide":true,"token":"t1"}`
@@ -266,8 +267,8 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// TestRevokeInFlight: a decision that was under way when rights ended is not used,
-// neither by who asked nor by those who join them, nor cached.
+// TestRevokeInFlight: a decision that is pending during a revocation is neither used by
+// any waiting request nor cached.
 func TestRevokeInFlight(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	c := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -294,8 +295,8 @@ func TestRevokeInFlight(t *testing.T) {
 	}
 }
 
-// TestRevokedForEver: a central server that is slow to believe its own revocations ends in an
-// error, not in an open door.
+// TestRevokedForEver: a central server that applies its own revocations late causes an
+// error, not access.
 func TestRevokedForEver(t *testing.T) {
 	c := newCentralServer(t, nil)
 	g := gateTo(t, c, GateOptions{})
@@ -362,8 +363,8 @@ var generous = authorityFunc(func(_ context.Context, _ Credential, qs []Request)
 	return decisions, nil
 })
 
-// TestMemoryBounded: strangers who try one token after the other fill no memory, and
-// who is in use stays cached.
+// TestMemoryBounded: attackers who try many tokens do not fill the memory, and active
+// callers stay cached.
 func TestMemoryBounded(t *testing.T) {
 	const most = 1 << 20
 	g := NewGate(GateOptions{Authorizer: generous, MaxBytes: most})
@@ -389,7 +390,8 @@ func TestMemoryBounded(t *testing.T) {
 	}
 }
 
-// TestCredentialsApart: no two credentials share a decision, however their parts are cut.
+// TestCredentialsApart: different credentials never share a decision, however their parts
+// are split.
 func TestCredentialsApart(t *testing.T) {
 	g := NewGate(GateOptions{Authorizer: generous})
 	seen := map[who]Credential{}

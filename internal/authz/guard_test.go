@@ -56,7 +56,8 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// The headers of proxies, and those of browsers and programs that none of them is taken for.
+// The headers of proxies, and headers of browsers and programs that must not be mistaken
+// for them.
 func TestForwarded(t *testing.T) {
 	for _, name := range []string{
 		"Forwarded", "Forwarded-For", "Via", "X-Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "x-forwarded-host", "X_forwarded_for", "X-Real-Ip", "X_REAL_IP",

@@ -12,9 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 )
 
-// TestNamesTakeTheSame: a central server is asked as often about names that stand for
-// something as about names that stand for nothing, whatever the caller may see and
-// whatever is cached.
+// TestNamesTakeTheSame: the central server gets the same number of requests for existing
+// and for unknown names, whatever the caller may see and whatever is cached.
 func TestNamesTakeTheSame(t *testing.T) {
 	variants := map[string]func(*Target){
 		"by id":         func(*Target) {},
@@ -64,8 +63,8 @@ func TestNamesTakeTheSame(t *testing.T) {
 					}
 					says(tt.status, tt.body)(w, r)
 				})
-				// What is answered to names one after the other, the first of them twice,
-				// and again when it is forgotten, and how often the server was asked.
+				// The responses to several names, the first of them twice and again after
+				// its decision was dropped, and the number of requests to the server.
 				follow := func(names ...Target) (got []string) {
 					clock := newClock()
 					g := gateTo(t, srv, GateOptions{Now: clock.now, Keys: new(Keys)})
@@ -93,8 +92,8 @@ func TestNamesTakeTheSame(t *testing.T) {
 	}
 }
 
-// TestStandInLetsNobodyIn: the decision about what stands in for an unknown image is no,
-// and is forgotten once the name stands for something.
+// TestStandInLetsNobodyIn: the decision about an unknown image's stand-in is always a
+// denial, and is dropped once the name exists.
 func TestStandInLetsNobodyIn(t *testing.T) {
 	var asked []url.Values
 	srv := newCentralServer(t, func(w http.ResponseWriter, r *http.Request) {

@@ -104,7 +104,7 @@ func TestPass(t *testing.T) {
 	}
 }
 
-// TestPassForged: what others could sign, or sign otherwise.
+// TestPassForged: access tokens signed by other keys or in other ways.
 func TestPassForged(t *testing.T) {
 	public, private, _ := ed25519.GenerateKey(nil)
 	_, other, _ := ed25519.GenerateKey(nil)
@@ -246,7 +246,7 @@ func TestSignedURL(t *testing.T) {
 			t.Fatalf("byte %d changed: %v", i, err)
 		}
 	}
-	// A new key signs, and what the old one has signed is still good.
+	// A new key signs, and signatures of the old one are still valid.
 	if err := a.RotateKey(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -275,8 +275,8 @@ func TestSignedURL(t *testing.T) {
 	}
 }
 
-// TestProvedRevoked: access tokens and signed URLs are asked of nobody, and end by revocation
-// all the same: those that were cached and those that come later.
+// TestProvedRevoked: access tokens and signed URLs are decided without the authorizer,
+// and end by revocation all the same, whether cached or new.
 func TestProvedRevoked(t *testing.T) {
 	keys := signing(t, openAccounts(t))
 	tests := []struct {

@@ -68,7 +68,7 @@ func TestProof(t *testing.T) {
 	}
 }
 
-// TestRevokeHandler is what an edge answers to who tells it of revocations.
+// TestRevokeHandler checks an edge's responses to clients that send it revocations.
 func TestRevokeHandler(t *testing.T) {
 	key := []byte("key of both")
 	g := NewGate(GateOptions{Authorizer: generous})
@@ -118,7 +118,7 @@ func TestRevokeHandler(t *testing.T) {
 	}
 }
 
-// site is a central server with accounts, and an edge that asks it.
+// site is a central server with accounts, and its edge server.
 type site struct {
 	accounts      *account.Accounts
 	centralServer *centralServer
@@ -180,7 +180,7 @@ func (s *site) user(t *testing.T, grants ...account.Grant) (id, token string, to
 	return u.ID, secret, k.ID
 }
 
-// eventually waits for what another goroutine brings about.
+// eventually waits for a condition that another goroutine fulfils.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for range 500 {
@@ -192,7 +192,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 	t.Fatal(what)
 }
 
-// TestCentralServerAndEdge has the built-in central server and an edge speak with each other.
+// TestCentralServerAndEdge runs the built-in central server with an edge server.
 func TestCentralServerAndEdge(t *testing.T) {
 	s := newSite(t)
 	_, token, _ := s.user(t, account.Grant{Role: account.Contributor, Store: "st"}, account.Grant{Role: account.Viewer, Image: "x"})
@@ -247,8 +247,9 @@ func TestCentralServerAndEdge(t *testing.T) {
 	}
 }
 
-// TestToldAtOnce: the central server tells the edge, and who lost their rights gets no further
-// tile. While the edge can't be reached, the central server tries again.
+// TestToldAtOnce: the central server sends a revocation to the edge, and a user who lost
+// their rights gets no further tile. While the edge can't be reached, the central server
+// retries.
 func TestToldAtOnce(t *testing.T) {
 	s := newSite(t)
 	user, token, tokenID := s.user(t, account.Grant{Role: account.Viewer, Store: "st"})
@@ -289,7 +290,8 @@ func TestToldAtOnce(t *testing.T) {
 	eventually(t, "the edge was not told of the second", func() bool { return s.follower.Last() == last })
 }
 
-// TestCatchUp: an edge that was away fetches what it missed, and learns the keys.
+// TestCatchUp: an edge that was unreachable fetches the revocations that it missed, and
+// the keys.
 func TestCatchUp(t *testing.T) {
 	s := newSite(t)
 	user, token, _ := s.user(t, account.Grant{Role: account.Viewer, Store: "st"})
@@ -328,7 +330,7 @@ func TestCatchUp(t *testing.T) {
 	if err != nil || s.follower.Last() != last {
 		t.Errorf("the last is %d, want %d, %v", s.follower.Last(), last, err)
 	}
-	// A central server without a log is no trouble.
+	// A central server without a log of revocations is no problem.
 	s.centralServer.decision.Store(says(404, ""))
 	for range 2 * breakerCallers {
 		if err := s.follower.CatchUp(t.Context()); err != nil {
@@ -347,7 +349,7 @@ func TestCatchUp(t *testing.T) {
 	}
 }
 
-// TestRevocationsSecret: who is no edge learns nothing of them.
+// TestRevocationsSecret: only an edge can read them.
 func TestRevocationsSecret(t *testing.T) {
 	s := newSite(t)
 	unauthenticated := central(t, CentralOptions{URL: s.centralServer.URL, EdgeKey: []byte("x")})
@@ -356,8 +358,8 @@ func TestRevocationsSecret(t *testing.T) {
 	}
 }
 
-// TestLogPutBack: a central server that was restored from a backup has forgotten what it had
-// revocations, so the edge forgets everything.
+// TestLogPutBack: a central server that was restored from a backup has lost later
+// revocations, so the edge drops all decisions.
 func TestLogPutBack(t *testing.T) {
 	s := newSite(t)
 	s.follower.last.Store(1000)
