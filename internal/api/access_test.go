@@ -34,7 +34,7 @@ import (
 // must never find it in a response, and it must never be in the log.
 const canary = "CANARY"
 
-// A log is what a program says, and may be read while it does.
+// A log is a log's output that may be read while it is written.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -52,8 +52,8 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// A guardedSite is a site with access control: two stores with a slide each, and a
-// person of each role for the first, who is nobody in the second.
+// A guardedSite is a site with access control: two stores with a slide each, and a user
+// of each role for the first store, who has no rights in the second.
 type guardedSite struct {
 	*site
 	people      *account.Accounts
@@ -68,7 +68,8 @@ type guardedSite struct {
 	ids         map[string]string
 }
 
-// roles in the order of the tables below. The outsider is a viewer of the second store.
+// roles are in the order of the tables below. The outsider is a viewer of the second
+// store.
 var roles = []string{"stranger", "viewer", "reader", "contributor", "admin", "outsider"}
 
 func openPeople(t *testing.T, database string) *account.Accounts {
@@ -117,7 +118,7 @@ func newGuardedSite(t *testing.T) *guardedSite {
 	return g
 }
 
-// fill makes the stores, slides and a task.
+// fill creates the stores, slides and a task.
 func (g *guardedSite) fill() {
 	g.name = canary + "-name.tiff"
 	g.slide = g.slides(map[string]synth.Philips{g.name: {Label: true, Macro: true, Barcode: canary + "-1"}})[g.name]
@@ -166,7 +167,7 @@ func (g *guardedSite) fill() {
 
 func ptr[T any](v T) *T { return &v }
 
-// person makes a user with a session.
+// person creates a user with a session.
 func (g *guardedSite) person(name, password string, grants ...account.Grant) {
 	g.t.Helper()
 	u, err := g.people.CreateUser(g.t.Context(), account.User{Name: name}, password)
@@ -186,8 +187,8 @@ func (g *guardedSite) person(name, password string, grants ...account.Grant) {
 	g.ids[name], g.secrets[name] = u.ID, secret
 }
 
-// serveGuarded starts the server as the program does: tiles first, then all else
-// behind the protection from other origins.
+// serveGuarded starts the server as the program does: tiles first, then the other routes
+// behind the cross-origin protection.
 func (g *guardedSite) serveGuarded() {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
@@ -198,7 +199,7 @@ func (g *guardedSite) serveGuarded() {
 	g.url = srv.URL
 }
 
-// as sends a request of one in a role.
+// as sends a request of a user with a role.
 func (g *guardedSite) as(role, method, path, body string, header ...string) answer {
 	g.t.Helper()
 	if secret := g.secrets[role]; secret != "" {
@@ -207,14 +208,14 @@ func (g *guardedSite) as(role, method, path, body string, header ...string) answ
 	return g.ask(method, path, body, header...)
 }
 
-// fillIn puts ids into a path or body.
+// fillIn replaces placeholders in a path or body by ids.
 func (g *guardedSite) fillIn(s string) string {
 	return strings.NewReplacer(
 		"{store}", g.store, "{image}", g.slide, "{task}", g.task, "{other}", g.other, "{away}", g.away, "{name}", url.PathEscape(g.name), "{viewer}", g.ids["viewer"],
 	).Replace(s)
 }
 
-// Statuses in the order of roles.
+// Statuses, in the order of roles.
 type statuses [6]int
 
 var (
@@ -225,7 +226,7 @@ var (
 	admins   = statuses{401, 403, 403, 403, 200, 403}
 )
 
-// with is the same with another status for those who may.
+// with replaces the status of callers who are allowed.
 func (s statuses) with(status int) statuses {
 	for i := range s {
 		if s[i] == 200 {
@@ -363,7 +364,7 @@ var accessTable = []struct {
 	{"POST /api/v1/auth/logout", "/api/v1/auth/logout", "", statuses{200, 0, 0, 0, 0, 0}},
 }
 
-// Every route is answered as its rule says, to everybody.
+// Every route gives each role the status in the table.
 func TestAccess(t *testing.T) {
 	g := newGuardedSite(t)
 	for _, row := range accessTable {
@@ -393,7 +394,8 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// Each route has a rule, each rule is a route's, and the table above has them all.
+// Every rule belongs to a route, every route has a rule, and the table above has all
+// routes.
 func TestEveryRouteHasARule(t *testing.T) {
 	st := newSite(t)
 	elsewhere := []string{"GET /metrics", "/api/v1/uploads", "/api/v1/uploads/{upload}"}
@@ -415,7 +417,7 @@ func TestEveryRouteHasARule(t *testing.T) {
 	}
 }
 
-// A route without a rule is refused to everybody.
+// A route without a rule is refused for every caller.
 func TestRouteWithoutRule(t *testing.T) {
 	g := newGuardedSite(t)
 	h := g.api.Guard("GET /new", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "secret") }))
@@ -430,7 +432,7 @@ func TestRouteWithoutRule(t *testing.T) {
 
 var instance = regexp.MustCompile(`,?"instance":"[^"]*"`)
 
-// comparable is an answer without what differs from one to the next.
+// comparable returns a response without the parts that differ between responses.
 func comparable(a answer) string {
 	h := a.header.Clone()
 	for _, name := range []string{"Date", "X-Request-Id", "Content-Length"} {
@@ -439,8 +441,9 @@ func comparable(a answer) string {
 	return fmt.Sprint(a.status, h, instance.ReplaceAllString(string(a.body), ""))
 }
 
-// What a caller may not see answers as what there is not, in all but the id of the
-// request, and after as many questions about rights, which the time would tell.
+// For an object that the caller may not see, the response is the same as for an unknown
+// one (except the request id), and so is the number of requests to the authorizer, which
+// the response time would reveal.
 func TestForbiddenLooksUnknown(t *testing.T) {
 	g := newGuardedSite(t)
 	unknown := map[string]string{} // an unknown id for each existing one
@@ -508,7 +511,7 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 			}
 		}
 	}
-	// One who may see all tiles and no labels is told that there is nothing of a name.
+	// A caller who may see all tiles but no labels gets 404 for an unknown name.
 	g.person("overseer", "correct horse 6", account.Grant{Role: account.Viewer})
 	for _, path := range []string{"/tile/" + g.store + "/%s/t.jpg", "/thumb/" + g.store + "/%s", "/label?img=%s", "/apiv1/slides/%s/macro/", "/apiv1/slides/%s/0/0/0"} {
 		name, none := g.as("overseer", "GET", fmt.Sprintf(path, url.PathEscape(g.name)), ""), g.as("overseer", "GET", fmt.Sprintf(path, "none.tiff"), "")
@@ -516,7 +519,7 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 			t.Errorf("overseer: %s by name: %d, want 404 (-unknown +there):\n%s", path, name.status, diff)
 		}
 	}
-	// One's own slide by a name that one may not know.
+	// A slide that the caller may see, by a name that the caller may not know.
 	for _, path := range []string{"/tile/" + g.store + "/%s/t.jpg", "/thumb/" + g.store + "/%s", "/label?img=%s", "/apiv1/slides/%s/macro/", "/apiv1/slides/%s/0/0/0"} {
 		name, none := g.as("viewer", "GET", fmt.Sprintf(path, url.PathEscape(g.name)), ""), g.as("viewer", "GET", fmt.Sprintf(path, "none.tiff"), "")
 		if diff := cmp.Diff(comparable(none), comparable(name)); diff != "" {
@@ -525,7 +528,8 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 	}
 }
 
-// Nobody without label ever reads a name, barcode or label, and neither does the log.
+// A caller without the label scope never reads a name, barcode or label, and the log
+// contains none.
 func TestNoNamesWithoutLabel(t *testing.T) {
 	g := newGuardedSite(t)
 	awaitTask(g)
@@ -544,7 +548,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 		for _, path := range paths {
 			for _, method := range []string{"GET", "HEAD"} {
 				a := g.as(role, method, path, "")
-				// A request's own words may come back to who sent them, but nowhere do they.
+				// A response may repeat the client's own text, but none does.
 				if all := fmt.Sprint(a.header) + string(a.body); strings.Contains(strings.ToUpper(all), canary) {
 					t.Errorf("%s: %s %s tells a name: %.400s", role, method, path, all)
 				}
@@ -559,7 +563,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 	if log := g.log.String(); strings.Contains(strings.ToUpper(log), canary) {
 		t.Errorf("the log tells a name:\n%s", log)
 	}
-	// The test tests: one who may reads them.
+	// Check the test: a caller with the scope does read them.
 	for _, path := range []string{"/api/v1/images", "/api/v1/images/" + g.slide, "/api/v1/tasks/" + g.task, "/apiv1/slides", "/api/v1/stores", "/api/v1/images?q=" + canary} {
 		if a := g.as("reader", "GET", path, ""); !bytes.Contains(a.body, []byte(canary)) {
 			t.Errorf("reader: GET %s: %d tells no name: %.300s", path, a.status, a.body)
@@ -588,7 +592,7 @@ func (g *guardedSite) json(role, path string) map[string]any {
 	return v
 }
 
-// Lists show what a caller may see and nothing else, whatever they ask for.
+// Lists show what the caller may see and nothing else, whatever the filter.
 func TestListsAreFiltered(t *testing.T) {
 	g := newGuardedSite(t)
 	g.person("two", "correct horse 2", account.Grant{Role: account.Reader, Store: g.store}, account.Grant{Role: account.Viewer, Store: g.other})
@@ -652,7 +656,7 @@ func TestListsAreFiltered(t *testing.T) {
 			t.Errorf("%s: stores (-want +got):\n%s", role, diff)
 		}
 	}
-	// Of each slide one reads what one may of that slide.
+	// In lists, each slide has the fields that the caller may read of it.
 	for _, im := range g.json("two", "/api/v1/images")["items"].([]any) {
 		im := im.(map[string]any)
 		if named := im["file_name"] != nil; named != (im["store"] == g.store) {
@@ -689,7 +693,7 @@ func TestImageWithoutLabel(t *testing.T) {
 	}
 }
 
-// A store may hide labels from all but admins, and be public but for labels.
+// A store may hide labels from all but admins, and its tiles may be public.
 func TestStorePolicies(t *testing.T) {
 	g := newGuardedSite(t)
 	set := func(hide, public bool) {
@@ -750,7 +754,7 @@ func TestStorePolicies(t *testing.T) {
 	check("public and hidden", label, admins)
 }
 
-// Folders and hosts are for admins.
+// Only admins see folders and hosts.
 func TestRootForAdminsOnly(t *testing.T) {
 	g := newGuardedSite(t)
 	for _, role := range roles[1:5] {
@@ -759,7 +763,7 @@ func TestRootForAdminsOnly(t *testing.T) {
 			t.Errorf("%s: root %v", role, s["root"])
 		}
 	}
-	// An admin of one store does not move it.
+	// An admin of a single store can't move it.
 	g.person("warden", "correct horse 5", account.Grant{Role: account.Admin, Store: g.store})
 	for _, body := range []string{`{"root":"/"}`, `{"incoming":"/"}`, `{"host":"evil"}`, `{"endpoint":"https://evil.example"}`, `{"queue":"evil"}`} {
 		if a := g.as("warden", "PATCH", "/api/v1/stores/"+g.store, body); a.status != 403 {

@@ -9,7 +9,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// A store tells whether its host and its endpoint are there.
+// A store shows whether its host and its endpoint are available.
 func TestStoreAway(t *testing.T) {
 	st := newStoresSite(t)
 	const here, gone = "https://here.example.org", "https://gone.example.org"

@@ -12,8 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
-// Without access control pages of other sites see and learn nothing of labels and names:
-// they neither get an answer nor could show one.
+// Without access control, pages of other sites learn nothing about labels and names: they
+// neither get a response nor can embed one.
 func TestOtherSites(t *testing.T) {
 	st := newSite(t)
 	id := st.slides(map[string]synth.Philips{"a.tiff": {Label: true, Macro: true}})["a.tiff"]
@@ -64,7 +64,7 @@ func TestOtherSites(t *testing.T) {
 	}
 }
 
-// A page of an origin that the operator has named may ask by CORS.
+// A page of a configured CORS origin may read them.
 func TestOtherSitesByCORS(t *testing.T) {
 	st := newSite(t)
 	st.slides(map[string]synth.Philips{"a.tiff": {Label: true}})
@@ -82,8 +82,8 @@ func TestOtherSitesByCORS(t *testing.T) {
 	}
 }
 
-// With access control an address that is good by itself may be shown by any page that has
-// it; others by those of the same site.
+// With access control, any page may embed a URL that contains its credential; other URLs
+// may be embedded by pages of the same site.
 func TestPolicyWithAccess(t *testing.T) {
 	g := newGuardedSite(t)
 	sign := func(image string) string {

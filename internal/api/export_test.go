@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// Rules are the patterns that have a rule.
+// Rules returns the patterns with a rule.
 func Rules() []string { return slices.Sorted(maps.Keys(rules)) }
 
-// Routes are the patterns of what has been registered.
+// Routes returns the registered patterns.
 func (a *API) Routes() []string { return a.routes }
 
-// OfPicture reports whether a pattern is that of a picture of an image.
+// OfPicture reports whether a pattern is a route of an image's pictures.
 func OfPicture(pattern string) bool { return rules[pattern].object == ofPicture }

@@ -18,7 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
-// picture asks for one, and decodes it.
+// picture requests a picture and decodes it.
 func (st *site) picture(path string) *image.RGBA {
 	st.t.Helper()
 	a := st.get(path)
@@ -41,7 +41,7 @@ func (st *site) picture(path string) *image.RGBA {
 	return out
 }
 
-// generic is the id of a slide whose pictures end where they end, and not with a tile.
+// generic is the id of a slide whose size is not a multiple of the tile size.
 func (st *site) generic(g synth.Generic) string {
 	st.t.Helper()
 	if _, err := g.Write(st.path("slides/a.tiff")); err != nil {
@@ -50,8 +50,7 @@ func (st *site) generic(g synth.Generic) string {
 	return st.slides(nil)["a.tiff"]
 }
 
-// far is how far two pictures are apart: the mean of what their bytes differ by, or -1 if
-// they are of different sizes.
+// far is the mean difference of the bytes of two pictures, or -1 if their sizes differ.
 func far(a, b *image.RGBA) float64 {
 	if a.Rect.Size() != b.Rect.Size() {
 		return -1
@@ -69,7 +68,7 @@ func TestIIIFPixels(t *testing.T) {
 	st := newSite(t)
 	id := st.generic(synth.Generic{Width: 700, Height: 500, TileW: 128, TileH: 128})
 	at := "/iiif/3/" + id + "/"
-	// The whole of it, put together from its tiles, shows 6 × 4 of them.
+	// The complete picture, assembled from its 6 × 4 tiles.
 	whole := image.NewRGBA(image.Rect(0, 0, 700, 500))
 	im := st.object("GET", "/api/v1/images/"+id, "", 200)
 	z := int(im["max_zoom"].(float64))
@@ -104,7 +103,7 @@ func TestIIIFPixels(t *testing.T) {
 			t.Errorf("%s is %v away", path, d)
 		}
 	}
-	// Half the size, aligned: each pixel is the mean of four, of the level that was stored.
+	// Half the size, aligned: each pixel is the mean of four pixels of the stored level.
 	for path, most := range map[string]float64{"128,128,256,256/128,128/0/default.png": 6, "100,92,256,256/100,100/0/default.jpg": 8, "full/70,50/0/default.jpg": 8} {
 		var x, y, w, h, ow, oh int
 		if n, _ := fmt.Sscanf(path, "%d,%d,%d,%d/%d,%d/", &x, &y, &w, &h, &ow, &oh); n != 6 {
@@ -156,7 +155,7 @@ func grey(img *image.RGBA, bitonal bool) *image.RGBA {
 	return out
 }
 
-// shrunk is the mean of what each pixel covers, to whole pixels.
+// shrunk computes each pixel as the mean of the area that it covers.
 func shrunk(img *image.RGBA, w, h int) *image.RGBA {
 	out := image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -176,7 +175,7 @@ func shrunk(img *image.RGBA, w, h int) *image.RGBA {
 	return out
 }
 
-// What is a tile is answered as the tile: the very bytes.
+// A region that is a tile has the same bytes as the tile.
 func TestIIIFTiles(t *testing.T) {
 	st := newSite(t)
 	id := st.generic(synth.Generic{Width: 700, Height: 500, TileW: 128, TileH: 128})
@@ -217,7 +216,7 @@ func TestIIIFTiles(t *testing.T) {
 			t.Errorf("%s: %d, want 404", path, a.status)
 		}
 	}
-	// With the revision in the address the answer may be kept for good.
+	// With the revision in the URL, the response may be cached for a year.
 	for _, path := range []string{"/iiif/3/" + id + "/0,0,128,128/max/0/default.jpg?v=", "/iiif/3/" + id + "/5,5,9,9/max/0/default.png?v=", "/zoomify/" + id + "/TileGroup0/0-0-0.jpg?v="} {
 		if a := st.get(path + im["revision"].(string)); a.status != 200 || !strings.Contains(a.header.Get("Cache-Control"), "immutable") {
 			t.Errorf("%s: %d %v", path, a.status, a.header)
@@ -282,7 +281,7 @@ func TestIIIFInfo(t *testing.T) {
 	}
 }
 
-// A link to a slide is good for all of IIIF and Zoomify too.
+// A signed link of a slide is also valid for IIIF and Zoomify.
 func TestIIIFSigned(t *testing.T) {
 	g := newGuardedSite(t)
 	a := g.as("viewer", "POST", "/api/v1/images/"+g.slide+"/sign", `{}`)

@@ -53,14 +53,15 @@ func TestEditImage(t *testing.T) {
 	st.refused("PATCH", path, `{"label":"x"}`, 403, "Only an admin")
 }
 
-// What is set is read by those who may, is in the audit log, and asked with at once.
+// A changed field is visible to callers who may see it, is in the audit log, and is used
+// in requests to the authorizer at once.
 func TestExternalIDIsAskedWith(t *testing.T) {
 	g := newGuardedSite(t)
 	path := "/api/v1/images/" + g.slide
 	if a := g.as("contributor", "PATCH", path, `{"external_id":"case-7"}`); a.status != 200 || !strings.Contains(string(a.body), `"case-7"`) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	// A token for writing alone sees no labels, those it has set included.
+	// A token with the write scope only sees no labels, not even those it has set.
 	secret, _, err := g.people.CreateToken(t.Context(), account.Token{User: g.ids["contributor"], Label: "robot", Scopes: []account.Scope{account.ScopeWrite, account.ScopeTiles}})
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
-// record adds an image to the catalog alone.
+// record adds an image to the catalog only.
 func (st *site) record(name string, change func(*catalog.Image)) string {
 	st.t.Helper()
 	im := &catalog.Image{
@@ -33,7 +33,7 @@ func (st *site) record(name string, change func(*catalog.Image)) string {
 	return im.ID
 }
 
-// The whole of an image, as DESIGN of the API has it.
+// The complete JSON of an image.
 func TestImage(t *testing.T) {
 	st := newSite(t)
 	id := st.slides(map[string]synth.Philips{"S1 ä.tiff": {Label: true, Macro: true, Barcode: "S26-1;A1"}})["S1 ä.tiff"]
@@ -69,7 +69,7 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// What is unknown is null, never 0 or "".
+// Unknown values are null, never 0 or "".
 func TestImageUnknown(t *testing.T) {
 	st := newSite(t)
 	id := st.record("a.tiff", func(im *catalog.Image) { im.State, im.Reason = catalog.Broken, "cut short" })
@@ -90,7 +90,7 @@ func TestImageUnknown(t *testing.T) {
 	}
 }
 
-// A label that can be made from the barcode is listed.
+// A label that can be rendered from the barcode is listed.
 func TestMadeLabelListed(t *testing.T) {
 	st := newSite(t)
 	barcode := "S26-1"
@@ -161,7 +161,7 @@ func TestListImages(t *testing.T) {
 	}
 }
 
-// Every image is on one page, in every order, while others come.
+// Every image is on exactly one page, in every order, while others are added.
 func TestPages(t *testing.T) {
 	for _, sort := range []string{"created", "name", "size", "state"} {
 		t.Run(sort, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// What the catalog says when it fails is for the log, not for the client.
+// Error texts of the catalog are in the log, not in the response.
 func TestCatalogAway(t *testing.T) {
 	st := newSite(t)
 	id := st.record("a.tiff", nil)

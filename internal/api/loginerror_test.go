@@ -67,7 +67,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// browser follows no redirect and keeps cookies.
+// browser keeps cookies and does not follow redirects.
 func (s *providerSite) browser() *http.Client {
 	s.t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -75,7 +75,7 @@ func (s *providerSite) browser() *http.Client {
 	return &http.Client{Jar: jar, Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// visit is what a person sees who comes to an address.
+// visit returns the response that a person at a URL sees.
 func (s *providerSite) visit(b *http.Client, at, accept string) answer {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), "GET", at, nil)
@@ -89,7 +89,7 @@ func (s *providerSite) visit(b *http.Client, at, accept string) answer {
 	return answer{status: resp.StatusCode, header: resp.Header, body: body}
 }
 
-// back is where the provider sends a browser to whose person has logged in there.
+// back returns the provider's redirect URL after its login.
 func (s *providerSite) back(b *http.Client, user string) *url.URL {
 	s.t.Helper()
 	follow := *b
@@ -99,8 +99,8 @@ func (s *providerSite) back(b *http.Client, user string) *url.URL {
 
 const browserAccepts = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
-// TestRefusedAtProvider fails if somebody whom the provider no longer lets in still sees
-// anything by what an earlier login has left.
+// TestRefusedAtProvider fails if a user whom the provider now refuses can still use the
+// results of an earlier login.
 func TestRefusedAtProvider(t *testing.T) {
 	s := newProviderSite(t)
 	s.provider.Say(t, oidctest.Said{Groups: []string{"path"}})

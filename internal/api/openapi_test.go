@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// An operation is what the document says of one, as far as it is tested.
+// An operation is the tested part of an operation in the document.
 type operation struct {
 	OperationID string
 	Summary     string
@@ -54,7 +54,7 @@ func (st *site) document() document {
 	return d
 }
 
-// The routes of DESIGN that this server has, each with its operation.
+// The routes of the server, each with its operation.
 func TestDocumented(t *testing.T) {
 	st := newSite(t)
 	d := st.document()
@@ -82,8 +82,8 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
-// Whatever this package gives to a mux is described: it goes through huma, or
-// through a route. The document and its page are not in themselves.
+// Every route that this package adds to a mux is documented: it goes through huma or a
+// route. The document and its page are not documented in it.
 func TestNothingElseRegistered(t *testing.T) {
 	entries, err := os.ReadDir(".")
 	if err != nil {
@@ -119,7 +119,7 @@ func TestNothingElseRegistered(t *testing.T) {
 	}
 }
 
-// Every documented operation is answered by the server, not by what is behind it.
+// Every documented operation has its own handler, not a fallback.
 func TestDocumentedIsServed(t *testing.T) {
 	st := newSite(t)
 	st.tasks()
@@ -142,8 +142,8 @@ func TestDocumentedIsServed(t *testing.T) {
 	}
 }
 
-// An operation says what it does, what each part of a request means, what it
-// answers, and what may go wrong.
+// An operation documents what it does, every part of a request, its responses, and its
+// errors.
 func TestOperationsDescribed(t *testing.T) {
 	st := newSite(t)
 	d := st.document()

@@ -17,7 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
-// wantJPEG checks that an answer is a picture. Width and height in pixels; 0 is any.
+// wantJPEG checks that a response is a picture. Width and height are in pixels; 0 is any.
 func wantJPEG(t *testing.T, path string, a answer, width, height int) {
 	t.Helper()
 	if a.status != 200 || a.header.Get("Content-Type") != "image/jpeg" || a.header.Get("X-Content-Type-Options") != "nosniff" {
@@ -66,7 +66,7 @@ func TestPictures(t *testing.T) {
 		{"/apiv1/slides/whole.tiff/label/", 0, 0},
 		{"/apiv1/slides/whole.tiff/macro/", 0, 0},
 		{"/apiv1/slides/whole.tiff/1/1/0", 128, 128},
-		// Deep Zoom, its last tile cut
+		// Deep Zoom, with a truncated last tile
 		{"/dzi/" + ids["whole.tiff"] + "_files/10/0_0.jpg", 128, 128},
 		{"/dzi/" + ids["whole.tiff"] + "_files/0/0_0.jpg", 1, 1},
 	}
@@ -96,7 +96,7 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// Two pictures of one slide never have the same ETag, nor do those of two revisions.
+// Pictures of a slide, and of different revisions, have different ETags.
 func TestPictureTags(t *testing.T) {
 	st := newSite(t)
 	id := st.slides(map[string]synth.Philips{"a.tiff": {Label: true, Macro: true}})["a.tiff"]
@@ -158,7 +158,7 @@ func TestDescriptor(t *testing.T) {
 	}
 }
 
-// Pictures of a public store may be kept by caches between.
+// Shared caches may store pictures of a public store.
 func TestPublicPictures(t *testing.T) {
 	st := newSite(t)
 	_, err := st.api.Catalog.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error { s.Public = true; return nil })

@@ -14,13 +14,13 @@ import (
 // tolerant are the documented paths under /api/v1 that ignore unknown parameters.
 var tolerant = regexp.MustCompile(`^/api/v1/(images/\{image\}/(tiles/.*|associated/\{kind\}|preview|thumbnail)|auth/(login|logout|bootstrap|check|oidc/.*))$`)
 
-// A queryCase is one request whose query string is wrong.
+// A queryCase is a request with an invalid query string.
 type queryCase struct {
 	query string
 	want  string // part of the answer
 }
 
-// wrong returns query strings that an operation has to refuse.
+// wrong returns query strings that an operation must refuse.
 func (op *operation) wrong() []queryCase {
 	list := []queryCase{
 		{"external_id=S-17", "external_id: unknown"},
@@ -51,8 +51,8 @@ func (op *operation) wrong() []queryCase {
 	return list
 }
 
-// A list with a filter that is ignored begins with another patient's slide, and a
-// dry run with a typing error would be a real one.
+// A list that ignored a misspelled filter would show other patients' slides, and a
+// misspelled dry run would change data.
 func TestWrongParameters(t *testing.T) {
 	st := newSite(t)
 	st.tasks()
@@ -82,7 +82,7 @@ func TestWrongParameters(t *testing.T) {
 	st.object("GET", "/api/v1/images/"+image, "", 200) // it was not deleted
 }
 
-// What is known everywhere, and what is right, is accepted.
+// Common parameters and valid ones are accepted.
 func TestRightParameters(t *testing.T) {
 	st := newSite(t)
 	image := st.slides(map[string]synth.Philips{"a.tiff": {}})["a.tiff"]
@@ -99,7 +99,7 @@ func TestRightParameters(t *testing.T) {
 	}
 }
 
-// Viewers, identity providers and proxies append parameters to what they ask for.
+// Viewers, identity providers and proxies append parameters to requests.
 func TestUnknownParametersIgnored(t *testing.T) {
 	st := newSite(t)
 	image := st.slides(map[string]synth.Philips{"a.tiff": {Label: true, Macro: true}})["a.tiff"]

@@ -22,10 +22,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 )
 
-// nobody is an authorizer without users: its gate accepts access tokens and links only.
-type nobody struct{}
+// noUsers is an authorizer without users: its gate accepts only access tokens and links.
+type noUsers struct{}
 
-func (nobody) Check(_ context.Context, _ authz.Credential, questions []authz.Request) ([]authz.Decision, error) {
+func (noUsers) Check(_ context.Context, _ authz.Credential, questions []authz.Request) ([]authz.Decision, error) {
 	answers := make([]authz.Decision, len(questions))
 	for i := range answers {
 		answers[i].Status = http.StatusUnauthorized
@@ -33,8 +33,8 @@ func (nobody) Check(_ context.Context, _ authz.Credential, questions []authz.Req
 	return answers, nil
 }
 
-// tileServer starts one beside the files of st, as the program does, and returns its URL.
-// Keys are nil without access control.
+// tileServer starts a tile server with the files of st, as the program does, and returns
+// its URL. Keys are nil without access control.
 func (st *site) tileServer(keys *authz.Keys) string {
 	st.t.Helper()
 	server := tile.New(tile.Options{Render: st.api.Renderer.Tile, Blank: render.Blank})
@@ -53,7 +53,7 @@ func (st *site) tileServer(keys *authz.Keys) string {
 		}
 		known := new(authz.Keys)
 		known.SetPublic(public)
-		h.Gate = authz.NewGate(authz.GateOptions{Authorizer: nobody{}, Keys: known})
+		h.Gate = authz.NewGate(authz.GateOptions{Authorizer: noUsers{}, Keys: known})
 		a.Access = &api.Access{Gate: h.Gate, Keys: known, Central: "https://slides.example.org"}
 	}
 	a.RegisterPictures(mux)
@@ -67,7 +67,7 @@ func (st *site) tileServer(keys *authz.Keys) string {
 	return "http://" + l.Addr().String()
 }
 
-// moves has the files of the site's store at another host with this endpoint.
+// moves binds the site's store to another host with this endpoint.
 func (st *site) moves(endpoint string, change ...func(*catalog.Store)) {
 	st.t.Helper()
 	st.follower.Host = "central"
@@ -84,15 +84,15 @@ func (st *site) moves(endpoint string, change ...func(*catalog.Store)) {
 	st.load()
 }
 
-// far asks at a full URL, with nothing but what is in it.
+// far requests a complete URL without other credentials.
 func (st *site) far(url string) answer {
 	st.t.Helper()
 	there := &site{t: st.t, url: url}
 	return there.get("")
 }
 
-// away are all routes of a slide whose file may be away, by who may use them. Here are
-// those that are answered all the same.
+// away are the routes of a slide whose file may be on another server, with a role that
+// may use them; here are those that this server answers itself.
 var away = []struct {
 	role, path string
 	here       bool
@@ -129,7 +129,8 @@ var away = []struct {
 	{"reader", "/apiv1/slides/{image}/macro/", false},
 }
 
-// Who knows the central server alone gets the same of a slide of another host as of its own.
+// A client that only knows the central server gets the same for slides of other hosts as
+// for its own.
 func TestSendOn(t *testing.T) {
 	g := newGuardedSite(t)
 	im, err := g.api.Catalog.Image(t.Context(), g.slide)
@@ -172,7 +173,7 @@ func TestSendOn(t *testing.T) {
 			t.Errorf("HEAD %s: %d, want 307", row.path, head.status)
 		}
 	}
-	// Descriptions are to be had there as well.
+	// The other server serves descriptions as well.
 	pass := "?pass=" + g.pass("viewer")
 	for _, row := range away {
 		if path := fill(row.path); row.here {
@@ -183,7 +184,7 @@ func TestSendOn(t *testing.T) {
 	}
 }
 
-// pass is one of the role for the slide's tiles.
+// pass returns the role's access token for the slide's tiles.
 func (g *guardedSite) pass(role string) string {
 	g.t.Helper()
 	a := g.as(role, "GET", g.fillIn("/api/v1/images/{image}/tiles/0/0/0"), "")
@@ -194,7 +195,8 @@ func (g *guardedSite) pass(role string) string {
 	return pass
 }
 
-// Who may not see a slide is refused as if its file were here, and is sent nowhere.
+// A caller who may not see a slide is refused as if its file were here, without a
+// redirect.
 func TestSendOnRefuses(t *testing.T) {
 	g := newGuardedSite(t)
 	g.moves("https://tiles.example.org")
@@ -226,7 +228,7 @@ func TestSendOnRefuses(t *testing.T) {
 	}
 }
 
-// An access token says no more than what was proved here.
+// An access token grants no more than the credential of the request.
 func TestSendOnPass(t *testing.T) {
 	g := newGuardedSite(t)
 	edge := g.tileServer(g.keys)
@@ -284,7 +286,7 @@ func TestSendOnPass(t *testing.T) {
 	}
 }
 
-// Where there is nobody to vouch for, nothing to hide, or nowhere to go.
+// A redirect has no access token without access control or for a public store.
 func TestSendOnWithoutPass(t *testing.T) {
 	open := newSite(t)
 	image := open.slides(map[string]synth.Philips{"a.tiff": {}})["a.tiff"]
@@ -309,7 +311,7 @@ func TestSendOnWithoutPass(t *testing.T) {
 		}
 	}
 
-	// A balancer before servers that all see the disk is not sent to itself.
+	// A load balancer whose servers can all read the disk gets no redirect to itself.
 	tile := "/api/v1/images/" + image + "/tiles/0/0/0"
 	for _, own := range []string{open.url, "https://Slides.example.org:443/"} {
 		open.api.PublicURL = "https://slides.example.org"

@@ -13,7 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
-// removal gives the site what removes images from the catalog and brings them back.
+// removal adds the functions that remove and restore images to the site.
 func (st *site) removal() {
 	st.api.Remove, st.api.Restore = st.api.Catalog.DeleteImage, st.api.Catalog.RestoreImage
 }
@@ -68,7 +68,7 @@ func TestRetryImage(t *testing.T) {
 	}
 }
 
-// What goes wrong with files is told without their names.
+// Errors about files are reported without their names.
 func TestImageRefused(t *testing.T) {
 	tests := []struct {
 		err    error

@@ -21,7 +21,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// logIn logs in and returns the answer and the cookie it sets.
+// logIn logs in and returns the response and its cookie.
 func (g *guardedSite) logIn(name, password string, header ...string) (answer, *http.Cookie) {
 	g.t.Helper()
 	b, err := json.Marshal(map[string]string{"name": name, "password": password})
@@ -57,7 +57,7 @@ func TestLogIn(t *testing.T) {
 	if err := json.Unmarshal(a.body, &v); err != nil || v.User.ID != g.ids["viewer"] {
 		t.Errorf("logged in as %s", a.body)
 	}
-	// One who logs in again has another session, and the old one has ended.
+	// A second login starts a new session and ends the old one.
 	_, again := g.logIn("viewer", "correct horse 0", "Cookie", c.Name+"="+c.Value)
 	if again.Value == c.Value {
 		t.Error("the previous session is still active")
@@ -65,7 +65,7 @@ func TestLogIn(t *testing.T) {
 	if a := g.get("/api/v1/stores", "Cookie", c.Name+"="+c.Value); a.status != 401 {
 		t.Errorf("with the session of before: %d, want 401", a.status)
 	}
-	// A session that somebody else has chosen is not taken over.
+	// A session id from another person is not accepted (session fixation).
 	if _, fixed := g.logIn("viewer", "correct horse 0", "Cookie", authz.CookieName+"=chosen"); fixed.Value == "chosen" {
 		t.Error("the session is one that was brought along")
 	}
@@ -78,7 +78,7 @@ func TestLogIn(t *testing.T) {
 	}
 }
 
-// Names can't be told from passwords, and not be tried for long.
+// Responses do not reveal whether a name exists, and guessing is limited.
 func TestLogInRefused(t *testing.T) {
 	g := newGuardedSite(t)
 	wrong, _ := g.logIn("viewer", "wrong horse battery")
@@ -109,7 +109,7 @@ func TestLogInRefused(t *testing.T) {
 	}
 }
 
-// Pages of other origins change nothing, log nobody in and nobody out.
+// Pages of other origins can't change anything, nor log users in or out.
 func TestOtherOrigins(t *testing.T) {
 	g := newGuardedSite(t)
 	for _, path := range []string{"/api/v1/auth/login", "/api/v1/auth/logout", "/api/v1/auth/bootstrap", "/api/v1/stores/" + g.store + "/sync", "/api/v1/tokens"} {
@@ -121,7 +121,7 @@ func TestOtherOrigins(t *testing.T) {
 	}
 }
 
-// Secure follows TLS, of which only our own proxies tell.
+// Secure is set for TLS, which only trusted proxies can report.
 func TestCookieSecure(t *testing.T) {
 	g := newGuardedSite(t)
 	forwarded := []string{"X-Forwarded-Proto", "https"}
@@ -181,7 +181,7 @@ func TestTamperedCredentials(t *testing.T) {
 	}
 }
 
-// A token does no more than its scopes, and makes no others.
+// A token can do no more than its scopes, and can't create tokens.
 func TestTokens(t *testing.T) {
 	g := newGuardedSite(t)
 	a := g.as("contributor", "POST", "/api/v1/tokens", `{"label":"robot","scopes":["tiles"]}`)
@@ -215,7 +215,7 @@ func TestTokens(t *testing.T) {
 	if a := g.as("contributor", "GET", "/api/v1/tokens", ""); bytes.Contains(a.body, []byte(made.Secret)) || !bytes.Contains(a.body, []byte(made.ID)) {
 		t.Errorf("list of tokens: %s", a.body)
 	}
-	// Not even an admin's makes another, or it would never end.
+	// Not even an admin's token can create another, or it would never end.
 	admin, _, err := g.people.CreateToken(t.Context(), account.Token{User: g.ids["admin"], Scopes: []account.Scope{account.ScopeAdmin}})
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// A signed link is good for its image, scope and time, for looking alone.
+// A signed link is valid for its image, scope and time, and only for reading.
 func TestSignedLinks(t *testing.T) {
 	g := newGuardedSite(t)
 	sign := func(role, body string) string {
@@ -300,7 +300,7 @@ func TestSignedLinks(t *testing.T) {
 			t.Errorf("%s forged: %d, want 401", key, a.status)
 		}
 	}
-	// It ends with the rights of who gave it.
+	// It ends when its creator loses the right.
 	grants, err := g.people.Grants(t.Context(), account.GrantFilter{User: g.ids["viewer"]})
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +313,7 @@ func TestSignedLinks(t *testing.T) {
 	}
 }
 
-// Rights that are taken back are gone with the next request.
+// Revoked rights are gone with the next request.
 func TestRightsTakenBack(t *testing.T) {
 	g := newGuardedSite(t)
 	image := "/api/v1/images/" + g.slide
@@ -332,7 +332,7 @@ func TestRightsTakenBack(t *testing.T) {
 			t.Errorf("GET %s without the grant: %d, want 403", path, a.status)
 		}
 	}
-	// And given is there at once, too.
+	// Granted rights are effective at once, too.
 	if a := g.as("admin", "POST", "/api/v1/grants", fmt.Sprintf(`{"user":%q,"role":"viewer","image":%q}`, g.ids["reader"], g.slide)); a.status != 201 {
 		t.Fatalf("POST grant: %d %s", a.status, a.body)
 	}
@@ -347,7 +347,7 @@ func TestRightsTakenBack(t *testing.T) {
 	}
 }
 
-// What is done stands in the audit log, by whom and to what, without names.
+// Actions are in the audit log with user and object, without names.
 func TestAudited(t *testing.T) {
 	g := newGuardedSite(t)
 	image := "/api/v1/images/" + g.slide
@@ -396,7 +396,7 @@ func TestAudited(t *testing.T) {
 	}
 }
 
-// Other spellings of an address open nothing.
+// Other spellings of a path give no access.
 func TestPathTricks(t *testing.T) {
 	g := newGuardedSite(t)
 	id := g.slide
@@ -422,7 +422,8 @@ func TestPathTricks(t *testing.T) {
 	}
 }
 
-// An edge asks the site as its central server, and answers the same to the same people.
+// An edge server that uses the site as its central server decides the same for the same
+// callers.
 func TestCentral(t *testing.T) {
 	g := newGuardedSite(t)
 	centralServer := g.url
@@ -465,7 +466,8 @@ func TestCentral(t *testing.T) {
 	}
 }
 
-// A central server that is away lets nobody in, and public tiles are served all the same.
+// If the central server is unreachable, access is refused, and public tiles are still
+// served.
 func TestCentralAway(t *testing.T) {
 	g := newGuardedSite(t)
 	gone := httptest.NewServer(http.NotFoundHandler())
@@ -496,8 +498,8 @@ func TestCentralAway(t *testing.T) {
 	}
 }
 
-// TestPasswordRevokesTokens has an admin set another's password: tokens stay unless they
-// are to be revoked, and then the gate forgets them at once.
+// TestPasswordRevokesTokens has an admin set another user's password: tokens stay unless
+// the request revokes them, which is effective at once.
 func TestPasswordRevokesTokens(t *testing.T) {
 	g := newGuardedSite(t)
 	var made struct{ Secret string }

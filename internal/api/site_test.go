@@ -31,7 +31,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// A site is a whole server but for its command: catalog, tiles and API.
+// A site is a server without its command line: catalog, tiles and API.
 type site struct {
 	t        *testing.T
 	dir      string // of its stores
@@ -43,7 +43,7 @@ type site struct {
 	admin    atomic.Bool // whether the caller is one
 }
 
-// template has the tables of catalog and people; each site gets a copy.
+// template is a database with the tables of catalog and accounts; each site gets a copy.
 var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
 	c, err := catalog.Open(ctx, url)
 	if err != nil {
@@ -56,7 +56,7 @@ var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) e
 	return errors.Join(a.Close(), c.Close())
 }}
 
-// newSite makes a site with one empty in-place store.
+// newSite creates a site with one empty in-place store.
 func newSite(t *testing.T) *site {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
@@ -133,8 +133,8 @@ func (st *site) putStore(s catalog.Store) string {
 	return put.ID
 }
 
-// slides writes slides into the store, records them and makes them known to the
-// tile server. It returns their ids by file name.
+// slides writes slides into the store, and adds them to the catalog and the tile server.
+// It returns their ids by file name.
 func (st *site) slides(named map[string]synth.Philips) map[string]string {
 	st.t.Helper()
 	for name, p := range named {
@@ -168,14 +168,14 @@ func (st *site) load() {
 	}
 }
 
-// An answer is a response that has been read.
+// An answer is a response with its body.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// client stays where it is sent to another server: a test looks at that before it follows.
+// client does not follow redirects: tests check them first.
 var client = &http.Client{CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 	if r.Response.StatusCode == http.StatusTemporaryRedirect {
 		return http.ErrUseLastResponse
@@ -183,8 +183,7 @@ var client = &http.Client{CheckRedirect: func(r *http.Request, _ []*http.Request
 	return nil
 }}
 
-// ask sends a request. Body is JSON, "" for none; header are names and values by
-// turns.
+// ask sends a request. Body is JSON, or "" for none; header alternates names and values.
 func (st *site) ask(method, path, body string, header ...string) answer {
 	st.t.Helper()
 	r, err := http.NewRequestWithContext(st.t.Context(), method, st.url+path, strings.NewReader(body))
@@ -214,7 +213,7 @@ func (st *site) get(path string, header ...string) answer {
 	return st.ask(http.MethodGet, path, "", header...)
 }
 
-// object asks for a JSON object, which is to come with this status.
+// object requests a JSON object and checks the status.
 func (st *site) object(method, path, body string, status int) map[string]any {
 	st.t.Helper()
 	a := st.ask(method, path, body)
@@ -231,7 +230,7 @@ func (st *site) object(method, path, body string, status int) map[string]any {
 	return v
 }
 
-// refused asks for what is to be refused with this status and words.
+// refused sends a request and checks the status and text of its error.
 func (st *site) refused(method, path, body string, status int, words string) {
 	st.t.Helper()
 	a := st.ask(method, path, body)
@@ -242,8 +241,8 @@ func (st *site) refused(method, path, body string, status int, words string) {
 	st.isProblem(a)
 }
 
-// isProblem checks that an answer is a problem after RFC 9457 that no cache keeps,
-// under which the log can be searched, and which tells no path of the machine.
+// isProblem checks that a response is an RFC 9457 problem that must not be cached, with
+// the request id that is in the log, and without local paths.
 func (st *site) isProblem(a answer) {
 	st.t.Helper()
 	var p httperr.Problem
@@ -266,7 +265,7 @@ func (st *site) isProblem(a answer) {
 	}
 }
 
-// names lists a field of the items of a page.
+// names returns a field of all items of a page.
 func names(v map[string]any, field string) []string {
 	list := []string{}
 	for _, item := range v["items"].([]any) {

@@ -17,8 +17,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
-// newStoresSite makes a site that may have stores in two folders: roots, and one
-// that a link leads to.
+// newStoresSite creates a site whose stores may be in two folders: roots, and the target
+// of a symbolic link.
 func newStoresSite(t *testing.T) *site {
 	t.Helper()
 	st := newSite(t)
@@ -81,7 +81,7 @@ func TestAddStore(t *testing.T) {
 	}
 }
 
-// all are values of all fields that can be changed, none of them the default.
+// all has a value for every field that can be changed, none of them the default.
 func (st *site) all() map[string]any {
 	return map[string]any{
 		"label": "Scanner 2", "root": st.path("roots/b"), "host": "scan2.example.org", "endpoint": "https://tiles.example.org/x",
@@ -91,8 +91,8 @@ func (st *site) all() map[string]any {
 	}
 }
 
-// Each field can be set, when a store is added and after, and null brings its
-// default back.
+// away are the routes of a slide whose file may be on another server, with a role that
+// may use them; here are those that this server answers itself.
 func TestStoreFields(t *testing.T) {
 	st := newStoresSite(t)
 	added := st.object("POST", "/api/v1/stores", body("root", st.path("roots/a")), 201)
@@ -136,7 +136,7 @@ func TestStoreFields(t *testing.T) {
 	}
 }
 
-// What people write is brought into one form.
+// Input is normalized.
 func TestStoreFieldForms(t *testing.T) {
 	st := newStoresSite(t)
 	path := "/api/v1/stores/" + st.store
@@ -235,12 +235,12 @@ func TestStoreFieldsRefused(t *testing.T) {
 	for _, inexact := range []string{`{"hide_labelſ":false}`, `{"Public":true}`, `{"public":false,"PUBLIC":true}`} {
 		st.refused("PATCH", "/api/v1/stores/"+st.store, inexact, 422, "unexpected property")
 	}
-	// All that is wrong is said at once.
+	// All errors are reported at once.
 	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"settle":"0","origin":"x"}`, 422, `"errors":["settle: `)
 	st.refused("PATCH", "/api/v1/stores/"+st.store, `{"settle":"0","origin":"x"}`, 422, `,"origin: `)
 }
 
-// A folder given over HTTP lies below one of the StoreRoots, by whatever way.
+// A folder given over HTTP must be below one of the StoreRoots, whatever its spelling.
 func TestStoreRoots(t *testing.T) {
 	outside := "the folder is outside the folders"
 	tests := []struct {
@@ -289,7 +289,7 @@ func TestStoreRoots(t *testing.T) {
 	}
 }
 
-// A file lies in one store only.
+// A file can be in one store only.
 func TestStoresApart(t *testing.T) {
 	st := newStoresSite(t)
 	st.mkdir("roots/a/deep/er")
@@ -365,7 +365,7 @@ func TestManagedStoreRefused(t *testing.T) {
 	})
 }
 
-// The folder of a managed store says whose it is.
+// The folder of a managed store names its store.
 func TestManagedStoreIsMarked(t *testing.T) {
 	st := newStoresSite(t)
 	post := body("root", st.path("roots/a"), "mode", "managed")
@@ -394,7 +394,7 @@ func TestManagedStoreIsMarked(t *testing.T) {
 	st.refused("PATCH", path, body("incoming", st.path("roots/others")), 409, "The folder belongs to another store")
 }
 
-// Removing a store never touches a file.
+// Removing a store never deletes or changes a file.
 func TestRemoveStore(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -442,7 +442,7 @@ func TestRemoveStore(t *testing.T) {
 	}
 }
 
-// Folders and hosts are for admins, and so is every change.
+// Only admins see folders and hosts, and make changes.
 func TestStoresForOthers(t *testing.T) {
 	st := newStoresSite(t)
 	id := st.putStore(catalog.Store{Mode: catalog.Managed, Root: st.path("roots/a"), Incoming: st.path("roots/b"), Host: "scan1"})
@@ -488,8 +488,8 @@ func TestStoreProgress(t *testing.T) {
 	}
 }
 
-// TestStoreNotWatched: it is told since when a store is not watched, why, and when that is
-// tried again.
+// TestStoreNotWatched: a store that can't be watched shows since when, why, and the next
+// attempt.
 func TestStoreNotWatched(t *testing.T) {
 	st := newSite(t)
 	since := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -506,8 +506,8 @@ func TestStoreNotWatched(t *testing.T) {
 	}
 }
 
-// TestDeclared changes and removes a store of a site's file: what the file says is said
-// there alone.
+// TestDeclared changes and removes a store of a configuration file: settings in the file
+// can only be changed there.
 func TestDeclared(t *testing.T) {
 	st := newSite(t)
 	st.mkdir("a")

@@ -32,7 +32,7 @@ type taskView struct {
 	Error            *string         `json:"error" doc:"Last error, if the task failed or is retried."`
 	Attempts         int             `json:"attempts" doc:"Number of attempts."`
 	Worker           *string         `json:"worker" doc:"Id of the worker that runs the task or ran it last."`
-	RequestID        *string         `json:"request_id" doc:"Id of the request that submitted the task, as in the log; null if there was none."`
+	RequestID        *string         `json:"request_id" doc:"Id of the request that submitted the task, as in the log; null if no request did."`
 	SubmittedAt      time.Time       `json:"submitted_at" doc:"When the task was submitted."`
 	StartedAt        *time.Time      `json:"started_at" doc:"Start of the last attempt."`
 	FinishedAt       *time.Time      `json:"finished_at" doc:"When the task ended."`

@@ -19,8 +19,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
-// tasks gives the site tasks. Those of sync_store and hash_image say what they were asked for, of
-// resync_store wait until go is closed, of verify_store fail.
+// tasks adds task handlers to the site. Those of sync_store and hash_image return their
+// arguments, of resync_store wait until go is closed, of verify_store fail.
 func (st *site) tasks() (proceed chan struct{}) {
 	st.t.Helper()
 	proceed = make(chan struct{})
@@ -71,7 +71,7 @@ func (st *site) work(queues ...string) {
 	})
 }
 
-// until asks for a task until it is in a state.
+// until polls a task until it has a state.
 func (st *site) until(path, state string) map[string]any {
 	st.t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -85,7 +85,7 @@ func (st *site) until(path, state string) map[string]any {
 	}
 }
 
-// A whole task, from its submission to its end.
+// A complete task, from submission to end.
 func TestTask(t *testing.T) {
 	st := newSite(t)
 	st.tasks()
@@ -327,8 +327,8 @@ func (st *site) follow(path string, header ...string) *http.Response {
 	return resp
 }
 
-// A stream shows each state of a task as it comes, stays open between by comments,
-// and ends with the task.
+// A stream sends each state of a task, keeps the connection open with comments, and ends
+// with the task.
 func TestEvents(t *testing.T) {
 	st := newSite(t)
 	proceed := st.tasks()
@@ -378,7 +378,7 @@ func TestEvents(t *testing.T) {
 	if diff := cmp.Diff([]string{"waiting", "running", "succeeded"}, states); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
 	}
-	// A browser comes back, and is told that this was all.
+	// A browser that reconnects gets the end of the stream.
 	if resp := st.follow("/api/v1/tasks/"+id+"/events", "Last-Event-ID", last); resp.StatusCode != http.StatusNoContent {
 		t.Errorf("coming back after the end: %s, want 204", resp.Status)
 	}
@@ -390,7 +390,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// A server that ends does not wait for those who follow.
+// A server that shuts down does not wait for open streams.
 func TestEventsEndWithServer(t *testing.T) {
 	st := newSite(t)
 	st.tasks()
@@ -446,7 +446,7 @@ func TestNextSync(t *testing.T) {
 	}
 }
 
-// A server without tasks says so.
+// A server without tasks answers 503.
 func TestNoTasks(t *testing.T) {
 	st := newSite(t)
 	id := st.record("a.tiff", nil)

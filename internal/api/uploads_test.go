@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/managed"
 )
 
-// Who may see which uploads, with which names, and remove them.
+// Which callers may see which uploads, with their names, and remove them.
 func TestUploadRights(t *testing.T) {
 	g := newGuardedSite(t)
 	ctx := t.Context()
