@@ -316,7 +316,7 @@ func TestPasswordAndTokens(t *testing.T) {
 func TestSessionsEnd(t *testing.T) {
 	for name, end := range map[string]func(a *Accounts, t *testing.T, u *User, s *Session) error{
 		"logout": func(a *Accounts, t *testing.T, _ *User, s *Session) error { return a.EndSession(t.Context(), s.ID) },
-		"all":     func(a *Accounts, t *testing.T, u *User, _ *Session) error { return a.EndSessions(t.Context(), u.ID) },
+		"all":    func(a *Accounts, t *testing.T, u *User, _ *Session) error { return a.EndSessions(t.Context(), u.ID) },
 		"password": func(a *Accounts, t *testing.T, u *User, _ *Session) error {
 			return a.SetPassword(t.Context(), u.ID, "another password")
 		},

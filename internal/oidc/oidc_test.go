@@ -581,7 +581,7 @@ func TestRefusedLater(t *testing.T) {
 		"in none at all":           {said: oidctest.Said{}, user: "anna"},
 		"another person":           {said: out, user: "", kept: true},
 		"token for another client": {said: lie(map[string]any{"aud": []string{"another"}}), user: "anna", kept: true},
-		"token of another login":  {said: lie(map[string]any{"nonce": "another"}), user: "anna", kept: true},
+		"token of another login":   {said: lie(map[string]any{"nonce": "another"}), user: "anna", kept: true},
 		"token expired":            {said: lie(map[string]any{"exp": 1}), user: "anna", kept: true},
 		"token not signed":         {said: oidctest.Said{Groups: out.Groups, InToken: true, Sign: "none"}, user: "anna", kept: true},
 		"subject of another":       {said: oidctest.Said{Groups: out.Groups, InToken: true, Sign: "kept", Lie: map[string]any{"sub": "1"}}, user: "", kept: true},
