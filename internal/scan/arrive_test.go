@@ -9,16 +9,16 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// A step is something that happens to a.tiff, and what the catalog says of it after
-// the scan that follows.
+// A step is something that happens to a.tiff, and the expected record after the next
+// scan.
 type step struct {
 	do     func(*site)
-	after  time.Duration // scans before it
+	after  time.Duration // time before the scan
 	want   catalog.State
 	reason string // part of it
 }
 
-// TestArriving follows files on the ways they come.
+// TestArriving follows files that arrive in different ways.
 func TestArriving(t *testing.T) {
 	t.Parallel()
 	front, tail := pyramid{}.bytes(), pyramid{tail: true}.bytes()
@@ -38,7 +38,7 @@ func TestArriving(t *testing.T) {
 		clear(c[from:to])
 		return c
 	}
-	at := func(b []byte, from, to int) func(*site) { // write into the file what belongs there
+	at := func(b []byte, from, to int) func(*site) { // write part of b
 		return func(st *site) {
 			f, err := os.OpenFile(st.path("a.tiff"), os.O_WRONLY, 0)
 			if err != nil {
@@ -133,7 +133,7 @@ func TestArriving(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			st := newSite(t)
-			st.now = st.now.Add(time.Millisecond) // the kernel's clock ticks in steps
+			st.now = st.now.Add(time.Millisecond) // the kernel's clock is coarse
 			for i, s := range tt.steps {
 				st.later(s.after)
 				s.do(st)
@@ -146,15 +146,15 @@ func TestArriving(t *testing.T) {
 					t.Errorf("step %d: %s with a width of %d", i, im.State, im.Width)
 				}
 				if (r.Arriving == 1) != (s.want == catalog.Arriving) || r.Next.IsZero() != (s.want != catalog.Arriving) {
-					t.Errorf("step %d: %d arriving, next look at %v; the file is %s", i, r.Arriving, r.Next, s.want)
+					t.Errorf("step %d: %d arriving, next inspection at %v; the file is %s", i, r.Arriving, r.Next, s.want)
 				}
 			}
 		})
 	}
 }
 
-// TestArrivingSurvives restarts the program while a file arrives: how long it has
-// been unchanged is not forgotten.
+// TestArrivingSurvives restarts the program while a file arrives: the time without
+// changes is not lost.
 func TestArrivingSurvives(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
@@ -189,7 +189,7 @@ func TestSettleOfStore(t *testing.T) {
 	}
 }
 
-// TestWait has a scan stay until files are settled, by the real clock.
+// TestWait has a scan wait until files are settled, by the real clock.
 func TestWait(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// Where a barcode is from. With fromLabel and no barcode, the label was searched in
-// vain.
+// The sources of a barcode. An image with fromLabel and no barcode has a label on which
+// no code was found.
 const (
 	fromFile  = "file"
 	fromLabel = managed.FromLabel
@@ -23,17 +23,16 @@ const (
 const (
 	// labelTime bounds the search for a code on one label.
 	labelTime = 10 * time.Second
-	// searchMemory is what the search takes beside the label: it inspects four million
-	// pixels at most, in gray, in black and white, and in other sizes.
+	// searchMemory is the memory of a search in bytes, without the label itself: at most
+	// four million pixels in gray, in black and white, and in other sizes.
 	searchMemory = 48 << 20
-	// labelQueue is how many images may wait for their label to be read. Those
-	// beyond are found when their store is next started.
+	// labelQueue is how many images may wait for their labels to be read. Further ones
+	// are found when their store's watcher is next started.
 	labelQueue = 1 << 16
 )
 
-// Labels reads barcodes off the label pictures of slides whose files do not say
-// theirs. It works through its queue one image after the other, far from the way of
-// tiles.
+// Labels reads barcodes from the label images of slides whose files don't contain them.
+// It reads one label at a time, so that it does not slow down tile requests.
 type Labels struct {
 	s     *Syncer
 	queue chan string // image ids
@@ -42,8 +41,8 @@ type Labels struct {
 // NewLabels returns a reader of labels with an empty queue.
 func NewLabels(s *Syncer) *Labels { return &Labels{s, make(chan string, labelQueue)} }
 
-// Add queues an image. It never blocks, and one that needs nothing costs nothing
-// but a query.
+// Add queues an image. It never blocks. An image whose label need not be read costs one
+// query.
 func (l *Labels) Add(image string) {
 	select {
 	case l.queue <- image:
@@ -61,8 +60,7 @@ func (l *Labels) AddStore(ctx context.Context, store string) error {
 	})
 }
 
-// addStore is AddStore once, however often it takes until the catalog answers. It
-// returns when that is done or ctx is.
+// addStore calls AddStore until it succeeds or ctx is done.
 func (l *Labels) addStore(ctx context.Context, store string) {
 	ctx, done := context.WithCancel(ctx)
 	defer done()
@@ -91,8 +89,8 @@ func NeedsLabelRead(im *catalog.Image) bool {
 // Run works through the queue until ctx is done.
 func (l *Labels) Run(ctx context.Context) { l.s.Loops.Run(ctx, l.s.log(), "labels", l.next) }
 
-// next reads the next label of the queue. One that can't be read stops none behind it;
-// one that the catalog was away for comes again.
+// next reads the next label of the queue. An unreadable label does not stop the others;
+// an image is queued again if the catalog was unreachable.
 func (l *Labels) next(ctx context.Context) error {
 	var id string
 	select {
@@ -111,8 +109,7 @@ func (l *Labels) next(ctx context.Context) error {
 	return nil
 }
 
-// Read reads the label of one image now and records what it says, or that it says
-// nothing.
+// Read reads the label of an image now and records its barcode, or that it has none.
 func (l *Labels) Read(ctx context.Context, id string) error {
 	im, err := l.s.Catalog.Image(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) || err == nil && !NeedsLabelRead(im) {
@@ -130,9 +127,9 @@ func (l *Labels) Read(ctx context.Context, id string) error {
 	end()
 	switch {
 	case errors.Is(err, render.ErrBusy):
-		return err // another time
+		return err // retried later
 	case errors.Is(err, errReplaced):
-		return nil // it comes again once it has been inspected
+		return nil // queued again after its next inspection
 	case err != nil && ctx.Err() != nil:
 		return err
 	case err != nil && !errors.Is(err, barcode.ErrNotFound):
@@ -141,7 +138,7 @@ func (l *Labels) Read(ctx context.Context, id string) error {
 	return l.record(ctx, im, text)
 }
 
-// record writes what the label says, unless the file is another by now.
+// record records the barcode, unless the file has changed since.
 func (l *Labels) record(ctx context.Context, old *catalog.Image, text string) error {
 	_, err := l.s.Catalog.UpdateImage(ctx, old.ID, func(im *catalog.Image) error {
 		if im.Revision != old.Revision || !NeedsLabelRead(im) {

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// labelled is a white picture with a code on it, or without if text is "".
+// labelled returns a white image with a code, or without one if text is "".
 func labelled(t *testing.T, text string) image.Image {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, 400, 400))
@@ -60,8 +60,8 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// TestLabelOfAnother replaces a slide before its label is read. What the old label
-// says must not be said of the new slide, and a new label is read anew.
+// TestLabelOfAnother replaces a slide before its label is read. The old barcode must
+// not be recorded for the new slide, and the new label is read.
 func TestLabelOfAnother(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
@@ -83,7 +83,7 @@ func TestLabelOfAnother(t *testing.T) {
 	}
 }
 
-// readLabels works through the queue.
+// readLabels processes the queue.
 func (st *site) readLabels(l *Labels) {
 	st.t.Helper()
 	for len(l.queue) > 0 {

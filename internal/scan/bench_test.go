@@ -12,9 +12,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// BenchmarkUnchanged measures a scan over 100,000 files that the catalog knows and
-// that have not changed, in a hundred folders: with what is known in memory, as in
-// a server, and read from the database first, as in a command.
+// BenchmarkUnchanged measures a scan of 100,000 known and unchanged files in a hundred
+// folders: with the mirror in memory, as in a server, and reading the database first,
+// as in a command.
 func BenchmarkUnchanged(b *testing.B) {
 	const folders, each = 100, 1000
 	dir := b.TempDir()

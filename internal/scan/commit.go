@@ -10,11 +10,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// commitBatch is how many images are written in one transaction. The folder is
-// locked meanwhile, and a file that is renamed in must not wait for long.
+// commitBatch is how many images are written in one transaction. The folder is locked
+// meanwhile, and a file that is renamed in must not wait for long.
 const commitBatch = 100
 
-// commit puts what was found into the catalog, in one transaction.
+// commit writes inspected files to the catalog, in one transaction.
 func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,20 +49,20 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 	return nil
 }
 
-// keepAnnotations leaves open what people say of an image of the catalog and an inspection can't tell:
-// the catalog keeps what they have said last, be it since the image was read.
+// keepAnnotations clears the fields that people edit and that an inspection can't know,
+// so that the catalog keeps its values, even if they changed since the image was read.
 func keepAnnotations(im *catalog.Image) { im.Label, im.ExternalID = nil, nil }
 
-// skip leaves what the catalog says of a file as it is, for want of means to look
-// at it.
+// skip leaves the catalog's record of a file unchanged, because the file could not be
+// inspected for lack of resources.
 func (p *scan) skip(l *inspected) {
 	p.result.fail("", l.inspection.Reason)
 	l.observation.again = p.s.now().Add(p.settlePolicy.pause)
 	p.observations[l.Path] = l.observation
 }
 
-// isCurrent reports whether the file that was inspected is the one at its path. If
-// another is there now, or it has been written to, it is inspected again.
+// isCurrent reports whether the inspected file is still the one at its path. If it was
+// replaced or written to, it is inspected again.
 func (p *scan) isCurrent(l *inspected) bool {
 	if l.inspection.Kind == Gone {
 		return false
@@ -78,8 +78,8 @@ func (p *scan) isCurrent(l *inspected) bool {
 	return true
 }
 
-// record returns the image of a file as it is to be written, nil if it need not be,
-// and counts it.
+// record returns the image to be written for a file, nil if it is unchanged, and counts
+// it.
 func (p *scan) record(ctx context.Context, l *inspected, v *verdict) (*catalog.Image, error) {
 	old, err := p.c.ImageByPath(ctx, p.store.ID, l.Path)
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -90,7 +90,7 @@ func (p *scan) record(ctx context.Context, l *inspected, v *verdict) (*catalog.I
 	}
 	im := *old
 	update(&im, l.Path, &l.inspection, v)
-	if old.Path != "" { // else what a sidecar says is all that is known
+	if old.Path != "" { // otherwise only the sidecar's values are known
 		keepAnnotations(&im)
 	}
 	if digest := managed.DigestIn(l.Path); p.prefix == managed.Slides {
@@ -139,14 +139,14 @@ func (p *scan) renamed(ctx context.Context, l *inspected) (*catalog.Image, error
 		return fresh, nil
 	}
 	if old.DeletedAt != nil && p.result.Count > 0 {
-		p.result.Count-- // it was taken for a new one
+		p.result.Count-- // it was counted as a new one
 	}
 	p.taken[from] = true
 	delete(p.observations, from)
 	return old, nil
 }
 
-// count counts an image that was as old says, and now is as im says.
+// count adds the change from old to im to the result.
 func (p *scan) count(old, im *catalog.Image, same bool) {
 	switch {
 	case old.Path == "":
@@ -166,7 +166,7 @@ func (p *scan) count(old, im *catalog.Image, same bool) {
 	}
 }
 
-// remember keeps what the next inspection needs, for a file that will have one.
+// remember stores the observation of a file that will be inspected again.
 func (p *scan) remember(im *catalog.Image, v *verdict) {
 	if v.state == catalog.Arriving {
 		p.observations[im.Path] = v.observation

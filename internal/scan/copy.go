@@ -17,12 +17,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// A meterFunc is told how much of a file has been read, in bytes.
+// A meterFunc receives how much of a file has been read, in bytes.
 type meterFunc func(done, total int64)
 
-// copyTo writes a copy of an open file to a new file at the entry, which is left open,
-// locked, and written to disk. It has the times of what it was copied from. On an
-// error nothing is left.
+// copyTo writes a copy of an open file to a new file at the entry, syncs it, and leaves
+// it open and locked. The copy gets the times of the original. After an error there is
+// no copy.
 func copyTo(ctx context.Context, to source.Entry, from *os.File, id fsx.Identity, progress meterFunc) (f *os.File, digest string, err error) {
 	if err := to.Remove(); err != nil {
 		return nil, "", err
@@ -50,7 +50,7 @@ func copyTo(ctx context.Context, to source.Entry, from *os.File, id fsx.Identity
 	return f, digest, managed.DiskFull(f.Sync())
 }
 
-// imageError is an error at the file of an image, in words that hold no name.
+// imageError describes an error at the file of an image without a file name.
 func imageError(image, what string, err error) error {
 	err = fsx.WithoutPath(err)
 	switch {
@@ -64,10 +64,10 @@ func imageError(image, what string, err error) error {
 	return fmt.Errorf("image %s: %s: %w", image, what, err)
 }
 
-// stamp is a time as it stands in the names of files in the trash.
+// stamp is the format of times in the names of files in the trash.
 const stamp = "20060102T150405Z"
 
-// stamped returns the time that a name begins with, and what follows.
+// stamped returns the time that a name begins with, and the rest of the name.
 func stamped(name string) (time.Time, string, bool) {
 	when, rest, ok := strings.Cut(name, "-")
 	at, err := time.Parse(stamp, when)

@@ -8,15 +8,15 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// A Survey is how many folders and files a store's folder holds. It names none.
+// A Survey is the number of folders and files in a store's folder. It holds no names.
 type Survey struct {
 	Folders int // each needs a watch
 	Files   int // with names of slides
-	Closed  int // of the folders and files, those that this user may not read
+	Closed  int // folders and files that this user may not read
 }
 
-// Count scans the folder in which files of a store come and go, and opens no
-// file. What has been counted until ctx is done is returned with its error.
+// Count scans the folder in which files of a store arrive, without opening files. If
+// ctx ends, it returns the counts so far with the context's error.
 func Count(ctx context.Context, st *catalog.Store) (Survey, error) {
 	base := st.Root
 	if st.Mode == catalog.Managed {

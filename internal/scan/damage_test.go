@@ -27,7 +27,7 @@ func TestDamages(t *testing.T) {
 		found, took, used := measured(t, path)
 		kind := want[d.Want]
 		if d.Name == "jpeg" {
-			kind = Unsupported // to a store it is a picture, of which a pyramid can be made
+			kind = Unsupported // a flat image, which a store could convert to a pyramid
 		}
 		if found.Kind != kind {
 			t.Errorf("%s (%s): kind %d %q, want %s", d.Name, d.Words, found.Kind, found.Reason, d.Want)
@@ -41,8 +41,8 @@ func TestDamages(t *testing.T) {
 	}
 }
 
-// TestForeignFiles inspects files that others have made and damaged. Whatever they
-// are, Inspect has to say so soon, and without much memory.
+// TestForeignFiles inspects files that other programs wrote and that were damaged.
+// Inspect must always return soon, and use little memory.
 func TestForeignFiles(t *testing.T) {
 	root := os.Getenv("PTIFFSTORE_TESTDATA")
 	if root == "" {
@@ -72,7 +72,7 @@ func TestForeignFiles(t *testing.T) {
 	t.Logf("whole %d, wrong %d, unsupported %d", kinds[Complete], kinds[Damaged], kinds[Unsupported])
 }
 
-// measured inspects a file and returns what that took: time, and memory allocated.
+// measured inspects a file and returns the time and the memory allocated.
 func measured(t *testing.T, path string) (Inspection, time.Duration, uint64) {
 	t.Helper()
 	root, err := os.OpenRoot(filepath.Dir(path))

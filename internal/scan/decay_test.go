@@ -8,8 +8,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// TestDamageStays records that a file's bytes have changed by themselves, and looks
-// at it again in every way there is. Its structure is complete all the time.
+// TestDamageStays records that a file's bytes have changed without a write, and
+// inspects it again in every possible way. Its structure is complete all the time.
 func TestDamageStays(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
@@ -41,10 +41,10 @@ func TestDamageStays(t *testing.T) {
 		options Options
 	}{
 		{"synced", func() {}, Options{}},
-		{"synced anew", func() {}, Options{Resync: true}},
+		{"resynced", func() {}, Options{Resync: true}},
 		{"its mode changed", func() { must(os.Chmod(st.path("a.tiff"), 0o600)) }, Options{}},
 		{"renamed", func() { must(os.Rename(st.path("a.tiff"), st.path("b.tiff"))); now = "b.tiff" }, Options{}},
-		{"copied in anew, with its times", func() {
+		{"copied in again, with its times", func() {
 			must(os.Remove(st.path(now)))
 			st.write(now, pyramid{}.bytes())
 			must(os.Chtimes(st.path(now), mtime, mtime))
@@ -74,6 +74,6 @@ func TestDamageStays(t *testing.T) {
 	st.later(time.Minute)
 	st.scan(Options{})
 	if got := st.image(now); got.State != catalog.Available || got.DamagedAt != nil || got.Damage != "" || got.Digest != nil || len(told) != 1 {
-		t.Errorf("written anew: %s %q, damaged at %v, digest %v, told %q; want %s", got.State, got.Reason, got.DamagedAt, got.Digest, told, catalog.Available)
+		t.Errorf("written again: %s %q, damaged at %v, digest %v, told %q; want %s", got.State, got.Reason, got.DamagedAt, got.Digest, told, catalog.Available)
 	}
 }

@@ -14,24 +14,24 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// touchMost is how many files are inspected before what is heard next. More than
-// these are left to a scan.
+// touchMost is how many files are inspected for one batch of events. Further ones are
+// left to a scan.
 const touchMost = 500
 
-// An urgency says how soon a scan over the whole folder is wanted.
+// An urgency is how soon a scan of the whole folder is needed.
 type urgency int
 
 const (
 	noScan   urgency = iota
-	scanSoon         // as soon as scans may follow each other
+	scanSoon         // as soon as the minimum interval allows
 	scanNow
 )
 
-// touch inspects the few paths of a store at which something was heard. Urgency says
-// whether this is a matter for a scan over the whole folder: a folder went away, more
-// slides came at once or went than are dealt with here, or one is gone and no event
-// has told of it. That one says nothing of how many there are, so only a scan, which
-// counts them all, may mark it missing.
+// touch inspects the paths of a store at which events were reported. The urgency says
+// whether the whole folder must be scanned: if a folder was removed, if there are more
+// events than touch handles, or if a file is gone without an event. In the last case
+// other files may be gone too, and only a scan, which counts them, may mark slides
+// missing.
 func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Store, list map[string]source.Sign, enter func(string, uint64)) (r Result, whole urgency, err error) {
 	p, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {
@@ -86,8 +86,8 @@ func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Stor
 	return *p.result, max(whole, h), err
 }
 
-// urgency is how soon a scan is wanted for a slide that somebody found gone. One that was
-// refused is tried again anyway.
+// urgency is how soon a scan is needed after a reader found a slide gone. A refused
+// scan is retried anyway.
 func (p *scan) urgency() urgency {
 	if p.refusal() != nil {
 		return noScan
@@ -95,8 +95,8 @@ func (p *scan) urgency() urgency {
 	return scanSoon
 }
 
-// recheckItem inspects a file of a managed store that did not just arrive, and at which
-// something was seen to be wrong.
+// recheckItem inspects a file of a managed store that did not just arrive, and that a
+// reader found to be wrong.
 func (p *scan) recheckItem(ctx context.Context, path string) (urgency, error) {
 	e, ok := p.s.mirror.file(p.store.ID, path)
 	id, err := p.stat(path)
@@ -104,7 +104,7 @@ func (p *scan) recheckItem(ctx context.Context, path string) (urgency, error) {
 	case fsx.IsGone(err) && ok && e.state != catalog.Missing:
 		return p.urgency(), nil
 	case err != nil || !ok || !strings.HasPrefix(path, managed.Slides) || e.id.Same(id):
-		return noScan, nil //nolint:nilerr // a scan will see
+		return noScan, nil //nolint:nilerr // the next scan finds it
 	}
 	kept, closeRoot, err := p.slidesScan()
 	if err != nil {
@@ -114,7 +114,7 @@ func (p *scan) recheckItem(ctx context.Context, path string) (urgency, error) {
 	return noScan, kept.inspectAll(ctx, []source.Item{{Path: path, Identity: id, Closed: true}})
 }
 
-// dispatchTouched passes on those of the files that have turned out to be slides, or none.
+// dispatchTouched dispatches the inspected files.
 func (p *scan) dispatchTouched(ctx context.Context, due []source.Item) error {
 	if err := p.s.follow(ctx); err != nil {
 		return err
@@ -127,7 +127,8 @@ func (p *scan) dispatchTouched(ctx context.Context, due []source.Item) error {
 	return nil
 }
 
-// below finds the slides in a folder that came. If it was renamed in, so were they.
+// below finds the slides in a folder that was created or renamed in. A folder that was
+// renamed in holds complete files.
 func (p *scan) below(ctx context.Context, dir string, s source.Sign, due *[]source.Item) error {
 	w, err := p.dir.List(ctx, source.ListOptions{Below: dir, Enter: p.enter, Item: func(f source.Item) {
 		f.Closed = s&source.WriterLeft != 0
@@ -136,7 +137,7 @@ func (p *scan) below(ctx context.Context, dir string, s source.Sign, due *[]sour
 		}
 	}})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return nil // gone again
+		return nil // removed since
 	}
 	p.failUnreadable(w)
 	return err
@@ -160,7 +161,7 @@ func (p *scan) wanted(f source.Item) bool {
 	return f.Closed && e.state == catalog.Arriving || p.isDue(f, e, p.s.now())
 }
 
-// wentMissing reports whether a slide that was at path is there no more.
+// wentMissing reports whether a slide that was at path is gone.
 func (p *scan) wentMissing(path string) bool {
 	if _, err := p.stat(path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 		return false
@@ -169,8 +170,7 @@ func (p *scan) wentMissing(path string) bool {
 	return ok && e.state != catalog.Missing
 }
 
-// rootIsKnown reports whether the folder is the one that the last scan went
-// through, to its end.
+// rootIsKnown reports whether the folder is the one that the last completed scan read.
 func (p *scan) rootIsKnown() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

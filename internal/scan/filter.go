@@ -7,7 +7,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// flatImages are the names of what a managed store makes pyramids of.
+// flatImages are the patterns of images that a managed store converts to pyramids.
 var flatImages = []string{"*.png", "*.jpg", "*.jpeg"}
 
 // filterOf is the filter of a store.

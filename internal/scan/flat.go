@@ -6,12 +6,12 @@ import (
 	"io"
 )
 
-// pictureTail is how far before its end the last marker of a picture is looked for:
-// cameras write some of their own after it.
+// pictureTail is how far from the end of a file, in bytes, the last marker of an image
+// is searched for: cameras append data of their own.
 const pictureTail = 64 << 10
 
-// inspectFlat finds out whether a file is a PNG or a JPEG, which is no slide, and whether
-// all of it is there; ok is false for any other.
+// inspectFlat inspects a PNG or JPEG, which is not a slide, and reports whether it is
+// complete; ok is false for other files.
 func inspectFlat(r io.ReaderAt, size int64) (found Inspection, ok bool) {
 	head := make([]byte, 8)
 	if n, _ := r.ReadAt(head, 0); n < len(head) {

@@ -13,8 +13,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// Pictures are complete and no slides, or not yet whole.
-func TestLookAtPictures(t *testing.T) {
+// Flat images are unsupported, or incomplete.
+func TestInspectFlatImages(t *testing.T) {
 	t.Parallel()
 	var p, j bytes.Buffer
 	img := image.NewGray(image.Rect(0, 0, 90, 70))
@@ -55,8 +55,8 @@ func TestLookAtPictures(t *testing.T) {
 	}
 }
 
-// Pictures are inspected where pyramids are made of them.
-func TestTakesPictures(t *testing.T) {
+// Flat images are inspected in stores that convert them.
+func TestConvertsFlatImages(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string

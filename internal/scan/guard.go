@@ -14,12 +14,13 @@ import (
 // minMissing is how many slides may always go missing at once.
 const minMissing = 10
 
-// missingWindow is how long slides that went missing count as going at once.
+// missingWindow is the period within which slides that went missing count as gone at
+// once.
 const missingWindow = 10 * time.Minute
 
-// scanEnded records how a scan ended. One that refused guards the folder:
-// until another comes to its end, because the slides are back or a person has
-// confirmed that they are gone, nothing else marks any missing either.
+// scanEnded records how a scan ended. A refused scan guards the folder: until a later
+// scan completes, because the slides are back or a person has confirmed that they are
+// gone, events do not mark slides missing either.
 func (f *folder) scanEnded(o Options, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -31,18 +32,18 @@ func (f *folder) scanEnded(o Options, err error) {
 	}
 }
 
-// refusal returns why the last scan marked nothing missing; nil if none has refused.
+// refusal returns why the last scan marked nothing missing; nil if it was not refused.
 func (f *folder) refusal() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.refused
 }
 
-// markReportedMissing marks slides missing of which events say that they are gone, unless a scan
-// has to inspect all of the folder before.
+// markReportedMissing marks slides missing that events reported as gone, unless the
+// whole folder has to be scanned first.
 func (p *scan) markReportedMissing(ctx context.Context, gone []string) (urgency, error) {
 	switch {
-	case len(gone) == 0, p.refusal() != nil: // a scan is tried every few seconds
+	case len(gone) == 0, p.refusal() != nil: // a scan is retried every few seconds
 		return noScan, nil
 	case !p.rootIsKnown(), p.refuse(len(gone)) != nil:
 		return scanNow, nil
@@ -50,9 +51,9 @@ func (p *scan) markReportedMissing(ctx context.Context, gone []string) (urgency,
 	return noScan, p.markMissing(ctx, gone)
 }
 
-// markOneMissing marks a slide missing whose file is gone, as was found when a person wanted it
-// inspected. That person has seen one slide and not how many are gone, so all are
-// counted as a scan would, whichever process has made the last one.
+// markOneMissing marks a slide missing whose file was found gone when a person
+// requested an inspection. That says nothing about the other slides, so all missing
+// slides are counted as in a scan, whichever process made the last one.
 func (p *scan) markOneMissing(ctx context.Context, path string) error {
 	gone := 0
 	for other, e := range p.s.mirror.files(p.store.ID) {
@@ -69,9 +70,9 @@ func (p *scan) markOneMissing(ctx context.Context, path string) error {
 	return p.markMissing(ctx, []string{path})
 }
 
-// sameRoot makes sure that the folder is the store's. A device is often numbered
-// anew when a machine starts, and a folder may have been restored from a backup: if
-// most of the slides are where they were, it is the one.
+// sameRoot checks that the folder is the store's. The device number may change when a
+// machine restarts, and a folder may have been restored from a backup: the folder is
+// accepted if most slides are where they were.
 func (p *scan) sameRoot(files []source.Item, known map[string]entry) error {
 	was := p.store.RootID
 	if was.Ino == 0 || p.o.Confirm || was.Ino == p.rootID.Ino && (was.Dev == p.rootID.Dev || p.dir.FileSystem().ID != "" && p.store.RootFS == p.dir.FileSystem().ID) {
@@ -94,9 +95,9 @@ func (p *scan) sameRoot(files []source.Item, known map[string]entry) error {
 	return nil
 }
 
-// absent returns those of left, which is what was not found, that are newly
-// missing. Not those of which nothing can be said: in folders that could not be
-// read, and on a file system that is mounted below the root at other times.
+// absent returns the paths in left, which were not found, that are newly missing. It
+// leaves out files in folders that could not be read, and on file systems that are
+// normally mounted below the root and now are not.
 func (p *scan) absent(left map[string]entry, w *source.Listing) []string {
 	unmounted := p.unmounted(left, w)
 	var list []string
@@ -116,8 +117,8 @@ func (p *scan) absent(left map[string]entry, w *source.Listing) []string {
 	return list
 }
 
-// unmounted returns the devices that were below the root and are there no more: none
-// of their files was found, and no other file has taken their number.
+// unmounted returns the devices that are no longer mounted below the root: none of
+// their files was found, and no other file has their number.
 func (p *scan) unmounted(left map[string]entry, w *source.Listing) map[uint64]bool {
 	gone := map[uint64]int{}
 	for _, e := range left {
@@ -140,10 +141,10 @@ func (p *scan) unmounted(left map[string]entry, w *source.Listing) map[uint64]bo
 	return list
 }
 
-// refuse returns [ErrManyMissing] if n more slides are gone than may be without a
-// person knowing. Those that went missing shortly before count too: a folder that
-// is being emptied is seen in parts. So do all since the last scan that came to its
-// end, however long ago: what a guard was raised for does not get less by waiting.
+// refuse returns [ErrManyMissing] if n more missing slides need a person's
+// confirmation. Slides that went missing shortly before count too, because a folder
+// that is being emptied is scanned several times. So do all since the last completed
+// scan, however long ago: waiting does not lift a guard.
 func (p *scan) refuse(n int) error {
 	since := p.s.now().Add(-missingWindow)
 	if last := p.store.LastSync; last != nil && last.Before(since) {

@@ -15,7 +15,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// many are the names of so many slides.
+// many returns n names of slides.
 func many(n int) []string {
 	names := make([]string, n)
 	for i := range names {
@@ -35,7 +35,7 @@ func (st *site) count(state catalog.State) (n int) {
 	return n
 }
 
-// hear inspects one path as a watcher does that has heard of it.
+// handleEvents inspects one path as a watcher does after an event.
 func (st *site) handleEvents(path string, s source.Sign) (Result, urgency) {
 	st.t.Helper()
 	store, err := st.Catalog.Store(st.t.Context(), st.store)
@@ -49,7 +49,7 @@ func (st *site) handleEvents(path string, s source.Sign) (Result, urgency) {
 	return r, whole
 }
 
-// TestReadsUnderGuard takes most of a store's slides away. While a scan refuses to mark
+// TestReadsUnderGuard removes most of a store's slides. While a scan refuses to mark
 // them missing, no read and no event does, and nothing is hidden or dropped, until the
 // slides are back or a person confirms.
 func TestReadsUnderGuard(t *testing.T) {
@@ -82,7 +82,7 @@ func TestReadsUnderGuard(t *testing.T) {
 	refused := func(o Options) {
 		t.Helper()
 		if _, err := st.Sync(t.Context(), st.store, o); !errors.Is(err, ErrManyMissing) {
-			t.Fatalf("pass: %v, want %v", err, ErrManyMissing)
+			t.Fatalf("scan: %v, want %v", err, ErrManyMissing)
 		}
 	}
 	refused(Options{})
@@ -91,7 +91,7 @@ func TestReadsUnderGuard(t *testing.T) {
 			t.Fatalf("%s: %d with Retry-After %q, want 503 with one", n, rec.Code, rec.Header().Get("Retry-After"))
 		}
 		if !read[ids[n]] {
-			t.Errorf("%s: nobody was told that it can't be read", n)
+			t.Errorf("%s: the unreadable slide was not reported", n)
 		}
 		for _, s := range []source.Sign{source.Nudged, 0} {
 			if r, whole := st.handleEvents(n, s); r.Missing != 0 || whole != noScan {
@@ -129,8 +129,8 @@ func TestReadsUnderGuard(t *testing.T) {
 	st.want(map[string]catalog.State{stays: catalog.Available})
 }
 
-// TestEventsStopAtGuard has events tell of one slide after the other that is gone: they
-// stop where a scan would, and go on neither when time has passed nor after a dry run or a
+// TestEventsStopAtGuard reports missing slides by events, one at a time: events stop
+// marking them where a scan would, and do not resume after some time, a dry run or a
 // restart.
 func TestEventsStopAtGuard(t *testing.T) {
 	t.Parallel()
@@ -146,7 +146,7 @@ func TestEventsStopAtGuard(t *testing.T) {
 		}
 		if urgencies = append(urgencies, whole); whole == scanNow {
 			if _, err := st.Sync(t.Context(), st.store, Options{}); !errors.Is(err, ErrManyMissing) {
-				t.Fatalf("%d removed: pass: %v, want %v", i+1, err, ErrManyMissing)
+				t.Fatalf("%d removed: scan: %v, want %v", i+1, err, ErrManyMissing)
 			}
 		}
 	}
@@ -163,7 +163,7 @@ func TestEventsStopAtGuard(t *testing.T) {
 	}
 	for range 2 {
 		if _, err := st.Sync(t.Context(), st.store, Options{}); !errors.Is(err, ErrManyMissing) {
-			t.Errorf("later: pass: %v, want %v", err, ErrManyMissing)
+			t.Errorf("later: scan: %v, want %v", err, ErrManyMissing)
 		}
 		if n := st.count(catalog.Missing); n != 20 {
 			t.Errorf("later: %d missing, want still 20", n)
@@ -180,31 +180,31 @@ func TestEventsStopAtGuard(t *testing.T) {
 	}
 }
 
-// TestReadsLeaveItToPass has somebody read a slide that is gone. The look that this
-// prompts sees one file, and leaves it to a scan to say how many are.
-func TestReadsLeaveItToPass(t *testing.T) {
+// TestReadsLeaveItToScan reads a slide that is gone. The inspection that follows covers
+// one file, and leaves it to a scan to count the missing ones.
+func TestReadsLeaveItToScan(t *testing.T) {
 	t.Parallel()
 	st := settled(t, many(40)...)
-	st.rename(st.path("scans"), st.root+".away") // and no scan has seen it
+	st.rename(st.path("scans"), st.root+".away") // without a scan since
 	for _, n := range many(40) {
 		if r, whole := st.handleEvents(n, source.Nudged); r.Missing != 0 || whole != scanSoon {
-			t.Fatalf("%s: %d missing and hurry %d, want none and a pass soon", n, r.Missing, whole)
+			t.Fatalf("%s: %d missing and hurry %d, want none and a scan soon", n, r.Missing, whole)
 		}
 	}
 	if err := st.Retry(t.Context(), st.image("scans/000.tiff").ID); !errors.Is(err, ErrManyMissing) {
 		t.Errorf("Retry: %v, want %v", err, ErrManyMissing)
 	}
-	// A process that has just started knows of no guard, and asks for a scan.
+	// A process that has just started has no guard, and requests a scan.
 	st.Syncer = &Syncer{Catalog: st.Catalog, Now: st.Now}
 	if r, whole := st.handleEvents("scans/000.tiff", 0); r.Missing != 0 || whole != scanNow {
-		t.Errorf("after a restart: %d missing and hurry %d, want none and a pass now", r.Missing, whole)
+		t.Errorf("after a restart: %d missing and hurry %d, want none and a scan now", r.Missing, whole)
 	}
 	if n := st.count(catalog.Missing); n != 0 {
 		t.Errorf("%d missing", n)
 	}
 }
 
-// TestReadsOfManaged is [TestReadsLeaveItToPass] for what a managed store keeps.
+// TestReadsOfManaged is [TestReadsLeaveItToScan] for slides in a managed store.
 func TestReadsOfManaged(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
@@ -212,16 +212,16 @@ func TestReadsOfManaged(t *testing.T) {
 	im := h.images()[0]
 	h.rename(h.path(im.Path), h.root+".a")
 	if r, whole := h.handleEvents(im.Path, source.Nudged); r.Missing != 0 || whole != scanSoon {
-		t.Errorf("%d missing and hurry %d, want none and a pass soon", r.Missing, whole)
+		t.Errorf("%d missing and hurry %d, want none and a scan soon", r.Missing, whole)
 	}
 	if r := h.scan(Options{}); r.Missing != 1 {
-		t.Errorf("pass: %+v, want 1 missing", r)
+		t.Errorf("scan: %+v, want 1 missing", r)
 	}
 }
 
-// TestNudgeBringsPass has a watcher that would not look for an hour told of a slide that
-// can't be read.
-func TestNudgeBringsPass(t *testing.T) {
+// TestNudgeStartsScan nudges a watcher, whose next scan is an hour away, about a slide
+// that can't be read.
+func TestNudgeStartsScan(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
 	w := NewWatcher(st.Syncer, st.store)

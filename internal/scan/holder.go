@@ -10,16 +10,16 @@ import (
 	"syscall"
 )
 
-// Holder returns a name for this process among all that share a catalog: that of its
-// host, which is for people, and what tells those that see each other's processes
-// whether it still lives.
+// Holder returns a name for this process that is unique among the processes that share
+// a catalog. It contains the host's name for people, and the process ID, PID namespace
+// and start time, by which other processes of the host can tell that it has died.
 func Holder(host string) string {
 	pid := os.Getpid()
 	return fmt.Sprintf("%s/%s/%d/%s", strings.ReplaceAll(host, "/", "_"), namespace(), pid, startTime(pid))
 }
 
-// isDead reports whether a holder was a process of this host that is no more. Of
-// other hosts' processes nothing is known.
+// isDead reports whether a holder was a process of this host that has ended. It is
+// false for processes of other hosts.
 func isDead(holder string) bool {
 	part := strings.Split(holder, "/")
 	if len(part) != 4 || part[1] == "" || part[1] != namespace() {
@@ -33,11 +33,11 @@ func isDead(holder string) bool {
 		return true
 	}
 	born := startTime(pid)
-	return born != "" && part[3] != "" && born != part[3] // the number is another's by now
+	return born != "" && part[3] != "" && born != part[3] // another process has the number now
 }
 
-// namespace names the processes that see each other's numbers: those of one
-// namespace since one start of the kernel. It is "" where that can't be told.
+// namespace identifies the PID namespace and the boot of the kernel: process numbers
+// are comparable within it. It is "" if unknown.
 func namespace() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -51,14 +51,14 @@ func namespace() string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// startTime is when a process began, in ticks since the kernel did; see proc(5). It is
-// "" where that can't be told.
+// startTime is when a process started, in clock ticks since boot; see proc(5). It is ""
+// if unknown.
 func startTime(pid int) string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return ""
 	}
-	end := strings.LastIndex(string(b), ") ") // of the name, which may hold anything
+	end := strings.LastIndex(string(b), ") ") // the name may contain anything
 	fields := strings.Fields(string(b)[end+1:])
 	if len(fields) < 20 {
 		return ""

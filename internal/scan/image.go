@@ -11,15 +11,15 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A verdict is what becomes of a file in the catalog.
+// A verdict is the result of an inspection as the catalog records it.
 type verdict struct {
 	state  catalog.State
 	reason string
 	observation
 }
 
-// judge puts what the structure of a file says together with how long the file has
-// been as it is.
+// judge derives the verdict from the structure of a file and from how long the file has
+// been unchanged.
 func judge(f *Inspection, s observation, p settlePolicy, now time.Time) verdict {
 	s.again = time.Time{}
 	switch f.Kind {
@@ -45,14 +45,14 @@ func judge(f *Inspection, s observation, p settlePolicy, now time.Time) verdict 
 	return verdict{catalog.Broken, f.Reason, s}
 }
 
-// sameContents reports whether im was recorded from a file of this size and time.
+// sameContents reports whether im was recorded from a file of this size and mtime.
 func sameContents(im *catalog.Image, id fsx.Identity) bool {
 	return im.ID != "" && im.Identity.Size == id.Size && im.Identity.MTime == id.MTime
 }
 
-// alike reports whether what was found may be the slide that im was recorded from,
-// under another name: a file system without numbers of its own for files can give
-// one slide's to another.
+// alike reports whether the inspected file may be the slide that im was recorded from,
+// under another name. File systems without inode numbers may give one slide's number to
+// another.
 func alike(im *catalog.Image, f *Inspection) bool {
 	if !sameContents(im, f.Identity) || f.Slide == nil || im.Format == "" {
 		return sameContents(im, f.Identity)
@@ -63,9 +63,9 @@ func alike(im *catalog.Image, f *Inspection) bool {
 	return sameCode && d.Format == im.Format && slices.Equal(d.Levels, im.Levels)
 }
 
-// update brings im to what was found at path. What people gave it stays, and so
-// does what is known of its contents if they are the same as before: also that they
-// are damaged, which an inspection can't tell, and which overrules its verdict.
+// update updates im from the file at path. What people entered is kept. If the contents
+// are unchanged, so is what verification found: an inspection cannot detect changed
+// bytes, so a damaged image stays damaged.
 func update(im *catalog.Image, path string, f *Inspection, v *verdict) {
 	same := sameContents(im, f.Identity)
 	old := im.Description
@@ -101,7 +101,7 @@ func update(im *catalog.Image, path string, f *Inspection, v *verdict) {
 	}
 }
 
-// describe fills in what the slide says of itself.
+// describe copies the slide's metadata.
 func describe(d *catalog.Description, s *slide.Slide) {
 	l := &s.Levels[0]
 	d.Format, d.Vendor = s.Format, s.Vendor
@@ -132,11 +132,11 @@ func known[T comparable](v T) *T {
 	return &v
 }
 
-// fileName is the last part of a path as text; bytes that are none are replaced.
+// fileName is the last part of a path; bytes that are not valid UTF-8 are replaced.
 func fileName(p string) string { return strings.ToValidUTF8(path.Base(p), "\uFFFD") }
 
-// unread is the identity to keep of a file that could not be read. Its change time
-// is left out, so that it is not the file's and every scan tries again.
+// unread is the identity to record for a file that could not be read. Its change time
+// is zero, so that it differs from the file's and every scan tries again.
 func unread(id fsx.Identity) fsx.Identity {
 	id.CTime = 0
 	return id

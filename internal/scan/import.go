@@ -19,33 +19,33 @@ import (
 )
 
 var (
-	// ErrBusy: somebody else works on the file.
+	// ErrBusy: another process works on the file.
 	ErrBusy = errors.New("another process works on this file: try again later")
-	// ErrNotReady: the image is not one that has arrived whole.
+	// ErrNotReady: the image has not arrived completely.
 	ErrNotReady = errors.New("the image is not waiting to be imported")
-	// ErrReplaced: the file is not the one that was inspected. It is inspected anew.
+	// ErrReplaced: the file changed since its inspection. It is inspected again.
 	ErrReplaced = errors.New("the file was changed or replaced since it was inspected: it will be inspected again")
-	// ErrInTheWay: the name that a file should get is taken.
+	// ErrInTheWay: another file has the name that the file should get.
 	ErrInTheWay = errors.New("another file has the name")
 )
 
-// An Imported says what became of a file that arrived. It holds no file name.
+// An Imported is the result of an import. It holds no file name.
 type Imported struct {
-	Image  string `json:"image"` // id of what holds these bytes now
+	Image  string `json:"image"` // id of the image that now holds these bytes
 	Digest string `json:"digest"`
-	// Duplicate reports that the store had the slide already, under that id. The
-	// image that was imported is no more, and its file is in the trash.
+	// Duplicate reports that the store already had the slide as Image. The imported image
+	// has been removed, and its file is in the trash.
 	Duplicate bool `json:"duplicate"`
 }
 
-// Import moves the file of an image of a managed store from where it arrived to where
-// it stays, under the SHA-256 of its bytes. The image keeps its id and its
-// revision, and is available all the time. Progress, if not nil, is told how many
-// bytes have been read. An image that is there already is no error.
+// Import moves the file of an image of a managed store from the incoming folder to its
+// final path, named by the SHA-256 of its bytes. The image keeps its id and its
+// revision, and stays available meanwhile. Progress, if not nil, receives how many
+// bytes have been read. Importing an image twice is not an error.
 //
-// A crash at any moment loses nothing: the next scan goes on. The error is
-// [ErrNotReady], [ErrReplaced], [ErrBusy], [ErrFull], [catalog.ErrNotFound], that of
-// the file system, the catalog's or the context's.
+// A crash at any moment loses nothing: the next scan resumes the import. The error is
+// [ErrNotReady], [ErrReplaced], [ErrBusy], [ErrFull], [catalog.ErrNotFound], or one of
+// the file system, the catalog or the context.
 func (s *Syncer) Import(ctx context.Context, image string, progress func(done, total int64)) (Imported, error) {
 	im, st, err := s.managedImage(ctx, image)
 	if err != nil {
@@ -54,8 +54,8 @@ func (s *Syncer) Import(ctx context.Context, image string, progress func(done, t
 	return s.importImage(ctx, st, im.ID, progress)
 }
 
-// managedImage returns an image, a deleted one too, and its store, whose folder is
-// there.
+// managedImage returns an image, which may be deleted, and its store, after checking
+// that the store's folder is present.
 func (s *Syncer) managedImage(ctx context.Context, id string) (*catalog.Image, *catalog.Store, error) {
 	im, err := anyImage(ctx, s.Catalog, id)
 	if err != nil {
@@ -74,20 +74,20 @@ func (s *Syncer) managedImage(ctx context.Context, id string) (*catalog.Image, *
 	return im, st, err
 }
 
-// A move is one import under way.
+// A move is an import in progress.
 type move struct {
 	s        *Syncer
 	c        *catalog.Catalog
 	st       *catalog.Store
 	fo       *folder
-	im       *catalog.Image // as it was last read or written
+	im       *catalog.Image // as last read or written
 	progress meterFunc
 
 	src    source.Entry // where the file arrived, or in staging
-	f      *os.File     // the file there, which is claimed
+	f      *os.File     // the claimed file at src
 	id     fsx.Identity // of f
-	part   source.Entry // a copy of it in staging, if it can't be renamed
-	copied *os.File     // open, nil if it is renamed
+	part   source.Entry // its copy in staging, if it can't be renamed
+	copied *os.File     // the open copy; nil if the file is renamed
 	digest string
 }
 
@@ -168,7 +168,7 @@ func (m *move) open() (err error) {
 	return nil
 }
 
-// same makes sure that the file is still as it was, and still at its place.
+// same checks that the file is unchanged and still at its path.
 func (m *move) same() error {
 	id, err := fsx.IdentifyFile(m.f)
 	if err != nil || id != m.id {
@@ -180,8 +180,8 @@ func (m *move) same() error {
 	return nil
 }
 
-// stage takes the file out of the incoming folder, out of reach of others. It stays
-// where it is if it has to be copied.
+// stage moves the file from the incoming folder to staging, where other programs can't
+// reach it. A file that has to be copied stays where it is.
 func (m *move) stage(ctx context.Context) error {
 	if !m.ours() {
 		return nil
@@ -219,8 +219,8 @@ func (m *move) stage(ctx context.Context) error {
 	return imageError(m.im.ID, "staging", source.SyncDirectories(from, staged))
 }
 
-// ours reports whether the file can be renamed: it has no other name under which it
-// could be written to, and we may take the permission to write away.
+// ours reports whether the file can be renamed: it has no other name through which it
+// could be written to, and this process may change its mode.
 func (m *move) ours() bool {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(m.f.Fd()), &st); err != nil || st.Nlink != 1 {
@@ -229,9 +229,9 @@ func (m *move) ours() bool {
 	return os.Geteuid() == 0 || int(st.Uid) == os.Geteuid()
 }
 
-// renamed records that the file was renamed, which changes nothing but the time of
-// its last change. It is called with the folder's lock: until the catalog knows,
-// tiles of the image are answered with 503.
+// renamed records that the file was renamed, which changes only its ctime. The caller
+// holds the folder's lock: until the catalog is updated, requests for tiles of the
+// image are answered with 503.
 func (m *move) renamed(ctx context.Context, to string) error {
 	now, err := fsx.IdentifyFile(m.f)
 	if err != nil {
@@ -249,7 +249,7 @@ func (m *move) renamed(ctx context.Context, to string) error {
 	return nil
 }
 
-// read reads the file for its digest, and copies it if it has to be copied.
+// read reads the file to compute its digest, and copies it if it can't be renamed.
 func (m *move) read(ctx context.Context) (err error) {
 	if strings.HasPrefix(m.im.Path, managed.Staging) {
 		m.digest, err = fsx.SHA256(ctx, m.f, m.id.Size, m.progress)
@@ -274,8 +274,8 @@ func (m *move) read(ctx context.Context) (err error) {
 	return imageError(m.im.ID, "reading the file", err)
 }
 
-// settle gives the file its name, or finds that the store has the slide already. The
-// error is [ErrInTheWay] if that was changed by somebody meanwhile.
+// settle gives the file its name, or finds that the store already has the slide. The
+// error is [ErrInTheWay] if another process changed that meanwhile.
 func (m *move) settle(ctx context.Context) (Imported, error) {
 	done := Imported{Image: m.im.ID, Digest: m.digest}
 	at := managed.SlidePath(m.digest)
@@ -288,7 +288,7 @@ func (m *move) settle(ctx context.Context) (Imported, error) {
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		if _, err := managed.Stat(m.st, at); !fsx.IsGone(err) {
-			return done, m.recordUnknown(ctx, at) // nobody's so far
+			return done, m.recordUnknown(ctx, at) // no image has it so far
 		}
 		return done, m.place(ctx, at, m.im)
 	case err != nil:
@@ -302,18 +302,18 @@ func (m *move) settle(ctx context.Context) (Imported, error) {
 	return done, m.duplicate(ctx, first)
 }
 
-// lock keeps other imports of the same bytes off.
+// lock keeps other imports of the same bytes out.
 func (m *move) lock(at string) (source.Entry, error) {
 	s, err := managed.NewEntryOf(m.st, at)
 	if err != nil {
 		return s, managed.DiskFull(err)
 	}
-	fsx.Lock(s.Dir) // not every file system has locks: then the catalog decides
+	fsx.Lock(s.Dir) // without locks on the file system, the catalog decides
 	return s, nil
 }
 
-// recordUnknown records a file below slides/ that the catalog does not know. The error is
-// [ErrInTheWay] if that worked.
+// recordUnknown records a file below slides/ that the catalog does not know. It returns
+// [ErrInTheWay] on success, because the name is then taken.
 func (m *move) recordUnknown(ctx context.Context, at string) error {
 	id, err := managed.Stat(m.st, at)
 	if err != nil {
@@ -347,9 +347,9 @@ func (m *move) ourFile() (*os.File, source.Entry) {
 	return m.f, m.src
 }
 
-// place gives the file its name below slides/, as that of an image: its own, or the
-// first of the same bytes, whose file is lost. The digest and the sidecar are
-// written before, so that whoever finds the file there knows whose it is.
+// place gives the file its name below slides/, for its own image or for the image of
+// the same bytes whose file is lost. Digest and sidecar are written first, so that a
+// process that finds the file there can identify its image.
 func (m *move) place(ctx context.Context, at string, whose *catalog.Image) error {
 	now := m.s.now().UTC()
 	if whose == m.im {
@@ -385,7 +385,7 @@ func (m *move) place(ctx context.Context, at string, whose *catalog.Image) error
 	return imageError(m.im.ID, "slides", errors.Join(source.SyncDirectories(to, from), syncParent(m.st, at), managed.RemoveSidecar(m.st, managed.Staging+m.im.ID+".tiff")))
 }
 
-// syncParent makes the folder of a path last.
+// syncParent syncs the directory of a path to disk.
 func syncParent(st *catalog.Store, at string) error {
 	s, err := managed.EntryOf(st, path.Dir(at))
 	if err != nil {
@@ -395,9 +395,9 @@ func syncParent(st *catalog.Store, at string) error {
 	return source.SyncDirectories(s)
 }
 
-// placeFile renames the file out of staging. The catalog hears of it before the
-// folders are synced: should the rename not last, the next scan finds the file in
-// staging.
+// placeFile renames the file out of staging. The catalog is updated before the
+// directories are synced: if the rename is lost in a crash, the next scan finds the
+// file in staging.
 func (m *move) placeFile(ctx context.Context, to source.Entry, at string, whose *catalog.Image) error {
 	m.fo.mu.Lock()
 	defer m.fo.mu.Unlock()
@@ -416,9 +416,8 @@ func (m *move) placeFile(ctx context.Context, to source.Entry, at string, whose 
 	return m.renamed(ctx, at)
 }
 
-// placeCopy names the copy, and removes what it was copied from once that lasts. It
-// has been compared with its digest on the way, so the image has the same bytes and
-// keeps its revision.
+// placeCopy names the copy, syncs it, and then removes the original. The copy's digest
+// has been verified, so the image has the same bytes and keeps its revision.
 func (m *move) placeCopy(ctx context.Context, to source.Entry, at string, whose *catalog.Image) error {
 	if err := m.copied.Chmod(0o444); err != nil {
 		return imageError(m.im.ID, "making the slide read-only", err)
@@ -454,7 +453,7 @@ func (m *move) placeCopy(ctx context.Context, to source.Entry, at string, whose 
 	return nil
 }
 
-// nameError is the error of not getting a name.
+// nameError is the error of a failed rename.
 func (m *move) nameError(err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return ErrInTheWay
@@ -462,9 +461,9 @@ func (m *move) nameError(err error) error {
 	return imageError(m.im.ID, "giving the file its name", managed.DiskFull(err))
 }
 
-// duplicate keeps the file's name as an alias of the image that the store has of
-// these bytes, once that is proved to be complete, and puts the file into the trash. If
-// it is not complete, the file takes its place.
+// duplicate adds the file's name as an alias to the image that the store has of these
+// bytes, after verifying that image's file, and moves the new file to the trash. If the
+// existing file is damaged, the new file replaces it.
 func (m *move) duplicate(ctx context.Context, first *catalog.Image) error {
 	at := first.Path
 	whole, err := m.verified(ctx, at)
@@ -493,7 +492,7 @@ func (m *move) duplicate(ctx context.Context, first *catalog.Image) error {
 	return m.drop(ctx, first.ID)
 }
 
-// mergedAliases are the aliases of an image with the names of another.
+// mergedAliases are the aliases of an image and the names of another.
 func mergedAliases(im, other *catalog.Image) []string {
 	list := im.Aliases
 	for _, n := range append([]string{other.FileName}, other.Aliases...) {
@@ -504,8 +503,8 @@ func mergedAliases(im, other *catalog.Image) []string {
 	return list
 }
 
-// verified reports whether the file at a path has the digest that it is named by. The
-// error is that of reading it, when nothing can be said.
+// verified reports whether the file at a path has the digest in its name. The error is
+// that of reading the file.
 func (m *move) verified(ctx context.Context, at string) (bool, error) {
 	s, err := managed.EntryOf(m.st, at)
 	if err != nil {
@@ -522,7 +521,7 @@ func (m *move) verified(ctx context.Context, at string) (bool, error) {
 	defer f.Close()
 	before, err := fsx.IdentifyFile(f)
 	if err != nil {
-		return false, nil //nolint:nilerr // no regular file
+		return false, nil //nolint:nilerr // not a regular file
 	}
 	digest, err := fsx.SHA256(ctx, f, before.Size, m.progress)
 	if err != nil {
@@ -535,7 +534,7 @@ func (m *move) verified(ctx context.Context, at string) (bool, error) {
 	return digest == m.digest, nil
 }
 
-// clear puts a damaged slide into the trash.
+// clear moves a damaged slide to the trash.
 func (m *move) clear(at, image string) error {
 	from, err := managed.EntryOf(m.st, at)
 	if err != nil {
@@ -553,8 +552,8 @@ func (m *move) clear(at, image string) error {
 	return imageError(image, "trash", source.SyncDirectories(to, from))
 }
 
-// replaceDamaged records the file as that of an image whose own was lost or damaged, and drops
-// the one that it came as.
+// replaceDamaged makes the file that of an image whose own was lost or damaged, and
+// drops the image that it arrived as.
 func (m *move) replaceDamaged(ctx context.Context, first *catalog.Image, at string, f *os.File) error {
 	ctx = context.WithoutCancel(ctx)
 	id, err := fsx.IdentifyFile(f)
@@ -581,7 +580,7 @@ func (m *move) replaceDamaged(ctx context.Context, first *catalog.Image, at stri
 	return m.c.DropImages(ctx, m.im.ID)
 }
 
-// drop puts a second copy into the trash and takes its image out of the catalog.
+// drop moves a duplicate to the trash and removes its image from the catalog.
 func (m *move) drop(ctx context.Context, first string) error {
 	ctx = context.WithoutCancel(ctx)
 	side := managed.MovedFrom(m.im)
@@ -619,20 +618,20 @@ func (m *move) drop(ctx context.Context, first string) error {
 	return imageError(m.im.ID, "staging", managed.RemoveSidecar(m.st, managed.Staging+m.im.ID+".tiff"))
 }
 
-// returnStaged puts a file that was written to while it was in staging back to where it
-// arrived, to be inspected anew.
+// returnStaged moves a file that was written to while in staging back to the incoming
+// folder, to be inspected again.
 func (m *move) returnStaged(ctx context.Context) error {
-	m.f.Close() // it is claimed anew
+	m.f.Close() // unstage claims it
 	return m.s.unstage(context.WithoutCancel(ctx), m.c, m.st, m.im)
 }
 
-// unstage puts the file of an image that is in staging back to where it arrived. That
-// there is none is no error.
+// unstage moves an image's file from staging back to the incoming folder. It is not an
+// error if there is no such file.
 func (s *Syncer) unstage(ctx context.Context, c *catalog.Catalog, st *catalog.Store, im *catalog.Image) error {
 	at := managed.Staging + im.ID + ".tiff"
 	id, err := managed.Stat(st, at)
 	if err != nil {
-		return nil //nolint:nilerr // it is still where it arrived, and the next inspection finds it
+		return nil //nolint:nilerr // it is still in the incoming folder, and the next inspection finds it
 	}
 	back := []string{managed.Incoming + im.ID + ".tiff"}
 	if side, err := managed.ReadSidecar(st, at); err == nil && strings.HasPrefix(string(side.From), managed.Incoming) {

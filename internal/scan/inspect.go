@@ -27,34 +27,34 @@ const (
 	inspectBytes = 2 << 30
 )
 
-// A Kind is what the structure of a file says of it, whatever its age.
+// A Kind is what the structure of a file shows, whatever its age.
 type Kind int
 
 const (
-	Complete    Kind = iota // a slide, all of it there
-	Damaged                 // not, or not yet: it breaks off, or is damaged
-	Unsupported             // whole, and not a slide that is read here
-	Unreadable              // nothing can be said: it could not be read
-	Changing                // it was written to while it was inspected
+	Complete    Kind = iota // a complete slide
+	Damaged                 // incomplete or damaged
+	Unsupported             // complete, and not a supported slide
+	Unreadable              // it could not be read
+	Changing                // it was written to during the inspection
 	Gone                    // there is no such file
-	Skipped                 // nothing can be said, and that is not the file's doing but ours
+	Skipped                 // not inspected for lack of resources, which is not the file's fault
 )
 
-// A Finding is what one inspect a file gave.
+// An Inspection is the result of inspecting a file.
 type Inspection struct {
 	Kind     Kind
 	Reason   string       // in words, no file name in them; "" if Whole
 	Identity fsx.Identity // of the file that was inspected; zero if it could not be opened
-	Slide    *slide.Slide // if Whole; its file is closed, so that it describes and reads no more
+	Slide    *slide.Slide // if Complete; its file is closed, so it can be described but not read
 }
 
-// Inspect opens the item of a source at path, reads its structure and the first
-// and physically last tile of each level, and says whether it is a complete slide. It
-// is bounded in time and in bytes read, and reads from a file as it would from a
-// stranger: nothing in it makes Inspect panic or allocate more than it has read.
+// Inspect opens the item of a source at path, reads its structure and the first and the
+// physically last tile of each level, and reports whether it is a complete slide. Time
+// and bytes read are bounded. The file is untrusted: nothing in it makes Inspect panic
+// or allocate more than it has read.
 //
-// A complete file may still have a writer: whether it is settled is not for one inspection
-// to tell.
+// A complete file may still have a writer: one inspection cannot tell whether it is
+// settled.
 func Inspect(ctx context.Context, src source.Source, path string) Inspection {
 	f, err := src.Open(path)
 	if err != nil {
@@ -103,13 +103,13 @@ func examine(ctx context.Context, f io.ReaderAt, size int64) Inspection {
 	return readError(err)
 }
 
-// plain is an error of the tiff and slide packages without their names.
+// plain is an error of the tiff and slide packages without the package name.
 func plain(err error) string {
 	return strings.NewReplacer("slide: ", "", "tiff: ", "").Replace(err.Error())
 }
 
-// readError says what to do about a file that could not be read. It may be shown
-// to anybody, so it leaves out the path.
+// readError describes a file that could not be read, and what to do. It may be shown to
+// every user, so it leaves out the path.
 func readError(err error) Inspection {
 	var words string
 	switch {
@@ -135,7 +135,7 @@ func readError(err error) Inspection {
 
 var errCostly = fmt.Errorf("more than %d MB would have to be read to tell whether the file is complete", inspectBytes>>20)
 
-// A meter reads what an inspection may cost, and no more.
+// A meter limits how much an inspection reads.
 type meter struct {
 	ctx  context.Context
 	r    io.ReaderAt

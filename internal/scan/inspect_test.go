@@ -11,7 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-func TestLook(t *testing.T) {
+func TestInspect(t *testing.T) {
 	t.Parallel()
 	front, tail := pyramid{}.bytes(), pyramid{tail: true}.bytes()
 	zeros := func(b []byte, from, to int) []byte {
@@ -54,24 +54,24 @@ func TestLook(t *testing.T) {
 			}
 			got := Inspect(context.Background(), source.In(root), "a.tiff")
 			if got.Kind != tt.want || !strings.Contains(got.Reason, tt.reason) {
-				t.Errorf("Look: %d %q, want %d %q", got.Kind, got.Reason, tt.want, tt.reason)
+				t.Errorf("Inspect: %d %q, want %d %q", got.Kind, got.Reason, tt.want, tt.reason)
 			}
 			if got.Identity.Size != int64(len(tt.data)) {
-				t.Errorf("Look: a file of %d bytes, want %d", got.Identity.Size, len(tt.data))
+				t.Errorf("Inspect: a file of %d bytes, want %d", got.Identity.Size, len(tt.data))
 			}
 			if (got.Kind == Complete) != (got.Slide != nil) {
-				t.Errorf("Look: kind %d with slide %v", got.Kind, got.Slide)
+				t.Errorf("Inspect: kind %d with slide %v", got.Kind, got.Slide)
 			}
 			if strings.Contains(got.Reason, "a.tiff") || strings.Contains(got.Reason, dir) {
-				t.Errorf("Look: the reason names the file: %q", got.Reason)
+				t.Errorf("Inspect: the reason names the file: %q", got.Reason)
 			}
 		})
 	}
 }
 
-// TestLookAtNoFile inspects what is not a regular file below the root. None of it
-// may be read, or keep Inspect waiting.
-func TestLookAtNoFile(t *testing.T) {
+// TestInspectNoFile inspects entries below the root that are not regular files. They
+// must not be read, and Inspect must not block.
+func TestInspectNoFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	whole := pyramid{}.bytes()
@@ -94,7 +94,7 @@ func TestLookAtNoFile(t *testing.T) {
 	defer root.Close()
 	for _, name := range []string{"out.tiff", "loop.tiff", "pipe.tiff", "folder.tiff", "absent.tiff", "absent/a.tiff", "../other.tiff"} {
 		if got := Inspect(context.Background(), source.In(root), name); got.Kind != Gone && got.Kind != Unreadable {
-			t.Errorf("Look(%q): %d %q, want neither a slide nor a broken one", name, got.Kind, got.Reason)
+			t.Errorf("Inspect(%q): %d %q, want neither a slide nor a broken one", name, got.Kind, got.Reason)
 		}
 	}
 }
@@ -113,6 +113,6 @@ func TestLookIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if got := Inspect(ctx, source.In(root), "a.tiff"); got.Kind != Skipped {
-		t.Errorf("Look, cancelled: %d %q, want %d", got.Kind, got.Reason, Skipped)
+		t.Errorf("Inspect, cancelled: %d %q, want %d", got.Kind, got.Reason, Skipped)
 	}
 }

@@ -25,14 +25,14 @@ import (
 // for a process that is going to be killed.
 const killed = "PTIFFSTORE_TEST_KILLED"
 
-// impatient is a syncer that waits for nobody.
+// impatient returns a syncer without waiting times.
 func impatient(c *catalog.Catalog) *Syncer {
 	return &Syncer{Catalog: c, Log: slog.New(slog.DiscardHandler), Pause: time.Nanosecond, Settle: time.Nanosecond}
 }
 
-// TestKilled kills processes with SIGKILL that import and sync, at random moments, and
-// wants the scan after that to end as if nothing had happened. It can't see whether
-// what was written would outlive a loss of power.
+// TestKilled kills processes that import and sync with SIGKILL, at random moments, and
+// expects the next scans to give the same result as without interruption. It can't test
+// whether writes survive a loss of power.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	if v := os.Getenv(killed); v != "" {
@@ -48,7 +48,7 @@ func TestKilled(t *testing.T) {
 	t.Run("two disks", func(t *testing.T) { t.Parallel(); killManaged(t, newHouse(t, "", otherDisk(t)), times) })
 }
 
-// beKilled scans a store again and again.
+// beKilled scans a store until it is killed.
 func beKilled(t *testing.T, v string) {
 	url, store, _ := strings.Cut(v, " ")
 	c, err := catalog.Open(context.Background(), url)
@@ -71,8 +71,8 @@ func beKilled(t *testing.T, v string) {
 }
 
 // kill starts a process that works on a store, and kills it after a while. It returns
-// what went wrong in it.
-func kill(t *testing.T, url, store string) (imageError []string) {
+// the errors of the process.
+func kill(t *testing.T, url, store string) (failures []string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$", "-test.v")
 	cmd.Env = append(os.Environ(), killed+"="+url+" "+store)
@@ -88,23 +88,24 @@ func kill(t *testing.T, url, store string) (imageError []string) {
 		if lines.Text() == "ready" {
 			time.AfterFunc(time.Duration(rand.Int64N(int64(250*time.Millisecond))), func() { cmd.Process.Kill() })
 		} else if rest, ok := strings.CutPrefix(lines.Text(), "error: "); ok {
-			imageError = append(imageError, rest)
+			failures = append(failures, rest)
 		}
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Error("the process ended by itself")
 	}
-	return imageError
+	return failures
 }
 
-// A whole is what is known of a slide's bytes, whichever of their names came first.
+// A whole is the image record of some bytes, without what depends on the order of
+// imports.
 type whole struct {
 	State catalog.State
 	Names []string
 }
 
-// byDigest returns the images of a store by digest, and those that have none by
-// path, ids left out.
+// byDigest returns the images of a store by digest, and those without one by path, with
+// ids in paths left out; and their ids by the same keys.
 func (h *house) byDigest() (map[string]whole, map[string]string) {
 	h.t.Helper()
 	m, ids := map[string]whole{}, map[string]string{}
@@ -114,7 +115,7 @@ func (h *house) byDigest() (map[string]whole, map[string]string) {
 			key = *im.Digest
 		}
 		if strings.HasPrefix(im.Path, managed.Staging) || strings.HasPrefix(im.Path, managed.Incoming) {
-			key = im.Path // being imported, perhaps to be found a second copy
+			key = im.Path // being imported, possibly a duplicate
 		}
 		ids[key] = im.ID
 		if _, twice := m[key]; twice {
@@ -127,10 +128,10 @@ func (h *house) byDigest() (map[string]whole, map[string]string) {
 	return m, ids
 }
 
-// deliver has files arrive: slides, second copies and broken ones.
+// deliver has files arrive: slides, duplicates and broken ones.
 func deliver(h *house, round int) {
 	for i := range 12 {
-		p := pyramid{seed: uint8(round*8 + i)} // four are as in the next round
+		p := pyramid{seed: uint8(round*8 + i)} // four are the same as in the next round
 		data := p.bytes()
 		if i == 11 {
 			data = append(data[:6000], byte(round))
@@ -149,8 +150,8 @@ func killManaged(t *testing.T, h *house, times int) {
 	ids := map[string]string{}
 	for round := range times {
 		deliver(h, round)
-		for _, imageError := range kill(t, url, h.store) {
-			t.Errorf("round %d: %s", round, imageError)
+		for _, failure := range kill(t, url, h.store) {
+			t.Errorf("round %d: %s", round, failure)
 		}
 		_, now := h.byDigest()
 		for digest, id := range ids {
@@ -165,19 +166,19 @@ func killManaged(t *testing.T, h *house, times int) {
 		h.scan(Options{Import: true})
 	}
 	if r := h.scan(Options{}); r.changed() {
-		t.Errorf("the pass after the last: %+v, want nothing", r)
+		t.Errorf("the scan after the last: %+v, want nothing", r)
 	}
 
-	calm := newHouse(t, "", "")
-	calm.Syncer = impatient(calm.Catalog)
+	undisturbed := newHouse(t, "", "")
+	undisturbed.Syncer = impatient(undisturbed.Catalog)
 	for round := range times {
-		deliver(calm, round)
-		calm.scan(Options{Import: true})
+		deliver(undisturbed, round)
+		undisturbed.scan(Options{Import: true})
 	}
 	for range 2 {
-		calm.scan(Options{Import: true})
+		undisturbed.scan(Options{Import: true})
 	}
-	want, _ := calm.byDigest()
+	want, _ := undisturbed.byDigest()
 	got, _ := h.byDigest()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("images (-undisturbed +got):\n%s", diff)
@@ -185,7 +186,7 @@ func killManaged(t *testing.T, h *house, times int) {
 	passing := func(p string) bool {
 		return strings.HasPrefix(p, managed.Trash) || strings.HasPrefix(p, managed.Staging+".")
 	}
-	wantFiles, gotFiles := calm.files(), h.files()
+	wantFiles, gotFiles := undisturbed.files(), h.files()
 	more := len(gotFiles) - len(wantFiles)
 	if diff := cmp.Diff(slices.DeleteFunc(wantFiles, passing), slices.DeleteFunc(gotFiles, passing)); diff != "" || more < 0 {
 		t.Errorf("files (%d more; -undisturbed +got):\n%s", more, diff)
@@ -196,7 +197,7 @@ func killManaged(t *testing.T, h *house, times int) {
 		}
 	}
 	left, err := os.ReadDir(filepath.Join(h.root, managed.Staging))
-	left = slices.DeleteFunc(left, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }) // swept after a while
+	left = slices.DeleteFunc(left, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }) // they are swept later
 	if err != nil || len(left) > 0 {
 		t.Errorf("left in staging: %v, %v", left, err)
 	}
@@ -214,14 +215,14 @@ func killInPlace(t *testing.T, times int) {
 			st.rename(st.path(fmt.Sprintf("%d.tiff", 7*round+4)), st.path(fmt.Sprintf("m%d.tiff", round)))
 			st.write(fmt.Sprintf("%d.tiff", 7*round+5), pyramid{}.bytes()[:5000])
 		}
-		for _, imageError := range kill(t, url, st.store) {
-			t.Errorf("round %d: %s", round, imageError)
+		for _, failure := range kill(t, url, st.store) {
+			t.Errorf("round %d: %s", round, failure)
 		}
 	}
 	st.Syncer = impatient(st.Catalog)
 	st.scan(Options{})
 	if r := st.scan(Options{}); r.changed() {
-		t.Errorf("the pass after the last: %+v, want nothing", r)
+		t.Errorf("the scan after the last: %+v, want nothing", r)
 	}
 	got := st.states()
 	for path, state := range got {

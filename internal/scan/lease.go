@@ -9,15 +9,15 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// leaseTime is how long a lease lasts unless it is renewed: so long a store waits
-// when the host that kept it has died. That a process has, the next one on its host
-// sees for itself.
+// leaseTime is how long a lease lasts unless it is renewed. If a host dies, its stores
+// wait for that long; the death of a process is detected at once by the next process on
+// its host.
 const leaseTime = 30 * time.Second
 
-// lease takes a lease among the processes that share the catalog, and keeps it until
-// release is called. What is written through the view of the catalog that it
-// returns is written only as long as the lease lasts, and the context ends with it.
-// The error is [ErrBusy] if somebody holds it.
+// lease takes a lease among the processes that share the catalog, and renews it until
+// release is called. The returned view of the catalog writes only while the lease
+// lasts; the context ends with the lease. The error is [ErrBusy] if another process has
+// the lease.
 func (s *Syncer) lease(ctx context.Context, name string) (held context.Context, c *catalog.Catalog, release func(), err error) {
 	if !s.take(name) {
 		return nil, nil, nil, ErrBusy
@@ -27,7 +27,7 @@ func (s *Syncer) lease(ctx context.Context, name string) (held context.Context, 
 	}
 	l, err := s.Catalog.Acquire(ctx, name, s.Holder, leaseTime)
 	if held, ok := errors.AsType[*catalog.HeldError](err); ok && isDead(held.Holder) {
-		l, err = s.Catalog.Acquire(ctx, name, held.Holder, leaseTime) // in its name, so that nobody else's is taken
+		l, err = s.Catalog.Acquire(ctx, name, held.Holder, leaseTime) // with the dead holder's name, so that no other lease is taken over
 	}
 	if err != nil {
 		s.unlock(name)
@@ -39,13 +39,14 @@ func (s *Syncer) lease(ctx context.Context, name string) (held context.Context, 
 	held, stop := l.Keep(ctx)
 	return held, s.Catalog.Under(l), func() {
 		stop()
-		// One that can't be given back ends by itself.
+		// A lease that can't be released expires.
 		_ = l.Release(context.WithoutCancel(ctx))
 		s.unlock(name)
 	}, nil
 }
 
-// take and unlock keep the goroutines of this process apart, which share a holder.
+// take and unlock exclude the goroutines of this process, which share a holder, from
+// each other.
 func (s *Syncer) take(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +66,7 @@ func (s *Syncer) unlock(name string) {
 	delete(s.taken, name)
 }
 
-// serves reports whether a store is this host's to keep in sync.
+// serves reports whether this host keeps the store in sync.
 func (s *Syncer) serves(st *catalog.Store) bool {
 	return st.Host == "" || s.Host == "" || st.Host == s.Host
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// TestOneAtATime wants scans and imports to keep off what another process does.
+// TestOneAtATime expects scans and imports to be refused while another process does
+// them.
 func TestOneAtATime(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"sqlite", "postgres"} {
@@ -41,14 +42,14 @@ func TestOneAtATime(t *testing.T) {
 			}
 			release := hold("sync " + h.store)
 			if _, err := h.Sync(ctx, h.store, Options{}); !errors.Is(err, ErrBusy) {
-				t.Errorf("a pass while another goes on: %v, want %v", err, ErrBusy)
+				t.Errorf("a scan during another one: %v, want %v", err, ErrBusy)
 			}
 			release()
 			h.scan(Options{})
 			im := h.only()
 			release = hold("import " + im.ID)
 			if _, err := h.Import(ctx, im.ID, nil); !errors.Is(err, ErrBusy) {
-				t.Errorf("an import while another goes on: %v, want %v", err, ErrBusy)
+				t.Errorf("an import during another one: %v, want %v", err, ErrBusy)
 			}
 			if r := h.scan(Options{Import: true}); r.Imported != 0 || len(r.Failed) > 0 {
 				t.Errorf("%+v, want nothing imported and nothing said", r)
@@ -57,13 +58,13 @@ func TestOneAtATime(t *testing.T) {
 			if r := h.scan(Options{Import: true}); r.Imported != 1 {
 				t.Errorf("%+v, want 1 imported", r)
 			}
-			release = hold("sync " + h.store) // they were given back
+			release = hold("sync " + h.store) // the leases were released
 			release()
 		})
 	}
 }
 
-// TestFenced takes a scan its lease away while it goes on.
+// TestFenced takes a scan's lease away while it runs.
 func TestFenced(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
@@ -87,11 +88,11 @@ func TestFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if before.LastSync != nil || after.LastSync != nil {
-		t.Error("the pass wrote that it had ended")
+		t.Error("the scan wrote that it had ended")
 	}
 }
 
-// TestOneWatches has two processes watch a store, and ends the one that does.
+// TestOneWatches has two processes watch a store, and ends the one with the lease.
 func TestOneWatches(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
@@ -151,8 +152,8 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// TestWatchersOfHost leaves another host's store alone, and takes it up when it is
-// given to this one.
+// TestWatchersOfHost ignores another host's store, and watches it once it is assigned
+// to this host.
 func TestWatchersOfHost(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")

@@ -95,8 +95,8 @@ func digestOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// files returns what lies in the folders of the store, without sidecars and markers,
-// by path as the catalog has it. Times and ids in names are left out.
+// files returns the files in the folders of the store, without sidecars and markers, by
+// their paths in the catalog. Times and ids in names are left out.
 func (h *house) files() []string {
 	h.t.Helper()
 	var list []string
@@ -161,7 +161,8 @@ func (h *house) images() []*catalog.Image {
 	return list
 }
 
-// onEach runs a test with the incoming folder in the store's, and on another disk.
+// onEach runs a test with the incoming folder in the store's folder, and on another
+// disk.
 func onEach(t *testing.T, f func(t *testing.T, h *house)) {
 	for _, on := range []struct {
 		name string
@@ -223,7 +224,7 @@ func TestImport(t *testing.T) {
 		}
 		for _, o := range []Options{{}, {Resync: true}, {}} {
 			if r := h.scan(o); r.Added+r.Missing+r.Moved+r.Imported+len(r.Failed) > 0 || r.Count != 1 {
-				t.Errorf("pass %+v: %+v, want nothing", o, r)
+				t.Errorf("scan %+v: %+v, want nothing", o, r)
 			}
 		}
 		if again := h.only(); again.Revision != im.Revision || again.Path != im.Path || again.FileName != "a.tiff" || again.Digest == nil {
@@ -315,7 +316,8 @@ func TestNoMarker(t *testing.T) {
 	}
 }
 
-// TestIncomingNotMounted takes away the disk on which files arrive, while one waits.
+// TestIncomingNotMounted removes the disk of the incoming folder while a file waits in
+// it.
 func TestIncomingNotMounted(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", otherDisk(t))
@@ -352,7 +354,7 @@ func TestSlidesVanishAndReturn(t *testing.T) {
 	if got := h.images()[0]; got.ID != a.ID || got.State != catalog.Available || got.FileName != a.FileName || *got.Digest != *a.Digest {
 		t.Errorf("%+v, want it as it was", got)
 	}
-	// The bytes change, though the mode says that nobody may.
+	// The bytes change, although the mode forbids writing.
 	if err := os.WriteFile(at, pyramid{seed: 99}.bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +366,7 @@ func TestSlidesVanishAndReturn(t *testing.T) {
 	}
 }
 
-// TestLostCatalog takes a store out of the catalog and adds its folder again.
+// TestLostCatalog removes a store from the catalog and adds its folder again.
 func TestLostCatalog(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
@@ -508,7 +510,7 @@ func TestDuplicates(t *testing.T) {
 					t.Error("the slide has other bytes")
 				}
 				if r := h.scan(Options{}); r.changed() {
-					t.Errorf("next pass: %+v, want nothing", r)
+					t.Errorf("next scan: %+v, want nothing", r)
 				}
 			})
 		})
@@ -534,7 +536,7 @@ func TestQuarantine(t *testing.T) {
 			}
 		}
 		if r := h.scan(Options{}); r.changed() {
-			t.Errorf("next pass: %+v, want nothing", r)
+			t.Errorf("next scan: %+v, want nothing", r)
 		}
 		for _, im := range h.images() {
 			if im.FileName != long {
@@ -547,7 +549,7 @@ func TestQuarantine(t *testing.T) {
 			if err := os.Remove(filepath.Join(h.in, "sub", long)); err != nil {
 				t.Fatal(err)
 			}
-			// The rest of it is there by now.
+			// The rest of the file has arrived.
 			if err := os.WriteFile(filepath.Join(h.root, im.Path), pyramid{}.bytes(), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -592,7 +594,7 @@ func TestRemoveAndRestore(t *testing.T) {
 		}
 		h.wantFiles("trash/.tiff", "trash/.tiff", "trash/.tiff")
 		if r := h.scan(Options{}); r.changed() {
-			t.Errorf("next pass: %+v, want nothing", r)
+			t.Errorf("next scan: %+v, want nothing", r)
 		}
 		for _, im := range before {
 			if err := h.Restore(ctx, im.ID); err != nil {
@@ -608,13 +610,13 @@ func TestRemoveAndRestore(t *testing.T) {
 			}
 		}
 		if r := h.scan(Options{}); r.changed() {
-			t.Errorf("pass after: %+v, want nothing", r)
+			t.Errorf("scan after: %+v, want nothing", r)
 		}
 	})
 }
 
-// TestDeletedFirst has a slide come again whose first copy was deleted in the catalog,
-// and whose file is still in its place, or lost.
+// TestDeletedFirst has a slide arrive again whose first copy was deleted in the
+// catalog, and whose file still exists or is lost.
 func TestDeletedFirst(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []bool{false, true} {
@@ -643,14 +645,14 @@ func TestDeletedFirst(t *testing.T) {
 			}
 			h.wantFiles(want...)
 			if r := h.scan(Options{}); r.changed() {
-				t.Errorf("next pass: %+v, want nothing", r)
+				t.Errorf("next scan: %+v, want nothing", r)
 			}
 		})
 	}
 }
 
-// TestStagedIsIncoming breaks an import off behind its first step, and has somebody
-// else do imports.
+// TestStagedIsIncoming interrupts an import after its first step, while another process
+// does the imports.
 func TestStagedIsIncoming(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
@@ -679,8 +681,7 @@ func TestStagedIsIncoming(t *testing.T) {
 	h.wantFiles(managed.SlidePath(digestOf(pyramid{}.bytes())))
 }
 
-// TestInPlaceIsNotWritten removes, restores and retries images of a folder that is
-// only read.
+// TestInPlaceIsNotWritten removes, restores and retries images of an in-place store.
 func TestInPlaceIsNotWritten(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
@@ -736,7 +737,7 @@ func TestInPlaceIsNotWritten(t *testing.T) {
 	}
 }
 
-// emptyTrash empties the trash as a scan does, and returns how many files it has removed.
+// emptyTrash empties the trash as a scan does, and returns how many files it removed.
 func (st *site) emptyTrash() (int, error) {
 	st.t.Helper()
 	store, err := st.Catalog.Store(st.t.Context(), st.store)
@@ -777,9 +778,9 @@ func TestEmptyTrash(t *testing.T) {
 	empty(1)
 	h.wantFiles("trash/.tiff")
 	if err := h.Restore(ctx, all[0].ID); !errors.Is(err, catalog.ErrNotFound) {
-		t.Errorf("restore of what is gone: %v, want %v", err, catalog.ErrNotFound)
+		t.Errorf("restore after the trash was emptied: %v, want %v", err, catalog.ErrNotFound)
 	}
-	// The same slide comes again while the first is in the trash.
+	// The same slide arrives again while the first is in the trash.
 	h.arrive("c.tiff", pyramid{seed: 1}.bytes())
 	h.arrive("d.tiff", pyramid{seed: 0}.bytes())
 	h.later(time.Minute)
@@ -823,7 +824,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestImportReplaced imports files that are not those that were inspected.
+// TestImportReplaced imports files that have changed since their inspection.
 func TestImportReplaced(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -866,8 +867,7 @@ func TestImportReplaced(t *testing.T) {
 	}
 }
 
-// TestReplacedWhileHashed writes to the file, or puts another in its place, while it
-// is read.
+// TestReplacedWhileHashed writes to the file, or replaces it, while it is read.
 func TestReplacedWhileHashed(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"written to", "replaced"} {
@@ -916,7 +916,7 @@ func TestReplacedWhileHashed(t *testing.T) {
 	}
 }
 
-// TestImportOddNames imports files whose names are hardly any.
+// TestImportOddNames imports files with unusual names.
 func TestImportOddNames(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, h *house) {
@@ -931,8 +931,8 @@ func TestImportOddNames(t *testing.T) {
 	})
 }
 
-// TestLinkedFile imports a file that has a second name, under which somebody could
-// write to it.
+// TestLinkedFile imports a file with a second name, through which it could be written
+// to.
 func TestLinkedFile(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
@@ -980,7 +980,7 @@ func TestDiskFull(t *testing.T) {
 	h.want(map[string]catalog.State{"incoming/a.tiff": catalog.Available})
 }
 
-// TestManagedDryRun has something of everything to do, and does nothing.
+// TestManagedDryRun has work of every kind to do, and expects no change.
 func TestManagedDryRun(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")

@@ -12,21 +12,21 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/managed"
 )
 
-// An entry is what the catalog says of a file, as far as a scan needs it.
+// An entry is the part of an image record that a scan needs.
 type entry struct {
 	image   string // id
 	state   catalog.State
-	deleted bool // by a person; its file is followed all the same
+	deleted bool // by a person; scans still follow its file
 	id      fsx.Identity
 	since   int64 // first seen with these contents, in microseconds since 1970
-	missing int64 // since then; 0 if it is not
+	missing int64 // missing since then; 0 if it is not
 }
 
-// counts reports whether the entry is of a slide that people see, and is there.
+// counts reports whether the entry is of a slide that users see and whose file exists.
 func (e *entry) counts() bool { return e.state != catalog.Missing && !e.deleted }
 
-// A content tells the contents of a file that is renamed from those of others: no
-// other file has that inode, size and time, then or later.
+// A content identifies the contents of a renamed file: no other file has the same
+// inode, size and mtime, at any time.
 type content struct {
 	ino         uint64
 	size, mtime int64
@@ -34,29 +34,29 @@ type content struct {
 
 func contentOf(id fsx.Identity) content { return content{id.Ino, id.Size, id.MTime} }
 
-// A mirror holds what the catalog knows of files in memory, so that a scan over
-// files that have not changed costs no query. It follows the catalog's numbered
-// changes, whoever made them. Of a hundred thousand files it holds some 40 MB.
+// A mirror holds the catalog's file records in memory, so that a scan of unchanged
+// files needs no query. It follows the catalog's numbered changes, whichever process
+// made them. A hundred thousand files take about 40 MB.
 type mirror struct {
 	mu            sync.Mutex
 	since         int64
 	stores        map[string]*storeMirror
 	places        map[string]place // by image
-	changedSlides map[string]bool  // images that have changed and are in slides/, until taken
+	changedSlides map[string]bool  // changed images below slides/, until takeChanged
 }
 
-// A shelf is what is known of one store.
+// A storeMirror is the mirror of one store.
 type storeMirror struct {
 	files map[string]entry   // by path
-	paths map[content]string // of one of the files, if several names stand for it
+	paths map[content]string // one path of the contents, if several files have them
 }
 
 type place struct{ store, path string }
 
-// changeBatch is how many changes are asked for at a time.
+// changeBatch is how many changes are queried at a time.
 const changeBatch = 5000
 
-// follow reads what has changed in the catalog since it was last called.
+// follow reads the changes of the catalog since its last call.
 func (m *mirror) follow(ctx context.Context, c *catalog.Catalog) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,7 +95,7 @@ func (m *mirror) apply(ch *catalog.Change) {
 	}
 }
 
-// storeMirror returns that of a store, made if there is none.
+// storeMirror returns the mirror of a store, and creates it if necessary.
 func (m *mirror) storeMirror(store string) *storeMirror {
 	if m.stores == nil {
 		m.stores, m.places, m.changedSlides = map[string]*storeMirror{}, map[string]place{}, map[string]bool{}
@@ -124,7 +124,7 @@ func (s *storeMirror) remove(path, image string) {
 	}
 }
 
-// file returns what is known of one file.
+// file returns the entry of a file.
 func (m *mirror) file(store, path string) (entry, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -132,7 +132,7 @@ func (m *mirror) file(store, path string) (entry, bool) {
 	return e, ok
 }
 
-// path returns that of a file with these contents.
+// path returns the path of a file with these contents.
 func (m *mirror) path(store string, c content) (string, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,8 +140,8 @@ func (m *mirror) path(store string, c content) (string, bool) {
 	return path, ok
 }
 
-// takeChanged returns the images of a store below slides/ that have changed since they
-// were last taken.
+// takeChanged returns the images of a store below slides/ that have changed since its
+// last call.
 func (m *mirror) takeChanged(store string) map[string]bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -169,14 +169,14 @@ func (m *mirror) knows(image string) bool {
 	return ok
 }
 
-// files returns a copy of what is known of a store, by path.
+// files returns a copy of a store's entries, by path.
 func (m *mirror) files(store string) map[string]entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.storeMirror(store).files)
 }
 
-// tally counts the slides of a store that are there, and those that went missing
+// tally counts the slides of a store whose files exist, and those that went missing
 // after a time.
 func (m *mirror) tally(store string, after time.Time) (live, wentMissing int) {
 	m.mu.Lock()

@@ -9,7 +9,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// TestMoves renames slides and wants images to keep their ids.
+// TestMoves renames slides and expects images to keep their ids.
 func TestMoves(t *testing.T) {
 	t.Parallel()
 	rename := func(st *site, from, to string) {
@@ -68,7 +68,7 @@ func TestMoves(t *testing.T) {
 				t.Errorf("%+v, want %d moved", r, tt.moved)
 			}
 			if r := st.scan(Options{}); r.changed() {
-				t.Errorf("second pass: %+v, want nothing", r)
+				t.Errorf("second scan: %+v, want nothing", r)
 			}
 			for path, state := range st.states() {
 				before, ok := ids[st.image(path).ID]
@@ -86,7 +86,7 @@ func TestMoves(t *testing.T) {
 	}
 }
 
-// TestMovesKeepState has a slide available all the while that it is renamed.
+// TestMovesKeepState expects a slide to stay available while it is renamed.
 func TestMovesKeepState(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
@@ -99,15 +99,15 @@ func TestMovesKeepState(t *testing.T) {
 	if err := os.Rename(st.path("a.tiff"), st.path("b.tiff")); err != nil {
 		t.Fatal(err)
 	}
-	st.scan(Options{}) // at once: its change time is now
+	st.scan(Options{}) // at once: the rename has just changed its ctime
 	im := st.image("b.tiff")
 	if im.State != catalog.Available || im.ID != before.ID || im.FileName != "b.tiff" || im.Digest == nil {
 		t.Errorf("%s %q, id %s, digest %v; want b.tiff available under the id %s, digest kept", im.State, im.FileName, im.ID, im.Digest, before.ID)
 	}
 }
 
-// TestDeletedStaysDeleted deletes an image, whose file then moves, changes, goes
-// and comes back.
+// TestDeletedStaysDeleted deletes an image, whose file is then moved, changed, removed
+// and restored.
 func TestDeletedStaysDeleted(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
@@ -152,7 +152,7 @@ func TestDeletedStaysDeleted(t *testing.T) {
 	}
 }
 
-// TestRetiring hides and drops slides that have been missing for long.
+// TestRetiring hides and drops slides that have been missing for a long time.
 func TestRetiring(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")

@@ -13,8 +13,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// TestPermissionDenied runs as somebody who may not read everything: root, who may,
-// starts itself anew as nobody.
+// TestPermissionDenied runs as a user who may not read everything: root starts this
+// test again as the user nobody.
 func TestPermissionDenied(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() == 0 {
@@ -76,7 +76,7 @@ func asNobody(t *testing.T, run string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	bin := filepath.Join(dir, "test") // the one that go test made lies where nobody can get
+	bin := filepath.Join(dir, "test") // the binary of go test is unreadable for this user
 	if err := copyFile(bin, os.Args[0]); err != nil {
 		t.Fatal(err)
 	}

@@ -10,17 +10,17 @@ import (
 	"slices"
 )
 
-// A pyramid is a small slide to be written: 150 × 130 pixels in JPEG tiles of 64,
-// and two levels more.
+// A pyramid is a small slide: 150 × 130 pixels in JPEG tiles of 64, and two more
+// levels.
 type pyramid struct {
 	seed    uint8
-	tail    bool        // the directories lie behind the tiles
+	tail    bool        // the directories come after the tiles
 	label   image.Image // nil for none
 	codec   uint32      // tag 259; that of JPEG if 0
 	striped bool        // no pyramid
 }
 
-// A directory is one of a pyramid's. Values are of type LONG.
+// A directory is an IFD of a pyramid. Values are of type LONG.
 type directory struct {
 	fields map[uint16][]uint32
 	text   string // tag 270
@@ -58,7 +58,7 @@ func (p pyramid) bytes() []byte {
 	return append(append(out, tables...), data...)
 }
 
-// level is a level of n tiles, or strips.
+// level returns a level of n tiles or strips.
 func (p pyramid) level(w, h uint32, n int) *directory {
 	d := &directory{fields: map[uint16][]uint32{
 		256: {w}, 257: {h}, 258: {8, 8, 8}, 259: {7}, 262: {6}, 277: {3}, 322: {64}, 323: {64}, 324: nil, 325: nil,
@@ -100,7 +100,7 @@ func (d *directory) place(data []byte, head int) []byte {
 	return data
 }
 
-// size is that of the directory and its values.
+// size is the size of the directory and its values.
 func (d *directory) size() int {
 	e := *d
 	e.fields = maps.Clone(d.fields)
@@ -108,8 +108,8 @@ func (d *directory) size() int {
 	return len(e.write(nil, 0, true))
 }
 
-// write appends the directory, which lies at byte at of the file and is followed by
-// the next.
+// write appends the directory, which is at byte at of the file and is followed by the
+// next.
 func (d *directory) write(out []byte, at int, last bool) []byte {
 	le := binary.LittleEndian
 	tags := slices.Collect(maps.Keys(d.fields))
@@ -144,7 +144,7 @@ func (d *directory) write(out []byte, at int, last bool) []byte {
 	return append(le.AppendUint32(out, next), body...)
 }
 
-// picture is a JPEG that looks different for each seed.
+// picture returns a JPEG that differs for each seed.
 func picture(w, h int, seed uint8) []byte {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {

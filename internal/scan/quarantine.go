@@ -17,11 +17,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// maxName is the longest name of a file, in bytes, on the file systems there are.
+// maxName is the longest file name, in bytes, that common file systems allow.
 const maxName = 255
 
-// moveToQuarantine moves a file that has arrived and is no slide into quarantine. The error
-// is [ErrBusy] if another process works on it, or it is another by now.
+// moveToQuarantine moves a file that has arrived and is not a slide into quarantine.
+// The error is [ErrBusy] if another process works on it, or if it was replaced.
 func (s *Syncer) moveToQuarantine(ctx context.Context, st *catalog.Store, image string) error {
 	ctx, c, release, err := s.lease(ctx, "import "+image)
 	if err != nil {
@@ -54,8 +54,8 @@ func (s *Syncer) moveToQuarantine(ctx context.Context, st *catalog.Store, image 
 	return err
 }
 
-// quarantineName is the name in quarantine of a file, of whose own name as much is kept
-// as fits.
+// quarantineName is the name of a file in quarantine, with as much of its own name as
+// fits.
 func quarantineName(image, rel string) string {
 	name := rel[strings.LastIndexByte(rel, '/')+1:]
 	if over := len(image) + 1 + len(name) - maxName; over > 0 {
@@ -67,12 +67,11 @@ func quarantineName(image, rel string) string {
 	return image + "-" + name
 }
 
-// moveFile moves the file of an image to another path of its store, where there must be
-// none: by renaming it, or if that is on another file system, by a copy, and then
-// removes it. A sidecar, if not nil, is written there before. It returns the
-// identity of the file there.
+// moveFile moves the file of an image to an unused path of its store: by renaming it,
+// or, on another file system, by copying and then removing it. A sidecar, if not nil,
+// is written there first. It returns the identity of the file at its new path.
 //
-// The error is [ErrBusy] if another process works on the file or it is another by now, or
+// The error is [ErrBusy] if another process works on the file or it was replaced, or
 // [fs.ErrExist].
 func (s *Syncer) moveFile(ctx context.Context, st *catalog.Store, im *catalog.Image, at string, side *managed.Sidecar) (fsx.Identity, error) {
 	from, err := managed.EntryOf(st, im.Path)
@@ -115,7 +114,7 @@ func (s *Syncer) moveFile(ctx context.Context, st *catalog.Store, im *catalog.Im
 	return now, nil
 }
 
-// gone is [fs.ErrNotExist] for a file that is not where it should be.
+// gone is [fs.ErrNotExist] for an image's file.
 func gone(image string, err error) error {
 	if fsx.IsGone(err) {
 		err = fs.ErrNotExist
@@ -147,17 +146,18 @@ func copyAway(ctx context.Context, from source.Entry, f *os.File, id fsx.Identit
 		return err
 	}
 	if now, err := from.Stat(); err != nil || now != id {
-		return nil //nolint:nilerr // another by now, which is not ours to remove
+		return nil //nolint:nilerr // replaced since: not ours to remove
 	}
 	return from.Remove()
 }
 
-// Retry has a file inspected anew that was found to be no slide, or a broken one. In a
-// managed store it is moved from quarantine back to where it arrived, under its own
-// name. An image that is available is inspected as well.
+// Retry inspects the file of an image again that was broken or unsupported. In a
+// managed store it is first moved from quarantine back to the incoming folder, under
+// its own name. An available image is inspected too.
 //
 // The error is [ErrInTheWay] if another file has the name, [ErrBusy], [ErrFull],
-// [ErrManyMissing] if its file is gone and so are too many others, [catalog.ErrNotFound], that of the file system, the catalog's or the context's.
+// [ErrManyMissing] if its file and too many others are gone, [catalog.ErrNotFound], or
+// one of the file system, the catalog or the context.
 func (s *Syncer) Retry(ctx context.Context, image string) error {
 	im, st, err := s.managedImage(ctx, image)
 	if err != nil {
@@ -192,7 +192,7 @@ func (s *Syncer) release(ctx context.Context, st *catalog.Store, image, name str
 		to = string(side.From)
 	}
 	if now, err := managed.Stat(st, im.Path); err == nil {
-		im.Identity = now // whoever mended the file there is right to have it inspected
+		im.Identity = now // the file may have been repaired in place
 	}
 	err = s.moveToIncoming(ctx, c, st, im, to)
 	if errors.Is(err, fs.ErrExist) {
@@ -204,8 +204,8 @@ func (s *Syncer) release(ctx context.Context, st *catalog.Store, image, name str
 	return to, imageError(image, "quarantine", managed.RemoveSidecar(st, im.Path))
 }
 
-// moveToIncoming moves a file back to the incoming folder, to be inspected anew. The error
-// may be [fs.ErrExist].
+// moveToIncoming moves a file back to the incoming folder, to be inspected again. The
+// error may be [fs.ErrExist].
 func (s *Syncer) moveToIncoming(ctx context.Context, c *catalog.Catalog, st *catalog.Store, im *catalog.Image, to string) error {
 	id, err := s.moveFile(ctx, st, im, to, nil)
 	if err != nil {
@@ -227,7 +227,7 @@ func (s *Syncer) moveToIncoming(ctx context.Context, c *catalog.Catalog, st *cat
 	return err
 }
 
-// inspectAgain inspects one file, whatever the catalog says of it.
+// inspectAgain inspects one file, whatever its state in the catalog.
 func (s *Syncer) inspectAgain(ctx context.Context, st *catalog.Store, path string) error {
 	p, err := s.begin(st, s.folder(st.ID), Options{})
 	if err != nil {

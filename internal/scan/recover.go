@@ -18,8 +18,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// managed scans the folders of a managed store: what was begun and not ended,
-// what is kept, what has arrived, and what of that is no slide.
+// managed scans the folders of a managed store: it resumes interrupted operations,
+// checks stored slides, inspects the incoming folder, and quarantines files that are
+// not slides.
 func (p *scan) managed(ctx context.Context) error {
 	if err := p.s.follow(ctx); err != nil {
 		return err
@@ -62,11 +63,10 @@ func (p *scan) managed(ctx context.Context) error {
 	return p.writeSidecars(ctx)
 }
 
-// fewNews is how many images are asked for one by one rather than all at once.
+// fewNews is how many images are queried one by one rather than all at once.
 const fewNews = 500
 
-// writeSidecars brings the sidecars of slides up to what people have said of them
-// since.
+// writeSidecars updates the sidecars of slides whose annotations have changed.
 func (p *scan) writeSidecars(ctx context.Context) error {
 	changedSlides := p.s.mirror.takeChanged(p.store.ID)
 	if len(changedSlides) > fewNews {
@@ -93,7 +93,7 @@ func (p *scan) writeSidecars(ctx context.Context) error {
 	return nil
 }
 
-// writeOne brings one sidecar up to date.
+// writeOne updates one sidecar.
 func (p *scan) writeOne(im *catalog.Image) {
 	if managed.DigestIn(im.Path) == "" || im.DeletedAt != nil {
 		return
@@ -107,8 +107,8 @@ func (p *scan) writeOne(im *catalog.Image) {
 	}
 }
 
-// slidesScan returns a scan over the slides that are kept. They were settled when they
-// came: what is wrong with them now is no matter of time.
+// slidesScan returns a scan of the stored slides. They were settled before they were
+// imported, so a damaged one is broken, not arriving.
 func (p *scan) slidesScan() (*scan, func(), error) {
 	sub := *p
 	sub.prefix, sub.enter = managed.Slides, nil
@@ -120,7 +120,7 @@ func (p *scan) slidesScan() (*scan, func(), error) {
 	return &sub, func() { sub.dir.Close() }, nil
 }
 
-// scanPart scans one of the folders, and returns what is there no more.
+// scanPart scans one of the folders, and returns the known paths that were not found.
 func (p *scan) scanPart(ctx context.Context) ([]string, error) {
 	var files []source.Item
 	o := source.ListOptions{Enter: p.enter, Item: func(f source.Item) {
@@ -171,8 +171,8 @@ func (p *scan) lost() []string {
 	return list
 }
 
-// examine inspects a file. One that is kept under its digest and was written to must
-// still have it.
+// examine inspects a file. A file that is stored under its digest and was written to
+// must still have that digest.
 func (p *scan) examine(ctx context.Context, f source.Item) Inspection {
 	l := Inspect(ctx, p.dir, f.Path)
 	e, known := p.s.mirror.file(p.store.ID, f.Path)
@@ -197,11 +197,11 @@ func (p *scan) examine(ctx context.Context, f source.Item) Inspection {
 	return l
 }
 
-// notItself is the reason of a slide whose bytes are others than when it came.
+// notItself is the reason for a slide whose bytes have changed since its import.
 const notItself = "the bytes of the file have changed since it was stored (its SHA-256 differs): restore it from a backup"
 
-// imageOfSlide returns the image of a file below slides/ that the catalog does not know
-// there: the one its sidecar names, if that has no other file.
+// imageOfSlide returns the image of a file below slides/ whose path the catalog does
+// not know: the image that its sidecar names, if that has no other file.
 func (p *scan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.Image, error) {
 	digest := managed.DigestIn(l.Path)
 	side, err := managed.ReadSidecar(p.store, l.Path)
@@ -230,8 +230,8 @@ func (p *scan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.Image, 
 	return fresh, nil
 }
 
-// belongsTo reports whether an image is that of the file that was found under its
-// digest: it has no other, or the one that it was copied from and that is now
+// belongsTo reports whether a file that was found under its digest belongs to the
+// image: the image has no other file, or only the original of this copy, which is then
 // removed.
 func (p *scan) belongsTo(ctx context.Context, im *catalog.Image, digest string) (bool, error) {
 	if im.StoreID != p.store.ID || im.Digest != nil && *im.Digest != digest {
@@ -253,12 +253,11 @@ func (p *scan) belongsTo(ctx context.Context, im *catalog.Image, digest string) 
 	if im.DeletedAt == nil || p.o.DryRun {
 		return true, nil
 	}
-	im.DeletedAt = nil // it was being brought back from the trash
+	im.DeletedAt = nil // it was being restored from the trash
 	return true, p.c.RestoreImage(ctx, im.ID)
 }
 
-// unlink removes a file of the incoming folder, if it is still the one that was
-// inspected at.
+// unlink removes a file of the incoming folder, if it is still the inspected one.
 func (p *scan) unlink(path string, id fsx.Identity) error { return unlinkSame(p.store, path, id) }
 
 func unlinkSame(st *catalog.Store, path string, id fsx.Identity) error {
@@ -271,20 +270,20 @@ func unlinkSame(st *catalog.Store, path string, id fsx.Identity) error {
 	}
 	defer s.Close()
 	if now, err := s.Stat(); err != nil || !now.Same(id) {
-		return nil //nolint:nilerr // gone, or another: not ours to remove
+		return nil //nolint:nilerr // gone or replaced: not ours to remove
 	}
 	return errors.Join(s.Remove(), source.SyncDirectories(s))
 }
 
-// byID returns an image, a deleted one too, nil if there is none.
+// byID returns an image, which may be deleted; nil if it does not exist.
 func (p *scan) byID(ctx context.Context, id string) (*catalog.Image, error) {
 	return anyImage(ctx, p.c, id)
 }
 
-// errUnchanged ends an update that is not one.
+// errUnchanged ends an update that changes nothing.
 var errUnchanged = errors.New("nothing to change")
 
-// anyImage returns an image, a deleted one too, nil if there is none.
+// anyImage returns an image, which may be deleted; nil if it does not exist.
 func anyImage(ctx context.Context, c *catalog.Catalog, id string) (*catalog.Image, error) {
 	im, err := c.AnyImage(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -293,8 +292,8 @@ func anyImage(ctx context.Context, c *catalog.Catalog, id string) (*catalog.Imag
 	return im, err
 }
 
-// findMoved brings an image to where its file was moved, and reports whether it is
-// anywhere. It is called with the folder's lock.
+// findMoved updates an image with the path that its file was moved to, and reports
+// whether the file exists. The caller holds the folder's lock.
 func (p *scan) findMoved(ctx context.Context, im *catalog.Image) (bool, error) {
 	for _, to := range p.otherPaths(im) {
 		id, err := p.stat(to)
@@ -314,8 +313,8 @@ func (p *scan) findMoved(ctx context.Context, im *catalog.Image) (bool, error) {
 	return false, nil
 }
 
-// otherPaths are the paths at which the file of an image may be if it is not at its
-// own.
+// otherPaths are the paths at which an interrupted operation may have left the file of
+// an image.
 func (p *scan) otherPaths(im *catalog.Image) []string {
 	list := []string{managed.Staging + im.ID + ".tiff"}
 	if im.Digest != nil && len(*im.Digest) == 64 {
@@ -344,19 +343,19 @@ func (p *scan) inTrash(image string) *managed.Sidecar {
 	return nil
 }
 
-// names returns what is in one of the folders of the root.
+// names returns the names in one of the folders of the root.
 func (p *scan) names(dir string) []string {
 	f, err := fsx.OpenFolder(p.store.File(dir))
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	list, _ := f.Readdirnames(-1) // what can't be read is looked for again by the next scan
+	list, _ := f.Readdirnames(-1) // the next scan reads the rest
 	return list
 }
 
-// imageIn returns the id of the image whose file is at a path in staging, quarantine
-// or trash, "" if the path is none of an image's file.
+// imageIn returns the id of the image whose file is at a path in staging, quarantine or
+// trash, "" if the path is not that of an image.
 func imageIn(path string) string {
 	dir, name, _ := strings.Cut(path, "/")
 	if strings.HasSuffix(name, ".json") && dir+"/" != managed.Quarantine {
@@ -384,8 +383,8 @@ func only(ok bool, s string) string {
 	return s
 }
 
-// relocate records that the file of an image is at another path. Its revision stays,
-// unless it was written to. The image may have been deleted.
+// relocate records that the file of an image is at another path. The revision changes
+// only if the file was written to. The image may be deleted.
 func relocate(ctx context.Context, c *catalog.Catalog, im *catalog.Image, to string, id fsx.Identity) (*catalog.Image, error) {
 	return c.UpdateImage(ctx, im.ID, func(now *catalog.Image) error {
 		if now.Path != im.Path && now.Path != to {
@@ -406,7 +405,7 @@ func relocate(ctx context.Context, c *catalog.Catalog, im *catalog.Image, to str
 	})
 }
 
-// dispatchAll passes on all that has arrived, first what was begun.
+// dispatchAll dispatches all files that have arrived, interrupted imports first.
 func (p *scan) dispatchAll(ctx context.Context) error {
 	files := p.s.mirror.files(p.store.ID)
 	maps.DeleteFunc(files, func(at string, _ entry) bool {
@@ -422,20 +421,19 @@ func (p *scan) dispatchAll(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// dispatch passes on a file if it has arrived: a slide to be imported, and what is none
-// to quarantine.
+// dispatch imports an arrived slide, and moves other arrived files to quarantine.
 func (p *scan) dispatch(ctx context.Context, at string, e entry) {
 	arrived, begun := strings.HasPrefix(at, managed.Incoming), strings.HasPrefix(at, managed.Staging)
 	switch {
 	case e.deleted || !arrived && !begun:
 	case e.state == catalog.Available:
 		p.startImport(ctx, e.image, begun)
-	case (e.state == catalog.Broken || e.state == catalog.Unsupported) && arrived && e.id.CTime != 0: // else it could not be read
+	case (e.state == catalog.Broken || e.state == catalog.Unsupported) && arrived && e.id.CTime != 0: // without a ctime it could not be read
 		p.quarantine(ctx, at, e)
 	}
 }
 
-// startImport imports an image, or has it imported.
+// startImport imports an image, or passes it to Arrived.
 func (p *scan) startImport(ctx context.Context, image string, begun bool) {
 	switch {
 	case p.o.DryRun && (begun || p.o.Import):
@@ -454,8 +452,9 @@ func (p *scan) startImport(ctx context.Context, image string, begun bool) {
 	}
 }
 
-// quarantine sets an image aside, and says so in the result if it can't. A file that
-// somebody is still at, as an upload that is about to end, is inspected again.
+// quarantine moves an image to quarantine, and records a failure in the result. A file
+// that another process still has open, such as an upload that is about to end, is
+// inspected again.
 func (p *scan) quarantine(ctx context.Context, at string, e entry) {
 	if p.o.DryRun {
 		p.result.Quarantined++
@@ -475,8 +474,7 @@ func (p *scan) quarantine(ctx context.Context, at string, e entry) {
 	}
 }
 
-// recoverAll ends what was broken off in the folders that hold files for a while: in
-// staging, quarantine and trash.
+// recoverAll resumes interrupted operations in staging, quarantine and trash.
 func (p *scan) recoverAll(ctx context.Context) error {
 	for _, dir := range []string{managed.Staging, managed.Quarantine, managed.Trash} {
 		for _, name := range p.names(dir) {
@@ -488,7 +486,7 @@ func (p *scan) recoverAll(ctx context.Context) error {
 			}
 		}
 	}
-	for _, im := range p.written { // to since they were put there
+	for _, im := range p.written { // after they were staged
 		if err := p.s.unstage(ctx, p.c, p.store, im); err != nil && !errors.Is(err, ErrBusy) {
 			p.result.fail(im.ID, err.Error())
 		}
@@ -507,7 +505,7 @@ func (p *scan) recoverAll(ctx context.Context) error {
 	return p.s.follow(ctx)
 }
 
-// recoverFile ends what was broken off with one file.
+// recoverFile resumes the interrupted operation on one file.
 func (p *scan) recoverFile(ctx context.Context, at string) error {
 	id := imageIn(at)
 	if id == "" {
@@ -519,7 +517,7 @@ func (p *scan) recoverFile(ctx context.Context, at string) error {
 	}
 	now, err := p.stat(at)
 	if err != nil {
-		return nil //nolint:nilerr // gone again, or no file
+		return nil //nolint:nilerr // removed since, or not a file
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -536,11 +534,11 @@ func (p *scan) recoverFile(ctx context.Context, at string) error {
 	return p.moved(ctx, im, at, now)
 }
 
-// moved brings an image to its file that was moved or copied to a path when that was
-// broken off.
+// moved updates an image whose file was moved or copied to a path by an interrupted
+// operation.
 func (p *scan) moved(ctx context.Context, im *catalog.Image, at string, now fsx.Identity) error {
 	if strings.HasPrefix(at, managed.Trash) && im.DeletedAt == nil {
-		return nil // a second copy: see retrace
+		return nil // a duplicate: see retrace
 	}
 	there, err := p.stat(im.Path)
 	switch {
@@ -568,7 +566,7 @@ func (p *scan) moved(ctx context.Context, im *catalog.Image, at string, now fsx.
 	return err
 }
 
-// restoreImage records a file that the catalog does not know, by its sidecar.
+// restoreImage records a file that the catalog does not know, from its sidecar.
 func (p *scan) restoreImage(ctx context.Context, id, at string, now fsx.Identity) error {
 	side, err := managed.ReadSidecar(p.store, at)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -576,10 +574,10 @@ func (p *scan) restoreImage(ctx context.Context, id, at string, now fsx.Identity
 		side.FileName = fileName(at)
 	}
 	if err != nil || side.ID != id || side.DuplicateOf != "" {
-		return nil //nolint:nilerr // what can't be told stays where it is
+		return nil //nolint:nilerr // a file without a readable sidecar stays where it is
 	}
 	if there, err := p.byID(ctx, id); err != nil || there != nil {
-		return err // it came since the mirror was followed
+		return err // it was recorded after the mirror was updated
 	}
 	root, err := source.OpenDirectory(p.store.Root, "", source.Filter{})
 	if err != nil {
@@ -615,12 +613,12 @@ func (p *scan) restoreImage(ctx context.Context, id, at string, now fsx.Identity
 	return nil
 }
 
-// sweepAfter is how old a file that is written in an instant must be to count as
-// left behind.
+// sweepAfter is the age after which a small file counts as left behind by an
+// interrupted operation.
 const sweepAfter = time.Minute
 
-// sweep removes what an import that was broken off left behind, and nobody goes on
-// with: a copy, a sidecar without its file, or half of one.
+// sweep removes what an interrupted import left behind: a copy, a sidecar without its
+// file, or part of one.
 func (p *scan) sweep(at string) {
 	name, staged := strings.CutPrefix(at, managed.Staging)
 	hidden := strings.HasPrefix(path.Base(at), ".")
@@ -658,8 +656,8 @@ func (p *scan) sweep(at string) {
 	}
 }
 
-// working reports whether an import that has written its sidecar to staging goes on, or
-// has its file there.
+// working reports whether the import that wrote a sidecar to staging is still running,
+// or has its file there.
 func (p *scan) working(id string) bool {
 	if _, err := p.stat(managed.Staging + id + ".tiff"); !fsx.IsGone(err) {
 		return true

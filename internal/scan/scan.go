@@ -1,14 +1,14 @@
-// Package ingest brings the catalog to what the folders of its stores hold. It
-// inspects files to tell complete slides from those that are still arriving, broken
-// or of an unknown kind, walks a store's folder to find what came, changed and
-// went, and watches the folder for what happens in between.
+// Package scan synchronizes the catalog with the folders of its stores. It inspects
+// files to tell complete slides from arriving, broken and unsupported ones, scans a
+// store's folder for new, changed and removed files, and watches the folder between
+// scans.
 //
-// The folder of an in-place store is read and never written. In a managed store
-// files arrive in an incoming folder, are shown from there at once, and are then
-// moved under the digest of their bytes. What is found is compared by identity
-// (inode, size and times), so that a file that has not changed is not opened.
-// File names and barcodes are patient data and appear in no log and no error:
-// images, stores and folders are named by ids and inode numbers.
+// The folder of an in-place store is only read. In a managed store files arrive in an
+// incoming folder, are served from there at once, and are then moved to a path named by
+// the digest of their bytes. Files are compared by identity (inode, size and times), so
+// that unchanged files are not opened. File names and barcodes are patient data and
+// appear in no log and no error: images, stores and folders are named by ids and inode
+// numbers.
 package scan
 
 import (
@@ -29,31 +29,31 @@ import (
 )
 
 const (
-	// DefaultSettle is how long a file whose structure is wrong may go without a
-	// change before it is broken rather than arriving. Copies over a network
-	// stall for minutes.
+	// DefaultSettle is how long a damaged or incomplete file must be unchanged before it
+	// is broken rather than arriving. Copies over a network may stall for minutes.
 	DefaultSettle = 10 * time.Minute
-	// DefaultPause is how long a file must be seen unchanged to count as written,
-	// unless it was renamed into the folder or closed by its writer.
+	// DefaultPause is how long a file must be unchanged to count as complete, unless it
+	// was renamed into the folder or closed by its writer.
 	DefaultPause = 2 * time.Second
-	// DefaultMaxMissing is the share of a store's slides that may be gone at once
-	// before a person is asked.
+	// DefaultMaxMissing is the share of a store's slides that may go missing at once
+	// without a person's confirmation.
 	DefaultMaxMissing = 0.5
 )
 
 var (
 	// ErrNoRoot: the store's folder is not there or cannot be read.
 	ErrNoRoot = source.ErrNoRoot
-	// ErrOtherRoot: a folder is there, and not the one that was.
+	// ErrOtherRoot: the folder is not the one that was scanned before.
 	ErrOtherRoot = source.ErrOtherRoot
 	// ErrFull: the disk of a managed store has no room for a file.
 	ErrFull = managed.ErrFull
-	// ErrManyMissing: more slides are gone at once than is likely to be meant.
+	// ErrManyMissing: more slides went missing at once than a person is likely to have
+	// removed.
 	ErrManyMissing = errors.New("so many slides are gone at once that none was marked missing: if that is meant, confirm the next sync")
 )
 
-// A Syncer keeps the catalog in sync with the folders of stores. Its fields are
-// set before the first use; it is safe for concurrent use after.
+// A Syncer keeps the catalog in sync with the folders of stores. Set its fields before
+// the first use; then it is safe for concurrent use.
 type Syncer struct {
 	Catalog *catalog.Catalog
 	Log     *slog.Logger     // discarded if nil
@@ -64,30 +64,29 @@ type Syncer struct {
 	MaxMissing float64       // [DefaultMaxMissing] if 0
 	Workers    int           // files inspected at once; 4 if 0
 
-	// Host is the name of this machine: stores of others are left to theirs. "" for
-	// any.
+	// Host is the name of this machine. Stores that are assigned to another host are
+	// ignored; "" ignores none.
 	Host string
-	// Holder names this process among those that share the catalog. Leases keep them
-	// out of each other's way; "" if there are no others.
+	// Holder names this process among those that share the catalog, for leases; "" if it
+	// is the only one.
 	Holder string
 
-	// Arrived, if not nil, is told the id of each image of a managed store that waits
-	// to be imported, once or more often. It must not block. If it is nil, a scan
-	// ends the imports that were broken off, and others are somebody else's matter.
+	// Arrived, if not nil, receives the id of each image of a managed store that waits to
+	// be imported, at least once. It must not block. If it is nil, a scan resumes
+	// interrupted imports and leaves the others to another process.
 	Arrived func(image string)
 
-	// Aside, if not nil, is told the id of each image of a managed store that has been
-	// set aside as complete and no slide that is read. It must not block.
+	// Unsupported, if not nil, receives the id of each image of a managed store that was
+	// moved to quarantine as complete but unsupported. It must not block.
 	Unsupported func(image string)
 
-	// Available, if not nil, is told the id of each image that has become
-	// available, or has changed and still is. It must not block.
+	// Available, if not nil, receives the id of each image that has become available, or
+	// has changed and is still available. It must not block.
 	Available func(image string)
 
-	// Loops, if not nil, shows what goes on in the background.
+	// Loops, if not nil, shows the state of background loops.
 	Loops *loop.Set
-	// Memory is what the labels that are searched for codes take their memory from; nil
-	// for no bound.
+	// Memory is the budget for reading labels; nil for no limit.
 	Memory *render.Budget
 
 	mirror  mirror
@@ -96,43 +95,42 @@ type Syncer struct {
 	taken   map[string]bool // leases
 }
 
-// Options say how a scan is made.
+// Options of a scan.
 type Options struct {
-	DryRun  bool // say what would be done, and do nothing
+	DryRun  bool // report changes without making them
 	Resync  bool // read every file again as if it were new
-	Confirm bool // a person has seen how many slides are gone
-	// Wait stays for files that lack nothing but to be seen unchanged a second
-	// time, [DefaultPause] later.
+	Confirm bool // a person has confirmed the missing slides
+	// Wait makes the scan inspect again, [DefaultPause] later, the complete files that
+	// must only be seen unchanged a second time.
 	Wait bool
-	// Import moves what has arrived in a managed store to where it stays, and ends
-	// with that: it takes as long as reading all of it.
+	// Import imports the arrived files of a managed store before the scan ends. It takes
+	// as long as reading all of them.
 	Import bool
-	// Progress, if not nil, is told how many of the files that had to be inspected
-	// have been. It must not block.
+	// Progress, if not nil, receives how many of the files to be inspected have been. It
+	// must not block.
 	Progress func(done, total int64)
 
-	watching bool // nobody has asked for the scan
+	watching bool // the scan was started by a watcher, not by a person
 }
 
-// A Result says what a scan found and did. Numbers are of files.
+// A Result is what a scan found and did. Numbers count files.
 type Result struct {
 	Count       int       `json:"count"`   // in the folder
-	Added       int       `json:"added"`   // new in the catalog, in whatever state
-	Updated     int       `json:"updated"` // known, and changed or better understood
+	Added       int       `json:"added"`   // new in the catalog, in any state
+	Updated     int       `json:"updated"` // known, and changed or inspected with another result
 	Moved       int       `json:"moved"`   // known under another name
 	Missing     int       `json:"missing"` // newly
 	Returned    int       `json:"returned"`
-	Arriving    int       `json:"arriving"`              // still being written, or not yet known to be done
-	Failed      []Failure `json:"failed"`                // inspected at in this scan, and not to be shown
+	Arriving    int       `json:"arriving"`              // still being written, or not known to be complete
+	Failed      []Failure `json:"failed"`                // inspected in this scan, and not available
 	Links       int       `json:"links"`                 // symbolic links, which are not followed
 	Imported    int       `json:"imported,omitempty"`    // moved under their digest
 	Quarantined int       `json:"quarantined,omitempty"` // newly
 	Duration    float64   `json:"duration"`              // seconds
-	Next        time.Time `json:"-"`                     // when to check again at what is arriving; zero if nothing is
+	Next        time.Time `json:"-"`                     // when to inspect arriving files again; zero without any
 }
 
-// A Failure is a file that is no slide, or not one that can be read. It holds no
-// file name.
+// A Failure is a file that is not a readable slide. It holds no file name.
 type Failure struct {
 	Image  string `json:"image,omitempty"` // id; "" for folders
 	Reason string `json:"reason"`
@@ -152,7 +150,7 @@ func (r *Result) changed() bool {
 	return r.Added+r.Updated+r.Moved+r.Missing+r.Returned+r.Imported+r.Quarantined+len(r.Failed) > 0
 }
 
-// A folder is what is remembered of a store's folder between scans.
+// A folder is the state of a store's folder that is kept between scans.
 type folder struct {
 	store string
 	scan  sync.Mutex // one scan at a time
@@ -160,8 +158,8 @@ type folder struct {
 	mu           sync.Mutex // held while the catalog is changed
 	observations map[string]observation
 	seenRoot     fsx.Identity // of the folder that was last scanned
-	scanned      bool         // a scan has come to its end
-	refused      error        // why the last scan marked nothing missing; nil if it did not refuse
+	scanned      bool         // a scan has completed
+	refused      error        // why the last scan marked nothing missing; nil if it was not refused
 }
 
 func (s *Syncer) folder(store string) *folder {
@@ -176,14 +174,14 @@ func (s *Syncer) folder(store string) *folder {
 	return s.folders[store]
 }
 
-// waiting returns the paths of the files that are being waited for.
+// waiting returns the paths of the files that wait for their next inspection.
 func (f *folder) waiting() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Collect(maps.Keys(f.observations))
 }
 
-// next is when the first of the files that are being waited for is due.
+// next is when the first waiting file is due.
 func (f *folder) next() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -210,6 +208,5 @@ func (s *Syncer) log() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// follow reads what others have changed in the catalog, so that the next scan need
-// not.
+// follow reads changes of the catalog, so that the next scan starts faster.
 func (s *Syncer) follow(ctx context.Context) error { return s.mirror.follow(ctx, s.Catalog) }

@@ -22,8 +22,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// tileServer serves the tiles of a catalog until the test ends, as a process of its
-// own would.
+// tileServer serves the tiles of a catalog, like a process of its own, until the test
+// ends.
 func tileServer(t *testing.T, c *catalog.Catalog, changed func(string)) http.Handler {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -39,7 +39,7 @@ func tileServer(t *testing.T, c *catalog.Catalog, changed func(string)) http.Han
 	return &nethttp.Handler{Tiles: s, Log: log}
 }
 
-// firstTile is the tile at the top left of the largest level, as a file stores it.
+// firstTile returns the tile at the top left of the largest level, as stored in a file.
 func firstTile(t *testing.T, file []byte) []byte {
 	t.Helper()
 	s, err := slide.Open(bytes.NewReader(file), int64(len(file)))
@@ -53,9 +53,9 @@ func firstTile(t *testing.T, file []byte) []byte {
 	return b
 }
 
-// TestTilesDuringImport asks for a tile of each slide all the time while the slides
-// arrive and are imported, from the process that imports and from another. The URL
-// carries the revision, and stays right.
+// TestTilesDuringImport requests a tile of each slide all the time while the slides
+// arrive and are imported, from the importing process and from another. The URL
+// contains the revision, and stays valid.
 func TestTilesDuringImport(t *testing.T) {
 	t.Parallel()
 	for _, disks := range []string{"one disk", "two disks"} {
@@ -103,14 +103,14 @@ func TestTilesDuringImport(t *testing.T) {
 	}
 }
 
-// readTiles asks for a tile until one has come a while after the image was imported.
+// readTiles requests a tile until one arrives some time after the image was imported.
 func readTiles(t *testing.T, h *house, server http.Handler, im *catalog.Image, want []byte, who string) {
 	counts := map[int]int{}
 	var longest time.Duration
 	began := time.Now()
 	good, known := began, false
 	var end time.Time
-	for end.IsZero() || good.Before(end) { // until a tile came well after the import
+	for end.IsZero() || good.Before(end) { // until a tile arrived well after the import
 		if now, err := h.Catalog.Image(context.Background(), im.ID); err == nil && end.IsZero() && strings.HasPrefix(now.Path, managed.Slides) {
 			end = time.Now().Add(1500 * time.Millisecond)
 		}
@@ -121,7 +121,7 @@ func readTiles(t *testing.T, h *house, server http.Handler, im *catalog.Image, w
 		rec := httptest.NewRecorder()
 		server.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/api/v1/images/"+im.ID+"/tiles/2/0/0?v="+im.Revision, nil))
 		switch code := rec.Code; {
-		case code == http.StatusNotFound && !known: // its follower has not heard of the image yet
+		case code == http.StatusNotFound && !known: // its follower has not seen the image yet
 		case code == http.StatusOK:
 			known = true
 			if !bytes.Equal(rec.Body.Bytes(), want) {

@@ -7,7 +7,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-func TestPatience(t *testing.T) {
+func TestSettlePolicy(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
@@ -66,7 +66,7 @@ func TestSee(t *testing.T) {
 		{"first seen", observation{}, id, false},
 		{"unchanged", observation{id: id, since: now.Add(-time.Hour), closed: true}, id, true},
 		{"renamed", observation{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.CTime++ }), true},
-		{"device numbered anew", observation{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.Dev++ }), true},
+		{"device number changed", observation{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.Dev++ }), true},
 		{"grown", observation{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.Size++ }), false},
 		{"written in place", observation{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.MTime++ }), false},
 		{"clock set back", observation{id: id, since: now.Add(time.Second), closed: true}, id, false},

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/catalogtest"
 )
 
-// A site is a store of one folder, a catalog, and a clock that stands still.
+// A site is a store of one folder, a catalog, and a stopped clock.
 type site struct {
 	t     *testing.T
 	root  string
@@ -40,7 +40,7 @@ func newSite(t *testing.T) *site {
 
 func (st *site) path(name string) string { return filepath.Join(st.root, name) }
 
-// write writes a file into the store's folder, with folders on the way.
+// write writes a file into the store's folder, creating folders.
 func (st *site) write(name string, data []byte) {
 	st.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(st.path(name)), 0o755); err != nil {
@@ -51,7 +51,7 @@ func (st *site) write(name string, data []byte) {
 	}
 }
 
-// scan scans the folder and wants no error.
+// scan scans the folder and expects no error.
 func (st *site) scan(o Options) Result {
 	st.t.Helper()
 	r, err := st.Sync(context.Background(), st.store, o)
@@ -61,10 +61,10 @@ func (st *site) scan(o Options) Result {
 	return r
 }
 
-// later lets time scan.
+// later advances the clock.
 func (st *site) later(d time.Duration) { st.now = st.now.Add(d) }
 
-// image returns what the catalog has of a file.
+// image returns the image of a file.
 func (st *site) image(name string) *catalog.Image {
 	st.t.Helper()
 	im, err := st.Catalog.ImageByPath(context.Background(), st.store, name)

@@ -22,27 +22,27 @@ import (
 // A scan is one comparison of a store's folder with the catalog.
 type scan struct {
 	s *Syncer
-	c *catalog.Catalog // to write to
+	c *catalog.Catalog // writes under the lease
 	*folder
 	o            Options
 	store        *catalog.Store
-	dir          *source.Directory // that is scanned
+	dir          *source.Directory // the scanned directory
 	prefix       string            // of the paths of its files: "", or of a managed store [incoming] or [slides]
 	rootID       fsx.Identity
 	settlePolicy settlePolicy
 	enter        func(dir string, dev uint64) // see walker
 	taken        map[string]bool              // paths of files that were found under another name
 	result       *Result
-	written      []*catalog.Image // whose files in staging were written to
+	written      []*catalog.Image // images in staging whose files were written to
 }
 
-// Sync compares the folder of a store with the catalog and brings the catalog to
-// what the folder holds. Files that are as the catalog knows them are not opened.
-// What is wrong with one file or folder stops nothing else: it is in the result.
+// Sync scans the folder of a store and updates the catalog. It does not open unchanged
+// files. An error at one file or folder is recorded in the result and does not stop the
+// scan.
 //
-// The error is [ErrNoRoot], [ErrOtherRoot] or [ErrManyMissing], the catalog's or
-// the context's. What was done until then is in the result, and stays done: the
-// next scan goes on from there.
+// The error is [ErrNoRoot], [ErrOtherRoot] or [ErrManyMissing], or one of the catalog
+// or the context. The result then holds what was done before; the next scan continues
+// from there.
 func (s *Syncer) Sync(ctx context.Context, store string, o Options) (Result, error) {
 	st, err := s.Catalog.Store(ctx, store)
 	if err != nil {
@@ -143,14 +143,14 @@ func (p *scan) whole(ctx context.Context) error {
 	return p.markMissing(ctx, absent)
 }
 
-// known returns what the catalog knows of the files in the folder.
+// known returns the catalog's entries of the files in the folder.
 func (p *scan) known() map[string]entry {
 	files := p.s.mirror.files(p.store.ID)
 	maps.DeleteFunc(files, func(path string, _ entry) bool { return !strings.HasPrefix(path, p.prefix) })
 	return files
 }
 
-// failUnreadable notes what could not be read. It names no file.
+// failUnreadable records what could not be read. It names no file.
 func (p *scan) failUnreadable(l *source.Listing) {
 	for _, u := range l.Unreadable {
 		p.result.fail("", fmt.Sprintf("inode %d: %s", u.Inode, readError(u.Err).Reason))
@@ -162,7 +162,7 @@ func (p *scan) notMoved(paths []string) []string {
 	return slices.DeleteFunc(paths, func(path string) bool { return p.taken[path] })
 }
 
-// survey walks the folder while the mirror is brought up to date.
+// survey lists the folder while the mirror is updated.
 func (p *scan) survey(ctx context.Context) ([]source.Item, *source.Listing, error) {
 	followed := make(chan error, 1)
 	go func() { followed <- p.s.follow(ctx) }()
@@ -177,8 +177,7 @@ func (p *scan) survey(ctx context.Context) ([]source.Item, *source.Listing, erro
 	return files, w, err
 }
 
-// due takes the files that were found out of left, and returns those to be looked
-// at.
+// due removes the files that were found from left, and returns those to be inspected.
 func (p *scan) due(files []source.Item, left map[string]entry) (due []source.Item) {
 	now := p.s.now()
 	p.mu.Lock()
@@ -205,21 +204,21 @@ func (p *scan) due(files []source.Item, left map[string]entry) (due []source.Ite
 	return due
 }
 
-// isDue reports whether a file that is known has to be inspected.
+// isDue reports whether a known file has to be inspected.
 func (p *scan) isDue(f source.Item, e entry, now time.Time) bool {
 	s, waiting := p.observations[f.Path]
 	switch {
 	case !e.id.Same(f.Identity) || e.state == catalog.Missing:
 		return true
 	case waiting && s.since.After(now):
-		return true // the clock was set back: begin anew, and not only when it is where it was
+		return true // the clock was set back: restart the observation now
 	case waiting:
 		return !s.again.IsZero() && !s.again.After(now)
 	}
 	return e.state == catalog.Arriving
 }
 
-// markMissing marks images missing whose files are still not there.
+// markMissing marks images missing whose files still don't exist.
 func (p *scan) markMissing(ctx context.Context, paths []string) error {
 	for len(paths) > 0 {
 		n := min(len(paths), commitBatch)
@@ -238,7 +237,7 @@ func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
 	var list []*catalog.Image
 	for _, path := range paths {
 		if _, err := p.stat(path); !fsx.IsGone(err) {
-			continue // it came back, or nothing can be said
+			continue // it came back, or its folder can't be read
 		}
 		delete(p.observations, path)
 		im, err := p.c.ImageByPath(ctx, p.store.ID, path)
@@ -269,14 +268,14 @@ func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
 	return p.c.PutImages(ctx, list)
 }
 
-// stat returns the identity of the file at path. Anything that is not a regular
-// file counts as no file.
+// stat returns the identity of the regular file at path. Other kinds of file count as
+// not existing.
 func (p *scan) stat(path string) (fsx.Identity, error) {
 	return fsx.StatIn(unix.AT_FDCWD, p.store.File(path))
 }
 
-// finish records the scan in the store. Of those that nobody asked for and that had
-// nothing to do, it records not more than one a minute.
+// finish records the scan in the store. Of a watcher's scans that found nothing to do,
+// it records at most one a minute.
 func (p *scan) finish(ctx context.Context) error {
 	now := p.s.now().UTC()
 	if last := p.store.LastSync; p.o.watching && last != nil && !p.result.changed() && p.store.RootID.Same(p.rootID) {
@@ -298,8 +297,8 @@ func (p *scan) finish(ctx context.Context) error {
 	return err
 }
 
-// retire hides what has been missing for as long as the store says, and drops what
-// has been for longer. So it does with what is in the trash.
+// retire hides, and later drops, images that have been missing for the store's
+// retention times, and empties the trash.
 func (p *scan) retire(ctx context.Context, now time.Time) error {
 	if after := p.store.HideAfter; after > 0 {
 		if _, err := p.c.HideMissing(ctx, p.store.ID, now.Add(-after)); err != nil {
@@ -324,7 +323,7 @@ func (p *scan) retire(ctx context.Context, now time.Time) error {
 	return p.c.DropImages(ctx, old...)
 }
 
-// or is v, or if that is zero the other.
+// or returns v, or other if v is zero.
 func or[T comparable](v, other T) T {
 	var zero T
 	if v == zero {

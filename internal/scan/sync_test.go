@@ -21,7 +21,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// settled makes a site whose files of these names are available.
+// settled returns a site with available files of these names.
 func settled(t *testing.T, names ...string) *site {
 	t.Helper()
 	st := newSite(t)
@@ -30,7 +30,7 @@ func settled(t *testing.T, names ...string) *site {
 	}
 	st.later(time.Minute)
 	if r := st.scan(Options{}); r.Count != len(names) || r.Added != len(names) || r.Arriving != 0 {
-		t.Fatalf("first pass: %+v, want %d added", r, len(names))
+		t.Fatalf("first scan: %+v, want %d added", r, len(names))
 	}
 	return st
 }
@@ -57,7 +57,7 @@ func TestSyncAdds(t *testing.T) {
 	st := settled(t, "a.tiff", "b/c/d.TIF")
 	st.write("b/notes.txt", []byte("no slide"))
 	if r := st.scan(Options{}); r.changed() || r.Count != 2 {
-		t.Errorf("second pass: %+v, want nothing", r)
+		t.Errorf("second scan: %+v, want nothing", r)
 	}
 	st.want(map[string]catalog.State{"a.tiff": catalog.Available, "b/c/d.TIF": catalog.Available})
 	im := st.image("b/c/d.TIF")
@@ -82,8 +82,8 @@ func TestSyncAdds(t *testing.T) {
 	}
 }
 
-// TestSyncRecordsThatNothingChanged asks for a sync twice within seconds: the second is
-// the last one, too.
+// TestSyncRecordsThatNothingChanged syncs twice within seconds: the second sync must be
+// recorded as the last one.
 func TestSyncRecordsThatNothingChanged(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
@@ -132,19 +132,19 @@ func TestSyncMissesAndFindsAgain(t *testing.T) {
 	}
 	st.remove("a.tiff")
 	if r := st.scan(Options{}); r.Missing != 1 || r.Count != 1 {
-		t.Errorf("pass after the removal: %+v, want 1 missing", r)
+		t.Errorf("scan after the removal: %+v, want 1 missing", r)
 	}
 	st.want(map[string]catalog.State{"a.tiff": catalog.Missing, "b.tiff": catalog.Available})
 	if im := st.image("a.tiff"); im.MissingSince == nil || !im.MissingSince.Equal(st.now) || im.Width != 150 {
 		t.Errorf("missing since %v and %d wide, want since %v, and what was known kept", im.MissingSince, im.Width, st.now)
 	}
 	if r := st.scan(Options{}); r.changed() {
-		t.Errorf("pass after that: %+v, want nothing", r)
+		t.Errorf("scan after that: %+v, want nothing", r)
 	}
 	st.write("a.tiff", whole)
 	st.later(time.Minute)
 	if r := st.scan(Options{}); r.Returned != 1 || r.Added != 0 {
-		t.Errorf("pass after the return: %+v, want 1 returned", r)
+		t.Errorf("scan after the return: %+v, want 1 returned", r)
 	}
 	im := st.image("a.tiff")
 	if im.State != catalog.Available || im.ID != before.ID || im.MissingSince != nil {
@@ -152,8 +152,8 @@ func TestSyncMissesAndFindsAgain(t *testing.T) {
 	}
 }
 
-// TestSyncUpdates overwrites a slide by another. What people said of the image
-// stays, what the old file said goes.
+// TestSyncUpdates replaces a slide by another. Annotations by people are kept, data of
+// the old file is not.
 func TestSyncUpdates(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
@@ -190,7 +190,7 @@ func TestResync(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := st.scan(Options{}); r.changed() {
-		t.Fatalf("pass: %+v, want nothing", r)
+		t.Fatalf("scan: %+v, want nothing", r)
 	}
 	if r := st.scan(Options{Resync: true}); r.Updated != 1 {
 		t.Errorf("resync: %+v, want 1 updated", r)
@@ -217,11 +217,12 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("%+v, want 1 added, updated, missing and arriving", wet)
 	}
 	if diff := cmp.Diff(wet, dry, cmpopts.IgnoreFields(Result{}, "Duration", "Next")); diff != "" {
-		t.Errorf("what was done and what was said to be (-done +said):\n%s", diff)
+		t.Errorf("result of the scan and of the dry run (-scan +dry run):\n%s", diff)
 	}
 }
 
-// TestOddNames keeps files whose names are no text, and follows no link.
+// TestOddNames scans files whose names are not text, and expects links not to be
+// followed.
 func TestOddNames(t *testing.T) {
 	t.Parallel()
 	names := []string{"\xff\xfe\x80.tiff", "new\nline.tiff", "-rf.tiff", "a b's \"c\".tiff", "日本.tiff", "%2e%2e.tiff", strings.Repeat("x", 250) + ".tiff", "d\xe4r/ä.tiff"}
@@ -263,8 +264,8 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 }
 
-// TestReplacedByLink puts a link in the place of a slide. It is gone, and the other
-// file is not read.
+// TestReplacedByLink replaces a slide by a link. The slide is missing, and the link's
+// target is not read.
 func TestReplacedByLink(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
@@ -309,7 +310,7 @@ func TestRootVanishes(t *testing.T) {
 	}
 	st.want(all)
 
-	// What a mount point is without its disk.
+	// This is a mount point without its disk.
 	if err := os.Mkdir(st.root, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +324,7 @@ func TestRootVanishes(t *testing.T) {
 	}
 	st.want(all)
 	if now, err := st.Catalog.Store(t.Context(), st.store); err != nil || !now.LastSync.Equal(*last.LastSync) {
-		t.Errorf("last sync at %v (%v), want %v: no pass was completed", now.LastSync, err, last.LastSync)
+		t.Errorf("last sync at %v (%v), want %v: no scan was completed", now.LastSync, err, last.LastSync)
 	}
 
 	if err := os.RemoveAll(st.root); err != nil {
@@ -337,8 +338,8 @@ func TestRootVanishes(t *testing.T) {
 	}
 }
 
-// TestRootIsRestored copies the folder to where it was: its identity is another,
-// its slides are the same.
+// TestRootIsRestored replaces the folder by a copy: its identity is another, its slides
+// are the same.
 func TestRootIsRestored(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff", "c.tiff")
@@ -385,7 +386,7 @@ func TestManyMissing(t *testing.T) {
 	if r := st.scan(Options{}); r.Missing != 8 {
 		t.Fatalf("%+v, want 8 missing", r)
 	}
-	// One by one, they are as many as at once.
+	// Removing slides one by one counts like removing them at once.
 	st.remove(names[8:20]...)
 	st.write("new.tiff", pyramid{seed: 40}.bytes())
 	st.later(time.Minute)
@@ -431,7 +432,7 @@ func TestFailuresStopNothing(t *testing.T) {
 	}
 }
 
-// TestNoNamesInLogs scans all kinds of trouble and looks for file names.
+// TestNoNamesInLogs causes errors of all kinds and searches the log for file names.
 func TestNoNamesInLogs(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

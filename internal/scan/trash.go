@@ -17,10 +17,10 @@ import (
 // DefaultKeepTrash is how long files stay in the trash of a managed store.
 const DefaultKeepTrash = 30 * 24 * time.Hour
 
-// Remove takes an image out of all lists, until it is restored. Its file in a managed
-// store is moved to the store's trash; in a folder that is read and never written it
-// stays. The error is [catalog.ErrNotFound], that of the file system, the catalog's
-// or the context's. If the file can't be moved now, the next scan does.
+// Remove deletes an image until it is restored. Its file in a managed store is moved to
+// the store's trash; in an in-place store it stays. The error is [catalog.ErrNotFound],
+// or one of the file system, the catalog or the context. If the file can't be moved
+// now, the next scan moves it.
 func (s *Syncer) Remove(ctx context.Context, image string) error {
 	im, err := s.Catalog.Image(ctx, image)
 	if err != nil {
@@ -39,8 +39,8 @@ func (s *Syncer) Remove(ctx context.Context, image string) error {
 	return nil
 }
 
-// moveToTrash moves the file of an image that was deleted to the trash. The error is
-// [ErrBusy] if another process works on it.
+// moveToTrash moves the file of a deleted image to the trash. The error is [ErrBusy] if
+// another process works on it.
 func (s *Syncer) moveToTrash(ctx context.Context, st *catalog.Store, image string) error {
 	ctx, c, release, err := s.lease(ctx, "import "+image)
 	if err != nil {
@@ -54,12 +54,12 @@ func (s *Syncer) moveToTrash(ctx context.Context, st *catalog.Store, image strin
 	at := managed.Trash + s.now().UTC().Format(stamp) + "-" + im.ID + ".tiff"
 	now, err := managed.Stat(st, im.Path)
 	if err == nil {
-		im.Identity = now // whatever it is by now
+		im.Identity = now // in whatever state it is now
 		now, err = s.moveFile(ctx, st, im, at, managed.MovedFrom(im))
 	}
 	switch {
 	case fsx.IsGone(err):
-		now = im.Identity // its place is free for another
+		now = im.Identity // another file may be at its path
 	case err != nil:
 		return err
 	}
@@ -73,10 +73,10 @@ func (s *Syncer) moveToTrash(ctx context.Context, st *catalog.Store, image strin
 	return imageError(im.ID, "removing a sidecar", managed.RemoveSidecar(st, im.Path))
 }
 
-// Restore brings back an image that was removed, and its file from the trash. That it
-// was not removed is no error. The error is [ErrInTheWay] if the slide has come again
-// meanwhile, or its name is taken; [fs.ErrNotExist] if the trash has been emptied;
-// [catalog.ErrNotFound], that of the file system, the catalog's or the context's.
+// Restore restores a deleted image, and its file from the trash. It is not an error if
+// the image was not deleted. The error is [ErrInTheWay] if the slide has arrived again
+// or its name is taken, [fs.ErrNotExist] if the trash has been emptied,
+// [catalog.ErrNotFound], or one of the file system, the catalog or the context.
 func (s *Syncer) Restore(ctx context.Context, image string) error {
 	im, st, err := s.managedImage(ctx, image)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *Syncer) Restore(ctx context.Context, image string) error {
 	return imageError(im.ID, "trash", managed.RemoveSidecar(st, im.Path))
 }
 
-// isHome reports whether files may be brought back to a path.
+// isHome reports whether files may be restored to a path.
 func isHome(path string) bool {
 	for _, dir := range []string{managed.Incoming, managed.Staging, managed.Slides, managed.Quarantine} {
 		if rest, ok := strings.CutPrefix(path, dir); ok {
@@ -137,8 +137,8 @@ func isHome(path string) bool {
 	return false
 }
 
-// emptyTrash removes the files of a managed store that have been in its trash for as long
-// as the store keeps them, and their images from the catalog. It returns how many files
+// emptyTrash removes the files of a managed store that have been in its trash for the
+// store's retention time, and their images from the catalog. It returns how many files
 // were removed.
 func (p *scan) emptyTrash(ctx context.Context) (removed int, err error) {
 	st := p.store
@@ -150,7 +150,7 @@ func (p *scan) emptyTrash(ctx context.Context) (removed int, err error) {
 		if err := ctx.Err(); err != nil {
 			return removed, err
 		}
-		// The sidecar goes last, so that what is broken off here is ended later.
+		// The sidecar is removed last, so that an interrupted removal is resumed later.
 		base, isTIFF := strings.CutSuffix(name, ".tiff")
 		if base, ok := strings.CutSuffix(name, ".json"); ok {
 			if _, err := p.stat(managed.Trash + base + ".tiff"); !fsx.IsGone(err) {
@@ -175,7 +175,7 @@ func (p *scan) emptyTrash(ctx context.Context) (removed int, err error) {
 	return removed, nil
 }
 
-// erase removes a file for good.
+// removeFile removes a file permanently.
 func (p *scan) removeFile(at string) error {
 	f, err := managed.EntryOf(p.store, at)
 	if err != nil {
@@ -185,7 +185,7 @@ func (p *scan) removeFile(at string) error {
 	return errors.Join(f.Remove(), source.SyncDirectories(f))
 }
 
-// forgetImage takes an image out of the catalog whose file at a path is gone for good.
+// forgetImage drops an image from the catalog whose file at a path was removed.
 func (p *scan) forgetImage(ctx context.Context, at, image string) error {
 	im, err := p.byID(ctx, image)
 	if err != nil {

@@ -15,54 +15,54 @@ import (
 )
 
 const (
-	// pollEvery is how often a folder is scanned whose file system does not
-	// tell of changes.
+	// pollEvery is how often a folder is scanned whose file system does not report
+	// changes.
 	pollEvery = 30 * time.Second
-	// netEvery is how often one is that does: for what is written without being
-	// told of, as through a memory map.
+	// netEvery is how often a watched folder is scanned as a safety net: writes through a
+	// memory map are not reported.
 	netEvery = 5 * time.Minute
-	// busyFor is how long after the last change of a polled folder more is expected:
-	// scanners deliver slide after slide.
+	// busyFor is how long after a change of a polled folder more changes are expected:
+	// slide scanners deliver slide after slide.
 	busyFor = time.Minute
-	// burst is how long to gather what happens before looking. A rename and what
-	// comes with it arrive within it.
+	// burst is how long to collect events before handling them. The events of one rename
+	// arrive within it.
 	burst = 5 * time.Millisecond
-	// restShare bounds the share of time that polling takes: one part in so many.
+	// restShare limits the share of time spent on polling to 1/restShare.
 	restShare = 20
 )
 
-// A Watcher keeps one store in sync with its folder: at first by a scan, then by
-// looking where the kernel says that something happened, or by scanning the
-// folder again and again where it does not tell.
+// A Watcher keeps one store in sync with its folder: by a first scan, and then by
+// inspecting the files for which the kernel reports events, or by scanning the folder
+// periodically if the file system does not report them.
 type Watcher struct {
 	Syncer *Syncer
 	Store  string        // id
-	Poll   time.Duration // 30 s if 0: how often a folder that has to be polled is scanned
+	Poll   time.Duration // how often a polled folder is scanned; 30 s if 0
 
 	loop       *loop.Loop
-	inbox      *source.Inbox // for nudges, and what the notifier hears
-	retry      time.Duration // how often the lease is asked for
+	inbox      *source.Inbox // for nudges and the notifier's events
+	retry      time.Duration // interval between attempts to get the lease
 	pollReason string        // why it polls whatever the file system; "" if it does not
 
 	mu     sync.Mutex
 	status Status
 }
 
-// A Status says how a store is being watched.
+// A Status is the state of a watcher.
 type Status struct {
 	Polling  bool      `json:"polling"`
-	Why      string    `json:"why,omitempty"` // it is polled
+	Why      string    `json:"why,omitempty"` // why the folder is polled
 	Err      string    `json:"error,omitempty"`
-	LastScan time.Time `json:"last_pass"` // end of the last that was completed; zero if none was
-	Arriving int       `json:"arriving"`  // files that are being waited for
+	LastScan time.Time `json:"last_pass"` // end of the last completed scan; zero without one
+	Arriving int       `json:"arriving"`  // files that wait for their next inspection
 	// Elsewhere reports that another process watches the store.
 	Elsewhere bool `json:"elsewhere,omitempty"`
-	// Failing says why the store is not watched at present, and when that is tried
-	// again. It is nil if it is watched.
+	// Failing is why the store is not watched at present, and when the watcher tries
+	// again. It is nil if the store is watched.
 	Failing *loop.Failure `json:"-"`
 }
 
-// Status returns how the store is being watched.
+// Status returns the state of the watcher.
 func (w *Watcher) Status() Status {
 	arriving := len(w.Syncer.folder(w.Store).waiting())
 	w.mu.Lock()
@@ -75,19 +75,19 @@ func (w *Watcher) Status() Status {
 // A watch is one run of a Watcher.
 type watch struct {
 	*Watcher
-	c        *catalog.Catalog // to write to what is touched
+	c        *catalog.Catalog // writes under the lease
 	store    *catalog.Store
 	notifier *source.Watch // nil while polling
 	done     chan scanned
 	running  bool
-	again    bool      // a scan is wanted as soon as the running one ends
+	again    bool      // scan again as soon as the running scan ends
 	nextScan time.Time // of our clock
-	soon     bool      // a scan is wanted as soon as scans may follow each other
-	rested   time.Time // when that is
-	lastNews time.Time // when anything was last found changed
+	soon     bool      // scan as soon as the minimum interval allows
+	rested   time.Time // end of the minimum interval
+	lastNews time.Time // when a scan last found changes
 }
 
-// A passed is a scan that has ended.
+// A scanned is a completed scan.
 type scanned struct {
 	result Result
 	err    error
@@ -98,14 +98,14 @@ func NewWatcher(s *Syncer, store string) *Watcher {
 	return &Watcher{Syncer: s, Store: store, inbox: source.NewInbox(), loop: s.Loops.New(s.log(), "watch", store)}
 }
 
-// Run keeps the store in sync until ctx is done, whatever fails meanwhile. Among the
-// processes that share the catalog only one does; the others wait until it ends.
+// Run keeps the store in sync until ctx is done, and retries after errors. One of the
+// processes that share the catalog does so; the others wait for its lease.
 func (w *Watcher) Run(ctx context.Context) error {
 	w.loop.Run(ctx, w.round)
 	return ctx.Err()
 }
 
-// round keeps the store in sync as long as this process has the lease.
+// round keeps the store in sync while this process has the lease.
 func (w *Watcher) round(ctx context.Context) error {
 	held, c, release, err := w.Syncer.lease(ctx, "watch "+w.Store)
 	w.showElsewhere(err)
@@ -121,11 +121,11 @@ func (w *Watcher) round(ctx context.Context) error {
 	defer release()
 	err = w.run(held, c)
 	switch {
-	case errors.Is(err, catalog.ErrNotFound): // it was removed: whoever began this ends it
+	case errors.Is(err, catalog.ErrNotFound): // the store was removed: Watchers ends this watcher
 		release()
 		wait(ctx, storesEvery)
 		return nil
-	case held.Err() != nil: // the lease is lost, and asked for again
+	case held.Err() != nil: // the lease is lost: try to get it again
 		return nil
 	}
 	return err
@@ -139,7 +139,7 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// showElsewhere shows that the store is not watched by this process.
+// showElsewhere sets the status to watched by another process.
 func (w *Watcher) showElsewhere(why error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -161,7 +161,7 @@ func (w *Watcher) run(ctx context.Context, c *catalog.Catalog) error {
 			return err
 		}
 		if r.running {
-			w.loop.Well() // the catalog has said which folder it is
+			w.loop.Well() // the catalog answered
 		}
 		timer := time.NewTimer(time.Until(r.wakeAt()))
 		var err error
@@ -185,7 +185,7 @@ func (w *Watcher) run(ctx context.Context, c *catalog.Catalog) error {
 	}
 }
 
-// recheck has the file at path inspected soon. It never blocks.
+// recheck schedules an inspection of the file at path. It never blocks.
 func (w *Watcher) recheck(path string) { w.inbox.Put(path, source.Nudged, 0) }
 
 // start begins a scan if one is due. The error is [catalog.ErrNotFound] if the
@@ -223,7 +223,7 @@ func (r *watch) start(ctx context.Context) error {
 	return nil
 }
 
-// listen begins to listen to the folder, if its file system tells of changes.
+// listen starts watching the folder, if its file system reports changes.
 func (r *watch) listen() {
 	r.stopWatching("")
 	root, prefix := r.store.Root, ""
@@ -253,7 +253,7 @@ func (r *watch) listen() {
 	r.mu.Unlock()
 }
 
-// stopWatching ends listening. Why says the reason, "" if it is the end.
+// stopWatching stops watching. Why is the reason, "" at the end.
 func (r *watch) stopWatching(why string) {
 	if r.notifier != nil {
 		r.notifier.Close()
@@ -270,7 +270,7 @@ func (r *watch) stopWatching(why string) {
 	r.status.Polling, r.status.Why = true, why
 }
 
-// enter returns what a walker calls with each folder.
+// enter returns the function that a walker calls with each folder.
 func (r *watch) enter() func(string, uint64) {
 	if r.notifier == nil {
 		return nil
@@ -278,7 +278,7 @@ func (r *watch) enter() func(string, uint64) {
 	return r.notifier.Add
 }
 
-// scanned takes note of a scan that has ended, and says when the next is due.
+// scanned records a completed scan, and schedules the next.
 func (r *watch) scanned(p scanned) {
 	r.running = false
 	now := time.Now()
@@ -324,7 +324,7 @@ func (r *watch) interval(err error) time.Duration {
 
 func (r *watch) pause() time.Duration { return or(r.Syncer.Pause, DefaultPause) }
 
-// hear inspects what was heard.
+// handleEvents inspects the paths of the collected events.
 func (r *watch) handleEvents(ctx context.Context) error {
 	select { // the rest of a burst
 	case <-time.After(burst):
@@ -338,7 +338,7 @@ func (r *watch) handleEvents(ctx context.Context) error {
 	return r.touch(ctx, list)
 }
 
-// checkWaiting inspects the files that are being waited for.
+// checkWaiting inspects the waiting files that are due.
 func (r *watch) checkWaiting(ctx context.Context) error {
 	list := map[string]source.Sign{}
 	for _, path := range r.Syncer.folder(r.Store).waiting() {
@@ -365,19 +365,19 @@ func (r *watch) touch(ctx context.Context, list map[string]source.Sign) error {
 	return err
 }
 
-// scanNext wants a scan over the whole folder, now or as soon as the running one
+// scanNext schedules a scan of the whole folder, now or as soon as the running one
 // ends.
 func (r *watch) scanNext() { r.again, r.nextScan = true, time.Now() }
 
-// scanSoonest wants a scan over the whole folder, without taking more than its share of
-// time: those who read slides that are gone may ask again and again.
+// scanSoonest schedules a scan of the whole folder within polling's share of time:
+// clients may request missing slides again and again.
 func (r *watch) scanSoonest() {
 	if r.soon = true; !r.running && r.rested.Before(r.nextScan) {
 		r.nextScan = r.rested
 	}
 }
 
-// wakeAt is when the loop has something to do if nothing happens.
+// wakeAt is when the loop has something to do if no event comes.
 func (r *watch) wakeAt() time.Time {
 	at := r.nextScan
 	if r.running {
@@ -391,7 +391,7 @@ func (r *watch) wakeAt() time.Time {
 	return at
 }
 
-// report shows how the last scan ended, and logs it when that is news.
+// report updates the status with the last scan's error, and logs it if it is new.
 func (r *watch) report(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -407,7 +407,7 @@ func (r *watch) report(err error) {
 	r.status.Err = words
 }
 
-// logResult logs what was found, in numbers and ids.
+// logResult logs the result of a scan, in numbers and ids.
 func logResult(log *slog.Logger, store string, r *Result) {
 	log.Info("store in sync", "store", store, "count", r.Count, "added", r.Added, "updated", r.Updated,
 		"moved", r.Moved, "missing", r.Missing, "returned", r.Returned, "arriving", r.Arriving, "failed", len(r.Failed))

@@ -13,8 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// watched starts watching a site by the real clock, and returns once the first scan
-// is done.
+// watched starts watching a site by the real clock, and returns after the first scan.
 func (st *site) watched(w *Watcher) {
 	st.t.Helper()
 	st.Now = nil
@@ -27,11 +26,10 @@ func (st *site) watched(w *Watcher) {
 			st.t.Errorf("Run: %v", err)
 		}
 	})
-	st.eventually(soon, "the first pass", func() bool { return !w.Status().LastScan.IsZero() })
+	st.eventually(soon, "the first scan", func() bool { return !w.Status().LastScan.IsZero() })
 }
 
-// eventually waits for something, asking every few milliseconds, and returns how
-// long it took.
+// eventually polls until a condition holds, and returns how long that took.
 func (st *site) eventually(within time.Duration, what string, is func() bool) time.Duration {
 	st.t.Helper()
 	for began := time.Now(); ; time.Sleep(2 * time.Millisecond) {
@@ -69,15 +67,15 @@ func (st *site) rename(from, to string) {
 	}
 }
 
-// soon is how long what is heard of may take. It is milliseconds, and the machines
-// that run tests are busy.
+// soon is the timeout for reactions to events. They take milliseconds, but the machines
+// that run tests may be busy.
 const soon = time.Minute
 
 // TestWatchRename measures the time from a rename into the folder to the image.
 func TestWatchRename(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
-	st.Pause = time.Hour // the event alone says that the file is complete
+	st.Pause = time.Hour // only the event tells that the file is complete
 	st.watched(NewWatcher(st.Syncer, st.store))
 	var best time.Duration = time.Hour
 	for i := range 5 {
@@ -92,7 +90,7 @@ func TestWatchRename(t *testing.T) {
 	}
 }
 
-// TestWatch hears of all that happens in a folder.
+// TestWatch expects all changes in a folder to be noticed.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -156,7 +154,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchLinked adds a name to a file, which closes nothing: it is inspected twice.
+// TestWatchLinked adds a second name to a file, without a close event: the file is
+// inspected twice.
 func TestWatchLinked(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
@@ -168,7 +167,7 @@ func TestWatchLinked(t *testing.T) {
 	st.becomes(soon, "b.tiff", catalog.Available)
 }
 
-// TestWatchGrowing writes a file bit by bit, and pauses.
+// TestWatchGrowing writes a file in parts, with pauses.
 func TestWatchGrowing(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
@@ -217,7 +216,7 @@ func TestWatchBurst(t *testing.T) {
 	t.Logf("%d files: %v after the last was renamed in", n, took)
 }
 
-// TestWatchOverflow loses events, and wants a scan over the whole folder for it.
+// TestWatchOverflow loses events, and expects a scan of the whole folder.
 func TestWatchOverflow(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
@@ -225,10 +224,10 @@ func TestWatchOverflow(t *testing.T) {
 	st.watched(w)
 	first := w.Status().LastScan
 	w.inbox.Missed()
-	st.eventually(soon, "a pass", func() bool { return w.Status().LastScan.After(first) })
+	st.eventually(soon, "a scan", func() bool { return w.Status().LastScan.After(first) })
 }
 
-// TestPolling keeps a store in sync whose folder tells nothing.
+// TestPolling keeps a store in sync whose file system does not report changes.
 func TestPolling(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
@@ -245,7 +244,7 @@ func TestPolling(t *testing.T) {
 	st.becomes(soon, "a.tiff", catalog.Missing)
 }
 
-// TestWatchRootVanishes takes the folder away and puts it back.
+// TestWatchRootVanishes removes the folder and restores it.
 func TestWatchRootVanishes(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
@@ -261,9 +260,8 @@ func TestWatchRootVanishes(t *testing.T) {
 	st.becomes(soon, "b.tiff", catalog.Available)
 }
 
-// TestWatchers watches stores that come and go, and reads labels.
-// A store that is removed and added again with its id, as a managed one is, is
-// scanned again however soon that was.
+// TestStoreAddedAgain removes a store and adds it again with its id, as a managed store
+// may be: it is scanned again, however soon that was.
 func TestStoreAddedAgain(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
@@ -331,7 +329,7 @@ func TestWatchers(t *testing.T) {
 		t.Errorf("%d stores watched, want 2", got)
 	}
 
-	// Nobody hears of a write through a memory map: a nudge has it inspected.
+	// A write through a memory map causes no event: a nudge causes an inspection.
 	im, err := st.Catalog.ImageByPath(t.Context(), s.ID, "b.tiff")
 	if err != nil {
 		t.Fatal(err)

@@ -10,17 +10,16 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// storesEvery is how often the catalog is asked for stores that were added or
-// removed.
+// storesEvery is how often the catalog is checked for added and removed stores.
 const storesEvery = 2 * time.Second
 
-// Watchers keep the stores of a catalog in sync that are this host's, and behind that
-// read barcodes off labels and import what has arrived.
+// Watchers keep the stores of this host in sync, read barcodes from labels, and import
+// files that have arrived.
 type Watchers struct {
 	syncer   *Syncer
 	labels   *Labels
 	rechecks *source.Inbox // image ids
-	arrived  *source.Inbox // ids of images to be imported, if nobody else does
+	arrived  *source.Inbox // ids of images to be imported, unless Syncer.Arrived was set
 	every    time.Duration
 
 	mu      sync.Mutex
@@ -31,7 +30,7 @@ type Watchers struct {
 type running struct {
 	*Watcher
 	stop  context.CancelFunc
-	added time.Time // when the store was
+	added time.Time // when the store was added
 }
 
 // NewWatchers returns watchers for the stores of s's catalog.
@@ -46,7 +45,7 @@ func NewWatchers(s *Syncer) *Watchers {
 	return w
 }
 
-// Run watches all stores until ctx is done, those that are added later too.
+// Run watches all stores, also those added later, until ctx is done.
 func (w *Watchers) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -58,8 +57,8 @@ func (w *Watchers) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// round looks which stores there are, and passes rechecks on until it is time to look
-// again. While the catalog is away the stores known are watched.
+// round updates the list of stores, and passes rechecks on until the next update is
+// due. While the catalog is unreachable, the known stores are watched.
 func (w *Watchers) round(ctx context.Context, all *sync.WaitGroup) error {
 	if err := w.update(ctx, all); err != nil {
 		return err
@@ -78,7 +77,7 @@ func (w *Watchers) round(ctx context.Context, all *sync.WaitGroup) error {
 	}
 }
 
-// update starts and stops watchers as the catalog has stores.
+// update starts and stops watchers for added and removed stores.
 func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 	list, err := w.syncer.Catalog.Stores(ctx)
 	if err != nil {
@@ -95,7 +94,7 @@ func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 		there[id] = true
 		if r := w.running[id]; r != nil && r.added.Equal(list[i].CreatedAt) {
 			continue
-		} else if r != nil { // removed, and added again since
+		} else if r != nil { // removed and added again
 			r.stop()
 		}
 		ctx, stop := context.WithCancel(ctx)
@@ -116,8 +115,7 @@ func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 	return nil
 }
 
-// imports imports what has arrived, one after the other. What fails is handed over again
-// by the next scan.
+// imports imports arrived files, one at a time. The next scan queues failed ones again.
 func (w *Watchers) imports(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -141,8 +139,8 @@ func (w *Watchers) imports(ctx context.Context) error {
 	return failed
 }
 
-// Recheck has the file of an image inspected soon: something was seen to be wrong
-// with it. It never blocks.
+// Recheck schedules an inspection of the file of an image that a reader found to be
+// wrong. It never blocks.
 func (w *Watchers) Recheck(image string) { w.rechecks.Put(image, 0, 0) }
 
 // scan passes rechecks on to the watchers of the images' stores.
@@ -151,7 +149,7 @@ func (w *Watchers) scan(ctx context.Context) {
 	for image := range list {
 		im, err := w.syncer.Catalog.Image(ctx, image)
 		if err != nil {
-			continue // removed, or the catalog is out of reach and nothing can be done
+			continue // removed, or the catalog is unreachable
 		}
 		w.mu.Lock()
 		r := w.running[im.StoreID]
@@ -162,7 +160,7 @@ func (w *Watchers) scan(ctx context.Context) {
 	}
 }
 
-// Status says how each store is being watched, by id.
+// Status returns the status of each watcher, by store id.
 func (w *Watchers) Status() map[string]Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -13,14 +13,14 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// A looked is a file that was inspected, and what was found.
+// An inspected is a file and the result of its inspection.
 type inspected struct {
 	source.Item
 	inspection  Inspection
 	observation observation
 }
 
-// inspectAll inspects files, several at a time, and puts what it finds into the catalog.
+// inspectAll inspects files, several at a time, and writes the results to the catalog.
 func (p *scan) inspectAll(ctx context.Context, due []source.Item) error {
 	if len(due) == 0 {
 		return nil
@@ -57,7 +57,7 @@ func (p *scan) inspectAll(ctx context.Context, due []source.Item) error {
 		}
 		if err == nil && ctx.Err() == nil {
 			if err = p.commit(ctx, batch); err != nil {
-				stop() // and take what the workers still have
+				stop() // and collect the workers' remaining results
 			}
 		}
 	}
@@ -67,7 +67,7 @@ func (p *scan) inspectAll(ctx context.Context, due []source.Item) error {
 	return ctx.Err()
 }
 
-// collect returns first and whatever else is there already.
+// collect returns first and all further results that are available without waiting.
 func collect(first *inspected, more <-chan *inspected) []*inspected {
 	batch := []*inspected{first}
 	for len(batch) < commitBatch {
@@ -103,9 +103,9 @@ func (p *scan) inspectItem(ctx context.Context, f source.Item) *inspected {
 	return l
 }
 
-// lastObservation is what the catalog remembers of a file: since when it is as it is. So
-// a slide that is renamed, or whose mode changes, is not taken for one that
-// arrives, and a restart does not begin the wait anew.
+// lastObservation is the catalog's observation of a file. With it, a slide that is
+// renamed or whose mode changes does not count as arriving, and a restart does not
+// restart the wait.
 func (p *scan) lastObservation(f source.Item) observation {
 	e, ok := p.s.mirror.file(p.store.ID, f.Path)
 	if !ok {
@@ -118,8 +118,8 @@ func (p *scan) lastObservation(f source.Item) observation {
 	return observation{id: e.id, since: time.UnixMicro(e.since)}
 }
 
-// previousPath returns the path at which the file was before it was renamed, if it is one
-// that the catalog knows.
+// previousPath returns the path that the file had in the catalog before it was renamed,
+// if it is known.
 func (p *scan) previousPath(f source.Item) (string, bool) {
 	path, ok := p.s.mirror.path(p.store.ID, contentOf(f.Identity))
 	if !ok {
@@ -129,9 +129,9 @@ func (p *scan) previousPath(f source.Item) (string, bool) {
 	return path, errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
 }
 
-// wait checks again at the files that lacked nothing but time.
+// wait inspects the files again that only need to be seen unchanged.
 func (p *scan) wait(ctx context.Context) error {
-	for range 3 { // a file that goes on changing is not waited for
+	for range 3 { // a file that keeps changing is not waited for
 		now := p.s.now()
 		var due []source.Item
 		var longest time.Duration
