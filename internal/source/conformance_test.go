@@ -18,7 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// A world is a source and what others do to its items.
+// A world is a source and operations of others on its items.
 type world struct {
 	Source
 	prefix string
@@ -26,8 +26,8 @@ type world struct {
 	remove func(path string)
 }
 
-// kinds makes an empty world of each kind of source. Its filter selects *.tiff and
-// excludes what is below "old".
+// kinds creates an empty world of each kind of source. Its filter selects *.tiff and
+// excludes everything below "old".
 var kinds = map[string]func(t *testing.T) *world{
 	"directory": func(t *testing.T) *world { return directoryWorld(t, t.TempDir(), "") },
 	"directory with a prefix": func(t *testing.T) *world {
@@ -81,7 +81,7 @@ func paths(items map[string]Item) []string {
 	return list
 }
 
-// TestConformance is what every kind of source must do.
+// TestConformance tests the contract of every kind of source.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	for name, open := range kinds {
@@ -124,7 +124,7 @@ func testList(t *testing.T, w *world) {
 	}
 }
 
-// testIdentity wants listing, Identify and Open to agree, and every change to be seen.
+// testIdentity expects List, Identify and Open to agree, and every change to be seen.
 func testIdentity(t *testing.T, w *world) {
 	path := w.prefix + "x/a.tiff"
 	seen := map[fsx.Identity]string{}
@@ -171,8 +171,8 @@ func testRead(t *testing.T, w *world) {
 	}
 }
 
-// testReplaced wants what is read of an open item never to pass for the item that has
-// replaced it.
+// testReplaced expects bytes of an open item never to be taken for those of the item
+// that replaced it.
 func testReplaced(t *testing.T, w *world) {
 	path := w.prefix + "a.tiff"
 	w.put(path, []byte("first"))
@@ -220,7 +220,8 @@ func testCancelled(t *testing.T, w *world) {
 	}
 }
 
-// TestDirectoryHoldsWhatIsNoItem lists what has the name of a slide and is not a file.
+// TestDirectoryHoldsWhatIsNoItem lists entries with the name of a slide that are not
+// files.
 func TestDirectoryHoldsWhatIsNoItem(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

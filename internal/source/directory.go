@@ -11,8 +11,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// A Directory is a source whose items are the files in a directory and in those below it.
-// It is read and never written to.
+// A Directory is a source whose items are the files in a directory and in those below
+// it. It is only read.
 type Directory struct {
 	path   string
 	prefix string
@@ -21,8 +21,8 @@ type Directory struct {
 	system FileSystem
 }
 
-// OpenDirectory opens the directory at path, symbolic links followed. The paths of its
-// items begin with prefix; those that filter selects are listed.
+// OpenDirectory opens the directory at path, following symbolic links. The paths of its
+// items begin with prefix; the filter selects the items.
 func OpenDirectory(path, prefix string, filter Filter) (*Directory, error) {
 	root, err := fsx.OpenRoot(path)
 	if err != nil {
@@ -36,13 +36,13 @@ func OpenDirectory(path, prefix string, filter Filter) (*Directory, error) {
 	return d, nil
 }
 
-// In returns the directory of an open root, which stays the caller's to close.
+// In returns the directory of an open root, which the caller closes.
 func In(root *os.Root) *Directory { return &Directory{path: root.Name(), root: root} }
 
 // Close closes the directory.
 func (d *Directory) Close() error { return d.root.Close() }
 
-// FileSystem returns what the directory lies on.
+// FileSystem returns the directory's file system.
 func (d *Directory) FileSystem() FileSystem { return d.system }
 
 // Location is the path of the directory.
@@ -51,7 +51,7 @@ func (d *Directory) Location() string { return d.path }
 // Selects reports whether the directory's filter selects the item at path.
 func (d *Directory) Selects(path string) bool { return d.filter.Allows(d.rel(path)) }
 
-// rel is a path as it is below the directory.
+// rel returns a path relative to the directory.
 func (d *Directory) rel(path string) string { return strings.TrimPrefix(path, d.prefix) }
 
 // Identify returns the identity of the item at path.
@@ -64,7 +64,7 @@ func (d *Directory) Readable(path string) bool {
 	return unix.Faccessat(unix.AT_FDCWD, filepath.Join(d.path, d.rel(path)), unix.R_OK, unix.AT_EACCESS) != unix.EACCES
 }
 
-// Open opens the item at path. Nothing leads out of the directory.
+// Open opens the item at path. No path or symbolic link leads out of the directory.
 func (d *Directory) Open(path string) (Object, error) {
 	f, err := fsx.OpenIn(d.root, d.rel(path))
 	if err != nil {

@@ -12,15 +12,16 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// An Entry is a name in an open directory. A user who may write into a directory could put
-// a symbolic link on the way to a file: what is done at an entry cannot be redirected.
+// An Entry is a name in an open directory. A user with write access to a directory
+// could put a symbolic link into the path of a file: operations on an entry cannot be
+// redirected.
 type Entry struct {
 	Dir  *os.File
 	Name string
 }
 
-// EntryAt returns the entry rel below the directory base, which alone may be reached over
-// symbolic links. Directories on the way are created if mk. The error is [fs.ErrInvalid]
+// EntryAt returns the entry rel below the directory base. Symbolic links are followed
+// only in base. With mk, missing directories are created. The error is [fs.ErrInvalid]
 // for a path that leads out of base.
 func EntryAt(base, rel string, mk bool) (Entry, error) {
 	parts := strings.Split(rel, "/")
@@ -52,18 +53,18 @@ func (s Entry) fd() int { return int(s.Dir.Fd()) }
 // Close closes the directory.
 func (s Entry) Close() {
 	if s.Dir != nil {
-		s.Dir.Close() // only ever read
+		s.Dir.Close() // it was only read
 	}
 }
 
-// Stat returns the identity of the regular file at the entry. Anything else counts as no
-// file.
+// Stat returns the identity of the regular file at the entry. Other kinds of file count
+// as not existing.
 func (s Entry) Stat() (fsx.Identity, error) {
 	return fsx.StatIn(s.fd(), s.Name)
 }
 
-// Open opens the regular file at the entry for reading. Anything else counts as no file:
-// reading a named pipe would wait for a writer.
+// Open opens the regular file at the entry for reading. Other kinds count as not
+// existing: opening a named pipe would wait for a writer.
 func (s Entry) Open() (*os.File, error) {
 	f, err := s.OpenFile(unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -76,7 +77,7 @@ func (s Entry) Open() (*os.File, error) {
 	return f, nil
 }
 
-// OpenFile opens the file at the entry, and no symbolic link.
+// OpenFile opens the file at the entry, without following a symbolic link.
 func (s Entry) OpenFile(flags int, mode uint32) (*os.File, error) {
 	for {
 		fd, err := unix.Openat(s.fd(), s.Name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
@@ -90,7 +91,7 @@ func (s Entry) OpenFile(flags int, mode uint32) (*os.File, error) {
 	}
 }
 
-// Remove removes the file at the entry. It is not an error if there is none.
+// Remove removes the file at the entry. It is not an error if there is no file.
 func (s Entry) Remove() error {
 	err := unix.Unlinkat(s.fd(), s.Name, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -105,7 +106,7 @@ func (s Entry) MoveTo(to Entry) error {
 	return fsx.RenameNew(s.Dir, s.Name, to.Dir, to.Name)
 }
 
-// SyncDirectories makes what was done at entries durable.
+// SyncDirectories syncs the directories of entries to disk.
 func SyncDirectories(entries ...Entry) error {
 	for _, s := range entries {
 		if err := fsx.SyncDir(s.Dir); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// TestMoveTo renames files in both ways there are, and never over another.
+// TestMoveTo renames files by both methods, and never overwrites another.
 func TestMoveTo(t *testing.T) {
 	t.Parallel()
 	for how, move := range map[string]func(from, to Entry) error{"rename": Entry.MoveTo} {
@@ -45,7 +45,8 @@ func TestMoveTo(t *testing.T) {
 	}
 }
 
-// TestEntryIsNotRedirected wants no symbolic link on the way to an entry to be followed.
+// TestEntryIsNotRedirected expects symbolic links in the path of an entry not to be
+// followed.
 func TestEntryIsNotRedirected(t *testing.T) {
 	t.Parallel()
 	dir, secret := t.TempDir(), t.TempDir()

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// localKinds are the file systems whose changes the kernel tells of, and whose
-// times are from its clock, by magic number (linux/magic.h, statfs(2)).
+// localKinds are the file systems on which the kernel reports all changes and sets the
+// times, by magic number (linux/magic.h, statfs(2)).
 var localKinds = map[uint32]string{
 	0xef53:     "ext4",
 	0x58465342: "xfs",
@@ -22,8 +22,8 @@ var localKinds = map[uint32]string{
 	0x52654973: "reiserfs",
 }
 
-// foreignKinds are some of those where other machines change files unseen, or
-// times are another clock's.
+// foreignKinds are some of the file systems on which other machines make changes that
+// the kernel does not report, or set the times.
 var foreignKinds = map[uint32]string{
 	0x6969:     "NFS",
 	0x517b:     "SMB",
@@ -43,7 +43,7 @@ var foreignKinds = map[uint32]string{
 	0x2011bab0: "exFAT",
 }
 
-// FileSystemOf returns what the directory at path lies on.
+// FileSystemOf returns the file system of the directory at path.
 func FileSystemOf(path string) (FileSystem, error) {
 	var st unix.Statfs_t
 	for {
@@ -55,7 +55,7 @@ func FileSystemOf(path string) (FileSystem, error) {
 			return FileSystem{}, err
 		}
 	}
-	magic := uint32(st.Type) //nolint:unconvert // its size differs between processors
+	magic := uint32(st.Type) //nolint:unconvert // its type differs between architectures
 	m := FileSystem{ID: fmt.Sprintf("%x-%08x%08x", magic, uint32(st.Fsid.Val[0]), uint32(st.Fsid.Val[1]))}
 	if m.Kind, m.Local = localKinds[magic]; m.Local {
 		return m, nil

@@ -2,5 +2,5 @@
 
 package source
 
-// FileSystemOf takes every file system for a remote one, which is slower and as safe.
+// FileSystemOf treats every file system as a remote one, which is slower and as safe.
 func FileSystemOf(string) (FileSystem, error) { return FileSystem{Kind: "file system"}, nil }

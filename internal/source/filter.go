@@ -9,20 +9,20 @@ import (
 // DefaultInclude lists the names of pyramidal TIFFs, in any case.
 var DefaultInclude = []string{"*.tif", "*.tiff", "*.ptif", "*.ptiff", "*.btf", "*.tf8", "*.svs"}
 
-// unfinished are the endings that programs give to files they are still copying.
+// unfinished are the suffixes that programs give to files while they copy them.
 var unfinished = []string{
 	".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp", ".temp", ".swp", ".ffs_tmp", ".bak", "~",
 }
 
-// housekeeping are folders in which file servers and systems keep what users
-// have deleted, earlier versions, and pictures of their own making.
+// housekeeping are folders in which file servers and systems keep deleted files,
+// earlier versions and previews.
 var housekeeping = []string{
 	"$recycle.bin", "system volume information", "lost+found", "@eadir", "#recycle", "@recycle", "#snapshot", "~snapshot",
 }
 
-// A Filter selects the names of slides. A pattern without a slash is compared with
-// the name of a file, or of any folder on its way; one with slashes with the path
-// below the root, "**" standing for any number of folders. Case does not count.
+// A Filter selects slides by name. A pattern without a slash is matched against the
+// name of a file and of each folder in its path; one with slashes against the path
+// below the root, where "**" stands for any number of folders. Case is ignored.
 type Filter struct {
 	include, exclude []string
 }
@@ -82,8 +82,9 @@ func (f Filter) Allows(p string) bool {
 	return f.File(p)
 }
 
-// hidden reports names that begin with a dot, such as those rsync and macOS make
-// up, or with the tilde of an office lock or an SMB client's temporary file.
+// hidden reports names that begin with a dot, such as temporary files of rsync and
+// macOS, or with a tilde, such as lock files of office programs and temporary files of
+// SMB clients.
 func hidden(name string) bool { return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "~") }
 
 func matchAny(patterns []string, p, name string) bool {
@@ -99,7 +100,7 @@ func matchAny(patterns []string, p, name string) bool {
 	return false
 }
 
-// matchPath compares folder by folder.
+// matchPath matches folder by folder.
 func matchPath(pat, p []string) bool {
 	for len(pat) > 0 {
 		if pat[0] == "**" {
@@ -121,8 +122,7 @@ func matchPath(pat, p []string) bool {
 	return len(p) == 0
 }
 
-// CheckPatterns reports the first of the patterns that is malformed, and so would
-// match nothing.
+// CheckPatterns reports the first malformed pattern, which would match nothing.
 func CheckPatterns(patterns []string) error {
 	for _, p := range patterns {
 		if _, err := path.Match(p, ""); err != nil {

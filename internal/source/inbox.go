@@ -2,28 +2,28 @@ package source
 
 import "sync"
 
-// A Sign is what is known to have happened at a path.
+// A Sign is a set of events at a path.
 type Sign uint8
 
 const (
-	Touched       Sign = 1 << iota // something happened there
-	WriterLeft                     // the file was renamed in, or closed by its writer, and not made anew since; or the folder was renamed in
-	DirectoryCame                  // a folder was made or renamed in
+	Touched       Sign = 1 << iota // any event
+	WriterLeft                     // the file was renamed in, or closed by its writer, and not created again since; or the folder was renamed in
+	DirectoryCame                  // a folder was created or renamed in
 	DirectoryGone                  // a folder was removed or renamed away
-	Nudged                         // a reader found that it is not as cataloged
+	Nudged                         // a reader found that it differs from the catalog
 )
 
-// maxPending bounds what is remembered between two calls of Take. Beyond, listing
-// the whole directory is cheaper.
+// maxPending bounds the paths between two calls of Take. With more, listing the whole
+// directory is cheaper.
 const maxPending = 1 << 16
 
-// An Inbox collects what happens until it is taken, each path once.
+// An Inbox collects events until they are taken, each path once.
 type Inbox struct {
-	Wake chan struct{} // holds one token while there is something to take
+	Wake chan struct{} // holds one token while the inbox is not empty
 
 	mu   sync.Mutex
 	list map[string]Sign
-	all  bool // too much happened, or something was missed
+	all  bool // too many events, or some were lost
 }
 
 // NewInbox returns an empty inbox.
@@ -31,7 +31,7 @@ func NewInbox() *Inbox {
 	return &Inbox{Wake: make(chan struct{}, 1), list: map[string]Sign{}}
 }
 
-// Put adds a sign to those of p, and removes those in without.
+// Put adds signs to those of p, and removes the signs in without.
 func (b *Inbox) Put(p string, s, without Sign) {
 	b.mu.Lock()
 	if len(b.list) < maxPending {
@@ -43,7 +43,7 @@ func (b *Inbox) Put(p string, s, without Sign) {
 	b.ring()
 }
 
-// Missed records that something happened, and that it is not known where.
+// Missed records that an event was lost.
 func (b *Inbox) Missed() {
 	b.mu.Lock()
 	b.all = true

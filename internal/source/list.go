@@ -17,24 +17,24 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// MaxDepth bounds how deep folders are followed, and with it the directories that are
-// open at once.
+// MaxDepth bounds the depth of folders, and with it the number of open directories.
 const MaxDepth = 64
 
-// batchNames is how many names of a folder are held at a time.
+// batchNames is how many names of a folder are read at a time.
 const batchNames = 4096
 
-// A walker lists a directory and those below. It follows no symbolic link.
+// A walker lists a directory and those below. It follows no symbolic links.
 type walker struct {
 	Listing
 	ListOptions
 	root   string
-	prefix string // of the paths that are reported
+	prefix string // of the reported paths
 	filter Filter
 }
 
-// walk finds every slide in and below the folder dir, "" for the root itself. The
-// error is the context's, or that of opening dir; others are collected in Unreadable.
+// walk reports every slide in and below the folder dir, "" for the root itself. The
+// error is the context's, or that of opening dir; other errors are collected in
+// Unreadable.
 func (w *walker) walk(ctx context.Context, dir string) error {
 	if w.devices == nil {
 		w.devices = map[uint64]string{}
@@ -48,7 +48,7 @@ func (w *walker) walk(ctx context.Context, dir string) error {
 
 // folder reads the open directory fd, and closes it.
 func (w *walker) folder(ctx context.Context, fd int, dir string, depth int) error {
-	f := os.NewFile(uintptr(fd), filepath.Join(w.root, dir)) // the name serves ReadDir where the kind of an entry is not in it
+	f := os.NewFile(uintptr(fd), filepath.Join(w.root, dir)) // the path is used by ReadDir if the kind of an entry is not in the directory
 	defer f.Close()
 	self, err := fsx.Identify(uintptr(fd))
 	if err != nil {
@@ -105,7 +105,7 @@ func (w *walker) descend(ctx context.Context, fd int, dir string, depth int) err
 	case err == nil:
 		return w.folder(ctx, sub, dir, depth)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
-		return nil // gone, or replaced, since it was listed
+		return nil // removed or replaced since it was listed
 	}
 	w.Unreadable = append(w.Unreadable, Unreadable{w.prefix + dir, inode(fd, name), err})
 	return nil
@@ -131,7 +131,7 @@ func (w *walker) list(fd int, p string, e fs.DirEntry) {
 	}
 }
 
-// special says what an entry is that is no regular file.
+// special describes an entry that is not a regular file.
 func special(t fs.FileMode) string {
 	switch {
 	case t&fs.ModeSymlink != 0:
@@ -144,7 +144,7 @@ func special(t fs.FileMode) string {
 	return "a device"
 }
 
-// openDirectory opens a directory. The root may be reached over symbolic links, nothing else.
+// openDirectory opens a directory. With follow, name may be a symbolic link.
 func openDirectory(at int, name string, follow bool) (int, error) {
 	flags := unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
 	if !follow {
@@ -158,7 +158,7 @@ func openDirectory(at int, name string, follow bool) (int, error) {
 	}
 }
 
-// inode is the number by which find -inum finds an entry of the folder fd.
+// inode is the inode number of an entry of the folder fd, as find -inum takes it.
 func inode(fd int, name string) uint64 {
 	var st unix.Stat_t
 	if unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {

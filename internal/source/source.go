@@ -1,10 +1,10 @@
-// Package source is where the slides of a store lie: it lists and identifies them, opens
+// Package source accesses the slides of a store: it lists and identifies them, opens
 // them for random reads, and watches for changes. There is one kind of source, a
 // [Directory].
 //
-// An item of a source is a set of objects with one identity, which is read as a file or as
-// tiles; today it is one file. File names are patient data: they appear in no error of
-// this package but the system's own, which [fsx.WithoutPath] removes.
+// An item of a source is a set of objects with one identity; today it is one file. File
+// names are patient data: the errors of this package contain them only if they come
+// from the system, and [fsx.WithoutPath] removes them.
 package source
 
 import (
@@ -17,19 +17,19 @@ import (
 )
 
 var (
-	// ErrNoRoot: the store's folder is not there or cannot be read.
+	// ErrNoRoot: the store's folder does not exist or cannot be read.
 	ErrNoRoot = errors.New("the store's folder is out of reach, nothing was marked missing")
-	// ErrOtherRoot: a folder is there, and not the one that was.
+	// ErrOtherRoot: the folder is not the one that was scanned before.
 	ErrOtherRoot = errors.New("another folder is where the store's was, and hardly any of its slides in it: is a disk not mounted? Nothing was changed")
 )
 
-// A Source holds items. Each kind of source passes the same tests.
+// A Source holds items. All kinds of source pass the same tests.
 type Source interface {
-	// List reports all items. The error is the context's, or that of opening the
-	// source; what cannot be read below it is in the listing.
+	// List returns all items. The error is the context's, or that of opening the source;
+	// the listing holds what could not be read.
 	List(context.Context, ListOptions) (*Listing, error)
-	// Identify returns the identity of the item at path. The error satisfies
-	// [fsx.IsGone] if there is none.
+	// Identify returns the identity of the item at path. The error satisfies [fsx.IsGone]
+	// if there is no such item.
 	Identify(path string) (fsx.Identity, error)
 	// Open opens the item at path for random reads.
 	Open(path string) (Object, error)
@@ -40,38 +40,38 @@ type Source interface {
 type Object interface {
 	io.ReaderAt
 	io.Closer
-	// Identity is that of the item when it was opened.
+	// Identity is the identity of the item when it was opened.
 	Identity() fsx.Identity
-	// Current is the identity now. What was read is of the item that was opened if the
-	// two are equal after the read.
+	// Current is the present identity. The bytes read are those of the opened item if
+	// Current equals Identity after the read.
 	Current() (fsx.Identity, error)
 }
 
-// An Item is what a listing reports.
+// An Item is an item in a listing.
 type Item struct {
-	Path     string // with slashes; any bytes but 0
+	Path     string // separated by slashes; any bytes but 0
 	Identity fsx.Identity
-	Closed   bool // renamed in, or closed by its writer, as it is
+	Closed   bool // renamed in, or closed by its writer, in its present state
 }
 
-// ListOptions select what is listed, and say what is done with it.
+// ListOptions are the hooks of a listing.
 type ListOptions struct {
 	Below string // list only what is below this path; "" for all
 	Item  func(Item)
-	// Enter, if not nil, is called with each directory before it is read, and its
-	// device.
+	// Enter, if not nil, is called with each directory and its device, before the
+	// directory is read.
 	Enter func(dir string, dev uint64)
-	// Refused, if not nil, is called with the inode of what has the name of a slide and
-	// is not a file, and what it is. A directory that it is called with is not entered.
+	// Refused, if not nil, is called with the inode and kind of each entry that has the
+	// name of a slide and is not a file. Directories among them are not entered.
 	Refused func(ino uint64, what string)
 }
 
-// A Listing is what is known of a source beside its items.
+// A Listing is the result of listing a source, without its items.
 type Listing struct {
-	Links      int          // symbolic links with the name of a slide, not followed
+	Links      int          // symbolic links with the name of a slide; they are not followed
 	Unreadable []Unreadable // what could not be read
 
-	devices map[uint64]string // with the first directory on each
+	devices map[uint64]string // the first directory on each
 }
 
 // HasDevice reports whether a directory on the device was listed.
@@ -80,7 +80,8 @@ func (l *Listing) HasDevice(dev uint64) bool {
 	return ok
 }
 
-// Hides reports whether the item at path is, or is below, what could not be read.
+// Hides reports whether the item at path could not be read, or is below such a
+// directory.
 func (l *Listing) Hides(path string) bool {
 	for _, u := range l.Unreadable {
 		if u.covers(path) {
@@ -90,8 +91,8 @@ func (l *Listing) Hides(path string) bool {
 	return false
 }
 
-// An Unreadable is a directory or file that could not be read. Nothing is known of what
-// is below it.
+// An Unreadable is a directory or file that could not be read. Items below it are not
+// listed.
 type Unreadable struct {
 	Path  string // "" or the prefix for the whole source
 	Inode uint64
@@ -102,9 +103,9 @@ func (u Unreadable) covers(p string) bool {
 	return u.Path == "" || p == u.Path || strings.HasPrefix(p, u.Path) && (p[len(u.Path)] == '/' || u.Path[len(u.Path)-1] == '/')
 }
 
-// A FileSystem is what a directory lies on.
+// A FileSystem is the file system of a directory.
 type FileSystem struct {
 	Kind  string // "ext4", "NFS"
-	Local bool   // the kernel reports every change, and the times are its own: it need not be polled
+	Local bool   // the kernel reports every change and sets the times: the directory need not be polled
 	ID    string // often the same after a restart, where the device is not; may be ""
 }

@@ -14,18 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a watch listens to. Not IN_MODIFY: a copy of 10 GB makes tens of thousands
-// of those, and the two that count are when its writer closes a file and when a
-// file is renamed in. (Package fsnotify tells neither from the others.)
+// The events of a watch. IN_MODIFY is left out: a copy of 10 GB causes tens of
+// thousands of them, and only closing by the writer and renames matter. (Package
+// fsnotify does not distinguish these from other events.)
 const folderEvents = unix.IN_CREATE | unix.IN_CLOSE_WRITE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO |
 	unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 
-// A Watch listens to inotify (inotify(7)) and puts what happens to slides in the
-// directories that were added into its inbox.
+// A Watch receives events from inotify(7) and puts those of slides in the added
+// directories into its inbox.
 type Watch struct {
 	*Inbox
 	root   string
-	prefix string // of the paths that are put into the Inbox
+	prefix string // of the paths in the Inbox
 	filter Filter
 	f      *os.File
 	fd     int
@@ -37,8 +37,8 @@ type Watch struct {
 	failed  string // why a folder could not be watched
 }
 
-// WatchDirectory returns a watch of the directory at root that watches nothing yet. What
-// it puts into the inbox begins with prefix.
+// WatchDirectory returns a watch of the directory at root that watches nothing yet.
+// Paths in the inbox begin with prefix.
 func WatchDirectory(root, prefix string, f Filter, in *Inbox) (*Watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -56,15 +56,15 @@ func WatchDirectory(root, prefix string, f Filter, in *Inbox) (*Watch, error) {
 	return n, nil
 }
 
-// Close stops listening.
+// Close stops watching.
 func (n *Watch) Close() {
 	n.f.Close() // ends the read in listen
 	<-n.done
 }
 
-// Add listens to the directory dir, relative to the root and on the device dev, from
-// now on. Watching a folder again is no error; if it was renamed meanwhile, its new
-// name counts.
+// Add watches the directory dir, which is relative to the root and on the device dev.
+// Adding a folder again is not an error; if it was renamed meanwhile, the new name
+// replaces the old.
 func (n *Watch) Add(dir string, dev uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -81,13 +81,13 @@ func (n *Watch) Add(dir string, dev uint64) {
 		n.dirs[int32(wd)] = dir
 	case errors.Is(err, unix.ENOSPC):
 		n.failed = "there are more directories than inotify may watch: raise fs.inotify.max_user_watches"
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR): // gone since it was listed; its parent has told
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR): // removed since; its parent has reported it
 	default:
 		n.failed = "a directory cannot be watched: " + err.Error()
 	}
 }
 
-// cross makes sure that a file system mounted below the root tells of changes too.
+// cross checks that a file system mounted below the root reports changes too.
 func (n *Watch) cross(dir string, dev uint64) {
 	if dev == n.rootDev || n.rootDev == 0 {
 		return
@@ -97,7 +97,7 @@ func (n *Watch) cross(dir string, dev uint64) {
 	}
 }
 
-// Trouble says why not all changes are noticed, "" if they are.
+// Trouble is why not all changes are reported, "" if they are.
 func (n *Watch) Trouble() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -120,7 +120,7 @@ func (n *Watch) listen() {
 			ev := (*unix.InotifyEvent)(unsafe.Pointer(&b[0]))
 			end := unix.SizeofInotifyEvent + int(ev.Len)
 			if end > len(b) {
-				break // the kernel writes whole events only
+				break // does not happen: the kernel writes whole events
 			}
 			name, _, _ := strings.Cut(string(b[unix.SizeofInotifyEvent:end]), "\x00")
 			n.hear(ev.Wd, ev.Mask, name)
@@ -129,7 +129,7 @@ func (n *Watch) listen() {
 	}
 }
 
-// hear takes one event.
+// hear handles one event.
 func (n *Watch) hear(wd int32, mask uint32, name string) {
 	if mask&(unix.IN_Q_OVERFLOW|unix.IN_UNMOUNT) != 0 {
 		n.Missed()
@@ -196,7 +196,7 @@ func (n *Watch) forget(p string) {
 	defer n.mu.Unlock()
 	for wd, dir := range n.dirs {
 		if dir == p || strings.HasPrefix(dir, p+"/") {
-			unix.InotifyRmWatch(n.fd, uint32(wd)) // an error means that it is gone already
+			unix.InotifyRmWatch(n.fd, uint32(wd)) // an error means that the watch is gone already
 			delete(n.dirs, wd)
 		}
 	}

@@ -24,7 +24,7 @@ func TestHear(t *testing.T) {
 		{"nothing", nil, map[string]Sign{}, false},
 		{"made, and being written", []event{{1, unix.IN_CREATE, "a.tiff"}}, map[string]Sign{"a.tiff": Touched}, false},
 		{"made, and closed", []event{{1, unix.IN_CREATE, "a.tiff"}, {1, unix.IN_CLOSE_WRITE, "a.tiff"}}, map[string]Sign{"a.tiff": Touched | WriterLeft}, false},
-		{"closed, removed, and made anew", []event{{1, unix.IN_CLOSE_WRITE, "a.tiff"}, {1, unix.IN_DELETE, "a.tiff"}, {1, unix.IN_CREATE, "a.tiff"}}, map[string]Sign{"a.tiff": Touched}, false},
+		{"closed, removed, and created again", []event{{1, unix.IN_CLOSE_WRITE, "a.tiff"}, {1, unix.IN_DELETE, "a.tiff"}, {1, unix.IN_CREATE, "a.tiff"}}, map[string]Sign{"a.tiff": Touched}, false},
 		{"closed, and its mode set", []event{{1, unix.IN_CLOSE_WRITE, "a.tiff"}, {1, unix.IN_ATTRIB, "a.tiff"}}, map[string]Sign{"a.tiff": Touched | WriterLeft}, false},
 		{"renamed", []event{{1, unix.IN_MOVED_FROM, "a.tiff"}, {2, unix.IN_MOVED_TO, "b.tiff"}}, map[string]Sign{"a.tiff": Touched, "sub/b.tiff": Touched | WriterLeft}, false},
 		{"not a slide", []event{{1, unix.IN_CLOSE_WRITE, "a.txt"}, {1, unix.IN_CREATE, ".a.tiff.X1"}, {1, unix.IN_CREATE | dir, "@eaDir"}}, map[string]Sign{}, false},
