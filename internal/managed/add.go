@@ -11,12 +11,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// AddStore puts a store into the catalog. The folders of a managed store are made,
-// and if they were a store's before that is in the catalog no more, the store has
-// that one's id again, and so will its images. An id that s has already must be free.
+// AddStore adds a store to the catalog. It creates the folders of a managed store. If
+// they belonged to a store that is no longer in the catalog, the new store gets that
+// one's id, and so will its images. If s has an id already, it must be unused.
 //
-// The error is one of [Prepare] or of [catalog.Catalog.PutStore], and then there is
-// no store.
+// The error is one of [Prepare] or of [catalog.Catalog.PutStore], and then no store was
+// added.
 func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalog.Store, error) {
 	if s.Mode == catalog.Managed {
 		id, err := Marked(s.Root)
@@ -49,8 +49,8 @@ func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalo
 	return put, nil
 }
 
-// AwaitsImport reports whether an image of a managed store has yet to be moved to where
-// it stays: also if that was begun and interrupted.
+// AwaitsImport reports whether an image of a managed store has yet to be moved to its
+// final path, including an interrupted import.
 func AwaitsImport(s *catalog.Store, im *catalog.Image) bool {
 	return s.Mode == catalog.Managed && (strings.HasPrefix(im.Path, Incoming) || strings.HasPrefix(im.Path, Staging))
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// ErrFull: the disk of a managed store has no room for a file. It stays where it
-// arrived.
+// ErrFull: the disk of a managed store has no room for a file. The file stays in the
+// incoming folder.
 var ErrFull = errors.New("the disk of the store is full: free some space; until then the file stays in the incoming folder")
 
 // DiskFull turns the errors of a full disk into [ErrFull].

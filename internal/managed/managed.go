@@ -1,5 +1,6 @@
-// Package managed is the folder of a managed store: its layout, the marker that says whose
-// it is, and the sidecars that say of a slide what its bytes do not.
+// Package managed defines the folder of a managed store: its layout, the marker that
+// identifies its store, and the sidecars with the data of a slide that its file does
+// not contain.
 package managed
 
 import (
@@ -17,32 +18,32 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
-// The folders of a managed store, as the paths of its images begin. All but the
-// first lie below its root.
+// The folders of a managed store, as prefixes of the paths of its images. All but the
+// first are below its root.
 const (
-	Incoming   = "incoming/"   // where files arrive; may be anywhere
+	Incoming   = "incoming/"   // files arrive here; may be outside of the root
 	Staging    = "staging/"    // ID.tiff or ID.part: being imported
 	Slides     = "slides/"     // ab/DIGEST.tiff, and a sidecar DIGEST.json
-	Quarantine = "quarantine/" // ID-NAME: no slide, or a broken one
-	Trash      = "trash/"      // TIME-ID.tiff: deleted by people, and second copies
-	// Originals has ab/DIGEST, a picture that a slide was made of, and a sidecar
+	Quarantine = "quarantine/" // ID-NAME: unsupported or broken
+	Trash      = "trash/"      // TIME-ID.tiff: deleted slides and duplicates
+	// Originals has ab/DIGEST, a flat image that was converted to a slide, and a sidecar
 	// DIGEST.json.
 	Originals = "originals/"
 )
 
-// MarkerName is the file that says whose folder it is: it holds the store's id. The
-// incoming folder has one, too.
+// MarkerName is the name of the file with the store's id, in the root and in the
+// incoming folder.
 const MarkerName = ".ptiffstore-store"
 
 var (
-	// ErrOtherStore: the folder is that of another store.
+	// ErrOtherStore: the folder belongs to another store.
 	ErrOtherStore = errors.New("the folder belongs to another store, according to its file " + MarkerName)
-	// ErrNotEmpty: a managed store begins in an empty folder.
+	// ErrNotEmpty: the folder of a new managed store must be empty.
 	ErrNotEmpty = errors.New("the folder is not empty and does not belong to a store: choose an empty one, and put the slides into its incoming folder")
-	// ErrNoMarker: the root of a managed store has no marker. It is an [source.ErrNoRoot].
+	// ErrNoMarker: the root of a managed store has no marker. It is a [source.ErrNoRoot].
 	ErrNoMarker = fmt.Errorf("%w: it has no file %s: is a disk not mounted?", source.ErrNoRoot, MarkerName)
-	// ErrBadFolders: the incoming folder and the root are one, or one is in the
-	// other's way.
+	// ErrBadFolders: the incoming folder is the root, or contains it, or is one of the
+	// folders in it that the store uses otherwise.
 	ErrBadFolders = errors.New("the incoming folder must be neither the store's folder, nor around it, nor in its " +
 		"slides, staging, quarantine, trash or originals")
 )
@@ -52,7 +53,7 @@ func IncomingOf(st *catalog.Store) string {
 	return cmp.Or(st.Incoming, filepath.Join(st.Root, "incoming"))
 }
 
-// Split returns the folder that an image's path is below, and the rest of it.
+// Split returns the folder that an image's path is in, and the path below it.
 func Split(st *catalog.Store, path string) (base, rel string) {
 	if rest, ok := strings.CutPrefix(path, Incoming); ok && st.Mode == catalog.Managed {
 		return IncomingOf(st), rest
@@ -66,7 +67,7 @@ func EntryOf(st *catalog.Store, path string) (source.Entry, error) {
 	return source.EntryAt(base, rel, false)
 }
 
-// NewEntryOf is spotOf for a file that is going to be there.
+// NewEntryOf is EntryOf for a file that will be created.
 func NewEntryOf(st *catalog.Store, path string) (source.Entry, error) {
 	base, rel := Split(st, path)
 	return source.EntryAt(base, rel, true)
@@ -85,7 +86,7 @@ func Stat(st *catalog.Store, path string) (fsx.Identity, error) {
 // SlidePath is the path of the slide with a digest.
 func SlidePath(digest string) string { return Slides + digest[:2] + "/" + digest + ".tiff" }
 
-// DigestIn returns the digest that a path below slides/ names, "" if it names none.
+// DigestIn returns the digest in a path below slides/, "" without one.
 func DigestIn(path string) string {
 	rest, ok := strings.CutPrefix(path, Slides)
 	if !ok || len(rest) != 3+64+len(".tiff") {
@@ -98,10 +99,10 @@ func DigestIn(path string) string {
 	return d
 }
 
-// Prepare makes the folders of a managed store and marks them as its own. A folder
-// that is marked already is completed.
+// Prepare creates the folders of a managed store and marks them. In a folder that is
+// already marked it creates those that are missing.
 //
-// The error is [ErrOtherStore], [ErrNotEmpty], [ErrBadFolders], or that of the file
+// The error is [ErrOtherStore], [ErrNotEmpty], [ErrBadFolders], or one of the file
 // system.
 func Prepare(ctx context.Context, st *catalog.Store) error {
 	if st.Mode != catalog.Managed {
@@ -127,7 +128,8 @@ func Prepare(ctx context.Context, st *catalog.Store) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// The marker comes first: a folder that holds others and no marker is refused.
+	// The marker comes first: if this is interrupted, a folder with others and no marker
+	// would be refused.
 	if err := mark(st.Root, st.ID); err != nil {
 		return fmt.Errorf("cannot write the marker of the store's folder: %w", fsx.WithoutPath(err))
 	}
@@ -139,7 +141,7 @@ func Prepare(ctx context.Context, st *catalog.Store) error {
 	return prepareIncoming(in, st.ID)
 }
 
-// prepareIncoming makes and marks the incoming folder.
+// prepareIncoming creates and marks the incoming folder.
 func prepareIncoming(dir, store string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("cannot create the incoming folder: %w", fsx.WithoutPath(err))
@@ -156,8 +158,7 @@ func prepareIncoming(dir, store string) error {
 	return nil
 }
 
-// checkFolders makes sure that root and incoming folder do not get into each
-// other's way.
+// checkFolders checks that root and incoming folder don't overlap.
 func checkFolders(root, in string) error {
 	root, in = filepath.Clean(root), filepath.Clean(in)
 	if within(root, in) {
@@ -176,7 +177,7 @@ func within(p, dir string) bool {
 	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// empty refuses a folder that holds anything but the way to the incoming folder.
+// empty refuses a folder that holds anything but the path to the incoming folder.
 func empty(root, in string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -190,12 +191,11 @@ func empty(root, in string) error {
 	return nil
 }
 
-// maxMarker bounds the marker, which holds an id.
+// maxMarker bounds the marker in bytes; it holds an id.
 const maxMarker = 4 << 10
 
-// Marked returns the id of the managed store whose folder this is, "" if it is
-// none's. So a store that was removed from the catalog is added again: under the
-// id that its folder says.
+// Marked returns the id of the managed store that the folder belongs to, "" if there is
+// none. A store that was removed from the catalog is added again under this id.
 func Marked(root string) (string, error) {
 	b, err := fsx.ReadFile(filepath.Join(root, MarkerName), maxMarker)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -211,8 +211,7 @@ func Marked(root string) (string, error) {
 	return id, nil
 }
 
-// mark writes the marker, unless it is there. It appears with its contents or not at
-// all.
+// mark writes the marker, unless it exists. It is created atomically.
 func mark(dir, store string) error {
 	if id, err := Marked(dir); err != nil || id != "" {
 		return err
@@ -226,7 +225,7 @@ func mark(dir, store string) error {
 	return DiskFull(err)
 }
 
-// CheckMarker makes sure that the root is that of the store.
+// CheckMarker checks that the root is that of the store.
 func CheckMarker(st *catalog.Store) error {
 	switch id, err := Marked(st.Root); {
 	case err != nil:

@@ -14,29 +14,29 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// A sidecar is a file beside a slide that says of it what its bytes don't, so that
-// a store whose catalog is lost is taken back with its ids. It is on disk before
-// the slide is given its name.
+// A Sidecar is a file beside a slide with the data that the slide does not contain, so
+// that a store can be restored with its ids if its catalog is lost. It is written to
+// disk before the slide is renamed.
 type Sidecar struct {
 	ID         string    `json:"id"`
 	FileName   string    `json:"file_name"`
 	Aliases    []string  `json:"aliases,omitempty"`
 	Label      *string   `json:"label,omitempty"`
 	ExternalID *string   `json:"external_id,omitempty"`
-	Barcode    *string   `json:"barcode,omitempty"` // read off the label
+	Barcode    *string   `json:"barcode,omitempty"` // read from the label
 	CreatedAt  time.Time `json:"created_at"`
 
 	// Of files in staging, quarantine and trash:
-	From        []byte `json:"from,omitempty"`   // the path it had; any bytes, so in base64
-	Digest      string `json:"digest,omitempty"` // if it was known
+	From        []byte `json:"from,omitempty"`   // the former path; it may be any bytes, so JSON has it in base64
+	Digest      string `json:"digest,omitempty"` // if known
 	Reason      string `json:"reason,omitempty"` // why it is in quarantine
 	DuplicateOf string `json:"duplicate_of,omitempty"`
 }
 
-// FromLabel is the source of a barcode that was read off the label.
+// FromLabel is the source of a barcode that was read from the label.
 const FromLabel = "label"
 
-// maxSidecar bounds a sidecar: an image has a few names, not thousands.
+// maxSidecar bounds a sidecar in bytes.
 const maxSidecar = 1 << 20
 
 // SidecarOf is the sidecar of an image.
@@ -61,7 +61,7 @@ func MovedFrom(im *catalog.Image) *Sidecar {
 	return c
 }
 
-// Image returns the image that the sidecar is of, as far as it says.
+// Image returns the image that the sidecar describes.
 func (c *Sidecar) Image(store string) *catalog.Image {
 	im := &catalog.Image{ID: c.ID, StoreID: store, CreatedAt: c.CreatedAt}
 	im.FileName, im.Aliases, im.Label, im.ExternalID = c.FileName, c.Aliases, c.Label, c.ExternalID
@@ -71,7 +71,7 @@ func (c *Sidecar) Image(store string) *catalog.Image {
 	return im
 }
 
-// Same reports whether two sidecars say the same.
+// Same reports whether two sidecars are equal.
 func (c *Sidecar) Same(o *Sidecar) bool {
 	a, errA := json.Marshal(c)
 	b, errB := json.Marshal(o)
@@ -134,7 +134,7 @@ func ReadSidecar(st *catalog.Store, path string) (*Sidecar, error) {
 	return &c, nil
 }
 
-// RemoveSidecar removes the sidecar of what was the file at path.
+// RemoveSidecar removes the sidecar of the removed file at path.
 func RemoveSidecar(st *catalog.Store, path string) error {
 	s, err := EntryOf(st, SidecarPath(path))
 	if err != nil {
