@@ -24,12 +24,13 @@ import (
 )
 
 const (
-	// chunkBytes is how much is sent at a time, with its checksum: what is lost when
-	// the connection is cut, or comes damaged.
+	// chunkBytes is the size of a chunk, which is sent with a checksum. It is what must
+	// be sent again after the connection was cut or damaged a chunk.
 	chunkBytes = 16 << 20
-	// stallTime is how long a connection may be silent before it is given up.
+	// stallTime is how long a connection may be silent before the client gives it up.
 	stallTime = 60 * time.Second
-	// answerTime is how long an answer may take once all has been sent.
+	// answerTime is how long the server may take to answer after everything has been
+	// sent.
 	answerTime = 2 * time.Minute
 
 	minPause, maxPause = 500 * time.Millisecond, 30 * time.Second
@@ -37,48 +38,50 @@ const (
 
 var errSilent = errors.New("upload: the connection is silent")
 
-// ErrChanged: the file was written to while it was sent. Nothing of it is kept.
+// ErrChanged: the file was written to while it was sent. The server keeps nothing of
+// it.
 var ErrChanged = errors.New("upload: the file was written to while it was sent: send it again when its writer is done")
 
-// A Client sends files to a server. What it has begun it goes on with, also after a
+// A Client sends files to a server. It resumes the uploads that it began, also after a
 // restart.
 type Client struct {
 	URL   string // of the server
 	Token string // "" for none
-	// Dir holds a file for each upload under way: its address and the digest, and not
-	// the name of what is sent.
+	// Dir holds a file for each upload in progress: its address and the digest of the
+	// file, without the file's name.
 	Dir string
-	// Patience is how long a server may be out of reach, or full, before it is given up.
+	// Patience is how long a server may be unreachable or full before the client gives
+	// up.
 	Patience time.Duration
-	// Wait is how long to wait for the server's verdict on a file that it has.
+	// Wait is how long to wait for the server's verdict after a file was sent.
 	Wait time.Duration
-	// Hindered, if not nil, is told why nothing is sent for now.
+	// Hindered, if not nil, receives the reason why nothing can be sent for now.
 	Hindered func(path, why string)
 
-	HTTP  *http.Client // nil: one of its own
+	HTTP  *http.Client // a client without redirects if nil
 	Chunk int64        // bytes sent at a time; 16 MiB if 0
 }
 
-// A Stage is what is being done with a file.
+// A Stage is a step of sending a file.
 type Stage string
 
 const (
-	Reading Stage = "reading" // for its digest
+	Reading Stage = "reading" // to compute its digest
 	Sending Stage = "sending"
 	Waiting Stage = "waiting" // for the verdict
 )
 
-// A ProgressFunc is told how many bytes of a file have been read or sent. The number
-// falls when a part has to be sent again.
+// A ProgressFunc receives how many bytes of a file have been read or sent. The number
+// falls when a chunk has to be sent again.
 type ProgressFunc func(stage Stage, done, total int64)
 
-// A session is an upload under way, as it is kept for the next start.
+// A session is an upload in progress, as saved for the next start.
 type session struct {
 	URL    string
 	SHA256 string
 }
 
-// A sending is one file on its way.
+// A sending is one file that is being sent.
 type sending struct {
 	*Client
 	path     string
@@ -90,12 +93,12 @@ type sending struct {
 	progress ProgressFunc
 }
 
-// Send sends the file at path to a store, goes on with it if that was begun before,
-// and returns the upload once the server has all of it and its digest is that of the
-// file. If the client is to wait for the verdict, the upload is as it is then, or when
-// that time is over.
+// Send sends the file at path to a store, and resumes an upload that was begun before.
+// It returns the upload once the server has all of it and has confirmed the digest.
+// With Wait it returns when the server's verdict is known, or after that time.
 //
-// The error may be [ErrChanged]; a [*httperr.Error] with the server's words if it refuses;
+// The error may be [ErrChanged], a [*httperr.Error] if the server refuses, or one of
+// the file, the network or ctx.
 // or that of the file, the network or ctx.
 func (c *Client) Send(ctx context.Context, path, store string, progress ProgressFunc) (*View, error) {
 	f, err := fsx.Open(path)
@@ -121,7 +124,7 @@ func (c *Client) Send(ctx context.Context, path, store string, progress Progress
 	return nil, errors.New("upload: the server forgets what is sent to it: look into its log")
 }
 
-// stateFile is where the session of this very file with this server is kept.
+// stateFile is the path of the session of this file with this server.
 func (s *sending) stateFile() (string, error) {
 	abs, err := filepath.Abs(s.path)
 	if err != nil {
@@ -134,11 +137,11 @@ func (s *sending) stateFile() (string, error) {
 func (s *sending) load() {
 	b, err := os.ReadFile(s.state)
 	if err != nil || strictjson.UnmarshalKnown(b, &s.now) != nil || len(s.now.SHA256) != 64 {
-		s.now = session{} // begun anew
+		s.now = session{} // start over
 	}
 }
 
-// keep keeps the session for the next start.
+// keep saves the session for the next start.
 func (s *sending) keep() error {
 	b, err := json.Marshal(s.now)
 	if err != nil {
@@ -150,10 +153,10 @@ func (s *sending) keep() error {
 	return fsx.WriteFile(s.state, b, 0o600)
 }
 
-// forget ends the session: nothing of it is needed any more.
+// forget removes the session.
 func (s *sending) forget() {
 	s.now.URL = ""
-	os.Remove(s.state) // a file that stays is of an upload that the server no longer knows
+	os.Remove(s.state) // a file that stays is of an upload that the server no longer has
 }
 
 func (s *sending) run(ctx context.Context) (*View, error) {
@@ -182,18 +185,18 @@ func (s *sending) run(ctx context.Context) (*View, error) {
 	if s.progress(Waiting, s.stat.Size(), s.stat.Size()); s.Wait > 0 {
 		v, err = s.verdict(ctx)
 	}
-	if err == nil { // else it is asked for at the next start, and not sent again
+	if err == nil { // otherwise the next start checks it again, without sending anything
 		s.forget()
 	}
 	return v, err
 }
 
-// errForgotten: the server no longer has what was sent to it. It has expired there, or
-// was removed: it is sent again from the beginning.
+// errForgotten: the server no longer has the upload, because it expired or was removed.
+// The file is sent again from the beginning.
 var errForgotten = errors.New("upload: the server has forgotten the upload")
 
-// lost forgets the session if the server says that it has no such upload, which is
-// errForgotten, or refuses what it got.
+// lost removes the session if the server does not have the upload, which is
+// errForgotten, or has refused it.
 func (s *sending) lost(err error) error {
 	e, ok := errors.AsType[*httperr.Error](err)
 	if !ok || again(e.Status) {
@@ -206,7 +209,7 @@ func (s *sending) lost(err error) error {
 	return err
 }
 
-// takeBack removes an upload that is none of a file: it changed meanwhile.
+// takeBack removes an upload whose file has changed.
 func (s *sending) takeBack(ctx context.Context) error {
 	r, err := s.request(ctx, http.MethodDelete, s.now.URL, nil)
 	if err == nil {
@@ -216,7 +219,7 @@ func (s *sending) takeBack(ctx context.Context) error {
 	return errors.Join(ErrChanged, err)
 }
 
-// begin reads the file for its digest, and makes the upload.
+// begin computes the digest of the file, and creates the upload.
 func (s *sending) begin(ctx context.Context) error {
 	if s.now.SHA256 == "" {
 		sum, err := s.digest(ctx)
@@ -259,12 +262,12 @@ func (s *sending) digest(ctx context.Context) (string, error) {
 	return digest, err
 }
 
-// send sends what follows offset.
+// send sends the file from offset on.
 func (s *sending) send(ctx context.Context, offset int64) error {
 	total := s.stat.Size()
 	for offset < total {
 		s.progress(Sending, offset, total)
-		asked := true // where the server is
+		asked := true // the server was asked for its offset
 		err := s.retry(ctx, func() (err error) {
 			if !asked {
 				if offset, err = s.offset(ctx); err != nil {
@@ -306,7 +309,7 @@ func (s *sending) offset(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// chunk sends a part of the file, and returns where the next begins.
+// chunk sends a chunk of the file, and returns the offset of the next.
 func (s *sending) chunk(ctx context.Context, offset int64) (int64, error) {
 	size := min(or(s.Chunk, chunkBytes), s.stat.Size()-offset)
 	h := sha256.New()
@@ -331,7 +334,7 @@ func (s *sending) chunk(ctx context.Context, offset int64) (int64, error) {
 	}
 	r.ContentLength = size
 	r.Header.Set("Content-Type", chunkType)
-	r.Header.Set("Expect", "100-continue") // a refusal comes before the bytes are sent
+	r.Header.Set("Expect", "100-continue") // so that a refusal comes before the bytes are sent
 	r.Header.Set(hOffset, strconv.FormatInt(offset, 10))
 	r.Header.Set(hChecksum, "sha256 "+base64.StdEncoding.EncodeToString(h.Sum(nil)))
 	resp, err := s.do(r)
@@ -344,7 +347,7 @@ func (s *sending) chunk(ctx context.Context, offset int64) (int64, error) {
 	return offset + size, nil
 }
 
-// watched is a body that tells how much of it was read.
+// watched is a body that reports how much of it was read.
 type watched struct {
 	r     io.Reader
 	n     int64
@@ -358,8 +361,8 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Show returns an upload as the server sees it. It asks again while the server is out
-// of reach.
+// Show returns an upload as the server sees it. It retries while the server is
+// unreachable.
 func (c *Client) Show(ctx context.Context, at string) (*View, error) {
 	var v View
 	s := &sending{Client: c}
@@ -376,7 +379,7 @@ func (c *Client) Show(ctx context.Context, at string) (*View, error) {
 	})
 }
 
-// verdict waits until the server has looked at the file.
+// verdict waits until the server has inspected the file.
 func (s *sending) verdict(ctx context.Context) (*View, error) {
 	end := time.Now().Add(s.Wait)
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
@@ -392,7 +395,7 @@ func (s *sending) verdict(ctx context.Context) (*View, error) {
 	}
 }
 
-// Decided reports whether it is known what the file is.
+// Decided reports whether the server has inspected the file.
 func (v *View) Decided() bool {
 	if v.Conversion != nil {
 		return *v.Conversion == "failed" || *v.Conversion == "done" && v.Image.State != "arriving"
@@ -417,7 +420,7 @@ type response struct {
 	body []byte
 }
 
-// do sends a request. The error of an answer that is no success is a [*httperr.Error].
+// do sends a request. The error of an unsuccessful response is a [*httperr.Error].
 func (c *Client) do(r *http.Request) (response, error) {
 	client := c.HTTP
 	if client == nil {
@@ -439,11 +442,11 @@ func (c *Client) do(r *http.Request) (response, error) {
 	if strictjson.UnmarshalKnown(body, &p) != nil || p.Detail == "" {
 		p.Detail = "The server answered " + resp.Status + "."
 	}
-	after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 if there is none
+	after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 without the header
 	return response{}, &httperr.Error{Status: resp.StatusCode, Detail: p.Detail, RetryAfter: after}
 }
 
-// ownClient follows no redirection: what is sent is meant for the server that was
+// ownClient follows no redirects: files are sent only to the server that the user
 // named.
 var ownClient = &http.Client{
 	Transport: &http.Transport{
@@ -453,7 +456,7 @@ var ownClient = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// again reports whether a request that was answered so may do better later.
+// again reports whether a request with this status may succeed later.
 func again(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusLocked, http.StatusTooManyRequests, statusChecksum:
@@ -462,8 +465,8 @@ func again(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented
 }
 
-// retry calls f until it has done its work, or there is no sense in going on. Between
-// times it waits, each time longer.
+// retry calls f until it succeeds, or fails with a permanent error. It waits between
+// attempts, longer each time.
 func (s *sending) retry(ctx context.Context, f func() error) error {
 	began := time.Now()
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
@@ -471,7 +474,7 @@ func (s *sending) retry(ctx context.Context, f func() error) error {
 		if err == nil || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
-		wait := pause/2 + rand.N(pause/2) // not all clients at once
+		wait := pause/2 + rand.N(pause/2) // so that clients don't retry at the same time
 		e, answered := errors.AsType[*httperr.Error](err)
 		var network *url.Error
 		switch {
@@ -495,7 +498,7 @@ func (s *sending) retry(ctx context.Context, f func() error) error {
 	}
 }
 
-// words is an error as a person needs it.
+// words is an error in words for a person.
 func words(err error) string {
 	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		return e.Detail

@@ -70,7 +70,7 @@ func (c *cutter) carry(from *net.TCPConn, host string) {
 	}()
 	n, err := io.CopyN(to, from, c.after())
 	c.passed.Add(n)
-	if err == nil { // there was more
+	if err == nil { // some data was left
 		c.cuts.Add(1)
 		from.SetLinger(0)
 		to.SetLinger(0)
@@ -92,8 +92,8 @@ func slideOf(t *testing.T, b []byte) string {
 	return path
 }
 
-// Connections that are reset again and again, wherever that may be, cost time and
-// no byte.
+// Connections that are reset again and again, at any point, cost time but lose no
+// bytes.
 func TestCut(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -115,8 +115,8 @@ func TestCut(t *testing.T) {
 	s.arrived(patient+".tiff", file)
 }
 
-// A client that sends the file in one go and without checksums loses nothing of what
-// had come when it was cut.
+// A client that sends the file in one request and without checksums loses no bytes that
+// the server received before the connection was cut.
 func TestCutInOneGo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -139,7 +139,7 @@ func TestCutInOneGo(t *testing.T) {
 	s.arrived("a.tiff", file)
 }
 
-// A client that is ended and started again goes on where it was.
+// A client that is stopped and started again resumes its upload.
 func TestClientRestart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -174,7 +174,7 @@ func TestClientRestart(t *testing.T) {
 	}
 }
 
-// An upload that the server no longer has is begun anew; what it refuses is told.
+// An upload that the server no longer has is begun again; a refusal is reported.
 func TestClientRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{MaxSize: 1 << 20})
@@ -207,7 +207,7 @@ func TestClientRefused(t *testing.T) {
 	}
 }
 
-// A file that is being written to is not taken for what it was.
+// An upload fails if its file is written to meanwhile.
 func TestClientChanged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -228,8 +228,8 @@ func TestClientChanged(t *testing.T) {
 	}
 }
 
-// Two requests that write to one upload: one of them is told to wait, and the bytes
-// are those of the file.
+// Of two requests that write to one upload, one has to wait, and the bytes are those of
+// the file.
 func TestConcurrentWriters(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -241,9 +241,9 @@ func TestConcurrentWriters(t *testing.T) {
 		a, _ := s.try("PATCH", url, slow, "Content-Type", chunk, "Upload-Offset", "0")
 		first <- a
 	}()
-	for i := range 8 { // longer than a silent one is waited for
+	for i := range 8 { // longer than a silent request keeps its place
 		feed.Write(file[i<<16 : (i+1)<<16])
-		time.Sleep(100 * time.Millisecond) // it has to get there
+		time.Sleep(100 * time.Millisecond) // until the request has been received
 		if a := s.patch(url, 0, file); a.status != 423 || a.header.Get("Retry-After") == "" {
 			t.Errorf("while another sends: %d %s", a.status, a.body)
 		}
@@ -252,7 +252,7 @@ func TestConcurrentWriters(t *testing.T) {
 	if a := <-first; a.status != 204 || a.offset() != "524288" {
 		t.Errorf("the first: %d %s %s", a.status, a.offset(), a.body)
 	}
-	// Many at once at the same offset: exactly one is taken.
+	// Of many requests at the same offset, exactly one is accepted.
 	var wg sync.WaitGroup
 	var took atomic.Int64
 	for range 8 {
@@ -273,7 +273,7 @@ func TestConcurrentWriters(t *testing.T) {
 	s.arrived("a.tiff", file)
 }
 
-// A connection that went without a word does not keep its client from going on.
+// A connection that was lost without notice does not keep its client from resuming.
 func TestSilentWriter(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -294,7 +294,7 @@ func TestSilentWriter(t *testing.T) {
 	s.arrived("a.tiff", file)
 }
 
-// A server that ends keeps what has come of a body that would go on.
+// A server that stops keeps the bytes received from unfinished requests.
 func TestEndOfServer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})

@@ -2,10 +2,10 @@ package upload
 
 import "time"
 
-// SetScanAge sets how old the index may get.
+// SetScanAge sets the maximum age of the index.
 func (u *Uploads) SetScanAge(age time.Duration) { u.scanAge = age }
 
-// Receiving is how many requests have one of the places of those that are received.
+// Receiving is how many requests are receiving bytes.
 func (u *Uploads) Receiving() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -20,9 +20,9 @@ import (
 // maxNames bounds how many files of one name there may be in an incoming folder.
 const maxNames = 1000
 
-// finish gives the complete file of an upload to the store, or removes it if it is
-// not what its sender promised. It is called again if it was broken off. The record
-// says what became of it.
+// finish moves the complete file of an upload to the store, or removes it if its digest
+// is not the promised one. It is called again if it was interrupted. The record holds
+// the outcome.
 func (u *Uploads) finish(ctx context.Context, f *folder, r *record) error {
 	if r.State != uploading || !r.complete() {
 		return nil
@@ -30,7 +30,7 @@ func (u *Uploads) finish(ctx context.Context, f *folder, r *record) error {
 	st, err := f.dir.Lstat(part(r.ID))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && r.As != "":
-		return f.end(r, received) // the process ended between the renaming and the record of it
+		return f.end(r, received) // the process ended between the rename and its record
 	case errors.Is(err, fs.ErrNotExist):
 		return errLost
 	case err != nil:
@@ -50,8 +50,7 @@ func (u *Uploads) finish(ctx context.Context, f *folder, r *record) error {
 	return f.end(r, received)
 }
 
-// hand renames the file into the incoming folder. The name it gets is recorded
-// before it gets it.
+// hand renames the file into the incoming folder. The new name is recorded first.
 func (f *folder) hand(r *record) error {
 	if err := f.dir.Chmod(part(r.ID), 0o644); err != nil {
 		return err
@@ -76,7 +75,7 @@ func (f *folder) end(r *record, s state) error {
 	return f.save(r)
 }
 
-// refuse removes the bytes of an upload. What stays is why, and no name.
+// refuse removes the bytes of an upload and its file name, and records the reason.
 func (f *folder) refuse(r *record) error {
 	r.Name, r.Metadata = "", ""
 	if err := f.end(r, refused); err != nil {
@@ -88,7 +87,7 @@ func (f *folder) refuse(r *record) error {
 	return fsx.SyncRoot(f.dir)
 }
 
-// digestOf completes a SHA-256.
+// digestOf computes a SHA-256 from its saved state.
 func digestOf(state []byte) (string, error) {
 	var h hash.Hash = sha256.New()
 	if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
@@ -97,8 +96,8 @@ func digestOf(state []byte) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// settle finishes an upload that is complete and was not finished, if nobody is at
-// it, and returns its record as it is then.
+// settle finishes an upload that is complete and was not finished, unless another
+// request or process has claimed it, and returns its updated record.
 func (u *Uploads) settle(ctx context.Context, f *folder, id string) (*record, error) {
 	h, err := u.take(id, false)
 	if errors.Is(err, errLocked) || errors.Is(err, errClosing) {
@@ -116,7 +115,7 @@ func (u *Uploads) settle(ctx context.Context, f *folder, id string) (*record, er
 	if err == nil {
 		defer file.Close()
 		if !fsx.TryLock(file) {
-			return r, nil // another process is at it
+			return r, nil // another process has claimed it
 		}
 		if r, err = f.load(id); err != nil {
 			return nil, err

@@ -19,8 +19,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// hiddenName is the folder in a store's incoming folder where uploads are until they
-// are complete. A sync passes over it.
+// hiddenName is the folder in a store's incoming folder that holds incomplete uploads.
+// Scans skip it.
 const hiddenName = ".ptiffstore-uploads"
 
 var (
@@ -29,47 +29,47 @@ var (
 	errFull     = errors.New("upload: the disk is full")
 )
 
-// A state is how far an upload is.
+// A state is the state of an upload.
 type state string
 
 const (
-	uploading state = "uploading" // not all bytes are there
-	received  state = "received"  // the file has been given to the store
-	refused   state = "refused"   // its bytes are not those that were promised: they have been removed
+	uploading state = "uploading" // incomplete
+	received  state = "received"  // the file has been moved to the store
+	refused   state = "refused"   // the file did not have the promised digest and has been removed
 )
 
-// A record is what is known of an upload.
+// A record is the saved state of an upload.
 type record struct {
 	ID       string
 	Store    string
-	Owner    string // who began it
+	Owner    string // the user who began it
 	Metadata string // the header, as it was sent
 	Name     string // of the file, cleaned
-	Length   int64  // bytes
-	Offset   int64  // bytes that are on disk
+	Length   int64  // in bytes
+	Offset   int64  // bytes on disk
 	Hash     []byte // state of the SHA-256 of those
 	Want     string // SHA-256 that its sender promised; "" if none
-	Digest   string // SHA-256, once all is there
+	Digest   string // SHA-256 of the complete file
 
 	State  state
-	Kind   scan.Kind // what a look at the file gave
-	Reason string    // in words
-	As     string    // name in the incoming folder; it may not have it yet
+	Kind   scan.Kind // result of the inspection
+	Reason string    // of Kind, for a person
+	As     string    // name in the incoming folder, recorded before the rename
 	MTime  int64     // of the complete file, in ns
 	Image  string    // id, once the catalog has it
 
 	CreatedAt time.Time
-	UsedAt    time.Time // something happened
+	UsedAt    time.Time // last change
 }
 
 func (r *record) complete() bool { return r.Offset == r.Length }
 
-// A folder is where a store keeps its uploads. Nothing in it can lead elsewhere: who
-// may write into the incoming folder may put links there.
+// A folder is where a store keeps its uploads. Paths in it cannot lead elsewhere,
+// although users who may write into the incoming folder may put links there.
 type folder struct {
 	store *catalog.Store
 	in    *os.Root // the incoming folder
-	dir   *os.Root // the hidden one in it
+	dir   *os.Root // the hidden folder in it
 	ix    *index
 }
 
@@ -81,9 +81,9 @@ func incoming(st *catalog.Store) string {
 	return filepath.Join(st.Root, "incoming")
 }
 
-// open opens the folder of a managed store's uploads, which it makes if mk. The
-// error is [fs.ErrNotExist] if there is none, and errAway if the incoming folder is
-// not that of the store: a disk may not be mounted.
+// open opens the folder of a managed store's uploads, and creates it if mk. The error
+// is [fs.ErrNotExist] if it does not exist, and errAway if the incoming folder is not
+// that of the store: a disk may not be mounted.
 func (u *Uploads) open(st *catalog.Store, mk bool) (*folder, error) {
 	path := incoming(st)
 	if id, err := managed.Marked(path); err != nil || id != st.ID {
@@ -119,10 +119,10 @@ func isID(s string) bool {
 	return len(s) == 26 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }
 
-// maxRecord bounds the sidecar of an upload, which holds what its client says of it.
+// maxRecord bounds the record of an upload, which holds the client's metadata.
 const maxRecord = 1 << 20
 
-// load returns what is known of an upload, or errNoUpload.
+// load reads the record of an upload. The error may be errNoUpload.
 func (f *folder) load(id string) (*record, error) {
 	b, err := fsx.ReadFileIn(f.dir, sidecar(id), maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -138,8 +138,7 @@ func (f *folder) load(id string) (*record, error) {
 	return r, nil
 }
 
-// save writes what is known of an upload: after a crash it is there as it was before,
-// or as it is now.
+// save writes the record of an upload atomically and durably.
 func (f *folder) save(r *record) error {
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -166,8 +165,7 @@ func stampOf(st fs.FileInfo) stamp {
 	return s
 }
 
-// remove removes an upload, the sidecar first: bytes that nothing is known of are
-// swept up later.
+// remove removes an upload, the record first: bytes without a record are swept later.
 func (f *folder) remove(id string) error {
 	var errs []error
 	for _, name := range []string{sidecar(id), part(id)} {
@@ -212,8 +210,8 @@ func (f *folder) free() (int64, error) {
 	return fsx.FreeOn(d)
 }
 
-// give renames the bytes of an upload to a name in the incoming folder that is not
-// used there, else the error is [fs.ErrExist].
+// give renames the bytes of an upload to an unused name in the incoming folder. The
+// error may be [fs.ErrExist].
 func (f *folder) give(id, name string) error {
 	from, err := f.dir.Open(".")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
-// A disk that fills up refuses in words and keeps what it has; once there is room the
-// upload goes on.
+// A full disk causes an error for people and loses nothing; once there is room, the
+// upload resumes.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	dir := realDir(t)
@@ -25,7 +25,7 @@ func TestFull(t *testing.T) {
 
 	file := noise(4 << 20)
 	url := s.begin("a.tiff", len(file))
-	// The rest of the first is promised to it.
+	// The rest of the first upload is reserved for it.
 	checkProblem(t, s.ask("POST", upload.Route, nil, "Upload-Length", "5000000", "Upload-Metadata", m), 507)
 	if a := s.patch(url, 0, file[:1<<20]); a.status != 204 {
 		t.Fatal(a)

@@ -15,11 +15,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
-// maxOpen bounds the uploads of a store that are not complete. It is far above what
-// one owner may have: it keeps memory and the folder within bounds.
+// maxOpen bounds the incomplete uploads of a store, far above the limit of one owner,
+// to bound memory and the size of the folder.
 const maxOpen = 10_000
 
-// answer is an error as the client is to see it.
+// answer turns an error into the one that is sent to the client.
 func answer(id string, err error) error {
 	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		return e
@@ -31,16 +31,16 @@ func answer(id string, err error) error {
 		{errNoUpload, httperr.Error{Status: http.StatusNotFound, Detail: "There is no such upload. Begin a new one."}},
 		{errLost, httperr.Error{Status: http.StatusGone, Detail: "The bytes of this upload are no longer there. Begin a new one."}},
 		{errLocked, httperr.Error{Status: http.StatusLocked, Detail: "Another request writes to this upload. Wait for it to end.", RetryAfter: 3}},
-		{errTaken, httperr.Error{Status: http.StatusConflict, Detail: "Another request goes on with this upload."}},
-		{errClosing, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server is being restarted. Go on with the upload in a moment.", RetryAfter: 5}},
-		{errBusy, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server receives as many uploads as it can at once. Go on with this one in a moment.", RetryAfter: 5}},
-		{errIdle, httperr.Error{Status: http.StatusRequestTimeout, Detail: "Next to nothing was sent for a long time. Go on with the upload where it is."}},
-		{errCut, httperr.Error{Status: http.StatusBadRequest, Detail: "The connection was cut. Go on with the upload where it is."}},
+		{errTaken, httperr.Error{Status: http.StatusConflict, Detail: "Another request has taken over this upload."}},
+		{errClosing, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server is being restarted. Resume the upload in a moment.", RetryAfter: 5}},
+		{errBusy, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server receives as many uploads as it can at once. Resume this one in a moment.", RetryAfter: 5}},
+		{errIdle, httperr.Error{Status: http.StatusRequestTimeout, Detail: "Next to nothing was sent for a long time. Resume the upload at its offset."}},
+		{errCut, httperr.Error{Status: http.StatusBadRequest, Detail: "The connection was cut. Resume the upload at its offset."}},
 		{errChecksum, httperr.Error{Status: statusChecksum, Detail: "The chunk has another checksum than the header says. Send it again."}},
 		{errTooMuch, httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "More bytes were sent than the upload has by its Upload-Length."}},
-		{errFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the store is full. What was uploaded is kept: go on once there is room.", RetryAfter: 60}},
-		{errAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder is out of reach: is a disk not mounted? Go on once it is back.", RetryAfter: 30}},
-		{catalog.ErrFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the database is full. Go on once there is room.", RetryAfter: 60}},
+		{errFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the store is full. What was uploaded is kept: resume once there is room.", RetryAfter: 60}},
+		{errAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder is out of reach: is a disk not mounted? Resume once it is back.", RetryAfter: 30}},
+		{catalog.ErrFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the database is full. Resume once there is room.", RetryAfter: 60}},
 		{catalog.ErrAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The database does not answer. Ask again in a moment.", RetryAfter: 5}},
 		{catalog.ErrNotFound, httperr.Error{Status: http.StatusNotFound, Detail: "There is no such store."}},
 	} {
@@ -51,7 +51,7 @@ func answer(id string, err error) error {
 	return fmt.Errorf("upload %s: %w", id, fsx.WithoutPath(err))
 }
 
-// caller returns who asks, or the refusal.
+// caller returns the caller's user, or the refusal.
 func (u *Uploads) caller(r *http.Request, st *catalog.Store) (string, error) {
 	if u.o.Caller == nil {
 		return "", refuse(http.StatusForbidden, "You may not upload into this store.")
@@ -59,9 +59,9 @@ func (u *Uploads) caller(r *http.Request, st *catalog.Store) (string, error) {
 	return u.o.Caller(r, st)
 }
 
-// find returns the upload that the address names, and its folder, which is to be
-// closed. It is one of the caller's own; or, if others is set, one of a store that
-// the caller is an admin of.
+// find returns the upload in the address, and its folder, which the caller closes. The
+// upload must be the caller's own or, if others is set, in a store that the caller is
+// an admin of.
 func (u *Uploads) find(r *http.Request, others bool) (*folder, *found, error) {
 	id := r.PathValue("upload")
 	if !isID(id) {
@@ -102,11 +102,11 @@ func (u *Uploads) find(r *http.Request, others bool) (*folder, *found, error) {
 type found struct {
 	*record
 	own   bool
-	names bool // the caller may see the names of files
+	names bool // the caller may see file names
 }
 
-// allowed refuses uploads of others, unless others is set and the caller is an admin
-// of the store; and those that have expired.
+// allowed refuses expired uploads, and uploads of others unless others is set and the
+// caller is an admin of the store.
 func (u *Uploads) allowed(r *http.Request, f *folder, rec *record, others bool) (*found, error) {
 	who, err := u.caller(r, f.store)
 	e := entryOf(rec, stamp{})
@@ -131,11 +131,12 @@ func (u *Uploads) allowed(r *http.Request, f *folder, rec *record, others bool) 
 	return nil, errNoUpload
 }
 
-// emptyBytes is how much of an upload must have come for it to be kept for long.
+// emptyBytes is how much of an upload must have been received for it to be kept for
+// long.
 const emptyBytes = 1 << 20
 
-// expires is when an upload is removed if nothing more happens to it. One of which
-// next to nothing has come is soon begun again, and does not keep its place for days.
+// expires is when an upload is removed if it does not change. One with few bytes is
+// easily begun again, so it expires soon.
 func (u *Uploads) expires(e *entry) time.Time {
 	keep := u.o.Keep
 	if e.isOpen() && e.offset < min(e.length, emptyBytes) {
@@ -151,7 +152,7 @@ func (u *Uploads) recordExpires(r *record) time.Time {
 	return u.expires(&e)
 }
 
-// tell sets the headers that say how far an upload is.
+// tell sets the headers with the state of an upload.
 func (u *Uploads) tell(w http.ResponseWriter, r *record) {
 	h := w.Header()
 	h.Set(hOffset, strconv.FormatInt(r.Offset, 10))
@@ -190,8 +191,8 @@ func (u *Uploads) create(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// first receives what comes with the creation of an upload. If it could not be kept,
-// or its sender is gone, there is no upload: nobody knows its address.
+// first receives the bytes that come with the creation of an upload. If that fails, the
+// upload is removed, because no client knows its address.
 func (u *Uploads) first(w http.ResponseWriter, r *http.Request, f *folder, rec *record, sum *checksum) (*record, error) {
 	h, err := u.take(rec.ID, false)
 	if err != nil {
@@ -200,7 +201,7 @@ func (u *Uploads) first(w http.ResponseWriter, r *http.Request, f *folder, rec *
 	defer h.release()
 	now, err := u.write(w, r, f, h, sum, nil)
 	switch {
-	case err == nil, errors.Is(err, errFull): // the disk is told of with the next chunk, and so where to go on
+	case err == nil, errors.Is(err, errFull): // the client learns of the full disk with its next chunk
 		return now, nil
 	case now.State == refused:
 		return now, err
@@ -208,7 +209,7 @@ func (u *Uploads) first(w http.ResponseWriter, r *http.Request, f *folder, rec *
 	return now, errors.Join(err, f.remove(rec.ID))
 }
 
-// wanted returns the upload that a request wants to begin, and its store.
+// wanted returns the upload that a request creates, and its store.
 func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 	if r.Header.Get("Upload-Concat") != "" || r.Header.Get("Upload-Defer-Length") != "" {
 		return nil, nil, refuse(http.StatusBadRequest, "A file is sent as one upload, whose length is told when it begins.")
@@ -252,14 +253,14 @@ func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 	return rec, st, err
 }
 
-// begin makes an upload, if its owner may have one more, and there is room for it and
-// for those that others are sending.
+// begin creates an upload, if its owner may have another one, and there is room for it
+// and for the rest of the others.
 func (u *Uploads) begin(r *http.Request, f *folder, rec *record) error {
 	if err := f.ix.refresh(f, u.scanAge); err != nil {
 		return err
 	}
 	err := u.reserve(f, rec)
-	if _, ok := errors.AsType[*httperr.Error](err); ok { // another process may have made room since
+	if _, ok := errors.AsType[*httperr.Error](err); ok { // another process may have made room
 		stores, serr := u.o.Catalog.Stores(r.Context())
 		if serr != nil {
 			return serr
@@ -279,8 +280,8 @@ func (u *Uploads) begin(r *http.Request, f *folder, rec *record) error {
 	return nil
 }
 
-// reserve puts an upload into the index, or refuses it. It touches no file while it
-// keeps others from doing the same.
+// reserve adds an upload to the index, or refuses it. It accesses no file while it
+// holds the lock.
 func (u *Uploads) reserve(f *folder, rec *record) error {
 	free, err := f.free()
 	if err != nil {
@@ -309,8 +310,8 @@ func (u *Uploads) reserve(f *folder, rec *record) error {
 	return nil
 }
 
-// ownerLimit refuses to begin an upload if its owner has begun too many, or too large
-// ones. A single upload is never too large by that.
+// ownerLimit refuses an upload if its owner has too many incomplete uploads, or if they
+// are too large. A single upload is never too large.
 func (u *Uploads) ownerLimit(rec *record) error {
 	has := u.heldBy(rec.Owner)
 	switch {
@@ -328,7 +329,7 @@ func (u *Uploads) ownerLimit(rec *record) error {
 	return nil
 }
 
-// create makes the files of an upload.
+// create creates the files of an upload.
 func (f *folder) create(rec *record) error {
 	file, err := f.dir.OpenFile(part(rec.ID), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -350,19 +351,18 @@ func noRoom(need, free int64) error {
 	}
 }
 
-// quotaLeft is how many bytes a store may still take by its quota; ok is false if it
-// has none. What is in its incoming folder counts once the catalog has it.
+// quotaLeft is how many bytes the store's quota still allows; ok is false without a
+// quota. Files in the incoming folder count once they are in the catalog.
 func quotaLeft(st *catalog.Store) (left int64, ok bool) { return st.Quota - st.Bytes, st.Quota > 0 }
 
 func overQuota(st *catalog.Store, need, left int64) error {
 	return &httperr.Error{
 		Status: http.StatusInsufficientStorage, RetryAfter: 60,
-		Detail: fmt.Sprintf("The store may hold %d bytes and has room for %d more: %d are needed. What was uploaded is kept: go on once slides were deleted, or an admin has raised the quota.", st.Quota, max(0, left), need),
+		Detail: fmt.Sprintf("The store may hold %d bytes and has room for %d more: %d are needed. What was uploaded is kept: resume once slides were deleted, or an admin has raised the quota.", st.Quota, max(0, left), need),
 	}
 }
 
-// fresh is how long the room for the rest of an upload is kept for it while nothing
-// comes.
+// fresh is how long room is reserved for the rest of an upload that receives nothing.
 const fresh = time.Hour
 
 func (u *Uploads) head(w http.ResponseWriter, r *http.Request) error {
@@ -424,13 +424,12 @@ func (u *Uploads) patch(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// write appends the body of a request to an upload that is held, if its offset is the
-// one it should be at, and finishes it if that was the last of it. It returns the
-// record as it is then.
+// write appends the body of a request to an upload that is held, if the offset is
+// right, and finishes the upload when it is complete. It returns the updated record.
 func (u *Uploads) write(w http.ResponseWriter, r *http.Request, f *folder, h *hold, sum *checksum, offset *int64) (*record, error) {
 	rec, err := f.load(h.id)
 	if err != nil {
-		return &record{ID: h.id, State: refused}, err // it was terminated since it was found
+		return &record{ID: h.id, State: refused}, err // it was terminated since
 	}
 	if rec.State == refused {
 		return rec, wrongDigest()
@@ -483,8 +482,8 @@ func (u *Uploads) write(w http.ResponseWriter, r *http.Request, f *folder, h *ho
 	return rec, nil
 }
 
-// quota refuses to go on with an upload whose whole file the store may no longer take:
-// the quota may have been lowered, or others have filled it.
+// quota refuses bytes for an upload whose complete file would exceed the store's quota:
+// the quota may have been lowered, or other files have filled it.
 func (u *Uploads) quota(f *folder, rec *record) error {
 	left, ok := quotaLeft(f.store)
 	if !ok {
@@ -500,10 +499,10 @@ func (u *Uploads) quota(f *folder, rec *record) error {
 }
 
 func wrongOffset(r *record) error {
-	return refuse(http.StatusConflict, fmt.Sprintf("The upload is at %d bytes: go on there.", r.Offset))
+	return refuse(http.StatusConflict, fmt.Sprintf("The upload is at %d bytes: resume there.", r.Offset))
 }
 
-// terminate removes an upload. A file that the store has been given stays there.
+// terminate removes an upload. A file that was moved to the store stays there.
 func (u *Uploads) terminate(w http.ResponseWriter, r *http.Request) error {
 	f, rec, err := u.find(r, true)
 	if err != nil {

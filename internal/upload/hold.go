@@ -13,16 +13,15 @@ import (
 
 var (
 	errLocked  = errors.New("upload: another request writes to this upload")
-	errTaken   = errors.New("upload: another request goes on with this upload")
+	errTaken   = errors.New("upload: another request has taken over this upload")
 	errClosing = errors.New("upload: the server ends")
 )
 
 const (
-	// yieldAfter is how long a client may send nothing before another that wants to go
-	// on with its upload takes its place: most likely it is the same one, whose
-	// connection has gone without a word.
+	// yieldAfter is how long a client may send nothing before another request for its
+	// upload takes its place: it is probably the same client, whose connection was lost.
 	yieldAfter = 2 * time.Second
-	// yieldWait is how long is waited for a request that was cut off.
+	// yieldWait is how long to wait for the end of a request that was cut off.
 	yieldWait = 10 * time.Second
 )
 
@@ -34,14 +33,14 @@ type hold struct {
 
 	mu   sync.Mutex
 	conn *http.ResponseController // of the request, once it reads a body
-	last time.Time                // a byte came
-	from time.Time                // the rate is taken
-	got  int64                    // since then
-	why  error                    // it was cut off
+	last time.Time                // last byte received
+	from time.Time                // start of the rate measurement
+	got  int64                    // bytes since then
+	why  error                    // reason for cutting the request off
 }
 
-// take returns the right to change an upload, or errLocked. A holder that has been
-// sending nothing has to yield, or if force is set any other.
+// take returns the right to change an upload, or errLocked. A silent holder is cut off;
+// with force any holder is.
 func (u *Uploads) take(id string, force bool) (*hold, error) {
 	for {
 		u.mu.Lock()
@@ -69,8 +68,8 @@ func (u *Uploads) take(id string, force bool) (*hold, error) {
 	}
 }
 
-// enter takes one of the places of requests whose bytes are received, if there is one.
-// One owner gets no more than half of them. Where nobody logs in all are one owner.
+// enter takes one of the slots for requests that receive bytes, if one is free. One
+// owner gets at most half of them; this does not limit clients without a login.
 func (u *Uploads) enter(owner string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -95,7 +94,7 @@ func (u *Uploads) leave(owner string) {
 	}
 }
 
-// InFlight is how many uploads a request is writing to now.
+// InFlight is how many uploads are being written to by a request.
 func (u *Uploads) InFlight() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -115,8 +114,7 @@ func (h *hold) silent() bool {
 	return h.conn != nil && time.Since(h.last) > yieldAfter
 }
 
-// reads says that the request is going to read its body, whose bytes then have to
-// come.
+// reads starts the limits on the request's body, before it is read.
 func (h *hold) reads(w http.ResponseWriter) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -124,9 +122,9 @@ func (h *hold) reads(w http.ResponseWriter) {
 	h.from, h.got = h.last, 0
 }
 
-// came says that n bytes came, and how long the next may take. It returns why the
-// request is to end, if it is: errIdle for one that keeps its place by a byte now and
-// then.
+// came records that n bytes came, and sets the deadline for the next. It returns why
+// the request must end, if so: errIdle for a client that sends less than the minimum
+// rate.
 func (h *hold) came(n int, idle time.Duration) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -141,12 +139,12 @@ func (h *hold) came(n int, idle time.Duration) error {
 		}
 		h.from, h.got = h.last, 0
 	}
-	h.conn.SetReadDeadline(h.last.Add(idle)) // a recorder of a test can't
+	h.conn.SetReadDeadline(h.last.Add(idle)) // recorders in tests have no deadlines
 	return nil
 }
 
-// rest says that no more is read: a deadline that passed now would break the
-// connection off.
+// rest removes the deadline once nothing more is read: passing it would close the
+// connection.
 func (h *hold) rest() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -154,7 +152,7 @@ func (h *hold) rest() {
 	h.conn = nil
 }
 
-// cut breaks off the reading of the request's body.
+// cut stops the reading of the request's body.
 func (h *hold) cut(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -166,8 +164,8 @@ func (h *hold) cut(why error) {
 	}
 }
 
-// claim keeps other processes from writing to an upload until release is called.
-// There may be no bytes of it.
+// claim keeps other processes from writing to an upload until release is called. The
+// upload need not have any bytes.
 func (f *folder) claim(id string) (release func(), err error) {
 	file, err := fsx.OpenFileIn(f.dir, part(id), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {

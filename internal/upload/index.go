@@ -14,11 +14,11 @@ import (
 // store; its own are in the index at once.
 const scanAge = 2 * time.Second
 
-// refusalAge is the same before an upload is refused: another process may just have
-// made room. It keeps those who try again and again from having folders scanned.
+// refusalAge is the maximum age of the index when an upload is refused: another process
+// may just have made room. It limits the scans that clients cause by retrying.
 const refusalAge = 250 * time.Millisecond
 
-// An entry is what the index knows of an upload.
+// An entry is an upload in the index.
 type entry struct {
 	id      string
 	owner   string
@@ -28,11 +28,11 @@ type entry struct {
 	created time.Time
 	used    time.Time
 
-	seen    stamp // of the record that this was read from
+	seen    stamp // of the record that this entry is from
 	pending bool  // the record is being written for the first time
 }
 
-// A stamp tells whether a record was written anew: each time, it is another file.
+// A stamp identifies a version of a record: each is written to a new file.
 type stamp struct {
 	inode uint64
 	mtime int64
@@ -43,20 +43,20 @@ func entryOf(r *record, seen stamp) entry {
 	return entry{id: r.ID, owner: r.Owner, state: r.State, length: r.Length, offset: r.Offset, created: r.CreatedAt, used: r.UsedAt, seen: seen}
 }
 
-// isOpen reports whether the upload is not complete. The record of one that is complete
-// is never written again.
+// isOpen reports whether the upload is incomplete. The record of a complete one is
+// never written again.
 func (e *entry) isOpen() bool { return e.state == uploading }
 
 // An index holds the uploads of one folder in memory, so that their records are not
-// read again for each request. The records stay the truth: whoever changes an upload
-// reads its record first.
+// read again for each request. The records are authoritative: code that changes an
+// upload reads its record first.
 type index struct {
-	scanning sync.Mutex // held while the folder is compared with the index
-	scanned  time.Time  // when that was last begun
+	scanning sync.Mutex // held while the folder is scanned
+	scanned  time.Time  // when the last scan began
 
 	mu      sync.Mutex
 	entries map[string]entry
-	touched map[string]bool // changed by this process during a scan; nil if none is under way
+	touched map[string]bool // changed by this process during a scan; nil without one
 }
 
 // indexOf returns the index of a store's folder.
@@ -72,7 +72,7 @@ func (u *Uploads) indexOf(st *catalog.Store) *index {
 	return ix
 }
 
-// put records what this process has written, or is about to.
+// put adds what this process has written, or is about to write.
 func (ix *index) put(e entry) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
@@ -82,7 +82,7 @@ func (ix *index) put(e entry) {
 	}
 }
 
-// drop records that an upload is no longer there.
+// drop removes an upload from the index.
 func (ix *index) drop(id string) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
@@ -99,7 +99,7 @@ func (ix *index) has(id string) bool {
 	return ok
 }
 
-// all returns the entries of which keep is true.
+// all returns the entries for which keep is true.
 func (ix *index) all(keep func(*entry) bool) []entry {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
@@ -112,8 +112,8 @@ func (ix *index) all(keep func(*entry) bool) []entry {
 	return list
 }
 
-// refresh compares the index with the folder, unless that was done within age.
-// Only records that were written anew are read.
+// refresh compares the index with the folder, unless that was done within age. It reads
+// only changed records.
 func (ix *index) refresh(f *folder, age time.Duration) error {
 	ix.scanning.Lock()
 	defer ix.scanning.Unlock()
@@ -147,8 +147,8 @@ func (ix *index) refresh(f *folder, age time.Duration) error {
 	return nil
 }
 
-// scan returns the uploads in the folder. It reads the records of those that are not
-// known, or are no longer as they are known. Damaged records are left out.
+// scan returns the uploads in the folder. It reads the records that are new or have
+// changed. Damaged records are left out.
 func (f *folder) scan(known map[string]entry) (map[string]entry, error) {
 	ids, err := f.ids()
 	if err != nil {
@@ -177,8 +177,7 @@ func (f *folder) scan(known map[string]entry) (map[string]entry, error) {
 	return found, nil
 }
 
-// refreshAll brings the indexes of all managed stores up to date whose folders can
-// be reached.
+// refreshAll refreshes the indexes of all managed stores whose folders can be reached.
 func (u *Uploads) refreshAll(stores []catalog.Store, age time.Duration) error {
 	var errs []error
 	for i := range stores {
@@ -195,7 +194,7 @@ func (u *Uploads) refreshAll(stores []catalog.Store, age time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// held is what the owner of an upload holds in all stores.
+// held is the incomplete uploads of an owner in all stores.
 type held struct {
 	open  int
 	bytes int64 // of the complete files
@@ -213,8 +212,8 @@ func (u *Uploads) heldBy(owner string) (h held) {
 	return h
 }
 
-// promised returns how many bytes are still to come of uploads that are being sent,
-// and how many uploads are not complete.
+// promised returns how many bytes of incomplete uploads are still to come, and how many
+// uploads are incomplete.
 func (u *Uploads) promised(ix *index) (bytes int64, open int) {
 	for _, e := range ix.all(func(e *entry) bool { return e.isOpen() && !u.expired(e) }) {
 		open++
@@ -225,7 +224,7 @@ func (u *Uploads) promised(ix *index) (bytes int64, open int) {
 	return bytes, open
 }
 
-// parts is how many bytes are there of uploads that are not complete.
+// parts is how many bytes of incomplete uploads are on disk.
 func (ix *index) parts() (bytes int64) {
 	for _, e := range ix.all((*entry).isOpen) {
 		bytes += e.offset

@@ -40,7 +40,8 @@ func (s *site) listed(query string, header ...string) (page struct {
 	return page
 }
 
-// One who begins more and more uploads stops neither others, nor for long.
+// An owner who begins ever more uploads does not stop other owners, and is refused only
+// for a while.
 func TestOwnerOpen(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 50})
@@ -58,7 +59,7 @@ func TestOwnerOpen(t *testing.T) {
 	if a := s.beginAs("anna", "a.tiff", 10); a.status != 201 {
 		t.Errorf("another owner: %d %s", a.status, a.body)
 	}
-	// It is so after a restart, and until some are removed or completed.
+	// The limit holds after a restart, until uploads are removed or completed.
 	s.serve(upload.Options{OwnerOpen: 50})
 	s.uploads.SetScanAge(0)
 	if a := s.beginAs("mallory", "b.tiff", 10); a.status != 429 {
@@ -93,7 +94,7 @@ func TestOwnerBytes(t *testing.T) {
 	}
 }
 
-// What can't be begun takes no place.
+// An upload that could not be created does not count.
 func TestBeginFailed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 1})
@@ -106,7 +107,7 @@ func TestBeginFailed(t *testing.T) {
 	if err := os.RemoveAll(hidden); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(hidden, nil, 0o600); err != nil { // so that nothing can be made in it
+	if err := os.WriteFile(hidden, nil, 0o600); err != nil { // so that nothing can be created in it
 		t.Fatal(err)
 	}
 	if a := s.beginAs("", "b.tiff", 10); a.status != 500 {
@@ -124,7 +125,7 @@ func TestBeginFailed(t *testing.T) {
 	}
 }
 
-// age makes an upload older, as another process would write its record.
+// age makes an upload older, by writing its record like another process.
 func (s *site) age(url string, by time.Duration) {
 	s.t.Helper()
 	path := strings.TrimSuffix(s.partOf(url), ".part") + ".json"
@@ -152,8 +153,7 @@ func (s *site) age(url string, by time.Duration) {
 	}
 }
 
-// An upload of which next to nothing came is removed after an hour, one that was cut
-// after a week.
+// An upload with few bytes is removed after an hour, an interrupted one after a week.
 func TestEmptyExpires(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 2})
@@ -182,7 +182,7 @@ func TestEmptyExpires(t *testing.T) {
 	}
 }
 
-// Two processes that serve one folder know of each other's uploads.
+// Two processes that serve one folder see each other's uploads.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 3})
@@ -213,7 +213,7 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// A record that was not written anew is not read again.
+// A record that was not written again is not read again.
 func TestRecordsReadOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{OwnerOpen: 1})
@@ -291,7 +291,7 @@ func TestAdminList(t *testing.T) {
 	if a := s.ask("GET", urls[0], nil, "Authorization", "porter"); a.status != 200 || strings.Contains(a.body, "0.tiff") {
 		t.Errorf("GET without names: %d %s", a.status, a.body)
 	}
-	for _, method := range []string{"HEAD", "PATCH"} { // they tell the name, and write
+	for _, method := range []string{"HEAD", "PATCH"} { // they reveal the name, and write
 		if a := s.ask(method, urls[0], nil, "Authorization", "admin", "Content-Type", chunk, "Upload-Offset", "0"); a.status != 404 {
 			t.Errorf("%s of another's: %d, want 404", method, a.status)
 		}
@@ -321,7 +321,7 @@ func TestBadFilter(t *testing.T) {
 	}
 }
 
-// One who sends slowly, and much at once, leaves places to others.
+// An owner with many slow requests leaves slots to others.
 func TestOwnerSending(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{AtOnce: 4})
@@ -334,7 +334,7 @@ func TestOwnerSending(t *testing.T) {
 		wg.Go(func() {
 			s.try("PATCH", url, body, "Authorization", "mallory", "Content-Type", chunk, "Upload-Offset", "0")
 		})
-		feed.Write([]byte("x")) // the request has its place once this is read, or soon
+		feed.Write([]byte("x")) // the request gets its slot before or soon after this is read
 	}
 	s.until("both have a place", func() bool { return s.uploads.Receiving() == 2 })
 	for owner, want := range map[string]int{"mallory": 503, "anna": 204} {

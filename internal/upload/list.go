@@ -15,12 +15,12 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// maxListed bounds the uploads of a page of the list.
+// maxListed bounds the uploads on a page of the list.
 const maxListed = 100
 
-// A filter says which uploads are listed.
+// A filter selects uploads.
 type filter struct {
-	all    bool // also those of others, in the stores that the caller is an admin of
+	all    bool // include those of others, in stores that the caller is an admin of
 	store  string
 	state  state
 	limit  int
@@ -29,7 +29,7 @@ type filter struct {
 
 // A place is a position in the list, whose order is newest first.
 type place struct {
-	created int64 // ns
+	created int64 // in ns
 	id      string
 }
 
@@ -69,7 +69,7 @@ func parseFilter(q url.Values) (f filter, err error) {
 	return f, nil
 }
 
-// A listing is an upload that is to be listed.
+// A listing is an upload to be listed.
 type listing struct {
 	entry
 	store *catalog.Store
@@ -79,9 +79,9 @@ type listing struct {
 
 func (l *listing) place() place { return place{l.created.UnixNano(), l.id} }
 
-// list answers with the caller's uploads into all stores, newest first. A sender that
-// has forgotten them, as a browser that was closed, goes on with those that are not
-// complete. Admins of a store may ask for all uploads into it.
+// list answers with the caller's uploads into all stores, newest first. A client that
+// has lost their addresses, such as a browser that was closed, resumes the incomplete
+// ones. Admins of a store may list all uploads into it.
 func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
 	q, err := parseFilter(r.URL.Query())
 	if err != nil {
@@ -113,7 +113,7 @@ func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
 	for i := range list {
 		v, err := u.viewOf(r.Context(), &list[i])
 		if errors.Is(err, errNoUpload) || errors.Is(err, errAway) {
-			continue // it has just been removed
+			continue // it was removed since
 		}
 		if err != nil {
 			return answer(list[i].id, err)
@@ -128,8 +128,8 @@ func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
 	return httperr.WriteJSON(w, http.StatusOK, page)
 }
 
-// listStore returns the uploads into a store that the caller may see and asks for;
-// none of a store whose folder is out of reach.
+// listStore returns the selected uploads into a store that the caller may see; none if
+// the store's folder is unreachable.
 func (u *Uploads) listStore(r *http.Request, st *catalog.Store, q *filter) ([]listing, error) {
 	who, err := u.caller(r, st)
 	mayUpload := err == nil
@@ -147,7 +147,7 @@ func (u *Uploads) listStore(r *http.Request, st *catalog.Store, q *filter) ([]li
 	}
 	f, err := u.open(st, false)
 	if err != nil {
-		return nil, nil //nolint:nilerr // out of reach, or there never was an upload
+		return nil, nil //nolint:nilerr // unreachable, or without uploads
 	}
 	defer f.close()
 	if err := f.ix.refresh(f, u.scanAge); err != nil {
@@ -164,13 +164,14 @@ func (u *Uploads) listStore(r *http.Request, st *catalog.Store, q *filter) ([]li
 	return list, nil
 }
 
-// isRefusal reports whether an error of the hook says that the caller may not.
+// isRefusal reports whether an error of the hook means that the caller lacks a
+// permission.
 func isRefusal(err error) bool {
 	e, ok := errors.AsType[*httperr.Error](err)
 	return ok && e.Status < http.StatusInternalServerError || errors.Is(err, catalog.ErrNotFound)
 }
 
-// viewOf reads the record of an upload and returns what is shown of it.
+// viewOf reads the record of an upload and returns its view.
 func (u *Uploads) viewOf(ctx context.Context, l *listing) (View, error) {
 	f, err := u.open(l.store, false)
 	if err != nil {
@@ -184,8 +185,8 @@ func (u *Uploads) viewOf(ctx context.Context, l *listing) (View, error) {
 	return u.shown(ctx, l.store, &found{rec, l.own, l.names})
 }
 
-// shown is an upload as the caller may see it: the names of others' files are
-// patients', and so may be what is said of a file.
+// shown is the view of an upload for the caller. The names of others' files are patient
+// data, and the reason of a verdict may be too.
 func (u *Uploads) shown(ctx context.Context, st *catalog.Store, it *found) (View, error) {
 	v, err := u.look(ctx, st, it.record)
 	if err != nil {
@@ -204,7 +205,7 @@ func (u *Uploads) shown(ctx context.Context, st *catalog.Store, it *found) (View
 	return v, nil
 }
 
-// nameOwners says what the owners of uploads are called.
+// nameOwners sets the names of the owners.
 func (u *Uploads) nameOwners(ctx context.Context, list []View) {
 	if u.o.UserName == nil {
 		return
@@ -231,7 +232,7 @@ func (u *Uploads) rights(r *http.Request, st *catalog.Store) (Rights, error) {
 	return u.o.Rights(r, st)
 }
 
-// audited records that the caller is shown the names of others' files.
+// audited records that the caller sees the names of others' files.
 func (u *Uploads) audited(r *http.Request, list []View) error {
 	n, first, last := 0, "", ""
 	for i := range list {
@@ -256,7 +257,7 @@ func (u *Uploads) audit(r *http.Request, e Event) error {
 	return u.o.Audit(r, e)
 }
 
-// begunBy tells the audit log whose upload it was, if it was not the caller's.
+// begunBy is a note for the audit log of the owner, "" if that is the caller.
 func (it *found) begunBy() string {
 	if it.own || it.Owner == "" {
 		return ""

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
-// A sender that has forgotten its uploads is told of them, and of nobody else's.
+// A client lists its own uploads, and not those of others.
 func TestList(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -44,8 +44,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// A store takes no more than its quota: what it holds, what is there of uploads and
-// what has been promised to others all count.
+// A store accepts no more than its quota: its files, the received bytes of uploads and
+// the rest of the others all count.
 func TestQuota(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})

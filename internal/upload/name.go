@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxName bounds the names of files in bytes. File systems take 255, and some is
-// needed to tell two of one name apart.
+// maxName bounds file names in bytes. File systems allow 255; the rest is for numbers
+// that make names unique.
 const maxName = 240
 
-// cleanName is a file's name as it may be used in a folder, "" if nothing is left of
-// it: no parts of a path, no characters that do something rather than show
-// something, and nothing at its beginning that would hide it.
+// cleanName returns a file's name as it may be used in a folder, "" if nothing is left:
+// without directories, without control and format characters, and without leading
+// characters that would hide the file.
 func cleanName(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if i := strings.LastIndexAny(s, `/\`); i >= 0 {
@@ -44,7 +44,7 @@ func shorten(s string, n int) string {
 		if r, size := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || size != 1 {
 			break
 		}
-		s = s[:len(s)-1] // a part of a character
+		s = s[:len(s)-1] // part of a character
 	}
 	return strings.TrimRightFunc(s, unicode.IsSpace) + ext
 }

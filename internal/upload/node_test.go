@@ -11,7 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
-// The clients that others use bring a file through connections that are cut.
+// Other tus clients upload a file over connections that are cut.
 func TestOtherClients(t *testing.T) {
 	t.Parallel()
 	script, err := filepath.Abs("../../webapp/e2e/upload.mjs")

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Whatever the headers say, they are refused or give what can be used.
+// Headers are either refused or parsed to valid values.
 func FuzzHeaders(f *testing.F) {
 	for _, s := range []string{"", "filename YS50aWZm,store eA==", "a", "a ,b", "a  YQ==", ",", "a \xff", "sha1 AAAA", "sha256 ", "filename Li4vLi4vYQ=="} {
 		f.Add(s)

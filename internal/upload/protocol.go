@@ -17,7 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// Headers of the protocol, and what they may say.
+// Headers and media types of the protocol.
 const (
 	protocolVersion = "1.0.0"
 	extensions      = "creation,creation-with-upload,checksum,expiration,termination"
@@ -32,14 +32,14 @@ const (
 	hExpires   = "Upload-Expires"
 )
 
-// statusChecksum is the protocol's own: the chunk is not the one its sender meant.
+// statusChecksum is the protocol's status for a chunk with a wrong checksum.
 const statusChecksum = 460
 
 func refuse(status int, detail string) *httperr.Error {
 	return &httperr.Error{Status: status, Detail: detail}
 }
 
-// tus makes a handler of the protocol: it refuses other versions of it.
+// tus wraps a handler of the protocol: it refuses other versions of it.
 func tus(h httperr.Handler) http.Handler {
 	return httperr.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set(hResumable, protocolVersion)
@@ -50,14 +50,14 @@ func tus(h httperr.Handler) http.Handler {
 		}
 		err := h(w, r)
 		if err != nil && r.ContentLength != 0 {
-			// The server reads some of what is left of a body before it answers.
+			// The server reads part of the remaining body before it answers.
 			http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 		}
 		if r.Context().Err() == nil {
 			return err
 		}
-		// Its client may be there all the same: it was we who read no further. No answer
-		// would be taken for success.
+		// The client may still be there, as it was the server that stopped reading. A
+		// missing response would count as success.
 		if e, ok := errors.AsType[*httperr.Error](err); ok {
 			httperr.WriteProblem(w, r, e.Status, e.Detail, e.RetryAfter)
 			return nil
@@ -82,9 +82,8 @@ func (u *Uploads) options(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// override answers a POST that stands for another method, as clients send it that
-// may send no other. No other method may be overridden: the guard against requests
-// from other sites has let it pass for what it is.
+// override handles a POST that stands for another method, for clients that can't send
+// it. Only requests that passed the cross-origin check as POST may do so.
 func (u *Uploads) override(w http.ResponseWriter, r *http.Request) error {
 	switch r.Header.Get("X-HTTP-Method-Override") {
 	case http.MethodPatch:
@@ -95,7 +94,7 @@ func (u *Uploads) override(w http.ResponseWriter, r *http.Request) error {
 		return u.terminate(w, r)
 	}
 	w.Header().Set("Allow", "OPTIONS, GET, HEAD, PATCH, DELETE")
-	return refuse(http.StatusMethodNotAllowed, "Send PATCH to go on with an upload; POST makes a new one at "+Route+".")
+	return refuse(http.StatusMethodNotAllowed, "Send PATCH to resume an upload; POST creates a new one at "+Route+".")
 }
 
 // number parses a header that counts bytes.
@@ -110,8 +109,8 @@ func number(r *http.Request, header string) (int64, error) {
 
 var errMetadata = errors.New("upload: Upload-Metadata must be pairs of a name and a value in base64, separated by commas")
 
-// parseMetadata parses the header Upload-Metadata. The error is words for the client
-// and holds nothing of the header.
+// parseMetadata parses the header Upload-Metadata. The error is for the client and
+// contains nothing of the header.
 func parseMetadata(s string) (map[string]string, error) {
 	m := map[string]string{}
 	if strings.TrimSpace(s) == "" {
@@ -126,7 +125,7 @@ func parseMetadata(s string) (map[string]string, error) {
 			return nil, fmt.Errorf("%w: one name is there twice", errMetadata)
 		}
 		value, err := base64.StdEncoding.Strict().DecodeString(coded)
-		if err != nil || strings.ContainsAny(coded, "\r\n") { // which the decoder passes over
+		if err != nil || strings.ContainsAny(coded, "\r\n") { // the decoder skips them
 			return nil, errMetadata
 		}
 		m[key] = string(value)
@@ -134,13 +133,13 @@ func parseMetadata(s string) (map[string]string, error) {
 	return m, nil
 }
 
-// A checksum is what the bytes of a chunk should come to.
+// A checksum is the checksum that a chunk must have.
 type checksum struct {
 	hash.Hash
 	want string
 }
 
-// parseChecksum parses the header Upload-Checksum; nil if there is none.
+// parseChecksum parses the header Upload-Checksum; nil without one.
 func parseChecksum(s string) (*checksum, error) {
 	if s == "" {
 		return nil, nil

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// An upload goes on however long it takes while it brings 1 KB a second, and does not
-// keep its place by a byte now and then.
+// A slow upload lasts as long as it needs if it sends at least 1 KB per second. A byte
+// now and then does not keep its slot.
 func TestRate(t *testing.T) {
 	const idle = time.Minute
 	for _, tt := range []struct {

@@ -13,43 +13,43 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
-// A View is an upload as its sender sees it, or an admin of the store.
+// A View is an upload as its owner or an admin of the store sees it.
 type View struct {
 	ID       string  `json:"id"`
 	Store    string  `json:"store"`
 	State    string  `json:"state"`     // uploading, received or refused
-	Offset   int64   `json:"offset"`    // bytes that are on the server's disk
-	Length   int64   `json:"length"`    // bytes of the whole file
-	SentAs   *string `json:"sent_as"`   // name that its sender gave it
-	Modified *string `json:"modified"`  // what its sender said of the file's age, as it was said
-	FileName *string `json:"file_name"` // as the store has it
-	SHA256   *string `json:"sha256"`    // of the whole file, once all of it is there
-	Verdict  *string `json:"verdict"`   // slide, broken or unsupported; nil while nothing can be said
-	Reason   *string `json:"reason"`    // why the verdict is not slide, or it was refused, and what to do
-	Image    *Image  `json:"image"`     // nil until the catalog has it
-	// Conversion is pending while a pyramid is made of a picture that is none, then
-	// done or failed; nil if none is made. Once it is done, Image is the pyramid.
+	Offset   int64   `json:"offset"`    // bytes on the server's disk
+	Length   int64   `json:"length"`    // bytes of the complete file
+	SentAs   *string `json:"sent_as"`   // the client's name for the file
+	Modified *string `json:"modified"`  // the client's modification time, unparsed
+	FileName *string `json:"file_name"` // in the store
+	SHA256   *string `json:"sha256"`    // of the complete file
+	Verdict  *string `json:"verdict"`   // slide, broken or unsupported; nil until it is known
+	Reason   *string `json:"reason"`    // why the verdict is not slide, or the file was refused, and what to do
+	Image    *Image  `json:"image"`     // nil until it is in the catalog
+	// Conversion is pending while a flat image is converted to a pyramid, then done or
+	// failed; nil without a conversion. Once it is done, Image is the pyramid.
 	Conversion *string   `json:"conversion"`
-	Own        bool      `json:"own"`   // the caller has begun it
-	Owner      *Owner    `json:"owner"` // nil if nobody had logged in
+	Own        bool      `json:"own"`   // it is the caller's
+	Owner      *Owner    `json:"owner"` // nil if the client was not logged in
 	CreatedAt  time.Time `json:"created_at"`
-	UpdatedAt  time.Time `json:"updated_at"` // bytes came, or its state changed
+	UpdatedAt  time.Time `json:"updated_at"` // last change of bytes or state
 	ExpiresAt  time.Time `json:"expires_at"`
 }
 
-// An Owner is who has begun an upload.
+// An Owner is the user who began an upload.
 type Owner struct {
 	ID   string  `json:"id"`
-	Name *string `json:"name"` // nil if it is not known here
+	Name *string `json:"name"` // nil if unknown on this server
 }
 
-// An Image is what became of the file in the catalog.
+// An Image is the image of the uploaded file.
 type Image struct {
 	ID     string  `json:"id"`
 	State  string  `json:"state"`
 	Reason *string `json:"reason"`
-	Filed  bool    `json:"filed"` // it is where the store keeps it: nothing is still to be done
-	Known  bool    `json:"known"` // the store had this slide already
+	Filed  bool    `json:"filed"` // it has its final path
+	Known  bool    `json:"known"` // the store already had this slide
 }
 
 // show answers with the upload as JSON.
@@ -74,7 +74,7 @@ func (u *Uploads) show(w http.ResponseWriter, r *http.Request) error {
 	return httperr.WriteJSON(w, http.StatusOK, v)
 }
 
-// look is an upload with what the catalog knows of its file.
+// look returns an upload with its image.
 func (u *Uploads) look(ctx context.Context, st *catalog.Store, r *record) (View, error) {
 	v := u.view(r)
 	if r.State != received {
@@ -94,7 +94,7 @@ func (u *Uploads) look(ctx context.Context, st *catalog.Store, r *record) (View,
 }
 
 func (u *Uploads) view(r *record) View {
-	meta, _ := parseMetadata(r.Metadata) // it was parsed when the upload began
+	meta, _ := parseMetadata(r.Metadata) // valid, as checked when the upload began
 	v := View{
 		SentAs: known(r.Name), Modified: known(meta["modified"]),
 		ID: r.ID, Store: r.Store, State: string(r.State), Offset: r.Offset, Length: r.Length, FileName: known(or(r.As, r.Name)),
@@ -118,8 +118,8 @@ func (u *Uploads) view(r *record) View {
 	return v
 }
 
-// conversion tells how far the making of a pyramid is, and returns the pyramid once
-// there is one; im is the image of the picture.
+// conversion sets the state of the conversion, and returns the pyramid once it exists;
+// im is the flat image.
 func (u *Uploads) conversion(ctx context.Context, r *record, im *catalog.Image, v *View) (*catalog.Image, error) {
 	pyramids, err := u.o.Catalog.FindByFileName(ctx, r.Store, r.As+".tiff")
 	if err != nil {
@@ -139,9 +139,9 @@ func (u *Uploads) conversion(ctx context.Context, r *record, im *catalog.Image, 
 	return im, nil
 }
 
-// image returns the image of a file that the store was given, nil if it has none yet.
-// The file is moved about: its size and mtime stay, and its digest. A slide that the
-// store had already is the image that it has.
+// image returns the image of a received file, nil before it has one. It is found by
+// name, size and mtime, which stay when the file is moved, or else by digest: a
+// duplicate has the image that the store already had.
 func (u *Uploads) image(ctx context.Context, r *record) (*catalog.Image, error) {
 	list, err := u.o.Catalog.FindByFileName(ctx, r.Store, r.As)
 	if err != nil {

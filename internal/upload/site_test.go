@@ -27,10 +27,10 @@ import (
 	"github.com/slideatlas/ptiffstore/test/catalogtest"
 )
 
-// patient begins the names of files here, as in hospitals. It may stand in no log.
+// patient begins the names of files, as in hospitals. It must not be in any log.
 const patient = "MUSTER^ERIKA"
 
-// A site is a server of uploads with a managed store and one that is in place.
+// A site is a server of uploads with a managed and an in-place store.
 type site struct {
 	t       *testing.T
 	url     string
@@ -129,8 +129,8 @@ type answer struct {
 
 func (a answer) offset() string { return a.header.Get("Upload-Offset") }
 
-// ask sends a request of the protocol. Header are names and values by turns; an
-// empty value leaves a header out.
+// ask sends a request of the protocol. Header holds names and values alternately; an
+// empty value omits the header.
 func (s *site) ask(method, url string, body io.Reader, header ...string) answer {
 	s.t.Helper()
 	a, err := s.try(method, url, body, header...)
@@ -174,7 +174,7 @@ func metadata(pairs ...string) string {
 
 const chunk = "application/offset+octet-stream"
 
-// begin makes an upload, and returns its address.
+// begin creates an upload, and returns its address.
 func (s *site) begin(name string, length int, more ...string) string {
 	s.t.Helper()
 	m := metadata(append([]string{"filename", name, "store", s.store.ID}, more...)...)
@@ -199,7 +199,7 @@ func (s *site) show(url string) (v upload.View) {
 	return v
 }
 
-// arrived wants a file in the incoming folder to hold these bytes.
+// arrived expects a file in the incoming folder to hold these bytes.
 func (s *site) arrived(name string, want []byte) {
 	s.t.Helper()
 	got, err := os.ReadFile(filepath.Join(s.store.Incoming, name))
@@ -208,7 +208,7 @@ func (s *site) arrived(name string, want []byte) {
 	}
 }
 
-// incoming lists what is in the incoming folder, and hidden what is of uploads there.
+// incoming lists the incoming folder, and hidden the uploads in it.
 func (s *site) incoming() []string { return s.list("") }
 func (s *site) hidden() []string   { return s.list(".ptiffstore-uploads") }
 
@@ -250,7 +250,7 @@ func hexSum(b []byte) string {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// atoi is the number that a header says, -1 if it says none.
+// atoi parses a header's number; -1 without one.
 func atoi(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil {

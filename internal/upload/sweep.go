@@ -11,11 +11,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// sweepPause is how often expired uploads are looked for.
+// sweepPause is how often expired uploads are removed.
 const sweepPause = 10 * time.Minute
 
-// sweep removes what has expired in every store whose folder can be reached, and
-// finishes what was complete when a process ended.
+// sweep removes expired uploads in every store whose folder can be reached, and
+// finishes complete ones that a process left unfinished.
 func (u *Uploads) sweep(ctx context.Context) error {
 	stores, err := u.o.Catalog.Stores(ctx)
 	if err != nil {
@@ -27,7 +27,7 @@ func (u *Uploads) sweep(ctx context.Context) error {
 		}
 		f, err := u.open(&stores[i], false)
 		if err != nil {
-			continue // out of reach, or it never had one
+			continue // unreachable, or without uploads
 		}
 		n, err := u.sweepFolder(ctx, f)
 		f.close()
@@ -71,22 +71,21 @@ func (u *Uploads) sweepFolder(ctx context.Context, f *folder) (removed int, err 
 	return removed, errors.Join(errs...)
 }
 
-// isDue reports whether there is something to do for an upload: it has expired, or is
-// complete and was not finished.
+// isDue reports whether an upload has expired, or is complete and unfinished.
 func (u *Uploads) isDue(e *entry) bool {
 	return !e.pending && (u.expired(e) || e.isOpen() && e.offset == e.length)
 }
 
-// expire removes an upload, unless somebody is at it.
+// expire removes an upload, unless a request or process has claimed it.
 func (u *Uploads) expire(f *folder, id string) (bool, error) {
 	h, err := u.take(id, false)
 	if err != nil {
-		return false, nil //nolint:nilerr // then it has not expired
+		return false, nil //nolint:nilerr // changed since: it has not expired
 	}
 	defer h.release()
 	release, err := f.claim(id)
 	if err != nil {
-		return false, nil //nolint:nilerr // another process is at it
+		return false, nil //nolint:nilerr // another process has claimed it
 	}
 	defer release()
 	r, err := f.load(id)
@@ -96,12 +95,12 @@ func (u *Uploads) expire(f *folder, id string) (bool, error) {
 	return true, f.remove(id)
 }
 
-// orphan removes a file that no upload knows, when it is old enough not to be one
-// that is just being made.
+// orphan removes a file without a record, unless it is so new that its upload may just
+// be being created.
 func (u *Uploads) orphan(f *folder, name string) error {
 	st, err := f.dir.Lstat(name)
 	if err != nil || st.IsDir() || time.Since(st.ModTime()) < u.o.Keep {
-		return nil //nolint:nilerr // gone
+		return nil //nolint:nilerr // removed since
 	}
 	if err := f.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

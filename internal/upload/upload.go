@@ -1,10 +1,9 @@
-// Package upload takes slides in over HTTP by the tus protocol, 1.0.0: an upload
-// that was cut, by whatever it may be, goes on where it was.
+// Package upload receives slides over HTTP by the tus protocol, 1.0.0. Clients resume
+// interrupted uploads.
 //
 // The bytes of an upload are in a hidden folder of the store's incoming folder, in
-// ID.part, and what is known of it in ID.json. What has been acknowledged is on disk.
-// The complete file is renamed into the incoming folder, where the store finds it as
-// it finds any other.
+// ID.part, and its record in ID.json. Acknowledged bytes are on disk. A complete file
+// is renamed into the incoming folder, where the scanner finds it as any other file.
 //
 // The protocol is at https://tus.io/protocols/resumable-upload.
 package upload
@@ -23,37 +22,37 @@ import (
 )
 
 const (
-	// Route is where uploads are made; each has its own below it.
+	// Route is the address of the collection of uploads.
 	Route    = "/api/v1/uploads"
 	oneRoute = Route + "/{upload}"
 )
 
-// Options say how much is taken, and from whom.
+// Options are limits and hooks.
 type Options struct {
 	Catalog *catalog.Catalog
 	Log     *slog.Logger
-	Loops   *loop.Set // shows whether expired uploads are removed; may be nil
-	// Caller returns who asks, or the refusal of those who may not upload into the
-	// store. An upload is shown to nobody but the one who began it. If Caller is nil
-	// nobody may upload.
+	Loops   *loop.Set // shows the state of the removal of expired uploads; may be nil
+	// Caller returns the caller's user, or an error if the caller may not upload into the
+	// store. Only the user who began an upload, and admins, can see it. If Caller is nil,
+	// uploads are refused.
 	Caller func(r *http.Request, store *catalog.Store) (string, error)
-	// Rights returns what the caller may do with the uploads of others into a store. If
-	// it is nil that is nothing.
+	// Rights returns what the caller may do with the uploads of others into a store;
+	// nothing if it is nil.
 	Rights func(r *http.Request, store *catalog.Store) (Rights, error)
-	// UserName, if not nil, returns what an owner is called, "" if that is not known.
+	// UserName, if not nil, returns the display name of an owner, "" if unknown.
 	UserName func(ctx context.Context, owner string) string
-	// Audit, if not nil, records what a caller does with uploads. What it refuses is not
-	// done.
+	// Audit, if not nil, records an action of a caller. If it returns an error, the
+	// action is not done.
 	Audit func(r *http.Request, e Event) error
 
 	MaxSize    int64         // of a file in bytes; 64 GiB if 0
-	OwnerOpen  int           // uploads of one owner that are not complete; 200 if 0
-	OwnerBytes int64         // of the complete files of those; 512 GiB if 0
-	Keep       time.Duration // an upload that nothing happened to for so long is removed; 7 days if 0
-	KeepEmpty  time.Duration // the same for one of which less than 1 MiB has come; 1 hour if 0
-	Reserve    int64         // bytes of the file system that are never filled; 256 MiB if 0
-	Idle       time.Duration // a client that sends nothing for so long is cut off; 60 s if 0
-	AtOnce     int           // requests whose bytes are received at once; 64 if 0
+	OwnerOpen  int           // incomplete uploads of one owner; 200 if 0
+	OwnerBytes int64         // bytes of their complete files; 512 GiB if 0
+	Keep       time.Duration // age since the last change at which an upload is removed; 7 days if 0
+	KeepEmpty  time.Duration // the same for an upload with less than 1 MiB; 1 hour if 0
+	Reserve    int64         // bytes of the file system that are left free; 256 MiB if 0
+	Idle       time.Duration // silence after which a client is cut off; 60 s if 0
+	AtOnce     int           // requests that may receive bytes at the same time; 64 if 0
 }
 
 const (
@@ -73,14 +72,14 @@ type Rights struct {
 	Names bool // see the names of their files
 }
 
-// An Event is something that a caller did with uploads. It holds ids and no names.
+// An Event is an action of a caller. It holds ids and no names.
 type Event struct {
 	Act    string
 	Object string
 	Detail string
 }
 
-// Uploads answers requests of the protocol.
+// Uploads handles requests of the protocol.
 type Uploads struct {
 	o Options
 
@@ -88,17 +87,17 @@ type Uploads struct {
 	holds map[string]*hold // by upload
 	ended bool
 
-	receiving int            // requests whose bytes are received
-	sending   map[string]int // these by owner
+	receiving int            // requests that receive bytes
+	sending   map[string]int // the same by owner
 
-	reserving sync.Mutex // so that two new uploads are not given the same room
+	reserving sync.Mutex // so that two new uploads don't get the same room
 
 	indexing sync.Mutex
 	indexes  map[string]*index // by store and folder
 	scanAge  time.Duration
 }
 
-// New returns the uploads of all stores that the catalog has.
+// New returns a handler for the uploads into all stores of the catalog.
 func New(o Options) *Uploads {
 	o.MaxSize, o.Keep, o.KeepEmpty = or(o.MaxSize, defaultMaxSize), or(o.Keep, defaultKeep), or(o.KeepEmpty, defaultKeepEmpty)
 	o.OwnerOpen, o.OwnerBytes = or(o.OwnerOpen, defaultOwnerOpen), or(o.OwnerBytes, defaultOwnerBytes)
@@ -128,8 +127,8 @@ func (u *Uploads) Register(mux *http.ServeMux) {
 	mux.Handle("GET "+oneRoute, httperr.Handler(u.show))
 }
 
-// Run removes what has expired, until ctx is done; then it cuts off those who are
-// sending, so that what they have sent is kept and the server can end.
+// Run removes expired uploads until ctx is done. Then it cuts off clients that are
+// sending, so that their bytes are saved and the server can stop.
 func (u *Uploads) Run(ctx context.Context) {
 	u.o.Loops.Run(ctx, u.o.Log, "expired uploads", loop.Every(sweepPause, func(ctx context.Context) error {
 		if err := u.sweep(ctx); err != nil {

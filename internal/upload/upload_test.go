@@ -58,7 +58,7 @@ func TestUpload(t *testing.T) {
 	s.arrived(patient+".tiff", file)
 }
 
-// Requests that are refused: in words for a person, and nothing is kept.
+// Refused requests get an error for people, and nothing is kept.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{MaxSize: 1 << 20})
@@ -157,7 +157,7 @@ func TestRefusedChunks(t *testing.T) {
 			}
 		})
 	}
-	// Of a body whose length is not told the end shows that it is too long.
+	// A body of unknown length is too long if it continues after the expected end.
 	a := s.ask("PATCH", url, io.MultiReader(bytes.NewReader(noise(95))), "Content-Type", chunk, "Upload-Offset", "10")
 	checkProblem(t, a, 413)
 	if a := s.ask("HEAD", url, nil); a.offset() != "10" {
@@ -236,7 +236,7 @@ func TestChecksum(t *testing.T) {
 	}
 }
 
-// A file that is not the one that was promised leaves neither bytes nor its name.
+// A file without the promised digest leaves neither bytes nor its name.
 func TestWrongDigest(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -273,7 +273,7 @@ func TestMethodOverride(t *testing.T) {
 	if a := s.ask("POST", url, nil, "X-HTTP-Method-Override", "HEAD"); a.status != 200 || a.offset() != "500" {
 		t.Error(a)
 	}
-	// A page of another site can send a GET, and has it do no more than a GET.
+	// A page of another site can send a GET, which must not be overridden.
 	if a := s.ask("GET", url, nil, "X-HTTP-Method-Override", "DELETE", "Sec-Fetch-Site", "cross-site"); a.status != 200 {
 		t.Error(a)
 	}
@@ -319,7 +319,7 @@ func TestNames(t *testing.T) {
 			}
 			got := *s.show(url).FileName
 			if n := strings.Index(got, " (2)"); n >= 0 {
-				got = got[:n] + got[n+4:] // there is one of that name from before
+				got = got[:n] + got[n+4:] // an earlier file has the name
 			} else if n := strings.Index(got, " ("); n >= 0 {
 				got = got[:n] + ".tiff"
 			}
@@ -331,7 +331,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Names of one kind come one after another, and none replaces another.
+// Files of the same name are numbered, and none replaces another.
 func TestSameName(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -346,7 +346,7 @@ func TestSameName(t *testing.T) {
 	s.arrived("a (3).tiff", []byte{2})
 }
 
-// What has been received is still there after a restart, and the upload goes on.
+// Received bytes are still there after a restart, and the upload resumes.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -361,8 +361,8 @@ func TestRestart(t *testing.T) {
 	s.arrived("a.tiff", file)
 }
 
-// Bytes that were written and not acknowledged are forgotten, as they are after the
-// crash of a machine.
+// Bytes that were written and not acknowledged are discarded, as after a crash of the
+// machine.
 func TestTornTail(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -383,7 +383,7 @@ func TestTornTail(t *testing.T) {
 		t.Fatal(a)
 	}
 	s.arrived("a.tiff", file)
-	// Bytes that are gone though they were acknowledged are not made up.
+	// Acknowledged bytes that are lost cause an error.
 	url = s.begin("b.tiff", 1000)
 	s.patch(url, 0, file[:300])
 	if err := os.Truncate(s.partOf(url), 299); err != nil {
@@ -422,8 +422,8 @@ func TestExpiration(t *testing.T) {
 	<-done
 }
 
-// The incoming folder of another disk that is not mounted takes nothing, and nothing
-// that was begun is called unknown.
+// If the disk of the incoming folder is not mounted, uploads are refused, and existing
+// ones are not reported as unknown.
 func TestAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
@@ -442,7 +442,7 @@ func TestAway(t *testing.T) {
 	}
 }
 
-// A link in the place of the hidden folder leads nowhere.
+// A link in the place of the hidden folder is not followed.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})

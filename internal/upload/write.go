@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	// checkpointBytes is how much is received before it is made to last, so that a
-	// crash costs no more even where the whole file is one request.
+	// checkpointBytes is how much is received before it is synced to disk, which bounds
+	// what a crash costs even if the whole file is one request.
 	checkpointBytes = 64 << 20
 	copyBuffer      = 256 << 10
-	// minRate is how many bytes a second have to come, taken over the time that a client
-	// may send nothing: a bad modem is faster, and there are only so many places.
+	// minRate is the minimum rate of a client in bytes per second, measured over
+	// Options.Idle: slower clients would occupy the limited slots.
 	minRate = 1 << 10
 )
 
@@ -44,9 +44,9 @@ type writer struct {
 	off  int64
 }
 
-// openWriter opens the bytes of an upload as they were when they were last made to
-// last, and reads its record anew: until now another process may have written to it.
-// The error may be errLocked, errLost or errNoUpload.
+// openWriter opens the bytes of an upload at its last checkpoint, and reads its record
+// again, because another process may have changed it. The error may be errLocked,
+// errLost or errNoUpload.
 func (u *Uploads) openWriter(f *folder, h *hold) (*writer, error) {
 	file, err := fsx.OpenFileIn(f.dir, part(h.id), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,7 +80,7 @@ func (w *writer) resume() (err error) {
 	return w.rollback()
 }
 
-// rollback forgets what came since bytes were last made to last.
+// rollback discards the bytes after the last checkpoint.
 func (w *writer) rollback() error {
 	w.off, w.sha = w.r.Offset, sha256.New()
 	if len(w.r.Hash) > 0 {
@@ -91,12 +91,11 @@ func (w *writer) rollback() error {
 	return w.file.Truncate(w.off)
 }
 
-// close gives up the right of this process to write; the bytes have been synced, or
-// are of no account.
+// close unlocks the file for other processes. Bytes after the last checkpoint are lost.
 func (w *writer) close() { w.file.Close() }
 
-// receive appends a chunk. Without a checksum, all that came before an error is
-// kept; with one that does not match, or can't, nothing.
+// receive appends a chunk. Without a checksum, the bytes before an error are kept; with
+// one, a chunk is kept only if it is complete and matches.
 func (w *writer) receive(body io.Reader, sum *checksum) error {
 	err := w.copy(body, sum)
 	if sum != nil && err == nil && !sum.matches() {
@@ -118,7 +117,7 @@ func (w *writer) copy(body io.Reader, sum *checksum) error {
 		if err != nil {
 			return err
 		}
-		// One byte more than there may be tells of those that send too much.
+		// One extra byte reveals a body that is too long.
 		n, err = body.Read(buf[:min(copyBuffer, w.r.Length-w.off+1)])
 		if int64(n) > w.r.Length-w.off {
 			return errTooMuch
@@ -160,8 +159,7 @@ func (w *writer) append(b []byte, sum *checksum) error {
 	return nil
 }
 
-// stay keeps an upload from expiring while its bytes come slowly: they are not in its
-// record before the next checkpoint.
+// stay keeps a slow upload from expiring before the next checkpoint updates its record.
 func (w *writer) stay() error {
 	if time.Since(w.r.UsedAt) < min(w.u.o.Keep, w.u.o.KeepEmpty)/4 {
 		return nil
@@ -175,7 +173,7 @@ func (w *writer) stay() error {
 	return nil
 }
 
-// broken says why a body broke off.
+// broken describes why reading a body failed.
 func (w *writer) broken(err error) error {
 	w.h.mu.Lock()
 	why := w.h.why
@@ -189,7 +187,7 @@ func (w *writer) broken(err error) error {
 	return errCut
 }
 
-// checkpoint makes all bytes last, and then the record that says so.
+// checkpoint syncs the bytes to disk, and then saves the record.
 func (w *writer) checkpoint() error {
 	if w.off == w.r.Offset {
 		return nil
