@@ -9,44 +9,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A cache takes out of the page cache what a hash has brought in. It goes by
-// windows of the file, and looks which pages of each were there while the one
-// before it is read: the kernel reads ahead, but not as far.
+// A cache removes from the page cache what a hash has read into it. It works in windows
+// of the file, and queries which pages of a window are cached while the previous window
+// is read: the kernel's readahead is shorter than a window.
 type cache struct {
 	f     *os.File
 	fd    int
 	size  int64
-	sees  bool             // the kernel tells us which pages are there
-	seen  map[int64][]byte // by the window's offset: a byte a page, odd if it was there
-	begun int64            // where the windows not looked at begin
-	done  int64            // where those not taken out begin
+	sees  bool             // the kernel reports which pages are cached
+	seen  map[int64][]byte // by the window's offset: a byte a page, odd if it was cached
+	begun int64            // start of the windows not queried yet
+	done  int64            // start of the windows not dropped yet
 }
 
-// window is how much is taken out at a time.
+// window is the size of a window in bytes.
 const window = 8 << 20
 
 func newCache(f *os.File, size int64) *cache {
 	c := &cache{f: f, fd: int(f.Fd()), size: size, seen: map[int64][]byte{}}
 	c.sees = c.mayLook()
-	// It is advice: who does not take it is none the worse.
+	// This is advice: an error does no harm.
 	unix.Fadvise(c.fd, 0, 0, unix.FADV_SEQUENTIAL) //nolint:errcheck
 	return c
 }
 
-// mayLook reports whether the kernel tells us which pages are in the cache. To who
-// can't write the file it says that all are, lest one spy on what others read.
+// mayLook reports whether the kernel reports which pages are cached. To users who can't
+// write the file it reports that all are, so that they can't observe the reads of
+// others.
 func (c *cache) mayLook() bool {
 	var st unix.Stat_t
 	if unix.Fstat(c.fd, &st) != nil {
 		return false
 	}
-	if uid := os.Geteuid(); uid == 0 || uint32(uid) == st.Uid { //nolint:gosec // a user's number
+	if uid := os.Geteuid(); uid == 0 || uint32(uid) == st.Uid { //nolint:gosec // user ids are not negative
 		return true
 	}
 	return unix.Access(filepath.Join("/proc/self/fd", strconv.Itoa(c.fd)), unix.W_OK) == nil
 }
 
-// reading is told before what lies at an offset is read.
+// reading is called before the bytes at an offset are read.
 func (c *cache) reading(at int64) {
 	for c.sees && c.begun < c.size && c.begun <= at+window {
 		c.seen[c.begun] = c.resident(c.begun)
@@ -54,7 +55,7 @@ func (c *cache) reading(at int64) {
 	}
 }
 
-// read is told that all before an offset was read.
+// read is called after all bytes before an offset were read.
 func (c *cache) read(at int64) {
 	for c.done+window <= at || at == c.size && c.done < at {
 		c.drop(c.done)
@@ -62,7 +63,7 @@ func (c *cache) read(at int64) {
 	}
 }
 
-// close takes out what a hash that was broken off has left.
+// close drops what an interrupted hash has left.
 func (c *cache) close() {
 	if c.done < c.size {
 		c.drop(c.done)
@@ -70,7 +71,7 @@ func (c *cache) close() {
 	unix.Fadvise(c.fd, 0, 0, unix.FADV_NORMAL) //nolint:errcheck
 }
 
-// drop takes a window's pages out, but those that were there before.
+// drop removes a window's pages from the cache, except those that were cached before.
 func (c *cache) drop(from int64) {
 	pages := c.seen[from]
 	delete(c.seen, from)
@@ -92,16 +93,15 @@ func (c *cache) drop(from int64) {
 	}
 }
 
-// resident tells of each page of a window whether it is in the cache, or returns
-// nil. The map of the file is never read through, so that a file cut short does no
-// harm.
+// resident returns for each page of a window whether it is cached, or nil. The mapping
+// is never read, so that a file that becomes shorter causes no fault.
 func (c *cache) resident(from int64) []byte {
 	length := min(window, c.size-from)
 	m, err := unix.Mmap(c.fd, from, int(length), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return nil
 	}
-	defer unix.Munmap(m) //nolint:errcheck // there is nothing to be done
+	defer unix.Munmap(m) //nolint:errcheck // there is no remedy
 	size := int64(os.Getpagesize())
 	pages := make([]byte, (length+size-1)/size)
 	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(length), uintptr(unsafe.Pointer(&pages[0])))

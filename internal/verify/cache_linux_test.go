@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A hash takes out of the page cache what it brought in, and leaves the rest.
+// A hash removes from the page cache what it has read, and leaves the rest.
 func TestPageCache(t *testing.T) {
 	const size = 5 * window / 2
 	f := open(t, create(t, noise(1, size)))
 	fd := int(f.Fd())
-	// Clean pages only can be taken out; and on tmpfs none can.
+	// Only clean pages can be removed, and none on tmpfs.
 	if err := unix.Fsync(fd); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestPageCache(t *testing.T) {
 	if cached() > 0 {
 		t.Skip("this file system keeps its pages")
 	}
-	unix.Fadvise(fd, 0, 0, unix.FADV_RANDOM) // nothing is read ahead
+	unix.Fadvise(fd, 0, 0, unix.FADV_RANDOM) // no readahead
 	hot := []int64{0, 3 << 20, window - 4096, window + 5<<20, size - 4096}
 	for _, at := range hot {
 		if _, err := f.ReadAt(make([]byte, 4096), at); err != nil {
@@ -43,7 +43,7 @@ func TestPageCache(t *testing.T) {
 	if _, err := Hash(t.Context(), f, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	// What the kernel reads ahead at the border of two windows may stay.
+	// Pages that were read ahead at the border of two windows may stay.
 	if after, all := cached(), size/os.Getpagesize(); after < before || after > before+all/20 {
 		t.Errorf("%d pages in the cache before, %d after, of %d", before, after, all)
 	}

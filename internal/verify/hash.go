@@ -1,5 +1,5 @@
-// Package verify reads files from end to end and says whether their bytes are
-// still those that were cataloged.
+// Package verify reads complete files and checks that their bytes are still those in
+// the catalog.
 package verify
 
 import (
@@ -14,30 +14,29 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// ErrChanged: the file was written to, or another put in its place, while it was
-// read.
+// ErrChanged: the file was written to or replaced while it was read.
 var ErrChanged = errors.New("verify: the file was changed while it was read")
 
-// Options bound what is read.
+// Options limit a run.
 type Options struct {
-	// Rate is how many bytes a second may be read. For [Hash] 0 is without bound; for
-	// a [Verifier] it is the store's own rate, and less than 0 is without bound.
+	// Rate is the limit in bytes per second. For [Hash], 0 is no limit; for a [Verifier],
+	// 0 is the store's own rate, and less than 0 is no limit.
 	Rate int64
-	// Progress, if not nil, is told how far it is: bytes of a file, or images of a
-	// store. It must not block.
+	// Progress, if not nil, receives the progress: bytes of a file, or images of a store.
+	// It must not block.
 	Progress func(done, total int64)
-	// Limit is how many images of a store are read at most; 0 for all.
+	// Limit is the maximum number of images of a store to read; 0 for all.
 	Limit int
 }
 
 // block is how many bytes are read at a time.
 const block = 1 << 20
 
-// Hash returns the SHA-256 of a regular file in hexadecimal, wherever its offset
-// is. It leaves in the page cache what was there before, and else takes out what it
-// has read, so that it does not push out the tiles that people look at.
+// Hash returns the SHA-256 of a regular file in hexadecimal, whatever its offset. It
+// removes what it has read from the page cache, except pages that were cached before,
+// so that it does not displace the tiles that people look at.
 //
-// The error is [ErrChanged] if the file is not the same after as before, a read
+// The error is [ErrChanged] if the file's identity has changed after the read, a read
 // error with its offset, or the context's. It holds no file name.
 func Hash(ctx context.Context, f *os.File, o Options) (digest string, err error) {
 	return hash(ctx, f, newPacer(o.Rate), o.Progress)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// noise is n bytes that no two seeds have in common.
+// noise returns n bytes that differ for each seed.
 func noise(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(seed)}).Read(b)
@@ -66,7 +66,7 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// TestHashOfAChangingFile changes a file in the middle of a hash.
+// TestHashOfAChangingFile changes a file during a hash.
 func TestHashOfAChangingFile(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -103,7 +103,7 @@ func TestHashOfAChangingFile(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := create(t, noise(1, 4<<20))
-			time.Sleep(20 * time.Millisecond) // the clock of ctime ticks that slowly
+			time.Sleep(20 * time.Millisecond) // the clock of ctime is coarse
 			once := false
 			digest, err := Hash(t.Context(), open(t, path), Options{Progress: func(done, _ int64) {
 				if done < 2<<20 || once {
@@ -141,8 +141,8 @@ func TestHashFails(t *testing.T) {
 		{"not open for reading", t.Context(), writer, Options{}, "read error at byte 0 of 4194304: bad file descriptor"},
 		{"a folder", t.Context(), open(t, filepath.Dir(path)), Options{}, "not a regular file"},
 		{"a device", t.Context(), open(t, os.DevNull), Options{}, "not a regular file"},
-		{"nobody waits", gone, open(t, path), Options{}, "context canceled"},
-		{"nobody waits, paced", gone, open(t, path), Options{Rate: 1}, "context canceled"},
+		{"cancelled", gone, open(t, path), Options{}, "context canceled"},
+		{"cancelled, paced", gone, open(t, path), Options{Rate: 1}, "context canceled"},
 	} {
 		_, err := Hash(tt.ctx, tt.f, tt.o)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "Eva") {
@@ -151,8 +151,8 @@ func TestHashFails(t *testing.T) {
 	}
 }
 
-// A paced hash takes about as long as the rate says. How much longer depends on the
-// machine; how much shorter does not.
+// A paced hash takes at least as long as the rate requires. The upper bound depends on
+// the machine and is not tested.
 func TestRate(t *testing.T) {
 	const size, rate = 8 << 20, 16 << 20
 	f := open(t, create(t, noise(1, size)))
@@ -160,7 +160,7 @@ func TestRate(t *testing.T) {
 	if _, err := Hash(t.Context(), f, Options{Rate: rate}); err != nil {
 		t.Fatal(err)
 	}
-	// The first block is free.
+	// The first block is read without waiting.
 	if took, least := time.Since(began), time.Duration(size-block)*time.Second/rate; took < least-10*time.Millisecond || took > least+time.Minute {
 		t.Errorf("%d bytes at %d a second took %v, want %v and somewhat more", size, rate, took, least)
 	}
@@ -172,8 +172,8 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// BenchmarkHash measures a file of the page cache, beside a loop of read and hash
-// with the same buffer.
+// BenchmarkHash measures a file in the page cache, and for comparison a loop of read
+// and hash with the same buffer.
 func BenchmarkHash(b *testing.B) {
 	const size = 256 << 20
 	path := create(b, bytes.Repeat(noise(1, 1<<20), size>>20))

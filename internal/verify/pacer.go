@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// A pacer keeps reads to a rate: a bucket that fills with time, and holds no more
-// than one block, so that a slow stretch is not made up for later.
+// A pacer limits the rate of reads. It is a token bucket of one block, so that time
+// lost to slow reads is not made up for later.
 type pacer struct {
-	rate int64     // bytes a second; without bound if it is not above 0
-	free time.Time // when all that was read so far has been waited for
+	rate int64     // bytes per second; no limit if not above 0
+	free time.Time // end of the wait for all reads so far
 }
 
 func newPacer(rate int64) *pacer { return &pacer{rate: rate} }
@@ -35,7 +35,7 @@ func (p *pacer) wait(ctx context.Context, n int64) error {
 	return ctx.Err()
 }
 
-// time is how long n bytes take.
+// time is how long n bytes take at the rate.
 func (p *pacer) time(n int64) time.Duration {
 	return time.Duration(float64(n) / float64(p.rate) * float64(time.Second))
 }

@@ -16,36 +16,35 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// DefaultRate is how many bytes a second are read of a store that does not say
-// otherwise: half of what one disk gives, so that people still get their tiles.
+// DefaultRate is the read limit in bytes per second for a store without its own: half
+// of what one disk delivers, so that tiles are still served.
 const DefaultRate = 100e6
 
 var (
-	// ErrNoRoot: the store's folder is out of reach, so nothing can be said of its
-	// files.
+	// ErrNoRoot: the store's folder is unreachable, so its files can't be checked.
 	ErrNoRoot = errors.New("verify: the store's folder is out of reach: mount its disk, or make it readable")
-	// ErrNotReady: the image is in a state in which its file can't be held against
-	// anything.
+	// ErrNotReady: the image is in a state in which its file can't be compared with the
+	// catalog.
 	ErrNotReady = errors.New("verify: the image is neither available nor damaged")
 )
 
-// A Verifier reads the files of stores and holds their bytes against the catalog.
+// A Verifier reads the files of stores and compares their bytes with the catalog.
 type Verifier struct {
 	Catalog *catalog.Catalog
 	Log     *slog.Logger // nil for none
 }
 
-// A Result says what was read and found. Numbers are of files.
+// A Result is the result of a run. Numbers count files.
 type Result struct {
-	Checked    int       `json:"checked"`    // read to the end, and as they should be
-	Hashed     int       `json:"hashed"`     // of those: their digests were not known, and are now
-	Damaged    []Finding `json:"damaged"`    // read to the end twice, and not as they should be
-	Unreadable []Finding `json:"unreadable"` // nothing can be said of them
-	Bytes      int64     `json:"bytes"`      // read
+	Checked    int       `json:"checked"`    // read, and correct
+	Hashed     int       `json:"hashed"`     // of those: files whose digest was not known and has been recorded
+	Damaged    []Finding `json:"damaged"`    // read twice, and wrong
+	Unreadable []Finding `json:"unreadable"` // could not be checked
+	Bytes      int64     `json:"bytes"`      // bytes read
 	Duration   float64   `json:"duration"`   // seconds
 }
 
-// A Finding is what is wrong with the file of an image. It holds no file name.
+// A Finding is a problem with the file of an image. It holds no file name.
 type Finding struct {
 	Image  string `json:"image"` // id
 	Reason string `json:"reason"`
@@ -54,16 +53,16 @@ type Finding struct {
 // maxUnreadable bounds the files that are listed in a result.
 const maxUnreadable = 1000
 
-// Store reads the available images of a store that were not read since it began:
-// first those whose digest is not known, which it records, then those verified
-// longest ago. So who is broken off, or stops at a limit, is gone on from by the
-// next. It reads each file once, but one that is not as it should be twice.
+// Store reads the available images of a store that were not read since it began: first
+// those without a digest, which it records, then those verified longest ago. So a run
+// continues where the last one was interrupted or reached its limit. It reads each file
+// once, and a wrong one twice.
 //
-// Damage is recorded in the catalog: the image is broken from then on, and no tile
-// of it is served. Whatever is wrong with one file stops nothing else.
+// Damage is recorded in the catalog: the image becomes broken, and its tiles are not
+// served any more. A problem with one file does not stop the run.
 //
-// The error is [ErrNoRoot], the catalog's or the context's; the result holds what
-// was done until then.
+// The error is [ErrNoRoot], or one of the catalog or the context; the result then holds
+// what was done before.
 func (v *Verifier) Store(ctx context.Context, store string, o Options) (Result, error) {
 	st, err := v.Catalog.Store(ctx, store)
 	if err != nil {
@@ -100,11 +99,11 @@ func (v *Verifier) Store(ctx context.Context, store string, o Options) (Result, 
 
 var errLimit = errors.New("verify: as many as were wanted")
 
-// Image reads the file of one image, which is available, or was found damaged: if
-// its bytes are the right ones again, it is available again. Progress is in bytes.
+// Image reads the file of one image that is available or damaged: if its bytes are
+// correct again, it becomes available again. Progress is in bytes.
 //
-// The error is [ErrNotReady], or as that of [Verifier.Store]. That the file is
-// damaged or can't be read is no error: it is in the result.
+// The error is [ErrNotReady], or as that of [Verifier.Store]. A damaged or unreadable
+// file is not an error: it is in the result.
 func (v *Verifier) Image(ctx context.Context, id string, o Options) (Result, error) {
 	began := time.Now()
 	im, err := v.Catalog.Image(ctx, id)
@@ -149,8 +148,8 @@ func newRun(v *Verifier, st *catalog.Store, o Options) *run {
 	return &run{v, st, newPacer(rate), Result{Damaged: []Finding{}, Unreadable: []Finding{}}}
 }
 
-// rootIsThere returns [ErrNoRoot] if the store's folder can't be read, or is empty as
-// the place is where a disk is not mounted.
+// rootIsThere returns [ErrNoRoot] if the store's folder can't be read, or is empty like
+// the mount point of a disk that is not mounted.
 func (r *run) rootIsThere() error {
 	f, err := fsx.OpenFolder(r.store.Root)
 	if err == nil {
@@ -166,8 +165,7 @@ func (r *run) rootIsThere() error {
 	return nil
 }
 
-// check reads the file of an image and records what that says. The error is one
-// that ends the run.
+// check reads the file of an image and records the result. An error ends the run.
 func (r *run) check(ctx context.Context, e *catalog.Entry, progress func(done, total int64)) error {
 	digest, same, err := r.read(ctx, e, progress)
 	if err == nil && e.Digest != "" && digest != e.Digest {
@@ -189,7 +187,7 @@ func (r *run) check(ctx context.Context, e *catalog.Entry, progress func(done, t
 	return r.record(ctx, e, digest)
 }
 
-// record writes what the bytes of a file say into the catalog.
+// record records a file's digest, or its damage, in the catalog.
 func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error {
 	var err error
 	switch e.Digest {
@@ -219,9 +217,8 @@ func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error
 	return nil
 }
 
-// read returns the digest of an image's file, and whether the file is the one that
-// was cataloged. One whose size or mtime are others was written, by whomever, and
-// is no case for us.
+// read returns the digest of an image's file, and whether the file is the cataloged
+// one. A file with another size or mtime was written to, which is left to the scanner.
 func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, total int64)) (digest string, same bool, err error) {
 	f, err := fsx.Open(r.store.File(e.Path))
 	if err != nil {
@@ -248,8 +245,8 @@ func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, to
 
 var errWritten = errors.New("verify: the file was written since it was last inspected: sync the store, and verify it again")
 
-// readAgain reads a file a second time whose digest was not the right one the
-// first time. A disk, a cable or memory that errs does not always err alike.
+// readAgain reads a file whose digest was wrong a second time. Errors of a disk, a
+// cable or memory are not always repeated.
 func (r *run) readAgain(ctx context.Context, e *catalog.Entry, first string) (string, error) {
 	digest, _, err := r.read(ctx, e, nil)
 	if err == nil && digest != first {
@@ -260,13 +257,13 @@ func (r *run) readAgain(ctx context.Context, e *catalog.Entry, first string) (st
 
 var errUnsteady = errors.New("verify: read twice, the file gave different bytes: check disk, cables and memory of this machine")
 
-// damage says what is wrong with a file, and what to do.
+// damage describes what is wrong with a file, and what to do.
 func damage(e *catalog.Entry, digest string) string {
 	return fmt.Sprintf("the bytes of the file do not match its digest (SHA-256 %.12s…, not %.12s…), though its size and time are as they were on %s: put a good copy in its place, and verify it",
 		digest, e.Digest, time.Unix(0, e.Identity.MTime).UTC().Format("2006-01-02"))
 }
 
-// reason is an error in words for everybody: no file name, and what to do.
+// reason describes an error for users: without the file's name, and with what to do.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
@@ -279,7 +276,7 @@ func reason(err error) string {
 	return plain(err)
 }
 
-// plain is an error without its package's and its file's name.
+// plain is an error without the names of its package and file.
 func plain(err error) string {
 	return strings.TrimPrefix(fsx.WithoutPath(err).Error(), "verify: ")
 }

@@ -27,7 +27,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// A site is a folder of slides that is cataloged, and served.
+// A site is a folder of slides that is cataloged and served.
 type site struct {
 	t     *testing.T
 	root  string
@@ -104,7 +104,7 @@ func (st *site) image(name string) *catalog.Image {
 	return im
 }
 
-// verify reads the store and wants no error.
+// verify reads the store and expects no error.
 func (st *site) verify(o Options) Result {
 	st.t.Helper()
 	o.Rate = -1
@@ -115,8 +115,8 @@ func (st *site) verify(o Options) Result {
 	return r
 }
 
-// decay flips a bit in the middle of a file, and puts its mtime back: as near as
-// one can get to a disk that forgets.
+// decay flips a bit in the middle of a file, and restores its mtime: the closest
+// simulation of silent disk corruption.
 func (st *site) decay(name string) {
 	st.t.Helper()
 	stat, err := os.Stat(st.path(name))
@@ -136,7 +136,7 @@ func (st *site) decay(name string) {
 	}
 }
 
-// tile asks for the image's first tile, as a viewer would.
+// tile requests the image's first tile, as a viewer does.
 func (st *site) tile(id string) error {
 	st.t.Helper()
 	if err := st.follower.Load(st.t.Context()); err != nil {
@@ -153,7 +153,7 @@ func (st *site) tile(id string) error {
 	return err
 }
 
-// images are those of findings.
+// images returns the images of findings.
 func images(list []Finding) []string {
 	ids := []string{}
 	for _, f := range list {
@@ -185,7 +185,7 @@ func TestStore(t *testing.T) {
 			t.Errorf("a tile of a good slide: %v", err)
 		}
 		st.decay("b.tiff")
-		st.sync() // its structure is whole
+		st.sync() // its structure is complete
 		if err := os.Remove(st.path("c.tiff")); err != nil {
 			t.Fatal(err)
 		}
@@ -221,8 +221,8 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// TestDecayUnseen finds damage that came without a change of any time: the catalog
-// has just taken the damaged file for what it was.
+// TestDecayUnseen finds damage without a change of any time in the catalog: the catalog
+// has recorded the damaged file's times.
 func TestDecayUnseen(t *testing.T) {
 	t.Parallel()
 	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
@@ -231,7 +231,7 @@ func TestDecayUnseen(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	st.decay("a.tiff")
-	if r := st.verify(Options{}); len(r.Damaged) != 1 { // no pass has seen its new ctime
+	if r := st.verify(Options{}); len(r.Damaged) != 1 { // no scan has seen its new ctime
 		t.Fatalf("%+v, want 1 damaged", r)
 	}
 	im := st.image("a.tiff")
@@ -239,7 +239,7 @@ func TestDecayUnseen(t *testing.T) {
 	if r, err := st.Image(t.Context(), im.ID, Options{Rate: -1}); err != nil || len(r.Damaged) != 1 {
 		t.Errorf("the image again: %+v, %v, want it damaged", r, err)
 	}
-	st.decay("a.tiff") // the other way: the right bytes are back
+	st.decay("a.tiff") // restore the bytes
 	st.sync()
 	var last int64
 	r, err := st.Image(t.Context(), im.ID, Options{Rate: -1, Progress: func(done, _ int64) { last = done }})
@@ -254,7 +254,7 @@ func TestDecayUnseen(t *testing.T) {
 	}
 }
 
-// A digest is that of the file that was looked at, or it is none.
+// A digest is recorded only for the file that was cataloged.
 func TestChangedBeforeItWasHashed(t *testing.T) {
 	t.Parallel()
 	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
@@ -270,7 +270,7 @@ func TestChangedBeforeItWasHashed(t *testing.T) {
 	}
 }
 
-// A file that reads differently each time is not said to be damaged.
+// A file that reads differently each time is not reported as damaged.
 func TestUnsteady(t *testing.T) {
 	t.Parallel()
 	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
@@ -287,7 +287,7 @@ func TestUnsteady(t *testing.T) {
 	}
 }
 
-// A run that ends early is gone on from.
+// An interrupted run is continued by the next.
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, st *site) {
@@ -330,7 +330,7 @@ func TestLimit(t *testing.T) {
 	})
 }
 
-// What is verified under a lease that is lost is not recorded.
+// Results are not recorded after the lease was lost.
 func TestUnderLostLease(t *testing.T) {
 	t.Parallel()
 	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
@@ -383,8 +383,8 @@ func TestFolderAway(t *testing.T) {
 	}
 }
 
-// TestPermission runs as somebody who may not read everything: root, who may, starts
-// itself anew as nobody.
+// TestPermission runs as a user who may not read everything: root starts this test
+// again as the user nobody.
 func TestPermission(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() == 0 {
@@ -414,7 +414,7 @@ func asNobody(t *testing.T, run string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	bin := filepath.Join(dir, "test") // the one that go test made lies where nobody can get
+	bin := filepath.Join(dir, "test") // the binary of go test is unreadable for this user
 	if err := copyFile(bin, os.Args[0]); err != nil {
 		t.Fatal(err)
 	}
