@@ -2,6 +2,5 @@
 
 package convert
 
-// codecOnly leaves out what does not depend on the JPEG codec, and was tested without
-// the tag.
+// codecOnly skips tests that do not depend on the JPEG codec, and ran without the tag.
 const codecOnly = false

@@ -11,31 +11,31 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// A container writes a BigTIFF from front to back, little-endian. Only the offset of
+// A container writes a BigTIFF sequentially, in little-endian order. Only the offset of
 // the first directory is written at the end, into the header.
 type container struct {
 	f     *os.File
 	w     *bufio.Writer
 	pos   int64
-	link  int64 // where the offset of the next directory belongs; within tail if there is one
-	first int64 // where the first directory is
+	link  int64 // position for the offset of the next directory; within tail if there is one
+	first int64 // offset of the first directory
 	tail  []byte
 
-	bound int64 // the file has no more bytes; 0 without
+	bound int64 // maximum size of the file in bytes; 0 for none
 	room  func(written, more int64) error
-	asked int64 // pos when room was last asked
+	asked int64 // pos at the last call of room
 }
 
-// headerSize is that of a BigTIFF, in bytes.
+// headerSize is the size of a BigTIFF header in bytes.
 const headerSize = 16
 
 func newContainer(f *os.File) *container {
 	c := &container{f: f, w: bufio.NewWriterSize(f, 1<<20)}
-	c.write(make([]byte, headerSize)) // its errors stay in w
+	c.write(make([]byte, headerSize)) // the error is kept in w
 	return c
 }
 
-// askEvery is how many bytes are written between two looks at how much room there is.
+// askEvery is how many bytes are written between two calls of Options.Room.
 const askEvery = 4 << 20
 
 // write appends to the file.
@@ -86,7 +86,7 @@ func text(tag tiff.Tag, s string) field {
 	return field{tag, tiff.ASCII, len(s) + 1, append([]byte(s), 0)}
 }
 
-// rational is v as a fraction with as many decimals as it needs, up to 6.
+// rational returns v as a fraction with as many decimals as needed, at most 6.
 func rational(tag tiff.Tag, v float64) field {
 	den := 1.0
 	for den < 1e6 && v*den != math.Round(v*den) && v*den*10 < math.MaxUint32 {
@@ -97,7 +97,7 @@ func rational(tag tiff.Tag, v float64) field {
 	return field{tag, tiff.Rational, 1, binary.LittleEndian.AppendUint32(b, uint32(den))}
 }
 
-// fields are those of level i.
+// fields returns the fields of level i.
 func (p *pyramid) fields(i int, l *level, src *picture) []field {
 	const jpegCompression, yCbCr = 7, 6
 	reduced := 0
@@ -133,7 +133,7 @@ func (p *pyramid) fields(i int, l *level, src *picture) []field {
 	return f
 }
 
-// directory writes the next directory of the chain behind its values.
+// directory writes the next directory of the chain, after its values.
 func (c *container) directory(fields []field) error {
 	slices.SortFunc(fields, func(a, b field) int { return int(a.tag) - int(b.tag) })
 	entries := binary.LittleEndian.AppendUint64(nil, uint64(len(fields)))
@@ -159,7 +159,7 @@ func (c *container) directory(fields []field) error {
 	if c.first == 0 {
 		c.first = at
 	}
-	// A directory is held until it is known whether another one follows.
+	// A directory is held back until it is known whether another one follows.
 	if err := c.flush(at); err != nil {
 		return err
 	}
@@ -168,11 +168,11 @@ func (c *container) directory(fields []field) error {
 	}
 	c.link = int64(len(entries))
 	c.tail = append(append(entries, make([]byte, 8)...), values...)
-	c.pos += int64(len(c.tail)) // of what is held
+	c.pos += int64(len(c.tail)) // of the directory that is held back
 	return nil
 }
 
-// flush writes the directory that is held, with the offset of the next.
+// flush writes the directory that is held back, with the offset of the next.
 func (c *container) flush(next int64) error {
 	if c.tail == nil {
 		return nil
@@ -183,7 +183,7 @@ func (c *container) flush(next int64) error {
 	return err
 }
 
-// finish writes what is held, and the header.
+// finish writes the directory that is held back, and the header.
 func (c *container) finish() error {
 	if err := c.flush(0); err != nil {
 		return err

@@ -1,12 +1,12 @@
-// Package convert makes pyramids of pictures that are none: of JPEG, PNG and plain
-// TIFF files it writes BigTIFFs in levels and tiles, as scanners do.
+// Package convert converts flat images to pyramids: it writes JPEG, PNG and plain TIFF
+// files as BigTIFFs with levels and tiles, as slide scanners do.
 //
-// A picture may be larger than memory. It goes from top to bottom through the
-// program once: each row is read, halved for the next level, that one for the
-// level after it, and of each level no more is kept than one row of tiles.
+// An image may be larger than memory. It is read once, row by row. Each row is halved
+// for the next level, and that one for the level after it. Each level holds no more
+// than one row of tiles.
 //
-// Files are hostile. Sizes are weighed against the file before anything is
-// allocated, and what cannot be read in rows is read only if it is small.
+// Files are untrusted. Sizes are checked against the file before anything is allocated,
+// and an image that cannot be read in rows is read only if it is small.
 package convert
 
 import (
@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	// maxSide bounds width and height in pixels. A row of tiles of all levels takes
-	// 1.5 KB a column: 400 MB at most.
+	// maxSide bounds width and height in pixels. A row of tiles of all levels takes 1.5
+	// KB per column: 400 MB at most.
 	maxSide = 1 << 18
-	// maxPixels bounds what a file of some megabytes can cost: some ten minutes.
+	// maxPixels bounds the cost of a file of some megabytes to about ten minutes.
 	maxPixels = 1 << 34
-	// maxWhole is how many pixels a picture may have that can only be decoded as a
-	// whole: a progressive JPEG, an interlaced PNG. Each takes up to 20 bytes.
+	// maxWhole is the maximum number of pixels of an image that can only be decoded as a
+	// whole: a progressive JPEG, an interlaced PNG. Each pixel takes up to 20 bytes.
 	maxWhole = 16 << 20
 
 	tileSide       = 512 // pixels
@@ -34,22 +34,22 @@ const (
 )
 
 var (
-	// ErrUnsupported reports a file that is whole, as far as it was looked at, and of
-	// a kind that no pyramid is made of here.
+	// ErrUnsupported reports a file that looks complete, and of a kind that this package
+	// cannot convert.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrPyramid reports a file that is a pyramid already.
 	ErrPyramid = errors.New("it is a pyramid already")
-	// ErrExists reports that there is a file where the pyramid should go.
+	// ErrExists reports that the output file exists already.
 	ErrExists = errors.New("there is a file of that name already")
-	// ErrChanged reports a picture that was written to while it was read.
+	// ErrChanged reports an image that was written to while it was read.
 	ErrChanged = errors.New("the file was written to while it was read")
 )
 
-// A FormatError reports that a picture is damaged, or ends early. Those of TIFFs are
-// a [*tiff.FormatError] where their structure is wrong.
+// A FormatError reports that an image is damaged or incomplete. Structural errors of
+// TIFFs are a [*tiff.FormatError].
 type FormatError struct {
 	Kind   string // of the picture: "PNG", "JPEG", "TIFF"
-	Offset int64  // where in the file, in bytes; -1 if that is not known
+	Offset int64  // in the file, in bytes; -1 if unknown
 	Err    error
 }
 
@@ -62,22 +62,22 @@ func (e *FormatError) Error() string {
 
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// Options say how a pyramid is made.
+// Options of a conversion.
 type Options struct {
 	Quality  int                     // of JPEG, 1 to 100; 0 means 85
-	Force    bool                    // write over a file that is there
-	Progress func(done, total int64) // rows of the picture; nil if nobody asks
-	// Expansion bounds the pyramid to so many bytes for each byte of the picture's file,
-	// and 16 MB on top; 0 for no bound. Photographs become smaller than they are as PNG,
+	Force    bool                    // overwrite an existing file
+	Progress func(done, total int64) // rows of the image; may be nil
+	// Expansion bounds the size of the pyramid to 16 MB and so many bytes for each byte
+	// of the image's file; 0 for no bound. Photographs become smaller than as PNG,
 	// drawings larger, and compressed zeros a thousand times as large.
 	Expansion int64
-	// Room, if not nil, is asked whether there is room for more bytes behind those that
-	// have been written: before the first, with an estimate of all, and every few
-	// megabytes. Its error ends the conversion.
+	// Room, if not nil, is called to check that more bytes can be written after those
+	// already written: before the first, with an estimate of the total, and then every
+	// few megabytes. Its error ends the conversion.
 	Room func(written, more int64) error
 }
 
-// A Result says what was made.
+// A Result describes the pyramid.
 type Result struct {
 	Kind          string `json:"kind"` // of the picture: "PNG", "JPEG", "TIFF"
 	Width, Height int    // pixels
@@ -85,14 +85,14 @@ type Result struct {
 	Bytes         int64 // of the pyramid's file
 }
 
-// File makes a pyramid of the picture in the file in, and writes it to out: to a
-// file beside it that gets the name out when it is whole and on disk. The same
-// picture and options give the same bytes.
+// File converts the image in the file in to a pyramid in the file out. It writes a
+// temporary file beside it, which it renames when it is complete and on disk. The same
+// image and options give the same bytes.
 //
-// The error is a [*FormatError] or [*tiff.FormatError] for a picture that is
-// damaged, and wraps [ErrUnsupported], [*tiff.UnsupportedError], [ErrPyramid],
-// [ErrExists], [ErrChanged], or the errors of memory of package render. The memory is
-// taken from the budget of ctx.
+// The error is a [*FormatError] or [*tiff.FormatError] for a damaged image, or wraps
+// [ErrUnsupported], [*tiff.UnsupportedError], [ErrPyramid], [ErrExists], [ErrChanged],
+// or the errors of memory of package render. The memory is taken from the budget of
+// ctx.
 func File(ctx context.Context, in, out string, o Options) (Result, error) {
 	if o.Quality == 0 {
 		o.Quality = defaultQuality
@@ -134,8 +134,8 @@ func File(ctx context.Context, in, out string, o Options) (Result, error) {
 	return r, err
 }
 
-// Needed reports whether the file at path is a picture that is no pyramid, and that
-// one can be made of. Otherwise why says in words why not. It reads headers only.
+// Needed reports whether the file at path is an image that is not a pyramid and can be
+// converted. Otherwise why is the reason. It reads headers only.
 func Needed(ctx context.Context, path string) (needed bool, why string) {
 	f, fi, err := openRegular(path)
 	if err != nil {
@@ -167,8 +167,8 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	return f, fi, nil
 }
 
-// replace has a new file written beside path, and when all of it is on disk gives
-// it that name. Only if force is set a file that is there makes room for it.
+// replace writes a new file beside path, and renames it to path when it is complete and
+// on disk. With force an existing file is replaced.
 func replace(path string, force bool, write func(*os.File) error) error {
 	create := fsx.CreateNew
 	if force {

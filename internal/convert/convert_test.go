@@ -25,7 +25,7 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// scene paints something smooth in all colours, into any kind of picture.
+// scene paints smooth colours into any kind of picture.
 func scene[T draw.Image](img T) T {
 	b := img.Bounds()
 	for y := range b.Dy() {
@@ -41,7 +41,7 @@ func scene[T draw.Image](img T) T {
 
 func wave(x float64) uint16 { return uint16(32768 + 30000*math.Sin(x)) }
 
-// overWhite is the reference: Go's own idea of a picture, on white paper.
+// overWhite is the reference: the picture on white, composed by the standard library.
 func overWhite(src image.Image) *image.RGBA {
 	img := image.NewRGBA(image.Rectangle{Max: src.Bounds().Size()})
 	draw.Draw(img, img.Rect, image.White, image.Point{}, draw.Src)
@@ -49,7 +49,7 @@ func overWhite(src image.Image) *image.RGBA {
 	return img
 }
 
-// halve is the box filter, written as simply as can be.
+// halve is a straightforward box filter.
 func halve(src *image.RGBA) *image.RGBA {
 	w, h := src.Rect.Dx(), src.Rect.Dy()
 	img := image.NewRGBA(image.Rect(0, 0, (w+1)/2, (h+1)/2))
@@ -118,7 +118,7 @@ func levels(t testing.TB, path string) []*image.RGBA {
 	return all
 }
 
-// checkPyramid compares the slide at path with the picture it was made of.
+// checkPyramid compares the slide at path with the expected picture.
 func checkPyramid(t *testing.T, path string, want *image.RGBA, near float64) {
 	t.Helper()
 	all := levels(t, path)
@@ -221,8 +221,8 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// TestExact has a picture that JPEG keeps as it is: nothing may be moved, mirrored
-// or mixed up.
+// TestExact converts a picture that JPEG preserves exactly: pixels must not be moved,
+// mirrored or mixed up.
 func TestExact(t *testing.T) {
 	t.Parallel()
 	img := image.NewRGBA(image.Rect(0, 0, 1536, 1040))
@@ -301,7 +301,7 @@ func TestDeterministic(t *testing.T) {
 	}
 }
 
-// folder lists what is in a folder.
+// folder lists the names in a folder.
 func folder(t *testing.T, dir string) []string {
 	t.Helper()
 	all, err := os.ReadDir(dir)
@@ -363,7 +363,7 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// TestGrown has the picture written to while it is read.
+// TestGrown writes to the picture while it is read.
 func TestGrown(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -3,20 +3,22 @@ package convert
 import "fmt"
 
 const (
-	// alwaysMade is what a pyramid may take however small its picture is.
+	// alwaysMade is the size in bytes that a pyramid may have however small its image is.
 	alwaysMade = 16 << 20
-	// usual is how many bytes a pyramid takes for each 8 pixels of its picture, all
-	// levels together, at quality 85: 4 bits a pixel and a third more.
+	// usual is how many bytes a pyramid takes for each 8 pixels of its image, all levels
+	// together, at quality 85: 4 bits per pixel and a third more.
 	usual = 6
-	// overhead is what a pyramid takes beside its tiles: directories and tables of offsets.
+	// overhead is the size of a pyramid in bytes without its tiles: directories and
+	// tables of offsets.
 	overhead = 64 << 10
-	// blankTile is what a tile takes that shows one colour.
+	// blankTile is the size in bytes of a tile of one colour.
 	blankTile = 4 << 10
 )
 
-// checkExpansion returns how many bytes the pyramid of a picture in a file of size bytes
-// may take, 0 for no bound. It refuses a picture whose pyramid takes more even if it shows nothing, as a
-// small file of compressed zeros does, and one for which there is no room.
+// checkExpansion returns the maximum size in bytes of the pyramid for an image in a
+// file of size bytes, 0 for no bound. It refuses an image whose pyramid would be larger
+// even if it were blank, such as a small file of compressed zeros, and one for which
+// there is no room.
 func checkExpansion(src *picture, size int64, o Options) (bound int64, err error) {
 	pixels := int64(src.Width) * int64(src.Height)
 	if o.Expansion > 0 {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestExpansion weighs a small file of a large picture before anything is written.
+// TestExpansion expects a small file of a large picture to be refused before anything
+// is written.
 func TestExpansion(t *testing.T) {
 	t.Parallel()
 	full, asked := errors.New("no room"), int64(0)
@@ -35,7 +36,7 @@ func TestExpansion(t *testing.T) {
 	}
 }
 
-// TestRoomWhileWriting has the disk fill up while a pyramid is written.
+// TestRoomWhileWriting has the disk become full while a pyramid is written.
 func TestRoomWhileWriting(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

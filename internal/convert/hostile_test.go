@@ -50,7 +50,7 @@ func readAll(data []byte) error {
 	return nil
 }
 
-// TestCutOff cuts pictures at every place where that takes pixels away.
+// TestCutOff truncates pictures at every position that removes pixels.
 func TestCutOff(t *testing.T) {
 	t.Parallel()
 	for name, data := range samples(t) {
@@ -75,8 +75,8 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// TestDamaged changes bytes. No PNG may pass with one that matters: all of it is
-// under checksums.
+// TestDamaged changes bytes. No damaged PNG may be accepted if the byte matters: all of
+// it is covered by checksums.
 func TestDamaged(t *testing.T) {
 	t.Parallel()
 	for name, data := range samples(t) {
@@ -103,11 +103,11 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// TestRefused has pictures that claim what they do not have, or are not read.
+// TestRefused has pictures with false sizes, and unsupported ones.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	samples := samples(t)
-	// head replaces the size in IHDR, and makes its checksum right.
+	// head replaces the size in IHDR, and corrects its checksum.
 	head := func(w, h uint32, more ...byte) []byte {
 		b := bytes.Clone(samples["PNG"])
 		binary.BigEndian.PutUint32(b[16:], w)

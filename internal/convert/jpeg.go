@@ -29,12 +29,12 @@ func openJPEG(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) 
 	return p, nil
 }
 
-// openJPEGRows reads a JPEG of size bytes row by row, or as a whole if it cannot be
-// read otherwise and is small.
+// openJPEGRows reads a JPEG of size bytes row by row, or as a whole if that is
+// impossible and it is small.
 func openJPEGRows(ctx context.Context, open func() io.Reader, size int64) (rows, int, int, error) {
 	b, err := render.NewBands(ctx, open())
 	if err == nil {
-		// Every 8×8 block takes a bit at the very least.
+		// Every 8×8 block takes at least one bit.
 		if most := 8 * 64 * (size + 64); int64(b.Width)*int64(b.Height) > most {
 			b.Close()
 			return nil, 0, 0, &FormatError{"JPEG", -1, fmt.Errorf("%d×%d pixels in %d bytes: its end is missing", b.Width, b.Height, size)}
@@ -54,7 +54,7 @@ func openJPEGRows(ctx context.Context, open func() io.Reader, size int64) (rows,
 			"at most %d pixels and %d bytes; save it as a baseline JPEG, a PNG or a TIFF (%v)", ErrUnsupported, w, h, maxWhole, maxJPEG, reason)
 	}
 	return &whole{ctx: ctx, decode: func() (*image.RGBA, error) {
-		read := 3 * size // while what is read is copied to a larger buffer
+		read := 3 * size // the data while its buffer is being enlarged
 		if err := render.Take(ctx, read); err != nil {
 			return nil, err
 		}
@@ -74,7 +74,7 @@ func openJPEGRows(ctx context.Context, open func() io.Reader, size int64) (rows,
 // bands are the rows of a JPEG.
 type bands struct {
 	b   *render.Bands
-	img *image.RGBA // nil if the next band is to be read
+	img *image.RGBA // nil before the next band is read
 	y   int
 }
 
@@ -106,9 +106,9 @@ func copyRow(dst []byte, img *image.RGBA, y int) {
 	copy(dst, img.Pix[img.PixOffset(img.Rect.Min.X, y):][:4*img.Rect.Dx()])
 }
 
-// whole are the rows of a picture that is decoded when its first row is asked for.
+// whole are the rows of a picture that is decoded when its first row is read.
 type whole struct {
-	ctx    context.Context // whose budget the picture's memory is taken from
+	ctx    context.Context // its budget provides the picture's memory
 	decode func() (*image.RGBA, error)
 	img    *image.RGBA
 	y      int
@@ -180,7 +180,7 @@ func nextMark(br *bufio.Reader, at *int64) (byte, error) {
 	}
 }
 
-// jfifDensity reads what JFIF says of the resolution: APP0 stands first.
+// jfifDensity reads the resolution from APP0, which JFIF requires to come first.
 func jfifDensity(r io.ReaderAt) resolution {
 	var b [18]byte
 	if _, err := r.ReadAt(b[:], 0); err != nil || !bytes.Equal(b[2:4], []byte{0xff, 0xe0}) || string(b[6:11]) != "JFIF\x00" {

@@ -19,7 +19,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
-// script has OpenSlide open a slide, say its levels, and write the pixels of each.
+// script opens a slide with OpenSlide, prints its levels, and writes the pixels of
+// each.
 const script = `
 import json, sys, openslide
 s = openslide.OpenSlide(sys.argv[1])
@@ -38,8 +39,8 @@ var interpreter = sync.OnceValue(func() string {
 	return ""
 })
 
-// sameDecoder is how near pictures are that were decoded here and elsewhere, in
-// decibels. Go repeats the chroma of four pixels, where libjpeg blends it.
+// sameDecoder is the minimum PSNR of pictures that were decoded here and elsewhere, in
+// decibels. Go repeats the chroma of four pixels, where libjpeg interpolates.
 func sameDecoder() float64 {
 	if strings.HasPrefix(render.DecoderName(), "libjpeg") {
 		return 45
@@ -69,7 +70,7 @@ func readPNG(t *testing.T, path string) *image.RGBA {
 	return img
 }
 
-// TestOpenSlide compares what OpenSlide sees of a pyramid with what slide sees: the
+// TestOpenSlide compares a pyramid in OpenSlide with the same in package slide: the
 // levels, and all of their pixels.
 func TestOpenSlide(t *testing.T) {
 	t.Parallel()
@@ -127,8 +128,7 @@ func needVips(t *testing.T) {
 	}
 }
 
-// TestVipsTIFFs makes pyramids of TIFFs as libvips writes them, and has libvips
-// open what comes of it.
+// TestVipsTIFFs converts TIFFs that libvips wrote, and opens the pyramids with libvips.
 func TestVipsTIFFs(t *testing.T) {
 	t.Parallel()
 	needVips(t)
@@ -161,7 +161,7 @@ func TestVipsTIFFs(t *testing.T) {
 				}
 				near := 35.0
 				if strings.Contains(how, "jpeg") {
-					near = 30 // twice compressed
+					near = 30 // compressed twice
 				}
 				checkPyramid(t, out, readPNG(t, from), near)
 				header := strings.Fields(strings.Join(vipsHeader(t, out), " "))
@@ -195,7 +195,7 @@ func vipsHeader(t *testing.T, path string) []string {
 	return values
 }
 
-// TestMain lets a test start this program to measure one conversion by itself.
+// TestMain lets a test run one conversion in a process of its own, to measure it.
 func TestMain(m *testing.M) {
 	if in := os.Getenv("PTIFFSTORE_TEST_CONVERT"); in != "" {
 		if err := convertAlone(in); err != nil {
@@ -207,7 +207,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// convertAlone converts the file, and prints the most memory that this process had.
+// convertAlone converts the file, and prints the peak memory of this process.
 func convertAlone(in string) error {
 	dir, err := os.MkdirTemp("", "convert-*")
 	if err != nil {
@@ -229,7 +229,7 @@ func convertAlone(in string) error {
 	return nil
 }
 
-// TestMemory converts large pictures in a process of their own.
+// TestMemory converts large pictures in processes of their own.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	needVips(t)

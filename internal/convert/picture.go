@@ -9,7 +9,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
-// A picture is an open source: its description, and its pixels row by row.
+// A picture is an open image: its description, and its pixels row by row.
 type picture struct {
 	Kind          string // "PNG", "JPEG", "TIFF"
 	Width, Height int    // pixels
@@ -22,17 +22,17 @@ type picture struct {
 type rows interface {
 	// Read fills dst with the next row as RGBA, opaque.
 	Read(dst []byte) error
-	// Close gives back what reading took.
+	// Close releases memory.
 	Close() error
 }
 
-// Close gives back what reading took.
+// Close releases memory.
 func (p *picture) Close() error { return p.rows.Close() }
 
-// A resolution is in pixels per unit, as the source states it; 0 if it does not.
+// A resolution is in pixels per unit, as stated in the file; 0 if it is not.
 type resolution struct {
 	x, y float64
-	unit int // of TIFF's tag 296
+	unit int // as in TIFF's tag 296
 }
 
 // Values of tag 296.
@@ -42,7 +42,7 @@ const (
 	unitCentimetre = 3
 )
 
-// openPicture tells by its first bytes what the file is.
+// openPicture detects the kind of a file by its first bytes, and opens it.
 func openPicture(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) {
 	var magic [8]byte
 	n, err := r.ReadAt(magic[:], 0)
@@ -79,12 +79,12 @@ func checkSize(kind string, w, h int) error {
 	return nil
 }
 
-// ofMemory reports errors that are none of the picture.
+// ofMemory reports errors that the image has not caused.
 func ofMemory(err error) bool {
 	return errors.Is(err, render.ErrTooLarge) || errors.Is(err, render.ErrBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// decoding tells what is wrong with pixels from what is not read here.
+// decoding distinguishes damaged from unsupported pixels.
 func decoding(kind string, at int64, err error) error {
 	if ofMemory(err) {
 		return fmt.Errorf("%s: %w", kind, err)

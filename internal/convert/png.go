@@ -29,20 +29,21 @@ const (
 	pngRGBA      = 6
 )
 
-// pngSamples is how many samples a pixel of a colour type has; 0 if there is none.
+// pngSamples is the number of samples per pixel of a colour type; 0 for an invalid
+// type.
 var pngSamples = [7]int{pngGray: 1, pngRGB: 3, pngPalette: 1, pngGrayAlpha: 2, pngRGBA: 4}
 
-// A pngReader reads a PNG row by row, not interlaced.
+// A pngReader reads a PNG that is not interlaced row by row.
 type pngReader struct {
 	chunks     *chunkReader
-	depth      int // bits a sample
+	depth      int // bits per sample
 	colour     int
 	w, h, y    int
-	unit       int // bytes from a sample to that of the pixel before
+	unit       int // bytes from a sample to that of the previous pixel
 	row, above []byte
 	palette    [256][4]byte // RGBA, over white
 	colours    int
-	clear      [3]uint16 // the colour that is transparent, if hasClear
+	clear      [3]uint16 // the transparent colour, if hasClear
 	hasClear   bool
 	z          io.ReadCloser
 }
@@ -75,7 +76,7 @@ func openPNG(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) {
 	return p, rows.toPixels(p)
 }
 
-// checkHead looks at the kind of pixels, and whether the file can hold as many.
+// checkHead checks the kind of pixels, and whether the file can hold their number.
 func (p *pngReader) checkHead(head []byte, size int64) error {
 	c := p.chunks
 	if p.colour >= len(pngSamples) || pngSamples[p.colour] == 0 || !pngDepth(p.colour, p.depth) {
@@ -95,7 +96,7 @@ func (p *pngReader) checkHead(head []byte, size int64) error {
 	return nil
 }
 
-// pngDepth reports whether a colour type may have samples of so many bits.
+// pngDepth reports whether a colour type may have samples of this many bits.
 func pngDepth(colour, depth int) bool {
 	switch depth {
 	case 8:
@@ -108,19 +109,19 @@ func pngDepth(colour, depth int) bool {
 	return false
 }
 
-// interlaced reads the picture as a whole.
+// interlaced decodes the picture as a whole.
 func (p *picture) interlaced(ctx context.Context, r io.ReaderAt, size int64) error {
 	if p.Width*p.Height > maxWhole {
 		return fmt.Errorf("%w: an interlaced PNG of %d×%d pixels: it cannot be read from top to bottom, and at most %d pixels are read otherwise; "+
 			"save it without interlacing", ErrUnsupported, p.Width, p.Height, maxWhole)
 	}
 	p.rows = &whole{ctx: ctx, decode: func() (*image.RGBA, error) {
-		const decoded = 16 // bytes a pixel: of 16 bits a sample, and of each pass once more
+		const decoded = 16 // bytes per pixel: 16 bits per sample, and each pass once more
 		pixels := int64(p.Width) * int64(p.Height)
 		if err := render.Take(ctx, (decoded+8)*pixels); err != nil {
 			return nil, err
 		}
-		defer render.Give(ctx, decoded*pixels) // the rest is given back with the picture
+		defer render.Give(ctx, decoded*pixels) // the rest is given back when the picture is closed
 		src, err := png.Decode(bufio.NewReader(io.NewSectionReader(r, 0, size)))
 		if err != nil {
 			return nil, &FormatError{p.Kind, -1, err}
@@ -133,7 +134,7 @@ func (p *picture) interlaced(ctx context.Context, r io.ReaderAt, size int64) err
 	return nil
 }
 
-// toPixels reads the chunks in front of the pixels.
+// toPixels reads the chunks before the pixels.
 func (p *pngReader) toPixels(pic *picture) error {
 	c := p.chunks
 	for {
@@ -169,7 +170,7 @@ func (p *pngReader) toPixels(pic *picture) error {
 	}
 }
 
-// chunk takes in what is said of all pixels.
+// chunk handles a chunk before the pixels.
 func (p *pngReader) chunk(pic *picture, name string, b []byte) error {
 	switch {
 	case name == "pHYs" && len(b) == 9 && b[8] == 1: // pixels per metre
@@ -207,7 +208,7 @@ func (p *pngReader) chunk(pic *picture, name string, b []byte) error {
 	return nil
 }
 
-// over lays a sample over white.
+// over blends a sample with white.
 func over(v, alpha byte) byte {
 	return byte((uint32(v)*uint32(alpha) + 255*(255-uint32(alpha)) + 127) / 255)
 }
@@ -234,8 +235,8 @@ func (p *pngReader) Read(dst []byte) error {
 	return nil
 }
 
-// finish reads to the end of the compressed data, where its checksum is, and of
-// their chunks. What else is in them does not matter.
+// finish reads the compressed data to the end, to check the checksums of the data and
+// of its chunks. Extra data in them is ignored.
 func (p *pngReader) finish() error {
 	var b [512]byte
 	if _, err := io.ReadFull(p.z, b[:]); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -247,7 +248,7 @@ func (p *pngReader) finish() error {
 	return nil
 }
 
-// Close gives back the decompressor.
+// Close releases the decompressor.
 func (p *pngReader) Close() error {
 	if p.z != nil {
 		return p.z.Close()
@@ -284,7 +285,7 @@ func unfilter(filter byte, row, above []byte, unit int) {
 	}
 }
 
-// paeth is the one of left, above and the corner between them that is nearest to
+// paeth returns the one of left, above and the corner between them that is nearest to
 // left + above - corner.
 func paeth(a, b, c int) byte {
 	pa, pb := b-c, a-c
@@ -299,7 +300,7 @@ func paeth(a, b, c int) byte {
 	return byte(c)
 }
 
-// expand turns a row of samples into RGBA over white.
+// expand converts a row of samples to RGBA over white.
 func (p *pngReader) expand(dst, src []byte) error {
 	switch {
 	case p.depth == 16:
@@ -333,7 +334,7 @@ func (p *pngReader) expand(dst, src []byte) error {
 	return nil
 }
 
-// expandBits is expand for one sample a pixel, of 1 to 8 bits.
+// expandBits is expand for one sample per pixel, of 1 to 8 bits.
 func (p *pngReader) expandBits(dst, src []byte) error {
 	mask := byte(1<<p.depth - 1)
 	for x := range p.w {
@@ -386,26 +387,26 @@ func (p *pngReader) expand16(dst, src []byte) {
 // narrow scales a sample of 16 bits to 8: v/257, rounded.
 func narrow(v uint16) byte { return byte((uint32(v)*255 + 32895) >> 16) }
 
-// A chunkReader walks through the chunks of a PNG. Read gives the data of all the
-// chunks IDAT as one.
+// A chunkReader reads the chunks of a PNG. Read returns the data of all IDAT chunks as
+// one stream.
 type chunkReader struct {
 	r    *bufio.Reader
 	name string
-	at   int64 // where the chunk begins
+	at   int64 // offset of the chunk
 	n    uint32
-	left uint32 // of its data
+	left uint32 // remaining bytes of its data
 	sum  hash.Hash32
-	err  error // kept: what is read behind it is nothing
+	err  error // kept: nothing can be read after it
 }
 
 func newChunkReader(r io.Reader) *chunkReader {
 	return &chunkReader{r: bufio.NewReaderSize(r, 64<<10), at: -12, sum: crc32.NewIEEE()}
 }
 
-// bad says what is wrong with the chunk at hand.
+// bad reports an error in the current chunk.
 func (c *chunkReader) bad(err error) error { return &FormatError{"PNG", max(c.at, 0), err} }
 
-// wrong says what is wrong with pixels: an error of their chunks comes first.
+// wrong reports an error in the pixels; an error in their chunks takes precedence.
 func (c *chunkReader) wrong(err error) error {
 	if c.err != nil && !errors.Is(c.err, io.EOF) {
 		return c.err
@@ -428,7 +429,7 @@ func (c *chunkReader) first() ([]byte, error) {
 	return c.all(13)
 }
 
-// next goes on to the next chunk.
+// next advances to the next chunk.
 func (c *chunkReader) next() error {
 	if c.name != "" {
 		if err := c.end(); err != nil {
@@ -450,7 +451,7 @@ func (c *chunkReader) next() error {
 	return nil
 }
 
-// cut reports a file that ends inside of a chunk.
+// cut reports a file that ends inside a chunk.
 func (c *chunkReader) cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("the file ends inside of the chunk that begins here, or in front of it")
@@ -473,7 +474,7 @@ func (c *chunkReader) all(most uint32) ([]byte, error) {
 	return b, nil
 }
 
-// end passes over the rest of a chunk, and compares its checksum.
+// end skips the rest of a chunk, and compares its checksum.
 func (c *chunkReader) end() error {
 	if _, err := io.CopyN(c.sum, c.r, int64(c.left)); err != nil {
 		return c.cut(err)
@@ -489,7 +490,7 @@ func (c *chunkReader) end() error {
 	return nil
 }
 
-// Read reads the data of chunks IDAT, as far as they stand one behind another.
+// Read reads the data of consecutive IDAT chunks.
 func (c *chunkReader) Read(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err

@@ -13,30 +13,30 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
-// A pyramid is made row by row. Its tiles are written as they are full, those of
-// all levels one behind another; the directories come at the end, so that a file
-// that is cut off is none.
+// A pyramid is written row by row. Tiles are written when they are complete, those of
+// all levels interleaved; the directories come at the end, so that a truncated file is
+// not valid.
 type pyramid struct {
 	out     *container
 	quality int
-	tables  []byte // that all tiles share
+	tables  []byte // shared by all tiles
 	levels  []*level
 	buffers []tileBuffer
 }
 
-// A level is one resolution, of which a row of tiles is held.
+// A level is one resolution, of which one row of tiles is held.
 type level struct {
 	w, h            int
 	columns         int // of tiles
-	rows            int // of pixels, taken so far
+	rows            int // of pixels, received so far
 	pending         []byte
 	hasPending      bool
-	small           []byte // a row for the level below
+	small           []byte // a row for the next level
 	band            *image.YCbCr
 	offsets, counts []uint64
 }
 
-// write makes a pyramid of src in the empty file f.
+// write writes a pyramid of src to the empty file f.
 func write(ctx context.Context, src *picture, f *os.File, bound int64, o Options) (Result, error) {
 	p, err := newPyramid(ctx, src.Width, src.Height, o.Quality, f)
 	if err != nil {
@@ -88,8 +88,8 @@ func newPyramid(ctx context.Context, w, h, quality int, f *os.File) (*pyramid, e
 	}
 }
 
-// pyramidCost is how many bytes of memory a pyramid takes while it is written: a row of
-// tiles of each level, those that are being encoded, and what is known of each tile.
+// pyramidCost is the memory in bytes for writing a pyramid: a row of tiles of each
+// level, the tiles that are being encoded, and the tables of tiles.
 func pyramidCost(w, h int) int64 {
 	columns, rows := int64(w+tileSide-1)/tileSide+1, int64(h+tileSide-1)/tileSide+1
 	const level = tileSide*tileSide*3/2 + 16*tileSide
@@ -97,8 +97,8 @@ func pyramidCost(w, h int) int64 {
 	return 2*columns*level + 2*columns*rows*64 + buffers + 4<<20
 }
 
-// add takes the next row of level i. Two of them become one of the next level; the
-// last one, if it has no second, is its own.
+// add adds the next row of level i. Two of them become one of the next level; a last
+// row without a second is paired with itself.
 func (p *pyramid) add(i int, row []byte) error {
 	l := p.levels[i]
 	first := row
@@ -126,9 +126,9 @@ func (p *pyramid) add(i int, row []byte) error {
 	return nil
 }
 
-// pair puts two rows into the band at y, and their halves into small: each pixel is
-// the mean of four. Chroma is that of the same means, as libjpeg makes it. A last
-// column without a second is its own.
+// pair puts two rows into the band at y, and their halves into small: each pixel is the
+// mean of four. Chroma is computed from the same means, as libjpeg does. A last column
+// without a second is paired with itself.
 func (l *level) pair(y int, top, bottom []byte) {
 	b := l.band
 	y0, y1 := b.Y[y*b.YStride:][:b.YStride], b.Y[(y+1)*b.YStride:][:b.YStride]
@@ -158,7 +158,7 @@ func (l *level) pair(y int, top, bottom []byte) {
 // luma is Y of JFIF, with factors of 1/65536.
 func luma(r, g, b int32) byte { return byte((19595*r + 38470*g + 7471*b + 1<<15) >> 16) }
 
-// repeat fills row from n on with the value in front of it.
+// repeat fills row from n on with the preceding value.
 func repeat(row []byte, n int) {
 	for i := n; i < len(row); i++ {
 		row[i] = row[n-1]
@@ -177,14 +177,13 @@ func (l *level) padBelow(y int) {
 	}
 }
 
-// A tileBuffer is where one tile is encoded.
+// A tileBuffer is the buffer for encoding one tile.
 type tileBuffer struct {
 	buf bytes.Buffer
 	err error
 }
 
-// writeTiles encodes and writes the row of tiles in the band, some of them at a
-// time.
+// writeTiles encodes and writes the row of tiles in the band, in parallel batches.
 func (p *pyramid) writeTiles(l *level) error {
 	for from := 0; from < l.columns; from += len(p.buffers) {
 		batch := p.buffers[:min(len(p.buffers), l.columns-from)]
@@ -201,8 +200,8 @@ func (p *pyramid) writeTiles(l *level) error {
 	return nil
 }
 
-// encode encodes a tile into each buffer of the batch, from column from on. It is
-// always Go's encoder, so that every build of the program writes the same bytes.
+// encode encodes a tile into each buffer of the batch, starting at column from. It
+// always uses Go's encoder, so that every build of the program writes the same bytes.
 func (p *pyramid) encode(l *level, from int, batch []tileBuffer) {
 	var wg sync.WaitGroup
 	turn := make(chan int)
@@ -223,7 +222,7 @@ func (p *pyramid) encode(l *level, from int, batch []tileBuffer) {
 	wg.Wait()
 }
 
-// writeTile writes one tile without the tables that all share.
+// writeTile writes one tile without the shared tables.
 func (p *pyramid) writeTile(l *level, data []byte) error {
 	tables, tile, err := splitJPEG(data)
 	if err != nil {
@@ -240,8 +239,8 @@ func (p *pyramid) writeTile(l *level, data []byte) error {
 	return p.out.write(tile)
 }
 
-// splitJPEG takes quantization and Huffman tables out of a JPEG (TIFF Technical
-// Note 2). The tile is made in data.
+// splitJPEG separates quantization and Huffman tables from a JPEG (TIFF Technical Note
+// 2). The tile is written over data.
 func splitJPEG(data []byte) (tables, tile []byte, err error) {
 	const dqt, dht, sos = 0xdb, 0xc4, 0xda
 	tables = append(make([]byte, 0, 640), 0xff, 0xd8)

@@ -14,7 +14,7 @@ import (
 
 const (
 	// maxTileRow bounds a row of a source's tiles, in bytes of RGB: 60,000 columns of
-	// tiles 1024 pixels high take 184 MB.
+	// tiles that are 1024 pixels high take 184 MB.
 	maxTileRow = 256 << 20
 	// maxPiece bounds the compressed size of a tile, or of a strip of WebP.
 	maxPiece = 64 << 20
@@ -48,8 +48,8 @@ func openTIFF(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) 
 	return p, nil
 }
 
-// statedResolution is what the tags say, or else what is known from elsewhere, as
-// of Aperio's slides.
+// statedResolution returns the resolution in the tags, or else the one in the
+// description, as in Aperio's slides.
 func statedResolution(src *slide.Plain) (resolution, error) {
 	d := src.Directory
 	unit, err := d.Uint(tiff.TagResolutionUnit, unitInch)
@@ -73,12 +73,12 @@ func statedResolution(src *slide.Plain) (resolution, error) {
 	return resolution{}, nil
 }
 
-// strips reads a picture strip after strip.
+// strips reads a picture strip by strip.
 type strips struct {
-	ctx  context.Context // whose budget the memory is taken from
+	ctx  context.Context // its budget provides the memory
 	src  *slide.Plain
 	y    int  // row of the picture
-	left int  // rows of the strip at hand
+	left int  // remaining rows of the current strip
 	rows rows // its pixels
 }
 
@@ -103,7 +103,7 @@ func (s *strips) Read(dst []byte) error {
 	return nil
 }
 
-// where says in which strip something is wrong.
+// where adds the number of the strip to an error.
 func (s *strips) where(err error) error {
 	return pieceError(fmt.Sprintf("strip %d", s.y/s.src.PieceHeight), err)
 }
@@ -146,7 +146,7 @@ func (s *strips) next() error {
 	return err
 }
 
-// plainRows hides that a nil pointer is no nil interface.
+// plainRows avoids a nil pointer in a non-nil interface.
 func plainRows(ctx context.Context, r io.Reader, n int64, lay slide.Layout, w, h int) (rows, error) {
 	rs, err := render.NewRows(ctx, r, n, lay, w, h)
 	if err != nil {
@@ -158,7 +158,7 @@ func plainRows(ctx context.Context, r io.Reader, n int64, lay slide.Layout, w, h
 // jpeg opens a strip that is a JPEG. The last may be as high as the others.
 func (s *strips) jpeg(i int, n int64, w, h int) (rows, error) {
 	rs, gotW, gotH, err := openJPEGRows(s.ctx, func() io.Reader {
-		r, _, _ := s.src.Piece(0, i) // it has been opened before
+		r, _, _ := s.src.Piece(0, i) // opening it succeeded before
 		return r
 	}, n)
 	if err != nil {
@@ -177,9 +177,9 @@ func (s *strips) Close() error {
 	return nil
 }
 
-// tiles reads a picture a row of tiles at a time.
+// tiles reads a picture one row of tiles at a time.
 type tiles struct {
-	ctx context.Context // whose budget the memory is taken from
+	ctx context.Context // its budget provides the memory
 	src *slide.Plain
 	y   int    // row of the picture
 	rgb []byte // a row of tiles
@@ -245,7 +245,7 @@ func (t *tiles) Close() error {
 	return nil
 }
 
-// decodePiece decodes a piece as a whole.
+// decodePiece decodes a whole piece.
 func decodePiece(ctx context.Context, r io.Reader, n int64, lay slide.Layout, w, h int) (*image.RGBA, error) {
 	if n > maxPiece || w*h > maxWhole {
 		return nil, fmt.Errorf("%w: %d×%d pixels in %d bytes: at most %d and %d are decoded in one piece", ErrUnsupported, w, h, n, maxWhole, maxPiece)
