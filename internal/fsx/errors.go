@@ -9,8 +9,8 @@ import (
 )
 
 // WithoutPath returns the cause of an error of the file system, without the operation
-// and the path: file names are patient data, and appear in no log. Any other error, nil
-// too, is returned as it is.
+// and the path: file names are patient data, and appear in no log. Any other error,
+// including nil, is returned unchanged.
 func WithoutPath(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return WithoutPath(e.Err)
@@ -24,13 +24,13 @@ func WithoutPath(err error) error {
 	return err
 }
 
-// IsGone reports errors that say that there is no regular file, or no directory, at a
-// path.
+// IsGone reports whether an error means that there is no regular file, or no directory,
+// at a path.
 func IsGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, ErrNotRegular)
 }
 
-// IsFull reports the errors of a full disk, and of a quota that is used up.
+// IsFull reports whether an error is that of a full disk or an exhausted quota.
 func IsFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }

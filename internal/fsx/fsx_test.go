@@ -74,7 +74,7 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// TestWriteFails leaves a file as it was, and no other.
+// TestWriteFails leaves a file unchanged, and no other file.
 func TestWriteFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -104,7 +104,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// TestRenameNew renames files in both ways there are, and never over another.
+// TestRenameNew renames files by both methods, and never overwrites another.
 func TestRenameNew(t *testing.T) {
 	t.Parallel()
 	ways := map[string]func(from *os.File, name string, to *os.File, newName string) error{
@@ -164,7 +164,7 @@ func TestWithoutPath(t *testing.T) {
 		}
 	}
 	other := errors.New("other")
-	if WithoutPath(nil) != nil || WithoutPath(other) != other { //nolint:errorlint // the very error
+	if WithoutPath(nil) != nil || WithoutPath(other) != other { //nolint:errorlint // the same error
 		t.Error("an error without a path is not returned as it is")
 	}
 }

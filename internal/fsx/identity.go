@@ -1,5 +1,5 @@
-// Package fsx is what the project needs of a file system beyond package os: opening
-// regular files without waiting for anything else, the identity of a file, writing files
+// Package fsx adds to package os what the project needs of a file system: opening
+// regular files without waiting for others, the identity of a file, writing files
 // atomically and durably, renaming without overwriting, locks, digests, and errors
 // without file names.
 package fsx
@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Identity tells whether a file is still the one that was inspected. Two
-// equal identities on one host mean the same bytes: nobody can write to a file,
-// or put another in its place, without changing its inode, size, mtime or ctime.
+// An Identity tells whether a file is still the one that was inspected. Two equal
+// identities on one host mean the same bytes: writing to or replacing a file changes
+// its inode, size, mtime or ctime.
 type Identity struct {
 	Dev   uint64 // device; differs between hosts and may differ between mounts
 	Ino   uint64
 	Size  int64 // bytes
 	MTime int64 // nanoseconds since 1970
-	CTime int64 // nanoseconds since 1970; the kernel's own, not settable by a program
+	CTime int64 // nanoseconds since 1970; set by the kernel, not by programs
 }
 
 // Identify returns the identity of an open file. It allocates nothing.
@@ -42,7 +42,7 @@ func Identify(fd uintptr) (Identity, error) {
 	}
 }
 
-// Stat returns the identity of the file at path, symbolic links followed.
+// Stat returns the identity of the file at path, following symbolic links.
 func Stat(path string) (Identity, error) {
 	var st unix.Stat_t
 	for {
@@ -69,9 +69,8 @@ func IdentifyFile(f *os.File) (Identity, error) {
 	return Identify(f.Fd())
 }
 
-// StatIn returns the identity of the regular file name in an open directory. Anything
-// else of that name, a symbolic link too, counts as no file: the error is
-// [fs.ErrNotExist].
+// StatIn returns the identity of the regular file name in an open directory. Other
+// kinds, such as a symbolic link, count as not existing: the error is [fs.ErrNotExist].
 func StatIn(dir int, name string) (Identity, error) {
 	var st unix.Stat_t
 	for {
@@ -88,15 +87,15 @@ func StatIn(dir int, name string) (Identity, error) {
 	}
 }
 
-// Same reports whether a and b are the same file with the same contents, seen
-// from any host: the device is left out, as its number is the host's own.
+// Same reports whether a and b are the same file with the same contents, seen from any
+// host: the device is ignored, because its number differs between hosts.
 func (a Identity) Same(b Identity) bool {
 	a.Dev, b.Dev = 0, 0
 	return a == b
 }
 
-// Revision names the contents for caches: it changes whenever the identity does,
-// the device aside, and is the same whoever computes it.
+// Revision is a name of the contents for caches: it changes whenever the identity does,
+// except for the device, and is the same on every host.
 func (a Identity) Revision() string {
 	var b [32]byte
 	binary.LittleEndian.PutUint64(b[0:], a.Ino)

@@ -8,11 +8,11 @@ import (
 )
 
 // TryLock locks an open file or directory until it is closed or the process ends, and
-// reports whether that worked: it fails while another process has the lock, or shares
-// it. On a file system without locks it succeeds.
+// reports whether it has the lock: it fails while another process has the lock or a
+// shared lock. On a file system without locks it succeeds.
 func TryLock(f *os.File) bool { return tryLock(f, unix.LOCK_EX) }
 
-// TryShare takes part in a shared lock, which keeps off those that want it alone.
+// TryShare is [TryLock] for a shared lock, which excludes exclusive locks only.
 func TryShare(f *os.File) bool { return tryLock(f, unix.LOCK_SH) }
 
 func tryLock(f *os.File, how int) bool {
@@ -21,7 +21,7 @@ func tryLock(f *os.File, how int) bool {
 
 // Lock is [TryLock] that waits until the lock is free.
 func Lock(f *os.File) {
-	_ = flock(f, unix.LOCK_EX) // fails only on a file system without locks
+	_ = flock(f, unix.LOCK_EX) // it fails only on a file system without locks
 }
 
 func flock(f *os.File, how int) error {

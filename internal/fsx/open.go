@@ -10,19 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotRegular reports a path at which there is something else than a regular file: a
-// named pipe, a socket, a device or a folder.
+// ErrNotRegular reports a path of something other than a regular file: a named pipe, a
+// socket, a device or a folder.
 var ErrNotRegular = errors.New("it is not a regular file")
 
-// readOnly opens without waiting: opening a named pipe would wait until somebody writes
-// to it, and a terminal would become that of the process.
+// readOnly opens without waiting: opening a named pipe would wait for a writer, and a
+// terminal would become the controlling one of the process.
 const readOnly = os.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
 
-// Open opens the regular file at path for reading, symbolic links followed. The error for
-// anything else wraps [ErrNotRegular]; what is known not to be a regular file is not even
-// opened, as that alone may have an effect on a device.
+// Open opens the regular file at path for reading, following symbolic links. The error
+// for other kinds wraps [ErrNotRegular]; they are not opened if possible, because
+// opening a device may have an effect.
 //
-// Opening may take for ever on a file system whose server is away.
+// Open may block forever on a file system whose server is unreachable.
 func Open(path string) (*os.File, error) {
 	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
@@ -34,12 +34,12 @@ func Open(path string) (*os.File, error) {
 	return onlyRegular(f)
 }
 
-// OpenIn is [Open] for a path below root, which nothing leads out of.
+// OpenIn is [Open] for a path below root. No path or symbolic link leads out of root.
 func OpenIn(root *os.Root, path string) (*os.File, error) {
 	return OpenFileIn(root, path, readOnly)
 }
 
-// OpenFileIn is OpenIn with flags of its own, such as [os.O_RDWR], for a file that is there.
+// OpenFileIn is OpenIn for an existing file with other flags, such as [os.O_RDWR].
 func OpenFileIn(root *os.Root, path string, flags int) (*os.File, error) {
 	f, err := root.OpenFile(path, flags|readOnly, 0)
 	if err != nil {
@@ -61,20 +61,20 @@ func onlyRegular(f *os.File) (*os.File, error) {
 	return f, nil
 }
 
-// OpenFolder opens the folder at path, symbolic links followed. The error is ENOTDIR for
-// anything else, which is not waited for.
+// OpenFolder opens the folder at path, following symbolic links. For other kinds the
+// error is ENOTDIR, without waiting.
 func OpenFolder(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 }
 
-// OpenRoot is [os.OpenRoot], which for a named pipe would wait: behind its path there is
-// nothing that could be waited for.
+// OpenRoot is [os.OpenRoot] that does not wait at a named pipe: the added "/." makes
+// opening it an error.
 func OpenRoot(path string) (*os.Root, error) { return os.OpenRoot(path + "/.") }
 
 // OpenRootIn is OpenRoot for a folder below another root.
 func OpenRootIn(root *os.Root, path string) (*os.Root, error) { return root.OpenRoot(path + "/.") }
 
-// SyncFile makes the contents of a regular file last.
+// SyncFile syncs the contents of a regular file to disk.
 func SyncFile(path string) error {
 	f, err := Open(path)
 	if err != nil {
@@ -92,7 +92,7 @@ func ReadFileIn(root *os.Root, path string, most int64) ([]byte, error) {
 	return readAll(f, most)
 }
 
-// ReadFile returns the contents of the regular file at path, which has at most that many
+// ReadFile returns the contents of the regular file at path, of at most that many
 // bytes.
 func ReadFile(path string, most int64) ([]byte, error) {
 	f, err := Open(path)
@@ -115,7 +115,7 @@ func readAll(f *os.File, most int64) ([]byte, error) {
 	return b, nil
 }
 
-// Free is how many bytes the file system that holds path has for this process.
+// Free is how many bytes this process may write to the file system of path.
 func Free(path string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
@@ -134,5 +134,5 @@ func FreeOn(f *os.File) (int64, error) {
 }
 
 func free(st *unix.Statfs_t) int64 {
-	return int64(st.Bavail) * int64(st.Bsize) //nolint:gosec,unconvert // kinds differ between systems
+	return int64(st.Bavail) * int64(st.Bsize) //nolint:gosec,unconvert // types differ between systems
 }

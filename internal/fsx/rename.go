@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RenameNew renames a file from one open directory to another, to a name that must be
-// unused. The error is [fs.ErrExist] if it is not, and [unix.EXDEV] if the directories
-// are on different file systems. It does not sync the directories.
+// RenameNew renames a file from one open directory to another, to an unused name. The
+// error is [fs.ErrExist] if the name is used, and [unix.EXDEV] if the directories are
+// on different file systems. It does not sync the directories.
 func RenameNew(from *os.File, name string, to *os.File, newName string) error {
 	err := renameNew(int(from.Fd()), name, int(to.Fd()), newName)
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.ENOTSUP) {
@@ -18,8 +18,8 @@ func RenameNew(from *os.File, name string, to *os.File, newName string) error {
 	return linkNew(int(from.Fd()), name, int(to.Fd()), newName)
 }
 
-// linkNew is RenameNew where the file system cannot ensure that the name is unused when
-// it renames, as NFS: when it links, it can.
+// linkNew is RenameNew for file systems, such as NFS, that can't refuse a used name
+// when they rename, but can when they link.
 func linkNew(from int, name string, to int, newName string) error {
 	if err := unix.Linkat(from, name, to, newName, 0); err != nil {
 		return err

@@ -12,11 +12,11 @@ import (
 )
 
 // TempPrefix begins the names of files that are being written. A process that is killed
-// leaves them behind. Scans pass over them, as over all hidden files.
+// leaves them behind. Scans skip them, like all hidden files.
 const TempPrefix = ".ptiffstore-"
 
-// WriteFile writes a file atomically and durably: after a crash it holds either what it
-// held before or data, and once WriteFile has returned it holds data.
+// WriteFile writes a file atomically and durably: after a crash the file holds either
+// its former contents or data, and once WriteFile has returned it holds data.
 func WriteFile(path string, data []byte, perm fs.FileMode) error {
 	return Create(path, perm, func(f *os.File) error {
 		_, err := f.Write(data)
@@ -24,23 +24,24 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 	})
 }
 
-// Create is [WriteFile] for contents that write writes. A file that is there is
-// replaced.
+// Create is [WriteFile] for contents that the function write writes. An existing file
+// is replaced.
 func Create(path string, perm fs.FileMode, write func(*os.File) error) error {
 	return create(path, write, perm, func(dir *os.File, temp, name string) error {
 		return unix.Renameat(int(dir.Fd()), temp, int(dir.Fd()), name)
 	})
 }
 
-// CreateNew is [Create] for a file that must not exist. The error is [fs.ErrExist] if it
-// does, whenever it was created.
+// CreateNew is [Create] for a file that must not exist. The error is [fs.ErrExist] if
+// it does, even if it was created meanwhile.
 func CreateNew(path string, perm fs.FileMode, write func(*os.File) error) error {
 	return create(path, write, perm, func(dir *os.File, temp, name string) error {
 		err := RenameNew(dir, temp, dir, name)
 		if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOSYS) {
 			return err
 		}
-		// The file system has no links either, as exFAT: all that is left is to look first.
+		// The file system, such as exFAT, has no links either: all that is left is a check
+		// before the rename.
 		if err := unix.Fstatat(int(dir.Fd()), name, new(unix.Stat_t), unix.AT_SYMLINK_NOFOLLOW); err == nil {
 			return fs.ErrExist
 		}
@@ -64,14 +65,14 @@ func create(path string, write func(*os.File) error, perm fs.FileMode, rename fu
 	return SyncDir(dir)
 }
 
-// WriteFileIn is [WriteFile] for the file name in an open directory. It returns what the
-// file was when it was complete.
+// WriteFileIn is [WriteFile] for the file name in an open directory. It returns the
+// file's info when it was complete.
 func WriteFileIn(dir *os.File, name string, data []byte, perm fs.FileMode) (fs.FileInfo, error) {
 	return WriteFileVia(dir, dir, name, data, perm)
 }
 
-// WriteFileVia is [WriteFileIn] with the temporary file in another directory of the same
-// file system.
+// WriteFileVia is [WriteFileIn] with the temporary file in another directory of the
+// same file system.
 func WriteFileVia(via, dir *os.File, name string, data []byte, perm fs.FileMode) (fi fs.FileInfo, err error) {
 	temp, err := writeTemp(via, perm, func(f *os.File) error {
 		_, werr := f.Write(data)
@@ -88,7 +89,7 @@ func WriteFileVia(via, dir *os.File, name string, data []byte, perm fs.FileMode)
 	return fi, SyncDir(dir)
 }
 
-// writeTemp writes a file with a name of its own into dir, and syncs it.
+// writeTemp writes a new file with a unique name into dir, and syncs it.
 func writeTemp(dir *os.File, perm fs.FileMode, write func(*os.File) error) (name string, err error) {
 	name = fmt.Sprintf("%s%016x.part", TempPrefix, rand.Uint64())
 	fd, err := openAt(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, uint32(perm.Perm()))
@@ -107,7 +108,7 @@ func writeTemp(dir *os.File, perm fs.FileMode, write func(*os.File) error) (name
 
 func removeTemp(dir *os.File, name string) error { return unix.Unlinkat(int(dir.Fd()), name, 0) }
 
-// openAt opens a name in a directory, and no symbolic link.
+// openAt opens a name in a directory, without following a symbolic link.
 func openAt(dir *os.File, name string, flags int, perm uint32) (int, error) {
 	for {
 		fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, perm)
@@ -117,8 +118,8 @@ func openAt(dir *os.File, name string, flags int, perm uint32) (int, error) {
 	}
 }
 
-// SyncDir makes what was done in an open directory durable. A file system that cannot
-// sync directories is no error.
+// SyncDir syncs an open directory to disk. It is not an error if the file system cannot
+// sync directories.
 func SyncDir(dir *os.File) error {
 	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
 		return err
