@@ -2,7 +2,7 @@ package synth
 
 import "image"
 
-// How the XML names pictures.
+// The names of pictures in the XML.
 const (
 	macroImage = "MACROIMAGE"
 	labelImage = "LABELIMAGE"
@@ -15,7 +15,7 @@ type picture struct {
 	img         *image.RGBA
 }
 
-// pictures draws macro and label, in the order of their directories.
+// pictures renders macro and label, in the order of their directories.
 func (w *philipsWriter) pictures() ([]picture, error) {
 	var pictures []picture
 	if w.p.Macro {
@@ -35,7 +35,7 @@ func (w *philipsWriter) pictures() ([]picture, error) {
 // coder is that of the pictures.
 func (w *philipsWriter) coder() *coder { return newCoder(w.p.Quality, Sub420, false) }
 
-// isNoise reports whether noise stands in for a picture that is kept in a place.
+// isNoise reports whether noise replaces a picture at a place.
 func (w *philipsWriter) isNoise(pic *picture, xml bool) bool {
 	return pic.kind == labelImage && w.p.CorruptLabel && xml == (w.p.AssociatedIn == InXML)
 }
@@ -73,7 +73,7 @@ func (w *philipsWriter) associated(pic *picture) error {
 	return c.directory(append(fields, w.jpegFields(coder, tables)...))
 }
 
-// garbage is noise that no decoder takes for its own.
+// garbage is noise that no decoder accepts.
 func garbage(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {

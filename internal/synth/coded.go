@@ -2,19 +2,19 @@ package synth
 
 import "image"
 
-// A coded is a cell as its MCUs, row by row, compressed but for the first
-// coefficient of each block: that one is told as the difference to the block
-// before, which only the tile knows.
+// A coded is a cell as its MCUs, row by row, entropy-coded except for the first
+// coefficient of each block: that is coded as the difference to the previous block,
+// which only the tile knows.
 type coded struct {
 	blocks []block
-	bits   []uint32 // of all blocks, each beginning a word, the first bit highest
+	bits   []uint32 // of all blocks, each starting at a word, highest bit first
 }
 
 // A block is an 8×8 block of one component.
 type block struct {
 	sum   int16  // of its 64 samples, each less 128
 	start uint16 // its first word
-	n     uint16 // how many bits the coefficients but the first have
+	n     uint16 // how many bits the other coefficients have
 }
 
 // code compresses a cell of 3×size×size bytes.
@@ -36,8 +36,8 @@ func (c *coder) code(pix []byte, size int) coded {
 	return out
 }
 
-// samples are the blocks of one MCU: those of brightness, then the other two
-// components, less 128.
+// samples are the blocks of one MCU: luminance, then the other two components, less
+// 128.
 type samples [6]samplesOf
 
 // samplesOf are those of a block.
@@ -58,7 +58,7 @@ func (s *samples) load(c *coder, pix []byte, stride int) {
 	s.chroma(c, pix, stride)
 }
 
-// luma takes brightness from 8×8 pixels: JFIF 1.02, in 65536ths.
+// luma computes luminance from 8×8 pixels: JFIF 1.02, in 65536ths.
 func (b *samplesOf) luma(pix []byte, stride int) {
 	for y := range 8 {
 		row := pix[y*stride : y*stride+24]
@@ -69,8 +69,8 @@ func (b *samplesOf) luma(pix []byte, stride int) {
 	}
 }
 
-// chroma takes the other two components, each from the mean of the pixels that
-// share them.
+// chroma computes the other two components, each from the mean of the pixels that share
+// them.
 func (s *samples) chroma(c *coder, pix []byte, stride int) {
 	cb, cr := &s[c.h*c.v], &s[c.h*c.v+1]
 	scale := 1 / float32(65536*c.h*c.v)
@@ -213,8 +213,8 @@ func divide(a, b int32) int32 {
 	return (a + b/2) / b
 }
 
-// image compresses the rows from y0 to y1 of a picture. What a JPEG has more than
-// the picture, for want of a whole MCU, repeats its last column and row.
+// image compresses the rows from y0 to y1 of a picture. Incomplete MCUs repeat the last
+// column and row.
 func (c *coder) image(img *image.RGBA, y0, y1 int, t Tables) []byte {
 	w, h := c.mcu()
 	width := img.Bounds().Dx()

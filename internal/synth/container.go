@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// Tags, TIFF 6.0 unless another source is named.
+// Tags, from TIFF 6.0 unless another source is named.
 const (
 	tagNewSubfileType   = 254
 	tagImageWidth       = 256
@@ -58,11 +58,11 @@ type field struct {
 	tag, typ uint16
 	count    uint64
 	data     []byte
-	last     bool // written behind all other values, as Philips does its XML
+	last     bool // written after all other values, as Philips does with its XML
 }
 
-// A container writes the structure of a TIFF from front to back. Its errors are
-// kept until close.
+// A container writes the structure of a TIFF sequentially. Its errors are kept until
+// close.
 type container struct {
 	f     *os.File
 	w     *bufio.Writer
@@ -104,7 +104,7 @@ func (c *container) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// align makes the position even, as TIFF asks it to be for directories and values.
+// align makes the position even, as TIFF requires for directories and values.
 func (c *container) align() {
 	if c.pos%2 != 0 {
 		c.Write([]byte{0})
@@ -171,8 +171,8 @@ func (c *container) unlinked(fields []field) (at int64, err error) {
 	return at, nil
 }
 
-// outward lists the fields whose values do not fit their entries, in the order
-// in which they are written.
+// outward returns the fields whose values do not fit their entries, in the order in
+// which they are written.
 func outward(fields []field, room int64) []int {
 	var order []int
 	for _, last := range []bool{false, true} {
@@ -185,8 +185,8 @@ func outward(fields []field, room int64) []int {
 	return order
 }
 
-// place finds the offsets of the values written outside of their entries, from
-// the first byte behind the directory on.
+// place computes the offsets of the values outside of their entries, starting after the
+// directory.
 func (c *container) place(fields []field, at, room int64) (offsets map[int]int64, end int64) {
 	offsets = map[int]int64{}
 	for _, i := range outward(fields, room) {
@@ -197,7 +197,7 @@ func (c *container) place(fields []field, at, room int64) (offsets map[int]int64
 	return offsets, at
 }
 
-// offsets writes offsets into a field made with room for them: those of SubIFDs.
+// offsets writes offsets into a reserved field: those of SubIFDs.
 func (c *container) close() error {
 	if err := c.w.Flush(); err != nil {
 		return err

@@ -12,14 +12,14 @@ import (
 	"sync"
 )
 
-// What a reader must find a damaged file to be.
+// The expected verdict on a damaged file.
 const (
-	Broken      = "broken"      // not whole, or against the specification
-	Unsupported = "unsupported" // whole, and no slide that is read
-	Ready       = "ready"       // odd, and to be shown all the same
+	Broken      = "broken"      // incomplete, or against the specification
+	Unsupported = "unsupported" // complete, and not a supported slide
+	Ready       = "ready"       // unusual, but displayed
 )
 
-// A Damage is a class of files that are not as they should be.
+// A Damage is a class of damaged or unusual files.
 type Damage struct {
 	Name  string // also of the file, without its ending
 	Words string // what is wrong
@@ -119,7 +119,7 @@ var Damages = []Damage{
 	{"stripped", "strips instead of tiles", Unsupported, writeStripped},
 }
 
-// A patient is a small classic slide while it is being damaged.
+// A patient is a small classic slide that is being damaged.
 type patient struct{ b []byte }
 
 func broken(name, words string, do func(*patient)) Damage { return damage(name, words, Broken, do) }
@@ -137,8 +137,8 @@ func damage(name, words, want string, do func(*patient)) Damage {
 	}}
 }
 
-// healthy is the file of a small classic slide. It is drawn once: most damages begin
-// with it.
+// healthy is the file of a small classic slide. It is rendered once: most damages start
+// from it.
 var healthy = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "ptiffstore-healthy-*")
 	if err != nil {
@@ -152,7 +152,7 @@ var healthy = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-// described is a slide that is written as it is.
+// described is a slide without damage.
 func described(name, words, want string, p Philips) Damage {
 	return Damage{name, words, want, func(dir string) (string, error) {
 		path := filepath.Join(dir, name+".tiff")
@@ -209,7 +209,7 @@ func (p *patient) get16(at int) int            { return int(binary.LittleEndian.
 func (p *patient) next(i int) int              { return p.ifd(i) + 2 + 12*p.get16(p.ifd(i)) }
 func (p *patient) retag(i int, tag, to uint16) { p.put16(p.entry(i, tag), to) }
 
-// ifd is where directory i of the chain begins.
+// ifd is the offset of directory i of the chain.
 func (p *patient) ifd(i int) int {
 	at := int(p.get(4))
 	for range i {
@@ -218,7 +218,7 @@ func (p *patient) ifd(i int) int {
 	return at
 }
 
-// entry is where the field of a tag is in directory i.
+// entry is the offset of the field of a tag in directory i.
 func (p *patient) entry(i int, tag uint16) int {
 	at := p.ifd(i)
 	for n := range p.get16(at) {
@@ -226,16 +226,16 @@ func (p *patient) entry(i int, tag uint16) int {
 			return e
 		}
 	}
-	panic(fmt.Sprintf("synth: directory %d has no tag %d", i, tag)) // of our own making
+	panic(fmt.Sprintf("synth: directory %d has no tag %d", i, tag)) // a bug in this package
 }
 
-// value is where the value of a field is that does not fit its entry.
+// value is the offset of a value that does not fit its entry.
 func (p *patient) value(i int, tag uint16) int { return int(p.get(p.entry(i, tag) + 8)) }
 
 // tiles is the number of tiles of level 0.
 func (p *patient) tiles() int { return int(p.get(p.entry(0, tagTileOffsets) + 4)) }
 
-// tile is where tile i of level 0 is.
+// tile is the offset of tile i of level 0.
 func (p *patient) tile(i int) (at, n int) {
 	return int(p.get(p.value(0, tagTileOffsets) + 4*i)), int(p.get(p.value(0, tagTileByteCounts) + 4*i))
 }

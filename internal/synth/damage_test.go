@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// Every class of damage is found to be what it is, in under a second and 64 MB.
+// Every class of damage is recognised, in under a second and 64 MB.
 func TestDamages(t *testing.T) {
 	for _, d := range synth.Damages {
 		t.Run(d.Name, func(t *testing.T) {

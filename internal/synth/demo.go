@@ -28,9 +28,9 @@ var demo = []struct {
 	}},
 }
 
-// Demo writes three slides into a folder, which is made if need be: one as large
-// as a scanner makes them, with everything; a classic one whose label and macro
-// are in the XML; and one without a label. Slides that are there already stay.
+// Demo writes three slides into a folder, which it creates if necessary: one of a slide
+// scanner's usual size, with everything; a classic one whose label and macro are in the
+// XML; and one without a label. Existing slides are not replaced.
 func Demo(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -2,9 +2,8 @@ package synth
 
 import "sync"
 
-// A drawing makes the pixels of one cell of level 0: of a place on the map, or
-// of a patch of the stock, whose corner is then at 0,0 and which is of one zone
-// throughout.
+// A drawing renders the pixels of one cell of level 0: of a place on the map, or of a
+// patch of the stock, whose corner is then at 0,0 and which has a single zone.
 type drawing struct {
 	s    *scene
 	key  *stockKey
@@ -13,11 +12,11 @@ type drawing struct {
 
 	pix     [cellSize * cellSize]rgb
 	density [cellSize * cellSize]float32
-	ground  [zones]bool // those that are seen
+	ground  [zones]bool // the visible ones
 	spots   [spotRow * spotRow]spot
 }
 
-// spotStep is the distance in pixels at which a drawing reads the map.
+// spotStep is the distance in pixels between samples of the map.
 const (
 	spotStep = 16
 	spotRow  = cellSize/spotStep + 1
@@ -28,10 +27,10 @@ type rgb [3]float32
 
 var glassColour = rgb{252, 252, 253}
 
-// drawings are kept for their memory.
+// drawings reuses memory.
 var drawings = sync.Pool{New: func() any { return new(drawing) }}
 
-// draw draws a cell of level 0, or of a patch of the stock: tissue, glands, nuclei,
+// draw renders a cell of level 0, or of a patch of the stock: tissue, glands, nuclei,
 // and then glass where there is no tissue. It returns RGB.
 func (s *scene) draw(key *stockKey, x, y int) []byte {
 	d := drawings.Get().(*drawing)
@@ -94,7 +93,7 @@ func (d *drawing) readMap() {
 	}
 }
 
-// around returns the spots round pixel number i, and how far it is between them.
+// around returns the spots around pixel number i, and its position between them.
 func (d *drawing) around(i int) (four [4]*spot, u, v float32) {
 	x, y := i%cellSize, i/cellSize
 	s := d.spots[y/spotStep*spotRow+x/spotStep:]
@@ -112,7 +111,7 @@ func (d *drawing) drawGlass() {
 	}
 }
 
-// over lays a colour over another.
+// over blends a colour over another.
 func (c *rgb) over(by rgb, share float32) {
 	for i := range c {
 		c[i] += (by[i] - c[i]) * share

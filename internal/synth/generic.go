@@ -11,11 +11,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A Codec names how the tiles of a generic slide are compressed. The zero value
-// is JPEG.
+// A Codec is the compression of the tiles of a generic slide. The zero value is JPEG.
 type Codec string
 
-// What tiled pyramids are found with.
+// The codecs of tiled pyramids in use.
 const (
 	JPEG    Codec = "jpeg"
 	Deflate Codec = "deflate"
@@ -24,14 +23,14 @@ const (
 	Zstd    Codec = "zstd"
 )
 
-// Generic is a tiled pyramid as vips, GDAL and others write it. The zero value of
-// every field but the size is what is most common.
+// Generic is a tiled pyramid as vips, GDAL and others write it. The zero value of each
+// field but the size is the most common one.
 type Generic struct {
 	Seed          uint64
 	Width, Height int // pixels
 
 	TileW, TileH int // pixels, multiples of 16; 0 is 256
-	Levels       int // 0 is as many as it takes for one tile
+	Levels       int // with 0, down to a level of one tile
 	Ratio        int // between levels, a power of two; 0 is 2
 	Big          bool
 	BigEndian    bool
@@ -49,18 +48,18 @@ type Generic struct {
 	Subsampling Subsampling
 	RGB         bool // JPEG: photometric RGB, unmarked
 	Tables      Tables
-	Planar      int // 2 for colours apart; only the tag is written: nobody reads the tiles
-	Orientation int // 0 is none
-	Compression int // written instead of the codec's own; 0 is that
+	Planar      int // 2 for separate colour planes; only the tag is written, not planar tiles
+	Orientation int // without the tag if 0
+	Compression int // value of the tag; that of the codec if 0
 
-	PixelsPerCM float64 // 0 is no resolution
+	PixelsPerCM float64 // no resolution if 0
 }
 
 // compressions are the codecs' values of tag 259: TIFF 6.0, Adobe's deflate, and
 // libtiff's zstd.
 var compressions = map[Codec]int{None: 1, LZW: 5, JPEG: 7, Deflate: 8, Zstd: 50000}
 
-// Write writes the slide, which has its name only when it is whole.
+// Write writes the slide to a temporary file, and renames it when it is complete.
 func (g Generic) Write(path string) (Info, error) {
 	info := Info{Path: path}
 	g.TileW, g.TileH = cmp.Or(g.TileW, 256), cmp.Or(g.TileH, g.TileW, 256)
@@ -195,7 +194,7 @@ func (w *genericWriter) info() (levels []LevelInfo) {
 	return levels
 }
 
-// fields are those of the directory of a stored level.
+// fields returns the fields of a stored level's directory.
 func (w *genericWriter) fields(i int) []field {
 	c, g, out := w.c, &w.g, w.outs[i]
 	width, height := w.size(i)
@@ -242,8 +241,8 @@ func (w *genericWriter) jpegFields() []field {
 	return p.jpegFields(w.coder, w.g.Tables)
 }
 
-// mask writes a directory of one bit a pixel, all set, in one tile's worth of
-// bytes that all tiles share.
+// mask writes a directory of one bit per pixel, all set, whose tiles share the bytes of
+// one.
 func (w *genericWriter) mask(i int) error {
 	c, l := w.c, w.info()[i]
 	c.align()
@@ -295,7 +294,7 @@ func gray(pix []byte) []byte {
 	return out
 }
 
-// wide makes samples of 16 bits, 257 times as large.
+// wide converts samples to 16 bits, multiplied by 257.
 func (w *genericWriter) wide(pix []byte, row, samples int) []byte {
 	out := make([]byte, 0, 2*len(pix))
 	for i, v := range pix {

@@ -2,12 +2,12 @@ package synth
 
 import "math"
 
-// maxGland is how far a gland reaches from its place in micrometres; less than a
-// quarter of a patch, so that a point can only lie in that of the nearest place.
+// maxGland is the reach of a gland in micrometres. It is less than a quarter of a
+// patch, so that a point can only be in the gland of the nearest place.
 const maxGland = 31.5
 
-// A gland is a crypt cut across: a ring of tall cells, their nuclei outside and
-// mucus inside, round a lumen.
+// A gland is a crypt cut across: a ring of tall cells, with nuclei outside and mucus
+// inside, around a lumen.
 type gland struct {
 	x, y          float32 // pixels
 	radius        float32
@@ -17,8 +17,8 @@ type gland struct {
 	seed          uint64
 }
 
-// gland returns the one at a place: there are four to a patch of mucosa, laid out
-// as the centres of fat cells are.
+// gland returns the gland at a place: there are four to a patch of mucosa, laid out
+// like fat cells.
 func (d *drawing) gland(x, y int) (gland, bool) {
 	h, ok := d.shared(mucosa, x, y)
 	if !ok || !d.hasGland(x, y) {
@@ -66,7 +66,7 @@ func (g *gland) depth(x, y float32) float32 {
 	return r / g.reach(dx/r, dy/r)
 }
 
-// drawGlands draws what is seen of the glands around.
+// drawGlands renders the visible parts of the glands nearby.
 func (d *drawing) drawGlands() {
 	half := d.s.side / 2
 	for j := floorDiv(d.y, half); j <= floorDiv(d.y+cellSize-1, half)+1; j++ {
@@ -104,7 +104,7 @@ func (d *drawing) drawGland(g *gland) {
 	g.nuclei(d)
 }
 
-// glandColour is that of a gland's cells at a pixel.
+// glandColour is the colour of a gland's cells at a pixel.
 func (d *drawing) glandColour(g *gland, i int, depth, angle float32) rgb {
 	grain := d.t.grain.at(d.x+i%cellSize, d.y+i/cellSize)
 	along := (angle/(2*math.Pi) + 0.5) * float32(g.cells)

@@ -2,10 +2,10 @@ package synth
 
 import "math"
 
-// A groundKind is what lies between the nuclei of a zone.
+// A groundKind is the tissue between the nuclei of a zone.
 type groundKind struct {
 	thin, dense rgb
-	low, high   float32 // of the texture: what is thin and what is dense
+	low, high   float32 // colours of thin and of dense tissue
 	grain       float32
 	fibrous     bool
 	spread      float32 // of the fibres' directions, radians
@@ -23,7 +23,7 @@ var grounds = [zones]groundKind{
 	blood:      {rgb{244, 214, 220}, rgb{232, 160, 170}, -0.6, 0.9, 0.05, false, 0},
 }
 
-// drawGround fills the cell with the ground of the zones that are seen.
+// drawGround fills the cell with the ground of the visible zones.
 func (d *drawing) drawGround() {
 	for z := zone(1); z < zones; z++ {
 		if !d.ground[z] {
@@ -62,9 +62,9 @@ func (d *drawing) lay(z zone, x, y int) {
 	}
 }
 
-// weave sets how dense the ground of a zone is at each pixel, 0 to 1. Each corner
-// of the patch has its own lay of the texture; from one to the next they are
-// blended, and what is too weak to be seen is left out.
+// weave sets the density of a zone's ground at each pixel, 0 to 1. Each corner of the
+// patch has its own lay of the texture; they are blended in between, and invisible
+// parts are left out.
 func (d *drawing) weave(z zone) {
 	k, side, out := &grounds[z], d.s.side, &d.density
 	px, py := floorDiv(d.x, side), floorDiv(d.y, side)
@@ -103,14 +103,14 @@ func (d *drawing) weave(z zone) {
 	}
 }
 
-// reach is how much the noise of a corner counts at a distance along one axis, so
-// that the sum of two keeps its strength.
+// reach is the weight of a corner's noise at a distance along one axis, chosen so that
+// the sum of two keeps its strength.
 func reach(at, side int) float32 {
 	t := fade(math.Abs(float64(at)) / float64(side))
 	return float32((1 - t) / math.Sqrt(t*t+(1-t)*(1-t)))
 }
 
-// A lay is how a texture lies round a corner: turned, and shifted by so much that
+// A lay is the position of a texture around a corner: turned, and shifted so far that
 // coordinates within two patches are positive.
 type lay struct {
 	x, y, cos, sin float32
@@ -127,20 +127,20 @@ func newLay(colour uint32, z zone, side int) lay {
 	}
 }
 
-// membranes draws fat: cells as they meet when they grow from their centres.
+// membranes renders fat: cells that grow from their middles until they meet.
 func (d *drawing) membranes() {
 	out, unit := &d.density, float32(d.s.micron)
 	x0, y0 := floorDiv(d.x, d.s.side/2)-1, floorDiv(d.y, d.s.side/2)-1
-	var centres [9]fatCell
-	for i := range centres {
-		centres[i] = d.fatCell(x0+i%3, y0+i/3)
+	var middles [9]fatCell
+	for i := range middles {
+		middles[i] = d.fatCell(x0+i%3, y0+i/3)
 	}
 	for i := range out {
 		x, y := d.x+i%cellSize, d.y+i/cellSize
 		wx, wy := float32(x)+7*unit*d.t.warp[0].at(x, y), float32(y)+7*unit*d.t.warp[1].at(x, y)
 		first, second := float32(math.MaxFloat32), float32(math.MaxFloat32)
-		for j := range centres {
-			c := &centres[j]
+		for j := range middles {
+			c := &middles[j]
 			r := (c.x-wx)*(c.x-wx) + (c.y-wy)*(c.y-wy)
 			if r < first {
 				first, second = r, first
@@ -160,17 +160,17 @@ type fatCell struct {
 
 func (d *drawing) fatCell(x, y int) fatCell {
 	h, ok := d.shared(fat, x, y)
-	if !ok { // too far away to be seen
+	if !ok { // too far away to be visible
 		return fatCell{-1e6, -1e6}
 	}
 	r, half := dice(h), float32(d.s.side/2)
 	return fatCell{half * (float32(x) + r.between(-0.23, 0.23)), half * (float32(y) + r.between(-0.23, 0.23))}
 }
 
-// shared returns a number for a place where something large lies that crosses the
-// borders of patches. There are four places to a patch: on its corner, in the
-// middles of two of its sides, and in its own; the number depends on the corners
-// of all patches that it can be seen in. It is false if that is not the one drawn.
+// shared returns a number for a place with a large object that crosses the borders of
+// patches. There are four places to a patch: at its corner, in the middles of two
+// sides, and in its own middle. The number depends on the corners of all patches in
+// which the object is visible. It is false if the present patch is not one of these.
 func (d *drawing) shared(z zone, x, y int) (uint64, bool) {
 	px, py := floorDiv(x, 2), floorDiv(y, 2)
 	h := hash(uint64(z), uint64(x&1), uint64(y&1))

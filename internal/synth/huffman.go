@@ -1,6 +1,6 @@
 package synth
 
-// A huffman is a code of the standard: for each value its code and length.
+// A huffman is a Huffman code: for each value its code and length.
 type huffman struct {
 	count  [16]byte // how many codes there are of 1 to 16 bits
 	values []byte   // in the order of their codes
@@ -59,8 +59,8 @@ func newHuffman(count [16]byte, values []byte) *huffman {
 	return h
 }
 
-// A bitWriter appends the bits of an entropy-coded segment, each byte of ones
-// followed by the zero that tells it from a marker.
+// A bitWriter appends the bits of an entropy-coded segment. A byte of ones is followed
+// by a zero byte, which distinguishes it from a marker.
 type bitWriter struct {
 	b   []byte
 	acc uint64 // its lowest n bits are not yet in b

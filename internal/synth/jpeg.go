@@ -6,21 +6,21 @@ import (
 	"slices"
 )
 
-// A Subsampling says how many samples of colour there are to 2×2 of brightness.
+// A Subsampling is the number of colour samples for 2×2 samples of luminance.
 type Subsampling string
 
-// What the tiles of slides have. The zero value is Sub420.
+// The subsamplings of tiles. The zero value is Sub420.
 const (
-	Sub420 Subsampling = "420" // one, as scanners write it
+	Sub420 Subsampling = "420" // one, as slide scanners write it
 	Sub422 Subsampling = "422" // two side by side
 	Sub444 Subsampling = "444" // all four
 )
 
-// A Tables says where the quantisation and Huffman tables of JPEG tiles are. The
-// zero value is Shared.
+// A Tables is the place of the quantisation and Huffman tables of JPEG tiles. The zero
+// value is Shared.
 type Tables string
 
-// The habits of writers.
+// The places that writers use.
 const (
 	Shared    Tables = "shared"     // in tag 347 only; the tiles are abbreviated
 	Repeated  Tables = "repeated"   // in tag 347 and once more in every tile
@@ -83,8 +83,7 @@ func newCoder(quality int, s Subsampling, rgb bool) *coder {
 	return c
 }
 
-// setQuality scales the tables of annex K as libjpeg does: 50 leaves them as they
-// are.
+// setQuality scales the tables of annex K like libjpeg: 50 leaves them unchanged.
 func (c *coder) setQuality(quality int) {
 	percent := 200 - 2*quality
 	if quality < 50 {
@@ -99,8 +98,7 @@ func (c *coder) setQuality(quality int) {
 	}
 }
 
-// table is which of the two sets of tables a component uses: in RGB there is no
-// colour apart from brightness.
+// table is the index of the tables of a component: in RGB all use the first.
 func (c *coder) table(component int) int {
 	if component == 0 || c.rgb {
 		return 0
@@ -123,7 +121,7 @@ func (c *coder) tables(t Tables) []byte {
 	return append(b, 0xff, 0xd9)
 }
 
-// head returns a tile of w×h pixels as far as its entropy-coded segment.
+// head returns a tile of w×h pixels up to its entropy-coded segment.
 func (c *coder) head(t Tables, w, h int) []byte {
 	b := []byte{0xff, 0xd8}
 	if t == Repeated || t == InTiles {
@@ -179,9 +177,8 @@ func (c *coder) appendScan(b []byte) []byte {
 	return appendMarker(b, 0xda, append(p, 0, 63, 0))
 }
 
-// aanScale is by how much the coefficients of forward are too large along one
-// axis: the method of Arai, Agui and Nakajima (1988) leaves this to the
-// quantisation.
+// aanScale is the factor by which the coefficients of forward are too large along one
+// axis: the method of Arai, Agui and Nakajima (1988) includes it in the quantisation.
 var aanScale = func() (s [8]float64) {
 	s[0] = 1
 	for k := 1; k < 8; k++ {

@@ -26,7 +26,7 @@ var (
 	ink   = color.RGBA{0x22, 0x24, 0x2a, 0xff}
 )
 
-// drawLabel draws the label of a slide: a code in a corner and lines of text.
+// drawLabel renders the label of a slide: a code in a corner and lines of text.
 func drawLabel(seed uint64, text string) (*image.RGBA, error) {
 	img := image.NewRGBA(image.Rect(0, 0, labelWidth, labelHeight))
 	draw.Draw(img, img.Rect, image.NewUniform(paper), image.Point{}, draw.Src)
@@ -83,8 +83,8 @@ func write(img *image.RGBA, x, y int, text string, bold bool, size float64) erro
 	}
 }
 
-// drawMacro draws the glass as a camera sees it: the label's end on the left, the
-// tissue, a frame around what was scanned.
+// drawMacro renders the glass as a camera sees it: the label's end on the left, the
+// tissue, and a frame around the scanned area.
 func drawMacro(view *image.RGBA, seed uint64) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, macroWidth, macroHeight))
 	light := func(x, y int) float64 {
@@ -118,8 +118,7 @@ func fitted(area, r image.Rectangle) image.Rectangle {
 	return image.Rectangle{at, at.Add(image.Pt(w, h))}
 }
 
-// drawTissue lays the picture of the slide over the glass as a film: what is
-// white there lets the glass through.
+// drawTissue multiplies the glass by the picture of the slide: white is transparent.
 func drawTissue(img *image.RGBA, to image.Rectangle, view *image.RGBA) {
 	for y := to.Min.Y; y < to.Max.Y; y++ {
 		for x := to.Min.X; x < to.Max.X; x++ {

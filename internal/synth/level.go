@@ -6,11 +6,11 @@ import (
 	"os"
 )
 
-// A levelOut writes the tiles of a level one after the other and remembers where.
+// A levelOut writes the tiles of a level in order and records their offsets.
 type levelOut struct {
-	f       *os.File // temporary; nil for the level that is written straight into the slide
+	f       *os.File // temporary; nil for the level that is written directly to the slide
 	w       io.Writer
-	offsets []int64 // from the beginning of what is written; 0 and a count of 0 for a tile left out
+	offsets []int64 // from the start of the output; 0 with a count of 0 for an omitted tile
 	counts  []int64
 	pos     int64
 	sparse  int
@@ -25,7 +25,7 @@ func newSpool(dir string) (*levelOut, error) {
 	return &levelOut{f: f, w: bufio.NewWriterSize(f, 1<<18)}, nil
 }
 
-// add writes a tile; nil is one left out.
+// add writes a tile; nil is an omitted one.
 func (l *levelOut) add(b []byte) error {
 	l.counts = append(l.counts, int64(len(b)))
 	if len(b) == 0 {
@@ -39,7 +39,7 @@ func (l *levelOut) add(b []byte) error {
 	return err
 }
 
-// moveTo appends what a spool holds to a file.
+// moveTo appends the contents of a spool to a file.
 func (l *levelOut) moveTo(c *container) error {
 	base := c.pos
 	if err := l.w.(*bufio.Writer).Flush(); err != nil {
@@ -52,7 +52,7 @@ func (l *levelOut) moveTo(c *container) error {
 	return l.discard()
 }
 
-// rebase moves all tiles that are there.
+// rebase shifts the offsets of all tiles that are not omitted.
 func (l *levelOut) rebase(base int64) {
 	for i, n := range l.counts {
 		if n > 0 {

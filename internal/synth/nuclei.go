@@ -2,17 +2,17 @@ package synth
 
 import "math"
 
-// A flock says how the nuclei of a zone are strewn: on a grid of perSide²
-// places a patch, each place taken by chance.
+// A flock is the distribution of the nuclei of a zone: on a grid of perSide² places per
+// patch, each with a nucleus by chance.
 type flock struct {
 	perSide int
 	chance  float32
 	kinds   []nucleusKind
 }
 
-// A nucleusKind is a sort of nucleus, or of other small bodies.
+// A nucleusKind is a kind of nucleus or of other small bodies.
 type nucleusKind struct {
-	share  float32    // of those of the zone
+	share  float32    // of the nuclei of the zone
 	length [2]float32 // half of it, µm, from … to
 	width  [2]float32
 	along  bool // it runs along the fibres
@@ -61,7 +61,7 @@ type nucleus struct {
 	grain         int // where in the textures its outline and chromatin are
 }
 
-// drawNuclei draws the nuclei of a zone.
+// drawNuclei renders the nuclei of a zone.
 func (d *drawing) drawNuclei(z zone) {
 	f := &flocks[z]
 	step := float64(d.s.side) / float64(f.perSide)
@@ -75,7 +75,8 @@ func (d *drawing) drawNuclei(z zone) {
 	}
 }
 
-// drawNucleus draws the nucleus at a place of the grid, if one is there and seen.
+// drawNucleus renders the nucleus at a place of the grid, if there is one and it is
+// visible.
 func (d *drawing) drawNucleus(z zone, i, j int, step float32) {
 	r, ok := d.dice(z, i, j)
 	if !ok || r.unit() > flocks[z].chance {
@@ -97,9 +98,9 @@ func (d *drawing) drawNucleus(z zone, i, j int, step float32) {
 	d.stamp(&n)
 }
 
-// dice returns the chance at a place of the grid, which depends on the corners of
-// those patches that what lies there can be seen in; false if it lies in a patch
-// that is too far away.
+// dice returns the random numbers of a place of the grid, which depend on the corners
+// of those patches in which the nucleus is visible; false if it is in a patch that is
+// too far away.
 func (d *drawing) dice(z zone, i, j int) (dice, bool) {
 	n := flocks[z].perSide
 	px, py := floorDiv(i, n), floorDiv(j, n)
@@ -118,7 +119,7 @@ func (d *drawing) dice(z zone, i, j int) (dice, bool) {
 	return dice(h), true
 }
 
-// beyond reports whether a corner is none of the patch that is drawn.
+// beyond reports whether a corner does not belong to the rendered patch.
 func (d *drawing) beyond(x, y int) bool {
 	return d.key != nil && (x < 0 || x > 1 || y < 0 || y > 1)
 }
@@ -132,16 +133,15 @@ func (f *flock) pick(at float32) *nucleusKind {
 	return &f.kinds[0]
 }
 
-// misses reports whether a nucleus lies outside of the cell.
+// misses reports whether a nucleus is outside of the cell.
 func (d *drawing) misses(n *nucleus) bool {
 	reach := n.length + 3
 	return n.x+reach < float32(d.x) || n.x-reach > float32(d.x+cellSize) ||
 		n.y+reach < float32(d.y) || n.y-reach > float32(d.y+cellSize)
 }
 
-// room reports whether a nucleus of a zone may be at a pixel: in that zone, in
-// the tissue, and in no gland. Where zones go over into each other chance, from 0
-// to 1, decides.
+// room reports whether a nucleus of a zone may be at a pixel: in that zone, in the
+// tissue, and outside of glands. Between zones, chance, from 0 to 1, decides.
 func (d *drawing) room(z zone, x, y, chance float32) bool {
 	if d.key == nil {
 		p := d.spot(float64(x), float64(y))
@@ -179,8 +179,8 @@ func (n *nucleus) paint(k *nucleusKind, r *dice) {
 	n.light, n.grain = k.light, int(r.unit()*(1<<18))
 }
 
-// stamp draws a nucleus: a dark rim, chromatin in specks, and an edge as soft as
-// a lens makes it.
+// stamp renders a nucleus: a dark rim, specks of chromatin, and an edge as soft as that
+// of a lens.
 func (d *drawing) stamp(n *nucleus) {
 	reach := int(n.length + 3)
 	x0, x1 := max(int(n.x)-reach-d.x, 0), min(int(n.x)+reach-d.x, cellSize-1)

@@ -2,14 +2,14 @@ package synth
 
 import "image"
 
-// An overview keeps the picture of one of the smaller levels.
+// An overview is a copy of one of the smaller levels.
 type overview struct {
 	level int
 	img   *image.RGBA
 }
 
-// keepView keeps the first level that is no longer than 1500 pixels, and adds
-// levels for that if there are too few. Those before bake have no pixels.
+// keepView keeps the first level of at most 1500 pixels a side, and adds levels if
+// there are too few. Those before bake have no pixels.
 func (p *pyramid) keepView() {
 	w, h, level := p.scene.width, p.scene.height, p.scene.bake
 	for max(w, h)>>level > 1500 {
@@ -21,7 +21,7 @@ func (p *pyramid) keepView() {
 	p.view = &overview{level: level, img: image.NewRGBA(image.Rect(0, 0, max(w>>level, 1), max(h>>level, 1)))}
 }
 
-// take takes a row of cells of a level, if it is the one that is kept.
+// take copies a row of cells of a level, if it is the kept one.
 func (o *overview) take(level, y int, row cellRow) {
 	if o == nil || level != o.level {
 		return

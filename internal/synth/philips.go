@@ -9,35 +9,34 @@ import (
 	"time"
 )
 
-// A Place says where label and macro are kept. The zero value is InDirectories.
+// A Place is where label and macro are stored. The zero value is InDirectories.
 type Place string
 
-// Where Philips keeps them.
+// The places that Philips uses.
 const (
 	InDirectories Place = "directories" // in directories of their own
 	InXML         Place = "xml"         // as base64 in the description
 	InBoth        Place = "both"
 )
 
-// maxLevels is the most that IntelliSite writes.
+// maxLevels is the maximum number of levels that IntelliSite writes.
 const maxLevels = 10
 
-// Philips is a slide as IntelliSite exports it, or, with SDK, as the Pathology
-// SDK does. The zero value of every field but the size is what such files
-// commonly have.
+// Philips is a slide as IntelliSite exports it, or, with SDK, as the Pathology SDK
+// does. The zero value of each field but the size is the most common one.
 type Philips struct {
 	Seed          uint64
-	Width, Height int // of what was scanned, in pixels; the tags are rounded up to whole tiles
+	Width, Height int // of the scanned area, in pixels; the tags are rounded up to whole tiles
 
 	// The pyramid.
 	TileSize    int  // pixels; 0 is 512
-	Levels      int  // 0 is as many as it takes for one tile, at most 10
+	Levels      int  // with 0, down to a level of one tile, at most 10
 	Big         bool // BigTIFF
-	BigEndian   bool // never seen, and beyond OpenSlide 3.4.1
-	Sparse      bool // tiles of bare glass are left out, their offset and byte count being 0
-	MissingRow  int  // a level whose last row of tiles is neither in the tag nor in the file; 0 is none
-	SpareColumn int  // a level with one column of tiles more than it needs; 0 is none
-	ShortArrays int  // how many items the tile tables of each level lack at their end
+	BigEndian   bool // not seen in practice, and not read by OpenSlide 3.4.1
+	Sparse      bool // tiles of bare glass are omitted, with 0 as offset and byte count
+	MissingRow  int  // a level whose last row of tiles is neither in the tag nor in the file; none if 0
+	SpareColumn int  // a level with one column of tiles more than it needs; none if 0
+	ShortArrays int  // how many items are missing at the end of each level's tile tables
 
 	// The tiles.
 	Quality     int // 1 to 100; 0 is 80
@@ -45,21 +44,21 @@ type Philips struct {
 	RGB         bool // photometric RGB: neither subsampled nor marked as such in the JPEG
 	ZeroIDs     bool // components are numbered from 0, not from 1
 	Tables      Tables
-	ImageDepth  int // tags ImageDepth and TileDepth; 0 is none, Philips DP v1.1 writes 9
+	ImageDepth  int // tags ImageDepth and TileDepth; without them if 0, Philips DP v1.1 writes 9
 
 	// Label and macro.
 	Label, Macro bool
 	AssociatedIn Place
-	CorruptLabel bool // what should be the label's JPEG is noise: in its directory, or in the XML if it is only there
+	CorruptLabel bool // noise instead of the label's JPEG: in its directory, or in the XML if it is only there
 	Strips       int  // of each of their directories; 0 is 1
 	StripTables  bool // their tables are in tag 347
 
-	// What the XML says.
+	// The XML.
 	Barcode      string  // "" is an empty attribute
-	BarcodePlain bool    // as it is, not as base64
+	BarcodePlain bool    // as text, not as base64
 	NoBarcode    bool    // no attribute
 	MPPX, MPPY   float64 // µm; 0 is 0.25, or the other one
-	Objective    float64 // 0 is 10 / MPPX rounded; negative is not given
+	Objective    float64 // 10 / MPPX rounded if 0; not given if negative
 	Maker        string  // of the scanner; "" is PHILIPS
 	Model        string  // "" is UFS Scanner
 	Serial       string  // "" is FMT0107
@@ -68,15 +67,15 @@ type Philips struct {
 	Software     string // "" is Philips DP v1.0
 	XML          XMLStyle
 
-	// DescriptionPad makes the description at least so many bytes long: with a
-	// large macro in it if Macro is set, otherwise with a comment.
+	// DescriptionPad makes the description at least this many bytes long: with a large
+	// macro in it if Macro is set, otherwise with a comment.
 	DescriptionPad int
 
-	// SDK leaves out XML, Software and the pictures.
+	// SDK omits XML, Software and the pictures.
 	SDK bool
 }
 
-// Write writes the slide, which has its name only when it is whole.
+// Write writes the slide to a temporary file, and renames it when it is complete.
 func (p Philips) Write(path string) (Info, error) {
 	info := Info{Path: path}
 	if err := p.complete(); err != nil {
@@ -94,7 +93,7 @@ func (p Philips) Write(path string) (Info, error) {
 	return info, err
 }
 
-// complete fills in what is usual.
+// complete sets the default values.
 func (p *Philips) complete() error {
 	if p.Width < 1 || p.Height < 1 {
 		return fmt.Errorf("a slide of %d×%d pixels", p.Width, p.Height)
@@ -202,13 +201,13 @@ func (w *philipsWriter) plan(dir string) error {
 	return nil
 }
 
-// size is that of the picture of a level: of level 0, padded, divided.
+// size is the size of a level's picture: that of the padded level 0, divided.
 func (w *philipsWriter) size(level int) (width, height int) {
 	t := w.p.TileSize
 	return max(ceilDiv(w.p.Width, t)*t>>level, 1), max(ceilDiv(w.p.Height, t)*t>>level, 1)
 }
 
-// tagSize is what the tags of a level say: whole tiles, and not always enough.
+// tagSize is the size in the tags of a level: whole tiles, and not always enough.
 func (w *philipsWriter) tagSize(level int) (width, height int) {
 	t := w.p.TileSize
 	width, height = w.size(level)
@@ -222,7 +221,7 @@ func (w *philipsWriter) tagSize(level int) (width, height int) {
 	return width, height
 }
 
-// kept is how many items the tables of a level have.
+// kept is the number of items in the tables of a level.
 func (w *philipsWriter) kept(level int) int {
 	return max(len(w.outs[level].offsets)-w.p.ShortArrays, 1)
 }
@@ -275,7 +274,7 @@ func (w *philipsWriter) levelFields(level int, pictures []picture) []field {
 	return append(fields, ascii(tagImageDescription, fmt.Sprintf("level=%d mag=%g quality=%d", level, mag, p.Quality)))
 }
 
-// jpegFields say how the JPEGs of a directory are to be read.
+// jpegFields are the fields that tell how to read a directory's JPEGs.
 func (w *philipsWriter) jpegFields(c *coder, t Tables) []field {
 	var fields []field
 	if c.rgb {

@@ -26,7 +26,7 @@ type XMLStyle struct {
 	SpareObject    bool // a second WSI object
 }
 
-// A xmlWriter writes the objects and attributes of Philips's XML.
+// An xmlWriter writes the objects and attributes of Philips's XML.
 type xmlWriter struct {
 	strings.Builder
 	style XMLStyle
@@ -85,7 +85,7 @@ func (x *xmlWriter) line(format string, args ...any) {
 	fmt.Fprintf(x, format, args...)
 }
 
-// open begins an attribute; what it contains follows.
+// open starts an attribute; its contents follow.
 func (x *xmlWriter) open(name string) {
 	n := xmlNames[name]
 	if x.style.LowerHex {
@@ -142,7 +142,7 @@ func (w *philipsWriter) xml(pictures []picture) []byte {
 	return b
 }
 
-// document writes the description, with so many bytes more in it than needed.
+// document writes the description, lengthened by more bytes.
 func (w *philipsWriter) document(pictures []picture, more int) []byte {
 	p := &w.p
 	x := &xmlWriter{style: p.XML}
@@ -258,7 +258,7 @@ func (w *philipsWriter) representation(x *xmlWriter, level int) {
 	x.attribute("PIIM_PIXEL_DATA_REPRESENTATION_ROWS", height)
 }
 
-// spacing writes a distance of rows and one of columns, given in µm, in mm.
+// spacing writes the distances of rows and of columns, given in µm, in mm.
 func (x *xmlWriter) spacing(row, column float64) {
 	form := `"%.6g" "%.6g"`
 	if x.style.Unquoted {
@@ -267,8 +267,8 @@ func (x *xmlWriter) spacing(row, column float64) {
 	x.attribute("DICOM_PIXEL_SPACING", fmt.Sprintf(form, row/1000, column/1000))
 }
 
-// derivation tells how the file was made. Its first level is the objective;
-// 10003 means that there is none.
+// derivation describes how the file was created. The first number of its levels is the
+// objective, or 10003 without one.
 func (w *philipsWriter) derivation() string {
 	objective := "10003"
 	if w.p.Objective > 0 {
@@ -279,7 +279,7 @@ func (w *philipsWriter) derivation() string {
 		bit[w.p.Big], bit[w.p.RGB], objective, w.p.Quality, w.p.Seed)
 }
 
-// embedded writes a picture as an attribute, its JPEG so much longer that the
+// embedded writes a picture as an attribute, with a JPEG lengthened so that the
 // description grows by more bytes.
 func (w *philipsWriter) embedded(x *xmlWriter, pic *picture, more int) {
 	data := w.coder().image(pic.img, 0, pic.img.Rect.Dy(), InTiles)

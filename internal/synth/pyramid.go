@@ -11,41 +11,41 @@ const cellSize = 64
 
 // A cell is a square of a level. Cells are shared and never changed.
 type cell struct {
-	pix   []byte     // RGB; nil where they are not wanted
-	half  []byte     // RGB, half the size: its part of the level above
+	pix   []byte     // RGB; nil if not needed
+	half  []byte     // RGB, half the size: its part of the next level
 	code  coded      // empty unless tiles are JPEGs
-	patch *tissueBit // what of the stock it is cut from; nil if it was made for its place
+	patch *tissueBit // the patch of the stock it is from; nil for a cell of its own
 	x, y  int        // in cells, where in the patch
 }
 
-// A cellRow is a row of cells of a level, with how far colours are shifted at
-// their corners: one more than cells. A row without cells is bare glass.
+// A cellRow is a row of cells of a level, with the colour shifts at their corners: one
+// more than cells. A row without cells is bare glass.
 type cellRow struct {
 	cells       []*cell
 	top, bottom []shift // empty where pixels are shifted already
 }
 
-// A pyramid makes all levels of a slide at once, from the top down: a row of
-// cells of level 0, every second time one of level 1, and so on. It holds no
-// more of a level than a row of tiles needs.
+// A pyramid writes all levels of a slide at once, from the top down: a row of cells of
+// level 0, every second time one of level 1, and so on. It holds no more of a level
+// than a row of tiles needs.
 type pyramid struct {
 	scene  *scene
 	coder  *coder
 	encode func(t *tile) []byte
-	sparse bool     // leave bare glass out
+	sparse bool     // omit bare glass
 	stages []*stage // index is how often a level is halved
 	glass  *cell
 	view   *overview
 }
 
-// A stage is a level while it is made.
+// A stage is a level that is being written.
 type stage struct {
 	level        int
 	tileW, tileH int       // pixels
 	cols, rows   int       // of tiles
-	out          *levelOut // nil for a level that only the next one is made from
+	out          *levelOut // nil for a level that only serves to compute the next one
 	width        int       // columns of cells
-	window       []cellRow // those that tiles still need, from row number first on
+	window       []cellRow // those that tiles still need, starting at row first
 	first        int
 	made         int // rows of tiles
 	upper        *cellRow
@@ -68,7 +68,7 @@ func newPyramid(s *scene, c *coder) *pyramid {
 	return p
 }
 
-// addStage adds the next level, to be cut into columns × rows of tiles.
+// addStage adds the next level, of columns × rows of tiles.
 func (p *pyramid) addStage(out *levelOut, tileW, tileH, columns, rows int) {
 	p.stages = append(p.stages, &stage{
 		level: len(p.stages), tileW: tileW, tileH: tileH, cols: columns, rows: rows, out: out,
@@ -76,7 +76,7 @@ func (p *pyramid) addStage(out *levelOut, tileW, tileH, columns, rows int) {
 	})
 }
 
-// run makes all levels.
+// run writes all levels.
 func (p *pyramid) run() error {
 	rows := 0
 	for _, st := range p.stages {
@@ -92,8 +92,8 @@ func (p *pyramid) run() error {
 	return nil
 }
 
-// push adds a row to a level, makes the tiles that it completes, and the row of
-// the next level if it completes one.
+// push adds a row to a level, writes the tiles that it completes, and adds a row to the
+// next level if it completes one.
 func (p *pyramid) push(level int, row cellRow) error {
 	st := p.stages[level]
 	p.view.take(level, st.first+len(st.window), row)
@@ -113,7 +113,7 @@ func (p *pyramid) push(level int, row cellRow) error {
 	return p.push(level+1, p.halve(level+1, y, upper, row))
 }
 
-// tiles adds a row to the window of a stage and makes the tiles it completes.
+// tiles adds a row to the window of a stage and writes the tiles it completes.
 func (p *pyramid) tiles(st *stage, row cellRow) error {
 	st.window = append(st.window, row)
 	end := (st.first + len(st.window)) * cellSize
@@ -141,7 +141,7 @@ func (p *pyramid) tiles(st *stage, row cellRow) error {
 	return nil
 }
 
-// halve makes row y of a level from two of the level before.
+// halve computes row y of a level from two rows of the previous level.
 func (p *pyramid) halve(level, y int, upper, lower cellRow) cellRow {
 	if upper.cells == nil && lower.cells == nil {
 		return cellRow{}
@@ -166,7 +166,7 @@ func (p *pyramid) halve(level, y int, upper, lower cellRow) cellRow {
 	return row
 }
 
-// join makes a cell of a level from four of the level before.
+// join computes a cell of a level from four cells of the previous level.
 func (p *pyramid) join(level, x, y int, four [4]*cell) *cell {
 	same := true
 	for _, c := range four[1:] {
@@ -185,12 +185,12 @@ func (p *pyramid) join(level, x, y int, four [4]*cell) *cell {
 	return p.newCell(pix, p.keeps(level))
 }
 
-// keeps reports whether the pixels of a level are wanted once they are compressed.
+// keeps reports whether the pixels of a level are needed after compression.
 func (p *pyramid) keeps(level int) bool {
 	return p.coder == nil || p.view != nil && p.view.level == level
 }
 
-// paste puts the halves of four cells together.
+// paste joins the halves of four cells.
 func paste(four [4]*cell) []byte {
 	const row = 3 * cellSize / 2
 	pix := make([]byte, 3*cellSize*cellSize)
@@ -203,7 +203,7 @@ func paste(four [4]*cell) []byte {
 	return pix
 }
 
-// newCell returns a cell of its own.
+// newCell returns a cell that is not in the stock.
 func (p *pyramid) newCell(pix []byte, keep bool) *cell {
 	c := &cell{half: halved(pix, cellSize)}
 	if p.coder != nil {
@@ -215,7 +215,7 @@ func (p *pyramid) newCell(pix []byte, keep bool) *cell {
 	return c
 }
 
-// halved shrinks a square picture to half its size, each pixel being the mean of four.
+// halved shrinks a square picture to half its size; each pixel is the mean of four.
 func halved(pix []byte, size int) []byte {
 	row, n := 3*size, size/2
 	half := make([]byte, 3*n*n)
@@ -232,13 +232,13 @@ func halved(pix []byte, size int) []byte {
 	return half
 }
 
-// rows returns those rows of cells that a tile lies in.
+// rows returns the rows of cells that overlap a tile.
 func (t *tile) rows() []cellRow {
 	from, to := t.y/cellSize, ceilDiv(t.y+t.st.tileH, cellSize)
 	return t.st.window[from-t.st.first : to-t.st.first]
 }
 
-// bare reports whether a tile is nothing but glass.
+// bare reports whether a tile contains only glass.
 func (t *tile) bare() bool {
 	for _, r := range t.rows() {
 		if r.cells == nil {
@@ -253,8 +253,7 @@ func (t *tile) bare() bool {
 	return true
 }
 
-// cell returns the cell that holds a pixel of the level, and how far colours are
-// shifted there.
+// cell returns the cell at a pixel of the level, and the colour shift there.
 func (t *tile) cell(x, y int) (*cell, shift) {
 	r := &t.st.window[y/cellSize-t.st.first]
 	i := x / cellSize

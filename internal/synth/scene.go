@@ -6,21 +6,21 @@ import (
 )
 
 // patchMicrons is the side of a patch of the stock, in micrometres: the distance
-// of one gland to the next.
+// between glands.
 const patchMicrons = 128
 
-// maxDrawn is how many pixels a picture may have to be drawn as a whole, so that
-// nothing in it repeats. Larger ones take what they can from the stock.
+// maxDrawn is the maximum number of pixels of a picture that is rendered as a whole,
+// without repetition. Larger ones are composed from the stock where possible.
 const maxDrawn = 24 << 20
 
-// A scene is the picture of a slide: what is where, in pixels of level 0.
+// A scene is the picture of a slide, in pixels of level 0.
 type scene struct {
 	seed          uint64
 	width, height int     // pixels
 	micron        float64 // pixels
 	side          int     // of a patch, in pixels
-	whole         bool    // everything is drawn, nothing is taken from the stock
-	bake          int     // the first level whose pixels are shifted themselves
+	whole         bool    // everything is rendered, nothing is taken from the stock
+	bake          int     // the first level with shifted pixels
 	section       *section
 
 	mu    sync.Mutex
@@ -43,7 +43,7 @@ func newScene(seed uint64, width, height int, mpp float64, whole bool) *scene {
 	return s
 }
 
-// row makes a row of cells of level 0.
+// row renders a row of cells of level 0.
 func (s *scene) row(p *pyramid, y int) cellRow {
 	if y*cellSize >= s.height {
 		return cellRow{}
@@ -80,10 +80,10 @@ func (s *scene) spots(y, n int) []spot {
 	return spots
 }
 
-// cell makes a cell of level 0 whose corners on the map are given.
+// cell renders a cell of level 0, given the map at its corners.
 func (s *scene) cell(p *pyramid, x, y int, corners [4]*spot) *cell {
-	// What is seen at the corners holds for the cell if it reaches to its middle
-	// and as far again as the largest nucleus does.
+	// The zones at the corners hold for the cell if their margin extends beyond its
+	// middle by the size of the largest nucleus.
 	reach := float32(cellSize/math.Sqrt2/s.micron + 8)
 	pure := true
 	for _, c := range corners {
@@ -105,8 +105,7 @@ func (s *scene) cell(p *pyramid, x, y int, corners [4]*spot) *cell {
 	return p.newCell(pix, p.keeps(0))
 }
 
-// shifts returns how far colours are shifted along the upper side of a row of
-// cells of a level.
+// shifts returns the colour shifts along the upper side of a row of cells of a level.
 func (s *scene) shifts(p *pyramid, level, y int) []shift {
 	row := make([]shift, p.stages[level].width+1)
 	parallel(ceilDiv(len(row), 32), func(i int) {
@@ -117,9 +116,8 @@ func (s *scene) shifts(p *pyramid, level, y int) []shift {
 	return row
 }
 
-// shift is how much stronger or weaker the stain is at a pixel of level 0, in
-// 16ths of red, green and blue. It changes over half a millimetre and more, and
-// is 0 on glass.
+// shift is the change of the stain's strength at a pixel of level 0, in 16ths of red,
+// green and blue. It varies over half a millimetre and more, and is 0 on glass.
 func (s *scene) shift(px, py int) shift {
 	x, y := float64(px)/s.micron, float64(py)/s.micron
 	share := smooth(10, 120, float32(s.section.rim(x, y)))

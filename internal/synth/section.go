@@ -7,7 +7,7 @@ type zone uint8
 
 const (
 	glass      zone = iota // none
-	epithelium             // what covers the section's outer side
+	epithelium             // the section's outer surface
 	mucosa                 // glands in loose tissue
 	submucosa              // loose fibres
 	muscle                 // cut lengthwise
@@ -28,7 +28,7 @@ type section struct {
 	pieces    []piece
 	mucosa    float64 // how thick it is
 	submucosa float64 // how deep it goes
-	coarse    float64 // the wavelength of what of the rim is mucosa
+	coarse    float64 // wavelength of the mucosa's part of the rim
 }
 
 // A piece is an ellipse that noise makes organic.
@@ -66,12 +66,12 @@ func newSection(seed uint64, width, height float64) *section {
 	return s
 }
 
-// A spot is what the map says of a point.
+// A spot is the map at a point.
 type spot struct {
-	edge    float32        // how far inside of the tissue it is, µm; negative on glass
-	weights [zones]float32 // of the zones, 1 in all, as if there were no glass
+	edge    float32        // distance to the edge of the tissue, µm; negative on glass
+	weights [zones]float32 // of the zones; the sum is 1, ignoring glass
 	zone    zone
-	margin  float32 // about how far the zone goes on in all directions, µm
+	margin  float32 // approximate distance to the next other zone, µm
 }
 
 // at reads the map.
@@ -99,7 +99,7 @@ func (s *section) at(x, y float64) spot {
 	return p
 }
 
-// inner sets the zones under the mucosa.
+// inner sets the zones below the mucosa.
 func (p *spot) inner(s *section, x, y, depth float64) {
 	p.weights[fascicles] = 1
 	core := 1.4*s.submucosa + 0.2*s.submucosa*s.noise(16, x, y, 0.9*s.submucosa)
@@ -138,9 +138,9 @@ func (p *spot) outer(s *section, x, y, depth, rim float64) {
 	p.override(epithelium, 3, min(side, 30-rim))
 }
 
-// override puts a zone over those found so far, where it is inside: by how many
-// micrometres is given, negative for outside. Within so many of its border it
-// goes over into the others.
+// override blends a zone over those set so far, where the point is inside of it: inside
+// is the distance to its border in micrometres, negative outside. The transition extends
+// border micrometres to either side.
 func (p *spot) override(z zone, border, inside float64) {
 	p.margin = min(p.margin, float32(abs(inside)-border+3))
 	if inside <= -border {
@@ -153,14 +153,14 @@ func (p *spot) override(z zone, border, inside float64) {
 	p.weights[z] += w
 }
 
-// noise is one that changes over a wavelength in micrometres.
+// noise is noise with a wavelength in micrometres.
 func (s *section) noise(n uint64, x, y, wave float64) float64 {
 	return noise(s.seed+n, x/wave, y/wave)
 }
 
-// blob returns the radius of a round thing near a point, and how far the point is
-// from its middle. There is at most one to a square of so many micrometres, which
-// holds it whole; 0 if there is none.
+// blob returns the radius of a round object near a point, and the distance of the point
+// from its middle. Each square of the given side in micrometres contains at most one
+// complete object; the radius is 0 without one.
 func (s *section) blob(n uint64, x, y, square float64, chance float32) (radius, from float64) {
 	i, j := math.Floor(x/square), math.Floor(y/square)
 	d := dice(hash(s.seed+n, uint64(int64(i)), uint64(int64(j))))
@@ -172,7 +172,7 @@ func (s *section) blob(n uint64, x, y, square float64, chance float32) (radius, 
 	return square * float64(0.03+0.15*u*u), math.Hypot(x-cx, y-cy)
 }
 
-// rim is about how far a point is inside of the tissue's outline.
+// rim is the approximate distance of a point to the tissue's outline, positive inside.
 func (s *section) rim(x, y float64) float64 {
 	e := math.Inf(-1)
 	for _, p := range s.pieces {
@@ -192,8 +192,8 @@ func (s *section) rim(x, y float64) float64 {
 	return e
 }
 
-// crack is about how far a point is from the next crack in the section; negative
-// within.
+// crack is the approximate distance of a point to the next crack in the section,
+// negative inside.
 func (s *section) crack(x, y float64) float64 {
 	where := s.noise(21, x, y, 0.3*s.short) - 0.36
 	if where < 0 {

@@ -11,7 +11,7 @@ import "sync"
 type stockKey struct {
 	zone    zone
 	corners [4]uint32
-	glands  bool // mucosa with glands wherever there can be one
+	glands  bool // mucosa with glands at all places
 }
 
 // A tissueBit is a patch of the stock in all sizes down to a single cell.
@@ -26,8 +26,8 @@ func (b *tissueBit) at(level, x, y int) *cell {
 	return b.levels[level][y%side*side+x%side]
 }
 
-// variants is how many colours the corners of a zone's patches have: fewer for
-// zones that are never large.
+// variants is the number of colours of the corners of a zone's patches: fewer for zones
+// that are never large.
 func (z zone) variants() uint64 {
 	switch z {
 	case mucosa, submucosa, muscle, fascicles:
@@ -45,15 +45,15 @@ func (s *scene) colour(z zone, x, y int) uint32 {
 	return uint32(h)
 }
 
-// hasGland reports whether there is room for a gland at a place; there are four
-// places to a patch.
+// hasGland reports whether there is room for a gland at a place; there are four places
+// to a patch.
 func (s *scene) hasGland(x, y int) bool {
 	spot := s.section.at(float64(x)*patchMicrons/2, float64(y)*patchMicrons/2)
 	return spot.zone == mucosa && spot.margin > maxGland
 }
 
-// key returns that of a patch of a zone; false for one that is not in stock, as
-// there is room for some of its glands and not for others.
+// key returns the key of a patch of a zone; false for a patch that is not in stock,
+// because there is room for only some of its glands.
 func (s *scene) key(z zone, x, y int) (stockKey, bool) {
 	k := stockKey{zone: z}
 	for i := range k.corners {
@@ -69,7 +69,7 @@ func (s *scene) key(z zone, x, y int) (stockKey, bool) {
 	return k, true
 }
 
-// stocked returns a patch, which is drawn when it is first asked for.
+// stocked returns a patch, which is rendered at its first use.
 func (s *scene) stocked(p *pyramid, k stockKey) *tissueBit {
 	s.mu.Lock()
 	b := s.stock[k]
@@ -82,7 +82,7 @@ func (s *scene) stocked(p *pyramid, k stockKey) *tissueBit {
 	return b
 }
 
-// draw draws a patch in all its sizes.
+// draw renders a patch in all its sizes.
 func (b *tissueBit) draw(p *pyramid, k stockKey) {
 	n := p.scene.side / cellSize
 	cells := make([]*cell, n*n)
@@ -102,7 +102,7 @@ func (b *tissueBit) draw(p *pyramid, k stockKey) {
 	}
 }
 
-// cell makes a cell of the stock, which keeps no pixels.
+// cell renders a cell of the stock, which has no pixels.
 func (b *tissueBit) cell(p *pyramid, pix []byte, x, y int) *cell {
 	c := p.newCell(pix, false)
 	c.patch, c.x, c.y = b, x, y

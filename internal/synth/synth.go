@@ -1,15 +1,15 @@
-// Package synth writes whole-slide images that look like stained tissue, for
-// tests, benchmarks and the demonstration: Philips TIFFs with every habit that a
-// reader has to know of, generic pyramids, and broken files.
+// Package synth writes whole-slide images that look like stained tissue, for tests,
+// benchmarks and the demonstration: Philips TIFFs with all variants that a reader must
+// handle, generic pyramids, and broken files.
 //
-// It shares no code with the packages that read slides, so that a mistake cannot
-// hide by being made on both sides. What it writes is known by its seed: the same
-// options give the same bytes on the same architecture.
+// It shares no code with the packages that read slides, so that both can't have the
+// same mistake. The seed determines the output: the same options give the same bytes on
+// the same architecture.
 //
-// A picture is made of cells of 64×64 pixels. Those that lie within one kind of
-// tissue are taken, compressed already, from a stock of patches that fit each
-// other on all sides; those on a border are drawn. That is how a level of
-// 100,000 pixels is written in seconds, and every level is the one below halved.
+// A slide is composed of cells of 64×64 pixels. Cells within one kind of tissue come,
+// already compressed, from a stock of patches that fit each other on all sides; cells
+// on a border are rendered. So a level of 100,000 pixels takes seconds, and every level
+// is the previous one halved.
 package synth
 
 import (
@@ -18,7 +18,7 @@ import (
 	"path/filepath"
 )
 
-// An Info says what has been written: the truth against which readers are tested.
+// An Info describes a written slide: the expected values for tests of readers.
 type Info struct {
 	Path   string
 	Size   int64 // of the file, in bytes
@@ -36,8 +36,8 @@ type LevelInfo struct {
 	Downsample            int // of level 0
 }
 
-// create writes a file under a temporary name in the folder of path, and gives
-// it its name when it is whole.
+// create writes a temporary file in the folder of path, and renames it to path when it
+// is complete.
 func create(path string, write func(f *os.File) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".synth-*.partial")
 	if err != nil {

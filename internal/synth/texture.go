@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// A texture is a square picture of noise from -1 to 1 that fits itself on all
-// sides. Its side is a power of two.
+// A texture is a square of noise from -1 to 1 that can be tiled. Its side is a power of
+// two.
 type texture struct {
 	side int
 	v    []float32
 }
 
-// textures are those of patches of one side.
+// textures are the textures for patches of one size.
 type textures struct {
 	fibres texture // running from left to right
 	flakes texture // the same in all directions
@@ -22,7 +22,7 @@ type textures struct {
 
 var textureCache sync.Map // side of a patch → func() *textures
 
-// texturesOf returns the textures of patches that are so many pixels wide.
+// texturesOf returns the textures for patches that are this many pixels wide.
 func texturesOf(side int) *textures {
 	f, _ := textureCache.LoadOrStore(side, sync.OnceValue(func() *textures {
 		t := &textures{
@@ -60,13 +60,12 @@ func newTexture(side int, f func(x, y float64) float64) texture {
 	return t
 }
 
-// at reads a texture laid out without end.
+// at returns a texture's value, repeating it in all directions.
 func (t *texture) at(x, y int) float32 {
 	return t.v[y&(t.side-1)*t.side+x&(t.side-1)]
 }
 
-// periodic is a noise that repeats itself at whole numbers and has nx × ny waves
-// between them.
+// periodic is noise with period 1 in x and y, and nx × ny waves in it.
 func periodic(seed uint64, nx, ny int, x, y float64) float64 {
 	x, y = x*float64(nx), y*float64(ny)
 	fx, fy := math.Floor(x), math.Floor(y)
