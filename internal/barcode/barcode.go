@@ -1,4 +1,4 @@
-// Package barcode draws the codes of slide labels and reads them off pictures of
+// Package barcode renders the codes of slide labels and reads them from images of
 // labels.
 package barcode
 
@@ -7,8 +7,7 @@ import "errors"
 // A Kind is a symbology.
 type Kind string
 
-// The kinds that are drawn and read. PDF417 is not among them: no reader for it
-// was at hand.
+// The supported kinds. PDF417 is missing for lack of a reader.
 const (
 	DataMatrix Kind = "datamatrix" // ISO/IEC 16022, ECC 200
 	QR         Kind = "qr"         // ISO/IEC 18004
@@ -22,5 +21,5 @@ const (
 	EAN13      Kind = "ean13"      // ISO/IEC 15420; UPC-A is read as one with a leading 0
 )
 
-// ErrNotFound reports that a picture holds no code that could be read.
+// ErrNotFound reports that an image has no readable code.
 var ErrNotFound = errors.New("barcode: no code found")

@@ -10,19 +10,20 @@ import (
 )
 
 const (
-	squeezeBy = 3   // rows averaged into one line across the bars, against noise
+	squeezeBy = 3   // rows averaged into one line across the bars, to reduce noise
 	maxLines  = 128 // lines read across a picture, evenly spread
-	minRuns   = 24  // black and white pieces of the shortest code, 6 digits of ITF, and more
-	maxStarts = 8   // places of a line at which a code may begin
+	minRuns   = 24  // black and white runs of the shortest code, 6 digits of ITF, and some more
+	maxStarts = 8   // positions in a line at which a code may begin
 )
 
-// A symbology of bars, and how many lines must agree on a text: more for those
-// without a check character, which find themselves in any row of upright strokes.
+// A symbology is a kind of code made of bars. Lines is how many lines must agree on a
+// text: more for kinds without a check character, which match any row of upright
+// strokes.
 type symbology struct {
 	kind   Kind
 	reader oned.RowDecoder
 	lines  int
-	digits int // length of the shortest text believed
+	digits int // length of the shortest accepted text
 }
 
 // symbologies returns the readers, which keep state and belong to one caller.
@@ -39,7 +40,7 @@ func symbologies() []symbology {
 	}
 }
 
-// A reading is what one line across the bars said.
+// A reading is the result of reading one line across the bars.
 type reading struct {
 	text string
 	kind Kind
@@ -71,8 +72,7 @@ func findBars(ctx context.Context, g *image.Gray) (string, Kind) {
 	return "", ""
 }
 
-// readLine returns all that row y of the picture can be read as, in both
-// directions.
+// readLine returns all readings of row y of the picture, in both directions.
 func readLine(readers []symbology, m *gozxing.BitMatrix, y int) map[reading]bool {
 	found := map[reading]bool{}
 	rr := runs(nil, m, y)
@@ -99,9 +99,9 @@ func readLine(readers []symbology, m *gozxing.BitMatrix, y int) map[reading]bool
 	return found
 }
 
-// starts returns the line once from its begin and once from each white gap wide
-// enough to be a quiet zone: the readers take the first start character they see,
-// and print left of a code can look like one. The ends are widened with white.
+// starts returns the line once from its start and once from each white gap that is wide
+// enough for a quiet zone. The readers accept the first start character, and print left
+// of a code can look like one. The ends are padded with white.
 func starts(rr []run, width int) []*gozxing.BitArray {
 	const (
 		ahead   = 12 // bars whose width is compared with the gap's
@@ -115,7 +115,7 @@ func starts(rr []run, width int) []*gozxing.BitArray {
 		}
 		row := gozxing.NewBitArray(width + 2*pad)
 		for _, r := range rr[i:] {
-			_ = row.SetRange(pad+r.x0, pad+r.x1) // within the row
+			_ = row.SetRange(pad+r.x0, pad+r.x1) // the range is within the row
 		}
 		rows = append(rows, row)
 	}
@@ -131,8 +131,8 @@ func medianWidth(rr []run) int {
 	return w[len(w)/2]
 }
 
-// elect returns the reading most lines agree on, if they are enough for its kind
-// and twice as many as for any other.
+// elect returns the reading with the most votes, if they are enough for its kind and
+// twice as many as for any other.
 func elect(votes map[reading]int, readers []symbology) (reading, bool) {
 	var best reading
 	var most, second int
@@ -165,8 +165,8 @@ func squeeze(g *image.Gray) *image.Gray {
 	return s
 }
 
-// transpose swaps rows and columns: bars that lay flat stand upright. That it also
-// mirrors them does not matter, as lines are read in both directions.
+// transpose swaps rows and columns, so that horizontal bars become upright. This also
+// mirrors them, which is harmless because lines are read in both directions.
 func transpose(g *image.Gray) *image.Gray {
 	t := image.NewGray(image.Rect(0, 0, g.Rect.Dy(), g.Rect.Dx()))
 	for y := range t.Rect.Dy() {

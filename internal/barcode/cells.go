@@ -11,7 +11,7 @@ import (
 	qrdetector "github.com/makiuchi-d/gozxing/qrcode/detector"
 )
 
-// maxFinders bounds the squares taken for a QR code's three: the library weighs
+// maxFinders bounds the candidates for a QR code's finder patterns: the library tries
 // each triple of them.
 const maxFinders = 150
 
@@ -46,7 +46,7 @@ func readQR(ctx context.Context, m *gozxing.BitMatrix) (string, error) {
 	n := 0
 	stop := func(gozxing.ResultPoint) {
 		if n++; n > maxFinders || ctx.Err() != nil {
-			panic("too many finder patterns") // the only way out; see attempt
+			panic("too many finder patterns") // the library offers no other way to stop it; see attempt
 		}
 	}
 	hints := map[gozxing.DecodeHintType]any{
@@ -76,8 +76,7 @@ func readAztec(m *gozxing.BitMatrix) (string, error) {
 	return r.GetText(), nil
 }
 
-// crop returns the box with a margin around it of which the outer 8 pixels are
-// white whatever is there.
+// crop returns the box with a margin around it, whose outer 8 pixels are set to white.
 func crop(m *gozxing.BitMatrix, box image.Rectangle, margin int) *gozxing.BitMatrix {
 	const white = 8
 	r := box.Inset(-margin).Intersect(image.Rect(0, 0, m.GetWidth(), m.GetHeight()))

@@ -11,14 +11,14 @@ import (
 const (
 	minSide       = 8      // pixels; the smallest Data Matrix has 8 modules a side
 	maxAspect     = 5      // the longest Data Matrix is 8 × 32 modules, plus tilt
-	maxComponents = 200000 // more black spots than that are noise
-	maxCandidates = 40     // boxes looked at in a picture, largest first
-	maxArea       = 4      // pictures' worth of pixels in them: frames lie within frames
+	maxComponents = 200000 // more black areas than that are noise
+	maxCandidates = 40     // boxes tried in a picture, largest first
+	maxArea       = 4      // their total area, in areas of the picture: frames may be nested
 )
 
-// candidates returns the boxes of the connected black areas that could be a code
-// or its border, the largest first. Of a Data Matrix that is the solid L on two of
-// its sides, whose box is the code's.
+// candidates returns the boxes of connected black areas that could be a code or its
+// border, largest first. For a Data Matrix this is the solid L on two of its sides,
+// whose box is that of the code.
 func candidates(m *gozxing.BitMatrix) []image.Rectangle {
 	var boxes []image.Rectangle
 	for _, r := range components(m) {
@@ -43,8 +43,8 @@ func candidates(m *gozxing.BitMatrix) []image.Rectangle {
 
 func area(r image.Rectangle) int { return r.Dx() * r.Dy() }
 
-// components returns the boxes of the areas of black pixels that touch, also at
-// their corners, or nil when there are more than maxComponents.
+// components returns the boxes of connected areas of black pixels, including diagonal
+// connections, or nil if there are more than maxComponents.
 func components(m *gozxing.BitMatrix) []image.Rectangle {
 	var (
 		f          forest
@@ -71,7 +71,7 @@ func components(m *gozxing.BitMatrix) []image.Rectangle {
 	return f.roots()
 }
 
-// A run is a piece of a row that is black all through, from x0 up to x1.
+// A run is a black piece of a row, from x0 up to x1.
 type run struct{ x0, x1, component int }
 
 // runs appends the black runs of row y to r.
@@ -90,8 +90,8 @@ func runs(r []run, m *gozxing.BitMatrix, y int) []run {
 	return r
 }
 
-// A forest holds components that turn out to be one as more rows are seen. Each
-// knows its parent, a root is its own; the root's box covers the tree.
+// A forest is a union-find structure of components. A root is its own parent; its box
+// covers the tree.
 type forest struct {
 	parent []int
 	boxes  []image.Rectangle
@@ -105,7 +105,7 @@ func (f *forest) root(i int) int {
 	return i
 }
 
-// join makes two components one and returns its root; a may be -1 for none.
+// join merges two components and returns the root; a may be -1 for none.
 func (f *forest) join(a, b int) int {
 	b = f.root(b)
 	if a < 0 {
@@ -118,7 +118,8 @@ func (f *forest) join(a, b int) int {
 	return a
 }
 
-// add covers the box with the component i, a new one if that is -1, and returns it.
+// add extends component i by the box, or adds a new component if i is -1, and returns
+// it.
 func (f *forest) add(i int, box image.Rectangle) int {
 	if i < 0 {
 		i = len(f.parent)

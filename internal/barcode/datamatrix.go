@@ -9,13 +9,13 @@ import (
 	"github.com/makiuchi-d/gozxing/datamatrix/detector"
 )
 
-// The modules that a Data Matrix may have: ISO/IEC 16022, table 7.
+// The sizes of a Data Matrix in modules: ISO/IEC 16022, table 7.
 var (
 	squares    = []int{10, 12, 14, 16, 18, 20, 22, 24, 26, 32, 36, 40, 44, 48, 52, 64, 72, 80, 88, 96, 104, 120, 132, 144}
 	rectangles = []image.Point{{18, 8}, {32, 8}, {26, 12}, {36, 12}, {36, 16}, {48, 16}} // columns, rows
 )
 
-// readDataMatrix reads the code in the middle of the picture, tilted or not.
+// readDataMatrix reads the code in the middle of the picture, which may be tilted.
 func readDataMatrix(m *gozxing.BitMatrix) (string, error) {
 	d, err := detector.NewDetector(m)
 	if err != nil {
@@ -28,14 +28,14 @@ func readDataMatrix(m *gozxing.BitMatrix) (string, error) {
 	return decodeDataMatrix(found.GetBits())
 }
 
-// readUpright reads the code that fills the box and stands straight in it, however
-// small its modules and however close what is beside it.
+// readUpright reads an upright code that fills the box. Its modules may be small, and
+// other black areas may be close.
 func readUpright(m *gozxing.BitMatrix, box image.Rectangle) (string, error) {
 	for _, size := range symbolSizes() {
 		if box.Dx() < box.Dy() {
 			size.X, size.Y = size.Y, size.X
 		}
-		dx, dy := box.Dx()*size.Y, box.Dy()*size.X // equal when modules are square
+		dx, dy := box.Dx()*size.Y, box.Dy()*size.X // equal if modules are square
 		if box.Dx() < size.X || box.Dy() < size.Y || 8*max(dx-dy, dy-dx) > dx {
 			continue
 		}
@@ -64,8 +64,8 @@ func symbolSizes() []image.Point {
 	return sizes
 }
 
-// module returns how to look at the pixel in the middle of a module of the box,
-// which holds size modules before it is turned clockwise by quarters.
+// module returns a function for the pixel in the middle of a module of the box. Size is
+// in modules, before turning the box clockwise by quarters.
 func module(m *gozxing.BitMatrix, box image.Rectangle, size image.Point, quarters int) func(x, y int) bool {
 	return func(x, y int) bool {
 		switch quarters {
@@ -95,7 +95,7 @@ func sample(cols, rows int, at func(x, y int) bool) *gozxing.BitMatrix {
 	return bits
 }
 
-// decodeDataMatrix returns the text of the modules, border included.
+// decodeDataMatrix returns the text of the modules, which include the border.
 func decodeDataMatrix(bits *gozxing.BitMatrix) (string, error) {
 	if !hasBorder(bits.GetWidth(), bits.GetHeight(), bits.Get) {
 		return "", ErrNotFound
@@ -107,9 +107,9 @@ func decodeDataMatrix(bits *gozxing.BitMatrix) (string, error) {
 	return r.GetText(), nil
 }
 
-// hasBorder reports whether nearly all modules of the border are as they must be:
-// solid at the left and the bottom, alternating at the top and the right. The
-// library does not ask, and without it print and bars are read as short texts.
+// hasBorder reports whether nearly all modules of the border are correct: solid at the
+// left and the bottom, alternating at the top and the right. The library does not check
+// this, and would read print and bars as short texts.
 func hasBorder(cols, rows int, at func(x, y int) bool) bool {
 	left := (cols + rows) / 8 // modules that may be wrong: 1 in 16
 	check := func(ok bool) bool {

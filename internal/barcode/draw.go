@@ -19,33 +19,32 @@ import (
 )
 
 const (
-	// maxModule bounds a module's width: a QR code of 177 modules then stays
+	// maxModule bounds a module's width in pixels: a QR code of 177 modules then stays
 	// below 12,000 pixels a side.
 	maxModule = 64
 
-	// maxText bounds the text before it reaches an encoder; the roomiest code,
-	// a QR code of version 40, holds 7,089 digits.
+	// maxText bounds the text in bytes before it reaches an encoder; the largest code, a
+	// QR code of version 40, holds 7,089 digits.
 	maxText = 7089
 
 	aztecECC = 33 // percent of error correction; the standard recommends 23 and more
 )
 
-// quiet is the empty margin of each kind in modules, at least what its standard
-// asks for.
+// quiet is the width of each kind's quiet zone in modules, at least that of its
+// standard.
 var quiet = map[Kind]int{
 	DataMatrix: 2, QR: 4, Aztec: 2,
 	Code128: 10, Code39: 10, Code93: 10, Codabar: 10, ITF: 10, EAN8: 9, EAN13: 11,
 }
 
-// Draw returns the code of the text in black on white, each module modulePx
-// pixels wide, with the quiet zone around it that the kind asks for. The picture
-// is an [*image.Gray] whose bounds begin at 0,0. Codes of bars are a fifth as
-// high as they are wide, and at least 20 modules.
+// Draw renders the code of the text in black on white, with modules of modulePx pixels
+// and the quiet zone of the kind. The image is an [*image.Gray] whose bounds begin at
+// 0,0. Codes of bars are a fifth as high as they are wide, and at least 20 modules.
 //
 // DataMatrix holds Latin-1, QR holds any text, Aztec and Code 128 hold ASCII; the
-// others hold what their alphabet has. Check digits and Codabar's letters at both
-// ends are added; EAN may have its check digit already. A text that does not fit
-// the kind is an error.
+// others hold their own alphabets. Check digits and Codabar's letters at both ends are
+// added; EAN may have its check digit already. The error means that the kind cannot
+// hold the text.
 func Draw(kind Kind, text string, modulePx int) (image.Image, error) {
 	if modulePx < 1 || modulePx > maxModule {
 		return nil, fmt.Errorf("barcode: module of %d pixels: want 1 to %d", modulePx, maxModule)

@@ -16,7 +16,7 @@ func TestDraw(t *testing.T) {
 		kind     Kind
 		text     string
 		modulePx int
-		want     image.Point // pixels, quiet zone included
+		want     image.Point // pixels, including the quiet zone
 		err      string
 	}{
 		{"QR version 1", QR, "S24-00817", 3, image.Pt((21+8)*3, (21+8)*3), ""},
@@ -59,8 +59,8 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// TestDrawForOthers has other people's readers read what is drawn: ours comes from
-// the same book as the drawing and could share its mistakes.
+// TestDrawForOthers reads rendered codes with other programs: our reader follows the
+// same description as the encoder, and could have the same mistake.
 func TestDrawForOthers(t *testing.T) {
 	for _, s := range samples {
 		t.Run(string(s.kind)+" "+s.text[:min(9, len(s.text))], func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestDrawForOthers(t *testing.T) {
 				t.Skipf("%s is not installed (Debian: zbar-tools, dmtx-utils)", args[0])
 			}
 			path := filepath.Join(t.TempDir(), "code.png")
-			writePNG(t, path, drawn(t, s.kind, s.text, 4))
+			writePNG(t, path, mustDraw(t, s.kind, s.text, 4))
 			out, err := exec.Command(args[0], append(args[1:], path)...).Output()
 			if got := strings.TrimSuffix(string(out), "\n"); got != want {
 				t.Errorf("%s reads %q, %v, want %q", args[0], got, err, want)

@@ -5,17 +5,17 @@ import (
 	"image/color"
 )
 
-// maxPixels bounds the picture that is searched, and with it time and memory;
-// labels are photographed at about 0.5 megapixels.
+// maxPixels bounds the picture that is searched, to limit time and memory; photographs
+// of labels have about 0.5 megapixels.
 const maxPixels = 4 << 20
 
-// maxSamples bounds how many pixels of the source are looked at for each pixel of
-// a reduced picture, a side.
+// maxSamples bounds how many pixels of the source are sampled for each pixel of a
+// reduced picture, per axis.
 const maxSamples = 3
 
-// luminance returns the picture in gray on white, reduced by a whole factor to at
-// most maxPixels. Its bounds begin at 0,0 and its rows lie close together. It is
-// nil for a picture too narrow for any code and for one too wide to count.
+// luminance returns the picture in gray on white, reduced by an integer factor to at
+// most maxPixels. Its bounds begin at 0,0 and its rows are contiguous. It is nil for a
+// picture that is too narrow for any code or too wide.
 func luminance(img image.Image) *image.Gray {
 	b := img.Bounds()
 	const maxSide = 1 << 28
@@ -46,8 +46,8 @@ func luminance(img image.Image) *image.Gray {
 	return g
 }
 
-// gray16At returns the fastest way to the luminance of the picture's pixels, 16
-// bits deep. What is transparent shows white.
+// gray16At returns the fastest function for the luminance of the picture's pixels, 16
+// bits deep. Transparent pixels are white.
 func gray16At(img image.Image) func(x, y int) uint16 {
 	switch img := img.(type) {
 	case *image.Gray:
@@ -63,7 +63,7 @@ func gray16At(img image.Image) func(x, y int) uint16 {
 	}
 }
 
-// gray16 weighs the colours as image/color does, by JFIF.
+// gray16 weighs the colours like image/color, by JFIF.
 func gray16(c color.RGBA64) uint16 {
 	y := (19595*uint32(c.R) + 38470*uint32(c.G) + 7471*uint32(c.B) + 1<<15) >> 16
 	return uint16(min(y+0xffff-uint32(c.A), 0xffff))
@@ -83,8 +83,8 @@ func halve(g *image.Gray) *image.Gray {
 	return h
 }
 
-// double returns the picture at twice its size, interpolated between the centres
-// of the pixels.
+// double returns the picture at twice its size, interpolated between the middles of the
+// pixels.
 func double(g *image.Gray) *image.Gray {
 	w, h := g.Rect.Dx(), g.Rect.Dy()
 	d := image.NewGray(image.Rect(0, 0, 2*w, 2*h))

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// drawn returns the code or ends the test.
-func drawn(t testing.TB, kind Kind, text string, modulePx int) *image.Gray {
+// mustDraw renders a code or fails the test.
+func mustDraw(t testing.TB, kind Kind, text string, modulePx int) *image.Gray {
 	t.Helper()
 	img, err := Draw(kind, text, modulePx)
 	if err != nil {
@@ -27,8 +27,8 @@ func drawn(t testing.TB, kind Kind, text string, modulePx int) *image.Gray {
 	return img.(*image.Gray)
 }
 
-// label returns a photograph of a label as scanners make them, 760 × 700 pixels:
-// lines of print, a dark surround, and the code, which may be nil, at a place.
+// label returns an image like a slide scanner's photograph of a label, 760 × 700
+// pixels: lines of print, a dark surround, and the code at a position; code may be nil.
 func label(code image.Image, at image.Point) *image.RGBA {
 	l := image.NewRGBA(image.Rect(0, 0, 760, 700))
 	draw.Draw(l, l.Rect, image.NewUniform(color.Gray{Y: 70}), image.Point{}, draw.Src)
@@ -65,7 +65,7 @@ func tilted(img image.Image, degrees float64) *image.RGBA {
 	return dst
 }
 
-// compressed returns the picture after a JPEG of quality q.
+// compressed returns the picture after JPEG compression with quality q.
 func compressed(t testing.TB, img image.Image, q int) image.Image {
 	t.Helper()
 	var b bytes.Buffer
@@ -79,8 +79,8 @@ func compressed(t testing.TB, img image.Image, q int) image.Image {
 	return out
 }
 
-// noisy returns the picture in gray, at 0.7 of its contrast, with noise of the
-// standard deviation sigma and a light that falls off to half at the right.
+// noisy returns the picture in gray, at 0.7 of its contrast, with noise of standard
+// deviation sigma and light that falls off to half at the right.
 func noisy(img image.Image, sigma float64) *image.Gray {
 	random := rand.New(rand.NewPCG(1, 2))
 	g := image.NewGray(image.Rect(0, 0, img.Bounds().Dx(), img.Bounds().Dy()))

@@ -9,19 +9,19 @@ import (
 	"github.com/makiuchi-d/gozxing"
 )
 
-// Read returns the text and kind of a code in the picture. It may lie anywhere, be
-// turned by quarters and tilted by some degrees, and stand white on black; its
-// modules should be 3 pixels wide or more. Of several codes one is returned, a QR
-// code, Data Matrix or Aztec code rather than bars. What a code says is returned
-// whole, control characters too; Codabar's letters at both ends are left out.
+// Read returns the text and kind of a code in the image. The code may be anywhere,
+// turned by multiples of 90°, tilted by some degrees, or white on black; its modules
+// should be at least 3 pixels wide. If there are several codes, Read returns one of
+// them, preferring QR codes, Data Matrix and Aztec codes to bars. The text includes
+// control characters; Codabar's letters at both ends are left out.
 //
-// The error is [ErrNotFound] if there is no code or none that can be read, and
-// wraps that of the context if it ends the search. A text is only returned when
-// the code's own checks hold and, for bars, when several lines across them agree:
-// a slide without a barcode is better than one with another's.
+// The error is [ErrNotFound] if there is no readable code, and wraps that of the
+// context if it ends the search. A text is only returned if the code's own checks hold
+// and, for bars, if several lines across them agree: a missing barcode is better than a
+// wrong one.
 //
-// The picture may be any, also a hostile one: it is reduced to 4 megapixels first,
-// and what the library underneath makes of it, panics included, is no code.
+// The image may be hostile: it is reduced to 4 megapixels first, and panics of the
+// underlying library count as no code.
 func Read(ctx context.Context, img image.Image) (text string, kind Kind, err error) {
 	g := luminance(img)
 	if g == nil {
@@ -41,8 +41,8 @@ func Read(ctx context.Context, img image.Image) (text string, kind Kind, err err
 	return "", "", ErrNotFound
 }
 
-// views returns the pictures in which a code is looked for, the likeliest first:
-// as it is, smaller against noise, larger for narrow modules, and negative.
+// views returns the variants of the picture to be searched, the likeliest first:
+// unchanged, smaller to reduce noise, larger for narrow modules, and negative.
 func views(g *image.Gray) []func() *image.Gray {
 	v := []func() *image.Gray{
 		func() *image.Gray { return g },
@@ -55,7 +55,7 @@ func views(g *image.Gray) []func() *image.Gray {
 }
 
 // binarized returns the picture in black and white by each of the library's two
-// rules: by a threshold that follows the light, and by one for the whole.
+// methods: with a local and with a global threshold.
 func binarized(g *image.Gray) []*gozxing.BitMatrix {
 	src, err := gozxing.NewPlanarYUVLuminanceSource(g.Pix, g.Rect.Dx(), g.Rect.Dy(), 0, 0, g.Rect.Dx(), g.Rect.Dy(), false)
 	if err != nil {
@@ -70,8 +70,8 @@ func binarized(g *image.Gray) []*gozxing.BitMatrix {
 	return out
 }
 
-// attempt returns what a function of the library reads, in UTF-8, and no text where
-// it panics: it is a translation that trusts its indices.
+// attempt returns the text that a function of the library reads, in UTF-8, or "" if it
+// panics: the library is a translation that does not check its indices.
 func attempt(f func() (string, error)) (text string) {
 	defer func() {
 		if recover() != nil {
@@ -85,9 +85,9 @@ func attempt(f func() (string, error)) (text string) {
 	return fromLatin1(text)
 }
 
-// fromLatin1 returns the text in UTF-8, each byte that is not taken for Latin-1,
-// the character set of most kinds: the library returns bytes as they are in the
-// code, and some who draw codes put UTF-8 into them.
+// fromLatin1 returns the text in UTF-8. Bytes that are not valid UTF-8 are decoded as
+// Latin-1, the character set of most kinds: the library returns the bytes of the code,
+// and some writers of codes use UTF-8.
 func fromLatin1(text string) string {
 	if utf8.ValidString(text) {
 		return text

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// samples hold at least one text for each kind, as labels have them.
+// samples hold at least one text for each kind, as used on labels.
 var samples = []struct {
 	kind Kind
 	text string
@@ -44,7 +44,7 @@ func TestRead(t *testing.T) {
 		name string
 		view func(code *image.Gray) image.Image
 	}{
-		{"as drawn", func(code *image.Gray) image.Image { return code }},
+		{"unchanged", func(code *image.Gray) image.Image { return code }},
 		{"turned 90", turned(90)},
 		{"turned 180", turned(180)},
 		{"turned 270", turned(270)},
@@ -70,7 +70,7 @@ func TestRead(t *testing.T) {
 	for _, s := range samples {
 		for _, tt := range tests {
 			t.Run(fmt.Sprintf("%s %.9s/%s", s.kind, s.text, tt.name), func(t *testing.T) {
-				text, kind, err := Read(t.Context(), tt.view(drawn(t, s.kind, s.text, modulePx)))
+				text, kind, err := Read(t.Context(), tt.view(mustDraw(t, s.kind, s.text, modulePx)))
 				if text != s.text || kind != s.kind || err != nil {
 					t.Errorf("Read gives %q, %q, %v, want %q, %q", text, kind, err, s.text, s.kind)
 				}
@@ -82,7 +82,7 @@ func TestRead(t *testing.T) {
 func TestReadSizes(t *testing.T) {
 	for _, s := range samples {
 		for _, modulePx := range []int{2, 3, 5, 8, 13} {
-			text, kind, err := Read(t.Context(), drawn(t, s.kind, s.text, modulePx))
+			text, kind, err := Read(t.Context(), mustDraw(t, s.kind, s.text, modulePx))
 			if text != s.text || kind != s.kind || err != nil {
 				t.Errorf("Read of %s with modules of %d pixels gives %q, %q, %v, want %q", s.kind, modulePx, text, kind, err, s.text)
 			}
@@ -90,11 +90,11 @@ func TestReadSizes(t *testing.T) {
 	}
 }
 
-// TestReadOnePixel reads a Data Matrix as small as can be, at each place of a
-// pixel and way up.
+// TestReadOnePixel reads a Data Matrix with modules of one pixel, at eight positions and
+// in all orientations.
 func TestReadOnePixel(t *testing.T) {
 	const want = "S24-00817;A1"
-	g := drawn(t, DataMatrix, want, 1)
+	g := mustDraw(t, DataMatrix, want, 1)
 	for turns := range 4 {
 		for x := range 8 {
 			img := image.NewGray(image.Rect(0, 0, 60, 70))
@@ -118,9 +118,9 @@ func quarterTurn(g *image.Gray) *image.Gray {
 	return r
 }
 
-// TestCandidates weighs the boxes that are looked at in frames within frames.
+// TestCandidates bounds the area of the boxes that are tried in nested frames.
 func TestCandidates(t *testing.T) {
-	const side, want = 512, 4 * 512 * 512 // pixels at most
+	const side, want = 512, 4 * 512 * 512 // pixels
 	g := painted(side, func(x, y int) bool { return min(x, y, side-1-x, side-1-y)%16 < 4 })
 	for i, m := range binarized(g) {
 		boxes := candidates(m)
@@ -134,8 +134,8 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// TestReadDataMatrixSizes goes through the sizes of the symbol, the larger of which
-// have finder bars inside.
+// TestReadDataMatrixSizes reads all sizes of the symbol, the larger of which have
+// finder bars inside.
 func TestReadDataMatrixSizes(t *testing.T) {
 	const digits = "12345678901234567890"
 	for n := 2; n < 400; n += n / 2 {
@@ -143,19 +143,19 @@ func TestReadDataMatrixSizes(t *testing.T) {
 		for len(want) < n {
 			want += digits[:min(len(digits), n-len(want))]
 		}
-		got, _, err := Read(t.Context(), tilted(drawn(t, DataMatrix, want, 4), 1))
+		got, _, err := Read(t.Context(), tilted(mustDraw(t, DataMatrix, want, 4), 1))
 		if got != want {
 			t.Errorf("Read of a Data Matrix of %d digits gives %q, %v", n, got, err)
 		}
 	}
 }
 
-// TestReadNoOther reads bars that noise makes hard to read: the text or nothing,
-// never another.
+// TestReadNoOther reads bars that are hard to read because of noise: the result is the
+// text or nothing.
 func TestReadNoOther(t *testing.T) {
 	for _, s := range samples {
 		for i := range 4 {
-			code := noisy(tilted(drawn(t, s.kind, s.text, 2), float64(i)), float64(12+6*i))
+			code := noisy(tilted(mustDraw(t, s.kind, s.text, 2), float64(i)), float64(12+6*i))
 			text, kind, err := Read(t.Context(), code)
 			if err == nil && (text != s.text || kind != s.kind) {
 				t.Errorf("Read of noisy %s %q, picture %d, gives %s %q", s.kind, s.text, i, kind, text)
@@ -164,10 +164,10 @@ func TestReadNoOther(t *testing.T) {
 	}
 }
 
-// TestReadBorder has a good Data Matrix lose its border a module at a time: it is
-// refused from the second on, though its text can be made out to the last.
+// TestReadBorder damages the border of a good Data Matrix, one module at a time: it is
+// refused from the second on, although its text could still be decoded.
 func TestReadBorder(t *testing.T) {
-	code := drawn(t, DataMatrix, "S24", 1)
+	code := mustDraw(t, DataMatrix, "S24", 1)
 	for lost := range 5 {
 		bits := sample(10, 10, func(x, y int) bool { return code.GrayAt(x+2, y+2).Y == 0 && (x > 0 || y >= lost) })
 		got, err := decodeDataMatrix(bits)
@@ -177,7 +177,7 @@ func TestReadBorder(t *testing.T) {
 	}
 }
 
-// painted returns a square picture of black where f says so.
+// painted returns a square picture that is black where f is true.
 func painted(side int, f func(x, y int) bool) *image.Gray {
 	g := image.NewGray(image.Rect(0, 0, side, side))
 	for i := range g.Pix {
@@ -188,12 +188,12 @@ func painted(side int, f func(x, y int) bool) *image.Gray {
 	return g
 }
 
-// TestReadNothing reads pictures without a code, among them those that cost the
-// library most.
+// TestReadNothing reads pictures without a code, among them the most expensive ones for
+// the library.
 func TestReadNothing(t *testing.T) {
 	const (
 		side  = 384
-		bound = 30 * time.Second // of this process; seen: 1 s, and 10 times as much under the race detector
+		bound = 30 * time.Second // of this process; 1 s is normal, and 10 s under the race detector
 	)
 	random := rand.New(rand.NewPCG(1, 1))
 	finder := func(x, y, px int) bool {
@@ -239,8 +239,8 @@ func TestReadNothing(t *testing.T) {
 	}
 }
 
-// processorTime returns what the process has used so far, which other processes
-// do not lengthen as they do the time on the clock.
+// processorTime returns the processor time of the process, which other processes do not
+// affect.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
@@ -250,11 +250,11 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// TestReadElsewhere reads pictures whose bounds do not begin at 0,0, whose
-// background is transparent, and that are reduced first.
+// TestReadElsewhere reads pictures whose bounds do not begin at 0,0, that have a
+// transparent background, or that are reduced first.
 func TestReadElsewhere(t *testing.T) {
 	const want = "S24-00817"
-	code := drawn(t, DataMatrix, want, 8)
+	code := mustDraw(t, DataMatrix, want, 8)
 	glass := image.NewNRGBA(code.Rect.Add(image.Pt(-50, 1000)))
 	for y := range code.Rect.Dy() {
 		for x := range code.Rect.Dx() {
@@ -269,7 +269,7 @@ func TestReadElsewhere(t *testing.T) {
 	}{
 		{"cut out of a label", label(code, image.Pt(200, 300)).SubImage(image.Rect(180, 280, 360, 500))},
 		{"on glass", glass},
-		{"reduced", drawn(t, DataMatrix, want, 64).SubImage(image.Rect(0, 0, 1152, 1152))},
+		{"reduced", mustDraw(t, DataMatrix, want, 64).SubImage(image.Rect(0, 0, 1152, 1152))},
 		{"much reduced", magnified(code, 40)},
 	}
 	for _, tt := range tests {
@@ -281,7 +281,7 @@ func TestReadElsewhere(t *testing.T) {
 	}
 }
 
-// magnified shows a picture many times as large.
+// magnified returns a picture magnified by an integer factor.
 func magnified(g *image.Gray, by int) image.Image {
 	return &large{g, by}
 }
@@ -308,11 +308,11 @@ func TestReadGivenUp(t *testing.T) {
 	}
 }
 
-// FuzzRead asks that no small picture panics, takes long, or gives a text without
-// a kind.
+// FuzzRead expects that no small picture panics, takes long, or gives a text without a
+// kind.
 func FuzzRead(f *testing.F) {
 	for _, s := range samples {
-		code := drawn(f, s.kind, s.text, 1)
+		code := mustDraw(f, s.kind, s.text, 1)
 		f.Add(code.Pix, uint8(code.Stride))
 	}
 	f.Fuzz(func(t *testing.T, pix []byte, width uint8) {
