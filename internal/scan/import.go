@@ -275,7 +275,8 @@ func (m *move) read(ctx context.Context) (err error) {
 }
 
 // settle gives the file its name, or finds that the store already has the slide. The
-// error is [ErrInTheWay] if another process changed that meanwhile.
+// error is [ErrInTheWay] if settle has to be called again, because it has first recorded
+// or moved another file with the name, or another process has.
 func (m *move) settle(ctx context.Context) (Imported, error) {
 	done := Imported{Image: m.im.ID, Digest: m.digest}
 	at := managed.SlidePath(m.digest)
@@ -288,7 +289,7 @@ func (m *move) settle(ctx context.Context) (Imported, error) {
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		if _, err := managed.Stat(m.st, at); !fsx.IsGone(err) {
-			return done, m.recordUnknown(ctx, at) // no image has it so far
+			return done, m.recordUnknown(ctx, at)
 		}
 		return done, m.place(ctx, at, m.im)
 	case err != nil:
@@ -312,8 +313,8 @@ func (m *move) lock(at string) (source.Entry, error) {
 	return s, nil
 }
 
-// recordUnknown records a file below slides/ that the catalog does not know. It returns
-// [ErrInTheWay] on success, because the name is then taken.
+// recordUnknown records a file below slides/ that the catalog does not know. On success
+// it returns [ErrInTheWay], so that settle is called again.
 func (m *move) recordUnknown(ctx context.Context, at string) error {
 	id, err := managed.Stat(m.st, at)
 	if err != nil {
