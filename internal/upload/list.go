@@ -188,7 +188,7 @@ func (u *Uploads) viewOf(ctx context.Context, l *listing) (View, error) {
 // shown is the view of an upload for the caller. The names of others' files are patient
 // data, and the reason of a verdict may be too.
 func (u *Uploads) shown(ctx context.Context, st *catalog.Store, it *found) (View, error) {
-	v, err := u.view(ctx, st, it.record)
+	v, err := u.viewWithImage(ctx, st, it.record)
 	if err != nil {
 		return v, err
 	}

@@ -74,8 +74,8 @@ func (u *Uploads) show(w http.ResponseWriter, r *http.Request) error {
 	return httperr.WriteJSON(w, http.StatusOK, v)
 }
 
-// view returns the view of an upload, with its image.
-func (u *Uploads) view(ctx context.Context, st *catalog.Store, r *record) (View, error) {
+// viewWithImage returns the view of an upload, with its image.
+func (u *Uploads) viewWithImage(ctx context.Context, st *catalog.Store, r *record) (View, error) {
 	v := u.view(r)
 	if r.State != received {
 		return v, nil
