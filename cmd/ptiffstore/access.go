@@ -38,7 +38,7 @@ type accessFlags struct {
 	AdminLink      bool     `key:"auth.admin_link" name:"admin-link" default:"true" negatable:"" help:"With --auth local: print a setup link for the first admin while there is no admin."`
 }
 
-// check says what of the flags does not go together.
+// check returns an error if the flags contradict each other.
 func (o *accessFlags) check() error {
 	switch {
 	case o.Auth == "central" && o.Central == "":
@@ -92,7 +92,7 @@ func readSecret(flag, path string) (string, error) {
 	return secret, nil
 }
 
-// options are what the flags say of access control. The log is warned of secrets that
+// options returns the options of access control. It logs a warning for each secret that
 // other users can read.
 func (o *accessFlags) options(insecure bool, log *slog.Logger) (a server.Access, err error) {
 	switch o.Auth {
@@ -109,7 +109,7 @@ func (o *accessFlags) options(insecure bool, log *slog.Logger) (a server.Access,
 	return a, err
 }
 
-// oidcOptions say at which provider users log in, nil if at none.
+// oidcOptions returns the OpenID Connect provider at which users log in, or nil.
 func (o *accessFlags) oidcOptions() (*oidc.Options, error) {
 	if o.OIDCIssuer == "" {
 		return nil, nil
@@ -126,7 +126,7 @@ func (o *accessFlags) oidcOptions() (*oidc.Options, error) {
 	return oo, err
 }
 
-// centralOptions say how the central server is asked.
+// centralOptions returns how to reach the central server.
 func (o *accessFlags) centralOptions(insecure bool) (co authz.CentralOptions, err error) {
 	co = authz.CentralOptions{URL: o.Central, Cookie: o.CentralCookie, Path: o.CentralPath, Insecure: insecure}
 	if o.CentralCA != "" {
@@ -148,8 +148,8 @@ func (o *accessFlags) centralOptions(insecure bool) (co authz.CentralOptions, er
 	return co, nil
 }
 
-// inviteAdmin prints the link by which the first admin gets in, while there is none.
-// The secret is behind a #, which no browser sends anywhere and no proxy logs.
+// inviteAdmin prints the link with which the first admin sets a password, until an admin
+// exists. The secret is in the fragment, which browsers do not send and proxies do not log.
 func (c *serverFlags) inviteAdmin(ctx context.Context, s *server.Server, to io.Writer) error {
 	if !c.AdminLink {
 		return nil

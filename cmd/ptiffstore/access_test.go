@@ -12,9 +12,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/authz"
 )
 
-// A server with users of its own: the first start prints a link for an admin, one who
-// has none sees nothing, and rights given and taken back on the command line are
-// those of the server that runs.
+// TestServeWithUsers serves with --auth local: the first start prints a link for the first
+// admin, users without permissions see nothing, and grants added and removed on the
+// command line take effect in the running server.
 func TestServeWithUsers(t *testing.T) {
 	t.Parallel()
 	dir := slidesIn(t, map[string]*slideFile{patient + " 1.tiff": philips})
@@ -43,7 +43,7 @@ func TestServeWithUsers(t *testing.T) {
 	}
 	o.says("", "grant", "add", "--user", "bert", "--role", "viewer", "--store", store)
 	await(t, "the grant counts", func() bool { return s.get("/api/v1/stores/"+store, "Authorization", viewer).status == 200 })
-	// One who sees a store may not upload into it, and is told of no other.
+	// A user who sees a store may not upload into it. Other stores look unknown.
 	for name, want := range map[string]int{store: 403, "unknown": 404} {
 		header := []string{
 			"Authorization", viewer, "Tus-Resumable", "1.0.0", "Upload-Length", "1",
@@ -65,7 +65,7 @@ func TestServeWithUsers(t *testing.T) {
 	}
 }
 
-// storeOf is the id of the only store.
+// storeOf returns the id of the only store.
 func storeOf(t *testing.T, s *running, token string) string {
 	t.Helper()
 	var page struct{ Items []struct{ ID string } }
@@ -84,24 +84,24 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// A tile server that asks another who may see what.
+// TestTileserverOfCentral has a tile server ask a central server for permissions.
 func TestTileserverOfCentral(t *testing.T) {
 	t.Parallel()
 	dir := slidesIn(t, map[string]*slideFile{patient + " 1.tiff": philips})
 	o := newOffice(t)
-	centre := start(t, "serve", dir, "--data", o.data, "--auth", "local", "--no-admin-link")
+	central := start(t, "serve", dir, "--data", o.data, "--auth", "local", "--no-admin-link")
 	o.says(goodPassword+"\n", "user", "add", "anna", "--admin")
 	token := "Bearer " + o.says("", "token", "add", "--user", "anna", "--scope", "admin")
 	id := ""
 	await(t, "the slide is there", func() bool {
 		var page struct{ Items []struct{ ID, State string } }
-		a := centre.get("/api/v1/images", "Authorization", token)
+		a := central.get("/api/v1/images", "Authorization", token)
 		if json.Unmarshal([]byte(a.body), &page) == nil && len(page.Items) == 1 && page.Items[0].State == "available" {
 			id = page.Items[0].ID
 		}
 		return id != ""
 	})
-	edge := start(t, "tileserver", "--data", o.data, "--auth", "central", "--central", centre.url, "--central-cookie", authz.CookieName)
+	edge := start(t, "tileserver", "--data", o.data, "--auth", "central", "--central", central.url, "--central-cookie", authz.CookieName)
 	for _, path := range []string{"/api/v1/images/" + id + "/tiles/0/0/0", "/api/v1/images/" + id + "/preview"} {
 		await(t, path, func() bool { return edge.get(path, "Authorization", token).status == 200 })
 		checkProblem(t, path, edge.get(path), 401)
@@ -109,8 +109,8 @@ func TestTileserverOfCentral(t *testing.T) {
 	}
 }
 
-// Flags that do not go together are refused before anything is made; with access
-// control every address may be listened on.
+// TestAccessFlags passes contradictory flags: the command refuses them before it creates
+// anything. With access control it may listen on any address.
 func TestAccessFlags(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ args, words string }{
@@ -131,7 +131,7 @@ func TestAccessFlags(t *testing.T) {
 	}
 }
 
-// The link for the first admin leads to where browsers reach the server.
+// TestAdminLinkBehindProxy checks that the link for the first admin has the public URL.
 func TestAdminLinkBehindProxy(t *testing.T) {
 	t.Parallel()
 	s := start(t, "serve", "--data", t.TempDir(), "--auth", "local", "--no-worker", "--public-url", "https://slides.example.org")

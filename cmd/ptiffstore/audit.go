@@ -37,7 +37,7 @@ func (c *auditCmd) print(ctx context.Context, std streams, a *account.Accounts) 
 	if c.Refused {
 		f.Allowed = new(bool)
 	}
-	var unknown error // one who is no more still has done what they did
+	var unknown error // a removed user still has events
 	if c.User != "" {
 		u, err := findUser(ctx, a, c.User)
 		if unknown = err; err == nil {

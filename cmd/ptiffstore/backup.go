@@ -18,7 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// A manifest says what a backup is.
+// A manifest describes a backup.
 type manifest struct {
 	Version string    `json:"version"` // of the program that made it
 	At      time.Time `json:"at"`
@@ -37,7 +37,7 @@ type backupCmd struct {
 }
 
 func (*backupCmd) Help() string {
-	return "Writes the catalog with stores, images, tasks, people and audit log, as it is at one moment, while servers and workers go on. Slides are not in it, nor pictures that can be made again. A PostgreSQL is backed up with pg_dump.\n\nExample:\n\n  ptiffstore backup /backups"
+	return "Writes the catalog with stores, images, tasks, people and audit log, as it is at one moment, while servers and workers continue to run. Slides are not in it, nor pictures that can be made again. A PostgreSQL is backed up with pg_dump.\n\nExample:\n\n  ptiffstore backup /backups"
 }
 
 // Run makes the backup and prints its folder.
@@ -61,7 +61,7 @@ func (c *backupCmd) Run(ctx context.Context, std streams) error {
 	}
 	m, err := writeBackup(ctx, cat, dir, now)
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(dir)) // it would be in the way of those who look for the newest
+		return errors.Join(err, os.RemoveAll(dir)) // or it could be mistaken for the newest backup
 	}
 	if c.JSON {
 		return printJSON(std, struct {
@@ -73,11 +73,10 @@ func (c *backupCmd) Run(ctx context.Context, std streams) error {
 	return err
 }
 
-// stampFormat is a moment in the name of a file or folder.
+// stampFormat is the format of a time in the name of a file or folder.
 const stampFormat = "20060102-150405"
 
-// makeFolder makes a folder of a name that nothing has yet: if need be, with a number
-// behind it.
+// makeFolder creates a new folder. It appends a number to the name if that is taken.
 func makeFolder(name string) (string, error) {
 	for n := 1; ; n++ {
 		dir := numbered(name, n)
@@ -94,7 +93,8 @@ func numbered(name string, n int) string {
 	return fmt.Sprintf("%s-%d", name, n)
 }
 
-// writeBackup fills the folder of a backup. What says that it is one comes last.
+// writeBackup fills the folder of a backup. It writes the manifest last, so that an
+// incomplete folder has none.
 func writeBackup(ctx context.Context, cat *catalog.Catalog, dir string, now time.Time) (*manifest, error) {
 	m := &manifest{Version: version, At: now, File: "catalog.db"}
 	file := filepath.Join(dir, m.File)
@@ -128,8 +128,8 @@ func (*restoreCmd) Help() string {
 	return "Stop servers and workers first: while one runs on --data, it is refused. The backup is checked before anything is changed. What has happened to the slides since is found by the next sync.\n\nExample:\n\n  ptiffstore restore /backups/ptiffstore-20260102-030405 --data /var/lib/ptiffstore"
 }
 
-// Run puts the backup in the catalog's place. At each moment there is either the old
-// catalog or the new one, whole.
+// Run replaces the catalog with the backup. At each moment there is either the complete
+// old catalog or the complete new one.
 func (c *restoreCmd) Run(ctx context.Context, std streams) error {
 	if c.Database != "" {
 		return fmt.Errorf("%w: leave --database out, or use pg_restore", catalog.ErrNotHere)
@@ -174,9 +174,9 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// idle makes sure that no process uses the catalog, also none that takes no part in the
-// lock of the data directory, as programs before it did not. What is wrong with the
-// catalog does not matter: that may be why there is a restore.
+// idle returns an error if a process uses the catalog, even an older program that does not
+// lock the data directory. It ignores damage of the catalog, which may be the reason for
+// the restore.
 func idle(ctx context.Context, dir, target string) error {
 	if !exists(target) {
 		return nil
@@ -186,7 +186,7 @@ func idle(ctx context.Context, dir, target string) error {
 		c.Close() //nolint:errcheck // it was only read
 		host, _ := os.Hostname()
 		for _, w := range alive {
-			// One of this host that has ended is known to have, and this process is none.
+			// On this host the process table shows which workers have ended.
 			gone := w.Host == host && (w.PID == os.Getpid() || errors.Is(syscall.Kill(w.PID, 0), syscall.ESRCH))
 			if !gone {
 				return inUse(dir, fmt.Errorf("process %d on host %s was alive within the last 15 seconds", w.PID, w.Host))
@@ -203,8 +203,8 @@ func inUse(dir string, why error) error {
 	return fmt.Errorf("%s is in use (%w): stop the server, the tile server, the workers and other commands on it, then try again", dir, why)
 }
 
-// bring copies the database of a backup into a new folder, makes sure that it is whole
-// and that this program knows its tables, and returns its path.
+// bring copies the database of a backup into a new folder, checks that it is complete and
+// that this program knows its tables, and returns its path.
 func (c *restoreCmd) bring(ctx context.Context, m *manifest, folder string) (string, error) {
 	if err := os.RemoveAll(folder); err != nil { // of a restore that was interrupted
 		return "", err
@@ -250,8 +250,8 @@ func copySynced(to, from string) error {
 	return errors.Join(err, w.Sync(), w.Close())
 }
 
-// replaceCatalog renames fresh to target, after the database that is there has got
-// another name as well.
+// replaceCatalog renames fresh to target, after giving the existing database a second
+// name.
 func replaceCatalog(fresh, target string) error {
 	if err := fsx.SyncFile(fresh); err != nil {
 		return err
@@ -265,9 +265,9 @@ func replaceCatalog(fresh, target string) error {
 	return fsx.SyncFolder(filepath.Dir(target))
 }
 
-// setAside gives a database, and what belongs to it, another name beside its own. Only
-// the log of one that could not be settled, being damaged, loses its own name: SQLite
-// would apply it to the new one.
+// setAside gives a database and its other files a second name. The write-ahead log of a
+// damaged database, which could not be merged, loses its own name: SQLite would apply it
+// to the new database.
 func setAside(target string) error {
 	name := target + ".before-" + time.Now().UTC().Format(stampFormat)
 	kept := name
@@ -291,7 +291,7 @@ func setAside(target string) error {
 	return nil
 }
 
-// keep gives a file another name as well, or instead where a file can't have two.
+// keep gives a file a second name, or renames it if the file system has no hard links.
 func keep(path, name string) error {
 	err := os.Link(path, name)
 	switch {

@@ -9,8 +9,8 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// TestBackupAndRestore is the drill: a backup while slides arrive, the catalog lost,
-// the backup restored, and the folder brings back what the backup did not know.
+// TestBackupAndRestore makes a backup while slides arrive, removes the catalog and restores
+// the backup. A scan finds the slides that are newer than the backup.
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -25,7 +25,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("restore over a catalog: %v", r)
 	}
 	for _, f := range []string{"catalog.db", "catalog.db-wal", "catalog.db-shm"} {
-		os.Remove(filepath.Join(data, f)) // may not be there
+		os.Remove(filepath.Join(data, f)) // may not exist
 	}
 	done(t, "restore", folder, "--data="+data)
 	s = start(t, "serve", "--data="+data)

@@ -98,7 +98,7 @@ func checkModes(file *config.File, keys []key) config.Findings {
 	return list
 }
 
-// check returns which settings of a mode do not fit each other.
+// check returns which settings of a mode contradict each other.
 func (p *program) check(mode string) error {
 	switch mode {
 	case "serve":

@@ -20,8 +20,8 @@ var modes = []string{"serve", "tileserver", "worker"}
 // BeforeResolve gives the flags of the command their values of the configuration file, which
 // the command line then overrides.
 //
-// Flags of the command line count more than the environment, that more than the file,
-// and the file more than the default. Lists are replaced, not merged.
+// The command line takes precedence over the environment, the environment over the file,
+// and the file over the defaults. Lists are replaced, not merged.
 func (*program) BeforeResolve(ctx *kong.Context, site *configFile) error {
 	node := ctx.Selected()
 	if node == nil || !slices.ContainsFunc(flagsOf(node), func(f *kong.Flag) bool { return keyOf(f) != "" }) {

@@ -83,7 +83,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// nested returns a key with dots as the file has it.
+// nested returns a dotted key as nested mappings of YAML.
 func nested(key, value string) string {
 	var b strings.Builder
 	parts := strings.Split(key, ".")

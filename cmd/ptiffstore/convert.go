@@ -23,7 +23,7 @@ func (*convertCmd) Help() string {
 	return "The pyramid is a BigTIFF of JPEG tiles. OUT appears when it is whole.\n\nExample:\n\n  ptiffstore convert scan.png slide.tiff"
 }
 
-// Validate refuses qualities there are not, before anything is read.
+// Validate refuses invalid qualities before the command reads the image.
 func (c *convertCmd) Validate() error {
 	if c.Quality < 1 || c.Quality > 100 {
 		return fmt.Errorf("--quality=%d: must be from 1 to 100", c.Quality)
@@ -33,7 +33,7 @@ func (c *convertCmd) Validate() error {
 
 // Run makes the pyramid.
 func (c *convertCmd) Run(ctx context.Context, std streams) error {
-	// What is held is of a known size and stays; garbage need not be as large again.
+	// Most of the heap is buffers of a known size that stay alive: collect the rest early.
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(30))
 	}
@@ -55,7 +55,7 @@ func (c *convertCmd) Run(ctx context.Context, std streams) error {
 	return nil
 }
 
-// convertError says whether it is the fault of the picture.
+// convertError returns err with the exit code: exitFile if the image is at fault.
 func convertError(in, out string, err error) error {
 	var damaged *convert.FormatError
 	var unsupported *tiff.UnsupportedError

@@ -56,7 +56,7 @@ func TestConvert(t *testing.T) {
 		name string
 		args []string
 		code int
-		want string // part of what is said
+		want string // part of the error
 	}{
 		{"made", []string{in, out}, exitOK, "PNG of 900×700 pixels: 2 levels"},
 		{"there", []string{in, out}, exitFailure, "--force"},
@@ -77,8 +77,8 @@ func TestConvert(t *testing.T) {
 	}
 }
 
-// TestConvertImage makes a pyramid of what a managed store has in quarantine, which
-// does not do so by itself.
+// TestConvertImage makes a pyramid of a quarantined image in a managed store that does not
+// convert automatically.
 func TestConvertImage(t *testing.T) {
 	t.Parallel()
 	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
@@ -103,8 +103,9 @@ func TestConvertImage(t *testing.T) {
 	}
 }
 
-// TestPicturesBecomePyramids drops pictures into a managed store, which makes pyramids
-// of them, once, and keeps the pictures; what can't be one is told of and left alone.
+// TestPicturesBecomePyramids drops images into a managed store, which converts each to a
+// pyramid once and keeps the originals. It reports images that it cannot convert and leaves
+// them in place.
 func TestPicturesBecomePyramids(t *testing.T) {
 	t.Parallel()
 	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
@@ -120,7 +121,7 @@ func TestPicturesBecomePyramids(t *testing.T) {
 	strips, camera, screen, damaged := patient+".tif", patient+" camera.JPG", patient+" screen.png", patient+" damaged.png"
 	drop(strips, func(f *os.File) error { return xtiff.Encode(f, ramp(), nil) })
 	drop(camera, func(f *os.File) error { return jpeg.Encode(f, ramp(), nil) })
-	// One that somebody is still at when it is seen.
+	// This one is still being written when the scan finds it.
 	var held *os.File
 	drop(screen, func(f *os.File) (err error) {
 		if held, err = os.Open(f.Name()); err != nil {
@@ -141,7 +142,7 @@ func TestPicturesBecomePyramids(t *testing.T) {
 		_, err := f.Write(b.Bytes())
 		return err
 	})
-	for _, name := range []string{camera, screen, strips} { // as they are come to
+	for _, name := range []string{camera, screen, strips} { // in the order of scanning
 		s.available(name + ".tiff")
 	}
 	s.until("the damaged one is told of", func() bool {
@@ -164,7 +165,7 @@ func TestPicturesBecomePyramids(t *testing.T) {
 	drop("last.png", func(f *os.File) error {
 		return png.Encode(f, ramp().(*image.RGBA).SubImage(image.Rect(0, 0, 700, 600)))
 	})
-	s.available("last.png.tiff") // by then what was there has been looked at
+	s.available("last.png.tiff") // by then the earlier files have been inspected
 	if n := tasks(); n != before+1 {
 		t.Errorf("%d conversions after a restart, %d before: want one more", n, before)
 	}

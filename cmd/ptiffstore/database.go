@@ -22,7 +22,7 @@ type databaseFlags struct {
 	Database string `key:"database" placeholder:"URL" help:"Database: sqlite:PATH or postgres://… . Default: catalog.db in the data directory."`
 }
 
-// dataDir makes the data folder, for its owner alone.
+// dataDir creates the data directory with access for its owner only, and returns it.
 func (p *databaseFlags) dataDir() (string, error) {
 	dir, err := p.dataFolder()
 	if err != nil {
@@ -34,7 +34,7 @@ func (p *databaseFlags) dataDir() (string, error) {
 	return dir, nil
 }
 
-// dataFolder is where the data folder is, or would be.
+// dataFolder returns the path of the data directory, which may not exist.
 func (p *databaseFlags) dataFolder() (string, error) {
 	dir := p.Data
 	if dir == "" {
@@ -58,7 +58,7 @@ func (p *databaseFlags) database(dir string) string {
 	return "sqlite:" + filepath.Join(dir, "catalog.db")
 }
 
-// url is the database's, which may not exist.
+// url returns the URL of the database, which may not exist.
 func (p *databaseFlags) url() (string, error) {
 	if p.Database != "" {
 		return p.Database, nil
@@ -67,12 +67,12 @@ func (p *databaseFlags) url() (string, error) {
 	return p.database(dir), err
 }
 
-// ledgers are where the versions of all tables are written down besides the catalog's.
+// ledgers returns the schema versions of all tables except the catalog's.
 func ledgers() []db.Ledger { return append(task.Ledgers(), account.Ledger()) }
 
-// require returns the URL of the database if there is a catalog in it, with the tables of
-// the ledgers, none of them older than this program's. It creates and changes nothing:
-// only serve, demo, restore and store add create a catalog.
+// require returns the URL of the database. It returns an error if the database has no
+// catalog, or if the tables of a ledger are missing or older than this program's. It
+// changes nothing: only serve, demo, restore and store add create a catalog.
 func (p *databaseFlags) require(ctx context.Context, ledgers ...db.Ledger) (string, error) {
 	url, err := p.url()
 	if err != nil {
@@ -88,7 +88,7 @@ func (p *databaseFlags) require(ctx context.Context, ledgers ...db.Ledger) (stri
 	return url, err
 }
 
-// words name the place to people, without a password.
+// words returns the place of the database for messages, without a password.
 func (p *databaseFlags) words(url string) string {
 	if p.Database != "" {
 		return withoutPasswords(url)
@@ -96,7 +96,7 @@ func (p *databaseFlags) words(url string) string {
 	return filepath.Dir(strings.TrimPrefix(url, "sqlite:"))
 }
 
-// flag is what a command is given to use the same place.
+// flag returns the flag that makes another command use the same database.
 func (p *databaseFlags) flag(url string) string {
 	if p.Database != "" {
 		return "--database " + p.words(url)
@@ -104,7 +104,7 @@ func (p *databaseFlags) flag(url string) string {
 	return "--data " + p.words(url)
 }
 
-// An absentError is that there is no catalog where a command looked for it.
+// An absentError reports that a command found no catalog.
 type absentError struct{ where string }
 
 func (e *absentError) Error() string {
@@ -120,8 +120,8 @@ func (p *databaseFlags) open(ctx context.Context) (*catalog.Catalog, error) {
 	return catalog.Open(ctx, url)
 }
 
-// create opens the catalog, and creates it with all its tables if there is none. It
-// reports whether there was one.
+// create opens the catalog, and creates it with all its tables if it does not exist. It
+// reports whether it existed.
 func (p *databaseFlags) create(ctx context.Context) (c *catalog.Catalog, existed bool, err error) {
 	url, err := p.url()
 	if err != nil {
@@ -142,7 +142,7 @@ func (p *databaseFlags) create(ctx context.Context) (c *catalog.Catalog, existed
 	return c, existed, nil
 }
 
-// createTables creates those of tasks and of users, which commands need.
+// createTables creates the tables of tasks and users, which commands need.
 func createTables(ctx context.Context, c *catalog.Catalog) error {
 	if _, err := task.Open(ctx, task.Options{Catalog: c, Version: version}); err != nil {
 		return err
@@ -151,8 +151,8 @@ func createTables(ctx context.Context, c *catalog.Catalog) error {
 	return err
 }
 
-// await waits until there is a catalog, for a process that uses one and creates none:
-// its server may be started at the same moment. It gives up after waitForCatalog.
+// await waits for the catalog, which the server may be creating at this moment. It gives
+// up after waitForCatalog.
 func (p *databaseFlags) await(ctx context.Context, log *slog.Logger) error {
 	wait, cancel := context.WithTimeout(ctx, waitForCatalog)
 	defer cancel()
@@ -174,13 +174,13 @@ func (p *databaseFlags) await(ctx context.Context, log *slog.Logger) error {
 }
 
 const (
-	// waitForCatalog is by far longer than a server needs, and long enough that a supervisor
-	// takes the process for started, and starts it again when it has given up.
+	// waitForCatalog is far longer than a server needs. It is also long enough for a
+	// supervisor to consider the process started, and so to restart it when it gives up.
 	waitForCatalog = 30 * time.Second
 	lookForCatalog = 250 * time.Millisecond
 )
 
-// findStore returns the store that a person means: by id, by label or by folder.
+// findStore returns a store by its id, label or folder.
 func findStore(ctx context.Context, c *catalog.Catalog, name string) (*catalog.Store, error) {
 	list, err := c.Stores(ctx)
 	if err != nil {

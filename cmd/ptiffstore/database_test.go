@@ -35,8 +35,8 @@ func createCatalog(t *testing.T, p *databaseFlags) {
 	}
 }
 
-// Commands that need no catalog. All others must fail where there is none, and create
-// nothing: a new command that is in neither list is tried.
+// Commands that need no catalog. All others must fail without one and create nothing:
+// TestNoCatalog runs every command that is in neither list.
 var (
 	createsCatalog = []string{"demo", "serve", "store add", "restore"}
 	waitsForIt     = []string{"tileserver", "worker"}
@@ -46,7 +46,7 @@ var (
 	examinesIt = []string{"doctor"} // see TestDoctor
 )
 
-// enough are the flags without which a command does not get as far as the catalog.
+// enough are the flags that a command needs to get as far as opening the catalog.
 var enough = map[string][]string{
 	"grant add": {"--user=x", "--role=viewer", "--everything"},
 	"image set": {"--label=x"},
@@ -56,7 +56,7 @@ var enough = map[string][]string{
 	"group set": {"--name=x"},
 }
 
-// commands are all of the program, with arguments that can be parsed.
+// commands returns all commands of the program, with valid arguments.
 func commands(t *testing.T) map[string][]string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
@@ -88,8 +88,8 @@ func commands(t *testing.T) map[string][]string {
 	return list
 }
 
-// TestNoCatalog gives every command a data directory, and a database, in which there is
-// no catalog: it fails, says where it looked, and leaves nothing behind.
+// TestNoCatalog runs every command on a data directory, and on a database, without a
+// catalog: it fails, names the place, and creates nothing.
 func TestNoCatalog(t *testing.T) {
 	t.Parallel()
 	exempt := slices.Concat(createsCatalog, waitsForIt, usesNone, examinesIt)
@@ -107,7 +107,7 @@ func TestNoCatalog(t *testing.T) {
 	server := pgtest.New(t)
 	for _, where := range []struct {
 		name, words string
-		one         bool // command is enough
+		one         bool // testing one command is enough
 		flags       []string
 	}{
 		{"no folder", "no catalog in " + data + ": ", false, []string{"--data=" + data}},
@@ -149,8 +149,8 @@ func tablesOf(t *testing.T, url string) (n int) {
 	return n
 }
 
-// TestOldTables has commands find tables of an older program: they do not touch them, but
-// for backup, which is what is to be done before an upgrade.
+// TestOldTables runs commands on tables of an older program: they fail and change nothing.
+// Only backup works, since it is the first step of an upgrade.
 func TestOldTables(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -174,8 +174,8 @@ func TestOldTables(t *testing.T) {
 	done(t, "user", "list", "--data="+data)
 }
 
-// TestWaitForCatalog starts what works beside a server before there is one: it creates
-// nothing and waits, and goes on as soon as there is a catalog.
+// TestWaitForCatalog starts a worker and a tile server before the catalog exists: they
+// create nothing, and start as soon as the catalog exists.
 func TestWaitForCatalog(t *testing.T) {
 	t.Parallel()
 	for _, mode := range waitsForIt {
@@ -200,7 +200,7 @@ func TestWaitForCatalog(t *testing.T) {
 					waitFor(t, "its cache", func() bool { return exists(filepath.Join(data, "cache")) })
 				}
 				cancel()
-				// In the midst of its start it may fail, but for another reason.
+				// During its start it may fail for another reason.
 				if code := <-ended; !created && code != exitFailure || strings.Contains(log.String(), "no catalog in "+data) == created {
 					t.Errorf("a catalog was created: %v; exit code %d, %s", created, code, log)
 				}

@@ -50,7 +50,7 @@ func (c *demoCmd) Run(ctx context.Context, std streams) error {
 	return s.Run(ctx)
 }
 
-// settled waits until no slide is arriving any more, but not for ever.
+// settled waits until no image is in state arriving, for a limited time.
 func settled(ctx context.Context, c *catalog.Catalog) error {
 	for range 100 {
 		page, err := c.Images(ctx, catalog.Query{})

@@ -18,13 +18,13 @@ type deployCmd struct {
 	Supervisor deploySupervisorCmd `cmd:"" help:"Write a configuration of supervisord."`
 }
 
-// deploySite are the flags that say what a site is like.
+// deploySite are the flags that describe a site.
 type deploySite struct {
 	Site     string   `required:"" placeholder:"NAME" help:"Name of the site: lower-case letters, digits and hyphens."`
 	Out      string   `short:"o" default:"." type:"path" placeholder:"DIR" help:"Folder to write the files to."`
 	Program  string   `placeholder:"FILE" type:"path" help:"The binary. Default: this one."`
 	User     string   `default:"ptiffstore" help:"User that runs the processes."`
-	Data     string   `default:"/var/lib/ptiffstore" type:"path" placeholder:"DIR" help:"Folder of the catalog and of made pictures."`
+	Data     string   `default:"/var/lib/ptiffstore" type:"path" placeholder:"DIR" help:"Data directory (catalog and image cache)."`
 	Database string   `placeholder:"URL" help:"postgres://… ; default: SQLite in --data."`
 	Listen   string   `default:"127.0.0.1:8080" help:"Address of the server."`
 	Tiles    string   `placeholder:"ADDRESS" help:"Address of a tile server; default: none."`
@@ -59,7 +59,7 @@ func (c *deploySite) site() (deploy.Site, error) {
 	return s, nil
 }
 
-// write writes the files, none over one that is there unless that is wanted.
+// write writes the files. It overwrites existing ones only with --force.
 func (c *deploySite) write(std streams, files []deploy.File) error {
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (c *deploySite) write(std streams, files []deploy.File) error {
 	if c.Force {
 		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	}
-	for _, f := range files { // all of them or none
+	for _, f := range files { // check all before writing any
 		if path := filepath.Join(c.Out, f.Name); !c.Force && exists(path) {
 			return fmt.Errorf("%s is there already: say --force to write over it", path)
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
-// TestSystemdUnits has systemd look at the units.
+// TestSystemdUnits checks the units with systemd-analyze.
 func TestSystemdUnits(t *testing.T) {
 	t.Parallel()
 	verifier, err := exec.LookPath("systemd-analyze")
@@ -95,7 +95,7 @@ func supervise(t *testing.T, args ...string) *supervised {
 	return s
 }
 
-// rotateSoon has logs rotated after so few bytes that there are some.
+// rotateSoon configures a log size so small that logs are rotated during the test.
 func (s *supervised) rotateSoon() {
 	s.t.Helper()
 	file := filepath.Join(s.dir, "ptiffstore-north.conf")
@@ -112,7 +112,7 @@ func (s *supervised) rotateSoon() {
 	}
 }
 
-// control has supervisorctl do something with the program of that name.
+// control runs a supervisorctl command on a program.
 func (s *supervised) control(verb, name string) {
 	s.t.Helper()
 	if out, err := exec.Command("supervisorctl", "-c", s.conf(), verb, "ptiffstore-north:"+name).CombinedOutput(); err != nil {
@@ -132,9 +132,9 @@ func freePort(t *testing.T) string {
 
 func (s *supervised) conf() string { return filepath.Join(s.dir, "supervisord.conf") }
 
-// status is what supervisorctl says: the number of each program's process.
+// status returns the process id of each program.
 func (s *supervised) status() map[string]int {
-	out, _ := exec.Command("supervisorctl", "-c", s.conf(), "status").Output() // its code is of programs that do not run
+	out, _ := exec.Command("supervisorctl", "-c", s.conf(), "status").Output() // fails if a program does not run
 	pids := map[string]int{}
 	for line := range strings.Lines(string(out)) {
 		f := strings.Fields(strings.NewReplacer(",", " ").Replace(line))
@@ -176,11 +176,11 @@ func (s *supervised) wait(what string, limit time.Duration, f func() bool) {
 	}
 }
 
-// large is so large that reading it slowly can be told from reading it at once.
+// large is large enough for a rate limit to slow down reading it.
 var large = &slideFile{name: "large.tiff", make: synth.Generic{Seed: 8, Width: 9000, Height: 7000, Levels: 1, Codec: synth.None}.Write}
 
-// TestSupervised kills each process of a site under supervisord: all come back, and
-// a task that ran runs again until it has ended, once.
+// TestSupervised kills each process of a site under supervisord: all are restarted, and an
+// interrupted task runs again and succeeds once.
 func TestSupervised(t *testing.T) {
 	t.Parallel()
 	dir := slidesIn(t, map[string]*slideFile{"1.tiff": large, "2.tiff": plain})
@@ -227,7 +227,7 @@ func TestSupervised(t *testing.T) {
 		t.Errorf("%d tasks of that kind, want one: %+v", len(list.Items), list)
 	}
 
-	// Told to stop, the worker hands its task back at once.
+	// A worker that is stopped returns its task to the queue at once.
 	done(t, "store", "set", dir, db, "--verify-rate", strconv.FormatInt(large.info.Size/6, 10))
 	task = done(t, "task", "submit", "verify_store", dir, db, "--queue", "slow")
 	s.wait("the task to run", 2*time.Minute, func() bool { return decoded[taskJSON](t, "task", "show", task, db).State == "running" })

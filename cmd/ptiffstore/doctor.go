@@ -21,10 +21,10 @@ type doctorCmd struct {
 }
 
 func (*doctorCmd) Help() string {
-	return "Looks at data folder, database, stores, watches, clocks, workers, queues, schedules, and at the servers that this one asks or names, and changes nothing. Run it as the user that runs the site, with the flags of its server, or its --config. Exits with 1 if something must be mended.\n\nExample:\n\n  ptiffstore doctor --data /var/lib/ptiffstore"
+	return "Looks at data folder, database, stores, watches, clocks, workers, queues, schedules, and at the servers that this one asks or names, and changes nothing. Run it as the user that runs the site, with the flags of its server, or its --config. Exits with 1 if something must be fixed.\n\nExample:\n\n  ptiffstore doctor --data /var/lib/ptiffstore"
 }
 
-// Run prints what was found.
+// Run prints the report.
 func (c *doctorCmd) Run(ctx context.Context, std streams) error {
 	s, err := c.site()
 	if err != nil {
@@ -42,10 +42,10 @@ func (c *doctorCmd) Run(ctx context.Context, std streams) error {
 	return err
 }
 
-// errorSick ends the program; what is wrong has been said.
+// errorSick is the exit code of a report with problems.
 var errorSick = &exitError{exitFailure, errors.New("the site is not as it should be")}
 
-// site says what is to be examined.
+// site returns what to examine.
 func (c *doctorCmd) site() (doctor.Site, error) {
 	dir, err := c.dataFolder()
 	if err != nil {
@@ -65,13 +65,14 @@ func (c *doctorCmd) site() (doctor.Site, error) {
 		}
 	}
 	if c.Auth == "central" && s.Refused == nil {
-		s.Refused = c.centre(&s)
+		s.Refused = c.setCentral(&s)
 	}
 	return s, nil
 }
 
-// centre says how the central server is asked; the error is why it can't be.
-func (c *doctorCmd) centre(s *doctor.Site) error {
+// setCentral sets how to reach the central server. The error is why a server would not
+// start with these flags.
+func (c *doctorCmd) setCentral(s *doctor.Site) error {
 	s.Central = c.Central
 	o, err := c.centralOptions(c.Insecure)
 	if err != nil {
@@ -83,7 +84,7 @@ func (c *doctorCmd) centre(s *doctor.Site) error {
 	}
 	s.Roots = o.Roots
 	s.AskCentral = func(ctx context.Context) error {
-		// Nobody is asking: it says that whoever this is must log in.
+		// Without credentials the answer is that the client must log in.
 		_, err := central.Check(ctx, authz.Credential{}, []authz.Request{{Scope: "tiles"}})
 		if err == nil && o.EdgeKey != nil {
 			_, err = central.Revocations(ctx, 0)

@@ -10,8 +10,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/doctor"
 )
 
-// TestDoctor examines what serve FOLDER has made, while it runs and after its folder is
-// gone.
+// TestDoctor examines a site that serve FOLDER has created, while it runs and after its
+// folder was removed.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
@@ -23,7 +23,7 @@ func TestDoctor(t *testing.T) {
 	}
 	s, dir := serving(t, map[string]*slideFile{patient + ".tiff": plain}, "--data="+data)
 	s.available(patient + ".tiff")
-	s.until("nothing to fix", func() bool { // its worker says now that it lives, and tables of tasks are there
+	s.until("nothing to fix", func() bool { // the worker is registered and the tables of tasks exist
 		r := command(t, "doctor", "--data="+data, "--limit=1m")
 		return r.code == exitOK && strings.Count(r.out, "\n") == 1 && strings.HasSuffix(r.out, "nothing to fix\n")
 	})
@@ -60,21 +60,21 @@ func TestDoctor(t *testing.T) {
 	s.stop()
 }
 
-// TestDoctorAsksTheCentre has an edge ask a centre that knows its secret, and then with
-// one that it does not know.
-func TestDoctorAsksTheCentre(t *testing.T) {
+// TestDoctorAsksCentralServer examines an edge server with the secret that the central
+// server knows, and with another one.
+func TestDoctorAsksCentralServer(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	centre := start(t, "serve", "--data="+data, "--auth=local", "--no-admin-link")
+	central := start(t, "serve", "--data="+data, "--auth=local", "--no-admin-link")
 	secret := filepath.Join(t.TempDir(), "secret")
 	examine := func(text string) result {
 		if err := os.WriteFile(secret, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return command(t, "doctor", "--all", "--data="+data, "--auth=central", "--central="+centre.url, "--edge-secret-file="+secret, "--limit=1m")
+		return command(t, "doctor", "--all", "--data="+data, "--auth=central", "--central="+central.url, "--edge-secret-file="+secret, "--limit=1m")
 	}
 	good := strings.TrimSpace(done(t, "edge", "add", "https://tiles.example.org", "--data="+data))
-	if r := examine(good); !strings.Contains(r.out, "ok       central server: "+centre.url+" answers correctly") {
+	if r := examine(good); !strings.Contains(r.out, "ok       central server: "+central.url+" answers correctly") {
 		t.Errorf("with its secret: %v", r)
 	}
 	if r := examine("another" + good); r.code != exitFailure || !strings.Contains(r.out, "wrong    central server: ") || strings.Contains(r.out, good) {

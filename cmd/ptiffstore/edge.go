@@ -25,7 +25,7 @@ func (*edgeAddCmd) Help() string {
 	return "Write the secret to a file and name it with --edge-secret-file on the edge server. From then on, every revocation is sent there at once.\n\nExample:\n\n  ptiffstore edge add https://tiles.example.org"
 }
 
-// Run makes the edge known and prints its secret.
+// Run adds the edge server and prints its secret.
 func (c *edgeAddCmd) Run(ctx context.Context, std streams) error {
 	return c.withPeople(ctx, "edge.add", func(a *account.Accounts) (string, error) {
 		secret, e, err := a.AddEdge(ctx, c.URL)
@@ -47,7 +47,7 @@ type edgeListCmd struct {
 
 func (*edgeListCmd) Help() string { return "Example:\n\n  ptiffstore edge list" }
 
-// Run prints a line for each edge.
+// Run prints a line for each edge server.
 func (c *edgeListCmd) Run(ctx context.Context, std streams) error {
 	a, err := c.people(ctx)
 	if err != nil {
@@ -82,7 +82,7 @@ func (*edgeRemoveCmd) Help() string {
 	return "Example:\n\n  ptiffstore edge remove ahyhpew3lywaxxvdjt4k5fbhmy"
 }
 
-// Run removes the edge.
+// Run removes the edge server.
 func (c *edgeRemoveCmd) Run(ctx context.Context) error {
 	return c.withPeople(ctx, "edge.remove", func(a *account.Accounts) (string, error) {
 		err := a.DeleteEdge(ctx, c.ID)

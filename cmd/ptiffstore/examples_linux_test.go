@@ -19,8 +19,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TestNginx has the configuration of the documents pass on what it must: who asks and by
-// TLS, uploads and events as they come, and tiles under their own name.
+// TestNginx checks that the documented configuration of nginx forwards the address of the
+// client and the use of TLS, does not buffer uploads and events, and serves tiles under
+// their own host name.
 func TestNginx(t *testing.T) {
 	t.Parallel()
 	p := startNginx(t)
@@ -29,7 +30,7 @@ func TestNginx(t *testing.T) {
 	login := []string{"Authorization", "Bearer " + o.says("", "token", "add", "--user", "anna", "--scope", "admin")}
 	archive := filepath.Join(slidesIn(t, nil), "archive")
 	store := done(t, "store", "add", archive, "--managed", "--data", o.data)
-	launchAt(t, p.centre[0], "serve", "--data", o.data, "--auth", "local", "--trusted-proxy", "127.0.0.1") // of two servers one is enough
+	launchAt(t, p.central[0], "serve", "--data", o.data, "--auth", "local", "--trusted-proxy", "127.0.0.1") // of two servers one is enough
 	launchAt(t, p.tiles[1], "tileserver", "--data", o.data, "--auth", "local", "--trusted-proxy", "127.0.0.1")
 	ask := func(method, url, body string, header ...string) answer {
 		t.Helper()
@@ -96,7 +97,7 @@ func TestNginx(t *testing.T) {
 		t.Errorf("upload: %v", err)
 	}
 
-	// An event is there while the stream is open.
+	// Events arrive while the stream is open.
 	task := done(t, "task", "submit", "sync_store", store, "--queue", "nobodys", "--data", o.data)
 	req, err = http.NewRequest("GET", centreName+"/api/v1/tasks/"+task+"/events", nil)
 	if err != nil {
@@ -113,7 +114,7 @@ func TestNginx(t *testing.T) {
 	}
 }
 
-// TestCaddyfile has Caddy look at its example.
+// TestCaddyfile validates the example with Caddy.
 func TestCaddyfile(t *testing.T) {
 	t.Parallel()
 	caddy, err := exec.LookPath("caddy")
@@ -127,8 +128,7 @@ func TestCaddyfile(t *testing.T) {
 	}
 }
 
-// TestContainerFiles reads the files of containers, and has the program look at each
-// command line in them.
+// TestContainerFiles parses each command line of the container files with the program.
 func TestContainerFiles(t *testing.T) {
 	t.Parallel()
 	type service struct {
@@ -189,7 +189,7 @@ func TestContainerFiles(t *testing.T) {
 	}
 }
 
-// knownVariable reports whether a variable of the environment is a flag of serve.
+// knownVariable reports whether an environment variable sets a flag of serve.
 func knownVariable(name string) bool {
 	for _, n := range newParser(&program{}).Model.Children {
 		if n.Name != "serve" {
@@ -206,9 +206,9 @@ func knownVariable(name string) bool {
 	return false
 }
 
-// TestEmptyRoot runs the program as a container does: with a certificate, a folder of data
-// and one of slides, and nothing else, for a user without rights. It asks a centre by TLS
-// who may see what.
+// TestEmptyRoot runs the program as in a container: as an unprivileged user, in a root
+// directory with only a certificate, a data directory and a folder of slides. It asks a
+// central server over TLS for permissions.
 func TestEmptyRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root may change the root folder")
@@ -218,8 +218,8 @@ func TestEmptyRoot(t *testing.T) {
 	o := newOffice(t)
 	o.says(goodPassword, "user", "add", "anna", "--admin")
 	login := []string{"Authorization", "Bearer " + o.says("", "token", "add", "--user", "anna", "--scope", "admin")}
-	centre := launch(t, "serve", "--data", o.data, "--auth", "local")
-	behind, err := neturl.Parse(centre.url)
+	central := launch(t, "serve", "--data", o.data, "--auth", "local")
+	behind, err := neturl.Parse(central.url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestEmptyRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certified(t, root, "") // cert.pem is that of the front, too
+	certified(t, root, "") // the proxy in front uses cert.pem, too
 	cert, err := os.ReadFile(filepath.Join(root, "cert.pem"))
 	if err != nil {
 		t.Fatal(err)

@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// seen is what the processes of a site have told Prometheus.
+// seen has the metrics of the processes of a site.
 type seen struct {
 	serve, tileserver, worker string
 }
 
 func (s *seen) all() string { return s.serve + s.tileserver + s.worker }
 
-// names are the names of metrics, and of the samples that they have.
+// names returns the names of the metrics and of their samples.
 func (s *seen) names() (metrics, samples []string) {
 	for line := range strings.Lines(s.all()) {
 		if f := strings.Fields(line); strings.HasPrefix(line, "# TYPE ") {
@@ -35,7 +35,7 @@ func (s *seen) names() (metrics, samples []string) {
 	return slices.Compact(metrics), slices.Compact(samples)
 }
 
-// asideAddress is where a process serves its figures alone.
+// asideAddress returns the address of the --metrics-listen port of a process.
 func asideAddress(t *testing.T, log *logBuffer) string {
 	t.Helper()
 	line := regexp.MustCompile(`msg=metrics address=(127\.0\.0\.1:\d+)`)
@@ -43,8 +43,8 @@ func asideAddress(t *testing.T, log *logBuffer) string {
 	return "http://" + line.FindStringSubmatch(log.String())[1]
 }
 
-// observed runs a site of all kinds of processes with patients' names wherever there
-// can be any, does something in each, and returns their figures.
+// observed runs a site with all kinds of processes, uses each, and returns the metrics. All
+// names of files, users and stores contain a patient's name.
 func observed(t *testing.T) *seen {
 	t.Helper()
 	const name = patient + " 1.tiff"
@@ -105,8 +105,8 @@ func observed(t *testing.T) *seen {
 	}
 }
 
-// TestFigures has a whole site tell Prometheus what it does, and holds that against
-// the documentation, the dashboard and the alerts.
+// TestFigures compares the metrics of a complete site with the documentation, the dashboard
+// and the alerts.
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	figures := observed(t)
@@ -153,7 +153,7 @@ func TestFigures(t *testing.T) {
 	})
 }
 
-// read is a file of docs/monitoring.
+// read returns a file of docs/monitoring.
 func read(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("../../docs/monitoring", name))
@@ -163,8 +163,8 @@ func read(t *testing.T, name string) string {
 	return string(b)
 }
 
-// checkDocumented fails the test unless docs/monitoring.md has a row for each metric
-// of ours, and for no other.
+// checkDocumented fails the test unless docs/monitoring.md has a row for each metric of the
+// program and for no other.
 func checkDocumented(t *testing.T, metrics []string) {
 	t.Helper()
 	documented := map[string]bool{}
@@ -182,8 +182,8 @@ func checkDocumented(t *testing.T, metrics []string) {
 	}
 }
 
-// TestAlerts has Prometheus's own tool play a site that is well and one that is not to
-// the alerts, and read what the dashboard asks for.
+// TestAlerts runs the unit tests of the alerts with promtool, and checks the queries of the
+// dashboard.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("promtool"); err != nil {
@@ -219,8 +219,8 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// dashboardRules makes rules of what the dashboard asks for, so that they can be
-// checked.
+// dashboardRules returns a rule file with the queries of the dashboard, which promtool can
+// check.
 func dashboardRules(t *testing.T) string {
 	t.Helper()
 	var d struct {
@@ -248,7 +248,7 @@ func dashboardRules(t *testing.T) string {
 	return b.String()
 }
 
-// Profiles are of this machine alone, and only where somebody wants them.
+// TestDebugListen checks that profiles are served only on loopback and only if configured.
 func TestDebugListen(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"0.0.0.0:0", "[::]:0", "192.0.2.1:0", "nonsense"} {
@@ -267,6 +267,6 @@ func TestDebugListen(t *testing.T) {
 	checkProblem(t, "by another name", debug.get("/debug/pprof/", "Host", "evil.example"), http.StatusMisdirectedRequest)
 	off := start(t, "serve", "--data", t.TempDir())
 	if strings.Contains(off.log.String(), "profiles") || strings.Contains(off.get("/debug/pprof/").body, "goroutine profile") {
-		t.Errorf("profiles are served though nobody asked for them: %s", off.log)
+		t.Errorf("profiles are served without --debug-listen: %s", off.log)
 	}
 }

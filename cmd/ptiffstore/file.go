@@ -17,8 +17,8 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// openSlide opens the slide in the file at path. What is wrong with the file
-// itself ends the program with [exitFile].
+// openSlide opens the slide in the file at path. Its errors have the exit code [exitFile]
+// if the file itself is at fault.
 func openSlide(path string) (*slide.Slide, *os.File, error) {
 	f, err := fsx.Open(path)
 	if err != nil {
@@ -37,8 +37,8 @@ func openSlide(path string) (*slide.Slide, *os.File, error) {
 	return s, f, nil
 }
 
-// fileError says of an error of reading the file at path, or of making a picture
-// from it, whether it is the file's fault.
+// fileError returns err, of reading the file at path or of rendering an image from it, with
+// the exit code [exitFile] if the file is at fault.
 func fileError(path string, err error) error {
 	var broken *tiff.FormatError
 	var unsupported *tiff.UnsupportedError
@@ -51,8 +51,8 @@ func fileError(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// pictureError is [fileError] for pictures. Decoders have errors of their own for
-// pixels that are damaged: what is nobody else's fault is the file's.
+// pictureError is [fileError] for images. Decoders have their own errors for damaged
+// pixels, so every error without another known cause is the file's fault.
 func pictureError(path string, err error) error {
 	var file *exitError
 	var system *fs.PathError
@@ -64,7 +64,7 @@ func pictureError(path string, err error) error {
 	return &exitError{exitFile, fmt.Errorf("%s is broken: %w", path, err)}
 }
 
-// output is where a picture goes.
+// output is the flag for where to write an image.
 type output struct {
 	Output string `short:"o" default:"-" placeholder:"FILE" help:"Write to this file instead of standard output."`
 }
@@ -87,7 +87,7 @@ type tileCmd struct {
 
 func (*tileCmd) Help() string { return "Example:\n\n  ptiffstore tile slide.tiff 3 2 1 -o tile.jpg" }
 
-// Run writes the tile, as the file stores it if it does.
+// Run writes the tile, with the bytes of the file if that stores it.
 func (c *tileCmd) Run(ctx context.Context, std streams) error {
 	s, f, err := openSlide(c.File)
 	if err != nil {
@@ -142,7 +142,7 @@ func (*previewCmd) Help() string {
 	return "Example:\n\n  ptiffstore preview slide.tiff --height 300 -o preview.jpg"
 }
 
-// Validate refuses heights that are not drawn, before anything is read.
+// Validate refuses heights that are not rendered, before the command reads the file.
 func (c *previewCmd) Validate() error {
 	if c.Height < 1 || c.Height > 2048 {
 		return fmt.Errorf("--height=%d: must be 1 to 2048 pixels", c.Height)
@@ -163,7 +163,7 @@ func (c *previewCmd) Run(ctx context.Context, std streams) error {
 
 func unchanged() bool { return true }
 
-// withRenderer calls f with a maker that keeps what it makes only until f is done.
+// withRenderer calls f with a renderer whose cache is removed when f returns.
 func withRenderer(path string, f func(*rendercache.Renderer, *slide.Slide) error) error {
 	s, file, err := openSlide(path)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestNamedPipe asks for what a named pipe holds, into which nobody writes.
+// TestNamedPipe reads a named pipe that has no writer.
 func TestNamedPipe(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe.tiff")

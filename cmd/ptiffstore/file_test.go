@@ -31,8 +31,8 @@ func decode(t *testing.T, b string) image.Image {
 	return img
 }
 
-// TestTile compares every tile that is stored with the bytes in the file. What was
-// not scanned is as white as the background, and as large as any other tile.
+// TestTile compares every stored tile with the bytes in the file. Tiles that the scanner
+// left out are white and have the usual size.
 func TestTile(t *testing.T) {
 	t.Parallel()
 	s, file := philips.open(t), philips.file(t)
@@ -73,8 +73,8 @@ func checkWhite(t *testing.T, img image.Image, side int) {
 	}
 }
 
-// TestTileMade asks for tiles that no file stores as such: of a zoom between two
-// levels, and of a codec that browsers do not show.
+// TestTileMade asks for tiles that have to be rendered: of a zoom between two levels, and
+// with a codec that browsers do not support.
 func TestTileMade(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -111,8 +111,7 @@ func TestNoTile(t *testing.T) {
 	}
 }
 
-// TestOutput writes each kind of picture to a file, and compares it with what goes
-// to standard output.
+// TestOutput writes each kind of image to a file, and compares it with standard output.
 func TestOutput(t *testing.T) {
 	t.Parallel()
 	file := philips.file(t)
@@ -136,8 +135,8 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// TestAssociated compares stored pictures with what the file stores, and has a
-// label made that the file lacks.
+// TestAssociated compares stored images with the bytes in the file, and renders a label
+// that the file lacks.
 func TestAssociated(t *testing.T) {
 	t.Parallel()
 	s := philips.open(t)
@@ -177,7 +176,7 @@ func TestAssociated(t *testing.T) {
 	decode(t, r.out)
 }
 
-// TestPreview asks for heights.
+// TestPreview asks for previews of several heights.
 func TestPreview(t *testing.T) {
 	t.Parallel()
 	for _, height := range []int{0, 1, 50, 300} {
@@ -198,8 +197,8 @@ func TestPreview(t *testing.T) {
 	}
 }
 
-// TestDamagedPictures asks broken files for pictures. Damage elsewhere in the file
-// does not matter to them.
+// TestDamagedPictures asks for images of broken files. Damage elsewhere in the file must
+// not affect them.
 func TestDamagedPictures(t *testing.T) {
 	t.Parallel()
 	made := damaged(t)
@@ -228,8 +227,8 @@ func TestDamagedPictures(t *testing.T) {
 	}
 }
 
-// TestDamagedPixels damages the pixels of a tile whose structure stays whole: the
-// decoder alone sees it, and its error has no type of package tiff.
+// TestDamagedPixels damages the pixels of a tile but not its structure: only the decoder
+// notices, and its error has no type of package tiff.
 func TestDamagedPixels(t *testing.T) {
 	t.Parallel()
 	b := bytes.Clone(deflated.bytes(t))
@@ -254,8 +253,8 @@ func TestDamagedPixels(t *testing.T) {
 	}
 }
 
-// TestUnsupportedPixels asks for a tile that has to be made from one that is whole,
-// and which only the decoder knows to be unread.
+// TestUnsupportedPixels asks for a tile that has to be rendered from an undamaged tile that
+// the decoder does not support.
 func TestUnsupportedPixels(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "scans.tiff")
@@ -271,8 +270,8 @@ func TestUnsupportedPixels(t *testing.T) {
 	}
 }
 
-// manyScans returns plain with a tile 1,1 that claims to be a progressive JPEG of
-// more scans than are decoded. Zoom 1, which is not stored, is made from it.
+// manyScans returns plain with a tile 1,1 that claims to be a progressive JPEG with more
+// scans than the decoder accepts. Zoom 1, which is not stored, is rendered from it.
 func manyScans(t *testing.T) []byte {
 	t.Helper()
 	b := bytes.Clone(plain.bytes(t))
@@ -291,14 +290,14 @@ func manyScans(t *testing.T) []byte {
 	return b
 }
 
-// TestFileError gives the exit code and the words for each kind of error.
+// TestFileError checks the exit code and the text for each kind of error.
 func TestFileError(t *testing.T) {
 	t.Parallel()
 	wrapped := func(err error) error { return fmt.Errorf("level 0: %w", err) }
 	for _, tt := range []struct {
 		err     error
 		code    int
-		picture int // the code if it came of making a picture
+		picture int // the code if rendering an image caused it
 		want    string
 	}{
 		{&tiff.FormatError{Offset: 8, Msg: "no"}, exitFile, exitFile, "f is broken: level 0: no (at byte 8)"},

@@ -46,7 +46,7 @@ func (c *logFlags) logger(w io.Writer) *slog.Logger {
 	return log
 }
 
-// leveled is a log whose level can be changed.
+// leveled returns a log and its level, which can be changed.
 func (c *logFlags) leveled(w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	level.Set(c.level())
@@ -58,7 +58,7 @@ func (c *logFlags) leveled(w io.Writer) (*slog.Logger, *slog.LevelVar) {
 }
 
 func (c *logFlags) level() (level slog.Level) {
-	level.UnmarshalText([]byte(c.LogLevel)) // the flag's enum leaves only what it knows
+	level.UnmarshalText([]byte(c.LogLevel)) // cannot fail: the flag is an enum
 	return level
 }
 
@@ -90,7 +90,7 @@ func (c *serverFlags) listen() (net.Listener, error) {
 	return listenOn("--listen", c.Listen, c.Listen)
 }
 
-// url is where a browser reaches a listener at addr.
+// url returns the URL at which a browser reaches a listener at addr.
 func url(addr net.Addr) string {
 	tcp := addr.(*net.TCPAddr)
 	host := tcp.IP.String()
@@ -122,7 +122,8 @@ func (o *debugFlags) trace() (server.Trace, error) {
 	return server.Trace{Endpoint: o.OTLP, Share: o.Share}, nil
 }
 
-// listeners open the ports beside the service's; nil where none is wanted.
+// listeners returns functions that open the ports for metrics and debugging; nil if that
+// port is not configured.
 func (o *debugFlags) listeners() (metrics, debug func() (net.Listener, error)) {
 	if o.Metrics != "" {
 		metrics = func() (net.Listener, error) { return listenOn("--metrics-listen", o.Metrics, local(o.Metrics)) }
@@ -138,8 +139,8 @@ func (o *debugFlags) listeners() (metrics, debug func() (net.Listener, error)) {
 	return metrics, debug
 }
 
-// local is the address with a port alone made one of this machine: who does not say
-// that others may come does not mean them.
+// local returns the address, on 127.0.0.1 if it is only a port: access from other machines
+// must be configured explicitly.
 func local(address string) string {
 	if number := strings.TrimPrefix(address, ":"); !strings.Contains(number, ":") {
 		return net.JoinHostPort("127.0.0.1", number)
@@ -147,7 +148,7 @@ func local(address string) string {
 	return address
 }
 
-// listenOn listens on an address. The flag and what it was given are for errors.
+// listenOn listens on an address. Errors name the flag and its value.
 func listenOn(flag, given, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -156,12 +157,12 @@ func listenOn(flag, given, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// cache are the limits of what is kept of slides.
+// cache returns the limits of the image cache and of open slides.
 func (k *cacheFlags) cache() server.Cache {
 	return server.Cache{Bytes: k.CacheSize << 20, OpenSlides: k.OpenFiles, OpenBytes: k.OpenBytes << 20}
 }
 
-// options are what the flags of every process say. The data directory is made.
+// options returns the options that all processes have, and creates the data directory.
 func options(mode server.Mode, p *databaseFlags, k *cacheFlags, o *debugFlags, log *slog.Logger) (so server.Options, err error) {
 	so = server.Options{Mode: mode, Version: version, Log: log, Memory: k.MemoryLimit << 20, Cache: k.cache()}
 	if so.Trace, err = o.trace(); err != nil {
@@ -175,10 +176,10 @@ func options(mode server.Mode, p *databaseFlags, k *cacheFlags, o *debugFlags, l
 	return so, nil
 }
 
-// options are what the flags of a process that serves say.
+// options returns the options of a process that serves.
 func (c *serverFlags) options(mode server.Mode, log *slog.Logger) (server.Options, error) {
 	if err := c.checkListen(); err != nil {
-		return server.Options{}, err // before anything is made
+		return server.Options{}, err // before the data directory is created
 	}
 	o, err := options(mode, &c.databaseFlags, &c.cacheFlags, &c.debugFlags, log)
 	if err != nil {

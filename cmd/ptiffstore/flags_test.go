@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestDataFolder serves without --data: catalog and pictures are in the user's
-// data folder, for the user alone.
+// TestDataFolder serves without --data: the data directory is the user's own, and other
+// users have no access.
 func TestDataFolder(t *testing.T) {
 	base := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", base)
@@ -31,8 +31,8 @@ func TestDataFolder(t *testing.T) {
 	}
 }
 
-// TestServeFolders gives one folder in several ways, twice: it is one store, and
-// nothing is written into it.
+// TestServeFolders passes one folder under several paths, twice: it becomes one store, and
+// the server writes nothing into it.
 func TestServeFolders(t *testing.T) {
 	t.Parallel()
 	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"a.tiff": plain})
@@ -63,7 +63,7 @@ func TestServeFolders(t *testing.T) {
 	}
 }
 
-// TestServeLog wants a log of JSON where that was asked for, every line of it.
+// TestServeLog checks that every line of the log is JSON with --log-format json.
 func TestServeLog(t *testing.T) {
 	s, _ := serving(t, map[string]*slideFile{patient + ".tiff": plain}, "--log-format", "json")
 	s.stop()

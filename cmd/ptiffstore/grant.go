@@ -38,7 +38,7 @@ func (*tokenAddCmd) Help() string {
 	return "Prints the token, which is kept nowhere: who loses it makes another. It may do what its user may do, within its scopes.\n\nExample:\n\n  ptiffstore token add --user upload-robot --scope write --expires 90d --label 'scanner 1'"
 }
 
-// Run makes the token and prints it.
+// Run creates the token and prints it.
 func (c *tokenAddCmd) Run(ctx context.Context, std streams) error {
 	ends, err := parseEnd(c.Expires, time.Now())
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *tokenAddCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// parseEnd reads when something ends; nil is never.
+// parseEnd parses an expiry time; nil is never.
 func parseEnd(s string, now time.Time) (*time.Time, error) {
 	if s == "" {
 		return nil, nil
@@ -196,7 +196,7 @@ type grantObject struct {
 	Image string `xor:"object" help:"Id of an image."`
 }
 
-// ids returns those of what was named.
+// ids returns the ids of the named object.
 func (s *subject) ids(ctx context.Context, a *account.Accounts) (user, group string, err error) {
 	if s.User != "" {
 		u, err := findUser(ctx, a, s.User)

@@ -14,11 +14,11 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// A campus is a centre and two hosts with scanners, each with slides on a disk of its
-// own, at the same path.
+// A campus is a central server and two hosts with slide scanners, each with slides on its
+// own disk, at the same path.
 type campus struct {
-	*running // the centre, as who has logged in sees it
-	centre   *host
+	*running // the central server, with the login of a user
+	central  *host
 	scanner  [2]*host
 	db       *pgtest.Server
 	office   *office
@@ -26,7 +26,7 @@ type campus struct {
 	mount    string
 }
 
-// openCampus starts everything: PostgreSQL and the centre on one host, a tile server and a
+// openCampus starts PostgreSQL and the central server on one host, and a tile server and a
 // worker on each of the others.
 func openCampus(t *testing.T) *campus {
 	t.Helper()
@@ -35,13 +35,13 @@ func openCampus(t *testing.T) *campus {
 		t.Fatal(err)
 	}
 	const main = "10.77.0.1"
-	c.centre = newHost(t, "centre", c.mount)
-	c.centre.ip("addr add " + main + "/32 dev lo")
+	c.central = newHost(t, "central", c.mount)
+	c.central.ip("addr add " + main + "/32 dev lo")
 	for i, name := range []string{"scanner-a", "scanner-b"} {
 		c.scanner[i] = newHost(t, name, c.mount)
-		c.centre.connect(c.scanner[i], fmt.Sprintf("to%d", i), fmt.Sprintf("10.77.%d", i+1))
+		c.central.connect(c.scanner[i], fmt.Sprintf("to%d", i), fmt.Sprintf("10.77.%d", i+1))
 	}
-	err := c.centre.do(func() (err error) {
+	err := c.central.do(func() (err error) {
 		c.db, err = pgtest.StartAt(main)
 		return err
 	})
@@ -70,11 +70,11 @@ func openCampus(t *testing.T) *campus {
 		defer h.launch("tileserver", there, "--listen", h.addr+":8081", "--auth", "central", "--central", "http://"+main+":8080", "--insecure-no-auth",
 			"--edge-secret-file", secret, "--cors-origin", "http://"+main+":8080")
 	}
-	c.running = c.centre.launch("serve", there, "--listen", main+":8080", "--auth", "local", "--no-worker").running
+	c.running = c.central.launch("serve", there, "--listen", main+":8080", "--auth", "local", "--no-worker").running
 	return c
 }
 
-// login returns the cookie of one who has logged in.
+// login logs a user in and returns the cookie.
 func (c *campus) login(name string) []string {
 	c.t.Helper()
 	resp, err := c.client.Post(c.url+"/api/v1/auth/login", "application/json", strings.NewReader(`{"name":"`+name+`","password":"`+goodPassword+`"}`))
@@ -88,7 +88,7 @@ func (c *campus) login(name string) []string {
 	return []string{"Cookie", resp.Cookies()[0].Name + "=" + resp.Cookies()[0].Value}
 }
 
-// a hostedStore is what these tests read of a store.
+// A hostedStore has the fields of a store that these tests read.
 type hostedStore struct {
 	ID           string
 	HostAway     *bool   `json:"host_away"`
@@ -106,8 +106,8 @@ func listed[T any](c *campus, path string, login []string) []T {
 	return page.Items
 }
 
-// away waits until the store of the scanner is, or is not, shown as one whose host and
-// tile server are away, and that of the other as one whose are there.
+// away waits until the store of slide scanner i is, or is not, shown with its host and tile
+// server unreachable, and the other store with both reachable.
 func (c *campus) away(login []string, i int, want bool) {
 	c.t.Helper()
 	is := func(b *bool, want bool) bool { return b != nil && *b == want }
@@ -132,8 +132,7 @@ func (c *campus) wait(what string, f func() bool) {
 	}
 }
 
-// elsewhere asks an address as a browser does that has never seen it: at a full URL, with
-// nothing but what is in it.
+// elsewhere requests a full URL as a browser without cookies does.
 func (c *campus) elsewhere(url string) (answer, error) {
 	s := &running{t: c.t, client: c.client, url: url}
 	resp, err := c.client.Get(url)
@@ -148,8 +147,8 @@ func tileAt(im imageJSON, z, x, y int) string {
 	return strings.NewReplacer("{z}", fmt.Sprint(z), "{x}", fmt.Sprint(x), "{y}", fmt.Sprint(y)).Replace(*im.TileURL)
 }
 
-// TestHostCutOff has slides on two hosts with scanners and a centre on a third, which
-// sees none of their files.
+// TestHostCutOff disconnects one of two hosts with slides from the central server, which
+// runs on a third host and cannot read their files.
 func TestHostCutOff(t *testing.T) {
 	t.Parallel()
 	c := openCampus(t)
@@ -165,7 +164,7 @@ func TestHostCutOff(t *testing.T) {
 		return m
 	}
 	var seen map[string]imageJSON
-	c.wait("both slides in the centre's gallery", func() bool {
+	c.wait("both slides in the central server's gallery", func() bool {
 		seen = slides(carl)
 		return seen["scanner-a.tiff"].State == "available" && seen["scanner-b.tiff"].State == "available"
 	})
@@ -195,7 +194,7 @@ func TestHostCutOff(t *testing.T) {
 			a := c.get(strings.NewReplacer("{image}", im.ID, "{store}", im.Store, "{name}", im.FileName).Replace(path), carl...)
 			to := a.header.Get("Location")
 			if a.status != http.StatusTemporaryRedirect || !strings.HasPrefix(to, "http://"+h.addr+":8081/") {
-				t.Errorf("%s of %s at the centre: status %d to %q, want to its endpoint", path, h.name, a.status, to)
+				t.Errorf("%s of %s at the central server: status %d to %q, want to its endpoint", path, h.name, a.status, to)
 				continue
 			}
 			bare := path == "/api/v1/images/{image}/preview" || path == "/thumb/{store}/{name}" // the second slide has no label
@@ -205,7 +204,7 @@ func TestHostCutOff(t *testing.T) {
 		}
 		for _, path := range []string{"/dzi/" + im.ID + ".dzi", "/iiif/3/" + im.ID + "/info.json", "/zoomify/" + im.ID + "/ImageProperties.xml"} {
 			if a := c.get(path, carl...); a.status != http.StatusOK || strings.Contains(a.body, h.addr) {
-				t.Errorf("%s of %s at the centre: status %d: %s", path, h.name, a.status, a.body)
+				t.Errorf("%s of %s at the central server: status %d: %s", path, h.name, a.status, a.body)
 			}
 		}
 	}
@@ -221,8 +220,8 @@ func TestHostCutOff(t *testing.T) {
 		t.Errorf("workers on %v", hosts)
 	}
 
-	// Cut off, and connected again.
-	c.centre.ip("link set to0 down")
+	// Disconnect, and connect again.
+	c.central.ip("link set to0 down")
 	deliver(t, plain, filepath.Join(c.scanner[0].disk, "meanwhile.tiff"))
 	c.away(anna, 0, true)
 	if now := slides(carl); len(now) != 2 || now["scanner-a.tiff"].State != "available" {
@@ -236,7 +235,7 @@ func TestHostCutOff(t *testing.T) {
 			t.Error("a worker of the host that is away counts as alive")
 		}
 	}
-	c.centre.ip("link set to0 up")
+	c.central.ip("link set to0 up")
 	c.away(anna, 0, false)
 	c.wait("what came meanwhile", func() bool { return slides(carl)["meanwhile.tiff"].State == "available" })
 	c.wait("its tiles", func() bool {
@@ -244,7 +243,7 @@ func TestHostCutOff(t *testing.T) {
 		return err == nil && a.status == http.StatusOK
 	})
 
-	// Who is out at the centre is out everywhere.
+	// A user who logs out at the central server is logged out everywhere.
 	urls := []string{tileAt(seen["scanner-a.tiff"], 0, 0, 0), tileAt(seen["scanner-b.tiff"], 0, 0, 0)}
 	for _, url := range urls {
 		c.wait("in", func() bool { a, err := c.elsewhere(url); return err == nil && a.status == http.StatusOK })

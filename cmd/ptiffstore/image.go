@@ -78,7 +78,7 @@ func (c *imageSetCmd) Run(ctx context.Context) error {
 	})
 }
 
-// setImage changes fields of an image; nil takes one away.
+// setImage changes fields of an image; nil removes a field.
 func setImage(ctx context.Context, cat *catalog.Catalog, id string, fields map[string]*string) error {
 	patch, err := json.Marshal(fields)
 	if err != nil {
@@ -88,7 +88,7 @@ func setImage(ctx context.Context, cat *catalog.Catalog, id string, fields map[s
 	return noImage(id, err)
 }
 
-// noImage says of an id that there is nothing of it.
+// noImage returns the error for an unknown image id.
 func noImage(id string, err error) error {
 	if errors.Is(err, catalog.ErrNotFound) {
 		return fmt.Errorf("unknown image %q: its id is in the address of the slide's page", id)

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// External ids are set one by one and from a table, and the audit log has it.
+// TestImageCommands sets external ids one by one and from a table, and checks the audit log.
 func TestImageCommands(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

@@ -46,7 +46,7 @@ type inspectReport struct {
 	Properties     map[string]string `json:"properties"`
 }
 
-// Run prints what the file holds.
+// Run prints the structure of the file.
 func (c *inspectCmd) Run(std streams) error {
 	s, f, err := openSlide(c.File)
 	if err != nil {
@@ -88,7 +88,7 @@ func report(s *slide.Slide, size int64) *inspectReport {
 	return r
 }
 
-// known is nil for the zero value: unknown is never 0 or "".
+// known returns nil for the zero value: JSON has null for an unknown value, never 0 or "".
 func known[T comparable](v T) *T {
 	var zero T
 	if v == zero {

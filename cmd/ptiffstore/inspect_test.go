@@ -47,8 +47,8 @@ level  pixels     tile       grid   downsample  codec
 1      225 × 175  256 × 256  1 × 1  4           JPEG
 `
 
-// TestInspectText compares what people read. Properties follow a blank line, and
-// are those of the JSON.
+// TestInspectText compares the text output. Properties follow a blank line, and equal those
+// of the JSON.
 func TestInspectText(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -64,8 +64,8 @@ func TestInspectText(t *testing.T) {
 	}
 }
 
-// TestInspectJSON compares what programs read: unknown is null, and lists are
-// never null.
+// TestInspectJSON compares the JSON output: an unknown value is null, and lists are never
+// null.
 func TestInspectJSON(t *testing.T) {
 	t.Parallel()
 	level := func(width, height, columns, rows, downsample, tile float64) map[string]any {
@@ -105,11 +105,11 @@ func TestInspectJSON(t *testing.T) {
 	}
 }
 
-// located finds where in the file something is wrong, and the tag it belongs to.
+// located matches the offset of a damage and its tag.
 var located = regexp.MustCompile(`\((TIFF tag (\d+) \w+, )?at byte (\d+)\)`)
 
-// TestInspectDamages inspects every class of damage: what is wrong is named with
-// its place, and with its tag where it belongs to one.
+// TestInspectDamages inspects every class of damage: the error has its offset, and its tag
+// if it belongs to one.
 func TestInspectDamages(t *testing.T) {
 	t.Parallel()
 	structural := map[string]bool{} // in the header or the chain of directories: of no tag
@@ -144,7 +144,7 @@ func TestInspectDamages(t *testing.T) {
 	}
 }
 
-// TestNoFile asks every command that reads a file for what is none.
+// TestNoFile runs every command that reads a file on a missing file, a folder and a device.
 func TestNoFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

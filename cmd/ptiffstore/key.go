@@ -24,7 +24,7 @@ func (*keyListCmd) Help() string {
 	return "Prints ids and times, never the keys themselves. A server makes the first key when it starts.\n\nExample:\n\n  ptiffstore key list"
 }
 
-// A listedKey is what is printed of a signing key.
+// A listedKey is a signing key as it is printed.
 type listedKey struct {
 	ID         string     `json:"id"`
 	Signs      bool       `json:"signs"`
@@ -69,7 +69,7 @@ func (*keyRotateCmd) Help() string {
 	return "Prints the id of the new key. Servers use it within a minute. The old key signs nothing more; links and access tokens that it signed stay valid until they expire.\n\nExample:\n\n  ptiffstore key rotate"
 }
 
-// Run makes the new key.
+// Run creates the new key.
 func (c *keyRotateCmd) Run(ctx context.Context, std streams) error {
 	return c.withPeople(ctx, "key.rotate", func(a *account.Accounts) (string, error) {
 		if err := a.RotateKey(ctx); err != nil {
@@ -85,7 +85,7 @@ func (*keyDropCmd) Help() string {
 	return "For a key that has leaked. Prints the id of the new key. All signed links stop working within seconds and must be created again; access tokens are renewed without a login. Sessions and API tokens stay valid.\n\nExample:\n\n  ptiffstore key drop"
 }
 
-// Run deletes the keys and makes a new one.
+// Run deletes the keys and creates a new one.
 func (c *keyDropCmd) Run(ctx context.Context, std streams) error {
 	return c.withPeople(ctx, "key.drop", func(a *account.Accounts) (string, error) {
 		if err := a.DropKeys(ctx); err != nil {
@@ -95,7 +95,7 @@ func (c *keyDropCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// printNewKey prints and returns the id of the key that signs now.
+// printNewKey prints and returns the id of the new signing key.
 func printNewKey(ctx context.Context, std streams, a *account.Accounts) (string, error) {
 	keys, err := a.Keys(ctx)
 	if err != nil {

@@ -11,9 +11,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
-// TestSQLiteKeepsItsLock has a server's packages open the database one after the other:
-// none must take from SQLite the lock that keeps other processes from removing the
-// write-ahead log in use.
+// TestSQLiteKeepsItsLock opens the database with each package of a server: none may release
+// the lock of SQLite that keeps other processes from removing the write-ahead log in use.
 func TestSQLiteKeepsItsLock(t *testing.T) {
 	t.Parallel()
 	p := &databaseFlags{Data: newCatalog(t)}
@@ -45,8 +44,8 @@ func TestSQLiteKeepsItsLock(t *testing.T) {
 	}
 }
 
-// TestRestoreRefuses tries to restore under every process that uses the data directory,
-// and under programs that take no part in its lock.
+// TestRestoreRefuses tries to restore while each kind of process uses the data directory,
+// including programs that do not lock it.
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
 	data := newCatalog(t)
@@ -104,7 +103,7 @@ func TestRestoreRefuses(t *testing.T) {
 	done(t, restore...)
 }
 
-// mustPipe puts a named pipe in the place of a file.
+// mustPipe replaces a file with a named pipe.
 func mustPipe(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {

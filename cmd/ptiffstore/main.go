@@ -20,7 +20,7 @@ import (
 const (
 	exitOK      = 0
 	exitFailure = 1
-	exitFile    = 2 // the file is broken, or not a slide that is read here
+	exitFile    = 2 // the file is broken, or not a supported slide
 	exitUsage   = 64
 )
 
@@ -61,10 +61,10 @@ type program struct {
 	Version    versionCmd    `cmd:"" help:"Print version, Go release and JPEG decoder."`
 }
 
-// A streams is what a command reads and writes, so that tests can run it whole.
+// A streams has the standard streams of a command, which tests replace.
 type streams struct {
 	out, err io.Writer
-	in       io.Reader // nil if there is none
+	in       io.Reader // may be nil
 }
 
 // An exitError ends the program with a code of its own.
@@ -98,8 +98,8 @@ func newParser(p *program, options ...kong.Option) *kong.Kong {
 	}, options...)...)
 }
 
-// readEnvironment has the settings of processes read from the environment, too: the flags
-// that have a key in the configuration file. Those of one command are not.
+// readEnvironment adds environment variables to the flags that have a key in the
+// configuration file.
 func readEnvironment(n *kong.Node) {
 	for _, flag := range n.Flags {
 		if key := flag.Tag.Get("key"); key == "-" || key == "" && flag.Name != "config" {
@@ -113,10 +113,10 @@ func readEnvironment(n *kong.Node) {
 	}
 }
 
-// packagePrefix is the name of a package that begins an error, which says nothing to users.
+// packagePrefix matches the names of packages in errors, which mean nothing to users.
 var packagePrefix = regexp.MustCompile(`(^|: )(?:account|api|authz|catalog|convert|declaration|fsx|ingest|limit|oidc|render|rendercache|slide|task|tasks|tiff|tile|upload): `)
 
-// message is the text of an error for users.
+// message returns the text of an error for users.
 func message(err error) string {
 	text := err.Error()
 	for {

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	oidctest.Main()
-	for _, kv := range os.Environ() { // flags are read from there, too
+	for _, kv := range os.Environ() { // flags are also read from the environment
 		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "PTIFFSTORE_") && name != "PTIFFSTORE_TESTDATA" {
 			os.Unsetenv(name)
 		}
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// moreAtOnce has more tests run at once than there are processors, unless -parallel says
-// how many: most of them wait for servers.
+// moreAtOnce makes more tests run at once than there are processors, unless -parallel is
+// set: most tests wait for servers.
 func moreAtOnce() {
 	flag.Parse()
 	given := false
@@ -46,7 +46,7 @@ func moreAtOnce() {
 	}
 }
 
-// A slideFile is a slide that tests share: nobody writes to it.
+// A slideFile is a slide that tests share and do not change.
 type slideFile struct {
 	name string
 	make func(path string) (synth.Info, error)
@@ -63,18 +63,17 @@ var slides struct {
 }
 
 var (
-	// philips has all there is: four levels, label, macro and barcode. Tiles of bare
-	// glass are left out.
+	// philips has four levels, label, macro and barcode. Tiles of bare glass are left out.
 	philips = &slideFile{name: "philips.tiff", make: synth.Philips{
 		Seed: 3, Width: 2300, Height: 1700, Sparse: true, Barcode: "S-12", Label: true, Macro: true,
 	}.Write}
-	// plain is little more than tiles: two levels, four times apart, no pictures.
+	// plain has two levels, four times apart, and no associated images.
 	plain = &slideFile{name: "plain.tiff", make: synth.Generic{Seed: 5, Width: 900, Height: 700, Ratio: 4}.Write}
-	// deflated has tiles that browsers do not show.
+	// deflated has tiles that browsers do not support.
 	deflated = &slideFile{name: "deflated.tiff", make: synth.Generic{Seed: 6, Width: 500, Height: 300, Codec: synth.Deflate}.Write}
 )
 
-// file makes the slide when it is asked for first, and returns its path.
+// file creates the slide on first use, and returns its path.
 func (f *slideFile) file(t *testing.T) string {
 	t.Helper()
 	slides.once.Do(func() { slides.dir, slides.err = os.MkdirTemp("", "ptiffstore-test-*") })
@@ -106,7 +105,7 @@ func (f *slideFile) open(t *testing.T) *slide.Slide {
 	return s
 }
 
-// bytes returns what the file holds.
+// bytes returns the content of the file.
 func (f *slideFile) bytes(t *testing.T) []byte {
 	t.Helper()
 	b, err := os.ReadFile(f.file(t))
@@ -125,7 +124,7 @@ var damages struct {
 // damaged returns the file of each class of [synth.Damages], by name.
 func damaged(t *testing.T) map[string]string {
 	t.Helper()
-	plain.file(t) // there is a folder then
+	plain.file(t) // creates the folder
 	damages.once.Do(func() {
 		damages.paths = map[string]string{}
 		for _, d := range synth.Damages {
@@ -140,7 +139,7 @@ func damaged(t *testing.T) map[string]string {
 	return damages.paths
 }
 
-// A result is what a command that ends by itself left.
+// A result is the result of a command.
 type result struct {
 	code     int
 	out, err string
@@ -153,7 +152,7 @@ func (r result) String() string {
 // command runs the program in this process until it ends.
 func command(t *testing.T, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*soon) // one that was to be refused may serve
+	ctx, cancel := context.WithTimeout(t.Context(), 3*soon) // a command that should fail may serve instead
 	defer cancel()
 	var out, errs bytes.Buffer
 	code := run(ctx, args, streams{out: &out, err: &errs})
@@ -187,14 +186,14 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestUsage gives what the command line cannot mean.
+// TestUsage passes invalid command lines.
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	file := plain.file(t)
 	for _, tt := range []struct {
 		name string
 		args []string
-		want string // in the words on standard error
+		want string // in the text on standard error
 	}{
 		{"no such command", []string{"paint"}, "unexpected argument paint"},
 		{"no such flag", []string{"inspect", file, "--loud"}, "unknown flag --loud"},
@@ -217,8 +216,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestFlagsFromEnvironment sets a setting of a process as a unit file would. The flags of
-// one command have no variables, as their names say nothing outside of it.
+// TestFlagsFromEnvironment sets a setting of a process as a unit file would. Flags that only
+// one command has are not read from the environment.
 func TestFlagsFromEnvironment(t *testing.T) {
 	t.Setenv("PTIFFSTORE_DATA", newCatalog(t))
 	t.Setenv("PTIFFSTORE_JSON", "true")
@@ -229,8 +228,7 @@ func TestFlagsFromEnvironment(t *testing.T) {
 	}
 }
 
-// TestInterrupted asks for a tile of a zoom that has to be made, once nobody wants
-// it any more.
+// TestInterrupted asks for a tile that has to be rendered, with a canceled context.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -242,7 +240,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// copyOf makes a slide that is a copy of a file.
+// copyOf returns a function that copies a slide from a file.
 func copyOf(from string) func(string) (synth.Info, error) {
 	return func(path string) (synth.Info, error) {
 		b, err := os.ReadFile(from)

@@ -20,22 +20,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A host is a network of its own, and a thread in it: what is started there has the name
-// of the host, sees its addresses alone, and its disk where other hosts have theirs. It
-// is gone with this process, however that ends.
+// A host is a network namespace and a thread in it. Processes that the thread starts have
+// the host's name, see only its addresses, and see its disk at the path where other hosts
+// have theirs. The kernel removes it when this process ends.
 type host struct {
 	t          *testing.T
 	name, addr string
-	disk       string       // folder of this machine that holds what its disk does
+	disk       string       // folder of this machine with the content of its disk
 	mount      string       // where processes of the host see it
 	ns         *os.File     // the network
 	calls      chan func()  // to its thread
-	client     *http.Client // of one who sits at this host
+	client     *http.Client // connects from this host
 	transport  *http.Transport
 }
 
-// newHost makes a host that is connected to nothing, or skips the test where that is not
-// allowed.
+// newHost creates a host without connections. It skips the test where that is not allowed.
 func newHost(t *testing.T, name, mount string) *host {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -74,8 +73,8 @@ func newHost(t *testing.T, name, mount string) *host {
 	return h
 }
 
-// do runs f on a thread that is on the host. What it starts is there too, and ends with
-// this process.
+// do runs f on the thread of the host. Processes that f starts run on the host, too, and end
+// with this process.
 func (h *host) do(f func() error) error {
 	ended := make(chan error, 1)
 	h.calls <- func() { ended <- f() }
@@ -99,8 +98,8 @@ func (h *host) ip(command string, files ...*os.File) {
 	}
 }
 
-// connect lays a cable from the host, as its interface of that name, to another, which
-// reaches all that the host has at its end.
+// connect connects the host, by an interface of that name, to another host, and routes the
+// addresses of the host there.
 func (h *host) connect(other *host, name, net string) {
 	h.ip(fmt.Sprintf("link add %s type veth peer name eth0 netns /proc/self/fd/3", name), other.ns)
 	h.ip(fmt.Sprintf("addr add %s.1/24 dev %s", net, name))
@@ -125,7 +124,7 @@ func (h *host) dial(ctx context.Context, network, addr string) (c net.Conn, err 
 	return c, err
 }
 
-// command is the program as it runs on the host.
+// command returns a command of the program on the host.
 func (h *host) command(args ...string) *exec.Cmd {
 	const script = `hostname "$1" && mount --bind "$2" "$3" && shift 3 && exec "$@"`
 	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh", h.name, h.disk, h.mount, built(h.t)}, args...)...)
@@ -160,7 +159,7 @@ func (h *host) launch(args ...string) *process {
 	}
 	p := &process{&running{t: h.t, client: h.client, log: log}, cmd}
 	h.t.Cleanup(func() {
-		cmd.Process.Kill() // has ended already if all went well
+		cmd.Process.Kill() // fails if it has ended
 		cmd.Wait()
 		if h.t.Failed() {
 			h.t.Logf("%s on %s: %.3000s", args[0], h.name, log)

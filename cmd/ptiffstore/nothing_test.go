@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestNothingDone has commands that would succeed and change nothing: they say so.
+// TestNothingDone runs commands that have nothing to do: they report that.
 func TestNothingDone(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -44,7 +44,7 @@ func TestNothingDone(t *testing.T) {
 	o.says("", "group", "set", "doctors", "--name=nurses")
 }
 
-// TestNewCatalogIsSaid has the two that create a catalog say where.
+// TestNewCatalogIsSaid runs the commands that create a catalog: they print where.
 func TestNewCatalogIsSaid(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
@@ -65,7 +65,7 @@ func TestNewCatalogIsSaid(t *testing.T) {
 	}
 }
 
-// TestDeployWritesAllOrNothing has the last of its files there already.
+// TestDeployWritesAllOrNothing runs deploy where the last of its files exists.
 func TestDeployWritesAllOrNothing(t *testing.T) {
 	t.Parallel()
 	out := t.TempDir()

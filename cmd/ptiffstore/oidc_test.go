@@ -18,8 +18,8 @@ import (
 	"github.com/slideatlas/ptiffstore/test/oidctest"
 )
 
-// TestServeOIDC fails if one who logs in at an OpenID Connect provider, through a proxy
-// that speaks TLS, does not come in as who they are there.
+// TestServeOIDC logs in at an OpenID Connect provider, through a proxy with TLS: the session
+// has the name and groups of the provider.
 func TestServeOIDC(t *testing.T) {
 	t.Parallel()
 	var backend atomic.Pointer[neturl.URL]
@@ -87,7 +87,7 @@ func TestServeOIDC(t *testing.T) {
 	}
 	diff(t, "scopes", []string{"tiles", "label"}, v.Scopes)
 
-	// Another log-in of the browser ends the session that it had.
+	// Another login of the browser ends its earlier session.
 	second := sessionCookie(t, fetch(t, &stay, p.LogIn(t, browser, proxy.URL+"/api/v1/auth/oidc/start", "anna").String()))
 	for cookie, want := range map[string]int{first.Value: http.StatusUnauthorized, second.Value: http.StatusOK} {
 		if a := s.get("/api/v1/stores", "Cookie", authz.CookieName+"="+cookie); a.status != want {
@@ -95,7 +95,7 @@ func TestServeOIDC(t *testing.T) {
 		}
 	}
 
-	// Who logs out is logged out at the provider, too, and comes back.
+	// Logging out also logs out at the provider, which redirects back.
 	resp, err := browser.Post(proxy.URL+"/api/v1/auth/logout", "", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestServeOIDC(t *testing.T) {
 	defer resp.Body.Close()
 	var out struct{ Provider string }
 	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil || !strings.HasPrefix(out.Provider, p.Issuer+"/") {
-		t.Fatalf("logged out: %s, go on at %q, %v", resp.Status, out.Provider, err)
+		t.Fatalf("logged out: %s, redirect to %q, %v", resp.Status, out.Provider, err)
 	}
 	if left := fetch(t, &stay, out.Provider); left.header.Get("Location") != proxy.URL+"/login" {
 		t.Errorf("the provider sends one who has logged out to %q: %v", left.header.Get("Location"), left)
@@ -112,7 +112,7 @@ func TestServeOIDC(t *testing.T) {
 	if v := session(); v.User != nil {
 		t.Errorf("after logging out: %+v", v)
 	}
-	// Once the provider says that they are in no group any more, nothing is left of it.
+	// Without groups at the provider, the user loses all permissions of groups.
 	last := authz.CookieName + "=" + sessionCookie(t, fetch(t, &stay, p.LogIn(t, browser, proxy.URL+"/api/v1/auth/oidc/start", "anna").String())).Value
 	token := "Bearer " + o.says("", "token", "add", "--user", "anna", "--scope", "label")
 	for _, want := range []int{http.StatusOK, http.StatusUnauthorized} {
@@ -134,7 +134,7 @@ func TestServeOIDC(t *testing.T) {
 	}
 }
 
-// fetch is what a browser gets.
+// fetch returns the answer that a browser gets.
 func fetch(t *testing.T, browser *http.Client, url string) answer {
 	t.Helper()
 	resp, err := browser.Get(url)
@@ -149,7 +149,7 @@ func fetch(t *testing.T, browser *http.Client, url string) answer {
 	return answer{resp.StatusCode, resp.Header, string(b)}
 }
 
-// sessionCookie is the cookie that an answer sets for the session.
+// sessionCookie returns the session cookie that an answer sets.
 func sessionCookie(t *testing.T, a answer) *http.Cookie {
 	t.Helper()
 	for _, line := range a.header.Values("Set-Cookie") {
@@ -161,7 +161,7 @@ func sessionCookie(t *testing.T, a answer) *http.Cookie {
 	return nil
 }
 
-// TestOIDCFlags fails if flags of the provider that do not go together are taken.
+// TestOIDCFlags passes contradictory flags of the provider.
 func TestOIDCFlags(t *testing.T) {
 	t.Parallel()
 	for words, args := range map[string][]string{

@@ -11,9 +11,9 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// TestReadOnlyDatabase makes the database read-only for a while, as when a standby takes
-// over. Writes are answered with 503, tiles go on, everybody can see what does not work,
-// and all of it works again by itself.
+// TestReadOnlyDatabase makes the database read-only for a while, as during a failover to a
+// standby. Writes get 503, tiles are served, /readyz names the failing loops, and the server
+// recovers without a restart.
 func TestReadOnlyDatabase(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.NewServer(t)

@@ -42,8 +42,8 @@ func (p *databaseFlags) people(ctx context.Context) (*account.Accounts, error) {
 	return account.Open(ctx, url, account.Options{})
 }
 
-// withPeople opens the accounts for what f does, and writes into the audit log that it
-// was done here, and to what.
+// withPeople opens the accounts, calls f, and writes the change that f made and its object
+// to the audit log.
 func (p *databaseFlags) withPeople(ctx context.Context, act string, f func(*account.Accounts) (object string, err error)) error {
 	a, err := p.people(ctx)
 	if err != nil {
@@ -57,12 +57,12 @@ func (p *databaseFlags) withPeople(ctx context.Context, act string, f func(*acco
 	return a.Record(ctx, byCommand(act, object))
 }
 
-// byCommand is what was done here, for the audit log.
+// byCommand is an action of the command line, for the audit log.
 func byCommand(act, object string) account.Event {
 	return account.Event{Act: act, Object: object, From: "command line", Allowed: true, Detail: fmt.Sprintf("by the system's user %d", os.Geteuid())}
 }
 
-// findUser returns the user that a person means: by id or by name.
+// findUser returns a user by id or by name.
 func findUser(ctx context.Context, a *account.Accounts, name string) (*account.User, error) {
 	u, err := a.User(ctx, name)
 	if errors.Is(err, account.ErrNotFound) {
@@ -85,8 +85,8 @@ func findGroup(ctx context.Context, a *account.Accounts, name string) (*account.
 	return g, err
 }
 
-// A passwordSource is where a new password comes from. It is no flag: those are seen
-// by all users of the machine.
+// A passwordSource is where a new password comes from. The password itself is not a flag,
+// since all users of the machine can see the arguments of a process.
 type passwordSource struct {
 	PasswordFile string `name:"password-file" placeholder:"FILE" help:"File with the password on one line; - for standard input. Default: a prompt."`
 }
@@ -114,7 +114,7 @@ func (p passwordSource) read(std streams) (string, error) {
 	return oneLine(std.in)
 }
 
-// prompt asks twice for a password, which is not shown.
+// prompt asks for a password twice, without echo.
 func prompt(f *os.File, to io.Writer) (string, error) {
 	var words [2]string
 	for i, question := range []string{"Password: ", "Once more: "} {
@@ -132,7 +132,7 @@ func prompt(f *os.File, to io.Writer) (string, error) {
 	return words[0], nil
 }
 
-// passwordBytes bounds what is read in search of the end of the line.
+// passwordBytes is the maximum length of the line with the password.
 const passwordBytes = 4096
 
 func oneLine(r io.Reader) (string, error) {
@@ -174,7 +174,7 @@ func (c *userAddCmd) Run(ctx context.Context, std streams) error {
 		return errors.New("--no-password cannot be combined with --admin or --password-file")
 	}
 	return c.withPeople(ctx, "user.add", func(a *account.Accounts) (string, error) {
-		if _, err := a.UserByName(ctx, c.Name); err == nil { // before somebody types a password
+		if _, err := a.UserByName(ctx, c.Name); err == nil { // before the user types a password
 			return "", fmt.Errorf("user %q exists already: see ptiffstore user list", c.Name)
 		}
 		password := ""
@@ -310,14 +310,14 @@ func (c *userSetCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// replace writes what was given.
+// replace sets the fields of the flags that were given.
 func replace[T any](to, given *T) {
 	if given != nil {
 		*to = *given
 	}
 }
 
-// setAdmin gives or takes the grant that makes a user an admin.
+// setAdmin adds or removes the grant that makes a user an admin.
 func setAdmin(ctx context.Context, a *account.Accounts, user string, admin bool) error {
 	if admin {
 		_, err := a.AddGrant(ctx, account.Grant{User: user, Role: account.Admin})
@@ -335,7 +335,7 @@ func setAdmin(ctx context.Context, a *account.Accounts, user string, admin bool)
 	return nil
 }
 
-// sayAdminGroups names the groups through which a user is still an admin.
+// sayAdminGroups prints the groups through which a user is still an admin.
 func sayAdminGroups(ctx context.Context, a *account.Accounts, u *account.User, std streams) error {
 	grants, err := a.Grants(ctx, account.GrantFilter{})
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal returns both ends of a new one: where a person sits, and what a program
-// sees. It skips the test where there are none.
+// terminal returns both ends of a new pseudo-terminal. It skips the test if the system has
+// none.
 func terminal(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -37,13 +37,13 @@ func terminal(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// TestPrompt types passwords at a terminal: they are asked for twice and never shown.
+// TestPrompt types passwords at a terminal: the program asks twice and never shows them.
 func TestPrompt(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		typed [2]string
-		want  string // in the words on standard error
+		want  string // in the text on standard error
 	}{
 		{"twice the same", [2]string{goodPassword, goodPassword}, ""},
 		{"mistyped", [2]string{goodPassword, goodPassword + "!"}, "the two passwords differ"},
@@ -68,7 +68,7 @@ func TestPrompt(t *testing.T) {
 			if (code == exitOK) != (tt.want == "") || !strings.Contains(said, tt.want) || !strings.HasPrefix(said, "Password: \nOnce more: \n") {
 				t.Errorf("exit code %d, err %q", code, said)
 			}
-			time.Sleep(50 * time.Millisecond) // for what may still come
+			time.Sleep(50 * time.Millisecond) // for output that is still on its way
 			if strings.Contains(screen.String()+said+out.String(), "horse") {
 				t.Errorf("the password is shown: %q", screen.String())
 			}
@@ -76,7 +76,7 @@ func TestPrompt(t *testing.T) {
 	}
 }
 
-// An asking is standard error of one who answers questions.
+// An asking is a standard error that answers prompts.
 type asking struct {
 	mu     sync.Mutex
 	buf    bytes.Buffer

@@ -17,13 +17,13 @@ import (
 
 const goodPassword = "correct horse battery"
 
-// An office is where people are kept: a data folder, and what there is in it.
+// An office is a data directory for tests of users and groups.
 type office struct {
 	t    *testing.T
 	data string
 }
 
-// newOffice makes one, where a server has been once.
+// newOffice creates a data directory with an empty catalog.
 func newOffice(t *testing.T) *office {
 	t.Helper()
 	return &office{t, newCatalog(t)}
@@ -46,7 +46,7 @@ func (o *office) run(in string, args ...string) result {
 	return result{code, out.String(), errs.String()}
 }
 
-// refuses runs a command that must fail with those words.
+// refuses runs a command that must fail with that text in its error.
 func (o *office) refuses(words, in string, args ...string) {
 	o.t.Helper()
 	if r := o.run(in, args...); r.code == exitOK || !strings.Contains(r.err, words) || strings.Contains(r.out+r.err, goodPassword) {
@@ -64,7 +64,7 @@ func (o *office) accounts() *account.Accounts {
 	return a
 }
 
-// items returns a list that was printed as JSON, without what differs each time.
+// items decodes a list printed as JSON, without the fields that differ between runs.
 func items(t *testing.T, text string) []map[string]any {
 	t.Helper()
 	var list struct {
@@ -145,8 +145,8 @@ func TestUserCommands(t *testing.T) {
 	o.checkAudit("user.add user.add user.add user.add user.set user.set user.set user.password user.remove")
 }
 
-// checkLogins fails if the users can't log in with those passwords, or others than the
-// admin are admins.
+// checkLogins fails the test if a user cannot log in with the password, or if anyone except
+// admin is an admin.
 func (o *office) checkLogins(passwords map[string]string, admin string) {
 	o.t.Helper()
 	a := o.accounts()
@@ -163,7 +163,7 @@ func (o *office) checkLogins(passwords map[string]string, admin string) {
 	}
 }
 
-// checkAudit fails if the audit log holds other acts.
+// checkAudit compares the actions in the audit log.
 func (o *office) checkAudit(want string) {
 	o.t.Helper()
 	events, _, err := o.accounts().Events(o.t.Context(), account.EventFilter{}, "")
@@ -359,8 +359,8 @@ func TestGrantCommands(t *testing.T) {
 	o.checkAudit("user.add group.add grant.add grant.add grant.add grant.remove")
 }
 
-// TestAdminThroughGroup takes a user's own grant away: the command says that a group still
-// makes the user an admin.
+// TestAdminThroughGroup removes a user's own grant: the command reports that the user is
+// still an admin through a group.
 func TestAdminThroughGroup(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

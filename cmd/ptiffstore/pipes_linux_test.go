@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPipeInPlaceOfSlide replaces a slide that both servers have open by a named pipe that
-// nobody writes to. Far more requests for it than may be opened at once are all answered,
-// and other slides are served.
+// TestPipeInPlaceOfSlide replaces a slide that both servers have open with a named pipe that
+// has no writer. Both answer far more requests for it than the limit of open slides, and
+// still serve other slides.
 func TestPipeInPlaceOfSlide(t *testing.T) {
 	t.Parallel()
 	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"piped.tiff": plain, "other.tiff": plain})
@@ -43,8 +43,8 @@ func TestPipeInPlaceOfSlide(t *testing.T) {
 	}
 }
 
-// askMany asks for each of the paths so many times at once, and fails the test if one is
-// served or not answered in time.
+// askMany requests each path that many times at once. It fails the test if one is served or
+// not answered in time.
 func askMany(p *process, times int, paths ...string) {
 	p.t.Helper()
 	var all sync.WaitGroup
@@ -71,8 +71,8 @@ func askMany(p *process, times int, paths ...string) {
 	all.Wait()
 }
 
-// TestDoctorBackupsOfPipes has a named pipe in the place of each file that is read of a
-// backup, or that SQLite looks for beside it.
+// TestDoctorBackupsOfPipes replaces each file of a backup, and the files that SQLite opens
+// beside it, with a named pipe.
 func TestDoctorBackupsOfPipes(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

@@ -27,10 +27,10 @@ var binary struct {
 	err  error
 }
 
-// built returns the program as make build makes it, less its version.
+// built returns the path of the program, built as by make build but without a version.
 func built(t *testing.T) string {
 	t.Helper()
-	philips.file(t) // there is a folder then
+	philips.file(t) // creates the folder
 	binary.once.Do(func() {
 		binary.path = filepath.Join(slides.dir, "ptiffstore")
 		build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", binary.path, ".")
@@ -45,22 +45,21 @@ func built(t *testing.T) string {
 	return binary.path
 }
 
-// A process inherits the largest size of the one that starts it, and that of a
-// test is more than what is to be measured. So this program starts itself as a
-// launcher, which has just begun and is small. As it grows with what it starts,
-// each has a few files only.
+// A process inherits the peak size of its parent, and the peak of a test exceeds the sizes
+// to measure. So the test binary starts itself as a launcher, which is small. Because the
+// launcher grows with each process that it starts, it inspects only a few files.
 const (
 	launcherOf    = "LAUNCHER_OF"
 	launcherFiles = 40
-	launcherMax   = 56 << 10 // KB; more than that hides what is to be measured
+	launcherMax   = 56 << 10 // KB; more would hide the sizes to measure
 )
 
-// An inspection is what became of a file in a process of its own.
+// An inspection is the result of inspecting a file in its own process.
 type inspection struct {
 	Path string
 	Code int
-	Busy time.Duration // of a processor
-	KB   int64         // the largest size; 0 if that of the launcher hides it
+	Busy time.Duration // processor time
+	KB   int64         // peak size; 0 if hidden by the launcher's
 	Err  string        // standard error
 }
 
@@ -71,14 +70,14 @@ func init() {
 	}
 }
 
-// launcher has each file inspected that is named on standard input.
+// launcher inspects each file that is named on standard input.
 func launcher(bin string) {
 	names, out := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
 	for names.Scan() {
 		cmd := exec.Command(bin, "inspect", names.Text())
 		var errs bytes.Buffer
 		cmd.Stderr = &errs
-		cmd.Run() // the code says how it ended
+		cmd.Run() // the exit code is checked below
 		st := cmd.ProcessState
 		i := inspection{Path: names.Text(), Code: st.ExitCode(), Busy: st.UserTime() + st.SystemTime(), Err: errs.String()}
 		if own := ownSize(); own > 0 && own < launcherMax {
@@ -88,7 +87,7 @@ func launcher(bin string) {
 	}
 }
 
-// ownSize returns the largest size that this process had, in KB, or 0.
+// ownSize returns the peak size of this process in KB, or 0.
 func ownSize() (kb int64) {
 	status, _ := os.ReadFile("/proc/self/status")
 	_, peak, _ := strings.Cut(string(status), "VmHWM:")
@@ -96,8 +95,8 @@ func ownSize() (kb int64) {
 	return kb
 }
 
-// inspected has files inspected, and wants each to be opened, or refused with a
-// place in the file, in under a second of a processor and 64 MB.
+// inspected inspects files. It fails the test unless each is opened, or refused with an
+// offset in the file, within a second of processor time and 64 MB.
 func inspected(t *testing.T, paths []string) (list []inspection) {
 	t.Helper()
 	for some := range slices.Chunk(paths, launcherFiles) {
@@ -121,7 +120,7 @@ func inspected(t *testing.T, paths []string) (list []inspection) {
 	return list
 }
 
-// launched has a launcher inspect files.
+// launched inspects files with a launcher.
 func launched(t *testing.T, paths []string) (list []inspection) {
 	t.Helper()
 	self, err := os.Executable()
@@ -148,7 +147,7 @@ func launched(t *testing.T, paths []string) (list []inspection) {
 	return list
 }
 
-// TestForeignFiles inspects every file that others have made and damaged.
+// TestForeignFiles inspects every file of other programs, and damaged copies.
 func TestForeignFiles(t *testing.T) {
 	root := os.Getenv("PTIFFSTORE_TESTDATA")
 	if root == "" {
@@ -181,7 +180,7 @@ func TestForeignFiles(t *testing.T) {
 	t.Logf("by exit code %v; the slowest took %v, the largest %d KB", codes, busy, kb)
 }
 
-// TestDamagedInProcess does the same with every class of damage.
+// TestDamagedInProcess inspects every class of damage.
 func TestDamagedInProcess(t *testing.T) {
 	t.Parallel()
 	made := damaged(t)
@@ -197,8 +196,8 @@ func TestDamagedInProcess(t *testing.T) {
 	}
 }
 
-// begin starts a command that gets the signal at the latest when this process ends,
-// however it ends. The kernel goes by the thread that started it, so that one is kept
+// begin starts a command that the kernel sends the signal to when this process ends. The
+// kernel sends it when the thread that started the command ends, so begin keeps the thread
 // until the end of the test.
 func begin(t *testing.T, cmd *exec.Cmd, sig syscall.Signal) {
 	t.Helper()
@@ -218,13 +217,13 @@ func begin(t *testing.T, cmd *exec.Cmd, sig syscall.Signal) {
 	}
 }
 
-// A process is the program at work in a process of its own.
+// A process is the program running in its own process.
 type process struct {
 	*running
 	cmd *exec.Cmd
 }
 
-// launch starts a mode as a process, and waits for its URL.
+// launch starts a mode in its own process, and waits for its URL.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
 	return launchAt(t, "127.0.0.1:0", args...)
@@ -245,7 +244,7 @@ func launchAt(t *testing.T, addr string, args ...string) *process {
 	}
 	p := &process{&running{t: t, client: &http.Client{Transport: &http.Transport{}}, log: log}, cmd}
 	t.Cleanup(func() {
-		cmd.Process.Kill() // has ended already if all went well
+		cmd.Process.Kill() // fails if it has ended
 		cmd.Wait()
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
@@ -272,9 +271,9 @@ func (p *process) end(sig syscall.Signal) *os.ProcessState {
 	return p.cmd.ProcessState
 }
 
-// TestKilled kills the server while slides arrive, again and again: each time it
-// starts again with the images it had, under the same ids, and finds the others.
-// The leases of the killed one do not keep it from that.
+// TestKilled kills the server repeatedly while slides arrive: after each restart it has the
+// same images with the same ids, and finds the others. The leases of the killed server do
+// not prevent that.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	data, dir := t.TempDir(), filepath.Join(slidesIn(t, nil), "slides")
@@ -326,7 +325,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestSignals ends each mode that serves as a supervisor and as a terminal do.
+// TestSignals ends each mode that serves with SIGTERM and with SIGINT.
 func TestSignals(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"serve", "tileserver"} {
@@ -342,8 +341,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestClosedPipe has nobody read what a command prints: it must end, and not with
-// a trace of goroutines.
+// TestClosedPipe closes the pipe that a command prints to: the command must end, and not
+// with a stack trace.
 func TestClosedPipe(t *testing.T) {
 	t.Parallel()
 	read, write, err := os.Pipe()
@@ -361,7 +360,7 @@ func TestClosedPipe(t *testing.T) {
 	}
 }
 
-// TestFullDisk writes a tile to a disk without room.
+// TestFullDisk writes a tile to a full disk.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)

@@ -48,8 +48,8 @@ func storeKeys() []config.Key {
 	return list
 }
 
-// editProvisioned gives a store the settings of the file. With an error comes the field
-// that is wrong.
+// editProvisioned sets the settings of the file on a store. With an error it returns the
+// invalid field.
 func editProvisioned(s *catalog.Store, fields map[string]any) (field string, err error) {
 	patch := map[string]any{}
 	for name, v := range fields {
@@ -72,11 +72,11 @@ func editProvisioned(s *catalog.Store, fields map[string]any) (field string, err
 	if !ok {
 		return "", err
 	}
-	what, _, _ = strings.Cut(what, "; null for") // in a file that is to leave the line out
+	what, _, _ = strings.Cut(what, "; null for") // in a file, leave the line out instead
 	return field, errors.New(what)
 }
 
-// checkProvisioned returns the field of a store that does not fit the others, and why.
+// checkProvisioned returns the field of a store that contradicts the others, and why.
 func checkProvisioned(fields map[string]any) (field string, err error) {
 	root, _ := fields["root"].(string)
 	if root == "" {

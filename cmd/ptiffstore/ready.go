@@ -26,7 +26,7 @@ func (c *readyCmd) Run(ctx context.Context, std streams) error {
 		return fmt.Errorf("--listen %s: %w", c.Listen, err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // it listens on every address, this one too
+		host = "127.0.0.1" // it listens on every address
 		if ip != nil && ip.To4() == nil {
 			host = "::1"
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// until waits for something that a process of its own does.
+// until waits for a condition on a process.
 func until(t *testing.T, what string, p *process, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(6 * soon); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -27,7 +27,7 @@ func until(t *testing.T, what string, p *process, ok func() bool) {
 	t.Fatalf("%s: not within %v; %s", what, 6*soon, p.log)
 }
 
-// allowed asks which origin's pages may read.
+// allowed returns the origin whose pages may read tiles.
 func allowed(t *testing.T, url, origin string) bool {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, url+"/healthz", nil)
@@ -50,7 +50,7 @@ func hangUp(t *testing.T, p *process) {
 	}
 }
 
-// tileOf is the address of a tile, once its slide is known.
+// tileOf waits for the slide and returns the address of one of its tiles.
 func tileOf(t *testing.T, p *process, database string) (address string) {
 	t.Helper()
 	c, err := catalog.Open(t.Context(), "sqlite:"+database)
@@ -78,7 +78,7 @@ func tileOf(t *testing.T, p *process, database string) (address string) {
 	return address
 }
 
-// TestReload reloads the configuration file again and again while tiles are requested: no
+// TestReload reloads the configuration file repeatedly while a client requests tiles: no
 // request fails, and the settings change.
 func TestReload(t *testing.T) {
 	t.Parallel()

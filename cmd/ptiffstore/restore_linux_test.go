@@ -9,7 +9,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// TestBackupsWithinASecond makes several: each has a folder of its own.
+// TestBackupsWithinASecond makes several backups: each gets its own folder.
 func TestBackupsWithinASecond(t *testing.T) {
 	t.Parallel()
 	data, to := newCatalog(t), t.TempDir()
@@ -29,7 +29,7 @@ func TestBackupsWithinASecond(t *testing.T) {
 	}
 }
 
-// TestMakeFolder has the names taken that come first.
+// TestMakeFolder creates a folder when the first names are taken.
 func TestMakeFolder(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "b")
@@ -42,7 +42,7 @@ func TestMakeFolder(t *testing.T) {
 	}
 }
 
-// TestFailedBackup leaves no folder that looks like a backup.
+// TestFailedBackup checks that a failed backup leaves no folder.
 func TestFailedBackup(t *testing.T) {
 	t.Parallel()
 	data, to := t.TempDir(), t.TempDir()
@@ -57,8 +57,8 @@ func TestFailedBackup(t *testing.T) {
 	}
 }
 
-// TestRestoreAfterCrash restores where a server or another restore was cut: what was in
-// the catalog is in the one that was set aside, and nothing of it in the new one.
+// TestRestoreAfterCrash restores after a server or another restore was killed: the content
+// of the old catalog is in the copy that was set aside, and not in the new catalog.
 func TestRestoreAfterCrash(t *testing.T) {
 	t.Parallel()
 	damage := strings.Repeat("damage ", 2000)
@@ -99,7 +99,7 @@ func TestRestoreAfterCrash(t *testing.T) {
 			if len(kept) != 1 {
 				t.Fatalf("%q were set aside, want one", kept)
 			}
-			if tt.name == "the catalog is damaged" { // somebody may still get something out of it
+			if tt.name == "the catalog is damaged" { // it may still be possible to recover data
 				b, err := os.ReadFile(kept[0])
 				if err != nil || string(b) != damage {
 					t.Errorf("the damaged catalog: %d bytes, %v, want those that were there", len(b), err)
@@ -113,8 +113,8 @@ func TestRestoreAfterCrash(t *testing.T) {
 	}
 }
 
-// killedCatalog returns a data directory as a server leaves it that was killed: the last
-// that was written is in the write-ahead log alone.
+// killedCatalog returns a data directory as a killed server leaves it: the last changes are
+// only in the write-ahead log.
 func killedCatalog(t *testing.T) string {
 	t.Helper()
 	live, data := t.TempDir(), t.TempDir()
@@ -139,7 +139,7 @@ func killedCatalog(t *testing.T) string {
 	return data
 }
 
-// TestRestoreFromPipe has a named pipe in the place of a backup's files.
+// TestRestoreFromPipe replaces the files of a backup with named pipes.
 func TestRestoreFromPipe(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{manifestName, "catalog.db"} {

@@ -15,7 +15,7 @@ func (*retryCmd) Help() string {
 	return "Inspects the file of a broken or unsupported image again. A quarantined file is moved back to the incoming folder.\n\nExample:\n\n  ptiffstore retry qsnnj3jsmaxmvynku2dkpf2smi"
 }
 
-// Run has the file looked at again.
+// Run inspects the file again and prints the result.
 func (c *retryCmd) Run(ctx context.Context, std streams) error {
 	cat, err := c.open(ctx)
 	if err != nil {

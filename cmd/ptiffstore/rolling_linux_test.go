@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// exampleFile is a file of docs/examples with each of the pairs of old and new put in,
-// all of which must be there.
+// exampleFile returns a file of docs/examples with replacements, given as pairs of old and
+// new text. It fails the test if an old text is missing.
 func exampleFile(t *testing.T, name string, pairs ...string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "examples", name))
@@ -37,12 +37,12 @@ func exampleFile(t *testing.T, name string, pairs ...string) string {
 	return strings.NewReplacer(pairs...).Replace(string(b))
 }
 
-// certified writes a certificate of example.com and of all names below, with its key,
-// and returns a client that believes it and takes every name for addr.
+// certified writes a certificate for example.com and its subdomains, with its key. It
+// returns a client that trusts it and resolves every name to addr.
 func certified(t *testing.T, dir, addr string) *http.Client {
 	t.Helper()
 	s := httptest.NewUnstartedServer(nil)
-	s.StartTLS() // makes the certificate; its key is that of Go's tests
+	s.StartTLS() // makes the certificate; the key is from net/http/httptest
 	s.Close()
 	cert := s.TLS.Certificates[0]
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
@@ -64,15 +64,13 @@ func certified(t *testing.T, dir, addr string) *http.Client {
 	}}
 }
 
-// A proxied is nginx with the configuration of the documents before servers that are
-// listening at addresses of this machine.
+// A proxied is nginx with the documented configuration in front of servers on this machine.
 type proxied struct {
 	*http.Client
-	centre, tiles [2]string // addresses of the servers
+	central, tiles [2]string // addresses of the servers
 }
 
-// startNginx starts nginx. Both of its host names are answered to any client that the
-// returned one is.
+// startNginx starts nginx. Its client reaches nginx by both of its host names.
 func startNginx(t *testing.T) *proxied {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
@@ -83,16 +81,16 @@ func startNginx(t *testing.T) *proxied {
 	}
 	dir := t.TempDir()
 	local := func() string { return "127.0.0.1:" + freePort(t) }
-	p := &proxied{centre: [2]string{local(), local()}, tiles: [2]string{local(), local()}}
+	p := &proxied{central: [2]string{local(), local()}, tiles: [2]string{local(), local()}}
 	front := local()
 	p.Client = certified(t, dir, front)
 	conf := exampleFile(t, "nginx.conf",
-		"127.0.0.1:8080", p.centre[0], "127.0.0.1:8090", p.centre[1], "127.0.0.1:8081", p.tiles[0], "127.0.0.1:8091", p.tiles[1],
+		"127.0.0.1:8080", p.central[0], "127.0.0.1:8090", p.central[1], "127.0.0.1:8081", p.tiles[0], "127.0.0.1:8091", p.tiles[1],
 		"listen 443", "listen "+front,
 		"/etc/ssl/slides.pem", dir+"/cert.pem", "/etc/ssl/slides.key", dir+"/key.pem", "/etc/ssl/tiles.pem", dir+"/cert.pem", "/etc/ssl/tiles.key", dir+"/key.pem")
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;\n" // the folder is closed to others
+		user = "user root;\n" // other users cannot read the folder
 	}
 	temp := ""
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
@@ -152,8 +150,8 @@ const (
 	tilesName  = "https://tiles.example.org"
 )
 
-// TestRollingRestart restarts two servers and two tile servers behind nginx one after
-// the other, under load: no request fails, those that must not be sent twice included.
+// TestRollingRestart restarts two servers and two tile servers behind nginx one after the
+// other, under load: no request fails, not even those that nginx must not repeat.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	p := startNginx(t)
@@ -168,9 +166,9 @@ func TestRollingRestart(t *testing.T) {
 	store := done(t, "store", "add", dir, "--data", o.data)
 	servers := map[string]*process{}
 	for i := range 2 {
-		servers[p.centre[i]], servers[p.tiles[i]] = begin("serve", p.centre[i]), begin("tileserver", p.tiles[i])
+		servers[p.central[i]], servers[p.tiles[i]] = begin("serve", p.central[i]), begin("tileserver", p.tiles[i])
 	}
-	first := servers[p.centre[0]]
+	first := servers[p.central[0]]
 	var id string
 	first.until("the slide", func() bool {
 		a := first.get("/api/v1/images", login...)
@@ -179,7 +177,7 @@ func TestRollingRestart(t *testing.T) {
 		return ok && strings.Contains(a.body, `"available"`)
 	})
 	tile := "/api/v1/images/" + id + "/tiles/2/1/1"
-	for _, addr := range []string{p.tiles[0], p.tiles[1], p.centre[1]} {
+	for _, addr := range []string{p.tiles[0], p.tiles[1], p.central[1]} {
 		first.until("its tiles at "+addr, func() bool { return servers[addr].get(tile, login...).status == http.StatusOK })
 	}
 
@@ -216,7 +214,7 @@ func TestRollingRestart(t *testing.T) {
 		})
 	}
 	for i := range 2 {
-		for kind, addr := range map[string]string{"serve": p.centre[i], "tileserver": p.tiles[i]} {
+		for kind, addr := range map[string]string{"serve": p.central[i], "tileserver": p.tiles[i]} {
 			if state := servers[addr].end(syscall.SIGTERM); state.ExitCode() != exitOK {
 				t.Errorf("%s: %v after SIGTERM: %s", kind, state, servers[addr].log)
 			}
@@ -232,13 +230,13 @@ func TestRollingRestart(t *testing.T) {
 	}
 }
 
-// TestDrain tells each kind of server to stop: it says so before the port is closed, goes
-// on with what it is asked meanwhile, and makes each answer its connection's last.
+// TestDrain stops each kind of server: /readyz fails before the port closes, requests are
+// answered meanwhile, and each answer closes its connection.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"serve", "tileserver"} {
 		p := launch(t, kind, "--data", newCatalog(t), "--drain", "1h")
-		p.get("/readyz") // leaves a connection that is kept open
+		p.get("/readyz") // leaves an idle connection
 		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Secrets that other users can read are told of, with what to do, and never shown.
+// TestExposedSecrets checks the warning about secrets that other users can read. It has the
+// fix, and not the secret.
 func TestExposedSecrets(t *testing.T) {
 	t.Parallel()
 	for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o400: false, 0o644: true, 0o604: true, 0o602: true} {

@@ -19,13 +19,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
-// replaced has the grid of philips, and other tissue.
+// replaced has the tile grid of philips but other tissue.
 var replaced = &slideFile{name: "replaced.tiff", make: synth.Philips{
 	Seed: 4, Width: 2300, Height: 1700, Sparse: true, Barcode: "S-13", Label: true, Macro: true,
 }.Write}
 
-// TestServeRoutes asks every route of a slide for what it is to answer. Tile 3,2 of
-// level 0, which is zoom 3, is named by all of them.
+// TestServeRoutes checks the answer of every route of a slide. All tile routes name tile 3,2
+// of level 0, which is zoom 3.
 func TestServeRoutes(t *testing.T) {
 	t.Parallel()
 	const name = patient + " 1.tiff"
@@ -77,7 +77,7 @@ func TestServeRoutes(t *testing.T) {
 	})
 }
 
-// documents asks for what is no picture.
+// documents checks the routes that are not images.
 func (s *running) documents(t *testing.T, im imageJSON) {
 	for _, tt := range []struct{ path, mediaType, want string }{
 		{"/", "text/html", "<title>"},
@@ -121,8 +121,8 @@ func (s *running) documents(t *testing.T, im imageJSON) {
 	}
 }
 
-// TestServeArrival renames a slide into the folder and measures how long it takes
-// until its first tile is served.
+// TestServeArrival renames a slide into the folder and measures the time until its first
+// tile is served.
 func TestServeArrival(t *testing.T) {
 	t.Parallel()
 	s, dir := serving(t, nil)
@@ -140,8 +140,8 @@ func TestServeArrival(t *testing.T) {
 	sameTile(t, path, a, philips, 3, 0, 0)
 }
 
-// TestServeStates follows files that grow, break and vanish through all states
-// that serve brings about, in a store that waits no longer than a test can.
+// TestServeStates follows files that grow, break and disappear through all states that serve
+// sets, in a store with a short settle policy.
 func TestServeStates(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"stays 1.tiff": plain, "stays 2.tiff": plain, "stays 3.tiff": plain})
@@ -200,8 +200,7 @@ func TestServeStates(t *testing.T) {
 	}
 }
 
-// impatientStore makes dir a store of the catalog in data for which a second is
-// long enough to call a file broken.
+// impatientStore adds dir as a store whose settle policy calls a file broken after a second.
 func impatientStore(t *testing.T, data, dir string) {
 	t.Helper()
 	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(data, "catalog.db"))
@@ -221,9 +220,9 @@ func writeAll(t *testing.T, f *os.File, b []byte) {
 	}
 }
 
-// TestServeOverwritten overwrites a slide in place with another, while its tiles
-// are asked for without pause: no answer that was asked for later has the bytes
-// of before, and none has bytes of one under the revision of the other.
+// TestServeOverwritten overwrites a slide in place with another while clients request its
+// tiles: no request that starts later gets old bytes, and none gets bytes of one slide with
+// the revision of the other.
 func TestServeOverwritten(t *testing.T) {
 	t.Parallel()
 	const name = patient + ".tiff"
@@ -276,8 +275,8 @@ func TestServeOverwritten(t *testing.T) {
 	}
 }
 
-// TestServeReplaced renames another slide over one: pictures made of the first
-// are not shown for the second.
+// TestServeReplaced renames another slide over one: images rendered from the first are not
+// served for the second.
 func TestServeReplaced(t *testing.T) {
 	t.Parallel()
 	const name = patient + ".tiff"
@@ -320,8 +319,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// guarded are requests that a server without access control refuses, with the
-// status; those of status 200 it does not. Path is of a tile, or of a page.
+// guarded are requests to a server without access control, and the statuses with which it
+// answers them. The path is of a tile or of a page.
 var guarded = []struct {
 	name   string
 	header []string
@@ -360,7 +359,7 @@ func TestServeGuard(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		header []string
-		want   bool // refused for where it comes from
+		want   bool // refused because of its origin
 	}{
 		{"a page of another site", []string{"Origin", "https://evil.example"}, true},
 		{"a page of another port", []string{"Origin", "http://127.0.0.1:1"}, true},
@@ -383,8 +382,8 @@ func TestServeGuard(t *testing.T) {
 	}
 }
 
-// TestServeInsecure serves everyone, once that was said out loud, and lets one
-// other site's pages read tiles.
+// TestServeInsecure serves every client with --insecure-no-auth, and lets pages of one other
+// origin read tiles.
 func TestServeInsecure(t *testing.T) {
 	t.Parallel()
 	s, _ := serving(t, map[string]*slideFile{"a.tiff": plain}, "--insecure-no-auth", "--cors-origin", "https://viewer.example")
@@ -401,8 +400,7 @@ func TestServeInsecure(t *testing.T) {
 	}
 }
 
-// TestServeRefused starts with what must not be served, and wants nothing to be
-// left of it.
+// TestServeRefused starts servers with flags that are refused: they create nothing.
 func TestServeRefused(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -422,7 +420,7 @@ func TestServeRefused(t *testing.T) {
 		} {
 			data := filepath.Join(t.TempDir(), "data")
 			if mode == "tileserver" && tt.want != "--insecure-no-auth" {
-				data = newCatalog(t) // else it would wait for one
+				data = newCatalog(t) // or it would wait for a catalog
 			}
 			r := command(t, mode, "--data", data, "--listen", tt.listen)
 			if r.code != exitFailure || r.out != "" || !strings.Contains(r.err, "--listen "+tt.listen) || !strings.Contains(r.err, tt.want) {
@@ -443,9 +441,9 @@ func TestServeRefused(t *testing.T) {
 	}
 }
 
-// TestServeStops ends a server that has idle connections and open slides, wants
-// nothing of it to go on, and starts it again: images keep their ids, and the next
-// slide is seen.
+// TestServeStops ends a server that has idle connections and open slides. It checks that no
+// goroutines remain, and starts the server again: images keep their ids, and the server
+// finds the next slide.
 func TestServeStops(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"a.tiff": philips, "b.tiff": plain})
@@ -466,11 +464,11 @@ func TestServeStops(t *testing.T) {
 	s.available("b.tiff")
 	diff(t, "images after the second start", want, s.images())
 	deliver(t, plain, filepath.Join(dir, "c.tiff"))
-	s.available("c.tiff") // the first has left nothing that keeps the second from its work
+	s.available("c.tiff") // the leases of the first do not block the second
 }
 
-// TestServeFailsToPrepare has the demonstration fail once everything else is under
-// way: it must say so and end.
+// TestServeFailsToPrepare makes the demo fail after the server has started: the command must
+// report that and end.
 func TestServeFailsToPrepare(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	data := t.TempDir()

@@ -18,18 +18,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A running server is a mode that serves, run in this process.
+// A running is a server in this process.
 type running struct {
 	t      *testing.T
-	url    string // no slash at its end
+	url    string // without a trailing slash
 	client *http.Client
 	cancel context.CancelFunc
 	ended  chan int
-	out    io.Reader // what followed the first line on standard output
+	out    io.Reader // standard output after the first line
 	log    *logBuffer
 }
 
-// A logBuffer is standard error of a server.
+// A logBuffer is the standard error of a server.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -47,8 +47,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// soon is how long something may take that a person waits for, on a machine that
-// has other things to do. What is seen only by going through a folder takes longer.
+// soon is how long tests wait for a condition, on a busy machine.
 const soon = 2 * time.Minute
 
 var urlLine = regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\n$`)
@@ -67,7 +66,7 @@ func start(t *testing.T, args ...string) *running {
 	lines := bufio.NewReader(read)
 	first := make(chan string, 1)
 	go func() {
-		line, _ := lines.ReadString('\n') // shorter if it ended
+		line, _ := lines.ReadString('\n') // shorter if the server ended
 		first <- line
 	}()
 	select {
@@ -88,8 +87,8 @@ func start(t *testing.T, args ...string) *running {
 	return s
 }
 
-// stop ends the server and wants it to end well, having said nothing more on
-// standard output, and nothing in its log that names a patient.
+// stop ends the server. It fails the test if the server returns an error, prints more on
+// standard output, or logs a patient's name.
 func (s *running) stop() {
 	s.t.Helper()
 	s.cancel()
@@ -123,8 +122,8 @@ type answer struct {
 	body   string
 }
 
-// ask sends a request to a path of the server. Header are names and values by
-// turns; Host is one of them.
+// ask sends a request to a path of the server. Header has alternating names and values, and
+// may set Host.
 func (s *running) ask(method, path string, header ...string) answer {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), method, s.url+path, nil)
@@ -154,7 +153,7 @@ func (s *running) get(path string, header ...string) answer {
 	return s.ask("GET", path, header...)
 }
 
-// imageJSON is what these tests read of an image.
+// imageJSON has the fields of an image that these tests read.
 type imageJSON struct {
 	ID       string
 	Store    string
@@ -181,18 +180,18 @@ func (s *running) images() map[string]imageJSON {
 	return m
 }
 
-// until waits for a condition, and fails the test if it does not come.
+// until waits for a condition, and fails the test if it does not become true.
 func (s *running) until(what string, f func() bool) {
 	s.t.Helper()
-	for began := time.Now(); !f(); time.Sleep(50 * time.Millisecond) { // each look takes the server some milliseconds
+	for began := time.Now(); !f(); time.Sleep(50 * time.Millisecond) { // each check takes the server some milliseconds
 		if time.Since(began) > soon {
 			s.t.Fatalf("%s: not within %v. Log: %s", what, soon, s.log)
 		}
 	}
 }
 
-// available waits until a file is available and its tiles are served, which is a
-// moment later, and returns its image.
+// available waits until a file is available and, a moment later, its tiles are served. It
+// returns the image.
 func (s *running) available(name string) (im imageJSON) {
 	s.t.Helper()
 	s.until(name+" available", func() bool {
@@ -223,8 +222,8 @@ func slidesIn(t *testing.T, files map[string]*slideFile) string {
 	return dir
 }
 
-// serving starts serve on a folder, and delivers slides into it once it is being
-// watched: then nothing has to be waited for. It returns the folder, too.
+// serving starts serve on a folder, and delivers slides after the server watches it, so that
+// no test waits for the next scan. It also returns the folder.
 func serving(t *testing.T, files map[string]*slideFile, args ...string) (*running, string) {
 	t.Helper()
 	dir := filepath.Join(slidesIn(t, nil), "slides")
@@ -243,8 +242,8 @@ func serving(t *testing.T, files map[string]*slideFile, args ...string) (*runnin
 	return s, dir
 }
 
-// deliver renames a copy of the slide to path, as careful scanners do. Its folder
-// must be on the same file system as that of path.
+// deliver copies the slide and renames the copy to path, as careful slide scanners do. The
+// folder of the slide must be on the same file system as path.
 func deliver(t *testing.T, f *slideFile, path string) {
 	t.Helper()
 	part := filepath.Join(filepath.Dir(filepath.Dir(path)), "part")
@@ -256,8 +255,8 @@ func deliver(t *testing.T, f *slideFile, path string) {
 	}
 }
 
-// checkProblem fails the test unless a is a problem of that status that nothing
-// keeps, with words for a person and none of the machine.
+// checkProblem fails the test unless a is a problem of that status that is not cached, with
+// a readable text and without paths of the machine.
 func checkProblem(t *testing.T, what string, a answer, status int) {
 	t.Helper()
 	var p struct {
@@ -274,7 +273,7 @@ func checkProblem(t *testing.T, what string, a answer, status int) {
 	}
 }
 
-// sameTile fails the test unless a is the very tile that the file stores.
+// sameTile fails the test unless a has the bytes of the tile in the file.
 func sameTile(t *testing.T, what string, a answer, f *slideFile, level, x, y int) {
 	t.Helper()
 	want, err := f.open(t).AppendTile(nil, level, x, y)

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// slowClients opens 300 connections that begin to send a body to one path and go on no
-// more, and 300 that take nothing of the answer from another, half of them from one
-// address. It wants none of them to be closed.
+// slowClients opens 300 connections that send only part of a body to one path, and 300 that
+// do not read the answer of another path, half of them from one address. It fails the test
+// if the server closes one.
 func slowClients(t *testing.T, s *running, post, get string) {
 	t.Helper()
 	dial := func(i int, request string) {
@@ -36,8 +36,8 @@ func slowClients(t *testing.T, s *running, post, get string) {
 	}
 }
 
-// While 300 clients send slowly and 300 take nothing, none of whom has logged in, pages,
-// lists, pictures and log-in are there for others.
+// TestSlowClients checks that pages, lists, images and login work while 300 clients without
+// a login send slowly and 300 read nothing.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	dir := slidesIn(t, map[string]*slideFile{patient + " 1.tiff": philips})
@@ -82,8 +82,8 @@ func TestSlowClientsOfTileserver(t *testing.T) {
 	}
 }
 
-// An address over its bound loses its own connections, and new ones are served; of a
-// trusted proxy as many are served as there are.
+// TestConnectionsPerAddress opens too many connections from one address: the server closes
+// older ones of that address and serves new ones. It does not limit a trusted proxy.
 func TestConnectionsPerAddress(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"serve", "tileserver"} {

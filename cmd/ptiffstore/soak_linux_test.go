@@ -11,9 +11,9 @@ import (
 	"github.com/slideatlas/ptiffstore/test/soak"
 )
 
-// TestSoak puts both servers under more load than they can bear: whoever asks gets what
-// they asked for or is told 503 and when to come again, memory stays under its limit,
-// and nothing stays open. Times are not judged.
+// TestSoak overloads both servers: every client gets the right answer or 503 with
+// Retry-After, memory stays under its limit, and no goroutine or file leaks. Times are not
+// checked.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	const megabytes = 512
@@ -33,7 +33,7 @@ func TestSoak(t *testing.T) {
 	for n := range 16 {
 		target.Stored = append(target.Stored, fmt.Sprintf("/api/v1/images/%s/tiles/%d/%d/%d.jpg", im.ID, *im.MaxZoom, n%4, n/4%3))
 	}
-	for n := range 2000 { // each another picture
+	for n := range 2000 { // each is another image
 		target.Made = append(target.Made, fmt.Sprintf("/api/v1/images/%s/thumbnail?width=%d&height=%d", im.ID, 100+n%50, 100+n/50))
 	}
 	target.Upload = archive.ID

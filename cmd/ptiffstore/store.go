@@ -29,9 +29,8 @@ type storeCmd struct {
 	Remove storeRemoveCmd `cmd:"" help:"Remove a store from the catalog. Its files stay."`
 }
 
-// storeSettings are the settings that can be given and changed, those of the API
-// under the same names; nil is not given. Variables of the environment that say what
-// this process is like say nothing of stores.
+// storeSettings are the settings of a store that can be set, named as in the API; nil is
+// not given. They are not read from the environment, whose variables are for processes.
 type storeSettings struct {
 	Label      *string  `json:"label,omitempty" help:"Display name."`
 	Host       *string  `json:"host,omitempty" help:"Host whose worker scans the store; empty for any host."`
@@ -56,7 +55,7 @@ type storeSettings struct {
 	HideLabels *bool    `json:"hide_labels,omitempty" name:"hide-labels" negatable:"" help:"Show labels and file names to admins only."`
 }
 
-// fields are those that were given.
+// fields returns the settings that were given.
 func (f *storeSettings) fields() (map[string]any, error) {
 	b, err := json.Marshal(f)
 	if err != nil {
@@ -70,7 +69,7 @@ func (f *storeSettings) fields() (map[string]any, error) {
 	return fields, err
 }
 
-// names are those of the settings that were given.
+// names returns the names of the settings that were given.
 func (f *storeSettings) names() ([]string, error) {
 	fields, err := f.fields()
 	for name, list := range map[string][]string{"include": f.Include, "exclude": f.Exclude} {
@@ -81,7 +80,7 @@ func (f *storeSettings) names() ([]string, error) {
 	return slices.Collect(maps.Keys(fields)), err
 }
 
-// apply writes what was given into s. An empty text is the default.
+// apply sets the given settings on s. An empty text means the default.
 func (f *storeSettings) apply(s *catalog.Store) error {
 	fields, err := f.fields()
 	if err != nil {
@@ -104,7 +103,7 @@ func (f *storeSettings) apply(s *catalog.Store) error {
 	return api.EditStore(s, b)
 }
 
-// parseQuota reads a size such as 500GB; nil stands for no bound.
+// parseQuota parses a size such as 500GB; nil is no limit.
 func parseQuota(s string) (any, error) {
 	if s == "" {
 		return nil, nil
@@ -116,7 +115,7 @@ func parseQuota(s string) (any, error) {
 	return n, nil
 }
 
-// given is the list without empty entries: --include= empties it.
+// given returns the list without empty entries: --include= empties it.
 func given(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
 }
@@ -280,7 +279,7 @@ func (c *storeSetCmd) Run(ctx context.Context) error {
 	return err
 }
 
-// declaredWords are those of an error of a store that a site's file declares.
+// declaredWords returns the error of changing a provisioned store without its prefix.
 func declaredWords(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), catalog.ErrDeclared.Error()+": "))
 }
@@ -353,7 +352,7 @@ func printFields(std streams, v any) error {
 	return w.Flush()
 }
 
-// ago says how long ago something was.
+// ago formats the time since t.
 func ago(t *time.Time) string {
 	if t == nil {
 		return "never"
@@ -361,7 +360,7 @@ func ago(t *time.Time) string {
 	return time.Since(*t).Round(time.Second).String() + " ago"
 }
 
-// printable is a path for a terminal: other bytes than text could be commands to it.
+// printable returns a path without control characters, which a terminal would interpret.
 func printable(path string) string {
 	return strings.Trim(fmt.Sprintf("%q", path), `"`)
 }

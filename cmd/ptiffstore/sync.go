@@ -22,7 +22,7 @@ func (*syncCmd) Help() string {
 	return "Scans the folder of the store now, in this process, whether or not a server runs.\n\nExample:\n\n  ptiffstore sync 'Scanner 1' --dry-run"
 }
 
-// Run goes through the folder and prints what was found.
+// Run scans the folder and prints the changes.
 func (c *syncCmd) Run(ctx context.Context, std streams) error {
 	cat, err := c.open(ctx)
 	if err != nil {

@@ -21,7 +21,7 @@ type taskCmd struct {
 	Cancel taskCancelCmd `cmd:"" help:"Cancel a task."`
 }
 
-// A desk is where tasks are handed in: catalog and queues.
+// A desk has the catalog and the task queues.
 type desk struct {
 	*task.Service
 	catalog *catalog.Catalog
@@ -44,7 +44,7 @@ func (p *databaseFlags) desk(ctx context.Context) (*desk, error) {
 	return &desk{j, c}, nil
 }
 
-func (d *desk) close() { d.catalog.Close() } //nolint:errcheck // it is of no more use
+func (d *desk) close() { d.catalog.Close() } //nolint:errcheck // nothing depends on it
 
 type taskSubmitCmd struct {
 	databaseFlags
@@ -231,7 +231,7 @@ func (c *taskWaitCmd) Run(ctx context.Context, std streams) error {
 	return fmt.Errorf("the task was %s", v.State)
 }
 
-// endWords say how a task has ended.
+// endWords returns the outcome of a task as text.
 var endWords = map[task.State]string{task.Succeeded: "succeeded", task.Failed: "failed", task.Cancelled: "was cancelled"}
 
 type taskCancelCmd struct {

@@ -16,14 +16,14 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// beside starts a tile server on the catalog that serve, started with data, keeps.
+// beside starts a tile server on the data directory of a running server.
 func beside(t *testing.T, data string, args ...string) *running {
 	t.Helper()
 	return start(t, append([]string{"tileserver", "--data", t.TempDir(), "--database", "sqlite:" + filepath.Join(data, "catalog.db")}, args...)...)
 }
 
-// TestTileserver has a tile server learn of a slide that serve has catalogued, and
-// compares all of its tiles, headers included, with those of serve.
+// TestTileserver waits until a tile server has a slide that serve has cataloged, and
+// compares all of its tiles and headers with those of serve.
 func TestTileserver(t *testing.T) {
 	t.Parallel()
 	const name = patient + ".tiff"
@@ -86,9 +86,8 @@ func TestTileserver(t *testing.T) {
 	ts.until("no tile of a file that is gone", func() bool { return ts.get(first).status == http.StatusNotFound })
 }
 
-// TestTileserverOverwritten overwrites a slide of which the tile server has tiles
-// open: the next answer has none of the bytes before, and in the end it has those
-// of the slide that is there.
+// TestTileserverOverwritten overwrites a slide that the tile server has open: the next
+// answer has no old bytes, and later answers have those of the new slide.
 func TestTileserverOverwritten(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -128,8 +127,8 @@ func TestTileserverGuard(t *testing.T) {
 
 // TestTileserverStops ends a tile server that has an idle connection.
 func TestTileserverStops(t *testing.T) {
-	// Two goroutines of fasthttp only sleep: one writes the date once a second for
-	// as long as the process lives, one ends when it wakes after 10 s.
+	// Two goroutines of fasthttp remain: one updates the date every second forever, and one
+	// ends when it wakes after 10 s.
 	leaks := []goleak.Option{
 		goleak.IgnoreCurrent(), goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
@@ -146,8 +145,7 @@ func TestTileserverStops(t *testing.T) {
 	goleak.VerifyNone(t, leaks...)
 }
 
-// TestTileserverHalfRequest ends a tile server while a client has sent half a
-// request, and no more.
+// TestTileserverHalfRequest ends a tile server while a client has sent half a request.
 func TestTileserverHalfRequest(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	s := start(t, "tileserver", "--data", newCatalog(t))
@@ -173,9 +171,8 @@ func TestTileserverHalfRequest(t *testing.T) {
 	t.Logf("%v until it ended", time.Since(began))
 }
 
-// TestUnsupportedTile asks both servers for a tile that is whole, and stored in a
-// way that only its decoder knows to be unread: a problem, whose log says so, and
-// never a picture.
+// TestUnsupportedTile asks both servers for an undamaged tile that only the decoder knows to
+// be unsupported: they answer with a problem, log it, and never send an image.
 func TestUnsupportedTile(t *testing.T) {
 	odd := filepath.Join(t.TempDir(), "odd.tiff")
 	if err := os.WriteFile(odd, manyScans(t), 0o644); err != nil {
@@ -198,7 +195,7 @@ func TestUnsupportedTile(t *testing.T) {
 			}
 			checkProblem(t, path, one.get(path), http.StatusBadGateway)
 			if one == s && strings.Contains(path, "thumbnail") {
-				continue // the log of pictures is the process's, which here is that of the server started last
+				continue // the render log is the process's, which is that of the server started last
 			}
 			if log := one.log.String()[logged:]; !strings.Contains(log, "render: unsupported: JPEG of") {
 				t.Errorf("%s: the log says %q, want that it is unsupported", path, log)

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A collector keeps the spans that are sent to it, and all that came with them.
+// A collector records the spans that it receives, and the bodies of the requests.
 type collector struct {
 	mu    sync.Mutex
 	text  strings.Builder
@@ -46,16 +46,15 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// has reports whether a span has come.
+// has reports whether a span has arrived.
 func (c *collector) has(span string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.spans[span]
 }
 
-// TestTraces follows a task from the request that submits it to the worker that does
-// it, and a tile from a tile server to the centre that is asked: by spans, and by the
-// id of the request.
+// TestTraces follows a task from the request that submits it to the worker that runs it,
+// and a tile from a tile server to the central server: by spans, and by the request id.
 func TestTraces(t *testing.T) {
 	c := &collector{spans: map[string]bool{}}
 	at := httptest.NewServer(c)
@@ -133,8 +132,8 @@ func TestTraces(t *testing.T) {
 	}
 }
 
-// checkIdentified fails the test unless a path that is not there is answered with the
-// id of the request: the client's own if it may be taken over.
+// checkIdentified fails the test unless the answer for an unknown path has the request id:
+// the client's own if that is acceptable.
 func checkIdentified(t *testing.T, p *running, path, token string) {
 	t.Helper()
 	for sent, taken := range map[string]bool{"edge-7f3a-0042": true, patient: false, "": false} {

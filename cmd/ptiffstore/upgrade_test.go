@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// databases are the two kinds, each new for a test.
+// databases are the two kinds of databases.
 var databases = []struct {
 	name string
 	url  func(t *testing.T) string
@@ -23,7 +23,7 @@ var databases = []struct {
 	{"PostgreSQL", func(t *testing.T) string { return pgtest.New(t) }},
 }
 
-// change runs statements behind the program's back, as another program would.
+// change runs statements on the database, as another program would.
 func change(t *testing.T, url string, statements ...string) {
 	t.Helper()
 	driver, dsn := "sqlite", strings.TrimPrefix(url, "sqlite:")+"?_pragma=busy_timeout(10000)"
@@ -42,8 +42,7 @@ func change(t *testing.T, url string, statements ...string) {
 	}
 }
 
-// migrated is what a program to come writes down when it has changed the tables of a
-// room.
+// migrated has the statements that record a newer version of the tables of a ledger.
 var migrated = map[string]string{
 	"catalog": `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, TRUE)`,
 	"users":   `INSERT INTO account_migrations (version_id, is_applied) VALUES (9999, TRUE)`,
@@ -51,13 +50,13 @@ var migrated = map[string]string{
 	"queues":  `INSERT INTO river_migration (line, version) VALUES ('main', 9999)`,
 }
 
-// TestOlderProgram has this program start on tables that a newer one has changed: it
-// says so and does not.
+// TestOlderProgram starts this program on tables that a newer one has changed: it refuses,
+// and names the reason.
 func TestOlderProgram(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases {
-		for room, statement := range migrated {
-			t.Run(d.name+" "+room, func(t *testing.T) {
+		for ledger, statement := range migrated {
+			t.Run(d.name+" "+ledger, func(t *testing.T) {
 				t.Parallel()
 				url, data := d.url(t), t.TempDir()
 				args := []string{"serve", "--auth=local", "--no-admin-link", "--data=" + data, "--database=" + url}
@@ -72,8 +71,8 @@ func TestOlderProgram(t *testing.T) {
 	}
 }
 
-// TestUpgradeBeside brings the tables to those of a program to come while this one
-// runs: it goes on with tiles, lists and what arrives, until it is started anew.
+// TestUpgradeBeside upgrades the tables to those of a newer program while this one runs: it
+// continues to serve tiles and lists and to import slides, until it is restarted.
 func TestUpgradeBeside(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases {
@@ -90,15 +89,14 @@ func TestUpgradeBeside(t *testing.T) {
 			}
 			s.stop()
 			if r := command(t, "store", "list", "--data="+data, "--database="+url); r.code != exitFailure || !strings.Contains(r.err, "newer ptiffstore") {
-				t.Errorf("started anew: %v, want it refused", r)
+				t.Errorf("restarted: %v, want it refused", r)
 			}
 		})
 	}
 }
 
-// TestBackupOfPostgreSQL is the drill with PostgreSQL's own programs: a dump while
-// slides arrive, brought back into another database, and the folder brings back what
-// the dump did not know.
+// TestBackupOfPostgreSQL makes a dump with pg_dump while slides arrive, and restores it into
+// another database. A scan finds the slides that are newer than the dump.
 func TestBackupOfPostgreSQL(t *testing.T) {
 	t.Parallel()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pg_restore")
@@ -116,7 +114,7 @@ func TestBackupOfPostgreSQL(t *testing.T) {
 		n := 1
 		for ctx.Err() == nil && n < 50 {
 			n++
-			name := filepath.Join(dir, fmt.Sprintf("%d.tiff", n)) // if one can't be written it is missed below
+			name := filepath.Join(dir, fmt.Sprintf("%d.tiff", n)) // a missing slide fails the test below
 			os.WriteFile(name+".part", data, 0o644)               //nolint:errcheck // see above
 			os.Rename(name+".part", name)                         //nolint:errcheck // see above
 		}

@@ -35,10 +35,10 @@ type uploadCmd struct {
 }
 
 func (*uploadCmd) Help() string {
-	return "What was cut goes on where it was when the command is given again. The SHA-256 of each file is checked by the server.\n\nExit codes: 0 all files are slides that can be seen · 1 a file was not taken · 2 a file was taken and is broken or not a slide that is read · 64 wrong usage.\n\nExample:\n\n  ptiffstore upload *.tiff --to https://slides.example.org --store archive"
+	return "To resume an interrupted upload, run the command again. The SHA-256 of each file is checked by the server.\n\nExit codes: 0 all files are slides that can be seen · 1 a file was not taken · 2 a file was taken and is broken or not a slide that is read · 64 wrong usage.\n\nExample:\n\n  ptiffstore upload *.tiff --to https://slides.example.org --store archive"
 }
 
-// An uploaded is what became of a file.
+// An uploaded is the result of uploading a file.
 type uploaded struct {
 	File   string  `json:"file"`
 	Store  string  `json:"store"`
@@ -101,8 +101,7 @@ func (c *uploadCmd) client() (*upload.Client, error) {
 
 func (c *uploadCmd) server() string { return strings.TrimRight(c.To, "/") }
 
-// store returns the id of the store that is meant. Who may not see the list must
-// give the id.
+// store returns the id of the store. Users who may not list stores must give the id.
 func (c *uploadCmd) store(ctx context.Context) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server()+"/api/v1/stores", nil)
 	if err != nil {
@@ -150,7 +149,7 @@ func (c *uploadCmd) one(ctx context.Context, client *upload.Client, meters *mete
 	m.end(err)
 	if v != nil {
 		r.Size, r.SHA256, r.Upload, r.State, r.Reason = &v.Length, v.SHA256, &v.ID, v.State, v.Reason
-		made := v.Conversion != nil && *v.Conversion == "done" // of a picture: it is not what was sent that counts
+		made := v.Conversion != nil && *v.Conversion == "done" // the result is the pyramid, not the image sent
 		if v.Verdict != nil && *v.Verdict != "slide" && !made {
 			r.State = *v.Verdict
 		}
@@ -170,7 +169,7 @@ func (c *uploadCmd) one(ctx context.Context, client *upload.Client, meters *mete
 	return r
 }
 
-// failure is an error in words.
+// failure returns an error as text.
 func failure(err error) string {
 	if e, ok := errors.AsType[*httperr.Error](err); ok {
 		return e.Detail
@@ -200,7 +199,7 @@ func (c *uploadCmd) print(std streams, results []uploaded) error {
 	return nil
 }
 
-// outcome is the exit code of the whole.
+// outcome returns the exit code for all files.
 func outcome(ctx context.Context, results []uploaded) error {
 	var failed, bad int
 	for _, r := range results {
@@ -222,10 +221,9 @@ func outcome(ctx context.Context, results []uploaded) error {
 	return nil
 }
 
-// meters are the bars on a terminal. Elsewhere there are none, and lines when nothing
-// can be sent.
+// meters show progress bars on a terminal. Elsewhere they only print why an upload waits.
 type meters struct {
-	bars *mpb.Progress // nil if it is no terminal
+	bars *mpb.Progress // nil if standard error is not a terminal
 	err  io.Writer
 
 	mu   sync.Mutex
@@ -246,7 +244,7 @@ func (m *meters) wait() {
 	}
 }
 
-// hindered says why nothing is sent, once.
+// hindered prints why an upload waits, once for each reason.
 func (m *meters) hindered(path, why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -268,7 +266,7 @@ type meter struct {
 
 	mu    sync.Mutex
 	bar   *mpb.Bar
-	stage atomic.Value // upload.Stage; the bar asks for it while mu is held
+	stage atomic.Value // upload.Stage; the bar reads it while mu is held
 }
 
 func (m *meters) add(path string) *meter {
@@ -291,7 +289,7 @@ func (m *meter) progress(stage upload.Stage, done, total int64) {
 	if m.stage.Swap(stage) != stage {
 		m.bar.DecoratorAverageAdjust(time.Now())
 	}
-	m.bar.SetCurrent(min(done, total-1)) // a bar that is full once stays so
+	m.bar.SetCurrent(min(done, total-1)) // a bar that was once full cannot go back
 }
 
 func (m *meter) words(decor.Statistics) string {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestUploadKilled kills the server at random moments while a slide is uploaded, and
-// starts it again: the slide arrives whole, and can be seen.
+// TestUploadKilled kills and restarts the server at random moments during an upload: the
+// slide arrives complete and becomes available.
 func TestUploadKilled(t *testing.T) {
 	t.Parallel()
 	dir, data := slidesIn(t, nil), t.TempDir()

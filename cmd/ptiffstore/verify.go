@@ -21,7 +21,7 @@ func (*verifyCmd) Help() string {
 	return "Reads files again, those verified longest ago first, and compares them with their digests. Damaged files are printed. Exits with 2 if a file is damaged.\n\nExample:\n\n  ptiffstore verify 'Scanner 1' --rate 200"
 }
 
-// Run verifies stores and prints what was found.
+// Run verifies stores and prints the results.
 func (c *verifyCmd) Run(ctx context.Context, std streams) error {
 	cat, err := c.open(ctx)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
-// version is set by the linker to the release, or to what git describes.
+// version is set by the linker to the release, or to the output of git describe.
 var version = "devel"
 
 type versionCmd struct {

@@ -13,14 +13,14 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
-// workerFlags are the flags of every mode that does tasks.
+// workerFlags are the flags of every mode that runs tasks.
 type workerFlags struct {
 	Host     string        `key:"host" placeholder:"NAME" help:"Name of this host: stores bound to it are scanned here. Default: the host name."`
 	TimeZone string        `key:"time_zone" name:"time-zone" placeholder:"ZONE" help:"Time zone of schedules without one, such as Europe/Berlin; the same for all processes of an installation. Default: this machine's."`
 	Queues   config.Counts `key:"queues" name:"queue" placeholder:"NAME[=N]" help:"Run tasks of this queue, N at once; can be repeated. Default: default=4, and the queue of this host."`
 }
 
-// host is the name of this host.
+// host returns the name of this host.
 func (w *workerFlags) host() string {
 	if w.Host != "" {
 		return w.Host
@@ -32,7 +32,7 @@ func (w *workerFlags) host() string {
 	return name
 }
 
-// check says what is wrong with the flags.
+// check returns an error if a flag is invalid.
 func (w *workerFlags) check() error {
 	if _, err := time.LoadLocation(w.TimeZone); err != nil {
 		return fmt.Errorf("--time-zone %s: unknown time zone: use a name such as Europe/Berlin", w.TimeZone)
@@ -41,11 +41,10 @@ func (w *workerFlags) check() error {
 	return err
 }
 
-// defaultTasks is how many tasks of a queue are done at once. They wait for disks
-// most of the time.
+// defaultTasks is how many tasks of a queue run at once. They mostly wait for disks.
 const defaultTasks = 4
 
-// queues are those that are served, and how many tasks of each are done at once.
+// queues returns the queues to serve, and how many tasks of each run at once.
 func (w *workerFlags) queues() (map[string]int, error) {
 	if len(w.Queues) == 0 {
 		return map[string]int{task.DefaultQueue: defaultTasks, task.HostQueue(w.host()): defaultTasks}, nil
@@ -109,7 +108,7 @@ func (c *workerCmd) Run(ctx context.Context, std streams, file *configFile) erro
 	return s.Run(ctx)
 }
 
-// apply has a process do what the flags say; without work, other processes do the tasks.
+// apply sets the options of tasks. Without work, other processes run the tasks.
 func (w *workerFlags) apply(o *server.Options, work bool) error {
 	if err := w.check(); err != nil {
 		return err

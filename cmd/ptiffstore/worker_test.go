@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// startWorker starts a worker in this process, and returns what stops it.
+// startWorker starts a worker in this process, and returns a function that stops it.
 func startWorker(t *testing.T, args ...string) (stop func()) {
 	t.Helper()
 	return startWorkerLogging(t, &logBuffer{}, args...)
@@ -47,7 +47,7 @@ func startWorkerLogging(t *testing.T, log *logBuffer, args ...string) (stop func
 	return stop
 }
 
-// done runs a command that has to work, and returns what it prints.
+// done runs a command that must succeed, and returns its output.
 func done(t *testing.T, args ...string) string {
 	t.Helper()
 	r := command(t, args...)
@@ -57,7 +57,7 @@ func done(t *testing.T, args ...string) string {
 	return strings.TrimSpace(r.out)
 }
 
-// decoded is the JSON that a command prints.
+// decoded decodes the JSON that a command prints.
 func decoded[T any](t *testing.T, args ...string) (v T) {
 	t.Helper()
 	out := done(t, append(args, "--json")...)
@@ -67,7 +67,7 @@ func decoded[T any](t *testing.T, args ...string) (v T) {
 	return v
 }
 
-// taskJSON is what these tests read of a task.
+// taskJSON has the fields of a task that these tests read.
 type taskJSON struct {
 	ID, State, Kind, Queue string
 	Worker                 *string
@@ -121,8 +121,8 @@ func TestStoreCommands(t *testing.T) {
 	}
 }
 
-// TestManagedStoreReturns removes a managed store and adds its folder again: store
-// and slides have the ids they had.
+// TestManagedStoreReturns removes a managed store and adds its folder again: the store and
+// its slides keep their ids.
 func TestManagedStoreReturns(t *testing.T) {
 	t.Parallel()
 	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
@@ -145,8 +145,7 @@ func TestManagedStoreReturns(t *testing.T) {
 	diff(t, "ids", before[patient+".tiff"].ID, s.images()[patient+".tiff"].ID)
 }
 
-// TestQueues submits a task to a queue that nobody serves, and then has somebody
-// serve it.
+// TestQueues submits a task to a queue without a worker, and then starts one.
 func TestQueues(t *testing.T) {
 	t.Parallel()
 	db := "--data=" + t.TempDir()
@@ -156,7 +155,7 @@ func TestQueues(t *testing.T) {
 		t.Errorf("the same task again is %s, want %s", again, id)
 	}
 	if v := decoded[taskJSON](t, "task", "show", id, db); v.State != "waiting" || !v.Waiting {
-		t.Errorf("task that nobody does: %+v", v)
+		t.Errorf("task without a worker: %+v", v)
 	}
 	if out := done(t, "task", "list", db); !strings.Contains(out, "waiting for a worker") {
 		t.Errorf("task list prints %q", out)
@@ -182,9 +181,8 @@ func TestQueues(t *testing.T) {
 	}
 }
 
-// TestSeveralHosts runs a server, a tile server and two workers on one PostgreSQL,
-// each as if on a host of its own: a store that is bound to a host is kept in step
-// there, and the tile server learns of it.
+// TestSeveralHosts runs a server, a tile server and two workers on one PostgreSQL, each with
+// its own host name: only the worker of its host scans a store, and the tile server follows.
 func TestSeveralHosts(t *testing.T) {
 	t.Parallel()
 	db := "--database=" + pgtest.New(t)
@@ -194,27 +192,27 @@ func TestSeveralHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	done(t, "store", "add", folder, db, "--label", "far", "--host", "b")
-	centre := start(t, "serve", db, "--host", "centre", "--data", t.TempDir())
+	central := start(t, "serve", db, "--host", "central", "--data", t.TempDir())
 	edge := start(t, "tileserver", db, "--data", t.TempDir())
 	startWorker(t, db, "--host", "a", "--data", t.TempDir())
 	deliver(t, plain, filepath.Join(folder, patient+"-1.tiff"))
-	time.Sleep(3 * time.Second) // neither the centre nor a has business there
-	if list := centre.images(); len(list) != 0 {
+	time.Sleep(3 * time.Second) // neither the central server nor worker a may scan it
+	if list := central.images(); len(list) != 0 {
 		t.Errorf("another host than the store's has looked: %v", list)
 	}
 	startWorker(t, db, "--host", "b", "--data", t.TempDir())
-	centre.until("the slide", func() bool { return centre.images()[patient+"-1.tiff"].State == "available" })
+	central.until("the slide", func() bool { return central.images()[patient+"-1.tiff"].State == "available" })
 	deliver(t, philips, filepath.Join(folder, patient+"-2.tiff"))
-	centre.until("the second slide", func() bool { return centre.images()[patient+"-2.tiff"].State == "available" })
-	im := centre.images()[patient+"-2.tiff"]
+	central.until("the second slide", func() bool { return central.images()[patient+"-2.tiff"].State == "available" })
+	im := central.images()[patient+"-2.tiff"]
 	path := "/api/v1/images/" + im.ID + "/tiles/0/0/0?v=" + im.Revision
 	edge.until("tile of the second slide", func() bool { return edge.get(path).status == 200 })
-	centre.until("tile of the second slide", func() bool { return centre.get(path).status == 200 })
-	diff(t, "tiles of both", centre.get(path).body, edge.get(path).body)
+	central.until("tile of the second slide", func() bool { return central.get(path).status == 200 })
+	diff(t, "tiles of both", central.get(path).body, edge.get(path).body)
 	var workers struct {
 		Items []struct{ Host string }
 	}
-	if err := json.Unmarshal([]byte(centre.get("/api/v1/workers").body), &workers); err != nil || len(workers.Items) != 3 {
+	if err := json.Unmarshal([]byte(central.get("/api/v1/workers").body), &workers); err != nil || len(workers.Items) != 3 {
 		t.Errorf("workers: %v, %+v, want three", err, workers)
 	}
 	done(t, "task", "wait", done(t, "task", "submit", "verify_store", "far", db), db)
@@ -224,8 +222,7 @@ func TestSeveralHosts(t *testing.T) {
 	}
 }
 
-// TestVerifyCommand changes a byte of a file as a failing disk does: nobody has
-// written it.
+// TestVerifyCommand changes a byte of a file without a write, as a failing disk does.
 func TestVerifyCommand(t *testing.T) {
 	t.Parallel()
 	db, dir := "--data="+t.TempDir(), slidesIn(t, map[string]*slideFile{"1.tiff": plain, "2.tiff": deflated})
@@ -252,7 +249,7 @@ func TestVerifyCommand(t *testing.T) {
 	}
 }
 
-// rot changes a byte in the middle of a file and leaves its time.
+// rot changes a byte in the middle of a file and keeps its modification time.
 func rot(t *testing.T, path string) {
 	t.Helper()
 	fi, err := os.Stat(path)
