@@ -14,10 +14,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
-// keysEvery is how often signing keys are read, which another process may renew.
+// keysEvery is how often the server reads the signing keys, which another process may renew.
 const keysEvery = time.Minute
 
-// openAccess readies what decides who may see what.
+// openAccess opens access control.
 func (s *Server) openAccess(ctx context.Context) (err error) {
 	o := &s.o.Access
 	if o.none() && s.o.Mode != Serve {
@@ -35,7 +35,7 @@ func (s *Server) openAccess(ctx context.Context) (err error) {
 	return s.openCentral()
 }
 
-// openLocal has the accounts decide.
+// openLocal opens access control by the accounts of the database.
 func (s *Server) openLocal(ctx context.Context) error {
 	a := s.access
 	read := func(ctx context.Context) error {
@@ -53,7 +53,7 @@ func (s *Server) openLocal(ctx context.Context) error {
 		return err
 	}
 	s.accounts.OnRevoke(a.Gate.Revoke)
-	// Other processes write revocations, too: the command line is one.
+	// Other processes, such as the command line, also write revocations.
 	f := &authz.RevocationSubscriber{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (authz.RevocationPage, error) {
 		page, err := authz.Revocations(ctx, s.accounts, since)
 		all := func(r account.Revocation) bool { return r.Kind == account.RevokeAll }
@@ -77,8 +77,8 @@ func (s *Server) openLocal(ctx context.Context) error {
 	return nil
 }
 
-// openOIDC lets users log in at an OpenID Connect provider, if there is one. It may be
-// away for now.
+// openOIDC lets users log in at an OpenID Connect provider, if one is configured. The
+// provider may be unreachable at the start.
 func (s *Server) openOIDC() error {
 	if s.o.Access.OIDC == nil {
 		return nil
@@ -92,13 +92,13 @@ func (s *Server) openOIDC() error {
 	s.access.OIDC = client
 	s.run(func(ctx context.Context) {
 		if err := client.Check(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("cannot reach the OpenID Connect provider: nobody can log in there for now", "issuer", o.Issuer, "err", err)
+			s.log.Warn("cannot reach the OpenID Connect provider: logins with it fail until it is reachable", "issuer", o.Issuer, "err", err)
 		}
 	})
 	return nil
 }
 
-// openCentral has another server decide.
+// openCentral opens access control by a central server.
 func (s *Server) openCentral() error {
 	o := *s.o.Access.Central
 	o.Wrap, o.Log = s.trace.Transport("ask the central server"), s.log
@@ -108,7 +108,7 @@ func (s *Server) openCentral() error {
 	}
 	a := s.access
 	a.Central = o.URL
-	// Without a name no cookie counts: the name is one that no cookie can have.
+	// Without a name no cookie is accepted: no cookie can have this name.
 	cookie := o.Cookie
 	if cookie == "" {
 		cookie = "\x00"
@@ -123,8 +123,8 @@ func (s *Server) openCentral() error {
 	return nil
 }
 
-// renamed forgets who may see an image that a central server knows under another id than
-// before.
+// renamed drops the cached permissions of an image whose id on the central server has
+// changed.
 func (s *Server) renamed(image string) {
 	if s.access != nil && s.access.Central != "" {
 		s.access.Gate.Revoke(account.Revocation{Kind: account.RevokeImage, ID: image})

@@ -13,19 +13,19 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
-// Trace says which requests are traced.
+// Trace are the options of tracing.
 type Trace struct {
-	Endpoint string  // of a collector; "" for what the environment says, or none
-	Share    float64 // of the requests, from 0 to 1, that don't say whether they are to be
+	Endpoint string  // of a collector; "" for OTEL_EXPORTER_OTLP_ENDPOINT, or none
+	Share    float64 // of requests without a sampling decision of their own to trace, from 0 to 1
 }
 
-// openTracer opens what sends traces.
+// openTracer opens the exporter of traces.
 func (s *Server) openTracer(ctx context.Context) (err error) {
 	s.trace, err = trace.Open(ctx, trace.Options{Endpoint: s.o.Trace.Endpoint, Share: s.o.Trace.Share, Mode: string(s.o.Mode), Version: s.o.Version, Log: s.log})
 	return err
 }
 
-// openDebug opens the ports of metrics and of profiles, where they are wanted.
+// openDebug opens the ports of metrics and of profiles, if configured.
 func (s *Server) openDebug(context.Context) error {
 	if s.o.ListenMetrics != nil {
 		l, err := s.o.ListenMetrics()
@@ -36,7 +36,7 @@ func (s *Server) openDebug(context.Context) error {
 		s.health.Register(mux)
 		buffer := &limit.Buffer{Budget: limit.NewBudget(debugConnections << 18)}
 		mux.Handle("GET /metrics", buffer.Handler(nil, s.metrics.Handler()))
-		// An address that others reach was given so that they read it.
+		// An address that is not loopback was configured so that other hosts read it.
 		guard := &authz.Guard{Open: !authz.LocalHost(l.Addr().String())}
 		s.listenDebug("metrics", l, httperr.SecurityHeaders(nil, guard.Handler(httperr.WithRequestID(s.metrics.Routes(mux)))))
 	}
@@ -58,10 +58,10 @@ func (s *Server) openDebug(context.Context) error {
 	return nil
 }
 
-// debugConnections is how many connections there may be at each port beside the service's.
+// debugConnections is the maximum number of connections of each port except the service's.
 const debugConnections = 128
 
-// listenDebug has h answer on l. Slow clients hold no more there than at the port of the
+// listenDebug serves h on l, with the same protection from slow clients as the port of the
 // service.
 func (s *Server) listenDebug(what string, l net.Listener, h http.Handler) {
 	address := l.Addr().String()
@@ -78,7 +78,7 @@ func (s *Server) listenDebug(what string, l net.Listener, h http.Handler) {
 	})
 }
 
-// serveLimited answers on l until ctx is done or l fails.
+// serveLimited serves h on l until ctx is done or l fails.
 func serveLimited(ctx context.Context, l *limit.ConnLimiter, h http.Handler) error {
 	server := &http.Server{
 		Handler: limit.Bodies(h, 10*time.Second), ConnState: l.State, ConnContext: l.Context,

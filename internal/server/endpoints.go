@@ -21,7 +21,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
-// endpoints asks the tile servers near the files of stores whether they are there.
+// endpoints checks whether the tile servers of stores are reachable.
 type endpoints struct {
 	catalog *catalog.Catalog
 	log     *slog.Logger
@@ -34,11 +34,11 @@ type endpoints struct {
 
 const (
 	endpointsEvery = 5 * time.Second
-	// endpointTime is how long one may take to say that it lives.
+	// endpointTime is how long an endpoint may take to answer.
 	endpointTime = 3 * time.Second
 )
 
-// openEndpoints reads which endpoints there are, and has them asked again and again.
+// openEndpoints reads the endpoints of all stores, and checks them periodically.
 func (s *Server) openEndpoints(ctx context.Context) error {
 	s.endpoints = &endpoints{catalog: s.catalog, log: s.log, loops: &s.loops}
 	if _, err := s.endpoints.read(ctx); err != nil {
@@ -48,20 +48,20 @@ func (s *Server) openEndpoints(ctx context.Context) error {
 	return nil
 }
 
-// run asks all of them again and again until ctx is done.
+// run checks all endpoints periodically until ctx is done.
 func (e *endpoints) run(ctx context.Context) {
-	// Who is there is all that is asked, and nothing is told: certificates are the
-	// business of those who fetch tiles.
+	// The request has no secrets and its answer is not used, so the certificate does not
+	// matter here: browsers that fetch tiles verify it.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true} //nolint:gosec // see above
 	client := &http.Client{Transport: transport, Timeout: endpointTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	e.loops.Run(ctx, e.log, "endpoints", loop.Every(endpointsEvery, func(ctx context.Context) error {
-		urls, err := e.read(ctx) // those known, if the catalog is away
+		urls, err := e.read(ctx) // the known ones, if the catalog cannot be read
 		e.ask(ctx, client, urls)
 		return err
 	}))
 }
 
-// read reads which endpoints there are.
+// read reads the endpoints of all stores.
 func (e *endpoints) read(ctx context.Context) ([]string, error) {
 	list, err := e.catalog.Stores(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (e *endpoints) read(ctx context.Context) ([]string, error) {
 	return urls, nil
 }
 
-// ask asks each whether it is there.
+// ask checks each endpoint, and logs changes.
 func (e *endpoints) ask(ctx context.Context, client *http.Client, urls []string) {
 	wrong := make([]string, len(urls))
 	var wg sync.WaitGroup
@@ -112,11 +112,11 @@ func (e *endpoints) ask(ctx context.Context, client *http.Client, urls []string)
 	e.wrong = now
 }
 
-// wrongWith says in words what is wrong with an endpoint, "" if nothing.
+// wrongWith returns why an endpoint cannot be reached, as text; "" if it can.
 func wrongWith(ctx context.Context, client *http.Client, endpoint string) string {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(endpoint, "/")+"/healthz", nil)
 	if err != nil {
-		return "its address is none"
+		return "its address is not a valid URL"
 	}
 	resp, err := client.Do(req)
 	var dns *net.DNSError
@@ -139,14 +139,14 @@ func wrongWith(ctx context.Context, client *http.Client, endpoint string) string
 	return ""
 }
 
-// status is what is wrong with each endpoint that has been asked, "" if nothing.
+// status returns the error of each endpoint that has been checked, "" if it is reachable.
 func (e *endpoints) status() map[string]string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.wrong // is replaced, never written to
+	return e.wrong // replaced, never written to
 }
 
-// sources are the origins that pages may fetch tiles from.
+// sources returns the origins that pages may fetch tiles from.
 func (e *endpoints) sources() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -17,10 +17,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/webui"
 )
 
-// draining is a context that ends after ctx does. If there is to be a while in between, a
-// load balancer gets to know first, then the port is closed, and requests that come along
-// open connections are still answered, each with the word that it is the last: so no
-// request is lost that must not be sent twice. What is returned besides ends it at once.
+// draining returns a context that ends after ctx, and a function that ends it at once. With
+// a drain time /readyz fails first, so that load balancers switch to another server. Then
+// the port is closed, and requests on open connections are answered with Connection: close.
+// So no request is lost that a proxy must not repeat.
 func (s *Server) draining(ctx context.Context) (context.Context, context.CancelFunc) {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	wait := func(d time.Duration) {
@@ -41,20 +41,20 @@ func (s *Server) draining(ctx context.Context) (context.Context, context.CancelF
 		}
 		s.log.Info("about to stop", "in", s.o.HTTP.Drain)
 		wait(s.o.HTTP.Drain)
-		limit.Close(s.listener) // is closed again when the server ends
+		limit.Close(s.listener) // closed again when the server ends
 		wait(lingerTime)
 	}()
 	return inner, stop
 }
 
-// lingerTime is how long connections are served after the port has been closed. Under load
-// a proxy uses those that it has within it, and gives them up.
+// lingerTime is how long the server serves open connections after it has closed the port.
+// Under load a proxy uses each of its connections within that time, and then closes it.
 const lingerTime = time.Second
 
-// shutdownTime bounds how long a server that ends waits for requests under way.
+// shutdownTime is how long a server that ends waits for requests in progress.
 const shutdownTime = 10 * time.Second
 
-// lasts waits until ctx is done, or until what serves has failed otherwise than because its
+// lasts waits until ctx is done, or until serving fails for another reason than that the
 // port was closed.
 func lasts(ctx context.Context, failed <-chan error) error {
 	select {
@@ -68,7 +68,7 @@ func lasts(ctx context.Context, failed <-chan error) error {
 	return nil
 }
 
-// serve answers requests until ctx is done, then lets those under way end.
+// serve answers requests until ctx is done, then waits for those in progress.
 func (s *Server) serve(ctx context.Context) error {
 	server := &http.Server{
 		Handler:           limit.Bodies(s.handler(), 30*time.Second),
@@ -93,14 +93,14 @@ func (s *Server) serve(ctx context.Context) error {
 	return err
 }
 
-// handler puts the routes together: tiles first, as they are what there is most
-// of, then everything else.
+// handler returns the handler of all routes. Tiles come first, since most requests are for
+// tiles.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	a := &api.API{
 		Access:  s.access,
 		Catalog: s.catalog, Tiles: s.tiles, Renderer: s.renderer, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, Log: s.log,
-		Admin:      func(*http.Request) bool { return true }, // without access control every client that is answered may do all
+		Admin:      func(*http.Request) bool { return true }, // without access control every client that the guard admits is an admin
 		StoreRoots: append([]string{s.o.DataDir}, append(s.o.Folders, s.o.StoreRoots...)...), Watching: s.watchers.Status, Endpoints: s.endpoints.status, Jobs: s.tasks, Closing: s.closing,
 		Remove: s.handlers.Syncer.Remove, Restore: s.handlers.Syncer.Restore, Retry: s.handlers.Syncer.Retry,
 	}
@@ -125,16 +125,16 @@ func (s *Server) handler() http.Handler {
 	return s.health.Closing(s.admission(h))
 }
 
-// guard keeps a server without access control to this machine.
+// guard admits only clients of this machine to a server without access control.
 func (s *Server) guard() *authz.Guard { return &authz.Guard{Open: s.o.HTTP.Public} }
 
-// admission is what stands before all else: where there is no access control the guard
-// that keeps to this machine. Its refusals have the headers of all answers.
+// admission puts the guard of a server without access control before all handlers. Its
+// refusals have the headers of all answers.
 func (s *Server) admission(h http.Handler) http.Handler {
 	return httperr.SecurityHeaders(s.proxies(), s.guard().Handler(s.cors.Handler(h)))
 }
 
-// proxies are those whose word on a request is believed, if it matters.
+// proxies returns the proxies whose forwarding headers are trusted.
 func (s *Server) proxies() httperr.Proxies {
 	if s.access == nil {
 		return nil

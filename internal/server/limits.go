@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// What is no tile asks the database, decodes pictures or reads files.
+	// Requests other than tiles query the database, decode images or read files.
 	requestsAtOnce  = 256
 	requestsWaiting = 1024
 	requestPatience = 5 * time.Second
-	// streamsAtOnce are those that are meant to last: events and uploads.
+	// streamsAtOnce is the limit for long requests: events and uploads.
 	streamsAtOnce = 2048
-	// bufferShare is the part of the memory limit, one in so many, that bodies being
-	// received and answers being sent may take.
+	// Bodies being received and answers being sent may take 1/bufferShare of the memory
+	// limit.
 	bufferShare = 8
 )
 
@@ -44,20 +44,20 @@ func (s *Server) openPort(context.Context) (err error) {
 	return nil
 }
 
-// full is told that tiles which are being sent fill the memory that is there for them.
+// full is called when tiles being sent take all of their memory.
 func (s *Server) full() {
 	if s.port != nil {
 		s.port.Relieve()
 	}
 }
 
-// budget is the memory of bodies being received and answers being sent.
+// budget returns the memory budget of bodies being received and answers being sent.
 func (s *Server) budget() *limit.Budget { return limit.NewBudget(s.memory.Limit() / bufferShare) }
 
-// gates bounds how many requests are served at once that are no tiles. What mux has a
-// request answered by says which bound applies: the state of the server is told whatever
-// comes, documents in memory wait for nothing but their client, and streams and uploads
-// last. Of everything else the body is received before, and the answer sent after.
+// gates limits how many requests other than tiles are served at once. The limit depends on
+// the route in mux: health and documents in memory have none, and streams and uploads, which
+// take long, have their own. For all others the body is received before, and the answer is
+// sent after, the request counts.
 func (s *Server) gates(mux *http.ServeMux, next http.Handler) http.Handler {
 	buffer := &limit.Buffer{Budget: s.budget()}
 	brief := buffer.Handler(limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience), next)
@@ -78,8 +78,7 @@ func (s *Server) gates(mux *http.ServeMux, next http.Handler) http.Handler {
 	})
 }
 
-// tileGates is gates of a server that has its answers, and the bodies of requests, in
-// memory anyway.
+// tileGates is gates for a server that buffers bodies and answers in memory itself.
 func tileGates(next http.Handler) http.Handler {
 	brief := limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience).Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -92,7 +91,7 @@ func tileGates(next http.Handler) http.Handler {
 	})
 }
 
-// Patterns of routes that have bounds of their own.
+// Patterns of routes that have their own limits.
 const (
 	viewerPattern  = "/"
 	metricsPattern = "GET /metrics"

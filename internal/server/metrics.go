@@ -17,7 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
-// site gathers what Prometheus is told of the process.
+// site returns the sources of the metrics of this process.
 func (s *Server) site() metrics.Site {
 	m := metrics.Site{
 		Slides: func() metrics.Slides {
@@ -67,8 +67,8 @@ func (s *Server) loopMetrics() []metrics.Loop {
 	return out
 }
 
-// degraded says which loops fail, and no more than that: /readyz is for everybody. Many of
-// one name are one line.
+// degraded returns a line for each name of failing loops, without details, since every
+// client can read /readyz.
 func (s *Server) degraded() []string {
 	type many struct {
 		failing, all int
@@ -99,7 +99,7 @@ func (s *Server) degraded() []string {
 	return lines
 }
 
-// publicReason is an error in words that anybody may read.
+// publicReason returns an error as text without internal details.
 func publicReason(err error) string {
 	switch {
 	case errors.Is(err, catalog.ErrFull), errors.Is(err, scan.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -135,7 +135,7 @@ func (s *Server) queueMetrics(ctx context.Context) ([]metrics.Queue, error) {
 	return out, err
 }
 
-// countTasks has figures of all kinds of tasks, also of those that are not done for now.
+// countTasks creates the metrics of all kinds of tasks, so that they exist from the start.
 func (s *Server) countTasks() {
 	var kinds []string
 	for _, k := range s.handlers.Kinds() {
@@ -144,12 +144,12 @@ func (s *Server) countTasks() {
 	s.metrics.Kinds(kinds, task.Outcomes...)
 }
 
-// origin is what a task keeps of the request that submits it.
+// origin returns the request that submits a task.
 func (s *Server) origin(ctx context.Context) task.Origin {
 	return task.Origin{Request: httperr.RequestID(ctx), Trace: s.trace.Parent(ctx)}
 }
 
-// begin has an attempt at a task counted and traced.
+// begin starts to count and trace an attempt at a task.
 func (s *Server) begin(ctx context.Context, t *task.Task) (context.Context, func(outcome string)) {
 	began := time.Now()
 	ctx, end := s.trace.Task(ctx, trace.Task{

@@ -1,6 +1,5 @@
-// Package server runs one process of ptiffstore: a server of everything, a tile server
-// or a worker. A process is opened from [Options], runs until it is told to stop, and is
-// closed.
+// Package server runs one process of ptiffstore: a server with pages, API and tiles, a tile
+// server or a worker. Open a process with [Options], run it, and close it.
 package server
 
 import (
@@ -35,7 +34,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
-// A Mode is what a process does.
+// A Mode is the kind of a process.
 type Mode string
 
 const (
@@ -44,16 +43,16 @@ const (
 	Worker     Mode = "worker"     // tasks only
 )
 
-// Options say what a process does, and with what.
+// Options are the options of a process.
 type Options struct {
 	Mode     Mode
-	Version  string // of the program
+	Version  string // version of the program
 	Log      *slog.Logger
 	DataDir  string // catalog, unless Database is elsewhere, and image cache. It must exist
 	Database string // URL of the database
-	Host     string // name of this host, as stores that are bound to it call it
+	Host     string // name of this host, to which stores may be bound
 
-	Memory int64 // bytes that the process keeps to; 0: half of the machine's
+	Memory int64 // memory limit in bytes; 0 for half of the machine's
 	Cache  Cache
 	Trace  Trace
 
@@ -64,23 +63,23 @@ type Options struct {
 	HTTP                               HTTP
 	Access                             Access
 
-	// Folders become in-place stores, unless they are stores already.
+	// Folders become in-place stores, unless they already are stores.
 	Folders []string
 	// StoreRoots are the folders, beside DataDir and Folders, in which stores may be
 	// added over HTTP.
 	StoreRoots []string
-	// Queues are those whose tasks are done, and how many of each at once. If there are
-	// none, other processes scan stores and do tasks.
+	// Queues are the queues to serve, and how many tasks of each run at once. If empty, other
+	// processes scan stores and run tasks.
 	Queues   map[string]int
-	TimeZone string // of schedules that name none; "" for this machine's
+	TimeZone string // of schedules without one; "" for this machine's
 	Upload   upload.Options
 
-	// Started, if not nil, is called once everything runs, before the first request is
-	// answered. The process ends if it fails.
+	// Started, if not nil, is called when everything runs, before the server answers the
+	// first request. An error ends the process.
 	Started func(context.Context, *Server) error
 }
 
-// Cache are the limits of what is kept of slides. They can be changed with [Server.SetCache].
+// Cache are the limits of the image cache and of open slides. [Server.SetCache] changes them.
 type Cache struct {
 	Bytes      int64 // of rendered images on disk
 	OpenSlides int   // slides kept open
@@ -89,32 +88,32 @@ type Cache struct {
 
 // HTTP are the options of a process that serves.
 type HTTP struct {
-	// Public: clients on other machines are answered. Otherwise only requests that name
-	// the server by a loopback name and came through no proxy are.
+	// Public admits clients on other machines. Otherwise the server answers only requests
+	// for a loopback name that did not come through a proxy.
 	Public    bool
-	Origins   []string // whose pages may read tiles; "*" for all. See [Server.SetOrigins]
-	PublicURL string   // where browsers reach the server; "" if it is not known
+	Origins   []string // origins whose pages may read tiles; "*" for all. See [Server.SetOrigins]
+	PublicURL string   // where browsers reach the server; "" if unknown
 	Proxies   httperr.Proxies
 	// Connections and PerAddress limit connections in all and from one address.
 	Connections, PerAddress int
-	// Drain is for how long the process that is told to stop answers with /readyz at 503
-	// before it closes its port.
+	// Drain is how long a process that is stopping serves with /readyz at 503 before it
+	// closes its port.
 	Drain time.Duration
 }
 
-// Access says who may see and do what.
+// Access are the options of access control.
 type Access struct {
-	// Local has the accounts of the database decide, Central another server. With
-	// neither there is no access control.
+	// Local uses the accounts of the database, and Central another server. With neither
+	// there is no access control.
 	Local   bool
-	OIDC    *oidc.Options // with Local: a provider at which users log in; nil for none
+	OIDC    *oidc.Options // with Local: provider at which users log in; nil for none
 	Central *authz.CentralOptions
 }
 
 // none reports whether there is no access control.
 func (a *Access) none() bool { return !a.Local && a.Central == nil }
 
-// A Server is one process.
+// A Server is one process of any [Mode].
 type Server struct {
 	o         Options
 	log       *slog.Logger
@@ -153,7 +152,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		}
 	}()
 	s.health.Version, s.health.Degraded = o.Version, s.degraded
-	slog.SetDefault(s.log) // httperr and upload log requests that failed there
+	slog.SetDefault(s.log) // httperr and upload log failed requests there
 	s.SetOrigins(o.HTTP.Origins)
 	steps := []func(context.Context) error{s.openData, s.openTracer, s.addFolders}
 	switch o.Mode {
@@ -177,7 +176,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 
 // openData opens the data directory: catalog and image cache.
 func (s *Server) openData(ctx context.Context) (err error) {
-	// A restore refuses while the directory is used, also by a server whose database is elsewhere.
+	// A restore must fail while a process uses the directory, even with another database.
 	if s.lock, err = db.Share(s.o.DataDir); err != nil {
 		return err
 	}
@@ -226,38 +225,38 @@ func (s *Server) Close() {
 	}
 }
 
-// Catalog is the catalog of the process.
+// Catalog returns the catalog of the process.
 func (s *Server) Catalog() *catalog.Catalog { return s.catalog }
 
-// Addr is the address of the service's port.
+// Addr returns the address of the service's port.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// SetOrigins sets whose pages may read tiles.
+// SetOrigins sets the origins whose pages may read tiles.
 func (s *Server) SetOrigins(origins []string) {
 	s.cors.Store(&httperr.CORS{Origins: origins, Credentials: !s.o.Access.none() && !slices.Contains(origins, "*")})
 }
 
-// SetCache sets the limits of what is kept of slides.
+// SetCache sets the limits of the image cache and of open slides.
 func (s *Server) SetCache(c Cache) {
 	s.cache.SetMaxBytes(c.Bytes)
 	s.tiles.SetLimits(c.OpenBytes, c.OpenSlides)
 }
 
-// Background has a loop run with the process; see [loop.Set.Run]. It is called before
+// Background adds a loop that runs with the process; see [loop.Set.Run]. Call it before
 // [Server.Run].
 func (s *Server) Background(name string, round func(context.Context) error) {
 	s.run(func(ctx context.Context) { s.loops.Run(ctx, s.log, name, round) })
 }
 
-// run has f run with the process, until ctx is done.
+// run adds a function that runs with the process, until ctx is done.
 func (s *Server) run(f func(ctx context.Context)) { s.background = append(s.background, f) }
 
-// Run does what the process is for until ctx is done. It is called once.
+// Run runs the process until ctx is done. Call it once.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, stop := s.draining(ctx)
-	defer stop() // before the wait: what runs in the background ends then
+	defer stop() // before the wait, so that the background loops end
 	context.AfterFunc(ctx, func() { close(s.closing) })
 	for _, f := range s.background {
 		wg.Go(func() { f(ctx) })
@@ -278,14 +277,15 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// changed has a file inspected again that is not the one that was open.
+// changed makes the scanner inspect the file of an image again, after the tile server found
+// it changed.
 func (s *Server) changed(image string) {
 	if s.watchers != nil {
 		s.watchers.Recheck(image)
 	}
 }
 
-// addFolders makes each folder a store, unless it is one.
+// addFolders adds a store for each folder that is not one.
 func (s *Server) addFolders(ctx context.Context) error {
 	for _, folder := range s.o.Folders {
 		root, err := filepath.Abs(folder)
@@ -309,7 +309,7 @@ func (s *Server) addFolders(ctx context.Context) error {
 	return nil
 }
 
-// openFollower reads which images there are, and follows changes.
+// openFollower reads the images of the catalog, and follows changes.
 func (s *Server) openFollower(ctx context.Context) error {
 	f := &follow.Follower{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops, Renamed: s.renamed}
 	if s.o.Mode == Serve {
@@ -322,7 +322,7 @@ func (s *Server) openFollower(ctx context.Context) error {
 	return nil
 }
 
-// openUploads readies what receives uploads.
+// openUploads opens the receiver of uploads.
 func (s *Server) openUploads(context.Context) error {
 	o := s.o.Upload
 	o.Catalog, o.Log, o.Loops = s.catalog, s.log, &s.loops
@@ -338,7 +338,8 @@ func (s *Server) openUploads(context.Context) error {
 	return nil
 }
 
-// AdminSecret returns the secret by which the first admin gets in, if there is none yet.
+// AdminSecret returns the secret with which the first admin sets a password. Ok is false if
+// an admin exists or accounts are not used.
 func (s *Server) AdminSecret(ctx context.Context) (secret string, ok bool, err error) {
 	if !s.o.Access.Local {
 		return "", false, nil

@@ -10,8 +10,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
 
-// openTasks readies what scans stores and does tasks. A server without queues only
-// submits them.
+// openTasks opens the scanner and the task service. A server without queues only submits
+// tasks.
 func (s *Server) openTasks(ctx context.Context) (err error) {
 	syncer := &scan.Syncer{
 		Catalog: s.catalog, Log: s.log, Host: s.o.Host, Holder: scan.Holder(s.o.Host), Memory: s.decode, Loops: &s.loops,

@@ -12,8 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
 )
 
-// serveTiles answers requests for tiles and images until ctx is done, then lets those
-// under way end.
+// serveTiles answers requests for tiles and images until ctx is done, then waits for those
+// in progress.
 func (s *Server) serveTiles(ctx context.Context) error {
 	h := &fasthttp.Handler{
 		Tiles: s.tiles, Next: tileGates(s.images()), Guard: s.guard().Check, CORS: &s.cors, Observe: s.metrics.Tile, Trace: s.trace.Tile(),
@@ -37,7 +37,7 @@ func (s *Server) serveTiles(ctx context.Context) error {
 	return err
 }
 
-// images serves what a tile server has besides tiles.
+// images returns the handler of the other routes of a tile server.
 func (s *Server) images() http.Handler {
 	mux := http.NewServeMux()
 	a := &api.API{Access: s.access, Catalog: s.catalog, Tiles: s.tiles, Renderer: s.renderer, Version: s.o.Version, Log: s.log}
