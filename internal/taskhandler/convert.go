@@ -18,17 +18,17 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// An original is the sidecar of a picture that a pyramid was made of.
+// An original is the sidecar of an image that was converted to a pyramid.
 type original struct {
 	Image    string `json:"image"`     // id it had as an image
-	FileName string `json:"file_name"` // name it came with
+	FileName string `json:"file_name"` // its original name
 	Pyramid  string `json:"pyramid"`   // digest of the pyramid's file
 }
 
-// convertImage makes a pyramid of a picture that a managed store has in quarantine
-// because it is none, and puts it where files arrive. The picture is kept among the
-// originals, and its image is deleted. When that is broken off, it is done again
-// with the same bytes: an import finds second copies.
+// convertImage converts an image that a managed store has in quarantine, because it is not a
+// pyramid, and puts the pyramid into the incoming folder. It moves the original file to the
+// originals and deletes the image. After an interruption it starts again and produces the
+// same bytes, and the import recognizes duplicates.
 func (h *Handlers) convertImage(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	r, err := h.pyramid(ctx, t, a)
 	if err == nil || ctx.Err() != nil || !lasting(err) && t.Attempt < convertAttempts {
@@ -37,11 +37,11 @@ func (h *Handlers) convertImage(ctx context.Context, t *task.Task, a task.Args) 
 	return r, errors.Join(err, unconverted(ctx, h.Catalog, a.Image, err))
 }
 
-// convertAttempts is how often it is tried to make a pyramid.
+// convertAttempts is the maximum number of attempts to convert an image.
 const convertAttempts = 3
 
-// unconverted notes that no pyramid can be made of an image, so that it is not tried
-// again before the file is another, or a person asks for it.
+// unconverted records that an image cannot be converted, so that the conversion is not
+// repeated until the file changes or a user submits it.
 func unconverted(ctx context.Context, c *catalog.Catalog, image string, why error) error {
 	_, err := c.UpdateImage(ctx, image, func(im *catalog.Image) error {
 		if im.State == catalog.Quarantined && !im.Unconverted {
@@ -56,7 +56,7 @@ func unconverted(ctx context.Context, c *catalog.Catalog, image string, why erro
 	return err
 }
 
-// convertible reports whether an image is what a managed store has set aside.
+// convertible reports whether an image is in the quarantine of a managed store.
 func convertible(st *catalog.Store, im *catalog.Image) bool {
 	return st.Mode == catalog.Managed && im.DeletedAt == nil && im.State == catalog.Quarantined && strings.HasPrefix(im.Path, "quarantine/")
 }
@@ -80,13 +80,13 @@ func (h *Handlers) pyramid(ctx context.Context, t *task.Task, a task.Args) (any,
 		return nil, task.Permanent(fmt.Errorf("not to be converted: %s", why))
 	}
 	out := st.File("incoming/" + filepath.Base(im.FileName) + ".tiff")
-	// Under a name that nobody looks at until the original is safe.
+	// Scans ignore this name, until the original is safe.
 	hidden := st.File("incoming/.ptiffstore-" + im.ID + ".part")
 	defer os.Remove(hidden)
 	cl := h.claims.begin(st.ID)
 	defer h.claims.end(cl)
 	r, err := convert.File(ctx, in, hidden, convert.Options{
-		Force: true, Expansion: expansion, Room: h.room(ctx, st, cl),
+		Force: true, Expansion: expansion, Room: h.checkSpace(ctx, st, cl),
 		Progress: func(done, total int64) { t.Progress(done, total, "rows") },
 	})
 	if err != nil {
@@ -102,20 +102,19 @@ func (h *Handlers) pyramid(ctx context.Context, t *task.Task, a task.Args) (any,
 	return r, h.Syncer.Remove(ctx, im.ID)
 }
 
-// defaultReserve is what conversions leave free of a disk, as uploads do.
+// defaultReserve is how many bytes of a disk conversions leave free, as uploads do.
 const defaultReserve = 256 << 20
 
-// expansion is how many bytes a pyramid may take for each byte of its picture's file.
+// expansion is the maximum size of a pyramid relative to its original.
 const expansion = 64
 
-// claimStep is what a conversion claims beyond what it has written. It asks for room more
-// often than that.
+// claimStep is how many bytes a conversion claims beyond those that it has written. It
+// checks the space at shorter intervals.
 const claimStep = 8 << 20
 
-// room says whether a store may take so many bytes more of a pyramid: by its quota, of
-// which other conversions that are at work have their parts, and by what is free of its
-// disk.
-func (h *Handlers) room(ctx context.Context, st *catalog.Store, cl *claim) func(written, more int64) error {
+// checkSpace returns a function that reports whether a store has space for more bytes of a
+// pyramid: within its quota, less the claims of other conversions, and on its disk.
+func (h *Handlers) checkSpace(ctx context.Context, st *catalog.Store, cl *claim) func(written, more int64) error {
 	reserve := h.Reserve
 	if reserve == 0 {
 		reserve = defaultReserve
@@ -136,8 +135,8 @@ func (h *Handlers) room(ctx context.Context, st *catalog.Store, cl *claim) func(
 	}
 }
 
-// withinQuota compares a pyramid with what its store's quota leaves now: other slides may
-// have been taken in since it was begun.
+// withinQuota compares a pyramid with the remaining quota of its store, which other slides
+// may have used since the conversion began.
 func (h *Handlers) withinQuota(ctx context.Context, cl *claim, written, more int64) error {
 	st, err := h.Catalog.Store(ctx, cl.store)
 	if err != nil || st.Quota == 0 {
@@ -150,11 +149,11 @@ func (h *Handlers) withinQuota(ctx context.Context, cl *claim, written, more int
 	return nil
 }
 
-// errNoRoom: the store has no room for a pyramid.
+// errNoRoom reports that a store has no space for a pyramid.
 var errNoRoom = errors.New("no room in the store")
 
-// sameBytes reports whether err is that the very pyramid is there already: its making
-// was broken off behind that.
+// sameBytes reports whether err is that an identical pyramid exists, from a conversion that
+// was interrupted after writing it.
 func sameBytes(ctx context.Context, a, b string, err error) bool {
 	if !errors.Is(err, convert.ErrExists) {
 		return false
@@ -164,7 +163,7 @@ func sameBytes(ctx context.Context, a, b string, err error) bool {
 	return errX == nil && errY == nil && x == y
 }
 
-// appear gives a file its name, unless there is one of that name.
+// appear gives a file its name, unless that name exists.
 func appear(hidden, out string) error {
 	switch err := os.Link(hidden, out); {
 	case errors.Is(err, os.ErrExist):
@@ -181,8 +180,8 @@ func appear(hidden, out string) error {
 	return fsx.SyncFolder(filepath.Dir(out))
 }
 
-// nameless takes names of files out of an error, and says whether trying again is
-// of use.
+// nameless removes names of files from an error, and makes it permanent if trying again
+// cannot help.
 func nameless(err error) error {
 	if lasting(err) {
 		return task.Permanent(err)
@@ -190,7 +189,7 @@ func nameless(err error) error {
 	return fsx.WithoutPath(err)
 }
 
-// lasting reports errors that are of the picture, and will be the same the next time.
+// lasting reports whether the image causes the error, so that it will occur again.
 func lasting(err error) bool {
 	var damaged *convert.FormatError
 	var broken *tiff.FormatError
@@ -198,8 +197,7 @@ func lasting(err error) bool {
 	return errors.As(err, &damaged) || errors.As(err, &broken) || errors.As(err, &unsupported) || errors.Is(err, convert.ErrUnsupported) || errors.Is(err, convert.ErrExists) || errors.Is(err, render.ErrTooLarge)
 }
 
-// keepOriginal links the picture at in into the store's originals, and writes what it
-// is beside it.
+// keepOriginal links the file at in into the store's originals, and writes its sidecar.
 func keepOriginal(ctx context.Context, st *catalog.Store, im *catalog.Image, in, out string) error {
 	digest, _, err := fsx.SHA256File(ctx, in)
 	if err != nil {

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// arrivalPause is how often tasks are handed in.
+	// arrivalPause is how often tasks are submitted.
 	arrivalPause = 500 * time.Millisecond
-	// fewArrivals get tasks of their own; where more come at once, as in a first
-	// sync, there is one for the store.
+	// Up to fewArrivals images get their own tasks. For more at once, as in a first sync,
+	// there is one task for the store.
 	fewArrivals = 16
 )
 
@@ -35,11 +35,11 @@ type FollowUps struct {
 
 	mu    sync.Mutex
 	fresh []string        // images that became available
-	aside []string        // images that were set aside as no slides
-	whole map[string]bool // stores whose images are all to be looked at
+	aside []string        // images that were quarantined because they are not slides
+	whole map[string]bool // stores whose images must all be checked
 }
 
-// Available says that an image has become available. It never blocks.
+// Available reports that an image has become available. It never blocks.
 func (f *FollowUps) Available(image string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -48,8 +48,8 @@ func (f *FollowUps) Available(image string) {
 	}
 }
 
-// Quarantined says that an image has been set aside as no slide: a pyramid may be made of
-// it. It never blocks.
+// Quarantined reports that an image was quarantined because it is not a slide, so that it
+// may be converted. It never blocks.
 func (f *FollowUps) Quarantined(image string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -58,8 +58,8 @@ func (f *FollowUps) Quarantined(image string) {
 	}
 }
 
-// Run hands in tasks until ctx is done; at first those of every store, for what
-// became available when nobody was there to say so.
+// Run submits tasks until ctx is done. It starts with those of every store, for images that
+// became available while no process submitted tasks.
 func (f *FollowUps) Run(ctx context.Context) {
 	f.whole = map[string]bool{}
 	begun := false
@@ -71,12 +71,13 @@ func (f *FollowUps) Run(ctx context.Context) {
 			begun = true
 		}
 		err := f.handIn(ctx)
-		begun = err == nil // what was not handed in is looked for again
+		begun = err == nil // after a failure, check every store again
 		return err
 	}))
 }
 
-// handIn hands in what has gathered. What fails is tried again for the whole store.
+// handIn submits the tasks of the images reported since the last call. After a failure it
+// submits those of every store later.
 func (f *FollowUps) handIn(ctx context.Context) error {
 	f.mu.Lock()
 	fresh, aside := f.fresh, f.aside
@@ -109,7 +110,7 @@ func (f *FollowUps) handIn(ctx context.Context) error {
 	return failed
 }
 
-// everything has the images of all stores looked at.
+// everything marks all stores, so that all of their images are checked.
 func (f *FollowUps) everything(ctx context.Context) error {
 	list, err := f.Catalog.Stores(ctx)
 	for i := range list {
@@ -118,7 +119,7 @@ func (f *FollowUps) everything(ctx context.Context) error {
 	return err
 }
 
-// find returns an image and its store, nil if the image has gone.
+// find returns an image and its store, or nil if the image was removed.
 func (f *FollowUps) find(ctx context.Context, id string) (*catalog.Image, *catalog.Store, error) {
 	im, err := f.Catalog.Image(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -131,7 +132,7 @@ func (f *FollowUps) find(ctx context.Context, id string) (*catalog.Image, *catal
 	return im, s, err
 }
 
-// one hands in the tasks of one image.
+// one submits the tasks of one image.
 func (f *FollowUps) one(ctx context.Context, id string) error {
 	im, s, err := f.find(ctx, id)
 	if err != nil || im == nil {
@@ -142,7 +143,7 @@ func (f *FollowUps) one(ctx context.Context, id string) error {
 		kinds = append(kinds, task.ReadBarcode)
 	}
 	if managed.AwaitsImport(s, im) {
-		kinds = append(kinds, task.ImportFile) // which hashes, too
+		kinds = append(kinds, task.ImportFile) // which also computes the digest
 	} else if im.Digest == nil {
 		kinds = append(kinds, task.HashImage)
 	}
@@ -154,8 +155,8 @@ func (f *FollowUps) one(ctx context.Context, id string) error {
 	return nil
 }
 
-// all hands in the tasks of a store. It is to be called again if one of them ran
-// already: that one may not see what has arrived since it began.
+// all submits the tasks of a store. Again is true if one of them was already running: it may
+// miss images that became available after it began, so the caller must call all again.
 func (f *FollowUps) all(ctx context.Context, store string) (again bool, err error) {
 	s, err := f.Catalog.Store(ctx, store)
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -181,8 +182,8 @@ func (f *FollowUps) all(ctx context.Context, store string) (again bool, err erro
 	return again, nil
 }
 
-// convert has a pyramid made of an image that was set aside, if there can be one and
-// that has not been tried.
+// convert submits the conversion of a quarantined image, if that is possible and was not
+// tried before.
 func (f *FollowUps) convert(ctx context.Context, id string) error {
 	im, s, err := f.find(ctx, id)
 	if err != nil || im == nil {
@@ -201,7 +202,7 @@ func (f *FollowUps) convert(ctx context.Context, id string) error {
 	return err
 }
 
-// convertAll is convert for all that a store has set aside.
+// convertAll calls convert for all quarantined images of a store.
 func (f *FollowUps) convertAll(ctx context.Context, s *catalog.Store) error {
 	if !scan.Converts(s) {
 		return nil

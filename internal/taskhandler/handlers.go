@@ -1,5 +1,5 @@
-// Package taskhandler does the tasks of stores and images: it has the kinds of tasks with
-// what does them, and submits the tasks that follow when slides become available.
+// Package taskhandler implements the tasks of stores and images. It has a handler for each
+// kind of task, and submits the tasks that follow when slides become available.
 package taskhandler
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// Handlers do the tasks of a process. The zero value knows the kinds and can do none: it
-// is for processes that only submit tasks.
+// Handlers run the tasks of a process. The zero value only lists the kinds, for processes
+// that submit tasks but run none.
 type Handlers struct {
 	Catalog  *catalog.Catalog
 	Syncer   *scan.Syncer
@@ -34,7 +34,7 @@ type Handlers struct {
 	claims claims
 }
 
-// Kinds are the kinds of tasks, each with the function that does it.
+// Kinds returns the kinds of tasks, each with its handler.
 func (h *Handlers) Kinds() []task.Kind {
 	return []task.Kind{
 		h.kind(task.SyncStore, 3, h.sync(false)),
@@ -75,9 +75,8 @@ func (h *Handlers) kind(name string, attempts int, run func(context.Context, *ta
 	return k
 }
 
-// args are the arguments of a task. Whoever asked for it was looked at when it was
-// submitted, and had rights for the store it names; that its image is in that store is
-// looked at again, before anything is done with it.
+// args returns the arguments of a task. The permissions of its submitter for the store were
+// checked when it was submitted. args checks again that the image is in that store.
 func (h *Handlers) args(ctx context.Context, t *task.Task) (task.Args, error) {
 	a, err := task.DecodeArgs(t.Kind, t.Args)
 	if err != nil {
@@ -88,21 +87,21 @@ func (h *Handlers) args(ctx context.Context, t *task.Task) (task.Args, error) {
 	}
 	im, err := h.Catalog.Image(ctx, a.Image)
 	if errors.Is(err, catalog.ErrNotFound) {
-		return a, nil // the task says what it makes of that
+		return a, nil // the handler decides how to report that
 	} else if err != nil {
 		return a, err
 	}
 	return a, task.Permanent(a.CheckImage(im))
 }
 
-// sync goes through a store's folder.
+// sync scans a store's folder.
 func (h *Handlers) sync(resync bool) func(context.Context, *task.Task, task.Args) (any, error) {
 	return func(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 		r, err := h.Syncer.Sync(ctx, a.Store, scan.Options{DryRun: a.DryRun, Resync: resync, Confirm: a.Confirm, Wait: true, Progress: func(done, total int64) {
 			t.Progress(done, total, "files")
 		}})
 		if errors.Is(err, scan.ErrManyMissing) || errors.Is(err, scan.ErrOtherRoot) {
-			err = task.Permanent(err) // until a person has looked
+			err = task.Permanent(err) // a person must confirm first
 		}
 		return r, err
 	}
@@ -117,14 +116,14 @@ func (h *Handlers) verify(ctx context.Context, t *task.Task, a task.Args) (any, 
 	return h.Verifier.Store(ctx, s.ID, verify.Options{Rate: s.VerifyRate, Progress: func(done, total int64) { t.Progress(done, total, "images") }})
 }
 
-// A tally is the result of a task that does the same with many images.
+// A tally is the result of a task for many images.
 type tally struct {
 	Count  int            `json:"count"`
 	Failed []scan.Failure `json:"failed"`
 }
 
-// each does one thing with the image of a task, or with those of its store that
-// need it. What is wrong with one stops nothing else.
+// each calls do for the image of a task, or for all images of its store that need it. The
+// failure of one image does not stop the others.
 func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
 	r := tally{Failed: []scan.Failure{}}
 	st, err := h.Catalog.Store(ctx, a.Store)
@@ -154,7 +153,7 @@ func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed f
 		switch {
 		case ctx.Err() != nil:
 			return r, ctx.Err()
-		case errors.Is(err, catalog.ErrNotFound): // taken away meanwhile
+		case errors.Is(err, catalog.ErrNotFound): // removed meanwhile
 		case errors.Is(err, catalog.ErrAway), errors.Is(err, catalog.ErrFull), a.Image != "" && err != nil:
 			return r, err
 		case err != nil:
@@ -167,7 +166,7 @@ func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed f
 	return r, nil
 }
 
-// imports moves what has arrived in a managed store under its digest.
+// imports moves incoming files of a managed store to their places, named by digest.
 func (h *Handlers) imports(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	return h.each(ctx, t, a, managed.AwaitsImport, func(im *catalog.Image) error {
 		_, err := h.Syncer.Import(ctx, im.ID, func(done, total int64) {
@@ -182,7 +181,7 @@ func (h *Handlers) imports(ctx context.Context, t *task.Task, a task.Args) (any,
 	})
 }
 
-// hash reads files whose digests are not known.
+// hash computes unknown digests of files.
 func (h *Handlers) hash(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	needed := func(s *catalog.Store, im *catalog.Image) bool {
 		return im.Digest == nil && !managed.AwaitsImport(s, im)
@@ -196,13 +195,13 @@ func (h *Handlers) hash(ctx context.Context, t *task.Task, a task.Args) (any, er
 	})
 }
 
-// barcodes reads the labels of slides whose files do not say their barcode.
+// barcodes reads the barcode from the label of slides whose files do not contain it.
 func (h *Handlers) barcodes(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	needed := func(_ *catalog.Store, im *catalog.Image) bool { return scan.NeedsLabelRead(im) }
 	return h.each(ctx, t, a, needed, func(im *catalog.Image) error { return h.Labels.Read(ctx, im.ID) })
 }
 
-// previews makes the pictures that the gallery and the first look at a slide ask for.
+// previews renders the images that the gallery and the first view of a slide request.
 func (h *Handlers) previews(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	all := func(*catalog.Store, *catalog.Image) bool { return true }
 	return h.each(ctx, t, a, all, func(im *catalog.Image) error {
@@ -224,5 +223,5 @@ func (h *Handlers) previews(ctx context.Context, t *task.Task, a task.Args) (any
 	})
 }
 
-// The gallery's pictures, as the web application asks for them.
+// The size of the gallery's images, as the web application requests them.
 const previewWidth, previewHeight = 640, 240

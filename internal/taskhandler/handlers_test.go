@@ -12,9 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
 
-// TestForeignImage has workers find tasks whose store and image don't belong together,
-// or whose keys don't say which are meant, however they got into a queue: they do
-// nothing with either.
+// TestForeignImage runs tasks whose image is not in their store, or whose arguments have
+// the wrong keys: they fail and change nothing.
 func TestForeignImage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -32,7 +31,7 @@ func TestForeignImage(t *testing.T) {
 	if err := c.PutImages(t.Context(), []*catalog.Image{im}); err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range (&Handlers{Catalog: c}).Kinds() { // without what it would do the task with
+	for _, k := range (&Handlers{Catalog: c}).Kinds() { // without the services that a task needs
 		for args, words := range map[string]string{
 			`{"store":"own","image":"slide"}`:      "the image is not in the store",
 			`{"image":"slide"}`:                    "the image is not in the store",

@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
 
-// logStart adds a line to the log of a task that begins.
+// logStart adds the first line to the log of a task.
 func logStart(t *task.Task, a task.Args) {
 	what := map[string]string{
 		task.SyncStore: "scanning the store", task.ResyncStore: "scanning the store, inspecting each file again", task.VerifyStore: "reading the files again",
@@ -28,8 +28,7 @@ func logStart(t *task.Task, a task.Args) {
 	t.Logf("%s", what)
 }
 
-// logEnd adds a line to the log of a task that says what was done. It holds counts and
-// no names of files.
+// logEnd adds the result to the log of a task: counts, but no names of files.
 func logEnd(t *task.Task, result any, err error) {
 	if line := summary(result); line != "" && err == nil {
 		t.Logf("%s", line)
@@ -71,7 +70,7 @@ func plural(n int, noun string) string {
 	return thousands(n) + " " + noun
 }
 
-// thousands writes a count with a comma between each three digits.
+// thousands formats a count with commas.
 func thousands(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {

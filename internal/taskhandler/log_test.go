@@ -38,7 +38,7 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// A sync writes to the log of its task, and names no files there.
+// TestLogOfSync checks the log of a sync, which must not name files.
 func TestLogOfSync(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -6,23 +6,23 @@ import (
 	"sync"
 )
 
-// claims are what the conversions of this process add to stores and the catalog does not
-// count yet, so that several at once keep to one quota.
+// claims count the bytes that conversions of this process add to stores and that the catalog
+// does not count yet, so that concurrent conversions stay within a quota together.
 type claims struct {
 	mu   sync.Mutex
 	list []*claim
 }
 
-// A claim is what one conversion takes of its store's quota.
+// A claim is the part of its store's quota that one conversion uses.
 type claim struct {
 	store string
 	bytes int64
-	// file is the pyramid once it is complete. It counts until it has been taken in,
-	// which moves it away; "" while it is being written.
+	// file is the complete pyramid, or "" while it is being written. The claim lasts until
+	// the import moves that file away.
 	file string
 }
 
-// begin returns the claim of a conversion that has written nothing yet.
+// begin returns a claim of 0 bytes.
 func (c *claims) begin(store string) *claim {
 	c.drop(store)
 	cl := &claim{store: store}
@@ -32,8 +32,8 @@ func (c *claims) begin(store string) *claim {
 	return cl
 }
 
-// claim takes so many bytes for cl if they are at most what others leave of most. It
-// returns what they leave.
+// claim sets the size of cl to bytes if need is at most the part of most that other claims
+// leave. It returns that part.
 func (c *claims) claim(cl *claim, need, bytes, most int64) (left int64, ok bool) {
 	c.drop(cl.store)
 	c.mu.Lock()
@@ -51,15 +51,14 @@ func (c *claims) claim(cl *claim, need, bytes, most int64) (left int64, ok bool)
 	return left, true
 }
 
-// finish says that the pyramid of cl is complete, where it waits to be taken in.
+// finish records that the pyramid of cl is complete in file, which waits for its import.
 func (c *claims) finish(cl *claim, file string, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cl.file, cl.bytes = file, bytes
 }
 
-// end gives back the claim of a conversion that has failed. That of one that is finished
-// stays.
+// end removes the claim of a failed conversion. A finished one keeps its claim.
 func (c *claims) end(cl *claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,8 +67,8 @@ func (c *claims) end(cl *claim) {
 	}
 }
 
-// drop forgets pyramids of a store that have been taken in. The lock is not held while the
-// store's disk is asked: it may not answer.
+// drop removes claims of a store whose pyramids have been imported. It does not hold the
+// lock while it accesses the store's disk, which may hang.
 func (c *claims) drop(store string) {
 	c.mu.Lock()
 	list := slices.Clone(c.list)
