@@ -1,5 +1,5 @@
-// Package deploy writes the files under which a supervisor runs the processes of a
-// site: server, tile server, and one worker for each queue.
+// Package deploy writes the files with which a supervisor runs the processes of a site:
+// server, tile server, and one worker for each queue.
 package deploy
 
 import (
@@ -18,12 +18,12 @@ import (
 	"text/template"
 )
 
-// A Site is what is known of a site when its files are written.
+// A Site describes the processes of a site.
 type Site struct {
 	Name       string // lower-case letters, digits and hyphens
 	Program    string // path of the binary
 	User       string // that runs it
-	Data       string // folder of the catalog, without Database, and of made pictures
+	Data       string // data directory: image cache and, without Database, the catalog
 	Database   string // "" for SQLite in Data; a password does not belong here
 	Listen     string // address of the server
 	Tiles      string // address of the tile server; "" for none
@@ -32,18 +32,19 @@ type Site struct {
 	Writable   []string // folders of managed stores
 	LogFolder  string   // of supervisord; systemd has its journal
 	ExtraFlags []string // of the server
-	Config     string   // path of the site's file, which is written then; "" for flags alone
+	Config     string   // path of the configuration file to write; "" to use flags only
 
-	// Host is the name of a host with slides of a larger site, which has no server of
-	// its own; "" for a whole site. Its Config is the file of that site, and not written.
+	// Host is the name of a host with slides of a larger site, which runs no server itself;
+	// "" for a complete site. Its Config is the file of that site, which is not written.
 	Host    string
-	Central string // URL of the server of that site, which the tile server asks; "" for none
+	Central string // URL of the central server that the tile server asks; "" for none
 }
 
-// A Variable is one of the environment of all processes.
+// A Variable is an environment variable of all processes.
 type Variable struct{ Name, Value string }
 
-// Environment is what all processes are told. Database is left out if it is not known.
+// Environment returns the environment variables of all processes. It omits the database if
+// that is unknown.
 func (s Site) Environment() []Variable {
 	list := []Variable{{"PTIFFSTORE_DATA", s.Data}}
 	if s.Database != "" {
@@ -56,13 +57,13 @@ func (s Site) Environment() []Variable {
 		list = append(list, Variable{"PTIFFSTORE_AUTH", "central"}, Variable{"PTIFFSTORE_CENTRAL", s.Central},
 			Variable{"PTIFFSTORE_EDGE_SECRET_FILE", "/etc/ptiffstore/" + s.Name + ".edge"}, Variable{"PTIFFSTORE_CORS_ORIGIN", s.origin()})
 		if host, _, err := net.SplitHostPort(s.Tiles); err == nil && net.ParseIP(host).IsLoopback() {
-			list = append(list, Variable{"PTIFFSTORE_TRUSTED_PROXY", "127.0.0.1"}) // nobody else gets there
+			list = append(list, Variable{"PTIFFSTORE_TRUSTED_PROXY", "127.0.0.1"}) // only the proxy reaches the server
 		}
 	}
 	return list
 }
 
-// A Store is one that the site's file declares.
+// A Store is a store that the configuration file provisions.
 type Store struct {
 	Name, Root string
 	Managed    bool
@@ -70,7 +71,7 @@ type Store struct {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// Stores are the folders under names for the site's file, each once.
+// Stores returns a store with a unique name for each folder.
 func (s Site) Stores() []Store {
 	var list []Store
 	used := map[string]int{}
@@ -87,7 +88,7 @@ func (s Site) Stores() []Store {
 	return list
 }
 
-// A File is one to be written.
+// A File is a file to write.
 type File struct {
 	Name    string // relative, with slashes
 	Content []byte
@@ -105,21 +106,20 @@ func Systemd(s Site) ([]File, error) { return s.render("systemd") }
 // variables that its programs read.
 func Supervisor(s Site) ([]File, error) { return s.render("supervisor") }
 
-// A Process is one of a site's, as templates see it.
+// A Process is a process of a site, as templates see it.
 type Process struct {
 	Site
 	Kind string // server, tileserver or worker
 	Unit string // its name
 	Args []string
-	Stop int // seconds that it is given to end
+	Stop int // seconds that the supervisor waits for it to end
 }
 
-// drain is how long a server that is told to stop answers that it is no longer ready
-// before it closes its port. With what it takes to end after that it is well below the
-// time that it is given.
+// drain is how long a server that is stopping serves with /readyz at 503 before it closes
+// its port. Together with the shutdown it is well below the Stop time.
 const drain = "5s"
 
-// processes are those of the site.
+// processes returns the processes of the site.
 func (s Site) processes() []Process {
 	unit := "ptiffstore-" + s.Name
 	var list []Process
@@ -140,8 +140,8 @@ func (s Site) processes() []Process {
 	return list
 }
 
-// command begins the arguments of a process. The site's file says where it listens, if
-// there is one; it listens nowhere if listen is "".
+// command returns the first arguments of a process. The configuration file, if any, has the
+// address to listen on. A process with listen "" has no port.
 func (s Site) command(mode, listen string) []string {
 	switch {
 	case s.Config != "":
@@ -152,7 +152,7 @@ func (s Site) command(mode, listen string) []string {
 	return []string{mode}
 }
 
-// check says what is wrong with a site, in words.
+// check returns an error if the site is invalid.
 func (s Site) check() error {
 	if !siteName.MatchString(s.Name) {
 		return fmt.Errorf("deploy: the name of a site is lower-case letters and digits with single hyphens: %q", s.Name)
@@ -184,7 +184,7 @@ func (s Site) check() error {
 	return nil
 }
 
-// checkHost says what is wrong with a host of a larger site.
+// checkHost returns an error if the host of a larger site is invalid.
 func (s Site) checkHost() error {
 	switch u, err := url.Parse(s.Central); {
 	case s.Host != "" && s.Database == "":
@@ -199,7 +199,7 @@ func (s Site) checkHost() error {
 	return nil
 }
 
-// origin is the server of the site as browsers name it where its pages ask for tiles.
+// origin returns the origin of the site's pages, which request tiles.
 func (s Site) origin() string {
 	u, err := url.Parse(s.Central)
 	if err != nil {
@@ -208,7 +208,7 @@ func (s Site) origin() string {
 	return u.Scheme + "://" + u.Host
 }
 
-// plain refuses what would have to be quoted in different ways by each supervisor.
+// plain refuses characters that each supervisor would need quoted differently.
 func plain(what, v string) error {
 	if i := strings.IndexFunc(v, func(r rune) bool { return r < ' ' || strings.ContainsRune(`"'\$;`+"`", r) }); i >= 0 {
 		return fmt.Errorf("deploy: the %s %q has a character that supervisors take for something else", what, v)
@@ -216,8 +216,8 @@ func plain(what, v string) error {
 	return nil
 }
 
-// render fills in the templates of a supervisor. Those whose names begin with
-// process are for each process.
+// render renders the templates of a supervisor. Templates whose names begin with process are
+// rendered for each process.
 func (s Site) render(kind string) ([]File, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -264,8 +264,8 @@ func add(files []File, t *template.Template, from, name string, data any) ([]Fil
 	return append(files, File{name, b.Bytes()}), nil
 }
 
-// quote is an argument as both supervisors read it: in double quotes if there is a
-// space in it, a percent sign doubled.
+// quote quotes an argument for both supervisors: in double quotes if it contains a space,
+// with percent signs doubled.
 func quote(v string) string {
 	v = strings.ReplaceAll(v, "%", "%%")
 	if v == "" || strings.ContainsRune(v, ' ') {

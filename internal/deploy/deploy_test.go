@@ -21,7 +21,7 @@ func site() Site {
 	}
 }
 
-// configured is a site with a file of its own.
+// configured returns f for a site with a configuration file.
 func configured(f func(Site) ([]File, error)) func(Site) ([]File, error) {
 	return func(s Site) ([]File, error) {
 		s.Config = "/etc/ptiffstore/north.yaml"
@@ -29,7 +29,7 @@ func configured(f func(Site) ([]File, error)) func(Site) ([]File, error) {
 	}
 }
 
-// host is one with slides of a larger site.
+// host returns f for a host with slides of a larger site.
 func host(f func(Site) ([]File, error)) func(Site) ([]File, error) {
 	return func(s Site) ([]File, error) {
 		s.Host, s.Central, s.Queues = "scanner-a", "https://slides.example.org", []string{"host-scanner-a", "default=2"}
