@@ -46,9 +46,9 @@ func (e *examination) backups(ctx context.Context, n *notes) {
 	e.compare(ctx, n, last)
 }
 
-// newestBackup returns the last of the backups in a folder; the zero value if there is none.
+// newestBackup returns the last of the backups in a folder, or the zero value.
 func newestBackup(folder string) (last backup) {
-	found, _ := filepath.Glob(filepath.Join(folder, "*", "backup.json")) // without magic of its own or not found
+	found, _ := filepath.Glob(filepath.Join(folder, "*", "backup.json")) // a folder name with metacharacters is not found
 	for _, path := range found {
 		b := backup{dir: filepath.Dir(path)}
 		if text, err := fsx.ReadFile(path, manifestMost); err == nil && strictjson.UnmarshalKnown(text, &b) == nil && b.At.After(last.At) {

@@ -29,9 +29,9 @@ const (
 // An examination is one run of all checks.
 type examination struct {
 	Site
-	catalog *catalog.Catalog // nil if the database cannot be read
-	jobs    *task.Service    // likewise
-	list    []catalog.Store
+	catalog     *catalog.Catalog // nil if the database cannot be read
+	taskService *task.Service    // likewise
+	list        []catalog.Store
 }
 
 func (e *examination) close() {
@@ -148,7 +148,7 @@ func listens(ctx context.Context, n *notes, c *catalog.Catalog, s catalog.Server
 // read reads from the database what the other checks need.
 func (e *examination) read(ctx context.Context, n *notes, c *catalog.Catalog) (err error) {
 	if e.list, err = c.Stores(ctx); err == nil {
-		e.jobs, err = task.OpenReadOnly(ctx, task.Options{Catalog: c, Host: e.Host, Version: e.Version})
+		e.taskService, err = task.OpenReadOnly(ctx, task.Options{Catalog: c, Host: e.Host, Version: e.Version})
 	}
 	if err != nil {
 		n.wrong("", "cannot read it: %v", plainly(err))

@@ -54,7 +54,7 @@ type Site struct {
 	Central    string // URL of the central server
 	Roots      *x509.CertPool
 	AskCentral func(context.Context) error // asks as the edge does; nil without one
-	Secrets    map[string]string           // files that nobody else may read, by the flag that names them
+	Secrets    map[string]string           // files that other users must not read, by the flag that names them
 
 	OpenFiles int    // slides kept open
 	CacheSize int64  // bytes

@@ -25,7 +25,7 @@ import (
 
 const version = "v1.2.3"
 
-// patient begins the names of files here, as it does in hospitals. No report holds it.
+// patient is the first part of file names, as in hospitals. No report may contain it.
 const patient = "MUSTER^ERIKA"
 
 // A site is healthy until a test breaks it.
@@ -66,7 +66,7 @@ func newSite(t *testing.T, url string) *site {
 		s.must(err)
 	})
 	if !fresh {
-		s.jobs(func(*task.Service) {})
+		s.withTasks(func(*task.Service) {})
 	}
 	return s
 }
@@ -113,7 +113,7 @@ func (s *site) catalog(f func(*catalog.Catalog)) {
 	s.must(c.Close())
 }
 
-func (s *site) jobs(f func(*task.Service)) {
+func (s *site) withTasks(f func(*task.Service)) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
 		j, err := task.Open(s.t.Context(), task.Options{Catalog: c, Kinds: []task.Kind{{Name: task.SyncStore}}})
@@ -133,7 +133,7 @@ func (s *site) edit(f func(*catalog.Store)) {
 	})
 }
 
-// other makes another catalog, with nothing in it, and returns its URL.
+// other creates another, empty catalog and returns its URL.
 func (s *site) other() string {
 	s.t.Helper()
 	url := "sqlite:" + filepath.Join(s.t.TempDir(), "catalog.db")
@@ -143,7 +143,7 @@ func (s *site) other() string {
 	return url
 }
 
-// backup makes one of a catalog, which says that it is so old, and returns its folder.
+// backup makes a backup of a catalog whose manifest has that age, and returns its folder.
 func (s *site) backup(url string, age time.Duration) string {
 	s.t.Helper()
 	s.Backups = s.t.TempDir()
@@ -162,7 +162,7 @@ func (s *site) backup(url string, age time.Duration) string {
 	return dir
 }
 
-// TestGoodBackup has a backup of the site itself.
+// TestGoodBackup examines a site with a recent backup.
 func TestGoodBackup(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
@@ -173,7 +173,7 @@ func TestGoodBackup(t *testing.T) {
 	}
 }
 
-// worker says that a worker is alive.
+// worker registers a live worker.
 func (s *site) worker(host string, queues ...string) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
@@ -181,7 +181,7 @@ func (s *site) worker(host string, queues ...string) {
 	})
 }
 
-// examine returns the report, and fails if it names what is not to be named.
+// examine returns the report. It fails the test if the report names a file or a secret.
 func (s *site) examine() Report {
 	s.t.Helper()
 	if !s.idle {
@@ -205,7 +205,7 @@ func bad(r Report) []string {
 	return list
 }
 
-// snapshot is what is in a folder: names, sizes, times and permissions.
+// snapshot returns the names, sizes, times and permissions of the files in a folder.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	m := map[string]string{}
@@ -228,8 +228,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 	return m
 }
 
-// TestHealthy examines a site that has just been made: there is nothing to say, and
-// nothing is changed.
+// TestHealthy examines a new site: the report has no problems, and nothing is changed.
 func TestHealthy(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
@@ -248,8 +247,8 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
-// TestHangs has a check that waits for ever, as for a disk that hangs: the others are
-// told all the same, and what comes late is not.
+// TestHangs runs a check that never ends, as on a disk that hangs: the report has the
+// findings of the other checks, and none that come late.
 func TestHangs(t *testing.T) {
 	t.Parallel()
 	e := &examination{Site: Site{Limit: time.Millisecond}}
@@ -295,7 +294,7 @@ func TestLedgers(t *testing.T) {
 	}
 }
 
-// sql runs a statement behind the program's back.
+// sql runs a statement on the database.
 func (s *site) sql(statement string) {
 	s.t.Helper()
 	driver, dsn := "sqlite", strings.TrimPrefix(s.Database, "sqlite:")

@@ -125,7 +125,7 @@ var sick = []struct {
 
 	{"no worker", func(s *site) { s.idle = true }, []string{`warning workers: no worker is alive`}},
 	{"a queue that nobody serves", func(s *site) {
-		s.jobs(func(j *task.Service) {
+		s.withTasks(func(j *task.Service) {
 			_, err := j.Submit(s.t.Context(), task.Submission{Kind: task.SyncStore, Queue: "autosync", Store: s.store})
 			s.must(err)
 		})
@@ -187,7 +187,7 @@ var sick = []struct {
 		})
 		s.must(os.Rename(strings.TrimPrefix(s.Database, "sqlite:"), strings.TrimPrefix(url, "sqlite:")))
 		s.Database = url
-		s.jobs(func(*task.Service) {})
+		s.withTasks(func(*task.Service) {})
 	}, []string{`warning backups: the last one is of an empty site: it has 0 slides, 0 stores, 0 users; the site has 0 slides, 1 store`}},
 	{"a backup that was cut", func(s *site) {
 		s.must(os.Truncate(filepath.Join(s.backup(s.Database, 0), "catalog.db"), 4096))
@@ -262,7 +262,7 @@ func TestSick(t *testing.T) {
 	}
 }
 
-// expect compares what is said with patterns.
+// expect compares the findings with patterns.
 func expect(t *testing.T, r Report, want []string) {
 	t.Helper()
 	got := bad(r)
@@ -278,7 +278,7 @@ func expect(t *testing.T, r Report, want []string) {
 	}
 }
 
-// newer makes the tables those of a program to come.
+// newer records a newer version of the tables.
 func newer(s *site, n int) {
 	s.t.Helper()
 	s.sql(fmt.Sprintf(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, TRUE)`, n))
@@ -290,13 +290,13 @@ func age(s *site, table, column, id string, by time.Duration) {
 	s.sql(fmt.Sprintf(`UPDATE %s SET %s = %s - %d WHERE id = '%s'`, table, column, column, by.Microseconds(), id))
 }
 
-// enrol says that the store's schedule was last followed so long ago.
+// enrol records how long ago the store's schedule was last followed.
 func enrol(s *site, ago time.Duration) {
 	s.t.Helper()
 	s.sql(fmt.Sprintf(`INSERT INTO schedules (store, kind, schedule, last_enqueued) VALUES ('%s', 'sync_store', '1h', %d)`, s.store, time.Now().Add(-ago).UnixMicro()))
 }
 
-// fail runs tasks of a kind that fail for good.
+// fail runs tasks of a kind that fail permanently.
 func fail(s *site, kind string, times int) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
@@ -320,7 +320,7 @@ func fail(s *site, kind string, times int) {
 	})
 }
 
-// managedStore adds a store that owns its folder, and spoils it.
+// managedStore adds a managed store and calls spoil on its folder.
 func managedStore(s *site, spoil func(root string)) {
 	s.t.Helper()
 	root := filepath.Join(filepath.Dir(s.root), "archive")
@@ -341,11 +341,11 @@ func healthy(v string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Ptiffstore-Version", v) }
 }
 
-// A certificateOf says which certificate a server shows.
+// A certificateOf describes the certificate of a server.
 type certificateOf struct {
 	host string
 	left time.Duration
-	pool *x509.CertPool // believes it
+	pool *x509.CertPool // trusts it
 }
 
 // serve runs a server, with TLS if it has a certificate, and returns its address.
@@ -390,7 +390,7 @@ func (c *certificateOf) make(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// central has the site ask a central server with a certificate.
+// central configures a central server with a certificate.
 func central(s *site, c *certificateOf) {
 	s.t.Helper()
 	s.Auth = "central"
@@ -398,7 +398,7 @@ func central(s *site, c *certificateOf) {
 	s.Roots = c.pool
 }
 
-// TestSickPostgreSQL is what can be wrong with that.
+// TestSickPostgreSQL lists the problems of PostgreSQL.
 func TestSickPostgreSQL(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.New(t))
@@ -414,20 +414,19 @@ func TestSickPostgreSQL(t *testing.T) {
 	s.idle = true
 	expect(t, s.examine(), []string{`wrong database: it does not answer: .* → start it`, `unknown stores`})
 
-	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never answers
 	s.must(err)
 	defer l.Close()
 	s.Database = "postgres://someone:hunter2@" + l.Addr().String() + "/x"
 	s.Limit = 3 * time.Second
 	began := time.Now()
 	expect(t, s.examine(), []string{`(wrong|unknown) database: `, `unknown stores`})
-	if took := time.Since(began); took > 5*s.Limit { // it would be for ever
+	if took := time.Since(began); took > 5*s.Limit { // it would never end
 		t.Errorf("a database that says nothing: %v", took)
 	}
 }
 
-// TestPermissions runs as somebody who may not do everything: root, who may, starts
-// itself anew as nobody.
+// TestPermissions needs an unprivileged user: as root it runs again as the user nobody.
 func TestPermissions(t *testing.T) {
 	if os.Geteuid() == 0 {
 		asNobody(t, "^TestPermissions$")
@@ -488,7 +487,7 @@ func asNobody(t *testing.T, run string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b, err := os.ReadFile(os.Args[0]) // the one that go test made lies where nobody can get
+	b, err := os.ReadFile(os.Args[0]) // the user nobody cannot reach the folder of the test binary
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -508,7 +507,7 @@ func asNobody(t *testing.T, run string) {
 	}
 }
 
-// serves answers everything with text, and returns where.
+// serves runs a server that answers all requests with text, and returns its URL.
 func serves(t *testing.T, text string) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }))
 	t.Cleanup(server.Close)

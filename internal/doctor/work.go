@@ -32,7 +32,7 @@ func (e *examination) taskChecks() []check {
 func (e *examination) workers(ctx context.Context, n *notes) {
 	alive, err := e.catalog.Workers(ctx)
 	lost, err2 := e.catalog.LostWorkers(ctx)
-	depths, err3 := e.jobs.Depths(ctx)
+	depths, err3 := e.taskService.Depths(ctx)
 	for _, err := range []error{err, err2, err3} {
 		if err != nil {
 			n.unknown("", "%v", plainly(err))
@@ -115,8 +115,8 @@ func unserved(queues []string, served map[string]bool) []string {
 func (e *examination) tasks(ctx context.Context, n *notes) {
 	type sort struct{ kind, args string }
 	failed := map[sort]int{}
-	list, _, err := e.jobs.List(ctx, task.Filter{State: task.Failed, Limit: 1000})
-	retrying, _, err2 := e.jobs.List(ctx, task.Filter{State: task.Retrying, Limit: 1000})
+	list, _, err := e.taskService.List(ctx, task.Filter{State: task.Failed, Limit: 1000})
+	retrying, _, err2 := e.taskService.List(ctx, task.Filter{State: task.Retrying, Limit: 1000})
 	if err != nil || err2 != nil {
 		n.unknown("", "cannot list tasks")
 		return
@@ -158,7 +158,7 @@ func (e *examination) due(ctx context.Context, n *notes) {
 	for i := range e.list {
 		s := &e.list[i]
 		for _, kind := range []string{task.SyncStore, task.VerifyStore} {
-			next, err := e.jobs.NextRun(ctx, s, kind)
+			next, err := e.taskService.NextRun(ctx, s, kind)
 			if err != nil || next == nil {
 				continue // an invalid schedule is a finding of the store
 			}
