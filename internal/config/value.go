@@ -33,8 +33,8 @@ var (
 	countsForm   = form{"name: number", "a mapping of names to numbers", nil, "Write each name with its number on a line of its own: default: 4"}
 )
 
-// form returns that of the key's type. It panics if there is none, which is a mistake of
-// the program that every test finds.
+// form returns the form of the key's type. It panics on an unsupported type, which is a bug
+// that every test finds.
 func (k *Key) form() *form {
 	switch k.Type {
 	case reflect.TypeFor[time.Duration]():

@@ -41,7 +41,7 @@ const (
 // A Change is what provisioning changed of a store, or could not change.
 type Change struct {
 	Name   string // of the store in the file
-	ID     string // of the store in the catalog; "" if there is none
+	ID     string // of the store in the catalog; "" if it does not exist
 	Result string
 	Fields []string // changed settings; if Released, those that the file owned
 	Err    error    // with Failed
@@ -108,7 +108,7 @@ func (o *Options) store(ctx context.Context, f *config.File, d *config.Store) (*
 	return &Change{Name: d.Name, ID: s.ID, Result: Changed, Fields: fields}, nil
 }
 
-// find returns the store of the catalog that d is, nil if there is none yet.
+// find returns the store of the catalog that d provisions, or nil if it does not exist yet.
 func (o *Options) find(ctx context.Context, f *config.File, d *config.Store, root string) (*catalog.Store, error) {
 	list, err := o.Catalog.Stores(ctx)
 	if err != nil {
