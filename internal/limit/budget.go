@@ -69,7 +69,7 @@ func (h *hold) grow(n int64) bool {
 	return h.take(n, h.budget.bytes-h.budget.bytes/smallShare)
 }
 
-// fit makes what is held n bytes if it is less.
+// fit raises the hold to n bytes if it is smaller.
 func (h *hold) fit(n int64) bool { return n <= h.bytes || h.grow(n-h.bytes) }
 
 func (h *hold) take(n, most int64) bool {

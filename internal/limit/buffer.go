@@ -100,9 +100,9 @@ func (b *Buffer) receive(w http.ResponseWriter, r *http.Request, h *hold) (int, 
 	c := http.NewResponseController(w)
 	end := time.Now().Add(cmp.Or(b.BodyTime, bodyTime))
 	if idle, ok := r.Body.(*body); ok {
-		idle.end = end // or each read would begin the time anew
+		idle.end = end // or each read would extend the deadline
 	}
-	c.SetReadDeadline(end) // a recorder of a test can't
+	c.SetReadDeadline(end) // not supported by the recorders of tests
 	h.connInfo.startWait()
 	data, problem := readBody(r, h)
 	h.connInfo.endWait()
@@ -114,7 +114,8 @@ func (b *Buffer) receive(w http.ResponseWriter, r *http.Request, h *hold) (int, 
 	return cap(data), nil
 }
 
-// readBody reads as the bytes come: who only announces a large body takes no memory.
+// readBody takes memory as the bytes arrive: a client that only announces a large body takes
+// none.
 func readBody(r *http.Request, h *hold) ([]byte, *httperr.Error) {
 	size := int64(4 << 10)
 	if r.ContentLength > 0 {
@@ -144,8 +145,8 @@ func readBody(r *http.Request, h *hold) ([]byte, *httperr.Error) {
 	}
 }
 
-// An answer is buffered until it is complete. It has no Unwrap: what it stands
-// for is reached through it alone.
+// An answer is buffered until it is complete. It has no Unwrap, so that handlers cannot
+// bypass it.
 type answer struct {
 	w       http.ResponseWriter
 	header  http.Header
@@ -184,7 +185,7 @@ func (a *answer) Write(b []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
 	switch need := len(a.body) + len(b); {
 	case a.short:
-		return len(b), nil // whoever writes need not know; the client is told in the end
+		return len(b), nil // the handler need not know: the client gets an error in the end
 	case !a.through && need > maxAnswer:
 		a.begin()
 		fallthrough
@@ -221,7 +222,7 @@ func (a *answer) FlushError() error {
 	return http.NewResponseController(a.w).Flush()
 }
 
-// SetReadDeadline lets those be content who bound the time of a body, which is here.
+// SetReadDeadline does nothing: the body is already in memory.
 func (a *answer) SetReadDeadline(time.Time) error { return nil }
 
 // SetWriteDeadline is kept only once bytes go to the client.
@@ -232,7 +233,7 @@ func (a *answer) SetWriteDeadline(t time.Time) error {
 	return http.NewResponseController(a.w).SetWriteDeadline(t)
 }
 
-// begin sends head and body as far as they are there.
+// begin sends the head and the body so far.
 func (a *answer) begin() {
 	a.through = true
 	h := a.w.Header()
@@ -260,7 +261,7 @@ func (a *answer) send(r *http.Request, maxWait time.Duration) {
 	}
 	if len(a.body) > firstHold { // the kernel takes less at once; the server forgets the time after the answer
 		d := maxWait + time.Duration(len(a.body)/sendRate)*time.Second
-		http.NewResponseController(a.w).SetWriteDeadline(time.Now().Add(d)) // a recorder of a test can't
+		http.NewResponseController(a.w).SetWriteDeadline(time.Now().Add(d)) // not supported by the recorders of tests
 	}
 	a.begin()
 }

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// fileChunk is how much of a file is sent before the time for it begins anew.
+// fileChunk is how many bytes of a file are sent before the write deadline is extended.
 const fileChunk = 1 << 20
 
-// unreadableMax is more than what net/http writes by itself.
+// unreadableMax is larger than the errors that net/http itself writes.
 const unreadableMax = 512
 
 // A conn is a connection that is closed when its client takes nothing for a while, but not
@@ -22,9 +22,9 @@ type conn struct {
 	*net.TCPConn
 	connInfo
 	stall   time.Duration
-	renewed atomic.Int64 // when the time for writing began last, by the monotonic clock; 0 if anew
+	renewed atomic.Int64 // when the write deadline was last extended, by the monotonic clock; 0 to extend it next
 	own     atomic.Bool  // the server has set a deadline of its own
-	taken   uint64       // bytes that the other side had acknowledged when last looked at
+	taken   uint64       // bytes that the client had acknowledged at the last check
 }
 
 // renew extends the write deadline, unless at least half of it is left.

@@ -6,13 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spareFiles are those that are neither connections nor slides: the database, logs,
-// uploads, and connections that are just being refused.
+// spareFiles is the number of other open files: the database, logs, uploads, and
+// connections that are being refused.
 const spareFiles = 256 + maxRefusing
 
-// Connections returns how many connections there may be where max are wanted, and so
-// many slides are open: the process may have only so many files. It raises its limit as
-// far as it may.
+// Connections returns how many connections, at most maximum, the limit of open files allows
+// beside that many open slides. It raises that limit as far as possible.
 func Connections(maximum, slides int) int {
 	var lim unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) != nil {

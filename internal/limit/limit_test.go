@@ -25,14 +25,14 @@ type service struct {
 	addr string
 }
 
-// adapters are the kinds of servers that a port stands before. Each answers /big with
-// more than any buffer holds, /wait once release is closed, and else with ok.
+// adapters are the kinds of servers behind a limiter. Each answers /big with more than any
+// buffer holds, /wait when release is closed, and other paths with ok.
 var adapters = []struct {
 	name  string
 	start func(t *testing.T, o limit.Options, release chan struct{}) *service
 }{{"net/http", startHTTP}, {"fasthttp", startFast}}
 
-// bodyTime is how long a body may fail to come.
+// bodyTime is how long a client may send nothing of a body.
 const bodyTime = 1500 * time.Millisecond
 
 var big = bytes.Repeat([]byte("0123456789abcdef"), 4<<20)
@@ -116,7 +116,7 @@ func (c *client) ask(method, path string) {
 	fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: localhost\r\n\r\n", method, path)
 }
 
-// answer reads one answer, or returns why there is none.
+// answer reads one answer.
 func (c *client) answer(method string) (*http.Response, []byte, error) {
 	c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	resp, err := http.ReadResponse(c.r, &http.Request{Method: method})
@@ -141,7 +141,7 @@ func (c *client) want(t *testing.T, method, path string, status int) *http.Respo
 	return resp
 }
 
-// eventually waits until what is so.
+// eventually waits until ok returns true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {

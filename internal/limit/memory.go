@@ -14,7 +14,7 @@ const (
 	minMemory = 512 << 20
 	maxMemory = 4 << 30
 	// beside is what a process has resident that the limit of Go's runtime does not
-	// see: the program itself, and the pages that SQLite takes by itself.
+	// see: the program itself, and the page cache of SQLite.
 	beside = 64 << 20
 )
 
@@ -43,7 +43,7 @@ func LimitMemory(bytes int64) *Memory {
 	return &Memory{limit: bytes, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}}
 }
 
-// Limit is the limit in bytes, 0 for none.
+// Limit returns the limit in bytes, 0 for none.
 func (m *Memory) Limit() int64 {
 	if m == nil {
 		return 0
@@ -72,7 +72,8 @@ func (m *Memory) check() bool {
 
 func (m *Memory) tight() bool { return m != nil && m.isFull.Load() }
 
-// machineMemory is what there is, as proc(5) and cgroups(7) say; 0 if they don't.
+// machineMemory returns the memory of the machine or container by proc(5) and cgroups(7); 0
+// if unknown.
 func machineMemory() int64 {
 	b, _ := os.ReadFile("/proc/meminfo")
 	_, rest, _ := strings.Cut(string(b), "MemTotal:")
@@ -87,7 +88,7 @@ func machineMemory() int64 {
 	return kb << 10
 }
 
-// containerMemory is the limit of the process's own control group, 0 if it has none.
+// containerMemory returns the limit of the process's control group, 0 for none.
 func containerMemory() int64 {
 	self, _ := os.ReadFile("/proc/self/cgroup")
 	_, path, _ := strings.Cut(strings.TrimSpace(string(self)), "0::")
@@ -97,7 +98,7 @@ func containerMemory() int64 {
 		if err != nil {
 			continue
 		}
-		n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // max is none
+		n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // max means no limit
 		return n
 	}
 	return 0

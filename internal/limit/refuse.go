@@ -42,15 +42,15 @@ func lastAnswer(status int, detail string) (head, body []byte) {
 	return append(head, "\r\n"...), body
 }
 
-// unreadable is the head of what net/http writes by itself, and at once, to whoever has
-// sent no request that can be read, after the status.
+// unreadable is the head, after the status line, of the answer that net/http itself writes
+// to a request that it cannot parse. It writes it in a single call.
 const unreadable = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// problemFor is the answer to send instead, nil if b is none of those.
+// problemFor returns the answer to send instead of b, or nil if b is not such an answer.
 func problemFor(b []byte) []byte {
 	line, _, ok := bytes.Cut(b, []byte(unreadable))
 	rest, isHTTP := bytes.CutPrefix(line, []byte("HTTP/1.1 "))
-	if bytes.HasPrefix(rest, []byte("417 ")) { // no handler answers that
+	if bytes.HasPrefix(rest, []byte("417 ")) { // no handler sends that status
 		head, body := lastAnswer(http.StatusExpectationFailed, "The request expects something that the server does not know.")
 		return append(head, body...)
 	}
@@ -114,5 +114,5 @@ func answerRefused(tcp *net.TCPConn) {
 		return
 	}
 	tcp.CloseWrite()
-	io.CopyN(io.Discard, tcp, lingerBytes) // until its end, or ours
+	io.CopyN(io.Discard, tcp, lingerBytes) // until either side closes
 }
