@@ -1,9 +1,9 @@
-// Package licenses holds the licences of all that the program is made of.
+// Package licenses has the licenses of the program and of all modules and packages in it.
 package licenses
 
 import _ "embed"
 
-// Licenses are the names, versions and licences, as text. scripts/licenses makes it.
+// Licenses is a text with the names, versions and licenses. scripts/licenses writes it.
 //
 //go:embed licenses.txt
 var Licenses string

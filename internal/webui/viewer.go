@@ -1,7 +1,6 @@
-// Package webui serves the web application: its pages, and the files they are
-// made of. They are built from the folder webapp into dist and embedded, each
-// with its compressed forms, so that nothing is read from disk or compressed
-// while the server runs.
+// Package webui serves the web application: its pages and assets. They are built from the
+// folder webapp into dist and embedded, each with its compressed forms, so that the server
+// reads nothing from disk and compresses nothing while it runs.
 package webui
 
 import (
@@ -23,16 +22,15 @@ import (
 //go:embed all:dist
 var dist embed.FS
 
-// Options are what a site may differ in.
+// Options are the options of a site.
 type Options struct {
 	// Origins, if not nil, lists the origins of other servers that pages may fetch
 	// tiles from ("https://tiles.example.org"). It is called for each page.
 	Origins func() []string
 }
 
-// Handler serves the pages, and under /assets/ what they are made of. Whatever
-// else is asked for is answered 404, as a page to browsers. If the application
-// is not built in, every page says so and what to do.
+// Handler serves the pages, and their assets under /assets/. Other paths get 404, as a page
+// for browsers. If the application is not embedded, every page explains how to build it.
 func Handler(o Options) http.Handler {
 	root, err := fs.Sub(dist, "dist")
 	if err != nil {
@@ -47,7 +45,7 @@ func handler(root fs.FS, o Options) http.Handler {
 	if !ok {
 		return http.HandlerFunc(serveUnbuilt)
 	}
-	slide, ok := files["slide.html"] // index.html that fetches the viewer's code at once
+	slide, ok := files["slide.html"] // index.html that preloads the code of the viewer
 	if !ok {
 		slide = index
 	}
@@ -82,8 +80,8 @@ func handler(root fs.FS, o Options) http.Handler {
 	return mux
 }
 
-// servePage answers with a page of the application. It is asked for anew each
-// time, as it names the current assets.
+// servePage answers with a page of the application. Browsers must revalidate it each time,
+// since it names the current assets.
 func servePage(w http.ResponseWriter, r *http.Request, f *file, status int, o Options) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
@@ -92,18 +90,18 @@ func servePage(w http.ResponseWriter, r *http.Request, f *file, status int, o Op
 		origins = o.Origins()
 	}
 	h.Set("Content-Security-Policy", policy(origins))
-	h.Set("Referrer-Policy", "same-origin") // addresses hold ids and searches
+	h.Set("Referrer-Policy", "same-origin") // URLs contain ids and searches
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
 	f.serve(w, r, status)
 }
 
-// policy is the Content-Security-Policy of pages: no script and no style but
-// the application's own files, and no frame around it but the site's own.
+// policy returns the Content-Security-Policy of pages: scripts and styles only from the
+// application's own files, and frames only on pages of the site.
 func policy(origins []string) string {
 	also := ""
 	for _, o := range origins {
-		if !strings.ContainsAny(o, " ;,'\"\r\n") { // what is not an origin must not add a directive
+		if !strings.ContainsAny(o, " ;,'\"\r\n") { // an invalid origin must not add a directive
 			also += " " + o
 		}
 	}
@@ -111,8 +109,8 @@ func policy(origins []string) string {
 		"; connect-src 'self'" + also + "; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 }
 
-// A file of the application and its compressed forms, which are nil where they
-// would gain nothing.
+// A file is a file of the application with its compressed forms, which are nil if they are
+// not smaller.
 type file struct {
 	mediaType string
 	etag      string // of the content, without quotes and encoding
@@ -121,7 +119,7 @@ type file struct {
 	gzip      []byte
 }
 
-// load reads all files of root by their path.
+// load reads all files of root and returns them by path.
 func load(root fs.FS) map[string]*file {
 	files := map[string]*file{}
 	read := func(name string) []byte {
@@ -148,8 +146,8 @@ func load(root fs.FS) map[string]*file {
 	return files
 }
 
-// mediaType does not ask the machine's own tables for what the application
-// consists of: they are wrong on some.
+// mediaType returns the media type of a file of the application. It does not use the tables
+// of the machine, which are wrong on some machines.
 func mediaType(ext string) string {
 	switch ext {
 	case ".html":
@@ -180,7 +178,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request, status int) {
 		body, encoding = f.gzip, "gzip"
 	}
 	etag := fmt.Sprintf("%q", f.etag+encoding)
-	h.Add("Vary", "Accept-Encoding") // beside Origin
+	h.Add("Vary", "Accept-Encoding") // in addition to Origin
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("ETag", etag)
 	if status == http.StatusOK && matches(r.Header.Get("If-None-Match"), etag) {
@@ -232,7 +230,7 @@ const unbuilt = `<!doctype html>
 </html>
 `
 
-// serveUnbuilt stands for every page of an application that is not there.
+// serveUnbuilt answers for every page if the application is not embedded.
 func serveUnbuilt(w http.ResponseWriter, r *http.Request) {
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") && r.URL.Path != "/" {
 		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)

@@ -85,8 +85,8 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// TestNotModified asks again with the ETag of each form: those of other forms
-// must not match, or a cache would hand out a body in the wrong encoding.
+// TestNotModified revalidates with the ETag of each form: those of other forms must not
+// match, or a cache would return a body in the wrong encoding.
 func TestNotModified(t *testing.T) {
 	h := handler(built(), Options{})
 	plain := get(h, "/").Header().Get("ETag")
@@ -139,7 +139,7 @@ func TestUnbuilt(t *testing.T) {
 	}
 }
 
-// TestBuilt looks at the application that is embedded, if one is.
+// TestBuilt checks the embedded application, if there is one.
 func TestBuilt(t *testing.T) {
 	h := Handler(Options{})
 	w := get(h, "/", "Accept", "text/html")
