@@ -1,13 +1,12 @@
-// Command gotest reads the events of go test -json and prints what a person wants
-// to see of them: the line of each package, all output of tests that failed, the
-// reasons of those that were skipped, and how many there were of each.
+// Command gotest reads the events of go test -json and prints a summary: a line for each
+// package, the output of failed tests, the reasons of skipped ones, and the counts of each.
 //
 //	go test -json ./... | go run ./scripts/gotest
 //
-// The seconds of each package are added to the file that TEST_TIMES names, if it names
-// one. The argument, if there is one, says there which suite they belong to.
+// If TEST_TIMES is set, it appends the seconds of each package to that file, with the name
+// of the suite, which is the optional argument.
 //
-// It ends with status 1 if a test or package failed, or if there were no events.
+// It exits with 1 if a test or package failed, or if there were no events.
 package main
 
 import (
@@ -57,9 +56,9 @@ func addTimes(file, suite string, seconds map[string]float64) error {
 	return f.Close()
 }
 
-// A tally is what has been seen so far.
+// A tally is the state after the events so far.
 type tally struct {
-	output                   map[[2]string][]string // by package and test, until its end is known
+	output                   map[[2]string][]string // by package and test, until it ends
 	build                    map[string][]string    // by package being built
 	skips                    map[string][]string    // tests, by reason
 	passed, failed, skipped  int
@@ -67,8 +66,8 @@ type tally struct {
 	seconds                  map[string]float64 // by package
 }
 
-// report copies what matters from r to w until its end. It reports whether all went
-// well, and how many seconds each package took.
+// report reads all events from r and writes the summary to w. It returns whether all tests
+// passed, and the seconds of each package.
 func report(w io.Writer, r io.Reader) (ok bool, seconds map[string]float64, err error) {
 	t := tally{output: map[[2]string][]string{}, build: map[string][]string{}, skips: map[string][]string{}, seconds: map[string]float64{}}
 	lines := bufio.NewReader(r)
@@ -77,7 +76,7 @@ func report(w io.Writer, r io.Reader) (ok bool, seconds map[string]float64, err 
 		if line != "" {
 			var e event
 			if json.Unmarshal([]byte(line), &e) != nil {
-				fmt.Fprint(w, line) // not an event: words of the go command itself
+				fmt.Fprint(w, line) // not an event: output of the go command itself
 			} else {
 				t.add(w, e)
 			}
@@ -112,7 +111,7 @@ func (t *tally) add(w io.Writer, e event) {
 	}
 }
 
-// end counts a test or package that is over and prints what is to be known of it.
+// end counts a test or package that has ended, and prints its output if it failed.
 func (t *tally) end(w io.Writer, e event, output []string) {
 	if e.Test == "" {
 		t.endPackage(w, e, output)
@@ -121,7 +120,7 @@ func (t *tally) end(w io.Writer, e event, output []string) {
 	switch e.Action {
 	case "pass":
 		t.passed++
-		// A race that fails one test is told of in the output of whichever spoke last.
+		// The race detector may report the race of one test in the output of another.
 		if slices.Contains(output, "WARNING: DATA RACE\n") {
 			said(w, output)
 		}
@@ -135,7 +134,7 @@ func (t *tally) end(w io.Writer, e event, output []string) {
 	}
 }
 
-// said prints what a test said.
+// said prints the output of a test.
 func said(w io.Writer, output []string) {
 	for _, line := range output {
 		if !strings.HasPrefix(line, "=== ") {
@@ -144,8 +143,8 @@ func said(w io.Writer, output []string) {
 	}
 }
 
-// endPackage prints the package's closing line, and of one that failed whatever
-// was said outside of tests, such as a panic.
+// endPackage prints the line of a package and, if it failed, its output outside of tests,
+// such as a panic.
 func (t *tally) endPackage(w io.Writer, e event, output []string) {
 	t.packages++
 	if e.Action != "skip" { // one without tests
@@ -177,7 +176,7 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], " "), len(names)-most)
 }
 
-// reason returns what a skipped test said, without file and line.
+// reason returns the message of a skipped test, without file and line.
 func reason(output []string) string {
 	for _, line := range slices.Backward(output) {
 		if _, words, ok := strings.Cut(line, ".go:"); ok {

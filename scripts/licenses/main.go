@@ -1,6 +1,6 @@
-// Command licenses prints the licences of all that the program and its pages are made
-// of: the text that the program shows with version --licenses. It is run in the root
-// of the project, with webapp/node_modules in place:
+// Command licenses prints the licenses of all modules and packages in the program and its
+// pages: the text that version --licenses shows. Run it in the root of the project, after
+// installing webapp/node_modules:
 //
 //	go run ./scripts/licenses > internal/licenses/licenses.txt
 package main
@@ -21,7 +21,7 @@ import (
 	"strings"
 )
 
-// A part is something the program is made of, and the texts of its licence.
+// A part is a module or package in the program, with the texts of its license.
 type part struct {
 	name, version string
 	texts         []string
@@ -65,7 +65,7 @@ func run(w io.Writer) error {
 	return out.Flush()
 }
 
-// goModules are the modules that the program, in all its builds, is linked from.
+// goModules returns the modules that are linked into the program, in all its builds.
 func goModules() ([]part, error) {
 	seen := map[string]bool{}
 	var parts []part
@@ -101,13 +101,13 @@ func goModules() ([]part, error) {
 	return parts, nil
 }
 
-// bundled is a line of the list that the build of the pages writes of what went into
-// them: the heading of one package.
+// bundled matches the heading of a package in the list of packages that the build of the
+// pages writes.
 var bundled = regexp.MustCompile(`(?m)^## (\S+) - (\S+)`)
 
-// npmPackages are those that the pages hold: what their build says, and what they
-// depend on by name, since the build does not tell what went into a worker's script.
-// What is fetched with a package but stays out of the pages is not among them.
+// npmPackages returns the packages in the pages: those that the build lists, and the direct
+// dependencies, since the build does not list the packages in a worker's script. Packages
+// that are installed but not in the pages are not included.
 func npmPackages() ([]part, error) {
 	list, err := os.ReadFile(filepath.Join("internal", "viewer", "dist", "licences.md"))
 	if err != nil {
@@ -144,7 +144,7 @@ func npmPackages() ([]part, error) {
 		parts = append(parts, part{name, p.Version, list})
 	}
 	if len(holds) > 0 {
-		return nil, fmt.Errorf("the pages hold what package-lock.json does not name: %q; build them anew", slices.Sorted(maps.Keys(holds)))
+		return nil, fmt.Errorf("the pages hold what package-lock.json does not name: %q; build them again", slices.Sorted(maps.Keys(holds)))
 	}
 	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(a.name, b.name) })
 	return parts, nil
@@ -161,7 +161,7 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// texts are the files in dir that state a licence or what must be told.
+// texts returns the license and notice files in dir.
 func texts(dir string) (list []string, err error) {
 	files, err := os.ReadDir(dir)
 	if err != nil {

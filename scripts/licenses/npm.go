@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Packages of npm need not bring their licence as a file of its own. Some have it in
-// their README, some only name it in their package.json.
+// Some packages of npm have no license file. They have the license in their README, or only
+// name it in package.json.
 
 var (
 	readme  = regexp.MustCompile(`(?i)^readme(\.md|\.markdown|\.txt)?$`)
@@ -18,8 +18,8 @@ var (
 	heading = regexp.MustCompile(`(?m)^(# |## |## *$)`)
 )
 
-// npmTexts are what the package in dir says of its licence: its files, or the part of
-// its README, or the usual text of the licence that it declares, with words that say so.
+// npmTexts returns the license of the package in dir: its files, or a section of its README,
+// or the usual text of the license that package.json names, with a note.
 func npmTexts(dir string) ([]string, error) {
 	list, err := texts(dir)
 	if !errors.Is(err, errNone) {
@@ -37,7 +37,7 @@ func npmTexts(dir string) ([]string, error) {
 	return []string{text}, nil
 }
 
-// fromReadme is the section of dir's README on the licence, if it holds its words.
+// fromReadme returns the section of dir's README with the text of the license, or "".
 func fromReadme(dir string) (string, error) {
 	files, err := os.ReadDir(dir)
 	if err != nil {
@@ -67,7 +67,7 @@ func fromReadme(dir string) (string, error) {
 	return "", nil
 }
 
-// declared is the usual text of the licence that dir's package.json names.
+// declared returns the usual text of the license that dir's package.json names.
 func declared(dir string) (string, error) {
 	var p struct {
 		License, Homepage string
@@ -87,7 +87,7 @@ func declared(dir string) (string, error) {
 	return fmt.Sprintf("The package holds no text of its licence. It declares %s as its licence and\n%s as its author. The usual text of that licence is:\n\n%s", p.License, author, usual), nil
 }
 
-// usualTexts are the licences that are short enough to be declared by name alone.
+// usualTexts are the short licenses that packages often declare only by name.
 var usualTexts = map[string]string{
 	"ISC": `Permission to use, copy, modify, and/or distribute this software for any
 purpose with or without fee is hereby granted, provided that the above

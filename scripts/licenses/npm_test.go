@@ -12,7 +12,7 @@ func TestNpmTexts(t *testing.T) {
 	granted := "Copyright (c) 2016 A. Turing\n\nNO WARRANTY."
 	for name, c := range map[string]struct {
 		files map[string]string
-		begin string // of the text; if empty, there is none
+		begin string // of the text; "" if no license is found
 	}{
 		"file":     {map[string]string{"LICENSE": granted, "README.md": "# it\n"}, "Copyright (c) 2016"},
 		"readme":   {map[string]string{"README.md": "# it\n\n## License(s)\n\n### ISC\n\n" + granted + "\n\n## More\n\nmore", "package.json": `{"license": "ISC"}`}, "### ISC\n\nCopyright"},

@@ -1,7 +1,7 @@
-// Command release builds the archives of a release into a folder: for each system
-// the static program with licence and notices, a list of what it is made of
-// (CycloneDX), and the digests of all. The same commit gives the same bytes. Built
-// pages must be in internal/webui/dist.
+// Command release builds the archives of a release into a folder: for each system the static
+// program with license and notices, a software bill of materials (CycloneDX), and the
+// digests of all files. The same commit gives the same bytes. The pages must have been built
+// into internal/webui/dist.
 //
 //	go run ./scripts/release -version v1.2.3 -time 1700000000 -out dist
 package main
@@ -68,8 +68,8 @@ func run(version string, at time.Time, out string) error {
 	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), sums.Bytes(), 0o644)
 }
 
-// build returns the program for a system. Nothing of the machine or of the folder it
-// is built in is left in it.
+// build returns the program for a system. It does not depend on the machine or on the folder
+// of the build.
 func build(target, version string) ([]byte, error) {
 	system, processor, _ := strings.Cut(target, "/")
 	dir, err := os.MkdirTemp("", "release-*")
@@ -87,7 +87,7 @@ func build(target, version string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// pack returns the archive of a program and what goes with it.
+// pack returns the archive of a program and its documents.
 func pack(folder string, at time.Time, program []byte) ([]byte, error) {
 	var b bytes.Buffer
 	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
@@ -124,7 +124,7 @@ func pack(folder string, at time.Time, program []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// A component is a part of the program, as CycloneDX 1.6 has it.
+// A component is a part of the program in CycloneDX 1.6.
 type component struct {
 	Type    string `json:"type"`
 	Name    string `json:"name"`
@@ -132,8 +132,8 @@ type component struct {
 	PURL    string `json:"purl,omitempty"`
 }
 
-// billOfMaterials lists what the program says that it was linked from, and what its
-// pages are built from.
+// billOfMaterials lists the modules that are linked into the program, and the packages of
+// its pages.
 func billOfMaterials(version string, at time.Time, program []byte) ([]byte, error) {
 	info, err := buildinfo.Read(bytes.NewReader(program))
 	if err != nil {

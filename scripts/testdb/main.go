@@ -1,11 +1,10 @@
-// Command testdb runs a command while a PostgreSQL server is up, which the command's
-// tests share: test/pgtest finds it by an environment variable and makes a database
-// for each test, instead of a server for each package.
+// Command testdb starts a PostgreSQL server and runs a command whose tests share it:
+// test/pgtest finds the server by an environment variable and creates a database for each
+// test, instead of a server for each package.
 //
 //	go run ./scripts/testdb make test-go
 //
-// Where PostgreSQL is not installed the command runs all the same, and its tests say
-// that they are skipped.
+// If PostgreSQL is not installed the command runs without it, and its tests are skipped.
 package main
 
 import (
