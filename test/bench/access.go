@@ -21,11 +21,11 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// accessToken is as long as those of the built-in server.
+// accessToken is as long as an API token of the server.
 const accessToken = "Bearer pts_0123456789abcdef0123456789abcdef0123456789a"
 
-// accessCost compares each adapter with itself: with a central server that it asks,
-// whose answers it remembers, and without access control.
+// accessCost compares each adapter with access control by a central server, whose answers it
+// caches, and without access control.
 func accessCost(ctx context.Context, o *options, r *report) error {
 	if err := installed("wrk", "taskset"); err != nil {
 		return err
@@ -70,7 +70,7 @@ func accessCost(ctx context.Context, o *options, r *report) error {
 	return nil
 }
 
-// middle is the median over the rounds of what f makes of each.
+// middle returns the median of f over the rounds.
 func middle(rounds [][]round, f func([]round) float64) float64 {
 	var all []float64
 	for _, r := range rounds {
@@ -97,8 +97,8 @@ func maxZoom(path string) (int, error) {
 	return len(s.Zooms) - 1, nil
 }
 
-// serveAccess serves one slide through an adapter. If it is checked, a central server is
-// asked over HTTP.
+// serveAccess serves one slide through an adapter, with or without access control by a
+// central server over HTTP.
 func serveAccess(ctx context.Context, kind, path, listen string) error {
 	adapter, mode, _ := strings.Cut(kind, " ")
 	t, err := oneSlide(path)
@@ -143,13 +143,13 @@ func oneSlide(path string) (*tile.Server, error) {
 	return t, nil
 }
 
-// askingGate asks a central server in this process, by HTTP.
+// askingGate returns a gate that asks a central server in this process over HTTP.
 func askingGate(ctx context.Context) (*authz.Gate, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	centre := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // for the client beside it
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // for the client beside it
 		w.Header().Set("Content-Type", "application/json")
 		if r.Header.Get("Authorization") != accessToken {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -157,8 +157,8 @@ func askingGate(ctx context.Context) (*authz.Gate, error) {
 		}
 		io.WriteString(w, `{"allow":true,"user":{"id":"u","name":"Ann"},"ttl":60,"session":"s"}`) //nolint:errcheck // the edge is gone
 	})}
-	go centre.Serve(l) //nolint:errcheck // it is closed
-	context.AfterFunc(ctx, func() { centre.Close() })
+	go srv.Serve(l) //nolint:errcheck // it is closed
+	context.AfterFunc(ctx, func() { srv.Close() })
 	central, err := authz.NewCentral(authz.CentralOptions{URL: "http://" + l.Addr().String()})
 	if err != nil {
 		return nil, err
@@ -168,10 +168,10 @@ func askingGate(ctx context.Context) (*authz.Gate, error) {
 
 func (r *report) access(o *options, servers []*server, rounds [][]round) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## Access\n\nEach adapter beside itself: with a central server that is asked over HTTP and whose answers are remembered for a minute, and without access control. Pinned as\nabove, every request with a token, %d connections, %d interleaved rounds of %v. %s. The ratios are medians of those of\neach round, in which a server and its like take turns; what is wanted is 0.95 or more.\n\n", o.conns, o.rounds, o.duration, machine())
+	fmt.Fprintf(&b, "## Access\n\nEach adapter beside itself: with a central server that is asked over HTTP and whose answers are remembered for a minute, and without access control. Pinned as\nabove, every request with a token, %d connections, %d interleaved rounds of %v. %s. The ratios are medians of those of\neach round, in which a server and its like take turns; the goal is 0.95 or more.\n\n", o.conns, o.rounds, o.duration, machine())
 	b.WriteString("| server | req/s | to open | server CPU, µs a request | to open |\n|---|---|---|---|---|\n")
 	for i, s := range servers {
-		open := i &^ 1 // each open one stands before its like
+		open := i &^ 1 // the server without access control is before the one with it
 		fmt.Fprintf(&b, "| %s | %s | %.3f | %.1f | %.3f |\n", s.name,
 			thousands(middle(rounds, func(r []round) float64 { return r[i].rate })),
 			middle(rounds, func(r []round) float64 { return r[i].rate / r[open].rate }),

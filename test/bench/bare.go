@@ -12,9 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// serveBare is the yardstick of what net/http can do at all: a handler that
-// splices the tile's address out of the path, reads the tile and writes it. It
-// checks nothing, and knows one slide.
+// serveBare measures the limit of net/http: its handler parses the tile's address, reads the
+// tile and writes it. It checks nothing, and serves one slide.
 func serveBare(ctx context.Context, path, listen string) error {
 	f, err := os.Open(path)
 	if err != nil {

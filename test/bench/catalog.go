@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// A listed is what questions took on one database.
+// A listed has the times of queries on one database.
 type listed struct {
 	name     string
 	rate     float64 // images put a second
@@ -22,8 +22,8 @@ type listed struct {
 	p50, p99 []time.Duration
 }
 
-// questions are what people ask of the gallery. Of each hundred thousand slides,
-// all have the same year in their names; what is said of them is true of a million.
+// questions are typical queries of the gallery. The names of each hundred thousand slides
+// have the same year; the descriptions are for a million slides.
 var questions = []struct {
 	words string
 	catalog.Query
@@ -46,10 +46,10 @@ var questions = []struct {
 	{"search: part of every tenth name, one year of many, by name", catalog.Query{Q: "2019", Sort: catalog.SortName}, 0},
 }
 
-// listingTimes is how often each question is asked.
+// listingTimes is how often each query runs.
 const listingTimes = 200
 
-// listings fills a catalog on either database and asks questions of it.
+// listings fills a catalog on each kind of database and measures the queries.
 func listings(ctx context.Context, o *options, r *report) error {
 	path := filepath.Join(o.work, "listed.db")
 	lite, err := listing(ctx, o, "SQLite", "sqlite:"+path)
@@ -128,7 +128,7 @@ func listing(ctx context.Context, o *options, name, url string) (*listed, error)
 	return l, nil
 }
 
-// fill puts n images into stores: two thirds into the first.
+// fill adds n images to stores, two thirds of them to the first.
 func fill(ctx context.Context, c *catalog.Catalog, stores []string, n int) error {
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := 0; i < n; {
@@ -148,7 +148,7 @@ func fill(ctx context.Context, c *catalog.Catalog, stores []string, n int) error
 	return nil
 }
 
-// numbered is the i-th slide of a department that numbers them by year.
+// numbered returns the i-th slide of a department that numbers slides by year.
 func numbered(store string, i int, random *rand.Rand) *catalog.Image {
 	year := 2015 + i/100_000
 	name := fmt.Sprintf("Slide-%d-%06d_%06x.tiff", year, i%100_000, random.IntN(1<<24))

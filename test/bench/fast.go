@@ -17,7 +17,7 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// fixture is the slide that is asked for, and its level-0 tiles as files.
+// fixture is the slide of the benchmark, and its level-0 tiles as files.
 type fixture struct {
 	slide  string // path
 	folder string // that holds it
@@ -28,7 +28,7 @@ type fixture struct {
 	id     string
 }
 
-// prepare writes the slide and extracts what level 0 stores.
+// prepare writes the slide and extracts the tiles of level 0.
 func prepare(o *options) (*fixture, error) {
 	fx := &fixture{folder: filepath.Join(o.work, "slides"), tiles: filepath.Join(o.work, "tiles")}
 	for _, d := range []string{fx.folder, fx.tiles} {
@@ -84,7 +84,7 @@ func writeSlide(path string, w, h int, description int) error {
 	return err
 }
 
-// paths writes the list of what is asked of a server, and returns its file.
+// paths writes a file with the paths to request from a server, and returns its name.
 func (fx *fixture) paths(o *options, name string, path func(x, y string) string) (string, error) {
 	file := filepath.Join(o.work, name+".paths")
 	var b strings.Builder
@@ -95,7 +95,7 @@ func (fx *fixture) paths(o *options, name string, path func(x, y string) string)
 	return file, os.WriteFile(file, []byte(b.String()), 0o644)
 }
 
-// fastServers compares what fills a processor: nginx with extracted tiles, the
+// fastServers compares servers that use a processor fully: nginx with extracted tiles, the
 // bare handler, and the two adapters.
 func fastServers(ctx context.Context, o *options, r *report) error {
 	if err := installed("wrk", "nginx", "taskset"); err != nil {
@@ -148,7 +148,7 @@ func startFast(ctx context.Context, o *options, fx *fixture) ([]*server, error) 
 	return append(servers, before...), err
 }
 
-// startOurs starts a build of the program, by both adapters.
+// startOurs starts a build of the program with each of the two adapters.
 func startOurs(ctx context.Context, o *options, fx *fixture, bin, name string) ([]*server, error) {
 	data := filepath.Join(o.work, "data-"+name)
 	main, err := fx.serve(ctx, o, bin, name, data, "0")
@@ -163,8 +163,8 @@ func startOurs(ctx context.Context, o *options, fx *fixture, bin, name string) (
 	return []*server{main, edge}, nil
 }
 
-// serve starts a build of the program with the slide, which is asked for at its largest
-// zoom. If that fails, nothing is left running.
+// serve starts a build of the program with the slide, which clients request at its largest
+// zoom. If that fails, it stops the program.
 func (fx *fixture) serve(ctx context.Context, o *options, bin, name, data, pin string) (*server, error) {
 	s, err := start(ctx, name+" serve", pin, bin, "serve", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error", fx.folder)
 	if err != nil {

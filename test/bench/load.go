@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// A server is one contestant.
+// A server is one of the compared servers.
 type server struct {
 	name  string
 	url   string // base, with a slash at its end
 	paths string // file of paths below url, one a line
-	pids  []int  // of its processes, for their time
+	pids  []int  // of its processes, to measure their processor time
 	stop  func()
 	// authorization, if not empty, is sent with each request.
 	authorization string
 }
 
-// A round is what one round of load showed.
+// A round is the result of one round of load.
 type round struct {
 	rate float64       // answers a second
 	p99  time.Duration // latency
@@ -34,7 +34,7 @@ type round struct {
 	bad  int           // answers other than 200
 }
 
-// load asks s for paths at random for o.duration.
+// load requests random paths from s for that duration.
 func load(ctx context.Context, s *server, duration time.Duration, conns int, pin string) (round, error) {
 	script := filepath.Join(filepath.Dir(s.paths), "load.lua")
 	if err := os.WriteFile(script, []byte(lua), 0o644); err != nil {
@@ -98,8 +98,8 @@ func parseLoad(out []byte, cpu time.Duration) (round, error) {
 	return r, nil
 }
 
-// processorTime is the user and system time of processes, their threads, and the
-// processes they have forked, which share their group.
+// processorTime returns the user and system time of processes, their threads, and their
+// child processes in the same process group.
 func processorTime(pids []int) (time.Duration, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -128,8 +128,8 @@ func processorTime(pids []int) (time.Duration, error) {
 	return total, nil
 }
 
-// start runs a program, waits for the URL that it prints first, and returns it.
-// Pin is the processor it may use, "" for all.
+// start runs a program and waits until it prints its URL. Pin is the processor that it may
+// use, "" for all.
 func start(ctx context.Context, name, pin string, args ...string) (*server, error) {
 	if pin != "" {
 		args = append([]string{"taskset", "-c", pin}, args...)
@@ -192,7 +192,7 @@ func medians(ctx context.Context, o *options, conns int, pin string, rounds int,
 	return med, nil
 }
 
-// installed reports the first program that is missing.
+// installed returns an error with the first missing program.
 func installed(names ...string) error {
 	for _, n := range names {
 		if _, err := exec.LookPath(n); err != nil {

@@ -1,10 +1,10 @@
-// Command bench measures the program beside its peers and writes the figures to
+// Command bench compares the program with other servers and writes the results to
 // docs/benchmarks.md.
 //
-// Every comparison is of servers that take turns within one run: the machine's
-// mood falls on all of them alike. Fast servers are pinned to one processor and
-// the client to another; only there does the fastest of them fill its processor,
-// and is a ratio to it a fact about the server and not about the client.
+// The servers of a comparison take turns within one run, so that changes in the speed of the
+// machine affect all of them. Fast servers are pinned to one processor and the client to
+// another: otherwise the fastest server would not use its processor fully, and a ratio to it
+// would measure the client.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// options are the bounds of a run.
+// options are the options of a run.
 type options struct {
 	bin      string
 	before   string

@@ -13,16 +13,16 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// An opening is how long the first tile of a slide took that was never open
-// before, its pages in the page cache.
+// An opening is how long the first tile of a slide takes that was not open before, with the
+// file in the page cache.
 type opening struct {
 	what        string
 	description int
 	median, max time.Duration
 }
 
-// openings measures the way from a file to its first tile in the room that does
-// it, without HTTP: open, read the directories, the description, a table, a tile.
+// openings measures the time to the first tile of a file in package slide, without HTTP:
+// open the file, read the directories, the description, a table and a tile.
 func openings(ctx context.Context, o *options, r *report) error {
 	var all []opening
 	for _, description := range []int{0, 844_000} {
@@ -71,8 +71,8 @@ func firstTile(path string) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// manySlides touches 10,000 slides at random and looks at the server's memory.
-// The slides are hard links to a few files: each is opened as a slide of its own.
+// manySlides requests tiles of 10,000 random slides and measures the server's memory. The
+// slides are hard links to a few files, but each is opened separately.
 func manySlides(ctx context.Context, o *options, r *report) error {
 	const slides, touches = 10_000, 20_000
 	folder := filepath.Join(o.work, "many")
@@ -123,7 +123,7 @@ func manySlides(ctx context.Context, o *options, r *report) error {
 	return nil
 }
 
-// allImages waits until there are n, and lists their ids.
+// allImages waits for n images, and returns their ids.
 func allImages(ctx context.Context, base string, n int) ([]string, error) {
 	type page struct {
 		Items []struct {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A report is docs/benchmarks.md as it grows. Sections that were not run keep what
-// the file said before.
+// A report is the new content of docs/benchmarks.md. Sections that were not run keep their
+// old text.
 type report struct {
 	sections map[string]string
 	order    []string
@@ -24,7 +24,7 @@ Made by ` + "`make bench`" + `. Servers take turns within one run, so that a slo
 the ratio. Figures are medians of the rounds. Each section has its date: those of different days are not to be compared.
 `
 
-// newReport reads what an earlier run wrote.
+// newReport reads the report of an earlier run.
 func newReport(o *options) (*report, error) {
 	r := &report{sections: map[string]string{}, order: []string{"fast", "access", "slow", "open", "memory", "sync", "catalog", "soak"}}
 	b, err := os.ReadFile(o.out)
@@ -57,7 +57,7 @@ func (r *report) write(path string) error {
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }
 
-// machine says what the figures were taken on.
+// machine describes the machine of the run.
 func machine() string {
 	return fmt.Sprintf("%d processors, %s, Linux, %s", runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format("2006-01-02"))
 }
@@ -140,7 +140,7 @@ func (r *report) catalog(o *options, times int, list []*listed) {
 	r.sections["catalog"] = b.String()
 }
 
-// thousands writes a whole number with commas.
+// thousands formats a whole number with commas.
 func thousands(v float64) string {
 	s := fmt.Sprintf("%.0f", v)
 	for i := len(s) - 3; i > 0; i -= 3 {

@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// slowServers compares servers that decode every tile: iipsrv as Debian has it,
-// behind nginx, and OpenSlide's Deep Zoom in Python. Nothing is pinned and both
-// processors are theirs.
+// slowServers compares servers that decode every tile: Debian's iipsrv behind nginx, and
+// OpenSlide's Deep Zoom in Python. Nothing is pinned, so that they use both processors.
 func slowServers(ctx context.Context, o *options, r *report) error {
 	if err := installed("wrk", "nginx", "python3"); err != nil {
 		return err
@@ -64,7 +63,7 @@ func startIIP(ctx context.Context, o *options, fx *fixture) (*server, error) {
 	}
 	sock := filepath.Join(o.work, "iip.sock")
 	os.Remove(sock)
-	// FastCGI's way: the listening socket is file descriptor 0.
+	// As FastCGI requires, the listening socket is file descriptor 0.
 	l, err := listenUnix(sock)
 	if err != nil {
 		ng.stop()
@@ -113,7 +112,7 @@ func listenUnix(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), syscall.Listen(fd, 1024)
 }
 
-// iipLevels asks for the number of resolutions, which also proves that it runs.
+// iipLevels requests the number of resolutions, which also shows that iipsrv runs.
 func iipLevels(ctx context.Context, base string) (int, error) {
 	var last string
 	for range 50 {
@@ -140,8 +139,8 @@ func debianVersion(pkg string) string {
 	return string(out)
 }
 
-// deepZoomServer is OpenSlide's Deep Zoom the way its own example serves it, with
-// a process for each processor, less the web framework.
+// deepZoomServer serves OpenSlide's Deep Zoom as its own example does, with a process for
+// each processor but without the web framework.
 const deepZoomServer = `
 import io, os, sys, socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -16,13 +16,13 @@ import (
 	"github.com/slideatlas/ptiffstore/test/soak"
 )
 
-// soakMemory is the --memory-limit under which both servers have to stay, in MB.
+// soakMemory is the --memory-limit of both servers, in MB.
 const soakMemory = 512
 
-// soakRest is how much of the time is for what is around the phases.
+// soakRest is the part of the time for preparing and checking.
 const soakRest = 10 * time.Second
 
-// soaks puts each server under more load than it can bear, half of the time each.
+// soaks overloads each server, for half of the time each.
 func soaks(ctx context.Context, o *options, r *report) error {
 	folder, archive, data := filepath.Join(o.work, "soak"), filepath.Join(o.work, "archive"), filepath.Join(o.work, "soak-data")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -78,7 +78,7 @@ func soakFailures(results []*soak.Result) error {
 	return errors.Join(errs...)
 }
 
-// soaked is a server and what is known of it.
+// A soaked is a server with its target.
 type soaked struct {
 	*server
 	target *soak.Target
@@ -160,7 +160,7 @@ func findTiles(ctx context.Context, t *soak.Target) error {
 func (r *report) soak(o *options, results []*soak.Result) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "## Soak\n\nMade by `make soak` (`SOAK=%v`): more load than a server can bear, by clients on the same machine and its %s. Both servers run with\n`--memory-limit %d`. "+
-		"Whoever asks gets a tile or 503 with Retry-After; anything else, more memory than that, a goroutine or file that stays, or more than a\nsecond until good answers come again after a burst, and the run fails. What the limits are is in [limits](limits.md).\n\n", o.soak, machine(), soakMemory)
+		"Each client gets a tile or 503 with Retry-After; anything else, more memory than that, a goroutine or file that stays, or more than a\nsecond until good answers come again after a burst, and the run fails. What the limits are is in [limits](limits.md).\n\n", o.soak, machine(), soakMemory)
 	for _, res := range results {
 		fmt.Fprintf(&b, "**%s**\n\n| load | tiles/s | p50 | p99 | told 503 | memory at most | open files | good answers again after |\n|---|---|---|---|---|---|---|---|\n", res.Target.Name)
 		for _, p := range res.Phases {

@@ -19,19 +19,19 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
 
-// syncing is what the passes over one folder took.
+// syncing is the cost of scans of one folder.
 type syncing struct {
 	Files          int
-	Import         time.Duration // the first pass: every file is new
+	Import         time.Duration // the first scan: every file is new
 	Passes         []time.Duration
 	Finds          []time.Duration
-	Resident       int64 // bytes at most, in passes
+	Resident       int64 // maximum bytes, during scans
 	ImportResident int64
 }
 
-// synchronisation fills a folder with small slides, catalogs it, and goes through it
-// again, in turns with find. The first pass and the others are each in a process of
-// their own, whose memory is looked at.
+// synchronisation fills a folder with small slides, imports it, and scans it again, in turns
+// with find. The first scan and the later ones run in separate processes, to measure their
+// memory.
 func synchronisation(ctx context.Context, o *options, r *report) error {
 	folder := filepath.Join(o.work, "tree")
 	if err := manyFiles(folder, o.files); err != nil {
@@ -42,7 +42,7 @@ func synchronisation(ctx context.Context, o *options, r *report) error {
 		return err
 	}
 	var s syncing
-	for range 2 { // the second time it is known, as it is when a server starts again
+	for range 2 { // the second time the catalog has it, as when a server is restarted
 		cmd := exec.CommandContext(ctx, self, "-passes", folder, "-work", o.work)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
@@ -88,7 +88,7 @@ func manyFiles(folder string, n int) error {
 	return nil
 }
 
-// passes is the process that [synchronisation] starts.
+// passes runs the scans in the process that [synchronisation] starts.
 func passes(ctx context.Context, folder, work string) error {
 	c, err := catalog.Open(ctx, "sqlite:"+filepath.Join(work, "tree.db"))
 	if err != nil {
@@ -105,7 +105,7 @@ func passes(ctx context.Context, folder, work string) error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(scan.DefaultPause) // so that the last file has been as it is for that long
+	time.Sleep(scan.DefaultPause) // so that the last file has been unchanged for that long
 	began := time.Now()
 	first, err := syncer.Sync(ctx, st.ID, scan.Options{Wait: true})
 	if err != nil {
@@ -116,7 +116,7 @@ func passes(ctx context.Context, folder, work string) error {
 	return json.NewEncoder(os.Stdout).Encode(s)
 }
 
-// unchanged goes through a folder that is as the catalog knows it.
+// unchanged scans a folder without changes.
 func unchanged(ctx context.Context, syncer *scan.Syncer, st *catalog.Store) error {
 	var s struct {
 		Passes, Finds []time.Duration
@@ -154,8 +154,8 @@ func timed(f func() error) (time.Duration, error) {
 // A hashRate is bytes per second.
 type hashRate struct{ ours, plain float64 }
 
-// hashing hashes a large file as `ptiffstore verify` does, and as a loop of read and
-// SHA-256 would, in turns.
+// hashing hashes a large file as `ptiffstore verify` does, in turns with a simple loop of
+// read and SHA-256.
 func hashing(ctx context.Context, o *options) (hashRate, error) {
 	path := filepath.Join(o.work, "hash.bin")
 	const size = 1 << 30

@@ -1,6 +1,6 @@
-// Package catalogtest opens SQLite catalogs for tests. The tables are created once a
-// process and copied, which under the race detector is fifty times faster than
-// migrating each catalog.
+// Package catalogtest opens SQLite catalogs for tests. It creates the tables once per process
+// and copies them, which under the race detector is fifty times faster than migrating each
+// catalog.
 package catalogtest
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// Open opens the catalog in the file at path, which it creates, until the test ends.
+// Open creates and opens a catalog in the file at path, and closes it when the test ends.
 func Open(t testing.TB, path string) *catalog.Catalog {
 	t.Helper()
 	empty, err := template()
@@ -33,7 +33,7 @@ func Open(t testing.TB, path string) *catalog.Catalog {
 	return c
 }
 
-// template is the file of a catalog that holds nothing.
+// template is the file of an empty catalog.
 var template = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "catalogtest-")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package oidctest is an OpenID Connect provider for tests: a certified one, in a process
-// of its own, which is the test binary run once more. It can be told to lie.
+// Package oidctest runs an OpenID Connect provider for tests: a certified implementation, in
+// a second process of the test binary. Tests can make it send wrong answers.
 package oidctest
 
 import (
@@ -29,15 +29,15 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// What the provider has registered its one client with.
+// The credentials of the provider's only client.
 const (
 	ClientID     = "ptiffstore"
 	ClientSecret = "a secret of the client"
 )
 
 const (
-	// LoggedOutPath is where the client wants people who have logged out, at the same host
-	// as its redirect URL.
+	// LoggedOutPath is the path to which the provider redirects after a logout, on the host
+	// of the redirect URL.
 	LoggedOutPath = "/login"
 )
 
@@ -46,8 +46,8 @@ const (
 	listenEnv   = "OIDC_TEST_LISTEN"
 )
 
-// Main is to be called first by TestMain. In the process of a provider it serves, and
-// does not return.
+// Main must be called first by TestMain. In the process of a provider it serves and does not
+// return.
 func Main() {
 	redirect := os.Getenv(redirectEnv)
 	if redirect == "" {
@@ -60,23 +60,23 @@ func Main() {
 	os.Exit(0)
 }
 
-// Said is what the provider is to say from now on.
+// Said configures the answers of the provider.
 type Said struct {
-	Groups  any               // value of the claim; nil is no claim
+	Groups  any               // value of the claim; nil for no claim
 	Claim   string            // its name; "groups" if empty
-	InToken bool              // the claim is in the id token and not in the UserInfo
-	Lie     map[string]any    // claims of the id token that are changed
-	Sign    string            // "": with the provider's key; other: with another; none: without
-	Status  map[string]int    // by path: the status to fail with
-	Swap    map[string]string // parameters of the token request that are changed
-	// Configuration are fields of what it tells of itself that are changed; nil takes one
-	// away.
+	InToken bool              // the claim is in the ID token and not in the UserInfo
+	Lie     map[string]any    // claims of the ID token to change
+	Sign    string            // "": with the provider's key; other: with another key; none: unsigned
+	Status  map[string]int    // status to fail with, by path
+	Swap    map[string]string // parameters of the token request to change
+	// Configuration has fields of the provider's configuration to change; nil removes a
+	// field.
 	Configuration map[string]any
 }
 
 type providerStorage struct {
 	*storage.Storage
-	out   string // where people go who have logged out
+	out   string // redirect after a logout
 	mu    sync.Mutex
 	said  Said
 	ended []string // ids of the users who have been logged out
@@ -98,16 +98,16 @@ func (s *providerStorage) claim(info *zoidc.UserInfo, inToken bool) {
 	}
 }
 
-// A client is the one that there is, with where people go who have logged out.
+// A client is the provider's only client, with its redirect after a logout.
 type client struct {
 	op.Client
 	out string
 }
 
-// PostLogoutRedirectURIs is for the provider.
+// PostLogoutRedirectURIs implements [op.Client].
 func (c client) PostLogoutRedirectURIs() []string { return []string{c.out} }
 
-// GetClientByClientID is for the provider.
+// GetClientByClientID implements [op.Storage].
 func (s *providerStorage) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
 	c, err := s.Storage.GetClientByClientID(ctx, id)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *providerStorage) GetClientByClientID(ctx context.Context, id string) (o
 	return client{c, s.out}, nil
 }
 
-// TerminateSession logs out, which is to be seen from outside.
+// TerminateSession implements [op.Storage]. It records the logout for Ended.
 func (s *providerStorage) TerminateSession(ctx context.Context, user, client string) error {
 	s.mu.Lock()
 	s.ended = append(s.ended, user)
@@ -124,21 +124,21 @@ func (s *providerStorage) TerminateSession(ctx context.Context, user, client str
 	return s.Storage.TerminateSession(ctx, user, client)
 }
 
-// SetUserinfoFromRequest is for the id token.
+// SetUserinfoFromRequest adds the claims of the ID token.
 func (s *providerStorage) SetUserinfoFromRequest(ctx context.Context, info *zoidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
 	s.claim(info, true)
 	return s.Storage.SetUserinfoFromRequest(ctx, info, r, scopes)
 }
 
-// SetUserinfoFromToken is for the UserInfo.
+// SetUserinfoFromToken adds the claims of the UserInfo.
 func (s *providerStorage) SetUserinfoFromToken(ctx context.Context, info *zoidc.UserInfo, token, subject, origin string) error {
 	s.claim(info, false)
 	return s.Storage.SetUserinfoFromToken(ctx, info, token, subject, origin)
 }
 
-// LogIn begins at the address from which a server sends browsers to the provider, logs
-// in there, and returns where the provider sends the browser back to. The users are
-// anna, and one without a name.
+// LogIn opens start, the URL at which a server redirects to the provider, logs in there, and
+// returns the URL to which the provider redirects back. The users are anna, and one without
+// a name.
 func (p *Provider) LogIn(t *testing.T, browser *http.Client, start, user string) *url.URL {
 	t.Helper()
 	resp, err := browser.Get(start)
@@ -203,7 +203,7 @@ func serve(listen, redirect string) error {
 	return err
 }
 
-// lying is the provider with what it was told to get wrong.
+// lying wraps the provider and changes its answers as configured.
 func (s *providerStorage) lying(honest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/control" {
@@ -220,7 +220,7 @@ func (s *providerStorage) lying(honest http.Handler) http.Handler {
 		if r.URL.Path == "/ended" {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			json.NewEncoder(w).Encode(s.ended) //nolint:errcheck // who asked is gone
+			json.NewEncoder(w).Encode(s.ended) //nolint:errcheck // the client is gone
 			return
 		}
 		v := s.get()
@@ -271,7 +271,7 @@ func configure(w http.ResponseWriter, r *http.Request, honest http.Handler, with
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(v) //nolint:errcheck // who asked is gone
+	json.NewEncoder(w).Encode(v) //nolint:errcheck // the client is gone
 }
 
 func swap(r *http.Request, with map[string]string) error {
@@ -288,7 +288,7 @@ func swap(r *http.Request, with map[string]string) error {
 	return nil
 }
 
-// lie changes the id token of a token response.
+// lie changes the ID token of a token response.
 func (s *providerStorage) lie(body []byte, v Said) ([]byte, error) {
 	var answer map[string]any
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -318,7 +318,7 @@ func (s *providerStorage) lie(body []byte, v Said) ([]byte, error) {
 	switch v.Sign {
 	case "none":
 		answer["id_token"] = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
-	case "kept": // the signature is of what was there before
+	case "kept": // the signature of the original claims
 		answer["id_token"] = parts[0] + "." + base64.RawURLEncoding.EncodeToString(payload) + "." + parts[2]
 	default:
 		if answer["id_token"], err = s.sign(payload, v.Sign); err != nil {
@@ -334,7 +334,7 @@ func (s *providerStorage) sign(payload []byte, with string) (string, error) {
 		return "", err
 	}
 	sk := jose.SigningKey{Algorithm: key.SignatureAlgorithm(), Key: jose.JSONWebKey{Key: key.Key(), KeyID: key.ID()}}
-	if with == "secret" { // HS256 with what both know
+	if with == "secret" { // HS256 with the secret of the client
 		sk = jose.SigningKey{Algorithm: jose.HS256, Key: bytes.Repeat([]byte(ClientSecret), 2)}
 	}
 	signer, err := jose.NewSigner(sk, nil)
@@ -348,14 +348,14 @@ func (s *providerStorage) sign(payload []byte, with string) (string, error) {
 	return jws.CompactSerialize()
 }
 
-// A Provider is one that runs.
+// A Provider is a running provider.
 type Provider struct {
 	Issuer, Addr string
 	Stop         func()
 }
 
-// Start starts one that listens on addr and has a client with that redirect URL. It
-// ends with the test, if not before.
+// Start starts a provider that listens on addr and has a client with that redirect URL. It
+// ends with the test at the latest.
 func Start(t *testing.T, addr, redirect string) *Provider {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -380,7 +380,7 @@ func Start(t *testing.T, addr, redirect string) *Provider {
 	return &Provider{Issuer: "http://" + at, Addr: at, Stop: stop}
 }
 
-// Ended are the ids of the users whom the provider has logged out.
+// Ended returns the ids of the users whom the provider has logged out.
 func (p *Provider) Ended(t *testing.T) (ids []string) {
 	t.Helper()
 	resp, err := (&http.Client{Timeout: 5 * time.Second}).Get(p.Issuer + "/ended")
@@ -390,7 +390,7 @@ func (p *Provider) Ended(t *testing.T) (ids []string) {
 	return ids
 }
 
-// Say tells the provider what to say.
+// Say configures the answers of the provider.
 func (p *Provider) Say(t *testing.T, v Said) {
 	t.Helper()
 	body, err := json.Marshal(v)

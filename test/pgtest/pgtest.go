@@ -1,6 +1,6 @@
-// Package pgtest runs a real PostgreSQL for tests: in a folder of its own, on a
-// Unix socket nobody else knows, without syncing to disk. A test that needs one is
-// skipped where PostgreSQL is not installed.
+// Package pgtest runs a real PostgreSQL for tests: in its own folder, on a private Unix
+// socket, without syncing to disk. Tests that need it are skipped if PostgreSQL is not
+// installed.
 package pgtest
 
 import (
@@ -24,18 +24,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrNotInstalled: there are no programs of PostgreSQL here.
+// ErrNotInstalled reports that the programs of PostgreSQL are missing.
 var ErrNotInstalled = errors.New("pgtest: PostgreSQL is not installed (Debian: apt-get install postgresql)")
 
 const (
-	// startTime bounds how long the server may take to answer, on a machine that
-	// is busy with other tests.
+	// startTime is how long the server may take to answer, on a machine that is busy with
+	// other tests.
 	startTime = 60 * time.Second
-	port      = "5432" // no port, but part of the socket's name
+	port      = "5432" // only part of the socket's name
 )
 
-// settings make the server fast and keep it from the network. Nothing here is
-// meant to outlive the test, so nothing is synced.
+// settings make the server fast and close it to the network. No data outlives the test, so
+// nothing is synced.
 var settings = []string{
 	"port=" + port, "fsync=off", "synchronous_commit=off", "full_page_writes=off",
 	"max_connections=500", "log_min_messages=fatal", "timezone=UTC",
@@ -53,9 +53,9 @@ var shared struct {
 	count  atomic.Int64 // of databases
 }
 
-// New returns the URL of a fresh, empty database, which is dropped when the test is
-// done. All tests share the server that scripts/testdb has started. Without it those of
-// a package share one that the first starts and that ends with the process.
+// New returns the URL of a new, empty database, which is dropped when the test ends. All
+// tests share the server that scripts/testdb has started. Without it, the tests of a package
+// share a server that the first of them starts and that ends with the process.
 func New(t testing.TB) string {
 	t.Helper()
 	return sharedServer(t).create(t, "")
@@ -78,7 +78,7 @@ func sharedServer(t testing.TB) *Server {
 // newName returns the name of a database that does not exist on the shared server.
 func newName() string { return fmt.Sprintf("t%d_%d", os.Getpid(), shared.count.Add(1)) }
 
-// create makes a database that is dropped when the test is done, and returns its URL.
+// create creates a database that is dropped when the test ends, and returns its URL.
 func (s *Server) create(t testing.TB, options string) string {
 	t.Helper()
 	name := newName()
@@ -93,13 +93,13 @@ func (s *Server) create(t testing.TB, options string) string {
 	return s.url(name)
 }
 
-// A Server is a PostgreSQL of one test's own, to be stopped and started.
+// A Server is a PostgreSQL server for one test, which may stop and start it.
 type Server struct {
 	URL string // of its one database
 
 	bin, dir string
-	listen   string              // address; "" for none but the socket
-	account  *syscall.Credential // nil for our own
+	listen   string              // address; "" for the socket only
+	account  *syscall.Credential // nil for the current user
 	keeper   *exec.Cmd
 	alive    io.Closer // closing it ends the keeper
 }
@@ -117,13 +117,13 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
-// Env is the environment variable by which the tests of other processes find the server.
+// Env returns the environment variable by which tests in other processes find the server.
 func (s *Server) Env() string { return socketEnv + "=" + s.dir }
 
-// URLAt is the URL of the server's one database by the address that it listens at.
+// URLAt returns the URL of the server's only database at the address that it listens on.
 func (s *Server) URLAt() string { return "postgres://postgres@" + s.listen + ":" + port + "/postgres" }
 
-// Close stops the server and removes what it kept.
+// Close stops the server and removes its data.
 func (s *Server) Close() error { return errors.Join(s.Stop(), os.RemoveAll(s.dir)) }
 
 func skipOrFail(t testing.TB, err error) {
@@ -136,19 +136,19 @@ func skipOrFail(t testing.TB, err error) {
 	}
 }
 
-// Start makes a new cluster of databases and starts a server on it, which the caller
-// closes. A test has [NewServer]. The error may be [ErrNotInstalled].
+// Start creates a database cluster and starts a server on it, which the caller must close.
+// Tests use [NewServer]. The error may be [ErrNotInstalled].
 func Start() (*Server, error) { return StartAt("") }
 
-// StartAt is [Start] for a server that also listens at an address, where everybody who
-// reaches it is let in: for programs on what a test has made other hosts.
+// StartAt is [Start] for a server that also listens on an address, without authentication:
+// for programs in the network namespaces of a test.
 func StartAt(addr string) (*Server, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
 	}
-	// Not below the test's folder: its path may be too long for a socket, and
-	// closed to other users.
+	// Not below the test's folder: its path may be too long for a socket, and other users
+	// may not have access.
 	dir, err := os.MkdirTemp("/tmp", "pgtest")
 	if err != nil {
 		return nil, err
@@ -167,7 +167,7 @@ func StartAt(addr string) (*Server, error) {
 // programs returns the folder of PostgreSQL's programs, the newest if there are
 // several. Debian keeps them out of the way.
 func programs() (string, error) {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is good
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is valid
 	slices.SortFunc(found, func(a, b string) int { return version(a) - version(b) })
 	if n := len(found); n > 0 {
 		return filepath.Dir(found[n-1]), nil
@@ -183,8 +183,8 @@ func version(p string) int {
 	return n
 }
 
-// init makes the cluster. PostgreSQL refuses to run as root, so root lends it
-// another account.
+// init creates the cluster. PostgreSQL refuses to run as root, so root runs it as another
+// user.
 func (s *Server) init() error {
 	if os.Geteuid() == 0 {
 		uid, gid := 65534, 65534 // nobody
@@ -192,7 +192,7 @@ func (s *Server) init() error {
 			uid, _ = strconv.Atoi(u.Uid)
 			gid, _ = strconv.Atoi(u.Gid)
 		}
-		s.account = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // numbers of the system
+		s.account = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // ids of the system
 		if err := os.Chown(s.dir, uid, gid); err != nil {
 			return err
 		}
@@ -226,9 +226,8 @@ func (s *Server) prepare(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.account}
 }
 
-// keep runs the server until there is nothing more to read: that is, until the
-// test's process has ended, in whatever way. Then it stops the server and removes
-// the folder.
+// keep runs the server until the end of its standard input, that is, until the process of the
+// test has ended in any way. Then it stops the server and removes the folder.
 const keep = `
 "$@" >log 2>&1 &
 read -r word
@@ -264,7 +263,7 @@ func (s *Server) Start() error {
 	}
 }
 
-// Stop stops the server, as an administrator would who does not wait for clients.
+// Stop stops the server without waiting for clients.
 func (s *Server) Stop() error {
 	if s.keeper == nil {
 		return nil
@@ -276,8 +275,7 @@ func (s *Server) Stop() error {
 	return err
 }
 
-// Freeze stops all processes of the server in the midst of whatever they do, and lets
-// them go on when the test is done or thaw is called.
+// Freeze suspends all processes of the server, until thaw is called or the test ends.
 func (s *Server) Freeze(t testing.TB) (thaw func()) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
@@ -294,7 +292,7 @@ func (s *Server) Freeze(t testing.TB) (thaw func()) {
 	tell := func(sig syscall.Signal) {
 		for _, text := range pids {
 			if pid, err := strconv.Atoi(text); err == nil {
-				syscall.Kill(pid, sig) //nolint:errcheck // one that has ended needs it no more
+				syscall.Kill(pid, sig) //nolint:errcheck // fails if it has ended
 			}
 		}
 	}
@@ -304,7 +302,7 @@ func (s *Server) Freeze(t testing.TB) (thaw func()) {
 	return thaw
 }
 
-// Run runs a statement in the server's one database, also while it is read-only.
+// Run runs a statement in the server's only database, even while that is read-only.
 func (s *Server) Run(t testing.TB, statement string) {
 	t.Helper()
 	if err := s.exec(statement); err != nil {
@@ -316,7 +314,7 @@ func (s *Server) url(database string) string {
 	return "postgres://postgres@/" + database + "?host=" + s.dir + "&port=" + port
 }
 
-// Size returns how many bytes the server's one database takes on disk.
+// Size returns the size of the server's only database on disk, in bytes.
 func (s *Server) Size(ctx context.Context) (bytes float64, err error) {
 	conn, err := pgx.Connect(ctx, s.URL)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// A Template is a database that is prepared once for a package's tests and copied for
-// each of them: making the tables takes longer than most tests do.
+// A Template is a database that is prepared once for the tests of a package and copied for
+// each of them: creating the tables takes longer than most tests.
 type Template struct {
-	// Prepare makes the tables of the empty database at url and closes it.
+	// Prepare creates the tables in the empty database at url and closes it.
 	Prepare func(ctx context.Context, url string) error
 
 	sqlite   sync.Once
@@ -65,7 +65,7 @@ func (p *Template) Postgres(t testing.TB) string {
 	return server.create(t, " TEMPLATE "+p.name)
 }
 
-// prepareDatabase makes the database of the template, which lasts as long as the server.
+// prepareDatabase creates the database of the template, which exists until the server ends.
 func (p *Template) prepareDatabase(s *Server) error {
 	p.name = newName()
 	if err := s.exec("CREATE DATABASE " + p.name); err != nil {

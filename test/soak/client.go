@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	// askTime is how long a client waits for an answer: longer than anything may wait in
-	// a queue and be made then.
+	// askTime is how long a client waits for an answer: longer than a request may wait in a
+	// queue and then render.
 	askTime = 40 * time.Second
-	// restTime is how long a client rests that was told 503. It is less than it was told,
-	// as of clients that do not care.
+	// restTime is how long a client waits after 503. It is less than Retry-After, as with
+	// clients that ignore that.
 	restTime = 100 * time.Millisecond
 )
 
-// Kinds of answers other than mistakes.
+// Kinds of good answers.
 const (
 	kindTile = "tiles"
 	kindBusy = "503 with Retry-After"
 )
 
-// A Tally counts answers by kind, and takes the time of good ones.
+// A Tally counts answers by kind, and records the times of good ones.
 type Tally struct {
 	mu    sync.Mutex
 	kinds map[string]int
@@ -41,7 +41,7 @@ type Tally struct {
 
 func newTally() *Tally { return &Tally{kinds: map[string]int{}, began: time.Now()} }
 
-// add counts an answer. Its time is not taken if d is 0.
+// add counts an answer. It records the time unless d is 0.
 func (t *Tally) add(kind string, d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,10 +51,10 @@ func (t *Tally) add(kind string, d time.Duration) {
 	}
 }
 
-// Good is how many tiles came.
+// Good returns the number of tiles received.
 func (t *Tally) Good() int { return t.count(kindTile) }
 
-// Busy is how many were told to come again.
+// Busy returns the number of 503 answers with Retry-After.
 func (t *Tally) Busy() int { return t.count(kindBusy) }
 
 func (t *Tally) count(kind string) int {
@@ -63,7 +63,7 @@ func (t *Tally) count(kind string) int {
 	return t.kinds[kind]
 }
 
-// Bad says what came besides.
+// Bad lists all other answers with their counts.
 func (t *Tally) Bad() (list []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,14 +76,14 @@ func (t *Tally) Bad() (list []string) {
 	return list
 }
 
-// Rate is how many tiles came a second, of those whose time was taken.
+// Rate returns the tiles received per second, of those with recorded times.
 func (t *Tally) Rate() float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return float64(len(t.times)) / max(t.took.Seconds(), 0.001)
 }
 
-// Quantile is the time within which that part of the tiles came.
+// Quantile returns the time within which that part of the tiles was received.
 func (t *Tally) Quantile(q float64) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,7 +98,7 @@ func (t *Tally) String() string {
 	return fmt.Sprintf("%d tiles (p50 %v, p99 %v), %d told 503, bad: %v", t.Good(), t.Quantile(0.5).Round(time.Microsecond), t.Quantile(0.99).Round(time.Microsecond), t.Busy(), t.Bad())
 }
 
-// A client asks over one connection at a time.
+// A client sends requests over one connection at a time.
 type client struct {
 	addr string
 	conn net.Conn
@@ -121,8 +121,8 @@ func (c *client) open() (err error) {
 	return nil
 }
 
-// ask asks for a tile and returns the kind of the answer. A connection that was idle
-// may have been closed: what was asked is then asked again, as every client does.
+// ask requests a tile and returns the kind of the answer. If the server has closed the idle
+// connection, it repeats the request on a new one, as every client does.
 func (c *client) ask(path string) string {
 	if c.conn != nil {
 		kind, err := c.try(path)
@@ -145,7 +145,7 @@ func (c *client) ask(path string) string {
 	return kind
 }
 
-// plain is an error without addresses, so that the same ones count as one kind.
+// plain returns an error without addresses, so that equal errors count as one kind.
 func plain(err error) string {
 	s := err.Error()
 	return strings.TrimSpace(s[strings.LastIndex(s, ": ")+1:])
@@ -170,7 +170,7 @@ func (c *client) try(path string) (string, error) {
 	return kindOf(resp, n), nil
 }
 
-// kindOf sorts an answer.
+// kindOf returns the kind of an answer.
 func kindOf(resp *http.Response, body int64) string {
 	switch {
 	case resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Type") == "image/jpeg" && body > 100:
@@ -181,8 +181,8 @@ func kindOf(resp *http.Response, body int64) string {
 	return fmt.Sprintf("status %d", resp.StatusCode)
 }
 
-// clients has n clients ask for paths at random until ctx is done. Each sets out a
-// little after the one before: within a tenth of a second.
+// clients runs n clients that request random paths until ctx is done. They start one after
+// the other within a tenth of a second.
 func (r *run) clients(ctx context.Context, n int, paths []string, t *Tally) {
 	var wg sync.WaitGroup
 	for i := range n {

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// steady is what the server is used to.
+// steady runs the normal load of the server.
 func (r *run) steady(ctx context.Context, p *Phase) {
 	r.clients(ctx, 4, r.Target.Stored, p.Tally)
 }
 
-// beside runs another load beside the steady one, until ctx is done.
+// beside runs another load together with the steady one, until ctx is done.
 func (r *run) beside(ctx context.Context, p *Phase, load func()) {
 	var wg sync.WaitGroup
 	wg.Go(load)
@@ -25,14 +25,14 @@ func (r *run) beside(ctx context.Context, p *Phase, load func()) {
 	wg.Wait()
 }
 
-// openTime is how long opening the connections that are idle may take.
+// openTime is how long opening the idle connections may take.
 const openTime = time.Minute
 
-// idleShare is how much of all time there is for the load beside them, in hundredths.
+// idleShare is the part of the total time for the phase of idle connections, in percent.
 const idleShare = 16
 
-// idle opens connections, has each ask once, and leaves them be. In the end they are
-// still good.
+// idle opens connections, sends one request on each, and leaves them idle. They must still
+// work in the end.
 func (r *run) idle(ctx context.Context, p *Phase) {
 	list := make([]*client, r.o.Idle)
 	var wg sync.WaitGroup
@@ -70,7 +70,7 @@ func (r *run) idle(ctx context.Context, p *Phase) {
 	}
 }
 
-// slowHeads sends heads of requests byte by byte, and heads that have no end.
+// slowHeads sends heads of requests byte by byte, and heads without an end.
 func (r *run) slowHeads(ctx context.Context, p *Phase) {
 	r.beside(ctx, p, func() {
 		r.each(ctx, r.o.Slow, func(c net.Conn) {
@@ -89,12 +89,12 @@ func (r *run) slowHeads(ctx context.Context, p *Phase) {
 					return
 				}
 			}
-			io.Copy(io.Discard, c) // until the server has had enough
+			io.Copy(io.Discard, c) // until the server closes the connection
 		})
 	})
 }
 
-// slowReaders ask for many tiles and take none of them.
+// slowReaders requests many tiles and reads no answers.
 func (r *run) slowReaders(ctx context.Context, p *Phase) {
 	r.beside(ctx, p, func() {
 		r.each(ctx, r.o.Slow, func(c net.Conn) {
@@ -113,8 +113,8 @@ func (r *run) slowReaders(ctx context.Context, p *Phase) {
 	})
 }
 
-// each opens n connections of every kind until ctx is done; what is closed by the
-// server is opened anew.
+// each keeps n connections of every kind open until ctx is done. It replaces connections that
+// the server closes.
 func (r *run) each(ctx context.Context, n int, kinds ...func(net.Conn)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -151,8 +151,8 @@ func (r *run) burstMade(ctx context.Context, p *Phase) {
 	r.burst(ctx, p, burstFactor*r.o.Makers, r.Target.Made)
 }
 
-// burst has so many clients come at once, and looks how long it takes after them until
-// both kinds of tiles come again.
+// burst starts n clients at once, and measures the time after them until the server sends
+// both kinds of tiles again.
 func (r *run) burst(ctx context.Context, p *Phase, n int, paths []string) {
 	r.clients(ctx, n, paths, p.Tally)
 	began := time.Now()
@@ -174,7 +174,7 @@ func (r *run) burst(ctx context.Context, p *Phase, n int, paths []string) {
 	p.Recovery = time.Since(began)
 }
 
-// slowUploads begins uploads and sends next to nothing of them.
+// slowUploads begins uploads and sends almost nothing.
 func (r *run) slowUploads(ctx context.Context, p *Phase) {
 	r.beside(ctx, p, func() {
 		var wg sync.WaitGroup
@@ -189,8 +189,8 @@ func (r *run) slowUploads(ctx context.Context, p *Phase) {
 	})
 }
 
-// slowUpload is one of them. It returns what it was told, or "" if it was still at it
-// when the time was over.
+// slowUpload runs one slow upload. It returns the kind of the answer, or "" if the upload was
+// still in progress when ctx was done.
 func (r *run) slowUpload(ctx context.Context, i int) string {
 	b64 := base64.StdEncoding.EncodeToString
 	meta := "filename " + b64(fmt.Appendf(nil, "slow%d.tiff", i)) + ",store " + b64([]byte(r.Target.Upload))

@@ -1,7 +1,6 @@
-// Package soak puts a server under more load than it can bear, in all the ways that
-// clients have of doing so, and watches that it stays calm: whoever asks gets what
-// they asked for or is told 503 and when to come again, memory stays under its
-// ceiling, and once it is over everything is as before.
+// Package soak overloads a server in all ways that clients can, and checks its overload
+// protection: each client gets the right answer or 503 with Retry-After, memory stays under
+// its ceiling, and after the load no goroutine or file remains.
 package soak
 
 import (
@@ -14,36 +13,36 @@ import (
 type Target struct {
 	Name    string
 	Address string // host:port
-	Debug   string // host:port where its figures are, in the format of Prometheus
+	Debug   string // host:port of its metrics
 	PID     int
 	Ceiling int64 // of its resident memory, in bytes
 
-	Stored []string // paths of tiles that are stored as they are sent
-	Made   []string // paths of tiles that have to be made, more than are kept
+	Stored []string // paths of stored tiles
+	Made   []string // paths of tiles to render, more than the cache holds
 
 	Upload string // id of a managed store; "" for none
 }
 
-// Options say how much load there is.
+// Options set the load.
 type Options struct {
 	Duration time.Duration // of all phases together
-	Idle     int           // connections that do nothing
+	Idle     int           // idle connections
 	Slow     int           // connections of each kind of slow client
-	// Clients is how many clients keep the server busy with stored tiles, Makers with
-	// tiles to be made. In a burst there are fifty times as many.
+	// Clients is the number of clients that request stored tiles, and Makers of those that
+	// request tiles to render. In a burst there are fifty times as many.
 	Clients, Makers int
-	// Timed judges how long it takes the server to come back to its senses.
+	// Timed also checks the recovery time of the server.
 	Timed bool
 	Log   func(format string, args ...any)
 }
 
-// burstFactor is how many times more clients there are in a burst than fill the server.
+// burstFactor is how many times more clients a burst has than the steady load.
 const burstFactor = 50
 
-// recoveryTime is how long after a burst the server may be busy with it.
+// recoveryTime is how long a server may take to recover from a burst.
 const recoveryTime = time.Second
 
-// A Result is what one server was like.
+// A Result is the result for one server.
 type Result struct {
 	Target   *Target
 	Phases   []*Phase
@@ -53,23 +52,23 @@ type Result struct {
 	Failures []string
 }
 
-// A Phase is one kind of load.
+// A Phase is the result of one kind of load.
 type Phase struct {
 	Name     string
 	Tally    *Tally
 	Peak     Sample
-	Recovery time.Duration // until the first good answers of both kinds; 0 if it was not looked at
+	Recovery time.Duration // until the first good answers of both kinds; 0 if not measured
 }
 
-// A run is one server being put under load.
+// A run is the test of one server.
 type run struct {
 	*Result
 	o Options
 	w *watch
 }
 
-// Run puts the server under load, phase by phase. The error is one of the test itself;
-// what is wrong with the server is in the result.
+// Run puts the server under load, phase by phase. The error is a failure of the test itself;
+// problems of the server are in the result.
 func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
@@ -80,7 +79,7 @@ func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 	go r.w.run(ctx)
 	phases := []struct {
 		name  string
-		share int // of the time, in hundredths
+		share int // of the time, in percent
 		load  func(context.Context, *Phase)
 	}{
 		{"steady", 12, r.steady},
@@ -111,7 +110,7 @@ func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 	return r.Result, ctx.Err()
 }
 
-// phase runs one and takes down what became of it.
+// phase runs one phase and records its result.
 func (r *run) phase(ctx context.Context, name string, load func(context.Context, *Phase)) {
 	p := &Phase{Name: name, Tally: newTally()}
 	r.w.begin()
@@ -129,12 +128,12 @@ func (r *run) fail(format string, args ...any) {
 	r.Failures = append(r.Failures, fmt.Sprintf(format, args...))
 }
 
-// leakBound is how many goroutines and files more there may be in the end: those of
-// what the server does by itself.
+// leakBound is how many more goroutines and files the server may have in the end, for its
+// background work.
 const leakBound = 32
 
-// settled waits until the server has no more goroutines and files than before, or if
-// before is nil until it has let go of connections, and returns what it is like then.
+// settled waits until the server has no more goroutines and files than before, or, if before
+// is nil, until it has closed its connections. It returns a sample of that moment.
 func (r *run) settled(ctx context.Context, before *Sample) Sample {
 	var s Sample
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(200 * time.Millisecond) {
@@ -150,7 +149,7 @@ func (r *run) settled(ctx context.Context, before *Sample) Sample {
 	return s
 }
 
-// judge says what is wrong with the whole.
+// judge adds the problems of the complete run.
 func (r *run) judge() {
 	if r.Peak.Resident > r.Target.Ceiling {
 		r.fail("%d MB of memory, and the ceiling is %d MB", r.Peak.Resident>>20, r.Target.Ceiling>>20)

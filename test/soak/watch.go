@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A Sample is what a process was like at one time.
+// A Sample is the resource use of a process at one time.
 type Sample struct {
 	Resident   int64 // bytes
 	Goroutines int
@@ -24,12 +24,12 @@ func (s Sample) String() string {
 	return fmt.Sprintf("%d MB, %d goroutines, %d files", s.Resident>>20, s.Goroutines, s.Files)
 }
 
-// larger has the larger of each figure.
+// larger returns the maximum of each value.
 func (s Sample) larger(o Sample) Sample {
 	return Sample{max(s.Resident, o.Resident), max(s.Goroutines, o.Goroutines), max(s.Files, o.Files)}
 }
 
-// A watch looks at a process again and again.
+// A watch samples a process periodically.
 type watch struct {
 	t  *Target
 	mu sync.Mutex
@@ -39,7 +39,7 @@ type watch struct {
 func (w *watch) run(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		s := Sample{Resident: w.resident()}
-		if n%5 == 0 { // these cost the server something
+		if n%5 == 0 { // these are expensive for the server
 			s = w.sample()
 		}
 		w.mu.Lock()
@@ -63,7 +63,7 @@ func (w *watch) peak() Sample {
 	return w.s
 }
 
-// sample looks once. Figures that can't be had are 0.
+// sample takes one sample. Unknown values are 0.
 func (w *watch) sample() Sample {
 	files, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.t.PID))
 	return Sample{w.resident(), w.goroutines(), len(files)}

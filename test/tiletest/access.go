@@ -21,14 +21,14 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// StartGated serves a tile server through an adapter with access control, and returns
-// its base URL, no slash at its end.
+// StartGated serves a tile server through an adapter with access control, and returns its
+// base URL without a trailing slash.
 type StartGated func(t *testing.T, s *tile.Server, g *authz.Gate) string
 
-// A people is an authority that knows by the token what each may do.
+// A people is an authorizer that knows the permissions of each token.
 type people struct {
 	away  bool
-	asked atomic.Int64 // questions
+	asked atomic.Int64 // number of requests
 	may   map[string]account.Rights
 }
 
@@ -55,7 +55,7 @@ func (p *people) Check(_ context.Context, c authz.Credential, questions []authz.
 	return answers, nil
 }
 
-// RunGated runs the part of the suite that is about access.
+// RunGated runs the part of the suite for access control.
 func RunGated(t *testing.T, start StartGated) {
 	site := NewSite(t)
 	for i, id := range []string{"a", "b", "open"} {
@@ -109,7 +109,7 @@ func signingKeys(t testing.TB) *authz.Keys {
 	return keys
 }
 
-// whoMay asks in every way for what each may and may not see.
+// whoMay requests images with and without permission, in every way.
 func whoMay(t *testing.T, base string, keys *authz.Keys) {
 	now := time.Now()
 	link, err := keys.SignURL(authz.Link{Image: "a", Scope: account.ScopeTiles, User: "u", Issued: now, Expires: now.Add(time.Hour)})
@@ -187,7 +187,7 @@ func whoMay(t *testing.T, base string, keys *authz.Keys) {
 	}
 }
 
-// gatedHeaders checks what caches are told when access is checked.
+// gatedHeaders checks the headers for caches with access control.
 func gatedHeaders(t *testing.T, base string) {
 	tests := []struct {
 		name, method, path, who string
@@ -218,7 +218,7 @@ func gatedHeaders(t *testing.T, base string) {
 			}
 		})
 	}
-	// Who had it once and may no more does not learn that it is still the same.
+	// Clients that have lost the permission do not learn whether the tile is unchanged.
 	got := ask(t, "GET", base+"/api/v1/images/a/tiles/0/0/0", "Authorization", "Bearer a")
 	etag := got.header.Get("Etag")
 	if got := ask(t, "GET", base+"/api/v1/images/a/tiles/0/0/0", "Authorization", "Bearer none", "If-None-Match", etag); got.status != 403 {
@@ -229,8 +229,8 @@ func gatedHeaders(t *testing.T, base string) {
 	}
 }
 
-// otherOrigins asks for which pages may show an answer: what was asked for by a name,
-// those of this site, and any that were given an address that is good by itself.
+// otherOrigins checks which pages may embed an answer: with an address by name only pages of
+// this site, and with an id or an access token pages of all sites.
 func otherOrigins(t *testing.T, base string, keys *authz.Keys) {
 	now := authz.Date(time.Now())
 	pass, err := keys.SignAccessToken(authz.AccessToken{User: "u", Store: "st", Scope: account.ScopeLabel, Issued: now, Expires: now + 600})
@@ -260,8 +260,8 @@ func otherOrigins(t *testing.T, base string, keys *authz.Keys) {
 	}
 }
 
-// alike compares what is answered for images that exist and that do not, and how many
-// questions are asked for it, which the time would tell.
+// alike compares the answers for existing and unknown images, and the numbers of requests to
+// the authorizer, which would show in the time.
 func alike(t *testing.T, base string, authority *people) {
 	for _, who := range []string{"", "Bearer forged", "Bearer none", "Bearer a", "Bearer all"} {
 		for _, pair := range [][2]string{
@@ -285,7 +285,7 @@ func alike(t *testing.T, base string, authority *people) {
 					t.Fatalf("%q GET %s: status %d, no problem", who, path, a.status)
 				}
 				a.header.Del("Date")
-				// The id of the request is new each time, whatever is asked for.
+				// The request id differs each time.
 				if id := a.header.Get("X-Request-Id"); id == "" || p["instance"] != "urn:request:"+id {
 					t.Errorf("%q GET %s: request %q, in the problem %v", who, path, id, p["instance"])
 				}

@@ -13,7 +13,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
-// generous lets everybody see everything, for a while.
+// generous is an authorizer that allows everything, for a limited time.
 type generous struct{}
 
 func (generous) Check(_ context.Context, _ authz.Credential, questions []authz.Request) ([]authz.Decision, error) {
@@ -24,8 +24,8 @@ func (generous) Check(_ context.Context, _ authz.Credential, questions []authz.R
 	return answers, nil
 }
 
-// BenchmarkAccess measures the handler of a tile, without the network, with remembered
-// answers and without access control: the difference is what the check costs.
+// BenchmarkAccess measures the handler of a tile, without the network, with cached decisions
+// and without access control: the difference is the cost of the check.
 func BenchmarkAccess(b *testing.B, handler func(s *tile.Server, g *authz.Gate) http.Handler) {
 	site := NewSite(b)
 	write(b, synth.Philips{Seed: 1, Width: 1100, Height: 900, TileSize: 512}, filepath.Join(site.Dir, "a.tiff"))
@@ -50,7 +50,7 @@ func BenchmarkAccess(b *testing.B, handler func(s *tile.Server, g *authz.Gate) h
 	}
 }
 
-// nowhere takes answers and throws them away.
+// nowhere discards answers.
 type nowhere struct {
 	header http.Header
 	status int

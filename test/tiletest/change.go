@@ -17,9 +17,9 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// replaced puts another slide in the place of one that is open, in every way a
-// file can be replaced, and wants the old bytes never answered again as soon as
-// the server can know, and the new ones only under their own revision.
+// replaced replaces a slide that is open with another, in every way a file can be replaced.
+// As soon as the server can notice, it must not send old bytes, and must send new ones only
+// with their own revision.
 func replaced(t *testing.T, site *Site, base string) {
 	for _, how := range []struct {
 		name    string
@@ -64,7 +64,7 @@ func replaced(t *testing.T, site *Site, base string) {
 					t.Errorf("told of image %q, want r", id)
 				}
 			case <-time.After(time.Second):
-				t.Error("nobody was told that the file changed")
+				t.Error("the change of the file was not reported")
 			}
 			drain(site.told)
 			if _, err := os.Stat(path); err != nil || fileSize(path) < 5000 {
@@ -72,7 +72,7 @@ func replaced(t *testing.T, site *Site, base string) {
 				site.Tiles.Delete("r")
 				return
 			}
-			site.Add(t, "r", "r.tiff") // as a look at the file would
+			site.Add(t, "r", "r.tiff") // as an inspection of the file would
 			if got := get(t, url); got.status != 404 {
 				t.Errorf("old revision: status %d, want 404", got.status)
 			}
@@ -87,8 +87,8 @@ func replaced(t *testing.T, site *Site, base string) {
 	}
 }
 
-// noFile puts what cannot be read in the place of a slide before it is opened, and wants
-// an answer for all who ask, and the other slides to be served.
+// noFile replaces a slide with an unreadable file before it is opened. Every client must get
+// an answer, and other slides must be served.
 func noFile(t *testing.T, site *Site, base string) {
 	for _, what := range []struct {
 		name string
@@ -116,7 +116,7 @@ func noFile(t *testing.T, site *Site, base string) {
 			select {
 			case <-site.told:
 			default:
-				t.Error("nobody was told that the file changed")
+				t.Error("the change of the file was not reported")
 			}
 			drain(site.told)
 			site.Tiles.Delete("n")
@@ -156,7 +156,7 @@ func drain(c <-chan string) {
 	}
 }
 
-// damaged asks for a tile whose bytes are no JPEG, and for its neighbours.
+// damaged requests a tile whose bytes are not a JPEG, and its neighbors.
 func damaged(t *testing.T, site *Site, base string) {
 	path := filepath.Join(site.Dir, "d.tiff")
 	write(t, synth.Philips{Seed: 3, Width: 275, Height: 225}, path)
@@ -192,9 +192,9 @@ func damaged(t *testing.T, site *Site, base string) {
 	site.Tiles.Delete("d")
 }
 
-// underLoad overwrites slide A with slide B and back, many times, while tiles are
-// asked for by revision. An answer of 200 must hold the bytes that its revision
-// had in the file; everything else must be a refusal.
+// underLoad overwrites slide A with slide B and back, many times, while clients request tiles
+// by revision. An answer of 200 must have the bytes of its revision; all other answers must
+// be errors.
 func underLoad(t *testing.T, site *Site, base string) {
 	path := filepath.Join(site.Dir, "l.tiff")
 	var files [2][]byte
@@ -248,7 +248,7 @@ func underLoad(t *testing.T, site *Site, base string) {
 				switch {
 				case got.status != 200:
 					refused.Add(1)
-				case !known: // noted a moment later
+				case !known: // recorded a moment later
 				case bytes.Equal(got.body, tilesOf[n.(int)]):
 					right.Add(1)
 				default:
@@ -261,7 +261,7 @@ func underLoad(t *testing.T, site *Site, base string) {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		mustDo(t, err)
 		b := files[i%2]
-		for off := 0; off < len(b); off += 1 << 12 { // as a copy does it, piece by piece
+		for off := 0; off < len(b); off += 1 << 12 { // in pieces, as a copy does
 			_, err := f.WriteAt(b[off:min(len(b), off+1<<12)], int64(off))
 			mustDo(t, err)
 		}

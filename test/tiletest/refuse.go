@@ -18,12 +18,11 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile"
 )
 
-// StartServer serves a tile server as the program does, behind all that stands before its
-// adapter, with pages of origins allowed to read tiles. It returns the base URL, no slash
-// at its end.
+// StartServer serves a tile server as the program does, with all handlers before its adapter,
+// and lets pages of origins read tiles. It returns the base URL without a trailing slash.
 type StartServer func(t *testing.T, s *tile.Server, origins ...string) string
 
-// RunServer runs the part of the suite that is about what all answers have in common.
+// RunServer runs the part of the suite for the headers of all answers.
 func RunServer(t *testing.T, start StartServer) {
 	site := NewSite(t)
 	write(t, synth.Philips{Seed: 1, Width: 150, Height: 125}, filepath.Join(site.Dir, "a.tiff"))
@@ -35,14 +34,14 @@ func RunServer(t *testing.T, start StartServer) {
 	t.Run("every origin", func(t *testing.T) { origins(t, start(t, site.Tiles, "*"), "*") })
 }
 
-// early asks for what is refused before anything is looked up, or cannot be read at all:
-// those answers have the headers of all others.
+// early sends requests that are refused before any lookup, or that cannot be parsed: the
+// answers have the same headers as all others.
 func early(t *testing.T, base string) {
 	const tile = "/api/v1/images/a/tiles/0/0/0"
 	long := strings.Repeat("x", 40<<10)
 	for _, tt := range []struct {
 		name, request string
-		statuses      []int // any of them: the libraries differ in what they make of it
+		statuses      []int // any of them: the libraries differ
 	}{
 		{"found", "GET " + tile + " HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{200}},
 		{"not found", "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{404}},
@@ -90,7 +89,7 @@ func raw(t *testing.T, base, request string) answer {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(30 * time.Second))
-	go io.WriteString(c, request) // the answer may come before all of it is read
+	go io.WriteString(c, request) // the answer may come before the server has read all
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -98,8 +97,8 @@ func raw(t *testing.T, base, request string) answer {
 	return answerOf(t, resp)
 }
 
-// origins compares what pages of other origins are told with what caches are: a tile that
-// was kept for one origin must not be given to another.
+// origins compares the CORS headers with Vary: a cache must not serve the answer for one
+// origin to another.
 func origins(t *testing.T, base, allowed string) {
 	const tile = "/api/v1/images/a/tiles/0/0/0"
 	for _, path := range []string{tile, "/tile/st/a/t.jpg", "/dzi/a_files/7/0_0.jpg", "/api/v1/images/none/tiles/0/0/0", "/nothing"} {

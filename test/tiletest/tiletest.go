@@ -1,5 +1,5 @@
-// Package tiletest is what every adapter of package tile has to answer, over
-// real HTTP and with real slides.
+// Package tiletest is a test suite for the adapters of package tile, over real HTTP and with
+// real slides.
 package tiletest
 
 import (
@@ -32,11 +32,11 @@ type Site struct {
 	Tiles  *tile.Server
 	Dir    string
 	Store  *tile.Store
-	Slides map[string]*slide.Slide // by image id, opened beside the server
+	Slides map[string]*slide.Slide // by image id, opened separately from the server
 	told   chan string
 }
 
-// NewSite makes a site whose store is empty.
+// NewSite creates a site with an empty store.
 func NewSite(t testing.TB) *Site {
 	t.Helper()
 	cache, err := rendercache.OpenCache(filepath.Join(t.TempDir(), "cache"), 1<<30, slog.New(slog.DiscardHandler))
@@ -54,7 +54,7 @@ func NewSite(t testing.TB) *Site {
 	return s
 }
 
-// Add makes the file known under id.
+// Add adds the file as the image with that id.
 func (s *Site) Add(t testing.TB, id, file string) {
 	t.Helper()
 	identity, err := fsx.Stat(filepath.Join(s.Dir, file))
@@ -72,8 +72,8 @@ func (s *Site) Add(t testing.TB, id, file string) {
 	}
 }
 
-// Start serves a tile server through an adapter and returns its base URL, no
-// slash at its end.
+// Start serves a tile server through an adapter and returns its base URL without a trailing
+// slash.
 type Start func(t *testing.T, s *tile.Server) string
 
 // Run runs the suite.
@@ -94,8 +94,8 @@ func Run(t *testing.T, start Start) {
 	t.Run("overwritten under load", func(t *testing.T) { underLoad(t, site, base) })
 }
 
-// tileSize is the side of the suite's tiles in pixels: small, as their number matters
-// to the suite and their pixels do not.
+// tileSize is the side of the suite's tiles in pixels. It is small, since the suite needs
+// many tiles and not many pixels.
 const tileSize = 128
 
 func write(t testing.TB, p synth.Philips, path string) {
@@ -106,7 +106,7 @@ func write(t testing.TB, p synth.Philips, path string) {
 	}
 }
 
-// answer is what a request got.
+// An answer is the response to a request.
 type answer struct {
 	status int
 	header http.Header
@@ -129,7 +129,7 @@ func ask(t testing.TB, method, url string, header ...string) answer {
 	return answerOf(t, resp)
 }
 
-// answerOf reads an answer to its end.
+// answerOf reads a complete response.
 func answerOf(t testing.TB, resp *http.Response) answer {
 	t.Helper()
 	defer resp.Body.Close()
@@ -185,7 +185,7 @@ func checkBlank(t *testing.T, site *Site, got answer) {
 	}
 }
 
-// addresses asks for one tile in every way there is.
+// addresses requests one tile by each kind of address.
 func addresses(t *testing.T, site *Site, base string) {
 	s := site.Slides["a"]
 	z := len(s.Zooms) - 1
@@ -231,7 +231,7 @@ func firstTile(t testing.TB, s *slide.Slide) (x, y int) {
 	return 0, 0
 }
 
-// headers checks what caches and clients are told.
+// headers checks the headers for caches and clients.
 func headers(t *testing.T, site *Site, base string) {
 	im, err := site.Tiles.Image("a")
 	if err != nil {
@@ -280,8 +280,8 @@ func headers(t *testing.T, site *Site, base string) {
 	}
 }
 
-// otherSites asks as pages of other sites make browsers ask. Without access control they
-// don't learn which names of files there are.
+// otherSites sends requests as browsers do for pages of other sites. Without access control
+// those pages must not learn which file names exist.
 func otherSites(t *testing.T, base string) {
 	byID := []string{"/api/v1/images/a/tiles/0/0/0", "/dzi/a_files/9/0_0.jpg", "/tile/st/a/t.jpg", "/tile?db=st&img=a&name=t.jpg", "/apiv1/slides/a/0/0/0", "/api/v1/images/none/tiles/0/0/0"}
 	byName := []string{"/tile/st/a.tiff/t.jpg", "/tile?db=st&img=a.tiff&name=t.jpg", "/apiv1/slides/a.tiff/0/0/0", "/tile/st/none.tiff/t.jpg", "/tile?db=st&img=none.tiff&name=t.jpg", "/apiv1/slides/none.tiff/0/0/0", "/tile/other/a.tiff/t.jpg"}
@@ -316,7 +316,7 @@ func otherSites(t *testing.T, base string) {
 	}
 }
 
-// notThere asks for what does not exist.
+// notThere requests unknown images and tiles.
 func notThere(t *testing.T, site *Site, base string) {
 	s := site.Slides["a"]
 	top := s.Zooms[len(s.Zooms)-1]
@@ -355,8 +355,8 @@ func notThere(t *testing.T, site *Site, base string) {
 	}
 }
 
-// deepZoom puts every Deep Zoom level together and compares its size, and the
-// largest with what the file stores.
+// deepZoom assembles every Deep Zoom level and compares its size, and compares the largest
+// level with the tiles of the file.
 func deepZoom(t *testing.T, site *Site, base string) {
 	s := site.Slides["a"]
 	w, h := s.Levels[0].Width, s.Levels[0].Height
