@@ -13,8 +13,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// strips cuts img into strips of n rows and encodes each; the last is as high as
-// the others if pad is set.
+// strips cuts img into strips of n rows and encodes each. If pad is set, the last strip is
+// as high as the others.
 func strips(t testing.TB, img *image.RGBA, n int, pad bool) [][]byte {
 	var all [][]byte
 	size := img.Rect.Size()
@@ -278,12 +278,12 @@ func TestPreviewRefuses(t *testing.T) {
 	broken := append(bytes.Clone(macro[:len(macro)/2]), 0xff, markEOI)
 	for _, p := range []testPhilips{{macro: broken}, {label: broken}, {macro: macro, label: broken}} {
 		if b, err := Preview(context.Background(), openSlide(t, &p, level), 100); err == nil {
-			t.Errorf("%d bytes of a damaged picture, and no error", len(b))
+			t.Errorf("%d bytes of a damaged image, and no error", len(b))
 		}
 	}
 }
 
-// TestPreviewOfRibbon bounds what an image of absurd aspect costs.
+// TestPreviewOfRibbon limits the cost of an image with an absurd aspect ratio.
 func TestPreviewOfRibbon(t *testing.T) {
 	level := testLevel{picture: plain(64, 64, white), tile: 64}
 	p := testPhilips{macro: strips(t, plain(5000, 2, rust), 2, false)[0]}

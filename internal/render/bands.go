@@ -10,43 +10,43 @@ import (
 )
 
 const (
-	// maxHead bounds what stands in front of the pixels of a JPEG: previews, colour
-	// profiles and EXIF in segments of up to 64 KiB.
+	// maxHead limits the bytes before the pixels of a JPEG: previews, colour profiles and
+	// EXIF in segments of up to 64 KiB.
 	maxHead = 32 << 20
-	// bandPixels is about how many pixels a band has.
+	// bandPixels is the approximate number of pixels in a band.
 	bandPixels = 4 << 20
-	// bandRows is how many rows of MCUs a band has at least: one above and one below
+	// bandRows is the minimum number of rows of MCUs in a band. The rows above and below
 	// may be decoded as well, and should not cost more than the band itself.
 	bandRows = 4
-	// maxBlock is how many bytes a block takes at most: 64 coefficients of 31 bits
-	// with their codes, and a zero behind every byte.
+	// maxBlock is the maximum size of a block in bytes: 64 coefficients of 31 bits with
+	// their codes, and a zero byte after every byte.
 	maxBlock = 64 * 4 * 2
 )
 
-// Bands decodes a JPEG from top to bottom, some rows of pixels at a time, so that
-// the image may be larger than memory. Rows of MCUs are cut out without loss, as
-// by [CropJPEG], and decoded each as a JPEG of its own.
+// Bands decodes a JPEG from top to bottom, some rows of pixels at a time, so that the image
+// may be larger than memory. It cuts out rows of MCUs without loss, like [CropJPEG], and
+// decodes each cut as a JPEG of its own.
 type Bands struct {
 	Width, Height int // pixels
 
-	ctx    context.Context // whose budget the memory is taken from
-	taken  int64           // bytes of it
-	cost   int64           // of these for the header, and the pixels of a band
+	ctx    context.Context // provides the budget
+	taken  int64           // bytes taken from the budget
+	cost   int64           // of these, bytes for the header and the pixels of a band
 	r      io.Reader
-	end    bool // r has been read to its end
+	end    bool // all of r has been read
 	offset int64
 	head   *header
 	crop   *cropper
-	rowLen int // bytes a row of MCUs takes at most
+	rowLen int // maximum bytes of a row of MCUs
 	mcuH   int // pixels
 	rows   int // of MCUs
 	step   int // rows of MCUs in a band
 	around int // rows of MCUs above and below that are decoded with a band
-	next   int // row of MCUs that the next band begins with
+	next   int // row of MCUs at which the next band begins
 	mark   mark
 }
 
-// A mark is a place in a stream that reading can go on from.
+// A mark is a position in a stream at which reading can resume.
 type mark struct {
 	row             int // of MCUs
 	in              bitReader
@@ -54,10 +54,9 @@ type mark struct {
 	restarts, until int
 }
 
-// NewBands reads the header of the JPEG in r. The error wraps [ErrUnsupported] for
-// one that cannot be decoded from top to bottom: progressive ones, and those that
-// store each colour in a scan of its own. What decoding takes comes from the budget of
-// ctx until Close.
+// NewBands reads the header of the JPEG in r. The error wraps [ErrUnsupported] for a JPEG
+// that cannot be decoded from top to bottom: a progressive one, or one with a separate scan
+// for each colour. The memory for decoding is taken from the budget of ctx until Close.
 func NewBands(ctx context.Context, r io.Reader) (*Bands, error) {
 	b := &Bands{ctx: ctx, r: r}
 	data, head, err := b.readHead()
@@ -90,8 +89,8 @@ func NewBands(ctx context.Context, r io.Reader) (*Bands, error) {
 	return b, nil
 }
 
-// unbanded turns the error for a JPEG that is not cropped into that for one that
-// is not decoded in bands.
+// unbanded converts the error for a JPEG that cannot be cropped into that for one that
+// cannot be decoded in bands.
 func unbanded(err error) error {
 	if errors.Is(err, ErrNotLossless) {
 		return fmt.Errorf("%w: %v", ErrUnsupported, err)
@@ -99,7 +98,7 @@ func unbanded(err error) error {
 	return err
 }
 
-// readHead reads as much as the header takes.
+// readHead reads until the header is complete.
 func (b *Bands) readHead() ([]byte, *header, error) {
 	data := make([]byte, 0, 64<<10)
 	for {
@@ -114,8 +113,7 @@ func (b *Bands) readHead() ([]byte, *header, error) {
 		}
 		head, bad := parseHeader(data)
 		if bad == nil {
-			// Its segments are needed for as long as there are bands, and data is not
-			// kept that long.
+			// The segments are needed until Close, but data is overwritten.
 			head, bad = parseHeader(bytes.Clone(data[:head.body]))
 		}
 		if bad == nil || b.end || cap(data) >= maxHead {
@@ -125,19 +123,19 @@ func (b *Bands) readHead() ([]byte, *header, error) {
 	}
 }
 
-// Close gives back the memory that was taken.
+// Close returns the memory to the budget.
 func (b *Bands) Close() {
 	Give(b.ctx, b.taken)
 	b.taken = 0
 }
 
-// giveUp closes what could not be opened.
+// giveUp closes b and returns err.
 func (b *Bands) giveUp(err error) error {
 	b.Close()
 	return err
 }
 
-// take makes sure that n bytes are taken.
+// take makes sure that at least n bytes are taken from the budget.
 func (b *Bands) take(n int64) error {
 	if n <= b.taken {
 		return nil
@@ -149,7 +147,7 @@ func (b *Bands) take(n int64) error {
 	return nil
 }
 
-// setMark notes where the stream is: at the beginning of a row of MCUs.
+// setMark records the position in the stream, which is the beginning of a row of MCUs.
 func (b *Bands) setMark(row int) {
 	c := b.crop
 	m := mark{row: row, in: c.in, restarts: c.restarts, until: c.until, values: b.mark.values[:0]}
@@ -159,7 +157,7 @@ func (b *Bands) setMark(row int) {
 	b.mark = m
 }
 
-// toMark goes back to where the stream was marked.
+// toMark returns to the recorded position.
 func (b *Bands) toMark() {
 	c := b.crop
 	at := c.in.data
@@ -170,9 +168,8 @@ func (b *Bands) toMark() {
 	}
 }
 
-// Next returns the next band, as wide as the image, and at the end io.EOF. The
-// pixels are those that [DecodeJPEG] would make of the whole. They are gone with the
-// next call.
+// Next returns the next band, as wide as the image, or io.EOF after the last one. The
+// pixels are the same as those of [DecodeJPEG]. They are valid until the next call.
 func (b *Bands) Next() (*image.RGBA, error) {
 	if b.next >= b.rows {
 		return nil, io.EOF
@@ -223,7 +220,7 @@ func (b *Bands) cut(first, last, height int) error {
 		if marked {
 			keep = b.mark.in.at
 		}
-		// Both buffers may have to be copied to larger ones for one more row.
+		// For one more row, both buffers may have to be copied to larger ones.
 		if err := b.take(b.cost + 3*int64(cap(c.in.data)+cap(c.out.data)+b.rowLen)); err != nil {
 			return err
 		}
@@ -245,8 +242,7 @@ func (b *Bands) cut(first, last, height int) error {
 	return nil
 }
 
-// fill makes sure that a row of MCUs is in memory, and forgets what stands in
-// front of keep.
+// fill reads until a row of MCUs is in memory, and drops everything before keep.
 func (b *Bands) fill(keep int) error {
 	in := &b.crop.in
 	if b.end || len(in.data)-in.at >= b.rowLen {

@@ -35,8 +35,8 @@ func readBands(r io.Reader) (*image.RGBA, error) {
 	return img, nil
 }
 
-// TestBands compares the bands with the image decoded as a whole: not a pixel
-// may differ, where bands meet neither.
+// TestBands compares the bands with the image decoded at once: they must be identical, also
+// where bands meet.
 func TestBands(t *testing.T) {
 	samplings := [][]int{{0x11}, {0x11, 0x11, 0x11}, {0x22, 0x11, 0x11}, {0x21, 0x11, 0x11}, {0x12, 0x11, 0x11}, {0x11, 0x11, 0x11, 0x11}}
 	for _, sampling := range samplings {
@@ -82,7 +82,7 @@ func flat(img *image.RGBA) *image.RGBA {
 	return to
 }
 
-// iotestOneByte gives few bytes at a time.
+// iotestOneByte returns few bytes at a time.
 type iotestOneByte struct{ r io.Reader }
 
 func (o iotestOneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), 7)]) }

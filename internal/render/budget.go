@@ -11,39 +11,39 @@ import (
 )
 
 var (
-	// ErrTooLarge reports an image that takes more memory than there is for decoding,
-	// or has more pixels than are decoded.
+	// ErrTooLarge reports an image that has too many pixels to be decoded, or needs more
+	// memory than decoding may use.
 	ErrTooLarge = errors.New("render: too large to be decoded")
-	// ErrBusy reports that others use the memory for decoding, and did so for as long
-	// as it was worth waiting.
+	// ErrBusy reports that memory for decoding was in use for the whole time the caller was
+	// willing to wait.
 	ErrBusy = errors.New("render: other pictures take the memory for decoding")
 )
 
-// A Budget bounds the memory that everything in a process takes together which decodes,
-// draws or encodes images. What an image needs is estimated from its header, never too
-// low, and taken from the budget before it is allocated. A nil one has no bound.
+// A Budget limits the total memory of all goroutines that decode, render or encode images.
+// The memory for an image is estimated from its header, never too low, and taken from the
+// budget before it is allocated. A nil Budget has no limit.
 //
-// A piece of work begins with [Budget.Begin]; the functions of this package take from the
-// context they are given. Without a budget in it they take from none.
+// A piece of work begins with [Budget.Begin]; the functions of this package take memory
+// from the budget of their context. Without one there is no limit.
 type Budget struct {
 	size int64
 	free *semaphore.Weighted
 }
 
-// NewBudget returns a budget of that many bytes.
+// NewBudget returns a budget of the given number of bytes.
 func NewBudget(bytes int64) *Budget {
 	return &Budget{size: bytes, free: semaphore.NewWeighted(bytes)}
 }
 
-// growPatience is how long work waits for more memory that has some already. Two that
-// wait for one another would wait for ever.
-const growPatience = 5 * time.Second
+// growWait limits how long work that already holds memory waits for more. Two that wait for
+// each other would wait forever.
+const growWait = 5 * time.Second
 
-// An account is what one piece of work has of a budget. What it has given back to the
-// account it keeps for its next image.
+// An account is the memory that one piece of work holds of a budget. Memory that the work
+// gives back stays in the account for its next image.
 type account struct {
-	budget   *Budget
-	patience time.Duration // 0 without a bound
+	budget  *Budget
+	maxWait time.Duration // 0 for no limit
 
 	mu         sync.Mutex
 	used, held int64
@@ -51,14 +51,14 @@ type account struct {
 
 type accountKey struct{}
 
-// Begin returns a context for one piece of work, which takes its memory from b until end
-// is called. It waits for memory as long as ctx lasts, and if patience is not 0 no longer
-// than that. In a context that has a budget already it begins nothing new.
-func (b *Budget) Begin(ctx context.Context, patience time.Duration) (work context.Context, end func()) {
+// Begin returns a context for one piece of work, which takes its memory from b until end is
+// called. It waits for memory until ctx is done, and at most maxWait if that is not 0. If
+// ctx already has a budget, Begin returns it unchanged.
+func (b *Budget) Begin(ctx context.Context, maxWait time.Duration) (work context.Context, end func()) {
 	if b == nil || ctx.Value(accountKey{}) != nil {
 		return ctx, func() {}
 	}
-	a := &account{budget: b, patience: patience}
+	a := &account{budget: b, maxWait: maxWait}
 	return context.WithValue(ctx, accountKey{}, a), a.end
 }
 
@@ -69,9 +69,9 @@ func (a *account) end() {
 	a.used, a.held = 0, 0
 }
 
-// Take takes n bytes from the budget of ctx, and waits for them if need be. The error
-// wraps [ErrTooLarge] if the work would need more than the whole budget, and is
-// [ErrBusy] or that of ctx if they did not come free.
+// Take takes n bytes from the budget of ctx, and waits for them if necessary. The error
+// wraps [ErrTooLarge] if the work would need more than the entire budget; it is [ErrBusy]
+// or that of ctx if the memory was not released in time.
 func Take(ctx context.Context, n int64) error {
 	if a, _ := ctx.Value(accountKey{}).(*account); a != nil {
 		return a.take(ctx, n)
@@ -79,7 +79,7 @@ func Take(ctx context.Context, n int64) error {
 	return nil
 }
 
-// Give gives back n bytes that were taken in ctx.
+// Give gives back n bytes that were taken from the budget of ctx.
 func Give(ctx context.Context, n int64) {
 	if a, _ := ctx.Value(accountKey{}).(*account); a != nil {
 		a.mu.Lock()
@@ -105,16 +105,16 @@ func (a *account) take(ctx context.Context, n int64) error {
 	return nil
 }
 
-// acquire waits for n more bytes.
+// acquire waits until n more bytes are free.
 func (a *account) acquire(ctx context.Context, n int64) error {
-	patience := a.patience
-	if a.held > 0 && (patience == 0 || patience > growPatience) {
-		patience = growPatience
+	maxWait := a.maxWait
+	if a.held > 0 && (maxWait == 0 || maxWait > growWait) {
+		maxWait = growWait
 	}
 	wait := ctx
-	if patience > 0 {
+	if maxWait > 0 {
 		var cancel context.CancelFunc
-		wait, cancel = context.WithTimeout(ctx, patience)
+		wait, cancel = context.WithTimeout(ctx, maxWait)
 		defer cancel()
 	}
 	if err := a.budget.free.Acquire(wait, n); err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// coefficients returns a progressive JPEG of w × h pixels and that many components, whose
-// pixels are all the same: each block takes a bit.
+// coefficients returns a progressive JPEG of w × h pixels and the given number of
+// components. All pixels are the same, so that each block takes one bit.
 func coefficients(w, h, components int, sampling byte) []byte {
 	b := []byte{0xff, markSOI, 0xff, markDQT, 0, 67, 0}
 	b = append(b, bytes.Repeat([]byte{1}, 64)...)
@@ -44,7 +44,7 @@ func coefficients(w, h, components int, sampling byte) []byte {
 	return append(b, 0xff, markEOI)
 }
 
-// allocated returns how many bytes f allocates.
+// allocated returns the number of bytes that f allocates.
 func allocated(f func()) int64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -61,8 +61,8 @@ func deflated(n int) []byte {
 	return b.Bytes()
 }
 
-// TestHostileLabel reads labels that are small files and large images: each is refused
-// with a reason, and hardly takes memory.
+// TestHostileLabel reads labels that are small files with large images. Each is rejected
+// with a reason, and almost without allocating memory.
 func TestHostileLabel(t *testing.T) {
 	const side = 8192
 	rgb := slide.Layout{Codec: slide.Deflate, Photometric: trueColor, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
@@ -83,7 +83,7 @@ func TestHostileLabel(t *testing.T) {
 	}
 }
 
-// TestHostileTile decodes tiles that are small files and large images.
+// TestHostileTile decodes tiles that are small files with large images.
 func TestHostileTile(t *testing.T) {
 	const side = 8192
 	rgb := slide.Layout{Codec: slide.Deflate, Photometric: trueColor, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
@@ -113,8 +113,8 @@ func TestHostileTile(t *testing.T) {
 	}
 }
 
-// TestCost decodes images of all kinds and wants none to allocate more than was taken
-// for it.
+// TestCost decodes images of all kinds. None may allocate more memory than was taken for
+// it.
 func TestCost(t *testing.T) {
 	const w, h = 1000, 700
 	layout := func(c slide.Codec, samples int) slide.Layout {
@@ -156,7 +156,7 @@ func TestCost(t *testing.T) {
 				t.Fatal(err)
 			}
 			a := ctx.Value(accountKey{}).(*account)
-			const beside = 1 << 20 // what is allocated once for the program
+			const beside = 1 << 20 // allocated once per process
 			if n > a.held+beside {
 				t.Errorf("decoding allocated %d bytes, and %d were taken", n, a.held)
 			}
@@ -167,7 +167,7 @@ func TestCost(t *testing.T) {
 	}
 }
 
-// TestBudget has several pieces of work take from one budget.
+// TestBudget lets several pieces of work take memory from one budget.
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(100)
@@ -193,7 +193,7 @@ func TestBudget(t *testing.T) {
 		three, endThree := b.Begin(gone, 0)
 		defer endThree()
 		if err := Take(three, 1); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("nobody waits any more: %v", err)
+			t.Errorf("got %v, want that the deadline has passed", err)
 		}
 		go func() { time.Sleep(time.Second); endOne() }()
 		if err := Take(two, 100); err != nil {
@@ -202,7 +202,8 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// TestBudgetDeadlock has two that hold half of the budget wait for the other half.
+// TestBudgetDeadlock lets two pieces of work that each hold half of the budget wait for the
+// other half.
 func TestBudgetDeadlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(100)
@@ -230,7 +231,7 @@ func TestBudgetDeadlock(t *testing.T) {
 	})
 }
 
-// TestThumbnailOfALine draws a slide so long that the sums of its columns alone would
+// TestThumbnailOfALine renders a slide that is so wide that the column sums alone would
 // fill the memory.
 func TestThumbnailOfALine(t *testing.T) {
 	if _, err := newShrinker(t.Context(), 1<<31-1, 256, 256, 1); !errors.Is(err, ErrTooLarge) {

@@ -8,25 +8,24 @@ import (
 	"math/rand/v2"
 )
 
-// A codedJPEG describes a JPEG that is made of coefficients rendered at random rather
-// than of pixels: the kinds that Go's encoder does not write.
+// A codedJPEG describes a JPEG with random coefficients, of a kind that Go's encoder does
+// not write.
 type codedJPEG struct {
 	w, h     int
 	sampling []int  // of each colour, horizontal<<4 | vertical
 	ids      string // of the colours; 1, 2, 3 … if empty
 	interval int    // MCUs between restart markers
-	sparseDC bool   // the DC tables hold only the differences that come up
+	sparseDC bool   // the DC tables contain only the differences that occur
 	longAC   bool   // AC codes of 16 bits
 	flat     bool   // one colour: DC only, of the values in dc
 	dc       [4]int // with flat
-	head     string // put behind SOI
+	head     string // inserted after SOI
 	frame    byte   // marker of the frame; SOF0 if 0
 	seed     uint64
 	rng      *rand.Rand
 }
 
-// A symbolTable is a Huffman table to encode with, of codes that are all of one or
-// two lengths.
+// A symbolTable is a Huffman table for encoding, with codes of one or two lengths.
 type symbolTable struct {
 	counts  [16]byte
 	symbols []byte
@@ -34,8 +33,8 @@ type symbolTable struct {
 	length  map[byte]int
 }
 
-// newSymbolTable gives the first symbols codes of the shorter length, as many as
-// leave room for the others.
+// newSymbolTable assigns the shorter codes to the first symbols, as many as leave room for
+// the others.
 func newSymbolTable(symbols []byte, short, shortLength, longLength int) *symbolTable {
 	t := &symbolTable{symbols: symbols, code: map[byte]uint64{}, length: map[byte]int{}}
 	code, length := uint64(0), shortLength
@@ -106,7 +105,7 @@ func (j *codedJPEG) frameSegment() []byte {
 	return b
 }
 
-// mcus returns how many MCUs there are, and the component of each block of one.
+// mcus returns the number of MCUs, and the component of each block of an MCU.
 func (j *codedJPEG) mcus() (n int, order []int) {
 	if len(j.sampling) == 1 {
 		return (j.w + 7) / 8 * ((j.h + 7) / 8), []int{0}
@@ -205,7 +204,7 @@ func (j *codedJPEG) writeScan(out []byte, blocks []codedBlock, dc, ac *symbolTab
 	return w.end()
 }
 
-// tissue draws something with edges, gradients and noise.
+// tissue returns an image with edges, gradients and noise.
 func tissue(w, h int, seed uint64) *image.RGBA {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	img := image.NewRGBA(image.Rect(0, 0, w, h))

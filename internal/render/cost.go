@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// maxProgressive bounds the pixels of a JPEG that is held as coefficients: a
-	// progressive one, or one with each colour in a scan of its own. Each takes up to 27
-	// bytes.
+	// maxProgressive limits the pixels of a JPEG that is held as coefficients: a
+	// progressive one, or one with a separate scan for each colour. Each pixel takes up to
+	// 27 bytes.
 	maxProgressive = 16 << 20
-	// maxAssociated bounds the pixels of labels, macros and other associated images. They
+	// maxAssociated limits the pixels of labels, macros and other associated images, which
 	// are a few hundred to four thousand pixels wide.
 	maxAssociated = 16 << 20
-	// pixelCost is what a pixel of an image takes: 4 bytes of RGBA, and as much for
-	// the JPEG or the smaller image that it becomes.
+	// pixelCost is the memory for a pixel of an image in bytes: 4 for RGBA, and as much for
+	// the JPEG or the smaller image that is made from it.
 	pixelCost = 8
-	// maxSpan bounds the sides of what is scaled down, for which there are 16 bytes a
+	// maxSpan limits the sides of an image to be scaled down, which takes 16 bytes for each
 	// column and row.
 	maxSpan = 32 << 20
 )
 
 func pictureCost(w, h int) int64 { return pixelCost * int64(w) * int64(h) }
 
-// takePixels returns an image of w × h pixels that has undefined contents.
+// takePixels returns an image of w × h pixels with undefined contents.
 func takePixels(ctx context.Context, w, h int) (*image.RGBA, error) {
 	if err := Take(ctx, pictureCost(w, h)); err != nil {
 		return nil, err
@@ -37,8 +37,7 @@ func takePixels(ctx context.Context, w, h int) (*image.RGBA, error) {
 	return newPixels(w, h), nil
 }
 
-// Discard gives back an image of this package that is no longer used, and what
-// was taken for it from the budget of ctx.
+// Discard releases an image of this package, and returns its memory to the budget of ctx.
 func Discard(ctx context.Context, img *image.RGBA) {
 	if img != nil {
 		Give(ctx, int64(len(img.Pix))*pixelCost/4)
@@ -46,15 +45,15 @@ func Discard(ctx context.Context, img *image.RGBA) {
 	}
 }
 
-// buffered reports whether all coefficients of a JPEG are in memory before the first
-// pixel comes out.
+// buffered reports whether decoding needs all coefficients of the JPEG in memory before it
+// returns the first pixel.
 func (h *header) buffered() bool {
 	return h.frame == markSOF2 || len(h.scan) > 0 && int(h.scan[0]) < len(h.components)
 }
 
-// cost is what decoding takes in bytes at most, the image that comes out included. It
-// is that of Go's decoder, which takes more than libjpeg-turbo: a plane of whole MCUs
-// for each component, and where they are buffered a coefficient of four bytes.
+// cost returns an upper bound of the memory for decoding in bytes, including the resulting
+// image. It is that of Go's decoder, which takes more than libjpeg-turbo: a plane of
+// complete MCUs for each component, and four bytes for each coefficient that is buffered.
 func (h *header) cost() int64 {
 	across, down, units := 1, 1, 0
 	for _, c := range h.components {
@@ -66,7 +65,7 @@ func (h *header) cost() int64 {
 	if h.buffered() {
 		n += mcus * 64 * 4 * int64(units)
 	}
-	if len(h.components) != 1 { // RGB and CMYK come out as images of their own
+	if len(h.components) != 1 { // RGB and CMYK are decoded to images of their own
 		n += int64(4*h.width) * int64(h.height)
 	}
 	if len(h.components) == 4 {
@@ -75,20 +74,19 @@ func (h *header) cost() int64 {
 	return n + pictureCost(h.width, h.height)
 }
 
-// webpCost is what decoding a WebP takes at most besides the image.
+// webpCost returns an upper bound of the memory for decoding a WebP, without the image.
 func webpCost(data []byte, w, h int) int64 {
 	pixels, size := int64(w+16)*int64(h+16), int64(len(data))
 	if len(data) >= 16 && string(data[12:16]) == "VP8 " {
-		return 4*pixels + 2*size // planes, and what the filters are told of each macroblock
+		return 4*pixels + 2*size // planes, and the filter parameters of each macroblock
 	}
-	// Without loss there are up to 2600 groups of five Huffman trees, whose nodes take
-	// 256 bytes for each byte of the file at most.
+	// Lossless images have up to 2600 groups of five Huffman trees, whose nodes take at
+	// most 256 bytes for each byte of the file.
 	const groups, tables, nodes = 2600, 3 << 10, 50 << 10
 	return 16*pixels + 2*size + groups*tables + min(256*size, groups*nodes)
 }
 
-// zstdWindow is how much of what it has decompressed the frame at the start of data
-// refers back to.
+// zstdWindow returns the window size of the frame at the start of data.
 func zstdWindow(data []byte) (uint64, error) {
 	var head zstd.Header
 	if err := head.Decode(data); err != nil {
@@ -104,8 +102,8 @@ func zstdWindow(data []byte) (uint64, error) {
 	return max(window, zstd.MinWindowSize), nil
 }
 
-// ReadAssociated reads an associated image of s as it is stored. The error wraps
-// [ErrTooLarge] if it is too large to be decoded.
+// ReadAssociated reads an associated image of s as stored. The error wraps [ErrTooLarge] if
+// it is too large to be decoded.
 func ReadAssociated(ctx context.Context, s *slide.Slide, kind string) (*slide.AssociatedImage, error) {
 	if err := Take(ctx, s.AssociatedCost(kind)); err != nil {
 		return nil, err
@@ -117,7 +115,7 @@ func ReadAssociated(ctx context.Context, s *slide.Slide, kind string) (*slide.As
 	return p, checkAssociated(p)
 }
 
-// checkAssociated bounds what decoding an associated image costs, here or in a browser.
+// checkAssociated limits the cost of decoding an associated image, here or in a browser.
 func checkAssociated(p *slide.AssociatedImage) error {
 	w, h := p.Width, p.Height
 	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
@@ -133,7 +131,7 @@ func checkAssociated(p *slide.AssociatedImage) error {
 	return nil
 }
 
-// scanCount is the number of scans of a JPEG whose first has its pixels at body.
+// scanCount returns the number of scans of a JPEG whose first one has its pixels at body.
 func scanCount(data []byte, body int) int {
 	return bytes.Count(data[body:], []byte{0xff, markSOS}) + 1
 }

@@ -6,19 +6,19 @@ import (
 	"math/bits"
 )
 
-// CropJPEG returns the top left w × h pixels of a JPEG, with the very coefficients
-// it was compressed with: nothing is decoded to pixels, nothing lost. What is left
-// out are whole blocks (MCUs, of 8 or 16 pixels a side) at the right and below.
-// If nothing is to be left out it returns data itself.
+// CropJPEG returns the top left w × h pixels of a JPEG without loss: it copies the
+// compressed coefficients instead of decoding them to pixels. It can only remove complete
+// blocks (MCUs of 8 or 16 pixels a side) at the right and at the bottom. If there is
+// nothing to remove it returns data itself.
 //
-// Coefficients other than the DC ones are copied bit for bit. A block's DC is
-// stored as the difference to the block before it, which may be gone, and is
-// written anew; so are restart markers left out, and comments and EXIF with them.
+// Coefficients other than the DC ones are copied bit for bit. The DC of a block is stored
+// as the difference from the previous block, which may have been removed, and is encoded
+// again. Restart markers, comments and EXIF are dropped.
 //
-// The error wraps [ErrNotLossless] for streams that are not baseline or extended
-// sequential ones of 8 bits with Huffman codes and a single scan, and for odd ones
-// of which decoders make different things; such must be decoded. Any other error
-// means that the JPEG is damaged, or smaller than w × h.
+// The error wraps [ErrNotLossless] for streams that are not baseline or extended sequential
+// ones of 8 bits with Huffman codes and a single scan, and for irregular ones that decoders
+// interpret differently; these must be decoded. Any other error means that the JPEG is
+// damaged, or smaller than w × h.
 func CropJPEG(data []byte, w, h int) ([]byte, error) {
 	head, err := readHeader(data)
 	if err != nil {
@@ -40,22 +40,22 @@ func CropJPEG(data []byte, w, h int) ([]byte, error) {
 	return c.out.end(), nil
 }
 
-// A cropper copies the first scan of a JPEG, and leaves out what lies beyond the
-// columns and rows of MCUs that are kept.
+// A cropper copies the first scan of a JPEG, without the MCUs that are beyond the columns
+// and rows to keep.
 type cropper struct {
 	in              bitReader
 	out             bitWriter
-	blocks          []*scanned // of an MCU, in the order they are stored in
+	blocks          []*scanned // of an MCU, in the order in which they are stored
 	scanned         []scanned
-	interval        int // MCUs between restart markers, 0 if there are none
+	interval        int // MCUs between restart markers, or 0 without restart markers
 	mcuH            int // pixels
 	columns         int // MCUs
 	keepColumns     int
 	keepRows        int
-	restarts, until int // markers seen, and MCUs to the next
+	restarts, until int // markers read, and MCUs before the next one
 }
 
-// A scanned component is one colour of the scan.
+// A scanned is a component of the scan, with its DC predictions.
 type scanned struct {
 	dc, ac  *decodeTable
 	codes   *dcCodes
@@ -74,7 +74,7 @@ func newCropper(head *header, data []byte, w, h int) (*cropper, error) {
 		return nil, err
 	}
 	mcuW, mcuH := 8, 8
-	if len(order) > 1 { // with one colour there is no interleaving, and an MCU one block: A.2.2
+	if len(order) > 1 { // with one colour the blocks are not interleaved, and an MCU is one block: A.2.2
 		for _, comp := range order {
 			mcuW, mcuH = max(mcuW, 8*comp.h), max(mcuH, 8*comp.v)
 		}
@@ -101,8 +101,7 @@ func newCropper(head *header, data []byte, w, h int) (*cropper, error) {
 	return c, nil
 }
 
-// addComponents reads the SOS segment (B.2.3) and returns the components in its
-// order.
+// addComponents reads the SOS segment (B.2.3) and returns its components in order.
 func (c *cropper) addComponents(head *header) ([]component, error) {
 	s := head.scan
 	if len(s) < 1 || len(s) != 4+2*int(s[0]) {
@@ -138,8 +137,8 @@ func (c *cropper) addComponents(head *header) ([]component, error) {
 	return order, nil
 }
 
-// codesFor returns the codes of DC table t. Those of a table made to measure may
-// lack the differences that come up; then the standard's table takes its place.
+// codesFor returns the codes of DC table t. An optimized table may lack codes for the new
+// differences; then the standard table replaces it.
 func (c *cropper) codesFor(head *header, t byte) *dcCodes {
 	if codes := newDCCodes(head.huffman[0][t]); codes.complete() {
 		return codes
@@ -149,9 +148,9 @@ func (c *cropper) codesFor(head *header, t byte) *dcCodes {
 	return newDCCodes(standard)
 }
 
-// writeHeader writes what is in front of the pixels: tables, the frame with the
-// new size, and what says which colours are meant. A table that is added comes
-// after the one it replaces.
+// writeHeader writes everything before the pixels: the tables, the frame with the new size,
+// and the marker that identifies the colours. An added table comes after the one that it
+// replaces.
 func (c *cropper) writeHeader(head *header, w, h int) {
 	out := append(c.out.data, 0xff, markSOI)
 	for _, s := range head.segments {
@@ -172,7 +171,7 @@ func appendSegment(out []byte, mark byte, data []byte) []byte {
 	return append(append(out, 0xff, mark, byte(n>>8), byte(n)), data...)
 }
 
-// copyRows copies the MCUs that are kept.
+// copyRows copies the MCUs to keep.
 func (c *cropper) copyRows() error {
 	for range c.keepRows {
 		for x := range c.columns {
@@ -187,7 +186,7 @@ func (c *cropper) copyRows() error {
 	return nil
 }
 
-// copyMCU copies one MCU, or reads it only.
+// copyMCU copies one MCU, or only reads it if keep is false.
 func (c *cropper) copyMCU(keep bool) error {
 	for _, s := range c.blocks {
 		var err error
@@ -203,8 +202,8 @@ func (c *cropper) copyMCU(keep bool) error {
 	return nil
 }
 
-// restart reads a restart marker where one is due, after which differences are to
-// zero (F.1.1.5.1).
+// restart reads a restart marker where one is due. It resets the DC predictions to zero
+// (F.1.1.5.1).
 func (c *cropper) restart() error {
 	if c.interval == 0 {
 		return nil
@@ -224,7 +223,7 @@ func (c *cropper) restart() error {
 	return nil
 }
 
-// copyBlock copies one block, its DC as the difference to the block written last.
+// copyBlock copies one block, with its DC as the difference from the block written last.
 func (c *cropper) copyBlock(s *scanned) error {
 	if err := c.readDC(s); err != nil {
 		return err
@@ -247,7 +246,7 @@ func (c *cropper) copyBlock(s *scanned) error {
 	return c.checkBlock(k)
 }
 
-// skipBlock reads one block that is left out.
+// skipBlock reads one block without writing it.
 func (c *cropper) skipBlock(s *scanned) error {
 	if err := c.readDC(s); err != nil {
 		return err
@@ -270,7 +269,7 @@ var (
 	errLong   = fmt.Errorf("%w: a block of more than 64 coefficients", ErrNotLossless)
 )
 
-// checkBlock looks at what follows the last coefficient of a block.
+// checkBlock checks k, the index after the last coefficient of a block.
 func (c *cropper) checkBlock(k int) error {
 	if k > 64 && k < endOfBlock {
 		return errLong

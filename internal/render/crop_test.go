@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// cropCases are kinds of JPEG that are cropped without loss.
+// cropCases are kinds of JPEG that can be cropped without loss.
 var cropCases = []struct {
 	name string
 	jpeg codedJPEG
@@ -33,12 +33,12 @@ var cropCases = []struct {
 	{"CMYK", codedJPEG{sampling: []int{0x11, 0x11, 0x11, 0x11}, head: adobe(0)}},
 }
 
-// adobe is an APP14 segment of that colour transform.
+// adobe is an APP14 segment with the given colour transform.
 func adobe(transform byte) string {
 	return "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + string(transform)
 }
 
-// cropSizes are sizes of an image, and what to crop it to.
+// cropSizes are sizes of images, and the sizes to crop them to.
 var cropSizes = []struct{ w, h, toW, toH int }{
 	{64, 64, 32, 32},
 	{64, 64, 33, 47},
@@ -65,7 +65,7 @@ func TestCropJPEG(t *testing.T) {
 	}
 }
 
-// TestCropJPEGOfGo crops what Go's encoder writes.
+// TestCropJPEGOfGo crops the output of Go's encoder.
 func TestCropJPEGOfGo(t *testing.T) {
 	data, err := stdEncode(tissue(512, 512, 1), 80)
 	if err != nil {
@@ -76,13 +76,13 @@ func TestCropJPEGOfGo(t *testing.T) {
 	}
 }
 
-// checkCrop compares the pixels of a crop with those of the whole, decoded by Go,
-// which knows no blending of neighbouring blocks.
+// checkCrop compares the pixels of a crop with those of the complete image, both decoded by
+// Go, which does not blend neighbouring blocks.
 func checkCrop(t *testing.T, data []byte, w, h int) {
 	t.Helper()
 	whole, err := jpeg.Decode(bytes.NewReader(data))
 	if err != nil {
-		t.Fatalf("decoding the whole: %v", err)
+		t.Fatalf("decoding the complete image: %v", err)
 	}
 	got, err := CropJPEG(data, w, h)
 	if err != nil {
@@ -137,7 +137,7 @@ func TestCropJPEGNothing(t *testing.T) {
 	data := codedJPEG{w: 40, h: 30, sampling: []int{0x11}}.encode()
 	got, err := CropJPEG(data, 40, 30)
 	if err != nil || &got[0] != &data[0] {
-		t.Errorf("a crop to the very size: %d bytes, error %v; want the data themselves", len(got), err)
+		t.Errorf("a crop to the same size: %d bytes, error %v; want the data themselves", len(got), err)
 	}
 }
 
@@ -153,7 +153,7 @@ func TestCropJPEGRefuses(t *testing.T) {
 		name     string
 		data     []byte
 		w, h     int
-		lossless bool // what is wrong is not the kind of stream
+		lossless bool // the error is not about the kind of stream
 	}{
 		{"progressive", progressive.encode(), 10, 10, false},
 		{"arithmetic", replace(good, []byte{0xff, markSOF0}, []byte{0xff, 0xc9}), 10, 10, false},
@@ -217,8 +217,8 @@ func FuzzCropJPEG(f *testing.F) {
 	})
 }
 
-// BenchmarkCropJPEG cuts an edge tile of a level of Philips-1 (352×280 of 512×512)
-// as it is done, and as it would be done with pixels. Bytes are those of the tile.
+// BenchmarkCropJPEG crops a tile at the edge of a level of Philips-1 (352×280 of 512×512),
+// losslessly and by decoding it. Bytes are those of the tile.
 func BenchmarkCropJPEG(b *testing.B) {
 	data, err := stdEncode(tissue(512, 512, 1), 80)
 	if err != nil {

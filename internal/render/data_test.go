@@ -14,8 +14,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// TestFilesOfOthers makes images of every slide among the test data that other
-// programs wrote.
+// TestFilesOfOthers renders images of every slide in the test data that was written by
+// other programs.
 func TestFilesOfOthers(t *testing.T) {
 	dir := os.Getenv("PTIFFSTORE_TESTDATA")
 	if dir == "" {
@@ -35,7 +35,7 @@ func TestFilesOfOthers(t *testing.T) {
 		}
 		s, err := slide.Open(bytes.NewReader(b), int64(len(b)))
 		if err != nil {
-			return nil // the room that opens them tests that
+			return nil // package slide tests that
 		}
 		slides++
 		t.Run(d.Name(), func(t *testing.T) { checkSlide(t, s) })
@@ -49,7 +49,7 @@ func TestFilesOfOthers(t *testing.T) {
 	}
 }
 
-// checkSlide makes the first tile of each zoom, crops it, and draws the images.
+// checkSlide renders the first tile of each zoom level, crops it, and renders the images.
 func checkSlide(t *testing.T, s *slide.Slide) {
 	ctx := context.Background()
 	for z, zoom := range s.Zooms {

@@ -16,18 +16,18 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// maxBytes bounds what one tile or strip decompresses to.
+// maxBytes limits the decompressed size of one tile or strip.
 const maxBytes = 256 << 20
 
-// Decode returns the pixels of one tile or strip of w × h pixels as lay describes
-// them. They are opaque: alpha (extra samples 1 and 2) is laid over white, other
-// extra samples are ignored. 16-bit samples are scaled to 8.
+// Decode decodes one tile or strip of w × h pixels with the layout lay. The result is
+// opaque: alpha (extra samples 1 and 2) is blended with white, other extra samples are
+// ignored. 16-bit samples are scaled to 8 bits.
 //
-// A JPEG must be a complete stream, as [slide.Slide.AppendTile] returns it, and
-// of w × h pixels. Its colours are those of the stream, as in [DecodeJPEG].
+// A JPEG must be a complete stream of w × h pixels, as [slide.Slide.AppendTile] returns it.
+// Its colours are determined as in [DecodeJPEG].
 //
-// The error wraps [ErrUnsupported] for a layout that is not read here; otherwise
-// the data are damaged, or w × h is more than 64 million pixels.
+// The error wraps [ErrUnsupported] for a layout that is not supported; otherwise the data
+// are damaged, or w × h is more than 64 million pixels.
 func Decode(ctx context.Context, data []byte, lay slide.Layout, w, h int) (*image.RGBA, error) {
 	if err := checkSize(w, h); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func Decode(ctx context.Context, data []byte, lay slide.Layout, w, h int) (*imag
 	return img, rows.Close()
 }
 
-// decodeWebP decodes a WebP of w × h pixels over white.
+// decodeWebP decodes a WebP of w × h pixels and blends it with white.
 func decodeWebP(ctx context.Context, data []byte, w, h int) (*image.RGBA, error) {
 	config, err := webp.DecodeConfig(bytes.NewReader(data))
 	if err == nil && (config.Width != w || config.Height != h) {
@@ -94,14 +94,14 @@ func decodeWebP(ctx context.Context, data []byte, w, h int) (*image.RGBA, error)
 	return img, nil
 }
 
-// newZstd returns a decompressor that starts no goroutines and takes no larger a
-// window than that.
+// newZstd returns a decompressor that starts no goroutines and accepts windows up to the
+// given size.
 func newZstd(r io.Reader, window uint64) (*zstd.Decoder, error) {
 	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 }
 
-// checksum reads on behind the last pixel, as a checksum is compared only at the
-// end of the data. What else there is does not matter.
+// checksum reads on after the last pixel, as decompressors compare the checksum only at the
+// end of the data. It ignores any further data.
 func checksum(r io.Reader, wrong error) error {
 	var b [1]byte
 	if _, err := io.ReadFull(r, b[:]); errors.Is(err, wrong) {
@@ -110,7 +110,7 @@ func checksum(r io.Reader, wrong error) error {
 	return nil
 }
 
-// narrow scales 16-bit samples to 8 in place, undoing the predictor on the way.
+// narrow scales 16-bit samples to 8 bits in place, and undoes the predictor.
 func narrow(row []byte, lay *slide.Layout) []byte {
 	hi, lo := 1, 0
 	if lay.BigEndian {
@@ -131,7 +131,7 @@ func narrow(row []byte, lay *slide.Layout) []byte {
 	return row[:n]
 }
 
-// A converter turns a row of 8-bit samples into RGBA.
+// A converter converts a row of 8-bit samples to RGBA.
 type converter func(dst, src []byte)
 
 // Values of tag 262, photometric interpretation.
@@ -209,8 +209,8 @@ func colorTable(lay *slide.Layout) *[256][4]byte {
 	return t
 }
 
-// overWhite lays what convert makes over white, if the layout has alpha (tag 338:
-// 1 is associated, the colours multiplied with it already, 2 is not).
+// overWhite blends the result of convert with white if the layout has alpha (tag 338: 1 is
+// associated, with premultiplied colours, 2 is not).
 func overWhite(lay *slide.Layout, colors int, convert converter) converter {
 	if lay.Samples <= colors || len(lay.ExtraSamples) == 0 {
 		return convert

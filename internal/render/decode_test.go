@@ -25,7 +25,7 @@ type decodeCase struct {
 	want   func(x, y int) color.RGBA
 }
 
-// sampleAt is the 16-bit value of sample c of pixel x,y of the images below.
+// sampleAt returns the 16-bit value of sample c of pixel x,y of the images below.
 func sampleAt(x, y, c int) uint16 { return uint16(9000*x + 4000*y + 11111*c) }
 
 func sample8(x, y, c int) byte { return byte(sampleAt(x, y, c) >> 8) }
@@ -34,7 +34,7 @@ func trueColorAt(x, y int) color.RGBA {
 	return color.RGBA{sample8(x, y, 0), sample8(x, y, 1), sample8(x, y, 2), 255}
 }
 
-// rawSamples are the bytes of the image in that layout, before compression.
+// rawSamples returns the bytes of the image with that layout, before compression.
 func rawSamples(l slide.Layout) []byte {
 	var order binary.ByteOrder = binary.LittleEndian
 	if l.BigEndian {
@@ -89,8 +89,8 @@ func compress(t testing.TB, codec slide.Codec, b []byte) []byte {
 	return buf.Bytes()
 }
 
-// lzwOf writes b as TIFF's LZW without compressing it: a clear code, and codes of
-// 9 bits with another clear code before they would become longer.
+// lzwOf writes b as TIFF LZW without compressing it: a clear code, codes of 9 bits, and
+// another clear code before they would become longer.
 func lzwOf(b []byte) []byte {
 	w := bitWriter{}
 	const clearCode, endCode = 256, 257
@@ -266,7 +266,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"zstd, wrong checksum", append(bytes.Clone(zstandard[:len(zstandard)-1]), zstandard[len(zstandard)-1]^1), codec(slide.Zstd), 64, 64, false, "zstd"},
 		{"LZW cut off", zipped[:len(zipped)/2], codec(slide.LZW), 64, 64, false, "unexpected EOF"},
 		{"JPEG of another size", codedJPEG{w: 64, h: 64, sampling: []int{0x11}}.encode(), codec(slide.JPEG), 64, 32, false, "64×64"},
-		{"JPEG that is none", raw, codec(slide.JPEG), 64, 64, false, "does not begin"},
+		{"not a JPEG", raw, codec(slide.JPEG), 64, 64, false, "does not begin"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// fuzzLayout makes a layout of bytes.
+// fuzzLayout derives a layout from bytes.
 func fuzzLayout(codec, photometric, samples, form byte) slide.Layout {
 	l := slide.Layout{
 		Codec: slide.Codec(codec % 8), Photometric: int(photometric % 8), Samples: int(samples),

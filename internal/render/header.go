@@ -33,16 +33,16 @@ type segment struct {
 	data []byte // without the two bytes of length
 }
 
-// A header is a JPEG up to the pixels of its first scan.
+// A header is the part of a JPEG before the pixels of its first scan.
 type header struct {
 	frame         byte // marker of the frame: the kind of JPEG
 	bits          int  // per sample
 	width, height int
 	components    []component
-	adobe         int             // colour transform of APP14, -1 if there is none
-	interval      int             // MCUs between restart markers, 0 if there are none
+	adobe         int             // colour transform of APP14, or -1 without one
+	interval      int             // MCUs between restart markers, or 0 without restart markers
 	huffman       [2][4]codeTable // DC and AC, by identifier
-	segments      []segment       // in front of the first scan
+	segments      []segment       // before the first scan
 	scan          []byte          // parameters of the first scan
 	body          int             // where the first scan's pixels begin
 }
@@ -52,14 +52,14 @@ type component struct {
 	h, v int // sampling factors
 }
 
-// A codeTable is a Huffman table as a DHT segment has it; no counts if there is
-// none.
+// A codeTable is a Huffman table as stored in a DHT segment; without counts if it is
+// absent.
 type codeTable struct {
 	counts, symbols []byte
 }
 
-// readHeader reads data up to its first pixels, and bounds what decoding all of it
-// will cost. What comes behind those may be anything.
+// readHeader parses data up to its first pixels, and rejects images that cost too much to
+// decode. The data after the header are not checked.
 func readHeader(data []byte) (*header, error) {
 	h, err := parseHeader(data)
 	if err != nil {
@@ -68,7 +68,7 @@ func readHeader(data []byte) (*header, error) {
 	return h, h.check(data)
 }
 
-// parseHeader reads data up to its first pixels.
+// parseHeader parses data up to its first pixels.
 func parseHeader(data []byte) (*header, error) {
 	if len(data) < 4 || data[0] != 0xff || data[1] != markSOI {
 		return nil, errors.New("render: JPEG does not begin with FF D8")
@@ -93,7 +93,7 @@ func parseHeader(data []byte) (*header, error) {
 	}
 }
 
-// nextSegment returns the segment at i, and where the next one begins.
+// nextSegment returns the segment at i and the position of the next one.
 func nextSegment(data []byte, i int) (segment, int, error) {
 	start := i
 	for i < len(data) && data[i] == 0xff { // any number of fill bytes, B.1.1.2
@@ -113,7 +113,7 @@ func nextSegment(data []byte, i int) (segment, int, error) {
 	return segment{mark, data[i+2 : i+n]}, i + n, nil
 }
 
-// add takes in one segment.
+// add adds the contents of one segment to the header.
 func (h *header) add(s segment) error {
 	h.segments = append(h.segments, s)
 	switch {
@@ -131,7 +131,7 @@ func (h *header) add(s segment) error {
 	return nil
 }
 
-// addTables reads a DHT segment (B.2.4.2).
+// addTables parses a DHT segment (B.2.4.2).
 func (h *header) addTables(b []byte) error {
 	for len(b) > 0 {
 		if len(b) < 17 || b[0]>>4 > 1 || b[0]&15 > 3 {
@@ -150,7 +150,7 @@ func (h *header) addTables(b []byte) error {
 	return nil
 }
 
-// addFrame reads a SOF segment (B.2.2).
+// addFrame parses a SOF segment (B.2.2).
 func (h *header) addFrame(s segment) error {
 	b := s.data
 	if h.frame != 0 {
@@ -174,18 +174,18 @@ func (h *header) addFrame(s segment) error {
 	return nil
 }
 
-// check bounds what decoding data will cost.
+// check limits the cost of decoding data.
 func (h *header) check(data []byte) error {
 	if err := checkSize(h.width, h.height); err != nil {
 		return err
 	}
-	// Every 8×8 block takes a bit at the very least: the code of its DC difference.
+	// Every 8×8 block takes at least one bit, the code of its DC difference.
 	const most = 8 * 64 // pixels a byte
 	if n := len(data) - h.body; h.width*h.height > most*(n+64) {
 		return fmt.Errorf("render: JPEG of %d×%d pixels in %d bytes: its end is missing", h.width, h.height, n)
 	}
-	// A progressive scan can pass over 32,767 blocks in a few bits, so that a small
-	// file may cost hours. libjpeg's own scripts have 10 scans.
+	// A progressive scan can skip 32,767 blocks with a few bits, so decoding a small file
+	// may take hours. The scripts of libjpeg have 10 scans.
 	const maxScans = 100
 	if n := scanCount(data, h.body); h.frame == markSOF2 && n > maxScans {
 		return fmt.Errorf("%w: JPEG of %d scans", ErrUnsupported, n)
@@ -197,13 +197,13 @@ func (h *header) check(data []byte) error {
 	return nil
 }
 
-// calledRGB reports whether the components are called R, G and B.
+// calledRGB reports whether the components are named R, G and B.
 func (h *header) calledRGB() bool {
 	c := h.components
 	return len(c) == 3 && c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B'
 }
 
-// component returns the component of that name.
+// component returns the component with the given id.
 func (h *header) component(id byte) (component, bool) {
 	i := slices.IndexFunc(h.components, func(c component) bool { return c.id == id })
 	if i < 0 {

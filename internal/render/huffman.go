@@ -17,13 +17,14 @@ var standardDC = [2]codeTable{
 	{[]byte{0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0}, []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 }
 
-// A code is what the next bits of a stream begin with; 0 is none.
+// A code is a decoded Huffman code with its symbol and lengths; 0 is invalid.
 type code uint32
 
-// endOfBlock is the step of the AC symbol that ends a block: beyond all others.
+// endOfBlock is the step of the AC symbol that ends a block; it is larger than all others.
 const endOfBlock = 128
 
-// noCode stands for bits that are no code: more of them than there can be.
+// noCode is the result for bits that are not a code: its length exceeds any possible number
+// of bits.
 const noCode code = endOfBlock<<24 | 64<<16 | 64<<8
 
 func newCode(symbol byte, length int) code {
@@ -31,7 +32,7 @@ func newCode(symbol byte, length int) code {
 	step := run + 1
 	if symbol == 0 {
 		step = endOfBlock
-	} else if size == 0 && run < 15 { // progressive JPEGs have it
+	} else if size == 0 && run < 15 { // only progressive JPEGs have this symbol
 		step = 0
 	}
 	return code(step<<24 | (length+size)<<16 | length<<8 | int(symbol))
@@ -39,18 +40,19 @@ func newCode(symbol byte, length int) code {
 
 func (c code) symbol() byte { return byte(c) }
 
-// length is how many bits the code itself has, total with the number behind it.
+// length is the number of bits of the code itself; total includes the bits of the value
+// after it.
 func (c code) length() int { return int(c >> 8 & 0xff) }
 func (c code) total() int  { return int(c >> 16 & 0xff) }
 
-// step is by how many coefficients an AC symbol goes on; 0 if it is no AC symbol.
+// step is the number of coefficients by which an AC symbol advances; 0 for an invalid one.
 func (c code) step() int { return int(c >> 24) }
 
-// A decodeTable finds the code that the next bits begin with.
+// A decodeTable finds the code at the beginning of the next bits.
 type decodeTable struct {
 	lut     [1 << lutBits]code // of codes of up to lutBits bits
 	limit   [17]uint32         // one more than the largest code of that length, as 16 bits
-	first   [17]int            // index of the symbol of code 0 of that length, were there one
+	first   [17]int            // index of the symbol of code 0 of that length, whether or not that code exists
 	symbols []byte
 }
 
@@ -84,7 +86,7 @@ func newDecodeTable(t codeTable) (*decodeTable, error) {
 	return d, nil
 }
 
-// find returns the code that the top bits of acc begin with.
+// find returns the code at the top bits of acc.
 func (d *decodeTable) find(acc uint64) code {
 	if c := d.lut[acc>>(64-lutBits)]; c != 0 {
 		return c
@@ -101,10 +103,10 @@ func (d *decodeTable) findLong(next uint32) code {
 	return noCode
 }
 
-// dcCodes are the codes of the sizes of DC differences.
+// dcCodes are the codes for the sizes of DC differences.
 type dcCodes [maxDCSize + 1]struct {
 	bits   uint16
-	length int // 0 if there is none
+	length int // 0 without a code
 }
 
 func newDCCodes(t codeTable) *dcCodes {
@@ -135,17 +137,17 @@ func (c *dcCodes) complete() bool {
 
 var errEarly = errors.New("the pixels end early, or hold what is no code")
 
-// A bitReader reads the bits between two markers, with the zero bytes left out
-// that stand behind every FF (T.81 B.1.1.5).
+// A bitReader reads the bits between two markers, without the zero bytes that follow every
+// FF (T.81 B.1.1.5).
 type bitReader struct {
 	data []byte
 	at   int
-	acc  uint64 // the next bits, at the top; below them zeros
-	n    int    // how many of them there are; negative if more were asked for
+	acc  uint64 // the next bits, at the top, followed by zeros
+	n    int    // number of bits in acc; negative if more were consumed
 }
 
-// fill makes sure that there are 32 bits, unless the next marker is nearer: no
-// code with what belongs to it is longer than 31.
+// fill makes sure that acc has 32 bits, unless the next marker comes first: no code with
+// its value is longer than 31.
 func (r *bitReader) fill() {
 	if r.n < 32 {
 		r.refill()
@@ -178,14 +180,14 @@ func (r *bitReader) refill() {
 // hasFF reports whether one of v's bytes is FF: whether one of ^v is zero.
 func hasFF(v uint32) bool { return (^v-0x01010101)&v&0x80808080 != 0 }
 
-// skip passes over n bits, which may be more than there are.
+// skip consumes n bits, which may be more than there are.
 func (r *bitReader) skip(n int) {
 	r.acc <<= n
 	r.n -= n
 }
 
-// check reports whether more bits were passed over than there are. Once that
-// happened it stays so: no bits come behind a marker.
+// check reports whether more bits were consumed than there are. Such an error persists, as
+// a marker has no bits after it.
 func (r *bitReader) check() error {
 	if r.n < 0 {
 		return errEarly
@@ -193,7 +195,7 @@ func (r *bitReader) check() error {
 	return nil
 }
 
-// marker passes over the bits that fill the last byte, and a marker.
+// marker skips the bits that fill the last byte, and the marker.
 func (r *bitReader) marker(want byte) error {
 	r.fill()
 	at := r.at
@@ -207,14 +209,14 @@ func (r *bitReader) marker(want byte) error {
 	return nil
 }
 
-// A bitWriter appends bits to data, with a zero byte behind every FF.
+// A bitWriter appends bits to data, with a zero byte after every FF.
 type bitWriter struct {
 	data []byte
-	acc  uint64 // the bits not yet written, at the bottom
-	n    int    // how many of them there are, less than 32
+	acc  uint64 // the bits not written yet, at the bottom
+	n    int    // number of bits in acc, less than 32
 }
 
-// put appends the low n ≤ 32 bits of v, whose others must be zero.
+// put appends the low n ≤ 32 bits of v, whose other bits must be zero.
 func (w *bitWriter) put(v uint64, n int) {
 	w.acc = w.acc<<n | v
 	w.n += n
@@ -243,7 +245,7 @@ func (w *bitWriter) byte(b byte) {
 	}
 }
 
-// end fills the last byte with ones, appends EOI, and returns everything.
+// end fills the last byte with ones, appends EOI, and returns the data.
 func (w *bitWriter) end() []byte {
 	if pad := -w.n & 7; pad > 0 {
 		w.acc = w.acc<<pad | (1<<pad - 1)

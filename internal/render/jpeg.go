@@ -8,25 +8,25 @@ import (
 
 const defaultQuality = 85
 
-// A jpegCodec decodes and encodes JPEG. Each program has one: see jpegs.
+// A jpegCodec decodes and encodes JPEG. Each build of the program has one, see jpegs.
 type jpegCodec struct {
 	name   string
-	blends bool // chroma of fewer pixels is blended with that beside, also above and below
+	blends bool // chroma of lower resolution is blended with its neighbours, also those above and below
 	decode func(data []byte, h *header) (*image.RGBA, error)
 	encode func(img *image.RGBA, quality int) ([]byte, error)
 }
 
-// DecodeJPEG returns the pixels of a JPEG of 1, 3 or 4 colours, at most 64
-// million of them, all of them opaque.
+// DecodeJPEG decodes a JPEG of 1, 3 or 4 components and at most 64 million pixels. The
+// result is opaque.
 //
-// What the colours are the stream itself says, and is understood as browsers do
-// (libjpeg's rule): JFIF is YCbCr, an Adobe marker (APP14) tells RGB from YCbCr
-// and CMYK from YCCK, components called R, G and B are those, and three others
-// are YCbCr.
+// The colours are determined from the stream as in browsers (the rule of libjpeg): JFIF is
+// YCbCr; an Adobe marker (APP14) distinguishes RGB from YCbCr and CMYK from YCCK;
+// components named R, G and B are RGB; three other components are YCbCr.
 //
-// A JPEG that ends early, or is damaged so that a decoder would have to guess, is
-// an error. One that has to be held as a whole before its first pixel is known, as
-// progressive ones have, may have 16 million pixels; more is [ErrTooLarge].
+// A JPEG that ends early, or is so damaged that a decoder would have to guess, is an error.
+// A JPEG that must be held completely before its first pixel is known, such as a
+// progressive one, may have 16 million pixels. The error for larger images is
+// [ErrTooLarge].
 func DecodeJPEG(ctx context.Context, data []byte) (*image.RGBA, error) {
 	h, err := readHeader(data)
 	if err != nil {
@@ -48,8 +48,8 @@ func DecodeJPEG(ctx context.Context, data []byte) (*image.RGBA, error) {
 	return img, nil
 }
 
-// EncodeJPEG returns img as a baseline JPEG (JFIF, YCbCr, 4:2:0) with no other
-// metadata. Quality is 1 to 100; 0 means 85. The alpha of img is ignored.
+// EncodeJPEG returns img as a baseline JPEG (JFIF, YCbCr, 4:2:0) without other metadata.
+// Quality is 1 to 100; 0 means 85. The alpha of img is ignored.
 func EncodeJPEG(img *image.RGBA, quality int) ([]byte, error) {
 	if err := checkSize(img.Rect.Dx(), img.Rect.Dy()); err != nil {
 		return nil, err

@@ -8,16 +8,16 @@ import (
 	"image/jpeg"
 )
 
-// jfif is SOI and a JFIF 1.1 header with square pixels and no thumbnail, which
-// Go's encoder leaves out.
+// jfif is SOI and a JFIF 1.1 header with square pixels and no thumbnail. Go's encoder does
+// not write them.
 const jfif = "\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 
 var stdJPEG = jpegCodec{name: "Go image/jpeg", decode: stdDecode, encode: stdEncode}
 
 func stdDecode(data []byte, h *header) (*image.RGBA, error) {
 	if h.adobe > 0 && h.calledRGB() {
-		// The marker counts more than the names, as with libjpeg. For Go it does so
-		// when it is JFIF.
+		// Like libjpeg, give the Adobe marker precedence over the component names. Go's
+		// decoder does so if the stream is JFIF.
 		data = append([]byte(jfif), data[2:]...)
 	}
 	src, err := jpeg.Decode(bytes.NewReader(data))

@@ -11,10 +11,10 @@ import (
 
 const jfifHead = "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 
-// TestDecodeJPEGColours decodes streams of one colour each, whose components are
-// 178, 58 and 228, under all that can be said of what they are.
+// TestDecodeJPEGColours decodes streams of one colour, whose components are 178, 58 and
+// 228, with all indications of the colour space.
 func TestDecodeJPEGColours(t *testing.T) {
-	// The quantizer of DC is 4, and a block's mean is its DC × 4 / 8 + 128.
+	// The DC quantizer is 4, and the mean of a block is its DC × 4 / 8 + 128.
 	dc := [4]int{100, -140, 200, 60}
 	rgb := color.RGBA{178, 58, 228, 255}
 	ycc := color.RGBA{255, 132, 54, 255} // of Y 178, Cb 58, Cr 228
@@ -41,7 +41,8 @@ func TestDecodeJPEGColours(t *testing.T) {
 		{"4:4:0", "", "", []int{0x12, 0x11, 0x11}, ycc},
 		{"gray", "", "", []int{0x11}, color.RGBA{178, 178, 178, 255}},
 		{"gray with factors of 2", "", "", []int{0x22}, color.RGBA{178, 178, 178, 255}},
-		// Adobe's inks are inverted: 255 is none. In YCCK, YCC is RGB, the inks its inverse.
+		// Adobe's inks are inverted: 255 means no ink. In YCCK, YCC is RGB, the inks its
+		// inverse.
 		{"Adobe CMYK", adobe(0), "", []int{0x11, 0x11, 0x11, 0x11}, color.RGBA{110, 36, 141, 255}},
 		{"Adobe YCCK", adobe(2), "", []int{0x11, 0x11, 0x11, 0x11}, color.RGBA{0, 77, 125, 255}},
 	}
@@ -95,8 +96,8 @@ func TestDecodeJPEGRefuses(t *testing.T) {
 	}
 }
 
-// TestDecodersAgree compares the decoder at work with Go's, on colours that are
-// not subsampled: libjpeg blends subsampled ones, Go repeats them.
+// TestDecodersAgree compares the decoder in use with Go's, for colours that are not
+// subsampled: libjpeg blends subsampled ones, Go repeats them.
 func TestDecodersAgree(t *testing.T) {
 	j := codedJPEG{w: 96, h: 64, sampling: []int{0x11, 0x11, 0x11}}
 	data := j.encode()
@@ -108,7 +109,7 @@ func TestDecodersAgree(t *testing.T) {
 	checkPixels(t, got, want, 3)
 }
 
-// decodeByGo decodes where the test depends on chroma that is not blended.
+// decodeByGo decodes with Go, for tests that need chroma without blending.
 func decodeByGo(t testing.TB, data []byte) *image.RGBA {
 	t.Helper()
 	h, err := readHeader(data)

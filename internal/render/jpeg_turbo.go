@@ -12,8 +12,8 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// turboLibrary is the soname of libturbojpeg since 1.3; the functions used here
-// are in all of its versions up to 3.1.
+// turboLibrary is the soname of libturbojpeg since version 1.3; all versions up to 3.1 have
+// the functions used here.
 const turboLibrary = "libturbojpeg.so.0"
 
 // Values of turbojpeg.h.
@@ -26,7 +26,7 @@ const (
 	flagLimitScans  = 1 << 15
 )
 
-// jpegs is the codec at work: libjpeg-turbo, or Go's with the reason why.
+// jpegs returns the codec in use: libjpeg-turbo, or that of Go with the reason.
 var jpegs = sync.OnceValue(func() *jpegCodec {
 	t, err := loadTurbo()
 	if err != nil {
@@ -84,7 +84,7 @@ func loadTurbo() (*turbo, error) {
 	return t, nil
 }
 
-// decode decodes data. CMYK, which libjpeg-turbo leaves as it is, is Go's.
+// decode decodes data. Go converts CMYK, as libjpeg-turbo does not.
 func (t *turbo) decode(data []byte, h *header) (*image.RGBA, error) {
 	if len(h.components) == 4 {
 		return stdDecode(data, h)
@@ -130,8 +130,7 @@ func (t *turbo) encode(img *image.RGBA, quality int) ([]byte, error) {
 	return bytes.Clone(buf[:out.size]), nil
 }
 
-// handles are compressors or decompressors that wait to be used again. Each works
-// for one goroutine at a time.
+// handles are idle compressors or decompressors, to be reused by one goroutine at a time.
 type handles struct {
 	free    chan uintptr
 	create  func() uintptr
@@ -163,8 +162,8 @@ func (h *handles) put(handle uintptr) {
 	}
 }
 
-// buffers keep room for the largest JPEG that an image can become, about three
-// times its pixels: more than it does become.
+// buffers pools memory for the largest JPEG that an image can be encoded to, about three
+// times the size of its pixels and far more than usual.
 type buffers struct{ pool sync.Pool }
 
 func (b *buffers) get(n int) []byte {
@@ -175,7 +174,7 @@ func (b *buffers) get(n int) []byte {
 }
 
 func (b *buffers) put(buf []byte) {
-	const most = 8 << 20 // larger ones are rare, and not worth holding
+	const most = 8 << 20 // larger ones are rare and not worth pooling
 	if cap(buf) <= most {
 		b.pool.Put(&buf)
 	}

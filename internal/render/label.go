@@ -20,18 +20,18 @@ import (
 )
 
 const (
-	labelSide    = 400 // pixels of a made label
+	labelSide    = 400 // pixels of a label that is rendered from the barcode
 	labelMargin  = 16
 	labelQuality = 92
-	// shortCode is how many bytes a DataMatrix is rendered for. With more of them its
-	// modules are smaller than those of a QR code would be wide.
+	// shortCode is the maximum size in bytes of a text that is rendered as DataMatrix. For
+	// a longer text the modules of a DataMatrix are smaller than those of a QR code.
 	shortCode = 48
 )
 
-// Label returns the slide's label as a JPEG: the stored one, or if the file holds
-// none one that is made from the barcode, 400 × 400 pixels, the code rendered and
-// its text beneath. Made says which. Without a barcode too the error is
-// [slide.ErrNoAssociated]; a label that is stored and cannot be read is an error.
+// Label returns the label of the slide as a JPEG: the stored one, or if the file has none,
+// one of 400 × 400 pixels rendered from the barcode, with its text below. Made reports that
+// it was rendered. Without a barcode the error is [slide.ErrNoAssociated]; a stored label
+// that cannot be read is an error.
 func Label(ctx context.Context, s *slide.Slide) (b []byte, made bool, err error) {
 	p, err := ReadAssociated(ctx, s, "label")
 	if errors.Is(err, slide.ErrNoAssociated) {
@@ -56,7 +56,7 @@ func Label(ctx context.Context, s *slide.Slide) (b []byte, made bool, err error)
 	return b, false, err
 }
 
-// drawLabel draws the code of text in black on white, and the text beneath.
+// drawLabel renders the code of text in black on white, with the text below.
 func drawLabel(text string) (*image.RGBA, error) {
 	if text == "" {
 		return nil, slide.ErrNoAssociated
@@ -77,9 +77,8 @@ func drawLabel(text string) (*image.RGBA, error) {
 	return img, nil
 }
 
-// drawCode returns the code of text, as large as fits into side × side pixels with
-// modules of whole pixels: DataMatrix for what is short, else QR, which holds any
-// text.
+// drawCode returns the code of text, as large as fits into side × side pixels with modules
+// of whole pixels: DataMatrix for a short text, otherwise QR, which can hold any text.
 func drawCode(text string, side int) (image.Image, error) {
 	kinds := []barcode.Kind{barcode.DataMatrix, barcode.QR}
 	if len(text) > shortCode {
@@ -102,12 +101,12 @@ func drawCode(text string, side int) (image.Image, error) {
 	return nil, errors.Join(errs...)
 }
 
-// monospace is the font of made labels: it has Latin, Greek and Cyrillic letters,
-// and tells 0 from O.
+// monospace is the font of rendered labels: it has Latin, Greek and Cyrillic letters, and
+// distinguishes 0 from O.
 var monospace = sync.OnceValues(func() (*opentype.Font, error) { return opentype.Parse(gomono.TTF) })
 
-// drawText writes text at the foot of img, in the largest size in which it takes
-// no more than the lines of that size, and returns where it begins.
+// drawText writes text at the bottom of img, in the largest size at which it does not
+// exceed the number of lines for that size, and returns its top edge.
 func drawText(img *image.RGBA, text string) (top int, err error) {
 	f, err := monospace()
 	if err != nil {
@@ -125,7 +124,7 @@ func drawText(img *image.RGBA, text string) (top int, err error) {
 			face.Close()
 			continue
 		}
-		lines = lines[:min(len(lines), try.lines)] // the code holds the rest
+		lines = lines[:min(len(lines), try.lines)] // the code contains the rest
 		height := face.Metrics().Height.Ceil()
 		top = labelSide - labelMargin - height*len(lines)
 		drawLines(img, face, lines, top)
@@ -145,7 +144,7 @@ func drawLines(img *image.RGBA, face font.Face, lines []string, top int) {
 	}
 }
 
-// wrap cuts text into lines of n characters, control characters blank.
+// wrap breaks text into lines of n characters, and replaces control characters by blanks.
 func wrap(text string, n int) []string {
 	var lines []string
 	rest := []rune(strings.Map(func(r rune) rune {

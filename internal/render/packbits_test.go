@@ -7,7 +7,7 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// TestPackBits has the example of TIFF 6.0 section 9, and data that break off.
+// TestPackBits decodes the example of TIFF 6.0 section 9, and truncated data.
 func TestPackBits(t *testing.T) {
 	const packed = "\xfe\xaa\x02\x80\x00\x2a\xfd\xaa\x03\x80\x00\x2a\x22\xf7\xaa"
 	const plain = "\xaa\xaa\xaa\x80\x00\x2a\xaa\xaa\xaa\xaa\x80\x00\x2a\x22\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa"
@@ -32,7 +32,7 @@ func TestPackBits(t *testing.T) {
 	}
 }
 
-// TestRowsBeyondMemory reads a strip that would not fit as a whole.
+// TestRowsBeyondMemory reads a strip that does not fit into memory.
 func TestRowsBeyondMemory(t *testing.T) {
 	lay := slide.Layout{Codec: slide.None, Photometric: trueColor, Samples: 3, Bits: 8, Planar: 1, Predictor: 1}
 	const w, h = 30_000, 30_000

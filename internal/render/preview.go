@@ -10,19 +10,18 @@ import (
 )
 
 const (
-	defaultPreview = 100  // pixels high, as SlideAtlas's thumbnails
+	defaultPreview = 100  // pixels high, like SlideAtlas's thumbnails
 	maxPreview     = 2048 // pixels high
-	maxAspect      = 4    // of each part: a slide of 75 × 25 mm has 3
+	maxAspect      = 4    // of each part; a slide of 75 × 25 mm has 3
 	previewQuality = 88
 )
 
-// Preview returns the glass as one sees it lying there, as a JPEG of height pixels
-// (100 if 0, at most 2048): at the left end the label, turned by 90° against the
-// clock so that it reads upwards, as in SlideAtlas; right of it the macro. Both
-// keep their aspect, up to 4:1.
+// Preview returns an image of the glass slide as a JPEG of height pixels (100 if 0, at most
+// 2048): at the left the label, rotated counterclockwise by 90° as in SlideAtlas, at the
+// right the macro. Both keep their aspect ratio, up to 4:1.
 //
-// Beside a macro, a label that the file lacks is made from the barcode. Without a
-// macro there is the stored label alone, without that too the thumbnail.
+// If the file has a macro but no label, the label is rendered from the barcode. Without a
+// macro the result is the stored label alone, and without either it is the thumbnail.
 func Preview(ctx context.Context, s *slide.Slide, height int) ([]byte, error) {
 	if height == 0 {
 		height = defaultPreview
@@ -55,7 +54,7 @@ func Preview(ctx context.Context, s *slide.Slide, height int) ([]byte, error) {
 	return EncodeJPEG(img, previewQuality)
 }
 
-// glass draws what there is of the two beside one another.
+// glass renders the available ones of label and macro beside each other.
 func glass(ctx context.Context, label, macro *image.RGBA, height int) (*image.RGBA, error) {
 	var parts []*image.RGBA
 	if label != nil {
@@ -78,7 +77,8 @@ func glass(ctx context.Context, label, macro *image.RGBA, height int) (*image.RG
 	return beside(ctx, parts)
 }
 
-// associated returns the pixels of an associated image, nil if there is none.
+// associated returns the pixels of an associated image, or nil if the file has no such
+// image.
 func associated(ctx context.Context, s *slide.Slide, kind string) (*image.RGBA, error) {
 	p, err := ReadAssociated(ctx, s, kind)
 	if errors.Is(err, slide.ErrNoAssociated) {
@@ -94,21 +94,21 @@ func associated(ctx context.Context, s *slide.Slide, kind string) (*image.RGBA, 
 	return img, nil
 }
 
-// toHeight scales img to that height.
+// toHeight scales img to the given height.
 func toHeight(ctx context.Context, img *image.RGBA, height int) (*image.RGBA, error) {
 	size := img.Rect.Size()
 	w := (size.X*height + size.Y/2) / size.Y
 	return scale(ctx, img, min(max(1, w), maxAspect*height), height)
 }
 
-// turnLeft returns img turned by 90° against the clock.
+// turnLeft returns img rotated counterclockwise by 90°.
 func turnLeft(ctx context.Context, img *image.RGBA) (*image.RGBA, error) {
 	size := img.Rect.Size()
 	if err := Take(ctx, pictureCost(size.X, size.Y)); err != nil {
 		return nil, err
 	}
 	turned := image.NewRGBA(image.Rect(0, 0, size.Y, size.X))
-	for y := range size.X { // of turned: its top row is img's last column
+	for y := range size.X { // of turned: its top row is the last column of img
 		row := turned.Pix[y*turned.Stride:]
 		from := img.Pix[4*(size.X-1-y):]
 		for x := range size.Y {
@@ -118,7 +118,7 @@ func turnLeft(ctx context.Context, img *image.RGBA) (*image.RGBA, error) {
 	return turned, nil
 }
 
-// beside joins images of one height from left to right.
+// beside joins images of the same height from left to right.
 func beside(ctx context.Context, parts []*image.RGBA) (*image.RGBA, error) {
 	if len(parts) == 1 {
 		return parts[0], nil

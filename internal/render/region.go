@@ -11,17 +11,19 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// regionPixels bounds what is read for one region: as much as is rendered at most, at the
-// next larger zoom, and once more for one that is rendered flat.
+// regionPixels limits the pixels to read for one region: the maximum that is rendered, at
+// the next larger zoom level, and twice that for a region that is reduced in one direction
+// only.
 const regionPixels = 32 << 20
 
-// ErrTooMuch reports a region that is rendered so much flatter than it is that too much would
-// have to be read.
+// ErrTooMuch reports a region whose aspect ratio is reduced so much that too many pixels
+// would have to be read.
 var ErrTooMuch = errors.New("render: too much to read for so small a picture")
 
-// Region draws the part r of level 0 as w × h pixels, no larger than it is: from the
-// image halved so often, which has zoom z, each pixel as the mean of what it covers. What
-// was not scanned has the background's colour; a tile that cannot be read is an error.
+// Region renders the part r of level 0 as w × h pixels, from the image halved the given
+// number of times. It does not enlarge: r must have at least w × h pixels in the halved
+// image. Each pixel is the mean of the area it covers. Areas that the scanner skipped have
+// the background colour; a tile that cannot be read is an error.
 func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h int, o Options) (*image.RGBA, error) {
 	z := s.MaxZoom() - halved
 	if z < 0 || z > s.MaxZoom() {
@@ -36,7 +38,7 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 	if r.Dx()*r.Dy() > regionPixels {
 		return nil, ErrTooMuch
 	}
-	d := drawer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
+	d := tileRenderer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
 	if err := takeShrinker(ctx, r.Dx(), r.Dy(), w, h); err != nil {
 		return nil, err
 	}
@@ -71,16 +73,18 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 	return sh.picture(), nil
 }
 
-// windowed says where pixel first+i of the halved image begins, in 65536ths of one of the
-// m that n pixels of level 0, from at on, are rendered as: what is beyond them counts nothing.
+// windowed returns a function of the position of pixel first+i of the halved image. The
+// position is in 65536ths of a pixel of the result, which renders the n pixels of level 0
+// from at on as m pixels. Pixels outside that range have no width.
 func windowed(first, halved, at, n, m int) func(i int) int {
 	return func(i int) int {
 		return min(max((first+i)<<halved-at, 0), n) * (m << 16) / n
 	}
 }
 
-// of returns a tile of a zoom as pixels, from one that was kept if it has to be made.
-func (d *drawer) of(ctx context.Context, z, x, y int) (*image.RGBA, error) {
+// of returns a tile of a zoom level as pixels. A derived one is decoded from
+// [Options.Tile].
+func (d *tileRenderer) of(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	if d.s.Zooms[z].Level >= 0 || d.o.Tile == nil {
 		return d.tile(ctx, z, x, y)
 	}
@@ -93,7 +97,7 @@ func (d *drawer) of(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 
 func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }
 
-// Turn mirrors img, if that is wanted, and then turns it clockwise by 0, 90, 180 or 270°.
+// Turn mirrors img if mirror is set, and then rotates it clockwise by 0, 90, 180 or 270°.
 func Turn(img *image.RGBA, mirror bool, degrees int) *image.RGBA {
 	if !mirror && degrees == 0 {
 		return img
@@ -123,8 +127,8 @@ func Turn(img *image.RGBA, mirror bool, degrees int) *image.RGBA {
 	return out
 }
 
-// Gray takes the colour out of img: its pixels are the luma of ITU-R BT.601, as JPEG has
-// it. With bitonal they are black or white.
+// Gray converts img to grayscale in place, with the luma of ITU-R BT.601 as in JPEG. With
+// bitonal the pixels are black or white.
 func Gray(img *image.RGBA, bitonal bool) {
 	for i := 0; i+3 < len(img.Pix); i += 4 {
 		p := img.Pix[i:][:3]
@@ -136,7 +140,7 @@ func Gray(img *image.RGBA, bitonal bool) {
 	}
 }
 
-// EncodePNG returns img, which has no transparent pixel, as a PNG.
+// EncodePNG returns img, which must be opaque, as a PNG.
 func EncodePNG(img *image.RGBA) ([]byte, error) {
 	var b bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, img); err != nil {

@@ -5,9 +5,9 @@ import (
 	"image"
 )
 
-// halve draws the top left w × h pixels of src at half their size into dst, the
-// first at p: each pixel is the mean of 2×2. A last column or row that has no
-// partner counts twice.
+// halve scales the top left w × h pixels of src to half their size into dst, with the first
+// pixel at p. Each pixel is the mean of 2×2; a last column or row without a partner counts
+// twice.
 func halve(dst *image.RGBA, p image.Point, src *image.RGBA, w, h int) {
 	for y := 0; y < h; y += 2 {
 		upper := src.Pix[y*src.Stride:][:4*w]
@@ -19,8 +19,8 @@ func halve(dst *image.RGBA, p image.Point, src *image.RGBA, w, h int) {
 	}
 }
 
-// halveRow makes one row of two. Pixels are added two at a time, and of their
-// bytes every other one, so that the sums of the bytes have room.
+// halveRow combines two rows into one. It adds two pixels at a time, and every other byte
+// of them, so that the sums do not overflow into the next byte.
 func halveRow(dst, upper, lower []byte) {
 	const even = 0x00ff00ff00ff00ff
 	for len(dst) >= 4 && len(upper) >= 8 && len(lower) >= 8 {

@@ -35,7 +35,7 @@ func TestHalve(t *testing.T) {
 			dst := plain(4, 4, poison)
 			at := image.Pt(1, 2)
 			halve(dst, at, tt.src, tt.src.Rect.Dx(), tt.src.Rect.Dy())
-			drawn := 0
+			rendered := 0
 			for i, want := range tt.want {
 				p := at.Add(image.Pt(i%tt.w, i/tt.w))
 				if got := dst.RGBAAt(p.X, p.Y); got.R != want || got.A != 255 {
@@ -44,17 +44,17 @@ func TestHalve(t *testing.T) {
 			}
 			for i := range 16 {
 				if dst.RGBAAt(i%4, i/4) != poison {
-					drawn++
+					rendered++
 				}
 			}
-			if drawn != len(tt.want) {
-				t.Errorf("%d pixels drawn, want %d", drawn, len(tt.want))
+			if rendered != len(tt.want) {
+				t.Errorf("%d pixels rendered, want %d", rendered, len(tt.want))
 			}
 		})
 	}
 }
 
-// TestHalveColours compares with a plain computation.
+// TestHalveColours compares the result with a plain computation.
 func TestHalveColours(t *testing.T) {
 	src := tissue(64, 32, 3)
 	got := image.NewRGBA(image.Rect(0, 0, 32, 16))
@@ -71,7 +71,8 @@ func TestHalveColours(t *testing.T) {
 	checkPixels(t, got, want, 0)
 }
 
-// TestShrinker cuts an image into pieces and compares with the mean of each area.
+// TestShrinker cuts an image into pieces and compares the result with the mean of each
+// area.
 func TestShrinker(t *testing.T) {
 	src := tissue(97, 61, 4)
 	for _, size := range []image.Point{{97, 61}, {96, 60}, {50, 61}, {33, 20}, {7, 5}, {1, 1}} {
@@ -92,7 +93,7 @@ func TestShrinker(t *testing.T) {
 	}
 }
 
-// areas shrinks img to w × h pixels the slow way.
+// areas scales img to w × h pixels with a slow and simple algorithm.
 func areas(img *image.RGBA, w, h int) *image.RGBA {
 	small := image.NewRGBA(image.Rect(0, 0, w, h))
 	sx, sy := float64(img.Rect.Dx())/float64(w), float64(img.Rect.Dy())/float64(h)

@@ -15,13 +15,12 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// Rows reads the pixels of one tile or strip row by row, so that a strip may be
-// larger than memory. It reads all codecs but JPEG and WebP; see [NewBands] for
-// JPEG.
+// Rows reads the pixels of one tile or strip row by row, so that a strip may be larger than
+// memory. It supports all codecs except JPEG and WebP; see [NewBands] for JPEG.
 type Rows struct {
 	r       io.Reader
-	close   func() error // gives back the decompressor, and reports a wrong checksum
-	give    func()       // gives back its memory
+	close   func() error // closes the decompressor, and reports a wrong checksum
+	give    func()       // returns its memory
 	row     []byte
 	lay     slide.Layout
 	convert converter
@@ -29,8 +28,8 @@ type Rows struct {
 	size    int64
 }
 
-// expansion is how many bytes a byte can become at most: what is claimed beyond
-// that is refused before memory is spent on it.
+// expansion is the maximum ratio of decompressed to compressed size. Data that claim more
+// are rejected before memory is allocated for them.
 var expansion = map[slide.Codec]int64{
 	slide.None:     1,
 	slide.LZW:      2731,    // a code of 12 bits for 4096 bytes
@@ -39,9 +38,9 @@ var expansion = map[slide.Codec]int64{
 	slide.PackBits: 64,      // 128 bytes in 2
 }
 
-// NewRows reads from r the size bytes of a tile or strip of w × h pixels, stored as
-// lay describes. The error wraps [ErrUnsupported] for a layout that is not read
-// here; otherwise the data cannot be that many pixels.
+// NewRows reads a tile or strip of w × h pixels, stored with the layout lay, from the size
+// bytes of r. The error wraps [ErrUnsupported] for a layout that is not supported;
+// otherwise the data cannot contain that many pixels.
 func NewRows(ctx context.Context, r io.Reader, size int64, lay slide.Layout, w, h int) (*Rows, error) {
 	rows := &Rows{lay: lay, h: h, size: size, close: func() error { return nil }}
 	var err error
@@ -59,7 +58,7 @@ func NewRows(ctx context.Context, r io.Reader, size int64, lay slide.Layout, w, 
 	if rowBytes > maxBytes {
 		return nil, fmt.Errorf("render: a row of %d bytes: more than %d are not read", rowBytes, maxBytes)
 	}
-	// Compared as a quotient, as the product of hostile numbers may not fit.
+	// Compared as a quotient, as the product of malicious numbers may overflow.
 	if need := rowBytes * int64(h); need/most > size || need > size*most {
 		return nil, fmt.Errorf("render: %v data of %d bytes cannot hold %d×%d pixels: their end is missing", lay.Codec, size, w, h)
 	}
@@ -69,9 +68,9 @@ func NewRows(ctx context.Context, r io.Reader, size int64, lay slide.Layout, w, 
 	return rows, nil
 }
 
-// open takes memory for a row of that size, and sets the decompressor up.
+// open takes memory for a row of rowBytes, and sets up the decompressor.
 func (rows *Rows) open(ctx context.Context, src io.Reader, rowBytes int64) error {
-	const decompressor = 1 << 20 // of all codecs, but for the window of zstd
+	const decompressor = 1 << 20 // maximum of all codecs, without the window of zstd
 	cost := rowBytes + decompressor
 	window := uint64(0)
 	if rows.lay.Codec == slide.Zstd {
@@ -93,9 +92,9 @@ func (rows *Rows) open(ctx context.Context, src io.Reader, rowBytes int64) error
 	return rows.decompress(src, window)
 }
 
-// newLZW reads LZW of TIFF. Before TIFF 5.0 writers put the bits of a code into bytes the
-// other way round and widened codes one later, as GIF does; libtiff tells such data by its
-// first code, which is always that of a new table.
+// newLZW reads the LZW of TIFF. Before TIFF 5.0, writers stored the bits of a code in
+// reverse order and widened codes one later, as in GIF. Like libtiff, it recognizes such
+// data by the first code, which is always a clear code.
 func newLZW(src io.Reader) io.Reader {
 	buffered := bufio.NewReader(src)
 	if b, err := buffered.Peek(2); err == nil && b[0] == 0 && b[1]&1 == 1 {
@@ -104,7 +103,7 @@ func newLZW(src io.Reader) io.Reader {
 	return lzw.NewReader(buffered, lzw.MSB, 8)
 }
 
-// decompress sets the decompressor up.
+// decompress sets up the decompressor.
 func (rows *Rows) decompress(src io.Reader, window uint64) error {
 	switch rows.lay.Codec {
 	case slide.None:
@@ -132,7 +131,7 @@ func (rows *Rows) decompress(src io.Reader, window uint64) error {
 	return nil
 }
 
-// Read decompresses one row and writes it to dst as RGBA, 4 bytes a pixel.
+// Read decompresses one row and writes it to dst as RGBA, 4 bytes per pixel.
 func (rows *Rows) Read(dst []byte) error {
 	if _, err := io.ReadFull(rows.r, rows.row); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -153,8 +152,8 @@ func (rows *Rows) Read(dst []byte) error {
 	return nil
 }
 
-// Close gives back what decompressing took. The error reports a checksum that is
-// wrong, if all rows were read.
+// Close releases the decompressor. The error reports a wrong checksum if all rows were
+// read.
 func (rows *Rows) Close() error {
 	rows.give()
 	rows.give = func() {}
@@ -164,7 +163,7 @@ func (rows *Rows) Close() error {
 // packBits expands runs (TIFF 6.0 section 9).
 type packBits struct {
 	r      *bufio.Reader
-	left   int // bytes of the run at hand
+	left   int // remaining bytes of the current run
 	repeat bool
 	value  byte
 }
@@ -178,7 +177,7 @@ func (p *packBits) Read(b []byte) (int, error) {
 		switch {
 		case n < 128:
 			p.left, p.repeat = int(n)+1, false
-		case n > 128: // 128 is nothing at all
+		case n > 128: // 128 is a no-op
 			p.left, p.repeat = 257-int(n), true
 			if p.value, err = p.r.ReadByte(); err != nil {
 				return 0, err

@@ -8,24 +8,24 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// A shrinker scales an image down that comes in pieces, in any order: each pixel
-// is the mean of the area it covers. It holds the small image only.
+// A shrinker scales down an image that is added in pieces, in any order. Each pixel is the
+// mean of the area that it covers. Only the small image is in memory.
 type shrinker struct {
 	w, h       int      // of the small image
-	columns    []share  // of each column of the large one
-	rows       []share  // and of each row
-	sums       []uint32 // three a pixel, 8.24 fixed point
+	columns    []share  // of each column of the large image
+	rows       []share  // of each row
+	sums       []uint32 // three per pixel, 8.24 fixed point
 	horizontal []uint32 // of one row
 }
 
-// A share says to which pixel of the small image one of the large one belongs,
-// in 65536ths of the small one: the first of it to at, the rest to at+1.
+// A share divides a pixel of the large image between two pixels of the small one, in
+// 65536ths of a small pixel: the first part belongs to pixel at, the rest to at+1.
 type share struct {
 	at          int
 	first, rest uint32
 }
 
-// takeShrinker takes the memory of a shrinker, and of the image that comes of it.
+// takeShrinker takes the memory for a shrinker and for the resulting image from the budget.
 func takeShrinker(ctx context.Context, largeW, largeH, w, h int) error {
 	if largeW+largeH > maxSpan {
 		return fmt.Errorf("%w: %d×%d pixels are not scaled down", ErrTooLarge, largeW, largeH)
@@ -44,13 +44,13 @@ func shrinkerOf(columns, rows []share, w, h int) *shrinker {
 	return &shrinker{w: w, h: h, columns: columns, rows: rows, sums: make([]uint32, 3*w*h), horizontal: make([]uint32, 3*w)}
 }
 
-// shares divides n pixels among m ≤ n. Those of each of the m add up to 65536.
+// shares divides n pixels among m ≤ n. The shares of each of the m add up to 65536.
 func shares(n, m int) []share {
 	return sharesAt(n, func(i int) int { return i * (m << 16) / n })
 }
 
-// sharesAt divides n pixels of which each begins at a position in 65536ths of a small
-// one, and is no larger than that.
+// sharesAt divides n pixels, given the position of each in 65536ths of a small pixel. None
+// may be wider than a small pixel.
 func sharesAt(n int, position func(i int) int) []share {
 	s := make([]share, n)
 	for i := range s {
@@ -62,8 +62,8 @@ func sharesAt(n int, position func(i int) int) []share {
 	return s
 }
 
-// add takes in the top left w × h pixels of img, the first of which is x,y of the
-// large image.
+// add adds the top left w × h pixels of img, the first of which is pixel x,y of the large
+// image.
 func (s *shrinker) add(img *image.RGBA, x, y, w, h int) {
 	if w < 1 || h < 1 {
 		return
@@ -81,7 +81,7 @@ func (s *shrinker) add(img *image.RGBA, x, y, w, h int) {
 	}
 }
 
-// addRow adds one row of pixels to sums, whose first pixel is column left.
+// addRow adds one row of pixels to sums, which begins at column left.
 func addRow(sums []uint32, pix []byte, columns []share, left int) {
 	for i, c := range columns {
 		r, g, b := uint32(pix[4*i]), uint32(pix[4*i+1]), uint32(pix[4*i+2])
@@ -105,7 +105,7 @@ func (s *shrinker) addSums(sums []uint32, left, y int, weight uint32) {
 	}
 }
 
-// image returns the small image.
+// picture returns the small image.
 func (s *shrinker) picture() *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, s.w, s.h))
 	for i := range s.w * s.h {

@@ -12,23 +12,23 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A testLevel is a level to write: its tiles are cut from image.
+// A testLevel is a level to write. Its tiles are cut from image.
 type testLevel struct {
 	picture image.Image
 	tile    int                 // side of the tiles
 	raw     bool                // uncompressed; JPEG of quality 95 if not
-	skip    func(c, r int) bool // tiles that were not scanned
-	damage  func(c, r int) bool // tiles that are cut short
-	padding color.RGBA          // what tiles show beyond the image
+	skip    func(c, r int) bool // tiles that the scanner skipped
+	damage  func(c, r int) bool // tiles that are truncated
+	padding color.RGBA          // colour of tiles beyond the image
 }
 
-// A testPhilips adds what makes a slide one of Philips.
+// A testPhilips contains the parts that identify a Philips slide.
 type testPhilips struct {
 	barcode      string
 	label, macro []byte // JPEGs
 }
 
-// openSlide writes a classic little-endian TIFF of these levels and opens it.
+// openSlide writes a classic little-endian TIFF with these levels and opens it.
 func openSlide(t testing.TB, p *testPhilips, levels ...testLevel) *slide.Slide {
 	t.Helper()
 	file := []byte("II*\x00\x00\x00\x00\x00")
@@ -66,8 +66,8 @@ func openSlide(t testing.TB, p *testPhilips, levels ...testLevel) *slide.Slide {
 	return s
 }
 
-// appendDirectory appends a directory and puts its offset at link. Every value
-// is a LONG; description is tag 270 if it is not empty.
+// appendDirectory appends a directory and writes its offset at link. Every value is a LONG;
+// a description that is not empty is written as tag 270.
 func appendDirectory(file []byte, link int, fields map[int][]uint32, description string) ([]byte, int) {
 	le := binary.LittleEndian
 	var entries []byte
@@ -102,7 +102,7 @@ func appendDirectory(file []byte, link int, fields map[int][]uint32, description
 	return append(file, 0, 0, 0, 0), len(file)
 }
 
-// tiles returns the compressed tiles of l; nil for those that were not scanned.
+// tiles returns the compressed tiles of l; nil for those that the scanner skipped.
 func (l *testLevel) tiles(t testing.TB) [][]byte {
 	size := l.picture.Bounds().Size()
 	var all [][]byte
@@ -144,7 +144,7 @@ func (l *testLevel) encode(t testing.TB, img *image.RGBA) []byte {
 	return b
 }
 
-// xml is a description as Philips writes it, of what is read here.
+// xml returns a description like those of Philips, with the parts that are read here.
 func (p *testPhilips) xml() string {
 	attribute := func(name, value string) string {
 		return fmt.Sprintf("<Attribute Name=%q Group=\"0x301D\" Element=\"0x1000\" PMSVR=\"IString\">%s</Attribute>", name, value)
@@ -171,8 +171,8 @@ func (p *testPhilips) xml() string {
 	return x + `</DataObject>`
 }
 
-// ramps is an image in which each pixel says where it is, so smooth that JPEG
-// keeps it.
+// ramps returns an image in which the colour of each pixel encodes its position. It is
+// smooth enough to survive JPEG compression.
 func ramps(w, h int) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -183,15 +183,15 @@ func ramps(w, h int) *image.RGBA {
 	return img
 }
 
-// plain is an image of one colour.
+// plain returns an image of one colour.
 func plain(w, h int, c color.RGBA) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	fill(img, img.Rect, c)
 	return img
 }
 
-// farthest returns by how much the pixels of two images of one size differ at
-// most, and where.
+// farthest returns the largest difference between the pixels of two images of the same
+// size, and its position.
 func farthest(a, b *image.RGBA) (int, image.Point) {
 	most, at := 0, image.Point{}
 	for y := range a.Rect.Dy() {

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// maxThumbnail bounds the sides of a thumbnail, and with that its memory.
+	// maxThumbnail limits the sides of a thumbnail, and thereby its memory.
 	maxThumbnail     = 4096
 	thumbnailQuality = 85
 )
 
-// Thumbnail returns the entire slide as a JPEG that fits into maxW × maxH pixels
-// (at most 4096 a side), with its aspect ratio. It is rendered from the smallest stored
-// level that is no smaller, tile by tile, and is never larger than level 0. What
-// was not scanned has the colour bg; a tile that cannot be read is an error.
+// Thumbnail returns the entire slide as a JPEG that fits into maxW × maxH pixels (at most
+// 4096 a side) with its aspect ratio. It is rendered tile by tile from the smallest stored
+// level that is at least as large, and is never larger than level 0. Areas that the scanner
+// skipped have the colour bg; a tile that cannot be read is an error.
 func Thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGBA) ([]byte, error) {
 	img, err := thumbnail(ctx, s, maxW, maxH, bg)
 	if err != nil {
@@ -49,7 +49,7 @@ func thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGB
 	return scaled(ctx, s, w, h, bg)
 }
 
-// scaled renders the slide from the smallest level that is not smaller.
+// scaled renders the slide from the smallest level that is at least as large as the result.
 func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*image.RGBA, error) {
 	level := 0
 	for i := range s.Levels {
@@ -57,7 +57,7 @@ func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*imag
 			level = i
 		}
 	}
-	d := drawer{s: s}
+	d := tileRenderer{s: s}
 	l := &s.Levels[level]
 	sh, err := newShrinker(ctx, l.Width, l.Height, w, h)
 	if err != nil {
@@ -88,8 +88,8 @@ func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*imag
 	return sh.picture(), nil
 }
 
-// fit returns the largest size of aspect w:h within maxW × maxH that is no larger
-// than w × h, and at least one pixel a side.
+// fit returns the largest size with the aspect ratio w:h within maxW × maxH that is not
+// larger than w × h and at least one pixel a side.
 func fit(w, h, maxW, maxH int) (int, int) {
 	if w <= maxW && h <= maxH {
 		return w, h

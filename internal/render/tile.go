@@ -11,25 +11,25 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// Options say how [Tile] makes tiles.
+// Options configure [Tile] and [Region].
 type Options struct {
 	Quality    int        // of the JPEG, 1 to 100; 85 if 0
-	Background color.RGBA // of what was not scanned, or lies beyond the image; white if its alpha is 0
-	// Tile, if not nil, returns the tile of a zoom that is not stored as a JPEG that
-	// may have been kept. Without it such tiles are made as pixels and forgotten.
+	Background color.RGBA // of areas that the scanner skipped or beyond the image; white if its alpha is 0
+	// Tile, if not nil, returns a tile of a derived zoom level as a JPEG, which may come
+	// from a cache. Without it such tiles are rendered each time.
 	Tile func(ctx context.Context, z, x, y int) ([]byte, error)
 }
 
-// Tile returns tile x,y of zoom z as a JPEG of level 0's tile size.
+// Tile returns tile x,y of zoom level z as a JPEG of level 0's tile size.
 //
-// What is stored as that tile is returned as it is if it is a JPEG, and encoded
-// if not. Other zooms are made: from the level of the same size if its tiles are
-// of other sizes than level 0's, else by halving the next larger zoom. What lies
-// beyond the image, or was not scanned, has the background's colour.
+// A stored tile is returned unchanged if it is a JPEG, and otherwise encoded as one. Other
+// zoom levels are derived: from the level of the same size if its tiles have another size
+// than those of level 0, otherwise by halving the next larger zoom level. Areas beyond the
+// image or skipped by the scanner have the background colour.
 //
-// The error is [slide.ErrNoTile] for a tile outside of the zoom's grid and
-// [slide.ErrEmptyTile] if nothing of the tile was scanned. A tile made from one
-// that cannot be read is that one's error.
+// The error is [slide.ErrNoTile] for a tile outside the grid of the zoom level and
+// [slide.ErrEmptyTile] if the scanner skipped all of the tile. If a tile cannot be read,
+// tiles derived from it return its error.
 func Tile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]byte, error) {
 	if z < 0 || z >= len(s.Zooms) || x < 0 || y < 0 || x >= s.Zooms[z].Columns || y >= s.Zooms[z].Rows {
 		return nil, slide.ErrNoTile
@@ -40,7 +40,7 @@ func Tile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]byte, 
 	if o.Background.A == 0 {
 		o.Background = white
 	}
-	d := drawer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
+	d := tileRenderer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
 	img, err := d.tile(ctx, z, x, y)
 	if err != nil {
 		return nil, err
@@ -49,9 +49,9 @@ func Tile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]byte, 
 	return EncodeJPEG(img, o.Quality)
 }
 
-// A drawer makes tiles of a slide as pixels. While it goes down from zoom to zoom
-// it holds one tile of each, and the one it reads.
-type drawer struct {
+// A tileRenderer renders tiles of a slide as pixels. While it descends from zoom level to
+// zoom level, it holds one tile of each, and the one it reads.
+type tileRenderer struct {
 	s            *slide.Slide
 	o            Options
 	tileW, tileH int
@@ -59,9 +59,9 @@ type drawer struct {
 	room         int64  // bytes taken for buf
 }
 
-// tile returns the tile x,y of zoom z. Beyond the image it shows anything if it
-// is stored, and the background if it is made.
-func (d *drawer) tile(ctx context.Context, z, x, y int) (*image.RGBA, error) {
+// tile returns tile x,y of zoom level z. Beyond the image, a stored tile has arbitrary
+// pixels and a derived one the background.
+func (d *tileRenderer) tile(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	zoom := &d.s.Zooms[z]
 	if zoom.Level >= 0 {
 		return d.stored(ctx, zoom.Level, x, y)
@@ -73,7 +73,7 @@ func (d *drawer) tile(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 }
 
 // stored decodes a stored tile.
-func (d *drawer) stored(ctx context.Context, level, x, y int) (*image.RGBA, error) {
+func (d *tileRenderer) stored(ctx context.Context, level, x, y int) (*image.RGBA, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -93,9 +93,9 @@ func (d *drawer) stored(ctx context.Context, level, x, y int) (*image.RGBA, erro
 	return img, nil
 }
 
-// makeRoom takes memory for a tile as it is stored. Beside it there may be the smaller
-// buffer of those before.
-func (d *drawer) makeRoom(ctx context.Context, n int64) error {
+// makeRoom takes memory for a stored tile. The smaller previous buffer may exist at the
+// same time.
+func (d *tileRenderer) makeRoom(ctx context.Context, n int64) error {
 	if n <= int64(cap(d.buf)) {
 		return nil
 	}
@@ -106,10 +106,10 @@ func (d *drawer) makeRoom(ctx context.Context, n int64) error {
 	return nil
 }
 
-// levelOf returns the stored level that shows what tile x,y of zoom z shows, be it
-// in tiles of other sizes, or -1. A level may have lost the last column of pixels
-// when it was halved, and where that is all of the tile it shows nothing.
-func (d *drawer) levelOf(z, x, y int) int {
+// levelOf returns the stored level with the same contents as tile x,y of zoom level z,
+// possibly in tiles of other sizes, or -1. A level may have lost the last column of pixels
+// when it was halved; it does not contain a tile of only that column.
+func (d *tileRenderer) levelOf(z, x, y int) int {
 	downsample := math.Ldexp(1, d.s.MaxZoom()-z)
 	for i := range d.s.Levels {
 		l := &d.s.Levels[i]
@@ -120,15 +120,14 @@ func (d *drawer) levelOf(z, x, y int) int {
 	return -1
 }
 
-// valid returns how many pixels of tile x,y of zoom z are image.
-func (d *drawer) valid(z, x, y int) (w, h int) {
+// valid returns how many pixels of tile x,y of zoom level z are within the image.
+func (d *tileRenderer) valid(z, x, y int) (w, h int) {
 	zoom := &d.s.Zooms[z]
 	return max(0, min(d.tileW, zoom.Width-x*d.tileW)), max(0, min(d.tileH, zoom.Height-y*d.tileH))
 }
 
-// cut puts the tile x,y of zoom z together from the tiles of a level of the same
-// size.
-func (d *drawer) cut(ctx context.Context, z, level, x, y int) (*image.RGBA, error) {
+// cut composes tile x,y of zoom level z from the tiles of a level of the same size.
+func (d *tileRenderer) cut(ctx context.Context, z, level, x, y int) (*image.RGBA, error) {
 	l := &d.s.Levels[level]
 	w, h := d.valid(z, x, y)
 	want := image.Rect(0, 0, w, h).Add(image.Pt(x*d.tileW, y*d.tileH)).Intersect(image.Rect(0, 0, l.Width, l.Height))
@@ -159,13 +158,13 @@ func (d *drawer) cut(ctx context.Context, z, level, x, y int) (*image.RGBA, erro
 		Discard(ctx, img)
 		return nil, slide.ErrEmptyTile
 	}
-	// What the level has lost the zoom has not.
+	// The zoom level still has the pixels that the level has lost.
 	stretch(img, want.Dx(), want.Dy(), w, h)
 	return img, nil
 }
 
-// halved makes the tile x,y of zoom z from the four below it.
-func (d *drawer) halved(ctx context.Context, z, x, y int) (*image.RGBA, error) {
+// halved derives tile x,y of zoom level z from the four tiles of the next larger one.
+func (d *tileRenderer) halved(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	if d.tileW%2 != 0 || d.tileH%2 != 0 {
 		return nil, fmt.Errorf("%w: zoom %d is not stored, and tiles of %d×%d pixels cannot be halved", ErrUnsupported, z, d.tileW, d.tileH)
 	}
@@ -200,9 +199,8 @@ func (d *drawer) halved(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	return img, nil
 }
 
-// larger returns a tile that is to be halved: from [Options.Tile] if it would
-// have to be made.
-func (d *drawer) larger(ctx context.Context, z, x, y int) (*image.RGBA, error) {
+// larger returns a tile that is to be halved: from [Options.Tile] if it is derived.
+func (d *tileRenderer) larger(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	if d.o.Tile == nil || d.s.Zooms[z].Level >= 0 {
 		return d.tile(ctx, z, x, y)
 	}
@@ -220,7 +218,7 @@ func (d *drawer) larger(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	return img, nil
 }
 
-// copyPart copies the part of src to dst, its first pixel to p.
+// copyPart copies the given part of src to dst, with its first pixel at p.
 func copyPart(dst *image.RGBA, p image.Point, src *image.RGBA, part image.Rectangle) {
 	for y := range part.Dy() {
 		from := src.Pix[src.PixOffset(part.Min.X, part.Min.Y+y):][:4*part.Dx()]
@@ -228,8 +226,7 @@ func copyPart(dst *image.RGBA, p image.Point, src *image.RGBA, part image.Rectan
 	}
 }
 
-// stretch repeats the last column and row of the top left fromW × fromH pixels up
-// to w × h.
+// stretch repeats the last column and row of the top left fromW × fromH pixels up to w × h.
 func stretch(img *image.RGBA, fromW, fromH, w, h int) {
 	if fromW < 1 || fromH < 1 {
 		return

@@ -15,10 +15,10 @@ import (
 
 var (
 	rust   = color.RGBA{170, 90, 60, 255}
-	poison = color.RGBA{0, 255, 0, 255} // what padding shows, and no tile that is made may
+	poison = color.RGBA{0, 255, 0, 255} // colour of padding, which no rendered tile may show
 )
 
-// halvings returns img, and img halved as often as it can be.
+// halvings returns img and all its halved versions.
 func halvings(img *image.RGBA) []*image.RGBA {
 	all := []*image.RGBA{img}
 	for img.Rect.Dx() > 1 || img.Rect.Dy() > 1 {
@@ -31,15 +31,15 @@ func halvings(img *image.RGBA) []*image.RGBA {
 	return all
 }
 
-// TestTile compares every tile of every zoom with the image of level 0, halved,
-// pixel by pixel: the levels are not compressed.
+// TestTile compares every tile of every zoom level pixel by pixel with the image of level
+// 0, halved. The levels are not compressed.
 func TestTile(t *testing.T) {
 	const tile = 64
 	pictures := halvings(tissue(301, 203, 1))
 	level := func(halvings, tile int) testLevel {
 		return testLevel{picture: pictures[halvings], tile: tile, raw: true, padding: poison}
 	}
-	lost := func(halvings, tile int) testLevel { // the last column and row are not there
+	lost := func(halvings, tile int) testLevel { // without the last column and row
 		l := level(halvings, tile)
 		size := pictures[halvings].Rect.Size()
 		l.picture = Crop(pictures[halvings], size.X-1, size.Y-1)
@@ -73,7 +73,7 @@ func TestTile(t *testing.T) {
 
 func checkZoom(t *testing.T, s *slide.Slide, z int, want *image.RGBA, lost int) {
 	t.Helper()
-	d := drawer{s: s, o: Options{Background: rust}, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
+	d := tileRenderer{s: s, o: Options{Background: rust}, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
 	for y := range s.Zooms[z].Rows {
 		for x := range s.Zooms[z].Columns {
 			got, err := d.tile(context.Background(), z, x, y)
@@ -98,8 +98,8 @@ func checkZoom(t *testing.T, s *slide.Slide, z int, want *image.RGBA, lost int) 
 	}
 }
 
-// TestTileStretched looks at the pixels that a level lost: they are those beside
-// them, and not the background.
+// TestTileStretched checks the pixels that a level has lost: they equal their neighbours
+// and not the background.
 func TestTileStretched(t *testing.T) {
 	blue := color.RGBA{60, 90, 170, 255}
 	for _, tt := range []struct{ full, level, levelTile, zoom int }{
@@ -147,10 +147,10 @@ func TestDerivedTileSparse(t *testing.T) {
 	level.skip = func(c, r int) bool { return c < 2 && r < 2 || c == 2 && r == 2 }
 	s := openSlide(t, nil, level)
 	if _, err := Tile(context.Background(), s, 2, 0, 0, Options{}); !errors.Is(err, slide.ErrEmptyTile) {
-		t.Errorf("a stored tile that was not scanned: error %v, want %v", err, slide.ErrEmptyTile)
+		t.Errorf("a stored tile that the scanner skipped: error %v, want %v", err, slide.ErrEmptyTile)
 	}
 	if _, err := Tile(context.Background(), s, 1, 0, 0, Options{}); !errors.Is(err, slide.ErrEmptyTile) {
-		t.Errorf("a tile of four that were not scanned: error %v, want %v", err, slide.ErrEmptyTile)
+		t.Errorf("a tile of four that the scanner skipped: error %v, want %v", err, slide.ErrEmptyTile)
 	}
 	got := makeTile(t, s, 1, 1, 1, Options{Background: rust})
 	want := plain(64, 64, blue)
@@ -196,9 +196,9 @@ func TestDerivedTileCancelled(t *testing.T) {
 	}
 }
 
-// TestDerivedTileFromKept makes a tile of kept ones, and asks for those only that are
+// TestDerivedTileFromKept derives a tile from cached ones, and requests only those that are
 // not stored.
-func TestDerivedTileFromKept(t *testing.T) {
+func TestDerivedTileFromCached(t *testing.T) {
 	s := openSlide(t, nil, testLevel{picture: plain(256, 256, rust), tile: 64})
 	kept, err := EncodeJPEG(plain(64, 64, color.RGBA{0, 0, 200, 255}), 95)
 	if err != nil {
@@ -217,12 +217,12 @@ func TestDerivedTileFromKept(t *testing.T) {
 	fill(want, image.Rect(32, 32, 64, 64), white)
 	checkPixels(t, got, want, 6)
 	if got, want := fmt.Sprint(asked), "[1 0 0 1 1 0 1 0 1 1 1 1]"; got != want {
-		t.Errorf("asked for %v, want %v", got, want)
+		t.Errorf("requested %v, want %v", got, want)
 	}
 	asked = nil
 	checkPixels(t, makeTile(t, s, 1, 0, 0, o), plain(64, 64, rust), 6)
 	if len(asked) > 0 {
-		t.Errorf("asked for %v, which are stored", asked)
+		t.Errorf("requested %v, which are stored", asked)
 	}
 	o.Tile = func(context.Context, int, int, int) ([]byte, error) { return nil, errors.New("no disk") }
 	if _, err := Tile(context.Background(), s, 0, 0, 0, o); err == nil || err.Error() != "no disk" {
@@ -230,7 +230,7 @@ func TestDerivedTileFromKept(t *testing.T) {
 	}
 	o.Tile = func(context.Context, int, int, int) ([]byte, error) { return kept[:len(kept)/2], nil }
 	if _, err := Tile(context.Background(), s, 0, 0, 0, o); err == nil {
-		t.Error("a kept tile that is damaged: no error")
+		t.Error("a cached tile that is damaged: no error")
 	}
 }
 
@@ -254,9 +254,9 @@ func TestDerivedTileConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// BenchmarkMakeTile makes a tile of 512 pixels from four JPEG tiles of quality 95,
-// the costly end of what there is, as a viewer asks for it where the file's
-// smallest level is too large. Bytes are pixels made.
+// BenchmarkMakeTile derives a tile of 512 pixels from four JPEG tiles of quality 95. This
+// is the most expensive usual case: the smallest level of the file is too large for the
+// viewer. Bytes are pixels rendered.
 func BenchmarkMakeTile(b *testing.B) {
 	s := openSlide(b, nil, testLevel{picture: tissue(1024, 1024, 1), tile: 512})
 	b.SetBytes(4 * 512 * 512)

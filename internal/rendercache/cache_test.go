@@ -42,7 +42,7 @@ func TestCacheStores(t *testing.T) {
 	}
 }
 
-// A crash of the machine can leave a file that has its name and not its bytes.
+// A crash of the host can leave a file that has its name but not its contents.
 func TestCacheDiscardsIncompleteImages(t *testing.T) {
 	for name, b := range map[string][]byte{"empty": {}, "zeros": make([]byte, 100), "cut": jpegOf(100)[:60]} {
 		t.Run(name, func(t *testing.T) {
@@ -76,21 +76,21 @@ func TestCacheBound(t *testing.T) {
 		total += e.size
 	}
 	if total > max {
-		t.Errorf("%d bytes are kept, the bound is %d", total, max)
+		t.Errorf("%d bytes are cached, the limit is %d", total, max)
 	}
 	if s := c.Stats(); s.Bytes > max || s.Evicted < 300-max/each {
-		t.Errorf("figures %+v: more than the bound, or too few removed", s)
+		t.Errorf("figures %+v: more than the limit, or too few removed", s)
 	}
 	if c.Get("rev-299") == nil {
-		t.Error("the newest picture went")
+		t.Error("the newest image was evicted")
 	}
 	if c.Get("rev-000") != nil {
-		t.Error("the oldest picture stayed")
+		t.Error("the oldest image was not evicted")
 	}
 }
 
-// TestCacheClosed puts an image into a cache that is closed: a rendering that was abandoned
-// may end after the server has.
+// TestCacheClosed puts an image into a closed cache: an abandoned rendering may end after
+// the server has ended.
 func TestCacheClosed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	c, err := OpenCache(dir, 1<<20, slog.New(slog.DiscardHandler))

@@ -20,7 +20,7 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A mount is a file system whose server goes down and comes back when back is closed.
+// A mount is a file system whose server is down until back is closed.
 type mount struct {
 	io.ReaderAt
 	away bool
@@ -125,14 +125,14 @@ func testHangingStore(t *testing.T, path string, make renderFunc) {
 	time.Sleep(workTime)
 	synctest.Wait()
 	if err := makeNear(1); err != nil {
-		t.Errorf("another store, once the workers were taken away: %v", err)
+		t.Errorf("another store, after the workers were released: %v", err)
 	}
 	if err := makeFar(9); !errors.Is(err, tile.ErrUnreachable) || time.Since(began) != workTime {
-		t.Errorf("another picture: %v after %v, want %v at once", err, time.Since(began)-workTime, tile.ErrUnreachable)
+		t.Errorf("another image: %v after %v, want %v at once", err, time.Since(began)-workTime, tile.ErrUnreachable)
 	}
 	for range maxAbandoned {
 		if err := <-answers; !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != k.o.Timeout || tile.Explain(err).RetryAfter == 0 {
-			t.Errorf("those who wait: %v after %v, want that it took too long after %v", err, time.Since(began), k.o.Timeout)
+			t.Errorf("callers that wait: %v after %v, want a timeout after %v", err, time.Since(began), k.o.Timeout)
 		}
 	}
 	if err := takeAll(); !errors.Is(err, render.ErrBusy) && !strings.HasPrefix(t.Name(), "TestHangingStore/stored") { // whose size hangs
@@ -153,7 +153,7 @@ func testHangingStore(t *testing.T, path string, make renderFunc) {
 	}
 }
 
-// goMake has so many pictures made at once.
+// goMake starts to render n images at once.
 func goMake(makeOne func(n int) error, count int) <-chan error {
 	answers := make(chan error, count)
 	for n := range count {
