@@ -1,6 +1,6 @@
 // Package db opens the database that the catalog, tasks and accounts share, SQLite or
-// PostgreSQL: its file or server, its connections and their time limits, migrations,
-// and what an error of it means.
+// PostgreSQL. It manages the file or the connections, their time limits and migrations, and
+// classifies errors.
 package db
 
 import (
@@ -36,8 +36,8 @@ type DB struct {
 // database is created if it does not exist. The error may be [ErrInUse].
 func Open(url string) (*DB, error) { return open(url, openSQLite, openPostgres) }
 
-// OpenReadOnly opens the database at url to read it, and changes nothing: no file is
-// created, and none left behind. Write does not accept changes either.
+// OpenReadOnly opens the database at url for reading. It changes nothing, creates no files
+// and leaves none behind. Write rejects changes.
 func OpenReadOnly(url string) (*DB, error) { return open(url, readSQLite, readPostgres) }
 
 func open(url string, sqlite, postgres func(string) (*DB, error)) (*DB, error) {
@@ -68,7 +68,7 @@ func (d *DB) Close() error {
 // IsSQLite reports whether the database is a file.
 func (d *DB) IsSQLite() bool { return d.config == nil }
 
-// Dialect is "sqlite" or "postgres".
+// Dialect returns "sqlite" or "postgres".
 func (d *DB) Dialect() string {
 	if d.IsSQLite() {
 		return "sqlite"
@@ -76,16 +76,15 @@ func (d *DB) Dialect() string {
 	return "postgres"
 }
 
-// retryTime is how long a transaction is tried again. Other writers need no more than a
-// second.
+// retryTime is how long a transaction is retried. Other writers need no more than a second.
 const retryTime = 30 * time.Second
 
-// Retry calls f, which makes a transaction, again while another transaction is in its
-// way. After an error of the disk it makes new connections.
+// Retry calls f, which runs a transaction, again while another transaction conflicts with
+// it. After an error of the disk it replaces the connections.
 func (d *DB) Retry(ctx context.Context, f func() error) error {
 	for began, wait := time.Now(), time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := f()
-		if IsDiskFault(err) { // what the connections hold of the file may be wrong
+		if IsDiskFault(err) { // connections may have cached wrong contents of the file
 			d.DropIdle()
 		}
 		if err == nil || !isTransient(err) || time.Since(began) > retryTime {
@@ -116,7 +115,7 @@ func dropIdle(pool *sql.DB, n int) {
 	pool.SetMaxIdleConns(n)
 }
 
-// Connect makes a connection to PostgreSQL that belongs to no pool.
+// Connect opens a connection to PostgreSQL that belongs to no pool.
 func (d *DB) Connect(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, d.config.ConnConfig.Copy())
 }

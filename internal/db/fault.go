@@ -14,16 +14,16 @@ import (
 )
 
 var (
-	// ErrAway: the database does not answer. It may do so again soon.
+	// ErrAway reports that the database does not answer at present.
 	ErrAway = errors.New("the database does not answer")
-	// ErrFull: there is no room left for the database.
+	// ErrFull reports that the database has no disk space left.
 	ErrFull = errors.New("the disk of the database is full: make room, nothing was written")
-	// ErrDuplicate: a value that must be unique exists already.
+	// ErrDuplicate reports a value that must be unique and exists already.
 	ErrDuplicate = errors.New("the value exists already")
 )
 
-// An outage is a known reason for which the database does not serve us. It is an
-// [ErrAway]: the same may work later.
+// An outage is a known reason why the database is unavailable. It is an [ErrAway]: a later
+// attempt may succeed.
 type outage string
 
 func (o outage) Error() string { return string(o) }
@@ -41,10 +41,11 @@ const (
 	errBusy     = outage("another program keeps the database locked")
 )
 
-var errDamaged = errors.New("the database file is damaged: put a backup in its place, or remove it and sync anew")
+var errDamaged = errors.New("the database file is damaged: put a backup in its place, or remove it and sync again")
 
 // Fault returns the known kind of an error of a database, or nil: [ErrDuplicate],
-// [ErrFull], or one that is [ErrAway]. A deadline that has passed means that the database did not answer in time.
+// [ErrFull], or one that is [ErrAway]. An expired deadline means that the database did not
+// answer in time.
 func Fault(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return ErrAway
@@ -65,8 +66,8 @@ func Fault(err error) error {
 	return nil
 }
 
-// IsDiskFault reports whether a database could not read or write its file. What its
-// connections hold of the file may be wrong: see [DB.DropIdle].
+// IsDiskFault reports whether a database could not read or write its file. Its connections
+// may have cached wrong contents of the file: see [DB.DropIdle].
 func IsDiskFault(err error) bool { return errors.Is(err, errDisk) }
 
 func faultSQLite(code int) error {
@@ -122,8 +123,8 @@ func faultPostgres(code string) error {
 	return nil
 }
 
-// isTransient reports whether the same may work if it is tried again now: another
-// transaction was in the way.
+// isTransient reports whether an immediate retry may succeed, because another transaction
+// conflicted with this one.
 func isTransient(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED

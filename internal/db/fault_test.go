@@ -44,8 +44,8 @@ func TestFault(t *testing.T) {
 
 func pg(code string) error { return &pgconn.PgError{Code: code} }
 
-// TestFrozen stops every process of a PostgreSQL: what is asked of it fails in time, the
-// next at once, and all works when it goes on.
+// TestFrozen stops every process of a PostgreSQL server: a statement fails in time, the
+// next ones immediately, and all succeed when the processes continue.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)
@@ -69,7 +69,7 @@ func TestFrozen(t *testing.T) {
 		t.Fatalf("frozen: %v, want ErrAway long before the caller's deadline", err)
 	}
 	if g.frozen.Load() == 0 {
-		t.Error("the server is not known to be frozen")
+		t.Error("the server is not marked as frozen")
 	}
 	g.frozen.Store(time.Now().Add(time.Hour).UnixNano())
 	for range 50 { // more than there are connections: none of them waits
@@ -81,10 +81,10 @@ func TestFrozen(t *testing.T) {
 	thaw()
 	for err := ping(ctx); err != nil; err = ping(ctx) {
 		if ctx.Err() != nil {
-			t.Fatalf("after it: %v", err)
+			t.Fatalf("after they continued: %v", err)
 		}
 	}
 	if g.frozen.Load() != 0 {
-		t.Error("the server is still held to be frozen")
+		t.Error("the server is still marked as frozen")
 	}
 }

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// statementTime is how long PostgreSQL may take for a statement. All that people
-	// wait for is answered by an index; what takes longer is [Unhurried].
+	// statementTime is the time limit of statements for PostgreSQL. All interactive
+	// statements use an index; longer ones use [Unhurried].
 	statementTime = 15 * time.Second
-	// frozenPause is how long nothing is asked of a server that did not answer in time,
+	// frozenPause is how long no statement is sent to a server that did not answer in time,
 	// before one statement tries again.
 	frozenPause = time.Second
 )
@@ -28,43 +28,43 @@ func closeNow(conn *pgx.Conn) {
 
 type unhurriedKey struct{}
 
-// Unhurried is a context under which statements may take as long as they like, as those
-// of migrations.
+// Unhurried returns a context for statements without a time limit, such as those of
+// migrations.
 func Unhurried(ctx context.Context) context.Context {
 	return context.WithValue(ctx, unhurriedKey{}, true)
 }
 
-// unhurried reports whether a statement may take its time. Those that River runs to keep
-// its indices small say so by themselves.
+// unhurried reports whether a statement has no time limit. River's statements that maintain
+// its indices are recognized by their text.
 func unhurried(ctx context.Context, text string) bool {
 	return ctx.Value(unhurriedKey{}) != nil || strings.Contains(text, "CONCURRENTLY")
 }
 
-// A guard bounds the time of statements. It is a [pgx.QueryTracer], as pgx goes on with
-// the context that it returns, and so holds for all that use pgx.
+// A guard limits the time of statements. It is a [pgx.QueryTracer]: pgx continues with the
+// context that it returns, so the limit applies to everything that uses pgx.
 type guard struct {
 	limit    time.Duration
 	answered atomic.Int64 // when the server last answered, in nanoseconds
-	// frozen is 0, or until when the server is not asked, as it did not answer in time.
-	// The first one after that tries it.
+	// frozen is 0, or the time until which no statement is sent to the server, as it did
+	// not answer in time. The first one after that tries again.
 	frozen atomic.Int64
 }
 
 type statementKey struct{}
 
-// A running is a statement that is under way.
+// A running is a statement in progress.
 type running struct {
 	began   time.Time
 	caller  context.Context // without the deadline
 	end     context.CancelFunc
-	refused bool // as the server was frozen
+	refused bool // because the server was frozen
 }
 
-// begin returns the context of a statement, which is over already while the server is
+// begin returns the context of a statement, which is already done while the server is
 // frozen.
 func (g *guard) begin(ctx context.Context, text string) context.Context {
 	if ctx.Value(statementKey{}) != nil {
-		return context.WithValue(ctx, statementKey{}, (*running)(nil)) // part of another
+		return context.WithValue(ctx, statementKey{}, (*running)(nil)) // part of another statement
 	}
 	if unhurried(ctx, text) {
 		return ctx
@@ -78,8 +78,7 @@ func (g *guard) begin(ctx context.Context, text string) context.Context {
 	return context.WithValue(ctx, statementKey{}, r)
 }
 
-// ended takes note of how a statement went, and closes a connection that is of no more
-// use.
+// ended records the result of a statement, and closes an unusable connection.
 func (g *guard) ended(ctx context.Context, conn *pgx.Conn, err error) {
 	if conn != nil && isUnusable(err) {
 		closeNow(conn)
@@ -92,7 +91,7 @@ func (g *guard) ended(ctx context.Context, conn *pgx.Conn, err error) {
 	now := time.Now().UnixNano()
 	switch {
 	case r.refused:
-	case r.caller.Err() != nil: // it says nothing of the server, and the next one may try it
+	case r.caller.Err() != nil: // this is no information about the server, and the next statement may try it
 		if g.frozen.Load() != 0 {
 			g.frozen.Store(now)
 		}
@@ -106,45 +105,45 @@ func (g *guard) ended(ctx context.Context, conn *pgx.Conn, err error) {
 	}
 }
 
-// TraceQueryStart is of [pgx.QueryTracer].
+// TraceQueryStart implements [pgx.QueryTracer].
 func (g *guard) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
 	return g.begin(ctx, d.SQL)
 }
 
-// TraceQueryEnd is of [pgx.QueryTracer].
+// TraceQueryEnd implements [pgx.QueryTracer].
 func (g *guard) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, d pgx.TraceQueryEndData) {
 	g.ended(ctx, conn, d.Err)
 }
 
-// TracePrepareStart is of [pgx.PrepareTracer].
+// TracePrepareStart implements [pgx.PrepareTracer].
 func (g *guard) TracePrepareStart(ctx context.Context, _ *pgx.Conn, d pgx.TracePrepareStartData) context.Context {
 	return g.begin(ctx, d.SQL)
 }
 
-// TracePrepareEnd is of [pgx.PrepareTracer].
+// TracePrepareEnd implements [pgx.PrepareTracer].
 func (g *guard) TracePrepareEnd(ctx context.Context, conn *pgx.Conn, d pgx.TracePrepareEndData) {
 	g.ended(ctx, conn, d.Err)
 }
 
-// TraceConnectStart is of [pgx.ConnectTracer].
+// TraceConnectStart implements [pgx.ConnectTracer].
 func (g *guard) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
 	return g.begin(ctx, "")
 }
 
-// TraceConnectEnd is of [pgx.ConnectTracer].
+// TraceConnectEnd implements [pgx.ConnectTracer].
 func (g *guard) TraceConnectEnd(ctx context.Context, d pgx.TraceConnectEndData) {
 	g.ended(ctx, nil, d.Err)
 }
 
-// TraceBatchStart is of [pgx.BatchTracer].
+// TraceBatchStart implements [pgx.BatchTracer].
 func (g *guard) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
 	return g.begin(ctx, "")
 }
 
-// TraceBatchQuery is of [pgx.BatchTracer].
+// TraceBatchQuery implements [pgx.BatchTracer].
 func (g *guard) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 
-// TraceBatchEnd is of [pgx.BatchTracer].
+// TraceBatchEnd implements [pgx.BatchTracer].
 func (g *guard) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, d pgx.TraceBatchEndData) {
 	g.ended(ctx, conn, d.Err)
 }

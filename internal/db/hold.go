@@ -8,16 +8,16 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// ErrInUse: another process uses the data directory or its database.
+// ErrInUse reports that another process uses the data directory or its database.
 var ErrInUse = errors.New("the database is in use")
 
 // A Hold is a lock on a data directory. Every process that has the database of the
-// directory open shares it; a restore takes it for itself. The kernel releases it when
-// the process ends, however it ends. Nil and the zero value hold nothing.
+// directory open shares it; a restore takes it exclusively. The kernel releases it when the
+// process ends. Nil and the zero value hold nothing.
 type Hold struct{ dir *os.File }
 
-// Share takes part in the lock on dir until [Hold.Release]. The error is [ErrInUse]
-// while a restore goes on.
+// Share takes a shared lock on dir until [Hold.Release]. The error is [ErrInUse] during a
+// restore.
 func Share(dir string) (*Hold, error) {
 	h, err := lockDirectory(dir, fsx.TryShare)
 	if errors.Is(err, ErrInUse) {
@@ -26,13 +26,13 @@ func Share(dir string) (*Hold, error) {
 	return h, err
 }
 
-// Seize takes the lock on dir for this process alone. The error is [ErrInUse] if
-// another process has the database in dir open.
+// Seize takes an exclusive lock on dir. The error is [ErrInUse] if another process has the
+// database in dir open.
 func Seize(dir string) (*Hold, error) { return lockDirectory(dir, fsx.TryLock) }
 
-// lockDirectory locks the directory itself, so that no file is created in it. A
-// directory that does not exist, or a file system without such locks, is no error:
-// opening a database there will fail if it matters.
+// lockDirectory locks the directory itself, so that no file is created in it. A directory
+// that does not exist, or a file system without such locks, is not an error: opening a
+// database there will fail if it matters.
 func lockDirectory(dir string, lock func(*os.File) bool) (*Hold, error) {
 	f, err := fsx.OpenFolder(dir)
 	if err != nil {
@@ -44,7 +44,7 @@ func lockDirectory(dir string, lock func(*os.File) bool) (*Hold, error) {
 	return &Hold{f}, nil
 }
 
-// Release gives the lock up.
+// Release releases the lock.
 func (h *Hold) Release() error {
 	if h == nil || h.dir == nil {
 		return nil

@@ -12,17 +12,17 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// Migrations make the tables of one package and bring them up to date.
+// Migrations create the tables of one package and bring them up to date.
 type Migrations struct {
-	Of    string // whose tables they are, for people
-	Table string // in which the migrations that were made are recorded
-	Files fs.FS  // NUMBER_NAME.sql, in folders "sqlite" and "postgres" or for both alike
+	Of    string // the owner of the tables, for people
+	Table string // table in which applied migrations are recorded
+	Files fs.FS  // NUMBER_NAME.sql, in directories "sqlite" and "postgres" or shared by both
 }
 
-// Ledger is where the migrations that were made are recorded.
+// Ledger returns where the applied migrations are recorded.
 func (m Migrations) Ledger() Ledger {
 	l := Ledger{Of: m.Of, Table: m.Table, Column: "version_id"}
-	files, _ := fs.Glob(m.files("sqlite"), "*.sql") // the pattern is good; those of the other are as many
+	files, _ := fs.Glob(m.files("sqlite"), "*.sql") // the pattern is valid; both databases have the same number of migrations
 	for _, f := range files {
 		number, _, _ := strings.Cut(f, "_")
 		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
@@ -42,16 +42,16 @@ func (m Migrations) files(dialect string) fs.FS {
 }
 
 const (
-	// migrateTries is how often a migration is tried. Of two programs that start on a
-	// SQLite database at the same time both may begin; the second fails and finds the
-	// work done.
+	// migrateTries is how often a migration is tried. If two programs start on a SQLite
+	// database at the same time, both may begin; the second one fails and finds the work
+	// done.
 	migrateTries = 6
-	// migrateTime is how long a program waits for another that migrates.
+	// migrateTime is how long a program waits while another one migrates.
 	migrateTime = time.Minute
 )
 
-// Migrate brings tables to the newest migration, one process at a time. There is no way
-// back: tables that a newer program has changed are refused.
+// Migrate migrates tables to the newest version, one process at a time. It cannot migrate
+// back: it rejects tables that a newer program has changed.
 func (d *DB) Migrate(ctx context.Context, m Migrations) error {
 	p, err := d.provider(m)
 	if err != nil {
@@ -89,7 +89,7 @@ func (d *DB) provider(m Migrations) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectPostgres, d.Write, files, table, goose.WithSessionLocker(turns))
 }
 
-// wrap says at what the database failed, and how if that is known.
+// wrap adds the operation that failed to err, and the known kind of the error.
 func wrap(err error, what string) error {
 	kind := Fault(err)
 	switch {
@@ -101,21 +101,21 @@ func wrap(err error, what string) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// A Ledger is where the migrations of some tables are recorded.
+// A Ledger is the place where the migrations of some tables are recorded.
 type Ledger struct {
-	Of     string // whose tables they are, for people
+	Of     string // the owner of the tables, for people
 	Table  string
 	Column string
-	Newest int64 // the last that this program knows
+	Newest int64 // the newest migration that this program knows
 }
 
-// A Standing is how far tables have come.
+// A Standing is the version of some tables.
 type Standing struct {
 	Ledger
-	Has int64 // 0: they do not exist
+	Has int64 // 0 if the tables do not exist
 }
 
-// Standings returns how far the tables of the ledgers have come.
+// Standings returns the versions of the tables of the ledgers.
 func (d *DB) Standings(ctx context.Context, ledgers ...Ledger) ([]Standing, error) {
 	var list []Standing
 	for _, l := range ledgers {
@@ -143,7 +143,7 @@ func (d *DB) HasTable(ctx context.Context, name string) (bool, error) {
 	return n > 0, err
 }
 
-// A NewerError is that a newer program has changed tables.
+// A NewerError reports that a newer program has changed tables.
 type NewerError struct {
 	Ledger
 	Has int64
@@ -153,7 +153,7 @@ func (e NewerError) Error() string {
 	return fmt.Sprintf("the tables of %s were changed by a newer ptiffstore (they are at %d, this one knows %d): use that one, or a backup from before it", e.Of, e.Has, e.Newest)
 }
 
-// An OutdatedError is that tables are missing, or those of an older program.
+// An OutdatedError reports that tables are missing or were created by an older program.
 type OutdatedError struct{ Standing }
 
 func (e *OutdatedError) Error() string {

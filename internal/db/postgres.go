@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// A reader's statements are all answered by an index, in the index's order. The
-	// planner must not decide otherwise while its statistics are old; and compiling a
-	// plan takes longer than running it.
+	// All statements of readers use an index, in the order of the index. The planner must
+	// not decide otherwise while its statistics are old, and compiling a plan takes longer
+	// than running it.
 	readSettings = `SET default_transaction_read_only = on; SET enable_seqscan = off; SET enable_sort = off;
 		SET jit = off; SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_custom_plan`
-	// A process that is stopped in the middle of a transaction must not stop all
-	// others for good.
+	// A process that is stopped in the middle of a transaction must not block all others
+	// forever.
 	writeSettings = `SET jit = off; SET enable_seqscan = off; SET idle_in_transaction_session_timeout = '30s'`
 
 	postgresReaders = 8
@@ -26,11 +26,11 @@ const (
 	// one connection to listen, and accounts. The URL may ask for more: pool_max_conns.
 	postgresWriters = 14
 
-	connectTimeout = 5 * time.Second // unless the URL says another
-	// pingTime is how long a connection that was idle may take to show that it is good.
+	connectTimeout = 5 * time.Second // unless the URL contains another
+	// pingTime is how long an idle connection may take to answer a ping.
 	pingTime = 3 * time.Second
-	// connLife is how long a connection is used: one that is bad in a way that does not
-	// show does not last.
+	// connLife is how long a connection is used, to replace connections that are bad
+	// without an error.
 	connLife = 30 * time.Minute
 	connIdle = 5 * time.Minute
 )

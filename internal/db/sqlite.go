@@ -15,22 +15,22 @@ import (
 )
 
 const (
-	// Readers go on beside the one writer. The wait for a lock cannot be interrupted, so
-	// it is short, and [DB.Retry] begins it again.
+	// Readers continue beside the one writer. The wait for a lock cannot be interrupted, so
+	// it is short, and [DB.Retry] repeats it.
 	pragmas = "?_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_pragma=journal_size_limit(67108864)&_pragma=temp_store(MEMORY)&_txlock=immediate"
 	// Commits wait for the disk.
 	durable = pragmas + "&_pragma=busy_timeout(500)&_pragma=synchronous(FULL)"
-	// Commits do not wait for the disk. The wait for a lock is longer than any
-	// transaction takes, as River does not begin it again.
+	// Commits do not wait for the disk. The wait for a lock is longer than any transaction
+	// takes, as River does not repeat it.
 	relaxed = pragmas + "&_pragma=busy_timeout(10000)&_pragma=synchronous(NORMAL)"
 
 	sqliteReaders = 8
-	// fileLife is how long a connection is used. A new one costs next to nothing.
+	// fileLife is how long a connection is used. A new one is cheap.
 	fileLife = 10 * time.Minute
 )
 
-// openSQLite opens the file at path. It holds names and barcodes of patients, so it is
-// made readable for its owner alone.
+// openSQLite opens the file at path. The file contains names and barcodes of patients, so
+// only its owner may read it.
 func openSQLite(path string) (*DB, error) {
 	hold, err := Share(filepath.Dir(path))
 	if err != nil {
@@ -49,7 +49,7 @@ func openSQLite(path string) (*DB, error) {
 	return d, nil
 }
 
-// readSQLite opens the file at path to read it.
+// readSQLite opens the file at path for reading.
 func readSQLite(path string) (*DB, error) {
 	read, err := sql.Open("sqlite", readOnly(path))
 	if err != nil {
@@ -59,8 +59,8 @@ func readSQLite(path string) (*DB, error) {
 	return &DB{Read: read, Write: read, path: path}, nil
 }
 
-// Relaxed returns one more connection to a SQLite database, whose commits do not wait
-// for the disk: it is for what may get lost when the power fails. It is closed with the
+// Relaxed returns an additional connection to a SQLite database, whose commits do not wait
+// for the disk: it is for data that may be lost in a power failure. It is closed with the
 // database.
 func (d *DB) Relaxed() (*sql.DB, error) {
 	d.mu.Lock()
@@ -100,12 +100,12 @@ func createFile(path string) error {
 	return f.Close()
 }
 
-// FileURL is how SQLite is told the path of a database. Options follow it.
+// FileURL returns the URL of a database file for SQLite. Options can be appended.
 func FileURL(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
-// readOnly is how the SQLite database at path is opened to read it and to leave nothing
-// behind. Beside one that no process has open SQLite would leave the files of its log,
-// so such a one is read as if it could not change.
+// readOnly returns the URL that opens the SQLite database at path for reading without
+// leaving files behind. If no process has the database open, SQLite would leave the files
+// of its log, so it is opened as immutable.
 func readOnly(path string) string {
 	dsn := FileURL(path) + "?mode=ro&_pragma=busy_timeout(500)&_pragma=query_only(1)&_pragma=cache_size(-16000)"
 	if !InUse(path) {
@@ -114,17 +114,16 @@ func readOnly(path string) string {
 	return dsn
 }
 
-// InUse reports whether a process has the SQLite database at path open, or had when it
-// was killed.
+// InUse reports whether a process has the SQLite database at path open, or had it open when
+// it was killed.
 func InUse(path string) bool {
 	_, err := os.Lstat(path + "-wal")
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// MergeLog brings what is in the write-ahead log of the SQLite database at path into its
-// file, so that the file alone is the database. The error is [ErrInUse] if another
-// process has it open, which this is the way to find out for programs that take no part
-// in a [Hold].
+// MergeLog writes the contents of the write-ahead log of the SQLite database at path to its
+// file, so that the file alone is the database. The error is [ErrInUse] if another process
+// has it open; this also detects programs that do not use a [Hold].
 func MergeLog(ctx context.Context, path string) error {
 	if !InUse(path) {
 		return nil
@@ -137,7 +136,7 @@ func MergeLog(ctx context.Context, path string) error {
 	file.SetMaxOpenConns(1)
 	var mode string
 	err = file.QueryRowContext(ctx, `PRAGMA journal_mode=DELETE`).Scan(&mode)
-	if kind := Fault(err); kind == errBusy || err == nil && mode == "wal" { //nolint:errorlint // it is returned as it is
+	if kind := Fault(err); kind == errBusy || err == nil && mode == "wal" { //nolint:errorlint // it is returned unwrapped
 		return ErrInUse
 	}
 	if err != nil {

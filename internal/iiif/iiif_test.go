@@ -76,7 +76,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Every tile that the description announces, asked for as viewers do, is found.
+// Every tile that the description announces is found, as viewers request it.
 func TestTile(t *testing.T) {
 	type tile struct{ k, x, y int }
 	for _, tt := range []struct {
@@ -87,7 +87,7 @@ func TestTile(t *testing.T) {
 		{"512,256,512,256", "512,256", &tile{0, 1, 1}},
 		{"512,256,512,256", "max", &tile{0, 1, 1}},
 		{"9728,5888,272,112", "272,", &tile{0, 19, 23}},
-		{"9728,5888,512,256", "max", &tile{0, 19, 23}}, // what hangs over is cut
+		{"9728,5888,512,256", "max", &tile{0, 19, 23}}, // the part beyond the image is cropped
 		{"0,0,1024,512", "512,", &tile{1, 0, 0}},
 		{"9216,5632,784,368", "392,184", &tile{1, 9, 11}},
 		{"8192,4096,1808,1904", "113,", &tile{4, 1, 1}},
@@ -98,7 +98,7 @@ func TestTile(t *testing.T) {
 		{"1,0,512,256", "512,", nil},
 		{"0,0,1024,512", "1024,", nil},
 		{"full", "312,", nil},
-		{"full", "157,", nil}, // smaller than the smallest zoom
+		{"full", "157,", nil}, // smaller than the smallest zoom level
 	} {
 		p, err := Parse(V3, tt.region, tt.size, "0", "default.jpg", wide)
 		if err != nil {
@@ -114,7 +114,8 @@ func TestTile(t *testing.T) {
 	}
 }
 
-// FuzzParse fails if an address leads out of the picture, to nothing, or to too much.
+// FuzzParse fails if a URL results in a region outside the image, an empty one, or too many
+// pixels.
 func FuzzParse(f *testing.F) {
 	f.Add("full", "max", "0", "default.jpg")
 	f.Add("pct:1,2,3,4", "!5,6", "!90", "gray.png")

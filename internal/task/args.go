@@ -10,14 +10,15 @@ import (
 )
 
 const (
-	// maxArgs bounds the arguments of a task, in bytes of JSON.
+	// maxArgs limits the arguments of a task, in bytes of JSON.
 	maxArgs = 64 << 10
-	// listedArgs bounds those that lists show. Of larger ones they show the store.
+	// listedArgs limits the arguments shown in lists, in bytes of JSON. Of larger ones,
+	// lists show the store only.
 	listedArgs = 1 << 10
 )
 
-// Args are the arguments of a task. Which of them a kind takes, and under which keys,
-// [DecodeArgs] says.
+// Args are the arguments of a task. [DecodeArgs] determines which of them each kind takes,
+// and under which keys.
 type Args struct {
 	Store   string `json:"store,omitempty"` // id
 	Image   string `json:"image,omitempty"` // id
@@ -25,7 +26,7 @@ type Args struct {
 	Confirm bool   `json:"confirm,omitempty"`
 }
 
-// What the kinds take.
+// The arguments of each kind.
 type (
 	storeArgs struct {
 		Store string `json:"store"`
@@ -41,9 +42,9 @@ type (
 	}
 )
 
-// DecodeArgs reads the arguments of a kind of task. It is the only way from JSON to
-// [Args], for clients that submit a task, for the check of their rights, and for the
-// worker. The error, [ErrBadArgs], says which key is wrong.
+// DecodeArgs decodes the arguments of a kind of task. All JSON arguments are decoded by it:
+// when a client submits a task, when its permissions are checked, and when the task runs.
+// The error is [ErrBadArgs] and names the wrong key.
 func DecodeArgs(kind string, raw []byte) (Args, error) {
 	if len(raw) > maxArgs {
 		return Args{}, fmt.Errorf("%w: more than %d KB", ErrBadArgs, maxArgs>>10)
@@ -76,7 +77,7 @@ func DecodeArgs(kind string, raw []byte) (Args, error) {
 	return a, nil
 }
 
-// encode returns the arguments as they are stored: the same ones are the same bytes. Arguments
+// encode encodes the arguments for storage: equal arguments have equal bytes. Arguments
 // that the kind does not take are an error.
 func (a Args) encode(kind string) (json.RawMessage, error) {
 	raw, err := json.Marshal(a)
@@ -87,8 +88,8 @@ func (a Args) encode(kind string) (json.RawMessage, error) {
 	return raw, err
 }
 
-// StoreOf returns the id of the store that a task is about, "" if there is none or its
-// arguments are invalid.
+// StoreOf returns the id of the store that a task is about, or "" if the task is not about
+// a store or its arguments are invalid.
 func (v *View) StoreOf() string { return storeOf(v.Kind, v.Args) }
 
 func storeOf(kind string, raw json.RawMessage) string {
@@ -99,7 +100,7 @@ func storeOf(kind string, raw json.RawMessage) string {
 	return a.Store
 }
 
-// shorten takes arguments out of a task in a list that would make it large.
+// shorten removes large arguments from a task in a list.
 func (v *View) shorten() {
 	if len(v.Args) <= listedArgs {
 		return
@@ -111,8 +112,9 @@ func (v *View) shorten() {
 	v.Args = short
 }
 
-// CheckImage returns [ErrBadArgs] if the image that a task is about is not in its store:
-// rights are held for the store. A missing image is not an error of the arguments.
+// CheckImage returns [ErrBadArgs] if the image that a task is about is in another store
+// than the task's: permissions are granted for the store. A missing image is not an error
+// of the arguments.
 func (a Args) CheckImage(im *catalog.Image) error {
 	if im.StoreID != a.Store {
 		return fmt.Errorf("%w: the image is not in the store", ErrBadArgs)

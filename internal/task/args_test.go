@@ -13,7 +13,7 @@ func TestDecodeArgs(t *testing.T) {
 	tests := []struct {
 		name, kind, json string
 		want             Args
-		words            string // of the error; "" if there is none
+		words            string // part of the error; "" for no error
 	}{
 		{"sync", SyncStore, `{"confirm":true,"store":"s","dry_run":true}`, Args{Store: "s", DryRun: true, Confirm: true}, ""},
 		{"image", HashImage, `{"store":"s","image":"i"}`, Args{Store: "s", Image: "i"}, ""},
@@ -39,7 +39,7 @@ func TestDecodeArgs(t *testing.T) {
 	}
 }
 
-// TestShorten has large arguments, as an earlier version took them, in a list.
+// TestShorten lists a task with large arguments, as earlier versions accepted them.
 func TestShorten(t *testing.T) {
 	large := strings.Repeat("x", listedArgs)
 	for _, tt := range []struct{ name, kind, args, want string }{

@@ -19,7 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// childURL tells the test's program to be a worker on this database.
+// childURL is the URL of the database on which a child process of the test runs a worker.
 const childURL = "JOBS_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// beChild works on tasks that never end by themselves, and says which it has begun.
+// beChild runs tasks that never end, and prints each that has begun.
 func beChild(url string) error {
 	ctx := context.Background()
 	c, err := catalog.Open(ctx, url)
@@ -56,7 +56,7 @@ func beChild(url string) error {
 	return svc.Work(ctx, WorkOptions{Queues: map[string]int{DefaultQueue: 2}})
 }
 
-// child starts another process that works, and returns it with what it says.
+// child starts another process that runs a worker, and returns it with its output.
 func child(t *testing.T, url string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -76,8 +76,8 @@ func child(t *testing.T, url string) (*exec.Cmd, *bufio.Scanner) {
 	return cmd, bufio.NewScanner(out)
 }
 
-// TestKill kills a process with SIGKILL in the middle of two tasks. Another process
-// does them, each once; a third, which the whole time was to be cancelled, is not begun again.
+// TestKill kills a process with SIGKILL in the middle of two tasks. Another process runs
+// them, each once; a third one, which was to be cancelled, is not started again.
 func TestKill(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		var mu sync.Mutex
@@ -103,7 +103,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		work(t, svc, one)
-		work(t, open(t, url, svc.Kinds...), one) // who also looks for dead ones
+		work(t, open(t, url, svc.Kinds...), one) // also looks for dead workers
 		v := wait(t, svc, first)
 		if v.State != Succeeded || v.Attempts != 2 || string(v.Result) != "2" {
 			t.Errorf("%+v", v)
@@ -111,7 +111,7 @@ func TestKill(t *testing.T) {
 		if v := wait(t, svc, second); v.State != Cancelled {
 			t.Errorf("the one that was cancelled: %+v", v)
 		}
-		time.Sleep(2 * testDead) // whoever would begin it again would do so now
+		time.Sleep(2 * testDead) // a worker that started it again would do so now
 		mu.Lock()
 		defer mu.Unlock()
 		if len(done) != 1 || done[first] != 1 {
@@ -120,8 +120,8 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// TestKillsWhoeverRunsIt: a task whose worker dies each time fails in the end.
-func TestKillsWhoeverRunsIt(t *testing.T) {
+// TestKillsEveryWorker: a task whose worker dies each time fails in the end.
+func TestKillsEveryWorker(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		svc := open(t, url, Kind{Name: HashImage, MaxAttempts: 1}, Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }})
 		id := submit(t, svc, Submission{Kind: HashImage}).ID
@@ -139,8 +139,8 @@ func TestKillsWhoeverRunsIt(t *testing.T) {
 	})
 }
 
-// TestAsleep stops a process for so long that another takes over its task. When it
-// goes on, it must not end the other's attempt.
+// TestAsleep stops a process for so long that another one takes over its task. When it
+// continues, it must not end the other's attempt.
 func TestAsleep(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		goOn := make(chan struct{})
@@ -188,8 +188,8 @@ func TestAsleep(t *testing.T) {
 	})
 }
 
-// TestBeginAnew: a worker that others take for dead begins anew under another id.
-func TestBeginAnew(t *testing.T) {
+// TestStartAgain: a worker that others consider dead starts again under another id.
+func TestStartAgain(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		first := make(chan string, 1)
 		svc := open(t, url, Kind{Name: HashImage, Run: func(ctx context.Context, task *Task) (any, error) {
@@ -201,7 +201,7 @@ func TestBeginAnew(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}})
-		svc.Heartbeat = 2 * svc.DeadAfter // it never says in time that it lives
+		svc.Heartbeat = 2 * svc.DeadAfter // its heartbeats are always late
 		work(t, svc, one)
 		id := submit(t, svc, Submission{Kind: HashImage}).ID
 		if v := wait(t, svc, id); v.State != Succeeded || *v.Worker == <-first {
@@ -233,7 +233,7 @@ func TestOpenTogether(t *testing.T) {
 	})
 }
 
-// TestNewerTables: a program does not run on tables that it does not know.
+// TestNewerTables: a program does not run on tables that a newer one has changed.
 func TestNewerTables(t *testing.T) {
 	for name, change := range map[string]string{
 		"ours":  `INSERT INTO task_migrations (version_id, is_applied) VALUES (99, true)`,
@@ -254,8 +254,8 @@ func TestNewerTables(t *testing.T) {
 	}
 }
 
-// TestDatabaseAway stops the database until the worker must take itself for dead.
-// When it is back, the worker begins anew, and so does its task.
+// TestDatabaseAway stops the database until the worker is lost. When the database is back,
+// the worker starts again, and so does its task.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewServer(t)
@@ -289,8 +289,8 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	select {
 	case <-stopped: // it learned that it was lost
-	case <-time.After(patience):
-		t.Fatal("the task goes on without a database")
+	case <-time.After(waitTime):
+		t.Fatal("the task continues without a database")
 	}
 	if err := server.Start(); err != nil {
 		t.Fatal(err)

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// A Depth is how many tasks of a queue are in a state.
+// A Depth is the number of tasks of a queue in a state.
 type Depth struct {
 	Queue  string
 	State  State // Waiting, Running or Retrying
 	Tasks  int
-	Oldest time.Duration // since the first of them was submitted
+	Oldest time.Duration // since the oldest of them was submitted
 }
 
-// Depths returns what waits and runs in all queues.
+// Depths returns the numbers of tasks that wait or run, by queue.
 func (s *Service) Depths(ctx context.Context) ([]Depth, error) {
 	rows, err := s.db.read.QueryContext(ctx, `SELECT queue,
 			CASE WHEN state = 'running' THEN 'running' WHEN `+s.db.errorCount+` > 0 THEN 'retrying' ELSE 'waiting' END AS s,
@@ -37,7 +37,7 @@ func (s *Service) Depths(ctx context.Context) ([]Depth, error) {
 		return nil, wrap(err, "depths")
 	}
 	for i, id := range first {
-		if row, err := s.db.reader.JobGet(ctx, id); err == nil { // or else it has ended meanwhile
+		if row, err := s.db.reader.JobGet(ctx, id); err == nil { // on an error, the task has ended meanwhile
 			list[i].Oldest = time.Since(row.CreatedAt)
 		}
 	}

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// sayAgain is how long the same message is not repeated: while a database is away,
-// River says so several times a second.
+// sayAgain is the minimum time between two equal messages: River logs several per second
+// while a database is unavailable.
 const sayAgain = time.Minute
 
-// quiet passes on only warnings and errors, and each but now and then: River tells
-// every step it does.
+// quiet passes on warnings and errors only, and limits repetition: River logs each of its
+// steps.
 type quiet struct {
 	slog.Handler
-	said *sync.Map // message to when
+	said *sync.Map // message to time of last output
 }
 
 func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
@@ -26,7 +26,7 @@ func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	if before, ok := q.said.Load(r.Message); ok && r.Time.Sub(before.(time.Time)) < sayAgain {
 		return nil
 	}
-	q.said.Store(r.Message, r.Time) // River has some dozens of messages
+	q.said.Store(r.Message, r.Time) // River has only some dozens of different messages
 	return q.Handler.Handle(ctx, r)
 }
 

@@ -14,13 +14,13 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
-// migrationLock is an arbitrary number, used for nothing else.
+// migrationLock is an arbitrary number that no other lock uses.
 const migrationLock = 5836201194710483
 
-// openPostgres uses the connections of the catalog. River wants to have the pool itself.
+// openPostgres uses the connections of the catalog. River requires the pool itself.
 func openPostgres(ctx context.Context, d *db.DB, readOnly bool) (*database, error) {
 	t := &database{
-		write: d.Write, read: d.Write, // to see at once what River has written
+		write: d.Write, read: d.Write, // to see immediately what River has written
 		succeeded:  "state::text = 'completed'",
 		errorCount: "coalesce(array_length(errors, 1), 0)",
 		ofStore:    "args ->> 'store'",
@@ -61,8 +61,7 @@ func (db *database) preparePostgres(pool *pgxpool.Pool) error {
 	return nil
 }
 
-// migratePostgres brings River's tables to its newest version, one process at a
-// time.
+// migratePostgres migrates River's tables to its newest version, in one process at a time.
 func migratePostgres(ctx context.Context, pool *pgxpool.Pool, read *sql.DB) error {
 	ctx = db.Unhurried(ctx)
 	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
@@ -87,8 +86,8 @@ func migratePostgres(ctx context.Context, pool *pgxpool.Pool, read *sql.DB) erro
 	return nil
 }
 
-// rescuePostgres locks the rows that it finds, and checks them again if another worker
-// was quicker.
+// rescuePostgres locks the rows that it finds, and checks them again in case another worker
+// was faster.
 const rescuePostgres = `UPDATE river_job SET
 		state = CASE WHEN metadata ? 'cancel_attempted_at' THEN 'cancelled'
 			WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END::river_job_state,

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	_ "time/tzdata" // for machines that have none
+	_ "time/tzdata" // for hosts without a time zone database
 
 	"github.com/robfig/cron/v3"
 
@@ -18,25 +18,26 @@ import (
 // ErrBadSchedule: the schedule is not valid, or its time zone is unknown.
 var ErrBadSchedule = errors.New("task: bad schedule")
 
-// minInterval is the shortest interval. A watched folder is scanned sooner.
+// minInterval is the shortest interval. Watched folders are scanned sooner.
 const minInterval = 10 * time.Second
 
 var parser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
 
-// CheckSchedule returns nil if a schedule and its time zone can be understood, or
-// an [ErrBadSchedule] that says what is wrong.
+// CheckSchedule returns nil if a schedule and its time zone are valid, otherwise an
+// [ErrBadSchedule] that explains the problem.
 func CheckSchedule(schedule, timezone string) error {
 	_, err := Next(schedule, timezone, time.Now())
 	return err
 }
 
-// Next returns when a schedule is due next after last. A schedule is an interval,
-// "15m" or "1h30m", at least 10 seconds; or five fields as of cron, "30 2 * * 1-5":
-// minute, hour, day of month, month, day of week, on the clocks of a time zone like
-// "Europe/Berlin", "" for this machine's.
+// Next returns the first time after last at which a schedule is due. A schedule is an
+// interval of at least 10 seconds, such as "15m" or "1h30m", or five cron fields, such as
+// "30 2 * * 1-5": minute, hour, day of month, month, day of week. They refer to local time
+// in a time zone such as "Europe/Berlin", or "" for that of this host.
 //
-// If the hour is fixed, there is one time a day also when clocks are changed: one
-// that is left out comes as much later, of one that comes twice the first counts.
+// If the hour is fixed, the schedule is due once a day also when clocks are changed: a
+// local time that is skipped is due later by the amount of the change; of a local time that
+// occurs twice, the first one counts.
 func Next(schedule, timezone string, last time.Time) (time.Time, error) {
 	zone, err := loadZone(timezone)
 	if err != nil {
@@ -84,8 +85,8 @@ func loadZone(name string) (*time.Location, error) {
 	return zone, nil
 }
 
-// nextOnClock finds the next time that a clock on the wall shows, which goes on
-// evenly, and then when that is. It returns the zero time if there is none.
+// nextOnClock finds the next matching local time, as if clocks were never changed, and
+// converts it. It returns the zero time if no time matches.
 func nextOnClock(spec *cron.SpecSchedule, zone *time.Location, last time.Time) time.Time {
 	spec.Location = time.UTC
 	for clock := onClock(last.In(zone)); ; {
@@ -99,8 +100,8 @@ func nextOnClock(spec *cron.SpecSchedule, zone *time.Location, last time.Time) t
 	}
 }
 
-// atClock returns when a clock on the wall shows this. The first time if there are
-// two; if there is none, as much after the clock was put forward as this is.
+// atClock returns the time at which clocks show the local time clock: the first one if it
+// occurs twice, and if it is skipped, the time later by the amount of the change.
 func atClock(clock time.Time, zone *time.Location) time.Time {
 	const around = 24 * time.Hour // clocks are not changed twice in this time
 	before := clock.Add(-offset(clock.Add(-around).In(zone))).In(zone)
@@ -111,7 +112,7 @@ func atClock(clock time.Time, zone *time.Location) time.Time {
 	return before
 }
 
-// onClock is what a clock on the wall shows at t, as if it were UTC.
+// onClock returns the local time at t, represented as UTC.
 func onClock(t time.Time) time.Time { return t.UTC().Add(offset(t)) }
 
 func offset(t time.Time) time.Duration {
@@ -119,16 +120,16 @@ func offset(t time.Time) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// A plan is when a task of a store is due again and again.
+// A plan is a schedule for a task of a store.
 type plan struct {
 	store, kind, queue string
 	schedule, zone     string
 }
 
-// key is kept with the last time: another schedule begins anew.
+// key is stored with the last time, so that a changed schedule starts over.
 func (p *plan) key() string { return strings.TrimSpace(p.schedule + " " + p.zone) }
 
-// plans returns what a store wants done again and again.
+// plans returns the schedules of a store.
 func (s *Service) plans(st *catalog.Store) []plan {
 	var list []plan
 	for _, p := range []plan{{kind: SyncStore, schedule: st.Schedule}, {kind: VerifyStore, schedule: st.Verify}} {
@@ -140,8 +141,8 @@ func (s *Service) plans(st *catalog.Store) []plan {
 	return list
 }
 
-// NextRun returns when a store's next task of a kind, [SyncStore] or [VerifyStore],
-// is due, nil if it has no schedule.
+// NextRun returns the time when the next task of a store and kind, [SyncStore] or
+// [VerifyStore], is due; nil without a schedule.
 func (s *Service) NextRun(ctx context.Context, st *catalog.Store, kind string) (*time.Time, error) {
 	last, err := s.db.lastEnqueued(ctx)
 	if err != nil {
@@ -165,15 +166,15 @@ func (s *Service) NextRun(ctx context.Context, st *catalog.Store, kind string) (
 	return nil, nil
 }
 
-// schedule puts tasks that are due in their queues, until ctx is done.
+// schedule enqueues tasks that are due, until ctx is done.
 func (w *worker) schedule(ctx context.Context) {
 	l := w.Loops.New(w.Log, "schedules", "")
 	l.Longest = 2 * w.Heartbeat
 	l.Run(ctx, loop.Every(4*w.Poll, func(ctx context.Context) error { return w.enqueueDue(ctx, time.Now()) }))
 }
 
-// enqueueDue puts the tasks of all stores that are due in their queues. One
-// schedule that fails does not keep back the others.
+// enqueueDue enqueues the tasks of all stores that are due. If one schedule fails, it
+// continues with the others.
 func (s *Service) enqueueDue(ctx context.Context, now time.Time) error {
 	stores, err := s.Catalog.Stores(ctx)
 	if err != nil {
@@ -202,14 +203,13 @@ func (s *Service) enqueueDue(ctx context.Context, now time.Time) error {
 	return all
 }
 
-// enqueue puts a task in its queue if it is due and no other worker has done so.
+// enqueue enqueues a task if it is due and no other worker has done so.
 func (s *Service) enqueue(ctx context.Context, p plan, last, now time.Time) error {
 	due, err := Next(p.schedule, p.zone, last)
 	if err != nil || due.After(now) {
 		return err
 	}
-	// However many times have passed, one task makes up for all. Intervals are kept
-	// in step.
+	// One task makes up for all times that were missed. Intervals keep their phase.
 	if d, err := time.ParseDuration(p.schedule); err == nil {
 		due = due.Add(now.Sub(due).Truncate(d))
 	} else {
@@ -224,7 +224,7 @@ func (s *Service) enqueue(ctx context.Context, p plan, last, now time.Time) erro
 	return err
 }
 
-// begin lets a new schedule, or one that was changed, count from now on.
+// begin makes a new or changed schedule count from now.
 func (db *database) begin(ctx context.Context, p plan, now time.Time) error {
 	_, err := db.write.ExecContext(ctx, `INSERT INTO schedules (store, kind, schedule, last_enqueued) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (store, kind) DO UPDATE SET schedule = excluded.schedule, last_enqueued = excluded.last_enqueued
@@ -232,7 +232,7 @@ func (db *database) begin(ctx context.Context, p plan, now time.Time) error {
 	return err
 }
 
-// A lastTimes says when tasks were put in their queues by their schedules.
+// lastTimes are the times when schedules last enqueued their tasks.
 type lastTimes map[[3]string]time.Time
 
 func (l lastTimes) of(p plan) (time.Time, bool) {

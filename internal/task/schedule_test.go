@@ -99,7 +99,7 @@ func FuzzNext(f *testing.F) {
 	})
 }
 
-// addStore adds a store whose folder need not be there.
+// addStore adds a store whose folder need not exist.
 func addStore(t *testing.T, svc *Service, s catalog.Store) *catalog.Store {
 	t.Helper()
 	s.Mode, s.Root = catalog.InPlace, t.TempDir()
@@ -110,11 +110,10 @@ func addStore(t *testing.T, svc *Service, s catalog.Store) *catalog.Store {
 	return added
 }
 
-// TestScheduleOnce lets several processes look at the same schedules at the same
-// times.
+// TestScheduleOnce lets several processes check the same schedules at the same time.
 func TestScheduleOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		kinds := []Kind{{Name: SyncStore}, {Name: VerifyStore}} // not unique: two would be seen
+		kinds := []Kind{{Name: SyncStore}, {Name: VerifyStore}} // not unique: a second one would be seen
 		all := []*Service{open(t, url, kinds...), open(t, url, kinds...), open(t, url, kinds...)}
 		svc := all[0]
 		often := addStore(t, svc, catalog.Store{Label: "often", Schedule: "15m", Verify: "0 3 * * *", TimeZone: "UTC", Host: "Scanner 7"})
@@ -139,7 +138,7 @@ func TestScheduleOnce(t *testing.T) {
 			}
 			return len(page)
 		}
-		// Begun at 0:00, due 95 times until 23:55; in step, though looked at every seven minutes.
+		// Begun at 0:00, due 95 times until 23:55; the phase is kept, though it is checked every seven minutes.
 		if n := count(SyncStore); n != 95 {
 			t.Errorf("%d times synced, want 95", n)
 		}
@@ -161,7 +160,7 @@ func TestNextRun(t *testing.T) {
 			name     string
 			schedule string
 			now      time.Duration
-			want     time.Duration // next run; 0 for none
+			want     time.Duration // next run; 0 without a schedule
 			tasks    int
 		}{
 			{"begins", "15m", 0, 15 * time.Minute, 0},
@@ -199,7 +198,7 @@ func TestNextRun(t *testing.T) {
 	})
 }
 
-// TestScheduledWork: a worker looks at the schedules by itself.
+// TestScheduledWork: a worker enqueues scheduled tasks.
 func TestScheduledWork(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		svc := open(t, url, Kind{Name: SyncStore, Run: func(context.Context, *Task) (any, error) { return nil, nil }})
@@ -216,14 +215,14 @@ func TestScheduledWork(t *testing.T) {
 			if len(page) == 1 {
 				return
 			}
-			if time.Since(began) > patience {
+			if time.Since(began) > waitTime {
 				t.Fatal("not synced")
 			}
 		}
 	})
 }
 
-// TestKeep: what has ended is forgotten after a while, with all that was said of it.
+// TestKeep: a task that has ended is removed after a while, with its log and progress.
 func TestKeep(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		svc := open(t, url, Kind{Name: SyncStore, Run: func(_ context.Context, task *Task) (any, error) {
@@ -253,7 +252,7 @@ func TestKeep(t *testing.T) {
 			if _, err := svc.Get(t.Context(), old.ID); errors.Is(err, ErrNotFound) {
 				break
 			}
-			if time.Since(began) > patience {
+			if time.Since(began) > waitTime {
 				t.Fatal("it is still there")
 			}
 		}

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// hidden stands in an error for the name of a file.
+// hidden replaces the name of a file in an error.
 const hidden = "(file)"
 
-// A scrubbed error has a text without names of files, which may be patients'.
+// A scrubbed error has a text without file names, which may contain names of patients.
 type scrubbed struct {
 	error
 	text string
@@ -19,9 +19,8 @@ type scrubbed struct {
 func (s scrubbed) Error() string { return s.text }
 func (s scrubbed) Unwrap() error { return s.error }
 
-// scrub takes out of an error's text the names of files that the system has put
-// there. Functions should say what is wrong with an image by its id; this is for
-// what they overlook.
+// scrub removes the file names that the operating system has put into an error's text.
+// Functions should name an image by its id; this is for errors where they do not.
 func scrub(err error) error {
 	if err == nil {
 		return nil
@@ -38,10 +37,10 @@ func scrub(err error) error {
 	return scrubbed{err, text}
 }
 
-// files returns the names in all errors that err is made of.
+// files returns the file names in all errors that err wraps.
 func files(err error) []string {
 	var names []string
-	switch e := err.(type) { //nolint:errorlint // each is looked at in its turn
+	switch e := err.(type) { //nolint:errorlint // each error of the chain is checked
 	case *fs.PathError:
 		names = append(names, e.Path)
 	case *os.LinkError:

@@ -38,8 +38,8 @@ func TestScrub(t *testing.T) {
 	}
 }
 
-// TestNoFileNames: neither the task nor the log names a file, whatever a function
-// returns.
+// TestNoFileNames: neither the task nor the log contains a file name, whatever error a
+// function returns.
 func TestNoFileNames(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		var log safeBuffer

@@ -1,10 +1,10 @@
-// Package task runs tasks: work that takes longer than a request, is tried again
-// when it fails, and outlives the process that began it.
+// Package task runs tasks: work that takes longer than a request, is tried again when it
+// fails, and survives a restart of the process.
 //
-// A task waits in a named queue until a worker that serves the queue has time for
-// it. Queues and tasks are in the database of the catalog, so any number of
-// processes on any number of hosts share them. It is the only room that knows
-// River, whose tables are beside those of the catalog.
+// A task waits in a named queue until a worker that serves the queue is free. Queues and
+// tasks are in the database of the catalog, so any number of processes on any number of
+// hosts share them. Only this package uses River, whose tables are beside those of the
+// catalog.
 package task
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
-// The names of the kinds that the program knows.
+// The names of the kinds of tasks.
 const (
 	SyncStore    = "sync_store"
 	ResyncStore  = "resync_store"
@@ -40,19 +40,20 @@ const (
 	ConvertImage = "convert_image"
 )
 
-// DefaultQueue is where a task goes that names no queue.
+// DefaultQueue is the queue of tasks submitted without one.
 const DefaultQueue = "default"
 
 var (
-	// ErrNotFound: there is no such task, or it ended long ago.
+	// ErrNotFound reports a task that does not exist, or ended so long ago that it was
+	// removed.
 	ErrNotFound = errors.New("task: no such task")
-	// ErrUnknownKind: there are no tasks of this kind.
+	// ErrUnknownKind reports an unknown kind of task.
 	ErrUnknownKind = errors.New("task: unknown kind of task")
-	// ErrBadArgs: the arguments of a task are not those that its kind takes.
+	// ErrBadArgs reports arguments that the kind of task does not take.
 	ErrBadArgs = errors.New("task: invalid arguments")
-	// ErrBadQueue: no queue can have this name.
+	// ErrBadQueue reports an invalid name of a queue.
 	ErrBadQueue = errors.New("task: the name of a queue is up to 64 lower-case letters and digits, with single hyphens or underscores between them")
-	// ErrBadFilter: a filter with an unknown state or a cursor of another list.
+	// ErrBadFilter reports a filter with an unknown state or a cursor of another list.
 	ErrBadFilter = errors.New("task: bad filter")
 )
 
@@ -64,66 +65,66 @@ const (
 	defaultDeadAfter = 30 * time.Second
 )
 
-// A Kind is a sort of task and the function that does it.
+// A Kind is a kind of task and the function that runs it.
 type Kind struct {
 	Name string
-	// Run does a task and returns its result, which is kept as JSON and shown: it
-	// must hold no file names. It is called again after an error, and after the
-	// process was killed in the middle, so what was done before must not hurt.
-	// When ctx is done it must return soon, with ctx's error. The error's text is
-	// shown, too.
+	// Run runs a task and returns its result, which is stored as JSON and shown to users:
+	// it must not contain file names, and neither must the error. Run is called again after
+	// an error and after a crash of the process, so it must be idempotent. When ctx is done
+	// it must return soon, with the error of ctx.
 	//
-	// A process where Run is nil can submit tasks of the kind, but not work them.
+	// A process where Run is nil can submit tasks of the kind, but not run them.
 	Run         func(ctx context.Context, t *Task) (result any, err error)
-	Timeout     time.Duration // of one attempt; 0: none
-	MaxAttempts int           // 0: 5
-	// Unique: while a task with the same store and arguments has not ended, no
-	// other is begun.
+	Timeout     time.Duration // of one attempt; 0 for no limit
+	MaxAttempts int           // 5 if 0
+	// Unique prevents a second task with the same store and arguments before the first one
+	// has ended.
 	Unique bool
 }
 
-// Options say how tasks are kept. Catalog is needed.
+// Options configure a [Service]. Catalog is required.
 type Options struct {
-	Catalog  *catalog.Catalog // in whose database they are; it is closed after them
+	Catalog  *catalog.Catalog // its database holds the tasks; close it after the service
 	Kinds    []Kind
-	Host     string        // this machine's name, for people; "" for what the system says
+	Host     string        // name of this host, for people; that of the system if ""
 	Version  string        // of the program, for people
-	TimeZone string        // of schedules that name none; "" for this machine's. All processes want the same
-	Log      *slog.Logger  // nil: no log
-	Loops    *loop.Set     // shows what goes on in the background; may be nil
-	Poll     time.Duration // how often changes are looked for; 0: 500 ms
-	Keep     time.Duration // how long tasks that ended are kept; 0: 7 days
-	// Heartbeat is how often a worker reports that it is alive, 5 s if 0. One that has
-	// not done so for DeadAfter, 30 s if 0, loses its tasks to others.
+	TimeZone string        // of schedules without one; that of this host if "". It must be the same in all processes
+	Log      *slog.Logger  // no log if nil
+	Loops    *loop.Set     // shows the state of background loops; may be nil
+	Poll     time.Duration // how often to check for changes; 500 ms if 0
+	Keep     time.Duration // how long to keep tasks that have ended; 7 days if 0
+	// Heartbeat is how often a worker reports that it is alive, 5 s if 0. Other workers
+	// take over the tasks of a worker that has not done so for DeadAfter, 30 s if 0.
 	Heartbeat, DeadAfter time.Duration
-	// Origin, if not nil, says where a task comes from that is submitted with ctx.
+	// Origin, if not nil, returns the origin of a task that is submitted with ctx.
 	Origin func(ctx context.Context) Origin
-	// Begin, if not nil, is told of each attempt that begins here. It returns the context
-	// of the attempt, and a function to be called with one of [Outcomes] when it has ended.
+	// Begin, if not nil, is called for each attempt that begins in this process. It returns
+	// the context of the attempt, and a function to call with one of [Outcomes] when the
+	// attempt has ended.
 	Begin func(ctx context.Context, t *Task) (context.Context, func(outcome string))
 }
 
-// An Origin is what a task keeps of the request that submitted it. It is shown, and in
-// logs and traces: it holds nothing of patients.
+// An Origin identifies the request that submitted a task. It is shown to users, and appears
+// in logs and traces, so it must not contain patient data.
 type Origin struct {
 	Request string `json:"request,omitempty"` // id of the request
 	Trace   string `json:"trace,omitempty"`   // W3C traceparent
 }
 
-// A Service holds the tasks of a database. It is safe for concurrent use.
+// A Service gives access to the tasks of a database. It is safe for concurrent use.
 type Service struct {
 	Options
 	db    *database
 	kinds map[string]Kind
-	warn  *slog.Logger // of what would be said again and again
+	warn  *slog.Logger // limits repeated messages
 }
 
-// Open makes the tables of tasks, or brings them to what this program knows.
-// Tables that a newer program has changed are refused.
+// Open opens the tables of tasks, and creates or migrates them. It rejects tables that a
+// newer program has changed.
 func Open(ctx context.Context, o Options) (*Service, error) { return newService(ctx, o, false) }
 
-// OpenReadOnly opens the tables of tasks to read what is in them, and changes nothing.
-// They must be of this program's version, see [Ledgers].
+// OpenReadOnly opens the tables of tasks for reading and changes nothing. They must be of
+// this program's version, see [Ledgers].
 func OpenReadOnly(ctx context.Context, o Options) (*Service, error) { return newService(ctx, o, true) }
 
 func newService(ctx context.Context, o Options, readOnly bool) (*Service, error) {
@@ -131,7 +132,7 @@ func newService(ctx context.Context, o Options, readOnly bool) (*Service, error)
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Host == "" {
-		o.Host, _ = os.Hostname() // it is only shown
+		o.Host, _ = os.Hostname() // for display only
 	}
 	if o.Poll == 0 {
 		o.Poll = defaultPoll
@@ -159,18 +160,17 @@ func newService(ctx context.Context, o Options, readOnly bool) (*Service, error)
 	return s, nil
 }
 
-// A Submission asks for a task.
+// A Submission describes a task to submit.
 type Submission struct {
 	Kind  string
 	Queue string // "" for [DefaultQueue]
-	Store string // id of the store it is about; "" for that of Args, or none
-	// Args are shown to those who see the task, so they hold ids and never names of
-	// files.
+	Store string // id of the store that the task is about; that of Args, if any, if ""
+	// Args are shown to users who may see the task. They contain ids and never file names.
 	Args Args
 }
 
-// Submit puts a task in its queue. If its kind is unique and the same task has not
-// ended yet, that one is returned.
+// Submit enqueues a task. If its kind is unique and the same task has not ended yet, it
+// returns that one.
 //
 // The error may be [ErrUnknownKind], [ErrBadArgs] or [ErrBadQueue].
 func (s *Service) Submit(ctx context.Context, sub Submission) (*View, error) {
@@ -190,27 +190,27 @@ func (s *Service) Submit(ctx context.Context, sub Submission) (*View, error) {
 	return s.Get(ctx, taskID(res.Job.ID))
 }
 
-// metadata is what we put into River's of a task.
+// metadata is stored in the metadata of River's row.
 type metadata struct {
 	Origin Origin `json:"origin"`
 }
 
-// originOf is where a task comes from, as its metadata say.
+// originOf returns the origin in the metadata of a task.
 func originOf(raw []byte) Origin {
 	var m metadata
 	if json.Unmarshal(raw, &m) != nil {
-		return Origin{} // of another program
+		return Origin{} // written by another program
 	}
 	return m.Origin
 }
 
-// unfinished are the states in which a unique task keeps others from being begun.
+// unfinished are the states in which a unique task prevents a second one.
 var unfinished = []rivertype.JobState{
 	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
 	rivertype.JobStateRunning, rivertype.JobStateScheduled,
 }
 
-// prepare makes of a submission what River inserts.
+// prepare converts a submission to the parameters of River.
 func (s *Service) prepare(sub Submission) (taskArgs, *river.InsertOpts, error) {
 	kind, ok := s.kinds[sub.Kind]
 	if !ok {
@@ -236,8 +236,8 @@ func (s *Service) prepare(sub Submission) (taskArgs, *river.InsertOpts, error) {
 	return taskArgs{kind: sub.Kind, raw: raw}, opts, nil
 }
 
-// Cancel ends a task: one that waits at once, one that runs as soon as its function
-// returns. A task that has ended stays as it is. The error may be [ErrNotFound].
+// Cancel cancels a task: immediately if it waits, otherwise when its function returns. A
+// task that has ended is not changed. The error may be [ErrNotFound].
 func (s *Service) Cancel(ctx context.Context, id string) (*View, error) {
 	n, err := taskNumber(id)
 	if err != nil {
@@ -249,13 +249,13 @@ func (s *Service) Cancel(ctx context.Context, id string) (*View, error) {
 	return s.Get(ctx, id)
 }
 
-// A store's queue and the rule of River for its name.
+// The queue of a store, and River's rule for names of queues.
 var (
 	queueName  = regexp.MustCompile(`^[a-z0-9]+([_-][a-z0-9]+)*$`)
 	noneOfName = regexp.MustCompile(`[^a-z0-9]+`)
 )
 
-// CheckQueue returns nil if a queue can have this name, or [ErrBadQueue].
+// CheckQueue returns nil if name is a valid name of a queue, otherwise [ErrBadQueue].
 func CheckQueue(name string) error {
 	if len(name) > 64 || !queueName.MatchString(name) {
 		return fmt.Errorf("%w: %.80q", ErrBadQueue, name)
@@ -263,8 +263,8 @@ func CheckQueue(name string) error {
 	return nil
 }
 
-// QueueOf returns the queue of a store's tasks: its own, or that of the host its
-// files are on, or [DefaultQueue].
+// QueueOf returns the queue for the tasks of a store: its own, that of the host with its
+// files, or [DefaultQueue].
 func QueueOf(s *catalog.Store) string {
 	switch {
 	case s.Queue != "":
@@ -275,13 +275,13 @@ func QueueOf(s *catalog.Store) string {
 	return DefaultQueue
 }
 
-// HostQueue returns the queue for tasks that only a worker on this host can do.
+// HostQueue returns the queue for tasks that only a worker on the given host can run.
 func HostQueue(host string) string {
 	name := strings.Trim(noneOfName.ReplaceAllString(strings.ToLower(host), "-"), "-")
 	return strings.TrimRight("host-"+name[:min(len(name), 58)], "-")
 }
 
-// taskArgs are the arguments of any kind of task, as JSON.
+// taskArgs are the arguments of a task of any kind, as JSON.
 type taskArgs struct {
 	kind string
 	raw  json.RawMessage
@@ -296,7 +296,7 @@ func (a *taskArgs) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// taskID returns the id of the task with a number.
+// taskID returns the id of the task with number n.
 func taskID(n int64) string { return "t" + strconv.FormatInt(n, 32) }
 
 func taskNumber(id string) (int64, error) {
@@ -308,7 +308,7 @@ func taskNumber(id string) (int64, error) {
 	return n, nil
 }
 
-// wrap says at what River failed.
+// wrap adds the operation that failed to an error of River.
 func wrap(err error, what string) error {
 	if errors.Is(err, rivertype.ErrNotFound) {
 		return ErrNotFound

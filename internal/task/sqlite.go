@@ -15,8 +15,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
-// openSQLite adds a connection to those of the catalog: a task that the power took is
-// begun again, so commits need not wait for the disk.
+// openSQLite opens a connection of its own whose commits do not wait for the disk: a task
+// lost in a power failure is started again.
 func openSQLite(ctx context.Context, d *db.DB, readOnly bool) (*database, error) {
 	write := d.Write
 	if !readOnly {
@@ -26,7 +26,7 @@ func openSQLite(ctx context.Context, d *db.DB, readOnly bool) (*database, error)
 		}
 	}
 	t := &database{
-		write: write, read: d.Read, pollOnly: true, // else River would ask twenty times a second
+		write: write, read: d.Read, pollOnly: true, // otherwise River would poll twenty times a second
 		succeeded:  "+state = 'completed'",
 		errorCount: "json_array_length(coalesce(errors, '[]'))",
 		ofStore:    "json_extract(args, '$.store')",
@@ -60,7 +60,7 @@ func (db *database) prepareSQLite() error {
 		if err != nil {
 			return false, err
 		}
-		defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+		defer tx.Rollback() //nolint:errcheck // after a commit this has no effect
 		res, err := tx.ExecContext(ctx, statement, args...)
 		if err != nil {
 			return false, err
@@ -76,12 +76,12 @@ func (db *database) prepareSQLite() error {
 	return nil
 }
 
-// migrationWaits is how many times more the wait for the database's lock may be as long
-// as the pragma says while another process brings the tables to their newest version.
+// migrationWaits is how many times the database's lock timeout may pass while another
+// process migrates the tables.
 const migrationWaits = 5
 
-// migrateSQLite brings River's tables to its newest version, all in one
-// transaction, so that of two processes one waits for the other.
+// migrateSQLite migrates River's tables to its newest version in one transaction, so that
+// concurrent processes wait for each other.
 func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	m, err := rivermigrate.New(riversqlite.New(db), &rivermigrate.Config{Logger: silent})
 	if err != nil {
@@ -91,7 +91,7 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	tx, err := db.BeginTx(ctx, nil)
-	for range migrationWaits { // another process is at it
+	for range migrationWaits { // another process is migrating
 		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != sqlite3.SQLITE_BUSY || ctx.Err() != nil {
 			break
 		}
@@ -100,7 +100,7 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("task: migration of River: %w", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	defer tx.Rollback() //nolint:errcheck // after a commit this has no effect
 	existing, err := m.ExistingVersionsTx(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("task: version of River's tables: %w", err)
@@ -115,7 +115,7 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	return tx.Commit()
 }
 
-// rescueSQLite is a single statement, so no other worker comes in between.
+// rescueSQLite is a single statement, so that no other worker can interfere.
 const rescueSQLite = `UPDATE river_job SET
 		state = CASE WHEN json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL THEN 'cancelled'
 			WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END,

@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	progressEvery = 500 * time.Millisecond // is written at most so often
-	maxLines      = 200                    // of a task's log that are kept, the last ones
-	maxLine       = 500                    // bytes of one
-	writeTime     = 10 * time.Second       // for what is written after the function has returned
+	progressEvery = 500 * time.Millisecond // minimum time between two writes
+	maxLines      = 200                    // of a task's log that are stored, the last ones
+	maxLine       = 500                    // bytes of a line
+	writeTime     = 10 * time.Second       // limit for writes after the function has returned
 )
 
-// A Task is one attempt at a task, for the function that does it. It is safe for
+// A Task is one attempt at a task, as passed to the function that runs it. It is safe for
 // concurrent use.
 type Task struct {
 	ID      string
 	Kind    string
 	Queue   string
-	Store   string          // id; "" if it is about none
-	Args    json.RawMessage // an object
+	Store   string          // id; "" if the task is not about a store
+	Args    json.RawMessage // a JSON object
 	Attempt int             // from 1
 	Worker  string          // id of the worker that runs it
 	Origin  Origin
@@ -36,12 +36,11 @@ type Task struct {
 	said    bool // now has not been written
 	lines   []LogLine
 	written time.Time
-	last    int64 // line that was written; 0 if none, -1 if unknown
+	last    int64 // number of the last line that was written; 0 for none, -1 if unknown
 }
 
-// Progress says how far the task has come: so many of total units, 0 if the total
-// is not known. It may be called as often as one likes: not every value is
-// written, but the last one is.
+// Progress reports that the task has done so many of total units, 0 if the total is
+// unknown. It may be called at any rate: not every value is written, but the last one is.
 func (t *Task) Progress(done, total int64, unit string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,9 +50,8 @@ func (t *Task) Progress(done, total int64, unit string) {
 	}
 }
 
-// Logf adds a line to what is shown of the task. It must name no files: those who
-// may see tasks may not be allowed to see names of patients. The last 200 lines are
-// kept.
+// Logf adds a line to the log of the task. It must not contain file names: users who may
+// see tasks may not be allowed to see names of patients. The last 200 lines are stored.
 func (t *Task) Logf(format string, args ...any) {
 	text := strings.ToValidUTF8(strings.TrimSpace(fmt.Sprintf(format, args...)), "\uFFFD")
 	if len(text) > maxLine {
@@ -67,7 +65,7 @@ func (t *Task) Logf(format string, args ...any) {
 	t.lines = append(t.lines, LogLine{At: time.Now(), Text: strings.ReplaceAll(text, "\x00", "")})
 }
 
-// flush writes what is new, unless something was written a moment ago.
+// flush writes new progress and lines, unless the last write was a moment ago.
 func (t *Task) flush(ctx context.Context, final bool) error {
 	t.mu.Lock()
 	if !final && time.Since(t.written) < progressEvery || !t.said && len(t.lines) == 0 {
@@ -94,8 +92,8 @@ func (db *database) putProgress(ctx context.Context, task int64, p Progress) err
 	return err
 }
 
-// putLines adds lines to the log and takes away the oldest. Only one goroutine
-// at a time writes.
+// putLines appends lines to the log and deletes the oldest. It must not be called
+// concurrently.
 func (t *Task) putLines(ctx context.Context, lines []LogLine) error {
 	if t.last < 0 {
 		if err := t.db.write.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM task_log WHERE task = $1`, t.number).Scan(&t.last); err != nil {
@@ -118,13 +116,12 @@ func (t *Task) putLines(ctx context.Context, lines []LogLine) error {
 	return err
 }
 
-// A permanentError is not tried again.
+// A permanentError is not retried.
 type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
 
-// Permanent marks an error that will be the same the next time: the task fails at
-// once.
+// Permanent marks an error that a retry would repeat: the task fails immediately.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -132,13 +129,13 @@ func Permanent(err error) error {
 	return permanentError{err}
 }
 
-// A laterError is no failure.
+// A laterError is not a failure.
 type laterError struct {
 	wait time.Duration
 }
 
 func (e laterError) Error() string { return fmt.Sprintf("task: to be tried again in %s", e.wait) }
 
-// Later is the error of a function that can't do its task now, because another has
-// taken what it needs. The task waits for that time and the attempt does not count.
+// Later returns the error for a task that cannot run now because another holds what it
+// needs. The task waits for the given time and the attempt does not count.
 func Later(wait time.Duration) error { return laterError{max(wait, 0)} }

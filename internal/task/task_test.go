@@ -22,10 +22,10 @@ const (
 	testPoll = 50 * time.Millisecond
 	testBeat = 200 * time.Millisecond
 	testDead = 2 * time.Second
-	patience = 60 * time.Second // for a machine that is busy with other tests
+	waitTime = 60 * time.Second // for a machine that is busy with other tests
 )
 
-// template is a database without tasks, which each test gets a copy of.
+// template is a database without tasks, of which each test gets a copy.
 var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
 	c, err := catalog.Open(ctx, url)
 	if err != nil {
@@ -79,7 +79,7 @@ func open(t testing.TB, url string, kinds ...Kind) *Service {
 	return svc
 }
 
-// work runs a worker until the test ends, or the function that is returned is called.
+// work runs a worker until the test ends, or the returned function is called.
 func work(t testing.TB, svc *Service, queues map[string]int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -109,7 +109,7 @@ func submit(t testing.TB, svc *Service, s Submission) *View {
 
 func wait(t testing.TB, svc *Service, id string) *View {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTime)
 	defer cancel()
 	v, err := svc.Wait(ctx, id)
 	if err != nil {
@@ -118,7 +118,7 @@ func wait(t testing.TB, svc *Service, id string) *View {
 	return v
 }
 
-// until waits for a task to be as wanted.
+// until waits until ok holds for a task.
 func until(t testing.TB, svc *Service, id string, is func(*View) bool) *View {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(testPoll / 2) {
@@ -129,7 +129,7 @@ func until(t testing.TB, svc *Service, id string, is func(*View) bool) *View {
 		if is(v) {
 			return v
 		}
-		if time.Since(began) > patience {
+		if time.Since(began) > waitTime {
 			t.Fatalf("task is still %+v", v)
 		}
 	}
@@ -182,8 +182,8 @@ func TestFailures(t *testing.T) {
 	tests := []struct {
 		name     string
 		err      error
-		attempts int // at most
-		fails    int // so often, then it succeeds
+		attempts int // maximum
+		fails    int // number of failures before it succeeds
 		want     State
 		tried    int
 	}{
@@ -367,7 +367,7 @@ func TestList(t *testing.T) {
 	})
 }
 
-// TestNames pins the names of DESIGN's task.
+// TestNames checks the names of kinds, states and fields, which are part of the API.
 func TestNames(t *testing.T) {
 	b, err := json.Marshal(View{Progress: &Progress{}})
 	if err != nil {
@@ -488,7 +488,8 @@ func TestNobodyServes(t *testing.T) {
 	})
 }
 
-// TestShare has two processes do the same queue: each task once, and both get some.
+// TestShare lets two processes serve the same queue: each task runs once, and both get
+// some.
 func TestShare(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		var calls atomic.Int32
@@ -498,7 +499,7 @@ func TestShare(t *testing.T) {
 			return nil, nil
 		}}
 		a, b := open(t, url, k), open(t, url, k)
-		a.DeadAfter, b.DeadAfter = time.Minute, time.Minute // a slow one is not to be taken for dead here
+		a.DeadAfter, b.DeadAfter = time.Minute, time.Minute // a slow worker must not be considered dead here
 		work(t, a, one)
 		work(t, b, one)
 		const tasks = 20
@@ -526,7 +527,7 @@ func TestGracefulStop(t *testing.T) {
 		k := Kind{Name: SyncStore, MaxAttempts: 1, Run: func(ctx context.Context, _ *Task) (any, error) {
 			if calls.Add(1) == 1 {
 				<-ctx.Done()
-				return nil, errors.New("broken off") // not every library says why
+				return nil, errors.New("broken off") // some libraries do not wrap the error of the context
 			}
 			return nil, nil
 		}}
@@ -587,8 +588,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// A task keeps the id of the request that submitted it and what it belongs to in
-// traces; a schedule or a submission of a program without requests leaves none.
+// A task stores the id of the request that submitted it and its trace context; tasks of a
+// schedule, or of a program without requests, have neither.
 func TestOrigin(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		type key struct{}

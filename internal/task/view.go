@@ -12,62 +12,62 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// A State is where a task stands.
+// A State is the state of a task.
 type State string
 
 const (
 	Waiting   State = "waiting"
 	Running   State = "running"
-	Retrying  State = "retrying" // it failed and is tried again
+	Retrying  State = "retrying" // it failed and will be tried again
 	Succeeded State = "succeeded"
 	Failed    State = "failed"
 	Cancelled State = "cancelled"
 )
 
-// A View is what is known of a task. What is unknown is nil.
+// A View is the public description of a task. Unknown values are nil.
 type View struct {
 	ID          string          `json:"id"`
 	Kind        string          `json:"kind"`
 	Queue       string          `json:"queue"`
-	Args        json.RawMessage `json:"args"` // an object
+	Args        json.RawMessage `json:"args"` // a JSON object
 	State       State           `json:"state"`
 	Ready       bool            `json:"ready"` // it has ended: succeeded, failed or cancelled
 	Progress    *Progress       `json:"progress"`
 	Result      json.RawMessage `json:"result"` // of a task that succeeded
-	Error       *string         `json:"error"`  // the last one, while the task retries or if it failed
+	Error       *string         `json:"error"`  // the last one, if the task retries or failed
 	Attempts    int             `json:"attempts"`
-	Worker      *string         `json:"worker"`     // that runs it, or ran it last
+	Worker      *string         `json:"worker"`     // that runs it or ran it last
 	RequestID   *string         `json:"request_id"` // of the request that submitted it
 	SubmittedAt time.Time       `json:"submitted_at"`
-	StartedAt   *time.Time      `json:"started_at"` // the last attempt
+	StartedAt   *time.Time      `json:"started_at"` // of the last attempt
 	FinishedAt  *time.Time      `json:"finished_at"`
-	// Log is what the function said, oldest first; nil in lists.
+	// Log contains the lines of [Task.Logf], oldest first; nil in lists.
 	Log []LogLine `json:"log"`
-	// WaitingForWorker: no live worker serves its queue.
+	// WaitingForWorker reports that no live worker serves its queue.
 	WaitingForWorker bool `json:"waiting_for_worker"`
 }
 
-// Progress is how far a task has come.
+// Progress is the progress of a task.
 type Progress struct {
 	Done  int64  `json:"done"`
 	Total *int64 `json:"total"` // nil if unknown
 	Unit  string `json:"unit"`  // "files", "bytes", "images"
 }
 
-// A LogLine is one line that a task's function has written.
+// A LogLine is a line of the log of a task.
 type LogLine struct {
 	At   time.Time `json:"at"`
 	Text string    `json:"text"`
 }
 
-// A Filter chooses tasks. Its zero value means all.
+// A Filter selects tasks. The zero value selects all.
 type Filter struct {
 	Kind   string
 	State  State
 	Queue  string
 	Store  string // id
-	Cursor string // where the list goes on, from the page before
-	Limit  int    // 0: 100; at most 1000
+	Cursor string // NextCursor of the previous page
+	Limit  int    // 100 if 0; at most 1000
 }
 
 // Get returns a task, or [ErrNotFound].
@@ -90,9 +90,9 @@ func (s *Service) Get(ctx context.Context, id string) (*View, error) {
 	return &views[0], nil
 }
 
-// List returns tasks, newest first, and the cursor of the next page, "" on the
-// last. Of large arguments it returns the store alone. The error may be [ErrBadFilter]
-// or [ErrBadQueue].
+// List returns tasks, newest first, and the cursor of the next page, or "" on the last
+// page. Large arguments are reduced to the store. The error may be [ErrBadFilter] or
+// [ErrBadQueue].
 func (s *Service) List(ctx context.Context, f Filter) (page []View, next string, err error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
@@ -118,9 +118,8 @@ func (s *Service) List(ctx context.Context, f Filter) (page []View, next string,
 	return page, next, err
 }
 
-// states are River's states of a task that is in one of ours, and whether there
-// must or must not have been an error before. Without those that succeeded: they
-// are nearly all.
+// states maps our states to those of River and a condition on the number of errors.
+// Succeeded is missing, as nearly all tasks are in that state.
 var states = map[State]struct {
 	states []rivertype.JobState
 	where  string
@@ -135,7 +134,7 @@ var states = map[State]struct {
 	Cancelled: {[]rivertype.JobState{rivertype.JobStateCancelled}, ""},
 }
 
-// params makes of a filter what River lists, one more than is asked for.
+// params converts a filter to River's parameters, with a limit of one more than f.Limit.
 func (s *Service) params(f Filter) (*river.JobListParams, error) {
 	p := river.NewJobListParams().OrderBy(river.JobListOrderByID, river.SortOrderDesc).First(f.Limit + 1)
 	if f.Kind != "" {
@@ -149,7 +148,7 @@ func (s *Service) params(f Filter) (*river.JobListParams, error) {
 	}
 	switch f.State {
 	case "":
-		p = p.States() // none named: else SQLite looks at them all before it sorts
+		p = p.States() // otherwise SQLite reads tasks in all states before it sorts
 	case Succeeded:
 		p = p.States().Where(s.db.succeeded)
 	default:
@@ -175,7 +174,7 @@ func (s *Service) params(f Filter) (*river.JobListParams, error) {
 	return p, nil
 }
 
-// views returns what is known of tasks, without their logs.
+// views converts rows to views, without their logs.
 func (s *Service) views(ctx context.Context, rows []*rivertype.JobRow) ([]View, error) {
 	views := make([]View, len(rows))
 	numbers := make([]int64, len(rows))
@@ -192,7 +191,7 @@ func (s *Service) views(ctx context.Context, rows []*rivertype.JobRow) ([]View, 
 	return views, s.markUnserved(ctx, views)
 }
 
-// view is what River knows of a task.
+// view converts a row of River.
 func view(row *rivertype.JobRow) View {
 	v := View{
 		ID: taskID(row.ID), Kind: row.Kind, Queue: row.Queue, Args: json.RawMessage(row.EncodedArgs),
@@ -239,7 +238,7 @@ func utc(t *time.Time) *time.Time {
 	return &u
 }
 
-// Wait returns a task when it has ended.
+// Wait waits until a task has ended, and returns it.
 func (s *Service) Wait(ctx context.Context, id string) (*View, error) {
 	if _, err := s.Get(ctx, id); err != nil {
 		return nil, err
@@ -257,9 +256,8 @@ func (s *Service) Wait(ctx context.Context, id string) (*View, error) {
 	return last, nil
 }
 
-// Watch sends what is known of a task, now and whenever it has changed. The
-// channel is closed when the task has ended, is gone, or ctx is done. The
-// database may be away for a while.
+// Watch sends the view of a task, now and after each change. The channel is closed when the
+// task has ended or was removed, or ctx is done. An outage of the database does not end it.
 func (s *Service) Watch(ctx context.Context, id string) <-chan View {
 	c := make(chan View)
 	go func() {
@@ -313,7 +311,7 @@ func (db *database) log(ctx context.Context, task int64) ([]LogLine, error) {
 	return lines, nil
 }
 
-// progress returns that of those tasks that have said any.
+// progress returns the progress of those tasks that have reported any.
 func (db *database) progress(ctx context.Context, tasks []int64) (map[int64]*Progress, error) {
 	if len(tasks) == 0 {
 		return nil, nil

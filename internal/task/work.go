@@ -18,13 +18,12 @@ import (
 )
 
 const (
-	// stopTime is how long a function may take to return when its context is done.
+	// stopTime is how long a function may take to return after its context is done.
 	stopTime = 20 * time.Second
-	// fetchPause is the least time between two fetches of tasks, when there are many
-	// short ones.
+	// fetchPause is the minimum time between two fetches of tasks, when many are short.
 	fetchPause = 20 * time.Millisecond
-	// never: River's own rescue of tasks that run for long. Ours may run for hours; the
-	// heartbeats of their workers tell whether they are alive.
+	// never disables River's own rescue of tasks that run long. Tasks may run for hours;
+	// the heartbeats of their workers show that they are alive.
 	never = 10 * 365 * 24 * time.Hour
 )
 
@@ -34,17 +33,17 @@ var (
 	errStopping  = errors.New("task: the worker is stopping")
 )
 
-// WorkOptions say what a worker does.
+// WorkOptions configure a worker.
 type WorkOptions struct {
-	// Queues are the names of the queues that are served, and how many tasks of
-	// each are run at once.
+	// Queues maps the names of the queues to serve to the number of tasks of each to run at
+	// once.
 	Queues map[string]int
 }
 
-// Work does tasks until ctx is done, and begins anew whenever the database kept it from
-// that. At the end tasks that run are told to stop by their contexts, and handed back:
-// another worker begins them again at once, and the attempt does not count. It returns
-// nil, or an error if a queue can't be or a function does not return.
+// Work runs tasks until ctx is done. After an outage of the database it starts again. When
+// ctx is done, it cancels the contexts of running tasks and hands them back: another worker
+// starts them at once, and the attempt does not count. Work returns nil, or an error if a
+// queue is invalid or a function does not return.
 func (s *Service) Work(ctx context.Context, o WorkOptions) error {
 	queues := map[string]river.QueueConfig{}
 	for name, n := range o.Queues {
@@ -67,17 +66,17 @@ func (s *Service) Work(ctx context.Context, o WorkOptions) error {
 	return ended
 }
 
-// A worker does tasks as long as its heartbeats succeed.
+// A worker runs tasks as long as its heartbeats succeed.
 type worker struct {
 	*Service
 	id      string
 	queues  map[string]river.QueueConfig
 	started time.Time
-	well    func()          // says that it does tasks
-	ctx     context.Context // done when it stops
+	well    func()          // reports that it runs tasks
+	ctx     context.Context // done when the worker stops
 }
 
-// work does tasks until ctx is done or the worker is lost.
+// work runs tasks until ctx is done or the worker is lost.
 func (w *worker) work(ctx context.Context) error {
 	own, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -89,7 +88,7 @@ func (w *worker) work(ctx context.Context) error {
 	if err := w.register(ctx); err != nil {
 		return err
 	}
-	// Not with ctx: what runs when it is done shall not look like an error.
+	// Without the cancellation of ctx: the shutdown must not look like an error.
 	if err := c.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("task: worker: %w", err)
 	}
@@ -120,7 +119,7 @@ func (w *worker) work(ctx context.Context) error {
 	return w.unregister(end)
 }
 
-// config is what River is told.
+// config returns the configuration for River.
 func (w *worker) config() *river.Config {
 	workers := river.NewWorkers()
 	for _, k := range w.kinds {
@@ -145,14 +144,14 @@ func (w *worker) config() *river.Config {
 	}
 }
 
-// A runner does the tasks of one kind.
+// A runner runs the tasks of one kind.
 type runner struct {
 	river.WorkerDefaults[taskArgs]
 	w    *worker
 	kind Kind
 }
 
-// Timeout is River's question; it would take 0 for a default.
+// Timeout implements [river.Worker]. River replaces 0 by a default, so no limit is -1.
 func (r *runner) Timeout(*river.Job[taskArgs]) time.Duration {
 	if r.kind.Timeout > 0 {
 		return r.kind.Timeout
@@ -160,7 +159,7 @@ func (r *runner) Timeout(*river.Job[taskArgs]) time.Duration {
 	return -1
 }
 
-// Work runs one attempt, and tells River what became of it.
+// Work runs one attempt and returns its outcome to River.
 func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	t := &Task{
 		ID: taskID(job.ID), Kind: job.Kind, Queue: job.Queue, Args: json.RawMessage(job.EncodedArgs), Attempt: job.Attempt, Worker: r.w.id,
@@ -190,7 +189,7 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	if r.isLost(ctx, t) {
 		end(lostToOther)
 		r.waitForOther(ctx, t)
-		return nil // of no effect: the task does not run
+		return nil // has no effect: the task is not running
 	}
 	word, err := r.verdict(ctx, job, result, err)
 	end(word)
@@ -210,7 +209,7 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 	return err
 }
 
-// run calls the function, and makes an error of a panic.
+// run calls the function, and converts a panic to an error.
 func (r *runner) run(ctx context.Context, t *Task) (result any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -221,8 +220,8 @@ func (r *runner) run(ctx context.Context, t *Task) (result any, err error) {
 	return r.kind.Run(ctx, t)
 }
 
-// watch writes progress, and looks whether the task is cancelled or lost, until
-// its function has returned.
+// watch writes progress, and checks whether the task is cancelled or lost, until its
+// function has returned.
 func (r *runner) watch(ctx context.Context, t *Task, returned <-chan struct{}, cancel context.CancelCauseFunc) {
 	tick := time.NewTicker(min(r.w.Poll, progressEvery))
 	defer tick.Stop()
@@ -232,12 +231,12 @@ func (r *runner) watch(ctx context.Context, t *Task, returned <-chan struct{}, c
 			return
 		case <-tick.C:
 		}
-		free := context.WithoutCancel(ctx) // it may take its time to stop
+		free := context.WithoutCancel(ctx) // the function may take its time to stop
 		if err := t.flush(free, false); err != nil {
 			r.w.warn.WarnContext(ctx, "writing the progress of a task failed", "task", t.ID, "error", err)
 		}
 		switch s, err := r.w.db.standing(free, t); {
-		case err != nil: // the database is away; perhaps it is back the next time
+		case err != nil: // the database is unavailable; try again
 		case s == cancelled:
 			cancel(errCancelled)
 		case s == lost, s == idle:
@@ -246,9 +245,9 @@ func (r *runner) watch(ctx context.Context, t *Task, returned <-chan struct{}, c
 	}
 }
 
-// isLost returns whether the task was taken from us. Why its context is done does
-// not say so: the worker may have been stopped at the same time. If the worker
-// itself was lost, there is no answer until the database gives one.
+// isLost reports whether another worker has taken over the task. The cause of its context
+// is not sufficient: the worker may have been stopped at the same time. If the worker
+// itself was lost, isLost waits until the database answers.
 func (r *runner) isLost(ctx context.Context, t *Task) bool {
 	for {
 		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
@@ -264,23 +263,24 @@ func (r *runner) isLost(ctx context.Context, t *Task) bool {
 	}
 }
 
-// What may become of an attempt, in words for the log after "task".
+// The outcomes of an attempt, as logged after "task".
 const (
 	succeeded   = "done"
-	failed      = "failed" // and is perhaps tried again
+	failed      = "failed" // and may be tried again
 	called      = "cancelled"
-	handedBack  = "handed back" // the worker stops
+	handedBack  = "handed back" // the worker is stopping
 	putOff      = "put off"     // another holds what it needs
-	lostToOther = "taken over"  // the worker was thought to be dead
+	lostToOther = "taken over"  // the worker was considered dead
 )
 
-// FailedOutcome is that of an attempt at which the kind's function failed.
+// FailedOutcome is the outcome of an attempt whose function failed.
 const FailedOutcome = failed
 
-// Outcomes are what may become of an attempt.
+// Outcomes are all outcomes of an attempt.
 var Outcomes = []string{succeeded, failed, called, handedBack, putOff, lostToOther}
 
-// verdict is what River is told of an attempt that has ended, and the log.
+// verdict returns the outcome of an attempt that has ended, for the log, and the error for
+// River.
 func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result any, err error) (word string, told error) {
 	cause := context.Cause(ctx)
 	var later laterError
@@ -294,12 +294,12 @@ func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result a
 		return succeeded, nil
 	case errors.Is(cause, errCancelled), errors.Is(cause, rivertype.ErrJobCancelledRemotely):
 		return called, river.JobCancel(errCancelled)
-	case r.w.ctx.Err() != nil: // River hands it back
+	case r.w.ctx.Err() != nil: // River hands the task back
 		return handedBack, fmt.Errorf("%w: %w", errStopping, context.Canceled)
 	case errors.As(err, &later):
 		return putOff, river.JobSnooze(later.wait)
 	case errors.As(err, &permanent):
-		job.MaxAttempts = job.Attempt // in River's memory only: there is no further one
+		job.MaxAttempts = job.Attempt // in River's memory only: no further attempt
 		return failed, scrub(err)
 	case errors.Is(cause, context.DeadlineExceeded):
 		return failed, fmt.Errorf("task: the task took longer than %s: %w", r.kind.Timeout, scrub(err))
@@ -307,8 +307,8 @@ func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result a
 	return failed, scrub(err)
 }
 
-// waitForOther returns when the task, which another worker has taken over, runs no
-// more. Whatever River were told before would end the other's attempt.
+// waitForOther returns when the task, which another worker has taken over, no longer runs.
+// To report any result to River earlier would end the other's attempt.
 func (r *runner) waitForOther(ctx context.Context, t *Task) {
 	r.w.Log.WarnContext(ctx, "task was taken over by another worker", "task", t.ID, "kind", t.Kind)
 	for {
@@ -319,17 +319,17 @@ func (r *runner) waitForOther(ctx context.Context, t *Task) {
 	}
 }
 
-// A standing is how the database sees an attempt.
+// A standing is the state of an attempt according to the database.
 type standing int
 
 const (
 	ours      standing = iota
-	cancelled          // ours, and it was cancelled
+	cancelled          // ours, and cancelled
 	lost               // another worker runs it
 	idle               // no worker runs it
 )
 
-// standing asks how the database sees an attempt.
+// standing reads the state of an attempt from the database.
 func (db *database) standing(ctx context.Context, t *Task) (standing, error) {
 	var state, by string
 	var attempt int

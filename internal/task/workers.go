@@ -28,7 +28,7 @@ func (w *worker) heartbeat(ctx context.Context) error {
 	})
 }
 
-// unregister removes the worker, which runs nothing any more.
+// unregister removes the worker, which no longer runs tasks.
 func (w *worker) unregister(ctx context.Context) error {
 	if err := w.Catalog.EndWorker(ctx, w.id); err != nil {
 		return fmt.Errorf("task: worker: %w", err)
@@ -41,7 +41,7 @@ func (w *worker) unregister(ctx context.Context) error {
 func (w *worker) keepAlive(ctx context.Context, stop context.CancelCauseFunc) {
 	tick := time.NewTicker(w.Heartbeat)
 	defer tick.Stop()
-	// By the wall: the other clock stands still while a machine sleeps.
+	// By the wall clock: the monotonic clock stops while a host sleeps.
 	said := time.Now().Round(0)
 	for {
 		select {
@@ -65,14 +65,14 @@ func (w *worker) keepAlive(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 }
 
-// lostError is what is shown of a task whose worker was lost.
+// lostError is the error of a task whose worker was lost.
 const lostError = "task: the worker was lost: its process was killed, or cannot reach the database"
 
 // tidyEvery is how often progress and logs of removed tasks are deleted.
 const tidyEvery = time.Hour
 
-// rescuer returns the round of a loop that takes tasks from dead workers. An attempt that
-// ended so counts: a task that kills its worker must not be tried forever.
+// rescuer returns one round of the loop that takes tasks from dead workers. The interrupted
+// attempt counts: a task that kills its worker must not be tried forever.
 func (w *worker) rescuer() func(context.Context) error {
 	var tidied time.Time
 	return loop.Every(w.Heartbeat, func(ctx context.Context) error {
@@ -80,7 +80,7 @@ func (w *worker) rescuer() func(context.Context) error {
 		if err != nil {
 			return wrap(err, "cannot take over tasks of dead workers")
 		}
-		if n, _ := res.RowsAffected(); n > 0 { // both drivers know
+		if n, _ := res.RowsAffected(); n > 0 { // both drivers support it
 			w.Log.WarnContext(ctx, "tasks of dead workers taken over", "tasks", n)
 		}
 		if time.Since(tidied) > tidyEvery {

@@ -14,7 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
-// A mount is a file system whose server is away until it is closed.
+// A mount is a file system whose server is down until it is closed.
 type mount chan struct{}
 
 func (m mount) open(path string) (*os.File, error) {
@@ -48,7 +48,7 @@ func hanging(t *testing.T, m mount) *Server {
 	return s
 }
 
-// ask asks for a tile.
+// ask requests a tile.
 func ask(s *Server, id string) error {
 	im, err := s.Image(id)
 	if err != nil {
@@ -61,9 +61,9 @@ func ask(s *Server, id string) error {
 	return err
 }
 
-// TestHangingStore has a store's file system hang: what asks for its slides is told so
-// after a while, and later ones at once; other stores are served; and when it is back, it
-// is opened anew.
+// TestHangingStore lets the file system of a store hang: requests for its slides fail after
+// a while, and later ones at once; other stores are served; when it is back, its slides are
+// opened again.
 func TestHangingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := make(mount)
@@ -86,7 +86,7 @@ func TestHangingStore(t *testing.T) {
 			}
 		}
 		if away != opensAtOnce || busy != 100-opensAtOnce || time.Since(began) != openTime {
-			t.Errorf("%d told that it is away, %d that there is too much to do, after %v; want %d, %d, %v", away, busy, time.Since(began), opensAtOnce, 100-opensAtOnce, openTime)
+			t.Errorf("%d got ErrUnreachable, %d ErrBusy, after %v; want %d, %d, %v", away, busy, time.Since(began), opensAtOnce, 100-opensAtOnce, openTime)
 		}
 		if err := ask(s, "here"); err != nil {
 			t.Errorf("the other store: %v", err)
@@ -106,13 +106,13 @@ func TestHangingStore(t *testing.T) {
 			t.Errorf("%d openings, %d abandoned after all have ended", len(sh.openings), sh.abandoned)
 		}
 		if err := ask(s, "away0"); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("got %v, want that it was opened anew", err)
+			t.Errorf("got %v, want that it was opened again", err)
 		}
 	})
 }
 
-// TestHangingPath has the comparison of a slide's path hang: one request waits for it,
-// and the slide is opened anew.
+// TestHangingPath lets the comparison of a slide's path hang: one request waits for it, and
+// the slide is opened again.
 func TestHangingPath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := hanging(t, nil)
@@ -129,13 +129,13 @@ func TestHangingPath(t *testing.T) {
 			t.Errorf("got %v after %v, want %v after %v", err, time.Since(began), ErrChanged, pathTime)
 		}
 		if err := ask(s, "here"); err != nil {
-			t.Errorf("opened anew: %v", err)
+			t.Errorf("opened again: %v", err)
 		}
 	})
 }
 
-// TestHold keeps the file of a slide open for work that goes on after its request was
-// answered, however the slide was closed meanwhile.
+// TestHold keeps the file of a slide open for work that continues after its request was
+// answered, although the slide was closed meanwhile.
 func TestHold(t *testing.T) {
 	s := hanging(t, nil)
 	var m RenderRequest

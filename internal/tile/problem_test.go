@@ -12,8 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// TestExplain gives every error, wrapped as rooms do, and wants its status, words
-// for a person that hold nothing of the error itself, and when to try again.
+// TestExplain checks the status and text of every error, wrapped as packages do, and
+// whether it has a Retry-After. The text must not contain the error itself.
 func TestExplain(t *testing.T) {
 	for _, tt := range []struct {
 		err    error
@@ -41,8 +41,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestRenderErrors lets rendering fail. Whatever is not known to be
-// something else is the file's fault, and the reason is kept for the log.
+// TestRenderErrors lets rendering fail. Every error without another known cause is
+// attributed to the file, and the reason is kept for the log.
 func TestRenderErrors(t *testing.T) {
 	unsupported := errors.New("render: unsupported")
 	for _, tt := range []struct {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestSendingCountsBeforeReading counts the memory of a stored tile before it is read:
-// a tile that would go beyond the bound is refused, and one alone never is.
+// TestSendingCountsBeforeReading counts the memory of a stored tile before it is read: a
+// tile that exceeds the limit is rejected, unless it is the only one.
 func TestSendingCountsBeforeReading(t *testing.T) {
 	s := hanging(t, nil)
 	defer s.Close()
@@ -19,7 +19,7 @@ func TestSendingCountsBeforeReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := s.Stats().Sending
-	s.o.MaxSending = 2*one - 1 // there is some left, and not enough for another
+	s.o.MaxSending = 2*one - 1 // some memory is left, but not enough for another tile
 	full := 0
 	s.o.Full = func() { full++ }
 	if _, err := im.Tile(t.Context(), &Address{}, ""); !errors.Is(err, ErrBusy) || full != 1 || s.Stats().Sending != one {

@@ -217,10 +217,10 @@ func (s *Server) Image(id string) (*Image, error) {
 	return im.(*Image), nil
 }
 
-// ImageByName returns the image with that file name in the store with that id, or in
-// all stores if it is "". The error is [ErrNoImage] if there is none, and [ErrAmbiguous]
-// if there are several, as the wrong one would be of another patient. Images in other
-// stores do not affect the result, so that a client cannot learn about them.
+// ImageByName returns the image with that file name in the store with that id, or in all
+// stores if it is "". The error is [ErrNoImage] if no image has the name, and
+// [ErrAmbiguous] if several have it, as the wrong one would be of another patient. Images
+// in other stores do not affect the result, so that a client cannot learn about them.
 func (s *Server) ImageByName(store, file string) (*Image, error) {
 	s.nameMu.RLock()
 	ids := s.names[file]

@@ -21,8 +21,8 @@ import (
 
 var store = &tile.Store{ID: "s", Background: color.RGBA{255, 255, 255, 255}, Origin: slide.TopLeft}
 
-// serve returns a server that makes nothing, unless o says how, and n slides of the
-// same bytes.
+// serve returns a server with n slides of the same bytes. It renders nothing, unless o has
+// Render.
 func serve(t testing.TB, o tile.Options, n int) (*tile.Server, []string) {
 	t.Helper()
 	if o.Render == nil {
@@ -83,8 +83,7 @@ func openFiles(t *testing.T) int {
 	return len(list)
 }
 
-// However many slides are asked for, no more are open than the bound says, and
-// those that were closed are closed.
+// The number of open slides never exceeds the limit, and closed slides are closed.
 func TestBoundOfOpenFiles(t *testing.T) {
 	const bound = 5
 	s, ids := serve(t, tile.Options{MaxFiles: bound}, 60)
@@ -137,7 +136,7 @@ func TestOpenedOnce(t *testing.T) {
 	}
 }
 
-// The way of a stored tile allocates its ETag and no more than that.
+// Serving a stored tile allocates its ETag and no more than that.
 func TestTileAllocations(t *testing.T) {
 	s, ids := serve(t, tile.Options{}, 1)
 	readTile(t, s, ids[0])
@@ -158,8 +157,7 @@ func TestTileAllocations(t *testing.T) {
 	}
 }
 
-// raceEnabled reports whether the race detector is at work: pools then drop at
-// random what they are given.
+// raceEnabled reports whether the race detector is in use: pools then drop items at random.
 func raceEnabled() bool {
 	var p sync.Pool
 	for range 100 {
@@ -171,8 +169,8 @@ func raceEnabled() bool {
 	return false
 }
 
-// TestByNameInStore: a slide of the same name in another store changes nothing for whoever
-// asks in theirs, and tells them nothing.
+// TestByNameInStore: a slide of the same name in another store does not change the result
+// for clients of the first store, so they cannot learn about it.
 func TestByNameInStore(t *testing.T) {
 	s, ids := serve(t, tile.Options{}, 1)
 	im, _ := s.Image(ids[0])
@@ -254,7 +252,7 @@ func TestByName(t *testing.T) {
 	}
 }
 
-// A slide whose disk is away is not a tile that does not exist.
+// A slide on an unavailable disk is not a tile that does not exist.
 func TestAway(t *testing.T) {
 	s, ids := serve(t, tile.Options{}, 1)
 	im, _ := s.Image(ids[0])
@@ -267,7 +265,7 @@ func TestAway(t *testing.T) {
 	}
 }
 
-// BenchmarkTile is a viewer's access: tiles of one open slide, all processors.
+// BenchmarkTile simulates viewers: tiles of one open slide, on all processors.
 func BenchmarkTile(b *testing.B) {
 	s, ids := serve(b, tile.Options{}, 1)
 	im, err := s.Image(ids[0])

@@ -30,9 +30,9 @@ type Request struct {
 	CORS  bool   // the answer already has a header that lets the page read it
 }
 
-// A Header returns the value of a request header, given by its canonical name; "" if
-// there is none. Several Cookie headers are joined by "; ". It is not a field of [Request],
-// so that passing one does not allocate.
+// A Header returns the value of a request header, given by its canonical name; "" if the
+// request does not have it. Several Cookie headers are joined by "; ". It is not a field of
+// [Request], so that passing one does not allocate.
 type Header func(name string) string
 
 // An Answer is what the client gets.

@@ -12,8 +12,8 @@ import (
 	"github.com/slideatlas/ptiffstore/test/tiletest"
 )
 
-// BenchmarkTile answers with a stored tile, without the network, as a server does that
-// lets another origin read tiles.
+// BenchmarkTile answers with a stored tile, without the network, like a server that lets
+// other origins read tiles.
 func BenchmarkTile(b *testing.B) {
 	site := tiletest.NewSite(b)
 	if _, err := (synth.Philips{Seed: 1, Width: 600, Height: 500}).Write(filepath.Join(site.Dir, "a.tiff")); err != nil {

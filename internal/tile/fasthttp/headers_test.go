@@ -9,8 +9,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
 )
 
-// What this adapter answers itself has the headers that all answers have, and tells only
-// those to stay with TLS who came by it.
+// Answers of this handler itself have the headers that all answers have, and HSTS only if
+// the client uses TLS.
 func TestSecurityHeaders(t *testing.T) {
 	var ours httperr.Proxies
 	if err := ours.Add("127.0.0.1"); err != nil {

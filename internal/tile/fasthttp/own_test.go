@@ -11,7 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/fasthttp"
 )
 
-// What is kept of a request must not become part of the next one on the connection.
+// Strings of a request must not change when the next one on the connection arrives.
 func TestRequestsKeepTheirStrings(t *testing.T) {
 	var kept [][]string
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

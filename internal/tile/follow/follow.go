@@ -1,6 +1,6 @@
-// Package follow keeps the images that a tile server knows in step with the
-// catalog: all of them at the start, then every change. While the database is
-// away the server goes on with what it knows.
+// Package follow keeps the images of a tile server in sync with the catalog: it loads all
+// of them at the start and then follows every change. While the database is unavailable,
+// the server continues with the images it has.
 package follow
 
 import (
@@ -18,33 +18,34 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A Follower copies from a catalog to a tile server.
+// A Follower copies images from a catalog to a tile server.
 type Follower struct {
 	Catalog *catalog.Catalog
 	Tiles   *tile.Server
 	Log     *slog.Logger
-	// Renamed, if not nil, is told of an image that another application knows under
-	// another id than before: what it has said of who may see it was said of the other.
+	// Renamed, if not nil, is called with the id of an image whose id in another
+	// application has changed: cached permissions of that application are those of another
+	// image.
 	Renamed func(image string)
-	// Host, if not empty, is the name of this one: the files of a store that is bound
-	// to another and has an endpoint are there.
+	// Host, if not empty, is the name of this host: a store with another host and an
+	// endpoint has its files there.
 	Host string
 
-	// Loops, if not nil, shows whether the catalog is followed.
+	// Loops, if not nil, shows the state of following the catalog.
 	Loops *loop.Set
 
 	stores map[string]*tile.Store
-	places map[string]*catalog.Store // the same, for the paths of files
+	places map[string]*catalog.Store // the same stores, for the paths of files
 	since  int64
 }
 
-// longestPause bounds the wait before the catalog is asked again that did not answer.
+// longestPause is the longest wait before the catalog is queried again after an error.
 const longestPause = 5 * time.Second
 
-// batch is how many changes are read at a time.
+// batch is the number of changes to read at once.
 const batch = 1000
 
-// Load brings the tile server to what the catalog holds now.
+// Load brings the tile server up to date with the catalog.
 func (f *Follower) Load(ctx context.Context) error {
 	if err := f.loadStores(ctx); err != nil {
 		return err
@@ -52,7 +53,7 @@ func (f *Follower) Load(ctx context.Context) error {
 	return f.catchUp(ctx)
 }
 
-// Run follows the catalog until ctx is done. While it is away the images known stay.
+// Run follows the catalog until ctx is done. During an outage the known images stay.
 func (f *Follower) Run(ctx context.Context) {
 	wake := f.Catalog.Watch(ctx)
 	l := f.Loops.New(f.Log, "catalog", "")
@@ -68,8 +69,8 @@ func (f *Follower) Run(ctx context.Context) {
 	})
 }
 
-// loadStores reads the stores. One that has not changed keeps its pointer, so
-// that its slides stay open.
+// loadStores reads the stores. A store that has not changed keeps its pointer, so that its
+// slides stay open.
 func (f *Follower) loadStores(ctx context.Context) error {
 	list, err := f.Catalog.Stores(ctx)
 	if err != nil {
@@ -94,12 +95,12 @@ func (f *Follower) loadStores(ctx context.Context) error {
 	}
 	f.stores, f.places = fresh, places
 	if changed {
-		f.since = 0 // every image is put again, with the store as it is now
+		f.since = 0 // every image is put again, with the current store
 	}
 	return nil
 }
 
-// catchUp reads the changes since the last one seen.
+// catchUp applies the changes since the last one seen.
 func (f *Follower) catchUp(ctx context.Context) error {
 	for {
 		changes, err := f.Catalog.Changes(ctx, f.since, batch)
@@ -129,8 +130,8 @@ func (f *Follower) apply(im *catalog.Change) {
 	}
 }
 
-// path is that of an image's file: of a managed store the whole, as its files lie in
-// two places.
+// path returns the path of an image's file: absolute for a managed store, as its files lie
+// in two directories.
 func (f *Follower) path(im *catalog.Change) string {
 	if st := f.places[im.StoreID]; st.Mode == catalog.Managed {
 		return st.File(im.Path)
@@ -146,7 +147,7 @@ func tilesStore(s *catalog.Store) *tile.Store {
 	return t
 }
 
-// Color reads "#rrggbb"; anything else is white, as glass is.
+// Color parses "#rrggbb"; anything else is white, like glass.
 func Color(s string) color.RGBA {
 	if h, ok := strings.CutPrefix(s, "#"); ok && len(h) == 6 {
 		if n, err := strconv.ParseUint(h, 16, 32); err == nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A site is a catalog of one store and the feed of a tile server.
+// A site is a catalog of one store and the follower of a tile server.
 type site struct {
 	t *testing.T
 	*catalog.Catalog
@@ -116,7 +116,7 @@ func TestManagedFile(t *testing.T) {
 	want(kept, "/managed/slides/ab/abc.tiff")
 }
 
-// Only what is available is served, and nothing stays that is not.
+// Only available images are served, and an image is removed when it is no longer available.
 func TestFollows(t *testing.T) {
 	ctx := context.Background()
 	tests := []struct {
@@ -150,7 +150,7 @@ func TestFollows(t *testing.T) {
 	}
 }
 
-// More images than are read at a time.
+// Follows more images than are read at a time.
 func TestMany(t *testing.T) {
 	st := newSite(t)
 	var list []*catalog.Image
@@ -197,7 +197,7 @@ func TestStoreChanged(t *testing.T) {
 	}
 }
 
-// Run sees what another process changes, and goes on while the catalog is away.
+// Run follows changes by another process, and continues during an outage of the catalog.
 func TestRun(t *testing.T) {
 	st := newSite(t)
 	im := st.put(st.Catalog, "a.tiff", catalog.Available)
@@ -226,7 +226,7 @@ func TestRun(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(time.Minute):
-		t.Error("Run goes on though its context is done")
+		t.Error("Run continues although its context is done")
 	}
 }
 
@@ -253,8 +253,8 @@ func TestColor(t *testing.T) {
 	}
 }
 
-// Who asks another application about an image is told when that knows it under another
-// id, after the tile server is.
+// Renamed is called when the external id of an image changes, after the tile server has the
+// new one.
 func TestRenamed(t *testing.T) {
 	st := newSite(t)
 	var told []string
