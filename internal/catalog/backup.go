@@ -12,17 +12,17 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// ErrNotHere: the database is a server's, which has programs of its own for that.
+// ErrNotHere reports that the database is on a server, whose own programs make backups.
 var ErrNotHere = errors.New("catalog: PostgreSQL is backed up with pg_dump and restored with pg_restore")
 
-// Backup writes the database as it is now, with the tables of other rooms in it, to a
-// new file. Others may go on to read and write. The file is whole and synced when
+// Backup writes a consistent copy of the database, including the tables of other packages,
+// to a new file. Concurrent reads and writes continue. The file is complete and synced when
 // Backup returns nil; the error is [ErrNotHere] for PostgreSQL.
 func (c *Catalog) Backup(ctx context.Context, path string) error {
 	if !c.db.IsSQLite() {
 		return ErrNotHere
 	}
-	// It is made empty, for its owner alone, and SQLite fills it.
+	// Create the file empty, readable by its owner only; SQLite fills it.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("catalog: backup: %w", err)
@@ -33,7 +33,7 @@ func (c *Catalog) Backup(ctx context.Context, path string) error {
 	return errors.Join(fsx.SyncFile(path), fsx.SyncFolder(filepath.Dir(path)))
 }
 
-// fill writes the database to an empty file, which has been closed with an error or nil.
+// fill writes the database to the empty file; closed is the error of closing that file.
 func (c *Catalog) fill(ctx context.Context, path string, closed error) error {
 	if closed != nil {
 		return fmt.Errorf("catalog: backup: %w", closed)
@@ -42,7 +42,8 @@ func (c *Catalog) fill(ctx context.Context, path string, closed error) error {
 	if err := c.read.QueryRowContext(ctx, `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&file); err != nil {
 		return c.wrap(err, "backup")
 	}
-	// A connection of its own: the others only read, or are what writers wait for.
+	// A connection of its own: writers would wait for another one, and readers may not
+	// write.
 	own, err := sql.Open("sqlite", db.FileURL(file)+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		return fmt.Errorf("catalog: backup: %w", err)
@@ -52,8 +53,8 @@ func (c *Catalog) fill(ctx context.Context, path string, closed error) error {
 	return c.wrap(err, "backup")
 }
 
-// CheckBackup reads a file that [Catalog.Backup] has written and returns nil if it is
-// a whole database with a catalog in it that this program knows.
+// CheckBackup reads a file that [Catalog.Backup] has written. It returns nil if the file is
+// a complete database with a catalog of a version that this program knows.
 func CheckBackup(ctx context.Context, path string) error {
 	file, err := sql.Open("sqlite", db.FileURL(path)+"?mode=ro&immutable=1")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// TestBackup makes backups while others write, and opens each: it holds a moment of
-// the catalog, and nothing that came after.
+// TestBackup makes backups during writes, and opens each: it contains a consistent state of
+// the catalog, and no later writes.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	c := open(t, catalog.Template.SQLite(t))

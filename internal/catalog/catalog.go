@@ -1,8 +1,9 @@
-// Package catalog keeps stores and images in SQLite or PostgreSQL: it holds the SQL.
+// Package catalog stores the stores and images in SQLite or PostgreSQL: it contains their
+// SQL.
 //
-// Most statements serve both databases; a dialect holds the others. Writers take turns:
-// the first statement of each transaction locks the row of the counters. So change
-// numbers become visible in their order, and no follower misses a change.
+// Most statements are the same for both databases; a dialect contains the others. Writers
+// are serialized: the first statement of each transaction locks the row of the counters.
+// Therefore change numbers become visible in order, and followers miss no change.
 package catalog
 
 import (
@@ -23,35 +24,35 @@ import (
 )
 
 var (
-	// ErrNotFound: there is no such store or image.
+	// ErrNotFound reports a store or image that does not exist.
 	ErrNotFound = errors.New("catalog: not found")
-	// ErrConflict: another store has that folder, or another image that path.
+	// ErrConflict reports that another store has that folder, or another image that path.
 	ErrConflict = errors.New("catalog: conflict")
-	// ErrInvalid: settings of a store that are not valid, or not together.
+	// ErrInvalid reports invalid or contradictory settings of a store.
 	ErrInvalid = errors.New("catalog: invalid")
-	// ErrHeld: another holds the lease.
+	// ErrHeld reports that another holder has the lease.
 	ErrHeld = errors.New("catalog: lease is held")
-	// ErrLeaseLost: the lease has expired, or another holds it by now. Nothing was
+	// ErrLeaseLost reports that the lease has expired or another holder has it. Nothing was
 	// written.
 	ErrLeaseLost = errors.New("catalog: lease was lost")
-	// ErrOldRevision: the image's file has changed since.
+	// ErrOldRevision reports that the image's file has changed in the meantime.
 	ErrOldRevision = errors.New("catalog: not the current revision")
-	// ErrBadCursor: the cursor belongs to another list.
+	// ErrBadCursor reports a cursor of another list.
 	ErrBadCursor = errors.New("catalog: bad cursor")
-	// ErrAway: the database does not answer. It may do so again soon.
+	// ErrAway reports that the database does not answer at present.
 	ErrAway = db.ErrAway
-	// ErrFull: there is no room left for the database.
+	// ErrFull reports that the database has no disk space left.
 	ErrFull = db.ErrFull
 )
 
-// A Catalog is an open database, or a view of one that writes under a lease. It is
-// safe for concurrent use.
+// A Catalog is an open database, or a view of one that writes under a lease. It is safe for
+// concurrent use.
 type Catalog struct {
 	*connections
-	lease *Lease // nil if it may write as it likes
+	lease *Lease // nil for writing without a lease
 }
 
-// connections are what all views of a database share.
+// connections are shared by all views of a database.
 type connections struct {
 	*dialect
 	db    *db.DB
@@ -59,7 +60,7 @@ type connections struct {
 	write *sql.DB     // of db
 	seal  cipher.AEAD // of cursors
 
-	life     context.Context // until Close
+	life     context.Context // done at Close
 	end      context.CancelFunc
 	follow   sync.Once
 	follower sync.WaitGroup
@@ -67,31 +68,32 @@ type connections struct {
 	watchers map[chan struct{}]struct{}
 }
 
-// A dialect is what differs between the databases.
+// A dialect contains the differences between the databases.
 type dialect struct {
-	position string // function: where the first text holds the second, from 1; 0 if it does not
+	position string // function: position of the second text in the first, from 1; 0 if absent
 	external string // expression: the external id in the text of a description d
 	now      string // expression: microseconds since 1970 by the database's clock
-	among    string // condition, with the number of an argument: is in the list
+	among    string // condition: a value is in the list that is argument n
 	list     func([]int64) any
-	// placeholder of the n-th argument, where they stand in order. Both know "$1",
-	// but for SQLite that is a name, and it searches through the names for each.
+	// placeholder returns the placeholder of the n-th argument in statements that use the
+	// arguments in order. Both databases support "$1", but SQLite looks up such names with
+	// a linear search.
 	placeholder func(n int) string
-	hold        string    // behind a SELECT: its rows stay as they are until the transaction ends
-	by          string    // behind a table: the index to read, where the database would choose another; its name goes in
-	arm         [2]string // what goes around a SELECT that is in order, to merge it with others
-	closing     string    // the last statement of a transaction that writes: the counters are $1 and $2
+	hold        string    // suffix of a SELECT: locks its rows until the end of the transaction
+	by          string    // suffix of a table: names the index to read, as the database would choose another
+	arm         [2]string // text around an ordered SELECT, to merge it with others
+	closing     string    // last statement of a transaction that writes: the counters are $1 and $2
 
-	matches func(*search) statement // what asks the index of grams
-	// few, if not nil, asks it for all that match, newest first, and reports whether
-	// they were few enough to read them all.
+	matches func(*search) statement // query of the index of grams
+	// few, if not nil, queries the index for all matches, newest first, and reports whether
+	// they were few enough to read all of them.
 	few    func(context.Context, *search) ([]position, bool, error)
 	listen func(context.Context, *Catalog)
 }
 
-// Open opens or makes the database at url, "sqlite:PATH" or "postgres://…", and
-// brings its tables to what this program knows. A database that a newer program
-// has changed is refused.
+// Open opens or creates the database at url, "sqlite:PATH" or "postgres://…", and migrates
+// it to the version of this program. It rejects a database that a newer program has
+// changed.
 func Open(ctx context.Context, url string) (*Catalog, error) {
 	d, err := db.Open(url)
 	if err != nil {
@@ -115,8 +117,8 @@ func newCatalog(d *db.DB) *Catalog {
 	return c
 }
 
-// DB returns the catalog's database, which the packages with other tables in it share
-// until the catalog is closed.
+// DB returns the catalog's database. Other packages with tables in it share it until the
+// catalog is closed.
 func (c *Catalog) DB() *db.DB { return c.db }
 
 //go:embed migrations
@@ -145,40 +147,40 @@ func (c *Catalog) Ping(ctx context.Context) error {
 	return c.wrap(c.read.QueryRowContext(ctx, `SELECT change FROM counters`).Scan(new(int64)), "counters")
 }
 
-// NewID returns a new id: 128 random bits, which say nothing of what they name.
+// NewID returns a new id: 128 random bits, which reveal nothing about the object.
 func NewID() string {
 	var b [16]byte
 	rand.Read(b[:])
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
-// A tx is a transaction that writes. There is one at a time.
+// A tx is a transaction that writes. Only one runs at a time.
 type tx struct {
 	*sql.Tx
 	c       *Catalog
 	now     time.Time
-	change  int64          // the last number of a change
-	arrival int64          // the last number of an image
-	counts  map[slot]count // what to add to them
+	change  int64          // number of the last change
+	arrival int64          // number of the last image
+	counts  map[slot]count // differences to add to the counts
 }
 
-// A count is of images, and of the bytes of their files.
+// A count is a number of images, and of the bytes of their files.
 type count struct{ images, bytes int64 }
 
-// tally counts an image, n times: -1 takes it off.
+// tally adds n images of that size to a count; n may be negative.
 func (t *tx) tally(store int64, shelf int, size, n int64) {
 	c := t.counts[slot{store, shelf}]
 	t.counts[slot{store, shelf}] = count{c.images + n, c.bytes + n*size}
 }
 
-// A slot is one of the counts: of the images of a store on a shelf.
+// A slot identifies a count: the images of a store on a shelf.
 type slot struct {
 	store int64
 	shelf int
 }
 
-// change runs f in a transaction, and wakes the watchers: f may run more than
-// once. Of a view under a lease that is lost the error is [ErrLeaseLost].
+// change runs f in a transaction and wakes the watchers; f may run more than once. If the
+// lease of the view is lost, the error is [ErrLeaseLost].
 func (c *Catalog) change(ctx context.Context, f func(*tx) error) error {
 	err := c.db.Retry(ctx, func() error { return c.attempt(ctx, f) })
 	if err == nil {
@@ -192,7 +194,7 @@ func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
 	if err != nil {
 		return c.wrap(err, "begin")
 	}
-	defer stx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	defer stx.Rollback() //nolint:errcheck // after a commit this has no effect
 	t := &tx{Tx: stx, c: c, now: time.Now().UTC().Truncate(time.Microsecond), counts: map[slot]count{}}
 	err = t.QueryRowContext(ctx, `UPDATE counters SET change = change + 1 RETURNING change, arrival`).Scan(&t.change, &t.arrival)
 	if err != nil {
@@ -213,7 +215,7 @@ func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
 	return c.wrap(t.Commit(), "commit")
 }
 
-// writeCounts brings the counts up to what the transaction did.
+// writeCounts writes the differences of the counts.
 func (t *tx) writeCounts(ctx context.Context) error {
 	for s, d := range t.counts {
 		if d == (count{}) {
@@ -228,7 +230,7 @@ func (t *tx) writeCounts(ctx context.Context) error {
 	return nil
 }
 
-// wrap says what went wrong and at what. The known kinds of errors can be told by
+// wrap adds the operation that failed to err. Known kinds of errors can be checked with
 // [errors.Is].
 func (c *Catalog) wrap(err error, what string) error {
 	switch {

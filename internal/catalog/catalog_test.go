@@ -10,7 +10,8 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// databases are those that every test runs on: how to get the URL of an empty catalog.
+// databases are the databases that every test uses: each returns the URL of an empty
+// catalog.
 var databases = []struct {
 	name string
 	url  func(testing.TB) string
@@ -19,8 +20,8 @@ var databases = []struct {
 	{"postgres", catalog.Template.Postgres},
 }
 
-// onEach runs a test on an empty catalog of each database. It runs beside other tests,
-// except among the long ones, which measure times.
+// onEach runs a test on an empty catalog of each database, in parallel with other tests,
+// except the long ones, which measure times.
 func onEach(t *testing.T, test func(*testing.T, *catalog.Catalog)) {
 	t.Helper()
 	if !long() {
@@ -82,7 +83,7 @@ func slide(store string, i int, random *rand.Rand) *catalog.Image {
 			FirstSeen: time.Unix(1_700_000_000, 0), LastChange: time.Unix(1_700_000_000, 0),
 		},
 	}
-	if long() { // they take most of the time, and matter only where it is measured
+	if long() { // these take most of the time, and matter only for measurements
 		for w, h, f := 120_000, 90_000, 1.0; w > 256; w, h, f = w/2, h/2, f*2 {
 			im.Levels = append(im.Levels, catalog.Level{Width: w, Height: h, TileWidth: 512, TileHeight: 512, Columns: (w + 511) / 512, Rows: (h + 511) / 512, Downsample: f})
 		}

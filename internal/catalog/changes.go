@@ -9,23 +9,23 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
-// An Entry is what following or comparing many images takes.
+// An Entry is the part of an image that is needed to follow or compare many images.
 type Entry struct {
 	ID, StoreID    string
 	State          State
-	Gone           bool // deleted, by a person or for good
+	Gone           bool // deleted by a user, or removed from the catalog
 	Path, FileName string
 	Revision       string
 	Identity       fsx.Identity
-	Digest         string // "" if it is not known
+	Digest         string // "" if unknown
 	FirstSeen      time.Time
 	LastChange     time.Time
 	MissingSince   *time.Time
 	HiddenAt       *time.Time
 }
 
-// A Change is an image after its last change. Of one that is in the catalog no more
-// there are only the id and the number, and it is Gone.
+// A Change is an image after its last change. Of an image that was removed from the
+// catalog, only the id and the number are set, and Gone.
 type Change struct {
 	Entry
 	ExternalID string // of the image in another application; "" if it has none
@@ -35,9 +35,9 @@ type Change struct {
 const entryColumns = `i.id, s.id, i.state, i.deleted_at, i.path, i.file_name, i.revision, i.dev, i.ino, i.size, i.mtime, i.ctime,
 	i.digest, i.first_seen, i.last_change, i.missing_since, i.hidden_at`
 
-// Changes returns the images that changed after the change numbered since, in the
-// order of their numbers and at most limit, each as it is now. Nothing is left
-// out: a number that is not there yet when another is seen, is higher.
+// Changes returns the images that changed after change number since, ordered by number, at
+// most limit, each in its current state. It skips none: a change that becomes visible later
+// has a higher number.
 func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change, error) {
 	rows, err := c.read.QueryContext(ctx, `SELECT c.seq, c.id, CASE WHEN `+c.position+`(d.fields, '"ExternalID"') > 0 THEN `+c.external+` END, `+entryColumns+`
 		FROM (SELECT n, id, seq FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2) c
@@ -64,12 +64,12 @@ func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change
 	return list, c.wrap(rows.Err(), "changes")
 }
 
-// chunk is how many images are read at a time.
+// chunk is the number of images to read at once.
 const chunk = 2000
 
-// EachImage calls f with every image of a store in the order of their paths, deleted and
-// hidden ones too. It reads them in parts, so f may take its time and use the catalog;
-// what is added or moved meanwhile may be seen or not. It ends with the first error of f.
+// EachImage calls f for every image of a store, ordered by path, including deleted and
+// hidden ones. It reads them in chunks, so f may be slow and use the catalog; images that
+// are added or moved meanwhile may be included or not. It stops at the first error of f.
 // The error may be [ErrNotFound].
 func (c *Catalog) EachImage(ctx context.Context, store string, f func(*Image) error) error {
 	var n int64
@@ -93,8 +93,8 @@ func (c *Catalog) EachImage(ctx context.Context, store string, f func(*Image) er
 	}
 }
 
-// scanEntry reads entryColumns, and what stands before them. It reports whether
-// there is an image.
+// scanEntry scans entryColumns and the columns before them. It reports whether the row has
+// an image.
 func scanEntry(rows *sql.Rows, e *Entry, before ...any) (bool, error) {
 	var id, store, state, name, revision, digest sql.Null[string]
 	var path []byte
@@ -106,17 +106,16 @@ func scanEntry(rows *sql.Rows, e *Entry, before ...any) (bool, error) {
 	}
 	*e = Entry{
 		ID: id.V, StoreID: store.V, State: State(state.V), Gone: deleted.Valid, Path: string(path), FileName: name.V, Revision: revision.V,
-		Identity: fsx.Identity{Dev: uint64(dev.V), Ino: uint64(ino.V), Size: size.V, MTime: mtime.V, CTime: ctime.V}, //nolint:gosec // as they were stored
+		Identity: fsx.Identity{Dev: uint64(dev.V), Ino: uint64(ino.V), Size: size.V, MTime: mtime.V, CTime: ctime.V}, //nolint:gosec // all 64 bits are stored
 		Digest:   digest.V, FirstSeen: fromMicros(first.V), LastChange: fromMicros(last.V), MissingSince: when(missing), HiddenAt: when(hidden),
 	}
 	return true, nil
 }
 
-// Watch returns a channel that receives a message after each change of an image
-// or a store by any process; one message for any number of changes, and now and then
-// one without a change. Changes of this process are announced at once, those of others
-// within a second, and those missed during an outage of the database after it.
-// It ends with ctx.
+// Watch returns a channel that receives a message after each change of an image or a store
+// by any process: one message for any number of changes, and occasionally one without a
+// change. Changes by this process are announced immediately, those by others within a
+// second, and those missed during an outage of the database after it. It ends with ctx.
 func (c *Catalog) Watch(ctx context.Context) <-chan struct{} {
 	ch := make(chan struct{}, 1)
 	c.mu.Lock()
@@ -129,21 +128,21 @@ func (c *Catalog) Watch(ctx context.Context) <-chan struct{} {
 	})
 	c.follow.Do(func() {
 		c.follower.Go(func() {
-			var loops *loop.Set // shown nowhere: it fails only by a panic
+			var loops *loop.Set // not shown: it fails only by a panic
 			loops.Run(c.life, nil, "catalog changes", func(ctx context.Context) error { c.listen(ctx, c); return nil })
 		})
 	})
 	return ch
 }
 
-// wake tells the watchers that something has changed.
+// wake notifies the watchers of a change.
 func (c *Catalog) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ch := range c.watchers {
 		select {
 		case ch <- struct{}{}:
-		default: // it has been told already
+		default: // it has a pending notification
 		}
 	}
 }

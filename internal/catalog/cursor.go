@@ -10,8 +10,8 @@ import (
 	"fmt"
 )
 
-// loadSeal reads the key that cursors are sealed with, or makes one. A cursor says
-// where a page ended, which may be a file name, and goes into URLs and logs. All
+// loadSeal reads the key that encrypts cursors, or creates it. A cursor contains the
+// position where a page ended, which may be a file name, and appears in URLs and logs. All
 // processes of a database share the key.
 func (c *Catalog) loadSeal(ctx context.Context) error {
 	fresh := make([]byte, 16)
@@ -40,7 +40,7 @@ func (c *Catalog) loadSeal(ctx context.Context) error {
 	return err
 }
 
-// cursorFields is what a cursor holds.
+// cursorFields is the contents of a cursor.
 type cursorFields struct {
 	N     int64  `json:"n"`
 	Shelf int    `json:"h,omitempty"`
@@ -57,7 +57,7 @@ func (c *Catalog) sealCursor(q Query, p *position) string {
 	return base64.RawURLEncoding.EncodeToString(c.seal.Seal(nil, nil, b, q.context()))
 }
 
-// openCursor returns where the page ended that q's cursor is of.
+// openCursor returns the position where the page before q ended.
 func (c *Catalog) openCursor(q Query) (*position, error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(q.Cursor)
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *Catalog) openCursor(q Query) (*position, error) {
 	return &position{f.N, f.Shelf, f.Name, f.Size}, nil
 }
 
-// context is what a cursor is bound to: all of the query but how many are wanted.
+// context returns the data that a cursor is bound to: the entire query except the limit.
 func (q Query) context() []byte {
 	return fmt.Appendf(nil, "%q %q %q %q %t %t", q.Store, q.Q, q.State, q.Sort, q.Hidden, q.Labels)
 }

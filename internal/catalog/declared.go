@@ -7,24 +7,24 @@ import (
 	"strings"
 )
 
-// ErrDeclared: a store, or a setting of it, is what a site's file says, and can only be
-// changed there.
+// ErrDeclared reports a store, or a setting of it, that is in the configuration file and
+// can only be changed there.
 var ErrDeclared = errors.New("catalog: set in the site's file")
 
-// A Declaration says what of a store is set in a site's file.
+// A Declaration describes which settings of a store are in the configuration file.
 type Declaration struct {
 	Site string // name of the site; "" if it has none
-	Name string // of the store in the file
-	// Keys are those of the file, by the setting that each says, as the API calls it:
+	Name string // of the store in the configuration file
+	// Keys maps each setting, by its name in the API, to its key in the configuration file:
 	// "schedule": "store_defaults.schedule".
 	Keys map[string]string
 }
 
-// Key is where the file declares the store.
+// Key returns the key of the store in the configuration file.
 func (d *Declaration) Key() string { return "stores." + d.Name }
 
-// Declares returns an [ErrDeclared] if one of these settings is set in a site's file.
-// Its words are for people.
+// Declares returns an [ErrDeclared] if one of these settings is in the configuration file.
+// Its text is for users.
 func (s *Store) Declares(settings ...string) error {
 	if s.Declared == nil {
 		return nil
@@ -44,8 +44,8 @@ func (s *Store) Declares(settings ...string) error {
 		ErrDeclared, strings.Join(set, ", "), s.Declared.of(), strings.Join(keys, ", "))
 }
 
-// Removable returns an [ErrDeclared] if the store is in a site's file: it would be back
-// when that is read next.
+// Removable returns an [ErrDeclared] if the store is in the configuration file, which would
+// add it again.
 func (s *Store) Removable() error {
 	if s.Declared == nil {
 		return nil

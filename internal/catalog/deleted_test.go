@@ -7,7 +7,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// Reading a deleted image writes nothing: a lost lease does not keep it from being read.
+// Reading a deleted image writes nothing, so it does not require the lease.
 func TestAnyImage(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		ctx := t.Context()

@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// Unhashed returns available images of a store whose digest is not known, the
-// first that arrived first and at most limit. The store need not be there.
+// Unhashed returns at most limit available images of a store without a digest, in the order
+// of arrival. The store need not exist.
 func (c *Catalog) Unhashed(ctx context.Context, store string, limit int) ([]Entry, error) {
 	list, err := c.unhashed(ctx, store, dueEntry{}, limit)
 	return entriesOf(list), err
 }
 
-// OldestVerified returns available images of a store whose digest is known, those
-// that were never verified first and then the ones verified longest ago; at most
-// limit. The store need not be there.
+// OldestVerified returns at most limit available images of a store with a digest, those
+// never verified first and then those verified longest ago. The store need not exist.
 func (c *Catalog) OldestVerified(ctx context.Context, store string, limit int) ([]Entry, error) {
 	list, err := c.unverified(ctx, store, dueEntry{}, time.Now().Add(time.Hour), limit)
 	return entriesOf(list), err

@@ -6,7 +6,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// TestExternalID follows images of which some are known to another application.
+// TestExternalID follows images, some of which have an external id.
 func TestExternalID(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		store := putStore(t, c, "/slides")

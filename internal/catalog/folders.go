@@ -7,12 +7,11 @@ import (
 	"strings"
 )
 
-// inIncoming begins the paths of a managed store's files that have only arrived.
+// inIncoming is the prefix of paths in the incoming folder of a managed store.
 const inIncoming = "incoming/"
 
-// File returns the absolute path of an image's file. In a managed store the path of
-// a file that has only arrived begins with "incoming/" and continues below the
-// folder for arrivals; all others lie below the root.
+// File returns the absolute path of an image's file. In a managed store a path that begins
+// with "incoming/" is below the incoming folder; all others are below the root.
 func (s *Store) File(path string) string {
 	if rest, ok := strings.CutPrefix(path, inIncoming); ok && s.Mode == Managed && s.Incoming != "" {
 		return filepath.Join(s.Incoming, rest)
@@ -20,8 +19,8 @@ func (s *Store) File(path string) string {
 	return filepath.Join(s.Root, path)
 }
 
-// settle normalizes the folders of a store, and refuses those that can't
-// be a store's. It knows paths only: symbolic links are not followed.
+// settle normalizes the folders of a store, and rejects invalid ones. It checks paths only
+// and does not follow symbolic links.
 func (s *Store) settle() error {
 	if s.Mode != InPlace && s.Mode != Managed {
 		return fmt.Errorf("%w: a store's mode is %q or %q, not %q", ErrInvalid, InPlace, Managed, clean(string(s.Mode)))
@@ -32,29 +31,28 @@ func (s *Store) settle() error {
 	s.Root = filepath.Clean(s.Root)
 	switch {
 	case s.Mode == InPlace && s.Incoming != "":
-		return fmt.Errorf("%w: a store in place has no folder for arrivals: its files stay where they are", ErrInvalid)
+		return fmt.Errorf("%w: a store in place has no incoming folder: its files stay where they are", ErrInvalid)
 	case s.Mode == InPlace:
 		return nil
 	case s.Incoming == "":
 		s.Incoming = filepath.Join(s.Root, "incoming")
 	case !filepath.IsAbs(s.Incoming):
-		return fmt.Errorf("%w: the folder for arrivals %q is not absolute: give the whole path, from / on", ErrInvalid, clean(s.Incoming))
+		return fmt.Errorf("%w: the incoming folder %q is not absolute: give the path from / on", ErrInvalid, clean(s.Incoming))
 	}
 	s.Incoming = filepath.Clean(s.Incoming)
 	if within(s.Root, s.Incoming) {
-		return fmt.Errorf("%w: the root of the store lies in its own folder for arrivals: its slides would arrive anew", ErrInvalid)
+		return fmt.Errorf("%w: the root of the store lies in its own incoming folder: its slides would be imported again", ErrInvalid)
 	}
 	for _, kept := range []string{"slides", "staging", "quarantine", "trash"} {
 		if within(s.Incoming, filepath.Join(s.Root, kept)) {
-			return fmt.Errorf("%w: the folder for arrivals lies in %q, where the store keeps its own files: choose another", ErrInvalid, kept)
+			return fmt.Errorf("%w: the incoming folder lies in %q, where the store keeps its own files: choose another", ErrInvalid, kept)
 		}
 	}
 	return nil
 }
 
-// apart returns [ErrConflict] if a folder of the store is one of another's on the
-// same host, or lies in it, or the other way round: the files in it would be in
-// both.
+// apart returns [ErrConflict] if a folder of the store equals, contains or is contained in
+// one of another store on the same host: the files in it would be in both.
 func (t *tx) apart(ctx context.Context, s *Store) error {
 	others, _, err := t.c.stores(ctx, t, ` AND s.id <> $1`, s.ID)
 	if err != nil {
@@ -77,7 +75,7 @@ func (t *tx) apart(ctx context.Context, s *Store) error {
 	return nil
 }
 
-// folders are those with files of the store.
+// folders returns the folders with files of the store.
 func (s *Store) folders() []string {
 	if s.Incoming == "" {
 		return []string{s.Root}
@@ -85,7 +83,7 @@ func (s *Store) folders() []string {
 	return []string{s.Root, s.Incoming}
 }
 
-// within reports whether path is dir or lies in it. Both are clean.
+// within reports whether path is dir or below it. Both are clean.
 func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }

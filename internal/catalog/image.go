@@ -13,30 +13,30 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// A State says what can be done with an image.
+// A State is the state of an image.
 type State string
 
 const (
 	Available   State = "available"
-	Arriving    State = "arriving"    // still being written, as far as one can tell
-	Unsupported State = "unsupported" // whole, but not a slide that is read
+	Arriving    State = "arriving"    // probably still being written
+	Unsupported State = "unsupported" // complete, but not a supported slide
 	Broken      State = "broken"
-	Missing     State = "missing" // its file is not there
+	Missing     State = "missing" // its file does not exist
 	Quarantined State = "quarantined"
 )
 
-// shelves are the states in the order of [SortState], what needs attention first.
-// The database holds their numbers, so they stay as they are. Images that are in
-// no list are on shelves of their own.
+// shelves are the states in the order of [SortState], those that need attention first. The
+// database stores the numbers, so they must not change. Images that are in no list are on
+// shelves of their own.
 var shelves = [...]State{1: Broken, 2: Quarantined, 3: Unsupported, 4: Missing, 5: Arriving, 6: Available}
 
 const (
 	shelfMissing = 4
-	shelfHidden  = 7 // missing for long
-	shelfDeleted = 8 // by a person
+	shelfHidden  = 7 // missing for a long time
+	shelfDeleted = 8 // deleted by a user
 )
 
-// shelfOf returns the shelf of images in a state, 0 if there is no such state.
+// shelfOf returns the shelf of images in a state, or 0 for an unknown state.
 func shelfOf(s State) int {
 	for i, state := range shelves {
 		if i > 0 && state == s {
@@ -46,7 +46,7 @@ func shelfOf(s State) int {
 	return 0
 }
 
-// stateOn returns the state of the images on a shelf, "" if they are in no list.
+// stateOn returns the state of the images on a shelf, or "" if they are in no list.
 func stateOn(shelf int) State {
 	if shelf <= 0 || shelf >= len(shelves) {
 		return ""
@@ -54,7 +54,7 @@ func stateOn(shelf int) State {
 	return shelves[shelf]
 }
 
-// An Image is one file of a store and what is known of it.
+// An Image is one file of a store with its metadata.
 type Image struct {
 	ID       string
 	StoreID  string
@@ -62,18 +62,18 @@ type Image struct {
 	Revision string
 	State    State
 	Identity fsx.Identity
-	Seq      int64 // number of its last change
+	Seq      int64 // number of the last change
 	Description
-	DeletedAt *time.Time // by a person: it is in no list, and sync does not bring it back
+	DeletedAt *time.Time // by a user: it is in no list, and sync does not restore it
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
 
-// A Description is what of an image is kept as it is.
+// A Description is the part of an image that no query searches.
 type Description struct {
 	FileName       string            `json:"-"` // valid UTF-8
 	Aliases        []string          `json:",omitempty"`
-	Reason         string            `json:"-"` // why it is not available, in words
+	Reason         string            `json:"-"` // why it is not available, for users
 	Format         string            `json:",omitempty"`
 	Vendor         string            `json:",omitempty"`
 	Width          int               `json:",omitempty"` // pixels of level 0
@@ -86,20 +86,19 @@ type Description struct {
 	MPPY           *float64          `json:",omitempty"`
 	ObjectivePower *float64          `json:",omitempty"`
 	Barcode        *string           `json:",omitempty"`
-	BarcodeSource  string            `json:",omitempty"` // "file", or "label" if it was read off the label
-	Label          *string           `json:",omitempty"` // given to it by people
+	BarcodeSource  string            `json:",omitempty"` // "file", or "label" if it was read from the label
+	Label          *string           `json:",omitempty"` // set by users
 	Digest         *string           `json:"-"`          // SHA-256 of the file, hexadecimal
 	ExternalID     *string           `json:",omitempty"`
 	Associated     []string          `json:",omitempty"`
 	Properties     map[string]string `json:",omitempty"`
-	Unconverted    bool              `json:",omitempty"` // no pyramid could be made of it; the reason says why
-	FirstSeen      time.Time         `json:"-"`          // the file with these contents
-	LastChange     time.Time         `json:"-"`          // of the file, by the observer's clock
-	VerifiedAt     *time.Time        `json:"-"`          // when its bytes were last found to be those of the digest
-	// DamagedAt is when its bytes were found to be others than those of the digest,
-	// although the file was not written to; nil if they were not. Damage is the reason. The
-	// image is broken until they are the right ones, or the file has another size or
-	// mtime.
+	Unconverted    bool              `json:",omitempty"` // it could not be converted to a pyramid; Reason explains why
+	FirstSeen      time.Time         `json:"-"`          // when these contents were first seen
+	LastChange     time.Time         `json:"-"`          // of the file, by the clock of the host that inspects it
+	VerifiedAt     *time.Time        `json:"-"`          // when its bytes last matched the digest
+	// DamagedAt is when its bytes were found to differ from the digest, although the file
+	// was not written to; nil if they match. Damage is the reason. The image is broken
+	// until they match again, or the file has another size or mtime.
 	DamagedAt    *time.Time `json:",omitempty"`
 	Damage       string     `json:",omitempty"`
 	MissingSince *time.Time `json:"-"`
@@ -117,32 +116,32 @@ type Level struct {
 	Downsample float64 `json:"downsample"`
 }
 
-// Image returns an image, or [ErrNotFound]; so too for one that was deleted.
+// Image returns an image, or [ErrNotFound], also if it was deleted.
 func (c *Catalog) Image(ctx context.Context, id string) (*Image, error) {
 	return c.one(ctx, "image "+clean(id), `i.id = $1 AND i.deleted_at IS NULL`, clean(id))
 }
 
-// AnyImage returns an image, a deleted one too, or [ErrNotFound].
+// AnyImage returns an image, which may be deleted, or [ErrNotFound].
 func (c *Catalog) AnyImage(ctx context.Context, id string) (*Image, error) {
 	return c.one(ctx, "image "+clean(id), `i.id = $1`, clean(id))
 }
 
-// ImageByPath returns the image of a file of a store, a deleted one too, or
+// ImageByPath returns the image with that path in a store, which may be deleted, or
 // [ErrNotFound].
 func (c *Catalog) ImageByPath(ctx context.Context, store, path string) (*Image, error) {
 	return c.one(ctx, "image", `i.store = (SELECT n FROM stores WHERE id = $1) AND i.path = $2`, store, []byte(path))
 }
 
-// ImageByDigest returns the image of a store whose file has these contents, a
-// deleted one too, the first if there are more, or [ErrNotFound].
+// ImageByDigest returns the image of a store whose file has that digest, which may be
+// deleted; the first one if there are several; or [ErrNotFound].
 func (c *Catalog) ImageByDigest(ctx context.Context, store, digest string) (*Image, error) {
 	return c.one(ctx, "image", `i.store = (SELECT n FROM stores WHERE id = $1) AND i.digest = $2 ORDER BY i.n LIMIT 1`, store, clean(digest))
 }
 
-// FindByFileName returns the images of that file name, upper and lower case told
-// apart, first those available and then the newest; at most 100. If store is not
-// "" only that one's. Deleted ones are left out. A file name is patient data: check
-// the caller's rights before telling whether there is one.
+// FindByFileName returns the images with that file name (case-sensitive), available ones
+// first and then the newest first; at most 100. If store is not "", it is limited to that
+// store. Deleted images are excluded. A file name is patient data: check the permissions of
+// the caller before revealing whether it exists.
 func (c *Catalog) FindByFileName(ctx context.Context, store, name string) ([]Image, error) {
 	where, args := `i.file_name = $1 AND i.name = $2 AND i.shelf IN (1, 2, 3, 4, 5, 6, 7)`, []any{clean(name), key(name)}
 	if store != "" {
@@ -167,7 +166,7 @@ type record struct {
 const recordColumns = `i.n, i.store, i.shelf, i.id, s.id, i.path, i.file_name, i.size, i.state, i.reason, i.revision, i.dev, i.ino, i.mtime, i.ctime, i.digest,
 	i.first_seen, i.last_change, i.verified_at, i.missing_since, i.hidden_at, i.deleted_at, i.created_at, i.updated_at, c.seq, d.fields`
 
-// one returns the image that fulfils a condition.
+// one returns the image that satisfies a condition.
 func (c *Catalog) one(ctx context.Context, what, where string, args ...any) (*Image, error) {
 	list, err := c.records(ctx, c.read, where, args...)
 	if err != nil {
@@ -179,7 +178,7 @@ func (c *Catalog) one(ctx context.Context, what, where string, args ...any) (*Im
 	return &list[0].Image, nil
 }
 
-// records returns the images that fulfil a condition.
+// records returns the images that satisfy a condition.
 func (c *Catalog) records(ctx context.Context, db querier, where string, args ...any) ([]*record, error) {
 	rows, err := db.QueryContext(ctx, `SELECT `+recordColumns+` FROM images i
 		JOIN stores s ON s.n = i.store JOIN descriptions d ON d.n = i.n JOIN changes c ON c.n = i.n WHERE `+where, args...)
@@ -220,7 +219,7 @@ func scanRecord(rows *sql.Rows) (*record, error) {
 	return &r, nil
 }
 
-// wantedShelf returns the shelf that the image belongs on.
+// wantedShelf returns the shelf for the current state of the image.
 func (im *Image) wantedShelf() int {
 	switch {
 	case im.DeletedAt != nil:
@@ -231,9 +230,9 @@ func (im *Image) wantedShelf() int {
 	return shelfOf(im.State)
 }
 
-// words is the text that a search covers: file name, label, barcode and aliases,
-// each behind two line breaks, so that what they begin with can be searched for
-// like any other part.
+// words returns the text that a search covers: file name, label, barcode and aliases, each
+// preceded by two line breaks, so that the beginning of each can be searched like any other
+// part.
 func (im *Image) words() string {
 	var b strings.Builder
 	add := func(s string) {
@@ -256,8 +255,8 @@ func (im *Image) words() string {
 
 const fieldMark = "\n\n"
 
-// fold is text as it is searched for and sorted by: composed, in lower case, and
-// without control characters.
+// fold returns text as it is searched and sorted: composed, in lower case, and without
+// control characters.
 func fold(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -267,11 +266,11 @@ func fold(s string) string {
 	}, strings.ToLower(norm.NFC.String(clean(s))))
 }
 
-// maxKey bounds the names in indexes, in bytes: an entry has to fit a third of a
-// page of PostgreSQL, some 2,700 bytes. No file system has longer names.
+// maxKey limits the names in indexes, in bytes: an entry has to fit into a third of a page
+// of PostgreSQL, about 2,700 bytes. No file system has longer names.
 const maxKey = 1000
 
-// key is a file name as it is sorted by.
+// key returns a file name as it is sorted.
 func key(name string) string {
 	s := fold(name)
 	if len(s) > maxKey {
@@ -280,7 +279,7 @@ func key(name string) string {
 	return s
 }
 
-// clean is text as both databases take it: UTF-8 without zero bytes.
+// clean returns text in a form that both databases accept: UTF-8 without zero bytes.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
@@ -295,7 +294,7 @@ func when(n sql.Null[int64]) *time.Time {
 	return &t
 }
 
-// micros is nil, or microseconds since 1970.
+// micros returns microseconds since 1970, or nil.
 func micros(t *time.Time) any {
 	if t == nil {
 		return nil

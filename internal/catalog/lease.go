@@ -11,25 +11,25 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/loop"
 )
 
-// A Lease is the right to do what only one at a time may do, for a time. Its
-// holder may be stopped and wake up when another holds it: what it must not write
-// then, it writes through [Catalog.Under].
+// A Lease is an exclusive right that is valid for a limited time. The holder may be
+// suspended and continue when another one holds the lease; writes that must not happen then
+// go through [Catalog.Under].
 type Lease struct {
 	Name   string
 	Holder string
-	Token  int64 // the number of this acquisition; that of a later one is higher
+	Token  int64 // number of this acquisition; later ones have higher numbers
 
 	c   *Catalog
 	mu  sync.Mutex
 	ttl time.Duration
-	end time.Time // when it ends by our clock, which began before the database's
+	end time.Time // end by our clock, which started before the database's
 }
 
-// Acquire takes the lease of a name, for ttl from now by the database's clock.
-// Holder names the owner for people to read, and must be unique: a holder that takes a
-// lease which it holds already gets a new one, and the one before is lost.
+// Acquire acquires the lease with that name, for ttl from now by the database's clock.
+// Holder names the owner for people to read, and must be unique: a holder that acquires a
+// lease which it already holds gets a new one, and the previous one is lost.
 //
-// The error is a [*HeldError], which names the holder, if another holds it.
+// If another holder has the lease, the error is a [*HeldError].
 func (c *Catalog) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error) {
 	if name == "" || holder == "" || ttl <= 0 {
 		return nil, fmt.Errorf("%w: a lease has a name, a holder and a time: %q, %q, %v", ErrInvalid, name, holder, ttl)
@@ -62,10 +62,10 @@ func (c *Catalog) heldBy(ctx context.Context, t *sql.Tx, name string) error {
 	return &HeldError{Name: name, Holder: holder, Left: time.Duration(left * 1000).Round(time.Millisecond)}
 }
 
-// A HeldError is an [ErrHeld] that names the holder of the lease.
+// A HeldError is an [ErrHeld] with the holder of the lease.
 type HeldError struct {
 	Name, Holder string
-	Left         time.Duration // unless it is renewed
+	Left         time.Duration // until it expires, unless it is renewed
 }
 
 func (e *HeldError) Error() string {
@@ -75,9 +75,9 @@ func (e *HeldError) Error() string {
 // Unwrap returns [ErrHeld].
 func (e *HeldError) Unwrap() error { return ErrHeld }
 
-// Renew makes the lease last for ttl from now. One that has expired and has
-// not been taken since is renewed as well. The error is [ErrLeaseLost] if another has
-// taken it, or it was released.
+// Renew extends the lease to ttl from now. A lease that has expired and has not been
+// acquired since is renewed as well. The error is [ErrLeaseLost] if another holder has
+// acquired it, or it was released.
 func (l *Lease) Renew(ctx context.Context, ttl time.Duration) error {
 	began := time.Now()
 	err := l.c.aside(ctx, func(t *sql.Tx) error {
@@ -92,15 +92,15 @@ func (l *Lease) Renew(ctx context.Context, ttl time.Duration) error {
 	return nil
 }
 
-// Release gives the lease back. The error is [ErrLeaseLost] if there is nothing to
-// give back any more, which mostly is no matter.
+// Release releases the lease. The error is [ErrLeaseLost] if it was lost, which callers can
+// usually ignore.
 func (l *Lease) Release(ctx context.Context) error {
 	return l.c.aside(ctx, func(t *sql.Tx) error {
 		return l.write(ctx, t, `expires_at = 0, holder = $4`, "")
 	})
 }
 
-// write changes the row of the lease if it is still this one's.
+// write changes the row of the lease if the lease is still held.
 func (l *Lease) write(ctx context.Context, t *sql.Tx, set string, arg any) error {
 	r, err := t.ExecContext(ctx, `UPDATE leases SET `+set+` WHERE name = $1 AND token = $2 AND holder = $3`, l.Name, l.Token, l.Holder, arg)
 	if err != nil {
@@ -112,8 +112,8 @@ func (l *Lease) write(ctx context.Context, t *sql.Tx, set string, arg any) error
 	return nil
 }
 
-// prove returns nil if the lease is still held, and keeps it so until the end of
-// the transaction: another holder has to wait. A nil lease is always held.
+// prove returns nil if the lease is held, and keeps it so until the end of the transaction:
+// another holder has to wait. A nil lease is always held.
 func (l *Lease) prove(ctx context.Context, t *sql.Tx) error {
 	if l == nil {
 		return nil
@@ -144,18 +144,18 @@ func (c *Catalog) Leases(ctx context.Context) (map[string]bool, error) {
 	return held, c.wrap(rows.Err(), "leases")
 }
 
-// Under returns a view of the catalog that reads as c does, and writes only as long
-// as l is held: the proof is part of each transaction. What is written when it has
-// expired, or another has taken it, fails with [ErrLeaseLost], and nothing of it
-// is done. The view shares the connections of c and needs no closing.
+// Under returns a view of the catalog that reads like c, and writes only while l is held:
+// each transaction checks it. A write after the lease has expired, or another holder has
+// it, fails with [ErrLeaseLost] and changes nothing. The view shares the connections of c
+// and need not be closed.
 //
-// Leases and heartbeats are not fenced.
+// Leases and heartbeats are not checked.
 func (c *Catalog) Under(l *Lease) *Catalog { return &Catalog{connections: c.connections, lease: l} }
 
-// Keep renews the lease at each third of its time until ctx is done or stop is
-// called, and returns a context that ends when the lease is lost, with the cause
-// [ErrLeaseLost]: when another has taken it, or when it can't be renewed and its
-// time is over. Stop waits until the renewal has ended, and does not release the lease.
+// Keep renews the lease after each third of its duration until ctx is done or stop is
+// called. It returns a context that is cancelled with the cause [ErrLeaseLost] when another
+// holder has the lease, or when it cannot be renewed before it expires. Stop waits until
+// the renewal has ended, and does not release the lease.
 func (l *Lease) Keep(ctx context.Context) (kept context.Context, stop func()) {
 	kept, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -169,14 +169,14 @@ func (l *Lease) Keep(ctx context.Context) (kept context.Context, stop func()) {
 	}
 }
 
-// keep renews the lease until it is lost or ctx is done, and returns why it ends.
+// keep renews the lease until it is lost or ctx is done, and returns the reason.
 func (l *Lease) keep(ctx context.Context) error {
 	for {
 		l.mu.Lock()
 		ttl, end := l.ttl, l.end
 		l.mu.Unlock()
-		// At most a third of the time left, so that there is another try when
-		// the database was away.
+		// At most a third of the time left, to allow another attempt after an outage of the
+		// database.
 		wait := min(ttl, time.Until(end)) / 3
 		if wait < ttl/100 {
 			return fmt.Errorf("%w: %s: it could not be renewed in time", ErrLeaseLost, l.Name)
@@ -195,16 +195,16 @@ func (l *Lease) keep(ctx context.Context) error {
 	}
 }
 
-// aside runs f in a transaction that changes no image and no store: it does not wait
-// for other writers unless the database requires it, takes no change number and wakes no
-// watcher. It may run more than once.
+// aside runs f in a transaction that changes no image and no store: it does not wait for
+// other writers unless the database requires it, uses no change number and wakes no
+// watcher. It may run f more than once.
 func (c *Catalog) aside(ctx context.Context, f func(*sql.Tx) error) error {
 	return c.db.Retry(ctx, func() error {
 		t, err := c.write.BeginTx(ctx, nil)
 		if err != nil {
 			return c.wrap(err, "begin")
 		}
-		defer t.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+		defer t.Rollback() //nolint:errcheck // after a commit this has no effect
 		if err := f(t); err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ func TestLease(t *testing.T) {
 			t.Errorf("Renew of what another has taken: %v, want %v", err, catalog.ErrLeaseLost)
 		}
 		if own := acquire(t, c, "sync s", "host c", hour); own.Token <= again.Token {
-			t.Errorf("one's own anew: token %d after %d, want a higher one", own.Token, again.Token)
+			t.Errorf("own lease acquired again: token %d after %d, want a higher one", own.Token, again.Token)
 		}
 		for _, args := range [][2]string{{"", "h"}, {"n", ""}} {
 			if _, err := c.Acquire(ctx, args[0], args[1], hour); !errors.Is(err, catalog.ErrInvalid) {
@@ -82,8 +82,7 @@ func inPlace(root string) catalog.Store {
 	return catalog.Store{Mode: catalog.InPlace, Root: root}
 }
 
-// A process that was stopped, and wakes up when another has the lease, writes
-// nothing.
+// A process that was suspended, and continues when another has the lease, writes nothing.
 func TestFencing(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		ctx := t.Context()
@@ -140,16 +139,16 @@ func TestFencing(t *testing.T) {
 		}
 		refuse("expired")
 		if err := a.Renew(ctx, hour); err != nil {
-			t.Fatalf("nobody else took it: %v", err)
+			t.Fatalf("no other holder has acquired it: %v", err)
 		}
 		put(t, under, slide(store, 3, random()))
 		acquire(t, c, "sync s", "a", hour)
-		refuse("taken anew")
+		refuse("acquired again")
 	})
 }
 
-// Who takes a lease waits for a transaction that has proved it, however long that
-// takes: what is written in it was written under the lease.
+// Acquiring a lease waits for a transaction that has proved it: its writes happen under the
+// lease.
 func TestFencingHoldsToTheEnd(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		ctx := t.Context()
@@ -185,7 +184,7 @@ func TestFencingHoldsToTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(order) > 0 {
-			t.Error("the lease was taken while a transaction went on under it")
+			t.Error("the lease was taken during a transaction under it")
 		}
 		if s, err := c.Store(ctx, store); err != nil || s.Label != "written under the lease" {
 			t.Errorf("store %+v, %v", s, err)
@@ -210,7 +209,7 @@ func TestKeep(t *testing.T) {
 		select {
 		case <-kept.Done():
 		case <-time.After(time.Minute):
-			t.Fatal("it goes on though another has the lease")
+			t.Fatal("the context is not done although another has the lease")
 		}
 		if cause := context.Cause(kept); !errors.Is(cause, catalog.ErrLeaseLost) {
 			t.Errorf("ended for %v, want %v", cause, catalog.ErrLeaseLost)
@@ -228,7 +227,7 @@ func TestKeep(t *testing.T) {
 	})
 }
 
-// When the database is away, the lease ends in time and not later.
+// During an outage of the database the lease ends when it expires, and not later.
 func TestKeepWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewServer(t)
@@ -242,14 +241,14 @@ func TestKeepWithoutDatabase(t *testing.T) {
 	select {
 	case <-kept.Done():
 	case <-time.After(time.Minute):
-		t.Fatal("it goes on though the lease can't be renewed")
+		t.Fatal("the context is not done although the lease can't be renewed")
 	}
 	if cause := context.Cause(kept); !errors.Is(cause, catalog.ErrLeaseLost) {
 		t.Errorf("ended for %v, want %v", cause, catalog.ErrLeaseLost)
 	}
 }
 
-// Leases and heartbeats are nothing to those who follow the images.
+// Leases and heartbeats do not notify followers.
 func TestLeasesWakeNobody(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		ctx := t.Context()
@@ -262,7 +261,7 @@ func TestLeasesWakeNobody(t *testing.T) {
 			return im.Seq
 		}
 		alone := seq()
-		step := seq() - alone // what one write takes
+		step := seq() - alone // changes by one write
 		before := seq()
 		l := acquire(t, c, "sync s", "a", hour)
 		for range 5 {

@@ -11,7 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// A database of the first version, with a slide in it, is brought to the newest.
+// A database of the first version, with a slide in it, is migrated to the newest.
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"sqlite:" + filepath.Join(t.TempDir(), "catalog.db"), pgtest.New(t)} {

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestDiskFull fills SQLite's file and makes room again.
+// TestDiskFull fills SQLite's file and frees space again.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	c := openAt(t, Template.SQLite(t))
@@ -72,7 +72,7 @@ func TestReadOnlyConnections(t *testing.T) {
 	}
 }
 
-// openAt opens a database for a test of what is inside.
+// openAt opens a database for a test of internals.
 func openAt(t *testing.T, url string) *Catalog {
 	t.Helper()
 	c, err := Open(t.Context(), url)

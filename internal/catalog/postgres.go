@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// channel is where writers say that something has changed.
+// channel is the channel on which writers announce changes.
 const channel = "ptiffstore_catalog"
 
 var postgresDialect = &dialect{
@@ -19,7 +19,7 @@ var postgresDialect = &dialect{
 	now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
 	among:       "= ANY($%d)",
 	list:        func(n []int64) any { return n },
-	arm:         [2]string{"(", ")"}, // that it is in order is not seen otherwise
+	arm:         [2]string{"(", ")"}, // otherwise the planner does not see that it is ordered
 	placeholder: func(n int) string { return "$" + strconv.Itoa(n) },
 	by:          "%.0s",
 	hold:        " FOR UPDATE",
@@ -29,18 +29,18 @@ var postgresDialect = &dialect{
 	listen:      listenPostgres,
 }
 
-const postgresPoll = time.Second // should a notification be lost
+const postgresPoll = time.Second // in case a notification is lost
 
-// blockBits: a block is 2 to that many images, in the order of arrival. The
-// migration knows it too.
+// blockBits: a block has 2 to that many images, in the order of arrival. The migration
+// contains the same number.
 const blockBits = 13
 
-// matchesPostgres asks the index of grams. It has no order; but it also holds each
-// image's store, and the block it is in, so that the newest are found block by
-// block. In other orders all that match are sorted.
+// matchesPostgres queries the index of grams. The index is unordered, but it also contains
+// each image's store and block, so that the newest matches are found block by block. For
+// other orders, all matches are sorted.
 //
-// What is added to columns, 0 or no text, keeps the planner from walking through
-// another index in the order wanted: that has been tried before.
+// Adding 0 or an empty text to a column prevents the planner from scanning another index in
+// the requested order, which is slow.
 func matchesPostgres(s *search) (q statement) {
 	if s.Sort != SortCreated {
 		plain := map[Sort]string{SortName: "name || ''", SortSize: "size + 0"}[s.Sort]
@@ -64,7 +64,7 @@ func matchesPostgres(s *search) (q statement) {
 	return q
 }
 
-// entries are the entries of the index that every match has.
+// entries returns the entries of the index that every match has.
 func (s *search) entries() []string {
 	if len(s.stores) != 1 {
 		return s.grams()
@@ -82,15 +82,15 @@ func matchPostgres(s *search, q *statement, block string) {
 }
 
 const (
-	// manyMatches are so many entries of the index that reading them takes longer than
-	// finding the newest block by block.
+	// manyMatches is the number of index entries above which finding the newest matches
+	// block by block is faster than reading all of them.
 	manyMatches = 20_000
-	// fewMatches are so few images that all of them are read and sorted.
+	// fewMatches is the number of images up to which all matches are read and sorted.
 	fewMatches = 1000
 )
 
-// fewPostgres asks for all that match at once. Where few do, that is quicker than to go
-// through the blocks, of which a million images have a hundred and more.
+// fewPostgres queries all matches at once. For few matches this is faster than going
+// through the blocks, of which a million images have over a hundred.
 func fewPostgres(ctx context.Context, s *search) ([]position, bool, error) {
 	if n, err := s.estimate(ctx); err != nil || n > manyMatches {
 		return nil, false, err
@@ -104,11 +104,11 @@ func fewPostgres(ctx context.Context, s *search) ([]position, bool, error) {
 	return found, len(found) < fewMatches, err
 }
 
-// plannedRows is what EXPLAIN says of a scan.
+// plannedRows is the part of EXPLAIN's output that is read.
 var plannedRows = regexp.MustCompile(` rows=(\d+) `)
 
-// estimate is how many entries of the index match, as the planner
-// believes by the statistics of common grams. It is far off where those are old.
+// estimate returns the planner's estimate of the number of matching index entries, from its
+// statistics of common grams. It is far off if those are old.
 func (s *search) estimate(ctx context.Context) (int, error) {
 	var q statement
 	q.add(`EXPLAIN SELECT n FROM images WHERE ptiffstore_grams(words, store, n) @> `)
@@ -125,15 +125,15 @@ func (s *search) estimate(ctx context.Context) (int, error) {
 	return strconv.Atoi(rows[1])
 }
 
-// listenPostgres wakes the watchers when another process announces a change. It polls as well: notifications get lost with a connection, and do
-// not come at all through some proxies.
+// listenPostgres wakes the watchers when another process announces a change. It polls as
+// well: notifications get lost with a connection, and some proxies do not pass them at all.
 func listenPostgres(ctx context.Context, c *Catalog) {
 	var seen int64
 	for ctx.Err() == nil {
 		if conn, err := c.db.Connect(ctx); err == nil {
 			c.hear(ctx, conn, &seen)
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			conn.Close(closing) //nolint:errcheck // it is of no more use
+			conn.Close(closing) //nolint:errcheck // it is no longer needed
 			cancel()
 		}
 		select {

@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// PutImages adds images, or changes those that are there: one of a known id, or
-// else of the same store and path, keeps its id, its creation time and its place
-// among the newest. So with its id given an image may get another path.
+// PutImages adds images or changes existing ones. An image with a known id, or otherwise
+// with the store and path of a known image, keeps its id, creation time and position in the
+// order of arrival. Given its id, an image may get another path.
 //
-// It also keeps what an inspection of its file can't tell, unless it is given:
-// aliases, label and external id; and while the revision is the same, digest,
-// time of verification, and a barcode read off the label. It stays deleted, if it is,
-// and damaged as long as the file has the same size and mtime: its state is then
-// [Broken], whatever is given, or it is [Missing] or [Quarantined]. To take something
-// away there is [Catalog.UpdateImage].
+// Values that an inspection of the file cannot determine are kept unless given: aliases,
+// label and external id; and while the revision is the same, the digest, the time of
+// verification, and a barcode read from the label. An image stays deleted. It stays damaged
+// as long as the file has the same size and mtime: its state is then [Broken], whatever is
+// given, unless it is [Missing] or [Quarantined]. To remove a value use
+// [Catalog.UpdateImage].
 //
-// Ids, times and numbers of change are filled in, and what was kept. It is one
-// transaction: the error is [ErrNotFound] if there is no such store, and
-// [ErrConflict] if another image has the path.
+// Ids, times, change numbers and kept values are filled in. All is one transaction: the
+// error is [ErrNotFound] if a store does not exist, and [ErrConflict] if another image has
+// the path.
 func (c *Catalog) PutImages(ctx context.Context, images []*Image) error {
 	if len(images) == 0 {
 		return nil
@@ -46,10 +46,10 @@ func (c *Catalog) PutImages(ctx context.Context, images []*Image) error {
 	return nil
 }
 
-// UpdateImage changes an image, a deleted one too, by f, which is given it as it
-// is, and returns it as it is then. If f returns an error nothing is changed, and
-// it is returned. While f runs all other writers wait, so it must not use the
-// catalog. The error may be [ErrNotFound] or [ErrConflict].
+// UpdateImage calls f with the current image, which may be deleted, stores the image as f
+// has changed it, and returns it. If f returns an error, nothing is changed and the error
+// is returned. All other writers wait while f runs, so it must not use the catalog. The
+// error may be [ErrNotFound] or [ErrConflict].
 func (c *Catalog) UpdateImage(ctx context.Context, id string, f func(*Image) error) (*Image, error) {
 	var im Image
 	err := c.change(ctx, func(t *tx) error {
@@ -78,8 +78,8 @@ func (c *Catalog) UpdateImage(ctx context.Context, id string, f func(*Image) err
 	return &im, nil
 }
 
-// DeleteImage takes an image out of all lists, for good or until it is restored.
-// Sync does not bring it back. The error may be [ErrNotFound].
+// DeleteImage removes an image from all lists until it is restored. Sync does not restore
+// it. The error may be [ErrNotFound].
 func (c *Catalog) DeleteImage(ctx context.Context, id string) error {
 	_, err := c.UpdateImage(ctx, id, func(im *Image) error {
 		if im.DeletedAt == nil {
@@ -91,8 +91,8 @@ func (c *Catalog) DeleteImage(ctx context.Context, id string) error {
 	return err
 }
 
-// RestoreImage brings back an image that was deleted, or hidden for being missing.
-// The error may be [ErrNotFound].
+// RestoreImage restores an image that was deleted, or hidden because it was missing. The
+// error may be [ErrNotFound].
 func (c *Catalog) RestoreImage(ctx context.Context, id string) error {
 	_, err := c.UpdateImage(ctx, id, func(im *Image) error {
 		im.DeletedAt, im.HiddenAt = nil, nil
@@ -101,8 +101,8 @@ func (c *Catalog) RestoreImage(ctx context.Context, id string) error {
 	return err
 }
 
-// HideMissing hides the images of a store that have been missing since before a
-// time, and returns how many. They show again when their files return.
+// HideMissing hides the images of a store that have been missing since before a time, and
+// returns their number. They are visible again when their files return.
 func (c *Catalog) HideMissing(ctx context.Context, store string, before time.Time) (int, error) {
 	total := 0
 	for {
@@ -129,8 +129,7 @@ func (c *Catalog) HideMissing(ctx context.Context, store string, before time.Tim
 	}
 }
 
-// DropImages takes images out of the catalog for good. Unknown ids are passed
-// over.
+// DropImages removes images from the catalog permanently. Unknown ids are ignored.
 func (c *Catalog) DropImages(ctx context.Context, ids ...string) error {
 	for some := range slices.Chunk(ids, removeChunk) {
 		err := c.change(ctx, func(t *tx) error {
@@ -154,7 +153,7 @@ func (c *Catalog) DropImages(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// remove removes images, and records that they are gone.
+// remove removes images, and records the removal for followers.
 func (t *tx) remove(ctx context.Context, list []*record) error {
 	numbers := make([]int64, len(list))
 	var gone [][]any
@@ -171,16 +170,16 @@ func (t *tx) remove(ctx context.Context, list []*record) error {
 	return t.upsert(ctx, changesTable, gone)
 }
 
-// next is the next number of a change.
+// next returns the next change number.
 func (t *tx) next() int64 { t.change++; return t.change }
 
-// A batch is what becomes of images that are put.
+// A batch is a set of images to write.
 type batch struct {
-	records []*pending // each once
-	images  []*record  // for each of the images that were given
+	records []*pending // without duplicates
+	images  []*record  // for each of the given images
 }
 
-// A pending is a record that is to be written, and what it was before.
+// A pending is a record to write, with its previous version.
 type pending struct {
 	*record
 	was *record // nil if it is new
@@ -191,7 +190,7 @@ type at struct {
 	path  string
 }
 
-// merge finds the records of images, and brings them together.
+// merge finds the records of images, and merges both.
 func (t *tx) merge(ctx context.Context, images []*Image) (batch, error) {
 	stores, err := t.storeNumbers(ctx, images)
 	if err != nil {
@@ -241,7 +240,7 @@ func (t *tx) merge(ctx context.Context, images []*Image) (batch, error) {
 	return b, nil
 }
 
-// keep takes over from the image as it was what this one leaves open.
+// keep copies the values that im leaves open from the old image.
 func (im *Image) keep(old *Image) {
 	im.ID, im.CreatedAt, im.DeletedAt = old.ID, old.CreatedAt, old.DeletedAt
 	if im.Aliases == nil {
@@ -268,8 +267,7 @@ func (im *Image) keep(old *Image) {
 	}
 }
 
-// keepDamage takes over that the image as it was is damaged: no inspection of the
-// structure of a file can tell.
+// keepDamage copies the damage of the old image, which an inspection cannot detect.
 func (im *Image) keepDamage(old *Image) {
 	if old.DamagedAt == nil || im.Identity.Size != old.Identity.Size || im.Identity.MTime != old.Identity.MTime {
 		return
@@ -283,7 +281,7 @@ func (im *Image) keepDamage(old *Image) {
 	}
 }
 
-// storeNumbers returns the numbers of the images' stores, which must all be there.
+// storeNumbers returns the numbers of the images' stores, which must all exist.
 func (t *tx) storeNumbers(ctx context.Context, images []*Image) (map[string]int64, error) {
 	numbers := map[string]int64{}
 	for _, im := range images {
@@ -300,13 +298,13 @@ func (t *tx) storeNumbers(ctx context.Context, images []*Image) (map[string]int6
 	return numbers, nil
 }
 
-// known returns the records that have the ids or the paths of images.
+// known returns the records with the ids or paths of images.
 func (t *tx) known(ctx context.Context, images []*Image, stores map[string]int64) ([]*record, error) {
 	var list []*record
 	seen := map[int64]bool{}
 	for some := range slices.Chunk(images, widest) {
 		var q statement
-		q.add(`i.id IN (''`) // which no image has
+		q.add(`i.id IN (''`) // no image has this id
 		for _, im := range some {
 			if im.ID != "" {
 				q.add(`, `)
@@ -336,7 +334,7 @@ func (t *tx) known(ctx context.Context, images []*Image, stores map[string]int64
 	return list, nil
 }
 
-// havePath is the condition for having the path of one of the images that are of a
+// havePath returns the condition that an image has the path of one of the given images of a
 // store.
 func havePath(store int64, images []*Image, stores map[string]int64) (q statement) {
 	q.add(`i.store = `)
@@ -396,8 +394,8 @@ func (t *tx) put(ctx context.Context, list []*pending) error {
 	return t.upsert(ctx, changesTable, changes)
 }
 
-// leave frees the path of an image that is given another, so that two may change
-// places. No file's name holds a zero byte.
+// leave frees the path of an image whose path changes, so that two images can swap paths.
+// No file name contains a zero byte.
 func (t *tx) leave(ctx context.Context, p *pending) error {
 	if p.Path == p.was.Path && p.store == p.was.store {
 		return nil
@@ -406,7 +404,7 @@ func (t *tx) leave(ctx context.Context, p *pending) error {
 	return t.c.wrap(err, "image "+p.ID)
 }
 
-// row is the record as [imagesTable] has it.
+// row returns the record as a row of [imagesTable].
 func (r *record) row() []any {
 	id := r.Identity
 	var digest any
@@ -421,19 +419,18 @@ func (r *record) row() []any {
 	}
 }
 
-// A table is one whose rows are written many at a time. The first column is its
-// key.
+// A table is one whose rows are written many at a time. The first column is its key.
 type table struct {
 	name    string
 	columns []string
 }
 
-// widest is how many rows one statement writes or reads. What is left is
-// written by statements of a quarter of that and so on, so that there are few of
-// them for the database to prepare.
+// widest is the number of rows that one statement writes or reads. The remaining rows are
+// written by statements of a quarter of that size and so on, so that the database has to
+// prepare few different statements.
 const widest = 64
 
-// upsert adds rows, or changes those that are there.
+// upsert inserts rows, or updates existing ones.
 func (t *tx) upsert(ctx context.Context, to table, rows [][]any) error {
 	for size := widest; len(rows) > 0; {
 		if len(rows) < size {
@@ -449,8 +446,8 @@ func (t *tx) upsert(ctx context.Context, to table, rows [][]any) error {
 	return nil
 }
 
-// upsert is the statement that writes n rows. It is one of thousands of arguments,
-// so it uses the dialect's own placeholders.
+// upsert returns the statement that writes n rows. It has thousands of arguments, so it
+// uses the dialect's own placeholders.
 func (to table) upsert(n int, placeholder func(int) string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "INSERT INTO %s (%s) VALUES ", to.name, strings.Join(to.columns, ", "))
@@ -475,7 +472,7 @@ func (to table) upsert(n int, placeholder func(int) string) string {
 	return b.String()
 }
 
-// A statement is SQL as it is put together, with its arguments.
+// A statement is SQL under construction, with its arguments.
 type statement struct {
 	text []byte
 	args []any
@@ -485,7 +482,7 @@ func (q *statement) String() string { return string(q.text) }
 
 func (q *statement) add(format string, a ...any) { q.text = fmt.Appendf(q.text, format, a...) }
 
-// arg adds the placeholder of an argument.
+// arg appends the placeholder of an argument.
 func (q *statement) arg(v any) {
 	q.args = append(q.args, v)
 	q.add("$%d", len(q.args))

@@ -9,36 +9,36 @@ import (
 type Sort string
 
 const (
-	SortCreated Sort = "created" // the order of arrival in the catalog, newest first
-	SortName    Sort = "name"    // of the file, upper and lower case alike, by code point
+	SortCreated Sort = "created" // order of arrival in the catalog, newest first
+	SortName    Sort = "name"    // of the file, case-insensitive, by code point
 	SortSize    Sort = "size"    // of the file, smallest first
-	// SortState puts first what needs attention: broken, quarantined, unsupported,
+	// SortState puts images that need attention first: broken, quarantined, unsupported,
 	// missing, arriving, available; each newest first.
 	SortState Sort = "state"
 )
 
-// A Query says which images are wanted. The zero value is all of them that are
-// neither deleted nor hidden, newest first.
+// A Query selects images. The zero value selects all that are neither deleted nor hidden,
+// newest first.
 type Query struct {
 	Store string // id
-	// Stores are the ids of those that the images may be in, whatever Store says; nil
-	// is all, and an empty list finds nothing. Unknown ids are ignored.
+	// Stores are the ids of the stores to which the query is limited, in addition to Store;
+	// nil means all, and an empty list finds nothing. Unknown ids are ignored.
 	Stores []string
-	Q      string // part of file name, alias, label or barcode: anywhere from 3 characters on, below at the beginning
+	Q      string // part of a file name, alias, label or barcode; with fewer than 3 characters, the beginning of one
 	State  State
 	Sort   Sort
 	Cursor string
 	Limit  int  // 50 if 0, 1000 at most
-	Hidden bool // those that are deleted or hidden, instead of all others; State is then of no effect
-	// Labels says that the caller may see file names, labels and barcodes. Without
-	// it Q is of no effect, and the order by name is by arrival instead.
+	Hidden bool // only deleted or hidden images; State is then ignored
+	// Labels reports that the caller may see file names, labels and barcodes. Without it Q
+	// is ignored, and the order by name is replaced by the order of arrival.
 	Labels bool
 }
 
 // A Page is a part of a list.
 type Page struct {
 	Items      []Image
-	NextCursor string // "" at the end
+	NextCursor string // "" on the last page
 }
 
 const (
@@ -46,16 +46,15 @@ const (
 	maxLimit     = 1000
 )
 
-// Images returns the page of images that follows the query's cursor. An image
-// that is there all the time, and keeps what it is sorted by, is on exactly one
-// page, whatever comes and goes.
+// Images returns the page of images that follows the query's cursor. An image that exists
+// all the time, and whose sort key does not change, is on exactly one page.
 //
-// A page takes milliseconds among a million images. A search in the order of name or
-// size reads and sorts all that match, some 200 ms for a hundred thousand, if those do
-// not begin among the first few thousand in that order.
+// A page takes milliseconds with a million images. A search ordered by name or size reads
+// and sorts all matches, about 200 ms for a hundred thousand, unless enough of them are
+// among the first few thousand images in that order.
 //
-// The error is [ErrBadCursor] if the cursor is not of a page of the same query,
-// and [ErrNotFound] if there is no such store.
+// The error is [ErrBadCursor] if the cursor belongs to another query, and [ErrNotFound] if
+// the store does not exist.
 func (c *Catalog) Images(ctx context.Context, q Query) (*Page, error) {
 	s, err := c.newSearch(ctx, q)
 	if err != nil {
@@ -76,8 +75,8 @@ func (c *Catalog) Images(ctx context.Context, q Query) (*Page, error) {
 	return page, nil
 }
 
-// imagesOf returns the images of a page, in its order. One that has gone since is
-// left out.
+// imagesOf returns the images of a page in order. Images that were removed meanwhile are
+// omitted.
 func (c *Catalog) imagesOf(ctx context.Context, found []position) ([]Image, error) {
 	if len(found) == 0 {
 		return nil, nil

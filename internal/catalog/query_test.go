@@ -11,7 +11,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
-// everyPage follows the cursors of a query to the end.
+// everyPage follows the cursors of a query to the last page.
 func everyPage(t *testing.T, c *catalog.Catalog, q catalog.Query) []catalog.Image {
 	t.Helper()
 	var all []catalog.Image
@@ -29,8 +29,8 @@ func everyPage(t *testing.T, c *catalog.Catalog, q catalog.Query) []catalog.Imag
 	return nil
 }
 
-// A query of some stores finds what one of all stores finds, without what is in
-// others, in the same order and on any pages.
+// A query of some stores finds the same images as a query of all stores, without those of
+// other stores, in the same order and with any page size.
 func TestImagesOfSomeStores(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		var stores []string
@@ -68,8 +68,8 @@ func TestImagesOfSomeStores(t *testing.T) {
 	})
 }
 
-// What lies beyond the images that a search looks at first is found by the index, and is
-// the same in every order: whether it is found one by one, all at once or block by block.
+// The index finds matches beyond the images that a search reads first. The result is the
+// same in every order, whether matches are found one by one, all at once or block by block.
 func TestSearchFindsWhatIsFarOff(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		stores := []string{putStore(t, c, "/a"), putStore(t, c, "/b")}
@@ -96,7 +96,8 @@ func TestSearchFindsWhatIsFarOff(t *testing.T) {
 	})
 }
 
-// Store and Stores together: only what both allow, and an unknown store is said to be.
+// Store and Stores together select only images that both allow; an unknown Store is an
+// error.
 func TestImagesOfAStoreAmongSome(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		stores := []string{putStore(t, c, "/a"), putStore(t, c, "/b")}
@@ -114,7 +115,7 @@ func TestImagesOfAStoreAmongSome(t *testing.T) {
 	})
 }
 
-// More stores than the indexes of are merged are gone through all the same.
+// A query of more stores than can be merged reads the images of all stores.
 func TestImagesOfVeryManyStores(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		var stores []string
@@ -137,8 +138,7 @@ func TestImagesOfVeryManyStores(t *testing.T) {
 	})
 }
 
-// Some stores of many images are as quick to list as one: no page reads what is in
-// the others.
+// Listing some stores is as fast as listing one: no page reads the images of other stores.
 func TestSomeStoresAreFast(t *testing.T) {
 	if !long() {
 		t.Skip("among few images everything is fast; PTIFFSTORE_LONG=1 has many")
@@ -146,7 +146,7 @@ func TestSomeStoresAreFast(t *testing.T) {
 	n := 1_000_000
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		large, small := putStore(t, c, "/large"), []string{putStore(t, c, "/a"), putStore(t, c, "/b")}
-		fill(t, c, small, 200) // the oldest, so that a list by arrival would go through all others
+		fill(t, c, small, 200) // the oldest images, so that a list by arrival would read all others
 		fill(t, c, []string{large}, n)
 		for _, sort := range []catalog.Sort{catalog.SortCreated, catalog.SortName, catalog.SortSize, catalog.SortState} {
 			q := catalog.Query{Stores: small, Sort: sort, Labels: true}

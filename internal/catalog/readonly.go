@@ -17,9 +17,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/db"
 )
 
-// OpenReadOnly opens the database at url to read what is in it, and changes nothing: it
-// creates no file and no table. Its tables may be of any version, see
-// [Catalog.Standings]; only those of this program's can be read.
+// OpenReadOnly opens the database at url for reading. It changes nothing and creates no
+// file or table. The tables may be of any version, see [Catalog.Standings], but only those
+// of this program's version can be read.
 func OpenReadOnly(url string) (*Catalog, error) {
 	d, err := db.OpenReadOnly(url)
 	if err != nil {
@@ -28,19 +28,18 @@ func OpenReadOnly(url string) (*Catalog, error) {
 	return newCatalog(d), nil
 }
 
-// Standings returns how far the tables of the catalog have come, and those of the
-// ledgers.
+// Standings returns the versions of the tables of the catalog and of the ledgers.
 func (c *Catalog) Standings(ctx context.Context, ledgers ...db.Ledger) ([]db.Standing, error) {
 	return c.db.Standings(ctx, append([]db.Ledger{tables().Ledger()}, ledgers...)...)
 }
 
-// ErrNoCatalog: there is no database, or it has no tables of a catalog.
+// ErrNoCatalog reports that the database does not exist, or has no tables of a catalog.
 var ErrNoCatalog = errors.New("there is no catalog")
 
-// Require returns nil if there is a catalog in the database at url, with the tables of
-// the ledgers, none of them older than this program's. Without ledgers the tables of
-// the catalog may be older, too. It creates and changes nothing. The error may be
-// [ErrNoCatalog] or an [*db.OutdatedError].
+// Require returns nil if the database at url has a catalog and the tables of the ledgers,
+// none of them older than this program's. Without ledgers, the tables of the catalog may be
+// older, too. It changes nothing. The error may be [ErrNoCatalog] or an
+// [*db.OutdatedError].
 func Require(ctx context.Context, url string, ledgers ...db.Ledger) error {
 	path, isFile := strings.CutPrefix(url, "sqlite:")
 	for try := 0; ; try++ {
@@ -49,7 +48,7 @@ func Require(ctx context.Context, url string, ledgers ...db.Ledger) error {
 		}
 		used := isFile && db.InUse(path)
 		err := require(ctx, url, ledgers)
-		// A server that was started or stopped meanwhile changes how the file is to be read.
+		// A server that was started or stopped meanwhile changes how the file must be read.
 		if err == nil || !isFile || used == db.InUse(path) || try == 3 {
 			return err
 		}
@@ -80,13 +79,13 @@ func require(ctx context.Context, url string, ledgers []db.Ledger) error {
 	return nil
 }
 
-// Contents are what a catalog is and how much is in it.
+// Contents describe a catalog and its size.
 type Contents struct {
-	Identity       string // the same for a catalog and its backups; "" if it is not known
+	Identity       string // the same for a catalog and its backups; "" if unknown
 	Stores, Images int64
 }
 
-// Contents returns those of the catalog.
+// Contents returns a description of the catalog.
 func (c *Catalog) Contents(ctx context.Context) (Contents, error) {
 	var t Contents
 	var key []byte
@@ -94,7 +93,7 @@ func (c *Catalog) Contents(ctx context.Context) (Contents, error) {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return t, c.wrap(err, "settings")
 	}
-	if key != nil { // random, made once; the key itself stays secret
+	if key != nil { // random, created once; the key itself stays secret
 		sum := sha256.Sum256(append([]byte("identity of the catalog "), key...))
 		t.Identity = hex.EncodeToString(sum[:8])
 	}
@@ -102,7 +101,7 @@ func (c *Catalog) Contents(ctx context.Context) (Contents, error) {
 	return t, c.wrap(err, "contents")
 }
 
-// Rows returns how many rows a table of another package has, 0 if it does not exist.
+// Rows returns the number of rows of a table of another package, or 0 if it does not exist.
 func (c *Catalog) Rows(ctx context.Context, table string) (n int64, err error) {
 	if there, err := c.db.HasTable(ctx, table); err != nil || !there {
 		return 0, c.wrap(err, table)
@@ -111,22 +110,23 @@ func (c *Catalog) Rows(ctx context.Context, table string) (n int64, err error) {
 	return n, c.wrap(err, table)
 }
 
-// A Server describes a database apart from its tables.
+// A Server describes the database server, apart from its tables.
 type Server struct {
 	Name  string // "SQLite 3.50.4", "PostgreSQL 15.8"
 	Bytes int64
-	Skew  time.Duration // how far its clock is ahead of this machine's
-	Slow  time.Duration // how long it took to answer; the skew is known no better
-	// Connections that can still be made by any user; -1 without a limit.
+	Skew  time.Duration // how far its clock is ahead of this host's
+	Slow  time.Duration // response time, which limits the precision of Skew
+	// Free is the number of connections that can still be made by any user; -1 without a
+	// limit.
 	Connections int
-	ReadOnly    bool // it is a standby, or this user may not write
+	ReadOnly    bool // it is a standby, or the user may not write
 }
 
-// Server asks the database about itself.
+// Server queries properties of the database server.
 func (c *Catalog) Server(ctx context.Context) (Server, error) {
 	s := Server{Connections: -1}
 	if err := c.Ping(ctx); err != nil && !errors.Is(err, ErrNotFound) && db.Fault(err) != nil {
-		return s, err // and the connection is made, which takes its time
+		return s, err // this also makes the connection, which takes time
 	}
 	query := `SELECT 'SQLite ' || sqlite_version(), (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size), -1, FALSE, ` + c.now
 	if !c.db.IsSQLite() {
@@ -143,8 +143,8 @@ func (c *Catalog) Server(ctx context.Context) (Server, error) {
 	return s, c.wrap(err, "database")
 }
 
-// QuickCheck reads the whole database and returns the first error in it, "" if there is
-// none. It does so for SQLite only.
+// QuickCheck reads the entire database and returns the first error in it, or "" without
+// errors. It supports SQLite only.
 func (c *Catalog) QuickCheck(ctx context.Context) (string, error) {
 	if !c.db.IsSQLite() {
 		return "", nil
@@ -159,11 +159,11 @@ func (c *Catalog) QuickCheck(ctx context.Context) (string, error) {
 	return word, nil
 }
 
-// Heard reports whether what one connection tells another listens to, as the processes
-// of a site do. It tells nothing that any of them hears.
+// Heard reports whether notifications of one connection reach another one, as the processes
+// of a site require. It uses a channel that no process listens to.
 func (c *Catalog) Heard(ctx context.Context) (bool, error) {
 	if c.db.IsSQLite() {
-		return true, nil // it is polled
+		return true, nil // changes are polled
 	}
 	var conns [2]*pgx.Conn
 	for i := range conns {
@@ -171,7 +171,7 @@ func (c *Catalog) Heard(ctx context.Context) (bool, error) {
 		if conns[i], err = c.db.Connect(ctx); err != nil {
 			return false, c.wrap(err, "listen")
 		}
-		defer conns[i].Close(context.WithoutCancel(ctx)) //nolint:errcheck // it is of no more use
+		defer conns[i].Close(context.WithoutCancel(ctx)) //nolint:errcheck // it is no longer needed
 	}
 	topic := channel + "_" + strings.ToLower(rand.Text()[:12])
 	if _, err := conns[0].Exec(ctx, `LISTEN `+topic); err != nil {

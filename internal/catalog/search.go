@@ -9,18 +9,18 @@ import (
 	"unicode/utf8"
 )
 
-// A search is a query on its way to a page.
+// A search is the internal form of a query.
 type search struct {
 	Query
 	c       *Catalog
 	stores  []int64 // nil for all
 	shelves []int   // in the order of SortState
 	needle  string
-	after   *position // nil for the beginning
-	limit   int       // one more than is wanted tells whether there are more
+	after   *position // nil for the first page
+	limit   int       // one more than requested, to detect a next page
 }
 
-// A position is where an image stands in an order.
+// A position is the position of an image in an order.
 type position struct {
 	n     int64  // its number
 	shelf int    // in the order of states
@@ -70,8 +70,7 @@ func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
 	return s, nil
 }
 
-// storesOf returns the numbers of the stores that a query is about, nil if it is
-// about all there are.
+// storesOf returns the numbers of the stores of a query, or nil for all.
 func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 	if q.Store != "" {
 		var n int64
@@ -110,16 +109,16 @@ func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 		}
 	}
 	if all && len(list) > 0 {
-		list = nil // the indexes of all stores are fewer to merge
+		list = nil // fewer indexes to merge
 	}
 	return list, c.wrap(rows.Err(), "stores")
 }
 
-// minGram is how many characters the index's entries have.
+// minGram is the number of characters of an entry of the index.
 const minGram = 3
 
-// needle is the text to find among the words of an image. The shortest texts are found
-// only where a field begins.
+// needle returns the text to find among the words of an image. The shortest texts are found
+// only at the beginning of a field.
 func needle(q string) string {
 	q = strings.TrimSpace(fold(q))
 	if q != "" && utf8.RuneCountInString(q) < minGram {
@@ -128,17 +127,17 @@ func needle(q string) string {
 	return q
 }
 
-// maxGrams bounds what the index is asked for. More say little more.
+// maxGrams limits the grams in a query of the index. More of them hardly narrow the result.
 const maxGrams = 12
 
-// grams are the parts of the needle to ask the index for.
+// grams returns the parts of the needle to look up in the index.
 func (s *search) grams() []string {
 	runes := []rune(s.needle)
 	n := len(runes) - minGram + 1
 	var grams []string
 	for i := range min(n, maxGrams) {
 		at := i
-		if n > maxGrams { // spread over all of it
+		if n > maxGrams { // spread over the needle
 			at = i * (n - 1) / (maxGrams - 1)
 		}
 		if g := string(runes[at : at+minGram]); !slices.Contains(grams, g) {
@@ -148,7 +147,7 @@ func (s *search) grams() []string {
 	return grams
 }
 
-// page returns the positions of the images that follow, at most limit.
+// page returns the positions of the images on the page, at most limit.
 func (s *search) page(ctx context.Context) ([]position, error) {
 	if s.stores != nil && len(s.stores) == 0 {
 		return nil, nil
@@ -156,7 +155,7 @@ func (s *search) page(ctx context.Context) ([]position, error) {
 	if s.Sort != SortState {
 		return s.pageOf(ctx)
 	}
-	// One state after the other, each newest first.
+	// One state after another, each newest first.
 	var found []position
 	for _, shelf := range s.shelves {
 		one := *s
@@ -183,10 +182,10 @@ func (s *search) page(ctx context.Context) ([]position, error) {
 	return found, nil
 }
 
-// pageOf returns the positions that follow in any order but that of states.
+// pageOf returns the positions on the page in any order except that of states.
 //
-// A search first reads the next images in their order: common texts are among them.
-// Rare ones, and those further off, are found by the index of grams.
+// A search first reads the next images in order, which finds common texts. The index of
+// grams finds rare ones, and those further away.
 func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	if s.needle == "" {
 		return s.read(ctx, s.inOrder("", s.limit))
@@ -204,7 +203,7 @@ func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	last.add(` OFFSET %d`, s.walk()-1)
 	more, err := s.read(ctx, last)
 	if err != nil || len(more) == 0 {
-		return found, err // it has read all of them
+		return found, err // it has read all images
 	}
 	if s.c.few != nil && s.Sort == SortCreated {
 		found, all, err := s.c.few(ctx, s)
@@ -215,9 +214,9 @@ func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	return s.read(ctx, s.c.matches(s))
 }
 
-// walk is how many images are read in their order before the index is used. It
-// has the newest matches at hand, but in another order only all that match: there it is
-// worth more to look on.
+// walk returns the number of images to read in order before the index is used. The index
+// returns the newest matches quickly, but in other orders only all matches: then reading on
+// is worthwhile longer.
 func (s *search) walk() int {
 	if s.Sort == SortCreated {
 		return 1500
@@ -225,7 +224,7 @@ func (s *search) walk() int {
 	return 3000
 }
 
-// read returns the positions that a statement finds.
+// read returns the positions in the result of a statement.
 func (s *search) read(ctx context.Context, q statement) ([]position, error) {
 	rows, err := s.c.read.QueryContext(ctx, q.String(), q.args...)
 	if err != nil {
@@ -247,12 +246,12 @@ func (s *search) read(ctx context.Context, q statement) ([]position, error) {
 	return found, s.c.wrap(rows.Err(), "images")
 }
 
-// maxArms bounds the parts of a statement; SQLite takes 500.
+// maxArms limits the parts of a compound statement; SQLite allows 500.
 const maxArms = 400
 
-// inOrder is the statement that goes through the images in their order. Each shelf
-// of each store is in order in an index, and the database merges them as it goes.
-// Where there are too many to merge, those of all stores are gone through.
+// inOrder returns the statement that reads the images in order. The index is ordered for
+// each shelf of each store, and the database merges these parts. If there are too many of
+// them, it reads the images of all stores.
 func (s *search) inOrder(columns string, limit int) (q statement) {
 	order := "k, n"
 	if s.Sort == SortCreated {
@@ -291,7 +290,7 @@ func (s *search) inOrder(columns string, limit int) (q statement) {
 	return q
 }
 
-// among is the condition that a column is one of the stores, if they are not all.
+// among returns the condition that a column is one of the stores; "" for all stores.
 func (s *search) among(column string) string {
 	if s.stores == nil {
 		return ""
@@ -299,7 +298,7 @@ func (s *search) among(column string) string {
 	return fmt.Sprintf(` AND %s IN (%s)`, column, numbers(s.stores))
 }
 
-// behind adds the condition of standing behind the last page.
+// behind adds the condition for positions after the last page.
 func (s *search) behind(q *statement, n, column string) {
 	switch {
 	case s.after == nil:
@@ -315,7 +314,7 @@ func (s *search) behind(q *statement, n, column string) {
 	}
 }
 
-// column is what the images are sorted by, before their numbers.
+// column returns the column by which the images are sorted before their numbers.
 func (s *search) column() string {
 	switch s.Sort {
 	case SortName:
@@ -326,7 +325,7 @@ func (s *search) column() string {
 	return "n"
 }
 
-// numbers lists them with commas between.
+// numbers formats a list of numbers separated by commas.
 func numbers[T int | int64](list []T) string {
 	var b []byte
 	for i, n := range list {

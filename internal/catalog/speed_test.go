@@ -13,8 +13,8 @@ import (
 // long reports whether tests may take minutes.
 func long() bool { return os.Getenv("PTIFFSTORE_LONG") != "" }
 
-// Listing and searching among a million images takes less than 50 ms in 99 of 100
-// cases, in every order, wherever what is looked for lies.
+// Listing and searching a million images takes less than 50 ms in 99 of 100 cases, in every
+// order, wherever the matches are.
 func TestListingIsFast(t *testing.T) {
 	n, times := 9_000, 1 // more than a block of PostgreSQL's index
 	if long() {

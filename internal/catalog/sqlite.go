@@ -23,11 +23,11 @@ var sqliteDialect = &dialect{
 	listen:      pollSQLite,
 }
 
-// sqlitePoll is how often changes of other processes are polled. It costs some 20 µs.
+// sqlitePoll is how often changes by other processes are polled, at a cost of about 20 µs.
 const sqlitePoll = 250 * time.Millisecond
 
-// matchesSQLite asks the index of trigrams. It is in the order of arrival, so that
-// the newest come first at once; in other orders all that match are sorted.
+// matchesSQLite queries the index of trigrams. It is in the order of arrival, so that the
+// newest matches come first; for other orders all matches are sorted.
 func matchesSQLite(s *search) (q statement) {
 	q.add(`SELECT i.n, i.%s FROM search f CROSS JOIN images i ON i.n = f.rowid WHERE f.search MATCH `, s.column())
 	q.arg(matchAll(s.grams()))
@@ -45,7 +45,7 @@ func matchesSQLite(s *search) (q statement) {
 	return q
 }
 
-// matchAll is the expression of FTS5 for rows that have all of the grams.
+// matchAll returns the FTS5 expression for rows that have all of the grams.
 func matchAll(grams []string) string {
 	quoted := make([]string, len(grams))
 	for i, g := range grams {

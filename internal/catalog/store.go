@@ -11,22 +11,22 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
-// A Mode says what may be done with the files of a store.
+// A Mode determines what the server may do with the files of a store.
 type Mode string
 
 const (
-	InPlace Mode = "in-place" // its folder is read and never written
-	Managed Mode = "managed"  // its files arrive in a folder and are moved under their digest
+	InPlace Mode = "in-place" // the folder is read and never written
+	Managed Mode = "managed"  // files arrive in a folder and are moved to a path that contains their digest
 )
 
-// A Store is a place of slides with its own rules.
+// A Store is a folder of slides with its settings.
 type Store struct {
 	ID       string `json:"-"`
 	Label    string
 	Mode     Mode
 	Root     string `json:"-"` // absolute, in any bytes
 	Incoming string `json:"-"` // of a managed store: where files arrive; absolute, in any bytes
-	Host     string `json:"-"` // whose worker keeps it in step; "" for any
+	Host     string `json:"-"` // host whose worker synchronizes it; "" for any
 	Endpoint string // base URL of the tile server near its files
 
 	Schedule   string // an interval or a cron expression; "" for none
@@ -34,32 +34,32 @@ type Store struct {
 	Queue      string // of its tasks
 	Include    []string
 	Exclude    []string
-	Settle     time.Duration // 0: the default of package ingest
-	MaxMissing float64       // share of its slides that may be gone at once; 0: the default
-	HideAfter  time.Duration // missing images are hidden after this time; 0: never
-	DropAfter  time.Duration // and taken out of the catalog after this; 0: never
-	KeepTrash  time.Duration // deleted files of a managed store are kept this long; 0: the default
-	Verify     string        // schedule of reading all files again; "" for none
-	VerifyRate int64         // bytes per second it may read; 0: the default
-	Quota      int64         // bytes that its files may take, as far as uploads go; 0: no bound
-	NoConvert  bool          // a managed store converts no images to pyramids
+	Settle     time.Duration // 0 for the default of package ingest
+	MaxMissing float64       // maximum share of slides that may disappear at once; 0 for the default
+	HideAfter  time.Duration // missing images are hidden after this time; 0 for never
+	DropAfter  time.Duration // and removed from the catalog after this time; 0 for never
+	KeepTrash  time.Duration // deleted files of a managed store are kept this long; 0 for the default
+	Verify     string        // schedule for verifying all files; "" for none
+	VerifyRate int64         // read limit of verification in bytes per second; 0 for the default
+	Quota      int64         // limit for uploads to the store, in bytes; 0 for none
+	NoConvert  bool          // do not convert images to pyramids, in a managed store
 
 	Background string // "#rrggbb"
 	Origin     string // of tile names: "top-left" or "bottom-left"
-	Public     bool   // everyone may see its tiles
-	HideLabels bool   // labels, macros and names are shown to admins only
+	Public     bool   // everyone may view its tiles
+	HideLabels bool   // labels, macros and names are visible to admins only
 
-	Declared *Declaration `json:",omitempty"` // what a site's file says of it; nil: nothing
+	Declared *Declaration `json:",omitempty"` // settings that are in the configuration file; nil for none
 
-	RootID     fsx.Identity // of the folder when it was last seen
-	RootFS     string       // id of its file system then
+	RootID     fsx.Identity // of the root folder when it was last seen
+	RootFS     string       // id of its file system at that time
 	LastSync   *time.Time   // end of the last completed scan
 	LastResult json.RawMessage
 
 	CreatedAt time.Time     `json:"-"`
 	UpdatedAt time.Time     `json:"-"`
-	Counts    map[State]int `json:"-"` // images by state, without those hidden or deleted; read, never written
-	Bytes     int64         `json:"-"` // of the files of those that are not missing; read, never written
+	Counts    map[State]int `json:"-"` // images by state, without hidden or deleted ones; read, never written
+	Bytes     int64         `json:"-"` // total size of the files that are not missing; read, never written
 }
 
 // Stores returns all stores with their counts, oldest first.
@@ -80,13 +80,14 @@ func (c *Catalog) Store(ctx context.Context, id string) (*Store, error) {
 	return &list[0], nil
 }
 
-// PutStore adds a store, or changes the one of that id, and returns it with what
-// was left to be chosen: id, background, origin, times, and the folder for arrivals
-// of a managed store, which is "incoming" below its root. It makes no folders.
+// PutStore adds a store, or changes the one with that id, and returns it with defaults
+// filled in: id, background, origin, times, and the incoming folder of a managed store,
+// which is "incoming" below its root. It creates no folders.
 //
 // The error is [ErrInvalid] if the mode is unknown, a folder is not absolute, or the
-// folders don't go together; and [ErrConflict] if one of them is also another
-// store's on the same host, or lies in it or around it. No host stands for any.
+// folders contradict each other; and [ErrConflict] if one of them equals, contains or is
+// contained in a folder of another store on the same host. A store without a host is on
+// every host.
 func (c *Catalog) PutStore(ctx context.Context, s Store) (*Store, error) {
 	if s.ID == "" {
 		s.ID = NewID()
@@ -98,9 +99,9 @@ func (c *Catalog) PutStore(ctx context.Context, s Store) (*Store, error) {
 	})
 }
 
-// UpdateStore changes a store by f, which is given it as it is, and returns it as
-// it is then. If f returns an error nothing is changed, and it is returned. While
-// f runs all other writers wait, so it must not use the catalog.
+// UpdateStore calls f with the current store, stores it as f has changed it, and returns
+// it. If f returns an error, nothing is changed and the error is returned. All other
+// writers wait while f runs, so it must not use the catalog.
 //
 // The error is [ErrNotFound], or one of those of [Catalog.PutStore].
 func (c *Catalog) UpdateStore(ctx context.Context, id string, f func(*Store) error) (*Store, error) {
@@ -127,7 +128,7 @@ func (c *Catalog) editStore(ctx context.Context, id string, add bool, f func(*St
 			return err
 		}
 		s.ID, s.UpdatedAt = id, t.now
-		// Existing stores are kept as they were accepted before there were rules.
+		// Existing stores are kept even if they violate rules that were added later.
 		if s.Mode != was.Mode || s.Host != was.Host || s.Root != was.Root || s.Incoming != was.Incoming {
 			if err := s.settle(); err != nil {
 				return err
@@ -165,7 +166,7 @@ func (t *tx) writeStore(ctx context.Context, s *Store) error {
 	return err
 }
 
-// optional is nil, which conflicts with nothing, for no text.
+// optional returns nil, which conflicts with nothing, for an empty text.
 func optional(s string) any {
 	if s == "" {
 		return nil
@@ -178,7 +179,7 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// stores returns the stores that also fulfil a condition, and their numbers.
+// stores returns the stores that satisfy an additional condition, and their numbers.
 func (c *Catalog) stores(ctx context.Context, db querier, where string, args ...any) ([]Store, []int64, error) {
 	rows, err := db.QueryContext(ctx, `SELECT s.n, s.id, s.host, s.root, s.incoming, s.fields, s.created_at, s.updated_at
 		FROM stores s WHERE s.closing = 0`+where, args...)
@@ -236,14 +237,14 @@ func (c *Catalog) count(ctx context.Context, db querier, list []Store, numbers [
 	return c.wrap(rows.Err(), "counts")
 }
 
-// removeChunk is how many images are taken out in one transaction, so that other
-// writers need not wait for long.
+// removeChunk is the number of images to remove in one transaction, so that other writers
+// do not wait long.
 const removeChunk = 1000
 
-// DeleteStore takes a store and its images out of the catalog, and touches no
-// file. The store is gone at once and its folder free for another; the images
-// follow in parts, and if it is broken off, when the catalog is opened next. The
-// error may be [ErrNotFound].
+// DeleteStore removes a store and its images from the catalog, and touches no file. The
+// store disappears immediately and its folder can be used by another store; the images are
+// removed in chunks, and after an interruption when the catalog is next opened. The error
+// may be [ErrNotFound].
 func (c *Catalog) DeleteStore(ctx context.Context, id string) error {
 	err := c.change(ctx, func(t *tx) error {
 		r, err := t.ExecContext(ctx, `UPDATE stores SET closing = 1, root = NULL, incoming = NULL WHERE id = $1 AND closing = 0`, id)
@@ -278,7 +279,7 @@ func (c *Catalog) finishRemovals(ctx context.Context) error {
 	}
 }
 
-// removeSome deletes some images of a store, or the store if it has none.
+// removeSome deletes some images of a store, or the store if it has no images.
 func (t *tx) removeSome(ctx context.Context, store int64) error {
 	list, err := t.c.records(ctx, t, `i.store = $1 ORDER BY i.path LIMIT $2`, store, removeChunk)
 	if err != nil {

@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// EachUnverified calls f with the available images of a store that were not
-// verified since a time: first those without a digest, in the order of arrival, then
-// the others, those never verified first and then from the one verified longest ago
-// on. It reads them in parts, so f may take its time and use the catalog; it is
-// called with each image once, whether it verifies it or not. It ends with the first
-// error of f.
+// EachUnverified calls f with the available images of a store that were not verified since
+// a time: first those without a digest, in the order of arrival, then the others, those
+// never verified first and then from the one verified longest ago. It reads them in chunks,
+// so f may be slow and use the catalog. It calls f once for each image, whether or not f
+// verifies it, and stops at the first error of f.
 func (c *Catalog) EachUnverified(ctx context.Context, store string, since time.Time, f func(*Entry) error) error {
 	for _, next := range []func(after dueEntry) ([]dueEntry, error){
 		func(after dueEntry) ([]dueEntry, error) { return c.unhashed(ctx, store, after, chunk) },
@@ -37,10 +36,10 @@ func (c *Catalog) EachUnverified(ctx context.Context, store string, since time.T
 	return nil
 }
 
-// A dueEntry is an image that is to be hashed, and where it stands among them.
+// A dueEntry is an image to hash, with its position in the order.
 type dueEntry struct {
 	Entry
-	n        int64 // 0: before all
+	n        int64 // 0: before all others
 	verified sql.Null[int64]
 }
 
@@ -48,8 +47,8 @@ func (c *Catalog) unhashed(ctx context.Context, store string, after dueEntry, li
 	return c.dueEntries(ctx, "images_unhashed", `i.digest IS NULL AND i.n > $2 ORDER BY i.n LIMIT $3`, store, after.n, limit)
 }
 
-// unverified reads what was never verified, and then the rest: no one comparison
-// finds both.
+// unverified reads the images that were never verified, and then the others: a single
+// comparison does not find both.
 func (c *Catalog) unverified(ctx context.Context, store string, after dueEntry, before time.Time, limit int) ([]dueEntry, error) {
 	var list []dueEntry
 	if !after.verified.Valid {
@@ -66,8 +65,8 @@ func (c *Catalog) unverified(ctx context.Context, store string, after dueEntry, 
 	return append(list, rest...), err
 }
 
-// dueEntries returns the available images of a store that fulfil a condition, which
-// begins with that of the index and is in its order.
+// dueEntries returns the available images of a store that satisfy a condition, which begins
+// with that of the index and is in its order.
 func (c *Catalog) dueEntries(ctx context.Context, index, where, store string, args ...any) ([]dueEntry, error) {
 	rows, err := c.read.QueryContext(ctx, `SELECT i.n, i.verified_at, `+entryColumns+` FROM images i`+fmt.Sprintf(c.by, index)+` JOIN stores s ON s.n = i.store
 		WHERE i.store = (SELECT n FROM stores WHERE id = $1 AND closing = 0) AND i.shelf = 6 AND `+where, append([]any{clean(store)}, args...)...)
@@ -86,11 +85,11 @@ func (c *Catalog) dueEntries(ctx context.Context, index, where, store string, ar
 	return list, c.wrap(rows.Err(), "images")
 }
 
-// SetDigest records the digest of an image's file, SHA-256 in hexadecimal, as of
-// now: it counts as verified. Digest must have been computed from the revision.
+// SetDigest records the digest of an image's file, SHA-256 in hexadecimal, as verified now.
+// Digest must have been computed from the given revision.
 //
-// The error is [ErrOldRevision] if the image has another by now, [ErrConflict] if it
-// has another digest, and [ErrNotFound] if it is gone or deleted.
+// The error is [ErrOldRevision] if the image has another revision by now, [ErrConflict] if
+// it has another digest, and [ErrNotFound] if it was removed or deleted.
 func (c *Catalog) SetDigest(ctx context.Context, id, revision, digest string) error {
 	return c.atRevision(ctx, id, revision, func(im *Image, now time.Time) (bool, error) {
 		if im.Digest != nil && *im.Digest != digest {
@@ -101,12 +100,11 @@ func (c *Catalog) SetDigest(ctx context.Context, id, revision, digest string) er
 	})
 }
 
-// Verified records that the bytes of an image's file were those of its digest. If
-// they had been found damaged, they are not any more, and the image is available
-// again; otherwise the image counts as unchanged.
+// Verified records that the bytes of an image's file match its digest. A damaged image
+// becomes available again; otherwise the image counts as unchanged.
 //
-// The error is [ErrOldRevision] if the image has another by now, and [ErrNotFound]
-// if it is gone or deleted.
+// The error is [ErrOldRevision] if the image has another revision by now, and [ErrNotFound]
+// if it was removed or deleted.
 func (c *Catalog) Verified(ctx context.Context, id, revision string, at time.Time) error {
 	return c.atRevision(ctx, id, revision, func(im *Image, _ time.Time) (bool, error) {
 		healed := im.DamagedAt != nil
@@ -118,13 +116,13 @@ func (c *Catalog) Verified(ctx context.Context, id, revision string, at time.Tim
 	})
 }
 
-// Damaged records that the bytes of an image's file are not those of its digest,
-// although it was not written to, with a reason for people to read. The image is [Broken]
-// until they are, or the file has another size or mtime: an inspection of the file does not
+// Damaged records that the bytes of an image's file do not match its digest, although it
+// was not written to, with a reason for people to read. The image is [Broken] until they
+// match again, or the file has another size or mtime: an inspection of the file does not
 // change that.
 //
-// The error is [ErrOldRevision] if the image has another by now, and [ErrNotFound]
-// if it is gone or deleted.
+// The error is [ErrOldRevision] if the image has another revision by now, and [ErrNotFound]
+// if it was removed or deleted.
 func (c *Catalog) Damaged(ctx context.Context, id, revision, reason string, at time.Time) error {
 	return c.atRevision(ctx, id, revision, func(im *Image, _ time.Time) (bool, error) {
 		im.DamagedAt, im.Damage = &at, clean(reason)
@@ -135,9 +133,8 @@ func (c *Catalog) Damaged(ctx context.Context, id, revision, reason string, at t
 	})
 }
 
-// atRevision changes an image by f if it is still at a revision. If f returns false
-// followers of the changes need not know, and only the time of verification is
-// written.
+// atRevision changes an image with f if it still has the given revision. If f returns
+// false, followers are not notified, and only the time of verification is written.
 func (c *Catalog) atRevision(ctx context.Context, id, revision string, f func(im *Image, now time.Time) (bool, error)) error {
 	return c.change(ctx, func(t *tx) error {
 		list, err := c.records(ctx, t, `i.id = $1 AND i.deleted_at IS NULL`, clean(id))
@@ -164,10 +161,11 @@ func (c *Catalog) atRevision(ctx context.Context, id, revision string, f func(im
 	})
 }
 
-// DamagedImages counts by store the images whose bytes were found to be others than
-// those of their digests, and are still. Stores without any are left out.
+// DamagedImages returns the number of images by store whose bytes do not match their
+// digests. Stores without any are omitted.
 func (c *Catalog) DamagedImages(ctx context.Context) (map[string]int, error) {
-	// Quotes within a value have a backslash before them, so this is the field's name.
+	// A quote within a value is preceded by a backslash, so this can only be the field's
+	// name.
 	rows, err := c.read.QueryContext(ctx, `SELECT s.id, count(*) FROM stores s JOIN images i ON i.store = s.n JOIN descriptions d ON d.n = i.n
 		WHERE s.closing = 0 AND i.shelf = $1 AND d.fields LIKE '%"DamagedAt":%' GROUP BY s.id`, shelfOf(Broken))
 	if err != nil {

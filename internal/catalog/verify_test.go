@@ -13,7 +13,7 @@ import (
 
 func random() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
-// ids are those of entries.
+// ids returns the ids of entries.
 func ids(list []catalog.Entry) []string {
 	all := []string{}
 	for _, e := range list {
@@ -74,7 +74,7 @@ func TestWhatIsToBeVerified(t *testing.T) {
 	})
 }
 
-// Each image is met once, in parts, whether it was verified meanwhile or not.
+// Each image is passed once, in chunks, whether or not it was verified meanwhile.
 func TestEachUnverifiedOnce(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		store := putStore(t, c, "/a")
@@ -170,7 +170,7 @@ func TestDigestAndDamage(t *testing.T) {
 		if err := c.Damaged(ctx, im.ID, im.Revision, "why", at); err != nil {
 			t.Fatal(err)
 		}
-		again := slide(store, 1, random()) // as a look at the file finds it
+		again := slide(store, 1, random()) // as an inspection of the file finds it
 		again.Path = im.Path
 		put(t, c, again)
 		got := get()
@@ -180,7 +180,7 @@ func TestDigestAndDamage(t *testing.T) {
 		if list, err := c.OldestVerified(ctx, store, 10); err != nil || len(list) != 0 {
 			t.Errorf("damaged: OldestVerified returned %d, %v, want none", len(list), err)
 		}
-		broken := slide(store, 2, random()) // and not damaged, though its reason says so
+		broken := slide(store, 2, random()) // but not damaged, whatever its reason
 		broken.State, broken.Reason = catalog.Broken, `"DamagedAt":`
 		put(t, c, broken)
 		if n, err := c.DamagedImages(ctx); err != nil || len(n) != 1 || n[store] != 1 {

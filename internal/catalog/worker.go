@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A Worker is a process that does tasks.
+// A Worker is a process that runs tasks.
 type Worker struct {
 	ID        string
 	Host      string
@@ -19,19 +19,18 @@ type Worker struct {
 	Version   string
 	Queues    []string // that it serves
 	StartedAt time.Time
-	SeenAt    time.Time // its last heartbeat, by the database's clock; read, never written
+	SeenAt    time.Time // last heartbeat, by the database's clock; read, never written
 }
 
 const (
-	// workerAlive is how long a worker counts as alive after a heartbeat. It should
-	// beat three times as often.
+	// workerAlive is how long a worker counts as alive after a heartbeat. Heartbeats should
+	// be three times as frequent.
 	workerAlive = 15 * time.Second
-	// workerKept is how long the row of a worker is kept that did not sign off.
+	// workerKept is how long the row of a worker is kept that did not unregister.
 	workerKept = 24 * time.Hour
 )
 
-// BeatWorker records that a worker is alive and what it does. It counts as alive for
-// 15 seconds.
+// BeatWorker records a heartbeat of a worker. The worker counts as alive for 15 seconds.
 func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
 	if w.ID == "" {
 		return fmt.Errorf("%w: a worker has an id", ErrInvalid)
@@ -56,15 +55,15 @@ func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
 	})
 }
 
-// A HostSeen is the last heartbeat of a host's workers, and whether it is so recent that
-// the host counts as alive.
+// A HostSeen is the last heartbeat of a host's workers, and whether it is recent enough for
+// the host to count as alive.
 type HostSeen struct {
 	At    time.Time
 	Alive bool
 }
 
-// HostsSeen returns that by host, of the last 24 hours. A host whose workers have all
-// ended in order is not among them.
+// HostsSeen returns the last heartbeats of the last 24 hours by host. It omits hosts whose
+// workers have all unregistered.
 func (c *Catalog) HostsSeen(ctx context.Context) (map[string]HostSeen, error) {
 	rows, err := c.read.QueryContext(ctx, `SELECT host, max(seen_at), `+c.now+` FROM workers GROUP BY host`)
 	if err != nil {
@@ -94,12 +93,12 @@ func (c *Catalog) EndWorker(ctx context.Context, id string) error {
 // Workers returns the workers that are alive, in the order they were started.
 func (c *Catalog) Workers(ctx context.Context) ([]Worker, error) { return c.workers(ctx, ">") }
 
-// LostWorkers returns those that stopped within a day without signing off, or can't
-// reach the database.
+// LostWorkers returns the workers that stopped within a day without unregistering, or
+// cannot reach the database.
 func (c *Catalog) LostWorkers(ctx context.Context) ([]Worker, error) { return c.workers(ctx, "<=") }
 
-// workers returns those whose last heartbeat compares so with the time until which one
-// counts as alive.
+// workers returns the workers whose last heartbeat compares in the given way with the
+// oldest one of a live worker.
 func (c *Catalog) workers(ctx context.Context, compare string) ([]Worker, error) {
 	rows, err := c.read.QueryContext(ctx, `SELECT id, host, pid, version, queues, started_at, seen_at FROM workers WHERE seen_at `+compare+` `+c.now+` - $1`, workerAlive.Microseconds())
 	if err != nil {

@@ -66,7 +66,7 @@ type Filter struct {
 	State  State
 	Queue  string
 	Store  string // id
-	Cursor string // NextCursor of the previous page
+	Cursor string // from the previous page
 	Limit  int    // 100 if 0; at most 1000
 }
 

@@ -1,7 +1,6 @@
 -- +goose Up
 
--- One row. Whoever writes anything takes it first, and has it until the end of the
--- transaction.
+-- One row. Every writer locks it first, until the end of its transaction.
 CREATE TABLE counters (
     change  bigint NOT NULL, -- the last number of a change
     arrival bigint NOT NULL  -- the last number of an image
@@ -27,7 +26,7 @@ CREATE TABLE stores (
     UNIQUE (host, incoming)
 );
 
--- What is sorted by, searched and compared. The rest is in descriptions, so that
+-- The columns that are sorted, searched or compared. The rest is in descriptions, so that
 -- these rows are small.
 CREATE TABLE images (
     n             bigint PRIMARY KEY, -- in the order of arrival
@@ -66,17 +65,17 @@ CREATE INDEX images_store_name ON images (store, shelf, name, n);
 CREATE INDEX images_store_size ON images (store, shelf, size, n);
 CREATE INDEX images_digest ON images (store, digest) WHERE digest IS NOT NULL;
 
--- The grams of an image: all runs of three characters of its words, its store, and
--- the block of 8192 images it arrived in. pg_trgm would do for Latin letters and
--- digits; but it leaves out what the database's locale does not take for a letter,
--- and can't be combined with the store and the order.
+-- The grams of an image: all sequences of three characters of its text, its store, and its
+-- block of 8192 images. pg_trgm would suffice for Latin letters and digits, but it skips
+-- characters that are not letters in the database's locale, and cannot be combined with the
+-- store and the order.
 -- +goose StatementBegin
 CREATE FUNCTION ptiffstore_grams(words text, store bigint, n bigint) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT array_agg(substr(words, i, 3)) || ('store ' || store) || ('block ' || (n >> 13)) FROM generate_series(1, length(words) - 2) i
 $$;
 -- +goose StatementEnd
--- New entries wait in a list that each search reads through, for each block again:
--- it is kept as short as can be, in kB.
+-- New entries wait in a list that each search reads completely, for each block: its size,
+-- in kB, is kept to the minimum.
 CREATE INDEX images_grams ON images USING gin (ptiffstore_grams(words, store, n) COLLATE "C") WITH (gin_pending_list_limit = 64);
 
 CREATE TABLE descriptions (
@@ -84,7 +83,7 @@ CREATE TABLE descriptions (
     fields text NOT NULL -- JSON
 );
 
--- The last change of each image, and of those that are gone.
+-- The last change of each image, including removed ones.
 CREATE TABLE changes (
     n   bigint PRIMARY KEY,
     id  text   NOT NULL,

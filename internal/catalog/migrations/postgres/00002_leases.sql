@@ -1,7 +1,6 @@
 -- +goose Up
 
--- Who may do what only one at a time may. A row is never removed, so that the
--- numbers of a name only rise.
+-- Rows are never removed, so that the numbers of a lease only increase.
 CREATE TABLE leases (
     name       text   PRIMARY KEY,
     holder     text   NOT NULL, -- "" if it was given back
@@ -19,6 +18,6 @@ CREATE TABLE workers (
     seen_at    bigint NOT NULL  -- by the database's clock
 );
 
--- What is to be hashed, and what was verified longest ago. 6: available.
+-- Images to hash, and those verified longest ago. 6: available.
 CREATE INDEX images_unhashed ON images (store, n) WHERE shelf = 6 AND digest IS NULL;
 CREATE INDEX images_verified ON images (store, verified_at NULLS FIRST, n) WHERE shelf = 6 AND digest IS NOT NULL;

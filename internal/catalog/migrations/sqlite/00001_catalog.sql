@@ -1,6 +1,6 @@
 -- +goose Up
 
--- One row. Whoever writes anything takes it first.
+-- One row. Every writer locks it first.
 CREATE TABLE counters (
     change  INTEGER NOT NULL, -- the last number of a change
     arrival INTEGER NOT NULL  -- the last number of an image
@@ -26,7 +26,7 @@ CREATE TABLE stores (
     UNIQUE (host, incoming)
 ) STRICT;
 
--- What is sorted by, searched and compared. The rest is in descriptions, so that
+-- The columns that are sorted, searched or compared. The rest is in descriptions, so that
 -- these rows are small.
 CREATE TABLE images (
     n             INTEGER PRIMARY KEY, -- in the order of arrival
@@ -57,7 +57,7 @@ CREATE TABLE images (
     UNIQUE (store, path)
 ) STRICT;
 
--- Each ends with n, the row's own number.
+-- Each index ends with n, the row's own number.
 CREATE INDEX images_created ON images (shelf);
 CREATE INDEX images_name ON images (shelf, name);
 CREATE INDEX images_size ON images (shelf, size);
@@ -71,7 +71,7 @@ CREATE TABLE descriptions (
     fields TEXT NOT NULL -- JSON
 ) STRICT;
 
--- The last change of each image, and of those that are gone.
+-- The last change of each image, including removed ones.
 CREATE TABLE changes (
     n   INTEGER PRIMARY KEY,
     id  TEXT    NOT NULL,

@@ -1,7 +1,6 @@
 -- +goose Up
 
--- Who may do what only one at a time may. A row is never removed, so that the
--- numbers of a name only rise.
+-- Rows are never removed, so that the numbers of a lease only increase.
 CREATE TABLE leases (
     name       TEXT    PRIMARY KEY,
     holder     TEXT    NOT NULL, -- "" if it was given back
@@ -19,7 +18,7 @@ CREATE TABLE workers (
     seen_at    INTEGER NOT NULL  -- by the database's clock
 ) STRICT;
 
--- What is to be hashed, and what was verified longest ago. 6: available. Each ends
--- with n, the row's own number.
+-- Images to hash, and those verified longest ago. 6: available. Each index ends with n, the
+-- row's own number.
 CREATE INDEX images_unhashed ON images (store) WHERE shelf = 6 AND digest IS NULL;
 CREATE INDEX images_verified ON images (store, verified_at) WHERE shelf = 6 AND digest IS NOT NULL;

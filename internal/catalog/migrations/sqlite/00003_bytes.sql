@@ -1,5 +1,5 @@
 -- +goose Up
 
--- How much the files of a store take, so that a quota need not read every row.
+-- Total size of the files of a store, so that a quota need not read every row.
 ALTER TABLE counts ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE counts SET bytes = (SELECT COALESCE(SUM(size), 0) FROM images WHERE images.store = counts.store AND images.shelf = counts.shelf);
