@@ -79,7 +79,7 @@ for (const { device, viewport, colorScheme } of screens) {
   test(`has no accessibility fault, ${device}, ${colorScheme}`, async ({ page }) => {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize(viewport);
-    const long = "a reason that goes on and on, with/a/path/that/has/no/space/to/break/at/and/is/longer/than/a/telephone/is/wide".repeat(2);
+    const long = "a reason that is very long, with/a/path/that/has/no/space/to/break/at/and/is/longer/than/a/telephone/is/wide".repeat(2);
     const list = [running({ id: "1", progress: { done: 4_000_000_000, total: 21_000_000_000, unit: "bytes" }, log: [{ at: ago(0), text: long }] }), task({ id: "2", state: "failed", error: long, queue: "host-with-quite-a-long-name-of-its-own" }), task({ id: "3", state: "waiting", ready: false, waiting_for_worker: true }), task({ id: "4", kind: "import_file", result: { reason: long } })];
     await answerTasks(page, () => list);
     const check = async (path: string, shown: string): Promise<void> => {

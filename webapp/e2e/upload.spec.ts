@@ -185,7 +185,7 @@ test("reports why the server refuses data, and resumes", async ({ page, store, s
   let full = true;
   await page.route("**/api/v1/uploads/*", (route) => {
     if (route.request().method() !== "PATCH" || !full) return route.fallback();
-    return route.fulfill({ status: 507, contentType: "application/problem+json", headers: { "Retry-After": "60", "Tus-Resumable": "1.0.0" }, body: JSON.stringify({ status: 507, detail: "The disk of the store is full. What was uploaded is kept: go on once there is room." }) });
+    return route.fulfill({ status: 507, contentType: "application/problem+json", headers: { "Retry-After": "60", "Tus-Resumable": "1.0.0" }, body: JSON.stringify({ status: 507, detail: "The disk of the store is full. The uploaded part is kept; resume when there is space." }) });
   });
   await page.goto(`/upload?store=${store.id}`);
   await choose(page, slide);

@@ -34,7 +34,7 @@ export async function problemOf(response: Response): Promise<Problem> {
   return new Problem(response.status, detail || t.error.status(response.status), retryAfter(response), errors);
 }
 
-// retryAfter parses the Retry-After header, in seconds; null if there is none.
+// retryAfter parses the Retry-After header, in seconds; null without one.
 export function retryAfter(response: Response): number | null {
   const value = response.headers.get("Retry-After");
   if (!value) return null;
@@ -44,7 +44,8 @@ export function retryAfter(response: Response): number | null {
 
 let loggedOut: () => void = () => {};
 
-// onLoggedOut sets the function to call when the server responds that nobody is logged in.
+// onLoggedOut sets the function to call when the server responds that the user is not
+// logged in.
 export function onLoggedOut(listener: () => void): void {
   loggedOut = listener;
 }

@@ -37,7 +37,7 @@ describe("scale", () => {
     ["as many µm in a page pixel", [0.25, 0.5, null], 0, [1, 2, 3]],
     ["as the second has", [0.25, 0.5, null], 1, [0.5, 1, 3]],
     ["the leader does not know", [0.25, 0.5, null], 2, [1, 2, 3]],
-    ["nobody knows", [null, null, null], 0, [1, 1, 3]],
+    ["unknown scales", [null, null, null], 0, [1, 1, 3]],
   ] as const) {
     test(name, () => expect(scales(sameScale(poses, [...mpp], leader))).toEqual(want));
   }

@@ -176,7 +176,7 @@ export function feedFor(query: ImageQuery): Feed {
   return feed;
 }
 
-// currentFeed is the feed that the gallery showed last; null if there is none.
+// currentFeed is the feed that the gallery showed last; null if it has shown none.
 export function currentFeed(): Feed | null {
   return feed;
 }

@@ -1,5 +1,5 @@
-// What the application is busy with: requests to the API, slides that move or lack
-// tiles, addresses that are not written yet.
+// Whether the application is busy: with requests to the API, slides that move or lack
+// tiles, or addresses that are not written yet.
 
 declare global {
   interface Window {

@@ -11,7 +11,7 @@ export interface Verdict {
   final: boolean; // the result will not change
 }
 
-// verdictOf is the result of a received upload; null if there is none yet.
+// verdictOf is the result of a received upload; null if it is not known yet.
 export function verdictOf(view: UploadView): Verdict | null {
   const { image } = view;
   if (view.state === "refused") return bad(view.reason ?? "", null);

@@ -115,7 +115,7 @@ function digits(value: number): string {
 }
 
 // formatMeasurements is measurements for an address: d or a, then the coordinates, separated by _.
-// It is "" if there are none.
+// It is "" without measurements.
 export function formatMeasurements(measurements: Measurement[]): string {
   return measurements.map(({ kind, points }) => kind[0]! + points.flatMap(({ x, y }) => [tenth(x), tenth(y)]).join(",")).join("_");
 }
@@ -135,7 +135,7 @@ export function parseMeasurements(text: string): Measurement[] {
   return found;
 }
 
-// measurementsIn is the part of a fragment with the measurements; "" if there is none.
+// measurementsIn is the part of a fragment with the measurements; "" without them.
 export function measurementsIn(fragment: string): string {
   return new URLSearchParams(fragment.replace(/^#/, "")).get("m") ?? "";
 }

@@ -237,7 +237,7 @@ class SlidePage {
     this.overlay.append(tileServerLine(image, () => this.view.fetcher.retry(), this.signal));
   }
 
-  // setCurtain shows content instead of the stage, or the stage if there is none.
+  // setCurtain shows content instead of the stage, or the stage without content.
   private setCurtain(content: HTMLElement | undefined): void {
     this.curtain.hidden = !content;
     this.overlay.hidden = !!content;
