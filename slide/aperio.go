@@ -7,8 +7,8 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// aperio reads SVS: tiles like any pyramid's, with the smaller levels not marked
-// as such, and what is known of the slide in the description.
+// aperio reads SVS files: generic pyramids, except that the smaller levels are not marked
+// as such, and with the properties of the slide in the description:
 //
 //	Aperio Image Library v10.0.51
 //	46920x33014 [0,100 46000x32914] (256x256) JPEG/RGB Q=30|AppMag = 20|MPP = 0.4990
@@ -39,12 +39,12 @@ func aperio(f *tiff.File, s *Slide) (bool, error) {
 	return true, s.addAssociated(f, aperioKind)
 }
 
-// maxXMLText bounds the description of an Aperio slide.
+// maxXMLText limits the description of an Aperio slide.
 const maxXMLText = 16 << 10
 
-// aperioKind finds the kind of picture: the second line of the description begins
-// with it, or, with newer scanners, the type of the directory says it. The first
-// picture in strips without either is the thumbnail.
+// aperioKind returns the kind of an associated image: the first word of the second line of
+// the description or, with newer scanners, the type of the directory. The first image in
+// strips without either is the thumbnail.
 func aperioKind(f *tiff.File, d *tiff.Directory) (string, error) {
 	text, err := peek(f, d, tiff.TagImageDescription, 256)
 	if err != nil {

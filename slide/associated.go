@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	maxStrips           = 64 << 10  // of an associated image: one a row of the tallest
-	maxAssociatedPixels = 64 << 20  // bounds the cost of decoding one
+	maxStrips           = 64 << 10  // of an associated image: one for each row of the tallest
+	maxAssociatedPixels = 64 << 20  // limits the cost of decoding one
 	maxAssociatedBytes  = 64 << 20  // of all its strips
 	maxSpan             = 128 << 20 // of base64 in a description
 )
@@ -31,7 +31,7 @@ type AssociatedImage struct {
 // inside a text.
 type associatedImage struct {
 	kind string
-	dir  *tiff.Directory // nil if it lies in text
+	dir  *tiff.Directory // nil if the image is inside a text
 	text *embedded
 }
 
@@ -68,7 +68,7 @@ func (s *Slide) AssociatedCost(kind string) int64 {
 		switch {
 		case p.kind != kind:
 		case p.dir == nil:
-			cost = max(cost, 3*min(p.text.n, maxSpan)) // text, the same without references, and what it stands for
+			cost = max(cost, 3*min(p.text.n, maxSpan)) // the text, the text without references, and the decoded bytes
 		default:
 			cost = max(cost, s.stripCost(p.dir))
 		}
@@ -76,8 +76,8 @@ func (s *Slide) AssociatedCost(kind string) int64 {
 	return cost
 }
 
-// stripCost is what reading the strips of a directory takes: each is read once, into
-// memory of its own size and that of the tables that all of them share.
+// stripCost returns an upper bound of the memory for reading the strips of a directory:
+// each strip is read once, into memory for itself and the tables that all strips share.
 func (s *Slide) stripCost(d *tiff.Directory) int64 {
 	p, err := s.findStrips(d)
 	if err != nil {
@@ -115,14 +115,14 @@ func (s *Slide) readAssociated(p *associatedImage) (*AssociatedImage, error) {
 	return &AssociatedImage{Width: h.width, Height: h.height, RowsPerStrip: h.height, Layout: lay, Strips: [][]byte{b}}, nil
 }
 
-// strips are where the strips of a directory lie.
+// strips are the locations of the strips of a directory.
 type strips struct {
 	AssociatedImage
 	offsets, counts tiff.Array
 }
 
-// findStrips reads the tables of a picture that is stored in strips, and checks
-// them against one another.
+// findStrips reads the tables of an image that is stored in strips, and checks that they
+// are consistent.
 func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
 	p := new(strips)
 	var err error
@@ -160,7 +160,7 @@ func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
 	return p, nil
 }
 
-// readStrips reads a picture that is stored in strips.
+// readStrips reads an image that is stored in strips.
 func (s *Slide) readStrips(d *tiff.Directory) (*AssociatedImage, error) {
 	p, err := s.findStrips(d)
 	if err != nil {
@@ -190,8 +190,8 @@ func (s *Slide) readStrips(d *tiff.Directory) (*AssociatedImage, error) {
 	return &p.AssociatedImage, nil
 }
 
-// readStrip reads strip i. The last may be as high as the others, or only as
-// high as what is left of the picture.
+// readStrip reads strip i. The last strip may be as high as the others, or have only the
+// remaining rows of the image.
 func (s *Slide) readStrip(p *AssociatedImage, sp *splicer, i int, off int64, n int) ([]byte, error) {
 	const tag = tiff.TagStripOffsets
 	if sp == nil {
@@ -217,8 +217,8 @@ func (s *Slide) readStrip(p *AssociatedImage, sp *splicer, i int, off int64, n i
 	return b, nil
 }
 
-// addAssociated notes the directories that are stored in strips and whose
-// description begins with the name of a kind.
+// addAssociated records the directories that are stored in strips and have a kind of
+// associated image.
 func (s *Slide) addAssociated(f *tiff.File, kindOf func(*tiff.File, *tiff.Directory) (string, error)) error {
 	for _, d := range f.Directories() {
 		if isTiled(d) {
@@ -235,7 +235,8 @@ func (s *Slide) addAssociated(f *tiff.File, kindOf func(*tiff.File, *tiff.Direct
 	return nil
 }
 
-// kindByFirstWord finds the kind of picture in the first word of the description.
+// kindByFirstWord returns the kind of an associated image from the first word of the
+// description.
 func kindByFirstWord(f *tiff.File, d *tiff.Directory) (string, error) {
 	text, err := peek(f, d, tiff.TagImageDescription, 64)
 	if err != nil {
@@ -250,11 +251,11 @@ func kindByFirstWord(f *tiff.File, d *tiff.Directory) (string, error) {
 	return "", nil
 }
 
-// An embedded is a value in the file that is read when it is asked for.
+// An embedded is a value in the file that is read on demand.
 type embedded struct {
 	tag    tiff.Tag
 	off, n int64
-	base64 bool // it is text that stands for the bytes
+	base64 bool // the value is stored as base64 text
 }
 
 // read returns the bytes.
@@ -276,8 +277,8 @@ func (e *embedded) read(f *tiff.File) ([]byte, error) {
 	return b, nil
 }
 
-// decodeBase64 decodes text, which it overwrites. It may be broken into lines,
-// wrapped in CDATA, and lack its padding.
+// decodeBase64 decodes text in place. The text may be broken into lines, wrapped in CDATA,
+// and lack its padding.
 func decodeBase64(text []byte) ([]byte, error) {
 	text = bytes.TrimSpace(text)
 	text = bytes.TrimSuffix(bytes.TrimPrefix(text, []byte("<![CDATA[")), []byte("]]>"))

@@ -20,8 +20,8 @@ const (
 	unitCentimetre = 3
 )
 
-// generic reads any pyramid of tiles: of libvips, GDAL, QuPath, the Philips
-// Pathology SDK, and of others that keep to TIFF 6.0.
+// generic reads any tiled pyramid: those of libvips, GDAL, QuPath, the Philips Pathology
+// SDK, and of other programs that conform to TIFF 6.0.
 func generic(f *tiff.File, s *Slide) (bool, error) {
 	first, err := firstTiled(f.Directories())
 	if err != nil || first == nil {
@@ -53,8 +53,8 @@ func generic(f *tiff.File, s *Slide) (bool, error) {
 	return true, s.addAssociated(f, kindByFirstWord)
 }
 
-// firstTiled returns the directory that is level 0: the first one, or, where that
-// is a thumbnail in strips, the largest in tiles; nil if there is none.
+// firstTiled returns the directory of level 0: the first one or, if that is a thumbnail in
+// strips, the largest tiled one; nil if no directory is tiled.
 func firstTiled(dirs []*tiff.Directory) (*tiff.Directory, error) {
 	var best *tiff.Directory
 	var most uint64
@@ -111,7 +111,7 @@ func smaller(dirs []*tiff.Directory, first *tiff.Directory) ([]*tiff.Directory, 
 	return kept, nil
 }
 
-// sameShape reports whether w×h is w0×h0 divided by one number, with a pixel of
+// sameShape reports whether w×h is w0×h0 divided by the same number, up to a pixel of
 // rounding.
 func sameShape(w0, h0, w, h uint64) bool {
 	d := float64(w0) / float64(w)
@@ -133,9 +133,9 @@ func (s *Slide) dropRepeated() {
 	s.Levels, s.sources = s.Levels[:n], s.sources[:n]
 }
 
-// padded recognises a pyramid whose sizes are all rounded up to whole tiles, as
-// the Philips Pathology SDK writes them: every level is half of the one before
-// although the ratios of its sizes are others. The sizes stay as the tags say.
+// padded recognises a pyramid whose sizes are all rounded up to whole tiles, as written by
+// the Philips Pathology SDK: every level is half of the previous one, although the ratios
+// of its sizes differ. The sizes remain as in the tags.
 func (s *Slide) padded() {
 	l0 := &s.Levels[0]
 	for i := range s.Levels {
@@ -204,7 +204,7 @@ func (s *Slide) directoryProperties(f *tiff.File, d *tiff.Directory) error {
 	return nil
 }
 
-// directoryICC finds the colour profile of d, nil if it has none.
+// directoryICC returns the location of the colour profile of d, or nil if d has none.
 func directoryICC(d *tiff.Directory) *embedded {
 	e, ok := d.Entry(tiff.TagICCProfile)
 	if !ok || e.Count == 0 || e.Count > maxSpan {
@@ -226,7 +226,7 @@ func isMask(d *tiff.Directory) (bool, error) {
 	return kind&transparencyMask != 0, err
 }
 
-// sizeOf returns the size of d in pixels; one beyond all bounds is 0.
+// sizeOf returns the size of d in pixels; a size that is too large is returned as 0.
 func sizeOf(d *tiff.Directory) (w, h uint64, err error) {
 	if w, err = d.Uint(tiff.TagImageWidth, 0); err != nil {
 		return 0, 0, err

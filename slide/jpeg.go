@@ -23,8 +23,8 @@ const (
 	markTEM   = 0x01
 )
 
-// tableSet says which tables are defined: bits 0–3 quantization, 4–7 DC and 8–11
-// AC Huffman tables.
+// A tableSet is the set of defined tables: bits 0–3 are quantization tables, 4–7 DC and
+// 8–11 AC Huffman tables.
 type tableSet uint16
 
 func quantBit(id byte) tableSet          { return 1 << (id & 3) }
@@ -37,10 +37,10 @@ type header struct {
 	components    int
 	sampling      [4]byte // horizontal and vertical factor of each component
 	jfif          bool
-	adobe         int      // colour transform of APP14, -1 if there is none
+	adobe         int      // colour transform of APP14, or -1 without one
 	defined       tableSet // tables in the header
 	needed        tableSet // tables the first scan refers to
-	end           int      // where the first scan's compressed data begin
+	end           int      // where the compressed data of the first scan begin
 }
 
 // subsampled reports whether the second and third component have fewer pixels
@@ -131,8 +131,8 @@ func segment(b []byte, i int) (mark byte, seg []byte, next int, err *jpegError) 
 	return mark, b[i+2 : i+n], i + n, nil
 }
 
-// tablesIn adds the tables of a DQT or DHT segment to set; bad is where the last
-// one is cut off, or -1.
+// tablesIn adds the tables of a DQT or DHT segment to set; bad is the position of a
+// truncated table, or -1.
 func tablesIn(mark byte, seg []byte, set tableSet) (_ tableSet, bad int) {
 	for i := 0; i < len(seg); {
 		n, bit := tableAt(mark, seg[i:])
@@ -145,8 +145,8 @@ func tablesIn(mark byte, seg []byte, set tableSet) (_ tableSet, bad int) {
 	return set, -1
 }
 
-// tableAt measures the table at the start of b (B.2.4.1 and B.2.4.2): 0 if it is
-// cut off.
+// tableAt returns the size of the table at the start of b (B.2.4.1 and B.2.4.2), or 0 if it
+// is truncated.
 func tableAt(mark byte, b []byte) (n int, bit tableSet) {
 	class, id := b[0]>>4, b[0]&15
 	if mark == markDQT {

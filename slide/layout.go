@@ -58,7 +58,7 @@ var codecs = map[uint64]Codec{
 	compressionPackBits: PackBits,
 }
 
-// unread names the compressions that are known and not supported.
+// unread names the compressions that are known but not supported.
 var unread = map[uint64]string{
 	compressionOldJPEG:    "old-style JPEG",
 	compressionAperioYCC:  "JPEG 2000",
@@ -201,7 +201,7 @@ func readable(d *tiff.Directory, lay *Layout) error {
 	return nil
 }
 
-// samplesOf is how many samples a pixel has, extra ones aside; 0 if unknown.
+// samplesOf returns the number of samples of a pixel, without extra ones; 0 if unknown.
 func samplesOf(photometric int) int {
 	switch photometric {
 	case minIsWhite, minIsBlack, palette:

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// maxSide bounds width and height in pixels: a million columns of the smallest
-	// tiles still count in 64 bits. Larger glass does not exist.
+	// maxSide limits width and height in pixels: the number of pixels must fit into 64
+	// bits. Larger glass does not exist.
 	maxSide = math.MaxInt32
 	// maxTileSide is the largest side a JPEG can have (ITU-T T.81 B.2.2).
 	maxTileSide = math.MaxUint16
-	// maxTilePixels bounds what decoding one tile costs.
+	// maxTilePixels limits the cost of decoding one tile.
 	maxTilePixels = 64 << 20
-	// maxTileBytes bounds the compressed size of one tile. A corrupt byte count can
-	// claim 16 EiB.
+	// maxTileBytes limits the compressed size of one tile. A damaged byte count can claim
+	// 16 EiB.
 	maxTileBytes = 64 << 20
 )
 
@@ -40,9 +40,9 @@ type table struct {
 	*splicer        // nil unless the level is JPEG
 }
 
-// extent locates tile col,row. It reports [ErrEmptyTile] for a tile the scanner
-// skipped, be it that both offset and count are 0 or only the count, or that the
-// grid, or a table shorter than the grid, does not reach it.
+// extent locates tile col,row. The error is [ErrEmptyTile] for a tile that the scanner
+// skipped: the count is 0, or the grid, or a table shorter than the grid, does not contain
+// it.
 func (t *table) extent(src *source, col, row int) (off, n uint64, err error) {
 	if col >= src.columns || row >= src.rows {
 		return 0, 0, ErrEmptyTile
@@ -65,8 +65,7 @@ func isTiled(d *tiff.Directory) bool {
 	return w && h
 }
 
-// readLevel describes the tiled directory d as it stands in the file, with sizes
-// as its tags give them.
+// readLevel describes the tiled directory d, with the sizes in its tags.
 func readLevel(f *tiff.File, d *tiff.Directory) (Level, *source, error) {
 	var l Level
 	var err error
@@ -118,15 +117,15 @@ func turned(d *tiff.Directory) error {
 	if err != nil {
 		return err
 	}
-	if o > 1 { // some write 0 where they mean nothing
+	if o > 1 { // some writers store 0 for unspecified
 		return unsupported(d, tiff.TagOrientation,
 			"orientation %d (rotated or mirrored tiles) is not supported; write the slide with orientation 1", o)
 	}
 	return nil
 }
 
-// newSource finds the tables of a level: TileOffsets and TileByteCounts, or the
-// tags meant for strips, under which some write the tiles (libtiff reads both).
+// newSource finds the tables of a level: TileOffsets and TileByteCounts, or the tags for
+// strips, which some writers use for tiles (libtiff accepts both).
 func newSource(d *tiff.Directory, l *Level) (*source, error) {
 	src := &source{
 		dir: d, columns: l.Columns, rows: l.Rows,
@@ -145,8 +144,8 @@ func newSource(d *tiff.Directory, l *Level) (*source, error) {
 	if _, ok := d.Entry(src.counts); !ok {
 		return nil, broken(d, tiff.TagTileByteCounts, "the file is damaged: the tile byte counts are missing")
 	}
-	// Philips tables may lack the last rows of tiles, but not most of the slide: a
-	// small file must not claim a grid that takes for ever to look through.
+	// Philips tables may lack the last rows of tiles, but not most of the slide: a small
+	// file must not claim a grid that takes very long to process.
 	grid := uint64(l.Columns) * uint64(l.Rows)
 	if grid > 64 && offsets.Count < grid/4 {
 		return nil, broken(d, src.offsets, "the file is damaged: it has offsets of %d tiles for a grid of %d×%d", offsets.Count, l.Columns, l.Rows)
@@ -199,7 +198,7 @@ func (s *Slide) addLevels(f *tiff.File, dirs []*tiff.Directory) error {
 		all = append(all, stored{l, src})
 	}
 	slices.SortStableFunc(all, func(a, b stored) int {
-		return b.Width*b.Height - a.Width*a.Height // 2^62 at most
+		return b.Width*b.Height - a.Width*a.Height // at most 2^62
 	})
 	for _, l := range all {
 		s.Levels = append(s.Levels, l.Level)
@@ -211,8 +210,8 @@ func (s *Slide) addLevels(f *tiff.File, dirs []*tiff.Directory) error {
 	return nil
 }
 
-// downsample returns how much smaller l is than l0: exactly a power of two if that
-// gives l's size up to a pixel of rounding, else the mean of both axes.
+// downsample returns the ratio of the sizes of l0 and l: exactly a power of two if that
+// gives the size of l up to a pixel of rounding, otherwise the mean of both axes.
 func downsample(l0, l *Level) float64 {
 	mean := (float64(l0.Width)/float64(l.Width) + float64(l0.Height)/float64(l.Height)) / 2
 	d := nearestPower(mean)

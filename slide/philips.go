@@ -17,8 +17,8 @@ import (
 // their XML or, if that was removed, by their Software tag: programs that de-identify
 // files rewrite one or the other.
 //
-// Facts are those of OpenSlide's reader, the tests of tifffile, opentile and
-// large_image, and the issues of these projects; see docs/formats/philips.md.
+// The sources are OpenSlide's reader, the tests of tifffile, opentile and large_image, and
+// the issues of these projects; see docs/formats/philips.md.
 func philips(f *tiff.File, s *Slide) (bool, error) {
 	first := f.Directories()[0]
 	p, err := readImport(f, first)
@@ -63,7 +63,7 @@ func philips(f *tiff.File, s *Slide) (bool, error) {
 	return true, nil
 }
 
-// philipsLevels fills the levels: all tiled directories. Their tags are sizes
+// philipsLevels fills the levels with all tiled directories. The sizes in their tags are
 // rounded up to whole tiles, and sometimes wrong by a row of tiles; see correct.
 func (s *Slide) philipsLevels(f *tiff.File, scan *dpImage) error {
 	var tiled []*tiff.Directory
@@ -94,10 +94,10 @@ func (s *Slide) philipsLevels(f *tiff.File, scan *dpImage) error {
 	return nil // as the tags say
 }
 
-// correct sets the sizes of all levels to that of level 0 divided by d, if these
-// are powers that fit the tags: as many tiles on one axis, give or take one.
+// correct sets the sizes of all levels to that of level 0 divided by d, if these are powers
+// of two that match the tags: as many tiles on one axis, up to one.
 //
-// Level 0 keeps the size of its tags: what of it is picture is not recorded.
+// Level 0 keeps the size of its tags: its size without padding is not recorded.
 func (s *Slide) correct(d []float64) bool {
 	if len(d) != len(s.Levels) || d[0] != 1 {
 		return false
@@ -124,8 +124,8 @@ func (s *Slide) dividedBy(d float64) (w, h int) {
 	return max(int(float64(s.Levels[0].Width)/d), 1), max(int(float64(s.Levels[0].Height)/d), 1)
 }
 
-// downsamples returns how much smaller each level is, by the spacing of its
-// pixels: the rule of OpenSlide. nil if the XML does not say.
+// downsamples returns the ratio of the size of level 0 to each level, from the spacing of
+// its pixels, like OpenSlide. It returns nil if the XML does not contain it.
 func (im *dpImage) downsamples() []float64 {
 	levels := slices.Clone(im.levels) // in the order of the file, to be sorted
 	number := func(o *dpObject) int {
@@ -151,11 +151,12 @@ func (im *dpImage) downsamples() []float64 {
 	return d
 }
 
-// levelText is the description of the smaller levels, as "level=3 mag=5.5 quality=80".
+// levelText matches the description of the smaller levels, such as "level=3 mag=5.5
+// quality=80".
 var levelText = regexp.MustCompile(`^\s*level=(\d+)(?:\s+mag=([0-9.]+))?`)
 
-// describedDownsamples returns how much smaller each level is by its description,
-// where level N is 2^N times smaller.
+// describedDownsamples returns the ratio of the size of level 0 to each level from its
+// description, where level N is 2^N times smaller.
 func (s *Slide) describedDownsamples() ([]float64, error) {
 	d := []float64{1}
 	for _, src := range s.sources[1:] {
@@ -168,7 +169,7 @@ func (s *Slide) describedDownsamples() ([]float64, error) {
 	return d, nil
 }
 
-// levelOf returns level and magnification of a description; 0 if it has none.
+// levelOf returns the level and magnification in a description; 0 if it has none.
 func levelOf(f *tiff.File, d *tiff.Directory) (level int, mag float64, err error) {
 	text, err := peek(f, d, tiff.TagImageDescription, 64)
 	if err != nil {
@@ -189,13 +190,13 @@ func levelOf(f *tiff.File, d *tiff.Directory) (level int, mag float64, err error
 	return level, mag, nil
 }
 
-// paddedDownsamples guesses from the tags alone: the power of two nearest to
-// their ratio, and at least twice that of the level before.
+// paddedDownsamples guesses the ratios from the tags alone: the power of two nearest to the
+// ratio of the sizes, and at least twice that of the previous level.
 func (s *Slide) paddedDownsamples() []float64 {
 	d := []float64{1}
 	for i := range s.Levels[1:] {
 		l0, l := &s.Levels[0], &s.Levels[i+1]
-		// Padding makes a level look larger, so the larger ratio is nearer the truth.
+		// Padding makes a level look larger, so the larger ratio is more precise.
 		ratio := max(float64(l0.Width)/float64(l.Width), float64(l0.Height)/float64(l.Height))
 		d = append(d, max(nearestPower(ratio), 2*d[i]))
 	}
@@ -221,13 +222,13 @@ func (s *Slide) philipsProperties(p *dpImport, scan *dpImage, software string) {
 	}
 }
 
-// objectiveText finds the first of the levels in a derivation description, as
+// objectiveText matches the first level in a derivation description, such as
 // "tiff-useBigTIFF=1-useRgb=0-levels=40,10002,10000,10001-processing=0".
 var objectiveText = regexp.MustCompile(`\blevels=(\d+)`)
 
-// philipsPower sets the power of the objective: what the derivation description
-// begins its levels with, unless that is above 200 (10003 is "not given"), else
-// the magnification of a level times its downsample.
+// philipsPower sets the magnification of the objective: the first level in the derivation
+// description, unless it is above 200 (10003 is "not given"), otherwise the magnification
+// of a level times its downsample.
 func (s *Slide) philipsPower(f *tiff.File, scan *dpImage) error {
 	if m := objectiveText.FindStringSubmatch(scan.values["DICOM_DERIVATION_DESCRIPTION"]); m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil && n > 0 && n <= 200 {
@@ -262,7 +263,7 @@ func (s *Slide) philipsAssociated(p *dpImport, scan *dpImage) {
 	}
 }
 
-// barcode decodes what the scanner read off the label: base64 of its text, or
+// barcode decodes the barcode that the scanner read from the label: base64 of its text, or
 // the text itself.
 func barcode(v string) string {
 	v = strings.TrimSpace(v)

@@ -27,7 +27,7 @@ type dpImport struct {
 // macro image, depending on its PIM_DP_IMAGE_TYPE.
 type dpImage struct {
 	dpObject
-	levels []*dpObject // of type PixelDataRepresentation, one a level
+	levels []*dpObject // of type PixelDataRepresentation, one for each level
 }
 
 // A dpObject holds the Attributes of a DataObject that are plain text.
@@ -37,7 +37,7 @@ type dpObject struct {
 	icc    embedded // DICOM_ICCPROFILE
 }
 
-// set stores the value of an Attribute. The first of each name counts.
+// set stores the value of an Attribute. The first value of each name is used.
 func (o *dpObject) set(a *dpFrame) {
 	value := strings.Trim(a.value, " \t\r\n\x00")
 	switch a.attribute {
@@ -62,12 +62,12 @@ func (o *dpObject) set(a *dpFrame) {
 
 // A dpFrame is an element that is open while the XML is read.
 type dpFrame struct {
-	object    *dpObject // that Attributes in it belong to; nil if of a type that is not read
+	object    *dpObject // to which Attributes in it belong; nil if its type is not read
 	attribute string    // Name, in an Attribute
-	leaf      bool      // an Attribute, with nothing in it so far but text:
+	leaf      bool      // an Attribute that has contained only text so far:
 	value     string
 	where     embedded
-	long      bool // value is not all of it
+	long      bool // value is incomplete
 }
 
 // add appends text, which may come in pieces.
@@ -97,7 +97,7 @@ func readImport(f *tiff.File, d *tiff.Directory) (*dpImport, error) {
 	}
 	stack := make([]dpFrame, 1, maxXMLDepth)
 	stack[0] = dpFrame{object: &p.dpObject}
-	deep := 0 // elements open beyond what the stack holds
+	deep := 0 // open elements that are not on the stack
 	for len(stack) > 0 {
 		t := x.next()
 		top := &stack[len(stack)-1]
@@ -122,8 +122,8 @@ func readImport(f *tiff.File, d *tiff.Directory) (*dpImport, error) {
 	return p, x.err
 }
 
-// root reads up to the first element, and reports whether it is that of a
-// Philips slide.
+// root reads up to the first element, and reports whether it is the root of a Philips
+// slide.
 func (x *xmlScanner) root() bool {
 	for {
 		switch t := x.next(); t.kind {
@@ -152,7 +152,7 @@ func (p *dpImport) open(top *dpFrame, tag []byte) dpFrame {
 	return dpFrame{object: top.object}
 }
 
-// object adds a DataObject of that type; nil if it is of no interest.
+// object adds a DataObject of that type; it returns nil if the type is not read.
 func (p *dpImport) object(kind string) *dpObject {
 	switch kind {
 	case "DPScannedImage":
@@ -182,8 +182,8 @@ func (p *dpImport) byKind(kind string) []*dpImage {
 	return images
 }
 
-// spacing returns the distance of pixels in mm: of rows, then of columns. Values
-// stand in quotes or not, between white space.
+// spacing returns the distance of pixels in mm: of rows, then of columns. Values may be
+// quoted and are separated by white space.
 func (o *dpObject) spacing() (y, x float64, ok bool) {
 	v := strings.Fields(strings.ReplaceAll(o.values["DICOM_PIXEL_SPACING"], `"`, " "))
 	if len(v) != 2 {

@@ -9,7 +9,7 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// ErrPyramid reports a file whose image has several levels already.
+// ErrPyramid reports a file whose image already has several levels.
 var ErrPyramid = errors.New("slide: the file is a pyramid already")
 
 // A Plain is an image that a TIFF file stores at a single resolution, in strips or tiles,
@@ -26,7 +26,7 @@ type Plain struct {
 	s               *Slide
 	strips          bool
 	offsets, counts tiff.Array
-	tag             tiff.Tag // where the offsets stand
+	tag             tiff.Tag // of the offsets
 	splicer         *splicer // of JPEG
 }
 
@@ -102,7 +102,7 @@ func (s *Slide) plainStrips() (*Plain, error) {
 	return p, p.readTables()
 }
 
-// readTables reads where the strips lie.
+// readTables reads the locations of the strips.
 func (p *Plain) readTables() error {
 	d := p.Directory
 	var err error
@@ -185,9 +185,9 @@ func (p *Plain) Piece(col, row int) (io.Reader, int64, error) {
 	return p.splice(int64(off), int64(n))
 }
 
-// splice makes a complete JPEG of the n bytes at off.
+// splice returns a complete JPEG of the n bytes at off.
 func (p *Plain) splice(off, n int64) (io.Reader, int64, error) {
-	const most = 1 << 20 // bytes of a header; a colour profile may be in it
+	const most = 1 << 20 // bytes of a header, which may contain a colour profile
 	b := make([]byte, p.splicer.room()+int(min(n, most)))
 	if err := p.s.readAt(b[p.splicer.room():], off, p.tag); err != nil {
 		return nil, 0, err

@@ -13,7 +13,7 @@ const (
 	BottomLeft Origin = "bottom-left"
 )
 
-// maxName bounds the letters of a tile's name: 31 quadrants are 2^31 columns.
+// maxName limits the letters of a tile's name: 31 quadrants are 2^31 columns.
 const maxName = 32
 
 // ParseName returns the zoom level, column and row of the tile with a quadtree name,
@@ -43,7 +43,7 @@ func ParseName(name string, o Origin, rowsOf func(z int) int) (z, x, y int, ok b
 	}
 	rows := rowsOf(z)
 	if o == BottomLeft {
-		y ^= 1<<z - 1 // there q and r are the upper row
+		y ^= 1<<z - 1 // there, q and r are the upper row
 		y = rows - 1 - y
 	}
 	if y < 0 || y >= rows {

@@ -74,9 +74,9 @@ type Slide struct {
 	r          io.ReaderAt
 	size       int64 // of r, in bytes
 	file       *tiff.File
-	sources    []*source         // of the tiles, a level each
+	sources    []*source         // of the tiles, one for each level
 	associated []associatedImage // associated images, in order of preference within a kind
-	profile    *embedded         // the colour profile; nil if there is none
+	profile    *embedded         // the colour profile; nil without one
 	mem        atomic.Int64
 }
 

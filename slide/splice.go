@@ -7,20 +7,20 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// maxTables bounds tag 347: four tables each of three kinds are under 4 KB.
+// maxTables limits tag 347: four tables of each of three kinds take less than 4 KB.
 const maxTables = 64 << 10
 
-// app14 says that the three components are red, green and blue: Adobe's marker
-// with transform 0 (Adobe Technical Note 5116, section 18).
+// app14 declares the three components to be red, green and blue: Adobe's marker with
+// transform 0 (Adobe Technical Note 5116, section 18).
 const app14 = "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
-// A splicer turns the tiles or strips of a directory into complete JPEG streams:
-// it puts the tables of tag 347 in front (TIFF Technical Note 2), and says which
-// colours are meant where the stream does not.
+// A splicer turns the tiles or strips of a directory into complete JPEG streams: it inserts
+// the tables of tag 347 (TIFF Technical Note 2), and declares the colours if the stream
+// does not.
 //
-// What a stream says of its colours holds: JFIF, an Adobe marker, components
-// called R, G and B, or chroma of fewer pixels. Where it says nothing, decoders
-// take three components for YCbCr, and the tag decides.
+// Declarations in the stream take precedence: JFIF, an Adobe marker, components named R, G
+// and B, or subsampled chroma. Without any of these, decoders assume YCbCr for three
+// components, and the photometric tag decides.
 type splicer struct {
 	head   []byte   // SOI, APP14 if the tag says RGB, tables
 	rgb    bool     // the tag says RGB: APP14 is in head
@@ -51,8 +51,8 @@ func readSplicer(d *tiff.Directory, lay *Layout) (*splicer, error) {
 	return sp, nil
 }
 
-// unpadded returns tables without the zeros that some writers pad them with. They are no
-// part of a segment: that would run past the end without them, and then they stay.
+// unpadded returns tables without the zeros that some writers append as padding. Zeros
+// inside a segment are kept.
 func unpadded(tables []byte) []byte {
 	for i := 2; i < len(tables); {
 		if len(bytes.Trim(tables[i:], "\x00")) == 0 {
@@ -67,11 +67,12 @@ func unpadded(tables []byte) []byte {
 	return tables
 }
 
-// newSplicer takes apart b, a JPEG of nothing but tables; nil if there is none.
+// newSplicer parses b, a JPEG that contains only tables; it returns nil if it contains
+// none.
 //
-// The tables stay as they are written. Whatever else stands between them is left
-// out: a restart interval ends with the stream it stands in (T.81 B.2.4.4), and
-// an application marker in the tables says nothing of the tile.
+// The tables are copied unchanged. Other segments are dropped: a restart interval ends with
+// its stream (T.81 B.2.4.4), and an application marker in the tables does not apply to the
+// tile.
 func newSplicer(b []byte, rgb bool) (*splicer, *jpegError) {
 	sp := &splicer{head: []byte{0xff, markSOI}, rgb: rgb}
 	if rgb {
@@ -96,7 +97,7 @@ func newSplicer(b []byte, rgb bool) (*splicer, *jpegError) {
 	return sp, nil
 }
 
-// add takes the tables of one segment; bad is where the last is cut off, or -1.
+// add adds the tables of one segment; bad is the position of a truncated table, or -1.
 func (sp *splicer) add(mark byte, seg []byte) (bad int) {
 	for i := 0; i < len(seg); {
 		n, bit := tableAt(mark, seg[i:])
@@ -110,16 +111,15 @@ func (sp *splicer) add(mark byte, seg []byte) (bad int) {
 	return -1
 }
 
-// room is how many bytes to leave in front of a stream of width × height pixels
-// before [splicer.finish] is called: head takes the place of its SOI.
+// room is the number of bytes to reserve before a stream when [splicer.finish] is called:
+// head replaces the SOI of the stream.
 func (sp *splicer) room() int { return len(sp.head) - 2 }
 
-// finish makes dst[base:] a complete stream, and tells its header. Its first
-// room() bytes are free, the rest is the tile as stored. Bytes after its EOI are
-// cut off.
+// finish makes dst[base:] a complete stream, and parses its header into h. Its first room()
+// bytes are free, the rest is the stored tile. Bytes after EOI are removed.
 //
-// A tile without EOI is refused, as one whose last blocks were never written
-// would otherwise be shown half grey.
+// A tile without EOI is rejected, as otherwise a tile whose last blocks were never written
+// would be displayed half grey.
 func (sp *splicer) finish(dst []byte, base int, h *header) ([]byte, *jpegError) {
 	tile := dst[base+sp.room():]
 	if err := parseHeader(tile, h); err != nil {
@@ -135,7 +135,8 @@ func (sp *splicer) finish(dst []byte, base int, h *header) ([]byte, *jpegError) 
 	if missing := h.needed &^ (h.defined | sp.shared); missing != 0 {
 		return dst[:base], badJPEG(0, "its decoding tables are missing: neither it nor tag 347 contains them (set %03x)", uint(missing))
 	}
-	// The usual tile: all tables in front, none inside, colours as the tag says.
+	// The usual tile: all tables are in head, none in the tile, and the tag defines the
+	// colours.
 	if h.defined&sp.shared == 0 && (!sp.rgb || sp.undecided(h)) {
 		copy(dst[base:], sp.head)
 		return dst, nil
@@ -143,13 +144,13 @@ func (sp *splicer) finish(dst []byte, base int, h *header) ([]byte, *jpegError) 
 	return sp.compose(dst, base, h), nil
 }
 
-// undecided reports whether the stream leaves it to the tag what its components
-// are, or agrees with it that they are red, green and blue.
+// undecided reports whether the stream does not declare its colours, or declares RGB like
+// the tag.
 func (sp *splicer) undecided(h *header) bool {
 	return h.components == 3 && !h.jfif && h.adobe < 0 && !h.subsampled()
 }
 
-// compose puts in front of the tile only what it lacks, and moves it up to that.
+// compose inserts only what the tile lacks, and moves the tile up to it.
 func (sp *splicer) compose(dst []byte, base int, h *header) []byte {
 	var buf [maxHead]byte
 	head := append(buf[:0], 0xff, markSOI)
@@ -171,12 +172,12 @@ func (sp *splicer) compose(dst []byte, base int, h *header) []byte {
 	return dst
 }
 
-// maxHead is room for every table once: 4 of 129, 8 of 273 bytes at most, with
-// marker and length. Tables defined twice need more, and allocate.
+// maxHead has room for every table once: 4 of 129 and 8 of at most 273 bytes, with marker
+// and length. Tables that are defined twice need more, and allocate.
 const maxHead = 2 + len(app14) + 4*(4+129) + 8*(4+273)
 
-// asTIFF converts the error of a JPEG at offset off of the file into an error of the
-// tag that points there.
+// asTIFF converts the error of a JPEG at offset off of the file into an error of the tag
+// with that offset.
 func asTIFF(err *jpegError, off int64, tag tiff.Tag) error {
 	if err.unsupported {
 		return &tiff.UnsupportedError{Offset: off + int64(err.at), Tag: tag, Msg: err.msg}

@@ -156,11 +156,11 @@ func checkStart(c Codec, b []byte, off int64, tag tiff.Tag) error {
 		return nil // zeros are black pixels, and runs may begin with any byte
 	case Deflate: // RFC 1950 section 2.2
 		ok = len(b) >= 2 && b[0]&15 == 8 && (int(b[0])<<8|int(b[1]))%31 == 0
-	case LZW: // a clear code of 9 bits, TIFF 6.0 page 59, or from before TIFF 5.0 the other way round
+	case LZW: // a clear code of 9 bits, TIFF 6.0 page 59, or in reverse bit order before TIFF 5.0
 		ok = len(b) >= 2 && (b[0] == 0x80 && b[1]&0x80 == 0 || b[0] == 0 && b[1]&1 == 1)
 	case WebP:
 		ok = len(b) >= 12 && string(b[:4]) == "RIFF" && string(b[8:12]) == "WEBP"
-	case Zstd: // a frame, or one to be skipped; RFC 8878 section 3.1
+	case Zstd: // a frame, or a skippable frame; RFC 8878 section 3.1
 		ok = len(b) >= 4 && (string(b[:4]) == "\x28\xb5\x2f\xfd" || b[0]&0xf0 == 0x50 && string(b[1:4]) == "\x2a\x4d\x18")
 	}
 	if ok {

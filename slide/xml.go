@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// xmlWindow is how much of a description is held at a time, and so the longest
-	// text and tag that are seen as a whole.
+	// xmlWindow is the number of bytes of a description in memory, and so the maximum
+	// length of a text or tag.
 	xmlWindow = 32 << 10
-	// maxXMLTokens ends a description that is made to take long. One of two images
-	// and ten levels has about 400.
+	// maxXMLTokens limits the time for a malicious description. One of two images and ten
+	// levels has about 400 tokens.
 	maxXMLTokens = 100_000
 )
 
@@ -22,7 +22,7 @@ const (
 type xmlKind uint8
 
 const (
-	xmlEnd   xmlKind = iota // of the description, or of what can be understood of it
+	xmlEnd   xmlKind = iota // of the description, or of its valid part
 	xmlOpen                 // <name …> or <name …/>
 	xmlClose                // </name>, and after <name …/>
 	xmlText
@@ -33,19 +33,19 @@ type xmlToken struct {
 	kind   xmlKind
 	tag    []byte // of xmlOpen, between < and >; valid until the next token
 	text   []byte // of xmlText; nil if it is longer than the window
-	off, n int64  // of xmlText: where it lies in the file
+	off, n int64  // of xmlText: its location in the file
 }
 
-// An xmlScanner reads XML through a small window, as what matters in a
-// description of a megabyte is a few kilobytes: the rest is an image in base64,
-// which is skipped without being decoded or stored.
+// An xmlScanner reads XML through a small window: of a description of a megabyte only a few
+// kilobytes matter. The rest is an image in base64, which is skipped without being decoded
+// or stored.
 //
 // It accepts any encoding that contains ASCII, any prolog or none, bytes after the root
 // element, and end tags that do not match.
 type xmlScanner struct {
 	f        *tiff.File
 	tag      tiff.Tag
-	off, end int64 // what of the file has not been read into buf yet
+	off, end int64 // part of the file that has not been read into buf
 	buf      []byte
 	i        int // next byte in buf
 	closing  bool
@@ -61,8 +61,8 @@ func newXMLScanner(f *tiff.File, e tiff.Entry) *xmlScanner {
 	}
 }
 
-// fill reads on into the window, and first drops what lies before keep. It
-// reports whether there was room and something to read.
+// fill drops the bytes before keep and reads more into the window. It reports whether there
+// was space and more to read.
 func (x *xmlScanner) fill(keep int) bool {
 	n := copy(x.buf[:cap(x.buf)], x.buf[keep:])
 	x.i -= keep
@@ -81,7 +81,7 @@ func (x *xmlScanner) fill(keep int) bool {
 	return true
 }
 
-// at is where byte i of the window lies in the file.
+// at returns the location of byte i of the window in the file.
 func (x *xmlScanner) at(i int) int64 { return x.off - int64(len(x.buf)) + int64(i) }
 
 // next returns the next token.
@@ -113,7 +113,7 @@ func (x *xmlScanner) next() xmlToken {
 	return xmlToken{}
 }
 
-// text returns what stands before the next tag.
+// text returns the text before the next tag.
 func (x *xmlScanner) text() xmlToken {
 	start := x.at(x.i)
 	n, whole := x.find("<")
@@ -125,8 +125,8 @@ func (x *xmlScanner) text() xmlToken {
 	return t
 }
 
-// cdata returns the text of a CDATA section. Its place in the file includes the
-// brackets, as a value may consist of several.
+// cdata returns the text of a CDATA section. Its location in the file includes the
+// brackets, as a value may consist of several sections.
 func (x *xmlScanner) cdata() xmlToken {
 	start := x.at(x.i)
 	n, whole := x.find("]]>")
@@ -156,15 +156,15 @@ func (x *xmlScanner) element() xmlToken {
 	return xmlToken{kind: xmlOpen, tag: tag}
 }
 
-// skip passes over everything up to and including end.
+// skip skips everything up to and including end.
 func (x *xmlScanner) skip(end string) {
 	n, _ := x.find(end)
 	x.i = min(x.i+n+len(end), len(x.buf))
 }
 
-// find returns how far end is from i; if there is no end, that is the end of the
-// description. What lies between is wholly in the window, or the window moves on
-// over it: then i is its new first byte, n counts from there, and whole is false.
+// find returns the distance of end from i, or of the end of the description without one. If
+// the text between is longer than the window, the window moves over it: then i is its new
+// first byte, n counts from there, and whole is false.
 func (x *xmlScanner) find(end string) (n int, whole bool) {
 	whole = true
 	for from := x.i; ; {
@@ -187,7 +187,7 @@ func (x *xmlScanner) find(end string) (n int, whole bool) {
 	}
 }
 
-// xmlAttr returns an attribute of a tag, "" if it has none of that name.
+// xmlAttr returns an attribute of a tag, or "" if the tag does not have it.
 func xmlAttr(tag []byte, name string) string {
 	for rest := tag; ; {
 		i := bytes.Index(rest, []byte(name))

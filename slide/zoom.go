@@ -37,7 +37,7 @@ func ladder(levels []Level) []Zoom {
 		z = Zoom{Width: half(z.Width), Height: half(z.Height), Columns: half(z.Columns), Rows: half(z.Rows), Level: -1}
 		if i := storedLevel(levels, d, z); i >= 0 {
 			z.Level = i
-			z.Width = min(z.Width, levels[i].Width) // larger only by padding
+			z.Width = min(z.Width, levels[i].Width) // larger only because of padding
 			z.Height = min(z.Height, levels[i].Height)
 		}
 		up = append(up, z)
@@ -49,8 +49,8 @@ func ladder(levels []Level) []Zoom {
 	return zooms
 }
 
-// storedLevel returns the level that is z tile for tile, or -1: it has level 0's
-// tiles, is smaller than level 0 by d, and has z's grid.
+// storedLevel returns the level with the same tiles as z, or -1: it has level 0's tile
+// size, is smaller than level 0 by d, and has the grid of z.
 func storedLevel(levels []Level, d float64, z Zoom) int {
 	for i := 1; i < len(levels); i++ {
 		l := &levels[i]
@@ -64,5 +64,5 @@ func storedLevel(levels []Level, d float64, z Zoom) int {
 
 func half(n int) int { return n/2 + n&1 }
 
-// ceilDiv is a/b rounded up, for a ≥ 0 and b > 0.
+// ceilDiv returns a/b rounded up, for a ≥ 0 and b > 0.
 func ceilDiv(a, b int) int { return a/b + min(a%b, 1) }

@@ -48,7 +48,7 @@ func (d *Directory) array(e Entry, n uint64) (Array, error) {
 	return a, nil
 }
 
-// negative finds the first value whose sign bit is set; -1 if there is none.
+// negative returns the index of the first value whose sign bit is set, or -1.
 func (a Array) negative() int {
 	for i := range a.Len() {
 		if a.At(i)>>(8*a.size-1) != 0 {
@@ -58,7 +58,7 @@ func (a Array) negative() int {
 	return -1
 }
 
-// Len is the number of values.
+// Len returns the number of values.
 func (a Array) Len() int {
 	if a.size == 0 {
 		return 0
@@ -80,5 +80,5 @@ func (a Array) At(i int) uint64 {
 	return uint64(b[0])
 }
 
-// Bytes is the memory that the values take, in bytes.
+// Bytes returns the memory of the values in bytes.
 func (a Array) Bytes() int { return len(a.b) }

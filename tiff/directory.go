@@ -8,21 +8,21 @@ import (
 )
 
 const (
-	// maxDirectories bounds a chain, and all sub-directories of one directory.
-	// Slides have a dozen, stacks of focal planes some hundreds. Each costs a read:
-	// this many take milliseconds, the millions that fit into a file minutes.
+	// maxDirectories limits a chain, and the sub-directories of one directory. Slides have
+	// a dozen, stacks of focal planes some hundreds. Each takes a read: this number takes
+	// milliseconds, the millions that fit into a file would take minutes.
 	maxDirectories = 4096
-	// maxFields bounds one directory. libtiff refuses more, too: it takes them for
-	// a pointer to something else than a directory. Slides have thirty.
+	// maxFields limits one directory. libtiff also rejects larger ones, as the pointer is
+	// then probably not to a directory. Slides have thirty.
 	maxFields = 4096
-	// maxAllFields bounds all directories of a walk, which a file of gigabytes
-	// could otherwise turn into as many gigabytes of memory: this many take 10 MB.
+	// maxAllFields limits all directories of a walk. Otherwise a file of gigabytes could
+	// occupy as many gigabytes of memory; this number takes 10 MB.
 	maxAllFields = 64 * maxDirectories
-	// maxDepth bounds sub-directories inside of sub-directories. Slides have one
-	// level of them, raw photographs three.
+	// maxDepth limits the nesting of sub-directories. Slides have one level of them, raw
+	// photographs three.
 	maxDepth = 8
-	// readAhead is what is read of a directory before its length is known. It holds
-	// 84 fields of a TIFF, 50 of a BigTIFF.
+	// readAhead is the number of bytes to read of a directory before its length is known.
+	// It holds 84 fields of a TIFF, 50 of a BigTIFF.
 	readAhead = 1 << 10
 )
 
@@ -34,8 +34,8 @@ type Directory struct {
 
 	file   *File
 	parent *Directory // of a sub-directory
-	end    int64      // where it ends, the pointer to the next included
-	fields []Entry    // by tag, no tag twice
+	end    int64      // its end, including the pointer to the next directory
+	fields []Entry    // by tag, without duplicates
 }
 
 // An Entry describes one field: Count values of Type whose bytes begin at Offset in
@@ -48,8 +48,8 @@ type Entry struct {
 	Count  uint64
 	Offset int64
 
-	at   int64   // where the entry is
-	room [8]byte // its end: a value or where it is
+	at   int64   // offset of the entry
+	room [8]byte // the last part of the entry: a value or its offset
 }
 
 // Entry returns the field with that tag. If the directory has several, it returns the
@@ -103,12 +103,12 @@ func (d *Directory) SubDirectories() ([]*Directory, error) {
 	return w.dirs, nil
 }
 
-// A walk reads directories from pointer to pointer. It bounds what all of them
-// cost together, and lets no byte of the file be part of two of them.
+// A walk reads directories from pointer to pointer. It limits their total cost, and rejects
+// directories that overlap.
 type walk struct {
 	file   *File
-	tag    Tag        // the field the walk begins at; 0 for the file's own chain
-	parent *Directory // that field's
+	tag    Tag        // the field where the walk begins; 0 for the main chain
+	parent *Directory // the directory of that field
 	dirs   []*Directory
 	fields int // of all dirs
 	taken  spans
@@ -119,7 +119,7 @@ func newWalk(f *File, tag Tag) *walk {
 	return &walk{file: f, tag: tag, taken: spans{{0, f.layout.header()}}, buf: make([]byte, min(readAhead, f.size))}
 }
 
-// chain reads the directories that begin at off. That pointer stands at byte from.
+// chain reads the directories that begin at off. The pointer to off is at byte from.
 func (w *walk) chain(off uint64, from int64) error {
 	begin := len(w.dirs)
 	for off != 0 && !w.joins(off, begin) {
@@ -142,11 +142,10 @@ func (w *walk) chain(off uint64, from int64) error {
 	return nil
 }
 
-// joins reports whether the chain of sub-directories that began with w.dirs[begin]
-// ends at off, because from there on it is another one that is known. Bio-Formats
-// and raw2ometiff write such files: tag 330 lists all levels of a pyramid, each
-// points to the next as well, and the last one of Bio-Formats points on into the
-// file's own chain.
+// joins reports whether the chain of sub-directories that began with w.dirs[begin] ends at
+// off, because another known chain begins there. Bio-Formats and raw2ometiff write such
+// files: tag 330 lists all levels of a pyramid, each level also points to the next one, and
+// the last one of Bio-Formats points into the main chain.
 func (w *walk) joins(off uint64, begin int) bool {
 	if !w.taken.beginAt(int64(off)) {
 		return false
@@ -158,9 +157,9 @@ func (w *walk) joins(off uint64, begin int) bool {
 	return !slices.ContainsFunc(w.dirs[begin:], isIt)
 }
 
-// directory reads the one at off, and the pointer to the next that is its end.
-// The pointer to it stands at byte from. There is none if it is empty and the last one,
-// but not the first: some writers leave such a one behind, and libtiff ignores it.
+// directory reads the directory at off, and the pointer to the next one at its end. The
+// pointer to off is at byte from. It returns nil for an empty directory at the end of a
+// chain that is not the first: some writers leave one behind, and libtiff ignores it.
 func (w *walk) directory(off, from int64) (d *Directory, next uint64, err error) {
 	f, l := w.file, w.file.layout
 	b := w.buf[:min(readAhead, f.size-off)]
@@ -196,7 +195,7 @@ func (w *walk) directory(off, from int64) (d *Directory, next uint64, err error)
 	return d, f.number(b[size-l.pointer:]), nil
 }
 
-// rest returns the size bytes at off, of which b holds the first.
+// rest returns the size bytes at off, the first of which are in b.
 func (w *walk) rest(b []byte, off, size int64) ([]byte, error) {
 	have := int64(len(b))
 	if size <= have {
@@ -209,9 +208,8 @@ func (w *walk) rest(b []byte, off, size int64) ([]byte, error) {
 	return w.buf, nil
 }
 
-// entries decodes the fields in b, which begins at byte at of the file. Tags
-// should be in order and none twice (TIFF 6.0 page 15), and where they are not,
-// the first of a tag counts.
+// entries decodes the fields in b, which begins at byte at of the file. Tags should be in
+// order and unique (TIFF 6.0 page 15); otherwise the first field of a tag is used.
 func (f *File) entries(b []byte, at int64) []Entry {
 	fields := make([]Entry, 0, len(b)/int(f.layout.entry))
 	for field := range slices.Chunk(b, int(f.layout.entry)) {
@@ -257,14 +255,14 @@ func (s span) what(l layout) string {
 	return fmt.Sprintf("the directory at bytes %d to %d", s.begin, s.end)
 }
 
-// spans are parts of a file in order, none of which overlap.
+// spans are parts of a file in order, without overlaps.
 type spans []span
 
 func (p spans) search(begin int64) (i int, found bool) {
 	return slices.BinarySearchFunc(p, begin, func(s span, begin int64) int { return cmp.Compare(s.begin, begin) })
 }
 
-// beginAt reports whether one of p begins there.
+// beginAt reports whether a span begins at that offset.
 func (p spans) beginAt(begin int64) bool {
 	_, found := p.search(begin)
 	return found

@@ -11,7 +11,7 @@ import (
 
 // FuzzOpen opens anything and reads all of it. Nothing may panic, read outside of
 // the file or cost more than the file's size allows, directories must not overlap,
-// and what was read must be the same after it has been written anew.
+// and what was read must be the same after it has been written again.
 func FuzzOpen(f *testing.F) {
 	for _, fm := range formats {
 		f.Add(pyramid(fm, 3, 5).file)
@@ -102,7 +102,7 @@ func checkApart(t *testing.T, dirs []*Directory) {
 	}
 }
 
-// checkRoundTrip writes the directories of f anew and compares what is read of
+// checkRoundTrip writes the directories of f again and compares what is read of
 // both.
 func checkRoundTrip(t *testing.T, f *File) {
 	t.Helper()
@@ -113,7 +113,7 @@ func checkRoundTrip(t *testing.T, f *File) {
 	}
 	got := raw(b.open(t))
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(field{})); diff != "" {
-		t.Errorf("written anew, it reads different (-want +got)\n%s", diff)
+		t.Errorf("written again, it reads different (-want +got)\n%s", diff)
 	}
 }
 

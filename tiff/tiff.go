@@ -1,6 +1,6 @@
-// Package tiff reads the structure of TIFF and BigTIFF files: the header, the
-// chain of directories, their fields, and the tables that say where tiles and
-// strips lie. It is independent of scanners and decodes no pixels.
+// Package tiff reads the structure of TIFF and BigTIFF files: the header, the chain of
+// directories, their fields, and the tables with the locations of tiles and strips. It is
+// independent of scanners and decodes no pixels.
 //
 // Files are not trusted. Every count and offset is compared with the size of the
 // file before anything is read or allocated, and errors name the tag and the
@@ -37,7 +37,7 @@ type UnsupportedError struct {
 
 func (e *UnsupportedError) Error() string { return located(e.Offset, e.Tag, e.Msg) }
 
-// located puts the sentence first and the technical detail behind it.
+// located formats an error: the message first, followed by the technical detail.
 func located(off int64, tag Tag, msg string) string {
 	if tag == 0 {
 		return fmt.Sprintf("%s (at byte %d)", msg, off)
@@ -58,8 +58,8 @@ type File struct {
 // A layout gives the sizes, in bytes, in which TIFF and BigTIFF differ.
 type layout struct {
 	count   int64 // the number of fields, at the start of a directory
-	entry   int64 // a field: tag, type, count, and a value or where it is
-	pointer int64 // an offset; at the end of an entry it is also the room for a value
+	entry   int64 // a field: tag, type, count, and a value or its offset
+	pointer int64 // an offset; at the end of an entry, also the space for a value
 }
 
 var (
@@ -67,7 +67,7 @@ var (
 	bigTIFF = layout{count: 8, entry: 20, pointer: 8}
 )
 
-// header is how long the file's header is. Its last part is a pointer.
+// header is the length of the file header, whose last part is a pointer.
 func (l layout) header() int64 { return 2 * l.pointer }
 
 // Open reads the header and the main chain of directories of r, which is size bytes
@@ -96,8 +96,8 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
-// header reads the header and returns where the first directory is. TIFF has 42
-// as its version (TIFF 6.0 section 2), BigTIFF 43 and then the size of an offset.
+// header reads the header and returns the offset of the first directory. The version is 42
+// for TIFF (TIFF 6.0 section 2); for BigTIFF it is 43, followed by the size of an offset.
 func (f *File) header() (first uint64, err error) {
 	if f.size < classic.header() {
 		return 0, &FormatError{Msg: fmt.Sprintf("not a TIFF: the file has only %d bytes", f.size)}
@@ -148,10 +148,10 @@ func (f *File) number(b []byte) uint64 {
 // Big reports whether f is a BigTIFF.
 func (f *File) Big() bool { return f.layout == bigTIFF }
 
-// ByteOrder is the order of the bytes of numbers in f.
+// ByteOrder returns the byte order of numbers in f.
 func (f *File) ByteOrder() binary.ByteOrder { return f.order }
 
-// Size is the size of f in bytes, as given to [Open].
+// Size returns the size of f in bytes, as given to [Open].
 func (f *File) Size() int64 { return f.size }
 
 // Directories returns the chain of directories in order, never empty. The slice

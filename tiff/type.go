@@ -5,7 +5,7 @@ import "strconv"
 // A Type is the type of a field's values.
 type Type uint16
 
-// Types of TIFF 6.0 page 15 and 16; IFD is of Technical Note 1, those after it of
+// Types of TIFF 6.0 page 15 and 16; IFD is defined in Technical Note 1, the later ones in
 // BigTIFF.
 const (
 	Byte      Type = 1  // unsigned, 1 byte

@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// MaxBytes is the largest field that [Directory.Bytes] and [Directory.Text] read,
-	// in bytes. Descriptions with embedded images have some hundred kilobytes, colour
-	// profiles a few megabytes.
+	// MaxBytes is the largest field that [Directory.Bytes] and [Directory.Text] read, in
+	// bytes. Descriptions with embedded images have some hundred kilobytes, colour profiles
+	// a few megabytes.
 	MaxBytes = 64 << 20
-	// maxArray bounds what [Directory.Array] reads, in bytes: 64 million tiles, where
-	// a slide of 2²⁰ pixels square has 4 million. A sparse file can claim more
-	// without taking any room on disk.
+	// maxArray limits the fields that [Directory.Array] reads, in bytes: 64 million tiles,
+	// where a slide of 2²⁰ pixels square has 4 million. A sparse file can claim more
+	// without taking any space on disk.
 	maxArray = 512 << 20
 )
 
@@ -125,8 +125,8 @@ func (d *Directory) Text(tag Tag) (string, error) {
 	return string(bytes.TrimRight(b, "\x00 \t\r\n")), err
 }
 
-// values returns the bytes of the first n values of e, or of all if e has fewer.
-// All of them must lie within the file, and those returned within limit bytes.
+// values returns the bytes of the first n values of e, or of all if e has fewer. All values
+// must be within the file, and the returned ones within limit bytes.
 func (d *Directory) values(e Entry, n, limit uint64) ([]byte, error) {
 	size := uint64(e.Type.Size())
 	if size == 0 {

@@ -116,8 +116,8 @@ type Server struct {
 	Bytes int64
 	Skew  time.Duration // how far its clock is ahead of this host's
 	Slow  time.Duration // response time, which limits the precision of Skew
-	// Free is the number of connections that can still be made by any user; -1 without a
-	// limit.
+	// Connections is the number of connections that can still be made by any user; -1
+	// without a limit.
 	Connections int
 	ReadOnly    bool // it is a standby, or the user may not write
 }
