@@ -35,9 +35,9 @@ type associatedImage struct {
 	text *embedded
 }
 
-// ReadAssociated returns the associated image of that kind as stored. If the file
-// contains several, it returns the first that can be read. The error is
-// [ErrNoAssociated] if there is none, and otherwise that of the first one: it wraps a
+// ReadAssociated returns the associated image of that kind as stored. If the file contains
+// several, it returns the first that can be read. The error is [ErrNoAssociated] if the
+// file has no image of that kind, and otherwise that of the first one: it wraps a
 // [*tiff.FormatError], a [*tiff.UnsupportedError], or the error of the reader.
 func (s *Slide) ReadAssociated(kind string) (*AssociatedImage, error) {
 	var first error

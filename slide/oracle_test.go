@@ -33,7 +33,7 @@ type verdict struct {
 	Where        string
 }
 
-// interpreter finds a Python that has OpenSlide, "" if there is none.
+// interpreter returns a Python with OpenSlide, or "" if it finds none.
 var interpreter = sync.OnceValue(func() string {
 	for _, p := range []string{"python3", "/usr/bin/python3"} {
 		if exec.Command(p, "-c", "import openslide, PIL").Run() == nil {

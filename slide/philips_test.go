@@ -516,7 +516,7 @@ func TestPhilipsPictures(t *testing.T) {
 		name         string
 		dirs         []testDir
 		images       string
-		label, macro string // size, or "" if there is none
+		label, macro string // size, or "" without one
 	}{
 		{"none", nil, "", "", ""},
 		{"directories", []testDir{macro, label}, "", "40x50", "90x40"},

@@ -17,10 +17,10 @@ const (
 const maxName = 32
 
 // ParseName returns the zoom level, column and row of the tile with a quadtree name,
-// counted from the top left. The first letter, t, is zoom level 0, and each further
-// letter selects a quadrant. The function rowsOf must return the rows of a zoom level,
-// or 0 if there is none, like [Slide.Rows]. ParseName reports false for a malformed name
-// and for a row outside the zoom level; it does not check the column.
+// counted from the top left. The first letter, t, is zoom level 0, and each further letter
+// selects a quadrant. The function rowsOf must return the number of rows of a zoom level,
+// or 0 for a level that does not exist, like [Slide.Rows]. ParseName reports false for a
+// malformed name and for a row outside the zoom level; it does not check the column.
 func ParseName(name string, o Origin, rowsOf func(z int) int) (z, x, y int, ok bool) {
 	if name == "" || len(name) > maxName || name[0] != 't' {
 		return 0, 0, 0, false

@@ -126,7 +126,7 @@ func (s *Slide) Associated() []string {
 	return kinds
 }
 
-// ICC returns the ICC colour profile, or nil if there is none. The error is a
+// ICC returns the ICC colour profile, or nil if the file has no profile. The error is a
 // [*tiff.FormatError] if the profile is damaged, and otherwise that of the reader.
 func (s *Slide) ICC() ([]byte, error) {
 	if s.profile == nil {

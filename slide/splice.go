@@ -67,8 +67,7 @@ func unpadded(tables []byte) []byte {
 	return tables
 }
 
-// newSplicer parses b, a JPEG that contains only tables; it returns nil if it contains
-// none.
+// newSplicer parses the shared tables b, a JPEG without pixels; nil for no shared tables.
 //
 // The tables are copied unchanged. Other segments are dropped: a restart interval ends with
 // its stream (T.81 B.2.4.4), and an application marker in the tables does not apply to the

@@ -154,7 +154,7 @@ func TestSyntheticTwoScans(t *testing.T) {
 }
 
 // TestSyntheticDamagedLabel checks that noise in place of a label gives way to the
-// copy in the XML, and leaves the slide readable where there is none.
+// copy in the XML, and leaves the slide readable where the file has none.
 func TestSyntheticDamagedLabel(t *testing.T) {
 	for place, whole := range map[synth.Place]bool{synth.InDirectories: false, synth.InXML: false, synth.InBoth: true} {
 		path := filepath.Join(t.TempDir(), "slide.tiff")

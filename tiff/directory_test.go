@@ -110,7 +110,7 @@ func checkWidths(t *testing.T, of string, dirs []*Directory, want ...uint64) {
 }
 
 // TestSubDirectoriesJoin has sub-directories in the tag and in a chain as well,
-// which goes on into the file's own: so Bio-Formats writes the levels of pyramids.
+// which continues in the file's own: so Bio-Formats writes the levels of pyramids.
 func TestSubDirectoriesJoin(t *testing.T) {
 	tests := []struct {
 		name string
