@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// deflated is a slide of two levels of deflate tiles.
+// deflated returns a slide of two levels of deflate tiles.
 func deflated() testFile {
 	tile := func(n int) []byte {
 		var b bytes.Buffer
@@ -30,7 +30,7 @@ func deflated() testFile {
 	return f
 }
 
-// of gives every tile of f those bytes and that compression.
+// of replaces every tile of f by the given bytes and compression.
 func (f testFile) of(compression uint16, tile []byte) testFile {
 	for i := range f.dirs {
 		f.dirs[i] = f.dirs[i].with(fields{tiff.TagCompression: compression, tiff.TagPhotometric: uint16(rgb)})
@@ -66,7 +66,7 @@ func TestCheck(t *testing.T) {
 	tests := []struct {
 		name string
 		f    testFile
-		want string // "" if the slide is whole
+		want string // "" if the slide is complete
 	}{
 		{"whole", plain(), ""},
 		{"whole deflate", deflated(), ""},
@@ -118,8 +118,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCheckEarlyEnd checks a file whose tables point beyond its end, by how much,
-// and that the farthest counts: one whose directories come first, cut off.
+// TestCheckEarlyEnd checks the reported size of the missing part: the farthest range
+// counts, and the directories of the truncated file come first.
 func TestCheckEarlyEnd(t *testing.T) {
 	tests := []struct {
 		name string
@@ -156,8 +156,8 @@ func TestCheckEarlyEnd(t *testing.T) {
 	}
 }
 
-// TestCheckAssociatedBeyondEnd checks that a label outside of the file counts as
-// a file that is not all there.
+// TestCheckAssociatedBeyondEnd checks that a file is reported as incomplete if its label
+// lies beyond the end.
 func TestCheckAssociatedBeyondEnd(t *testing.T) {
 	f := philipsFile(plainXML.String())
 	d := stripDir(40, 50, 50, "Label")
@@ -242,8 +242,7 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
-// TestBigSlide checks what is held of it in memory: its tables and no
-// description.
+// TestBigSlide checks the memory of a slide: it holds its tables and no description.
 func TestBigSlide(t *testing.T) {
 	s := bigSlide().open(t)
 	if got, want := s.MaxZoom(), 8; got != want {

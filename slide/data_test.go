@@ -27,8 +27,8 @@ func openData(t *testing.T, elem ...string) (*Slide, error) {
 	return Open(bytes.NewReader(b), int64(len(b)))
 }
 
-// TestOddFiles checks files of other writers that are legal and unusual: what is
-// seen of them, and of one tile.
+// TestOddFiles checks valid but unusual files of other writers: their structure, and one
+// tile.
 func TestOddFiles(t *testing.T) {
 	tests := []struct {
 		file    string
@@ -49,7 +49,7 @@ func TestOddFiles(t *testing.T) {
 		{"jpeg_rgb_tiled_sparse_philips_like.tiff", "1011x1051", 5, 36, "SOI, APP14(0), DQT 00, SOF0, DHT 00, DHT 10, SOS"},
 		// Tiles have quantization tables although tag 347 has them.
 		{"quad-tile.jpg.tiff", "512x384", 3, 12, "SOI, DHT 00, DHT 10, DHT 01, DHT 11, DQT 00, DQT 01, SOF0, SOS"},
-		// Nothing but tiles that are not there.
+		// No tile is present.
 		{"sparse.tiff", "20480x20480 10240x10240 5120x5120 2048x2048 1024x1024 512x512", 7, 0, ""},
 		{"tiff_with_subifd_chain.tif", "1024x512 512x256 256x128", 4, 42, ""},
 		{"tiled-jpeg-rgb-u8.tif", "374x499", 5, 192, "SOI, APP14(0), DQT 00, DHT 00, DHT 10, SOF0, SOS"},
@@ -106,8 +106,8 @@ func allTiles(t *testing.T, s *Slide) (n int, first []byte) {
 	return n, first
 }
 
-// TestRealAperio checks the colours of a slide whose tiles are RGB and do not say
-// so: the glass at its corner is nearly white, and pink if taken for YCbCr.
+// TestRealAperio checks the colours of a slide with RGB tiles that do not declare it: the
+// glass at its corner is nearly white, and would be pink as YCbCr.
 func TestRealAperio(t *testing.T) {
 	s, err := openData(t, "real", "CMU-1-Small-Region.svs")
 	if err != nil {
@@ -152,7 +152,7 @@ func TestRealJPEG2000(t *testing.T) {
 	}
 }
 
-// TestForeignPhilips checks slides of another generator than this project's.
+// TestForeignPhilips checks slides of another generator.
 func TestForeignPhilips(t *testing.T) {
 	for file, tiles := range map[string]int{"small.tiff": 109, "small-422.tiff": 84, "small-444-big.tiff": 109} {
 		t.Run(file, func(t *testing.T) {
@@ -184,8 +184,8 @@ func TestForeignPhilips(t *testing.T) {
 	}
 }
 
-// TestDamagedFiles opens every broken and hostile file of the test data: each is
-// opened or refused with a reason in under a second and 64 MB.
+// TestDamagedFiles opens every damaged and malicious file of the test data: each is opened
+// or rejected with a reason in under a second and 64 MB.
 func TestDamagedFiles(t *testing.T) {
 	root := testData(t, "tiff-damaged")
 	opened, refused := 0, 0
@@ -218,8 +218,8 @@ func TestDamagedFiles(t *testing.T) {
 	t.Logf("%d files opened, %d refused", opened, refused)
 }
 
-// exercise opens b and asks for everything there is, a few tiles of each level;
-// it reports whether b is a slide. What comes back has to be consistent.
+// exercise opens b and reads everything, and a few tiles of each level. It reports whether
+// b is a slide, and checks that the results are consistent.
 func exercise(t *testing.T, b []byte) bool {
 	t.Helper()
 	s, err := Open(bytes.NewReader(b), int64(len(b)))

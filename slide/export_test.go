@@ -7,7 +7,7 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// OracleFiles are slides with the traps of this package's tests, for a test that
+// OracleFiles are slides with the peculiarities of this package's tests, for a test that
 // may import more than this package.
 func OracleFiles() map[string][]byte {
 	philips := func(change func(f *testFile, x *philipsXML)) []byte {
@@ -74,7 +74,7 @@ func OracleFiles() map[string][]byte {
 	}
 }
 
-// described gives d the description of a smaller level.
+// described sets the description of a smaller level.
 func described(d testDir, n int) testDir {
 	return d.with(fields{tiff.TagImageDescription: "level=" + string(rune('0'+n)) + " mag=20 quality=80"})
 }

@@ -17,11 +17,11 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// A testFile is a TIFF to be written. Its zero value is classic, little-endian
-// and without directories.
+// A testFile is a TIFF to write. The zero value is classic, little-endian and without
+// directories.
 type testFile struct {
 	big, bigEndian bool
-	front          []byte // what follows the header
+	front          []byte // bytes after the header
 	dirs           []testDir
 }
 
@@ -31,8 +31,8 @@ type testFile struct {
 // they are there.
 type testDir struct {
 	fields  map[tiff.Tag]any
-	data    [][]byte // tiles or strips, nil for one that is not there
-	asStrip bool     // tiles are listed under the tags of strips
+	data    [][]byte // tiles or strips; nil for a missing one
+	asStrip bool     // tiles use the tags of strips
 	subs    []testDir
 }
 
@@ -75,7 +75,7 @@ type testWriter struct {
 
 func (w *testWriter) u16(v uint16) { w.b = w.order.AppendUint16(w.b, v) }
 
-// word writes an offset or count in the size of the file's kind.
+// word writes an offset or count in the size of the format.
 func (w *testWriter) word(v uint64) {
 	if w.big {
 		w.b = w.order.AppendUint64(w.b, v)
@@ -92,7 +92,7 @@ func (w *testWriter) patch(at int64, v uint64) {
 	w.b = old
 }
 
-// dir writes d, points the link to it, and returns where its own link is.
+// dir writes d and its offset at the link, and returns the position of its own link.
 func (w *testWriter) dir(d *testDir, link int64) int64 {
 	fields := maps.Clone(d.fields)
 	if len(d.subs) > 0 {
@@ -212,7 +212,7 @@ func (w *testWriter) value(v any) (typ, n uint64, b []byte) {
 	panic(fmt.Sprintf("no TIFF type for %T", v))
 }
 
-// testJPEG is a JPEG of w×h pixels that names itself in a comment.
+// testJPEG returns a JPEG of w×h pixels with its name in a comment.
 func testJPEG(w, h int, name string) []byte {
 	m := image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
 	for i := range m.Y {
@@ -255,8 +255,8 @@ func splitJPEG(whole []byte) (tables, tile []byte) {
 
 const testTile = 64 // side of the tiles of test slides, in pixels
 
-// tiledDir is a directory of w×h pixels in JPEG tiles with shared tables, each of
-// which names itself "name col,row" after its place in the directory.
+// tiledDir returns a directory of w×h pixels in JPEG tiles with shared tables. The comment
+// of each tile is "name col,row".
 func tiledDir(w, h int, name string) testDir {
 	d := testDir{fields: map[tiff.Tag]any{
 		tiff.TagImageWidth:      w,
@@ -283,7 +283,7 @@ func reduced(d testDir) testDir {
 	return d.with(map[tiff.Tag]any{tiff.TagNewSubfileType: uint32(reducedResolution)})
 }
 
-// stripDir is a picture of w×h pixels in JPEG strips of so many rows.
+// stripDir returns an image of w×h pixels in JPEG strips of the given number of rows.
 func stripDir(w, h, rows int, desc string) testDir {
 	d := testDir{fields: map[tiff.Tag]any{
 		tiff.TagNewSubfileType:   uint32(reducedResolution),
@@ -315,7 +315,7 @@ func (f testFile) open(t testing.TB) *Slide {
 	return s
 }
 
-// openError opens a file that must be none.
+// openError opens a file that must not be a slide.
 func (f testFile) openError(t testing.TB) error {
 	t.Helper()
 	b := f.bytes()
@@ -326,7 +326,7 @@ func (f testFile) openError(t testing.TB) error {
 	return err
 }
 
-// tileName returns how a tile names itself, or the error.
+// tileName returns the name in a tile, or the error.
 func tileName(s *Slide, level, col, row int) string {
 	b, err := s.AppendTile(nil, level, col, row)
 	if err != nil {
@@ -349,8 +349,8 @@ func levelSizes(s *Slide) string {
 	return strings.Join(sizes, " ")
 }
 
-// testData is the folder of test data beside the project; the test is skipped
-// where it is absent.
+// testData is the directory of test data beside the repository; without it the test is
+// skipped.
 func testData(t testing.TB, elem ...string) string {
 	t.Helper()
 	dir := os.Getenv("PTIFFSTORE_TESTDATA")
@@ -364,7 +364,7 @@ func testData(t testing.TB, elem ...string) string {
 	return path
 }
 
-// averageColor is the mean of the pixels.
+// averageColor returns the mean of the pixels.
 func averageColor(m image.Image) color.RGBA {
 	var r, g, b, n uint64
 	bounds := m.Bounds()

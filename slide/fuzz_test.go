@@ -10,7 +10,7 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// FuzzOpen opens what it is given and asks for everything there is.
+// FuzzOpen opens its input and reads everything in it.
 func FuzzOpen(f *testing.F) {
 	x := plainXML
 	x.images = imageObject("LABELIMAGE", attribute("PIM_DP_IMAGE_DATA", base64.StdEncoding.EncodeToString(testJPEG(16, 16, "label;"))))
@@ -38,8 +38,8 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { exercise(t, b) })
 }
 
-// FuzzSplice puts tables and tile together. What comes out is a stream from SOI
-// to EOI whose header can be read again and lacks no table.
+// FuzzSplice combines tables and a tile. The result is a stream from SOI to EOI whose
+// header can be parsed again and lacks no table.
 func FuzzSplice(f *testing.F) {
 	whole := testJPEG(16, 16, "x")
 	tables, tile := splitJPEG(whole)

@@ -68,8 +68,8 @@ func TestGenericLevels(t *testing.T) {
 	}
 }
 
-// TestUnsupported checks that files which are whole and not read say so in words
-// and name the field.
+// TestUnsupported checks that files which are complete but not supported are reported with
+// a reason and the field.
 func TestUnsupported(t *testing.T) {
 	set := func(f fields) []testDir { return []testDir{tiledDir(128, 128, "0:").with(f)} }
 	gray := fields{tiff.TagSamplesPerPixel: uint16(1), tiff.TagBitsPerSample: uint16(8), tiff.TagPhotometric: uint16(minIsBlack)}
@@ -124,7 +124,7 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
-// TestBroken checks that fields that cannot be meant are errors of the file.
+// TestBroken checks that impossible fields are errors of the file.
 func TestBroken(t *testing.T) {
 	set := func(f fields) []testDir { return []testDir{tiledDir(128, 128, "0:").with(f)} }
 	noCounts := tiledDir(128, 128, "0:")
@@ -159,7 +159,7 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// TestLayouts checks that what is not JPEG is described for those who decode it.
+// TestLayouts checks the description of layouts other than JPEG, for decoders.
 func TestLayouts(t *testing.T) {
 	colors := make([]uint16, 768)
 	colors[767] = 65535
@@ -281,8 +281,8 @@ func TestGenericProperties(t *testing.T) {
 	}
 }
 
-// TestAperio checks an SVS as newer scanners write it: the kinds of its pictures
-// are told by the type of their directory alone (openslide issue 297).
+// TestAperio checks an SVS of newer scanners: only the type of the directory determines the
+// kind of its associated images (openslide issue 297).
 func TestAperio(t *testing.T) {
 	const desc = "Aperio Image Library v12.0.16 \r\n512x256 (64x64) JPEG/RGB Q=30|AppMag = 40|MPP = 0.2528|ScanScope ID = SS1"
 	f := testFile{dirs: []testDir{

@@ -21,8 +21,8 @@ import (
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A verdict is what OpenSlide sees of a slide, and how far it is from what this
-// package sees; see testdata/oracle.py.
+// A verdict is the description of a slide by OpenSlide, and its difference from this
+// package; see testdata/oracle.py.
 type verdict struct {
 	Vendor       string
 	Levels       [][2]int
@@ -43,7 +43,7 @@ var interpreter = sync.OnceValue(func() string {
 	return ""
 })
 
-// needOpenSlide skips the test where there is no OpenSlide.
+// needOpenSlide skips the test without OpenSlide.
 func needOpenSlide(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -54,8 +54,8 @@ func needOpenSlide(t *testing.T) {
 	}
 }
 
-// ask has OpenSlide open the file at path and compare it with all tiles and
-// pictures of s. The error is what OpenSlide says of a file it does not open.
+// ask lets OpenSlide open the file at path and compare it with all tiles and images of s.
+// The error is that of OpenSlide.
 func ask(t *testing.T, path string, s *slide.Slide) (verdict, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -97,8 +97,8 @@ func ask(t *testing.T, path string, s *slide.Slide) (verdict, error) {
 	return v, nil
 }
 
-// write writes a tile or strip: JPEG as it is, so that OpenSlide's own library
-// decodes it, else what this project makes of it.
+// write writes a tile or strip: a JPEG unchanged, so that OpenSlide decodes it itself,
+// others as decoded by this project.
 func write(t *testing.T, dir, name string, b []byte, lay slide.Layout, w, h int) {
 	t.Helper()
 	name += ".jpg"
@@ -124,7 +124,7 @@ func encodePNG(t *testing.T, m image.Image) []byte {
 	return b.Bytes()
 }
 
-// seen is what this package sees, in the form of a verdict.
+// seen returns the description by this package as a verdict.
 func seen(t *testing.T, s *slide.Slide) verdict {
 	t.Helper()
 	v := verdict{Vendor: s.Format, MPP: [2]float64{s.MPPX, s.MPPY}, Associated: map[string][2]int{}}
@@ -153,8 +153,7 @@ func seen(t *testing.T, s *slide.Slide) verdict {
 	return v
 }
 
-// agree checks that OpenSlide sees the same slide, to the last bit of the last
-// pixel.
+// agree checks that OpenSlide reads exactly the same pixels.
 func agree(t *testing.T, path string) {
 	t.Helper()
 	s := openFile(t, path)
@@ -168,7 +167,7 @@ func agree(t *testing.T, path string) {
 	}
 	want.Worst, want.Where = 0, ""
 	if want.Vendor == "generic-tiff" && want.MPP == [2]float64{} {
-		got.MPP = want.MPP // before its version 4 it does not read the resolution of a generic TIFF
+		got.MPP = want.MPP // before version 4 it does not read the resolution of a generic TIFF
 	}
 	near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-12 })
 	if diff := cmp.Diff(want, got, near); diff != "" {
@@ -194,8 +193,8 @@ func openPath(t *testing.T, path string) (*slide.Slide, error) {
 	return slide.Open(bytes.NewReader(b), int64(len(b)))
 }
 
-// further names the slides of [slide.OracleFiles] that OpenSlide 3.4.1 does not
-// open or sees in another way, and what of this package is different.
+// further lists the slides of [slide.OracleFiles] that OpenSlide 3.4.1 does not open or
+// reads differently, with the reason.
 var further = map[string]string{
 	"philips big-endian":         "classic big-endian files are not opened",
 	"philips label damaged":      "a label that cannot be decoded makes the slide unreadable",
@@ -206,8 +205,7 @@ var further = map[string]string{
 	"sdk sparse":                 "a sparse tile of a generic pyramid cannot be read",
 }
 
-// TestOracle compares with OpenSlide what the traps of this package's own tests
-// come to.
+// TestOracle compares the peculiar slides of this package's tests with OpenSlide.
 func TestOracle(t *testing.T) {
 	needOpenSlide(t)
 	files := slide.OracleFiles()
@@ -233,7 +231,7 @@ func TestOracle(t *testing.T) {
 	}
 }
 
-// TestOracleOnTestData compares the slides beside the project.
+// TestOracleOnTestData compares the slides of the test data with OpenSlide.
 func TestOracleOnTestData(t *testing.T) {
 	needOpenSlide(t)
 	root := os.Getenv("PTIFFSTORE_TESTDATA")

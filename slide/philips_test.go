@@ -14,8 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// philipsXML writes the description of a Philips slide. The fields are inserted
-// as they are.
+// philipsXML writes the description of a Philips slide. The fields are inserted unchanged.
 type philipsXML struct {
 	prolog   string
 	spacing  string   // of the scan
@@ -32,10 +31,10 @@ func attribute(name, value string) string {
 	return fmt.Sprintf("<Attribute Name=%q Group=\"0x0001\" Element=\"0x0002\" PMSVR=\"IString\">%s</Attribute>\n", name, value)
 }
 
-// spacing is a DICOM_PIXEL_SPACING of equal rows and columns.
+// spacing returns a DICOM_PIXEL_SPACING with equal rows and columns.
 func spacing(mm float64) string { return fmt.Sprintf("&quot;%g&quot; &quot;%g&quot;", mm, mm) }
 
-// halving are the spacings of n levels, each half of the one before.
+// halving returns the spacings of n levels, each twice that of the previous one.
 func halving(n int) []string {
 	var s []string
 	for i := range n {
@@ -62,8 +61,8 @@ func (x philipsXML) String() string {
 		attribute("PIM_DP_UFS_BARCODE", x.barcode) + x.more + "</DataObject>" + x.trailing
 }
 
-// philipsFile is a Philips slide of three levels of 7×5, 4×3 and 2×2 tiles, of
-// which 3.5×2.5 and 1.75×1.25 are picture.
+// philipsFile returns a Philips slide of three levels of 7×5, 4×3 and 2×2 tiles. Without
+// padding, the smaller levels have 3.5×2.5 and 1.75×1.25 tiles.
 func philipsFile(desc string) testFile {
 	f := testFile{dirs: []testDir{
 		tiledDir(448, 320, "0:"),
@@ -135,8 +134,8 @@ func TestPhilips(t *testing.T) {
 	}
 }
 
-// TestPhilipsDetection checks that the XML makes a slide Philips whatever the
-// Software tag says, and the tag where there is no such XML.
+// TestPhilipsDetection checks that a slide is recognized by its XML, whatever the Software
+// tag is, and by the tag if the XML is missing.
 func TestPhilipsDetection(t *testing.T) {
 	x := plainXML.String()
 	tests := []struct {
@@ -166,8 +165,8 @@ func TestPhilipsDetection(t *testing.T) {
 	}
 }
 
-// TestPhilipsSizes checks where the true sizes of padded levels come from, in
-// order of trust.
+// TestPhilipsSizes checks the sources of the true sizes of padded levels, in order of
+// preference.
 func TestPhilipsSizes(t *testing.T) {
 	with := func(levels []string) string {
 		x := plainXML
@@ -273,9 +272,8 @@ func TestPhilipsSpacingNumbers(t *testing.T) {
 	}
 }
 
-// TestPhilipsGrid checks where tiles are looked up: rows are as long as the raw
-// width says, not the corrected one, and what the file does not hold was not
-// scanned.
+// TestPhilipsGrid checks where tiles are looked up: the width in the tags, not the
+// corrected one, determines the row length, and tiles missing in the file count as skipped.
 func TestPhilipsGrid(t *testing.T) {
 	t.Run("spare column", func(t *testing.T) {
 		f := philipsFile(plainXML.String())
@@ -360,8 +358,8 @@ func TestPhilipsGrid(t *testing.T) {
 	})
 }
 
-// TestPhilipsBogusDepth checks that ImageDepth and TileDepth of 9, as Philips DP
-// v1.1 writes them, mean nothing (tifffile pull request 299).
+// TestPhilipsBogusDepth checks that ImageDepth and TileDepth of 9, which Philips DP v1.1
+// writes, are ignored (tifffile pull request 299).
 func TestPhilipsBogusDepth(t *testing.T) {
 	f := philipsFile(plainXML.String())
 	for i := range f.dirs {
@@ -373,8 +371,8 @@ func TestPhilipsBogusDepth(t *testing.T) {
 	}
 }
 
-// TestPhilipsLevelOrder checks that levels are found though they are not marked as
-// reduced, or are not in order.
+// TestPhilipsLevelOrder checks that levels are found if they are not marked as reduced, or
+// not in order.
 func TestPhilipsLevelOrder(t *testing.T) {
 	f := philipsFile(plainXML.String())
 	delete(f.dirs[1].fields, tiff.TagNewSubfileType)
@@ -432,7 +430,7 @@ func TestPhilipsMPP(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			x := plainXML
 			x.spacing = tt.spacing
-			// What label and macro say of their own resolution is not the slide's.
+			// The resolution of label and macro is not that of the slide.
 			x.images = imageObject("MACROIMAGE", attribute("DICOM_PIXEL_SPACING", "0.0315 0.0315"))
 			s := philipsFile(x.String()).open(t)
 			if s.MPPX != tt.x || s.MPPY != tt.y {
@@ -493,8 +491,8 @@ func TestBarcode(t *testing.T) {
 	}
 }
 
-// TestPhilipsPictures checks both places of label and macro, and that a copy that
-// is damaged gives way to the other.
+// TestPhilipsPictures checks both locations of label and macro, and that a damaged copy is
+// replaced by the other one.
 func TestPhilipsPictures(t *testing.T) {
 	inXML := func(kind string, w, h int, wrap func(string) string) string {
 		return imageObject(kind, attribute("PIM_DP_IMAGE_DATA", wrap(base64.StdEncoding.EncodeToString(testJPEG(w, h, "xml;")))))
@@ -563,7 +561,7 @@ func TestPhilipsPictures(t *testing.T) {
 	}
 }
 
-// checkAssociated decodes the strips of a picture.
+// checkAssociated decodes the strips of an image.
 func checkAssociated(t *testing.T, p *AssociatedImage) {
 	t.Helper()
 	rows := 0
@@ -583,8 +581,8 @@ func checkAssociated(t *testing.T, p *AssociatedImage) {
 	}
 }
 
-// TestPhilipsDamagedPicture checks that a slide is readable though its label is
-// not, and that the error says what is wrong with that.
+// TestPhilipsDamagedPicture checks that a slide with a damaged label is readable, and that
+// the error explains the damage.
 func TestPhilipsDamagedPicture(t *testing.T) {
 	f := philipsFile(plainXML.String())
 	d := stripDir(40, 50, 50, "Label")
@@ -658,9 +656,9 @@ func TestPhilipsICC(t *testing.T) {
 	}
 }
 
-// TestPhilipsSDK checks a file of the Philips Pathology SDK: neither XML nor
-// Software, sparse, sizes padded to whole tiles. Its zooms are its levels all the
-// same.
+// TestPhilipsSDK checks a file of the Philips Pathology SDK: without XML and Software,
+// sparse, and with sizes padded to whole tiles. Nevertheless its zoom levels are its
+// levels.
 func TestPhilipsSDK(t *testing.T) {
 	f := philipsFile("")
 	for i := range f.dirs {

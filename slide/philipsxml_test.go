@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// readXML reads desc as the description of a slide; nil if it is no Philips one.
+// readXML parses desc as the description of a slide; nil if it is not one of Philips.
 func readXML(t testing.TB, desc string) *dpImport {
 	t.Helper()
 	b := testFile{dirs: []testDir{{fields: map[tiff.Tag]any{tiff.TagImageDescription: desc}}}}.bytes()
@@ -27,8 +27,8 @@ func readXML(t testing.TB, desc string) *dpImport {
 	return p
 }
 
-// TestXMLQuirks checks the ways in which real descriptions are not as the XML
-// specification wants them. Each says the same.
+// TestXMLQuirks checks how real descriptions deviate from the XML specification. All have
+// the same contents.
 func TestXMLQuirks(t *testing.T) {
 	x := plainXML
 	x.more = attribute("DICOM_MANUFACTURERS_MODEL_NAME", "UFS &lt;Scanner&gt; &amp; Söhne")
@@ -87,7 +87,7 @@ func TestXMLQuirks(t *testing.T) {
 	}
 }
 
-// TestXMLCutOff checks that what stands before the end of a description is taken,
+// TestXMLCutOff checks that the part of a truncated description before its end is used,
 // wherever that is.
 func TestXMLCutOff(t *testing.T) {
 	desc := plainXML.String()
@@ -102,8 +102,7 @@ func TestXMLCutOff(t *testing.T) {
 	}
 }
 
-// TestXMLScanner counts tags between comments that fall on every border of the
-// window.
+// TestXMLScanner counts tags between comments that cross every border of the window.
 func TestXMLScanner(t *testing.T) {
 	const n = 20_000
 	var text strings.Builder
@@ -131,8 +130,8 @@ func TestXMLScanner(t *testing.T) {
 	}
 }
 
-// TestXMLWindow checks that values are found wherever the borders of the window
-// fall, and pictures that are longer than it.
+// TestXMLWindow checks that values are found wherever the borders of the window are, and
+// images longer than the window.
 func TestXMLWindow(t *testing.T) {
 	label := bytes.Repeat([]byte("label"), xmlWindow/3)
 	macro := bytes.Repeat([]byte("macro"), xmlWindow)
@@ -174,7 +173,7 @@ func TestXMLWindow(t *testing.T) {
 	}
 }
 
-// TestXMLValues checks which of several values counts.
+// TestXMLValues checks which of several values is used.
 func TestXMLValues(t *testing.T) {
 	long := strings.Repeat("y", maxValue)
 	p := readXML(t, `<DataObject ObjectType="DPUfsImport"><DataObject ObjectType="Other"/>`+
@@ -190,7 +189,7 @@ func TestXMLValues(t *testing.T) {
 	}
 }
 
-// TestXMLHostile checks that descriptions made to take long or much do not.
+// TestXMLHostile checks the time and memory for malicious descriptions.
 func TestXMLHostile(t *testing.T) {
 	root := `<DataObject ObjectType="DPUfsImport">`
 	image := `<DataObject ObjectType="DPScannedImage">`
@@ -228,8 +227,7 @@ func TestXMLHostile(t *testing.T) {
 	}
 }
 
-// bigDescription is a description of n bytes or a little more, most of them a
-// macro picture.
+// bigDescription returns a description of at least n bytes, most of them a macro image.
 func bigDescription(n int) string {
 	x := plainXML
 	x.images = imageObject("MACROIMAGE", attribute("PIM_DP_IMAGE_DATA", strings.Repeat("QUJD", n/4)))

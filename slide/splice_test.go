@@ -62,12 +62,12 @@ func without(b []byte, marker byte) []byte {
 	}
 }
 
-// insert puts a segment behind SOI.
+// insert inserts a segment after SOI.
 func insert(b []byte, seg string) []byte {
 	return slices.Insert(slices.Clone(b), 2, []byte(seg)...)
 }
 
-// frameOf returns the SOF0 segment's parameters, to be changed.
+// frameOf returns the parameters of the SOF0 segment, to be changed.
 func frameOf(b []byte) []byte {
 	for i := 2; ; {
 		mark, seg, next, _ := segment(b, i)
@@ -78,8 +78,8 @@ func frameOf(b []byte) []byte {
 	}
 }
 
-// plain444 takes the subsampling away from the header of a JPEG, and so makes it
-// one that can be looked at but not decoded.
+// plain444 removes the subsampling from the header of a JPEG. The result can be parsed but
+// not decoded.
 func plain444(b []byte) []byte {
 	b = slices.Clone(b)
 	frameOf(b)[7] = 0x11
@@ -102,8 +102,8 @@ const (
 	adobeYCC = "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x01"
 )
 
-// TestSplice checks which tables and markers a tile gets: all that it lacks and
-// nothing that it has. The tag says RGB or YCbCr; the stream is believed first.
+// TestSplice checks which tables and markers are added to a tile: exactly those it lacks.
+// The colours declared by the stream take precedence over the tag.
 func TestSplice(t *testing.T) {
 	whole := without(testJPEG(32, 32, "x"), markCOM)
 	tables, tile := splitJPEG(whole)
@@ -154,8 +154,7 @@ func TestSplice(t *testing.T) {
 	}
 }
 
-// splice makes a stream of tables and tile behind three bytes that are there
-// already.
+// splice makes a stream of tables and tile after three existing bytes.
 func splice(t *testing.T, tables []byte, rgb bool, tile []byte) []byte {
 	t.Helper()
 	sp, bad := newSplicer(tables, rgb)
@@ -175,8 +174,8 @@ func splice(t *testing.T, tables []byte, rgb bool, tile []byte) []byte {
 	return dst[3:]
 }
 
-// TestSplicePixels checks that tables put back give the very pixels of the file
-// they were taken from.
+// TestSplicePixels checks that a JPEG from which the tables were removed has the same
+// pixels after they are inserted again.
 func TestSplicePixels(t *testing.T) {
 	whole := testJPEG(48, 32, "x")
 	tables, tile := splitJPEG(whole)
@@ -213,7 +212,7 @@ func TestSpliceTrimsPadding(t *testing.T) {
 	}
 }
 
-// TestSpliceRefuses checks what is never passed on.
+// TestSpliceRefuses checks which tiles are rejected.
 func TestSpliceRefuses(t *testing.T) {
 	whole := testJPEG(32, 32, "x")
 	tables, tile := splitJPEG(whole)

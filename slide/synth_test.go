@@ -16,15 +16,15 @@ import (
 	"github.com/slideatlas/ptiffstore/tiff"
 )
 
-// A variant is a Philips slide with one habit.
+// A variant is a Philips slide with one peculiarity.
 type variant struct {
 	name    string
 	philips synth.Philips
-	further string // why OpenSlide 3.4.1 does not see the same; "" if it does
+	further string // why OpenSlide 3.4.1 reads it differently; "" if it does not
 }
 
-// variants are all habits of Philips slides, in small: the smallest tiles that all
-// subsamplings fit into, and as many of them as a level needs to have an inside.
+// variants are small slides with all peculiarities of Philips slides: the smallest tiles
+// for all subsamplings, and enough of them for a level to have inner tiles.
 func variants() []variant {
 	base := synth.Philips{
 		Seed: 7, Width: 500, Height: 375, TileSize: 64, Label: true, Macro: true,
@@ -74,8 +74,8 @@ func variants() []variant {
 	}
 }
 
-// TestSyntheticPhilips checks every variant against what was written, and against
-// OpenSlide, pixel by pixel, as far as that goes.
+// TestSyntheticPhilips compares every variant with what was written, and with OpenSlide
+// pixel by pixel, as far as OpenSlide supports it.
 func TestSyntheticPhilips(t *testing.T) {
 	for _, v := range variants() {
 		t.Run(v.name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func asWritten(t *testing.T, s *slide.Slide, p synth.Philips, info synth.Info) {
 		in := info.Levels[i]
 		want := [2]int{in.Width, in.Height}
 		if p.SDK {
-			want = [2]int{in.TagWidth, in.TagHeight} // nothing says what of it is picture
+			want = [2]int{in.TagWidth, in.TagHeight} // the size without padding is not recorded
 		}
 		if got := [2]int{l.Width, l.Height}; got != want || l.Downsample != float64(in.Downsample) {
 			t.Errorf("level %d is %v, divided by %v, want %v, %d", i, got, l.Downsample, want, in.Downsample)
@@ -140,7 +140,7 @@ func asWritten(t *testing.T, s *slide.Slide, p synth.Philips, info synth.Info) {
 	}
 }
 
-// TestSyntheticTwoScans checks that a file of two scans is refused.
+// TestSyntheticTwoScans checks that a file with two scans is rejected.
 func TestSyntheticTwoScans(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "slide.tiff")
 	p := synth.Philips{Width: 300, Height: 300, TileSize: 256, XML: synth.XMLStyle{SpareObject: true}}
@@ -153,8 +153,8 @@ func TestSyntheticTwoScans(t *testing.T) {
 	}
 }
 
-// TestSyntheticDamagedLabel checks that noise in place of a label gives way to the
-// copy in the XML, and leaves the slide readable where the file has none.
+// TestSyntheticDamagedLabel checks that noise in place of a label is replaced by the copy
+// in the XML, and that the slide is readable if there is no copy.
 func TestSyntheticDamagedLabel(t *testing.T) {
 	for place, whole := range map[synth.Place]bool{synth.InDirectories: false, synth.InXML: false, synth.InBoth: true} {
 		path := filepath.Join(t.TempDir(), "slide.tiff")
@@ -181,8 +181,8 @@ func TestSyntheticDamagedLabel(t *testing.T) {
 	}
 }
 
-// TestSyntheticGeneric checks pyramids as other programs write them against what
-// was written, and against OpenSlide, pixel by pixel, as far as that goes.
+// TestSyntheticGeneric compares pyramids like those of other programs with what was
+// written, and with OpenSlide pixel by pixel, as far as OpenSlide supports it.
 func TestSyntheticGeneric(t *testing.T) {
 	base := synth.Generic{Seed: 5, Width: 375, Height: 275, TileW: 64, TileH: 64, PixelsPerCM: 10000}
 	with := func(change func(g *synth.Generic)) synth.Generic {
@@ -190,8 +190,8 @@ func TestSyntheticGeneric(t *testing.T) {
 		change(&g)
 		return g
 	}
-	// OpenSlide 3.4.1 puts a level that is smaller than a tile in the wrong place if
-	// it is not JPEG, so that the smallest is left out.
+	// OpenSlide 3.4.1 misplaces a level that is smaller than a tile if it is not JPEG, so
+	// the smallest level is omitted.
 	coded := func(c synth.Codec) synth.Generic {
 		return with(func(g *synth.Generic) { g.Codec, g.Levels = c, 3 })
 	}
@@ -202,7 +202,7 @@ func TestSyntheticGeneric(t *testing.T) {
 	tests := []struct {
 		name    string
 		generic synth.Generic
-		further string // why OpenSlide 3.4.1 does not see the same; "" if it does
+		further string // why OpenSlide 3.4.1 reads it differently; "" if it does not
 	}{
 		{"JPEG", base, ""},
 		{"BigTIFF", with(func(g *synth.Generic) { g.Big = true }), ""},

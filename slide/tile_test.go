@@ -26,7 +26,7 @@ func TestAppendTileErrors(t *testing.T) {
 	data[4], data[5] = other, small
 	s := f.open(t)
 	size := uint64(len(f.bytes()))
-	at := func(off, n uint64) *Slide { // a slide whose first tile is there
+	at := func(off, n uint64) *Slide { // a slide whose first tile exists
 		offs, counts := make([]uint64, 8), make([]uint64, 8)
 		offs[0], counts[0] = off, n
 		f := f
@@ -73,7 +73,7 @@ func TestAppendTileErrors(t *testing.T) {
 	}
 }
 
-// A countingReader counts reads, and can be cut short.
+// A countingReader counts reads, and can be truncated.
 type countingReader struct {
 	r     io.ReaderAt
 	reads atomic.Int64
@@ -144,8 +144,8 @@ func TestAppendTileCost(t *testing.T) {
 	}
 }
 
-// TestOpenReadsNoTables checks that tables are read when the first tile of their
-// level is asked for, and once.
+// TestOpenReadsNoTables checks that the tables of a level are read with its first tile, and
+// only once.
 func TestOpenReadsNoTables(t *testing.T) {
 	s, r := countedSlide(t, philipsFile(plainXML.String()))
 	size := s.Bytes()
@@ -170,8 +170,8 @@ func TestOpenReadsNoTables(t *testing.T) {
 	}
 }
 
-// TestFileCutShortWhileOpen checks that a file that loses its end under the
-// reader gives an error and no bytes.
+// TestFileCutShortWhileOpen checks that reading a file that was truncated while it is open
+// returns an error and no bytes.
 func TestFileCutShortWhileOpen(t *testing.T) {
 	s, r := countedSlide(t, philipsFile(plainXML.String()))
 	if _, err := s.AppendTile(nil, 0, 0, 0); err != nil {
@@ -184,7 +184,7 @@ func TestFileCutShortWhileOpen(t *testing.T) {
 	}
 }
 
-// TestReaderError checks that what a disk has to say is passed on.
+// TestReaderError checks that errors of the reader are returned.
 func TestReaderError(t *testing.T) {
 	b := philipsFile(plainXML.String()).bytes()
 	r := &failingReader{r: bytes.NewReader(b)}
@@ -236,7 +236,7 @@ func BenchmarkAppendTile(b *testing.B) {
 	})
 }
 
-// noiseSlide is a slide of 32×32 tiles of about 20 kB.
+// noiseSlide returns a slide of 32×32 tiles of about 20 kB.
 func noiseSlide(tb testing.TB) *Slide {
 	tb.Helper()
 	tables, tile := splitJPEG(testJPEG(testTile, testTile, "x"))

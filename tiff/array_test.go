@@ -62,8 +62,8 @@ func panics(f func()) (yes bool) {
 	return
 }
 
-// TestMillionsOfTiles weighs the tables of a level of 2,000,000 tiles: they may
-// cost their bytes and little more.
+// TestMillionsOfTiles measures the memory of the tables of a level of 2,000,000 tiles:
+// hardly more than their size in the file.
 func TestMillionsOfTiles(t *testing.T) {
 	const tiles = 2_000_000
 	b := newBuilder(formats[2])
@@ -91,7 +91,8 @@ func TestMillionsOfTiles(t *testing.T) {
 	}
 }
 
-// allocated is how many bytes f allocates. Nothing else may run beside it.
+// allocated returns the number of bytes that f allocates. Nothing else may run at the same
+// time.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

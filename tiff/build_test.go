@@ -28,16 +28,15 @@ func eachFormat(t *testing.T, test func(t *testing.T, fm format)) {
 	}
 }
 
-// A builder lays out a TIFF in memory. It knows no bounds, so that it can write
-// what is wrong, too.
+// A builder lays out a TIFF in memory. It checks nothing, so that it can write invalid
+// files.
 type builder struct {
 	format
 	file []byte
-	last int // where the pointer is that ends the chain
+	last int // position of the pointer that ends the chain
 }
 
-// A field is what a builder writes as an entry. A count of -1 means as many values
-// as data holds.
+// A field is an entry to write. A count of -1 means the number of values in data.
 type field struct {
 	tag   Tag
 	typ   Type
@@ -61,7 +60,7 @@ func newBuilder(fm format) *builder {
 	return b
 }
 
-// directory appends a directory to the chain, and returns where it begins.
+// directory appends a directory to the chain, and returns its offset.
 func (b *builder) directory(fields ...field) int {
 	at, last := b.loose(fields...)
 	b.point(b.last, at)
@@ -69,8 +68,8 @@ func (b *builder) directory(fields ...field) int {
 	return at
 }
 
-// loose writes a directory that nothing points to, and returns where it begins and
-// where its pointer to the next is.
+// loose writes a directory without a pointer to it, and returns its offset and that of its
+// pointer to the next one.
 func (b *builder) loose(fields ...field) (at, last int) {
 	values := make([]int, len(fields))
 	for i, f := range fields {
@@ -102,14 +101,14 @@ func (b *builder) loose(fields ...field) (at, last int) {
 	return at, last
 }
 
-// point writes at byte at that something is to be found at byte to.
+// point writes the offset to at byte at.
 func (b *builder) point(at, to int) { copy(b.file[at:], b.number(b.pointer, to)) }
 
-// entryAt is where field i of the directory at dir is.
+// entryAt returns the offset of field i of the directory at dir.
 func (b *builder) entryAt(dir, i int) int { return dir + int(b.count) + i*int(b.entry) }
 
-// value is where the value of field i of the directory at dir is, or the pointer
-// to it.
+// value returns the offset of the value of field i of the directory at dir, or of the
+// pointer to it.
 func (b *builder) value(dir, i int) int { return b.entryAt(dir, i+1) - int(b.pointer) }
 
 // number encodes n in size bytes.
@@ -128,7 +127,7 @@ func (b *builder) number(size int64, n int) []byte {
 	return p[:size]
 }
 
-// offset is the type of an offset.
+// offset returns the type of an offset.
 func (b *builder) offset() Type {
 	if b.layout == classic {
 		return Long
@@ -136,7 +135,7 @@ func (b *builder) offset() Type {
 	return Long8
 }
 
-// ints is a field of whole numbers, or of fractions as pairs of them.
+// ints returns a field of integers, or of fractions as pairs of them.
 func (b *builder) ints(tag Tag, typ Type, values ...int) field {
 	size := int64(typ.Size())
 	if typ == Rational || typ == SRational {

@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// dataFolder is where the files lie that are tested with but not part of the
-// repository: PTIFFSTORE_TESTDATA, or shared/data beside the checkout.
+// dataFolder is the directory of test files that are not part of the repository:
+// PTIFFSTORE_TESTDATA, or shared/data beside the checkout.
 func dataFolder() (string, error) {
 	dir := os.Getenv("PTIFFSTORE_TESTDATA")
 	if dir == "" {
@@ -24,7 +24,7 @@ func dataFolder() (string, error) {
 	return dir, err
 }
 
-// needData skips the test where those files are not there.
+// needData skips the test without those files.
 func needData(t *testing.T) string {
 	t.Helper()
 	dir, err := dataFolder()
@@ -50,8 +50,8 @@ func eachFile(t testing.TB, dir string, do func(path string)) {
 	}
 }
 
-// TestData opens every file and reads all of it: odd ones open, damaged ones may be
-// refused, and none is slow, large or a surprise.
+// TestData opens and reads every file: unusual ones must open, damaged ones may be
+// rejected, and time and memory are limited.
 func TestData(t *testing.T) {
 	eachFile(t, needData(t), func(path string) {
 		if filepath.Ext(path) == ".jpg" {
@@ -85,8 +85,8 @@ func TestData(t *testing.T) {
 	})
 }
 
-// TestDataDirectories compares offsets of directories with those that libtiff
-// 4.5.0's tiffinfo gives.
+// TestDataDirectories compares the offsets of directories with those of libtiff 4.5.0's
+// tiffinfo.
 func TestDataDirectories(t *testing.T) {
 	type found struct {
 		Chain []int64

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestEntries has tags out of order, and some twice: the first counts.
+// TestEntries reads tags that are out of order or duplicate: the first one is used.
 func TestEntries(t *testing.T) {
 	eachFormat(t, func(t *testing.T, fm format) {
 		b := newBuilder(fm)
@@ -58,8 +58,8 @@ func TestEntries(t *testing.T) {
 	})
 }
 
-// TestSubDirectories has two chains of sub-directories below the first directory,
-// and one below one of them. Their values are inside of an entry or outside.
+// TestSubDirectories reads two chains of sub-directories below the first directory, and one
+// below one of them. Their values are inside of an entry or outside.
 func TestSubDirectories(t *testing.T) {
 	for _, typ := range []Type{Long, IFD, Long8, IFD8} {
 		eachFormat(t, func(t *testing.T, fm format) {
@@ -73,7 +73,7 @@ func TestSubDirectories(t *testing.T) {
 			b.directory(b.ints(TagImageWidth, Short, 2))
 			f := b.open(t)
 
-			for range 2 { // asking again gives the same
+			for range 2 { // a second call returns the same
 				subs, err := f.Directories()[0].SubDirectories()
 				if err != nil {
 					t.Fatal(err)
@@ -109,8 +109,8 @@ func checkWidths(t *testing.T, of string, dirs []*Directory, want ...uint64) {
 	}
 }
 
-// TestSubDirectoriesJoin has sub-directories in the tag and in a chain as well,
-// which continues in the file's own: so Bio-Formats writes the levels of pyramids.
+// TestSubDirectoriesJoin reads sub-directories that are listed in the tag and also form a
+// chain which continues in the main chain, as Bio-Formats writes the levels of pyramids.
 func TestSubDirectoriesJoin(t *testing.T) {
 	tests := []struct {
 		name string
@@ -152,15 +152,15 @@ func TestSubDirectoriesJoin(t *testing.T) {
 	}
 }
 
-// A damage is a file that is wrong, and the error it should lead to.
+// A damage is an invalid file, with the expected error.
 type damage struct {
 	name        string
-	make        func(b *builder) (at int) // where the error should be
+	make        func(b *builder) (at int) // offset of the error
 	tag         Tag
 	unsupported bool
 	want        string
-	only        *layout // the format it is possible in, both if nil
-	opens       bool    // the damage shows when the tag is read
+	only        *layout // the only format in which it is possible; both if nil
+	opens       bool    // the error occurs when the tag is read
 }
 
 var damages = []damage{
@@ -479,7 +479,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// readDamaged opens b, and reads the field that is damaged.
+// readDamaged opens b and reads the damaged field.
 func readDamaged(b *builder, tt damage) error {
 	f, err := Open(strings.NewReader(string(b.file)), int64(len(b.file)))
 	if err != nil || !tt.opens {
@@ -495,7 +495,7 @@ func readDamaged(b *builder, tt damage) error {
 	return err
 }
 
-// TestManyDirectories opens as many as are allowed.
+// TestManyDirectories opens a file with the maximum number of directories.
 func TestManyDirectories(t *testing.T) {
 	b := newBuilder(formats[0])
 	subs := make([]int, maxDirectories)
@@ -520,8 +520,8 @@ func TestManyDirectories(t *testing.T) {
 	}
 }
 
-// TestEndlessSubDirectories follows sub-directories that contain each other, and
-// such that go deeper and deeper: both must end in an error.
+// TestEndlessSubDirectories follows sub-directories that contain each other, or that are
+// nested more and more deeply: both must end in an error.
 func TestEndlessSubDirectories(t *testing.T) {
 	deep := func(b *builder) {
 		at := 0
@@ -544,7 +544,7 @@ func TestEndlessSubDirectories(t *testing.T) {
 	tests := []struct {
 		name  string
 		make  func(b *builder)
-		depth int // of the last good one
+		depth int // of the last valid one
 		want  string
 	}{
 		{"deeper and deeper", deep, maxDepth, "nested more than 8 deep"},

@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzOpen opens anything and reads all of it. Nothing may panic, read outside of
-// the file or cost more than the file's size allows, directories must not overlap,
-// and what was read must be the same after it has been written again.
+// FuzzOpen opens and reads its input. It must not panic, read outside of the file or cost
+// more than the size of the file allows; directories must not overlap, and after writing
+// the contents again they must read the same.
 func FuzzOpen(f *testing.F) {
 	for _, fm := range formats {
 		f.Add(pyramid(fm, 3, 5).file)
@@ -49,7 +49,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// addData adds the small files of the data folder, if there is one.
+// addData adds the small test files, if they exist.
 func addData(f *testing.F) {
 	dir, err := dataFolder()
 	if err != nil {
@@ -68,7 +68,7 @@ func addData(f *testing.F) {
 	})
 }
 
-// A strict reader is a file that must not be read outside of its bounds.
+// A strict reader is a file that fails the test if it is read beyond its bounds.
 type strict struct {
 	t    *testing.T
 	data []byte
@@ -82,8 +82,8 @@ func (s strict) ReadAt(p []byte, off int64) (int, error) {
 	return copy(p, s.data[off:]), nil
 }
 
-// checkApart checks that directories lie within the file and apart, and that tags
-// are in order and none twice.
+// checkApart checks that directories lie within the file without overlaps, and that tags
+// are in order and unique.
 func checkApart(t *testing.T, dirs []*Directory) {
 	t.Helper()
 	taken := make(map[int64]bool)
@@ -102,7 +102,7 @@ func checkApart(t *testing.T, dirs []*Directory) {
 	}
 }
 
-// checkRoundTrip writes the directories of f again and compares what is read of
+// checkRoundTrip writes the directories of f again and compares the results of reading
 // both.
 func checkRoundTrip(t *testing.T, f *File) {
 	t.Helper()
@@ -117,8 +117,8 @@ func checkRoundTrip(t *testing.T, f *File) {
 	}
 }
 
-// raw returns the fields of f with their values as they are stored, up to the first
-// megabyte. One that cannot be read has no value.
+// raw returns the fields of f with their stored values, up to the first megabyte. A field
+// that cannot be read has no value.
 func raw(f *File) [][]field {
 	var dirs [][]field
 	n := 0

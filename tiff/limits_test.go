@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	maxTime   = time.Second // for opening or refusing any file
+	maxTime   = time.Second // for opening or rejecting any file
 	maxMemory = 64 << 20
 )
 
-// A sparse reader is a huge file of zeros with something at its start.
+// A sparse reader is a huge file of zeros with some bytes at its start.
 type sparse struct {
 	head []byte
 	size int64
@@ -31,8 +31,7 @@ func (s sparse) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// TestSparse reads fields of a file of a terabyte that takes no room on disk, so
-// that the size of the file bounds nothing.
+// TestSparse reads fields of a sparse file of a terabyte, whose size limits nothing.
 func TestSparse(t *testing.T) {
 	const size = 1 << 40
 	tests := []struct {
@@ -99,7 +98,7 @@ func TestCostOfOpen(t *testing.T) {
 			b.directory(make([]field, maxAllFields/maxDirectories)...)
 		}
 	}
-	backwards := func(b *builder) { // each before the one before
+	backwards := func(b *builder) { // each before the previous one
 		ends := make([]int, maxDirectories)
 		begins := make([]int, maxDirectories)
 		for i := range begins {

@@ -82,7 +82,7 @@ func TestOpenHeader(t *testing.T) {
 	}
 }
 
-// A recorder notes what is read.
+// A recorder records reads.
 type recorder struct {
 	r     io.ReaderAt
 	reads []span
@@ -93,8 +93,8 @@ func (r *recorder) ReadAt(p []byte, off int64) (int, error) {
 	return r.r.ReadAt(p, off)
 }
 
-// TestOpenIsLazy counts reads: the header, and each directory once. Values inside
-// of entries are not read again, others when they are asked for, and nothing else.
+// TestOpenIsLazy counts reads: the header, and each directory once. Values inside of
+// entries are not read again, others on demand, and nothing else.
 func TestOpenIsLazy(t *testing.T) {
 	eachFormat(t, func(t *testing.T, fm format) {
 		b := pyramid(fm, 9, 60_000)
@@ -165,8 +165,8 @@ func TestLongDirectory(t *testing.T) {
 	})
 }
 
-// TestTruncated cuts a file at every length. It must be refused, or what is missing
-// must be an error when it is asked for.
+// TestTruncated truncates a file at every length. It must be rejected, or reading a missing
+// part must be an error.
 func TestTruncated(t *testing.T) {
 	eachFormat(t, func(t *testing.T, fm format) {
 		b := pyramid(fm, 2, 40)
@@ -187,8 +187,8 @@ func TestTruncated(t *testing.T) {
 	})
 }
 
-// TestShrunk opens files that end before the size they had when they were looked
-// up: someone is writing over them.
+// TestShrunk opens files that have become shorter since their size was determined, as if
+// they were being overwritten.
 func TestShrunk(t *testing.T) {
 	b := pyramid(formats[0], 2, 40)
 	for n := range len(b.file) {
@@ -206,7 +206,7 @@ func TestShrunk(t *testing.T) {
 	}
 }
 
-// A failing reader has bytes up to good, and then an error.
+// A failing reader has bytes up to good, and then returns an error.
 type failing struct {
 	r    io.ReaderAt
 	good int64
@@ -221,7 +221,7 @@ func (f failing) ReadAt(p []byte, off int64) (int, error) {
 	return f.r.ReadAt(p, off)
 }
 
-// TestReaderFails tells a disk that fails from a file that is damaged.
+// TestReaderFails distinguishes a failing disk from a damaged file.
 func TestReaderFails(t *testing.T) {
 	b := pyramid(formats[1], 2, 400)
 	for _, good := range []int64{0, 16, int64(len(b.file)) - 8} {
@@ -289,15 +289,15 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// An all is what is found when everything of a file is read.
+// An all is the result of reading an entire file.
 type all struct {
 	directories, fields int
 	bytes               uint64 // of all values
 }
 
-// readAll reads every value of f in every way, up to limit bytes, and checks what
-// holds for every file: values are as many as their entry says and lie in the
-// file, and errors are of the two types.
+// readAll reads every value of f in every way, up to limit bytes, and checks properties of
+// all files: the number of values is that of the entry, they lie within the file, and
+// errors are of the two types.
 func readAll(t testing.TB, f *File, limit uint64) all {
 	t.Helper()
 	var got all
@@ -325,8 +325,8 @@ func readAll(t testing.TB, f *File, limit uint64) all {
 	return got
 }
 
-// readField reads one field in every way, and returns how many bytes it has, -1 if
-// no way leads to it.
+// readField reads one field in every way, and returns its number of bytes, or -1 if none is
+// possible.
 func readField(t testing.TB, f *File, d *Directory, e Entry) int {
 	t.Helper()
 	_, err := d.Uint(e.Tag, 0)
@@ -366,7 +366,7 @@ func readField(t testing.TB, f *File, d *Directory, e Entry) int {
 	return read
 }
 
-// checkError checks that err is of the types a file in memory can cause.
+// checkError checks that err is of a type that a file in memory can cause.
 func checkError(t testing.TB, err error) {
 	t.Helper()
 	if err == nil {

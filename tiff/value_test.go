@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestValues reads every type in every format: one value, which is inside of the
-// entry for most types, and five, which are outside.
+// TestValues reads every type in every format: one value, which is inside of the entry for
+// most types, and five, which are outside.
 func TestValues(t *testing.T) {
 	const tag = 40000
 	type read struct {
@@ -83,7 +83,7 @@ func TestValues(t *testing.T) {
 	})
 }
 
-// checkRead checks what was read, or that it is an error naming the tag.
+// checkRead checks the value that was read, or that the error names the tag.
 func checkRead[T any](t *testing.T, typ Type, method string, err error, ok bool, got, want T) {
 	t.Helper()
 	if !ok {
@@ -170,7 +170,7 @@ func TestText(t *testing.T) {
 	})
 }
 
-// TestBytesAreOwn changes what Bytes returned: the directory must not change.
+// TestBytesAreOwn changes the result of Bytes: the directory must not change.
 func TestBytesAreOwn(t *testing.T) {
 	b := newBuilder(formats[0])
 	b.directory(text(TagSoftware, "ab"))
