@@ -196,7 +196,7 @@ func TestDerivedTileCancelled(t *testing.T) {
 	}
 }
 
-// TestDerivedTileFromKept derives a tile from cached ones, and requests only those that are
+// TestDerivedTileFromCached derives a tile from cached ones, and requests only those that are
 // not stored.
 func TestDerivedTileFromCached(t *testing.T) {
 	s := openSlide(t, nil, testLevel{picture: plain(256, 256, rust), tile: 64})
