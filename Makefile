@@ -90,7 +90,7 @@ test-long: setup-test vet
 .PHONY: setup-test
 setup-test:
 	@scripts/need
-	@scripts/setup test || echo "going on: tests that need these are skipped and say so"
+	@scripts/setup test || echo "continuing: tests that need these are skipped and say so"
 
 .PHONY: vet
 vet: web
@@ -132,7 +132,7 @@ test-web: build
 	if [[ -n $${TEST_TIMES:-} ]]; then printf '%7.1f  webapp\n' $$((SECONDS - began)) >>"$$TEST_TIMES"; fi; \
 	exit $$status
 
-# -- look after
+# -- maintain
 
 .PHONY: lint
 lint: web
@@ -145,7 +145,7 @@ fuzz: web
 
 .PHONY: bench
 bench: build
-	@scripts/setup bench || echo "going on: servers that are not installed are not measured"
+	@scripts/setup bench || echo "continuing: servers that are not installed are not measured"
 	@go run ./internal/bench $(BENCH)
 
 SOAK ?= 2m

@@ -96,7 +96,7 @@ func (c *uploadCmd) client() (*upload.Client, error) {
 		}
 		dir = filepath.Join(cache, "ptiffstore", "uploads")
 	}
-	return &upload.Client{URL: c.server(), Token: c.Token, Dir: dir, Patience: c.Retry, Wait: c.Wait}, nil
+	return &upload.Client{URL: c.server(), Token: c.Token, Dir: dir, MaxRetryTime: c.Retry, Wait: c.Wait}, nil
 }
 
 func (c *uploadCmd) server() string { return strings.TrimRight(c.To, "/") }

@@ -195,7 +195,7 @@ func (a *API) requireAccounts() error {
 
 // requireTasks returns an error if this server has no tasks.
 func (a *API) requireTasks() error {
-	if a.Jobs == nil {
+	if a.Tasks == nil {
 		return newError(http.StatusServiceUnavailable, "This server is read-only and runs no tasks: use the server that manages the stores.")
 	}
 	return nil

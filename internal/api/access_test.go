@@ -158,7 +158,7 @@ func (g *guardedSite) fill() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	v, err := g.api.Jobs.Submit(g.t.Context(), task.Submission{Kind: task.HashImage, Store: g.store, Args: task.Args{Image: canary}})
+	v, err := g.api.Tasks.Submit(g.t.Context(), task.Submission{Kind: task.HashImage, Store: g.store, Args: task.Args{Image: canary}})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -574,8 +574,8 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 func awaitTask(g *guardedSite) {
 	ctx, stop := context.WithCancel(g.t.Context())
 	done := make(chan error, 1)
-	go func() { done <- g.api.Jobs.Work(ctx, task.WorkOptions{Queues: map[string]int{task.DefaultQueue: 1}}) }()
-	if _, err := g.api.Jobs.Wait(ctx, g.task); err != nil {
+	go func() { done <- g.api.Tasks.Work(ctx, task.WorkOptions{Queues: map[string]int{task.DefaultQueue: 1}}) }()
+	if _, err := g.api.Tasks.Wait(ctx, g.task); err != nil {
 		g.t.Fatal(err)
 	}
 	stop()

@@ -39,9 +39,9 @@ type API struct {
 	// Admin reports whether the caller may make changes, and see folders and hosts, if
 	// there is no access control. If it is nil, no caller may.
 	Admin func(*http.Request) bool
-	// Jobs is the task service. If it is nil, because the server is read-only, routes of
+	// Tasks is the task service. If it is nil, because the server is read-only, routes of
 	// tasks answer 503.
-	Jobs *task.Service
+	Tasks *task.Service
 	// StoreRoots are the folders in or below which stores may be added or moved over
 	// HTTP. If it is empty, none may.
 	StoreRoots []string

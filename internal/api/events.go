@@ -50,7 +50,7 @@ func (a taskAPI) follow(ctx context.Context, in *eventsInput) (*huma.StreamRespo
 	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
-	v, err := a.Jobs.Get(ctx, in.Task)
+	v, err := a.Tasks.Get(ctx, in.Task)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
@@ -83,7 +83,7 @@ func (a taskAPI) stream(ctx context.Context, s *stream, id string) {
 	}
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
-	changes := a.Jobs.Watch(ctx, id)
+	changes := a.Tasks.Watch(ctx, id)
 	for {
 		var err error
 		select {

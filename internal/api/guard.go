@@ -415,10 +415,10 @@ func (a guard) recordLabel(ctx context.Context, c *caller, f *tile.File) error {
 // authorizeTask requires the scope for the task's store; for a task without store, an
 // admin.
 func (a guard) authorizeTask(ctx context.Context, c *caller, scope account.Scope, id string) error {
-	if a.Jobs == nil {
+	if a.Tasks == nil {
 		return nil // the handler answers 404
 	}
-	v, err := a.Jobs.Get(ctx, id)
+	v, err := a.Tasks.Get(ctx, id)
 	if errors.Is(err, task.ErrNotFound) {
 		return a.holdNamed(ctx, c, a.standIn(scope, false), false, id, "task")
 	} else if err != nil {

@@ -176,11 +176,11 @@ func (a storeAPI) view(ctx context.Context, s *catalog.Store, vis *visibility, n
 	if vis.labels[s.ID] != whole {
 		v.withoutLabels()
 	}
-	if a.Jobs == nil {
+	if a.Tasks == nil {
 		return v
 	}
 	var err error
-	if v.NextSync, err = a.Jobs.NextRun(ctx, s, task.SyncStore); err != nil {
+	if v.NextSync, err = a.Tasks.NextRun(ctx, s, task.SyncStore); err != nil {
 		a.Log.WarnContext(ctx, "cannot determine the next sync", "store", s.ID, "err", err)
 	}
 	return v

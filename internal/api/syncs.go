@@ -46,7 +46,7 @@ func (a syncAPI) submit(ctx context.Context, s *catalog.Store, o *syncAllInput) 
 	if o.Resync {
 		kind = task.ResyncStore
 	}
-	return a.Jobs.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Args: task.Args{Store: s.ID, DryRun: o.DryRun, Confirm: o.Confirm}})
+	return a.Tasks.Submit(ctx, task.Submission{Kind: kind, Queue: task.QueueOf(s), Args: task.Args{Store: s.ID, DryRun: o.DryRun, Confirm: o.Confirm}})
 }
 
 func (a syncAPI) store(ctx context.Context, in *syncInput) (*taskOutput, error) {

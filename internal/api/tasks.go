@@ -135,7 +135,7 @@ func (a taskAPI) get(ctx context.Context, in *taskPath) (*taskOutput, error) {
 	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
-	v, err := a.Jobs.Get(ctx, in.Task)
+	v, err := a.Tasks.Get(ctx, in.Task)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
@@ -203,7 +203,7 @@ func (a taskAPI) submit(ctx context.Context, in *submitInput) (*taskOutput, erro
 	if err := a.checkImage(ctx, args); err != nil {
 		return nil, err
 	}
-	v, err := a.Jobs.Submit(ctx, s)
+	v, err := a.Tasks.Submit(ctx, s)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
@@ -214,7 +214,7 @@ func (a taskAPI) cancel(ctx context.Context, in *taskPath) (*taskOutput, error) 
 	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
-	v, err := a.Jobs.Cancel(ctx, in.Task)
+	v, err := a.Tasks.Cancel(ctx, in.Task)
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
@@ -276,7 +276,7 @@ func trimmed(v *task.View, store string, labels bool) taskView {
 func (a taskAPI) page(ctx context.Context, f task.Filter) ([]taskView, string, error) {
 	items := []taskView{}
 	if a.Access == nil || isAdmin(ctx) {
-		page, next, err := a.Jobs.List(ctx, f)
+		page, next, err := a.Tasks.List(ctx, f)
 		for i := range page {
 			items = append(items, taskView(page[i]))
 		}
@@ -297,7 +297,7 @@ func (a taskAPI) page(ctx context.Context, f task.Filter) ([]taskView, string, e
 	for range scanRounds {
 		f.Limit = limit - len(items)
 		var page []task.View
-		if page, next, err = a.Jobs.List(ctx, f); err != nil {
+		if page, next, err = a.Tasks.List(ctx, f); err != nil {
 			return nil, "", err
 		}
 		for i := range page {

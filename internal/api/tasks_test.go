@@ -50,7 +50,7 @@ func (st *site) tasks() (proceed chan struct{}) {
 	if err != nil {
 		st.t.Fatal(err)
 	}
-	st.api.Jobs = j
+	st.api.Tasks = j
 	return proceed
 }
 
@@ -62,7 +62,7 @@ func (st *site) work(queues ...string) {
 	for _, q := range queues {
 		o.Queues[q] = 2
 	}
-	go func() { ended <- st.api.Jobs.Work(ctx, o) }()
+	go func() { ended <- st.api.Tasks.Work(ctx, o) }()
 	st.t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

@@ -101,7 +101,7 @@ func (s *Server) handler() http.Handler {
 		Access:  s.access,
 		Catalog: s.catalog, Tiles: s.tiles, Renderer: s.renderer, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // without access control every client that the guard admits is an admin
-		StoreRoots: append([]string{s.o.DataDir}, append(s.o.Folders, s.o.StoreRoots...)...), Watching: s.watchers.Status, Endpoints: s.endpoints.status, Jobs: s.tasks, Closing: s.closing,
+		StoreRoots: append([]string{s.o.DataDir}, append(s.o.Folders, s.o.StoreRoots...)...), Watching: s.watchers.Status, Endpoints: s.endpoints.status, Tasks: s.tasks, Closing: s.closing,
 		Remove: s.handlers.Syncer.Remove, Restore: s.handlers.Syncer.Restore, Retry: s.handlers.Syncer.Retry,
 	}
 	a.Register(mux)

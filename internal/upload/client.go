@@ -50,9 +50,9 @@ type Client struct {
 	// Dir holds a file for each upload in progress: its address and the digest of the
 	// file, without the file's name.
 	Dir string
-	// Patience is how long a server may be unreachable or full before the client gives
+	// MaxRetryTime is how long a server may be unreachable or full before the client gives
 	// up.
-	Patience time.Duration
+	MaxRetryTime time.Duration
 	// Wait is how long to wait for the server's verdict after a file was sent.
 	Wait time.Duration
 	// Hindered, if not nil, receives the reason why nothing can be sent for now.
@@ -484,7 +484,7 @@ func (s *sending) retry(ctx context.Context, f func() error) error {
 		default:
 			return err
 		}
-		if time.Since(began)+wait > s.Patience {
+		if time.Since(began)+wait > s.MaxRetryTime {
 			return err
 		}
 		if s.Hindered != nil {

@@ -78,7 +78,7 @@ func (c *cutter) carry(from *net.TCPConn, host string) {
 }
 
 func newClient(t *testing.T, url string) *upload.Client {
-	return &upload.Client{URL: url, Dir: t.TempDir(), Patience: 30 * time.Second, Chunk: 256 << 10}
+	return &upload.Client{URL: url, Dir: t.TempDir(), MaxRetryTime: 30 * time.Second, Chunk: 256 << 10}
 }
 
 func quietly(upload.Stage, int64, int64) {}
