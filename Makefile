@@ -98,9 +98,9 @@ vet: web
 	@go vet ./...
 	@go vet -tags turbo ./...
 
-# What only computes, or asks its database one question after the other, takes ten times
-# as long under the race detector, and is tested under it in test-long.
-UNRACED := tiff slide internal/barcode internal/synth internal/render internal/convert internal/api
+# Packages that only compute take ten times as long under the race detector; test-long
+# runs them under it.
+UNRACED := tiff slide internal/barcode internal/synth internal/render internal/convert
 
 .PHONY: test-go
 test-go: web
