@@ -10,7 +10,7 @@ import type { Grant, Group, Session, User } from "../src/access/types";
 import type { SlideImage, Store } from "../src/api/types";
 import { isViewable } from "../src/api/types";
 import { expect, idle, test as base } from "./fixtures";
-import { linkSlides, startServer } from "./server";
+import { copySlides, startServer } from "./server";
 
 const password = "seven brown owls at noon";
 
@@ -26,7 +26,7 @@ interface Site {
 const test = base.extend<object, { site: Site }>({
   site: [async ({}, use) => {
     const data = mkdtempSync(join(process.env.PTIFFSTORE_E2E_DATA!, "access-"));
-    linkSlides(data);
+    copySlides(data);
     const server = await startServer(data, "demo", "--auth", "local");
     await use(await createUsers(server.link));
     await server.stop();

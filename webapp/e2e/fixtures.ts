@@ -7,7 +7,7 @@ import { test as base, expect, type Page } from "@playwright/test";
 import type { SlideImage, ViewableImage } from "../src/api/types";
 import { isViewable } from "../src/api/types";
 import { fullMagnification } from "../src/viewer/magnification";
-import { linkSlides, startServer } from "./server";
+import { copySlides, startServer } from "./server";
 
 export { expect };
 export type { SlideImage, ViewableImage };
@@ -50,7 +50,7 @@ export const test = base.extend<{ watched: Watched }, WorkerFixtures>({
 
   server: [async ({ ownServer, data }, use) => {
     if (!ownServer) return use(process.env.PTIFFSTORE_E2E_SERVER!);
-    linkSlides(data);
+    copySlides(data);
     const server = await startServer(data, "demo");
     await use(server.address);
     await server.stop();

@@ -1,7 +1,7 @@
 // Servers for the tests.
 
 import { spawn, type ChildProcessByStdio } from "node:child_process";
-import { existsSync, linkSync, mkdirSync, readdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -45,8 +45,16 @@ function printedLink(child: ChildProcessByStdio<null, Readable, Readable>, patte
 // demoSlides is the folder with the slides of the server that all tests share.
 export const demoSlides = (): string => join(process.env.PTIFFSTORE_E2E_DATA!, "demo");
 
-// linkSlides puts the slides of the demo into the data folder of another server.
-export function linkSlides(data: string): void {
+// copySlides puts the slides of the demo into the data folder of another server. They are
+// not hard links: a link that is made or removed changes the ctime of the file, and so the
+// revision that other tests use at that moment.
+export function copySlides(data: string): void {
   mkdirSync(join(data, "demo"), { recursive: true });
-  for (const name of readdirSync(demoSlides())) linkSync(join(demoSlides(), name), join(data, "demo", name));
+  for (const name of readdirSync(demoSlides())) {
+    const from = join(demoSlides(), name);
+    const to = join(data, "demo", name);
+    copyFileSync(from, to);
+    const { atime, mtime } = statSync(from);
+    utimesSync(to, atime, mtime);
+  }
 }
