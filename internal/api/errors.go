@@ -186,7 +186,7 @@ func invalid(errs ...error) error {
 // told returns the text of an error as a sentence. It is only for errors that name no
 // folder.
 func told(err error) string {
-	return sentence(errors.New(strings.TrimPrefix(err.Error(), "ingest: ")))
+	return sentence(err)
 }
 
 // sentence returns the text of an error as a sentence.

@@ -481,7 +481,7 @@ func checkPatterns(list []string) ([]string, error) {
 		}
 	}
 	if err := source.CheckPatterns(list); err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "ingest: "))
+		return nil, err
 	}
 	return list, nil
 }
