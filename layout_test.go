@@ -33,7 +33,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/loop", "", ""},
 	{"internal/db", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
 	{"internal/catalog", "internal/fsx internal/db internal/loop", "github.com/jackc/pgx/v5 golang.org/x/text"},
-	{"test/catalogtest", "internal/catalog", ""},
+	{"test/catalogtest", "test/pgtest internal/catalog", ""},
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
 	{"internal/source", "internal/fsx", "golang.org/x/sys"},
 	{"internal/managed", "internal/fsx internal/strictjson internal/catalog internal/source", ""},

@@ -6,24 +6,18 @@ package catalogtest
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// Open creates and opens a catalog in the file at path, and closes it when the test ends.
+// Open opens the catalog in the file at path, which it creates if there is none, and closes
+// it when the test ends.
 func Open(t testing.TB, path string) *catalog.Catalog {
 	t.Helper()
-	empty, err := template()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if _, err := os.Lstat(path); err != nil {
-		if err := os.WriteFile(path, empty, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		template.SQLiteAt(t, path)
 	}
 	c, err := catalog.Open(context.Background(), "sqlite:"+path)
 	if err != nil {
@@ -33,20 +27,11 @@ func Open(t testing.TB, path string) *catalog.Catalog {
 	return c
 }
 
-// template is the file of an empty catalog.
-var template = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "catalogtest-")
+// template is an empty catalog.
+var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
+	c, err := catalog.Open(ctx, url)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "catalog.db")
-	c, err := catalog.Open(context.Background(), "sqlite:"+path)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Close(); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
-})
+	return c.Close()
+}}

@@ -27,11 +27,16 @@ type Template struct {
 // SQLite returns the URL of a copy of the template as a SQLite database.
 func (p *Template) SQLite(t testing.TB) string {
 	t.Helper()
+	return p.SQLiteAt(t, filepath.Join(t.TempDir(), "catalog.db"))
+}
+
+// SQLiteAt is like [Template.SQLite], with the copy in the file at path.
+func (p *Template) SQLiteAt(t testing.TB, path string) string {
+	t.Helper()
 	p.sqlite.Do(func() { p.file, p.fileErr = p.prepareFile() })
 	if p.fileErr != nil {
 		t.Fatal(p.fileErr)
 	}
-	path := filepath.Join(t.TempDir(), "catalog.db")
 	if err := os.WriteFile(path, p.file, 0o600); err != nil {
 		t.Fatal(err)
 	}
