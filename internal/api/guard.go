@@ -50,7 +50,7 @@ var (
 func (a guard) handler(pattern string, h http.Handler) http.Handler {
 	rule, ok := rules[pattern]
 	if rule.object == ofPicture && !described[pattern] {
-		h = redirector{a.API}.orElsewhere(h)
+		h = redirector(a).orElsewhere(h)
 	}
 	if ok && Document(pattern) {
 		return a.document(h)

@@ -129,7 +129,7 @@ func (a iiifAPI) description(w http.ResponseWriter, r *http.Request, f func(*til
 	if v := r.URL.Query().Get("v"); v != "" && v != im.File.Revision {
 		return explained(tile.ErrOldRevision)
 	}
-	p, err := redirector{a.API}.shape(r, im)
+	p, err := redirector(a).shape(r, im)
 	if err != nil {
 		return err
 	}

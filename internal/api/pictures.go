@@ -144,7 +144,7 @@ func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return explained(err)
 	}
-	p, err := redirector{a.API}.shape(r, im)
+	p, err := redirector(a).shape(r, im)
 	if err != nil {
 		return err
 	}

@@ -22,21 +22,21 @@ func (a slideatlasAPI) pictureRoutes() []route {
 	list := []route{
 		{
 			path: "/thumb/{store}/{image}", handle: func(w http.ResponseWriter, r *http.Request) error {
-				return pictureAPI{a.API}.preview(w, r, ask(r.PathValue("store"), r.PathValue("image")))
+				return pictureAPI(a).preview(w, r, ask(r.PathValue("store"), r.PathValue("image")))
 			},
 			op: jpegOp(olderTag, "get-thumb", "Get the preview", "", storeParam, keyParam, height),
 		},
 		{
 			path: "/thumb", handle: func(w http.ResponseWriter, r *http.Request) error {
 				q := r.URL.Query()
-				return pictureAPI{a.API}.preview(w, r, ask(q.Get("db"), q.Get("img")))
+				return pictureAPI(a).preview(w, r, ask(q.Get("db"), q.Get("img")))
 			},
 			op: jpegOp(olderTag, "get-thumb-by-query", "Get the preview", "", dbParam, imgParam, height),
 		},
 		{
 			path: "/label", handle: func(w http.ResponseWriter, r *http.Request) error {
 				q := r.URL.Query()
-				return pictureAPI{a.API}.answer(w, r, ask(q.Get("db"), q.Get("img")), "label", pictureAPI{a.API}.associated("label"))
+				return pictureAPI(a).answer(w, r, ask(q.Get("db"), q.Get("img")), "label", pictureAPI(a).associated("label"))
 			},
 			op: jpegOp(olderTag, "get-label-by-query", "Get the label", "", dbParam, imgParam),
 		},
@@ -45,7 +45,7 @@ func (a slideatlasAPI) pictureRoutes() []route {
 		path := "/apiv1/slides/{file}/" + kind + "/"
 		list = append(list, route{
 			path: path, pattern: path + "{$}", handle: func(w http.ResponseWriter, r *http.Request) error {
-				return pictureAPI{a.API}.answer(w, r, ask("", r.PathValue("file")), kind, pictureAPI{a.API}.associated(kind))
+				return pictureAPI(a).answer(w, r, ask("", r.PathValue("file")), kind, pictureAPI(a).associated(kind))
 			},
 			op: jpegOp(olderTag, "get-prototype-"+kind, "Get the "+kind, "", fileParam),
 		})

@@ -61,7 +61,7 @@ func (a syncAPI) store(ctx context.Context, in *syncInput) (*taskOutput, error) 
 	if err != nil {
 		return nil, a.taskFailed(ctx, err)
 	}
-	return taskAPI{a.API}.accepted(ctx, v)
+	return taskAPI(a).accepted(ctx, v)
 }
 
 func (a syncAPI) all(ctx context.Context, in *syncAllInput) (*tasksOutput, error) {
@@ -83,7 +83,7 @@ func (a syncAPI) all(ctx context.Context, in *syncAllInput) (*tasksOutput, error
 		if err != nil {
 			return nil, a.taskFailed(ctx, err)
 		}
-		shown, err := taskAPI{a.API}.view(ctx, v)
+		shown, err := taskAPI(a).view(ctx, v)
 		if err != nil {
 			return nil, a.failed(ctx, err)
 		}

@@ -46,9 +46,9 @@ func (a userAPI) register(h huma.API) {
 	add(a.API, h, "DELETE", usersRoute+"/{user}", "remove-user", "Remove a user", "The user's sessions, tokens and grants are removed, too. The audit log keeps the id.", 204, problems{404: "No such user.", 409: lastAdmin}, a.remove)
 	add(a.API, h, "PUT", usersRoute+"/{user}/password", "set-password", "Set a password", "Users set their own password and give the current one; admins may set that of others. All sessions of the user end; API tokens stay unless revoke_tokens is set.", 204,
 		problems{401: "The current password is wrong.", 404: "No such user.", 409: lastAdmin, 429: "Too many attempts: Retry-After says when the next one is allowed."}, a.setPassword)
-	add(a.API, h, "GET", usersRoute+"/{user}/sessions", "list-sessions", "List a user's sessions", "Admins may do this for other users.", 200, problems{404: "No such user."}, sessionAPI{a.API}.list)
-	add(a.API, h, "DELETE", usersRoute+"/{user}/sessions", "end-sessions", "End all sessions of a user", "Admins may do this for other users.", 204, problems{404: "No such user."}, sessionAPI{a.API}.endAll)
-	add(a.API, h, "DELETE", usersRoute+"/{user}/sessions/{session}", "end-session", "End a session of a user", "Admins may do this for other users.", 204, problems{404: "No such session of the user."}, sessionAPI{a.API}.end)
+	add(a.API, h, "GET", usersRoute+"/{user}/sessions", "list-sessions", "List a user's sessions", "Admins may do this for other users.", 200, problems{404: "No such user."}, sessionAPI(a).list)
+	add(a.API, h, "DELETE", usersRoute+"/{user}/sessions", "end-sessions", "End all sessions of a user", "Admins may do this for other users.", 204, problems{404: "No such user."}, sessionAPI(a).endAll)
+	add(a.API, h, "DELETE", usersRoute+"/{user}/sessions/{session}", "end-session", "End a session of a user", "Admins may do this for other users.", 204, problems{404: "No such session of the user."}, sessionAPI(a).end)
 }
 
 func (a userAPI) list(ctx context.Context, in *pageInput) (*list[user], error) {
