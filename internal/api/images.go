@@ -229,7 +229,7 @@ func (a imageAPI) show(ctx context.Context, im *catalog.Image, stores []catalog.
 		v.withoutLabels()
 	}
 	if endpoint != "" && v.TileURL != nil {
-		if pass := (redirector(a)).accessToken(ctx, im.StoreID, im.ID, seeTiles); pass != "" {
+		if pass := redirector(a).accessToken(ctx, im.StoreID, im.ID, seeTiles); pass != "" {
 			*v.TileURL += "&pass=" + pass
 		}
 	}

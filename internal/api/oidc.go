@@ -74,7 +74,7 @@ func (a oidcAPI) finish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := (sessionAPI(a)).endCurrent(ctx, c); err != nil {
+	if err := sessionAPI(a).endCurrent(ctx, c); err != nil {
 		return a.plain(ctx, err)
 	}
 	w.Header().Add("Set-Cookie", sessionCookie(l.Secret, l.Session.ExpiresAt, c.secure))
