@@ -141,10 +141,10 @@ func (s *server) answer(ctx *fasthttp.RequestCtx, req *tile.Request) {
 	if id := ctx.Request.Header.Peek(httperr.RequestIDHeader); len(id) > 0 && httperr.SaneRequestID(text(id)) {
 		ctx.Response.Header.SetBytesV(httperr.RequestIDHeader, id)
 	}
-	var c context.Context = ctx
+	c := context.Background() // what uses it may outlive the request; fasthttp reuses ctx
 	if s.Trace != nil {
 		var end func(status int)
-		c, end = s.Trace(ctx, string(ctx.Request.Header.Peek("Traceparent")))
+		c, end = s.Trace(c, string(ctx.Request.Header.Peek("Traceparent")))
 		defer func() { end(ctx.Response.StatusCode()) }()
 	}
 	s.serve(c, ctx, req)

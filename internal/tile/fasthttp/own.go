@@ -1,6 +1,7 @@
 package fasthttp
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,12 +10,14 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
-// own passes requests to next with copies of all strings. Those of fasthttp's adaptor are
-// in buffers that it reuses for the next request on the connection, so that a string stored
-// as a key of a cache or in a span would change.
+// own passes requests to next with copies of all strings and with a context of their own.
+// The strings of fasthttp's adaptor are in buffers that it reuses for the next request on
+// the connection, so that a string stored as a key of a cache or in a span would change. Its
+// context is a [fasthttp.RequestCtx], which it reuses too, while an image that several
+// requests wait for may be rendered after the first of them has been answered.
 func own(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.WithContext(r.Context())
+		q := r.WithContext(context.Background())
 		q.Method, q.Proto, q.Host = strings.Clone(r.Method), strings.Clone(r.Proto), strings.Clone(r.Host)
 		q.RequestURI = strings.Clone(r.RequestURI)
 		u, err := url.ParseRequestURI(q.RequestURI)

@@ -1,9 +1,12 @@
 package fasthttp_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -38,4 +41,38 @@ func TestRequestsKeepTheirStrings(t *testing.T) {
 	if diff := cmp.Diff(want, kept); diff != "" {
 		t.Errorf("requests as kept (-want +got):\n%s", diff)
 	}
+}
+
+// Work that a request has started may use its context after the answer, while fasthttp
+// handles other requests: the race detector reports a context that is reused.
+func TestContextOutlivesRequest(t *testing.T) {
+	var work sync.WaitGroup
+	use := func(ctx context.Context) {
+		work.Go(func() {
+			for range 100 {
+				ctx.Value("key")
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	s := tile.New(tile.Options{})
+	t.Cleanup(s.Close)
+	base := serve(t, &fasthttp.Handler{
+		Tiles: s,
+		Next:  http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { use(r.Context()) }),
+		Trace: func(ctx context.Context, _ string) (context.Context, func(int)) {
+			use(ctx)
+			return ctx, func(int) {}
+		},
+	})
+	for range 5 {
+		for _, path := range []string{"/other", "/api/v1/images/none/tiles/0/0/0"} {
+			resp, err := http.Get(base + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+		}
+	}
+	work.Wait()
 }
