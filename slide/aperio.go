@@ -1,7 +1,6 @@
 package slide
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -18,34 +17,35 @@ func aperio(f *tiff.File, s *Slide) (bool, error) {
 	if err != nil || !strings.HasPrefix(text, "Aperio") || !isTiled(first) {
 		return false, err
 	}
-	if ok, err := generic(f, s); !ok || err != nil {
+	if ok, err := s.readPyramid(f, aperioName); !ok || err != nil {
 		return false, err
 	}
 	s.Vendor = "Aperio"
-	_, fields, _ := strings.Cut(text, "|")
-	for field := range strings.SplitSeq(fields, "|") {
-		key, val, ok := strings.Cut(field, "=")
-		if key, val = strings.TrimSpace(key), strings.TrimSpace(val); ok && key != "" && val != "" {
-			s.Properties["aperio."+key] = val
+	s.gaps = true
+	values := describedValues(text)
+	for key, val := range values {
+		s.Properties["aperio."+key] = val
+	}
+	if values["MPP"] != "" {
+		s.MPPX, s.MPPY = 0, 0 // more exact than the resolution fields
+	}
+	s.setDescribed(values)
+	if s.MPPX == 0 {
+		if err := s.directoryMPP(first); err != nil {
+			return false, err
 		}
 	}
-	if mpp, err := strconv.ParseFloat(s.Properties["aperio.MPP"], 64); err == nil {
-		s.setMPP(mpp, mpp)
-	}
-	if power, err := strconv.ParseFloat(s.Properties["aperio.AppMag"], 64); err == nil && power > 0 && power <= 200 {
-		s.ObjectivePower = power
-	}
-	s.associated = nil
+	s.profile = directoryICC(first)
 	return true, s.addAssociated(f, aperioKind)
 }
 
 // maxXMLText limits the description of an Aperio slide.
 const maxXMLText = 16 << 10
 
-// aperioKind returns the kind of an associated image: the first word of the second line of
-// the description or, with newer scanners, the type of the directory. The first image in
-// strips without either is the thumbnail.
-func aperioKind(f *tiff.File, d *tiff.Directory) (string, error) {
+// aperioName returns the kind of an associated image that says what it is: with the first
+// word of the second line of its description or, if it is a macro, with the type of its
+// directory. It returns "" for others, such as levels.
+func aperioName(f *tiff.File, d *tiff.Directory) (string, error) {
 	text, err := peek(f, d, tiff.TagImageDescription, 256)
 	if err != nil {
 		return "", err
@@ -56,16 +56,34 @@ func aperioKind(f *tiff.File, d *tiff.Directory) (string, error) {
 			return kind, nil
 		}
 	}
-	subfile, err := d.Uint(tiff.TagNewSubfileType, 0)
-	if err != nil {
-		return "", err
+	subfile, err := subfileType(d)
+	if subfile == aperioMacro {
+		return "macro", err
 	}
+	return "", err
+}
+
+// Values of tag 254 in the directories of associated images.
+const (
+	aperioLabel = 1
+	aperioMacro = 9
+)
+
+// aperioKind returns the kind of an associated image, which is not a level: its name or,
+// with newer scanners, the type of its directory. The first image in strips without either
+// is the thumbnail.
+func aperioKind(f *tiff.File, d *tiff.Directory) (string, error) {
+	kind, err := aperioName(f, d)
+	if kind != "" || err != nil {
+		return kind, err
+	}
+	subfile, err := subfileType(d)
 	switch {
-	case subfile == 1:
+	case err != nil:
+		return "", err
+	case subfile == aperioLabel:
 		return "label", nil
-	case subfile == 9:
-		return "macro", nil
-	case d.Index == 1:
+	case d.Index == 1 && !isTiled(d):
 		return "thumbnail", nil
 	}
 	return "", nil

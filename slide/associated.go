@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -18,13 +19,31 @@ const (
 	maxSpan             = 128 << 20 // of base64 in a description
 )
 
-// An AssociatedImage is an associated image as it is stored: strips from top to bottom. A single
-// JPEG strip is a complete file that can be sent unchanged.
+// An AssociatedImage is an associated image as it is stored: in strips from top to bottom,
+// or in tiles, row by row.
 type AssociatedImage struct {
 	Width, Height int // pixels
-	RowsPerStrip  int
+	TileWidth     int // pixels; 0 for strips, which are as wide as the image
+	RowsPerStrip  int // or the height of a tile
 	Layout        Layout
-	Strips        [][]byte
+	Strips        [][]byte // or tiles
+}
+
+// JPEG returns the image if it is stored as one complete JPEG, which can be sent unchanged,
+// and otherwise nil.
+func (p *AssociatedImage) JPEG() []byte {
+	if len(p.Strips) != 1 || p.Layout.Codec != JPEG || p.TileWidth != 0 && (p.TileWidth != p.Width || p.RowsPerStrip != p.Height) {
+		return nil
+	}
+	return p.Strips[0]
+}
+
+// Columns returns the number of tiles of a row, or 1 for strips.
+func (p *AssociatedImage) Columns() int {
+	if p.TileWidth == 0 {
+		return 1
+	}
+	return ceilDiv(p.Width, p.TileWidth)
 }
 
 // An associatedImage is the location of an associated image: in a directory of its own, or
@@ -70,16 +89,16 @@ func (s *Slide) AssociatedCost(kind string) int64 {
 		case p.dir == nil:
 			cost = max(cost, 3*min(p.text.n, maxSpan)) // the text, the text without references, and the decoded bytes
 		default:
-			cost = max(cost, s.stripCost(p.dir))
+			cost = max(cost, s.piecesCost(p.dir))
 		}
 	}
 	return cost
 }
 
-// stripCost returns an upper bound of the memory for reading the strips of a directory:
-// each strip is read once, into memory for itself and the tables that all strips share.
-func (s *Slide) stripCost(d *tiff.Directory) int64 {
-	p, err := s.findStrips(d)
+// piecesCost returns an upper bound of the memory for reading the strips or tiles of a
+// directory: each is read once, into memory for itself and the tables that all share.
+func (s *Slide) piecesCost(d *tiff.Directory) int64 {
+	p, err := s.findPieces(d)
 	if err != nil {
 		return 0 // reading fails likewise
 	}
@@ -88,7 +107,7 @@ func (s *Slide) stripCost(d *tiff.Directory) int64 {
 		b, _ := d.Bytes(tiff.TagJPEGTables)
 		tables += uint64(len(b))
 	}
-	for i := range ceilDiv(p.Height, p.RowsPerStrip) {
+	for i := range p.number() {
 		total += min(p.counts.At(i), maxAssociatedBytes) + tables
 	}
 	return int64(total)
@@ -96,7 +115,7 @@ func (s *Slide) stripCost(d *tiff.Directory) int64 {
 
 func (s *Slide) readAssociated(p *associatedImage) (*AssociatedImage, error) {
 	if p.dir != nil {
-		return s.readStrips(p.dir)
+		return s.readPieces(p.dir)
 	}
 	b, err := p.text.read(s.file)
 	if err != nil {
@@ -115,16 +134,30 @@ func (s *Slide) readAssociated(p *associatedImage) (*AssociatedImage, error) {
 	return &AssociatedImage{Width: h.width, Height: h.height, RowsPerStrip: h.height, Layout: lay, Strips: [][]byte{b}}, nil
 }
 
-// strips are the locations of the strips of a directory.
-type strips struct {
+// pieces are the locations of the strips or tiles of a directory.
+type pieces struct {
 	AssociatedImage
+	tag             tiff.Tag // of offsets
 	offsets, counts tiff.Array
 }
 
-// findStrips reads the tables of an image that is stored in strips, and checks that they
-// are consistent.
-func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
-	p := new(strips)
+// unit names a piece in errors.
+func (p *pieces) unit() string {
+	if p.TileWidth != 0 {
+		return "tile"
+	}
+	return "strip"
+}
+
+// number returns the number of strips or tiles.
+func (p *pieces) number() int { return p.Columns() * ceilDiv(p.Height, p.RowsPerStrip) }
+
+// findPieces reads the tables of an associated image, and checks that they are consistent.
+func (s *Slide) findPieces(d *tiff.Directory) (*pieces, error) {
+	if isTiled(d) {
+		return s.findTiles(d)
+	}
+	p := &pieces{tag: tiff.TagStripOffsets}
 	var err error
 	if p.Width, err = side(d, tiff.TagImageWidth, maxSide); err != nil {
 		return nil, err
@@ -152,17 +185,44 @@ func (s *Slide) findStrips(d *tiff.Directory) (*strips, error) {
 	if p.counts, err = d.Array(tiff.TagStripByteCounts); err != nil {
 		return nil, err
 	}
-	n := ceilDiv(p.Height, p.RowsPerStrip)
-	if n > maxStrips || p.offsets.Len() < n || p.counts.Len() < n {
-		return nil, broken(d, tiff.TagStripOffsets, "the file is damaged: it has %d offsets and %d byte counts for %d strips",
-			p.offsets.Len(), p.counts.Len(), n)
-	}
-	return p, nil
+	return p, p.complete(d)
 }
 
-// readStrips reads an image that is stored in strips.
-func (s *Slide) readStrips(d *tiff.Directory) (*AssociatedImage, error) {
-	p, err := s.findStrips(d)
+// findTiles reads the tables of an associated image that is stored in tiles.
+func (s *Slide) findTiles(d *tiff.Directory) (*pieces, error) {
+	l, src, err := readLevel(s.file, d)
+	if err != nil {
+		return nil, err
+	}
+	if l.Width*l.Height > maxAssociatedPixels {
+		return nil, broken(d, tiff.TagImageWidth, "the associated image has %d×%d pixels, more than are supported", l.Width, l.Height)
+	}
+	p := &pieces{
+		AssociatedImage: AssociatedImage{Width: l.Width, Height: l.Height, TileWidth: l.TileWidth, RowsPerStrip: l.TileHeight, Layout: l.Layout},
+		tag:             src.offsets,
+	}
+	if p.offsets, err = d.Array(src.offsets); err != nil {
+		return nil, err
+	}
+	if p.counts, err = d.Array(src.counts); err != nil {
+		return nil, err
+	}
+	return p, p.complete(d)
+}
+
+// complete checks that the tables have an entry for each strip or tile.
+func (p *pieces) complete(d *tiff.Directory) error {
+	n := p.number()
+	if n > maxStrips || p.offsets.Len() < n || p.counts.Len() < n {
+		return broken(d, p.tag, "the file is damaged: it has %d offsets and %d byte counts for %d strips or tiles",
+			p.offsets.Len(), p.counts.Len(), n)
+	}
+	return nil
+}
+
+// readPieces reads an image that is stored in strips or tiles.
+func (s *Slide) readPieces(d *tiff.Directory) (*AssociatedImage, error) {
+	p, err := s.findPieces(d)
 	if err != nil {
 		return nil, err
 	}
@@ -173,27 +233,27 @@ func (s *Slide) readStrips(d *tiff.Directory) (*AssociatedImage, error) {
 		}
 	}
 	total := uint64(0)
-	for i := range ceilDiv(p.Height, p.RowsPerStrip) {
+	for i := range p.number() {
 		off, n := p.offsets.At(i), p.counts.At(i)
-		if err := s.within(off, n, tiff.TagStripOffsets); err != nil {
+		if err := s.within(off, n, p.tag); err != nil {
 			return nil, err
 		}
 		if total += n; total > maxAssociatedBytes {
 			return nil, broken(d, tiff.TagStripByteCounts, "the associated image has more than %d bytes", maxAssociatedBytes)
 		}
-		b, err := s.readStrip(&p.AssociatedImage, sp, i, int64(off), int(n))
+		b, err := s.readPiece(p, sp, i, int64(off), int(n))
 		if err != nil {
-			return nil, fmt.Errorf("strip %d: %w", i, err)
+			return nil, fmt.Errorf("%s %d: %w", p.unit(), i, err)
 		}
 		p.Strips = append(p.Strips, b)
 	}
 	return &p.AssociatedImage, nil
 }
 
-// readStrip reads strip i. The last strip may be as high as the others, or have only the
-// remaining rows of the image.
-func (s *Slide) readStrip(p *AssociatedImage, sp *splicer, i int, off int64, n int) ([]byte, error) {
-	const tag = tiff.TagStripOffsets
+// readPiece reads strip or tile i. The last strip may be as high as the others, or have only
+// the remaining rows of the image.
+func (s *Slide) readPiece(p *pieces, sp *splicer, i int, off int64, n int) ([]byte, error) {
+	tag := p.tag
 	if sp == nil {
 		b := make([]byte, n)
 		if err := s.readAt(b, off, tag); err != nil {
@@ -207,9 +267,12 @@ func (s *Slide) readStrip(p *AssociatedImage, sp *splicer, i int, off int64, n i
 	}
 	var h header
 	b, bad := sp.finish(b, 0, &h)
-	left := min(p.RowsPerStrip, p.Height-i*p.RowsPerStrip)
-	if bad == nil && (h.width != p.Width || h.height != p.RowsPerStrip && h.height != left) {
-		bad = badJPEG(0, "it has %d×%d pixels instead of %d×%d", h.width, h.height, p.Width, left)
+	width, left := p.TileWidth, p.RowsPerStrip
+	if width == 0 {
+		width, left = p.Width, min(p.RowsPerStrip, p.Height-i*p.RowsPerStrip)
+	}
+	if bad == nil && (h.width != width || h.height != p.RowsPerStrip && h.height != left) {
+		bad = badJPEG(0, "it has %d×%d pixels instead of %d×%d", h.width, h.height, width, left)
 	}
 	if bad != nil {
 		return nil, asTIFF(bad, off, tag)
@@ -217,15 +280,15 @@ func (s *Slide) readStrip(p *AssociatedImage, sp *splicer, i int, off int64, n i
 	return b, nil
 }
 
-// addAssociated records the directories that are stored in strips and have a kind of
-// associated image.
-func (s *Slide) addAssociated(f *tiff.File, kindOf func(*tiff.File, *tiff.Directory) (string, error)) error {
+// addAssociated records the directories that have a kind of associated image and are not
+// levels.
+func (s *Slide) addAssociated(f *tiff.File, kindOf namer) error {
 	for _, d := range f.Directories() {
-		if isTiled(d) {
+		if slices.ContainsFunc(s.sources, func(src *source) bool { return src.dir == d }) {
 			continue
 		}
 		kind, err := kindOf(f, d)
-		if err != nil {
+		if err := s.tolerate(err); err != nil {
 			return err
 		}
 		if kind != "" {
@@ -242,8 +305,10 @@ func kindByFirstWord(f *tiff.File, d *tiff.Directory) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	word, _, _ := strings.Cut(strings.TrimSpace(text), " ")
-	word = strings.TrimRightFunc(word, func(r rune) bool { return !unicode.IsLetter(r) })
+	word := strings.TrimSpace(text)
+	if i := strings.IndexFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }); i >= 0 {
+		word = word[:i]
+	}
 	switch word = strings.ToLower(word); word {
 	case "label", "macro", "thumbnail":
 		return word, nil

@@ -1,6 +1,8 @@
 package slide
 
 import (
+	"errors"
+	"io"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -13,9 +15,66 @@ const (
 	leicaSpace          = "http://www.leica-microsystems.com/scn/"
 )
 
+// nameOther replaces the error err for a file that is not a TIFF by one that names what the
+// file is, if it is of a known kind.
+func nameOther(r io.ReaderAt, size int64, err error) error {
+	if bad, ok := errors.AsType[*tiff.FormatError](err); !ok || bad.Offset != 0 || bad.Tag != 0 {
+		return err
+	}
+	head := make([]byte, min(size, 4<<10))
+	n, readErr := r.ReadAt(head, 0)
+	if readErr != nil && !errors.Is(readErr, io.EOF) {
+		return err
+	}
+	if name := otherKind(head[:n]); name != "" {
+		return &tiff.UnsupportedError{Msg: name}
+	}
+	return err
+}
+
+// otherKind describes a file by its first bytes; "" if its kind is unknown.
+func otherKind(head []byte) string {
+	const export = " is not read here; export the slide as pyramidal TIFF with its vendor's software first"
+	for _, k := range []struct {
+		at    int
+		magic string
+		what  string
+	}{
+		{128, "DICM", "a DICOM file" + export},
+		{0, "ZISRAWFILE", "a Zeiss CZI file" + export},
+		{0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE2 file, such as Zeiss ZVI," + export},
+		{0, "KFB", "a KFBio KFB file" + export},
+		{0, "ETS\x00", "a part (ETS) of an Olympus VSI slide, which" + export},
+		{0, "SIS\x00", "a part (ETS) of an Olympus VSI slide, which" + export},
+		{0, "\xff\xd8\xff", "a JPEG file, as also the .mrxs file of a MIRAX slide is, is not a slide; make a pyramid of a picture with ptiffstore convert"},
+		{0, "\x89PNG\r\n", "a PNG file is not a slide; make a pyramid of it with ptiffstore convert"},
+		{0, "\x00\x00\x00\x0cjP  ", "a JPEG 2000 file" + export},
+		{0, "%PDF-", "a PDF file is not a slide"},
+		{0, "PK\x03\x04", "a ZIP archive is not read here; unpack it first"},
+		{0, "\x1f\x8b", "a gzip archive is not read here; unpack it first"},
+	} {
+		if len(head) >= k.at+len(k.magic) && string(head[k.at:k.at+len(k.magic)]) == k.magic {
+			return k.what
+		}
+	}
+	text := strings.TrimSpace(strings.TrimPrefix(string(head), "\ufeff"))
+	low := strings.ToLower(text[:min(len(text), 512)])
+	switch {
+	case strings.HasPrefix(low, "<") && strings.Contains(text, "DPUfsImport"):
+		return "a Philips iSyntax file" + export
+	case strings.HasPrefix(low, "<!doctype html"), strings.HasPrefix(low, "<html"):
+		return "an HTML page is not a slide: a download has probably stored an error or login page instead of the file; download it again"
+	case strings.HasPrefix(low, "[general]") && strings.Contains(text, "SLIDE_"):
+		return "a part (Slidedat.ini) of a MIRAX slide, which" + export
+	case strings.HasPrefix(low, "<?xml"):
+		return "an XML file is not a slide"
+	}
+	return ""
+}
+
 // foreign rejects slides that are tiled TIFF files but whose tiles cannot be displayed
 // side by side as they are stored. It never reports true.
-func foreign(f *tiff.File, _ *Slide) (bool, error) {
+func foreign(f *tiff.File, s *Slide) (bool, error) {
 	const advice = "; convert the slide to a pyramidal TIFF first"
 	first := f.Directories()[0]
 	if _, ok := first.Entry(tagNDPI); ok {
@@ -26,11 +85,10 @@ func foreign(f *tiff.File, _ *Slide) (bool, error) {
 		holds string
 		why   string
 	}{
-		{tiff.TagXMP, "<iScan", "Ventana BIF is not supported: the tiles of its largest level overlap"},
 		{tiff.TagImageDescription, leicaSpace, "Leica SCN is not supported: it places several scans on one canvas"},
 		{tiff.TagSoftware, "MedScan", "Trestle is not supported: its tiles overlap"},
 	} {
-		text, err := peek(f, first, k.tag, 4<<10)
+		text, err := s.optionalText(first, k.tag, 4<<10)
 		if err != nil {
 			return false, err
 		}

@@ -14,6 +14,7 @@ type format struct {
 var formats = []format{
 	{"philips", philips},
 	{"aperio", aperio},
+	{"ventana", ventana},
 	{"", foreign}, // recognized and rejected: generic would display them incorrectly
 	{"generic", generic},
 }

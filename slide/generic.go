@@ -23,11 +23,57 @@ const (
 // generic reads any tiled pyramid: those of libvips, GDAL, QuPath, the Philips Pathology
 // SDK, and of other programs that conform to TIFF 6.0.
 func generic(f *tiff.File, s *Slide) (bool, error) {
-	first, err := firstTiled(f.Directories())
+	images, err := readOME(f)
+	if err := s.tolerate(err); err != nil {
+		return false, err
+	}
+	name := func(f *tiff.File, d *tiff.Directory) (string, error) {
+		if kind := omeName(images[d.Index].name); kind != "" {
+			return kind, nil
+		}
+		return kindByFirstWord(f, d)
+	}
+	if ok, err := s.readPyramid(f, name); !ok || err != nil {
+		return false, err
+	}
+	first := s.sources[0].dir
+	if err := s.directoryMPP(first); err != nil {
+		return false, err
+	}
+	if im := images[first.Index]; s.MPPX == 0 {
+		s.setMPP(im.mppX, im.mppY)
+	}
+	s.setDescribed(describedValues(s.Properties["tiff.ImageDescription"]))
+	s.profile = directoryICC(first)
+	return true, s.addAssociated(f, name)
+}
+
+// A namer returns the kind of an associated image that says what it is, with its
+// description or type, and "" for other images, such as levels.
+type namer func(*tiff.File, *tiff.Directory) (string, error)
+
+// readPyramid fills in the levels and properties of a file whose directories are the levels
+// of one image, besides those that are something else. It reports false if there is none.
+func (s *Slide) readPyramid(f *tiff.File, name namer) (bool, error) {
+	var tiled []*tiff.Directory
+	for _, d := range f.Directories() {
+		kind, err := name(f, d)
+		if err := s.tolerate(err); err != nil {
+			return false, err
+		}
+		mask, err := isMask(d)
+		if err != nil {
+			return false, err
+		}
+		if kind == "" && !mask && isTiled(d) {
+			tiled = append(tiled, d)
+		}
+	}
+	first, err := largestLevel(tiled)
 	if err != nil || first == nil {
 		return false, err
 	}
-	dirs, err := smaller(f.Directories(), first)
+	dirs, err := smaller(tiled, first)
 	if err != nil {
 		return false, err
 	}
@@ -43,46 +89,35 @@ func generic(f *tiff.File, s *Slide) (bool, error) {
 	}
 	s.dropRepeated()
 	s.padded()
-	if err := s.directoryMPP(first); err != nil {
-		return false, err
-	}
-	if err := s.directoryProperties(f, first); err != nil {
-		return false, err
-	}
-	s.profile = directoryICC(first)
-	return true, s.addAssociated(f, kindByFirstWord)
+	return true, s.directoryProperties(first)
 }
 
-// firstTiled returns the directory of level 0: the first one or, if that is a thumbnail in
-// strips, the largest tiled one; nil if no directory is tiled.
-func firstTiled(dirs []*tiff.Directory) (*tiff.Directory, error) {
+// largestLevel returns the directory of level 0: the largest one that is not marked as a
+// reduced version of another, the first of equal ones; nil without directories.
+func largestLevel(dirs []*tiff.Directory) (*tiff.Directory, error) {
 	var best *tiff.Directory
 	var most uint64
-	for i, d := range dirs {
-		mask, err := isMask(d)
+	var bestReduced bool
+	for _, d := range dirs {
+		kind, err := subfileType(d)
 		if err != nil {
 			return nil, err
-		}
-		if !isTiled(d) || mask {
-			continue
-		}
-		if i == 0 {
-			return d, nil
 		}
 		w, h, err := sizeOf(d)
 		if err != nil {
 			return nil, err
 		}
-		if best == nil || w*h > most {
-			best, most = d, w*h
+		reduced := kind&reducedResolution != 0
+		if best == nil || bestReduced && !reduced || bestReduced == reduced && w*h > most {
+			best, most, bestReduced = d, w*h, reduced
 		}
 	}
 	return best, nil
 }
 
-// smaller returns the tiled directories of dirs that are smaller versions of
-// first: those marked as such, and those with the same aspect ratio, as some writers
-// omit the mark. Masks, other pages and other images are skipped.
+// smaller returns the tiled directories of dirs that are smaller versions of first: those
+// with the same aspect ratio. Some writers mark them as such, others do not, and some mark
+// labels in the same way. Masks, other pages and other images are skipped.
 func smaller(dirs []*tiff.Directory, first *tiff.Directory) ([]*tiff.Directory, error) {
 	w0, h0, err := sizeOf(first)
 	if err != nil {
@@ -93,7 +128,7 @@ func smaller(dirs []*tiff.Directory, first *tiff.Directory) ([]*tiff.Directory, 
 		if d == first || !isTiled(d) {
 			continue
 		}
-		kind, err := d.Uint(tiff.TagNewSubfileType, 0)
+		kind, err := subfileType(d)
 		if err != nil {
 			return nil, err
 		}
@@ -104,11 +139,24 @@ func smaller(dirs []*tiff.Directory, first *tiff.Directory) ([]*tiff.Directory, 
 		if kind&transparencyMask != 0 || w == 0 || h == 0 || w > w0 || h > h0 || w == w0 && h == h0 {
 			continue
 		}
-		if kind&reducedResolution != 0 || sameShape(w0, h0, w, h) {
+		if sameShape(w0, h0, w, h) || kind&reducedResolution != 0 && similarShape(d, w0, h0, w, h) {
 			kept = append(kept, d)
 		}
 	}
 	return kept, nil
+}
+
+// similarShape reports whether w×h may be w0×h0 divided by the same number, with rounding
+// at each level in between, or rounded up to whole tiles of d.
+func similarShape(d *tiff.Directory, w0, h0, w, h uint64) bool {
+	const tolerance = 0.05
+	ratio := float64(w0) * float64(h) / (float64(h0) * float64(w))
+	if math.Abs(ratio-1) <= tolerance || math.Abs(1/ratio-1) <= tolerance {
+		return true
+	}
+	tw, errW := d.Uint(tiff.TagTileWidth, 0)
+	th, errH := d.Uint(tiff.TagTileLength, 0)
+	return errW == nil && errH == nil && tw > 0 && th > 0 && (w%tw == 0 && h%th == 0 || w < 2*tw && h < 2*th && w < 64 && h < 64)
 }
 
 // sameShape reports whether w×h is w0×h0 divided by the same number, up to a pixel of
@@ -152,16 +200,16 @@ func (s *Slide) padded() {
 
 // directoryMPP sets the resolution from XResolution, YResolution and their unit.
 func (s *Slide) directoryMPP(d *tiff.Directory) error {
-	unit, err := d.Uint(tiff.TagResolutionUnit, unitInch)
+	unit, err := s.optional(d, tiff.TagResolutionUnit, unitInch)
 	if err != nil {
 		return err
 	}
 	µm := map[uint64]float64{unitInch: 25400, unitCentimetre: 10000}[unit]
-	x, err := d.Float(tiff.TagXResolution, 0)
+	x, err := s.optionalFloat(d, tiff.TagXResolution, 0)
 	if err != nil {
 		return err
 	}
-	y, err := d.Float(tiff.TagYResolution, x)
+	y, err := s.optionalFloat(d, tiff.TagYResolution, x)
 	if err != nil {
 		return err
 	}
@@ -181,7 +229,7 @@ func (s *Slide) setMPP(x, y float64) {
 }
 
 // directoryProperties copies the short texts of d.
-func (s *Slide) directoryProperties(f *tiff.File, d *tiff.Directory) error {
+func (s *Slide) directoryProperties(d *tiff.Directory) error {
 	for _, t := range []struct {
 		tag  tiff.Tag
 		name string
@@ -192,7 +240,7 @@ func (s *Slide) directoryProperties(f *tiff.File, d *tiff.Directory) error {
 		{tiff.TagSoftware, "tiff.Software"},
 		{tiff.TagDateTime, "tiff.DateTime"},
 	} {
-		text, err := peek(f, d, t.tag, maxValue)
+		text, err := s.optionalText(d, t.tag, maxValue)
 		if err != nil {
 			return err
 		}
@@ -222,7 +270,7 @@ func notPyramidal(d *tiff.Directory) error {
 // isMask reports whether d is a transparency mask of another directory, as in Cloud
 // Optimized GeoTIFF.
 func isMask(d *tiff.Directory) (bool, error) {
-	kind, err := d.Uint(tiff.TagNewSubfileType, 0)
+	kind, err := subfileType(d)
 	return kind&transparencyMask != 0, err
 }
 
@@ -252,5 +300,5 @@ func peek(f *tiff.File, d *tiff.Directory, tag tiff.Tag, limit int) (string, err
 		return "", err
 	}
 	b, _, _ = bytes.Cut(b, []byte{0})
-	return xmlString(b), nil
+	return toUTF8(b), nil
 }

@@ -325,7 +325,8 @@ func TestAperioValues(t *testing.T) {
 		{"key is a suffix", head + "|XMPP = 0.25", 0, 0},
 		{"not a number", head + "|MPP = unknown|AppMag = many", 0, 0},
 		{"NaN", head + "|MPP = NaN|AppMag = NaN", 0, 0},
-		{"decimal comma", head + "|MPP = 0,4990", 0, 0},
+		{"decimal comma", head + "|MPP = 0,4990|AppMag = 20,0", 0.499, 20},
+		{"thousands", head + "|MPP = 1,000.5", 0, 0},
 		{"absurd", head + "|MPP = 1e9|AppMag = -3", 0, 0},
 	}
 	for _, tt := range tests {

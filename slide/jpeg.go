@@ -17,6 +17,7 @@ const (
 	markSOS   = 0xda
 	markDQT   = 0xdb
 	markAPP0  = 0xe0
+	markAPP1  = 0xe1
 	markAPP14 = 0xee
 	markAPP15 = 0xef
 	markCOM   = 0xfe
@@ -37,6 +38,7 @@ type header struct {
 	components    int
 	sampling      [4]byte // horizontal and vertical factor of each component
 	jfif          bool
+	app1          bool     // it has Exif or XMP data, whose orientation browsers apply
 	adobe         int      // colour transform of APP14, or -1 without one
 	defined       tableSet // tables in the header
 	needed        tableSet // tables the first scan refers to
@@ -86,6 +88,8 @@ func parseHeader(b []byte, h *header) *jpegError {
 			return badJPEG(i, "it ends before its first pixel")
 		case mark == markAPP0:
 			h.jfif = h.jfif || len(seg) >= 5 && string(seg[:5]) == "JFIF\x00"
+		case mark == markAPP1:
+			h.app1 = true
 		case mark == markAPP14 && len(seg) >= 12 && string(seg[:5]) == "Adobe":
 			h.adobe = int(seg[11])
 		case mark >= markSOF0 && mark <= markSOF15 && mark != markJPG && mark != markDAC:
@@ -95,6 +99,24 @@ func parseHeader(b []byte, h *header) *jpegError {
 		}
 		i = next
 	}
+}
+
+// dropApp1 removes the Exif and XMP segments from the header h of b in place: a browser
+// would turn a tile with an Exif orientation. Slides have their orientation in TIFF tags.
+func dropApp1(b []byte, h *header) []byte {
+	for i := 2; i < h.end; {
+		mark, _, next, err := segment(b, i)
+		if err != nil {
+			return b // cannot be, as the header has been parsed
+		}
+		if mark == markAPP1 {
+			b = append(b[:i], b[next:]...)
+			h.end -= next - i
+			continue
+		}
+		i = next
+	}
+	return b
 }
 
 // noSOI returns the error for data that are not a JPEG.

@@ -44,6 +44,9 @@ const (
 // Values of tag 339.
 const sampleUint = 1
 
+// Values of tag 338.
+const unassociatedAlpha = 2
+
 // codecs are the supported compressions.
 var codecs = map[uint64]Codec{
 	compressionNone:     None,
@@ -149,6 +152,11 @@ func readSamples(d *tiff.Directory, lay *Layout) error {
 	for _, e := range extra {
 		lay.ExtraSamples = append(lay.ExtraSamples, int(min(e, 1<<16)))
 	}
+	// A fourth sample beside RGB is alpha for every reader, also if its meaning is missing
+	// or "unspecified".
+	if lay.Photometric == rgb && lay.Samples == 4 && (len(extra) == 0 || extra[0] == 0) {
+		lay.ExtraSamples = []int{unassociatedAlpha}
+	}
 	return nil
 }
 
@@ -163,8 +171,13 @@ func readColorMap(d *tiff.Directory, lay *Layout) error {
 	if len(colors) != 3<<8 {
 		return broken(d, tiff.TagColorMap, "the palette has %d values instead of 768", len(colors))
 	}
+	// Some writers store 8-bit values where 16 bits are due; libtiff recognizes them likewise.
+	scale := uint64(1)
+	if slices.Max(colors) < 256 {
+		scale = 257
+	}
 	for _, c := range colors {
-		lay.ColorMap = append(lay.ColorMap, uint16(c))
+		lay.ColorMap = append(lay.ColorMap, uint16(c*scale))
 	}
 	return nil
 }
@@ -176,6 +189,9 @@ func readable(d *tiff.Directory, lay *Layout) error {
 			"planar configuration %d (each colour in tiles of its own) is not supported; write the slide with interleaved colours", lay.Planar)
 	}
 	need := samplesOf(lay.Photometric)
+	if _, ok := d.Entry(tiff.TagPhotometric); !ok && lay.Samples >= 3 {
+		return unsupported(d, tiff.TagPhotometric, "the meaning of the %d samples of a pixel is unknown, as PhotometricInterpretation is missing; add the tag, for example with tiffset -s 262 2 for RGB", lay.Samples)
+	}
 	switch {
 	case need == 0:
 		return unsupported(d, tiff.TagPhotometric, "photometric interpretation %d is not supported", lay.Photometric)

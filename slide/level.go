@@ -37,7 +37,8 @@ type source struct {
 // A table is the part of a source that is read with its first tile.
 type table struct {
 	offsets, counts tiff.Array
-	*splicer        // nil unless the level is JPEG
+	missing         *tileSet // tiles to be derived from a larger level; nil for none
+	*splicer                 // nil unless the level is JPEG
 }
 
 // extent locates tile col,row. The error is [ErrEmptyTile] for a tile that the scanner
@@ -115,6 +116,9 @@ func side(d *tiff.Directory, tag tiff.Tag, limit uint64) (int, error) {
 func turned(d *tiff.Directory) error {
 	o, err := d.Uint(tiff.TagOrientation, 1)
 	if err != nil {
+		if isFieldError(err) {
+			return nil // the field is damaged; nearly all images are upright
+		}
 		return err
 	}
 	if o > 1 { // some writers store 0 for unspecified
@@ -170,6 +174,11 @@ func (s *Slide) load(src *source, l *Layout) (*table, error) {
 	}
 	if l.Codec == JPEG {
 		if t.splicer, err = readSplicer(src.dir, l); err != nil {
+			return nil, err
+		}
+	}
+	if s.gaps {
+		if t.missing, err = s.missingTiles(src, t); err != nil {
 			return nil, err
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/slideatlas/ptiffstore/tiff"
 )
@@ -25,7 +24,7 @@ func philips(f *tiff.File, s *Slide) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	software, err := peek(f, first, tiff.TagSoftware, 64)
+	software, err := s.optionalText(first, tiff.TagSoftware, 64)
 	if err != nil {
 		return false, err
 	}
@@ -47,6 +46,11 @@ func philips(f *tiff.File, s *Slide) (bool, error) {
 		return false, err
 	}
 	s.philipsProperties(p, scans[0], software)
+	if s.MPPX == 0 {
+		if err := s.directoryMPP(first); err != nil {
+			return false, err
+		}
+	}
 	if err := s.philipsPower(f, scans[0]); err != nil {
 		return false, err
 	}
@@ -72,7 +76,11 @@ func (s *Slide) philipsLevels(f *tiff.File, scan *dpImage) error {
 		if err != nil {
 			return err
 		}
-		if isTiled(d) && !mask {
+		kind, err := kindByFirstWord(f, d)
+		if err := s.tolerate(err); err != nil {
+			return err
+		}
+		if isTiled(d) && !mask && kind == "" {
 			tiled = append(tiled, d)
 		}
 	}
@@ -271,8 +279,8 @@ func barcode(v string) string {
 	if err != nil {
 		b, err = base64.RawStdEncoding.DecodeString(v)
 	}
-	text := strings.Trim(string(b), " \t\r\n\x00")
-	if err != nil || text == "" || !utf8.ValidString(text) || strings.ContainsFunc(text, unprintable) {
+	text := strings.Trim(toUTF8(b), " \t\r\n\x00")
+	if err != nil || text == "" || strings.ContainsFunc(text, unprintable) {
 		return v
 	}
 	return text

@@ -3,7 +3,6 @@ package slide
 import (
 	"bytes"
 	"math"
-	"strconv"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -189,8 +188,8 @@ func (o *dpObject) spacing() (y, x float64, ok bool) {
 	if len(v) != 2 {
 		return 0, 0, false
 	}
-	y, errY := strconv.ParseFloat(v[0], 64)
-	x, errX := strconv.ParseFloat(v[1], 64)
+	y, errY := parseDecimal(v[0])
+	x, errX := parseDecimal(v[1])
 	ok = errY == nil && errX == nil && y > 0 && x > 0 && !math.IsInf(y, 0) && !math.IsInf(x, 0)
 	return y, x, ok
 }

@@ -27,6 +27,7 @@ type Plain struct {
 	strips          bool
 	offsets, counts tiff.Array
 	tag             tiff.Tag // of the offsets
+	implied         bool     // counts are missing, and follow from the size of a strip
 	splicer         *splicer // of JPEG
 }
 
@@ -83,6 +84,11 @@ func (s *Slide) plainStrips() (*Plain, error) {
 	if err := s.directoryMPP(d); err != nil {
 		return nil, err
 	}
+	text, err := s.optionalText(d, tiff.TagImageDescription, maxXMLText)
+	if err != nil {
+		return nil, err
+	}
+	s.setDescribed(describedValues(text))
 	p := &Plain{Columns: 1, Directory: d, MPPX: s.MPPX, MPPY: s.MPPY, s: s, strips: true, tag: tiff.TagStripOffsets}
 	if p.Width, err = side(d, tiff.TagImageWidth, maxSide); err != nil {
 		return nil, err
@@ -119,6 +125,10 @@ func (p *Plain) readTables() error {
 	}
 	if p.counts, err = d.Array(tiff.TagStripByteCounts); err != nil {
 		return err
+	}
+	p.implied = p.Layout.Codec == None && p.counts.Len() < p.Rows
+	if p.implied {
+		p.counts = p.offsets // only their number is used
 	}
 	if p.offsets.Len() < p.Rows || p.counts.Len() < p.Rows {
 		return broken(d, tiff.TagStripOffsets, "the file is damaged: it has %d offsets and %d byte counts for %d strips", p.offsets.Len(), p.counts.Len(), p.Rows)
@@ -169,10 +179,13 @@ func (p *Plain) Piece(col, row int) (io.Reader, int64, error) {
 	if col < 0 || row < 0 || col >= p.Columns || row >= p.Rows {
 		return nil, 0, ErrNoTile
 	}
-	if i >= p.offsets.Len() || i >= p.counts.Len() || p.counts.At(i) == 0 {
+	if i >= p.offsets.Len() || i >= p.counts.Len() {
 		return nil, 0, ErrEmptyTile
 	}
-	off, n := p.offsets.At(i), p.counts.At(i)
+	off, n := p.offsets.At(i), p.count(i, row)
+	if n == 0 {
+		return nil, 0, ErrEmptyTile
+	}
 	if off > uint64(p.s.size) || n > uint64(p.s.size)-off {
 		return nil, 0, &tiff.FormatError{
 			Offset: p.Directory.Offset, Tag: p.tag,
@@ -183,6 +196,18 @@ func (p *Plain) Piece(col, row int) (io.Reader, int64, error) {
 		return io.NewSectionReader(p.s.r, int64(off), int64(n)), int64(n), nil
 	}
 	return p.splice(int64(off), int64(n))
+}
+
+// count returns the number of bytes of piece i. Some writers leave out the byte counts of
+// uncompressed strips, or store 0: libtiff computes them too.
+func (p *Plain) count(i, row int) uint64 {
+	if !p.implied {
+		if n := p.counts.At(i); n != 0 || !p.strips || p.Layout.Codec != None || p.offsets.At(i) == 0 {
+			return n
+		}
+	}
+	w, h := p.PieceSize(row)
+	return uint64((w*p.Layout.Samples*p.Layout.Bits + 7) / 8 * h)
 }
 
 // splice returns a complete JPEG of the n bytes at off.
@@ -201,6 +226,9 @@ func (p *Plain) splice(off, n int64) (io.Reader, int64, error) {
 	}
 	if bad != nil {
 		return nil, 0, asTIFF(bad, off, p.tag)
+	}
+	if h.app1 {
+		b = b[:p.splicer.room()+len(dropApp1(b[p.splicer.room():], &h))]
 	}
 	used := min(n, most)
 	b = p.splicer.compose(b, 0, &h)

@@ -20,6 +20,9 @@ var (
 	ErrNoTile = errors.New("slide: no such tile")
 	// ErrEmptyTile reports a tile that the scanner skipped because it shows only glass.
 	ErrEmptyTile = errors.New("slide: tile is empty: the scanner skipped it")
+	// ErrMissingTile reports a tile of a smaller level that the scanner failed to write,
+	// although the image is not empty there. It is to be derived from a larger level.
+	ErrMissingTile = errors.New("slide: tile is missing from its level")
 	// ErrNoAssociated reports a kind of associated image that the file does not contain.
 	ErrNoAssociated = errors.New("slide: no such associated image")
 )
@@ -70,6 +73,7 @@ type Slide struct {
 	ObjectivePower float64           // magnification of the objective, such as 40; 0 if unknown
 	Barcode        string            // decoded text of the barcode on the label; "" if unknown
 	Properties     map[string]string // keys like "philips.DICOM_MANUFACTURERS_MODEL_NAME", "tiff.Software"; no image data
+	Warnings       []string          // damaged fields that no pixel depends on, which were ignored
 
 	r          io.ReaderAt
 	size       int64 // of r, in bytes
@@ -77,6 +81,7 @@ type Slide struct {
 	sources    []*source         // of the tiles, one for each level
 	associated []associatedImage // associated images, in order of preference within a kind
 	profile    *embedded         // the colour profile; nil without one
+	gaps       bool              // empty tiles of smaller levels are missing, not glass
 	mem        atomic.Int64
 }
 
@@ -89,7 +94,7 @@ type Slide struct {
 func Open(r io.ReaderAt, size int64) (*Slide, error) {
 	f, err := tiff.Open(r, size)
 	if err != nil {
-		return nil, err
+		return nil, nameOther(r, size, err)
 	}
 	if len(f.Directories()) == 0 {
 		return nil, &tiff.FormatError{Msg: "the file contains no image: it has no TIFF directory"}
@@ -154,6 +159,9 @@ func (s *Slide) footprint() int64 {
 		level     = 512
 	)
 	n := int64(fixed + directory*len(s.file.Directories()) + level*len(s.Levels))
+	for _, w := range s.Warnings {
+		n += int64(len(w)) + 64
+	}
 	for k, v := range s.Properties {
 		n += int64(len(k)+len(v)) + 64
 	}

@@ -124,6 +124,10 @@ func (sp *splicer) finish(dst []byte, base int, h *header) ([]byte, *jpegError) 
 	if err := parseHeader(tile, h); err != nil {
 		return dst[:base], err
 	}
+	if h.app1 {
+		tile = dropApp1(tile, h)
+		dst = dst[:base+sp.room()+len(tile)]
+	}
 	if n := len(tile); tile[n-2] != 0xff || tile[n-1] != markEOI {
 		end := bytes.LastIndex(tile[h.end:], []byte{0xff, markEOI})
 		if end < 0 {

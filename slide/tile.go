@@ -21,7 +21,8 @@ import (
 // and Height are padding.
 //
 // The error is [ErrNoTile] if there is no such level, column or row, [ErrEmptyTile] if
-// the scanner skipped the tile, and otherwise wraps a [*tiff.FormatError] for a damaged
+// the scanner skipped the tile, [ErrMissingTile] if it is to be derived from a larger
+// level, and otherwise wraps a [*tiff.FormatError] for a damaged
 // or incomplete tile, a [*tiff.UnsupportedError], or the error of the reader. With an
 // error, dst is returned unchanged.
 //
@@ -41,6 +42,9 @@ func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 		if t, err = s.load(src, &l.Layout); err != nil {
 			return dst, fmt.Errorf("slide: level %d: %w", level, err)
 		}
+	}
+	if t.missing != nil && t.missing.has(col, row) {
+		return dst, ErrMissingTile
 	}
 	off, n, err := t.extent(src, col, row)
 	if err != nil {

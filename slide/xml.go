@@ -104,6 +104,8 @@ func (x *xmlScanner) next() xmlToken {
 			x.skip("-->")
 		case bytes.HasPrefix(rest, []byte("<![CDATA[")):
 			return x.cdata()
+		case bytes.HasPrefix(rest, []byte("<!DOCTYPE")):
+			x.skipDoctype()
 		case bytes.HasPrefix(rest, []byte("<?")), bytes.HasPrefix(rest, []byte("<!")):
 			x.skip(">")
 		default:
@@ -162,6 +164,41 @@ func (x *xmlScanner) skip(end string) {
 	x.i = min(x.i+n+len(end), len(x.buf))
 }
 
+// skipDoctype skips a document type declaration with its internal subset, which may contain
+// further declarations, comments and quoted texts. Entities that it defines are not
+// expanded.
+func (x *xmlScanner) skipDoctype() {
+	depth := 0 // of brackets
+	quote := byte(0)
+	for {
+		if x.i == len(x.buf) && !x.fill(x.i) {
+			return
+		}
+		for len(x.buf)-x.i < len("<!--") && x.fill(x.i) {
+		}
+		if quote == 0 && bytes.HasPrefix(x.buf[x.i:], []byte("<!--")) {
+			x.skip("-->")
+			continue
+		}
+		c := x.buf[x.i]
+		x.i++
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '[':
+			depth++
+		case c == ']':
+			depth--
+		case c == '>' && depth <= 0:
+			return
+		}
+	}
+}
+
 // find returns the distance of end from i, or of the end of the description without one. If
 // the text between is longer than the window, the window moves over it: then i is its new
 // first byte, n counts from there, and whole is false.
@@ -218,9 +255,17 @@ func xmlName(tag []byte) string {
 	return string(tag)
 }
 
-// xmlString returns text in UTF-8 with its entities replaced. Text that is not UTF-8 is
-// decoded as ISO 8859-1.
+// xmlString returns text in UTF-8 with its entities replaced.
 func xmlString(text []byte) string {
+	s := toUTF8(text)
+	if strings.Contains(s, "&") {
+		s = html.UnescapeString(s)
+	}
+	return s
+}
+
+// toUTF8 returns text in UTF-8. Text that is not UTF-8 is decoded as ISO 8859-1.
+func toUTF8(text []byte) string {
 	s := string(text)
 	if !utf8.ValidString(s) {
 		r := make([]rune, len(s))
@@ -228,9 +273,6 @@ func xmlString(text []byte) string {
 			r[i] = rune(s[i])
 		}
 		s = string(r)
-	}
-	if strings.Contains(s, "&") {
-		s = html.UnescapeString(s)
 	}
 	return s
 }

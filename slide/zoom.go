@@ -24,8 +24,8 @@ func (s *Slide) Rows(z int) int {
 // as the next larger one, rounded up, so that every tile has four children in the
 // quadtree of tile names.
 //
-// The size of a zoom is half of the next larger one, rounded up, or that of its
-// stored level, which may have lost the last pixel when it was halved.
+// The size of a zoom is half of the next larger one, rounded up, as Deep Zoom and IIIF
+// compute it. Its stored level may have lost the last pixel when it was halved.
 func ladder(levels []Level) []Zoom {
 	l0 := &levels[0]
 	up := []Zoom{{Width: l0.Width, Height: l0.Height, Columns: l0.Columns, Rows: l0.Rows}}
@@ -35,11 +35,7 @@ func ladder(levels []Level) []Zoom {
 			break
 		}
 		z = Zoom{Width: half(z.Width), Height: half(z.Height), Columns: half(z.Columns), Rows: half(z.Rows), Level: -1}
-		if i := storedLevel(levels, d, z); i >= 0 {
-			z.Level = i
-			z.Width = min(z.Width, levels[i].Width) // larger only because of padding
-			z.Height = min(z.Height, levels[i].Height)
-		}
+		z.Level = storedLevel(levels, d, z)
 		up = append(up, z)
 	}
 	zooms := make([]Zoom, len(up))

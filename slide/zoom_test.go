@@ -42,7 +42,7 @@ func TestLadder(t *testing.T) {
 		},
 		{
 			"odd sizes, halved down", pyramid(100, [2]int{777, 555}, [2]int{388, 277}, [2]int{194, 138}),
-			[]Zoom{{97, 69, 1, 1, -1}, {194, 138, 2, 2, 2}, {388, 277, 4, 3, 1}, {777, 555, 8, 6, 0}},
+			[]Zoom{{98, 70, 1, 1, -1}, {195, 139, 2, 2, 2}, {389, 278, 4, 3, 1}, {777, 555, 8, 6, 0}},
 		},
 		{
 			"halved down onto a whole tile: a column short of the ladder", pyramid(100, [2]int{801, 100}, [2]int{400, 50}),

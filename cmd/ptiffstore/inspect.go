@@ -44,6 +44,7 @@ type inspectReport struct {
 	Associated     []string          `json:"associated"`
 	Levels         []inspectLevel    `json:"levels"`
 	Properties     map[string]string `json:"properties"`
+	Warnings       []string          `json:"warnings,omitempty"`
 }
 
 // Run prints the structure of the file.
@@ -80,7 +81,7 @@ func report(s *slide.Slide, size int64) *inspectReport {
 		Format: s.Format, Vendor: known(s.Vendor), Size: size, Width: l.Width, Height: l.Height,
 		MaxZoom: len(s.Zooms) - 1, MPPX: known(s.MPPX), MPPY: known(s.MPPY),
 		ObjectivePower: known(s.ObjectivePower), Barcode: known(s.Barcode),
-		Associated: append([]string{}, s.Associated()...), Properties: s.Properties,
+		Associated: append([]string{}, s.Associated()...), Properties: s.Properties, Warnings: s.Warnings,
 	}
 	for _, l := range s.Levels {
 		r.Levels = append(r.Levels, inspectLevel{l.Width, l.Height, l.TileWidth, l.TileHeight, l.Columns, l.Rows, l.Downsample, l.Layout.Codec.String()})
@@ -117,6 +118,9 @@ func (r *inspectReport) print(std streams) error {
 	fmt.Fprintln(w)
 	for _, k := range slices.Sorted(maps.Keys(r.Properties)) {
 		line(k, r.Properties[k])
+	}
+	for _, text := range r.Warnings {
+		line("warning", text)
 	}
 	return w.Flush()
 }

@@ -41,11 +41,14 @@ func openJPEGRows(ctx context.Context, open func() io.Reader, size int64) (rows,
 		}
 		return &bands{b: b}, b.Width, b.Height, nil
 	}
+	if frame, _, _, frameErr := jpegFrame(open()); frameErr == nil && frame > 0xc2 {
+		return nil, 0, 0, fmt.Errorf("%w: a JPEG with arithmetic coding, or a lossless or hierarchical one; save it as a baseline JPEG, a PNG or a TIFF (marker %02X)", ErrUnsupported, frame)
+	}
 	if !errors.Is(err, render.ErrUnsupported) {
 		return nil, 0, 0, decoding("JPEG", -1, err)
 	}
 	reason := err
-	w, h, err := jpegSize(open())
+	_, w, h, err := jpegFrame(open())
 	if err != nil {
 		return nil, 0, 0, err
 	}
@@ -136,31 +139,31 @@ func (s *whole) Close() error {
 	return nil
 }
 
-// jpegSize finds the frame of a JPEG whose header has been read before.
-func jpegSize(r io.Reader) (w, h int, err error) {
+// jpegFrame finds the frame of a JPEG: its marker, which names the coding, and its size.
+func jpegFrame(r io.Reader) (mark byte, w, h int, err error) {
 	br := bufio.NewReader(r)
 	if _, err := br.Discard(2); err != nil {
-		return 0, 0, &FormatError{"JPEG", 0, io.ErrUnexpectedEOF}
+		return 0, 0, 0, &FormatError{"JPEG", 0, io.ErrUnexpectedEOF}
 	}
 	for at := int64(2); ; {
 		var b [9]byte
-		mark, err := nextMark(br, &at)
+		mark, err = nextMark(br, &at)
 		if err != nil {
-			return 0, 0, &FormatError{"JPEG", at, io.ErrUnexpectedEOF}
+			return 0, 0, 0, &FormatError{"JPEG", at, io.ErrUnexpectedEOF}
 		}
 		head, err := br.Peek(2)
 		if err != nil {
-			return 0, 0, &FormatError{"JPEG", at, io.ErrUnexpectedEOF}
+			return 0, 0, 0, &FormatError{"JPEG", at, io.ErrUnexpectedEOF}
 		}
 		n := int(binary.BigEndian.Uint16(head))
 		if mark >= 0xc0 && mark <= 0xcf && mark != 0xc4 && mark != 0xc8 && mark != 0xcc {
 			if _, err := io.ReadFull(br, b[:7]); err != nil {
-				return 0, 0, &FormatError{"JPEG", at, io.ErrUnexpectedEOF}
+				return 0, 0, 0, &FormatError{"JPEG", at, io.ErrUnexpectedEOF}
 			}
-			return int(binary.BigEndian.Uint16(b[5:])), int(binary.BigEndian.Uint16(b[3:])), nil
+			return mark, int(binary.BigEndian.Uint16(b[5:])), int(binary.BigEndian.Uint16(b[3:])), nil
 		}
 		if _, err := br.Discard(n); err != nil || n < 2 || mark == 0xda {
-			return 0, 0, &FormatError{"JPEG", at, errors.New("no frame in front of the pixels")}
+			return 0, 0, 0, &FormatError{"JPEG", at, errors.New("no frame in front of the pixels")}
 		}
 		at += int64(n)
 	}

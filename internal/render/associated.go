@@ -20,38 +20,47 @@ func DecodeAssociated(ctx context.Context, p *slide.AssociatedImage) (*image.RGB
 	if err := checkAssociated(p); err != nil {
 		return nil, err
 	}
-	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
-		return DecodeJPEG(ctx, p.Strips[0])
+	if b := p.JPEG(); b != nil {
+		return DecodeJPEG(ctx, b)
 	}
 	if err := checkSize(p.Width, p.Height); err != nil {
 		return nil, err
 	}
 	rows := p.RowsPerStrip
-	if rows < 1 || rows > p.Height {
+	if rows < 1 || rows > p.Height && p.TileWidth == 0 {
 		rows = p.Height
 	}
-	if want := (p.Height + rows - 1) / rows; len(p.Strips) != want {
-		return nil, fmt.Errorf("render: an associated image with %d strips instead of those of %d rows, %d per strip: %d", len(p.Strips), p.Height, rows, want)
+	columns := p.Columns()
+	if want := columns * ((p.Height + rows - 1) / rows); len(p.Strips) != want {
+		return nil, fmt.Errorf("render: an associated image with %d strips or tiles instead of those of %d rows, %d each: %d", len(p.Strips), p.Height, rows, want)
 	}
 	if err := Take(ctx, pictureCost(p.Width, p.Height)); err != nil {
 		return nil, err
 	}
 	img := image.NewRGBA(image.Rect(0, 0, p.Width, p.Height))
 	for i, data := range p.Strips {
-		h := min(rows, p.Height-i*rows)
-		strip, err := decodeStrip(ctx, data, p, rows, h)
+		at := image.Pt(i%columns*p.TileWidth, i/columns*rows)
+		h := min(rows, p.Height-at.Y)
+		piece, err := decodePiece(ctx, data, p, rows, h)
 		if err != nil {
-			return nil, fmt.Errorf("strip %d of %d: %w", i, len(p.Strips), err)
+			unit := "strip"
+			if p.TileWidth != 0 {
+				unit = "tile"
+			}
+			return nil, fmt.Errorf("%s %d of %d: %w", unit, i, len(p.Strips), err)
 		}
-		copyPart(img, image.Pt(0, i*rows), strip, image.Rect(0, 0, p.Width, h))
-		Discard(ctx, strip)
+		copyPart(img, at, piece, piece.Rect.Intersect(image.Rect(0, 0, p.Width-at.X, h)))
+		Discard(ctx, piece)
 	}
 	return img, nil
 }
 
-// decodeStrip decodes a strip of h rows. A last JPEG strip may have as many rows as the
-// others.
-func decodeStrip(ctx context.Context, data []byte, p *slide.AssociatedImage, rows, h int) (*image.RGBA, error) {
+// decodePiece decodes a tile, or a strip of h rows. A last JPEG strip may have as many rows
+// as the others.
+func decodePiece(ctx context.Context, data []byte, p *slide.AssociatedImage, rows, h int) (*image.RGBA, error) {
+	if p.TileWidth != 0 {
+		return Decode(ctx, data, p.Layout, p.TileWidth, rows)
+	}
 	if p.Layout.Codec == slide.JPEG && h < rows {
 		if head, err := readHeader(data); err == nil && head.height == rows {
 			h = rows

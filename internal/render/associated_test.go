@@ -22,7 +22,7 @@ func strips(t testing.TB, img *image.RGBA, n int, pad bool) [][]byte {
 		h := min(n, size.Y-y)
 		strip := image.NewRGBA(image.Rect(0, 0, size.X, n))
 		copyPart(strip, image.Point{}, img, image.Rect(0, y, size.X, y+h))
-		stretch(strip, size.X, h, size.X, n)
+		Stretch(strip, size.X, h, size.X, n)
 		if !pad {
 			strip = Crop(strip, size.X, h)
 		}

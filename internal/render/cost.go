@@ -118,8 +118,8 @@ func ReadAssociated(ctx context.Context, s *slide.Slide, kind string) (*slide.As
 // checkAssociated limits the cost of decoding an associated image, here or in a browser.
 func checkAssociated(p *slide.AssociatedImage) error {
 	w, h := p.Width, p.Height
-	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
-		head, err := parseHeader(p.Strips[0])
+	if b := p.JPEG(); b != nil {
+		head, err := parseHeader(b)
 		if err != nil {
 			return err
 		}

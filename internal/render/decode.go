@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/draw"
 	"io"
+	"math"
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/image/webp"
@@ -82,6 +83,7 @@ func decodeWebP(ctx context.Context, data []byte, w, h int) (*image.RGBA, error)
 	if err != nil {
 		return nil, fmt.Errorf("render: WebP data of %d bytes: %w", len(data), err)
 	}
+	fullRange(src)
 	if b := src.Bounds(); b.Dx() != w || b.Dy() != h {
 		return nil, fmt.Errorf("render: WebP of %d×%d pixels came out as %v", w, h, b)
 	}
@@ -92,6 +94,40 @@ func decodeWebP(ctx context.Context, data []byte, w, h int) (*image.RGBA, error)
 	fill(img, img.Rect, white)
 	draw.Draw(img, img.Rect, src, src.Bounds().Min, draw.Over)
 	return img, nil
+}
+
+// fullRange converts the planes of a lossy WebP in place. VP8 codes brightness from 16 to 235
+// and colour from 16 to 240 (RFC 6386 section 9.2 with ITU-R BT.601), while the colour model
+// of Go, as that of JPEG, uses 0 to 255.
+func fullRange(img image.Image) {
+	var planes *image.YCbCr
+	switch src := img.(type) {
+	case *image.YCbCr:
+		planes = src
+	case *image.NYCbCrA:
+		planes = &src.YCbCr
+	default:
+		return
+	}
+	for i, y := range planes.Y {
+		planes.Y[i] = lumaRange[y]
+	}
+	for i := range planes.Cb {
+		planes.Cb[i], planes.Cr[i] = chromaRange[planes.Cb[i]], chromaRange[planes.Cr[i]]
+	}
+}
+
+// lumaRange and chromaRange map values of video range to full range.
+var lumaRange, chromaRange = rangeTable(16, 219, 0), rangeTable(128, 224, 128)
+
+// rangeTable maps values so that from becomes to, and width becomes 255.
+func rangeTable(from, width, to int) *[256]byte {
+	t := new([256]byte)
+	for i := range t {
+		scaled := to + int(math.Round(float64(i-from)*255/float64(width)))
+		t[i] = byte(min(max(scaled, 0), 255))
+	}
+	return t
 }
 
 // newZstd returns a decompressor that starts no goroutines and accepts windows up to the

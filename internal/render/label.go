@@ -45,8 +45,8 @@ func Label(ctx context.Context, s *slide.Slide) (b []byte, made bool, err error)
 	if err != nil {
 		return nil, false, err
 	}
-	if len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
-		return p.Strips[0], false, nil
+	if b := p.JPEG(); b != nil {
+		return b, false, nil
 	}
 	img, err := DecodeAssociated(ctx, p)
 	if err != nil {

@@ -38,7 +38,7 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 	if r.Dx()*r.Dy() > regionPixels {
 		return nil, ErrTooMuch
 	}
-	d := tileRenderer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
+	d := newTileRenderer(s, o)
 	if err := takeShrinker(ctx, r.Dx(), r.Dy(), w, h); err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*imag
 			level = i
 		}
 	}
-	d := tileRenderer{s: s}
+	d := newTileRenderer(s, Options{Background: bg})
 	l := &s.Levels[level]
 	sh, err := newShrinker(ctx, l.Width, l.Height, w, h)
 	if err != nil {

@@ -35,18 +35,40 @@ func Tile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]byte, 
 		return nil, slide.ErrNoTile
 	}
 	if l := s.Zooms[z].Level; l >= 0 && s.Levels[l].Layout.Codec == slide.JPEG {
-		return s.AppendTile(nil, l, x, y)
+		b, err := s.AppendTile(nil, l, x, y)
+		if !errors.Is(err, slide.ErrMissingTile) {
+			return b, err
+		}
 	}
-	if o.Background.A == 0 {
-		o.Background = white
-	}
-	d := tileRenderer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
+	d := newTileRenderer(s, o)
 	img, err := d.tile(ctx, z, x, y)
 	if err != nil {
 		return nil, err
 	}
 	defer Discard(ctx, img)
 	return EncodeJPEG(img, o.Quality)
+}
+
+// LevelTile returns tile x,y of a stored level as a JPEG of the level's tile size. The errors
+// are those of [Tile].
+func LevelTile(ctx context.Context, s *slide.Slide, level, x, y int, o Options) ([]byte, error) {
+	if level < 0 || level >= len(s.Levels) || x < 0 || y < 0 || x >= s.Levels[level].Columns || y >= s.Levels[level].Rows {
+		return nil, slide.ErrNoTile
+	}
+	d := newTileRenderer(s, o)
+	img, err := d.stored(ctx, level, x, y)
+	if err != nil {
+		return nil, err
+	}
+	defer Discard(ctx, img)
+	return EncodeJPEG(img, o.Quality)
+}
+
+func newTileRenderer(s *slide.Slide, o Options) *tileRenderer {
+	if o.Background.A == 0 {
+		o.Background = white
+	}
+	return &tileRenderer{s: s, o: o, tileW: s.Levels[0].TileWidth, tileH: s.Levels[0].TileHeight}
 }
 
 // A tileRenderer renders tiles of a slide as pixels. While it descends from zoom level to
@@ -64,16 +86,47 @@ type tileRenderer struct {
 func (d *tileRenderer) tile(ctx context.Context, z, x, y int) (*image.RGBA, error) {
 	zoom := &d.s.Zooms[z]
 	if zoom.Level >= 0 {
-		return d.stored(ctx, zoom.Level, x, y)
+		img, err := d.stored(ctx, zoom.Level, x, y)
+		if err == nil {
+			// The zoom level still has the pixels that the level has lost.
+			l := &d.s.Levels[zoom.Level]
+			w, h := d.valid(z, x, y)
+			Stretch(img, min(w, l.Width-x*d.tileW), min(h, l.Height-y*d.tileH), w, h)
+		}
+		return img, err
 	}
 	if l := d.levelOf(z, x, y); l >= 0 {
 		return d.cut(ctx, z, l, x, y)
 	}
+	if l := d.levelAbove(z); l >= 0 {
+		return d.scaled(ctx, z, l, x, y)
+	}
 	return d.halved(ctx, z, x, y)
 }
 
-// stored decodes a stored tile.
+// stored decodes a tile of a level, or derives it from the next larger level if it is
+// missing.
 func (d *tileRenderer) stored(ctx context.Context, level, x, y int) (*image.RGBA, error) {
+	img, err := d.decode(ctx, level, x, y)
+	if !errors.Is(err, slide.ErrMissingTile) {
+		return img, err
+	}
+	l := &d.s.Levels[level]
+	img, err = takePixels(ctx, l.TileWidth, l.TileHeight)
+	if err != nil {
+		return nil, err
+	}
+	fill(img, img.Rect, d.o.Background)
+	part := image.Rect(0, 0, l.TileWidth, l.TileHeight).Add(image.Pt(x*l.TileWidth, y*l.TileHeight)).Intersect(image.Rect(0, 0, l.Width, l.Height))
+	if err := d.shrink(ctx, img, level-1, l.Width, l.Height, part); err != nil {
+		Discard(ctx, img)
+		return nil, err
+	}
+	return img, nil
+}
+
+// decode decodes a stored tile.
+func (d *tileRenderer) decode(ctx context.Context, level, x, y int) (*image.RGBA, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -159,8 +212,99 @@ func (d *tileRenderer) cut(ctx context.Context, z, level, x, y int) (*image.RGBA
 		return nil, slide.ErrEmptyTile
 	}
 	// The zoom level still has the pixels that the level has lost.
-	stretch(img, want.Dx(), want.Dy(), w, h)
+	Stretch(img, want.Dx(), want.Dy(), w, h)
 	return img, nil
+}
+
+// levelAbove returns the stored level to scale tiles of zoom level z from, or -1 if they are
+// to be halved from the next larger zoom level: a level that is less than twice as large,
+// and is not itself a zoom level.
+func (d *tileRenderer) levelAbove(z int) int {
+	downsample := math.Ldexp(1, d.s.MaxZoom()-z)
+	for i := len(d.s.Levels) - 1; i > 0; i-- {
+		l := &d.s.Levels[i]
+		if l.Downsample < downsample && 2*l.Downsample > downsample {
+			return i
+		}
+	}
+	return -1
+}
+
+// scaled derives tile x,y of zoom level z from a level that is a little larger.
+func (d *tileRenderer) scaled(ctx context.Context, z, level, x, y int) (*image.RGBA, error) {
+	zoom, l := &d.s.Zooms[z], &d.s.Levels[level]
+	if zoom.Width > l.Width || zoom.Height > l.Height {
+		return d.halved(ctx, z, x, y)
+	}
+	img, err := takePixels(ctx, d.tileW, d.tileH)
+	if err != nil {
+		return nil, err
+	}
+	fill(img, img.Rect, d.o.Background)
+	w, h := d.valid(z, x, y)
+	part := image.Rect(0, 0, w, h).Add(image.Pt(x*d.tileW, y*d.tileH))
+	if err := d.shrink(ctx, img, level, zoom.Width, zoom.Height, part); err != nil {
+		Discard(ctx, img)
+		return nil, err
+	}
+	return img, nil
+}
+
+// shrink renders the given part of the slide at w × h pixels from a level that is at least
+// as large, and copies it to the top left of dst. The error is [slide.ErrEmptyTile] if the
+// scanner skipped all of it.
+func (d *tileRenderer) shrink(ctx context.Context, dst *image.RGBA, level, w, h int, part image.Rectangle) error {
+	l := &d.s.Levels[level]
+	if l.Width < w || l.Height < h || part.Empty() {
+		return slide.ErrEmptyTile
+	}
+	// The pixels of the level that touch the part.
+	from := image.Rect(part.Min.X*l.Width/w, part.Min.Y*l.Height/h, (part.Max.X*l.Width+w-1)/w, (part.Max.Y*l.Height+h-1)/h)
+	if int64(from.Dx())*int64(from.Dy()) > maxPixels {
+		return fmt.Errorf("%w: %d×%d pixels are not scaled down", ErrTooLarge, from.Dx(), from.Dy())
+	}
+	if err := takeShrinker(ctx, from.Dx(), from.Dy(), part.Dx(), part.Dy()); err != nil {
+		return err
+	}
+	position := func(first, at, size, n, m int) func(i int) int {
+		return func(i int) int { return min(max((first+i)*(m<<16)/n-at<<16, 0), size<<16) }
+	}
+	sh := shrinkerOf(
+		sharesAt(from.Dx(), position(from.Min.X, part.Min.X, part.Dx(), l.Width, w)),
+		sharesAt(from.Dy(), position(from.Min.Y, part.Min.Y, part.Dy(), l.Height, h)), part.Dx(), part.Dy(),
+	)
+	bare, err := takePixels(ctx, l.TileWidth, l.TileHeight)
+	if err != nil {
+		return err
+	}
+	defer Discard(ctx, bare)
+	fill(bare, bare.Rect, d.o.Background)
+	empty := true
+	for y := from.Min.Y / l.TileHeight; y*l.TileHeight < from.Max.Y; y++ {
+		for x := from.Min.X / l.TileWidth; x*l.TileWidth < from.Max.X; x++ {
+			img, err := d.stored(ctx, level, x, y)
+			if errors.Is(err, slide.ErrEmptyTile) {
+				img, err = bare, nil
+			}
+			if err != nil {
+				return err
+			}
+			at := image.Pt(x*l.TileWidth, y*l.TileHeight)
+			piece := image.Rect(0, 0, l.TileWidth, l.TileHeight).Intersect(from.Sub(at))
+			sub := img.SubImage(piece.Add(img.Rect.Min)).(*image.RGBA)
+			sh.add(sub, piece.Min.X+at.X-from.Min.X, piece.Min.Y+at.Y-from.Min.Y, piece.Dx(), piece.Dy())
+			if img != bare {
+				empty = false
+				Discard(ctx, img)
+			}
+		}
+	}
+	if empty {
+		return slide.ErrEmptyTile
+	}
+	small := sh.picture()
+	copyPart(dst, image.Point{}, small, small.Rect)
+	return nil
 }
 
 // halved derives tile x,y of zoom level z from the four tiles of the next larger one.
@@ -226,8 +370,8 @@ func copyPart(dst *image.RGBA, p image.Point, src *image.RGBA, part image.Rectan
 	}
 }
 
-// stretch repeats the last column and row of the top left fromW × fromH pixels up to w × h.
-func stretch(img *image.RGBA, fromW, fromH, w, h int) {
+// Stretch repeats the last column and row of the top left fromW × fromH pixels up to w × h.
+func Stretch(img *image.RGBA, fromW, fromH, w, h int) {
 	if fromW < 1 || fromH < 1 {
 		return
 	}

@@ -138,10 +138,10 @@ func (k *Renderer) storedJPEG(ctx context.Context, s *slide.Slide, kind string, 
 	f := k.start(ctx, lease, func(ctx context.Context) ([]byte, error) {
 		return k.limited(ctx, lease.Store, func() {}, func(ctx context.Context) ([]byte, error) {
 			p, err := render.ReadAssociated(ctx, s, kind)
-			if err == nil && len(p.Strips) == 1 && p.Layout.Codec == slide.JPEG {
-				return p.Strips[0], nil
+			if err != nil {
+				return nil, err
 			}
-			return nil, err
+			return p.JPEG(), nil
 		})
 	})
 	defer f.stop()
@@ -314,7 +314,10 @@ func (k *Renderer) zoom(ctx context.Context, m *tile.RenderRequest, z, x, y int)
 		if err := render.Take(ctx, m.Slide.TileBytes(zoom.Level, x, y)); err != nil {
 			return nil, err
 		}
-		return m.Slide.AppendTile(nil, zoom.Level, x, y)
+		b, err := m.Slide.AppendTile(nil, zoom.Level, x, y)
+		if !errors.Is(err, slide.ErrMissingTile) {
+			return b, err
+		}
 	}
 	one := *m
 	one.Zoom, one.X, one.Y, one.Width, one.Height = z, x, y, 0, 0
@@ -342,32 +345,30 @@ func (k *Renderer) edge(ctx context.Context, m *tile.RenderRequest) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	cut, err := render.CropJPEG(b, m.Width, m.Height)
-	if !errors.Is(err, render.ErrNotLossless) {
-		return cut, err
+	// A level may have lost its last column or row of pixels when it was halved. Its padding
+	// would be a dark or white line in a viewer that computes the size of the zoom level.
+	w, h := m.Width, m.Height
+	if l := m.Slide.Zooms[m.Zoom].Level; l >= 0 {
+		level := &m.Slide.Levels[l]
+		w, h = min(w, level.Width-m.X*level.TileWidth), min(h, level.Height-m.Y*level.TileHeight)
+	}
+	if w == m.Width && h == m.Height {
+		cut, err := render.CropJPEG(b, w, h)
+		if !errors.Is(err, render.ErrNotLossless) {
+			return cut, err
+		}
 	}
 	img, err := render.DecodeJPEG(ctx, b)
 	if err != nil {
 		return nil, err
 	}
+	render.Stretch(img, w, h, m.Width, m.Height)
 	return render.EncodeJPEG(render.Crop(img, m.Width, m.Height), k.o.Quality)
 }
 
 // level decodes a tile of a stored level and encodes it as JPEG.
 func (k *Renderer) level(ctx context.Context, m *tile.RenderRequest) ([]byte, error) {
-	if err := render.Take(ctx, m.Slide.TileBytes(m.Level, m.X, m.Y)); err != nil {
-		return nil, err
-	}
-	b, err := m.Slide.AppendTile(nil, m.Level, m.X, m.Y)
-	if err != nil {
-		return nil, err
-	}
-	l := &m.Slide.Levels[m.Level]
-	img, err := render.Decode(ctx, b, l.Layout, l.TileWidth, l.TileHeight)
-	if err != nil {
-		return nil, err
-	}
-	return render.EncodeJPEG(img, k.o.Quality)
+	return render.LevelTile(ctx, m.Slide, m.Level, m.X, m.Y, render.Options{Quality: k.o.Quality, Background: m.Background})
 }
 
 func tileKey(m *tile.RenderRequest) string {

@@ -117,7 +117,10 @@ func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, er
 // fill reads or renders the tile.
 func (im *Image) fill(ctx context.Context, h *handle, p *location, ans *Answer) (err error) {
 	if p.stored {
-		return im.read(h, p, ans)
+		if err := im.read(h, p, ans); !errors.Is(err, slide.ErrMissingTile) {
+			return err
+		}
+		ans.Release()
 	}
 	if im.srv.sending.Load() >= im.srv.o.MaxSending {
 		return im.srv.full()

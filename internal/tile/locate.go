@@ -131,10 +131,16 @@ func locateCropped(s *slide.Slide, k, x, y int, shift func(n, k int) int) (locat
 	if w <= 0 || h <= 0 {
 		return location{}, slide.ErrNoTile
 	}
-	if w < l.TileWidth || h < l.TileHeight {
+	if w < l.TileWidth || h < l.TileHeight || p.stored && short(&s.Levels[p.level], x, y, w, h) {
 		p.w, p.h, p.stored = w, h, false
 	}
 	return p, nil
+}
+
+// short reports whether tile x,y of a level has fewer than w × h pixels of the image: a level
+// may have lost its last column or row when it was halved.
+func short(l *slide.Level, x, y, w, h int) bool {
+	return l.Width-x*l.TileWidth < w || l.Height-y*l.TileHeight < h
 }
 
 // DeepZoomLevels returns the number of the largest Deep Zoom level of an image whose size
