@@ -21,12 +21,13 @@ func nameOther(r io.ReaderAt, size int64, err error) error {
 	if bad, ok := errors.AsType[*tiff.FormatError](err); !ok || bad.Offset != 0 || bad.Tag != 0 {
 		return err
 	}
+	const least = 8 // bytes of a file whose kind is certain
 	head := make([]byte, min(size, 4<<10))
 	n, readErr := r.ReadAt(head, 0)
 	if readErr != nil && !errors.Is(readErr, io.EOF) {
 		return err
 	}
-	if name := otherKind(head[:n]); name != "" {
+	if name := otherKind(head[:n]); name != "" && n >= least {
 		return &tiff.UnsupportedError{Msg: name}
 	}
 	return err
@@ -34,7 +35,10 @@ func nameOther(r io.ReaderAt, size int64, err error) error {
 
 // otherKind describes a file by its first bytes; "" if its kind is unknown.
 func otherKind(head []byte) string {
-	const export = " is not read here; export the slide as pyramidal TIFF with its vendor's software first"
+	const (
+		export = ", which is not read here; export the slide as pyramidal TIFF with its vendor's software"
+		flat   = ", not a pyramid; convert it with ptiffstore convert"
+	)
 	for _, k := range []struct {
 		at    int
 		magic string
@@ -42,32 +46,32 @@ func otherKind(head []byte) string {
 	}{
 		{128, "DICM", "a DICOM file" + export},
 		{0, "ZISRAWFILE", "a Zeiss CZI file" + export},
-		{0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE2 file, such as Zeiss ZVI," + export},
+		{0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE2 file, such as Zeiss ZVI" + export},
 		{0, "KFB", "a KFBio KFB file" + export},
-		{0, "ETS\x00", "a part (ETS) of an Olympus VSI slide, which" + export},
-		{0, "SIS\x00", "a part (ETS) of an Olympus VSI slide, which" + export},
-		{0, "\xff\xd8\xff", "a JPEG file, as also the .mrxs file of a MIRAX slide is, is not a slide; make a pyramid of a picture with ptiffstore convert"},
-		{0, "\x89PNG\r\n", "a PNG file is not a slide; make a pyramid of it with ptiffstore convert"},
-		{0, "\x00\x00\x00\x0cjP  ", "a JPEG 2000 file" + export},
-		{0, "%PDF-", "a PDF file is not a slide"},
-		{0, "PK\x03\x04", "a ZIP archive is not read here; unpack it first"},
-		{0, "\x1f\x8b", "a gzip archive is not read here; unpack it first"},
+		{0, "ETS\x00", "a part of an Olympus VSI slide" + export},
+		{0, "SIS\x00", "a part of an Olympus VSI slide" + export},
+		{0, "\xff\xd8\xff", "a JPEG image" + flat + " (a .mrxs file is part of a MIRAX slide, which is not read here)"},
+		{0, "\x89PNG\r\n", "a PNG image" + flat},
+		{0, "\x00\x00\x00\x0cjP  ", "a JPEG 2000 image" + export},
+		{0, "%PDF-", "a PDF document, not a slide"},
+		{0, "PK\x03\x04", "a ZIP archive; unpack it first"},
+		{0, "\x1f\x8b", "a gzip archive; unpack it first"},
 	} {
 		if len(head) >= k.at+len(k.magic) && string(head[k.at:k.at+len(k.magic)]) == k.magic {
-			return k.what
+			return "it is " + k.what
 		}
 	}
 	text := strings.TrimSpace(strings.TrimPrefix(string(head), "\ufeff"))
 	low := strings.ToLower(text[:min(len(text), 512)])
 	switch {
 	case strings.HasPrefix(low, "<") && strings.Contains(text, "DPUfsImport"):
-		return "a Philips iSyntax file" + export
+		return "it is a Philips iSyntax file" + export
 	case strings.HasPrefix(low, "<!doctype html"), strings.HasPrefix(low, "<html"):
-		return "an HTML page is not a slide: a download has probably stored an error or login page instead of the file; download it again"
+		return "it is an HTML page, not a slide: a download has probably stored an error or login page instead of the file; download it again"
 	case strings.HasPrefix(low, "[general]") && strings.Contains(text, "SLIDE_"):
-		return "a part (Slidedat.ini) of a MIRAX slide, which" + export
+		return "it is a part of a MIRAX slide" + export
 	case strings.HasPrefix(low, "<?xml"):
-		return "an XML file is not a slide"
+		return "it is an XML file, not a slide"
 	}
 	return ""
 }
