@@ -40,11 +40,11 @@ type accessFlags struct {
 
 // check returns an error if the flags contradict each other.
 func (o *accessFlags) check() error {
-	switch {
-	case o.Auth == "central" && o.Central == "":
-		return errors.New("--auth central needs the URL of the central server: --central https://…")
-	case o.Auth != "central" && (o.Central != "" || o.CentralCA != "" || o.CentralCookie != "" || o.CentralPath != "" || o.EdgeSecret != ""):
-		return errors.New("--central and its related flags have no effect without --auth central")
+	if o.Auth == "central" && o.Central == "" {
+		return &flagError{"auth", errors.New("central needs the URL of the central server: --central https://…")}
+	}
+	if flag := firstGiven("central", o.Central, "central-ca", o.CentralCA, "central-cookie", o.CentralCookie, "central-path", o.CentralPath, "edge-secret-file", o.EdgeSecret); o.Auth != "central" && flag != "" {
+		return &flagError{flag, errors.New("has no effect without --auth central")}
 	}
 	if err := o.checkOIDC(); err != nil {
 		return err
@@ -53,14 +53,26 @@ func (o *accessFlags) check() error {
 	return err
 }
 
+// firstGiven returns the first of some flags, each with its value after it, that is not
+// empty; "" if all are.
+func firstGiven(flags ...string) string {
+	for i := 0; i < len(flags); i += 2 {
+		if flags[i+1] != "" {
+			return flags[i]
+		}
+	}
+	return ""
+}
+
 func (o *accessFlags) checkOIDC() error {
+	flag := firstGiven("oidc-client-id", o.OIDCClient, "oidc-client-secret-file", o.OIDCSecret, "oidc-allow-group", strings.Join(o.OIDCAllow, " "), "oidc-label", o.OIDCLabel)
 	switch {
-	case o.OIDCIssuer == "" && (o.OIDCClient != "" || o.OIDCSecret != "" || o.OIDCAllow != nil || o.OIDCLabel != ""):
-		return errors.New("--oidc-client-id and its related flags have no effect without --oidc-issuer")
+	case o.OIDCIssuer == "" && flag != "":
+		return &flagError{flag, errors.New("has no effect without --oidc-issuer")}
 	case o.OIDCIssuer != "" && o.Auth != "local":
-		return errors.New("--oidc-issuer has no effect without --auth local")
+		return &flagError{"oidc-issuer", errors.New("has no effect without --auth local")}
 	case o.OIDCIssuer != "" && (o.OIDCClient == "" || o.PublicURL == ""):
-		return errors.New("--oidc-issuer needs --oidc-client-id, and --public-url for the redirect")
+		return &flagError{"oidc-issuer", errors.New("needs --oidc-client-id, and --public-url for the redirect")}
 	}
 	return nil
 }
@@ -70,7 +82,7 @@ func (o *accessFlags) proxies() (httperr.Proxies, error) {
 	var list httperr.Proxies
 	for _, s := range o.TrustedProxies {
 		if err := list.Add(s); err != nil {
-			return nil, fmt.Errorf("--trusted-proxy: %w", err)
+			return nil, &flagError{"trusted-proxy", err}
 		}
 	}
 	return list, nil

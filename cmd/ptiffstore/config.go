@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -83,48 +82,46 @@ func (c *configCheckCmd) print(std streams, file *config.File, list config.Findi
 func checkModes(file *config.File, keys []key) config.Findings {
 	var list config.Findings
 	for _, mode := range modes {
-		if mode != modes[0] && !slices.ContainsFunc(keys, func(k key) bool { v, ok := file.Value(mode, k.Name); return ok && strings.HasPrefix(v.Key, mode+".") }) {
+		if mode != modes[0] && !file.Has(mode) {
 			continue
 		}
 		p := &program{}
 		_, err := newParser(p, kong.Exit(func(int) {}), kong.Bind(&configFile{file: file})).Parse([]string{mode})
+		errs := []error{err}
 		if err == nil {
-			err = p.check(mode)
+			errs = p.check(mode)
 		}
-		if err != nil {
-			list = append(list, asFinding(file, keys, mode, err))
+		for _, err := range errs {
+			if err != nil {
+				list = append(list, asFinding(file, keys, mode, err))
+			}
 		}
 	}
 	return list
 }
 
-// check returns which settings of a mode contradict each other.
-func (p *program) check(mode string) error {
+// check returns which settings of a mode are invalid or contradict each other.
+func (p *program) check(mode string) []error {
 	switch mode {
 	case "serve":
-		return errors.Join(p.Serve.checkListen(), p.Serve.workerFlags.check())
+		return []error{p.Serve.checkListen(), p.Serve.workerFlags.check()}
 	case "tileserver":
-		return p.Tileserver.checkListen()
+		return []error{p.Tileserver.checkListen()}
 	}
-	return p.Worker.workerFlags.check()
+	return []error{p.Worker.workerFlags.check()}
 }
 
-var flagName = regexp.MustCompile(`--([a-z][a-z-]*[a-z])`)
-
-// asFinding finds the line of the file with the flag that an error mentions.
+// asFinding returns an error with the line of the file that gives its flag, if any does.
 func asFinding(file *config.File, keys []key, mode string, err error) config.Finding {
-	f := config.Finding{File: file.Path, Problem: "with " + mode + ": " + strings.TrimSuffix(err.Error(), ".")}
-	for _, m := range flagName.FindAllStringSubmatch(err.Error(), -1) {
-		i := slices.IndexFunc(keys, func(k key) bool { return k.flag.Name == m[1] })
-		if i < 0 {
-			continue
-		}
-		if f.Key == "" {
-			f.Key = keys[i].Name
-		}
-		if v, ok := file.Value(mode, keys[i].Name); ok {
+	f := config.Finding{File: file.Path, Problem: "with " + mode + ": " + err.Error()}
+	e, ok := errors.AsType[*flagError](err)
+	if !ok {
+		return f
+	}
+	if i := slices.IndexFunc(keys, func(k key) bool { return k.flag.Name == e.flag }); i >= 0 {
+		f.Key = keys[i].Name
+		if v, ok := file.Value(mode, f.Key); ok {
 			f.Key, f.Line = v.Key, v.Line
-			break
 		}
 	}
 	return f

@@ -135,6 +135,8 @@ func TestConfigCheck(t *testing.T) {
 		{"no stores", "listen: 127.0.0.1:1", exitOK, []string{"valid; no stores are provisioned"}},
 		{"two mistakes", "lissten: x\nlog: {level: loud}", exitFile, []string{":1:1: lissten: unknown key", ":2:14: log.level: cannot be loud"}},
 		{"contradiction", "# who may see\nauth:\n  mode: central\n", exitFile, []string{":3: auth.mode: with serve: --auth central needs the URL"}},
+		{"related flags", "auth:\n  central:\n    cookie: session\n", exitFile, []string{":3: auth.central.cookie: with serve: --central-cookie has no effect without --auth central"}},
+		{"two contradictions", "listen: 0.0.0.0:80\ntime_zone: Mars/North", exitFile, []string{":1: listen: with serve", ":2: time_zone: with serve"}},
 		{"reachable without access control", "listen: 0.0.0.0:80", exitFile, []string{":1: listen: with serve: --listen 0.0.0.0:80 is reachable"}},
 		{"of a section", "tileserver: {listen: ':80'}", exitFile, []string{":1: tileserver.listen: with tileserver: --listen :80"}},
 		{"queue", "queues: {Default: 1}", exitFile, []string{":1: queues: with serve: --queue Default"}},
@@ -144,7 +146,8 @@ func TestConfigCheck(t *testing.T) {
 		{"file for a folder", "stores:\n  a: {root: " + plain.file(t) + "}", exitOK, []string{"warning: stores.a.root", "is not a folder"}},
 		{"folder of another host", "stores:\n  a: {root: /none/such, host: elsewhere}", exitOK, []string{"valid; "}},
 		{"incoming of an in-place store", "stores:\n  a:\n    root: /a\n    incoming: /b", exitFile, []string{":4: stores.a.incoming: only managed stores have an incoming folder"}},
-		{"schedule", "stores: {a: {root: /a, schedule: 15}}", exitFile, []string{`"15" is neither an interval`}},
+		{"schedule", "stores: {a: {root: /a, schedule: 15}}", exitFile, []string{`stores.a.schedule: invalid value: "15" is neither an interval`}},
+		{"hidden after removal", "stores:\n  a:\n    root: /a\n    hide_after: 2d\n    drop_after: 1d", exitFile, []string{":5: stores.a.drop_after: 24h0m0s is shorter than hide_after"}},
 		{"time zone", "store_defaults: {time_zone: Mars/North}", exitFile, []string{"store_defaults.time_zone: invalid value: the name of a time zone such as Europe/Vienna or UTC."}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

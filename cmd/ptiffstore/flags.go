@@ -13,6 +13,16 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
+// A flagError reports a flag of a process whose value is invalid, or contradicts another
+// flag.
+type flagError struct {
+	flag string // without --
+	err  error  // goes on after the flag: "none: …"
+}
+
+func (e *flagError) Error() string { return "--" + e.flag + " " + e.err.Error() }
+func (e *flagError) Unwrap() error { return e.err }
+
 // serverFlags are the flags of every mode that serves.
 type serverFlags struct {
 	databaseFlags
@@ -74,10 +84,10 @@ func (c *serverFlags) checkListen() error {
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("--listen %s: %w", c.Listen, err)
+		return &flagError{"listen", fmt.Errorf("%s: %w", c.Listen, err)}
 	}
 	if !c.open() && !authz.LocalHost(net.JoinHostPort(host, "1")) {
-		return fmt.Errorf("--listen %s is reachable from other machines, but there is no access control: listen on 127.0.0.1, use --auth local, or use --insecure-no-auth if everyone may see every slide", c.Listen)
+		return &flagError{"listen", fmt.Errorf("%s is reachable from other machines, but there is no access control: listen on 127.0.0.1, use --auth local, or use --insecure-no-auth if everyone may see every slide", c.Listen)}
 	}
 	return nil
 }
@@ -87,7 +97,7 @@ func (c *serverFlags) listen() (net.Listener, error) {
 	if err := c.checkListen(); err != nil {
 		return nil, err
 	}
-	return listenOn("--listen", c.Listen, c.Listen)
+	return listenOn("listen", c.Listen, c.Listen)
 }
 
 // url returns the URL at which a browser reaches a listener at addr.
@@ -117,7 +127,7 @@ type debugFlags struct {
 // trace checks the flags of traces.
 func (o *debugFlags) trace() (server.Trace, error) {
 	if o.Share < 0 || o.Share > 1 {
-		return server.Trace{}, fmt.Errorf("--trace-share %v: must be from 0 to 1", o.Share)
+		return server.Trace{}, &flagError{"trace-share", fmt.Errorf("%v: must be from 0 to 1", o.Share)}
 	}
 	return server.Trace{Endpoint: o.OTLP, Share: o.Share}, nil
 }
@@ -126,14 +136,14 @@ func (o *debugFlags) trace() (server.Trace, error) {
 // port is not configured.
 func (o *debugFlags) listeners() (metrics, debug func() (net.Listener, error)) {
 	if o.Metrics != "" {
-		metrics = func() (net.Listener, error) { return listenOn("--metrics-listen", o.Metrics, local(o.Metrics)) }
+		metrics = func() (net.Listener, error) { return listenOn("metrics-listen", o.Metrics, local(o.Metrics)) }
 	}
 	if o.Debug != "" {
 		debug = func() (net.Listener, error) {
 			if host, _, err := net.SplitHostPort(local(o.Debug)); err == nil && !authz.LocalHost(net.JoinHostPort(host, "1")) {
-				return nil, fmt.Errorf("--debug-listen %s is reachable from other machines, and profiles show the contents of memory: use a loopback address", o.Debug)
+				return nil, &flagError{"debug-listen", fmt.Errorf("%s is reachable from other machines, and profiles show the contents of memory: use a loopback address", o.Debug)}
 			}
-			return listenOn("--debug-listen", o.Debug, local(o.Debug))
+			return listenOn("debug-listen", o.Debug, local(o.Debug))
 		}
 	}
 	return metrics, debug
@@ -152,7 +162,7 @@ func local(address string) string {
 func listenOn(flag, given, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", flag, given, err)
+		return nil, &flagError{flag, fmt.Errorf("%s: %w", given, err)}
 	}
 	return l, nil
 }

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -39,7 +38,10 @@ func storeKeys() []config.Key {
 		}
 		if !slices.Contains(fixedFields, f.Name) {
 			k.Check = func(v any) error {
-				_, err := editProvisioned(&catalog.Store{Mode: catalog.InPlace, Root: "/"}, map[string]any{f.Name: v})
+				err := editProvisioned(&catalog.Store{Mode: catalog.InPlace, Root: "/"}, map[string]any{f.Name: v})
+				if e, ok := errors.AsType[*config.FieldError](err); ok {
+					return e.Err
+				}
 				return err
 			}
 		}
@@ -48,9 +50,9 @@ func storeKeys() []config.Key {
 	return list
 }
 
-// editProvisioned sets the settings of the file on a store. With an error it returns the
-// invalid field.
-func editProvisioned(s *catalog.Store, fields map[string]any) (field string, err error) {
+// editProvisioned sets the settings of the file on a store. The error is a
+// [*config.FieldError] if it concerns one of them.
+func editProvisioned(s *catalog.Store, fields map[string]any) error {
 	patch := map[string]any{}
 	for name, v := range fields {
 		if list, ok := v.([]string); ok && len(list) == 0 {
@@ -62,31 +64,26 @@ func editProvisioned(s *catalog.Store, fields map[string]any) (field string, err
 	}
 	b, err := json.Marshal(patch)
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err = api.EditStore(s, b); err == nil {
-		return "", nil
+	err = api.EditStore(s, b)
+	if e, ok := errors.AsType[*api.FieldError](err); ok { // without its hint: a file has no null
+		return &config.FieldError{Field: e.Field, Err: e.Err}
 	}
-	first, _, _ := strings.Cut(err.Error(), "\n")
-	field, what, ok := strings.Cut(first, ": ")
-	if !ok {
-		return "", err
-	}
-	what, _, _ = strings.Cut(what, "; null for") // in a file, leave the line out instead
-	return field, errors.New(what)
+	return err
 }
 
-// checkProvisioned returns the field of a store that contradicts the others, and why.
-func checkProvisioned(fields map[string]any) (field string, err error) {
+// checkProvisioned checks whether the fields of a store fit each other.
+func checkProvisioned(fields map[string]any) error {
 	root, _ := fields["root"].(string)
 	if root == "" {
-		return "root", errors.New("a store needs a folder: write root: and the folder of its slides")
+		return &config.FieldError{Field: "root", Err: errors.New("a store needs a folder: write root: and the folder of its slides")}
 	}
 	s := catalog.Store{Mode: catalog.InPlace, Root: root}
 	if fields["mode"] == string(catalog.Managed) {
 		s.Mode = catalog.Managed
 	} else if fields["incoming"] != nil {
-		return "incoming", errors.New("only managed stores have an incoming folder: remove the line, or write mode: managed")
+		return &config.FieldError{Field: "incoming", Err: errors.New("only managed stores have an incoming folder: remove the line, or write mode: managed")}
 	}
 	return editProvisioned(&s, fields)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,7 +51,7 @@ func (s *configFile) again() (*program, *configFile, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := p.check(ctx.Selected().Name); err != nil {
+	if err := errors.Join(p.check(ctx.Selected().Name)...); err != nil {
 		return nil, nil, err
 	}
 	next.settings = inForce(ctx, next)

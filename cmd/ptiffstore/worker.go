@@ -35,7 +35,7 @@ func (w *workerFlags) host() string {
 // check returns an error if a flag is invalid.
 func (w *workerFlags) check() error {
 	if _, err := time.LoadLocation(w.TimeZone); err != nil {
-		return fmt.Errorf("--time-zone %s: unknown time zone: use a name such as Europe/Berlin", w.TimeZone)
+		return &flagError{"time-zone", fmt.Errorf("%s: unknown time zone: use a name such as Europe/Berlin", w.TimeZone)}
 	}
 	_, err := w.queues()
 	return err
@@ -56,11 +56,11 @@ func (w *workerFlags) queues() (map[string]int, error) {
 		if found {
 			var err error
 			if n, err = strconv.Atoi(number); err != nil || n < 1 || n > 1000 {
-				return nil, fmt.Errorf("--queue %s: the number after = must be from 1 to 1000: it is how many tasks run at once", q)
+				return nil, &flagError{"queue", fmt.Errorf("%s: the number after = must be from 1 to 1000: it is how many tasks run at once", q)}
 			}
 		}
 		if err := task.CheckQueue(name); err != nil {
-			return nil, fmt.Errorf("--queue %s: %w", q, err)
+			return nil, &flagError{"queue", fmt.Errorf("%s: %w", q, err)}
 		}
 		list[name] = n
 	}

@@ -85,6 +85,33 @@ type edit struct {
 	timing bool    // a schedule or the time zone changes
 }
 
+// A FieldError reports an invalid setting of a store.
+type FieldError struct {
+	Field string // in JSON
+	Err   error
+	Null  string // what null means for the field, as a hint; "" if that is no help
+}
+
+func (e *FieldError) Error() string {
+	if e.Null != "" {
+		return fmt.Sprintf("%s: %v; null for %s", e.Field, e.Err, e.Null)
+	}
+	return e.Field + ": " + e.Err.Error()
+}
+
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// inField names the field of an error, which may be a FieldError without a field.
+func inField(name string, err error) *FieldError {
+	if e, ok := errors.AsType[*FieldError](err); ok {
+		return &FieldError{name, e.Err, e.Null}
+	}
+	return &FieldError{Field: name, Err: err}
+}
+
+// orNull returns the error of a check, whose caller names the field.
+func orNull(want, null string) error { return &FieldError{Err: errors.New(want), Null: null} }
+
 // take adds the change of a field whose default is zero.
 func take[In, Out any](e *edit, name string, o optional[In], to func(*catalog.Store) *Out, check func(In) (Out, error)) {
 	if !o.Given {
@@ -94,7 +121,7 @@ func take[In, Out any](e *edit, name string, o optional[In], to func(*catalog.St
 	if !o.Null {
 		var err error
 		if v, err = check(o.Value); err != nil {
-			e.errs = append(e.errs, fmt.Errorf("%s: %w", name, err))
+			e.errs = append(e.errs, inField(name, err))
 			return
 		}
 	}
@@ -144,7 +171,7 @@ func (e *edit) folders(a storeAPI, f *storeFields) error {
 	return nil
 }
 
-// apply changes a store, or returns the errors of the result.
+// apply changes a store, or returns a [*FieldError] about the result.
 func (e *edit) apply(s *catalog.Store) error {
 	for _, set := range e.set {
 		set(s)
@@ -156,10 +183,10 @@ func (e *edit) apply(s *catalog.Store) error {
 		s.Mode = catalog.InPlace
 	}
 	if s.Mode == catalog.InPlace && s.Incoming != "" {
-		return invalid(errors.New("incoming: an in-place store has no folder for new files"))
+		return inField("incoming", errors.New("an in-place store has no folder for new files"))
 	}
 	if s.HideAfter > 0 && s.DropAfter > 0 && s.DropAfter < s.HideAfter {
-		return invalid(fmt.Errorf("drop_after: %v is shorter than hide_after, which is %v", s.DropAfter, s.HideAfter))
+		return inField("drop_after", fmt.Errorf("%v is shorter than hide_after, which is %v", s.DropAfter, s.HideAfter))
 	}
 	if e.timing {
 		return checkTiming(s)
@@ -174,7 +201,7 @@ func checkTiming(s *catalog.Store) error {
 			continue
 		}
 		if err := task.CheckSchedule(of.schedule, s.TimeZone); err != nil {
-			return invalid(fmt.Errorf("%s: %s", of.name, words(err, task.ErrBadSchedule)))
+			return inField(of.name, errors.New(words(err, task.ErrBadSchedule)))
 		}
 	}
 	return nil
@@ -197,7 +224,7 @@ func (a storeAPI) add(ctx context.Context, in *addStoreInput) (*storeOutput, err
 	}
 	s := catalog.Store{}
 	if err := e.apply(&s); err != nil {
-		return nil, err
+		return nil, invalid(err)
 	}
 	undo, err := a.makeIncoming(&s)
 	if err != nil {
@@ -318,7 +345,7 @@ func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *st
 	}
 	inRoot := s.Incoming == filepath.Join(s.Root, "incoming")
 	if err := e.apply(s); err != nil {
-		return undo, err
+		return undo, invalid(err)
 	}
 	if inRoot && !f.Incoming.Given {
 		s.Incoming = ""
@@ -346,6 +373,9 @@ func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *st
 // storeFailed is failed for errors of the catalog about a store. Their texts for a
 // conflict name folders.
 func (a storeAPI) storeFailed(ctx context.Context, err error) error {
+	if e, ok := errors.AsType[*FieldError](err); ok {
+		return invalid(e)
+	}
 	switch {
 	case errors.Is(err, catalog.ErrDeclared):
 		return newError(http.StatusConflict, sentence(errors.New(words(err, catalog.ErrDeclared))))
@@ -452,14 +482,14 @@ func checkEndpoint(s string) (string, error) {
 
 func checkSchedule(s string) (string, error) {
 	if s = strings.TrimSpace(s); s == "" {
-		return "", errors.New("an interval such as 15m or five fields of cron; null for none")
+		return "", orNull("an interval such as 15m or five fields of cron", "none")
 	}
 	return s, nil
 }
 
 func checkTimeZone(s string) (string, error) {
 	if _, err := time.LoadLocation(s); err != nil || s == "" || s == "Local" {
-		return "", errors.New("the name of a time zone such as Europe/Vienna or UTC; null for the server's")
+		return "", orNull("the name of a time zone such as Europe/Vienna or UTC", "the server's")
 	}
 	return s, nil
 }
@@ -499,21 +529,21 @@ func checkPeriod(s string) (time.Duration, error) {
 		d = time.Duration(n) * 24 * time.Hour
 	}
 	if err != nil || d <= 0 {
-		return 0, errors.New("a duration above 0 such as 90s, 10m, 36h or 30d; null for the default")
+		return 0, orNull("a duration above 0 such as 90s, 10m, 36h or 30d", "the default")
 	}
 	return d, nil
 }
 
 func checkShare(v float64) (float64, error) {
 	if !(v > 0 && v <= 1) {
-		return 0, errors.New("a share above 0 and at most 1; null for the default")
+		return 0, orNull("a share above 0 and at most 1", "the default")
 	}
 	return v, nil
 }
 
 func checkRate(v int64) (int64, error) {
 	if v <= 0 {
-		return 0, errors.New("bytes per second, above 0; null for the default")
+		return 0, orNull("bytes per second, above 0", "the default")
 	}
 	return v, nil
 }

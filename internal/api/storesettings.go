@@ -12,8 +12,8 @@ import (
 )
 
 // EditStore changes a store, new or from the catalog, by a JSON merge patch of the
-// settings that PATCH accepts, except folders and mode. Errors of the patch are
-// sentences.
+// settings that PATCH accepts, except folders and mode. Errors of fields are of type
+// [*FieldError], joined if there are several.
 func EditStore(s *catalog.Store, patch []byte) error {
 	var f storeFields
 	if err := strictjson.Unmarshal(patch, &f); err != nil {
@@ -23,11 +23,7 @@ func EditStore(s *catalog.Store, patch []byte) error {
 	if len(e.errs) > 0 {
 		return errors.Join(e.errs...)
 	}
-	err := e.apply(s)
-	if p, ok := errors.AsType[*problem](err); ok && len(p.Errors) > 0 {
-		return errors.New(p.Errors[0])
-	}
-	return err
+	return e.apply(s)
 }
 
 // DescribeStore returns the JSON representation of a store for an admin.

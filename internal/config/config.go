@@ -16,7 +16,6 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -46,10 +45,19 @@ type Schema struct {
 	Sections []string // each holds keys for one mode only
 	Store    []Key    // of each store and, unless they are Own, of store_defaults
 
-	// CheckStore, if not nil, returns which field of a store does not fit the others,
-	// and why.
-	CheckStore func(fields map[string]any) (field string, err error)
+	// CheckStore, if not nil, checks whether the fields of a store fit each other. The
+	// error is a [*FieldError] if it concerns one of them.
+	CheckStore func(fields map[string]any) error
 }
+
+// A FieldError reports a field of a store that is invalid.
+type FieldError struct {
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }
 
 // A Value is one that a file gives.
 type Value struct {
@@ -63,6 +71,15 @@ type Store struct {
 	Name   string
 	Line   int
 	Fields map[string]Value // by name, with those of store_defaults
+}
+
+// Values returns the values of the fields by name.
+func (s *Store) Values() map[string]any {
+	values := map[string]any{}
+	for name, v := range s.Fields {
+		values[name] = v.V
+	}
+	return values
 }
 
 // A File is the content of a file.
@@ -85,6 +102,9 @@ func (f *File) Value(mode, key string) (Value, bool) {
 	v, ok := f.sections[""][key]
 	return v, ok
 }
+
+// Has reports whether the file has settings for one mode only.
+func (f *File) Has(mode string) bool { return len(f.sections[mode]) > 0 }
 
 // A Finding is a problem of a file.
 type Finding struct {
@@ -202,13 +222,10 @@ func document(b []byte) (root *yaml.Node, line int, err error) {
 	if errors.Is(err, io.EOF) {
 		return root, 0, nil
 	}
-	// The decoder has the line in the text of its errors only.
+	// The decoder has the line in the text of its errors only: "yaml: line 3: …".
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	if m := syntaxError.FindStringSubmatch(text); m != nil {
-		line, _ = strconv.Atoi(m[1])
-		text = m[2]
+	if _, e := fmt.Sscanf(text, "line %d: ", &line); e == nil {
+		_, text, _ = strings.Cut(text, ": ")
 	}
 	return nil, line, errors.New(text)
 }
-
-var syntaxError = regexp.MustCompile(`(?s)^line (\d+): (.*)$`)

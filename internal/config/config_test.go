@@ -38,14 +38,14 @@ var schema = config.Schema{
 	},
 	Sections: []string{"worker"},
 	Store:    []config.Key{{Name: "root", Type: text, Path: true, Own: true}, {Name: "schedule", Type: text}, {Name: "public", Type: reflect.TypeFor[bool]()}},
-	CheckStore: func(fields map[string]any) (string, error) {
+	CheckStore: func(fields map[string]any) error {
 		if fields["root"] == nil {
-			return "root", errors.New("the folder is missing")
+			return &config.FieldError{Field: "root", Err: errors.New("the folder is missing")}
 		}
 		if fields["schedule"] == "never" {
-			return "schedule", errors.New("never is not a schedule")
+			return &config.FieldError{Field: "schedule", Err: errors.New("never is not a schedule")}
 		}
-		return "", nil
+		return nil
 	},
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -238,17 +239,16 @@ func (r *reader) checkStore(n *yaml.Node, at string, s *Store) {
 	if r.schema.CheckStore == nil {
 		return
 	}
-	fields := map[string]any{}
-	for name, v := range s.Fields {
-		fields[name] = v.V
-	}
-	field, err := r.schema.CheckStore(fields)
+	err := r.schema.CheckStore(s.Values())
 	if err == nil {
 		return
 	}
 	line := *n
-	if v, ok := s.Fields[field]; ok {
-		line.Line, line.Column = v.Line, 0
+	if e, ok := errors.AsType[*FieldError](err); ok {
+		at, err = join(at, e.Field), e.Err
+		if v, ok := s.Fields[e.Field]; ok {
+			line.Line, line.Column = v.Line, 0
+		}
 	}
-	r.find(&line, join(at, field), err.Error(), "")
+	r.find(&line, at, err.Error(), "")
 }

@@ -18,41 +18,29 @@ type Counts []string
 
 // A form is how the values of a type are written.
 type form struct {
-	name, must string
-	tags       []string // of YAML
-	fix        string
+	kind            yaml.Kind
+	name, must, fix string
+	scalar          func(*yaml.Node) (v any, ok bool) // of single values
 }
 
-var (
-	textForm     = form{"text", "text", []string{"!!str", "!!int", "!!float", "!!timestamp", "!!binary"}, "Put it in quotes if it is meant"}
-	numberForm   = form{"number", "a whole number, 0 or more", []string{"!!int"}, "Write digits without quotes: 8"}
-	fractionForm = form{"fraction", "a number", []string{"!!float", "!!int"}, "Write it without quotes: 0.5"}
-	switchForm   = form{"true or false", "true or false", []string{"!!bool"}, "Write true or false, without quotes"}
-	durationForm = form{"duration", "a duration", []string{"!!str", "!!int"}, "Write a number with its unit: 90s, 15m, 36h or 30d"}
-	listForm     = form{"list", "a list", nil, "Write each entry on a line of its own, after a hyphen"}
-	countsForm   = form{"name: number", "a mapping of names to numbers", nil, "Write each name with its number on a line of its own: default: 4"}
-)
+var forms = map[reflect.Type]*form{
+	reflect.TypeFor[string]():        {yaml.ScalarNode, "text", "text", "Put it in quotes if it is meant", text},
+	reflect.TypeFor[bool]():          {yaml.ScalarNode, "true or false", "true or false", "Write true or false, without quotes", truth},
+	reflect.TypeFor[int]():           {yaml.ScalarNode, "number", "a whole number, 0 or more", "Write digits without quotes: 8", number[int]},
+	reflect.TypeFor[int64]():         {yaml.ScalarNode, "number", "a whole number, 0 or more", "Write digits without quotes: 8", number[int64]},
+	reflect.TypeFor[float64]():       {yaml.ScalarNode, "fraction", "a number", "Write it without quotes: 0.5", fraction},
+	reflect.TypeFor[time.Duration](): {yaml.ScalarNode, "duration", "a duration", "Write a number with its unit: 90s, 15m, 36h or 30d", duration},
+	reflect.TypeFor[[]string]():      {yaml.SequenceNode, "list", "a list", "Write each entry on a line of its own, after a hyphen", nil},
+	reflect.TypeFor[Counts]():        {yaml.MappingNode, "name: number", "a mapping of names to numbers", countsFix, nil},
+}
+
+const countsFix = "Write each name with its number on a line of its own: default: 4"
 
 // form returns the form of the key's type. It panics on an unsupported type, which is a bug
 // that every test finds.
 func (k *Key) form() *form {
-	switch k.Type {
-	case reflect.TypeFor[time.Duration]():
-		return &durationForm
-	case reflect.TypeFor[Counts]():
-		return &countsForm
-	case reflect.TypeFor[[]string]():
-		return &listForm
-	}
-	switch k.Type.Kind() {
-	case reflect.String:
-		return &textForm
-	case reflect.Bool:
-		return &switchForm
-	case reflect.Int, reflect.Int64:
-		return &numberForm
-	case reflect.Float64:
-		return &fractionForm
+	if f := forms[k.Type]; f != nil {
+		return f
 	}
 	panic(fmt.Sprintf("configuration key %s: no form for %v", k.Name, k.Type))
 }
@@ -66,15 +54,17 @@ func (k *Key) decode(n *yaml.Node) (v any, problem, fix string) {
 	switch {
 	case n.Tag == "!!null":
 		return nil, "has no value", "Write one after the colon, or remove the line"
-	case f == &listForm:
-		return decodeList(n)
-	case f == &countsForm:
-		return decodeCounts(n)
-	case n.Kind != yaml.ScalarNode:
+	case n.Kind != f.kind && f.kind == yaml.ScalarNode:
 		return nil, "must be a single value, not " + described(n), ""
+	case n.Kind != f.kind:
+		return nil, "must be " + f.must + ", not " + described(n), f.fix
+	case n.Kind == yaml.SequenceNode:
+		return decodeList(n)
+	case n.Kind == yaml.MappingNode:
+		return decodeCounts(n)
 	}
-	v, err := f.scalar(n, k.Type)
-	if err != nil || !slices.Contains(f.tags, n.Tag) {
+	v, ok := f.scalar(n)
+	if !ok {
 		return nil, fmt.Sprintf("must be %s, not %s", f.must, quoted(n)), f.fix
 	}
 	if k.OneOf != nil && !slices.Contains(k.OneOf, n.Value) {
@@ -87,29 +77,36 @@ func (k *Key) decode(n *yaml.Node) (v any, problem, fix string) {
 	return v, "", ""
 }
 
-// scalar converts a single value to a type of this form.
-func (f *form) scalar(n *yaml.Node, t reflect.Type) (any, error) {
-	v := reflect.New(t).Elem()
-	switch f {
-	case &textForm:
-		v.SetString(n.Value)
-		return v.Interface(), nil
-	case &durationForm:
-		return ParseDuration(n.Value)
-	}
-	if err := n.Decode(v.Addr().Interface()); err != nil {
-		return nil, err
-	}
-	if v.CanInt() && v.Int() < 0 || v.CanFloat() && (math.IsNaN(v.Float()) || math.IsInf(v.Float(), 0)) {
-		return nil, strconv.ErrRange
-	}
-	return v.Interface(), nil
+// The tags are checked because the decoder also converts: 1.5 to 1, and yes to true.
+
+func text(n *yaml.Node) (any, bool) {
+	return n.Value, slices.Contains([]string{"!!str", "!!int", "!!float", "!!timestamp", "!!binary"}, n.Tag)
+}
+
+func truth(n *yaml.Node) (any, bool) {
+	var v bool
+	err := n.Decode(&v)
+	return v, err == nil && n.Tag == "!!bool"
+}
+
+func number[T int | int64](n *yaml.Node) (any, bool) {
+	var v T
+	err := n.Decode(&v)
+	return v, err == nil && n.Tag == "!!int" && v >= 0
+}
+
+func fraction(n *yaml.Node) (any, bool) {
+	var v float64
+	err := n.Decode(&v)
+	return v, err == nil && (n.Tag == "!!float" || n.Tag == "!!int") && !math.IsNaN(v) && !math.IsInf(v, 0)
+}
+
+func duration(n *yaml.Node) (any, bool) {
+	v, err := ParseDuration(n.Value)
+	return v, err == nil && (n.Tag == "!!str" || n.Tag == "!!int")
 }
 
 func decodeList(n *yaml.Node) (v any, problem, fix string) {
-	if n.Kind != yaml.SequenceNode {
-		return nil, "must be a list, not " + described(n), listForm.fix
-	}
 	all := []string{}
 	for _, e := range n.Content {
 		if e.Kind != yaml.ScalarNode || e.Tag == "!!null" || e.Anchor != "" {
@@ -121,9 +118,6 @@ func decodeList(n *yaml.Node) (v any, problem, fix string) {
 }
 
 func decodeCounts(n *yaml.Node) (v any, problem, fix string) {
-	if n.Kind != yaml.MappingNode {
-		return nil, "must be " + countsForm.must + ", not " + described(n), countsForm.fix
-	}
 	all, seen := Counts{}, map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, number := n.Content[i], n.Content[i+1]
@@ -133,7 +127,7 @@ func decodeCounts(n *yaml.Node) (v any, problem, fix string) {
 		seen[name.Value] = true
 		count, err := strconv.Atoi(number.Value)
 		if name.Kind != yaml.ScalarNode || number.Kind != yaml.ScalarNode || number.Tag != "!!int" || err != nil || count < 1 || count > 1000 {
-			return nil, fmt.Sprintf("has no number from 1 to 1000 for %s on line %d", name.Value, name.Line), countsForm.fix
+			return nil, fmt.Sprintf("has no number from 1 to 1000 for %s on line %d", name.Value, name.Line), countsFix
 		}
 		all = append(all, name.Value+"="+strconv.Itoa(count))
 	}
@@ -163,10 +157,11 @@ func quoted(n *yaml.Node) string {
 	if len(v) > 40 {
 		v, more = v[:40], "…"
 	}
-	if plain := string(v); n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) == 0 && strconv.Quote(plain) == `"`+plain+`"` {
+	q := strconv.Quote(string(v))
+	if plain := string(v); n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) == 0 && q == `"`+plain+`"` {
 		return plain + more
 	}
-	return strconv.Quote(string(v)) + more
+	return q + more
 }
 
 func described(n *yaml.Node) string {

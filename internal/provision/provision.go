@@ -26,8 +26,7 @@ type Options struct {
 	Catalog *catalog.Catalog
 	Host    string // name of this host; folders of other hosts are not accessed
 	// Edit gives a store the settings of the file except for its folders, id and mode.
-	// With an error comes the field that is wrong.
-	Edit func(s *catalog.Store, fields map[string]any) (field string, err error)
+	Edit func(s *catalog.Store, fields map[string]any) error
 }
 
 // Results of provisioning a store.
@@ -168,17 +167,12 @@ func (o *Options) edit(s *catalog.Store, f *config.File, d *config.Store) error 
 	if incoming := o.folder(d, "incoming"); incoming != "" {
 		s.Incoming = incoming
 	}
-	fields := map[string]any{}
 	s.Declared = &catalog.Declaration{Site: f.Site, Name: d.Name, Keys: map[string]string{}}
 	for name, v := range d.Fields {
-		fields[name] = v.V
 		s.Declared.Keys[name] = v.Key
 	}
 	s.Declared.Keys["mode"] = s.Declared.Key() + ".mode" // even if the file does not have it
-	if field, err := o.Edit(s, fields); err != nil {
-		return fmt.Errorf("%s: %w", field, err)
-	}
-	return nil
+	return o.Edit(s, d.Values())
 }
 
 // add creates the store.

@@ -59,16 +59,16 @@ var schema = config.Schema{Store: []config.Key{
 	{Name: "schedule", Type: text},
 }}
 
-func edit(s *catalog.Store, fields map[string]any) (string, error) {
+func edit(s *catalog.Store, fields map[string]any) error {
 	if fields["schedule"] == "bad" {
-		return "schedule", errors.New("no interval")
+		return &config.FieldError{Field: "schedule", Err: errors.New("no interval")}
 	}
 	for name, to := range map[string]*string{"label": &s.Label, "schedule": &s.Schedule, "host": &s.Host} {
 		if v, ok := fields[name]; ok {
 			*to = v.(string)
 		}
 	}
-	return "", nil
+	return nil
 }
 
 // apply provisions the stores of a file, and returns a line for each change.
