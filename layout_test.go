@@ -36,8 +36,9 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"test/catalogtest", "test/pgtest internal/catalog", ""},
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
 	{"internal/source", "internal/fsx", "golang.org/x/sys"},
+	{"internal/lease", "internal/catalog", ""},
 	{"internal/managed", "internal/fsx internal/strictjson internal/catalog internal/source", ""},
-	{"internal/scan", "tiff slide internal/barcode internal/fsx internal/render internal/strictjson internal/catalog internal/loop internal/source internal/managed", "golang.org/x/sys"},
+	{"internal/scan", "tiff slide internal/barcode internal/fsx internal/render internal/strictjson internal/catalog internal/loop internal/source internal/lease internal/managed", "golang.org/x/sys"},
 	{
 		"internal/task", "internal/strictjson internal/db internal/catalog internal/loop",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/robfig/cron/v3",
@@ -75,11 +76,11 @@ var layout = []struct{ pkg, pkgs, modules string }{
 		"internal/taskhandler", "tiff slide internal/fsx internal/render internal/convert internal/loop internal/catalog internal/verify internal/managed internal/scan internal/task internal/tile internal/rendercache", "",
 	},
 	{
-		"internal/server", "internal/fsx internal/render internal/loop internal/db internal/catalog internal/verify internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
+		"internal/server", "internal/fsx internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "",
 	},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
+		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
@@ -46,5 +47,5 @@ func (c *syncCmd) Run(ctx context.Context, std streams) error {
 
 func newSyncer(cat *catalog.Catalog, log *slog.Logger) *scan.Syncer {
 	w := &workerFlags{}
-	return &scan.Syncer{Catalog: cat, Log: log, Holder: scan.Holder(w.host())}
+	return &scan.Syncer{Catalog: cat, Log: log, Holder: lease.Holder(w.host())}
 }

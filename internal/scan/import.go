@@ -19,8 +19,6 @@ import (
 )
 
 var (
-	// ErrBusy: another process works on the file.
-	ErrBusy = errors.New("another process works on this file: try again later")
 	// ErrNotReady: the image has not arrived completely.
 	ErrNotReady = errors.New("the image is not waiting to be imported")
 	// ErrReplaced: the file changed since its inspection. It is inspected again.
@@ -92,7 +90,7 @@ type move struct {
 }
 
 func (s *Syncer) importImage(ctx context.Context, st *catalog.Store, image string, progress meterFunc) (Imported, error) {
-	ctx, c, release, err := s.lease(ctx, "import "+image)
+	ctx, c, release, err := s.leases().Take(ctx, "import "+image)
 	if err != nil {
 		return Imported{}, err
 	}

@@ -23,7 +23,7 @@ const maxName = 255
 // moveToQuarantine moves a file that has arrived and is not a slide into quarantine.
 // The error is [ErrBusy] if another process works on it, or if it was replaced.
 func (s *Syncer) moveToQuarantine(ctx context.Context, st *catalog.Store, image string) error {
-	ctx, c, release, err := s.lease(ctx, "import "+image)
+	ctx, c, release, err := s.leases().Take(ctx, "import "+image)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (s *Syncer) Retry(ctx context.Context, image string) error {
 // release moves a file from quarantine back to where it arrived, and returns its path
 // there.
 func (s *Syncer) release(ctx context.Context, st *catalog.Store, image, name string) (string, error) {
-	ctx, c, release, err := s.lease(ctx, "import "+image)
+	ctx, c, release, err := s.leases().Take(ctx, "import "+image)
 	if err != nil {
 		return "", err
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/render"
@@ -45,6 +46,8 @@ var (
 	ErrNoRoot = source.ErrNoRoot
 	// ErrOtherRoot: the folder is not the one that was scanned before.
 	ErrOtherRoot = source.ErrOtherRoot
+	// ErrBusy: another process works on the store or the file.
+	ErrBusy = lease.ErrBusy
 	// ErrFull: the disk of a managed store has no room for a file.
 	ErrFull = managed.ErrFull
 	// ErrManyMissing: more slides went missing at once than a person is likely to have
@@ -68,7 +71,7 @@ type Syncer struct {
 	// ignored; "" ignores none.
 	Host string
 	// Holder names this process among those that share the catalog, for leases; "" if it
-	// is the only one.
+	// is the only one. See [lease.Holder].
 	Holder string
 
 	// Arrived, if not nil, receives the id of each image of a managed store that waits to
@@ -92,7 +95,7 @@ type Syncer struct {
 	mirror  mirror
 	mu      sync.Mutex
 	folders map[string]*folder
-	taken   map[string]bool // leases
+	taken   *lease.Leases // see leases
 }
 
 // Options of a scan.
@@ -192,6 +195,16 @@ func (f *folder) next() time.Time {
 		}
 	}
 	return first
+}
+
+// leases are the leases of this process.
+func (s *Syncer) leases() *lease.Leases {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken == nil {
+		s.taken = &lease.Leases{Catalog: s.Catalog, Holder: s.Holder}
+	}
+	return s.taken
 }
 
 func (s *Syncer) now() time.Time {

@@ -55,7 +55,7 @@ func (s *Syncer) sync(ctx context.Context, st *catalog.Store, o Options, enter f
 	fo := s.folder(st.ID)
 	fo.scan.Lock()
 	defer fo.scan.Unlock()
-	ctx, c, release, err := s.lease(ctx, "sync "+st.ID)
+	ctx, c, release, err := s.leases().Take(ctx, "sync "+st.ID)
 	if err != nil {
 		return Result{}, err
 	}

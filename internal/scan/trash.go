@@ -42,7 +42,7 @@ func (s *Syncer) Remove(ctx context.Context, image string) error {
 // moveToTrash moves the file of a deleted image to the trash. The error is [ErrBusy] if
 // another process works on it.
 func (s *Syncer) moveToTrash(ctx context.Context, st *catalog.Store, image string) error {
-	ctx, c, release, err := s.lease(ctx, "import "+image)
+	ctx, c, release, err := s.leases().Take(ctx, "import "+image)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (s *Syncer) Restore(ctx context.Context, image string) error {
 	if st.Mode != catalog.Managed || !strings.HasPrefix(im.Path, managed.Trash) {
 		return s.Catalog.RestoreImage(ctx, im.ID)
 	}
-	ctx, c, release, err := s.lease(ctx, "import "+image)
+	ctx, c, release, err := s.leases().Take(ctx, "import "+image)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
@@ -107,11 +108,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 
 // round keeps the store in sync while this process has the lease.
 func (w *Watcher) round(ctx context.Context) error {
-	held, c, release, err := w.Syncer.lease(ctx, "watch "+w.Store)
+	held, c, release, err := w.Syncer.leases().Take(ctx, "watch "+w.Store)
 	w.showElsewhere(err)
 	if errors.Is(err, ErrBusy) {
 		w.loop.Well()
-		wait(ctx, or(w.retry, leaseTime/6))
+		wait(ctx, or(w.retry, lease.Time/6))
 		return nil
 	}
 	if err != nil {

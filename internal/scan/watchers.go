@@ -115,6 +115,11 @@ func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 	return nil
 }
 
+// serves reports whether this host keeps the store in sync.
+func (s *Syncer) serves(st *catalog.Store) bool {
+	return st.Host == "" || s.Host == "" || st.Host == s.Host
+}
+
 // imports imports arrived files, one at a time. The next scan queues failed ones again.
 func (w *Watchers) imports(ctx context.Context) error {
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/taskhandler"
@@ -14,7 +15,7 @@ import (
 // tasks.
 func (s *Server) openTasks(ctx context.Context) (err error) {
 	syncer := &scan.Syncer{
-		Catalog: s.catalog, Log: s.log, Host: s.o.Host, Holder: scan.Holder(s.o.Host), Memory: s.decode, Loops: &s.loops,
+		Catalog: s.catalog, Log: s.log, Host: s.o.Host, Holder: lease.Holder(s.o.Host), Memory: s.decode, Loops: &s.loops,
 	}
 	s.handlers = &taskhandler.Handlers{
 		Catalog: s.catalog, Syncer: syncer, Labels: scan.NewLabels(syncer),

@@ -1,4 +1,4 @@
-package scan
+package lease
 
 import (
 	"crypto/sha256"
