@@ -11,6 +11,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
@@ -33,9 +34,6 @@ type Sidecar struct {
 	DuplicateOf string `json:"duplicate_of,omitempty"`
 }
 
-// FromLabel is the source of a barcode that was read from the label.
-const FromLabel = "label"
-
 // maxSidecar bounds a sidecar in bytes.
 const maxSidecar = 1 << 20
 
@@ -45,7 +43,7 @@ func SidecarOf(im *catalog.Image) *Sidecar {
 		ID: im.ID, FileName: im.FileName, Aliases: im.Aliases, Label: im.Label, ExternalID: im.ExternalID,
 		CreatedAt: im.CreatedAt.UTC(),
 	}
-	if im.BarcodeSource == FromLabel {
+	if im.BarcodeSource == inspect.FromLabel {
 		c.Barcode = im.Barcode
 	}
 	return c
@@ -66,7 +64,7 @@ func (c *Sidecar) Image(store string) *catalog.Image {
 	im := &catalog.Image{ID: c.ID, StoreID: store, CreatedAt: c.CreatedAt}
 	im.FileName, im.Aliases, im.Label, im.ExternalID = c.FileName, c.Aliases, c.Label, c.ExternalID
 	if c.Barcode != nil {
-		im.Barcode, im.BarcodeSource = c.Barcode, FromLabel
+		im.Barcode, im.BarcodeSource = c.Barcode, inspect.FromLabel
 	}
 	return im
 }

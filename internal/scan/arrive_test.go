@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // A step is something that happens to a.tiff, and the expected record after the next
@@ -21,7 +22,7 @@ type step struct {
 // TestArriving follows files that arrive in different ways.
 func TestArriving(t *testing.T) {
 	t.Parallel()
-	front, tail := pyramid{}.bytes(), pyramid{tail: true}.bytes()
+	front, tail := slidetest.Pyramid{}.Bytes(), slidetest.Pyramid{Tail: true}.Bytes()
 	nothing := func(*site) {}
 	times := func(d time.Duration) func(*site) { // set mtime
 		return func(st *site) {
@@ -97,13 +98,13 @@ func TestArriving(t *testing.T) {
 			{nothing, 2 * time.Second, catalog.Available, ""},
 		}},
 		{"no slide", []step{
-			{write(pyramid{striped: true}.bytes()), 0, catalog.Arriving, "waiting"},
+			{write(slidetest.Pyramid{Striped: true}.Bytes()), 0, catalog.Arriving, "waiting"},
 			{nothing, 2 * time.Second, catalog.Unsupported, ""},
 		}},
 		{"overwritten in place by another", []step{
 			{write(front), 0, catalog.Arriving, "waiting"},
 			{nothing, 2 * time.Second, catalog.Available, ""},
-			{write(pyramid{seed: 9}.bytes()), time.Minute, catalog.Arriving, "waiting"},
+			{write(slidetest.Pyramid{Seed: 9}.Bytes()), time.Minute, catalog.Arriving, "waiting"},
 			{nothing, 2 * time.Second, catalog.Available, ""},
 		}},
 		{"its mode changes", []step{
@@ -158,7 +159,7 @@ func TestArriving(t *testing.T) {
 func TestArrivingSurvives(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
-	st.write("a.tiff", pyramid{}.bytes()[:5000])
+	st.write("a.tiff", slidetest.Pyramid{}.Bytes()[:5000])
 	st.scan(Options{})
 	st.Syncer = &Syncer{Catalog: st.Catalog, Now: func() time.Time { return st.now }}
 	st.later(11 * time.Minute)
@@ -180,7 +181,7 @@ func TestSettleOfStore(t *testing.T) {
 	if _, err := st.Catalog.PutStore(t.Context(), *s); err != nil {
 		t.Fatal(err)
 	}
-	st.write("a.tiff", pyramid{}.bytes()[:5000])
+	st.write("a.tiff", slidetest.Pyramid{}.Bytes()[:5000])
 	st.scan(Options{})
 	st.later(time.Minute)
 	st.scan(Options{})
@@ -194,8 +195,8 @@ func TestWait(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
 	st.Now, st.Pause = nil, 50*time.Millisecond
-	st.write("a.tiff", pyramid{}.bytes())
-	st.write("b.tiff", pyramid{}.bytes()[:5000])
+	st.write("a.tiff", slidetest.Pyramid{}.Bytes())
+	st.write("b.tiff", slidetest.Pyramid{}.Bytes()[:5000])
 	r := st.scan(Options{Wait: true})
 	if got := st.image("a.tiff").State; got != catalog.Available {
 		t.Errorf("state %s, want %s", got, catalog.Available)

@@ -8,16 +8,10 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/barcode"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/slide"
-)
-
-// The sources of a barcode. An image with fromLabel and no barcode has a label on which
-// no code was found.
-const (
-	fromFile  = "file"
-	fromLabel = managed.FromLabel
 )
 
 const (
@@ -75,7 +69,7 @@ func (l *Labels) addStore(ctx context.Context, store string) {
 
 // NeedsLabelRead reports whether an image has a label that may say its barcode.
 func NeedsLabelRead(im *catalog.Image) bool {
-	if im.State != catalog.Available || im.Barcode != nil || im.BarcodeSource == fromLabel {
+	if im.State != catalog.Available || im.Barcode != nil || im.BarcodeSource == inspect.FromLabel {
 		return false
 	}
 	for _, a := range im.Associated {
@@ -144,7 +138,10 @@ func (l *Labels) record(ctx context.Context, old *catalog.Image, text string) er
 		if im.Revision != old.Revision || !NeedsLabelRead(im) {
 			return errUnchanged
 		}
-		im.Barcode, im.BarcodeSource = known(text), fromLabel
+		im.BarcodeSource = inspect.FromLabel
+		if text != "" {
+			im.Barcode = &text
+		}
 		return nil
 	})
 	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, errUnchanged) {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/barcode"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // labelled returns a white image with a code, or without one if text is "".
@@ -31,16 +33,16 @@ func labelled(t *testing.T, text string) image.Image {
 func TestLabels(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
-	st.write("code.tiff", pyramid{label: labelled(t, "S26-1234")}.bytes())
-	st.write("blank.tiff", pyramid{label: labelled(t, "")}.bytes())
-	st.write("none.tiff", pyramid{}.bytes())
+	st.write("code.tiff", slidetest.Pyramid{Label: labelled(t, "S26-1234")}.Bytes())
+	st.write("blank.tiff", slidetest.Pyramid{Label: labelled(t, "")}.Bytes())
+	st.write("none.tiff", slidetest.Pyramid{}.Bytes())
 	st.later(time.Minute)
 	labels := NewLabels(st.Syncer)
 	st.Available = labels.Add
 	st.scan(Options{})
 	st.readLabels(labels)
 	for _, tt := range []struct{ name, barcode, source string }{
-		{"code.tiff", "S26-1234", fromLabel}, {"blank.tiff", "", fromLabel}, {"none.tiff", "", ""},
+		{"code.tiff", "S26-1234", inspect.FromLabel}, {"blank.tiff", "", inspect.FromLabel}, {"none.tiff", "", ""},
 	} {
 		im, got := st.image(tt.name), ""
 		if im.Barcode != nil {
@@ -65,12 +67,12 @@ func TestLabels(t *testing.T) {
 func TestLabelOfAnother(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
-	st.write("a.tiff", pyramid{label: labelled(t, "OLD")}.bytes())
+	st.write("a.tiff", slidetest.Pyramid{Label: labelled(t, "OLD")}.Bytes())
 	st.later(time.Minute)
 	labels := NewLabels(st.Syncer)
 	st.Available = labels.Add
 	st.scan(Options{})
-	st.write("a.tiff", pyramid{seed: 3, label: labelled(t, "NEW")}.bytes())
+	st.write("a.tiff", slidetest.Pyramid{Seed: 3, Label: labelled(t, "NEW")}.Bytes())
 	st.readLabels(labels)
 	if im := st.image("a.tiff"); im.Barcode != nil || im.BarcodeSource != "" {
 		t.Errorf("barcode %v from %q: the file is another than the one recorded", *im.Barcode, im.BarcodeSource)
@@ -96,13 +98,13 @@ func (st *site) readLabels(l *Labels) {
 func TestLabelTooLarge(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
-	st.write("a.tiff", pyramid{label: image.NewGray(image.Rect(0, 0, 6000, 3000))}.bytes())
+	st.write("a.tiff", slidetest.Pyramid{Label: image.NewGray(image.Rect(0, 0, 6000, 3000))}.Bytes())
 	st.later(time.Minute)
 	labels := NewLabels(st.Syncer)
 	st.Available = labels.Add
 	st.scan(Options{})
 	st.readLabels(labels)
-	if im := st.image("a.tiff"); im.Barcode != nil || im.BarcodeSource != fromLabel {
+	if im := st.image("a.tiff"); im.Barcode != nil || im.BarcodeSource != inspect.FromLabel {
 		t.Errorf("barcode %v from %q, want it searched in vain", im.Barcode, im.BarcodeSource)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -48,7 +49,7 @@ func BenchmarkUnchanged(b *testing.B) {
 	add := func(f source.Item) {
 		list = append(list, &catalog.Image{
 			StoreID: st.ID, Path: f.Path, State: catalog.Available, Identity: f.Identity, Revision: f.Identity.Revision(),
-			Description: catalog.Description{FileName: fileName(f.Path), Levels: make([]catalog.Level, 8)},
+			Description: catalog.Description{FileName: inspect.FileName(f.Path), Levels: make([]catalog.Level, 8)},
 		})
 	}
 	if _, err := folder.List(b.Context(), source.ListOptions{Item: add}); err != nil {

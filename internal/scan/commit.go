@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
@@ -16,19 +17,19 @@ const commitBatch = 100
 
 // commit writes inspected files to the catalog, in one transaction.
 func (p *scan) commit(ctx context.Context, batch []*inspected) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.waiting.Lock()
+	defer p.waiting.Unlock()
 	var list []*catalog.Image
-	var verdicts []verdict
+	var verdicts []inspect.Verdict
 	for _, l := range batch {
-		if l.inspection.Kind == Skipped {
+		if l.inspection.Kind == inspect.Skipped {
 			p.skip(l)
 			continue
 		}
 		if !p.isCurrent(l) {
 			continue
 		}
-		v := judge(&l.inspection, l.observation, p.settlePolicy, p.s.now())
+		v := inspect.Judge(&l.inspection, l.observation, p.settlePolicy, p.s.now())
 		im, err := p.record(ctx, l, &v)
 		if err != nil {
 			return err
@@ -57,14 +58,14 @@ func keepAnnotations(im *catalog.Image) { im.Label, im.ExternalID = nil, nil }
 // inspected for lack of resources.
 func (p *scan) skip(l *inspected) {
 	p.result.fail("", l.inspection.Reason)
-	l.observation.again = p.s.now().Add(p.settlePolicy.pause)
-	p.observations[l.Path] = l.observation
+	l.observation.Again = p.s.now().Add(p.settlePolicy.Pause)
+	p.waiting.Files[l.Path] = l.observation
 }
 
 // isCurrent reports whether the inspected file is still the one at its path. If it was
 // replaced or written to, it is inspected again.
 func (p *scan) isCurrent(l *inspected) bool {
-	if l.inspection.Kind == Gone {
+	if l.inspection.Kind == inspect.Gone {
 		return false
 	}
 	id, err := p.stat(l.Path)
@@ -72,15 +73,15 @@ func (p *scan) isCurrent(l *inspected) bool {
 		return false
 	}
 	if err == nil && id != l.inspection.Identity {
-		l.inspection = Inspection{Kind: Changing, Reason: "the file changed while it was inspected", Identity: id}
-		l.observation = l.observation.observe(id, p.s.now())
+		l.inspection = inspect.Inspection{Kind: inspect.Changing, Reason: "the file changed while it was inspected", Identity: id}
+		l.observation = l.observation.Observe(id, p.s.now())
 	}
 	return true
 }
 
 // record returns the image to be written for a file, nil if it is unchanged, and counts
 // it.
-func (p *scan) record(ctx context.Context, l *inspected, v *verdict) (*catalog.Image, error) {
+func (p *scan) record(ctx context.Context, l *inspected, v *inspect.Verdict) (*catalog.Image, error) {
 	old, err := p.c.ImageByPath(ctx, p.store.ID, l.Path)
 	if errors.Is(err, catalog.ErrNotFound) {
 		old, err = p.owner(ctx, l)
@@ -89,7 +90,7 @@ func (p *scan) record(ctx context.Context, l *inspected, v *verdict) (*catalog.I
 		return nil, err
 	}
 	im := *old
-	update(&im, l.Path, &l.inspection, v)
+	inspect.Update(&im, l.Path, &l.inspection, *v)
 	if old.Path != "" { // otherwise only the sidecar's values are known
 		keepAnnotations(&im)
 	}
@@ -135,14 +136,14 @@ func (p *scan) renamed(ctx context.Context, l *inspected) (*catalog.Image, error
 	if err != nil {
 		return nil, err
 	}
-	if !alike(old, &l.inspection) {
+	if !inspect.Alike(old, &l.inspection) {
 		return fresh, nil
 	}
 	if old.DeletedAt != nil && p.result.Count > 0 {
 		p.result.Count-- // it was counted as a new one
 	}
 	p.taken[from] = true
-	delete(p.observations, from)
+	delete(p.waiting.Files, from)
 	return old, nil
 }
 
@@ -167,13 +168,13 @@ func (p *scan) count(old, im *catalog.Image, same bool) {
 }
 
 // remember stores the observation of a file that will be inspected again.
-func (p *scan) remember(im *catalog.Image, v *verdict) {
-	if v.state == catalog.Arriving {
-		p.observations[im.Path] = v.observation
+func (p *scan) remember(im *catalog.Image, v *inspect.Verdict) {
+	if im.State == catalog.Arriving {
+		p.waiting.Files[im.Path] = v.Observation
 	} else {
-		delete(p.observations, im.Path)
+		delete(p.waiting.Files, im.Path)
 	}
-	if v.state == catalog.Available && p.s.Available != nil {
+	if im.State == catalog.Available && p.s.Available != nil {
 		p.s.Available(im.ID)
 	}
 }

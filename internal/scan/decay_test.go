@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // TestDamageStays records that a file's bytes have changed without a write, and
@@ -14,7 +15,7 @@ func TestDamageStays(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
 	ctx := t.Context()
-	st.write("a.tiff", pyramid{}.bytes())
+	st.write("a.tiff", slidetest.Pyramid{}.Bytes())
 	st.later(time.Minute)
 	st.scan(Options{})
 	im := st.image("a.tiff")
@@ -46,7 +47,7 @@ func TestDamageStays(t *testing.T) {
 		{"renamed", func() { must(os.Rename(st.path("a.tiff"), st.path("b.tiff"))); now = "b.tiff" }, Options{}},
 		{"copied in again, with its times", func() {
 			must(os.Remove(st.path(now)))
-			st.write(now, pyramid{}.bytes())
+			st.write(now, slidetest.Pyramid{}.Bytes())
 			must(os.Chtimes(st.path(now), mtime, mtime))
 		}, Options{}},
 		{"gone", func() { must(os.Rename(st.path(now), st.root+".away")) }, Options{}},
@@ -70,7 +71,7 @@ func TestDamageStays(t *testing.T) {
 		t.Errorf("a damaged image was said to be available: %q", told)
 	}
 
-	st.write(now, pyramid{seed: 3}.bytes())
+	st.write(now, slidetest.Pyramid{Seed: 3}.Bytes())
 	st.later(time.Minute)
 	st.scan(Options{})
 	if got := st.image(now); got.State != catalog.Available || got.DamagedAt != nil || got.Damage != "" || got.Digest != nil || len(told) != 1 {

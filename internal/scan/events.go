@@ -156,8 +156,8 @@ func (p *scan) wanted(f source.Item) bool {
 	if !ok {
 		return true
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.waiting.Lock()
+	defer p.waiting.Unlock()
 	return f.Closed && e.state == catalog.Arriving || p.isDue(f, e, p.s.now())
 }
 
@@ -172,7 +172,7 @@ func (p *scan) wentMissing(path string) bool {
 
 // rootIsKnown reports whether the folder is the one that the last completed scan read.
 func (p *scan) rootIsKnown() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.waiting.Lock()
+	defer p.waiting.Unlock()
 	return p.scanned && p.seenRoot.Dev == p.rootID.Dev && p.seenRoot.Ino == p.rootID.Ino
 }

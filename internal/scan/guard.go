@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ const missingWindow = 10 * time.Minute
 // scan completes, because the slides are back or a person has confirmed that they are
 // gone, events do not mark slides missing either.
 func (f *folder) scanEnded(o Options, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.waiting.Lock()
+	defer f.waiting.Unlock()
 	switch {
 	case errors.Is(err, ErrManyMissing), errors.Is(err, ErrOtherRoot), errors.Is(err, ErrNoRoot):
 		f.refused = err
@@ -34,8 +35,8 @@ func (f *folder) scanEnded(o Options, err error) {
 
 // refusal returns why the last scan marked nothing missing; nil if it was not refused.
 func (f *folder) refusal() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.waiting.Lock()
+	defer f.waiting.Unlock()
 	return f.refused
 }
 
@@ -152,7 +153,7 @@ func (p *scan) refuse(n int) error {
 	}
 	live, before := p.s.mirror.tally(p.store.ID, since)
 	gone, all := n+before, live+before
-	share := or(p.store.MaxMissing, or(p.s.MaxMissing, DefaultMaxMissing))
+	share := cmp.Or(p.store.MaxMissing, cmp.Or(p.s.MaxMissing, DefaultMaxMissing))
 	if n == 0 || p.o.Confirm || gone <= minMissing || float64(gone) <= share*float64(all) {
 		return nil
 	}

@@ -192,8 +192,8 @@ func (m *move) stage(ctx context.Context) error {
 	if err != nil {
 		return imageError(m.im.ID, "staging", err)
 	}
-	m.fo.mu.Lock()
-	defer m.fo.mu.Unlock()
+	m.fo.waiting.Lock()
+	defer m.fo.waiting.Unlock()
 	if err := m.same(); err != nil {
 		staged.Close()
 		return errors.Join(err, managed.RemoveSidecar(m.st, to))
@@ -238,7 +238,7 @@ func (m *move) renamed(ctx context.Context, to string) error {
 	if was := m.id; now.Ino != was.Ino || now.Size != was.Size || now.MTime != was.MTime {
 		return ErrReplaced
 	}
-	delete(m.fo.observations, m.im.Path)
+	delete(m.fo.waiting.Files, m.im.Path)
 	im, err := relocate(context.WithoutCancel(ctx), m.c, m.im, to, now)
 	if err != nil {
 		return err
@@ -398,8 +398,8 @@ func syncParent(st *catalog.Store, at string) error {
 // directories are synced: if the rename is lost in a crash, the next scan finds the
 // file in staging.
 func (m *move) placeFile(ctx context.Context, to source.Entry, at string, whose *catalog.Image) error {
-	m.fo.mu.Lock()
-	defer m.fo.mu.Unlock()
+	m.fo.waiting.Lock()
+	defer m.fo.waiting.Unlock()
 	if err := m.same(); err != nil {
 		return err
 	}
@@ -421,8 +421,8 @@ func (m *move) placeCopy(ctx context.Context, to source.Entry, at string, whose 
 	if err := m.copied.Chmod(0o444); err != nil {
 		return imageError(m.im.ID, "making the slide read-only", err)
 	}
-	m.fo.mu.Lock()
-	defer m.fo.mu.Unlock()
+	m.fo.waiting.Lock()
+	defer m.fo.waiting.Unlock()
 	if err := m.same(); err != nil {
 		return errors.Join(err, m.part.Remove())
 	}
@@ -440,7 +440,7 @@ func (m *move) placeCopy(ctx context.Context, to source.Entry, at string, whose 
 		return imageError(m.im.ID, "reading the identity of the copy", err)
 	}
 	was := m.im
-	delete(m.fo.observations, was.Path)
+	delete(m.fo.waiting.Files, was.Path)
 	if err := unlinkSame(m.st, was.Path, was.Identity); err != nil {
 		return imageError(m.im.ID, "removing the file it was copied from", err)
 	}
@@ -559,7 +559,7 @@ func (m *move) replaceDamaged(ctx context.Context, first *catalog.Image, at stri
 	if err != nil {
 		return imageError(first.ID, "reading the identity of the file", err)
 	}
-	delete(m.fo.observations, m.im.Path)
+	delete(m.fo.waiting.Files, m.im.Path)
 	now := m.s.now().UTC()
 	_, err = m.c.UpdateImage(ctx, first.ID, func(im *catalog.Image) error {
 		im.State, im.Reason, im.MissingSince, im.HiddenAt = catalog.Available, "", nil, nil
@@ -594,8 +594,8 @@ func (m *move) drop(ctx context.Context, first string) error {
 	}
 	defer to.Close()
 	_, from := m.ourFile()
-	m.fo.mu.Lock()
-	defer m.fo.mu.Unlock()
+	m.fo.waiting.Lock()
+	defer m.fo.waiting.Unlock()
 	if err := m.same(); err != nil {
 		return err
 	}
@@ -610,7 +610,7 @@ func (m *move) drop(ctx context.Context, first string) error {
 			return imageError(m.im.ID, "removing the file it was copied from", err)
 		}
 	}
-	delete(m.fo.observations, m.im.Path)
+	delete(m.fo.waiting.Files, m.im.Path)
 	if err := m.c.DropImages(ctx, m.im.ID); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // killed is the environment variable that holds the catalog's URL and the store's id
@@ -131,8 +132,8 @@ func (h *house) byDigest() (map[string]whole, map[string]string) {
 // deliver has files arrive: slides, duplicates and broken ones.
 func deliver(h *house, round int) {
 	for i := range 12 {
-		p := pyramid{seed: uint8(round*8 + i)} // four are the same as in the next round
-		data := p.bytes()
+		p := slidetest.Pyramid{Seed: uint8(round*8 + i)} // four are the same as in the next round
+		data := p.Bytes()
 		if i == 11 {
 			data = append(data[:6000], byte(round))
 		}
@@ -208,12 +209,12 @@ func killInPlace(t *testing.T, times int) {
 	url := "sqlite:" + filepath.Join(filepath.Dir(st.root), "catalog.db")
 	for round := range times {
 		for i := range 10 {
-			st.rename(st.outside("x", pyramid{seed: uint8(round + i)}.bytes()), st.path(fmt.Sprintf("%d.tiff", 7*round+i)))
+			st.rename(st.outside("x", slidetest.Pyramid{Seed: uint8(round + i)}.Bytes()), st.path(fmt.Sprintf("%d.tiff", 7*round+i)))
 		}
 		if round > 0 {
 			st.remove(fmt.Sprintf("%d.tiff", 7*round+3))
 			st.rename(st.path(fmt.Sprintf("%d.tiff", 7*round+4)), st.path(fmt.Sprintf("m%d.tiff", round)))
-			st.write(fmt.Sprintf("%d.tiff", 7*round+5), pyramid{}.bytes()[:5000])
+			st.write(fmt.Sprintf("%d.tiff", 7*round+5), slidetest.Pyramid{}.Bytes()[:5000])
 		}
 		for _, failure := range kill(t, url, st.store) {
 			t.Errorf("round %d: %s", round, failure)

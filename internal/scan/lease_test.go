@@ -9,6 +9,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // TestOneAtATime expects scans and imports to be refused while another process does
@@ -25,7 +26,7 @@ func TestOneAtATime(t *testing.T) {
 			h := newHouse(t, url, "")
 			ctx := t.Context()
 			h.Holder = "me"
-			h.arrive("a.tiff", pyramid{}.bytes())
+			h.arrive("a.tiff", slidetest.Pyramid{}.Bytes())
 			h.later(time.Minute)
 			hold := func(name string) func() {
 				t.Helper()
@@ -69,7 +70,7 @@ func TestFenced(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
 	h.Holder = "me"
-	h.arrive("a.tiff", pyramid{}.bytes())
+	h.arrive("a.tiff", slidetest.Pyramid{}.Bytes())
 	h.later(time.Minute)
 	h.Available = func(string) {
 		if _, err := h.Catalog.Acquire(context.Background(), "sync "+h.store, "me", time.Hour); err != nil {
@@ -127,14 +128,14 @@ func TestOneWatches(t *testing.T) {
 	h.eventually(soon, "the first to watch", func() bool { return !first.Status().LastScan.IsZero() })
 	second := start("second")
 	h.eventually(soon, "the second to stand aside", func() bool { return second.Status().Elsewhere })
-	h.arrive("a.tiff", pyramid{}.bytes())
+	h.arrive("a.tiff", slidetest.Pyramid{}.Bytes())
 	h.becomes(soon, "incoming/a.tiff", catalog.Available)
 	if !second.Status().LastScan.IsZero() {
 		t.Error("the second went through the store")
 	}
 	first.stop()
 	h.eventually(soon, "the second to watch", func() bool { s := second.Status(); return !s.Elsewhere && !s.LastScan.IsZero() })
-	h.arrive("b.tiff", pyramid{seed: 1}.bytes())
+	h.arrive("b.tiff", slidetest.Pyramid{Seed: 1}.Bytes())
 	h.becomes(soon, "incoming/b.tiff", catalog.Available)
 }
 
@@ -192,9 +193,9 @@ func TestWatchManaged(t *testing.T) {
 			w := NewWatcher(h.Syncer, h.store)
 			w.Poll, w.pollReason = 50*time.Millisecond, pollReason
 			h.watched(w)
-			h.arrive("x/a.tiff", pyramid{}.bytes())
+			h.arrive("x/a.tiff", slidetest.Pyramid{}.Bytes())
 			h.becomes(soon, "incoming/x/a.tiff", catalog.Available)
-			h.arrive("x/b.tiff", pyramid{}.bytes()[:7000])
+			h.arrive("x/b.tiff", slidetest.Pyramid{}.Bytes()[:7000])
 			h.eventually(soon, "the broken one to be in quarantine", func() bool {
 				s, err := h.Catalog.Store(t.Context(), h.store)
 				return err == nil && s.Counts[catalog.Quarantined] == 1

@@ -23,6 +23,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/test/catalogtest"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // A house is a managed store, a catalog and a clock.
@@ -82,7 +83,7 @@ func (h *house) arrive(name string, data []byte) {
 func (h *house) imported(names ...string) {
 	h.t.Helper()
 	for i, n := range names {
-		h.arrive(n, pyramid{seed: uint8(i)}.bytes())
+		h.arrive(n, slidetest.Pyramid{Seed: uint8(i)}.Bytes())
 	}
 	h.later(time.Minute)
 	if r := h.scan(Options{Import: true}); r.Imported != len(names) || len(r.Failed) > 0 {
@@ -182,7 +183,7 @@ func onEach(t *testing.T, f func(t *testing.T, h *house)) {
 func TestImport(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, h *house) {
-		data := pyramid{seed: 1}.bytes()
+		data := slidetest.Pyramid{Seed: 1}.Bytes()
 		h.arrive("sub/a.tiff", data)
 		h.later(time.Minute)
 		if r := h.scan(Options{}); r.Added != 1 || r.Count != 1 {
@@ -321,7 +322,7 @@ func TestNoMarker(t *testing.T) {
 func TestIncomingNotMounted(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", otherDisk(t))
-	h.arrive("a.tiff", pyramid{}.bytes())
+	h.arrive("a.tiff", slidetest.Pyramid{}.Bytes())
 	h.later(time.Minute)
 	h.scan(Options{})
 	h.rename(h.in, h.in+".away")
@@ -355,7 +356,7 @@ func TestSlidesVanishAndReturn(t *testing.T) {
 		t.Errorf("%+v, want it as it was", got)
 	}
 	// The bytes change, although the mode forbids writing.
-	if err := os.WriteFile(at, pyramid{seed: 99}.bytes(), 0o644); err != nil {
+	if err := os.WriteFile(at, slidetest.Pyramid{Seed: 99}.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range []Options{{}, {Resync: true}} {
@@ -376,8 +377,8 @@ func TestLostCatalog(t *testing.T) {
 	if err := h.Remove(ctx, all[2].ID); err != nil {
 		t.Fatal(err)
 	}
-	h.arrive("broken.tiff", pyramid{seed: 9}.bytes()[:7000])
-	h.arrive("waits.tiff", pyramid{seed: 10}.bytes())
+	h.arrive("broken.tiff", slidetest.Pyramid{Seed: 9}.Bytes()[:7000])
+	h.arrive("waits.tiff", slidetest.Pyramid{Seed: 10}.Bytes())
 	h.arrive("again.tiff", readAll(t, filepath.Join(h.root, all[0].Path)))
 	h.later(time.Hour)
 	h.scan(Options{Import: true})
@@ -454,7 +455,9 @@ func readAll(t *testing.T, path string) []byte {
 
 func TestDuplicates(t *testing.T) {
 	t.Parallel()
-	first := func(h *house) string { return filepath.Join(h.root, managed.SlidePath(digestOf(pyramid{}.bytes()))) }
+	first := func(h *house) string {
+		return filepath.Join(h.root, managed.SlidePath(digestOf(slidetest.Pyramid{}.Bytes())))
+	}
 	tests := []struct {
 		name  string
 		do    func(h *house)
@@ -467,7 +470,7 @@ func TestDuplicates(t *testing.T) {
 		{"the first is lost", func(h *house) { os.Remove(first(h)) }, "b.tiff", []string{"b.tiff"}, nil},
 		{"the first is lost, and that is known", func(h *house) { os.Remove(first(h)); h.scan(Options{}) }, "b.tiff", []string{"b.tiff"}, nil},
 		{"the first is damaged", func(h *house) {
-			os.WriteFile(first(h), pyramid{seed: 77}.bytes(), 0o644)
+			os.WriteFile(first(h), slidetest.Pyramid{Seed: 77}.Bytes(), 0o644)
 		}, "b.tiff", []string{"b.tiff"}, []string{"trash/.damaged"}},
 		{"the first is nobody's", func(h *house) {
 			h.Catalog.DropImages(h.t.Context(), h.only().ID)
@@ -478,7 +481,7 @@ func TestDuplicates(t *testing.T) {
 			onEach(t, func(t *testing.T, h *house) {
 				h.imported("a.tiff")
 				before := h.only()
-				h.arrive("x/"+tt.names, pyramid{}.bytes())
+				h.arrive("x/"+tt.names, slidetest.Pyramid{}.Bytes())
 				tt.do(h)
 				h.later(time.Minute)
 				r, err := h.Syncer.Sync(t.Context(), h.store, Options{})
@@ -506,7 +509,7 @@ func TestDuplicates(t *testing.T) {
 					t.Errorf("aliases (-want +got):\n%s", diff)
 				}
 				h.wantFiles(append(tt.trash, im.Path)...)
-				if got := readAll(t, filepath.Join(h.root, im.Path)); !bytes.Equal(got, (pyramid{}.bytes())) {
+				if got := readAll(t, filepath.Join(h.root, im.Path)); !bytes.Equal(got, (slidetest.Pyramid{}.Bytes())) {
 					t.Error("the slide has other bytes")
 				}
 				if r := h.scan(Options{}); r.changed() {
@@ -521,8 +524,8 @@ func TestQuarantine(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, h *house) {
 		long := strings.Repeat("ä", 120) + ".tiff"
-		h.arrive("sub/"+long, pyramid{}.bytes()[:7000])
-		h.arrive("no.tiff", pyramid{seed: 2, striped: true}.bytes())
+		h.arrive("sub/"+long, slidetest.Pyramid{}.Bytes()[:7000])
+		h.arrive("no.tiff", slidetest.Pyramid{Seed: 2, Striped: true}.Bytes())
 		h.later(time.Hour)
 		if r := h.scan(Options{}); r.Quarantined != 2 {
 			t.Errorf("%+v, want 2 in quarantine", r)
@@ -542,7 +545,7 @@ func TestQuarantine(t *testing.T) {
 			if im.FileName != long {
 				continue
 			}
-			h.arrive("sub/"+long, pyramid{seed: 5}.bytes())
+			h.arrive("sub/"+long, slidetest.Pyramid{Seed: 5}.Bytes())
 			if err := h.Retry(t.Context(), im.ID); !errors.Is(err, ErrInTheWay) || strings.Contains(err.Error(), long) {
 				t.Errorf("a file is in the way: %v, want %v", err, ErrInTheWay)
 			}
@@ -550,7 +553,7 @@ func TestQuarantine(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The rest of the file has arrived.
-			if err := os.WriteFile(filepath.Join(h.root, im.Path), pyramid{}.bytes(), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(h.root, im.Path), slidetest.Pyramid{}.Bytes(), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			h.scan(Options{})
@@ -567,7 +570,7 @@ func TestQuarantine(t *testing.T) {
 				t.Errorf("%+v, %v, want it imported", back, err)
 			}
 		}
-		h.wantFiles("quarantine/no.tiff", managed.SlidePath(digestOf(pyramid{}.bytes())))
+		h.wantFiles("quarantine/no.tiff", managed.SlidePath(digestOf(slidetest.Pyramid{}.Bytes())))
 	})
 }
 
@@ -576,7 +579,7 @@ func TestRemoveAndRestore(t *testing.T) {
 	onEach(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
 		h.imported("a.tiff")
-		h.arrive("b.tiff", pyramid{seed: 7}.bytes())
+		h.arrive("b.tiff", slidetest.Pyramid{Seed: 7}.Bytes())
 		h.arrive("bad.tiff", []byte("no slide"))
 		h.later(time.Hour)
 		h.scan(Options{})
@@ -624,7 +627,7 @@ func TestDeletedFirst(t *testing.T) {
 			h := newHouse(t, "", "")
 			h.imported("a.tiff")
 			first := h.only()
-			h.arrive("b.tiff", pyramid{}.bytes())
+			h.arrive("b.tiff", slidetest.Pyramid{}.Bytes())
 			h.later(time.Minute)
 			h.scan(Options{})
 			second, err := h.Catalog.ImageByPath(t.Context(), h.store, "incoming/b.tiff")
@@ -656,7 +659,7 @@ func TestDeletedFirst(t *testing.T) {
 func TestStagedIsIncoming(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
-	h.arrive("a.tiff", pyramid{}.bytes())
+	h.arrive("a.tiff", slidetest.Pyramid{}.Bytes())
 	h.later(time.Minute)
 	h.scan(Options{})
 	im := h.only()
@@ -678,7 +681,7 @@ func TestStagedIsIncoming(t *testing.T) {
 	if _, err := h.Import(t.Context(), im.ID, nil); err != nil {
 		t.Error(err)
 	}
-	h.wantFiles(managed.SlidePath(digestOf(pyramid{}.bytes())))
+	h.wantFiles(managed.SlidePath(digestOf(slidetest.Pyramid{}.Bytes())))
 }
 
 // TestInPlaceIsNotWritten removes, restores and retries images of an in-place store.
@@ -686,8 +689,8 @@ func TestInPlaceIsNotWritten(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
 	ctx := t.Context()
-	st.write("a.tiff", pyramid{}.bytes())
-	st.write("b.tiff", pyramid{seed: 1}.bytes()[:7000])
+	st.write("a.tiff", slidetest.Pyramid{}.Bytes())
+	st.write("b.tiff", slidetest.Pyramid{Seed: 1}.Bytes()[:7000])
 	st.later(time.Hour)
 	st.scan(Options{})
 	st.want(map[string]catalog.State{"a.tiff": catalog.Available, "b.tiff": catalog.Broken})
@@ -721,7 +724,7 @@ func TestInPlaceIsNotWritten(t *testing.T) {
 	if _, err := st.Import(ctx, a.ID, nil); !errors.Is(err, ErrNotReady) {
 		t.Errorf("import: %v, want %v", err, ErrNotReady)
 	}
-	if err := os.WriteFile(st.path("b.tiff"), pyramid{seed: 1}.bytes(), 0o644); err != nil {
+	if err := os.WriteFile(st.path("b.tiff"), slidetest.Pyramid{Seed: 1}.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	st.later(time.Hour)
@@ -781,8 +784,8 @@ func TestEmptyTrash(t *testing.T) {
 		t.Errorf("restore after the trash was emptied: %v, want %v", err, catalog.ErrNotFound)
 	}
 	// The same slide arrives again while the first is in the trash.
-	h.arrive("c.tiff", pyramid{seed: 1}.bytes())
-	h.arrive("d.tiff", pyramid{seed: 0}.bytes())
+	h.arrive("c.tiff", slidetest.Pyramid{Seed: 1}.Bytes())
+	h.arrive("d.tiff", slidetest.Pyramid{Seed: 0}.Bytes())
 	h.later(time.Minute)
 	if r := h.scan(Options{Import: true}); r.Imported != 2 {
 		t.Errorf("%+v, want 2 imported", r)
@@ -793,7 +796,7 @@ func TestEmptyTrash(t *testing.T) {
 	h.later(40 * 24 * time.Hour)
 	h.scan(Options{})
 	empty(0) // the scan did
-	h.wantFiles(managed.SlidePath(digestOf(pyramid{}.bytes())), managed.SlidePath(digestOf(pyramid{seed: 1}.bytes())))
+	h.wantFiles(managed.SlidePath(digestOf(slidetest.Pyramid{}.Bytes())), managed.SlidePath(digestOf(slidetest.Pyramid{Seed: 1}.Bytes())))
 	if got := len(h.images()); got != 2 {
 		t.Errorf("%d images, want 2", got)
 	}
@@ -803,11 +806,11 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
 	at := func(name string) string { return filepath.Join(h.in, name) }
-	h.arrive("real/a.tiff", pyramid{}.bytes())
+	h.arrive("real/a.tiff", slidetest.Pyramid{}.Bytes())
 	if err := errors.Join(os.Symlink(at("real/a.tiff"), at("l.tiff")), syscall.Mkfifo(at("p.tiff"), 0o644), os.Mkdir(at("d.tiff"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	h.arrive("d.tiff/b.tiff", pyramid{seed: 1}.bytes())
+	h.arrive("d.tiff/b.tiff", slidetest.Pyramid{Seed: 1}.Bytes())
 	h.later(time.Minute)
 	r := h.scan(Options{Import: true})
 	var words []string
@@ -833,12 +836,12 @@ func TestImportReplaced(t *testing.T) {
 		want error
 	}{
 		{"replaced", func(h *house, at string) {
-			h.arrive("x", pyramid{seed: 4}.bytes())
+			h.arrive("x", slidetest.Pyramid{Seed: 4}.Bytes())
 			h.rename(filepath.Join(h.in, "x"), at)
 		}, ErrReplaced},
-		{"written to", func(_ *house, at string) { os.WriteFile(at, pyramid{seed: 4}.bytes(), 0o644) }, ErrReplaced},
+		{"written to", func(_ *house, at string) { os.WriteFile(at, slidetest.Pyramid{Seed: 4}.Bytes(), 0o644) }, ErrReplaced},
 		{"gone", func(_ *house, at string) { os.Remove(at) }, ErrReplaced},
-		{"a link now", func(h *house, at string) { os.Remove(at); os.Symlink(h.outside("x", pyramid{}.bytes()), at) }, ErrReplaced},
+		{"a link now", func(h *house, at string) { os.Remove(at); os.Symlink(h.outside("x", slidetest.Pyramid{}.Bytes()), at) }, ErrReplaced},
 		{"another process works on it", func(h *house, at string) {
 			f, err := os.Open(at)
 			if err != nil || !fsx.TryLock(f) {
@@ -850,7 +853,7 @@ func TestImportReplaced(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, h *house) {
-				h.arrive("a.tiff", pyramid{}.bytes())
+				h.arrive("a.tiff", slidetest.Pyramid{}.Bytes())
 				h.later(time.Minute)
 				h.scan(Options{})
 				im := h.only()
@@ -873,7 +876,7 @@ func TestReplacedWhileHashed(t *testing.T) {
 	for _, how := range []string{"written to", "replaced"} {
 		t.Run(how, func(t *testing.T) {
 			onEach(t, func(t *testing.T, h *house) {
-				h.arrive("sub/a.tiff", pyramid{}.bytes())
+				h.arrive("sub/a.tiff", slidetest.Pyramid{}.Bytes())
 				f, err := os.OpenFile(filepath.Join(h.in, "sub/a.tiff"), os.O_RDWR, 0)
 				if err != nil {
 					t.Fatal(err)
@@ -882,7 +885,7 @@ func TestReplacedWhileHashed(t *testing.T) {
 				h.later(time.Minute)
 				h.scan(Options{})
 				im := h.only()
-				next := pyramid{seed: 50}.bytes()
+				next := slidetest.Pyramid{Seed: 50}.Bytes()
 				_, err = h.Import(t.Context(), im.ID, func(done, total int64) {
 					if how == "written to" {
 						if _, err := f.WriteAt(next, 0); err != nil {
@@ -903,7 +906,7 @@ func TestReplacedWhileHashed(t *testing.T) {
 				h.scan(Options{Import: true})
 				want := []string{managed.SlidePath(digestOf(next))}
 				if taken {
-					want = append(want, managed.SlidePath(digestOf(pyramid{}.bytes())))
+					want = append(want, managed.SlidePath(digestOf(slidetest.Pyramid{}.Bytes())))
 				}
 				h.wantFiles(want...)
 				for path, state := range h.states() {
@@ -936,7 +939,7 @@ func TestImportOddNames(t *testing.T) {
 func TestLinkedFile(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "", "")
-	h.arrive("a.tiff", pyramid{}.bytes())
+	h.arrive("a.tiff", slidetest.Pyramid{}.Bytes())
 	other := h.root + ".other"
 	if err := os.Link(filepath.Join(h.in, "a.tiff"), other); err != nil {
 		t.Fatal(err)
@@ -946,7 +949,7 @@ func TestLinkedFile(t *testing.T) {
 	if err := os.WriteFile(other, []byte("something else"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := readAll(t, filepath.Join(h.root, h.only().Path)); !bytes.Equal(got, (pyramid{}.bytes())) {
+	if got := readAll(t, filepath.Join(h.root, h.only().Path)); !bytes.Equal(got, (slidetest.Pyramid{}.Bytes())) {
 		t.Error("a write under the second name changed the slide")
 	}
 }
@@ -969,7 +972,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.store, h.root, h.in = st.ID, st.Root, st.Incoming
-	data := append(pyramid{}.bytes(), make([]byte, 200<<10)...)
+	data := append(slidetest.Pyramid{}.Bytes(), make([]byte, 200<<10)...)
 	h.arrive("a.tiff", data)
 	h.later(time.Minute)
 	r := h.scan(Options{Import: true})
@@ -994,14 +997,14 @@ func TestManagedDryRun(t *testing.T) {
 	if err := h.Catalog.DeleteImage(ctx, all[2].ID); err != nil {
 		t.Fatal(err)
 	}
-	h.arrive("new.tiff", pyramid{seed: 10}.bytes())
-	h.arrive("begun.tiff", pyramid{seed: 11}.bytes())
+	h.arrive("new.tiff", slidetest.Pyramid{Seed: 10}.Bytes())
+	h.arrive("begun.tiff", slidetest.Pyramid{Seed: 11}.Bytes())
 	h.later(time.Minute)
 	h.scan(Options{})
 	if err := h.Catalog.DropImages(ctx, all[1].ID); err != nil {
 		t.Fatal(err)
 	}
-	h.arrive("newer.tiff", pyramid{seed: 12}.bytes())
+	h.arrive("newer.tiff", slidetest.Pyramid{Seed: 12}.Bytes())
 	h.later(time.Minute)
 	begun, err := h.Catalog.ImageByPath(ctx, h.store, "incoming/begun.tiff")
 	if err != nil {
@@ -1027,7 +1030,7 @@ func TestClockBackwards(t *testing.T) {
 	h := newHouse(t, "", "")
 	h.imported("a.tiff")
 	h.later(-48 * time.Hour)
-	h.arrive("b.tiff", pyramid{seed: 3}.bytes())
+	h.arrive("b.tiff", slidetest.Pyramid{Seed: 3}.Bytes())
 	h.scan(Options{})
 	h.later(-48 * time.Hour)
 	if r := h.scan(Options{Import: true}); r.Missing+len(r.Failed) > 0 {
@@ -1054,8 +1057,8 @@ func TestManagedNoNames(t *testing.T) {
 	h := newHouse(t, "", "")
 	var log bytes.Buffer
 	h.Log = slog.New(slog.NewTextHandler(&log, nil))
-	h.arrive("SECRET-a.tiff", pyramid{}.bytes())
-	h.arrive("SECRET-b.tiff", pyramid{}.bytes()[:5000])
+	h.arrive("SECRET-a.tiff", slidetest.Pyramid{}.Bytes())
+	h.arrive("SECRET-b.tiff", slidetest.Pyramid{}.Bytes()[:5000])
 	h.later(time.Hour)
 	r := h.scan(Options{Import: true})
 	logResult(h.Log, h.store, &r)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // TestMoves renames slides and expects images to keep their ids.
@@ -54,7 +55,7 @@ func TestMoves(t *testing.T) {
 		}, nil, 1},
 		{"renamed and written to", func(st *site) {
 			rename(st, "a.tiff", "z.tiff")
-			st.write("z.tiff", pyramid{seed: 30}.bytes())
+			st.write("z.tiff", slidetest.Pyramid{Seed: 30}.Bytes())
 		}, map[string]string{"a.tiff": "a.tiff", "z.tiff": "new", "d/b.tiff": "d/b.tiff"}, 0},
 	}
 	for _, tt := range tests {

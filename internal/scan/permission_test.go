@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // TestPermissionDenied runs as a user who may not read everything: root starts this
@@ -22,9 +23,9 @@ func TestPermissionDenied(t *testing.T) {
 		return
 	}
 	st := newSite(t)
-	st.write("closed.tiff", pyramid{}.bytes())
-	st.write("closed/a.tiff", pyramid{seed: 1}.bytes())
-	st.write("open.tiff", pyramid{seed: 2}.bytes())
+	st.write("closed.tiff", slidetest.Pyramid{}.Bytes())
+	st.write("closed/a.tiff", slidetest.Pyramid{Seed: 1}.Bytes())
+	st.write("open.tiff", slidetest.Pyramid{Seed: 2}.Bytes())
 	st.later(time.Minute)
 	chmod := func(mode os.FileMode, name string) {
 		t.Helper()

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
@@ -44,9 +46,9 @@ func (s *Syncer) moveToQuarantine(ctx context.Context, st *catalog.Store, image 
 		return err
 	}
 	fo := s.folder(st.ID)
-	fo.mu.Lock()
-	defer fo.mu.Unlock()
-	delete(fo.observations, im.Path)
+	fo.waiting.Lock()
+	defer fo.waiting.Unlock()
+	delete(fo.waiting.Files, im.Path)
 	_, err = relocate(ctx, c, im, at, id)
 	if err == nil && im.State == catalog.Unsupported && s.Unsupported != nil {
 		s.Unsupported(im.ID)
@@ -213,8 +215,8 @@ func (s *Syncer) moveToIncoming(ctx context.Context, c *catalog.Catalog, st *cat
 	}
 	now := s.now()
 	fo := s.folder(st.ID)
-	fo.mu.Lock()
-	defer fo.mu.Unlock()
+	fo.waiting.Lock()
+	defer fo.waiting.Unlock()
 	_, err = c.UpdateImage(context.WithoutCancel(ctx), im.ID, func(im *catalog.Image) error {
 		im.Path, im.Identity, im.Revision, im.Digest = to, id, id.Revision(), nil
 		im.State, im.Reason = catalog.Arriving, "waiting to be inspected again"
@@ -222,7 +224,7 @@ func (s *Syncer) moveToIncoming(ctx context.Context, c *catalog.Catalog, st *cat
 		return nil
 	})
 	if err == nil {
-		fo.observations[to] = observation{id: id, since: now, again: now.Add(or(s.Pause, DefaultPause))}
+		fo.waiting.Files[to] = inspect.Observation{ID: id, Since: now, Again: now.Add(cmp.Or(s.Pause, DefaultPause))}
 	}
 	return err
 }

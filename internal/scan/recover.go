@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
@@ -112,10 +114,10 @@ func (p *scan) writeOne(im *catalog.Image) {
 func (p *scan) slidesScan() (*scan, func(), error) {
 	sub := *p
 	sub.prefix, sub.enter = managed.Slides, nil
-	sub.settlePolicy = settlePolicy{settle: math.MinInt64}
+	sub.settlePolicy = inspect.Policy{Settle: math.MinInt64}
 	var err error
 	if sub.dir, err = source.OpenDirectory(p.store.File(managed.Slides), managed.Slides, source.NewFilter([]string{"*.tiff"}, nil)); err != nil {
-		return nil, nil, fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+		return nil, nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
 	return &sub, func() { sub.dir.Close() }, nil
 }
@@ -139,7 +141,7 @@ func (p *scan) scanPart(ctx context.Context) ([]string, error) {
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+		return nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
 	p.result.Links += w.Links
 	p.failUnreadable(w)
@@ -173,26 +175,26 @@ func (p *scan) lost() []string {
 
 // examine inspects a file. A file that is stored under its digest and was written to
 // must still have that digest.
-func (p *scan) examine(ctx context.Context, f source.Item) Inspection {
-	l := Inspect(ctx, p.dir, f.Path)
+func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
+	l := inspect.File(ctx, p.dir, f.Path)
 	e, known := p.s.mirror.file(p.store.ID, f.Path)
-	if p.prefix != managed.Slides || !known || l.Kind != Complete || e.id.Size == l.Identity.Size && e.id.MTime == l.Identity.MTime {
+	if p.prefix != managed.Slides || !known || l.Kind != inspect.Complete || e.id.Size == l.Identity.Size && e.id.MTime == l.Identity.MTime {
 		return l
 	}
 	file, err := p.dir.Open(f.Path)
 	if err != nil {
-		return readError(err)
+		return inspect.ReadError(err)
 	}
 	defer file.Close()
 	digest, err := fsx.SHA256(ctx, file, l.Identity.Size, nil)
 	if err != nil {
-		return readError(err)
+		return inspect.ReadError(err)
 	}
 	if id, err := file.Current(); err != nil || id != l.Identity {
-		return Inspection{Kind: Changing, Reason: "the file was written to while it was read", Identity: id}
+		return inspect.Inspection{Kind: inspect.Changing, Reason: "the file was written to while it was read", Identity: id}
 	}
 	if digest != managed.DigestIn(f.Path) {
-		l.Kind, l.Slide, l.Reason = Damaged, nil, notItself
+		l.Kind, l.Slide, l.Reason = inspect.Damaged, nil, notItself
 	}
 	return l
 }
@@ -249,7 +251,7 @@ func (p *scan) belongsTo(ctx context.Context, im *catalog.Image, digest string) 
 		}
 	}
 	p.taken[im.Path] = true
-	delete(p.observations, im.Path)
+	delete(p.waiting.Files, im.Path)
 	if im.DeletedAt == nil || p.o.DryRun {
 		return true, nil
 	}
@@ -466,9 +468,9 @@ func (p *scan) quarantine(ctx context.Context, at string, e entry) {
 		p.result.Quarantined++
 	case errors.Is(err, ErrBusy):
 		now := p.s.now()
-		p.mu.Lock()
-		p.observations[at] = observation{id: e.id, since: now.Add(-p.settlePolicy.settle), closed: true, again: now.Add(p.settlePolicy.pause)}
-		p.mu.Unlock()
+		p.waiting.Lock()
+		p.waiting.Files[at] = inspect.Observation{ID: e.id, Since: now.Add(-p.settlePolicy.Settle), Closed: true, Again: now.Add(p.settlePolicy.Pause)}
+		p.waiting.Unlock()
 	case ctx.Err() == nil:
 		p.result.fail(e.image, err.Error())
 	}
@@ -519,8 +521,8 @@ func (p *scan) recoverFile(ctx context.Context, at string) error {
 	if err != nil {
 		return nil //nolint:nilerr // removed since, or not a file
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.waiting.Lock()
+	defer p.waiting.Unlock()
 	if !p.s.mirror.knows(id) {
 		return p.restoreImage(ctx, id, at, now)
 	}
@@ -571,7 +573,7 @@ func (p *scan) restoreImage(ctx context.Context, id, at string, now fsx.Identity
 	side, err := managed.ReadSidecar(p.store, at)
 	if errors.Is(err, fs.ErrNotExist) {
 		side, err = &managed.Sidecar{ID: id}, nil
-		side.FileName = fileName(at)
+		side.FileName = inspect.FileName(at)
 	}
 	if err != nil || side.ID != id || side.DuplicateOf != "" {
 		return nil //nolint:nilerr // a file without a readable sidecar stays where it is
@@ -581,23 +583,23 @@ func (p *scan) restoreImage(ctx context.Context, id, at string, now fsx.Identity
 	}
 	root, err := source.OpenDirectory(p.store.Root, "", source.Filter{})
 	if err != nil {
-		return fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+		return fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
 	defer root.Close()
-	inspection := Inspect(ctx, root, at)
-	if inspection.Kind == Gone || inspection.Kind == Skipped || inspection.Kind == Changing || !inspection.Identity.Same(now) {
+	inspection := inspect.File(ctx, root, at)
+	if inspection.Kind == inspect.Gone || inspection.Kind == inspect.Skipped || inspection.Kind == inspect.Changing || !inspection.Identity.Same(now) {
 		return nil
 	}
 	im := side.Image(p.store.ID)
-	update(im, at, &inspection, &verdict{state: catalog.Available, observation: observation{since: p.s.now()}})
+	inspect.Update(im, at, &inspection, inspect.Verdict{State: catalog.Available, Observation: inspect.Observation{Since: p.s.now()}})
 	im.FileName = side.FileName
 	if side.Digest != "" {
 		im.Digest = &side.Digest
 	}
 	switch {
 	case strings.HasPrefix(at, managed.Quarantine):
-		im.State, im.Reason = catalog.Quarantined, or(side.Reason, inspection.Reason)
-	case inspection.Kind != Complete:
+		im.State, im.Reason = catalog.Quarantined, cmp.Or(side.Reason, inspection.Reason)
+	case inspection.Kind != inspect.Complete:
 		im.State, im.Reason = catalog.Broken, inspection.Reason
 	}
 	p.result.Added++

@@ -15,13 +15,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/managed"
@@ -158,11 +157,11 @@ type folder struct {
 	store string
 	scan  sync.Mutex // one scan at a time
 
-	mu           sync.Mutex // held while the catalog is changed
-	observations map[string]observation
-	seenRoot     fsx.Identity // of the folder that was last scanned
-	scanned      bool         // a scan has completed
-	refused      error        // why the last scan marked nothing missing; nil if it was not refused
+	// The lock of waiting is held while the catalog is changed, and also guards what follows.
+	waiting  *inspect.Observations
+	seenRoot fsx.Identity // of the folder that was last scanned
+	scanned  bool         // a scan has completed
+	refused  error        // why the last scan marked nothing missing; nil if it was not refused
 }
 
 func (s *Syncer) folder(store string) *folder {
@@ -172,29 +171,9 @@ func (s *Syncer) folder(store string) *folder {
 		s.folders = map[string]*folder{}
 	}
 	if s.folders[store] == nil {
-		s.folders[store] = &folder{store: store, observations: map[string]observation{}}
+		s.folders[store] = &folder{store: store, waiting: inspect.NewObservations()}
 	}
 	return s.folders[store]
-}
-
-// waiting returns the paths of the files that wait for their next inspection.
-func (f *folder) waiting() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Collect(maps.Keys(f.observations))
-}
-
-// next is when the first waiting file is due.
-func (f *folder) next() time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var first time.Time
-	for _, s := range f.observations {
-		if !s.again.IsZero() && (first.IsZero() || s.again.Before(first)) {
-			first = s.again
-		}
-	}
-	return first
 }
 
 // leases are the leases of this process.

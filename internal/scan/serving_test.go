@@ -20,6 +20,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
 	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // tileServer serves the tiles of a catalog, like a process of its own, until the test
@@ -81,7 +82,7 @@ func TestTilesDuringImport(t *testing.T) {
 			const slideCount = 5
 			var readers sync.WaitGroup
 			for i := range slideCount {
-				name, data := fmt.Sprintf("%d.tiff", i), pyramid{seed: uint8(i)}.bytes()
+				name, data := fmt.Sprintf("%d.tiff", i), slidetest.Pyramid{Seed: uint8(i)}.Bytes()
 				h.arrive("."+name, append(data, make([]byte, 8<<20)...)) // takes a while to be hashed
 				h.rename(filepath.Join(h.in, "."+name), filepath.Join(h.in, name))
 				var im *catalog.Image

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
@@ -29,7 +31,7 @@ type scan struct {
 	dir          *source.Directory // the scanned directory
 	prefix       string            // of the paths of its files: "", or of a managed store [incoming] or [slides]
 	rootID       fsx.Identity
-	settlePolicy settlePolicy
+	settlePolicy inspect.Policy
 	enter        func(dir string, dev uint64) // see walker
 	taken        map[string]bool              // paths of files that were found under another name
 	result       *Result
@@ -79,7 +81,7 @@ func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Sto
 	} else {
 		err = p.whole(ctx)
 	}
-	p.result.Next = fo.next()
+	p.result.Next = fo.waiting.Next()
 	p.result.Duration = time.Since(began).Seconds()
 	if err == nil && !o.DryRun {
 		err = p.finish(ctx)
@@ -103,14 +105,14 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*scan, error) 
 	}
 	var err error
 	if p.rootID, err = fsx.Stat(st.Root); err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+		return nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
 	if p.dir, err = source.OpenDirectory(base, p.prefix, filterOf(st)); err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+		return nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
-	p.settlePolicy = settlePolicy{pause: or(s.Pause, DefaultPause), settle: or(st.Settle, or(s.Settle, DefaultSettle))}
+	p.settlePolicy = inspect.Policy{Pause: cmp.Or(s.Pause, DefaultPause), Settle: cmp.Or(st.Settle, cmp.Or(s.Settle, DefaultSettle))}
 	if !p.dir.FileSystem().Local {
-		p.settlePolicy.skew = foreignSkew
+		p.settlePolicy.Skew = inspect.ForeignSkew
 	}
 	return p, nil
 }
@@ -153,7 +155,7 @@ func (p *scan) known() map[string]entry {
 // failUnreadable records what could not be read. It names no file.
 func (p *scan) failUnreadable(l *source.Listing) {
 	for _, u := range l.Unreadable {
-		p.result.fail("", fmt.Sprintf("inode %d: %s", u.Inode, readError(u.Err).Reason))
+		p.result.fail("", fmt.Sprintf("inode %d: %s", u.Inode, inspect.ReadError(u.Err).Reason))
 	}
 }
 
@@ -172,7 +174,7 @@ func (p *scan) survey(ctx context.Context) ([]source.Item, *source.Listing, erro
 		return nil, nil, followErr
 	}
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %s", ErrNoRoot, readError(err).Reason)
+		err = fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
 	return files, w, err
 }
@@ -180,11 +182,11 @@ func (p *scan) survey(ctx context.Context) ([]source.Item, *source.Listing, erro
 // due removes the files that were found from left, and returns those to be inspected.
 func (p *scan) due(files []source.Item, left map[string]entry) (due []source.Item) {
 	now := p.s.now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for path := range p.observations {
+	p.waiting.Lock()
+	defer p.waiting.Unlock()
+	for path := range p.waiting.Files {
 		if _, err := p.stat(path); errors.Is(err, fs.ErrNotExist) {
-			delete(p.observations, path)
+			delete(p.waiting.Files, path)
 		}
 	}
 	p.seenRoot = p.rootID
@@ -206,14 +208,14 @@ func (p *scan) due(files []source.Item, left map[string]entry) (due []source.Ite
 
 // isDue reports whether a known file has to be inspected.
 func (p *scan) isDue(f source.Item, e entry, now time.Time) bool {
-	s, waiting := p.observations[f.Path]
+	s, waiting := p.waiting.Files[f.Path]
 	switch {
 	case !e.id.Same(f.Identity) || e.state == catalog.Missing:
 		return true
-	case waiting && s.since.After(now):
+	case waiting && s.Since.After(now):
 		return true // the clock was set back: restart the observation now
 	case waiting:
-		return !s.again.IsZero() && !s.again.After(now)
+		return !s.Again.IsZero() && !s.Again.After(now)
 	}
 	return e.state == catalog.Arriving
 }
@@ -231,15 +233,15 @@ func (p *scan) markMissing(ctx context.Context, paths []string) error {
 }
 
 func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.waiting.Lock()
+	defer p.waiting.Unlock()
 	now := p.s.now().UTC()
 	var list []*catalog.Image
 	for _, path := range paths {
 		if _, err := p.stat(path); !fsx.IsGone(err) {
 			continue // it came back, or its folder can't be read
 		}
-		delete(p.observations, path)
+		delete(p.waiting.Files, path)
 		im, err := p.c.ImageByPath(ctx, p.store.ID, path)
 		if errors.Is(err, catalog.ErrNotFound) || err == nil && im.State == catalog.Missing {
 			continue
@@ -321,13 +323,4 @@ func (p *scan) retire(ctx context.Context, now time.Time) error {
 		}
 	}
 	return p.c.DropImages(ctx, old...)
-}
-
-// or returns v, or other if v is zero.
-func or[T comparable](v, other T) T {
-	var zero T
-	if v == zero {
-		return other
-	}
-	return v
 }

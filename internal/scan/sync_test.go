@@ -18,7 +18,9 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/source"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // settled returns a site with available files of these names.
@@ -26,7 +28,7 @@ func settled(t *testing.T, names ...string) *site {
 	t.Helper()
 	st := newSite(t)
 	for i, n := range names {
-		st.write(n, pyramid{seed: uint8(i)}.bytes())
+		st.write(n, slidetest.Pyramid{Seed: uint8(i)}.Bytes())
 	}
 	st.later(time.Minute)
 	if r := st.scan(Options{}); r.Count != len(names) || r.Added != len(names) || r.Arriving != 0 {
@@ -159,12 +161,12 @@ func TestSyncUpdates(t *testing.T) {
 	st := settled(t, "a.tiff")
 	before := st.image("a.tiff")
 	label, barcode, digest := "L", "B", "D"
-	before.Label, before.Barcode, before.BarcodeSource, before.Digest = &label, &barcode, fromLabel, &digest
+	before.Label, before.Barcode, before.BarcodeSource, before.Digest = &label, &barcode, inspect.FromLabel, &digest
 	if err := st.Catalog.PutImages(t.Context(), []*catalog.Image{before}); err != nil {
 		t.Fatal(err)
 	}
 	st.later(time.Minute)
-	st.write("a.tiff", pyramid{seed: 77, tail: true}.bytes())
+	st.write("a.tiff", slidetest.Pyramid{Seed: 77, Tail: true}.Bytes())
 	st.later(time.Minute)
 	if r := st.scan(Options{}); r.Updated != 1 {
 		t.Errorf("%+v, want 1 updated", r)
@@ -185,7 +187,7 @@ func TestResync(t *testing.T) {
 	spoiled := *before
 	barcode := "read off the label"
 	spoiled.Width, spoiled.Levels = 1, nil
-	spoiled.Barcode, spoiled.BarcodeSource = &barcode, fromLabel
+	spoiled.Barcode, spoiled.BarcodeSource = &barcode, inspect.FromLabel
 	if err := st.Catalog.PutImages(t.Context(), []*catalog.Image{&spoiled}); err != nil {
 		t.Fatal(err)
 	}
@@ -206,8 +208,8 @@ func TestDryRun(t *testing.T) {
 	st := settled(t, "a.tiff", "b.tiff", "c.tiff")
 	st.remove("a.tiff")
 	st.later(time.Minute)
-	st.write("b.tiff", pyramid{seed: 50}.bytes()[:5000])
-	st.write("d.tiff", pyramid{seed: 60}.bytes())
+	st.write("b.tiff", slidetest.Pyramid{Seed: 50}.Bytes()[:5000])
+	st.write("d.tiff", slidetest.Pyramid{Seed: 60}.Bytes())
 	st.later(time.Minute)
 	dry := st.scan(Options{DryRun: true})
 	st.want(map[string]catalog.State{"a.tiff": catalog.Available, "b.tiff": catalog.Available, "c.tiff": catalog.Available})
@@ -247,7 +249,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	st := settled(t, "a.tiff", "b/c.tiff")
 	outside := t.TempDir()
 	for _, err := range []error{
-		os.WriteFile(filepath.Join(outside, "out.tiff"), pyramid{}.bytes(), 0o644),
+		os.WriteFile(filepath.Join(outside, "out.tiff"), slidetest.Pyramid{}.Bytes(), 0o644),
 		os.Symlink(filepath.Join(outside, "out.tiff"), st.path("link.tiff")),
 		os.Symlink(outside, st.path("b/outside")),
 		os.Symlink(st.root, st.path("b/loop")),
@@ -284,7 +286,7 @@ func TestNestedTooDeep(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("d/", source.MaxDepth) + "a.tiff"
 	st := settled(t, deep)
-	st.write(strings.Repeat("d/", source.MaxDepth+1)+"b.tiff", pyramid{}.bytes())
+	st.write(strings.Repeat("d/", source.MaxDepth+1)+"b.tiff", slidetest.Pyramid{}.Bytes())
 	r := st.scan(Options{})
 	if len(r.Failed) != 1 || !strings.Contains(r.Failed[0].Reason, "nested deeper") {
 		t.Errorf("failed: %v, want the folder that is too deep", r.Failed)
@@ -318,7 +320,7 @@ func TestRootVanishes(t *testing.T) {
 		t.Errorf("an empty folder in its place: %v, want %v", err, ErrOtherRoot)
 	}
 	st.want(all)
-	st.write("other.tiff", pyramid{seed: 99}.bytes())
+	st.write("other.tiff", slidetest.Pyramid{Seed: 99}.Bytes())
 	if _, err := st.Sync(t.Context(), st.store, Options{}); !errors.Is(err, ErrOtherRoot) {
 		t.Errorf("another folder in its place: %v, want %v", err, ErrOtherRoot)
 	}
@@ -388,7 +390,7 @@ func TestManyMissing(t *testing.T) {
 	}
 	// Removing slides one by one counts like removing them at once.
 	st.remove(names[8:20]...)
-	st.write("new.tiff", pyramid{seed: 40}.bytes())
+	st.write("new.tiff", slidetest.Pyramid{Seed: 40}.Bytes())
 	st.later(time.Minute)
 	r, err := st.Sync(t.Context(), st.store, Options{})
 	if !errors.Is(err, ErrManyMissing) || !strings.Contains(err.Error(), "20 of 30") {
@@ -411,10 +413,10 @@ func TestManyMissing(t *testing.T) {
 func TestFailuresStopNothing(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
-	st.write("broken.tiff", pyramid{}.bytes()[:5000])
+	st.write("broken.tiff", slidetest.Pyramid{}.Bytes()[:5000])
 	st.write("empty.tiff", nil)
-	st.write("strips.tiff", pyramid{striped: true}.bytes())
-	st.write("whole.tiff", pyramid{}.bytes())
+	st.write("strips.tiff", slidetest.Pyramid{Striped: true}.Bytes())
+	st.write("whole.tiff", slidetest.Pyramid{}.Bytes())
 	st.write("zeros.tiff", make([]byte, 4096))
 	st.later(time.Hour)
 	r := st.scan(Options{})
@@ -438,8 +440,8 @@ func TestNoNamesInLogs(t *testing.T) {
 	var log bytes.Buffer
 	st := newSite(t)
 	st.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	st.write("Doe_John/broken.tiff", pyramid{}.bytes()[:5000])
-	st.write("Doe_John/whole.tiff", pyramid{}.bytes())
+	st.write("Doe_John/broken.tiff", slidetest.Pyramid{}.Bytes()[:5000])
+	st.write("Doe_John/whole.tiff", slidetest.Pyramid{}.Bytes())
 	st.later(time.Hour)
 	st.scan(Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

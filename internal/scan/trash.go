@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,9 +65,9 @@ func (s *Syncer) moveToTrash(ctx context.Context, st *catalog.Store, image strin
 		return err
 	}
 	fo := s.folder(st.ID)
-	fo.mu.Lock()
-	defer fo.mu.Unlock()
-	delete(fo.observations, im.Path)
+	fo.waiting.Lock()
+	defer fo.waiting.Unlock()
+	delete(fo.waiting.Files, im.Path)
 	if _, err := relocate(ctx, c, im, at, now); err != nil || strings.HasPrefix(im.Path, managed.Incoming) {
 		return err
 	}
@@ -144,7 +145,7 @@ func (p *scan) emptyTrash(ctx context.Context) (removed int, err error) {
 	st := p.store
 	for _, name := range p.names(managed.Trash) {
 		at, rest, ok := stamped(name)
-		if !ok || p.s.now().Sub(at) < or(st.KeepTrash, DefaultKeepTrash) {
+		if !ok || p.s.now().Sub(at) < cmp.Or(st.KeepTrash, DefaultKeepTrash) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

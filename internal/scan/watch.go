@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -65,7 +66,7 @@ type Status struct {
 
 // Status returns the state of the watcher.
 func (w *Watcher) Status() Status {
-	arriving := len(w.Syncer.folder(w.Store).waiting())
+	arriving := len(w.Syncer.folder(w.Store).waiting.Paths())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.status
@@ -112,7 +113,7 @@ func (w *Watcher) round(ctx context.Context) error {
 	w.showElsewhere(err)
 	if errors.Is(err, ErrBusy) {
 		w.loop.Well()
-		wait(ctx, or(w.retry, lease.Time/6))
+		wait(ctx, cmp.Or(w.retry, lease.Time/6))
 		return nil
 	}
 	if err != nil {
@@ -266,7 +267,7 @@ func (r *watch) stopWatching(why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.status.Why != why {
-		r.Syncer.log().Info("polling store", "store", r.Store, "every", or(r.Poll, pollEvery), "why", why)
+		r.Syncer.log().Info("polling store", "store", r.Store, "every", cmp.Or(r.Poll, pollEvery), "why", why)
 	}
 	r.status.Polling, r.status.Why = true, why
 }
@@ -311,7 +312,7 @@ func (r *watch) scanned(p scanned) {
 
 // interval is how long to wait for the next scan.
 func (r *watch) interval(err error) time.Duration {
-	poll := or(r.Poll, pollEvery)
+	poll := cmp.Or(r.Poll, pollEvery)
 	switch {
 	case err != nil:
 		return min(poll, 2*r.pause())
@@ -323,7 +324,7 @@ func (r *watch) interval(err error) time.Duration {
 	return netEvery
 }
 
-func (r *watch) pause() time.Duration { return or(r.Syncer.Pause, DefaultPause) }
+func (r *watch) pause() time.Duration { return cmp.Or(r.Syncer.Pause, DefaultPause) }
 
 // handleEvents inspects the paths of the collected events.
 func (r *watch) handleEvents(ctx context.Context) error {
@@ -342,7 +343,7 @@ func (r *watch) handleEvents(ctx context.Context) error {
 // checkWaiting inspects the waiting files that are due.
 func (r *watch) checkWaiting(ctx context.Context) error {
 	list := map[string]source.Sign{}
-	for _, path := range r.Syncer.folder(r.Store).waiting() {
+	for _, path := range r.Syncer.folder(r.Store).waiting.Paths() {
 		list[path] = source.Touched
 	}
 	return r.touch(ctx, list)
@@ -384,7 +385,7 @@ func (r *watch) wakeAt() time.Time {
 	if r.running {
 		at = time.Now().Add(time.Hour)
 	}
-	if r.store != nil && len(r.Syncer.folder(r.Store).waiting()) > 0 {
+	if r.store != nil && len(r.Syncer.folder(r.Store).waiting.Paths()) > 0 {
 		if soon := time.Now().Add(r.pause()); soon.Before(at) {
 			at = soon
 		}

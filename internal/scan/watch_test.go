@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // watched starts watching a site by the real clock, and returns after the first scan.
@@ -79,7 +80,7 @@ func TestWatchRename(t *testing.T) {
 	st.watched(NewWatcher(st.Syncer, st.store))
 	var best time.Duration = time.Hour
 	for i := range 5 {
-		from := st.outside("x", pyramid{seed: uint8(i)}.bytes())
+		from := st.outside("x", slidetest.Pyramid{Seed: uint8(i)}.Bytes())
 		name := fmt.Sprintf("new%d.tiff", i)
 		st.rename(from, st.path(name))
 		best = min(best, st.becomes(soon, name, catalog.Available))
@@ -98,39 +99,41 @@ func TestWatch(t *testing.T) {
 		do   func(*site)
 		want map[string]catalog.State
 	}{
-		{"closed by its writer", func(st *site) { st.write("b.tiff", pyramid{}.bytes()) }, map[string]catalog.State{"a.tiff": catalog.Available, "b.tiff": catalog.Available}},
-		{"closed too early", func(st *site) { st.write("b.tiff", pyramid{}.bytes()[:5000]) }, map[string]catalog.State{"a.tiff": catalog.Available, "b.tiff": catalog.Arriving}},
+		{"closed by its writer", func(st *site) { st.write("b.tiff", slidetest.Pyramid{}.Bytes()) }, map[string]catalog.State{"a.tiff": catalog.Available, "b.tiff": catalog.Available}},
+		{"closed too early", func(st *site) { st.write("b.tiff", slidetest.Pyramid{}.Bytes()[:5000]) }, map[string]catalog.State{"a.tiff": catalog.Available, "b.tiff": catalog.Arriving}},
 		{"removed", func(st *site) { st.remove("a.tiff") }, map[string]catalog.State{"a.tiff": catalog.Missing}},
 		{"renamed away", func(st *site) { st.rename(st.path("a.tiff"), st.root+".tiff") }, map[string]catalog.State{"a.tiff": catalog.Missing}},
 		{"renamed", func(st *site) { st.rename(st.path("a.tiff"), st.path("b.tiff")) }, map[string]catalog.State{"b.tiff": catalog.Available}},
 		{"renamed to what is no slide", func(st *site) { st.rename(st.path("a.tiff"), st.path("a.bak")) }, map[string]catalog.State{"a.tiff": catalog.Missing}},
 		{"overwritten", func(st *site) { st.write("a.tiff", []byte("no slide any more")) }, map[string]catalog.State{"a.tiff": catalog.Arriving}},
-		{"replaced", func(st *site) { st.rename(st.outside("x", pyramid{striped: true}.bytes()), st.path("a.tiff")) }, map[string]catalog.State{"a.tiff": catalog.Unsupported}},
+		{"replaced", func(st *site) {
+			st.rename(st.outside("x", slidetest.Pyramid{Striped: true}.Bytes()), st.path("a.tiff"))
+		}, map[string]catalog.State{"a.tiff": catalog.Unsupported}},
 		{"temporary name, then renamed", func(st *site) {
-			st.write(".b.tiff.Xy12", pyramid{}.bytes())
+			st.write(".b.tiff.Xy12", slidetest.Pyramid{}.Bytes())
 			st.rename(st.path(".b.tiff.Xy12"), st.path("b.tiff"))
 		}, map[string]catalog.State{"a.tiff": catalog.Available, "b.tiff": catalog.Available}},
-		{"in a new folder", func(st *site) { st.write("x/y/z/b.tiff", pyramid{}.bytes()) }, map[string]catalog.State{"a.tiff": catalog.Available, "x/y/z/b.tiff": catalog.Available}},
+		{"in a new folder", func(st *site) { st.write("x/y/z/b.tiff", slidetest.Pyramid{}.Bytes()) }, map[string]catalog.State{"a.tiff": catalog.Available, "x/y/z/b.tiff": catalog.Available}},
 		{"a folder renamed in", func(st *site) {
 			dir := st.root + ".dir"
 			os.MkdirAll(filepath.Join(dir, "y"), 0o755)
-			st.rename(st.outside("x", pyramid{}.bytes()), filepath.Join(dir, "y", "b.tiff"))
+			st.rename(st.outside("x", slidetest.Pyramid{}.Bytes()), filepath.Join(dir, "y", "b.tiff"))
 			st.rename(dir, st.path("x"))
 		}, map[string]catalog.State{"a.tiff": catalog.Available, "x/y/b.tiff": catalog.Available}},
 		{"a folder renamed", func(st *site) {
-			st.write("x/b.tiff", pyramid{}.bytes())
+			st.write("x/b.tiff", slidetest.Pyramid{}.Bytes())
 			st.becomes(soon, "x/b.tiff", catalog.Available)
 			st.rename(st.path("x"), st.path("y"))
 			st.becomes(soon, "y/b.tiff", catalog.Available)
-			st.write("y/c.tiff", pyramid{}.bytes())
+			st.write("y/c.tiff", slidetest.Pyramid{}.Bytes())
 		}, map[string]catalog.State{"a.tiff": catalog.Available, "y/b.tiff": catalog.Available, "y/c.tiff": catalog.Available}},
 		{"a folder removed", func(st *site) {
-			st.write("x/b.tiff", pyramid{}.bytes())
+			st.write("x/b.tiff", slidetest.Pyramid{}.Bytes())
 			st.becomes(soon, "x/b.tiff", catalog.Available)
 			os.RemoveAll(st.path("x"))
 		}, map[string]catalog.State{"a.tiff": catalog.Available, "x/b.tiff": catalog.Missing}},
 		{"a folder renamed away", func(st *site) {
-			st.write("x/b.tiff", pyramid{}.bytes())
+			st.write("x/b.tiff", slidetest.Pyramid{}.Bytes())
 			st.becomes(soon, "x/b.tiff", catalog.Available)
 			st.rename(st.path("x"), st.root+".x")
 		}, map[string]catalog.State{"a.tiff": catalog.Available, "x/b.tiff": catalog.Missing}},
@@ -161,7 +164,7 @@ func TestWatchLinked(t *testing.T) {
 	st := settled(t, "a.tiff")
 	st.Pause = 100 * time.Millisecond
 	st.watched(NewWatcher(st.Syncer, st.store))
-	if err := os.Link(st.outside("x", pyramid{}.bytes()), st.path("b.tiff")); err != nil {
+	if err := os.Link(st.outside("x", slidetest.Pyramid{}.Bytes()), st.path("b.tiff")); err != nil {
 		t.Fatal(err)
 	}
 	st.becomes(soon, "b.tiff", catalog.Available)
@@ -173,7 +176,7 @@ func TestWatchGrowing(t *testing.T) {
 	st := settled(t, "a.tiff")
 	st.Pause = 50 * time.Millisecond
 	st.watched(NewWatcher(st.Syncer, st.store))
-	whole := pyramid{}.bytes()
+	whole := slidetest.Pyramid{}.Bytes()
 	f, err := os.Create(st.path("b.tiff"))
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +204,7 @@ func TestWatchBurst(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
 	st.watched(NewWatcher(st.Syncer, st.store))
-	from, data := filepath.Join(filepath.Dir(st.root), "x"), pyramid{}.bytes()
+	from, data := filepath.Join(filepath.Dir(st.root), "x"), slidetest.Pyramid{}.Bytes()
 	const n = 500
 	for i := range n {
 		if err := os.WriteFile(from, data, 0o644); err != nil {
@@ -238,7 +241,7 @@ func TestPolling(t *testing.T) {
 	if s := w.Status(); !s.Polling || s.Why != "told to" {
 		t.Errorf("status %+v, want that it is polled, and why", s)
 	}
-	st.write("b.tiff", pyramid{}.bytes())
+	st.write("b.tiff", slidetest.Pyramid{}.Bytes())
 	st.becomes(soon, "b.tiff", catalog.Available)
 	st.remove("a.tiff")
 	st.becomes(soon, "a.tiff", catalog.Missing)
@@ -256,7 +259,7 @@ func TestWatchRootVanishes(t *testing.T) {
 	st.want(map[string]catalog.State{"a.tiff": catalog.Available})
 	st.rename(st.root+".away", st.root)
 	st.eventually(soon, "the trouble to end", func() bool { return w.Status().Err == "" })
-	st.rename(st.outside("x", pyramid{}.bytes()), st.path("b.tiff"))
+	st.rename(st.outside("x", slidetest.Pyramid{}.Bytes()), st.path("b.tiff"))
 	st.becomes(soon, "b.tiff", catalog.Available)
 }
 
@@ -275,7 +278,7 @@ func TestStoreAddedAgain(t *testing.T) {
 		cancel()
 		<-done
 	}()
-	st.rename(st.outside("x", pyramid{}.bytes()), st.path("a.tiff"))
+	st.rename(st.outside("x", slidetest.Pyramid{}.Bytes()), st.path("a.tiff"))
 	there := func() bool {
 		im, err := st.Catalog.ImageByPath(t.Context(), st.store, "a.tiff")
 		return err == nil && im.State == catalog.Available
@@ -307,14 +310,14 @@ func TestWatchers(t *testing.T) {
 		cancel()
 		<-done
 	}()
-	st.rename(st.outside("x", pyramid{label: labelled(t, "S26-99")}.bytes()), st.path("a.tiff"))
+	st.rename(st.outside("x", slidetest.Pyramid{Label: labelled(t, "S26-99")}.Bytes()), st.path("a.tiff"))
 	st.eventually(soon, "the barcode on the label", func() bool {
 		im, err := st.Catalog.ImageByPath(t.Context(), st.store, "a.tiff")
 		return err == nil && im.Barcode != nil && *im.Barcode == "S26-99"
 	})
 
 	second := t.TempDir()
-	if err := os.WriteFile(filepath.Join(second, "b.tiff"), pyramid{}.bytes(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(second, "b.tiff"), slidetest.Pyramid{}.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s, err := st.Catalog.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: second})

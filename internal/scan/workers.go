@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -10,14 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
 // An inspected is a file and the result of its inspection.
 type inspected struct {
 	source.Item
-	inspection  Inspection
-	observation observation
+	inspection  inspect.Inspection
+	observation inspect.Observation
 }
 
 // inspectAll inspects files, several at a time, and writes the results to the catalog.
@@ -29,7 +31,7 @@ func (p *scan) inspectAll(ctx context.Context, due []source.Item) error {
 	defer stop()
 	in, out := make(chan source.Item), make(chan *inspected, commitBatch)
 	var workers sync.WaitGroup
-	for range min(or(p.s.Workers, 4), len(due)) {
+	for range min(cmp.Or(p.s.Workers, 4), len(due)) {
 		workers.Go(func() {
 			for f := range in {
 				out <- p.inspectItem(ctx, f)
@@ -86,36 +88,36 @@ func collect(first *inspected, more <-chan *inspected) []*inspected {
 
 // inspectItem inspects one file.
 func (p *scan) inspectItem(ctx context.Context, f source.Item) *inspected {
-	p.mu.Lock()
-	s := p.observations[f.Path]
-	p.mu.Unlock()
-	if s.since.IsZero() {
+	p.waiting.Lock()
+	s := p.waiting.Files[f.Path]
+	p.waiting.Unlock()
+	if s.Since.IsZero() {
 		s = p.lastObservation(f)
 	}
 	now := p.s.now()
-	s = s.observe(f.Identity, now)
-	s.closed = s.closed || f.Closed
+	s = s.Observe(f.Identity, now)
+	s.Closed = s.Closed || f.Closed
 	l := &inspected{Item: f, inspection: p.examine(ctx, f)}
 	if l.inspection.Identity.Ino == 0 {
 		l.inspection.Identity = f.Identity
 	}
-	l.observation = s.observe(l.inspection.Identity, now)
+	l.observation = s.Observe(l.inspection.Identity, now)
 	return l
 }
 
 // lastObservation is the catalog's observation of a file. With it, a slide that is
 // renamed or whose mode changes does not count as arriving, and a restart does not
 // restart the wait.
-func (p *scan) lastObservation(f source.Item) observation {
+func (p *scan) lastObservation(f source.Item) inspect.Observation {
 	e, ok := p.s.mirror.file(p.store.ID, f.Path)
 	if !ok {
 		from, _ := p.previousPath(f)
 		e, ok = p.s.mirror.file(p.store.ID, from)
 	}
 	if !ok || e.state == catalog.Missing && contentOf(e.id) != contentOf(f.Identity) {
-		return observation{}
+		return inspect.Observation{}
 	}
-	return observation{id: e.id, since: time.UnixMicro(e.since)}
+	return inspect.Observation{ID: e.id, Since: time.UnixMicro(e.since)}
 }
 
 // previousPath returns the path that the file had in the catalog before it was renamed,
@@ -135,14 +137,14 @@ func (p *scan) wait(ctx context.Context) error {
 		now := p.s.now()
 		var due []source.Item
 		var longest time.Duration
-		p.mu.Lock()
-		for path, s := range p.observations {
-			if d := s.again.Sub(now); !s.again.IsZero() && d <= p.settlePolicy.pause {
-				due = append(due, source.Item{Path: path, Identity: s.id, Closed: false})
+		p.waiting.Lock()
+		for path, s := range p.waiting.Files {
+			if d := s.Again.Sub(now); !s.Again.IsZero() && d <= p.settlePolicy.Pause {
+				due = append(due, source.Item{Path: path, Identity: s.ID, Closed: false})
 				longest = max(longest, d)
 			}
 		}
-		p.mu.Unlock()
+		p.waiting.Unlock()
 		if len(due) == 0 || p.o.DryRun {
 			return nil
 		}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/scan"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -42,7 +42,7 @@ func (u *Uploads) finish(ctx context.Context, f *folder, r *record) error {
 	if r.Want != "" && r.Want != r.Digest {
 		return f.refuse(r)
 	}
-	look := scan.Inspect(context.WithoutCancel(ctx), source.In(f.dir), part(r.ID))
+	look := inspect.File(context.WithoutCancel(ctx), source.In(f.dir), part(r.ID))
 	r.Kind, r.Reason, r.MTime = look.Kind, look.Reason, st.ModTime().UnixNano()
 	if err := f.hand(r); err != nil {
 		return err

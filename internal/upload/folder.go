@@ -14,8 +14,8 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
-	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
@@ -52,11 +52,11 @@ type record struct {
 	Digest   string // SHA-256 of the complete file
 
 	State  state
-	Kind   scan.Kind // result of the inspection
-	Reason string    // of Kind, for a person
-	As     string    // name in the incoming folder, recorded before the rename
-	MTime  int64     // of the complete file, in ns
-	Image  string    // id, once the catalog has it
+	Kind   inspect.Kind // result of the inspection
+	Reason string       // of Kind, for a person
+	As     string       // name in the incoming folder, recorded before the rename
+	MTime  int64        // of the complete file, in ns
+	Image  string       // id, once the catalog has it
 
 	CreatedAt time.Time
 	UsedAt    time.Time // last change

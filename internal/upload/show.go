@@ -9,6 +9,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 )
@@ -81,7 +82,7 @@ func (u *Uploads) viewWithImage(ctx context.Context, st *catalog.Store, r *recor
 		return v, nil
 	}
 	im, err := u.image(ctx, r)
-	if err == nil && r.Kind == scan.Unsupported && scan.Converts(st) {
+	if err == nil && r.Kind == inspect.Unsupported && scan.Converts(st) {
 		im, err = u.conversion(ctx, r, im, &v)
 	}
 	if err != nil || im == nil {
@@ -106,12 +107,12 @@ func (u *Uploads) view(r *record) View {
 		e, _ := errors.AsType[*httperr.Error](wrongDigest())
 		v.Reason = &e.Detail
 	case r.State != received:
-	case r.Kind == scan.Complete:
+	case r.Kind == inspect.Complete:
 		v.Verdict = known("slide")
-	case r.Kind == scan.Damaged:
+	case r.Kind == inspect.Damaged:
 		v.Verdict = known("broken")
 		v.Reason = known("It is not a whole pyramidal TIFF: " + reason + ". Compare it with the file that the scanner wrote, and upload that.")
-	case r.Kind == scan.Unsupported:
+	case r.Kind == inspect.Unsupported:
 		v.Verdict = known("unsupported")
 		v.Reason = known("It is not a slide that is read here: " + reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
 	}

@@ -1,82 +1,54 @@
-package scan
+package inspect
 
 import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
-// A verdict is the result of an inspection as the catalog records it.
-type verdict struct {
-	state  catalog.State
-	reason string
-	observation
-}
-
-// judge derives the verdict from the structure of a file and from how long the file has
-// been unchanged.
-func judge(f *Inspection, s observation, p settlePolicy, now time.Time) verdict {
-	s.again = time.Time{}
-	switch f.Kind {
-	case Complete, Unsupported:
-		if ok, wait := p.written(s, now); !ok {
-			s.again = now.Add(wait)
-			return verdict{catalog.Arriving, "complete so far: waiting until it has not changed for a while", s}
-		}
-		if f.Kind == Unsupported {
-			return verdict{catalog.Unsupported, f.Reason, s}
-		}
-		return verdict{catalog.Available, "", s}
-	case Damaged:
-		if ok, wait := p.abandoned(s, now); !ok {
-			s.again = now.Add(wait)
-			return verdict{catalog.Arriving, "incomplete so far: " + f.Reason, s}
-		}
-		return verdict{catalog.Broken, f.Reason, s}
-	case Changing:
-		s.again = now.Add(p.pause)
-		return verdict{catalog.Arriving, f.Reason, s}
-	}
-	return verdict{catalog.Broken, f.Reason, s}
-}
+// The sources of a barcode. An image with FromLabel and no barcode has a label on which
+// no code was found.
+const (
+	FromFile  = "file"
+	FromLabel = "label"
+)
 
 // sameContents reports whether im was recorded from a file of this size and mtime.
 func sameContents(im *catalog.Image, id fsx.Identity) bool {
 	return im.ID != "" && im.Identity.Size == id.Size && im.Identity.MTime == id.MTime
 }
 
-// alike reports whether the inspected file may be the slide that im was recorded from,
+// Alike reports whether the inspected file may be the slide that im was recorded from,
 // under another name. File systems without inode numbers may give one slide's number to
 // another.
-func alike(im *catalog.Image, f *Inspection) bool {
+func Alike(im *catalog.Image, f *Inspection) bool {
 	if !sameContents(im, f.Identity) || f.Slide == nil || im.Format == "" {
 		return sameContents(im, f.Identity)
 	}
 	var d catalog.Description
 	describe(&d, f.Slide)
-	sameCode := im.BarcodeSource != fromFile || d.Barcode != nil && *d.Barcode == *im.Barcode
+	sameCode := im.BarcodeSource != FromFile || d.Barcode != nil && *d.Barcode == *im.Barcode
 	return sameCode && d.Format == im.Format && slices.Equal(d.Levels, im.Levels)
 }
 
-// update updates im from the file at path. What people entered is kept. If the contents
+// Update updates im from the file at path. What people entered is kept. If the contents
 // are unchanged, so is what verification found: an inspection cannot detect changed
 // bytes, so a damaged image stays damaged.
-func update(im *catalog.Image, path string, f *Inspection, v *verdict) {
+func Update(im *catalog.Image, path string, f *Inspection, v Verdict) {
 	same := sameContents(im, f.Identity)
 	old := im.Description
 	im.Description = catalog.Description{
 		Aliases: old.Aliases, Label: old.Label, ExternalID: old.ExternalID,
-		FirstSeen: v.since.UTC(), LastChange: v.since.UTC(),
+		FirstSeen: v.Since.UTC(), LastChange: v.Since.UTC(),
 	}
 	switch {
 	case f.Slide != nil:
 		describe(&im.Description, f.Slide)
-		if same && im.Barcode == nil && old.BarcodeSource == fromLabel {
+		if same && im.Barcode == nil && old.BarcodeSource == FromLabel {
 			im.Barcode, im.BarcodeSource = old.Barcode, old.BarcodeSource
 		}
 	case same:
@@ -87,11 +59,11 @@ func update(im *catalog.Image, path string, f *Inspection, v *verdict) {
 		im.DamagedAt, im.Damage = old.DamagedAt, old.Damage
 	}
 	if im.DamagedAt != nil {
-		v.state, v.reason = catalog.Broken, im.Damage
+		v.State, v.Reason = catalog.Broken, im.Damage
 	}
 	im.MissingSince, im.HiddenAt = nil, nil
-	im.Path, im.FileName = path, fileName(path)
-	im.State, im.Reason = v.state, v.reason
+	im.Path, im.FileName = path, FileName(path)
+	im.State, im.Reason = v.State, v.Reason
 	if im.Revision == "" || !im.Identity.Same(f.Identity) { // an imported file keeps its first
 		im.Revision = f.Identity.Revision()
 	}
@@ -117,7 +89,7 @@ func describe(d *catalog.Description, s *slide.Slide) {
 	}
 	d.MPPX, d.MPPY, d.ObjectivePower = known(s.MPPX), known(s.MPPY), known(s.ObjectivePower)
 	if d.Barcode = known(s.Barcode); d.Barcode != nil {
-		d.BarcodeSource = fromFile
+		d.BarcodeSource = FromFile
 	}
 	d.Associated = s.Associated()
 	d.Properties = s.Properties
@@ -132,8 +104,8 @@ func known[T comparable](v T) *T {
 	return &v
 }
 
-// fileName is the last part of a path; bytes that are not valid UTF-8 are replaced.
-func fileName(p string) string { return strings.ToValidUTF8(path.Base(p), "\uFFFD") }
+// FileName is the last part of a path; bytes that are not valid UTF-8 are replaced.
+func FileName(p string) string { return strings.ToValidUTF8(path.Base(p), "\uFFFD") }
 
 // unread is the identity to record for a file that could not be read. Its change time
 // is zero, so that it differs from the file's and every scan tries again.

@@ -1,4 +1,7 @@
-package scan
+// Package inspect decides the state of one file: it reads its structure to tell complete
+// slides from arriving, broken and unsupported ones, and derives from how long the file
+// has been unchanged whether its writer is done.
+package inspect
 
 import (
 	"context"
@@ -48,17 +51,17 @@ type Inspection struct {
 	Slide    *slide.Slide // if Complete; its file is closed, so it can be described but not read
 }
 
-// Inspect opens the item of a source at path, reads its structure and the first and the
+// File opens the item of a source at path, reads its structure and the first and the
 // physically last tile of each level, and reports whether it is a complete slide. Time
-// and bytes read are bounded. The file is untrusted: nothing in it makes Inspect panic
+// and bytes read are bounded. The file is untrusted: nothing in it makes File panic
 // or allocate more than it has read.
 //
 // A complete file may still have a writer: one inspection cannot tell whether it is
 // settled.
-func Inspect(ctx context.Context, src source.Source, path string) Inspection {
+func File(ctx context.Context, src source.Source, path string) Inspection {
 	f, err := src.Open(path)
 	if err != nil {
-		return readError(err)
+		return ReadError(err)
 	}
 	defer f.Close()
 	before := f.Identity()
@@ -69,7 +72,7 @@ func Inspect(ctx context.Context, src source.Source, path string) Inspection {
 	}
 	after, err := f.Current()
 	if err != nil {
-		return readError(err)
+		return ReadError(err)
 	}
 	if after != before {
 		return Inspection{Kind: Changing, Reason: "the file was written to while it was inspected", Identity: after}
@@ -100,7 +103,7 @@ func examine(ctx context.Context, f io.ReaderAt, size int64) Inspection {
 	case errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF):
 		return Inspection{Kind: Damaged, Reason: plain(err)}
 	}
-	return readError(err)
+	return ReadError(err)
 }
 
 // plain is an error of the tiff and slide packages without the package name.
@@ -108,9 +111,9 @@ func plain(err error) string {
 	return strings.NewReplacer("slide: ", "", "tiff: ", "").Replace(err.Error())
 }
 
-// readError describes a file that could not be read, and what to do. It may be shown to
+// ReadError describes a file that could not be read, and what to do. It may be shown to
 // every user, so it leaves out the path.
-func readError(err error) Inspection {
+func ReadError(err error) Inspection {
 	var words string
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fsx.ErrNotRegular):

@@ -1,4 +1,4 @@
-package scan
+package inspect
 
 import (
 	"context"
@@ -42,7 +42,7 @@ func TestDamages(t *testing.T) {
 }
 
 // TestForeignFiles inspects files that other programs wrote and that were damaged.
-// Inspect must always return soon, and use little memory.
+// File must always return soon, and use little memory.
 func TestForeignFiles(t *testing.T) {
 	root := os.Getenv("PTIFFSTORE_TESTDATA")
 	if root == "" {
@@ -83,7 +83,7 @@ func measured(t *testing.T, path string) (Inspection, time.Duration, uint64) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	began := time.Now()
-	f := Inspect(context.Background(), source.In(root), filepath.Base(path))
+	f := File(context.Background(), source.In(root), filepath.Base(path))
 	took := time.Since(began)
 	runtime.ReadMemStats(&after)
 	return f, took, after.TotalAlloc - before.TotalAlloc

@@ -1,4 +1,5 @@
-package scan
+// Package slidetest makes small slides for tests.
+package slidetest
 
 import (
 	"bytes"
@@ -10,32 +11,32 @@ import (
 	"slices"
 )
 
-// A pyramid is a small slide: 150 × 130 pixels in JPEG tiles of 64, and two more
+// A Pyramid is a small slide: 150 × 130 pixels in JPEG tiles of 64, and two more
 // levels.
-type pyramid struct {
-	seed    uint8
-	tail    bool        // the directories come after the tiles
-	label   image.Image // nil for none
-	codec   uint32      // tag 259; that of JPEG if 0
-	striped bool        // no pyramid
+type Pyramid struct {
+	Seed    uint8
+	Tail    bool        // the directories come after the tiles
+	Label   image.Image // nil for none
+	Codec   uint32      // tag 259; that of JPEG if 0
+	Striped bool        // no pyramid
 }
 
-// A directory is an IFD of a pyramid. Values are of type LONG.
+// A directory is an IFD of a Pyramid. Values are of type LONG.
 type directory struct {
 	fields map[uint16][]uint32
 	text   string // tag 270
 	data   [][]byte
 }
 
-// bytes returns the file: classic, little-endian.
-func (p pyramid) bytes() []byte {
+// Bytes returns the file: classic, little-endian.
+func (p Pyramid) Bytes() []byte {
 	dirs := []*directory{p.level(150, 130, 9), p.level(75, 65, 4), p.level(37, 32, 1)}
-	if p.label != nil {
+	if p.Label != nil {
 		dirs = append(dirs, p.labelDirectory())
 	}
 	head := 8
 	for _, d := range dirs {
-		if !p.tail {
+		if !p.Tail {
 			head += d.size()
 		}
 	}
@@ -44,7 +45,7 @@ func (p pyramid) bytes() []byte {
 		data = d.place(data, head)
 	}
 	at := 8
-	if p.tail {
+	if p.Tail {
 		at = head + len(data)
 	}
 	out := binary.LittleEndian.AppendUint32([]byte("II*\x00"), uint32(at))
@@ -52,36 +53,36 @@ func (p pyramid) bytes() []byte {
 	for i, d := range dirs {
 		tables = d.write(tables, at+len(tables), i == len(dirs)-1)
 	}
-	if p.tail {
+	if p.Tail {
 		return append(append(out, data...), tables...)
 	}
 	return append(append(out, tables...), data...)
 }
 
 // level returns a level of n tiles or strips.
-func (p pyramid) level(w, h uint32, n int) *directory {
+func (p Pyramid) level(w, h uint32, n int) *directory {
 	d := &directory{fields: map[uint16][]uint32{
 		256: {w}, 257: {h}, 258: {8, 8, 8}, 259: {7}, 262: {6}, 277: {3}, 322: {64}, 323: {64}, 324: nil, 325: nil,
 	}}
-	if p.codec != 0 {
-		d.fields[259] = []uint32{p.codec}
+	if p.Codec != 0 {
+		d.fields[259] = []uint32{p.Codec}
 	}
-	if p.striped {
+	if p.Striped {
 		for _, tag := range []uint16{322, 323, 324, 325} {
 			delete(d.fields, tag)
 		}
 		maps.Copy(d.fields, map[uint16][]uint32{273: nil, 278: {64}, 279: nil})
 	}
 	for i := range n {
-		d.data = append(d.data, picture(64, 64, p.seed+uint8(i)*5))
+		d.data = append(d.data, picture(64, 64, p.Seed+uint8(i)*5))
 	}
 	return d
 }
 
-func (p pyramid) labelDirectory() *directory {
-	size := p.label.Bounds().Size()
+func (p Pyramid) labelDirectory() *directory {
+	size := p.Label.Bounds().Size()
 	w, h := uint32(size.X), uint32(size.Y)
-	return &directory{text: "Label of a slide", data: [][]byte{encode(p.label)}, fields: map[uint16][]uint32{
+	return &directory{text: "Label of a slide", data: [][]byte{encode(p.Label)}, fields: map[uint16][]uint32{
 		254: {1}, 256: {w}, 257: {h}, 258: {8, 8, 8}, 259: {7}, 262: {6}, 273: nil, 277: {3}, 278: {h}, 279: nil,
 	}}
 }

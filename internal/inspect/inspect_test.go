@@ -1,4 +1,4 @@
-package scan
+package inspect
 
 import (
 	"context"
@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"github.com/slideatlas/ptiffstore/internal/source"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 func TestInspect(t *testing.T) {
 	t.Parallel()
-	front, tail := pyramid{}.bytes(), pyramid{tail: true}.bytes()
+	front, tail := slidetest.Pyramid{}.Bytes(), slidetest.Pyramid{Tail: true}.Bytes()
 	zeros := func(b []byte, from, to int) []byte {
 		c := append([]byte(nil), b...)
 		clear(c[from:to])
@@ -38,8 +39,8 @@ func TestInspect(t *testing.T) {
 		{"full size, only the header", zeros(front, 8, len(front)), Damaged, ""},
 		{"empty", nil, Damaged, "0 bytes"},
 		{"text", []byte("this is no picture at all"), Damaged, "not a TIFF"},
-		{"in strips", pyramid{striped: true}.bytes(), Unsupported, ""},
-		{"JPEG 2000", pyramid{codec: 34712}.bytes(), Unsupported, ""},
+		{"in strips", slidetest.Pyramid{Striped: true}.Bytes(), Unsupported, ""},
+		{"JPEG 2000", slidetest.Pyramid{Codec: 34712}.Bytes(), Unsupported, ""},
 	}
 	dir := t.TempDir()
 	root, err := os.OpenRoot(dir)
@@ -52,29 +53,29 @@ func TestInspect(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "a.tiff"), tt.data, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			got := Inspect(context.Background(), source.In(root), "a.tiff")
+			got := File(context.Background(), source.In(root), "a.tiff")
 			if got.Kind != tt.want || !strings.Contains(got.Reason, tt.reason) {
-				t.Errorf("Inspect: %d %q, want %d %q", got.Kind, got.Reason, tt.want, tt.reason)
+				t.Errorf("File: %d %q, want %d %q", got.Kind, got.Reason, tt.want, tt.reason)
 			}
 			if got.Identity.Size != int64(len(tt.data)) {
-				t.Errorf("Inspect: a file of %d bytes, want %d", got.Identity.Size, len(tt.data))
+				t.Errorf("File: a file of %d bytes, want %d", got.Identity.Size, len(tt.data))
 			}
 			if (got.Kind == Complete) != (got.Slide != nil) {
-				t.Errorf("Inspect: kind %d with slide %v", got.Kind, got.Slide)
+				t.Errorf("File: kind %d with slide %v", got.Kind, got.Slide)
 			}
 			if strings.Contains(got.Reason, "a.tiff") || strings.Contains(got.Reason, dir) {
-				t.Errorf("Inspect: the reason names the file: %q", got.Reason)
+				t.Errorf("File: the reason names the file: %q", got.Reason)
 			}
 		})
 	}
 }
 
 // TestInspectNoFile inspects entries below the root that are not regular files. They
-// must not be read, and Inspect must not block.
+// must not be read, and File must not block.
 func TestInspectNoFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	whole := pyramid{}.bytes()
+	whole := slidetest.Pyramid{}.Bytes()
 	outside := filepath.Join(t.TempDir(), "other.tiff")
 	for _, err := range []error{
 		os.WriteFile(outside, whole, 0o644),
@@ -93,8 +94,8 @@ func TestInspectNoFile(t *testing.T) {
 	}
 	defer root.Close()
 	for _, name := range []string{"out.tiff", "loop.tiff", "pipe.tiff", "folder.tiff", "absent.tiff", "absent/a.tiff", "../other.tiff"} {
-		if got := Inspect(context.Background(), source.In(root), name); got.Kind != Gone && got.Kind != Unreadable {
-			t.Errorf("Inspect(%q): %d %q, want neither a slide nor a broken one", name, got.Kind, got.Reason)
+		if got := File(context.Background(), source.In(root), name); got.Kind != Gone && got.Kind != Unreadable {
+			t.Errorf("File(%q): %d %q, want neither a slide nor a broken one", name, got.Kind, got.Reason)
 		}
 	}
 }
@@ -102,7 +103,7 @@ func TestInspectNoFile(t *testing.T) {
 func TestLookIsCancelled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "a.tiff"), pyramid{}.bytes(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "a.tiff"), slidetest.Pyramid{}.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	root, err := os.OpenRoot(dir)
@@ -112,7 +113,7 @@ func TestLookIsCancelled(t *testing.T) {
 	defer root.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if got := Inspect(ctx, source.In(root), "a.tiff"); got.Kind != Skipped {
-		t.Errorf("Inspect, cancelled: %d %q, want %d", got.Kind, got.Reason, Skipped)
+	if got := File(ctx, source.In(root), "a.tiff"); got.Kind != Skipped {
+		t.Errorf("File, cancelled: %d %q, want %d", got.Kind, got.Reason, Skipped)
 	}
 }

@@ -1,4 +1,4 @@
-package scan
+package inspect
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ func inspectFlat(r io.ReaderAt, size int64) (found Inspection, ok bool) {
 	}
 	tail := make([]byte, min(size, pictureTail))
 	if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
-		return readError(err), true
+		return ReadError(err), true
 	}
 	if !bytes.Contains(tail, end) {
 		return Inspection{Kind: Damaged, Reason: "it is a " + kind + " image that ends early"}, true

@@ -1,4 +1,4 @@
-package scan
+package inspect
 
 import (
 	"testing"
@@ -33,19 +33,19 @@ func TestSettlePolicy(t *testing.T) {
 		{"from a clock that is ahead, just seen", 0, -time.Hour, -time.Hour, 0, false, false, false},
 		{"from a clock that is ahead, seen for 2 s", 2 * time.Second, -time.Hour, -time.Hour, 0, false, true, false},
 		{"from a clock that is ahead, seen for 10 min", 10 * time.Minute, -time.Hour, -time.Hour, 0, false, true, true},
-		{"from a server's clock, an hour old", 0, time.Hour, time.Hour, foreignSkew, false, false, false},
-		{"from a server's clock, two days old", 0, 48 * time.Hour, 48 * time.Hour, foreignSkew, false, true, true},
+		{"from a server's clock, an hour old", 0, time.Hour, time.Hour, ForeignSkew, false, false, false},
+		{"from a server's clock, two days old", 0, 48 * time.Hour, 48 * time.Hour, ForeignSkew, false, true, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := settlePolicy{pause: 2 * time.Second, settle: 10 * time.Minute, skew: tt.skew}
-			s := observation{since: ago(tt.seen), closed: tt.closed, id: fsx.Identity{MTime: ago(tt.mtime).UnixNano(), CTime: ago(tt.ctime).UnixNano()}}
+			p := Policy{Pause: 2 * time.Second, Settle: 10 * time.Minute, Skew: tt.skew}
+			s := Observation{Since: ago(tt.seen), Closed: tt.closed, ID: fsx.Identity{MTime: ago(tt.mtime).UnixNano(), CTime: ago(tt.ctime).UnixNano()}}
 			written, wait := p.written(s, now)
-			if written != tt.written || written == (wait > 0) || wait > p.pause {
+			if written != tt.written || written == (wait > 0) || wait > p.Pause {
 				t.Errorf("written: %v, in %v; want %v", written, wait, tt.written)
 			}
 			abandoned, wait := p.abandoned(s, now)
-			if abandoned != tt.abandoned || abandoned == (wait > 0) || wait > p.settle {
+			if abandoned != tt.abandoned || abandoned == (wait > 0) || wait > p.Settle {
 				t.Errorf("abandoned: %v, in %v; want %v", abandoned, wait, tt.abandoned)
 			}
 		})
@@ -59,25 +59,25 @@ func TestSee(t *testing.T) {
 	with := func(f func(*fsx.Identity)) fsx.Identity { c := id; f(&c); return c }
 	tests := []struct {
 		name   string
-		before observation
+		before Observation
 		id     fsx.Identity
 		goesOn bool
 	}{
-		{"first seen", observation{}, id, false},
-		{"unchanged", observation{id: id, since: now.Add(-time.Hour), closed: true}, id, true},
-		{"renamed", observation{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.CTime++ }), true},
-		{"device number changed", observation{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.Dev++ }), true},
-		{"grown", observation{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.Size++ }), false},
-		{"written in place", observation{id: id, since: now.Add(-time.Hour), closed: true}, with(func(i *fsx.Identity) { i.MTime++ }), false},
-		{"clock set back", observation{id: id, since: now.Add(time.Second), closed: true}, id, false},
+		{"first seen", Observation{}, id, false},
+		{"unchanged", Observation{ID: id, Since: now.Add(-time.Hour), Closed: true}, id, true},
+		{"renamed", Observation{ID: id, Since: now.Add(-time.Hour), Closed: true}, with(func(i *fsx.Identity) { i.CTime++ }), true},
+		{"device number changed", Observation{ID: id, Since: now.Add(-time.Hour), Closed: true}, with(func(i *fsx.Identity) { i.Dev++ }), true},
+		{"grown", Observation{ID: id, Since: now.Add(-time.Hour), Closed: true}, with(func(i *fsx.Identity) { i.Size++ }), false},
+		{"written in place", Observation{ID: id, Since: now.Add(-time.Hour), Closed: true}, with(func(i *fsx.Identity) { i.MTime++ }), false},
+		{"clock set back", Observation{ID: id, Since: now.Add(time.Second), Closed: true}, id, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			want := observation{id: tt.id, since: now}
+			want := Observation{ID: tt.id, Since: now}
 			if tt.goesOn {
-				want.since, want.closed = tt.before.since, tt.before.closed
+				want.Since, want.Closed = tt.before.Since, tt.before.Closed
 			}
-			if got := tt.before.observe(tt.id, now); got != want {
+			if got := tt.before.Observe(tt.id, now); got != want {
 				t.Errorf("see: %+v, want %+v", got, want)
 			}
 		})
