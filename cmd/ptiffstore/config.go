@@ -200,12 +200,12 @@ func (c *configShowCmd) Run(p *program, outer *configFile, std streams) error {
 	parser := newParser(&program{}, kong.Exit(func(int) {}), kong.Bind(site))
 	if p.Config != "" {
 		if err := site.read(p.Config, parser.Model); err != nil {
-			return asExit(err)
+			return err
 		}
 	}
 	ctx, err := parser.Parse(append([]string{mode}, args...))
 	if err != nil {
-		return asExit(err)
+		return usage(err)
 	}
 	list := inForce(ctx, site)
 	if c.JSON {
@@ -219,10 +219,10 @@ func (c *configShowCmd) Run(p *program, outer *configFile, std streams) error {
 	return w.Flush()
 }
 
-// asExit gives an error of the configuration file its exit code.
-func asExit(err error) error {
-	if e, ok := errors.AsType[*configError](err); ok {
-		return &exitError{e.code(), e}
+// usage gives an error of the command line its exit code, unless it has one.
+func usage(err error) error {
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e
 	}
 	return &exitError{exitUsage, err}
 }

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/alecthomas/kong"
 
@@ -32,8 +31,8 @@ func (*program) BeforeResolve(ctx *kong.Context, site *configFile) error {
 		if err := site.read(path, ctx.Model); err != nil {
 			return err
 		}
-		if l := missingFiles(site.file, keysOf(ctx.Model), node.Name); len(l) > 0 {
-			return &configError{path, l}
+		if err := invalidFile(missingFiles(site.file, keysOf(ctx.Model), node.Name)); err != nil {
+			return err
 		}
 	}
 	for _, flag := range flagsOf(node) {
@@ -46,23 +45,26 @@ func (*program) BeforeResolve(ctx *kong.Context, site *configFile) error {
 
 // A configFile is the configuration file of a command.
 type configFile struct {
-	args []string       // of the program
-	hups chan os.Signal // nil: it is not read again
-
-	mu       sync.Mutex
-	file     *config.File // nil without one
-	settings []setting    // in force
+	args     []string       // of the program
+	file     *config.File   // the last valid version; nil without one
+	hups     chan os.Signal // SIGHUP; nil without a file
+	settings []setting      // in force
 }
 
 func (s *configFile) read(path string, model *kong.Application) error {
 	file, findings, err := config.Read(path, schema(keysOf(model)))
-	if err == nil {
-		err = findings.Err()
-	}
 	if err != nil {
-		return &configError{path, err}
+		return &exitError{exitFailure, err}
 	}
 	s.file = file
+	return invalidFile(findings)
+}
+
+// invalidFile returns the error for a file with these findings, nil if all are warnings.
+func invalidFile(findings config.Findings) error {
+	if err := findings.Err(); err != nil {
+		return &exitError{exitFile, fmt.Errorf("invalid configuration file:\n%w", err)}
+	}
 	return nil
 }
 
@@ -77,29 +79,6 @@ func (s *configFile) value(node *kong.Node, flag *kong.Flag) (v config.Value, ok
 		mode = modes[0]
 	}
 	return s.file.Value(mode, key)
-}
-
-// A configError reports that the configuration file cannot be used.
-type configError struct {
-	path string
-	err  error
-}
-
-func (e *configError) Error() string {
-	if _, ok := errors.AsType[config.Findings](e.err); ok {
-		return "invalid configuration file:\n" + e.err.Error()
-	}
-	return e.err.Error()
-}
-
-func (e *configError) Unwrap() error { return e.err }
-
-// code returns the exit code, which is another one for a file that cannot be read.
-func (e *configError) code() int {
-	if _, ok := errors.AsType[config.Findings](e.err); ok {
-		return exitFile
-	}
-	return exitFailure
 }
 
 // inEnvironment returns the variable that sets a flag, "" if none does.

@@ -17,7 +17,7 @@ import (
 // flag.
 type flagError struct {
 	flag string // without --
-	err  error  // goes on after the flag: "none: …"
+	err  error  // continues a text that begins with the flag
 }
 
 func (e *flagError) Error() string { return "--" + e.flag + " " + e.err.Error() }

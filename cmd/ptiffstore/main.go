@@ -145,9 +145,9 @@ func run(ctx context.Context, args []string, std streams) int {
 	if exited >= 0 {
 		return exited // --help has answered
 	}
-	if e, ok := errors.AsType[*configError](err); ok {
+	if e, ok := errors.AsType[*exitError](err); ok { // of the configuration file
 		fmt.Fprintf(std.err, "ptiffstore: %v\n", e)
-		return e.code()
+		return e.code
 	}
 	if err != nil {
 		fmt.Fprintf(std.err, "ptiffstore: %v\nTry ptiffstore --help.\n", err)
@@ -156,7 +156,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	site.settings = inForce(command, site)
 	site.listen()
 	err = command.Run()
-	site.deafen()
+	signal.Stop(site.hups)
 	if err == nil {
 		return exitOK
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -30,19 +29,6 @@ func (s *configFile) listen() {
 	}
 }
 
-func (s *configFile) deafen() {
-	if s.hups != nil {
-		signal.Stop(s.hups)
-	}
-}
-
-// current returns the last valid version of the file.
-func (s *configFile) current() *config.File {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.file
-}
-
 // again reads the file and parses the command line again.
 func (s *configFile) again() (*program, *configFile, error) {
 	p, next := &program{}, &configFile{args: s.args}
@@ -61,27 +47,18 @@ func (s *configFile) again() (*program, *configFile, error) {
 // adopt takes over the settings of next that can be changed while the program runs. It
 // returns these changes, and the keys of changes that need a restart.
 func (s *configFile) adopt(next *configFile) (changed, restart []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.file = next.file
-	for i := range s.settings {
-		was := &s.settings[i]
-		at := slices.IndexFunc(next.settings, func(n setting) bool { return n.Key == was.Key })
-		if at < 0 {
-			continue
-		}
-		is := next.settings[at]
-		same := reflect.DeepEqual(was.value, is.value)
+	for i, is := range next.settings { // of the same flags
+		was := s.settings[i]
 		switch {
-		case was.Live && !same:
+		case reflect.DeepEqual(was.value, is.value):
+		case was.Live:
 			changed = append(changed, fmt.Sprintf("%s: %s → %s", was.Key, cell(was.Value), cell(is.Value)))
-			fallthrough
-		case same:
-			*was = is
 		default:
 			restart = append(restart, was.Key)
+			continue
 		}
-		was.Pending = !same && !was.Live
+		s.settings[i] = is
 	}
 	return changed, restart
 }
@@ -89,7 +66,7 @@ func (s *configFile) adopt(next *configFile) (changed, restart []string) {
 // follow reloads the configuration file on SIGHUP and calls f with the new settings, while
 // srv runs. An invalid file changes nothing.
 func (s *configFile) follow(srv *server.Server, log *slog.Logger, level *slog.LevelVar, f func(context.Context, *program) error) {
-	if s.file == nil || s.hups == nil {
+	if s.hups == nil {
 		return
 	}
 	var p *program // read, but not in force yet

@@ -63,7 +63,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams, file *configFile) error
 	}
 	file.follow(s, log, level, func(ctx context.Context, p *program) error {
 		p.Serve.serverFlags.apply(s, level)
-		return declare(ctx, s.Catalog(), log, file.current(), c.host())
+		return declare(ctx, s.Catalog(), log, file.file, c.host())
 	})
 	return s.Run(ctx)
 }

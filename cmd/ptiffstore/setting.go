@@ -27,8 +27,6 @@ type setting struct {
 	Origin string `json:"origin"`
 	Where  string `json:"where,omitempty"` // flag, variable, or file and line
 	Live   bool   `json:"live"`            // it can be changed while the program runs
-	// Pending: the file has another value by now, which needs a restart.
-	Pending bool `json:"pending,omitempty"`
 
 	value any // with secrets
 }
@@ -46,7 +44,7 @@ func inForce(ctx *kong.Context, site *configFile) []setting {
 			continue
 		}
 		s := setting{Key: name, Origin: fromDefault, Live: flag.Tag.Has("live"), value: flag.Target.Interface()}
-		s.Value = shown(flag, s.value)
+		s.Value = shown(s.value)
 		variable := inEnvironment(flag)
 		v, inFile := site.value(node, flag)
 		switch {
@@ -62,14 +60,8 @@ func inForce(ctx *kong.Context, site *configFile) []setting {
 	return list
 }
 
-// shown returns a value without secrets.
-func shown(flag *kong.Flag, v any) any {
-	if flag.Tag.Has("secret") {
-		if fmt.Sprint(v) == "" {
-			return v
-		}
-		return "(hidden)"
-	}
+// shown returns a value without passwords.
+func shown(v any) any {
 	switch v := v.(type) {
 	case string:
 		return withoutPasswords(v)

@@ -103,7 +103,7 @@ func (c *workerCmd) Run(ctx context.Context, std streams, file *configFile) erro
 	file.follow(s, log, level, func(ctx context.Context, p *program) error {
 		level.Set(p.Worker.level())
 		s.SetCache(p.Worker.cache())
-		return declare(ctx, s.Catalog(), log, file.current(), c.host())
+		return declare(ctx, s.Catalog(), log, file.file, c.host())
 	})
 	return s.Run(ctx)
 }
