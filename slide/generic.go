@@ -53,7 +53,7 @@ func generic(f *tiff.File, s *Slide) (bool, error) {
 type namer func(*tiff.File, *tiff.Directory) (string, error)
 
 // readPyramid fills in the levels and properties of a file whose directories are the levels
-// of one image, besides those that are something else. It reports false if there is none.
+// of one image, besides those that are something else. It reports false if there is no such directory.
 func (s *Slide) readPyramid(f *tiff.File, name namer) (bool, error) {
 	var tiled []*tiff.Directory
 	for _, d := range f.Directories() {

@@ -24,7 +24,7 @@ func (t *tileSet) has(col, row int) bool {
 }
 
 // missingTiles returns the tiles of a smaller Aperio level that were not written, and those
-// that were made from them and therefore show a hole; nil if there are none. An error of
+// that were made from them and therefore show a hole; nil if there are no such tiles. An error of
 // the scanner's encoder leaves out tiles of tissue, with a byte count of 0 (OpenSlide
 // renders them from the larger level, too). A tile of level 0 cannot be derived.
 //
