@@ -79,7 +79,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	},
 	{
 		"internal/server", "internal/fsx internal/render internal/loop internal/db internal/catalog internal/verify internal/lease internal/managed internal/scan internal/task internal/account internal/httperr internal/trace internal/limit internal/oidc internal/authz " +
-			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "",
+			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
 	},
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +

@@ -48,6 +48,18 @@ func (a iiifAPI) routes() []route {
 	}
 }
 
+// RejectEmptyParts answers 400 to an IIIF URL with an empty region, size or rotation, which
+// a [http.ServeMux] would redirect to the URL without it.
+func RejectEmptyParts(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/iiif/") && strings.Contains(r.URL.Path, "//") {
+			httperr.WriteProblem(w, r, http.StatusBadRequest, "A part of the address is empty: it must be region/size/rotation/quality.format.", 0)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // iiifVersion returns the version in the path, or 0 if it is unknown.
 func iiifVersion(r *http.Request) int {
 	switch r.PathValue("version") {
@@ -101,11 +113,21 @@ func (a iiifAPI) info(w http.ResponseWriter, r *http.Request) error {
 		h := w.Header()
 		h.Set("Link", "<"+profile+`>;rel="profile"`)
 		h.Add("Vary", "Accept")
-		if strings.Contains(r.Header.Get("Accept"), "application/ld+json") {
+		if acceptsLinkedData(version, strings.Join(r.Header.Values("Accept"), ",")) {
 			return `application/ld+json;profile="` + iiif.Context(version) + `"`, b, err
 		}
 		return "application/json", b, err
 	})
+}
+
+// acceptsLinkedData reports whether a description is sent as JSON-LD. That is the default of
+// version 3, unless the client asks for plain JSON or is a browser that shows it (IIIF Image
+// API 3.0 section 5.1, 2.1 section 5).
+func acceptsLinkedData(version int, accept string) bool {
+	if strings.Contains(accept, "application/ld+json") {
+		return true
+	}
+	return version == iiif.V3 && !strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }
 
 // baseURL returns this server's URL as the client sees it, without a slash at the end.
@@ -151,7 +173,7 @@ func (a iiifAPI) zoomifyProperties(w http.ResponseWriter, r *http.Request) error
 		n, width, height := 0, p.Width, p.Height
 		for range tile.ZoomifyTiers(p.Width, p.Height, p.TileWidth) {
 			n += ((width + p.TileWidth - 1) / p.TileWidth) * ((height + p.TileWidth - 1) / p.TileWidth)
-			width, height = width>>1, height>>1
+			width, height = (width+1)/2, (height+1)/2
 		}
 		return "application/xml", fmt.Appendf(nil, `<IMAGE_PROPERTIES WIDTH="%d" HEIGHT="%d" NUMTILES="%d" NUMIMAGES="1" VERSION="1.8" TILESIZE="%d"/>`+"\n", p.Width, p.Height, n, p.TileWidth), nil
 	})
@@ -184,7 +206,8 @@ func (a iiifAPI) image(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &httperr.Error{Status: http.StatusBadRequest, Detail: sentence(err)}
 	}
-	w.Header().Set("Link", `<`+strings.Replace(iiif.Profile(iiif.V2), "/2/", "/"+strconv.Itoa(version)+"/", 1)+`>;rel="profile"`)
+	w.Header().Set("Link", `<`+strings.Replace(iiif.Profile(iiif.V2), "/2/", "/"+strconv.Itoa(version)+"/", 1)+`>;rel="profile", `+
+		`<`+a.baseURL(r)+"/iiif/"+strconv.Itoa(version)+"/"+im.File.ID+"/"+plan.Canonical(version, p)+`>;rel="canonical"`)
 	if k, x, y, ok := plan.Tile(p); ok && plan.Plain() {
 		return a.tile(w, r, im, &tile.Address{Kind: tile.Halved, Z: k, X: x, Y: y, Revision: v}, private)
 	}
@@ -193,7 +216,7 @@ func (a iiifAPI) image(w http.ResponseWriter, r *http.Request) error {
 
 // tile answers with a tile.
 func (a iiifAPI) tile(w http.ResponseWriter, r *http.Request, im *tile.Image, at *tile.Address, private bool) error {
-	t, err := im.Tile(r.Context(), at, r.Header.Get("If-None-Match"))
+	t, err := im.Tile(r.Context(), at, ifNoneMatch(r))
 	if err != nil {
 		return explained(err)
 	}

@@ -101,7 +101,7 @@ func (a pictureAPI) answer(w http.ResponseWriter, r *http.Request, req *tile.Req
 // answered sends the result of draw, unless the client has the current version.
 func answered(w http.ResponseWriter, r *http.Request, im *tile.Image, answer tile.Answer, contentType string, draw func(s *slide.Slide, lease tile.Lease) ([]byte, error)) error {
 	var body []byte
-	match := r.Header.Get("If-None-Match")
+	match := ifNoneMatch(r)
 	err := im.View(r.Context(), func(s *slide.Slide, lease tile.Lease) (err error) {
 		if match != "" && tile.Matches(match, answer.ETag) {
 			return nil
@@ -121,6 +121,9 @@ func answered(w http.ResponseWriter, r *http.Request, im *tile.Image, answer til
 	}
 	return send(w, r, contentType, body)
 }
+
+// ifNoneMatch returns the If-None-Match header, which may be sent in several lines.
+func ifNoneMatch(r *http.Request) string { return strings.Join(r.Header.Values("If-None-Match"), ",") }
 
 func send(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {
 	h := w.Header()
@@ -157,7 +160,7 @@ func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 	answer := tile.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public && !private}
 	w.Header().Set("Etag", answer.ETag)
 	w.Header().Set("Cache-Control", answer.CacheControl())
-	if tile.Matches(r.Header.Get("If-None-Match"), answer.ETag) {
+	if tile.Matches(ifNoneMatch(r), answer.ETag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

@@ -57,9 +57,15 @@ func Parse(version int, region, size, rotation, file string, p Image) (*Plan, er
 	if err := v.size(version, size); err != nil {
 		return nil, err
 	}
+	k, _, _, isTile := v.Tile(p)
+	if isTile { // "w," of a tile, whose height is rounded up
+		v.Height = ceilShift(v.H, k)
+	}
 	switch {
 	case v.Width < 1 || v.Height < 1:
 		return nil, bad("size: the result would have no pixels")
+	case max(v.Width, v.Height) > MaxSide && !isTile:
+		return nil, bad("size: %d×%d is larger than %d pixels a side; request tiles", v.Width, v.Height, MaxSide)
 	case v.Width > v.W || v.Height > v.H:
 		return nil, bad("size: %d×%d is larger than the region, %d×%d pixels; enlarging is not supported", v.Width, v.Height, v.W, v.H)
 	}
@@ -134,7 +140,7 @@ func (v *Plan) size(version int, s string) error {
 			return bad("size: the n of pct:n must be above 0 and at most 100")
 		}
 		v.Width, v.Height = scaled(v.W, n/100), scaled(v.H, n/100)
-		return v.bounded()
+		return nil
 	}
 	best, confined := strings.CutPrefix(s, "!")
 	left, right, ok := strings.Cut(best, ",")
@@ -154,7 +160,7 @@ func (v *Plan) size(version int, s string) error {
 	default:
 		v.Width, v.Height = w, h
 	}
-	return v.bounded()
+	return nil
 }
 
 // side parses a number of pixels, which may be absent.
@@ -167,13 +173,6 @@ func side(s string) (int, bool) {
 }
 
 func scaled(n int, by float64) int { return max(1, int(math.Round(float64(n)*by))) }
-
-func (v *Plan) bounded() error {
-	if max(v.Width, v.Height) > MaxSide {
-		return bad("size: %d×%d is larger than %d pixels a side; request tiles", v.Width, v.Height, MaxSide)
-	}
-	return nil
-}
 
 // fit returns the largest size with the aspect ratio of the region that fits into w × h and
 // is no larger than the region.
@@ -259,4 +258,31 @@ func (v *Plan) String() string {
 		mirror = "m"
 	}
 	return fmt.Sprintf("%d-%d-%d-%d-%dx%d-%s%d-%s-%s", v.X, v.Y, v.W, v.H, v.Width, v.Height, mirror, v.Turn, v.Quality, v.Format)
+}
+
+// Canonical returns the canonical path of the result below the URL of the image: region,
+// size, rotation, and quality with format (Image API 3.0 section 4.7, 2.1 section 4.7).
+func (v *Plan) Canonical(version int, p Image) string {
+	region := fmt.Sprintf("%d,%d,%d,%d", v.X, v.Y, v.W, v.H)
+	if v.X == 0 && v.Y == 0 && v.W == p.Width && v.H == p.Height {
+		region = "full"
+	}
+	maxW, maxH := v.fit(MaxSide, MaxSide)
+	size := fmt.Sprintf("%d,%d", v.Width, v.Height)
+	switch {
+	case version == V3 && v.Width == maxW && v.Height == maxH:
+		size = "max"
+	case version == V2 && v.Width == v.W && v.Height == v.H:
+		size = "full"
+	case version == V2 && scaled(v.H, float64(v.Width)/float64(v.W)) == v.Height:
+		size = fmt.Sprintf("%d,", v.Width)
+	}
+	mirror, quality := "", v.Quality
+	if v.Mirror {
+		mirror = "!"
+	}
+	if quality == "color" {
+		quality = "default"
+	}
+	return fmt.Sprintf("%s/%s/%s%d/%s.%s", region, size, mirror, v.Turn, quality, v.Format)
 }

@@ -137,3 +137,42 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestNarrowTile requests the tile of a column that is one pixel wide, as clients compute it
+// from the description: its height follows from the scale factor, not from the width.
+func TestNarrowTile(t *testing.T) {
+	p := Image{Width: 4097, Height: 2049, TileWidth: 512, TileHeight: 512, Zooms: 5}
+	v, err := Parse(V3, "4096,0,1,2049", "1,", "0", "default.jpg", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, x, y, ok := v.Tile(p); !ok || k != 3 || x != 1 || y != 0 || v.Height != 257 {
+		t.Errorf("tile %v: level %d tile %d,%d, %d pixels high, want level 3 tile 1,0, 257 high", ok, k, x, y, v.Height)
+	}
+}
+
+func TestCanonical(t *testing.T) {
+	for _, tt := range []struct {
+		version int
+		request string
+		want    string
+	}{
+		{V3, "full/max/0/color.jpg", "full/max/0/default.jpg"},
+		{V3, "0,0,10000,6000/100,60/360/default.png", "full/100,60/0/default.png"},
+		{V3, "0,0,512,256/256,/!90/gray.jpg", "0,0,512,256/256,128/!90/gray.jpg"},
+		{V3, "pct:0,0,10,10/max/0/default.jpg", "0,0,1000,600/max/0/default.jpg"},
+		{V2, "0,0,512,256/256,128/0/default.jpg", "0,0,512,256/256,/0/default.jpg"},
+		{V2, "0,0,512,256/max/0/default.jpg", "0,0,512,256/full/0/default.jpg"},
+		{V2, "0,0,512,256/100,100/0/default.jpg", "0,0,512,256/100,100/0/default.jpg"},
+	} {
+		part := strings.Split(tt.request, "/")
+		v, err := Parse(tt.version, part[0], part[1], part[2], part[3], wide)
+		if err != nil {
+			t.Errorf("%s: %v", tt.request, err)
+			continue
+		}
+		if got := v.Canonical(tt.version, wide); got != tt.want {
+			t.Errorf("%d/%s: canonical %s, want %s", tt.version, tt.request, got, tt.want)
+		}
+	}
+}

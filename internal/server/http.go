@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
@@ -112,17 +114,27 @@ func (s *Server) handler() http.Handler {
 	}
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
-	mux.Handle(viewerPattern, webui.Handler(webui.Options{Origins: s.endpoints.sources}))
+	mux.Handle(viewerPattern, httperr.OtherMethods(mux, webui.Handler(webui.Options{Origins: s.endpoints.sources})))
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httperr.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
 	}))
-	rest := cross.Handler(httperr.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
+	rest := cross.Handler(httperr.WithRequestID(s.trace.Handler(api.RejectEmptyParts(compressed(s.metrics.Routes(mux))))))
 	h := &nethttp.Handler{Tiles: s.tiles, Next: s.gates(mux, rest), Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
 	if s.access != nil {
 		h.Gate = s.access.Gate
 	}
 	return s.health.Closing(s.admission(h))
+}
+
+// compressed compresses JSON for clients that accept gzip: a page of the gallery has a tenth
+// of its size. Images are compressed already, and events must not be delayed.
+func compressed(h http.Handler) http.Handler {
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1<<10), gzhttp.ContentTypes([]string{"application/json", "application/ld+json", httperr.ProblemType}))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return wrap(h)
 }
 
 // guard admits only clients of this machine to a server without access control.

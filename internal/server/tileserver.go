@@ -47,8 +47,8 @@ func (s *Server) images() http.Handler {
 	if s.access != nil && s.access.Revoke != nil {
 		mux.Handle("POST "+authz.RevokePath, s.access.Revoke)
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("/", httperr.OtherMethods(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)
-	})
-	return httperr.SecurityHeaders(s.proxies(), httperr.WithRequestID(s.trace.Handler(s.metrics.Routes(mux))))
+	})))
+	return httperr.SecurityHeaders(s.proxies(), httperr.WithRequestID(s.trace.Handler(api.RejectEmptyParts(s.metrics.Routes(mux)))))
 }

@@ -41,7 +41,7 @@ func locate(s *slide.Slide, a *Address, origin slide.Origin) (location, error) {
 	case Zoomify:
 		return locateZoomify(s, a)
 	case Halved:
-		return locateCropped(s, a.Z, a.X, a.Y, ceilShift)
+		return locateCropped(s, a.Z, a.X, a.Y)
 	}
 	return locateZoom(s, a.Z, a.X, a.Y)
 }
@@ -94,31 +94,31 @@ func locateDeepZoom(s *slide.Slide, a *Address) (location, error) {
 		}
 		return location{zoom: 0, level: -1, w: w, h: h, shrink: true, tileW: w, tileH: h}, nil
 	}
-	return locateCropped(s, k, a.X, a.Y, ceilShift)
+	return locateCropped(s, k, a.X, a.Y)
 }
 
 // locateZoomify locates a Zoomify tile. Tiers are counted from the one that is a single
-// tile. Each has half the size of the next one, rounded down, and is cropped to the image.
+// tile. Each has half the size of the next one, rounded up as by libvips and OpenLayers,
+// and is cropped to the image.
 func locateZoomify(s *slide.Slide, a *Address) (location, error) {
 	l := &s.Levels[0]
 	if l.TileWidth != l.TileHeight {
 		return location{}, slide.ErrNoTile // Zoomify has square tiles only
 	}
-	return locateCropped(s, ZoomifyTiers(l.Width, l.Height, l.TileWidth)-1-a.Z, a.X, a.Y, floorShift)
+	return locateCropped(s, ZoomifyTiers(l.Width, l.Height, l.TileWidth)-1-a.Z, a.X, a.Y)
 }
 
 // ZoomifyTiers returns the number of Zoomify tiers of an image; sizes are in pixels.
 func ZoomifyTiers(width, height, tile int) int {
 	n := 1
 	for ; width > tile || height > tile; n++ {
-		width, height = width>>1, height>>1
+		width, height = ceilShift(width, 1), ceilShift(height, 1)
 	}
 	return n
 }
 
-// locateCropped locates tile x,y of the image halved k times, cropped to the image. Shift
-// computes the size of the halved image.
-func locateCropped(s *slide.Slide, k, x, y int, shift func(n, k int) int) (location, error) {
+// locateCropped locates tile x,y of the image halved k times, cropped to the image.
+func locateCropped(s *slide.Slide, k, x, y int) (location, error) {
 	if k < 0 || k >= len(s.Zooms) {
 		return location{}, slide.ErrNoTile
 	}
@@ -127,7 +127,7 @@ func locateCropped(s *slide.Slide, k, x, y int, shift func(n, k int) int) (locat
 	if err != nil {
 		return p, err
 	}
-	w, h := min(l.TileWidth, shift(l.Width, k)-x*l.TileWidth), min(l.TileHeight, shift(l.Height, k)-y*l.TileHeight)
+	w, h := min(l.TileWidth, ceilShift(l.Width, k)-x*l.TileWidth), min(l.TileHeight, ceilShift(l.Height, k)-y*l.TileHeight)
 	if w <= 0 || h <= 0 {
 		return location{}, slide.ErrNoTile
 	}
@@ -148,7 +148,5 @@ func short(l *slide.Level, x, y, w, h int) bool {
 func DeepZoomLevels(width, height int) int {
 	return bits.Len(uint(max(width, height, 1) - 1))
 }
-
-func floorShift(n, k int) int { return n >> k }
 
 func ceilShift(n, k int) int { return (n + 1<<k - 1) >> k }

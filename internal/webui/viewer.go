@@ -70,13 +70,13 @@ func handler(root fs.FS, o Options) http.Handler {
 	if licences, ok := files["licences.md"]; ok {
 		mux.HandleFunc("GET /licences", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, licences, http.StatusOK, o) })
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("/", httperr.OtherMethods(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 			httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address.", 0)
 			return
 		}
 		servePage(w, r, index, http.StatusNotFound, o)
-	})
+	})))
 	return mux
 }
 
@@ -181,7 +181,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request, status int) {
 	h.Add("Vary", "Accept-Encoding") // in addition to Origin
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("ETag", etag)
-	if status == http.StatusOK && matches(r.Header.Get("If-None-Match"), etag) {
+	if status == http.StatusOK && matches(strings.Join(r.Header.Values("If-None-Match"), ","), etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

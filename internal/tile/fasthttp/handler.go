@@ -4,6 +4,7 @@
 package fasthttp
 
 import (
+	"bytes"
 	"context"
 	"iter"
 	"log/slog"
@@ -155,7 +156,14 @@ func (s *server) serve(c context.Context, ctx *fasthttp.RequestCtx, req *tile.Re
 	head := &ctx.Response.Header
 	d := answer.Decider{Tiles: s.Tiles, Gate: s.Gate}
 	q := answer.Request{Request: *req, Query: text(ctx.URI().QueryString()), CORS: len(head.Peek("Access-Control-Allow-Origin")) > 0}
-	header := func(name string) string { return text(ctx.Request.Header.Peek(name)) }
+	header := func(name string) string {
+		if name == "If-None-Match" {
+			if all := ctx.Request.Header.PeekAll(name); len(all) > 1 {
+				return string(bytes.Join(all, []byte(", ")))
+			}
+		}
+		return text(ctx.Request.Header.Peek(name))
+	}
 	a := d.Check(c, &q, header)
 	head.Set(authz.PolicyHeader, a.Policy)
 	if a.Vary != "" {

@@ -94,7 +94,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *tile.Reques
 	head := w.Header()
 	d := answer.Decider{Tiles: h.Tiles, Gate: h.Gate}
 	q := answer.Request{Request: *req, Query: r.URL.RawQuery, CORS: len(head["Access-Control-Allow-Origin"]) > 0}
-	header := func(name string) string { return value(r.Header[name]) }
+	header := func(name string) string { return value(name, r.Header[name]) }
 	a := d.Check(r.Context(), &q, header)
 	setAccess(head, &a)
 	if a.Err == nil && h.redirected(w, r, &a) {
@@ -154,15 +154,18 @@ func setAccess(head http.Header, a *answer.Answer) {
 	}
 }
 
-// value joins the values of a header. Only cookies have several.
-func value(values []string) string {
+// value joins the values of a header that is sent in several lines.
+func value(name string, values []string) string {
 	switch len(values) {
 	case 0:
 		return ""
 	case 1:
 		return values[0]
 	}
-	return strings.Join(values, "; ")
+	if name == "Cookie" {
+		return strings.Join(values, "; ")
+	}
+	return strings.Join(values, ", ")
 }
 
 // fail answers with a problem, and logs faults of the server or the file.
