@@ -124,9 +124,7 @@ func (g *guardedSite) fill() {
 	g.slide = g.slides(map[string]synth.Philips{g.name: {Label: true, Macro: true, Barcode: canary + "-1"}})[g.name]
 	g.mkdir("other")
 	g.other = g.putStore(catalog.Store{Label: "Scanner 2", Mode: catalog.InPlace, Root: g.path("other")})
-	if _, err := (synth.Philips{Width: 600, Height: 400, TileSize: 128, Label: true, Barcode: canary + "-2"}).Write(g.path("other/" + canary + "-away.tiff")); err != nil {
-		g.t.Fatal(err)
-	}
+	g.write(synth.Philips{Width: 600, Height: 400, TileSize: 128, Label: true, Barcode: canary + "-2"}, "other/"+canary+"-away.tiff")
 	s := &scan.Syncer{Catalog: g.api.Catalog, Pause: 5 * time.Millisecond}
 	if _, err := s.Sync(g.t.Context(), g.other, scan.Options{Wait: true}); err != nil {
 		g.t.Fatal(err)

@@ -44,9 +44,7 @@ func (st *site) picture(path string) *image.RGBA {
 // generic is the id of a slide whose size is not a multiple of the tile size.
 func (st *site) generic(g synth.Generic) string {
 	st.t.Helper()
-	if _, err := g.Write(st.path("slides/a.tiff")); err != nil {
-		st.t.Fatal(err)
-	}
+	st.write(g, "slides/a.tiff")
 	return st.slides(nil)["a.tiff"]
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,6 +26,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/synth"
+	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/internal/tile/nethttp"
@@ -43,7 +46,8 @@ type site struct {
 	admin    atomic.Bool // whether the caller is one
 }
 
-// template is a database with the tables of catalog and accounts; each site gets a copy.
+// template is a database with the tables of catalog, accounts and tasks; each site gets a
+// copy.
 var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
 	c, err := catalog.Open(ctx, url)
 	if err != nil {
@@ -53,7 +57,8 @@ var template = &pgtest.Template{Prepare: func(ctx context.Context, url string) e
 	if err != nil {
 		return errors.Join(err, c.Close())
 	}
-	return errors.Join(a.Close(), c.Close())
+	_, err = task.Open(ctx, task.Options{Catalog: c})
+	return errors.Join(err, a.Close(), c.Close())
 }}
 
 // newSite creates a site with one empty in-place store.
@@ -133,6 +138,33 @@ func (st *site) putStore(s catalog.Store) string {
 	return put.ID
 }
 
+// written holds the bytes of the slides written so far, by their description: writing one
+// takes longer under the race detector than most tests.
+var written sync.Map
+
+// write writes a slide to a file of the site.
+func (st *site) write(slide interface {
+	Write(path string) (synth.Info, error)
+}, name string,
+) {
+	st.t.Helper()
+	description := fmt.Sprintf("%#v", slide)
+	if b, ok := written.Load(description); ok {
+		if err := os.WriteFile(st.path(name), b.([]byte), 0o644); err != nil {
+			st.t.Fatal(err)
+		}
+		return
+	}
+	if _, err := slide.Write(st.path(name)); err != nil {
+		st.t.Fatal(err)
+	}
+	b, err := os.ReadFile(st.path(name))
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	written.Store(description, b)
+}
+
 // slides writes slides into the store, and adds them to the catalog and the tile server.
 // It returns their ids by file name.
 func (st *site) slides(named map[string]synth.Philips) map[string]string {
@@ -141,9 +173,7 @@ func (st *site) slides(named map[string]synth.Philips) map[string]string {
 		if p.Width == 0 {
 			p.Width, p.Height, p.TileSize = 600, 400, 128
 		}
-		if _, err := p.Write(filepath.Join(st.path("slides"), name)); err != nil {
-			st.t.Fatal(err)
-		}
+		st.write(p, "slides/"+name)
 	}
 	s := &scan.Syncer{Catalog: st.api.Catalog, Pause: 5 * time.Millisecond}
 	if _, err := s.Sync(st.t.Context(), st.store, scan.Options{Wait: true}); err != nil {
