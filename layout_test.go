@@ -39,8 +39,9 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/source", "internal/fsx", "golang.org/x/sys"},
 	{"internal/lease", "internal/catalog", ""},
 	{"internal/inspect", "tiff slide internal/fsx internal/catalog internal/source", ""},
-	{"internal/managed", "internal/fsx internal/strictjson internal/catalog internal/source internal/inspect", ""},
-	{"internal/scan", "slide internal/barcode internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/managed", "golang.org/x/sys"},
+	{"internal/mirror", "internal/fsx internal/catalog", ""},
+	{"internal/managed", "internal/fsx internal/strictjson internal/catalog internal/source internal/lease internal/inspect internal/mirror", "golang.org/x/sys"},
+	{"internal/scan", "slide internal/barcode internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", "golang.org/x/sys"},
 	{
 		"internal/task", "internal/strictjson internal/db internal/catalog internal/loop",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/robfig/cron/v3",

@@ -14,6 +14,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
@@ -190,7 +191,7 @@ func (a imageAPI) change(ctx context.Context, id string, f func(context.Context,
 		return newError(http.StatusServiceUnavailable, "The store's folder is unreachable. Check that its disk is mounted.")
 	case errors.Is(err, scan.ErrManyMissing), errors.Is(err, scan.ErrOtherRoot):
 		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, told(err)), http.Header{"Retry-After": {"30"}})
-	case errors.Is(err, scan.ErrBusy), errors.Is(err, scan.ErrReplaced), errors.Is(err, scan.ErrInTheWay):
+	case errors.Is(err, scan.ErrBusy), errors.Is(err, managed.ErrReplaced), errors.Is(err, managed.ErrInTheWay):
 		return newError(http.StatusConflict, told(err))
 	case errors.Is(err, fs.ErrNotExist):
 		return newError(http.StatusGone, "The file no longer exists: the trash has been emptied.")

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 )
 
@@ -77,7 +78,7 @@ func TestImageRefused(t *testing.T) {
 	}{
 		{fmt.Errorf("image: %w", catalog.ErrNotFound), 404, "no object with this id"},
 		{scan.ErrBusy, 409, "Another process works on this file"},
-		{fmt.Errorf("%w: the slide has come again, as image x", scan.ErrInTheWay), 409, "the slide has come again"},
+		{fmt.Errorf("%w: the slide has come again, as image x", managed.ErrInTheWay), 409, "the slide has come again"},
 		{fmt.Errorf("%w: no such device", scan.ErrNoRoot), 503, "disk is mounted"},
 		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: fs.ErrNotExist}, 410, "trash"},
 		{&fs.PathError{Op: "open", Path: "/slides/secret.tiff", Err: errors.New("input/output error")}, 500, "log has the reason"},

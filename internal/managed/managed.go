@@ -1,6 +1,10 @@
-// Package managed defines the folder of a managed store: its layout, the marker that
-// identifies its store, and the sidecars with the data of a slide that its file does
-// not contain.
+// Package managed holds what ptiffstore does in the folders of a managed store: it imports
+// the files that arrive, moves others to quarantine and deleted ones to the trash, and
+// resumes these operations after a crash. It defines the layout of the folders, the
+// marker that identifies their store, and the sidecars with the data of a slide that its
+// file does not contain.
+//
+// File names are patient data and appear in no log and no error.
 package managed
 
 import (
@@ -12,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
@@ -81,6 +87,11 @@ func Stat(st *catalog.Store, path string) (fsx.Identity, error) {
 	}
 	defer s.Close()
 	return s.Stat()
+}
+
+// statPath is Stat for a path whose directories may be symbolic links, as scans read it.
+func statPath(st *catalog.Store, path string) (fsx.Identity, error) {
+	return fsx.StatIn(unix.AT_FDCWD, st.File(path))
 }
 
 // SlidePath is the path of the slide with a digest.

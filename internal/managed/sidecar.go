@@ -105,6 +105,18 @@ func WriteSidecar(st *catalog.Store, path string, c *Sidecar) error {
 	return DiskFull(err)
 }
 
+// UpdateSidecar writes the sidecar of a stored slide if it differs from the image.
+func UpdateSidecar(st *catalog.Store, im *catalog.Image) error {
+	if DigestIn(im.Path) == "" || im.DeletedAt != nil {
+		return nil
+	}
+	now := SidecarOf(im)
+	if old, err := ReadSidecar(st, im.Path); err == nil && old.Same(now) {
+		return nil
+	}
+	return imageError(im.ID, "writing a sidecar", DiskFull(WriteSidecar(st, im.Path, now)))
+}
+
 // ReadSidecar reads the sidecar of the file at path. The error is
 // [fs.ErrNotExist] if it has none.
 func ReadSidecar(st *catalog.Store, path string) (*Sidecar, error) {

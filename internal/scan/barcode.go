@@ -150,6 +150,9 @@ func (l *Labels) record(ctx context.Context, old *catalog.Image, text string) er
 	return err
 }
 
+// errUnchanged ends an update that changes nothing.
+var errUnchanged = errors.New("nothing to change")
+
 var errReplaced = errors.New("the file is not the one that was inspected")
 
 // readLabel returns the text of the code on the label of an image.

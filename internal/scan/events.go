@@ -98,12 +98,12 @@ func (p *scan) urgency() urgency {
 // recheckItem inspects a file of a managed store that did not just arrive, and that a
 // reader found to be wrong.
 func (p *scan) recheckItem(ctx context.Context, path string) (urgency, error) {
-	e, ok := p.s.mirror.file(p.store.ID, path)
+	e, ok := p.s.mirror().File(p.store.ID, path)
 	id, err := p.stat(path)
 	switch {
-	case fsx.IsGone(err) && ok && e.state != catalog.Missing:
+	case fsx.IsGone(err) && ok && e.State != catalog.Missing:
 		return p.urgency(), nil
-	case err != nil || !ok || !strings.HasPrefix(path, managed.Slides) || e.id.Same(id):
+	case err != nil || !ok || !strings.HasPrefix(path, managed.Slides) || e.ID.Same(id):
 		return noScan, nil //nolint:nilerr // the next scan finds it
 	}
 	kept, closeRoot, err := p.slidesScan()
@@ -120,7 +120,7 @@ func (p *scan) dispatchTouched(ctx context.Context, due []source.Item) error {
 		return err
 	}
 	for _, f := range due {
-		if e, ok := p.s.mirror.file(p.store.ID, f.Path); ok {
+		if e, ok := p.s.mirror().File(p.store.ID, f.Path); ok {
 			p.dispatch(ctx, f.Path, e)
 		}
 	}
@@ -152,13 +152,13 @@ func (p *scan) changedItem(path string, s source.Sign) (source.Item, bool) {
 
 // wanted reports whether a file is new, changed, or due.
 func (p *scan) wanted(f source.Item) bool {
-	e, ok := p.s.mirror.file(p.store.ID, f.Path)
+	e, ok := p.s.mirror().File(p.store.ID, f.Path)
 	if !ok {
 		return true
 	}
 	p.waiting.Lock()
 	defer p.waiting.Unlock()
-	return f.Closed && e.state == catalog.Arriving || p.isDue(f, e, p.s.now())
+	return f.Closed && e.State == catalog.Arriving || p.isDue(f, e, p.s.now())
 }
 
 // wentMissing reports whether a slide that was at path is gone.
@@ -166,8 +166,8 @@ func (p *scan) wentMissing(path string) bool {
 	if _, err := p.stat(path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 		return false
 	}
-	e, ok := p.s.mirror.file(p.store.ID, path)
-	return ok && e.state != catalog.Missing
+	e, ok := p.s.mirror().File(p.store.ID, path)
+	return ok && e.State != catalog.Missing
 }
 
 // rootIsKnown reports whether the folder is the one that the last completed scan read.

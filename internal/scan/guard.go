@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/mirror"
+
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/source"
@@ -57,11 +59,11 @@ func (p *scan) markReportedMissing(ctx context.Context, gone []string) (urgency,
 // slides are counted as in a scan, whichever process made the last one.
 func (p *scan) markOneMissing(ctx context.Context, path string) error {
 	gone := 0
-	for other, e := range p.s.mirror.files(p.store.ID) {
+	for other, e := range p.s.mirror().Files(p.store.ID) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if _, err := p.stat(other); fsx.IsGone(err) && e.counts() {
+		if _, err := p.stat(other); fsx.IsGone(err) && e.Counts() {
 			gone++
 		}
 	}
@@ -74,19 +76,19 @@ func (p *scan) markOneMissing(ctx context.Context, path string) error {
 // sameRoot checks that the folder is the store's. The device number may change when a
 // machine restarts, and a folder may have been restored from a backup: the folder is
 // accepted if most slides are where they were.
-func (p *scan) sameRoot(files []source.Item, known map[string]entry) error {
+func (p *scan) sameRoot(files []source.Item, known map[string]mirror.Entry) error {
 	was := p.store.RootID
 	if was.Ino == 0 || p.o.Confirm || was.Ino == p.rootID.Ino && (was.Dev == p.rootID.Dev || p.dir.FileSystem().ID != "" && p.store.RootFS == p.dir.FileSystem().ID) {
 		return nil
 	}
 	live, there := 0, 0
 	for _, e := range known {
-		if e.counts() {
+		if e.Counts() {
 			live++
 		}
 	}
 	for _, f := range files {
-		if e, ok := known[f.Path]; ok && e.counts() && e.id.Size == f.Identity.Size && e.id.MTime == f.Identity.MTime {
+		if e, ok := known[f.Path]; ok && e.Counts() && e.ID.Size == f.Identity.Size && e.ID.MTime == f.Identity.MTime {
 			there++
 		}
 	}
@@ -99,14 +101,14 @@ func (p *scan) sameRoot(files []source.Item, known map[string]entry) error {
 // absent returns the paths in left, which were not found, that are newly missing. It
 // leaves out files in folders that could not be read, and on file systems that are
 // normally mounted below the root and now are not.
-func (p *scan) absent(left map[string]entry, w *source.Listing) []string {
+func (p *scan) absent(left map[string]mirror.Entry, w *source.Listing) []string {
 	unmounted := p.unmounted(left, w)
 	var list []string
 	away := 0
 	for path, e := range left {
 		switch {
-		case e.state == catalog.Missing || w.Hides(path):
-		case unmounted[e.id.Dev]:
+		case e.State == catalog.Missing || w.Hides(path):
+		case unmounted[e.ID.Dev]:
 			away++
 		default:
 			list = append(list, path)
@@ -120,19 +122,19 @@ func (p *scan) absent(left map[string]entry, w *source.Listing) []string {
 
 // unmounted returns the devices that are no longer mounted below the root: none of
 // their files was found, and no other file has their number.
-func (p *scan) unmounted(left map[string]entry, w *source.Listing) map[uint64]bool {
+func (p *scan) unmounted(left map[string]mirror.Entry, w *source.Listing) map[uint64]bool {
 	gone := map[uint64]int{}
 	for _, e := range left {
-		if !w.HasDevice(e.id.Dev) && e.id.Dev != p.store.RootID.Dev && e.state != catalog.Missing {
-			gone[e.id.Dev]++
+		if !w.HasDevice(e.ID.Dev) && e.ID.Dev != p.store.RootID.Dev && e.State != catalog.Missing {
+			gone[e.ID.Dev]++
 		}
 	}
 	if len(gone) == 0 {
 		return nil
 	}
-	for _, e := range p.s.mirror.files(p.store.ID) {
-		if e.state != catalog.Missing {
-			gone[e.id.Dev]--
+	for _, e := range p.s.mirror().Files(p.store.ID) {
+		if e.State != catalog.Missing {
+			gone[e.ID.Dev]--
 		}
 	}
 	list := map[uint64]bool{}
@@ -151,7 +153,7 @@ func (p *scan) refuse(n int) error {
 	if last := p.store.LastSync; last != nil && last.Before(since) {
 		since = *last
 	}
-	live, before := p.s.mirror.tally(p.store.ID, since)
+	live, before := p.s.mirror().Tally(p.store.ID, since)
 	gone, all := n+before, live+before
 	share := cmp.Or(p.store.MaxMissing, cmp.Or(p.s.MaxMissing, DefaultMaxMissing))
 	if n == 0 || p.o.Confirm || gone <= minMissing || float64(gone) <= share*float64(all) {

@@ -112,8 +112,9 @@ func (h *house) files() []string {
 			}
 			name := strings.TrimPrefix(p, base)
 			name = strings.TrimPrefix(name, "/")
-			switch _, rest, ok := stamped(name); {
-			case dir == managed.Trash && ok:
+			when, rest, _ := strings.Cut(name, "-")
+			switch _, err := time.Parse("20060102T150405Z", when); {
+			case dir == managed.Trash && err == nil:
 				name = filepath.Ext(rest)
 			case dir == managed.Quarantine:
 				_, name, _ = strings.Cut(name, "-")
@@ -199,7 +200,7 @@ func TestImport(t *testing.T) {
 			t.Fatal(err)
 		}
 		digest := digestOf(data)
-		if want := (Imported{Image: before.ID, Digest: digest}); r != want {
+		if want := (managed.Imported{Image: before.ID, Digest: digest}); r != want {
 			t.Errorf("%+v, want %+v", r, want)
 		}
 		if last != int64(len(data)) || total != last {
@@ -498,7 +499,7 @@ func TestDuplicates(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if want := (Imported{Image: before.ID, Digest: *before.Digest, Duplicate: true}); got != want {
+				if want := (managed.Imported{Image: before.ID, Digest: *before.Digest, Duplicate: true}); got != want {
 					t.Errorf("%+v, want %+v", got, want)
 				}
 				im := h.only()
@@ -546,8 +547,8 @@ func TestQuarantine(t *testing.T) {
 				continue
 			}
 			h.arrive("sub/"+long, slidetest.Pyramid{Seed: 5}.Bytes())
-			if err := h.Retry(t.Context(), im.ID); !errors.Is(err, ErrInTheWay) || strings.Contains(err.Error(), long) {
-				t.Errorf("a file is in the way: %v, want %v", err, ErrInTheWay)
+			if err := h.Retry(t.Context(), im.ID); !errors.Is(err, managed.ErrInTheWay) || strings.Contains(err.Error(), long) {
+				t.Errorf("a file is in the way: %v, want %v", err, managed.ErrInTheWay)
 			}
 			if err := os.Remove(filepath.Join(h.in, "sub", long)); err != nil {
 				t.Fatal(err)
@@ -721,8 +722,8 @@ func TestInPlaceIsNotWritten(t *testing.T) {
 	if _, err := st.Catalog.Image(ctx, a.ID); err != nil {
 		t.Errorf("restored: %v", err)
 	}
-	if _, err := st.Import(ctx, a.ID, nil); !errors.Is(err, ErrNotReady) {
-		t.Errorf("import: %v, want %v", err, ErrNotReady)
+	if _, err := st.Import(ctx, a.ID, nil); !errors.Is(err, managed.ErrNotReady) {
+		t.Errorf("import: %v, want %v", err, managed.ErrNotReady)
 	}
 	if err := os.WriteFile(st.path("b.tiff"), slidetest.Pyramid{Seed: 1}.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
@@ -752,7 +753,7 @@ func (st *site) emptyTrash() (int, error) {
 		return 0, err
 	}
 	defer p.dir.Close()
-	return p.emptyTrash(st.t.Context())
+	return st.managedStore(store).EmptyTrash(st.t.Context(), p.c)
 }
 
 func TestEmptyTrash(t *testing.T) {
@@ -790,8 +791,8 @@ func TestEmptyTrash(t *testing.T) {
 	if r := h.scan(Options{Import: true}); r.Imported != 2 {
 		t.Errorf("%+v, want 2 imported", r)
 	}
-	if err := h.Restore(ctx, all[1].ID); !errors.Is(err, ErrInTheWay) {
-		t.Errorf("restore of what came again: %v, want %v", err, ErrInTheWay)
+	if err := h.Restore(ctx, all[1].ID); !errors.Is(err, managed.ErrInTheWay) {
+		t.Errorf("restore of what came again: %v, want %v", err, managed.ErrInTheWay)
 	}
 	h.later(40 * 24 * time.Hour)
 	h.scan(Options{})
@@ -838,10 +839,10 @@ func TestImportReplaced(t *testing.T) {
 		{"replaced", func(h *house, at string) {
 			h.arrive("x", slidetest.Pyramid{Seed: 4}.Bytes())
 			h.rename(filepath.Join(h.in, "x"), at)
-		}, ErrReplaced},
-		{"written to", func(_ *house, at string) { os.WriteFile(at, slidetest.Pyramid{Seed: 4}.Bytes(), 0o644) }, ErrReplaced},
-		{"gone", func(_ *house, at string) { os.Remove(at) }, ErrReplaced},
-		{"a link now", func(h *house, at string) { os.Remove(at); os.Symlink(h.outside("x", slidetest.Pyramid{}.Bytes()), at) }, ErrReplaced},
+		}, managed.ErrReplaced},
+		{"written to", func(_ *house, at string) { os.WriteFile(at, slidetest.Pyramid{Seed: 4}.Bytes(), 0o644) }, managed.ErrReplaced},
+		{"gone", func(_ *house, at string) { os.Remove(at) }, managed.ErrReplaced},
+		{"a link now", func(h *house, at string) { os.Remove(at); os.Symlink(h.outside("x", slidetest.Pyramid{}.Bytes()), at) }, managed.ErrReplaced},
 		{"another process works on it", func(h *house, at string) {
 			f, err := os.Open(at)
 			if err != nil || !fsx.TryLock(f) {
@@ -897,8 +898,8 @@ func TestReplacedWhileHashed(t *testing.T) {
 					}
 				})
 				taken := how == "replaced" && !strings.Contains(h.in, "/dev/shm")
-				if taken != (err == nil) || err != nil && !errors.Is(err, ErrReplaced) {
-					t.Errorf("%v, want %v", err, ErrReplaced)
+				if taken != (err == nil) || err != nil && !errors.Is(err, managed.ErrReplaced) {
+					t.Errorf("%v, want %v", err, managed.ErrReplaced)
 				}
 				h.later(time.Hour)
 				h.scan(Options{Import: true})

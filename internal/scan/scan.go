@@ -24,6 +24,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/mirror"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
@@ -91,10 +92,10 @@ type Syncer struct {
 	// Memory is the budget for reading labels; nil for no limit.
 	Memory *render.Budget
 
-	mirror  mirror
 	mu      sync.Mutex
 	folders map[string]*folder
-	taken   *lease.Leases // see leases
+	taken   *lease.Leases  // see leases
+	records *mirror.Mirror // see mirror
 }
 
 // Options of a scan.
@@ -186,6 +187,16 @@ func (s *Syncer) leases() *lease.Leases {
 	return s.taken
 }
 
+// mirror holds the catalog's records of files.
+func (s *Syncer) mirror() *mirror.Mirror {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.records == nil {
+		s.records = mirror.New(managed.Slides)
+	}
+	return s.records
+}
+
 func (s *Syncer) now() time.Time {
 	if s.Now != nil {
 		return s.Now()
@@ -201,4 +212,4 @@ func (s *Syncer) log() *slog.Logger {
 }
 
 // follow reads changes of the catalog, so that the next scan starts faster.
-func (s *Syncer) follow(ctx context.Context) error { return s.mirror.follow(ctx, s.Catalog) }
+func (s *Syncer) follow(ctx context.Context) error { return s.mirror().Follow(ctx, s.Catalog) }

@@ -18,6 +18,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/mirror"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -35,7 +36,6 @@ type scan struct {
 	enter        func(dir string, dev uint64) // see walker
 	taken        map[string]bool              // paths of files that were found under another name
 	result       *Result
-	written      []*catalog.Image // images in staging whose files were written to
 }
 
 // Sync scans the folder of a store and updates the catalog. It does not open unchanged
@@ -146,9 +146,9 @@ func (p *scan) whole(ctx context.Context) error {
 }
 
 // known returns the catalog's entries of the files in the folder.
-func (p *scan) known() map[string]entry {
-	files := p.s.mirror.files(p.store.ID)
-	maps.DeleteFunc(files, func(path string, _ entry) bool { return !strings.HasPrefix(path, p.prefix) })
+func (p *scan) known() map[string]mirror.Entry {
+	files := p.s.mirror().Files(p.store.ID)
+	maps.DeleteFunc(files, func(path string, _ mirror.Entry) bool { return !strings.HasPrefix(path, p.prefix) })
 	return files
 }
 
@@ -180,7 +180,7 @@ func (p *scan) survey(ctx context.Context) ([]source.Item, *source.Listing, erro
 }
 
 // due removes the files that were found from left, and returns those to be inspected.
-func (p *scan) due(files []source.Item, left map[string]entry) (due []source.Item) {
+func (p *scan) due(files []source.Item, left map[string]mirror.Entry) (due []source.Item) {
 	now := p.s.now()
 	p.waiting.Lock()
 	defer p.waiting.Unlock()
@@ -193,13 +193,13 @@ func (p *scan) due(files []source.Item, left map[string]entry) (due []source.Ite
 	for _, f := range files {
 		e, ok := left[f.Path]
 		delete(left, f.Path)
-		if !e.deleted {
+		if !e.Deleted {
 			p.result.Count++
 		}
 		switch {
 		case !ok || p.o.Resync || p.isDue(f, e, now):
 			due = append(due, f)
-		case e.state == catalog.Arriving && !e.deleted:
+		case e.State == catalog.Arriving && !e.Deleted:
 			p.result.Arriving++
 		}
 	}
@@ -207,17 +207,17 @@ func (p *scan) due(files []source.Item, left map[string]entry) (due []source.Ite
 }
 
 // isDue reports whether a known file has to be inspected.
-func (p *scan) isDue(f source.Item, e entry, now time.Time) bool {
+func (p *scan) isDue(f source.Item, e mirror.Entry, now time.Time) bool {
 	s, waiting := p.waiting.Files[f.Path]
 	switch {
-	case !e.id.Same(f.Identity) || e.state == catalog.Missing:
+	case !e.ID.Same(f.Identity) || e.State == catalog.Missing:
 		return true
 	case waiting && s.Since.After(now):
 		return true // the clock was set back: restart the observation now
 	case waiting:
 		return !s.Again.IsZero() && !s.Again.After(now)
 	}
-	return e.state == catalog.Arriving
+	return e.State == catalog.Arriving
 }
 
 // markMissing marks images missing whose files still don't exist.
@@ -250,7 +250,7 @@ func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
 			return err
 		}
 		if p.store.Mode == catalog.Managed {
-			if found, err := p.findMoved(ctx, im); found || err != nil {
+			if found, err := p.recovery().FindMoved(ctx, im); found || err != nil {
 				if err != nil {
 					return err
 				}
@@ -308,7 +308,7 @@ func (p *scan) retire(ctx context.Context, now time.Time) error {
 		}
 	}
 	if p.store.Mode == catalog.Managed {
-		if _, err := p.emptyTrash(ctx); err != nil {
+		if _, err := p.s.managedStore(p.store).EmptyTrash(ctx, p.c); err != nil {
 			return err
 		}
 	}
@@ -317,9 +317,9 @@ func (p *scan) retire(ctx context.Context, now time.Time) error {
 	}
 	var old []string
 	before := now.Add(-p.store.DropAfter).UnixMicro()
-	for _, e := range p.s.mirror.files(p.store.ID) {
-		if e.missing != 0 && e.missing < before {
-			old = append(old, e.image)
+	for _, e := range p.s.mirror().Files(p.store.ID) {
+		if e.Missing != 0 && e.Missing < before {
+			old = append(old, e.Image)
 		}
 	}
 	return p.c.DropImages(ctx, old...)

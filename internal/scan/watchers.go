@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/managed"
+
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
@@ -134,7 +136,7 @@ func (w *Watchers) imports(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err == nil, errors.Is(err, ErrBusy), errors.Is(err, ErrNotReady), errors.Is(err, catalog.ErrNotFound):
+		case err == nil, errors.Is(err, ErrBusy), errors.Is(err, managed.ErrNotReady), errors.Is(err, catalog.ErrNotFound):
 		case errors.Is(err, catalog.ErrAway), errors.Is(err, catalog.ErrFull), errors.Is(err, ErrFull):
 			failed = err
 		default:

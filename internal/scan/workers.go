@@ -12,6 +12,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
+	"github.com/slideatlas/ptiffstore/internal/mirror"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -109,21 +110,21 @@ func (p *scan) inspectItem(ctx context.Context, f source.Item) *inspected {
 // renamed or whose mode changes does not count as arriving, and a restart does not
 // restart the wait.
 func (p *scan) lastObservation(f source.Item) inspect.Observation {
-	e, ok := p.s.mirror.file(p.store.ID, f.Path)
+	e, ok := p.s.mirror().File(p.store.ID, f.Path)
 	if !ok {
 		from, _ := p.previousPath(f)
-		e, ok = p.s.mirror.file(p.store.ID, from)
+		e, ok = p.s.mirror().File(p.store.ID, from)
 	}
-	if !ok || e.state == catalog.Missing && contentOf(e.id) != contentOf(f.Identity) {
+	if !ok || e.State == catalog.Missing && mirror.ContentOf(e.ID) != mirror.ContentOf(f.Identity) {
 		return inspect.Observation{}
 	}
-	return inspect.Observation{ID: e.id, Since: time.UnixMicro(e.since)}
+	return inspect.Observation{ID: e.ID, Since: time.UnixMicro(e.Since)}
 }
 
 // previousPath returns the path that the file had in the catalog before it was renamed,
 // if it is known.
 func (p *scan) previousPath(f source.Item) (string, bool) {
-	path, ok := p.s.mirror.path(p.store.ID, contentOf(f.Identity))
+	path, ok := p.s.mirror().Path(p.store.ID, mirror.ContentOf(f.Identity))
 	if !ok {
 		return "", false
 	}

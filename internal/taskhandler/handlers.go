@@ -174,7 +174,7 @@ func (h *Handlers) imports(ctx context.Context, t *task.Task, a task.Args) (any,
 				t.Progress(done, total, "bytes")
 			}
 		})
-		if errors.Is(err, scan.ErrNotReady) {
+		if errors.Is(err, managed.ErrNotReady) {
 			err = nil // it has been imported meanwhile, or is being written to
 		}
 		return err

@@ -1,0 +1,306 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/inspect"
+	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/mirror"
+	"github.com/slideatlas/ptiffstore/internal/source"
+)
+
+// managed scans the folders of a managed store: it resumes interrupted operations,
+// checks stored slides, inspects the incoming folder, and quarantines files that are
+// not slides.
+func (p *scan) managed(ctx context.Context) error {
+	if err := p.s.follow(ctx); err != nil {
+		return err
+	}
+	r := p.recovery()
+	err := r.Run(ctx)
+	p.result.Added += r.Added
+	if err != nil {
+		return err
+	}
+	kept, closeRoot, err := p.slidesScan()
+	if err != nil {
+		return err
+	}
+	defer closeRoot()
+	absent, err := kept.scanPart(ctx)
+	if err != nil {
+		return err
+	}
+	arrived, err := p.scanPart(ctx)
+	if err != nil {
+		return err
+	}
+	if p.o.Wait {
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+	}
+	absent = p.notMoved(append(absent, arrived...))
+	absent = append(absent, p.lost()...)
+	if err := p.refuse(len(absent)); err != nil {
+		return err
+	}
+	if err := p.markMissing(ctx, absent); err != nil {
+		return err
+	}
+	if err := p.s.follow(ctx); err != nil {
+		return err
+	}
+	if err := p.dispatchAll(ctx); err != nil || p.o.DryRun {
+		return err
+	}
+	return p.writeSidecars(ctx)
+}
+
+// recovery returns the recovery of the scan's managed store.
+func (p *scan) recovery() *managed.Recovery {
+	return &managed.Recovery{Store: p.s.managedStore(p.store), Leased: p.c, Mirror: p.s.mirror(), DryRun: p.o.DryRun, Failed: p.result.fail}
+}
+
+// fewNews is how many images are queried one by one rather than all at once.
+const fewNews = 500
+
+// writeSidecars updates the sidecars of slides whose annotations have changed.
+func (p *scan) writeSidecars(ctx context.Context) error {
+	changedSlides := p.s.mirror().TakeChanged(p.store.ID)
+	if len(changedSlides) > fewNews {
+		return p.c.EachImage(ctx, p.store.ID, func(im *catalog.Image) error {
+			if changedSlides[im.ID] {
+				p.writeOne(im)
+			}
+			return ctx.Err()
+		})
+	}
+	for id, there := range changedSlides {
+		if !there {
+			continue
+		}
+		im, err := p.c.Image(ctx, id)
+		if errors.Is(err, catalog.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p.writeOne(im)
+	}
+	return nil
+}
+
+// writeOne updates one sidecar.
+func (p *scan) writeOne(im *catalog.Image) {
+	if err := managed.UpdateSidecar(p.store, im); err != nil {
+		p.result.fail(im.ID, err.Error())
+	}
+}
+
+// slidesScan returns a scan of the stored slides. They were settled before they were
+// imported, so a damaged one is broken, not arriving.
+func (p *scan) slidesScan() (*scan, func(), error) {
+	sub := *p
+	sub.prefix, sub.enter = managed.Slides, nil
+	sub.settlePolicy = inspect.Policy{Settle: math.MinInt64}
+	var err error
+	if sub.dir, err = source.OpenDirectory(p.store.File(managed.Slides), managed.Slides, source.NewFilter([]string{"*.tiff"}, nil)); err != nil {
+		return nil, nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
+	}
+	return &sub, func() { sub.dir.Close() }, nil
+}
+
+// scanPart scans one of the folders, and returns the known paths that were not found.
+func (p *scan) scanPart(ctx context.Context) ([]string, error) {
+	var files []source.Item
+	o := source.ListOptions{Enter: p.enter, Item: func(f source.Item) {
+		if p.prefix == managed.Incoming || managed.DigestIn(f.Path) != "" {
+			f.Closed = f.Closed || p.prefix == managed.Slides
+			files = append(files, f)
+		}
+	}}
+	if p.prefix != managed.Slides {
+		o.Refused = func(ino uint64, what string) {
+			p.result.fail("", fmt.Sprintf("inode %d in the incoming folder is %s: only regular files are imported; put the slide itself there", ino, what))
+		}
+	}
+	w, err := p.dir.List(ctx, o)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
+	}
+	p.result.Links += w.Links
+	p.failUnreadable(w)
+	left := p.known()
+	if err := p.inspectAll(ctx, p.due(files, left)); err != nil {
+		return nil, err
+	}
+	absent := p.absent(left, w)
+	if p.prefix == managed.Incoming && len(absent) > 0 && !p.o.Confirm {
+		if id, err := managed.Marked(p.dir.Location()); err != nil || id != p.store.ID {
+			p.result.fail("", "the incoming folder has no file "+managed.MarkerName+" of this store: is a disk not mounted? None of its slides was marked missing")
+			return nil, nil
+		}
+	}
+	return absent, nil
+}
+
+// lost returns the paths outside of the two folders whose files are gone.
+func (p *scan) lost() []string {
+	var list []string
+	for path, e := range p.s.mirror().Files(p.store.ID) {
+		if strings.HasPrefix(path, managed.Incoming) || strings.HasPrefix(path, managed.Slides) || !e.Counts() {
+			continue
+		}
+		if _, err := p.stat(path); fsx.IsGone(err) && !p.taken[path] {
+			list = append(list, path)
+		}
+	}
+	return list
+}
+
+// examine inspects a file. A file that is stored under its digest and was written to
+// must still have that digest.
+func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
+	l := inspect.File(ctx, p.dir, f.Path)
+	e, known := p.s.mirror().File(p.store.ID, f.Path)
+	if p.prefix != managed.Slides || !known || l.Kind != inspect.Complete || e.ID.Size == l.Identity.Size && e.ID.MTime == l.Identity.MTime {
+		return l
+	}
+	file, err := p.dir.Open(f.Path)
+	if err != nil {
+		return inspect.ReadError(err)
+	}
+	defer file.Close()
+	digest, err := fsx.SHA256(ctx, file, l.Identity.Size, nil)
+	if err != nil {
+		return inspect.ReadError(err)
+	}
+	if id, err := file.Current(); err != nil || id != l.Identity {
+		return inspect.Inspection{Kind: inspect.Changing, Reason: "the file was written to while it was read", Identity: id}
+	}
+	if digest != managed.DigestIn(f.Path) {
+		l.Kind, l.Slide, l.Reason = inspect.Damaged, nil, notItself
+	}
+	return l
+}
+
+// notItself is the reason for a slide whose bytes have changed since its import.
+const notItself = "the bytes of the file have changed since it was stored (its SHA-256 differs): restore it from a backup"
+
+// imageOfSlide returns the image of a file below slides/ whose path the catalog does
+// not know: the image that its sidecar names, if that has no other file.
+func (p *scan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.Image, error) {
+	digest := managed.DigestIn(l.Path)
+	side, err := managed.ReadSidecar(p.store, l.Path)
+	if err == nil {
+		old, err := p.c.AnyImage(ctx, side.ID)
+		switch {
+		case errors.Is(err, catalog.ErrNotFound):
+			return side.Image(p.store.ID), nil
+		case err != nil:
+			return nil, err
+		}
+		ok, err := p.recovery().BelongsTo(ctx, old, digest)
+		if ok {
+			p.taken[old.Path] = true
+			delete(p.waiting.Files, old.Path)
+		}
+		if ok || err != nil {
+			return old, err
+		}
+	}
+	old, err := p.renamed(ctx, l)
+	if err != nil || old.Path != "" && old.DeletedAt == nil && (old.Digest == nil || *old.Digest == digest) {
+		return old, err
+	}
+	fresh := &catalog.Image{ID: catalog.NewID(), StoreID: p.store.ID}
+	fresh.FileName = path.Base(l.Path)
+	if side != nil {
+		fresh = side.Image(p.store.ID)
+		fresh.ID = catalog.NewID()
+	}
+	return fresh, nil
+}
+
+// dispatchAll dispatches all files that have arrived, interrupted imports first.
+func (p *scan) dispatchAll(ctx context.Context) error {
+	files := p.s.mirror().Files(p.store.ID)
+	maps.DeleteFunc(files, func(at string, _ mirror.Entry) bool {
+		return !strings.HasPrefix(at, managed.Incoming) && !strings.HasPrefix(at, managed.Staging)
+	})
+	paths := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return strings.Compare(b, a) })
+	for _, at := range paths {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p.dispatch(ctx, at, files[at])
+	}
+	return ctx.Err()
+}
+
+// dispatch imports an arrived slide, and moves other arrived files to quarantine.
+func (p *scan) dispatch(ctx context.Context, at string, e mirror.Entry) {
+	arrived, begun := strings.HasPrefix(at, managed.Incoming), strings.HasPrefix(at, managed.Staging)
+	switch {
+	case e.Deleted || !arrived && !begun:
+	case e.State == catalog.Available:
+		p.startImport(ctx, e.Image, begun)
+	case (e.State == catalog.Broken || e.State == catalog.Unsupported) && arrived && e.ID.CTime != 0: // without a ctime it could not be read
+		p.quarantine(ctx, at, e)
+	}
+}
+
+// startImport imports an image, or passes it to Arrived.
+func (p *scan) startImport(ctx context.Context, image string, begun bool) {
+	switch {
+	case p.o.DryRun && (begun || p.o.Import):
+		p.result.Imported++
+	case p.o.DryRun:
+	case p.o.Import || begun && p.s.Arrived == nil:
+		_, err := p.s.managedStore(p.store).Import(ctx, image, nil)
+		switch {
+		case err == nil:
+			p.result.Imported++
+		case !errors.Is(err, ErrBusy) && ctx.Err() == nil:
+			p.result.fail(image, err.Error())
+		}
+	case p.s.Arrived != nil:
+		p.s.Arrived(image)
+	}
+}
+
+// quarantine moves an image to quarantine, and records a failure in the result. A file
+// that another process still has open, such as an upload that is about to end, is
+// inspected again.
+func (p *scan) quarantine(ctx context.Context, at string, e mirror.Entry) {
+	if p.o.DryRun {
+		p.result.Quarantined++
+		return
+	}
+	err := p.s.managedStore(p.store).Quarantine(ctx, e.Image)
+	switch {
+	case err == nil:
+		p.result.Quarantined++
+	case errors.Is(err, ErrBusy):
+		now := p.s.now()
+		p.waiting.Lock()
+		p.waiting.Files[at] = inspect.Observation{ID: e.ID, Since: now.Add(-p.settlePolicy.Settle), Closed: true, Again: now.Add(p.settlePolicy.Pause)}
+		p.waiting.Unlock()
+	case ctx.Err() == nil:
+		p.result.fail(e.Image, err.Error())
+	}
+}
