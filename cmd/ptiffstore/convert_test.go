@@ -147,7 +147,7 @@ func TestPicturesBecomePyramids(t *testing.T) {
 	}
 	s.until("the damaged one is told of", func() bool {
 		im := s.images()[damaged]
-		return im.State == "quarantined" && im.Reason != nil && strings.Contains(*im.Reason, "it is a PNG image, not a pyramid; no pyramid can be made of it: ")
+		return im.State == "quarantined" && im.Reason != nil && strings.Contains(*im.Reason, "it is a PNG image, not a pyramid; it cannot be converted to a pyramid: ")
 	})
 	s.until("the pictures are no images", func() bool { return len(s.images()) == 4 })
 	if kept, _ := filepath.Glob(filepath.Join(dir, "originals", "*", "*.json")); len(kept) != 3 {

@@ -113,8 +113,8 @@ func readEnvironment(n *kong.Node) {
 	}
 }
 
-// packagePrefix matches the names of packages in errors, which mean nothing to users.
-var packagePrefix = regexp.MustCompile(`(^|: )(?:account|api|authz|catalog|convert|declaration|fsx|ingest|limit|oidc|render|rendercache|slide|task|tasks|tiff|tile|upload): `)
+// packagePrefix matches the names of the public packages in their errors, which mean nothing to users.
+var packagePrefix = regexp.MustCompile(`(^|: )(?:slide|tiff): `)
 
 // message returns the text of an error for users.
 func message(err error) string {

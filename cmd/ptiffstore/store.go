@@ -265,23 +265,23 @@ func (c *storeSetCmd) Run(ctx context.Context) error {
 	}
 	_, err = cat.UpdateStore(ctx, s.ID, func(s *catalog.Store) error {
 		if c.Release {
-			s.Declared = nil
+			s.Provisioned = nil
 		}
 		names, err := c.names()
 		if err != nil {
 			return err
 		}
-		if err := s.Declares(names...); err != nil {
-			return declaredWords(err)
+		if err := s.Editable(names...); err != nil {
+			return provisionedWords(err)
 		}
 		return c.apply(s)
 	})
 	return err
 }
 
-// declaredWords returns the error of changing a provisioned store without its prefix.
-func declaredWords(err error) error {
-	return errors.New(strings.TrimPrefix(err.Error(), catalog.ErrDeclared.Error()+": "))
+// provisionedWords returns the error of changing a provisioned store without its prefix.
+func provisionedWords(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), catalog.ErrProvisioned.Error()+": "))
 }
 
 type storeRemoveCmd struct {
@@ -306,7 +306,7 @@ func (c *storeRemoveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	if err := s.Removable(); err != nil {
-		return declaredWords(err)
+		return provisionedWords(err)
 	}
 	if s.Mode == catalog.Managed && len(s.Counts) > 0 && !c.KeepFiles {
 		return errors.New("the store still holds slides: use --keep-files to remove it and leave its files where they are")

@@ -197,7 +197,7 @@ func TestUnsupportedTile(t *testing.T) {
 			if one == s && strings.Contains(path, "thumbnail") {
 				continue // the render log is the process's, which is that of the server started last
 			}
-			if log := one.log.String()[logged:]; !strings.Contains(log, "render: unsupported: JPEG of") {
+			if log := one.log.String()[logged:]; !strings.Contains(log, "unsupported: JPEG of") {
 				t.Errorf("%s: the log says %q, want that it is unsupported", path, log)
 			}
 		}

@@ -22,24 +22,24 @@ import (
 
 var (
 	// ErrNotFound: there is no such user, group, session, token, grant or edge.
-	ErrNotFound = errors.New("account: not found")
+	ErrNotFound = errors.New("not found")
 	// ErrConflict: the name is already used.
-	ErrConflict = errors.New("account: the name is taken")
+	ErrConflict = errors.New("the name is taken")
 	// ErrInvalid: a value is invalid; the error says which and why.
-	ErrInvalid = errors.New("account: invalid")
+	ErrInvalid = errors.New("invalid")
 	// ErrWrongPassword: the user is unknown or the password is wrong. The error does not
 	// reveal which.
-	ErrWrongPassword = errors.New("account: wrong name or password")
+	ErrWrongPassword = errors.New("wrong name or password")
 	// ErrDisabled: the credential is valid, but the user is disabled.
-	ErrDisabled = errors.New("account: the user is disabled")
+	ErrDisabled = errors.New("the user is disabled")
 	// ErrTooMany: too many attempts; a [*LimitError] says how long to wait.
-	ErrTooMany = errors.New("account: too many attempts")
+	ErrTooMany = errors.New("too many attempts")
 	// ErrBadSecret: no session, token or link has that secret, or it has expired.
-	ErrBadSecret = errors.New("account: unknown or expired credential")
+	ErrBadSecret = errors.New("unknown or expired credential")
 	// ErrLastAdmin: after the change no admin could log in.
-	ErrLastAdmin = errors.New("account: this is the last admin: create another one first")
+	ErrLastAdmin = errors.New("this is the last admin: create another one first")
 	// ErrBadCursor: the cursor is not from this list.
-	ErrBadCursor = errors.New("account: bad cursor")
+	ErrBadCursor = errors.New("invalid cursor")
 	// ErrAway: the database does not respond. This may be temporary.
 	ErrAway = db.ErrAway
 	// ErrFull: the database's disk is full.
@@ -241,12 +241,12 @@ func (a *Accounts) wrap(err error, what string) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%w: %s", ErrNotFound, what)
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("account: %s: %w", what, err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	if kind := fault(err); kind != nil {
 		return fmt.Errorf("%w: %s: %w", kind, what, err)
 	}
-	return fmt.Errorf("account: %s: %w", what, err)
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 func invalid(format string, args ...any) error {

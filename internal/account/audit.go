@@ -54,12 +54,12 @@ func (a *Accounts) writeEvent(e *Event) error {
 	}
 	line, err := json.Marshal(e)
 	if err != nil {
-		return fmt.Errorf("account: audit log: %w", err)
+		return fmt.Errorf("cannot write the audit log: %w", err)
 	}
 	a.auditMu.Lock()
 	defer a.auditMu.Unlock()
 	if _, err := a.o.AuditLog.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("account: the event is in the database, but not in the file of the audit log: %w", err)
+		return fmt.Errorf("the event is in the audit log's table, but cannot be written to its file: %w", err)
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func (a *Accounts) argon2id(ctx context.Context, password string, salt []byte, c
 	return argon2.IDKey(norm.NFKC.Bytes([]byte(password)), salt, cost.Passes, cost.Memory, cost.Threads, length), nil
 }
 
-var errHash = errors.New("account: a password hash in the database is damaged: set the password again")
+var errHash = errors.New("a password hash in the database is damaged: set the password again")
 
 // parseHash parses a hash, and limits its cost before anything is computed.
 func parseHash(hash string) (cost PasswordCost, salt, key []byte, err error) {

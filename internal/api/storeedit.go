@@ -286,7 +286,7 @@ func (a storeAPI) change(ctx context.Context, in *changeStoreInput) (*storeOutpu
 	}
 	st, err := a.Catalog.Store(ctx, in.Store)
 	if err == nil {
-		err = st.Declares(f.given()...) // before a folder is created
+		err = st.Editable(f.given()...) // before a folder is created
 	}
 	if err != nil {
 		return nil, a.storeFailed(ctx, err)
@@ -302,7 +302,7 @@ func (a storeAPI) change(ctx context.Context, in *changeStoreInput) (*storeOutpu
 		if f.Mode.Given && f.Mode.Value != string(s.Mode) {
 			return invalid(errors.New("mode: the mode of a store can't be changed: remove the store, and add its folder again"))
 		}
-		if err := s.Declares(f.given()...); err != nil {
+		if err := s.Editable(f.given()...); err != nil {
 			return err
 		}
 		return e.apply(s)
@@ -377,8 +377,8 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 		return invalid(e)
 	}
 	switch {
-	case errors.Is(err, catalog.ErrDeclared):
-		return newError(http.StatusConflict, sentence(errors.New(words(err, catalog.ErrDeclared))))
+	case errors.Is(err, catalog.ErrProvisioned):
+		return newError(http.StatusConflict, sentence(errors.New(words(err, catalog.ErrProvisioned))))
 	case errors.Is(err, catalog.ErrConflict):
 		return newError(http.StatusConflict, "The folder is the same as, contains or is inside the folder of another store: a file may be in one store only.")
 	case errors.Is(err, catalog.ErrInvalid):

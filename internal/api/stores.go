@@ -236,8 +236,8 @@ func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) sto
 		Verify: known(s.Verify), VerifyRate: known(s.VerifyRate), Quota: known(s.Quota), Bytes: s.Bytes, Convert: s.Mode == catalog.Managed && !s.NoConvert, Background: s.Background, Origin: s.Origin, Public: s.Public, HideLabels: s.HideLabels,
 		LastSync: s.LastSync, Counts: map[string]int{}, Declared: map[string]string{},
 	}
-	if admin && s.Declared != nil {
-		maps.Copy(v.Declared, s.Declared.Keys)
+	if admin && s.Provisioned != nil {
+		maps.Copy(v.Declared, s.Provisioned.Keys)
 	}
 	if admin {
 		v.Root, v.Incoming, v.Host = known(s.Root), known(s.Incoming), known(s.Host)

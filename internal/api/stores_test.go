@@ -511,7 +511,7 @@ func TestStoreNotWatched(t *testing.T) {
 func TestDeclared(t *testing.T) {
 	st := newSite(t)
 	st.mkdir("a")
-	id := st.putStore(catalog.Store{Label: "A", Mode: catalog.InPlace, Root: st.path("a"), Schedule: "15m", Declared: &catalog.Declaration{
+	id := st.putStore(catalog.Store{Label: "A", Mode: catalog.InPlace, Root: st.path("a"), Schedule: "15m", Provisioned: &catalog.Provisioning{
 		Site: "north", Name: "a", Keys: map[string]string{"root": "stores.a.root", "schedule": "store_defaults.schedule"},
 	}})
 	route := "/api/v1/stores/" + id
@@ -520,9 +520,9 @@ func TestDeclared(t *testing.T) {
 		t.Errorf("declared: %v, want %v", got, want)
 	}
 	for _, body := range []string{`{"schedule": "1h"}`, `{"schedule": null}`, `{"schedule": "15m", "label": "B"}`} {
-		st.refused(http.MethodPatch, route, body, http.StatusConflict, "Schedule can't be changed here: the file of the site north says it, as store_defaults.schedule.")
+		st.refused(http.MethodPatch, route, body, http.StatusConflict, "Schedule can't be changed here: the configuration file of the site north sets it as store_defaults.schedule;")
 	}
-	st.refused(http.MethodDelete, route, "", http.StatusConflict, "the file of the site north declares it, as stores.a.")
+	st.refused(http.MethodDelete, route, "", http.StatusConflict, "the configuration file of the site north provisions it as stores.a;")
 	if got := st.object(http.MethodPatch, route, `{"label": "B"}`, http.StatusOK); got["label"] != "B" || got["schedule"] != "15m" {
 		t.Errorf("after a change of what is free: %v", got)
 	}

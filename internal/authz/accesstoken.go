@@ -43,13 +43,13 @@ const maxAccessTokenBytes = 2048
 var (
 	// ErrBadAccessToken: the access token is malformed, forged, or signed with an unknown
 	// key.
-	ErrBadAccessToken = errors.New("authz: invalid access token")
+	ErrBadAccessToken = errors.New("invalid access token")
 	// ErrBadSignature: the signature does not match the URL, or its key is unknown.
-	ErrBadSignature = errors.New("authz: bad signature")
+	ErrBadSignature = errors.New("invalid signature")
 	// ErrExpired: the access token or signature has expired or is not valid yet.
-	ErrExpired = errors.New("authz: expired")
+	ErrExpired = errors.New("expired")
 	// ErrNoKey: there is no signing key: this is not a central server.
-	ErrNoKey = errors.New("authz: no key to sign with")
+	ErrNoKey = errors.New("no key to sign with")
 )
 
 type tokenHeader struct {

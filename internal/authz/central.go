@@ -77,10 +77,10 @@ type Central struct {
 func NewCentral(o CentralOptions) (*Central, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" || base.RawQuery != "" || base.User != nil {
-		return nil, errors.New("authz: the central server's URL is like https://central.example.org and nothing more")
+		return nil, errors.New("invalid URL of the central server: use one such as https://central.example.org, without path or query")
 	}
 	if base.Scheme == "http" && !o.Insecure && !LocalHost(base.Host) {
-		return nil, fmt.Errorf("authz: the central server %s is to be asked without TLS, and everybody on the way could read passwords and tokens: give its https URL", base.Host)
+		return nil, fmt.Errorf("the central server %s is to be asked without TLS, and everybody on the way could read passwords and tokens: give its https URL", base.Host)
 	}
 	if o.Path == "" {
 		o.Path = CheckPath
@@ -244,7 +244,7 @@ func (r *reply) decode(into any) error {
 	return nil
 }
 
-var errNoBatch = errors.New("authz: the central server answers no POST")
+var errNoBatch = errors.New("the central server does not accept POST")
 
 // many sends requests of one scope by POST.
 func (c *Central) many(ctx context.Context, cred Credential, scope account.Scope, requests []Request, list []int, decisions []Decision) error {
@@ -342,7 +342,7 @@ func (c *Central) request(ctx context.Context, method, path string, query url.Va
 	u.RawQuery = query.Encode()
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("authz: the central server's address is malformed")
+		return nil, errors.New("the path of the central server's permission check is invalid")
 	}
 	r.Header.Set("Accept", "application/json")
 	if id := httperr.RequestID(ctx); id != "" {

@@ -80,7 +80,7 @@ func PublicKeys(list []PublicKey) (map[string]ed25519.PublicKey, error) {
 		}
 		x, err := base64.RawURLEncoding.DecodeString(k.X)
 		if err != nil || len(x) != ed25519.PublicKeySize || k.ID == "" {
-			return nil, fmt.Errorf("authz: the central server's key %q is not an Ed25519 key", k.ID)
+			return nil, fmt.Errorf("the central server's key %q is not an Ed25519 key", k.ID)
 		}
 		keys[k.ID] = x
 	}

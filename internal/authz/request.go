@@ -133,7 +133,7 @@ type Authorizer interface {
 
 // ErrUnavailable: the authorizer can't be reached at present. The response is 503, never
 // access.
-var ErrUnavailable = errors.New("authz: access can't be checked at present")
+var ErrUnavailable = errors.New("access can't be checked at present")
 
 // An UnavailableError is an [ErrUnavailable] with the time after which to retry.
 type UnavailableError struct {

@@ -34,11 +34,11 @@ func (k *Keys) SignURL(v Link) (url.Values, error) {
 		return nil, ErrNoKey
 	}
 	if v.Image == "" || v.User == "" || v.Scope != account.ScopeTiles && v.Scope != account.ScopeLabel {
-		return nil, fmt.Errorf("authz: a signed URL needs an image, a user, and scope tiles or label")
+		return nil, fmt.Errorf("a signed URL needs an image, a user, and scope tiles or label")
 	}
 	exp, iat := v.Expires.Unix(), v.Issued.UnixMilli()
 	if d := v.Expires.Sub(v.Issued); d <= 0 || d > MaxSignedURLAge {
-		return nil, fmt.Errorf("authz: the lifetime of a signed URL must be at most %v", MaxSignedURLAge)
+		return nil, fmt.Errorf("the lifetime of a signed URL must be at most %v", MaxSignedURLAge)
 	}
 	b := binary.BigEndian.AppendUint64([]byte{signatureVersion}, uint64(iat))
 	b = append(b, mac(s.urls[s.signer], s.signer, string(v.Scope), strconv.FormatInt(exp, 10), iat, v.Image, v.User)...)

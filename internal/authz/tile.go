@@ -62,7 +62,7 @@ func (t *Target) route() string {
 }
 
 // ErrUnknown: the response is that the image does not exist.
-var ErrUnknown = errors.New("authz: unknown image")
+var ErrUnknown = errors.New("unknown image")
 
 var (
 	errLogin     = &httperr.Error{Status: http.StatusUnauthorized, Detail: "Log in to see this."}

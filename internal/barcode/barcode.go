@@ -22,4 +22,4 @@ const (
 )
 
 // ErrNotFound reports that an image has no readable code.
-var ErrNotFound = errors.New("barcode: no code found")
+var ErrNotFound = errors.New("no code found")

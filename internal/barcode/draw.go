@@ -47,14 +47,14 @@ var quiet = map[Kind]int{
 // hold the text.
 func Draw(kind Kind, text string, modulePx int) (image.Image, error) {
 	if modulePx < 1 || modulePx > maxModule {
-		return nil, fmt.Errorf("barcode: module of %d pixels: want 1 to %d", modulePx, maxModule)
+		return nil, fmt.Errorf("barcode modules of %d pixels, expected 1 to %d", modulePx, maxModule)
 	}
 	if text == "" || len(text) > maxText {
-		return nil, fmt.Errorf("barcode: text of %d bytes: want 1 to %d", len(text), maxText)
+		return nil, fmt.Errorf("barcode text of %d bytes, expected 1 to %d", len(text), maxText)
 	}
 	code, err := encode(kind, text)
 	if err != nil {
-		return nil, fmt.Errorf("barcode: cannot draw %q as %s: %w", text, kind, err)
+		return nil, fmt.Errorf("cannot draw %q as %s: %w", text, kind, err)
 	}
 	size := code.Bounds().Size()
 	if size.Y == 1 { // bars

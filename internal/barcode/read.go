@@ -34,7 +34,7 @@ func Read(ctx context.Context, img image.Image) (text string, kind Kind, err err
 				return text, kind, nil
 			}
 			if err := ctx.Err(); err != nil {
-				return "", "", fmt.Errorf("barcode: search given up: %w", err)
+				return "", "", fmt.Errorf("search for a barcode cancelled: %w", err)
 			}
 		}
 	}

@@ -25,20 +25,20 @@ import (
 
 var (
 	// ErrNotFound reports a store or image that does not exist.
-	ErrNotFound = errors.New("catalog: not found")
+	ErrNotFound = errors.New("not found")
 	// ErrConflict reports that another store has that folder, or another image that path.
-	ErrConflict = errors.New("catalog: conflict")
+	ErrConflict = errors.New("conflict")
 	// ErrInvalid reports invalid or contradictory settings of a store.
-	ErrInvalid = errors.New("catalog: invalid")
+	ErrInvalid = errors.New("invalid")
 	// ErrHeld reports that another holder has the lease.
-	ErrHeld = errors.New("catalog: lease is held")
+	ErrHeld = errors.New("the lease is held")
 	// ErrLeaseLost reports that the lease has expired or another holder has it. Nothing was
 	// written.
-	ErrLeaseLost = errors.New("catalog: lease was lost")
+	ErrLeaseLost = errors.New("the lease was lost")
 	// ErrOldRevision reports that the image's file has changed in the meantime.
-	ErrOldRevision = errors.New("catalog: not the current revision")
+	ErrOldRevision = errors.New("not the current revision")
 	// ErrBadCursor reports a cursor of another list.
-	ErrBadCursor = errors.New("catalog: bad cursor")
+	ErrBadCursor = errors.New("invalid cursor")
 	// ErrAway reports that the database does not answer at present.
 	ErrAway = db.ErrAway
 	// ErrFull reports that the database has no disk space left.
@@ -239,7 +239,7 @@ func (c *Catalog) wrap(err error, what string) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%w: %s", ErrNotFound, what)
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("catalog: %s: %w", what, err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	kind := db.Fault(err)
 	if errors.Is(kind, db.ErrDuplicate) {
@@ -248,5 +248,5 @@ func (c *Catalog) wrap(err error, what string) error {
 	if kind != nil {
 		return fmt.Errorf("%w: %s: %w", kind, what, err)
 	}
-	return fmt.Errorf("catalog: %s: %w", what, err)
+	return fmt.Errorf("%s: %w", what, err)
 }

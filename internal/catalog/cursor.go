@@ -34,7 +34,7 @@ func (c *Catalog) loadSeal(ctx context.Context) error {
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return fmt.Errorf("catalog: key of cursors: %w", err)
+		return fmt.Errorf("cannot create the key of cursors: %w", err)
 	}
 	c.seal, err = cipher.NewGCMWithRandomNonce(block)
 	return err

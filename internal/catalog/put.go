@@ -367,7 +367,7 @@ func (t *tx) put(ctx context.Context, list []*pending) error {
 	for _, p := range list {
 		shelf := p.wantedShelf()
 		if shelf == 0 {
-			return fmt.Errorf("catalog: image %s: unknown state %q", p.ID, p.State)
+			return fmt.Errorf("image %s: unknown state %q", p.ID, p.State)
 		}
 		if p.was != nil {
 			t.tally(p.was.store, p.was.shelf, p.was.Identity.Size, -1)
@@ -379,7 +379,7 @@ func (t *tx) put(ctx context.Context, list []*pending) error {
 		t.tally(p.store, shelf, p.Identity.Size, 1)
 		fields, err := json.Marshal(&p.Description)
 		if err != nil {
-			return fmt.Errorf("catalog: image %s: %w", p.ID, err)
+			return fmt.Errorf("image %s: %w", p.ID, err)
 		}
 		images = append(images, p.row())
 		descriptions = append(descriptions, []any{p.n, string(fields)})

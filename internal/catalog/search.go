@@ -39,7 +39,7 @@ func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
 	case q.Sort == "" || q.Sort == SortName && !q.Labels:
 		s.Sort = SortCreated
 	case q.Sort != SortCreated && q.Sort != SortName && q.Sort != SortSize && q.Sort != SortState:
-		return nil, fmt.Errorf("catalog: unknown sort order %q", q.Sort)
+		return nil, fmt.Errorf("unknown sort order %q", q.Sort)
 	}
 	if !q.Labels {
 		s.Q = ""
@@ -50,7 +50,7 @@ func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
 		s.shelves = []int{shelfHidden, shelfDeleted}
 	case q.State != "":
 		if s.shelves = []int{shelfOf(q.State)}; s.shelves[0] == 0 {
-			return nil, fmt.Errorf("catalog: unknown state %q", q.State)
+			return nil, fmt.Errorf("unknown state %q", q.State)
 		}
 	default:
 		for i := 1; i < len(shelves); i++ {

@@ -49,7 +49,7 @@ type Store struct {
 	Public     bool   // everyone may view its tiles
 	HideLabels bool   // labels, macros and names are visible to admins only
 
-	Declared *Declaration `json:",omitempty"` // settings that are in the configuration file; nil for none
+	Provisioned *Provisioning `json:"Declared,omitempty"` // settings that are in the configuration file; nil for none
 
 	RootID     fsx.Identity // of the root folder when it was last seen
 	RootFS     string       // id of its file system at that time
@@ -154,7 +154,7 @@ func (t *tx) writeStore(ctx context.Context, s *Store) error {
 	}
 	fields, err := json.Marshal(s)
 	if err != nil {
-		return fmt.Errorf("catalog: store %s: %w", clean(s.ID), err)
+		return fmt.Errorf("store %s: %w", clean(s.ID), err)
 	}
 	_, err = t.ExecContext(ctx, `INSERT INTO stores (id, host, root, incoming, fields, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (id) DO UPDATE SET host = excluded.host, root = excluded.root, incoming = excluded.incoming, fields = excluded.fields, updated_at = excluded.updated_at`,

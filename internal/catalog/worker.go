@@ -40,7 +40,7 @@ func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
 	}
 	queues, err := json.Marshal(w.Queues)
 	if err != nil {
-		return fmt.Errorf("catalog: worker %s: %w", clean(w.ID), err)
+		return fmt.Errorf("worker %s: %w", clean(w.ID), err)
 	}
 	return c.aside(ctx, func(t *sql.Tx) error {
 		_, err := t.ExecContext(ctx, `INSERT INTO workers (id, host, pid, version, queues, started_at, seen_at) VALUES ($1, $2, $3, $4, $5, $6, `+c.now+`)

@@ -155,10 +155,10 @@ func (s Site) command(mode, listen string) []string {
 // check returns an error if the site is invalid.
 func (s Site) check() error {
 	if !siteName.MatchString(s.Name) {
-		return fmt.Errorf("deploy: the name of a site is lower-case letters and digits with single hyphens: %q", s.Name)
+		return fmt.Errorf("invalid name of a site %q: use lower-case letters and digits, with single hyphens between them", s.Name)
 	}
 	for what, v := range map[string]string{
-		"program": s.Program, "site's file": s.Config, "data folder": s.Data, "user": s.User, "address": s.Listen, "address of the tile server": s.Tiles, "database": s.Database,
+		"program": s.Program, "configuration file": s.Config, "data directory": s.Data, "user": s.User, "address": s.Listen, "address of the tile server": s.Tiles, "database": s.Database,
 		"host": s.Host, "central server": s.Central,
 	} {
 		if err := plain(what, v); err != nil {
@@ -173,13 +173,13 @@ func (s Site) check() error {
 		}
 	}
 	if !path.IsAbs(s.Program) || !path.IsAbs(s.Data) {
-		return fmt.Errorf("deploy: give program and data folder as whole paths: %q, %q", s.Program, s.Data)
+		return fmt.Errorf("program %q and data directory %q: use absolute paths", s.Program, s.Data)
 	}
 	if err := s.checkHost(); err != nil {
 		return err
 	}
 	if s.Config != "" && !path.IsAbs(s.Config) {
-		return fmt.Errorf("deploy: give the site's file as a whole path: %q", s.Config)
+		return fmt.Errorf("configuration file %q: use an absolute path", s.Config)
 	}
 	return nil
 }
@@ -188,13 +188,13 @@ func (s Site) check() error {
 func (s Site) checkHost() error {
 	switch u, err := url.Parse(s.Central); {
 	case s.Host != "" && s.Database == "":
-		return errors.New("deploy: a host of a larger site needs the URL of its database; a password can be written into the file afterwards")
+		return errors.New("a host of a larger site needs the URL of the database: use --database; a password can be added to the file afterwards")
 	case s.Central == "":
 		return nil
 	case s.Host == "" || s.Tiles == "":
-		return errors.New("deploy: the server of the site is asked by the tile server of another host: give the name of the host, and the address of a tile server")
+		return errors.New("--central is for the tile server of another host: use --host and --tiles too")
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("deploy: the server of the site needs a URL such as https://slides.example.org: %q", s.Central)
+		return fmt.Errorf("invalid URL of the site's server %q: use one such as https://slides.example.org", s.Central)
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func (s Site) origin() string {
 // plain refuses characters that each supervisor would need quoted differently.
 func plain(what, v string) error {
 	if i := strings.IndexFunc(v, func(r rune) bool { return r < ' ' || strings.ContainsRune(`"'\$;`+"`", r) }); i >= 0 {
-		return fmt.Errorf("deploy: the %s %q has a character that supervisors take for something else", what, v)
+		return fmt.Errorf("the %s %q has a character that is special to systemd or supervisord", what, v)
 	}
 	return nil
 }
@@ -225,11 +225,11 @@ func (s Site) render(kind string) ([]File, error) {
 	funcs := template.FuncMap{"yaml": strconv.Quote, "quote": quote, "percent": func(v string) string { return strings.ReplaceAll(v, "%", "%%") }}
 	t, err := template.New("").Funcs(funcs).ParseFS(templates, "templates/"+kind+"/*")
 	if err != nil {
-		return nil, fmt.Errorf("deploy: %w", err)
+		return nil, fmt.Errorf("service templates: %w", err)
 	}
 	names, err := fs.ReadDir(templates, "templates/"+kind)
 	if err != nil {
-		return nil, fmt.Errorf("deploy: %w", err)
+		return nil, fmt.Errorf("service templates: %w", err)
 	}
 	all := s.processes()
 	var files []File
@@ -259,7 +259,7 @@ func (s Site) render(kind string) ([]File, error) {
 func add(files []File, t *template.Template, from, name string, data any) ([]File, error) {
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, from, data); err != nil {
-		return nil, fmt.Errorf("deploy: %w", err)
+		return nil, fmt.Errorf("service template %s: %w", from, err)
 	}
 	return append(files, File{name, b.Bytes()}), nil
 }

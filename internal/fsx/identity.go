@@ -37,7 +37,7 @@ func Identify(fd uintptr) (Identity, error) {
 			return identity(&st), nil
 		}
 		if err != syscall.EINTR {
-			return Identity{}, fmt.Errorf("fsx: stat of open file: %w", err)
+			return Identity{}, fmt.Errorf("cannot read the status of the open file: %w", err)
 		}
 	}
 }

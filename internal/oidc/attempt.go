@@ -96,7 +96,7 @@ func (c *Client) seal(ctx context.Context, at attempt) (string, error) {
 
 // errNoAttempt: the browser has no login in progress, it has expired, or it is not this
 // server's.
-var errNoAttempt = errors.New("oidc: no login in progress")
+var errNoAttempt = errors.New("no login in progress")
 
 // open returns the attempt in the browser's cookie, or [errNoAttempt].
 func (c *Client) open(ctx context.Context, r *http.Request) (attempt, error) {

@@ -103,11 +103,11 @@ func New(o Options) (*Client, error) {
 	}
 	switch {
 	case o.ClientID == "":
-		return nil, errors.New("oidc: the client id is missing: the provider assigns it")
+		return nil, errors.New("the client id is missing: use the one that the provider assigned")
 	case o.Accounts == nil:
-		return nil, errors.New("oidc: Accounts is missing")
+		return nil, errors.New("the option Accounts is missing")
 	case redirect.RawQuery != "" || !strings.HasPrefix(redirect.Path, "/"):
-		return nil, fmt.Errorf("oidc: the redirect URL %s must have a path and no query", o.RedirectURL)
+		return nil, fmt.Errorf("the redirect URL %s must have a path and no query", o.RedirectURL)
 	}
 	if o.LoggedOutURL != "" {
 		if _, err := secureURL("URL for those who have logged out", o.LoggedOutURL); err != nil {
@@ -118,7 +118,7 @@ func New(o Options) (*Client, error) {
 		o.Scopes = []string{oidc.ScopeOpenID, "profile", "email"}
 	}
 	if !slices.Contains(o.Scopes, oidc.ScopeOpenID) {
-		return nil, errors.New("oidc: the scope openid is missing, which logins need")
+		return nil, errors.New("the scope openid is missing, which logins need")
 	}
 	if o.GroupsClaim == "" {
 		o.GroupsClaim = "groups"
@@ -142,10 +142,10 @@ func New(o Options) (*Client, error) {
 func secureURL(what, s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("oidc: the %s %q is not a URL like https://login.example.org/path", what, s)
+		return nil, fmt.Errorf("invalid %s %q: use a URL such as https://login.example.org/path", what, s)
 	}
 	if u.Scheme == "http" && !loopback(u.Hostname()) {
-		return nil, fmt.Errorf("oidc: the %s %s is not https: anyone on the network could log in as another user", what, s)
+		return nil, fmt.Errorf("the %s %s is not https: anyone on the network could log in as another user", what, s)
 	}
 	return u, nil
 }

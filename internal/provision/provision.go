@@ -94,7 +94,7 @@ func (o *Options) store(ctx context.Context, f *config.File, d *config.Store) (*
 		return nil, err
 	}
 	fields := differing(s, &want)
-	if len(fields) == 0 && reflect.DeepEqual(s.Declared, want.Declared) {
+	if len(fields) == 0 && reflect.DeepEqual(s.Provisioned, want.Provisioned) {
 		return nil, nil
 	}
 	if err := o.move(ctx, s, &want); err != nil {
@@ -118,7 +118,7 @@ func (o *Options) find(ctx context.Context, f *config.File, d *config.Store, roo
 	for i := range list {
 		s := &list[i]
 		switch {
-		case s.Declared != nil && s.Declared.Site == f.Site && s.Declared.Name == d.Name:
+		case s.Provisioned != nil && s.Provisioned.Site == f.Site && s.Provisioned.Name == d.Name:
 			byName = s
 		case id != "" && s.ID == id:
 			byID = s
@@ -142,14 +142,14 @@ func (o *Options) find(ctx context.Context, f *config.File, d *config.Store, roo
 
 // checkOwner refuses a store that another file, or another name of this file, provisions.
 func checkOwner(s *catalog.Store, f *config.File) error {
-	if s == nil || s.Declared == nil {
+	if s == nil || s.Provisioned == nil {
 		return nil
 	}
-	if s.Declared.Site != f.Site {
-		return fmt.Errorf("the configuration file of another site provisions the store %s, as %s of the site %q", s.ID, s.Declared.Key(), s.Declared.Site)
+	if s.Provisioned.Site != f.Site {
+		return fmt.Errorf("the configuration file of another site provisions the store %s, as %s of the site %q", s.ID, s.Provisioned.Key(), s.Provisioned.Site)
 	}
-	if slices.ContainsFunc(f.Stores, func(d config.Store) bool { return d.Name == s.Declared.Name }) {
-		return fmt.Errorf("the store is already provisioned as %s: a folder may be in one store only", s.Declared.Key())
+	if slices.ContainsFunc(f.Stores, func(d config.Store) bool { return d.Name == s.Provisioned.Name }) {
+		return fmt.Errorf("the store is already provisioned as %s: a folder may be in one store only", s.Provisioned.Key())
 	}
 	return nil // it was renamed
 }
@@ -167,11 +167,11 @@ func (o *Options) edit(s *catalog.Store, f *config.File, d *config.Store) error 
 	if incoming := o.folder(d, "incoming"); incoming != "" {
 		s.Incoming = incoming
 	}
-	s.Declared = &catalog.Declaration{Site: f.Site, Name: d.Name, Keys: map[string]string{}}
+	s.Provisioned = &catalog.Provisioning{Site: f.Site, Name: d.Name, Keys: map[string]string{}}
 	for name, v := range d.Fields {
-		s.Declared.Keys[name] = v.Key
+		s.Provisioned.Keys[name] = v.Key
 	}
-	s.Declared.Keys["mode"] = s.Declared.Key() + ".mode" // even if the file does not have it
+	s.Provisioned.Keys["mode"] = s.Provisioned.Key() + ".mode" // even if the file does not have it
 	return o.Edit(s, d.Values())
 }
 
@@ -220,13 +220,13 @@ func (o *Options) release(ctx context.Context, f *config.File) ([]Change, error)
 	}
 	var changes []Change
 	for i := range list {
-		d := list[i].Declared
+		d := list[i].Provisioned
 		if d == nil || d.Site != f.Site || slices.ContainsFunc(f.Stores, func(s config.Store) bool { return s.Name == d.Name }) {
 			continue
 		}
 		c := Change{Name: d.Name, ID: list[i].ID, Result: Released, Fields: slices.Sorted(maps.Keys(d.Keys))}
 		if _, err := o.Catalog.UpdateStore(ctx, c.ID, func(s *catalog.Store) error {
-			s.Declared = nil
+			s.Provisioned = nil
 			return nil
 		}); err != nil && !errors.Is(err, catalog.ErrNotFound) {
 			c.Result, c.Err = Failed, err
@@ -264,7 +264,7 @@ func differing(a, b *catalog.Store) []string {
 	va, vb := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
 	for i := range va.NumField() {
 		f := va.Type().Field(i)
-		if f.Name == "Declared" || reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
+		if f.Name == "Provisioned" || reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
 			continue
 		}
 		names = append(names, strings.ToLower(capital.ReplaceAllString(f.Name, "${1}_$2")))

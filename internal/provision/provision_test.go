@@ -139,7 +139,7 @@ func TestApply(t *testing.T) {
 				"y failed: the store is already provisioned as stores.z: a folder may be in one store only",
 			}},
 			{"nested folders", "site: north\nstores:\n  z: {root: moved}\n  y: {root: moved/in}", []string{
-				fmt.Sprintf("y failed: catalog: conflict: %q overlaps with %q of the store %s (A): a file may lie in one store only",
+				fmt.Sprintf("y failed: conflict: %q overlaps with %q of the store %s (A): a file may lie in one store only",
 					filepath.Join(st.dir, "moved", "in"), filepath.Join(st.dir, "moved"), "ID"),
 			}},
 			{"an existing store is adopted", "site: north\nstores:\n  z: {root: moved}\n  hand: {root: by-hand, schedule: 1h}", []string{"hand changed schedule"}},
@@ -169,7 +169,7 @@ func TestApply(t *testing.T) {
 			}
 		}
 		list := st.stores()
-		if len(list) != 2 || list[0].ID != hand.ID || list[0].Queue != "kept" || list[0].Schedule != "2h" || list[0].Declared != nil || list[1].Label != "A" {
+		if len(list) != 2 || list[0].ID != hand.ID || list[0].Queue != "kept" || list[0].Schedule != "2h" || list[0].Provisioned != nil || list[1].Label != "A" {
 			t.Errorf("stores in the end: %+v, want both, with the last settings", list)
 		}
 	})
@@ -182,16 +182,16 @@ func TestOwnedSettings(t *testing.T) {
 		st.apply("site: north\nstore_defaults: {schedule: 15m}\nstores: {a: {root: " + st.mkdir("a") + "}}")
 		s := st.stores()[0]
 		want := map[string]string{"root": "stores.a.root", "mode": "stores.a.mode", "schedule": "store_defaults.schedule"}
-		if d := cmp.Diff(want, s.Declared.Keys); d != "" {
+		if d := cmp.Diff(want, s.Provisioned.Keys); d != "" {
 			t.Errorf("(-want +got):\n%s", d)
 		}
-		if err := s.Declares("label", "queue"); err != nil {
+		if err := s.Editable("label", "queue"); err != nil {
 			t.Errorf("other settings: %v", err)
 		}
-		if err := s.Declares("label", "schedule"); !errors.Is(err, catalog.ErrDeclared) || !strings.Contains(err.Error(), "store_defaults.schedule") {
+		if err := s.Editable("label", "schedule"); !errors.Is(err, catalog.ErrProvisioned) || !strings.Contains(err.Error(), "store_defaults.schedule") {
 			t.Errorf("a provisioned setting: %v", err)
 		}
-		if err := s.Removable(); !errors.Is(err, catalog.ErrDeclared) || !strings.Contains(err.Error(), "stores.a") {
+		if err := s.Removable(); !errors.Is(err, catalog.ErrProvisioned) || !strings.Contains(err.Error(), "stores.a") {
 			t.Errorf("removal: %v", err)
 		}
 	})
@@ -243,7 +243,7 @@ func TestConcurrentApply(t *testing.T) {
 		wg.Wait()
 		var names []string
 		for _, s := range st.stores() {
-			names = append(names, s.Declared.Name)
+			names = append(names, s.Provisioned.Name)
 		}
 		slices.Sort(names)
 		if d := cmp.Diff([]string{"s0", "s1", "s2", "s3"}, names); d != "" {

@@ -15,7 +15,7 @@ import (
 // [ErrTooLarge] for more than 16 million pixels.
 func DecodeAssociated(ctx context.Context, p *slide.AssociatedImage) (*image.RGBA, error) {
 	if len(p.Strips) == 0 {
-		return nil, fmt.Errorf("render: an associated image without strips")
+		return nil, fmt.Errorf("the associated image has no strips")
 	}
 	if err := checkAssociated(p); err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func DecodeAssociated(ctx context.Context, p *slide.AssociatedImage) (*image.RGB
 	}
 	columns := p.Columns()
 	if want := columns * ((p.Height + rows - 1) / rows); len(p.Strips) != want {
-		return nil, fmt.Errorf("render: an associated image with %d strips or tiles instead of those of %d rows, %d each: %d", len(p.Strips), p.Height, rows, want)
+		return nil, fmt.Errorf("the associated image has %d strips or tiles; its %d rows, %d each, need %d", len(p.Strips), p.Height, rows, want)
 	}
 	if err := Take(ctx, pictureCost(p.Width, p.Height)); err != nil {
 		return nil, err

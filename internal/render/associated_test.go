@@ -55,7 +55,7 @@ func TestDecodeAssociated(t *testing.T) {
 		{"JPEG strips, the last one padded", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, true)}, ""},
 		{"raw", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 1 << 30, Layout: raw, Strips: [][]byte{bytesRGB}}, ""},
 		{"raw strips", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 50, Layout: raw, Strips: [][]byte{bytesRGB[:50*row], bytesRGB[50*row:]}}, ""},
-		{"no strips", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs}, "without strips"},
+		{"no strips", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs}, "has no strips"},
 		{"a strip missing", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)[:4]}, "4 strips"},
 		{"strips of another width", slide.AssociatedImage{Width: 91, Height: 70, RowsPerStrip: 16, Layout: jpegs, Strips: strips(t, img, 16, false)}, "strip 0"},
 		{"a strip cut off", slide.AssociatedImage{Width: 90, Height: 70, RowsPerStrip: 50, Layout: raw, Strips: [][]byte{bytesRGB[:50*row], bytesRGB[51*row:]}}, "strip 1"},

@@ -65,7 +65,7 @@ func NewBands(ctx context.Context, r io.Reader) (*Bands, error) {
 	}
 	b.Width, b.Height = head.width, head.height
 	if head.width < 1 || head.height < 1 {
-		return nil, b.giveUp(fmt.Errorf("render: JPEG of %d×%d pixels", head.width, head.height))
+		return nil, b.giveUp(fmt.Errorf("JPEG of %d×%d pixels", head.width, head.height))
 	}
 	b.head = head
 	if b.crop, err = newCropper(head, data, head.width, head.height); err != nil {
@@ -109,7 +109,7 @@ func (b *Bands) readHead() ([]byte, *header, error) {
 		data = data[:len(data)+n]
 		b.end = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 		if err != nil && !b.end {
-			return nil, nil, fmt.Errorf("render: reading a JPEG: %w", err)
+			return nil, nil, fmt.Errorf("reading a JPEG: %w", err)
 		}
 		head, bad := parseHeader(data)
 		if bad == nil {
@@ -184,7 +184,7 @@ func (b *Bands) Next() (*image.RGBA, error) {
 	height := min(last*b.mcuH, b.Height) - top
 	b.next = to
 	if err := b.cut(first, last, height); err != nil {
-		return nil, unbanded(fmt.Errorf("render: JPEG of %d×%d pixels, near byte %d: %w", b.Width, b.Height, b.offset+int64(b.crop.in.at), err))
+		return nil, unbanded(fmt.Errorf("JPEG of %d×%d pixels, near byte %d: %w", b.Width, b.Height, b.offset+int64(b.crop.in.at), err))
 	}
 	data := b.crop.out.end()
 	b.crop.out.data = data[:0]
@@ -194,10 +194,10 @@ func (b *Bands) Next() (*image.RGBA, error) {
 	}
 	img, err := jpegs().decode(data, head)
 	if err != nil {
-		return nil, fmt.Errorf("render: JPEG of %d×%d pixels, rows %d to %d: %w", b.Width, b.Height, top, top+height, err)
+		return nil, fmt.Errorf("JPEG of %d×%d pixels, rows %d to %d: %w", b.Width, b.Height, top, top+height, err)
 	}
 	if img.Rect.Dx() != b.Width || img.Rect.Dy() != height {
-		return nil, fmt.Errorf("render: JPEG of %d×%d pixels came out as %v", b.Width, height, img.Rect)
+		return nil, fmt.Errorf("JPEG of %d×%d pixels was decoded to %v", b.Width, height, img.Rect)
 	}
 	return img.SubImage(image.Rect(0, from*b.mcuH-top, b.Width, min(to*b.mcuH, b.Height)-top)).(*image.RGBA), nil
 }

@@ -13,10 +13,10 @@ import (
 var (
 	// ErrTooLarge reports an image that has too many pixels to be decoded, or needs more
 	// memory than decoding may use.
-	ErrTooLarge = errors.New("render: too large to be decoded")
+	ErrTooLarge = errors.New("too large to be decoded")
 	// ErrBusy reports that memory for decoding was in use for the whole time the caller was
 	// willing to wait.
-	ErrBusy = errors.New("render: other pictures take the memory for decoding")
+	ErrBusy = errors.New("other images use all memory for decoding")
 )
 
 // A Budget limits the total memory of all goroutines that decode, render or encode images.

@@ -90,7 +90,7 @@ func webpCost(data []byte, w, h int) int64 {
 func zstdWindow(data []byte) (uint64, error) {
 	var head zstd.Header
 	if err := head.Decode(data); err != nil {
-		return 0, fmt.Errorf("render: zstd data without a header: %w", err)
+		return 0, fmt.Errorf("zstd data without a header: %w", err)
 	}
 	window := head.WindowSize
 	if head.SingleSegment {

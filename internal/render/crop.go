@@ -25,7 +25,7 @@ func CropJPEG(data []byte, w, h int) ([]byte, error) {
 		return nil, err
 	}
 	if w < 1 || h < 1 || w > head.width || h > head.height {
-		return nil, fmt.Errorf("render: cannot crop a JPEG of %d×%d pixels to %d×%d", head.width, head.height, w, h)
+		return nil, fmt.Errorf("cannot crop a JPEG of %d×%d pixels to %d×%d", head.width, head.height, w, h)
 	}
 	if w == head.width && h == head.height {
 		return data, nil
@@ -35,7 +35,7 @@ func CropJPEG(data []byte, w, h int) ([]byte, error) {
 		return nil, err
 	}
 	if err := c.copyRows(); err != nil {
-		return nil, fmt.Errorf("render: JPEG of %d bytes, near byte %d: %w", len(data), c.in.at, err)
+		return nil, fmt.Errorf("JPEG of %d bytes, near byte %d: %w", len(data), c.in.at, err)
 	}
 	return c.out.end(), nil
 }
@@ -105,7 +105,7 @@ func newCropper(head *header, data []byte, w, h int) (*cropper, error) {
 func (c *cropper) addComponents(head *header) ([]component, error) {
 	s := head.scan
 	if len(s) < 1 || len(s) != 4+2*int(s[0]) {
-		return nil, errors.New("render: JPEG whose scan header is cut off")
+		return nil, errors.New("the JPEG is incomplete: it ends in its scan header")
 	}
 	if int(s[0]) != len(head.components) {
 		return nil, fmt.Errorf("%w: JPEG of more than one scan", ErrNotLossless)
@@ -117,7 +117,7 @@ func (c *cropper) addComponents(head *header) ([]component, error) {
 		id, dc, ac := s[1+2*i], s[2+2*i]>>4&3, s[2+2*i]&3
 		comp, ok := head.component(id)
 		if !ok {
-			return nil, fmt.Errorf("render: JPEG whose scan has a colour %d and its frame has not", id)
+			return nil, fmt.Errorf("JPEG: the scan has component %d, which the frame does not have", id)
 		}
 		for class, t := range [2]byte{dc, ac} {
 			if tables[class][t] != nil {

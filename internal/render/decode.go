@@ -37,14 +37,14 @@ func Decode(ctx context.Context, data []byte, lay slide.Layout, w, h int) (*imag
 	case slide.JPEG:
 		img, err := DecodeJPEG(ctx, data)
 		if err == nil && (img.Rect.Dx() != w || img.Rect.Dy() != h) {
-			return nil, fmt.Errorf("render: JPEG of %d×%d pixels, where %d×%d are due", img.Rect.Dx(), img.Rect.Dy(), w, h)
+			return nil, fmt.Errorf("JPEG of %d×%d pixels, expected %d×%d", img.Rect.Dx(), img.Rect.Dy(), w, h)
 		}
 		return img, err
 	case slide.WebP:
 		return decodeWebP(ctx, data, w, h)
 	}
 	if need := w * h * lay.Samples * lay.Bits / 8; need > maxBytes {
-		return nil, fmt.Errorf("render: %d×%d pixels of %d samples are %d bytes: more than %d are not read", w, h, lay.Samples, need, maxBytes)
+		return nil, fmt.Errorf("%d×%d pixels of %d samples have %d bytes, at most %d are supported", w, h, lay.Samples, need, maxBytes)
 	}
 	rows, err := NewRows(ctx, bytes.NewReader(data), int64(len(data)), lay, w, h)
 	if err != nil {
@@ -72,7 +72,7 @@ func decodeWebP(ctx context.Context, data []byte, w, h int) (*image.RGBA, error)
 		err = fmt.Errorf("%d×%d pixels, where %d×%d are due", config.Width, config.Height, w, h)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("render: WebP data of %d bytes: %w", len(data), err)
+		return nil, fmt.Errorf("WebP data of %d bytes: %w", len(data), err)
 	}
 	cost := webpCost(data, w, h)
 	if err := Take(ctx, cost); err != nil {
@@ -81,11 +81,11 @@ func decodeWebP(ctx context.Context, data []byte, w, h int) (*image.RGBA, error)
 	defer Give(ctx, cost)
 	src, err := webp.Decode(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("render: WebP data of %d bytes: %w", len(data), err)
+		return nil, fmt.Errorf("WebP data of %d bytes: %w", len(data), err)
 	}
 	fullRange(src)
 	if b := src.Bounds(); b.Dx() != w || b.Dy() != h {
-		return nil, fmt.Errorf("render: WebP of %d×%d pixels came out as %v", w, h, b)
+		return nil, fmt.Errorf("WebP of %d×%d pixels was decoded to %v", w, h, b)
 	}
 	img, err := takePixels(ctx, w, h)
 	if err != nil {
@@ -141,7 +141,7 @@ func newZstd(r io.Reader, window uint64) (*zstd.Decoder, error) {
 func checksum(r io.Reader, wrong error) error {
 	var b [1]byte
 	if _, err := io.ReadFull(r, b[:]); errors.Is(err, wrong) {
-		return fmt.Errorf("render: the pixels are not those that were written: %w", err)
+		return fmt.Errorf("the compressed pixels are damaged: %w", err)
 	}
 	return nil
 }
@@ -192,10 +192,10 @@ func newConverter(lay *slide.Layout) (converter, error) {
 		return nil, fmt.Errorf("%w: photometric interpretation %d of %d bits", ErrUnsupported, lay.Photometric, lay.Bits)
 	}
 	if lay.Samples < colors || lay.Samples > 64 {
-		return nil, fmt.Errorf("render: %d samples a pixel, where photometric interpretation %d has %d", lay.Samples, lay.Photometric, colors)
+		return nil, fmt.Errorf("%d samples per pixel, but photometric interpretation %d has %d", lay.Samples, lay.Photometric, colors)
 	}
 	if lay.Photometric == palette && len(lay.ColorMap) != 3<<8 {
-		return nil, fmt.Errorf("render: a palette of %d values, where there are 768", len(lay.ColorMap))
+		return nil, fmt.Errorf("the palette has %d values instead of 768", len(lay.ColorMap))
 	}
 	return overWhite(lay, colors, opaque(lay)), nil
 }

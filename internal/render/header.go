@@ -71,7 +71,7 @@ func readHeader(data []byte) (*header, error) {
 // parseHeader parses data up to its first pixels.
 func parseHeader(data []byte) (*header, error) {
 	if len(data) < 4 || data[0] != 0xff || data[1] != markSOI {
-		return nil, errors.New("render: JPEG does not begin with FF D8")
+		return nil, errors.New("the JPEG does not begin with FF D8")
 	}
 	h := &header{adobe: -1, segments: make([]segment, 0, 12)}
 	for i := 2; ; {
@@ -80,11 +80,11 @@ func parseHeader(data []byte) (*header, error) {
 			err = h.add(seg)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("render: JPEG at byte %d: %w", i, err)
+			return nil, fmt.Errorf("JPEG at byte %d: %w", i, err)
 		}
 		if seg.mark == markSOS {
 			if h.frame == 0 {
-				return nil, errors.New("render: JPEG has pixels and no frame")
+				return nil, errors.New("the JPEG has no frame header before its pixels")
 			}
 			h.body = next
 			return h, nil
@@ -182,7 +182,7 @@ func (h *header) check(data []byte) error {
 	// Every 8×8 block takes at least one bit, the code of its DC difference.
 	const most = 8 * 64 // pixels a byte
 	if n := len(data) - h.body; h.width*h.height > most*(n+64) {
-		return fmt.Errorf("render: JPEG of %d×%d pixels in %d bytes: its end is missing", h.width, h.height, n)
+		return fmt.Errorf("JPEG of %d×%d pixels in %d bytes: its end is missing", h.width, h.height, n)
 	}
 	// A progressive scan can skip 32,767 blocks with a few bits, so decoding a small file
 	// may take hours. The scripts of libjpeg have 10 scans.

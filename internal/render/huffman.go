@@ -58,7 +58,7 @@ type decodeTable struct {
 
 func newDecodeTable(t codeTable) (*decodeTable, error) {
 	if len(t.symbols) == 0 {
-		return nil, errors.New("render: JPEG lacks a Huffman table")
+		return nil, errors.New("the JPEG has no Huffman table")
 	}
 	d := &decodeTable{symbols: t.symbols}
 	next, i := 0, 0

@@ -43,7 +43,7 @@ func DecodeJPEG(ctx context.Context, data []byte) (*image.RGBA, error) {
 	}
 	Give(ctx, cost-pictureCost(img.Rect.Dx(), img.Rect.Dy()))
 	if img.Rect.Dx() != h.width || img.Rect.Dy() != h.height {
-		return nil, fmt.Errorf("render: JPEG of %d×%d pixels came out as %v", h.width, h.height, img.Rect)
+		return nil, fmt.Errorf("JPEG of %d×%d pixels was decoded to %v", h.width, h.height, img.Rect)
 	}
 	return img, nil
 }
@@ -58,7 +58,7 @@ func EncodeJPEG(img *image.RGBA, quality int) ([]byte, error) {
 		quality = defaultQuality
 	}
 	if quality < 1 || quality > 100 {
-		return nil, fmt.Errorf("render: JPEG quality %d: it must be between 1 and 100", quality)
+		return nil, fmt.Errorf("JPEG quality %d: it must be between 1 and 100", quality)
 	}
 	return jpegs().encode(img, quality)
 }

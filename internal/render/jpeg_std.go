@@ -22,7 +22,7 @@ func stdDecode(data []byte, h *header) (*image.RGBA, error) {
 	}
 	src, err := jpeg.Decode(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("render: JPEG of %d bytes: %w", len(data), err)
+		return nil, fmt.Errorf("JPEG of %d bytes: %w", len(data), err)
 	}
 	if img, ok := src.(*image.RGBA); ok {
 		return img, nil
@@ -38,7 +38,7 @@ func stdEncode(img *image.RGBA, quality int) ([]byte, error) {
 	buf.Grow(len(jfif) + img.Rect.Dx()*img.Rect.Dy()/8)
 	buf.WriteString(jfif)
 	if err := jpeg.Encode(&afterSOI{w: &buf}, img, &jpeg.Options{Quality: quality}); err != nil {
-		return nil, fmt.Errorf("render: %w", err)
+		return nil, fmt.Errorf("cannot encode a JPEG: %w", err)
 	}
 	return buf.Bytes(), nil
 }

@@ -89,7 +89,7 @@ func TestDecodeJPEGRefuses(t *testing.T) {
 			if err == nil {
 				t.Fatalf("%v and no error", img.Rect)
 			}
-			if !strings.HasPrefix(err.Error(), "render: ") || !strings.Contains(err.Error(), tt.want) {
+			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %q, want one of %q", err, tt.want)
 			}
 		})

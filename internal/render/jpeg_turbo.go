@@ -101,7 +101,7 @@ func (t *turbo) decode(data []byte, h *header) (*image.RGBA, error) {
 	runtime.KeepAlive(data)
 	if failed != 0 {
 		recycle(img)
-		return nil, fmt.Errorf("render: JPEG of %d bytes: %s", len(data), t.errorText(handle))
+		return nil, fmt.Errorf("JPEG of %d bytes: %s", len(data), t.errorText(handle))
 	}
 	return img, nil
 }
@@ -125,7 +125,7 @@ func (t *turbo) encode(img *image.RGBA, quality int) ([]byte, error) {
 	failed := t.compress(handle, &img.Pix[0], w, int32(img.Stride), h, pixelRGBA,
 		&out.jpeg, &out.size, sampling420, int32(quality), flagNoRealloc|flagAccurateDCT)
 	if failed != 0 {
-		return nil, fmt.Errorf("render: encoding %d×%d pixels: %s", w, h, t.errorText(handle))
+		return nil, fmt.Errorf("encoding %d×%d pixels: %s", w, h, t.errorText(handle))
 	}
 	return bytes.Clone(buf[:out.size]), nil
 }
@@ -149,7 +149,7 @@ func (h *handles) get() (uintptr, error) {
 	}
 	handle := h.create()
 	if handle == 0 {
-		return 0, fmt.Errorf("render: libjpeg-turbo has no memory for another image")
+		return 0, fmt.Errorf("libjpeg-turbo: out of memory")
 	}
 	return handle, nil
 }

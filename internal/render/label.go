@@ -91,7 +91,7 @@ func drawCode(text string, side int) (image.Image, error) {
 			code, err = barcode.Draw(kind, text, max(1, side/code.Bounds().Dx()))
 		}
 		if err == nil && code.Bounds().Dx() > side {
-			err = fmt.Errorf("render: a %s code of %d modules does not fit on a label", kind, code.Bounds().Dx())
+			err = fmt.Errorf("a %s code of %d modules does not fit on a label", kind, code.Bounds().Dx())
 		}
 		if err == nil {
 			return code, nil

@@ -27,7 +27,7 @@ func Preview(ctx context.Context, s *slide.Slide, height int) ([]byte, error) {
 		height = defaultPreview
 	}
 	if height < 1 || height > maxPreview {
-		return nil, fmt.Errorf("render: a preview of %d pixels: it must be between 1 and %d high", height, maxPreview)
+		return nil, fmt.Errorf("height of a preview, %d pixels: it must be between 1 and %d high", height, maxPreview)
 	}
 	macro, err := associated(ctx, s, "macro")
 	if err != nil {

@@ -18,7 +18,7 @@ const regionPixels = 32 << 20
 
 // ErrTooMuch reports a region whose aspect ratio is reduced so much that too many pixels
 // would have to be read.
-var ErrTooMuch = errors.New("render: too much to read for so small a picture")
+var ErrTooMuch = errors.New("too many pixels to read for such a small image")
 
 // Region renders the part r of level 0 as w × h pixels, from the image halved the given
 // number of times. It does not enlarge: r must have at least w × h pixels in the halved
@@ -33,7 +33,7 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 	whole := r
 	r = image.Rect(r.Min.X>>halved, r.Min.Y>>halved, min(ceilShift(r.Max.X, halved), zoom.Width), min(ceilShift(r.Max.Y, halved), zoom.Height))
 	if w < 1 || h < 1 || w > r.Dx() || h > r.Dy() {
-		return nil, fmt.Errorf("render: a region of %d×%d pixels as %d×%d", r.Dx(), r.Dy(), w, h)
+		return nil, fmt.Errorf("invalid region: %d×%d pixels scaled to %d×%d", r.Dx(), r.Dy(), w, h)
 	}
 	if r.Dx()*r.Dy() > regionPixels {
 		return nil, ErrTooMuch
@@ -144,7 +144,7 @@ func Gray(img *image.RGBA, bitonal bool) {
 func EncodePNG(img *image.RGBA) ([]byte, error) {
 	var b bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, img); err != nil {
-		return nil, fmt.Errorf("render: PNG: %w", err)
+		return nil, fmt.Errorf("cannot encode a PNG: %w", err)
 	}
 	return b.Bytes(), nil
 }

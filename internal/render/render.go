@@ -24,9 +24,9 @@ const (
 
 var (
 	// ErrUnsupported reports pixels that are stored in a way that is not supported.
-	ErrUnsupported = errors.New("render: unsupported")
+	ErrUnsupported = errors.New("unsupported")
 	// ErrNotLossless reports a JPEG that cannot be cropped without decoding it.
-	ErrNotLossless = errors.New("render: the JPEG cannot be cropped losslessly")
+	ErrNotLossless = errors.New("the JPEG cannot be cropped losslessly")
 )
 
 var white = color.RGBA{255, 255, 255, 255}
@@ -55,7 +55,7 @@ func Crop(img *image.RGBA, w, h int) *image.RGBA {
 // checkSize rejects images that are empty or too large.
 func checkSize(w, h int) error {
 	if w < 1 || h < 1 || w > maxSide || h > maxSide || w*h > maxPixels {
-		return fmt.Errorf("render: %d×%d pixels: at least 1×1, at most %d a side and %d in all", w, h, maxSide, maxPixels)
+		return fmt.Errorf("%d×%d pixels: at least 1×1, at most %d a side and %d in all", w, h, maxSide, maxPixels)
 	}
 	return nil
 }

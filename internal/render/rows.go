@@ -56,14 +56,14 @@ func NewRows(ctx context.Context, r io.Reader, size int64, lay slide.Layout, w, 
 	}
 	rowBytes := int64(w) * int64(lay.Samples) * int64(lay.Bits/8)
 	if rowBytes > maxBytes {
-		return nil, fmt.Errorf("render: a row of %d bytes: more than %d are not read", rowBytes, maxBytes)
+		return nil, fmt.Errorf("a row has %d bytes, at most %d are supported", rowBytes, maxBytes)
 	}
 	// Compared as a quotient, as the product of malicious numbers may overflow.
 	if need := rowBytes * int64(h); need/most > size || need > size*most {
-		return nil, fmt.Errorf("render: %v data of %d bytes cannot hold %d×%d pixels: their end is missing", lay.Codec, size, w, h)
+		return nil, fmt.Errorf("%v data of %d bytes cannot hold %d×%d pixels: their end is missing", lay.Codec, size, w, h)
 	}
 	if err := rows.open(ctx, io.LimitReader(r, size), rowBytes); err != nil {
-		return nil, fmt.Errorf("render: %v data of %d bytes: %w", lay.Codec, size, err)
+		return nil, fmt.Errorf("%v data of %d bytes: %w", lay.Codec, size, err)
 	}
 	return rows, nil
 }
@@ -137,7 +137,7 @@ func (rows *Rows) Read(dst []byte) error {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return fmt.Errorf("render: %v data of %d bytes, row %d of %d: %w", rows.lay.Codec, rows.size, rows.y, rows.h, err)
+		return fmt.Errorf("%v data of %d bytes, row %d of %d: %w", rows.lay.Codec, rows.size, rows.y, rows.h, err)
 	}
 	rows.y++
 	samples := rows.row

@@ -32,7 +32,7 @@ func Thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGB
 // side and no larger than level 0. It is rendered like [Thumbnail].
 func Scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) ([]byte, error) {
 	if l := &s.Levels[0]; w < 1 || h < 1 || w > min(l.Width, maxThumbnail) || h > min(l.Height, maxThumbnail) {
-		return nil, fmt.Errorf("render: a slide of %d×%d pixels scaled to %d×%d", l.Width, l.Height, w, h)
+		return nil, fmt.Errorf("invalid size: a slide of %d×%d pixels scaled to %d×%d", l.Width, l.Height, w, h)
 	}
 	img, err := scaled(ctx, s, w, h, bg)
 	if err != nil {
@@ -43,7 +43,7 @@ func Scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) ([]byt
 
 func thumbnail(ctx context.Context, s *slide.Slide, maxW, maxH int, bg color.RGBA) (*image.RGBA, error) {
 	if maxW < 1 || maxH < 1 {
-		return nil, fmt.Errorf("render: a thumbnail of %d×%d pixels", maxW, maxH)
+		return nil, fmt.Errorf("invalid size of a thumbnail: %d×%d pixels", maxW, maxH)
 	}
 	w, h := fit(s.Levels[0].Width, s.Levels[0].Height, min(maxW, maxThumbnail), min(maxH, maxThumbnail))
 	return scaled(ctx, s, w, h, bg)

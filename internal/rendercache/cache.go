@@ -58,7 +58,7 @@ const usedEvery = time.Hour
 // owner only, as the images are patient data. The size is counted in the background.
 func OpenCache(dir string, maxBytes int64, log *slog.Logger) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("rendercache: cannot create the directory of the image cache: %w", err)
+		return nil, fmt.Errorf("cannot create the directory of the image cache: %w", err)
 	}
 	c := &Cache{dir: dir, log: log, counted: make(chan struct{})}
 	c.max.Store(maxBytes)

@@ -25,7 +25,7 @@ import (
 const generation = "1"
 
 // errRender reports a panic in a decoder.
-var errRender = errors.New("rendercache: rendering failed unexpectedly")
+var errRender = errors.New("rendering failed unexpectedly")
 
 // Options configure a [Renderer].
 type Options struct {

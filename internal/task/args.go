@@ -82,7 +82,7 @@ func DecodeArgs(kind string, raw []byte) (Args, error) {
 func (a Args) encode(kind string) (json.RawMessage, error) {
 	raw, err := json.Marshal(a)
 	if err != nil {
-		return nil, fmt.Errorf("task: arguments of %s: %w", kind, err)
+		return nil, fmt.Errorf("arguments of task %s: %w", kind, err)
 	}
 	_, err = DecodeArgs(kind, raw)
 	return raw, err

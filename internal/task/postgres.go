@@ -33,7 +33,7 @@ func openPostgres(ctx context.Context, d *db.DB, readOnly bool) (*database, erro
 			return nil, err
 		}
 		if err := d.Migrate(ctx, tables()); err != nil {
-			return nil, fmt.Errorf("task: %w", err)
+			return nil, fmt.Errorf("tables of tasks: %w", err)
 		}
 	}
 	return t, t.preparePostgres(d.Pool)
@@ -43,7 +43,7 @@ func (db *database) preparePostgres(pool *pgxpool.Pool) error {
 	db.newClient = func(c *river.Config) (client, error) { return river.NewClient(riverpgxv5.New(pool), c) }
 	c, err := river.NewClient(riverpgxv5.New(pool), insertOnly())
 	if err != nil {
-		return fmt.Errorf("task: %w", err)
+		return fmt.Errorf("cannot create the client of River: %w", err)
 	}
 	db.client, db.reader = c, c
 	db.once = func(ctx context.Context, statement string, args []any, task taskArgs, opts *river.InsertOpts) (done bool, err error) {
@@ -66,22 +66,22 @@ func migratePostgres(ctx context.Context, pool *pgxpool.Pool, read *sql.DB) erro
 	ctx = db.Unhurried(ctx)
 	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
 	if err != nil {
-		return fmt.Errorf("task: %w", err)
+		return fmt.Errorf("migration of River: %w", err)
 	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("task: the database does not answer: %w", err)
+		return fmt.Errorf("the database does not answer: %w", err)
 	}
 	defer conn.Release()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
-		return fmt.Errorf("task: migration of River: %w", err)
+		return fmt.Errorf("migration of River: %w", err)
 	}
 	defer conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrationLock)) //nolint:errcheck // the lock ends with the connection
 	if err := refuseNewer(ctx, read, m); err != nil {
 		return err
 	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-		return fmt.Errorf("task: migration of River: %w", err)
+		return fmt.Errorf("migration of River: %w", err)
 	}
 	return nil
 }

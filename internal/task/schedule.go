@@ -16,7 +16,7 @@ import (
 )
 
 // ErrBadSchedule: the schedule is not valid, or its time zone is unknown.
-var ErrBadSchedule = errors.New("task: bad schedule")
+var ErrBadSchedule = errors.New("invalid schedule")
 
 // minInterval is the shortest interval. Watched folders are scanned sooner.
 const minInterval = 10 * time.Second
@@ -178,7 +178,7 @@ func (w *worker) schedule(ctx context.Context) {
 func (s *Service) enqueueDue(ctx context.Context, now time.Time) error {
 	stores, err := s.Catalog.Stores(ctx)
 	if err != nil {
-		return fmt.Errorf("task: schedules: %w", err)
+		return fmt.Errorf("schedules: %w", err)
 	}
 	last, err := s.db.lastEnqueued(ctx)
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *Service) enqueueDue(ctx context.Context, now time.Time) error {
 				err = s.db.begin(ctx, p, now)
 			}
 			if err != nil {
-				all = errors.Join(all, fmt.Errorf("task: schedule of %s, store %s: %w", p.kind, p.store, err))
+				all = errors.Join(all, fmt.Errorf("schedule of %s, store %s: %w", p.kind, p.store, err))
 			}
 		}
 	}

@@ -46,15 +46,15 @@ const DefaultQueue = "default"
 var (
 	// ErrNotFound reports a task that does not exist, or ended so long ago that it was
 	// removed.
-	ErrNotFound = errors.New("task: no such task")
+	ErrNotFound = errors.New("no such task")
 	// ErrUnknownKind reports an unknown kind of task.
-	ErrUnknownKind = errors.New("task: unknown kind of task")
+	ErrUnknownKind = errors.New("unknown kind of task")
 	// ErrBadArgs reports arguments that the kind of task does not take.
-	ErrBadArgs = errors.New("task: invalid arguments")
+	ErrBadArgs = errors.New("invalid arguments")
 	// ErrBadQueue reports an invalid name of a queue.
-	ErrBadQueue = errors.New("task: the name of a queue is up to 64 lower-case letters and digits, with single hyphens or underscores between them")
+	ErrBadQueue = errors.New("the name of a queue has up to 64 lower-case letters and digits, with single hyphens or underscores between them")
 	// ErrBadFilter reports a filter with an unknown state or a cursor of another list.
-	ErrBadFilter = errors.New("task: bad filter")
+	ErrBadFilter = errors.New("invalid filter")
 )
 
 const (
@@ -314,7 +314,7 @@ func wrap(err error, what string) error {
 		return ErrNotFound
 	}
 	if kind := db.Fault(err); kind != nil {
-		return fmt.Errorf("task: %s: %w: %w", what, kind, err)
+		return fmt.Errorf("%s: %w: %w", what, kind, err)
 	}
-	return fmt.Errorf("task: %s: %w", what, err)
+	return fmt.Errorf("%s: %w", what, err)
 }

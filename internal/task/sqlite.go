@@ -22,7 +22,7 @@ func openSQLite(ctx context.Context, d *db.DB, readOnly bool) (*database, error)
 	if !readOnly {
 		var err error
 		if write, err = d.Relaxed(); err != nil {
-			return nil, fmt.Errorf("task: %w", err)
+			return nil, fmt.Errorf("cannot open the database of tasks: %w", err)
 		}
 	}
 	t := &database{
@@ -39,7 +39,7 @@ func openSQLite(ctx context.Context, d *db.DB, readOnly bool) (*database, error)
 			return nil, err
 		}
 		if err := d.Migrate(ctx, tables()); err != nil {
-			return nil, fmt.Errorf("task: %w", err)
+			return nil, fmt.Errorf("tables of tasks: %w", err)
 		}
 	}
 	return t, t.prepareSQLite()
@@ -49,11 +49,11 @@ func (db *database) prepareSQLite() error {
 	db.newClient = func(c *river.Config) (client, error) { return river.NewClient(riversqlite.New(db.write), c) }
 	c, err := river.NewClient(riversqlite.New(db.write), insertOnly())
 	if err != nil {
-		return fmt.Errorf("task: %w", err)
+		return fmt.Errorf("cannot create the client of River: %w", err)
 	}
 	db.client = c
 	if db.reader, err = river.NewClient(riversqlite.New(db.read), insertOnly()); err != nil {
-		return fmt.Errorf("task: %w", err)
+		return fmt.Errorf("cannot create the client of River: %w", err)
 	}
 	db.once = func(ctx context.Context, statement string, args []any, task taskArgs, opts *river.InsertOpts) (bool, error) {
 		tx, err := db.write.BeginTx(ctx, nil)
@@ -85,7 +85,7 @@ const migrationWaits = 5
 func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	m, err := rivermigrate.New(riversqlite.New(db), &rivermigrate.Config{Logger: silent})
 	if err != nil {
-		return fmt.Errorf("task: %w", err)
+		return fmt.Errorf("migration of River: %w", err)
 	}
 	if err := refuseNewer(ctx, db, m); err != nil {
 		return err
@@ -98,19 +98,19 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 		tx, err = db.BeginTx(ctx, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("task: migration of River: %w", err)
+		return fmt.Errorf("migration of River: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit this has no effect
 	existing, err := m.ExistingVersionsTx(ctx, tx)
 	if err != nil {
-		return fmt.Errorf("task: version of River's tables: %w", err)
+		return fmt.Errorf("version of River's tables: %w", err)
 	}
 	if len(existing) == len(m.AllVersions()) {
 		return nil
 	}
 	//lint:ignore SA1019 it is deprecated for what PostgreSQL can't do in one transaction; SQLite can
 	if _, err := m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, nil); err != nil {
-		return fmt.Errorf("task: migration of River: %w", err)
+		return fmt.Errorf("migration of River: %w", err)
 	}
 	return tx.Commit()
 }

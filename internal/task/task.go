@@ -134,7 +134,7 @@ type laterError struct {
 	wait time.Duration
 }
 
-func (e laterError) Error() string { return fmt.Sprintf("task: to be tried again in %s", e.wait) }
+func (e laterError) Error() string { return fmt.Sprintf("the task will be tried again in %s", e.wait) }
 
 // Later returns the error for a task that cannot run now because another holds what it
 // needs. The task waits for the given time and the attempt does not count.

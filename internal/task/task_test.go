@@ -419,7 +419,7 @@ func TestTimeout(t *testing.T) {
 		}})
 		work(t, svc, one)
 		v := wait(t, svc, submit(t, svc, Submission{Kind: SyncStore}).ID)
-		if v.State != Failed || v.Error == nil || *v.Error != "task: the task took longer than 100ms: context deadline exceeded" {
+		if v.State != Failed || v.Error == nil || *v.Error != "the task took longer than 100ms: context deadline exceeded" {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -430,7 +430,7 @@ func TestPanic(t *testing.T) {
 		svc := open(t, url, Kind{Name: SyncStore, MaxAttempts: 1, Run: func(context.Context, *Task) (any, error) { panic("oh no") }})
 		work(t, svc, one)
 		v := wait(t, svc, submit(t, svc, Submission{Kind: SyncStore}).ID)
-		if v.State != Failed || v.Error == nil || *v.Error != "task: the task panicked: oh no" {
+		if v.State != Failed || v.Error == nil || *v.Error != "the task panicked: oh no" {
 			t.Errorf("%+v", v)
 		}
 	})

@@ -28,9 +28,9 @@ const (
 )
 
 var (
-	errCancelled = errors.New("task: the task was cancelled")
-	errLost      = errors.New("task: heartbeats of the worker were late, other workers have taken over its tasks")
-	errStopping  = errors.New("task: the worker is stopping")
+	errCancelled = errors.New("the task was cancelled")
+	errLost      = errors.New("heartbeats of the worker were late, other workers have taken over its tasks")
+	errStopping  = errors.New("the worker is stopping")
 )
 
 // WorkOptions configure a worker.
@@ -83,14 +83,14 @@ func (w *worker) work(ctx context.Context) error {
 	w.ctx = own
 	c, err := w.db.newClient(w.config())
 	if err != nil {
-		return fmt.Errorf("task: worker: %w", err)
+		return fmt.Errorf("cannot create the worker: %w", err)
 	}
 	if err := w.register(ctx); err != nil {
 		return err
 	}
 	// Without the cancellation of ctx: the shutdown must not look like an error.
 	if err := c.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("task: worker: %w", err)
+		return fmt.Errorf("cannot start the worker: %w", err)
 	}
 	alive, rest := context.WithCancel(context.WithoutCancel(ctx))
 	defer rest()
@@ -114,7 +114,7 @@ func (w *worker) work(ctx context.Context) error {
 	case errors.Is(context.Cause(own), errLost):
 		return errLost
 	case err != nil:
-		return fmt.Errorf("task: worker: a task does not stop: %w", err)
+		return fmt.Errorf("a running task does not stop: %w", err)
 	}
 	return w.unregister(end)
 }
@@ -214,7 +214,7 @@ func (r *runner) run(ctx context.Context, t *Task) (result any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.w.Log.ErrorContext(ctx, "task panicked", "task", t.ID, "kind", t.Kind, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("task: the task panicked: %v", p)
+			err = fmt.Errorf("the task panicked: %v", p)
 		}
 	}()
 	return r.kind.Run(ctx, t)
@@ -289,7 +289,7 @@ func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result a
 	case err == nil:
 		if err := river.RecordOutput(ctx, result); err != nil {
 			job.MaxAttempts = job.Attempt
-			return failed, fmt.Errorf("task: result of %s: %w", job.Kind, err)
+			return failed, fmt.Errorf("result of task %s: %w", job.Kind, err)
 		}
 		return succeeded, nil
 	case errors.Is(cause, errCancelled), errors.Is(cause, rivertype.ErrJobCancelledRemotely):
@@ -302,7 +302,7 @@ func (r *runner) verdict(ctx context.Context, job *river.Job[taskArgs], result a
 		job.MaxAttempts = job.Attempt // in River's memory only: no further attempt
 		return failed, scrub(err)
 	case errors.Is(cause, context.DeadlineExceeded):
-		return failed, fmt.Errorf("task: the task took longer than %s: %w", r.kind.Timeout, scrub(err))
+		return failed, fmt.Errorf("the task took longer than %s: %w", r.kind.Timeout, scrub(err))
 	}
 	return failed, scrub(err)
 }

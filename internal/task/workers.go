@@ -16,7 +16,7 @@ import (
 // register sends the first heartbeat of the worker.
 func (w *worker) register(ctx context.Context) error {
 	if err := w.heartbeat(ctx); err != nil {
-		return fmt.Errorf("task: worker: %w", err)
+		return fmt.Errorf("cannot send the first heartbeat of the worker: %w", err)
 	}
 	return nil
 }
@@ -31,7 +31,7 @@ func (w *worker) heartbeat(ctx context.Context) error {
 // unregister removes the worker, which no longer runs tasks.
 func (w *worker) unregister(ctx context.Context) error {
 	if err := w.Catalog.EndWorker(ctx, w.id); err != nil {
-		return fmt.Errorf("task: worker: %w", err)
+		return fmt.Errorf("cannot unregister the worker: %w", err)
 	}
 	return nil
 }
@@ -66,7 +66,7 @@ func (w *worker) keepAlive(ctx context.Context, stop context.CancelCauseFunc) {
 }
 
 // lostError is the error of a task whose worker was lost.
-const lostError = "task: the worker was lost: its process was killed, or cannot reach the database"
+const lostError = "the worker was lost: its process was killed, or cannot reach the database"
 
 // tidyEvery is how often progress and logs of removed tasks are deleted.
 const tidyEvery = time.Hour
@@ -111,7 +111,7 @@ func (s *Service) markUnserved(ctx context.Context, views []View) error {
 	}
 	workers, err := s.Catalog.Workers(ctx)
 	if err != nil {
-		return fmt.Errorf("task: %w", err)
+		return fmt.Errorf("cannot list workers: %w", err)
 	}
 	served := map[string]bool{}
 	for _, w := range workers {

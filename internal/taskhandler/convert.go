@@ -46,7 +46,7 @@ func unconverted(ctx context.Context, c *catalog.Catalog, image string, why erro
 	_, err := c.UpdateImage(ctx, image, func(im *catalog.Image) error {
 		if im.State == catalog.Quarantined && !im.Unconverted {
 			im.Unconverted = true
-			im.Reason += "; no pyramid can be made of it: " + strings.TrimPrefix(why.Error(), "convert: ")
+			im.Reason += "; it cannot be converted to a pyramid: " + why.Error()
 		}
 		return nil
 	})

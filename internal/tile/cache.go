@@ -99,7 +99,7 @@ func (fd fileReader) ReadAt(p []byte, off int64) (int, error) {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			return n, fmt.Errorf("tile: reading %d bytes at %d: %w", len(p), off, err)
+			return n, fmt.Errorf("cannot read %d bytes at %d: %w", len(p), off, err)
 		case m == 0:
 			return n, io.EOF
 		}

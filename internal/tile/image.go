@@ -201,7 +201,7 @@ func (s *Server) blank(w, h int, c color.RGBA) ([]byte, error) {
 	}
 	b, err := s.o.Blank(w, h, c)
 	if err != nil {
-		return nil, fmt.Errorf("tile: background of %d×%d: %w", w, h, err)
+		return nil, fmt.Errorf("background of %d×%d: %w", w, h, err)
 	}
 	// Sizes come from files: a malicious pyramid must not fill the memory with them.
 	if s.blankCount.Add(1) <= 4096 {

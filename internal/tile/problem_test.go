@@ -44,7 +44,7 @@ func TestExplain(t *testing.T) {
 // TestRenderErrors lets rendering fail. Every error without another known cause is
 // attributed to the file, and the reason is kept for the log.
 func TestRenderErrors(t *testing.T) {
-	unsupported := errors.New("render: unsupported")
+	unsupported := errors.New("unsupported")
 	for _, tt := range []struct {
 		err    error
 		status int

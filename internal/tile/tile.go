@@ -26,25 +26,25 @@ import (
 
 var (
 	// ErrNoImage reports an image that is unknown or not available.
-	ErrNoImage = errors.New("tile: no such image")
+	ErrNoImage = errors.New("no such image")
 	// ErrAmbiguous reports a file name that several images have.
-	ErrAmbiguous = errors.New("tile: several images have this file name")
+	ErrAmbiguous = errors.New("several images have this file name")
 	// ErrOldRevision reports an address with a revision other than the current one.
-	ErrOldRevision = errors.New("tile: not the current revision")
+	ErrOldRevision = errors.New("not the current revision")
 	// ErrChanged reports a file that is no longer the one in the catalog. Data read from
 	// it are discarded; it can be read again after it has been inspected.
-	ErrChanged = errors.New("tile: the file has changed")
+	ErrChanged = errors.New("the file has changed")
 	// ErrUnreachable reports a file that cannot be opened at present, for example because
 	// its disk is not mounted.
-	ErrUnreachable = errors.New("tile: the file cannot be opened at present")
+	ErrUnreachable = errors.New("the file cannot be opened at present")
 	// ErrUnreadable reports an unchanged file whose contents cannot be read. Such a tile
 	// is never answered with a blank one.
-	ErrUnreadable = errors.New("tile: the file is damaged or not supported")
+	ErrUnreadable = errors.New("the file is damaged or not supported")
 	// ErrTooLarge reports an image that has too many pixels to be decoded, or needs more
 	// memory than decoding may use.
-	ErrTooLarge = errors.New("tile: too large to be decoded")
+	ErrTooLarge = errors.New("too large to be decoded")
 	// ErrBusy reports that too many tiles are being rendered, or slides opened, at once.
-	ErrBusy = errors.New("tile: too many requests at once")
+	ErrBusy = errors.New("too many requests at once")
 )
 
 // A Store holds what all images of a store have in common.

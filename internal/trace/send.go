@@ -36,7 +36,7 @@ func newSender(flag string) (*sender, error) {
 	}
 	u, err := url.Parse(to)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New("trace: the collector's URL is like http://127.0.0.1:4318")
+		return nil, errors.New("invalid URL of the trace collector: use one such as http://127.0.0.1:4318")
 	}
 	s := &sender{url: to, header: http.Header{"Content-Type": {"application/x-protobuf"}}, client: &http.Client{Timeout: sendTime}}
 	list := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS")
@@ -49,7 +49,7 @@ func newSender(flag string) (*sender, error) {
 		}
 		name, value, found := strings.Cut(pair, "=")
 		if value, err = url.PathUnescape(strings.TrimSpace(value)); !found || err != nil {
-			return nil, errors.New("trace: OTEL_EXPORTER_OTLP_HEADERS is a list like name=value,name=value")
+			return nil, errors.New("invalid OTEL_EXPORTER_OTLP_HEADERS: write name=value,name=value")
 		}
 		s.header.Add(strings.TrimSpace(name), value)
 	}
@@ -71,21 +71,21 @@ func (s *sender) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 	// TracesData has the same encoding as an ExportTraceServiceRequest.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err != nil {
-		return fmt.Errorf("trace: %w", err)
+		return fmt.Errorf("cannot encode spans: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("trace: %w", err)
+		return fmt.Errorf("invalid URL of the trace collector: %w", err)
 	}
 	req.Header = s.header.Clone()
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("trace: the collector can't be reached: %w", err)
+		return fmt.Errorf("cannot reach the trace collector: %w", err)
 	}
 	defer resp.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // lets the connection be reused
 	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("trace: the collector at %s answered %d", req.URL.Host, resp.StatusCode)
+		return fmt.Errorf("the trace collector at %s answered with status %d", req.URL.Host, resp.StatusCode)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	}
 	exporter, err := otlptrace.New(ctx, s)
 	if err != nil {
-		return nil, fmt.Errorf("trace: %w", err)
+		return nil, fmt.Errorf("cannot start the trace exporter: %w", err)
 	}
 	// The command line and the environment of the process are not among them: they
 	// contain names of folders.
@@ -66,7 +66,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 		attribute.String("service.name", "ptiffstore"), attribute.String("service.version", o.Version), attribute.String("ptiffstore.mode", o.Mode),
 	), resource.WithFromEnv())
 	if err != nil {
-		return nil, fmt.Errorf("trace: OTEL_RESOURCE_ATTRIBUTES: %w", err)
+		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 	options := []sdk.TracerProviderOption{sdk.WithBatcher(exporter), sdk.WithResource(about)}
 	if os.Getenv("OTEL_TRACES_SAMPLER") == "" {
@@ -158,7 +158,7 @@ func Carry(from, to context.Context) context.Context {
 	return trace.ContextWithSpanContext(to, trace.SpanContextFromContext(from))
 }
 
-var errProtocol = errors.New("trace: OTEL_EXPORTER_OTLP_PROTOCOL: only http/protobuf is spoken here: name that, and the collector's port for HTTP, which usually is 4318")
+var errProtocol = errors.New("unsupported OTEL_EXPORTER_OTLP_PROTOCOL: use http/protobuf and the HTTP port of the collector, usually 4318")
 
 // endpoint returns the URL to which spans are sent, or "".
 func endpoint(flag string) (string, error) {

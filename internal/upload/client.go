@@ -36,11 +36,11 @@ const (
 	minPause, maxPause = 500 * time.Millisecond, 30 * time.Second
 )
 
-var errSilent = errors.New("upload: the connection is silent")
+var errSilent = errors.New("the server does not respond")
 
 // ErrChanged: the file was written to while it was sent. The server keeps nothing of
 // it.
-var ErrChanged = errors.New("upload: the file was written to while it was sent: send it again when its writer is done")
+var ErrChanged = errors.New("the file changed while it was sent: upload it again when it is complete")
 
 // A Client sends files to a server. It resumes the uploads that it began, also after a
 // restart.
@@ -121,7 +121,7 @@ func (c *Client) Send(ctx context.Context, path, store string, progress Progress
 			return v, err
 		}
 	}
-	return nil, errors.New("upload: the server forgets what is sent to it: look into its log")
+	return nil, errors.New("the server has lost the upload three times: see its log")
 }
 
 // stateFile is the path of the session of this file with this server.
@@ -180,7 +180,7 @@ func (s *sending) run(ctx context.Context) (*View, error) {
 	}
 	if v.State != string(received) || v.SHA256 == nil || *v.SHA256 != s.now.SHA256 {
 		s.forget()
-		return nil, fmt.Errorf("upload: the server has another file than was sent: it is %s there: send it again", v.State)
+		return nil, fmt.Errorf("the server's file differs from the one that was sent; its state is %s: upload it again", v.State)
 	}
 	if s.progress(Waiting, s.stat.Size(), s.stat.Size()); s.Wait > 0 {
 		v, err = s.verdict(ctx)
@@ -193,7 +193,7 @@ func (s *sending) run(ctx context.Context) (*View, error) {
 
 // errForgotten: the server no longer has the upload, because it expired or was removed.
 // The file is sent again from the beginning.
-var errForgotten = errors.New("upload: the server has forgotten the upload")
+var errForgotten = errors.New("the server no longer has the upload")
 
 // lost removes the session if the server does not have the upload, which is
 // errForgotten, or has refused it.
@@ -246,7 +246,7 @@ func (s *sending) begin(ctx context.Context) error {
 		}
 		at, err := r.URL.Parse(resp.Header.Get("Location"))
 		if err != nil || resp.Header.Get("Location") == "" {
-			return fmt.Errorf("upload: %s does not say where the upload is: is it a ptiffstore?", s.URL)
+			return fmt.Errorf("the response of %s has no Location of the upload: check that it is a ptiffstore server", s.URL)
 		}
 		s.now.URL = at.String()
 		return s.keep()
@@ -304,7 +304,7 @@ func (s *sending) offset(ctx context.Context) (int64, error) {
 	}
 	n, err := strconv.ParseInt(resp.Header.Get(hOffset), 10, 64)
 	if err != nil || n < 0 || n > s.stat.Size() {
-		return 0, fmt.Errorf("upload: %s does not say how far the upload is: is it a ptiffstore?", s.URL)
+		return 0, fmt.Errorf("the response of %s has no valid Upload-Offset: check that it is a ptiffstore server", s.URL)
 	}
 	return n, nil
 }
@@ -342,7 +342,7 @@ func (s *sending) chunk(ctx context.Context, offset int64) (int64, error) {
 		return 0, err
 	}
 	if got := resp.Header.Get(hOffset); got != strconv.FormatInt(offset+size, 10) {
-		return 0, fmt.Errorf("upload: the server is at byte %q after a chunk that ends at %d", got, offset+size)
+		return 0, fmt.Errorf("the server reports offset %q after a chunk that ends at %d", got, offset+size)
 	}
 	return offset + size, nil
 }

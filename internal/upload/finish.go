@@ -67,7 +67,7 @@ func (f *folder) hand(r *record) error {
 			return err
 		}
 	}
-	return fmt.Errorf("upload: the incoming folder holds %d files of the name of upload %s: sync the store", maxNames, r.ID)
+	return fmt.Errorf("the incoming folder has %d files with the name of upload %s: sync the store", maxNames, r.ID)
 }
 
 func (f *folder) end(r *record, s state) error {

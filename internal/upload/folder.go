@@ -24,9 +24,9 @@ import (
 const hiddenName = ".ptiffstore-uploads"
 
 var (
-	errNoUpload = errors.New("upload: no such upload")
-	errAway     = errors.New("upload: the store's incoming folder is out of reach")
-	errFull     = errors.New("upload: the disk is full")
+	errNoUpload = errors.New("no such upload")
+	errAway     = errors.New("the store's incoming folder is unreachable")
+	errFull     = errors.New("the disk is full")
 )
 
 // A state is the state of an upload.
@@ -133,7 +133,7 @@ func (f *folder) load(id string) (*record, error) {
 	}
 	r := new(record)
 	if err := strictjson.UnmarshalKnown(b, r); err != nil || r.ID != id || r.Store != f.store.ID {
-		return nil, fmt.Errorf("upload: the sidecar of upload %s is damaged: remove it, and the upload with it", id)
+		return nil, fmt.Errorf("the sidecar file of upload %s is damaged: remove it and the upload", id)
 	}
 	return r, nil
 }

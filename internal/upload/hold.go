@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	errLocked  = errors.New("upload: another request writes to this upload")
-	errTaken   = errors.New("upload: another request has taken over this upload")
-	errClosing = errors.New("upload: the server ends")
+	errLocked  = errors.New("another request writes to this upload")
+	errTaken   = errors.New("another request has taken over this upload")
+	errClosing = errors.New("the server is stopping")
 )
 
 const (

@@ -107,7 +107,7 @@ func number(r *http.Request, header string) (int64, error) {
 	return n, nil
 }
 
-var errMetadata = errors.New("upload: Upload-Metadata must be pairs of a name and a value in base64, separated by commas")
+var errMetadata = errors.New("Upload-Metadata must be pairs of a name and a value in base64, separated by commas")
 
 // parseMetadata parses the header Upload-Metadata. The error is for the client and
 // contains nothing of the header.

@@ -25,12 +25,12 @@ const (
 )
 
 var (
-	errChecksum = errors.New("upload: the chunk has another checksum")
-	errTooMuch  = errors.New("upload: more bytes than the file has")
-	errIdle     = errors.New("upload: no bytes came for a long time")
-	errBusy     = errors.New("upload: as many are received as may be at once")
-	errCut      = errors.New("upload: the connection was cut")
-	errLost     = errors.New("upload: bytes that were on disk are no longer there")
+	errChecksum = errors.New("the checksum of the chunk is wrong")
+	errTooMuch  = errors.New("more bytes were sent than the file has")
+	errIdle     = errors.New("no bytes received for a long time")
+	errBusy     = errors.New("too many uploads at once")
+	errCut      = errors.New("the connection was interrupted")
+	errLost     = errors.New("bytes that were on disk are missing")
 )
 
 // A writer appends to the bytes of an upload.
@@ -85,7 +85,7 @@ func (w *writer) rollback() error {
 	w.off, w.sha = w.r.Offset, sha256.New()
 	if len(w.r.Hash) > 0 {
 		if err := w.sha.(encoding.BinaryUnmarshaler).UnmarshalBinary(w.r.Hash); err != nil {
-			return fmt.Errorf("upload: the sidecar of upload %s is damaged: %w", w.h.id, err)
+			return fmt.Errorf("the sidecar file of upload %s is damaged: %w", w.h.id, err)
 		}
 	}
 	return w.file.Truncate(w.off)

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrChanged: the file was written to or replaced while it was read.
-var ErrChanged = errors.New("verify: the file was changed while it was read")
+var ErrChanged = errors.New("the file was changed while it was read")
 
 // Options limit a run.
 type Options struct {
@@ -45,7 +45,7 @@ func Hash(ctx context.Context, f *os.File, o Options) (digest string, err error)
 func hash(ctx context.Context, f *os.File, p *pacer, progress func(done, total int64)) (string, error) {
 	before, err := fsx.IdentifyFile(f)
 	if err != nil {
-		return "", fmt.Errorf("verify: %w", fsx.WithoutPath(err))
+		return "", fmt.Errorf("cannot read the identity of the file: %w", fsx.WithoutPath(err))
 	}
 	h, cache := sha256.New(), newCache(f, before.Size)
 	defer cache.close()
@@ -66,12 +66,12 @@ func hash(ctx context.Context, f *os.File, p *pacer, progress func(done, total i
 			return "", fmt.Errorf("%w: it ends at byte %d, not at %d", ErrChanged, at, before.Size)
 		}
 		if err != nil {
-			return "", fmt.Errorf("verify: read error at byte %d of %d: %w", at, before.Size, fsx.WithoutPath(err))
+			return "", fmt.Errorf("read error at byte %d of %d: %w", at, before.Size, fsx.WithoutPath(err))
 		}
 	}
 	after, err := fsx.IdentifyFile(f)
 	if err != nil {
-		return "", fmt.Errorf("verify: %w", fsx.WithoutPath(err))
+		return "", fmt.Errorf("cannot read the identity of the file: %w", fsx.WithoutPath(err))
 	}
 	if after != before {
 		return "", ErrChanged

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -22,10 +21,10 @@ const DefaultRate = 100e6
 
 var (
 	// ErrNoRoot: the store's folder is unreachable, so its files can't be checked.
-	ErrNoRoot = errors.New("verify: the store's folder is out of reach: mount its disk, or make it readable")
+	ErrNoRoot = errors.New("the store's folder is unreachable: mount its disk, or make it readable")
 	// ErrNotReady: the image is in a state in which its file can't be compared with the
 	// catalog.
-	ErrNotReady = errors.New("verify: the image is neither available nor damaged")
+	ErrNotReady = errors.New("the image is neither available nor damaged")
 )
 
 // A Verifier reads the files of stores and compares their bytes with the catalog.
@@ -97,7 +96,7 @@ func (v *Verifier) Store(ctx context.Context, store string, o Options) (Result, 
 	return r.result, err
 }
 
-var errLimit = errors.New("verify: as many as were wanted")
+var errLimit = errors.New("limit of files reached")
 
 // Image reads the file of one image that is available or damaged: if its bytes are
 // correct again, it becomes available again. Progress is in bytes.
@@ -243,7 +242,7 @@ func (r *run) read(ctx context.Context, e *catalog.Entry, progress func(done, to
 	return digest, id.Same(e.Identity), err
 }
 
-var errWritten = errors.New("verify: the file was written since it was last inspected: sync the store, and verify it again")
+var errWritten = errors.New("the file was written since it was last inspected: sync the store, and verify it again")
 
 // readAgain reads a file whose digest was wrong a second time. Errors of a disk, a
 // cable or memory are not always repeated.
@@ -255,11 +254,11 @@ func (r *run) readAgain(ctx context.Context, e *catalog.Entry, first string) (st
 	return digest, err
 }
 
-var errUnsteady = errors.New("verify: read twice, the file gave different bytes: check disk, cables and memory of this machine")
+var errUnsteady = errors.New("two reads of the file returned different bytes: check the disk, cables and memory of this machine")
 
 // damage describes what is wrong with a file, and what to do.
 func damage(e *catalog.Entry, digest string) string {
-	return fmt.Sprintf("the bytes of the file do not match its digest (SHA-256 %.12s…, not %.12s…), though its size and time are as they were on %s: put a good copy in its place, and verify it",
+	return fmt.Sprintf("the bytes of the file do not match its digest (SHA-256 %.12s…, not %.12s…), although its size and time have not changed since %s: replace it with an intact copy, and verify it again",
 		digest, e.Digest, time.Unix(0, e.Identity.MTime).UTC().Format("2006-01-02"))
 }
 
@@ -267,7 +266,7 @@ func damage(e *catalog.Entry, digest string) string {
 func reason(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return "its file is gone: sync the store"
+		return "the file no longer exists: sync the store"
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Sprintf("permission denied: make the file and its folders readable for user %d", os.Geteuid())
 	case errors.Is(err, syscall.EIO):
@@ -276,9 +275,9 @@ func reason(err error) string {
 	return plain(err)
 }
 
-// plain is an error without the names of its package and file.
+// plain is the text of an error without the name of its file.
 func plain(err error) string {
-	return strings.TrimPrefix(fsx.WithoutPath(err).Error(), "verify: ")
+	return fsx.WithoutPath(err).Error()
 }
 
 func (r *run) unreadable(ctx context.Context, e *catalog.Entry, reason string) {

@@ -74,7 +74,7 @@ func (f *Follower) Run(ctx context.Context) {
 func (f *Follower) loadStores(ctx context.Context) error {
 	list, err := f.Catalog.Stores(ctx)
 	if err != nil {
-		return fmt.Errorf("follow: stores: %w", err)
+		return fmt.Errorf("cannot read stores: %w", err)
 	}
 	fresh, places := map[string]*tile.Store{}, map[string]*catalog.Store{}
 	changed := false
@@ -105,7 +105,7 @@ func (f *Follower) catchUp(ctx context.Context) error {
 	for {
 		changes, err := f.Catalog.Changes(ctx, f.since, batch)
 		if err != nil {
-			return fmt.Errorf("follow: changes: %w", err)
+			return fmt.Errorf("cannot read changes of the catalog: %w", err)
 		}
 		for i := range changes {
 			f.apply(&changes[i])
