@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
@@ -71,7 +72,7 @@ func init() {
 }
 
 // Register adds all routes to mux.
-func (a *API) Register(mux *http.ServeMux) {
+func (a *API) Register(mux httperr.Mux) {
 	config := huma.DefaultConfig("ptiffstore", a.Version)
 	config.Info.Description = "Whole-slide images: stores, images, tiles."
 	config.OpenAPIPath = "/openapi"
@@ -118,7 +119,7 @@ func formats() map[string]huma.Format {
 
 // RegisterPictures adds the routes of pictures other than tiles, including those of older
 // clients, for servers that serve only tiles and pictures.
-func (a *API) RegisterPictures(mux *http.ServeMux) {
+func (a *API) RegisterPictures(mux httperr.Mux) {
 	for _, r := range a.pictureRoutes() {
 		r.register(guarded{a, mux})
 	}

@@ -21,7 +21,7 @@ type guard struct{ *API }
 // A guarded is a mux that checks each route's rule.
 type guarded struct {
 	a   *API
-	mux *http.ServeMux
+	mux httperr.Mux
 }
 
 // HandleFunc adds a route that is checked against its rule.

@@ -46,15 +46,22 @@ func (h *Health) Closing(next http.Handler) http.Handler {
 	})
 }
 
+// A Mux is what routes are added to: a [http.ServeMux], or one that puts the same handlers
+// before all of its routes.
+type Mux interface {
+	http.Handler
+	Handle(pattern string, h http.Handler)
+}
+
 // Register adds /healthz and /readyz to mux.
-func (h *Health) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+func (h *Health) Register(mux Mux) {
+	mux.Handle("GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if h.Version != "" {
 			w.Header().Set(VersionHeader, h.Version)
 		}
 		plain(w, http.StatusOK, "ok\n")
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	}))
+	mux.Handle("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		switch {
 		case h.Ending():
 			plain(w, http.StatusServiceUnavailable, "about to end\n")
@@ -63,7 +70,7 @@ func (h *Health) Register(mux *http.ServeMux) {
 		default:
 			plain(w, http.StatusOK, h.state())
 		}
-	})
+	}))
 }
 
 // state describes a ready process.

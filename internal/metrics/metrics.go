@@ -97,8 +97,9 @@ func (r *Recorder) Task(kind, outcome string, d time.Duration) {
 	r.working.WithLabelValues(kind).Observe(d.Seconds())
 }
 
-// Routes counts the requests that mux answers, by the patterns of its routes.
-func (r *Recorder) Routes(mux *http.ServeMux) http.Handler {
+// Routes counts the requests that next answers, by the patterns of their routes. Next is a
+// mux or the handler of a route.
+func (r *Recorder) Routes(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		began := time.Now()
 		c := &counted{ResponseWriter: w, status: http.StatusOK}
@@ -111,7 +112,7 @@ func (r *Recorder) Routes(mux *http.ServeMux) http.Handler {
 			r.seconds.WithLabelValues(route).Observe(time.Since(began).Seconds())
 			r.sent.WithLabelValues(route).Add(float64(c.bytes))
 		}()
-		mux.ServeHTTP(c, req)
+		next.ServeHTTP(c, req)
 	})
 }
 

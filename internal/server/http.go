@@ -98,7 +98,14 @@ func (s *Server) serve(ctx context.Context) error {
 // handler returns the handler of all routes. Tiles come first, since most requests are for
 // tiles.
 func (s *Server) handler() http.Handler {
-	mux := http.NewServeMux()
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httperr.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
+	}))
+	gate, compress := s.gates(), compression()
+	mux := router{http.NewServeMux(), func(pattern string, h http.Handler) http.Handler {
+		return gate(pattern, cross.Handler(httperr.WithRequestID(s.trace.Handler(compress(s.metrics.Routes(h))))))
+	}}
 	a := &api.API{
 		Access:  s.access,
 		Catalog: s.catalog, Tiles: s.tiles, Renderer: s.renderer, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, Log: s.log,
@@ -114,27 +121,22 @@ func (s *Server) handler() http.Handler {
 	}
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
-	mux.Handle(viewerPattern, httperr.OtherMethods(mux, webui.Handler(webui.Options{Origins: s.endpoints.sources})))
-	cross := http.NewCrossOriginProtection()
-	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		httperr.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
-	}))
-	rest := cross.Handler(httperr.WithRequestID(s.trace.Handler(api.RejectEmptyParts(compressed(s.metrics.Routes(mux))))))
-	h := &nethttp.Handler{Tiles: s.tiles, Next: s.gates(mux, rest), Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
+	mux.Handle(viewerPattern, httperr.OtherMethods(mux.mux, webui.Handler(webui.Options{Origins: s.endpoints.sources})))
+	h := &nethttp.Handler{Tiles: s.tiles, Next: api.RejectEmptyParts(mux), Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
 	if s.access != nil {
 		h.Gate = s.access.Gate
 	}
 	return s.health.Closing(s.admission(h))
 }
 
-// compressed compresses JSON for clients that accept gzip: a page of the gallery has a tenth
+// compression returns a function that compresses JSON for clients that accept gzip: a page of the gallery has a tenth
 // of its size. Images are compressed already, and events must not be delayed.
-func compressed(h http.Handler) http.Handler {
+func compression() func(http.Handler) http.HandlerFunc {
 	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1<<10), gzhttp.ContentTypes([]string{"application/json", "application/ld+json", httperr.ProblemType}))
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return wrap(h)
+	return wrap
 }
 
 // guard admits only clients of this machine to a server without access control.

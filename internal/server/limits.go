@@ -54,28 +54,35 @@ func (s *Server) full() {
 // budget returns the memory budget of bodies being received and answers being sent.
 func (s *Server) budget() *limit.Budget { return limit.NewBudget(s.memory.Limit() / bufferShare) }
 
-// gates limits how many requests other than tiles are served at once. The limit depends on
-// the route in mux: health and documents in memory have none, and streams and uploads, which
-// take long, have their own. For all others the body is received before, and the answer is
-// sent after, the request counts.
-func (s *Server) gates(mux *http.ServeMux, next http.Handler) http.Handler {
+// A router is a mux that puts the same handlers before each route. They know the pattern
+// of the route, so a request is matched only once.
+type router struct {
+	mux    *http.ServeMux
+	before func(pattern string, h http.Handler) http.Handler
+}
+
+func (m router) Handle(pattern string, h http.Handler)            { m.mux.Handle(pattern, m.before(pattern, h)) }
+func (m router) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }
+
+// gates returns a function that limits how many requests other than tiles are served at
+// once. The limit depends on the route: health and documents in memory have none, and
+// streams and uploads, which take long, have their own. For all others the body is received
+// before, and the answer is sent after, the request counts.
+func (s *Server) gates() func(pattern string, h http.Handler) http.Handler {
 	buffer := &limit.Buffer{Budget: s.budget()}
-	brief := buffer.Handler(limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience), next)
-	unbounded := buffer.Handler(nil, next)
-	lasting := limit.NewRequestLimiter(streamsAtOnce, 0, 0).Handler(next)
-	static := limit.Static(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch _, pattern := mux.Handler(r); {
+	brief := limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience)
+	lasting := limit.NewRequestLimiter(streamsAtOnce, 0, 0)
+	return func(pattern string, h http.Handler) http.Handler {
+		switch {
 		case pattern == "GET /healthz", pattern == "GET /readyz", pattern == viewerPattern, api.Document(pattern):
-			static.ServeHTTP(w, r)
+			return limit.Static(h)
 		case pattern == metricsPattern:
-			unbounded.ServeHTTP(w, r)
+			return buffer.Handler(nil, h)
 		case pattern == upload.Route, pattern == uploadPattern, pattern == api.EventsPattern:
-			lasting.ServeHTTP(w, r)
-		default:
-			brief.ServeHTTP(w, r)
+			return lasting.Handler(h)
 		}
-	})
+		return buffer.Handler(brief, h)
+	}
 }
 
 // tileGates is gates for a server that buffers bodies and answers in memory itself.

@@ -13,7 +13,8 @@ import (
 )
 
 // Handler records a span for each request that next answers, named after the pattern of
-// its route. Next must be a mux, or pass its request on to one unchanged.
+// its route. Next is the handler of a route or a mux, or passes its request on to one
+// unchanged.
 func (t *Tracer) Handler(next http.Handler) http.Handler {
 	if t == nil {
 		return next
