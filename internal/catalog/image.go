@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -230,8 +231,8 @@ func (im *Image) wantedShelf() int {
 	return shelfOf(im.State)
 }
 
-// words returns the text that a search covers: file name, label, barcode and aliases, each
-// preceded by two line breaks, so that the beginning of each can be searched like any other
+// words returns the text that a search covers: file name, label, barcode, aliases and, in an
+// in-place store, the folder, each preceded by two line breaks, so that the beginning of each can be searched like any other
 // part.
 func (im *Image) words() string {
 	var b strings.Builder
@@ -249,6 +250,9 @@ func (im *Image) words() string {
 	}
 	for _, a := range im.Aliases {
 		add(a)
+	}
+	if dir, name := path.Split(im.Path); name == im.FileName {
+		add(strings.TrimSuffix(dir, "/"))
 	}
 	return b.String()
 }

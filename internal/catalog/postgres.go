@@ -76,9 +76,9 @@ func (s *search) entries() []string {
 func matchPostgres(s *search, q *statement, block string) {
 	q.add(`ptiffstore_grams(words, store, n) @> (`)
 	q.arg(s.entries())
-	q.add(`::text[]%s) AND strpos(words, `, block)
-	q.arg(s.needle)
-	q.add(`) > 0 AND shelf + 0 IN (%s)%s`, numbers(s.shelves), s.among("store + 0"))
+	q.add(`::text[]%s) AND `, block)
+	s.contains(q, "words")
+	q.add(` AND shelf + 0 IN (%s)%s`, numbers(s.shelves), s.among("store + 0"))
 }
 
 const (

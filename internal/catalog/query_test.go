@@ -2,6 +2,8 @@ package catalog_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +162,32 @@ func TestSomeStoresAreFast(t *testing.T) {
 			}
 			if least > 20*time.Millisecond {
 				t.Errorf("sort %s: a page takes %v", sort, least)
+			}
+		}
+	})
+}
+
+// A search finds images that have all of its words, in any order and in any of folder,
+// name, label and barcode.
+func TestSearchOfSeveralWords(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		store := putStore(t, c, "/a")
+		label := "S26-90148 B1"
+		random := rand.New(rand.NewPCG(1, 2))
+		for i, name := range []string{"case-7/HE 1.tiff", "case-7/PAS 1.tiff", "case-8/HE 2.tiff"} {
+			im := slide(store, i, random)
+			im.Path, im.FileName, im.Label, im.Barcode = name, path.Base(name), &label, nil
+			put(t, c, im)
+		}
+		for q, want := range map[string]int{
+			"S26-90148 HE": 2, "HE S26-90148": 2, "he": 2, "case-7": 2, "case-7 he": 1, "he case-7 s26": 1, "he pas": 0, "b1 case-8": 1, "S26 nothing": 0,
+		} {
+			p, err := c.Images(t.Context(), catalog.Query{Q: q, Labels: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(p.Items) != want {
+				t.Errorf("q %q: %d found, want %d", q, len(p.Items), want)
 			}
 		}
 	})

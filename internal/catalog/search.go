@@ -13,9 +13,9 @@ import (
 type search struct {
 	Query
 	c       *Catalog
-	stores  []int64 // nil for all
-	shelves []int   // in the order of SortState
-	needle  string
+	stores  []int64   // nil for all
+	shelves []int     // in the order of SortState
+	needles []string  // texts that must all occur; nil for all images
 	after   *position // nil for the first page
 	limit   int       // one more than requested, to detect a next page
 }
@@ -44,7 +44,7 @@ func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
 	if !q.Labels {
 		s.Q = ""
 	}
-	s.needle = needle(s.Q)
+	s.needles = needles(s.Q)
 	switch {
 	case q.Hidden:
 		s.shelves = []int{shelfHidden, shelfDeleted}
@@ -117,31 +117,56 @@ func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 // minGram is the number of characters of an entry of the index.
 const minGram = 3
 
-// needle returns the text to find among the words of an image. The shortest texts are found
-// only at the beginning of a field.
-func needle(q string) string {
-	q = strings.TrimSpace(fold(q))
-	if q != "" && utf8.RuneCountInString(q) < minGram {
-		return fieldMark + q
+// maxNeedles limits the words of a search.
+const maxNeedles = 8
+
+// needles returns the texts to find among the words of an image: the words of the query, in
+// any order. The index does not contain words shorter than a gram: they narrow the result
+// of longer ones, and without those they are found only at the beginning of a field.
+func needles(q string) []string {
+	list := strings.Fields(fold(q))
+	list = list[:min(len(list), maxNeedles)]
+	if !slices.ContainsFunc(list, indexed) {
+		for i := range list {
+			list[i] = fieldMark + list[i]
+		}
 	}
-	return q
+	return list
+}
+
+// indexed reports whether the index contains the parts of a text.
+func indexed(text string) bool { return utf8.RuneCountInString(text) >= minGram }
+
+// contains adds the condition that the column has all of the needles.
+func (s *search) contains(q *statement, column string) {
+	for i, needle := range s.needles {
+		if i > 0 {
+			q.add(` AND `)
+		}
+		q.add(`%s(%s, `, s.c.position, column)
+		q.arg(needle)
+		q.add(`) > 0`)
+	}
 }
 
 // maxGrams limits the grams in a query of the index. More of them hardly narrow the result.
 const maxGrams = 12
 
-// grams returns the parts of the needle to look up in the index.
+// grams returns the parts of the needles to look up in the index.
 func (s *search) grams() []string {
-	runes := []rune(s.needle)
-	n := len(runes) - minGram + 1
 	var grams []string
-	for i := range min(n, maxGrams) {
-		at := i
-		if n > maxGrams { // spread over the needle
-			at = i * (n - 1) / (maxGrams - 1)
-		}
-		if g := string(runes[at : at+minGram]); !slices.Contains(grams, g) {
-			grams = append(grams, g)
+	most := max(maxGrams/max(len(s.needles), 1), 2)
+	for _, needle := range s.needles {
+		runes := []rune(needle)
+		n := len(runes) - minGram + 1
+		for i := range min(n, most) {
+			at := i
+			if n > most { // spread over the needle
+				at = i * (n - 1) / (most - 1)
+			}
+			if g := string(runes[at : at+minGram]); !slices.Contains(grams, g) {
+				grams = append(grams, g)
+			}
 		}
 	}
 	return grams
@@ -187,14 +212,14 @@ func (s *search) page(ctx context.Context) ([]position, error) {
 // A search first reads the next images in order, which finds common texts. The index of
 // grams finds rare ones, and those further away.
 func (s *search) pageOf(ctx context.Context) ([]position, error) {
-	if s.needle == "" {
+	if len(s.needles) == 0 {
 		return s.read(ctx, s.inOrder("", s.limit))
 	}
 	near := s.inOrder(", words", s.walk())
 	walk := statement{args: near.args}
-	walk.add(`SELECT n, k FROM (%s) w WHERE %s(words, `, near.text, s.c.position)
-	walk.arg(s.needle)
-	walk.add(`) > 0 LIMIT %d`, s.limit)
+	walk.add(`SELECT n, k FROM (%s) w WHERE `, near.text)
+	s.contains(&walk, "words")
+	walk.add(` LIMIT %d`, s.limit)
 	found, err := s.read(ctx, walk)
 	if err != nil || len(found) == s.limit {
 		return found, err

@@ -31,9 +31,8 @@ const sqlitePoll = 250 * time.Millisecond
 func matchesSQLite(s *search) (q statement) {
 	q.add(`SELECT i.n, i.%s FROM search f CROSS JOIN images i ON i.n = f.rowid WHERE f.search MATCH `, s.column())
 	q.arg(matchAll(s.grams()))
-	q.add(` AND i.shelf IN (%s) AND instr(i.words, `, numbers(s.shelves))
-	q.arg(s.needle)
-	q.add(`) > 0`)
+	q.add(` AND i.shelf IN (%s) AND `, numbers(s.shelves))
+	s.contains(&q, "i.words")
 	q.add("%s", s.among("i.store"))
 	if s.Sort == SortCreated {
 		s.behind(&q, "f.rowid", "")

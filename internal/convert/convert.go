@@ -79,10 +79,11 @@ type Options struct {
 
 // A Result describes the pyramid.
 type Result struct {
-	Kind          string `json:"kind"` // of the picture: "PNG", "JPEG", "TIFF"
-	Width, Height int    // pixels
-	Levels        int
-	Bytes         int64 // of the pyramid's file
+	Kind   string `json:"kind"`   // of the picture: "PNG", "JPEG", "TIFF"
+	Width  int    `json:"width"`  // pixels
+	Height int    `json:"height"` // pixels
+	Levels int    `json:"levels"`
+	Bytes  int64  `json:"bytes"` // of the pyramid's file
 }
 
 // File converts the image in the file in to a pyramid in the file out. It writes a

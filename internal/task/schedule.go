@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // for hosts without a time zone database
@@ -31,7 +32,7 @@ func CheckSchedule(schedule, timezone string) error {
 }
 
 // Next returns the first time after last at which a schedule is due. A schedule is an
-// interval of at least 10 seconds, such as "15m" or "1h30m", or five cron fields, such as
+// interval of at least 10 seconds, such as "15m", "1h30m" or "7d", or five cron fields, such as
 // "30 2 * * 1-5": minute, hour, day of month, month, day of week. They refer to local time
 // in a time zone such as "Europe/Berlin", or "" for that of this host.
 //
@@ -43,11 +44,14 @@ func Next(schedule, timezone string, last time.Time) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	if d, err := time.ParseDuration(schedule); err == nil {
+	if d, err := parseInterval(schedule); err == nil {
 		if d < minInterval {
 			return time.Time{}, fmt.Errorf("%w: %q is shorter than %s", ErrBadSchedule, schedule, minInterval)
 		}
 		return last.Add(d), nil
+	}
+	if _, err := strconv.ParseFloat(schedule, 64); err == nil {
+		return time.Time{}, fmt.Errorf("%w: %q has no unit; write %sm, %sh or %sd", ErrBadSchedule, schedule, schedule, schedule, schedule)
 	}
 	fields := strings.Fields(schedule)
 	if len(fields) != 5 {
@@ -259,4 +263,18 @@ func (db *database) lastEnqueued(ctx context.Context) (lastTimes, error) {
 		return nil, wrap(err, "schedules")
 	}
 	return all, nil
+}
+
+// parseInterval parses a duration, which may also be a number of days.
+func parseInterval(s string) (time.Duration, error) {
+	days, ok := strings.CutSuffix(s, "d")
+	if !ok {
+		return time.ParseDuration(s)
+	}
+	const most = 3650
+	n, err := strconv.Atoi(days)
+	if err != nil || n < 0 || n > most {
+		return 0, fmt.Errorf("%q is not a number of days up to %d", days, most)
+	}
+	return time.Duration(n) * 24 * time.Hour, nil
 }

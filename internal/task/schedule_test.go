@@ -75,6 +75,10 @@ func TestCheckSchedule(t *testing.T) {
 		{"0 */2 30 2 *", "", `invalid schedule: "0 */2 30 2 *" is never due`},
 		{"15m", "Middle/Earth", `invalid schedule: unknown time zone "Middle/Earth"; use a name like Europe/Berlin`},
 		{"15m", "../../etc/passwd", `invalid schedule: unknown time zone "../../etc/passwd"; use a name like Europe/Berlin`},
+		{"1d", "", ""},
+		{"7d", "", ""},
+		{"9999d", "", `invalid schedule: "9999d" is neither an interval like 15m nor five fields like 30 2 * * *: minute, hour, day, month, day of the week`},
+		{"7", "", `invalid schedule: "7" has no unit; write 7m, 7h or 7d`},
 	}
 	for _, tt := range tests {
 		err := CheckSchedule(tt.schedule, tt.zone)
