@@ -58,7 +58,7 @@ type storeFields struct {
 	Incoming   optional[string]   `json:"incoming,omitempty" doc:"Folder for new files of a managed store; the folder incoming in its root by default."`
 	Host       optional[string]   `json:"host,omitempty" doc:"Host whose worker syncs the store; any by default."`
 	Endpoint   optional[string]   `json:"endpoint,omitempty" doc:"Base URL of the tile server near the files, http or https; this server by default."`
-	Schedule   optional[string]   `json:"schedule,omitempty" doc:"When the store is synced: an interval such as 15m, or a cron expression of five fields."`
+	Schedule   optional[string]   `json:"schedule,omitempty" doc:"When the store is synced: an interval such as 15m or 7d, or a cron expression of five fields."`
 	TimeZone   optional[string]   `json:"time_zone,omitempty" doc:"Time zone of the schedules, such as Europe/Vienna; the server's by default."`
 	Queue      optional[string]   `json:"queue,omitempty" doc:"Queue of the store's tasks: lower-case letters and digits, with single hyphens or underscores between them."`
 	Include    optional[[]string] `json:"include,omitempty" doc:"Patterns of the files that are slides. A pattern without a slash matches file names; one with slashes matches paths below the root, and ** matches any number of folders."`

@@ -35,7 +35,28 @@ type storeState struct {
 	mu        sync.Mutex
 	openings  map[*Image]*opening
 	abandoned int // of openings
+
+	logged, unlogged atomic.Int64 // when a failure was logged last, and failures since
 }
+
+// logEvery is how often a failure to read a store's files is logged: a disk that fails fails
+// for each of thousands of tiles.
+const logEvery = 10 * time.Second
+
+// logs reports whether a failure at that time, in nanoseconds, is to be logged, and how many were not since
+// the last one.
+func (st *storeState) logs(now int64) (unlogged int64, ok bool) {
+	last := st.logged.Load()
+	if last != 0 && now-last < int64(logEvery) || !st.logged.CompareAndSwap(last, max(now, 1)) {
+		st.unlogged.Add(1)
+		return 0, false
+	}
+	return st.unlogged.Swap(0), true
+}
+
+// Logs reports whether a failure to serve the image is to be logged: the first one of a
+// store, and then one every ten seconds. Unlogged is the number of those in between.
+func (im *Image) Logs() (unlogged int64, ok bool) { return im.store.logs(monotonic()) }
 
 // takeSlot takes one of most slots for a request, and reports whether one was free.
 func takeSlot(n *atomic.Int64, most int64) bool {

@@ -297,7 +297,7 @@ func (u *Uploads) reserve(f *folder, rec *record) error {
 		return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "Too many uploads into this store have been begun and not completed. Try again later.", RetryAfter: 60}
 	}
 	if free-promised-u.o.Reserve < rec.Length {
-		return noRoom(rec.Length, free-promised-u.o.Reserve)
+		return noRoom(rec.Length, free-promised, u.o.Reserve)
 	}
 	if left, ok := quotaLeft(f.store); ok {
 		if left -= f.ix.parts() + promised; left < rec.Length {
@@ -344,10 +344,12 @@ func (f *folder) create(rec *record) error {
 	return nil
 }
 
-func noRoom(need, free int64) error {
+// noRoom refuses a file of need bytes for a disk that has free bytes, of which reserve are
+// not to be used.
+func noRoom(need, free, reserve int64) error {
 	return &httperr.Error{
 		Status: http.StatusInsufficientStorage, RetryAfter: 60,
-		Detail: fmt.Sprintf("The disk of the store has no room for the file: %d bytes are needed and %d are free. Try again once there is room.", need, max(0, free)),
+		Detail: fmt.Sprintf("The disk of the store has no room for the file: %d bytes are needed, and %d are free, of which %d are kept in reserve. Delete slides or enlarge the disk, then try again.", need, max(0, free), reserve),
 	}
 }
 
@@ -460,7 +462,7 @@ func (u *Uploads) write(w http.ResponseWriter, r *http.Request, f *folder, h *ho
 		return rec, errTooMuch
 	}
 	if free, err := f.free(); err == nil && free-u.o.Reserve < rec.Length-rec.Offset && r.ContentLength != 0 {
-		return rec, errors.Join(errFull, noRoom(rec.Length-rec.Offset, free-u.o.Reserve))
+		return rec, errors.Join(errFull, noRoom(rec.Length-rec.Offset, free, u.o.Reserve))
 	}
 	if r.ContentLength != 0 {
 		if err := u.quota(f, rec); err != nil {

@@ -157,11 +157,22 @@ func Explain(err error) tile.Problem {
 }
 
 // Log logs why there is no tile if the server or the file is at fault: ids and numbers,
-// never a file's name. Refusals of the gate are not logged, as thousands of requests may
+// never a file's name. Of the failures of a store, only one every ten seconds is logged, with
+// the number of those in between. Refusals of the gate are not logged, as thousands of requests may
 // fail while a central server is away.
 func (a *Answer) Log(ctx context.Context, log *slog.Logger, r *tile.Request, requestID string) {
 	if _, refused := errors.AsType[*httperr.Error](a.Err); refused || log == nil || a.Status < 500 {
 		return
 	}
-	log.LogAttrs(ctx, slog.LevelError, "tile not served", slog.Int("status", a.Status), r.LogAttr(), slog.String("request", requestID), slog.Any("err", a.Err))
+	attrs := []slog.Attr{slog.Int("status", a.Status), r.LogAttr(), slog.String("request", requestID), slog.Any("err", a.Err)}
+	if a.image != nil {
+		unlogged, ok := a.image.Logs()
+		if !ok {
+			return
+		}
+		if unlogged > 0 {
+			attrs = append(attrs, slog.Int64("unlogged", unlogged))
+		}
+	}
+	log.LogAttrs(ctx, slog.LevelError, "tile not served", attrs...)
 }
