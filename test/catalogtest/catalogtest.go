@@ -12,7 +12,7 @@ import (
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
 
-// Open opens the catalog in the file at path, which it creates if there is none, and closes
+// Open opens the catalog in the file at path, which it creates if necessary, and closes
 // it when the test ends.
 func Open(t testing.TB, path string) *catalog.Catalog {
 	t.Helper()
