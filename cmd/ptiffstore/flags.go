@@ -56,15 +56,19 @@ func (c *logFlags) logger(w io.Writer) *slog.Logger {
 	return log
 }
 
-// leveled returns a log and its level, which can be changed.
+// leveled returns a log and its level, which can be changed. It is also the default, for
+// packages that are given none, such as net/http.
 func (c *logFlags) leveled(w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	level.Set(c.level())
 	o := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(w, o)
 	if c.LogFormat == "json" {
-		return slog.New(trace.LogHandler(slog.NewJSONHandler(w, o))), level
+		h = slog.NewJSONHandler(w, o)
 	}
-	return slog.New(trace.LogHandler(slog.NewTextHandler(w, o))), level
+	log := slog.New(trace.LogHandler(h))
+	slog.SetDefault(log)
+	return log, level
 }
 
 func (c *logFlags) level() (level slog.Level) {

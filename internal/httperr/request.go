@@ -3,6 +3,7 @@ package httperr
 import (
 	"context"
 	"crypto/rand"
+	"log/slog"
 	"net/http"
 )
 
@@ -46,6 +47,21 @@ func SaneRequestID(id string) bool {
 		}
 	}
 	return digit
+}
+
+type logKey struct{}
+
+// ContextWithLog returns a context of requests whose errors are logged to log.
+func ContextWithLog(ctx context.Context, log *slog.Logger) context.Context {
+	return context.WithValue(ctx, logKey{}, log)
+}
+
+// Log returns the log of a request's context, or the default.
+func Log(ctx context.Context) *slog.Logger {
+	if log, ok := ctx.Value(logKey{}).(*slog.Logger); ok {
+		return log
+	}
+	return slog.Default()
 }
 
 // Identify gives r an id if it has none (the client's if it is acceptable), and sends it

@@ -2,6 +2,8 @@ package httperr
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -63,5 +65,16 @@ func TestRequestID(t *testing.T) {
 				t.Errorf("%s, identified before %t: the client is told %q, the handler %q, the problem has %q", tt.name, identified, told, seen, p.Instance)
 			}
 		}
+	}
+}
+
+// TestContextWithLog checks that an unexpected error is logged to the log of the context.
+func TestContextWithLog(t *testing.T) {
+	var lines strings.Builder
+	r := httptest.NewRequest(http.MethodGet, "/x", nil)
+	r = r.WithContext(ContextWithLog(r.Context(), slog.New(slog.NewTextHandler(&lines, nil))))
+	Handler(func(http.ResponseWriter, *http.Request) error { return errors.New("disk broken") }).ServeHTTP(httptest.NewRecorder(), r)
+	if !strings.Contains(lines.String(), "disk broken") {
+		t.Errorf("the log has %q", &lines)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strconv"
 )
@@ -87,7 +86,7 @@ func LogError(r *http.Request, err error) *Error {
 		e = &Error{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log.", Err: err}
 	}
 	if e.Status >= 500 {
-		slog.ErrorContext(r.Context(), "request failed", "request", RequestID(r.Context()), "status", e.Status, "route", r.Pattern, "err", e.Err)
+		Log(r.Context()).ErrorContext(r.Context(), "request failed", "request", RequestID(r.Context()), "status", e.Status, "route", r.Pattern, "err", e.Err)
 	}
 	return e
 }

@@ -74,14 +74,14 @@ func (s *Server) listenDebug(what string, l net.Listener, h http.Handler) {
 		}
 		limited := limit.New(l, limit.Options{Max: debugConnections, PerAddress: debugConnections / 2, Log: s.log})
 		l = nil // Serve closes it
-		return serveLimited(ctx, limited, h)
+		return s.serveLimited(ctx, limited, h)
 	})
 }
 
 // serveLimited serves h on l until ctx is done or l fails.
-func serveLimited(ctx context.Context, l *limit.ConnLimiter, h http.Handler) error {
+func (s *Server) serveLimited(ctx context.Context, l *limit.ConnLimiter, h http.Handler) error {
 	server := &http.Server{
-		Handler: limit.Bodies(h, 10*time.Second), ConnState: l.State, ConnContext: l.Context,
+		Handler: limit.Bodies(h, 10*time.Second), BaseContext: s.baseContext, ConnState: l.State, ConnContext: l.Context,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	ctx, stop := context.WithCancel(ctx)

@@ -74,6 +74,7 @@ func lasts(ctx context.Context, failed <-chan error) error {
 func (s *Server) serve(ctx context.Context) error {
 	server := &http.Server{
 		Handler:           limit.Bodies(s.handler(), 30*time.Second),
+		BaseContext:       s.baseContext,
 		ConnState:         s.port.State,
 		ConnContext:       s.port.Context,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -93,6 +94,11 @@ func (s *Server) serve(ctx context.Context) error {
 		return server.Close()
 	}
 	return err
+}
+
+// baseContext returns the context of all requests.
+func (s *Server) baseContext(net.Listener) context.Context {
+	return httperr.ContextWithLog(context.Background(), s.log)
 }
 
 // handler returns the handler of all routes. Tiles come first, since most requests are for

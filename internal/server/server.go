@@ -152,7 +152,6 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		}
 	}()
 	s.health.Version, s.health.Degraded = o.Version, s.degraded
-	slog.SetDefault(s.log) // httperr and upload log failed requests there
 	s.SetOrigins(o.HTTP.Origins)
 	steps := []func(context.Context) error{s.openData, s.openTracer, s.addFolders}
 	switch o.Mode {

@@ -50,5 +50,8 @@ func (s *Server) images() http.Handler {
 	mux.Handle("/", httperr.OtherMethods(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)
 	})))
-	return httperr.SecurityHeaders(s.proxies(), httperr.WithRequestID(s.trace.Handler(api.RejectEmptyParts(s.metrics.Routes(mux)))))
+	h := httperr.SecurityHeaders(s.proxies(), httperr.WithRequestID(s.trace.Handler(api.RejectEmptyParts(s.metrics.Routes(mux)))))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(httperr.ContextWithLog(r.Context(), s.log)))
+	})
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -63,7 +62,7 @@ func tus(h httperr.Handler) http.Handler {
 			return nil
 		}
 		if err != nil {
-			slog.ErrorContext(r.Context(), "upload failed", "request", httperr.RequestID(r.Context()), "route", r.Pattern, "err", err)
+			httperr.Log(r.Context()).ErrorContext(r.Context(), "upload failed", "request", httperr.RequestID(r.Context()), "route", r.Pattern, "err", err)
 			httperr.WriteProblem(w, r, http.StatusInternalServerError, "Something went wrong in the server. The reason is in its log.", 0)
 		}
 		return nil
