@@ -34,6 +34,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/db", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
 	{"internal/catalog", "internal/fsx internal/db internal/loop", "github.com/jackc/pgx/v5 golang.org/x/text"},
 	{"test/slidetest", "", ""},
+	{"test/unprivileged", "", ""},
 	{"test/catalogtest", "test/pgtest internal/catalog", ""},
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
 	{"internal/source", "internal/fsx", "golang.org/x/sys"},
@@ -99,7 +100,7 @@ var reserved = map[string]string{
 	"database/sql": "internal/db internal/catalog internal/task internal/account",
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
-	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest", // shared by the tests of several packages
+	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged", // shared by the tests of several packages
 	"C":       "",                                                         // the program is static
 }
 

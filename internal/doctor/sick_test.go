@@ -16,11 +16,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +26,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
+	"github.com/slideatlas/ptiffstore/test/unprivileged"
 )
 
 // sick lists problems of a site: how they are caused, and the findings expected. There
@@ -428,8 +427,7 @@ func TestSickPostgreSQL(t *testing.T) {
 
 // TestPermissions needs an unprivileged user: as root it runs again as the user nobody.
 func TestPermissions(t *testing.T) {
-	if os.Geteuid() == 0 {
-		asNobody(t, "^TestPermissions$")
+	if unprivileged.Rerun(t) {
 		return
 	}
 	closed := func(s *site, path string, mode os.FileMode) {
@@ -475,35 +473,6 @@ func TestPermissions(t *testing.T) {
 			tt.make(s)
 			expect(t, s.examine(), tt.want)
 		})
-	}
-}
-
-// asNobody runs a test of this package as the user nobody.
-func asNobody(t *testing.T, run string) {
-	t.Helper()
-	const nobody = 65534
-	dir, err := os.MkdirTemp("", "nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	b, err := os.ReadFile(os.Args[0]) // the user nobody cannot reach the folder of the test binary
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := filepath.Join(dir, "test")
-	if err := errors.Join(os.WriteFile(bin, b, 0o755), os.Chmod(bin, 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(dir, nobody, nobody); err != nil {
-		t.Skip("cannot become another user: ", err)
-	}
-	cmd := exec.Command(bin, "-test.run="+run, "-test.v")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
-		t.Errorf("as nobody: %v\n%s", err, out)
 	}
 }
 

@@ -1,25 +1,21 @@
 package scan
 
 import (
-	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/test/slidetest"
+	"github.com/slideatlas/ptiffstore/test/unprivileged"
 )
 
 // TestPermissionDenied runs as a user who may not read everything: root starts this
 // test again as the user nobody.
 func TestPermissionDenied(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() == 0 {
-		asNobody(t, "^TestPermissionDenied$")
+	if unprivileged.Rerun(t) {
 		return
 	}
 	st := newSite(t)
@@ -66,47 +62,4 @@ func TestPermissionDenied(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("a store that may not be read: %v, want permission denied", err)
 	}
-}
-
-// asNobody runs tests of this binary as an unprivileged user.
-func asNobody(t *testing.T, run string) {
-	t.Helper()
-	const nobody = 65534
-	dir, err := os.MkdirTemp("", "nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	bin := filepath.Join(dir, "test") // the binary of go test is unreadable for this user
-	if err := copyFile(bin, os.Args[0]); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(dir, nobody, nobody); err != nil {
-		t.Skip("cannot become another user: ", err)
-	}
-	cmd := exec.Command(bin, "-test.run="+run, "-test.v")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS") {
-		t.Errorf("as nobody: %v\n%s", err, out)
-	}
-}
-
-func copyFile(to, from string) error {
-	src, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o755)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(dst, src); err != nil {
-		dst.Close()
-		return err
-	}
-	return dst.Close()
 }

@@ -5,14 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +22,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/tile/follow"
 	"github.com/slideatlas/ptiffstore/test/catalogtest"
 	"github.com/slideatlas/ptiffstore/test/pgtest"
+	"github.com/slideatlas/ptiffstore/test/unprivileged"
 )
 
 // A site is a folder of slides that is cataloged and served.
@@ -387,8 +385,7 @@ func TestFolderAway(t *testing.T) {
 // again as the user nobody.
 func TestPermission(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() == 0 {
-		asNobody(t, "^TestPermission$")
+	if unprivileged.Rerun(t) {
 		return
 	}
 	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
@@ -403,47 +400,4 @@ func TestPermission(t *testing.T) {
 	if got := st.image("a.tiff").State; got != catalog.Available {
 		t.Errorf("a file that can't be read for now: %s, want %s: nothing is known against it", got, catalog.Available)
 	}
-}
-
-// asNobody runs tests of this binary as an unprivileged user.
-func asNobody(t *testing.T, run string) {
-	t.Helper()
-	const nobody = 65534
-	dir, err := os.MkdirTemp("", "nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	bin := filepath.Join(dir, "test") // the binary of go test is unreadable for this user
-	if err := copyFile(bin, os.Args[0]); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(dir, nobody, nobody); err != nil {
-		t.Skip("cannot become another user: ", err)
-	}
-	cmd := exec.Command(bin, "-test.run="+run, "-test.v")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS") {
-		t.Errorf("as nobody: %v\n%s", err, out)
-	}
-}
-
-func copyFile(to, from string) error {
-	src, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o755)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(dst, src); err != nil {
-		dst.Close()
-		return err
-	}
-	return dst.Close()
 }
