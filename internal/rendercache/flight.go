@@ -73,7 +73,12 @@ func (k *Renderer) work(ctx context.Context, store string, build func(context.Co
 // limited renders an image, and calls free once: when it has ended, or after [workTime].
 // The error is [tile.ErrUnreachable] if too many images of the store take longer.
 func (k *Renderer) limited(ctx context.Context, store string, free func(), build func(context.Context) ([]byte, error)) ([]byte, error) {
-	defer k.watch(store, free)()
+	ended := k.overdue(store).Watch(workTime, free)
+	defer func() {
+		if ended() {
+			free()
+		}
+	}()
 	if k.away(store) { // while it waited for its worker
 		return nil, tile.ErrUnreachable
 	}
@@ -84,36 +89,13 @@ func (k *Renderer) limited(ctx context.Context, store string, free func(), build
 }
 
 // away reports whether the maximum number of images of the store has been abandoned.
-func (k *Renderer) away(store string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.abandoned[store] >= maxAbandoned
-}
+func (k *Renderer) away(store string) bool { return k.overdue(store).Count() >= maxAbandoned }
 
-// watch abandons an image that takes longer than [workTime]. The caller must call ended
-// when the work has ended.
-func (k *Renderer) watch(store string, free func()) (ended func()) {
-	isAbandoned, hasEnded := false, false // under mu
-	timer := time.AfterFunc(workTime, func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if !hasEnded {
-			isAbandoned = true
-			k.abandoned[store]++
-			free()
-		}
-	})
-	return func() {
-		timer.Stop()
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		hasEnded = true
-		if !isAbandoned {
-			free()
-			return
-		}
-		if k.abandoned[store]--; k.abandoned[store] == 0 {
-			delete(k.abandoned, store)
-		}
+// overdue counts the abandoned images of a store.
+func (k *Renderer) overdue(store string) *tile.Overdue {
+	if v, ok := k.stores.Load(store); ok {
+		return v.(*tile.Overdue)
 	}
+	v, _ := k.stores.LoadOrStore(store, new(tile.Overdue))
+	return v.(*tile.Overdue)
 }

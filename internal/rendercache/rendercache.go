@@ -49,9 +49,9 @@ type Renderer struct {
 	waiting atomic.Int64
 	mu      sync.Mutex
 	flights map[string]*flight
-	// abandoned counts, for each store, the images that have lost their worker and are
-	// still being rendered; under mu.
-	abandoned map[string]int
+	// stores has, by id, a [tile.Overdue] of the images of each store that have lost
+	// their worker and are still being rendered.
+	stores sync.Map
 }
 
 // A flight is an image that is being rendered or waits for a worker.
@@ -81,7 +81,7 @@ func New(o Options) *Renderer {
 	if o.Quality == 0 {
 		o.Quality = 85
 	}
-	return &Renderer{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}, abandoned: map[string]int{}}
+	return &Renderer{o: o, workers: make(chan struct{}, o.Workers), flights: map[string]*flight{}}
 }
 
 // Tile renders the tile that m describes. It is the Render function of [tile.Options].

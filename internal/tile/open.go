@@ -32,9 +32,9 @@ const (
 type storeState struct {
 	reading, viewing atomic.Int64 // requests
 
-	mu        sync.Mutex
-	openings  map[*Image]*opening
-	abandoned int // of openings
+	mu       sync.Mutex
+	openings map[*Image]*opening
+	overdue  Overdue // openings that have exceeded openTime
 
 	logged, unlogged atomic.Int64 // when a failure was logged last, and failures since
 }
@@ -93,7 +93,7 @@ func (sh *storeState) opening(im *Image) (*opening, error) {
 		return o, nil
 	}
 	switch {
-	case sh.abandoned >= maxAbandoned:
+	case sh.overdue.Count() >= maxAbandoned:
 		return nil, ErrUnreachable
 	case len(sh.openings) >= opensAtOnce:
 		return nil, ErrBusy
@@ -106,24 +106,12 @@ func (sh *storeState) opening(im *Image) (*opening, error) {
 
 // run opens the slide of im. It never returns if the file system never answers.
 func (sh *storeState) run(im *Image, o *opening) {
-	isLate := false
-	timer := time.AfterFunc(openTime, func() {
-		sh.mu.Lock()
-		defer sh.mu.Unlock()
-		if sh.openings[im] == o {
-			isLate = true
-			sh.abandoned++
-			close(o.late)
-		}
-	})
+	ended := sh.overdue.Watch(openTime, func() { close(o.late) })
 	defer func() {
-		timer.Stop()
 		sh.mu.Lock()
 		delete(sh.openings, im)
-		if isLate {
-			sh.abandoned--
-		}
 		sh.mu.Unlock()
+		ended()
 		close(o.done)
 	}()
 	o.err = im.openSlide()

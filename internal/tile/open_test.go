@@ -102,8 +102,8 @@ func TestHangingStore(t *testing.T) {
 		}
 		close(m)
 		synctest.Wait()
-		if sh := s.state("away"); sh.abandoned != 0 || len(sh.openings) != 0 {
-			t.Errorf("%d openings, %d abandoned after all have ended", len(sh.openings), sh.abandoned)
+		if sh := s.state("away"); sh.overdue.Count() != 0 || len(sh.openings) != 0 {
+			t.Errorf("%d openings, %d abandoned after all have ended", len(sh.openings), sh.overdue.Count())
 		}
 		if err := ask(s, "away0"); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("got %v, want that it was opened again", err)
