@@ -86,7 +86,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{
 		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/doctor internal/trace internal/taskhandler internal/server",
-		"github.com/alecthomas/kong github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
+		"github.com/alecthomas/kong github.com/willabides/kongplete github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/gotest", "", ""},
 	{"scripts/licenses", "", ""},

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/term"
+
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/render"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
@@ -71,6 +73,9 @@ type output struct {
 
 func (o *output) write(std streams, b []byte) error {
 	if o.Output == "-" {
+		if f, ok := std.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			return errors.New("a JPEG is not written to a terminal; use -o FILE, or redirect the output")
+		}
 		_, err := std.out.Write(b)
 		return err
 	}

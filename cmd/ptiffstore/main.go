@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/willabides/kongplete"
 )
 
 // Exit codes, also written in every command's help.
@@ -27,39 +29,56 @@ const (
 // A program is the command line: each mode is a field with a Run method, in a
 // file of its own.
 type program struct {
-	Config string `placeholder:"FILE" help:"Configuration file; flags and environment variables override it."`
+	Config      string           `placeholder:"FILE" help:"Configuration file; flags and environment variables override it."`
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version and exit."`
 
-	Demo       demoCmd       `cmd:"" help:"Create three demo slides, serve them and print the URL."`
-	Serve      serveCmd      `cmd:"" help:"Serve folders of slides: gallery, viewer, API and tiles in one process."`
-	Tileserver tileserverCmd `cmd:"" help:"Serve tiles only, on the host that has the slides."`
-	Worker     workerCmd     `cmd:"" help:"Run sync and background tasks on the host that has the slides."`
-	Store      storeCmd      `cmd:"" help:"Add, list, show, change or remove stores."`
-	Image      imageCmd      `cmd:"" help:"Show an image, or set its label and its id in another application."`
-	Sync       syncCmd       `cmd:"" help:"Scan a store's folder now and update the catalog."`
-	Verify     verifyCmd     `cmd:"" help:"Read files again and report damaged ones."`
-	Retry      retryCmd      `cmd:"" help:"Inspect a broken or quarantined file again."`
-	Task       taskCmd       `cmd:"" help:"Submit, list, show, wait for or cancel tasks."`
-	Edge       edgeCmd       `cmd:"" help:"Add, list or remove edge servers, which ask this server for permissions."`
-	Backup     backupCmd     `cmd:"" help:"Back up the catalog to a folder while it is in use."`
-	Restore    restoreCmd    `cmd:"" help:"Replace the catalog with a backup."`
-	Settings   configCmd     `cmd:"" name:"config" help:"Check the configuration file, or show the settings in force."`
-	Doctor     doctorCmd     `cmd:"" help:"Check an installation, and report problems and how to fix them."`
-	Ready      readyCmd      `cmd:"" help:"Check whether a server on this machine is ready."`
-	Deploy     deployCmd     `cmd:"" help:"Write the service files for systemd or supervisord."`
-	User       userCmd       `cmd:"" help:"Add, list, change or remove users."`
-	Group      groupCmd      `cmd:"" help:"Add, list, change or remove groups of users."`
-	Token      tokenCmd      `cmd:"" help:"Add, list or remove API tokens."`
-	Grant      grantCmd      `cmd:"" help:"Add, list or remove grants of roles."`
-	Key        keyCmd        `cmd:"" help:"List, rotate or drop the keys that sign access tokens and links."`
-	Audit      auditCmd      `cmd:"" help:"Print the audit log."`
-	Upload     uploadCmd     `cmd:"" help:"Upload slides to a server."`
-	Inspect    inspectCmd    `cmd:"" help:"Show the contents of a slide file, or what is wrong with it."`
-	Tile       tileCmd       `cmd:"" help:"Write one tile of a slide file as a JPEG."`
-	Associated associatedCmd `cmd:"" help:"Write the label, macro or thumbnail of a slide file as a JPEG."`
-	Preview    previewCmd    `cmd:"" help:"Write the rotated label beside the macro as a JPEG."`
-	Convert    convertCmd    `cmd:"" help:"Convert a JPEG, PNG or flat TIFF to a pyramid."`
-	Version    versionCmd    `cmd:"" help:"Print version, Go release and JPEG decoder."`
+	Demo       demoCmd       `cmd:"" group:"run" help:"Create three demo slides, serve them and print the URL."`
+	Serve      serveCmd      `cmd:"" group:"run" help:"Serve folders of slides: gallery, viewer, API and tiles in one process."`
+	Tileserver tileserverCmd `cmd:"" group:"run" help:"Serve tiles only, on the host that has the slides."`
+	Worker     workerCmd     `cmd:"" group:"run" help:"Run sync and background tasks on the host that has the slides."`
+	Ready      readyCmd      `cmd:"" group:"run" help:"Check whether a server on this machine is ready."`
+
+	Store  storeCmd  `cmd:"" group:"slides" help:"Add, list, show, change or remove stores."`
+	Image  imageCmd  `cmd:"" group:"slides" help:"Show an image, or set its label and its id in another application."`
+	Sync   syncCmd   `cmd:"" group:"slides" help:"Scan a store's folder now and update the catalog."`
+	Verify verifyCmd `cmd:"" group:"slides" help:"Read files again and report damaged ones."`
+	Retry  retryCmd  `cmd:"" group:"slides" help:"Inspect a broken or quarantined file again."`
+	Task   taskCmd   `cmd:"" group:"slides" help:"Submit, list, show, wait for or cancel tasks."`
+	Upload uploadCmd `cmd:"" group:"slides" help:"Upload slides to a server."`
+
+	User  userCmd  `cmd:"" group:"access" help:"Add, list, change or remove users."`
+	Group groupCmd `cmd:"" group:"access" help:"Add, list, change or remove groups of users."`
+	Token tokenCmd `cmd:"" group:"access" help:"Add, list or remove API tokens."`
+	Grant grantCmd `cmd:"" group:"access" help:"Add, list or remove grants of roles."`
+	Edge  edgeCmd  `cmd:"" group:"access" help:"Add, list or remove edge servers, which ask this server for permissions."`
+	Key   keyCmd   `cmd:"" group:"access" help:"List, rotate or drop the keys that sign access tokens and links."`
+	Audit auditCmd `cmd:"" group:"access" help:"Print the audit log."`
+
+	Settings   configCmd     `cmd:"" group:"operate" name:"config" help:"Check the configuration file, or show the settings in force."`
+	Doctor     doctorCmd     `cmd:"" group:"operate" help:"Check an installation, and report problems and how to fix them."`
+	Backup     backupCmd     `cmd:"" group:"operate" help:"Back up the catalog to a folder while it is in use."`
+	Restore    restoreCmd    `cmd:"" group:"operate" help:"Replace the catalog with a backup."`
+	Deploy     deployCmd     `cmd:"" group:"operate" help:"Write the service files for systemd or supervisord."`
+	Version    versionCmd    `cmd:"" group:"operate" help:"Print version, Go release and JPEG decoder."`
+	Completion completionCmd `cmd:"" group:"operate" help:"Print the completion of commands and flags for a shell."`
+	Help       helpCmd       `cmd:"" group:"operate" help:"Show the help of a command."`
+
+	Inspect    inspectCmd    `cmd:"" group:"files" help:"Show the contents of a slide file, or what is wrong with it."`
+	Tile       tileCmd       `cmd:"" group:"files" help:"Write one tile of a slide file as a JPEG."`
+	Associated associatedCmd `cmd:"" group:"files" help:"Write the label, macro or thumbnail of a slide file as a JPEG."`
+	Preview    previewCmd    `cmd:"" group:"files" help:"Write the rotated label beside the macro as a JPEG."`
+	Convert    convertCmd    `cmd:"" group:"files" help:"Convert a JPEG, PNG or flat TIFF to a pyramid."`
 }
+
+// helpCmd lists help among the commands; run replaces it by --help.
+type helpCmd struct {
+	Command []string `arg:"" optional:"" help:"Command, with its subcommand."`
+}
+
+func (*helpCmd) Help() string { return "Example:\n\n  ptiffstore help store add" }
+
+// Run is not reached.
+func (*helpCmd) Run() error { return nil }
 
 // A streams has the standard streams of a command, which tests replace.
 type streams struct {
@@ -89,6 +108,14 @@ func newParser(p *program, options ...kong.Option) *kong.Kong {
 		kong.Name("ptiffstore"),
 		kong.Description("Stores whole-slide images and serves their tiles.\n\nSettings of processes can also be given as environment variables PTIFFSTORE_… and in a configuration file: see --config.\n\nExit codes: 0 success · 1 failure · 2 the file is broken or not a slide · 64 wrong usage."),
 		kong.Bind(&configFile{}),
+		kong.Vars{"version": "ptiffstore " + version},
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "run", Title: "Run:"},
+			{Key: "slides", Title: "Stores and slides:"},
+			{Key: "access", Title: "Users and access:"},
+			{Key: "operate", Title: "Operation:"},
+			{Key: "files", Title: "Slide files:"},
+		}),
 		kong.PostBuild(func(k *kong.Kong) error {
 			readEnvironment(k.Model.Node)
 			return nil
@@ -131,8 +158,11 @@ func message(err error) string {
 // run runs the command that args name, and returns its exit code.
 func run(ctx context.Context, args []string, std streams) int {
 	exited := -1
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help" && !slices.Contains(args, "--help") && !slices.Contains(args, "-h"):
+		args = append(args[1:len(args):len(args)], "--help")
 	}
 	site := &configFile{args: args}
 	parser := newParser(&program{},
@@ -141,6 +171,9 @@ func run(ctx context.Context, args []string, std streams) int {
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std, site),
 	)
+	if kongplete.Complete(parser); exited >= 0 {
+		return exited // the shell wanted completions
+	}
 	command, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // --help has answered
