@@ -110,11 +110,10 @@ func (m *importer) replaceDamaged(ctx context.Context, first *catalog.Image, at 
 		return imageError(first.ID, "reading the identity of the file", err)
 	}
 	delete(m.s.Waiting.Files, m.im.Path)
-	now := m.s.Now().UTC()
 	_, err = m.c.UpdateImage(ctx, first.ID, func(im *catalog.Image) error {
 		im.State, im.Reason, im.MissingSince, im.HiddenAt = catalog.Available, "", nil, nil
 		im.Path, im.Identity, im.Revision = at, id, id.Revision()
-		im.Digest, im.VerifiedAt = &m.digest, &now
+		im.Digest, im.VerifiedAt = &m.digest, m.verifiedAt()
 		im.DamagedAt, im.Damage = nil, ""
 		return nil
 	})

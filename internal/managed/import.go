@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
@@ -68,6 +69,7 @@ type importer struct {
 	part   source.Entry // its copy in staging, if it can't be renamed
 	copied *os.File     // the open copy; nil if the file is renamed
 	digest string
+	handed bool // the digest is the upload's: the bytes have not been read from the disk
 }
 
 func (m *importer) close() {
@@ -86,9 +88,11 @@ func (m *importer) run(ctx context.Context) (Imported, error) {
 		return Imported{}, err
 	}
 	if strings.HasPrefix(m.im.Path, Incoming) {
+		digest := m.s.Received.takeDigest(m.id)
 		if err := m.stage(ctx); err != nil {
 			return Imported{}, err
 		}
+		m.accept(digest)
 	}
 	if err := m.read(ctx); err != nil {
 		return Imported{}, err
@@ -134,8 +138,35 @@ func (m *importer) same() error {
 	return nil
 }
 
+// accept takes over the digest that the upload of the file computed. The file was the
+// one that was received when it was opened, and is in staging since; that it was not
+// written to in between is checked as for every file, by [importer.renamed] and
+// [importer.same].
+func (m *importer) accept(digest string) {
+	if digest == "" || !strings.HasPrefix(m.im.Path, Staging) {
+		return // a copy computes its own
+	}
+	m.digest, m.handed = digest, true
+	if m.progress != nil {
+		m.progress(m.id.Size, m.id.Size)
+	}
+}
+
+// verifiedAt is when the bytes of the file were last read and matched the digest: now,
+// or never. Files that were never read are the first that are verified.
+func (m *importer) verifiedAt() *time.Time {
+	if m.handed {
+		return nil
+	}
+	now := m.s.Now().UTC()
+	return &now
+}
+
 // read reads the file to compute its digest, and copies it if it can't be renamed.
 func (m *importer) read(ctx context.Context) (err error) {
+	if m.handed {
+		return m.same()
+	}
 	if strings.HasPrefix(m.im.Path, Staging) {
 		m.digest, err = fsx.SHA256(ctx, m.f, m.id.Size, m.progress)
 	} else {

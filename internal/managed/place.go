@@ -79,13 +79,12 @@ func (m *importer) ourFile() (*os.File, source.Entry) {
 // the same bytes whose file is lost. Digest and sidecar are written first, so that a
 // process that finds the file there can identify its image.
 func (m *importer) place(ctx context.Context, at string, whose *catalog.Image) error {
-	now := m.s.Now().UTC()
 	if whose == m.im {
 		im, err := m.c.UpdateImage(ctx, m.im.ID, func(im *catalog.Image) error {
 			if im.Path != m.im.Path || !im.Identity.Same(m.im.Identity) {
 				return ErrReplaced
 			}
-			im.Digest, im.VerifiedAt = &m.digest, &now
+			im.Digest, im.VerifiedAt = &m.digest, m.verifiedAt()
 			return nil
 		})
 		if err != nil {

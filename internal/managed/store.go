@@ -34,6 +34,8 @@ type Store struct {
 	Now     func() time.Time
 	Pause   time.Duration // after which a file is inspected that was moved back to the incoming folder
 
+	Received *Received // what uploads know of files; may be nil
+
 	// Unsupported receives the id of each image that was moved to quarantine as complete
 	// but unsupported; it may be nil.
 	Unsupported func(image string)

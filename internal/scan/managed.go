@@ -172,9 +172,16 @@ func (p *scan) lost() []string {
 	return list
 }
 
-// examine inspects a file. A file that is stored under its digest and was written to
-// must still have that digest.
+// examine inspects a file, unless its upload has. A file that is stored under its digest
+// and was written to must still have that digest.
 func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
+	if p.prefix == managed.Incoming && !p.o.Resync {
+		if id, err := p.stat(f.Path); err == nil {
+			if found, ok := p.s.Received.TakeInspection(id); ok {
+				return found
+			}
+		}
+	}
 	l := inspect.File(ctx, p.dir, f.Path)
 	e, known := p.s.mirror().File(p.store.ID, f.Path)
 	if p.prefix != managed.Slides || !known || l.Kind != inspect.Complete || e.ID.Size == l.Identity.Size && e.ID.MTime == l.Identity.MTime {

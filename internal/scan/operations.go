@@ -132,7 +132,7 @@ func (s *Syncer) managedImage(ctx context.Context, id string) (*catalog.Image, *
 func (s *Syncer) managedStore(st *catalog.Store) *managed.Store {
 	return &managed.Store{
 		Store: st, Catalog: s.Catalog, Leases: s.leases(), Waiting: s.folder(st.ID).waiting, Now: s.now,
-		Pause: cmp.Or(s.Pause, DefaultPause), Unsupported: s.Unsupported,
+		Pause: cmp.Or(s.Pause, DefaultPause), Received: s.Received, Unsupported: s.Unsupported,
 		Record: func(ctx context.Context, c *catalog.Catalog, path string, id fsx.Identity) error {
 			return s.recordSlide(ctx, c, st, path, id)
 		},

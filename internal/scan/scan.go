@@ -87,6 +87,9 @@ type Syncer struct {
 	// has changed and is still available. It must not block.
 	Available func(image string)
 
+	// Received, if not nil, remembers what uploads of this process know of arrived files.
+	Received *managed.Received
+
 	// Loops, if not nil, shows the state of background loops.
 	Loops *loop.Set
 	// Memory is the budget for reading labels; nil for no limit.

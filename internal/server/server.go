@@ -326,6 +326,7 @@ func (s *Server) openUploads(context.Context) error {
 	o := s.o.Upload
 	o.Catalog, o.Log, o.Loops = s.catalog, s.log, &s.loops
 	a := &api.API{Access: s.access, Log: s.log}
+	o.Received = s.handlers.Syncer.Received
 	o.Caller, o.UserName = a.Uploader, a.UserName
 	o.Rights = func(r *http.Request, st *catalog.Store) (upload.Rights, error) {
 		admin, names, err := a.UploadRights(r, st)

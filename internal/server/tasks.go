@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/slideatlas/ptiffstore/internal/lease"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/taskhandler"
@@ -35,6 +36,7 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 	}
 	s.countTasks()
 	f := &taskhandler.FollowUps{Catalog: s.catalog, Tasks: s.tasks, Decode: s.decode, Log: s.log, Loops: &s.loops}
+	syncer.Received = managed.NewReceived()
 	syncer.Available, syncer.Arrived, syncer.Unsupported = f.Available, f.Available, f.Quarantined
 	s.run(func(ctx context.Context) { s.watchers.Run(ctx) })
 	s.run(f.Run)

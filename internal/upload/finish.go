@@ -44,16 +44,22 @@ func (u *Uploads) finish(ctx context.Context, f *folder, r *record) error {
 	}
 	look := inspect.File(context.WithoutCancel(ctx), source.In(f.dir), part(r.ID))
 	r.Kind, r.Reason, r.MTime = look.Kind, look.Reason, st.ModTime().UnixNano()
-	if err := f.hand(r); err != nil {
+	id, err := f.hand(r)
+	if err != nil {
 		return err
+	}
+	// The rename has changed only the ctime, unless the file was written to or replaced.
+	if was := look.Identity; id.Dev == was.Dev && id.Ino == was.Ino && id.Size == was.Size && id.MTime == was.MTime && id.Size == r.Length {
+		u.o.Received.Put(id, r.Digest, look)
 	}
 	return f.end(r, received)
 }
 
-// hand renames the file into the incoming folder. The new name is recorded first.
-func (f *folder) hand(r *record) error {
+// hand renames the file into the incoming folder, and returns its identity there. The
+// new name is recorded first.
+func (f *folder) hand(r *record) (fsx.Identity, error) {
 	if err := f.dir.Chmod(part(r.ID), 0o644); err != nil {
-		return err
+		return fsx.Identity{}, err
 	}
 	for n := 1; n <= maxNames; n++ {
 		r.As = numbered(r.Name, n)
@@ -61,13 +67,13 @@ func (f *folder) hand(r *record) error {
 			continue
 		}
 		if err := f.save(r); err != nil {
-			return err
+			return fsx.Identity{}, err
 		}
-		if err := f.give(r.ID, r.As); !errors.Is(err, fs.ErrExist) {
-			return err
+		if id, err := f.give(r.ID, r.As); !errors.Is(err, fs.ErrExist) {
+			return id, err
 		}
 	}
-	return fmt.Errorf("the incoming folder has %d files with the name of upload %s: sync the store", maxNames, r.ID)
+	return fsx.Identity{}, fmt.Errorf("the incoming folder has %d files with the name of upload %s: sync the store", maxNames, r.ID)
 }
 
 func (f *folder) end(r *record, s state) error {

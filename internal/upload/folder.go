@@ -210,23 +210,26 @@ func (f *folder) free() (int64, error) {
 	return fsx.FreeOn(d)
 }
 
-// give renames the bytes of an upload to an unused name in the incoming folder. The
-// error may be [fs.ErrExist].
-func (f *folder) give(id, name string) error {
+// give renames the bytes of an upload to an unused name in the incoming folder, and
+// returns their identity there. The error may be [fs.ErrExist].
+func (f *folder) give(id, name string) (now fsx.Identity, err error) {
 	from, err := f.dir.Open(".")
 	if err != nil {
-		return err
+		return now, err
 	}
 	defer from.Close()
 	to, err := f.in.Open(".")
 	if err != nil {
-		return err
+		return now, err
 	}
 	defer to.Close()
 	if err := fsx.RenameNew(from, part(id), to, name); err != nil {
-		return err
+		return now, err
 	}
-	return errors.Join(fsx.SyncDir(from), fsx.SyncDir(to))
+	if now, err = fsx.StatIn(int(to.Fd()), name); fsx.IsGone(err) {
+		err = nil // a scan has moved it already
+	}
+	return now, errors.Join(err, fsx.SyncDir(from), fsx.SyncDir(to))
 }
 
 // full turns the errors of a full disk into errFull.

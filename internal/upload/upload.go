@@ -19,6 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/loop"
+	"github.com/slideatlas/ptiffstore/internal/managed"
 )
 
 const (
@@ -44,6 +45,10 @@ type Options struct {
 	// Audit, if not nil, records an action of a caller. If it returns an error, the
 	// action is not done.
 	Audit func(r *http.Request, e Event) error
+
+	// Received, if not nil, is told of the files that have been received, so that a scanner
+	// of this process need not inspect them and compute their digests again.
+	Received *managed.Received
 
 	MaxSize    int64         // of a file in bytes; 64 GiB if 0
 	OwnerOpen  int           // incomplete uploads of one owner; 200 if 0
