@@ -109,7 +109,7 @@ var bundled = regexp.MustCompile(`(?m)^## (\S+) - (\S+)`)
 // dependencies, since the build does not list the packages in a worker's script. Packages
 // that are installed but not in the pages are not included.
 func npmPackages() ([]part, error) {
-	list, err := os.ReadFile(filepath.Join("internal", "viewer", "dist", "licences.md"))
+	list, err := os.ReadFile(filepath.Join("internal", "webui", "dist", "licences.md"))
 	if err != nil {
 		return nil, fmt.Errorf("the pages are not built: %w", err)
 	}
