@@ -104,11 +104,11 @@ func checkModes(file *config.File, keys []key) config.Findings {
 func (p *program) check(mode string) []error {
 	switch mode {
 	case "serve":
-		return []error{p.Serve.checkListen(), p.Serve.workerFlags.check()}
+		return []error{p.Serve.checkListen(), p.Serve.debugFlags.check(), p.Serve.workerFlags.check()}
 	case "tileserver":
-		return []error{p.Tileserver.checkListen()}
+		return []error{p.Tileserver.checkListen(), p.Tileserver.debugFlags.check()}
 	}
-	return []error{p.Worker.workerFlags.check()}
+	return []error{p.Worker.debugFlags.check(), p.Worker.workerFlags.check()}
 }
 
 // asFinding returns an error with the line of the file that gives its flag, if any does.

@@ -138,6 +138,8 @@ func TestConfigCheck(t *testing.T) {
 		{"related flags", "auth:\n  central:\n    cookie: session\n", exitFile, []string{":3: auth.central.cookie: with serve: --central-cookie has no effect without --auth central"}},
 		{"two contradictions", "listen: 0.0.0.0:80\ntime_zone: Mars/North", exitFile, []string{":1: listen: with serve", ":2: time_zone: with serve"}},
 		{"reachable without access control", "listen: 0.0.0.0:80", exitFile, []string{":1: listen: with serve: --listen 0.0.0.0:80 is reachable"}},
+		{"profiles for other machines", "trace_share: 0.5\ndebug_listen: 0.0.0.0:6060", exitFile, []string{":2: debug_listen: with serve: --debug-listen 0.0.0.0:6060 is reachable"}},
+		{"share of traces", "trace_share: 2", exitFile, []string{":1: trace_share: with serve: --trace-share 2: must be from 0 to 1"}},
 		{"of a section", "tileserver: {listen: ':80'}", exitFile, []string{":1: tileserver.listen: with tileserver: --listen :80"}},
 		{"queue", "queues: {Default: 1}", exitFile, []string{":1: queues: with serve: --queue Default"}},
 		{"time zone of the site", "time_zone: Mars/North", exitFile, []string{":1: time_zone: with serve: --time-zone Mars/North: unknown time zone"}},

@@ -128,12 +128,15 @@ type debugFlags struct {
 	Share   float64 `key:"trace_share" name:"trace-share" default:"0.01" placeholder:"SHARE" help:"Share of requests to trace, from 0 to 1, in addition to those whose traceparent asks for it."`
 }
 
-// trace checks the flags of traces.
-func (o *debugFlags) trace() (server.Trace, error) {
+// check returns an error if a flag is invalid.
+func (o *debugFlags) check() error {
 	if o.Share < 0 || o.Share > 1 {
-		return server.Trace{}, &flagError{"trace-share", fmt.Errorf("%v: must be from 0 to 1", o.Share)}
+		return &flagError{"trace-share", fmt.Errorf("%v: must be from 0 to 1", o.Share)}
 	}
-	return server.Trace{Endpoint: o.OTLP, Share: o.Share}, nil
+	if host, _, err := net.SplitHostPort(local(o.Debug)); o.Debug != "" && err == nil && !authz.LocalHost(net.JoinHostPort(host, "1")) {
+		return &flagError{"debug-listen", fmt.Errorf("%s is reachable from other machines, and profiles show the contents of memory: use a loopback address", o.Debug)}
+	}
+	return nil
 }
 
 // listeners returns functions that open the ports for metrics and debugging; nil if that
@@ -143,12 +146,7 @@ func (o *debugFlags) listeners() (metrics, debug func() (net.Listener, error)) {
 		metrics = func() (net.Listener, error) { return listenOn("metrics-listen", o.Metrics, local(o.Metrics)) }
 	}
 	if o.Debug != "" {
-		debug = func() (net.Listener, error) {
-			if host, _, err := net.SplitHostPort(local(o.Debug)); err == nil && !authz.LocalHost(net.JoinHostPort(host, "1")) {
-				return nil, &flagError{"debug-listen", fmt.Errorf("%s is reachable from other machines, and profiles show the contents of memory: use a loopback address", o.Debug)}
-			}
-			return listenOn("debug-listen", o.Debug, local(o.Debug))
-		}
+		debug = func() (net.Listener, error) { return listenOn("debug-listen", o.Debug, local(o.Debug)) }
 	}
 	return metrics, debug
 }
@@ -178,9 +176,12 @@ func (k *cacheFlags) cache() server.Cache {
 
 // options returns the options that all processes have, and creates the data directory.
 func options(mode server.Mode, p *databaseFlags, k *cacheFlags, o *debugFlags, log *slog.Logger) (so server.Options, err error) {
-	so = server.Options{Mode: mode, Version: version, Log: log, Memory: k.MemoryLimit << 20, Cache: k.cache()}
-	if so.Trace, err = o.trace(); err != nil {
+	if err := o.check(); err != nil {
 		return so, err
+	}
+	so = server.Options{
+		Mode: mode, Version: version, Log: log, Memory: k.MemoryLimit << 20, Cache: k.cache(),
+		Trace: server.Trace{Endpoint: o.OTLP, Share: o.Share},
 	}
 	if so.DataDir, err = p.dataDir(); err != nil {
 		return so, err
