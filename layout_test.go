@@ -42,7 +42,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/inspect", "tiff slide internal/fsx internal/catalog internal/source", ""},
 	{"internal/mirror", "internal/fsx internal/catalog", ""},
 	{"internal/managed", "internal/fsx internal/strictjson internal/catalog internal/source internal/lease internal/inspect internal/mirror", "golang.org/x/sys"},
-	{"internal/scan", "slide internal/barcode internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", "golang.org/x/sys"},
+	{"internal/scan", "slide internal/barcode internal/fsx internal/render internal/catalog internal/loop internal/source internal/lease internal/inspect internal/mirror internal/managed", ""},
 	{
 		"internal/task", "internal/strictjson internal/db internal/catalog internal/loop",
 		"github.com/riverqueue/river modernc.org/sqlite github.com/jackc/pgx/v5 github.com/robfig/cron/v3",
@@ -104,6 +104,12 @@ var reserved = map[string]string{
 	"C":       "",                                                         // the program is static
 }
 
+// barred lists packages and the standard packages that they may not import. Scanning
+// reaches files only through internal/source and internal/managed.
+var barred = map[string]string{
+	"internal/scan": "os syscall path/filepath",
+}
+
 // A goPackage is what go list reports about a package.
 type goPackage struct {
 	ImportPath, Doc string
@@ -143,6 +149,9 @@ func allowed(pkg, pkgs, modules, imp string) bool {
 		return slices.Contains(strings.Fields(pkgs), ours)
 	}
 	if first, _, _ := strings.Cut(imp, "/"); !strings.Contains(first, ".") {
+		if slices.Contains(strings.Fields(barred[pkg]), imp) {
+			return false
+		}
 		only, ok := reserved[imp]
 		return !ok || slices.Contains(strings.Fields(only), pkg)
 	}

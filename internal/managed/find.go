@@ -13,7 +13,7 @@ import (
 // lock of the observations.
 func (r *Recovery) FindMoved(ctx context.Context, im *catalog.Image) (bool, error) {
 	for _, to := range r.otherPaths(im) {
-		id, err := statPath(r.Store.Store, to)
+		id, err := Identify(r.Store.Store, to)
 		if err != nil || to == im.Path || id.Size != im.Identity.Size || id.MTime != im.Identity.MTime {
 			continue
 		}
@@ -108,7 +108,7 @@ func (r *Recovery) BelongsTo(ctx context.Context, im *catalog.Image, digest stri
 	if im.StoreID != r.ID || im.Digest != nil && *im.Digest != digest {
 		return false, nil
 	}
-	id, err := statPath(r.Store.Store, im.Path)
+	id, err := Identify(r.Store.Store, im.Path)
 	if !fsx.IsGone(err) {
 		if err != nil || im.Digest == nil || !strings.HasPrefix(im.Path, Incoming) || !id.Same(im.Identity) {
 			return false, nil

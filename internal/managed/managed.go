@@ -89,8 +89,8 @@ func Stat(st *catalog.Store, path string) (fsx.Identity, error) {
 	return s.Stat()
 }
 
-// statPath is Stat for a path whose directories may be symbolic links, as scans read it.
-func statPath(st *catalog.Store, path string) (fsx.Identity, error) {
+// Identify is Stat for a path whose directories may be symbolic links, as scans read it.
+func Identify(st *catalog.Store, path string) (fsx.Identity, error) {
 	return fsx.StatIn(unix.AT_FDCWD, st.File(path))
 }
 

@@ -70,7 +70,7 @@ func (r *Recovery) recoverFile(ctx context.Context, at string) error {
 	if e, ok := r.Mirror.File(r.ID, at); ok && e.Image == id {
 		return nil
 	}
-	now, err := statPath(r.Store.Store, at)
+	now, err := Identify(r.Store.Store, at)
 	if err != nil {
 		return nil //nolint:nilerr // removed since, or not a file
 	}
@@ -95,7 +95,7 @@ func (r *Recovery) moved(ctx context.Context, im *catalog.Image, at string, now 
 	if strings.HasPrefix(at, Trash) && im.DeletedAt == nil {
 		return nil // a duplicate: see FindMoved
 	}
-	there, err := statPath(r.Store.Store, im.Path)
+	there, err := Identify(r.Store.Store, im.Path)
 	switch {
 	case fsx.IsGone(err):
 	case err == nil && strings.HasPrefix(im.Path, Incoming) && there.Same(im.Identity) && now.Size == there.Size && now.MTime == there.MTime:

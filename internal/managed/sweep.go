@@ -54,7 +54,7 @@ func (r *Recovery) sweep(at string) {
 // working reports whether the import that wrote a sidecar to staging is still running,
 // or has its file there.
 func (r *Recovery) working(id string) bool {
-	if _, err := statPath(r.Store.Store, Staging+id+".tiff"); !fsx.IsGone(err) {
+	if _, err := Identify(r.Store.Store, Staging+id+".tiff"); !fsx.IsGone(err) {
 		return true
 	}
 	at, ok := r.Mirror.Place(id)

@@ -122,7 +122,7 @@ func (s *Store) EmptyTrash(ctx context.Context, c *catalog.Catalog) (removed int
 		// The sidecar is removed last, so that an interrupted removal is resumed later.
 		base, isTIFF := strings.CutSuffix(name, ".tiff")
 		if base, ok := strings.CutSuffix(name, ".json"); ok {
-			if _, err := statPath(s.Store, Trash+base+".tiff"); !fsx.IsGone(err) {
+			if _, err := Identify(s.Store, Trash+base+".tiff"); !fsx.IsGone(err) {
 				continue
 			}
 			rest = strings.TrimSuffix(rest, ".json")

@@ -2,11 +2,7 @@ package scan
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
@@ -136,7 +132,7 @@ func (p *scan) below(ctx context.Context, dir string, s source.Sign, due *[]sour
 			*due = append(*due, f)
 		}
 	}})
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+	if fsx.IsGone(err) {
 		return nil // removed since
 	}
 	p.failUnreadable(w)
@@ -163,7 +159,7 @@ func (p *scan) wanted(f source.Item) bool {
 
 // wentMissing reports whether a slide that was at path is gone.
 func (p *scan) wentMissing(path string) bool {
-	if _, err := p.stat(path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+	if _, err := p.stat(path); !fsx.IsGone(err) {
 		return false
 	}
 	e, ok := p.s.mirror().File(p.store.ID, path)

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
@@ -270,10 +268,13 @@ func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
 	return p.c.PutImages(ctx, list)
 }
 
-// stat returns the identity of the regular file at path. Other kinds of file count as
-// not existing.
+// stat returns the identity of the regular file at path, which in a managed store may be
+// outside of the scanned directory. Other kinds of file count as not existing.
 func (p *scan) stat(path string) (fsx.Identity, error) {
-	return fsx.StatIn(unix.AT_FDCWD, p.store.File(path))
+	if strings.HasPrefix(path, p.prefix) {
+		return p.dir.Identify(path)
+	}
+	return managed.Identify(p.store, path)
 }
 
 // finish records the scan in the store. Of a watcher's scans that found nothing to do,

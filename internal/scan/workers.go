@@ -3,14 +3,11 @@ package scan
 import (
 	"cmp"
 	"context"
-	"errors"
-	"io/fs"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/inspect"
 	"github.com/slideatlas/ptiffstore/internal/mirror"
 	"github.com/slideatlas/ptiffstore/internal/source"
@@ -129,7 +126,7 @@ func (p *scan) previousPath(f source.Item) (string, bool) {
 		return "", false
 	}
 	_, err := p.stat(path)
-	return path, errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+	return path, fsx.IsGone(err)
 }
 
 // wait inspects the files again that only need to be seen unchanged.
