@@ -224,7 +224,7 @@ func TestKeys(t *testing.T) {
 	}
 	for _, node := range newParser(&program{}).Model.Children {
 		for _, f := range flagsOf(node) {
-			if slices.Contains(modes, node.Name) && f.Tag.Get("key") == "" && f.Name != "help" && f.Name != "config" {
+			if slices.Contains(modes, node.Name) && f.Tag.Get("key") == "" && !slices.Contains([]string{"help", "version", "config"}, f.Name) {
 				t.Errorf("--%s of %s has no tag key", f.Name, node.Name)
 			}
 		}
