@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	neturl "net/url"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
@@ -46,6 +47,9 @@ func (o *accessFlags) check() error {
 	if flag := firstGiven("central", o.Central, "central-ca", o.CentralCA, "central-cookie", o.CentralCookie, "central-path", o.CentralPath, "edge-secret-file", o.EdgeSecret); o.Auth != "central" && flag != "" {
 		return &flagError{flag, errors.New("has no effect without --auth central")}
 	}
+	if err := o.checkPublicURL(); err != nil {
+		return err
+	}
 	if err := o.checkOIDC(); err != nil {
 		return err
 	}
@@ -62,6 +66,17 @@ func firstGiven(flags ...string) string {
 		}
 	}
 	return ""
+}
+
+func (o *accessFlags) checkPublicURL() error {
+	if o.PublicURL == "" {
+		return nil
+	}
+	u, err := neturl.Parse(o.PublicURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return &flagError{"public-url", fmt.Errorf("%q is not a URL such as https://slides.example.org", o.PublicURL)}
+	}
+	return nil
 }
 
 func (o *accessFlags) checkOIDC() error {

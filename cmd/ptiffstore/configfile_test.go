@@ -150,6 +150,7 @@ func TestConfigCheck(t *testing.T) {
 		{"incoming of an in-place store", "stores:\n  a:\n    root: /a\n    incoming: /b", exitFile, []string{":4: stores.a.incoming: only managed stores have an incoming folder"}},
 		{"schedule", "stores: {a: {root: /a, schedule: 15}}", exitFile, []string{`stores.a.schedule: invalid value: "15" has no unit; write 15m, 15h or 15d`}},
 		{"hidden after removal", "stores:\n  a:\n    root: /a\n    hide_after: 2d\n    drop_after: 1d", exitFile, []string{":5: stores.a.drop_after: 24h0m0s is shorter than hide_after"}},
+		{"public URL", "public_url: slides.example.org", exitFile, []string{`--public-url "slides.example.org" is not a URL such as https://slides.example.org`}},
 		{"time zone", "store_defaults: {time_zone: Mars/North}", exitFile, []string{"store_defaults.time_zone: invalid value: the name of a time zone such as Europe/Vienna or UTC."}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/authz"
@@ -163,6 +165,9 @@ func local(address string) string {
 // listenOn listens on an address. Errors name the flag and its value.
 func listenOn(flag, given, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("the address is already in use: choose another port, or stop the program that uses it (ss -ltnp shows it): %w", err)
+	}
 	if err != nil {
 		return nil, &flagError{flag, fmt.Errorf("%s: %w", given, err)}
 	}
