@@ -137,9 +137,23 @@ func damage(name, words, want string, do func(*patient)) Damage {
 	}}
 }
 
-// healthy is the file of a small classic slide. It is rendered once: most damages start
-// from it.
-var healthy = sync.OnceValues(func() ([]byte, error) {
+var healthyFile struct {
+	sync.Mutex
+	b []byte
+}
+
+// healthy returns the file of a small classic slide. It is rendered once: most damages
+// start from it.
+func healthy() (b []byte, err error) {
+	healthyFile.Lock()
+	defer healthyFile.Unlock()
+	if healthyFile.b == nil {
+		healthyFile.b, err = writeHealthy()
+	}
+	return healthyFile.b, err
+}
+
+func writeHealthy() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "ptiffstore-healthy-*")
 	if err != nil {
 		return nil, err
@@ -150,7 +164,7 @@ var healthy = sync.OnceValues(func() ([]byte, error) {
 		return nil, err
 	}
 	return os.ReadFile(path)
-})
+}
 
 // described is a slide without damage.
 func described(name, words, want string, p Philips) Damage {

@@ -3,7 +3,6 @@ package synth
 import (
 	"encoding/binary"
 	"math"
-	"slices"
 )
 
 // A Subsampling is the number of colour samples for 2×2 samples of luminance.
@@ -151,7 +150,7 @@ func (c *coder) appendQuant(b []byte) []byte {
 func (c *coder) appendHuffman(b []byte) []byte {
 	for t := range c.table(c.components-1) + 1 {
 		for class, h := range [2]*huffman{codesDC[t], codesAC[t]} {
-			b = appendMarker(b, 0xc4, slices.Concat([]byte{byte(class<<4 | t)}, h.count[:], h.values))
+			b = appendMarker(b, 0xc4, append(append([]byte{byte(class<<4 | t)}, h.count[:]...), h.values...))
 		}
 	}
 	return b

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html"
-	"slices"
 	"strings"
 	"time"
 )
@@ -295,7 +294,7 @@ func (w *philipsWriter) embedded(x *xmlWriter, pic *picture, more int) {
 // lengthened returns a JPEG with n bytes of comments.
 func lengthened(jpeg []byte, n int) []byte {
 	const longest = 65533
-	out := slices.Clone(jpeg[:2]) // SOI
+	out := bytes.Clone(jpeg[:2]) // SOI
 	for ; n > 0; n -= longest {
 		out = appendMarker(out, 0xfe, bytes.Repeat([]byte{'.'}, min(n, longest)))
 	}

@@ -18,36 +18,46 @@ type textures struct {
 	flakes texture // the same in all directions
 	grain  texture // specks of a few pixels
 	warp   [2]texture
+	once   sync.Once // computes the others
 }
 
-var textureCache sync.Map // side of a patch → func() *textures
+var (
+	textureCache = map[int]*textures{} // by the side of a patch
+	textureLock  sync.Mutex            // of the cache
+)
 
 // texturesOf returns the textures for patches that are this many pixels wide.
 func texturesOf(side int) *textures {
-	f, _ := textureCache.LoadOrStore(side, sync.OnceValue(func() *textures {
-		t := &textures{
-			fibres: newTexture(side, func(x, y float64) float64 {
-				x += 0.09 * periodic(1, 3, 3, x, y)
-				y += 0.05*periodic(2, 4, 4, x, y) + 0.01*periodic(3, 11, 11, x, y)
-				return 0.7*periodic(4, 4, 22, x, y) + 0.45*periodic(5, 9, 61, x, y)
-			}),
-			flakes: newTexture(side, func(x, y float64) float64 {
-				x += 0.03 * periodic(8, 7, 7, x, y)
-				y += 0.03 * periodic(9, 7, 7, x, y)
-				return 0.8*periodic(10, 13, 13, x, y) + 0.4*periodic(11, 37, 37, x, y)
-			}),
-			grain: newTexture(side, func(x, y float64) float64 {
-				return 0.75*periodic(6, 53, 53, x, y) + 0.35*periodic(7, 111, 111, x, y)
-			}),
-		}
-		for i := range t.warp {
-			t.warp[i] = newTexture(side, func(x, y float64) float64 {
-				return 0.8*periodic(12+uint64(i), 4, 4, x, y) + 0.25*periodic(14+uint64(i), 13, 13, x, y)
-			})
-		}
-		return t
-	}))
-	return f.(func() *textures)()
+	textureLock.Lock()
+	t := textureCache[side]
+	if t == nil {
+		t = new(textures)
+		textureCache[side] = t
+	}
+	textureLock.Unlock()
+	t.once.Do(func() { t.compute(side) })
+	return t
+}
+
+func (t *textures) compute(side int) {
+	t.fibres = newTexture(side, func(x, y float64) float64 {
+		x += 0.09 * periodic(1, 3, 3, x, y)
+		y += 0.05*periodic(2, 4, 4, x, y) + 0.01*periodic(3, 11, 11, x, y)
+		return 0.7*periodic(4, 4, 22, x, y) + 0.45*periodic(5, 9, 61, x, y)
+	})
+	t.flakes = newTexture(side, func(x, y float64) float64 {
+		x += 0.03 * periodic(8, 7, 7, x, y)
+		y += 0.03 * periodic(9, 7, 7, x, y)
+		return 0.8*periodic(10, 13, 13, x, y) + 0.4*periodic(11, 37, 37, x, y)
+	})
+	t.grain = newTexture(side, func(x, y float64) float64 {
+		return 0.75*periodic(6, 53, 53, x, y) + 0.35*periodic(7, 111, 111, x, y)
+	})
+	for i := range t.warp {
+		t.warp[i] = newTexture(side, func(x, y float64) float64 {
+			return 0.8*periodic(12+uint64(i), 4, 4, x, y) + 0.25*periodic(14+uint64(i), 13, 13, x, y)
+		})
+	}
 }
 
 func newTexture(side int, f func(x, y float64) float64) texture {
