@@ -31,13 +31,13 @@ const manifestName = "backup.json"
 
 type backupCmd struct {
 	databaseFlags
-	Folder string `arg:"" type:"path" help:"Folder in which the backup gets a folder of its own."`
+	Folder string `arg:"" type:"path" help:"Folder in which the backup creates a new folder."`
 	JSON   bool   `help:"Print JSON."`
 	logFlags
 }
 
 func (*backupCmd) Help() string {
-	return "Writes the catalog with stores, images, tasks, people and audit log, as it is at one moment, while servers and workers continue to run. Slides are not in it, nor pictures that can be made again. A PostgreSQL is backed up with pg_dump.\n\nExample:\n\n  ptiffstore backup /backups"
+	return "Writes a consistent copy of the catalog (stores, images, tasks, users and audit log) while servers and workers continue to run. Slides and cached images are not in the backup. Back up PostgreSQL with pg_dump.\n\nExample:\n\n  ptiffstore backup /backups"
 }
 
 // Run makes the backup and prints its folder.
@@ -125,7 +125,7 @@ type restoreCmd struct {
 }
 
 func (*restoreCmd) Help() string {
-	return "Stop servers and workers first: while one runs on --data, it is refused. The backup is checked before anything is changed. What has happened to the slides since is found by the next sync.\n\nExample:\n\n  ptiffstore restore /backups/ptiffstore-20260102-030405 --data /var/lib/ptiffstore"
+	return "Stop servers and workers first: the command refuses to run while one of them uses --data. The backup is checked before anything is changed. The next sync finds slides that have changed since the backup.\n\nExample:\n\n  ptiffstore restore /backups/ptiffstore-20260102-030405 --data /var/lib/ptiffstore"
 }
 
 // Run replaces the catalog with the backup. At each moment there is either the complete
@@ -150,7 +150,7 @@ func (c *restoreCmd) Run(ctx context.Context, std streams) error {
 	target := filepath.Join(dir, "catalog.db")
 	there := exists(target)
 	if there && !c.Force {
-		return fmt.Errorf("%s exists already: stop the processes that use it and use --force to replace it", target)
+		return fmt.Errorf("%s exists already: stop the processes that use it, then replace it with --force", target)
 	}
 	if err := idle(ctx, dir, target); err != nil {
 		return err

@@ -52,7 +52,7 @@ func TestPrecedence(t *testing.T) {
 		{"database", "sqlite:a", "PTIFFSTORE_DATABASE=", "--database=sqlite:c", "", "sqlite:a", "", "sqlite:c"},
 		{"log.level", "warn", "PTIFFSTORE_LOG_LEVEL=error", "--log-level=debug", "info", "warn", "error", "debug"},
 		{"limits.open_slides", "1", "PTIFFSTORE_OPEN_SLIDES=2", "--open-slides=3", 512.0, 1.0, 2.0, 3.0},
-		{"upload.keep", "1d", "PTIFFSTORE_UPLOAD_KEEP=48h", "--upload-keep=72h", "168h0m0s", "24h0m0s", "48h0m0s", "72h0m0s"},
+		{"upload.expiry", "1d", "PTIFFSTORE_UPLOAD_EXPIRY=48h", "--upload-expiry=72h", "168h0m0s", "24h0m0s", "48h0m0s", "72h0m0s"},
 		{"auth.insecure", "true", "PTIFFSTORE_INSECURE_NO_AUTH=false", "--insecure-no-auth=true", false, true, false, true},
 		{"auth.admin_link", "false", "PTIFFSTORE_ADMIN_LINK=true", "--no-admin-link", true, false, true, false},
 		{"cors.origins", "['https://a', 'https://b']", "PTIFFSTORE_CORS_ORIGIN=https://c", "--cors-origin=https://d", []any{}, []any{"https://a", "https://b"}, []any{"https://c"}, []any{"https://d"}},

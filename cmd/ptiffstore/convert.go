@@ -20,7 +20,7 @@ type convertCmd struct {
 }
 
 func (*convertCmd) Help() string {
-	return "The pyramid is a BigTIFF of JPEG tiles. OUT appears when it is whole.\n\nExample:\n\n  ptiffstore convert scan.png slide.tiff"
+	return "The pyramid is a BigTIFF with JPEG tiles. OUT appears when it is complete.\n\nExample:\n\n  ptiffstore convert scan.png slide.tiff"
 }
 
 // Validate refuses invalid qualities before the command reads the image.

@@ -121,7 +121,7 @@ func TestPicturesBecomePyramids(t *testing.T) {
 	strips, camera, screen, damaged := patient+".tif", patient+" camera.JPG", patient+" screen.png", patient+" damaged.png"
 	drop(strips, func(f *os.File) error { return xtiff.Encode(f, ramp(), nil) })
 	drop(camera, func(f *os.File) error { return jpeg.Encode(f, ramp(), nil) })
-	// This one is still being written when the scan finds it.
+	// This one is still arriving when the scan finds it.
 	var held *os.File
 	drop(screen, func(f *os.File) (err error) {
 		if held, err = os.Open(f.Name()); err != nil {

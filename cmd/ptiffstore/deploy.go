@@ -28,14 +28,14 @@ type deploySite struct {
 	Database string   `placeholder:"URL" help:"postgres://… ; default: SQLite in --data."`
 	Listen   string   `default:"127.0.0.1:8080" help:"Address of the server."`
 	Tiles    string   `placeholder:"ADDRESS" help:"Address of a tile server; default: none."`
-	Queues   []string `name:"queue" default:"default=4" placeholder:"NAME[=N]" help:"A worker for this queue; may be repeated."`
-	Writable []string `name:"managed" type:"path" placeholder:"DIR" help:"Folder of a managed store, which the processes may write; may be repeated."`
+	Queues   []string `name:"queue" default:"default=4" placeholder:"NAME[=N]" help:"Queue to run a worker for; can be repeated."`
+	Writable []string `name:"managed" type:"path" placeholder:"DIR" help:"Folder of a managed store, to which the processes may write; can be repeated."`
 	Logs     string   `default:"/var/log/ptiffstore" type:"path" placeholder:"DIR" help:"Folder of supervisord's logs."`
-	Config   string   `name:"site-file" type:"path" placeholder:"FILE" help:"Describe the site in a file, which will be here, and have the processes take from it what they do; such as /etc/ptiffstore/north.yaml."`
-	Host     string   `placeholder:"NAME" help:"This is a host with slides of a larger site, known to its stores by this name: a tile server and workers, and no server. The folders are those that its stores have; --site-file is the site's own, and not written."`
-	Central  string   `placeholder:"URL" help:"With --host: the server of the site, which the tile server asks who may see what."`
-	Force    bool     `help:"Write over files that are there."`
-	Folders  []string `arg:"" optional:"" type:"path" help:"Folders of slides, which become stores. They are read and never written."`
+	Config   string   `name:"config-file" type:"path" placeholder:"FILE" help:"Write a configuration file for the site, to be installed at this path, such as /etc/ptiffstore/north.yaml. The processes read their settings from it."`
+	Host     string   `placeholder:"NAME" help:"Write the files for a host that has slides of a larger site: a tile server and workers, but no server. NAME is the host of its stores. The folders are those of its stores; the configuration file is the site's and is not written."`
+	Central  string   `placeholder:"URL" help:"With --host: URL of the site's server, which the tile server asks for permissions."`
+	Force    bool     `help:"Overwrite existing files."`
+	Folders  []string `arg:"" optional:"" type:"path" help:"Folders of slides, which become stores. They are only read."`
 }
 
 func (c *deploySite) site() (deploy.Site, error) {
@@ -70,14 +70,14 @@ func (c *deploySite) write(std streams, files []deploy.File) error {
 	}
 	for _, f := range files { // check all before writing any
 		if path := filepath.Join(c.Out, f.Name); !c.Force && exists(path) {
-			return fmt.Errorf("%s is there already: say --force to write over it", path)
+			return fmt.Errorf("%s exists already: use --force to overwrite it", path)
 		}
 	}
 	for _, f := range files {
 		path := filepath.Join(c.Out, f.Name)
 		w, err := os.OpenFile(path, flags, 0o640)
 		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%s is there already: say --force to write over it", path)
+			return fmt.Errorf("%s exists already: use --force to overwrite it", path)
 		}
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (c *deploySite) write(std streams, files []deploy.File) error {
 type deploySystemdCmd struct{ deploySite }
 
 func (*deploySystemdCmd) Help() string {
-	return "A unit for the server, one for a tile server, one for the worker of each queue, a target that is all of them, and a file of environment variables. Copy the units to /etc/systemd/system and the variables to /etc/ptiffstore/NAME.env, then:\n\n  systemctl daemon-reload\n  systemctl enable --now ptiffstore-NAME.target\n\nExample:\n\n  ptiffstore deploy systemd --site north --queue default=4 --queue verify=1 /slides/scanner1"
+	return "Writes a unit for the server, one for a tile server, one for the worker of each queue, a target that includes all of them, and a file of environment variables. Copy the units to /etc/systemd/system and the variables to /etc/ptiffstore/NAME.env, then:\n\n  systemctl daemon-reload\n  systemctl enable --now ptiffstore-NAME.target\n\nExample:\n\n  ptiffstore deploy systemd --site north --queue default=4 --queue verify=1 /slides/scanner1"
 }
 
 // Run writes the units.
@@ -113,7 +113,7 @@ func (c *deploySystemdCmd) Run(_ context.Context, std streams) error {
 type deploySupervisorCmd struct{ deploySite }
 
 func (*deploySupervisorCmd) Help() string {
-	return "One file with a program for the server, a tile server, and the worker of each queue. Copy it to /etc/supervisor/conf.d, make the folders of data and logs, then: supervisorctl update\n\nExample:\n\n  ptiffstore deploy supervisor --site north --queue default=4 --queue verify=1 /slides/scanner1"
+	return "Writes one file with a program for the server, a tile server and the worker of each queue. Copy it to /etc/supervisor/conf.d, create the folders of data and logs, then run: supervisorctl update\n\nExample:\n\n  ptiffstore deploy supervisor --site north --queue default=4 --queue verify=1 /slides/scanner1"
 }
 
 // Run writes the configuration.

@@ -13,15 +13,15 @@ import (
 
 type doctorCmd struct {
 	serverFlags
-	Host    string        `key:"host" placeholder:"NAME" help:"Name of this host, if workers are given another than the system says."`
-	Backups string        `key:"-" type:"path" placeholder:"DIR" help:"Folder of backups, to see how old the last one is."`
-	Limit   time.Duration `key:"-" default:"10s" placeholder:"TIME" help:"Bound of the time of each check."`
-	All     bool          `key:"-" help:"Say also what is as it should be."`
+	Host    string        `key:"host" placeholder:"NAME" help:"Name of this host, if workers use another one than the system's."`
+	Backups string        `key:"-" type:"path" placeholder:"DIR" help:"Folder of backups, to check the age of the last one."`
+	Timeout time.Duration `key:"-" default:"10s" placeholder:"TIME" help:"Maximum time of each check."`
+	All     bool          `key:"-" help:"Also print successful checks."`
 	JSON    bool          `key:"-" help:"Print JSON."`
 }
 
 func (*doctorCmd) Help() string {
-	return "Looks at data folder, database, stores, watches, clocks, workers, queues, schedules, and at the servers that this one asks or names, and changes nothing. Run it as the user that runs the site, with the flags of its server, or its --config. Exits with 1 if something must be fixed.\n\nExample:\n\n  ptiffstore doctor --data /var/lib/ptiffstore"
+	return "Checks the data directory, database, stores, watches, clocks, workers, queues, schedules and connected servers, and changes nothing. Run it as the user that runs the site, with the flags of its server, or its --config. Exits with 1 if something must be fixed.\n\nExample:\n\n  ptiffstore doctor --data /var/lib/ptiffstore"
 }
 
 // Run prints the report.
@@ -43,7 +43,7 @@ func (c *doctorCmd) Run(ctx context.Context, std streams) error {
 }
 
 // errorSick is the exit code of a report with problems.
-var errorSick = &exitError{exitFailure, errors.New("the site is not as it should be")}
+var errorSick = &exitError{exitFailure, errors.New("the installation has problems")}
 
 // site returns what to examine.
 func (c *doctorCmd) site() (doctor.Site, error) {
@@ -54,7 +54,7 @@ func (c *doctorCmd) site() (doctor.Site, error) {
 	s := doctor.Site{
 		Version: version, Data: dir, Database: c.database(dir), Host: (&workerFlags{Host: c.Host}).host(), Decoder: render.DecoderName(),
 		Listen: c.Listen, Auth: c.Auth, Open: c.Insecure, Refused: c.checkListen(), PublicURL: c.PublicURL, Issuer: c.OIDCIssuer,
-		OpenFiles: c.OpenFiles, CacheSize: c.CacheSize << 20, Backups: c.Backups, Limit: c.Limit, Secrets: map[string]string{},
+		OpenFiles: c.OpenFiles, CacheSize: c.CacheSize << 20, Backups: c.Backups, Limit: c.Timeout, Secrets: map[string]string{},
 	}
 	if c.Metrics != "" {
 		s.Metrics = local(c.Metrics)

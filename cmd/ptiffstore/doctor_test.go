@@ -24,20 +24,20 @@ func TestDoctor(t *testing.T) {
 	s, dir := serving(t, map[string]*slideFile{patient + ".tiff": plain}, "--data="+data)
 	s.available(patient + ".tiff")
 	s.until("nothing to fix", func() bool { // the worker is registered and the tables of tasks exist
-		r := command(t, "doctor", "--data="+data, "--limit=1m")
+		r := command(t, "doctor", "--data="+data, "--timeout=1m")
 		return r.code == exitOK && strings.Count(r.out, "\n") == 1 && strings.HasSuffix(r.out, "nothing to fix\n")
 	})
 	site := filepath.Join(t.TempDir(), "site.yaml")
 	if err := os.WriteFile(site, []byte("data: "+data+"\nauth:\n  mode: local\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := command(t, "doctor", "--config="+site, "--all", "--limit=1m"); r.code != exitOK || !strings.Contains(r.out, "--auth local") || !strings.Contains(r.out, data) {
+	if r := command(t, "doctor", "--config="+site, "--all", "--timeout=1m"); r.code != exitOK || !strings.Contains(r.out, "--auth local") || !strings.Contains(r.out, data) {
 		t.Errorf("by the site's file: %v", r)
 	}
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
-	r := command(t, "doctor", "--data="+data, "--json", "--limit=1m")
+	r := command(t, "doctor", "--data="+data, "--json", "--timeout=1m")
 	var report doctor.Report
 	if err := json.Unmarshal([]byte(r.out), &report); err != nil || r.code != exitFailure || report.Healthy || strings.Contains(r.out, patient) {
 		t.Fatalf("with its folder away: %v, %v", err, r)
@@ -71,7 +71,7 @@ func TestDoctorAsksCentralServer(t *testing.T) {
 		if err := os.WriteFile(secret, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return command(t, "doctor", "--all", "--data="+data, "--auth=central", "--central="+central.url, "--edge-secret-file="+secret, "--limit=1m")
+		return command(t, "doctor", "--all", "--data="+data, "--auth=central", "--central="+central.url, "--edge-secret-file="+secret, "--timeout=1m")
 	}
 	good := strings.TrimSpace(done(t, "edge", "add", "https://tiles.example.org", "--data="+data))
 	if r := examine(good); !strings.Contains(r.out, "ok       central server: "+central.url+" answers correctly") {

@@ -35,7 +35,7 @@ type tokenAddCmd struct {
 }
 
 func (*tokenAddCmd) Help() string {
-	return "Prints the token, which is kept nowhere: who loses it makes another. It may do what its user may do, within its scopes.\n\nExample:\n\n  ptiffstore token add --user upload-robot --scope write --expires 90d --label 'scanner 1'"
+	return "Prints the token, which is not stored: if it is lost, create another one. It has the permissions of its user, within its scopes.\n\nExample:\n\n  ptiffstore token add --user upload-robot --scope write --expires 90d --label 'scanner 1'"
 }
 
 // Run creates the token and prints it.
@@ -167,7 +167,7 @@ type tokenRemoveCmd struct {
 }
 
 func (*tokenRemoveCmd) Help() string {
-	return "Servers that are running refuse it within seconds.\n\nExample:\n\n  ptiffstore token remove 4k6yb3vxvkzq7m5gpjw2hdcfsa"
+	return "Running servers refuse it within seconds.\n\nExample:\n\n  ptiffstore token remove 4k6yb3vxvkzq7m5gpjw2hdcfsa"
 }
 
 // Run removes the token.
@@ -246,7 +246,7 @@ type grantAddCmd struct {
 }
 
 func (*grantAddCmd) Help() string {
-	return "Prints the id of the grant. One that is there already stays as it is.\n\nExamples:\n\n  ptiffstore grant add --group pathologists --role reader --store 'Scanner 1'\n  ptiffstore grant add --user anna --role admin --everything"
+	return "Prints the id of the grant. A grant that exists already stays as it is.\n\nExamples:\n\n  ptiffstore grant add --group pathologists --role reader --store 'Scanner 1'\n  ptiffstore grant add --user anna --role admin --everything"
 }
 
 // Run adds the grant and prints its id.
@@ -357,7 +357,7 @@ type grantRemoveCmd struct {
 }
 
 func (*grantRemoveCmd) Help() string {
-	return "Servers that are running know of it within seconds.\n\nExample:\n\n  ptiffstore grant remove 4k6yb3vxvkzq7m5gpjw2hdcfsa"
+	return "Running servers apply the change within seconds.\n\nExample:\n\n  ptiffstore grant remove 4k6yb3vxvkzq7m5gpjw2hdcfsa"
 }
 
 // Run removes the grant.

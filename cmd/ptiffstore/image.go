@@ -51,7 +51,7 @@ type imageSetCmd struct {
 }
 
 func (*imageSetCmd) Help() string {
-	return "A central server is asked with the external id, too, so it decides who may see the slide.\n\nExample:\n\n  ptiffstore image set qsnnj3jsmaxmvynku2dkpf2smi --external-id case-2031/7"
+	return "Requests to a central server contain the external id, so it can decide who may see the slide.\n\nExample:\n\n  ptiffstore image set qsnnj3jsmaxmvynku2dkpf2smi --external-id case-2031/7"
 }
 
 // Run changes the image.
@@ -102,7 +102,7 @@ type imageMapCmd struct {
 }
 
 func (*imageMapCmd) Help() string {
-	return "What is wrong with a line is said and the others are done; the exit code is 1 then.\n\nExample:\n\n  ptiffstore image map cases.csv"
+	return "If a line has an error, it is reported, the other lines are applied, and the exit code is 1.\n\nExample:\n\n  ptiffstore image map cases.csv"
 }
 
 // Run sets the ids of all lines.

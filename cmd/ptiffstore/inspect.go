@@ -16,7 +16,7 @@ type inspectCmd struct {
 }
 
 func (*inspectCmd) Help() string {
-	return "Reads the structure, every table of tiles, and the first and last tile of each level. Exits with 2 if the file is broken or not a slide, naming the tag and where in the file it is.\n\nExample:\n\n  ptiffstore inspect slide.tiff --json"
+	return "Reads the structure, all tables of tiles, and the first and last tile of each level. Exits with 2 if the file is broken or not a slide, and names the tag and its position in the file.\n\nExample:\n\n  ptiffstore inspect slide.tiff --json"
 }
 
 type inspectLevel struct {

@@ -11,7 +11,7 @@ import (
 
 type keyCmd struct {
 	List   keyListCmd   `cmd:"" help:"List the keys that sign access tokens and links."`
-	Rotate keyRotateCmd `cmd:"" help:"Sign with a new key; what the old one signed stays valid."`
+	Rotate keyRotateCmd `cmd:"" help:"Sign with a new key; signatures of the old one stay valid."`
 	Drop   keyDropCmd   `cmd:"" help:"Delete all keys and sign with a new one; signed links and access tokens stop working."`
 }
 
@@ -21,7 +21,7 @@ type keyListCmd struct {
 }
 
 func (*keyListCmd) Help() string {
-	return "Prints ids and times, never the keys themselves. A server makes the first key when it starts.\n\nExample:\n\n  ptiffstore key list"
+	return "Prints ids and times, never the keys themselves. A server creates the first key when it starts.\n\nExample:\n\n  ptiffstore key list"
 }
 
 // A listedKey is a signing key as it is printed.

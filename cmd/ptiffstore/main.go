@@ -63,7 +63,7 @@ type program struct {
 	Completion completionCmd `cmd:"" group:"operate" help:"Print the completion of commands and flags for a shell."`
 	Help       helpCmd       `cmd:"" group:"operate" help:"Show the help of a command."`
 
-	Inspect    inspectCmd    `cmd:"" group:"files" help:"Show the contents of a slide file, or what is wrong with it."`
+	Inspect    inspectCmd    `cmd:"" group:"files" help:"Show the contents of a slide file, or why it is not valid."`
 	Tile       tileCmd       `cmd:"" group:"files" help:"Write one tile of a slide file as a JPEG."`
 	Associated associatedCmd `cmd:"" group:"files" help:"Write the label, macro or thumbnail of a slide file as a JPEG."`
 	Preview    previewCmd    `cmd:"" group:"files" help:"Write the rotated label beside the macro as a JPEG."`

@@ -43,7 +43,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 		return a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != ""
 	})
 	s.until("it is said that something fails", func() bool { return strings.Contains(s.get("/readyz").body, "degraded") })
-	if a := s.get("/readyz"); a.status != http.StatusOK || !strings.Contains(a.body, "the database does not serve") || strings.Contains(a.body, dir) {
+	if a := s.get("/readyz"); a.status != http.StatusOK || !strings.Contains(a.body, "the database is unavailable") || strings.Contains(a.body, dir) {
 		t.Errorf("readyz: %d %s", a.status, a.body)
 	}
 	if a := s.get("/api/v1/images/" + im.ID + "/tiles/0/0/0?v=" + im.Revision); a.status != http.StatusOK {

@@ -117,7 +117,7 @@ func (p passwordSource) read(std streams) (string, error) {
 // prompt asks for a password twice, without echo.
 func prompt(f *os.File, to io.Writer) (string, error) {
 	var words [2]string
-	for i, question := range []string{"Password: ", "Once more: "} {
+	for i, question := range []string{"Password: ", "Repeat the password: "} {
 		fmt.Fprint(to, question)
 		b, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(to)
@@ -165,7 +165,7 @@ type userAddCmd struct {
 }
 
 func (*userAddCmd) Help() string {
-	return "Prints the id of the user. A password has 12 characters at least.\n\nExamples:\n\n  ptiffstore user add anna --admin\n  ptiffstore user add upload-robot --no-password"
+	return "Prints the id of the user. A password has at least 12 characters.\n\nExamples:\n\n  ptiffstore user add anna --admin\n  ptiffstore user add upload-robot --no-password"
 }
 
 // Run adds the user and prints the id.
@@ -242,7 +242,7 @@ func allUsers(ctx context.Context, a *account.Accounts) ([]account.User, error) 
 
 func printUsers(std streams, users []account.User) error {
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tNAME\tSOURCE\tSTATE\tLAST LOG-IN\tDISPLAY NAME")
+	fmt.Fprintln(w, "ID\tNAME\tSOURCE\tSTATE\tLAST LOGIN\tDISPLAY NAME")
 	for _, u := range users {
 		state := "enabled"
 		switch {
@@ -271,7 +271,7 @@ type userSetCmd struct {
 }
 
 func (*userSetCmd) Help() string {
-	return "What is not named stays as it is.\n\nExamples:\n\n  ptiffstore user set anna --disabled\n  ptiffstore user set bert --no-admin"
+	return "Settings that are not given stay as they are.\n\nExamples:\n\n  ptiffstore user set anna --disabled\n  ptiffstore user set bert --no-admin"
 }
 
 // Run changes the user.
@@ -367,7 +367,7 @@ type userRemoveCmd struct {
 }
 
 func (*userRemoveCmd) Help() string {
-	return "The audit log keeps the user's id. To keep a user out for a time, disable the user.\n\nExample:\n\n  ptiffstore user remove anna"
+	return "The audit log keeps the user's id. To lock a user out temporarily, disable the user.\n\nExample:\n\n  ptiffstore user remove anna"
 }
 
 // Run removes the user.
@@ -495,7 +495,7 @@ type groupSetCmd struct {
 }
 
 func (*groupSetCmd) Help() string {
-	return "What is not named stays as it is.\n\nExample:\n\n  ptiffstore group set students --external med-students"
+	return "Settings that are not given stay as they are.\n\nExample:\n\n  ptiffstore group set students --external med-students"
 }
 
 // Run changes the group.
@@ -580,7 +580,7 @@ type groupLeaveCmd struct {
 }
 
 func (*groupLeaveCmd) Help() string {
-	return "Whom the OpenID Connect provider has put into the group comes back with the next log-in.\n\nExample:\n\n  ptiffstore group leave pathologists anna"
+	return "Users whose membership comes from the OpenID Connect provider rejoin at their next login.\n\nExample:\n\n  ptiffstore group leave pathologists anna"
 }
 
 // Run takes the user out of the group.

@@ -65,7 +65,7 @@ func TestPrompt(t *testing.T) {
 			var out bytes.Buffer
 			code := run(t.Context(), []string{"user", "add", "anna", "--data", newCatalog(t)}, streams{out: &out, err: asked, in: program})
 			said := asked.buf.String()
-			if (code == exitOK) != (tt.want == "") || !strings.Contains(said, tt.want) || !strings.HasPrefix(said, "Password: \nOnce more: \n") {
+			if (code == exitOK) != (tt.want == "") || !strings.Contains(said, tt.want) || !strings.HasPrefix(said, "Password: \nRepeat the password: \n") {
 				t.Errorf("exit code %d, err %q", code, said)
 			}
 			time.Sleep(50 * time.Millisecond) // for output that is still on its way

@@ -102,7 +102,7 @@ func TestUserCommands(t *testing.T) {
 		args      []string
 	}{
 		{`user "ANNA" exists already`, goodPassword, []string{"user", "add", "ANNA"}},
-		{"less than 12 characters", "short\n", []string{"user", "add", "dora"}},
+		{"fewer than 12 characters", "short\n", []string{"user", "add", "dora"}},
 		{"the first line is empty", "", []string{"user", "add", "dora"}},
 		{"the first line is empty", "\n" + goodPassword, []string{"user", "add", "dora"}},
 		{"more than one line", goodPassword + "\nb\n", []string{"user", "add", "dora"}},
@@ -245,7 +245,7 @@ func TestTokenCommands(t *testing.T) {
 		t.Errorf("tokens:\n%s", text)
 	}
 	o.refuses(`unknown user "nobody"`, "", "token", "add", "--user", "nobody")
-	o.refuses(`there is no scope "root"`, "", "token", "add", "--user", "robot", "--scope", "root")
+	o.refuses(`unknown scope "root"`, "", "token", "add", "--user", "robot", "--scope", "root")
 	o.refuses("is not a time", "", "token", "add", "--user", "robot", "--expires", "soon")
 	o.refuses("expired already", "", "token", "add", "--user", "robot", "--expires", "2020-01-01")
 	o.refuses("missing flags: --user", "", "token", "add")

@@ -23,18 +23,18 @@ type serveCmd struct {
 
 // uploadFlags are the flags of uploads.
 type uploadFlags struct {
-	UploadMax     int64         `key:"upload.max_mb" name:"upload-max" default:"65536" placeholder:"MB" help:"Maximum size of an uploaded file, in MB."`
-	UploadOpen    int           `key:"upload.open" name:"upload-open" default:"200" placeholder:"N" help:"Maximum number of incomplete uploads per user."`
-	UploadOpenMB  int64         `key:"upload.open_mb" name:"upload-open-mb" default:"524288" placeholder:"MB" help:"Maximum total size of the incomplete uploads of a user, in MB."`
-	UploadKeep    time.Duration `key:"upload.keep" name:"upload-keep" default:"168h" placeholder:"TIME" help:"Remove incomplete uploads after this time."`
-	UploadEmpty   time.Duration `key:"upload.keep_empty" name:"upload-keep-empty" default:"1h" placeholder:"TIME" help:"Remove incomplete uploads of which less than 1 MiB was received after this time."`
-	UploadReserve int64         `key:"upload.reserve_mb" name:"upload-reserve" default:"256" placeholder:"MB" help:"Disk space that uploads leave free, in MB."`
+	UploadMax          int64         `key:"upload.max_mb" name:"upload-max" default:"65536" placeholder:"MB" help:"Maximum size of an uploaded file, in MB."`
+	UploadIncomplete   int           `key:"upload.max_incomplete" name:"upload-max-incomplete" default:"200" placeholder:"N" help:"Maximum number of incomplete uploads per user."`
+	UploadIncompleteMB int64         `key:"upload.max_incomplete_mb" name:"upload-max-incomplete-mb" default:"524288" placeholder:"MB" help:"Maximum total size of the incomplete uploads of a user, in MB."`
+	UploadExpiry       time.Duration `key:"upload.expiry" name:"upload-expiry" default:"168h" placeholder:"TIME" help:"Remove incomplete uploads after this time."`
+	UploadExpiryEmpty  time.Duration `key:"upload.expiry_empty" name:"upload-expiry-empty" default:"1h" placeholder:"TIME" help:"Remove incomplete uploads of which less than 1 MiB was received after this time."`
+	UploadReserve      int64         `key:"upload.reserve_mb" name:"upload-reserve" default:"256" placeholder:"MB" help:"Disk space that uploads leave free, in MB."`
 }
 
 func (t *uploadFlags) options() upload.Options {
 	return upload.Options{
-		MaxSize: t.UploadMax << 20, OwnerOpen: t.UploadOpen, OwnerBytes: t.UploadOpenMB << 20,
-		Keep: t.UploadKeep, KeepEmpty: t.UploadEmpty, Reserve: t.UploadReserve << 20,
+		MaxSize: t.UploadMax << 20, OwnerOpen: t.UploadIncomplete, OwnerBytes: t.UploadIncompleteMB << 20,
+		Keep: t.UploadExpiry, KeepEmpty: t.UploadExpiryEmpty, Reserve: t.UploadReserve << 20,
 	}
 }
 

@@ -432,7 +432,7 @@ func TestServeRefused(t *testing.T) {
 		}
 	}
 	for database, want := range map[string]string{
-		"mysql://db/x": "neither sqlite:PATH nor postgres://",
+		"mysql://db/x": "invalid database URL: use sqlite:PATH or postgres://",
 		"sqlite:" + filepath.Join(t.TempDir(), "none", "c.db"): "",
 	} {
 		if r := command(t, "serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--database", database); r.code != exitFailure || r.out != "" || !strings.Contains(r.err, want) || r.err == "" {

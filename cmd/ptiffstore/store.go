@@ -46,7 +46,7 @@ type storeSettings struct {
 	DropAfter  *string  `json:"drop_after,omitempty" name:"drop-after" placeholder:"TIME" help:"Remove missing slides from the catalog after this time."`
 	KeepTrash  *string  `json:"keep_trash,omitempty" name:"keep-trash" placeholder:"TIME" help:"Keep deleted files of a managed store for this time."`
 	Verify     *string  `json:"verify,omitempty" help:"When the files are read again to find damage: an interval or a cron expression."`
-	VerifyRate *int64   `json:"verify_rate,omitempty" name:"verify-rate" placeholder:"BYTES" help:"Maximum read rate of that, in bytes per second."`
+	VerifyRate *int64   `json:"verify_rate,omitempty" name:"verify-rate" placeholder:"BYTES" help:"Maximum read rate of the verification, in bytes per second."`
 	Quota      *string  `json:"-" placeholder:"SIZE" help:"Maximum size of the files, uploads in progress included, such as 500GB or 2TiB; empty for no limit."`
 	Convert    *bool    `json:"convert,omitempty" negatable:"" help:"Convert images that are not pyramids. On by default for managed stores."`
 	Background *string  `json:"background,omitempty" placeholder:"#RRGGBB" help:"Colour of tiles that the scanner left out."`
@@ -130,7 +130,7 @@ type storeAddCmd struct {
 }
 
 func (*storeAddCmd) Help() string {
-	return "The folder of an in-place store is read and never written. A managed store makes its folder if need be.\n\nExample:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox"
+	return "The folder of an in-place store is read and never written. The folder of a managed store is created if it does not exist.\n\nExample:\n\n  ptiffstore store add /slides/scanner1 --label 'Scanner 1' --schedule 15m\n  ptiffstore store add /archive --managed --incoming /dropbox"
 }
 
 // Run adds the store and prints its id.
@@ -241,7 +241,7 @@ func (c *storeShowCmd) Run(ctx context.Context, std streams) error {
 type storeSetCmd struct {
 	databaseFlags
 	Store   string `arg:"" help:"Id, label or folder of the store."`
-	Release bool   `help:"Release a store from a configuration file that is no longer used. A file in use provisions the store again."`
+	Release bool   `help:"Release a store from a configuration file that is no longer used. A file still in use provisions the store again."`
 	storeSettings
 }
 
@@ -291,7 +291,7 @@ type storeRemoveCmd struct {
 }
 
 func (*storeRemoveCmd) Help() string {
-	return "Its slides are in the gallery no more. Adding the folder again brings them back; those of a managed store with their ids.\n\nExample:\n\n  ptiffstore store remove 'Scanner 1'"
+	return "Its slides disappear from the gallery. If the folder is added again, they return; those of a managed store keep their ids.\n\nExample:\n\n  ptiffstore store remove 'Scanner 1'"
 }
 
 // Run removes the store from the catalog.

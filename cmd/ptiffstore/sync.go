@@ -13,8 +13,8 @@ type syncCmd struct {
 	databaseFlags
 	Store  string `arg:"" help:"Id, label or folder of the store."`
 	DryRun bool   `name:"dry-run" help:"Report what would be done, and change nothing."`
-	Resync bool   `help:"Inspect every file again as if it were new. Ids stay."`
-	Sure   bool   `name:"confirm" help:"Confirm that so many slides have disappeared, or that the folder is a different one."`
+	Resync bool   `help:"Inspect every file again as if it were new; ids stay the same."`
+	Sure   bool   `name:"confirm" help:"Confirm that many slides have disappeared, or that the folder is a different one."`
 	JSON   bool   `help:"Print JSON."`
 	logFlags
 }

@@ -53,12 +53,12 @@ type taskSubmitCmd struct {
 	Image  string `help:"Only this image: id."`
 	Queue  string `help:"Queue. Default: the store's."`
 	DryRun bool   `name:"dry-run" help:"For a sync: report what would be done, and change nothing."`
-	Sure   bool   `name:"confirm" help:"For a sync: confirm that so many slides have disappeared."`
+	Sure   bool   `name:"confirm" help:"For a sync: confirm that many slides have disappeared."`
 	JSON   bool   `help:"Print JSON."`
 }
 
 func (*taskSubmitCmd) Help() string {
-	return "Prints the id of the task. A task that is in the queue already, or running, is not put there twice.\n\nExample:\n\n  ptiffstore task submit sync_store 'Scanner 1' --queue autosync"
+	return "Prints the id of the task. A task that already waits or runs is not submitted again.\n\nExample:\n\n  ptiffstore task submit sync_store 'Scanner 1' --queue autosync"
 }
 
 // Run submits the task and prints its id.
@@ -240,7 +240,7 @@ type taskCancelCmd struct {
 }
 
 func (*taskCancelCmd) Help() string {
-	return "A task that runs is stopped; what it has done until then stays done.\n\nExample:\n\n  ptiffstore task cancel t5"
+	return "A running task is stopped; its changes until then stay.\n\nExample:\n\n  ptiffstore task cancel t5"
 }
 
 // Run cancels the task.

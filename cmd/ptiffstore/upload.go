@@ -26,7 +26,7 @@ type uploadCmd struct {
 	Files    []string      `arg:"" help:"Files to upload."`
 	To       string        `default:"http://127.0.0.1:8080" placeholder:"URL" help:"Address of the server."`
 	Store    string        `placeholder:"STORE" help:"Id or label of the managed store. Can be omitted if there is only one."`
-	Token    string        `placeholder:"TOKEN" env:"PTIFFSTORE_TOKEN" help:"API token. Other users of this machine can see the command line: rather set PTIFFSTORE_TOKEN."`
+	Token    string        `placeholder:"TOKEN" env:"PTIFFSTORE_TOKEN" help:"API token. Other users of this machine can see the command line: set PTIFFSTORE_TOKEN instead."`
 	Parallel int           `default:"2" help:"Number of files to upload at once."`
 	Wait     time.Duration `default:"5m" placeholder:"TIME" help:"How long to wait for the server to inspect each file; 0s to not wait."`
 	Retry    time.Duration `default:"1h" placeholder:"TIME" help:"How long to retry while the server is unreachable or full."`
@@ -35,7 +35,7 @@ type uploadCmd struct {
 }
 
 func (*uploadCmd) Help() string {
-	return "To resume an interrupted upload, run the command again. The SHA-256 of each file is checked by the server.\n\nExit codes: 0 all files are slides that can be seen · 1 a file was not taken · 2 a file was taken and is broken or not a slide that is read · 64 wrong usage.\n\nExample:\n\n  ptiffstore upload *.tiff --to https://slides.example.org --store archive"
+	return "To resume an interrupted upload, run the command again. The SHA-256 of each file is checked by the server.\n\nExit codes: 0 all files are available slides · 1 a file was not accepted · 2 a file was accepted but is broken or not a supported slide · 64 wrong usage.\n\nExample:\n\n  ptiffstore upload *.tiff --to https://slides.example.org --store archive"
 }
 
 // An uploaded is the result of uploading a file.

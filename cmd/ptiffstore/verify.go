@@ -81,7 +81,7 @@ func (c *verifyCmd) print(std streams, s *catalog.Store, r verify.Result) error 
 	for _, f := range r.Unreadable {
 		fmt.Fprintf(std.out, "%s unreadable: %s\n", f.Image, f.Reason)
 	}
-	_, err := fmt.Fprintf(std.out, "%s: %d files are as they should be, %d of them hashed for the first time, %d damaged, %d unreadable\n",
+	_, err := fmt.Fprintf(std.out, "%s: %d files are undamaged, %d of them hashed for the first time, %d damaged, %d unreadable\n",
 		s.Label, r.Checked, r.Hashed, len(r.Damaged), len(r.Unreadable))
 	return err
 }

@@ -16,7 +16,7 @@ var version = "devel"
 
 type versionCmd struct {
 	JSON     bool `help:"Print JSON."`
-	Licenses bool `help:"Print the licences of all that the program is made of."`
+	Licenses bool `help:"Print the licenses of all parts of the program."`
 }
 
 func (*versionCmd) Help() string { return "Example:\n\n  ptiffstore version" }

@@ -32,7 +32,7 @@ func scanEdge(r row) (Edge, error) {
 func (a *Accounts) AddEdge(ctx context.Context, base string) (secret string, e *Edge, err error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", nil, invalid("the URL of an edge is like https://HOST/ and nothing more")
+		return "", nil, invalid("invalid URL of an edge server: use one such as https://HOST/")
 	}
 	secret = newSecret(edgePrefix)
 	err = a.change(ctx, func(t *tx) error {

@@ -33,9 +33,9 @@ func (g *Grant) check() error {
 	case (g.User == "") == (g.Group == ""):
 		return invalid("a grant is for either a user or a group")
 	case g.Store != "" && g.Image != "":
-		return invalid("a grant is for a store, an image or everything, and not for two of them")
+		return invalid("a grant is for one store, one image or everything")
 	case roleScopes[g.Role] == 0:
-		return invalid("there is no role %q: they are viewer, reader, contributor and admin", printable(string(g.Role), 20))
+		return invalid("unknown role %q: use viewer, reader, contributor or admin", printable(string(g.Role), 20))
 	}
 	return nil
 }

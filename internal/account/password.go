@@ -56,7 +56,7 @@ func checkPassword(user, password string) error {
 	case len(password) > maxPassword:
 		return invalid("the password is longer than %d bytes", maxPassword)
 	case utf8.RuneCountInString(password) < MinPassword:
-		return invalid("the password has less than %d characters", MinPassword)
+		return invalid("the password has fewer than %d characters", MinPassword)
 	case fold(password) == fold(user):
 		return invalid("the password is the user's name")
 	}

@@ -45,14 +45,14 @@ func (a *Accounts) Revoke(ctx context.Context, kind RevocationKind, id string) (
 	switch kind {
 	case RevokeUser, RevokeToken, RevokeSession, RevokeImage, RevokeStore:
 		if id == "" || len(id) > 200 {
-			return nil, invalid("a revocation of a %s has its id", kind)
+			return nil, invalid("a revocation of a %s needs its id", kind)
 		}
 	case RevokeAll:
 		if id != "" {
-			return nil, invalid("a revocation of all has no id")
+			return nil, invalid("a revocation of all must not have an id")
 		}
 	default:
-		return nil, invalid("there is no such kind of revocation: they are user, token, session, image, store and all")
+		return nil, invalid("unknown kind of revocation: use user, token, session, image, store or all")
 	}
 	var made Revocation
 	err := a.change(ctx, func(t *tx) error {

@@ -64,7 +64,7 @@ func scopesOf(names []Scope) (set scopes, err error) {
 	for _, name := range names {
 		b := includedIn(name)
 		if b == 0 {
-			return 0, invalid("there is no scope %q: they are tiles, label, write and admin", printable(string(name), 20))
+			return 0, invalid("unknown scope %q: use tiles, label, write or admin", printable(string(name), 20))
 		}
 		set |= b
 	}

@@ -65,7 +65,7 @@ func (a *Accounts) CreateToken(ctx context.Context, k Token) (secret string, mad
 		return "", nil, err
 	}
 	if set == 0 {
-		return "", nil, invalid("a token has one scope at least")
+		return "", nil, invalid("a token needs at least one scope")
 	}
 	if k.Label, err = checkText("label", k.Label, 200); err != nil {
 		return "", nil, err
@@ -73,7 +73,7 @@ func (a *Accounts) CreateToken(ctx context.Context, k Token) (secret string, mad
 	secret = newSecret(TokenPrefix)
 	err = a.change(ctx, func(t *tx) error {
 		if k.ExpiresAt != nil && !k.ExpiresAt.After(t.now) {
-			return invalid("the token would have expired already")
+			return invalid("the token would be expired already")
 		}
 		if _, err := t.user(ctx, k.User); err != nil {
 			return err

@@ -51,10 +51,10 @@ func checkName(what, name string) (string, error) {
 	}
 	name = norm.NFC.String(strings.TrimSpace(name))
 	if n := utf8.RuneCountInString(name); n < 1 || n > 64 {
-		return "", invalid("the name of a %s has 1 to 64 characters", what)
+		return "", invalid("the name of a %s must have 1 to 64 characters", what)
 	}
 	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return "", invalid("the name of a %s has characters that can't be seen", what)
+		return "", invalid("the name of a %s has invisible characters", what)
 	}
 	return name, nil
 }
@@ -280,7 +280,7 @@ func (a *Accounts) setPassword(ctx context.Context, id, password string, revokeT
 		return err
 	}
 	if u.Source != Local {
-		return invalid("the user logs in elsewhere and has no password here")
+		return invalid("the user logs in at the OpenID Connect provider and has no password here")
 	}
 	hash, err := a.newPassword(ctx, u.Name, password)
 	if err != nil {
@@ -389,7 +389,7 @@ func (a *Accounts) admit(ctx context.Context, id string, at attempt, hash, again
 // gets a longer name. The error may be [ErrDisabled], with the user.
 func (a *Accounts) UpsertOIDCUser(ctx context.Context, issuer, subject, name, displayName string) (*User, error) {
 	if issuer == "" || subject == "" {
-		return nil, invalid("a user of OpenID Connect has an issuer and a subject")
+		return nil, invalid("a user of OpenID Connect needs an issuer and a subject")
 	}
 	var u *User
 	err := a.change(ctx, func(t *tx) (err error) {

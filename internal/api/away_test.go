@@ -13,7 +13,7 @@ import (
 func TestStoreAway(t *testing.T) {
 	st := newStoresSite(t)
 	const here, gone = "https://here.example.org", "https://gone.example.org"
-	st.api.Endpoints = func() map[string]string { return map[string]string{here: "", gone: "nobody listens there"} }
+	st.api.Endpoints = func() map[string]string { return map[string]string{here: "", gone: "the connection was refused"} }
 	if err := st.api.Catalog.BeatWorker(t.Context(), catalog.Worker{ID: "w", Host: "alive", StartedAt: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestStoreAway(t *testing.T) {
 	}{
 		{nil, nil, nil, nil, nil, false},
 		{"alive", here, false, false, nil, true},
-		{"dead", gone, true, true, "nobody listens there", false},
+		{"dead", gone, true, true, "the connection was refused", false},
 		{nil, "https://new.example.org", nil, nil, nil, false},
 	} {
 		s := st.object("PATCH", path, body("host", tt.host, "endpoint", tt.endpoint), 200)

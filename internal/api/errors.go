@@ -96,7 +96,7 @@ func (a *API) failed(ctx context.Context, err error) error {
 		return newError(http.StatusBadRequest, "The cursor does not belong to this list: start again without it.")
 	case errors.Is(err, catalog.ErrAway):
 		a.Log.WarnContext(ctx, "catalog is unreachable", "request", httperr.RequestID(ctx), "err", err)
-		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, "The database does not answer. Try again in a moment."), http.Header{"Retry-After": {"5"}})
+		return huma.ErrorWithHeaders(newError(http.StatusServiceUnavailable, "The database does not respond. Try again in a moment."), http.Header{"Retry-After": {"5"}})
 	case errors.Is(err, catalog.ErrFull):
 		a.Log.ErrorContext(ctx, "request failed", "request", httperr.RequestID(ctx), "err", err)
 		return full("The disk of the database is full. Nothing was changed.")

@@ -80,7 +80,7 @@ func NewCentral(o CentralOptions) (*Central, error) {
 		return nil, errors.New("invalid URL of the central server: use one such as https://central.example.org, without path or query")
 	}
 	if base.Scheme == "http" && !o.Insecure && !LocalHost(base.Host) {
-		return nil, fmt.Errorf("the central server %s is to be asked without TLS, and everybody on the way could read passwords and tokens: give its https URL", base.Host)
+		return nil, fmt.Errorf("the URL of the central server %s has no TLS, so anyone on the network could read passwords and tokens: use its https URL", base.Host)
 	}
 	if o.Path == "" {
 		o.Path = CheckPath
@@ -196,7 +196,7 @@ func (v *checkVerdict) decision(status int, empty bool, ttl time.Duration) (Deci
 	case empty:
 		a.Allow, a.Status = true, http.StatusOK
 	case v.Allow == nil:
-		return Decision{}, errors.New(`it answered 200 with a body without "allow"`)
+		return Decision{}, errors.New(`the response has status 200 but no "allow" in its body`)
 	case *v.Allow:
 		a.Allow, a.Status = true, http.StatusOK
 	default:
@@ -220,9 +220,9 @@ func (r *reply) read(into any) error {
 	case r.status == http.StatusNoContent:
 		return nil
 	case !refused && r.status != http.StatusOK:
-		return fmt.Errorf("it answered %d", r.status)
+		return fmt.Errorf("the response has status %d", r.status)
 	case len(r.body) == 0 && !refused && !r.empty:
-		return errors.New("it answered 200 without a body and without Content-Length: 0: the answer may have been cut off")
+		return errors.New("the response has status 200, no body and no Content-Length: 0: it may be incomplete")
 	case len(r.body) == 0:
 		return nil
 	}
@@ -236,10 +236,10 @@ func (r *reply) read(into any) error {
 // decode reads a JSON body.
 func (r *reply) decode(into any) error {
 	if kind, _, err := mime.ParseMediaType(r.kind); err != nil || kind != "application/json" {
-		return fmt.Errorf("it answered %d with a body of type %.60q: is this the address of the check?", r.status, r.kind)
+		return fmt.Errorf("the response has status %d and a body of type %.60q: check the URL and path of the permission check", r.status, r.kind)
 	}
 	if err := strictjson.UnmarshalKnown(r.body, into); err != nil {
-		return fmt.Errorf("it answered %d with a body that is no JSON as expected: %w", r.status, err)
+		return fmt.Errorf("the response has status %d and a body that is not the expected JSON: %w", r.status, err)
 	}
 	return nil
 }
@@ -297,7 +297,7 @@ func (r *reply) batch(n int, ttl time.Duration) ([]Decision, error) {
 		return nil, errNoBatch // the server ignores the body
 	}
 	if allowed && len(all.Decisions) != n {
-		return nil, fmt.Errorf("it gave %d answers to %d questions", len(all.Decisions), n)
+		return nil, fmt.Errorf("the response has %d answers to %d requests", len(all.Decisions), n)
 	}
 	decisions := make([]Decision, n)
 	for i := range decisions {
@@ -465,7 +465,7 @@ func (c *Central) roundTrip(r *http.Request) (reply, outcome, error) {
 		return reply{}, failed, err
 	}
 	if len(body) > maxResponseBytes {
-		return reply{}, unusable, fmt.Errorf("its response is larger than %d bytes", maxResponseBytes)
+		return reply{}, unusable, fmt.Errorf("the response is larger than %d bytes", maxResponseBytes)
 	}
 	return reply{resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Length") == "0", body}, good, nil
 }
@@ -491,9 +491,9 @@ func (c *Central) Revocations(ctx context.Context, since int64) (RevocationPage,
 	case err != nil:
 	case v.status == http.StatusNotFound:
 	case v.status != http.StatusOK:
-		err = fmt.Errorf("it answered %d when asked for revocations", v.status)
+		err = fmt.Errorf("the response to the request for revocations has status %d", v.status)
 	case strictjson.UnmarshalKnown(v.body, &p) != nil:
-		err = errors.New("its list of revocations is not valid JSON")
+		err = errors.New("the list of revocations is not valid JSON")
 	}
 	if err != nil {
 		return RevocationPage{}, &UnavailableError{RetryAfter: breakerPause, Err: fmt.Errorf("central server: %w", err)}

@@ -95,7 +95,7 @@ func (q *Request) check() error {
 	switch q.Scope {
 	case account.ScopeTiles, account.ScopeLabel, account.ScopeWrite, account.ScopeAdmin:
 	default:
-		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The scope is tiles, label, write or admin."}
+		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "The scope must be tiles, label, write or admin."}
 	}
 	if len(q.Store) > 200 || len(q.Image) > 200 || len(q.ExternalID) > 1000 {
 		return &httperr.Error{Status: http.StatusUnprocessableEntity, Detail: "An id is too long."}

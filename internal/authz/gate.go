@@ -398,7 +398,7 @@ func (g *Gate) check(ctx context.Context, c Credential, requests []Request) ([]D
 	g.asked.Add(int64(len(ask)))
 	got, err := g.o.Authorizer.Check(ctx, c, ask)
 	if err == nil && len(got) != len(ask) {
-		err = fmt.Errorf("%d answers to %d questions", len(got), len(ask))
+		err = fmt.Errorf("%d answers to %d requests", len(got), len(ask))
 	}
 	if err != nil {
 		g.failed.Add(int64(len(ask)))

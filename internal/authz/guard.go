@@ -35,7 +35,7 @@ func (g *Guard) Check(host string, headers iter.Seq[string]) error {
 		if Forwarded(h) {
 			return &httperr.Error{
 				Status: http.StatusForbidden,
-				Detail: "This server has no access control and answers nobody through a proxy. Configure auth, or start it with --insecure-no-auth if everyone may see every slide.",
+				Detail: "This server has no access control and refuses requests through a proxy. Configure auth, or start it with --insecure-no-auth if everyone may see every slide.",
 			}
 		}
 	}

@@ -140,7 +140,7 @@ func (t *RevocationPublisher) updateEdges(ctx context.Context, running *sync.Wai
 
 // publish keeps one edge in sync, from revocation number last on.
 func (t *RevocationPublisher) publish(ctx context.Context, e *subscribedEdge, last int64) {
-	l := t.Loops.New(t.Log, "telling edges", "")
+	l := t.Loops.New(t.Log, "publishing revocations", "")
 	l.Longest = maxPublishPause
 	l.Run(ctx, func(ctx context.Context) error {
 		n, err := t.send(ctx, &e.edge, last)
@@ -187,7 +187,7 @@ func (t *RevocationPublisher) send(ctx context.Context, e *account.Edge, last in
 	defer resp.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) //nolint:errcheck // lets the connection be reused
 	if resp.StatusCode/100 != 2 {
-		return last, fmt.Errorf("it answered %d", resp.StatusCode)
+		return last, fmt.Errorf("the response has status %d", resp.StatusCode)
 	}
 	return n, nil
 }

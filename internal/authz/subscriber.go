@@ -105,7 +105,7 @@ func (p *Proofs) first(nonce string, now time.Time) error {
 			}
 		}
 		if len(p.seen) >= maxProofs {
-			return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "Too many proofs at once.", RetryAfter: 60}
+			return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "Too many proofs are being checked. Try again.", RetryAfter: 60}
 		}
 	}
 	p.seen[nonce] = now.Add(2*proofWindow + time.Second)

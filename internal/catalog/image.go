@@ -19,7 +19,7 @@ type State string
 
 const (
 	Available   State = "available"
-	Arriving    State = "arriving"    // probably still being written
+	Arriving    State = "arriving"    // probably still arriving
 	Unsupported State = "unsupported" // complete, but not a supported slide
 	Broken      State = "broken"
 	Missing     State = "missing" // its file does not exist

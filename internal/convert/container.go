@@ -41,7 +41,7 @@ const askEvery = 4 << 20
 // write appends to the file.
 func (c *container) write(b []byte) error {
 	if next := c.pos + int64(len(b)); c.bound > 0 && next > c.bound {
-		return fmt.Errorf("%w: the pyramid would take more than %d bytes, which is more than is made of a file of this size", ErrUnsupported, c.bound)
+		return fmt.Errorf("%w: the pyramid would need more than %d bytes, too many for a file of this size", ErrUnsupported, c.bound)
 	}
 	if c.room != nil && c.pos-c.asked >= askEvery {
 		if err := c.room(c.pos, askEvery); err != nil {

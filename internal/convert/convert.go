@@ -38,11 +38,11 @@ var (
 	// cannot convert.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrPyramid reports a file that is a pyramid already.
-	ErrPyramid = errors.New("it is a pyramid already")
+	ErrPyramid = errors.New("the image is a pyramid already")
 	// ErrExists reports that the output file exists already.
-	ErrExists = errors.New("there is a file of that name already")
+	ErrExists = errors.New("a file with that name exists already")
 	// ErrChanged reports an image that was written to while it was read.
-	ErrChanged = errors.New("the file was written to while it was read")
+	ErrChanged = errors.New("the file changed while it was read")
 )
 
 // A FormatError reports that an image is damaged or incomplete. Structural errors of
@@ -99,7 +99,7 @@ func File(ctx context.Context, in, out string, o Options) (Result, error) {
 		o.Quality = defaultQuality
 	}
 	if o.Quality < 1 || o.Quality > 100 {
-		return Result{}, fmt.Errorf("quality %d: it must be between 1 and 100", o.Quality)
+		return Result{}, fmt.Errorf("quality %d: must be between 1 and 100", o.Quality)
 	}
 	if _, err := os.Lstat(out); err == nil && !o.Force {
 		return Result{}, ErrExists

@@ -410,7 +410,7 @@ func TestNeeded(t *testing.T) {
 		{"TIFF", encodeTIFF(t, img, xtiff.Deflate), true, "a TIFF of 700×600 pixels"},
 		{"pyramid", pyramid, false, "pyramid already"},
 		{"pyramid of one tile", one, false, "pyramid already"},
-		{"text", []byte("hello, this is a text"), false, "no JPEG, PNG or TIFF"},
+		{"text", []byte("hello, this is a text"), false, "not a JPEG, PNG or TIFF"},
 		{"nothing", nil, false, "empty"},
 		{"cut off", encodePNG(t, img)[:40], false, "PNG: at byte"},
 		{"Canon's", []byte("II*\x00\xff\x00\x00\x00"), false, "the file ends at byte 8"},

@@ -25,7 +25,7 @@ func checkExpansion(src *picture, size int64, o Options) (bound int64, err error
 		bound = alwaysMade + o.Expansion*size
 	}
 	if least := pixels / (tileSide * tileSide) * blankTile; bound > 0 && least > bound {
-		return 0, fmt.Errorf("%w: a %s of %d×%d pixels in %d bytes: its pyramid would take more than %d bytes, which is more than is made of a file of this size",
+		return 0, fmt.Errorf("%w: a %s of %d×%d pixels in %d bytes: its pyramid would need more than %d bytes, too many for a file of this size",
 			ErrUnsupported, src.Kind, src.Width, src.Height, size, bound)
 	}
 	if o.Room == nil {

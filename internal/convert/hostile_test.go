@@ -135,19 +135,19 @@ func TestRefused(t *testing.T) {
 		want        string
 	}{
 		{"no pixels", head(0, 10), false, "0×10 pixels"},
-		{"a bomb", head(200_000, 50_000), false, "its end is missing"},
+		{"a bomb", head(200_000, 50_000), false, "the file is incomplete"},
 		{"wide", head(1<<20, 10), true, "at most"},
-		{"beyond all bounds", head(1<<31, 10), false, "beyond all bounds"},
+		{"beyond all bounds", head(1<<31, 10), false, "out of range"},
 		{"2 bits of colour", head(90, 70, 2, 2), false, "colour type 2 of 2 bits"},
 		{"colour type 5", head(90, 70, 8, 5), false, "colour type 5"},
 		{"interlaced and large", append(head(9000, 9000, 8, 6, 0, 0, 1), make([]byte, 400_000)...), true, "without interlacing"},
-		{"no palette", head(90, 70, 8, 3), false, "without a palette"},
+		{"no palette", head(90, 70, 8, 3), false, "the palette is missing"},
 		{"unknown chunk", withChunk(samples["PNG"], "ABCD", []byte("x")), true, `"ABCD"`},
 		{"other chunk", withChunk(samples["PNG"], "abCD", []byte("x")), false, ""},
-		{"JPEG bomb", sized(65000, 65000), false, "its end is missing"},
+		{"JPEG bomb", sized(65000, 65000), false, "the file is incomplete"},
 		{"JPEG without height", sized(0, 100), false, "pixels"},
 		{"progressive and large", progressive(9000, 9000), true, "baseline JPEG"},
-		{"GIF", []byte("GIF89a 1234567890"), true, "no JPEG, PNG or TIFF"},
+		{"GIF", []byte("GIF89a 1234567890"), true, "not a JPEG, PNG or TIFF"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

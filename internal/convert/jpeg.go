@@ -37,7 +37,7 @@ func openJPEGRows(ctx context.Context, open func() io.Reader, size int64) (rows,
 		// Every 8×8 block takes at least one bit.
 		if most := 8 * 64 * (size + 64); int64(b.Width)*int64(b.Height) > most {
 			b.Close()
-			return nil, 0, 0, &FormatError{"JPEG", -1, fmt.Errorf("%d×%d pixels in %d bytes: its end is missing", b.Width, b.Height, size)}
+			return nil, 0, 0, &FormatError{"JPEG", -1, fmt.Errorf("%d×%d pixels in %d bytes: the file is incomplete", b.Width, b.Height, size)}
 		}
 		return &bands{b: b}, b.Width, b.Height, nil
 	}
@@ -53,7 +53,7 @@ func openJPEGRows(ctx context.Context, open func() io.Reader, size int64) (rows,
 		return nil, 0, 0, err
 	}
 	if w*h > maxWhole || size > maxJPEG {
-		return nil, 0, 0, fmt.Errorf("%w: a JPEG of %d×%d pixels that is progressive, or otherwise not to be read from top to bottom: "+
+		return nil, 0, 0, fmt.Errorf("%w: a JPEG of %d×%d pixels that is progressive, or otherwise cannot be decoded in rows: "+
 			"at most %d pixels and %d bytes; save it as a baseline JPEG, a PNG or a TIFF (%v)", ErrUnsupported, w, h, maxWhole, maxJPEG, reason)
 	}
 	return &whole{ctx: ctx, decode: func() (*image.RGBA, error) {
@@ -163,7 +163,7 @@ func jpegFrame(r io.Reader) (mark byte, w, h int, err error) {
 			return mark, int(binary.BigEndian.Uint16(b[5:])), int(binary.BigEndian.Uint16(b[3:])), nil
 		}
 		if _, err := br.Discard(n); err != nil || n < 2 || mark == 0xda {
-			return 0, 0, 0, &FormatError{"JPEG", at, errors.New("no frame in front of the pixels")}
+			return 0, 0, 0, &FormatError{"JPEG", at, errors.New("no frame header before the pixels")}
 		}
 		at += int64(n)
 	}

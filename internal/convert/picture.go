@@ -60,7 +60,7 @@ func openPicture(ctx context.Context, r io.ReaderAt, size int64) (*picture, erro
 	case n == 0:
 		err = &FormatError{"picture", 0, errors.New("the file is empty")}
 	default:
-		err = fmt.Errorf("%w: no JPEG, PNG or TIFF: it begins with % x", ErrUnsupported, magic[:n])
+		err = fmt.Errorf("%w: not a JPEG, PNG or TIFF: it begins with % x", ErrUnsupported, magic[:n])
 	}
 	if err != nil {
 		return nil, err

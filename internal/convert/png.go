@@ -56,7 +56,7 @@ func openPNG(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) {
 	}
 	w, h := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:])
 	if w > 1<<31-1 || h > 1<<31-1 {
-		return nil, c.bad(errors.New("a size beyond all bounds"))
+		return nil, c.bad(errors.New("the size is out of range"))
 	}
 	p := &picture{Kind: "PNG", Width: int(w), Height: int(h)}
 	if err := checkSize(p.Kind, p.Width, p.Height); err != nil {
@@ -90,7 +90,7 @@ func (p *pngReader) checkHead(head []byte, size int64) error {
 	n := (p.w*bits + 7) / 8
 	const expansion = 1032 // of deflate: 258 bytes in 2 bits
 	if need := int64(n+1) * int64(p.h); need/expansion > size {
-		return c.bad(fmt.Errorf("%d×%d pixels in a file of %d bytes: its end is missing", p.w, p.h, size))
+		return c.bad(fmt.Errorf("%d×%d pixels in a file of %d bytes: the file is incomplete", p.w, p.h, size))
 	}
 	p.row, p.above = make([]byte, n+1), make([]byte, n+1)
 	return nil
@@ -112,7 +112,7 @@ func pngDepth(colour, depth int) bool {
 // interlaced decodes the picture as a whole.
 func (p *picture) interlaced(ctx context.Context, r io.ReaderAt, size int64) error {
 	if p.Width*p.Height > maxWhole {
-		return fmt.Errorf("%w: an interlaced PNG of %d×%d pixels: it cannot be read from top to bottom, and at most %d pixels are read otherwise; "+
+		return fmt.Errorf("%w: an interlaced PNG of %d×%d pixels: at most %d pixels are supported; "+
 			"save it without interlacing", ErrUnsupported, p.Width, p.Height, maxWhole)
 	}
 	p.rows = &whole{ctx: ctx, decode: func() (*image.RGBA, error) {
@@ -144,7 +144,7 @@ func (p *pngReader) toPixels(pic *picture) error {
 		switch c.name {
 		case "IDAT":
 			if p.colour == pngPalette && p.colours == 0 {
-				return c.bad(errors.New("pixels without a palette"))
+				return c.bad(errors.New("the palette is missing before the pixels"))
 			}
 			z, err := zlib.NewReader(bufio.NewReaderSize(c, 64<<10))
 			if err != nil {
@@ -153,7 +153,7 @@ func (p *pngReader) toPixels(pic *picture) error {
 			p.z = z
 			return nil
 		case "IEND":
-			return c.bad(errors.New("it ends before its pixels"))
+			return c.bad(errors.New("the file ends before its pixels"))
 		case "PLTE", "tRNS", "pHYs":
 			b, err := c.all(3 * 256)
 			if err != nil {
@@ -164,7 +164,7 @@ func (p *pngReader) toPixels(pic *picture) error {
 			}
 		default:
 			if c.name[0]&0x20 == 0 {
-				return fmt.Errorf("%w: PNG: at byte %d: a chunk %q that must be understood", ErrUnsupported, c.at, c.name)
+				return fmt.Errorf("%w: PNG: at byte %d: unknown critical chunk %q", ErrUnsupported, c.at, c.name)
 			}
 		}
 	}
@@ -190,7 +190,7 @@ func (p *pngReader) chunk(pic *picture, name string, b []byte) error {
 		}
 	case name == "tRNS" && p.colour == pngPalette:
 		if len(b) > p.colours {
-			return p.chunks.bad(fmt.Errorf("transparency of %d colours, of which there are %d", len(b), p.colours))
+			return p.chunks.bad(fmt.Errorf("transparency of %d colours, but the palette has %d", len(b), p.colours))
 		}
 		for i, alpha := range b {
 			c := &p.palette[i]
@@ -424,7 +424,7 @@ func (c *chunkReader) first() ([]byte, error) {
 		return nil, err
 	}
 	if c.name != "IHDR" || c.n != 13 {
-		return nil, c.bad(fmt.Errorf("a chunk %q of %d bytes, where the header should be", c.name, c.n))
+		return nil, c.bad(fmt.Errorf("a chunk %q of %d bytes instead of the header", c.name, c.n))
 	}
 	return c.all(13)
 }
@@ -454,7 +454,7 @@ func (c *chunkReader) next() error {
 // cut reports a file that ends inside a chunk.
 func (c *chunkReader) cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("the file ends inside of the chunk that begins here, or in front of it")
+		err = errors.New("the file ends inside or before the chunk that begins here")
 	}
 	return c.bad(err)
 }
@@ -462,7 +462,7 @@ func (c *chunkReader) cut(err error) error {
 // all returns the data of a short chunk.
 func (c *chunkReader) all(most uint32) ([]byte, error) {
 	if c.n > most {
-		return nil, c.bad(fmt.Errorf("a chunk %q of %d bytes: at most %d make sense", c.name, c.n, most))
+		return nil, c.bad(fmt.Errorf("a chunk %q of %d bytes, at most %d are allowed", c.name, c.n, most))
 	}
 	b := make([]byte, c.n)
 	_, err := io.ReadFull(c.r, b)

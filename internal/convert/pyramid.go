@@ -263,7 +263,7 @@ func splitJPEG(data []byte) (tables, tile []byte, err error) {
 		}
 		i = end
 	}
-	return nil, nil, fmt.Errorf("the encoder wrote no JPEG")
+	return nil, nil, fmt.Errorf("the encoder did not write a JPEG")
 }
 
 // finish writes the directories.

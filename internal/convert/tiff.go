@@ -41,7 +41,7 @@ func openTIFF(ctx context.Context, r io.ReaderAt, size int64) (*picture, error) 
 	}
 	p.Tiled = true
 	if n := 3 * src.Columns * src.PieceWidth * src.PieceHeight; n > maxTileRow {
-		return nil, fmt.Errorf("%w: a TIFF with rows of tiles of %d×%d pixels, which take %d bytes: at most %d are read; save it with smaller tiles",
+		return nil, fmt.Errorf("%w: a TIFF with rows of tiles of %d×%d pixels, which need %d bytes of memory, at most %d are supported; save it with smaller tiles",
 			ErrUnsupported, p.Width, src.PieceHeight, n, maxTileRow)
 	}
 	p.rows = &tiles{ctx: ctx, src: src}
@@ -165,7 +165,7 @@ func (s *strips) jpeg(i int, n int64, w, h int) (rows, error) {
 		return nil, err
 	}
 	if gotW != w || gotH != h && gotH != s.src.PieceHeight {
-		return nil, fmt.Errorf("a JPEG of %d×%d pixels, where %d×%d are due", gotW, gotH, w, h)
+		return nil, fmt.Errorf("a JPEG of %d×%d pixels instead of %d×%d", gotW, gotH, w, h)
 	}
 	return rs, nil
 }
@@ -248,7 +248,7 @@ func (t *tiles) Close() error {
 // decodePiece decodes a whole piece.
 func decodePiece(ctx context.Context, r io.Reader, n int64, lay slide.Layout, w, h int) (*image.RGBA, error) {
 	if n > maxPiece || w*h > maxWhole {
-		return nil, fmt.Errorf("%w: %d×%d pixels in %d bytes: at most %d and %d are decoded in one piece", ErrUnsupported, w, h, n, maxWhole, maxPiece)
+		return nil, fmt.Errorf("%w: %d×%d pixels in %d bytes: at most %d and %d are decoded at once", ErrUnsupported, w, h, n, maxWhole, maxPiece)
 	}
 	if err := render.Take(ctx, n); err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-var errURL = errors.New("the database is neither sqlite:PATH nor postgres://USER@HOST/DATABASE")
+var errURL = errors.New("invalid database URL: use sqlite:PATH or postgres://USER@HOST/DATABASE")
 
 // A DB is an open database. All packages with tables in it share one.
 type DB struct {

@@ -17,7 +17,7 @@ var (
 	// ErrAway reports that the database does not answer at present.
 	ErrAway = errors.New("the database does not answer")
 	// ErrFull reports that the database has no disk space left.
-	ErrFull = errors.New("the disk of the database is full: make room, nothing was written")
+	ErrFull = errors.New("the disk of the database is full: free some space; nothing was written")
 	// ErrDuplicate reports a value that must be unique and exists already.
 	ErrDuplicate = errors.New("the value exists already")
 )
@@ -41,7 +41,7 @@ const (
 	errBusy     = outage("another program keeps the database locked")
 )
 
-var errDamaged = errors.New("the database file is damaged: put a backup in its place, or remove it and sync again")
+var errDamaged = errors.New("the database file is damaged: replace it with a backup, or remove it and sync again")
 
 // Fault returns the known kind of an error of a database, or nil: [ErrDuplicate],
 // [ErrFull], or one that is [ErrAway]. An expired deadline means that the database did not

@@ -21,7 +21,7 @@ type Hold struct{ dir *os.File }
 func Share(dir string) (*Hold, error) {
 	h, err := lockDirectory(dir, fsx.TryShare)
 	if errors.Is(err, ErrInUse) {
-		err = fmt.Errorf("%w: a backup is being restored in %s: try again when it is done", ErrInUse, dir)
+		err = fmt.Errorf("%w: a backup is being restored in %s: try again when the restore has ended", ErrInUse, dir)
 	}
 	return h, err
 }

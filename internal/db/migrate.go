@@ -150,7 +150,7 @@ type NewerError struct {
 }
 
 func (e NewerError) Error() string {
-	return fmt.Sprintf("the tables of %s were changed by a newer ptiffstore (they are at %d, this one knows %d): use that one, or a backup from before it", e.Of, e.Has, e.Newest)
+	return fmt.Sprintf("the tables of %s were migrated by a newer ptiffstore (version %d, this program knows %d): use the newer program, or a backup from before the migration", e.Of, e.Has, e.Newest)
 }
 
 // An OutdatedError reports that tables are missing or were created by an older program.
@@ -158,7 +158,7 @@ type OutdatedError struct{ Standing }
 
 func (e *OutdatedError) Error() string {
 	if e.Has == 0 {
-		return fmt.Sprintf("there are no tables of %s yet", e.Of)
+		return fmt.Sprintf("the tables of %s do not exist yet", e.Of)
 	}
-	return fmt.Sprintf("the tables of %s are at %d, and this program knows %d", e.Of, e.Has, e.Newest)
+	return fmt.Sprintf("the tables of %s have version %d, this program expects %d", e.Of, e.Has, e.Newest)
 }

@@ -108,7 +108,7 @@ func (e *examination) tables(ctx context.Context, n *notes, c *catalog.Catalog, 
 		case s.Has == 0 && s.Of == "users": // made when access control is first used
 			continue
 		case s.Has == 0 && s.Of != "catalog":
-			n.warn("start ptiffstore serve, which creates them", "there are no tables of %s yet: no server has run on it", s.Of)
+			n.warn("start ptiffstore serve, which creates them", "the tables of %s do not exist yet: no server has run on it", s.Of)
 		case s.Has < s.Newest:
 			n.warn("make a backup, then start the server of this version, which migrates them", "the tables of %s have version %d, and this program (%s) knows %d", s.Of, s.Has, e.Version, s.Newest)
 		default:
@@ -168,7 +168,7 @@ func quickCheck(ctx context.Context, n *notes, path string, s catalog.Server) {
 	defer cancel()
 	switch word, err := c.QuickCheck(before); {
 	case ctx.Err() == nil && before.Err() != nil:
-		n.unknown("give it more time: --limit 5m", "cannot tell whether it is intact: its %s could not be read in time", bytes(s.Bytes))
+		n.unknown("give it more time: --timeout 5m", "cannot tell whether it is intact: its %s could not be read in time", bytes(s.Bytes))
 	case (err != nil || word != "") && !used && db.InUse(path):
 		n.unknown("run this again", "cannot tell whether it is intact: a server was started meanwhile")
 	case err != nil:

@@ -152,7 +152,7 @@ func (e *examination) one(ctx context.Context, c check) []Finding {
 		select {
 		case <-ended:
 		case <-time.After(grace):
-			n.unknown("check whether its disk or network hangs; --limit gives it more time", "no answer within %v", e.Limit)
+			n.unknown("check whether its disk or network hangs; --timeout gives it more time", "no answer within %v", e.Limit)
 		}
 	}
 	return n.close()

@@ -264,7 +264,7 @@ func TestHangs(t *testing.T) {
 	close(stuck)
 	want := []Finding{
 		{"disk", OK, "it is there", ""},
-		{"disk", Unknown, "no answer within 1ms", "check whether its disk or network hangs; --limit gives it more time"},
+		{"disk", Unknown, "no answer within 1ms", "check whether its disk or network hangs; --timeout gives it more time"},
 		{"other", OK, "well", ""},
 	}
 	if d := cmp.Diff(want, found); d != "" {

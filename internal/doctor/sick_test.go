@@ -71,10 +71,10 @@ var sick = []struct {
 	{"a database that no server has run on", func(s *site) {
 		s.sql(`DROP TABLE river_migration`)
 		s.idle = true
-	}, []string{`warning database: there are no tables of queues yet: no server has run on it → start ptiffstore serve`, `unknown stores`}},
+	}, []string{`warning database: the tables of queues do not exist yet: no server has run on it → start ptiffstore serve`, `unknown stores`}},
 	{"no such scheme", func(s *site) {
 		s.Database, s.idle = "mysql://hunter2@db/x", true
-	}, []string{`wrong database: .*neither sqlite`, `unknown stores`}},
+	}, []string{`wrong database: .*invalid database URL: use sqlite`, `unknown stores`}},
 
 	{
 		"a folder that is away", func(s *site) { s.must(os.RemoveAll(s.root)) },
@@ -108,8 +108,8 @@ var sick = []struct {
 		s.edit(func(st *catalog.Store) { st.LastSync = &old })
 	}, []string{`wrong store .*: its last complete scan was 3 hours ago → .*--dry-run`, `wrong watches: no worker watches the store "Scanner 1" .*although one is alive → see the log of its worker`}},
 	{"a process that is degraded", func(s *site) {
-		s.Listen = serves(s.t, "ready, but degraded\nwatch: 2 of 3 failing since 2026-01-01T00:00:00Z: the database does not serve\n")
-	}, []string{`wrong background 127.*: watch: 2 of 3 failing since .*: the database does not serve → see the log of the process`}},
+		s.Listen = serves(s.t, "ready, but degraded\nwatch: 2 of 3 failing since 2026-01-01T00:00:00Z: the database is unavailable\n")
+	}, []string{`wrong background 127.*: watch: 2 of 3 failing since .*: the database is unavailable → see the log of the process`}},
 	{"a managed store without its marker", func(s *site) {
 		managedStore(s, func(root string) { s.must(os.Remove(filepath.Join(root, ".ptiffstore-store"))) })
 	}, []string{`wrong store "Archive" .*has no file .ptiffstore-store.* → mount its disk`}},

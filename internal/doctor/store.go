@@ -227,7 +227,7 @@ func files(ctx context.Context, n *notes, s *catalog.Store) {
 		n.wrong(fmt.Sprintf("make them readable for that user: setfacl -R -m u:%d:rX on its folder", os.Geteuid()),
 			"%s cannot be read by user %d", count(c.Closed, "file or folder", "files and folders"), os.Geteuid())
 	case err != nil && ctx.Err() != nil:
-		n.unknown("give it more time: --limit 5m", "only %s and %s were checked in time", count(c.Files, "file", "files"), count(c.Folders, "folder", "folders"))
+		n.unknown("give it more time: --timeout 5m", "only %s and %s were checked in time", count(c.Files, "file", "files"), count(c.Folders, "folder", "folders"))
 	case err != nil:
 		n.wrong("check its disk", "cannot scan its folder: %v", fsx.WithoutPath(err))
 	default:

@@ -39,7 +39,7 @@ const (
 	Unsupported             // complete, and not a supported slide
 	Unreadable              // it could not be read
 	Changing                // it was written to during the inspection
-	Gone                    // there is no such file
+	Gone                    // the file does not exist
 	Skipped                 // not inspected for lack of resources, which is not the file's fault
 )
 
@@ -75,7 +75,7 @@ func File(ctx context.Context, src source.Source, path string) Inspection {
 		return ReadError(err)
 	}
 	if after != before {
-		return Inspection{Kind: Changing, Reason: "the file was written to while it was inspected", Identity: after}
+		return Inspection{Kind: Changing, Reason: "the file changed while it was inspected", Identity: after}
 	}
 	return found
 }
@@ -117,7 +117,7 @@ func ReadError(err error) Inspection {
 	var words string
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fsx.ErrNotRegular):
-		return Inspection{Kind: Gone, Reason: "there is no such file"}
+		return Inspection{Kind: Gone, Reason: "the file does not exist"}
 	case errors.Is(err, fs.ErrPermission):
 		words = fmt.Sprintf("permission denied: make the file and its folders readable for user %d", os.Geteuid())
 	case errors.Is(err, errCostly):
@@ -129,7 +129,7 @@ func ReadError(err error) Inspection {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return Inspection{Kind: Skipped, Reason: "too many open files: raise the limit (ulimit -n, LimitNOFILE=)"}
 	case errors.Is(err, syscall.EIO):
-		words = "its storage reports a read error: check the disk"
+		words = "the disk reports a read error: check the disk"
 	default:
 		words = "the file cannot be read: " + fsx.WithoutPath(err).Error()
 	}

@@ -96,7 +96,7 @@ func (m *importer) clear(at, image string) error {
 	}
 	defer to.Close()
 	if err := from.MoveTo(to); err != nil && !fsx.IsGone(err) {
-		return imageError(image, "putting a damaged slide into the trash", err)
+		return imageError(image, "moving a damaged slide to the trash", err)
 	}
 	return imageError(image, "trash", source.SyncDirectories(to, from))
 }
@@ -122,7 +122,7 @@ func (m *importer) replaceDamaged(ctx context.Context, first *catalog.Image, at 
 	}
 	if m.copied != nil {
 		if err := unlinkSame(m.s.Store, m.im.Path, m.im.Identity); err != nil {
-			return imageError(m.im.ID, "removing the file it was copied from", err)
+			return imageError(m.im.ID, "removing the original file after copying it", err)
 		}
 	}
 	return m.c.DropImages(ctx, m.im.ID)
@@ -149,14 +149,14 @@ func (m *importer) drop(ctx context.Context, first string) error {
 		return err
 	}
 	if err := from.MoveTo(to); err != nil {
-		return imageError(m.im.ID, "putting the second copy into the trash", err)
+		return imageError(m.im.ID, "moving the second copy to the trash", err)
 	}
 	if err := source.SyncDirectories(to, from); err != nil {
 		return imageError(m.im.ID, "trash", err)
 	}
 	if m.copied != nil {
 		if err := unlinkSame(m.s.Store, m.im.Path, m.im.Identity); err != nil {
-			return imageError(m.im.ID, "removing the file it was copied from", err)
+			return imageError(m.im.ID, "removing the original file after copying it", err)
 		}
 	}
 	delete(m.s.Waiting.Files, m.im.Path)

@@ -115,7 +115,7 @@ func (r *Recovery) BelongsTo(ctx context.Context, im *catalog.Image, digest stri
 		}
 		if !r.DryRun {
 			if err := unlinkSame(r.Store.Store, im.Path, im.Identity); err != nil {
-				return false, imageError(im.ID, "removing the file it was copied from", err)
+				return false, imageError(im.ID, "removing the original file after copying it", err)
 			}
 		}
 	}

@@ -103,7 +103,7 @@ func (m *importer) run(ctx context.Context) (Imported, error) {
 			return r, err
 		}
 	}
-	return Imported{}, imageError(m.im.ID, "giving the file its name", ErrInTheWay)
+	return Imported{}, imageError(m.im.ID, "renaming the file", ErrInTheWay)
 }
 
 // open opens and claims the file, which must be the one that was inspected.

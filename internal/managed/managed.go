@@ -45,12 +45,12 @@ var (
 	// ErrOtherStore: the folder belongs to another store.
 	ErrOtherStore = errors.New("the folder belongs to another store, according to its file " + MarkerName)
 	// ErrNotEmpty: the folder of a new managed store must be empty.
-	ErrNotEmpty = errors.New("the folder is not empty and does not belong to a store: choose an empty one, and put the slides into its incoming folder")
+	ErrNotEmpty = errors.New("the folder is not empty and does not belong to a store: choose an empty one, then move the slides into its incoming folder")
 	// ErrNoMarker: the root of a managed store has no marker. It is a [source.ErrNoRoot].
-	ErrNoMarker = fmt.Errorf("%w: it has no file %s: is a disk not mounted?", source.ErrNoRoot, MarkerName)
+	ErrNoMarker = fmt.Errorf("%w: it has no file %s: check that its disk is mounted", source.ErrNoRoot, MarkerName)
 	// ErrBadFolders: the incoming folder is the root, or contains it, or is one of the
 	// folders in it that the store uses otherwise.
-	ErrBadFolders = errors.New("the incoming folder must be neither the store's folder, nor around it, nor in its " +
+	ErrBadFolders = errors.New("the incoming folder must not be the store's folder, contain it, or be inside its " +
 		"slides, staging, quarantine, trash or originals")
 )
 

@@ -62,7 +62,7 @@ func (m *importer) recordUnknown(ctx context.Context, at string) error {
 		return err
 	}
 	if _, err := m.c.ImageByPath(ctx, m.s.ID, at); err != nil {
-		return imageError(m.im.ID, "an unknown file has the name", fs.ErrExist)
+		return imageError(m.im.ID, "an unknown file already has the name", fs.ErrExist)
 	}
 	return ErrInTheWay
 }
@@ -170,7 +170,7 @@ func (m *importer) placeCopy(ctx context.Context, to source.Entry, at string, wh
 	was := m.im
 	delete(m.s.Waiting.Files, was.Path)
 	if err := unlinkSame(m.s.Store, was.Path, was.Identity); err != nil {
-		return imageError(m.im.ID, "removing the file it was copied from", err)
+		return imageError(m.im.ID, "removing the original file after copying it", err)
 	}
 	im, err := relocate(context.WithoutCancel(ctx), m.c, was, at, now)
 	if err != nil {
@@ -185,5 +185,5 @@ func (m *importer) nameError(err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return ErrInTheWay
 	}
-	return imageError(m.im.ID, "giving the file its name", DiskFull(err))
+	return imageError(m.im.ID, "renaming the file", DiskFull(err))
 }

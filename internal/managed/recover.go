@@ -103,7 +103,7 @@ func (r *Recovery) moved(ctx context.Context, im *catalog.Image, at string, now 
 			return nil
 		}
 		if err := unlinkSame(r.Store.Store, im.Path, im.Identity); err != nil {
-			return imageError(im.ID, "removing the file it was copied from", err)
+			return imageError(im.ID, "removing the original file after copying it", err)
 		}
 	default:
 		return nil

@@ -136,10 +136,10 @@ func ReadSidecar(st *catalog.Store, path string) (*Sidecar, error) {
 	}
 	var c Sidecar
 	if err := strictjson.UnmarshalKnown(data, &c); err != nil {
-		return nil, fmt.Errorf("a sidecar is damaged: %w", err)
+		return nil, fmt.Errorf("a sidecar file is damaged: %w", err)
 	}
 	if c.ID == "" || len(c.ID) > 64 || strings.ContainsAny(c.ID, "/-\x00") {
-		return nil, errors.New("a sidecar is damaged: it holds no id")
+		return nil, errors.New("a sidecar file is damaged: it has no id")
 	}
 	return &c, nil
 }

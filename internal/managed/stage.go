@@ -91,7 +91,7 @@ func (m *importer) returnStaged(ctx context.Context) error {
 }
 
 // unstage moves an image's file from staging back to the incoming folder. It is not an
-// error if there is no such file.
+// error if the file does not exist.
 func (s *Store) unstage(ctx context.Context, c *catalog.Catalog, im *catalog.Image) error {
 	at := Staging + im.ID + ".tiff"
 	id, err := Stat(s.Store, at)

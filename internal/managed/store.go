@@ -16,8 +16,8 @@ var (
 	ErrNotReady = errors.New("the image is not waiting to be imported")
 	// ErrReplaced: the file changed since its inspection. It is inspected again.
 	ErrReplaced = errors.New("the file was changed or replaced since it was inspected: it will be inspected again")
-	// ErrInTheWay: another file has the name that the file should get.
-	ErrInTheWay = errors.New("another file has the name")
+	// ErrInTheWay: another file already has the name that the file should get.
+	ErrInTheWay = errors.New("another file already has the name")
 )
 
 // A Store moves the files of images between the folders of a managed store: into

@@ -74,7 +74,7 @@ func (s *Store) Restore(ctx context.Context, im *catalog.Image) error {
 		copied.From, copied.Digest, beside = nil, "", &copied
 	}
 	if first, err := c.ImageByPath(ctx, s.ID, home); err == nil && first.ID != im.ID {
-		return fmt.Errorf("%w: the slide has come again, as image %s", ErrInTheWay, first.ID)
+		return fmt.Errorf("%w: the slide was added again as image %s", ErrInTheWay, first.ID)
 	}
 	id, err := moveFile(ctx, s.Store, im, home, beside)
 	if errors.Is(err, fs.ErrExist) {

@@ -305,7 +305,7 @@ func databaseAway(err error) *httperr.Error {
 		return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full, so logins are not possible. Tell an admin.", Err: err}
 	}
 	if errors.Is(err, account.ErrAway) {
-		return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not answer. Try again in a moment.", Err: err}
+		return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The database does not respond. Try again in a moment.", Err: err}
 	}
 	return &httperr.Error{Status: http.StatusInternalServerError, Detail: "Internal error. The server's log has the reason.", Err: err}
 }

@@ -807,7 +807,7 @@ func TestOptions(t *testing.T) {
 	good := Options{Issuer: "https://login.example.org/realm", ClientID: "x", RedirectURL: "https://slides.example.org" + callbackPath, Accounts: accounts}
 	for words, spoil := range map[string]func(*Options){
 		"":                                      func(*Options) {},
-		"invalid issuer \"\"":              func(o *Options) { o.Issuer = "" },
+		"invalid issuer \"\"":                   func(o *Options) { o.Issuer = "" },
 		"issuer \"login.example.org\"":          func(o *Options) { o.Issuer = "login.example.org" },
 		"http://login.example.org is not https": func(o *Options) { o.Issuer = "http://login.example.org" },
 		"redirect URL http://slides":            func(o *Options) { o.RedirectURL = "http://slides.example.org/x" },

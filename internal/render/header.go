@@ -182,7 +182,7 @@ func (h *header) check(data []byte) error {
 	// Every 8×8 block takes at least one bit, the code of its DC difference.
 	const most = 8 * 64 // pixels a byte
 	if n := len(data) - h.body; h.width*h.height > most*(n+64) {
-		return fmt.Errorf("JPEG of %d×%d pixels in %d bytes: its end is missing", h.width, h.height, n)
+		return fmt.Errorf("JPEG of %d×%d pixels in %d bytes: the file is incomplete", h.width, h.height, n)
 	}
 	// A progressive scan can skip 32,767 blocks with a few bits, so decoding a small file
 	// may take hours. The scripts of libjpeg have 10 scans.

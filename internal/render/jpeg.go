@@ -58,7 +58,7 @@ func EncodeJPEG(img *image.RGBA, quality int) ([]byte, error) {
 		quality = defaultQuality
 	}
 	if quality < 1 || quality > 100 {
-		return nil, fmt.Errorf("JPEG quality %d: it must be between 1 and 100", quality)
+		return nil, fmt.Errorf("JPEG quality %d: must be between 1 and 100", quality)
 	}
 	return jpegs().encode(img, quality)
 }

@@ -78,7 +78,7 @@ func TestDecodeJPEGRefuses(t *testing.T) {
 		{"cut off in the pixels, with an end", append(bytes.Clone(good[:len(good)*2/3]), 0xff, markEOI), "JPEG of"},
 		{"pixels of zeros", append(bytes.Clone(good[:len(good)/2]), make([]byte, len(good)/2)...), "JPEG of"},
 		{"huge", replace(good, []byte{0, 96, 0, 128}, []byte{0xff, 0xff, 0xff, 0xff}), "pixels"},
-		{"as many pixels as are allowed", replace(good, []byte{0, 96, 0, 128}, []byte{0x1f, 0xff, 0x1f, 0xff}), "its end is missing"},
+		{"as many pixels as are allowed", replace(good, []byte{0, 96, 0, 128}, []byte{0x1f, 0xff, 0x1f, 0xff}), "the file is incomplete"},
 		{"no pixels", replace(good, []byte{0, 96, 0, 128}, []byte{0, 0, 0, 128}), "pixels"},
 		{"scans without end", scans, "scans"},
 		{"5 colours", replace(good, []byte{0, 17, 8, 0, 96, 0, 128, 3}, []byte{0, 17, 8, 0, 96, 0, 128, 5}), "colours"},

@@ -60,7 +60,7 @@ func NewRows(ctx context.Context, r io.Reader, size int64, lay slide.Layout, w, 
 	}
 	// Compared as a quotient, as the product of malicious numbers may overflow.
 	if need := rowBytes * int64(h); need/most > size || need > size*most {
-		return nil, fmt.Errorf("%v data of %d bytes cannot hold %d×%d pixels: their end is missing", lay.Codec, size, w, h)
+		return nil, fmt.Errorf("%v data of %d bytes cannot hold %d×%d pixels: the file is incomplete", lay.Codec, size, w, h)
 	}
 	if err := rows.open(ctx, io.LimitReader(r, size), rowBytes); err != nil {
 		return nil, fmt.Errorf("%v data of %d bytes: %w", lay.Codec, size, err)

@@ -151,7 +151,7 @@ func (p *scan) scanPart(ctx context.Context) ([]string, error) {
 	absent := p.absent(left, w)
 	if p.prefix == managed.Incoming && len(absent) > 0 && !p.o.Confirm {
 		if id, err := managed.Marked(p.dir.Location()); err != nil || id != p.store.ID {
-			p.result.fail("", "the incoming folder has no file "+managed.MarkerName+" of this store: is a disk not mounted? None of its slides was marked missing")
+			p.result.fail("", "the incoming folder has no file "+managed.MarkerName+" of this store: check that its disk is mounted. None of its slides was marked missing")
 			return nil, nil
 		}
 	}
@@ -197,7 +197,7 @@ func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
 		return inspect.ReadError(err)
 	}
 	if id, err := file.Current(); err != nil || id != l.Identity {
-		return inspect.Inspection{Kind: inspect.Changing, Reason: "the file was written to while it was read", Identity: id}
+		return inspect.Inspection{Kind: inspect.Changing, Reason: "the file changed while it was read", Identity: id}
 	}
 	if digest != managed.DigestIn(f.Path) {
 		l.Kind, l.Slide, l.Reason = inspect.Damaged, nil, notItself

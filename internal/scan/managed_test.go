@@ -305,7 +305,7 @@ func TestNoMarker(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.Sync(t.Context(), h.store, Options{Confirm: true})
-	if !errors.Is(err, managed.ErrNoMarker) || !errors.Is(err, ErrNoRoot) || !strings.Contains(err.Error(), "is a disk not mounted?") {
+	if !errors.Is(err, managed.ErrNoMarker) || !errors.Is(err, ErrNoRoot) || !strings.Contains(err.Error(), "check that its disk is mounted") {
 		t.Errorf("%v, want %v", err, managed.ErrNoMarker)
 	}
 	if got := len(h.states()); got != 2 {

@@ -63,7 +63,7 @@ func (s *Syncer) Restore(ctx context.Context, image string) error {
 // managed store it is first moved from quarantine back to the incoming folder, under
 // its own name. An available image is inspected too.
 //
-// The error is [managed.ErrInTheWay] if another file has the name, [ErrBusy], [ErrFull],
+// The error is [managed.ErrInTheWay] if another file already has the name, [ErrBusy], [ErrFull],
 // [ErrManyMissing] if its file and too many others are gone, [catalog.ErrNotFound], or
 // one of the file system, the catalog or the context.
 func (s *Syncer) Retry(ctx context.Context, image string) error {

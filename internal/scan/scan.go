@@ -52,7 +52,7 @@ var (
 	ErrFull = managed.ErrFull
 	// ErrManyMissing: more slides went missing at once than a person is likely to have
 	// removed.
-	ErrManyMissing = errors.New("so many slides are gone at once that none was marked missing: if that is meant, confirm the next sync")
+	ErrManyMissing = errors.New("too many slides are missing at once, so none was marked missing; if this is intended, confirm the next sync")
 )
 
 // A Syncer keeps the catalog in sync with the folders of stores. Set its fields before
@@ -127,7 +127,7 @@ type Result struct {
 	Moved       int       `json:"moved"`   // known under another name
 	Missing     int       `json:"missing"` // newly
 	Returned    int       `json:"returned"`
-	Arriving    int       `json:"arriving"`              // still being written, or not known to be complete
+	Arriving    int       `json:"arriving"`              // still arriving, or not known to be complete
 	Failed      []Failure `json:"failed"`                // inspected in this scan, and not available
 	Links       int       `json:"links"`                 // symbolic links, which are not followed
 	Imported    int       `json:"imported,omitempty"`    // moved under their digest

@@ -255,7 +255,7 @@ func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
 				continue
 			}
 		}
-		im.State, im.Reason, im.MissingSince = catalog.Missing, "its file is gone", &now
+		im.State, im.Reason, im.MissingSince = catalog.Missing, "the file no longer exists", &now
 		keepAnnotations(im)
 		list = append(list, im)
 		if im.DeletedAt == nil {

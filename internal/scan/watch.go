@@ -238,7 +238,7 @@ func (r *watch) listen() {
 		r.stopWatching(r.pollReason)
 		return
 	case err != nil:
-		r.stopWatching("the folder is out of reach")
+		r.stopWatching("the folder is unreachable")
 		return
 	case !m.Local:
 		r.stopWatching("the folder is on " + m.Kind + ", which does not report changes made by other machines")

@@ -104,9 +104,9 @@ func (e *endpoints) ask(ctx context.Context, client *http.Client, urls []string)
 		was, asked := e.wrong[u]
 		switch {
 		case wrong[i] != "" && (!asked || was == ""):
-			e.log.Warn("the endpoint of a store can't be reached", "endpoint", u, "err", wrong[i])
+			e.log.Warn("cannot reach the endpoint of a store", "endpoint", u, "err", wrong[i])
 		case wrong[i] == "" && was != "":
-			e.log.Info("the endpoint of a store is back", "endpoint", u)
+			e.log.Info("the endpoint of a store is reachable again", "endpoint", u)
 		}
 	}
 	e.wrong = now
@@ -116,25 +116,25 @@ func (e *endpoints) ask(ctx context.Context, client *http.Client, urls []string)
 func wrongWith(ctx context.Context, client *http.Client, endpoint string) string {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(endpoint, "/")+"/healthz", nil)
 	if err != nil {
-		return "its address is not a valid URL"
+		return "the endpoint is not a valid URL"
 	}
 	resp, err := client.Do(req)
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns):
-		return "its name can't be resolved"
+		return "the host name can't be resolved"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nobody listens there"
+		return "the connection was refused"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "there is no way to its host"
+		return "no route to its host"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no answer within %v", endpointTime)
 	case err != nil:
-		return "the connection broke"
+		return "the connection was interrupted"
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= http.StatusInternalServerError {
-		return fmt.Sprintf("it answers with status %d", resp.StatusCode)
+		return fmt.Sprintf("it responds with status %d", resp.StatusCode)
 	}
 	return ""
 }

@@ -41,7 +41,7 @@ func (s *Server) draining(ctx context.Context) (context.Context, context.CancelF
 		if !s.health.End() || s.o.HTTP.Drain <= 0 {
 			return
 		}
-		s.log.Info("about to stop", "in", s.o.HTTP.Drain)
+		s.log.Info("stopping", "in", s.o.HTTP.Drain)
 		wait(s.o.HTTP.Drain)
 		limit.Close(s.listener) // closed again when the server ends
 		wait(lingerTime)
@@ -106,7 +106,7 @@ func (s *Server) baseContext(net.Listener) context.Context {
 func (s *Server) handler() http.Handler {
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		httperr.WriteProblem(w, r, http.StatusForbidden, "Another site's page has sent this, and may not.", 0)
+		httperr.WriteProblem(w, r, http.StatusForbidden, "The request comes from a page of another site, which is not allowed.", 0)
 	}))
 	gate, compress := s.gates(), compression()
 	mux := router{http.NewServeMux(), func(pattern string, h http.Handler) http.Handler {

@@ -33,7 +33,7 @@ func (s *Server) openPort(context.Context) (err error) {
 		Raw: s.o.Mode == TileServer, Memory: s.memory, Log: s.log,
 	}
 	if o.Max < http.Connections {
-		s.log.Warn("the process may not open enough files for all connections: raise LimitNOFILE, or ulimit -n",
+		s.log.Warn("the limit of open files is too low for all connections: raise LimitNOFILE, or ulimit -n",
 			"connections", o.Max, "wanted", http.Connections)
 	}
 	s.port = limit.New(s.listener, o)

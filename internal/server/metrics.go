@@ -105,9 +105,9 @@ func publicReason(err error) string {
 	case errors.Is(err, catalog.ErrFull), errors.Is(err, scan.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "a disk is full"
 	case errors.Is(err, catalog.ErrAway):
-		return "the database does not serve"
+		return "the database is unavailable"
 	}
-	return "the log says why"
+	return "see the log"
 }
 
 func (s *Server) storeMetrics(ctx context.Context) ([]metrics.Store, error) {

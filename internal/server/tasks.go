@@ -42,7 +42,7 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 	s.run(f.Run)
 	s.run(func(ctx context.Context) {
 		if err := s.tasks.Work(ctx, task.WorkOptions{Queues: s.o.Queues}); err != nil && !errors.Is(err, context.Canceled) {
-			s.log.Error("the worker has stopped: no tasks are done", "err", err)
+			s.log.Error("the worker has stopped: tasks no longer run", "err", err)
 		}
 	})
 	return nil

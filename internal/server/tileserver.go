@@ -48,7 +48,7 @@ func (s *Server) images() http.Handler {
 		mux.Handle("POST "+authz.RevokePath, s.access.Revoke)
 	}
 	mux.Handle("/", httperr.OtherMethods(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server has tiles only.", 0)
+		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server serves only tiles.", 0)
 	})))
 	h := httperr.SecurityHeaders(s.proxies(), httperr.WithRequestID(s.trace.Handler(api.RejectEmptyParts(s.metrics.Routes(mux)))))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -18,9 +18,9 @@ import (
 
 var (
 	// ErrNoRoot: the store's folder does not exist or cannot be read.
-	ErrNoRoot = errors.New("the store's folder is out of reach, nothing was marked missing")
+	ErrNoRoot = errors.New("the store's folder is unreachable; nothing was marked missing")
 	// ErrOtherRoot: the folder is not the one that was scanned before.
-	ErrOtherRoot = errors.New("another folder is where the store's was, and hardly any of its slides in it: is a disk not mounted? Nothing was changed")
+	ErrOtherRoot = errors.New("another folder is at the store's path, with hardly any of its slides; check that its disk is mounted. Nothing was changed")
 )
 
 // A Source holds items. All kinds of source pass the same tests.

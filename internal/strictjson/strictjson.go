@@ -58,7 +58,7 @@ func (c *checker) value(t reflect.Type) error {
 		return err
 	}
 	if c.depth++; c.depth > maxDepth {
-		return fmt.Errorf("it is nested more than %d deep", maxDepth)
+		return fmt.Errorf("it is nested more than %d levels deep", maxDepth)
 	}
 	defer func() { c.depth-- }()
 	switch t = target(t); token {

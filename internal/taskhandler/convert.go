@@ -71,7 +71,7 @@ func (h *Handlers) pyramid(ctx context.Context, t *task.Task, a task.Args) (any,
 		return nil, err
 	}
 	if !convertible(st, im) {
-		return nil, task.Permanent(errors.New("only what a managed store has in quarantine is converted"))
+		return nil, task.Permanent(errors.New("only quarantined files of managed stores are converted"))
 	}
 	in := st.File(im.Path)
 	ctx, end := h.Decode.Begin(ctx, 0)
@@ -129,7 +129,7 @@ func (h *Handlers) checkSpace(ctx context.Context, st *catalog.Store, cl *claim)
 			return err
 		}
 		if free-reserve < more {
-			return fmt.Errorf("%w: about %d bytes more are needed, and its disk has %d besides the %d that stay free", errNoRoom, more, max(0, free-reserve), reserve)
+			return fmt.Errorf("%w: about %d more bytes are needed, and its disk has %d besides the %d that stay free", errNoRoom, more, max(0, free-reserve), reserve)
 		}
 		return nil
 	}
@@ -150,7 +150,7 @@ func (h *Handlers) withinQuota(ctx context.Context, cl *claim, written, more int
 }
 
 // errNoRoom reports that a store has no space for a pyramid.
-var errNoRoom = errors.New("no room in the store")
+var errNoRoom = errors.New("not enough space in the store")
 
 // sameBytes reports whether err is that an identical pyramid exists, from a conversion that
 // was interrupted after writing it.

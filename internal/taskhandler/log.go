@@ -46,7 +46,7 @@ func summary(result any) string {
 		for _, part := range []struct {
 			n    int
 			what string
-		}{{r.Arriving, "still being written"}, {len(r.Failed), "not readable as slides"}, {r.Links, "symbolic links skipped"}, {r.Imported, "imported"}, {r.Quarantined, "quarantined"}} {
+		}{{r.Arriving, "still arriving"}, {len(r.Failed), "not readable as slides"}, {r.Links, "symbolic links skipped"}, {r.Imported, "imported"}, {r.Quarantined, "quarantined"}} {
 			if part.n > 0 {
 				line += fmt.Sprintf(", %s %s", thousands(part.n), part.what)
 			}

@@ -25,7 +25,7 @@ func TestSummary(t *testing.T) {
 		{scan.Result{Count: 1204, Added: 3, Updated: 1}, "scanned 1,204 files: 3 new, 1 changed, 0 moved, 0 missing, 0 back"},
 		{
 			scan.Result{Count: 1, Missing: 2, Arriving: 4, Failed: []scan.Failure{{Image: "i", Reason: "/slides/Jane Doe.tiff: no slide"}}},
-			"scanned 1 file: 0 new, 0 changed, 0 moved, 2 missing, 0 back, 4 still being written, 1 not readable as slides",
+			"scanned 1 file: 0 new, 0 changed, 0 moved, 2 missing, 0 back, 4 still arriving, 1 not readable as slides",
 		},
 		{verify.Result{Checked: 1000, Hashed: 2, Bytes: 1234567}, "read 1,000 files, 1,234,567 bytes: 1,000 without damage, 2 of them with a new digest, 0 damaged, 0 unreadable"},
 		{tally{Count: 12, Failed: []scan.Failure{{Image: "i", Reason: "/slides/Jane Doe.tiff"}}}, "done with 12 images, 1 failed"},

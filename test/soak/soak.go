@@ -161,14 +161,14 @@ func (r *run) judge() {
 		r.fail("%d open files in the end, and %d before", r.After.Files, r.Before.Files)
 	}
 	if r.After.Goroutines == 0 || r.After.Files == 0 {
-		r.fail("the server could not be looked at: it has ended, or its figures are not where they should be")
+		r.fail("the server could not be measured: it has exited, or its metrics are missing")
 	}
 	for _, p := range r.Phases {
 		if r.o.Timed && p.Recovery > recoveryTime {
 			r.fail("%s: good answers came %v after it", p.Name, p.Recovery)
 		}
 		if p.Tally.Good() == 0 {
-			r.fail("%s: nobody got a tile", p.Name)
+			r.fail("%s: no client got a tile", p.Name)
 		}
 	}
 }

@@ -46,7 +46,7 @@ function hostOfflineText(store: Store): string {
 }
 
 function notWatchedText(watch: Watch): string {
-  const why = watch.error ? problemWords(watch.error).replace(/[.]$/, "") : "";
+  const why = watch.error ? sentence(watch.error).replace(/[.]$/, "") : "";
   return t.stores.notWatchedText(why, formatTime(watch.failing_since ?? ""), watch.next_try ? formatTime(watch.next_try) : "");
 }
 
@@ -65,10 +65,10 @@ function problemOf(store: Store, own: Task[]): Condition | null {
     if (last?.error && (last.state === "failed" || last.state === "retrying") && !endedBefore(last, store.last_sync)) [words, task] = [last.error, last];
   }
   if (!words) return null;
-  const text = problemWords(words);
+  const text = sentence(words);
   if (/(gone|missing) at once/.test(words)) return { kind: "refused", text, task, ask: "many" };
   if (/another folder/.test(words)) return { kind: "refused", text, task, ask: "other" };
-  if (/out of reach|unreachable/.test(words)) return { kind: "unreachable", text, task, ask: null };
+  if (/unreachable/.test(words)) return { kind: "unreachable", text, task, ask: null };
   return { kind: "failed", text, task, ask: null };
 }
 
@@ -82,9 +82,4 @@ export function sentence(words: string): string {
   const text = words.trim();
   if (!text) return "";
   return text[0]!.toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
-}
-
-// problemWords is an error of a task or sync as a sentence, without the name of the Go package.
-export function problemWords(error: string): string {
-  return sentence(error.replace(/^(ingest|scan|managed|source|verify|jobs|task|catalog): /, ""));
 }

@@ -9,7 +9,7 @@ import { progressWords, resultWords } from "../tasks/words";
 import { openDialog } from "../ui/dialog";
 import { h, replace, type Child } from "../ui/dom";
 import { storeName, totalOf } from "./card";
-import { problemWords, sentence, type Condition } from "./condition";
+import { sentence, type Condition } from "./condition";
 
 interface Question {
   title: string;
@@ -104,14 +104,14 @@ export function showDryRun(store: Store, begun: (task: Task) => void, sync: () =
   const show = (task: Task): void => {
     if (!task.ready) {
       const waits = task.waiting_for_worker ? h("p", { class: "store-problem" }, sentence(t.tasks.waitingForWorker(task.queue))) : null;
-      replace(outcome, h("p", null, t.stores.dryRunStarting), waits, task.error ? h("p", { class: "store-problem" }, problemWords(task.error)) : null, progressWords(task) ? progressBar(task) : null);
+      replace(outcome, h("p", null, t.stores.dryRunStarting), waits, task.error ? h("p", { class: "store-problem" }, sentence(task.error)) : null, progressWords(task) ? progressBar(task) : null);
       return;
     }
     const words = resultWords(task);
     if (task.state === "succeeded") {
       replace(outcome, h("p", { class: "outcome" }, words ? sentence(words) : JSON.stringify(task.result)), h("p", { class: "quiet" }, t.stores.dryRunDone));
     } else {
-      replace(outcome, h("p", { class: "store-problem" }, task.error ? problemWords(task.error) : t.tasks.states[task.state]));
+      replace(outcome, h("p", { class: "store-problem" }, task.error ? sentence(task.error) : t.tasks.states[task.state]));
     }
     const link = h("a", { class: "button plain", href: `/tasks/${encodeURIComponent(task.id)}`, "data-page": true, onclick: () => dialog.close() }, t.stores.toTask);
     const go = h("button", { type: "button", class: "button", onclick: () => { dialog.close(); sync(); } }, t.stores.dryRunSync);

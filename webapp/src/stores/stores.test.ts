@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { Store, Task, Watch } from "../api/types";
-import { conditionOf, problemWords } from "./condition";
+import { conditionOf, sentence } from "./condition";
 import { fieldErrors, patchOf, valuesOf } from "./fields";
 import { isSyncResult, syncTook, syncWords } from "./result";
 
@@ -31,8 +31,8 @@ const task = (values: Partial<Task>): Task => ({
   id: "1", kind: "sync_store", queue: "default", args: { store: "s1" }, state: "succeeded", ready: true, progress: null, result: null, error: null, attempts: 1, worker: null,
   request_id: null, submitted_at: "2025-03-14T09:00:00Z", started_at: "2025-03-14T09:00:00Z", finished_at: "2025-03-14T09:01:00Z", ...values,
 });
-const many = "ingest: so many slides are gone at once that none was marked missing: if that is meant, confirm the next sync (11 of 12)";
-const other = "ingest: another folder is where the store's was, and hardly any of its slides in it: is a disk not mounted? Nothing was changed";
+const many = "too many slides are missing at once, so none was marked missing; if this is intended, confirm the next sync (11 of 12)";
+const other = "another folder is at the store's path, with hardly any of its slides; check that its disk is mounted. Nothing was changed";
 const failed = task({ state: "failed", error: many });
 
 for (const [name, of, tasks, kind, ask] of [
@@ -47,8 +47,8 @@ for (const [name, of, tasks, kind, ask] of [
   ["never synced", { watch: null, last_sync: null }, [], "never", null],
   ["too many gone", { watch: watch({ error: many }) }, [], "refused", "many"],
   ["another folder", { watch: watch({ error: other }) }, [], "refused", "other"],
-  ["no folder", { watch: watch({ error: "ingest: the store's folder is out of reach, nothing was marked missing" }) }, [], "unreachable", null],
-  ["not watched because of an error", { watch: watch({ error: "catalog: the database does not answer", failing_since: "2025-03-14T09:00:00Z", next_try: "2025-03-14T09:01:00Z" }) }, [], "notWatched", null],
+  ["no folder", { watch: watch({ error: "the store's folder is unreachable; nothing was marked missing" }) }, [], "unreachable", null],
+  ["not watched because of an error", { watch: watch({ error: "the database does not answer", failing_since: "2025-03-14T09:00:00Z", next_try: "2025-03-14T09:01:00Z" }) }, [], "notWatched", null],
   ["another error", { watch: watch({ error: "the database does not answer" }) }, [], "failed", null],
   ["running", { watch: watch({}) }, [task({ state: "running", ready: false })], "running", null],
   ["running while refused", { watch: watch({ error: many }) }, [task({ state: "running", ready: false })], "running", null],
@@ -69,8 +69,8 @@ for (const [name, of, tasks, kind, ask] of [
 }
 
 test("an error as a sentence", () => {
-  expect(problemWords("ingest: the folder is away")).toBe("The folder is away.");
-  expect(problemWords("Is it mounted?")).toBe("Is it mounted?");
+  expect(sentence("the folder is away")).toBe("The folder is away.");
+  expect(sentence("Is it mounted?")).toBe("Is it mounted?");
 });
 
 test("the form returns a store unchanged", () => {

@@ -2,7 +2,7 @@
 
 import { may, session } from "../access/session";
 import type { Store, Task } from "../api/types";
-import { problemWords, sentence, storeOf } from "../stores/condition";
+import { sentence, storeOf } from "../stores/condition";
 import { t } from "../strings";
 import { h, type Child } from "../ui/dom";
 import { timeElement } from "../ui/time";
@@ -18,7 +18,7 @@ export function taskRow(task: Task, stores: Store[], workerName: WorkerName, can
   const words = resultWords(task);
   return [
     h("div", { class: "task-head" }, h("h2", null, h("a", { class: "task-link", href: `/tasks/${encodeURIComponent(task.id)}`, "data-page": true, "data-focus": "link" }, name)), taskBadge(task)),
-    h("div", { class: "task-body" }, task.state === "running" ? progressBar(task) : null, waits(task), task.error && task.state !== "succeeded" ? h("p", { class: "task-error" }, problemWords(task.error)) : null, words && task.state === "succeeded" ? h("p", null, words) : null),
+    h("div", { class: "task-body" }, task.state === "running" ? progressBar(task) : null, waits(task), task.error && task.state !== "succeeded" ? h("p", { class: "task-error" }, sentence(task.error)) : null, words && task.state === "succeeded" ? h("p", null, words) : null),
     h(
       "ul",
       { class: "task-facts quiet", role: "list" },

@@ -7,7 +7,7 @@ import { watchTask } from "../api/events";
 import type { Store, Task, Worker } from "../api/types";
 import { formatTime } from "../format";
 import type { Page } from "../router";
-import { problemWords, storeOf } from "../stores/condition";
+import { sentence, storeOf } from "../stores/condition";
 import { wordsOf } from "../stores/dialogs";
 import { t } from "../strings";
 import { announce, notify } from "../ui/announce";
@@ -143,7 +143,7 @@ const hasArgs = (task: Task): boolean => Object.keys(task.args ?? {}).some((name
 // outcome is the result of a task, as text if possible, else as JSON.
 function outcome(task: Task): Child[] {
   const parts: Child[] = [];
-  if (task.error && task.state !== "succeeded") parts.push(h("section", { class: "box bad" }, h("h2", null, t.tasks.error), h("p", { class: "task-error" }, problemWords(task.error))));
+  if (task.error && task.state !== "succeeded") parts.push(h("section", { class: "box bad" }, h("h2", null, t.tasks.error), h("p", { class: "task-error" }, sentence(task.error))));
   if (task.result !== null && task.result !== undefined) {
     const words = resultWords(task);
     const json = h("pre", { class: "json", tabindex: "0", "aria-label": t.tasks.result, "data-focus": "json" }, JSON.stringify(task.result, null, 2));

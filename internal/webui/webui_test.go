@@ -62,7 +62,7 @@ func TestHandler(t *testing.T) {
 		{"picture", "/assets/logo-3c4d.svg", nil, 200, "<svg/>", map[string]string{"Content-Type": "image/svg+xml"}},
 		{"compressed form by its own name", "/assets/main-1a2b.js.gz", nil, 404, "", nil},
 		{"no such asset", "/assets/main-0000.js", []string{"Accept", html}, 404, "", map[string]string{"Content-Type": "application/problem+json", "Cache-Control": "no-store"}},
-		{"way out of the folder", "/assets/../viewer.go", nil, 307, "", nil},
+		{"way out of the folder", "/assets/../webui.go", nil, 307, "", nil},
 		{"unknown page to a browser", "/nowhere", []string{"Accept", html}, 404, "<title>index</title>", nil},
 		{"unknown address to a program", "/nowhere", nil, 404, "", map[string]string{"Content-Type": "application/problem+json"}},
 	}

@@ -178,7 +178,7 @@ func unreached(err error) string {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("check the name %s, and the name servers of this machine", dns.Name)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "start it, or correct its address: nothing listens there"
+		return "start it, or correct its address: the connection was refused"
 	}
 	return "check whether it runs, and the network and firewalls in between"
 }
