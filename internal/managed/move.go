@@ -153,6 +153,7 @@ func relocate(ctx context.Context, c *catalog.Catalog, im *catalog.Image, to str
 	})
 }
 
+// unlinkSame removes a file of the incoming folder, if it is still the inspected one.
 func unlinkSame(st *catalog.Store, path string, id fsx.Identity) error {
 	s, err := EntryOf(st, path)
 	if fsx.IsGone(err) {

@@ -15,9 +15,9 @@ const (
 	maxInspections = 16
 )
 
-// Received remembers what is known of complete slides that an upload has put into an
-// incoming folder, so that a scan and an import of the same process need not find it out
-// again. A file is found by its identity, with its ctime: a file that was written to or
+// Received remembers the digests and inspections of complete slides that an upload has
+// put into an incoming folder, so that a scan and an import of the same process need not
+// read them again. A file is found by its identity, with its ctime: a file that was written to or
 // renamed since is unknown, and so is every file after a restart. A nil Received
 // remembers nothing.
 type Received struct {
@@ -26,7 +26,7 @@ type Received struct {
 	order []fsx.Identity // oldest first; may hold removed ones
 }
 
-// A receipt is what is known of a file.
+// A receipt is the digest and the inspection of a file.
 type receipt struct {
 	digest string
 	found  *inspect.Inspection // nil if it was taken or is too old

@@ -34,7 +34,7 @@ type Store struct {
 	Now     func() time.Time
 	Pause   time.Duration // after which a file is inspected that was moved back to the incoming folder
 
-	Received *Received // what uploads know of files; may be nil
+	Received *Received // digests and inspections of uploads; may be nil
 
 	// Unsupported receives the id of each image that was moved to quarantine as complete
 	// but unsupported; it may be nil.

@@ -87,7 +87,7 @@ type Syncer struct {
 	// has changed and is still available. It must not block.
 	Available func(image string)
 
-	// Received, if not nil, remembers what uploads of this process know of arrived files.
+	// Received, if not nil, holds the digests and inspections of files that this process received.
 	Received *managed.Received
 
 	// Loops, if not nil, shows the state of background loops.
