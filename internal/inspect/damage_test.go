@@ -25,11 +25,7 @@ func TestDamages(t *testing.T) {
 			continue
 		}
 		found, took, used := measured(t, path)
-		kind := want[d.Want]
-		if d.Name == "jpeg" {
-			kind = Unsupported // a flat image, which a store could convert to a pyramid
-		}
-		if found.Kind != kind {
+		if found.Kind != want[d.Want] {
 			t.Errorf("%s (%s): kind %d %q, want %s", d.Name, d.Words, found.Kind, found.Reason, d.Want)
 		}
 		if took > inspectTime || used > 64<<20 {

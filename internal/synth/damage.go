@@ -103,7 +103,7 @@ var Damages = []Damage{
 		p.b = bytes.Replace(p.b, []byte("DPUfsImport"), []byte("DPUfsExport"), 1)
 	}),
 
-	foreign("jpeg", "a JPEG that is called a TIFF", Broken, func() ([]byte, error) {
+	foreign("jpeg", "a JPEG that is called a TIFF", Unsupported, func() ([]byte, error) {
 		var b bytes.Buffer
 		err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 64, 64)), nil)
 		return b.Bytes(), err

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// nobody is the id of the unprivileged user and its group.
+// nobody: the id of the unprivileged user of that name, and of its group.
 const nobody = 65534
 
 // Rerun runs the test again as the user nobody if the user is root, and reports whether it
