@@ -32,7 +32,7 @@ func TestDoctor(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := command(t, "doctor", "--config="+site, "--all", "--timeout=1m"); r.code != exitOK || !strings.Contains(r.out, "--auth local") || !strings.Contains(r.out, data) {
-		t.Errorf("by the site's file: %v", r)
+		t.Errorf("by the configuration file: %v", r)
 	}
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)

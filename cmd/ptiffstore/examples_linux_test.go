@@ -43,7 +43,7 @@ func TestNginx(t *testing.T) {
 
 	a, err := p.ask("POST", centreName+"/api/v1/auth/login", `{"name":"anna","password":"`+goodPassword+`"}`, "Content-Type", "application/json", "X-Forwarded-For", "198.51.100.7")
 	if err != nil || !strings.Contains(a.header.Get("Set-Cookie"), "Secure") || a.header.Get("Strict-Transport-Security") == "" {
-		t.Errorf("log-in by TLS: status %d, %v, headers %v", a.status, err, a.header)
+		t.Errorf("login by TLS: status %d, %v, headers %v", a.status, err, a.header)
 	}
 	if log := ask("GET", centreName+"/api/v1/audit?limit=5", "").body; !strings.Contains(log, `"127.0.0.1"`) || strings.Contains(log, "198.51.100.7") {
 		t.Errorf("the audit log has another client than nginx saw: %s", log)
@@ -276,6 +276,6 @@ func TestEmptyRoot(t *testing.T) {
 	sameTile(t, "in an empty root folder", edge.get(tile, login...), plain, 0, 1, 1)
 	checkProblem(t, "without a login", edge.get(tile), http.StatusUnauthorized)
 	if err := contain("ready", "--listen", "127.0.0.1:1").Run(); err == nil {
-		t.Error("ready says so of a port where nobody listens")
+		t.Error("ready reports a port without a server as ready")
 	}
 }

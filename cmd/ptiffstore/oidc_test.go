@@ -61,7 +61,7 @@ func TestServeOIDC(t *testing.T) {
 		return v
 	}
 	if v := session(); v.OIDC != "The clinic" || v.User != nil {
-		t.Errorf("before the log-in: %+v", v)
+		t.Errorf("before the login: %+v", v)
 	}
 	logIn := func() answer {
 		t.Helper()
@@ -75,7 +75,7 @@ func TestServeOIDC(t *testing.T) {
 	back := p.LogIn(t, browser, proxy.URL+"/api/v1/auth/oidc/start?next=/slides/7", "anna")
 	in := fetch(t, &stay, back.String())
 	if in.status != http.StatusSeeOther || in.header.Get("Location") != "/slides/7" || in.header.Get("Cache-Control") != "no-store" {
-		t.Fatalf("the log-in ended at %v", in)
+		t.Fatalf("the login ended at %v", in)
 	}
 	first := sessionCookie(t, in)
 	if !first.Secure || !first.HttpOnly || first.SameSite != http.SameSiteLaxMode || first.Path != "/" {
@@ -83,7 +83,7 @@ func TestServeOIDC(t *testing.T) {
 	}
 	v := session()
 	if v.User == nil || v.User.Name != "Anna Arnold" {
-		t.Errorf("after the log-in: %+v", v)
+		t.Errorf("after the login: %+v", v)
 	}
 	diff(t, "scopes", []string{"tiles", "label"}, v.Scopes)
 

@@ -60,7 +60,7 @@ func TestSlowClients(t *testing.T) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode >= 300 {
-		t.Errorf("log-in: status %d", resp.StatusCode)
+		t.Errorf("login: status %d", resp.StatusCode)
 	}
 }
 

@@ -310,7 +310,7 @@ func TestManagedStore(t *testing.T) {
 		t.Errorf("incoming %v, want it in the root", got)
 	}
 	if info, err := os.Stat(st.path("roots/a/incoming")); err != nil || !info.IsDir() {
-		t.Errorf("the folder for arrivals: %v", err)
+		t.Errorf("the incoming folder: %v", err)
 	}
 	path := "/api/v1/stores/" + s["id"].(string)
 	st.mkdir("roots/a2")
@@ -360,7 +360,7 @@ func TestManagedStoreRefused(t *testing.T) {
 		st.object("POST", "/api/v1/stores", body("root", st.path("roots/a")), 201)
 		st.refused("POST", "/api/v1/stores", body("root", st.path("roots/a"), "mode", "managed"), 409, "")
 		if _, err := os.Stat(st.path("roots/a/incoming")); !os.IsNotExist(err) {
-			t.Errorf("the folder for arrivals: %v, want none", err)
+			t.Errorf("the incoming folder: %v, want none", err)
 		}
 	})
 }

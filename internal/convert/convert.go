@@ -37,11 +37,11 @@ var (
 	// ErrUnsupported reports a file that looks complete, and of a kind that this package
 	// cannot convert.
 	ErrUnsupported = errors.New("unsupported")
-	// ErrPyramid reports a file that is a pyramid already.
+	// ErrPyramid reports a file that already is a pyramid.
 	ErrPyramid = errors.New("the image is a pyramid already")
 	// ErrExists reports that the output file exists already.
 	ErrExists = errors.New("a file with that name exists already")
-	// ErrChanged reports an image that was written to while it was read.
+	// ErrChanged reports an image that changed while it was read.
 	ErrChanged = errors.New("the file changed while it was read")
 )
 

@@ -83,7 +83,7 @@ var sick = []struct {
 	{"another folder in its place", func(s *site) {
 		s.must(os.Rename(s.root, s.root+".old"))
 		s.must(os.Mkdir(s.root, 0o700))
-	}, []string{`wrong store .*: .* is another folder than at the last scan: is a disk not mounted\? → mount its disk; .*--confirm`}},
+	}, []string{`wrong store .*: .* is not the same folder as at the last scan: check that its disk is mounted → mount its disk; .*--confirm`}},
 	{"broken images", func(s *site) {
 		s.catalog(func(c *catalog.Catalog) {
 			s.must(c.PutImages(s.t.Context(), []*catalog.Image{

@@ -119,7 +119,7 @@ func root(n *notes, s *catalog.Store) bool {
 	}
 	if was := s.RootID; was.Ino != 0 && (was.Ino != id.Ino || was.Dev != id.Dev && (f.ID == "" || f.ID != s.RootFS)) {
 		n.wrong("mount its disk; if the folder was changed on purpose: ptiffstore sync "+s.ID+", with --confirm if it is refused",
-			"%s is another folder than at the last scan: is a disk not mounted?", s.Root)
+			"%s is not the same folder as at the last scan: check that its disk is mounted", s.Root)
 		return false
 	}
 	if f.Local {

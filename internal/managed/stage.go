@@ -83,7 +83,7 @@ func (m *importer) renamed(ctx context.Context, to string) error {
 	return nil
 }
 
-// returnStaged moves a file that was written to while in staging back to the incoming
+// returnStaged moves a file that changed while in staging back to the incoming
 // folder, to be inspected again.
 func (m *importer) returnStaged(ctx context.Context) error {
 	m.f.Close() // unstage claims it

@@ -38,7 +38,7 @@ const (
 
 var errSilent = errors.New("the server does not respond")
 
-// ErrChanged: the file was written to while it was sent. The server keeps nothing of
+// ErrChanged: the file changed while it was sent. The server keeps nothing of
 // it.
 var ErrChanged = errors.New("the file changed while it was sent: upload it again when it is complete")
 

@@ -10,7 +10,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/upload"
 )
 
-// A full disk causes an error for people and loses nothing; once there is room, the
+// A full disk causes an error for people and loses nothing; when there is enough space, the
 // upload resumes.
 func TestFull(t *testing.T) {
 	t.Parallel()

@@ -28,20 +28,20 @@ func answer(id string, err error) error {
 		err error
 		httperr.Error
 	}{
-		{errNoUpload, httperr.Error{Status: http.StatusNotFound, Detail: "There is no such upload. Begin a new one."}},
-		{errLost, httperr.Error{Status: http.StatusGone, Detail: "The bytes of this upload are no longer there. Begin a new one."}},
+		{errNoUpload, httperr.Error{Status: http.StatusNotFound, Detail: "There is no such upload. Start a new one."}},
+		{errLost, httperr.Error{Status: http.StatusGone, Detail: "The data of this upload are no longer on the server. Start a new upload."}},
 		{errLocked, httperr.Error{Status: http.StatusLocked, Detail: "Another request writes to this upload. Wait for it to end.", RetryAfter: 3}},
 		{errTaken, httperr.Error{Status: http.StatusConflict, Detail: "Another request has taken over this upload."}},
 		{errClosing, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server is being restarted. Resume the upload in a moment.", RetryAfter: 5}},
 		{errBusy, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The server receives as many uploads as it can at once. Resume this one in a moment.", RetryAfter: 5}},
-		{errIdle, httperr.Error{Status: http.StatusRequestTimeout, Detail: "Next to nothing was sent for a long time. Resume the upload at its offset."}},
-		{errCut, httperr.Error{Status: http.StatusBadRequest, Detail: "The connection was cut. Resume the upload at its offset."}},
-		{errChecksum, httperr.Error{Status: statusChecksum, Detail: "The chunk has another checksum than the header says. Send it again."}},
-		{errTooMuch, httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "More bytes were sent than the upload has by its Upload-Length."}},
-		{errFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the store is full. What was uploaded is kept: resume once there is room.", RetryAfter: 60}},
-		{errAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder is out of reach: is a disk not mounted? Resume once it is back.", RetryAfter: 30}},
-		{catalog.ErrFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the database is full. Resume once there is room.", RetryAfter: 60}},
-		{catalog.ErrAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The database does not answer. Ask again in a moment.", RetryAfter: 5}},
+		{errIdle, httperr.Error{Status: http.StatusRequestTimeout, Detail: "Almost no data arrived for a long time. Resume the upload at its offset."}},
+		{errCut, httperr.Error{Status: http.StatusBadRequest, Detail: "The connection was interrupted. Resume the upload at its offset."}},
+		{errChecksum, httperr.Error{Status: statusChecksum, Detail: "The checksum of the chunk does not match the header. Send the chunk again."}},
+		{errTooMuch, httperr.Error{Status: http.StatusRequestEntityTooLarge, Detail: "More bytes were sent than Upload-Length announced."}},
+		{errFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the store is full. The received data are kept: free some space, then resume.", RetryAfter: 60}},
+		{errAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The store's incoming folder is unreachable: check that its disk is mounted, then resume.", RetryAfter: 30}},
+		{catalog.ErrFull, httperr.Error{Status: http.StatusInsufficientStorage, Detail: "The disk of the database is full: free some space, then resume.", RetryAfter: 60}},
+		{catalog.ErrAway, httperr.Error{Status: http.StatusServiceUnavailable, Detail: "The database does not answer. Try again in a moment.", RetryAfter: 5}},
 		{catalog.ErrNotFound, httperr.Error{Status: http.StatusNotFound, Detail: "There is no such store."}},
 	} {
 		if errors.Is(err, a.err) {
@@ -212,23 +212,23 @@ func (u *Uploads) first(w http.ResponseWriter, r *http.Request, f *folder, rec *
 // wanted returns the upload that a request creates, and its store.
 func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 	if r.Header.Get("Upload-Concat") != "" || r.Header.Get("Upload-Defer-Length") != "" {
-		return nil, nil, refuse(http.StatusBadRequest, "A file is sent as one upload, whose length is told when it begins.")
+		return nil, nil, refuse(http.StatusBadRequest, "A file is sent as one upload, whose length must be given at its creation.")
 	}
 	length, err := number(r, hLength)
 	switch {
 	case err != nil:
 		return nil, nil, err
 	case length == 0:
-		return nil, nil, refuse(http.StatusBadRequest, "The file is empty: it is no slide.")
+		return nil, nil, refuse(http.StatusBadRequest, "The file is empty, so it is not a slide.")
 	case length > u.o.MaxSize:
-		return nil, nil, refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("The file is larger than the %d bytes that are taken.", u.o.MaxSize))
+		return nil, nil, refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("The file is larger than the maximum of %d bytes.", u.o.MaxSize))
 	}
 	meta, err := parseMetadata(r.Header.Get(hMetadata))
 	if err != nil {
 		return nil, nil, refuse(http.StatusBadRequest, "The header "+hMetadata+" must be pairs of a name and a value in base64, separated by commas, each name once.")
 	}
 	if meta["store"] == "" {
-		return nil, nil, refuse(http.StatusBadRequest, "Say in "+hMetadata+" which store the file is for: store, the id of a managed one.")
+		return nil, nil, refuse(http.StatusBadRequest, "Give in "+hMetadata+" the store that receives the file: store, the id of a managed store.")
 	}
 	st, err := u.o.Catalog.Store(r.Context(), meta["store"])
 	if err != nil {
@@ -242,10 +242,10 @@ func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 		return nil, nil, refuse(http.StatusForbidden, "The folder of this store is only read. Upload into a managed store, or copy the file into the folder.")
 	}
 	if rec.Name = cleanName(meta["filename"]); rec.Name == "" {
-		return nil, nil, refuse(http.StatusBadRequest, "Say in "+hMetadata+" what the file is called: filename.")
+		return nil, nil, refuse(http.StatusBadRequest, "Give in "+hMetadata+" the name of the file: filename.")
 	}
 	if !scan.Accepts(st, rec.Name) {
-		return nil, nil, refuse(http.StatusUnprocessableEntity, "The store does not take files of this name. Slides are called .tif or .tiff, pictures of which it makes slides .png or .jpg, or all as the store's include and exclude say.")
+		return nil, nil, refuse(http.StatusUnprocessableEntity, "The store does not accept files with this name. Names of slides end in .tif or .tiff, those of images to convert in .png or .jpg, unless the store's include and exclude patterns differ.")
 	}
 	if meta["sha256"] != "" {
 		rec.Want, err = parseDigest(meta["sha256"])
@@ -294,7 +294,7 @@ func (u *Uploads) reserve(f *folder, rec *record) error {
 	}
 	promised, open := u.promised(f.ix)
 	if open >= maxOpen {
-		return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "Too many uploads into this store have been begun and not completed. Try again later.", RetryAfter: 60}
+		return &httperr.Error{Status: http.StatusServiceUnavailable, Detail: "This store has too many incomplete uploads. Try again later.", RetryAfter: 60}
 	}
 	if free-promised-u.o.Reserve < rec.Length {
 		return noRoom(rec.Length, free-promised, u.o.Reserve)
@@ -318,12 +318,12 @@ func (u *Uploads) ownerLimit(rec *record) error {
 	case has.open >= u.o.OwnerOpen:
 		return &httperr.Error{
 			Status: http.StatusTooManyRequests, RetryAfter: 60,
-			Detail: fmt.Sprintf("You have begun %d uploads and not completed them; more are not allowed at once. Complete or remove some.", has.open),
+			Detail: fmt.Sprintf("You have %d incomplete uploads, which is the maximum. Complete or remove some.", has.open),
 		}
 	case has.open > 0 && has.bytes+rec.Length > u.o.OwnerBytes:
 		return &httperr.Error{
 			Status: http.StatusTooManyRequests, RetryAfter: 60,
-			Detail: fmt.Sprintf("Your uploads that are not complete may have %d bytes together: they have %d, and this one has %d more. Complete or remove some.", u.o.OwnerBytes, has.bytes, rec.Length),
+			Detail: fmt.Sprintf("Your incomplete uploads may have %d bytes in total: they have %d, and this one adds %d. Complete or remove some.", u.o.OwnerBytes, has.bytes, rec.Length),
 		}
 	}
 	return nil
@@ -360,7 +360,7 @@ func quotaLeft(st *catalog.Store) (left int64, ok bool) { return st.Quota - st.B
 func overQuota(st *catalog.Store, need, left int64) error {
 	return &httperr.Error{
 		Status: http.StatusInsufficientStorage, RetryAfter: 60,
-		Detail: fmt.Sprintf("The store may hold %d bytes and has room for %d more: %d are needed. What was uploaded is kept: resume once slides were deleted, or an admin has raised the quota.", st.Quota, max(0, left), need),
+		Detail: fmt.Sprintf("The store's quota is %d bytes, of which %d are left: %d are needed. The received data are kept: delete slides or raise the quota, then resume.", st.Quota, max(0, left), need),
 	}
 }
 
@@ -390,7 +390,7 @@ func (u *Uploads) head(w http.ResponseWriter, r *http.Request) error {
 }
 
 func wrongDigest() error {
-	return refuse(http.StatusUnprocessableEntity, "The file that arrived has another SHA-256 than was promised, and nothing of it was kept: it changed while it was sent, or was damaged on its way. Upload it again.")
+	return refuse(http.StatusUnprocessableEntity, "The SHA-256 of the received file is not the announced one, so the file was discarded: it changed while it was sent, or was damaged in transit. Upload it again.")
 }
 
 func (u *Uploads) patch(w http.ResponseWriter, r *http.Request) error {
@@ -501,7 +501,7 @@ func (u *Uploads) quota(f *folder, rec *record) error {
 }
 
 func wrongOffset(r *record) error {
-	return refuse(http.StatusConflict, fmt.Sprintf("The upload is at %d bytes: resume there.", r.Offset))
+	return refuse(http.StatusConflict, fmt.Sprintf("The offset of the upload is %d: resume there.", r.Offset))
 }
 
 // terminate removes an upload. A file that was moved to the store stays there.

@@ -53,7 +53,7 @@ func TestOwnerOpen(t *testing.T) {
 		}
 	}
 	checkProblem(t, last, 429)
-	if begun != 50 || last.header.Get("Retry-After") == "" || !strings.Contains(last.body, "You have begun 50 uploads") {
+	if begun != 50 || last.header.Get("Retry-After") == "" || !strings.Contains(last.body, "You have 50 incomplete uploads") {
 		t.Errorf("%d begun, then %d %s", begun, last.status, last.body)
 	}
 	if a := s.beginAs("anna", "a.tiff", 10); a.status != 201 {

@@ -62,7 +62,7 @@ func parseFilter(q url.Values) (f filter, err error) {
 	if v := q.Get("cursor"); v != "" {
 		created, id, _ := strings.Cut(v, "-")
 		if f.cursor.created, err = strconv.ParseInt(created, 36, 64); err != nil || !isID(id) {
-			return f, refuse(http.StatusBadRequest, "The cursor is not one of this list: begin again without it.")
+			return f, refuse(http.StatusBadRequest, "The cursor does not belong to this list: start again without it.")
 		}
 		f.cursor.id = id
 	}

@@ -66,7 +66,7 @@ func TestQuota(t *testing.T) {
 	quota(3000)
 	file := noise(1500)
 	first := s.begin("first.tiff", len(file))
-	if a := try(600); a.status != 507 || !strings.Contains(a.body, "may hold 3000 bytes and has room for 500 more: 600 are needed") || a.header.Get("Retry-After") == "" {
+	if a := try(600); a.status != 507 || !strings.Contains(a.body, "quota is 3000 bytes, of which 500 are left: 600 are needed") || a.header.Get("Retry-After") == "" {
 		t.Errorf("beyond what is promised: %d %s", a.status, a.body)
 	}
 	second := try(500)
@@ -77,7 +77,7 @@ func TestQuota(t *testing.T) {
 		t.Fatalf("first part: %d %s", a.status, a.body)
 	}
 	quota(2000)
-	if a := s.patch(first, 700, file[700:]); a.status != 507 || !strings.Contains(a.body, "room for 300 more: 800 are needed") {
+	if a := s.patch(first, 700, file[700:]); a.status != 507 || !strings.Contains(a.body, "300 are left: 800 are needed") {
 		t.Errorf("after the quota was lowered: %d %s", a.status, a.body)
 	}
 	if a := s.ask("HEAD", first, nil); a.offset() != "700" {
@@ -85,7 +85,7 @@ func TestQuota(t *testing.T) {
 	}
 	quota(3000)
 	if a := s.patch(first, 700, file[700:]); a.status != 204 {
-		t.Errorf("once there is room: %d %s", a.status, a.body)
+		t.Errorf("when there is enough space: %d %s", a.status, a.body)
 	}
 	s.arrived("first.tiff", file)
 }

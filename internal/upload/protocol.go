@@ -151,7 +151,7 @@ func parseChecksum(s string) (*checksum, error) {
 	case "sha256":
 		c.Hash = sha256.New()
 	default:
-		return nil, refuse(http.StatusBadRequest, "Chunks are checked by "+strings.ReplaceAll(algorithms, ",", " or ")+", and by no other algorithm.")
+		return nil, refuse(http.StatusBadRequest, "Checksums of chunks must use "+strings.ReplaceAll(algorithms, ",", " or ")+"; other algorithms are not supported.")
 	}
 	sum, err := base64.StdEncoding.Strict().DecodeString(coded)
 	if err != nil || len(sum) != c.Size() {

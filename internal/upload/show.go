@@ -111,10 +111,10 @@ func (u *Uploads) view(r *record) View {
 		v.Verdict = known("slide")
 	case r.Kind == inspect.Damaged:
 		v.Verdict = known("broken")
-		v.Reason = known("It is not a whole pyramidal TIFF: " + reason + ". Compare it with the file that the scanner wrote, and upload that.")
+		v.Reason = known("It is not a complete pyramidal TIFF: " + reason + ". Compare it with the file that the scanner wrote, and upload that.")
 	case r.Kind == inspect.Unsupported:
 		v.Verdict = known("unsupported")
-		v.Reason = known("It is not a slide that is read here: " + reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
+		v.Reason = known("It is not a supported slide: " + reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
 	}
 	return v
 }
@@ -135,7 +135,7 @@ func (u *Uploads) conversion(ctx context.Context, r *record, im *catalog.Image, 
 	v.Conversion = known("pending")
 	if im != nil && im.Unconverted {
 		v.Conversion = known("failed")
-		v.Reason = known("It is not a slide that is read here: " + im.Reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
+		v.Reason = known("It is not a supported slide: " + im.Reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
 	}
 	return im, nil
 }
