@@ -21,7 +21,7 @@ type report struct {
 const reportHead = `# Benchmarks
 
 Made by ` + "`make bench`" + `. Servers take turns within one run, so that a slow minute of the machine falls on all of them; what counts is
-the ratio. Figures are medians of the rounds. Each section has its date: those of different days are not to be compared.
+the ratio. Figures are medians of the rounds. Each section has its date; do not compare figures of different dates.
 `
 
 // newReport reads the report of an earlier run.
@@ -64,19 +64,19 @@ func machine() string {
 
 func (r *report) fast(o *options, fx *fixture, servers []*server, med []round) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "## Fast servers\n\nServer pinned to one processor, wrk to the other; level-0 tiles at random (%d of them, mean %.1f KB) of a %d × %d slide, %d connections,\n%d interleaved rounds of %v. %s; nginx %s. Everything is in the page cache.\n\n", len(fx.list), float64(fx.mean)/1000, o.width, o.height, o.conns, o.rounds, o.duration, machine(), versionOf("nginx", "-v"))
+	fmt.Fprintf(&b, "## Fast servers\n\nServer pinned to one processor, wrk to the other; level-0 tiles at random (%d of them, mean %.1f KB) of a %d × %d slide, %d connections,\n%d interleaved rounds of %v. %s; nginx %s. All files are in the page cache.\n\n", len(fx.list), float64(fx.mean)/1000, o.width, o.height, o.conns, o.rounds, o.duration, machine(), versionOf("nginx", "-v"))
 	b.WriteString("| server | req/s | to nginx | to bare handler | p99 | server CPU, µs a request |\n|---|---|---|---|---|---|\n")
 	for i, s := range servers {
 		fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %.1f ms | %.1f |\n", s.name, thousands(med[i].rate), med[i].rate/med[0].rate, med[i].rate/med[1].rate, float64(med[i].p99.Microseconds())/1000, med[i].cpu)
 	}
-	b.WriteString("\nThe bare handler is thirty lines of net/http around one pread: it checks neither access nor whether the file is still the same.\n")
+	b.WriteString("\nThe bare handler is thirty lines of net/http around one pread: it checks neither access nor the identity of the file.\n")
 	r.sections["fast"] = b.String()
 }
 
 func (r *report) slow(servers []*server, med []round, _ string) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "## Servers that decode\n\nNothing pinned, both processors for everyone, 8 connections, the same tiles. %s.\n\n", machine())
-	b.WriteString("| server | req/s | ptiffstore is … times as fast | p99 | server CPU, µs a request |\n|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "## Servers that decode\n\nNo process is pinned, all servers use both processors, 8 connections, the same tiles. %s.\n\n", machine())
+	b.WriteString("| server | req/s | factor of ptiffstore | p99 | server CPU, µs a request |\n|---|---|---|---|---|\n")
 	for i, s := range servers {
 		fmt.Fprintf(&b, "| %s | %s | %.0f | %.1f ms | %.0f |\n", s.name, thousands(med[i].rate), med[0].rate/med[i].rate, float64(med[i].p99.Microseconds())/1000, med[i].cpu)
 	}
@@ -85,7 +85,7 @@ func (r *report) slow(servers []*server, med []round, _ string) {
 
 func (r *report) openings(all []opening) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "## First tile of a slide that was never open\n\nOpen, directories, description, table, tile; page cache warm, without HTTP. %s.\n\n", machine())
+	fmt.Fprintf(&b, "## First tile of a slide that was not open before\n\nOpen, directories, description, table, tile; page cache warm, without HTTP. %s.\n\n", machine())
 	b.WriteString("| slide | description | median | slowest of 49 |\n|---|---|---|---|\n")
 	for _, o := range all {
 		d := "usual"
@@ -109,17 +109,17 @@ func (r *report) sync(s *syncing, h hashRate) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "## Synchronisation\n\nA folder of %s small slides, on SQLite; medians of %d turns. %s.\n\n", thousands(float64(s.Files)), len(s.Passes), machine())
 	b.WriteString("| work | figure |\n|---|---|\n")
-	fmt.Fprintf(&b, "| first pass: every file is new | %s slides a second |\n", thousands(float64(s.Files)/s.Import.Seconds()))
+	fmt.Fprintf(&b, "| first scan: all files are new | %s slides a second |\n", thousands(float64(s.Files)/s.Import.Seconds()))
 	fmt.Fprintf(&b, "| `find -printf` of name, size and time | %s |\n", ms(find))
-	fmt.Fprintf(&b, "| pass in which nothing has changed | %s, %.2f times find |\n", ms(pass), pass.Seconds()/find.Seconds())
-	fmt.Fprintf(&b, "| memory at most, first pass / unchanged | %.0f MB / %.0f MB |\n", float64(s.ImportResident)/(1<<20), float64(s.Resident)/(1<<20))
+	fmt.Fprintf(&b, "| scan without changes | %s, %.2f times find |\n", ms(pass), pass.Seconds()/find.Seconds())
+	fmt.Fprintf(&b, "| maximum memory, first scan / without changes | %.0f MB / %.0f MB |\n", float64(s.ImportResident)/(1<<20), float64(s.Resident)/(1<<20))
 	fmt.Fprintf(&b, "| SHA-256 of a file of 1 GB, in the page cache | %.2f GB/s, %.2f times a loop of read and hash |\n", h.ours/1e9, h.ours/h.plain)
 	r.sections["sync"] = b.String()
 }
 
 func (r *report) catalog(o *options, times int, list []*listed) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "## Catalog\n\n%s images in three stores, two thirds of them in the first; pages of 50, each question asked %d times, every time for the next\npage. Milliseconds, median and 99 of 100, with all that is known of each image. %s.\n\n", thousands(float64(o.images)), times, machine())
+	fmt.Fprintf(&b, "## Catalog\n\n%s images in three stores, two thirds of them in the first; pages of 50, each question asked %d times, every time for the next\npage. Milliseconds, median and 99 of 100, with all fields of each image. %s.\n\n", thousands(float64(o.images)), times, machine())
 	fmt.Fprint(&b, "| |")
 	for _, l := range list {
 		fmt.Fprintf(&b, " %s, median | p99 |", l.name)

@@ -87,7 +87,7 @@ func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 		{"slow and huge heads", 14, r.slowHeads},
 		{"slow readers", 12, r.slowReaders},
 		{"burst on stored tiles", 12, r.burstStored},
-		{"burst on made tiles", 12, r.burstMade},
+		{"burst on rendered tiles", 12, r.burstMade},
 		{"slow uploads", 10, r.slowUploads},
 		{"steady again", 12, r.steady},
 	}
