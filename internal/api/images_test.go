@@ -230,7 +230,7 @@ func TestProblems(t *testing.T) {
 }
 
 // Error texts of the catalog are in the log, not in the response.
-func TestCatalogAway(t *testing.T) {
+func TestCatalogUnreachable(t *testing.T) {
 	st := newSite(t)
 	id := st.record("a.tiff", nil)
 	st.api.Catalog.Close()

@@ -67,8 +67,8 @@ func (st *site) tileServer(keys *authz.Keys) string {
 	return "http://" + l.Addr().String()
 }
 
-// moves binds the site's store to another host with this endpoint.
-func (st *site) moves(endpoint string, change ...func(*catalog.Store)) {
+// bindElsewhere binds the site's store to another host with this endpoint.
+func (st *site) bindElsewhere(endpoint string, change ...func(*catalog.Store)) {
 	st.t.Helper()
 	st.follower.Host = "central"
 	_, err := st.api.Catalog.UpdateStore(st.t.Context(), st.store, func(s *catalog.Store) error {
@@ -84,16 +84,16 @@ func (st *site) moves(endpoint string, change ...func(*catalog.Store)) {
 	st.load()
 }
 
-// far requests a complete URL without other credentials.
-func (st *site) far(url string) answer {
+// getBare requests a complete URL without other credentials.
+func (st *site) getBare(url string) answer {
 	st.t.Helper()
 	there := &site{t: st.t, url: url}
 	return there.get("")
 }
 
-// away are the routes of a slide whose file may be on another server, with a role that
+// redirectedRoutes are the routes of a slide whose file may be on another server, with a role that
 // may use them; here are those that this server answers itself.
-var away = []struct {
+var redirectedRoutes = []struct {
 	role, path string
 	here       bool
 }{
@@ -131,22 +131,22 @@ var away = []struct {
 
 // A client that only knows the central server gets the same for slides of other hosts as
 // for its own.
-func TestSendOn(t *testing.T) {
+func TestRedirect(t *testing.T) {
 	g := newGuardedSite(t)
 	im, err := g.api.Catalog.Image(t.Context(), g.slide)
 	if err != nil {
 		t.Fatal(err)
 	}
 	fill := func(s string) string { return strings.ReplaceAll(g.fillIn(s), "{revision}", im.Revision) }
-	before := make([]answer, len(away))
-	for i, row := range away {
+	before := make([]answer, len(redirectedRoutes))
+	for i, row := range redirectedRoutes {
 		if before[i] = g.as(row.role, "GET", fill(row.path), ""); before[i].status != 200 {
 			t.Fatalf("%s: GET %s: %d %.200s while the file is here", row.role, row.path, before[i].status, before[i].body)
 		}
 	}
 	edge := g.tileServer(g.keys)
-	g.moves(edge)
-	for i, row := range away {
+	g.bindElsewhere(edge)
+	for i, row := range redirectedRoutes {
 		path := fill(row.path)
 		a := g.as(row.role, "GET", path, "")
 		if row.here {
@@ -163,10 +163,10 @@ func TestSendOn(t *testing.T) {
 		if cc, v := a.header.Get("Cache-Control"), a.header.Get("Vary"); cc != "private, max-age=300" || v != "Authorization, Cookie" {
 			t.Errorf("GET %s: Cache-Control %q, Vary %q", row.path, cc, v)
 		}
-		if there := g.far(a.header.Get("Location")); there.status != 200 || !bytes.Equal(there.body, before[i].body) {
+		if there := g.getBare(a.header.Get("Location")); there.status != 200 || !bytes.Equal(there.body, before[i].body) {
 			t.Errorf("GET %s there: %d %.200s, want the %d bytes that it was", row.path, there.status, there.body, len(before[i].body))
 		}
-		if bare := g.far(edge + path); bare.status != 401 {
+		if bare := g.getBare(edge + path); bare.status != 401 {
 			t.Errorf("GET %s there without a pass: %d", row.path, bare.status)
 		}
 		if head := g.as(row.role, "HEAD", path, ""); head.status != 307 {
@@ -175,9 +175,9 @@ func TestSendOn(t *testing.T) {
 	}
 	// The other server serves descriptions as well.
 	pass := "?pass=" + g.pass("viewer")
-	for _, row := range away {
+	for _, row := range redirectedRoutes {
 		if path := fill(row.path); row.here {
-			if a := g.far(edge + path + pass); a.status != 200 {
+			if a := g.getBare(edge + path + pass); a.status != 200 {
 				t.Errorf("GET %s there with a pass: %d %.200s", row.path, a.status, a.body)
 			}
 		}
@@ -197,9 +197,9 @@ func (g *guardedSite) pass(role string) string {
 
 // A caller who may not see a slide is refused as if its file were here, without a
 // redirect.
-func TestSendOnRefuses(t *testing.T) {
+func TestRedirectRefuses(t *testing.T) {
 	g := newGuardedSite(t)
-	g.moves("https://tiles.example.org")
+	g.bindElsewhere("https://tiles.example.org")
 	asked := 0
 	for _, row := range accessTable {
 		if row.route != "tiles" && !api.OfPicture(row.route) {
@@ -229,10 +229,10 @@ func TestSendOnRefuses(t *testing.T) {
 }
 
 // An access token grants no more than the credential of the request.
-func TestSendOnPass(t *testing.T) {
+func TestRedirectPass(t *testing.T) {
 	g := newGuardedSite(t)
 	edge := g.tileServer(g.keys)
-	g.moves(edge)
+	g.bindElsewhere(edge)
 	tile := g.fillIn("/api/v1/images/{image}/tiles/0/0/0")
 	now := time.Now()
 	link, err := g.keys.SignURL(authz.Link{Image: g.slide, Scope: account.ScopeTiles, User: g.ids["viewer"], Issued: now, Expires: now.Add(time.Minute)})
@@ -265,7 +265,7 @@ func TestSendOnPass(t *testing.T) {
 		if good := p.Expires.Time().Sub(p.Issued.Time()); p.User != g.ids[tt.user] || good > tt.good || p.Image != g.slide {
 			t.Errorf("%s: the pass says %+v, good for %v", tt.name, p, good)
 		}
-		if there := g.far(to); there.status != 200 {
+		if there := g.getBare(to); there.status != 200 {
 			t.Errorf("%s, there: %d %.200s", tt.name, there.status, there.body)
 		}
 	}
@@ -287,7 +287,7 @@ func TestSendOnPass(t *testing.T) {
 }
 
 // A redirect has no access token without access control or for a public store.
-func TestSendOnWithoutPass(t *testing.T) {
+func TestRedirectWithoutPass(t *testing.T) {
 	open := newSite(t)
 	image := open.slides(map[string]synth.Philips{"a.tiff": {}})["a.tiff"]
 	g := newGuardedSite(t)
@@ -300,7 +300,7 @@ func TestSendOnWithoutPass(t *testing.T) {
 		{"no access control", image, open, open.tileServer(nil), func(*catalog.Store) {}},
 		{"public store", g.slide, g.site, g.tileServer(g.keys), func(s *catalog.Store) { s.Public = true }},
 	} {
-		tt.st.moves(tt.edge, tt.change)
+		tt.st.bindElsewhere(tt.edge, tt.change)
 		for _, path := range []string{"/api/v1/images/" + tt.image + "/tiles/0/0/0", "/iiif/3/" + tt.image + "/full/64,/0/default.jpg", "/zoomify/" + tt.image + "/TileGroup0/0-0-0.jpg"} {
 			if a := tt.st.get(path); a.status != 307 || a.header.Get("Location") != tt.edge+path {
 				t.Errorf("%s: GET %s: %d to %q", tt.name, path, a.status, a.header.Get("Location"))
@@ -315,7 +315,7 @@ func TestSendOnWithoutPass(t *testing.T) {
 	tile := "/api/v1/images/" + image + "/tiles/0/0/0"
 	for _, own := range []string{open.url, "https://Slides.example.org:443/"} {
 		open.api.PublicURL = "https://slides.example.org"
-		open.moves(own)
+		open.bindElsewhere(own)
 		if a := open.get(tile); a.status != 200 {
 			t.Errorf("own endpoint %s: %d to %q", own, a.status, a.header.Get("Location"))
 		}
@@ -324,12 +324,12 @@ func TestSendOnWithoutPass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open.moves("http://" + u.Host + "/scanner") // a prefix is another server's
+	open.bindElsewhere("http://" + u.Host + "/scanner") // a prefix is another server's
 	if a := open.get(tile); a.status != 307 || a.header.Get("Location") != open.url+"/scanner"+tile {
 		t.Errorf("prefix: %d to %q", a.status, a.header.Get("Location"))
 	}
 
-	open.moves("")
+	open.bindElsewhere("")
 	if err := os.Rename(open.path("slides"), open.path("gone")); err != nil {
 		t.Fatal(err)
 	}

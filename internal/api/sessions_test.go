@@ -468,7 +468,7 @@ func TestCentral(t *testing.T) {
 
 // If the central server is unreachable, access is refused, and public tiles are still
 // served.
-func TestCentralAway(t *testing.T) {
+func TestCentralUnreachable(t *testing.T) {
 	g := newGuardedSite(t)
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()

@@ -10,7 +10,7 @@ import (
 )
 
 // A store shows whether its host and its endpoint are available.
-func TestStoreAway(t *testing.T) {
+func TestStoreUnreachable(t *testing.T) {
 	st := newStoresSite(t)
 	const here, gone = "https://here.example.org", "https://gone.example.org"
 	st.api.Endpoints = func() map[string]string { return map[string]string{here: "", gone: "the connection was refused"} }
