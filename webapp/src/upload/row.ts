@@ -107,7 +107,7 @@ export class Row {
   private buttons(): Child[] {
     const { item } = this;
     const slide = item.verdict?.slide;
-    const open = slide && item.verdict?.kind === "good" ? [h("a", { class: "button small", href: `/slides/${encodeURIComponent(slide)}`, "data-page": true, "data-focus": "open", "aria-label": t.upload.of(t.upload.max_incomplete, item.name) }, t.upload.max_incomplete)] : [];
+    const open = slide && item.verdict?.kind === "good" ? [h("a", { class: "button small", href: `/slides/${encodeURIComponent(slide)}`, "data-page": true, "data-focus": "open", "aria-label": t.upload.of(t.upload.open, item.name) }, t.upload.open)] : [];
     const list: Partial<Record<Phase, Action[]>> = {
       reading: ["cancel"], queued: ["cancel"], sending: ["pause", "cancel"], paused: ["resume", "cancel"], waiting: ["retry", "cancel"],
       left: ["choose", "discard"], done: ["remove"], failed: ["remove"],
