@@ -228,7 +228,7 @@ func TestVerifyCommand(t *testing.T) {
 	db, dir := "--data="+t.TempDir(), slidesIn(t, map[string]*slideFile{"1.tiff": plain, "2.tiff": deflated})
 	done(t, "store", "add", dir, db, "--label", "s")
 	done(t, "sync", "s", db)
-	if out := done(t, "verify", db); !strings.Contains(out, "2 files are as they should be, 2 of them hashed for the first time, 0 damaged") {
+	if out := done(t, "verify", db); !strings.Contains(out, "2 files are undamaged, 2 of them hashed for the first time, 0 damaged") {
 		t.Errorf("verify prints %q", out)
 	}
 	rot(t, filepath.Join(dir, "1.tiff"))
