@@ -48,7 +48,7 @@ func TestNginx(t *testing.T) {
 	if log := ask("GET", centreName+"/api/v1/audit?limit=5", "").body; !strings.Contains(log, `"127.0.0.1"`) || strings.Contains(log, "198.51.100.7") {
 		t.Errorf("the audit log has another client than nginx saw: %s", log)
 	}
-	if a := ask("GET", tilesName+"/api/v1/images", ""); a.status != http.StatusNotFound || !strings.Contains(a.body, "tiles only") {
+	if a := ask("GET", tilesName+"/api/v1/images", ""); a.status != http.StatusNotFound || !strings.Contains(a.body, "only tiles") {
 		t.Errorf("the name of the tile servers is answered by another: status %d, %s", a.status, a.body)
 	}
 

@@ -63,7 +63,7 @@ func TestOlderProgram(t *testing.T) {
 				start(t, args...).stop()
 				change(t, url, statement)
 				r := command(t, append(args, "--listen=127.0.0.1:0")...)
-				if r.code != exitFailure || r.out != "" || !strings.Contains(r.err, "changed by a newer ptiffstore") || !strings.Contains(r.err, "9999") || !strings.Contains(r.err, "backup") {
+				if r.code != exitFailure || r.out != "" || !strings.Contains(r.err, "migrated by a newer ptiffstore") || !strings.Contains(r.err, "9999") || !strings.Contains(r.err, "backup") {
 					t.Errorf("%v, want that the tables are a newer program's, and what to do", r)
 				}
 			})
