@@ -28,7 +28,7 @@ function taskRoutes(tasks: () => Task[]): Routes {
 for (const { name, of, words, cancel } of [
   { name: "running", of: () => running({ progress: { done: 1200, total: 5000, unit: "files" } }), words: ["Sync: Scanner room", "Running", "1,200 of 5,000 files", "Worker: scan-server", "started 4 minutes ago"], cancel: true },
   { name: "without a worker", of: () => task({ state: "waiting", ready: false, queue: "host-nas", worker: null, started_at: null, finished_at: null, attempts: 0, waiting_for_worker: true }), words: ["Waiting for a worker of queue host-nas.", "submitted 5 minutes ago"], cancel: true },
-  { name: "retried", of: () => task({ state: "retrying", ready: false, finished_at: null, attempts: 3, error: "the store's folder is unreachable; nothing was marked missing" }), words: ["Retrying", "attempt 3", "The store's folder is out of reach"], cancel: true },
+  { name: "retried", of: () => task({ state: "retrying", ready: false, finished_at: null, attempts: 3, error: "the store's folder is unreachable; nothing was marked missing" }), words: ["Retrying", "attempt 3", "The store's folder is unreachable"], cancel: true },
   { name: "succeeded", of: () => task({ result: { count: 12, added: 2, missing: 1, duration: 2.4 } }), words: ["Succeeded", "12 files: 2 new, 1 missing; took 2.4 seconds", "finished 3 minutes ago"], cancel: false },
   { name: "failed", of: () => task({ state: "failed", error: "the disk is full" }), words: ["Failed", "The disk is full.", "took 1 min 0 s"], cancel: false },
   { name: "cancelled", of: () => task({ kind: "verify_store", args: { store: "s2" }, state: "cancelled" }), words: ["Verify: Teaching", "Cancelled"], cancel: false },
@@ -122,7 +122,7 @@ test("shows one task: its log, its result, and where it belongs", async () => {
 });
 
 test("shows other results as JSON, and why a task failed", async () => {
-  const routes = taskRoutes(() => [task({ id: "1", kind: "import_file", result: { digest: "sha256:ab" } }), task({ id: "2", state: "failed", error: "verify: the file ends early" })]);
+  const routes = taskRoutes(() => [task({ id: "1", kind: "import_file", result: { digest: "sha256:ab" } }), task({ id: "2", state: "failed", error: "the file ends early" })]);
   const first = await open("/tasks/1", routes);
   await eventually(() => expect(text(first.getByTestId("task-result"))).toContain('"digest": "sha256:ab"'));
   const second = await open("/tasks/2", routes);
