@@ -26,9 +26,6 @@ func aperio(f *tiff.File, s *Slide) (bool, error) {
 	for key, val := range values {
 		s.Properties["aperio."+key] = val
 	}
-	if values["MPP"] != "" {
-		s.MPPX, s.MPPY = 0, 0 // more exact than the resolution fields
-	}
 	s.setDescribed(values)
 	if s.MPPX == 0 {
 		if err := s.directoryMPP(first); err != nil {

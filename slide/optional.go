@@ -3,6 +3,7 @@ package slide
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,8 +19,9 @@ func (s *Slide) tolerate(err error) error {
 	if err == nil || !isFieldError(err) {
 		return err
 	}
-	if len(s.Warnings) < maxWarnings {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("a field is ignored: %v", err))
+	text := fmt.Sprintf("a field is ignored: %v", err)
+	if len(s.Warnings) < maxWarnings && !slices.Contains(s.Warnings, text) { // a field may be read for several purposes
+		s.Warnings = append(s.Warnings, text)
 	}
 	return nil
 }

@@ -42,33 +42,13 @@ func Region(ctx context.Context, s *slide.Slide, r image.Rectangle, halved, w, h
 	if err := takeShrinker(ctx, r.Dx(), r.Dy(), w, h); err != nil {
 		return nil, err
 	}
-	bare, err := takePixels(ctx, d.tileW, d.tileH)
-	if err != nil {
-		return nil, err
-	}
-	defer Discard(ctx, bare)
-	fill(bare, bare.Rect, o.Background)
 	sh := shrinkerOf(
 		sharesAt(r.Dx(), windowed(r.Min.X, halved, whole.Min.X, whole.Dx(), w)),
 		sharesAt(r.Dy(), windowed(r.Min.Y, halved, whole.Min.Y, whole.Dy(), h)), w, h,
 	)
-	for y := r.Min.Y / d.tileH; y*d.tileH < r.Max.Y; y++ {
-		for x := r.Min.X / d.tileW; x*d.tileW < r.Max.X; x++ {
-			img, err := d.of(ctx, z, x, y)
-			if errors.Is(err, slide.ErrEmptyTile) {
-				img, err = bare, nil
-			}
-			if err != nil {
-				return nil, err
-			}
-			at := image.Pt(x*d.tileW, y*d.tileH)
-			part := image.Rect(0, 0, d.tileW, d.tileH).Intersect(r.Sub(at))
-			sub := img.SubImage(part.Add(img.Rect.Min)).(*image.RGBA)
-			sh.add(sub, part.Min.X+at.X-r.Min.X, part.Min.Y+at.Y-r.Min.Y, part.Dx(), part.Dy())
-			if img != bare {
-				Discard(ctx, img)
-			}
-		}
+	_, err := d.addTiles(ctx, sh, r, d.tileW, d.tileH, func(x, y int) (*image.RGBA, error) { return d.of(ctx, z, x, y) })
+	if err != nil {
+		return nil, err
 	}
 	return sh.picture(), nil
 }

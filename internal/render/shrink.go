@@ -30,7 +30,12 @@ func takeShrinker(ctx context.Context, largeW, largeH, w, h int) error {
 	if largeW+largeH > maxSpan {
 		return fmt.Errorf("%w: %d×%d pixels are not scaled down", ErrTooLarge, largeW, largeH)
 	}
-	return Take(ctx, 16*int64(largeW+largeH)+12*int64(w)*int64(h+1)+pictureCost(w, h))
+	return Take(ctx, shrinkerCost(largeW, largeH, w, h))
+}
+
+// shrinkerCost returns the memory for a shrinker and for the resulting image in bytes.
+func shrinkerCost(largeW, largeH, w, h int) int64 {
+	return 16*int64(largeW+largeH) + 12*int64(w)*int64(h+1) + pictureCost(w, h)
 }
 
 func newShrinker(ctx context.Context, largeW, largeH, w, h int) (*shrinker, error) {

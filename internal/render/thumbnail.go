@@ -2,7 +2,6 @@ package render
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -63,27 +62,9 @@ func scaled(ctx context.Context, s *slide.Slide, w, h int, bg color.RGBA) (*imag
 	if err != nil {
 		return nil, err
 	}
-	bare, err := takePixels(ctx, l.TileWidth, l.TileHeight)
+	_, err = d.addTiles(ctx, sh, image.Rect(0, 0, l.Width, l.Height), l.TileWidth, l.TileHeight, func(x, y int) (*image.RGBA, error) { return d.stored(ctx, level, x, y) })
 	if err != nil {
 		return nil, err
-	}
-	defer Discard(ctx, bare)
-	fill(bare, bare.Rect, bg)
-	for row := range l.Rows {
-		for col := range l.Columns {
-			img, err := d.stored(ctx, level, col, row)
-			if errors.Is(err, slide.ErrEmptyTile) {
-				img, err = bare, nil
-			}
-			if err != nil {
-				return nil, err
-			}
-			x, y := col*l.TileWidth, row*l.TileHeight
-			sh.add(img, x, y, min(l.TileWidth, l.Width-x), min(l.TileHeight, l.Height-y))
-			if img != bare {
-				Discard(ctx, img)
-			}
-		}
 	}
 	return sh.picture(), nil
 }

@@ -42,11 +42,7 @@ func Tile(ctx context.Context, s *slide.Slide, z, x, y int, o Options) ([]byte, 
 	}
 	d := newTileRenderer(s, o)
 	img, err := d.tile(ctx, z, x, y)
-	if err != nil {
-		return nil, err
-	}
-	defer Discard(ctx, img)
-	return EncodeJPEG(img, o.Quality)
+	return d.encode(ctx, img, err)
 }
 
 // LevelTile returns tile x,y of a stored level as a JPEG of the level's tile size. The errors
@@ -57,11 +53,16 @@ func LevelTile(ctx context.Context, s *slide.Slide, level, x, y int, o Options) 
 	}
 	d := newTileRenderer(s, o)
 	img, err := d.stored(ctx, level, x, y)
+	return d.encode(ctx, img, err)
+}
+
+// encode returns a rendered tile as a JPEG, or the error of rendering it.
+func (d *tileRenderer) encode(ctx context.Context, img *image.RGBA, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer Discard(ctx, img)
-	return EncodeJPEG(img, o.Quality)
+	return EncodeJPEG(img, d.o.Quality)
 }
 
 func newTileRenderer(s *slide.Slide, o Options) *tileRenderer {
@@ -255,8 +256,8 @@ func (d *tileRenderer) scaled(ctx context.Context, z, level, x, y int) (*image.R
 // scanner skipped all of it.
 func (d *tileRenderer) shrink(ctx context.Context, dst *image.RGBA, level, w, h int, part image.Rectangle) error {
 	l := &d.s.Levels[level]
-	if l.Width < w || l.Height < h || part.Empty() {
-		return slide.ErrEmptyTile
+	if l.Width < w || l.Height < h {
+		return fmt.Errorf("%w: level %d of %d×%d pixels is smaller than the next one, of %d×%d", ErrUnsupported, level, l.Width, l.Height, w, h)
 	}
 	// The pixels of the level that touch the part.
 	from := image.Rect(part.Min.X*l.Width/w, part.Min.Y*l.Height/h, (part.Max.X*l.Width+w-1)/w, (part.Max.Y*l.Height+h-1)/h)
@@ -266,6 +267,8 @@ func (d *tileRenderer) shrink(ctx context.Context, dst *image.RGBA, level, w, h 
 	if err := takeShrinker(ctx, from.Dx(), from.Dy(), part.Dx(), part.Dy()); err != nil {
 		return err
 	}
+	// A slide may have thousands of such tiles.
+	defer Give(ctx, shrinkerCost(from.Dx(), from.Dy(), part.Dx(), part.Dy()))
 	position := func(first, at, size, n, m int) func(i int) int {
 		return func(i int) int { return min(max((first+i)*(m<<16)/n-at<<16, 0), size<<16) }
 	}
@@ -273,31 +276,9 @@ func (d *tileRenderer) shrink(ctx context.Context, dst *image.RGBA, level, w, h 
 		sharesAt(from.Dx(), position(from.Min.X, part.Min.X, part.Dx(), l.Width, w)),
 		sharesAt(from.Dy(), position(from.Min.Y, part.Min.Y, part.Dy(), l.Height, h)), part.Dx(), part.Dy(),
 	)
-	bare, err := takePixels(ctx, l.TileWidth, l.TileHeight)
+	empty, err := d.addTiles(ctx, sh, from, l.TileWidth, l.TileHeight, func(x, y int) (*image.RGBA, error) { return d.stored(ctx, level, x, y) })
 	if err != nil {
 		return err
-	}
-	defer Discard(ctx, bare)
-	fill(bare, bare.Rect, d.o.Background)
-	empty := true
-	for y := from.Min.Y / l.TileHeight; y*l.TileHeight < from.Max.Y; y++ {
-		for x := from.Min.X / l.TileWidth; x*l.TileWidth < from.Max.X; x++ {
-			img, err := d.stored(ctx, level, x, y)
-			if errors.Is(err, slide.ErrEmptyTile) {
-				img, err = bare, nil
-			}
-			if err != nil {
-				return err
-			}
-			at := image.Pt(x*l.TileWidth, y*l.TileHeight)
-			piece := image.Rect(0, 0, l.TileWidth, l.TileHeight).Intersect(from.Sub(at))
-			sub := img.SubImage(piece.Add(img.Rect.Min)).(*image.RGBA)
-			sh.add(sub, piece.Min.X+at.X-from.Min.X, piece.Min.Y+at.Y-from.Min.Y, piece.Dx(), piece.Dy())
-			if img != bare {
-				empty = false
-				Discard(ctx, img)
-			}
-		}
 	}
 	if empty {
 		return slide.ErrEmptyTile
@@ -305,6 +286,38 @@ func (d *tileRenderer) shrink(ctx context.Context, dst *image.RGBA, level, w, h 
 	small := sh.picture()
 	copyPart(dst, image.Point{}, small, small.Rect)
 	return nil
+}
+
+// addTiles adds the pixels r of a level to sh, from its tiles of w × h pixels. Tiles that
+// the scanner skipped have the background colour; empty reports whether all are.
+func (d *tileRenderer) addTiles(ctx context.Context, sh *shrinker, r image.Rectangle, w, h int, tile func(x, y int) (*image.RGBA, error)) (empty bool, err error) {
+	bare, err := takePixels(ctx, w, h)
+	if err != nil {
+		return false, err
+	}
+	defer Discard(ctx, bare)
+	fill(bare, bare.Rect, d.o.Background)
+	empty = true
+	for y := r.Min.Y / h; y*h < r.Max.Y; y++ {
+		for x := r.Min.X / w; x*w < r.Max.X; x++ {
+			img, err := tile(x, y)
+			if errors.Is(err, slide.ErrEmptyTile) {
+				img, err = bare, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			at := image.Pt(x*w, y*h)
+			part := image.Rect(0, 0, w, h).Intersect(r.Sub(at))
+			sub := img.SubImage(part.Add(img.Rect.Min)).(*image.RGBA)
+			sh.add(sub, part.Min.X+at.X-r.Min.X, part.Min.Y+at.Y-r.Min.Y, part.Dx(), part.Dy())
+			if img != bare {
+				empty = false
+				Discard(ctx, img)
+			}
+		}
+	}
+	return empty, nil
 }
 
 // halved derives tile x,y of zoom level z from the four tiles of the next larger one.

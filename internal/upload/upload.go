@@ -46,7 +46,7 @@ type Options struct {
 	// action is not done.
 	Audit func(r *http.Request, e Event) error
 
-	// Received, if not nil, is told of the files that have been received, so that a scanner
+	// Received, if not nil, records the files that have been received, so that a scanner
 	// of this process need not inspect them and compute their digests again.
 	Received *managed.Received
 

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// nobody: the id of the unprivileged user of that name, and of its group.
-const nobody = 65534
+// userID is the id of the unprivileged user nobody, and of its group.
+const userID = 65534
 
 // Rerun runs the test again as the user nobody if the user is root, and reports whether it
 // did. The test then fails if the other run fails or is skipped, and has nothing left to do.
@@ -31,13 +31,13 @@ func Rerun(t *testing.T) bool {
 	if err := copyProgram(bin, os.Args[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chown(dir, nobody, nobody); err != nil {
+	if err := os.Chown(dir, userID, userID); err != nil {
 		t.Skip("cannot become another user: ", err)
 	}
 	cmd := exec.Command(bin, "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: userID, Gid: userID}}
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()+" ") {
 		t.Errorf("as nobody: %v\n%s", err, out)
