@@ -240,6 +240,8 @@ func (c *Catalog) wrap(err error, what string) error {
 		return fmt.Errorf("%w: %s", ErrNotFound, what)
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", what, err)
+	case errors.Is(err, db.ErrPooled): // whatever the operation was
+		return db.ErrPooled
 	}
 	kind := db.Fault(err)
 	if errors.Is(kind, db.ErrDuplicate) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,10 @@ type DB struct {
 	mu      sync.Mutex
 	relaxed *sql.DB         // of SQLite; nil until it is needed
 	pools   []*pgxpool.Pool // of PostgreSQL
+
+	// sessions is set when it is certain that each session of PostgreSQL keeps its
+	// connection, and pooled if it goes through a pooler.
+	sessions, pooled atomic.Bool
 }
 
 // Open opens the database at url, "sqlite:PATH" or "postgres://…". The file of a SQLite

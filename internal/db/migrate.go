@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -95,6 +96,8 @@ func wrap(err error, what string) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, ErrPooled): // whatever the operation was
+		return ErrPooled
 	case kind != nil:
 		return fmt.Errorf("%w: %s: %w", kind, what, err)
 	}

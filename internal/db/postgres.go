@@ -80,6 +80,9 @@ func (d *DB) openPool(settings string, n int32) (*sql.DB, *pgxpool.Pool, error) 
 	c.MaxConns = n
 	c.MaxConnLifetime, c.MaxConnLifetimeJitter, c.MaxConnIdleTime, c.PingTimeout = connLife, connLife/4, connIdle, pingTime
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if err := d.checkPooler(ctx, conn); err != nil {
+			return err
+		}
 		_, err := conn.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol)
 		return err
 	}

@@ -52,7 +52,9 @@ func (e *examination) database(ctx context.Context, n *notes) {
 		return
 	}
 	server, err := c.Server(ctx)
-	if err != nil && isFile {
+	if errors.Is(err, db.ErrPooled) {
+		n.wrong("", "%v", err)
+	} else if err != nil && isFile {
 		n.wrong("stop the site, and restore a backup: ptiffstore restore", "cannot read it: %v", plainly(err))
 	} else if err != nil {
 		n.wrong("start it, or correct --database or the network; running servers keep serving tiles meanwhile", "it does not answer: %v", plainly(err))
@@ -120,7 +122,11 @@ func (e *examination) tables(ctx context.Context, n *notes, c *catalog.Catalog, 
 		n.wrong("give the URL of the primary server, and a user that owns the tables", "%s is read-only", server.Name)
 	}
 	if good {
-		n.ok("%s, %s, tables of this version", server.Name, bytes(server.Bytes))
+		through := ""
+		if c.DB().Pooled() {
+			through = fmt.Sprintf(", through a connection pooler: its pool must allow %d connections per process", perProcess)
+		}
+		n.ok("%s, %s, tables of this version%s", server.Name, bytes(server.Bytes), through)
 	}
 	return good
 }

@@ -183,19 +183,25 @@ func version(p string) int {
 	return n
 }
 
-// init creates the cluster. PostgreSQL refuses to run as root, so root runs it as another
-// user.
+// handOver makes dir the folder of an unprivileged user if this one is root, and returns
+// that user: neither PostgreSQL nor PgBouncer runs as root.
+func handOver(dir string) (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil //nolint:nilnil // as in SysProcAttr: the current user
+	}
+	uid, gid := 65534, 65534 // nobody
+	if u, err := user.Lookup("postgres"); err == nil {
+		uid, _ = strconv.Atoi(u.Uid)
+		gid, _ = strconv.Atoi(u.Gid)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(dir, uid, gid) //nolint:gosec // ids of the system
+}
+
+// init creates the cluster.
 func (s *Server) init() error {
-	if os.Geteuid() == 0 {
-		uid, gid := 65534, 65534 // nobody
-		if u, err := user.Lookup("postgres"); err == nil {
-			uid, _ = strconv.Atoi(u.Uid)
-			gid, _ = strconv.Atoi(u.Gid)
-		}
-		s.account = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // ids of the system
-		if err := os.Chown(s.dir, uid, gid); err != nil {
-			return err
-		}
+	var err error
+	if s.account, err = handOver(s.dir); err != nil {
+		return err
 	}
 	cmd := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -226,18 +232,21 @@ func (s *Server) prepare(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.account}
 }
 
-// keep runs the server until the end of its standard input, that is, until the process of the
-// test has ended in any way. Then it stops the server and removes the folder.
+// keep runs a server until the end of its standard input, that is, until the process of the
+// test has ended in any way. Then it stops the server with the signal that is its first
+// argument, and removes the folder.
 const keep = `
+signal=$1
+shift
 "$@" >log 2>&1 &
 read -r word
-kill -INT $! && wait $!
+kill -$signal $! && wait $!
 [ "$word" = stay ] || { cd / && rm -rf "$0"; }
 `
 
 // Start starts the server, and returns when it answers.
 func (s *Server) Start() error {
-	args := []string{"-c", keep, s.dir, filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir}
+	args := []string{"-c", keep, s.dir, "INT", filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir}
 	for _, set := range append(settings, "listen_addresses="+s.listen) {
 		args = append(args, "-c", set)
 	}
