@@ -65,13 +65,14 @@ type store struct {
 
 // watch is the watch status of a store's folder.
 type watch struct {
-	Polling  bool       `json:"polling" doc:"Whether the folder is scanned periodically because its file system reports no changes."`
-	Why      *string    `json:"why" doc:"Why the folder is scanned periodically."`
-	Error    *string    `json:"error" doc:"Why the last scan failed."`
-	LastPass *time.Time `json:"last_pass" doc:"When the last complete scan ended."`
-	Arriving int        `json:"arriving" doc:"Number of files that are arriving."`
-	Failing  *time.Time `json:"failing_since" doc:"Since when the folder can't be watched because of the error; null if it is watched."`
-	NextTry  *time.Time `json:"next_try" doc:"When watching is retried."`
+	Polling   bool       `json:"polling" doc:"Whether the folder is scanned periodically because its file system reports no changes."`
+	Why       *string    `json:"why" doc:"Why the folder is scanned periodically."`
+	Error     *string    `json:"error" doc:"Why the last scan failed."`
+	ErrorCode *string    `json:"error_code" example:"too_many_missing" doc:"Kind of the error, for programs: too_many_missing, other_folder or folder_unreachable; null for other errors."`
+	LastPass  *time.Time `json:"last_pass" doc:"When the last complete scan ended."`
+	Arriving  int        `json:"arriving" doc:"Number of files that are arriving."`
+	Failing   *time.Time `json:"failing_since" doc:"Since when the folder can't be watched because of the error; null if it is watched."`
+	NextTry   *time.Time `json:"next_try" doc:"When watching is retried."`
 }
 
 type storeOutput struct {
@@ -254,8 +255,9 @@ func newStore(s *catalog.Store, watching map[string]scan.Status, admin bool) sto
 		v.LastResult = &s.LastResult
 	}
 	if w, ok := watching[s.ID]; ok {
-		v.Watch = &watch{Polling: w.Polling, Why: known(w.Why), Error: known(w.Err), LastPass: known(w.LastScan.UTC()), Arriving: w.Arriving}
+		v.Watch = &watch{Polling: w.Polling, Why: known(w.Why), Error: known(w.Err), ErrorCode: known(w.Code), LastPass: known(w.LastScan.UTC()), Arriving: w.Arriving}
 		if f := w.Failing; f != nil {
+			v.Watch.ErrorCode = known(scan.ErrorCode(f.Err))
 			v.Watch.Error, v.Watch.Failing, v.Watch.NextTry = known(f.Err.Error()), known(f.Since.UTC()), known(f.Next.UTC())
 		}
 	}

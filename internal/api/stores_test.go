@@ -476,7 +476,7 @@ func TestStoreProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := st.object("GET", "/api/v1/stores/"+st.store, "", 200)
-	want := map[string]any{"polling": true, "why": "a network", "error": nil, "last_pass": "2026-03-01T11:00:00Z", "arriving": 2.0, "failing_since": nil, "next_try": nil}
+	want := map[string]any{"polling": true, "why": "a network", "error": nil, "error_code": nil, "last_pass": "2026-03-01T11:00:00Z", "arriving": 2.0, "failing_since": nil, "next_try": nil}
 	if diff := cmp.Diff(want, s["watch"]); diff != "" {
 		t.Errorf("watch (-want +got):\n%s", diff)
 	}
@@ -498,7 +498,7 @@ func TestStoreNotWatched(t *testing.T) {
 	}
 	s := st.object("GET", "/api/v1/stores/"+st.store, "", 200)
 	want := map[string]any{
-		"polling": false, "why": nil, "error": catalog.ErrAway.Error(), "last_pass": nil, "arriving": 0.0,
+		"polling": false, "why": nil, "error": catalog.ErrAway.Error(), "error_code": nil, "last_pass": nil, "arriving": 0.0,
 		"failing_since": "2026-03-01T12:00:00Z", "next_try": "2026-03-01T12:01:00Z",
 	}
 	if diff := cmp.Diff(want, s["watch"]); diff != "" {

@@ -30,6 +30,7 @@ type taskView struct {
 	Progress         *task.Progress  `json:"progress" doc:"done of total units; total is null if unknown."`
 	Result           json.RawMessage `json:"result" doc:"Result of a task that succeeded."`
 	Error            *string         `json:"error" doc:"Last error, if the task failed or is retried."`
+	ErrorCode        *string         `json:"error_code" example:"too_many_missing" doc:"Kind of the error, for programs: too_many_missing, other_folder or folder_unreachable for a sync; null for other errors."`
 	Attempts         int             `json:"attempts" doc:"Number of attempts."`
 	Worker           *string         `json:"worker" doc:"Id of the worker that runs the task or ran it last."`
 	RequestID        *string         `json:"request_id" doc:"Id of the request that submitted the task, as in the log; null if no request did."`

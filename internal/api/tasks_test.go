@@ -103,7 +103,7 @@ func TestTask(t *testing.T) {
 	}
 	want := map[string]any{
 		"id": got["id"], "request_id": got["request_id"], "kind": "sync_store", "queue": "default", "args": args, "state": "waiting", "ready": false, "progress": nil,
-		"result": nil, "error": nil, "attempts": 0.0, "worker": nil, "submitted_at": got["submitted_at"], "started_at": nil, "finished_at": nil,
+		"result": nil, "error": nil, "error_code": nil, "attempts": 0.0, "worker": nil, "submitted_at": got["submitted_at"], "started_at": nil, "finished_at": nil,
 		"log": []any{}, "waiting_for_worker": true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

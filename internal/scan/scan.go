@@ -55,6 +55,20 @@ var (
 	ErrManyMissing = errors.New("too many slides are missing at once, so none was marked missing; if this is intended, confirm the next sync")
 )
 
+// ErrorCode returns the code by which programs tell the errors of a scan apart:
+// "folder_unreachable", "other_folder" or "too_many_missing"; "" for other errors.
+func ErrorCode(err error) string {
+	switch {
+	case errors.Is(err, ErrManyMissing):
+		return "too_many_missing"
+	case errors.Is(err, ErrOtherRoot):
+		return "other_folder"
+	case errors.Is(err, ErrNoRoot):
+		return "folder_unreachable"
+	}
+	return ""
+}
+
 // A Syncer keeps the catalog in sync with the folders of stores. Set its fields before
 // the first use; then it is safe for concurrent use.
 type Syncer struct {

@@ -396,6 +396,9 @@ func TestManyMissing(t *testing.T) {
 	if !errors.Is(err, ErrManyMissing) || !strings.Contains(err.Error(), "20 of 30") {
 		t.Errorf("two thirds gone: %v, want %v (20 of 30)", err, ErrManyMissing)
 	}
+	if got := ErrorCode(err); got != "too_many_missing" {
+		t.Errorf("error code %q, want too_many_missing", got)
+	}
 	if r.Added != 1 || count(catalog.Missing) != 8 {
 		t.Errorf("%+v and %d missing, want the new slide added and none more missing", r, count(catalog.Missing))
 	}

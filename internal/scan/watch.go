@@ -55,8 +55,9 @@ type Status struct {
 	Polling  bool      `json:"polling"`
 	Why      string    `json:"why,omitempty"` // why the folder is polled
 	Err      string    `json:"error,omitempty"`
-	LastScan time.Time `json:"last_pass"` // end of the last completed scan; zero without one
-	Arriving int       `json:"arriving"`  // files that wait for their next inspection
+	Code     string    `json:"error_code,omitempty"` // see [ErrorCode]
+	LastScan time.Time `json:"last_pass"`            // end of the last completed scan; zero without one
+	Arriving int       `json:"arriving"`             // files that wait for their next inspection
 	// Elsewhere reports that another process watches the store.
 	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Failing is why the store is not watched at present, and when the watcher tries
@@ -406,7 +407,7 @@ func (r *watch) report(err error) {
 	if words != r.status.Err && words != "" {
 		r.Syncer.log().Warn("cannot sync store", "store", r.Store, "err", words)
 	}
-	r.status.Err = words
+	r.status.Err, r.status.Code = words, ErrorCode(err)
 }
 
 // logResult logs the result of a scan, in numbers and ids.

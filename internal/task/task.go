@@ -129,6 +129,36 @@ func Permanent(err error) error {
 	return permanentError{err}
 }
 
+// A codedError has a code for programs.
+type codedError struct {
+	error
+	code string
+}
+
+func (e codedError) Unwrap() error { return e.error }
+
+// WithCode adds a code to an error, which programs can read in [View.ErrorCode]. An empty
+// code adds nothing.
+func WithCode(err error, code string) error {
+	if err == nil || code == "" {
+		return err
+	}
+	return codedError{err, code}
+}
+
+// A failureOutput is what a failed attempt leaves in the place of a result.
+type failureOutput struct {
+	Attempt   int    `json:"attempt"`
+	ErrorCode string `json:"error_code"`
+}
+
+// outputOf returns the output of a failed attempt.
+func outputOf(err error, attempt int) failureOutput {
+	var coded codedError
+	errors.As(err, &coded)
+	return failureOutput{attempt, coded.code}
+}
+
 // A laterError is not a failure.
 type laterError struct {
 	wait time.Duration

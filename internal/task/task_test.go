@@ -218,6 +218,39 @@ func TestFailures(t *testing.T) {
 	})
 }
 
+// TestErrorCode checks that a task has the code of its last error only.
+func TestErrorCode(t *testing.T) {
+	coded := Permanent(fmt.Errorf("sync: %w", WithCode(errors.New("no luck"), "unlucky")))
+	tests := []struct {
+		name string
+		errs []error
+		want string
+	}{
+		{"code", []error{coded}, "unlucky"},
+		{"none", []error{Permanent(errors.New("no luck"))}, ""},
+		{"later error", []error{WithCode(errors.New("no luck"), "unlucky"), Permanent(errors.New("still none"))}, ""},
+	}
+	onBoth(t, func(t *testing.T, url string) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				kind := tt.name[:3] + "code"
+				svc := open(t, url, Kind{Name: kind, MaxAttempts: 3, Run: func(_ context.Context, task *Task) (any, error) {
+					return nil, tt.errs[task.Attempt-1]
+				}})
+				work(t, svc, one)
+				v := wait(t, svc, submit(t, svc, Submission{Kind: kind}).ID)
+				got := ""
+				if v.ErrorCode != nil {
+					got = *v.ErrorCode
+				}
+				if got != tt.want || v.Attempts != len(tt.errs) || v.State == Failed && v.Result != nil {
+					t.Errorf("code %q, result %s after %d attempts, want %q and no result after %d", got, v.Result, v.Attempts, tt.want, len(tt.errs))
+				}
+			})
+		}
+	})
+}
+
 func TestUnique(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		none := func(context.Context, *Task) (any, error) { return nil, nil }

@@ -33,8 +33,9 @@ type View struct {
 	State       State           `json:"state"`
 	Ready       bool            `json:"ready"` // it has ended: succeeded, failed or cancelled
 	Progress    *Progress       `json:"progress"`
-	Result      json.RawMessage `json:"result"` // of a task that succeeded
-	Error       *string         `json:"error"`  // the last one, if the task retries or failed
+	Result      json.RawMessage `json:"result"`     // of a task that succeeded
+	Error       *string         `json:"error"`      // the last one, if the task retries or failed
+	ErrorCode   *string         `json:"error_code"` // the kind of the error, for programs; see [WithCode]
 	Attempts    int             `json:"attempts"`
 	Worker      *string         `json:"worker"`     // that runs it or ran it last
 	RequestID   *string         `json:"request_id"` // of the request that submitted it
@@ -202,7 +203,7 @@ func view(row *rivertype.JobRow) View {
 		v.Result = json.RawMessage(row.Output())
 	}
 	if n := len(row.Errors); n > 0 && (v.State == Retrying || v.State == Failed) {
-		v.Error = &row.Errors[n-1].Error
+		v.Error, v.ErrorCode = &row.Errors[n-1].Error, errorCode(row)
 	}
 	if o := originOf(row.Metadata); o.Request != "" {
 		v.RequestID = &o.Request
@@ -211,6 +212,16 @@ func view(row *rivertype.JobRow) View {
 		v.Worker, v.StartedAt = &row.AttemptedBy[n-1], utc(row.AttemptedAt)
 	}
 	return v
+}
+
+// errorCode returns the code of the last error. The output may be that of an earlier
+// attempt, because an attempt whose worker died leaves none.
+func errorCode(row *rivertype.JobRow) *string {
+	var out failureOutput
+	if json.Unmarshal(row.Output(), &out) != nil || out.ErrorCode == "" || out.Attempt != row.Errors[len(row.Errors)-1].Attempt {
+		return nil
+	}
+	return &out.ErrorCode
 }
 
 func stateOf(row *rivertype.JobRow) State {

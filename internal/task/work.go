@@ -192,6 +192,11 @@ func (r *runner) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 		return nil // has no effect: the task is not running
 	}
 	word, err := r.verdict(ctx, job, result, err)
+	if word == failed {
+		if oerr := river.RecordOutput(ctx, outputOf(err, job.Attempt)); oerr != nil {
+			r.w.warn.WarnContext(ctx, "recording the error code of a task failed", "task", t.ID, "error", oerr)
+		}
+	}
 	end(word)
 	level := slog.LevelInfo
 	attrs := []slog.Attr{

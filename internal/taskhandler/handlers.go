@@ -103,7 +103,7 @@ func (h *Handlers) sync(resync bool) func(context.Context, *task.Task, task.Args
 		if errors.Is(err, scan.ErrManyMissing) || errors.Is(err, scan.ErrOtherRoot) {
 			err = task.Permanent(err) // a person must confirm first
 		}
-		return r, err
+		return r, task.WithCode(err, scan.ErrorCode(err))
 	}
 }
 

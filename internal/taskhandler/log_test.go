@@ -69,6 +69,21 @@ func TestLogOfSync(t *testing.T) {
 	if v, err = s.Wait(ctx, v.ID); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.RemoveAll(root); err != nil {
+		t.Fatal(err)
+	}
+	lost, err := s.Submit(ctx, task.Submission{Kind: task.SyncStore, Store: st.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for change := range s.Watch(ctx, lost.ID) {
+		if lost = &change; lost.Error != nil {
+			break
+		}
+	}
+	if lost.ErrorCode == nil || *lost.ErrorCode != "folder_unreachable" {
+		t.Errorf("without a folder: error code %v, want folder_unreachable", lost.ErrorCode)
+	}
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)

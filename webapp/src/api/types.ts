@@ -129,10 +129,14 @@ export interface SyncResult {
   duration?: number | null; // seconds
 }
 
+// A SyncErrorCode tells why a sync was refused. Other errors have no code.
+export type SyncErrorCode = "too_many_missing" | "other_folder" | "folder_unreachable";
+
 export interface Watch {
   polling: boolean;
   why: string | null;
   error: string | null;
+  error_code?: SyncErrorCode | null;
   last_pass: string | null;
   arriving: number;
   failing_since?: string | null;
@@ -151,6 +155,7 @@ export interface Task {
   progress: { done: number; total: number | null; unit: string } | null;
   result: unknown;
   error: string | null;
+  error_code?: SyncErrorCode | null;
   attempts: number;
   worker: string | null;
   request_id: string | null;

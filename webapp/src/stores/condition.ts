@@ -1,6 +1,6 @@
 // The condition of a store, derived from its record and its tasks.
 
-import type { Store, Task, Watch } from "../api/types";
+import type { Store, SyncErrorCode, Task, Watch } from "../api/types";
 import { formatTime } from "../format";
 import { t } from "../strings";
 
@@ -58,19 +58,23 @@ function inProgress(task: Task): Condition {
 // problemOf is the last error: of the watcher of the folder, or else of the last sync, unless a
 // later one succeeded.
 function problemOf(store: Store, own: Task[]): Condition | null {
-  let words = store.watch?.error ?? null;
+  let { error, error_code: code } = store.watch ?? {};
   let task: Task | null = null;
-  if (!words) {
+  if (!error && !code) {
     const last = own.find((t) => syncKinds.includes(t.kind) && !isDryRun(t) && t.state !== "cancelled");
-    if (last?.error && (last.state === "failed" || last.state === "retrying") && !endedBefore(last, store.last_sync)) [words, task] = [last.error, last];
+    if (!last || (last.state !== "failed" && last.state !== "retrying") || endedBefore(last, store.last_sync)) return null;
+    ({ error, error_code: code } = task = last);
+    if (!error && !code) return null;
   }
-  if (!words) return null;
-  const text = sentence(words);
-  if (/(gone|missing) at once/.test(words)) return { kind: "refused", text, task, ask: "many" };
-  if (/another folder/.test(words)) return { kind: "refused", text, task, ask: "other" };
-  if (/unreachable/.test(words)) return { kind: "unreachable", text, task, ask: null };
-  return { kind: "failed", text, task, ask: null };
+  return { ...(code ? refusals[code] : undefined) ?? { kind: "failed", ask: null }, text: sentence(error ?? ""), task };
 }
+
+// Callers who may not see labels get the code of an error without its text.
+const refusals: Record<SyncErrorCode, Pick<Condition, "kind" | "ask">> = {
+  too_many_missing: { kind: "refused", ask: "many" },
+  other_folder: { kind: "refused", ask: "other" },
+  folder_unreachable: { kind: "unreachable", ask: null },
+};
 
 function endedBefore(task: Task, time: string | null | undefined): boolean {
   const ended = task.finished_at ?? task.started_at;

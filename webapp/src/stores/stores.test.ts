@@ -33,7 +33,7 @@ const task = (values: Partial<Task>): Task => ({
 });
 const many = "too many slides are missing at once, so none was marked missing; if this is intended, confirm the next sync (11 of 12)";
 const other = "another folder is at the store's path, with hardly any of its slides; check that its disk is mounted. Nothing was changed";
-const failed = task({ state: "failed", error: many });
+const failed = task({ state: "failed", error: many, error_code: "too_many_missing" });
 
 for (const [name, of, tasks, kind, ask] of [
   ["watched", { watch: watch({}) }, [], "inSync", null],
@@ -45,21 +45,23 @@ for (const [name, of, tasks, kind, ask] of [
   ["its host is away, a task waits for it", { host_away: true }, [task({ state: "waiting", ready: false })], "hostOffline", null],
   ["its tile server is away", { watch: watch({}), endpoint: "https://a.example", endpoint_away: true }, [], "endpointOffline", null],
   ["never synced", { watch: null, last_sync: null }, [], "never", null],
-  ["too many gone", { watch: watch({ error: many }) }, [], "refused", "many"],
-  ["another folder", { watch: watch({ error: other }) }, [], "refused", "other"],
-  ["no folder", { watch: watch({ error: "the store's folder is unreachable; nothing was marked missing" }) }, [], "unreachable", null],
+  ["too many gone", { watch: watch({ error: many, error_code: "too_many_missing" }) }, [], "refused", "many"],
+  ["another folder", { watch: watch({ error: other, error_code: "other_folder" }) }, [], "refused", "other"],
+  ["no folder", { watch: watch({ error: "the store's folder is unreachable; nothing was marked missing", error_code: "folder_unreachable" }) }, [], "unreachable", null],
+  ["an unknown code", { watch: watch({ error: "the disk is on fire", error_code: "fire" as never }) }, [], "failed", null],
+  ["without the text of the error", { watch: watch({ error_code: "too_many_missing" }) }, [], "refused", "many"],
   ["not watched because of an error", { watch: watch({ error: "the database does not answer", failing_since: "2025-03-14T09:00:00Z", next_try: "2025-03-14T09:01:00Z" }) }, [], "notWatched", null],
   ["another error", { watch: watch({ error: "the database does not answer" }) }, [], "failed", null],
   ["running", { watch: watch({}) }, [task({ state: "running", ready: false })], "running", null],
-  ["running while refused", { watch: watch({ error: many }) }, [task({ state: "running", ready: false })], "running", null],
+  ["running while refused", { watch: watch({ error: many, error_code: "too_many_missing" }) }, [task({ state: "running", ready: false })], "running", null],
   ["waiting", { watch: watch({}) }, [task({ state: "waiting", ready: false })], "waiting", null],
   ["one runs, a newer one waits", { watch: watch({}) }, [task({ state: "waiting", ready: false }), task({ state: "running", ready: false })], "running", null],
   ["a task of another store", { watch: watch({}) }, [task({ state: "running", ready: false, args: { store: "s2" } })], "inSync", null],
   ["the last sync failed", { watch: null, last_sync: "2025-03-14T08:00:00Z" }, [failed], "refused", "many"],
-  ["tried again", { watch: null }, [task({ state: "retrying", ready: false, error: many, finished_at: null })], "refused", "many"],
+  ["tried again", { watch: null }, [task({ state: "retrying", ready: false, error: many, error_code: "too_many_missing", finished_at: null })], "refused", "many"],
   ["a pass since", { watch: null, last_sync: "2025-03-14T10:00:00Z" }, [failed], "unwatched", null],
   ["a newer sync went well", { watch: null, last_sync: "2025-03-14T08:00:00Z" }, [task({}), failed], "unwatched", null],
-  ["a dry run failed", { watch: watch({}) }, [task({ state: "failed", error: many, args: { store: "s1", dry_run: true } })], "inSync", null],
+  ["a dry run failed", { watch: watch({}) }, [task({ state: "failed", error: many, error_code: "too_many_missing", args: { store: "s1", dry_run: true } })], "inSync", null],
   ["cancelled after a failure", { watch: null, last_sync: "2025-03-14T08:00:00Z" }, [task({ state: "cancelled" }), failed], "refused", "many"],
 ] as [string, Partial<Store>, Task[], string, string | null][]) {
   test(`condition of a store: ${name}`, () => {
