@@ -14,8 +14,8 @@ import (
 )
 
 type deployCmd struct {
-	Systemd    deploySystemdCmd    `cmd:"" help:"Write systemd units."`
 	Supervisor deploySupervisorCmd `cmd:"" help:"Write a configuration of supervisord."`
+	Systemd    deploySystemdCmd    `cmd:"" help:"Write systemd units."`
 }
 
 // deploySite are the flags that describe a site.
@@ -105,7 +105,7 @@ func (c *deploySystemdCmd) Run(_ context.Context, std streams) error {
 	}
 	files, err := deploy.Systemd(s)
 	if err != nil {
-		return err
+		return usage(err)
 	}
 	return c.write(std, files)
 }
@@ -124,7 +124,7 @@ func (c *deploySupervisorCmd) Run(_ context.Context, std streams) error {
 	}
 	files, err := deploy.Supervisor(s)
 	if err != nil {
-		return err
+		return usage(err)
 	}
 	return c.write(std, files)
 }

@@ -168,8 +168,11 @@ func listenOn(flag, given, address string) (net.Listener, error) {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("the address is already in use: choose another port, or stop the program that uses it (ss -ltnp shows it): %w", err)
 	}
-	if err != nil {
+	if _, ok := errors.AsType[*net.AddrError](err); ok { // it is no address, on any machine
 		return nil, &flagError{flag, fmt.Errorf("%s: %w", given, err)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--%s %s: %w", flag, given, err)
 	}
 	return l, nil
 }

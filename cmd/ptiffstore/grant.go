@@ -84,7 +84,7 @@ func parseEnd(s string, now time.Time) (*time.Time, error) {
 			return &t, nil
 		}
 	}
-	return nil, fmt.Errorf("--expires %q is not a time such as 90d or 12h, or a day such as 2030-12-31", s)
+	return nil, usage(fmt.Errorf("--expires %q is not a time such as 90d or 12h, or a day such as 2030-12-31", s))
 }
 
 type tokenListCmd struct {
@@ -173,7 +173,7 @@ func (*tokenRemoveCmd) Help() string {
 // Run removes the token.
 func (c *tokenRemoveCmd) Run(ctx context.Context) error {
 	if strings.HasPrefix(c.Token, account.TokenPrefix) {
-		return errors.New("this is the token itself, which is now in the shell's history: use its id, see ptiffstore token list")
+		return usage(errors.New("this is the token itself, which is now in the shell's history: use its id, see ptiffstore token list"))
 	}
 	return c.withPeople(ctx, "token.remove", func(a *account.Accounts) (string, error) {
 		err := a.DeleteToken(ctx, c.Token)
@@ -253,9 +253,9 @@ func (*grantAddCmd) Help() string {
 func (c *grantAddCmd) Run(ctx context.Context, std streams) error {
 	switch {
 	case c.User == "" && c.Group == "":
-		return errors.New("no subject: use --user or --group")
+		return usage(errors.New("no subject: use --user or --group"))
 	case c.Store == "" && c.Image == "" && !c.Everything:
-		return errors.New("no object: use --store, --image or --everything")
+		return usage(errors.New("no object: use --store, --image or --everything"))
 	}
 	cat, err := c.open(ctx)
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 )
 
 type imageCmd struct {
-	Show imageShowCmd `cmd:"" help:"Show an image as JSON."`
-	Set  imageSetCmd  `cmd:"" help:"Set the label of an image, or its id in another application."`
 	Map  imageMapCmd  `cmd:"" help:"Set the external ids of many images from a table."`
+	Set  imageSetCmd  `cmd:"" help:"Set the label of an image, or its id in another application."`
+	Show imageShowCmd `cmd:"" help:"Show an image as JSON."`
 }
 
 type imageShowCmd struct {

@@ -10,9 +10,9 @@ import (
 )
 
 type keyCmd struct {
+	Drop   keyDropCmd   `cmd:"" help:"Delete all keys and sign with a new one; signed links and access tokens stop working."`
 	List   keyListCmd   `cmd:"" help:"List the keys that sign access tokens and links."`
 	Rotate keyRotateCmd `cmd:"" help:"Sign with a new key; signatures of the old one stay valid."`
-	Drop   keyDropCmd   `cmd:"" help:"Delete all keys and sign with a new one; signed links and access tokens stop working."`
 }
 
 type keyListCmd struct {

@@ -33,41 +33,41 @@ type program struct {
 	VersionFlag kong.VersionFlag `name:"version" help:"Print the version and exit."`
 
 	Demo       demoCmd       `cmd:"" group:"run" help:"Create three demo slides, serve them and print the URL."`
+	Ready      readyCmd      `cmd:"" group:"run" help:"Check whether a server on this machine is ready."`
 	Serve      serveCmd      `cmd:"" group:"run" help:"Serve folders of slides: gallery, viewer, API and tiles in one process."`
 	Tileserver tileserverCmd `cmd:"" group:"run" help:"Serve tiles only, on the host that has the slides."`
 	Worker     workerCmd     `cmd:"" group:"run" help:"Run sync and background tasks on the host that has the slides."`
-	Ready      readyCmd      `cmd:"" group:"run" help:"Check whether a server on this machine is ready."`
 
-	Store  storeCmd  `cmd:"" group:"slides" help:"Add, list, show, change or remove stores."`
 	Image  imageCmd  `cmd:"" group:"slides" help:"Show an image, or set its label and its id in another application."`
-	Sync   syncCmd   `cmd:"" group:"slides" help:"Scan a store's folder now and update the catalog."`
-	Verify verifyCmd `cmd:"" group:"slides" help:"Read files again and report damaged ones."`
 	Retry  retryCmd  `cmd:"" group:"slides" help:"Inspect a broken or quarantined file again."`
+	Store  storeCmd  `cmd:"" group:"slides" help:"Add, list, show, change or remove stores."`
+	Sync   syncCmd   `cmd:"" group:"slides" help:"Scan a store's folder now and update the catalog."`
 	Task   taskCmd   `cmd:"" group:"slides" help:"Submit, list, show, wait for or cancel tasks."`
 	Upload uploadCmd `cmd:"" group:"slides" help:"Upload slides to a server."`
+	Verify verifyCmd `cmd:"" group:"slides" help:"Read files again and report damaged ones."`
 
-	User  userCmd  `cmd:"" group:"access" help:"Add, list, change or remove users."`
-	Group groupCmd `cmd:"" group:"access" help:"Add, list, change or remove groups of users."`
-	Token tokenCmd `cmd:"" group:"access" help:"Add, list or remove API tokens."`
-	Grant grantCmd `cmd:"" group:"access" help:"Add, list or remove grants of roles."`
-	Edge  edgeCmd  `cmd:"" group:"access" help:"Add, list or remove edge servers, which ask this server for permissions."`
-	Key   keyCmd   `cmd:"" group:"access" help:"List, rotate or drop the keys that sign access tokens and links."`
 	Audit auditCmd `cmd:"" group:"access" help:"Print the audit log."`
+	Edge  edgeCmd  `cmd:"" group:"access" help:"Add, list or remove edge servers, which ask this server for permissions."`
+	Grant grantCmd `cmd:"" group:"access" help:"Add, list or remove grants of roles."`
+	Group groupCmd `cmd:"" group:"access" help:"Add, list, change or remove groups of users."`
+	Key   keyCmd   `cmd:"" group:"access" help:"List, rotate or drop the keys that sign access tokens and links."`
+	Token tokenCmd `cmd:"" group:"access" help:"Add, list or remove API tokens."`
+	User  userCmd  `cmd:"" group:"access" help:"Add, list, change or remove users."`
 
-	Settings   configCmd     `cmd:"" group:"operate" name:"config" help:"Check the configuration file, or show the settings in force."`
-	Doctor     doctorCmd     `cmd:"" group:"operate" help:"Check an installation, and report problems and how to fix them."`
 	Backup     backupCmd     `cmd:"" group:"operate" help:"Back up the catalog to a folder while it is in use."`
-	Restore    restoreCmd    `cmd:"" group:"operate" help:"Replace the catalog with a backup."`
-	Deploy     deployCmd     `cmd:"" group:"operate" help:"Write the service files for systemd or supervisord."`
-	Version    versionCmd    `cmd:"" group:"operate" help:"Print version, Go release and JPEG decoder."`
 	Completion completionCmd `cmd:"" group:"operate" help:"Print the completion of commands and flags for a shell."`
+	Settings   configCmd     `cmd:"" group:"operate" name:"config" help:"Check the configuration file, or show the settings in force."`
+	Deploy     deployCmd     `cmd:"" group:"operate" help:"Write the service files for systemd or supervisord."`
+	Doctor     doctorCmd     `cmd:"" group:"operate" help:"Check an installation, and report problems and how to fix them."`
 	Help       helpCmd       `cmd:"" group:"operate" help:"Show the help of a command."`
+	Restore    restoreCmd    `cmd:"" group:"operate" help:"Replace the catalog with a backup."`
+	Version    versionCmd    `cmd:"" group:"operate" help:"Print version, Go release and JPEG decoder."`
 
-	Inspect    inspectCmd    `cmd:"" group:"files" help:"Show the contents of a slide file, or why it is not valid."`
-	Tile       tileCmd       `cmd:"" group:"files" help:"Write one tile of a slide file as a JPEG."`
 	Associated associatedCmd `cmd:"" group:"files" help:"Write the label, macro or thumbnail of a slide file as a JPEG."`
-	Preview    previewCmd    `cmd:"" group:"files" help:"Write the rotated label beside the macro as a JPEG."`
 	Convert    convertCmd    `cmd:"" group:"files" help:"Convert a JPEG, PNG or flat TIFF to a pyramid."`
+	Inspect    inspectCmd    `cmd:"" group:"files" help:"Show the contents of a slide file, or why it is not valid."`
+	Preview    previewCmd    `cmd:"" group:"files" help:"Write the rotated label beside the macro as a JPEG."`
+	Tile       tileCmd       `cmd:"" group:"files" help:"Write one tile of a slide file as a JPEG."`
 }
 
 // helpCmd lists help among the commands; run replaces it by --help.
@@ -198,6 +198,9 @@ func run(ctx context.Context, args []string, std streams) int {
 	}
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
+	}
+	if _, ok := errors.AsType[*flagError](err); ok {
+		return exitUsage
 	}
 	return exitFailure
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 	"github.com/slideatlas/ptiffstore/slide"
 	"github.com/slideatlas/ptiffstore/test/oidctest"
@@ -213,6 +215,68 @@ func TestUsage(t *testing.T) {
 				t.Errorf("%v, want exit code %d and %q", r, exitUsage, tt.want)
 			}
 		})
+	}
+}
+
+// TestContradictions passes command lines that cannot be right with any catalog, although
+// each of their flags is valid. They fail before anything is read or created.
+func TestContradictions(t *testing.T) {
+	t.Parallel()
+	data := "--data=" + filepath.Join(t.TempDir(), "data")
+	for _, tt := range []struct {
+		want string // in the text on standard error
+		args []string
+	}{
+		{"use --user or --group", []string{"grant", "add", "--role=viewer", "--everything", data}},
+		{"use --store, --image or --everything", []string{"grant", "add", "--role=viewer", "--user=anna", data}},
+		{"nothing to change", []string{"store", "set", "Scanner 1", data}},
+		{"nothing to change", []string{"image", "set", "x", data}},
+		{"nothing to change", []string{"user", "set", "anna", data}},
+		{"nothing to change", []string{"group", "set", "students", data}},
+		{"use --managed too", []string{"store", "add", t.TempDir(), "--incoming", t.TempDir(), data}},
+		{"--quota: invalid size", []string{"store", "add", t.TempDir(), "--managed", "--quota=much", data}},
+		{"--no-password cannot be combined", []string{"user", "add", "anna", "--no-password", "--admin", data}},
+		{"--expires \"soon\" is not a time", []string{"token", "add", "--user=anna", "--expires=soon", data}},
+		{"use its id", []string{"token", "remove", account.TokenPrefix + "x", data}},
+		{"--parallel must be at least 1", []string{"upload", "x.tiff", "--parallel=0"}},
+		{"--to: ", []string{"upload", "x.tiff", "--to=http://[::1"}},
+		{"--listen 8080: ", []string{"ready", "--listen=8080"}},
+		{"--trace-share 2: ", []string{"serve", "--trace-share=2", data}},
+		{"--time-zone Mars: ", []string{"serve", "--time-zone=Mars", data}},
+		{"--oidc-label has no effect", []string{"serve", "--oidc-label=x", data}},
+		{"--trusted-proxy ", []string{"serve", "--trusted-proxy=x", "--auth=local", data}},
+		{"no configuration file given", []string{"config", "check"}},
+		{"invalid name of a site", []string{"deploy", "systemd", "--site=../x", "-o", t.TempDir()}},
+	} {
+		r := command(t, tt.args...)
+		if r.code != exitUsage || r.out != "" || !strings.Contains(r.err, tt.want) {
+			t.Errorf("%q: %v, want exit code %d and %q", tt.args, r, exitUsage, tt.want)
+		}
+	}
+}
+
+// TestCommandsSorted fails when the list of commands of a group, or the subcommands of a
+// command, are not in alphabetical order.
+func TestCommandsSorted(t *testing.T) {
+	t.Parallel()
+	groups := map[string][]string{}
+	err := kong.Visit(kong.Must(&program{}).Model, func(n kong.Visitable, next kong.Next) error {
+		if node, ok := n.(*kong.Node); ok && node.Parent != nil {
+			group := node.Parent.FullPath()
+			if node.Group != nil {
+				group += "/" + node.Group.Key
+			}
+			groups[group] = append(groups[group], node.Name)
+		}
+		return next(nil)
+	})
+	if err != nil || len(groups) < 10 {
+		t.Fatalf("%v, groups %v", err, groups)
+	}
+	for group, names := range groups {
+		if !slices.IsSorted(names) {
+			t.Errorf("the commands of %s are not sorted: %v", group, names)
+		}
 	}
 }
 

@@ -19,18 +19,18 @@ import (
 type userCmd struct {
 	Add      userAddCmd      `cmd:"" help:"Add a user."`
 	List     userListCmd     `cmd:"" help:"List the users."`
-	Set      userSetCmd      `cmd:"" help:"Rename, disable or enable a user, or make one an admin."`
-	Remove   userRemoveCmd   `cmd:"" help:"Remove a user with sessions, API tokens and grants."`
 	Password userPasswordCmd `cmd:"" help:"Change the password of a user and end the user's sessions."`
+	Remove   userRemoveCmd   `cmd:"" help:"Remove a user with sessions, API tokens and grants."`
+	Set      userSetCmd      `cmd:"" help:"Rename, disable or enable a user, or make one an admin."`
 }
 
 type groupCmd struct {
 	Add    groupAddCmd    `cmd:"" help:"Add a group."`
-	List   groupListCmd   `cmd:"" help:"List the groups, or the members of one."`
-	Set    groupSetCmd    `cmd:"" help:"Rename a group, or set its name at the OpenID Connect provider."`
-	Remove groupRemoveCmd `cmd:"" help:"Remove a group and its grants. Its users stay."`
 	Join   groupJoinCmd   `cmd:"" help:"Add a user to a group."`
 	Leave  groupLeaveCmd  `cmd:"" help:"Remove a user from a group."`
+	List   groupListCmd   `cmd:"" help:"List the groups, or the members of one."`
+	Remove groupRemoveCmd `cmd:"" help:"Remove a group and its grants. Its users stay."`
+	Set    groupSetCmd    `cmd:"" help:"Rename a group, or set its name at the OpenID Connect provider."`
 }
 
 // people opens the accounts of a catalog, which must exist with all its tables.
@@ -94,10 +94,21 @@ type passwordSource struct {
 // read returns the password: from the file, from a prompt at a terminal, else from
 // standard input.
 func (p passwordSource) read(std streams) (string, error) {
+	if std.in == nil && (p.PasswordFile == "" || p.PasswordFile == "-") {
+		return "", errors.New("no password given: use --password-file FILE")
+	}
+	password, err := p.line(std)
+	if err != nil {
+		return "", fmt.Errorf("password: %w", err)
+	}
+	return password, nil
+}
+
+func (p passwordSource) line(std streams) (string, error) {
 	if p.PasswordFile != "" && p.PasswordFile != "-" {
 		f, err := os.Open(p.PasswordFile)
 		if err != nil {
-			return "", fmt.Errorf("password: %w", err)
+			return "", err
 		}
 		defer f.Close()
 		if exposed(p.PasswordFile) {
@@ -107,9 +118,6 @@ func (p passwordSource) read(std streams) (string, error) {
 	}
 	if f, ok := std.in.(*os.File); ok && p.PasswordFile == "" && term.IsTerminal(int(f.Fd())) {
 		return prompt(f, std.err)
-	}
-	if std.in == nil {
-		return "", errors.New("no password given: use --password-file FILE")
 	}
 	return oneLine(std.in)
 }
@@ -122,7 +130,7 @@ func prompt(f *os.File, to io.Writer) (string, error) {
 		b, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(to)
 		if err != nil {
-			return "", fmt.Errorf("password: %w", err)
+			return "", err
 		}
 		words[i] = string(b)
 	}
@@ -132,24 +140,25 @@ func prompt(f *os.File, to io.Writer) (string, error) {
 	return words[0], nil
 }
 
-// passwordBytes is the maximum length of the line with the password.
+// passwordBytes is the maximum length of the line with a password or token.
 const passwordBytes = 4096
 
+// oneLine returns the only line of a file with a secret.
 func oneLine(r io.Reader) (string, error) {
 	b := bufio.NewReader(io.LimitReader(r, passwordBytes))
 	line, err := b.ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("password: %w", err)
+		return "", err
 	}
 	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 	rest, err := io.ReadAll(b)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("password: %w", err)
+		return "", err
 	case line == "":
-		return "", errors.New("password: the first line is empty")
+		return "", errors.New("the first line is empty")
 	case len(rest) > 0 || len(line) == passwordBytes:
-		return "", errors.New("password: the file has more than one line, or a very long one")
+		return "", errors.New("the file has more than one line, or a very long one")
 	}
 	return line, nil
 }
@@ -171,7 +180,7 @@ func (*userAddCmd) Help() string {
 // Run adds the user and prints the id.
 func (c *userAddCmd) Run(ctx context.Context, std streams) error {
 	if c.NoPassword && (c.Admin || c.PasswordFile != "") {
-		return errors.New("--no-password cannot be combined with --admin or --password-file")
+		return usage(errors.New("--no-password cannot be combined with --admin or --password-file"))
 	}
 	return c.withPeople(ctx, "user.add", func(a *account.Accounts) (string, error) {
 		if _, err := a.UserByName(ctx, c.Name); err == nil { // before the user types a password

@@ -249,7 +249,7 @@ func TestTokenCommands(t *testing.T) {
 	o.refuses("is not a time", "", "token", "add", "--user", "robot", "--expires", "soon")
 	o.refuses("expired already", "", "token", "add", "--user", "robot", "--expires", "2020-01-01")
 	o.refuses("missing flags: --user", "", "token", "add")
-	if r := o.run("", "token", "remove", token); r.code != exitFailure || !strings.Contains(r.err, "use its id") || strings.Contains(r.err, token) {
+	if r := o.run("", "token", "remove", token); r.code != exitUsage || !strings.Contains(r.err, "use its id") || strings.Contains(r.err, token) {
 		t.Errorf("the token for its id: %v", r)
 	}
 	o.refuses("unknown token", "", "token", "remove", "x")

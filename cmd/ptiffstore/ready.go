@@ -23,7 +23,7 @@ func (*readyCmd) Help() string {
 func (c *readyCmd) Run(ctx context.Context, std streams) error {
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("--listen %s: %w", c.Listen, err)
+		return usage(fmt.Errorf("--listen %s: %w", c.Listen, err))
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1" // it listens on every address

@@ -409,22 +409,25 @@ func TestServeRefused(t *testing.T) {
 	}
 	defer taken.Close()
 	for _, mode := range []string{"serve", "tileserver", "demo"} {
-		for _, tt := range []struct{ listen, want string }{
-			{"0.0.0.0:0", "--insecure-no-auth"},
-			{"[::]:0", "--insecure-no-auth"},
-			{":0", "--insecure-no-auth"},
-			{"192.0.2.1:0", "--insecure-no-auth"},
-			{"8080", "missing port"},
-			{"127.0.0.1:99999", "invalid port"},
-			{taken.Addr().String(), "address already in use"},
+		for _, tt := range []struct {
+			listen, want string
+			code         int
+		}{
+			{"0.0.0.0:0", "--insecure-no-auth", exitUsage},
+			{"[::]:0", "--insecure-no-auth", exitUsage},
+			{":0", "--insecure-no-auth", exitUsage},
+			{"192.0.2.1:0", "--insecure-no-auth", exitUsage},
+			{"8080", "missing port", exitUsage},
+			{"127.0.0.1:99999", "invalid port", exitUsage},
+			{taken.Addr().String(), "address already in use", exitFailure},
 		} {
 			data := filepath.Join(t.TempDir(), "data")
 			if mode == "tileserver" && tt.want != "--insecure-no-auth" {
 				data = newCatalog(t) // or it would wait for a catalog
 			}
 			r := command(t, mode, "--data", data, "--listen", tt.listen)
-			if r.code != exitFailure || r.out != "" || !strings.Contains(r.err, "--listen "+tt.listen) || !strings.Contains(r.err, tt.want) {
-				t.Fatalf("%s --listen %s: %v, want exit code %d and %q", mode, tt.listen, r, exitFailure, tt.want)
+			if r.code != tt.code || r.out != "" || !strings.Contains(r.err, "--listen "+tt.listen) || !strings.Contains(r.err, tt.want) {
+				t.Fatalf("%s --listen %s: %v, want exit code %d and %q", mode, tt.listen, r, tt.code, tt.want)
 			}
 			if _, err := os.Stat(data); tt.want == "--insecure-no-auth" && err == nil {
 				t.Errorf("%s --listen %s made its data folder", mode, tt.listen)

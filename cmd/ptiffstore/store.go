@@ -24,9 +24,9 @@ import (
 type storeCmd struct {
 	Add    storeAddCmd    `cmd:"" help:"Make a folder a store."`
 	List   storeListCmd   `cmd:"" help:"List the stores."`
-	Show   storeShowCmd   `cmd:"" help:"Show a store and its settings."`
-	Set    storeSetCmd    `cmd:"" help:"Change settings of a store."`
 	Remove storeRemoveCmd `cmd:"" help:"Remove a store from the catalog. Its files stay."`
+	Set    storeSetCmd    `cmd:"" help:"Change settings of a store."`
+	Show   storeShowCmd   `cmd:"" help:"Show a store and its settings."`
 }
 
 // storeSettings are the settings of a store that can be set, named as in the API; nil is
@@ -166,7 +166,7 @@ func (c *storeAddCmd) store() (*catalog.Store, error) {
 			return nil, err
 		}
 	} else if c.Incoming != "" {
-		return nil, errors.New("--incoming is for managed stores: use --managed too")
+		return nil, usage(errors.New("--incoming is for managed stores: use --managed too"))
 	}
 	root, err := filepath.Abs(c.Folder)
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 )
 
 type taskCmd struct {
-	Submit taskSubmitCmd `cmd:"" help:"Submit a task to a queue."`
+	Cancel taskCancelCmd `cmd:"" help:"Cancel a task."`
 	List   taskListCmd   `cmd:"" help:"List tasks, newest first."`
 	Show   taskShowCmd   `cmd:"" help:"Show a task, its progress, log and result."`
+	Submit taskSubmitCmd `cmd:"" help:"Submit a task to a queue."`
 	Wait   taskWaitCmd   `cmd:"" help:"Wait until a task has ended and show it."`
-	Cancel taskCancelCmd `cmd:"" help:"Cancel a task."`
 }
 
 // A desk has the catalog and the task queues.

@@ -26,7 +26,7 @@ type uploadCmd struct {
 	Files    []string      `arg:"" help:"Files to upload."`
 	To       string        `default:"http://127.0.0.1:8080" placeholder:"URL" help:"Address of the server."`
 	Store    string        `placeholder:"STORE" help:"Id or label of the managed store. Can be omitted if there is only one."`
-	Token    string        `placeholder:"TOKEN" env:"PTIFFSTORE_TOKEN" help:"API token. Other users of this machine can see the command line: set PTIFFSTORE_TOKEN instead."`
+	tokenFlags
 	Parallel int           `default:"2" help:"Number of files to upload at once."`
 	Wait     time.Duration `default:"5m" placeholder:"TIME" help:"How long to wait for the server to inspect each file; 0s to not wait."`
 	Retry    time.Duration `default:"1h" placeholder:"TIME" help:"How long to retry while the server is unreachable or full."`
@@ -54,6 +54,9 @@ type uploaded struct {
 func (c *uploadCmd) Run(ctx context.Context, std streams) error {
 	if c.Parallel < 1 {
 		return &exitError{exitUsage, errors.New("--parallel must be at least 1")}
+	}
+	if err := c.tokenFlags.read(std); err != nil {
+		return err
 	}
 	client, err := c.client()
 	if err != nil {
@@ -116,6 +119,9 @@ func (c *uploadCmd) store(ctx context.Context) (string, error) {
 	resp, err := http.DefaultClient.Do(r)
 	if err == nil {
 		defer resp.Body.Close()
+		if resp.StatusCode == http.StatusUnauthorized {
+			return "", c.unauthorized(c.To)
+		}
 		json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&list) // without a list it must be an id
 	}
 	var ids []string
@@ -164,14 +170,17 @@ func (c *uploadCmd) one(ctx context.Context, client *upload.Client, meters *mete
 		}
 	}
 	if err != nil {
-		r.State, r.Reason = "failed", known(failure(err))
+		r.State, r.Reason = "failed", known(c.failure(err))
 	}
 	return r
 }
 
 // failure returns an error as text.
-func failure(err error) string {
+func (c *uploadCmd) failure(err error) string {
 	if e, ok := errors.AsType[*httperr.Error](err); ok {
+		if e.Status == http.StatusUnauthorized {
+			return c.unauthorized(c.To).Error()
+		}
 		return e.Detail
 	}
 	if errors.Is(err, context.Canceled) {

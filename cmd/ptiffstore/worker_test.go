@@ -108,7 +108,6 @@ func TestStoreCommands(t *testing.T) {
 		{"a bad schedule", "schedule", []string{"store", "set", id, db, "--schedule", "whenever"}},
 		{"a bad colour", "background", []string{"store", "set", id, db, "--background", "red"}},
 		{"no folder", "no such file", []string{"store", "add", filepath.Join(dir, "none"), db}},
-		{"incoming in place", "--managed", []string{"store", "add", t.TempDir(), db, "--incoming", t.TempDir()}},
 	}
 	for _, tt := range refused {
 		if r := command(t, tt.args...); r.code != exitFailure || !strings.Contains(r.err, tt.want) {
