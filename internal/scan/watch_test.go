@@ -255,7 +255,9 @@ func TestWatchRootVanishes(t *testing.T) {
 	w := NewWatcher(st.Syncer, st.store)
 	st.watched(w)
 	st.rename(st.root, st.root+".away")
-	st.eventually(soon, "the trouble to be told", func() bool { return strings.Contains(w.Status().Err, ErrNoRoot.Error()) && w.Status().Code == "folder_unreachable" })
+	st.eventually(soon, "the trouble to be told", func() bool {
+		return strings.Contains(w.Status().Err, ErrNoRoot.Error()) && w.Status().Code == "folder_unreachable"
+	})
 	st.want(map[string]catalog.State{"a.tiff": catalog.Available})
 	st.rename(st.root+".away", st.root)
 	st.eventually(soon, "the trouble to end", func() bool { return w.Status().Err == "" && w.Status().Code == "" })
