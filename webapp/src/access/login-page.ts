@@ -25,7 +25,7 @@ export const loginPage: Page = {
       return;
     }
     const changed = new URLSearchParams(location.hash.slice(1)).has("changed");
-    root.append(sheet(t.access.logIn, changed ? h("p", { class: "form-note", role: "status" }, t.access.passwordChanged) : null, ...(now.mode === "central" ? elsewhere(now.central, to) : local(to, now.oidc ?? null))));
+    root.append(sheet(t.access.logIn, changed ? h("p", { class: "form-note", role: "status" }, t.access.passwordChanged) : null, ...(now.mode === "central" ? centralLogin(now.central, to) : local(to, now.oidc ?? null))));
     root.querySelector("input")?.focus();
   },
 };
@@ -64,7 +64,7 @@ function local(to: string, oidc: string | null): Child[] {
   return [element, oidc ? h("p", { class: "or" }, h("span", null, t.access.or)) : null, oidc ? h("a", { class: "button plain wide", href: start }, t.access.logInWith(oidc)) : null];
 }
 
-function elsewhere(central: string | null, to: string): Child[] {
+function centralLogin(central: string | null, to: string): Child[] {
   return [message({
     title: t.access.centralTitle,
     text: t.access.centralText,

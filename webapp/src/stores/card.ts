@@ -28,7 +28,7 @@ const styles: Record<ConditionKind, { icon: IconName; badge: string }> = {
   unreachable: { icon: "warning", badge: "broken" },
   failed: { icon: "warning", badge: "broken" },
   never: { icon: "clock", badge: "unsupported" },
-  elsewhere: { icon: "check", badge: "good" },
+  syncedByHost: { icon: "check", badge: "good" },
   hostOffline: { icon: "warning", badge: "broken" },
   endpointOffline: { icon: "warning", badge: "broken" },
   unwatched: { icon: "clock", badge: "unsupported" },

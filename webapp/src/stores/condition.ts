@@ -36,7 +36,7 @@ export function conditionOf(store: Store, tasks: Task[]): Condition {
   if (watch?.polling) return { kind: "polling", text: watch.why ?? "", task: null, ask: null };
   if (watch) return { kind: "inSync", text: "", task: null, ask: null };
   if (!store.last_sync) return { kind: "never", text: t.stores.neverText, task: null, ask: null };
-  if (store.host_away === false) return { kind: "elsewhere", text: t.stores.elsewhereText(store.host ?? ""), task: null, ask: null };
+  if (store.host_away === false) return { kind: "syncedByHost", text: t.stores.syncedByHostText(store.host ?? ""), task: null, ask: null };
   return { kind: "unwatched", text: t.stores.unwatchedText, task: null, ask: null };
 }
 

@@ -40,7 +40,7 @@ for (const [name, of, tasks, kind, ask] of [
   ["polled", { watch: watch({ polling: true, why: "nfs" }) }, [], "polling", null],
   ["not watched", { watch: null, last_sync: "2025-03-14T09:00:00Z" }, [], "unwatched", null],
   ["kept by its host", { watch: null, host: "a", host_away: false }, [], "never", null],
-  ["kept by its host, synced", { watch: null, host: "a", host_away: false, last_sync: "2025-03-14T09:00:00Z" }, [], "elsewhere", null],
+  ["kept by its host, synced", { watch: null, host: "a", host_away: false, last_sync: "2025-03-14T09:00:00Z" }, [], "syncedByHost", null],
   ["its host is away", { watch: null, host: "a", host_away: true, endpoint_away: true, last_sync: "2025-03-14T09:00:00Z" }, [], "hostOffline", null],
   ["its host is away, a task waits for it", { host_away: true }, [task({ state: "waiting", ready: false })], "hostOffline", null],
   ["its tile server is away", { watch: watch({}), endpoint: "https://a.example", endpoint_away: true }, [], "endpointOffline", null],
@@ -71,7 +71,7 @@ for (const [name, of, tasks, kind, ask] of [
 }
 
 test("an error as a sentence", () => {
-  expect(sentence("the folder is away")).toBe("The folder is away.");
+  expect(sentence("the folder is empty")).toBe("The folder is empty.");
   expect(sentence("Is it mounted?")).toBe("Is it mounted?");
 });
 

@@ -17,16 +17,16 @@ export function tileServerLine(image: SlideImage, back: () => void, signal: Abor
   const line = h("div", { class: "failures tile-server", hidden: true, role: "status", "data-testid": "tile-server" }, icon("warning", 18), text);
   const server = image.tile_url ? new URL(image.tile_url, location.href) : null;
   if (!server || server.origin === location.origin) return line;
-  text.textContent = t.viewer.tileServerAway(server.host);
+  text.textContent = t.viewer.tileServerUnreachable(server.host);
   poll(async () => {
-    let away = false;
+    let unreachable = false;
     try {
-      away = (await listStores(signal)).find((store) => store.id === image.store)?.endpoint_away === true;
+      unreachable = (await listStores(signal)).find((store) => store.id === image.store)?.endpoint_away === true;
     } catch {
       return; // the page reports that its own server does not respond
     }
-    if (!away && !line.hidden) back();
-    line.hidden = !away;
+    if (!unreachable && !line.hidden) back();
+    line.hidden = !unreachable;
   }, pause, signal);
   return line;
 }
