@@ -19,8 +19,8 @@ SHELL := /bin/bash
 
 FUZZTIME ?= 30s
 
-# As many digits everywhere: by itself git gives more where it has more commits.
-VERSION := $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
+# From git, and from CHANGELOG.md where git has no tag.
+VERSION := $(shell scripts/version)
 MAKEFLAGS += --no-print-directory
 
 # A clone that belongs to another user cannot be stamped by go. What is built to be

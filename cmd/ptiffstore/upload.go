@@ -23,9 +23,9 @@ import (
 )
 
 type uploadCmd struct {
-	Files    []string      `arg:"" help:"Files to upload."`
-	To       string        `default:"http://127.0.0.1:8080" placeholder:"URL" help:"Address of the server."`
-	Store    string        `placeholder:"STORE" help:"Id or label of the managed store. Can be omitted if there is only one."`
+	Files []string `arg:"" help:"Files to upload."`
+	To    string   `default:"http://127.0.0.1:8080" placeholder:"URL" help:"Address of the server."`
+	Store string   `placeholder:"STORE" help:"Id or label of the managed store. Can be omitted if there is only one."`
 	tokenFlags
 	Parallel int           `default:"2" help:"Number of files to upload at once."`
 	Wait     time.Duration `default:"5m" placeholder:"TIME" help:"How long to wait for the server to inspect each file; 0s to not wait."`

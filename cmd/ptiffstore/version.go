@@ -11,8 +11,17 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
-// version is set by the linker to the release, or to the output of git describe.
-var version = "devel"
+// version is set by the linker to what scripts/version prints.
+var version = devel
+
+const devel = "devel"
+
+func init() {
+	// The program was built by go install, with the version of a module.
+	if bi, ok := debug.ReadBuildInfo(); ok && version == devel && bi.Main.Version != "" && bi.Main.Version != "(devel)" {
+		version = bi.Main.Version
+	}
+}
 
 type versionCmd struct {
 	JSON     bool `help:"Print JSON."`
