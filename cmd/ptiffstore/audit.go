@@ -77,7 +77,7 @@ func (c *auditCmd) each(ctx context.Context, a *account.Accounts, f account.Even
 		if c.Limit > 0 {
 			f.Limit = min(left, 1000)
 		}
-		page, next, err := a.Events(ctx, f, cursor)
+		page, next, err := a.Audit.List(ctx, f, cursor)
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ func (*edgeAddCmd) Help() string {
 // Run adds the edge server and prints its secret.
 func (c *edgeAddCmd) Run(ctx context.Context, std streams) error {
 	return c.withPeople(ctx, "edge.add", func(a *account.Accounts) (string, error) {
-		secret, e, err := a.AddEdge(ctx, c.URL)
+		secret, e, err := a.Edges.Add(ctx, c.URL)
 		if err != nil {
 			return "", err
 		}
@@ -54,7 +54,7 @@ func (c *edgeListCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer a.Close()
-	list, err := a.Edges(ctx)
+	list, err := a.Edges.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (*edgeRemoveCmd) Help() string {
 // Run removes the edge server.
 func (c *edgeRemoveCmd) Run(ctx context.Context) error {
 	return c.withPeople(ctx, "edge.remove", func(a *account.Accounts) (string, error) {
-		err := a.DeleteEdge(ctx, c.ID)
+		err := a.Edges.Delete(ctx, c.ID)
 		if errors.Is(err, account.ErrNotFound) {
 			err = fmt.Errorf("unknown edge server %q: see ptiffstore edge list", c.ID)
 		}

@@ -49,7 +49,7 @@ func (c *tokenAddCmd) Run(ctx context.Context, std streams) error {
 		if err != nil {
 			return "", err
 		}
-		secret, k, err := a.CreateToken(ctx, account.Token{User: u.ID, Label: c.Label, Scopes: c.Scope, ExpiresAt: ends})
+		secret, k, err := a.Tokens.Add(ctx, account.Token{User: u.ID, Label: c.Label, Scopes: c.Scope, ExpiresAt: ends})
 		if err != nil {
 			return "", err
 		}
@@ -110,7 +110,7 @@ func (c *tokenListCmd) Run(ctx context.Context, std streams) error {
 		}
 		user = u.ID
 	}
-	tokens, err := a.Tokens(ctx, user)
+	tokens, err := a.Tokens.List(ctx, user)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func subjects(ctx context.Context, a *account.Accounts) (map[string]string, erro
 	if err != nil {
 		return nil, err
 	}
-	groups, err := a.Groups(ctx)
+	groups, err := a.Groups.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (c *tokenRemoveCmd) Run(ctx context.Context) error {
 		return usage(errors.New("this is the token itself, which is now in the shell's history: use its id, see ptiffstore token list"))
 	}
 	return c.withPeople(ctx, "token.remove", func(a *account.Accounts) (string, error) {
-		err := a.DeleteToken(ctx, c.Token)
+		err := a.Tokens.Delete(ctx, c.Token)
 		if errors.Is(err, account.ErrNotFound) {
 			err = fmt.Errorf("unknown token %q: see ptiffstore token list", c.Token)
 		}
@@ -271,7 +271,7 @@ func (c *grantAddCmd) Run(ctx context.Context, std streams) error {
 		if g.Store, g.Image, err = c.grantObject.ids(ctx, cat); err != nil {
 			return "", err
 		}
-		made, err := a.AddGrant(ctx, g)
+		made, err := a.Grants.Add(ctx, g)
 		if err != nil {
 			return "", err
 		}
@@ -313,7 +313,7 @@ func (c *grantListCmd) Run(ctx context.Context, std streams) error {
 	if f.Store, f.Image, err = c.grantObject.ids(ctx, cat); err != nil {
 		return err
 	}
-	grants, err := a.Grants(ctx, f)
+	grants, err := a.Grants.List(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -363,7 +363,7 @@ func (*grantRemoveCmd) Help() string {
 // Run removes the grant.
 func (c *grantRemoveCmd) Run(ctx context.Context) error {
 	return c.withPeople(ctx, "grant.remove", func(a *account.Accounts) (string, error) {
-		err := a.DeleteGrant(ctx, c.Grant)
+		err := a.Grants.Delete(ctx, c.Grant)
 		if errors.Is(err, account.ErrNotFound) {
 			err = fmt.Errorf("unknown grant %q: see ptiffstore grant list", c.Grant)
 		}

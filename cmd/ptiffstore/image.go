@@ -158,7 +158,7 @@ func (c *imageMapCmd) set(ctx context.Context, std streams, from io.Reader, cat 
 			continue
 		}
 		set++
-		if err := a.Record(ctx, byCommand("image.set", row[0])); err != nil {
+		if err := a.Audit.Record(ctx, byCommand("image.set", row[0])); err != nil {
 			return err
 		}
 	}

@@ -60,7 +60,7 @@ func TestImageCommands(t *testing.T) {
 		t.Errorf("map with mistakes: %v", r)
 	}
 	ids("2", nil, "c,9", nil)
-	events, _, err := o.accounts().Events(t.Context(), account.EventFilter{Act: "image.set"}, "")
+	events, _, err := o.accounts().Audit.List(t.Context(), account.EventFilter{Act: "image.set"}, "")
 	if err != nil || len(events) != 5 {
 		t.Errorf("%d events in the audit log, %v; want 5", len(events), err)
 	}

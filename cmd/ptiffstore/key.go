@@ -40,7 +40,7 @@ func (c *keyListCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer a.Close()
-	keys, err := a.Keys(ctx)
+	keys, err := a.Keys.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (*keyRotateCmd) Help() string {
 // Run creates the new key.
 func (c *keyRotateCmd) Run(ctx context.Context, std streams) error {
 	return c.withPeople(ctx, "key.rotate", func(a *account.Accounts) (string, error) {
-		if err := a.RotateKey(ctx); err != nil {
+		if err := a.Keys.Rotate(ctx); err != nil {
 			return "", err
 		}
 		return printNewKey(ctx, std, a)
@@ -88,7 +88,7 @@ func (*keyDropCmd) Help() string {
 // Run deletes the keys and creates a new one.
 func (c *keyDropCmd) Run(ctx context.Context, std streams) error {
 	return c.withPeople(ctx, "key.drop", func(a *account.Accounts) (string, error) {
-		if err := a.DropKeys(ctx); err != nil {
+		if err := a.Keys.Drop(ctx); err != nil {
 			return "", err
 		}
 		return printNewKey(ctx, std, a)
@@ -97,7 +97,7 @@ func (c *keyDropCmd) Run(ctx context.Context, std streams) error {
 
 // printNewKey prints and returns the id of the new signing key.
 func printNewKey(ctx context.Context, std streams, a *account.Accounts) (string, error) {
-	keys, err := a.Keys(ctx)
+	keys, err := a.Keys.List(ctx)
 	if err != nil {
 		return "", err
 	}

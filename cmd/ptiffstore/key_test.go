@@ -57,7 +57,7 @@ func TestKeyDroppedWhileServing(t *testing.T) {
 	user := idOf(o.says("", "user", "list", "--json"))
 	accounts := o.accounts()
 	keys := func() *authz.Keys {
-		list, err := accounts.SigningKeys(t.Context())
+		list, err := accounts.Keys.Ensure(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

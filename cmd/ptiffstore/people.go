@@ -54,7 +54,7 @@ func (p *databaseFlags) withPeople(ctx context.Context, act string, f func(*acco
 	if err != nil {
 		return err
 	}
-	return a.Record(ctx, byCommand(act, object))
+	return a.Audit.Record(ctx, byCommand(act, object))
 }
 
 // byCommand is an action of the command line, for the audit log.
@@ -64,9 +64,9 @@ func byCommand(act, object string) account.Event {
 
 // findUser returns a user by id or by name.
 func findUser(ctx context.Context, a *account.Accounts, name string) (*account.User, error) {
-	u, err := a.User(ctx, name)
+	u, err := a.Users.Get(ctx, name)
 	if errors.Is(err, account.ErrNotFound) {
-		u, err = a.UserByName(ctx, name)
+		u, err = a.Users.ByName(ctx, name)
 	}
 	if errors.Is(err, account.ErrNotFound) {
 		return nil, fmt.Errorf("unknown user %q: see ptiffstore user list", name)
@@ -75,9 +75,9 @@ func findUser(ctx context.Context, a *account.Accounts, name string) (*account.U
 }
 
 func findGroup(ctx context.Context, a *account.Accounts, name string) (*account.Group, error) {
-	g, err := a.Group(ctx, name)
+	g, err := a.Groups.Get(ctx, name)
 	if errors.Is(err, account.ErrNotFound) {
-		g, err = a.GroupByName(ctx, name)
+		g, err = a.Groups.ByName(ctx, name)
 	}
 	if errors.Is(err, account.ErrNotFound) {
 		return nil, fmt.Errorf("unknown group %q: see ptiffstore group list", name)
@@ -183,7 +183,7 @@ func (c *userAddCmd) Run(ctx context.Context, std streams) error {
 		return usage(errors.New("--no-password cannot be combined with --admin or --password-file"))
 	}
 	return c.withPeople(ctx, "user.add", func(a *account.Accounts) (string, error) {
-		if _, err := a.UserByName(ctx, c.Name); err == nil { // before the user types a password
+		if _, err := a.Users.ByName(ctx, c.Name); err == nil { // before the user types a password
 			return "", fmt.Errorf("user %q exists already: see ptiffstore user list", c.Name)
 		}
 		password := ""
@@ -193,12 +193,12 @@ func (c *userAddCmd) Run(ctx context.Context, std streams) error {
 				return "", err
 			}
 		}
-		u, err := a.CreateUser(ctx, account.User{Name: c.Name, DisplayName: c.DisplayName}, password)
+		u, err := a.Users.Add(ctx, account.User{Name: c.Name, DisplayName: c.DisplayName}, password)
 		if err != nil {
 			return "", err
 		}
 		if c.Admin {
-			if _, err := a.AddGrant(ctx, account.Grant{User: u.ID, Role: account.Admin}); err != nil {
+			if _, err := a.Grants.Add(ctx, account.Grant{User: u.ID, Role: account.Admin}); err != nil {
 				return "", err
 			}
 		}
@@ -237,7 +237,7 @@ func (c *userListCmd) Run(ctx context.Context, std streams) error {
 func allUsers(ctx context.Context, a *account.Accounts) ([]account.User, error) {
 	users := []account.User{}
 	for q := (account.UserQuery{Limit: 1000}); ; {
-		page, next, err := a.Users(ctx, q)
+		page, next, err := a.Users.List(ctx, q)
 		if err != nil {
 			return nil, err
 		}
@@ -303,7 +303,7 @@ func (c *userSetCmd) Run(ctx context.Context, std streams) error {
 				return "", err
 			}
 		}
-		u, err = a.UpdateUser(ctx, u.ID, func(u *account.User) error {
+		u, err = a.Users.Update(ctx, u.ID, func(u *account.User) error {
 			replace(&u.Name, c.Name)
 			replace(&u.DisplayName, c.DisplayName)
 			replace(&u.Disabled, c.Disabled)
@@ -329,16 +329,16 @@ func replace[T any](to, given *T) {
 // setAdmin adds or removes the grant that makes a user an admin.
 func setAdmin(ctx context.Context, a *account.Accounts, user string, admin bool) error {
 	if admin {
-		_, err := a.AddGrant(ctx, account.Grant{User: user, Role: account.Admin})
+		_, err := a.Grants.Add(ctx, account.Grant{User: user, Role: account.Admin})
 		return err
 	}
-	grants, err := a.Grants(ctx, account.GrantFilter{User: user})
+	grants, err := a.Grants.List(ctx, account.GrantFilter{User: user})
 	if err != nil {
 		return err
 	}
 	for _, g := range grants {
 		if g.Role == account.Admin && g.Store == "" && g.Image == "" {
-			return a.DeleteGrant(ctx, g.ID)
+			return a.Grants.Delete(ctx, g.ID)
 		}
 	}
 	return nil
@@ -346,7 +346,7 @@ func setAdmin(ctx context.Context, a *account.Accounts, user string, admin bool)
 
 // sayAdminGroups prints the groups through which a user is still an admin.
 func sayAdminGroups(ctx context.Context, a *account.Accounts, u *account.User, std streams) error {
-	grants, err := a.Grants(ctx, account.GrantFilter{})
+	grants, err := a.Grants.List(ctx, account.GrantFilter{})
 	if err != nil {
 		return err
 	}
@@ -354,14 +354,14 @@ func sayAdminGroups(ctx context.Context, a *account.Accounts, u *account.User, s
 		if g.Role != account.Admin || g.Group == "" || g.Store != "" || g.Image != "" {
 			continue
 		}
-		members, err := a.Members(ctx, g.Group)
+		members, err := a.Groups.Members(ctx, g.Group)
 		if err != nil {
 			return err
 		}
 		if !slices.ContainsFunc(members, func(m account.User) bool { return m.ID == u.ID }) {
 			continue
 		}
-		group, err := a.Group(ctx, g.Group)
+		group, err := a.Groups.Get(ctx, g.Group)
 		if err != nil {
 			return err
 		}
@@ -386,7 +386,7 @@ func (c *userRemoveCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
-		return u.ID, a.DeleteUser(ctx, u.ID)
+		return u.ID, a.Users.Delete(ctx, u.ID)
 	})
 }
 
@@ -413,9 +413,9 @@ func (c *userPasswordCmd) Run(ctx context.Context, std streams) error {
 			return "", err
 		}
 		if c.RevokeTokens {
-			return u.ID, a.SetPasswordRevokingTokens(ctx, u.ID, password)
+			return u.ID, a.Users.SetPasswordRevokingTokens(ctx, u.ID, password)
 		}
-		return u.ID, a.SetPassword(ctx, u.ID, password)
+		return u.ID, a.Users.SetPassword(ctx, u.ID, password)
 	})
 }
 
@@ -433,7 +433,7 @@ func (*groupAddCmd) Help() string {
 // Run adds the group and prints its id.
 func (c *groupAddCmd) Run(ctx context.Context, std streams) error {
 	return c.withPeople(ctx, "group.add", func(a *account.Accounts) (string, error) {
-		g, err := a.CreateGroup(ctx, account.Group{Name: c.Name, External: c.External})
+		g, err := a.Groups.Add(ctx, account.Group{Name: c.Name, External: c.External})
 		if err != nil {
 			return "", err
 		}
@@ -465,7 +465,7 @@ func (c *groupListCmd) Run(ctx context.Context, std streams) error {
 	if c.Group != "" {
 		return c.members(ctx, a, std)
 	}
-	groups, err := a.Groups(ctx)
+	groups, err := a.Groups.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -485,7 +485,7 @@ func (c *groupListCmd) members(ctx context.Context, a *account.Accounts, std str
 	if err != nil {
 		return err
 	}
-	users, err := a.Members(ctx, g.ID)
+	users, err := a.Groups.Members(ctx, g.ID)
 	if err != nil {
 		return err
 	}
@@ -517,7 +517,7 @@ func (c *groupSetCmd) Run(ctx context.Context, std streams) error {
 		if err != nil {
 			return "", err
 		}
-		g, err = a.UpdateGroup(ctx, g.ID, func(g *account.Group) error {
+		g, err = a.Groups.Update(ctx, g.ID, func(g *account.Group) error {
 			replace(&g.Name, c.Name)
 			replace(&g.External, c.External)
 			return nil
@@ -546,7 +546,7 @@ func (c *groupRemoveCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
-		return g.ID, a.DeleteGroup(ctx, g.ID)
+		return g.ID, a.Groups.Delete(ctx, g.ID)
 	})
 }
 
@@ -579,7 +579,7 @@ func (c *groupJoinCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
-		return g.ID + " " + u.ID, a.AddMember(ctx, g.ID, u.ID)
+		return g.ID + " " + u.ID, a.Groups.AddMember(ctx, g.ID, u.ID)
 	})
 }
 
@@ -599,7 +599,7 @@ func (c *groupLeaveCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
-		err = a.RemoveMember(ctx, g.ID, u.ID)
+		err = a.Groups.RemoveMember(ctx, g.ID, u.ID)
 		if errors.Is(err, account.ErrNotFound) {
 			err = fmt.Errorf("%s is not in the group %s", u.Name, g.Name)
 		}

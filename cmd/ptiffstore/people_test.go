@@ -151,12 +151,12 @@ func (o *office) checkLogins(passwords map[string]string, admin string) {
 	o.t.Helper()
 	a := o.accounts()
 	for name, password := range passwords {
-		u, err := a.Authenticate(o.t.Context(), name, password, "")
+		u, err := a.Logins.ByPassword(o.t.Context(), name, password, "")
 		if err != nil {
 			o.t.Errorf("%s: %v", name, err)
 			continue
 		}
-		r, err := a.Roles(o.t.Context(), u.ID)
+		r, err := a.Grants.Rights(o.t.Context(), u.ID)
 		if err != nil || r.Everywhere(account.ScopeAdmin) != (name == admin) {
 			o.t.Errorf("%s: %+v, %v", name, r, err)
 		}
@@ -166,7 +166,7 @@ func (o *office) checkLogins(passwords map[string]string, admin string) {
 // checkAudit compares the actions in the audit log.
 func (o *office) checkAudit(want string) {
 	o.t.Helper()
-	events, _, err := o.accounts().Events(o.t.Context(), account.EventFilter{}, "")
+	events, _, err := o.accounts().Audit.List(o.t.Context(), account.EventFilter{}, "")
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestTokenCommands(t *testing.T) {
 	o := newOffice(t)
 	o.says("", "user", "add", "robot", "--no-password")
 	token := o.says("", "token", "add", "--user", "robot", "--scope", "write", "--scope", "label", "--expires", "90d", "--label", "scanner 1")
-	_, k, err := o.accounts().UseToken(t.Context(), token)
+	_, k, err := o.accounts().Tokens.Use(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestTokenCommands(t *testing.T) {
 	}
 	o.refuses("unknown token", "", "token", "remove", "x")
 	o.says("", "token", "remove", k.ID)
-	if _, _, err := o.accounts().UseToken(t.Context(), token); err == nil {
+	if _, _, err := o.accounts().Tokens.Use(t.Context(), token); err == nil {
 		t.Error("a removed token is still good")
 	}
 	o.says(goodPassword, "user", "add", "anna")
@@ -265,11 +265,11 @@ func TestTokenCommands(t *testing.T) {
 			args = append(args, "--revoke-tokens")
 		}
 		o.says("another password", args...)
-		if _, _, err := o.accounts().UseToken(t.Context(), annas); (err != nil) != revoke {
+		if _, _, err := o.accounts().Tokens.Use(t.Context(), annas); (err != nil) != revoke {
 			t.Errorf("a token after %q: %v", args, err)
 		}
 	}
-	if _, _, err := o.accounts().UseToken(t.Context(), made.Secret); err != nil {
+	if _, _, err := o.accounts().Tokens.Use(t.Context(), made.Secret); err != nil {
 		t.Errorf("the token of another: %v", err)
 	}
 	o.checkAudit("user.add token.add token.add token.remove user.add token.add user.password user.password")

@@ -9,12 +9,9 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/db"
@@ -63,20 +60,23 @@ type Options struct {
 	AuditLog io.Writer
 }
 
-// Accounts are the accounts in an open database. They are safe for concurrent use.
+// Accounts are the accounts in an open database, by resource. They are safe for
+// concurrent use.
 type Accounts struct {
-	o           Options
-	db          *db.DB
-	write, read *sql.DB // of db
-	close       func() error
-	hashing     chan struct{} // holds a value for each running hash
-	waiting     chan struct{} // holds a value for each running or waiting hash
+	Users       *Users
+	Groups      *Groups
+	Grants      *Grants
+	Logins      *Logins
+	Sessions    *Sessions
+	Tokens      *Tokens
+	Bootstrap   *Bootstrap
+	Revocations *Revocations
+	Keys        *Keys
+	Edges       *Edges
+	Audit       *Audit
 
-	auditMu  sync.Mutex // one line at a time
-	hearMu   sync.Mutex
-	hearers  []func(Revocation)
-	dummyOne sync.Once
-	dummy    string // hash that is checked for unknown users
+	*handle
+	close func() error
 }
 
 // Open opens or creates the tables in the catalog's database at url, "sqlite:PATH" or
@@ -99,9 +99,12 @@ func New(ctx context.Context, d *db.DB, o Options) (*Accounts, error) {
 	if err := d.Migrate(ctx, tables()); err != nil {
 		return nil, err
 	}
+	o = o.withDefaults()
+	h := &handle{o: o, db: d, write: d.Write, read: d.Read, passwords: newPasswords(o.Password)}
 	return &Accounts{
-		o: o.withDefaults(), db: d, write: d.Write, read: d.Read, close: func() error { return nil },
-		hashing: make(chan struct{}, hashesAtOnce), waiting: make(chan struct{}, hashesWaiting),
+		Users: &Users{h}, Groups: &Groups{h}, Grants: &Grants{h}, Logins: &Logins{h}, Sessions: &Sessions{h}, Tokens: &Tokens{h},
+		Bootstrap: &Bootstrap{h}, Revocations: &Revocations{h}, Keys: &Keys{h}, Edges: &Edges{h}, Audit: &Audit{h},
+		handle: h, close: func() error { return nil },
 	}, nil
 }
 
@@ -125,9 +128,6 @@ func (o Options) withDefaults() Options {
 // Close closes the database, unless the caller of [New] opened it.
 func (a *Accounts) Close() error { return a.close() }
 
-// now returns the time with the precision of the database.
-func (a *Accounts) now() time.Time { return a.o.Now().UTC().Truncate(time.Microsecond) }
-
 // newSecret returns 256 random bits as text. The prefix identifies the kind of secret to
 // people and secret scanners.
 func newSecret(prefix string) string {
@@ -141,151 +141,4 @@ func newSecret(prefix string) string {
 func hashSecret(secret string) []byte {
 	h := sha256.Sum256([]byte(secret))
 	return h[:]
-}
-
-// A tx is a write transaction. Only one runs at a time.
-type tx struct {
-	*sql.Tx
-	a       *Accounts
-	now     time.Time
-	revoked []Revocation
-}
-
-// change runs f in a transaction, and then notifies listeners of the revocations. It may
-// run f more than once.
-func (a *Accounts) change(ctx context.Context, f func(*tx) error) error {
-	return a.db.Retry(ctx, func() error { return a.attempt(ctx, f) })
-}
-
-func (a *Accounts) attempt(ctx context.Context, f func(*tx) error) error {
-	stx, err := a.write.BeginTx(ctx, nil)
-	if err != nil {
-		return a.wrap(err, "begin")
-	}
-	defer stx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	t := &tx{Tx: stx, a: a, now: a.now()}
-	if _, err := t.ExecContext(ctx, `UPDATE account_turn SET turn = turn + 1`); err != nil {
-		return a.wrap(err, "turn")
-	}
-	if err := f(t); err != nil {
-		return err
-	}
-	if err := t.Commit(); err != nil {
-		return a.wrap(err, "commit")
-	}
-	a.tell(t.revoked)
-	return nil
-}
-
-// exec runs a statement and returns how many rows it changed.
-func (t *tx) exec(ctx context.Context, what, statement string, args ...any) (int64, error) {
-	r, err := t.ExecContext(ctx, statement, args...)
-	if err != nil {
-		return 0, t.a.wrap(err, what)
-	}
-	n, err := r.RowsAffected()
-	return n, t.a.wrap(err, what)
-}
-
-// execAll runs statements with the same arguments.
-func (t *tx) execAll(ctx context.Context, what string, args []any, statements ...string) error {
-	for _, s := range statements {
-		if _, err := t.exec(ctx, what, s, args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// A querier is a database or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// A row is a row that can be scanned.
-type row interface{ Scan(into ...any) error }
-
-// all reads all rows of a query; the list is never nil.
-func all[T any](ctx context.Context, a *Accounts, q querier, scan func(row) (T, error), what, query string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, a.wrap(err, what)
-	}
-	defer rows.Close()
-	list := []T{}
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, a.wrap(err, what)
-		}
-		list = append(list, v)
-	}
-	return list, a.wrap(rows.Err(), what)
-}
-
-// one reads the single row of a query, or returns [ErrNotFound].
-func one[T any](ctx context.Context, a *Accounts, q querier, scan func(row) (T, error), what, query string, args ...any) (*T, error) {
-	v, err := scan(q.QueryRowContext(ctx, query, args...))
-	if err != nil {
-		return nil, a.wrap(err, what)
-	}
-	return &v, nil
-}
-
-// wrap adds the object to a database error, and its kind.
-func (a *Accounts) wrap(err error, what string) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("%w: %s", ErrNotFound, what)
-	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if kind := fault(err); kind != nil {
-		return fmt.Errorf("%w: %s: %w", kind, what, err)
-	}
-	return fmt.Errorf("%s: %w", what, err)
-}
-
-func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
-}
-
-func micros(t *time.Time) sql.Null[int64] {
-	if t == nil {
-		return sql.Null[int64]{}
-	}
-	return sql.Null[int64]{V: t.UnixMicro(), Valid: true}
-}
-
-// A stamp reads a time from the database.
-type stamp struct{ at **time.Time }
-
-// Scan is for database/sql.
-func (s stamp) Scan(v any) error {
-	switch v := v.(type) {
-	case nil:
-		*s.at = nil
-	case int64:
-		t := time.UnixMicro(v).UTC()
-		*s.at = &t
-	default:
-		return fmt.Errorf("%T is not a time", v)
-	}
-	return nil
-}
-
-// A moment reads a time that is not NULL.
-type moment struct{ at *time.Time }
-
-// Scan is for database/sql.
-func (m moment) Scan(v any) error {
-	n, ok := v.(int64)
-	if !ok {
-		return fmt.Errorf("%T is not a time", v)
-	}
-	*m.at = time.UnixMicro(n).UTC()
-	return nil
 }

@@ -120,14 +120,14 @@ func checkError(t testing.TB, what string, err, want error) {
 
 func addUser(t testing.TB, a *Accounts, name string) *User {
 	t.Helper()
-	return must(a.CreateUser(t.Context(), User{Name: name}, password))(t)
+	return must(a.Users.Add(t.Context(), User{Name: name}, password))(t)
 }
 
 func addGroup(t testing.TB, a *Accounts, name string, members ...*User) *Group {
 	t.Helper()
-	g := must(a.CreateGroup(t.Context(), Group{Name: name}))(t)
+	g := must(a.Groups.Add(t.Context(), Group{Name: name}))(t)
 	for _, u := range members {
-		check(t, a.AddMember(t.Context(), g.ID, u.ID))
+		check(t, a.Groups.AddMember(t.Context(), g.ID, u.ID))
 	}
 	return g
 }
@@ -136,8 +136,8 @@ func addGroup(t testing.TB, a *Accounts, name string, members ...*User) *Group {
 func groupsOf(t testing.TB, a *Accounts, user string) []Group {
 	t.Helper()
 	list := []Group{}
-	for _, g := range must(a.Groups(t.Context()))(t) {
-		members := must(a.Members(t.Context(), g.ID))(t)
+	for _, g := range must(a.Groups.List(t.Context()))(t) {
+		members := must(a.Groups.Members(t.Context(), g.ID))(t)
 		if slices.ContainsFunc(members, func(u User) bool { return u.ID == user }) {
 			list = append(list, g)
 		}
@@ -147,7 +147,7 @@ func groupsOf(t testing.TB, a *Accounts, user string) []Group {
 
 // edgeBySecret returns the edge server with the key of the secret.
 func edgeBySecret(ctx context.Context, a *Accounts, secret string) (*Edge, error) {
-	edges, err := a.Edges(ctx)
+	edges, err := a.Edges.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -168,46 +168,46 @@ func anywhere(r Rights, scope Scope) bool {
 func TestWhole(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()
-		link, ok, err := a.Bootstrap(ctx)
+		link, ok, err := a.Bootstrap.Link(ctx)
 		if err != nil || !ok {
 			t.Fatal(ok, err)
 		}
-		root := must(a.ClaimBootstrap(ctx, link, "root", password))(t)
-		if r := must(a.Roles(ctx, root.ID))(t); !r.Everywhere(ScopeAdmin) {
+		root := must(a.Bootstrap.Claim(ctx, link, "root", password))(t)
+		if r := must(a.Grants.Rights(ctx, root.ID))(t); !r.Everywhere(ScopeAdmin) {
 			t.Errorf("the first admin is not an admin: %+v", r)
 		}
 		u := addUser(t, a, "Anna")
 		g := addGroup(t, a, "Pathologists", u)
-		grant := must(a.AddGrant(ctx, Grant{Group: g.ID, Role: Reader, Store: "s1"}))(t)
-		u = must(a.Authenticate(ctx, "anna", password, "192.0.2.1"))(t)
-		secret, _, err := a.StartSession(ctx, u.ID, "192.0.2.1", "Browser/1.0")
+		grant := must(a.Grants.Add(ctx, Grant{Group: g.ID, Role: Reader, Store: "s1"}))(t)
+		u = must(a.Logins.ByPassword(ctx, "anna", password, "192.0.2.1"))(t)
+		secret, _, err := a.Sessions.Start(ctx, u.ID, "192.0.2.1", "Browser/1.0")
 		check(t, err)
-		if got, _, err := a.UseSession(ctx, secret); err != nil || got.ID != u.ID {
+		if got, _, err := a.Sessions.Use(ctx, secret); err != nil || got.ID != u.ID {
 			t.Errorf("session: %v, %v", got, err)
 		}
-		token, _, err := a.CreateToken(ctx, Token{User: u.ID, Label: "script", Scopes: []Scope{ScopeTiles}})
+		token, _, err := a.Tokens.Add(ctx, Token{User: u.ID, Label: "script", Scopes: []Scope{ScopeTiles}})
 		check(t, err)
-		if got, k, err := a.UseToken(ctx, token); err != nil || got.ID != u.ID || k.Label != "script" {
+		if got, k, err := a.Tokens.Use(ctx, token); err != nil || got.ID != u.ID || k.Label != "script" {
 			t.Errorf("token: %v, %v, %v", got, k, err)
 		}
-		r := must(a.Roles(ctx, u.ID))(t)
+		r := must(a.Grants.Rights(ctx, u.ID))(t)
 		if !r.Allows("s1", "i1", ScopeLabel) || r.Allows("s2", "i1", ScopeTiles) || r.Within([]Scope{ScopeTiles}).Allows("s1", "", ScopeLabel) {
 			t.Errorf("rights %+v", r)
 		}
-		check(t, a.DeleteGrant(ctx, grant.ID))
-		if r := must(a.Roles(ctx, u.ID))(t); anywhere(r, ScopeTiles) {
+		check(t, a.Grants.Delete(ctx, grant.ID))
+		if r := must(a.Grants.Rights(ctx, u.ID))(t); anywhere(r, ScopeTiles) {
 			t.Errorf("rights after the grant was removed: %+v", r)
 		}
-		if keys := must(a.SigningKeys(ctx))(t); len(keys) != 1 {
+		if keys := must(a.Keys.Ensure(ctx))(t); len(keys) != 1 {
 			t.Errorf("%d keys", len(keys))
 		}
-		edge, e, err := a.AddEdge(ctx, "https://edge.example/")
+		edge, e, err := a.Edges.Add(ctx, "https://edge.example/")
 		check(t, err)
 		if got := must(edgeBySecret(ctx, a, edge))(t); got.ID != e.ID {
 			t.Errorf("edge %v", got)
 		}
-		check(t, a.Record(ctx, Event{User: u.ID, Act: "login", Allowed: true}))
-		if events, next, err := a.Events(ctx, EventFilter{User: u.ID}, ""); err != nil || len(events) != 1 || next != "" {
+		check(t, a.Audit.Record(ctx, Event{User: u.ID, Act: "login", Allowed: true}))
+		if events, next, err := a.Audit.List(ctx, EventFilter{User: u.ID}, ""); err != nil || len(events) != 1 || next != "" {
 			t.Errorf("events %v, %q, %v", events, next, err)
 		}
 	})

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// Audit is the audit log, which can only grow.
+type Audit struct{ *handle }
+
 // An Event is an entry of the audit log: who did what, and whether it was allowed. It
 // contains ids, but no patient data and no secrets.
 type Event struct {
@@ -26,17 +29,17 @@ type Event struct {
 // Record adds an event to the audit log. A zero At is set to now; N is assigned.
 //
 // Events are immutable: the database refuses to change or delete them.
-func (a *Accounts) Record(ctx context.Context, e Event) error {
+func (a *Audit) Record(ctx context.Context, e Event) error {
 	if err := a.db.Retry(ctx, func() error { return a.insertEvent(ctx, a.write, &e) }); err != nil {
 		return err
 	}
 	return a.writeEvent(&e)
 }
 
-// insertEvent adds an event to the table. It sets fields as [Accounts.Record] does.
-func (a *Accounts) insertEvent(ctx context.Context, q querier, e *Event) error {
+// insertEvent adds an event to the table. It sets fields as [Audit.Record] does.
+func (h *handle) insertEvent(ctx context.Context, q querier, e *Event) error {
 	if e.At.IsZero() {
-		e.At = a.now()
+		e.At = h.now()
 	}
 	e.At = e.At.UTC().Truncate(time.Microsecond)
 	e.User, e.Act, e.Object = printable(e.User, 64), printable(e.Act, 64), printable(e.Object, 200)
@@ -44,21 +47,21 @@ func (a *Accounts) insertEvent(ctx context.Context, q querier, e *Event) error {
 	err := q.QueryRowContext(ctx, `INSERT INTO audit (at, user_id, act, object, address, allowed, detail)
 		VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING n`,
 		e.At.UnixMicro(), e.User, e.Act, e.Object, e.From, e.Allowed, e.Detail).Scan(&e.N)
-	return a.wrap(err, "audit log")
+	return wrap(err, "audit log")
 }
 
 // writeEvent appends an event that is in the table to AuditLog, if there is one.
-func (a *Accounts) writeEvent(e *Event) error {
-	if a.o.AuditLog == nil {
+func (h *handle) writeEvent(e *Event) error {
+	if h.o.AuditLog == nil {
 		return nil
 	}
 	line, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("cannot write the audit log: %w", err)
 	}
-	a.auditMu.Lock()
-	defer a.auditMu.Unlock()
-	if _, err := a.o.AuditLog.Write(append(line, '\n')); err != nil {
+	h.auditMu.Lock()
+	defer h.auditMu.Unlock()
+	if _, err := h.o.AuditLog.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("the event is in the audit log's table, but cannot be written to its file: %w", err)
 	}
 	return nil
@@ -159,16 +162,16 @@ func placeAfter(cursor string) (place, error) {
 	return p, nil
 }
 
-// Events returns events, newest first, and the cursor of the next page, empty on the
+// List returns events, newest first, and the cursor of the next page, empty on the
 // last. The error may be [ErrBadCursor].
-func (a *Accounts) Events(ctx context.Context, f EventFilter, cursor string) (events []Event, next string, err error) {
+func (a *Audit) List(ctx context.Context, f EventFilter, cursor string) (events []Event, next string, err error) {
 	after, err := placeAfter(cursor)
 	if err != nil {
 		return nil, "", err
 	}
 	limit := pageLimit(f.Limit)
 	where, args := f.where(after)
-	events, err = all(ctx, a, a.read, scanEvent, "audit log", `SELECT n, at, user_id, act, object, address, allowed, detail FROM audit
+	events, err = all(ctx, a.read, scanEvent, "audit log", `SELECT n, at, user_id, act, object, address, allowed, detail FROM audit
 		WHERE `+where+` ORDER BY at DESC, n DESC LIMIT `+strconv.Itoa(limit+1), args...)
 	if err != nil {
 		return nil, "", err

@@ -30,7 +30,7 @@ func TestAudit(t *testing.T) {
 			{User: "u2", Act: "group.join", Object: "g1 u1", Allowed: true},
 		}
 		for i := range events {
-			check(t, a.Record(ctx, events[i]))
+			check(t, a.Audit.Record(ctx, events[i]))
 			events[i].N, events[i].At = int64(i+1), c.now()
 			c.add(time.Minute)
 		}
@@ -62,7 +62,7 @@ func TestAudit(t *testing.T) {
 				want = append(want, events[n-1])
 			}
 			for cursor := ""; ; {
-				page, next, err := a.Events(ctx, tt.filter, cursor)
+				page, next, err := a.Audit.List(ctx, tt.filter, cursor)
 				check(t, err)
 				if got = append(got, page...); next == "" {
 					break
@@ -74,7 +74,7 @@ func TestAudit(t *testing.T) {
 			}
 		}
 		for _, cursor := range []string{"x", "-1", "0", "1.", "1.0", "1.x", "1.1.1", "1; DROP TABLE audit"} {
-			_, _, err := a.Events(ctx, EventFilter{}, cursor)
+			_, _, err := a.Audit.List(ctx, EventFilter{}, cursor)
 			checkError(t, cursor, err, ErrBadCursor)
 		}
 		var written []Event
@@ -93,8 +93,8 @@ func TestAudit(t *testing.T) {
 func TestAuditStays(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()
-		check(t, a.Record(ctx, Event{User: "u1", Act: "login"}))
-		before, _, err := a.Events(ctx, EventFilter{}, "")
+		check(t, a.Audit.Record(ctx, Event{User: "u1", Act: "login"}))
+		before, _, err := a.Audit.List(ctx, EventFilter{}, "")
 		check(t, err)
 		for _, statement := range []string{
 			`UPDATE audit SET user_id = 'u2'`,
@@ -110,7 +110,7 @@ func TestAuditStays(t *testing.T) {
 				t.Errorf("%s was let through", statement)
 			}
 		}
-		after, _, err := a.Events(ctx, EventFilter{}, "")
+		after, _, err := a.Audit.List(ctx, EventFilter{}, "")
 		check(t, err)
 		if diff := cmp.Diff(before, after); diff != "" {
 			t.Errorf("the log has changed (-want +got):\n%s", diff)

@@ -14,12 +14,15 @@ const (
 	bootstrapMost = 16
 )
 
-// Bootstrap returns the secret of a link that creates the first admin; ok is false if
+// Bootstrap creates the first admin, by a link that the server prints.
+type Bootstrap struct{ *handle }
+
+// Link returns the secret of a link that creates the first admin; ok is false if
 // there is an admin. The link can be used once within [BootstrapLife]. Several processes
 // may each have one: using one invalidates the others.
-func (a *Accounts) Bootstrap(ctx context.Context) (secret string, ok bool, err error) {
-	err = a.change(ctx, func(t *tx) error {
-		has, err := a.hasAdmin(ctx, t)
+func (b *Bootstrap) Link(ctx context.Context) (secret string, ok bool, err error) {
+	err = b.change(ctx, func(t *tx) error {
+		has, err := hasAdmin(ctx, t)
 		if err != nil || has {
 			return err
 		}
@@ -38,23 +41,23 @@ func (a *Accounts) Bootstrap(ctx context.Context) (secret string, ok bool, err e
 	return secret, true, nil
 }
 
-// ClaimBootstrap creates the first admin. The error is [ErrBadSecret] if the link is
+// Claim creates the first admin. The error is [ErrBadSecret] if the link is
 // unknown, used or expired, or there is an admin by now; or [ErrInvalid] or [ErrConflict]
 // for the name and password, after which the link is still valid.
-func (a *Accounts) ClaimBootstrap(ctx context.Context, secret, name, password string) (*User, error) {
-	if err := a.goodLink(ctx, a.read, secret); err != nil { // before computing a hash for an unknown client
+func (b *Bootstrap) Claim(ctx context.Context, secret, name, password string) (*User, error) {
+	if err := b.check(ctx, b.read, secret); err != nil { // before computing a hash for an unknown client
 		return nil, err
 	}
 	if password == "" {
 		return nil, invalid("the first admin has a password")
 	}
-	hash, err := a.newPassword(ctx, name, password)
+	hash, err := b.passwords.forUser(ctx, name, password)
 	if err != nil {
 		return nil, err
 	}
 	var u *User
-	err = a.change(ctx, func(t *tx) error {
-		if err := a.goodLink(ctx, t, secret); err != nil {
+	err = b.change(ctx, func(t *tx) error {
+		if err := b.check(ctx, t, secret); err != nil {
 			return err
 		}
 		if u, err = t.createUser(ctx, User{Name: name}, hash); err != nil {
@@ -72,15 +75,15 @@ func (a *Accounts) ClaimBootstrap(ctx context.Context, secret, name, password st
 	return u, nil
 }
 
-// goodLink returns nil if the link is valid, or [ErrBadSecret].
-func (a *Accounts) goodLink(ctx context.Context, q querier, secret string) error {
+// check returns nil if the link is valid, or [ErrBadSecret].
+func (b *Bootstrap) check(ctx context.Context, q querier, secret string) error {
 	var good bool
 	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM bootstrap_links WHERE secret = $1 AND expires_at > $2)`,
-		hashSecret(secret), a.now().UnixMicro()).Scan(&good)
+		hashSecret(secret), b.now().UnixMicro()).Scan(&good)
 	if err != nil {
-		return a.wrap(err, "link")
+		return wrap(err, "link")
 	}
-	has, err := a.hasAdmin(ctx, q)
+	has, err := hasAdmin(ctx, q)
 	switch {
 	case err != nil:
 		return err

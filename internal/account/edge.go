@@ -11,6 +11,9 @@ import (
 
 const edgePrefix = "pte_"
 
+// Edges are the edge servers.
+type Edges struct{ *handle }
+
 // An Edge is an edge server, which asks this server for decisions.
 type Edge struct {
 	ID        string    `json:"id"`
@@ -27,15 +30,15 @@ func scanEdge(r row) (Edge, error) {
 	return e, err
 }
 
-// AddEdge adds an edge, and returns the secret to configure there. The error is
+// Add adds an edge, and returns the secret to configure there. The error is
 // [ErrInvalid], or [ErrConflict] if the URL is already used.
-func (a *Accounts) AddEdge(ctx context.Context, base string) (secret string, e *Edge, err error) {
+func (es *Edges) Add(ctx context.Context, base string) (secret string, e *Edge, err error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return "", nil, invalid("invalid URL of an edge server: use one such as https://HOST/")
 	}
 	secret = newSecret(edgePrefix)
-	err = a.change(ctx, func(t *tx) error {
+	err = es.change(ctx, func(t *tx) error {
 		e = &Edge{ID: catalog.NewID(), URL: u.String(), CreatedAt: t.now, Key: hashSecret(secret)}
 		_, err := t.exec(ctx, "edge", `INSERT INTO edges (id, url, secret, created_at) VALUES ($1, $2, $3, $4)`, e.ID, e.URL, e.Key, t.now.UnixMicro())
 		return err
@@ -49,14 +52,14 @@ func (a *Accounts) AddEdge(ctx context.Context, base string) (secret string, e *
 // EdgeKey returns the key that both ends derive from an edge's secret.
 func EdgeKey(secret string) []byte { return hashSecret(secret) }
 
-// Edges returns all edges, oldest first.
-func (a *Accounts) Edges(ctx context.Context) ([]Edge, error) {
-	return all(ctx, a, a.read, scanEdge, "edges", `SELECT id, url, secret, created_at FROM edges ORDER BY created_at, id`)
+// List returns all edges, oldest first.
+func (es *Edges) List(ctx context.Context) ([]Edge, error) {
+	return all(ctx, es.read, scanEdge, "edges", `SELECT id, url, secret, created_at FROM edges ORDER BY created_at, id`)
 }
 
-// DeleteEdge removes an edge. The error may be [ErrNotFound].
-func (a *Accounts) DeleteEdge(ctx context.Context, id string) error {
-	return a.change(ctx, func(t *tx) error {
+// Delete removes an edge. The error may be [ErrNotFound].
+func (es *Edges) Delete(ctx context.Context, id string) error {
+	return es.change(ctx, func(t *tx) error {
 		n, err := t.exec(ctx, "edge", `DELETE FROM edges WHERE id = $1`, id)
 		if err == nil && n == 0 {
 			return fmt.Errorf("%w: edge", ErrNotFound)

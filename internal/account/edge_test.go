@@ -19,7 +19,7 @@ func TestBootstrap(t *testing.T) {
 		ctx := t.Context()
 		link := func() string {
 			t.Helper()
-			secret, ok, err := a.Bootstrap(ctx)
+			secret, ok, err := a.Bootstrap.Link(ctx)
 			if err != nil || !ok {
 				t.Fatal(ok, err)
 			}
@@ -27,7 +27,7 @@ func TestBootstrap(t *testing.T) {
 		}
 		claim := func(what, secret, name, password string, want error) {
 			t.Helper()
-			_, err := a.ClaimBootstrap(ctx, secret, name, password)
+			_, err := a.Bootstrap.Claim(ctx, secret, name, password)
 			checkError(t, what, err, want)
 		}
 		old := link()
@@ -45,7 +45,7 @@ func TestBootstrap(t *testing.T) {
 		claim("at last", first, "root", password, nil)
 		claim("twice", first, "root2", password, ErrBadSecret)
 		claim("another link", another, "root2", password, ErrBadSecret)
-		if secret, ok, err := a.Bootstrap(ctx); ok || secret != "" || err != nil {
+		if secret, ok, err := a.Bootstrap.Link(ctx); ok || secret != "" || err != nil {
 			t.Errorf("a link though there is an admin: %t, %v", ok, err)
 		}
 		var links int
@@ -53,8 +53,8 @@ func TestBootstrap(t *testing.T) {
 		if links != 0 {
 			t.Errorf("%d links are left, for when there is no admin any more", links)
 		}
-		u := must(a.Authenticate(ctx, "root", password, ""))(t)
-		if r := must(a.Roles(ctx, u.ID))(t); !r.Everywhere(ScopeAdmin) {
+		u := must(a.Logins.ByPassword(ctx, "root", password, ""))(t)
+		if r := must(a.Grants.Rights(ctx, u.ID))(t); !r.Everywhere(ScopeAdmin) {
 			t.Error("who came by the link is no admin")
 		}
 	})
@@ -63,10 +63,10 @@ func TestBootstrap(t *testing.T) {
 // TestBootstrapEnds uses a link after an admin was created in another way.
 func TestBootstrapEnds(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
-		secret, _, err := a.Bootstrap(t.Context())
+		secret, _, err := a.Bootstrap.Link(t.Context())
 		check(t, err)
-		must(a.AddGrant(t.Context(), Grant{User: addUser(t, a, "root").ID, Role: Admin}))(t)
-		_, err = a.ClaimBootstrap(t.Context(), secret, "root2", password)
+		must(a.Grants.Add(t.Context(), Grant{User: addUser(t, a, "root").ID, Role: Admin}))(t)
+		_, err = a.Bootstrap.Claim(t.Context(), secret, "root2", password)
 		checkError(t, "link", err, ErrBadSecret)
 	})
 }
@@ -78,14 +78,14 @@ func TestBootstrapTogether(t *testing.T) {
 		processes := []*Accounts{open(t, url, c), open(t, url, c)}
 		var links []string
 		for _, a := range processes {
-			secret, _, err := a.Bootstrap(t.Context())
+			secret, _, err := a.Bootstrap.Link(t.Context())
 			check(t, err)
 			links = append(links, secret, secret)
 		}
 		results := make(chan error)
 		for i, link := range links {
 			go func() {
-				_, err := processes[i%2].ClaimBootstrap(t.Context(), link, fmt.Sprint("root", i), password)
+				_, err := processes[i%2].Bootstrap.Claim(t.Context(), link, fmt.Sprint("root", i), password)
 				results <- err
 			}()
 		}
@@ -108,7 +108,7 @@ func TestBootstrapBounded(t *testing.T) {
 		var last string
 		for range bootstrapMost + 3 {
 			c.add(time.Second)
-			secret, _, err := a.Bootstrap(t.Context())
+			secret, _, err := a.Bootstrap.Link(t.Context())
 			check(t, err)
 			last = secret
 		}
@@ -117,20 +117,20 @@ func TestBootstrapBounded(t *testing.T) {
 		if n != bootstrapMost {
 			t.Errorf("%d links", n)
 		}
-		must(a.ClaimBootstrap(t.Context(), last, "root", password))(t)
+		must(a.Bootstrap.Claim(t.Context(), last, "root", password))(t)
 	})
 }
 
 func TestEdges(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()
-		secret, e, err := a.AddEdge(ctx, "https://edge.example/slides/")
+		secret, e, err := a.Edges.Add(ctx, "https://edge.example/slides/")
 		check(t, err)
 		got := must(edgeBySecret(ctx, a, secret))(t)
 		if got.ID != e.ID || got.URL != "https://edge.example/slides/" || !bytes.Equal(got.Key, EdgeKey(secret)) {
 			t.Errorf("edge %+v, want %+v", got, e)
 		}
-		if list := must(a.Edges(ctx))(t); len(list) != 1 || list[0].ID != e.ID {
+		if list := must(a.Edges.List(ctx))(t); len(list) != 1 || list[0].ID != e.ID {
 			t.Errorf("edges %+v", list)
 		}
 		for _, tt := range []struct {
@@ -148,13 +148,13 @@ func TestEdges(t *testing.T) {
 			{"https://edge.example/#a", ErrInvalid},
 			{"https://%zz", ErrInvalid},
 		} {
-			_, _, err := a.AddEdge(ctx, tt.url)
+			_, _, err := a.Edges.Add(ctx, tt.url)
 			checkError(t, tt.url, err, tt.want)
 		}
 		checkError(t, "unknown", second(edgeBySecret(ctx, a, secret+"x")), ErrBadSecret)
-		check(t, a.DeleteEdge(ctx, e.ID))
+		check(t, a.Edges.Delete(ctx, e.ID))
 		checkError(t, "deleted", second(edgeBySecret(ctx, a, secret)), ErrBadSecret)
-		checkError(t, "delete twice", a.DeleteEdge(ctx, e.ID), ErrNotFound)
+		checkError(t, "delete twice", a.Edges.Delete(ctx, e.ID), ErrNotFound)
 	})
 }
 
@@ -166,7 +166,7 @@ func TestSigningKeys(t *testing.T) {
 		keys := func(a *Accounts) []string {
 			t.Helper()
 			var ids []string
-			for i, k := range must(a.SigningKeys(ctx))(t) {
+			for i, k := range must(a.Keys.Ensure(ctx))(t) {
 				if (k.RetiredAt == nil) != (i == 0) {
 					t.Errorf("key %d is retired at %v", i, k.RetiredAt)
 				}
@@ -177,7 +177,7 @@ func TestSigningKeys(t *testing.T) {
 		results := make(chan []string)
 		for _, p := range []*Accounts{a, b, a, b} {
 			go func() {
-				list, err := p.SigningKeys(ctx)
+				list, err := p.Keys.Ensure(ctx)
 				if err != nil || len(list) != 1 {
 					t.Errorf("%d keys, %v", len(list), err)
 				}
@@ -192,7 +192,7 @@ func TestSigningKeys(t *testing.T) {
 		}
 		one := keys(a)
 		c.add(time.Hour)
-		check(t, b.RotateKey(ctx))
+		check(t, b.Keys.Rotate(ctx))
 		two := keys(a)
 		if len(two) != 2 || two[1] != one[0] || two[0] == one[0] {
 			t.Errorf("keys after the rotation: %v, before: %v", two, one)
@@ -205,8 +205,8 @@ func TestSigningKeys(t *testing.T) {
 		if got := keys(a); !slices.Equal(got, two[:1]) {
 			t.Errorf("keys after that: %v, want %v", got, two[:1])
 		}
-		check(t, a.RotateKey(ctx))
-		check(t, a.DropKeys(ctx))
+		check(t, a.Keys.Rotate(ctx))
+		check(t, a.Keys.Drop(ctx))
 		if got := keys(b); len(got) != 1 || slices.Contains(two, got[0]) {
 			t.Errorf("keys after they were dropped: %v", got)
 		}
@@ -215,7 +215,7 @@ func TestSigningKeys(t *testing.T) {
 
 func TestKeySigns(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
-		k, again := must(a.SigningKeys(t.Context()))(t)[0], must(a.SigningKeys(t.Context()))(t)[0]
+		k, again := must(a.Keys.Ensure(t.Context()))(t)[0], must(a.Keys.Ensure(t.Context()))(t)[0]
 		if !ed25519.Verify(again.Public, []byte("pass"), ed25519.Sign(k.Private(), []byte("pass"))) {
 			t.Error("the public key does not verify what the private one signed")
 		}
@@ -271,11 +271,11 @@ func TestProcesses(t *testing.T) {
 			go func() {
 				results <- func() error {
 					for n := range each {
-						u, err := p.CreateUser(t.Context(), User{Name: fmt.Sprintf("u-%d-%d", i, n)}, "")
+						u, err := p.Users.Add(t.Context(), User{Name: fmt.Sprintf("u-%d-%d", i, n)}, "")
 						if err != nil {
 							return err
 						}
-						if _, err := p.AddGrant(t.Context(), Grant{User: u.ID, Role: Viewer}); err != nil {
+						if _, err := p.Grants.Add(t.Context(), Grant{User: u.ID, Role: Viewer}); err != nil {
 							return err
 						}
 					}
@@ -289,7 +289,7 @@ func TestProcesses(t *testing.T) {
 			if len(seen) > 0 {
 				after = seen[len(seen)-1]
 			}
-			for _, r := range must(b.RevocationsSince(t.Context(), after))(t) {
+			for _, r := range must(b.Revocations.Since(t.Context(), after))(t) {
 				seen = append(seen, r.N)
 			}
 		}
@@ -321,19 +321,19 @@ func TestSeenByOthers(t *testing.T) {
 		a, b := open(t, url, c), open(t, url, c)
 		ctx := t.Context()
 		u := addUser(t, a, "anna")
-		secret, s, err := a.StartSession(ctx, u.ID, "", "")
+		secret, s, err := a.Sessions.Start(ctx, u.ID, "", "")
 		check(t, err)
-		_, _, err = b.UseSession(ctx, secret)
+		_, _, err = b.Sessions.Use(ctx, secret)
 		check(t, err)
-		check(t, a.EndSession(ctx, s.ID))
-		_, _, err = b.UseSession(ctx, secret)
+		check(t, a.Sessions.End(ctx, s.ID))
+		_, _, err = b.Sessions.Use(ctx, secret)
 		checkError(t, "session", err, ErrBadSecret)
-		g := must(b.AddGrant(ctx, Grant{User: u.ID, Role: Viewer}))(t)
-		if r := must(a.Roles(ctx, u.ID))(t); !r.Everywhere(ScopeTiles) {
+		g := must(b.Grants.Add(ctx, Grant{User: u.ID, Role: Viewer}))(t)
+		if r := must(a.Grants.Rights(ctx, u.ID))(t); !r.Everywhere(ScopeTiles) {
 			t.Error("the grant of another process is not seen")
 		}
-		check(t, a.DeleteGrant(ctx, g.ID))
-		if r := must(b.Roles(ctx, u.ID))(t); anywhere(r, ScopeTiles) {
+		check(t, a.Grants.Delete(ctx, g.ID))
+		if r := must(b.Grants.Rights(ctx, u.ID))(t); anywhere(r, ScopeTiles) {
 			t.Error("that another process has removed the grant is not seen")
 		}
 	})
@@ -366,23 +366,23 @@ func TestCancelled(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		addUser(t, a, "anna")
 		for range hashesAtOnce {
-			a.hashing <- struct{}{}
+			a.passwords.hashing <- struct{}{}
 		}
 		for range 8 {
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() {
-				for len(a.waiting) == 0 && ctx.Err() == nil {
+				for len(a.passwords.waiting) == 0 && ctx.Err() == nil {
 					time.Sleep(time.Millisecond)
 				}
 				cancel()
 			}()
-			_, err := a.Authenticate(ctx, "anna", "not the password", "192.0.2.1")
+			_, err := a.Logins.ByPassword(ctx, "anna", "not the password", "192.0.2.1")
 			cancel()
 			checkError(t, "cancelled", err, context.Canceled)
 		}
 		for range hashesAtOnce {
-			<-a.hashing
+			<-a.passwords.hashing
 		}
-		must(a.Authenticate(t.Context(), "anna", password, "192.0.2.1"))(t)
+		must(a.Logins.ByPassword(t.Context(), "anna", password, "192.0.2.1"))(t)
 	})
 }

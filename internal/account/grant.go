@@ -40,15 +40,18 @@ func (g *Grant) check() error {
 	return nil
 }
 
-// AddGrant adds a grant, or returns the existing equal one. It does not check whether the
+// Grants are the roles given to users and groups.
+type Grants struct{ *handle }
+
+// Add adds a grant, or returns the existing equal one. It does not check whether the
 // store or image exists. The error is [ErrInvalid], or [ErrNotFound] for the user or
 // group.
-func (a *Accounts) AddGrant(ctx context.Context, g Grant) (*Grant, error) {
+func (gs *Grants) Add(ctx context.Context, g Grant) (*Grant, error) {
 	if err := g.check(); err != nil {
 		return nil, err
 	}
 	var made *Grant
-	err := a.change(ctx, func(t *tx) (err error) {
+	err := gs.change(ctx, func(t *tx) (err error) {
 		made, err = t.addGrant(ctx, g)
 		return err
 	})
@@ -63,7 +66,7 @@ func (t *tx) addGrant(ctx context.Context, g Grant) (*Grant, error) {
 	} else if _, err := t.group(ctx, g.Group); err != nil {
 		return nil, err
 	}
-	there, err := one(ctx, t.a, t, scanGrant, "grant", `SELECT `+grantColumns+` FROM grants g
+	there, err := one(ctx, t, scanGrant, "grant", `SELECT `+grantColumns+` FROM grants g
 		WHERE g.user_id = $1 AND g.group_id = $2 AND g.role = $3 AND g.store = $4 AND g.image = $5`, g.User, g.Group, g.Role, g.Store, g.Image)
 	if !errors.Is(err, ErrNotFound) {
 		return there, err
@@ -85,11 +88,11 @@ func (t *tx) revokeSubject(ctx context.Context, g *Grant) error {
 	return t.revokeGroup(ctx, g.Group)
 }
 
-// DeleteGrant removes a grant. The error may be [ErrNotFound] or [ErrLastAdmin].
-func (a *Accounts) DeleteGrant(ctx context.Context, id string) error {
-	return a.change(ctx, func(t *tx) error {
+// Delete removes a grant. The error may be [ErrNotFound] or [ErrLastAdmin].
+func (gs *Grants) Delete(ctx context.Context, id string) error {
+	return gs.change(ctx, func(t *tx) error {
 		return t.keepAdmin(ctx, func() error {
-			g, err := one(ctx, a, t, scanGrant, "grant", `SELECT `+grantColumns+` FROM grants g WHERE g.id = $1`, id)
+			g, err := one(ctx, t, scanGrant, "grant", `SELECT `+grantColumns+` FROM grants g WHERE g.id = $1`, id)
 			if err != nil {
 				return err
 			}
@@ -105,34 +108,34 @@ func (a *Accounts) DeleteGrant(ctx context.Context, id string) error {
 	})
 }
 
-// Grant returns the grant of that id, or [ErrNotFound].
-func (a *Accounts) Grant(ctx context.Context, id string) (*Grant, error) {
-	return one(ctx, a, a.read, scanGrant, "grant", `SELECT `+grantColumns+` FROM grants g WHERE g.id = $1`, id)
+// Get returns the grant of that id, or [ErrNotFound].
+func (gs *Grants) Get(ctx context.Context, id string) (*Grant, error) {
+	return one(ctx, gs.read, scanGrant, "grant", `SELECT `+grantColumns+` FROM grants g WHERE g.id = $1`, id)
 }
 
 // A GrantFilter selects grants; empty fields match all.
 type GrantFilter struct{ User, Group, Store, Image string }
 
-// Grants returns grants, oldest first.
-func (a *Accounts) Grants(ctx context.Context, f GrantFilter) ([]Grant, error) {
-	return all(ctx, a, a.read, scanGrant, "grants", `SELECT `+grantColumns+` FROM grants g
+// List returns grants, oldest first.
+func (gs *Grants) List(ctx context.Context, f GrantFilter) ([]Grant, error) {
+	return all(ctx, gs.read, scanGrant, "grants", `SELECT `+grantColumns+` FROM grants g
 		WHERE ($1 = '' OR g.user_id = $1) AND ($2 = '' OR g.group_id = $2) AND ($3 = '' OR g.store = $3) AND ($4 = '' OR g.image = $4)
 		ORDER BY g.created_at, g.id`, f.User, f.Group, f.Store, f.Image)
 }
 
-// GrantsOf returns the effective grants of a user: their own and those of their groups. A
+// Of returns the effective grants of a user: their own and those of their groups. A
 // disabled user has none.
-func (a *Accounts) GrantsOf(ctx context.Context, user string) ([]Grant, error) {
-	return all(ctx, a, a.read, scanGrant, "grants", `SELECT `+grantColumns+` FROM grants g
+func (gs *Grants) Of(ctx context.Context, user string) ([]Grant, error) {
+	return all(ctx, gs.read, scanGrant, "grants", `SELECT `+grantColumns+` FROM grants g
 		WHERE (g.user_id = $1 OR g.group_id IN (SELECT group_id FROM group_members WHERE user_id = $1))
 			AND EXISTS (SELECT 1 FROM users WHERE id = $1 AND NOT disabled)
 		ORDER BY g.created_at, g.id`, user)
 }
 
-// Roles returns the rights of a user by their own grants and those of their groups. A
+// Rights returns the rights of a user by their own grants and those of their groups. A
 // disabled or unknown user has none.
-func (a *Accounts) Roles(ctx context.Context, user string) (Rights, error) {
-	grants, err := a.GrantsOf(ctx, user)
+func (gs *Grants) Rights(ctx context.Context, user string) (Rights, error) {
+	grants, err := gs.Of(ctx, user)
 	if err != nil {
 		return Rights{}, err
 	}
@@ -144,21 +147,21 @@ const admins = `SELECT EXISTS (SELECT 1 FROM users u WHERE NOT u.disabled AND (u
 	SELECT 1 FROM grants g WHERE g.role = 'admin' AND g.store = '' AND g.image = '' AND (g.user_id = u.id
 		OR g.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = u.id))))`
 
-func (a *Accounts) hasAdmin(ctx context.Context, q querier) (has bool, err error) {
+func hasAdmin(ctx context.Context, q querier) (has bool, err error) {
 	err = q.QueryRowContext(ctx, admins).Scan(&has)
-	return has, a.wrap(err, "admins")
+	return has, wrap(err, "admins")
 }
 
 // keepAdmin runs f, and fails with [ErrLastAdmin] if f removes the last admin.
 func (t *tx) keepAdmin(ctx context.Context, f func() error) error {
-	before, err := t.a.hasAdmin(ctx, t)
+	before, err := hasAdmin(ctx, t)
 	if err != nil {
 		return err
 	}
 	if err := f(); err != nil || !before {
 		return err
 	}
-	after, err := t.a.hasAdmin(ctx, t)
+	after, err := hasAdmin(ctx, t)
 	if err == nil && !after {
 		return ErrLastAdmin
 	}

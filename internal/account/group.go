@@ -9,6 +9,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
+// Groups are the groups, with their members.
+type Groups struct{ *handle }
+
 // A Group is a set of users with common grants.
 type Group struct {
 	ID   string `json:"id"`
@@ -36,13 +39,13 @@ func (g *Group) check() (err error) {
 	return err
 }
 
-// CreateGroup adds a group with the name and external name of g. The error may be
+// Add adds a group with the name and external name of g. The error may be
 // [ErrInvalid] or [ErrConflict].
-func (a *Accounts) CreateGroup(ctx context.Context, g Group) (*Group, error) {
+func (gs *Groups) Add(ctx context.Context, g Group) (*Group, error) {
 	if err := g.check(); err != nil {
 		return nil, err
 	}
-	err := a.change(ctx, func(t *tx) error {
+	err := gs.change(ctx, func(t *tx) error {
 		g.ID, g.Members, g.CreatedAt = catalog.NewID(), 0, t.now
 		_, err := t.exec(ctx, "group", `INSERT INTO user_groups (id, name, folded, external, created_at) VALUES ($1, $2, $3, $4, $5)`,
 			g.ID, g.Name, fold(g.Name), g.External, t.now.UnixMicro())
@@ -54,26 +57,26 @@ func (a *Accounts) CreateGroup(ctx context.Context, g Group) (*Group, error) {
 	return &g, nil
 }
 
-// Group returns the group of that id, or [ErrNotFound].
-func (a *Accounts) Group(ctx context.Context, id string) (*Group, error) {
-	return one(ctx, a, a.read, scanGroup, "group", `SELECT `+groupColumns+` FROM user_groups g WHERE g.id = $1`, id)
+// Get returns the group of that id, or [ErrNotFound].
+func (gs *Groups) Get(ctx context.Context, id string) (*Group, error) {
+	return one(ctx, gs.read, scanGroup, "group", `SELECT `+groupColumns+` FROM user_groups g WHERE g.id = $1`, id)
 }
 
-// GroupByName returns the group of that name, ignoring case, or [ErrNotFound].
-func (a *Accounts) GroupByName(ctx context.Context, name string) (*Group, error) {
-	return one(ctx, a, a.read, scanGroup, "group", `SELECT `+groupColumns+` FROM user_groups g WHERE g.folded = $1`, fold(strings.TrimSpace(name)))
+// ByName returns the group of that name, ignoring case, or [ErrNotFound].
+func (gs *Groups) ByName(ctx context.Context, name string) (*Group, error) {
+	return one(ctx, gs.read, scanGroup, "group", `SELECT `+groupColumns+` FROM user_groups g WHERE g.folded = $1`, fold(strings.TrimSpace(name)))
 }
 
-// Groups returns all groups, ordered by name.
-func (a *Accounts) Groups(ctx context.Context) ([]Group, error) {
-	return all(ctx, a, a.read, scanGroup, "groups", `SELECT `+groupColumns+` FROM user_groups g ORDER BY g.folded`)
+// List returns all groups, ordered by name.
+func (gs *Groups) List(ctx context.Context) ([]Group, error) {
+	return all(ctx, gs.read, scanGroup, "groups", `SELECT `+groupColumns+` FROM user_groups g ORDER BY g.folded`)
 }
 
-// UpdateGroup calls edit with the group, and stores its Name and External. The error is
+// Update calls edit with the group, and stores its Name and External. The error is
 // [ErrNotFound], [ErrInvalid], [ErrConflict] or that of edit.
-func (a *Accounts) UpdateGroup(ctx context.Context, id string, edit func(*Group) error) (*Group, error) {
+func (gs *Groups) Update(ctx context.Context, id string, edit func(*Group) error) (*Group, error) {
 	var g *Group
-	err := a.change(ctx, func(t *tx) (err error) {
+	err := gs.change(ctx, func(t *tx) (err error) {
 		if g, err = t.group(ctx, id); err != nil {
 			return err
 		}
@@ -93,13 +96,13 @@ func (a *Accounts) UpdateGroup(ctx context.Context, id string, edit func(*Group)
 }
 
 func (t *tx) group(ctx context.Context, id string) (*Group, error) {
-	return one(ctx, t.a, t, scanGroup, "group", `SELECT `+groupColumns+` FROM user_groups g WHERE g.id = $1`, id)
+	return one(ctx, t, scanGroup, "group", `SELECT `+groupColumns+` FROM user_groups g WHERE g.id = $1`, id)
 }
 
-// DeleteGroup removes a group and its grants. The error is [ErrNotFound] or
+// Delete removes a group and its grants. The error is [ErrNotFound] or
 // [ErrLastAdmin].
-func (a *Accounts) DeleteGroup(ctx context.Context, id string) error {
-	return a.change(ctx, func(t *tx) error {
+func (gs *Groups) Delete(ctx context.Context, id string) error {
+	return gs.change(ctx, func(t *tx) error {
 		return t.keepAdmin(ctx, func() error {
 			if _, err := t.group(ctx, id); err != nil {
 				return err
@@ -116,15 +119,15 @@ func (a *Accounts) DeleteGroup(ctx context.Context, id string) error {
 }
 
 // Members returns the users of a group, ordered by name.
-func (a *Accounts) Members(ctx context.Context, group string) ([]User, error) {
-	return all(ctx, a, a.read, scanUser, "members", `SELECT `+userColumns+` FROM users u
+func (gs *Groups) Members(ctx context.Context, group string) ([]User, error) {
+	return all(ctx, gs.read, scanUser, "members", `SELECT `+userColumns+` FROM users u
 		WHERE u.id IN (SELECT user_id FROM group_members WHERE group_id = $1) ORDER BY u.folded`, group)
 }
 
 // AddMember adds a user to a group; adding a member again has no effect. The error may be
 // [ErrNotFound].
-func (a *Accounts) AddMember(ctx context.Context, group, user string) error {
-	return a.change(ctx, func(t *tx) error {
+func (gs *Groups) AddMember(ctx context.Context, group, user string) error {
+	return gs.change(ctx, func(t *tx) error {
 		if _, err := t.group(ctx, group); err != nil {
 			return err
 		}
@@ -141,8 +144,8 @@ func (a *Accounts) AddMember(ctx context.Context, group, user string) error {
 
 // RemoveMember removes a user from a group. A member who was added by the OpenID Connect
 // provider returns with the next login. The error may be [ErrNotFound] or [ErrLastAdmin].
-func (a *Accounts) RemoveMember(ctx context.Context, group, user string) error {
-	return a.change(ctx, func(t *tx) error {
+func (gs *Groups) RemoveMember(ctx context.Context, group, user string) error {
+	return gs.change(ctx, func(t *tx) error {
 		return t.keepAdmin(ctx, func() error {
 			n, err := t.exec(ctx, "member", `DELETE FROM group_members WHERE group_id = $1 AND user_id = $2`, group, user)
 			if err != nil {
@@ -156,15 +159,15 @@ func (a *Accounts) RemoveMember(ctx context.Context, group, user string) error {
 	})
 }
 
-// SetOIDCGroups makes a user a member of the groups whose External is among names, and
+// SetOIDC makes a user a member of the groups whose External is among names, and
 // removes memberships that earlier calls have added. It ignores unknown names: a provider
 // may list hundreds.
-func (a *Accounts) SetOIDCGroups(ctx context.Context, user string, names []string) error {
+func (gs *Groups) SetOIDC(ctx context.Context, user string, names []string) error {
 	wanted := map[string]bool{}
 	for _, n := range names {
 		wanted[n] = n != ""
 	}
-	return a.change(ctx, func(t *tx) error {
+	return gs.change(ctx, func(t *tx) error {
 		if _, err := t.user(ctx, user); err != nil {
 			return err
 		}
@@ -172,7 +175,7 @@ func (a *Accounts) SetOIDCGroups(ctx context.Context, user string, names []strin
 			group, external string
 			in              bool
 		}
-		list, err := all(ctx, a, t, func(r row) (m membership, err error) { return m, r.Scan(&m.group, &m.external, &m.in) }, "groups",
+		list, err := all(ctx, t, func(r row) (m membership, err error) { return m, r.Scan(&m.group, &m.external, &m.in) }, "groups",
 			`SELECT g.id, g.external, EXISTS (SELECT 1 FROM group_members m WHERE m.group_id = g.id AND m.user_id = $1 AND m.source = $2)
 			FROM user_groups g`, user, OIDC)
 		if err != nil {

@@ -12,6 +12,9 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 )
 
+// Keys are the signing keys, which all processes of a database share.
+type Keys struct{ *handle }
+
 // A SigningKey signs access tokens and URLs. All processes of a database share the keys.
 type SigningKey struct {
 	ID         string // part of each signature
@@ -54,36 +57,36 @@ func scanKey(r row) (SigningKey, error) {
 	return k, nil
 }
 
-// Keys returns the valid keys, the signing key first. The list is empty if no server has
+// List returns the valid keys, the signing key first. The list is empty if no server has
 // run yet.
-func (a *Accounts) Keys(ctx context.Context) ([]SigningKey, error) { return a.signingKeys(ctx, a.read) }
+func (ks *Keys) List(ctx context.Context) ([]SigningKey, error) { return ks.list(ctx, ks.read) }
 
-// SigningKeys is [Accounts.Keys] for a process that signs: it creates a key if needed.
-func (a *Accounts) SigningKeys(ctx context.Context) ([]SigningKey, error) {
-	keys, err := a.signingKeys(ctx, a.read)
+// Ensure is [Keys.List] for a process that signs: it creates a key if needed.
+func (ks *Keys) Ensure(ctx context.Context) ([]SigningKey, error) {
+	keys, err := ks.list(ctx, ks.read)
 	if err != nil || len(keys) > 0 && keys[0].RetiredAt == nil {
 		return keys, err
 	}
-	err = a.change(ctx, func(t *tx) error {
+	err = ks.change(ctx, func(t *tx) error {
 		// Another process may have created it in the meantime.
-		if keys, err = a.signingKeys(ctx, t); err != nil || len(keys) > 0 && keys[0].RetiredAt == nil {
+		if keys, err = ks.list(ctx, t); err != nil || len(keys) > 0 && keys[0].RetiredAt == nil {
 			return err
 		}
 		if err := t.newKey(ctx); err != nil {
 			return err
 		}
-		keys, err = a.signingKeys(ctx, t)
+		keys, err = ks.list(ctx, t)
 		return err
 	})
 	return keys, err
 }
 
-func (a *Accounts) signingKeys(ctx context.Context, q querier) ([]SigningKey, error) {
-	keys, err := all(ctx, a, q, scanKey, "signing keys", `SELECT id, seed, created_at, retired_at FROM signing_keys
-		WHERE retired_at IS NULL OR retired_at > $1 ORDER BY retired_at IS NOT NULL, created_at DESC, id`, a.now().Add(-a.o.KeyLife).UnixMicro())
+func (ks *Keys) list(ctx context.Context, q querier) ([]SigningKey, error) {
+	keys, err := all(ctx, q, scanKey, "signing keys", `SELECT id, seed, created_at, retired_at FROM signing_keys
+		WHERE retired_at IS NULL OR retired_at > $1 ORDER BY retired_at IS NOT NULL, created_at DESC, id`, ks.now().Add(-ks.o.KeyLife).UnixMicro())
 	for i := range keys {
 		if retired := keys[i].RetiredAt; retired != nil {
-			end := retired.Add(a.o.KeyLife)
+			end := retired.Add(ks.o.KeyLife)
 			keys[i].ValidUntil = &end
 		}
 	}
@@ -97,11 +100,11 @@ func (t *tx) newKey(ctx context.Context) error {
 	return err
 }
 
-// RotateKey creates a new signing key. The previous key verifies for [Options].KeyLife
+// Rotate creates a new signing key. The previous key verifies for [Options].KeyLife
 // longer.
-func (a *Accounts) RotateKey(ctx context.Context) error {
-	return a.change(ctx, func(t *tx) error {
-		if _, err := t.exec(ctx, "signing keys", `DELETE FROM signing_keys WHERE retired_at <= $1`, t.now.Add(-a.o.KeyLife).UnixMicro()); err != nil {
+func (ks *Keys) Rotate(ctx context.Context) error {
+	return ks.change(ctx, func(t *tx) error {
+		if _, err := t.exec(ctx, "signing keys", `DELETE FROM signing_keys WHERE retired_at <= $1`, t.now.Add(-ks.o.KeyLife).UnixMicro()); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, "signing keys", `UPDATE signing_keys SET retired_at = $1 WHERE retired_at IS NULL`, t.now.UnixMicro()); err != nil {
@@ -111,10 +114,10 @@ func (a *Accounts) RotateKey(ctx context.Context) error {
 	})
 }
 
-// DropKeys deletes all keys and creates a new one, for use after a key has leaked. All
+// Drop deletes all keys and creates a new one, for use after a key has leaked. All
 // earlier signatures become invalid.
-func (a *Accounts) DropKeys(ctx context.Context) error {
-	return a.change(ctx, func(t *tx) error {
+func (ks *Keys) Drop(ctx context.Context) error {
+	return ks.change(ctx, func(t *tx) error {
 		if _, err := t.exec(ctx, "signing keys", `DELETE FROM signing_keys`); err != nil {
 			return err
 		}

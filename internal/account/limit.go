@@ -91,9 +91,9 @@ func network(address string) string {
 // begin counts the attempt, or returns a [*LimitError]. An attempt that is too early for
 // its name still counts for its address, so that an attacker is soon limited by address
 // and the user can log in.
-func (a *Accounts) begin(ctx context.Context, at attempt) error {
+func (l *Logins) begin(ctx context.Context, at attempt) error {
 	var early *LimitError
-	err := a.change(ctx, func(t *tx) error {
+	err := l.change(ctx, func(t *tx) error {
 		early = nil
 		if _, err := t.exec(ctx, "login limit", `DELETE FROM login_failures WHERE at <= $1 OR key IN (
 			SELECT key FROM login_failures ORDER BY at DESC LIMIT 1000 OFFSET $2)`, t.now.Add(-failuresKept).UnixMicro(), failuresMost); err != nil {
@@ -133,7 +133,7 @@ func (t *tx) failures(ctx context.Context, key string, l limit) (count, error) {
 	var c count
 	var retry time.Time
 	row := t.QueryRowContext(ctx, `SELECT failures, at, retry_at FROM login_failures WHERE key = $1`, key)
-	err := t.a.wrap(row.Scan(&c.n, moment{&c.at}, moment{&retry}), "login limit")
+	err := wrap(row.Scan(&c.n, moment{&c.at}, moment{&retry}), "login limit")
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return count{0, t.now}, nil
@@ -175,10 +175,10 @@ func (t *tx) succeed(ctx context.Context, at attempt) error {
 }
 
 // withdraw removes an attempt whose password was not checked.
-func (a *Accounts) withdraw(ctx context.Context, at attempt) error {
+func (l *Logins) withdraw(ctx context.Context, at attempt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return a.change(ctx, func(t *tx) error {
+	return l.change(ctx, func(t *tx) error {
 		if err := t.uncount(ctx, at.name); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -63,13 +64,42 @@ func checkPassword(user, password string) error {
 	return nil
 }
 
-// hashPassword returns the hash of a password in the standard form,
+// passwords computes hashes of passwords, a limited number at a time.
+type passwords struct {
+	cost    PasswordCost  // of new hashes
+	hashing chan struct{} // holds a value for each running hash
+	waiting chan struct{} // holds a value for each running or waiting hash
+
+	once  sync.Once
+	dummy string // hash that is checked for unknown users
+}
+
+func newPasswords(cost PasswordCost) *passwords {
+	return &passwords{cost: cost, hashing: make(chan struct{}, hashesAtOnce), waiting: make(chan struct{}, hashesWaiting)}
+}
+
+// forUser returns the hash of a password that is allowed for the user of that name;
+// the hash of an empty password is empty.
+func (p *passwords) forUser(ctx context.Context, user, password string) (string, error) {
+	if _, err := checkName("user", user); err != nil { // before computing a hash
+		return "", err
+	}
+	if password == "" {
+		return "", nil
+	}
+	if err := checkPassword(user, password); err != nil {
+		return "", err
+	}
+	return p.hash(ctx, password)
+}
+
+// hash returns the hash of a password in the standard form,
 // $argon2id$v=19$m=65536,t=3,p=4$salt$hash.
-func (a *Accounts) hashPassword(ctx context.Context, password string) (string, error) {
+func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltLength)
 	rand.Read(salt)
-	cost := a.o.Password
-	key, err := a.argon2id(ctx, password, salt, cost, hashLength)
+	cost := p.cost
+	key, err := p.argon2id(ctx, password, salt, cost, hashLength)
 	if err != nil {
 		return "", err
 	}
@@ -79,12 +109,12 @@ func (a *Accounts) hashPassword(ctx context.Context, password string) (string, e
 }
 
 // matches reports whether hash is the hash of the password.
-func (a *Accounts) matches(ctx context.Context, hash, password string) (bool, error) {
+func (p *passwords) matches(ctx context.Context, hash, password string) (bool, error) {
 	cost, salt, want, err := parseHash(hash)
 	if err != nil {
 		return false, err
 	}
-	got, err := a.argon2id(ctx, password, salt, cost, uint32(len(want))) //nolint:gosec // limited by parseHash
+	got, err := p.argon2id(ctx, password, salt, cost, uint32(len(want))) //nolint:gosec // limited by parseHash
 	if err != nil {
 		return false, err
 	}
@@ -94,16 +124,16 @@ func (a *Accounts) matches(ctx context.Context, hash, password string) (bool, er
 // argon2id computes a hash, at most [hashesAtOnce] at a time. It normalizes the
 // password's Unicode, because keyboards differ. If too many are waiting the error is a
 // [*LimitError].
-func (a *Accounts) argon2id(ctx context.Context, password string, salt []byte, cost PasswordCost, length uint32) ([]byte, error) {
+func (p *passwords) argon2id(ctx context.Context, password string, salt []byte, cost PasswordCost, length uint32) ([]byte, error) {
 	select {
-	case a.waiting <- struct{}{}:
-		defer func() { <-a.waiting }()
+	case p.waiting <- struct{}{}:
+		defer func() { <-p.waiting }()
 	default:
 		return nil, &LimitError{Wait: 2 * time.Second}
 	}
 	select {
-	case a.hashing <- struct{}{}:
-		defer func() { <-a.hashing }()
+	case p.hashing <- struct{}{}:
+		defer func() { <-p.hashing }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -131,22 +161,22 @@ func parseHash(hash string) (cost PasswordCost, salt, key []byte, err error) {
 }
 
 // cheaper reports whether a hash has a lower cost than new ones.
-func (a *Accounts) cheaper(hash string) bool {
+func (p *passwords) cheaper(hash string) bool {
 	cost, _, _, err := parseHash(hash)
-	return err == nil && (cost.Memory < a.o.Password.Memory || cost.Passes < a.o.Password.Passes)
+	return err == nil && (cost.Memory < p.cost.Memory || cost.Passes < p.cost.Passes)
 }
 
 // dummyHash is checked for unknown users, so that response times do not reveal which
 // users exist.
-func (a *Accounts) dummyHash() string {
-	a.dummyOne.Do(func() {
+func (p *passwords) dummyHash() string {
+	p.once.Do(func() {
 		b64 := base64.RawStdEncoding
 		salt, key := make([]byte, saltLength), make([]byte, hashLength)
 		rand.Read(salt)
 		rand.Read(key)
-		cost := a.o.Password
-		a.dummy = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, cost.Memory, cost.Passes, cost.Threads,
+		cost := p.cost
+		p.dummy = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, cost.Memory, cost.Passes, cost.Threads,
 			b64.EncodeToString(salt), b64.EncodeToString(key))
 	})
-	return a.dummy
+	return p.dummy
 }

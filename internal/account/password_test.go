@@ -13,14 +13,14 @@ import (
 func TestPasswordCost(t *testing.T) {
 	a := must(Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), Options{}))(t)
 	defer a.Close()
-	hash := must(a.hashPassword(t.Context(), password))(t)
+	hash := must(a.passwords.hash(t.Context(), password))(t)
 	if want := "$argon2id$v=19$m=65536,t=3,p=4$"; !strings.HasPrefix(hash, want) {
 		t.Errorf("hash %s, want %s…", hash, want)
 	}
-	if ok := must(a.matches(t.Context(), hash, password))(t); !ok {
+	if ok := must(a.passwords.matches(t.Context(), hash, password))(t); !ok {
 		t.Error("the right password does not match")
 	}
-	if again := must(a.hashPassword(t.Context(), password))(t); again == hash {
+	if again := must(a.passwords.hash(t.Context(), password))(t); again == hash {
 		t.Error("two hashes of one password are the same: there is no salt")
 	}
 	if hashesAtOnce != 2 {
@@ -37,7 +37,7 @@ func TestKnownHash(t *testing.T) {
 		password string
 		want     bool
 	}{{"password", true}, {"Password", false}, {"", false}} {
-		if got := must(a.matches(t.Context(), hash, tt.password))(t); got != tt.want {
+		if got := must(a.passwords.matches(t.Context(), hash, tt.password))(t); got != tt.want {
 			t.Errorf("%q matches: %t, want %t", tt.password, got, tt.want)
 		}
 	}
@@ -46,7 +46,7 @@ func TestKnownHash(t *testing.T) {
 // TestDamagedHash parses hashes that are invalid or too expensive.
 func TestDamagedHash(t *testing.T) {
 	a := open(t, template.SQLite(t), newClock())
-	good := must(a.hashPassword(t.Context(), password))(t)
+	good := must(a.passwords.hash(t.Context(), password))(t)
 	edit := func(i int, s string) string {
 		p := strings.Split(good, "$")
 		p[i] = s
@@ -64,7 +64,7 @@ func TestDamagedHash(t *testing.T) {
 		"no base64":      edit(5, "!!!!"),
 		"short":          edit(5, "AAAA"),
 	} {
-		if ok, err := a.matches(t.Context(), hash, password); ok || !errors.Is(err, errHash) {
+		if ok, err := a.passwords.matches(t.Context(), hash, password); ok || !errors.Is(err, errHash) {
 			t.Errorf("%s: %t, %v, want %v", name, ok, err, errHash)
 		} else if strings.Contains(err.Error(), "$") {
 			t.Errorf("%s: the error shows the hash: %v", name, err)
@@ -76,11 +76,11 @@ func TestDamagedHash(t *testing.T) {
 func TestHashesAtOnce(t *testing.T) {
 	a := open(t, template.SQLite(t), newClock())
 	for range hashesAtOnce {
-		a.hashing <- struct{}{}
+		a.passwords.hashing <- struct{}{}
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := a.hashPassword(t.Context(), password)
+		_, err := a.passwords.hash(t.Context(), password)
 		done <- err
 	}()
 	select {
@@ -88,12 +88,12 @@ func TestHashesAtOnce(t *testing.T) {
 		t.Fatalf("a third hash was computed at the same time: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
-	<-a.hashing
+	<-a.passwords.hashing
 	check(t, <-done)
 	for range hashesWaiting {
-		a.waiting <- struct{}{}
+		a.passwords.waiting <- struct{}{}
 	}
-	_, err := a.hashPassword(t.Context(), password)
+	_, err := a.passwords.hash(t.Context(), password)
 	checkError(t, "one too many", err, ErrTooMany)
 }
 
@@ -113,7 +113,7 @@ func TestPasswordRules(t *testing.T) {
 			{"no text", "u8", "\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe", ErrInvalid},
 			{"the name", "Anna Anderson", "anna anderson", ErrInvalid},
 		} {
-			u, err := a.CreateUser(t.Context(), User{Name: tt.user}, tt.password)
+			u, err := a.Users.Add(t.Context(), User{Name: tt.user}, tt.password)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
 			}
@@ -126,7 +126,7 @@ func TestPasswordRules(t *testing.T) {
 			if u.HasPassword != (tt.password != "") {
 				t.Errorf("%s: HasPassword %t", tt.name, u.HasPassword)
 			}
-			_, err = a.Authenticate(t.Context(), tt.user, tt.password, "")
+			_, err = a.Logins.ByPassword(t.Context(), tt.user, tt.password, "")
 			if tt.password == "" {
 				checkError(t, tt.name, err, ErrWrongPassword)
 			} else {
@@ -141,9 +141,9 @@ func TestAuthenticate(t *testing.T) {
 		ctx := t.Context()
 		addUser(t, a, "Zoë")
 		gone := addUser(t, a, "gone")
-		must(a.UpdateUser(ctx, gone.ID, func(u *User) error { u.Disabled = true; return nil }))(t)
-		must(a.UpsertOIDCUser(ctx, "https://idp.example", "42", "elsewhere", ""))(t)
-		must(a.CreateUser(ctx, User{Name: "composed"}, "caf\u00e9 caf\u00e9 caf\u00e9"))(t)
+		must(a.Users.Update(ctx, gone.ID, func(u *User) error { u.Disabled = true; return nil }))(t)
+		must(a.Logins.ByOIDC(ctx, "https://idp.example", "42", "elsewhere", ""))(t)
+		must(a.Users.Add(ctx, User{Name: "composed"}, "caf\u00e9 caf\u00e9 caf\u00e9"))(t)
 		for _, tt := range []struct {
 			name, user, password string
 			want                 error
@@ -163,7 +163,7 @@ func TestAuthenticate(t *testing.T) {
 			{"disabled and wrong", "gone", "another password", ErrWrongPassword},
 			{"from elsewhere", "elsewhere", "", ErrWrongPassword},
 		} {
-			u, err := a.Authenticate(ctx, tt.user, tt.password, "")
+			u, err := a.Logins.ByPassword(ctx, tt.user, tt.password, "")
 			if !errors.Is(err, tt.want) {
 				t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
 			}
@@ -178,16 +178,16 @@ func TestAuthenticate(t *testing.T) {
 // TestUnknownUserTakesAsLong fails if no hash is computed for users who do not exist or have no password.
 func TestUnknownUserTakesAsLong(t *testing.T) {
 	a := open(t, template.SQLite(t), newClock())
-	must(a.CreateUser(t.Context(), User{Name: "without"}, ""))(t)
+	must(a.Users.Add(t.Context(), User{Name: "without"}, ""))(t)
 	for _, name := range []string{"nobody", "without"} {
 		for range hashesWaiting {
-			a.waiting <- struct{}{}
+			a.passwords.waiting <- struct{}{}
 		}
-		if _, err := a.Authenticate(t.Context(), name, password, ""); !errors.Is(err, ErrTooMany) {
+		if _, err := a.Logins.ByPassword(t.Context(), name, password, ""); !errors.Is(err, ErrTooMany) {
 			t.Errorf("%s: %v without computing a hash", name, err)
 		}
 		for range hashesWaiting {
-			<-a.waiting
+			<-a.passwords.waiting
 		}
 	}
 }
@@ -200,14 +200,14 @@ func TestCostRises(t *testing.T) {
 		dear := must(Open(t.Context(), url, Options{Now: c.now, Password: PasswordCost{Memory: 128, Passes: 2, Threads: 1}}))(t)
 		defer dear.Close()
 		for range 2 { // with the old hash and the new
-			must(dear.Authenticate(t.Context(), "anna", password, ""))(t)
-			_, hash, err := dear.withPassword(t.Context(), u.Name)
+			must(dear.Logins.ByPassword(t.Context(), "anna", password, ""))(t)
+			_, hash, err := dear.Logins.withPassword(t.Context(), u.Name)
 			check(t, err)
 			if !strings.HasPrefix(hash, "$argon2id$v=19$m=128,t=2,p=1$") {
 				t.Errorf("hash %s", hash)
 			}
 		}
-		if n := must(dear.LatestRevocation(t.Context()))(t); n != 0 {
+		if n := must(dear.Revocations.Latest(t.Context()))(t); n != 0 {
 			t.Errorf("a new hash of the same password revoked something: %d", n)
 		}
 	})
@@ -216,7 +216,7 @@ func TestCostRises(t *testing.T) {
 // try makes a login attempt and returns how long to wait for another.
 func try(t *testing.T, a *Accounts, name, password, address string) (time.Duration, error) {
 	t.Helper()
-	_, err := a.Authenticate(t.Context(), name, password, address)
+	_, err := a.Logins.ByPassword(t.Context(), name, password, address)
 	if e, ok := errors.AsType[*LimitError](err); ok {
 		return e.Wait, err
 	}
@@ -332,7 +332,7 @@ func TestLimitTogether(t *testing.T) {
 		results := make(chan error)
 		for i := range 20 {
 			go func() {
-				_, err := processes[i%2].Authenticate(t.Context(), "anna", "not the password", "192.0.2.1")
+				_, err := processes[i%2].Logins.ByPassword(t.Context(), "anna", "not the password", "192.0.2.1")
 				results <- err
 			}()
 		}
@@ -360,7 +360,7 @@ func TestLimitIsBounded(t *testing.T) {
 				SELECT $1 || '-' || i, 1, CAST($2 AS BIGINT), 0 FROM n`, at.Format("15"), at.UnixMicro())
 			check(t, err)
 		}
-		checkError(t, "unknown", a.begin(t.Context(), newAttempt("n", "192.0.2.1")), nil)
+		checkError(t, "unknown", a.Logins.begin(t.Context(), newAttempt("n", "192.0.2.1")), nil)
 		var n int
 		check(t, a.read.QueryRowContext(t.Context(), `SELECT count(*) FROM login_failures`).Scan(&n))
 		if n != failuresMost+2 {
@@ -373,7 +373,7 @@ func TestLimitIsBounded(t *testing.T) {
 func TestNoNameIsKept(t *testing.T) {
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		try(t, a, password, "anna", "192.0.2.1") //nolint:errcheck // it is wrong
-		keys := must(all(t.Context(), a, a.read, func(r row) (s string, err error) { return s, r.Scan(&s) }, "keys", `SELECT key FROM login_failures`))(t)
+		keys := must(all(t.Context(), a.read, func(r row) (s string, err error) { return s, r.Scan(&s) }, "keys", `SELECT key FROM login_failures`))(t)
 		if len(keys) != 2 {
 			t.Errorf("keys %q", keys)
 		}

@@ -18,6 +18,9 @@ const (
 	RevokeAll     RevocationKind = "all" // all users; the id is empty
 )
 
+// Revocations tell servers which decisions they may no longer remember.
+type Revocations struct{ *handle }
+
 // A Revocation invalidates cached decisions about rights. Revocations are numbered from 1
 // in the order in which they become visible, so that a subscriber misses none.
 type Revocation struct {
@@ -39,9 +42,9 @@ func scanRevocation(r row) (Revocation, error) {
 	return v, err
 }
 
-// Revoke adds a revocation, such as of an image whose rights another system manages.
+// Add adds a revocation, such as of an image whose rights another system manages.
 // Changes made by this package add their own. The error may be [ErrInvalid].
-func (a *Accounts) Revoke(ctx context.Context, kind RevocationKind, id string) (*Revocation, error) {
+func (rs *Revocations) Add(ctx context.Context, kind RevocationKind, id string) (*Revocation, error) {
 	switch kind {
 	case RevokeUser, RevokeToken, RevokeSession, RevokeImage, RevokeStore:
 		if id == "" || len(id) > 200 {
@@ -55,7 +58,7 @@ func (a *Accounts) Revoke(ctx context.Context, kind RevocationKind, id string) (
 		return nil, invalid("unknown kind of revocation: use user, token, session, image, store or all")
 	}
 	var made Revocation
-	err := a.change(ctx, func(t *tx) error {
+	err := rs.change(ctx, func(t *tx) error {
 		err := t.revoke(ctx, kind, id)
 		if err == nil {
 			made = t.revoked[0]
@@ -77,7 +80,7 @@ func (t *tx) revoke(ctx context.Context, kind RevocationKind, id string) error {
 	}
 	r := Revocation{At: t.now, Kind: kind, ID: id}
 	if err := t.QueryRowContext(ctx, `UPDATE account_turn SET revocation = revocation + 1 RETURNING revocation`).Scan(&r.N); err != nil {
-		return t.a.wrap(err, "revocation")
+		return wrap(err, "revocation")
 	}
 	if _, err := t.exec(ctx, "revocation", `INSERT INTO revocations (n, at, kind, id) VALUES ($1, $2, $3, $4)`, r.N, r.At.UnixMicro(), r.Kind, r.ID); err != nil {
 		return err
@@ -89,7 +92,7 @@ func (t *tx) revoke(ctx context.Context, kind RevocationKind, id string) error {
 // revokeGroup adds a revocation for each member, or for all users if there are many
 // members.
 func (t *tx) revokeGroup(ctx context.Context, group string) error {
-	members, err := all(ctx, t.a, t, func(r row) (id string, err error) { return id, r.Scan(&id) }, "members",
+	members, err := all(ctx, t, func(r row) (id string, err error) { return id, r.Scan(&id) }, "members",
 		`SELECT DISTINCT user_id FROM group_members WHERE group_id = $1 ORDER BY user_id LIMIT $2`, group, groupMost+1)
 	if err != nil {
 		return err
@@ -105,34 +108,34 @@ func (t *tx) revokeGroup(ctx context.Context, group string) error {
 	return nil
 }
 
-// RevocationsSince returns the revocations after number n, oldest first, at most 1000.
+// Since returns the revocations after number n, oldest first, at most 1000.
 // Call it with the last number until the list is empty.
-func (a *Accounts) RevocationsSince(ctx context.Context, n int64) ([]Revocation, error) {
-	return all(ctx, a, a.read, scanRevocation, "revocations", `SELECT n, at, kind, id FROM revocations WHERE n > $1 ORDER BY n LIMIT $2`, n, revocationsMost)
+func (rs *Revocations) Since(ctx context.Context, n int64) ([]Revocation, error) {
+	return all(ctx, rs.read, scanRevocation, "revocations", `SELECT n, at, kind, id FROM revocations WHERE n > $1 ORDER BY n LIMIT $2`, n, revocationsMost)
 }
 
-// LatestRevocation returns the number of the last revocation, or 0.
-func (a *Accounts) LatestRevocation(ctx context.Context) (n int64, err error) {
-	err = a.read.QueryRowContext(ctx, `SELECT revocation FROM account_turn`).Scan(&n)
-	return n, a.wrap(err, "revocations")
+// Latest returns the number of the last revocation, or 0.
+func (rs *Revocations) Latest(ctx context.Context) (n int64, err error) {
+	err = rs.read.QueryRowContext(ctx, `SELECT revocation FROM account_turn`).Scan(&n)
+	return n, wrap(err, "revocations")
 }
 
-// OnRevoke registers f, which is called with each revocation that this process adds,
-// after the commit. Use [Accounts.RevocationsSince] for those of other processes. f must
+// Notify registers f, which is called with each revocation that this process adds,
+// after the commit. Use [Revocations.Since] for those of other processes. f must
 // return quickly, and be safe for concurrent use.
-func (a *Accounts) OnRevoke(f func(Revocation)) {
-	a.hearMu.Lock()
-	defer a.hearMu.Unlock()
-	a.hearers = append(a.hearers, f)
+func (rs *Revocations) Notify(f func(Revocation)) {
+	rs.hearMu.Lock()
+	defer rs.hearMu.Unlock()
+	rs.hearers = append(rs.hearers, f)
 }
 
-func (a *Accounts) tell(revoked []Revocation) {
+func (h *handle) tell(revoked []Revocation) {
 	if len(revoked) == 0 {
 		return
 	}
-	a.hearMu.Lock()
-	hearers := a.hearers[:len(a.hearers):len(a.hearers)]
-	a.hearMu.Unlock()
+	h.hearMu.Lock()
+	hearers := h.hearers[:len(h.hearers):len(h.hearers)]
+	h.hearMu.Unlock()
 	for _, f := range hearers {
 		for _, r := range revoked {
 			f(r)

@@ -111,7 +111,7 @@ func TestRightsByGroups(t *testing.T) {
 			{User: bert.ID, Role: Viewer, Store: "s3"},
 			{User: root.ID, Role: Admin},
 		} {
-			must(a.AddGrant(ctx, g))(t)
+			must(a.Grants.Add(ctx, g))(t)
 		}
 		type list struct {
 			Everywhere     bool
@@ -119,7 +119,7 @@ func TestRightsByGroups(t *testing.T) {
 		}
 		wants := func(what string, u *User, scope Scope, want list) {
 			t.Helper()
-			r := must(a.Roles(ctx, u.ID))(t)
+			r := must(a.Grants.Rights(ctx, u.ID))(t)
 			if diff := cmp.Diff(want, list{r.Everywhere(scope), r.Stores(scope), r.Images(scope)}); diff != "" {
 				t.Errorf("%s: %s of %s (-want +got):\n%s", what, scope, u.Name, diff)
 			}
@@ -137,16 +137,16 @@ func TestRightsByGroups(t *testing.T) {
 		wants("at first", carl, ScopeTiles, none)
 		wants("at first", root, ScopeAdmin, list{true, []string{}, []string{}})
 		wants("nobody", &User{ID: "nobody"}, ScopeTiles, none)
-		check(t, a.RemoveMember(ctx, doctors.ID, anna.ID))
+		check(t, a.Groups.RemoveMember(ctx, doctors.ID, anna.ID))
 		wants("out of a group", anna, ScopeLabel, list{false, []string{"s2"}, []string{}})
-		check(t, a.DeleteGroup(ctx, students.ID))
-		if left := must(a.Grants(ctx, GrantFilter{Group: students.ID}))(t); len(left) != 0 {
+		check(t, a.Groups.Delete(ctx, students.ID))
+		if left := must(a.Grants.List(ctx, GrantFilter{Group: students.ID}))(t); len(left) != 0 {
 			t.Errorf("grants of a group that was deleted: %+v", left)
 		}
 		wants("without the group", bert, ScopeTiles, list{false, []string{"s3"}, []string{}})
-		must(a.UpdateUser(ctx, anna.ID, func(u *User) error { u.Disabled = true; return nil }))(t)
+		must(a.Users.Update(ctx, anna.ID, func(u *User) error { u.Disabled = true; return nil }))(t)
 		wants("disabled", anna, ScopeTiles, none)
-		must(a.UpdateUser(ctx, anna.ID, func(u *User) error { u.Disabled = false; return nil }))(t)
+		must(a.Users.Update(ctx, anna.ID, func(u *User) error { u.Disabled = false; return nil }))(t)
 		wants("enabled", anna, ScopeTiles, list{false, []string{"s2"}, []string{}})
 	})
 }
@@ -172,7 +172,7 @@ func TestGrants(t *testing.T) {
 			{"image", Grant{Group: g.ID, Role: Viewer, Image: "i1"}, nil},
 			{"everything", Grant{User: u.ID, Role: Reader}, nil},
 		} {
-			made, err := a.AddGrant(ctx, tt.grant)
+			made, err := a.Grants.Add(ctx, tt.grant)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
 			}
@@ -181,14 +181,14 @@ func TestGrants(t *testing.T) {
 			}
 			want := tt.grant
 			want.ID, want.CreatedAt = made.ID, c.now()
-			if diff := cmp.Diff(&want, must(a.Grant(ctx, made.ID))(t)); diff != "" {
+			if diff := cmp.Diff(&want, must(a.Grants.Get(ctx, made.ID))(t)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 			}
-			n := must(a.LatestRevocation(ctx))(t)
-			if again := must(a.AddGrant(ctx, tt.grant))(t); again.ID != made.ID {
+			n := must(a.Revocations.Latest(ctx))(t)
+			if again := must(a.Grants.Add(ctx, tt.grant))(t); again.ID != made.ID {
 				t.Errorf("%s: given twice: %+v and %+v", tt.name, made, again)
 			}
-			if must(a.LatestRevocation(ctx))(t) != n {
+			if must(a.Revocations.Latest(ctx))(t) != n {
 				t.Errorf("%s: adding an existing object revoked something", tt.name)
 			}
 		}
@@ -203,11 +203,11 @@ func TestGrants(t *testing.T) {
 			{GrantFilter{Image: "i1"}, 1},
 			{GrantFilter{User: u.ID, Image: "i1"}, 0},
 		} {
-			if n := len(must(a.Grants(ctx, tt.filter))(t)); n != tt.want {
+			if n := len(must(a.Grants.List(ctx, tt.filter))(t)); n != tt.want {
 				t.Errorf("%+v: %d grants, want %d", tt.filter, n, tt.want)
 			}
 		}
-		checkError(t, "no such grant", a.DeleteGrant(ctx, "x"), ErrNotFound)
+		checkError(t, "no such grant", a.Grants.Delete(ctx, "x"), ErrNotFound)
 	})
 }
 
@@ -220,53 +220,53 @@ func TestLastAdmin(t *testing.T) {
 		own, ours *Grant
 	}
 	ways := map[string]func(t *testing.T, s *site) error{
-		"grant":    func(t *testing.T, s *site) error { return s.a.DeleteGrant(t.Context(), s.own.ID) },
-		"remove":   func(t *testing.T, s *site) error { return s.a.DeleteUser(t.Context(), s.root.ID) },
-		"password": func(t *testing.T, s *site) error { return s.a.SetPassword(t.Context(), s.root.ID, "") },
+		"grant":    func(t *testing.T, s *site) error { return s.a.Grants.Delete(t.Context(), s.own.ID) },
+		"remove":   func(t *testing.T, s *site) error { return s.a.Users.Delete(t.Context(), s.root.ID) },
+		"password": func(t *testing.T, s *site) error { return s.a.Users.SetPassword(t.Context(), s.root.ID, "") },
 		"disable": func(t *testing.T, s *site) error {
-			_, err := s.a.UpdateUser(t.Context(), s.root.ID, func(u *User) error { u.Disabled = true; return nil })
+			_, err := s.a.Users.Update(t.Context(), s.root.ID, func(u *User) error { u.Disabled = true; return nil })
 			return err
 		},
 	}
 	byGroup := map[string]func(t *testing.T, s *site) error{
 		"remove":       ways["remove"],
 		"disable":      ways["disable"],
-		"grant":        func(t *testing.T, s *site) error { return s.a.DeleteGrant(t.Context(), s.ours.ID) },
-		"delete group": func(t *testing.T, s *site) error { return s.a.DeleteGroup(t.Context(), s.group.ID) },
-		"leave":        func(t *testing.T, s *site) error { return s.a.RemoveMember(t.Context(), s.group.ID, s.root.ID) },
+		"grant":        func(t *testing.T, s *site) error { return s.a.Grants.Delete(t.Context(), s.ours.ID) },
+		"delete group": func(t *testing.T, s *site) error { return s.a.Groups.Delete(t.Context(), s.group.ID) },
+		"leave":        func(t *testing.T, s *site) error { return s.a.Groups.RemoveMember(t.Context(), s.group.ID, s.root.ID) },
 	}
 	withAccounts(t, func(t *testing.T, a *Accounts, _ *clock) {
 		ctx := t.Context()
 		s := &site{a: a, root: addUser(t, a, "root")}
-		if must(a.hasAdmin(ctx, a.read))(t) {
+		if must(hasAdmin(ctx, a.read))(t) {
 			t.Error("a user without grants is an admin")
 		}
-		must(a.AddGrant(ctx, Grant{User: s.root.ID, Role: Admin, Store: "s1"}))(t)
-		must(a.AddGrant(ctx, Grant{User: s.root.ID, Role: Contributor}))(t)
-		silent := must(a.CreateUser(ctx, User{Name: "silent"}, ""))(t)
-		must(a.AddGrant(ctx, Grant{User: silent.ID, Role: Admin}))(t)
-		if must(a.hasAdmin(ctx, a.read))(t) {
+		must(a.Grants.Add(ctx, Grant{User: s.root.ID, Role: Admin, Store: "s1"}))(t)
+		must(a.Grants.Add(ctx, Grant{User: s.root.ID, Role: Contributor}))(t)
+		silent := must(a.Users.Add(ctx, User{Name: "silent"}, ""))(t)
+		must(a.Grants.Add(ctx, Grant{User: silent.ID, Role: Admin}))(t)
+		if must(hasAdmin(ctx, a.read))(t) {
 			t.Error("the admin of a store, or one who can't log in, is an admin of everything")
 		}
-		s.own = must(a.AddGrant(ctx, Grant{User: s.root.ID, Role: Admin}))(t)
+		s.own = must(a.Grants.Add(ctx, Grant{User: s.root.ID, Role: Admin}))(t)
 		all := func(what string, ways map[string]func(*testing.T, *site) error) {
 			for name, way := range ways {
-				before := must(a.LatestRevocation(ctx))(t)
+				before := must(a.Revocations.Latest(ctx))(t)
 				checkError(t, what+" "+name, way(t, s), ErrLastAdmin)
-				if !must(a.hasAdmin(ctx, a.read))(t) || must(a.LatestRevocation(ctx))(t) != before {
+				if !must(hasAdmin(ctx, a.read))(t) || must(a.Revocations.Latest(ctx))(t) != before {
 					t.Fatalf("%s %s: done nevertheless", what, name)
 				}
 			}
 		}
 		all("own", ways)
 		s.group = addGroup(t, a, "admins", s.root)
-		s.ours = must(a.AddGrant(ctx, Grant{Group: s.group.ID, Role: Admin}))(t)
-		check(t, a.DeleteGrant(ctx, s.own.ID)) // the group's is left
+		s.ours = must(a.Grants.Add(ctx, Grant{Group: s.group.ID, Role: Admin}))(t)
+		check(t, a.Grants.Delete(ctx, s.own.ID)) // the group's is left
 		all("by group", byGroup)
-		check(t, a.SetPassword(ctx, s.root.ID, "another password")) // is no loss
-		other := must(a.UpsertOIDCUser(ctx, "https://idp.example", "1", "other", ""))(t)
-		must(a.AddGrant(ctx, Grant{User: other.ID, Role: Admin}))(t)
-		check(t, a.DeleteUser(ctx, s.root.ID))
+		check(t, a.Users.SetPassword(ctx, s.root.ID, "another password")) // is no loss
+		other := must(a.Logins.ByOIDC(ctx, "https://idp.example", "1", "other", ""))(t)
+		must(a.Grants.Add(ctx, Grant{User: other.ID, Role: Admin}))(t)
+		check(t, a.Users.Delete(ctx, s.root.ID))
 	})
 }
 
@@ -277,32 +277,32 @@ func TestRevocations(t *testing.T) {
 		anna, bert, big := addUser(t, a, "anna"), addUser(t, a, "bert"), addGroup(t, a, "big")
 		group := addGroup(t, a, "group", anna)
 		for i := range groupMost + 1 {
-			u := must(a.CreateUser(ctx, User{Name: fmt.Sprint("u", i)}, ""))(t)
-			check(t, a.AddMember(ctx, big.ID, u.ID))
+			u := must(a.Users.Add(ctx, User{Name: fmt.Sprint("u", i)}, ""))(t)
+			check(t, a.Groups.AddMember(ctx, big.ID, u.ID))
 		}
 		grants := map[string]*Grant{}
 		grant := func(g Grant) func() error {
 			return func() (err error) {
-				grants[g.User+g.Group], err = a.AddGrant(ctx, g)
+				grants[g.User+g.Group], err = a.Grants.Add(ctx, g)
 				return err
 			}
 		}
 		ungrant := func(subject string) func() error {
-			return func() error { return a.DeleteGrant(ctx, grants[subject].ID) }
+			return func() error { return a.Grants.Delete(ctx, grants[subject].ID) }
 		}
-		_, k, err := a.CreateToken(ctx, Token{User: anna.ID, Scopes: []Scope{ScopeTiles}})
+		_, k, err := a.Tokens.Add(ctx, Token{User: anna.ID, Scopes: []Scope{ScopeTiles}})
 		check(t, err)
-		_, s, err := a.StartSession(ctx, anna.ID, "", "")
+		_, s, err := a.Sessions.Start(ctx, anna.ID, "", "")
 		check(t, err)
 		disable := func(off bool) func() error {
 			return func() error {
-				return second(a.UpdateUser(ctx, bert.ID, func(u *User) error { u.Disabled = off; return nil }))
+				return second(a.Users.Update(ctx, bert.ID, func(u *User) error { u.Disabled = off; return nil }))
 			}
 		}
 		type r = Revocation
 		user := func(u *User) []r { return []r{{Kind: RevokeUser, ID: u.ID}} }
 		var heard []Revocation
-		a.OnRevoke(func(v Revocation) { heard = append(heard, v) })
+		a.Revocations.Notify(func(v Revocation) { heard = append(heard, v) })
 		for _, step := range []struct {
 			name string
 			do   func() error
@@ -311,36 +311,36 @@ func TestRevocations(t *testing.T) {
 			{"grant to a user", grant(Grant{User: bert.ID, Role: Viewer, Store: "s1"}), user(bert)},
 			{"grant removed", ungrant(bert.ID), user(bert)},
 			{"grant to a group", grant(Grant{Group: group.ID, Role: Viewer, Store: "s1"}), user(anna)},
-			{"member added", func() error { return a.AddMember(ctx, group.ID, bert.ID) }, user(bert)},
-			{"member there already", func() error { return a.AddMember(ctx, group.ID, bert.ID) }, nil},
-			{"member removed", func() error { return a.RemoveMember(ctx, group.ID, bert.ID) }, user(bert)},
+			{"member added", func() error { return a.Groups.AddMember(ctx, group.ID, bert.ID) }, user(bert)},
+			{"member there already", func() error { return a.Groups.AddMember(ctx, group.ID, bert.ID) }, nil},
+			{"member removed", func() error { return a.Groups.RemoveMember(ctx, group.ID, bert.ID) }, user(bert)},
 			{"grant of a group removed", ungrant(group.ID), user(anna)},
 			{"grant to a big group", grant(Grant{Group: big.ID, Role: Viewer}), []r{{Kind: RevokeAll}}},
-			{"group deleted", func() error { return a.DeleteGroup(ctx, group.ID) }, user(anna)},
+			{"group deleted", func() error { return a.Groups.Delete(ctx, group.ID) }, user(anna)},
 			{"disabled", disable(true), user(bert)},
 			{"disabled again", disable(true), nil},
 			{"enabled", disable(false), user(bert)},
 			{"renamed", func() error {
-				return second(a.UpdateUser(ctx, bert.ID, func(u *User) error { u.Name = "bertha"; return nil }))
+				return second(a.Users.Update(ctx, bert.ID, func(u *User) error { u.Name = "bertha"; return nil }))
 			}, nil},
-			{"password", func() error { return a.SetPassword(ctx, bert.ID, "another password") }, user(bert)},
-			{"token", func() error { return a.DeleteToken(ctx, k.ID) }, []r{{Kind: RevokeToken, ID: k.ID}}},
-			{"session", func() error { return a.EndSession(ctx, s.ID) }, []r{{Kind: RevokeSession, ID: s.ID}}},
-			{"user removed", func() error { return a.DeleteUser(ctx, bert.ID) }, user(bert)},
-			{"image", func() error { return second(a.Revoke(ctx, RevokeImage, "i1")) }, []r{{Kind: RevokeImage, ID: "i1"}}},
-			{"store", func() error { return second(a.Revoke(ctx, RevokeStore, "s1")) }, []r{{Kind: RevokeStore, ID: "s1"}}},
-			{"all", func() error { return second(a.Revoke(ctx, RevokeAll, "")) }, []r{{Kind: RevokeAll}}},
-			{"keys dropped", func() error { return a.DropKeys(ctx) }, []r{{Kind: RevokeAll}}},
-			{"keys rotated", func() error { return a.RotateKey(ctx) }, nil},
+			{"password", func() error { return a.Users.SetPassword(ctx, bert.ID, "another password") }, user(bert)},
+			{"token", func() error { return a.Tokens.Delete(ctx, k.ID) }, []r{{Kind: RevokeToken, ID: k.ID}}},
+			{"session", func() error { return a.Sessions.End(ctx, s.ID) }, []r{{Kind: RevokeSession, ID: s.ID}}},
+			{"user removed", func() error { return a.Users.Delete(ctx, bert.ID) }, user(bert)},
+			{"image", func() error { return second(a.Revocations.Add(ctx, RevokeImage, "i1")) }, []r{{Kind: RevokeImage, ID: "i1"}}},
+			{"store", func() error { return second(a.Revocations.Add(ctx, RevokeStore, "s1")) }, []r{{Kind: RevokeStore, ID: "s1"}}},
+			{"all", func() error { return second(a.Revocations.Add(ctx, RevokeAll, "")) }, []r{{Kind: RevokeAll}}},
+			{"keys dropped", func() error { return a.Keys.Drop(ctx) }, []r{{Kind: RevokeAll}}},
+			{"keys rotated", func() error { return a.Keys.Rotate(ctx) }, nil},
 		} {
-			before := must(a.LatestRevocation(ctx))(t)
+			before := must(a.Revocations.Latest(ctx))(t)
 			heard = nil
 			c.add(time.Second)
 			check(t, step.do())
 			for i := range step.want {
 				step.want[i].N, step.want[i].At = before+1+int64(i), c.now()
 			}
-			if diff := cmp.Diff(append([]r{}, step.want...), must(a.RevocationsSince(ctx, before))(t)); diff != "" {
+			if diff := cmp.Diff(append([]r{}, step.want...), must(a.Revocations.Since(ctx, before))(t)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", step.name, diff)
 			}
 			if diff := cmp.Diff(step.want, heard); diff != "" {
@@ -348,7 +348,7 @@ func TestRevocations(t *testing.T) {
 			}
 		}
 		for _, v := range []Revocation{{Kind: RevokeUser}, {Kind: RevokeAll, ID: "x"}, {Kind: "group", ID: "x"}, {}} {
-			_, err := a.Revoke(ctx, v.Kind, v.ID)
+			_, err := a.Revocations.Add(ctx, v.Kind, v.ID)
 			checkError(t, fmt.Sprintf("%+v", v), err, ErrInvalid)
 		}
 	})

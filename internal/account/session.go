@@ -2,6 +2,10 @@ package account
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -18,6 +22,9 @@ const (
 	// one that was unused longest.
 	sessionsMost = 100
 )
+
+// Sessions are the logins in browsers.
+type Sessions struct{ *handle }
 
 // A Session is a login of a user in a browser.
 type Session struct {
@@ -42,11 +49,11 @@ func scanSession(r row) (Session, error) {
 	return s, err
 }
 
-// StartSession starts a session of a user who has logged in, and returns its secret for
+// Start starts a session of a user who has logged in, and returns its secret for
 // the cookie. The error is [ErrNotFound] or [ErrDisabled].
-func (a *Accounts) StartSession(ctx context.Context, user, address, agent string) (secret string, s *Session, err error) {
+func (ss *Sessions) Start(ctx context.Context, user, address, agent string) (secret string, s *Session, err error) {
 	secret = newSecret(sessionPrefix)
-	err = a.change(ctx, func(t *tx) error {
+	err = ss.change(ctx, func(t *tx) error {
 		u, err := t.user(ctx, user)
 		if err != nil {
 			return err
@@ -59,7 +66,7 @@ func (a *Accounts) StartSession(ctx context.Context, user, address, agent string
 		}
 		s = &Session{
 			ID: catalog.NewID(), User: user, Address: printable(address, 64), Agent: printable(agent, 200),
-			CreatedAt: t.now, SeenAt: t.now, ExpiresAt: t.now.Add(a.o.SessionLife),
+			CreatedAt: t.now, SeenAt: t.now, ExpiresAt: t.now.Add(ss.o.SessionLife),
 		}
 		_, err = t.exec(ctx, "session", `INSERT INTO sessions (id, secret, user_id, address, agent, created_at, seen_at, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $6, $7)`,
@@ -76,10 +83,10 @@ func (a *Accounts) StartSession(ctx context.Context, user, address, agent string
 // unused longest.
 func (t *tx) dropSessions(ctx context.Context, user string) error {
 	if _, err := t.exec(ctx, "sessions", `DELETE FROM sessions WHERE expires_at <= $1 OR seen_at <= $2`,
-		t.now.UnixMicro(), t.now.Add(-t.a.o.SessionIdle).UnixMicro()); err != nil {
+		t.now.UnixMicro(), t.now.Add(-t.h.o.SessionIdle).UnixMicro()); err != nil {
 		return err
 	}
-	old, err := all(ctx, t.a, t, scanSession, "sessions", `SELECT `+sessionColumns+` FROM sessions s WHERE s.user_id = $1
+	old, err := all(ctx, t, scanSession, "sessions", `SELECT `+sessionColumns+` FROM sessions s WHERE s.user_id = $1
 		ORDER BY s.seen_at DESC, s.created_at DESC LIMIT 1000 OFFSET $2`, user, sessionsMost-1)
 	if err != nil {
 		return err
@@ -95,49 +102,49 @@ func (t *tx) dropSessions(ctx context.Context, user string) error {
 	return nil
 }
 
-// UseSession returns the user and the session of a secret, and records the use. The error
+// Use returns the user and the session of a secret, and records the use. The error
 // is [ErrBadSecret] if the session is unknown or has ended, or the user is disabled.
-func (a *Accounts) UseSession(ctx context.Context, secret string) (*User, *Session, error) {
+func (ss *Sessions) Use(ctx context.Context, secret string) (*User, *Session, error) {
 	var s Session
 	var u User
 	var kept []byte
-	hash, now := hashSecret(secret), a.now()
-	row := a.read.QueryRowContext(ctx, `SELECT `+userColumns+`, `+sessionColumns+`, s.secret FROM sessions s JOIN users u ON u.id = s.user_id
+	hash, now := hashSecret(secret), ss.now()
+	row := ss.read.QueryRowContext(ctx, `SELECT `+userColumns+`, `+sessionColumns+`, s.secret FROM sessions s JOIN users u ON u.id = s.user_id
 		WHERE s.secret = $1`, hash)
-	if err := a.wrap(row.Scan(append(append(u.fields(), s.fields()...), &kept)...), "session"); errors.Is(err, ErrNotFound) {
+	if err := wrap(row.Scan(append(append(u.fields(), s.fields()...), &kept)...), "session"); errors.Is(err, ErrNotFound) {
 		return nil, nil, ErrBadSecret
 	} else if err != nil {
 		return nil, nil, err
 	}
 	u.finish()
-	if subtle.ConstantTimeCompare(kept, hash) != 1 || u.Disabled || !now.Before(s.ExpiresAt) || now.Sub(s.SeenAt) >= a.o.SessionIdle {
+	if subtle.ConstantTimeCompare(kept, hash) != 1 || u.Disabled || !now.Before(s.ExpiresAt) || now.Sub(s.SeenAt) >= ss.o.SessionIdle {
 		return nil, nil, ErrBadSecret
 	}
 	if now.Sub(s.SeenAt) >= seenEvery {
 		s.SeenAt = now
-		a.note(ctx, `UPDATE sessions SET seen_at = $1 WHERE id = $2 AND seen_at < $1`, now.UnixMicro(), s.ID)
+		ss.note(ctx, `UPDATE sessions SET seen_at = $1 WHERE id = $2 AND seen_at < $1`, now.UnixMicro(), s.ID)
 	}
 	return &u, &s, nil
 }
 
 // note records a use. It ignores errors, because the request can be served anyway.
-func (a *Accounts) note(ctx context.Context, statement string, args ...any) {
+func (h *handle) note(ctx context.Context, statement string, args ...any) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	a.write.ExecContext(ctx, statement, args...) //nolint:errcheck // the next use tries again
+	h.write.ExecContext(ctx, statement, args...) //nolint:errcheck // the next use tries again
 }
 
-// Sessions returns the active sessions of a user, most recently used first.
-func (a *Accounts) Sessions(ctx context.Context, user string) ([]Session, error) {
-	now := a.now()
-	return all(ctx, a, a.read, scanSession, "sessions", `SELECT `+sessionColumns+` FROM sessions s
+// List returns the active sessions of a user, most recently used first.
+func (ss *Sessions) List(ctx context.Context, user string) ([]Session, error) {
+	now := ss.now()
+	return all(ctx, ss.read, scanSession, "sessions", `SELECT `+sessionColumns+` FROM sessions s
 		WHERE s.user_id = $1 AND s.expires_at > $2 AND s.seen_at > $3 ORDER BY s.seen_at DESC, s.id`,
-		user, now.UnixMicro(), now.Add(-a.o.SessionIdle).UnixMicro())
+		user, now.UnixMicro(), now.Add(-ss.o.SessionIdle).UnixMicro())
 }
 
-// EndSession ends the session of that id. The error is [ErrNotFound].
-func (a *Accounts) EndSession(ctx context.Context, id string) error {
-	return a.change(ctx, func(t *tx) error {
+// End ends the session of that id. The error is [ErrNotFound].
+func (ss *Sessions) End(ctx context.Context, id string) error {
+	return ss.change(ctx, func(t *tx) error {
 		n, err := t.exec(ctx, "session", `DELETE FROM sessions WHERE id = $1`, id)
 		if err != nil {
 			return err
@@ -149,10 +156,10 @@ func (a *Accounts) EndSession(ctx context.Context, id string) error {
 	})
 }
 
-// EndSessions ends all sessions of a user.
-func (a *Accounts) EndSessions(ctx context.Context, user string) error {
-	return a.change(ctx, func(t *tx) error {
-		ids, err := all(ctx, a, t, scanSession, "sessions", `SELECT `+sessionColumns+` FROM sessions s WHERE s.user_id = $1 ORDER BY s.id`, user)
+// EndAll ends all sessions of a user.
+func (ss *Sessions) EndAll(ctx context.Context, user string) error {
+	return ss.change(ctx, func(t *tx) error {
+		ids, err := all(ctx, t, scanSession, "sessions", `SELECT `+sessionColumns+` FROM sessions s WHERE s.user_id = $1 ORDER BY s.id`, user)
 		if err != nil {
 			return err
 		}
@@ -164,4 +171,50 @@ func (a *Accounts) EndSessions(ctx context.Context, user string) error {
 		_, err = t.exec(ctx, "sessions", `DELETE FROM sessions WHERE user_id = $1`, user)
 		return err
 	})
+}
+
+// SetHint stores the provider's ID token with a session, for the logout at the
+// provider. It is encrypted with the session's secret, which this package does not store.
+func (ss *Sessions) SetHint(ctx context.Context, secret, hint string) error {
+	c, err := hintCipher(secret)
+	if err != nil {
+		return err
+	}
+	sealed := c.Seal(nil, nil, []byte(hint), nil)
+	return ss.db.Retry(ctx, func() error {
+		_, err := ss.write.ExecContext(ctx, `UPDATE sessions SET hint = $1 WHERE secret = $2`, sealed, hashSecret(secret))
+		return wrap(err, "session")
+	})
+}
+
+// Hint returns the session's hint, or "" if there is no hint or no such session.
+func (ss *Sessions) Hint(ctx context.Context, secret string) (string, error) {
+	var sealed []byte
+	err := wrap(ss.read.QueryRowContext(ctx, `SELECT hint FROM sessions WHERE secret = $1`, hashSecret(secret)).Scan(&sealed), "session")
+	if errors.Is(err, ErrNotFound) || err == nil && sealed == nil {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	c, err := hintCipher(secret)
+	if err != nil {
+		return "", err
+	}
+	hint, err := c.Open(nil, nil, sealed, nil)
+	if err != nil {
+		return "", nil //nolint:nilerr // without a hint, only the logout at the provider is missing
+	}
+	return string(hint), nil
+}
+
+func hintCipher(secret string) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "ptiffstore session hint", 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
 }

@@ -18,6 +18,9 @@ const (
 	tokensMost  = 1000 // per user
 )
 
+// Tokens are the tokens of programs.
+type Tokens struct{ *handle }
+
 // A Token lets a program do what its user may do, limited to its scopes.
 type Token struct {
 	ID         string     `json:"id"` // not secret
@@ -56,10 +59,10 @@ func scanToken(r row) (Token, error) {
 	return t, err
 }
 
-// CreateToken creates a token with the User, Label, Scopes and ExpiresAt of k, and
+// Add creates a token with the User, Label, Scopes and ExpiresAt of k, and
 // returns its secret, which is not stored. A scope adds the scopes that it includes. The
 // error is [ErrNotFound] or [ErrInvalid].
-func (a *Accounts) CreateToken(ctx context.Context, k Token) (secret string, made *Token, err error) {
+func (ts *Tokens) Add(ctx context.Context, k Token) (secret string, made *Token, err error) {
 	set, err := scopesOf(k.Scopes)
 	if err != nil {
 		return "", nil, err
@@ -71,7 +74,7 @@ func (a *Accounts) CreateToken(ctx context.Context, k Token) (secret string, mad
 		return "", nil, err
 	}
 	secret = newSecret(TokenPrefix)
-	err = a.change(ctx, func(t *tx) error {
+	err = ts.change(ctx, func(t *tx) error {
 		if k.ExpiresAt != nil && !k.ExpiresAt.After(t.now) {
 			return invalid("the token would be expired already")
 		}
@@ -80,7 +83,7 @@ func (a *Accounts) CreateToken(ctx context.Context, k Token) (secret string, mad
 		}
 		var has int
 		if err := t.QueryRowContext(ctx, `SELECT count(*) FROM tokens WHERE user_id = $1`, k.User).Scan(&has); err != nil {
-			return a.wrap(err, "tokens")
+			return wrap(err, "tokens")
 		}
 		if has >= tokensMost {
 			return invalid("the user has %d tokens: delete some", has)
@@ -100,20 +103,20 @@ func (a *Accounts) CreateToken(ctx context.Context, k Token) (secret string, mad
 	return secret, &k, nil
 }
 
-// UseToken returns the user and the token of a secret, and records the use. The caller's
+// Use returns the user and the token of a secret, and records the use. The caller's
 // rights are [Rights.Within] of the token's scopes. The error is [ErrBadSecret] if the
 // token is unknown or has expired, or the user is disabled.
-func (a *Accounts) UseToken(ctx context.Context, secret string) (*User, *Token, error) {
+func (ts *Tokens) Use(ctx context.Context, secret string) (*User, *Token, error) {
 	if !strings.HasPrefix(secret, TokenPrefix) {
 		return nil, nil, ErrBadSecret
 	}
 	var k Token
 	var u User
 	var kept []byte
-	hash, now := hashSecret(secret), a.now()
-	row := a.read.QueryRowContext(ctx, `SELECT `+userColumns+`, `+tokenColumns+`, t.secret FROM tokens t JOIN users u ON u.id = t.user_id
+	hash, now := hashSecret(secret), ts.now()
+	row := ts.read.QueryRowContext(ctx, `SELECT `+userColumns+`, `+tokenColumns+`, t.secret FROM tokens t JOIN users u ON u.id = t.user_id
 		WHERE t.secret = $1`, hash)
-	if err := a.wrap(row.Scan(append(append(u.fields(), k.fields()...), &kept)...), "token"); errors.Is(err, ErrNotFound) {
+	if err := wrap(row.Scan(append(append(u.fields(), k.fields()...), &kept)...), "token"); errors.Is(err, ErrNotFound) {
 		return nil, nil, ErrBadSecret
 	} else if err != nil {
 		return nil, nil, err
@@ -124,26 +127,26 @@ func (a *Accounts) UseToken(ctx context.Context, secret string) (*User, *Token, 
 	}
 	if k.LastUsedAt == nil || now.Sub(*k.LastUsedAt) >= seenEvery {
 		k.LastUsedAt = &now
-		a.note(ctx, `UPDATE tokens SET last_used_at = $1 WHERE id = $2 AND coalesce(last_used_at, 0) < $1`, now.UnixMicro(), k.ID)
+		ts.note(ctx, `UPDATE tokens SET last_used_at = $1 WHERE id = $2 AND coalesce(last_used_at, 0) < $1`, now.UnixMicro(), k.ID)
 	}
 	return &u, &k, nil
 }
 
-// Tokens returns the tokens of a user, or of all users if user is empty, newest first. It
+// List returns the tokens of a user, or of all users if user is empty, newest first. It
 // includes expired ones.
-func (a *Accounts) Tokens(ctx context.Context, user string) ([]Token, error) {
-	return all(ctx, a, a.read, scanToken, "tokens", `SELECT `+tokenColumns+` FROM tokens t WHERE $1 = '' OR t.user_id = $1
+func (ts *Tokens) List(ctx context.Context, user string) ([]Token, error) {
+	return all(ctx, ts.read, scanToken, "tokens", `SELECT `+tokenColumns+` FROM tokens t WHERE $1 = '' OR t.user_id = $1
 		ORDER BY t.created_at DESC, t.id`, user)
 }
 
-// Token returns the token of that id, or [ErrNotFound].
-func (a *Accounts) Token(ctx context.Context, id string) (*Token, error) {
-	return one(ctx, a, a.read, scanToken, "token", `SELECT `+tokenColumns+` FROM tokens t WHERE t.id = $1`, id)
+// Get returns the token of that id, or [ErrNotFound].
+func (ts *Tokens) Get(ctx context.Context, id string) (*Token, error) {
+	return one(ctx, ts.read, scanToken, "token", `SELECT `+tokenColumns+` FROM tokens t WHERE t.id = $1`, id)
 }
 
-// DeleteToken removes a token. The error is [ErrNotFound].
-func (a *Accounts) DeleteToken(ctx context.Context, id string) error {
-	return a.change(ctx, func(t *tx) error {
+// Delete removes a token. The error is [ErrNotFound].
+func (ts *Tokens) Delete(ctx context.Context, id string) error {
+	return ts.change(ctx, func(t *tx) error {
 		n, err := t.exec(ctx, "token", `DELETE FROM tokens WHERE id = $1`, id)
 		if err != nil {
 			return err

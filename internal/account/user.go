@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -99,35 +98,23 @@ func scanUser(r row) (User, error) {
 	return u, err
 }
 
-// CreateUser adds a user with the name, display name and Disabled of u. With an empty
+// Users are the users, with their passwords.
+type Users struct{ *handle }
+
+// Add adds a user with the name, display name and Disabled of u. With an empty
 // password the user can't log in by password. The error is [ErrInvalid] or [ErrConflict].
-func (a *Accounts) CreateUser(ctx context.Context, u User, password string) (*User, error) {
+func (us *Users) Add(ctx context.Context, u User, password string) (*User, error) {
 	u.Issuer, u.Subject = "", ""
-	hash, err := a.newPassword(ctx, u.Name, password)
+	hash, err := us.passwords.forUser(ctx, u.Name, password)
 	if err != nil {
 		return nil, err
 	}
 	var made *User
-	err = a.change(ctx, func(t *tx) (err error) {
+	err = us.change(ctx, func(t *tx) (err error) {
 		made, err = t.createUser(ctx, u, hash)
 		return err
 	})
 	return made, err
-}
-
-// newPassword returns the hash of a password that is allowed for the user of that name;
-// the hash of an empty password is empty.
-func (a *Accounts) newPassword(ctx context.Context, user, password string) (string, error) {
-	if _, err := checkName("user", user); err != nil { // before computing a hash
-		return "", err
-	}
-	if password == "" {
-		return "", nil
-	}
-	if err := checkPassword(user, password); err != nil {
-		return "", err
-	}
-	return a.hashPassword(ctx, password)
 }
 
 func (t *tx) createUser(ctx context.Context, u User, hash string) (*User, error) {
@@ -146,14 +133,14 @@ func (t *tx) createUser(ctx context.Context, u User, hash string) (*User, error)
 	return &u, err
 }
 
-// User returns the user of that id, or [ErrNotFound].
-func (a *Accounts) User(ctx context.Context, id string) (*User, error) {
-	return one(ctx, a, a.read, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id)
+// Get returns the user of that id, or [ErrNotFound].
+func (us *Users) Get(ctx context.Context, id string) (*User, error) {
+	return one(ctx, us.read, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id)
 }
 
-// UserByName returns the user of that name, ignoring case, or [ErrNotFound].
-func (a *Accounts) UserByName(ctx context.Context, name string) (*User, error) {
-	return one(ctx, a, a.read, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.folded = $1`, fold(strings.TrimSpace(name)))
+// ByName returns the user of that name, ignoring case, or [ErrNotFound].
+func (us *Users) ByName(ctx context.Context, name string) (*User, error) {
+	return one(ctx, us.read, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.folded = $1`, fold(strings.TrimSpace(name)))
 }
 
 // A UserQuery selects a page of users.
@@ -171,14 +158,14 @@ func pageLimit(n int) int {
 	return min(n, 1000)
 }
 
-// Users returns users, ordered by name, and the cursor of the next page, empty on the
+// List returns users, ordered by name, and the cursor of the next page, empty on the
 // last. The error may be [ErrBadCursor].
-func (a *Accounts) Users(ctx context.Context, q UserQuery) (users []User, next string, err error) {
+func (us *Users) List(ctx context.Context, q UserQuery) (users []User, next string, err error) {
 	after, err := base64.RawURLEncoding.DecodeString(q.Cursor)
 	if err != nil || !utf8.Valid(after) {
 		return nil, "", ErrBadCursor
 	}
-	users, err = all(ctx, a, a.read, scanUser, "users", `SELECT `+userColumns+` FROM users u WHERE u.folded > $1 ORDER BY u.folded LIMIT $2`,
+	users, err = all(ctx, us.read, scanUser, "users", `SELECT `+userColumns+` FROM users u WHERE u.folded > $1 ORDER BY u.folded LIMIT $2`,
 		string(after), q.limit()+1)
 	if err != nil {
 		return nil, "", err
@@ -190,12 +177,12 @@ func (a *Accounts) Users(ctx context.Context, q UserQuery) (users []User, next s
 	return users, next, nil
 }
 
-// UpdateUser calls edit with the user, and stores its Name, DisplayName and Disabled.
+// Update calls edit with the user, and stores its Name, DisplayName and Disabled.
 // Disabling a user ends all their sessions, and disables their tokens. The error is
 // [ErrNotFound], [ErrInvalid], [ErrConflict], [ErrLastAdmin] or that of edit.
-func (a *Accounts) UpdateUser(ctx context.Context, id string, edit func(*User) error) (*User, error) {
+func (us *Users) Update(ctx context.Context, id string, edit func(*User) error) (*User, error) {
 	var u *User
-	err := a.change(ctx, func(t *tx) (err error) {
+	err := us.change(ctx, func(t *tx) (err error) {
 		if u, err = t.user(ctx, id); err != nil {
 			return err
 		}
@@ -212,7 +199,7 @@ func (a *Accounts) UpdateUser(ctx context.Context, id string, edit func(*User) e
 }
 
 func (t *tx) user(ctx context.Context, id string) (*User, error) {
-	return one(ctx, t.a, t, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id)
+	return one(ctx, t, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id)
 }
 
 func (t *tx) writeUser(ctx context.Context, u *User, switched bool) (err error) {
@@ -236,10 +223,10 @@ func (t *tx) writeUser(ctx context.Context, u *User, switched bool) (err error) 
 	return t.revoke(ctx, RevokeUser, u.ID)
 }
 
-// DeleteUser removes a user with their sessions, tokens, grants and memberships. The id
+// Delete removes a user with their sessions, tokens, grants and memberships. The id
 // stays in the audit log. The error may be [ErrNotFound] or [ErrLastAdmin].
-func (a *Accounts) DeleteUser(ctx context.Context, id string) error {
-	return a.change(ctx, func(t *tx) error {
+func (us *Users) Delete(ctx context.Context, id string) error {
+	return us.change(ctx, func(t *tx) error {
 		return t.keepAdmin(ctx, func() error {
 			n, err := t.exec(ctx, "user", `DELETE FROM users WHERE id = $1`, id)
 			if err != nil {
@@ -264,29 +251,29 @@ func (a *Accounts) DeleteUser(ctx context.Context, id string) error {
 // SetPassword replaces a user's password and ends all their sessions; tokens stay. An
 // empty password disables login by password. The error is [ErrNotFound], [ErrInvalid] or
 // [ErrLastAdmin].
-func (a *Accounts) SetPassword(ctx context.Context, id, password string) error {
-	return a.setPassword(ctx, id, password, false)
+func (us *Users) SetPassword(ctx context.Context, id, password string) error {
+	return us.setPassword(ctx, id, password, false)
 }
 
-// SetPasswordRevokingTokens is [Accounts.SetPassword] and also revokes the user's tokens,
+// SetPasswordRevokingTokens is [Users.SetPassword] and also revokes the user's tokens,
 // for use when the password may have been known to others.
-func (a *Accounts) SetPasswordRevokingTokens(ctx context.Context, id, password string) error {
-	return a.setPassword(ctx, id, password, true)
+func (us *Users) SetPasswordRevokingTokens(ctx context.Context, id, password string) error {
+	return us.setPassword(ctx, id, password, true)
 }
 
-func (a *Accounts) setPassword(ctx context.Context, id, password string, revokeTokens bool) error {
-	u, err := a.User(ctx, id)
+func (us *Users) setPassword(ctx context.Context, id, password string, revokeTokens bool) error {
+	u, err := us.Get(ctx, id)
 	if err != nil {
 		return err
 	}
 	if u.Source != Local {
 		return invalid("the user logs in at the OpenID Connect provider and has no password here")
 	}
-	hash, err := a.newPassword(ctx, u.Name, password)
+	hash, err := us.passwords.forUser(ctx, u.Name, password)
 	if err != nil {
 		return err
 	}
-	return a.change(ctx, func(t *tx) error {
+	return us.change(ctx, func(t *tx) error {
 		return t.keepAdmin(ctx, func() error {
 			n, err := t.exec(ctx, "password", `UPDATE users SET password = $2, updated_at = $3 WHERE id = $1`, id, hash, t.now.UnixMicro())
 			if err != nil {
@@ -306,127 +293,4 @@ func (a *Accounts) setPassword(ctx context.Context, id, password string, revokeT
 			return t.revoke(ctx, RevokeUser, id)
 		})
 	})
-}
-
-// Authenticate returns the user of that name and password. Address is the client's
-// address. The error is [ErrWrongPassword], which takes the same time whether or not the
-// user exists; [ErrDisabled] if the password is correct but the user is disabled; or a
-// [*LimitError].
-func (a *Accounts) Authenticate(ctx context.Context, name, password, address string) (*User, error) {
-	name = strings.TrimSpace(name)
-	if !utf8.ValidString(name) || !utf8.ValidString(password) || len(password) > maxPassword || utf8.RuneCountInString(name) > 64 {
-		name, password = "", "" // no user's
-	}
-	at := newAttempt(name, address)
-	if err := a.begin(ctx, at); err != nil {
-		return nil, err
-	}
-	u, hash, err := a.withPassword(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	known := hash != ""
-	if !known {
-		hash = a.dummyHash()
-	}
-	right, err := a.matches(ctx, hash, password)
-	switch {
-	case err != nil: // the hash was not computed
-		return nil, errors.Join(err, a.withdraw(ctx, at))
-	case !right || !known:
-		return nil, ErrWrongPassword
-	}
-	again := hash
-	if a.cheaper(hash) {
-		if again, err = a.hashPassword(ctx, password); err != nil {
-			return nil, err
-		}
-	}
-	return a.admit(ctx, u.ID, at, hash, again)
-}
-
-// withPassword returns the user and the hash of their password, or "".
-func (a *Accounts) withPassword(ctx context.Context, name string) (*User, string, error) {
-	var u User
-	var hash string
-	row := a.read.QueryRowContext(ctx, `SELECT `+userColumns+`, u.password FROM users u WHERE u.folded = $1`, fold(name))
-	err := a.wrap(row.Scan(append(u.fields(), &hash)...), "user")
-	if errors.Is(err, ErrNotFound) {
-		return &u, "", nil
-	}
-	return &u, hash, err
-}
-
-// admit records a successful login, unless the password was changed in the meantime.
-func (a *Accounts) admit(ctx context.Context, id string, at attempt, hash, again string) (*User, error) {
-	var u *User
-	err := a.change(ctx, func(t *tx) (err error) {
-		if err := t.succeed(ctx, at); err != nil {
-			return err
-		}
-		n, err := t.exec(ctx, "login", `UPDATE users SET password = $3, last_login_at = CASE WHEN disabled THEN last_login_at ELSE $4 END
-			WHERE id = $1 AND password = $2`, id, hash, again, t.now.UnixMicro())
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return ErrWrongPassword
-		}
-		u, err = t.user(ctx, id)
-		return err
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case u.Disabled:
-		return nil, ErrDisabled
-	}
-	return u, nil
-}
-
-// UpsertOIDCUser returns the user whom an OpenID Connect provider has authenticated, and
-// creates the user at the first login. If another user has the same name, the new user
-// gets a longer name. The error may be [ErrDisabled], with the user.
-func (a *Accounts) UpsertOIDCUser(ctx context.Context, issuer, subject, name, displayName string) (*User, error) {
-	if issuer == "" || subject == "" {
-		return nil, invalid("a user of OpenID Connect needs an issuer and a subject")
-	}
-	var u *User
-	err := a.change(ctx, func(t *tx) (err error) {
-		u, err = one(ctx, a, t, scanUser, "user", `SELECT `+userColumns+` FROM users u WHERE u.issuer = $1 AND u.subject = $2`, issuer, subject)
-		if errors.Is(err, ErrNotFound) {
-			u, err = t.createOIDC(ctx, User{Name: name, DisplayName: displayName, Issuer: issuer, Subject: subject})
-		}
-		if err != nil || u.Disabled {
-			return err
-		}
-		u.LastLoginAt = &t.now
-		_, err = t.exec(ctx, "login", `UPDATE users SET last_login_at = $2 WHERE id = $1`, u.ID, t.now.UnixMicro())
-		return err
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case u.Disabled:
-		return u, ErrDisabled
-	}
-	return u, nil
-}
-
-func (t *tx) createOIDC(ctx context.Context, u User) (*User, error) {
-	name, err := checkName("user", u.Name)
-	if err != nil {
-		name = "user"
-	}
-	var taken bool
-	err = t.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE folded = $1)`, fold(name)).Scan(&taken)
-	if err != nil {
-		return nil, t.a.wrap(err, "user")
-	}
-	if taken || name == "user" {
-		runes := []rune(name)
-		name = string(runes[:min(len(runes), 50)]) + "-" + catalog.NewID()[:8]
-	}
-	u.Name = name
-	return t.createUser(ctx, u, "")
 }

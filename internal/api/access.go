@@ -161,7 +161,7 @@ func (a *API) record(ctx context.Context, e account.Event) error {
 		e.User = c.ID
 	}
 	e.From = c.from
-	if err := a.Access.Accounts.Record(context.WithoutCancel(ctx), e); err != nil {
+	if err := a.Access.Accounts.Audit.Record(context.WithoutCancel(ctx), e); err != nil {
 		if errors.Is(err, account.ErrFull) {
 			return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full: the audit log can't be written, so this is not shown.", Err: err}
 		}

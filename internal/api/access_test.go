@@ -94,13 +94,13 @@ func newGuardedSite(t *testing.T) *guardedSite {
 	old := slog.Default()
 	slog.SetDefault(st.api.Log)
 	t.Cleanup(func() { slog.SetDefault(old) })
-	keys, err := g.people.SigningKeys(t.Context())
+	keys, err := g.people.Keys.Ensure(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.keys.SetSigning(keys)
 	g.gate = authz.NewGate(authz.GateOptions{Authorizer: &authz.Local{Accounts: g.people}, Keys: g.keys})
-	g.people.OnRevoke(g.gate.Revoke)
+	g.people.Revocations.Notify(g.gate.Revoke)
 	st.api.Access = &api.Access{Gate: g.gate, Accounts: g.people, Keys: g.keys}
 	g.fill()
 	for i, role := range roles[1:] {
@@ -168,17 +168,17 @@ func ptr[T any](v T) *T { return &v }
 // person creates a user with a session.
 func (g *guardedSite) person(name, password string, grants ...account.Grant) {
 	g.t.Helper()
-	u, err := g.people.CreateUser(g.t.Context(), account.User{Name: name}, password)
+	u, err := g.people.Users.Add(g.t.Context(), account.User{Name: name}, password)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	for _, gr := range grants {
 		gr.User = u.ID
-		if _, err := g.people.AddGrant(g.t.Context(), gr); err != nil {
+		if _, err := g.people.Grants.Add(g.t.Context(), gr); err != nil {
 			g.t.Fatal(err)
 		}
 	}
-	secret, _, err := g.people.StartSession(g.t.Context(), u.ID, "192.0.2.1", "test")
+	secret, _, err := g.people.Sessions.Start(g.t.Context(), u.ID, "192.0.2.1", "test")
 	if err != nil {
 		g.t.Fatal(err)
 	}

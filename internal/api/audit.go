@@ -45,7 +45,7 @@ func (a auditAPI) list(ctx context.Context, in *auditInput) (*list[auditEvent], 
 		allowed := in.Outcome == "allowed"
 		f.Allowed = &allowed
 	}
-	found, next, err := a.Access.Accounts.Events(ctx, f, in.Cursor)
+	found, next, err := a.Access.Accounts.Audit.List(ctx, f, in.Cursor)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ type grantsInput struct {
 }
 
 func (a grantAPI) list(ctx context.Context, in *grantsInput) (*list[grant], error) {
-	found, err := a.Access.Accounts.Grants(ctx, account.GrantFilter(*in))
+	found, err := a.Access.Accounts.Grants.List(ctx, account.GrantFilter(*in))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (a grantAPI) add(ctx context.Context, in *addGrantInput) (*one[grant], erro
 			return nil, err
 		}
 	}
-	g, err := a.Access.Accounts.AddGrant(ctx, account.Grant{User: b.User, Group: b.Group, Role: account.Role(b.Role), Store: b.Store, Image: b.Image})
+	g, err := a.Access.Accounts.Grants.Add(ctx, account.Grant{User: b.User, Group: b.Group, Role: account.Role(b.Role), Store: b.Store, Image: b.Image})
 	if err != nil {
 		return nil, err
 	}
@@ -88,5 +88,5 @@ type grantPath struct {
 }
 
 func (a grantAPI) remove(ctx context.Context, in *grantPath) (*struct{}, error) {
-	return nil, a.Access.Accounts.DeleteGrant(ctx, in.Grant)
+	return nil, a.Access.Accounts.Grants.Delete(ctx, in.Grant)
 }

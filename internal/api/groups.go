@@ -46,7 +46,7 @@ func (a groupAPI) register(h huma.API) {
 }
 
 func (a groupAPI) list(ctx context.Context, _ *struct{}) (*list[group], error) {
-	found, err := a.Access.Accounts.Groups(ctx)
+	found, err := a.Access.Accounts.Groups.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (a groupAPI) add(ctx context.Context, in *addGroupInput) (*one[group], erro
 	var g account.Group
 	set(&g.Name, in.Body.Name)
 	set(&g.External, in.Body.External)
-	made, err := a.Access.Accounts.CreateGroup(ctx, g)
+	made, err := a.Access.Accounts.Groups.Add(ctx, g)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (a groupAPI) add(ctx context.Context, in *addGroupInput) (*one[group], erro
 }
 
 func (a groupAPI) get(ctx context.Context, in *groupPath) (*one[group], error) {
-	g, err := a.Access.Accounts.Group(ctx, in.Group)
+	g, err := a.Access.Accounts.Groups.Get(ctx, in.Group)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ type changeGroupInput struct {
 }
 
 func (a groupAPI) change(ctx context.Context, in *changeGroupInput) (*one[group], error) {
-	g, err := a.Access.Accounts.UpdateGroup(ctx, in.Group, func(g *account.Group) error {
+	g, err := a.Access.Accounts.Groups.Update(ctx, in.Group, func(g *account.Group) error {
 		set(&g.Name, in.Body.Name)
 		set(&g.External, in.Body.External)
 		return nil
@@ -101,14 +101,14 @@ func (a groupAPI) change(ctx context.Context, in *changeGroupInput) (*one[group]
 }
 
 func (a groupAPI) remove(ctx context.Context, in *groupPath) (*struct{}, error) {
-	return nil, a.Access.Accounts.DeleteGroup(ctx, in.Group)
+	return nil, a.Access.Accounts.Groups.Delete(ctx, in.Group)
 }
 
 func (a groupAPI) listMembers(ctx context.Context, in *groupPath) (*list[user], error) {
-	if _, err := a.Access.Accounts.Group(ctx, in.Group); err != nil {
+	if _, err := a.Access.Accounts.Groups.Get(ctx, in.Group); err != nil {
 		return nil, err
 	}
-	found, err := a.Access.Accounts.Members(ctx, in.Group)
+	found, err := a.Access.Accounts.Groups.Members(ctx, in.Group)
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +120,9 @@ func (a groupAPI) listMembers(ctx context.Context, in *groupPath) (*list[user], 
 }
 
 func (a groupAPI) addMember(ctx context.Context, in *memberPath) (*struct{}, error) {
-	return nil, a.Access.Accounts.AddMember(ctx, in.Group, in.User)
+	return nil, a.Access.Accounts.Groups.AddMember(ctx, in.Group, in.User)
 }
 
 func (a groupAPI) removeMember(ctx context.Context, in *memberPath) (*struct{}, error) {
-	return nil, a.Access.Accounts.RemoveMember(ctx, in.Group, in.User)
+	return nil, a.Access.Accounts.Groups.RemoveMember(ctx, in.Group, in.User)
 }

@@ -62,7 +62,7 @@ func TestExternalIDIsAskedWith(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	// A token with the write scope only sees no labels, not even those it has set.
-	secret, _, err := g.people.CreateToken(t.Context(), account.Token{User: g.ids["contributor"], Label: "robot", Scopes: []account.Scope{account.ScopeWrite, account.ScopeTiles}})
+	secret, _, err := g.people.Tokens.Add(t.Context(), account.Token{User: g.ids["contributor"], Label: "robot", Scopes: []account.Scope{account.ScopeWrite, account.ScopeTiles}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestExternalIDIsAskedWith(t *testing.T) {
 		t.Errorf("external id %v, want case-8", im["external_id"])
 	}
 	g.as("viewer", "PATCH", path, `{"external_id":"case-9"}`)
-	events, _, err := g.people.Events(t.Context(), account.EventFilter{Act: "image.set"}, "")
+	events, _, err := g.people.Audit.List(t.Context(), account.EventFilter{Act: "image.set"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

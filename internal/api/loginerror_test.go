@@ -37,9 +37,9 @@ func newProviderSite(t *testing.T) *providerSite {
 	t.Helper()
 	g := newGuardedSite(t)
 	s := &providerSite{g, oidctest.Start(t, "127.0.0.1:0", g.url+api.OIDCCallback)}
-	group, err := g.people.CreateGroup(t.Context(), account.Group{Name: "readers", External: "path"})
+	group, err := g.people.Groups.Add(t.Context(), account.Group{Name: "readers", External: "path"})
 	check(t, err)
-	_, err = g.people.AddGrant(t.Context(), account.Grant{Group: group.ID, Role: account.Reader, Store: g.store})
+	_, err = g.people.Grants.Add(t.Context(), account.Grant{Group: group.ID, Role: account.Reader, Store: g.store})
 	check(t, err)
 	s.use(nil)
 	return s
@@ -111,9 +111,9 @@ func TestRefusedAtProvider(t *testing.T) {
 	at, err := url.Parse(s.url)
 	check(t, err)
 	session := authz.CookieName + "=" + b.Jar.Cookies(at)[0].Value
-	user, _, err := s.people.UseSession(t.Context(), b.Jar.Cookies(at)[0].Value)
+	user, _, err := s.people.Sessions.Use(t.Context(), b.Jar.Cookies(at)[0].Value)
 	check(t, err)
-	token, _, err := s.people.CreateToken(t.Context(), account.Token{User: user.ID, Scopes: []account.Scope{account.ScopeLabel}})
+	token, _, err := s.people.Tokens.Add(t.Context(), account.Token{User: user.ID, Scopes: []account.Scope{account.ScopeLabel}})
 	check(t, err)
 	now := time.Now()
 	link, err := s.keys.SignURL(authz.Link{Image: s.slide, Scope: account.ScopeLabel, User: user.ID, Issued: now, Expires: now.Add(time.Hour)})
@@ -169,7 +169,7 @@ func TestDeniedAtProvider(t *testing.T) {
 		return s.url + api.OIDCCallback + "?" + url.Values{"error": {"access_denied"}, "state": {state}}.Encode()
 	}
 	goesOn := func(secret string) bool {
-		_, _, err := s.people.UseSession(t.Context(), secret)
+		_, _, err := s.people.Sessions.Use(t.Context(), secret)
 		return err == nil
 	}
 	at, err := url.Parse(s.url)

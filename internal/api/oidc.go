@@ -88,12 +88,12 @@ func (a oidcAPI) finish(w http.ResponseWriter, r *http.Request) error {
 func (a oidcAPI) endDenied(w http.ResponseWriter, r *http.Request) error {
 	ctx := context.WithoutCancel(r.Context()) // also if the client disconnects: the session must end
 	c := callerOf(ctx)
-	u, s, err := a.Access.Accounts.UseSession(ctx, c.cookie)
+	u, s, err := a.Access.Accounts.Sessions.Use(ctx, c.cookie)
 	if err == nil && u.Issuer != a.Access.OIDC.Issuer() {
 		return nil
 	}
 	if err == nil {
-		err = a.Access.Accounts.EndSession(ctx, s.ID)
+		err = a.Access.Accounts.Sessions.End(ctx, s.ID)
 	}
 	switch {
 	case errors.Is(err, account.ErrBadSecret), errors.Is(err, account.ErrNotFound):

@@ -135,7 +135,7 @@ func (a sessionAPI) logIn(ctx context.Context, in *logInInput) (*sessionOutput, 
 		return nil, err
 	}
 	c := callerOf(ctx)
-	u, err := a.Access.Accounts.Authenticate(ctx, in.Body.Name, in.Body.Password, c.from)
+	u, err := a.Access.Accounts.Logins.ByPassword(ctx, in.Body.Name, in.Body.Password, c.from)
 	if err != nil {
 		switch {
 		case errors.Is(err, account.ErrWrongPassword): // the name is not recorded: it may be a password
@@ -158,7 +158,7 @@ func (a sessionAPI) start(ctx context.Context, u *account.User, act string) (*se
 	if err := a.endCurrent(ctx, c); err != nil {
 		return nil, err
 	}
-	secret, s, err := a.Access.Accounts.StartSession(ctx, u.ID, c.from, c.agent)
+	secret, s, err := a.Access.Accounts.Sessions.Start(ctx, u.ID, c.from, c.agent)
 	if err != nil {
 		return nil, a.accountFailed(ctx, err)
 	}
@@ -179,9 +179,9 @@ func (a sessionAPI) start(ctx context.Context, u *account.User, act string) (*se
 
 // endCurrent ends the session of the caller's browser, if any.
 func (a sessionAPI) endCurrent(ctx context.Context, c *caller) error {
-	_, old, err := a.Access.Accounts.UseSession(ctx, c.cookie)
+	_, old, err := a.Access.Accounts.Sessions.Use(ctx, c.cookie)
 	if err == nil {
-		err = a.Access.Accounts.EndSession(ctx, old.ID)
+		err = a.Access.Accounts.Sessions.End(ctx, old.ID)
 	}
 	if err != nil && !errors.Is(err, account.ErrBadSecret) && !errors.Is(err, account.ErrNotFound) {
 		return a.accountFailed(ctx, err)
@@ -207,13 +207,13 @@ func (a sessionAPI) logOut(ctx context.Context, _ *struct{}) (*logOutOutput, err
 	}
 	c := callerOf(ctx)
 	out := &logOutOutput{CacheControl: "no-store", SetCookie: sessionCookie("", time.Time{}, c.secure)}
-	u, s, err := a.Access.Accounts.UseSession(ctx, c.cookie)
+	u, s, err := a.Access.Accounts.Sessions.Use(ctx, c.cookie)
 	if err == nil {
-		hint, _ := a.Access.Accounts.SessionHint(ctx, c.cookie) // without a hint only the session here ends
+		hint, _ := a.Access.Accounts.Sessions.Hint(ctx, c.cookie) // without a hint only the session here ends
 		if a.Access.OIDC != nil {
 			out.Body.Provider = known(a.Access.OIDC.LogOutURL(ctx, hint))
 		}
-		if err = a.Access.Accounts.EndSession(ctx, s.ID); err == nil {
+		if err = a.Access.Accounts.Sessions.End(ctx, s.ID); err == nil {
 			a.note(ctx, account.Event{User: u.ID, Act: "logout", Object: u.ID, Allowed: true})
 		}
 	}
@@ -235,7 +235,7 @@ func (a sessionAPI) bootstrap(ctx context.Context, in *bootstrapInput) (*session
 	if err := a.requireAccounts(); err != nil {
 		return nil, err
 	}
-	u, err := a.Access.Accounts.ClaimBootstrap(ctx, in.Body.Secret, in.Body.Name, in.Body.Password)
+	u, err := a.Access.Accounts.Bootstrap.Claim(ctx, in.Body.Secret, in.Body.Name, in.Body.Password)
 	if err != nil {
 		return nil, a.accountFailed(ctx, err)
 	}
@@ -257,10 +257,10 @@ func (a sessionAPI) list(ctx context.Context, in *userPath) (*list[userSession],
 	if err := ownOrAdmin(ctx, in.User); err != nil {
 		return nil, err
 	}
-	if _, err := a.Access.Accounts.User(ctx, in.User); err != nil {
+	if _, err := a.Access.Accounts.Users.Get(ctx, in.User); err != nil {
 		return nil, err
 	}
-	found, err := a.Access.Accounts.Sessions(ctx, in.User)
+	found, err := a.Access.Accounts.Sessions.List(ctx, in.User)
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +275,7 @@ func (a sessionAPI) endAll(ctx context.Context, in *userPath) (*struct{}, error)
 	if err := ownOrAdmin(ctx, in.User); err != nil {
 		return nil, err
 	}
-	return nil, a.Access.Accounts.EndSessions(ctx, in.User)
+	return nil, a.Access.Accounts.Sessions.EndAll(ctx, in.User)
 }
 
 type sessionPath struct {
@@ -287,12 +287,12 @@ func (a sessionAPI) end(ctx context.Context, in *sessionPath) (*struct{}, error)
 	if err := ownOrAdmin(ctx, in.User); err != nil {
 		return nil, err
 	}
-	found, err := a.Access.Accounts.Sessions(ctx, in.User)
+	found, err := a.Access.Accounts.Sessions.List(ctx, in.User)
 	if err != nil {
 		return nil, err
 	}
 	if !slices.ContainsFunc(found, func(s account.Session) bool { return s.ID == in.Session }) {
 		return nil, account.ErrNotFound // the same as for another user's session
 	}
-	return nil, a.Access.Accounts.EndSession(ctx, in.Session)
+	return nil, a.Access.Accounts.Sessions.End(ctx, in.Session)
 }

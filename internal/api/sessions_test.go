@@ -145,7 +145,7 @@ func TestCookieSecure(t *testing.T) {
 // TestTamperedCredentials fails if a modified credential is accepted.
 func TestTamperedCredentials(t *testing.T) {
 	g := newGuardedSite(t)
-	secret, _, err := g.people.CreateToken(t.Context(), account.Token{User: g.ids["reader"], Scopes: []account.Scope{account.ScopeLabel}})
+	secret, _, err := g.people.Tokens.Add(t.Context(), account.Token{User: g.ids["reader"], Scopes: []account.Scope{account.ScopeLabel}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("list of tokens: %s", a.body)
 	}
 	// Not even an admin's token can create another, or it would never end.
-	admin, _, err := g.people.CreateToken(t.Context(), account.Token{User: g.ids["admin"], Scopes: []account.Scope{account.ScopeAdmin}})
+	admin, _, err := g.people.Tokens.Add(t.Context(), account.Token{User: g.ids["admin"], Scopes: []account.Scope{account.ScopeAdmin}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,11 +301,11 @@ func TestSignedLinks(t *testing.T) {
 		}
 	}
 	// It ends when its creator loses the right.
-	grants, err := g.people.Grants(t.Context(), account.GrantFilter{User: g.ids["viewer"]})
+	grants, err := g.people.Grants.List(t.Context(), account.GrantFilter{User: g.ids["viewer"]})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.people.DeleteGrant(t.Context(), grants[0].ID); err != nil {
+	if err := g.people.Grants.Delete(t.Context(), grants[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	if a := g.get(image + "/tiles/0/0/0?" + tiles); a.status != 401 {

@@ -46,7 +46,7 @@ func (a tokenAPI) list(ctx context.Context, in *tokensInput) (*list[apiToken], e
 	if err := ownOrAdmin(ctx, in.User); err != nil {
 		return nil, err
 	}
-	found, err := a.Access.Accounts.Tokens(ctx, in.User)
+	found, err := a.Access.Accounts.Tokens.List(ctx, in.User)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (a tokenAPI) add(ctx context.Context, in *addTokenInput) (*one[apiToken], e
 	if c.Token != "" {
 		return nil, errPassword // a token must not create one that lasts longer or has more scopes
 	}
-	secret, t, err := a.Access.Accounts.CreateToken(ctx, account.Token{User: c.ID, Label: in.Body.Label, Scopes: in.Body.Scopes, ExpiresAt: in.Body.ExpiresAt})
+	secret, t, err := a.Access.Accounts.Tokens.Add(ctx, account.Token{User: c.ID, Label: in.Body.Label, Scopes: in.Body.Scopes, ExpiresAt: in.Body.ExpiresAt})
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ type tokenPath struct {
 }
 
 func (a tokenAPI) remove(ctx context.Context, in *tokenPath) (*struct{}, error) {
-	t, err := a.Access.Accounts.Token(ctx, in.Token)
+	t, err := a.Access.Accounts.Tokens.Get(ctx, in.Token)
 	if errors.Is(err, account.ErrNotFound) && !isAdmin(ctx) {
 		return nil, errForbidden // the same as for another user's token
 	} else if err != nil {
@@ -93,5 +93,5 @@ func (a tokenAPI) remove(ctx context.Context, in *tokenPath) (*struct{}, error) 
 	if err := ownOrAdmin(ctx, t.User); err != nil {
 		return nil, err
 	}
-	return nil, a.Access.Accounts.DeleteToken(ctx, t.ID)
+	return nil, a.Access.Accounts.Tokens.Delete(ctx, t.ID)
 }

@@ -63,7 +63,7 @@ func (a *API) UserName(ctx context.Context, id string) string {
 	if a.Access == nil || a.Access.Accounts == nil || id == "" {
 		return ""
 	}
-	u, err := a.Access.Accounts.User(ctx, id)
+	u, err := a.Access.Accounts.Users.Get(ctx, id)
 	if err != nil {
 		return ""
 	}

@@ -52,7 +52,7 @@ func (a userAPI) register(h huma.API) {
 }
 
 func (a userAPI) list(ctx context.Context, in *pageInput) (*list[user], error) {
-	found, next, err := a.Access.Accounts.Users(ctx, account.UserQuery{Cursor: in.Cursor, Limit: in.Limit})
+	found, next, err := a.Access.Accounts.Users.List(ctx, account.UserQuery{Cursor: in.Cursor, Limit: in.Limit})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ type addUserInput struct {
 }
 
 func (a userAPI) add(ctx context.Context, in *addUserInput) (*one[user], error) {
-	u, err := a.Access.Accounts.CreateUser(ctx, account.User{Name: in.Body.Name, DisplayName: in.Body.DisplayName, Disabled: in.Body.Disabled}, in.Body.Password)
+	u, err := a.Access.Accounts.Users.Add(ctx, account.User{Name: in.Body.Name, DisplayName: in.Body.DisplayName, Disabled: in.Body.Disabled}, in.Body.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (a userAPI) add(ctx context.Context, in *addUserInput) (*one[user], error) 
 }
 
 func (a userAPI) get(ctx context.Context, in *userPath) (*one[user], error) {
-	u, err := a.Access.Accounts.User(ctx, in.User)
+	u, err := a.Access.Accounts.Users.Get(ctx, in.User)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ type changeUserInput struct {
 }
 
 func (a userAPI) change(ctx context.Context, in *changeUserInput) (*one[user], error) {
-	u, err := a.Access.Accounts.UpdateUser(ctx, in.User, func(u *account.User) error {
+	u, err := a.Access.Accounts.Users.Update(ctx, in.User, func(u *account.User) error {
 		set(&u.Name, in.Body.Name)
 		set(&u.DisplayName, in.Body.DisplayName)
 		set(&u.Disabled, in.Body.Disabled)
@@ -111,7 +111,7 @@ func (a userAPI) change(ctx context.Context, in *changeUserInput) (*one[user], e
 }
 
 func (a userAPI) remove(ctx context.Context, in *userPath) (*struct{}, error) {
-	return nil, a.Access.Accounts.DeleteUser(ctx, in.User)
+	return nil, a.Access.Accounts.Users.Delete(ctx, in.User)
 }
 
 type passwordInput struct {
@@ -132,16 +132,16 @@ func (a userAPI) setPassword(ctx context.Context, in *passwordInput) (*struct{},
 	}
 	c := callerOf(ctx)
 	if c.ID == in.User {
-		u, err := a.Access.Accounts.User(ctx, c.ID)
+		u, err := a.Access.Accounts.Users.Get(ctx, c.ID)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := a.Access.Accounts.Authenticate(ctx, u.Name, in.Body.Current, c.from); err != nil {
+		if _, err := a.Access.Accounts.Logins.ByPassword(ctx, u.Name, in.Body.Current, c.from); err != nil {
 			return nil, err
 		}
 	}
 	if in.Body.RevokeTokens {
-		return nil, a.Access.Accounts.SetPasswordRevokingTokens(ctx, in.User, in.Body.Password)
+		return nil, a.Access.Accounts.Users.SetPasswordRevokingTokens(ctx, in.User, in.Body.Password)
 	}
-	return nil, a.Access.Accounts.SetPassword(ctx, in.User, in.Body.Password)
+	return nil, a.Access.Accounts.Users.SetPassword(ctx, in.User, in.Body.Password)
 }

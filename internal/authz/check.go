@@ -173,7 +173,7 @@ func RevocationsHandler(a *account.Accounts, keys *Keys) http.Handler {
 			w.Header().Set("Allow", http.MethodGet)
 			return &httperr.Error{Status: http.StatusMethodNotAllowed, Detail: "Use GET."}
 		}
-		edges, err := a.Edges(r.Context())
+		edges, err := a.Edges.List(r.Context())
 		if err != nil {
 			return databaseProblem(err)
 		}

@@ -59,12 +59,12 @@ func (l *Local) caller(ctx context.Context, c Credential) (Decision, account.Rig
 	var err error
 	if scheme, secret, _ := strings.Cut(c.Authorization, " "); strings.EqualFold(scheme, "Bearer") {
 		var k *account.Token
-		if u, k, err = l.Accounts.UseToken(ctx, strings.TrimSpace(secret)); err == nil {
+		if u, k, err = l.Accounts.Tokens.Use(ctx, strings.TrimSpace(secret)); err == nil {
 			a.Token, scopes, ends = k.ID, k.Scopes, k.ExpiresAt
 		}
 	} else if c.Cookie != "" {
 		var s *account.Session
-		if u, s, err = l.Accounts.UseSession(ctx, c.Cookie); err == nil {
+		if u, s, err = l.Accounts.Sessions.Use(ctx, c.Cookie); err == nil {
 			a.Session, ends = s.ID, &s.ExpiresAt
 		}
 	} else {
@@ -87,7 +87,7 @@ func (l *Local) caller(ctx context.Context, c Credential) (Decision, account.Rig
 		}
 		a.TTL = min(a.TTL, ends.Sub(now()))
 	}
-	rights, err := l.Accounts.Roles(ctx, u.ID)
+	rights, err := l.Accounts.Grants.Rights(ctx, u.ID)
 	if err != nil {
 		return a, rights, err
 	}
@@ -99,10 +99,10 @@ func (l *Local) caller(ctx context.Context, c Credential) (Decision, account.Rig
 
 // Revocations is the Source of a [RevocationSubscriber] for the log of a database.
 func Revocations(ctx context.Context, a *account.Accounts, since int64) (RevocationPage, error) {
-	items, err := a.RevocationsSince(ctx, since)
+	items, err := a.Revocations.Since(ctx, since)
 	if err != nil {
 		return RevocationPage{}, err
 	}
-	latest, err := a.LatestRevocation(ctx)
+	latest, err := a.Revocations.Latest(ctx)
 	return RevocationPage{Items: items, Latest: latest}, err
 }

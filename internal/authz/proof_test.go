@@ -32,7 +32,7 @@ func openAccounts(t testing.TB) *account.Accounts {
 
 func signing(t testing.TB, a *account.Accounts) *Keys {
 	t.Helper()
-	list, err := a.SigningKeys(t.Context())
+	list, err := a.Keys.Ensure(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,10 +247,10 @@ func TestSignedURL(t *testing.T) {
 		}
 	}
 	// A new key signs, and signatures of the old one are still valid.
-	if err := a.RotateKey(t.Context()); err != nil {
+	if err := a.Keys.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	list, err := a.SigningKeys(t.Context())
+	list, err := a.Keys.Ensure(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (t *RevocationPublisher) Run(ctx context.Context) error {
 	t.mu.Lock()
 	t.edges = map[string]*subscribedEdge{}
 	t.mu.Unlock()
-	t.Accounts.OnRevoke(func(account.Revocation) { t.wake() })
+	t.Accounts.Revocations.Notify(func(account.Revocation) { t.wake() })
 	var running sync.WaitGroup
 	defer running.Wait()
 	l := t.Loops.New(t.Log, "edges", "")
@@ -83,7 +83,7 @@ func (t *RevocationPublisher) waitForRevocations(ctx context.Context, long time.
 			return nil
 		case <-time.After(revocationPoll):
 		}
-		latest, err := t.Accounts.LatestRevocation(ctx)
+		latest, err := t.Accounts.Revocations.Latest(ctx)
 		if err != nil {
 			return fmt.Errorf("cannot read revocations: %w", err)
 		}
@@ -110,11 +110,11 @@ func (t *RevocationPublisher) wake() {
 // updateEdges starts and stops goroutines to match the current edges; Run calls it
 // periodically.
 func (t *RevocationPublisher) updateEdges(ctx context.Context, running *sync.WaitGroup) error {
-	edges, err := t.Accounts.Edges(ctx)
+	edges, err := t.Accounts.Edges.List(ctx)
 	if err != nil {
 		return err
 	}
-	latest, err := t.Accounts.LatestRevocation(ctx)
+	latest, err := t.Accounts.Revocations.Latest(ctx)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (t *RevocationPublisher) publish(ctx context.Context, e *subscribedEdge, la
 // send sends the edge some revocations after last, and returns the number of the last one
 // sent.
 func (t *RevocationPublisher) send(ctx context.Context, e *account.Edge, last int64) (int64, error) {
-	items, err := t.Accounts.RevocationsSince(ctx, last)
+	items, err := t.Accounts.Revocations.Since(ctx, last)
 	if err != nil || len(items) == 0 {
 		return last, err
 	}

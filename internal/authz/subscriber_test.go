@@ -149,7 +149,7 @@ func newSite(t *testing.T) *site {
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.edge.Close)
-	secret, _, err := s.accounts.AddEdge(t.Context(), s.edge.URL)
+	secret, _, err := s.accounts.Edges.Add(t.Context(), s.edge.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,17 +163,17 @@ func newSite(t *testing.T) *site {
 
 func (s *site) user(t *testing.T, grants ...account.Grant) (id, token string, tokenID string) {
 	t.Helper()
-	u, err := s.accounts.CreateUser(t.Context(), account.User{Name: "ann"}, "correct horse battery")
+	u, err := s.accounts.Users.Add(t.Context(), account.User{Name: "ann"}, "correct horse battery")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range grants {
 		g.User = u.ID
-		if _, err := s.accounts.AddGrant(t.Context(), g); err != nil {
+		if _, err := s.accounts.Grants.Add(t.Context(), g); err != nil {
 			t.Fatal(err)
 		}
 	}
-	secret, k, err := s.accounts.CreateToken(t.Context(), account.Token{User: u.ID, Label: "test", Scopes: []account.Scope{account.ScopeLabel}})
+	secret, k, err := s.accounts.Tokens.Add(t.Context(), account.Token{User: u.ID, Label: "test", Scopes: []account.Scope{account.ScopeLabel}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,11 +197,11 @@ func TestCentralServerAndEdge(t *testing.T) {
 	s := newSite(t)
 	_, token, _ := s.user(t, account.Grant{Role: account.Contributor, Store: "st"}, account.Grant{Role: account.Viewer, Image: "x"})
 	session := func() string {
-		u, err := s.accounts.UserByName(t.Context(), "ann")
+		u, err := s.accounts.Users.ByName(t.Context(), "ann")
 		if err != nil {
 			t.Fatal(err)
 		}
-		secret, _, err := s.accounts.StartSession(t.Context(), u.ID, "", "")
+		secret, _, err := s.accounts.Sessions.Start(t.Context(), u.ID, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,7 +271,7 @@ func TestToldAtOnce(t *testing.T) {
 		t.Fatal("not allowed")
 	}
 	s.deaf.Store(true)
-	if err := s.accounts.DeleteToken(t.Context(), tokenID); err != nil {
+	if err := s.accounts.Tokens.Delete(t.Context(), tokenID); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond)
@@ -280,10 +280,10 @@ func TestToldAtOnce(t *testing.T) {
 	}
 	s.deaf.Store(false)
 	eventually(t, "the edge was not told", func() bool { return mustAllow(t, s.gate, bearer(token), q).Status == 401 })
-	if _, err := s.accounts.Revoke(t.Context(), account.RevokeUser, user); err != nil {
+	if _, err := s.accounts.Revocations.Add(t.Context(), account.RevokeUser, user); err != nil {
 		t.Fatal(err)
 	}
-	last, err := s.accounts.LatestRevocation(t.Context())
+	last, err := s.accounts.Revocations.Latest(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,11 +310,11 @@ func TestCatchUp(t *testing.T) {
 		t.Error("an access token of the central server is not valid")
 	}
 	for range 1500 { // more than one page
-		if _, err := s.accounts.Revoke(t.Context(), account.RevokeImage, "z"); err != nil {
+		if _, err := s.accounts.Revocations.Add(t.Context(), account.RevokeImage, "z"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.accounts.UpdateUser(t.Context(), user, func(u *account.User) error { u.Disabled = true; return nil }); err != nil {
+	if _, err := s.accounts.Users.Update(t.Context(), user, func(u *account.User) error { u.Disabled = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.follower.CatchUp(t.Context()); err != nil {
@@ -326,7 +326,7 @@ func TestCatchUp(t *testing.T) {
 	if a := mustAllow(t, s.gate, Credential{AccessToken: pass}, q); a.Allow {
 		t.Error("the pass outlives its user")
 	}
-	last, err := s.accounts.LatestRevocation(t.Context())
+	last, err := s.accounts.Revocations.Latest(t.Context())
 	if err != nil || s.follower.Last() != last {
 		t.Errorf("the last is %d, want %d, %v", s.follower.Last(), last, err)
 	}

@@ -40,7 +40,7 @@ func (c *Catalog) fill(ctx context.Context, path string, closed error) error {
 	}
 	var file string
 	if err := c.read.QueryRowContext(ctx, `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&file); err != nil {
-		return c.wrap(err, "backup")
+		return wrap(err, "backup")
 	}
 	// A connection of its own: writers would wait for another one, and readers may not
 	// write.
@@ -50,7 +50,7 @@ func (c *Catalog) fill(ctx context.Context, path string, closed error) error {
 	}
 	defer own.Close()
 	_, err = own.ExecContext(ctx, `VACUUM INTO $1`, path)
-	return c.wrap(err, "backup")
+	return wrap(err, "backup")
 }
 
 // CheckBackup reads a file that [Catalog.Backup] has written. It returns nil if the file is

@@ -144,7 +144,7 @@ func (c *Catalog) Close() error {
 
 // Ping returns nil if the database answers, or [ErrAway].
 func (c *Catalog) Ping(ctx context.Context) error {
-	return c.wrap(c.read.QueryRowContext(ctx, `SELECT change FROM counters`).Scan(new(int64)), "counters")
+	return wrap(c.read.QueryRowContext(ctx, `SELECT change FROM counters`).Scan(new(int64)), "counters")
 }
 
 // NewID returns a new id: 128 random bits, which reveal nothing about the object.
@@ -192,13 +192,13 @@ func (c *Catalog) change(ctx context.Context, f func(*tx) error) error {
 func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
 	stx, err := c.write.BeginTx(ctx, nil)
 	if err != nil {
-		return c.wrap(err, "begin")
+		return wrap(err, "begin")
 	}
 	defer stx.Rollback() //nolint:errcheck // after a commit this has no effect
 	t := &tx{Tx: stx, c: c, now: time.Now().UTC().Truncate(time.Microsecond), counts: map[slot]count{}}
 	err = t.QueryRowContext(ctx, `UPDATE counters SET change = change + 1 RETURNING change, arrival`).Scan(&t.change, &t.arrival)
 	if err != nil {
-		return c.wrap(err, "counters")
+		return wrap(err, "counters")
 	}
 	if err := c.lease.prove(ctx, stx); err != nil {
 		return err
@@ -210,9 +210,9 @@ func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
 		return err
 	}
 	if _, err := t.ExecContext(ctx, c.closing, t.change, t.arrival); err != nil {
-		return c.wrap(err, "counters")
+		return wrap(err, "counters")
 	}
-	return c.wrap(t.Commit(), "commit")
+	return wrap(t.Commit(), "commit")
 }
 
 // writeCounts writes the differences of the counts.
@@ -224,7 +224,7 @@ func (t *tx) writeCounts(ctx context.Context) error {
 		_, err := t.ExecContext(ctx, `INSERT INTO counts (store, shelf, images, bytes) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (store, shelf) DO UPDATE SET images = counts.images + excluded.images, bytes = counts.bytes + excluded.bytes`, s.store, s.shelf, d.images, d.bytes)
 		if err != nil {
-			return t.c.wrap(err, "counts")
+			return wrap(err, "counts")
 		}
 	}
 	return nil
@@ -232,7 +232,7 @@ func (t *tx) writeCounts(ctx context.Context) error {
 
 // wrap adds the operation that failed to err. Known kinds of errors can be checked with
 // [errors.Is].
-func (c *Catalog) wrap(err error, what string) error {
+func wrap(err error, what string) error {
 	switch {
 	case err == nil:
 		return nil

@@ -43,7 +43,7 @@ func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change
 		FROM (SELECT n, id, seq FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2) c
 		LEFT JOIN images i ON i.n = c.n LEFT JOIN stores s ON s.n = i.store LEFT JOIN descriptions d ON d.n = i.n ORDER BY c.seq`, since, limit)
 	if err != nil {
-		return nil, c.wrap(err, "changes")
+		return nil, wrap(err, "changes")
 	}
 	defer rows.Close()
 	var list []Change
@@ -53,7 +53,7 @@ func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change
 		var external sql.NullString
 		there, err := scanEntry(rows, &ch.Entry, &ch.Seq, &id, &external)
 		if err != nil {
-			return nil, c.wrap(err, "changes")
+			return nil, wrap(err, "changes")
 		}
 		if !there {
 			ch.Entry = Entry{ID: id, Gone: true}
@@ -61,7 +61,7 @@ func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change
 		ch.ExternalID = external.String
 		list = append(list, ch)
 	}
-	return list, c.wrap(rows.Err(), "changes")
+	return list, wrap(rows.Err(), "changes")
 }
 
 // chunk is the number of images to read at once.
@@ -74,7 +74,7 @@ const chunk = 2000
 func (c *Catalog) EachImage(ctx context.Context, store string, f func(*Image) error) error {
 	var n int64
 	if err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1`, clean(store)).Scan(&n); err != nil {
-		return c.wrap(err, "store "+clean(store))
+		return wrap(err, "store "+clean(store))
 	}
 	for after := []byte{}; ; {
 		list, err := c.records(ctx, c.read, `i.store = $1 AND i.path > $2 ORDER BY i.path LIMIT $3`, n, after, chunk)

@@ -23,13 +23,13 @@ func (c *Catalog) loadSeal(ctx context.Context) error {
 	if read() != nil {
 		err := c.change(ctx, func(t *tx) error {
 			_, err := t.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ('cursor key', $1) ON CONFLICT (name) DO NOTHING`, fresh)
-			return c.wrap(err, "settings")
+			return wrap(err, "settings")
 		})
 		if err != nil {
 			return err
 		}
 		if err := read(); err != nil {
-			return c.wrap(err, "settings")
+			return wrap(err, "settings")
 		}
 	}
 	block, err := aes.NewCipher(key)

@@ -184,18 +184,18 @@ func (c *Catalog) records(ctx context.Context, db querier, where string, args ..
 	rows, err := db.QueryContext(ctx, `SELECT `+recordColumns+` FROM images i
 		JOIN stores s ON s.n = i.store JOIN descriptions d ON d.n = i.n JOIN changes c ON c.n = i.n WHERE `+where, args...)
 	if err != nil {
-		return nil, c.wrap(err, "images")
+		return nil, wrap(err, "images")
 	}
 	defer rows.Close()
 	var list []*record
 	for rows.Next() {
 		r, err := scanRecord(rows)
 		if err != nil {
-			return nil, c.wrap(err, "images")
+			return nil, wrap(err, "images")
 		}
 		list = append(list, r)
 	}
-	return list, c.wrap(rows.Err(), "images")
+	return list, wrap(rows.Err(), "images")
 }
 
 func scanRecord(rows *sql.Rows) (*record, error) {

@@ -44,7 +44,7 @@ func (c *Catalog) Acquire(ctx context.Context, name, holder string, ttl time.Dur
 		if errors.Is(err, sql.ErrNoRows) {
 			return c.heldBy(ctx, t, l.Name)
 		}
-		return c.wrap(err, "lease "+l.Name)
+		return wrap(err, "lease "+l.Name)
 	})
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (c *Catalog) heldBy(ctx context.Context, t *sql.Tx, name string) error {
 	var left int64
 	err := t.QueryRowContext(ctx, `SELECT holder, expires_at - `+c.now+` FROM leases WHERE name = $1`, name).Scan(&holder, &left)
 	if err != nil {
-		return c.wrap(err, "lease "+name)
+		return wrap(err, "lease "+name)
 	}
 	return &HeldError{Name: name, Holder: holder, Left: time.Duration(left * 1000).Round(time.Millisecond)}
 }
@@ -104,7 +104,7 @@ func (l *Lease) Release(ctx context.Context) error {
 func (l *Lease) write(ctx context.Context, t *sql.Tx, set string, arg any) error {
 	r, err := t.ExecContext(ctx, `UPDATE leases SET `+set+` WHERE name = $1 AND token = $2 AND holder = $3`, l.Name, l.Token, l.Holder, arg)
 	if err != nil {
-		return l.c.wrap(err, "lease "+l.Name)
+		return wrap(err, "lease "+l.Name)
 	}
 	if n, err := r.RowsAffected(); err == nil && n == 0 {
 		return fmt.Errorf("%w: %s", ErrLeaseLost, l.Name)
@@ -123,25 +123,25 @@ func (l *Lease) prove(ctx context.Context, t *sql.Tx) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%w: %s", ErrLeaseLost, l.Name)
 	}
-	return l.c.wrap(err, "lease "+l.Name)
+	return wrap(err, "lease "+l.Name)
 }
 
 // Leases returns the names of the leases that are held.
 func (c *Catalog) Leases(ctx context.Context) (map[string]bool, error) {
 	rows, err := c.read.QueryContext(ctx, `SELECT name FROM leases WHERE expires_at > `+c.now)
 	if err != nil {
-		return nil, c.wrap(err, "leases")
+		return nil, wrap(err, "leases")
 	}
 	defer rows.Close()
 	held := map[string]bool{}
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {
-			return nil, c.wrap(err, "leases")
+			return nil, wrap(err, "leases")
 		}
 		held[name] = true
 	}
-	return held, c.wrap(rows.Err(), "leases")
+	return held, wrap(rows.Err(), "leases")
 }
 
 // Under returns a view of the catalog that reads like c, and writes only while l is held:
@@ -202,12 +202,12 @@ func (c *Catalog) aside(ctx context.Context, f func(*sql.Tx) error) error {
 	return c.db.Retry(ctx, func() error {
 		t, err := c.write.BeginTx(ctx, nil)
 		if err != nil {
-			return c.wrap(err, "begin")
+			return wrap(err, "begin")
 		}
 		defer t.Rollback() //nolint:errcheck // after a commit this has no effect
 		if err := f(t); err != nil {
 			return err
 		}
-		return c.wrap(t.Commit(), "commit")
+		return wrap(t.Commit(), "commit")
 	})
 }

@@ -116,7 +116,7 @@ func (s *search) estimate(ctx context.Context) (int, error) {
 	q.add(`::text[]`)
 	var plan string
 	if err := s.c.read.QueryRowContext(ctx, q.String(), q.args...).Scan(&plan); err != nil {
-		return 0, s.c.wrap(err, "images")
+		return 0, wrap(err, "images")
 	}
 	rows := plannedRows.FindStringSubmatch(plan)
 	if rows == nil {

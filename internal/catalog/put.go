@@ -164,7 +164,7 @@ func (t *tx) remove(ctx context.Context, list []*record) error {
 	}
 	for _, table := range []string{"descriptions", "images"} {
 		if _, err := t.ExecContext(ctx, `DELETE FROM `+table+` WHERE n `+fmt.Sprintf(t.c.among, 1), t.c.list(numbers)); err != nil {
-			return t.c.wrap(err, table)
+			return wrap(err, table)
 		}
 	}
 	return t.upsert(ctx, changesTable, gone)
@@ -291,7 +291,7 @@ func (t *tx) storeNumbers(ctx context.Context, images []*Image) (map[string]int6
 		var n int64
 		err := t.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1 AND closing = 0`, clean(im.StoreID)).Scan(&n)
 		if err != nil {
-			return nil, t.c.wrap(err, "store "+clean(im.StoreID))
+			return nil, wrap(err, "store "+clean(im.StoreID))
 		}
 		numbers[im.StoreID] = n
 	}
@@ -401,7 +401,7 @@ func (t *tx) leave(ctx context.Context, p *pending) error {
 		return nil
 	}
 	_, err := t.ExecContext(ctx, `UPDATE images SET path = $1 WHERE n = $2`, []byte("\x00"+p.ID), p.n)
-	return t.c.wrap(err, "image "+p.ID)
+	return wrap(err, "image "+p.ID)
 }
 
 // row returns the record as a row of [imagesTable].
@@ -439,7 +439,7 @@ func (t *tx) upsert(ctx context.Context, to table, rows [][]any) error {
 		}
 		args := slices.Concat(rows[:size]...)
 		if _, err := t.ExecContext(ctx, to.upsert(size, t.c.placeholder), args...); err != nil {
-			return t.c.wrap(err, to.name)
+			return wrap(err, to.name)
 		}
 		rows = rows[size:]
 	}

@@ -91,23 +91,23 @@ func (c *Catalog) Contents(ctx context.Context) (Contents, error) {
 	var key []byte
 	err := c.read.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'cursor key'`).Scan(&key)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return t, c.wrap(err, "settings")
+		return t, wrap(err, "settings")
 	}
 	if key != nil { // random, created once; the key itself stays secret
 		sum := sha256.Sum256(append([]byte("identity of the catalog "), key...))
 		t.Identity = hex.EncodeToString(sum[:8])
 	}
 	err = c.read.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM stores), (SELECT coalesce(sum(images), 0) FROM counts)`).Scan(&t.Stores, &t.Images)
-	return t, c.wrap(err, "contents")
+	return t, wrap(err, "contents")
 }
 
 // Rows returns the number of rows of a table of another package, or 0 if it does not exist.
 func (c *Catalog) Rows(ctx context.Context, table string) (n int64, err error) {
 	if there, err := c.db.HasTable(ctx, table); err != nil || !there {
-		return 0, c.wrap(err, table)
+		return 0, wrap(err, table)
 	}
 	err = c.read.QueryRowContext(ctx, `SELECT count(*) FROM `+table).Scan(&n)
-	return n, c.wrap(err, table)
+	return n, wrap(err, table)
 }
 
 // A Server describes the database server, apart from its tables.
@@ -140,7 +140,7 @@ func (c *Catalog) Server(ctx context.Context) (Server, error) {
 	err := c.read.QueryRowContext(ctx, query).Scan(&s.Name, &s.Bytes, &s.Connections, &s.ReadOnly, &now)
 	s.Slow = time.Since(began)
 	s.Skew = time.UnixMicro(now).Sub(began.Add(s.Slow / 2))
-	return s, c.wrap(err, "database")
+	return s, wrap(err, "database")
 }
 
 // QuickCheck reads the entire database and returns the first error in it, or "" without
@@ -151,7 +151,7 @@ func (c *Catalog) QuickCheck(ctx context.Context) (string, error) {
 	}
 	var word string
 	if err := c.read.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&word); err != nil {
-		return "", c.wrap(err, "check")
+		return "", wrap(err, "check")
 	}
 	if word == "ok" {
 		word = ""
@@ -169,16 +169,16 @@ func (c *Catalog) Heard(ctx context.Context) (bool, error) {
 	for i := range conns {
 		var err error
 		if conns[i], err = c.db.Connect(ctx); err != nil {
-			return false, c.wrap(err, "listen")
+			return false, wrap(err, "listen")
 		}
 		defer conns[i].Close(context.WithoutCancel(ctx)) //nolint:errcheck // it is no longer needed
 	}
 	topic := channel + "_" + strings.ToLower(rand.Text()[:12])
 	if _, err := conns[0].Exec(ctx, `LISTEN `+topic); err != nil {
-		return false, c.wrap(err, "listen")
+		return false, wrap(err, "listen")
 	}
 	if _, err := conns[1].Exec(ctx, `SELECT pg_notify($1, '')`, topic); err != nil {
-		return false, c.wrap(err, "notify")
+		return false, wrap(err, "notify")
 	}
 	wait, cancel := context.WithTimeout(ctx, 2*postgresPoll)
 	defer cancel()

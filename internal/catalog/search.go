@@ -76,7 +76,7 @@ func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 		var n int64
 		err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1 AND closing = 0`, clean(q.Store)).Scan(&n)
 		if err != nil {
-			return nil, c.wrap(err, "store "+clean(q.Store))
+			return nil, wrap(err, "store "+clean(q.Store))
 		}
 		if q.Stores != nil && !slices.Contains(q.Stores, q.Store) {
 			return []int64{}, nil
@@ -88,7 +88,7 @@ func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 	}
 	rows, err := c.read.QueryContext(ctx, `SELECT n, id FROM stores WHERE closing = 0 ORDER BY n`)
 	if err != nil {
-		return nil, c.wrap(err, "stores")
+		return nil, wrap(err, "stores")
 	}
 	defer rows.Close()
 	wanted := make(map[string]bool, len(q.Stores))
@@ -100,7 +100,7 @@ func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 		var n int64
 		var id string
 		if err := rows.Scan(&n, &id); err != nil {
-			return nil, c.wrap(err, "stores")
+			return nil, wrap(err, "stores")
 		}
 		if wanted[id] {
 			list = append(list, n)
@@ -111,7 +111,7 @@ func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 	if all && len(list) > 0 {
 		list = nil // fewer indexes to merge
 	}
-	return list, c.wrap(rows.Err(), "stores")
+	return list, wrap(rows.Err(), "stores")
 }
 
 // minGram is the number of characters of an entry of the index.
@@ -253,7 +253,7 @@ func (s *search) walk() int {
 func (s *search) read(ctx context.Context, q statement) ([]position, error) {
 	rows, err := s.c.read.QueryContext(ctx, q.String(), q.args...)
 	if err != nil {
-		return nil, s.c.wrap(err, "images")
+		return nil, wrap(err, "images")
 	}
 	defer rows.Close()
 	var found []position
@@ -264,11 +264,11 @@ func (s *search) read(ctx context.Context, q statement) ([]position, error) {
 			to = &p.name
 		}
 		if err := rows.Scan(&p.n, to); err != nil {
-			return nil, s.c.wrap(err, "images")
+			return nil, wrap(err, "images")
 		}
 		found = append(found, p)
 	}
-	return found, s.c.wrap(rows.Err(), "images")
+	return found, wrap(rows.Err(), "images")
 }
 
 // maxArms limits the parts of a compound statement; SQLite allows 500.

@@ -159,7 +159,7 @@ func (t *tx) writeStore(ctx context.Context, s *Store) error {
 	_, err = t.ExecContext(ctx, `INSERT INTO stores (id, host, root, incoming, fields, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (id) DO UPDATE SET host = excluded.host, root = excluded.root, incoming = excluded.incoming, fields = excluded.fields, updated_at = excluded.updated_at`,
 		s.ID, clean(s.Host), []byte(s.Root), optional(s.Incoming), string(fields), s.CreatedAt.UnixMicro(), s.UpdatedAt.UnixMicro())
-	err = t.c.wrap(err, "store "+clean(s.ID))
+	err = wrap(err, "store "+clean(s.ID))
 	if errors.Is(err, ErrConflict) {
 		return fmt.Errorf("%w: another store has this folder", ErrConflict)
 	}
@@ -184,7 +184,7 @@ func (c *Catalog) stores(ctx context.Context, db querier, where string, args ...
 	rows, err := db.QueryContext(ctx, `SELECT s.n, s.id, s.host, s.root, s.incoming, s.fields, s.created_at, s.updated_at
 		FROM stores s WHERE s.closing = 0`+where, args...)
 	if err != nil {
-		return nil, nil, c.wrap(err, "stores")
+		return nil, nil, wrap(err, "stores")
 	}
 	defer rows.Close()
 	var list []Store
@@ -194,17 +194,17 @@ func (c *Catalog) stores(ctx context.Context, db querier, where string, args ...
 		var root, incoming, fields []byte
 		var n, created, updated int64
 		if err := rows.Scan(&n, &s.ID, &s.Host, &root, &incoming, &fields, &created, &updated); err != nil {
-			return nil, nil, c.wrap(err, "stores")
+			return nil, nil, wrap(err, "stores")
 		}
 		if err := json.Unmarshal(fields, &s); err != nil {
-			return nil, nil, c.wrap(err, "store "+s.ID)
+			return nil, nil, wrap(err, "store "+s.ID)
 		}
 		s.Root, s.Incoming = string(root), string(incoming)
 		s.CreatedAt, s.UpdatedAt = fromMicros(created), fromMicros(updated)
 		list, numbers = append(list, s), append(numbers, n)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, nil, c.wrap(err, "stores")
+		return nil, nil, wrap(err, "stores")
 	}
 	return list, numbers, c.count(ctx, db, list, numbers)
 }
@@ -218,14 +218,14 @@ func (c *Catalog) count(ctx context.Context, db querier, list []Store, numbers [
 	}
 	rows, err := db.QueryContext(ctx, `SELECT store, shelf, images, bytes FROM counts WHERE store `+fmt.Sprintf(c.among, 1), c.list(numbers))
 	if err != nil {
-		return c.wrap(err, "counts")
+		return wrap(err, "counts")
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var store, images, bytes int64
 		var shelf int
 		if err := rows.Scan(&store, &shelf, &images, &bytes); err != nil {
-			return c.wrap(err, "counts")
+			return wrap(err, "counts")
 		}
 		if state := stateOn(shelf); state != "" && images > 0 {
 			byNumber[store].Counts[state] = int(images)
@@ -234,7 +234,7 @@ func (c *Catalog) count(ctx context.Context, db querier, list []Store, numbers [
 			}
 		}
 	}
-	return c.wrap(rows.Err(), "counts")
+	return wrap(rows.Err(), "counts")
 }
 
 // removeChunk is the number of images to remove in one transaction, so that other writers
@@ -249,7 +249,7 @@ func (c *Catalog) DeleteStore(ctx context.Context, id string) error {
 	err := c.change(ctx, func(t *tx) error {
 		r, err := t.ExecContext(ctx, `UPDATE stores SET closing = 1, root = NULL, incoming = NULL WHERE id = $1 AND closing = 0`, id)
 		if err != nil {
-			return c.wrap(err, "store "+clean(id))
+			return wrap(err, "store "+clean(id))
 		}
 		if n, err := r.RowsAffected(); err == nil && n == 0 {
 			return fmt.Errorf("%w: store %s", ErrNotFound, clean(id))
@@ -271,7 +271,7 @@ func (c *Catalog) finishRemovals(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return c.wrap(err, "stores")
+			return wrap(err, "stores")
 		}
 		if err := c.change(ctx, func(t *tx) error { return t.removeSome(ctx, n) }); err != nil {
 			return err
@@ -290,7 +290,7 @@ func (t *tx) removeSome(ctx context.Context, store int64) error {
 	}
 	for _, q := range []string{`DELETE FROM counts WHERE store = $1`, `DELETE FROM stores WHERE n = $1`} {
 		if _, err := t.ExecContext(ctx, q, store); err != nil {
-			return t.c.wrap(err, "stores")
+			return wrap(err, "stores")
 		}
 	}
 	return nil

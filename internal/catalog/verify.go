@@ -71,18 +71,18 @@ func (c *Catalog) dueEntries(ctx context.Context, index, where, store string, ar
 	rows, err := c.read.QueryContext(ctx, `SELECT i.n, i.verified_at, `+entryColumns+` FROM images i`+fmt.Sprintf(c.by, index)+` JOIN stores s ON s.n = i.store
 		WHERE i.store = (SELECT n FROM stores WHERE id = $1 AND closing = 0) AND i.shelf = 6 AND `+where, append([]any{clean(store)}, args...)...)
 	if err != nil {
-		return nil, c.wrap(err, "images")
+		return nil, wrap(err, "images")
 	}
 	defer rows.Close()
 	var list []dueEntry
 	for rows.Next() {
 		var d dueEntry
 		if _, err := scanEntry(rows, &d.Entry, &d.n, &d.verified); err != nil {
-			return nil, c.wrap(err, "images")
+			return nil, wrap(err, "images")
 		}
 		list = append(list, d)
 	}
-	return list, c.wrap(rows.Err(), "images")
+	return list, wrap(rows.Err(), "images")
 }
 
 // SetDigest records the digest of an image's file, SHA-256 in hexadecimal, as verified now.
@@ -157,7 +157,7 @@ func (c *Catalog) atRevision(ctx context.Context, id, revision string, f func(im
 			return t.put(ctx, []*pending{{record: r, was: &was}})
 		}
 		_, err = t.ExecContext(ctx, `UPDATE images SET verified_at = $1 WHERE n = $2`, micros(r.VerifiedAt), r.n)
-		return c.wrap(err, "image "+r.ID)
+		return wrap(err, "image "+r.ID)
 	})
 }
 
@@ -169,7 +169,7 @@ func (c *Catalog) DamagedImages(ctx context.Context) (map[string]int, error) {
 	rows, err := c.read.QueryContext(ctx, `SELECT s.id, count(*) FROM stores s JOIN images i ON i.store = s.n JOIN descriptions d ON d.n = i.n
 		WHERE s.closing = 0 AND i.shelf = $1 AND d.fields LIKE '%"DamagedAt":%' GROUP BY s.id`, shelfOf(Broken))
 	if err != nil {
-		return nil, c.wrap(err, "damaged images")
+		return nil, wrap(err, "damaged images")
 	}
 	defer rows.Close()
 	damaged := map[string]int{}
@@ -177,9 +177,9 @@ func (c *Catalog) DamagedImages(ctx context.Context) (map[string]int, error) {
 		var store string
 		var n int
 		if err := rows.Scan(&store, &n); err != nil {
-			return nil, c.wrap(err, "damaged images")
+			return nil, wrap(err, "damaged images")
 		}
 		damaged[store] = n
 	}
-	return damaged, c.wrap(rows.Err(), "damaged images")
+	return damaged, wrap(rows.Err(), "damaged images")
 }

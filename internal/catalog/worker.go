@@ -48,10 +48,10 @@ func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
 			started_at = excluded.started_at, seen_at = excluded.seen_at`,
 			clean(w.ID), clean(w.Host), w.PID, clean(w.Version), clean(string(queues)), w.StartedAt.UnixMicro())
 		if err != nil {
-			return c.wrap(err, "workers")
+			return wrap(err, "workers")
 		}
 		_, err = t.ExecContext(ctx, `DELETE FROM workers WHERE seen_at < `+c.now+` - $1`, workerKept.Microseconds())
-		return c.wrap(err, "workers")
+		return wrap(err, "workers")
 	})
 }
 
@@ -67,7 +67,7 @@ type HostSeen struct {
 func (c *Catalog) HostsSeen(ctx context.Context) (map[string]HostSeen, error) {
 	rows, err := c.read.QueryContext(ctx, `SELECT host, max(seen_at), `+c.now+` FROM workers GROUP BY host`)
 	if err != nil {
-		return nil, c.wrap(err, "workers")
+		return nil, wrap(err, "workers")
 	}
 	defer rows.Close()
 	hosts := map[string]HostSeen{}
@@ -75,18 +75,18 @@ func (c *Catalog) HostsSeen(ctx context.Context) (map[string]HostSeen, error) {
 		var host string
 		var seen, now int64
 		if err := rows.Scan(&host, &seen, &now); err != nil {
-			return nil, c.wrap(err, "workers")
+			return nil, wrap(err, "workers")
 		}
 		hosts[host] = HostSeen{fromMicros(seen), seen > now-workerAlive.Microseconds()}
 	}
-	return hosts, c.wrap(rows.Err(), "workers")
+	return hosts, wrap(rows.Err(), "workers")
 }
 
 // EndWorker removes a worker. An unknown one is ignored.
 func (c *Catalog) EndWorker(ctx context.Context, id string) error {
 	return c.aside(ctx, func(t *sql.Tx) error {
 		_, err := t.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, clean(id))
-		return c.wrap(err, "workers")
+		return wrap(err, "workers")
 	})
 }
 
@@ -102,7 +102,7 @@ func (c *Catalog) LostWorkers(ctx context.Context) ([]Worker, error) { return c.
 func (c *Catalog) workers(ctx context.Context, compare string) ([]Worker, error) {
 	rows, err := c.read.QueryContext(ctx, `SELECT id, host, pid, version, queues, started_at, seen_at FROM workers WHERE seen_at `+compare+` `+c.now+` - $1`, workerAlive.Microseconds())
 	if err != nil {
-		return nil, c.wrap(err, "workers")
+		return nil, wrap(err, "workers")
 	}
 	defer rows.Close()
 	var list []Worker
@@ -111,10 +111,10 @@ func (c *Catalog) workers(ctx context.Context, compare string) ([]Worker, error)
 		var queues []byte
 		var started, seen int64
 		if err := rows.Scan(&w.ID, &w.Host, &w.PID, &w.Version, &queues, &started, &seen); err != nil {
-			return nil, c.wrap(err, "workers")
+			return nil, wrap(err, "workers")
 		}
 		if err := json.Unmarshal(queues, &w.Queues); err != nil {
-			return nil, c.wrap(err, "worker "+w.ID)
+			return nil, wrap(err, "worker "+w.ID)
 		}
 		w.StartedAt, w.SeenAt = fromMicros(started), fromMicros(seen)
 		list = append(list, w)
@@ -122,5 +122,5 @@ func (c *Catalog) workers(ctx context.Context, compare string) ([]Worker, error)
 	slices.SortFunc(list, func(a, b Worker) int {
 		return cmp.Or(a.StartedAt.Compare(b.StartedAt), strings.Compare(a.ID, b.ID))
 	})
-	return list, c.wrap(rows.Err(), "workers")
+	return list, wrap(rows.Err(), "workers")
 }

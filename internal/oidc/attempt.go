@@ -79,7 +79,7 @@ func sealer(k account.SigningKey) (cipher.AEAD, error) {
 // seal encrypts and authenticates an attempt, so that only this server can read or create
 // one.
 func (c *Client) seal(ctx context.Context, at attempt) (string, error) {
-	keys, err := c.o.Accounts.SigningKeys(ctx)
+	keys, err := c.o.Accounts.Keys.Ensure(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -109,7 +109,7 @@ func (c *Client) open(ctx context.Context, r *http.Request) (attempt, error) {
 	if err != nil {
 		return at, errNoAttempt
 	}
-	keys, err := c.o.Accounts.SigningKeys(ctx)
+	keys, err := c.o.Accounts.Keys.Ensure(ctx)
 	if err != nil {
 		return at, err
 	}

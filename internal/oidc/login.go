@@ -165,14 +165,14 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 			Detail: c.o.Label + " knows you, but you are not in a group that may log in here. Ask an admin of this server.",
 		}
 	}
-	u, err := c.o.Accounts.UpsertOIDCUser(ctx, c.o.Issuer, who.subject, who.name, who.displayName)
+	u, err := c.o.Accounts.Logins.ByOIDC(ctx, c.o.Issuer, who.subject, who.name, who.displayName)
 	disabled := errors.Is(err, account.ErrDisabled)
 	if err != nil && !disabled {
 		return nil, err
 	}
 	// Also for a disabled user: a membership that has ended at the provider must not
 	// become effective again when the user is enabled.
-	if err := c.o.Accounts.SetOIDCGroups(ctx, u.ID, who.groups); err != nil {
+	if err := c.o.Accounts.Groups.SetOIDC(ctx, u.ID, who.groups); err != nil {
 		return nil, err
 	}
 	if disabled {
@@ -180,17 +180,17 @@ func (c *Client) admit(r *http.Request, who *person, at attempt, hint string) (*
 	}
 	from := c.o.Proxies.Address(r)
 	// A login that cannot be recorded is refused.
-	if err := c.o.Accounts.Record(ctx, account.Event{User: u.ID, Act: act, Object: u.ID, From: from, Allowed: true, Detail: "OpenID Connect"}); err != nil {
+	if err := c.o.Accounts.Audit.Record(ctx, account.Event{User: u.ID, Act: act, Object: u.ID, From: from, Allowed: true, Detail: "OpenID Connect"}); err != nil {
 		return nil, err
 	}
-	secret, s, err := c.o.Accounts.StartSession(ctx, u.ID, from, r.UserAgent())
+	secret, s, err := c.o.Accounts.Sessions.Start(ctx, u.ID, from, r.UserAgent())
 	switch {
 	case errors.Is(err, account.ErrDisabled): // in the meantime
 		return nil, errDisabled(&refusal{error: err, subject: who.subject, user: u.ID})
 	case err != nil:
 		return nil, err
 	}
-	if err := c.o.Accounts.SetSessionHint(ctx, secret, hint); err != nil {
+	if err := c.o.Accounts.Sessions.SetHint(ctx, secret, hint); err != nil {
 		return nil, err
 	}
 	return &Login{User: u, Session: s, Secret: secret, Next: at.Next}, nil
@@ -218,7 +218,7 @@ func (c *Client) refused(r *http.Request, e *httperr.Error) *httperr.Error {
 	event := account.Event{Act: act, From: c.o.Proxies.Address(r), Detail: "OpenID Connect: " + why}
 	named, ok := errors.AsType[*refusal](e)
 	if ok && named.user == "" {
-		if err := c.o.Accounts.RefuseOIDCUser(ctx, c.o.Issuer, named.subject, event); err != nil {
+		if err := c.o.Accounts.Logins.RefuseOIDC(ctx, c.o.Issuer, named.subject, event); err != nil {
 			c.o.Log.ErrorContext(ctx, "cannot end the sessions and tokens of a refused user: disable the user", "request", httperr.RequestID(ctx), "err", err)
 			return databaseAway(err)
 		}
@@ -227,7 +227,7 @@ func (c *Client) refused(r *http.Request, e *httperr.Error) *httperr.Error {
 	if ok {
 		event.User, event.Object = named.user, named.user
 	}
-	if err := c.o.Accounts.Record(ctx, event); err != nil {
+	if err := c.o.Accounts.Audit.Record(ctx, event); err != nil {
 		c.o.Log.ErrorContext(ctx, "cannot write the audit log", "request", httperr.RequestID(ctx), "act", act, "err", err)
 	}
 	return e

@@ -17,7 +17,7 @@ func TestLogOutURL(t *testing.T) {
 	database := sqliteURL(t)
 	s := newSite(t, database, func(o *Options) { o.LoggedOutURL = "https://slides.example.org/login" })
 	s.browser(t).dance("anna", "/")
-	hint, err := s.accounts.SessionHint(t.Context(), s.login.Secret)
+	hint, err := s.accounts.Sessions.Hint(t.Context(), s.login.Secret)
 	check(t, err)
 	if strings.Count(hint, ".") != 2 {
 		t.Fatalf("kept with the login: %q", hint)
@@ -27,7 +27,7 @@ func TestLogOutURL(t *testing.T) {
 			t.Error("the id token is in the database as it is")
 		}
 	}
-	if other, err := s.accounts.SessionHint(t.Context(), s.login.Secret+"x"); err != nil || other != "" {
+	if other, err := s.accounts.Sessions.Hint(t.Context(), s.login.Secret+"x"); err != nil || other != "" {
 		t.Errorf("of no session: %q, %v", other, err)
 	}
 	at, err := url.Parse(s.current().LogOutURL(t.Context(), hint))

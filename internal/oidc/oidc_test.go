@@ -131,9 +131,9 @@ func (s *site) use(t *testing.T, set func(*Options)) {
 // groupsOf returns the groups of a user, ordered by name.
 func (s *site) groupsOf(t *testing.T, user string) (list []account.Group, err error) {
 	t.Helper()
-	groups, err := s.accounts.Groups(t.Context())
+	groups, err := s.accounts.Groups.List(t.Context())
 	for _, g := range groups {
-		members, e := s.accounts.Members(t.Context(), g.ID)
+		members, e := s.accounts.Groups.Members(t.Context(), g.ID)
 		err = errors.Join(err, e)
 		if slices.ContainsFunc(members, func(u account.User) bool { return u.ID == user }) {
 			list = append(list, g)
@@ -204,7 +204,7 @@ func (p *page) refusedAs(t *testing.T, status int, words string) {
 
 func (s *site) users(t *testing.T) []account.User {
 	t.Helper()
-	u, _, err := s.accounts.Users(t.Context(), account.UserQuery{})
+	u, _, err := s.accounts.Users.List(t.Context(), account.UserQuery{})
 	check(t, err)
 	return u
 }
@@ -224,7 +224,7 @@ func (s *site) groups(t *testing.T) []string {
 // audit returns the newest events of logins, without variable parts.
 func (s *site) audit(t *testing.T) []account.Event {
 	t.Helper()
-	list, _, err := s.accounts.Events(t.Context(), account.EventFilter{Act: "login"}, "")
+	list, _, err := s.accounts.Audit.List(t.Context(), account.EventFilter{Act: "login"}, "")
 	check(t, err)
 	for i := range list {
 		list[i].N, list[i].At = 0, time.Time{}
@@ -239,13 +239,13 @@ func TestLogIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, database(t), nil)
-			_, err := s.accounts.CreateUser(t.Context(), account.User{Name: "anna"}, "correct horse battery")
+			_, err := s.accounts.Users.Add(t.Context(), account.User{Name: "anna"}, "correct horse battery")
 			check(t, err)
 			end := s.browser(t).dance("anna", "/images/42?zoom=3#x")
 			if want := "page /images/42?zoom=3"; end.status != http.StatusOK || end.body != want {
 				t.Fatalf("the login ended at %d %q, want %q", end.status, end.body, want)
 			}
-			u, session, err := s.accounts.UseSession(t.Context(), s.login.Secret)
+			u, session, err := s.accounts.Sessions.Use(t.Context(), s.login.Secret)
 			check(t, err)
 			if u.ID != s.login.User.ID || session.ID != s.login.Session.ID || session.Address != "127.0.0.1" || session.Agent == "" {
 				t.Errorf("session %+v of %+v, want one of %+v", session, u, s.login.User)
@@ -479,7 +479,7 @@ func TestGroups(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
 	for _, external := range []string{"path", "research", ""} {
-		_, err := s.accounts.CreateGroup(t.Context(), account.Group{Name: "our " + external, External: external})
+		_, err := s.accounts.Groups.Add(t.Context(), account.Group{Name: "our " + external, External: external})
 		check(t, err)
 	}
 	tests := []struct {
@@ -541,7 +541,7 @@ func TestWho(t *testing.T) {
 	if p := s.browser(t).dance("anna", "/"); p.status != http.StatusOK {
 		t.Fatalf("%d %s", p.status, p.body)
 	}
-	_, err := s.accounts.UpdateUser(t.Context(), s.login.User.ID, func(u *account.User) error {
+	_, err := s.accounts.Users.Update(t.Context(), s.login.User.ID, func(u *account.User) error {
 		u.Disabled = true
 		return nil
 	})
@@ -552,7 +552,7 @@ func TestWho(t *testing.T) {
 	if diff := cmp.Diff(want, s.audit(t)[0]); diff != "" {
 		t.Error(diff)
 	}
-	if list, err := s.accounts.Sessions(t.Context(), s.login.User.ID); err != nil || len(list) != 0 {
+	if list, err := s.accounts.Sessions.List(t.Context(), s.login.User.ID); err != nil || len(list) != 0 {
 		t.Errorf("sessions %v, %v", list, err)
 	}
 }
@@ -563,7 +563,7 @@ func TestWho(t *testing.T) {
 func TestRefusedLater(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), func(o *Options) { o.AllowGroups = []string{"path"} })
-	_, err := s.accounts.CreateGroup(t.Context(), account.Group{Name: "readers", External: "path"})
+	_, err := s.accounts.Groups.Add(t.Context(), account.Group{Name: "readers", External: "path"})
 	check(t, err)
 	in, out := oidctest.Said{Groups: []string{"path"}, InToken: true}, oidctest.Said{Groups: []string{"visitors"}, InToken: true}
 	lie := func(claims map[string]any) oidctest.Said {
@@ -600,9 +600,9 @@ func TestRefusedLater(t *testing.T) {
 				t.Fatalf("the first login: %d %s", p.status, p.body)
 			}
 			user := s.login.User.ID
-			token, _, err := s.accounts.CreateToken(t.Context(), account.Token{User: user, Scopes: []account.Scope{account.ScopeTiles}})
+			token, _, err := s.accounts.Tokens.Add(t.Context(), account.Token{User: user, Scopes: []account.Scope{account.ScopeTiles}})
 			check(t, err)
-			from, err := s.accounts.LatestRevocation(t.Context())
+			from, err := s.accounts.Revocations.Latest(t.Context())
 			check(t, err)
 
 			s.provider.Say(t, tt.said)
@@ -616,10 +616,10 @@ func TestRefusedLater(t *testing.T) {
 			}
 			left, err := s.groupsOf(t, user)
 			check(t, err)
-			revoked, err := s.accounts.LatestRevocation(t.Context())
+			revoked, err := s.accounts.Revocations.Latest(t.Context())
 			check(t, err)
-			_, _, noSession := s.accounts.UseSession(t.Context(), s.login.Secret)
-			_, _, noToken := s.accounts.UseToken(t.Context(), token)
+			_, _, noSession := s.accounts.Sessions.Use(t.Context(), s.login.Secret)
+			_, _, noToken := s.accounts.Tokens.Use(t.Context(), token)
 			got := []bool{noSession == nil, noToken == nil, len(left) == 1, revoked == from}
 			if diff := cmp.Diff(slices.Repeat([]bool{tt.kept}, 4), got); diff != "" {
 				t.Errorf("session, token, membership and what is remembered are kept (-want +got):\n%s", diff)
@@ -636,14 +636,14 @@ func TestRefusedLater(t *testing.T) {
 func TestDisabledLater(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
-	_, err := s.accounts.CreateGroup(t.Context(), account.Group{Name: "readers", External: "path"})
+	_, err := s.accounts.Groups.Add(t.Context(), account.Group{Name: "readers", External: "path"})
 	check(t, err)
 	s.provider.Say(t, oidctest.Said{Groups: []string{"path"}})
 	s.browser(t).dance("anna", "/")
 	if diff := cmp.Diff([]string{"readers"}, s.groups(t)); diff != "" {
 		t.Fatal(diff)
 	}
-	_, err = s.accounts.UpdateUser(t.Context(), s.login.User.ID, func(u *account.User) error {
+	_, err = s.accounts.Users.Update(t.Context(), s.login.User.ID, func(u *account.User) error {
 		u.Disabled = true
 		return nil
 	})

@@ -39,7 +39,7 @@ func (s *Server) openAccess(ctx context.Context) (err error) {
 func (s *Server) openLocal(ctx context.Context) error {
 	a := s.access
 	read := func(ctx context.Context) error {
-		keys, err := s.accounts.SigningKeys(ctx)
+		keys, err := s.accounts.Keys.Ensure(ctx)
 		if err == nil {
 			a.Keys.SetSigning(keys)
 		}
@@ -52,7 +52,7 @@ func (s *Server) openLocal(ctx context.Context) error {
 	if err := s.openOIDC(); err != nil {
 		return err
 	}
-	s.accounts.OnRevoke(a.Gate.Revoke)
+	s.accounts.Revocations.Notify(a.Gate.Revoke)
 	// Other processes, such as the command line, also write revocations.
 	f := &authz.RevocationSubscriber{Gate: a.Gate, Every: 2 * time.Second, Log: s.log, Loops: &s.loops, Source: func(ctx context.Context, since int64) (authz.RevocationPage, error) {
 		page, err := authz.Revocations(ctx, s.accounts, since)

@@ -344,7 +344,7 @@ func (s *Server) AdminSecret(ctx context.Context) (secret string, ok bool, err e
 	if !s.o.Access.Local {
 		return "", false, nil
 	}
-	secret, ok, err = s.accounts.Bootstrap(ctx)
+	secret, ok, err = s.accounts.Bootstrap.Link(ctx)
 	if ctx.Err() != nil { // the process is being stopped
 		return "", false, nil
 	}

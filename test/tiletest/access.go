@@ -102,7 +102,7 @@ func signingKeys(t testing.TB) *authz.Keys {
 	a, err := account.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), account.Options{})
 	mustDo(t, err)
 	defer a.Close()
-	list, err := a.SigningKeys(t.Context())
+	list, err := a.Keys.Ensure(t.Context())
 	mustDo(t, err)
 	keys := new(authz.Keys)
 	keys.SetSigning(list)
