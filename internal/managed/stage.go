@@ -65,7 +65,7 @@ func (m *importer) ours() bool {
 
 // renamed records that the file was renamed, which changes only its ctime. The caller
 // holds the folder's lock: until the catalog is updated, requests for tiles of the
-// image are answered with 503.
+// image wait.
 func (m *importer) renamed(ctx context.Context, to string) error {
 	now, err := fsx.IdentifyFile(m.f)
 	if err != nil {

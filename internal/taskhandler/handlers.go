@@ -201,12 +201,17 @@ func (h *Handlers) barcodes(ctx context.Context, t *task.Task, a task.Args) (any
 	return h.each(ctx, t, a, needed, func(im *catalog.Image) error { return h.Labels.Read(ctx, im.ID) })
 }
 
+// followPause is how long a task waits for an image that this process does not know yet.
+const followPause = time.Second
+
 // previews renders the images that the gallery and the first view of a slide request.
 func (h *Handlers) previews(ctx context.Context, t *task.Task, a task.Args) (any, error) {
 	all := func(*catalog.Store, *catalog.Image) bool { return true }
 	return h.each(ctx, t, a, all, func(im *catalog.Image) error {
 		f, err := h.Tiles.Image(im.ID)
-		if err != nil {
+		if errors.Is(err, tile.ErrNoImage) && a.Image != "" && im.State == catalog.Available && im.DeletedAt == nil {
+			return task.Later(followPause) // the process has yet to follow the catalog
+		} else if err != nil {
 			return err
 		}
 		return f.View(ctx, func(s *slide.Slide, lease tile.Lease) error {

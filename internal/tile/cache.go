@@ -140,7 +140,7 @@ func (im *Image) openSlide() error {
 	}
 	f, err := im.srv.openFile(im.path)
 	if err != nil {
-		im.srv.changed(im.File.ID)
+		im.changed(err)
 		return openError(err)
 	}
 	h, err := im.newHandle(f)
@@ -166,12 +166,12 @@ func (im *Image) newHandle(f *os.File) (*handle, error) {
 		return nil, err
 	}
 	if !id.Same(im.File.Identity) {
-		im.srv.changed(im.File.ID)
+		im.changed(ErrChanged)
 		return nil, ErrChanged
 	}
 	sl, err := slide.Open(fileReader(fd), id.Size)
 	if after, serr := fsx.Identify(fd); serr != nil || after != id {
-		im.srv.changed(im.File.ID)
+		im.changed(ErrChanged)
 		return nil, ErrChanged
 	}
 	if err != nil {
@@ -203,19 +203,13 @@ func (im *Image) drop(h *handle) {
 	if im.handle.CompareAndSwap(h, nil) {
 		im.srv.cache.remove(h)
 	}
-	im.srv.changed(im.File.ID)
+	im.changed(ErrChanged)
 }
 
 // close removes the open slide from the cache, if there is one.
 func (im *Image) close() {
 	if h := im.handle.Swap(nil); h != nil {
 		im.srv.cache.remove(h)
-	}
-}
-
-func (s *Server) changed(id string) {
-	if s.o.Changed != nil {
-		s.o.Changed(id)
 	}
 }
 

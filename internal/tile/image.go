@@ -19,6 +19,7 @@ type Image struct {
 	path   string
 	store  *storeState // of its store
 	handle atomic.Pointer[handle]
+	move   atomic.Pointer[move] // what requests wait for; nil if none ever waited
 }
 
 // An Answer is the answer to a request for a tile. Release must be called when Body is
@@ -71,6 +72,21 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &
 // The error is [slide.ErrNoTile], [ErrOldRevision], [ErrChanged], [ErrUnreachable],
 // [ErrBusy], [ErrTooLarge], that of ctx, or wraps [ErrUnreadable] and the reason.
 func (im *Image) Tile(ctx context.Context, a *Address, match string) (Answer, error) {
+	for {
+		ans, err := im.tile(ctx, a, match)
+		if err == nil {
+			return ans, nil
+		}
+		next := im.successor(ctx, err)
+		if next == nil {
+			return ans, err
+		}
+		im = next
+	}
+}
+
+// tile is [Image.Tile] for the file at its present path.
+func (im *Image) tile(ctx context.Context, a *Address, match string) (Answer, error) {
 	if a.Revision != "" && a.Revision != im.File.Revision {
 		return Answer{}, ErrOldRevision
 	}
@@ -257,8 +273,23 @@ func (im *Image) lease(h *handle) Lease {
 // View calls f with the open slide of the image, for requests other than tiles:
 // descriptions and associated images. If the file has changed when f returns, the error
 // is [ErrChanged] and the caller must discard the result of f. Other errors are as those
-// of [Image.Tile].
+// of [Image.Tile]. If the file was only moved, f is called again.
 func (im *Image) View(ctx context.Context, f func(s *slide.Slide, lease Lease) error) error {
+	for {
+		err := im.view(ctx, f)
+		if err == nil {
+			return nil
+		}
+		next := im.successor(ctx, err)
+		if next == nil {
+			return err
+		}
+		im = next
+	}
+}
+
+// view is [Image.View] for the file at its present path.
+func (im *Image) view(ctx context.Context, f func(s *slide.Slide, lease Lease) error) error {
 	if !takeSlot(&im.store.viewing, viewsAtOnce) {
 		return ErrBusy
 	}

@@ -56,6 +56,9 @@ type Store struct {
 	Public     bool         // its tiles are visible to everybody, and shared caches may store them
 	HideLabels bool         // labels and file names are visible to admins only
 	Elsewhere  string       // base URL of the server that has its files; "" if this one has
+	// Moves reports that the program itself renames files of the store while they are in
+	// use, and then puts the image again.
+	Moves bool
 }
 
 // A File is the file of an image, as of one revision.
@@ -149,6 +152,7 @@ type Server struct {
 	stores     sync.Map     // id of a store → *storeState
 	openFile   func(path string) (*os.File, error)
 	statFile   func(path string) (fsx.Identity, error)
+	moveTime   time.Duration // how long requests wait for the new path of a file
 	cache      cache
 }
 
@@ -166,7 +170,7 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, names: map[string][]string{}, openFile: fsx.Open, statFile: fsx.Stat}
+	s := &Server{o: o, names: map[string][]string{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime}
 	s.cache.maxBytes, s.cache.maxFiles = o.MaxBytes, o.MaxFiles
 	return s
 }
@@ -191,6 +195,7 @@ func (s *Server) Put(f File) {
 		s.addName(f.Name, f.ID)
 	}
 	was.close()
+	was.replaced()
 }
 
 // Delete removes the image.
@@ -203,6 +208,7 @@ func (s *Server) Delete(id string) {
 	im := old.(*Image)
 	s.dropName(im.File.Name, id)
 	im.close()
+	im.replaced()
 }
 
 // Len returns the number of images.
