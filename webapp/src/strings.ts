@@ -489,6 +489,7 @@ export const t = {
     show: (name: string): string => `Show ${name}`,
     delete: (name: string): string => `Delete ${name}`,
     deleted: (name: string): string => `${name} deleted`,
+    most: (n: number): string => `A slide can have at most ${n} measurements. Delete some first.`,
     clear: "Delete all",
     cleared: "All measurements deleted",
     dropped: "Unfinished measurement discarded",
@@ -547,12 +548,13 @@ export const t = {
 
   adjust: {
     title: "Brightness and contrast",
-    active: "Brightness and contrast: changed",
+    active: "Adjusted view",
     brightness: "Brightness",
     contrast: "Contrast",
     gamma: "Gamma",
     reset: "Reset",
-    note: "Affects only your view, not the slide.",
+    resetAll: "Reset brightness, contrast and gamma",
+    note: "Affects only this view, not the slide.",
   },
 
   images: {

@@ -19,6 +19,15 @@ const context: object = new Proxy({}, {
   set: () => true,
 });
 HTMLCanvasElement.prototype.getContext = (() => context) as unknown as typeof HTMLCanvasElement.prototype.getContext;
+vi.stubGlobal("Path2D", class {
+  addPath(): void {}
+  arc(): void {}
+  closePath(): void {}
+  lineTo(): void {}
+  moveTo(): void {}
+  rect(): void {}
+});
+vi.stubGlobal("createImageBitmap", async () => ({ width: 512, height: 512, close: () => {} }));
 
 // The server refuses to stream events: the application polls instead.
 class NoEvents extends EventTarget {

@@ -3,11 +3,11 @@
 import "../styles/measure.css";
 
 import { t } from "../strings";
-import { announce } from "../ui/announce";
+import { announce, notify } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
 import { icon } from "../ui/icons";
-import { area, centre, crosses, distance, formatAreaOf, formatDistance, formatMeasurements, parseMeasurements, perimeter, pixelSize, type Measurement, type MeasurementKind, type PixelSize, type Point } from "./measurements";
+import { area, centre, crosses, distance, formatAreaOf, formatDistance, formatMeasurements, mostMeasurements, mostPoints, parseMeasurements, perimeter, pixelSize, type Measurement, type MeasurementKind, type PixelSize, type Point } from "./measurements";
 import type { SlideView } from "./slide-view";
 
 const near = 12; // page pixels: a click within this distance of the first corner closes an area
@@ -231,6 +231,10 @@ export class MeasureTool {
   // put sets the next point of the unfinished measurement.
   private put(point: Point): void {
     const { draft } = this;
+    if (this.shapes.length >= mostMeasurements) {
+      notify(t.measure.most(mostMeasurements));
+      return;
+    }
     const last = draft.at(-1);
     if (last && this.apart(last, point) < 3) return; // the second click of a double click
     if (this.kind === "area" && draft.length >= 3 && this.apart(draft[0]!, point) < near) {
@@ -238,7 +242,7 @@ export class MeasureTool {
       return;
     }
     draft.push(point);
-    if (this.kind === "distance" && draft.length === 2) this.finish();
+    if (draft.length === (this.kind === "distance" ? 2 : mostPoints)) this.finish();
     else {
       announce(t.measure.point(draft.length));
       this.changed();

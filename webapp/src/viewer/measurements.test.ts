@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { adjust, adjustPixels, isNeutral, neutral, table } from "./adjustments";
+import { adjust, adjustmentsIn, adjustmentsText, adjustPixels, formatAdjustments, formatValue, isNeutral, neutral, table } from "./adjustments";
 import { area, centre, crosses, distance, formatAreaOf, formatDistance, formatMeasurements, measurementsIn, parseMeasurements, perimeter, pixelSize, type Measurement, type Point } from "./measurements";
 
 const square = { x: 0.25, y: 0.25 };
@@ -110,4 +110,18 @@ describe("adjustments", () => {
     adjustPixels(data, { ...neutral, brightness: 2 });
     expect([...data]).toEqual([0, 128, 255, 7]);
   });
+  for (const [name, value, want] of [["brightness", 1.2, "+20 %"], ["contrast", 0.25, "\u221275 %"], ["contrast", 1, "0 %"], ["gamma", 1.5, "1.5"], ["gamma", 0.87, "0.87"]] as const) {
+    test(`${name} ${value} is shown as ${want}`, () => expect(formatValue(name, value)).toBe(want));
+  }
+  test("as text and in an address", () => {
+    const some = { brightness: 1.2, contrast: 1, gamma: 0.87 };
+    expect(adjustmentsText(some)).toEqual(["Brightness +20 %", "Gamma 0.87"]);
+    expect(formatAdjustments(some)).toBe("b=1.2&g=0.87");
+    expect(adjustmentsIn(`#x=1&y=2&z=3&${formatAdjustments(some)}&m=d1,2,3,4`)).toEqual(some);
+    expect(adjustmentsText(neutral)).toEqual([]);
+    expect(formatAdjustments(neutral)).toBe("");
+  });
+  for (const fragment of ["", "#", "#b=", "#b=0", "#b=5&c=-1&g=NaN", "#c=Infinity&g=0.1"]) {
+    test(`invalid adjustments are neutral: "${fragment}"`, () => expect(adjustmentsIn(fragment)).toEqual(neutral));
+  }
 });

@@ -21,8 +21,8 @@ export interface PixelSize {
   y: number;
 }
 
-const mostMeasurements = 50; // maximum number in an address
-const mostPoints = 200; // maximum number in one measurement
+export const mostMeasurements = 100; // on a slide: all of them are in its address
+export const mostPoints = 200; // in one measurement
 const letters: Record<string, MeasurementKind> = { d: "distance", a: "area" };
 
 // pixelSize is the pixel size of a slide; null if it is unknown.

@@ -22,10 +22,11 @@ import { icon } from "../ui/icons";
 import { message } from "../ui/message";
 import { stateBadge, stateIcon, stateReason } from "../ui/state";
 import { themeButton } from "../ui/theme";
-import { adjustPanel } from "./adjust-panel";
-import { Adjuster, isNeutral } from "./adjustments";
+import { adjustLine, adjustPanel } from "./adjust-panel";
+import { Adjuster, adjustmentsIn, adjustmentsText, formatAdjustments, isNeutral } from "./adjustments";
 import { failure } from "./failure";
 import { openHelp } from "./help";
+import { keepMeasurements, keptMeasurements, mergeMeasurements } from "./kept-measurements";
 import { listenToKeys } from "./keys";
 import { magnificationBar } from "./magnification-bar";
 import type { MeasureTool } from "./measure-tool";
@@ -33,11 +34,11 @@ import { measurementsIn, type MeasurementKind } from "./measurements";
 import { minimap } from "./minimap";
 import { findNeighbours } from "./neighbours";
 import { Panel } from "./panel";
-import { formatView, parseView, withMeasurements } from "./permalink";
+import { formatView, parseView, withParts } from "./permalink";
 import { rotationControl } from "./rotation";
 import { scaleBarControl } from "./scale-bar";
 import { SlideView } from "./slide-view";
-import { save, snapshot } from "./snapshot";
+import { fileName, save, snapshot } from "./snapshot";
 import { tileFailures } from "./tile-failures";
 import { tileServerLine } from "./tile-server";
 
@@ -73,6 +74,7 @@ class SlidePage {
   private readonly frame: HTMLElement;
   private readonly stage = h("div", { class: "stage", role: "application", "aria-roledescription": t.viewer.roledescription, "aria-label": t.loading, tabindex: "0", "data-testid": "stage", "data-idle": "false" });
   private readonly overlay = h("div", { class: "overlay" });
+  private readonly notes = h("div", { class: "stage-notes" }); // above the slide
   private readonly loggedOut = h("div", { class: "failures logged-out", hidden: true, role: "alert", "data-testid": "logged-out" });
   private readonly curtain = h("div", { class: "curtain", hidden: true });
   private readonly title = h("h1", { class: "slide-title" }, "\u00a0");
@@ -91,7 +93,9 @@ class SlidePage {
   private adjuster!: Adjuster;
   private tool: MeasureTool | null = null;
   private toolComing: Promise<MeasureTool> | null = null;
-  private measurements = measurementsIn(location.hash); // from the address
+  private measurements = ""; // as in the address
+  private restoring = false; // those of the address and of the session are being read, or were
+  private restored = false;
   private written = ""; // the fragment that was written to the address
   private writing = 0; // a timer
   private readonly fullscreenButton = iconButton("fullscreen", t.viewer.fullscreen, () => this.toggleFullscreen());
@@ -157,11 +161,12 @@ class SlidePage {
     const overview = minimap(view, signal);
     const rotation = rotationControl(view);
     this.adjuster = new Adjuster(view);
-    const adjust = adjustPanel(this.adjuster, () => this.showAdjusted());
+    const adjust = adjustPanel(this.adjuster);
     this.popovers.rotation.element = rotation;
     this.popovers.adjust.element = adjust;
     this.showPopover(null);
-    this.showAdjusted();
+    this.readAdjustments();
+    this.adjuster.onChange(() => this.adjusted());
     const link = (): void => this.copyLink();
     const picture = (): void => void this.saveSnapshot();
     this.fullscreenButton.hidden = !document.fullscreenEnabled;
@@ -180,9 +185,9 @@ class SlidePage {
       overview.element,
       h("div", { class: "stage-foot" }, h("div", { class: "float scale-frame" }, scaleBarControl(view)), magnifications.element),
     );
-    tileFailures(view, this.stage, this.overlay);
-    this.overlay.append(this.loggedOut);
-    if (this.measurements) void this.measuring();
+    this.notes.append(this.loggedOut, adjustLine(this.adjuster, () => this.stage.focus({ preventScroll: true })));
+    this.overlay.append(this.notes);
+    tileFailures(view, this.stage, this.overlay, this.notes);
     listenToKeys({
       pan: (x, y) => view.panBy(x, y),
       zoom: (factor) => view.zoomBy(factor),
@@ -224,7 +229,8 @@ class SlidePage {
       preconnect(image.tile_url);
       this.watchTileServer(image);
       this.setCurtain(undefined);
-      this.view.show(image, this.view.image ? this.view.view() : parseView(location.hash));
+      this.view.show(image, this.view.isOpen ? this.view.view() : parseView(location.hash));
+      if (!this.restoring) void this.restoreMeasurements(image, measurementsIn(location.hash));
       return;
     }
     this.setCurtain(message({ picture: icon(stateIcon(image.state), 44), title: image.state === "available" ? t.viewer.failedTitle : t.state[image.state] ?? image.state, text: stateReason(image), alert: true, action: this.retryButton() }));
@@ -234,7 +240,7 @@ class SlidePage {
   private watchTileServer(image: SlideImage): void {
     if (this.serverWatched) return;
     this.serverWatched = true;
-    this.overlay.append(tileServerLine(image, () => this.view.fetcher.retry(), this.signal));
+    this.notes.prepend(tileServerLine(image, () => this.view.fetcher.retry(), this.signal));
   }
 
   // setCurtain shows content instead of the stage, or the stage without content.
@@ -316,8 +322,8 @@ class SlidePage {
       if (location.hash === this.written) return;
       const view = parseView(location.hash);
       if (view) this.view.goTo(view);
-      this.measurements = measurementsIn(location.hash);
-      if (this.measurements || this.tool) void this.measuring().then((tool) => tool.read(this.measurements));
+      this.readAdjustments();
+      if (this.image) void this.restoreMeasurements(this.image, measurementsIn(location.hash));
     }, { signal: this.signal });
     this.signal.addEventListener("abort", () => {
       clearTimeout(this.writing);
@@ -332,9 +338,14 @@ class SlidePage {
     this.writing = window.setTimeout(() => {
       setBusy(this, false);
       if (!this.view.isOpen) return;
-      this.written = withMeasurements(this.view.isWhole ? "" : formatView(this.view.view()), this.measurements);
+      this.written = this.fragment(this.view.isWhole ? "" : formatView(this.view.view()));
       replaceAddress(location.pathname + location.search + this.written);
     }, 200);
+  }
+
+  // fragment adds measurements and adjustments to the fragment of a position.
+  private fragment(position: string): string {
+    return withParts(position, formatAdjustments(this.adjuster.value), this.measurements && `m=${this.measurements}`);
   }
 
   private panelChanged(): void {
@@ -364,12 +375,19 @@ class SlidePage {
     else this.stage.focus({ preventScroll: true });
   }
 
-  private showAdjusted(): void {
+  // readAdjustments applies the adjustments of the address. Another slide starts without any.
+  private readAdjustments(): void {
+    this.adjuster.set(adjustmentsIn(location.hash));
+    if (!isNeutral(this.adjuster.value)) announce(`${t.adjust.active}: ${adjustmentsText(this.adjuster.value).join(", ")}`);
+  }
+
+  private adjusted(): void {
     const changed = !isNeutral(this.adjuster.value);
     const label = changed ? t.adjust.active : t.adjust.title;
     this.adjustButton.dataset.active = String(changed);
     this.adjustButton.setAttribute("aria-label", label);
     this.adjustButton.title = label;
+    this.writeAddress();
   }
 
   // measuring loads the tool when it is first used.
@@ -391,9 +409,21 @@ class SlidePage {
     return this.toolComing;
   }
 
+  // restoreMeasurements shows those of the address, and those that were made on this slide before.
+  private async restoreMeasurements(image: SlideImage, inAddress: string): Promise<void> {
+    this.restoring = true;
+    this.measurements = mergeMeasurements(inAddress, this.measurements);
+    this.measurements = mergeMeasurements(this.measurements, await keptMeasurements(image));
+    this.restored = true;
+    if (!this.measurements || this.signal.aborted) return;
+    (await this.measuring()).read(this.measurements);
+    this.measured();
+  }
+
   private measured(): void {
     this.measurements = this.tool?.text ?? this.measurements;
     this.measureButton.dataset.active = String(this.measurements !== "" || (this.tool?.isActive ?? false));
+    if (this.image && this.restored) void keepMeasurements(this.image, this.measurements);
     this.writeAddress();
   }
 
@@ -422,7 +452,7 @@ class SlidePage {
 
   private copyLink(): void {
     if (!this.view.image) return;
-    const address = location.origin + location.pathname + withMeasurements(formatView(this.view.view()), this.measurements);
+    const address = location.origin + location.pathname + this.fragment(formatView(this.view.view()));
     navigator.clipboard?.writeText(address).then(() => notify(t.viewer.linkCopied), () => {});
   }
 
@@ -432,11 +462,10 @@ class SlidePage {
   }
 
   private async saveSnapshot(): Promise<void> {
-    if (!this.view.image || !this.image) return;
-    const blob = await snapshot(this.view, { background: "#ffffff", adjustments: this.adjuster.value, draw: (context) => this.tool?.draw(context) });
-    if (!blob) return;
+    if (!this.view.isOpen || !this.image) return;
+    const picture = snapshot(this.view, { background: "#ffffff", adjustments: this.adjuster.value, draw: (context) => this.tool?.draw(context) });
     const { x, y } = this.view.view();
-    save(blob, `${slideName(this.image).replace(/[^\w.-]+/g, "_")}_x${Math.round(x)}_y${Math.round(y)}.png`);
+    await save(picture, `${fileName(slideName(this.image))}_x${Math.round(x)}_y${Math.round(y)}.png`);
     notify(t.viewer.snapshotSaved);
   }
 

@@ -1,4 +1,5 @@
-// The position in the address: #x=…&y=…&z=…&r=…
+// The position in the address: #x=…&y=…&z=…&r=…, followed by measurements (m) and adjustments
+// (b, c, g).
 
 // A View is the visible part of a slide.
 export interface View {
@@ -37,10 +38,10 @@ export function parseView(fragment: string): View | null {
   return { x, y, z, scale: z === null ? scale : null, rotation: normalDegrees(number("r") ?? 0) };
 }
 
-// withMeasurements adds measurements to the fragment of a view. Either may be empty.
-export function withMeasurements(fragment: string, measurements: string): string {
-  if (!measurements) return fragment;
-  return `${fragment ? `${fragment}&` : "#"}m=${measurements}`;
+// withParts adds parts, such as "m=…", to the fragment of a view. Any of them may be empty.
+export function withParts(fragment: string, ...parts: string[]): string {
+  const all = [fragment.replace(/^#/, ""), ...parts].filter(Boolean);
+  return all.length > 0 ? `#${all.join("&")}` : "";
 }
 
 // normalDegrees normalizes an angle to (−180, 180].

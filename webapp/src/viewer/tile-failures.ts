@@ -5,11 +5,13 @@ import { h, replace } from "../ui/dom";
 import { icon } from "../ui/icons";
 import type { SlideView } from "./slide-view";
 
-export function tileFailures(view: SlideView, stage: HTMLElement, overlay: HTMLElement): void {
+// tileFailures adds the line to notes, and the tooltip to overlay.
+export function tileFailures(view: SlideView, stage: HTMLElement, overlay: HTMLElement, notes: HTMLElement): void {
   const text = h("span");
   const line = h("div", { class: "failures", hidden: true, role: "status", "data-testid": "failures" }, icon("warning", 18), text, h("button", { type: "button", class: "step", onclick: () => view.fetcher.retry() }, t.retry));
   const tip = h("div", { class: "tip", hidden: true, role: "tooltip", "data-testid": "tip" });
-  overlay.append(line, tip);
+  notes.prepend(line);
+  overlay.append(tip);
 
   view.onFailure(() => {
     const n = view.fetcher.failures.size;
