@@ -29,6 +29,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego golang.org/x/sync"},
 	{"internal/convert", "tiff slide internal/render internal/fsx", "github.com/klauspost/compress"},
 	{"internal/strictjson", "", ""},
+	{"internal/slideatlas", "", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"test/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/loop", "", ""},
 	{"internal/db", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
@@ -90,7 +91,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	},
 	{"scripts/gotest", "", ""},
 	{"scripts/licenses", "", ""},
-	{"scripts/release", "", ""},
+	{"scripts/release", "", "github.com/BurntSushi/toml"},
 	{"scripts/testdb", "test/pgtest", ""},
 }
 
