@@ -1,6 +1,6 @@
 // Command release builds the archives of a release into a folder: for each system the static
-// program with license and notices, a software bill of materials (CycloneDX), and the
-// digests of all files. The same commit gives the same bytes. The pages must have been built
+// program with license and notices, a software bill of materials (CycloneDX), the wheel of
+// the Python client, and the digests of all files. The same commit gives the same bytes. The pages must have been built
 // into internal/webui/dist.
 //
 //	go run ./scripts/release -version v1.2.3 -time 1700000000 -out dist
@@ -65,6 +65,15 @@ func run(version string, at time.Time, out string) error {
 		}
 		fmt.Println(filepath.Join(out, name+".tar.gz"))
 	}
+	name, content, err := wheel("clients/python", "LICENSE", version, at)
+	if err != nil {
+		return fmt.Errorf("clients/python: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(out, name), content, 0o644); err != nil {
+		return err
+	}
+	fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(content), name)
+	fmt.Println(filepath.Join(out, name))
 	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), sums.Bytes(), 0o644)
 }
 

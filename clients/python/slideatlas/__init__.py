@@ -1,0 +1,1 @@
+"""The part of SlideAtlas that other programs import, for a ptiffstore server."""

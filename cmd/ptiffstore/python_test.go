@@ -1,0 +1,42 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestPythonClient runs the tests of clients/python against a server with access control.
+func TestPythonClient(t *testing.T) {
+	t.Parallel()
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not installed (Debian: python3)")
+	}
+	o := newOffice(t)
+	o.says(goodPassword, "user", "add", "robot", "--admin")
+	token := o.says("", "token", "add", "--user", "robot", "--scope", "admin", "--scope", "write", "--scope", "label")
+	files := map[string]*slideFile{"philips.tiff": philips, "plain.tiff": plain}
+	folder, lost := slidesIn(t, files), slidesIn(t, files)
+	o.says("", "store", "add", folder, "--label", "Scanner 1")
+	o.says("", "store", "add", slidesIn(t, nil), "--label", "Other")
+	o.says("", "store", "add", lost, "--label", "Lost")
+	s := start(t, "serve", "--data", o.data, "--auth", "local", "--no-admin-link")
+	s.until("all slides", func() bool {
+		return strings.Count(s.get("/api/v1/images", "Authorization", "Bearer "+token).body, `"state":"available"`) == 4
+	})
+	// Another folder in its place: its sync fails at once, until a person confirms.
+	if err := os.Rename(lost, lost+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(lost, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), python, "-W", "error", "-B", "-m", "unittest", "discover", "-s", "tests")
+	cmd.Dir = "../../clients/python"
+	cmd.Env = append(os.Environ(), "PYTHONPATH=.", "PTIFFSTORE_URL="+s.url, "PTIFFSTORE_TOKEN="+token, "TEST_FOLDER="+folder)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("python3 -m unittest: %v\n%s", err, out)
+	}
+}
