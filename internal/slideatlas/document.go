@@ -33,7 +33,7 @@ func ParseID(s string) (ID, bool) {
 // A Secret is a password. Formatting, logging and encoding never show it.
 type Secret struct{ text string }
 
-// Reveal returns the password, "" if there is none.
+// Reveal returns the password, "" without one.
 func (s Secret) Reveal() string { return s.text }
 
 // String returns a placeholder.

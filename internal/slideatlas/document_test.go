@@ -76,13 +76,28 @@ func TestSecret(t *testing.T) {
 // Each value of BSON is skipped by its size.
 func TestEach(t *testing.T) {
 	types := bson.D{
-		{Key: "double", Value: 1.5}, {Key: "text", Value: "text"}, {Key: "document", Value: bson.D{{Key: "a", Value: 1}}}, {Key: "list", Value: bson.A{1, "2"}},
-		{Key: "binary", Value: bson.Binary{Data: []byte("abc")}}, {Key: "old binary", Value: bson.Binary{Subtype: 2, Data: []byte("abc")}}, {Key: "undefined", Value: bson.Undefined{}},
-		{Key: "id", Value: oid(1)}, {Key: "truth", Value: true}, {Key: "date", Value: bson.NewDateTimeFromTime(time.Unix(1, 0))}, {Key: "null", Value: nil},
-		{Key: "regex", Value: bson.Regex{Pattern: "a+", Options: "i"}}, {Key: "pointer", Value: bson.DBPointer{DB: "db", Pointer: oid(2)}}, {Key: "script", Value: bson.JavaScript("f()")},
-		{Key: "symbol", Value: bson.Symbol("s")}, {Key: "scope", Value: bson.CodeWithScope{Code: "f()", Scope: bson.D{}}}, {Key: "int32", Value: int32(1)},
-		{Key: "timestamp", Value: bson.Timestamp{T: 1, I: 2}}, {Key: "int64", Value: int64(1)}, {Key: "decimal", Value: bson.NewDecimal128(1, 2)},
-		{Key: "min", Value: bson.MinKey{}}, {Key: "max", Value: bson.MaxKey{}},
+		{Key: "double", Value: 1.5},
+		{Key: "text", Value: "text"},
+		{Key: "document", Value: bson.D{{Key: "a", Value: 1}}},
+		{Key: "list", Value: bson.A{1, "2"}},
+		{Key: "binary", Value: bson.Binary{Data: []byte("abc")}},
+		{Key: "old binary", Value: bson.Binary{Subtype: 2, Data: []byte("abc")}},
+		{Key: "undefined", Value: bson.Undefined{}},
+		{Key: "id", Value: oid(1)},
+		{Key: "truth", Value: true},
+		{Key: "date", Value: bson.NewDateTimeFromTime(time.Unix(1, 0))},
+		{Key: "null", Value: nil},
+		{Key: "regex", Value: bson.Regex{Pattern: "a+", Options: "i"}},
+		{Key: "pointer", Value: bson.DBPointer{DB: "db", Pointer: oid(2)}},
+		{Key: "script", Value: bson.JavaScript("f()")},
+		{Key: "symbol", Value: bson.Symbol("s")},
+		{Key: "scope", Value: bson.CodeWithScope{Code: "f()", Scope: bson.D{}}},
+		{Key: "int32", Value: int32(1)},
+		{Key: "timestamp", Value: bson.Timestamp{T: 1, I: 2}},
+		{Key: "int64", Value: int64(1)},
+		{Key: "decimal", Value: bson.NewDecimal128(1, 2)},
+		{Key: "min", Value: bson.MinKey{}},
+		{Key: "max", Value: bson.MaxKey{}},
 	}
 	doc := encode(t, types)
 	if err := doc.Validate(); err != nil {

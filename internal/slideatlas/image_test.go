@@ -11,10 +11,22 @@ import (
 
 func TestDecodeImage(t *testing.T) {
 	got, err := DecodeImage(encode(t, bson.D{
-		{Key: "_id", Value: oid(1)}, {Key: "filename", Value: "S-12.ndpi"}, {Key: "label", Value: "S-12"}, {Key: "uploaded_at", Value: bson.DateTime(1400000000000)},
-		{Key: "spacing", Value: bson.A{250.0, 250.5, 1.0}}, {Key: "dimensions", Value: bson.A{900, 700, 1}}, {Key: "levels", Value: 3}, {Key: "components", Value: 3},
-		{Key: "TileSize", Value: 256}, {Key: "CoordinateSystem", Value: "Pixel"}, {Key: "bounds", Value: bson.A{0, 900, 324, 1024}}, {Key: "copyright", Value: "Copyright 2014"},
-		{Key: "metadataready", Value: true}, {Key: "thumb", Value: bson.Binary{Data: []byte{1}}}, {Key: "bookmarks", Value: bson.A{}}, {Key: "hide", Value: true},
+		{Key: "_id", Value: oid(1)},
+		{Key: "filename", Value: "S-12.ndpi"},
+		{Key: "label", Value: "S-12"},
+		{Key: "uploaded_at", Value: bson.DateTime(1400000000000)},
+		{Key: "spacing", Value: bson.A{250.0, 250.5, 1.0}},
+		{Key: "dimensions", Value: bson.A{900, 700, 1}},
+		{Key: "levels", Value: 3},
+		{Key: "components", Value: 3},
+		{Key: "TileSize", Value: 256},
+		{Key: "CoordinateSystem", Value: "Pixel"},
+		{Key: "bounds", Value: bson.A{0, 900, 324, 1024}},
+		{Key: "copyright", Value: "Copyright 2014"},
+		{Key: "metadataready", Value: true},
+		{Key: "thumb", Value: bson.Binary{Data: []byte{1}}},
+		{Key: "bookmarks", Value: bson.A{}},
+		{Key: "hide", Value: true},
 	}))
 	if err != nil {
 		t.Fatal(err)

@@ -18,8 +18,14 @@ func TestDecodeStore(t *testing.T) {
 		{
 			name: "MongoDB",
 			doc: bson.D{
-				{Key: "_id", Value: oid(1)}, {Key: "_cls", Value: "ImageStore.MultipleDatabaseImageStore.MongoImageStore"}, {Key: "label", Value: "Old slides"}, {Key: "copyright", Value: "2014"},
-				{Key: "host", Value: "db1.example.org:27018"}, {Key: "dbname", Value: "tiles1"}, {Key: "username", Value: "reader"}, {Key: "password", Value: "hunter2"},
+				{Key: "_id", Value: oid(1)},
+				{Key: "_cls", Value: "ImageStore.MultipleDatabaseImageStore.MongoImageStore"},
+				{Key: "label", Value: "Old slides"},
+				{Key: "copyright", Value: "2014"},
+				{Key: "host", Value: "db1.example.org:27018"},
+				{Key: "dbname", Value: "tiles1"},
+				{Key: "username", Value: "reader"},
+				{Key: "password", Value: "hunter2"},
 			},
 			want: Store{ID: hexOf(1), Kind: MongoDB, Label: "Old slides", Copyright: "2014", Hosts: []string{"db1.example.org:27018"}, Database: "tiles1", Username: "reader", Password: Secret{"hunter2"}, AuthDatabase: "tiles1"},
 		},
@@ -77,7 +83,10 @@ func TestDecodeCollection(t *testing.T) {
 
 func TestDecodeSession(t *testing.T) {
 	got, err := DecodeSession(encode(t, bson.D{
-		{Key: "_id", Value: oid(1)}, {Key: "collection", Value: oid(2)}, {Key: "image_store", Value: bson.D{{Key: "$ref", Value: "databases"}, {Key: "$id", Value: oid(3)}}}, {Key: "label", Value: "Week 1"},
+		{Key: "_id", Value: oid(1)},
+		{Key: "collection", Value: oid(2)},
+		{Key: "image_store", Value: bson.D{{Key: "$ref", Value: "databases"}, {Key: "$id", Value: oid(3)}}},
+		{Key: "label", Value: "Week 1"},
 		{Key: "views", Value: bson.A{
 			bson.D{{Key: "ref", Value: oid(4)}, {Key: "db", Value: oid(3)}, {Key: "hide", Value: true}, {Key: "label", Value: "Liver"}}, "rubbish", bson.D{{Key: "pos", Value: 1}}, bson.D{{Key: "ref", Value: oid(5)}},
 		}},
@@ -142,8 +151,14 @@ func TestDecodeView(t *testing.T) {
 
 func TestDecodeUser(t *testing.T) {
 	got, err := DecodeUser(encode(t, bson.D{
-		{Key: "_id", Value: oid(1)}, {Key: "_cls", Value: "User.PasswordUser"}, {Key: "email", Value: " anna@example.org"}, {Key: "label", Value: "Anna"}, {Key: "passwd", Value: "pbkdf2…"},
-		{Key: "rules", Value: bson.A{oid(2), bson.D{{Key: "$id", Value: oid(3)}}}}, {Key: "first_login", Value: bson.DateTime(1400000000000)}, {Key: "last_login", Value: nil},
+		{Key: "_id", Value: oid(1)},
+		{Key: "_cls", Value: "User.PasswordUser"},
+		{Key: "email", Value: " anna@example.org"},
+		{Key: "label", Value: "Anna"},
+		{Key: "passwd", Value: "pbkdf2…"},
+		{Key: "rules", Value: bson.A{oid(2), bson.D{{Key: "$id", Value: oid(3)}}}},
+		{Key: "first_login", Value: bson.DateTime(1400000000000)},
+		{Key: "last_login", Value: nil},
 	}))
 	if err != nil {
 		t.Fatal(err)
