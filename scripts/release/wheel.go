@@ -106,16 +106,25 @@ func archive(files map[string][]byte, record string, at time.Time) ([]byte, erro
 	return b.Bytes(), err
 }
 
-var described = regexp.MustCompile(`^v?(\d+(?:\.\d+)*)(?:-(.+))?$`)
+var (
+	released = regexp.MustCompile(`^v?(\d+(?:\.\d+)*)(-dev|-rc\.?\d+)?(?:[-+](.+))?$`)
+	unsuited = regexp.MustCompile(`[^a-z0-9]+`)
+)
 
-// pythonVersion returns a version of git describe in the form of PEP 440: v1.2.3 is 1.2.3,
-// v1.2.3-4-g0abc-dirty is 1.2.3+4.g0abc.dirty, and a commit g0abc is 0+g0abc.
+// pythonVersion returns the version in the form of PEP 440: v1.2.3 is 1.2.3, v1.2.3-dev+0abc
+// is 1.2.3.dev0+0abc, v1.2.3-4-g0abc-dirty is 1.2.3+4.g0abc.dirty, and a commit g0abc is
+// 0+g0abc.
 func pythonVersion(version string) string {
 	number, local := "0", version
-	if m := described.FindStringSubmatch(version); m != nil {
-		number, local = m[1], m[2]
+	if m := released.FindStringSubmatch(version); m != nil {
+		number, local = m[1], m[3]
+		if m[2] == "-dev" {
+			number += ".dev0"
+		} else {
+			number += strings.NewReplacer("-", "", ".", "").Replace(m[2])
+		}
 	}
-	local = strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(local), "."), ".")
+	local = strings.Trim(unsuited.ReplaceAllString(strings.ToLower(local), "."), ".")
 	if local == "" {
 		return number
 	}

@@ -11,8 +11,8 @@ import (
 
 func TestPythonVersion(t *testing.T) {
 	for in, want := range map[string]string{
-		"v1.2.3": "1.2.3", "1.2": "1.2", "v1.2.3-4-g0abc": "1.2.3+4.g0abc", "v1.2.3-rc.1": "1.2.3+rc.1",
-		"v1.2.3-4-g0abc-dirty": "1.2.3+4.g0abc.dirty", "0abcdef": "0+0abcdef", "devel": "0+devel", "0.9.0-dev": "0.9.0+dev",
+		"v1.2.3": "1.2.3", "1.2": "1.2", "v1.2.3-4-g0abc": "1.2.3+4.g0abc", "v1.2.3-rc.1": "1.2.3rc1", "v1.2.3-rc1-2-g0abc": "1.2.3rc1+2.g0abc",
+		"v1.2.3-4-g0abc-dirty": "1.2.3+4.g0abc.dirty", "0abcdef": "0+0abcdef", "devel": "0+devel", "0.9.0-dev": "0.9.0.dev0", "v0.9.0-dev+0abcdef": "0.9.0.dev0+0abcdef",
 	} {
 		if got := pythonVersion(in); got != want {
 			t.Errorf("pythonVersion(%q) = %q, want %q", in, got, want)
