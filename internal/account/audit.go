@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,16 +25,66 @@ type Event struct {
 	From    string    `json:"from"` // address
 	Allowed bool      `json:"allowed"`
 	Detail  string    `json:"detail,omitempty"`
+	// Images are the ids of the images of which one entry shows labels or names, such as
+	// those of a list. [Audit.List] returns them only if the filter requests them.
+	Images []string `json:"images,omitempty"`
+	// Count is the number of these images, as read from the table.
+	Count int `json:"-"`
 }
 
 // Record adds an event to the audit log. A zero At is set to now; N is assigned.
 //
 // Events are immutable: the database refuses to change or delete them.
 func (a *Audit) Record(ctx context.Context, e Event) error {
+	if len(e.Images) > 0 {
+		_, err := a.RecordImages(ctx, e)
+		return err
+	}
 	if err := a.db.Retry(ctx, func() error { return a.insertEvent(ctx, a.write, &e) }); err != nil {
 		return err
 	}
 	return a.writeEvent(&e)
+}
+
+// RecordImages is [Audit.Record] for an event with images, and returns its number. If
+// N is not 0, the images are added to that entry instead, which must not have them yet.
+func (a *Audit) RecordImages(ctx context.Context, e Event) (int64, error) {
+	entry := e.N
+	err := a.change(ctx, func(t *tx) error {
+		e.N, e.At = entry, t.now
+		if entry == 0 {
+			if err := a.insertEvent(ctx, t, &e); err != nil {
+				return err
+			}
+		}
+		return t.insertImages(ctx, &e)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return e.N, a.writeEvent(&e)
+}
+
+// imagesAtOnce is the number of images that one statement inserts; databases limit the
+// arguments of a statement.
+const imagesAtOnce = 500
+
+func (t *tx) insertImages(ctx context.Context, e *Event) error {
+	for some := range slices.Chunk(e.Images, imagesAtOnce) {
+		var b strings.Builder
+		args := []any{e.N, e.At.UnixMicro()}
+		for i, id := range some {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			args = append(args, printable(id, 64))
+			fmt.Fprintf(&b, "($%d, $1, $2)", len(args))
+		}
+		if _, err := t.exec(ctx, "audit log", `INSERT INTO audit_images (image, n, at) VALUES `+b.String(), args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // insertEvent adds an event to the table. It sets fields as [Audit.Record] does.
@@ -74,6 +125,7 @@ type EventFilter struct {
 	Allowed      *bool     // whether it was allowed
 	Since, Until time.Time // from (inclusive), to (exclusive)
 	Limit        int       // 1 to 1000; 100 if 0
+	Images       bool      // also return the ids of the images
 }
 
 // twofold are the acts about two objects, whose Object is two ids.
@@ -109,7 +161,8 @@ func (f *EventFilter) where(after place) (string, []any) {
 	}
 	if f.Object != "" {
 		// Ids contain neither spaces nor LIKE wildcards.
-		and("(object = ? OR act IN ("+twofold+") AND ' ' || object || ' ' LIKE ?)", f.Object, "% "+literal.Replace(f.Object)+" %")
+		and("(object = ? OR act IN ("+twofold+") AND ' ' || object || ' ' LIKE ? OR n IN (SELECT n FROM audit_images WHERE image = ?))",
+			f.Object, "% "+literal.Replace(f.Object)+" %", f.Object)
 	}
 	switch {
 	case f.Allowed == nil:
@@ -137,9 +190,13 @@ var literal = strings.NewReplacer("%", " ", "_", " ", `\`, " ")
 
 func scanEvent(r row) (Event, error) {
 	var e Event
-	err := r.Scan(&e.N, moment{&e.At}, &e.User, &e.Act, &e.Object, &e.From, &e.Allowed, &e.Detail)
+	err := r.Scan(&e.N, moment{&e.At}, &e.User, &e.Act, &e.Object, &e.From, &e.Allowed, &e.Detail, &e.Count)
 	return e, err
 }
+
+// eventColumns are the columns that scanEvent reads.
+const eventColumns = `n, at, user_id, act, object, address, allowed, detail,
+	(SELECT count(*) FROM audit_images i WHERE i.n = audit.n)`
 
 // A place is the position of an event in the log: its time and number.
 type place struct{ at, n int64 }
@@ -171,7 +228,7 @@ func (a *Audit) List(ctx context.Context, f EventFilter, cursor string) (events 
 	}
 	limit := pageLimit(f.Limit)
 	where, args := f.where(after)
-	events, err = all(ctx, a.read, scanEvent, "audit log", `SELECT n, at, user_id, act, object, address, allowed, detail FROM audit
+	events, err = all(ctx, a.read, scanEvent, "audit log", `SELECT `+eventColumns+` FROM audit
 		WHERE `+where+` ORDER BY at DESC, n DESC LIMIT `+strconv.Itoa(limit+1), args...)
 	if err != nil {
 		return nil, "", err
@@ -181,5 +238,29 @@ func (a *Audit) List(ctx context.Context, f EventFilter, cursor string) (events 
 		last := &events[limit-1]
 		next = place{last.At.UnixMicro(), last.N}.String()
 	}
-	return events, next, nil
+	if f.Images {
+		err = a.addImages(ctx, events)
+	}
+	return events, next, err
+}
+
+// addImages sets the images of events, in the order in which they were shown.
+func (a *Audit) addImages(ctx context.Context, events []Event) error {
+	for i := range events {
+		e := &events[i]
+		if e.Count == 0 {
+			continue
+		}
+		var err error
+		if e.Images, err = all(ctx, a.read, scanText, "audit log", `SELECT image FROM audit_images WHERE n = $1 ORDER BY at, image`, e.N); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scanText(r row) (string, error) {
+	var s string
+	err := r.Scan(&s)
+	return s, err
 }

@@ -16,7 +16,8 @@ type Logins struct{ *handle }
 // ByPassword returns the user of that name and password. Address is the client's
 // address. The error is [ErrWrongPassword], which takes the same time whether or not the
 // user exists; [ErrDisabled] if the password is correct but the user is disabled; or a
-// [*LimitError].
+// [*LimitError]. With the first two it also returns the user of that name, for the audit
+// log only, or nil if there is none.
 func (l *Logins) ByPassword(ctx context.Context, name, password, address string) (*User, error) {
 	name = strings.TrimSpace(name)
 	if !utf8.ValidString(name) || !utf8.ValidString(password) || len(password) > maxPassword || utf8.RuneCountInString(name) > 64 {
@@ -39,7 +40,7 @@ func (l *Logins) ByPassword(ctx context.Context, name, password, address string)
 	case err != nil: // the hash was not computed
 		return nil, errors.Join(err, l.withdraw(ctx, at))
 	case !right || !known:
-		return nil, ErrWrongPassword
+		return u, ErrWrongPassword
 	}
 	again := hash
 	if l.passwords.cheaper(hash) {
@@ -50,14 +51,15 @@ func (l *Logins) ByPassword(ctx context.Context, name, password, address string)
 	return l.admit(ctx, u.ID, at, hash, again)
 }
 
-// withPassword returns the user and the hash of their password, or "".
+// withPassword returns the user, nil if there is none of that name, and the hash of their
+// password, or "".
 func (l *Logins) withPassword(ctx context.Context, name string) (*User, string, error) {
 	var u User
 	var hash string
 	row := l.read.QueryRowContext(ctx, `SELECT `+userColumns+`, u.password FROM users u WHERE u.folded = $1`, fold(name))
 	err := wrap(row.Scan(append(u.fields(), &hash)...), "user")
 	if errors.Is(err, ErrNotFound) {
-		return &u, "", nil
+		return nil, "", nil
 	}
 	return &u, hash, err
 }
@@ -84,7 +86,7 @@ func (l *Logins) admit(ctx context.Context, id string, at attempt, hash, again s
 	case err != nil:
 		return nil, err
 	case u.Disabled:
-		return nil, ErrDisabled
+		return u, ErrDisabled
 	}
 	return u, nil
 }

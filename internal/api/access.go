@@ -162,17 +162,27 @@ func (a *API) record(ctx context.Context, e account.Event) error {
 	}
 	e.From = c.from
 	if err := a.Access.Accounts.Audit.Record(context.WithoutCancel(ctx), e); err != nil {
-		if errors.Is(err, account.ErrFull) {
-			return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full: the audit log can't be written, so this is not shown.", Err: err}
-		}
-		return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The audit log can't be written at present, so this is not shown. Try again.", Err: err}
+		return auditFailed(err)
 	}
 	return nil
 }
 
+// auditFailed is the error to send if an event can't be recorded.
+func auditFailed(err error) error {
+	if errors.Is(err, account.ErrFull) {
+		return &httperr.Error{Status: http.StatusInsufficientStorage, RetryAfter: 60, Detail: "The disk of the database is full: the audit log can't be written, so this is not shown.", Err: err}
+	}
+	return &httperr.Error{Status: http.StatusServiceUnavailable, RetryAfter: 5, Detail: "The audit log can't be written at present, so this is not shown. Try again.", Err: err}
+}
+
 // note is record for an action that is already done or refused.
 func (a *API) note(ctx context.Context, e account.Event) {
-	if err := a.record(ctx, e); err != nil {
+	a.logged(ctx, e, a.record(ctx, e))
+}
+
+// logged logs that an event could not be recorded.
+func (a *API) logged(ctx context.Context, e account.Event, err error) {
+	if err != nil {
 		a.Log.ErrorContext(ctx, "cannot write the audit log", "request", httperr.RequestID(ctx), "act", e.Act, "object", e.Object, "err", err)
 	}
 }

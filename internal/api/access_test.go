@@ -359,6 +359,7 @@ var accessTable = []struct {
 	{"POST /api/v1/grants", "/api/v1/grants", `{"role":"king"}`, admins.with(422)},
 	{"DELETE /api/v1/grants/{grant}", "/api/v1/grants/unknown", "", admins.with(404)},
 	{"GET /api/v1/audit", "/api/v1/audit", "", admins},
+	{"GET /api/v1/audit/export", "/api/v1/audit/export?format=jsonl&names=true", "", admins},
 	{"POST /api/v1/auth/logout", "/api/v1/auth/logout", "", statuses{200, 0, 0, 0, 0, 0}},
 }
 
@@ -532,7 +533,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 	g := newGuardedSite(t)
 	awaitTask(g)
 	paths := []string{
-		"/api/v1/images", "/api/v1/images?sort=name", "/api/v1/images?sort=state", "/api/v1/images?q=" + canary, "/api/v1/images?q=" + canary[:2], "/api/v1/images?limit=1",
+		"/api/v1/images", "/api/v1/images?sort=name", "/api/v1/images?sort=state", "/api/v1/images?q=" + canary, "/api/v1/images?q=" + canary[:2], "/api/v1/images?limit=1", "/api/v1/images?fields=label,file_name,reason,properties",
 		"/api/v1/images?q=" + canary + "&store=" + g.store, "/api/v1/images?store=" + g.store + "&state=broken", "/api/v1/stores", "/api/v1/stores/" + g.store, "/api/v1/tasks",
 		"/api/v1/tasks/" + g.task, "/api/v1/tasks/" + g.task + "/events", "/api/v1/tasks?store=" + g.store, "/apiv1/slides", "/api/v1/images/" + g.slide, "/api/v1/audit",
 		"/api/v1/auth/session", "/openapi.json", "/api/v1/workers",

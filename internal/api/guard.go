@@ -159,6 +159,9 @@ func (a guard) serve(w http.ResponseWriter, r *http.Request, c *caller, rule rul
 	s := &statusWriter{ResponseWriter: w}
 	h.ServeHTTP(s, r)
 	switch {
+	case s.status/100 <= 3 && rule.act == showAudit:
+		e := account.Event{Act: rule.act, Allowed: true}
+		a.logged(r.Context(), e, a.recordList(r.Context(), e))
 	case s.status/100 <= 3:
 		a.note(r.Context(), account.Event{Act: rule.act, Object: objectOf(w, r), Allowed: true})
 	case s.status == http.StatusForbidden:
@@ -400,17 +403,20 @@ func targetOf(f *tile.File) authz.Target {
 // recordLabel records in the audit log that the caller sees an image's label. If that
 // fails, the label is not shown.
 func (a guard) recordLabel(ctx context.Context, c *caller, f *tile.File) error {
-	e := account.Event{Act: showLabel, Object: f.ID, Allowed: true}
-	if c.ID == "" { // an access token or link names its user
-		q := authz.Request{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
-		an, err := a.Access.Gate.Allow(ctx, c.cred, q)
-		if err != nil {
-			return authz.Problem(err)
-		}
-		e.User, e.Detail = an.User.ID, "by a link or access token of the user"
+	if c.ID != "" {
+		return a.recordPicture(ctx, f.ID)
 	}
-	return a.record(ctx, e)
+	// An access token or link names its user.
+	q := authz.Request{Store: f.Store.ID, Image: f.ID, ExternalID: f.ExternalID, Scope: labelScope(f.Store.HideLabels)}
+	an, err := a.Access.Gate.Allow(ctx, c.cred, q)
+	if err != nil {
+		return authz.Problem(err)
+	}
+	return a.record(ctx, account.Event{User: an.User.ID, Act: showLabel, Object: f.ID, Allowed: true, Detail: byLink})
 }
+
+// byLink is the detail of events whose user is not logged in.
+const byLink = "by a link or access token of the user"
 
 // authorizeTask requires the scope for the task's store; for a task without store, an
 // admin.

@@ -53,6 +53,8 @@ type image struct {
 	UpdatedAt      time.Time         `json:"updated_at" doc:"When its record was last changed."`
 	MissingSince   *time.Time        `json:"missing_since" doc:"Since when the file has been missing."`
 	DeletedAt      *time.Time        `json:"deleted_at" doc:"When a user deleted the image; only in the list of deleted images."`
+
+	fields fields // in JSON; nil for all
 }
 
 type imageOutput struct {
@@ -61,13 +63,14 @@ type imageOutput struct {
 }
 
 type imagesInput struct {
-	Store   string `query:"store" doc:"Only images of this store."`
-	Q       string `query:"q" maxLength:"200" doc:"Part of the file name, label or barcode: anywhere from 3 characters on, else at the beginning."`
-	State   string `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
-	Deleted bool   `query:"deleted" doc:"List the images that can be restored instead: deleted ones, and ones hidden because they have been missing for long. state has no effect then. For admins only."`
-	Sort    string `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
-	Cursor  string `query:"cursor" doc:"next_cursor of the previous page."`
-	Limit   int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Maximum number of items."`
+	Store   string   `query:"store" doc:"Only images of this store."`
+	Q       string   `query:"q" maxLength:"200" doc:"Part of the file name, label or barcode: anywhere from 3 characters on, else at the beginning."`
+	State   string   `query:"state" enum:"available,arriving,unsupported,broken,missing,quarantined" doc:"Only images in this state."`
+	Deleted bool     `query:"deleted" doc:"List the images that can be restored instead: deleted ones, and ones hidden because they have been missing for long. state has no effect then. For admins only."`
+	Sort    string   `query:"sort" enum:"created,name,size,state" default:"created" doc:"created is newest first."`
+	Cursor  string   `query:"cursor" doc:"next_cursor of the previous page."`
+	Limit   int      `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Maximum number of items."`
+	Fields  []string `query:"fields" maxItems:"40" doc:"Only these fields of each image, separated by commas, such as id,state,label; all if absent. The others are then absent from the response, although the schema requires them."`
 }
 
 type imagesOutput struct {
@@ -126,6 +129,10 @@ func (a imageAPI) register(h huma.API) {
 }
 
 func (a imageAPI) list(ctx context.Context, in *imagesInput) (*imagesOutput, error) {
+	fields, err := newFields(in.Fields)
+	if err != nil {
+		return nil, invalid(err)
+	}
 	if in.Deleted {
 		if err := mayChange(ctx); err != nil {
 			return nil, err
@@ -149,13 +156,17 @@ func (a imageAPI) list(ctx context.Context, in *imagesInput) (*imagesOutput, err
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	if err := vis.recordLabels(ctx, in.Store, page.Items, labelled); err != nil {
-		return nil, a.failed(ctx, err)
+	if fields.labels() || in.Q != "" || in.Sort == string(catalog.SortName) { // which images match, and their order, tell names
+		if err := vis.recordLabels(ctx, in.Store, page.Items, labelled); err != nil {
+			return nil, a.failed(ctx, err)
+		}
 	}
 	out := &imagesOutput{CacheControl: private}
 	out.Body.Items = make([]image, 0, len(page.Items))
 	for i := range page.Items {
-		out.Body.Items = append(out.Body.Items, a.show(ctx, &page.Items[i], stores, labelled[i]))
+		v := a.show(ctx, &page.Items[i], stores, labelled[i])
+		v.fields = fields
+		out.Body.Items = append(out.Body.Items, v)
 	}
 	out.Body.NextCursor = known(page.NextCursor)
 	return out, nil
@@ -302,11 +313,10 @@ func (a imageAPI) showsLabel(ctx context.Context, s *catalog.Store, im *catalog.
 	if !an.Allow {
 		return false, nil
 	}
-	e := account.Event{Act: showLabel, Object: im.ID, Allowed: true}
 	if c.ID == "" {
-		e.User, e.Detail = an.User.ID, "by a link or access token of the user"
+		return true, a.record(ctx, account.Event{User: an.User.ID, Act: showLabel, Object: im.ID, Allowed: true, Detail: byLink})
 	}
-	return true, a.record(ctx, e)
+	return true, a.recordOpened(ctx, im.ID)
 }
 
 // technical are the properties that reveal nothing about a patient, a person or a time.

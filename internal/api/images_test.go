@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -246,4 +247,21 @@ func TestHead(t *testing.T) {
 			t.Errorf("HEAD %s: %d, %d bytes", path, a.status, len(a.body))
 		}
 	}
+}
+
+func TestImageFields(t *testing.T) {
+	st := newSite(t)
+	st.record("a & b.tiff", nil)
+	a := st.ask("GET", "/api/v1/images?fields=file_name,state,id", "")
+	if a.status != 200 || !strings.Contains(string(a.body), `"state":"available","file_name":"a & b.tiff"}]`) || strings.Contains(string(a.body), "levels") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	whole := st.object("GET", "/api/v1/images", "", 200)["items"].([]any)[0].(map[string]any)
+	all := st.object("GET", "/api/v1/images?fields="+strings.Join(slices.Sorted(maps.Keys(whole)), ","), "", 200)["items"].([]any)[0]
+	if diff := cmp.Diff(any(whole), all); diff != "" {
+		t.Errorf("all fields by name (-without +with):\n%s", diff)
+	}
+	st.refused("GET", "/api/v1/images?fields=id,secret", "", 422, "fields: secret is not a field of an image")
+	st.refused("GET", "/api/v1/images?fields=", "", 422, "fields: has no value")
+	st.refused("GET", "/api/v1/images?fields=id&fields=label", "", 422, "given 2 times")
 }

@@ -48,6 +48,9 @@ const (
 // showLabel is the audit log's act for viewing patient data.
 const showLabel = "label.show"
 
+// showAudit is the act for reading the audit log: one entry for reading several pages.
+const showAudit = "audit.show"
+
 // rules are the rules of all routes, by pattern. A route without a rule is refused.
 var rules = map[string]rule{
 	"GET /openapi.json":     {object: public},
@@ -136,5 +139,6 @@ var rules = map[string]rule{
 	"GET /api/v1/grants":                             {mayAdmin, everything, ""},
 	"POST /api/v1/grants":                            {mayAdmin, everything, "grant.add"},
 	"DELETE /api/v1/grants/{grant}":                  {mayAdmin, everything, "grant.remove"},
-	"GET /api/v1/audit":                              {mayAdmin, everything, "audit.show"},
+	"GET /api/v1/audit":                              {mayAdmin, everything, showAudit},
+	"GET /api/v1/audit/export":                       {mayAdmin, everything, "audit.export"},
 }

@@ -137,15 +137,30 @@ func (a sessionAPI) logIn(ctx context.Context, in *logInInput) (*sessionOutput, 
 	c := callerOf(ctx)
 	u, err := a.Access.Accounts.Logins.ByPassword(ctx, in.Body.Name, in.Body.Password, c.from)
 	if err != nil {
-		switch {
-		case errors.Is(err, account.ErrWrongPassword): // the name is not recorded: it may be a password
-			a.note(ctx, account.Event{Act: "login", Detail: "wrong name or password"})
-		case errors.Is(err, account.ErrDisabled):
-			a.note(ctx, account.Event{Act: "login", Detail: "the user is disabled"})
-		}
+		a.noteRefused(ctx, u, err)
 		return nil, a.accountFailed(ctx, err)
 	}
 	return a.start(ctx, u, "login")
+}
+
+// noteRefused records a refused login, with the user of that name as its object. A name
+// that no user has is not recorded: it may be a password.
+func (a sessionAPI) noteRefused(ctx context.Context, u *account.User, err error) {
+	e := account.Event{Act: "login"}
+	switch {
+	case errors.Is(err, account.ErrDisabled):
+		e.Detail = "the user is disabled"
+	case !errors.Is(err, account.ErrWrongPassword):
+		return
+	case u == nil:
+		e.Detail = "unknown name"
+	default:
+		e.Detail = "wrong password"
+	}
+	if u != nil {
+		e.Object = u.ID
+	}
+	a.note(ctx, e)
 }
 
 // start starts a session of a user who has logged in, and ends the browser's previous

@@ -72,7 +72,11 @@ func (a *API) UserName(ctx context.Context, id string) string {
 
 // Audit records an action of the caller in another package.
 func (a *API) Audit(r *http.Request, act, object, detail string) error {
-	return a.record(r.Context(), account.Event{Act: act, Object: object, Detail: detail, Allowed: true})
+	e := account.Event{Act: act, Object: object, Detail: detail, Allowed: true}
+	if act == listLabels {
+		return a.recordList(r.Context(), e)
+	}
+	return a.record(r.Context(), e)
 }
 
 // uploadRoutes describes the routes that package upload serves.

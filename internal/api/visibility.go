@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/authz"
@@ -208,24 +207,17 @@ func (v *visibility) ask(ctx context.Context, of map[string]share, images []cata
 	return ok, nil
 }
 
-// recordLabels records in the audit log that a list shows labels and names: how many, and
-// the first and last image. Labelled marks these images; nil means all.
+// recordLabels records in the audit log that a list shows labels and names. Labelled
+// marks the images concerned; nil means all.
 func (v *visibility) recordLabels(ctx context.Context, store string, images []catalog.Image, labelled []bool) error {
-	n, first, last := 0, "", ""
+	var ids []string
 	for i := range images {
-		if labelled != nil && !labelled[i] {
-			continue
+		if labelled == nil || labelled[i] {
+			ids = append(ids, images[i].ID)
 		}
-		if n++; first == "" {
-			first = images[i].ID
-		}
-		last = images[i].ID
-	}
-	if n == 0 {
-		return nil
 	}
 	if !isID(store) {
 		store = ""
 	}
-	return v.api.record(ctx, account.Event{Act: "label.list", Object: store, Allowed: true, Detail: fmt.Sprintf("%d images from %s to %s", n, first, last)})
+	return v.api.recordListed(ctx, store, ids)
 }
