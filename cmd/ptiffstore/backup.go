@@ -182,7 +182,7 @@ func idle(ctx context.Context, dir, target string) error {
 		return nil
 	}
 	if c, err := catalog.OpenReadOnly("sqlite:" + target); err == nil {
-		alive, _ := c.Workers(ctx)
+		alive, _ := c.Workers.List(ctx)
 		c.Close() //nolint:errcheck // it was only read
 		host, _ := os.Hostname()
 		for _, w := range alive {

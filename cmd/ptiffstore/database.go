@@ -182,7 +182,7 @@ const (
 
 // findStore returns a store by its id, label or folder.
 func findStore(ctx context.Context, c *catalog.Catalog, name string) (*catalog.Store, error) {
-	list, err := c.Stores(ctx)
+	list, err := c.Stores.List(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func (c *demoCmd) Run(ctx context.Context, std streams) error {
 // settled waits until no image is in state arriving, for a limited time.
 func settled(ctx context.Context, c *catalog.Catalog) error {
 	for range 100 {
-		page, err := c.Images(ctx, catalog.Query{})
+		page, err := c.Images.List(ctx, catalog.Query{})
 		if err != nil {
 			return err
 		}

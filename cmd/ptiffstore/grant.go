@@ -224,7 +224,7 @@ func (o *grantObject) ids(ctx context.Context, c *catalog.Catalog) (store, image
 		store = s.ID
 	}
 	if o.Image != "" {
-		im, err := c.Image(ctx, o.Image)
+		im, err := c.Images.Get(ctx, o.Image)
 		if errors.Is(err, catalog.ErrNotFound) {
 			err = fmt.Errorf("unknown image %q", o.Image)
 		}
@@ -328,7 +328,7 @@ func printGrants(ctx context.Context, std streams, a *account.Accounts, cat *cat
 	if err != nil {
 		return err
 	}
-	stores, err := cat.Stores(ctx)
+	stores, err := cat.Stores.List(ctx)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (c *imageShowCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer cat.Close()
-	im, err := cat.Image(ctx, c.Image)
+	im, err := cat.Images.Get(ctx, c.Image)
 	if err != nil {
 		return noImage(c.Image, err)
 	}
@@ -84,7 +84,7 @@ func setImage(ctx context.Context, cat *catalog.Catalog, id string, fields map[s
 	if err != nil {
 		return err
 	}
-	_, err = cat.UpdateImage(ctx, id, func(im *catalog.Image) error { return api.EditImage(im, patch) })
+	_, err = cat.Images.Update(ctx, id, func(im *catalog.Image) error { return api.EditImage(im, patch) })
 	return noImage(id, err)
 }
 

@@ -21,13 +21,13 @@ func TestImageCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	s, err := c.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: "/slides"})
+	s, err := c.Stores.Put(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: "/slides"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := &catalog.Image{StoreID: s.ID, Path: "a.tiff", State: catalog.Available}
 	b := &catalog.Image{StoreID: s.ID, Path: "b.tiff", State: catalog.Available}
-	if err := c.PutImages(t.Context(), []*catalog.Image{a, b}); err != nil {
+	if err := c.Images.Put(t.Context(), []*catalog.Image{a, b}); err != nil {
 		t.Fatal(err)
 	}
 	ids := func(want ...any) {

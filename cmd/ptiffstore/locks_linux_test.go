@@ -21,7 +21,7 @@ func TestSQLiteKeepsItsLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.close()
-	if _, err := d.catalog.Stores(t.Context()); err != nil {
+	if _, err := d.catalog.Stores.List(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a, err := p.people(t.Context())

@@ -310,7 +310,7 @@ func TestGrantCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cat.Close()
-	stores, err := cat.Stores(t.Context())
+	stores, err := cat.Stores.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

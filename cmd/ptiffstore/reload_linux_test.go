@@ -59,7 +59,7 @@ func tileOf(t *testing.T, p *process, database string) (address string) {
 	}
 	defer c.Close()
 	until(t, "a slide", p, func() bool {
-		page, err := c.Images(t.Context(), catalog.Query{})
+		page, err := c.Images.List(t.Context(), catalog.Query{})
 		if err != nil {
 			t.Fatal(err)
 		}

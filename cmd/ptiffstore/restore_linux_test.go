@@ -124,7 +124,7 @@ func killedCatalog(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.PutStore(t.Context(), catalog.Store{Label: "precious", Mode: catalog.InPlace, Root: t.TempDir()}); err != nil {
+	if _, err := c.Stores.Put(t.Context(), catalog.Store{Label: "precious", Mode: catalog.InPlace, Root: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"catalog.db", "catalog.db-wal"} {

@@ -25,7 +25,7 @@ func (c *retryCmd) Run(ctx context.Context, std streams) error {
 	if err := newSyncer(cat, c.logger(std.err)).Retry(ctx, c.Image); err != nil {
 		return err
 	}
-	im, err := cat.Image(ctx, c.Image)
+	im, err := cat.Images.Get(ctx, c.Image)
 	if err != nil {
 		return err
 	}

@@ -208,7 +208,7 @@ func impatientStore(t *testing.T, data, dir string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.PutStore(t.Context(), catalog.Store{Label: "scanner", Mode: catalog.InPlace, Root: dir, Settle: time.Second}); err != nil {
+	if _, err := c.Stores.Put(t.Context(), catalog.Store{Label: "scanner", Mode: catalog.InPlace, Root: dir, Settle: time.Second}); err != nil {
 		t.Fatal(err)
 	}
 }

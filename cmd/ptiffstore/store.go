@@ -193,7 +193,7 @@ func (c *storeListCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer cat.Close()
-	list, err := cat.Stores(ctx)
+	list, err := cat.Stores.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -263,7 +263,7 @@ func (c *storeSetCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = cat.UpdateStore(ctx, s.ID, func(s *catalog.Store) error {
+	_, err = cat.Stores.Update(ctx, s.ID, func(s *catalog.Store) error {
 		if c.Release {
 			s.Provisioned = nil
 		}
@@ -311,7 +311,7 @@ func (c *storeRemoveCmd) Run(ctx context.Context) error {
 	if s.Mode == catalog.Managed && len(s.Counts) > 0 && !c.KeepFiles {
 		return errors.New("the store still holds slides: use --keep-files to remove it and leave its files where they are")
 	}
-	return cat.DeleteStore(ctx, s.ID)
+	return cat.Stores.Delete(ctx, s.ID)
 }
 
 func printJSON(std streams, v any) error {

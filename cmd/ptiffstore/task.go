@@ -78,7 +78,7 @@ func (c *taskSubmitCmd) Run(ctx context.Context, std streams) error {
 	}
 	args := task.Args{Store: s.ID, Image: c.Image, DryRun: c.DryRun, Confirm: c.Sure}
 	if args.Image != "" {
-		im, err := d.catalog.Image(ctx, args.Image)
+		im, err := d.catalog.Images.Get(ctx, args.Image)
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ func (c *verifyCmd) Run(ctx context.Context, std streams) error {
 
 func (c *verifyCmd) stores(ctx context.Context, cat *catalog.Catalog) ([]catalog.Store, error) {
 	if c.Store == "" {
-		return cat.Stores(ctx)
+		return cat.Stores.List(ctx)
 	}
 	s, err := findStore(ctx, cat, c.Store)
 	if err != nil {

@@ -130,25 +130,25 @@ func (g *guardedSite) fill() {
 		g.t.Fatal(err)
 	}
 	g.load()
-	page, err := g.api.Catalog.Images(g.t.Context(), catalog.Query{Store: g.other})
+	page, err := g.api.Catalog.Images.List(g.t.Context(), catalog.Query{Store: g.other})
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	g.away = page.Items[0].ID
-	im, err := g.api.Catalog.Image(g.t.Context(), g.slide)
+	im, err := g.api.Catalog.Images.Get(g.t.Context(), g.slide)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	im.Label, im.ExternalID, im.Aliases = ptr(canary+"-label"), ptr(canary+"-external"), []string{canary + "-alias.tiff"}
 	im.Properties["philips.DICOM_ACQUISITION_DATETIME"] = canary + "-time"
 	im.Properties["philips.DICOM_MANUFACTURER"] = "PHILIPS"
-	if err := g.api.Catalog.PutImages(g.t.Context(), []*catalog.Image{im}); err != nil {
+	if err := g.api.Catalog.Images.Put(g.t.Context(), []*catalog.Image{im}); err != nil {
 		g.t.Fatal(err)
 	}
 	g.record(canary+"-broken.tiff", func(im *catalog.Image) {
 		im.State, im.Reason, im.Revision = catalog.Broken, canary+" is cut short", "r1"
 	})
-	_, err = g.api.Catalog.UpdateStore(g.t.Context(), g.store, func(s *catalog.Store) error {
+	_, err = g.api.Catalog.Stores.Update(g.t.Context(), g.store, func(s *catalog.Store) error {
 		s.LastResult = json.RawMessage(`{"count":1,"duration":0.5,"failed":[{"image":"x","reason":"` + canary + `"}],"note":"` + canary + `"}`)
 		s.Exclude = []string{canary + "*"}
 		return nil
@@ -696,7 +696,7 @@ func TestImageWithoutLabel(t *testing.T) {
 func TestStorePolicies(t *testing.T) {
 	g := newGuardedSite(t)
 	set := func(hide, public bool) {
-		_, err := g.api.Catalog.UpdateStore(t.Context(), g.store, func(s *catalog.Store) error {
+		_, err := g.api.Catalog.Stores.Update(t.Context(), g.store, func(s *catalog.Store) error {
 			s.HideLabels, s.Public = hide, public
 			return nil
 		})

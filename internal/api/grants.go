@@ -67,12 +67,12 @@ type addGrantInput struct {
 func (a grantAPI) add(ctx context.Context, in *addGrantInput) (*one[grant], error) {
 	b := &in.Body
 	if b.Store != "" {
-		if _, err := a.Catalog.Store(ctx, b.Store); err != nil {
+		if _, err := a.Catalog.Stores.Get(ctx, b.Store); err != nil {
 			return nil, err
 		}
 	}
 	if b.Image != "" {
-		if _, err := a.Catalog.Image(ctx, b.Image); err != nil {
+		if _, err := a.Catalog.Images.Get(ctx, b.Image); err != nil {
 			return nil, err
 		}
 	}

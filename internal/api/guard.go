@@ -320,7 +320,7 @@ func (a guard) standIn(scope account.Scope, image bool) authz.Request {
 }
 
 func (a guard) authorizeStore(ctx context.Context, c *caller, scope account.Scope, id string) error {
-	s, err := a.Catalog.Store(ctx, id)
+	s, err := a.Catalog.Stores.Get(ctx, id)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		return a.holdNamed(ctx, c, a.standIn(scope, false), false, id, "store")
@@ -333,7 +333,7 @@ func (a guard) authorizeStore(ctx context.Context, c *caller, scope account.Scop
 }
 
 func (a guard) authorizeImage(ctx context.Context, c *caller, scope account.Scope, id string) error {
-	im, err := a.Catalog.Image(ctx, id)
+	im, err := a.Catalog.Images.Get(ctx, id)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		return a.holdNamed(ctx, c, a.standIn(scope, true), false, id, "image")
@@ -341,7 +341,7 @@ func (a guard) authorizeImage(ctx context.Context, c *caller, scope account.Scop
 		return err
 	}
 	if scope == seeTiles {
-		s, err := a.Catalog.Store(ctx, im.StoreID)
+		s, err := a.Catalog.Stores.Get(ctx, im.StoreID)
 		if err != nil {
 			return err
 		}

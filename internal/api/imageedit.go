@@ -109,12 +109,12 @@ func (a imageAPI) edit(ctx context.Context, in *editImageInput) (*imageOutput, e
 	if err != nil {
 		return nil, newError(http.StatusUnprocessableEntity, "", splitErrors(err)...)
 	}
-	was, err := a.Catalog.Image(ctx, in.Image)
+	was, err := a.Catalog.Images.Get(ctx, in.Image)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	if in.Body.ExternalID.Given || in.Body.Label.Given {
-		im, err := a.Catalog.UpdateImage(ctx, was.ID, edit)
+		im, err := a.Catalog.Images.Update(ctx, was.ID, edit)
 		if err != nil {
 			return nil, a.failed(ctx, err)
 		}

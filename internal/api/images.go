@@ -138,7 +138,7 @@ func (a imageAPI) list(ctx context.Context, in *imagesInput) (*imagesOutput, err
 			return nil, err
 		}
 	}
-	stores, err := a.Catalog.Stores(ctx)
+	stores, err := a.Catalog.Stores.List(ctx)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -173,11 +173,11 @@ func (a imageAPI) list(ctx context.Context, in *imagesInput) (*imagesOutput, err
 }
 
 func (a imageAPI) get(ctx context.Context, in *imagePath) (*imageOutput, error) {
-	im, err := a.Catalog.Image(ctx, in.Image)
+	im, err := a.Catalog.Images.Get(ctx, in.Image)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	s, err := a.Catalog.Store(ctx, im.StoreID)
+	s, err := a.Catalog.Stores.Get(ctx, im.StoreID)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}

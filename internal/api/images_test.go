@@ -28,7 +28,7 @@ func (st *site) record(name string, change func(*catalog.Image)) string {
 	if change != nil {
 		change(im)
 	}
-	if err := st.api.Catalog.PutImages(st.t.Context(), []*catalog.Image{im}); err != nil {
+	if err := st.api.Catalog.Images.Put(st.t.Context(), []*catalog.Image{im}); err != nil {
 		st.t.Fatal(err)
 	}
 	return im.ID
@@ -39,7 +39,7 @@ func TestImage(t *testing.T) {
 	st := newSite(t)
 	id := st.slides(map[string]synth.Philips{"S1 ä.tiff": {Label: true, Macro: true, Barcode: "S26-1;A1"}})["S1 ä.tiff"]
 	got := st.object("GET", "/api/v1/images/"+id, "", 200)
-	im, err := st.api.Catalog.Image(t.Context(), id)
+	im, err := st.api.Catalog.Images.Get(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestMadeLabelListed(t *testing.T) {
 
 func TestTileURLOfEndpoint(t *testing.T) {
 	st := newSite(t)
-	_, err := st.api.Catalog.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error {
+	_, err := st.api.Catalog.Stores.Update(t.Context(), st.store, func(s *catalog.Store) error {
 		s.Endpoint = "https://tiles.example/"
 		return nil
 	})
@@ -127,7 +127,7 @@ func TestListImages(t *testing.T) {
 	st.record("gamma-long.tiff", func(im *catalog.Image) { im.State = catalog.Broken })
 	st.record("elsewhere.tiff", func(im *catalog.Image) { im.StoreID = other })
 	deleted := st.record("deleted.tiff", nil)
-	if err := st.api.Catalog.DeleteImage(t.Context(), deleted); err != nil {
+	if err := st.api.Catalog.Images.Delete(t.Context(), deleted); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {

@@ -114,7 +114,7 @@ func TestPictureTags(t *testing.T) {
 func TestPictureRevision(t *testing.T) {
 	st := newSite(t)
 	id := st.slides(map[string]synth.Philips{"a.tiff": {Label: true, Macro: true}})["a.tiff"]
-	im, err := st.api.Catalog.Image(t.Context(), id)
+	im, err := st.api.Catalog.Images.Get(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestDescriptor(t *testing.T) {
 // Shared caches may store pictures of a public store.
 func TestPublicPictures(t *testing.T) {
 	st := newSite(t)
-	_, err := st.api.Catalog.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error { s.Public = true; return nil })
+	_, err := st.api.Catalog.Stores.Update(t.Context(), st.store, func(s *catalog.Store) error { s.Public = true; return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

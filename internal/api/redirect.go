@@ -150,7 +150,7 @@ func (a redirector) shape(r *http.Request, im *tile.Image) (p iiif.Image, err er
 		}
 		return p, err
 	}
-	known, err := a.Catalog.Image(ctx, im.File.ID)
+	known, err := a.Catalog.Images.Get(ctx, im.File.ID)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return p, explained(tile.ErrNoImage)
 	} else if err != nil {

@@ -71,7 +71,7 @@ func (st *site) tileServer(keys *authz.Keys) string {
 func (st *site) bindElsewhere(endpoint string, change ...func(*catalog.Store)) {
 	st.t.Helper()
 	st.follower.Host = "central"
-	_, err := st.api.Catalog.UpdateStore(st.t.Context(), st.store, func(s *catalog.Store) error {
+	_, err := st.api.Catalog.Stores.Update(st.t.Context(), st.store, func(s *catalog.Store) error {
 		s.Host, s.Endpoint = "scanner", endpoint
 		for _, c := range change {
 			c(s)
@@ -133,7 +133,7 @@ var redirectedRoutes = []struct {
 // for its own.
 func TestRedirect(t *testing.T) {
 	g := newGuardedSite(t)
-	im, err := g.api.Catalog.Image(t.Context(), g.slide)
+	im, err := g.api.Catalog.Images.Get(t.Context(), g.slide)
 	if err != nil {
 		t.Fatal(err)
 	}

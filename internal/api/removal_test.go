@@ -16,7 +16,7 @@ import (
 
 // removal adds the functions that remove and restore images to the site.
 func (st *site) removal() {
-	st.api.Remove, st.api.Restore = st.api.Catalog.DeleteImage, st.api.Catalog.RestoreImage
+	st.api.Remove, st.api.Restore = st.api.Catalog.Images.Delete, st.api.Catalog.Images.Restore
 }
 
 func TestRemoveImage(t *testing.T) {
@@ -61,7 +61,7 @@ func TestRetryImage(t *testing.T) {
 	st := newSite(t)
 	id := st.record("a.tiff", func(im *catalog.Image) { im.State = catalog.Broken })
 	st.api.Retry = func(ctx context.Context, id string) error {
-		_, err := st.api.Catalog.UpdateImage(ctx, id, func(im *catalog.Image) error { im.State = catalog.Available; return nil })
+		_, err := st.api.Catalog.Images.Update(ctx, id, func(im *catalog.Image) error { im.State = catalog.Available; return nil })
 		return err
 	}
 	if got := st.object("POST", "/api/v1/images/"+id+"/retry", "", 200)["state"]; got != "available" {

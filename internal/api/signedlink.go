@@ -34,7 +34,7 @@ func (a imageAPI) sign(ctx context.Context, in *signInput) (*signOutput, error) 
 	if c.Token != "" { // a link would outlive the token
 		return nil, a.failed(ctx, errPassword)
 	}
-	im, err := a.Catalog.Image(ctx, in.Image)
+	im, err := a.Catalog.Images.Get(ctx, in.Image)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -62,7 +62,7 @@ func (a imageAPI) sign(ctx context.Context, in *signInput) (*signOutput, error) 
 }
 
 func (a imageAPI) checkLabelLink(ctx context.Context, c *caller, im *catalog.Image) error {
-	s, err := a.Catalog.Store(ctx, im.StoreID)
+	s, err := a.Catalog.Stores.Get(ctx, im.StoreID)
 	if err != nil {
 		return a.failed(ctx, err)
 	}

@@ -131,7 +131,7 @@ func (st *site) mkdir(name string) {
 
 func (st *site) putStore(s catalog.Store) string {
 	st.t.Helper()
-	put, err := st.api.Catalog.PutStore(st.t.Context(), s)
+	put, err := st.api.Catalog.Stores.Put(st.t.Context(), s)
 	if err != nil {
 		st.t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func (st *site) slides(named map[string]synth.Philips) map[string]string {
 		st.t.Fatal(err)
 	}
 	st.load()
-	page, err := st.api.Catalog.Images(st.t.Context(), catalog.Query{Labels: true})
+	page, err := st.api.Catalog.Images.List(st.t.Context(), catalog.Query{Labels: true})
 	if err != nil {
 		st.t.Fatal(err)
 	}

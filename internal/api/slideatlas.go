@@ -82,7 +82,7 @@ const prototypeLimit = 10_000
 func (a slideatlasAPI) prototypeList(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	slides := []prototypeSlide{}
-	stores, err := a.Catalog.Stores(ctx)
+	stores, err := a.Catalog.Stores.List(ctx)
 	if err != nil {
 		return a.plain(ctx, err)
 	}
@@ -92,7 +92,7 @@ func (a slideatlasAPI) prototypeList(w http.ResponseWriter, r *http.Request) err
 	}
 	q := catalog.Query{State: catalog.Available, Sort: catalog.SortName, Limit: 500, Labels: true, Stores: vis.whole(vis.labels)}
 	for len(slides) < prototypeLimit {
-		page, err := a.Catalog.Images(ctx, q)
+		page, err := a.Catalog.Images.List(ctx, q)
 		if err != nil {
 			return a.plain(ctx, err)
 		}

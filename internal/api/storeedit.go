@@ -284,7 +284,7 @@ func (a storeAPI) change(ctx context.Context, in *changeStoreInput) (*storeOutpu
 	if err := f.where(ctx); err != nil {
 		return nil, err
 	}
-	st, err := a.Catalog.Store(ctx, in.Store)
+	st, err := a.Catalog.Stores.Get(ctx, in.Store)
 	if err == nil {
 		err = st.Editable(f.given()...) // before a folder is created
 	}
@@ -298,7 +298,7 @@ func (a storeAPI) change(ctx context.Context, in *changeStoreInput) (*storeOutpu
 			return nil, err
 		}
 	}
-	s, err := a.Catalog.UpdateStore(ctx, in.Store, func(s *catalog.Store) error {
+	s, err := a.Catalog.Stores.Update(ctx, in.Store, func(s *catalog.Store) error {
 		if f.Mode.Given && f.Mode.Value != string(s.Mode) {
 			return invalid(errors.New("mode: the mode of a store can't be changed: remove the store, and add its folder again"))
 		}
@@ -339,7 +339,7 @@ func (f *storeFields) where(ctx context.Context) error {
 // the root and the request gives no other.
 func (a storeAPI) moveIncoming(ctx context.Context, store string, e *edit, f *storeFields) (undo func(), err error) {
 	undo = func() {}
-	s, err := a.Catalog.Store(ctx, store)
+	s, err := a.Catalog.Stores.Get(ctx, store)
 	if err != nil {
 		return undo, a.failed(ctx, err)
 	}

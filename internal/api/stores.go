@@ -126,7 +126,7 @@ func (a storeAPI) register(h huma.API) {
 }
 
 func (a storeAPI) list(ctx context.Context, _ *struct{}) (*storesOutput, error) {
-	list, err := a.Catalog.Stores(ctx)
+	list, err := a.Catalog.Stores.List(ctx)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -149,7 +149,7 @@ func (a storeAPI) list(ctx context.Context, _ *struct{}) (*storesOutput, error) 
 }
 
 func (a storeAPI) get(ctx context.Context, in *storePath) (*storeOutput, error) {
-	s, err := a.Catalog.Store(ctx, in.Store)
+	s, err := a.Catalog.Stores.Get(ctx, in.Store)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -206,7 +206,7 @@ func (a storeAPI) surroundings(ctx context.Context, list []catalog.Store) (*neig
 		return n, nil
 	}
 	var err error
-	n.hosts, err = a.Catalog.HostsSeen(ctx)
+	n.hosts, err = a.Catalog.Workers.Hosts(ctx)
 	return n, err
 }
 
@@ -309,7 +309,7 @@ type removeStoreInput struct {
 }
 
 func (a storeAPI) remove(ctx context.Context, in *removeStoreInput) (*struct{}, error) {
-	s, err := a.Catalog.Store(ctx, in.Store)
+	s, err := a.Catalog.Stores.Get(ctx, in.Store)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -319,7 +319,7 @@ func (a storeAPI) remove(ctx context.Context, in *removeStoreInput) (*struct{}, 
 	if held := held(s); s.Mode == catalog.Managed && held > 0 && !in.KeepFiles {
 		return nil, newError(http.StatusConflict, "The store still has slides. With keep_files=true their files stay in its folder; if the folder is added again, the slides are restored.")
 	}
-	if err := a.Catalog.DeleteStore(ctx, s.ID); err != nil {
+	if err := a.Catalog.Stores.Delete(ctx, s.ID); err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	return nil, nil

@@ -53,7 +53,7 @@ func (a syncAPI) store(ctx context.Context, in *syncInput) (*taskOutput, error) 
 	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
-	s, err := a.Catalog.Store(ctx, in.Store)
+	s, err := a.Catalog.Stores.Get(ctx, in.Store)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -68,7 +68,7 @@ func (a syncAPI) all(ctx context.Context, in *syncAllInput) (*tasksOutput, error
 	if err := a.requireTasks(); err != nil {
 		return nil, err
 	}
-	list, err := a.Catalog.Stores(ctx)
+	list, err := a.Catalog.Stores.List(ctx)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}

@@ -191,7 +191,7 @@ func (a taskAPI) submit(ctx context.Context, in *submitInput) (*taskOutput, erro
 	}
 	s := task.Submission{Kind: in.Body.Kind, Queue: in.Body.Queue, Args: args}
 	if args.Store != "" {
-		store, err := a.Catalog.Store(ctx, args.Store)
+		store, err := a.Catalog.Stores.Get(ctx, args.Store)
 		if errors.Is(err, catalog.ErrNotFound) {
 			return nil, invalid(errors.New("args.store: there is no such store"))
 		} else if err != nil {
@@ -242,7 +242,7 @@ func (a taskAPI) view(ctx context.Context, v *task.View) (taskView, error) {
 	store := v.StoreOf()
 	hidden := false
 	if store != "" {
-		s, err := a.Catalog.Store(ctx, store)
+		s, err := a.Catalog.Stores.Get(ctx, store)
 		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 			return taskView{}, err
 		}
@@ -283,7 +283,7 @@ func (a taskAPI) page(ctx context.Context, f task.Filter) ([]taskView, string, e
 		}
 		return items, next, err
 	}
-	stores, err := a.Catalog.Stores(ctx)
+	stores, err := a.Catalog.Stores.List(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -320,7 +320,7 @@ func (a taskAPI) checkImage(ctx context.Context, args task.Args) error {
 	if args.Image == "" {
 		return nil
 	}
-	im, err := a.Catalog.Image(ctx, args.Image)
+	im, err := a.Catalog.Images.Get(ctx, args.Image)
 	if err == nil && args.CheckImage(im) != nil {
 		err = catalog.ErrNotFound
 	}

@@ -14,7 +14,7 @@ func TestStoreUnreachable(t *testing.T) {
 	st := newStoresSite(t)
 	const here, gone = "https://here.example.org", "https://gone.example.org"
 	st.api.Endpoints = func() map[string]string { return map[string]string{here: "", gone: "the connection was refused"} }
-	if err := st.api.Catalog.BeatWorker(t.Context(), catalog.Worker{ID: "w", Host: "alive", StartedAt: time.Now()}); err != nil {
+	if err := st.api.Catalog.Workers.Beat(t.Context(), catalog.Worker{ID: "w", Host: "alive", StartedAt: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	path := "/api/v1/stores/" + st.object("POST", "/api/v1/stores", body("root", st.path("roots/a")), 201)["id"].(string)

@@ -45,7 +45,7 @@ func TestUploadRights(t *testing.T) {
 	for _, role := range []string{"sender", "keeper", "admin", "contributor", "viewer"} {
 		look(role, g.as(role, "GET", all, ""))
 	}
-	if _, err := g.api.Catalog.UpdateStore(ctx, st.ID, func(s *catalog.Store) error { s.HideLabels = true; return nil }); err != nil {
+	if _, err := g.api.Catalog.Stores.Update(ctx, st.ID, func(s *catalog.Store) error { s.HideLabels = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	look("admin, labels hidden", g.as("admin", "GET", all, ""))

@@ -128,7 +128,7 @@ func (v *visibility) images(ctx context.Context, q catalog.Query) (*catalog.Page
 	limit, begin := q.Limit, q.Cursor == ""
 	for round, scanned := 0, 0; round < scanRounds && scanned < scanMost; round++ {
 		q.Limit = limit - len(page.Items)
-		p, err := v.api.Catalog.Images(ctx, q)
+		p, err := v.api.Catalog.Images.List(ctx, q)
 		if err != nil {
 			return nil, err
 		}

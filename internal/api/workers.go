@@ -38,7 +38,7 @@ func (a workerAPI) register(h huma.API) {
 }
 
 func (a workerAPI) list(ctx context.Context, _ *struct{}) (*workersOutput, error) {
-	list, err := a.Catalog.Workers(ctx)
+	list, err := a.Catalog.Workers.List(ctx)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}

@@ -25,7 +25,7 @@ func TestBackup(t *testing.T) {
 				return
 			default:
 			}
-			err := c.PutImages(t.Context(), []*catalog.Image{{StoreID: store, Path: fmt.Sprintf("%d.tiff", i), State: catalog.Available}})
+			err := c.Images.Put(t.Context(), []*catalog.Image{{StoreID: store, Path: fmt.Sprintf("%d.tiff", i), State: catalog.Available}})
 			if err != nil {
 				done <- err
 				return
@@ -45,12 +45,12 @@ func TestBackup(t *testing.T) {
 			t.Errorf("backup %d: %v, %v, want it readable for its owner alone", i, st.Mode(), err)
 		}
 		b := open(t, "sqlite:"+path)
-		s, err := b.Store(t.Context(), store)
+		s, err := b.Stores.Get(t.Context(), store)
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := 0
-		if err := b.EachImage(t.Context(), store, func(*catalog.Image) error { n++; return nil }); err != nil {
+		if err := b.Images.Each(t.Context(), store, func(*catalog.Image) error { n++; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if n != s.Counts[catalog.Available] {

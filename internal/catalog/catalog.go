@@ -45,9 +45,29 @@ var (
 	ErrFull = db.ErrFull
 )
 
-// A Catalog is an open database, or a view of one that writes under a lease. It is safe for
-// concurrent use.
+// A Catalog is an open database, by resource, or a view of one that writes under a lease. It
+// is safe for concurrent use.
 type Catalog struct {
+	Stores       *Stores
+	Images       *Images
+	Verification *Verification
+	Changes      *Changes
+	Leases       *Leases
+	Workers      *Workers
+
+	*handle
+}
+
+// of returns the catalog that reads and writes through h.
+func of(h *handle) *Catalog {
+	return &Catalog{
+		Stores: &Stores{h}, Images: &Images{h}, Verification: &Verification{h}, Changes: &Changes{h}, Leases: &Leases{h}, Workers: &Workers{h},
+		handle: h,
+	}
+}
+
+// A handle is the database as a view of it uses it. All resources of the view share it.
+type handle struct {
 	*connections
 	lease *Lease // nil for writing without a lease
 }
@@ -88,7 +108,7 @@ type dialect struct {
 	// few, if not nil, queries the index for all matches, newest first, and reports whether
 	// they were few enough to read all of them.
 	few    func(context.Context, *search) ([]position, bool, error)
-	listen func(context.Context, *Catalog)
+	listen func(context.Context, *handle)
 }
 
 // Open opens or creates the database at url, "sqlite:PATH" or "postgres://…", and migrates
@@ -100,7 +120,7 @@ func Open(ctx context.Context, url string) (*Catalog, error) {
 		return nil, err
 	}
 	c := newCatalog(d)
-	for _, step := range []func(context.Context) error{c.migrate, c.loadSeal, c.finishRemovals} {
+	for _, step := range []func(context.Context) error{c.migrate, c.loadSeal, c.Stores.finishRemovals} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
@@ -109,12 +129,12 @@ func Open(ctx context.Context, url string) (*Catalog, error) {
 }
 
 func newCatalog(d *db.DB) *Catalog {
-	c := &Catalog{connections: &connections{db: d, read: d.Read, write: d.Write, dialect: postgresDialect, watchers: map[chan struct{}]struct{}{}}}
+	c := &connections{db: d, read: d.Read, write: d.Write, dialect: postgresDialect, watchers: map[chan struct{}]struct{}{}}
 	if d.IsSQLite() {
 		c.dialect = sqliteDialect
 	}
 	c.life, c.end = context.WithCancel(context.Background())
-	return c
+	return of(&handle{connections: c})
 }
 
 // DB returns the catalog's database. Other packages with tables in it share it until the
@@ -129,7 +149,7 @@ func tables() db.Migrations {
 	return db.Migrations{Of: "catalog", Table: "goose_db_version", Files: dir}
 }
 
-func (c *Catalog) migrate(ctx context.Context) error { return c.db.Migrate(ctx, tables()) }
+func (h *handle) migrate(ctx context.Context) error { return h.db.Migrate(ctx, tables()) }
 
 // Close ends the background work and closes the database, for all views of it. Close of a
 // view made by [Catalog.Under] does nothing.
@@ -157,7 +177,7 @@ func NewID() string {
 // A tx is a transaction that writes. Only one runs at a time.
 type tx struct {
 	*sql.Tx
-	c       *Catalog
+	h       *handle
 	now     time.Time
 	change  int64          // number of the last change
 	arrival int64          // number of the last image
@@ -181,26 +201,26 @@ type slot struct {
 
 // change runs f in a transaction and wakes the watchers; f may run more than once. If the
 // lease of the view is lost, the error is [ErrLeaseLost].
-func (c *Catalog) change(ctx context.Context, f func(*tx) error) error {
-	err := c.db.Retry(ctx, func() error { return c.attempt(ctx, f) })
+func (h *handle) change(ctx context.Context, f func(*tx) error) error {
+	err := h.db.Retry(ctx, func() error { return h.attempt(ctx, f) })
 	if err == nil {
-		c.wake()
+		h.wake()
 	}
 	return err
 }
 
-func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
-	stx, err := c.write.BeginTx(ctx, nil)
+func (h *handle) attempt(ctx context.Context, f func(*tx) error) error {
+	stx, err := h.write.BeginTx(ctx, nil)
 	if err != nil {
 		return wrap(err, "begin")
 	}
 	defer stx.Rollback() //nolint:errcheck // after a commit this has no effect
-	t := &tx{Tx: stx, c: c, now: time.Now().UTC().Truncate(time.Microsecond), counts: map[slot]count{}}
+	t := &tx{Tx: stx, h: h, now: time.Now().UTC().Truncate(time.Microsecond), counts: map[slot]count{}}
 	err = t.QueryRowContext(ctx, `UPDATE counters SET change = change + 1 RETURNING change, arrival`).Scan(&t.change, &t.arrival)
 	if err != nil {
 		return wrap(err, "counters")
 	}
-	if err := c.lease.prove(ctx, stx); err != nil {
+	if err := h.lease.prove(ctx, stx); err != nil {
 		return err
 	}
 	if err := f(t); err != nil {
@@ -209,7 +229,7 @@ func (c *Catalog) attempt(ctx context.Context, f func(*tx) error) error {
 	if err := t.writeCounts(ctx); err != nil {
 		return err
 	}
-	if _, err := t.ExecContext(ctx, c.closing, t.change, t.arrival); err != nil {
+	if _, err := t.ExecContext(ctx, h.closing, t.change, t.arrival); err != nil {
 		return wrap(err, "counters")
 	}
 	return wrap(t.Commit(), "commit")

@@ -53,7 +53,7 @@ func open(t testing.TB, url string) *catalog.Catalog {
 
 func putStore(t testing.TB, c *catalog.Catalog, root string) string {
 	t.Helper()
-	s, err := c.PutStore(t.Context(), catalog.Store{Label: "l", Mode: catalog.InPlace, Root: root})
+	s, err := c.Stores.Put(t.Context(), catalog.Store{Label: "l", Mode: catalog.InPlace, Root: root})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func putStore(t testing.TB, c *catalog.Catalog, root string) string {
 
 func put(t testing.TB, c *catalog.Catalog, images ...*catalog.Image) {
 	t.Helper()
-	if err := c.PutImages(t.Context(), images); err != nil {
+	if err := c.Images.Put(t.Context(), images); err != nil {
 		t.Fatal(err)
 	}
 }

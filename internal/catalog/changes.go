@@ -35,11 +35,14 @@ type Change struct {
 const entryColumns = `i.id, s.id, i.state, i.deleted_at, i.path, i.file_name, i.revision, i.dev, i.ino, i.size, i.mtime, i.ctime,
 	i.digest, i.first_seen, i.last_change, i.missing_since, i.hidden_at`
 
-// Changes returns the images that changed after change number since, ordered by number, at
+// Changes tell what happened to the images since a time.
+type Changes struct{ *handle }
+
+// Since returns the images that changed after change number since, ordered by number, at
 // most limit, each in its current state. It skips none: a change that becomes visible later
 // has a higher number.
-func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change, error) {
-	rows, err := c.read.QueryContext(ctx, `SELECT c.seq, c.id, CASE WHEN `+c.position+`(d.fields, '"ExternalID"') > 0 THEN `+c.external+` END, `+entryColumns+`
+func (cs *Changes) Since(ctx context.Context, since int64, limit int) ([]Change, error) {
+	rows, err := cs.read.QueryContext(ctx, `SELECT c.seq, c.id, CASE WHEN `+cs.position+`(d.fields, '"ExternalID"') > 0 THEN `+cs.external+` END, `+entryColumns+`
 		FROM (SELECT n, id, seq FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2) c
 		LEFT JOIN images i ON i.n = c.n LEFT JOIN stores s ON s.n = i.store LEFT JOIN descriptions d ON d.n = i.n ORDER BY c.seq`, since, limit)
 	if err != nil {
@@ -67,17 +70,17 @@ func (c *Catalog) Changes(ctx context.Context, since int64, limit int) ([]Change
 // chunk is the number of images to read at once.
 const chunk = 2000
 
-// EachImage calls f for every image of a store, ordered by path, including deleted and
+// Each calls f for every image of a store, ordered by path, including deleted and
 // hidden ones. It reads them in chunks, so f may be slow and use the catalog; images that
 // are added or moved meanwhile may be included or not. It stops at the first error of f.
 // The error may be [ErrNotFound].
-func (c *Catalog) EachImage(ctx context.Context, store string, f func(*Image) error) error {
+func (ims *Images) Each(ctx context.Context, store string, f func(*Image) error) error {
 	var n int64
-	if err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1`, clean(store)).Scan(&n); err != nil {
+	if err := ims.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1`, clean(store)).Scan(&n); err != nil {
 		return wrap(err, "store "+clean(store))
 	}
 	for after := []byte{}; ; {
-		list, err := c.records(ctx, c.read, `i.store = $1 AND i.path > $2 ORDER BY i.path LIMIT $3`, n, after, chunk)
+		list, err := ims.records(ctx, ims.read, `i.store = $1 AND i.path > $2 ORDER BY i.path LIMIT $3`, n, after, chunk)
 		if err != nil {
 			return err
 		}
@@ -116,30 +119,30 @@ func scanEntry(rows *sql.Rows, e *Entry, before ...any) (bool, error) {
 // by any process: one message for any number of changes, and occasionally one without a
 // change. Changes by this process are announced immediately, those by others within a
 // second, and those missed during an outage of the database after it. It ends with ctx.
-func (c *Catalog) Watch(ctx context.Context) <-chan struct{} {
+func (cs *Changes) Watch(ctx context.Context) <-chan struct{} {
 	ch := make(chan struct{}, 1)
-	c.mu.Lock()
-	c.watchers[ch] = struct{}{}
-	c.mu.Unlock()
+	cs.mu.Lock()
+	cs.watchers[ch] = struct{}{}
+	cs.mu.Unlock()
 	context.AfterFunc(ctx, func() {
-		c.mu.Lock()
-		delete(c.watchers, ch)
-		c.mu.Unlock()
+		cs.mu.Lock()
+		delete(cs.watchers, ch)
+		cs.mu.Unlock()
 	})
-	c.follow.Do(func() {
-		c.follower.Go(func() {
+	cs.follow.Do(func() {
+		cs.follower.Go(func() {
 			var loops *loop.Set // not shown: it fails only by a panic
-			loops.Run(c.life, nil, "catalog changes", func(ctx context.Context) error { c.listen(ctx, c); return nil })
+			loops.Run(cs.life, nil, "catalog changes", func(ctx context.Context) error { cs.listen(ctx, cs.handle); return nil })
 		})
 	})
 	return ch
 }
 
 // wake notifies the watchers of a change.
-func (c *Catalog) wake() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for ch := range c.watchers {
+func (h *handle) wake() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ch := range h.watchers {
 		select {
 		case ch <- struct{}{}:
 		default: // it has a pending notification

@@ -13,15 +13,15 @@ import (
 // loadSeal reads the key that encrypts cursors, or creates it. A cursor contains the
 // position where a page ended, which may be a file name, and appears in URLs and logs. All
 // processes of a database share the key.
-func (c *Catalog) loadSeal(ctx context.Context) error {
+func (h *handle) loadSeal(ctx context.Context) error {
 	fresh := make([]byte, 16)
 	rand.Read(fresh)
 	var key []byte
 	read := func() error {
-		return c.read.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'cursor key'`).Scan(&key)
+		return h.read.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'cursor key'`).Scan(&key)
 	}
 	if read() != nil {
-		err := c.change(ctx, func(t *tx) error {
+		err := h.change(ctx, func(t *tx) error {
 			_, err := t.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ('cursor key', $1) ON CONFLICT (name) DO NOTHING`, fresh)
 			return wrap(err, "settings")
 		})
@@ -36,7 +36,7 @@ func (c *Catalog) loadSeal(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot create the key of cursors: %w", err)
 	}
-	c.seal, err = cipher.NewGCMWithRandomNonce(block)
+	h.seal, err = cipher.NewGCMWithRandomNonce(block)
 	return err
 }
 
@@ -49,21 +49,21 @@ type cursorFields struct {
 }
 
 // sealCursor returns the cursor of the page of q that ends at p.
-func (c *Catalog) sealCursor(q Query, p *position) string {
+func (ims *Images) sealCursor(q Query, p *position) string {
 	b, err := json.Marshal(cursorFields{p.n, p.shelf, p.name, p.size})
 	if err != nil {
 		panic(err) // numbers and a string
 	}
-	return base64.RawURLEncoding.EncodeToString(c.seal.Seal(nil, nil, b, q.context()))
+	return base64.RawURLEncoding.EncodeToString(ims.seal.Seal(nil, nil, b, q.context()))
 }
 
 // openCursor returns the position where the page before q ended.
-func (c *Catalog) openCursor(q Query) (*position, error) {
+func (ims *Images) openCursor(q Query) (*position, error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(q.Cursor)
 	if err != nil {
 		return nil, ErrBadCursor
 	}
-	b, err := c.seal.Open(nil, nil, sealed, q.context())
+	b, err := ims.seal.Open(nil, nil, sealed, q.context())
 	if err != nil {
 		return nil, ErrBadCursor
 	}

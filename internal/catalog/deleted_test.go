@@ -14,20 +14,20 @@ func TestAnyImage(t *testing.T) {
 		im := slide(putStore(t, c, "/a"), 1, random())
 		put(t, c, im)
 		lease := acquire(t, c, "sync s", "a", hour)
-		if err := c.DeleteImage(ctx, im.ID); err != nil {
+		if err := c.Images.Delete(ctx, im.ID); err != nil {
 			t.Fatal(err)
 		}
 		if err := lease.Release(ctx); err != nil {
 			t.Fatal(err)
 		}
-		got, err := c.Under(lease).AnyImage(ctx, im.ID)
+		got, err := c.Under(lease).Images.GetAny(ctx, im.ID)
 		if err != nil || got.ID != im.ID || got.DeletedAt == nil {
 			t.Errorf("a deleted image: %+v, %v", got, err)
 		}
-		if _, err := c.Image(ctx, im.ID); !errors.Is(err, catalog.ErrNotFound) {
+		if _, err := c.Images.Get(ctx, im.ID); !errors.Is(err, catalog.ErrNotFound) {
 			t.Errorf("Image: %v, want %v", err, catalog.ErrNotFound)
 		}
-		if _, err := c.AnyImage(ctx, "unknown"); !errors.Is(err, catalog.ErrNotFound) {
+		if _, err := c.Images.GetAny(ctx, "unknown"); !errors.Is(err, catalog.ErrNotFound) {
 			t.Errorf("an unknown image: %v, want %v", err, catalog.ErrNotFound)
 		}
 	})

@@ -7,15 +7,15 @@ import (
 
 // Unhashed returns at most limit available images of a store without a digest, in the order
 // of arrival. The store need not exist.
-func (c *Catalog) Unhashed(ctx context.Context, store string, limit int) ([]Entry, error) {
-	list, err := c.unhashed(ctx, store, dueEntry{}, limit)
+func (v *Verification) Unhashed(ctx context.Context, store string, limit int) ([]Entry, error) {
+	list, err := v.unhashed(ctx, store, dueEntry{}, limit)
 	return entriesOf(list), err
 }
 
 // OldestVerified returns at most limit available images of a store with a digest, those
 // never verified first and then those verified longest ago. The store need not exist.
-func (c *Catalog) OldestVerified(ctx context.Context, store string, limit int) ([]Entry, error) {
-	list, err := c.unverified(ctx, store, dueEntry{}, time.Now().Add(time.Hour), limit)
+func (v *Verification) OldestVerified(ctx context.Context, store string, limit int) ([]Entry, error) {
+	list, err := v.unverified(ctx, store, dueEntry{}, time.Now().Add(time.Hour), limit)
 	return entriesOf(list), err
 }
 

@@ -11,7 +11,7 @@ func TestExternalID(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		store := putStore(t, c, "/slides")
 		foreign, hostile := `case "7"/π`, `"ExternalID":"no"`
-		err := c.PutImages(t.Context(), []*catalog.Image{
+		err := c.Images.Put(t.Context(), []*catalog.Image{
 			{StoreID: store, Path: "a", State: catalog.Available, Description: catalog.Description{ExternalID: &foreign}},
 			{StoreID: store, Path: "b", State: catalog.Available},
 			{StoreID: store, Path: "c", State: catalog.Available, Description: catalog.Description{Properties: map[string]string{"x": hostile}}},
@@ -19,7 +19,7 @@ func TestExternalID(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := c.Changes(t.Context(), 0, 10)
+		list, err := c.Changes.Since(t.Context(), 0, 10)
 		if err != nil || len(list) != 3 {
 			t.Fatalf("%d changes, %v", len(list), err)
 		}
@@ -28,10 +28,10 @@ func TestExternalID(t *testing.T) {
 				t.Errorf("image %d has external id %q, want %q", i, list[i].ExternalID, want)
 			}
 		}
-		if err := c.DropImages(t.Context(), list[0].ID); err != nil {
+		if err := c.Images.Drop(t.Context(), list[0].ID); err != nil {
 			t.Fatal(err)
 		}
-		gone, err := c.Changes(t.Context(), list[2].Seq, 10)
+		gone, err := c.Changes.Since(t.Context(), list[2].Seq, 10)
 		if err != nil || len(gone) != 1 || gone[0].ExternalID != "" || !gone[0].Gone {
 			t.Errorf("after it was dropped: %+v, %v", gone, err)
 		}

@@ -54,7 +54,7 @@ func (s *Store) settle() error {
 // apart returns [ErrConflict] if a folder of the store equals, contains or is contained in
 // one of another store on the same host: the files in it would be in both.
 func (t *tx) apart(ctx context.Context, s *Store) error {
-	others, _, err := t.c.stores(ctx, t, ` AND s.id <> $1`, s.ID)
+	others, _, err := t.h.stores(ctx, t, ` AND s.id <> $1`, s.ID)
 	if err != nil {
 		return err
 	}

@@ -33,10 +33,10 @@ func TestFile(t *testing.T) {
 func TestFoldersOfStores(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		ctx := t.Context()
-		if _, err := c.PutStore(ctx, catalog.Store{Mode: catalog.InPlace, Root: "/data/a", Host: "h1"}); err != nil {
+		if _, err := c.Stores.Put(ctx, catalog.Store{Mode: catalog.InPlace, Root: "/data/a", Host: "h1"}); err != nil {
 			t.Fatal(err)
 		}
-		managed, err := c.PutStore(ctx, catalog.Store{Mode: catalog.Managed, Root: "/kept/", Host: "h1"})
+		managed, err := c.Stores.Put(ctx, catalog.Store{Mode: catalog.Managed, Root: "/kept/", Host: "h1"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,11 +68,11 @@ func TestFoldersOfStores(t *testing.T) {
 			{"root is its arrivals", catalog.Store{Mode: catalog.Managed, Root: "/p", Incoming: "/p", Host: "h1"}, catalog.ErrInvalid},
 			{"arrivals in the trash", catalog.Store{Mode: catalog.Managed, Root: "/p", Incoming: "/p/trash/in", Host: "h1"}, catalog.ErrInvalid},
 		} {
-			if _, err := c.PutStore(ctx, tt.store); !errors.Is(err, tt.want) {
+			if _, err := c.Stores.Put(ctx, tt.store); !errors.Is(err, tt.want) {
 				t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 			}
 		}
-		_, err = c.UpdateStore(ctx, managed.ID, func(s *catalog.Store) error { s.Root = "/data/a/c"; return nil })
+		_, err = c.Stores.Update(ctx, managed.ID, func(s *catalog.Store) error { s.Root = "/data/a/c"; return nil })
 		if !errors.Is(err, catalog.ErrConflict) {
 			t.Errorf("moved into another: %v, want %v", err, catalog.ErrConflict)
 		}

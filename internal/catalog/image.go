@@ -117,38 +117,41 @@ type Level struct {
 	Downsample float64 `json:"downsample"`
 }
 
-// Image returns an image, or [ErrNotFound], also if it was deleted.
-func (c *Catalog) Image(ctx context.Context, id string) (*Image, error) {
-	return c.one(ctx, "image "+clean(id), `i.id = $1 AND i.deleted_at IS NULL`, clean(id))
+// Images are the images of all stores.
+type Images struct{ *handle }
+
+// Get returns an image, or [ErrNotFound], also if it was deleted.
+func (ims *Images) Get(ctx context.Context, id string) (*Image, error) {
+	return ims.one(ctx, "image "+clean(id), `i.id = $1 AND i.deleted_at IS NULL`, clean(id))
 }
 
-// AnyImage returns an image, which may be deleted, or [ErrNotFound].
-func (c *Catalog) AnyImage(ctx context.Context, id string) (*Image, error) {
-	return c.one(ctx, "image "+clean(id), `i.id = $1`, clean(id))
+// GetAny returns an image, which may be deleted, or [ErrNotFound].
+func (ims *Images) GetAny(ctx context.Context, id string) (*Image, error) {
+	return ims.one(ctx, "image "+clean(id), `i.id = $1`, clean(id))
 }
 
-// ImageByPath returns the image with that path in a store, which may be deleted, or
+// ByPath returns the image with that path in a store, which may be deleted, or
 // [ErrNotFound].
-func (c *Catalog) ImageByPath(ctx context.Context, store, path string) (*Image, error) {
-	return c.one(ctx, "image", `i.store = (SELECT n FROM stores WHERE id = $1) AND i.path = $2`, store, []byte(path))
+func (ims *Images) ByPath(ctx context.Context, store, path string) (*Image, error) {
+	return ims.one(ctx, "image", `i.store = (SELECT n FROM stores WHERE id = $1) AND i.path = $2`, store, []byte(path))
 }
 
-// ImageByDigest returns the image of a store whose file has that digest, which may be
+// ByDigest returns the image of a store whose file has that digest, which may be
 // deleted; the first one if there are several; or [ErrNotFound].
-func (c *Catalog) ImageByDigest(ctx context.Context, store, digest string) (*Image, error) {
-	return c.one(ctx, "image", `i.store = (SELECT n FROM stores WHERE id = $1) AND i.digest = $2 ORDER BY i.n LIMIT 1`, store, clean(digest))
+func (ims *Images) ByDigest(ctx context.Context, store, digest string) (*Image, error) {
+	return ims.one(ctx, "image", `i.store = (SELECT n FROM stores WHERE id = $1) AND i.digest = $2 ORDER BY i.n LIMIT 1`, store, clean(digest))
 }
 
-// FindByFileName returns the images with that file name (case-sensitive), available ones
+// ByFileName returns the images with that file name (case-sensitive), available ones
 // first and then the newest first; at most 100. If store is not "", it is limited to that
 // store. Deleted images are excluded. A file name is patient data: check the permissions of
 // the caller before revealing whether it exists.
-func (c *Catalog) FindByFileName(ctx context.Context, store, name string) ([]Image, error) {
+func (ims *Images) ByFileName(ctx context.Context, store, name string) ([]Image, error) {
 	where, args := `i.file_name = $1 AND i.name = $2 AND i.shelf IN (1, 2, 3, 4, 5, 6, 7)`, []any{clean(name), key(name)}
 	if store != "" {
 		where, args = where+` AND i.store = (SELECT n FROM stores WHERE id = $3)`, append(args, store)
 	}
-	list, err := c.records(ctx, c.read, where+` ORDER BY CASE i.shelf WHEN 6 THEN 0 ELSE 1 END, i.n DESC LIMIT 100`, args...)
+	list, err := ims.records(ctx, ims.read, where+` ORDER BY CASE i.shelf WHEN 6 THEN 0 ELSE 1 END, i.n DESC LIMIT 100`, args...)
 	images := make([]Image, len(list))
 	for i, r := range list {
 		images[i] = r.Image
@@ -168,8 +171,8 @@ const recordColumns = `i.n, i.store, i.shelf, i.id, s.id, i.path, i.file_name, i
 	i.first_seen, i.last_change, i.verified_at, i.missing_since, i.hidden_at, i.deleted_at, i.created_at, i.updated_at, c.seq, d.fields`
 
 // one returns the image that satisfies a condition.
-func (c *Catalog) one(ctx context.Context, what, where string, args ...any) (*Image, error) {
-	list, err := c.records(ctx, c.read, where, args...)
+func (ims *Images) one(ctx context.Context, what, where string, args ...any) (*Image, error) {
+	list, err := ims.records(ctx, ims.read, where, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +183,7 @@ func (c *Catalog) one(ctx context.Context, what, where string, args ...any) (*Im
 }
 
 // records returns the images that satisfy a condition.
-func (c *Catalog) records(ctx context.Context, db querier, where string, args ...any) ([]*record, error) {
+func (h *handle) records(ctx context.Context, db querier, where string, args ...any) ([]*record, error) {
 	rows, err := db.QueryContext(ctx, `SELECT `+recordColumns+` FROM images i
 		JOIN stores s ON s.n = i.store JOIN descriptions d ON d.n = i.n JOIN changes c ON c.n = i.n WHERE `+where, args...)
 	if err != nil {

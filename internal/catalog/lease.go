@@ -19,30 +19,33 @@ type Lease struct {
 	Holder string
 	Token  int64 // number of this acquisition; later ones have higher numbers
 
-	c   *Catalog
+	h   *handle
 	mu  sync.Mutex
 	ttl time.Duration
 	end time.Time // end by our clock, which started before the database's
 }
+
+// Leases are exclusive rights, each with a name.
+type Leases struct{ *handle }
 
 // Acquire acquires the lease with that name, for ttl from now by the database's clock.
 // Holder names the owner for people to read, and must be unique: a holder that acquires a
 // lease which it already holds gets a new one, and the previous one is lost.
 //
 // If another holder has the lease, the error is a [*HeldError].
-func (c *Catalog) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error) {
+func (ls *Leases) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error) {
 	if name == "" || holder == "" || ttl <= 0 {
 		return nil, fmt.Errorf("%w: a lease has a name, a holder and a time: %q, %q, %v", ErrInvalid, name, holder, ttl)
 	}
-	l := &Lease{Name: clean(name), Holder: clean(holder), c: c, ttl: ttl}
-	err := c.aside(ctx, func(t *sql.Tx) error {
+	l := &Lease{Name: clean(name), Holder: clean(holder), h: ls.handle, ttl: ttl}
+	err := ls.aside(ctx, func(t *sql.Tx) error {
 		l.end = time.Now().Add(ttl)
-		err := t.QueryRowContext(ctx, `INSERT INTO leases (name, holder, token, expires_at) VALUES ($1, $2, 1, `+c.now+` + $3)
+		err := t.QueryRowContext(ctx, `INSERT INTO leases (name, holder, token, expires_at) VALUES ($1, $2, 1, `+ls.now+` + $3)
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, token = leases.token + 1, expires_at = excluded.expires_at
-			WHERE leases.expires_at <= `+c.now+` OR leases.holder = excluded.holder RETURNING token`,
+			WHERE leases.expires_at <= `+ls.now+` OR leases.holder = excluded.holder RETURNING token`,
 			l.Name, l.Holder, ttl.Microseconds()).Scan(&l.Token)
 		if errors.Is(err, sql.ErrNoRows) {
-			return c.heldBy(ctx, t, l.Name)
+			return ls.heldBy(ctx, t, l.Name)
 		}
 		return wrap(err, "lease "+l.Name)
 	})
@@ -52,10 +55,10 @@ func (c *Catalog) Acquire(ctx context.Context, name, holder string, ttl time.Dur
 	return l, nil
 }
 
-func (c *Catalog) heldBy(ctx context.Context, t *sql.Tx, name string) error {
+func (ls *Leases) heldBy(ctx context.Context, t *sql.Tx, name string) error {
 	var holder string
 	var left int64
-	err := t.QueryRowContext(ctx, `SELECT holder, expires_at - `+c.now+` FROM leases WHERE name = $1`, name).Scan(&holder, &left)
+	err := t.QueryRowContext(ctx, `SELECT holder, expires_at - `+ls.now+` FROM leases WHERE name = $1`, name).Scan(&holder, &left)
 	if err != nil {
 		return wrap(err, "lease "+name)
 	}
@@ -80,8 +83,8 @@ func (e *HeldError) Unwrap() error { return ErrHeld }
 // acquired it, or it was released.
 func (l *Lease) Renew(ctx context.Context, ttl time.Duration) error {
 	began := time.Now()
-	err := l.c.aside(ctx, func(t *sql.Tx) error {
-		return l.write(ctx, t, `expires_at = `+l.c.now+` + $4`, ttl.Microseconds())
+	err := l.h.aside(ctx, func(t *sql.Tx) error {
+		return l.write(ctx, t, `expires_at = `+l.h.now+` + $4`, ttl.Microseconds())
 	})
 	if err != nil {
 		return err
@@ -95,7 +98,7 @@ func (l *Lease) Renew(ctx context.Context, ttl time.Duration) error {
 // Release releases the lease. The error is [ErrLeaseLost] if it was lost, which callers can
 // usually ignore.
 func (l *Lease) Release(ctx context.Context) error {
-	return l.c.aside(ctx, func(t *sql.Tx) error {
+	return l.h.aside(ctx, func(t *sql.Tx) error {
 		return l.write(ctx, t, `expires_at = 0, holder = $4`, "")
 	})
 }
@@ -119,16 +122,16 @@ func (l *Lease) prove(ctx context.Context, t *sql.Tx) error {
 		return nil
 	}
 	var one int
-	err := t.QueryRowContext(ctx, `SELECT 1 FROM leases WHERE name = $1 AND token = $2 AND expires_at > `+l.c.now+l.c.hold, l.Name, l.Token).Scan(&one)
+	err := t.QueryRowContext(ctx, `SELECT 1 FROM leases WHERE name = $1 AND token = $2 AND expires_at > `+l.h.now+l.h.hold, l.Name, l.Token).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%w: %s", ErrLeaseLost, l.Name)
 	}
 	return wrap(err, "lease "+l.Name)
 }
 
-// Leases returns the names of the leases that are held.
-func (c *Catalog) Leases(ctx context.Context) (map[string]bool, error) {
-	rows, err := c.read.QueryContext(ctx, `SELECT name FROM leases WHERE expires_at > `+c.now)
+// Held returns the names of the leases that are held.
+func (ls *Leases) Held(ctx context.Context) (map[string]bool, error) {
+	rows, err := ls.read.QueryContext(ctx, `SELECT name FROM leases WHERE expires_at > `+ls.now)
 	if err != nil {
 		return nil, wrap(err, "leases")
 	}
@@ -150,7 +153,7 @@ func (c *Catalog) Leases(ctx context.Context) (map[string]bool, error) {
 // and need not be closed.
 //
 // Leases and heartbeats are not checked.
-func (c *Catalog) Under(l *Lease) *Catalog { return &Catalog{connections: c.connections, lease: l} }
+func (c *Catalog) Under(l *Lease) *Catalog { return of(&handle{connections: c.connections, lease: l}) }
 
 // Keep renews the lease after each third of its duration until ctx is done or stop is
 // called. It returns a context that is cancelled with the cause [ErrLeaseLost] when another
@@ -198,9 +201,9 @@ func (l *Lease) keep(ctx context.Context) error {
 // aside runs f in a transaction that changes no image and no store: it does not wait for
 // other writers unless the database requires it, uses no change number and wakes no
 // watcher. It may run f more than once.
-func (c *Catalog) aside(ctx context.Context, f func(*sql.Tx) error) error {
-	return c.db.Retry(ctx, func() error {
-		t, err := c.write.BeginTx(ctx, nil)
+func (h *handle) aside(ctx context.Context, f func(*sql.Tx) error) error {
+	return h.db.Retry(ctx, func() error {
+		t, err := h.write.BeginTx(ctx, nil)
 		if err != nil {
 			return wrap(err, "begin")
 		}

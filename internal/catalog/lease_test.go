@@ -19,7 +19,7 @@ const hour = time.Hour
 
 func acquire(t *testing.T, c *catalog.Catalog, name, holder string, ttl time.Duration) *catalog.Lease {
 	t.Helper()
-	l, err := c.Acquire(t.Context(), name, holder, ttl)
+	l, err := c.Leases.Acquire(t.Context(), name, holder, ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestLease(t *testing.T) {
 	onEach(t, func(t *testing.T, c *catalog.Catalog) {
 		ctx := t.Context()
 		a := acquire(t, c, "sync s", "host a", hour)
-		_, err := c.Acquire(ctx, "sync s", "host b", hour)
+		_, err := c.Leases.Acquire(ctx, "sync s", "host b", hour)
 		if !errors.Is(err, catalog.ErrHeld) || !strings.Contains(err.Error(), "host a") {
 			t.Errorf("of another's lease: %v, want %v, and by whom", err, catalog.ErrHeld)
 		}
@@ -46,7 +46,7 @@ func TestLease(t *testing.T) {
 		for name, f := range map[string]func() error{
 			"Release again": func() error { return a.Release(ctx) },
 			"Renew":         func() error { return a.Renew(ctx, hour) },
-			"a write":       func() error { _, err := c.Under(a).PutStore(ctx, inPlace("/a")); return err },
+			"a write":       func() error { _, err := c.Under(a).Stores.Put(ctx, inPlace("/a")); return err },
 		} {
 			if err := f(); !errors.Is(err, catalog.ErrLeaseLost) {
 				t.Errorf("%s after it was released: %v, want %v", name, err, catalog.ErrLeaseLost)
@@ -68,11 +68,11 @@ func TestLease(t *testing.T) {
 			t.Errorf("own lease acquired again: token %d after %d, want a higher one", own.Token, again.Token)
 		}
 		for _, args := range [][2]string{{"", "h"}, {"n", ""}} {
-			if _, err := c.Acquire(ctx, args[0], args[1], hour); !errors.Is(err, catalog.ErrInvalid) {
+			if _, err := c.Leases.Acquire(ctx, args[0], args[1], hour); !errors.Is(err, catalog.ErrInvalid) {
 				t.Errorf("Acquire(%q, %q): %v, want %v", args[0], args[1], err, catalog.ErrInvalid)
 			}
 		}
-		if _, err := c.Acquire(ctx, "n", "h", 0); !errors.Is(err, catalog.ErrInvalid) {
+		if _, err := c.Leases.Acquire(ctx, "n", "h", 0); !errors.Is(err, catalog.ErrInvalid) {
 			t.Errorf("Acquire for no time: %v, want %v", err, catalog.ErrInvalid)
 		}
 	})
@@ -91,10 +91,10 @@ func TestFencing(t *testing.T) {
 		put(t, c, im)
 		a := acquire(t, c, "sync s", "a", hour)
 		under := c.Under(a)
-		if err := under.DeleteImage(ctx, im.ID); err != nil {
+		if err := under.Images.Delete(ctx, im.ID); err != nil {
 			t.Fatalf("under a lease that is held: %v", err)
 		}
-		if err := under.RestoreImage(ctx, im.ID); err != nil {
+		if err := under.Images.Restore(ctx, im.ID); err != nil {
 			t.Fatal(err)
 		}
 		if err := under.Close(); err != nil {
@@ -106,34 +106,34 @@ func TestFencing(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		refuse := func(when string) {
 			t.Helper()
-			before, err := c.Changes(ctx, 0, 10)
+			before, err := c.Changes.Since(ctx, 0, 10)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for name, f := range map[string]func() error{
-				"PutImages":   func() error { return under.PutImages(ctx, []*catalog.Image{slide(store, 2, random())}) },
-				"UpdateImage": func() error { return under.DeleteImage(ctx, im.ID) },
-				"DropImages":  func() error { return under.DropImages(ctx, im.ID) },
-				"HideMissing": func() error { _, err := under.HideMissing(ctx, store, time.Now()); return err },
-				"SetDigest":   func() error { return under.SetDigest(ctx, im.ID, im.Revision, "d") },
-				"UpdateStore": func() error {
-					_, err := under.UpdateStore(ctx, store, func(*catalog.Store) error { return nil })
+				"Images.Put":    func() error { return under.Images.Put(ctx, []*catalog.Image{slide(store, 2, random())}) },
+				"Images.Delete": func() error { return under.Images.Delete(ctx, im.ID) },
+				"Images.Drop":   func() error { return under.Images.Drop(ctx, im.ID) },
+				"HideMissing":   func() error { _, err := under.Images.HideMissing(ctx, store, time.Now()); return err },
+				"SetDigest":     func() error { return under.Verification.SetDigest(ctx, im.ID, im.Revision, "d") },
+				"Stores.Update": func() error {
+					_, err := under.Stores.Update(ctx, store, func(*catalog.Store) error { return nil })
 					return err
 				},
-				"DeleteStore": func() error { return under.DeleteStore(ctx, store) },
+				"Stores.Delete": func() error { return under.Stores.Delete(ctx, store) },
 			} {
 				if err := f(); !errors.Is(err, catalog.ErrLeaseLost) {
 					t.Errorf("%s: %s: %v, want %v", when, name, err, catalog.ErrLeaseLost)
 				}
 			}
-			after, err := c.Changes(ctx, 0, 10)
+			after, err := c.Changes.Since(ctx, 0, 10)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(before, after); diff != "" {
 				t.Errorf("%s: something was written:\n%s", when, diff)
 			}
-			if _, err := under.Image(ctx, im.ID); err != nil {
+			if _, err := under.Images.Get(ctx, im.ID); err != nil {
 				t.Errorf("%s: reading: %v", when, err)
 			}
 		}
@@ -157,10 +157,10 @@ func TestFencingHoldsToTheEnd(t *testing.T) {
 		a := acquire(t, c, "sync s", "a", ttl)
 		var order []string
 		taken := make(chan error, 1)
-		_, err := c.Under(a).UpdateStore(ctx, store, func(s *catalog.Store) error {
+		_, err := c.Under(a).Stores.Update(ctx, store, func(s *catalog.Store) error {
 			go func() {
 				for {
-					_, err := c.Acquire(ctx, "sync s", "b", hour)
+					_, err := c.Leases.Acquire(ctx, "sync s", "b", hour)
 					if !errors.Is(err, catalog.ErrHeld) {
 						taken <- err
 						return
@@ -186,7 +186,7 @@ func TestFencingHoldsToTheEnd(t *testing.T) {
 		if len(order) > 0 {
 			t.Error("the lease was taken during a transaction under it")
 		}
-		if s, err := c.Store(ctx, store); err != nil || s.Label != "written under the lease" {
+		if s, err := c.Stores.Get(ctx, store); err != nil || s.Label != "written under the lease" {
 			t.Errorf("store %+v, %v", s, err)
 		}
 	})
@@ -202,7 +202,7 @@ func TestKeep(t *testing.T) {
 		if kept.Err() != nil {
 			t.Fatalf("it ended: %v", context.Cause(kept))
 		}
-		if _, err := c.Acquire(t.Context(), "sync s", "b", ttl); !errors.Is(err, catalog.ErrHeld) {
+		if _, err := c.Leases.Acquire(t.Context(), "sync s", "b", ttl); !errors.Is(err, catalog.ErrHeld) {
 			t.Errorf("kept for twice its time: %v, want %v", err, catalog.ErrHeld)
 		}
 		acquire(t, c, "sync s", "a", ttl) // as another process of the same name would
@@ -265,11 +265,11 @@ func TestLeasesWakeNobody(t *testing.T) {
 		before := seq()
 		l := acquire(t, c, "sync s", "a", hour)
 		for range 5 {
-			if err := errors.Join(l.Renew(ctx, hour), c.BeatWorker(ctx, catalog.Worker{ID: "w"})); err != nil {
+			if err := errors.Join(l.Renew(ctx, hour), c.Workers.Beat(ctx, catalog.Worker{ID: "w"})); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := errors.Join(c.EndWorker(ctx, "w"), l.Release(ctx)); err != nil {
+		if err := errors.Join(c.Workers.End(ctx, "w"), l.Release(ctx)); err != nil {
 			t.Fatal(err)
 		}
 		if got := seq() - before; got != step {
@@ -285,13 +285,13 @@ func TestWorkers(t *testing.T) {
 		a := catalog.Worker{ID: "a", Host: "h1", PID: 7, Version: "1.0", Queues: []string{"default", "host-h1"}, StartedAt: began.Add(time.Second)}
 		b := catalog.Worker{ID: "b", Host: "h2", PID: 8, StartedAt: began, Queues: []string{}}
 		for _, w := range []catalog.Worker{a, b, a} {
-			if err := c.BeatWorker(ctx, w); err != nil {
+			if err := c.Workers.Beat(ctx, w); err != nil {
 				t.Fatal(err)
 			}
 		}
 		want := func(want ...catalog.Worker) {
 			t.Helper()
-			got, err := c.Workers(ctx)
+			got, err := c.Workers.List(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -306,17 +306,17 @@ func TestWorkers(t *testing.T) {
 		}
 		want(b, a)
 		a.Queues = []string{"other"}
-		if err := c.BeatWorker(ctx, a); err != nil {
+		if err := c.Workers.Beat(ctx, a); err != nil {
 			t.Fatal(err)
 		}
 		want(b, a)
 		for range 2 {
-			if err := c.EndWorker(ctx, "b"); err != nil {
+			if err := c.Workers.End(ctx, "b"); err != nil {
 				t.Fatal(err)
 			}
 		}
 		want(a)
-		if err := c.BeatWorker(ctx, catalog.Worker{}); !errors.Is(err, catalog.ErrInvalid) {
+		if err := c.Workers.Beat(ctx, catalog.Worker{}); !errors.Is(err, catalog.ErrInvalid) {
 			t.Errorf("a worker without id: %v, want %v", err, catalog.ErrInvalid)
 		}
 	})

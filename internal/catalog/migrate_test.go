@@ -20,11 +20,11 @@ func TestMigrate(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(c.db.Dialect(), func(t *testing.T) {
-			st, err := c.PutStore(t.Context(), Store{Mode: InPlace, Root: "/a"})
+			st, err := c.Stores.Put(t.Context(), Store{Mode: InPlace, Root: "/a"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.PutImages(t.Context(), []*Image{{StoreID: st.ID, Path: "a.tiff", State: Available, Identity: fsx.Identity{Size: 7}}}); err != nil {
+			if err := c.Images.Put(t.Context(), []*Image{{StoreID: st.ID, Path: "a.tiff", State: Available, Identity: fsx.Identity{Size: 7}}}); err != nil {
 				t.Fatal(err)
 			}
 			for _, q := range []string{
@@ -50,13 +50,13 @@ func TestMigrate(t *testing.T) {
 			if c, err = Open(t.Context(), url); err != nil {
 				t.Fatal(err)
 			}
-			if now, err := c.Store(t.Context(), st.ID); err != nil || now.Bytes != 7 {
+			if now, err := c.Stores.Get(t.Context(), st.ID); err != nil || now.Bytes != 7 {
 				t.Errorf("bytes of the store: %+v, %v, want 7", now, err)
 			}
-			if list, err := c.Unhashed(t.Context(), st.ID, 10); err != nil || len(list) != 1 {
+			if list, err := c.Verification.Unhashed(t.Context(), st.ID, 10); err != nil || len(list) != 1 {
 				t.Errorf("Unhashed: %d images, %v, want 1", len(list), err)
 			}
-			if _, err := c.Acquire(t.Context(), "n", "h", time.Minute); err != nil {
+			if _, err := c.Leases.Acquire(t.Context(), "n", "h", time.Minute); err != nil {
 				t.Error(err)
 			}
 		})

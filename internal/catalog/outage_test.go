@@ -24,7 +24,7 @@ func TestDiskFull(t *testing.T) {
 	pages(fmt.Sprintf("max_page_count = %d", pages("page_count")))
 	put := func() (err error) {
 		for i := 0; err == nil && i < 200; i++ {
-			_, err = c.PutStore(ctx, Store{Label: strings.Repeat("x", 100), Mode: InPlace, Root: fmt.Sprintf("/%d/%s", i, strings.Repeat("y", 3000))})
+			_, err = c.Stores.Put(ctx, Store{Label: strings.Repeat("x", 100), Mode: InPlace, Root: fmt.Sprintf("/%d/%s", i, strings.Repeat("y", 3000))})
 		}
 		return err
 	}
@@ -32,7 +32,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatalf("a full disk: %v, want ErrFull", err)
 	}
 	pages(fmt.Sprintf("max_page_count = %d", most))
-	if _, err := c.PutStore(ctx, Store{Label: "after", Mode: InPlace, Root: "/after"}); err != nil {
+	if _, err := c.Stores.Put(ctx, Store{Label: "after", Mode: InPlace, Root: "/after"}); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 }
@@ -58,7 +58,7 @@ func TestReadOnlyConnections(t *testing.T) {
 		}
 	}
 	put := func(root string) error {
-		_, err := c.PutStore(ctx, Store{Label: root, Mode: InPlace, Root: root})
+		_, err := c.Stores.Put(ctx, Store{Label: root, Mode: InPlace, Root: root})
 		return err
 	}
 	set("on")

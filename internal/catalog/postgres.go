@@ -115,7 +115,7 @@ func (s *search) estimate(ctx context.Context) (int, error) {
 	q.arg(s.entries())
 	q.add(`::text[]`)
 	var plan string
-	if err := s.c.read.QueryRowContext(ctx, q.String(), q.args...).Scan(&plan); err != nil {
+	if err := s.h.read.QueryRowContext(ctx, q.String(), q.args...).Scan(&plan); err != nil {
 		return 0, wrap(err, "images")
 	}
 	rows := plannedRows.FindStringSubmatch(plan)
@@ -127,11 +127,11 @@ func (s *search) estimate(ctx context.Context) (int, error) {
 
 // listenPostgres wakes the watchers when another process announces a change. It polls as
 // well: notifications get lost with a connection, and some proxies do not pass them at all.
-func listenPostgres(ctx context.Context, c *Catalog) {
+func listenPostgres(ctx context.Context, h *handle) {
 	var seen int64
 	for ctx.Err() == nil {
-		if conn, err := c.db.Connect(ctx); err == nil {
-			c.hear(ctx, conn, &seen)
+		if conn, err := h.db.Connect(ctx); err == nil {
+			h.hear(ctx, conn, &seen)
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			conn.Close(closing) //nolint:errcheck // it is no longer needed
 			cancel()
@@ -144,7 +144,7 @@ func listenPostgres(ctx context.Context, c *Catalog) {
 }
 
 // hear listens until the connection is lost.
-func (c *Catalog) hear(ctx context.Context, conn *pgx.Conn, seen *int64) {
+func (h *handle) hear(ctx context.Context, conn *pgx.Conn, seen *int64) {
 	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
 		return
 	}
@@ -155,7 +155,7 @@ func (c *Catalog) hear(ctx context.Context, conn *pgx.Conn, seen *int64) {
 		}
 		if n != *seen {
 			*seen = n
-			c.wake()
+			h.wake()
 		}
 		wait, cancel := context.WithTimeout(ctx, postgresPoll)
 		_, err := conn.WaitForNotification(wait)

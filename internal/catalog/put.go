@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// PutImages adds images or changes existing ones. An image with a known id, or otherwise
+// Put adds images or changes existing ones. An image with a known id, or otherwise
 // with the store and path of a known image, keeps its id, creation time and position in the
 // order of arrival. Given its id, an image may get another path.
 //
@@ -18,17 +18,17 @@ import (
 // verification, and a barcode read from the label. An image stays deleted. It stays damaged
 // as long as the file has the same size and mtime: its state is then [Broken], whatever is
 // given, unless it is [Missing] or [Quarantined]. To remove a value use
-// [Catalog.UpdateImage].
+// [Images.Update].
 //
 // Ids, times, change numbers and kept values are filled in. All is one transaction: the
 // error is [ErrNotFound] if a store does not exist, and [ErrConflict] if another image has
 // the path.
-func (c *Catalog) PutImages(ctx context.Context, images []*Image) error {
+func (ims *Images) Put(ctx context.Context, images []*Image) error {
 	if len(images) == 0 {
 		return nil
 	}
 	var stored []*record
-	err := c.change(ctx, func(t *tx) error {
+	err := ims.change(ctx, func(t *tx) error {
 		var b batch
 		var err error
 		if b, err = t.merge(ctx, images); err != nil {
@@ -46,14 +46,14 @@ func (c *Catalog) PutImages(ctx context.Context, images []*Image) error {
 	return nil
 }
 
-// UpdateImage calls f with the current image, which may be deleted, stores the image as f
+// Update calls f with the current image, which may be deleted, stores the image as f
 // has changed it, and returns it. If f returns an error, nothing is changed and the error
 // is returned. All other writers wait while f runs, so it must not use the catalog. The
 // error may be [ErrNotFound] or [ErrConflict].
-func (c *Catalog) UpdateImage(ctx context.Context, id string, f func(*Image) error) (*Image, error) {
+func (ims *Images) Update(ctx context.Context, id string, f func(*Image) error) (*Image, error) {
 	var im Image
-	err := c.change(ctx, func(t *tx) error {
-		list, err := c.records(ctx, t, `i.id = $1`, clean(id))
+	err := ims.change(ctx, func(t *tx) error {
+		list, err := ims.records(ctx, t, `i.id = $1`, clean(id))
 		if err != nil {
 			return err
 		}
@@ -78,10 +78,10 @@ func (c *Catalog) UpdateImage(ctx context.Context, id string, f func(*Image) err
 	return &im, nil
 }
 
-// DeleteImage removes an image from all lists until it is restored. Sync does not restore
+// Delete removes an image from all lists until it is restored. Sync does not restore
 // it. The error may be [ErrNotFound].
-func (c *Catalog) DeleteImage(ctx context.Context, id string) error {
-	_, err := c.UpdateImage(ctx, id, func(im *Image) error {
+func (ims *Images) Delete(ctx context.Context, id string) error {
+	_, err := ims.Update(ctx, id, func(im *Image) error {
 		if im.DeletedAt == nil {
 			now := time.Now().UTC()
 			im.DeletedAt = &now
@@ -91,10 +91,10 @@ func (c *Catalog) DeleteImage(ctx context.Context, id string) error {
 	return err
 }
 
-// RestoreImage restores an image that was deleted, or hidden because it was missing. The
+// Restore restores an image that was deleted, or hidden because it was missing. The
 // error may be [ErrNotFound].
-func (c *Catalog) RestoreImage(ctx context.Context, id string) error {
-	_, err := c.UpdateImage(ctx, id, func(im *Image) error {
+func (ims *Images) Restore(ctx context.Context, id string) error {
+	_, err := ims.Update(ctx, id, func(im *Image) error {
 		im.DeletedAt, im.HiddenAt = nil, nil
 		return nil
 	})
@@ -103,12 +103,12 @@ func (c *Catalog) RestoreImage(ctx context.Context, id string) error {
 
 // HideMissing hides the images of a store that have been missing since before a time, and
 // returns their number. They are visible again when their files return.
-func (c *Catalog) HideMissing(ctx context.Context, store string, before time.Time) (int, error) {
+func (ims *Images) HideMissing(ctx context.Context, store string, before time.Time) (int, error) {
 	total := 0
 	for {
 		n := 0
-		err := c.change(ctx, func(t *tx) error {
-			list, err := c.records(ctx, t, `i.store = (SELECT n FROM stores WHERE id = $1) AND i.shelf = $2 AND i.missing_since < $3 LIMIT $4`,
+		err := ims.change(ctx, func(t *tx) error {
+			list, err := ims.records(ctx, t, `i.store = (SELECT n FROM stores WHERE id = $1) AND i.shelf = $2 AND i.missing_since < $3 LIMIT $4`,
 				store, shelfMissing, before.UnixMicro(), removeChunk)
 			if err != nil {
 				return err
@@ -129,10 +129,10 @@ func (c *Catalog) HideMissing(ctx context.Context, store string, before time.Tim
 	}
 }
 
-// DropImages removes images from the catalog permanently. Unknown ids are ignored.
-func (c *Catalog) DropImages(ctx context.Context, ids ...string) error {
+// Drop removes images from the catalog permanently. Unknown ids are ignored.
+func (ims *Images) Drop(ctx context.Context, ids ...string) error {
 	for some := range slices.Chunk(ids, removeChunk) {
-		err := c.change(ctx, func(t *tx) error {
+		err := ims.change(ctx, func(t *tx) error {
 			var q statement
 			q.add(`i.id IN (''`)
 			for _, id := range some {
@@ -140,7 +140,7 @@ func (c *Catalog) DropImages(ctx context.Context, ids ...string) error {
 				q.arg(clean(id))
 			}
 			q.add(`)`)
-			list, err := c.records(ctx, t, q.String(), q.args...)
+			list, err := ims.records(ctx, t, q.String(), q.args...)
 			if err != nil || len(list) == 0 {
 				return err
 			}
@@ -163,7 +163,7 @@ func (t *tx) remove(ctx context.Context, list []*record) error {
 		gone = append(gone, []any{r.n, r.ID, t.next()})
 	}
 	for _, table := range []string{"descriptions", "images"} {
-		if _, err := t.ExecContext(ctx, `DELETE FROM `+table+` WHERE n `+fmt.Sprintf(t.c.among, 1), t.c.list(numbers)); err != nil {
+		if _, err := t.ExecContext(ctx, `DELETE FROM `+table+` WHERE n `+fmt.Sprintf(t.h.among, 1), t.h.list(numbers)); err != nil {
 			return wrap(err, table)
 		}
 	}
@@ -319,7 +319,7 @@ func (t *tx) known(ctx context.Context, images []*Image, stores map[string]int64
 			}
 		}
 		for _, q := range conditions {
-			found, err := t.c.records(ctx, t, q.String(), q.args...)
+			found, err := t.h.records(ctx, t, q.String(), q.args...)
 			if err != nil {
 				return nil, err
 			}
@@ -438,7 +438,7 @@ func (t *tx) upsert(ctx context.Context, to table, rows [][]any) error {
 			continue
 		}
 		args := slices.Concat(rows[:size]...)
-		if _, err := t.ExecContext(ctx, to.upsert(size, t.c.placeholder), args...); err != nil {
+		if _, err := t.ExecContext(ctx, to.upsert(size, t.h.placeholder), args...); err != nil {
 			return wrap(err, to.name)
 		}
 		rows = rows[size:]

@@ -46,7 +46,7 @@ const (
 	maxLimit     = 1000
 )
 
-// Images returns the page of images that follows the query's cursor. An image that exists
+// List returns the page of images that follows the query's cursor. An image that exists
 // all the time, and whose sort key does not change, is on exactly one page.
 //
 // A page takes milliseconds with a million images. A search ordered by name or size reads
@@ -55,8 +55,8 @@ const (
 //
 // The error is [ErrBadCursor] if the cursor belongs to another query, and [ErrNotFound] if
 // the store does not exist.
-func (c *Catalog) Images(ctx context.Context, q Query) (*Page, error) {
-	s, err := c.newSearch(ctx, q)
+func (ims *Images) List(ctx context.Context, q Query) (*Page, error) {
+	s, err := ims.newSearch(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -67,17 +67,17 @@ func (c *Catalog) Images(ctx context.Context, q Query) (*Page, error) {
 	page := &Page{}
 	if len(found) > s.Limit {
 		found = found[:s.Limit]
-		page.NextCursor = c.sealCursor(s.Query, &found[s.Limit-1])
+		page.NextCursor = ims.sealCursor(s.Query, &found[s.Limit-1])
 	}
-	if page.Items, err = c.imagesOf(ctx, found); err != nil {
+	if page.Items, err = ims.inOrder(ctx, found); err != nil {
 		return nil, err
 	}
 	return page, nil
 }
 
-// imagesOf returns the images of a page in order. Images that were removed meanwhile are
+// inOrder returns the images of a page in order. Images that were removed meanwhile are
 // omitted.
-func (c *Catalog) imagesOf(ctx context.Context, found []position) ([]Image, error) {
+func (ims *Images) inOrder(ctx context.Context, found []position) ([]Image, error) {
 	if len(found) == 0 {
 		return nil, nil
 	}
@@ -85,7 +85,7 @@ func (c *Catalog) imagesOf(ctx context.Context, found []position) ([]Image, erro
 	for i := range found {
 		numbers[i] = found[i].n
 	}
-	list, err := c.records(ctx, c.read, `s.closing = 0 AND i.n `+fmt.Sprintf(c.among, 1), c.list(numbers))
+	list, err := ims.records(ctx, ims.read, `s.closing = 0 AND i.n `+fmt.Sprintf(ims.among, 1), ims.list(numbers))
 	if err != nil {
 		return nil, err
 	}

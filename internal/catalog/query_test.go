@@ -18,7 +18,7 @@ func everyPage(t *testing.T, c *catalog.Catalog, q catalog.Query) []catalog.Imag
 	t.Helper()
 	var all []catalog.Image
 	for range 10_000 {
-		p, err := c.Images(t.Context(), q)
+		p, err := c.Images.List(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestImagesOfAStoreAmongSome(t *testing.T) {
 			stores []string
 			found  bool
 		}{{stores[0], stores, true}, {stores[0], stores[:1], true}, {stores[0], stores[1:], false}, {stores[0], []string{}, false}, {stores[0], nil, true}} {
-			p, err := c.Images(t.Context(), catalog.Query{Store: tt.store, Stores: tt.stores})
+			p, err := c.Images.List(t.Context(), catalog.Query{Store: tt.store, Stores: tt.stores})
 			if err != nil || len(p.Items) > 0 != tt.found {
 				t.Errorf("store among %d: %d found, %v, want any: %t", len(tt.stores), len(p.Items), err, tt.found)
 			}
@@ -155,7 +155,7 @@ func TestSomeStoresAreFast(t *testing.T) {
 			least := time.Hour
 			for range 5 {
 				began := time.Now()
-				if _, err := c.Images(t.Context(), q); err != nil {
+				if _, err := c.Images.List(t.Context(), q); err != nil {
 					t.Fatal(err)
 				}
 				least = min(least, time.Since(began))
@@ -182,7 +182,7 @@ func TestSearchOfSeveralWords(t *testing.T) {
 		for q, want := range map[string]int{
 			"S26-90148 HE": 2, "HE S26-90148": 2, "he": 2, "case-7": 2, "case-7 he": 1, "he case-7 s26": 1, "he pas": 0, "b1 case-8": 1, "S26 nothing": 0,
 		} {
-			p, err := c.Images(t.Context(), catalog.Query{Q: q, Labels: true})
+			p, err := c.Images.List(t.Context(), catalog.Query{Q: q, Labels: true})
 			if err != nil {
 				t.Fatal(err)
 			}

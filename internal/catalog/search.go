@@ -12,7 +12,7 @@ import (
 // A search is the internal form of a query.
 type search struct {
 	Query
-	c       *Catalog
+	h       *handle
 	stores  []int64   // nil for all
 	shelves []int     // in the order of SortState
 	needles []string  // texts that must all occur; nil for all images
@@ -28,8 +28,8 @@ type position struct {
 	size  int64  // in the order of sizes
 }
 
-func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
-	s := &search{Query: q, c: c}
+func (ims *Images) newSearch(ctx context.Context, q Query) (*search, error) {
+	s := &search{Query: q, h: ims.handle}
 	if s.Limit <= 0 {
 		s.Limit = defaultLimit
 	}
@@ -59,22 +59,22 @@ func (c *Catalog) newSearch(ctx context.Context, q Query) (*search, error) {
 	}
 	if q.Cursor != "" {
 		var err error
-		if s.after, err = c.openCursor(s.Query); err != nil {
+		if s.after, err = ims.openCursor(s.Query); err != nil {
 			return nil, err
 		}
 	}
 	var err error
-	if s.stores, err = c.storesOf(ctx, q); err != nil {
+	if s.stores, err = ims.storesOf(ctx, q); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // storesOf returns the numbers of the stores of a query, or nil for all.
-func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
+func (ims *Images) storesOf(ctx context.Context, q Query) ([]int64, error) {
 	if q.Store != "" {
 		var n int64
-		err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1 AND closing = 0`, clean(q.Store)).Scan(&n)
+		err := ims.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE id = $1 AND closing = 0`, clean(q.Store)).Scan(&n)
 		if err != nil {
 			return nil, wrap(err, "store "+clean(q.Store))
 		}
@@ -86,7 +86,7 @@ func (c *Catalog) storesOf(ctx context.Context, q Query) ([]int64, error) {
 	if q.Stores == nil {
 		return nil, nil
 	}
-	rows, err := c.read.QueryContext(ctx, `SELECT n, id FROM stores WHERE closing = 0 ORDER BY n`)
+	rows, err := ims.read.QueryContext(ctx, `SELECT n, id FROM stores WHERE closing = 0 ORDER BY n`)
 	if err != nil {
 		return nil, wrap(err, "stores")
 	}
@@ -143,7 +143,7 @@ func (s *search) contains(q *statement, column string) {
 		if i > 0 {
 			q.add(` AND `)
 		}
-		q.add(`%s(%s, `, s.c.position, column)
+		q.add(`%s(%s, `, s.h.position, column)
 		q.arg(needle)
 		q.add(`) > 0`)
 	}
@@ -230,13 +230,13 @@ func (s *search) pageOf(ctx context.Context) ([]position, error) {
 	if err != nil || len(more) == 0 {
 		return found, err // it has read all images
 	}
-	if s.c.few != nil && s.Sort == SortCreated {
-		found, all, err := s.c.few(ctx, s)
+	if s.h.few != nil && s.Sort == SortCreated {
+		found, all, err := s.h.few(ctx, s)
 		if err != nil || all {
 			return found[:min(len(found), s.limit)], err
 		}
 	}
-	return s.read(ctx, s.c.matches(s))
+	return s.read(ctx, s.h.matches(s))
 }
 
 // walk returns the number of images to read in order before the index is used. The index
@@ -251,7 +251,7 @@ func (s *search) walk() int {
 
 // read returns the positions in the result of a statement.
 func (s *search) read(ctx context.Context, q statement) ([]position, error) {
-	rows, err := s.c.read.QueryContext(ctx, q.String(), q.args...)
+	rows, err := s.h.read.QueryContext(ctx, q.String(), q.args...)
 	if err != nil {
 		return nil, wrap(err, "images")
 	}
@@ -294,7 +294,7 @@ func (s *search) inOrder(columns string, limit int) (q statement) {
 	default:
 		conditions[0] = s.among("store + 0")
 	}
-	arm := s.c.arm
+	arm := s.h.arm
 	if len(s.shelves)*len(conditions) == 1 {
 		arm = [2]string{}
 	}

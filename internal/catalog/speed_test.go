@@ -40,7 +40,7 @@ func timeQuery(t *testing.T, c *catalog.Catalog, q catalog.Query, times int) {
 	found := 0
 	for range times {
 		began := time.Now()
-		p, err := c.Images(t.Context(), q)
+		p, err := c.Images.List(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,15 +54,15 @@ func matchAll(grams []string) string {
 }
 
 // pollSQLite polls for changes by other processes.
-func pollSQLite(ctx context.Context, c *Catalog) {
+func pollSQLite(ctx context.Context, h *handle) {
 	tick := time.NewTicker(sqlitePoll)
 	defer tick.Stop()
 	var seen int64
 	for {
 		var n int64
-		if err := c.read.QueryRowContext(ctx, `SELECT change FROM counters`).Scan(&n); err == nil && n != seen {
+		if err := h.read.QueryRowContext(ctx, `SELECT change FROM counters`).Scan(&n); err == nil && n != seen {
 			seen = n
-			c.wake()
+			h.wake()
 		}
 		select {
 		case <-ctx.Done():

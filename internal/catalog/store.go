@@ -62,15 +62,18 @@ type Store struct {
 	Bytes     int64         `json:"-"` // total size of the files that are not missing; read, never written
 }
 
-// Stores returns all stores with their counts, oldest first.
-func (c *Catalog) Stores(ctx context.Context) ([]Store, error) {
-	list, _, err := c.stores(ctx, c.read, ` ORDER BY s.n`)
+// Stores are the stores with their settings.
+type Stores struct{ *handle }
+
+// List returns all stores with their counts, oldest first.
+func (ss *Stores) List(ctx context.Context) ([]Store, error) {
+	list, _, err := ss.stores(ctx, ss.read, ` ORDER BY s.n`)
 	return list, err
 }
 
-// Store returns a store with its counts, or [ErrNotFound].
-func (c *Catalog) Store(ctx context.Context, id string) (*Store, error) {
-	list, _, err := c.stores(ctx, c.read, ` AND s.id = $1`, id)
+// Get returns a store with its counts, or [ErrNotFound].
+func (ss *Stores) Get(ctx context.Context, id string) (*Store, error) {
+	list, _, err := ss.stores(ctx, ss.read, ` AND s.id = $1`, id)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +83,7 @@ func (c *Catalog) Store(ctx context.Context, id string) (*Store, error) {
 	return &list[0], nil
 }
 
-// PutStore adds a store, or changes the one with that id, and returns it with defaults
+// Put adds a store, or changes the one with that id, and returns it with defaults
 // filled in: id, background, origin, times, and the incoming folder of a managed store,
 // which is "incoming" below its root. It creates no folders.
 //
@@ -88,30 +91,30 @@ func (c *Catalog) Store(ctx context.Context, id string) (*Store, error) {
 // folders contradict each other; and [ErrConflict] if one of them equals, contains or is
 // contained in a folder of another store on the same host. A store without a host is on
 // every host.
-func (c *Catalog) PutStore(ctx context.Context, s Store) (*Store, error) {
+func (ss *Stores) Put(ctx context.Context, s Store) (*Store, error) {
 	if s.ID == "" {
 		s.ID = NewID()
 	}
-	return c.editStore(ctx, s.ID, true, func(old *Store) error {
+	return ss.edit(ctx, s.ID, true, func(old *Store) error {
 		s.CreatedAt = old.CreatedAt
 		*old = s
 		return nil
 	})
 }
 
-// UpdateStore calls f with the current store, stores it as f has changed it, and returns
+// Update calls f with the current store, stores it as f has changed it, and returns
 // it. If f returns an error, nothing is changed and the error is returned. All other
 // writers wait while f runs, so it must not use the catalog.
 //
-// The error is [ErrNotFound], or one of those of [Catalog.PutStore].
-func (c *Catalog) UpdateStore(ctx context.Context, id string, f func(*Store) error) (*Store, error) {
-	return c.editStore(ctx, id, false, f)
+// The error is [ErrNotFound], or one of those of [Stores.Put].
+func (ss *Stores) Update(ctx context.Context, id string, f func(*Store) error) (*Store, error) {
+	return ss.edit(ctx, id, false, f)
 }
 
-func (c *Catalog) editStore(ctx context.Context, id string, add bool, f func(*Store) error) (*Store, error) {
+func (ss *Stores) edit(ctx context.Context, id string, add bool, f func(*Store) error) (*Store, error) {
 	var s Store
-	err := c.change(ctx, func(t *tx) error {
-		list, _, err := c.stores(ctx, t, ` AND s.id = $1`, id)
+	err := ss.change(ctx, func(t *tx) error {
+		list, _, err := ss.stores(ctx, t, ` AND s.id = $1`, id)
 		if err != nil {
 			return err
 		}
@@ -180,7 +183,7 @@ type querier interface {
 }
 
 // stores returns the stores that satisfy an additional condition, and their numbers.
-func (c *Catalog) stores(ctx context.Context, db querier, where string, args ...any) ([]Store, []int64, error) {
+func (h *handle) stores(ctx context.Context, db querier, where string, args ...any) ([]Store, []int64, error) {
 	rows, err := db.QueryContext(ctx, `SELECT s.n, s.id, s.host, s.root, s.incoming, s.fields, s.created_at, s.updated_at
 		FROM stores s WHERE s.closing = 0`+where, args...)
 	if err != nil {
@@ -206,17 +209,17 @@ func (c *Catalog) stores(ctx context.Context, db querier, where string, args ...
 	if err := rows.Err(); err != nil {
 		return nil, nil, wrap(err, "stores")
 	}
-	return list, numbers, c.count(ctx, db, list, numbers)
+	return list, numbers, h.count(ctx, db, list, numbers)
 }
 
 // count fills in the counts of stores.
-func (c *Catalog) count(ctx context.Context, db querier, list []Store, numbers []int64) error {
+func (h *handle) count(ctx context.Context, db querier, list []Store, numbers []int64) error {
 	byNumber := map[int64]*Store{}
 	for i := range list {
 		list[i].Counts = map[State]int{}
 		byNumber[numbers[i]] = &list[i]
 	}
-	rows, err := db.QueryContext(ctx, `SELECT store, shelf, images, bytes FROM counts WHERE store `+fmt.Sprintf(c.among, 1), c.list(numbers))
+	rows, err := db.QueryContext(ctx, `SELECT store, shelf, images, bytes FROM counts WHERE store `+fmt.Sprintf(h.among, 1), h.list(numbers))
 	if err != nil {
 		return wrap(err, "counts")
 	}
@@ -241,12 +244,12 @@ func (c *Catalog) count(ctx context.Context, db querier, list []Store, numbers [
 // do not wait long.
 const removeChunk = 1000
 
-// DeleteStore removes a store and its images from the catalog, and touches no file. The
+// Delete removes a store and its images from the catalog, and touches no file. The
 // store disappears immediately and its folder can be used by another store; the images are
 // removed in chunks, and after an interruption when the catalog is next opened. The error
 // may be [ErrNotFound].
-func (c *Catalog) DeleteStore(ctx context.Context, id string) error {
-	err := c.change(ctx, func(t *tx) error {
+func (ss *Stores) Delete(ctx context.Context, id string) error {
+	err := ss.change(ctx, func(t *tx) error {
 		r, err := t.ExecContext(ctx, `UPDATE stores SET closing = 1, root = NULL, incoming = NULL WHERE id = $1 AND closing = 0`, id)
 		if err != nil {
 			return wrap(err, "store "+clean(id))
@@ -259,21 +262,21 @@ func (c *Catalog) DeleteStore(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return c.finishRemovals(ctx)
+	return ss.finishRemovals(ctx)
 }
 
 // finishRemovals deletes the rest of stores that are being removed.
-func (c *Catalog) finishRemovals(ctx context.Context) error {
+func (ss *Stores) finishRemovals(ctx context.Context) error {
 	for {
 		var n int64
-		err := c.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE closing = 1 ORDER BY n LIMIT 1`).Scan(&n)
+		err := ss.read.QueryRowContext(ctx, `SELECT n FROM stores WHERE closing = 1 ORDER BY n LIMIT 1`).Scan(&n)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return wrap(err, "stores")
 		}
-		if err := c.change(ctx, func(t *tx) error { return t.removeSome(ctx, n) }); err != nil {
+		if err := ss.change(ctx, func(t *tx) error { return t.removeSome(ctx, n) }); err != nil {
 			return err
 		}
 	}
@@ -281,7 +284,7 @@ func (c *Catalog) finishRemovals(ctx context.Context) error {
 
 // removeSome deletes some images of a store, or the store if it has no images.
 func (t *tx) removeSome(ctx context.Context, store int64) error {
-	list, err := t.c.records(ctx, t, `i.store = $1 ORDER BY i.path LIMIT $2`, store, removeChunk)
+	list, err := t.h.records(ctx, t, `i.store = $1 ORDER BY i.path LIMIT $2`, store, removeChunk)
 	if err != nil {
 		return err
 	}

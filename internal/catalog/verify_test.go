@@ -38,12 +38,12 @@ func TestWhatIsToBeVerified(t *testing.T) {
 		put(t, c, image("new1", store, nil, nil), image("b", store, known("d"), ago(hour)), image("other", other, nil, nil), image("never", store, known("d"), nil),
 			image("a", store, known("d"), ago(2*hour)), image("now", store, known("d"), ago(0)), image("new2", store, nil, nil), broken, missing, deleted,
 			image("other2", other, known("d"), ago(hour)))
-		if err := c.DeleteImage(ctx, deleted.ID); err != nil {
+		if err := c.Images.Delete(ctx, deleted.ID); err != nil {
 			t.Fatal(err)
 		}
 
 		for _, limit := range []int{1, 2, 100} {
-			unhashed, err := c.Unhashed(ctx, store, limit)
+			unhashed, err := c.Verification.Unhashed(ctx, store, limit)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +51,7 @@ func TestWhatIsToBeVerified(t *testing.T) {
 			if diff := cmp.Diff(want[:min(limit, 2)], ids(unhashed)); diff != "" {
 				t.Errorf("Unhashed, limit %d: want - got +:\n%s", limit, diff)
 			}
-			oldest, err := c.OldestVerified(ctx, store, limit)
+			oldest, err := c.Verification.OldestVerified(ctx, store, limit)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,14 +62,14 @@ func TestWhatIsToBeVerified(t *testing.T) {
 		}
 		var got []string
 		stop := errors.New("stop")
-		err := c.EachUnverified(ctx, store, at, func(e *catalog.Entry) error {
+		err := c.Verification.EachDue(ctx, store, at, func(e *catalog.Entry) error {
 			if got = append(got, e.ID); len(got) == 5 {
 				return stop
 			}
 			return nil
 		})
 		if diff := cmp.Diff([]string{"new1", "new2", "never", "a", "b"}, got); diff != "" || !errors.Is(err, stop) {
-			t.Errorf("EachUnverified: %v, want - got +:\n%s", err, diff)
+			t.Errorf("EachDue: %v, want - got +:\n%s", err, diff)
 		}
 	})
 }
@@ -95,15 +95,15 @@ func TestEachUnverifiedOnce(t *testing.T) {
 		put(t, c, list...)
 		seen := map[string]int{}
 		began := time.Now()
-		err := c.EachUnverified(t.Context(), store, began, func(e *catalog.Entry) error {
+		err := c.Verification.EachDue(t.Context(), store, began, func(e *catalog.Entry) error {
 			seen[e.ID]++
 			switch {
 			case len(seen)%100 != 0:
 				return nil
 			case e.Digest == "":
-				return c.SetDigest(t.Context(), e.ID, e.Revision, "d")
+				return c.Verification.SetDigest(t.Context(), e.ID, e.Revision, "d")
 			}
-			return c.Verified(t.Context(), e.ID, e.Revision, time.Now())
+			return c.Verification.Passed(t.Context(), e.ID, e.Revision, time.Now())
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -128,16 +128,16 @@ func TestDigestAndDamage(t *testing.T) {
 		at := time.Now().UTC().Truncate(time.Microsecond).Add(-time.Minute)
 		get := func() *catalog.Image {
 			t.Helper()
-			got, err := c.Image(ctx, im.ID)
+			got, err := c.Images.Get(ctx, im.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return got
 		}
 		for name, f := range map[string]func(id, revision string) error{
-			"SetDigest": func(id, revision string) error { return c.SetDigest(ctx, id, revision, "d1") },
-			"Verified":  func(id, revision string) error { return c.Verified(ctx, id, revision, at) },
-			"Damaged":   func(id, revision string) error { return c.Damaged(ctx, id, revision, "why", at) },
+			"SetDigest": func(id, revision string) error { return c.Verification.SetDigest(ctx, id, revision, "d1") },
+			"Verified":  func(id, revision string) error { return c.Verification.Passed(ctx, id, revision, at) },
+			"Damaged":   func(id, revision string) error { return c.Verification.Failed(ctx, id, revision, "why", at) },
 		} {
 			if err := f(im.ID, "another"); !errors.Is(err, catalog.ErrOldRevision) {
 				t.Errorf("%s at another revision: %v, want %v", name, err, catalog.ErrOldRevision)
@@ -150,24 +150,24 @@ func TestDigestAndDamage(t *testing.T) {
 			t.Errorf("something was written: %+v", got)
 		}
 
-		if err := c.SetDigest(ctx, im.ID, im.Revision, "d1"); err != nil {
+		if err := c.Verification.SetDigest(ctx, im.ID, im.Revision, "d1"); err != nil {
 			t.Fatal(err)
 		}
 		hashed := get()
 		if hashed.Digest == nil || *hashed.Digest != "d1" || hashed.VerifiedAt == nil || hashed.Seq <= im.Seq {
 			t.Errorf("hashed: digest %v, verified at %v", hashed.Digest, hashed.VerifiedAt)
 		}
-		if err := c.SetDigest(ctx, im.ID, im.Revision, "d2"); !errors.Is(err, catalog.ErrConflict) {
+		if err := c.Verification.SetDigest(ctx, im.ID, im.Revision, "d2"); !errors.Is(err, catalog.ErrConflict) {
 			t.Errorf("another digest: %v, want %v", err, catalog.ErrConflict)
 		}
-		if err := c.Verified(ctx, im.ID, im.Revision, at); err != nil {
+		if err := c.Verification.Passed(ctx, im.ID, im.Revision, at); err != nil {
 			t.Fatal(err)
 		}
 		if got := get(); !got.VerifiedAt.Equal(at) || got.Seq != hashed.Seq || !got.UpdatedAt.Equal(hashed.UpdatedAt) {
 			t.Errorf("verified at %v, want %v; change %d, updated at %v, want %d and %v as before", got.VerifiedAt, at, got.Seq, got.UpdatedAt, hashed.Seq, hashed.UpdatedAt)
 		}
 
-		if err := c.Damaged(ctx, im.ID, im.Revision, "why", at); err != nil {
+		if err := c.Verification.Failed(ctx, im.ID, im.Revision, "why", at); err != nil {
 			t.Fatal(err)
 		}
 		again := slide(store, 1, random()) // as an inspection of the file finds it
@@ -177,22 +177,22 @@ func TestDigestAndDamage(t *testing.T) {
 		if got.State != catalog.Broken || got.Reason != "why" || got.DamagedAt == nil || !got.DamagedAt.Equal(at) || got.Seq <= hashed.Seq {
 			t.Errorf("damaged, and looked at: %s %q, damaged at %v, want %s %q at %v", got.State, got.Reason, got.DamagedAt, catalog.Broken, "why", at)
 		}
-		if list, err := c.OldestVerified(ctx, store, 10); err != nil || len(list) != 0 {
+		if list, err := c.Verification.OldestVerified(ctx, store, 10); err != nil || len(list) != 0 {
 			t.Errorf("damaged: OldestVerified returned %d, %v, want none", len(list), err)
 		}
 		broken := slide(store, 2, random()) // but not damaged, whatever its reason
 		broken.State, broken.Reason = catalog.Broken, `"DamagedAt":`
 		put(t, c, broken)
-		if n, err := c.DamagedImages(ctx); err != nil || len(n) != 1 || n[store] != 1 {
+		if n, err := c.Verification.Damaged(ctx); err != nil || len(n) != 1 || n[store] != 1 {
 			t.Errorf("damaged images: %v, %v, want one", n, err)
 		}
-		if err := c.Verified(ctx, im.ID, im.Revision, at); err != nil {
+		if err := c.Verification.Passed(ctx, im.ID, im.Revision, at); err != nil {
 			t.Fatal(err)
 		}
 		if got := get(); got.State != catalog.Available || got.Reason != "" || got.DamagedAt != nil {
 			t.Errorf("found right again: %s %q, damaged at %v, want %s", got.State, got.Reason, got.DamagedAt, catalog.Available)
 		}
-		if n, err := c.DamagedImages(ctx); err != nil || len(n) != 0 {
+		if n, err := c.Verification.Damaged(ctx); err != nil || len(n) != 0 {
 			t.Errorf("found right again: damaged images %v, %v, want none", n, err)
 		}
 	})

@@ -30,8 +30,11 @@ const (
 	workerKept = 24 * time.Hour
 )
 
-// BeatWorker records a heartbeat of a worker. The worker counts as alive for 15 seconds.
-func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
+// Workers are the processes that run tasks.
+type Workers struct{ *handle }
+
+// Beat records a heartbeat of a worker. The worker counts as alive for 15 seconds.
+func (ws *Workers) Beat(ctx context.Context, w Worker) error {
 	if w.ID == "" {
 		return fmt.Errorf("%w: a worker has an id", ErrInvalid)
 	}
@@ -42,15 +45,15 @@ func (c *Catalog) BeatWorker(ctx context.Context, w Worker) error {
 	if err != nil {
 		return fmt.Errorf("worker %s: %w", clean(w.ID), err)
 	}
-	return c.aside(ctx, func(t *sql.Tx) error {
-		_, err := t.ExecContext(ctx, `INSERT INTO workers (id, host, pid, version, queues, started_at, seen_at) VALUES ($1, $2, $3, $4, $5, $6, `+c.now+`)
+	return ws.aside(ctx, func(t *sql.Tx) error {
+		_, err := t.ExecContext(ctx, `INSERT INTO workers (id, host, pid, version, queues, started_at, seen_at) VALUES ($1, $2, $3, $4, $5, $6, `+ws.now+`)
 			ON CONFLICT (id) DO UPDATE SET host = excluded.host, pid = excluded.pid, version = excluded.version, queues = excluded.queues,
 			started_at = excluded.started_at, seen_at = excluded.seen_at`,
 			clean(w.ID), clean(w.Host), w.PID, clean(w.Version), clean(string(queues)), w.StartedAt.UnixMicro())
 		if err != nil {
 			return wrap(err, "workers")
 		}
-		_, err = t.ExecContext(ctx, `DELETE FROM workers WHERE seen_at < `+c.now+` - $1`, workerKept.Microseconds())
+		_, err = t.ExecContext(ctx, `DELETE FROM workers WHERE seen_at < `+ws.now+` - $1`, workerKept.Microseconds())
 		return wrap(err, "workers")
 	})
 }
@@ -62,10 +65,10 @@ type HostSeen struct {
 	Alive bool
 }
 
-// HostsSeen returns the last heartbeats of the last 24 hours by host. It omits hosts whose
+// Hosts returns the last heartbeats of the last 24 hours by host. It omits hosts whose
 // workers have all unregistered.
-func (c *Catalog) HostsSeen(ctx context.Context) (map[string]HostSeen, error) {
-	rows, err := c.read.QueryContext(ctx, `SELECT host, max(seen_at), `+c.now+` FROM workers GROUP BY host`)
+func (ws *Workers) Hosts(ctx context.Context) (map[string]HostSeen, error) {
+	rows, err := ws.read.QueryContext(ctx, `SELECT host, max(seen_at), `+ws.now+` FROM workers GROUP BY host`)
 	if err != nil {
 		return nil, wrap(err, "workers")
 	}
@@ -82,25 +85,25 @@ func (c *Catalog) HostsSeen(ctx context.Context) (map[string]HostSeen, error) {
 	return hosts, wrap(rows.Err(), "workers")
 }
 
-// EndWorker removes a worker. An unknown one is ignored.
-func (c *Catalog) EndWorker(ctx context.Context, id string) error {
-	return c.aside(ctx, func(t *sql.Tx) error {
+// End removes a worker. An unknown one is ignored.
+func (ws *Workers) End(ctx context.Context, id string) error {
+	return ws.aside(ctx, func(t *sql.Tx) error {
 		_, err := t.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, clean(id))
 		return wrap(err, "workers")
 	})
 }
 
-// Workers returns the workers that are alive, in the order they were started.
-func (c *Catalog) Workers(ctx context.Context) ([]Worker, error) { return c.workers(ctx, ">") }
+// List returns the workers that are alive, in the order they were started.
+func (ws *Workers) List(ctx context.Context) ([]Worker, error) { return ws.list(ctx, ">") }
 
-// LostWorkers returns the workers that stopped within a day without unregistering, or
+// Lost returns the workers that stopped within a day without unregistering, or
 // cannot reach the database.
-func (c *Catalog) LostWorkers(ctx context.Context) ([]Worker, error) { return c.workers(ctx, "<=") }
+func (ws *Workers) Lost(ctx context.Context) ([]Worker, error) { return ws.list(ctx, "<=") }
 
-// workers returns the workers whose last heartbeat compares in the given way with the
+// list returns the workers whose last heartbeat compares in the given way with the
 // oldest one of a live worker.
-func (c *Catalog) workers(ctx context.Context, compare string) ([]Worker, error) {
-	rows, err := c.read.QueryContext(ctx, `SELECT id, host, pid, version, queues, started_at, seen_at FROM workers WHERE seen_at `+compare+` `+c.now+` - $1`, workerAlive.Microseconds())
+func (ws *Workers) list(ctx context.Context, compare string) ([]Worker, error) {
+	rows, err := ws.read.QueryContext(ctx, `SELECT id, host, pid, version, queues, started_at, seen_at FROM workers WHERE seen_at `+compare+` `+ws.now+` - $1`, workerAlive.Microseconds())
 	if err != nil {
 		return nil, wrap(err, "workers")
 	}

@@ -153,7 +153,7 @@ func listens(ctx context.Context, n *notes, c *catalog.Catalog, s catalog.Server
 
 // read reads from the database what the other checks need.
 func (e *examination) read(ctx context.Context, n *notes, c *catalog.Catalog) (err error) {
-	if e.list, err = c.Stores(ctx); err == nil {
+	if e.list, err = c.Stores.List(ctx); err == nil {
 		e.taskService, err = task.OpenReadOnly(ctx, task.Options{Catalog: c, Host: e.Host, Version: e.Version})
 	}
 	if err != nil {

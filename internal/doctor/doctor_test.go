@@ -125,7 +125,7 @@ func (s *site) withTasks(f func(*task.Service)) {
 func (s *site) edit(f func(*catalog.Store)) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
-		_, err := c.UpdateStore(s.t.Context(), s.store, func(st *catalog.Store) error {
+		_, err := c.Stores.Update(s.t.Context(), s.store, func(st *catalog.Store) error {
 			f(st)
 			return nil
 		})
@@ -177,7 +177,7 @@ func TestGoodBackup(t *testing.T) {
 func (s *site) worker(host string, queues ...string) {
 	s.t.Helper()
 	s.catalog(func(c *catalog.Catalog) {
-		s.must(c.BeatWorker(s.t.Context(), catalog.Worker{ID: host, Host: host, Version: s.Version, Queues: queues, StartedAt: time.Now()}))
+		s.must(c.Workers.Beat(s.t.Context(), catalog.Worker{ID: host, Host: host, Version: s.Version, Queues: queues, StartedAt: time.Now()}))
 	})
 }
 

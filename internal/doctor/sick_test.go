@@ -86,7 +86,7 @@ var sick = []struct {
 	}, []string{`wrong store .*: .* is not the same folder as at the last scan: check that its disk is mounted → mount its disk; .*--confirm`}},
 	{"broken images", func(s *site) {
 		s.catalog(func(c *catalog.Catalog) {
-			s.must(c.PutImages(s.t.Context(), []*catalog.Image{
+			s.must(c.Images.Put(s.t.Context(), []*catalog.Image{
 				{StoreID: s.store, Path: patient + "2.tiff", State: catalog.Broken},
 				{StoreID: s.store, Path: patient + "3.tiff", State: catalog.Broken},
 				{StoreID: s.store, Path: patient + "4.tiff", State: catalog.Quarantined},
@@ -103,7 +103,7 @@ var sick = []struct {
 		s.idle = true
 		old := time.Now().Add(-3 * time.Hour)
 		s.catalog(func(c *catalog.Catalog) {
-			s.must(c.BeatWorker(s.t.Context(), catalog.Worker{ID: "w", Host: "here", Version: version, Queues: []string{"default"}, StartedAt: old}))
+			s.must(c.Workers.Beat(s.t.Context(), catalog.Worker{ID: "w", Host: "here", Version: version, Queues: []string{"default"}, StartedAt: old}))
 		})
 		s.edit(func(st *catalog.Store) { st.LastSync = &old })
 	}, []string{`wrong store .*: its last complete scan was 3 hours ago → .*--dry-run`, `wrong watches: no worker watches the store "Scanner 1" .*although one is alive → see the log of its worker`}},
@@ -179,7 +179,7 @@ var sick = []struct {
 		s.Database = s.other()
 		s.backup(s.Database, 0)
 		s.catalog(func(c *catalog.Catalog) {
-			_, err := c.PutStore(s.t.Context(), catalog.Store{Label: "Scanner 1", Mode: catalog.InPlace, Root: s.root})
+			_, err := c.Stores.Put(s.t.Context(), catalog.Store{Label: "Scanner 1", Mode: catalog.InPlace, Root: s.root})
 			s.must(err)
 			_, err = c.Contents(s.t.Context())
 			s.must(err)

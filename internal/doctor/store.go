@@ -201,7 +201,7 @@ const stale = 20 * time.Minute
 func (e *examination) lastScan(n *notes, s *catalog.Store) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	workers, err := e.catalog.Workers(ctx)
+	workers, err := e.catalog.Workers.List(ctx)
 	if err != nil || len(workers) == 0 {
 		return // that is a finding of its own
 	}

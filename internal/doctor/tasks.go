@@ -30,8 +30,8 @@ func (e *examination) taskChecks() []check {
 
 // workers checks which workers are alive, and whether each queue is served.
 func (e *examination) workers(ctx context.Context, n *notes) {
-	alive, err := e.catalog.Workers(ctx)
-	lost, err2 := e.catalog.LostWorkers(ctx)
+	alive, err := e.catalog.Workers.List(ctx)
+	lost, err2 := e.catalog.Workers.Lost(ctx)
 	depths, err3 := e.taskService.Depths(ctx)
 	for _, err := range []error{err, err2, err3} {
 		if err != nil {
@@ -67,8 +67,8 @@ const startTime = time.Minute
 
 // watched checks whether each store is watched by a worker.
 func (e *examination) watched(ctx context.Context, n *notes) {
-	alive, err := e.catalog.Workers(ctx)
-	held, err2 := e.catalog.Leases(ctx)
+	alive, err := e.catalog.Workers.List(ctx)
+	held, err2 := e.catalog.Leases.Held(ctx)
 	if err != nil || err2 != nil {
 		return // reported by the check of workers
 	}

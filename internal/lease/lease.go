@@ -42,9 +42,9 @@ func (l *Leases) Take(ctx context.Context, name string) (held context.Context, c
 	if l.Holder == "" {
 		return ctx, l.Catalog, func() { l.unlock(name) }, nil
 	}
-	one, err := l.Catalog.Acquire(ctx, name, l.Holder, Time)
+	one, err := l.Catalog.Leases.Acquire(ctx, name, l.Holder, Time)
 	if held, ok := errors.AsType[*catalog.HeldError](err); ok && isDead(held.Holder) {
-		one, err = l.Catalog.Acquire(ctx, name, held.Holder, Time) // with the dead holder's name, so that no other lease is taken over
+		one, err = l.Catalog.Leases.Acquire(ctx, name, held.Holder, Time) // with the dead holder's name, so that no other lease is taken over
 	}
 	if err != nil {
 		l.unlock(name)

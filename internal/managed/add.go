@@ -15,7 +15,7 @@ import (
 // they belonged to a store that is no longer in the catalog, the new store gets that
 // one's id, and so will its images. If s has an id already, it must be unused.
 //
-// The error is one of [Prepare] or of [catalog.Catalog.PutStore], and then no store was
+// The error is one of [Prepare] or of [catalog.Stores.Put], and then no store was
 // added.
 func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalog.Store, error) {
 	if s.Mode == catalog.Managed {
@@ -23,7 +23,7 @@ func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalo
 		if err != nil {
 			return nil, err
 		}
-		if _, err := c.Store(ctx, id); id != "" && err == nil {
+		if _, err := c.Stores.Get(ctx, id); id != "" && err == nil {
 			return nil, fmt.Errorf("%w: the folder is marked as that of store %s", catalog.ErrConflict, id)
 		}
 		if id != "" && s.ID != "" && s.ID != id {
@@ -39,12 +39,12 @@ func AddStore(ctx context.Context, c *catalog.Catalog, s catalog.Store) (*catalo
 			return nil, fmt.Errorf("cannot create the incoming folder: %w", fsx.WithoutPath(err))
 		}
 	}
-	put, err := c.PutStore(ctx, s)
+	put, err := c.Stores.Put(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	if err := Prepare(ctx, put); err != nil {
-		return nil, errors.Join(err, c.DeleteStore(context.WithoutCancel(ctx), put.ID))
+		return nil, errors.Join(err, c.Stores.Delete(context.WithoutCancel(ctx), put.ID))
 	}
 	return put, nil
 }

@@ -19,7 +19,7 @@ func (m *importer) duplicate(ctx context.Context, first *catalog.Image) error {
 	if err != nil {
 		return err
 	}
-	first, err = m.c.UpdateImage(ctx, first.ID, func(im *catalog.Image) error {
+	first, err = m.c.Images.Update(ctx, first.ID, func(im *catalog.Image) error {
 		im.Aliases = mergedAliases(im, m.im)
 		if now := m.s.Now().UTC(); whole {
 			im.VerifiedAt = &now
@@ -110,7 +110,7 @@ func (m *importer) replaceDamaged(ctx context.Context, first *catalog.Image, at 
 		return imageError(first.ID, "reading the identity of the file", err)
 	}
 	delete(m.s.Waiting.Files, m.im.Path)
-	_, err = m.c.UpdateImage(ctx, first.ID, func(im *catalog.Image) error {
+	_, err = m.c.Images.Update(ctx, first.ID, func(im *catalog.Image) error {
 		im.State, im.Reason, im.MissingSince, im.HiddenAt = catalog.Available, "", nil, nil
 		im.Path, im.Identity, im.Revision = at, id, id.Revision()
 		im.Digest, im.VerifiedAt = &m.digest, m.verifiedAt()
@@ -125,7 +125,7 @@ func (m *importer) replaceDamaged(ctx context.Context, first *catalog.Image, at 
 			return imageError(m.im.ID, "removing the original file after copying it", err)
 		}
 	}
-	return m.c.DropImages(ctx, m.im.ID)
+	return m.c.Images.Drop(ctx, m.im.ID)
 }
 
 // drop moves a duplicate to the trash and removes its image from the catalog.
@@ -160,7 +160,7 @@ func (m *importer) drop(ctx context.Context, first string) error {
 		}
 	}
 	delete(m.s.Waiting.Files, m.im.Path)
-	if err := m.c.DropImages(ctx, m.im.ID); err != nil {
+	if err := m.c.Images.Drop(ctx, m.im.ID); err != nil {
 		return err
 	}
 	return imageError(m.im.ID, "staging", RemoveSidecar(m.s.Store, Staging+m.im.ID+".tiff"))

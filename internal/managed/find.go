@@ -25,7 +25,7 @@ func (r *Recovery) FindMoved(ctx context.Context, im *catalog.Image) (bool, erro
 	}
 	side := r.trashed(im.ID)
 	if side != nil && side.DuplicateOf != "" && im.DeletedAt == nil && !r.DryRun {
-		return true, r.Leased.DropImages(ctx, im.ID)
+		return true, r.Leased.Images.Drop(ctx, im.ID)
 	}
 	return false, nil
 }
@@ -123,5 +123,5 @@ func (r *Recovery) BelongsTo(ctx context.Context, im *catalog.Image, digest stri
 		return true, nil
 	}
 	im.DeletedAt = nil // it was being restored from the trash
-	return true, r.Leased.RestoreImage(ctx, im.ID)
+	return true, r.Leased.Images.Restore(ctx, im.ID)
 }

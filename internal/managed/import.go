@@ -37,7 +37,7 @@ func (s *Store) Import(ctx context.Context, image string, progress func(done, to
 		return Imported{}, err
 	}
 	defer release()
-	im, err := c.Image(ctx, image)
+	im, err := c.Images.Get(ctx, image)
 	if err != nil {
 		return Imported{}, err
 	}

@@ -134,7 +134,7 @@ func copyTo(ctx context.Context, to source.Entry, from *os.File, id fsx.Identity
 // relocate records that the file of an image is at another path. The revision changes
 // only if the file was written to. The image may be deleted.
 func relocate(ctx context.Context, c *catalog.Catalog, im *catalog.Image, to string, id fsx.Identity) (*catalog.Image, error) {
-	return c.UpdateImage(ctx, im.ID, func(now *catalog.Image) error {
+	return c.Images.Update(ctx, im.ID, func(now *catalog.Image) error {
 		if now.Path != im.Path && now.Path != to {
 			return fmt.Errorf("%w: image %s was moved by another", lease.ErrBusy, im.ID)
 		}

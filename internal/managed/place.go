@@ -23,7 +23,7 @@ func (m *importer) settle(ctx context.Context) (Imported, error) {
 		return done, imageError(m.im.ID, "slides", err)
 	}
 	defer lock.Close()
-	first, err := m.c.ImageByPath(ctx, m.s.ID, at)
+	first, err := m.c.Images.ByPath(ctx, m.s.ID, at)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		if _, err := Stat(m.s.Store, at); !fsx.IsGone(err) {
@@ -61,7 +61,7 @@ func (m *importer) recordUnknown(ctx context.Context, at string) error {
 	if err := m.s.Record(ctx, m.c, at, id); err != nil {
 		return err
 	}
-	if _, err := m.c.ImageByPath(ctx, m.s.ID, at); err != nil {
+	if _, err := m.c.Images.ByPath(ctx, m.s.ID, at); err != nil {
 		return imageError(m.im.ID, "an unknown file already has the name", fs.ErrExist)
 	}
 	return ErrInTheWay
@@ -80,7 +80,7 @@ func (m *importer) ourFile() (*os.File, source.Entry) {
 // process that finds the file there can identify its image.
 func (m *importer) place(ctx context.Context, at string, whose *catalog.Image) error {
 	if whose == m.im {
-		im, err := m.c.UpdateImage(ctx, m.im.ID, func(im *catalog.Image) error {
+		im, err := m.c.Images.Update(ctx, m.im.ID, func(im *catalog.Image) error {
 			if im.Path != m.im.Path || !im.Identity.Same(m.im.Identity) {
 				return ErrReplaced
 			}

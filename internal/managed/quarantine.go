@@ -24,7 +24,7 @@ func (s *Store) Quarantine(ctx context.Context, image string) error {
 		return err
 	}
 	defer release()
-	im, err := c.Image(ctx, image)
+	im, err := c.Images.Get(ctx, image)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (s *Store) Release(ctx context.Context, image string) (string, error) {
 		return "", err
 	}
 	defer release()
-	im, err := c.Image(ctx, image)
+	im, err := c.Images.Get(ctx, image)
 	if err != nil {
 		return "", err
 	}
@@ -105,7 +105,7 @@ func (s *Store) moveToIncoming(ctx context.Context, c *catalog.Catalog, im *cata
 	now := s.Now()
 	s.Waiting.Lock()
 	defer s.Waiting.Unlock()
-	_, err = c.UpdateImage(context.WithoutCancel(ctx), im.ID, func(im *catalog.Image) error {
+	_, err = c.Images.Update(context.WithoutCancel(ctx), im.ID, func(im *catalog.Image) error {
 		im.Path, im.Identity, im.Revision, im.Digest = to, id, id.Revision(), nil
 		im.State, im.Reason = catalog.Arriving, "waiting to be inspected again"
 		im.LastChange = now.UTC()

@@ -159,11 +159,11 @@ func (r *Recovery) restoreImage(ctx context.Context, id, at string, now fsx.Iden
 	if r.DryRun {
 		return nil
 	}
-	if err := r.Leased.PutImages(ctx, []*catalog.Image{im}); err != nil {
+	if err := r.Leased.Images.Put(ctx, []*catalog.Image{im}); err != nil {
 		return err
 	}
 	if strings.HasPrefix(at, Trash) {
-		return r.Leased.DeleteImage(ctx, im.ID)
+		return r.Leased.Images.Delete(ctx, im.ID)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (s *Store) lease(ctx context.Context, image string) (held context.Context, 
 
 // anyImage returns an image, which may be deleted; nil if it does not exist.
 func anyImage(ctx context.Context, c *catalog.Catalog, id string) (*catalog.Image, error) {
-	im, err := c.AnyImage(ctx, id)
+	im, err := c.Images.GetAny(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil, nil
 	}

@@ -73,7 +73,7 @@ func (s *Store) Restore(ctx context.Context, im *catalog.Image) error {
 		copied := *side
 		copied.From, copied.Digest, beside = nil, "", &copied
 	}
-	if first, err := c.ImageByPath(ctx, s.ID, home); err == nil && first.ID != im.ID {
+	if first, err := c.Images.ByPath(ctx, s.ID, home); err == nil && first.ID != im.ID {
 		return fmt.Errorf("%w: the slide was added again as image %s", ErrInTheWay, first.ID)
 	}
 	id, err := moveFile(ctx, s.Store, im, home, beside)
@@ -83,7 +83,7 @@ func (s *Store) Restore(ctx context.Context, im *catalog.Image) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.UpdateImage(context.WithoutCancel(ctx), im.ID, func(im *catalog.Image) error {
+	_, err = c.Images.Update(context.WithoutCancel(ctx), im.ID, func(im *catalog.Image) error {
 		im.Path, im.Identity = home, id
 		im.DeletedAt, im.HiddenAt, im.MissingSince = nil, nil, nil
 		if im.State == catalog.Missing {
@@ -161,7 +161,7 @@ func (s *Store) forgetImage(ctx context.Context, c *catalog.Catalog, at, image s
 		return err
 	}
 	if im != nil && im.DeletedAt != nil && im.Path == at {
-		if err := c.DropImages(ctx, image); err != nil {
+		if err := c.Images.Drop(ctx, image); err != nil {
 			return err
 		}
 	}

@@ -69,7 +69,7 @@ func (m *Mirror) Follow(ctx context.Context, c *catalog.Catalog) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for {
-		list, err := c.Changes(ctx, m.since, changeBatch)
+		list, err := c.Changes.Since(ctx, m.since, changeBatch)
 		if err != nil {
 			return err
 		}

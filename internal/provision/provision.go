@@ -100,7 +100,7 @@ func (o *Options) store(ctx context.Context, f *config.File, d *config.Store) (*
 	if err := o.move(ctx, s, &want); err != nil {
 		return nil, err
 	}
-	_, err = o.Catalog.UpdateStore(ctx, s.ID, func(s *catalog.Store) error { return o.edit(s, f, d) })
+	_, err = o.Catalog.Stores.Update(ctx, s.ID, func(s *catalog.Store) error { return o.edit(s, f, d) })
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (o *Options) store(ctx context.Context, f *config.File, d *config.Store) (*
 
 // find returns the store of the catalog that d provisions, or nil if it does not exist yet.
 func (o *Options) find(ctx context.Context, f *config.File, d *config.Store, root string) (*catalog.Store, error) {
-	list, err := o.Catalog.Stores(ctx)
+	list, err := o.Catalog.Stores.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (o *Options) move(ctx context.Context, was, s *catalog.Store) error {
 
 // release releases stores that are no longer in the file of this site.
 func (o *Options) release(ctx context.Context, f *config.File) ([]Change, error) {
-	list, err := o.Catalog.Stores(ctx)
+	list, err := o.Catalog.Stores.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +225,7 @@ func (o *Options) release(ctx context.Context, f *config.File) ([]Change, error)
 			continue
 		}
 		c := Change{Name: d.Name, ID: list[i].ID, Result: Released, Fields: slices.Sorted(maps.Keys(d.Keys))}
-		if _, err := o.Catalog.UpdateStore(ctx, c.ID, func(s *catalog.Store) error {
+		if _, err := o.Catalog.Stores.Update(ctx, c.ID, func(s *catalog.Store) error {
 			s.Provisioned = nil
 			return nil
 		}); err != nil && !errors.Is(err, catalog.ErrNotFound) {

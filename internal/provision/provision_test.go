@@ -106,7 +106,7 @@ func (st *site) mkdir(name string) string {
 
 func (st *site) stores() []catalog.Store {
 	st.t.Helper()
-	list, err := st.Stores(st.t.Context())
+	list, err := st.Stores.List(st.t.Context())
 	if err != nil {
 		st.t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestApply(t *testing.T) {
 		for _, dir := range []string{"a", "moved", "b", "by-hand"} {
 			st.mkdir(dir)
 		}
-		hand, err := st.PutStore(t.Context(), catalog.Store{Label: "By hand", Mode: catalog.InPlace, Root: filepath.Join(st.dir, "by-hand"), Queue: "kept"})
+		hand, err := st.Stores.Put(t.Context(), catalog.Store{Label: "By hand", Mode: catalog.InPlace, Root: filepath.Join(st.dir, "by-hand"), Queue: "kept"})
 		if err != nil {
 			t.Fatal(err)
 		}

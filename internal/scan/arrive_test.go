@@ -173,12 +173,12 @@ func TestArrivingSurvives(t *testing.T) {
 func TestSettleOfStore(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)
-	s, err := st.Catalog.Store(t.Context(), st.store)
+	s, err := st.Catalog.Stores.Get(t.Context(), st.store)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Settle = time.Minute
-	if _, err := st.Catalog.PutStore(t.Context(), *s); err != nil {
+	if _, err := st.Catalog.Stores.Put(t.Context(), *s); err != nil {
 		t.Fatal(err)
 	}
 	st.write("a.tiff", slidetest.Pyramid{}.Bytes()[:5000])

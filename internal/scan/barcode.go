@@ -46,7 +46,7 @@ func (l *Labels) Add(image string) {
 
 // AddStore queues those images of a store whose labels have not been read.
 func (l *Labels) AddStore(ctx context.Context, store string) error {
-	return l.s.Catalog.EachImage(ctx, store, func(im *catalog.Image) error {
+	return l.s.Catalog.Images.Each(ctx, store, func(im *catalog.Image) error {
 		if NeedsLabelRead(im) {
 			l.Add(im.ID)
 		}
@@ -105,14 +105,14 @@ func (l *Labels) next(ctx context.Context) error {
 
 // Read reads the label of an image now and records its barcode, or that it has none.
 func (l *Labels) Read(ctx context.Context, id string) error {
-	im, err := l.s.Catalog.Image(ctx, id)
+	im, err := l.s.Catalog.Images.Get(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) || err == nil && !NeedsLabelRead(im) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	st, err := l.s.Catalog.Store(ctx, im.StoreID)
+	st, err := l.s.Catalog.Stores.Get(ctx, im.StoreID)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (l *Labels) Read(ctx context.Context, id string) error {
 
 // record records the barcode, unless the file has changed since.
 func (l *Labels) record(ctx context.Context, old *catalog.Image, text string) error {
-	_, err := l.s.Catalog.UpdateImage(ctx, old.ID, func(im *catalog.Image) error {
+	_, err := l.s.Catalog.Images.Update(ctx, old.ID, func(im *catalog.Image) error {
 		if im.Revision != old.Revision || !NeedsLabelRead(im) {
 			return errUnchanged
 		}

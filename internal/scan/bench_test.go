@@ -25,7 +25,7 @@ func BenchmarkUnchanged(b *testing.B) {
 	}
 	defer c.Close()
 	root := filepath.Join(dir, "slides")
-	st, err := c.PutStore(b.Context(), catalog.Store{Mode: catalog.InPlace, Root: root})
+	st, err := c.Stores.Put(b.Context(), catalog.Store{Mode: catalog.InPlace, Root: root})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func BenchmarkUnchanged(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := 0; i < len(list); i += 1000 {
-		if err := c.PutImages(b.Context(), list[i:i+1000]); err != nil {
+		if err := c.Images.Put(b.Context(), list[i:i+1000]); err != nil {
 			b.Fatal(err)
 		}
 	}

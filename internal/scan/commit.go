@@ -41,7 +41,7 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 	if p.o.DryRun {
 		return nil
 	}
-	if err := p.c.PutImages(ctx, list); err != nil {
+	if err := p.c.Images.Put(ctx, list); err != nil {
 		return err
 	}
 	for i, im := range list {
@@ -82,7 +82,7 @@ func (p *scan) isCurrent(l *inspected) bool {
 // record returns the image to be written for a file, nil if it is unchanged, and counts
 // it.
 func (p *scan) record(ctx context.Context, l *inspected, v *inspect.Verdict) (*catalog.Image, error) {
-	old, err := p.c.ImageByPath(ctx, p.store.ID, l.Path)
+	old, err := p.c.Images.ByPath(ctx, p.store.ID, l.Path)
 	if errors.Is(err, catalog.ErrNotFound) {
 		old, err = p.owner(ctx, l)
 	}
@@ -129,7 +129,7 @@ func (p *scan) renamed(ctx context.Context, l *inspected) (*catalog.Image, error
 	if !ok || p.taken[from] {
 		return fresh, nil
 	}
-	old, err := p.c.ImageByPath(ctx, p.store.ID, from)
+	old, err := p.c.Images.ByPath(ctx, p.store.ID, from)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return fresh, nil
 	}

@@ -19,11 +19,11 @@ func TestDamageStays(t *testing.T) {
 	st.later(time.Minute)
 	st.scan(Options{})
 	im := st.image("a.tiff")
-	if err := st.Catalog.SetDigest(ctx, im.ID, im.Revision, "d1"); err != nil {
+	if err := st.Catalog.Verification.SetDigest(ctx, im.ID, im.Revision, "d1"); err != nil {
 		t.Fatal(err)
 	}
 	const words = "the bytes of the file do not match its digest"
-	if err := st.Catalog.Damaged(ctx, im.ID, im.Revision, words, st.now); err != nil {
+	if err := st.Catalog.Verification.Failed(ctx, im.ID, im.Revision, words, st.now); err != nil {
 		t.Fatal(err)
 	}
 	var told []string

@@ -38,7 +38,7 @@ func (st *site) count(state catalog.State) (n int) {
 // handleEvents inspects one path as a watcher does after an event.
 func (st *site) handleEvents(path string, s source.Sign) (Result, urgency) {
 	st.t.Helper()
-	store, err := st.Catalog.Store(st.t.Context(), st.store)
+	store, err := st.Catalog.Stores.Get(st.t.Context(), st.store)
 	if err != nil {
 		st.t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestReadsUnderGuard(t *testing.T) {
 	names := many(40)
 	const stays = "stays.tiff"
 	st := settled(t, append(many(40), stays)...)
-	if _, err := st.Catalog.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error {
+	if _, err := st.Catalog.Stores.Update(t.Context(), st.store, func(s *catalog.Store) error {
 		s.HideAfter, s.DropAfter = time.Hour, 2*time.Hour
 		return nil
 	}); err != nil {

@@ -231,10 +231,10 @@ func killInPlace(t *testing.T, times int) {
 			delete(got, path)
 		}
 	}
-	if err := st.Catalog.DeleteStore(t.Context(), st.store); err != nil {
+	if err := st.Catalog.Stores.Delete(t.Context(), st.store); err != nil {
 		t.Fatal(err)
 	}
-	put, err := st.Catalog.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: st.root})
+	put, err := st.Catalog.Stores.Put(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: st.root})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func TestOneAtATime(t *testing.T) {
 			h.later(time.Minute)
 			hold := func(name string) func() {
 				t.Helper()
-				l, err := h.Catalog.Acquire(ctx, name, "another", time.Hour)
+				l, err := h.Catalog.Leases.Acquire(ctx, name, "another", time.Hour)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -73,18 +73,18 @@ func TestFenced(t *testing.T) {
 	h.arrive("a.tiff", slidetest.Pyramid{}.Bytes())
 	h.later(time.Minute)
 	h.Available = func(string) {
-		if _, err := h.Catalog.Acquire(context.Background(), "sync "+h.store, "me", time.Hour); err != nil {
+		if _, err := h.Catalog.Leases.Acquire(context.Background(), "sync "+h.store, "me", time.Hour); err != nil {
 			t.Error(err)
 		}
 	}
-	before, err := h.Catalog.Store(t.Context(), h.store)
+	before, err := h.Catalog.Stores.Get(t.Context(), h.store)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Sync(t.Context(), h.store, Options{}); !errors.Is(err, catalog.ErrLeaseLost) {
 		t.Errorf("%v, want %v", err, catalog.ErrLeaseLost)
 	}
-	after, err := h.Catalog.Store(t.Context(), h.store)
+	after, err := h.Catalog.Stores.Get(t.Context(), h.store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestWatchersOfHost(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	setHost := func(host string) {
 		t.Helper()
-		if _, err := h.Catalog.UpdateStore(ctx, h.store, func(st *catalog.Store) error { st.Host = host; return nil }); err != nil {
+		if _, err := h.Catalog.Stores.Update(ctx, h.store, func(st *catalog.Store) error { st.Host = host; return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -197,7 +197,7 @@ func TestWatchManaged(t *testing.T) {
 			h.becomes(soon, "incoming/x/a.tiff", catalog.Available)
 			h.arrive("x/b.tiff", slidetest.Pyramid{}.Bytes()[:7000])
 			h.eventually(soon, "the broken one to be in quarantine", func() bool {
-				s, err := h.Catalog.Store(t.Context(), h.store)
+				s, err := h.Catalog.Stores.Get(t.Context(), h.store)
 				return err == nil && s.Counts[catalog.Quarantined] == 1
 			})
 			h.remove("incoming/x/a.tiff")

@@ -78,7 +78,7 @@ const fewNews = 500
 func (p *scan) writeSidecars(ctx context.Context) error {
 	changedSlides := p.s.mirror().TakeChanged(p.store.ID)
 	if len(changedSlides) > fewNews {
-		return p.c.EachImage(ctx, p.store.ID, func(im *catalog.Image) error {
+		return p.c.Images.Each(ctx, p.store.ID, func(im *catalog.Image) error {
 			if changedSlides[im.ID] {
 				p.writeOne(im)
 			}
@@ -89,7 +89,7 @@ func (p *scan) writeSidecars(ctx context.Context) error {
 		if !there {
 			continue
 		}
-		im, err := p.c.Image(ctx, id)
+		im, err := p.c.Images.Get(ctx, id)
 		if errors.Is(err, catalog.ErrNotFound) {
 			continue
 		}
@@ -214,7 +214,7 @@ func (p *scan) imageOfSlide(ctx context.Context, l *inspected) (*catalog.Image, 
 	digest := managed.DigestIn(l.Path)
 	side, err := managed.ReadSidecar(p.store, l.Path)
 	if err == nil {
-		old, err := p.c.AnyImage(ctx, side.ID)
+		old, err := p.c.Images.GetAny(ctx, side.ID)
 		switch {
 		case errors.Is(err, catalog.ErrNotFound):
 			return side.Image(p.store.ID), nil

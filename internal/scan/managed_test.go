@@ -47,7 +47,7 @@ func newHouse(t *testing.T, url, in string) *house {
 		t.Cleanup(func() { c.Close() })
 	}
 	st := &site{t: t, root: filepath.Join(dir, "store"), now: time.Now().Truncate(time.Microsecond)}
-	put, err := c.PutStore(t.Context(), catalog.Store{Mode: catalog.Managed, Root: st.root, Incoming: in})
+	put, err := c.Stores.Put(t.Context(), catalog.Store{Mode: catalog.Managed, Root: st.root, Incoming: in})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func (h *house) only() *catalog.Image {
 func (h *house) images() []*catalog.Image {
 	h.t.Helper()
 	var list []*catalog.Image
-	err := h.Catalog.EachImage(h.t.Context(), h.store, func(im *catalog.Image) error {
+	err := h.Catalog.Images.Each(h.t.Context(), h.store, func(im *catalog.Image) error {
 		one := *im
 		list = append(list, &one)
 		return nil
@@ -235,7 +235,7 @@ func TestImport(t *testing.T) {
 		if _, err := h.Import(t.Context(), im.ID, nil); err != nil {
 			t.Errorf("import of what is: %v", err)
 		}
-		if err := h.Catalog.DropImages(t.Context(), im.ID); err != nil {
+		if err := h.Catalog.Images.Drop(t.Context(), im.ID); err != nil {
 			t.Fatal(err)
 		}
 		if r := h.scan(Options{}); r.Added != 1 || h.only().ID != im.ID || h.only().FileName != "a.tiff" {
@@ -384,7 +384,7 @@ func TestLostCatalog(t *testing.T) {
 	h.later(time.Hour)
 	h.scan(Options{Import: true})
 	label := "L"
-	if _, err := h.Catalog.UpdateImage(ctx, all[1].ID, func(im *catalog.Image) error { im.Label = &label; return nil }); err != nil {
+	if _, err := h.Catalog.Images.Update(ctx, all[1].ID, func(im *catalog.Image) error { im.Label = &label; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	h.scan(Options{})
@@ -410,11 +410,11 @@ func TestLostCatalog(t *testing.T) {
 	if len(want) != 5 {
 		t.Fatalf("%d images, want 5: %v", len(want), want)
 	}
-	old, err := h.Catalog.Store(ctx, h.store)
+	old, err := h.Catalog.Stores.Get(ctx, h.store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Catalog.DeleteStore(ctx, h.store); err != nil {
+	if err := h.Catalog.Stores.Delete(ctx, h.store); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(files, h.files()); diff != "" {
@@ -424,7 +424,7 @@ func TestLostCatalog(t *testing.T) {
 	if err != nil || id != h.store {
 		t.Fatalf("marked %q, %v, want %q", id, err, h.store)
 	}
-	again, err := h.Catalog.PutStore(ctx, catalog.Store{ID: id, Mode: catalog.Managed, Root: old.Root, Incoming: old.Incoming})
+	again, err := h.Catalog.Stores.Put(ctx, catalog.Store{ID: id, Mode: catalog.Managed, Root: old.Root, Incoming: old.Incoming})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -474,7 +474,7 @@ func TestDuplicates(t *testing.T) {
 			os.WriteFile(first(h), slidetest.Pyramid{Seed: 77}.Bytes(), 0o644)
 		}, "b.tiff", []string{"b.tiff"}, []string{"trash/.damaged"}},
 		{"the first is nobody's", func(h *house) {
-			h.Catalog.DropImages(h.t.Context(), h.only().ID)
+			h.Catalog.Images.Drop(h.t.Context(), h.only().ID)
 		}, "b.tiff", []string{"b.tiff"}, []string{"trash/.tiff"}},
 	}
 	for _, tt := range tests {
@@ -561,13 +561,13 @@ func TestQuarantine(t *testing.T) {
 			if err := h.Retry(t.Context(), im.ID); err != nil {
 				t.Fatal(err)
 			}
-			back, err := h.Catalog.Image(t.Context(), im.ID)
+			back, err := h.Catalog.Images.Get(t.Context(), im.ID)
 			if err != nil || back.Path != "incoming/sub/"+long || back.State != catalog.Available {
 				t.Fatalf("%+v, %v, want it available where it arrived", back, err)
 			}
 			h.later(time.Minute)
 			h.scan(Options{Import: true})
-			if back, err = h.Catalog.Image(t.Context(), im.ID); err != nil || !strings.HasPrefix(back.Path, managed.Slides) || back.State != catalog.Available || back.FileName != long {
+			if back, err = h.Catalog.Images.Get(t.Context(), im.ID); err != nil || !strings.HasPrefix(back.Path, managed.Slides) || back.State != catalog.Available || back.FileName != long {
 				t.Errorf("%+v, %v, want it imported", back, err)
 			}
 		}
@@ -592,7 +592,7 @@ func TestRemoveAndRestore(t *testing.T) {
 			if err := h.Remove(ctx, im.ID); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := h.Catalog.Image(ctx, im.ID); !errors.Is(err, catalog.ErrNotFound) {
+			if _, err := h.Catalog.Images.Get(ctx, im.ID); !errors.Is(err, catalog.ErrNotFound) {
 				t.Errorf("removed: %v, want %v", err, catalog.ErrNotFound)
 			}
 		}
@@ -631,11 +631,11 @@ func TestDeletedFirst(t *testing.T) {
 			h.arrive("b.tiff", slidetest.Pyramid{}.Bytes())
 			h.later(time.Minute)
 			h.scan(Options{})
-			second, err := h.Catalog.ImageByPath(t.Context(), h.store, "incoming/b.tiff")
+			second, err := h.Catalog.Images.ByPath(t.Context(), h.store, "incoming/b.tiff")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := h.Catalog.DeleteImage(t.Context(), first.ID); err != nil {
+			if err := h.Catalog.Images.Delete(t.Context(), first.ID); err != nil {
 				t.Fatal(err)
 			}
 			want := []string{first.Path, "trash/.tiff"}
@@ -672,7 +672,7 @@ func TestStagedIsIncoming(t *testing.T) {
 	h.Arrived = func(image string) { told = append(told, image) }
 	h.scan(Options{})
 	im = h.only()
-	st, err := h.Catalog.Store(t.Context(), h.store)
+	st, err := h.Catalog.Stores.Get(t.Context(), h.store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -710,7 +710,7 @@ func TestInPlaceIsNotWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	st.scan(Options{})
-	if _, err := st.Catalog.Image(ctx, a.ID); !errors.Is(err, catalog.ErrNotFound) {
+	if _, err := st.Catalog.Images.Get(ctx, a.ID); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("removed: %v, want %v", err, catalog.ErrNotFound)
 	}
 	if n, err := st.emptyTrash(); n != 0 || err != nil {
@@ -719,7 +719,7 @@ func TestInPlaceIsNotWritten(t *testing.T) {
 	if err := st.Restore(ctx, a.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.Catalog.Image(ctx, a.ID); err != nil {
+	if _, err := st.Catalog.Images.Get(ctx, a.ID); err != nil {
 		t.Errorf("restored: %v", err)
 	}
 	if _, err := st.Import(ctx, a.ID, nil); !errors.Is(err, managed.ErrNotReady) {
@@ -744,7 +744,7 @@ func TestInPlaceIsNotWritten(t *testing.T) {
 // emptyTrash empties the trash as a scan does, and returns how many files it removed.
 func (st *site) emptyTrash() (int, error) {
 	st.t.Helper()
-	store, err := st.Catalog.Store(st.t.Context(), st.store)
+	store, err := st.Catalog.Stores.Get(st.t.Context(), st.store)
 	if err != nil || store.Mode != catalog.Managed {
 		return 0, err
 	}
@@ -965,7 +965,7 @@ func TestDiskFull(t *testing.T) {
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 	h := newHouse(t, "", "")
 	ctx := t.Context()
-	st, err := h.Catalog.PutStore(ctx, catalog.Store{Mode: catalog.Managed, Root: filepath.Join(dir, "store"), Incoming: h.root + ".in"})
+	st, err := h.Catalog.Stores.Put(ctx, catalog.Store{Mode: catalog.Managed, Root: filepath.Join(dir, "store"), Incoming: h.root + ".in"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -992,22 +992,22 @@ func TestManagedDryRun(t *testing.T) {
 	h.imported("a.tiff", "b.tiff", "c.tiff", "d.tiff")
 	all := h.images()
 	h.remove(all[0].Path)
-	if err := h.Catalog.DropImages(ctx, all[1].ID); err != nil {
+	if err := h.Catalog.Images.Drop(ctx, all[1].ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Catalog.DeleteImage(ctx, all[2].ID); err != nil {
+	if err := h.Catalog.Images.Delete(ctx, all[2].ID); err != nil {
 		t.Fatal(err)
 	}
 	h.arrive("new.tiff", slidetest.Pyramid{Seed: 10}.Bytes())
 	h.arrive("begun.tiff", slidetest.Pyramid{Seed: 11}.Bytes())
 	h.later(time.Minute)
 	h.scan(Options{})
-	if err := h.Catalog.DropImages(ctx, all[1].ID); err != nil {
+	if err := h.Catalog.Images.Drop(ctx, all[1].ID); err != nil {
 		t.Fatal(err)
 	}
 	h.arrive("newer.tiff", slidetest.Pyramid{Seed: 12}.Bytes())
 	h.later(time.Minute)
-	begun, err := h.Catalog.ImageByPath(ctx, h.store, "incoming/begun.tiff")
+	begun, err := h.Catalog.Images.ByPath(ctx, h.store, "incoming/begun.tiff")
 	if err != nil {
 		t.Fatal(err)
 	}

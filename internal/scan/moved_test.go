@@ -94,7 +94,7 @@ func TestMovesKeepState(t *testing.T) {
 	before := st.image("a.tiff")
 	digest := "d"
 	before.Digest = &digest
-	if err := st.Catalog.PutImages(t.Context(), []*catalog.Image{before}); err != nil {
+	if err := st.Catalog.Images.Put(t.Context(), []*catalog.Image{before}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(st.path("a.tiff"), st.path("b.tiff")); err != nil {
@@ -113,7 +113,7 @@ func TestDeletedStaysDeleted(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
 	id := st.image("a.tiff").ID
-	if err := st.Catalog.DeleteImage(t.Context(), id); err != nil {
+	if err := st.Catalog.Images.Delete(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := os.ReadFile(st.path("a.tiff"))
@@ -137,7 +137,7 @@ func TestDeletedStaysDeleted(t *testing.T) {
 		if r := st.scan(Options{}); r.changed() || r.Count != 1 || r.Arriving != 0 {
 			t.Errorf("%s: %+v, want nothing but the other slide", do.name, r)
 		}
-		page, err := st.Catalog.Images(t.Context(), catalog.Query{})
+		page, err := st.Catalog.Images.List(t.Context(), catalog.Query{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestDeletedStaysDeleted(t *testing.T) {
 			t.Errorf("%s: %d images listed, want 1", do.name, len(page.Items))
 		}
 	}
-	if err := st.Catalog.RestoreImage(t.Context(), id); err != nil {
+	if err := st.Catalog.Images.Restore(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	if im := st.image("c.tiff"); im.ID != id || im.State != catalog.Available {
@@ -157,7 +157,7 @@ func TestDeletedStaysDeleted(t *testing.T) {
 func TestRetiring(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
-	if _, err := st.Catalog.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error {
+	if _, err := st.Catalog.Stores.Update(t.Context(), st.store, func(s *catalog.Store) error {
 		s.HideAfter, s.DropAfter = 24*time.Hour, 48*time.Hour
 		return nil
 	}); err != nil {
@@ -170,7 +170,7 @@ func TestRetiring(t *testing.T) {
 	}{{0, 2, 2}, {23 * time.Hour, 2, 2}, {2 * time.Hour, 1, 2}, {24 * time.Hour, 1, 1}} {
 		st.later(tt.after)
 		st.scan(Options{})
-		page, err := st.Catalog.Images(t.Context(), catalog.Query{})
+		page, err := st.Catalog.Images.List(t.Context(), catalog.Query{})
 		if err != nil {
 			t.Fatal(err)
 		}

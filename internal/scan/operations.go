@@ -28,7 +28,7 @@ func (s *Syncer) Import(ctx context.Context, image string, progress func(done, t
 // or one of the file system, the catalog or the context. If the file can't be moved
 // now, the next scan moves it.
 func (s *Syncer) Remove(ctx context.Context, image string) error {
-	im, err := s.Catalog.Image(ctx, image)
+	im, err := s.Catalog.Images.Get(ctx, image)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (s *Syncer) Remove(ctx context.Context, image string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Catalog.DeleteImage(ctx, im.ID); err != nil || st.Mode != catalog.Managed {
+	if err := s.Catalog.Images.Delete(ctx, im.ID); err != nil || st.Mode != catalog.Managed {
 		return err
 	}
 	if err := s.managedStore(st).Trash(ctx, im.ID); !errors.Is(err, ErrBusy) {
@@ -54,7 +54,7 @@ func (s *Syncer) Restore(ctx context.Context, image string) error {
 		return err
 	}
 	if st.Mode != catalog.Managed || !strings.HasPrefix(im.Path, managed.Trash) {
-		return s.Catalog.RestoreImage(ctx, im.ID)
+		return s.Catalog.Images.Restore(ctx, im.ID)
 	}
 	return s.managedStore(st).Restore(ctx, im)
 }
@@ -114,11 +114,11 @@ func (s *Syncer) inspectAgain(ctx context.Context, st *catalog.Store, path strin
 // managedImage returns an image, which may be deleted, and its store, after checking
 // that the store's folder is present.
 func (s *Syncer) managedImage(ctx context.Context, id string) (*catalog.Image, *catalog.Store, error) {
-	im, err := s.Catalog.AnyImage(ctx, id)
+	im, err := s.Catalog.Images.GetAny(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := s.Catalog.Store(ctx, im.StoreID)
+	st, err := s.Catalog.Stores.Get(ctx, im.StoreID)
 	if err != nil {
 		return nil, nil, err
 	}

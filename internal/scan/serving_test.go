@@ -87,7 +87,7 @@ func TestTilesDuringImport(t *testing.T) {
 				h.rename(filepath.Join(h.in, "."+name), filepath.Join(h.in, name))
 				var im *catalog.Image
 				h.eventually(soon, name+" to be available", func() bool {
-					list, err := h.Catalog.FindByFileName(ctx, h.store, name)
+					list, err := h.Catalog.Images.ByFileName(ctx, h.store, name)
 					if err != nil || len(list) == 0 {
 						return false
 					}
@@ -112,7 +112,7 @@ func readTiles(t *testing.T, h *house, server http.Handler, im *catalog.Image, w
 	good, known := began, false
 	var end time.Time
 	for end.IsZero() || good.Before(end) { // until a tile arrived well after the import
-		if now, err := h.Catalog.Image(context.Background(), im.ID); err == nil && end.IsZero() && strings.HasPrefix(now.Path, managed.Slides) {
+		if now, err := h.Catalog.Images.Get(context.Background(), im.ID); err == nil && end.IsZero() && strings.HasPrefix(now.Path, managed.Slides) {
 			end = time.Now().Add(1500 * time.Millisecond)
 		}
 		if time.Since(began) > 2*soon {

@@ -29,7 +29,7 @@ func newSite(t *testing.T) *site {
 	if err := os.Mkdir(st.root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	put, err := c.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: st.root})
+	put, err := c.Stores.Put(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: st.root})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func (st *site) later(d time.Duration) { st.now = st.now.Add(d) }
 // image returns the image of a file.
 func (st *site) image(name string) *catalog.Image {
 	st.t.Helper()
-	im, err := st.Catalog.ImageByPath(context.Background(), st.store, name)
+	im, err := st.Catalog.Images.ByPath(context.Background(), st.store, name)
 	if err != nil {
 		st.t.Fatalf("image at %q: %v", name, err)
 	}
@@ -78,7 +78,7 @@ func (st *site) image(name string) *catalog.Image {
 func (st *site) states() map[string]catalog.State {
 	st.t.Helper()
 	m := map[string]catalog.State{}
-	err := st.Catalog.EachImage(context.Background(), st.store, func(im *catalog.Image) error {
+	err := st.Catalog.Images.Each(context.Background(), st.store, func(im *catalog.Image) error {
 		m[im.Path] = im.State
 		return nil
 	})

@@ -44,7 +44,7 @@ type scan struct {
 // or the context. The result then holds what was done before; the next scan continues
 // from there.
 func (s *Syncer) Sync(ctx context.Context, store string, o Options) (Result, error) {
-	st, err := s.Catalog.Store(ctx, store)
+	st, err := s.Catalog.Stores.Get(ctx, store)
 	if err != nil {
 		return Result{}, err
 	}
@@ -240,7 +240,7 @@ func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
 			continue // it came back, or its folder can't be read
 		}
 		delete(p.waiting.Files, path)
-		im, err := p.c.ImageByPath(ctx, p.store.ID, path)
+		im, err := p.c.Images.ByPath(ctx, p.store.ID, path)
 		if errors.Is(err, catalog.ErrNotFound) || err == nil && im.State == catalog.Missing {
 			continue
 		}
@@ -265,7 +265,7 @@ func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
 	if p.o.DryRun {
 		return nil
 	}
-	return p.c.PutImages(ctx, list)
+	return p.c.Images.Put(ctx, list)
 }
 
 // stat returns the identity of the regular file at path, which in a managed store may be
@@ -293,7 +293,7 @@ func (p *scan) finish(ctx context.Context) error {
 	if err := p.retire(ctx, now); err != nil {
 		return err
 	}
-	_, err = p.c.UpdateStore(ctx, p.store.ID, func(st *catalog.Store) error {
+	_, err = p.c.Stores.Update(ctx, p.store.ID, func(st *catalog.Store) error {
 		st.LastSync, st.LastResult, st.RootID, st.RootFS = &now, result, p.rootID, p.dir.FileSystem().ID
 		return nil
 	})
@@ -304,7 +304,7 @@ func (p *scan) finish(ctx context.Context) error {
 // retention times, and empties the trash.
 func (p *scan) retire(ctx context.Context, now time.Time) error {
 	if after := p.store.HideAfter; after > 0 {
-		if _, err := p.c.HideMissing(ctx, p.store.ID, now.Add(-after)); err != nil {
+		if _, err := p.c.Images.HideMissing(ctx, p.store.ID, now.Add(-after)); err != nil {
 			return err
 		}
 	}
@@ -323,5 +323,5 @@ func (p *scan) retire(ctx context.Context, now time.Time) error {
 			old = append(old, e.Image)
 		}
 	}
-	return p.c.DropImages(ctx, old...)
+	return p.c.Images.Drop(ctx, old...)
 }

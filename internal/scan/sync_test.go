@@ -91,7 +91,7 @@ func TestSyncRecordsThatNothingChanged(t *testing.T) {
 	st := settled(t, "a.tiff")
 	st.later(time.Second)
 	st.scan(Options{})
-	s, err := st.Catalog.Store(t.Context(), st.store)
+	s, err := st.Catalog.Stores.Get(t.Context(), st.store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestSyncRecordsThatNothingChanged(t *testing.T) {
 func TestSyncRecordsItself(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff")
-	s, err := st.Catalog.Store(t.Context(), st.store)
+	s, err := st.Catalog.Stores.Get(t.Context(), st.store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestSyncUpdates(t *testing.T) {
 	before := st.image("a.tiff")
 	label, barcode, digest := "L", "B", "D"
 	before.Label, before.Barcode, before.BarcodeSource, before.Digest = &label, &barcode, inspect.FromLabel, &digest
-	if err := st.Catalog.PutImages(t.Context(), []*catalog.Image{before}); err != nil {
+	if err := st.Catalog.Images.Put(t.Context(), []*catalog.Image{before}); err != nil {
 		t.Fatal(err)
 	}
 	st.later(time.Minute)
@@ -188,7 +188,7 @@ func TestResync(t *testing.T) {
 	barcode := "read off the label"
 	spoiled.Width, spoiled.Levels = 1, nil
 	spoiled.Barcode, spoiled.BarcodeSource = &barcode, inspect.FromLabel
-	if err := st.Catalog.PutImages(t.Context(), []*catalog.Image{&spoiled}); err != nil {
+	if err := st.Catalog.Images.Put(t.Context(), []*catalog.Image{&spoiled}); err != nil {
 		t.Fatal(err)
 	}
 	if r := st.scan(Options{}); r.changed() {
@@ -297,7 +297,7 @@ func TestNestedTooDeep(t *testing.T) {
 func TestRootVanishes(t *testing.T) {
 	t.Parallel()
 	st := settled(t, "a.tiff", "b.tiff")
-	last, err := st.Catalog.Store(t.Context(), st.store)
+	last, err := st.Catalog.Stores.Get(t.Context(), st.store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func TestRootVanishes(t *testing.T) {
 		t.Errorf("another folder in its place: %v, want %v", err, ErrOtherRoot)
 	}
 	st.want(all)
-	if now, err := st.Catalog.Store(t.Context(), st.store); err != nil || !now.LastSync.Equal(*last.LastSync) {
+	if now, err := st.Catalog.Stores.Get(t.Context(), st.store); err != nil || !now.LastSync.Equal(*last.LastSync) {
 		t.Errorf("last sync at %v (%v), want %v: no scan was completed", now.LastSync, err, last.LastSync)
 	}
 

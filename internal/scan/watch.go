@@ -197,7 +197,7 @@ func (r *watch) start(ctx context.Context) error {
 	if r.running || time.Now().Before(r.nextScan) {
 		return nil
 	}
-	st, err := r.Syncer.Catalog.Store(ctx, r.Store)
+	st, err := r.Syncer.Catalog.Stores.Get(ctx, r.Store)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return err
 	}

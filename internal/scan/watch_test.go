@@ -46,7 +46,7 @@ func (st *site) eventually(within time.Duration, what string, is func() bool) ti
 func (st *site) becomes(within time.Duration, name string, want catalog.State) time.Duration {
 	st.t.Helper()
 	return st.eventually(within, fmt.Sprintf("%q to be %s", name, want), func() bool {
-		im, err := st.Catalog.ImageByPath(context.Background(), st.store, name)
+		im, err := st.Catalog.Images.ByPath(context.Background(), st.store, name)
 		return err == nil && im.State == want
 	})
 }
@@ -187,7 +187,7 @@ func TestWatchGrowing(t *testing.T) {
 			t.Fatal(err)
 		}
 		st.eventually(soon, fmt.Sprintf("%d bytes to be arriving", n), func() bool {
-			im, err := st.Catalog.ImageByPath(t.Context(), st.store, "b.tiff")
+			im, err := st.Catalog.Images.ByPath(t.Context(), st.store, "b.tiff")
 			return err == nil && im.State == catalog.Arriving && im.Identity.Size == int64(n)
 		})
 	}
@@ -213,7 +213,7 @@ func TestWatchBurst(t *testing.T) {
 		st.rename(from, st.path(fmt.Sprintf("%03d.tiff", i)))
 	}
 	took := st.eventually(2*soon, "all to be available", func() bool {
-		s, err := st.Catalog.Store(t.Context(), st.store)
+		s, err := st.Catalog.Stores.Get(t.Context(), st.store)
 		return err == nil && s.Counts[catalog.Available] == n+1
 	})
 	t.Logf("%d files: %v after the last was renamed in", n, took)
@@ -282,18 +282,18 @@ func TestStoreAddedAgain(t *testing.T) {
 	}()
 	st.rename(st.outside("x", slidetest.Pyramid{}.Bytes()), st.path("a.tiff"))
 	there := func() bool {
-		im, err := st.Catalog.ImageByPath(t.Context(), st.store, "a.tiff")
+		im, err := st.Catalog.Images.ByPath(t.Context(), st.store, "a.tiff")
 		return err == nil && im.State == catalog.Available
 	}
 	st.eventually(soon, "the slide", there)
-	s, err := st.Catalog.Store(t.Context(), st.store)
+	s, err := st.Catalog.Stores.Get(t.Context(), st.store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := st.Catalog.DeleteStore(t.Context(), s.ID); err != nil {
+	if err := st.Catalog.Stores.Delete(t.Context(), s.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.Catalog.PutStore(t.Context(), *s); err != nil {
+	if _, err := st.Catalog.Stores.Put(t.Context(), *s); err != nil {
 		t.Fatal(err)
 	}
 	st.eventually(2*soon, "the slide again", there)
@@ -314,7 +314,7 @@ func TestWatchers(t *testing.T) {
 	}()
 	st.rename(st.outside("x", slidetest.Pyramid{Label: labelled(t, "S26-99")}.Bytes()), st.path("a.tiff"))
 	st.eventually(soon, "the barcode on the label", func() bool {
-		im, err := st.Catalog.ImageByPath(t.Context(), st.store, "a.tiff")
+		im, err := st.Catalog.Images.ByPath(t.Context(), st.store, "a.tiff")
 		return err == nil && im.Barcode != nil && *im.Barcode == "S26-99"
 	})
 
@@ -322,12 +322,12 @@ func TestWatchers(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(second, "b.tiff"), slidetest.Pyramid{}.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, err := st.Catalog.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: second})
+	s, err := st.Catalog.Stores.Put(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	st.eventually(2*soon, "the second store", func() bool {
-		im, err := st.Catalog.ImageByPath(t.Context(), s.ID, "b.tiff")
+		im, err := st.Catalog.Images.ByPath(t.Context(), s.ID, "b.tiff")
 		return err == nil && im.State == catalog.Available
 	})
 	if got := len(w.Status()); got != 2 {
@@ -335,13 +335,13 @@ func TestWatchers(t *testing.T) {
 	}
 
 	// A write through a memory map causes no event: a nudge causes an inspection.
-	im, err := st.Catalog.ImageByPath(t.Context(), s.ID, "b.tiff")
+	im, err := st.Catalog.Images.ByPath(t.Context(), s.ID, "b.tiff")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.Recheck("unknown")
 	w.Recheck(im.ID)
-	if err := st.Catalog.DeleteStore(t.Context(), s.ID); err != nil {
+	if err := st.Catalog.Stores.Delete(t.Context(), s.ID); err != nil {
 		t.Fatal(err)
 	}
 	st.eventually(2*soon, "the second store to be left", func() bool { return len(w.Status()) == 1 })

@@ -81,7 +81,7 @@ func (w *Watchers) round(ctx context.Context, all *sync.WaitGroup) error {
 
 // update starts and stops watchers for added and removed stores.
 func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
-	list, err := w.syncer.Catalog.Stores(ctx)
+	list, err := w.syncer.Catalog.Stores.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (w *Watchers) Recheck(image string) { w.rechecks.Put(image, 0, 0) }
 func (w *Watchers) scan(ctx context.Context) {
 	list, _ := w.rechecks.Take()
 	for image := range list {
-		im, err := w.syncer.Catalog.Image(ctx, image)
+		im, err := w.syncer.Catalog.Images.Get(ctx, image)
 		if err != nil {
 			continue // removed, or the catalog is unreachable
 		}

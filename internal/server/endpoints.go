@@ -63,7 +63,7 @@ func (e *endpoints) run(ctx context.Context) {
 
 // read reads the endpoints of all stores.
 func (e *endpoints) read(ctx context.Context) ([]string, error) {
-	list, err := e.catalog.Stores(ctx)
+	list, err := e.catalog.Stores.List(ctx)
 	if err != nil {
 		e.mu.Lock()
 		defer e.mu.Unlock()

@@ -32,7 +32,7 @@ func (s *Server) site() metrics.Site {
 		Loops:  s.loopMetrics,
 		Stores: s.storeMetrics,
 		Workers: func(ctx context.Context) (map[string]int, error) {
-			list, err := s.catalog.Workers(ctx)
+			list, err := s.catalog.Workers.List(ctx)
 			hosts := map[string]int{}
 			for i := range list {
 				hosts[list[i].Host]++
@@ -111,11 +111,11 @@ func publicReason(err error) string {
 }
 
 func (s *Server) storeMetrics(ctx context.Context) ([]metrics.Store, error) {
-	list, err := s.catalog.Stores(ctx)
+	list, err := s.catalog.Stores.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	damaged, err := s.catalog.DamagedImages(ctx)
+	damaged, err := s.catalog.Verification.Damaged(ctx)
 	out := make([]metrics.Store, len(list))
 	for i := range list {
 		out[i] = metrics.Store{ID: list[i].ID, Damaged: damaged[list[i].ID], LastSync: list[i].LastSync, Since: list[i].CreatedAt, Counts: map[string]int{}}

@@ -294,14 +294,14 @@ func (s *Server) addFolders(ctx context.Context) error {
 		if root, err = filepath.EvalSymlinks(root); err != nil {
 			return fmt.Errorf("folder %s: %w", folder, err)
 		}
-		list, err := s.catalog.Stores(ctx)
+		list, err := s.catalog.Stores.List(ctx)
 		if err != nil {
 			return err
 		}
 		if slices.ContainsFunc(list, func(st catalog.Store) bool { return st.Root == root }) {
 			continue
 		}
-		if _, err = s.catalog.PutStore(ctx, catalog.Store{Label: filepath.Base(root), Mode: catalog.InPlace, Root: root}); err != nil {
+		if _, err = s.catalog.Stores.Put(ctx, catalog.Store{Label: filepath.Base(root), Mode: catalog.InPlace, Root: root}); err != nil {
 			return err
 		}
 	}

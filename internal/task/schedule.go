@@ -180,7 +180,7 @@ func (w *worker) schedule(ctx context.Context) {
 // enqueueDue enqueues the tasks of all stores that are due. If one schedule fails, it
 // continues with the others.
 func (s *Service) enqueueDue(ctx context.Context, now time.Time) error {
-	stores, err := s.Catalog.Stores(ctx)
+	stores, err := s.Catalog.Stores.List(ctx)
 	if err != nil {
 		return fmt.Errorf("schedules: %w", err)
 	}

@@ -107,7 +107,7 @@ func FuzzNext(f *testing.F) {
 func addStore(t *testing.T, svc *Service, s catalog.Store) *catalog.Store {
 	t.Helper()
 	s.Mode, s.Root = catalog.InPlace, t.TempDir()
-	added, err := svc.Catalog.PutStore(t.Context(), s)
+	added, err := svc.Catalog.Stores.Put(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestNextRun(t *testing.T) {
 		}
 		for _, st := range steps {
 			s.Schedule = st.schedule
-			if _, err := svc.Catalog.PutStore(t.Context(), *s); err != nil {
+			if _, err := svc.Catalog.Stores.Put(t.Context(), *s); err != nil {
 				t.Fatal(err)
 			}
 			if err := svc.enqueueDue(t.Context(), begin.Add(st.now)); err != nil {

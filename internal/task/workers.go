@@ -22,7 +22,7 @@ func (w *worker) register(ctx context.Context) error {
 }
 
 func (w *worker) heartbeat(ctx context.Context) error {
-	return w.Catalog.BeatWorker(ctx, catalog.Worker{
+	return w.Catalog.Workers.Beat(ctx, catalog.Worker{
 		ID: w.id, Host: w.Host, PID: os.Getpid(), Version: w.Version,
 		Queues: slices.Sorted(maps.Keys(w.queues)), StartedAt: w.started,
 	})
@@ -30,7 +30,7 @@ func (w *worker) heartbeat(ctx context.Context) error {
 
 // unregister removes the worker, which no longer runs tasks.
 func (w *worker) unregister(ctx context.Context) error {
-	if err := w.Catalog.EndWorker(ctx, w.id); err != nil {
+	if err := w.Catalog.Workers.End(ctx, w.id); err != nil {
 		return fmt.Errorf("cannot unregister the worker: %w", err)
 	}
 	return nil
@@ -109,7 +109,7 @@ func (s *Service) markUnserved(ctx context.Context, views []View) error {
 	if !slices.ContainsFunc(views, waits) {
 		return nil
 	}
-	workers, err := s.Catalog.Workers(ctx)
+	workers, err := s.Catalog.Workers.List(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot list workers: %w", err)
 	}

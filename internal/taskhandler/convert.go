@@ -43,7 +43,7 @@ const convertAttempts = 3
 // unconverted records that an image cannot be converted, so that the conversion is not
 // repeated until the file changes or a user submits it.
 func unconverted(ctx context.Context, c *catalog.Catalog, image string, why error) error {
-	_, err := c.UpdateImage(ctx, image, func(im *catalog.Image) error {
+	_, err := c.Images.Update(ctx, image, func(im *catalog.Image) error {
 		if im.State == catalog.Quarantined && !im.Unconverted {
 			im.Unconverted = true
 			im.Reason += "; it cannot be converted to a pyramid: " + why.Error()
@@ -62,11 +62,11 @@ func convertible(st *catalog.Store, im *catalog.Image) bool {
 }
 
 func (h *Handlers) pyramid(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-	im, err := h.Catalog.Image(ctx, a.Image)
+	im, err := h.Catalog.Images.Get(ctx, a.Image)
 	if err != nil {
 		return nil, err
 	}
-	st, err := h.Catalog.Store(ctx, im.StoreID)
+	st, err := h.Catalog.Stores.Get(ctx, im.StoreID)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (h *Handlers) checkSpace(ctx context.Context, st *catalog.Store, cl *claim)
 // withinQuota compares a pyramid with the remaining quota of its store, which other slides
 // may have used since the conversion began.
 func (h *Handlers) withinQuota(ctx context.Context, cl *claim, written, more int64) error {
-	st, err := h.Catalog.Store(ctx, cl.store)
+	st, err := h.Catalog.Stores.Get(ctx, cl.store)
 	if err != nil || st.Quota == 0 {
 		return err
 	}

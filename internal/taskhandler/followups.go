@@ -112,7 +112,7 @@ func (f *FollowUps) handIn(ctx context.Context) error {
 
 // everything marks all stores, so that all of their images are checked.
 func (f *FollowUps) everything(ctx context.Context) error {
-	list, err := f.Catalog.Stores(ctx)
+	list, err := f.Catalog.Stores.List(ctx)
 	for i := range list {
 		f.whole[list[i].ID] = true
 	}
@@ -121,14 +121,14 @@ func (f *FollowUps) everything(ctx context.Context) error {
 
 // find returns an image and its store, or nil if the image was removed.
 func (f *FollowUps) find(ctx context.Context, id string) (*catalog.Image, *catalog.Store, error) {
-	im, err := f.Catalog.Image(ctx, id)
+	im, err := f.Catalog.Images.Get(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := f.Catalog.Store(ctx, im.StoreID)
+	s, err := f.Catalog.Stores.Get(ctx, im.StoreID)
 	return im, s, err
 }
 
@@ -158,7 +158,7 @@ func (f *FollowUps) one(ctx context.Context, id string) error {
 // all submits the tasks of a store. Again is true if one of them was already running: it may
 // miss images that became available after it began, so the caller must call all again.
 func (f *FollowUps) all(ctx context.Context, store string) (again bool, err error) {
-	s, err := f.Catalog.Store(ctx, store)
+	s, err := f.Catalog.Stores.Get(ctx, store)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return false, nil
 	}
@@ -209,7 +209,7 @@ func (f *FollowUps) convertAll(ctx context.Context, s *catalog.Store) error {
 	}
 	q := catalog.Query{Store: s.ID, State: catalog.Quarantined, Limit: 1000}
 	for {
-		page, err := f.Catalog.Images(ctx, q)
+		page, err := f.Catalog.Images.List(ctx, q)
 		if err != nil {
 			return err
 		}

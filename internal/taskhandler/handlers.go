@@ -85,7 +85,7 @@ func (h *Handlers) args(ctx context.Context, t *task.Task) (task.Args, error) {
 	if a.Image == "" {
 		return a, nil
 	}
-	im, err := h.Catalog.Image(ctx, a.Image)
+	im, err := h.Catalog.Images.Get(ctx, a.Image)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return a, nil // the handler decides how to report that
 	} else if err != nil {
@@ -109,7 +109,7 @@ func (h *Handlers) sync(resync bool) func(context.Context, *task.Task, task.Args
 
 // verify reads the files of a store again and compares them with their digests.
 func (h *Handlers) verify(ctx context.Context, t *task.Task, a task.Args) (any, error) {
-	s, err := h.Catalog.Store(ctx, a.Store)
+	s, err := h.Catalog.Stores.Get(ctx, a.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -126,14 +126,14 @@ type tally struct {
 // failure of one image does not stop the others.
 func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed func(*catalog.Store, *catalog.Image) bool, do func(*catalog.Image) error) (tally, error) {
 	r := tally{Failed: []scan.Failure{}}
-	st, err := h.Catalog.Store(ctx, a.Store)
+	st, err := h.Catalog.Stores.Get(ctx, a.Store)
 	if err != nil {
 		return r, err
 	}
 	var ids []string
 	if a.Image != "" {
 		ids = []string{a.Image}
-	} else if err := h.Catalog.EachImage(ctx, a.Store, func(im *catalog.Image) error {
+	} else if err := h.Catalog.Images.Each(ctx, a.Store, func(im *catalog.Image) error {
 		if im.DeletedAt == nil && im.State == catalog.Available && needed(st, im) {
 			ids = append(ids, im.ID)
 		}
@@ -146,7 +146,7 @@ func (h *Handlers) each(ctx context.Context, t *task.Task, a task.Args, needed f
 	}
 	for i, id := range ids {
 		t.Progress(int64(i), int64(len(ids)), "images")
-		im, err := h.Catalog.Image(ctx, id)
+		im, err := h.Catalog.Images.Get(ctx, id)
 		if err == nil {
 			err = do(im)
 		}

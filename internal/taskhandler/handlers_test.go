@@ -23,12 +23,12 @@ func TestForeignImage(t *testing.T) {
 	}
 	defer c.Close()
 	for _, id := range []string{"own", "foreign"} {
-		if _, err := c.PutStore(t.Context(), catalog.Store{ID: id, Label: id, Mode: catalog.InPlace, Root: filepath.Join(dir, id)}); err != nil {
+		if _, err := c.Stores.Put(t.Context(), catalog.Store{ID: id, Label: id, Mode: catalog.InPlace, Root: filepath.Join(dir, id)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	im := &catalog.Image{ID: "slide", StoreID: "foreign", Path: "a.tiff", State: catalog.Available, Revision: "r", Identity: fsx.Identity{Ino: 1, Size: 1}}
-	if err := c.PutImages(t.Context(), []*catalog.Image{im}); err != nil {
+	if err := c.Images.Put(t.Context(), []*catalog.Image{im}); err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range (&Handlers{Catalog: c}).Kinds() { // without the services that a task needs

@@ -50,7 +50,7 @@ func TestLogOfSync(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "Jane Doe.tiff"), []byte("not a slide"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	st, err := c.PutStore(t.Context(), catalog.Store{Label: "l", Mode: catalog.InPlace, Root: root})
+	st, err := c.Stores.Put(t.Context(), catalog.Store{Label: "l", Mode: catalog.InPlace, Root: root})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func TestConversionsShareQuota(t *testing.T) {
 	}
 	defer c.Close()
 	st := &catalog.Store{Label: "managed", Mode: catalog.Managed, Root: t.TempDir(), Quota: 100 << 20}
-	if st, err = c.PutStore(t.Context(), *st); err != nil {
+	if st, err = c.Stores.Put(t.Context(), *st); err != nil {
 		t.Fatal(err)
 	}
 	out := st.File("incoming/a.tiff")

@@ -67,7 +67,7 @@ func (u *Uploads) find(r *http.Request, others bool) (*folder, *found, error) {
 	if !isID(id) {
 		return nil, nil, errNoUpload
 	}
-	stores, err := u.o.Catalog.Stores(r.Context())
+	stores, err := u.o.Catalog.Stores.List(r.Context())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -230,7 +230,7 @@ func (u *Uploads) wanted(r *http.Request) (*record, *catalog.Store, error) {
 	if meta["store"] == "" {
 		return nil, nil, refuse(http.StatusBadRequest, "Give in "+hMetadata+" the store that receives the file: store, the id of a managed store.")
 	}
-	st, err := u.o.Catalog.Store(r.Context(), meta["store"])
+	st, err := u.o.Catalog.Stores.Get(r.Context(), meta["store"])
 	if err != nil {
 		return nil, nil, err
 	}
@@ -261,7 +261,7 @@ func (u *Uploads) begin(r *http.Request, f *folder, rec *record) error {
 	}
 	err := u.reserve(f, rec)
 	if _, ok := errors.AsType[*httperr.Error](err); ok { // another process may have made room
-		stores, serr := u.o.Catalog.Stores(r.Context())
+		stores, serr := u.o.Catalog.Stores.List(r.Context())
 		if serr != nil {
 			return serr
 		}

@@ -87,7 +87,7 @@ func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	stores, err := u.o.Catalog.Stores(r.Context())
+	stores, err := u.o.Catalog.Stores.List(r.Context())
 	if err != nil {
 		return answer("", err)
 	}

@@ -52,11 +52,11 @@ func TestQuota(t *testing.T) {
 	ctx := context.Background()
 	quota := func(n int64) {
 		t.Helper()
-		if _, err := s.c.UpdateStore(ctx, s.store.ID, func(st *catalog.Store) error { st.Quota = n; return nil }); err != nil {
+		if _, err := s.c.Stores.Update(ctx, s.store.ID, func(st *catalog.Store) error { st.Quota = n; return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.c.PutImages(ctx, []*catalog.Image{{StoreID: s.store.ID, Path: "slides/a.tiff", State: catalog.Available, Identity: fsx.Identity{Size: 1000}}}); err != nil {
+	if err := s.c.Images.Put(ctx, []*catalog.Image{{StoreID: s.store.ID, Path: "slides/a.tiff", State: catalog.Available, Identity: fsx.Identity{Size: 1000}}}); err != nil {
 		t.Fatal(err)
 	}
 	try := func(length int) answer {

@@ -33,7 +33,7 @@ func TestHandedOver(t *testing.T) {
 	if r, err := syncer.Sync(t.Context(), s.store.ID, scan.Options{Import: true, Wait: true}); err != nil || r.Imported != 2 {
 		t.Fatalf("%+v, %v; want 2 imported", r, err)
 	}
-	err := s.c.EachImage(t.Context(), s.store.ID, func(im *catalog.Image) error {
+	err := s.c.Images.Each(t.Context(), s.store.ID, func(im *catalog.Image) error {
 		if want := hexSum(files[im.FileName]); im.Path != managed.SlidePath(want) || im.Digest == nil || *im.Digest != want {
 			t.Errorf("%s: at %s, want the digest %s", im.FileName, im.Path, want)
 		}

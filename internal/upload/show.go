@@ -122,7 +122,7 @@ func (u *Uploads) view(r *record) View {
 // conversion sets the state of the conversion, and returns the pyramid once it exists;
 // im is the flat image.
 func (u *Uploads) conversion(ctx context.Context, r *record, im *catalog.Image, v *View) (*catalog.Image, error) {
-	pyramids, err := u.o.Catalog.FindByFileName(ctx, r.Store, r.As+".tiff")
+	pyramids, err := u.o.Catalog.Images.ByFileName(ctx, r.Store, r.As+".tiff")
 	if err != nil {
 		return im, err
 	}
@@ -144,7 +144,7 @@ func (u *Uploads) conversion(ctx context.Context, r *record, im *catalog.Image, 
 // name, size and mtime, which stay when the file is moved, or else by digest: a
 // duplicate has the image that the store already had.
 func (u *Uploads) image(ctx context.Context, r *record) (*catalog.Image, error) {
-	list, err := u.o.Catalog.FindByFileName(ctx, r.Store, r.As)
+	list, err := u.o.Catalog.Images.ByFileName(ctx, r.Store, r.As)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (u *Uploads) image(ctx context.Context, r *record) (*catalog.Image, error) 
 			return &list[i], nil
 		}
 	}
-	im, err := u.o.Catalog.ImageByDigest(ctx, r.Store, r.Digest)
+	im, err := u.o.Catalog.Images.ByDigest(ctx, r.Store, r.Digest)
 	if errors.Is(err, catalog.ErrNotFound) || err == nil && im.DeletedAt != nil {
 		return nil, nil
 	}

@@ -17,7 +17,7 @@ const sweepPause = 10 * time.Minute
 // sweep removes expired uploads in every store whose folder can be reached, and
 // finishes complete ones that a process left unfinished.
 func (u *Uploads) sweep(ctx context.Context) error {
-	stores, err := u.o.Catalog.Stores(ctx)
+	stores, err := u.o.Catalog.Stores.List(ctx)
 	if err != nil {
 		return err
 	}

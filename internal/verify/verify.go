@@ -63,7 +63,7 @@ const maxUnreadable = 1000
 // The error is [ErrNoRoot], or one of the catalog or the context; the result then holds
 // what was done before.
 func (v *Verifier) Store(ctx context.Context, store string, o Options) (Result, error) {
-	st, err := v.Catalog.Store(ctx, store)
+	st, err := v.Catalog.Stores.Get(ctx, store)
 	if err != nil {
 		return newRun(v, &catalog.Store{}, o).result, err
 	}
@@ -76,7 +76,7 @@ func (v *Verifier) Store(ctx context.Context, store string, o Options) (Result, 
 	began := time.Now()
 	err = r.rootIsThere()
 	if err == nil && total > 0 {
-		err = v.Catalog.EachUnverified(ctx, store, began, func(e *catalog.Entry) error {
+		err = v.Catalog.Verification.EachDue(ctx, store, began, func(e *catalog.Entry) error {
 			if err := r.check(ctx, e, nil); err != nil {
 				return err
 			}
@@ -105,11 +105,11 @@ var errLimit = errors.New("limit of files reached")
 // file is not an error: it is in the result.
 func (v *Verifier) Image(ctx context.Context, id string, o Options) (Result, error) {
 	began := time.Now()
-	im, err := v.Catalog.Image(ctx, id)
+	im, err := v.Catalog.Images.Get(ctx, id)
 	if err != nil {
 		return newRun(v, &catalog.Store{}, o).result, err
 	}
-	st, err := v.Catalog.Store(ctx, im.StoreID)
+	st, err := v.Catalog.Stores.Get(ctx, im.StoreID)
 	if err != nil {
 		return newRun(v, &catalog.Store{}, o).result, err
 	}
@@ -191,12 +191,12 @@ func (r *run) record(ctx context.Context, e *catalog.Entry, digest string) error
 	var err error
 	switch e.Digest {
 	case "":
-		err = r.Catalog.SetDigest(ctx, e.ID, e.Revision, digest)
+		err = r.Catalog.Verification.SetDigest(ctx, e.ID, e.Revision, digest)
 	case digest:
-		err = r.Catalog.Verified(ctx, e.ID, e.Revision, time.Now())
+		err = r.Catalog.Verification.Passed(ctx, e.ID, e.Revision, time.Now())
 	default:
 		words := damage(e, digest)
-		if err = r.Catalog.Damaged(ctx, e.ID, e.Revision, words, time.Now()); err == nil {
+		if err = r.Catalog.Verification.Failed(ctx, e.ID, e.Revision, words, time.Now()); err == nil {
 			r.result.Damaged = append(r.result.Damaged, Finding{e.ID, words})
 			r.log().ErrorContext(ctx, "file is damaged, its tiles are no longer served", "image", e.ID, "store", e.StoreID, "reason", words)
 			return nil

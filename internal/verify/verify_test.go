@@ -59,7 +59,7 @@ func onEach(t *testing.T, test func(*testing.T, *site)) {
 func newSite(t *testing.T, c *catalog.Catalog) *site {
 	t.Helper()
 	st := &site{t: t, root: t.TempDir(), now: time.Now()}
-	s, err := c.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: st.root})
+	s, err := c.Stores.Put(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: st.root})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func (st *site) sync() {
 
 func (st *site) image(name string) *catalog.Image {
 	st.t.Helper()
-	im, err := st.Catalog.ImageByPath(st.t.Context(), st.store, name)
+	im, err := st.Catalog.Images.ByPath(st.t.Context(), st.store, name)
 	if err != nil {
 		st.t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestUnsteady(t *testing.T) {
 	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
 	st.slides("a.tiff")
 	im := st.image("a.tiff")
-	store, err := st.Catalog.Store(t.Context(), st.store)
+	store, err := st.Catalog.Stores.Get(t.Context(), st.store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,11 +333,11 @@ func TestUnderLostLease(t *testing.T) {
 	t.Parallel()
 	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
 	st.slides("a.tiff")
-	l, err := st.Catalog.Acquire(t.Context(), "verify", "a", time.Hour)
+	l, err := st.Catalog.Leases.Acquire(t.Context(), "verify", "a", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.Catalog.Acquire(t.Context(), "verify", "a", time.Hour); err != nil {
+	if _, err := st.Catalog.Leases.Acquire(t.Context(), "verify", "a", time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	v := &Verifier{Catalog: st.Catalog.Under(l)}

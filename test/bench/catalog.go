@@ -90,7 +90,7 @@ func listing(ctx context.Context, o *options, name, url string) (*listed, error)
 	defer c.Close()
 	var stores []string
 	for _, root := range []string{"/a", "/b", "/c"} {
-		st, err := c.PutStore(ctx, catalog.Store{Label: root, Mode: catalog.InPlace, Root: root})
+		st, err := c.Stores.Put(ctx, catalog.Store{Label: root, Mode: catalog.InPlace, Root: root})
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func listing(ctx context.Context, o *options, name, url string) (*listed, error)
 		var times []time.Duration
 		for range listingTimes {
 			took, err := timed(func() error {
-				page, err := c.Images(ctx, query)
+				page, err := c.Images.List(ctx, query)
 				if err == nil {
 					query.Cursor = page.NextCursor
 				}
@@ -141,7 +141,7 @@ func fill(ctx context.Context, c *catalog.Catalog, stores []string, n int) error
 			batch = append(batch, numbered(stores[k], i, random))
 			i++
 		}
-		if err := c.PutImages(ctx, batch); err != nil {
+		if err := c.Images.Put(ctx, batch); err != nil {
 			return err
 		}
 	}

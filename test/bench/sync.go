@@ -96,12 +96,12 @@ func passes(ctx context.Context, folder, work string) error {
 	}
 	defer c.Close()
 	syncer := &scan.Syncer{Catalog: c}
-	if list, err := c.Stores(ctx); err != nil {
+	if list, err := c.Stores.List(ctx); err != nil {
 		return err
 	} else if len(list) > 0 {
 		return unchanged(ctx, syncer, &list[0])
 	}
-	st, err := c.PutStore(ctx, catalog.Store{Label: "tree", Mode: catalog.InPlace, Root: folder})
+	st, err := c.Stores.Put(ctx, catalog.Store{Label: "tree", Mode: catalog.InPlace, Root: folder})
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (f *Follower) Load(ctx context.Context) error {
 
 // Run follows the catalog until ctx is done. During an outage the known images stay.
 func (f *Follower) Run(ctx context.Context) {
-	wake := f.Catalog.Watch(ctx)
+	wake := f.Catalog.Changes.Watch(ctx)
 	l := f.Loops.New(f.Log, "catalog", "")
 	l.Longest = longestPause
 	l.Run(ctx, func(ctx context.Context) error {
@@ -72,7 +72,7 @@ func (f *Follower) Run(ctx context.Context) {
 // loadStores reads the stores. A store that has not changed keeps its pointer, so that its
 // slides stay open.
 func (f *Follower) loadStores(ctx context.Context) error {
-	list, err := f.Catalog.Stores(ctx)
+	list, err := f.Catalog.Stores.List(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot read stores: %w", err)
 	}
@@ -103,7 +103,7 @@ func (f *Follower) loadStores(ctx context.Context) error {
 // catchUp applies the changes since the last one seen.
 func (f *Follower) catchUp(ctx context.Context) error {
 	for {
-		changes, err := f.Catalog.Changes(ctx, f.since, batch)
+		changes, err := f.Catalog.Changes.Since(ctx, f.since, batch)
 		if err != nil {
 			return fmt.Errorf("cannot read changes of the catalog: %w", err)
 		}

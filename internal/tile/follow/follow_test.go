@@ -36,7 +36,7 @@ func newSite(t *testing.T) *site {
 	st.tiles = tile.New(tile.Options{})
 	t.Cleanup(st.tiles.Close)
 	st.follower = &follow.Follower{Catalog: st.Catalog, Tiles: st.tiles, Log: slog.New(slog.DiscardHandler)}
-	s, err := st.PutStore(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: "/slides", Background: "#f0e0d0", Origin: "bottom-left", Public: true})
+	s, err := st.Stores.Put(t.Context(), catalog.Store{Mode: catalog.InPlace, Root: "/slides", Background: "#f0e0d0", Origin: "bottom-left", Public: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func (st *site) put(c *catalog.Catalog, path string, state catalog.State) *catal
 		StoreID: st.store, Path: path, State: state, Revision: "r1", Identity: fsx.Identity{Ino: 7, Size: 10},
 		Description: catalog.Description{FileName: filepath.Base(path), FirstSeen: time.Now(), LastChange: time.Now()},
 	}
-	if err := c.PutImages(st.t.Context(), []*catalog.Image{im}); err != nil {
+	if err := c.Images.Put(st.t.Context(), []*catalog.Image{im}); err != nil {
 		st.t.Fatal(err)
 	}
 	return im
@@ -94,7 +94,7 @@ func TestFile(t *testing.T) {
 // Files of a managed store lie in two folders, of which one may be moved.
 func TestManagedFile(t *testing.T) {
 	st := newSite(t)
-	s, err := st.PutStore(t.Context(), catalog.Store{Mode: catalog.Managed, Root: "/managed", Incoming: "/arrivals"})
+	s, err := st.Stores.Put(t.Context(), catalog.Store{Mode: catalog.Managed, Root: "/managed", Incoming: "/arrivals"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestManagedFile(t *testing.T) {
 	}
 	want(arrived, "/arrivals/a.tiff")
 	want(kept, "/managed/slides/ab/abc.tiff")
-	if _, err := st.UpdateStore(t.Context(), s.ID, func(s *catalog.Store) error { s.Incoming = "/moved"; return nil }); err != nil {
+	if _, err := st.Stores.Update(t.Context(), s.ID, func(s *catalog.Store) error { s.Incoming = "/moved"; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	want(arrived, "/moved/a.tiff")
@@ -127,12 +127,12 @@ func TestFollows(t *testing.T) {
 		{"nothing", func(*site, *catalog.Image) error { return nil }, true},
 		{"missing", func(st *site, im *catalog.Image) error { st.put(st.Catalog, im.Path, catalog.Missing); return nil }, false},
 		{"broken", func(st *site, im *catalog.Image) error { st.put(st.Catalog, im.Path, catalog.Broken); return nil }, false},
-		{"deleted", func(st *site, im *catalog.Image) error { return st.DeleteImage(ctx, im.ID) }, false},
+		{"deleted", func(st *site, im *catalog.Image) error { return st.Images.Delete(ctx, im.ID) }, false},
 		{"deleted and restored", func(st *site, im *catalog.Image) error {
-			return errors.Join(st.DeleteImage(ctx, im.ID), st.follower.Load(ctx), st.RestoreImage(ctx, im.ID))
+			return errors.Join(st.Images.Delete(ctx, im.ID), st.follower.Load(ctx), st.Images.Restore(ctx, im.ID))
 		}, true},
-		{"dropped", func(st *site, im *catalog.Image) error { return st.DropImages(ctx, im.ID) }, false},
-		{"store removed", func(st *site, _ *catalog.Image) error { return st.DeleteStore(ctx, st.store) }, false},
+		{"dropped", func(st *site, im *catalog.Image) error { return st.Images.Drop(ctx, im.ID) }, false},
+		{"store removed", func(st *site, _ *catalog.Image) error { return st.Stores.Delete(ctx, st.store) }, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestMany(t *testing.T) {
 	for i := range 2345 {
 		list = append(list, &catalog.Image{StoreID: st.store, Path: fmt.Sprint(i), State: catalog.Available, Revision: "r"})
 	}
-	if err := st.PutImages(t.Context(), list); err != nil {
+	if err := st.Images.Put(t.Context(), list); err != nil {
 		t.Fatal(err)
 	}
 	st.load()
@@ -182,7 +182,7 @@ func TestStoreChanged(t *testing.T) {
 	}
 	edit := func(f func(*catalog.Store)) {
 		t.Helper()
-		if _, err := st.UpdateStore(t.Context(), st.store, func(s *catalog.Store) error { f(s); return nil }); err != nil {
+		if _, err := st.Stores.Update(t.Context(), st.store, func(s *catalog.Store) error { f(s); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -268,7 +268,7 @@ func TestRenamed(t *testing.T) {
 	im := st.put(st.Catalog, "a.tiff", catalog.Available)
 	st.load()
 	for _, id := range []string{"7", "7", "8"} {
-		if _, err := st.UpdateImage(t.Context(), im.ID, func(im *catalog.Image) error { im.ExternalID = &id; return nil }); err != nil {
+		if _, err := st.Images.Update(t.Context(), im.ID, func(im *catalog.Image) error { im.ExternalID = &id; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		st.load()
