@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,12 +34,21 @@ const manifestName = "backup.json"
 type backupCmd struct {
 	databaseFlags
 	Folder string `arg:"" type:"path" help:"Folder in which the backup creates a new folder."`
+	Keep   int    `placeholder:"N" help:"Remove older backups in the folder, except the newest N. Default: remove none."`
 	JSON   bool   `help:"Print JSON."`
 	logFlags
 }
 
+// Validate refuses numbers that would remove every backup.
+func (c *backupCmd) Validate() error {
+	if c.Keep < 0 {
+		return fmt.Errorf("--keep=%d: must be at least 1", c.Keep)
+	}
+	return nil
+}
+
 func (*backupCmd) Help() string {
-	return "Writes a consistent copy of the catalog (stores, images, tasks, users and audit log) while servers and workers continue to run. Slides and cached images are not in the backup. Back up PostgreSQL with pg_dump.\n\nExample:\n\n  ptiffstore backup /backups"
+	return "Writes a consistent copy of the catalog (stores, images, tasks, users and audit log) while servers and workers continue to run. Slides and cached images are not in the backup. Back up PostgreSQL with pg_dump.\n\nExample:\n\n  ptiffstore backup /backups --keep 14"
 }
 
 // Run makes the backup and prints its folder.
@@ -63,6 +74,9 @@ func (c *backupCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir)) // or it could be mistaken for the newest backup
 	}
+	if err := c.prune(); err != nil {
+		return fmt.Errorf("the backup %s is complete, but old ones could not be removed: %w", dir, err)
+	}
 	if c.JSON {
 		return printJSON(std, struct {
 			Folder string `json:"folder"`
@@ -71,6 +85,37 @@ func (c *backupCmd) Run(ctx context.Context, std streams) error {
 	}
 	_, err = fmt.Fprintln(std.out, dir)
 	return err
+}
+
+// prune removes old backups. It touches only complete backups that have the name which this
+// command gives them.
+func (c *backupCmd) prune() error {
+	if c.Keep <= 0 {
+		return nil
+	}
+	entries, err := os.ReadDir(c.Folder)
+	if err != nil {
+		return err
+	}
+	type old struct {
+		dir string
+		at  time.Time
+	}
+	var list []old
+	for _, e := range entries {
+		dir := filepath.Join(c.Folder, e.Name())
+		if m, err := readManifest(dir); err == nil && e.IsDir() && strings.HasPrefix(e.Name(), "ptiffstore-"+m.At.UTC().Format(stampFormat)) {
+			list = append(list, old{dir, m.At})
+		}
+	}
+	slices.SortFunc(list, func(a, b old) int { return b.at.Compare(a.at) })
+	for _, o := range list[min(c.Keep, len(list)):] {
+		// Without its manifest it is no backup any more, if the removal is interrupted.
+		if err := errors.Join(os.Remove(filepath.Join(o.dir, manifestName)), os.RemoveAll(o.dir)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stampFormat is the format of a time in the name of a file or folder.

@@ -3,8 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/slideatlas/ptiffstore/test/pgtest"
 )
@@ -64,5 +67,35 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(data, "*.restoring*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestBackupKeep makes backups in a folder that also holds other things: only complete older
+// backups are removed.
+func TestBackupKeep(t *testing.T) {
+	t.Parallel()
+	data, backups := newCatalog(t), t.TempDir()
+	first := done(t, "backup", backups, "--data="+data)
+	incomplete := filepath.Join(backups, "ptiffstore-20200101-000000")
+	renamed := filepath.Join(backups, "before-the-upgrade")
+	for from, to := range map[string]string{first: renamed, t.TempDir(): incomplete} {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := done(t, "backup", backups, "--data="+data)
+	third := done(t, "backup", backups, "--data="+data, "--keep=3")
+	fourth := done(t, "backup", backups, "--data="+data, "--keep=2")
+	got, err := filepath.Glob(filepath.Join(backups, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{third, fourth, renamed, incomplete} // without the second
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("without %s (-want +got):\n%s", second, diff)
+	}
+	if r := command(t, "backup", backups, "--data="+data, "--keep=-1"); r.code != exitUsage {
+		t.Errorf("--keep=-1: %v", r)
 	}
 }

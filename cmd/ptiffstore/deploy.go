@@ -14,6 +14,7 @@ import (
 )
 
 type deployCmd struct {
+	Package    deployPackageCmd    `cmd:"" help:"Write the files that a package has beside the program."`
 	Supervisor deploySupervisorCmd `cmd:"" help:"Write a configuration of supervisord."`
 	Systemd    deploySystemdCmd    `cmd:"" help:"Write systemd units."`
 }
@@ -91,10 +92,13 @@ func (c *deploySite) write(std streams, files []deploy.File) error {
 	return nil
 }
 
-type deploySystemdCmd struct{ deploySite }
+type deploySystemdCmd struct {
+	deploySite
+	Backups string `name:"backups" type:"path" placeholder:"DIR" help:"Folder for a backup of the catalog every night, of which the last 14 are kept; it must belong to the user. Default: no backups. Not for PostgreSQL."`
+}
 
 func (*deploySystemdCmd) Help() string {
-	return "Writes a unit for the server, one for a tile server, one for the worker of each queue, a target that includes all of them, and a file of environment variables. Copy the units to /etc/systemd/system and the variables to /etc/ptiffstore/NAME.env, then:\n\n  systemctl daemon-reload\n  systemctl enable --now ptiffstore-NAME.target\n\nExample:\n\n  ptiffstore deploy systemd --site north --queue default=4 --queue verify=1 /slides/scanner1"
+	return "Writes a unit for the server, one for a tile server, one for the worker of each queue, a timer that runs doctor every hour, with --backups one that backs up the catalog every night, a target that includes all of them, and a file of environment variables. Copy units and timers to /etc/systemd/system and the variables to /etc/ptiffstore/NAME.env, then:\n\n  systemctl daemon-reload\n  systemctl enable --now ptiffstore-NAME.target\n\nExample:\n\n  ptiffstore deploy systemd --site north --queue default=4 --queue verify=1 /slides/scanner1"
 }
 
 // Run writes the units.
@@ -103,6 +107,7 @@ func (c *deploySystemdCmd) Run(_ context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	s.Backups = c.Backups
 	files, err := deploy.Systemd(s)
 	if err != nil {
 		return usage(err)
@@ -127,4 +132,47 @@ func (c *deploySupervisorCmd) Run(_ context.Context, std streams) error {
 		return usage(err)
 	}
 	return c.write(std, files)
+}
+
+type deployPackageCmd struct {
+	Out  string `short:"o" required:"" type:"path" placeholder:"DIR" help:"Folder that stands for the root folder, to write the files to."`
+	Date string `placeholder:"DATE" help:"Date of the manual pages, such as 2027-01-15."`
+}
+
+func (*deployPackageCmd) Help() string {
+	return "For packages of Linux distributions: writes the units and timers of one site, its configuration, the manual pages and the completions of bash, zsh and fish, below usr and etc. The program belongs at /usr/bin/ptiffstore, and the package creates the user ptiffstore with the data directory /var/lib/ptiffstore.\n\nExample:\n\n  ptiffstore deploy package -o /tmp/root"
+}
+
+// Run writes the files.
+func (c *deployPackageCmd) Run(std streams) error {
+	site, err := deploy.Package()
+	if err != nil {
+		return err
+	}
+	list := []deploy.File{
+		{Name: "usr/share/bash-completion/completions/ptiffstore", Content: []byte(completionOf("bash", "/usr/bin/ptiffstore"))},
+		{Name: "usr/share/zsh/vendor-completions/_ptiffstore", Content: []byte(completionOf("zsh", "/usr/bin/ptiffstore"))},
+		{Name: "usr/share/fish/vendor_completions.d/ptiffstore.fish", Content: []byte(completionOf("fish", "/usr/bin/ptiffstore"))},
+	}
+	for _, f := range site {
+		folder := "usr/lib/systemd/system/"
+		if ext := filepath.Ext(f.Name); ext == ".yaml" || ext == ".env" {
+			folder = "etc/ptiffstore/"
+		}
+		list = append(list, deploy.File{Name: folder + f.Name, Content: f.Content})
+	}
+	for _, f := range manPages(newParser(&program{}).Model, c.Date) {
+		list = append(list, deploy.File{Name: "usr/share/man/man1/" + f.Name, Content: f.Content})
+	}
+	for _, f := range list {
+		path := filepath.Join(c.Out, f.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, f.Content, 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintln(std.out, path)
+	}
+	return nil
 }

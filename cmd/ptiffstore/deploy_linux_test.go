@@ -27,17 +27,22 @@ func TestSystemdUnits(t *testing.T) {
 		t.Skip("no systemd-analyze here")
 	}
 	dir := t.TempDir()
-	done(t, "deploy", "systemd", "--site", "north", "-o", dir, "--program", built(t), "--user", "root", "--data", dir,
+	done(t, "deploy", "systemd", "--site", "north", "-o", dir, "--program", built(t), "--user", "root", "--data", dir, "--backups", dir,
 		"--tiles", "127.0.0.1:8081", "--queue", "default=4", "--queue", "verify=1", "/slides/scanner 1")
 	done(t, "deploy", "systemd", "--site", "scanner-a", "--host", "Scanner A", "--central", "https://slides.example.org", "-o", dir, "--program", built(t),
 		"--user", "root", "--data", dir, "--database", "postgres://db/slides", "--tiles", "127.0.0.1:8082", "/slides/scanner 1")
 	units, err := filepath.Glob(filepath.Join(dir, "*.service"))
-	if err != nil || len(units) != 4+3 {
-		t.Fatalf("units %q, %v, want four of a site and three of a host", units, err)
+	if err != nil || len(units) != 6+4 {
+		t.Fatalf("units %q, %v, want six of a site and four of a host", units, err)
 	}
 	if want := filepath.Join(dir, "ptiffstore-scanner-a-worker-host-scanner-a.service"); !slices.Contains(units, want) {
 		t.Errorf("units %q, and none for what only this host can do", units)
 	}
+	timers, err := filepath.Glob(filepath.Join(dir, "*.timer"))
+	if err != nil || len(timers) != 2+1 {
+		t.Fatalf("timers %q, %v, want backup and doctor of a site and doctor of a host", timers, err)
+	}
+	units = slices.Concat(units, timers)
 	units = append(units, filepath.Join(dir, "ptiffstore-north.target"), filepath.Join(dir, "ptiffstore-scanner-a.target"))
 	out, err := exec.Command(verifier, append([]string{"verify", "--man=no"}, units...)...).CombinedOutput()
 	for line := range strings.Lines(string(out)) {

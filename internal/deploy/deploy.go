@@ -33,11 +33,43 @@ type Site struct {
 	LogFolder  string   // of supervisord; systemd has its journal
 	ExtraFlags []string // of the server
 	Config     string   // path of the configuration file to write; "" to use flags only
+	Backups    string   // folder of nightly backups, of systemd; "" for none
+
+	// Packaged is for the one site of a Debian or RPM package. Its units are named
+	// ptiffstore, and have no target.
+	Packaged bool
 
 	// Host is the name of a host with slides of a larger site, which runs no server itself;
 	// "" for a complete site. Its Config is the file of that site, which is not written.
 	Host    string
 	Central string // URL of the central server that the tile server asks; "" for none
+}
+
+// Prefix returns the name of the site's units, or its beginning.
+func (s Site) Prefix() string {
+	if s.Packaged {
+		return "ptiffstore"
+	}
+	return "ptiffstore-" + s.Name
+}
+
+// Target returns the target that starts the processes.
+func (s Site) Target() string {
+	if s.Packaged {
+		return "multi-user.target"
+	}
+	return s.Prefix() + ".target"
+}
+
+// Title returns the name of the site for people.
+func (s Site) Title() string { return strings.Replace(s.Prefix(), "-", " ", 1) }
+
+// Origin returns where the units come from.
+func (s Site) Origin() string {
+	if s.Packaged {
+		return "part of the package ptiffstore; change it with systemctl edit"
+	}
+	return `written by "ptiffstore deploy systemd"`
 }
 
 // A Variable is an environment variable of all processes.
@@ -99,6 +131,21 @@ var templates embed.FS
 
 var siteName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
+// Package returns the units and the configuration of a Debian or RPM package: one server
+// with a worker in the same process.
+func Package() ([]File, error) {
+	s := Site{
+		Name: "ptiffstore", Packaged: true, Program: "/usr/bin/ptiffstore", User: "ptiffstore", Data: "/var/lib/ptiffstore",
+		Listen: "127.0.0.1:8080", Config: "/etc/ptiffstore/ptiffstore.yaml", Backups: "/var/backups/ptiffstore",
+	}
+	units, err := s.render("systemd")
+	if err != nil {
+		return nil, err
+	}
+	settings, err := s.render("package")
+	return slices.Concat(units, settings), err
+}
+
 // Systemd returns units, and the file of environment variables that they read.
 func Systemd(s Site) ([]File, error) { return s.render("systemd") }
 
@@ -119,9 +166,43 @@ type Process struct {
 // its port. Together with the shutdown it is well below the Stop time.
 const drain = "5s"
 
+// A Timer is a command that a timer of systemd starts, as templates see it.
+type Timer struct {
+	Site
+	Kind     string // for people
+	Unit     string // its name
+	Args     []string
+	Writes   []string // folders
+	When     string   // for people
+	Calendar string   // for systemd
+	Spread   string   // maximum delay, so that not all sites begin at once
+}
+
+// keptBackups is how many nightly backups are kept.
+const keptBackups = "14"
+
+// timers returns the timers of the site. A database of PostgreSQL is backed up by its own
+// programs.
+func (s Site) timers() []Timer {
+	doctor := s.command("doctor", s.Listen)
+	if s.Host != "" {
+		doctor = s.command("doctor", s.Tiles)
+	}
+	var list []Timer
+	if s.Backups != "" {
+		backup := slices.Concat(s.command("backup", ""), []string{"--keep", keptBackups, s.Backups})
+		list = append(list, Timer{s, "backup of the catalog", s.Prefix() + "-backup", backup, []string{s.Data, s.Backups}, "every night", "*-*-* 02:30:00", "15min"})
+		doctor = append(doctor, "--backups", s.Backups)
+	}
+	return append(list, Timer{s, "check of the installation", s.Prefix() + "-doctor", doctor, nil, "every hour", "hourly", "10min"})
+}
+
 // processes returns the processes of the site.
 func (s Site) processes() []Process {
-	unit := "ptiffstore-" + s.Name
+	unit := s.Prefix()
+	if s.Packaged {
+		return []Process{{s, "server", unit, append(s.command("serve", ""), "--drain", drain), 30}}
+	}
 	var list []Process
 	if s.Host == "" {
 		server := slices.Concat(s.command("serve", s.Listen), []string{"--no-worker", "--drain", drain}, s.ExtraFlags)
@@ -159,7 +240,7 @@ func (s Site) check() error {
 	}
 	for what, v := range map[string]string{
 		"program": s.Program, "configuration file": s.Config, "data directory": s.Data, "user": s.User, "address": s.Listen, "address of the tile server": s.Tiles, "database": s.Database,
-		"host": s.Host, "central server": s.Central,
+		"host": s.Host, "central server": s.Central, "folder of backups": s.Backups,
 	} {
 		if err := plain(what, v); err != nil {
 			return err
@@ -178,8 +259,13 @@ func (s Site) check() error {
 	if err := s.checkHost(); err != nil {
 		return err
 	}
-	if s.Config != "" && !path.IsAbs(s.Config) {
-		return fmt.Errorf("configuration file %q: use an absolute path", s.Config)
+	for what, v := range map[string]string{"configuration file": s.Config, "folder of backups": s.Backups} {
+		if v != "" && !path.IsAbs(v) {
+			return fmt.Errorf("%s %q: use an absolute path", what, v)
+		}
+	}
+	if s.Backups != "" && (s.Host != "" || strings.HasPrefix(s.Database, "postgres")) {
+		return errors.New("--backups is for a catalog in the data directory: back up PostgreSQL with pg_dump")
 	}
 	return nil
 }
@@ -217,7 +303,7 @@ func plain(what, v string) error {
 }
 
 // render renders the templates of a supervisor. Templates whose names begin with process are
-// rendered for each process.
+// rendered for each process, those whose names begin with timed for each timer.
 func (s Site) render(kind string) ([]File, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -231,29 +317,44 @@ func (s Site) render(kind string) ([]File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service templates: %w", err)
 	}
-	all := s.processes()
+	data := struct {
+		Site
+		Processes []Process
+		Timers    []Timer
+	}{s, s.processes(), s.timers()}
 	var files []File
 	for _, n := range names {
-		if n.Name() == "site.yaml" && (s.Config == "" || s.Host != "") {
+		if s.skip(n.Name()) {
 			continue
 		}
-		if suffix, ok := strings.CutPrefix(n.Name(), "process"); ok {
-			for _, p := range all {
-				if files, err = add(files, t, n.Name(), p.Unit+suffix, p); err != nil {
-					return nil, err
-				}
+		switch kind, suffix, _ := strings.Cut(n.Name(), "."); kind {
+		case "process":
+			for _, p := range data.Processes {
+				files, err = add(files, t, n.Name(), p.Unit+"."+suffix, p)
 			}
-			continue
+		case "timed":
+			for _, timer := range data.Timers {
+				files, err = add(files, t, n.Name(), timer.Unit+"."+suffix, timer)
+			}
+		default:
+			files, err = add(files, t, n.Name(), strings.ReplaceAll(n.Name(), "site", s.Prefix()), data)
 		}
-		data := struct {
-			Site
-			Processes []Process
-		}{s, all}
-		if files, err = add(files, t, n.Name(), strings.ReplaceAll(n.Name(), "site", "ptiffstore-"+s.Name), data); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
 	return files, nil
+}
+
+// skip reports whether the site does not have the file of a template.
+func (s Site) skip(name string) bool {
+	switch {
+	case name == "site.yaml":
+		return s.Config == "" || s.Host != "" || s.Packaged
+	case strings.HasPrefix(name, "site."):
+		return s.Packaged
+	}
+	return strings.HasSuffix(name, ".part") // of other templates
 }
 
 func add(files []File, t *template.Template, from, name string, data any) ([]File, error) {

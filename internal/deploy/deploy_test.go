@@ -40,7 +40,12 @@ func host(f func(Site) ([]File, error)) func(Site) ([]File, error) {
 func TestGolden(t *testing.T) {
 	for kind, f := range map[string]func(Site) ([]File, error){
 		"systemd-host": host(Systemd), "supervisor-host": host(configured(Supervisor)),
-		"systemd": Systemd, "supervisor": Supervisor, "systemd-config": configured(Systemd), "supervisor-config": configured(Supervisor),
+		"package": func(Site) ([]File, error) { return Package() },
+		"systemd-config": configured(func(s Site) ([]File, error) {
+			s.Database, s.Backups = "", "/var/backups/north"
+			return Systemd(s)
+		}),
+		"systemd": Systemd, "supervisor": Supervisor, "supervisor-config": configured(Supervisor),
 	} {
 		files, err := f(site())
 		if err != nil {
@@ -80,6 +85,8 @@ func TestRefused(t *testing.T) {
 		{"another server for a whole site", func(s *Site) { s.Central = "https://slides.example.org" }, "use --host"},
 		{"another server for nobody", func(s *Site) { s.Host, s.Central, s.Tiles = "a", "https://slides.example.org", "" }, "--tiles"},
 		{"another server that is no URL", func(s *Site) { s.Host, s.Central = "a", "slides.example.org" }, "such as https://slides.example.org"},
+		{"backups of PostgreSQL", func(s *Site) { s.Backups = "/backups" }, "pg_dump"},
+		{"relative folder of backups", func(s *Site) { s.Database, s.Backups = "", "backups" }, "absolute path"},
 		{"a line in the user", func(s *Site) { s.User = "root\nExecStartPre=rm" }, "user"},
 		{"a quote in a folder", func(s *Site) { s.Folders = []string{`/sl"ides`} }, "argument"},
 		{"a semicolon, which begins a comment", func(s *Site) { s.Database = "postgres://a;b" }, "database"},
