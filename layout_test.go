@@ -25,6 +25,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"slide", "tiff", ""},
 	{"internal/barcode", "", "github.com/boombuler/barcode github.com/makiuchi-d/gozxing"},
 	{"internal/fsx", "", "golang.org/x/sys"},
+	{"internal/socket", "internal/fsx", ""},
 	{"internal/synth", "internal/barcode", "golang.org/x/image github.com/klauspost/compress"},
 	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego golang.org/x/sync"},
 	{"internal/convert", "tiff slide internal/render internal/fsx", "github.com/klauspost/compress"},
@@ -53,7 +54,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/config", "internal/fsx", "go.yaml.in/yaml/v3"},
 	{"internal/trace", "internal/httperr", "go.opentelemetry.io/otel go.opentelemetry.io/proto/otlp google.golang.org/protobuf"},
 	{"internal/provision", "internal/catalog internal/managed internal/scan internal/config", ""},
-	{"internal/limit", "internal/httperr", "golang.org/x/sys"},
+	{"internal/limit", "internal/socket internal/httperr", "golang.org/x/sys"},
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
@@ -73,7 +74,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/scan " +
 			"internal/authz internal/tile internal/tile/nethttp internal/tile/fasthttp", "",
 	},
-	{"internal/doctor", "internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr", "golang.org/x/sys"},
+	{"internal/doctor", "internal/socket internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr", "golang.org/x/sys"},
 	{"internal/deploy", "", ""},
 	{"internal/licenses", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
@@ -85,7 +86,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 			"internal/tile internal/upload internal/rendercache internal/tile/follow internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api internal/metrics internal/taskhandler", "github.com/klauspost/compress",
 	},
 	{
-		"cmd/ptiffstore", "tiff slide internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
+		"cmd/ptiffstore", "tiff slide internal/socket internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/willabides/kongplete github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},

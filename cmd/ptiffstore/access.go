@@ -188,6 +188,8 @@ func (c *serverFlags) inviteAdmin(ctx context.Context, s *server.Server, to io.W
 	base := url(s.Addr())
 	if c.PublicURL != "" {
 		base = strings.TrimSuffix(c.PublicURL, "/") + "/"
+	} else if s.Addr().Network() == "unix" {
+		base = "https://SERVER/" // the reverse proxy's
 	}
 	database, err := c.url()
 	if err != nil {

@@ -4,14 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/server"
+	"github.com/slideatlas/ptiffstore/internal/socket"
 	"github.com/slideatlas/ptiffstore/internal/trace"
 )
 
@@ -28,7 +31,7 @@ func (e *flagError) Unwrap() error { return e.err }
 // serverFlags are the flags of every mode that serves.
 type serverFlags struct {
 	databaseFlags
-	Listen   string        `key:"listen" default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one."`
+	Listen   string        `key:"listen" default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks one. unix:PATH for a Unix socket, whose clients count as 127.0.0.1."`
 	Drain    time.Duration `key:"drain" default:"0s" placeholder:"TIME" help:"When stopping, keep serving for this time with /readyz at 503, so that load balancers switch to another server before the port closes."`
 	Insecure bool          `key:"auth.insecure" name:"insecure-no-auth" help:"Serve every client that can reach the port, without access control. With --auth central: allow a central server without TLS."`
 	Origins  []string      `key:"cors.origins" live:"" name:"cors-origin" placeholder:"ORIGIN" help:"Allow pages of this origin to read tiles; can be repeated; * for all."`
@@ -88,14 +91,22 @@ func (c *serverFlags) checkListen() error {
 	if err := c.accessFlags.check(); err != nil {
 		return err
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
+	if err := socket.Check(c.Listen); err != nil {
 		return &flagError{"listen", fmt.Errorf("%s: %w", c.Listen, err)}
 	}
-	if !c.open() && !authz.LocalHost(net.JoinHostPort(host, "1")) {
+	if !c.open() && !loopback(c.Listen) {
 		return &flagError{"listen", fmt.Errorf("%s is reachable from other machines, but there is no access control: listen on 127.0.0.1, use --auth local, or use --insecure-no-auth if everyone may see every slide", c.Listen)}
 	}
 	return nil
+}
+
+// loopback reports whether only clients of this machine reach an address.
+func loopback(address string) bool {
+	if _, ok := socket.Path(address); ok {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && authz.LocalHost(net.JoinHostPort(host, "1"))
 }
 
 // listen opens the port.
@@ -103,12 +114,16 @@ func (c *serverFlags) listen() (net.Listener, error) {
 	if err := c.checkListen(); err != nil {
 		return nil, err
 	}
-	return listenOn("listen", c.Listen, c.Listen)
+	return c.listenOn("listen", c.Listen, c.Listen)
 }
 
-// url returns the URL at which a browser reaches a listener at addr.
+// url returns the URL at which a browser reaches a listener at addr, or the address of a
+// Unix socket.
 func url(addr net.Addr) string {
-	tcp := addr.(*net.TCPAddr)
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return socket.Address(addr)
+	}
 	host := tcp.IP.String()
 	if tcp.IP.IsUnspecified() {
 		host = "localhost"
@@ -122,10 +137,26 @@ type limitFlags struct {
 	PerAddress  int `key:"limits.connections_per_address" name:"max-connections-per-address" default:"1024" help:"Maximum number of connections from one address, or one /64 IPv6 network; 0 for no limit. At the limit, stalled connections of that address are closed first, then the longest-idle ones. Trusted proxies are exempt."`
 }
 
+// socketFlags are the flags of the files of Unix sockets.
+type socketFlags struct {
+	SocketMode  string `key:"socket.mode" name:"socket-mode" default:"0660" help:"Mode of the files of Unix sockets, in octal. Whoever may write to one can connect."`
+	SocketGroup string `key:"socket.group" name:"socket-group" placeholder:"GROUP" help:"Group of the files of Unix sockets, such as that of a reverse proxy. Default: the group of the process."`
+}
+
+// options returns the mode and group of sockets.
+func (o *socketFlags) options() (so socket.Options, err error) {
+	mode, err := strconv.ParseUint(o.SocketMode, 8, 32)
+	if err != nil || mode == 0 || mode > 0o777 {
+		return so, &flagError{"socket-mode", fmt.Errorf("%s: must be an octal mode such as 0660", o.SocketMode)}
+	}
+	return socket.Options{Mode: fs.FileMode(mode), Group: o.SocketGroup}, nil
+}
+
 // debugFlags are the flags of monitoring and debugging.
 type debugFlags struct {
-	Metrics string  `key:"metrics_listen" name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz without login; a port alone means 127.0.0.1. Default: none."`
-	Debug   string  `key:"debug_listen" name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address for /metrics and /debug/pprof. Default: none."`
+	socketFlags
+	Metrics string  `key:"metrics_listen" name:"metrics-listen" placeholder:"ADDRESS" help:"Address for /metrics, /healthz and /readyz without login; a port alone means 127.0.0.1; or unix:PATH. Default: none."`
+	Debug   string  `key:"debug_listen" name:"debug-listen" placeholder:"ADDRESS" help:"Loopback address or unix:PATH for /metrics and /debug/pprof. Default: none."`
 	OTLP    string  `key:"otlp_endpoint" name:"otlp-endpoint" placeholder:"URL" help:"Send traces to this collector by OTLP over HTTP, such as http://127.0.0.1:4318. Default: OTEL_EXPORTER_OTLP_ENDPOINT, or none."`
 	Share   float64 `key:"trace_share" name:"trace-share" default:"0.01" placeholder:"SHARE" help:"Share of requests to trace, from 0 to 1, in addition to those whose traceparent asks for it."`
 }
@@ -135,7 +166,10 @@ func (o *debugFlags) check() error {
 	if o.Share < 0 || o.Share > 1 {
 		return &flagError{"trace-share", fmt.Errorf("%v: must be from 0 to 1", o.Share)}
 	}
-	if host, _, err := net.SplitHostPort(local(o.Debug)); o.Debug != "" && err == nil && !authz.LocalHost(net.JoinHostPort(host, "1")) {
+	if _, err := o.socketFlags.options(); err != nil {
+		return err
+	}
+	if address := local(o.Debug); o.Debug != "" && socket.Check(address) == nil && !loopback(address) {
 		return &flagError{"debug-listen", fmt.Errorf("%s is reachable from other machines, and profiles show the contents of memory: use a loopback address", o.Debug)}
 	}
 	return nil
@@ -145,10 +179,10 @@ func (o *debugFlags) check() error {
 // port is not configured.
 func (o *debugFlags) listeners() (metrics, debug func() (net.Listener, error)) {
 	if o.Metrics != "" {
-		metrics = func() (net.Listener, error) { return listenOn("metrics-listen", o.Metrics, local(o.Metrics)) }
+		metrics = func() (net.Listener, error) { return o.listenOn("metrics-listen", o.Metrics, local(o.Metrics)) }
 	}
 	if o.Debug != "" {
-		debug = func() (net.Listener, error) { return listenOn("debug-listen", o.Debug, local(o.Debug)) }
+		debug = func() (net.Listener, error) { return o.listenOn("debug-listen", o.Debug, local(o.Debug)) }
 	}
 	return metrics, debug
 }
@@ -163,9 +197,13 @@ func local(address string) string {
 }
 
 // listenOn listens on an address. Errors name the flag and its value.
-func listenOn(flag, given, address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
+func (o *socketFlags) listenOn(flag, given, address string) (net.Listener, error) {
+	so, err := o.options()
+	if err != nil {
+		return nil, err
+	}
+	l, err := socket.Listen(address, so)
+	if _, isUnix := socket.Path(address); !isUnix && errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("the address is already in use: choose another port, or stop the program that uses it (ss -ltnp shows it): %w", err)
 	}
 	if _, ok := errors.AsType[*net.AddrError](err); ok { // it is no address, on any machine

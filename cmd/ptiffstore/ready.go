@@ -4,14 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/slideatlas/ptiffstore/internal/socket"
 )
 
 type readyCmd struct {
-	Listen  string        `default:"127.0.0.1:8080" env:"PTIFFSTORE_LISTEN" help:"Address that the server listens on."`
+	Listen  string        `default:"127.0.0.1:8080" env:"PTIFFSTORE_LISTEN" help:"Address that the server listens on, or unix:PATH."`
 	Timeout time.Duration `default:"3s" help:"Time to wait for the answer."`
 }
 
@@ -21,18 +22,12 @@ func (*readyCmd) Help() string {
 
 // Run asks the server.
 func (c *readyCmd) Run(ctx context.Context, std streams) error {
-	host, port, err := net.SplitHostPort(c.Listen)
+	dial, host, err := socket.Dialer(c.Listen)
 	if err != nil {
 		return usage(fmt.Errorf("--listen %s: %w", c.Listen, err))
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // it listens on every address
-		if ip != nil && ip.To4() == nil {
-			host = "::1"
-		}
-	}
-	client := &http.Client{Timeout: c.Timeout, Transport: &http.Transport{}} // never through a proxy
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	client := &http.Client{Timeout: c.Timeout, Transport: &http.Transport{DialContext: dial}} // never through a proxy
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/readyz", nil)
 	if err != nil {
 		return err
 	}

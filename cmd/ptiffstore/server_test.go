@@ -55,11 +55,18 @@ var urlLine = regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\n$`)
 // start runs a mode with the arguments and --listen, and waits for its URL.
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
+	return startOn(t, "127.0.0.1:0", urlLine, args...)
+}
+
+// startOn is start with an address to listen on, and the pattern of the first line that the
+// mode prints.
+func startOn(t *testing.T, address string, line *regexp.Regexp, args ...string) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	read, write := io.Pipe()
 	s := &running{t: t, client: &http.Client{Transport: &http.Transport{}}, cancel: cancel, ended: make(chan int, 1), log: &logBuffer{}}
 	go func() {
-		code := run(ctx, append(args, "--listen", "127.0.0.1:0"), streams{out: write, err: s.log})
+		code := run(ctx, append(args, "--listen", address), streams{out: write, err: s.log})
 		write.Close()
 		s.ended <- code
 	}()
@@ -70,11 +77,11 @@ func start(t *testing.T, args ...string) *running {
 		first <- line
 	}()
 	select {
-	case line := <-first:
-		if !urlLine.MatchString(line) {
-			t.Fatalf("the first line on standard output is %q, want a URL; %s", line, s.log)
+	case got := <-first:
+		if !line.MatchString(got) {
+			t.Fatalf("the first line on standard output is %q, want %s; %s", got, line, s.log)
 		}
-		s.url = strings.TrimSuffix(line, "/\n")
+		s.url = strings.TrimSuffix(got, "/\n")
 	case <-time.After(soon):
 		t.Fatalf("no URL after %v: %s", soon, s.log)
 	}

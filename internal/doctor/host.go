@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/socket"
 	"github.com/slideatlas/ptiffstore/internal/source"
 )
 
@@ -130,18 +130,18 @@ func (e *examination) space(n *notes) {
 
 // listening checks which clients are served.
 func (e *examination) listening(_ context.Context, n *notes) {
-	host, _, err := net.SplitHostPort(e.Listen)
+	err := socket.Check(e.Listen)
 	switch {
 	case e.Refused != nil:
 		n.wrong("correct the flags, or the server does not start", "%v", e.Refused)
 	case err != nil:
-		n.wrong("give --listen ADDRESS:PORT", "--listen %s: %v", e.Listen, err)
+		n.wrong("give --listen ADDRESS:PORT or unix:PATH", "--listen %s: %v", e.Listen, err)
 	case e.Auth == "none" && e.Open:
 		n.warn("use --auth local or central, or make sure that a firewall or a proxy admits only users who may see every slide",
 			"--insecure-no-auth: every client that reaches %s sees all slides, labels and file names", e.Listen)
 	case e.Auth == "none":
 		n.ok("on %s, for this machine only", e.Listen)
-	case e.PublicURL != "" && strings.HasPrefix(e.PublicURL, "http://") && host != "localhost":
+	case strings.HasPrefix(e.PublicURL, "http://") && !strings.HasPrefix(e.Listen, "localhost:"):
 		n.warn("use a proxy with TLS, and give its https:// URL", "--public-url has no TLS: passwords can be intercepted")
 	default:
 		n.ok("on %s, --auth %s", e.Listen, e.Auth)
@@ -151,18 +151,15 @@ func (e *examination) listening(_ context.Context, n *notes) {
 // background asks a process on this host which of its background loops fail. None needs to
 // run, and another program may listen there.
 func background(ctx context.Context, n *notes, address string) {
-	host, port, err := net.SplitHostPort(address)
+	dial, host, err := socket.Dialer(address)
 	if err != nil {
 		return
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/readyz", nil)
 	if err != nil {
 		return
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // never through a proxy
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}} // never through a proxy
 	resp, err := client.Do(r)
 	if err != nil {
 		return

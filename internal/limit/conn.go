@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -16,10 +17,38 @@ const fileChunk = 1 << 20
 // unreadableMax is larger than the errors that net/http itself writes.
 const unreadableMax = 512
 
+// A stream is a connection of TCP, or of a Unix socket as a [local].
+type stream interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
+}
+
+// A local is a connection of a Unix socket. Its client is on this machine, so its address is
+// that of the loopback: access control, trusted proxies and the log treat it like one that
+// connects to 127.0.0.1.
+type local struct{ *net.UnixConn }
+
+// RemoteAddr returns the loopback address.
+func (local) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+// ReadFrom hides that of packets.
+func (l local) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{l.UnixConn}, r)
+}
+
+// discard closes a connection and what it has not sent.
+func discard(s stream) {
+	if tcp, ok := s.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	s.Close()
+}
+
 // A conn is a connection that is closed when its client takes nothing for a while, but not
 // while an answer progresses.
 type conn struct {
-	*net.TCPConn
+	stream
 	connInfo
 	stall   time.Duration
 	renewed atomic.Int64 // when the write deadline was last extended, by the monotonic clock; 0 to extend it next
@@ -37,7 +66,7 @@ func (c *conn) renew() {
 		return
 	}
 	c.renewed.Store(now)
-	c.TCPConn.SetWriteDeadline(time.Now().Add(c.stall)) // or the write fails
+	c.stream.SetWriteDeadline(time.Now().Add(c.stall)) // or the write fails
 }
 
 // again reports whether a write that timed out is to continue, since the client has taken
@@ -47,7 +76,7 @@ func (c *conn) again(n int64, err error) bool {
 		return false
 	}
 	c.renewed.Store(0)
-	taken := acknowledged(c.TCPConn)
+	taken := acknowledged(c.stream)
 	moved := n > 0 || taken != c.taken
 	c.taken = taken
 	return moved
@@ -57,14 +86,14 @@ func (c *conn) again(n int64, err error) bool {
 func (c *conn) Write(b []byte) (int, error) {
 	if len(b) < unreadableMax && bytes.HasPrefix(b, []byte("HTTP/1.1 ")) {
 		if p := problemFor(b); p != nil {
-			_, err := c.TCPConn.Write(p)
+			_, err := c.stream.Write(p)
 			return len(b), err
 		}
 	}
 	total := 0
 	for {
 		c.renew()
-		n, err := c.TCPConn.Write(b[total:])
+		n, err := c.stream.Write(b[total:])
 		total += n
 		if err == nil || !c.again(int64(n), err) {
 			return total, err
@@ -87,7 +116,7 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 		}
 		want := chunk.N
 		c.renew()
-		n, err := c.TCPConn.ReadFrom(chunk)
+		n, err := c.readFrom(chunk)
 		total += n
 		if left -= min(n, max(left, 0)); limited {
 			l.N = left
@@ -102,17 +131,25 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	return total, nil
 }
 
+// readFrom sends a part of a file, by the kernel if the connection can.
+func (c *conn) readFrom(chunk *io.LimitedReader) (int64, error) {
+	if tcp, ok := c.stream.(*net.TCPConn); ok {
+		return tcp.ReadFrom(chunk)
+	}
+	return io.Copy(struct{ io.Writer }{c}, chunk) // whose Write has its own patience
+}
+
 // SetWriteDeadline implements [net.Conn]. A deadline set by the server replaces the own
 // one until it is removed.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.own.Store(!t.IsZero())
 	c.renewed.Store(0)
-	return c.TCPConn.SetWriteDeadline(t)
+	return c.stream.SetWriteDeadline(t)
 }
 
 // SetDeadline implements [net.Conn].
 func (c *conn) SetDeadline(t time.Time) error {
 	c.own.Store(!t.IsZero())
 	c.renewed.Store(0)
-	return c.TCPConn.SetDeadline(t)
+	return c.stream.SetDeadline(t)
 }

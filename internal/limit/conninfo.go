@@ -2,7 +2,6 @@ package limit
 
 import (
 	"cmp"
-	"net"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -24,7 +23,7 @@ const (
 
 // A connInfo is the state of a connection.
 type connInfo struct {
-	tcp *net.TCPConn
+	client stream
 	// since is when the connection became idle by the monotonic clock, in nanoseconds;
 	// 0 while a request is served, and negative before the first one.
 	since atomic.Int64
@@ -56,7 +55,7 @@ func (p *ConnLimiter) evict() bool {
 			p.oldest = p.oldest[1:]
 			if c.since.CompareAndSwap(c.at, 0) {
 				p.evicted.Add(1)
-				c.tcp.Close() // its server notices
+				c.client.Close() // its server notices
 				return true
 			}
 		}
@@ -91,9 +90,8 @@ func (p *ConnLimiter) scan(now int64) {
 func (p *ConnLimiter) release(after time.Duration) int {
 	n := 0
 	p.conns.Range(func(_, v any) bool {
-		if pl := v.(*connInfo); pl.since.Load() == 0 && blocked(pl.tcp, after) {
-			pl.tcp.SetLinger(0) // discard unsent data
-			pl.tcp.Close()
+		if pl := v.(*connInfo); pl.since.Load() == 0 && blocked(pl.client, after) {
+			discard(pl.client)
 			n++
 		}
 		return true

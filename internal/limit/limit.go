@@ -71,7 +71,7 @@ type ConnLimiter struct {
 	alarm                     atomic.Bool // see Relieve
 }
 
-// New limits the connections of l, a TCP listener.
+// New limits the connections of l, a listener of TCP or of a Unix socket.
 func New(l net.Listener, o Options) *ConnLimiter {
 	if o.Max == 0 {
 		o.Max = DefaultMax
@@ -101,30 +101,33 @@ func (p *ConnLimiter) Accept() (net.Conn, error) {
 		case err != nil:
 			return nil, err
 		}
-		tcp, ok := c.(*net.TCPConn)
+		if u, ok := c.(*net.UnixConn); ok {
+			c = local{u}
+		}
+		client, ok := c.(stream)
 		if !ok {
 			return c, nil
 		}
 		if p.open.Load() >= int64(p.o.Max) && !p.evict() && !p.evictStalled() || p.o.Memory.tight() {
-			p.refuse(tcp)
+			p.refuse(client)
 			continue
 		}
-		return p.enter(tcp), nil
+		return p.enter(client), nil
 	}
 }
 
 // enter registers a connection.
-func (p *ConnLimiter) enter(tcp *net.TCPConn) net.Conn {
-	limitSendBuffer(tcp)
-	var handed net.Conn = tcp
-	pl := &connInfo{tcp: tcp}
+func (p *ConnLimiter) enter(client stream) net.Conn {
+	limitSendBuffer(client)
+	var handed net.Conn = client
+	pl := &connInfo{client: client}
 	if !p.o.Raw {
-		c := &conn{TCPConn: tcp, stall: p.o.Stall}
+		c := &conn{stream: client, stall: p.o.Stall}
 		handed, pl = c, &c.connInfo
-		pl.tcp = tcp
+		pl.client = client
 	}
 	pl.since.Store(-monotonic())
-	pl.addr = address(tcp)
+	pl.addr = address(client)
 	p.admit(pl)
 	p.open.Add(1)
 	p.conns.Store(handed, pl)

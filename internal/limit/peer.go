@@ -37,8 +37,8 @@ const (
 
 // address returns the address by which a connection is counted: of IPv6 the /64 network,
 // since a host may use all its addresses.
-func address(tcp *net.TCPConn) netip.Addr {
-	at, ok := tcp.RemoteAddr().(*net.TCPAddr)
+func address(client stream) netip.Addr {
+	at, ok := client.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}
@@ -133,7 +133,7 @@ func (of *peer) close(worst rank, some int) bool {
 			if c.rank == stalled {
 				c.reset()
 			} else {
-				c.tcp.Close() // sent data still arrives
+				c.client.Close() // sent data still arrives
 			}
 			return true
 		}
@@ -166,7 +166,7 @@ func (pl *connInfo) ranked(now int64) choice {
 	case c.since < 0:
 		c.rank, c.at = fresh, -c.since
 	default:
-		quiet, unsent := silence(pl.tcp)
+		quiet, unsent := silence(pl.client)
 		c.rank, c.at = working, now-int64(quiet)
 		if unsent && quiet > stallTime {
 			c.rank = stalled
@@ -177,8 +177,7 @@ func (pl *connInfo) ranked(now int64) choice {
 
 // reset closes a connection and discards unsent data.
 func (pl *connInfo) reset() {
-	pl.tcp.SetLinger(0)
-	pl.tcp.Close() // its server notices
+	discard(pl.client) // its server notices
 }
 
 // startWait records that the request waits for its client to send or take data. A nil

@@ -28,7 +28,7 @@ func connected(t *testing.T, addr string) (*connInfo, *net.TCPConn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tcp.Close() })
-	return &connInfo{tcp: tcp.(*net.TCPConn), addr: netip.MustParseAddr(addr)}, c.(*net.TCPConn)
+	return &connInfo{client: tcp.(*net.TCPConn), addr: netip.MustParseAddr(addr)}, c.(*net.TCPConn)
 }
 
 // TestMain lets the process start a minute ago, so that earlier times are positive.
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // closed reports whether this end of a connection has been closed.
-func closed(pl *connInfo) bool { return pl.tcp.SetDeadline(time.Time{}) != nil }
+func closed(pl *connInfo) bool { return pl.client.SetDeadline(time.Time{}) != nil }
 
 // TestCloseOrder closes the connections of an address: first those of slow clients, then
 // those that have been idle longest, then the rest, new ones last.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -75,30 +74,30 @@ func problemFor(b []byte) []byte {
 }
 
 // refuse answers a new connection with 503 and closes it.
-func (p *ConnLimiter) refuse(tcp *net.TCPConn) {
+func (p *ConnLimiter) refuse(client stream) {
 	p.refused.Add(1)
 	p.warn("connection limit reached; refusing new connections")
 	select {
 	case p.refusing <- struct{}{}:
 		go func() {
 			defer func() { <-p.refusing }()
-			answerRefused(tcp)
+			answerRefused(client)
 		}()
 	default:
-		tcp.Write(refusal) // a new connection takes that without waiting
-		tcp.Close()
+		client.Write(refusal) // a new connection takes that without waiting
+		client.Close()
 	}
 }
 
 // answerRefused reads a request before it refuses it: to many clients an answer before the
 // request is an error, and closing a connection with unread bytes resets it.
-func answerRefused(tcp *net.TCPConn) {
-	defer tcp.Close()
-	tcp.SetDeadline(time.Now().Add(refuseTime))
+func answerRefused(client stream) {
+	defer client.Close()
+	client.SetDeadline(time.Now().Add(refuseTime))
 	buf := make([]byte, refuseHead)
 	n := 0
 	for n < len(buf) && !bytes.Contains(buf[:n], []byte("\r\n\r\n")) {
-		m, err := tcp.Read(buf[n:])
+		m, err := client.Read(buf[n:])
 		if n += m; err != nil {
 			break
 		}
@@ -110,9 +109,9 @@ func answerRefused(tcp *net.TCPConn) {
 	if bytes.HasPrefix(buf, []byte("HEAD ")) {
 		answer = refusalHead
 	}
-	if _, err := tcp.Write(answer); err != nil {
+	if _, err := client.Write(answer); err != nil {
 		return
 	}
-	tcp.CloseWrite()
-	io.CopyN(io.Discard, tcp, lingerBytes) // until either side closes
+	client.CloseWrite()
+	io.CopyN(io.Discard, client, lingerBytes) // until either side closes
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/slideatlas/ptiffstore/internal/socket"
 )
 
 // unsent is how many bytes of an answer the kernel buffers beyond those in flight, so that
@@ -13,8 +15,8 @@ import (
 const unsent = 128 << 10
 
 // limitSendBuffer limits what the kernel buffers for a connection.
-func limitSendBuffer(tcp *net.TCPConn) {
-	raw, err := tcp.SyscallConn()
+func limitSendBuffer(s stream) {
+	raw, err := s.SyscallConn()
 	if err != nil {
 		return
 	}
@@ -25,6 +27,9 @@ func limitSendBuffer(tcp *net.TCPConn) {
 
 // queued returns the number of established connections that are not accepted yet.
 func queued(l net.Listener) int {
+	if u, ok := l.(*socket.Listener); ok {
+		return queuedUnix(u)
+	}
 	tcp, ok := l.(*net.TCPListener)
 	if !ok {
 		return 0
@@ -35,8 +40,23 @@ func queued(l net.Listener) int {
 	return 0
 }
 
-func info(socket syscall.Conn) (in *unix.TCPInfo) {
-	raw, err := socket.SyscallConn()
+// queuedUnix is queued for a Unix socket, of which it counts only one.
+func queuedUnix(l *socket.Listener) (n int) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	failed := raw.Control(func(fd uintptr) {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // descriptors are small
+	})
+	if failed != nil || err != nil {
+		return 0
+	}
+	return n
+}
+
+func info(s syscall.Conn) (in *unix.TCPInfo) {
+	raw, err := s.SyscallConn()
 	if err != nil {
 		return nil
 	}
@@ -51,14 +71,14 @@ func info(socket syscall.Conn) (in *unix.TCPInfo) {
 
 // blocked reports whether the client has taken nothing for that time although there is
 // something to take.
-func blocked(tcp *net.TCPConn, after time.Duration) bool {
-	in := info(tcp)
+func blocked(s stream, after time.Duration) bool {
+	in := info(s)
 	return in != nil && in.Notsent_bytes > 0 && time.Duration(in.Last_data_sent)*time.Millisecond > after
 }
 
 // silence returns for how long no bytes moved either way, and whether some are unsent.
-func silence(tcp *net.TCPConn) (quiet time.Duration, unsent bool) {
-	in := info(tcp)
+func silence(s stream) (quiet time.Duration, unsent bool) {
+	in := info(s)
 	if in == nil {
 		return 0, false
 	}
@@ -66,8 +86,8 @@ func silence(tcp *net.TCPConn) (quiet time.Duration, unsent bool) {
 }
 
 // acknowledged returns how many bytes the client has taken so far.
-func acknowledged(tcp *net.TCPConn) uint64 {
-	if in := info(tcp); in != nil {
+func acknowledged(s stream) uint64 {
+	if in := info(s); in != nil {
 		return in.Bytes_acked
 	}
 	return 0

@@ -10,12 +10,12 @@ import (
 // Only Linux reports what a client has taken. Elsewhere a write gets more time only if it
 // progressed itself.
 
-func limitSendBuffer(*net.TCPConn) {}
+func limitSendBuffer(stream) {}
 
 func queued(net.Listener) int { return 0 }
 
-func blocked(*net.TCPConn, time.Duration) bool { return false }
+func blocked(stream, time.Duration) bool { return false }
 
-func silence(*net.TCPConn) (time.Duration, bool) { return 0, false }
+func silence(stream) (time.Duration, bool) { return 0, false }
 
-func acknowledged(*net.TCPConn) uint64 { return 0 }
+func acknowledged(stream) uint64 { return 0 }

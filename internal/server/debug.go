@@ -38,7 +38,7 @@ func (s *Server) openDebug(context.Context) error {
 		mux.Handle("GET /metrics", buffer.Handler(nil, s.metrics.Handler()))
 		// An address that is not loopback was configured so that other hosts read it.
 		guard := &authz.Guard{Open: !authz.LocalHost(l.Addr().String())}
-		s.listenDebug("metrics", l, httperr.SecurityHeaders(nil, guard.Handler(httperr.WithRequestID(s.metrics.Routes(mux)))))
+		s.listenDebug("metrics", l, s.o.ListenMetrics, httperr.SecurityHeaders(nil, guard.Handler(httperr.WithRequestID(s.metrics.Routes(mux)))))
 	}
 	if s.o.ListenDebug == nil {
 		return nil
@@ -54,21 +54,21 @@ func (s *Server) openDebug(context.Context) error {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	s.listenDebug("metrics and profiles", l, (&authz.Guard{}).Handler(mux))
+	s.listenDebug("metrics and profiles", l, s.o.ListenDebug, (&authz.Guard{}).Handler(mux))
 	return nil
 }
 
 // debugConnections is the maximum number of connections of each port except the service's.
 const debugConnections = 128
 
-// listenDebug serves h on l, with the same protection from slow clients as the port of the
-// service.
-func (s *Server) listenDebug(what string, l net.Listener, h http.Handler) {
-	address := l.Addr().String()
-	s.log.Info(what, "address", address)
+// listenDebug serves h on l, and after a failure on what again opens, with the same
+// protection from slow clients as the port of the service.
+func (s *Server) listenDebug(what string, l net.Listener, again func() (net.Listener, error), h http.Handler) {
+	address := l.Addr()
+	s.log.Info(what, "address", address.String())
 	s.Background(what, func(ctx context.Context) (err error) {
 		if l == nil {
-			if l, err = net.Listen("tcp", address); err != nil {
+			if l, err = relisten(address, again); err != nil {
 				return err
 			}
 		}
@@ -76,6 +76,15 @@ func (s *Server) listenDebug(what string, l net.Listener, h http.Handler) {
 		l = nil // Serve closes it
 		return s.serveLimited(ctx, limited, h)
 	})
+}
+
+// relisten listens on the address that again has opened before, also if that was a port
+// that the kernel picked.
+func relisten(addr net.Addr, again func() (net.Listener, error)) (net.Listener, error) {
+	if addr.Network() == "tcp" {
+		return net.Listen("tcp", addr.String())
+	}
+	return again()
 }
 
 // serveLimited serves h on l until ctx is done or l fails.

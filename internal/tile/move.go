@@ -53,8 +53,8 @@ func (im *Image) successor(ctx context.Context, err error) *Image {
 	return nil
 }
 
-// next returns the image that has taken the place of im with the same contents, nil if
-// there is none. Known reports whether an image with its id exists.
+// next returns the image that has taken the place of im with the same contents, or
+// nil. Known reports whether an image with its id exists.
 func (im *Image) next() (next *Image, known bool) {
 	cur, err := im.srv.Image(im.File.ID)
 	if err != nil {
