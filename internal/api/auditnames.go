@@ -66,7 +66,7 @@ func (n *namer) find(ctx context.Context, id, act string) (string, error) {
 		}
 	}
 	if of == "store" || of == "label" || of == "upload" || of == "image" {
-		s, err := n.api.Catalog.Store(ctx, id)
+		s, err := n.api.Catalog.Stores.Get(ctx, id)
 		if err == nil {
 			return s.Label, nil
 		} else if !errors.Is(err, catalog.ErrNotFound) {
@@ -93,7 +93,7 @@ func (n *namer) find(ctx context.Context, id, act string) (string, error) {
 
 // image returns the name of an image, if the caller may see it.
 func (n *namer) image(ctx context.Context, id string) (string, error) {
-	im, err := n.api.Catalog.Image(ctx, id)
+	im, err := n.api.Catalog.Images.Get(ctx, id)
 	switch {
 	case errors.Is(err, catalog.ErrNotFound):
 		return "", nil
@@ -102,7 +102,7 @@ func (n *namer) image(ctx context.Context, id string) (string, error) {
 	}
 	may, ok := n.labels[im.StoreID]
 	if !ok {
-		s, err := n.api.Catalog.Store(ctx, im.StoreID)
+		s, err := n.api.Catalog.Stores.Get(ctx, im.StoreID)
 		if err != nil {
 			return "", err
 		}
