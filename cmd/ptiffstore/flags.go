@@ -139,7 +139,7 @@ type limitFlags struct {
 
 // socketFlags are the flags of the files of Unix sockets.
 type socketFlags struct {
-	SocketMode  string `key:"socket.mode" name:"socket-mode" default:"0660" help:"Mode of the files of Unix sockets, in octal. Whoever may write to one can connect."`
+	SocketMode  string `key:"socket.mode" name:"socket-mode" default:"0660" help:"Mode of the files of Unix sockets, in octal. Every user who may write to one can connect."`
 	SocketGroup string `key:"socket.group" name:"socket-group" placeholder:"GROUP" help:"Group of the files of Unix sockets, such as that of a reverse proxy. Default: the group of the process."`
 }
 

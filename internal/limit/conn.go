@@ -136,7 +136,7 @@ func (c *conn) readFrom(chunk *io.LimitedReader) (int64, error) {
 	if tcp, ok := c.stream.(*net.TCPConn); ok {
 		return tcp.ReadFrom(chunk)
 	}
-	return io.Copy(struct{ io.Writer }{c}, chunk) // whose Write has its own patience
+	return io.Copy(struct{ io.Writer }{c}, chunk) // whose Write renews the deadline
 }
 
 // SetWriteDeadline implements [net.Conn]. A deadline set by the server replaces the own

@@ -59,7 +59,7 @@ func Check(address string) error {
 	return nil
 }
 
-// Options are those of the file of a Unix socket. Whoever may write to it may connect.
+// Options are those of the file of a Unix socket. Users who may write to it may connect.
 type Options struct {
 	Mode  fs.FileMode // [DefaultMode] if 0
 	Group string      // name or id of its group; "" for that of the process
@@ -91,7 +91,7 @@ func Listen(address string, o Options) (net.Listener, error) {
 		return nil, fmt.Errorf("its folder: %w", fsx.WithoutPath(err))
 	}
 	defer dir.Close()
-	fsx.Lock(dir) // without locks on the file system, there is none
+	fsx.Lock(dir) // on a file system without locks it does nothing
 	if err := vacant(path); err != nil {
 		return nil, err
 	}
