@@ -31,6 +31,9 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/convert", "tiff slide internal/render internal/fsx", "github.com/klauspost/compress"},
 	{"internal/strictjson", "", ""},
 	{"internal/slideatlas", "", "go.mongodb.org/mongo-driver/v2/bson"},
+	{"internal/mongodump", "internal/fsx internal/slideatlas", "go.mongodb.org/mongo-driver/v2/bson"},
+	{"internal/mongodb", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
+	{"test/mongotest", "internal/fsx", ""},
 	{"test/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/loop", "", ""},
 	{"internal/db", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
@@ -102,8 +105,8 @@ var reserved = map[string]string{
 	"database/sql": "internal/db internal/catalog internal/task internal/account",
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
-	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged", // shared by the tests of several packages
-	"C":       "",                                                                           // the program is static
+	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest", // shared by the tests of several packages
+	"C":       "",                                                                                          // the program is static
 }
 
 // barred lists packages and the standard packages that they may not import. Scanning
