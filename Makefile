@@ -9,7 +9,8 @@
 #   make fuzz        every fuzz target for FUZZTIME (30s)
 #   make bench       measure beside nginx, iipsrv and OpenSlide; writes docs/benchmarks.md
 #   make soak        more load than the servers can bear, for SOAK (2m); writes docs/benchmarks.md
-#   make release     archives for Linux and macOS, digests, list of parts; the same commit gives the same bytes
+#   make release     archives, Debian and RPM packages, images of containers, digests, list of parts;
+#                    the same commit gives the same bytes
 #   make clean
 
 SHELL := /bin/bash
@@ -86,6 +87,7 @@ test: setup-test
 test-long: export PTIFFSTORE_LONG = 1
 test-long: setup-test vet
 	@$(call GOTEST,$(RACE) -timeout 6h ./...,CGO_ENABLED=$(if $(RACE),1))
+	@$(TESTRELEASE)
 
 .PHONY: setup-test
 setup-test:
@@ -97,6 +99,7 @@ vet: web
 	@echo "== vet"
 	@go vet ./...
 	@go vet -tags turbo ./...
+	@go vet -C scripts/release ./...
 
 # Packages that only compute take ten times as long under the race detector; test-long
 # runs them under it.
@@ -114,7 +117,11 @@ test-go: web
 	@$(if $(RACE),,echo "no gcc: without the race detector";) \
 	$(call GOTEST,-timeout 15m $(UNRACED:%=./%)) || failed=1; \
 	$(call GOTEST,$(RACE) $(UNCHECKED) -timeout 40m $$(go list ./... | grep -vE "/($(subst $() ,|,$(UNRACED)))$$"),CGO_ENABLED=$(if $(RACE),1),$(if $(RACE),-race)) || failed=1; \
+	$(TESTRELEASE) || failed=1; \
 	exit $${failed:-0}
+
+# The release tool is a module of its own.
+TESTRELEASE := go test -C scripts/release -vet=off -json ./... | go run ./scripts/gotest
 
 # Tests of render and convert whose result does not depend on the JPEG decoder.
 ANYDECODER := ^Test(PackBits|Halve|HalveColours|Shrinker|ShrinkerOfWhite|ScaleUp|DecodeWebP|Resolution|Output|Grown|RoomWhileWriting)$$
@@ -166,7 +173,8 @@ DISTDIR ?= dist
 
 .PHONY: release
 release: web
-	@go run ./scripts/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)" -out '$(DISTDIR)'
+	@go run -C scripts/release . -version '$(VERSION)' -revision "$$(git rev-parse HEAD 2>/dev/null)" \
+		-time "$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}" -out '$(abspath $(DISTDIR))'
 
 # What the program is made of, with its licences; to be run when that changes.
 .PHONY: licenses

@@ -95,7 +95,6 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	},
 	{"scripts/gotest", "", ""},
 	{"scripts/licenses", "", ""},
-	{"scripts/release", "", "github.com/BurntSushi/toml"},
 	{"scripts/testdb", "test/pgtest", ""},
 }
 

@@ -1,23 +1,24 @@
-// Command release builds the archives of a release into a folder: for each system the static
-// program with license and notices, a software bill of materials (CycloneDX), the wheel of
-// the Python client, and the digests of all files. The same commit gives the same bytes. The pages must have been built
+// Command release builds the files of a release into a folder: for each system an archive
+// with the static program, its manual pages and notices; Debian and RPM packages; images of
+// containers, which docker load reads; a software bill of materials (CycloneDX); the wheel
+// of the Python client; and the digests of all files. The same commit gives the same bytes. The pages must have been built
 // into internal/webui/dist.
 //
-//	go run ./scripts/release -version v1.2.3 -time 1700000000 -out dist
+//	go run -C scripts/release . -version v1.2.3 -time 1700000000 -out dist
+//
+// It is a module of its own, so that the product does not depend on what only packaging
+// needs.
 package main
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
-	"debug/buildinfo"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -25,56 +26,109 @@ import (
 var targets = []string{"linux/amd64", "linux/arm64", "darwin/arm64"}
 
 func main() {
-	version := flag.String("version", "devel", "version of the release")
+	version := flag.String("version", "v0.0.0-dev", "version of the release")
+	revision := flag.String("revision", "", "commit of the release, for the labels of images")
 	seconds := flag.Int64("time", 0, "time of the commit, in seconds since 1970: that of all files")
-	out := flag.String("out", "dist", "folder to write to")
+	source := flag.String("source", "../..", "folder of the source")
+	out := flag.String("out", "../../dist", "folder to write to")
 	flag.Parse()
-	if err := run(*version, time.Unix(*seconds, 0).UTC(), *out); err != nil {
+	r := &release{version: *version, revision: *revision, at: time.Unix(*seconds, 0).UTC()}
+	err := r.enter(*source, *out)
+	if err == nil {
+		err = r.run()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}
 }
 
-func run(version string, at time.Time, out string) error {
-	if err := os.MkdirAll(out, 0o755); err != nil {
+// A release is what is built.
+type release struct {
+	version  string
+	revision string    // commit; "" if unknown
+	at       time.Time // of the commit
+	out      string
+
+	extra map[string][]byte // files that a package has beside the program, by path
+	sums  bytes.Buffer
+}
+
+// enter makes the folder of the source the current one, and creates that of the output.
+func (r *release) enter(source, out string) (err error) {
+	if r.out, err = filepath.Abs(out); err != nil {
 		return err
 	}
-	var sums bytes.Buffer
-	for _, t := range targets {
-		name := "ptiffstore-" + version + "-" + strings.ReplaceAll(t, "/", "-")
-		program, err := build(t, version)
-		if err != nil {
-			return fmt.Errorf("%s: %w", t, err)
-		}
-		archive, err := pack(name, at, program)
-		if err != nil {
-			return err
-		}
-		bom, err := billOfMaterials(version, at, program)
-		if err != nil {
-			return err
-		}
-		for _, f := range []struct {
-			name string
-			b    []byte
-		}{{name + ".cdx.json", bom}, {name + ".tar.gz", archive}} {
-			if err := os.WriteFile(filepath.Join(out, f.name), f.b, 0o644); err != nil {
-				return err
-			}
-			fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(f.b), f.name)
-		}
-		fmt.Println(filepath.Join(out, name+".tar.gz"))
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
+		return err
 	}
-	name, content, err := wheel("clients/python", "LICENSE", version, at)
+	return os.Chdir(source)
+}
+
+func (r *release) run() error {
+	var err error
+	if r.extra, err = r.beside(); err != nil {
+		return fmt.Errorf("files beside the program: %w", err)
+	}
+	for _, target := range targets {
+		program, err := build(target, r.version)
+		if err != nil {
+			return fmt.Errorf("%s: %w", target, err)
+		}
+		if err := r.target(target, program); err != nil {
+			return fmt.Errorf("%s: %w", target, err)
+		}
+	}
+	name, content, err := wheel("clients/python", "LICENSE", r.version, r.at)
 	if err != nil {
 		return fmt.Errorf("clients/python: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(out, name), content, 0o644); err != nil {
+	if err := r.write(name, content); err != nil {
 		return err
 	}
-	fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(content), name)
-	fmt.Println(filepath.Join(out, name))
-	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), sums.Bytes(), 0o644)
+	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), r.sums.Bytes(), 0o644)
+}
+
+// target writes the files of a system.
+func (r *release) target(target string, program []byte) error {
+	system, processor, _ := strings.Cut(target, "/")
+	name := "ptiffstore-" + r.version + "-" + system + "-" + processor
+	bom, err := r.billOfMaterials(program)
+	if err != nil {
+		return err
+	}
+	if err := r.write(name+".cdx.json", bom); err != nil {
+		return err
+	}
+	archive, err := r.archive(name, program)
+	if err != nil {
+		return err
+	}
+	if err := r.write(name+".tar.gz", archive); err != nil || system != "linux" {
+		return err
+	}
+	for _, format := range []string{"deb", "rpm"} {
+		file, content, err := r.packaged(format, processor, program)
+		if err != nil {
+			return fmt.Errorf("%s package: %w", format, err)
+		}
+		if err := r.write(file, content); err != nil {
+			return err
+		}
+	}
+	image, err := r.image(processor, program)
+	if err != nil {
+		return fmt.Errorf("image: %w", err)
+	}
+	return r.write(name+"-image.tar", image)
+}
+
+// write writes a file of the release.
+func (r *release) write(name string, content []byte) error {
+	path := filepath.Join(r.out, name)
+	fmt.Fprintf(&r.sums, "%x  %s\n", sha256.Sum256(content), name)
+	fmt.Println(path)
+	return os.WriteFile(path, content, 0o644)
 }
 
 // build returns the program for a system. It does not depend on the machine or on the folder
@@ -96,107 +150,33 @@ func build(target, version string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// pack returns the archive of a program and its documents.
-func pack(folder string, at time.Time, program []byte) ([]byte, error) {
-	var b bytes.Buffer
-	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+// beside returns the files that a package has beside the program, which the program itself
+// writes.
+func (r *release) beside() (map[string][]byte, error) {
+	program, err := build(runtime.GOOS+"/"+runtime.GOARCH, r.version)
 	if err != nil {
 		return nil, err
 	}
-	t := tar.NewWriter(z)
-	add := func(name string, mode int64, content []byte) error {
-		h := &tar.Header{Name: folder + "/" + name, Mode: mode, Size: int64(len(content)), ModTime: at, Format: tar.FormatPAX}
-		if err := t.WriteHeader(h); err != nil {
-			return err
-		}
-		_, err := t.Write(content)
-		return err
-	}
-	if err := add("ptiffstore", 0o755, program); err != nil {
+	dir, err := os.MkdirTemp("", "release-*")
+	if err != nil {
 		return nil, err
 	}
-	for _, f := range []struct{ name, from string }{{"LICENSE", "LICENSE"}, {"NOTICES.txt", "internal/licenses/licenses.txt"}, {"README.md", "README.md"}} {
-		content, err := os.ReadFile(f.from)
-		if err != nil {
-			return nil, err
-		}
-		if err := add(f.name, 0o644, content); err != nil {
-			return nil, err
-		}
-	}
-	if err := t.Close(); err != nil {
+	defer os.RemoveAll(dir)
+	file, root := filepath.Join(dir, "ptiffstore"), filepath.Join(dir, "root")
+	if err := os.WriteFile(file, program, 0o755); err != nil {
 		return nil, err
 	}
-	if err := z.Close(); err != nil {
+	cmd := exec.Command(file, "deploy", "package", "--out", root, "--date", r.at.Format(time.DateOnly))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return readTree(root)
 }
 
-// A component is a part of the program in CycloneDX 1.6.
-type component struct {
-	Type    string `json:"type"`
-	Name    string `json:"name"`
-	Version string `json:"version,omitempty"`
-	PURL    string `json:"purl,omitempty"`
-}
-
-// billOfMaterials lists the modules that are linked into the program, and the packages of
-// its pages.
-func billOfMaterials(version string, at time.Time, program []byte) ([]byte, error) {
-	info, err := buildinfo.Read(bytes.NewReader(program))
-	if err != nil {
-		return nil, err
-	}
-	list := []component{{"application", "go", strings.TrimPrefix(info.GoVersion, "go"), "pkg:generic/go@" + strings.TrimPrefix(info.GoVersion, "go")}}
-	for _, m := range info.Deps {
-		list = append(list, component{"library", m.Path, m.Version, "pkg:golang/" + m.Path + "@" + m.Version})
-	}
-	pages, err := npmComponents()
-	if err != nil {
-		return nil, err
-	}
-	return json.MarshalIndent(map[string]any{
-		"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
-		"metadata":   map[string]any{"timestamp": at.Format(time.RFC3339), "component": component{"application", "ptiffstore", version, ""}},
-		"components": append(list, pages...),
-	}, "", "  ")
-}
-
-func npmComponents() ([]component, error) {
-	b, err := os.ReadFile("webapp/package-lock.json")
-	if err != nil {
-		return nil, err
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	var lock struct {
-		Packages json.RawMessage `json:"packages"`
-	}
-	if err := d.Decode(&lock); err != nil {
-		return nil, err
-	}
-	// In the order of the file, which does not change from one run to the next.
-	d = json.NewDecoder(bytes.NewReader(lock.Packages))
-	if _, err := d.Token(); err != nil {
-		return nil, err
-	}
-	var list []component
-	for d.More() {
-		path, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		var p struct {
-			Version string
-			Dev     bool
-		}
-		if err := d.Decode(&p); err != nil {
-			return nil, err
-		}
-		_, name, found := strings.Cut(path.(string), "node_modules/")
-		if found && !p.Dev {
-			list = append(list, component{"library", name, p.Version, "pkg:npm/" + strings.ReplaceAll(name, "@", "%40") + "@" + p.Version})
-		}
-	}
-	return list, nil
+// readTree returns the files of a folder by their slash-separated paths within it.
+func readTree(root string) (map[string][]byte, error) {
+	tree := map[string][]byte{}
+	fsys := os.DirFS(root)
+	return tree, walkFiles(fsys, func(path string, content []byte) { tree[path] = content })
 }
