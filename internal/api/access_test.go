@@ -596,6 +596,7 @@ func TestListsAreFiltered(t *testing.T) {
 	g := newGuardedSite(t)
 	g.person("two", "correct horse 2", account.Grant{Role: account.Reader, Store: g.store}, account.Grant{Role: account.Viewer, Store: g.other})
 	g.person("one", "correct horse 3", account.Grant{Role: account.Reader, Image: g.away})
+	g.person("mixed", "correct horse 5", account.Grant{Role: account.Reader, Store: g.store}, account.Grant{Role: account.Viewer, Store: g.other}, account.Grant{Role: account.Reader, Image: g.away})
 	g.person("nobody", "correct horse 4")
 	var own []string // in store slides
 	for _, im := range g.json("admin", "/api/v1/images?store="+g.store)["items"].([]any) {
@@ -623,7 +624,13 @@ func TestListsAreFiltered(t *testing.T) {
 		{"two", "?q=canary&limit=1", own},
 		{"one", "", []string{g.away}},
 		{"one", "?limit=1", []string{g.away}},
-		{"one", "?q=canary", nil},
+		{"one", "?q=canary", []string{g.away}},
+		{"one", "?q=canary&sort=name&limit=1", []string{g.away}},
+		{"one", "?q=canary&store=" + g.other, []string{g.away}},
+		{"one", "?q=nosuchname", nil},
+		{"outsider", "?q=canary", nil},
+		{"mixed", "?q=canary", both},
+		{"mixed", "?sort=name", both},
 		{"one", "?store=" + g.other, []string{g.away}},
 	} {
 		var got []string
@@ -664,6 +671,12 @@ func TestListsAreFiltered(t *testing.T) {
 	}
 	if im := g.json("one", "/api/v1/images")["items"].([]any)[0].(map[string]any); im["file_name"] == nil {
 		t.Error("one's only slide has no name")
+	}
+	if _, err := g.api.Catalog.Stores.Update(t.Context(), g.other, func(s *catalog.Store) error { s.HideLabels = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(g.json("one", "/api/v1/images?q=canary"), "id"); len(got) > 0 {
+		t.Errorf("one's only slide has a hidden label, and is found: %v", got)
 	}
 }
 

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/authz"
@@ -124,6 +126,12 @@ func (v *visibility) images(ctx context.Context, q catalog.Query) (*catalog.Page
 	if v.hides(q.Store) {
 		return nil, errForbidden
 	}
+	if searched {
+		var err error
+		if q.Images, err = v.searchable(ctx); err != nil {
+			return nil, err
+		}
+	}
 	page := &catalog.Page{}
 	limit, begin := q.Limit, q.Cursor == ""
 	for round, scanned := 0, 0; round < scanRounds && scanned < scanMost; round++ {
@@ -147,6 +155,35 @@ func (v *visibility) images(ctx context.Context, q catalog.Query) (*catalog.Page
 		return nil, errForbidden // the same as for an unknown store
 	}
 	return page, nil
+}
+
+// searchable returns the ids of images whose names and labels the caller may search
+// although not those of their whole store. A search must read no others: its time and its
+// cursors would tell whether hidden names match. Only the users' own server knows them.
+func (v *visibility) searchable(ctx context.Context) ([]string, error) {
+	if v.api.mode() != modeLocal || !slices.Contains(slices.Collect(maps.Values(v.labels)), some) {
+		return nil, nil
+	}
+	rights, err := v.api.Access.Accounts.Grants.Rights(ctx, callerOf(ctx).ID)
+	if err != nil {
+		return nil, err
+	}
+	ids := rights.Images(seeLabel)
+	images, err := v.api.Catalog.Images.ByIDs(ctx, ids[:min(len(ids), scanMost)])
+	if err != nil {
+		return nil, err
+	}
+	labelled, err := v.labelled(ctx, images) // its credential may allow less than its user
+	if err != nil {
+		return nil, err
+	}
+	allowed := []string{}
+	for i := range images {
+		if labelled[i] {
+			allowed = append(allowed, images[i].ID)
+		}
+	}
+	return allowed, nil
 }
 
 // hides reports whether the response must treat a store as unknown. Callers who may see

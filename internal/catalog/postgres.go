@@ -18,7 +18,7 @@ var postgresDialect = &dialect{
 	external:    "d.fields::json ->> 'ExternalID'",
 	now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
 	among:       "= ANY($%d)",
-	list:        func(n []int64) any { return n },
+	list:        func(values any) any { return values },
 	arm:         [2]string{"(", ")"}, // otherwise the planner does not see that it is ordered
 	placeholder: func(n int) string { return "$" + strconv.Itoa(n) },
 	by:          "%.0s",

@@ -24,6 +24,10 @@ type Query struct {
 	// Stores are the ids of the stores to which the query is limited, in addition to Store;
 	// nil means all, and an empty list finds nothing. Unknown ids are ignored.
 	Stores []string
+	// Images are the ids of images that the query selects from as well, whatever Stores
+	// says: those that the caller may search although not their whole store. Unknown ids
+	// are ignored. If it is nil or empty, only the stores count.
+	Images []string
 	Q      string // part of a file name, alias, label or barcode; with fewer than 3 characters, the beginning of one
 	State  State
 	Sort   Sort
@@ -73,6 +77,23 @@ func (ims *Images) List(ctx context.Context, q Query) (*Page, error) {
 		return nil, err
 	}
 	return page, nil
+}
+
+// ByIDs returns the images with those ids, in no particular order. Unknown ids are
+// ignored.
+func (ims *Images) ByIDs(ctx context.Context, ids []string) ([]Image, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	list, err := ims.records(ctx, ims.read, `s.closing = 0 AND i.id `+fmt.Sprintf(ims.among, 1), ims.list(ids))
+	if err != nil {
+		return nil, err
+	}
+	images := make([]Image, len(list))
+	for i, r := range list {
+		images[i] = r.Image
+	}
+	return images, nil
 }
 
 // inOrder returns the images of a page in order. Images that were removed meanwhile are

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,42 @@ func TestImagesOfAStoreAmongSome(t *testing.T) {
 			p, err := c.Images.List(t.Context(), catalog.Query{Store: tt.store, Stores: tt.stores})
 			if err != nil || len(p.Items) > 0 != tt.found {
 				t.Errorf("store among %d: %d found, %v, want any: %t", len(tt.stores), len(p.Items), err, tt.found)
+			}
+		}
+	})
+}
+
+// A query selects single images besides those of its stores, each once and in order.
+func TestSingleImages(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		stores := []string{putStore(t, c, "/a"), putStore(t, c, "/b"), putStore(t, c, "/c")}
+		fill(t, c, stores, 120)
+		single := []string{"no such id"}
+		for i, im := range everyPage(t, c, catalog.Query{Labels: true}) {
+			if i%7 == 0 {
+				single = append(single, im.ID)
+			}
+		}
+		for _, set := range [][]string{{}, stores[:1], stores} {
+			for _, store := range []string{"", stores[0], stores[1]} {
+				for _, sort := range []catalog.Sort{catalog.SortCreated, catalog.SortName, catalog.SortSize, catalog.SortState} {
+					for _, words := range []string{"", "slide", "sl", "01", "no such"} {
+						q := catalog.Query{Store: store, Q: words, Sort: sort, Labels: true, Limit: 1000}
+						want, got := []string{}, []string{}
+						for _, im := range everyPage(t, c, q) {
+							if slices.Contains(set, im.StoreID) || slices.Contains(single, im.ID) {
+								want = append(want, im.ID)
+							}
+						}
+						q.Stores, q.Images, q.Limit = set, single, 7
+						for _, im := range everyPage(t, c, q) {
+							got = append(got, im.ID)
+						}
+						if diff := cmp.Diff(want, got); diff != "" {
+							t.Fatalf("%d stores, store %q, sort %s, q %q (-want +got):\n%s", len(set), store, sort, words, diff)
+						}
+					}
+				}
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ type search struct {
 	Query
 	h       *handle
 	stores  []int64   // nil for all
+	images  []int64   // of single images besides those of the stores
 	shelves []int     // in the order of SortState
 	needles []string  // texts that must all occur; nil for all images
 	after   *position // nil for the first page
@@ -67,7 +69,31 @@ func (ims *Images) newSearch(ctx context.Context, q Query) (*search, error) {
 	if s.stores, err = ims.storesOf(ctx, q); err != nil {
 		return nil, err
 	}
+	if s.images, err = ims.numbersOf(ctx, q.Images); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// numbersOf returns the numbers of the images with those ids. It ignores unknown ones.
+func (ims *Images) numbersOf(ctx context.Context, ids []string) ([]int64, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := ims.read.QueryContext(ctx, `SELECT n FROM images WHERE id `+fmt.Sprintf(ims.among, 1), ims.list(ids))
+	if err != nil {
+		return nil, wrap(err, "images")
+	}
+	defer rows.Close()
+	var list []int64
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, wrap(err, "images")
+		}
+		list = append(list, n)
+	}
+	return list, wrap(rows.Err(), "images")
 }
 
 // storesOf returns the numbers of the stores of a query, or nil for all.
@@ -174,9 +200,6 @@ func (s *search) grams() []string {
 
 // page returns the positions of the images on the page, at most limit.
 func (s *search) page(ctx context.Context) ([]position, error) {
-	if s.stores != nil && len(s.stores) == 0 {
-		return nil, nil
-	}
 	if s.Sort != SortState {
 		return s.pageOf(ctx)
 	}
@@ -208,10 +231,58 @@ func (s *search) page(ctx context.Context) ([]position, error) {
 }
 
 // pageOf returns the positions on the page in any order except that of states.
+func (s *search) pageOf(ctx context.Context) ([]position, error) {
+	found, err := s.pageOfStores(ctx)
+	if err != nil || len(s.images) == 0 {
+		return found, err
+	}
+	more, err := s.read(ctx, s.singleImages())
+	if err != nil {
+		return nil, err
+	}
+	found = append(found, more...)
+	slices.SortFunc(found, s.compare)
+	found = slices.CompactFunc(found, func(a, b position) bool { return a.n == b.n })
+	return found[:min(len(found), s.limit)], nil
+}
+
+// compare compares positions like the statements sort them.
+func (s *search) compare(a, b position) int {
+	if s.Sort == SortCreated {
+		return cmp.Compare(b.n, a.n)
+	}
+	return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.size, b.size), cmp.Compare(a.n, b.n))
+}
+
+// singleImages returns the statement that reads the single images of the query in order.
+func (s *search) singleImages() (q statement) {
+	q.add(`SELECT n, %s AS k FROM images WHERE n IN (%s) AND shelf + 0 IN (%s)`, s.column(), numbers(s.images), numbers(s.shelves))
+	if s.Store != "" {
+		q.add(` AND store + 0 = (SELECT n FROM stores WHERE id = `)
+		q.arg(clean(s.Store))
+		q.add(`)`)
+	}
+	if len(s.needles) > 0 {
+		q.add(` AND `)
+		s.contains(&q, "words")
+	}
+	s.behind(&q, "n", s.column())
+	order := "k, n"
+	if s.Sort == SortCreated {
+		order = "n DESC"
+	}
+	q.add(` ORDER BY %s LIMIT %d`, order, s.limit)
+	return q
+}
+
+// pageOfStores returns the positions on the page that are in the stores.
 //
 // A search first reads the next images in order, which finds common texts. The index of
 // grams finds rare ones, and those further away.
-func (s *search) pageOf(ctx context.Context) ([]position, error) {
+func (s *search) pageOfStores(ctx context.Context) ([]position, error) {
+	if s.stores != nil && len(s.stores) == 0 {
+		return nil, nil
+	}
 	if len(s.needles) == 0 {
 		return s.read(ctx, s.inOrder("", s.limit))
 	}

@@ -12,8 +12,8 @@ var sqliteDialect = &dialect{
 	external: "json_extract(d.fields, '$.ExternalID')",
 	now:      "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
 	among:    "IN (SELECT value FROM json_each($%d))",
-	list: func(n []int64) any {
-		b, _ := json.Marshal(n) // numbers
+	list: func(values any) any {
+		b, _ := json.Marshal(values) // numbers or ids
 		return string(b)
 	},
 	placeholder: func(int) string { return "?" },

@@ -665,8 +665,8 @@ export const t = {
 
     noLabels: "Search is not available",
     noLabelsSearch: "You cannot search because you don't have permission to see file names and labels.",
-    someLabelsHint: "Stores whose labels you can see",
-    someLabels: "The search covers only stores whose file names and labels you can see.",
+    someLabelsHint: "Slides whose labels you can see",
+    someLabels: "The search covers only slides whose file names and labels you can see.",
     emptyTitle: "No slides available to you",
     emptyText: "You don't have permission to see any slides yet. Ask an admin.",
     emptyStores: "You don't have permission to see any stores.",

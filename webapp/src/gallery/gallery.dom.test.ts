@@ -49,3 +49,16 @@ test("shows why the list cannot be loaded, and tries again", async () => {
   page.getByRole("button", { name: "Try again" }).click();
   await eventually(() => expect(card()).not.toBeNull());
 });
+
+test.each([
+  ["local", image, "Slides whose labels you can see"],
+  ["local", { ...image, file_name: null }, "Search is not available"],
+  ["central", image, "Search is not available"],
+])("offers the search of single slides: %s", async (mode, shown, hint) => {
+  const page = await open("/", {
+    "GET /api/v1/auth/session": () => ({ mode, user: { id: "u1", name: "ada", display_name: "Ada" }, admin: false, scopes: [], token: false, central: null }),
+    "GET /api/v1/images": () => list([shown]),
+  });
+  await eventually(() => expect(card()).not.toBeNull());
+  await eventually(() => expect(page.getByRole("searchbox").getAttribute("placeholder")).toBe(hint));
+});

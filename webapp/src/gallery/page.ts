@@ -2,7 +2,7 @@
 
 import "../styles/gallery.css";
 
-import { loadSession, may, session } from "../access/session";
+import { isLabelled, loadSession, may, session } from "../access/session";
 import { listStores, preconnect, type ImageQuery } from "../api/client";
 import type { ImageState, SlideImage, Store } from "../api/types";
 import { replaceAddress, type Page } from "../router";
@@ -36,6 +36,7 @@ class Gallery {
   private feedSignal = new AbortController();
   private query: ImageQuery = queryOf(location.search);
   private stores: Store[] = [];
+  private labelledSlide = false; // whether a listed slide has a name
   private announced = "";
 
   private readonly search = h("input", { type: "search", class: "search-input", placeholder: t.gallery.searchHint, "aria-label": t.gallery.search, autocomplete: "off", spellcheck: "false", enterkeyhint: "search" });
@@ -175,11 +176,12 @@ class Gallery {
   }
 
   // labels reports on how many stores the caller can see labels and names: only those can be
-  // searched.
+  // searched, and single slides, except with a central server.
   private get labels(): "all" | "some" | "none" {
     if (may("label")) return "all";
     const seen = this.stores.filter((store) => may("label", store)).length;
-    return seen === 0 ? "none" : seen < this.stores.length ? "some" : "all";
+    if (seen === 0) return this.labelledSlide ? "some" : "none";
+    return seen < this.stores.length ? "some" : "all";
   }
 
   private renderSearch(): void {
@@ -215,6 +217,10 @@ class Gallery {
     const { feed } = this;
     const known = feed.complete ? feed.items.length : this.query.q ? null : this.total(this.query.state);
     this.grid.setItems(feed.items, known);
+    if (!this.labelledSlide && session().mode !== "central" && feed.items.some(isLabelled)) {
+      this.labelledSlide = true;
+      this.renderSearch();
+    }
     this.list.hidden = feed.items.length === 0;
     this.fresh.hidden = feed.pending === 0;
     if (feed.pending > 0) replace(this.fresh, icon("up", 16), t.gallery.fresh(feed.pending));
