@@ -164,8 +164,8 @@ func (c *uploadCmd) one(ctx context.Context, client *upload.Client, meters *mete
 		}
 		if v.Image != nil {
 			r.Image = &v.Image.ID
-			if r.Reason == nil {
-				r.State, r.Reason = v.Image.State, v.Image.Reason
+			if r.Reason == nil || v.Image.State != "arriving" && v.Conversion == nil {
+				r.State, r.Reason = v.Image.State, v.Image.Reason // as on every other page
 			}
 		}
 	}

@@ -253,6 +253,7 @@ var accessTable = []struct {
 	{"GET /api/v1/stores/{store}", "/api/v1/stores/unknown", "", statuses{401, 403, 403, 403, 404, 403}},
 	{"PATCH /api/v1/stores/{store}", "/api/v1/stores/{store}", `{"origin":"up"}`, admins.with(422)},
 	{"DELETE /api/v1/stores/{store}", "/api/v1/stores/unknown", "", admins.with(404)},
+	{"GET /api/v1/store-folders", "/api/v1/store-folders", "", admins},
 	{"POST /api/v1/stores/sync", "/api/v1/stores/sync?dry_run=x", "", admins.with(422)},
 	{"POST /api/v1/stores/{store}/sync", "/api/v1/stores/{store}/sync", "", statuses{401, 403, 403, 202, 202, 403}},
 	{"GET /api/v1/images", "/api/v1/images", "", loggedIn},

@@ -72,6 +72,7 @@ var rules = map[string]rule{
 	"GET /api/v1/stores/{store}":       {seeTiles, ofStore, ""},
 	"PATCH /api/v1/stores/{store}":     {mayAdmin, ofStore, "store.set"},
 	"DELETE /api/v1/stores/{store}":    {mayAdmin, everything, "store.remove"},
+	"GET /api/v1/store-folders":        {mayAdmin, everything, ""},
 	"POST /api/v1/stores/sync":         {mayWrite, everything, "store.sync"},
 	"POST /api/v1/stores/{store}/sync": {mayWrite, ofStore, "store.sync"},
 

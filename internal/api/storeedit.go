@@ -207,7 +207,10 @@ func checkTiming(s *catalog.Store) error {
 	return nil
 }
 
-type addStoreInput struct{ Body storeFields }
+type addStoreInput struct {
+	MakeFolder bool `query:"make_folder" doc:"Create the folder root if it does not exist."`
+	Body       storeFields
+}
 
 func (a storeAPI) add(ctx context.Context, in *addStoreInput) (*storeOutput, error) {
 	f := &in.Body
@@ -216,6 +219,25 @@ func (a storeAPI) add(ctx context.Context, in *addStoreInput) (*storeOutput, err
 	if !f.Root.Given {
 		e.errs = append(e.errs, errors.New("root: a store needs a folder"))
 	}
+	remove := func() {}
+	if in.MakeFolder && len(e.errs) == 0 && !f.Root.Null {
+		remove = a.makeFolder(e, f.Root.Value)
+	}
+	put, err := a.addStore(ctx, e, f)
+	if err != nil {
+		remove()
+		return nil, err
+	}
+	out, err := a.show(ctx, put)
+	if err != nil {
+		return nil, err
+	}
+	out.Location = storesRoute + "/" + put.ID
+	return out, nil
+}
+
+// addStore adds the store of a request, whose folder exists.
+func (a storeAPI) addStore(ctx context.Context, e *edit, f *storeFields) (*catalog.Store, error) {
 	if err := e.folders(a, f); err != nil {
 		return nil, err
 	}
@@ -235,12 +257,7 @@ func (a storeAPI) add(ctx context.Context, in *addStoreInput) (*storeOutput, err
 		undo()
 		return nil, a.storeFailed(ctx, err)
 	}
-	out, err := a.show(ctx, put)
-	if err != nil {
-		return nil, err
-	}
-	out.Location = storesRoute + "/" + put.ID
-	return out, nil
+	return put, nil
 }
 
 // makeIncoming creates the incoming folder of a managed store if it is the one in the

@@ -111,8 +111,12 @@ func (a storeAPI) register(h huma.API) {
 	register(h, huma.Operation{
 		OperationID: "add-store", Method: http.MethodPost, Path: storesRoute, Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary:     "Add a store",
-		Description: "root is required; all other fields have a default, which null selects, too. No file is changed; a managed store's folder for new files is created if it does not exist.",
+		Description: "root is required; all other fields have a default, which null selects, too. No file is changed; a managed store's folder for new files is created if it does not exist, and with make_folder=true also root.",
 	}, problems{403: noFolder, 409: "A folder is the same as, contains or is inside the folder of another store."}, a.add)
+	register(h, huma.Operation{
+		OperationID: "list-store-folders", Method: http.MethodGet, Path: storeFoldersRoute, Tags: tags,
+		Summary: "List the folders in or below which stores may be added",
+	}, nil, a.listFolders)
 	register(h, huma.Operation{
 		OperationID: "change-store", Method: http.MethodPatch, Path: storeRoute, Tags: tags,
 		Summary:     "Change a store",

@@ -49,6 +49,8 @@ type Inspection struct {
 	Reason   string       // in words, no file name in them; "" if Whole
 	Identity fsx.Identity // of the file that was inspected; zero if it could not be opened
 	Slide    *slide.Slide // if Complete; its file is closed, so it can be described but not read
+	// Sent means that the file is as its sender sent it: no further bytes of it arrive.
+	Sent bool
 }
 
 // File opens the item of a source at path, reads its structure and the first and the

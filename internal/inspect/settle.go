@@ -91,7 +91,7 @@ func Judge(f *Inspection, s Observation, p Policy, now time.Time) Verdict {
 		}
 		return Verdict{catalog.Available, "", s}
 	case Damaged:
-		if ok, wait := p.abandoned(s, now); !ok {
+		if ok, wait := p.abandoned(s, now); !ok && !f.Sent {
 			s.Again = now.Add(wait)
 			return Verdict{catalog.Arriving, "incomplete so far: " + f.Reason, s}
 		}

@@ -183,6 +183,7 @@ func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
 		}
 	}
 	l := inspect.File(ctx, p.dir, f.Path)
+	l.Sent = l.Kind == inspect.Damaged && managed.Uploaded(p.store, f.Path, l.Identity)
 	e, known := p.s.mirror().File(p.store.ID, f.Path)
 	if p.prefix != managed.Slides || !known || l.Kind != inspect.Complete || e.ID.Size == l.Identity.Size && e.ID.MTime == l.Identity.MTime {
 		return l

@@ -575,6 +575,38 @@ func TestQuarantine(t *testing.T) {
 	})
 }
 
+// An upload is complete when it is in the incoming folder: if it is not a slide then, no
+// scan calls it arriving.
+func TestUploadDoesNotArrive(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, h *house) {
+		part := slidetest.Pyramid{}.Bytes()[:7000]
+		h.arrive("copied.tiff", part)
+		h.arrive("sent.tiff", part)
+		info, err := os.Stat(filepath.Join(h.in, "sent.tiff"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hidden := filepath.Join(h.in, managed.Uploads)
+		if err := os.Mkdir(hidden, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		record := fmt.Sprintf(`{"As":"sent.tiff","MTime":%d,"Length":%d,"Offset":%[2]d}`, info.ModTime().UnixNano(), info.Size())
+		if err := os.WriteFile(filepath.Join(hidden, "id.json"), []byte(record), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h.scan(Options{})
+		got := map[string]catalog.State{}
+		for _, im := range h.images() {
+			got[im.FileName] = im.State
+		}
+		want := map[string]catalog.State{"copied.tiff": catalog.Arriving, "sent.tiff": catalog.Quarantined}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("states (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestRemoveAndRestore(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, h *house) {

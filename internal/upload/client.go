@@ -379,12 +379,17 @@ func (c *Client) Show(ctx context.Context, at string) (*View, error) {
 	})
 }
 
+// imageWait is how long to wait for the image of a file that is not a slide. The store's
+// page then has the same state as the upload.
+const imageWait = 10 * time.Second
+
 // verdict waits until the server has inspected the file.
 func (s *sending) verdict(ctx context.Context) (*View, error) {
-	end := time.Now().Add(s.Wait)
+	begin := time.Now()
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
 		v, err := s.Show(ctx, s.now.URL)
-		if err != nil || v.Decided() || time.Now().After(end) {
+		after := time.Since(begin)
+		if err != nil || after >= s.Wait || v.Decided() && (v.Image != nil || v.Conversion != nil || after >= imageWait) {
 			return v, err
 		}
 		select {

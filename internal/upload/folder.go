@@ -19,10 +19,6 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-// hiddenName is the folder in a store's incoming folder that holds incomplete uploads.
-// Scans skip it.
-const hiddenName = ".ptiffstore-uploads"
-
 var (
 	errNoUpload = errors.New("no such upload")
 	errAway     = errors.New("the store's incoming folder is unreachable")
@@ -38,7 +34,8 @@ const (
 	refused   state = "refused"   // the file did not have the promised digest and has been removed
 )
 
-// A record is the saved state of an upload.
+// A record is the saved state of an upload. [managed.Uploaded] reads As, MTime, Length and
+// Offset.
 type record struct {
 	ID       string
 	Store    string
@@ -93,10 +90,10 @@ func (u *Uploads) open(st *catalog.Store, mk bool) (*folder, error) {
 	if err != nil {
 		return nil, errAway
 	}
-	dir, err := fsx.OpenRootIn(in, hiddenName)
+	dir, err := fsx.OpenRootIn(in, managed.Uploads)
 	if errors.Is(err, fs.ErrNotExist) && mk {
-		if err = in.Mkdir(hiddenName, 0o700); err == nil || errors.Is(err, fs.ErrExist) {
-			dir, err = fsx.OpenRootIn(in, hiddenName)
+		if err = in.Mkdir(managed.Uploads, 0o700); err == nil || errors.Is(err, fs.ErrExist) {
+			dir, err = fsx.OpenRootIn(in, managed.Uploads)
 		}
 	}
 	if err != nil {

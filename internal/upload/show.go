@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -101,7 +100,6 @@ func (u *Uploads) view(r *record) View {
 		ID: r.ID, Store: r.Store, State: string(r.State), Offset: r.Offset, Length: r.Length, FileName: known(or(r.As, r.Name)),
 		SHA256: known(r.Digest), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UsedAt.UTC(), ExpiresAt: u.recordExpires(r).UTC(),
 	}
-	reason := strings.TrimRight(r.Reason, ".")
 	switch {
 	case r.State == refused:
 		e, _ := errors.AsType[*httperr.Error](wrongDigest())
@@ -111,10 +109,10 @@ func (u *Uploads) view(r *record) View {
 		v.Verdict = known("slide")
 	case r.Kind == inspect.Damaged:
 		v.Verdict = known("broken")
-		v.Reason = known("It is not a complete pyramidal TIFF: " + reason + ". Compare it with the file that the scanner wrote, and upload that.")
+		v.Reason = known(r.Reason)
 	case r.Kind == inspect.Unsupported:
 		v.Verdict = known("unsupported")
-		v.Reason = known("It is not a supported slide: " + reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
+		v.Reason = known(r.Reason)
 	}
 	return v
 }
@@ -135,7 +133,7 @@ func (u *Uploads) conversion(ctx context.Context, r *record, im *catalog.Image, 
 	v.Conversion = known("pending")
 	if im != nil && im.Unconverted {
 		v.Conversion = known("failed")
-		v.Reason = known("It is not a supported slide: " + im.Reason + ". Write it as a pyramidal TIFF with JPEG tiles, and upload that.")
+		v.Reason = known(im.Reason)
 	}
 	return im, nil
 }
