@@ -78,3 +78,16 @@ func TestContextWithLog(t *testing.T) {
 		t.Errorf("the log has %q", &lines)
 	}
 }
+
+// TestLoggedOnce checks that an error that was logged where it occurred is not logged again.
+func TestLoggedOnce(t *testing.T) {
+	var lines strings.Builder
+	r := httptest.NewRequest(http.MethodGet, "/x", nil)
+	r = r.WithContext(ContextWithLog(r.Context(), slog.New(slog.NewTextHandler(&lines, nil))))
+	if e := LogError(r, &Error{Status: http.StatusBadGateway, Err: errors.New("no luck"), Logged: true}); e.Status != http.StatusBadGateway || lines.Len() > 0 {
+		t.Errorf("status %d, the log has %q", e.Status, &lines)
+	}
+	if LogError(r, &Error{Status: http.StatusBadGateway, Err: errors.New("no luck")}); !strings.Contains(lines.String(), "no luck") {
+		t.Errorf("the log has %q", &lines)
+	}
+}

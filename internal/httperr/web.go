@@ -18,6 +18,7 @@ type Error struct {
 	Detail     string // shown to the client: a sentence a person can act on
 	RetryAfter int    // seconds; 0 for no such header
 	Err        error
+	Logged     bool // the log has it already
 }
 
 func (e *Error) Error() string {
@@ -79,13 +80,13 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // LogError returns err as an [*Error] for the client, and logs it if the server is at
-// fault.
+// fault and it was not logged before.
 func LogError(r *http.Request, err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = &Error{Status: http.StatusInternalServerError, Detail: "Something went wrong in the server. The reason is in its log.", Err: err}
 	}
-	if e.Status >= 500 {
+	if e.Status >= 500 && !e.Logged {
 		Log(r.Context()).ErrorContext(r.Context(), "request failed", "request", RequestID(r.Context()), "status", e.Status, "route", r.Pattern, "err", e.Err)
 	}
 	return e

@@ -67,7 +67,9 @@ func (c *Client) Callback(w http.ResponseWriter, r *http.Request) (*Login, error
 	if !ok {
 		e = databaseAway(err)
 	}
-	return nil, c.refused(r, e)
+	logged := *e // e may be shared
+	logged.Logged = true
+	return nil, c.refused(r, &logged)
 }
 
 func (c *Client) callback(r *http.Request) (*Login, error) {
@@ -118,8 +120,8 @@ func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 		return nil, c.unusable("the id token", errors.New("it is missing: check that the client may use the scope openid"))
 	}
 	id, err := p.Verifier(&oidc.Config{
-		ClientID: c.o.ClientID,
-		Now:      func() time.Time { return c.o.Now().Add(-skew) },
+		ClientID:        c.o.ClientID,
+		SkipExpiryCheck: true, // see checkTimes, whose errors have the time of this server
 	}).Verify(ctx, raw)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "fetching keys"): // go-oidc has no typed error for it
@@ -130,6 +132,9 @@ func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 		return nil, c.unusable("the id token", errors.New("its nonce does not match this login"))
 	case id.Subject == "" || len(id.Subject) > 255:
 		return nil, c.unusable("the id token", errors.New("its subject is empty or longer than 255 bytes"))
+	}
+	if err := checkTimes(id, c.o.Now()); err != nil {
+		return nil, c.unusable("the id token", err)
 	}
 	azp, err := authorized(id)
 	switch { // OpenID Connect Core, section 3.1.3.7
@@ -144,6 +149,24 @@ func (c *Client) verify(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 		}
 	}
 	return id, nil
+}
+
+// checkTimes checks that an ID token is valid now, with some tolerance for the clocks.
+func checkTimes(id *oidc.IDToken, now time.Time) error {
+	var claims struct {
+		NotBefore float64 `json:"nbf"` // seconds since 1970; 0 if absent
+	}
+	if err := id.Claims(&claims); err != nil {
+		return err
+	}
+	clock := now.UTC().Format(time.RFC3339)
+	if now.After(id.Expiry.Add(skew)) {
+		return fmt.Errorf("it expired at %s, and the clock of this server says %s: check the clocks of both", id.Expiry.UTC().Format(time.RFC3339), clock)
+	}
+	if begin := time.UnixMilli(int64(claims.NotBefore * 1000)); now.Add(earliest).Before(begin) {
+		return fmt.Errorf("it is not valid before %s (nbf), and the clock of this server says %s: check the clocks of both", begin.UTC().Format(time.RFC3339), clock)
+	}
+	return nil
 }
 
 // A refusal is the error for a person whom the provider has identified with a verified

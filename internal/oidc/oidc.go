@@ -28,6 +28,9 @@ const (
 	loginTime = 15 * time.Minute
 	// skew is the tolerated difference between the clocks of server and provider.
 	skew = time.Minute
+	// earliest is how long before the time in its claim nbf an ID token is accepted: some
+	// providers set it to the end of the login.
+	earliest = 5 * time.Minute
 	// askTime is the timeout for a request to the provider.
 	askTime = 10 * time.Second
 	// discoverTime is the timeout for the provider's configuration: people wait for it.

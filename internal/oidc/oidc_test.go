@@ -438,7 +438,7 @@ func TestLies(t *testing.T) {
 		"two and made for none": {oidctest.Said{Lie: map[string]any{"aud": []string{oidctest.ClientID, "another"}, "azp": nil}}, "it was made for the client"},
 		"made for another":      {oidctest.Said{Lie: map[string]any{"azp": "another"}}, "it was made for the client"},
 		"issuer of another":     {oidctest.Said{Lie: map[string]any{"iss": "https://evil.example.org"}}, "issued by a different provider"},
-		"expired":               {oidctest.Said{Lie: map[string]any{"exp": now - 120}}, "token is expired"},
+		"expired":               {oidctest.Said{Lie: map[string]any{"exp": now - 120}}, "it expired at "},
 		"expired by the skew":   {oidctest.Said{Lie: map[string]any{"exp": now - 20}}, ""},
 		"not yet":               {oidctest.Said{Lie: map[string]any{"nbf": now + 3600}}, "nbf"},
 		"no subject":            {oidctest.Said{Lie: map[string]any{"sub": ""}}, "its subject is empty"},
@@ -470,6 +470,21 @@ func TestLies(t *testing.T) {
 				t.Errorf("%d users, were %d", got, users)
 			}
 		})
+	}
+}
+
+// TestClockOfErrors checks that the error about a token from the future names this
+// server's clock as it is: the reader compares it with that of the provider.
+func TestClockOfErrors(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqliteURL(t), nil)
+	began := time.Now().Truncate(time.Second)
+	s.provider.Say(t, oidctest.Said{Lie: map[string]any{"nbf": began.Add(time.Hour).Unix()}})
+	s.browser(t).dance("anna", "/")
+	_, rest, _ := strings.Cut(s.log.String(), "the clock of this server says ")
+	clock, _, _ := strings.Cut(rest, ": ")
+	if got, err := time.Parse(time.RFC3339, clock); err != nil || got.Before(began) || got.After(time.Now()) {
+		t.Errorf("the error has the clock %q, want one from %s to now", clock, began)
 	}
 }
 
