@@ -67,18 +67,21 @@ run: build
 
 # -- test
 
-# Vet looks at everything once, and not again with each way of building the tests.
-GOTEST = $(2) go test -vet=off -json $(1) | go run ./scripts/gotest $(3)
+# Vet looks at everything once, and not again with each way of building the tests. The
+# linker writes no tables for debuggers, which take half of its time; stack traces need none.
+GOTEST = $(2) go test -vet=off -ldflags='-s -w' -json $(1) | go run ./scripts/gotest $(3)
 
 # The race detector needs a C compiler. It does not look into SQLite, which is C
 # translated to Go: it would take ten times as long, and none of our variables are there.
 # Only that one package: generic functions that others share would lose their checks.
 RACE = $(if $(shell command -v gcc),-race -gcflags=modernc.org/sqlite/lib=-race=false)
 
+# Two suites at once, as tests of Go programs and of pages both wait at times; the longest ones
+# begin. Everything is built before them: otherwise each would compile the same packages.
 .PHONY: test
-test: setup-test
+test: setup-test build
 	@times=$$(mktemp); trap 'rm -f "$$times"' EXIT; export TEST_TIMES=$$times; status=0; \
-	go run ./scripts/testdb $(MAKE) --keep-going vet test-go test-turbo test-web || status=$$?; \
+	go run ./scripts/testdb $(MAKE) --keep-going --jobs=2 test-web test-go test-turbo vet || status=$$?; \
 	echo "== seconds of each package and suite, slowest first"; \
 	sort -rn "$$times"; \
 	exit $$status
@@ -98,7 +101,7 @@ setup-test:
 vet: web
 	@echo "== vet"
 	@go vet ./...
-	@go vet -tags turbo ./...
+	@go vet -tags turbo ./internal/render/... ./internal/convert/... ./cmd/...
 	@go vet -C scripts/release ./...
 
 # Packages that only compute take ten times as long under the race detector; test-long

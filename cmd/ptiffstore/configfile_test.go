@@ -42,9 +42,9 @@ func settingsOf(t *testing.T, args ...string) map[string]setting {
 
 // TestPrecedence sets one setting of each type in the file, in the environment and by a
 // flag, in every combination: the flag counts most, then the environment, then the file,
-// then the default.
+// then the default. Each run of the command has all settings, each in another combination.
 func TestPrecedence(t *testing.T) {
-	for _, tt := range []struct {
+	tests := []struct {
 		key, file, env, flag             string
 		byDefault, byFile, byEnv, byFlag any
 	}{
@@ -58,42 +58,57 @@ func TestPrecedence(t *testing.T) {
 		{"cors.origins", "['https://a', 'https://b']", "PTIFFSTORE_CORS_ORIGIN=https://c", "--cors-origin=https://d", []any{}, []any{"https://a", "https://b"}, []any{"https://c"}, []any{"https://d"}},
 		{"auth.oidc.allow_groups", "['a,b']", "PTIFFSTORE_OIDC_ALLOW_GROUP=c,d", "--oidc-allow-group=e,f", []any{}, []any{"a,b"}, []any{"c,d"}, []any{"e,f"}},
 		{"queues", "{default: 1, verify: 2}", "PTIFFSTORE_QUEUE=default=3", "--queue=default=4", []any{}, []any{"default=1", "verify=2"}, []any{"default=3"}, []any{"default=4"}},
-	} {
-		for given := range 8 {
-			t.Run(fmt.Sprintf("%s %03b", tt.key, given), func(t *testing.T) {
-				args, want, origin := []string{}, tt.byDefault, fromDefault
+	}
+	const combinations = 8 // of file, environment and flag
+	for round := range combinations {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			inFile, flags, want := map[string]string{}, []string{}, map[string]setting{}
+			for i, tt := range tests {
+				given := (round + i) % combinations
+				value, origin := tt.byDefault, fromDefault
 				if given&1 != 0 {
-					args, want, origin = append(args, "--config", siteYAML(t, nested(tt.key, tt.file))), tt.byFile, fromFile
+					inFile[tt.key] = tt.file
+					value, origin = tt.byFile, fromFile
 				}
-				args = append(args, "serve")
 				if given&2 != 0 {
-					name, value, _ := strings.Cut(tt.env, "=")
-					t.Setenv(name, value)
-					want, origin = tt.byEnv, fromEnvironment
+					name, text, _ := strings.Cut(tt.env, "=")
+					t.Setenv(name, text)
+					value, origin = tt.byEnv, fromEnvironment
 				}
 				if given&4 != 0 {
-					args, want, origin = append(args, tt.flag), tt.byFlag, fromFlag
+					flags = append(flags, tt.flag)
+					value, origin = tt.byFlag, fromFlag
 				}
-				s := settingsOf(t, args...)[tt.key]
-				if d := cmp.Diff(want, s.Value); d != "" || s.Origin != origin {
-					t.Errorf("%s: origin %s, want %s; value (-want +got):\n%s", tt.key, s.Origin, origin, d)
+				want[tt.key] = setting{Value: value, Origin: origin}
+			}
+			got := settingsOf(t, append([]string{"--config", siteYAML(t, flow(inFile)), "serve"}, flags...)...)
+			for key, want := range want {
+				if d := cmp.Diff(want.Value, got[key].Value); d != "" || got[key].Origin != want.Origin {
+					t.Errorf("%s: origin %s, want %s; value (-want +got):\n%s", key, got[key].Origin, want.Origin, d)
 				}
-			})
-		}
+			}
+		})
 	}
 }
 
-// nested returns a dotted key as nested mappings of YAML.
-func nested(key, value string) string {
-	var b strings.Builder
-	parts := strings.Split(key, ".")
-	for i, p := range parts {
-		b.WriteString(strings.Repeat("  ", i) + p + ":")
-		if i < len(parts)-1 {
-			b.WriteString("\n")
+// flow returns the values of dotted keys as nested flow mappings of YAML.
+func flow(values map[string]string) string {
+	items, groups := []string{}, map[string]map[string]string{}
+	for key, value := range values {
+		group, rest, dotted := strings.Cut(key, ".")
+		if !dotted {
+			items = append(items, key+": "+value)
+			continue
 		}
+		if groups[group] == nil {
+			groups[group] = map[string]string{}
+		}
+		groups[group][rest] = value
 	}
-	return b.String() + " " + value + "\n"
+	for name, group := range groups {
+		items = append(items, name+": "+flow(group))
+	}
+	return "{" + strings.Join(items, ", ") + "}"
 }
 
 // TestSections gives modes different settings.
