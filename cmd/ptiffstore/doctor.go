@@ -21,15 +21,21 @@ type doctorCmd struct {
 }
 
 func (*doctorCmd) Help() string {
-	return "Checks the data directory, database, stores, watches, clocks, workers, queues, schedules and connected servers, and changes nothing. Run it as the user that runs the site, with the flags of its server, or its --config. Exits with 1 if something must be fixed.\n\nExample:\n\n  ptiffstore doctor --data /var/lib/ptiffstore"
+	return "Checks the data directory, database, stores, watches, clocks, workers, queues, schedules and connected servers, and changes nothing. Run it as the user that runs the site. Without flags it takes the settings of the server that runs on this machine, or else of its systemd unit; with --data, those of the server with that data directory. Other flags, variables or --config replace them. Exits with 1 if something must be fixed.\n\nExample:\n\n  ptiffstore doctor"
 }
 
 // Run prints the report.
-func (c *doctorCmd) Run(ctx context.Context, std streams) error {
+func (c *doctorCmd) Run(ctx context.Context, std streams, file *configFile) error {
+	var origin string
+	var doubt error
+	if file.file == nil {
+		origin, doubt = c.adopt(thisMachine, file.settings)
+	}
 	s, err := c.site()
 	if err != nil {
 		return err
 	}
+	s.Origin, s.Doubt = origin, doubt
 	r := doctor.Examine(ctx, s)
 	if c.JSON {
 		err = printJSON(std, r)

@@ -42,6 +42,11 @@ type Site struct {
 	Host     string // name of this host
 	Decoder  string // name of the JPEG decoder
 
+	// Origin is the server whose settings these are, such as "process 12"; "" if they were
+	// given. Doubt is why they may be others than the server's, or nil.
+	Origin string
+	Doubt  error
+
 	Listen  string
 	Metrics string // address of the metrics of a process, "" for none
 	Auth    string // none, local or central

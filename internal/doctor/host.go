@@ -40,6 +40,9 @@ func (e *examination) host() []check {
 			list = append(list, check{"background " + address, func(ctx context.Context, n *notes) { background(ctx, n, address) }})
 		}
 	}
+	if e.Origin != "" || e.Doubt != nil {
+		list = append(list, check{"settings", e.settings})
+	}
 	for _, flag := range sorted(e.Secrets) {
 		path := e.Secrets[flag]
 		list = append(list, check{flag, func(_ context.Context, n *notes) { secret(n, path) }})
@@ -48,6 +51,16 @@ func (e *examination) host() []check {
 		list = append(list, check{"backups", e.backups})
 	}
 	return list
+}
+
+// settings reports where the settings come from.
+func (e *examination) settings(_ context.Context, n *notes) {
+	switch {
+	case e.Doubt != nil:
+		n.warn("run it as the user of the server, or give its --config or flags", "%v", e.Doubt)
+	default:
+		n.ok("those of %s", e.Origin)
+	}
 }
 
 // data checks the data directory.
