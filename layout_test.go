@@ -30,7 +30,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego golang.org/x/sync"},
 	{"internal/convert", "tiff slide internal/render internal/fsx", "github.com/klauspost/compress"},
 	{"internal/strictjson", "", ""},
-	{"internal/slideatlas", "", "go.mongodb.org/mongo-driver/v2/bson"},
+	{"internal/slideatlas", "tiff slide", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/mongodump", "internal/fsx internal/slideatlas", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/mongodb", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
 	{"test/mongotest", "internal/fsx", ""},

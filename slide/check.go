@@ -17,8 +17,12 @@ import (
 // file, if one of the tiles read is damaged, or if an associated image contains only
 // zeros. Such a file is damaged or has not been copied completely. An associated image
 // that is present and cannot be decoded is not an error, as the slide can be viewed
-// without it.
+// without it. Of a [Pyramid], Check reads the tile that shows the whole image, or the ones
+// that it is derived from.
 func (s *Slide) Check() error {
+	if s.tiles != nil {
+		return s.checkRoot()
+	}
 	c := checker{s: s}
 	for level := range s.Levels {
 		if err := c.table(level); err != nil {

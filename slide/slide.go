@@ -8,6 +8,7 @@ package slide
 
 import (
 	"errors"
+	"image"
 	"io"
 	"slices"
 	"sync/atomic"
@@ -74,6 +75,7 @@ type Slide struct {
 	Barcode        string            // decoded text of the barcode on the label; "" if unknown
 	Properties     map[string]string // keys like "philips.DICOM_MANUFACTURERS_MODEL_NAME", "tiff.Software"; no image data
 	Warnings       []string          // damaged fields that no pixel depends on, which were ignored
+	Bounds         image.Rectangle   // the part of level 0 with the image: all of it, except in a [Pyramid]
 
 	r          io.ReaderAt
 	size       int64 // of r, in bytes
@@ -83,6 +85,8 @@ type Slide struct {
 	profile    *embedded         // the colour profile; nil without one
 	gaps       bool              // empty tiles of smaller levels are missing, not glass
 	mem        atomic.Int64
+	// tiles returns the tiles of a [Pyramid]; nil if they are in a file.
+	tiles func(dst []byte, zoom, col, row int) ([]byte, error)
 }
 
 // Open reads the structure of the slide in r, which is size bytes long. It reads no tile
@@ -107,6 +111,7 @@ func Open(r io.ReaderAt, size int64) (*Slide, error) {
 		}
 		if ok {
 			s.Zooms = ladder(s.Levels)
+			s.Bounds = image.Rect(0, 0, s.Levels[0].Width, s.Levels[0].Height)
 			s.mem.Store(s.footprint())
 			return s, nil
 		}
@@ -158,7 +163,10 @@ func (s *Slide) footprint() int64 {
 		directory = 1 << 10 // fields and their index
 		level     = 512
 	)
-	n := int64(fixed + directory*len(s.file.Directories()) + level*len(s.Levels))
+	n := int64(fixed + level*len(s.Levels))
+	if s.file != nil {
+		n += int64(directory * len(s.file.Directories()))
+	}
 	for _, w := range s.Warnings {
 		n += int64(len(w)) + 64
 	}

@@ -32,10 +32,14 @@ func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 	if level < 0 || level >= len(s.Levels) {
 		return dst, ErrNoTile
 	}
-	l, src := &s.Levels[level], s.sources[level]
+	l := &s.Levels[level]
 	if col < 0 || row < 0 || col >= l.Columns || row >= l.Rows {
 		return dst, ErrNoTile
 	}
+	if s.tiles != nil {
+		return s.appendTileOf(dst, level, col, row)
+	}
+	src := s.sources[level]
 	t := src.table.Load()
 	if t == nil {
 		var err error
@@ -63,10 +67,14 @@ func (s *Slide) TileBytes(level, col, row int) int64 {
 	if level < 0 || level >= len(s.Levels) {
 		return 0
 	}
-	l, src := &s.Levels[level], s.sources[level]
+	l := &s.Levels[level]
 	if col < 0 || row < 0 || col >= l.Columns || row >= l.Rows {
 		return 0
 	}
+	if s.tiles != nil {
+		return tileLimit(l)
+	}
+	src := s.sources[level]
 	t := src.table.Load()
 	if t == nil {
 		var err error

@@ -26,8 +26,6 @@ var (
 	ErrUnavailable = errors.New("the MongoDB server is unreachable")
 	// ErrRefused: the server refused the user or the operation.
 	ErrRefused = errors.New("the MongoDB server refused the request")
-	// ErrNoTile: the image has no such tile.
-	ErrNoTile = errors.New("the image has no such tile")
 )
 
 const (
@@ -151,12 +149,12 @@ func (d *Database) nextDocument(ctx context.Context, cursor *mongo.Cursor) bool 
 // tileFields are the fields of a tile that are used.
 var tileFields = bson.D{{Key: "_id", Value: 0}, {Key: "name", Value: 1}, {Key: "file", Value: 1}}
 
-// Tile returns the bytes of a tile, with one query. The error may be [ErrNoTile],
+// Tile returns the bytes of a tile, with one query. The error may be [slideatlas.ErrNoTile],
 // [slideatlas.ErrNotJPEG], [ErrUnavailable] or [ErrRefused].
 func (d *Database) Tile(ctx context.Context, image slideatlas.ID, tile slideatlas.Tile) ([]byte, error) {
 	name := tile.Name()
 	if name == "" {
-		return nil, ErrNoTile
+		return nil, slideatlas.ErrNoTile
 	}
 	query, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
@@ -164,7 +162,7 @@ func (d *Database) Tile(ctx context.Context, image slideatlas.ID, tile slideatla
 	doc, err := d.database.Collection(string(image)).FindOne(query, bson.D{{Key: "name", Value: name}}, o).Raw()
 	switch {
 	case errors.Is(err, mongo.ErrNoDocuments):
-		return nil, ErrNoTile
+		return nil, slideatlas.ErrNoTile
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:

@@ -125,7 +125,7 @@ func TestTile(t *testing.T) {
 		{"ts.jpg", "no JPEG", slideatlas.ErrNotJPEG},
 		{"tt.jpg", "", errAny},
 		{"tqs.jpg", "", errAny},
-		{"tqq.jpg", "", ErrNoTile},
+		{"tqq.jpg", "", slideatlas.ErrNoTile},
 	} {
 		address, _ := slideatlas.ParseName(tt.name)
 		b, err := d.Tile(t.Context(), image, address)
@@ -136,10 +136,10 @@ func TestTile(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %v", tt.name, b, err, tt.err)
 		}
 	}
-	if b, err := d.Tile(t.Context(), image, slideatlas.Tile{Zoom: 1, Column: 2}); !errors.Is(err, ErrNoTile) {
+	if b, err := d.Tile(t.Context(), image, slideatlas.Tile{Zoom: 1, Column: 2}); !errors.Is(err, slideatlas.ErrNoTile) {
 		t.Errorf("an impossible tile: %q, %v", b, err)
 	}
-	if b, err := d.Tile(t.Context(), "5356d8b9e67655244bf3273b", slideatlas.Tile{}); !errors.Is(err, ErrNoTile) {
+	if b, err := d.Tile(t.Context(), "5356d8b9e67655244bf3273b", slideatlas.Tile{}); !errors.Is(err, slideatlas.ErrNoTile) {
 		t.Errorf("an image without tiles: %q, %v", b, err)
 	}
 	good, bad := 0, 0

@@ -23,8 +23,6 @@ import (
 )
 
 var (
-	// ErrNoTile: the image has no such tile.
-	ErrNoTile = errors.New("the image has no such tile")
 	// ErrChanged: the file of the image is not the one that was indexed. [Folder.Tiles]
 	// indexes it again.
 	ErrChanged = errors.New("the dump of the image has changed")
@@ -356,12 +354,12 @@ func (t *Tiles) block(i int) ([]byte, error) {
 // find returns the entry of a tile.
 func (t *Tiles) find(tile slideatlas.Tile) (entry, error) {
 	if tile.Name() == "" {
-		return entry{}, ErrNoTile
+		return entry{}, slideatlas.ErrNoTile
 	}
 	k := key(tile)
 	i := sort.Search(len(t.firsts), func(i int) bool { return t.firsts[i] > k }) - 1
 	if i < 0 {
-		return entry{}, ErrNoTile
+		return entry{}, slideatlas.ErrNoTile
 	}
 	b, err := t.block(i)
 	if err != nil {
@@ -369,13 +367,13 @@ func (t *Tiles) find(tile slideatlas.Tile) (entry, error) {
 	}
 	j, found := sort.Find(len(b)/entrySize, func(j int) int { return cmp.Compare(k, decodeEntry(b[j*entrySize:]).Key) })
 	if !found {
-		return entry{}, ErrNoTile
+		return entry{}, slideatlas.ErrNoTile
 	}
 	return decodeEntry(b[j*entrySize:]), nil
 }
 
-// Append appends the bytes of a tile to dst. The error may be [ErrNoTile], [ErrChanged] or
-// [slideatlas.ErrNotJPEG]. It may be called concurrently.
+// Append appends the bytes of a tile to dst. The error may be [slideatlas.ErrNoTile],
+// [slideatlas.ErrNotJPEG] or [ErrChanged]. It may be called concurrently.
 func (t *Tiles) Append(dst []byte, tile slideatlas.Tile) ([]byte, error) {
 	e, err := t.find(tile)
 	if err != nil {

@@ -75,7 +75,7 @@ func TestTiles(t *testing.T) {
 				t.Error(d)
 			}
 			for _, absent := range []slideatlas.Tile{{Zoom: 6}, {Zoom: -1}, {Zoom: 1, Column: 2}, {Zoom: 1, Row: -1}, {Zoom: 40}} {
-				if got, err := tiles.Append(nil, absent); !errors.Is(err, ErrNoTile) || got != nil {
+				if got, err := tiles.Append(nil, absent); !errors.Is(err, slideatlas.ErrNoTile) || got != nil {
 					t.Errorf("%v: %q, %v", absent, got, err)
 				}
 			}
@@ -131,7 +131,7 @@ func TestContents(t *testing.T) {
 	if d := cmp.Diff(Contents{Tiles: 4, Repeated: 1, Others: 5, Incomplete: 2, Bytes: 40, DamagedAt: int64(end)}, tiles.Contents); d != "" {
 		t.Error(d)
 	}
-	for name, want := range map[string]error{"tq.jpg": nil, "tqq.jpg": nil, "tr.jpg": slideatlas.ErrNotJPEG, "ts.jpg": slideatlas.ErrNotJPEG, "tt.jpg": ErrNoTile, "tqr.jpg": ErrNoTile, "t.jpg": ErrNoTile} {
+	for name, want := range map[string]error{"tq.jpg": nil, "tqq.jpg": nil, "tr.jpg": slideatlas.ErrNotJPEG, "ts.jpg": slideatlas.ErrNotJPEG, "tt.jpg": slideatlas.ErrNoTile, "tqr.jpg": slideatlas.ErrNoTile, "t.jpg": slideatlas.ErrNoTile} {
 		address, _ := slideatlas.ParseName(name)
 		got, err := tiles.Append(nil, address)
 		if !errors.Is(err, want) || (want == nil) != (string(got) == string(good)) {
@@ -265,7 +265,7 @@ func TestNoTiles(t *testing.T) {
 	if tiles.Tiles != 0 {
 		t.Errorf("an empty collection: %+v", tiles.Contents)
 	}
-	if _, err := tiles.Append(nil, slideatlas.Tile{}); !errors.Is(err, ErrNoTile) {
+	if _, err := tiles.Append(nil, slideatlas.Tile{}); !errors.Is(err, slideatlas.ErrNoTile) {
 		t.Errorf("a tile of an empty collection: %v", err)
 	}
 }

@@ -178,6 +178,7 @@ func TestDates(t *testing.T) {
 	}{
 		{"date", bson.DateTime(1400000000500), time.Date(2014, 5, 13, 16, 53, 20, 5e8, time.UTC), false},
 		{"never", bson.NewDateTimeFromTime(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)), time.Time{}, false},
+		{"before 1970", bson.DateTime(-1), time.Time{}, false},
 		{"absurd", bson.DateTime(1 << 62), time.Time{}, true},
 		{"text", "2014-05-13", time.Time{}, true},
 		{"absent", nil, time.Time{}, false},

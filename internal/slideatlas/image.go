@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/tiff"
 )
 
 // An Image is a document of the collection "images". Its tiles are in the collection that
@@ -240,8 +243,39 @@ func binaryOf(v bson.RawValue) ([]byte, bool) {
 	return b, true
 }
 
-// ErrNotJPEG is the error of tiles that are empty or no complete JPEG.
-var ErrNotJPEG = errors.New("the stored tile is not a complete JPEG")
+var (
+	// ErrNoTile: the image has no document of the tile.
+	ErrNoTile = errors.New("the image has no such tile")
+	// ErrNotJPEG: the document of the tile is empty or not a complete JPEG.
+	ErrNotJPEG = errors.New("the stored tile is not a complete JPEG")
+)
+
+// Slide returns the image as a slide whose tiles are read by the function read. Its error
+// may be [ErrNoTile]: such a tile is background, or derived from larger ones if it is the
+// one that shows the whole image, which SlideAtlas does not always store.
+//
+// The error is a [*tiff.UnsupportedError] with the reason if the image has no readable
+// tiles.
+func (im *Image) Slide(read func(dst []byte, t Tile) ([]byte, error)) (*slide.Slide, error) {
+	if im.Unsupported != "" {
+		return nil, &tiff.UnsupportedError{Msg: im.Unsupported}
+	}
+	g := im.Grid
+	return slide.New(slide.Pyramid{
+		Format: "slideatlas", TileSize: g.TileSize, Zooms: g.Levels, Bounds: g.Bounds,
+		MPPX: im.SpacingX / 1000, MPPY: im.SpacingY / 1000, Warnings: im.Warnings,
+		AppendTile: func(dst []byte, zoom, col, row int) ([]byte, error) {
+			b, err := read(dst, Tile{zoom, col, row})
+			if !errors.Is(err, ErrNoTile) {
+				return b, err
+			}
+			if zoom == 0 && g.Levels > 1 {
+				return dst, slide.ErrMissingTile
+			}
+			return dst, slide.ErrEmptyTile
+		},
+	})
+}
 
 // CheckJPEG returns [ErrNotJPEG] unless the bytes begin and end like a JPEG.
 func CheckJPEG(b []byte) error {
