@@ -115,6 +115,34 @@ test("an offset is kept, and the arrangement is in the link", async ({ page, sli
   await other.close();
 });
 
+test("a far smaller slide can be moved, measured and saved like the other", async ({ page, slides }) => {
+  const [large, other] = several(slides.all, 2);
+  const small = { ...other!, mpp_x: large!.mpp_x! / 20, mpp_y: large!.mpp_x! / 20, objective_power: null, label: "Small", barcode: "S26;1" };
+  await page.route(`**/api/v1/images/${small.id}`, (route) => route.fulfill({ json: small }));
+  await open(page, [large!, small]);
+  await expect(page.locator(".pane-head").nth(1)).toContainText("S26;1");
+  await page.keyboard.press("ArrowRight");
+  const before = await poses(page, 2);
+  expect(micrometres(large!, before[0]!) / micrometres(small, before[1]!)).toBeCloseTo(1, 3);
+  await drag(page, 1, 40, 20);
+  const moved = await poses(page, 2);
+  for (const i of [0, 1]) {
+    expect(moved[i]!.scale / before[i]!.scale, `zoom of slide ${i}`).toBeCloseTo(1, 4);
+    expect((moved[i]!.x - before[i]!.x) * before[i]!.scale, `slide ${i}, across`).toBeCloseTo(-40, -0.8);
+  }
+  await page.keyboard.press("2");
+  for (const output of await page.locator(".pane-current").all()) await expect(output).toHaveText(/^(≈ )?2×$/);
+
+  await page.keyboard.press("d");
+  await expect(page.getByTestId("measure").locator("visible=true")).toHaveCount(1);
+  const box = (await page.locator(".pane .stage").first().boundingBox())!;
+  for (const x of [0.3, 0.6]) await page.mouse.click(box.x + box.width * x, box.y + box.height * 0.7);
+  await expect.poll(() => new URL(page.url()).hash).toMatch(/&m=d[\d.,]+~$/);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("s")]);
+  expect(download.suggestedFilename()).toMatch(/_Small\.png$/);
+  if (shots) await page.screenshot({ path: `${shots}/compare-measure.png` });
+});
+
 test("opens from the gallery", async ({ page, slides }) => {
   const images = several(slides.all, 2);
   const more = await copies(page, images, 6);

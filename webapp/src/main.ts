@@ -5,15 +5,19 @@ import "./styles/base.css";
 import { logInAddress } from "./access/return";
 import { loadSession } from "./access/session";
 import { getImage, onLoggedOut } from "./api/client";
+import { watchConnection } from "./api/connection";
 import { galleryPage } from "./gallery/page";
 import { notFoundPage } from "./not-found";
 import { navigate, start, type Page } from "./router";
 import { idle } from "./ui/activity";
 import { mountAnnouncer } from "./ui/announce";
+import { mountConnectionBanner } from "./ui/connection-banner";
 import { applyTheme } from "./ui/theme";
 
 applyTheme();
 mountAnnouncer();
+mountConnectionBanner();
+watchConnection();
 window.ptiffstore = { idle };
 
 void loadSession();

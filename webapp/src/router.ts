@@ -1,9 +1,15 @@
 // The router: shows the page of an address without loading a new document. Each page cleans up when
 // its signal is aborted.
 
+import { throughOutages } from "./api/connection";
 import { t } from "./strings";
 import { busyWith } from "./ui/activity";
 import { announce } from "./ui/announce";
+import { h } from "./ui/dom";
+import { icon } from "./ui/icons";
+import { message } from "./ui/message";
+
+const newDocument = 10_000; // milliseconds during which a document has the code of the server's version
 
 export interface Page {
   // mount fills root. The signal is aborted when another page replaces this one.
@@ -78,7 +84,7 @@ async function show(): Promise<void> {
       break;
     }
   }
-  const page = await busyWith(Promise.resolve(load()));
+  const page = await busyWith(throughOutages(load)).catch(missingCode);
   if (signal.aborted) return;
   root.replaceChildren();
   document.title = t.name;
@@ -88,4 +94,14 @@ async function show(): Promise<void> {
   if (!first && !root.contains(document.activeElement)) root.focus({ preventScroll: true });
   if (!first) announce(document.title);
   first = false;
+}
+
+// missingCode is the page if the code of a page cannot be loaded. After an update of the server the
+// code of the old version is gone; a new document has the new one.
+function missingCode(err: unknown): Page {
+  console.error(err);
+  if (performance.now() > newDocument) location.reload();
+  return {
+    mount: (root) => root.append(h("main", { class: "centre" }, message({ picture: icon("warning", 44), title: t.error.pageTitle, text: t.error.page, alert: true, action: h("button", { type: "button", class: "button", onclick: () => location.reload() }, t.error.reload) }))),
+  };
 }

@@ -30,8 +30,18 @@ export const t = {
     status: (status: number): string => `The server answered with status ${status}.`,
     title: "The action failed",
     tileServer: (host: string): string => `The tile server of this slide (${host}) does not respond. It may be restarting, or its network may be down.`,
+    pageTitle: "The page cannot be loaded",
+    page: "The server may have been updated. Reload the page to get its current version.",
+    reload: "Reload",
     notFound: "Page not found",
     notFoundDetail: "Check the address: it may be mistyped, or the page may have moved.",
+  },
+
+  connection: {
+    lost: "Connection lost, reconnecting …",
+    starting: (why: string): string => `The server is not ready yet. ${why} Trying again …`,
+    now: "Try now",
+    back: "Connected again.",
   },
 
   state: {
@@ -523,9 +533,10 @@ export const t = {
       title: "Keyboard shortcuts of the comparison",
       groups: [
         { title: "Move", keys: [[["←", "→", "↑", "↓"], "Move the slides (Shift: small steps)"], [["+", "−"], "Zoom in, zoom out"], [["0"], "Show all slides entirely"]] },
+        { title: "Magnification", keys: [[["1", "2", "3"], "1×, 2×, 5×"], [["4", "5", "6"], "10×, 20×, 40×"]] },
         { title: "Rotate", keys: [[["r"], "Rotate right by 90° (Shift: left)"], [["[", "]"], "Rotate by 5° (Shift: by 1°)"]] },
-        { title: "Slides", keys: [[["Tab"], "Next slide"], [["l"], "Link or unlink the slides"], [["c"], "Copy a link to this view"]] },
-        { title: "Window", keys: [[["Esc"], "Back"], [["?"], "Show this list"]] },
+        { title: "Slides", keys: [[["Tab"], "Next slide"], [["l"], "Link or unlink the slides"], [["d", "a"], "Measure a distance, an area"]] },
+        { title: "Window", keys: [[["m"], "Overviews"], [["c"], "Copy a link to this view"], [["s"], "Save the view as an image"], [["Esc"], "Back"], [["?"], "Show this list"]] },
       ] as { title: string; keys: [string[], string][] }[],
       mouse: "Scroll or pinch to zoom, drag to move. To set an offset, unlink the slides, move one of them, and link them again.",
     },

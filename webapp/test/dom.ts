@@ -12,6 +12,9 @@ export type Routes = Record<string, (request: { url: URL; path: string[]; body: 
 const step = 50; // milliseconds of the clock between two checks
 const timeout = 30_000; // milliseconds of the clock
 
+// network is the connection of the application to the test.
+export const network = { down: false };
+
 let listening: (() => void)[] = [];
 
 // problem is an answer other than success.
@@ -61,6 +64,7 @@ function close(): void {
 // reset puts everything back as it was before a test.
 export function reset(): void {
   close();
+  network.down = false;
   vi.useRealTimers();
   document.body.replaceChildren();
   document.documentElement.removeAttribute("class");
@@ -70,6 +74,7 @@ export function reset(): void {
 
 async function answer(routes: Routes, input: string, init?: RequestInit): Promise<Response> {
   init?.signal?.throwIfAborted();
+  if (network.down) throw new TypeError("Failed to fetch");
   const url = new URL(input, location.href);
   const method = init?.method ?? "GET";
   for (const [route, handle] of Object.entries(routes)) {

@@ -54,6 +54,24 @@ export function permissionCheck(o: PermissionCheckOptions): () => Promise<boolea
   };
 }
 
+// slideAfterOutage requests a slide again after the server was not reachable. It is null if the
+// slide cannot be shown any more, which the functions of o have then reported, or if the server
+// fails again.
+export async function slideAfterOutage(o: PermissionCheckOptions): Promise<SlideImage | null> {
+  try {
+    const { mode, user } = await getSession(o.signal);
+    if (mode !== "none" && !user && (await loadSession()).user) {
+      o.loggedOut();
+      return null;
+    }
+    const image = await getImage(o.id, o.signal);
+    return o.signal.aborted ? null : image;
+  } catch (err) {
+    if (!o.signal.aborted && err instanceof Problem && (err.status === 403 || err.status === 404)) o.fail(err);
+    return null;
+  }
+}
+
 // logInAgain is a button that leads to the login page and back. It loads a new document, which
 // keeps nothing of the old session.
 export function logInAgain(look: string): HTMLButtonElement {

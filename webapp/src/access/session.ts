@@ -1,7 +1,7 @@
 // The current user and their permissions. They are loaded once per document: logging in or out
 // loads a new document, so that nothing of one user stays in memory for the next.
 
-import { getJSON } from "../api/client";
+import { getJSON, Problem } from "../api/client";
 import type { SlideImage, Store } from "../api/types";
 import type { Scope, Session } from "./types";
 
@@ -18,7 +18,10 @@ export function getSession(signal?: AbortSignal): Promise<Session> {
 
 // loadSession is the session at the time when the document was loaded.
 export function loadSession(): Promise<Session> {
-  asked ??= getSession().catch(() => open).then((session) => (known = session));
+  asked ??= getSession().catch((err: unknown) => {
+    if (err instanceof Problem && err.status === 0) asked = null; // asked again when the server responds
+    return open;
+  }).then((session) => (known = session));
   return asked;
 }
 

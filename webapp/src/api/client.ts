@@ -2,9 +2,10 @@
 
 import { t } from "../strings";
 import { busyWith } from "../ui/activity";
+import { isGatewayError, outage } from "./connection";
 import type { Page, SlideImage, Store, StorePatch, Task, Worker } from "./types";
 
-// A Problem is an unsuccessful response (RFC 9457). Status 0 means that there was no response.
+// A Problem is an unsuccessful response (RFC 9457). Status 0 means that the server did not respond.
 export class Problem extends Error {
   constructor(
     readonly status: number,
@@ -19,6 +20,7 @@ export class Problem extends Error {
 
 // problemOf reads why a request failed. The message comes from the server if it sends one.
 export async function problemOf(response: Response): Promise<Problem> {
+  if (isGatewayError(response)) return new Problem(0, t.error.offline);
   let detail = "";
   let errors: string[] = [];
   if (response.headers.get("Content-Type")?.includes("json")) {
@@ -70,10 +72,12 @@ async function send(method: string, path: string, body: unknown, signal: AbortSi
     response = await fetch(path, { method, signal, headers, cache: "no-cache", body: body === undefined ? null : JSON.stringify(body) });
   } catch (err) {
     if (signal?.aborted) throw err;
+    void outage();
     throw new Problem(0, t.error.offline);
   }
   if (response.ok) return response;
   const problem = await problemOf(response);
+  if (problem.status === 0) void outage();
   if (problem.status === 401 && redirectToLogin && !signal?.aborted) loggedOut();
   throw problem;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { compareAddress, fitAll, follow, formatArrangement, idsOf, parseArrangement, sameScale, type Pose } from "./link";
+import { compareAddress, fitAll, follow, formatArrangement, formatSeveral, idsOf, limits, measurementsOf, parseArrangement, sameScale, type Pose } from "./link";
 
 const pose = (x: number, y: number, scale = 1, rotation = 0): Pose => ({ x, y, scale, rotation });
 
@@ -48,6 +48,10 @@ describe("scale", () => {
   });
 });
 
+test("each slide can be zoomed out to a part of the common scale", () => {
+  expect(limits([pose(0, 0, 0.1), pose(0, 0, 0.01)])).toEqual([0.03, 0.003]);
+});
+
 describe("address", () => {
   test("parses what it formats", () => {
     const a = { poses: [pose(1.26, 2, 0.125), pose(-3, 4, 2, 200)], linked: false };
@@ -58,6 +62,13 @@ describe("address", () => {
   for (const fragment of ["", "#", "#v=", "#v=1,2,3,4", "#v=1,2,3_1,2,3,4", "#v=1,2,0,0_1,2,3,4", "#v=a,2,3,4_1,2,3,4", "#v=1,2,3,4_1,2,3,4_1,2,3,4"]) {
     test(`invalid: ${fragment}`, () => expect(parseArrangement(fragment, 2)).toEqual({ poses: null, linked: true }));
   }
+  test("has the measurements on each slide", () => {
+    const texts = ["", "d1,2,3,4_a0,0,5,0,5,5", "d5,6,7,8"];
+    expect(formatSeveral(texts)).toBe("m=~d1,2,3,4_a0,0,5,0,5,5~d5,6,7,8");
+    expect(measurementsOf(`#linked=no&${formatSeveral(texts)}`, 3)).toEqual(texts);
+    expect(measurementsOf("#m=d1,2,3,4", 2)).toEqual(["d1,2,3,4", ""]);
+    expect(formatSeveral(["", ""])).toBe("");
+  });
   test("lists each slide once, at most four", () => {
     expect(idsOf("?ids=a,b,,a, c,d,e")).toEqual(["a", "b", "c", "d"]);
     expect(idsOf("")).toEqual([]);

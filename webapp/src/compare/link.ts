@@ -1,5 +1,6 @@
 // How compared slides move together.
 
+import { measurementsIn } from "../viewer/measurements";
 import { normalDegrees } from "../viewer/permalink";
 
 // A Pose is the visible part of a slide and its scale.
@@ -11,6 +12,7 @@ export interface Pose {
 }
 
 export const mostSlides = 4;
+const smallestPart = 0.3; // of the scale at which all slides fit
 
 // follow is the pose of a follower after another slide has moved between two poses: moved as far on
 // the page, zoomed and rotated as much.
@@ -70,6 +72,23 @@ export function parseArrangement(fragment: string, n: number): Arrangement {
   });
   const whole = poses.length === n && poses.every((pose) => pose !== null);
   return { poses: whole ? poses : null, linked: params.get("linked") !== "no" };
+}
+
+// limits are the smallest scales to which each of several slides can be zoomed out. fits are the
+// poses in which all are shown entirely.
+export function limits(fits: Pose[]): number[] {
+  return fits.map(({ scale }) => scale * smallestPart);
+}
+
+// formatSeveral is the measurements on each slide as the part of an address; "" without any.
+export function formatSeveral(measurements: string[]): string {
+  return measurements.some(Boolean) ? `m=${measurements.join("~")}` : "";
+}
+
+// measurementsOf parses the result of formatSeveral for n slides.
+export function measurementsOf(fragment: string, n: number): string[] {
+  const texts = measurementsIn(fragment).split("~");
+  return Array.from({ length: n }, (_, i) => texts[i] ?? "");
 }
 
 // idsOf are the slides of an address, without duplicates.

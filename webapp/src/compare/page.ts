@@ -1,8 +1,10 @@
 // The comparison page: two to four slides side by side, which move together.
 
 import "../styles/viewer.css";
+import "../styles/tools.css";
 import "../styles/compare.css";
 
+import { slideName } from "../gallery/card";
 import { goBack, navigate, replaceAddress, type Page } from "../router";
 import { t } from "../strings";
 import { setBusy } from "../ui/activity";
@@ -10,16 +12,18 @@ import { announce, notify } from "../ui/announce";
 import { iconButton } from "../ui/button";
 import { h, replace } from "../ui/dom";
 import { icon, logo } from "../ui/icons";
-import { hasModifier } from "../ui/keyboard";
 import { message } from "../ui/message";
 import { themeButton } from "../ui/theme";
 import { openHelp } from "../viewer/help";
+import { listenToKeys } from "../viewer/keys";
+import type { MeasurementKind } from "../viewer/measurements";
+import { withParts } from "../viewer/permalink";
+import { fileName, save, sideBySide } from "../viewer/snapshot";
 import { chooseSlides } from "./chooser";
-import { compareAddress, fitAll, follow, formatArrangement, idsOf, mostSlides, parseArrangement, sameScale, type Pose } from "./link";
+import { compareAddress, fitAll, follow, formatArrangement, formatSeveral, idsOf, limits, measurementsOf, mostSlides, parseArrangement, sameScale, type Pose } from "./link";
 import { Pane } from "./pane";
 
-const step = 120; // page pixels per arrow key
-const fine = 24;
+const longestName = 120; // characters of a file name
 
 export const comparePage: Page = {
   mount(root, _params, signal) {
@@ -35,7 +39,12 @@ class ComparePage {
   private references = new Map<Pane, Pose>(); // poses that correspond to each other
   private written = ""; // the fragment that was written to the address
   private writing = 0; // a timer
+  private measureOpen = false; // the panel of the measuring tool
   private readonly grid: HTMLElement;
+  private readonly foot = h("div", { class: "compare-foot" }); // the magnifications of the leading slide
+  private readonly measureName = h("p", { class: "measure-of ellipsis quiet" });
+  private readonly measureHost = h("div", { class: "compare-measure float", hidden: true }, this.measureName);
+  private readonly measureButton = iconButton("ruler", t.measure.title, () => void this.toggleMeasuring(), { "aria-expanded": "false", "data-testid": "measure-button" });
   private readonly linkButton = h("button", { type: "button", class: "step link-button", "aria-pressed": "true", "data-testid": "link", onclick: () => this.setLinked(!this.linked) });
 
   constructor(root: HTMLElement, private readonly ids: string[], private readonly signal: AbortSignal) {
@@ -43,8 +52,9 @@ class ComparePage {
     const removable = ids.length > 2;
     this.grid = h("div", { class: `compare-grid compare-${ids.length < 2 ? 0 : ids.length}`, "data-testid": "compare" });
     document.documentElement.classList.add("viewing");
-    root.append(h("div", { class: "viewer" }, this.header(), h("main", { class: "compare" }, this.grid)));
-    if (ids.length >= 2) this.panes = ids.map((id) => new Pane({ id, grid: this.grid, count: ids.length, signal, onReady: () => this.ready(), onRemove: removable ? () => this.use(ids.filter((other) => other !== id)) : null }));
+    root.append(h("div", { class: "viewer" }, this.header(), h("main", { class: "compare" }, this.grid, this.measureHost), this.foot));
+    const measurements = measurementsOf(location.hash, ids.length);
+    if (ids.length >= 2) this.panes = ids.map((id, i) => this.pane(id, measurements[i]!, removable ? () => this.use(ids.filter((other) => other !== id)) : null));
     else this.grid.append(this.tooFew());
     this.linked = parseArrangement(location.hash, ids.length).linked;
     this.renderLink();
@@ -57,16 +67,35 @@ class ComparePage {
     });
   }
 
+  private pane(id: string, measurements: string, onRemove: (() => void) | null): Pane {
+    const pane: Pane = new Pane({
+      id, grid: this.grid, count: this.ids.length, signal: this.signal, measurements, onRemove,
+      onReady: () => this.ready(),
+      onFit: () => this.fit(),
+      measuring: {
+        onTool: ({ panel }) => {
+          this.measureHost.append(panel);
+          this.renderLeader();
+        },
+        onChange: () => this.measured(pane),
+        onPanel: () => this.openMeasuring(true),
+        onKind: (kind) => void this.measureAlso(kind, pane),
+      },
+    });
+    return pane;
+  }
+
   private header(): HTMLElement {
     const some = this.ids.length >= 2;
-    return h("header", { class: "bar viewer-bar" },
+    return h("header", { class: "bar viewer-bar compare-bar" },
       iconButton("back", t.compare.back, () => goBack("/")),
       h("h1", { class: "slide-title" }, t.compare.title),
       h("div", { class: "bar-end" },
         some ? this.linkButton : null,
         some ? h("span", { class: "wide-only" }, iconButton("plus", t.viewer.zoomIn, () => this.act((pane) => pane.view.zoomBy(1.5))), iconButton("minus", t.viewer.zoomOut, () => this.act((pane) => pane.view.zoomBy(1 / 1.5)))) : null,
         some ? iconButton("rotateRight", t.viewer.rotateRight, () => this.act((pane) => pane.view.rotateBy(90))) : null,
-        some ? h("button", { type: "button", class: "step", title: t.compare.fit, onclick: () => this.fit() }, t.viewer.fit) : null,
+        some ? this.measureButton : null,
+        some ? h("span", { class: "wide-only" }, iconButton("link", t.viewer.link, () => this.copyLink()), iconButton("camera", t.viewer.snapshot, () => void this.saveSnapshot())) : null,
         this.ids.length < mostSlides ? iconButton("compare", t.compare.add, () => this.add(), { "data-testid": "add" }) : null,
         h("span", { class: "wide-only" }, h("span", { class: "divider" }), iconButton("help", t.viewer.help, () => openHelp(t.compare.keys)), themeButton())));
   }
@@ -91,7 +120,7 @@ class ComparePage {
     const { signal } = this;
     for (const pane of this.panes) {
       for (const event of ["pointerdown", "wheel", "focusin"] as const) {
-        pane.stage.addEventListener(event, () => this.lead(pane, event !== "focusin"), { capture: true, passive: true });
+        pane.frame.addEventListener(event, () => this.lead(pane, event !== "focusin"), { capture: true, passive: true });
       }
       pane.view.onFrame(() => {
         if (pane === this.leader) this.sync();
@@ -103,7 +132,7 @@ class ComparePage {
     });
     observer.observe(this.grid);
     signal.addEventListener("abort", () => observer.disconnect());
-    document.addEventListener("keydown", (event) => this.onKey(event), { signal });
+    this.listenToKeys();
     window.addEventListener("hashchange", () => {
       if (location.hash !== this.written) this.arrange();
     }, { signal });
@@ -114,12 +143,26 @@ class ComparePage {
     if (moves) this.whole = false;
     if (this.leader === pane) return;
     this.leader = pane;
-    for (const other of this.panes) other.element.classList.toggle("leading", other === pane);
+    this.renderLeader();
+  }
+
+  // renderLeader shows the magnifications and the measurements of the leading slide.
+  private renderLeader(): void {
+    const { leader } = this;
+    for (const pane of this.panes) {
+      pane.element.classList.toggle("leading", pane === leader);
+      if (pane.measuring.tool) pane.measuring.tool.panel.hidden = pane !== leader;
+    }
+    const bar = leader?.isShown ? leader.magnifications.element : null;
+    if (this.foot.firstChild !== bar) replace(this.foot, bar);
+    this.measureName.textContent = leader?.image ? slideName(leader.image) : "";
+    this.measureHost.hidden = !this.measureOpen || !leader?.measuring.tool;
+    this.measureButton.setAttribute("aria-expanded", String(!this.measureHost.hidden));
   }
 
   // act applies an action to the leading slide.
   private act(what: (pane: Pane) => void): void {
-    const pane = this.leader?.isShown ? this.leader : this.shown[0];
+    const pane = this.leading;
     if (!pane) return;
     this.lead(pane, true);
     what(pane);
@@ -143,8 +186,14 @@ class ComparePage {
         if (pane.isShown) pane.place(poses[i]!);
       });
       this.remember(poses);
+      this.limit(fitAll(this.shown.map((pane) => pane.fit()), this.shown.map(({ mpp }) => mpp)));
     }
+    measurementsOf(location.hash, this.panes.length).forEach((text, i) => {
+      const { image, measuring } = this.panes[i]!;
+      if (text && image) void measuring.restore(image, text);
+    });
     this.leader ??= this.shown[0] ?? null;
+    this.renderLeader();
     this.grid.dataset.ready = "true";
   }
 
@@ -155,7 +204,15 @@ class ComparePage {
     this.whole = true;
     shown.forEach((pane, i) => pane.place(poses[i]!));
     shown.forEach((pane, i) => this.references.set(pane, poses[i]!));
+    this.limit(poses);
     this.writeAddress();
+  }
+
+  // limit lets every slide be zoomed out to a part of the common scale: at that scale a small slide
+  // is far smaller than its pane.
+  private limit(fits: Pose[]): void {
+    const smallest = limits(fits);
+    this.shown.forEach(({ view }, i) => view.limit(smallest[i]!));
   }
 
   private remember(poses: Pose[]): void {
@@ -207,47 +264,93 @@ class ComparePage {
       if (this.grid.dataset.ready !== "true") return;
       const poses = this.panes.map((pane): Pose => (pane.isShown ? pane.pose : { x: 0, y: 0, scale: 1, rotation: 0 }));
       const upright = poses.every(({ rotation }) => rotation === 0);
-      this.written = formatArrangement({ poses: this.whole && upright ? null : poses, linked: this.linked });
+      this.written = withParts(formatArrangement({ poses: this.whole && upright ? null : poses, linked: this.linked }), formatSeveral(this.panes.map(({ measuring }) => measuring.text)));
       replaceAddress(location.pathname + location.search + this.written);
     }, 200);
   }
 
-  private onKey(event: KeyboardEvent): void {
-    if (event.defaultPrevented || hasModifier(event) || document.querySelector("dialog[open]")) return;
-    const action = this.actionOf(event);
-    if (!action) return;
-    event.preventDefault();
-    action();
+  private listenToKeys(): void {
+    listenToKeys({
+      pan: (x, y) => this.act((pane) => pane.view.panBy(x, y)),
+      zoom: (factor) => this.act((pane) => pane.view.zoomBy(factor)),
+      fit: () => this.fit(),
+      magnification: (n) => this.act((pane) => pane.magnifications.press(n)),
+      rotate: (degrees) => this.act((pane) => {
+        pane.view.rotateBy(degrees);
+        announce(`${t.viewer.rotate} ${t.viewer.angle(Math.round(pane.view.targetRotation))}`);
+      }),
+      pictures: () => this.setLinked(!this.linked), // l
+      minimap: () => this.toggleOverviews(),
+      distance: () => void this.measure("distance"),
+      area: () => void this.measure("area"),
+      link: () => this.copyLink(),
+      snapshot: () => void this.saveSnapshot(),
+      escape: () => this.escape(),
+      help: () => openHelp(t.compare.keys),
+    }, this.signal);
   }
 
-  private actionOf(event: KeyboardEvent): (() => void) | null {
-    const distance = event.shiftKey ? fine : step;
-    const pan = (x: number, y: number) => () => this.act((pane) => pane.view.panBy(x, y));
-    const zoom = (factor: number) => () => this.act((pane) => pane.view.zoomBy(factor));
-    const rotate = (degrees: number) => () => this.act((pane) => {
-      pane.view.rotateBy(degrees);
-      announce(`${t.viewer.rotate} ${t.viewer.angle(Math.round(pane.view.targetRotation))}`);
-    });
-    switch (event.key) {
-      case "ArrowLeft": return pan(-distance, 0);
-      case "ArrowRight": return pan(distance, 0);
-      case "ArrowUp": return pan(0, -distance);
-      case "ArrowDown": return pan(0, distance);
-      case "+": case "=": return zoom(1.5);
-      case "-": case "_": return zoom(1 / 1.5);
-      case "0": return () => this.fit();
-      case "r": return rotate(90);
-      case "R": return rotate(-90);
-      case "[": return rotate(-5);
-      case "]": return rotate(5);
-      case "{": return rotate(-1);
-      case "}": return rotate(1);
-      case "l": case "L": return () => this.setLinked(!this.linked);
-      case "c": case "C": return () => this.copyLink();
-      case "Escape": return () => goBack("/");
-      case "?": return () => openHelp(t.compare.keys);
+  private toggleOverviews(): void {
+    const [first, ...rest] = this.panes;
+    first?.overview.toggle();
+    for (const { overview } of rest) overview.show(first!.overview.isVisible());
+  }
+
+  private get leading(): Pane | undefined {
+    return this.leader?.isShown ? this.leader : this.shown[0];
+  }
+
+  // measure begins a measurement on the leading slide. Points can be set on the others as well.
+  private async measure(kind: MeasurementKind): Promise<void> {
+    const { leading } = this;
+    if (!leading) return;
+    this.lead(leading, false);
+    (await leading.measuring.load().catch(() => null))?.start(kind);
+  }
+
+  // measureAlso lets the other slides be measured like that of pane.
+  private async measureAlso(kind: MeasurementKind | null, pane: Pane): Promise<void> {
+    for (const other of this.shown) {
+      if (other === pane) continue;
+      if (kind === null) other.measuring.tool?.arm(null);
+      else (await other.measuring.load().catch(() => null))?.arm(pane.measuring.tool?.isActive ? kind : null);
     }
-    return null;
+  }
+
+  private async toggleMeasuring(): Promise<void> {
+    const { leading } = this;
+    if (!leading) return;
+    this.lead(leading, false);
+    if (await leading.measuring.load().catch(() => null)) this.openMeasuring(!this.measureOpen);
+  }
+
+  private openMeasuring(open: boolean): void {
+    this.measureOpen = open;
+    // A slide that leads later has its own panel.
+    if (open) for (const { measuring } of this.shown) void measuring.load().catch(() => {});
+    this.renderLeader();
+  }
+
+  private measured(pane: Pane): void {
+    this.measureButton.dataset.active = String(this.panes.some(({ measuring }) => measuring.isMarked));
+    pane.linkTitle();
+    this.writeAddress();
+  }
+
+  private async saveSnapshot(): Promise<void> {
+    const { shown } = this;
+    if (shown.length === 0) return;
+    const top = shown[0]!.element.offsetTop;
+    const columns = shown.filter(({ element }) => element.offsetTop === top).length;
+    const names = shown.map(({ image }) => slideName(image!)).join("_");
+    await save(sideBySide(shown.map((pane) => pane.picture()), columns), `${fileName(names).slice(0, longestName)}.png`);
+    notify(t.viewer.snapshotSaved);
+  }
+
+  private escape(): void {
+    if (this.leading?.measuring.tool?.escape()) return;
+    if (this.measureOpen) this.openMeasuring(false);
+    else goBack("/");
   }
 
   private copyLink(): void {

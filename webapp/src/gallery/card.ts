@@ -7,6 +7,7 @@ import { formatArea, formatBytes, formatPixels } from "../format";
 import { t } from "../strings";
 import { h, highlighted, replace } from "../ui/dom";
 import { icon } from "../ui/icons";
+import { onPictureError } from "../ui/picture";
 import { stateBadge, stateIcon, stateReason } from "../ui/state";
 import { formatMagnification, fullMagnification } from "../viewer/magnification";
 import { isSelected, select } from "./selection";
@@ -81,8 +82,8 @@ function preview(image: SlideImage): HTMLElement {
   const thumbnail = imageURL(image, "thumbnail", { width: 640, height: previewHeight * 2 });
   const sources = isLabelled(image) ? [imageURL(image, "preview", { height: previewHeight * 2 }), thumbnail] : [thumbnail];
   picture.addEventListener("load", () => frame.classList.remove("loading"));
-  picture.addEventListener("error", () => {
-    if (!picture.isConnected || !picture.hasAttribute("src")) return;
+  onPictureError(picture, () => {
+    if (!picture.isConnected) return;
     const source = sources.shift();
     if (source) picture.src = source;
     else {

@@ -63,6 +63,13 @@ export class Feed {
     this.changed();
   }
 
+  // resume continues after an outage of the server: it requests what failed, and refreshes the rest.
+  async resume(atTop: boolean): Promise<void> {
+    const begun = this.items.length > 0;
+    if (this.status === "failed" || this.problem) await this.load();
+    if (begun) await this.refresh(atTop);
+  }
+
   // nextSize is the size of the next page: small at first, to show slides soon, then as many as are
   // loaded, so that the end of a long list is reached in few steps.
   private nextSize(): number {

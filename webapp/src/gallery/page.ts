@@ -4,6 +4,7 @@ import "../styles/gallery.css";
 
 import { isLabelled, loadSession, may, session } from "../access/session";
 import { listStores, preconnect, type ImageQuery } from "../api/client";
+import { onReconnect } from "../api/connection";
 import type { ImageState, SlideImage, Store } from "../api/types";
 import { replaceAddress, type Page } from "../router";
 import { t } from "../strings";
@@ -68,6 +69,10 @@ class Gallery {
     this.listen();
     this.useFeed(feedFor(this.query));
     void this.loadStores();
+    onReconnect(() => {
+      void this.loadStores();
+      void this.feed.resume(window.scrollY < 80);
+    }, signal);
     // The gallery restores its scroll position after returning from a slide.
     if (this.feed.scrollY > 0) window.scrollTo(0, this.feed.scrollY);
     else window.scrollTo(0, 0);

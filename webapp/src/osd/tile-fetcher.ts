@@ -2,6 +2,7 @@
 // tiles as hatched.
 
 import { Problem, problemOf } from "../api/client";
+import { outage } from "../api/connection";
 import { t } from "../strings";
 import type { Part } from "../viewer/ladder";
 import { bitmapType, type TileBitmap } from "./bitmap-drawer";
@@ -12,6 +13,8 @@ import type { Fetcher, OSDJob, OSDTile } from "./tile-source";
 export interface TileFailure {
   tile: OSDTile;
   reason: string;
+  url: string;
+  answered: boolean; // false: the tile server did not respond
 }
 
 export interface TileFetcherOptions {
@@ -25,6 +28,9 @@ export interface TileFetcherOptions {
 }
 
 const timeout = 30_000; // milliseconds for a response
+const spread = 500; // milliseconds over which tiles are requested after an outage
+const firstPause = 5_000; // milliseconds until a tile server without a response is asked again
+const longestPause = 30_000;
 
 interface Running {
   abort: AbortController;
@@ -35,6 +41,8 @@ export class TileFetcher implements Fetcher {
   // failures are the tiles that are rendered as hatched, by "z/x/y".
   readonly failures = new Map<string, TileFailure>();
   private running = new Map<OSDJob, Running>();
+  private pause = firstPause;
+  private timer = 0;
 
   constructor(private readonly o: TileFetcherOptions) {}
 
@@ -72,9 +80,26 @@ export class TileFetcher implements Fetcher {
   }
 
   close(): void {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.pause = firstPause;
     for (const { abort } of this.running.values()) abort.abort();
     this.running.clear();
     this.failures.clear();
+  }
+
+  // askLater asks a tile server that did not respond for one of its tiles, with growing pauses, and
+  // requests all of them when it responds.
+  private askLater(): void {
+    if (this.timer) return;
+    this.timer = window.setTimeout(async () => {
+      const waiting = [...this.failures.values()].filter(({ answered }) => !answered);
+      const responds = waiting.length > 0 && (await isAnswered(waiting[0]!.url));
+      this.timer = 0;
+      if (responds) this.retry();
+      else if (waiting.length > 0) this.askLater();
+    }, this.pause);
+    this.pause = Math.min(longestPause, this.pause * 2);
   }
 
   private async run(job: OSDJob, part: Part, signal: AbortSignal): Promise<void> {
@@ -96,8 +121,9 @@ export class TileFetcher implements Fetcher {
       }
       canvas = await hatched(part.width, part.height);
       if (signal.aborted) return;
-      this.failures.set(key, { tile: job.tile, reason: problem.detail });
+      this.failures.set(key, { tile: job.tile, reason: problem.detail, url: job.src, answered: problem.status !== 0 });
       this.o.onFailure();
+      if (problem.status === 0) this.askLater();
     }
     this.running.delete(job);
     job.finish({ canvas } satisfies TileBitmap, null, bitmapType);
@@ -105,7 +131,7 @@ export class TileFetcher implements Fetcher {
 }
 
 // fetchTile fetches a tile and crops it to part. It throws a Problem if the tile cannot be fetched
-// after retries.
+// after retries. During an outage of the server it waits.
 export async function fetchTile(url: string, part: Part, signal: AbortSignal): Promise<ImageBitmap> {
   for (let attempt = 1; ; attempt++) {
     let problem: Problem;
@@ -117,6 +143,11 @@ export async function fetchTile(url: string, part: Part, signal: AbortSignal): P
       if (signal.aborted) throw err;
       problem = err instanceof Problem ? err : noAnswer(url);
     }
+    if (problem.status === 0 && isOwn(url) && (await Promise.race([outage(), aborted(signal)]))) {
+      attempt = 0;
+      await sleep(Math.random() * spread, signal);
+      continue;
+    }
     const wait = retryDelay(problem.status, attempt, problem.retryAfter, Math.random());
     if (wait === null) throw problem;
     await sleep(wait, signal);
@@ -126,8 +157,20 @@ export async function fetchTile(url: string, part: Part, signal: AbortSignal): P
 // noAnswer is the problem of an address without a response. Tiles may come from another server than
 // the page.
 function noAnswer(address: string): Problem {
-  const url = new URL(address, location.href);
-  return new Problem(0, url.origin === location.origin ? t.error.offline : t.error.tileServer(url.host));
+  return new Problem(0, isOwn(address) ? t.error.offline : t.error.tileServer(new URL(address, location.href).host));
+}
+
+// isOwn reports whether an address is of the server of the page.
+function isOwn(address: string): boolean {
+  return new URL(address, location.href).origin === location.origin;
+}
+
+async function isAnswered(url: string): Promise<boolean> {
+  try {
+    return (await problemOf(await fetch(url, { signal: AbortSignal.timeout(timeout) }))).status !== 0;
+  } catch {
+    return false;
+  }
 }
 
 async function decode(blob: Blob, part: Part): Promise<ImageBitmap> {
@@ -136,6 +179,14 @@ async function decode(blob: Blob, part: Part): Promise<ImageBitmap> {
   } catch {
     throw new Problem(502, t.viewer.tileNotImage);
   }
+}
+
+// aborted rejects when signal is aborted.
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
 }
 
 function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {

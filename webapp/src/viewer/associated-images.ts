@@ -7,6 +7,7 @@ import { t } from "../strings";
 import { iconButton } from "../ui/button";
 import { openDialog } from "../ui/dialog";
 import { h, replace } from "../ui/dom";
+import { onPictureError } from "../ui/picture";
 
 type Kind = "label" | "macro" | "thumbnail";
 
@@ -39,7 +40,7 @@ function figure(image: SlideImage, kind: Kind, gone: () => void): HTMLElement {
   const picture = h("img", { src: imageURL(image, `associated/${kind}`), alt: t.images.alt(name, slideName(image)), decoding: "async" });
   const open = h("button", { type: "button", class: "picture", "aria-label": t.images.enlarge(name), title: t.images.enlarge(name), onclick: () => enlarge(name, picture) }, picture);
   const element = h("figure", { "data-kind": kind }, h("figcaption", null, name), open, made ? h("p", { class: "quiet" }, t.images.rendered) : null);
-  picture.addEventListener("error", () => {
+  onPictureError(picture, () => {
     if (made) {
       element.remove();
       gone();

@@ -26,8 +26,9 @@ export interface KeyActions {
 const step = 120; // page pixels per arrow key
 const fine = 24;
 
-// listenToKeys calls actions for keys, except in fields and dialogs or with a modifier key.
-export function listenToKeys(actions: KeyActions, signal: AbortSignal): void {
+// listenToKeys calls actions for keys, except in fields and dialogs or with a modifier key. Keys
+// without an action are left to the browser.
+export function listenToKeys(actions: Partial<KeyActions>, signal: AbortSignal): void {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || hasModifier(event) || document.querySelector("dialog[open]")) return;
     const target = event.target as HTMLElement;
@@ -41,23 +42,26 @@ export function listenToKeys(actions: KeyActions, signal: AbortSignal): void {
   }, { signal });
 }
 
-function actionOf(event: KeyboardEvent, a: KeyActions): (() => void) | null {
+function actionOf(event: KeyboardEvent, a: Partial<KeyActions>): (() => void) | undefined {
   const distance = event.shiftKey ? fine : step;
+  const pan = (x: number, y: number) => a.pan && (() => a.pan!(x, y));
+  const zoom = (factor: number) => a.zoom && (() => a.zoom!(factor));
+  const rotate = (degrees: number) => a.rotate && (() => a.rotate!(degrees));
   switch (event.key) {
-    case "ArrowLeft": return () => a.pan(-distance, 0);
-    case "ArrowRight": return () => a.pan(distance, 0);
-    case "ArrowUp": return () => a.pan(0, -distance);
-    case "ArrowDown": return () => a.pan(0, distance);
-    case "+": case "=": return () => a.zoom(1.5);
-    case "-": case "_": return () => a.zoom(1 / 1.5);
+    case "ArrowLeft": return pan(-distance, 0);
+    case "ArrowRight": return pan(distance, 0);
+    case "ArrowUp": return pan(0, -distance);
+    case "ArrowDown": return pan(0, distance);
+    case "+": case "=": return zoom(1.5);
+    case "-": case "_": return zoom(1 / 1.5);
     case "0": return a.fit;
-    case "1": case "2": case "3": case "4": case "5": case "6": return () => a.magnification(Number(event.key));
-    case "r": return () => a.rotate(90);
-    case "R": return () => a.rotate(-90);
-    case "[": return () => a.rotate(-5);
-    case "]": return () => a.rotate(5);
-    case "{": return () => a.rotate(-1);
-    case "}": return () => a.rotate(1);
+    case "1": case "2": case "3": case "4": case "5": case "6": return a.magnification && (() => a.magnification!(Number(event.key)));
+    case "r": return rotate(90);
+    case "R": return rotate(-90);
+    case "[": return rotate(-5);
+    case "]": return rotate(5);
+    case "{": return rotate(-1);
+    case "}": return rotate(1);
     case "f": case "F": return a.fullscreen;
     case "i": case "I": return a.panel;
     case "l": case "L": return a.pictures;
@@ -72,5 +76,5 @@ function actionOf(event: KeyboardEvent, a: KeyActions): (() => void) | null {
     case "Escape": return a.escape;
     case "?": return a.help;
   }
-  return null;
+  return undefined;
 }

@@ -11,7 +11,8 @@ export interface MagnificationBar {
   press: (n: number) => void; // the nth button, from 1: for the number keys
 }
 
-export function magnificationBar(view: SlideView): MagnificationBar {
+// magnificationBar creates the buttons. fit shows the entire slide.
+export function magnificationBar(view: SlideView, fit = (): void => view.fit()): MagnificationBar {
   const current = h("output", { class: "current", "data-testid": "magnification" });
   const steps = h("div", { class: "steps" });
   const element = h("div", { class: "magnifications float", role: "group", "aria-label": t.viewer.magnifications }, current, steps);
@@ -31,8 +32,8 @@ export function magnificationBar(view: SlideView): MagnificationBar {
       scale,
       button: h("button", { type: "button", class: "step", title: t.viewer.magnification(text), "aria-pressed": "false", onclick: () => go(scale, text) }, text),
     }));
-    const fit = h("button", { type: "button", class: "step", title: t.viewer.fitTitle, onclick: () => view.fit() }, t.viewer.fit);
-    replace(steps, fit, ...buttons.map(({ button }) => button));
+    const entire = h("button", { type: "button", class: "step", title: t.viewer.fitTitle, onclick: fit }, t.viewer.fit);
+    replace(steps, entire, ...buttons.map(({ button }) => button));
     element.classList.toggle("derived", full?.derived ?? false);
   };
 

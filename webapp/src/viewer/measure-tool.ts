@@ -20,6 +20,7 @@ export interface MeasureToolOptions {
   stage: HTMLElement;
   onChange: () => void; // called when text has changed
   onPanel: () => void; // called when the panel should open
+  onKind?: (kind: MeasurementKind | null) => void; // called when the user has chosen what to measure, or ended measuring
 }
 
 // A Shape is a measurement on the stage. Its elements are kept while it moves.
@@ -81,9 +82,18 @@ export class MeasureTool {
     this.place();
   }
 
+  // arm lets clicks set points, or none if kind is null.
+  arm(kind: MeasurementKind | null): void {
+    if (this.kind === kind) return;
+    this.kind = kind;
+    this.draft = [];
+    this.changed();
+  }
+
   start(kind: MeasurementKind): void {
     this.kind = kind;
     this.draft = [];
+    this.o.onKind?.(kind);
     this.o.onPanel();
     this.o.stage.focus({ preventScroll: true });
     announce([t.measure.kinds[kind], this.size ? "" : t.measure.unknown, t.measure.hints[kind]].filter(Boolean).join(". "));
@@ -91,9 +101,8 @@ export class MeasureTool {
   }
 
   stop(): void {
-    this.kind = null;
-    this.draft = [];
-    this.changed();
+    this.arm(null);
+    this.o.onKind?.(null);
   }
 
   clear(): void {

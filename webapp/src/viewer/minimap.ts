@@ -8,16 +8,19 @@ import { remember, remembered } from "../ui/remember";
 import { ladder, tilePart, tileURL } from "./ladder";
 import type { SlideView } from "./slide-view";
 
-const maxWidth = 200; // page pixels; a third of the width on small windows
-const maxHeight = 160;
+export const maxWidth = 200; // page pixels; a third of the width on small windows
+export const maxHeight = 160;
 const smallMark = 10; // a smaller visible part is marked with a cross
 
 export interface Minimap {
   element: HTMLElement;
   toggle: () => void;
+  show: (visible: boolean) => void;
+  isVisible: () => boolean;
 }
 
-export function minimap(view: SlideView, signal: AbortSignal): Minimap {
+// minimap creates the overview. room is its largest part of the usual size, from 0 to 1.
+export function minimap(view: SlideView, signal: AbortSignal, room = (): number => window.innerWidth / 3 / maxWidth): Minimap {
   const canvas = h("canvas", { class: "minimap-canvas", "aria-hidden": "true" });
   const hide = iconButton("close", t.viewer.minimapHide, () => toggle(), { class: "icon-button small minimap-hide" });
   const body = h("div", { class: "minimap-body" }, canvas, hide);
@@ -29,16 +32,14 @@ export function minimap(view: SlideView, signal: AbortSignal): Minimap {
   const apply = (visible: boolean): void => {
     body.hidden = !visible;
     show.hidden = visible;
+    draw();
   };
   const toggle = (): void => {
     apply(body.hidden !== false);
     remember("minimap", String(!body.hidden));
-    draw();
   };
-  apply(remembered("minimap") !== "false");
-
   const scale = (): number => {
-    const largest = Math.min(1, window.innerWidth / 3 / maxWidth);
+    const largest = Math.min(1, room());
     return Math.min((maxWidth * largest) / view.image!.width, (maxHeight * largest) / view.image!.height);
   };
 
@@ -62,6 +63,7 @@ export function minimap(view: SlideView, signal: AbortSignal): Minimap {
     mark(context, view.corners().map(({ x, y }) => ({ x: x * scale(), y: y * scale() })), width, height);
   };
 
+  apply(remembered("minimap") !== "false");
   view.onFrame(draw);
   view.onOpen(() => {
     const { image } = view;
@@ -94,7 +96,7 @@ export function minimap(view: SlideView, signal: AbortSignal): Minimap {
     event.preventDefault();
     view.zoomBy(event.deltaY < 0 ? 1.25 : 0.8);
   }, { passive: false });
-  return { element, toggle };
+  return { element, toggle, show: apply, isVisible: () => !body.hidden };
 }
 
 // mark outlines the visible part and dims the rest.

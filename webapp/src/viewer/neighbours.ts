@@ -18,6 +18,7 @@ export async function findNeighbours(id: string, signal: AbortSignal): Promise<N
   const { mode, user } = await loadSession();
   if (mode !== "none" && !user) return { previous: null, next: null };
   const feed = currentFeed() ?? feedFor(everything);
+  if (feed.status === "failed") void feed.load();
   let at = await settled(feed, id, signal);
   for (let page = 1; at < 0 && page < pagesToLook && feed.next !== null && !signal.aborted; page++) {
     await feed.load();

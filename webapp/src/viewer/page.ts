@@ -3,9 +3,10 @@
 import "../styles/viewer.css";
 import "../styles/tools.css";
 
-import { logInAgain, permissionCheck } from "../access/permission-check";
+import { logInAgain, permissionCheck, slideAfterOutage, type PermissionCheckOptions } from "../access/permission-check";
 import { userMenu } from "../access/user-menu";
 import { getImage, preconnect, Problem } from "../api/client";
+import { onReconnect } from "../api/connection";
 import { isViewable, type SlideImage } from "../api/types";
 import { compareAddress } from "../compare/link";
 import { slideName } from "../gallery/card";
@@ -26,10 +27,9 @@ import { adjustLine, adjustPanel } from "./adjust-panel";
 import { Adjuster, adjustmentsIn, adjustmentsText, formatAdjustments, isNeutral } from "./adjustments";
 import { failure } from "./failure";
 import { openHelp } from "./help";
-import { keepMeasurements, keptMeasurements, mergeMeasurements } from "./kept-measurements";
 import { listenToKeys } from "./keys";
 import { magnificationBar } from "./magnification-bar";
-import type { MeasureTool } from "./measure-tool";
+import { Measuring } from "./measuring";
 import { measurementsIn, type MeasurementKind } from "./measurements";
 import { minimap } from "./minimap";
 import { findNeighbours } from "./neighbours";
@@ -69,6 +69,7 @@ class SlidePage {
   private serverWatched = false;
   private checking: Promise<boolean> | null = null;
   private readonly view: SlideView;
+  private readonly checks: PermissionCheckOptions;
   private readonly panel: Panel;
 
   private readonly frame: HTMLElement;
@@ -91,11 +92,8 @@ class SlidePage {
     adjust: { element: null, button: this.adjustButton },
   };
   private adjuster!: Adjuster;
-  private tool: MeasureTool | null = null;
-  private toolComing: Promise<MeasureTool> | null = null;
-  private measurements = ""; // as in the address
-  private restoring = false; // those of the address and of the session are being read, or were
-  private restored = false;
+  private readonly measuring: Measuring;
+  private restoring = false; // the measurements of the address and the session are being shown, or are
   private written = ""; // the fragment that was written to the address
   private writing = 0; // a timer
   private readonly fullscreenButton = iconButton("fullscreen", t.viewer.fullscreen, () => this.toggleFullscreen());
@@ -106,9 +104,21 @@ class SlidePage {
     root.append(this.frame);
     this.panelChanged();
     document.documentElement.classList.add("viewing");
-    this.view = new SlideView({ stage: this.stage, onStale: () => this.checkAgain(), onRefused: permissionCheck({ id, signal, image: () => this.image, show: (image) => this.show(image), fail: (problem) => this.fail(problem), loggedOut: () => this.showLoggedOut() }) });
+    this.checks = { id, signal, image: () => this.image, show: (image) => this.show(image), fail: (problem) => this.fail(problem), loggedOut: () => this.showLoggedOut() };
+    this.view = new SlideView({ stage: this.stage, onStale: () => this.checkAgain(), onRefused: permissionCheck(this.checks) });
+    this.measuring = new Measuring({
+      view: this.view, stage: this.stage, overlay: this.overlay, signal,
+      onTool: ({ panel }) => {
+        panel.hidden = true;
+        this.popovers.measure.element = panel;
+        this.overlay.append(panel);
+      },
+      onChange: () => this.measured(),
+      onPanel: () => this.showPopover("measure"),
+    });
     this.fillOverlay();
     this.followAddress();
+    onReconnect(() => void this.reconnected(), signal);
     document.addEventListener("fullscreenchange", () => this.fullscreenChanged(), { signal });
     signal.addEventListener("abort", () => {
       document.documentElement.classList.remove("viewing");
@@ -125,6 +135,10 @@ class SlidePage {
       return;
     }
     await browserIdle(); // tiles first
+    await this.linkNeighbours();
+  }
+
+  private async linkNeighbours(): Promise<void> {
     const neighbours = await findNeighbours(this.id, this.signal);
     if (this.signal.aborted) return;
     link(this.previous, neighbours.previous);
@@ -230,7 +244,8 @@ class SlidePage {
       this.watchTileServer(image);
       this.setCurtain(undefined);
       this.view.show(image, this.view.isOpen ? this.view.view() : parseView(location.hash));
-      if (!this.restoring) void this.restoreMeasurements(image, measurementsIn(location.hash));
+      if (!this.restoring) void this.measuring.restore(image, measurementsIn(location.hash));
+      this.restoring = true;
       return;
     }
     this.setCurtain(message({ picture: icon(stateIcon(image.state), 44), title: image.state === "available" ? t.viewer.failedTitle : t.state[image.state] ?? image.state, text: stateReason(image), alert: true, action: this.retryButton() }));
@@ -286,10 +301,7 @@ class SlidePage {
     this.checking ??= (async () => {
       try {
         const image = await getImage(this.id, this.signal);
-        if (image.revision === this.image?.revision && image.state === this.image.state) return false;
-        notify(isViewable(image) ? t.viewer.changed : t.viewer.gone, 8000);
-        this.show(image);
-        return true;
+        return this.showChanged(image);
       } catch (err) {
         if (this.signal.aborted) return true;
         if (err instanceof Problem && err.status === 404) {
@@ -304,6 +316,28 @@ class SlidePage {
       }
     })();
     return this.checking;
+  }
+
+  // showChanged shows image if it is another one than before, and reports whether it is.
+  private showChanged(image: SlideImage): boolean {
+    if (image.revision === this.image?.revision && image.state === this.image.state) return false;
+    notify(isViewable(image) ? t.viewer.changed : t.viewer.gone, 8000);
+    this.show(image);
+    return true;
+  }
+
+  // reconnected continues after an outage of the server. Tiles that were requested during the outage
+  // continue by themselves.
+  private async reconnected(): Promise<void> {
+    if (!this.image) {
+      await this.load(getImage(this.id, this.signal));
+      return;
+    }
+    const image = await slideAfterOutage(this.checks);
+    if (!image) return;
+    if (!this.curtain.hidden) this.show(image);
+    else if (!this.showChanged(image)) this.view.fetcher.retry();
+    await this.linkNeighbours();
   }
 
   private showLoggedOut(): void {
@@ -323,7 +357,7 @@ class SlidePage {
       const view = parseView(location.hash);
       if (view) this.view.goTo(view);
       this.readAdjustments();
-      if (this.image) void this.restoreMeasurements(this.image, measurementsIn(location.hash));
+      if (this.image) void this.measuring.restore(this.image, measurementsIn(location.hash));
     }, { signal: this.signal });
     this.signal.addEventListener("abort", () => {
       clearTimeout(this.writing);
@@ -345,7 +379,7 @@ class SlidePage {
 
   // fragment adds measurements and adjustments to the fragment of a position.
   private fragment(position: string): string {
-    return withParts(position, formatAdjustments(this.adjuster.value), this.measurements && `m=${this.measurements}`);
+    return withParts(position, formatAdjustments(this.adjuster.value), this.measuring.text && `m=${this.measuring.text}`);
   }
 
   private panelChanged(): void {
@@ -390,51 +424,18 @@ class SlidePage {
     this.writeAddress();
   }
 
-  // measuring loads the tool when it is first used.
-  private measuring(): Promise<MeasureTool> {
-    this.toolComing ??= import("./measure-tool").then(({ MeasureTool }) => {
-      const tool = new MeasureTool({ view: this.view, stage: this.stage, onChange: () => this.measured(), onPanel: () => this.showPopover("measure") });
-      tool.panel.hidden = true;
-      tool.read(this.measurements);
-      this.popovers.measure.element = tool.panel;
-      this.overlay.prepend(tool.layer);
-      this.overlay.append(tool.panel);
-      this.tool = tool;
-      this.measured();
-      return tool;
-    });
-    this.toolComing.catch(() => {
-      this.toolComing = null; // the next use tries again
-    });
-    return this.toolComing;
-  }
-
-  // restoreMeasurements shows those of the address, and those that were made on this slide before.
-  private async restoreMeasurements(image: SlideImage, inAddress: string): Promise<void> {
-    this.restoring = true;
-    this.measurements = mergeMeasurements(inAddress, this.measurements);
-    this.measurements = mergeMeasurements(this.measurements, await keptMeasurements(image));
-    this.restored = true;
-    if (!this.measurements || this.signal.aborted) return;
-    (await this.measuring()).read(this.measurements);
-    this.measured();
-  }
-
   private measured(): void {
-    this.measurements = this.tool?.text ?? this.measurements;
-    this.measureButton.dataset.active = String(this.measurements !== "" || (this.tool?.isActive ?? false));
-    if (this.image && this.restored) void keepMeasurements(this.image, this.measurements);
+    this.measureButton.dataset.active = String(this.measuring.isMarked);
     this.writeAddress();
   }
 
   private async measure(kind: MeasurementKind): Promise<void> {
     if (!this.view.isOpen) return;
-    (await this.measuring()).start(kind);
+    (await this.measuring.load().catch(() => null))?.start(kind);
   }
 
   private async openMeasuring(): Promise<void> {
-    await this.measuring();
-    this.togglePopover("measure");
+    if (await this.measuring.load().catch(() => null)) this.togglePopover("measure");
   }
 
   private toggleFullscreen(): void {
@@ -463,7 +464,7 @@ class SlidePage {
 
   private async saveSnapshot(): Promise<void> {
     if (!this.view.isOpen || !this.image) return;
-    const picture = snapshot(this.view, { background: "#ffffff", adjustments: this.adjuster.value, draw: (context) => this.tool?.draw(context) });
+    const picture = snapshot(this.view, { background: "#ffffff", adjustments: this.adjuster.value, draw: (context) => this.measuring.tool?.draw(context) });
     const { x, y } = this.view.view();
     await save(picture, `${fileName(slideName(this.image))}_x${Math.round(x)}_y${Math.round(y)}.png`);
     notify(t.viewer.snapshotSaved);
@@ -474,7 +475,7 @@ class SlidePage {
     if (this.isOpen("adjust") || this.isOpen("rotation")) {
       this.showPopover(null);
       this.stage.focus({ preventScroll: true });
-    } else if (this.tool?.escape()) return;
+    } else if (this.measuring.tool?.escape()) return;
     else if (this.isOpen("measure")) this.showPopover(null);
     else if (this.panel.isOpen && matchMedia("(max-width: 899px)").matches) this.panel.toggle(false);
     else goBack(galleryAddress());

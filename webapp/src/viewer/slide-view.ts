@@ -14,6 +14,8 @@ import { normalDegrees, type View } from "./permalink";
 
 const fitMargin = 0.97; // of the stage, if the entire slide is shown
 const maxScale = 4; // page pixels per pixel of the scan
+const visiblePart = 0.35; // of the slide or the stage, that dragging keeps in view
+const unlimited = -1e6; // as the visible part: dragging is not limited
 const unseenTimeout = 400; // milliseconds after which a pending tile that is no longer needed is cancelled
 
 export interface SlideViewOptions {
@@ -39,6 +41,7 @@ export class SlideView {
   private lastUpdate = 0;
   private destroyed = false;
   private wanted: View | "fit" = "fit";
+  private smallest = 0; // scale to which users can zoom out; 0: a part of the scale that fits
   private fitted = true; // the entire slide is shown, also after a resize
 
   constructor(private readonly o: SlideViewOptions) {
@@ -61,8 +64,8 @@ export class SlideView {
       minPixelRatio: 0.51,
       maxTilesPerFrame: 8,
       maxImageCacheCount: Math.ceil(cachedTiles() / (o.sharing ?? 1)),
-      timeout: 600_000, // the fetcher has its own timeout
-      visibilityRatio: 0.35,
+      timeout: 2 ** 31 - 1, // the fetcher has its own timeout, and waits during an outage of the server
+      visibilityRatio: visiblePart,
       minZoomImageRatio: 0.3,
       maxZoomPixelRatio: maxScale,
       smoothTileEdgesMinZoom: Infinity, // tiles are aligned to pixels
@@ -178,6 +181,13 @@ export class SlideView {
     viewport.setRotation(rotation, true);
     viewport.zoomTo(this.zoomOf(scale), undefined, true);
     viewport.panTo(this.item.imageToViewportCoordinates(x, y), true);
+    this.loosen();
+  }
+
+  // limit sets the smallest scale to which users can zoom out, in page pixels per pixel of level 0.
+  limit(scale: number): void {
+    this.smallest = scale;
+    this.loosen();
   }
 
   // fit shows the entire slide with its current rotation.
@@ -260,6 +270,20 @@ export class SlideView {
       if (inside && (!found || tile.level > found.level)) found = tile;
     }
     return found ? (failures.get(`${found.level}/${found.x}/${found.y}`) ?? null) : null;
+  }
+
+  // loosen moves the limits of zooming and dragging as far as the current view needs. Otherwise the
+  // next gesture would first move a slide that was placed beyond them.
+  private loosen(): void {
+    if (!this.item) return;
+    const viewport = this.viewer.viewport as OpenSeadragon.Viewport & { minZoomLevel: number | null; maxZoomLevel: number | null; visibilityRatio: number };
+    viewport.minZoomLevel = this.smallest > 0 ? this.zoomOf(this.smallest) : null;
+    viewport.maxZoomLevel = null;
+    viewport.visibilityRatio = visiblePart;
+    const zoom = viewport.getZoom(false);
+    if (zoom < viewport.getMinZoom()) viewport.minZoomLevel = zoom;
+    if (zoom > viewport.getMaxZoom()) viewport.maxZoomLevel = zoom;
+    if ((viewport.getConstrainedBounds(false) as { constraintApplied?: boolean }).constraintApplied) viewport.visibilityRatio = unlimited;
   }
 
   private zoomOf(scale: number): number {
