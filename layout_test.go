@@ -30,6 +30,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/render", "slide internal/barcode", "golang.org/x/image github.com/klauspost/compress github.com/ebitengine/purego golang.org/x/sync"},
 	{"internal/convert", "tiff slide internal/render internal/fsx", "github.com/klauspost/compress"},
 	{"internal/strictjson", "", ""},
+	{"internal/etag", "", ""},
 	{"internal/slideatlas", "tiff slide", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/mongodump", "internal/fsx internal/slideatlas", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/mongodb", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
@@ -61,7 +62,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/oidc", "internal/account internal/httperr", "github.com/coreos/go-oidc/v3 golang.org/x/oauth2"},
 	{"test/oidctest", "", "github.com/zitadel/oidc/v3 github.com/go-jose/go-jose/v4"},
 	{"internal/authz", "internal/strictjson internal/account internal/httperr internal/loop", ""},
-	{"internal/tile", "slide internal/fsx", "golang.org/x/sync golang.org/x/sys"},
+	{"internal/tile", "slide internal/fsx internal/etag", "golang.org/x/sync golang.org/x/sys"},
 	{"internal/upload", "internal/strictjson internal/catalog internal/source internal/inspect internal/managed internal/scan internal/httperr internal/loop internal/fsx", "golang.org/x/sys"},
 	{"internal/rendercache", "slide internal/fsx internal/render internal/tile", ""},
 	{"test/tiletest", "slide internal/fsx internal/synth internal/render internal/account internal/authz internal/tile internal/rendercache", "github.com/google/go-cmp golang.org/x/sys"},
@@ -70,8 +71,8 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/tile/answer", "internal/httperr internal/authz internal/tile", ""},
 	{"internal/tile/nethttp", "internal/httperr internal/authz internal/tile internal/tile/answer", ""},
 	{"internal/tile/fasthttp", "internal/httperr internal/authz internal/tile internal/tile/answer", "github.com/valyala/fasthttp"},
-	{"internal/webui", "internal/httperr", ""},
-	{"internal/api", "slide internal/strictjson internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/rendercache", "github.com/danielgtaylor/huma/v2"},
+	{"internal/webui", "internal/etag internal/httperr", ""},
+	{"internal/api", "slide internal/etag internal/strictjson internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/rendercache", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/scan " +

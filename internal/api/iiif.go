@@ -103,15 +103,11 @@ func (a iiifAPI) info(w http.ResponseWriter, r *http.Request) error {
 	if version == 0 {
 		return errIIIFVersion
 	}
-	profile := iiif.Profile(iiif.V2)
-	if version == iiif.V3 {
-		profile = "http://iiif.io/api/image/3/level2.json"
-	}
 	return a.description(w, r, func(im *tile.Image, p iiif.Image) (string, []byte, error) {
 		id := a.baseURL(r) + "/iiif/" + strconv.Itoa(version) + "/" + im.File.ID
 		b, err := json.Marshal(iiif.Info(version, id, p))
 		h := w.Header()
-		h.Set("Link", "<"+profile+`>;rel="profile"`)
+		h.Set("Link", "<"+iiif.ProfileURL(version)+`>;rel="profile"`)
 		h.Add("Vary", "Accept")
 		if acceptsLinkedData(version, strings.Join(r.Header.Values("Accept"), ",")) {
 			return `application/ld+json;profile="` + iiif.Context(version) + `"`, b, err
@@ -206,7 +202,7 @@ func (a iiifAPI) image(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &httperr.Error{Status: http.StatusBadRequest, Detail: sentence(err)}
 	}
-	w.Header().Set("Link", `<`+strings.Replace(iiif.Profile(iiif.V2), "/2/", "/"+strconv.Itoa(version)+"/", 1)+`>;rel="profile", `+
+	w.Header().Set("Link", `<`+iiif.ProfileURL(version)+`>;rel="profile", `+
 		`<`+a.baseURL(r)+"/iiif/"+strconv.Itoa(version)+"/"+im.File.ID+"/"+plan.Canonical(version, p)+`>;rel="canonical"`)
 	if k, x, y, ok := plan.Tile(p); ok && plan.Plain() {
 		return a.tile(w, r, im, &tile.Address{Kind: tile.Halved, Z: k, X: x, Y: y, Revision: v}, private)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/slideatlas/ptiffstore/internal/etag"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/tile"
 	"github.com/slideatlas/ptiffstore/slide"
@@ -103,7 +104,7 @@ func answered(w http.ResponseWriter, r *http.Request, im *tile.Image, answer til
 	var body []byte
 	match := ifNoneMatch(r)
 	err := im.View(r.Context(), func(s *slide.Slide, lease tile.Lease) (err error) {
-		if match != "" && tile.Matches(match, answer.ETag) {
+		if match != "" && etag.Matches(match, answer.ETag) {
 			return nil
 		}
 		body, err = draw(s, lease)
@@ -160,7 +161,7 @@ func (a pictureAPI) descriptor(w http.ResponseWriter, r *http.Request) error {
 	answer := tile.Answer{ETag: `"` + im.File.Revision + `-dzi"`, Public: im.File.Store.Public && !private}
 	w.Header().Set("Etag", answer.ETag)
 	w.Header().Set("Cache-Control", answer.CacheControl())
-	if tile.Matches(ifNoneMatch(r), answer.ETag) {
+	if etag.Matches(ifNoneMatch(r), answer.ETag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

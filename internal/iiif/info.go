@@ -63,14 +63,14 @@ func Info(version int, id string, p Image) any {
 	if version == V2 {
 		return info2{
 			Context: context, ID: id, Protocol: protocol, Width: p.Width, Height: p.Height, Sizes: sizes, Tiles: tiles,
-			Profile: []any{Profile(V2), more2{
+			Profile: []any{ProfileURL(V2), more2{
 				Formats: []string{"jpg", "png"}, Qualities: []string{"default", "color", "gray", "bitonal"},
 				Supports: []string{"mirroring", "regionSquare", "sizeByConfinedWh", "profileLinkHeader"}, MaxWidth: MaxSide, MaxHeight: MaxSide,
 			}},
 		}
 	}
 	return info3{
-		Context: context, ID: id, Type: "ImageService3", Protocol: protocol, Profile: Profile(V3), Width: p.Width, Height: p.Height,
+		Context: context, ID: id, Type: "ImageService3", Protocol: protocol, Profile: "level2", Width: p.Width, Height: p.Height,
 		MaxWidth: MaxSide, MaxHeight: MaxSide, Sizes: sizes, Tiles: tiles,
 		ExtraQualities: []string{"color", "gray", "bitonal"}, ExtraFeatures: []string{"mirroring", "profileLinkHeader"},
 	}
@@ -78,15 +78,12 @@ func Info(version int, id string, p Image) any {
 
 // Context returns the URL of the JSON-LD context of a version.
 func Context(version int) string {
-	return fmt.Sprintf("http://iiif.io/api/image/%d/context.json", version)
+	return fmt.Sprintf("%s/%d/context.json", protocol, version)
 }
 
-// Profile returns the name of compliance level 2 in a version.
-func Profile(version int) string {
-	if version == V2 {
-		return "http://iiif.io/api/image/2/level2.json"
-	}
-	return "level2"
+// ProfileURL returns the URL of compliance level 2 of a version, for links.
+func ProfileURL(version int) string {
+	return fmt.Sprintf("%s/%d/level2.json", protocol, version)
 }
 
 // sizes returns the sizes of the halved images, smallest first.

@@ -38,48 +38,61 @@ func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Stor
 	if err := s.follow(ctx); err != nil {
 		return Result{}, noScan, err
 	}
-	var due []source.Item
-	var gone []string
+	var b batch
 	for path, sign := range list {
-		if !strings.HasPrefix(path, p.prefix) {
-			h, err := p.recheckItem(ctx, path)
-			if whole = max(whole, h); err != nil {
-				return *p.result, whole, err
-			}
-			continue
-		}
-		if sign&source.DirectoryGone != 0 {
-			whole = scanNow
-		}
-		if sign&source.DirectoryCame != 0 {
-			if err := p.below(ctx, path, sign, &due); err != nil {
-				return *p.result, scanNow, err
-			}
-			continue
-		}
-		if f, ok := p.changedItem(path, sign); ok {
-			due = append(due, f)
-		} else if p.wentMissing(path) {
-			if sign&source.Nudged == 0 {
-				gone = append(gone, path)
-			} else {
-				whole = max(whole, p.urgency())
-			}
+		if err := p.sort(ctx, path, sign, &b); err != nil {
+			return *p.result, b.whole, err
 		}
 	}
-	if len(due) > touchMost {
-		due, whole = due[:touchMost], scanNow
+	if len(b.due) > touchMost {
+		b.due, b.whole = b.due[:touchMost], scanNow
 	}
-	if err := p.inspectAll(ctx, due); err != nil {
-		return *p.result, whole, err
+	if err := p.inspectAll(ctx, b.due); err != nil {
+		return *p.result, b.whole, err
 	}
 	if st.Mode == catalog.Managed {
-		if err := p.dispatchTouched(ctx, due); err != nil {
-			return *p.result, whole, err
+		if err := p.dispatchTouched(ctx, b.due); err != nil {
+			return *p.result, b.whole, err
 		}
 	}
-	h, err := p.markReportedMissing(ctx, p.notMoved(gone))
-	return *p.result, max(whole, h), err
+	h, err := p.markReportedMissing(ctx, p.notMoved(b.gone))
+	return *p.result, max(b.whole, h), err
+}
+
+// A batch is what the events at some paths require.
+type batch struct {
+	due   []source.Item // to inspect
+	gone  []string      // slides whose files were reported gone
+	whole urgency       // of a scan of the whole folder
+}
+
+// sort adds what the events at a path require to the batch.
+func (p *scan) sort(ctx context.Context, path string, sign source.Sign, b *batch) error {
+	if !strings.HasPrefix(path, p.prefix) {
+		h, err := p.recheckItem(ctx, path)
+		b.whole = max(b.whole, h)
+		return err
+	}
+	if sign&source.DirectoryGone != 0 {
+		b.whole = scanNow
+	}
+	if sign&source.DirectoryCame != 0 {
+		err := p.below(ctx, path, sign, &b.due)
+		if err != nil {
+			b.whole = scanNow
+		}
+		return err
+	}
+	if f, ok := p.changedItem(path, sign); ok {
+		b.due = append(b.due, f)
+	} else if p.wentMissing(path) {
+		if sign&source.Nudged == 0 {
+			b.gone = append(b.gone, path)
+		} else {
+			b.whole = max(b.whole, p.urgency())
+		}
+	}
+	return nil
 }
 
 // urgency is how soon a scan is needed after a reader found a slide gone. A refused

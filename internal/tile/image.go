@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/slideatlas/ptiffstore/internal/etag"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -106,7 +107,7 @@ func (im *Image) tile(ctx context.Context, a *Address, match string) (Answer, er
 		defer im.store.reading.Add(-1)
 	}
 	ans := Answer{ETag: im.etag(&p), Immutable: a.Revision != "", Public: im.File.Store.Public}
-	if match != "" && Matches(match, ans.ETag) {
+	if match != "" && etag.Matches(match, ans.ETag) {
 		ans.NotModified = true
 	} else if err = im.fill(ctx, h, &p, &ans); err != nil && !errors.Is(err, slide.ErrEmptyTile) {
 		ans.Release()
@@ -198,7 +199,7 @@ func (im *Image) empty(p *location, ans Answer, match string) (Answer, error) {
 	}
 	ans.Body, ans.Empty = body, true
 	ans.ETag = fmt.Sprintf("\"empty-%02x%02x%02x-%dx%d\"", c.R, c.G, c.B, w, h)
-	if Matches(match, ans.ETag) {
+	if etag.Matches(match, ans.ETag) {
 		ans.Body, ans.NotModified = nil, true
 	}
 	return ans, nil

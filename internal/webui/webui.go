@@ -12,10 +12,10 @@ import (
 	"mime"
 	"net/http"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/slideatlas/ptiffstore/internal/etag"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 )
 
@@ -177,11 +177,11 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request, status int) {
 	case f.gzip != nil && accepts(accept, "gzip"):
 		body, encoding = f.gzip, "gzip"
 	}
-	etag := fmt.Sprintf("%q", f.etag+encoding)
+	tag := fmt.Sprintf("%q", f.etag+encoding)
 	h.Add("Vary", "Accept-Encoding") // in addition to Origin
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("ETag", etag)
-	if status == http.StatusOK && matches(strings.Join(r.Header.Values("If-None-Match"), ","), etag) {
+	h.Set("ETag", tag)
+	if status == http.StatusOK && etag.Matches(strings.Join(r.Header.Values("If-None-Match"), ","), tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -209,14 +209,6 @@ func accepts(header, coding string) bool {
 		return !ok || (err == nil && q > 0)
 	}
 	return false
-}
-
-// matches reports whether an If-None-Match header names etag.
-func matches(header, etag string) bool {
-	return slices.ContainsFunc(strings.Split(header, ","), func(item string) bool {
-		item = strings.TrimPrefix(strings.TrimSpace(item), "W/")
-		return item == etag || item == "*"
-	})
 }
 
 const unbuilt = `<!doctype html>
