@@ -70,8 +70,9 @@ func (c *backupCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	m, err := writeBackup(ctx, cat, dir, now)
-	if err != nil {
+	b := newBar(std.err, "copying")
+	m, err := writeBackup(ctx, cat, dir, now, b, sizeOfFile(strings.TrimPrefix(url, "sqlite:")))
+	if b.end(err); err != nil {
 		return errors.Join(err, os.RemoveAll(dir)) // or it could be mistaken for the newest backup
 	}
 	if err := c.prune(); err != nil {
@@ -139,28 +140,64 @@ func numbered(name string, n int) string {
 }
 
 // writeBackup fills the folder of a backup. It writes the manifest last, so that an
-// incomplete folder has none.
-func writeBackup(ctx context.Context, cat *catalog.Catalog, dir string, now time.Time) (*manifest, error) {
+// incomplete folder has none. Size is about that of the copy.
+func writeBackup(ctx context.Context, cat *catalog.Catalog, dir string, now time.Time, b *bar, size int64) (*manifest, error) {
 	m := &manifest{Version: version, At: now, File: "catalog.db"}
 	file := filepath.Join(dir, m.File)
-	if err := cat.Backup(ctx, file); err != nil {
+	stop := b.follow(file, size)
+	err := cat.Backup(ctx, file)
+	if stop(); err != nil {
 		return nil, err
 	}
+	b.next("checking")
 	if err := catalog.CheckBackup(ctx, file); err != nil {
 		return nil, err
 	}
-	var err error
+	b.next("computing the digest")
 	if m.SHA256, m.Size, err = fsx.SHA256File(ctx, file); err != nil {
 		return nil, err
 	}
-	b, err := json.MarshalIndent(m, "", "  ")
+	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	if err := writeSynced(filepath.Join(dir, manifestName), b); err != nil {
+	if err := writeSynced(filepath.Join(dir, manifestName), text); err != nil {
 		return nil, err
 	}
 	return m, fsx.SyncFolder(filepath.Dir(dir))
+}
+
+// sizeOfFile returns the size of a file, 0 if it is unknown.
+func sizeOfFile(path string) int64 {
+	if fi, err := os.Stat(path); err == nil {
+		return fi.Size()
+	}
+	return 0
+}
+
+// follow shows how much of a file of about that size has been written, until stop is called.
+func (b *bar) follow(path string, size int64) (stop func()) {
+	if b.bar == nil || size == 0 {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				b.set(float64(sizeOfFile(path)) / float64(size))
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
 }
 
 type restoreCmd struct {

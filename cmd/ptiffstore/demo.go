@@ -38,7 +38,9 @@ func (c *demoCmd) Run(ctx context.Context, std streams) error {
 	o.Folders = []string{folder}
 	s, err := c.start(ctx, std, o, func(ctx context.Context, cat *catalog.Catalog) error {
 		fmt.Fprintln(std.err, "Creating three demo slides. The first time this takes a minute.")
-		if err := synth.Demo(folder); err != nil {
+		b := newBar(std.err, "creating slides")
+		err := synth.Demo(folder, b.set)
+		if b.end(err); err != nil {
 			return err
 		}
 		return settled(ctx, cat)

@@ -21,7 +21,7 @@ import (
 
 // A machine is where servers are looked for.
 type machine struct {
-	proc  string   // the process table; there is none except on Linux
+	proc  string   // the process table; only Linux has one
 	units []string // folders of systemd's units, by precedence
 }
 
@@ -38,7 +38,7 @@ type started struct {
 // maxFile bounds what is read of a process and of a unit.
 const maxFile = 1 << 20
 
-// servers returns the servers that run on the machine, else those of its units.
+// servers returns the servers that run on the machine, or else those of its units.
 func (m machine) servers() []started {
 	if list := m.processes(); len(list) > 0 {
 		return list

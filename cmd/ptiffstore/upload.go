@@ -16,7 +16,6 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/upload"
@@ -241,7 +240,7 @@ type meters struct {
 
 func newMeters(w io.Writer) *meters {
 	m := &meters{err: w, said: map[string]string{}}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f := terminalOf(w); f != nil {
 		m.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40))
 	}
 	return m

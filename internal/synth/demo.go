@@ -30,21 +30,28 @@ var demo = []struct {
 
 // Demo writes three slides into a folder, which it creates if necessary: one of a slide
 // scanner's usual size, with everything; a classic one whose label and macro are in the
-// XML; and one without a label. Existing slides are not replaced.
-func Demo(dir string) error {
+// XML; and one without a label. Existing slides are not replaced. Progress receives the
+// share that is done, from 0 to 1.
+func Demo(dir string, progress func(share float64)) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	done, all := 0.0, 0.0 // pixels
+	for _, d := range demo {
+		all += float64(d.slide.Width) * float64(d.slide.Height)
+	}
 	for _, d := range demo {
 		path := filepath.Join(dir, d.name)
-		if _, err := os.Stat(path); err == nil {
-			continue
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		size := float64(d.slide.Width) * float64(d.slide.Height)
+		_, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			_, err = d.slide.write(path, func(share float64) { progress((done + share*size) / all) })
+		}
+		if err != nil {
 			return err
 		}
-		if _, err := d.slide.Write(path); err != nil {
-			return err
-		}
+		done += size
+		progress(done / all)
 	}
 	return nil
 }

@@ -76,13 +76,17 @@ type Philips struct {
 }
 
 // Write writes the slide to a temporary file, and renames it when it is complete.
-func (p Philips) Write(path string) (Info, error) {
+func (p Philips) Write(path string) (Info, error) { return p.write(path, nil) }
+
+// write is Write with a function that receives the share that is done, from 0 to 1; nil for
+// none.
+func (p Philips) write(path string, progress func(share float64)) (Info, error) {
 	info := Info{Path: path}
 	if err := p.complete(); err != nil {
 		return info, fmt.Errorf("synth: %w", err)
 	}
 	err := create(path, func(f *os.File) error {
-		w := &philipsWriter{p: p, c: newContainer(f, p.Big, p.BigEndian)}
+		w := &philipsWriter{p: p, progress: progress, c: newContainer(f, p.Big, p.BigEndian)}
 		defer w.discard()
 		if err := w.write(filepath.Dir(path)); err != nil {
 			return err
@@ -128,10 +132,11 @@ func (p *Philips) complete() error {
 
 // A philipsWriter writes one file.
 type philipsWriter struct {
-	p    Philips
-	c    *container
-	pyr  *pyramid
-	outs []*levelOut
+	p        Philips
+	progress func(share float64)
+	c        *container
+	pyr      *pyramid
+	outs     []*levelOut
 }
 
 func (w *philipsWriter) discard() {
@@ -183,7 +188,7 @@ func (w *philipsWriter) plan(dir string) error {
 	}
 	head := c.head(p.Tables, p.TileSize, p.TileSize)
 	w.pyr = newPyramid(newScene(p.Seed, p.Width, p.Height, p.MPPX, false), c)
-	w.pyr.sparse = p.Sparse
+	w.pyr.sparse, w.pyr.progress = p.Sparse, w.progress
 	w.pyr.encode = func(t *tile) []byte { return t.jpeg(head) }
 	for i := range p.Levels {
 		out := &levelOut{w: w.c}

@@ -29,13 +29,14 @@ type cellRow struct {
 // level 0, every second time one of level 1, and so on. It holds no more of a level
 // than a row of tiles needs.
 type pyramid struct {
-	scene  *scene
-	coder  *coder
-	encode func(t *tile) []byte
-	sparse bool     // omit bare glass
-	stages []*stage // index is how often a level is halved
-	glass  *cell
-	view   *overview
+	progress func(share float64) // nil for none
+	scene    *scene
+	coder    *coder
+	encode   func(t *tile) []byte
+	sparse   bool     // omit bare glass
+	stages   []*stage // index is how often a level is halved
+	glass    *cell
+	view     *overview
 }
 
 // A stage is a level that is being written.
@@ -87,6 +88,9 @@ func (p *pyramid) run() error {
 	for y := range rows {
 		if err := p.push(0, p.scene.row(p, y)); err != nil {
 			return err
+		}
+		if p.progress != nil {
+			p.progress(float64(y+1) / float64(rows))
 		}
 	}
 	return nil
