@@ -52,7 +52,7 @@ class ComparePage {
     const removable = ids.length > 2;
     this.grid = h("div", { class: `compare-grid compare-${ids.length < 2 ? 0 : ids.length}`, "data-testid": "compare" });
     document.documentElement.classList.add("viewing");
-    root.append(h("div", { class: "viewer" }, this.header(), h("main", { class: "compare" }, this.grid, this.measureHost), this.foot));
+    root.append(h("div", { class: "viewer" }, this.header(), h("main", { class: "compare-main" }, h("div", { class: "compare" }, this.grid, this.measureHost), this.foot)));
     const measurements = measurementsOf(location.hash, ids.length);
     if (ids.length >= 2) this.panes = ids.map((id, i) => this.pane(id, measurements[i]!, removable ? () => this.use(ids.filter((other) => other !== id)) : null));
     else this.grid.append(this.tooFew());

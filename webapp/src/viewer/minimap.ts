@@ -25,7 +25,7 @@ export function minimap(view: SlideView, signal: AbortSignal, room = (): number 
   const hide = iconButton("close", t.viewer.minimapHide, () => toggle(), { class: "icon-button small minimap-hide" });
   const body = h("div", { class: "minimap-body" }, canvas, hide);
   const show = iconButton("map", t.viewer.minimapShow, () => toggle(), { class: "icon-button minimap-show" });
-  const element = h("section", { class: "minimap float", "aria-label": t.viewer.minimap }, body, show);
+  const element = h("div", { class: "minimap float", role: "group", "aria-label": t.viewer.minimap }, body, show);
   let picture: ImageBitmap | null = null;
   let opened = 0; // the slide whose image is being loaded
 
