@@ -16,8 +16,8 @@ type Logins struct{ *handle }
 // ByPassword returns the user of that name and password. Address is the client's
 // address. The error is [ErrWrongPassword], which takes the same time whether or not the
 // user exists; [ErrDisabled] if the password is correct but the user is disabled; or a
-// [*LimitError]. With the first two it also returns the user of that name, for the audit
-// log only, or nil if there is none.
+// [*LimitError]. With the first two it also returns the user of that name, if it
+// exists, for the audit log only.
 func (l *Logins) ByPassword(ctx context.Context, name, password, address string) (*User, error) {
 	name = strings.TrimSpace(name)
 	if !utf8.ValidString(name) || !utf8.ValidString(password) || len(password) > maxPassword || utf8.RuneCountInString(name) > 64 {
@@ -51,7 +51,7 @@ func (l *Logins) ByPassword(ctx context.Context, name, password, address string)
 	return l.admit(ctx, u.ID, at, hash, again)
 }
 
-// withPassword returns the user, nil if there is none of that name, and the hash of their
+// withPassword returns the user, nil if no user has that name, and the hash of their
 // password, or "".
 func (l *Logins) withPassword(ctx context.Context, name string) (*User, string, error) {
 	var u User

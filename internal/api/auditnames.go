@@ -16,7 +16,7 @@ const namesMost = 10_000
 // A namer finds the names of the users and objects of events, by their ids.
 type namer struct {
 	api    *API
-	known  map[string]string // "" if there is none
+	known  map[string]string // "" without one
 	labels map[string]bool   // by store: whether the caller may see names of its images
 	shown  []string          // images whose names were found and not yet recorded
 }

@@ -89,7 +89,7 @@ const imageRoute = "/api/v1/images/{image}"
 
 const (
 	noSuchImage = "No such image."
-	onlyReads   = "The database or the file is out of reach; or this server only reads."
+	onlyReads   = "The database or the file is unreachable; or this server only reads."
 )
 
 func (a imageAPI) register(h huma.API) {

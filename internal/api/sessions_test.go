@@ -378,7 +378,7 @@ func TestAudited(t *testing.T) {
 	group := g.json("admin", "/api/v1/groups")["items"].([]any)[0].(map[string]any)["id"].(string)
 	reader := g.ids["reader"]
 	want := []event{
-		{"", "login", "", false}, // nobody has that name: it may be a password
+		{"", "login", "", false}, // no user has that name: it may be a password
 		{"", "login", g.ids["viewer"], false},
 		{g.ids["viewer"], "login", g.ids["viewer"], true},
 		{g.ids["viewer"], "label.show", g.slide, false},

@@ -250,9 +250,9 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// TestReadElsewhere reads pictures whose bounds do not begin at 0,0, that have a
+// TestReadOtherImages reads images whose bounds do not begin at 0,0, that have a
 // transparent background, or that are reduced first.
-func TestReadElsewhere(t *testing.T) {
+func TestReadOtherImages(t *testing.T) {
 	const want = "S24-00817"
 	code := mustDraw(t, DataMatrix, want, 8)
 	glass := image.NewNRGBA(code.Rect.Add(image.Pt(-50, 1000)))

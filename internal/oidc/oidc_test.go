@@ -670,9 +670,9 @@ func TestDisabledLater(t *testing.T) {
 	}
 }
 
-// TestAway fails if the server needs the provider for more than logins, or can't use it
+// TestUnreachable fails if the server needs the provider for more than logins, or can't use it
 // when it is reachable again.
-func TestAway(t *testing.T) {
+func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sqliteURL(t), nil)
 	away := func(t *testing.T, p *page) {
@@ -872,8 +872,8 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestDatabaseAway fails if a database that does not respond looks like a failed login.
-func TestDatabaseAway(t *testing.T) {
+// TestDatabaseUnreachable fails if a database that does not respond looks like a failed login.
+func TestDatabaseUnreachable(t *testing.T) {
 	t.Parallel()
 	if e := databaseAway(errors.Join(account.ErrAway)); e.Status != http.StatusServiceUnavailable || e.RetryAfter == 0 {
 		t.Errorf("%v", e)

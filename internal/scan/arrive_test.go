@@ -169,7 +169,7 @@ func TestArrivingSurvives(t *testing.T) {
 	}
 }
 
-// TestSettleOfStore gives a store a shorter settling time than others.
+// TestSettleOfStore gives a store a shorter settle time than others.
 func TestSettleOfStore(t *testing.T) {
 	t.Parallel()
 	st := newSite(t)

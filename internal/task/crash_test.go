@@ -254,9 +254,9 @@ func TestNewerTables(t *testing.T) {
 	}
 }
 
-// TestDatabaseAway stops the database until the worker is lost. When the database is back,
+// TestDatabaseUnreachable stops the database until the worker is lost. When the database is back,
 // the worker starts again, and so does its task.
-func TestDatabaseAway(t *testing.T) {
+func TestDatabaseUnreachable(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewServer(t)
 	var calls atomic.Int32

@@ -253,7 +253,7 @@ func TestByName(t *testing.T) {
 }
 
 // A slide on an unavailable disk is not a tile that does not exist.
-func TestAway(t *testing.T) {
+func TestUnreachable(t *testing.T) {
 	s, ids := serve(t, tile.Options{}, 1)
 	im, _ := s.Image(ids[0])
 	if err := os.Remove(im.File.Path); err != nil {

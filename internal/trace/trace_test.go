@@ -187,7 +187,7 @@ func TestOff(t *testing.T) {
 }
 
 // An unreachable collector only causes an occasional log line.
-func TestCollectorAway(t *testing.T) {
+func TestCollectorUnreachable(t *testing.T) {
 	environment(t, nil)
 	c := &collector{status: 503}
 	at := httptest.NewServer(c)

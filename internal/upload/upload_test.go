@@ -424,7 +424,7 @@ func TestExpiration(t *testing.T) {
 
 // If the disk of the incoming folder is not mounted, uploads are refused, and existing
 // ones are not reported as unknown.
-func TestAway(t *testing.T) {
+func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, upload.Options{})
 	url := s.begin("a.tiff", 10)

@@ -346,7 +346,7 @@ func TestUnderLostLease(t *testing.T) {
 	}
 }
 
-func TestFolderAway(t *testing.T) {
+func TestFolderUnreachable(t *testing.T) {
 	t.Parallel()
 	st := newSite(t, catalogtest.Open(t, filepath.Join(t.TempDir(), "catalog.db")))
 	st.slides("a.tiff")
