@@ -94,6 +94,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/willabides/kongplete github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
+	{"scripts/demoslides", "internal/synth", ""},
 	{"scripts/gotest", "", ""},
 	{"scripts/licenses", "", ""},
 	{"scripts/testdb", "test/pgtest", ""},

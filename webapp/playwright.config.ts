@@ -28,10 +28,14 @@ export default defineConfig<object, { ownServer: boolean }>({
   use: {
     viewport: { width: 1440, height: 900 },
     colorScheme: "light",
+    // One page per worker, cleared between tests: a new one for each test takes as long as most
+    // of the tests. A test that needs an empty cache of the browser creates its own context.
+    reuseContext: true,
     screenshot: "only-on-failure", // traces of every test would take as long as the tests: --trace=on makes them
     launchOptions: {
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+      args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--renderer-process-limit=1"], // no process in reserve for the next page
     },
   },
   projects: [

@@ -32,7 +32,14 @@ var demo = []struct {
 // scanner's usual size, with everything; a classic one whose label and macro are in the
 // XML; and one without a label. Existing slides are not replaced. Progress receives the
 // share that is done, from 0 to 1.
-func Demo(dir string, progress func(share float64)) error {
+func Demo(dir string, progress func(share float64)) error { return writeDemo(dir, 1, progress) }
+
+// SmallDemo is Demo with a third of the width and height for the slide of usual size, which
+// takes most of the time. For tests.
+func SmallDemo(dir string) error { return writeDemo(dir, 3, func(float64) {}) }
+
+// writeDemo divides the sides of the slide of usual size.
+func writeDemo(dir string, divisor int, progress func(share float64)) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -43,9 +50,14 @@ func Demo(dir string, progress func(share float64)) error {
 	for _, d := range demo {
 		path := filepath.Join(dir, d.name)
 		size := float64(d.slide.Width) * float64(d.slide.Height)
+		slide := d.slide
+		if slide.Big {
+			slide.Width /= divisor
+			slide.Height /= divisor
+		}
 		_, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			_, err = d.slide.write(path, func(share float64) { progress((done + share*size) / all) })
+			_, err = slide.write(path, func(share float64) { progress((done + share*size) / all) })
 		}
 		if err != nil {
 			return err

@@ -108,8 +108,8 @@ for (const k of [0, 1, 3]) {
       const top = stage.y + stage.height / 2 - side.x / 2;
       const shot = (await page.screenshot()).toString("base64");
       let best: Difference = { largest: 255, mean: 255 };
-      for (const dx of [Math.floor(left), Math.ceil(left)]) {
-        for (const dy of [Math.floor(top), Math.ceil(top)]) {
+      for (const dx of new Set([Math.floor(left), Math.ceil(left)])) {
+        for (const dy of new Set([Math.floor(top), Math.ceil(top)])) {
           const found = await compare(page, shot, tileURL(image.tile_url, z, x, y), part, { x: dx, y: dy }, quarters);
           if (found.mean < best.mean) best = found;
         }
