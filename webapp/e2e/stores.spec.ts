@@ -253,3 +253,28 @@ test("has no accessibility fault in any state of a store, nor in the form of a p
   await page.locator("summary", { hasText: "Host and queue" }).click();
   await expect(page.locator("#store-queue")).toBeEnabled();
 });
+
+test("edits, deletes and restores a slide", async ({ page, server }) => {
+  await page.goto("/");
+  const card = page.locator(".card", { has: page.locator(".card-select") }).first();
+  const id = await card.getAttribute("data-id");
+  const act = async (name: string): Promise<void> => {
+    await page.locator(`.card[data-id="${id}"] .card-menu summary`).click();
+    await page.locator(`.card[data-id="${id}"]`).getByRole("button", { name }).click();
+  };
+  await act("Edit label and external id");
+  await page.getByLabel("Label", { exact: true }).fill("Control slide");
+  await page.getByLabel("External id").fill("LIS-7");
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(page.locator(`.card[data-id="${id}"] h2`)).toHaveText("Control slide");
+  expect(await (await fetch(`${server}/api/v1/images/${id}`)).json()).toMatchObject({ label: "Control slide", external_id: "LIS-7" });
+  await act("Delete slide");
+  await page.getByRole("dialog").getByRole("button", { name: "Delete slide" }).click();
+  await expect(page.locator(`.card[data-id="${id}"]`)).toHaveCount(0);
+  await page.locator("select[name=state]").selectOption({ label: "Deleted …" });
+  await expect(page).toHaveTitle("Deleted slides · ptiffstore");
+  await page.getByRole("button", { name: "Restore: Control slide" }).click();
+  await expect(page.getByText("No deleted slides")).toBeVisible();
+  await page.goto("/");
+  await expect(page.locator(`.card[data-id="${id}"] h2`)).toHaveText("Control slide");
+});

@@ -101,7 +101,7 @@ async function open() {
     await page.getByTestId("files").setInputFiles([damaged, files.at(-1), files[0]]);
     const row = (file) => page.locator(".upload", { hasText: file.split("/").pop() });
     await row(files.at(-1)).getByText("Done", { exact: true }).waitFor();
-    await row(damaged).getByText("Not a slide", { exact: true }).waitFor();
+    await row(damaged).getByText("Quarantined", { exact: true }).waitFor();
     await row(files[0]).getByText(/left/).waitFor();
     rmSync(damaged);
   });

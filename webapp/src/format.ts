@@ -3,6 +3,7 @@
 const locale = "en";
 const integers = new Intl.NumberFormat(locale);
 const dates = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const seconds = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
 const days = new Intl.DateTimeFormat(locale, { dateStyle: "medium" });
 
 export function formatCount(n: number): string {
@@ -38,6 +39,12 @@ function millimetres(micrometres: number): string {
 export function formatTime(iso: string): string {
   const time = new Date(iso);
   return Number.isNaN(time.getTime()) ? iso : dates.format(time);
+}
+
+// formatSecond is a time to the second.
+export function formatSecond(iso: string): string {
+  const time = new Date(iso);
+  return Number.isNaN(time.getTime()) ? iso : seconds.format(time);
 }
 
 export function formatDay(iso: string): string {

@@ -4,16 +4,15 @@ import "../styles/manage.css";
 import "../styles/access.css";
 
 import type { Store } from "../api/types";
-import { formatTime } from "../format";
+import { formatSecond } from "../format";
 import { replaceAddress, type Page } from "../router";
-import { storeName } from "../stores/card";
 import { t } from "../strings";
 import { h, replace, type Child } from "../ui/dom";
 import { header } from "../ui/header";
 import { icon } from "../ui/icons";
 import { message } from "../ui/message";
 import { fill } from "../ui/select";
-import { listAudit, type AuditQuery } from "./client";
+import { auditExport, listAudit, type AuditQuery } from "./client";
 import { field, selectInput, textInput } from "./field";
 import { loadNames, userName, type Names } from "./grants";
 import { badge } from "./parts";
@@ -46,6 +45,7 @@ class Audit {
   private readonly outcome = field(t.access.auditOutcome, selectInput("outcome", outcomes));
   private readonly since = field(t.access.auditSince, h("input", { type: "datetime-local", name: "since" }));
   private readonly until = field(t.access.auditUntil, h("input", { type: "datetime-local", name: "until" }));
+  private readonly exports = { csv: exportLink(t.access.exportCSV), jsonl: exportLink(t.access.exportJSON) };
   private readonly rows = h("tbody");
   private readonly table = h("div", { class: "table-frame" }, h("table", { class: "table audit", "aria-label": t.access.audit }, h("thead", null, h("tr", null, ...t.access.auditColumns.map((name) => h("th", { scope: "col" }, name)))), this.rows));
   private readonly foot = h("div", { class: "page-foot", "data-testid": "audit-end" });
@@ -60,7 +60,7 @@ class Audit {
       h(
         "main",
         { class: "page", id: "main", tabindex: "-1" },
-        h("div", { class: "page-head" }, h("div", null, h("h1", null, t.access.audit), h("p", { class: "quiet" }, t.access.auditAbout)), refresh),
+        h("div", { class: "page-head" }, h("div", null, h("h1", null, t.access.audit), h("p", { class: "quiet" }, t.access.auditAbout)), h("div", { class: "head-actions" }, ...Object.values(this.exports), refresh)),
         h("form", { class: "box audit-filters", role: "search", "aria-label": t.access.auditFilters, onsubmit: (event: Event) => { event.preventDefault(); this.read(); } }, this.user.row, this.act.row, this.object.row, this.outcome.row, this.since.row, this.until.row, clear),
         h("section", { class: "box", "aria-label": t.access.audit }, this.table, this.foot),
       ),
@@ -72,8 +72,7 @@ class Audit {
     void loadNames(signal).then((known) => {
       this.known = known;
       this.showQuery();
-      this.rename();
-    }, () => {}); // ids are shown instead of names then
+    }, () => {}); // the filter has no users then
   }
 
   private listen(): void {
@@ -96,6 +95,7 @@ class Audit {
   // showQuery writes the query to the fields.
   private showQuery(): void {
     const { query } = this;
+    for (const format of ["csv", "jsonl"] as const) this.exports[format].href = auditExport(query, format);
     const users = (this.known?.users ?? []).map((u): [string, string] => [u.id, userName(u)]);
     // The log keeps the actions of removed users.
     if (query.user && !users.some(([id]) => id === query.user)) users.push([query.user, query.user]);
@@ -170,46 +170,40 @@ class Audit {
     return h(
       "tr",
       { "data-allowed": String(event.allowed) },
-      h("th", { scope: "row" }, h("time", { datetime: event.at }, formatTime(event.at))),
-      cell(1, h("span", { "data-user": event.user ?? "" }, this.userOf(event.user))),
+      h("th", { scope: "row" }, h("time", { datetime: event.at }, formatSecond(event.at))),
+      cell(1, h("span", { "data-user": event.user ?? "" }, this.userOf(event.user, event.names))),
       cell(2, h("span", { title: event.act }, t.access.acts[event.act] ?? event.act)),
-      cell(3, h("span", { "data-object": event.object ?? "", "data-act": event.act }, ...this.objectOf(event.object, event.act))),
+      cell(3, h("span", { "data-object": event.object ?? "", "data-act": event.act }, ...(event.act === "login" && !event.user && event.object ? [`${t.access.attempted} `] : []), ...this.objectOf(event.object, event.act, event.names))),
       cell(4, event.allowed ? badge(t.access.allowed, "good") : badge(t.access.refused, "broken")),
       cell(5, event.from ? h("code", null, event.from) : "–"),
-      cell(6, event.detail ?? ""),
+      cell(6, event.detail ?? (event.image_count ? t.access.auditImages(event.image_count) : "")),
     );
   }
 
-  // rename replaces ids with names once they are known.
-  private rename(): void {
-    for (const element of this.rows.querySelectorAll<HTMLElement>("[data-user]")) replace(element, this.userOf(element.dataset.user || null));
-    for (const element of this.rows.querySelectorAll<HTMLElement>("[data-object]")) replace(element, ...this.objectOf(element.dataset.object || null, element.dataset.act ?? ""));
-  }
-
-  private userOf(id: string | null): Child {
+  private userOf(id: string | null, known: AuditEvent["names"]): Child {
     if (!id) return h("span", { class: "quiet" }, t.access.nobody);
-    const user = this.known?.users.find((u) => u.id === id);
-    return h("a", { class: "link", href: `/people/${encodeURIComponent(id)}`, "data-page": true, title: id }, user ? userName(user) : h("code", { class: "id" }, id));
+    return h("a", { class: "link", href: `/people/${encodeURIComponent(id)}`, "data-page": true, title: id }, known?.[id] ?? h("code", { class: "id" }, id));
   }
 
-  private objectOf(ids: string | null, act: string): Child[] {
+  private objectOf(ids: string | null, act: string, known: AuditEvent["names"]): Child[] {
     if (!ids) return ["–"];
-    return ids.split(" ").flatMap((id, i) => [i > 0 ? " " : null, this.oneObject(id, act)]);
+    return ids.split(" ").flatMap((id, i) => [i > 0 ? " " : null, this.oneObject(id, act, known?.[id])]);
   }
 
-  private oneObject(id: string, act: string): Child {
-    const link = (href: string, text: Child): Child => h("a", { class: "link", href, "data-page": true, title: id }, text);
-    const code = h("code", { class: "id" }, id);
-    const store = this.known?.stores.find((s: Store) => s.id === id);
-    if (store) return link(`/stores#store-${encodeURIComponent(id)}`, storeName(store));
-    const user = this.known?.users.find((u) => u.id === id);
-    if (user) return link(`/people/${encodeURIComponent(id)}`, userName(user));
-    const group = this.known?.groups.find((g) => g.id === id);
-    if (group) return link(`/people/groups/${encodeURIComponent(id)}`, group.name);
-    if (act === "label.show" || act.startsWith("image.")) return link(`/slides/${encodeURIComponent(id)}`, code);
-    if (act.startsWith("task.")) return link(`/tasks/${encodeURIComponent(id)}`, code);
-    return code;
+  private oneObject(id: string, act: string, name: string | undefined): Child {
+    const link = (href: string): Child => h("a", { class: "link", href, "data-page": true, title: id }, name ?? h("code", { class: "id" }, id));
+    if (this.known?.stores.some((s: Store) => s.id === id)) return link(`/stores#store-${encodeURIComponent(id)}`);
+    if (this.known?.users.some((u) => u.id === id)) return link(`/people/${encodeURIComponent(id)}`);
+    if (this.known?.groups.some((g) => g.id === id)) return link(`/people/groups/${encodeURIComponent(id)}`);
+    if (act === "label.show" || act.startsWith("image.")) return link(`/slides/${encodeURIComponent(id)}`);
+    if (act.startsWith("task.")) return link(`/tasks/${encodeURIComponent(id)}`);
+    return name ?? h("code", { class: "id" }, id);
   }
+}
+
+// exportLink is a link that downloads the entries.
+function exportLink(words: string): HTMLAnchorElement {
+  return h("a", { class: "button plain", download: true }, words);
 }
 
 // localTime formats a time for a datetime-local field.

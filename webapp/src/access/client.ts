@@ -99,5 +99,11 @@ export function listAudit(query: AuditQuery, cursor: string | null, limit: numbe
   const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value));
   if (cursor) params.set("cursor", cursor);
   params.set("limit", String(limit));
+  params.set("names", "true");
   return getJSON(`${v1("audit")}?${params}`, signal);
+}
+
+// auditExport is the address at which the entries of a query are downloaded, with names.
+export function auditExport(query: AuditQuery, format: "csv" | "jsonl"): string {
+  return `${v1("audit", "export")}?${new URLSearchParams([...Object.entries(query).filter(([, value]) => value), ["names", "true"], ["format", format]])}`;
 }

@@ -78,4 +78,6 @@ export interface AuditEvent {
   from: string | null;
   allowed: boolean;
   detail: string | null;
+  image_count?: number | null; // images whose labels or names a list showed
+  names?: Record<string, string> | null; // of the user and the objects, by id
 }

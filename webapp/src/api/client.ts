@@ -3,7 +3,7 @@
 import { t } from "../strings";
 import { busyWith } from "../ui/activity";
 import { isGatewayError, outage } from "./connection";
-import type { Page, SlideImage, Store, StorePatch, Task, Worker } from "./types";
+import type { Page, SlideImage, Store, StoreFolder, StorePatch, Task, Worker } from "./types";
 
 // A Problem is an unsuccessful response (RFC 9457). Status 0 means that the server did not respond.
 export class Problem extends Error {
@@ -90,12 +90,39 @@ export interface ImageQuery {
   sort: string;
 }
 
+// listFields are the fields that lists of slides show. All fields of 60 slides are 140 KB.
+const listFields = "id,store,revision,state,reason,width,height,mpp_x,mpp_y,objective_power,barcode,label,file_name,external_id,size";
+
+// listImages returns a page of images with listFields only.
 export function listImages(query: ImageQuery, cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<SlideImage>> {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value) params.set(name, value);
   if (cursor) params.set("cursor", cursor);
   params.set("limit", String(limit));
+  params.set("fields", listFields);
   return getJSON(`/api/v1/images?${params}`, signal);
+}
+
+// listDeleted lists images that can be restored.
+export function listDeleted(cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<SlideImage>> {
+  const params = new URLSearchParams({ deleted: "true", limit: String(limit), fields: `${listFields},deleted_at,missing_since` });
+  if (cursor) params.set("cursor", cursor);
+  return getJSON(`/api/v1/images?${params}`, signal);
+}
+
+const imagePath = (id: string): string => `/api/v1/images/${encodeURIComponent(id)}`;
+
+// changeImage sets the label or the external id; null removes a value.
+export async function changeImage(id: string, patch: { label?: string | null; external_id?: string | null }): Promise<SlideImage> {
+  return (await (await request("PATCH", imagePath(id), patch)).json()) as SlideImage;
+}
+
+export async function deleteImage(id: string): Promise<void> {
+  await request("DELETE", imagePath(id));
+}
+
+export async function restoreImage(id: string): Promise<void> {
+  await request("POST", `${imagePath(id)}/restore`);
 }
 
 export function getImage(id: string, signal?: AbortSignal): Promise<SlideImage> {
@@ -109,8 +136,14 @@ export async function listStores(signal?: AbortSignal): Promise<Store[]> {
 const storePath = (id: string): string => `/api/v1/stores/${encodeURIComponent(id)}`;
 const taskPath = (id: string): string => `/api/v1/tasks/${encodeURIComponent(id)}`;
 
-export async function addStore(store: StorePatch): Promise<Store> {
-  return (await (await request("POST", "/api/v1/stores", store)).json()) as Store;
+// addStore adds a store, and with makeFolder creates its folder.
+export async function addStore(store: StorePatch, makeFolder = false): Promise<Store> {
+  return (await (await request("POST", `/api/v1/stores${makeFolder ? "?make_folder=true" : ""}`, store)).json()) as Store;
+}
+
+// listStoreFolders lists the folders in or below which stores may be added.
+export async function listStoreFolders(signal?: AbortSignal): Promise<StoreFolder[]> {
+  return (await getJSON<Page<StoreFolder>>("/api/v1/store-folders", signal)).items;
 }
 
 export async function changeStore(id: string, patch: StorePatch): Promise<Store> {

@@ -53,6 +53,7 @@ export interface SlideImage {
   created_at: string | null;
   updated_at: string | null;
   missing_since: string | null;
+  deleted_at?: string | null; // in the list of deleted images
 }
 
 // A ViewableImage has everything that is needed to render its tiles.
@@ -109,6 +110,14 @@ export interface Store {
   last_sync?: string | null;
   last_result?: SyncResult | null;
   watch?: Watch | null;
+}
+
+// A StoreFolder is a folder in or below which stores may be added.
+export interface StoreFolder {
+  path: string;
+  exists: boolean;
+  writable: boolean;
+  free: number | null; // bytes
 }
 
 // A StorePatch is a change of a store: null resets a field to its default, absent fields are not

@@ -2,13 +2,13 @@
 
 import { isLabelled } from "../access/session";
 import { imageURL } from "../api/client";
-import { isViewable, type SlideImage } from "../api/types";
+import type { SlideImage } from "../api/types";
 import { formatArea, formatBytes, formatPixels } from "../format";
 import { t } from "../strings";
 import { h, highlighted, replace } from "../ui/dom";
 import { icon } from "../ui/icons";
 import { onPictureError } from "../ui/picture";
-import { stateBadge, stateIcon, stateReason } from "../ui/state";
+import { plainReason, stateBadge, stateIcon, stateReason } from "../ui/state";
 import { formatMagnification, fullMagnification } from "../viewer/magnification";
 import { isSelected, select } from "./selection";
 
@@ -20,7 +20,7 @@ export function slideName(image: SlideImage): string {
   return image.label || image.file_name || t.gallery.untitled(image.id);
 }
 
-export function slideCard(image: SlideImage, query: string): HTMLElement {
+export function slideCard(image: SlideImage, query: string, menu: Node | null = null): HTMLElement {
   const name = slideName(image);
   const href = `/slides/${encodeURIComponent(image.id)}`;
   return h(
@@ -29,7 +29,7 @@ export function slideCard(image: SlideImage, query: string): HTMLElement {
     h(
       "a",
       { class: "card-link", href, "data-page": true },
-      image.state === "available" ? preview(image) : h("div", { class: "card-picture card-reason" }, icon(stateIcon(image.state), 22), h("p", null, stateReason(image))),
+      image.state === "available" ? preview(image) : h("div", { class: "card-picture card-reason", title: image.reason }, icon(stateIcon(image.state), 22), h("p", null, plainReason(stateReason(image)))),
       h(
         "div",
         { class: "card-text" },
@@ -38,7 +38,8 @@ export function slideCard(image: SlideImage, query: string): HTMLElement {
         h("div", { class: "card-facts" }, ...facts(image)),
       ),
     ),
-    isViewable(image) ? selector(image.id, name) : null,
+    image.state === "available" ? selector(image.id, name) : null,
+    menu,
   );
 }
 

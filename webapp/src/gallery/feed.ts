@@ -76,6 +76,18 @@ export class Feed {
     return Math.min(largestPage, Math.max(pageSize, this.items.length));
   }
 
+  // update shows a changed slide.
+  update(image: SlideImage): void {
+    this.items = this.items.map((item) => (item.id === image.id ? slim(image) : item));
+    this.changed();
+  }
+
+  // remove removes a slide that was deleted.
+  remove(id: string): void {
+    this.put(this.items.filter((item) => item.id !== id));
+    this.changed();
+  }
+
   // close cancels pending requests: another feed replaces this one.
   close(): void {
     this.abort.abort();

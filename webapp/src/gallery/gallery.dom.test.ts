@@ -62,3 +62,55 @@ test.each([
   await eventually(() => expect(card()).not.toBeNull());
   await eventually(() => expect(page.getByRole("searchbox").getAttribute("placeholder")).toBe(hint));
 });
+
+test("asks only for the fields of cards, and edits and deletes a slide", async () => {
+  let now: SlideImage = { ...image, external_id: null };
+  let gone = false;
+  const sent: unknown[] = [];
+  const asked: string[] = [];
+  const page = await open("/", {
+    "GET /api/v1/stores": () => list([{ id: "s1", label: "Archive", mode: "managed", endpoint: null, keep_trash: "168h0m0s", scopes: ["tiles", "label", "write", "admin"] }]),
+    "GET /api/v1/images": ({ url }) => {
+      asked.push(url.searchParams.get("fields") ?? "");
+      return list(gone ? [] : [now]);
+    },
+    "PATCH /api/v1/images/i1": ({ body }) => {
+      const patch = body as Partial<SlideImage>;
+      sent.push(patch);
+      return (now = { ...now, ...patch });
+    },
+    "DELETE /api/v1/images/i1": () => {
+      gone = true;
+      return {};
+    },
+  });
+  await eventually(() => page.getByRole("button", { name: "Edit label and external id", hidden: true }));
+  expect(asked[0]).toContain("file_name");
+  expect(asked[0]).not.toContain("properties");
+  page.getByRole("button", { name: "Edit label and external id", hidden: true }).click();
+  const label = page.getByLabelText<HTMLInputElement>("Label");
+  label.value = " S26-01417 B2 ";
+  page.getByRole("button", { name: "Save" }).click();
+  await eventually(() => expect(text(card().querySelector("h2"))).toBe("S26-01417 B2"));
+  expect(sent).toEqual([{ label: "S26-01417 B2" }]);
+  page.getByRole("button", { name: "Delete slide", hidden: true }).click();
+  await eventually(() => page.getByText(/It can be restored for 7 d/));
+  document.querySelector<HTMLButtonElement>("dialog .danger-fill")!.click();
+  await eventually(() => expect(card()).toBeNull());
+});
+
+test("lists deleted slides, and restores one", async () => {
+  const restored: string[] = [];
+  const page = await open("/deleted", {
+    "GET /api/v1/stores": () => list([{ id: "s1", label: "Scanner 1", mode: "in-place", endpoint: null }]),
+    "GET /api/v1/images": () => list([{ ...image, deleted_at: "2031-05-20T08:00:00Z" }]),
+    "POST /api/v1/images/i1/restore": () => {
+      restored.push("i1");
+      return image;
+    },
+  });
+  await eventually(() => page.getByText(/Its file is still in its folder/));
+  page.getByRole("button", { name: "Restore: S26-01417 A1" }).click();
+  await eventually(() => page.getByRole("heading", { name: "No deleted slides" }));
+  expect(restored).toEqual(["i1"]);
+});

@@ -6,7 +6,7 @@ import { isLabelled, loadSession, may, session } from "../access/session";
 import { listStores, preconnect, type ImageQuery } from "../api/client";
 import { onReconnect } from "../api/connection";
 import type { ImageState, SlideImage, Store } from "../api/types";
-import { replaceAddress, type Page } from "../router";
+import { navigate, replaceAddress, type Page } from "../router";
 import { t } from "../strings";
 import { announce } from "../ui/announce";
 import { browserIdle } from "../ui/browser-idle";
@@ -21,9 +21,11 @@ import { sameCard, slideCard } from "./card";
 import { feedFor, type Feed } from "./feed";
 import { Grid } from "./grid";
 import { everything, queryOf, searchOf } from "./query";
+import { slideMenu } from "./slide-menu";
 import { tray } from "./tray";
 
 const searchDelay = 180; // milliseconds after the last key
+const deleted = "deleted"; // no state of the list: leads to the page of deleted slides
 const states: ImageState[] = ["available", "arriving", "missing", "broken", "unsupported", "quarantined"];
 
 export const galleryPage: Page = {
@@ -57,7 +59,7 @@ class Gallery {
     this.grid = new Grid(this.list, {
       key: (image) => image.id,
       same: sameCard,
-      card: (image) => slideCard(image, this.query.q),
+      card: (image) => slideCard(image, this.query.q, this.menu(image)),
       minWidth: 300,
       height: 246,
       gap: 16,
@@ -95,7 +97,15 @@ class Gallery {
   }
 
   private select(name: keyof ImageQuery, label: string): Select {
-    return labelledSelect(name, label, (value) => this.setQuery({ ...this.query, [name]: value }));
+    return labelledSelect(name, label, (value) => {
+      if (name === "state" && value === deleted) navigate("/deleted");
+      else this.setQuery({ ...this.query, [name]: value });
+    });
+  }
+
+  private menu(image: SlideImage): HTMLElement | null {
+    if (this.stores.length === 0) return null; // the permissions are not known yet
+    return slideMenu(image, this.stores.find(({ id }) => id === image.store), { changed: (changed) => this.feed.update(changed), deleted: (id) => this.feed.remove(id) });
   }
 
   private listen(): void {
@@ -175,6 +185,7 @@ class Gallery {
     }
     if (this.signal.aborted) return;
     for (const store of this.stores) if (store.endpoint) preconnect(store.endpoint);
+    this.grid.clear(); // cards get their menus
     this.renderSearch();
     this.renderFilters();
     this.render();
@@ -200,7 +211,7 @@ class Gallery {
     const { query, stores } = this;
     this.store.frame.hidden = stores.length < 2;
     fill(this.store.input, [["", t.gallery.allStores], ...stores.map((store): [string, string] => [store.id, store.label || store.id])], query.store);
-    fill(this.state.input, [["", t.gallery.allStates], ...states.map((state): [string, string] => [state, this.withCount(t.state[state], state)])], query.state);
+    fill(this.state.input, [["", t.gallery.allStates], ...states.map((state): [string, string] => [state, this.withCount(t.state[state], state)]), ...(session().scopes.includes("admin") ? [[deleted, t.slide.open] as [string, string]] : [])], query.state);
     const sorts = Object.entries(t.gallery.sorts).filter(([name]) => name !== "name" || query.sort === "name" || this.stores.length === 0 || this.labels !== "none");
     fill(this.sort.input, sorts, query.sort || "created");
   }

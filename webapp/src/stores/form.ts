@@ -1,7 +1,8 @@
 // The form that adds or changes a store.
 
-import { addStore, changeStore, Problem } from "../api/client";
-import type { Store } from "../api/types";
+import { addStore, changeStore, listStoreFolders, Problem } from "../api/client";
+import type { Store, StoreFolder } from "../api/types";
+import { formatBytes } from "../format";
 import { t } from "../strings";
 import { openForm } from "../ui/dialog";
 import { h, replace, type Child } from "../ui/dom";
@@ -32,9 +33,12 @@ const placeholders: Partial<Record<Field, string>> = {
   background: "#ffffff", endpoint: "https://tiles.example.org", include: "*.tiff", exclude: "tests/**", time_zone: "Europe/Vienna",
 };
 
+const newFolder = "archive"; // the name of the folder that is proposed for a managed store
+
 // openStoreForm opens the form for a store, or for a new one if store is null.
-export function openStoreForm(store: Store | null, done: (store: Store) => void): void {
-  new StoreForm(store, done);
+// Preset are values of the new store.
+export function openStoreForm(store: Store | null, done: (store: Store) => void, preset: Partial<Store> = {}): void {
+  new StoreForm(store, done, preset);
 }
 
 class StoreForm {
@@ -46,8 +50,11 @@ class StoreForm {
   private readonly save: HTMLButtonElement;
   private readonly dialog: HTMLDialogElement;
 
-  constructor(private readonly store: Store | null, private readonly done: (store: Store) => void) {
-    this.before = valuesOf(store ?? { mode: "in-place", convert: true });
+  private readonly folders = h("div", { class: "store-folders" });
+  private readonly make = h("input", { type: "checkbox", id: "store-make-folder" });
+
+  constructor(private readonly store: Store | null, private readonly done: (store: Store) => void, preset: Partial<Store>) {
+    this.before = valuesOf(store ?? { mode: "in-place", convert: true, ...preset });
     this.save = h("button", { type: "submit", class: "button" }, store ? t.storeForm.save : t.storeForm.add);
     const form = h(
       "form",
@@ -60,6 +67,7 @@ class StoreForm {
     );
     this.controls.get("mode")!.addEventListener("change", () => this.showMode());
     this.showMode();
+    if (!store) void this.showFolders();
     this.dialog = openForm(store ? t.storeForm.editTitle(storeName(store)) : t.storeForm.addTitle, "store", form);
     const first = this.controls.get(store ? "label" : "root")!;
     (first.disabled ? this.save : first).focus();
@@ -89,7 +97,12 @@ class StoreForm {
     const tick = control instanceof HTMLInputElement && control.type === "checkbox";
     const caption = h("label", { for: id }, label, key ? h("span", { class: "mark", "data-testid": `${id}-provisioned` }, t.storeForm.provisioned) : null);
     const about = h("p", { class: "hint", id: `${id}-hint` }, key ? t.storeForm.provisionedHint(key) : hint);
-    const row = tick ? h("div", { class: "field tick-field" }, control, h("div", null, caption, about, note)) : h("div", { class: "field" }, caption, control, about, note);
+    if (name === "root" && !this.store) {
+      this.make.checked = true;
+      this.folders.hidden = true;
+    }
+    const extra = name === "root" && !this.store ? [h("label", { class: "tick" }, this.make, h("span", null, t.storeForm.makeFolder)), this.folders] : [];
+    const row = tick ? h("div", { class: "field tick-field" }, control, h("div", null, caption, about, note)) : h("div", { class: "field" }, caption, control, about, note, ...extra);
     this.rows.set(name, row);
     return row;
   }
@@ -106,6 +119,30 @@ class StoreForm {
     const required = name === "root" && !this.store ? { "aria-required": "true" } : {};
     const list = name === "time_zone" ? { list: "time-zones" } : {};
     return h("input", { type: "text", ...common, ...kind, ...required, ...list, placeholder, value });
+  }
+
+  // showFolders lists the folders in which stores are allowed. A managed store gets a new folder in
+  // the first one that the server can write to.
+  private async showFolders(): Promise<void> {
+    let list: StoreFolder[];
+    try {
+      list = await listStoreFolders();
+    } catch {
+      return; // the server names the folders in its error
+    }
+    const root = this.controls.get("root") as HTMLInputElement;
+    const writable = list.find((folder) => folder.writable);
+    if (this.before.mode === "managed" && !root.value && writable) root.value = `${writable.path.replace(/\/$/, "")}/${newFolder}`;
+    const facts = (f: StoreFolder): string => [!f.exists ? t.storeForm.absent : f.writable ? "" : t.storeForm.readOnly, f.free === null ? "" : t.storeForm.free(formatBytes(f.free))].filter(Boolean).join(" · ");
+    const use = (f: StoreFolder): void => {
+      root.value = `${f.path.replace(/\/$/, "")}/`;
+      root.focus();
+    };
+    replace(this.folders, ...(list.length === 0 ? [h("p", { class: "hint" }, t.storeForm.noFolders)] : [
+      h("p", { class: "hint" }, t.storeForm.folders),
+      h("ul", { role: "list" }, ...list.map((f) => h("li", null, h("button", { type: "button", class: "step", "aria-label": t.storeForm.use(f.path), onclick: () => use(f) }, h("code", null, f.path)), " ", h("span", { class: "hint" }, facts(f))))),
+    ]));
+    this.folders.hidden = false;
   }
 
   private showMode(): void {
@@ -137,7 +174,7 @@ class StoreForm {
     this.save.disabled = true;
     this.save.textContent = t.storeForm.saving;
     try {
-      const store = this.store ? await changeStore(this.store.id, patch) : await addStore(patch);
+      const store = this.store ? await changeStore(this.store.id, patch) : await addStore(patch, this.make.checked);
       this.dialog.close();
       this.done(store);
     } catch (err) {

@@ -9,6 +9,7 @@ import type { Store } from "../api/types";
 import type { Page } from "../router";
 import { usageWords, storeName } from "../stores/card";
 import { wordsOf } from "../stores/dialogs";
+import { openStoreForm } from "../stores/form";
 import { t } from "../strings";
 import { notify } from "../ui/announce";
 import { h, replace } from "../ui/dom";
@@ -95,7 +96,7 @@ class UploadPage {
   private noStore(): HTMLElement {
     if (!session().admin) return message({ picture: icon("lock", 44), title: t.upload.noStoreTitle, text: t.upload.forbiddenText });
     return message(
-      { picture: icon("folder", 48), title: t.upload.noStoreTitle, text: t.upload.noStoreText, action: h("a", { class: "button", href: "/stores", "data-page": true }, t.upload.toStores) },
+      { picture: icon("folder", 48), title: t.upload.noStoreTitle, text: t.upload.noStoreText, action: h("button", { type: "button", class: "button", onclick: () => openStoreForm(null, () => void this.load(), { mode: "managed" }) }, icon("plus", 18), t.upload.addStore) },
       h("p", null, t.upload.noStoreCommand),
       h("pre", { class: "command" }, h("code", null, t.upload.command)),
     );

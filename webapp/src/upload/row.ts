@@ -10,6 +10,7 @@ import { formatSeconds } from "../time";
 import { h, type Child } from "../ui/dom";
 import { icon, type IconName } from "../ui/icons";
 import { Parts } from "../ui/parts";
+import { reasonParts } from "../ui/state";
 import type { Item, Phase } from "./item";
 import { taskOf } from "./verdict";
 
@@ -50,7 +51,7 @@ export class Row {
     const store = stores.find(({ id }) => id === item.store);
     this.element.dataset.phase = item.phase;
     const look = bad ? styles.failed : styles[item.phase];
-    const state = bad ? t.upload.notSlide : t.upload.phases[item.phase];
+    const state = bad ? (item.verdict!.state ? t.state[item.verdict!.state] : t.upload.phases.failed) : t.upload.phases[item.phase];
     this.parts.show(this.head, [state, store?.label], () => [
       h("h3", { class: "upload-name" }, item.name),
       h("span", { class: `badge badge-${look.badge}`, "data-testid": "phase" }, icon(look.icon, 14), state),
@@ -65,7 +66,7 @@ export class Row {
   private showProgress(now: number): void {
     const { item } = this;
     const { done, total, words } = this.progressNow(now);
-    this.progress.hidden = item.isSettled;
+    this.progress.hidden = item.isSettled || item.verdict?.kind === "bad";
     if (total === null) this.bar.removeAttribute("value");
     else this.bar.value = total === 0 ? 0 : done / total;
     if (this.figures.textContent !== words) this.figures.textContent = words;
@@ -100,7 +101,8 @@ export class Row {
     if (item.problem) parts.push(h("p", { class: item.phase === "failed" ? "upload-bad" : "upload-interrupted" }, item.problem, wait === null ? null : ` ${item.needsLogin ? "" : t.upload.again(wait)}`));
     if (item.needsLogin && item.phase === "waiting") parts.push(h("p", null, h("a", { class: "link", href: logInAddress("/upload"), target: "_blank", rel: "noopener" }, t.upload.logIn)));
     if (item.phase === "left") parts.push(h("p", null, t.upload.leftText));
-    if (item.verdict) parts.push(h("p", { class: item.verdict.kind === "bad" ? "upload-bad" : "upload-good" }, item.verdict.words));
+    if (item.verdict?.kind === "good") parts.push(h("p", { class: "upload-good" }, item.verdict.words));
+    if (item.verdict?.kind === "bad") parts.push(...reasonParts(item.verdict.words, "upload-bad"));
     return parts;
   }
 

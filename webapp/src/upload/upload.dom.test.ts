@@ -3,11 +3,16 @@ import { expect, test } from "vitest";
 import { eventually, list, open } from "../../test/dom";
 
 test("explains how to add a store that accepts uploads", async () => {
-  const page = await open("/upload", { "GET /api/v1/stores": () => list([{ id: "s1", label: "Scanner", mode: "in-place", endpoint: null }]), "GET /api/v1/tasks": () => list([]), "GET /api/v1/uploads": () => list([]) });
+  const page = await open("/upload", { "GET /api/v1/stores": () => list([{ id: "s1", label: "Scanner", mode: "in-place", endpoint: null }]), "GET /api/v1/tasks": () => list([]), "GET /api/v1/uploads": () => list([]),
+    "GET /api/v1/store-folders": () => list([{ path: "/slides", exists: true, writable: false, free: 1e12 }, { path: "/var/lib/ptiffstore", exists: true, writable: true, free: 2e12 }]) });
   await eventually(() => page.getByText("No store accepts your uploads"));
   page.getByText("ptiffstore store add --managed FOLDER");
-  page.getByRole("link", { name: "Go to Stores" }).click();
-  await eventually(() => expect(location.pathname).toBe("/stores"));
+  page.getByRole("button", { name: "Add a managed store" }).click();
+  // The form proposes a folder to which the server can write.
+  await eventually(() => expect(page.getByLabelText<HTMLInputElement>("Folder").value).toBe("/var/lib/ptiffstore/archive"));
+  page.getByText("read-only: for in-place stores · 1 TB free");
+  page.getByRole("button", { name: "Use /slides" }).click();
+  expect(page.getByLabelText<HTMLInputElement>("Folder").value).toBe("/slides/");
 });
 
 for (const [role, scopes, shown] of [["a contributor", ["tiles", "label", "write"], true], ["a reader", ["tiles", "label"], false]] as const) {
