@@ -1,5 +1,7 @@
 // What a user may do with a slide of the gallery: edit its label and external id, delete it.
 
+import "../styles/manage.css";
+
 import { isLabelled, may, session } from "../access/session";
 import { field, textInput } from "../access/field";
 import { changeImage, deleteImage, Problem } from "../api/client";
