@@ -3,6 +3,7 @@ package slide
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"html"
 	"slices"
@@ -149,8 +150,11 @@ func (p *pieces) unit() string {
 	return "strip"
 }
 
-// number returns the number of strips or tiles.
-func (p *pieces) number() int { return p.Columns() * ceilDiv(p.Height, p.RowsPerStrip) }
+// number returns the number of strips or tiles, of all planes.
+func (p *pieces) number() int { return p.each() * p.Layout.Planes() }
+
+// each returns the number of strips or tiles of a plane.
+func (p *pieces) each() int { return p.Columns() * ceilDiv(p.Height, p.RowsPerStrip) }
 
 // findPieces reads the tables of an associated image, and checks that they are consistent.
 func (s *Slide) findPieces(d *tiff.Directory) (*pieces, error) {
@@ -245,9 +249,22 @@ func (s *Slide) readPieces(d *tiff.Directory) (*AssociatedImage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s %d: %w", p.unit(), i, err)
 		}
-		p.Strips = append(p.Strips, b)
+		p.add(i, b)
 	}
 	return &p.AssociatedImage, nil
+}
+
+// add adds strip or tile i. Planes follow each other as [Layout.Planes] describes.
+func (p *pieces) add(i int, b []byte) {
+	if p.Layout.Planes() == 1 {
+		p.Strips = append(p.Strips, b)
+		return
+	}
+	at := i % p.each()
+	if i < p.each() {
+		p.Strips = append(p.Strips, nil)
+	}
+	p.Strips[at] = append(binary.BigEndian.AppendUint32(p.Strips[at], uint32(len(b))), b...) //nolint:gosec // limited by maxAssociatedBytes
 }
 
 // readPiece reads strip or tile i. The last strip may be as high as the others, or have only
@@ -259,6 +276,7 @@ func (s *Slide) readPiece(p *pieces, sp *splicer, i int, off int64, n int) ([]by
 		if err := s.readAt(b, off, tag); err != nil {
 			return nil, err
 		}
+		p.Layout.reverse(b)
 		return b, checkStart(p.Layout.Codec, b, off, tag)
 	}
 	b := make([]byte, sp.room()+n)

@@ -171,7 +171,7 @@ func (c *checker) tile(r tileRange) error {
 	fail := func(format string, args ...any) error {
 		return &tiff.FormatError{Offset: int64(r.off), Tag: src.offsets, Msg: fmt.Sprintf(format, args...)}
 	}
-	raw := int64(l.TileWidth*l.TileHeight*l.Layout.Samples*l.Layout.Bits) / 8
+	raw := l.Layout.pieceBytes(l.TileWidth, l.TileHeight)
 	switch l.Layout.Codec {
 	case None:
 		if int64(len(b)) < raw {

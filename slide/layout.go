@@ -3,6 +3,7 @@ package slide
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -111,13 +112,90 @@ func readLayout(f *tiff.File, d *tiff.Directory) (Layout, error) {
 	if err := readSamples(d, &lay); err != nil {
 		return lay, err
 	}
+	if lay.Samples == 1 {
+		lay.Planar = 1 // both mean the same
+	}
 	if lay.Photometric == palette {
 		if err := readColorMap(d, &lay); err != nil {
 			return lay, err
 		}
 	}
-	return lay, readable(d, &lay)
+	if err := readable(d, &lay); err != nil || lay.Codec == JPEG {
+		return lay, err
+	}
+	if lay.Photometric == yCbCr {
+		if lay.Chroma, err = readChroma(d, &lay); err != nil {
+			return lay, err
+		}
+	}
+	fill, err := d.Uint(tiff.TagFillOrder, 1)
+	if err != nil {
+		return lay, err
+	}
+	if fill > 2 {
+		return lay, broken(d, tiff.TagFillOrder, "fill order %d, expected 1 or 2", fill)
+	}
+	lay.Reversed = fill == 2
+	return lay, nil
 }
+
+// readChroma reads how YCbCr without JPEG is stored.
+func readChroma(d *tiff.Directory, lay *Layout) (*Chroma, error) {
+	if lay.Bits != 8 || lay.Samples != 3 || lay.Planar != 1 || lay.Predictor != 1 {
+		return nil, unsupported(d, tiff.TagPhotometric, "YCbCr that is not compressed as JPEG is supported only with 8 bits, 3 interleaved samples and no predictor; %s", advice)
+	}
+	c := &Chroma{X: 2, Y: 2, Black: [3]float64{0, 128, 128}, White: [3]float64{255, 255, 255}}
+	sampling, err := d.Uints(tiff.TagYCbCrSubSampling, 2)
+	if err != nil {
+		return nil, err
+	}
+	if len(sampling) == 2 {
+		c.X, c.Y = int(min(sampling[0], 1<<16)), int(min(sampling[1], 1<<16))
+	}
+	for _, n := range []int{c.X, c.Y} {
+		if n != 1 && n != 2 && n != 4 {
+			return nil, broken(d, tiff.TagYCbCrSubSampling, "subsampling of %d×%d, expected 1, 2 or 4", c.X, c.Y)
+		}
+	}
+	if err := c.readReference(d); err != nil {
+		return nil, err
+	}
+	return c, checkCoefficients(d)
+}
+
+// readReference reads the codes of black and white. Implausible ones are ignored.
+func (c *Chroma) readReference(d *tiff.Directory) error {
+	r, err := d.Floats(tiff.TagReferenceBlackWhite, 6)
+	if err != nil {
+		return err
+	}
+	if len(r) != 6 {
+		return nil
+	}
+	for i := range 3 {
+		if black, white := r[2*i], r[2*i+1]; black >= 0 && white <= 255 && white-black >= 1 {
+			c.Black[i], c.White[i] = black, white
+		}
+	}
+	return nil
+}
+
+// checkCoefficients rejects weights of the colours other than those of JPEG.
+func checkCoefficients(d *tiff.Directory) error {
+	k, err := d.Floats(tiff.TagYCbCrCoefficients, 3)
+	if err != nil {
+		return err
+	}
+	for i := range min(len(k), 3) {
+		if math.Abs(k[i]-[]float64{0.299, 0.587, 0.114}[i]) > 0.001 {
+			return unsupported(d, tiff.TagYCbCrCoefficients, "YCbCr with the coefficients %v is not supported, only with those of JPEG; %s", k, advice)
+		}
+	}
+	return nil
+}
+
+// advice is what to do about colours that are not supported.
+const advice = "convert the slide to 8-bit RGB or YCbCr"
 
 // readSamples reads the size and kind of the samples of a pixel.
 func readSamples(d *tiff.Directory, lay *Layout) error {
@@ -184,9 +262,12 @@ func readColorMap(d *tiff.Directory, lay *Layout) error {
 
 // readable rejects layouts that are valid but not supported.
 func readable(d *tiff.Directory, lay *Layout) error {
-	if lay.Planar != 1 && lay.Samples > 1 {
+	switch {
+	case lay.Planar != 1 && lay.Planar != 2:
+		return broken(d, tiff.TagPlanarConfig, "planar configuration %d, expected 1 or 2", lay.Planar)
+	case lay.Planar == 2 && (lay.Codec == JPEG || lay.Codec == WebP):
 		return unsupported(d, tiff.TagPlanarConfig,
-			"planar configuration %d (each colour in tiles of its own) is not supported; write the slide with interleaved colours", lay.Planar)
+			"planar configuration 2 (each colour in tiles of its own) is not supported with %v; write the slide with interleaved colours: tiffcp -p contig", lay.Codec)
 	}
 	need := samplesOf(lay.Photometric)
 	if _, ok := d.Entry(tiff.TagPhotometric); !ok && lay.Samples >= 3 {
@@ -200,21 +281,19 @@ func readable(d *tiff.Directory, lay *Layout) error {
 			lay.Samples, lay.Photometric, need)
 	case lay.Codec == JPEG:
 		return readableJPEG(d, lay, need)
-	case lay.Photometric == yCbCr:
-		return unsupported(d, tiff.TagPhotometric, "YCbCr is not supported when it is not compressed as JPEG")
-	case lay.Codec == WebP && lay.Bits != 8, lay.Bits != 8 && lay.Bits != 16:
-		return unsupported(d, tiff.TagBitsPerSample, "%d bits per sample are not supported, only 8 and 16", lay.Bits)
+	case lay.Codec == WebP && lay.Bits != 8, lay.Bits != 8 && lay.Bits != 16 && !lay.fine():
+		return unsupported(d, tiff.TagBitsPerSample, "%d bits per sample are not supported, only 8 and 16, and for grey 1, 2 and 4", lay.Bits)
+	case lay.Predictor != 1 && lay.Bits < 8:
+		return unsupported(d, tiff.TagPredictor, "predictor %d is not supported with %d bits per sample", lay.Predictor, lay.Bits)
 	case lay.Predictor != 1 && lay.Predictor != 2:
 		return unsupported(d, tiff.TagPredictor, "predictor %d is not supported, only none (1) and horizontal (2)", lay.Predictor)
 	}
-	fill, err := d.Uint(tiff.TagFillOrder, 1)
-	if err != nil {
-		return err
-	}
-	if fill > 1 {
-		return unsupported(d, tiff.TagFillOrder, "bits stored in reverse order (fill order %d) are not supported", fill)
-	}
 	return nil
+}
+
+// fine reports whether the layout has several pixels in a byte, of grey.
+func (l *Layout) fine() bool {
+	return (l.Bits == 1 || l.Bits == 2 || l.Bits == 4) && l.Samples == 1 && (l.Photometric == minIsWhite || l.Photometric == minIsBlack)
 }
 
 // samplesOf returns the number of samples of a pixel, without extra ones; 0 if unknown.
@@ -232,7 +311,6 @@ func samplesOf(photometric int) int {
 
 // readableJPEG rejects JPEG layouts that browsers do not display correctly.
 func readableJPEG(d *tiff.Directory, lay *Layout, need int) error {
-	const advice = "convert the slide to 8-bit RGB or YCbCr"
 	switch {
 	case lay.Bits != 8:
 		return unsupported(d, tiff.TagBitsPerSample, "JPEG with %d bits per sample is not supported; %s", lay.Bits, advice)

@@ -41,14 +41,14 @@ type table struct {
 	*splicer                 // nil unless the level is JPEG
 }
 
-// extent locates tile col,row. The error is [ErrEmptyTile] for a tile that the scanner
+// extent locates tile col,row of a plane. The error is [ErrEmptyTile] for a tile that the scanner
 // skipped: the count is 0, or the grid, or a table shorter than the grid, does not contain
 // it.
-func (t *table) extent(src *source, col, row int) (off, n uint64, err error) {
+func (t *table) extent(src *source, plane, col, row int) (off, n uint64, err error) {
 	if col >= src.columns || row >= src.rows {
 		return 0, 0, ErrEmptyTile
 	}
-	i := row*src.columns + col
+	i := (plane*src.rows+row)*src.columns + col
 	if i >= t.offsets.Len() || i >= t.counts.Len() {
 		return 0, 0, ErrEmptyTile
 	}

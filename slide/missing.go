@@ -42,7 +42,7 @@ func (s *Slide) missingTiles(src *source, t *table) (*tileSet, error) {
 	found := false
 	for row := range l.Rows {
 		for col := range l.Columns {
-			if _, _, err := t.extent(src, col, row); err != nil {
+			if _, _, err := t.extent(src, 0, col, row); err != nil {
 				set.add(col, row)
 				found = true
 			}

@@ -2,6 +2,7 @@ package slide
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -126,12 +127,13 @@ func (p *Plain) readTables() error {
 	if p.counts, err = d.Array(tiff.TagStripByteCounts); err != nil {
 		return err
 	}
-	p.implied = p.Layout.Codec == None && p.counts.Len() < p.Rows
+	number := p.Rows * p.Layout.Planes()
+	p.implied = p.Layout.Codec == None && p.counts.Len() < number
 	if p.implied {
 		p.counts = p.offsets // only their number is used
 	}
-	if p.offsets.Len() < p.Rows || p.counts.Len() < p.Rows {
-		return broken(d, tiff.TagStripOffsets, "the file is damaged: it has %d offsets and %d byte counts for %d strips", p.offsets.Len(), p.counts.Len(), p.Rows)
+	if p.offsets.Len() < number || p.counts.Len() < number {
+		return broken(d, tiff.TagStripOffsets, "the file is damaged: it has %d offsets and %d byte counts for %d strips", p.offsets.Len(), p.counts.Len(), number)
 	}
 	return nil
 }
@@ -175,10 +177,31 @@ func (p *Plain) PieceSize(row int) (w, h int) {
 // piece was never written, and otherwise a [*tiff.FormatError], a
 // [*tiff.UnsupportedError] or that of the reader.
 func (p *Plain) Piece(col, row int) (io.Reader, int64, error) {
-	i := row*p.Columns + col
 	if col < 0 || row < 0 || col >= p.Columns || row >= p.Rows {
 		return nil, 0, ErrNoTile
 	}
+	if p.Layout.Planes() == 1 {
+		return p.plane(0, col, row)
+	}
+	var all []io.Reader
+	var total int64
+	for i := range p.Layout.Planes() {
+		r, n, err := p.plane(i, col, row)
+		if err != nil {
+			return nil, 0, err
+		}
+		if n > maxTileBytes {
+			return nil, 0, broken(p.Directory, p.tag, "a colour of a tile or strip has %d bytes, at most %d are supported", n, maxTileBytes)
+		}
+		all = append(all, bytes.NewReader(binary.BigEndian.AppendUint32(nil, uint32(n))), r) //nolint:gosec // compared above
+		total += 4 + n
+	}
+	return io.MultiReader(all...), total, nil
+}
+
+// plane returns a reader of the compressed bytes of one plane of a piece.
+func (p *Plain) plane(plane, col, row int) (io.Reader, int64, error) {
+	i := (plane*p.Rows+row)*p.Columns + col
 	if i >= p.offsets.Len() || i >= p.counts.Len() {
 		return nil, 0, ErrEmptyTile
 	}
@@ -192,10 +215,25 @@ func (p *Plain) Piece(col, row int) (io.Reader, int64, error) {
 			Msg: fmt.Sprintf("the file is incomplete or damaged: piece %d of %d bytes should be at byte %d, but the file ends at byte %d", i, n, off, p.s.size),
 		}
 	}
+	if p.Layout.Reversed {
+		return &reverser{io.NewSectionReader(p.s.r, int64(off), int64(n)), &p.Layout}, int64(n), nil
+	}
 	if p.splicer == nil {
 		return io.NewSectionReader(p.s.r, int64(off), int64(n)), int64(n), nil
 	}
 	return p.splice(int64(off), int64(n))
+}
+
+// A reverser reverses the bits of each byte.
+type reverser struct {
+	r   io.Reader
+	lay *Layout
+}
+
+func (r *reverser) Read(b []byte) (int, error) {
+	n, err := r.r.Read(b)
+	r.lay.reverse(b[:n])
+	return n, err
 }
 
 // count returns the number of bytes of piece i. Some writers leave out the byte counts of
@@ -207,7 +245,7 @@ func (p *Plain) count(i, row int) uint64 {
 		}
 	}
 	w, h := p.PieceSize(row)
-	return uint64((w*p.Layout.Samples*p.Layout.Bits + 7) / 8 * h)
+	return uint64(p.Layout.pieceBytes(w, h))
 }
 
 // splice returns a complete JPEG of the n bytes at off.

@@ -48,11 +48,50 @@ type Layout struct {
 	Photometric  int  // tag 262
 	Samples      int  // per pixel
 	Bits         int  // per sample
-	Planar       int  // 1 chunky, 2 separate
+	Planar       int  // 1 chunky; 2 separate, see [Layout.Planes]
 	Predictor    int  // 1 none, 2 horizontal, 3 floating point
 	BigEndian    bool // order of 16-bit samples
 	ExtraSamples []int
 	ColorMap     []uint16 // 3×2^bits, for photometric 3
+	Chroma       *Chroma  // for photometric 6 without JPEG
+	// Reversed reports that the file stores the bits of each byte in reverse order. The
+	// bytes that this package returns are in the usual order.
+	Reversed bool
+}
+
+// A Chroma describes YCbCr that is not compressed as JPEG. Pixels are stored in units of X × Y:
+// the brightness of each pixel, row by row, then the Cb and the Cr of all of them. Units at
+// the right and bottom edges are complete.
+type Chroma struct {
+	X, Y int // 1, 2 or 4
+	// Black and White are the codes of no and of full brightness or colour, for Y, Cb and
+	// Cr. No colour is grey.
+	Black, White [3]float64
+}
+
+// Planes returns the number of planes in which the colours are stored apart, or 1. The bytes
+// of a tile or strip in planes are those of each plane, in order, each with their number in
+// front, in 4 bytes, the highest first.
+func (l *Layout) Planes() int {
+	if l.Planar == 2 {
+		return max(l.Samples, 1)
+	}
+	return 1
+}
+
+// RowBytes returns the decompressed size of a row of w pixels, or of units with chroma, of one plane, and
+// the number of rows of pixels in it.
+func (l *Layout) RowBytes(w int) (n int64, rows int) {
+	if c := l.Chroma; c != nil {
+		return int64(ceilDiv(w, c.X)) * int64(c.X*c.Y+2), c.Y
+	}
+	return (int64(w)*int64(l.Samples/l.Planes())*int64(l.Bits) + 7) / 8, 1
+}
+
+// pieceBytes returns the decompressed size of a tile or strip, of one plane.
+func (l *Layout) pieceBytes(w, h int) int64 {
+	n, rows := l.RowBytes(w)
+	return n * int64(ceilDiv(h, rows))
 }
 
 // A Level is one resolution as stored. Level 0 is the largest.

@@ -1,10 +1,12 @@
 package slide
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/slideatlas/ptiffstore/tiff"
@@ -50,7 +52,10 @@ func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 	if t.missing != nil && t.missing.has(col, row) {
 		return dst, ErrMissingTile
 	}
-	off, n, err := t.extent(src, col, row)
+	if l.Layout.Planes() > 1 {
+		return s.appendPlanes(dst, level, t, col, row)
+	}
+	off, n, err := t.extent(src, 0, col, row)
 	if err != nil {
 		return dst, err
 	}
@@ -82,14 +87,63 @@ func (s *Slide) TileBytes(level, col, row int) int64 {
 			return 0
 		}
 	}
-	_, n, err := t.extent(src, col, row)
-	if err != nil || n > maxTileBytes {
-		return 0
+	var n uint64
+	for plane := range l.Layout.Planes() {
+		_, m, err := t.extent(src, plane, col, row)
+		if err != nil || m > maxTileBytes {
+			return 0
+		}
+		n += m
+	}
+	if l.Layout.Planes() > 1 {
+		n += uint64(4 * l.Layout.Planes())
 	}
 	if l.Layout.Codec == JPEG {
 		n += uint64(t.room())
 	}
 	return int64(n)
+}
+
+// appendPlanes appends a tile whose colours are stored apart, as [Layout.Planes] describes.
+func (s *Slide) appendPlanes(dst []byte, level int, t *table, col, row int) ([]byte, error) {
+	l, src, base, total := &s.Levels[level], s.sources[level], len(dst), uint64(0)
+	fail := func(err error) ([]byte, error) {
+		return dst[:base], fmt.Errorf("slide: level %d tile %d,%d: %w", level, col, row, err)
+	}
+	empty := 0
+	for plane := range l.Layout.Planes() {
+		off, n, err := t.extent(src, plane, col, row)
+		if err != nil {
+			empty++
+			continue
+		}
+		if total += n; total > maxTileBytes {
+			return fail(broken(src.dir, src.counts, "the file is damaged: its colours have %d bytes", total))
+		}
+		dst = binary.BigEndian.AppendUint32(dst, uint32(min(n, math.MaxUint32)))
+		longer, err := s.appendExtent(dst, l, src, t, off, n)
+		if err != nil {
+			return fail(err)
+		}
+		dst = longer
+	}
+	switch empty {
+	case 0:
+		return dst, nil
+	case l.Layout.Planes():
+		return dst[:base], ErrEmptyTile
+	}
+	return fail(broken(src.dir, src.counts, "%d of its %d colours were never written", empty, l.Layout.Planes()))
+}
+
+// reverse reverses the bits of each byte, if the layout says so.
+func (l *Layout) reverse(b []byte) {
+	if !l.Reversed {
+		return
+	}
+	for i, c := range b {
+		b[i] = bits.Reverse8(c)
+	}
 }
 
 // appendExtent appends the tile of n bytes at off.
@@ -102,6 +156,7 @@ func (s *Slide) appendExtent(dst []byte, l *Level, src *source, t *table, off, n
 		if err := s.readAt(b, int64(off), src.offsets); err != nil {
 			return nil, err
 		}
+		l.Layout.reverse(b)
 		return dst, checkStart(l.Layout.Codec, b, int64(off), src.offsets)
 	}
 	base := len(dst)

@@ -72,6 +72,35 @@ func (d *Directory) Float(tag Tag, def float64) (float64, error) {
 	if len(b) == 0 {
 		return 0, &FormatError{e.at, tag, "the field has no value"}
 	}
+	return d.number(e, b, def)
+}
+
+// Floats returns all values of a numeric field of any type, or nil if it is absent; 0 for a
+// fraction with denominator 0. The error is a [*FormatError] if the field is text or has
+// more than limit values.
+func (d *Directory) Floats(tag Tag, limit int) ([]float64, error) {
+	e, ok := d.Entry(tag)
+	if !ok {
+		return nil, nil
+	}
+	if e.Count > uint64(limit) {
+		return nil, &FormatError{e.at, tag, fmt.Sprintf("the field has %d values, expected at most %d", e.Count, limit)}
+	}
+	b, err := d.values(e, e.Count, MaxBytes)
+	if err != nil || e.Count == 0 {
+		return nil, err
+	}
+	v, size := make([]float64, e.Count), len(b)/int(e.Count)
+	for i := range v {
+		if v[i], err = d.number(e, b[i*size:][:size], 0); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// number returns one value of a numeric field, stored as b.
+func (d *Directory) number(e Entry, b []byte, def float64) (float64, error) {
 	n := d.file.number
 	switch e.Type {
 	case Byte, Short, Long, IFD, Long8, IFD8:
@@ -93,7 +122,7 @@ func (d *Directory) Float(tag Tag, def float64) (float64, error) {
 	case Double:
 		return math.Float64frombits(n(b)), nil
 	}
-	return 0, &FormatError{e.at, tag, fmt.Sprintf("the field has type %v, expected a number", e.Type)}
+	return 0, &FormatError{e.at, e.Tag, fmt.Sprintf("the field has type %v, expected a number", e.Type)}
 }
 
 func fraction(num, den, def float64) float64 {

@@ -132,10 +132,10 @@ func (s *strips) next() error {
 		return err
 	}
 	s.left = h
-	switch s.src.Layout.Codec {
-	case slide.JPEG:
+	switch codec := s.src.Layout.Codec; {
+	case codec == slide.JPEG:
 		s.rows, err = s.jpeg(i, n, w, h)
-	case slide.WebP:
+	case codec == slide.WebP, s.src.Layout.Planes() > 1:
 		var img *image.RGBA
 		if img, err = decodePiece(s.ctx, r, n, s.src.Layout, w, h); err == nil {
 			s.rows = &whole{ctx: s.ctx, img: img}

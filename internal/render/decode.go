@@ -43,6 +43,9 @@ func Decode(ctx context.Context, data []byte, lay slide.Layout, w, h int) (*imag
 	case slide.WebP:
 		return decodeWebP(ctx, data, w, h)
 	}
+	if lay.Planes() > 1 {
+		return decodePlanes(ctx, data, lay, w, h)
+	}
 	if need := w * h * lay.Samples * lay.Bits / 8; need > maxBytes {
 		return nil, fmt.Errorf("%d×%d pixels of %d samples have %d bytes, at most %d are supported", w, h, lay.Samples, need, maxBytes)
 	}
@@ -167,6 +170,14 @@ func narrow(row []byte, lay *slide.Layout) []byte {
 	return row[:n]
 }
 
+// widen expands samples of 1, 2 or 4 bits, the highest first, to 8 bits.
+func widen(dst, src []byte, bits int) {
+	per, most := 8/bits, byte(1<<bits-1)
+	for i := range dst {
+		dst[i] = src[i/per] >> (8 - bits - i%per*bits) & most * (255 / most)
+	}
+}
+
 // A converter converts a row of 8-bit samples to RGBA.
 type converter func(dst, src []byte)
 
@@ -177,15 +188,17 @@ const (
 	trueColor  = 2
 	palette    = 3
 	inks       = 5
+	yCbCr      = 6
 )
 
 // newConverter returns the converter of a layout, or [ErrUnsupported].
 func newConverter(lay *slide.Layout) (converter, error) {
-	if lay.Bits != 8 && lay.Bits != 16 {
-		return nil, fmt.Errorf("%w: %d bits a sample (only 8 and 16 are read)", ErrUnsupported, lay.Bits)
+	if lay.Photometric == yCbCr {
+		return nil, checkChroma(lay)
 	}
-	if lay.Planar > 1 && lay.Samples > 1 {
-		return nil, fmt.Errorf("%w: each colour in a plane of its own", ErrUnsupported)
+	fine := lay.Samples == 1 && lay.Predictor < 2 && lay.Photometric != palette && (lay.Bits == 1 || lay.Bits == 2 || lay.Bits == 4)
+	if lay.Bits != 8 && lay.Bits != 16 && !fine {
+		return nil, fmt.Errorf("%w: %d bits a sample (only 8 and 16 are read, and for grey 1, 2 and 4)", ErrUnsupported, lay.Bits)
 	}
 	colors := map[int]int{minIsWhite: 1, minIsBlack: 1, trueColor: 3, palette: 1, inks: 4}[lay.Photometric]
 	if colors == 0 || lay.Photometric == palette && lay.Bits != 8 {

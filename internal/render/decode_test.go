@@ -246,10 +246,10 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"JPEG 2000", raw, codec(slide.JPEG2000), 64, 64, true, "JPEG 2000"},
 		{"floating point predictor", raw, with(func(l *slide.Layout) { l.Predictor = 3 }), 64, 64, true, "predictor 3"},
-		{"planes", raw, with(func(l *slide.Layout) { l.Planar = 2 }), 64, 64, true, "plane"},
+		{"planes", raw, with(func(l *slide.Layout) { l.Planar = 2 }), 64, 64, false, "colour 0 of 3"},
 		{"32 bits", raw, with(func(l *slide.Layout) { l.Bits = 32 }), 64, 64, true, "32 bits"},
 		{"1 bit", raw, with(func(l *slide.Layout) { l.Bits = 1 }), 64, 64, true, "1 bits"},
-		{"YCbCr", raw, with(func(l *slide.Layout) { l.Photometric = 6 }), 64, 64, true, "photometric"},
+		{"YCbCr", raw, with(func(l *slide.Layout) { l.Photometric = 6 }), 64, 64, true, "YCbCr"},
 		{"16-bit palette", raw, with(func(l *slide.Layout) { l.Photometric, l.Samples, l.Bits = 3, 1, 16 }), 64, 64, true, "photometric"},
 		{"no palette", raw, with(func(l *slide.Layout) { l.Photometric, l.Samples = 3, 1 }), 64, 64, false, "palette"},
 		{"too few samples", raw, with(func(l *slide.Layout) { l.Samples = 2 }), 64, 64, false, "samples"},
@@ -289,6 +289,15 @@ func fuzzLayout(codec, photometric, samples, form byte) slide.Layout {
 	}
 	if photometric&8 != 0 {
 		l.ExtraSamples = []int{int(photometric >> 4)}
+	}
+	if codec&8 != 0 {
+		l.Planar = 2
+	}
+	if l.Bits == 0 {
+		l.Bits = 1 << (codec >> 4 & 3)
+	}
+	if l.Photometric == 6 {
+		l.Chroma = &slide.Chroma{X: 1 << (codec >> 4 & 3), Y: 1 << (codec >> 6), White: [3]float64{255, 255, 255}}
 	}
 	if l.Photometric == 3 {
 		l.ColorMap = make([]uint16, 768)

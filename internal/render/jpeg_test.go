@@ -7,6 +7,8 @@ import (
 	"image/color"
 	"strings"
 	"testing"
+
+	"github.com/slideatlas/ptiffstore/slide"
 )
 
 const jfifHead = "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
@@ -208,6 +210,10 @@ func FuzzDecode(f *testing.F) {
 		l := tt.layout
 		f.Add(tt.data, byte(l.Codec), byte(l.Photometric), byte(l.Samples), byte(l.Bits|l.Predictor), byte(decodeW), byte(decodeH))
 	}
+	planes := []byte("\x00\x00\x00\x0fabcdefghijklmno\x00\x00\x00\x0fabcdefghijklmno\x00\x00\x00\x0fabcdefghijklmno")
+	f.Add(planes, byte(slide.None)|8, byte(trueColor), byte(3), byte(8), byte(5), byte(3))
+	f.Add(planes, byte(slide.None)|1<<4|1<<6, byte(yCbCr), byte(3), byte(8), byte(5), byte(3)) // 2 × 2
+	f.Add(planes, byte(slide.None), byte(minIsWhite), byte(1), byte(0), byte(5), byte(3))      // 1 bit
 	f.Fuzz(func(t *testing.T, data []byte, codec, photometric, samples, form, w, h byte) {
 		lay := fuzzLayout(codec, photometric, samples, form)
 		img, err := Decode(t.Context(), data, lay, int(w), int(h))

@@ -24,6 +24,9 @@ type Rows struct {
 	row     []byte
 	lay     slide.Layout
 	convert converter
+	chroma  *chroma // of YCbCr; nil for other colours
+	samples []byte  // a row of 8-bit samples, if row holds smaller ones
+	w       int
 	y, h    int
 	size    int64
 }
@@ -42,7 +45,13 @@ var expansion = map[slide.Codec]int64{
 // bytes of r. The error wraps [ErrUnsupported] for a layout that is not supported;
 // otherwise the data cannot contain that many pixels.
 func NewRows(ctx context.Context, r io.Reader, size int64, lay slide.Layout, w, h int) (*Rows, error) {
-	rows := &Rows{lay: lay, h: h, size: size, close: func() error { return nil }}
+	if lay.Planes() > 1 {
+		return nil, fmt.Errorf("%w: each colour in a plane of its own, row by row", ErrUnsupported)
+	}
+	if lay.Photometric != yCbCr {
+		lay.Chroma = nil
+	}
+	rows := &Rows{lay: lay, w: w, h: h, size: size, close: func() error { return nil }}
 	var err error
 	if rows.convert, err = newConverter(&rows.lay); err != nil {
 		return nil, err
@@ -54,12 +63,12 @@ func NewRows(ctx context.Context, r io.Reader, size int64, lay slide.Layout, w, 
 	if !ok {
 		return nil, fmt.Errorf("%w: %v", ErrUnsupported, lay.Codec)
 	}
-	rowBytes := int64(w) * int64(lay.Samples) * int64(lay.Bits/8)
+	rowBytes, rowsEach := lay.RowBytes(w)
 	if rowBytes > maxBytes {
 		return nil, fmt.Errorf("a row has %d bytes, at most %d are supported", rowBytes, maxBytes)
 	}
 	// Compared as a quotient, as the product of malicious numbers may overflow.
-	if need := rowBytes * int64(h); need/most > size || need > size*most {
+	if need := rowBytes * int64((h+rowsEach-1)/rowsEach); need/most > size || need > size*most {
 		return nil, fmt.Errorf("%v data of %d bytes cannot hold %d×%d pixels: the file is incomplete", lay.Codec, size, w, h)
 	}
 	if err := rows.open(ctx, io.LimitReader(r, size), rowBytes); err != nil {
@@ -72,6 +81,9 @@ func NewRows(ctx context.Context, r io.Reader, size int64, lay slide.Layout, w, 
 func (rows *Rows) open(ctx context.Context, src io.Reader, rowBytes int64) error {
 	const decompressor = 1 << 20 // maximum of all codecs, without the window of zstd
 	cost := rowBytes + decompressor
+	if rows.lay.Bits < 8 {
+		cost += int64(rows.w)
+	}
 	window := uint64(0)
 	if rows.lay.Codec == slide.Zstd {
 		buffered := bufio.NewReader(src)
@@ -89,6 +101,12 @@ func (rows *Rows) open(ctx context.Context, src io.Reader, rowBytes int64) error
 	}
 	rows.give = func() { Give(ctx, cost) }
 	rows.row = make([]byte, rowBytes)
+	if rows.lay.Chroma != nil {
+		rows.chroma = newChroma(rows.lay.Chroma)
+	}
+	if rows.lay.Bits < 8 {
+		rows.samples = make([]byte, rows.w)
+	}
 	return rows.decompress(src, window)
 }
 
@@ -133,23 +151,51 @@ func (rows *Rows) decompress(src io.Reader, window uint64) error {
 
 // Read decompresses one row and writes it to dst as RGBA, 4 bytes per pixel.
 func (rows *Rows) Read(dst []byte) error {
+	if c := rows.chroma; c != nil {
+		within := rows.y % c.y
+		if within == 0 {
+			if err := rows.fill(); err != nil {
+				return err
+			}
+		}
+		rows.y++
+		c.convert(dst, rows.row, within)
+		return nil
+	}
+	if err := rows.fill(); err != nil {
+		return err
+	}
+	rows.y++
+	rows.convert(dst, rows.eightBit())
+	return nil
+}
+
+// fill decompresses a row.
+func (rows *Rows) fill() error {
 	if _, err := io.ReadFull(rows.r, rows.row); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return fmt.Errorf("%v data of %d bytes, row %d of %d: %w", rows.lay.Codec, rows.size, rows.y, rows.h, err)
 	}
-	rows.y++
+	return nil
+}
+
+// eightBit returns the samples of the row with 8 bits each, without predictor.
+func (rows *Rows) eightBit() []byte {
 	samples := rows.row
-	if rows.lay.Bits == 16 {
+	switch {
+	case rows.lay.Bits == 16:
 		samples = narrow(rows.row, &rows.lay)
-	} else if rows.lay.Predictor == 2 {
+	case rows.lay.Bits < 8:
+		widen(rows.samples, rows.row, rows.lay.Bits)
+		samples = rows.samples
+	case rows.lay.Predictor == 2:
 		for i := rows.lay.Samples; i < len(samples); i++ {
 			samples[i] += samples[i-rows.lay.Samples]
 		}
 	}
-	rows.convert(dst, samples)
-	return nil
+	return samples
 }
 
 // Close releases the decompressor. The error reports a wrong checksum if all rows were
