@@ -136,6 +136,7 @@ var notRun = []struct{ page, has, why string }{
 	{"docs/central-server.md", "ptiffstore serve --auth central", "does not end"},
 	{"docs/deployment.md", "ptiffstore serve --listen", "does not end"},
 	{"docs/deployment.md", "ptiffstore tileserver", "does not end"},
+	{"docs/deployment.md", "docker load", "needs Docker"},
 	{"docs/install.md", "", "changes the system"},
 	{"docs/monitoring.md", "--metrics-listen", "does not end"},
 	{"docs/monitoring.md", "--otlp-endpoint", "does not end"},
