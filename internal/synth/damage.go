@@ -114,7 +114,7 @@ var Damages = []Damage{
 	generic("jpeg2000", "tiles of JPEG 2000", Generic{Compression: 33005}),
 	generic("old-jpeg", "tiles of the JPEG of TIFF 6.0", Generic{Compression: 6}),
 	generic("fax", "tiles of a fax machine's codec", Generic{Compression: 4}),
-	generic("planar", "each colour in tiles of its own", Generic{Codec: Deflate, Planar: 2}),
+	generic("planar", "each colour in JPEG tiles of its own", Generic{Planar: 2}),
 	generic("turned", "a picture stored upside down", Generic{Orientation: 3}),
 	{"stripped", "strips instead of tiles", Unsupported, writeStripped},
 }

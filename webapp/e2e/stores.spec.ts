@@ -61,7 +61,7 @@ test("navigates between slides, stores and tasks", async ({ page }) => {
 });
 
 test("asks for confirmation before slides are marked missing", async ({ page, server }) => {
-  const store: Store = { ...(await storesOf(server))[0]!, watch: { polling: false, why: null, error: refused, last_pass: new Date().toISOString(), arriving: 0 } };
+  const store: Store = { ...(await storesOf(server))[0]!, watch: { polling: false, why: null, error: refused, error_code: "too_many_missing", last_pass: new Date().toISOString(), arriving: 0 } };
   let sent = "";
   const tasks: Task[] = [];
   await answerStores(page, () => [store], () => tasks);
