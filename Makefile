@@ -76,12 +76,11 @@ GOTEST = $(2) go test -vet=off -ldflags='-s -w' -json $(1) | go run ./scripts/go
 # Only that one package: generic functions that others share would lose their checks.
 RACE = $(if $(shell command -v gcc),-race -gcflags=modernc.org/sqlite/lib=-race=false)
 
-# Two suites at once, as tests of Go programs and of pages both wait at times; the longest ones
-# begin. Everything is built before them: otherwise each would compile the same packages.
+# One suite after the other: each keeps all processors busy.
 .PHONY: test
 test: setup-test build
 	@times=$$(mktemp); trap 'rm -f "$$times"' EXIT; export TEST_TIMES=$$times; status=0; \
-	go run ./scripts/testdb $(MAKE) --keep-going --jobs=2 test-web test-go test-turbo vet || status=$$?; \
+	go run ./scripts/testdb $(MAKE) --keep-going vet test-go test-turbo test-web || status=$$?; \
 	echo "== seconds of each package and suite, slowest first"; \
 	sort -rn "$$times"; \
 	exit $$status

@@ -407,7 +407,7 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"id":"","kind":"","queue":"","args":null,"state":"","ready":false,"progress":{"done":0,"total":null,"unit":""},` +
-		`"result":null,"error":null,"attempts":0,"worker":null,"request_id":null,"submitted_at":"0001-01-01T00:00:00Z","started_at":null,"finished_at":null,` +
+		`"result":null,"error":null,"error_code":null,"attempts":0,"worker":null,"request_id":null,"submitted_at":"0001-01-01T00:00:00Z","started_at":null,"finished_at":null,` +
 		`"log":null,"waiting_for_worker":false}`
 	if diff := cmp.Diff(want, string(b)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

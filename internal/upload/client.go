@@ -389,7 +389,7 @@ func (s *sending) verdict(ctx context.Context) (*View, error) {
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
 		v, err := s.Show(ctx, s.now.URL)
 		after := time.Since(begin)
-		if err != nil || after >= s.Wait || v.Decided() && (v.Image != nil || v.Conversion != nil || after >= imageWait) {
+		if err != nil || after >= s.Wait || v.Decided() && (v.placed() || after >= imageWait) {
 			return v, err
 		}
 		select {
@@ -406,6 +406,12 @@ func (v *View) Decided() bool {
 		return *v.Conversion == "failed" || *v.Conversion == "done" && v.Image.State != "arriving"
 	}
 	return v.Verdict != nil && *v.Verdict != "slide" || v.Image != nil && v.Image.State != "arriving"
+}
+
+// placed reports whether the image of a decided file has its final state: the store moves a
+// broken or unsupported file to quarantine.
+func (v *View) placed() bool {
+	return v.Conversion != nil || v.Image != nil && v.Image.State != "broken" && v.Image.State != "unsupported"
 }
 
 func (c *Client) request(ctx context.Context, method, at string, body io.Reader) (*http.Request, error) {

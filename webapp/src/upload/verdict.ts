@@ -20,7 +20,8 @@ export function verdictOf(view: UploadView): Verdict | null {
   if (view.conversion === "pending") return { kind: "good", words: t.upload.converting, slide: null, final: false, state: null };
   if (view.conversion !== "done" && view.verdict !== "slide") {
     // The store's own state of the file, once it has one: the page of the store shows the same.
-    if (image && image.state !== "arriving") return bad(image.reason ?? view.reason ?? "", image.id, image.state);
+    // A broken or unsupported file is moved to quarantine next.
+    if (image && image.state !== "arriving") return { ...bad(image.reason ?? view.reason ?? "", image.id, image.state), final: image.state !== "broken" && image.state !== "unsupported" };
     return { ...bad(view.reason ?? "", null, view.verdict === "unsupported" ? "unsupported" : "broken"), final: false };
   }
   if (!image) return null;
