@@ -28,6 +28,8 @@ type Access struct {
 	OIDC *oidc.Client
 	// Proxies are trusted to report a client's address and TLS.
 	Proxies httperr.Proxies
+
+	looks looks
 }
 
 // The modes, as the session route returns them.

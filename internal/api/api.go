@@ -59,7 +59,6 @@ type API struct {
 	Heartbeat time.Duration // interval on streams; 15 s if 0
 
 	routes []string // patterns of the registered routes
-	looks  *looks
 }
 
 // init sets huma's error format, and case-sensitive keys. These are global variables of
@@ -82,7 +81,6 @@ func (a *API) Register(mux httperr.Mux) {
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Formats = formats()
 	config.Transformers = append(config.Transformers, traced)
-	a.looks = new(looks)
 	g := guarded{a, mux}
 	h := humago.New(g, config)
 	h.UseMiddleware(strictQuery(h))
@@ -122,7 +120,6 @@ func formats() map[string]huma.Format {
 // RegisterPictures adds the routes of pictures other than tiles, including those of older
 // clients, for servers that serve only tiles and pictures.
 func (a *API) RegisterPictures(mux httperr.Mux) {
-	a.looks = new(looks)
 	for _, r := range a.pictureRoutes() {
 		r.register(guarded{a, mux})
 	}

@@ -82,7 +82,7 @@ func (a *API) recordListed(ctx context.Context, store string, images []string) e
 	if a.Access == nil || a.Access.Accounts == nil || len(images) == 0 {
 		return nil
 	}
-	l := a.looks.of(c)
+	l := a.Access.looks.of(c)
 	defer l.Unlock()
 	images = slices.DeleteFunc(images, func(id string) bool { return l.store == store && l.seen[id] })
 	if len(images) == 0 {
@@ -110,7 +110,7 @@ func (a *API) recordOpened(ctx context.Context, image string) error {
 		return err
 	}
 	if c := callerOf(ctx); a.Access != nil && c.ID != "" {
-		l := a.looks.of(c)
+		l := a.Access.looks.of(c)
 		defer l.Unlock()
 		if len(l.opened) >= lookImages {
 			clear(l.opened)
@@ -123,7 +123,7 @@ func (a *API) recordOpened(ctx context.Context, image string) error {
 // recordPicture records that the caller sees the label of an image as a picture, unless
 // the caller's look has it already: a page shows several pictures of each slide.
 func (a *API) recordPicture(ctx context.Context, image string) error {
-	l := a.looks.of(callerOf(ctx))
+	l := a.Access.looks.of(callerOf(ctx))
 	known := l.seen[image] || l.opened[image]
 	l.Unlock()
 	if known {
@@ -139,7 +139,7 @@ func (a *API) recordList(ctx context.Context, e account.Event) error {
 	if a.Access == nil || c.ID == "" {
 		return a.record(ctx, e)
 	}
-	l := a.looks.of(c)
+	l := a.Access.looks.of(c)
 	defer l.Unlock()
 	told := fmt.Sprintf("%s %s %s", e.Act, e.Object, e.Detail)
 	if l.told == told {

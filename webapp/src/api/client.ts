@@ -91,21 +91,31 @@ export interface ImageQuery {
 }
 
 // listFields are the fields that lists of slides show. All fields of 60 slides are 140 KB.
-const listFields = "id,store,revision,state,reason,width,height,mpp_x,mpp_y,objective_power,barcode,label,file_name,external_id,size";
+const listFields = ["id", "store", "revision", "state", "reason", "width", "height", "mpp_x", "mpp_y", "objective_power", "barcode", "label", "file_name", "external_id", "size"] as const;
+const deletedFields = [...listFields, "deleted_at", "missing_since"] as const;
+
+// A ListedImage has the fields of an image that lists show.
+export type ListedImage = Pick<SlideImage, (typeof listFields)[number]>;
+export type DeletedImage = Pick<SlideImage, (typeof deletedFields)[number]>;
+
+// listed removes what lists do not show: a list can hold 100,000 slides.
+export function listed(image: ListedImage): ListedImage {
+  return Object.fromEntries(listFields.map((name) => [name, image[name]])) as ListedImage;
+}
 
 // listImages returns a page of images with listFields only.
-export function listImages(query: ImageQuery, cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<SlideImage>> {
+export function listImages(query: ImageQuery, cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<ListedImage>> {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value) params.set(name, value);
   if (cursor) params.set("cursor", cursor);
   params.set("limit", String(limit));
-  params.set("fields", listFields);
+  params.set("fields", listFields.join());
   return getJSON(`/api/v1/images?${params}`, signal);
 }
 
 // listDeleted lists images that can be restored.
-export function listDeleted(cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<SlideImage>> {
-  const params = new URLSearchParams({ deleted: "true", limit: String(limit), fields: `${listFields},deleted_at,missing_since` });
+export function listDeleted(cursor: string | null, limit: number, signal?: AbortSignal): Promise<Page<DeletedImage>> {
+  const params = new URLSearchParams({ deleted: "true", limit: String(limit), fields: deletedFields.join() });
   if (cursor) params.set("cursor", cursor);
   return getJSON(`/api/v1/images?${params}`, signal);
 }

@@ -16,6 +16,7 @@ let state: ConnectionState = "connected";
 let reason = ""; // why the server is not ready
 let asking: Promise<void> | null = null;
 let pause = { end: (): void => {} }; // the current pause between two questions
+let failed = false; // whether a request is known to have failed since the last report
 let leaving = false; // the document is being unloaded, which ends its requests
 let reported = -Infinity; // when a reconnection was reported, by Date.now
 const stateListeners = new Set<() => void>();
@@ -57,9 +58,11 @@ export function askNow(): void {
 }
 
 // outage is called after a request without a response. It waits until the server responds, and
-// reports whether there was an outage: if not, the request failed for another reason.
-export async function outage(): Promise<boolean> {
+// reports whether there was an outage: if not, the request failed for another reason. Of an image
+// it is not certain that there was no response: the browser reports any error alike.
+export async function outage(certain = true): Promise<boolean> {
   if (leaving) return false;
+  failed ||= certain;
   const before = state;
   asking ??= reconnect().finally(() => {
     asking = null;
@@ -96,10 +99,13 @@ async function reconnect(): Promise<void> {
   for (let n = 0; ; n++) {
     const next = await ask();
     if (next.state === "connected") break;
+    failed = true;
     set(next.state, next.reason);
     await rest(pauses[Math.min(n, pauses.length - 1)]! * (0.8 + 0.4 * Math.random()));
   }
   set("connected", "");
+  if (!failed) return;
+  failed = false;
   // Not more often: a request that always fails must not repeat itself without a pause.
   const wait = reported + shortestPause - Date.now();
   if (wait > 0) setTimeout(report, wait);

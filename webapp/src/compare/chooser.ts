@@ -2,8 +2,7 @@
 
 import "../styles/compare.css";
 
-import { listImages, imageURL, Problem } from "../api/client";
-import { isViewable, type SlideImage } from "../api/types";
+import { listImages, imageURL, Problem, type ListedImage } from "../api/client";
 import { slideName } from "../gallery/card";
 import { t } from "../strings";
 import { announce } from "../ui/announce";
@@ -32,7 +31,7 @@ export function chooseSlides(ids: string[], chosen: (ids: string[]) => void): vo
     count.textContent = t.compare.chosen(picked.size, free);
     for (const input of list.querySelectorAll("input")) input.disabled = !input.checked && picked.size >= free;
   };
-  const row = (image: SlideImage): HTMLElement => {
+  const row = (image: ListedImage): HTMLElement => {
     const input = h("input", { type: "checkbox", onchange: () => {
       if (input.checked) picked.add(image.id);
       else picked.delete(image.id);
@@ -49,7 +48,7 @@ export function chooseSlides(ids: string[], chosen: (ids: string[]) => void): vo
     try {
       const { items } = await listImages({ q: search.value.trim(), store: "", state: "available", sort: "name" }, null, shown, closed.signal);
       if (mine !== asked) return;
-      const rows = items.filter((image) => isViewable(image) && !ids.includes(image.id));
+      const rows = items.filter((image) => !ids.includes(image.id));
       replace(list, ...rows.map(row));
       if (rows.length === 0) replace(list, h("li", { class: "quiet chooser-none" }, t.compare.nothing));
       announce(t.gallery.count(rows.length));

@@ -2,7 +2,7 @@
 
 import { isLabelled } from "../access/session";
 import { imageURL } from "../api/client";
-import type { SlideImage } from "../api/types";
+import type { ListedImage } from "../api/client";
 import { formatArea, formatBytes, formatPixels } from "../format";
 import { t } from "../strings";
 import { h, highlighted, replace } from "../ui/dom";
@@ -16,11 +16,11 @@ const previewHeight = 120; // page pixels; requested at twice the size for dense
 
 // slideName is the display name of a slide: its label, else its file name; its id for callers who
 // can see neither.
-export function slideName(image: SlideImage): string {
+export function slideName(image: ListedImage): string {
   return image.label || image.file_name || t.gallery.untitled(image.id);
 }
 
-export function slideCard(image: SlideImage, query: string, menu: Node | null = null): HTMLElement {
+export function slideCard(image: ListedImage, query: string, menu: Node | null = null): HTMLElement {
   const name = slideName(image);
   const href = `/slides/${encodeURIComponent(image.id)}`;
   return h(
@@ -51,7 +51,7 @@ function selector(id: string, name: string): HTMLElement {
 }
 
 // code is the second line: the barcode, and the file name if the label is the title.
-function code(image: SlideImage, query: string): (Node | string)[] {
+function code(image: ListedImage, query: string): (Node | string)[] {
   const parts: (Node | string)[] = [];
   if (image.barcode) {
     parts.push(h("span", { class: "barcode", title: t.gallery.barcode }, icon("barcode", 16), h("span", { class: "visually-hidden" }, `${t.gallery.barcode} `), h("span", { class: "ellipsis" }, ...highlighted(image.barcode, query))));
@@ -61,7 +61,7 @@ function code(image: SlideImage, query: string): (Node | string)[] {
 }
 
 // facts are the scanned area, and below it the sizes of image and file.
-function facts(image: SlideImage): HTMLElement[] {
+function facts(image: ListedImage): HTMLElement[] {
   const full = fullMagnification(image);
   const power = full ? formatMagnification(full.power) : null;
   const area = image.width && image.height && image.mpp_x ? formatArea(image.width, image.height, image.mpp_x, image.mpp_y ?? image.mpp_x) : null;
@@ -77,7 +77,7 @@ function facts(image: SlideImage): HTMLElement[] {
 }
 
 // preview is the label and macro; if the server has none, a thumbnail rendered from the slide.
-function preview(image: SlideImage): HTMLElement {
+function preview(image: ListedImage): HTMLElement {
   const picture = h("img", { alt: "", decoding: "async", draggable: "false" });
   const frame = h("div", { class: "card-picture loading" }, picture);
   const thumbnail = imageURL(image, "thumbnail", { width: 640, height: previewHeight * 2 });
@@ -100,7 +100,7 @@ function preview(image: SlideImage): HTMLElement {
 }
 
 // sameCard reports whether the cards of two slides are identical.
-export function sameCard(a: SlideImage, b: SlideImage): boolean {
+export function sameCard(a: ListedImage, b: ListedImage): boolean {
   return a === b || (a.revision === b.revision && a.state === b.state && a.reason === b.reason && a.label === b.label && a.barcode === b.barcode &&
     a.file_name === b.file_name && a.size === b.size && a.width === b.width && a.height === b.height && a.objective_power === b.objective_power && a.mpp_x === b.mpp_x);
 }

@@ -5,8 +5,8 @@ import "../styles/upload.css";
 
 import { notAllowed } from "../access/not-allowed";
 import { session } from "../access/session";
-import { listDeleted, listStores, Problem, restoreImage } from "../api/client";
-import type { SlideImage, Store } from "../api/types";
+import { listDeleted, listStores, Problem, restoreImage, type DeletedImage } from "../api/client";
+import type { Store } from "../api/types";
 import { formatBytes, formatDay, formatTime } from "../format";
 import type { Page } from "../router";
 import { storeName } from "../stores/card";
@@ -64,7 +64,7 @@ class Deleted {
     else replace(this.foot);
   }
 
-  private row(image: SlideImage): HTMLElement {
+  private row(image: DeletedImage): HTMLElement {
     const name = slideName(image);
     const store = this.stores.find(({ id }) => id === image.store);
     const problem = h("p", { class: "upload-bad", role: "alert", hidden: true });
@@ -101,7 +101,7 @@ class Deleted {
 }
 
 // when says when a slide was deleted, and how long it can be restored.
-function when(image: SlideImage, store: Store | undefined): (Node | string)[] {
+function when(image: DeletedImage, store: Store | undefined): (Node | string)[] {
   const time = (iso: string): HTMLElement => h("time", { datetime: iso }, formatTime(iso));
   if (!image.deleted_at) return image.missing_since ? [`${t.slide.missingSince} `, time(image.missing_since)] : [];
   const kept = store?.mode === "managed"

@@ -1,8 +1,7 @@
 // The loaded part of the list of slides: loaded in pages by cursor, and refreshed in the
 // background.
 
-import { getImage, listImages, Problem, type ImageQuery } from "../api/client";
-import type { SlideImage } from "../api/types";
+import { getImage, listed, listImages, Problem, type ImageQuery, type ListedImage } from "../api/client";
 import { merge } from "./merge";
 
 const pageSize = 60;
@@ -14,7 +13,7 @@ const watched = 10; // maximum of arriving slides beyond the first page that are
 export type FeedStatus = "loading" | "ready" | "failed";
 
 export class Feed {
-  items: SlideImage[] = [];
+  items: ListedImage[] = [];
   status: FeedStatus = "loading";
   problem: Problem | null = null;
   next: string | null = null;
@@ -25,7 +24,7 @@ export class Feed {
   private listeners = new Set<() => void>();
   private abort = new AbortController();
   private busy = false;
-  private held: SlideImage[] | null = null;
+  private held: ListedImage[] | null = null;
   private ids = new Set<string>();
   private timer = 0;
 
@@ -77,8 +76,8 @@ export class Feed {
   }
 
   // update shows a changed slide.
-  update(image: SlideImage): void {
-    this.items = this.items.map((item) => (item.id === image.id ? slim(image) : item));
+  update(image: ListedImage): void {
+    this.items = this.items.map((item) => (item.id === image.id ? listed(image) : item));
     this.changed();
   }
 
@@ -129,7 +128,7 @@ export class Feed {
     if (this.busy || this.status !== "ready") return;
     try {
       const page = await listImages(this.query, null, pageSize, this.abort.signal);
-      const merged = merge(this.items, page.items.map(slim), page.next_cursor === null);
+      const merged = merge(this.items, page.items.map(listed), page.next_cursor === null);
       await this.refreshArriving(merged.items, new Set(page.items.map((item) => item.id)));
       if (this.busy || this.abort.signal.aborted) return; // another page was loaded meanwhile
       if (merged.fresh > 0 && !atTop) {
@@ -150,25 +149,25 @@ export class Feed {
   }
 
   // refreshArriving requests arriving slides beyond the first page.
-  private async refreshArriving(items: SlideImage[], fresh: Set<string>): Promise<void> {
+  private async refreshArriving(items: ListedImage[], fresh: Set<string>): Promise<void> {
     const arriving = items.filter((item) => item.state === "arriving" && !fresh.has(item.id)).slice(0, watched);
     await Promise.all(arriving.map(async (item) => {
       try {
         const image = await getImage(item.id, this.abort.signal);
-        items[items.indexOf(item)] = slim(image);
+        items[items.indexOf(item)] = listed(image);
       } catch (err) {
         if (err instanceof Problem && err.status === 404) items.splice(items.indexOf(item), 1);
       }
     }));
   }
 
-  private add(item: SlideImage): void {
+  private add(item: ListedImage): void {
     if (this.ids.has(item.id)) return;
     this.ids.add(item.id);
-    this.items.push(slim(item));
+    this.items.push(listed(item));
   }
 
-  private put(items: SlideImage[]): void {
+  private put(items: ListedImage[]): void {
     this.items = items;
     this.ids = new Set(items.map((item) => item.id));
   }
@@ -176,11 +175,6 @@ export class Feed {
   private changed(): void {
     for (const listener of this.listeners) listener();
   }
-}
-
-// slim removes what cards do not show: a list can hold 100,000 slides.
-function slim(image: SlideImage): SlideImage {
-  return { ...image, levels: null, zooms: null, properties: null };
 }
 
 let feed: Feed | null = null;

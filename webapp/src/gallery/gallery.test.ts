@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 
-import type { SlideImage } from "../api/types";
+import type { ListedImage } from "../api/client";
 import { formatArea, formatBytes, formatPixels } from "../format";
 import { merge } from "./merge";
 import { queryOf, searchOf } from "./query";
 
-const slides = (ids: string): SlideImage[] => [...ids].map((id) => ({ id }) as SlideImage);
-const ids = (items: SlideImage[]): string => items.map((item) => item.id).join("");
+const slides = (ids: string): ListedImage[] => [...ids].map((id) => ({ id }) as ListedImage);
+const ids = (items: ListedImage[]): string => items.map((item) => item.id).join("");
 
 for (const [name, before, page, all, want, fresh] of [
   ["nothing new", "abcdef", "abc", false, "abcdef", 0],

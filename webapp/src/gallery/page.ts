@@ -3,9 +3,9 @@
 import "../styles/gallery.css";
 
 import { isLabelled, loadSession, may, session } from "../access/session";
-import { listStores, preconnect, type ImageQuery } from "../api/client";
+import { listStores, preconnect, type ImageQuery, type ListedImage } from "../api/client";
 import { onReconnect } from "../api/connection";
-import type { ImageState, SlideImage, Store } from "../api/types";
+import type { ImageState, Store } from "../api/types";
 import { navigate, replaceAddress, type Page } from "../router";
 import { t } from "../strings";
 import { announce } from "../ui/announce";
@@ -51,7 +51,7 @@ class Gallery {
   private readonly list = h("ul", { class: "grid", "aria-label": t.gallery.list, role: "list" });
   private readonly fresh = h("button", { type: "button", class: "fresh", hidden: true, onclick: () => this.showFresh() });
   private readonly foot = h("div", { class: "grid-foot" });
-  private readonly grid: Grid<SlideImage>;
+  private readonly grid: Grid<ListedImage>;
 
   constructor(root: HTMLElement, private readonly signal: AbortSignal) {
     document.title = `${t.gallery.title} · ${t.name}`;
@@ -103,7 +103,7 @@ class Gallery {
     });
   }
 
-  private menu(image: SlideImage): HTMLElement | null {
+  private menu(image: ListedImage): HTMLElement | null {
     if (this.stores.length === 0) return null; // the permissions are not known yet
     return slideMenu(image, this.stores.find(({ id }) => id === image.store), { changed: (changed) => this.feed.update(changed), deleted: (id) => this.feed.remove(id) });
   }

@@ -4,8 +4,8 @@ import "../styles/manage.css";
 
 import { isLabelled, may, session } from "../access/session";
 import { field, textInput } from "../access/field";
-import { changeImage, deleteImage, Problem } from "../api/client";
-import type { SlideImage, Store } from "../api/types";
+import { changeImage, deleteImage, Problem, type ListedImage } from "../api/client";
+import type { Store } from "../api/types";
 import { ask, wordsOf } from "../stores/dialogs";
 import { durationSeconds, formatSeconds } from "../time";
 import { t } from "../strings";
@@ -16,17 +16,17 @@ import { icon } from "../ui/icons";
 import { slideName } from "./card";
 
 export interface Changes {
-  changed: (image: SlideImage) => void;
+  changed: (image: ListedImage) => void;
   deleted: (id: string) => void;
 }
 
 // mayEdit reports whether the caller may change the label of an image: only callers who see it.
-export function mayEdit(image: SlideImage, store: Store | undefined): boolean {
+export function mayEdit(image: ListedImage, store: Store | undefined): boolean {
   return isLabelled(image) && may("write", store);
 }
 
 // slideMenu is the button and menu of a slide; null if the caller may do nothing with it.
-export function slideMenu(image: SlideImage, store: Store | undefined, changes: Changes): HTMLElement | null {
+export function slideMenu(image: ListedImage, store: Store | undefined, changes: Changes): HTMLElement | null {
   const [edits, deletes] = [mayEdit(image, store), may("admin", store)];
   if (!edits && !deletes) return null;
   const name = slideName(image);
@@ -62,7 +62,7 @@ export function slideMenu(image: SlideImage, store: Store | undefined, changes: 
 }
 
 // editSlide opens the form for the label and the external id.
-export function editSlide(image: SlideImage, done: (image: SlideImage) => void): void {
+export function editSlide(image: ListedImage, done: (image: ListedImage) => void): void {
   const label = field(t.slide.label, textInput("label", { maxlength: 200, value: image.label ?? "" }), t.slide.labelHint);
   const id = field(t.slide.externalId, textInput("external_id", { maxlength: 200, value: image.external_id ?? "" }), t.slide.externalIdHint);
   const problem = h("p", { class: "form-problem", role: "alert", hidden: true });
@@ -104,7 +104,7 @@ const day = 24 * 3600; // seconds
 const inWords = (seconds: number): string => (seconds % day === 0 ? t.slide.days(seconds / day) : formatSeconds(seconds));
 
 // askDelete asks before a slide is deleted.
-export function askDelete(image: SlideImage, store: Store | undefined, done: (id: string) => void): void {
+export function askDelete(image: ListedImage, store: Store | undefined, done: (id: string) => void): void {
   const name = slideName(image);
   const then = store?.mode === "managed" ? t.slide.deleteManaged(inWords((store.keep_trash ? durationSeconds(store.keep_trash) : null) ?? keepTrash)) : t.slide.deleteInPlace;
   ask({

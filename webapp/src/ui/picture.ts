@@ -6,7 +6,7 @@ export function onPictureError(picture: HTMLImageElement, failed: () => void): v
   picture.addEventListener("error", async () => {
     const address = picture.getAttribute("src");
     if (!address) return; // no longer needed
-    const wasOutage = await outage();
+    const wasOutage = await outage(false);
     if (picture.getAttribute("src") !== address) return;
     if (wasOutage) picture.src = address;
     else failed();
