@@ -201,8 +201,9 @@ func (h *Handlers) barcodes(ctx context.Context, t *task.Task, a task.Args) (any
 	return h.each(ctx, t, a, needed, func(im *catalog.Image) error { return h.Labels.Read(ctx, im.ID) })
 }
 
-// followPause is how long a task waits for an image that this process does not know yet.
-const followPause = time.Second
+// previewPause is how long the task of one image waits while this process does not know the
+// image yet, or is busy with requests.
+const previewPause = time.Second
 
 // previews renders the images that the gallery and the first view of a slide request.
 func (h *Handlers) previews(ctx context.Context, t *task.Task, a task.Args) (any, error) {
@@ -210,11 +211,11 @@ func (h *Handlers) previews(ctx context.Context, t *task.Task, a task.Args) (any
 	return h.each(ctx, t, a, all, func(im *catalog.Image) error {
 		f, err := h.Tiles.Image(im.ID)
 		if errors.Is(err, tile.ErrNoImage) && a.Image != "" && im.State == catalog.Available && im.DeletedAt == nil {
-			return task.Later(followPause) // the process has yet to follow the catalog
+			return task.Later(previewPause) // the process has yet to follow the catalog
 		} else if err != nil {
 			return err
 		}
-		return f.View(ctx, func(s *slide.Slide, lease tile.Lease) error {
+		err = f.View(ctx, func(s *slide.Slide, lease tile.Lease) error {
 			back := f.File.Store.Background
 			if _, err := h.Renderer.Thumbnail(ctx, f.File.Revision, s, previewWidth, previewHeight, back, lease); err != nil {
 				return err
@@ -225,6 +226,10 @@ func (h *Handlers) previews(ctx context.Context, t *task.Task, a task.Args) (any
 			}
 			return err
 		})
+		if errors.Is(err, tile.ErrBusy) && a.Image != "" {
+			return task.Later(previewPause)
+		}
+		return err
 	})
 }
 
