@@ -173,6 +173,7 @@ test("reveals nothing about a slide without permission", async ({ page, site }) 
 
 test("reports in the viewer that the session has ended, and returns after login", async ({ page, site }) => {
   await logIn(page, "rita", `/slides/${site.seen.id}`);
+  await expect(page.getByTestId("stage")).toHaveAttribute("data-picture", /\d/);
   await idle(page);
   await page.context().clearCookies();
   await page.route("**/tiles/**", (route) => route.fulfill({ status: 401, json: { status: 401, detail: "Log in to see this." } }));
