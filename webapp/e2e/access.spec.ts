@@ -321,16 +321,16 @@ test("shows the audit log, with filters, to its end", async ({ page, site }) => 
   await axe(page);
 });
 
-for (const [width, scheme] of [[360, "dark"], [3840, "light"]] as const) {
+for (const [width, scheme] of [[320, "dark"], [3840, "light"]] as const) {
   test(`fits a window of ${width} pixels, ${scheme}`, async ({ page, site }) => {
     test.slow(); // eight pages, checked by axe
     await page.emulateMedia({ colorScheme: scheme });
-    await page.setViewportSize({ width, height: width === 360 ? 740 : 2160 });
+    await page.setViewportSize({ width, height: width === 320 ? 740 : 2160 });
     await page.goto("/login");
     await fits(page);
     await axe(page);
     await logIn(page, "ada");
-    for (const path of ["/", "/stores", "/account", "/people", `/people/${site.users.rita.id}`, "/audit"]) {
+    for (const path of ["/", "/upload", "/stores", "/account", "/people", `/people/${site.users.rita.id}`, "/audit", "/deleted"]) {
       await page.goto(path);
       await expect(page.getByTestId("user")).toBeVisible();
       await idle(page);

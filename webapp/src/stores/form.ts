@@ -97,10 +97,7 @@ class StoreForm {
     const tick = control instanceof HTMLInputElement && control.type === "checkbox";
     const caption = h("label", { for: id }, label, key ? h("span", { class: "mark", "data-testid": `${id}-provisioned` }, t.storeForm.provisioned) : null);
     const about = h("p", { class: "hint", id: `${id}-hint` }, key ? t.storeForm.provisionedHint(key) : hint);
-    if (name === "root" && !this.store) {
-      this.make.checked = true;
-      this.folders.hidden = true;
-    }
+    if (name === "root") this.folders.hidden = true;
     const extra = name === "root" && !this.store ? [h("label", { class: "tick" }, this.make, h("span", null, t.storeForm.makeFolder)), this.folders] : [];
     const row = tick ? h("div", { class: "field tick-field" }, control, h("div", null, caption, about, note)) : h("div", { class: "field" }, caption, control, about, note, ...extra);
     this.rows.set(name, row);
@@ -148,6 +145,7 @@ class StoreForm {
   private showMode(): void {
     const managed = this.controls.get("mode")!.value === "managed";
     for (const name of ofManaged) this.rows.get(name)!.hidden = !managed;
+    this.make.checked = managed; // a folder of slides exists already: a new one would hide a wrong path
     this.rows.get("mode")!.querySelector(".hint")!.textContent = [t.stores.modeHints[this.controls.get("mode")!.value], this.store ? "" : t.storeForm.fields.mode!.hint, this.store?.declared?.mode ? t.storeForm.provisionedHint(this.store.declared.mode) : ""].filter(Boolean).join(" ");
   }
 
