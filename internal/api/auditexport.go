@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -72,19 +73,12 @@ func (x *auditExport) write(ctx context.Context, w io.Writer) error {
 		}
 		table.Flush()
 		if err := table.Error(); err != nil || x.cursor == "" {
-			return firstError(err, b.Flush())
+			return cmp.Or(err, b.Flush())
 		}
 		if err := x.next(ctx); err != nil {
 			return err
 		}
 	}
-}
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // row returns the cells of an event.

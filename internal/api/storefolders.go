@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 const storeFoldersRoute = "/api/v1/store-folders"
@@ -35,9 +37,8 @@ func (a storeAPI) listFolders(context.Context, *struct{}) (*list[storeFolder], e
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			v.Exists, v.Writable = true, syscall.Access(path, mayWriteInto) == nil
 		}
-		var disk syscall.Statfs_t
-		if syscall.Statfs(path, &disk) == nil {
-			v.Free = new(int64(disk.Bavail) * int64(disk.Bsize)) //nolint:unconvert // Bsize has other types elsewhere
+		if free, err := fsx.Free(path); err == nil {
+			v.Free = &free
 		}
 		items = append(items, v)
 	}

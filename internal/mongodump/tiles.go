@@ -26,8 +26,8 @@ var (
 	// ErrChanged: the file of the image is not the one that was indexed. [Folder.Tiles]
 	// indexes it again.
 	ErrChanged = errors.New("the dump of the image has changed")
-	// ErrFull: the disk has no room for the tiles of a compressed file.
-	ErrFull = errors.New("the disk has no room for the tiles of a compressed dump")
+	// ErrFull: the disk has no space for the tiles of a compressed file.
+	ErrFull = errors.New("the disk has no space for the tiles of a compressed dump")
 )
 
 const (
@@ -69,7 +69,7 @@ type entry struct {
 // first address of each block is kept in memory: 10 KB for the largest images.
 //
 // A compressed file has no places: its tiles are written, one after the other, to a file
-// beside the index. They take as much room as the compressed file, because JPEGs cannot be
+// beside the index. They take as much space as the compressed file, because JPEGs cannot be
 // compressed.
 type Tiles struct {
 	Contents
@@ -214,7 +214,7 @@ func (f *Folder) write(ctx context.Context, image slideatlas.ID) error {
 	copy(s.Magic[:], magic)
 	if zipped {
 		err = fsx.Create(f.path(image, ".tiles"), 0o600, func(data *os.File) error {
-			s.out, s.room = bufio.NewWriterSize(data, 1<<20), func() (int64, error) { return fsx.FreeOn(data) }
+			s.out, s.space = bufio.NewWriterSize(data, 1<<20), func() (int64, error) { return fsx.FreeOn(data) }
 			if err := s.read(ctx, source); err != nil {
 				return err
 			}
@@ -248,7 +248,7 @@ type survey struct {
 	entries []entry
 	out     *bufio.Writer // receives the tiles, if not nil
 	written int64
-	room    func() (int64, error) // bytes that are free
+	space   func() (int64, error) // bytes that are free
 }
 
 // read reads the tiles of a file. Damage ends it without an error.
@@ -291,7 +291,7 @@ func (s *survey) add(doc bson.Raw, offset int64) error {
 func (s *survey) store(b []byte) (int64, error) {
 	const step = 64 << 20 // bytes between two looks at the free space
 	if at := s.written; at/step != (at+int64(len(b)))/step || at == 0 {
-		if free, err := s.room(); err != nil {
+		if free, err := s.space(); err != nil {
 			return 0, err
 		} else if free < reserve+step {
 			return 0, ErrFull

@@ -250,7 +250,7 @@ func TestTilesConcurrently(t *testing.T) {
 }
 
 func TestFullDisk(t *testing.T) {
-	s := &survey{room: func() (int64, error) { return reserve, nil }}
+	s := &survey{space: func() (int64, error) { return reserve, nil }}
 	if _, err := s.store(jpeg("a")); !errors.Is(err, ErrFull) {
 		t.Errorf("a full disk: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,8 +23,8 @@ import (
 // scheme begins the address of a Unix socket, as in nginx.
 const scheme = "unix:"
 
-// maxPath is the maximum length of a path, with that of a new socket: the kernel has room
-// for 107 bytes.
+// maxPath is the maximum length of a path, with that of a new socket: the kernel takes
+// 107 bytes.
 const maxPath = 107 - len(newSuffix)
 
 // newSuffix ends the name of a socket until it has its mode and group.
@@ -36,10 +37,10 @@ var errPath = errors.New("a Unix socket needs an absolute path, such as unix:/ru
 
 // Path returns the path of a Unix socket's address. Ok is false for other addresses.
 func Path(address string) (path string, ok bool) {
-	if len(address) < len(scheme) || address[:len(scheme)] != scheme {
+	if path, ok = strings.CutPrefix(address, scheme); !ok {
 		return "", false
 	}
-	return address[len(scheme):], true
+	return path, true
 }
 
 // Check returns an error if the address cannot be listened on: it is neither HOST:PORT nor
@@ -98,7 +99,7 @@ func Listen(address string, o Options) (net.Listener, error) {
 	return listenUnix(path, o.Mode, gid)
 }
 
-// listenUnix creates the socket beside its path and renames it, so that nobody finds it
+// listenUnix creates the socket beside its path and renames it, so that no client finds it
 // with another mode.
 func listenUnix(path string, mode fs.FileMode, gid int) (_ net.Listener, err error) {
 	fresh := path + newSuffix
