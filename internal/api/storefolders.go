@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"github.com/slideatlas/ptiffstore/internal/fsx"
 )
 
 const storeFoldersRoute = "/api/v1/store-folders"
@@ -37,8 +35,9 @@ func (a storeAPI) listFolders(context.Context, *struct{}) (*list[storeFolder], e
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			v.Exists, v.Writable = true, syscall.Access(path, mayWriteInto) == nil
 		}
-		if free, err := fsx.Free(path); err == nil {
-			v.Free = &free
+		var disk syscall.Statfs_t
+		if syscall.Statfs(path, &disk) == nil {
+			v.Free = new(int64(disk.Bavail) * int64(disk.Bsize)) //nolint:unconvert // Bsize has other types elsewhere
 		}
 		items = append(items, v)
 	}
