@@ -2,7 +2,6 @@ package account
 
 import (
 	"embed"
-	"errors"
 	"io/fs"
 
 	"github.com/slideatlas/ptiffstore/internal/db"
@@ -21,12 +20,3 @@ func tables() db.Migrations {
 
 // Ledger is the table that records the migrations of this package.
 func Ledger() db.Ledger { return tables().Ledger() }
-
-// fault returns this package's error for a database error, or nil.
-func fault(err error) error {
-	kind := db.Fault(err)
-	if errors.Is(kind, db.ErrDuplicate) {
-		return ErrConflict
-	}
-	return kind
-}

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -118,18 +117,7 @@ func one[T any](ctx context.Context, q querier, scan func(row) (T, error), what,
 
 // wrap adds the object to a database error, and its kind.
 func wrap(err error, what string) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("%w: %s", ErrNotFound, what)
-	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if kind := fault(err); kind != nil {
-		return fmt.Errorf("%w: %s: %w", kind, what, err)
-	}
-	return fmt.Errorf("%s: %w", what, err)
+	return db.Names{NotFound: ErrNotFound, Duplicate: ErrConflict}.Wrap(err, what)
 }
 
 func invalid(format string, args ...any) error {

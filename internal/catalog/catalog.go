@@ -14,7 +14,6 @@ import (
 	"embed"
 	"encoding/base32"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
 	"sync"
@@ -253,22 +252,5 @@ func (t *tx) writeCounts(ctx context.Context) error {
 // wrap adds the operation that failed to err. Known kinds of errors can be checked with
 // [errors.Is].
 func wrap(err error, what string) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("%w: %s", ErrNotFound, what)
-	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%s: %w", what, err)
-	case errors.Is(err, db.ErrPooled): // whatever the operation was
-		return db.ErrPooled
-	}
-	kind := db.Fault(err)
-	if errors.Is(kind, db.ErrDuplicate) {
-		kind = ErrConflict
-	}
-	if kind != nil {
-		return fmt.Errorf("%w: %s: %w", kind, what, err)
-	}
-	return fmt.Errorf("%s: %w", what, err)
+	return db.Names{NotFound: ErrNotFound, Duplicate: ErrConflict}.Wrap(err, what)
 }

@@ -2,8 +2,10 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -64,6 +66,34 @@ func Fault(err error) error {
 		return ErrAway
 	}
 	return nil
+}
+
+// Names are a package's own errors for what its users distinguish; nil keeps the error.
+type Names struct {
+	NotFound  error // in place of [sql.ErrNoRows]
+	Duplicate error // in place of [ErrDuplicate]
+}
+
+// Wrap adds the operation or object that failed to err, and the known kind of the error.
+func (n Names) Wrap(err error, what string) error {
+	switch {
+	case err == nil:
+		return nil
+	case n.NotFound != nil && errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("%w: %s", n.NotFound, what)
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%s: %w", what, err)
+	case errors.Is(err, ErrPooled): // whatever the operation was
+		return ErrPooled
+	}
+	kind := Fault(err)
+	if n.Duplicate != nil && errors.Is(kind, ErrDuplicate) {
+		kind = n.Duplicate
+	}
+	if kind != nil {
+		return fmt.Errorf("%w: %s: %w", kind, what, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // IsDiskFault reports whether a database could not read or write its file. Its connections

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -91,18 +90,7 @@ func (d *DB) provider(m Migrations) (*goose.Provider, error) {
 }
 
 // wrap adds the operation that failed to err, and the known kind of the error.
-func wrap(err error, what string) error {
-	kind := Fault(err)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, ErrPooled): // whatever the operation was
-		return ErrPooled
-	case kind != nil:
-		return fmt.Errorf("%w: %s: %w", kind, what, err)
-	}
-	return fmt.Errorf("%s: %w", what, err)
-}
+func wrap(err error, what string) error { return Names{}.Wrap(err, what) }
 
 // A Ledger is the place where the migrations of some tables are recorded.
 type Ledger struct {
