@@ -11,8 +11,12 @@ import (
 const inIncoming = "incoming/"
 
 // File returns the absolute path of an image's file. In a managed store a path that begins
-// with "incoming/" is below the incoming folder; all others are below the root.
+// with "incoming/" is below the incoming folder; all others are below the root. It is ""
+// unless the store is a [Directory]: images of other kinds are not files.
 func (s *Store) File(path string) string {
+	if s.Kind != Directory && s.Kind != "" {
+		return ""
+	}
 	if rest, ok := strings.CutPrefix(path, inIncoming); ok && s.Mode == Managed && s.Incoming != "" {
 		return filepath.Join(s.Incoming, rest)
 	}
@@ -20,10 +24,20 @@ func (s *Store) File(path string) string {
 }
 
 // settle normalizes the folders of a store, and rejects invalid ones. It checks paths only
-// and does not follow symbolic links.
+// and does not follow symbolic links. The addresses of databases are for package mongodb
+// to check.
 func (s *Store) settle() error {
+	if s.Kind != Directory && s.Mode == InPlace {
+		return s.settleRemote()
+	}
 	if s.Mode != InPlace && s.Mode != Managed {
 		return fmt.Errorf("%w: a store's mode is %q or %q, not %q", ErrInvalid, InPlace, Managed, clean(string(s.Mode)))
+	}
+	if s.Kind != Directory {
+		return fmt.Errorf("%w: a store with the root %s is only read: its mode is %q", ErrInvalid, clean(s.Root), InPlace)
+	}
+	if s.PasswordFile != "" {
+		return fmt.Errorf("%w: only a store in a MongoDB database has a password file", ErrInvalid)
 	}
 	if !filepath.IsAbs(s.Root) {
 		return fmt.Errorf("%w: the root %q of a store is not absolute: give the whole path, from / on", ErrInvalid, clean(s.Root))
@@ -51,8 +65,43 @@ func (s *Store) settle() error {
 	return nil
 }
 
+// settleRemote normalizes the root of a store that is not a directory.
+func (s *Store) settleRemote() error {
+	if s.Incoming != "" {
+		return fmt.Errorf("%w: a store in place has no incoming folder: its files stay where they are", ErrInvalid)
+	}
+	if s.Kind == MongoDB {
+		if s.PasswordFile != "" && !filepath.IsAbs(s.PasswordFile) {
+			return fmt.Errorf("%w: the password file %q is not absolute: give the path from / on", ErrInvalid, clean(s.PasswordFile))
+		}
+		_, rest, _ := strings.Cut(s.Root, "://")
+		if strings.Contains(rest[:max(0, strings.LastIndexByte(rest, '@'))], ":") {
+			return fmt.Errorf("%w: the root contains a password, which others could read: write mongodb://USER@HOST/DATABASE, and the password to a file", ErrInvalid)
+		}
+		return nil
+	}
+	if s.PasswordFile != "" {
+		return fmt.Errorf("%w: only a store in a MongoDB database has a password file", ErrInvalid)
+	}
+	dir := strings.TrimPrefix(s.Root, dumpScheme)
+	if !filepath.IsAbs(dir) {
+		return fmt.Errorf("%w: the folder of the dump %q is not absolute: write %s/PATH with three slashes", ErrInvalid, clean(dir), dumpScheme)
+	}
+	s.Root = dumpScheme + filepath.Clean(dir)
+	return nil
+}
+
+// DumpFolder returns the folder of a [Dump], "" for other kinds.
+func (s *Store) DumpFolder() string {
+	if s.Kind != Dump {
+		return ""
+	}
+	return strings.TrimPrefix(s.Root, dumpScheme)
+}
+
 // apart returns [ErrConflict] if a folder of the store equals, contains or is contained in
-// one of another store on the same host: the files in it would be in both.
+// one of another store on the same host: the files in it would be in both. The folder of a
+// dump has no files of slides: it may be in a folder of slides, or contain another dump.
 func (t *tx) apart(ctx context.Context, s *Store) error {
 	others, _, err := t.h.stores(ctx, t, ` AND s.id <> $1`, s.ID)
 	if err != nil {
@@ -65,7 +114,7 @@ func (t *tx) apart(ctx context.Context, s *Store) error {
 		}
 		for _, mine := range s.folders() {
 			for _, theirs := range o.folders() {
-				if within(mine, theirs) || within(theirs, mine) {
+				if mine == theirs || s.Kind == Directory && o.Kind == Directory && (within(mine, theirs) || within(theirs, mine)) {
 					return fmt.Errorf("%w: %q overlaps with %q of the store %s (%s): a file may lie in one store only",
 						ErrConflict, clean(mine), clean(theirs), o.ID, clean(o.Label))
 				}

@@ -77,8 +77,9 @@ type Description struct {
 	Reason         string            `json:"-"` // why it is not available, for users
 	Format         string            `json:",omitempty"`
 	Vendor         string            `json:",omitempty"`
-	Width          int               `json:",omitempty"` // pixels of level 0
+	Width          int               `json:",omitempty"` // pixels of level 0, or of its part with the image
 	Height         int               `json:",omitempty"`
+	Bounds         *Bounds           `json:",omitempty"` // the part of level 0 with the image; nil for all of it
 	TileWidth      int               `json:",omitempty"`
 	TileHeight     int               `json:",omitempty"`
 	MaxZoom        int               `json:",omitempty"`
@@ -91,6 +92,7 @@ type Description struct {
 	Label          *string           `json:",omitempty"` // set by users
 	Digest         *string           `json:"-"`          // SHA-256 of the file, hexadecimal
 	ExternalID     *string           `json:",omitempty"`
+	FormerStores   []string          `json:",omitempty"` // ids and external ids of the stores that it was in before it was packed
 	Associated     []string          `json:",omitempty"`
 	Properties     map[string]string `json:",omitempty"`
 	Unconverted    bool              `json:",omitempty"` // it could not be converted to a pyramid; Reason explains why
@@ -104,6 +106,14 @@ type Description struct {
 	Damage       string     `json:",omitempty"`
 	MissingSince *time.Time `json:"-"`
 	HiddenAt     *time.Time `json:"-"` // missing for so long that it is in no list
+}
+
+// Bounds are a part of the largest level, in pixels from its top left.
+type Bounds struct {
+	X      int `json:"x"`
+	Y      int `json:"y"`
+	Width  int `json:"width"`
+	Height int `json:"height"`
 }
 
 // A Level is one stored resolution of an image.

@@ -14,7 +14,7 @@ import (
 // order of arrival. Given its id, an image may get another path.
 //
 // Values that an inspection of the file cannot determine are kept unless given: aliases,
-// label and external id; and while the revision is the same, the digest, the time of
+// label, external id and former stores; and while the revision is the same, the digest, the time of
 // verification, and a barcode read from the label. An image stays deleted. It stays damaged
 // as long as the file has the same size and mtime: its state is then [Broken], whatever is
 // given, unless it is [Missing] or [Quarantined]. To remove a value use
@@ -251,6 +251,9 @@ func (im *Image) keep(old *Image) {
 	}
 	if im.ExternalID == nil {
 		im.ExternalID = old.ExternalID
+	}
+	if im.FormerStores == nil {
+		im.FormerStores = old.FormerStores
 	}
 	im.keepDamage(old)
 	if im.Revision != old.Revision {

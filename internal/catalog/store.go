@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
@@ -19,15 +20,41 @@ const (
 	Managed Mode = "managed"  // files arrive in a folder and are moved to a path that contains their digest
 )
 
-// A Store is a folder of slides with its settings.
+// A Kind is where the slides of a store are.
+type Kind string
+
+const (
+	Directory Kind = "directory" // files in a folder
+	MongoDB   Kind = "mongodb"   // images in a MongoDB database of SlideAtlas
+	Dump      Kind = "dump"      // images in a folder that mongodump wrote of such a database
+)
+
+// KindOf returns the kind of stores with that root.
+func KindOf(root string) Kind {
+	switch {
+	case strings.HasPrefix(root, "mongodb://"), strings.HasPrefix(root, "mongodb+srv://"):
+		return MongoDB
+	case strings.HasPrefix(root, dumpScheme):
+		return Dump
+	}
+	return Directory
+}
+
+// dumpScheme begins the root of a [Dump]; the absolute path of its folder follows.
+const dumpScheme = "dump://"
+
+// A Store is a set of slides with its settings.
 type Store struct {
-	ID       string `json:"-"`
-	Label    string
-	Mode     Mode
-	Root     string `json:"-"` // absolute, in any bytes
-	Incoming string `json:"-"` // of a managed store: where files arrive; absolute, in any bytes
-	Host     string `json:"-"` // host whose worker synchronizes it; "" for any
-	Endpoint string // base URL of the tile server near its files
+	ID           string `json:"-"`
+	ExternalID   string `json:",omitempty"` // of the store in another application; "" for none
+	Label        string
+	Mode         Mode
+	Kind         Kind   `json:",omitempty"` // follows from the root
+	Root         string `json:"-"`          // an absolute path in any bytes, or a URL without a password: mongodb://USER@HOST/DATABASE, dump:///PATH
+	PasswordFile string `json:",omitempty"` // absolute path of the file with the password of the root's user; "" for none
+	Incoming     string `json:"-"`          // of a managed store: where files arrive; absolute, in any bytes
+	Host         string `json:"-"`          // host whose worker synchronizes it; "" for any
+	Endpoint     string // base URL of the tile server near its files
 
 	Schedule   string // an interval or a cron expression; "" for none
 	TimeZone   string // of the schedules; "" for the server's
@@ -132,11 +159,17 @@ func (ss *Stores) edit(ctx context.Context, id string, add bool, f func(*Store) 
 		}
 		s.ID, s.UpdatedAt = id, t.now
 		// Existing stores are kept even if they violate rules that were added later.
-		if s.Mode != was.Mode || s.Host != was.Host || s.Root != was.Root || s.Incoming != was.Incoming {
+		s.Kind = KindOf(s.Root)
+		if s.Mode != was.Mode || s.Host != was.Host || s.Root != was.Root || s.Incoming != was.Incoming || s.PasswordFile != was.PasswordFile {
 			if err := s.settle(); err != nil {
 				return err
 			}
 			if err := t.apart(ctx, &s); err != nil {
+				return err
+			}
+		}
+		if s.ExternalID != was.ExternalID {
+			if err := t.ownExternalID(ctx, &s); err != nil {
 				return err
 			}
 		}
@@ -146,6 +179,20 @@ func (ss *Stores) edit(ctx context.Context, id string, add bool, f func(*Store) 
 		return nil, err
 	}
 	return &s, nil
+}
+
+// ownExternalID returns [ErrConflict] if another store has the external id.
+func (t *tx) ownExternalID(ctx context.Context, s *Store) error {
+	others, _, err := t.h.stores(ctx, t, ` AND s.id <> $1`, s.ID)
+	if err != nil {
+		return err
+	}
+	for i := range others {
+		if o := &others[i]; s.ExternalID != "" && o.ExternalID == s.ExternalID {
+			return fmt.Errorf("%w: the store %s (%s) has the external id %q", ErrConflict, o.ID, clean(o.Label), clean(s.ExternalID))
+		}
+	}
+	return nil
 }
 
 func (t *tx) writeStore(ctx context.Context, s *Store) error {
@@ -203,6 +250,7 @@ func (h *handle) stores(ctx context.Context, db querier, where string, args ...a
 			return nil, nil, wrap(err, "store "+s.ID)
 		}
 		s.Root, s.Incoming = string(root), string(incoming)
+		s.Kind = KindOf(s.Root)
 		s.CreatedAt, s.UpdatedAt = fromMicros(created), fromMicros(updated)
 		list, numbers = append(list, s), append(numbers, n)
 	}

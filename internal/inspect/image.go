@@ -42,7 +42,7 @@ func Update(im *catalog.Image, path string, f *Inspection, v Verdict) {
 	same := sameContents(im, f.Identity)
 	old := im.Description
 	im.Description = catalog.Description{
-		Aliases: old.Aliases, Label: old.Label, ExternalID: old.ExternalID,
+		Aliases: old.Aliases, Label: old.Label, ExternalID: old.ExternalID, FormerStores: old.FormerStores,
 		FirstSeen: v.Since.UTC(), LastChange: v.Since.UTC(),
 	}
 	switch {
@@ -77,7 +77,10 @@ func Update(im *catalog.Image, path string, f *Inspection, v Verdict) {
 func describe(d *catalog.Description, s *slide.Slide) {
 	l := &s.Levels[0]
 	d.Format, d.Vendor = s.Format, s.Vendor
-	d.Width, d.Height = l.Width, l.Height
+	d.Width, d.Height = s.Bounds.Dx(), s.Bounds.Dy()
+	if b := s.Bounds; d.Width != l.Width || d.Height != l.Height {
+		d.Bounds = &catalog.Bounds{X: b.Min.X, Y: b.Min.Y, Width: d.Width, Height: d.Height}
+	}
 	d.TileWidth, d.TileHeight = l.TileWidth, l.TileHeight
 	d.MaxZoom = len(s.Zooms) - 1
 	for i := range s.Levels {
