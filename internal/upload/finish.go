@@ -23,7 +23,7 @@ const maxNames = 1000
 // finish moves the complete file of an upload to the store, or removes it if its digest
 // is not the promised one. It is called again if it was interrupted. The record holds
 // the outcome.
-func (u *Uploads) finish(ctx context.Context, f *folder, r *record) error {
+func (c *receiver) finish(ctx context.Context, f *folder, r *record) error {
 	if r.State != uploading || !r.complete() {
 		return nil
 	}
@@ -50,7 +50,7 @@ func (u *Uploads) finish(ctx context.Context, f *folder, r *record) error {
 	}
 	// The rename has changed only the ctime, unless the file was written to or replaced.
 	if was := look.Identity; id.Dev == was.Dev && id.Ino == was.Ino && id.Size == was.Size && id.MTime == was.MTime && id.Size == r.Length {
-		u.o.Received.Put(id, r.Digest, look)
+		c.received.Put(id, r.Digest, look)
 	}
 	return f.end(r, received)
 }
@@ -104,8 +104,8 @@ func digestOf(state []byte) (string, error) {
 
 // settle finishes an upload that is complete and was not finished, unless another
 // request or process has claimed it, and returns its updated record.
-func (u *Uploads) settle(ctx context.Context, f *folder, id string) (*record, error) {
-	h, err := u.take(id, false)
+func (c *receiver) settle(ctx context.Context, f *folder, id string) (*record, error) {
+	h, err := c.holds.take(id, false)
 	if errors.Is(err, errLocked) || errors.Is(err, errClosing) {
 		return f.load(id)
 	}
@@ -127,5 +127,5 @@ func (u *Uploads) settle(ctx context.Context, f *folder, id string) (*record, er
 			return nil, err
 		}
 	}
-	return r, u.finish(ctx, f, r)
+	return r, c.finish(ctx, f, r)
 }

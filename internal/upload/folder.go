@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -64,10 +64,20 @@ func (r *record) complete() bool { return r.Offset == r.Length }
 // A folder is where a store keeps its uploads. Paths in it cannot lead elsewhere,
 // although users who may write into the incoming folder may put links there.
 type folder struct {
+	retention
 	store *catalog.Store
 	in    *os.Root // the incoming folder
 	dir   *os.Root // the hidden folder in it
 	ix    *index
+}
+
+// folders are the folders of all stores, and an index of the uploads in each.
+type folders struct {
+	retention
+	scanAge time.Duration // maximum age of an index
+
+	mu      sync.Mutex
+	indexes map[string]*index // by store and folder
 }
 
 // incoming is the path of a store's incoming folder.
@@ -81,7 +91,7 @@ func incoming(st *catalog.Store) string {
 // open opens the folder of a managed store's uploads, and creates it if mk. The error
 // is [fs.ErrNotExist] if it does not exist, and errAway if the incoming folder is not
 // that of the store: a disk may not be mounted.
-func (u *Uploads) open(st *catalog.Store, mk bool) (*folder, error) {
+func (s *folders) open(st *catalog.Store, mk bool) (*folder, error) {
 	path := incoming(st)
 	if id, err := managed.Marked(path); err != nil || id != st.ID {
 		return nil, errAway
@@ -100,7 +110,7 @@ func (u *Uploads) open(st *catalog.Store, mk bool) (*folder, error) {
 		in.Close()
 		return nil, full(err)
 	}
-	return &folder{st, in, dir, u.indexOf(st)}, nil
+	return &folder{s.retention, st, in, dir, s.indexOf(st)}, nil
 }
 
 func (f *folder) close() {
@@ -160,6 +170,21 @@ func stampOf(st fs.FileInfo) stamp {
 		s.inode = sys.Ino
 	}
 	return s
+}
+
+// create creates the files of an upload.
+func (f *folder) create(rec *record) error {
+	file, err := f.dir.OpenFile(part(rec.ID), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return full(err)
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err := f.save(rec); err != nil {
+		return errors.Join(err, f.remove(rec.ID))
+	}
+	return nil
 }
 
 // remove removes an upload, the record first: bytes without a record are swept later.
@@ -236,5 +261,3 @@ func full(err error) error {
 	}
 	return err
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

@@ -27,7 +27,7 @@ const (
 
 // A hold is the right of one request to change an upload.
 type hold struct {
-	u    *Uploads
+	of   *holds
 	id   string
 	done chan struct{}
 
@@ -39,23 +39,35 @@ type hold struct {
 	why  error                    // reason for cutting the request off
 }
 
+// holds are the requests that change uploads: one at a time for each upload, and a limited
+// number of those that receive bytes.
+type holds struct {
+	atOnce int // requests that may receive bytes
+
+	mu        sync.Mutex
+	byID      map[string]*hold
+	ended     bool
+	receiving int            // requests that receive bytes
+	sending   map[string]int // the same by owner
+}
+
 // take returns the right to change an upload, or errLocked. A silent holder is cut off;
 // with force any holder is.
-func (u *Uploads) take(id string, force bool) (*hold, error) {
+func (s *holds) take(id string, force bool) (*hold, error) {
 	for {
-		u.mu.Lock()
-		old := u.holds[id]
+		s.mu.Lock()
+		old := s.byID[id]
 		if old == nil {
-			if u.ended {
-				u.mu.Unlock()
+			if s.ended {
+				s.mu.Unlock()
 				return nil, errClosing
 			}
-			h := &hold{u: u, id: id, done: make(chan struct{}), last: time.Now()}
-			u.holds[id] = h
-			u.mu.Unlock()
+			h := &hold{of: s, id: id, done: make(chan struct{}), last: time.Now()}
+			s.byID[id] = h
+			s.mu.Unlock()
 			return h, nil
 		}
-		u.mu.Unlock()
+		s.mu.Unlock()
 		if !force && !old.silent() {
 			return nil, errLocked
 		}
@@ -70,41 +82,51 @@ func (u *Uploads) take(id string, force bool) (*hold, error) {
 
 // enter takes one of the slots for requests that receive bytes, if one is free. One
 // owner gets at most half of them; this does not limit clients without a login.
-func (u *Uploads) enter(owner string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	most := u.o.AtOnce
+func (s *holds) enter(owner string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := s.atOnce
 	if owner != "" {
 		most = max(1, most/2)
 	}
-	if u.receiving >= u.o.AtOnce || u.sending[owner] >= most {
+	if s.receiving >= s.atOnce || s.sending[owner] >= most {
 		return false
 	}
-	u.receiving++
-	u.sending[owner]++
+	s.receiving++
+	s.sending[owner]++
 	return true
 }
 
-func (u *Uploads) leave(owner string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.receiving--
-	if u.sending[owner]--; u.sending[owner] == 0 {
-		delete(u.sending, owner)
+func (s *holds) leave(owner string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.receiving--
+	if s.sending[owner]--; s.sending[owner] == 0 {
+		delete(s.sending, owner)
 	}
 }
 
-// InFlight is how many uploads are being written to by a request.
-func (u *Uploads) InFlight() int {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return len(u.holds)
+// count is how many uploads are being written to by a request.
+func (s *holds) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.byID)
+}
+
+// end cuts off clients that are sending, and refuses new requests.
+func (s *holds) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	for _, h := range s.byID {
+		h.cut(errClosing)
+	}
 }
 
 func (h *hold) release() {
-	h.u.mu.Lock()
-	defer h.u.mu.Unlock()
-	delete(h.u.holds, h.id)
+	h.of.mu.Lock()
+	defer h.of.mu.Unlock()
+	delete(h.of.byID, h.id)
 	close(h.done)
 }
 

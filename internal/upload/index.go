@@ -60,14 +60,14 @@ type index struct {
 }
 
 // indexOf returns the index of a store's folder.
-func (u *Uploads) indexOf(st *catalog.Store) *index {
+func (s *folders) indexOf(st *catalog.Store) *index {
 	key := st.ID + "\x00" + incoming(st)
-	u.indexing.Lock()
-	defer u.indexing.Unlock()
-	ix := u.indexes[key]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ix := s.indexes[key]
 	if ix == nil {
 		ix = &index{entries: map[string]entry{}}
-		u.indexes[key] = ix
+		s.indexes[key] = ix
 	}
 	return ix
 }
@@ -178,13 +178,13 @@ func (f *folder) scan(known map[string]entry) (map[string]entry, error) {
 }
 
 // refreshAll refreshes the indexes of all managed stores whose folders can be reached.
-func (u *Uploads) refreshAll(stores []catalog.Store, age time.Duration) error {
+func (s *folders) refreshAll(stores []catalog.Store, age time.Duration) error {
 	var errs []error
 	for i := range stores {
 		if stores[i].Mode != catalog.Managed {
 			continue
 		}
-		f, err := u.open(&stores[i], false)
+		f, err := s.open(&stores[i], false)
 		if err != nil {
 			continue
 		}
@@ -200,11 +200,11 @@ type held struct {
 	bytes int64 // of the complete files
 }
 
-func (u *Uploads) heldBy(owner string) (h held) {
-	u.indexing.Lock()
-	defer u.indexing.Unlock()
-	for _, ix := range u.indexes {
-		for _, e := range ix.all(func(e *entry) bool { return e.owner == owner && e.isOpen() && !u.expired(e) }) {
+func (s *folders) heldBy(owner string) (h held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ix := range s.indexes {
+		for _, e := range ix.all(func(e *entry) bool { return e.owner == owner && e.isOpen() && !s.expired(e) }) {
 			h.open++
 			h.bytes += e.length
 		}
@@ -214,8 +214,8 @@ func (u *Uploads) heldBy(owner string) (h held) {
 
 // promised returns how many bytes of incomplete uploads are still to come, and how many
 // uploads are incomplete.
-func (u *Uploads) promised(ix *index) (bytes int64, open int) {
-	for _, e := range ix.all(func(e *entry) bool { return e.isOpen() && !u.expired(e) }) {
+func (s *folders) promised(ix *index) (bytes int64, open int) {
+	for _, e := range ix.all(func(e *entry) bool { return e.isOpen() && !s.expired(e) }) {
 		open++
 		if time.Since(e.used) < fresh {
 			bytes += e.length - e.offset

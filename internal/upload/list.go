@@ -2,9 +2,7 @@ package upload
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -111,7 +109,7 @@ func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
 		list = list[:q.limit]
 	}
 	for i := range list {
-		v, err := u.viewOf(r.Context(), &list[i])
+		v, err := u.views.read(r.Context(), &list[i])
 		if errors.Is(err, errNoUpload) || errors.Is(err, errAway) {
 			continue // it was removed since
 		}
@@ -120,41 +118,63 @@ func (u *Uploads) list(w http.ResponseWriter, r *http.Request) error {
 		}
 		page.Items = append(page.Items, v)
 	}
-	u.nameOwners(r.Context(), page.Items)
-	if err := u.audited(r, page.Items); err != nil {
+	u.views.nameOwners(r.Context(), page.Items)
+	if err := u.access.recordNames(r, page.Items); err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	return httperr.WriteJSON(w, http.StatusOK, page)
 }
 
+// show answers with the upload as JSON.
+func (u *Uploads) show(w http.ResponseWriter, r *http.Request) error {
+	f, it, err := u.find(r, true)
+	if err != nil {
+		return answer("", err)
+	}
+	defer f.close()
+	if it.record, err = u.receiver.settle(r.Context(), f, it.ID); err != nil {
+		return answer("", err)
+	}
+	v, err := u.views.of(r.Context(), f.store, it)
+	if err != nil {
+		return answer(it.ID, err)
+	}
+	u.views.nameOwners(r.Context(), []View{v}) // Owner is shared
+	if err := u.access.recordNames(r, []View{v}); err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return httperr.WriteJSON(w, http.StatusOK, v)
+}
+
 // listStore returns the selected uploads into a store that the caller may see; none if
 // the store's folder is unreachable.
 func (u *Uploads) listStore(r *http.Request, st *catalog.Store, q *filter) ([]listing, error) {
-	who, err := u.caller(r, st)
+	who, err := u.access.caller(r, st)
 	mayUpload := err == nil
 	if err != nil && !isRefusal(err) {
 		return nil, err
 	}
 	var rights Rights
 	if q.all {
-		if rights, err = u.rights(r, st); err != nil {
+		if rights, err = u.access.rights(r, st); err != nil {
 			return nil, err
 		}
 	}
 	if !mayUpload && !rights.Admin {
 		return nil, nil
 	}
-	f, err := u.open(st, false)
+	f, err := u.folders.open(st, false)
 	if err != nil {
 		return nil, nil //nolint:nilerr // unreachable, or without uploads
 	}
 	defer f.close()
-	if err := f.ix.refresh(f, u.scanAge); err != nil {
+	if err := f.ix.refresh(f, u.folders.scanAge); err != nil {
 		return nil, err
 	}
 	var list []listing
-	for _, e := range f.ix.all(func(e *entry) bool { return !e.pending && !u.expired(e) && (q.state == "" || q.state == e.state) }) {
+	for _, e := range f.ix.all(func(e *entry) bool { return !e.pending && !f.expired(e) && (q.state == "" || q.state == e.state) }) {
 		l := listing{entry: e, store: st, own: mayUpload && e.owner == who}
 		l.names = l.own || rights.Names
 		if (l.own || rights.Admin) && (q.cursor.id == "" || q.cursor.compare(l.place()) < 0) {
@@ -162,105 +182,4 @@ func (u *Uploads) listStore(r *http.Request, st *catalog.Store, q *filter) ([]li
 		}
 	}
 	return list, nil
-}
-
-// isRefusal reports whether an error of the hook means that the caller lacks a
-// permission.
-func isRefusal(err error) bool {
-	e, ok := errors.AsType[*httperr.Error](err)
-	return ok && e.Status < http.StatusInternalServerError || errors.Is(err, catalog.ErrNotFound)
-}
-
-// viewOf reads the record of an upload and returns its view.
-func (u *Uploads) viewOf(ctx context.Context, l *listing) (View, error) {
-	f, err := u.open(l.store, false)
-	if err != nil {
-		return View{}, errAway
-	}
-	defer f.close()
-	rec, err := f.load(l.id)
-	if err != nil {
-		return View{}, err
-	}
-	return u.shown(ctx, l.store, &found{rec, l.own, l.names})
-}
-
-// shown is the view of an upload for the caller. The names of others' files are patient
-// data, and the reason of a verdict may be too.
-func (u *Uploads) shown(ctx context.Context, st *catalog.Store, it *found) (View, error) {
-	v, err := u.viewWithImage(ctx, st, it.record)
-	if err != nil {
-		return v, err
-	}
-	v.Own = it.own
-	if it.Owner != "" {
-		v.Owner = &Owner{ID: it.Owner}
-	}
-	if !it.names {
-		v.SentAs, v.FileName, v.Modified, v.Reason = nil, nil, nil, nil
-		if v.Image != nil {
-			v.Image.Reason = nil
-		}
-	}
-	return v, nil
-}
-
-// nameOwners sets the names of the owners.
-func (u *Uploads) nameOwners(ctx context.Context, list []View) {
-	if u.o.UserName == nil {
-		return
-	}
-	names := map[string]*string{}
-	for i := range list {
-		o := list[i].Owner
-		if o == nil {
-			continue
-		}
-		name, ok := names[o.ID]
-		if !ok {
-			name = known(u.o.UserName(ctx, o.ID))
-			names[o.ID] = name
-		}
-		o.Name = name
-	}
-}
-
-func (u *Uploads) rights(r *http.Request, st *catalog.Store) (Rights, error) {
-	if u.o.Rights == nil {
-		return Rights{}, nil
-	}
-	return u.o.Rights(r, st)
-}
-
-// audited records that the caller sees the names of others' files.
-func (u *Uploads) audited(r *http.Request, list []View) error {
-	n, first, last := 0, "", ""
-	for i := range list {
-		if list[i].Own || list[i].SentAs == nil && list[i].FileName == nil {
-			continue
-		}
-		if n++; first == "" {
-			first = list[i].ID
-		}
-		last = list[i].ID
-	}
-	if n == 0 {
-		return nil
-	}
-	return u.audit(r, Event{Act: "label.list", Detail: fmt.Sprintf("%d uploads from %s to %s", n, first, last)})
-}
-
-func (u *Uploads) audit(r *http.Request, e Event) error {
-	if u.o.Audit == nil {
-		return nil
-	}
-	return u.o.Audit(r, e)
-}
-
-// begunBy is a note for the audit log of the owner, "" if that is the caller.
-func (it *found) begunBy() string {
-	if it.own || it.Owner == "" {
-		return ""
-	}
-	return "begun by " + it.Owner
 }

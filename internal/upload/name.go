@@ -2,6 +2,7 @@ package upload
 
 import (
 	"path"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -55,5 +56,5 @@ func numbered(name string, n int) string {
 		return name
 	}
 	ext := path.Ext(name)
-	return strings.TrimSuffix(name, ext) + " (" + itoa(n) + ")" + ext
+	return strings.TrimSuffix(name, ext) + " (" + strconv.Itoa(n) + ")" + ext
 }

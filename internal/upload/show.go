@@ -3,7 +3,6 @@ package upload
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -52,37 +51,76 @@ type Image struct {
 	Known  bool    `json:"known"` // the store already had this slide
 }
 
-// show answers with the upload as JSON.
-func (u *Uploads) show(w http.ResponseWriter, r *http.Request) error {
-	f, it, err := u.find(r, true)
-	if err != nil {
-		return answer("", err)
-	}
-	defer f.close()
-	if it.record, err = u.settle(r.Context(), f, it.ID); err != nil {
-		return answer("", err)
-	}
-	v, err := u.shown(r.Context(), f.store, it)
-	if err != nil {
-		return answer(it.ID, err)
-	}
-	u.nameOwners(r.Context(), []View{v}) // Owner is shared
-	if err := u.audited(r, []View{v}); err != nil {
-		return err
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	return httperr.WriteJSON(w, http.StatusOK, v)
+// views describe uploads to clients.
+type views struct {
+	catalog  *catalog.Catalog
+	folders  *folders
+	userName func(ctx context.Context, owner string) string // may be nil
 }
 
-// viewWithImage returns the view of an upload, with its image.
-func (u *Uploads) viewWithImage(ctx context.Context, st *catalog.Store, r *record) (View, error) {
-	v := u.view(r)
+// read reads the record of an upload and returns its view.
+func (p *views) read(ctx context.Context, l *listing) (View, error) {
+	f, err := p.folders.open(l.store, false)
+	if err != nil {
+		return View{}, errAway
+	}
+	defer f.close()
+	rec, err := f.load(l.id)
+	if err != nil {
+		return View{}, err
+	}
+	return p.of(ctx, l.store, &found{rec, l.own, l.names})
+}
+
+// of is the view of an upload for the caller. The names of others' files are patient
+// data, and the reason of a verdict may be too.
+func (p *views) of(ctx context.Context, st *catalog.Store, it *found) (View, error) {
+	v, err := p.withImage(ctx, st, it.record)
+	if err != nil {
+		return v, err
+	}
+	v.Own = it.own
+	if it.Owner != "" {
+		v.Owner = &Owner{ID: it.Owner}
+	}
+	if !it.names {
+		v.SentAs, v.FileName, v.Modified, v.Reason = nil, nil, nil, nil
+		if v.Image != nil {
+			v.Image.Reason = nil
+		}
+	}
+	return v, nil
+}
+
+// nameOwners sets the names of the owners.
+func (p *views) nameOwners(ctx context.Context, list []View) {
+	if p.userName == nil {
+		return
+	}
+	names := map[string]*string{}
+	for i := range list {
+		o := list[i].Owner
+		if o == nil {
+			continue
+		}
+		name, ok := names[o.ID]
+		if !ok {
+			name = known(p.userName(ctx, o.ID))
+			names[o.ID] = name
+		}
+		o.Name = name
+	}
+}
+
+// withImage returns the view of an upload, with its image.
+func (p *views) withImage(ctx context.Context, st *catalog.Store, r *record) (View, error) {
+	v := p.view(r)
 	if r.State != received {
 		return v, nil
 	}
-	im, err := u.image(ctx, r)
+	im, err := p.image(ctx, r)
 	if err == nil && r.Kind == inspect.Unsupported && scan.Converts(st) {
-		im, err = u.conversion(ctx, r, im, &v)
+		im, err = p.conversion(ctx, r, im, &v)
 	}
 	if err != nil || im == nil {
 		return v, err
@@ -93,12 +131,12 @@ func (u *Uploads) viewWithImage(ctx context.Context, st *catalog.Store, r *recor
 	return v, nil
 }
 
-func (u *Uploads) view(r *record) View {
+func (p *views) view(r *record) View {
 	meta, _ := parseMetadata(r.Metadata) // valid, as checked when the upload began
 	v := View{
 		SentAs: known(r.Name), Modified: known(meta["modified"]),
 		ID: r.ID, Store: r.Store, State: string(r.State), Offset: r.Offset, Length: r.Length, FileName: known(or(r.As, r.Name)),
-		SHA256: known(r.Digest), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UsedAt.UTC(), ExpiresAt: u.recordExpires(r).UTC(),
+		SHA256: known(r.Digest), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UsedAt.UTC(), ExpiresAt: p.folders.recordExpires(r).UTC(),
 	}
 	switch {
 	case r.State == refused:
@@ -119,8 +157,8 @@ func (u *Uploads) view(r *record) View {
 
 // conversion sets the state of the conversion, and returns the pyramid once it exists;
 // im is the flat image.
-func (u *Uploads) conversion(ctx context.Context, r *record, im *catalog.Image, v *View) (*catalog.Image, error) {
-	pyramids, err := u.o.Catalog.Images.ByFileName(ctx, r.Store, r.As+".tiff")
+func (p *views) conversion(ctx context.Context, r *record, im *catalog.Image, v *View) (*catalog.Image, error) {
+	pyramids, err := p.catalog.Images.ByFileName(ctx, r.Store, r.As+".tiff")
 	if err != nil {
 		return im, err
 	}
@@ -141,8 +179,8 @@ func (u *Uploads) conversion(ctx context.Context, r *record, im *catalog.Image, 
 // image returns the image of a received file, nil before it has one. It is found by
 // name, size and mtime, which stay when the file is moved, or else by digest: a
 // duplicate has the image that the store already had.
-func (u *Uploads) image(ctx context.Context, r *record) (*catalog.Image, error) {
-	list, err := u.o.Catalog.Images.ByFileName(ctx, r.Store, r.As)
+func (p *views) image(ctx context.Context, r *record) (*catalog.Image, error) {
+	list, err := p.catalog.Images.ByFileName(ctx, r.Store, r.As)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +189,7 @@ func (u *Uploads) image(ctx context.Context, r *record) (*catalog.Image, error) 
 			return &list[i], nil
 		}
 	}
-	im, err := u.o.Catalog.Images.ByDigest(ctx, r.Store, r.Digest)
+	im, err := p.catalog.Images.ByDigest(ctx, r.Store, r.Digest)
 	if errors.Is(err, catalog.ErrNotFound) || err == nil && im.DeletedAt != nil {
 		return nil, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -14,10 +15,19 @@ import (
 // sweepPause is how often expired uploads are removed.
 const sweepPause = 10 * time.Minute
 
+// A sweeper removes expired uploads.
+type sweeper struct {
+	catalog  *catalog.Catalog
+	folders  *folders
+	holds    *holds
+	receiver *receiver
+	log      *slog.Logger
+}
+
 // sweep removes expired uploads in every store whose folder can be reached, and
 // finishes complete ones that a process left unfinished.
-func (u *Uploads) sweep(ctx context.Context) error {
-	stores, err := u.o.Catalog.Stores.List(ctx)
+func (s *sweeper) sweep(ctx context.Context) error {
+	stores, err := s.catalog.Stores.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -25,37 +35,37 @@ func (u *Uploads) sweep(ctx context.Context) error {
 		if stores[i].Mode != catalog.Managed {
 			continue
 		}
-		f, err := u.open(&stores[i], false)
+		f, err := s.folders.open(&stores[i], false)
 		if err != nil {
 			continue // unreachable, or without uploads
 		}
-		n, err := u.sweepFolder(ctx, f)
+		n, err := s.sweepFolder(ctx, f)
 		f.close()
 		if n > 0 {
-			u.o.Log.Info("expired uploads removed", "store", stores[i].ID, "uploads", n)
+			s.log.Info("expired uploads removed", "store", stores[i].ID, "uploads", n)
 		}
 		if err != nil {
-			u.o.Log.Warn("expired uploads not removed", "store", stores[i].ID, "err", fsx.WithoutPath(err))
+			s.log.Warn("expired uploads not removed", "store", stores[i].ID, "err", fsx.WithoutPath(err))
 		}
 	}
 	return nil
 }
 
-func (u *Uploads) sweepFolder(ctx context.Context, f *folder) (removed int, err error) {
+func (s *sweeper) sweepFolder(ctx context.Context, f *folder) (removed int, err error) {
 	if err := f.ix.refresh(f, 0); err != nil {
 		return 0, err
 	}
 	var errs []error
-	for _, e := range f.ix.all(u.isDue) {
+	for _, e := range f.ix.all(f.isDue) {
 		if ctx.Err() != nil {
 			return removed, errors.Join(errs...)
 		}
-		if !u.expired(&e) {
-			_, err := u.settle(ctx, f, e.id)
+		if !f.expired(&e) {
+			_, err := s.receiver.settle(ctx, f, e.id)
 			errs = append(errs, err)
 			continue
 		}
-		ok, err := u.expire(f, e.id)
+		ok, err := s.expire(f, e.id)
 		errs = append(errs, err)
 		if ok {
 			removed++
@@ -65,20 +75,20 @@ func (u *Uploads) sweepFolder(ctx context.Context, f *folder) (removed int, err 
 	errs = append(errs, err)
 	for _, name := range names {
 		if id, _, _ := strings.Cut(name, "."); !f.ix.has(id) {
-			errs = append(errs, u.orphan(f, name))
+			errs = append(errs, f.removeOrphan(name))
 		}
 	}
 	return removed, errors.Join(errs...)
 }
 
 // isDue reports whether an upload has expired, or is complete and unfinished.
-func (u *Uploads) isDue(e *entry) bool {
-	return !e.pending && (u.expired(e) || e.isOpen() && e.offset == e.length)
+func (f *folder) isDue(e *entry) bool {
+	return !e.pending && (f.expired(e) || e.isOpen() && e.offset == e.length)
 }
 
 // expire removes an upload, unless a request or process has claimed it.
-func (u *Uploads) expire(f *folder, id string) (bool, error) {
-	h, err := u.take(id, false)
+func (s *sweeper) expire(f *folder, id string) (bool, error) {
+	h, err := s.holds.take(id, false)
 	if err != nil {
 		return false, nil //nolint:nilerr // changed since: it has not expired
 	}
@@ -89,17 +99,17 @@ func (u *Uploads) expire(f *folder, id string) (bool, error) {
 	}
 	defer release()
 	r, err := f.load(id)
-	if err != nil || time.Now().Before(u.recordExpires(r)) {
+	if err != nil || time.Now().Before(f.recordExpires(r)) {
 		return false, err
 	}
 	return true, f.remove(id)
 }
 
-// orphan removes a file without a record, unless it is so new that its upload may just
+// removeOrphan removes a file without a record, unless it is so new that its upload may just
 // be being created.
-func (u *Uploads) orphan(f *folder, name string) error {
+func (f *folder) removeOrphan(name string) error {
 	st, err := f.dir.Lstat(name)
-	if err != nil || st.IsDir() || time.Since(st.ModTime()) < u.o.Keep {
+	if err != nil || st.IsDir() || time.Since(st.ModTime()) < f.keep {
 		return nil //nolint:nilerr // removed since
 	}
 	if err := f.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {

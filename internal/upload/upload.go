@@ -12,7 +12,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -71,35 +70,16 @@ const (
 	defaultAtOnce     = 64
 )
 
-// Rights are what a caller may do with the uploads of others into a store.
-type Rights struct {
-	Admin bool // see and remove them
-	Names bool // see the names of their files
-}
-
-// An Event is an action of a caller. It holds ids and no names.
-type Event struct {
-	Act    string
-	Object string
-	Detail string
-}
-
 // Uploads handles requests of the protocol.
 type Uploads struct {
-	o Options
-
-	mu    sync.Mutex
-	holds map[string]*hold // by upload
-	ended bool
-
-	receiving int            // requests that receive bytes
-	sending   map[string]int // the same by owner
-
-	reserving sync.Mutex // so that two new uploads don't get the same room
-
-	indexing sync.Mutex
-	indexes  map[string]*index // by store and folder
-	scanAge  time.Duration
+	o        Options
+	access   *access
+	folders  *folders
+	holds    *holds
+	space    *space
+	receiver *receiver
+	sweeper  *sweeper
+	views    *views
 }
 
 // New returns a handler for the uploads into all stores of the catalog.
@@ -108,7 +88,14 @@ func New(o Options) *Uploads {
 	o.OwnerOpen, o.OwnerBytes = or(o.OwnerOpen, defaultOwnerOpen), or(o.OwnerBytes, defaultOwnerBytes)
 	o.Reserve, o.Idle = or(o.Reserve, defaultReserve), or(o.Idle, defaultIdle)
 	o.AtOnce = or(o.AtOnce, defaultAtOnce)
-	return &Uploads{o: o, holds: map[string]*hold{}, indexes: map[string]*index{}, scanAge: scanAge, sending: map[string]int{}}
+	u := &Uploads{o: o, access: newAccess(&o)}
+	u.folders = &folders{retention: retention{o.Keep, o.KeepEmpty}, scanAge: scanAge, indexes: map[string]*index{}}
+	u.holds = &holds{atOnce: o.AtOnce, byID: map[string]*hold{}, sending: map[string]int{}}
+	u.space = &space{catalog: o.Catalog, folders: u.folders, ownerOpen: o.OwnerOpen, ownerBytes: o.OwnerBytes, reserve: o.Reserve}
+	u.receiver = &receiver{holds: u.holds, space: u.space, received: o.Received, idle: o.Idle}
+	u.sweeper = &sweeper{catalog: o.Catalog, folders: u.folders, holds: u.holds, receiver: u.receiver, log: o.Log}
+	u.views = &views{catalog: o.Catalog, folders: u.folders, userName: o.UserName}
+	return u
 }
 
 func or[T comparable](v, other T) T {
@@ -136,15 +123,13 @@ func (u *Uploads) Register(mux *http.ServeMux) {
 // sending, so that their bytes are saved and the server can stop.
 func (u *Uploads) Run(ctx context.Context) {
 	u.o.Loops.Run(ctx, u.o.Log, "expired uploads", loop.Every(sweepPause, func(ctx context.Context) error {
-		if err := u.sweep(ctx); err != nil {
+		if err := u.sweeper.sweep(ctx); err != nil {
 			return fsx.WithoutPath(err)
 		}
 		return nil
 	}))
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.ended = true
-	for _, h := range u.holds {
-		h.cut(errClosing)
-	}
+	u.holds.end()
 }
+
+// InFlight is how many uploads are being written to by a request.
+func (u *Uploads) InFlight() int { return u.holds.count() }

@@ -35,7 +35,7 @@ var (
 
 // A writer appends to the bytes of an upload.
 type writer struct {
-	u    *Uploads
+	c    *receiver
 	f    *folder
 	r    *record // r.Offset bytes are on disk
 	h    *hold
@@ -47,7 +47,7 @@ type writer struct {
 // openWriter opens the bytes of an upload at its last checkpoint, and reads its record
 // again, because another process may have changed it. The error may be errLocked,
 // errLost or errNoUpload.
-func (u *Uploads) openWriter(f *folder, h *hold) (*writer, error) {
+func (c *receiver) openWriter(f *folder, h *hold) (*writer, error) {
 	file, err := fsx.OpenFileIn(f.dir, part(h.id), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errLost
@@ -55,7 +55,7 @@ func (u *Uploads) openWriter(f *folder, h *hold) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{u: u, f: f, h: h, file: file}
+	w := &writer{c: c, f: f, h: h, file: file}
 	if err := w.resume(); err != nil {
 		file.Close()
 		return nil, err
@@ -110,7 +110,7 @@ func (w *writer) receive(body io.Reader, sum *checksum) error {
 func (w *writer) copy(body io.Reader, sum *checksum) error {
 	buf, n := make([]byte, copyBuffer), 0
 	for {
-		err := w.h.came(n, w.u.o.Idle)
+		err := w.h.came(n, w.c.idle)
 		if err == nil {
 			err = w.stay()
 		}
@@ -153,7 +153,7 @@ func (w *writer) append(b []byte, sum *checksum) error {
 	if err := w.checkpoint(); err != nil {
 		return err
 	}
-	if free, err := w.f.free(); err == nil && free < w.u.o.Reserve {
+	if free, err := w.f.free(); err == nil && free < w.c.space.reserve {
 		return errFull
 	}
 	return nil
@@ -161,7 +161,7 @@ func (w *writer) append(b []byte, sum *checksum) error {
 
 // stay keeps a slow upload from expiring before the next checkpoint updates its record.
 func (w *writer) stay() error {
-	if time.Since(w.r.UsedAt) < min(w.u.o.Keep, w.u.o.KeepEmpty)/4 {
+	if time.Since(w.r.UsedAt) < min(w.f.keep, w.f.keepEmpty)/4 {
 		return nil
 	}
 	next := *w.r
