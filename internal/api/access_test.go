@@ -260,6 +260,7 @@ var accessTable = []struct {
 	{"GET /api/v1/images", "/api/v1/images?store={store}", "", ownTiles},
 	{"GET /api/v1/images", "/api/v1/images?store=unknown", "", statuses{401, 403, 403, 403, 404, 403}},
 	{"GET /api/v1/images", "/api/v1/images?deleted=true", "", admins},
+	{"GET /api/v1/images", "/api/v1/images?external_id=5356d8b9e67655244bf3273a&store={store}", "", ownTiles},
 	{"GET /api/v1/images/{image}", "/api/v1/images/{image}", "", ownTiles},
 	{"GET /api/v1/images/{image}", "/api/v1/images/unknown", "", statuses{401, 403, 403, 403, 404, 403}},
 	{"PATCH /api/v1/images/{image}", "/api/v1/images/{image}", `{"label":""}`, statuses{401, 403, 403, 422, 422, 403}},
@@ -458,6 +459,7 @@ func TestForbiddenLooksUnknown(t *testing.T) {
 		{"GET", "/api/v1/images?store=%s", g.other},
 		{"GET", "/api/v1/images?q=abc&store=%s", g.other},
 		{"GET", "/api/v1/images?sort=name&store=%s", g.other},
+		{"GET", "/api/v1/images?external_id=x&store=%s", g.other},
 		{"GET", "/api/v1/images/%s", g.away},
 		{"PATCH", "/api/v1/images/%s", g.away},
 		{"DELETE", "/api/v1/images/%s", g.away},
@@ -534,7 +536,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 	g := newGuardedSite(t)
 	awaitTask(g)
 	paths := []string{
-		"/api/v1/images", "/api/v1/images?sort=name", "/api/v1/images?sort=state", "/api/v1/images?q=" + canary, "/api/v1/images?q=" + canary[:2], "/api/v1/images?limit=1", "/api/v1/images?fields=label,file_name,reason,properties",
+		"/api/v1/images", "/api/v1/images?sort=name", "/api/v1/images?sort=state", "/api/v1/images?q=" + canary, "/api/v1/images?external_id=" + canary + "-external", "/api/v1/images?q=" + canary[:2], "/api/v1/images?limit=1", "/api/v1/images?fields=label,file_name,reason,properties",
 		"/api/v1/images?q=" + canary + "&store=" + g.store, "/api/v1/images?store=" + g.store + "&state=broken", "/api/v1/stores", "/api/v1/stores/" + g.store, "/api/v1/tasks",
 		"/api/v1/tasks/" + g.task, "/api/v1/tasks/" + g.task + "/events", "/api/v1/tasks?store=" + g.store, "/apiv1/slides", "/api/v1/images/" + g.slide, "/api/v1/audit",
 		"/api/v1/auth/session", "/openapi.json", "/api/v1/workers",
@@ -554,9 +556,12 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 				}
 			}
 		}
-		if role != "stranger" {
-			if n := len(names(g.json(role, "/api/v1/images?q="+canary), "id")); n != 0 {
-				t.Errorf("%s: a search finds %d slides by their names", role, n)
+		for _, q := range []string{"q=" + canary, "external_id=" + canary + "-external"} {
+			if role == "stranger" {
+				continue
+			}
+			if n := len(names(g.json(role, "/api/v1/images?"+q), "id")); n != 0 {
+				t.Errorf("%s: %s finds %d slides by their names", role, q, n)
 			}
 		}
 	}
@@ -564,7 +569,7 @@ func TestNoNamesWithoutLabel(t *testing.T) {
 		t.Errorf("the log tells a name:\n%s", log)
 	}
 	// Check the test: a caller with the scope does read them.
-	for _, path := range []string{"/api/v1/images", "/api/v1/images/" + g.slide, "/api/v1/tasks/" + g.task, "/apiv1/slides", "/api/v1/stores", "/api/v1/images?q=" + canary} {
+	for _, path := range []string{"/api/v1/images", "/api/v1/images/" + g.slide, "/api/v1/tasks/" + g.task, "/apiv1/slides", "/api/v1/stores", "/api/v1/images?q=" + canary, "/api/v1/images?external_id=" + canary + "-external"} {
 		if a := g.as("reader", "GET", path, ""); !bytes.Contains(a.body, []byte(canary)) {
 			t.Errorf("reader: GET %s: %d tells no name: %.300s", path, a.status, a.body)
 		}

@@ -90,7 +90,7 @@ type connections struct {
 // A dialect contains the differences between the databases.
 type dialect struct {
 	position string        // function: position of the second text in the first, from 1; 0 if absent
-	external string        // expression: the external id in the text of a description d
+	former   string        // expression: the former stores in the text of a description d, as JSON
 	now      string        // expression: microseconds since 1970 by the database's clock
 	among    string        // condition: a value is in the list that is argument n
 	list     func(any) any // the argument for among: of a slice of numbers or texts

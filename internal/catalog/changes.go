@@ -3,6 +3,8 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
@@ -28,8 +30,9 @@ type Entry struct {
 // catalog, only the id and the number are set, and Gone.
 type Change struct {
 	Entry
-	ExternalID string // of the image in another application; "" if it has none
-	Seq        int64
+	ExternalID   string   // of the image in another application; "" if it has none
+	FormerStores []string // ids and external ids of the stores that it was in before
+	Seq          int64
 }
 
 const entryColumns = `i.id, s.id, i.state, i.deleted_at, i.path, i.file_name, i.revision, i.dev, i.ino, i.size, i.mtime, i.ctime,
@@ -42,7 +45,7 @@ type Changes struct{ *handle }
 // most limit, each in its current state. It skips none: a change that becomes visible later
 // has a higher number.
 func (cs *Changes) Since(ctx context.Context, since int64, limit int) ([]Change, error) {
-	rows, err := cs.read.QueryContext(ctx, `SELECT c.seq, c.id, CASE WHEN `+cs.position+`(d.fields, '"ExternalID"') > 0 THEN `+cs.external+` END, `+entryColumns+`
+	rows, err := cs.read.QueryContext(ctx, `SELECT c.seq, c.id, i.external_id, CASE WHEN `+cs.position+`(d.fields, '"FormerStores"') > 0 THEN `+cs.former+` END, `+entryColumns+`
 		FROM (SELECT n, id, seq FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2) c
 		LEFT JOIN images i ON i.n = c.n LEFT JOIN stores s ON s.n = i.store LEFT JOIN descriptions d ON d.n = i.n ORDER BY c.seq`, since, limit)
 	if err != nil {
@@ -54,7 +57,8 @@ func (cs *Changes) Since(ctx context.Context, since int64, limit int) ([]Change,
 		var ch Change
 		var id string
 		var external sql.NullString
-		there, err := scanEntry(rows, &ch.Entry, &ch.Seq, &id, &external)
+		var former []byte
+		there, err := scanEntry(rows, &ch.Entry, &ch.Seq, &id, &external, &former)
 		if err != nil {
 			return nil, wrap(err, "changes")
 		}
@@ -62,6 +66,11 @@ func (cs *Changes) Since(ctx context.Context, since int64, limit int) ([]Change,
 			ch.Entry = Entry{ID: id, Gone: true}
 		}
 		ch.ExternalID = external.String
+		if len(former) > 0 {
+			if err := json.Unmarshal(former, &ch.FormerStores); err != nil {
+				return nil, fmt.Errorf("former stores of image %s: %w", id, err)
+			}
+		}
 		list = append(list, ch)
 	}
 	return list, wrap(rows.Err(), "changes")

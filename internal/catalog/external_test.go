@@ -37,3 +37,68 @@ func TestExternalID(t *testing.T) {
 		}
 	})
 }
+
+// A query by external id finds the images that have exactly this one, in any order and with
+// any page size, within the other conditions of the query.
+func TestQueryExternalID(t *testing.T) {
+	onEach(t, func(t *testing.T, c *catalog.Catalog) {
+		a, b := putStore(t, c, "/a"), putStore(t, c, "/b")
+		one, two := "5356d8b9e67655244bf3273a", "CASE 7"
+		images := []*catalog.Image{
+			{StoreID: a, Path: "1", State: catalog.Available, Description: catalog.Description{FileName: "1", ExternalID: &one}},
+			{StoreID: a, Path: "2", State: catalog.Broken, Description: catalog.Description{FileName: "2", ExternalID: &one}},
+			{StoreID: b, Path: "3", State: catalog.Available, Description: catalog.Description{FileName: "3", ExternalID: &one}},
+			{StoreID: b, Path: "4", State: catalog.Available, Description: catalog.Description{FileName: "4", ExternalID: &two}},
+			{StoreID: b, Path: "5", State: catalog.Available, Description: catalog.Description{FileName: "5"}},
+		}
+		if err := c.Images.Put(t.Context(), images); err != nil {
+			t.Fatal(err)
+		}
+		none := []string{}
+		for _, tt := range []struct {
+			name string
+			q    catalog.Query
+			want string // file names
+		}{
+			{"all", catalog.Query{ExternalID: one}, "321"},
+			{"by name", catalog.Query{ExternalID: one, Sort: catalog.SortName}, "123"},
+			{"by size", catalog.Query{ExternalID: one, Sort: catalog.SortSize}, "123"},
+			{"by state", catalog.Query{ExternalID: one, Sort: catalog.SortState}, "231"},
+			{"exactly", catalog.Query{ExternalID: one[:23]}, ""},
+			{"in its case", catalog.Query{ExternalID: "case 7"}, ""},
+			{"the other", catalog.Query{ExternalID: two}, "4"},
+			{"of a store", catalog.Query{ExternalID: one, Store: b}, "3"},
+			{"in a state", catalog.Query{ExternalID: one, State: catalog.Available}, "31"},
+			{"with words", catalog.Query{ExternalID: one, Q: "2"}, "2"},
+			{"of some stores", catalog.Query{ExternalID: one, Stores: []string{a}}, "21"},
+			{"of no store", catalog.Query{ExternalID: one, Stores: none}, ""},
+			{"of a store and an image", catalog.Query{ExternalID: one, Stores: []string{b}, Images: []string{images[0].ID}}, "31"},
+			{"of an image", catalog.Query{ExternalID: one, Stores: none, Images: []string{images[1].ID, images[3].ID}}, "2"},
+			{"search finds no other", catalog.Query{Q: "24bf33"}, ""},
+			{"search finds it", catalog.Query{Q: "244BF32"}, "321"},
+		} {
+			for _, limit := range []int{1, 50} {
+				q := tt.q
+				q.Limit, q.Labels = limit, true
+				got := ""
+				for _, im := range everyPage(t, c, q) {
+					got += im.FileName
+				}
+				if got != tt.want {
+					t.Errorf("%s, %d a page: images %q, want %q", tt.name, limit, got, tt.want)
+				}
+			}
+			q := tt.q
+			q.Labels = false
+			if found := everyPage(t, c, q); q.ExternalID != "" && len(found) > 0 {
+				t.Errorf("%s, without the right to labels: %d images", tt.name, len(found))
+			}
+		}
+		if _, err := c.Images.Update(t.Context(), images[0].ID, func(im *catalog.Image) error { im.ExternalID = nil; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := c.Images.List(t.Context(), catalog.Query{ExternalID: one, Labels: true}); err != nil || len(p.Items) != 2 {
+			t.Errorf("after one was removed: %v, %v", p, err)
+		}
+	})
+}

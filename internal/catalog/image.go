@@ -244,8 +244,8 @@ func (im *Image) wantedShelf() int {
 	return shelfOf(im.State)
 }
 
-// words returns the text that a search covers: file name, label, barcode, aliases and, in an
-// in-place store, the folder, each preceded by two line breaks, so that the beginning of each can be searched like any other
+// words returns the text that a search covers: file name, label, barcode, external id, aliases
+// and, in an in-place store, the folder, each preceded by two line breaks, so that the beginning of each can be searched like any other
 // part.
 func (im *Image) words() string {
 	var b strings.Builder
@@ -256,7 +256,7 @@ func (im *Image) words() string {
 		}
 	}
 	add(im.FileName)
-	for _, p := range []*string{im.Label, im.Barcode} {
+	for _, p := range []*string{im.Label, im.Barcode, im.ExternalID} {
 		if p != nil {
 			add(*p)
 		}

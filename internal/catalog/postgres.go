@@ -15,7 +15,7 @@ const channel = "ptiffstore_catalog"
 
 var postgresDialect = &dialect{
 	position:    "strpos",
-	external:    "d.fields::json ->> 'ExternalID'",
+	former:      "d.fields::json ->> 'FormerStores'",
 	now:         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
 	among:       "= ANY($%d)",
 	list:        func(values any) any { return values },

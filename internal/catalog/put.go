@@ -357,7 +357,7 @@ func havePath(store int64, images []*Image, stores map[string]int64) (q statemen
 
 var (
 	imagesTable = table{"images", []string{
-		"n", "id", "store", "path", "shelf", "file_name", "name", "words", "size", "state", "reason", "revision", "dev", "ino", "mtime", "ctime", "digest",
+		"n", "id", "store", "path", "shelf", "file_name", "name", "words", "size", "state", "reason", "revision", "dev", "ino", "mtime", "ctime", "digest", "external_id",
 		"first_seen", "last_change", "verified_at", "missing_since", "hidden_at", "deleted_at", "created_at", "updated_at",
 	}}
 	descriptionsTable = table{"descriptions", []string{"n", "fields"}}
@@ -410,13 +410,15 @@ func (t *tx) leave(ctx context.Context, p *pending) error {
 // row returns the record as a row of [imagesTable].
 func (r *record) row() []any {
 	id := r.Identity
-	var digest any
-	if r.Digest != nil {
-		digest = clean(*r.Digest)
+	optional := func(s *string) any {
+		if s == nil {
+			return nil
+		}
+		return clean(*s)
 	}
 	return []any{
 		r.n, r.ID, r.store, []byte(r.Path), r.shelf, clean(r.FileName), key(r.FileName), r.words(), id.Size, string(r.State), clean(r.Reason), clean(r.Revision),
-		int64(id.Dev), int64(id.Ino), id.MTime, id.CTime, digest, //nolint:gosec // all 64 bits are kept
+		int64(id.Dev), int64(id.Ino), id.MTime, id.CTime, optional(r.Digest), optional(r.ExternalID), //nolint:gosec // all 64 bits are kept
 		r.FirstSeen.UnixMicro(), r.LastChange.UnixMicro(), micros(r.VerifiedAt), micros(r.MissingSince), micros(r.HiddenAt), micros(r.DeletedAt),
 		r.CreatedAt.UnixMicro(), r.UpdatedAt.UnixMicro(),
 	}

@@ -28,14 +28,17 @@ type Query struct {
 	// says: those that the caller may search although not their whole store. Unknown ids
 	// are ignored. If it is nil or empty, only the stores count.
 	Images []string
-	Q      string // part of a file name, alias, label or barcode; with fewer than 3 characters, the beginning of one
-	State  State
-	Sort   Sort
-	Cursor string
-	Limit  int  // 50 if 0, 1000 at most
-	Hidden bool // only deleted or hidden images; State is then ignored
-	// Labels reports that the caller may see file names, labels and barcodes. Without it Q
-	// is ignored, and the order by name is replaced by the order of arrival.
+	Q      string // part of a file name, alias, label, barcode or external id; with fewer than 3 characters, the beginning of one
+	// ExternalID, if not empty, is the id in another application that the images have.
+	ExternalID string
+	State      State
+	Sort       Sort
+	Cursor     string
+	Limit      int  // 50 if 0, 1000 at most
+	Hidden     bool // only deleted or hidden images; State is then ignored
+	// Labels reports that the caller may see file names, labels, barcodes and external ids.
+	// Without it Q is ignored, ExternalID finds nothing, and the order by name is replaced by
+	// the order of arrival.
 	Labels bool
 }
 

@@ -46,6 +46,7 @@ func (ims *Images) newSearch(ctx context.Context, q Query) (*search, error) {
 	if !q.Labels {
 		s.Q = ""
 	}
+	s.ExternalID = clean(q.ExternalID)
 	s.needles = needles(s.Q)
 	switch {
 	case q.Hidden:
@@ -232,6 +233,12 @@ func (s *search) page(ctx context.Context) ([]position, error) {
 
 // pageOf returns the positions on the page in any order except that of states.
 func (s *search) pageOf(ctx context.Context) ([]position, error) {
+	if s.ExternalID != "" {
+		if !s.Labels {
+			return nil, nil
+		}
+		return s.read(ctx, s.withExternalID())
+	}
 	found, err := s.pageOfStores(ctx)
 	if err != nil || len(s.images) == 0 {
 		return found, err
@@ -257,6 +264,13 @@ func (s *search) compare(a, b position) int {
 // singleImages returns the statement that reads the single images of the query in order.
 func (s *search) singleImages() (q statement) {
 	q.add(`SELECT n, %s AS k FROM images WHERE n IN (%s) AND shelf + 0 IN (%s)`, s.column(), numbers(s.images), numbers(s.shelves))
+	s.whole(&q)
+	return q
+}
+
+// whole completes a statement that reads few images: the store and the words of the query,
+// the position after the last page, and the order.
+func (s *search) whole(q *statement) {
 	if s.Store != "" {
 		q.add(` AND store + 0 = (SELECT n FROM stores WHERE id = `)
 		q.arg(clean(s.Store))
@@ -264,14 +278,28 @@ func (s *search) singleImages() (q statement) {
 	}
 	if len(s.needles) > 0 {
 		q.add(` AND `)
-		s.contains(&q, "words")
+		s.contains(q, "words")
 	}
-	s.behind(&q, "n", s.column())
+	s.behind(q, "n", s.column())
 	order := "k, n"
 	if s.Sort == SortCreated {
 		order = "n DESC"
 	}
 	q.add(` ORDER BY %s LIMIT %d`, order, s.limit)
+}
+
+// withExternalID returns the statement that reads the images of the query with its external
+// id in order. The other columns are expressions, so that the database uses the index of
+// external ids.
+func (s *search) withExternalID() (q statement) {
+	q.add(`SELECT n, %s AS k FROM images WHERE external_id = `, s.column())
+	q.arg(s.ExternalID)
+	q.add(` AND shelf + 0 IN (%s)`, numbers(s.shelves))
+	if s.stores != nil {
+		// No store and no image has the number 0, and PostgreSQL allows no empty list.
+		q.add(` AND (store + 0 IN (%s) OR n + 0 IN (%s))`, numbers(append(s.stores, 0)), numbers(append(s.images, 0)))
+	}
+	s.whole(&q)
 	return q
 }
 

@@ -9,7 +9,7 @@ import (
 
 var sqliteDialect = &dialect{
 	position: "instr",
-	external: "json_extract(d.fields, '$.ExternalID')",
+	former:   "json_extract(d.fields, '$.FormerStores')",
 	now:      "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
 	among:    "IN (SELECT value FROM json_each($%d))",
 	list: func(values any) any {

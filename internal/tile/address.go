@@ -31,9 +31,9 @@ type Address struct {
 
 // A Request is the parsed URL of a tile.
 type Request struct {
-	Image  string // id, or the file's name with ByFile
-	Store  string // store that the image must be in; any if ""
-	ByFile bool   // Image may be a file name instead of an id
+	Image  string // id; with ByFile also an ObjectId of another application, or the name of the file
+	Store  string // id or external id of the store that the image must be in or have been in; any if ""
+	ByFile bool   // Image may be another key than the id
 	Address
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,7 @@ var (
 // A Store holds what all images of a store have in common.
 type Store struct {
 	ID         string
+	ExternalID string       // in another application, which requests may name instead of ID; "" if it has none
 	Root       string       // directory of its files
 	Background color.RGBA   // colour of tiles that the scanner skipped
 	Origin     slide.Origin // of tile names in addresses without an origin
@@ -70,8 +72,11 @@ type File struct {
 	Revision string
 	Identity fsx.Identity // of the file that was inspected and found complete
 	// ExternalID is the id of the image in another application, which may decide about
-	// access; "" if it has none.
+	// access; "" if it has none. [Server.Find] finds the image by it if it is an ObjectId.
 	ExternalID string
+	// FormerStores are the ids and external ids of the stores in which the image was before,
+	// separated by spaces. Requests may name them instead of the store.
+	FormerStores string
 }
 
 func (f *File) abs() string {
@@ -79,6 +84,18 @@ func (f *File) abs() string {
 		return f.Path
 	}
 	return filepath.Join(f.Store.Root, f.Path)
+}
+
+// in reports whether a request may name that store, by its id or its id in another
+// application. Any image is in the store "".
+func (f *File) in(store string) bool {
+	if store == "" || store == f.Store.ID || store == f.Store.ExternalID {
+		return true
+	}
+	if f.FormerStores == "" {
+		return false
+	}
+	return slices.Contains(strings.Fields(f.FormerStores), store)
 }
 
 // A RenderRequest describes a tile that no file stores and that must be rendered.
@@ -144,9 +161,10 @@ type Server struct {
 	o          Options
 	images     sync.Map // id → *Image
 	count      atomic.Int64
-	nameMu     sync.RWMutex
-	names      map[string][]string // file name → ids; not used by requests with an id
-	blanks     sync.Map            // blankKey → []byte
+	keyMu      sync.RWMutex
+	names      keys     // by file name; not used by requests with an id
+	external   keys     // by external id, of those that are ObjectIds
+	blanks     sync.Map // blankKey → []byte
 	blankCount atomic.Int64
 	sending    atomic.Int64 // bytes of answers that have not been released
 	stores     sync.Map     // id of a store → *storeState
@@ -170,7 +188,7 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, names: map[string][]string{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime}
+	s := &Server{o: o, names: keys{}, external: keys{}, openFile: fsx.Open, statFile: fsx.Stat, moveTime: moveTime}
 	s.cache.maxBytes, s.cache.maxFiles = o.MaxBytes, o.MaxFiles
 	return s
 }
@@ -186,13 +204,13 @@ func (s *Server) Put(f File) {
 	old, loaded := s.images.Swap(f.ID, im)
 	if !loaded {
 		s.count.Add(1)
-		s.addName(f.Name, f.ID)
+		s.addKeys(&f)
 		return
 	}
 	was := old.(*Image)
-	if was.File.Name != f.Name {
-		s.dropName(was.File.Name, f.ID)
-		s.addName(f.Name, f.ID)
+	if was.File.Name != f.Name || was.File.ExternalID != f.ExternalID {
+		s.dropKeys(&was.File)
+		s.addKeys(&f)
 	}
 	was.close()
 	was.replaced()
@@ -206,7 +224,7 @@ func (s *Server) Delete(id string) {
 	}
 	s.count.Add(-1)
 	im := old.(*Image)
-	s.dropName(im.File.Name, id)
+	s.dropKeys(&im.File)
 	im.close()
 	im.replaced()
 }
@@ -223,19 +241,24 @@ func (s *Server) Image(id string) (*Image, error) {
 	return im.(*Image), nil
 }
 
-// ImageByName returns the image with that file name in the store with that id, or in all
-// stores if it is "". The error is [ErrNoImage] if no image has the name, and
+// ImageByName returns the image with that file name in the store with that id or external
+// id, or in all stores if it is "". The error is [ErrNoImage] if no image has the name, and
 // [ErrAmbiguous] if several have it, as the wrong one would be of another patient. Images
 // in other stores do not affect the result, so that a client cannot learn about them.
 func (s *Server) ImageByName(store, file string) (*Image, error) {
-	s.nameMu.RLock()
-	ids := s.names[file]
-	s.nameMu.RUnlock()
+	return s.byKey(s.names, store, file)
+}
+
+// byKey returns the only image of a store that has a key.
+func (s *Server) byKey(m keys, store, key string) (*Image, error) {
+	s.keyMu.RLock()
+	ids := m[key]
+	s.keyMu.RUnlock()
 	var found *Image
 	for _, id := range ids {
 		im, err := s.Image(id)
 		switch {
-		case err != nil || store != "" && store != im.File.Store.ID:
+		case err != nil || !im.File.in(store):
 			continue
 		case found != nil:
 			return nil, ErrAmbiguous
@@ -250,19 +273,40 @@ func (s *Server) ImageByName(store, file string) (*Image, error) {
 
 // Find returns the image that r names. ByFile reports that r names its file, which
 // requires the permission to see file names.
+//
+// A request that may name a file may also have the image's external id, if that is an
+// ObjectId: such ids say nothing about a patient. Then it never names a file.
 func (s *Server) Find(r *Request) (im *Image, byFile bool, err error) {
 	im, err = s.Image(r.Image)
 	if err != nil && r.ByFile {
-		im, err = s.ImageByName(r.Store, r.Image)
-		byFile = true
+		if id, ok := objectID(r.Image); ok {
+			im, err = s.byKey(s.external, r.Store, id)
+		} else {
+			im, err = s.ImageByName(r.Store, r.Image)
+			byFile = true
+		}
 	}
 	if err != nil {
 		return nil, byFile, err
 	}
-	if r.Store != "" && r.Store != im.File.Store.ID {
+	if !im.File.in(r.Store) {
 		return nil, byFile, ErrNoImage
 	}
 	return im, byFile, nil
+}
+
+// objectID returns the ObjectId of MongoDB that s spells, 24 hexadecimal digits, in lower
+// case, and whether it spells one.
+func objectID(s string) (string, bool) {
+	if len(s) != 24 {
+		return "", false
+	}
+	for i := range len(s) {
+		if c := s[i] | 0x20; (s[i] < '0' || s[i] > '9') && (c < 'a' || c > 'f') {
+			return "", false
+		}
+	}
+	return strings.ToLower(s), true
 }
 
 // Subject returns the file of im or, if im is nil, of any other image; nil if there is
@@ -307,24 +351,39 @@ func (s *Server) Close() {
 	})
 }
 
-// addName and dropName maintain the ids of each file name.
-func (s *Server) addName(name, id string) {
-	if name == "" {
-		return
+// keys are the ids of the images that have a key.
+type keys map[string][]string
+
+func (s *Server) addKeys(f *File) {
+	s.keyMu.Lock()
+	defer s.keyMu.Unlock()
+	s.names.add(f.Name, f.ID)
+	if id, ok := objectID(f.ExternalID); ok {
+		s.external.add(id, f.ID)
 	}
-	s.nameMu.Lock()
-	defer s.nameMu.Unlock()
-	s.names[name] = append(s.names[name], id)
 }
 
-func (s *Server) dropName(name, id string) {
-	s.nameMu.Lock()
-	defer s.nameMu.Unlock()
-	// A copy, as ImageByName reads the old slice without the lock.
-	ids := slices.DeleteFunc(slices.Clone(s.names[name]), func(n string) bool { return n == id })
+func (s *Server) dropKeys(f *File) {
+	s.keyMu.Lock()
+	defer s.keyMu.Unlock()
+	s.names.drop(f.Name, f.ID)
+	if id, ok := objectID(f.ExternalID); ok {
+		s.external.drop(id, f.ID)
+	}
+}
+
+func (m keys) add(key, id string) {
+	if key != "" {
+		m[key] = append(m[key], id)
+	}
+}
+
+func (m keys) drop(key, id string) {
+	// A copy, as byKey reads the old slice without the lock.
+	ids := slices.DeleteFunc(slices.Clone(m[key]), func(n string) bool { return n == id })
 	if len(ids) == 0 {
-		delete(s.names, name)
+		delete(m, key)
 		return
 	}
-	s.names[name] = ids
+	m[key] = ids
 }

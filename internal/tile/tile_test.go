@@ -203,6 +203,62 @@ func TestByNameInStore(t *testing.T) {
 	}
 }
 
+// An image is found by its external id if that is an ObjectId, and in its store and its former
+// stores by their ids and external ids.
+func TestByObjectID(t *testing.T) {
+	s, ids := serve(t, tile.Options{}, 2)
+	first, _ := s.Image(ids[0])
+	f, in := first.File, *first.File.Store
+	const oid, storeOID = "5356d8b9e67655244bf3273a", "4e695114587718175c000006"
+	in.ExternalID = storeOID
+	f.Store, f.ExternalID, f.FormerStores = &in, oid, "old 5074589302e31023d4292d97"
+	s.Put(f)
+	second, _ := s.Image(ids[1])
+	g := second.File
+	g.ExternalID = "S26-1"
+	s.Put(g)
+	for _, tt := range []struct{ store, image, want string }{
+		{"", oid, ids[0]},
+		{"", "5356D8B9E67655244BF3273A", ids[0]},
+		{in.ID, oid, ids[0]},
+		{storeOID, oid, ids[0]},
+		{"old", oid, ids[0]},
+		{"5074589302e31023d4292d97", oid, ids[0]},
+		{storeOID, ids[0], ids[0]},
+		{storeOID, "0.tiff", ids[0] + " by file"},
+		{"old", "0.tiff", ids[0] + " by file"},
+		{"old 5074589302e31023d4292d97", oid, ""},
+		{"5356d8b9e67655244bf3273b", oid, ""},
+		{"", "5356d8b9e67655244bf3273b", ""},
+		{"", "5356d8b9e67655244bf3273", " by file"},
+		{"", "S26-1", " by file"}, // such ids may say something about a patient
+	} {
+		got := ""
+		im, byFile, err := s.Find(&tile.Request{Store: tt.store, Image: tt.image, ByFile: true})
+		if err == nil {
+			got = im.File.ID
+		}
+		if byFile {
+			got += " by file"
+		}
+		if got != tt.want {
+			t.Errorf("store %q, image %q: %q, %v, want %q", tt.store, tt.image, got, err, tt.want)
+		}
+	}
+	if _, _, err := s.Find(&tile.Request{Image: oid}); !errors.Is(err, tile.ErrNoImage) {
+		t.Errorf("on a route of ids: %v, want ErrNoImage", err)
+	}
+	g.ExternalID = oid
+	s.Put(g)
+	if _, _, err := s.Find(&tile.Request{Image: oid, ByFile: true}); !errors.Is(err, tile.ErrAmbiguous) {
+		t.Errorf("two of one id: %v, want ErrAmbiguous", err)
+	}
+	s.Delete(ids[0])
+	if im, _, err := s.Find(&tile.Request{Image: oid, ByFile: true}); err != nil || im.File.ID != ids[1] {
+		t.Errorf("after one went: %v, %v", im, err)
+	}
+}
+
 // TestNamesWhileTheyChange: names are looked up while images of the same name come and go
 // (for the race detector).
 func TestNamesWhileTheyChange(t *testing.T) {

@@ -124,7 +124,7 @@ func (f *Follower) apply(im *catalog.Change) {
 		return
 	}
 	was, err := f.Tiles.Image(im.ID)
-	f.Tiles.Put(tile.File{ID: im.ID, Store: s, Path: f.path(im), Name: im.FileName, Revision: im.Revision, Identity: im.Identity, ExternalID: im.ExternalID})
+	f.Tiles.Put(tile.File{ID: im.ID, Store: s, Path: f.path(im), Name: im.FileName, Revision: im.Revision, Identity: im.Identity, ExternalID: im.ExternalID, FormerStores: strings.Join(im.FormerStores, " ")})
 	if f.Renamed != nil && err == nil && was.File.ExternalID != im.ExternalID {
 		f.Renamed(im.ID)
 	}

@@ -1,0 +1,9 @@
+-- +goose Up
+
+-- The id of the image in another application, by which it is found.
+ALTER TABLE images ADD COLUMN external_id TEXT;
+UPDATE images SET external_id = (SELECT json_extract(d.fields, '$.ExternalID') FROM descriptions d WHERE d.n = images.n)
+    WHERE n IN (SELECT n FROM descriptions WHERE instr(fields, '"ExternalID"') > 0);
+CREATE INDEX images_external_id ON images (external_id) WHERE external_id IS NOT NULL;
+-- A search finds it, as words of images do that are written from now on.
+UPDATE images SET words = words || char(10, 10) || lower(external_id) WHERE external_id IS NOT NULL;
