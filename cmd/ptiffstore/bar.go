@@ -49,10 +49,10 @@ func (b *bar) set(share float64) {
 	}
 }
 
-// next shows what is done now, from the beginning.
-func (b *bar) next(stage string) {
+// report shows what is done now, and the share of it that is done.
+func (b *bar) report(stage string, share float64) {
 	b.stage.Store(stage)
-	b.set(0)
+	b.set(share)
 }
 
 // end completes the bar, or leaves it as it is after an error.

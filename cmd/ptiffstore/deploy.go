@@ -176,3 +176,8 @@ func (c *deployPackageCmd) Run(std streams) error {
 	}
 	return nil
 }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}

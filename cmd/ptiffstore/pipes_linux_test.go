@@ -76,7 +76,7 @@ func askMany(p *process, times int, paths ...string) {
 func TestDoctorBackupsOfPipes(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		manifestName: "no backup", "catalog.db": "is damaged", "catalog.db-wal": "nothing to fix", "catalog.db-journal": "nothing to fix",
+		"backup.json": "no backup", "catalog.db": "is damaged", "catalog.db-wal": "nothing to fix", "catalog.db-journal": "nothing to fix",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,7 +16,7 @@ func TestBackupsWithinASecond(t *testing.T) {
 	seen := map[string]bool{}
 	for range 5 {
 		folder := done(t, "backup", to, "--data="+data)
-		if seen[folder] || !exists(filepath.Join(folder, manifestName)) {
+		if seen[folder] || !exists(filepath.Join(folder, "backup.json")) {
 			t.Errorf("%s: a second backup in the same folder, or none", folder)
 		}
 		seen[folder] = true
@@ -26,19 +26,6 @@ func TestBackupsWithinASecond(t *testing.T) {
 	}
 	if kept, _ := filepath.Glob(filepath.Join(data, "catalog.db.before-*")); len(kept) != len(seen) {
 		t.Errorf("%q were set aside, want %d", kept, len(seen))
-	}
-}
-
-// TestMakeFolder creates a folder when the first names are taken.
-func TestMakeFolder(t *testing.T) {
-	t.Parallel()
-	name := filepath.Join(t.TempDir(), "b")
-	for _, want := range []string{name, name + "-2", name + "-3"} {
-		got, err := makeFolder(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		diff(t, "folder", want, got)
 	}
 }
 
@@ -142,7 +129,7 @@ func killedCatalog(t *testing.T) string {
 // TestRestoreFromPipe replaces the files of a backup with named pipes.
 func TestRestoreFromPipe(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{manifestName, "catalog.db"} {
+	for _, name := range []string{"backup.json", "catalog.db"} {
 		data, target := newCatalog(t), filepath.Join(t.TempDir(), "new")
 		folder := done(t, "backup", t.TempDir(), "--data="+data)
 		mustPipe(t, filepath.Join(folder, name))

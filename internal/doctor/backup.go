@@ -8,25 +8,13 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/account"
+	"github.com/slideatlas/ptiffstore/internal/backup"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
-	"github.com/slideatlas/ptiffstore/internal/strictjson"
 )
 
-const (
-	backupAge = 48 * time.Hour // a nightly backup, one of which failed
-	// manifestMost is the maximum size of a manifest, far above what ptiffstore backup writes.
-	manifestMost = 64 << 10
-)
-
-// A backup is the manifest of a backup.
-type backup struct {
-	At   time.Time `json:"at"`
-	File string    `json:"file"`
-	Size int64     `json:"size"`
-
-	dir string
-}
+// backupAge is the maximum age of the last backup: nightly ones, one of which failed.
+const backupAge = 48 * time.Hour
 
 // backups checks the last backup: its age, and whether it is one of this site.
 func (e *examination) backups(ctx context.Context, n *notes) {
@@ -47,21 +35,18 @@ func (e *examination) backups(ctx context.Context, n *notes) {
 }
 
 // newestBackup returns the last of the backups in a folder, or the zero value.
-func newestBackup(folder string) (last backup) {
-	found, _ := filepath.Glob(filepath.Join(folder, "*", "backup.json")) // a folder name with metacharacters is not found
-	for _, path := range found {
-		b := backup{dir: filepath.Dir(path)}
-		if text, err := fsx.ReadFile(path, manifestMost); err == nil && strictjson.UnmarshalKnown(text, &b) == nil && b.At.After(last.At) {
-			last = b
-		}
+func newestBackup(folder string) backup.Backup {
+	list, err := backup.List(folder)
+	if err != nil || len(list) == 0 {
+		return backup.Backup{}
 	}
-	return last
+	return *list[0]
 }
 
 // compare compares the content of a backup with that of the site.
-func (e *examination) compare(ctx context.Context, n *notes, b backup) {
+func (e *examination) compare(ctx context.Context, n *notes, b backup.Backup) {
 	const again = "run ptiffstore backup with the --data of the site's server, and check the --data of the nightly backup"
-	path := filepath.Join(b.dir, filepath.Base(b.File))
+	path := filepath.Join(b.Folder, filepath.Base(b.File))
 	fi, err := os.Stat(path)
 	switch {
 	case err != nil:
