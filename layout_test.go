@@ -80,6 +80,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	},
 	{"internal/backup", "internal/fsx internal/strictjson internal/db internal/catalog", ""},
 	{"internal/doctor", "internal/backup internal/socket internal/fsx internal/strictjson internal/db internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr", "golang.org/x/sys"},
+	{"internal/instance", "internal/fsx", ""},
 	{"internal/deploy", "", ""},
 	{"internal/licenses", "", ""},
 	{"internal/metrics", "", "github.com/prometheus/client_golang"},
@@ -92,7 +93,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	},
 	{
 		"cmd/ptiffstore", "tiff slide internal/socket internal/synth internal/render internal/convert internal/strictjson internal/db internal/catalog internal/lease internal/managed internal/scan internal/account internal/httperr internal/upload internal/fsx " +
-			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/backup internal/doctor internal/trace internal/taskhandler internal/server",
+			"internal/oidc internal/authz internal/tile internal/rendercache internal/api internal/task internal/verify internal/licenses internal/config internal/provision internal/deploy internal/backup internal/instance internal/doctor internal/trace internal/taskhandler internal/server",
 		"github.com/alecthomas/kong github.com/willabides/kongplete github.com/dustin/go-humanize golang.org/x/term github.com/vbauerster/mpb/v8",
 	},
 	{"scripts/demoslides", "internal/synth", ""},

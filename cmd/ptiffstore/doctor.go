@@ -8,6 +8,7 @@ import (
 
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/doctor"
+	"github.com/slideatlas/ptiffstore/internal/instance"
 	"github.com/slideatlas/ptiffstore/internal/render"
 )
 
@@ -29,7 +30,7 @@ func (c *doctorCmd) Run(ctx context.Context, std streams, file *configFile) erro
 	var origin string
 	var doubt error
 	if file.file == nil {
-		origin, doubt = c.adopt(thisMachine, file.settings)
+		origin, doubt = c.adopt(instance.Local, file.settings)
 	}
 	s, err := c.site()
 	if err != nil {

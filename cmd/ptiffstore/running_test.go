@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/slideatlas/ptiffstore/internal/instance"
 )
 
 // newMachine creates a process table and a folder of units.
-func newMachine(t *testing.T, files map[string]string) machine {
+func newMachine(t *testing.T, files map[string]string) instance.Machine {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -24,7 +26,7 @@ func newMachine(t *testing.T, files map[string]string) machine {
 			t.Fatal(err)
 		}
 	}
-	return machine{proc: filepath.Join(dir, "proc"), units: []string{filepath.Join(dir, "etc"), filepath.Join(dir, "lib")}}
+	return instance.Machine{Proc: filepath.Join(dir, "proc"), Units: []string{filepath.Join(dir, "etc"), filepath.Join(dir, "lib")}}
 }
 
 // TestDoctorFindsServer starts doctor beside servers of a process table and of units.
