@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -33,7 +34,7 @@ func (c *auditCmd) Run(ctx context.Context, std streams) error {
 }
 
 func (c *auditCmd) print(ctx context.Context, std streams, a *account.Accounts) error {
-	f := account.EventFilter{User: c.User, Act: c.Act, Object: c.Object, Since: c.Since, Until: c.Until, Limit: 1000}
+	f := account.EventFilter{User: c.User, Act: c.Act, Object: c.Object, Since: c.Since, Until: c.Until, Limit: 1000, Images: c.JSON}
 	if c.Refused {
 		f.Allowed = new(bool)
 	}
@@ -58,7 +59,7 @@ func (c *auditCmd) print(ctx context.Context, std streams, a *account.Accounts) 
 		if e.Allowed {
 			outcome = "allowed"
 		}
-		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.At.Local().Format(time.DateTime), cmp.Or(e.User, "-"), e.Act, cmp.Or(e.Object, "-"), outcome, cmp.Or(e.From, "-"), e.Detail)
+		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.At.Local().Format(time.DateTime), cmp.Or(e.User, "-"), e.Act, cmp.Or(e.Object, "-"), outcome, cmp.Or(e.From, "-"), more(e))
 		return err
 	})
 	if err != nil {
@@ -68,6 +69,17 @@ func (c *auditCmd) print(ctx context.Context, std streams, a *account.Accounts) 
 		return unknown
 	}
 	return w.Flush()
+}
+
+// more is the detail of an event, and of how many images it shows labels or names.
+func more(e *account.Event) string {
+	switch e.Count {
+	case 0:
+		return e.Detail
+	case 1:
+		return strings.TrimSpace(e.Detail + " (1 image)")
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s (%d images)", e.Detail, e.Count))
 }
 
 // each calls f for each event, page by page.

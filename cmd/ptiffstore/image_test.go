@@ -70,6 +70,15 @@ func TestImageCommands(t *testing.T) {
 	if got := o.says("", "audit", "--act", "image.set", "--limit", "1", "--json"); strings.Count(got, "\n") != 0 || !strings.Contains(got, `"object":"`+a.ID) {
 		t.Errorf("audit as JSON: %s", got)
 	}
+	if _, err := o.accounts().Audit.RecordImages(t.Context(), account.Event{Act: "label.show", Allowed: true, Images: []string{a.ID, b.ID}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := o.says("", "audit", "--act", "label.show"); !strings.Contains(got, "(2 images)") {
+		t.Errorf("audit of a list:\n%s", got)
+	}
+	if got := o.says("", "audit", "--act", "label.show", "--json"); !strings.Contains(got, `"images":["`) {
+		t.Errorf("audit of a list as JSON: %s", got)
+	}
 	if got := o.says("", "audit", "--refused"); strings.Contains(got, "image.set") {
 		t.Errorf("audit of what was refused:\n%s", got)
 	}

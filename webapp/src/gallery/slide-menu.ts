@@ -5,7 +5,7 @@ import "../styles/manage.css";
 import { isLabelled, may, session } from "../access/session";
 import { field, textInput } from "../access/field";
 import { changeImage, deleteImage, Problem, type ListedImage } from "../api/client";
-import type { Store } from "../api/types";
+import type { SlideImage, Store } from "../api/types";
 import { ask, wordsOf } from "../stores/dialogs";
 import { durationSeconds, formatSeconds } from "../time";
 import { t } from "../strings";
@@ -62,7 +62,7 @@ export function slideMenu(image: ListedImage, store: Store | undefined, changes:
 }
 
 // editSlide opens the form for the label and the external id.
-export function editSlide(image: ListedImage, done: (image: ListedImage) => void): void {
+export function editSlide(image: ListedImage, done: (image: SlideImage) => void): void {
   const label = field(t.slide.label, textInput("label", { maxlength: 200, value: image.label ?? "" }), t.slide.labelHint);
   const id = field(t.slide.externalId, textInput("external_id", { maxlength: 200, value: image.external_id ?? "" }), t.slide.externalIdHint);
   const problem = h("p", { class: "form-problem", role: "alert", hidden: true });

@@ -37,6 +37,7 @@ import { Panel } from "./panel";
 import { formatView, parseView, withParts } from "./permalink";
 import { rotationControl } from "./rotation";
 import { scaleBarControl } from "./scale-bar";
+import { slideActions } from "./slide-actions";
 import { SlideView } from "./slide-view";
 import { fileName, save, snapshot } from "./snapshot";
 import { tileFailures } from "./tile-failures";
@@ -135,7 +136,11 @@ class SlidePage {
       return;
     }
     await browserIdle(); // tiles first
-    await this.linkNeighbours();
+    await Promise.all([this.linkNeighbours(), this.showActions()]);
+  }
+
+  private async showActions(): Promise<void> {
+    this.panel.setActions(...await slideActions({ image: () => this.image, changed: (image) => this.show(image), deleted: () => goBack(galleryAddress()), signal: this.signal }));
   }
 
   private async linkNeighbours(): Promise<void> {

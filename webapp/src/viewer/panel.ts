@@ -19,6 +19,9 @@ export class Panel {
   private readonly body: Record<Tab, HTMLElement>;
   private tab: Tab;
 
+  // actions are what the user may do with the image, below its details.
+  private readonly actions = h("div", { class: "details-actions", "data-testid": "slide-actions" });
+
   // changed is called when the panel opens or closes.
   constructor(private readonly changed: () => void) {
     this.tab = remembered("panel.tab") === "details" ? "details" : "pictures";
@@ -43,9 +46,14 @@ export class Panel {
   setImage(image: SlideImage): void {
     this.tabs.pictures.hidden = !isLabelled(image); // not for callers without permission to see the label
     replace(this.body.pictures, pictures(image));
-    replace(this.body.details, details(image));
+    replace(this.body.details, details(image), this.actions);
     // A slide without images starts with its details; the choice is kept for other slides.
     this.select(pictureKinds(image).length > 0 && !this.tabs.pictures.hidden ? this.tab : "details");
+  }
+
+  // setActions shows buttons below the details.
+  setActions(...buttons: HTMLElement[]): void {
+    replace(this.actions, ...buttons);
   }
 
   // clear removes the content, for a slide that the caller cannot see (any more).

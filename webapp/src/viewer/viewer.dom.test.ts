@@ -74,3 +74,36 @@ for (const [name, kept] of [
     expect(address()).toBe(`/slides/i1${at}`);
   });
 }
+
+test("edits the label in the details, and deletes the slide", async () => {
+  let label = "S26-01417 A1";
+  const sent: unknown[] = [];
+  const page = await open(`/slides/i1${at}`, {
+    ...routes,
+    "GET /api/v1/stores": () => list([{ id: "s1", label: "Slides", mode: "in-place", scopes: ["tiles", "label", "write", "admin"] }]),
+    "GET /api/v1/images/i1": () => ({ ...image, label }),
+    "PATCH /api/v1/images/i1": ({ body }) => {
+      sent.push(body);
+      ({ label } = body as { label: string });
+      return { ...image, label };
+    },
+    "DELETE /api/v1/images/i1": () => {
+      sent.push("deleted");
+      return new Response(null, { status: 204 });
+    },
+  });
+  const actions = (name: string): HTMLElement => [...page.getByTestId("slide-actions").querySelectorAll("button")].find((b) => text(b) === name)!;
+  (await eventually(() => {
+    expect(actions("Edit label and external id")).toBeDefined();
+    return actions("Edit label and external id");
+  })).click();
+  const field = await eventually(() => page.getByLabelText("Label") as HTMLInputElement);
+  field.value = "S26-01417 A2";
+  page.getByRole("button", { name: "Save" }).click();
+  await eventually(() => expect(text(page.getByRole("heading", { level: 1 }))).toBe("S26-01417 A2"));
+  actions("Delete slide").click();
+  const dialog = await eventually(() => page.getByRole("dialog", { name: "Delete this slide?" }));
+  [...dialog.querySelectorAll("button")].find((b) => text(b) === "Delete slide")!.click();
+  await eventually(() => expect(location.pathname).toBe("/"));
+  expect(sent).toEqual([{ label: "S26-01417 A2" }, "deleted"]);
+});

@@ -1,0 +1,41 @@
+// What the user may do with the slide of the viewer, as buttons below its details.
+
+import { isLabelled, may, session } from "../access/session";
+import { listStores } from "../api/client";
+import type { SlideImage } from "../api/types";
+import { currentFeed } from "../gallery/feed";
+import { t } from "../strings";
+import { h } from "../ui/dom";
+
+export interface SlideActionsOptions {
+  image: () => SlideImage | null; // the image that is shown
+  changed: (image: SlideImage) => void;
+  deleted: () => void;
+  signal: AbortSignal;
+}
+
+// slideActions returns the buttons. The rights are those on the store of the slide.
+export async function slideActions(o: SlideActionsOptions): Promise<HTMLElement[]> {
+  const { mode, user } = session();
+  if (!user && mode !== "none") return [];
+  const stores = await listStores(o.signal).catch(() => []);
+  const shown = o.image();
+  if (o.signal.aborted || !shown) return [];
+  const store = stores.find(({ id }) => id === shown.store);
+  const [edits, deletes] = [isLabelled(shown) && may("write", store), may("admin", store)];
+  if (!edits && !deletes) return [];
+  const { askDelete, editSlide } = await import("../gallery/slide-menu");
+
+  const edit = (): void => editSlide(o.image()!, (changed) => {
+    currentFeed()?.update(changed);
+    o.changed(changed);
+  });
+  const remove = (): void => askDelete(o.image()!, store, (id) => {
+    currentFeed()?.remove(id);
+    o.deleted();
+  });
+  return [
+    ...(edits ? [h("button", { type: "button", class: "button plain small", onclick: edit }, t.slide.edit)] : []),
+    ...(deletes ? [h("button", { type: "button", class: "button plain danger small", onclick: remove }, t.slide.delete)] : []),
+  ];
+}
