@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -38,7 +39,7 @@ func (s *Server) openDebug(context.Context) error {
 		mux.Handle("GET /metrics", buffer.Handler(nil, s.metrics.Handler()))
 		// An address that is not loopback was configured so that other hosts read it.
 		guard := &authz.Guard{Open: !authz.LocalHost(l.Addr().String())}
-		s.listenDebug("metrics", l, s.o.ListenMetrics, httperr.SecurityHeaders(nil, guard.Handler(httperr.WithRequestID(s.metrics.Routes(mux)))))
+		s.background.listen("metrics", l, s.o.ListenMetrics, httperr.SecurityHeaders(nil, guard.Handler(httperr.WithRequestID(s.metrics.Routes(mux)))))
 	}
 	if s.o.ListenDebug == nil {
 		return nil
@@ -54,27 +55,27 @@ func (s *Server) openDebug(context.Context) error {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	s.listenDebug("metrics and profiles", l, s.o.ListenDebug, (&authz.Guard{}).Handler(mux))
+	s.background.listen("metrics and profiles", l, s.o.ListenDebug, (&authz.Guard{}).Handler(mux))
 	return nil
 }
 
 // debugConnections is the maximum number of connections of each port except the service's.
 const debugConnections = 128
 
-// listenDebug serves h on l, and after a failure on what again opens, with the same
+// listen serves h on l, and after a failure on what again opens, with the same
 // protection from slow clients as the port of the service.
-func (s *Server) listenDebug(what string, l net.Listener, again func() (net.Listener, error), h http.Handler) {
+func (b *background) listen(what string, l net.Listener, again func() (net.Listener, error), h http.Handler) {
 	address := l.Addr()
-	s.log.Info(what, "address", address.String())
-	s.Background(what, func(ctx context.Context) (err error) {
+	b.log.Info(what, "address", address.String())
+	b.addLoop(what, func(ctx context.Context) (err error) {
 		if l == nil {
 			if l, err = relisten(address, again); err != nil {
 				return err
 			}
 		}
-		limited := limit.New(l, limit.Options{Max: debugConnections, PerAddress: debugConnections / 2, Log: s.log})
+		limited := limit.New(l, limit.Options{Max: debugConnections, PerAddress: debugConnections / 2, Log: b.log})
 		l = nil // Serve closes it
-		return s.serveLimited(ctx, limited, h)
+		return serveLimited(ctx, limited, h, b.log)
 	})
 }
 
@@ -88,9 +89,9 @@ func relisten(addr net.Addr, again func() (net.Listener, error)) (net.Listener, 
 }
 
 // serveLimited serves h on l until ctx is done or l fails.
-func (s *Server) serveLimited(ctx context.Context, l *limit.ConnLimiter, h http.Handler) error {
+func serveLimited(ctx context.Context, l *limit.ConnLimiter, h http.Handler, log *slog.Logger) error {
 	server := &http.Server{
-		Handler: limit.Bodies(h, 10*time.Second), BaseContext: s.baseContext, ConnState: l.State, ConnContext: l.Context,
+		Handler: limit.Bodies(h, 10*time.Second), BaseContext: baseContext(log), ConnState: l.State, ConnContext: l.Context,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	ctx, stop := context.WithCancel(ctx)

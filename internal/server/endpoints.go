@@ -40,11 +40,11 @@ const (
 
 // openEndpoints reads the endpoints of all stores, and checks them periodically.
 func (s *Server) openEndpoints(ctx context.Context) error {
-	s.endpoints = &endpoints{catalog: s.catalog, log: s.log, loops: &s.loops}
+	s.endpoints = &endpoints{catalog: s.storage.catalog, log: s.log, loops: &s.background.loops}
 	if _, err := s.endpoints.read(ctx); err != nil {
 		return err
 	}
-	s.run(s.endpoints.run)
+	s.background.add(s.endpoints.run)
 	return nil
 }
 

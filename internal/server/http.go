@@ -43,7 +43,7 @@ func (s *Server) draining(ctx context.Context) (context.Context, context.CancelF
 		}
 		s.log.Info("stopping", "in", s.o.HTTP.Drain)
 		wait(s.o.HTTP.Drain)
-		limit.Close(s.listener) // closed again when the server ends
+		limit.Close(s.port.listener) // closed again when the server ends
 		wait(lingerTime)
 	}()
 	return inner, stop
@@ -74,16 +74,16 @@ func lasts(ctx context.Context, failed <-chan error) error {
 func (s *Server) serve(ctx context.Context) error {
 	server := &http.Server{
 		Handler:           limit.Bodies(s.handler(), 30*time.Second),
-		BaseContext:       s.baseContext,
-		ConnState:         s.port.State,
-		ConnContext:       s.port.Context,
+		BaseContext:       baseContext(s.log),
+		ConnState:         s.port.limiter.State,
+		ConnContext:       s.port.limiter.Context,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(s.port) }()
+	go func() { failed <- server.Serve(s.port.limiter) }()
 	if err := lasts(ctx, failed); err != nil {
 		return err
 	}
@@ -96,9 +96,9 @@ func (s *Server) serve(ctx context.Context) error {
 	return err
 }
 
-// baseContext returns the context of all requests.
-func (s *Server) baseContext(net.Listener) context.Context {
-	return httperr.ContextWithLog(context.Background(), s.log)
+// baseContext returns the function of an [http.Server] that gives the context of all requests.
+func baseContext(log *slog.Logger) func(net.Listener) context.Context {
+	return func(net.Listener) context.Context { return httperr.ContextWithLog(context.Background(), log) }
 }
 
 // handler returns the handler of all routes. Tiles come first, since most requests are for
@@ -108,13 +108,13 @@ func (s *Server) handler() http.Handler {
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httperr.WriteProblem(w, r, http.StatusForbidden, "The request comes from a page of another site, which is not allowed.", 0)
 	}))
-	gate, compress := s.gates(), compression()
+	gate, compress := gates(bufferBudget(s.storage.memory)), compression()
 	mux := router{http.NewServeMux(), func(pattern string, h http.Handler) http.Handler {
 		return gate(pattern, cross.Handler(httperr.WithRequestID(s.trace.Handler(compress(s.metrics.Routes(h))))))
 	}}
 	a := &api.API{
-		Access:  s.access,
-		Catalog: s.catalog, Tiles: s.tiles, Renderer: s.renderer, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, Log: s.log,
+		Access:  s.access.api,
+		Catalog: s.storage.catalog, Tiles: s.storage.tiles, Renderer: s.storage.renderer, Version: s.o.Version, PublicURL: s.o.HTTP.PublicURL, Log: s.log,
 		Admin:      func(*http.Request) bool { return true }, // without access control every client that the guard admits is an admin
 		StoreRoots: append([]string{s.o.DataDir}, append(s.o.Folders, s.o.StoreRoots...)...), Watching: s.watchers.Status, Endpoints: s.endpoints.status, Tasks: s.tasks, Closing: s.closing,
 		Remove: s.handlers.Syncer.Remove, Restore: s.handlers.Syncer.Restore, Retry: s.handlers.Syncer.Retry,
@@ -128,9 +128,9 @@ func (s *Server) handler() http.Handler {
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
 	mux.Handle(viewerPattern, httperr.OtherMethods(mux.mux, webui.Handler(webui.Options{Origins: s.endpoints.sources})))
-	h := &nethttp.Handler{Tiles: s.tiles, Next: api.RejectEmptyParts(mux), Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
-	if s.access != nil {
-		h.Gate = s.access.Gate
+	h := &nethttp.Handler{Tiles: s.storage.tiles, Next: api.RejectEmptyParts(mux), Redirect: a.SendOn, Observe: s.metrics.Tile, Trace: s.trace.Tile(), Log: s.log}
+	if s.access.api != nil {
+		h.Gate = s.access.api.Gate
 	}
 	return s.health.Closing(s.admission(h))
 }
@@ -151,13 +151,5 @@ func (s *Server) guard() *authz.Guard { return &authz.Guard{Open: s.o.HTTP.Publi
 // admission puts the guard of a server without access control before all handlers. Its
 // refusals have the headers of all answers.
 func (s *Server) admission(h http.Handler) http.Handler {
-	return httperr.SecurityHeaders(s.proxies(), s.guard().Handler(s.cors.Handler(h)))
-}
-
-// proxies returns the proxies whose forwarding headers are trusted.
-func (s *Server) proxies() httperr.Proxies {
-	if s.access == nil {
-		return nil
-	}
-	return s.access.Proxies
+	return httperr.SecurityHeaders(s.access.proxies(), s.guard().Handler(s.cors.Handler(h)))
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -22,37 +21,8 @@ const (
 	bufferShare = 8
 )
 
-// openPort opens the port of the service and limits its connections.
-func (s *Server) openPort(context.Context) (err error) {
-	if s.listener, err = s.o.Listen(); err != nil {
-		return err
-	}
-	http := &s.o.HTTP
-	o := limit.Options{
-		Max: limit.Connections(http.Connections, s.o.Cache.OpenSlides), PerAddress: http.PerAddress, Exempt: http.Proxies.Trust,
-		Raw: s.o.Mode == TileServer, Memory: s.memory, Log: s.log,
-	}
-	if o.Max < http.Connections {
-		s.log.Warn("the limit of open files is too low for all connections: raise LimitNOFILE, or ulimit -n",
-			"connections", o.Max, "wanted", http.Connections)
-	}
-	s.port = limit.New(s.listener, o)
-	s.Background("connections", func(ctx context.Context) error {
-		s.port.Run(ctx)
-		return nil
-	})
-	return nil
-}
-
-// full is called when tiles being sent take all of their memory.
-func (s *Server) full() {
-	if s.port != nil {
-		s.port.Relieve()
-	}
-}
-
-// budget returns the memory budget of bodies being received and answers being sent.
-func (s *Server) budget() *limit.Budget { return limit.NewBudget(s.memory.Limit() / bufferShare) }
+// bufferBudget returns the memory budget of bodies being received and answers being sent.
+func bufferBudget(m *limit.Memory) *limit.Budget { return limit.NewBudget(m.Limit() / bufferShare) }
 
 // A router is a mux that puts the same handlers before each route. They know the pattern
 // of the route, so a request is matched only once.
@@ -68,8 +38,8 @@ func (m router) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeH
 // once. The limit depends on the route: health and documents in memory have none, and
 // streams and uploads, which take long, have their own. For all others the body is received
 // before, and the answer is sent after, the request counts.
-func (s *Server) gates() func(pattern string, h http.Handler) http.Handler {
-	buffer := &limit.Buffer{Budget: s.budget()}
+func gates(budget *limit.Budget) func(pattern string, h http.Handler) http.Handler {
+	buffer := &limit.Buffer{Budget: budget}
 	brief := limit.NewRequestLimiter(requestsAtOnce, requestsWaiting, requestPatience)
 	lasting := limit.NewRequestLimiter(streamsAtOnce, 0, 0)
 	return func(pattern string, h http.Handler) http.Handler {

@@ -8,23 +8,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
-	"github.com/slideatlas/ptiffstore/internal/db"
 	"github.com/slideatlas/ptiffstore/internal/httperr"
-	"github.com/slideatlas/ptiffstore/internal/limit"
-	"github.com/slideatlas/ptiffstore/internal/loop"
 	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/oidc"
-	"github.com/slideatlas/ptiffstore/internal/render"
-	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/taskhandler"
@@ -115,32 +108,22 @@ func (a *Access) none() bool { return !a.Local && a.Central == nil }
 
 // A Server is one process of any [Mode].
 type Server struct {
-	o         Options
-	log       *slog.Logger
-	lock      *db.Hold // of the data directory
-	catalog   *catalog.Catalog
-	cache     *rendercache.Cache
-	renderer  *rendercache.Renderer
-	tiles     *tile.Server
-	tasks     *task.Service // nil in a tile server
-	handlers  *taskhandler.Handlers
-	watchers  *scan.Watchers
-	accounts  *account.Accounts // nil without access control
-	access    *api.Access       // nil without access control
-	uploads   *upload.Uploads
-	endpoints *endpoints
-	metrics   *metrics.Recorder
-	trace     *trace.Tracer // nil without a collector
-	memory    *limit.Memory
-	decode    *render.Budget     // memory of decoding
-	listener  net.Listener       // of the service; nil in a worker
-	port      *limit.ConnLimiter // limits its connections
-	cors      httperr.LiveCORS
-	health    httperr.Health
-	loops     loop.Set
-
-	background []func(context.Context) // run until the process ends
-	closing    chan struct{}           // closed when it is about to end
+	o          Options
+	log        *slog.Logger
+	background background
+	storage    storage
+	access     accessControl
+	port       port
+	tasks      *task.Service // nil in a tile server
+	handlers   *taskhandler.Handlers
+	watchers   *scan.Watchers
+	uploads    *upload.Uploads
+	endpoints  *endpoints
+	metrics    *metrics.Recorder
+	trace      *trace.Tracer // nil without a collector
+	cors       httperr.LiveCORS
+	health     httperr.Health
+	closing    chan struct{} // closed when the process is about to end
 }
 
 // Open opens a process. Nothing runs before [Server.Run].
@@ -151,9 +134,10 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 			s.Close()
 		}
 	}()
-	s.health.Version, s.health.Degraded = o.Version, s.degraded
+	s.background.log = o.Log
+	s.health.Version, s.health.Degraded = o.Version, s.background.degraded
 	s.SetOrigins(o.HTTP.Origins)
-	steps := []func(context.Context) error{s.openData, s.openTracer, s.addFolders}
+	steps := []func(context.Context) error{s.openStorage, s.openTracer}
 	switch o.Mode {
 	case Serve:
 		steps = append(steps, s.openPort, s.openFollower, s.openAccess, s.openTasks, s.openEndpoints, s.openUploads)
@@ -173,50 +157,18 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	return s, nil
 }
 
-// openData opens the data directory: catalog and image cache.
-func (s *Server) openData(ctx context.Context) (err error) {
-	// A restore must fail while a process uses the directory, even with another database.
-	if s.lock, err = db.Share(s.o.DataDir); err != nil {
+// openStorage opens the data directory, and adds a store for each folder that is not one.
+func (s *Server) openStorage(ctx context.Context) error {
+	if err := s.storage.open(ctx, &s.o, tile.Options{Changed: s.changed, Full: s.port.relieve}); err != nil {
 		return err
 	}
-	if s.cache, err = rendercache.OpenCache(filepath.Join(s.o.DataDir, "cache"), s.o.Cache.Bytes, s.log); err != nil {
-		return err
-	}
-	if s.catalog, err = catalog.Open(ctx, s.o.Database); err != nil {
-		return err
-	}
-	s.memory = limit.LimitMemory(s.o.Memory)
-	s.decode = render.NewBudget(s.memory.Limit() / 3)
-	s.renderer = rendercache.New(rendercache.Options{Cache: s.cache, Memory: s.decode})
-	s.tiles = tile.New(tile.Options{
-		Render: s.renderer.Tile, Blank: render.Blank, Changed: s.changed,
-		MaxBytes: s.o.Cache.OpenBytes, MaxFiles: s.o.Cache.OpenSlides, Log: s.log,
-		MaxSending: s.memory.Limit() / 8, Full: s.full,
-	})
-	return nil
+	return s.storage.addFolders(ctx, s.o.Folders)
 }
 
 // Close closes what [Open] opened.
 func (s *Server) Close() {
-	if s.tiles != nil {
-		s.tiles.Close()
-	}
-	if s.listener != nil {
-		s.listener.Close() // closed already if it served
-	}
-	if s.cache != nil {
-		s.cache.Close()
-	}
-	if s.catalog != nil {
-		if err := s.catalog.Close(); err != nil {
-			s.log.Error("closing the catalog failed", "err", err)
-		}
-	}
-	if s.lock != nil {
-		if err := s.lock.Release(); err != nil {
-			s.log.Error("releasing the data directory failed", "err", err)
-		}
-	}
+	s.port.close()
+	s.storage.close(s.log)
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := s.trace.Close(last); err != nil {
@@ -225,10 +177,10 @@ func (s *Server) Close() {
 }
 
 // Catalog returns the catalog of the process.
-func (s *Server) Catalog() *catalog.Catalog { return s.catalog }
+func (s *Server) Catalog() *catalog.Catalog { return s.storage.catalog }
 
 // Addr returns the address of the service's port.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.port.listener.Addr() }
 
 // SetOrigins sets the origins whose pages may read tiles.
 func (s *Server) SetOrigins(origins []string) {
@@ -237,18 +189,14 @@ func (s *Server) SetOrigins(origins []string) {
 
 // SetCache sets the limits of the image cache and of open slides.
 func (s *Server) SetCache(c Cache) {
-	s.cache.SetMaxBytes(c.Bytes)
-	s.tiles.SetLimits(c.OpenBytes, c.OpenSlides)
+	s.storage.setCache(c)
 }
 
 // Background adds a loop that runs with the process; see [loop.Set.Run]. Call it before
 // [Server.Run].
 func (s *Server) Background(name string, round func(context.Context) error) {
-	s.run(func(ctx context.Context) { s.loops.Run(ctx, s.log, name, round) })
+	s.background.addLoop(name, round)
 }
-
-// run adds a function that runs with the process, until ctx is done.
-func (s *Server) run(f func(ctx context.Context)) { s.background = append(s.background, f) }
 
 // Run runs the process until ctx is done. Call it once.
 func (s *Server) Run(ctx context.Context) error {
@@ -257,9 +205,7 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, stop := s.draining(ctx)
 	defer stop() // before the wait, so that the background loops end
 	context.AfterFunc(ctx, func() { close(s.closing) })
-	for _, f := range s.background {
-		wg.Go(func() { f(ctx) })
-	}
+	s.background.start(ctx, &wg)
 	s.health.Ready.Store(true)
 	if s.o.Started != nil {
 		if err := s.o.Started(ctx, s); err != nil {
@@ -284,48 +230,24 @@ func (s *Server) changed(image string) {
 	}
 }
 
-// addFolders adds a store for each folder that is not one.
-func (s *Server) addFolders(ctx context.Context) error {
-	for _, folder := range s.o.Folders {
-		root, err := filepath.Abs(folder)
-		if err != nil {
-			return err
-		}
-		if root, err = filepath.EvalSymlinks(root); err != nil {
-			return fmt.Errorf("folder %s: %w", folder, err)
-		}
-		list, err := s.catalog.Stores.List(ctx)
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(list, func(st catalog.Store) bool { return st.Root == root }) {
-			continue
-		}
-		if _, err = s.catalog.Stores.Put(ctx, catalog.Store{Label: filepath.Base(root), Mode: catalog.InPlace, Root: root}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // openFollower reads the images of the catalog, and follows changes.
 func (s *Server) openFollower(ctx context.Context) error {
-	f := &follow.Follower{Catalog: s.catalog, Tiles: s.tiles, Log: s.log, Loops: &s.loops, Renamed: s.renamed}
+	f := &follow.Follower{Catalog: s.storage.catalog, Tiles: s.storage.tiles, Log: s.log, Loops: &s.background.loops, Renamed: s.access.renamed}
 	if s.o.Mode == Serve {
 		f.Host = s.o.Host
 	}
 	if err := f.Load(ctx); err != nil {
 		return err
 	}
-	s.run(f.Run)
+	s.background.add(f.Run)
 	return nil
 }
 
 // openUploads opens the receiver of uploads.
 func (s *Server) openUploads(context.Context) error {
 	o := s.o.Upload
-	o.Catalog, o.Log, o.Loops = s.catalog, s.log, &s.loops
-	a := &api.API{Access: s.access, Log: s.log}
+	o.Catalog, o.Log, o.Loops = s.storage.catalog, s.log, &s.background.loops
+	a := &api.API{Access: s.access.api, Log: s.log}
 	o.Received = s.handlers.Syncer.Received
 	o.Caller, o.UserName = a.Uploader, a.UserName
 	o.Rights = func(r *http.Request, st *catalog.Store) (upload.Rights, error) {
@@ -334,7 +256,7 @@ func (s *Server) openUploads(context.Context) error {
 	}
 	o.Audit = func(r *http.Request, e upload.Event) error { return a.Audit(r, e.Act, e.Object, e.Detail) }
 	s.uploads = upload.New(o)
-	s.run(s.uploads.Run)
+	s.background.add(s.uploads.Run)
 	return nil
 }
 
@@ -344,7 +266,7 @@ func (s *Server) AdminSecret(ctx context.Context) (secret string, ok bool, err e
 	if !s.o.Access.Local {
 		return "", false, nil
 	}
-	secret, ok, err = s.accounts.Bootstrap.Link(ctx)
+	secret, ok, err = s.access.accounts.Bootstrap.Link(ctx)
 	if ctx.Err() != nil { // the process is being stopped
 		return "", false, nil
 	}

@@ -3,12 +3,16 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/lease"
 	"github.com/slideatlas/ptiffstore/internal/managed"
+	"github.com/slideatlas/ptiffstore/internal/metrics"
 	"github.com/slideatlas/ptiffstore/internal/scan"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/taskhandler"
+	"github.com/slideatlas/ptiffstore/internal/trace"
 	"github.com/slideatlas/ptiffstore/internal/verify"
 )
 
@@ -16,16 +20,17 @@ import (
 // tasks.
 func (s *Server) openTasks(ctx context.Context) (err error) {
 	syncer := &scan.Syncer{
-		Catalog: s.catalog, Log: s.log, Host: s.o.Host, Holder: lease.Holder(s.o.Host), Memory: s.decode, Loops: &s.loops,
+		Catalog: s.storage.catalog, Log: s.log, Host: s.o.Host, Holder: lease.Holder(s.o.Host), Memory: s.storage.decode, Loops: &s.background.loops,
 	}
 	s.handlers = &taskhandler.Handlers{
-		Catalog: s.catalog, Syncer: syncer, Labels: scan.NewLabels(syncer),
-		Verifier: &verify.Verifier{Catalog: s.catalog, Log: s.log},
-		Tiles:    s.tiles, Renderer: s.renderer, Decode: s.decode, Reserve: s.o.Upload.Reserve,
+		Catalog: s.storage.catalog, Syncer: syncer, Labels: scan.NewLabels(syncer),
+		Verifier: &verify.Verifier{Catalog: s.storage.catalog, Log: s.log},
+		Tiles:    s.storage.tiles, Renderer: s.storage.renderer, Decode: s.storage.decode, Reserve: s.o.Upload.Reserve,
 	}
+	observer := taskObserver{s.metrics, s.trace}
 	s.tasks, err = task.Open(ctx, task.Options{
-		Catalog: s.catalog, Kinds: s.handlers.Kinds(), Host: s.o.Host, TimeZone: s.o.TimeZone, Version: s.o.Version,
-		Origin: s.origin, Begin: s.begin, Log: s.log, Loops: &s.loops,
+		Catalog: s.storage.catalog, Kinds: s.handlers.Kinds(), Host: s.o.Host, TimeZone: s.o.TimeZone, Version: s.o.Version,
+		Origin: observer.origin, Begin: observer.begin, Log: s.log, Loops: &s.background.loops,
 	})
 	if err != nil {
 		return err
@@ -34,16 +39,48 @@ func (s *Server) openTasks(ctx context.Context) (err error) {
 	if len(s.o.Queues) == 0 {
 		return nil
 	}
-	s.countTasks()
-	f := &taskhandler.FollowUps{Catalog: s.catalog, Tasks: s.tasks, Decode: s.decode, Log: s.log, Loops: &s.loops}
+	observer.count(s.handlers.Kinds())
+	f := &taskhandler.FollowUps{Catalog: s.storage.catalog, Tasks: s.tasks, Decode: s.storage.decode, Log: s.log, Loops: &s.background.loops}
 	syncer.Received = managed.NewReceived()
 	syncer.Available, syncer.Arrived, syncer.Unsupported = f.Available, f.Available, f.Quarantined
-	s.run(func(ctx context.Context) { s.watchers.Run(ctx) })
-	s.run(f.Run)
-	s.run(func(ctx context.Context) {
+	s.background.add(func(ctx context.Context) { s.watchers.Run(ctx) })
+	s.background.add(f.Run)
+	s.background.add(func(ctx context.Context) {
 		if err := s.tasks.Work(ctx, task.WorkOptions{Queues: s.o.Queues}); err != nil && !errors.Is(err, context.Canceled) {
 			s.log.Error("the worker has stopped: tasks no longer run", "err", err)
 		}
 	})
 	return nil
+}
+
+// A taskObserver counts and traces tasks.
+type taskObserver struct {
+	metrics *metrics.Recorder
+	trace   *trace.Tracer
+}
+
+// count creates the metrics of all kinds of tasks, so that they exist from the start.
+func (o taskObserver) count(list []task.Kind) {
+	var kinds []string
+	for _, k := range list {
+		kinds = append(kinds, k.Name)
+	}
+	o.metrics.Kinds(kinds, task.Outcomes...)
+}
+
+// origin returns the request that submits a task.
+func (o taskObserver) origin(ctx context.Context) task.Origin {
+	return task.Origin{Request: httperr.RequestID(ctx), Trace: o.trace.Parent(ctx)}
+}
+
+// begin starts to count and trace an attempt at a task.
+func (o taskObserver) begin(ctx context.Context, t *task.Task) (context.Context, func(outcome string)) {
+	began := time.Now()
+	ctx, end := o.trace.Task(ctx, trace.Task{
+		ID: t.ID, Kind: t.Kind, Queue: t.Queue, Store: t.Store, Attempt: t.Attempt, Request: t.Origin.Request, Parent: t.Origin.Trace,
+	})
+	return ctx, func(outcome string) {
+		o.metrics.Task(t.Kind, outcome, time.Since(began))
+		end(outcome, outcome == task.FailedOutcome)
+	}
 }

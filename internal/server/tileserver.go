@@ -16,15 +16,15 @@ import (
 // in progress.
 func (s *Server) serveTiles(ctx context.Context) error {
 	h := &fasthttp.Handler{
-		Tiles: s.tiles, Next: tileGates(s.images()), Guard: s.guard().Check, CORS: &s.cors, Observe: s.metrics.Tile, Trace: s.trace.Tile(),
-		Ending: s.health.Ending, Hold: s.budget().Take, State: s.port.State, Log: s.log,
+		Tiles: s.storage.tiles, Next: tileGates(s.images()), Guard: s.guard().Check, CORS: &s.cors, Observe: s.metrics.Tile, Trace: s.trace.Tile(),
+		Ending: s.health.Ending, Hold: bufferBudget(s.storage.memory).Take, State: s.port.limiter.State, Log: s.log,
 	}
-	if s.access != nil {
-		h.Gate, h.Proxies = s.access.Gate, s.access.Proxies
+	if s.access.api != nil {
+		h.Gate, h.Proxies = s.access.api.Gate, s.access.api.Proxies
 	}
 	server := h.Server()
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(s.port) }()
+	go func() { failed <- server.Serve(s.port.limiter) }()
 	if err := lasts(ctx, failed); err != nil {
 		return err
 	}
@@ -40,17 +40,17 @@ func (s *Server) serveTiles(ctx context.Context) error {
 // images returns the handler of the other routes of a tile server.
 func (s *Server) images() http.Handler {
 	mux := http.NewServeMux()
-	a := &api.API{Access: s.access, Catalog: s.catalog, Tiles: s.tiles, Renderer: s.renderer, Version: s.o.Version, Log: s.log}
+	a := &api.API{Access: s.access.api, Catalog: s.storage.catalog, Tiles: s.storage.tiles, Renderer: s.storage.renderer, Version: s.o.Version, Log: s.log}
 	a.RegisterPictures(mux)
 	s.health.Register(mux)
 	mux.Handle(metricsPattern, a.Guard(metricsPattern, s.metrics.Handler()))
-	if s.access != nil && s.access.Revoke != nil {
-		mux.Handle("POST "+authz.RevokePath, s.access.Revoke)
+	if s.access.api != nil && s.access.api.Revoke != nil {
+		mux.Handle("POST "+authz.RevokePath, s.access.api.Revoke)
 	}
 	mux.Handle("/", httperr.OtherMethods(mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		httperr.WriteProblem(w, r, http.StatusNotFound, "There is nothing at this address: this server serves only tiles.", 0)
 	})))
-	h := httperr.SecurityHeaders(s.proxies(), httperr.WithRequestID(s.trace.Handler(api.RejectEmptyParts(s.metrics.Routes(mux)))))
+	h := httperr.SecurityHeaders(s.access.proxies(), httperr.WithRequestID(s.trace.Handler(api.RejectEmptyParts(s.metrics.Routes(mux)))))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(httperr.ContextWithLog(r.Context(), s.log)))
 	})

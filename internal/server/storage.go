@@ -1,0 +1,99 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+
+	"github.com/slideatlas/ptiffstore/internal/catalog"
+	"github.com/slideatlas/ptiffstore/internal/db"
+	"github.com/slideatlas/ptiffstore/internal/limit"
+	"github.com/slideatlas/ptiffstore/internal/render"
+	"github.com/slideatlas/ptiffstore/internal/rendercache"
+	"github.com/slideatlas/ptiffstore/internal/tile"
+)
+
+// storage is the data directory (catalog and image cache), with what reads and renders slides
+// and the memory for it.
+type storage struct {
+	lock     *db.Hold // of the data directory
+	catalog  *catalog.Catalog
+	cache    *rendercache.Cache
+	renderer *rendercache.Renderer
+	tiles    *tile.Server
+	memory   *limit.Memory
+	decode   *render.Budget // memory of decoding
+}
+
+// open opens the data directory of o.
+func (d *storage) open(ctx context.Context, o *Options, t tile.Options) (err error) {
+	// A restore must fail while a process uses the directory, even with another database.
+	if d.lock, err = db.Share(o.DataDir); err != nil {
+		return err
+	}
+	if d.cache, err = rendercache.OpenCache(filepath.Join(o.DataDir, "cache"), o.Cache.Bytes, o.Log); err != nil {
+		return err
+	}
+	if d.catalog, err = catalog.Open(ctx, o.Database); err != nil {
+		return err
+	}
+	d.memory = limit.LimitMemory(o.Memory)
+	d.decode = render.NewBudget(d.memory.Limit() / 3)
+	d.renderer = rendercache.New(rendercache.Options{Cache: d.cache, Memory: d.decode})
+	t.Render, t.Blank, t.Log = d.renderer.Tile, render.Blank, o.Log
+	t.MaxBytes, t.MaxFiles, t.MaxSending = o.Cache.OpenBytes, o.Cache.OpenSlides, d.memory.Limit()/8
+	d.tiles = tile.New(t)
+	return nil
+}
+
+// setCache sets the limits of the image cache and of open slides.
+func (d *storage) setCache(c Cache) {
+	d.cache.SetMaxBytes(c.Bytes)
+	d.tiles.SetLimits(c.OpenBytes, c.OpenSlides)
+}
+
+// addFolders adds a store for each folder that is not one.
+func (d *storage) addFolders(ctx context.Context, folders []string) error {
+	for _, folder := range folders {
+		root, err := filepath.Abs(folder)
+		if err != nil {
+			return err
+		}
+		if root, err = filepath.EvalSymlinks(root); err != nil {
+			return fmt.Errorf("folder %s: %w", folder, err)
+		}
+		list, err := d.catalog.Stores.List(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(list, func(st catalog.Store) bool { return st.Root == root }) {
+			continue
+		}
+		if _, err = d.catalog.Stores.Put(ctx, catalog.Store{Label: filepath.Base(root), Mode: catalog.InPlace, Root: root}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close closes what has been opened.
+func (d *storage) close(log *slog.Logger) {
+	if d.tiles != nil {
+		d.tiles.Close()
+	}
+	if d.cache != nil {
+		d.cache.Close()
+	}
+	if d.catalog != nil {
+		if err := d.catalog.Close(); err != nil {
+			log.Error("closing the catalog failed", "err", err)
+		}
+	}
+	if d.lock != nil {
+		if err := d.lock.Release(); err != nil {
+			log.Error("releasing the data directory failed", "err", err)
+		}
+	}
+}
