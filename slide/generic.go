@@ -44,6 +44,7 @@ func generic(f *tiff.File, s *Slide) (bool, error) {
 		s.setMPP(im.mppX, im.mppY)
 	}
 	s.setDescribed(describedValues(s.Properties["tiff.ImageDescription"]))
+	s.setPacked(s.Properties["tiff.ImageDescription"])
 	s.profile = directoryICC(first)
 	return true, s.addAssociated(f, name)
 }

@@ -114,7 +114,7 @@ type Slide struct {
 	Barcode        string            // decoded text of the barcode on the label; "" if unknown
 	Properties     map[string]string // keys like "philips.DICOM_MANUFACTURERS_MODEL_NAME", "tiff.Software"; no image data
 	Warnings       []string          // damaged fields that no pixel depends on, which were ignored
-	Bounds         image.Rectangle   // the part of level 0 with the image: all of it, except in a [Pyramid]
+	Bounds         image.Rectangle   // the part of level 0 with the image: all of it, except in a [Pyramid] and in a file written from one
 
 	r          io.ReaderAt
 	size       int64 // of r, in bytes
@@ -123,6 +123,7 @@ type Slide struct {
 	associated []associatedImage // associated images, in order of preference within a kind
 	profile    *embedded         // the colour profile; nil without one
 	gaps       bool              // empty tiles of smaller levels are missing, not glass
+	background []uint64          // offsets of tiles that are background, see [PackedDescription]; nil in other files
 	mem        atomic.Int64
 	// tiles returns the tiles of a [Pyramid]; nil if they are in a file.
 	tiles func(dst []byte, zoom, col, row int) ([]byte, error)
@@ -150,7 +151,9 @@ func Open(r io.ReaderAt, size int64) (*Slide, error) {
 		}
 		if ok {
 			s.Zooms = ladder(s.Levels)
-			s.Bounds = image.Rect(0, 0, s.Levels[0].Width, s.Levels[0].Height)
+			if s.Bounds.Empty() {
+				s.Bounds = image.Rect(0, 0, s.Levels[0].Width, s.Levels[0].Height)
+			}
 			s.mem.Store(s.footprint())
 			return s, nil
 		}

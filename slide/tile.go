@@ -41,6 +41,9 @@ func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 	if s.tiles != nil {
 		return s.appendTileOf(dst, level, col, row)
 	}
+	if err := s.shown(level, col, row); err != nil {
+		return dst, err
+	}
 	src := s.sources[level]
 	t := src.table.Load()
 	if t == nil {
@@ -56,6 +59,9 @@ func (s *Slide) AppendTile(dst []byte, level, col, row int) ([]byte, error) {
 		return s.appendPlanes(dst, level, t, col, row)
 	}
 	off, n, err := t.extent(src, 0, col, row)
+	if err == nil && s.isBackground(off) {
+		err = ErrEmptyTile
+	}
 	if err != nil {
 		return dst, err
 	}
@@ -79,6 +85,9 @@ func (s *Slide) TileBytes(level, col, row int) int64 {
 	if s.tiles != nil {
 		return tileLimit(l)
 	}
+	if s.shown(level, col, row) != nil {
+		return 0
+	}
 	src := s.sources[level]
 	t := src.table.Load()
 	if t == nil {
@@ -89,8 +98,8 @@ func (s *Slide) TileBytes(level, col, row int) int64 {
 	}
 	var n uint64
 	for plane := range l.Layout.Planes() {
-		_, m, err := t.extent(src, plane, col, row)
-		if err != nil || m > maxTileBytes {
+		off, m, err := t.extent(src, plane, col, row)
+		if err != nil || m > maxTileBytes || s.isBackground(off) {
 			return 0
 		}
 		n += m

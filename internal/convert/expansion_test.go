@@ -44,7 +44,16 @@ func TestRoomWhileWriting(t *testing.T) {
 	if err := os.WriteFile(in, encodePNG(t, scene(image.NewNRGBA(image.Rect(0, 0, 700, 600)))), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := &container{room: func(written, _ int64) error { return errors.New("full at " + strings.Repeat("x", int(written>>20))) }, pos: askEvery}
+	f, err := os.Create(filepath.Join(t.TempDir(), "pyramid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c := newContainer(f)
+	if _, err := c.Write(make([]byte, askEvery)); err != nil {
+		t.Fatal(err)
+	}
+	c.room = func(written, _ int64) error { return errors.New("full at " + strings.Repeat("x", int(written>>20))) }
 	if err := c.write([]byte("tile")); err == nil || err.Error() != "full at xxxx" {
 		t.Errorf("got %v, want that it is full at 4 MB", err)
 	}

@@ -67,7 +67,7 @@ func write(ctx context.Context, src *picture, f *os.File, bound int64, o Options
 	if o.Progress != nil {
 		o.Progress(int64(src.Height), int64(src.Height))
 	}
-	return Result{Kind: src.Kind, Width: src.Width, Height: src.Height, Levels: len(p.levels), Bytes: p.out.pos}, nil
+	return Result{Kind: src.Kind, Width: src.Width, Height: src.Height, Levels: len(p.levels), Bytes: p.out.Offset()}, nil
 }
 
 func newPyramid(ctx context.Context, w, h, quality int, f *os.File) (*pyramid, error) {
@@ -234,7 +234,7 @@ func (p *pyramid) writeTile(l *level, data []byte) error {
 	if !bytes.Equal(tables, p.tables) {
 		return fmt.Errorf("the encoder has changed its tables between tiles")
 	}
-	l.offsets = append(l.offsets, uint64(p.out.pos))
+	l.offsets = append(l.offsets, uint64(p.out.Offset()))
 	l.counts = append(l.counts, uint64(len(tile)))
 	return p.out.write(tile)
 }
@@ -269,11 +269,11 @@ func splitJPEG(data []byte) (tables, tile []byte, err error) {
 // finish writes the directories.
 func (p *pyramid) finish(src *picture) error {
 	for i, l := range p.levels {
-		if err := p.out.directory(p.fields(i, l, src)); err != nil {
+		if err := p.out.Directory(p.fields(i, l, src)); err != nil {
 			return fmt.Errorf("writing the pyramid: %w", err)
 		}
 	}
-	if err := p.out.finish(); err != nil {
+	if err := p.out.Finish(); err != nil {
 		return fmt.Errorf("writing the pyramid: %w", err)
 	}
 	return nil
