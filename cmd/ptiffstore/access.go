@@ -122,6 +122,7 @@ func readSecret(flag, path string) (string, error) {
 // options returns the options of access control. It logs a warning for each secret that
 // other users can read.
 func (o *accessFlags) options(insecure bool, log *slog.Logger) (a server.Access, err error) {
+	a.Password = passwordCost
 	switch o.Auth {
 	case "local":
 		a.Local = true

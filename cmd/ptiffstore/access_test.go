@@ -134,6 +134,6 @@ func TestAccessFlags(t *testing.T) {
 // TestAdminLinkBehindProxy checks that the link for the first admin has the public URL.
 func TestAdminLinkBehindProxy(t *testing.T) {
 	t.Parallel()
-	s := start(t, "serve", "--data", t.TempDir(), "--auth", "local", "--no-worker", "--public-url", "https://slides.example.org")
+	s := start(t, "serve", "--data", newCatalog(t), "--auth", "local", "--no-worker", "--public-url", "https://slides.example.org")
 	await(t, "the link", func() bool { return strings.Contains(s.log.String(), "    https://slides.example.org/setup#ptb_") })
 }

@@ -81,7 +81,7 @@ func TestConvert(t *testing.T) {
 // convert automatically.
 func TestConvertImage(t *testing.T) {
 	t.Parallel()
-	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
+	db, dir := "--data="+newCatalog(t), filepath.Join(slidesIn(t, nil), "archive")
 	store := done(t, "store", "add", dir, db, "--managed", "--no-convert")
 	s := start(t, "serve", db)
 	name := patient + ".tif"
@@ -108,7 +108,7 @@ func TestConvertImage(t *testing.T) {
 // them in place.
 func TestPicturesBecomePyramids(t *testing.T) {
 	t.Parallel()
-	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
+	db, dir := "--data="+newCatalog(t), filepath.Join(slidesIn(t, nil), "archive")
 	done(t, "store", "add", dir, db, "--managed", "--settle", "1s")
 	s := start(t, "serve", db)
 	drop := func(name string, encode func(*os.File) error) {

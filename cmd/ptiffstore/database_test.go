@@ -19,11 +19,22 @@ import (
 // newCatalog creates a data directory with an empty catalog, as serve does.
 func newCatalog(t *testing.T) string {
 	t.Helper()
-	p := &databaseFlags{Data: t.TempDir()}
-	createCatalog(t, p)
-	return p.Data
+	data := t.TempDir()
+	emptyCatalog.SQLiteAt(t, filepath.Join(data, "catalog.db"))
+	return data
 }
 
+// emptyCatalog has all tables. They are created once and copied: creating them takes longer
+// than many tests.
+var emptyCatalog = &pgtest.Template{Prepare: func(ctx context.Context, url string) error {
+	c, _, err := (&databaseFlags{Database: url}).create(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}}
+
+// createCatalog creates the catalog of the flags.
 func createCatalog(t *testing.T, p *databaseFlags) {
 	t.Helper()
 	c, _, err := p.create(t.Context())

@@ -64,7 +64,7 @@ func TestDoctor(t *testing.T) {
 // server knows, and with another one.
 func TestDoctorAsksCentralServer(t *testing.T) {
 	t.Parallel()
-	data := t.TempDir()
+	data := newCatalog(t)
 	central := start(t, "serve", "--data="+data, "--auth=local", "--no-admin-link")
 	secret := filepath.Join(t.TempDir(), "secret")
 	examine := func(text string) result {

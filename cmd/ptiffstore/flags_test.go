@@ -35,7 +35,7 @@ func TestDataFolder(t *testing.T) {
 // the server writes nothing into it.
 func TestServeFolders(t *testing.T) {
 	t.Parallel()
-	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"a.tiff": plain})
+	data, dir := newCatalog(t), slidesIn(t, map[string]*slideFile{"a.tiff": plain})
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 			os.Unsetenv(name)
 		}
 	}
+	passwordCost = account.PasswordCost{Memory: 64, Passes: 1, Threads: 1} // see TestPasswordsOfProgram
 	moreAtOnce()
 	code := m.Run()
 	if slides.dir != "" {

@@ -257,7 +257,7 @@ func TestDebugListen(t *testing.T) {
 			t.Errorf("%s: %v, want it refused", address, r)
 		}
 	}
-	s := start(t, "serve", "--data", t.TempDir(), "--debug-listen", "127.0.0.1:0")
+	s := start(t, "serve", "--data", newCatalog(t), "--debug-listen", "127.0.0.1:0")
 	address := regexp.MustCompile(`msg="metrics and profiles" address=(\S+)`)
 	await(t, "the address of the profiles", func() bool { return address.MatchString(s.log.String()) })
 	debug := &running{t: t, url: "http://" + address.FindStringSubmatch(s.log.String())[1], client: http.DefaultClient}
@@ -265,7 +265,7 @@ func TestDebugListen(t *testing.T) {
 		t.Errorf("profile of goroutines: %d %.100s", a.status, a.body)
 	}
 	checkProblem(t, "by another name", debug.get("/debug/pprof/", "Host", "evil.example"), http.StatusMisdirectedRequest)
-	off := start(t, "serve", "--data", t.TempDir())
+	off := start(t, "serve", "--data", newCatalog(t))
 	if strings.Contains(off.log.String(), "profiles") || strings.Contains(off.get("/debug/pprof/").body, "goroutine profile") {
 		t.Errorf("profiles are served without --debug-listen: %s", off.log)
 	}

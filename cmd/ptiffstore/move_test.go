@@ -15,7 +15,7 @@ import (
 func TestTilesDuringImport(t *testing.T) {
 	t.Parallel()
 	const slides = 4
-	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
+	db, dir := "--data="+newCatalog(t), filepath.Join(slidesIn(t, nil), "archive")
 	done(t, "store", "add", dir, db, "--managed")
 	s := start(t, "serve", db, "--queue=default=8")
 	for i := range slides {

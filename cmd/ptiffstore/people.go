@@ -33,13 +33,16 @@ type groupCmd struct {
 	Set    groupSetCmd    `cmd:"" help:"Rename a group, or set its name at the OpenID Connect provider."`
 }
 
+// passwordCost is the cost of new hashes of passwords. It is 0, the default, except in tests.
+var passwordCost account.PasswordCost
+
 // people opens the accounts of a catalog, which must exist with all its tables.
 func (p *databaseFlags) people(ctx context.Context) (*account.Accounts, error) {
 	url, err := p.require(ctx, ledgers()...)
 	if err != nil {
 		return nil, err
 	}
-	return account.Open(ctx, url, account.Options{})
+	return account.Open(ctx, url, account.Options{Password: passwordCost})
 }
 
 // withPeople opens the accounts, calls f, and writes the change that f made and its object

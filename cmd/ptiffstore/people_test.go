@@ -56,7 +56,7 @@ func (o *office) refuses(words, in string, args ...string) {
 
 func (o *office) accounts() *account.Accounts {
 	o.t.Helper()
-	a, err := account.Open(o.t.Context(), "sqlite:"+filepath.Join(o.data, "catalog.db"), account.Options{})
+	a, err := account.Open(o.t.Context(), "sqlite:"+filepath.Join(o.data, "catalog.db"), account.Options{Password: passwordCost})
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/synth"
 )
 
@@ -33,7 +34,7 @@ func built(t *testing.T) string {
 	philips.file(t) // creates the folder
 	binary.once.Do(func() {
 		binary.path = filepath.Join(slides.dir, "ptiffstore")
-		build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", binary.path, ".")
+		build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", binary.path, ".")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			binary.err = fmt.Errorf("%w\n%s", err, out)
@@ -276,7 +277,7 @@ func (p *process) end(sig syscall.Signal) *os.ProcessState {
 // not prevent that.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	data, dir := t.TempDir(), filepath.Join(slidesIn(t, nil), "slides")
+	data, dir := newCatalog(t), filepath.Join(slidesIn(t, nil), "slides")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -338,6 +339,46 @@ func TestSignals(t *testing.T) {
 				t.Errorf("%s after %v: %v, want exit code 0: %s", mode, sig, state, p.log)
 			}
 		}
+	}
+}
+
+// TestPasswordsOfProgram fails if the program hashes passwords as cheaply as these tests do:
+// neither its commands nor its server may. The server replaces a cheap hash at the next login.
+func TestPasswordsOfProgram(t *testing.T) {
+	t.Parallel()
+	const strong = "$argon2id$v=19$m=65536,t=3,p=4$"
+	o := newOffice(t)
+	o.says(goodPassword, "user", "add", "cheap")
+	cmd := exec.Command(built(t), "user", "add", "anna", "--data", o.data)
+	cmd.Stdin = strings.NewReader(goodPassword)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(o.data, "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	hash := func(user string) (hash string) {
+		if err := c.DB().Read.QueryRowContext(t.Context(), `SELECT password FROM users WHERE name = $1`, user).Scan(&hash); err != nil {
+			t.Fatal(err)
+		}
+		return hash
+	}
+	if h := hash("anna"); !strings.HasPrefix(h, strong) {
+		t.Errorf("a command stores %s, want %s…", h, strong)
+	}
+	if h := hash("cheap"); strings.HasPrefix(h, strong) {
+		t.Errorf("these tests store %s, want a cheaper hash", h)
+	}
+	p := launch(t, "serve", "--data", o.data, "--auth", "local", "--no-worker")
+	resp, err := p.client.Post(p.url+"/api/v1/auth/login", "application/json", strings.NewReader(`{"name":"cheap","password":"`+goodPassword+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if h := hash("cheap"); resp.StatusCode != http.StatusOK || !strings.HasPrefix(h, strong) {
+		t.Errorf("login has status %d, and the server stores %s, want %s…", resp.StatusCode, h, strong)
 	}
 }
 

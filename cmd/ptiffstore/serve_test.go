@@ -30,7 +30,7 @@ func TestServeRoutes(t *testing.T) {
 	t.Parallel()
 	const name = patient + " 1.tiff"
 	dir := slidesIn(t, map[string]*slideFile{name: philips, patient + " 2.tiff": plain})
-	s := start(t, "serve", dir, "--data", t.TempDir())
+	s := start(t, "serve", dir, "--data", newCatalog(t))
 	im := s.available(name)
 	s.available(patient + " 2.tiff")
 	file := strings.NewReplacer(" ", "%20", "^", "%5E").Replace(name)
@@ -144,7 +144,7 @@ func TestServeArrival(t *testing.T) {
 // sets, in a store with a short settle policy.
 func TestServeStates(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"stays 1.tiff": plain, "stays 2.tiff": plain, "stays 3.tiff": plain})
+	data, dir := newCatalog(t), slidesIn(t, map[string]*slideFile{"stays 1.tiff": plain, "stays 2.tiff": plain, "stays 3.tiff": plain})
 	impatientStore(t, data, dir)
 	s := start(t, "serve", "--data", data)
 	s.available("stays 3.tiff")
@@ -449,7 +449,7 @@ func TestServeRefused(t *testing.T) {
 // finds the next slide.
 func TestServeStops(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
-	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"a.tiff": philips, "b.tiff": plain})
+	data, dir := newCatalog(t), slidesIn(t, map[string]*slideFile{"a.tiff": philips, "b.tiff": plain})
 	s := start(t, "serve", dir, "--data", data)
 	want := map[string]imageJSON{"a.tiff": s.available("a.tiff"), "b.tiff": s.available("b.tiff")}
 	for name, path := range map[string]string{"a.tiff": "/tiles/0/0/0", "b.tiff": "/tiles/1/0/0"} {
@@ -474,7 +474,7 @@ func TestServeStops(t *testing.T) {
 // report that and end.
 func TestServeFailsToPrepare(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
-	data := t.TempDir()
+	data := newCatalog(t)
 	if err := os.Mkdir(filepath.Join(data, "demo"), 0o755); err != nil {
 		t.Fatal(err)
 	}

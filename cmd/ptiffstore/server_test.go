@@ -237,7 +237,7 @@ func serving(t *testing.T, files map[string]*slideFile, args ...string) (*runnin
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"serve", dir, "--data", t.TempDir()}, args...)
+	args = append([]string{"serve", dir, "--data", newCatalog(t)}, args...)
 	s := start(t, args...)
 	s.until("the first pass", func() bool { return !strings.Contains(s.get("/api/v1/stores").body, `"last_sync":null`) })
 	for name, f := range files {

@@ -66,7 +66,7 @@ func TestSlowClients(t *testing.T) {
 
 func TestSlowClientsOfTileserver(t *testing.T) {
 	t.Parallel()
-	data := t.TempDir()
+	data := newCatalog(t)
 	s, _ := serving(t, map[string]*slideFile{"a.tiff": philips}, "--data", data)
 	ts := beside(t, data)
 	im := s.available("a.tiff")

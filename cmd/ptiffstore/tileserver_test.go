@@ -27,7 +27,7 @@ func beside(t *testing.T, data string, args ...string) *running {
 func TestTileserver(t *testing.T) {
 	t.Parallel()
 	const name = patient + ".tiff"
-	data := t.TempDir()
+	data := newCatalog(t)
 	s, dir := serving(t, nil, "--data", data)
 	ts := beside(t, data)
 	began := time.Now()
@@ -90,7 +90,7 @@ func TestTileserver(t *testing.T) {
 // answer has no old bytes, and later answers have those of the new slide.
 func TestTileserverOverwritten(t *testing.T) {
 	t.Parallel()
-	data := t.TempDir()
+	data := newCatalog(t)
 	s, dir := serving(t, map[string]*slideFile{"a.tiff": philips}, "--data", data)
 	ts := beside(t, data)
 	before := s.available("a.tiff")
@@ -115,7 +115,7 @@ func TestTileserverOverwritten(t *testing.T) {
 
 func TestTileserverGuard(t *testing.T) {
 	t.Parallel()
-	data := t.TempDir()
+	data := newCatalog(t)
 	s, _ := serving(t, map[string]*slideFile{"a.tiff": plain}, "--data", data)
 	ts := beside(t, data)
 	tile := "/api/v1/images/" + s.available("a.tiff").ID + "/tiles/0/0/0"
@@ -178,7 +178,7 @@ func TestUnsupportedTile(t *testing.T) {
 	if err := os.WriteFile(odd, manyScans(t), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	data := t.TempDir()
+	data := newCatalog(t)
 	s, dir := serving(t, nil, "--data", data)
 	ts := beside(t, data)
 	deliver(t, &slideFile{name: "odd.tiff", make: copyOf(odd)}, filepath.Join(dir, patient+".tiff"))

@@ -77,7 +77,7 @@ type taskJSON struct {
 
 func TestStoreCommands(t *testing.T) {
 	t.Parallel()
-	data, dir := t.TempDir(), slidesIn(t, map[string]*slideFile{"a.tiff": plain})
+	data, dir := newCatalog(t), slidesIn(t, map[string]*slideFile{"a.tiff": plain})
 	db := "--data=" + data
 	id := done(t, "store", "add", dir, db, "--label", "Scanner 1", "--schedule", "15m", "--exclude", "tmp*", "--hide-after", "30d")
 	type store struct {
@@ -124,7 +124,7 @@ func TestStoreCommands(t *testing.T) {
 // its slides keep their ids.
 func TestManagedStoreReturns(t *testing.T) {
 	t.Parallel()
-	db, dir := "--data="+t.TempDir(), filepath.Join(slidesIn(t, nil), "archive")
+	db, dir := "--data="+newCatalog(t), filepath.Join(slidesIn(t, nil), "archive")
 	id := done(t, "store", "add", dir, db, "--managed")
 	s := start(t, "serve", db)
 	deliver(t, plain, filepath.Join(dir, "incoming", patient+".tiff"))
@@ -224,7 +224,7 @@ func TestSeveralHosts(t *testing.T) {
 // TestVerifyCommand changes a byte of a file without a write, as a failing disk does.
 func TestVerifyCommand(t *testing.T) {
 	t.Parallel()
-	db, dir := "--data="+t.TempDir(), slidesIn(t, map[string]*slideFile{"1.tiff": plain, "2.tiff": deflated})
+	db, dir := "--data="+newCatalog(t), slidesIn(t, map[string]*slideFile{"1.tiff": plain, "2.tiff": deflated})
 	done(t, "store", "add", dir, db, "--label", "s")
 	done(t, "sync", "s", db)
 	if out := done(t, "verify", db); !strings.Contains(out, "2 files are undamaged, 2 of them hashed for the first time, 0 damaged") {

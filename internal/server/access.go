@@ -31,7 +31,7 @@ func (s *Server) openAccess(ctx context.Context) (err error) {
 	if o.none() && s.o.Mode != Serve {
 		return nil
 	}
-	accounts, err := account.New(ctx, s.storage.catalog.DB(), account.Options{})
+	accounts, err := account.New(ctx, s.storage.catalog.DB(), account.Options{Password: o.Password})
 	if err != nil || o.none() { // then commands need the tables
 		return err
 	}

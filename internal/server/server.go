@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/slideatlas/ptiffstore/internal/account"
 	"github.com/slideatlas/ptiffstore/internal/api"
 	"github.com/slideatlas/ptiffstore/internal/authz"
 	"github.com/slideatlas/ptiffstore/internal/catalog"
@@ -98,9 +99,10 @@ type HTTP struct {
 type Access struct {
 	// Local uses the accounts of the database, and Central another server. With neither
 	// there is no access control.
-	Local   bool
-	OIDC    *oidc.Options // with Local: provider at which users log in; nil for none
-	Central *authz.CentralOptions
+	Local    bool
+	Password account.PasswordCost // with Local: of new hashes of passwords
+	OIDC     *oidc.Options        // with Local: provider at which users log in; nil for none
+	Central  *authz.CentralOptions
 }
 
 // none reports whether there is no access control.
