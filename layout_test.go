@@ -37,6 +37,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/mongodump", "internal/fsx internal/slideatlas", "go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/mongodb", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
 	{"test/mongotest", "internal/fsx", ""},
+	{"test/atlastest", "internal/slideatlas", "go.mongodb.org/mongo-driver/v2"},
 	{"test/pgtest", "", "github.com/jackc/pgx/v5"},
 	{"internal/loop", "", ""},
 	{"internal/db", "internal/fsx", "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3"},
@@ -45,7 +46,7 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"test/unprivileged", "", ""},
 	{"test/catalogtest", "test/pgtest internal/catalog", ""},
 	{"internal/verify", "internal/fsx internal/catalog", "golang.org/x/sys"},
-	{"internal/source", "internal/fsx", "golang.org/x/sys"},
+	{"internal/source", "tiff slide internal/fsx internal/slideatlas internal/mongodump internal/mongodb internal/catalog", "golang.org/x/sys go.mongodb.org/mongo-driver/v2/bson"},
 	{"internal/lease", "internal/catalog", ""},
 	{"internal/inspect", "tiff slide internal/fsx internal/catalog internal/source", ""},
 	{"internal/mirror", "internal/fsx internal/catalog", ""},
@@ -110,7 +111,7 @@ var reserved = map[string]string{
 	"database/sql": "internal/db internal/catalog internal/task internal/account",
 	"net/http": "internal/metrics internal/httperr internal/limit internal/trace internal/oidc internal/authz internal/upload internal/tile/nethttp internal/tile/fasthttp internal/webui internal/api " +
 		"internal/doctor test/tiletest test/oidctest test/soak test/bench internal/server cmd/ptiffstore",
-	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest", // shared by the tests of several packages
+	"testing": "test/tiletest test/oidctest test/pgtest test/catalogtest test/unprivileged test/mongotest test/atlastest", // shared by the tests of several packages
 	"C":       "",                                                                                          // the program is static
 }
 

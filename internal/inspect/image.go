@@ -1,12 +1,14 @@
 package inspect
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/source"
 	"github.com/slideatlas/ptiffstore/slide"
 )
 
@@ -63,6 +65,9 @@ func Update(im *catalog.Image, path string, f *Inspection, v Verdict) {
 	}
 	im.MissingSince, im.HiddenAt = nil, nil
 	im.Path, im.FileName = path, FileName(path)
+	if f.Names != nil {
+		name(im, &old, f.Names)
+	}
 	im.State, im.Reason = v.State, v.Reason
 	if im.Revision == "" || !im.Identity.Same(f.Identity) { // an imported file keeps its first
 		im.Revision = f.Identity.Revision()
@@ -71,6 +76,40 @@ func Update(im *catalog.Image, path string, f *Inspection, v Verdict) {
 	if f.Kind == Unreadable {
 		im.Identity = unread(im.Identity)
 	}
+}
+
+// labelProperty is the property with the label in the document of an image.
+const labelProperty = "slideatlas.label"
+
+// name sets the file name, label and external id of an image from its document. What a
+// person entered is kept: a label that differs from that of the document when it was last
+// read, and any other external id. Names that are not changed are nil.
+func name(im *catalog.Image, old *catalog.Description, n *source.Names) {
+	im.FileName = strings.ToValidUTF8(n.File, "\uFFFD")
+	was, known := old.Properties[labelProperty]
+	if was == deref(old.Label) && (known || old.Label == nil) {
+		im.Label = &n.Label
+		if n.Label == "" {
+			im.Label = nil
+		}
+	}
+	if old.ExternalID == nil {
+		im.ExternalID = &n.ExternalID
+	}
+	if n.Label != "" {
+		im.Properties = maps.Clone(im.Properties)
+		if im.Properties == nil {
+			im.Properties = map[string]string{}
+		}
+		im.Properties[labelProperty] = n.Label
+	}
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // describe copies the slide's metadata.

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
 	"github.com/slideatlas/ptiffstore/internal/source"
@@ -51,6 +53,8 @@ type Inspection struct {
 	Slide    *slide.Slide // if Complete; its file is closed, so it can be described but not read
 	// Sent means that the file is as its sender sent it: no further bytes of it arrive.
 	Sent bool
+	// Names are what the document of an image says about it; nil for files.
+	Names *source.Names
 }
 
 // File opens the item of a source at path, reads its structure and the first and the
@@ -60,8 +64,14 @@ type Inspection struct {
 //
 // A complete file may still have a writer: one inspection cannot tell whether it is
 // settled.
+//
+// An item that is not a file is inspected likewise: see [source.Source].
 func File(ctx context.Context, src source.Source, path string) Inspection {
-	f, err := src.Open(path)
+	files, ok := src.(source.Files)
+	if !ok {
+		return item(ctx, src, path)
+	}
+	f, err := files.Open(path)
 	if err != nil {
 		return ReadError(err)
 	}
@@ -80,6 +90,57 @@ func File(ctx context.Context, src source.Source, path string) Inspection {
 		return Inspection{Kind: Changing, Reason: "the file changed while it was inspected", Identity: after}
 	}
 	return found
+}
+
+// item inspects an item that is not a file: it reads its smallest tiles. The time of writing
+// the index of a dump, which reads all of it, is not limited.
+func item(ctx context.Context, src source.Source, path string) Inspection {
+	s, err := src.Slide(ctx, path)
+	if err != nil {
+		return itemError(err)
+	}
+	defer s.Close()
+	found := Inspection{Identity: s.Identity, Names: s.Names, Slide: s.Slide}
+	if err = s.Err; err == nil {
+		err = s.Check()
+	}
+	if err == nil {
+		return found
+	}
+	found.Slide = nil
+	if unsupported, ok := errors.AsType[*tiff.UnsupportedError](err); ok {
+		found.Kind, found.Reason = Unsupported, sentence(unsupported.Msg)
+	} else if wrong, ok := errors.AsType[*tiff.FormatError](err); ok {
+		found.Kind, found.Reason = Damaged, wrong.Msg
+	} else if errors.Is(err, source.ErrNotJPEG) {
+		found.Kind, found.Reason = Damaged, plain(err)
+	} else {
+		return itemError(err)
+	}
+	return found
+}
+
+// sentence returns a sentence as a clause, as all reasons are.
+func sentence(s string) string {
+	s = strings.TrimSuffix(s, ".")
+	if r, n := utf8.DecodeRuneInString(s); n > 0 {
+		s = string(unicode.ToLower(r)) + s[n:]
+	}
+	return s
+}
+
+// itemError describes an item that could not be read. That its server does not answer, or a
+// disk is full, is not its fault.
+func itemError(err error) Inspection {
+	switch {
+	case fsx.IsGone(err):
+		return Inspection{Kind: Gone, Reason: "the image does not exist"}
+	case errors.Is(err, source.ErrChanged):
+		return Inspection{Kind: Skipped, Reason: "the image changed while it was inspected"}
+	case errors.Is(err, context.Canceled), errors.Is(err, source.ErrIndexing):
+		return Inspection{Kind: Skipped, Reason: "the inspection was cancelled"}
+	}
+	return Inspection{Kind: Skipped, Reason: fsx.WithoutPath(err).Error()}
 }
 
 // examine reads the structure of a file of size bytes.

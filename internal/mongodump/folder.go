@@ -125,6 +125,18 @@ func (f *Folder) open(collection string) (file *os.File, zipped bool, err error)
 	return nil, false, fmt.Errorf("%w %q", ErrNoCollection, collection)
 }
 
+// Identify returns the identity of the file of a collection. The error may be [ErrNoFolder]
+// or [ErrNoCollection].
+func (f *Folder) Identify(collection string) (fsx.Identity, error) {
+	file, _, err := f.open(collection)
+	if err != nil {
+		return fsx.Identity{}, err
+	}
+	defer file.Close()
+	id, err := fsx.IdentifyFile(file)
+	return id, fsx.WithoutPath(err)
+}
+
 // Documents calls each with the documents of a collection in their order. A document is
 // valid during the call only. The error may be [ErrNoFolder], [ErrNoCollection], a
 // [*DamageError] behind the last intact document, that of each, or that of ctx.

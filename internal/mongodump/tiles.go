@@ -87,29 +87,30 @@ const blockLength = 128
 // reads the whole file and writes one. The error may be [ErrNoFolder], [ErrNoCollection],
 // [ErrFull] or that of ctx. A damaged file is not an error: see Contents.
 func (f *Folder) Tiles(ctx context.Context, image slideatlas.ID) (*Tiles, error) {
-	if t, err := f.indexed(image); err == nil || !errors.Is(err, errNoIndex) {
+	if t, err := f.Indexed(image); err == nil || !errors.Is(err, ErrNoIndex) {
 		return t, err
 	}
 	f.build.Lock()
 	defer f.build.Unlock()
-	if t, err := f.indexed(image); err == nil || !errors.Is(err, errNoIndex) {
+	if t, err := f.Indexed(image); err == nil || !errors.Is(err, ErrNoIndex) {
 		return t, err // another caller was faster
 	}
 	if err := f.write(ctx, image); err != nil {
 		return nil, err
 	}
-	t, err := f.indexed(image)
-	if errors.Is(err, errNoIndex) {
+	t, err := f.Indexed(image)
+	if errors.Is(err, ErrNoIndex) {
 		err = ErrChanged
 	}
 	return t, err
 }
 
-// errNoIndex reports that there is no index of the file as it is now.
-var errNoIndex = errors.New("the image is not indexed")
+// ErrNoIndex: there is no index of the file as it is now.
+var ErrNoIndex = errors.New("the image is not indexed")
 
-// indexed returns the tiles of an image by its index.
-func (f *Folder) indexed(image slideatlas.ID) (_ *Tiles, err error) {
+// Indexed is [Folder.Tiles] without writing an index: if there is none, the error is
+// [ErrNoIndex].
+func (f *Folder) Indexed(image slideatlas.ID) (_ *Tiles, err error) {
 	source, zipped, err := f.open(string(image))
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (f *Folder) indexed(image slideatlas.ID) (_ *Tiles, err error) {
 		return nil, err
 	}
 	if !h.Source.Same(t.id) || h.Unzipped != zipped {
-		return nil, errNoIndex
+		return nil, ErrNoIndex
 	}
 	t.Contents, t.firsts = h.Contents, firsts
 	if zipped {
@@ -140,7 +141,7 @@ func (f *Folder) indexed(image slideatlas.ID) (_ *Tiles, err error) {
 			return nil, noIndex(err)
 		}
 		if id, err := fsx.IdentifyFile(t.data); err != nil || id.Size != int64(h.Bytes) {
-			return nil, errNoIndex
+			return nil, ErrNoIndex
 		}
 	}
 	return t, nil
@@ -148,7 +149,7 @@ func (f *Folder) indexed(image slideatlas.ID) (_ *Tiles, err error) {
 
 func noIndex(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return errNoIndex
+		return ErrNoIndex
 	}
 	return fmt.Errorf("index of a dump: %w", fsx.WithoutPath(err))
 }
@@ -159,14 +160,14 @@ func (f *Folder) path(image slideatlas.ID, suffix string) string {
 }
 
 // readIndex reads a complete index, and returns its header and the key of the first entry of
-// each block. The error is errNoIndex if it is not the index that was written.
+// each block. The error is ErrNoIndex if it is not the index that was written.
 func readIndex(index *os.File) (h *header, firsts []uint64, err error) {
 	fi, err := index.Stat()
 	if err != nil {
 		return nil, nil, fsx.WithoutPath(err)
 	}
 	if fi.Size() < headerSize+4 || fi.Size() > headerSize+maxTiles*entrySize+4 {
-		return nil, nil, errNoIndex
+		return nil, nil, ErrNoIndex
 	}
 	b := make([]byte, fi.Size())
 	if _, err := index.ReadAt(b, 0); err != nil {
@@ -174,15 +175,15 @@ func readIndex(index *os.File) (h *header, firsts []uint64, err error) {
 	}
 	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
 	if crc32.Checksum(body, castagnoli) != sum {
-		return nil, nil, errNoIndex
+		return nil, nil, ErrNoIndex
 	}
 	h = new(header)
 	if _, err := binary.Decode(body, binary.LittleEndian, h); err != nil || string(h.Magic[:]) != magic {
-		return nil, nil, errNoIndex
+		return nil, nil, ErrNoIndex
 	}
 	entries := body[headerSize:]
 	if int64(h.Tiles)*entrySize != int64(len(entries)) {
-		return nil, nil, errNoIndex
+		return nil, nil, ErrNoIndex
 	}
 	for i := 0; i < len(entries); i += blockLength * entrySize {
 		firsts = append(firsts, decodeEntry(entries[i:]).Key)

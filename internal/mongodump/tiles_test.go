@@ -220,7 +220,7 @@ func TestIndexChecksum(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if tiles, err := f.indexed(image); !errors.Is(err, errNoIndex) {
+		if tiles, err := f.Indexed(image); !errors.Is(err, ErrNoIndex) {
 			t.Errorf("with byte %d changed: %v, %v", i, tiles, err)
 		}
 		b[i] ^= 1 << (i % 8)

@@ -54,10 +54,26 @@ func (p *scan) commit(ctx context.Context, batch []*inspected) error {
 // so that the catalog keeps its values, even if they changed since the image was read.
 func keepAnnotations(im *catalog.Image) { im.Label, im.ExternalID = nil, nil }
 
+// keepUnchanged is keepAnnotations, except for values that the document of an image has
+// changed.
+func keepUnchanged(im, old *catalog.Image) {
+	label, external := im.Label, im.ExternalID
+	keepAnnotations(im)
+	if label != nil && (old.Label == nil || *old.Label != *label) {
+		im.Label = label
+	}
+	if external != nil && old.ExternalID == nil {
+		im.ExternalID = external
+	}
+}
+
 // skip leaves the catalog's record of a file unchanged, because the file could not be
 // inspected for lack of resources.
 func (p *scan) skip(l *inspected) {
 	p.result.fail("", l.inspection.Reason)
+	if p.store.Kind != catalog.Directory {
+		return // the next scan inspects it
+	}
 	l.observation.Again = p.s.now().Add(p.settlePolicy.Pause)
 	p.waiting.Files[l.Path] = l.observation
 }
@@ -92,7 +108,7 @@ func (p *scan) record(ctx context.Context, l *inspected, v *inspect.Verdict) (*c
 	im := *old
 	inspect.Update(&im, l.Path, &l.inspection, *v)
 	if old.Path != "" { // otherwise only the sidecar's values are known
-		keepAnnotations(&im)
+		keepUnchanged(&im, old)
 	}
 	if digest := managed.DigestIn(l.Path); p.prefix == managed.Slides {
 		im.FileName, im.Digest = old.FileName, &digest

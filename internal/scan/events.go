@@ -33,7 +33,7 @@ func (s *Syncer) touch(ctx context.Context, c *catalog.Catalog, st *catalog.Stor
 	if err != nil {
 		return Result{}, noScan, err
 	}
-	defer p.dir.Close()
+	defer p.src.Close()
 	p.c, p.enter = c, enter
 	if err := s.follow(ctx); err != nil {
 		return Result{}, noScan, err
@@ -139,7 +139,7 @@ func (p *scan) dispatchTouched(ctx context.Context, due []source.Item) error {
 // below finds the slides in a folder that was created or renamed in. A folder that was
 // renamed in holds complete files.
 func (p *scan) below(ctx context.Context, dir string, s source.Sign, due *[]source.Item) error {
-	w, err := p.dir.List(ctx, source.ListOptions{Below: dir, Enter: p.enter, Item: func(f source.Item) {
+	w, err := p.src.List(ctx, source.ListOptions{Below: dir, Enter: p.enter, Item: func(f source.Item) {
 		f.Closed = s&source.WriterLeft != 0
 		if p.wanted(f) {
 			*due = append(*due, f)
@@ -156,7 +156,14 @@ func (p *scan) below(ctx context.Context, dir string, s source.Sign, due *[]sour
 func (p *scan) changedItem(path string, s source.Sign) (source.Item, bool) {
 	id, err := p.stat(path)
 	f := source.Item{Path: path, Identity: id, Closed: s&source.WriterLeft != 0}
-	return f, err == nil && p.dir.Selects(path) && p.wanted(f)
+	return f, err == nil && p.selects(path) && p.wanted(f)
+}
+
+// selects reports whether the store's filter selects a file. Images of databases have been
+// selected when they are identified.
+func (p *scan) selects(path string) bool {
+	d, ok := p.src.(*source.Directory)
+	return !ok || d.Selects(path)
 }
 
 // wanted reports whether a file is new, changed, or due.

@@ -78,7 +78,7 @@ func (p *scan) markOneMissing(ctx context.Context, path string) error {
 // accepted if most slides are where they were.
 func (p *scan) sameRoot(files []source.Item, known map[string]mirror.Entry) error {
 	was := p.store.RootID
-	if was.Ino == 0 || p.o.Confirm || was.Ino == p.rootID.Ino && (was.Dev == p.rootID.Dev || p.dir.FileSystem().ID != "" && p.store.RootFS == p.dir.FileSystem().ID) {
+	if was.Ino == 0 || p.o.Confirm || was.Ino == p.rootID.Ino && (was.Dev == p.rootID.Dev || fileSystem(p.src).ID != "" && p.store.RootFS == fileSystem(p.src).ID) {
 		return nil
 	}
 	live, there := 0, 0

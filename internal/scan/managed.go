@@ -115,10 +115,10 @@ func (p *scan) slidesScan() (*scan, func(), error) {
 	sub.prefix, sub.enter = managed.Slides, nil
 	sub.settlePolicy = inspect.Policy{Settle: math.MinInt64}
 	var err error
-	if sub.dir, err = source.OpenDirectory(p.store.File(managed.Slides), managed.Slides, source.NewFilter([]string{"*.tiff"}, nil)); err != nil {
+	if sub.src, err = source.OpenDirectory(p.store.File(managed.Slides), managed.Slides, source.NewFilter([]string{"*.tiff"}, nil)); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
-	return &sub, func() { sub.dir.Close() }, nil
+	return &sub, func() { sub.src.Close() }, nil
 }
 
 // scanPart scans one of the folders, and returns the known paths that were not found.
@@ -135,7 +135,7 @@ func (p *scan) scanPart(ctx context.Context) ([]string, error) {
 			p.result.fail("", fmt.Sprintf("inode %d in the incoming folder is %s: only regular files are imported; put the slide itself there", ino, what))
 		}
 	}
-	w, err := p.dir.List(ctx, o)
+	w, err := p.src.List(ctx, o)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err
@@ -150,7 +150,7 @@ func (p *scan) scanPart(ctx context.Context) ([]string, error) {
 	}
 	absent := p.absent(left, w)
 	if p.prefix == managed.Incoming && len(absent) > 0 && !p.o.Confirm {
-		if id, err := managed.Marked(p.dir.Location()); err != nil || id != p.store.ID {
+		if id, err := managed.Marked(managed.IncomingOf(p.store)); err != nil || id != p.store.ID {
 			p.result.fail("", "the incoming folder has no file "+managed.MarkerName+" of this store: check that its disk is mounted. None of its slides was marked missing")
 			return nil, nil
 		}
@@ -182,13 +182,13 @@ func (p *scan) examine(ctx context.Context, f source.Item) inspect.Inspection {
 			}
 		}
 	}
-	l := inspect.File(ctx, p.dir, f.Path)
+	l := inspect.File(ctx, p.src, f.Path)
 	l.Sent = l.Kind == inspect.Damaged && managed.Uploaded(p.store, f.Path, l.Identity)
 	e, known := p.s.mirror().File(p.store.ID, f.Path)
 	if p.prefix != managed.Slides || !known || l.Kind != inspect.Complete || e.ID.Size == l.Identity.Size && e.ID.MTime == l.Identity.MTime {
 		return l
 	}
-	file, err := p.dir.Open(f.Path)
+	file, err := p.src.(source.Files).Open(f.Path)
 	if err != nil {
 		return inspect.ReadError(err)
 	}

@@ -784,7 +784,7 @@ func (st *site) emptyTrash() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer p.dir.Close()
+	defer p.src.Close()
 	return st.managedStore(store).EmptyTrash(st.t.Context(), p.c)
 }
 

@@ -89,7 +89,7 @@ func (s *Syncer) inspectAgain(ctx context.Context, st *catalog.Store, path strin
 	if err != nil {
 		return err
 	}
-	defer p.dir.Close()
+	defer p.src.Close()
 	if err := s.follow(ctx); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (s *Syncer) recordSlide(ctx context.Context, c *catalog.Catalog, st *catalo
 	if err != nil {
 		return err
 	}
-	defer p.dir.Close()
+	defer p.src.Close()
 	p.c = c
 	kept, closeRoot, err := p.slidesScan()
 	if err != nil {

@@ -3,6 +3,9 @@
 // store's folder for new, changed and removed files, and watches the folder between
 // scans.
 //
+// The images of a database or dump of SlideAtlas are treated like files, except that they
+// need not settle and that nothing reports changes of them.
+//
 // The folder of an in-place store is only read. In a managed store files arrive in an
 // incoming folder, are served from there at once, and are then moved to a path named by
 // the digest of their bytes. Files are compared by identity (inode, size and times), so
@@ -100,6 +103,10 @@ type Syncer struct {
 	// Available, if not nil, receives the id of each image that has become available, or
 	// has changed and is still available. It must not block.
 	Available func(image string)
+
+	// Sources opens the databases and dumps of stores; one of its own if nil, which opens no
+	// dumps.
+	Sources *source.Pool
 
 	// Received, if not nil, holds the digests and inspections of files that this process received.
 	Received *managed.Received
@@ -202,6 +209,16 @@ func (s *Syncer) leases() *lease.Leases {
 		s.taken = &lease.Leases{Catalog: s.Catalog, Holder: s.Holder}
 	}
 	return s.taken
+}
+
+// sources opens databases and dumps.
+func (s *Syncer) sources() *source.Pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Sources == nil {
+		s.Sources = new(source.Pool)
+	}
+	return s.Sources
 }
 
 // mirror holds the catalog's records of files.

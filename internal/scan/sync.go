@@ -27,8 +27,8 @@ type scan struct {
 	*folder
 	o            Options
 	store        *catalog.Store
-	dir          *source.Directory // the scanned directory
-	prefix       string            // of the paths of its files: "", or of a managed store [incoming] or [slides]
+	src          source.Source // what is scanned
+	prefix       string        // of the paths of its files: "", or of a managed store [incoming] or [slides]
 	rootID       fsx.Identity
 	settlePolicy inspect.Policy
 	enter        func(dir string, dev uint64) // see walker
@@ -72,7 +72,7 @@ func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Sto
 	if err != nil {
 		return Result{}, err
 	}
-	defer p.dir.Close()
+	defer p.src.Close()
 	p.c, p.enter = c, enter
 	if st.Mode == catalog.Managed {
 		err = p.managed(ctx)
@@ -87,13 +87,16 @@ func (s *Syncer) leased(ctx context.Context, c *catalog.Catalog, st *catalog.Sto
 	return *p.result, err
 }
 
-// begin opens the store's folder.
+// begin opens the store's folder or database.
 func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*scan, error) {
 	if err := source.CheckPatterns(slices.Concat(st.Include, st.Exclude)); err != nil {
 		return nil, err
 	}
 	p := &scan{s: s, c: s.Catalog, folder: fo, o: o, store: st, taken: map[string]bool{}}
 	p.result = &Result{Failed: []Failure{}} // a list in JSON, not null
+	if st.Kind != catalog.Directory {
+		return p, p.openImages()
+	}
 	base := st.Root
 	if st.Mode == catalog.Managed {
 		if err := managed.CheckMarker(st); err != nil {
@@ -105,14 +108,49 @@ func (s *Syncer) begin(st *catalog.Store, fo *folder, o Options) (*scan, error) 
 	if p.rootID, err = fsx.Stat(st.Root); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
-	if p.dir, err = source.OpenDirectory(base, p.prefix, filterOf(st)); err != nil {
+	dir, err := source.OpenDirectory(base, p.prefix, filterOf(st))
+	if err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
+	p.src = dir
 	p.settlePolicy = inspect.Policy{Pause: cmp.Or(s.Pause, DefaultPause), Settle: cmp.Or(st.Settle, cmp.Or(s.Settle, DefaultSettle))}
-	if !p.dir.FileSystem().Local {
+	if !dir.FileSystem().Local {
 		p.settlePolicy.Skew = inspect.ForeignSkew
 	}
 	return p, nil
+}
+
+// openImages opens the store's database or dump. Its images are complete: they do not
+// settle.
+func (p *scan) openImages() error {
+	src, err := p.s.sources().Open(p.store)
+	if err != nil {
+		return err
+	}
+	if p.rootID, err = src.Root(); err != nil {
+		src.Close()
+		return err
+	}
+	p.src = src
+	return nil
+}
+
+// stillThere returns the error of a database or dump that is unreachable by now: its images
+// may have been skipped.
+func (p *scan) stillThere() error {
+	if p.store.Kind == catalog.Directory {
+		return nil
+	}
+	_, err := p.src.Root()
+	return err
+}
+
+// fileSystem returns the file system of a source, if it is in one.
+func fileSystem(src source.Source) source.FileSystem {
+	if f, ok := src.(interface{ FileSystem() source.FileSystem }); ok {
+		return f.FileSystem()
+	}
+	return source.FileSystem{}
 }
 
 // whole scans the whole folder.
@@ -128,7 +166,7 @@ func (p *scan) whole(ctx context.Context) error {
 	p.result.Links = w.Links
 	p.failUnreadable(w)
 	due := p.due(files, left)
-	if err := p.inspectAll(ctx, due); err != nil {
+	if err := cmp.Or(p.inspectAll(ctx, due), p.stillThere()); err != nil {
 		return err
 	}
 	if p.o.Wait {
@@ -153,6 +191,10 @@ func (p *scan) known() map[string]mirror.Entry {
 // failUnreadable records what could not be read. It names no file.
 func (p *scan) failUnreadable(l *source.Listing) {
 	for _, u := range l.Unreadable {
+		if p.store.Kind != catalog.Directory {
+			p.result.fail("", strings.TrimPrefix(u.Path+": ", ": ")+u.Err.Error())
+			continue
+		}
 		p.result.fail("", fmt.Sprintf("inode %d: %s", u.Inode, inspect.ReadError(u.Err).Reason))
 	}
 }
@@ -167,11 +209,11 @@ func (p *scan) survey(ctx context.Context) ([]source.Item, *source.Listing, erro
 	followed := make(chan error, 1)
 	go func() { followed <- p.s.follow(ctx) }()
 	var files []source.Item
-	w, err := p.dir.List(ctx, source.ListOptions{Enter: p.enter, Item: func(f source.Item) { files = append(files, f) }})
+	w, err := p.src.List(ctx, source.ListOptions{Enter: p.enter, Item: func(f source.Item) { files = append(files, f) }})
 	if followErr := <-followed; followErr != nil {
 		return nil, nil, followErr
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrNoRoot) {
 		err = fmt.Errorf("%w: %s", ErrNoRoot, inspect.ReadError(err).Reason)
 	}
 	return files, w, err
@@ -256,6 +298,9 @@ func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
 			}
 		}
 		im.State, im.Reason, im.MissingSince = catalog.Missing, "the file no longer exists", &now
+		if p.store.Kind != catalog.Directory {
+			im.Reason = "the database no longer has the image"
+		}
 		keepAnnotations(im)
 		list = append(list, im)
 		if im.DeletedAt == nil {
@@ -272,7 +317,7 @@ func (p *scan) markBatchMissing(ctx context.Context, paths []string) error {
 // outside of the scanned directory. Other kinds of file count as not existing.
 func (p *scan) stat(path string) (fsx.Identity, error) {
 	if strings.HasPrefix(path, p.prefix) {
-		return p.dir.Identify(path)
+		return p.src.Identify(path)
 	}
 	return managed.Identify(p.store, path)
 }
@@ -294,7 +339,7 @@ func (p *scan) finish(ctx context.Context) error {
 		return err
 	}
 	_, err = p.c.Stores.Update(ctx, p.store.ID, func(st *catalog.Store) error {
-		st.LastSync, st.LastResult, st.RootID, st.RootFS = &now, result, p.rootID, p.dir.FileSystem().ID
+		st.LastSync, st.LastResult, st.RootID, st.RootFS = &now, result, p.rootID, fileSystem(p.src).ID
 		return nil
 	})
 	return err

@@ -20,6 +20,11 @@ const (
 	// pollEvery is how often a folder is scanned whose file system does not report
 	// changes.
 	pollEvery = 30 * time.Second
+	// pollImages is how often a database or dump is scanned: that reads the documents of all
+	// images.
+	pollImages = 2 * time.Minute
+	// retryImages is the time between attempts to reach a database or dump.
+	retryImages = 10 * time.Second
 	// netEvery is how often a watched folder is scanned as a safety net: writes through a
 	// memory map are not reported.
 	netEvery = 5 * time.Minute
@@ -39,7 +44,7 @@ const (
 type Watcher struct {
 	Syncer *Syncer
 	Store  string        // id
-	Poll   time.Duration // how often a polled folder is scanned; 30 s if 0
+	Poll   time.Duration // how often a polled store is scanned; 30 s if 0, or 2 min of a database
 
 	loop       *loop.Loop
 	inbox      *source.Inbox // for nudges and the notifier's events
@@ -229,6 +234,14 @@ func (r *watch) start(ctx context.Context) error {
 // listen starts watching the folder, if its file system reports changes.
 func (r *watch) listen() {
 	r.stopWatching("")
+	switch r.store.Kind {
+	case catalog.MongoDB:
+		r.stopWatching("a database does not report changes")
+		return
+	case catalog.Dump:
+		r.stopWatching("dumps are not watched")
+		return
+	}
 	root, prefix := r.store.Root, ""
 	if r.store.Mode == catalog.Managed {
 		root, prefix = managed.IncomingOf(r.store), managed.Incoming
@@ -268,7 +281,7 @@ func (r *watch) stopWatching(why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.status.Why != why {
-		r.Syncer.log().Info("polling store", "store", r.Store, "every", cmp.Or(r.Poll, pollEvery), "why", why)
+		r.Syncer.log().Info("polling store", "store", r.Store, "every", r.poll(), "why", why)
 	}
 	r.status.Polling, r.status.Why = true, why
 }
@@ -313,8 +326,12 @@ func (r *watch) scanned(p scanned) {
 
 // interval is how long to wait for the next scan.
 func (r *watch) interval(err error) time.Duration {
-	poll := cmp.Or(r.Poll, pollEvery)
+	poll := r.poll()
 	switch {
+	case r.store.Kind != catalog.Directory && err != nil:
+		return min(poll, retryImages)
+	case r.store.Kind != catalog.Directory:
+		return poll
 	case err != nil:
 		return min(poll, 2*r.pause())
 	case r.notifier == nil && time.Since(r.lastNews) < busyFor:
@@ -323,6 +340,14 @@ func (r *watch) interval(err error) time.Duration {
 		return poll
 	}
 	return netEvery
+}
+
+// poll is how often the store is scanned if nothing reports changes of it.
+func (r *watch) poll() time.Duration {
+	if r.store.Kind != catalog.Directory {
+		return cmp.Or(r.Poll, pollImages)
+	}
+	return cmp.Or(r.Poll, pollEvery)
 }
 
 func (r *watch) pause() time.Duration { return cmp.Or(r.Syncer.Pause, DefaultPause) }

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type Watchers struct {
 
 	mu      sync.Mutex
 	running map[string]*running // by store
+	known   map[string]bool     // stores of the catalog
 }
 
 // A running is a watcher at work.
@@ -114,7 +116,20 @@ func (w *Watchers) update(ctx context.Context, all *sync.WaitGroup) error {
 			delete(w.running, id)
 		}
 	}
-	return nil
+	return w.forget(list)
+}
+
+// forget closes the databases of removed stores, and removes the indexes of their dumps.
+func (w *Watchers) forget(list []catalog.Store) error {
+	known := map[string]bool{}
+	for i := range list {
+		known[list[i].ID] = true
+	}
+	if maps.Equal(known, w.known) {
+		return nil
+	}
+	w.known = known
+	return w.syncer.sources().Keep(func(store string) bool { return known[store] })
 }
 
 // serves reports whether this host keeps the store in sync.

@@ -12,18 +12,28 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/test/atlastest"
+	"github.com/slideatlas/ptiffstore/test/mongotest"
+	"github.com/slideatlas/ptiffstore/test/slidetest"
 )
 
 // A world is a source and operations of others on its items.
 type world struct {
 	Source
 	prefix string
-	put    func(path string, data []byte) // replaces the item
-	remove func(path string)
+	path   func(name string) string       // of the item that the tests call so
+	put    func(name string, data []byte) // replaces the item
+	remove func(name string)
+	slide  func(t *testing.T, name string) // puts a slide
+	names  []string                        // names that are selected, sorted by path
+	others []string                        // names that are not
 }
 
 // kinds creates an empty world of each kind of source. Its filter selects *.tiff and
@@ -33,6 +43,9 @@ var kinds = map[string]func(t *testing.T) *world{
 	"directory with a prefix": func(t *testing.T) *world {
 		return directoryWorld(t, t.TempDir(), "incoming/")
 	},
+	"database":   databaseWorld,
+	"dump":       func(t *testing.T) *world { return dumpWorld(t, false) },
+	"dump, gzip": func(t *testing.T) *world { return dumpWorld(t, true) },
 }
 
 func directoryWorld(t *testing.T, dir, prefix string) *world {
@@ -44,6 +57,14 @@ func directoryWorld(t *testing.T, dir, prefix string) *world {
 	at := func(path string) string { return filepath.Join(dir, strings.TrimPrefix(path, prefix)) }
 	return &world{
 		Source: d, prefix: prefix,
+		path:   func(name string) string { return name },
+		names:  []string{prefix + "a.tiff", prefix + "b c/ü/a.TIFF", prefix + "b/\xff.tiff"},
+		others: []string{prefix + "a.txt", prefix + ".a.tiff", prefix + "old/a.tiff", prefix + "b/a.tiff.part"},
+		slide: func(t *testing.T, name string) {
+			if err := os.WriteFile(at(name), slidetest.Pyramid{}.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		},
 		put: func(path string, data []byte) {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(at(path)), 0o755), os.WriteFile(at(path)+".new", data, 0o644), os.Rename(at(path)+".new", at(path))); err != nil {
 				t.Fatal(err)
@@ -55,6 +76,52 @@ func directoryWorld(t *testing.T, dir, prefix string) *world {
 			}
 		},
 	}
+}
+
+// An atlas is a database of SlideAtlas or the dump of one.
+type atlas interface {
+	Put(t testing.TB, images ...atlastest.Image)
+	Remove(t testing.TB, id string)
+}
+
+func databaseWorld(t *testing.T) *world {
+	d := atlastest.NewDatabase(t, mongotest.New(t).Host, "t"+catalog.NewID())
+	return atlasWorld(t, catalog.Store{ID: "s", Root: d.URI, Kind: catalog.MongoDB}, d)
+}
+
+func dumpWorld(t *testing.T, zip bool) *world {
+	dir := t.TempDir()
+	return atlasWorld(t, catalog.Store{ID: "s", Root: "dump://" + dir, Kind: catalog.Dump}, &atlastest.Dump{Dir: dir, Zip: zip})
+}
+
+// atlasWorld returns the world of an atlas, which has one image that the filter does not
+// select. Items are images with one tile.
+func atlasWorld(t *testing.T, st catalog.Store, a atlas) *world {
+	pool := &Pool{Indexes: t.TempDir(), Timeout: time.Minute}
+	st.Include, st.Exclude = []string{"*.tiff"}, []string{"old*"}
+	src, err := pool.Open(&st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(src.Close(), pool.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{
+		Source: src, path: atlastest.ID, names: []string{"a.tiff", "ü.TIFF", "c c.tiff"}, others: []string{"a.txt", "old.tiff"},
+		put: func(name string, data []byte) {
+			im := atlastest.New(name, 0)
+			im.Extra = bson.D{{Key: "bytes", Value: int64(len(data))}} // FerretDB's sizes are rounded
+			im.Tiles = map[string][]byte{"t.jpg": data}
+			a.Put(t, im)
+		},
+		remove: func(name string) { a.Remove(t, atlastest.ID(name)) },
+		slide:  func(t *testing.T, name string) { a.Put(t, atlastest.New(name, 7)) },
+	}
+	slices.SortFunc(w.names, func(a, b string) int { return strings.Compare(atlastest.ID(a), atlastest.ID(b)) })
+	a.Put(t, atlastest.New("another.jpg", 0))
+	return w
 }
 
 // list returns the items by path.
@@ -92,6 +159,8 @@ func TestConformance(t *testing.T) {
 				test func(*testing.T, *world)
 			}{
 				{"list", testList},
+				{"list a part", testBelow},
+				{"slide", testSlide},
 				{"identity", testIdentity},
 				{"read", testRead},
 				{"replaced while open", testReplaced},
@@ -105,39 +174,80 @@ func TestConformance(t *testing.T) {
 }
 
 func testList(t *testing.T, w *world) {
-	if got := w.list(t, ListOptions{}); len(got) != 0 {
-		t.Errorf("an empty source lists %v", paths(got))
+	for _, name := range slices.Concat(w.names, w.others) {
+		w.put(name, []byte("abc"))
 	}
-	want := []string{w.prefix + "a.tiff", w.prefix + "b c/ü/a.TIFF", w.prefix + "b/\xff.tiff"}
-	for _, p := range append(want, w.prefix+"a.txt", w.prefix+".a.tiff", w.prefix+"old/a.tiff", w.prefix+"b/a.tiff.part") {
-		w.put(p, []byte("abc"))
+	var want []string
+	for _, name := range w.names {
+		want = append(want, w.path(name))
 	}
 	if diff := cmp.Diff(want, paths(w.list(t, ListOptions{}))); diff != "" {
 		t.Errorf("items (-want +got):\n%s", diff)
 	}
-	if got, want := paths(w.list(t, ListOptions{Below: w.prefix + "b"})), want[2:]; !slices.Equal(got, want) {
-		t.Errorf("below b: %q, want %q", got, want)
-	}
-	w.remove(want[0])
+	w.remove(w.names[0])
 	if got := paths(w.list(t, ListOptions{})); !slices.Equal(got, want[1:]) {
 		t.Errorf("after one was removed: %q, want %q", got, want[1:])
 	}
+	if _, err := w.Identify(want[0]); !fsx.IsGone(err) {
+		t.Errorf("the removed one has an identity: %v", err)
+	}
+	if _, err := w.Root(); err != nil {
+		t.Errorf("Root: %v", err)
+	}
 }
 
-// testIdentity expects List, Identify and Open to agree, and every change to be seen.
+// testBelow lists a part of a source of files.
+func testBelow(t *testing.T, w *world) {
+	if _, ok := w.Source.(Files); !ok {
+		t.Skip("the items are not files")
+	}
+	if got := w.list(t, ListOptions{}); len(got) != 0 {
+		t.Errorf("an empty source lists %v", paths(got))
+	}
+	for _, name := range w.names {
+		w.put(name, []byte("abc"))
+	}
+	if got, want := paths(w.list(t, ListOptions{Below: w.prefix + "b"})), w.names[2:]; !slices.Equal(got, want) {
+		t.Errorf("below b: %q, want %q", got, want)
+	}
+}
+
+// testIdentity expects List, Identify, Slide and Open to agree, and every change to be seen.
 func testIdentity(t *testing.T, w *world) {
-	path := w.prefix + "x/a.tiff"
+	name := w.prefix + "x/a.tiff"
+	path := w.path(name)
 	seen := map[fsx.Identity]string{}
 	for _, data := range []string{"abc", "abcd", "abcd"} {
-		w.put(path, []byte(data))
+		w.put(name, []byte(data))
 		id, err := w.Identify(path)
-		if err != nil || id.Size != int64(len(data)) {
+		if err != nil || id.Size < int64(len(data)) {
 			t.Fatalf("Identify: %+v, %v", id, err)
+		}
+		if again, err := w.Identify(path); err != nil || again != id {
+			t.Errorf("Identify: %+v and then %+v, %v", id, again, err)
 		}
 		if listed := w.list(t, ListOptions{})[path].Identity; listed != id {
 			t.Errorf("List says %+v, Identify %+v", listed, id)
 		}
-		o, err := w.Open(path)
+		s, err := w.Slide(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Identity != id {
+			t.Errorf("Slide says %+v, Identify %+v", s.Identity, id)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		files, ok := w.Source.(Files)
+		if was, same := seen[id]; same && (ok || was != data) {
+			t.Errorf("%q has the identity of %q", data, was)
+		}
+		seen[id] = data
+		if !ok {
+			continue
+		}
+		o, err := files.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,17 +255,48 @@ func testIdentity(t *testing.T, w *world) {
 			t.Errorf("Open says %+v and %+v, Identify %+v, %v", o.Identity(), now, id, err)
 		}
 		o.Close()
-		if was, ok := seen[id]; ok {
-			t.Errorf("%q has the identity of %q", data, was)
+	}
+}
+
+// testSlide reads a tile of a slide.
+func testSlide(t *testing.T, w *world) {
+	name := w.prefix + "a.tiff"
+	w.slide(t, name)
+	s, err := w.Slide(t.Context(), w.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.Err != nil {
+		t.Fatal(s.Err)
+	}
+	if err := s.Check(); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+	if b, err := s.AppendTile(nil, len(s.Levels)-1, 0, 0); err != nil || len(b) == 0 {
+		t.Errorf("AppendTile: %d bytes, %v", len(b), err)
+	}
+	w.put(w.prefix+"b.tiff", []byte("no slide"))
+	other, err := w.Slide(t.Context(), w.path(w.prefix+"b.tiff"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if other.Err == nil {
+		if err := other.Check(); err == nil {
+			t.Error("an item that is not a slide is one")
 		}
-		seen[id] = data
 	}
 }
 
 func testRead(t *testing.T, w *world) {
+	files, ok := w.Source.(Files)
+	if !ok {
+		t.Skip("the items are not files")
+	}
 	path, data := w.prefix+"a.tiff", bytes.Repeat([]byte("0123456789"), 1000)
 	w.put(path, data)
-	o, err := w.Open(path)
+	o, err := files.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +315,13 @@ func testRead(t *testing.T, w *world) {
 // testReplaced expects bytes of an open item never to be taken for those of the item
 // that replaced it.
 func testReplaced(t *testing.T, w *world) {
+	files, ok := w.Source.(Files)
+	if !ok {
+		t.Skip("the items are not files")
+	}
 	path := w.prefix + "a.tiff"
 	w.put(path, []byte("first"))
-	o, err := w.Open(path)
+	o, err := files.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,12 +344,17 @@ func testReplaced(t *testing.T, w *world) {
 
 func testAbsent(t *testing.T, w *world) {
 	w.put(w.prefix+"x/a.tiff", nil)
-	for _, path := range []string{"absent.tiff", "x", "x/a.tiff/b.tiff", "x/absent.tiff"} {
-		if _, err := w.Identify(w.prefix + path); !fsx.IsGone(err) {
+	for _, path := range []string{w.path(w.prefix + "absent.tiff"), w.prefix + "absent.tiff", w.prefix + "x", w.prefix + "x/a.tiff/b.tiff", w.prefix + "x/absent.tiff"} {
+		if _, err := w.Identify(path); !fsx.IsGone(err) {
 			t.Errorf("Identify(%q): %v, want no such item", path, err)
 		}
-		if o, err := w.Open(w.prefix + path); !fsx.IsGone(err) {
-			t.Errorf("Open(%q): %v, %v, want no such item", path, o, err)
+		if s, err := w.Slide(t.Context(), path); !fsx.IsGone(err) {
+			t.Errorf("Slide(%q): %v, %v, want no such item", path, s, err)
+		}
+		if files, ok := w.Source.(Files); ok {
+			if o, err := files.Open(path); !fsx.IsGone(err) {
+				t.Errorf("Open(%q): %v, %v, want no such item", path, o, err)
+			}
 		}
 	}
 }

@@ -2,6 +2,8 @@ package source
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/slide"
+	"github.com/slideatlas/ptiffstore/tiff"
 )
 
 // A Directory is a source whose items are the files in a directory and in those below
@@ -54,6 +58,15 @@ func (d *Directory) Selects(path string) bool { return d.filter.Allows(d.rel(pat
 // rel returns a path relative to the directory.
 func (d *Directory) rel(path string) string { return strings.TrimPrefix(path, d.prefix) }
 
+// Root returns the identity of the directory.
+func (d *Directory) Root() (fsx.Identity, error) {
+	id, err := fsx.Stat(d.path)
+	if err != nil {
+		return id, fmt.Errorf("%w: %w", ErrNoRoot, fsx.WithoutPath(err))
+	}
+	return id, nil
+}
+
 // Identify returns the identity of the item at path.
 func (d *Directory) Identify(path string) (fsx.Identity, error) {
 	return fsx.StatIn(unix.AT_FDCWD, filepath.Join(d.path, d.rel(path)))
@@ -76,6 +89,32 @@ func (d *Directory) Open(path string) (Object, error) {
 		return nil, err
 	}
 	return &file{f, id}, nil
+}
+
+// Slide opens the item at path as a slide.
+func (d *Directory) Slide(_ context.Context, path string) (*Slide, error) {
+	f, err := d.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Slide{Identity: f.Identity(), close: f.Close}
+	s.Slide, err = slide.Open(f, s.Identity.Size)
+	if isSlideError(err) {
+		s.Slide, s.Err = nil, err
+		return s, nil
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// isSlideError reports whether an error says that an item is not a slide that can be shown.
+func isSlideError(err error) bool {
+	var wrong *tiff.FormatError
+	var unsupported *tiff.UnsupportedError
+	return errors.As(err, &wrong) || errors.As(err, &unsupported)
 }
 
 // List lists the items of the directory.

@@ -1,19 +1,23 @@
 // Package source accesses the slides of a store: it lists and identifies them, opens
-// them for random reads, and watches for changes. There is one kind of source, a
-// [Directory].
+// them, and watches for changes. There are three kinds of sources: a [Directory] of files,
+// a MongoDB database of SlideAtlas, and a folder that mongodump wrote of one. A [Pool]
+// opens the latter two.
 //
-// An item of a source is a set of objects with one identity; today it is one file. File
-// names are patient data: the errors of this package contain them only if they come
-// from the system, and [fsx.WithoutPath] removes them.
+// An item of a source is a set of objects with one identity: a file, or the document of an
+// image with its tiles. File names are patient data: the errors of this package contain
+// them only if they come from the system, and [fsx.WithoutPath] removes them.
 package source
 
 import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/internal/slideatlas"
+	"github.com/slideatlas/ptiffstore/slide"
 )
 
 var (
@@ -21,19 +25,87 @@ var (
 	ErrNoRoot = errors.New("the store's folder is unreachable; nothing was marked missing")
 	// ErrOtherRoot: the folder is not the one that was scanned before.
 	ErrOtherRoot = errors.New("another folder is at the store's path, with hardly any of its slides; check that its disk is mounted. Nothing was changed")
+	// ErrUnavailable: the server or the disk of a source does not answer, or refuses to. The
+	// same call may succeed later.
+	ErrUnavailable = errors.New("the store is unreachable")
+	// ErrIndexing: the index of an image is being written, which reads its whole dump. The
+	// same call succeeds later.
+	ErrIndexing = errors.New("the dump of the image is being indexed")
+	// ErrChanged: the item is not the one that was opened.
+	ErrChanged = errors.New("the image has changed")
+	// ErrNotJPEG: a stored tile is empty or not a complete JPEG.
+	ErrNotJPEG = slideatlas.ErrNotJPEG
 )
 
-// A Source holds items. All kinds of source pass the same tests.
+// unreachable is an [ErrNoRoot] and [ErrUnavailable] of a source that is not a folder.
+type unreachable struct {
+	what string // "database"
+	err  error
+}
+
+func (e *unreachable) Error() string {
+	return "the store's " + e.what + " is unreachable; nothing was marked missing: " + e.err.Error()
+}
+
+// Is never reports [fs.ErrNotExist], whatever the cause: the absence of a folder or a password
+// file says nothing about items.
+func (e *unreachable) Is(target error) bool {
+	return target == ErrNoRoot || target == ErrUnavailable || target != fs.ErrNotExist && !fsx.IsGone(target) && errors.Is(e.err, target)
+}
+
+// A Source holds items. All kinds of source pass the same tests. It is safe for concurrent
+// use.
 type Source interface {
+	// Root returns the identity of the source itself. The error is [ErrNoRoot] if it is
+	// unreachable, or a database or dump without images: then nothing is known about the
+	// items.
+	Root() (fsx.Identity, error)
 	// List returns all items. The error is the context's, or that of opening the source;
 	// the listing holds what could not be read.
 	List(context.Context, ListOptions) (*Listing, error)
 	// Identify returns the identity of the item at path. The error satisfies [fsx.IsGone]
 	// if there is no such item.
 	Identify(path string) (fsx.Identity, error)
+	// Slide opens the item at path as a slide. The error satisfies [fsx.IsGone] if there is
+	// no such item, and may be [ErrUnavailable], [ErrIndexing] or that of ctx.
+	Slide(ctx context.Context, path string) (*Slide, error)
+	Close() error
+}
+
+// Files is a [Source] whose items are files.
+type Files interface {
+	Source
 	// Open opens the item at path for random reads.
 	Open(path string) (Object, error)
-	Close() error
+}
+
+// A Slide is an open item.
+type Slide struct {
+	// Slide reads the tiles. Its errors may be [ErrUnavailable] and [ErrChanged]. It is nil
+	// if Err is set.
+	*slide.Slide
+	// Err is why the item is not a slide that can be shown: a [*tiff.UnsupportedError] or a
+	// [*tiff.FormatError].
+	Err      error
+	Identity fsx.Identity // of the item when it was opened
+	Names    *Names       // nil for files
+
+	close func() error
+}
+
+// Close closes the slide.
+func (s *Slide) Close() error {
+	if s.close == nil {
+		return nil
+	}
+	return s.close()
+}
+
+// Names are what the document of an image says about it.
+type Names struct {
+	File       string // name of the file that the image was made from
+	Label      string // "" for none
+	ExternalID string
 }
 
 // An Object is an open item.
@@ -91,11 +163,11 @@ func (l *Listing) Hides(path string) bool {
 	return false
 }
 
-// An Unreadable is a directory or file that could not be read. Items below it are not
-// listed.
+// An Unreadable is a directory, file or document that could not be read. Items below it are
+// not listed.
 type Unreadable struct {
 	Path  string // "" or the prefix for the whole source
-	Inode uint64
+	Inode uint64 // 0 if it is neither a directory nor a file
 	Err   error
 }
 

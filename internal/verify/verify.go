@@ -57,6 +57,8 @@ const maxUnreadable = 1000
 // continues where the last one was interrupted or reached its limit. It reads each file
 // once, and a wrong one twice.
 //
+// Stores whose images are not files have nothing to verify.
+//
 // Damage is recorded in the catalog: the image becomes broken, and its tiles are not
 // served any more. A problem with one file does not stop the run.
 //
@@ -68,6 +70,9 @@ func (v *Verifier) Store(ctx context.Context, store string, o Options) (Result, 
 		return newRun(v, &catalog.Store{}, o).result, err
 	}
 	r := newRun(v, st, o)
+	if st.Kind != catalog.Directory {
+		return r.result, nil
+	}
 	total := st.Counts[catalog.Available]
 	if o.Limit > 0 {
 		total = min(total, o.Limit)
@@ -114,6 +119,9 @@ func (v *Verifier) Image(ctx context.Context, id string, o Options) (Result, err
 		return newRun(v, &catalog.Store{}, o).result, err
 	}
 	r := newRun(v, st, o)
+	if st.Kind != catalog.Directory {
+		return r.result, fmt.Errorf("%w: image %s is not a file: its tiles are in a database", ErrNotReady, im.ID)
+	}
 	if im.State != catalog.Available && (im.State != catalog.Broken || im.DamagedAt == nil) {
 		return r.result, fmt.Errorf("%w: image %s is %s", ErrNotReady, im.ID, im.State)
 	}
