@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/slideatlas/ptiffstore/internal/fsx"
+	"github.com/slideatlas/ptiffstore/test/unprivileged"
 )
 
 // startTime is how long the server may take to start, on a machine that is busy with other
@@ -72,7 +73,6 @@ func start(certificate ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The folder of t.TempDir is closed to other users.
 	dir, err := os.MkdirTemp("", "mongotest")
 	if err != nil {
 		return nil, err
@@ -80,13 +80,11 @@ func start(certificate ...string) (*Server, error) {
 	cmd := exec.Command(program, append([]string{dir}, certificate...)...)
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
-	if os.Geteuid() == 0 {
-		const nobody = 65534
-		if err := os.Chown(dir, nobody, nobody); err != nil {
-			return nil, err
-		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	account, err := unprivileged.HandOver(dir)
+	if err != nil {
+		return nil, err
 	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account}
 	alive, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,6 +21,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/slideatlas/ptiffstore/test/unprivileged"
 )
 
 // ErrNotInstalled reports that the programs of PostgreSQL are missing.
@@ -183,24 +184,11 @@ func version(p string) int {
 	return n
 }
 
-// handOver makes dir the folder of an unprivileged user if this one is root, and returns
-// that user: neither PostgreSQL nor PgBouncer runs as root.
-func handOver(dir string) (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil //nolint:nilnil // as in SysProcAttr: the current user
-	}
-	uid, gid := 65534, 65534 // nobody
-	if u, err := user.Lookup("postgres"); err == nil {
-		uid, _ = strconv.Atoi(u.Uid)
-		gid, _ = strconv.Atoi(u.Gid)
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(dir, uid, gid) //nolint:gosec // ids of the system
-}
-
 // init creates the cluster.
 func (s *Server) init() error {
 	var err error
-	if s.account, err = handOver(s.dir); err != nil {
+	// Neither PostgreSQL nor PgBouncer runs as root.
+	if s.account, err = unprivileged.HandOver(s.dir, "postgres"); err != nil {
 		return err
 	}
 	cmd := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/slideatlas/ptiffstore/test/unprivileged"
 )
 
 // poolerPort is the port of PgBouncer, only part of the socket's name.
@@ -58,7 +60,7 @@ default_pool_size = 100
 // runPooler runs PgBouncer until the test ends.
 func runPooler(t testing.TB, dir, program, file string) {
 	t.Helper()
-	account, err := handOver(dir)
+	account, err := unprivileged.HandOver(dir, "postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
