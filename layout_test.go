@@ -75,7 +75,8 @@ var layout = []struct{ pkg, pkgs, modules string }{
 	{"internal/tile/nethttp", "internal/httperr internal/authz internal/tile internal/tile/answer", ""},
 	{"internal/tile/fasthttp", "internal/httperr internal/authz internal/tile internal/tile/answer", "github.com/valyala/fasthttp"},
 	{"internal/webui", "internal/etag internal/httperr", ""},
-	{"internal/api", "slide internal/etag internal/strictjson internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/rendercache", "github.com/danielgtaylor/huma/v2"},
+	{"internal/storeroot", "internal/fsx", ""},
+	{"internal/api", "slide internal/etag internal/strictjson internal/catalog internal/source internal/managed internal/scan internal/task internal/account internal/httperr internal/oidc internal/authz internal/tile internal/iiif internal/rendercache internal/storeroot", "github.com/danielgtaylor/huma/v2"},
 	{"test/soak", "", ""},
 	{
 		"test/bench", "slide internal/fsx internal/synth test/soak test/pgtest internal/catalog internal/verify internal/scan " +

@@ -19,6 +19,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/httperr"
 	"github.com/slideatlas/ptiffstore/internal/rendercache"
 	"github.com/slideatlas/ptiffstore/internal/scan"
+	"github.com/slideatlas/ptiffstore/internal/storeroot"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/task"
 	"github.com/slideatlas/ptiffstore/internal/tile"
@@ -45,7 +46,7 @@ type API struct {
 	Tasks *task.Service
 	// StoreRoots are the folders in or below which stores may be added or moved over
 	// HTTP. If it is empty, none may.
-	StoreRoots []string
+	StoreRoots storeroot.Roots
 	// Watching, if not nil, returns the watch status of each store, by id.
 	Watching func() map[string]scan.Status
 	// Endpoints, if not nil, returns by URL why an endpoint of a store can't be reached

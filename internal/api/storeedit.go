@@ -23,6 +23,7 @@ import (
 	"github.com/slideatlas/ptiffstore/internal/catalog"
 	"github.com/slideatlas/ptiffstore/internal/managed"
 	"github.com/slideatlas/ptiffstore/internal/source"
+	"github.com/slideatlas/ptiffstore/internal/storeroot"
 	"github.com/slideatlas/ptiffstore/internal/strictjson"
 	"github.com/slideatlas/ptiffstore/internal/task"
 )
@@ -157,14 +158,13 @@ func newEdit(f *storeFields) *edit {
 
 // folders checks the folders on disk.
 func (e *edit) folders(a storeAPI, f *storeFields) error {
-	check := func(path string) (string, error) { return a.checkFolder(path) }
-	take(e, "root", f.Root, func(s *catalog.Store) *string { return &s.Root }, check)
-	take(e, "incoming", f.Incoming, func(s *catalog.Store) *string { return &s.Incoming }, check)
+		take(e, "root", f.Root, func(s *catalog.Store) *string { return &s.Root }, a.StoreRoots.Check)
+	take(e, "incoming", f.Incoming, func(s *catalog.Store) *string { return &s.Incoming }, a.StoreRoots.Check)
 	if f.Root.Given && f.Root.Null {
 		e.errs = append(e.errs, errors.New("root: a store needs a folder"))
 	}
 	for _, err := range e.errs {
-		if errors.Is(err, errOutside) {
+		if errors.Is(err, storeroot.ErrOutside) {
 			return newError(http.StatusForbidden, sentence(err))
 		}
 	}
@@ -221,7 +221,10 @@ func (a storeAPI) add(ctx context.Context, in *addStoreInput) (*storeOutput, err
 	}
 	remove := func() {}
 	if in.MakeFolder && len(e.errs) == 0 && !f.Root.Null {
-		remove = a.makeFolder(e, f.Root.Value)
+		var err error
+		if remove, err = a.StoreRoots.Make(f.Root.Value); err != nil {
+			e.errs = append(e.errs, inField("root", err))
+		}
 	}
 	put, err := a.addStore(ctx, e, f)
 	if err != nil {
@@ -276,7 +279,7 @@ func (a storeAPI) makeIncoming(s *catalog.Store) (undo func(), err error) {
 		return undo, invalid(errors.New("root: can't create the folder for new files in it: the server must be allowed to write there"))
 	}
 	// A folder that existed may be a link to any place.
-	if s.Incoming, err = a.checkFolder(path); errors.Is(err, errOutside) {
+	if s.Incoming, err = a.StoreRoots.Check(path); errors.Is(err, storeroot.ErrOutside) {
 		return undo, newError(http.StatusForbidden, "The folder incoming in the root: "+err.Error()+".")
 	} else if err != nil {
 		return undo, invalid(fmt.Errorf("the folder incoming in the root: %w", err))
@@ -408,47 +411,6 @@ func (a storeAPI) storeFailed(ctx context.Context, err error) error {
 		return invalid(errors.New("root: the server must be allowed to write into the folders of a managed store"))
 	}
 	return a.failed(ctx, err)
-}
-
-// errOutside: the folder is not in a place where stores are allowed.
-var errOutside = errors.New("the folder is outside the folders in which stores are allowed (store_roots in the configuration, --store-root on the command line)")
-
-// checkFolder returns the real path of a folder in or below one of the StoreRoots. The
-// error reveals nothing about other folders, not even whether they exist.
-func (a storeAPI) checkFolder(path string) (string, error) {
-	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
-		return "", errors.New("give the whole path, from / on")
-	}
-	resolved := resolve(path)
-	if !a.isInRoots(resolved) {
-		return "", errOutside
-	}
-	if info, err := os.Stat(resolved); err != nil {
-		return "", errors.New("the folder does not exist on the server, or can't be read")
-	} else if !info.IsDir() {
-		return "", errors.New("this is not a folder")
-	}
-	return resolved, nil
-}
-
-// resolve resolves symbolic links in the existing part of path.
-func resolve(path string) string {
-	path = filepath.Clean(path)
-	for there, rest := path, ""; ; there, rest = filepath.Dir(there), filepath.Join(filepath.Base(there), rest) {
-		if real, err := filepath.EvalSymlinks(there); err == nil || there == "/" {
-			return filepath.Join(real, rest)
-		}
-	}
-}
-
-// isInRoots reports whether path is one of the StoreRoots or below one.
-func (a storeAPI) isInRoots(path string) bool {
-	for _, root := range a.StoreRoots {
-		if rel, err := filepath.Rel(resolve(root), path); err == nil && filepath.IsLocal(rel) {
-			return true
-		}
-	}
-	return false
 }
 
 func asIs(v bool) (bool, error) { return v, nil }

@@ -117,9 +117,9 @@ func (e *examination) private(n *notes, mode fs.FileMode) {
 
 // space checks the free disk space.
 func (e *examination) space(n *notes) {
-	free, err := freeOf(e.Data)
+	free, err := fsx.Free(e.Data)
 	cache, used := filepath.Join(e.Data, "cache"), int64(0)
-	cacheFree, cacheErr := freeOf(cache)
+	cacheFree, cacheErr := fsx.Free(cache)
 	if cacheErr == nil {
 		used = sizeOf(cache)
 	}
@@ -275,15 +275,6 @@ func deviceOf(path string) uint64 {
 		return 0
 	}
 	return id.Dev
-}
-
-// freeOf returns how many bytes this user may still write there.
-func freeOf(path string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(path, &st); err != nil {
-		return 0, err
-	}
-	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // their types differ between systems
 }
 
 // sizeOf returns the total size of the files in a folder.

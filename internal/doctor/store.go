@@ -181,7 +181,7 @@ func incoming(n *notes, s *catalog.Store, device uint64) {
 
 // slideSpace checks the free disk space for slides.
 func slideSpace(n *notes, dir string) {
-	switch free, err := freeOf(dir); {
+	switch free, err := fsx.Free(dir); {
 	case err != nil:
 		n.unknown("", "cannot determine the free space of %s: %v", dir, err)
 	case free < full:
